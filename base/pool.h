@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A fixed pool of threads. Tasks run in the order submitted, urgent ones first. A task may submit tasks;
+ * it must not wait for one.
+ */
+#ifndef TP_BASE_POOL_H
+#define TP_BASE_POOL_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+
+struct tp_pool;
+
+typedef void (*tp_task_fn)(void *arg);
+
+/* THREADS 0 means one for each CPU this process may run on. */
+int tp_pool_create(unsigned threads, const char *name, struct tp_pool **out, struct tp_error *err);
+unsigned tp_pool_threads(const struct tp_pool *pool);
+/* -ENOMEM when the task cannot be queued; it then never runs. */
+int tp_pool_submit(struct tp_pool *pool, tp_task_fn fn, void *arg, bool urgent);
+/* Runs what is queued to its end, then joins the threads. NULL is allowed. */
+void tp_pool_destroy(struct tp_pool *pool);
+
+/* CPUs in this process's affinity mask and cgroup quota, at least 1. */
+unsigned tp_cpu_count(void);
+
+#endif

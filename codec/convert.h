@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Predicting across dtypes: a base's bf16, fp16 or fp32 elements as the fine-tune's dtype, by IEEE
+ * round-to-nearest-even in integer arithmetic, the same on every machine (NaNs keep their top payload bits
+ * and become quiet where bits are dropped).
+ */
+#ifndef TP_CODEC_CONVERT_H
+#define TP_CODEC_CONVERT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "tensor/dtype.h"
+
+/* Whether elements of FROM can predict elements of TO: equal dtypes, or both of BF16, F16, F32. */
+bool tp_convert_possible(enum tp_dtype from, enum tp_dtype to);
+/* Convert N elements; equal dtypes are copied. DST and SRC do not overlap. */
+void tp_convert(enum tp_dtype to, void *dst, enum tp_dtype from, const void *src, size_t n);
+
+#endif

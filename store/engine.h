@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The decode engine: blocks (decoded chunks) of any number of packs, each decoded once however many wait
+ * for it, by a pool of its own, kept in one bounded cache, ahead of the reader when told to.
+ */
+#ifndef TP_STORE_ENGINE_H
+#define TP_STORE_ENGINE_H
+
+#include "store/pack.h"
+
+struct tp_engine;
+struct tp_block; /* a decoded chunk, reference-counted, immutable */
+
+struct tp_engine_options {
+    uint64_t cache_bytes; /* all blocks together, those in use too; at least 4 MiB x threads is kept */
+    unsigned threads;     /* 0: one for each CPU */
+};
+
+struct tp_engine_stats {
+    uint64_t hits, misses, waits;      /* block look-ups; WAITS joined a decoding in flight */
+    uint64_t decoded_blocks, decoded_bytes, decode_nsec;
+    uint64_t prefetched_blocks, evicted_blocks, errors;
+    uint64_t cached_bytes, cached_bytes_max;
+};
+
+int tp_engine_create(const struct tp_engine_options *options, struct tp_engine **out,
+                     struct tp_error *err);
+void tp_engine_destroy(struct tp_engine *engine);
+
+/* The block of chunk CHUNK, from the cache, or decoded (or being decoded by another: waits). The caller's
+ * thread may do the decoding itself. Release with tp_block_release. Errors are those of
+ * tp_pack_decode_chunk and are not cached. */
+int tp_engine_get(struct tp_engine *engine, struct tp_pack *pack, uint32_t chunk, struct tp_block **out,
+                  struct tp_error *err);
+const uint8_t *tp_block_data(const struct tp_block *block);
+uint32_t tp_block_len(const struct tp_block *block);
+void tp_block_release(struct tp_block *block);
+
+/* Start decoding chunks [FIRST, FIRST + N) in the background, those that the cache's budget allows. */
+void tp_engine_prefetch(struct tp_engine *engine, struct tp_pack *pack, uint32_t first, uint32_t n);
+
+/* Forget every block of PACK that nobody holds. */
+void tp_engine_forget(struct tp_engine *engine, const struct tp_pack *pack);
+
+void tp_engine_get_stats(struct tp_engine *engine, struct tp_engine_stats *out);
+
+#endif

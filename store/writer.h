@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Writing packs. The same input, base, options and version give the same bytes, whatever the number of
+ * threads. Memory is bounded however large the model.
+ */
+#ifndef TP_STORE_WRITER_H
+#define TP_STORE_WRITER_H
+
+#include "base/progress.h"
+#include "store/store.h"
+
+struct tp_pack_options {
+    unsigned threads;            /* 0: one for each CPU */
+    struct tp_pack *base;        /* NULL: without a base */
+    const char *base_name;       /* kept in the pack for messages */
+    const char *codec;           /* NULL or "auto"; else the one tensor codec to use beside zstd and raw */
+    int zstd_level;              /* 0: the default, 3 */
+    const struct tp_progress *progress;
+};
+
+struct tp_pack_report {
+    uint64_t logical_bytes, stored_bytes;
+    uint64_t file_n, tensor_n, chunk_n;
+    uint64_t tensor_bytes;       /* logical bytes within tensors */
+    uint64_t tensor_stored_bytes;
+    uint64_t codec_chunks[TP_CODEC_COUNT];
+    uint64_t codec_logical[TP_CODEC_COUNT];
+    uint64_t codec_stored[TP_CODEC_COUNT];
+    uint8_t id[TP_SHA256_LEN];
+    double write_seconds, verify_seconds;
+};
+
+/*
+ * Pack the model directory DIR into the file OUT, which must not exist: written under a temporary name beside it,
+ * fsynced, read back from disk and decoded against the SHA-256 of every file, renamed, directory fsynced.
+ * A source file that changes meanwhile is -EBUSY. On failure and on cancellation no file is left.
+ */
+int tp_pack_write(const char *dir, const char *out, const struct tp_pack_options *options,
+                  struct tp_pack_report *report, struct tp_error *err);
+
+#endif

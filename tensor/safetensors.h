@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The header of a safetensors file: u64 length, that many bytes of JSON, then the tensors' bytes.
+ * Strict, as the reference implementation: what it refuses is -EBADMSG here, and the caller keeps such a
+ * file as opaque bytes.
+ */
+#ifndef TP_TENSOR_SAFETENSORS_H
+#define TP_TENSOR_SAFETENSORS_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "tensor/dtype.h"
+
+#define TP_SAFETENSORS_HEADER_MAX 100000000u
+#define TP_TENSOR_RANK_MAX 32
+
+struct tp_tensor {
+    char *name;        /* UTF-8, NUL-terminated, unescaped; owned by the header */
+    enum tp_dtype dtype;
+    unsigned rank;
+    uint64_t *shape;   /* rank dims, owned by the header */
+    uint64_t off;      /* first byte, from the start of the file */
+    uint64_t len;      /* bytes */
+};
+
+struct tp_safetensors {
+    uint64_t data_off; /* 8 + N: where the tensors begin */
+    uint64_t file_size;
+    size_t tensor_n;
+    struct tp_tensor *tensors; /* sorted by offset; they tile [data_off, file_size) exactly */
+};
+
+/* Parse from an open file of FILE_SIZE bytes. -EBADMSG: not a valid safetensors file, err says why. */
+int tp_safetensors_open(int fd, uint64_t file_size, const char *path, struct tp_safetensors *out,
+                        struct tp_error *err);
+/* The same from memory: the first LEN bytes of a file (at least 8 + N, else -EBADMSG) of FILE_SIZE bytes. */
+int tp_safetensors_parse(const void *data, size_t len, uint64_t file_size, struct tp_safetensors *out,
+                         struct tp_error *err);
+void tp_safetensors_clear(struct tp_safetensors *st);
+
+#endif
