@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* The stories of errors: formatted into the caller's struct, never printed. */
+#include <config.h>
+
+#include "base/error.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Names come from hostile files: a story stays one line whatever they hold. */
+static void flatten(char *s)
+{
+    for (; *s; s++) {
+        if ((unsigned char)*s < 0x20 || *s == 0x7f)
+            *s = '?';
+    }
+}
+
+static void tell(struct tp_error *err, int code, const char *fmt, va_list ap)
+{
+    err->code = -code;
+    if (vsnprintf(err->message, sizeof err->message, fmt, ap) < 0)
+        err->message[0] = '\0';
+    flatten(err->message);
+}
+
+int tp_fail(struct tp_error *err, int code, const char *fmt, ...)
+{
+    if (err) {
+        va_list ap;
+        va_start(ap, fmt);
+        tell(err, code, fmt, ap);
+        va_end(ap);
+    }
+    return -code;
+}
+
+int tp_fail_errno(struct tp_error *err, const char *fmt, ...)
+{
+    int code = errno ? errno : EIO;
+    if (err) {
+        va_list ap;
+        va_start(ap, fmt);
+        tell(err, code, fmt, ap);
+        va_end(ap);
+
+        char why[128];
+        const char *text = strerror_r(code, why, sizeof why);
+        size_t used = strlen(err->message);
+        snprintf(err->message + used, sizeof err->message - used, ": %s", text);
+    }
+    return -code;
+}
+
+int tp_error_prefix(struct tp_error *err, const char *fmt, ...)
+{
+    if (!err)
+        return -EIO;
+
+    char old[TP_ERROR_MAX];
+    memcpy(old, err->message, sizeof old);
+    int code = err->code;
+
+    va_list ap;
+    va_start(ap, fmt);
+    tell(err, -code, fmt, ap);
+    va_end(ap);
+
+    size_t used = strlen(err->message);
+    snprintf(err->message + used, sizeof err->message - used, ": %s", old);
+    return code ? code : -EIO;
+}

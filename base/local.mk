@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: MIT
+noinst_LTLIBRARIES += base/libtp-base.la
+base_libtp_base_la_SOURCES = \
+	base/buffer.c base/buffer.h \
+	base/checked.h \
+	base/cpu.c \
+	base/error.c base/error.h \
+	base/file.c base/file.h \
+	base/hash.c base/hash.h \
+	base/le.h \
+	base/log.c base/log.h \
+	base/pool.c base/pool.h \
+	base/progress.h \
+	base/remove.c

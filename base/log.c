@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* The one place where log lines pass: from any thread to the sink that the program set. */
+#include <config.h>
+
+#include "base/log.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#define LINE_MAX_BYTES 2048
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static tp_log_sink current_sink;
+static void *current_arg;
+static atomic_int threshold = -1; /* read without the lock: most lines are dropped by it alone */
+
+void tp_log_set_sink(tp_log_sink sink, void *arg, enum tp_log_level max_level)
+{
+    pthread_mutex_lock(&lock);
+    current_sink = sink;
+    current_arg = arg;
+    atomic_store(&threshold, sink ? (int)max_level : -1);
+    pthread_mutex_unlock(&lock);
+}
+
+void tp_log(enum tp_log_level level, const char *fmt, ...)
+{
+    if ((int)level > atomic_load_explicit(&threshold, memory_order_relaxed))
+        return;
+
+    char line[LINE_MAX_BYTES];
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    if (n < 0)
+        return;
+    for (char *s = line; *s; s++) {
+        if ((unsigned char)*s < 0x20 || *s == 0x7f)
+            *s = '?';
+    }
+
+    /* Under the lock, so that a sink that was removed is not running any more. */
+    pthread_mutex_lock(&lock);
+    if (current_sink)
+        current_sink(current_arg, level, line);
+    pthread_mutex_unlock(&lock);
+}

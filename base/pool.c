@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/* A fixed pool of threads over two queues: urgent tasks pass the others, within a queue order is kept. */
+#include <config.h>
+
+#include "base/pool.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct task {
+    tp_task_fn fn;
+    void *arg;
+};
+
+/* A ring that doubles when full. */
+struct queue {
+    struct task *ring;
+    size_t cap, head, len;
+};
+
+struct tp_pool {
+    pthread_mutex_t lock;
+    pthread_cond_t work;
+    struct queue urgent, normal;
+    bool ending;
+    unsigned thread_n;
+    unsigned running; /* tasks being run: they may still submit others */
+    pthread_t *threads;
+    char name[16];
+};
+
+static int queue_push(struct queue *q, struct task t)
+{
+    if (q->len == q->cap) {
+        size_t cap = q->cap ? 2 * q->cap : 64;
+        struct task *ring = calloc(cap, sizeof *ring);
+        if (!ring)
+            return -ENOMEM;
+        for (size_t i = 0; i < q->len; i++)
+            ring[i] = q->ring[(q->head + i) % q->cap];
+        free(q->ring);
+        q->ring = ring;
+        q->cap = cap;
+        q->head = 0;
+    }
+    q->ring[(q->head + q->len++) % q->cap] = t;
+    return 0;
+}
+
+static bool queue_pop(struct queue *q, struct task *out)
+{
+    if (q->len == 0)
+        return false;
+    *out = q->ring[q->head];
+    q->head = (q->head + 1) % q->cap;
+    q->len--;
+    return true;
+}
+
+static void *worker(void *arg)
+{
+    struct tp_pool *pool = arg;
+    pthread_mutex_lock(&pool->lock);
+    for (;;) {
+        struct task t;
+        if (queue_pop(&pool->urgent, &t) || queue_pop(&pool->normal, &t)) {
+            pool->running++;
+            pthread_mutex_unlock(&pool->lock);
+            t.fn(t.arg);
+            pthread_mutex_lock(&pool->lock);
+            pool->running--;
+            /* The last one out tells those that waited for what it might have submitted. */
+            if (pool->ending && pool->running == 0)
+                pthread_cond_broadcast(&pool->work);
+        } else if (pool->ending && pool->running == 0) {
+            break;
+        } else {
+            pthread_cond_wait(&pool->work, &pool->lock);
+        }
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return NULL;
+}
+
+int tp_pool_create(unsigned threads, const char *name, struct tp_pool **out, struct tp_error *err)
+{
+    *out = NULL;
+    if (threads == 0)
+        threads = tp_cpu_count();
+
+    struct tp_pool *pool = calloc(1, sizeof *pool);
+    if (!pool)
+        return tp_fail(err, ENOMEM, "cannot start the threads of '%s'", name);
+    pthread_mutex_init(&pool->lock, NULL);
+    pthread_cond_init(&pool->work, NULL);
+    snprintf(pool->name, sizeof pool->name, "%s", name);
+    pool->threads = calloc(threads, sizeof *pool->threads);
+    if (!pool->threads) {
+        tp_pool_destroy(pool);
+        return tp_fail(err, ENOMEM, "cannot start the threads of '%s'", name);
+    }
+
+    for (unsigned i = 0; i < threads; i++) {
+        int rc = pthread_create(&pool->threads[i], NULL, worker, pool);
+        if (rc) {
+            tp_pool_destroy(pool);
+            return tp_fail(err, rc, "cannot start thread %u of '%s'", i, name);
+        }
+        pthread_setname_np(pool->threads[i], pool->name);
+        pool->thread_n++;
+    }
+    *out = pool;
+    return 0;
+}
+
+unsigned tp_pool_threads(const struct tp_pool *pool)
+{
+    return pool->thread_n;
+}
+
+int tp_pool_submit(struct tp_pool *pool, tp_task_fn fn, void *arg, bool urgent)
+{
+    pthread_mutex_lock(&pool->lock);
+    int rc = queue_push(urgent ? &pool->urgent : &pool->normal, (struct task){fn, arg});
+    if (rc == 0)
+        pthread_cond_signal(&pool->work);
+    pthread_mutex_unlock(&pool->lock);
+    return rc;
+}
+
+void tp_pool_destroy(struct tp_pool *pool)
+{
+    if (!pool)
+        return;
+    pthread_mutex_lock(&pool->lock);
+    pool->ending = true;
+    pthread_cond_broadcast(&pool->work);
+    pthread_mutex_unlock(&pool->lock);
+    for (unsigned i = 0; i < pool->thread_n; i++)
+        pthread_join(pool->threads[i], NULL);
+    pthread_cond_destroy(&pool->work);
+    pthread_mutex_destroy(&pool->lock);
+    free(pool->urgent.ring);
+    free(pool->normal.ring);
+    free(pool->threads);
+    free(pool);
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/* Removing a directory tree, by descriptors alone: a symbolic link put in the way removes nothing else. */
+#include <config.h>
+
+#include "base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/*
+ * One level of the walk. Only the deepest levels keep their directory open, so that the depth of a tree
+ * is not limited by the number of descriptors: a closed one is opened again by ".." of its child, and
+ * must then still be the same directory.
+ */
+struct level {
+    char *name;
+    dev_t dev;
+    ino_t ino;
+};
+
+struct walk {
+    struct level *levels;
+    size_t n, cap;
+    int fd; /* of the deepest level */
+};
+
+static int push(struct walk *w, const char *name, int fd)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if (w->n == w->cap) {
+        size_t cap = w->cap ? 2 * w->cap : 16;
+        struct level *levels = realloc(w->levels, cap * sizeof *levels);
+        if (!levels)
+            return -ENOMEM;
+        w->levels = levels;
+        w->cap = cap;
+    }
+    char *copy = strdup(name);
+    if (!copy)
+        return -ENOMEM;
+    w->levels[w->n++] = (struct level){copy, st.st_dev, st.st_ino};
+    if (w->fd >= 0)
+        close(w->fd);
+    w->fd = fd;
+    return 0;
+}
+
+static int enter(struct walk *w, int dirfd, const char *name)
+{
+    int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int rc = push(w, name, fd);
+    if (rc < 0)
+        close(fd);
+    return rc;
+}
+
+/* Go up one level and remove the one just emptied. */
+static int leave(struct walk *w)
+{
+    struct level *done = &w->levels[w->n - 1];
+    const struct level *up = &w->levels[w->n - 2];
+    struct stat st;
+    int fd = openat(w->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, &st) < 0 || st.st_dev != up->dev || st.st_ino != up->ino) {
+        close(fd);
+        return -EBUSY; /* somebody moves the tree while we remove it */
+    }
+    close(w->fd);
+    w->fd = fd;
+    int rc = unlinkat(fd, done->name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
+    free(done->name);
+    w->n--;
+    return rc;
+}
+
+/* Remove what is no directory from the deepest level; 1 when a directory was entered, 0 when it is empty. */
+static int sweep(struct walk *w)
+{
+    int fd = dup(w->fd);
+    if (fd < 0)
+        return -errno;
+    DIR *dir = fdopendir(fd);
+    if (!dir) {
+        int rc = -errno;
+        close(fd);
+        return rc;
+    }
+    rewinddir(dir);
+    int rc = 0;
+    while (rc == 0) {
+        errno = 0;
+        const struct dirent *e = readdir(dir);
+        if (!e) {
+            rc = -errno;
+            break;
+        }
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+            continue;
+        if (unlinkat(w->fd, e->d_name, 0) == 0 || errno == ENOENT)
+            continue;
+        if (errno != EISDIR && errno != EPERM) {
+            rc = -errno;
+            break;
+        }
+        rc = enter(w, w->fd, e->d_name);
+        if (rc == 0)
+            rc = 1;
+        else if (rc == -ENOTDIR || rc == -ELOOP)
+            rc = -EPERM;
+    }
+    closedir(dir);
+    return rc;
+}
+
+int tp_file_remove_tree(int dirfd, const char *path, struct tp_error *err)
+{
+    struct stat st;
+    if (fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return tp_fail_errno(err, "cannot remove '%s'", path);
+    if (!S_ISDIR(st.st_mode)) {
+        if (unlinkat(dirfd, path, 0) < 0)
+            return tp_fail_errno(err, "cannot remove '%s'", path);
+        return 0;
+    }
+
+    struct walk w = {.fd = -1};
+    int rc = enter(&w, dirfd, path);
+    while (rc >= 0) {
+        rc = sweep(&w);
+        if (rc != 0)
+            continue; /* a level deeper, or an error that ends the loop */
+        if (w.n == 1)
+            break;
+        rc = leave(&w);
+    }
+    for (size_t i = 0; i < w.n; i++)
+        free(w.levels[i].name);
+    free(w.levels);
+    if (w.fd >= 0)
+        close(w.fd);
+    if (rc == 0 && unlinkat(dirfd, path, AT_REMOVEDIR) < 0)
+        rc = -errno;
+    if (rc < 0) {
+        errno = -rc;
+        return tp_fail_errno(err, "cannot remove '%s'", path);
+    }
+    return 0;
+}

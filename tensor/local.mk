@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: MIT
+noinst_LTLIBRARIES += tensor/libtp-tensor.la
+tensor_libtp_tensor_la_SOURCES = \
+	tensor/dtype.c tensor/dtype.h \
+	tensor/modeldir.h \
+	tensor/safetensors.h

@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=sh
+# For shell tests: TAP output, a scratch folder that goes away with everything mounted in it, and waiting for
+# what happens elsewhere. Begin a test with
+#
+#   . "${top_srcdir:-.}/tests/lib.sh"
+#
+# and end it with tap_done. In $tmp a test may do as it likes; $tenpak is the program.
+
+set -u
+export LC_ALL=C
+
+top_srcdir=${top_srcdir:-$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)}
+top_builddir=${top_builddir:-$PWD}
+tenpak=${TENPAK:-$top_builddir/tenpak}
+PYTHON=${PYTHON:-python3}
+export top_srcdir top_builddir tenpak PYTHON
+
+tap_n=0
+tap_failed=0
+tap_ended=no
+
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/tenpak-test.XXXXXX") || {
+    echo 'Bail out! no temporary directory'
+    exit 99
+}
+
+# --- What happens when the test ends, however it ends -------------------------------------------------
+
+cleanups=
+
+# cleanup_fn COMMAND: run at the end, latest first.
+cleanup_fn() {
+    cleanups="$*
+$cleanups"
+}
+
+# mounts_under DIR: mount points in it, deepest first (the kernel writes blanks as \040).
+mounts_under() {
+    awk -v dir="$1/" '{ gsub(/\\040/, " ", $5); if (index($5, dir) == 1) print $5 }' /proc/self/mountinfo |
+        sort -r
+}
+
+tap_cleanup() {
+    rc=$?
+    trap - EXIT HUP INT TERM
+    while [ -n "$cleanups" ]; do
+        command=${cleanups%%"
+"*}
+        cleanups=${cleanups#*"
+"}
+        eval "$command" </dev/null >/dev/null 2>&1
+    done
+    mounts_under "$tmp" | while IFS= read -r point; do
+        fusermount3 -u "$point" 2>/dev/null || fusermount3 -uz "$point" 2>/dev/null || umount -l "$point"
+    done
+    chmod -R u+rwX "$tmp" 2>/dev/null
+    rm -rf "$tmp"
+    if [ "$tap_ended" = no ]; then
+        # No plan was printed, so the harness calls this an error; say where it comes from.
+        echo "# the test ended before its end (exit $rc)"
+        [ "$rc" -ne 0 ] || rc=1
+    fi
+    exit "$rc"
+}
+trap tap_cleanup EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# --- Checks --------------------------------------------------------------------------------------------
+
+diag() {
+    printf '%s\n' "$*" | sed 's/^/# /'
+}
+
+pass() {
+    tap_n=$((tap_n + 1))
+    printf 'ok %d - %s\n' "$tap_n" "$*"
+}
+
+fail() {
+    tap_n=$((tap_n + 1))
+    tap_failed=$((tap_failed + 1))
+    printf 'not ok %d - %s\n' "$tap_n" "$*"
+}
+
+# ok NAME COMMAND...: the command must succeed; its output is shown when it does not.
+ok() {
+    name=$1
+    shift
+    if "$@" >"$tmp/.out" 2>&1; then
+        pass "$name"
+    else
+        fail "$name"
+        diag "exit $? of: $*"
+        tail -n 20 "$tmp/.out" | sed 's/^/#   /'
+    fi
+}
+
+# not_ok NAME COMMAND...: the command must fail, and not by a signal. Its output stays in $tmp/.out.
+not_ok() {
+    name=$1
+    shift
+    "$@" >"$tmp/.out" 2>&1
+    rc=$?
+    if [ "$rc" -gt 0 ] && [ "$rc" -lt 126 ]; then
+        pass "$name"
+    else
+        fail "$name"
+        diag "exit $rc of: $*"
+        tail -n 20 "$tmp/.out" | sed 's/^/#   /'
+    fi
+}
+
+# exits NAME CODE COMMAND...: the command must end with this code. Its output stays in $tmp/.out.
+exits() {
+    name=$1
+    want=$2
+    shift 2
+    "$@" >"$tmp/.out" 2>&1
+    rc=$?
+    if [ "$rc" -eq "$want" ]; then
+        pass "$name"
+    else
+        fail "$name"
+        diag "exit $rc, want $want, of: $*"
+        tail -n 20 "$tmp/.out" | sed 's/^/#   /'
+    fi
+}
+
+# is NAME GOT WANT
+is() {
+    if [ "$2" = "$3" ]; then
+        pass "$1"
+    else
+        fail "$1"
+        diag "got  '$2'"
+        diag "want '$3'"
+    fi
+}
+
+# has NAME FILE PATTERN: a line of FILE matches the basic regular expression.
+has() {
+    if grep -q -e "$3" "$2"; then
+        pass "$1"
+    else
+        fail "$1"
+        diag "no line of $2 matches: $3"
+        head -n 20 "$2" | sed 's/^/#   /'
+    fi
+}
+
+# skip NAME WHY: one check that cannot be made here.
+skip() {
+    tap_n=$((tap_n + 1))
+    printf 'ok %d - %s # SKIP %s\n' "$tap_n" "$1" "$2"
+}
+
+# skip_all WHY: nothing of this test can be done here.
+skip_all() {
+    tap_ended=yes
+    printf '1..0 # SKIP %s\n' "$*"
+    exit 0
+}
+
+tap_done() {
+    tap_ended=yes
+    printf '1..%d\n' "$tap_n"
+    [ "$tap_failed" -eq 0 ]
+    exit
+}
+
+# --- What a test may need ------------------------------------------------------------------------------
+
+# requires COMMAND...
+requires() {
+    for command in "$@"; do
+        command -v "$command" >/dev/null 2>&1 || skip_all "$command is not installed"
+    done
+}
+
+# requires_fuse: a mount can be made here.
+requires_fuse() {
+    [ -e /dev/fuse ] || skip_all 'there is no /dev/fuse'
+    [ -r /dev/fuse ] && [ -w /dev/fuse ] || skip_all '/dev/fuse is not for this user'
+    requires fusermount3
+}
+
+# requires_python MODULE...
+requires_python() {
+    for module in "$@"; do
+        "$PYTHON" -c "import $module" >/dev/null 2>&1 || skip_all "Python module $module is not installed"
+    done
+}
+
+# wait_for SECONDS COMMAND...: until the command succeeds. Polls; gives up with 1.
+wait_for() {
+    left=$(($1 * 50))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        left=$((left - 1))
+        [ "$left" -gt 0 ] || return 1
+        sleep 0.02
+    done
+}
+
+is_mounted() {
+    awk -v point="$1" '{ gsub(/\\040/, " ", $5); if ($5 == point) found = 1 } END { exit !found }' \
+        /proc/self/mountinfo
+}
+
+is_unmounted() {
+    ! is_mounted "$1"
+}
+
+is_gone() {
+    ! kill -0 "$1" 2>/dev/null
+}
+
+# wait_mounted POINT [SECONDS]
+wait_mounted() {
+    wait_for "${2:-30}" is_mounted "$1"
+}
+
+# wait_unmounted POINT [SECONDS]
+wait_unmounted() {
+    wait_for "${2:-30}" is_unmounted "$1"
+}
+
+# wait_gone PID [SECONDS]
+wait_gone() {
+    wait_for "${2:-30}" is_gone "$1"
+}
+
+# mount_dir DIR POINT [OPTION...]: tenpak in the foreground, as a child; $mount_pid, log in $tmp/mount.log.
+mount_dir() {
+    mount_from=$1
+    mount_point=$2
+    shift 2
+    mkdir -p "$mount_point"
+    "$tenpak" mount -f "$@" "$mount_from" "$mount_point" >>"$tmp/mount.log" 2>&1 &
+    mount_pid=$!
+    if ! wait_for 30 mounted_or_gone "$mount_pid" "$mount_point" || ! is_mounted "$mount_point"; then
+        diag "the mount did not come up"
+        sed 's/^/#   /' "$tmp/mount.log"
+        return 1
+    fi
+}
+
+mounted_or_gone() {
+    is_mounted "$2" || is_gone "$1"
+}
+
+# unmount POINT: and wait for the child that served it.
+unmount() {
+    fusermount3 -u "$1" || return 1
+    wait "$mount_pid"
+}
+
+sha256_of() {
+    sha256sum <"$1" | cut -d ' ' -f 1
+}
