@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Interleaved rANS over bytes, internal to codec/. Symbol i belongs to lane i mod LANES; every lane is a
+ * 31-bit state that refills 16 bits at a time from one word stream which all lanes share, in the order of
+ * the symbols. Probabilities have 11 bits. doc/codecs.md has the layout to the bit.
+ *
+ * A symbol can be coded under one of several tables, chosen by a byte that the decoder knows before the
+ * symbol (codec/delta does this in kernels of its own, on the tables made here).
+ */
+#ifndef TP_CODEC_RANS_RANS_H
+#define TP_CODEC_RANS_RANS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+
+#define TP_RANS_BITS 11
+#define TP_RANS_ONE (1u << TP_RANS_BITS)
+#define TP_RANS_LOW (1u << 15)  /* states are at or above this, and below it << 16 */
+#define TP_RANS_LANES_LOG_MAX 6 /* 64 lanes */
+#define TP_RANS_LANES_MAX (1u << TP_RANS_LANES_LOG_MAX)
+#define TP_RANS_NO_ESCAPE (-1)
+
+/* Decoding: one entry a slot: symbol << 24 | frequency << 12 | offset of the slot within the symbol. */
+struct tp_rans_dec {
+    uint32_t slot[TP_RANS_ONE];
+};
+
+/*
+ * Encoding: one entry a symbol. x / f is (x * rcp) >> (31 + shift) for every x < f << 20, which is what a
+ * state is after renormalisation. bits: frequency | first slot << 12 | shift << 24.
+ */
+struct tp_rans_sym {
+    uint32_t rcp;
+    uint32_t bits;
+};
+struct tp_rans_enc {
+    struct tp_rans_sym sym[256];
+};
+
+/*
+ * Frequencies that sum to TP_RANS_ONE, at least 1 for each symbol that was counted and, unless it is
+ * TP_RANS_NO_ESCAPE, for the symbol ESCAPE, counted or not.
+ */
+void tp_rans_normalize(const uint32_t hist[256], int escape, uint16_t freq[256]);
+
+/*
+ * Serial form of frequencies. ESCAPE is the same as for tp_rans_normalize and not stored. The reader returns
+ * the bytes that it used, or -EBADMSG; what it accepts sums to TP_RANS_ONE.
+ */
+int tp_rans_freq_write(struct tp_buffer *out, const uint16_t freq[256], int escape);
+int tp_rans_freq_read(const uint8_t *src, size_t len, int escape, uint16_t freq[256]);
+/* Bytes that tp_rans_freq_write would append. */
+size_t tp_rans_freq_size(const uint16_t freq[256], int escape);
+
+/* FREQ must sum to TP_RANS_ONE. */
+void tp_rans_dec_init(struct tp_rans_dec *dec, const uint16_t freq[256]);
+void tp_rans_enc_init(struct tp_rans_enc *enc, const uint16_t freq[256]);
+
+/* The number of lanes, as a power of two, to code N symbols with that will take about BYTES. */
+unsigned tp_rans_lanes_log(size_t n, size_t bytes);
+
+/* A stream of N symbols takes at most this. */
+static inline size_t tp_rans_bound(size_t n)
+{
+    return 1 + 4 * TP_RANS_LANES_MAX + 2 * n;
+}
+
+/*
+ * Code N symbols into the bytes that end at END, downwards; returns where the stream begins (at most
+ * tp_rans_bound(N) before END; what lies below is kept). TABS chooses symbol i's table ENC[TABS[i]]; NULL: ENC[0]
+ * for all. A symbol whose frequency is 0 must not occur (the stream would be garbage, nothing worse).
+ * SYMS and TABS have TP_SLACK readable bytes after their end.
+ */
+uint8_t *tp_rans_encode(const struct tp_rans_enc *enc, const uint8_t *syms, const uint8_t *tabs, size_t n,
+                        unsigned lanes_log, uint8_t *end);
+
+/*
+ * Decode a stream of exactly LEN bytes to N symbols: 0 or -EBADMSG. SRC has TP_SLACK readable bytes after
+ * its end; DST TP_SLACK writable ones.
+ */
+int tp_rans_decode(const struct tp_rans_dec *dec, const uint8_t *src, size_t len, uint8_t *dst, size_t n);
+
+/* The decoder's state, for kernels: lanes, the next word, the end of the words. */
+struct tp_rans_reader {
+    uint32_t x[TP_RANS_LANES_MAX];
+    const uint8_t *p;
+    const uint8_t *end;
+    unsigned lanes_log;
+};
+
+/* Read the lane count and the states of a stream of exactly LEN bytes: 0 or -EBADMSG. */
+int tp_rans_reader_init(struct tp_rans_reader *r, const uint8_t *src, size_t len);
+/* Whether everything was read and every state is back where the encoder began: 0 or -EBADMSG. */
+int tp_rans_reader_finish(const struct tp_rans_reader *r);
+
+/* Take the next symbol of lane L from the table. Never reads beyond end + 2. */
+static inline unsigned tp_rans_get(struct tp_rans_reader *r, unsigned l, const struct tp_rans_dec *dec)
+{
+    uint32_t x = r->x[l];
+    uint32_t e = dec->slot[x & (TP_RANS_ONE - 1)];
+
+    x = ((e >> 12) & 0xfff) * (x >> TP_RANS_BITS) + (e & 0xfff);
+    if (x < TP_RANS_LOW) {
+        x = x << 16 | (uint32_t)r->p[0] | (uint32_t)r->p[1] << 8;
+        r->p += r->p <= r->end ? 2 : 0;
+    }
+    r->x[l] = x;
+    return e >> 24;
+}
+
+/*
+ * Kernels. A kernel codes a multiple of its step from the front (decoding) or the part below N (encoding)
+ * and returns how many symbols it did or has left; portable code does the rest. States go in and out by memory.
+ */
+size_t tp_rans_decode_avx2(struct tp_rans_reader *r, const struct tp_rans_dec *dec, uint8_t *dst, size_t n);
+size_t tp_rans_decode_avx512(struct tp_rans_reader *r, const struct tp_rans_dec *dec, uint8_t *dst, size_t n);
+uint8_t *tp_rans_encode_avx2(uint32_t *x, const struct tp_rans_enc *enc, const uint8_t *syms,
+                             const uint8_t *tabs, size_t n, unsigned lanes_log, uint8_t *p);
+uint8_t *tp_rans_encode_avx512(uint32_t *x, const struct tp_rans_enc *enc, const uint8_t *syms,
+                               const uint8_t *tabs, size_t n, unsigned lanes_log, uint8_t *p);
+
+#endif
