@@ -19,28 +19,56 @@ AM_TESTS_ENVIRONMENT = \
 
 EXTRA_DIST += tests/tap.h tests/lib.sh
 
-# One block a layer. A C test needs one line in check_PROGRAMS and one in TESTS: its source is NAME.c, and it
-# links with LDADD (Makefile.am).
+# One block a layer. A C test needs one line, in its layer's list: its source is NAME.c, and it links with LDADD
+# (Makefile.am). Shell and Python tests go into the layer's _scripts. Sanitizer builds run unit_tests and
+# fuzz_tests (AddressSanitizer, UndefinedBehaviorSanitizer) and thread_tests (ThreadSanitizer).
 
 # base
 base_tests = \
 	tests/base/error_test
-check_PROGRAMS += $(base_tests)
-TESTS += $(base_tests)
+base_scripts =
 
 # tensor
+tensor_tests =
+tensor_scripts =
 
 # codec
+codec_tests =
+codec_scripts =
 
 # store
+store_tests =
+store_scripts =
 
 # fs
+fs_tests =
+fs_scripts =
+
+# The maker of small models that tests of every layer use: tests/mkmodel --help.
+check_PROGRAMS += tests/mkmodel
+tests_mkmodel_LDADD =
 
 # cli
+cli_tests =
+cli_scripts =
 
-# fuzz: the targets of tests/fuzz, with libFuzzer, or with a main() that replays their corpora
+# loaders: unmodified frameworks over a mount
+loader_scripts =
+
+# fuzz: with libFuzzer under --enable-fuzzing, else with a main() that replays the corpora
+fuzz_tests =
 if FUZZING
 TP_FUZZ_MAIN =
 else
 TP_FUZZ_MAIN = tests/fuzz/replay_main.c
 endif
+
+# Those that are about threads.
+thread_tests =
+
+unit_tests = $(base_tests) $(tensor_tests) $(codec_tests) $(store_tests) $(fs_tests) $(cli_tests)
+test_scripts = $(base_scripts) $(tensor_scripts) $(codec_scripts) $(store_scripts) $(fs_scripts) \
+	$(cli_scripts) $(loader_scripts)
+check_PROGRAMS += $(unit_tests) $(fuzz_tests)
+TESTS += $(unit_tests) $(fuzz_tests) $(test_scripts)
+EXTRA_DIST += $(test_scripts)
