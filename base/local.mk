@@ -7,8 +7,11 @@ base_libtp_base_la_SOURCES = \
 	base/error.c base/error.h \
 	base/file.c base/file.h \
 	base/hash.c base/hash.h \
+	base/json.c base/json.h base/json_write.c \
 	base/le.h \
+	base/lex.c base/lex.h \
 	base/log.c base/log.h \
 	base/pool.c base/pool.h \
 	base/progress.h \
-	base/remove.c
+	base/remove.c \
+	base/size.c base/size.h

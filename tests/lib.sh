@@ -183,7 +183,9 @@ requires() {
 # requires_fuse: a mount can be made here.
 requires_fuse() {
     [ -e /dev/fuse ] || skip_all 'there is no /dev/fuse'
-    [ -r /dev/fuse ] && [ -w /dev/fuse ] || skip_all '/dev/fuse is not for this user'
+    if [ ! -r /dev/fuse ] || [ ! -w /dev/fuse ]; then
+        skip_all '/dev/fuse is not for this user'
+    fi
     requires fusermount3
 }
 

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading JSON: base/lex.h decides whether the text is acceptable, cJSON makes the tree. */
+#include <config.h>
+
+#include "base/json.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/lex.h"
+
+/* struct tp_json is never defined: its pointers are cJSON's. */
+static const cJSON *node(const struct tp_json *v)
+{
+    return (const cJSON *)v;
+}
+
+static const struct tp_json *wrap(const cJSON *v)
+{
+    return (const struct tp_json *)v;
+}
+
+static int by_key(const void *a, const void *b)
+{
+    const cJSON *const *x = a, *const *y = b;
+    return strcmp((*x)->string, (*y)->string);
+}
+
+static int check_keys(const cJSON *object, struct tp_error *err)
+{
+    size_t n = 0, i = 0;
+    for (const cJSON *c = object->child; c; c = c->next)
+        n++;
+    if (n < 2)
+        return 0;
+    const cJSON **members = malloc(n * sizeof *members);
+    if (!members)
+        return tp_fail(err, ENOMEM, "out of memory");
+    for (const cJSON *c = object->child; c; c = c->next)
+        members[i++] = c;
+    qsort(members, n, sizeof *members, by_key);
+    int rc = 0;
+    for (i = 1; i < n && rc == 0; i++) {
+        if (strcmp(members[i - 1]->string, members[i]->string) == 0)
+            rc = tp_fail(err, EBADMSG, "duplicate key '%s'", members[i]->string);
+    }
+    free(members);
+    return rc;
+}
+
+/* Depth is bounded by the lexer before any tree exists. */
+static int check_tree(const cJSON *v, struct tp_error *err)
+{
+    int rc = cJSON_IsObject(v) ? check_keys(v, err) : 0;
+    for (const cJSON *c = v->child; c && rc == 0; c = c->next) {
+        if (cJSON_IsObject(c) || cJSON_IsArray(c))
+            rc = check_tree(c, err);
+    }
+    return rc;
+}
+
+/* A NUL cannot stand in a C string, and cut short there it would be another string. */
+static bool has_nul(const struct tp_lex *lex)
+{
+    for (size_t i = 0; i + 6 <= lex->text_len; i++) {
+        if (lex->text[i] != '\\')
+            continue;
+        if (memcmp(lex->text + i, "\\u0000", 6) == 0)
+            return true;
+        i++; /* what a backslash escapes begins no escape */
+    }
+    return false;
+}
+
+static int check_text(const void *text, size_t len, struct tp_error *err)
+{
+    struct tp_lex lex;
+    tp_lex_init(&lex, text, len);
+    for (;;) {
+        switch (tp_lex_next(&lex)) {
+        case TP_LEX_END:
+            return 0;
+        case TP_LEX_ERROR:
+            return tp_fail(err, EBADMSG, "no JSON at byte %zu: %s", lex.pos, lex.why);
+        case TP_LEX_KEY:
+        case TP_LEX_STRING:
+            if (lex.escaped && has_nul(&lex))
+                return tp_fail(err, EBADMSG, "NUL in a string before byte %zu", lex.pos);
+            break;
+        default:
+            break;
+        }
+    }
+}
+
+int tp_json_parse(const void *text, size_t len, struct tp_json **out, struct tp_error *err)
+{
+    *out = NULL;
+    if (len > TP_JSON_MAX)
+        return tp_fail(err, EFBIG, "%zu bytes of JSON are too many", len);
+    int rc = check_text(text, len, err);
+    if (rc < 0)
+        return rc;
+    cJSON *root = cJSON_ParseWithLength(text, len);
+    if (!root)
+        return tp_fail(err, ENOMEM, "cannot parse %zu bytes of JSON", len);
+    rc = check_tree(root, err);
+    if (rc < 0) {
+        cJSON_Delete(root);
+        return rc;
+    }
+    *out = (struct tp_json *)root;
+    return 0;
+}
+
+int tp_json_read_file(int dirfd, const char *path, struct tp_json **out, struct tp_error *err)
+{
+    struct tp_buffer buf = {0};
+    *out = NULL;
+    int rc = tp_file_read_all(dirfd, path, TP_JSON_MAX, &buf, err);
+    if (rc == 0) {
+        rc = tp_json_parse(buf.data, buf.len, out, err);
+        if (rc < 0)
+            tp_error_prefix(err, "'%s'", path);
+    }
+    tp_buffer_clear(&buf);
+    return rc;
+}
+
+void tp_json_free(struct tp_json *root)
+{
+    cJSON_Delete((cJSON *)root);
+}
+
+bool tp_json_is_object(const struct tp_json *v)
+{
+    return cJSON_IsObject(node(v));
+}
+
+bool tp_json_is_array(const struct tp_json *v)
+{
+    return cJSON_IsArray(node(v));
+}
+
+bool tp_json_is_null(const struct tp_json *v)
+{
+    return cJSON_IsNull(node(v));
+}
+
+const struct tp_json *tp_json_get(const struct tp_json *object, const char *key)
+{
+    if (!tp_json_is_object(object))
+        return NULL;
+    return wrap(cJSON_GetObjectItemCaseSensitive(node(object), key));
+}
+
+size_t tp_json_count(const struct tp_json *v)
+{
+    size_t n = 0;
+    for (const struct tp_json *c = tp_json_first(v); c; c = tp_json_next(c))
+        n++;
+    return n;
+}
+
+const struct tp_json *tp_json_first(const struct tp_json *v)
+{
+    return v ? wrap(node(v)->child) : NULL;
+}
+
+const struct tp_json *tp_json_next(const struct tp_json *v)
+{
+    return v ? wrap(node(v)->next) : NULL;
+}
+
+const char *tp_json_key(const struct tp_json *member)
+{
+    return member ? node(member)->string : NULL;
+}
+
+const char *tp_json_string(const struct tp_json *v)
+{
+    return cJSON_IsString(node(v)) ? node(v)->valuestring : NULL;
+}
+
+bool tp_json_u64(const struct tp_json *v, uint64_t *out)
+{
+    double d;
+    if (!tp_json_double(v, &d) || d < 0 || d > 9007199254740992.0 || d != (double)(uint64_t)d)
+        return false;
+    *out = (uint64_t)d;
+    return true;
+}
+
+bool tp_json_double(const struct tp_json *v, double *out)
+{
+    if (!cJSON_IsNumber(node(v)))
+        return false;
+    *out = node(v)->valuedouble;
+    return true;
+}
+
+bool tp_json_bool(const struct tp_json *v, bool *out)
+{
+    if (!cJSON_IsBool(node(v)))
+        return false;
+    *out = cJSON_IsTrue(node(v));
+    return true;
+}

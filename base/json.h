@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * JSON: a tree for reading configuration (cJSON beneath, stricter: UTF-8 checked, no duplicate keys, size and depth
+ * bounded), and a writer for reports (order of insertion, 64-bit integers exact, never a NaN).
+ */
+#ifndef TP_BASE_JSON_H
+#define TP_BASE_JSON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+/* --- Reading: every getter takes NULL and values of another kind, and says so by NULL, false or 0. --- */
+
+#define TP_JSON_MAX (64u << 20)
+
+struct tp_json;
+
+/* -EBADMSG: no JSON (err says where), -EFBIG: more than TP_JSON_MAX bytes. */
+int tp_json_parse(const void *text, size_t len, struct tp_json **out, struct tp_error *err);
+int tp_json_read_file(int dirfd, const char *path, struct tp_json **out, struct tp_error *err);
+void tp_json_free(struct tp_json *root);
+
+bool tp_json_is_object(const struct tp_json *v);
+bool tp_json_is_array(const struct tp_json *v);
+bool tp_json_is_null(const struct tp_json *v);
+const struct tp_json *tp_json_get(const struct tp_json *object, const char *key);
+/* Members of an object or elements of an array, in the text's order: first, then next until NULL. */
+size_t tp_json_count(const struct tp_json *v);
+const struct tp_json *tp_json_first(const struct tp_json *v);
+const struct tp_json *tp_json_next(const struct tp_json *v);
+const char *tp_json_key(const struct tp_json *member);
+const char *tp_json_string(const struct tp_json *v);
+/* Whole numbers from 0 to 2^53 (what JSON can be trusted to carry); false for any other value. */
+bool tp_json_u64(const struct tp_json *v, uint64_t *out);
+bool tp_json_double(const struct tp_json *v, double *out);
+bool tp_json_bool(const struct tp_json *v, bool *out);
+
+/* --- Writing: calls append to the buffer; KEY is NULL within arrays and for the outermost value. --- */
+
+#define TP_JSON_WRITER_DEPTH 32
+
+struct tp_json_writer {
+    struct tp_buffer *buf;
+    bool pretty;     /* two blanks a level and a newline at the end; else all on one line */
+    int rc;          /* first error; what follows it writes nothing */
+    unsigned depth;
+    uint32_t filled; /* bit d: level d has a member already */
+    uint32_t arrays; /* bit d: level d is an array */
+};
+
+void tp_json_writer_init(struct tp_json_writer *w, struct tp_buffer *buf, bool pretty);
+void tp_json_begin_object(struct tp_json_writer *w, const char *key);
+void tp_json_end_object(struct tp_json_writer *w);
+void tp_json_begin_array(struct tp_json_writer *w, const char *key);
+void tp_json_end_array(struct tp_json_writer *w);
+/* TEXT NULL writes null. Bytes that are no UTF-8 (file names may have such) become U+FFFD. */
+void tp_json_put_string(struct tp_json_writer *w, const char *key, const char *text);
+void tp_json_put_stringf(struct tp_json_writer *w, const char *key, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void tp_json_put_u64(struct tp_json_writer *w, const char *key, uint64_t v);
+void tp_json_put_i64(struct tp_json_writer *w, const char *key, int64_t v);
+/* What is not finite is written as null. Six significant digits. */
+void tp_json_put_double(struct tp_json_writer *w, const char *key, double v);
+void tp_json_put_bool(struct tp_json_writer *w, const char *key, bool v);
+void tp_json_put_null(struct tp_json_writer *w, const char *key);
+/* RFC 3339 in UTC: "2026-02-03T04:05:06Z", with a fraction where NSEC is not 0. */
+void tp_json_put_time(struct tp_json_writer *w, const char *key, int64_t sec, uint32_t nsec);
+void tp_json_put_hex(struct tp_json_writer *w, const char *key, const uint8_t *bytes, size_t len);
+/* After the outermost value: 0, -ENOMEM, or -EINVAL when levels do not match. */
+int tp_json_writer_finish(struct tp_json_writer *w);
+
+#endif

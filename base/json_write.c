@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+/* Writing JSON into a buffer: cJSON has only doubles for numbers, reports need 64-bit integers. */
+#include <config.h>
+
+#include "base/json.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/lex.h"
+
+static void note(struct tp_json_writer *w, int rc)
+{
+    if (w->rc == 0)
+        w->rc = rc;
+}
+
+static void put(struct tp_json_writer *w, const char *text, size_t len)
+{
+    if (w->rc == 0)
+        note(w, tp_buffer_append(w->buf, text, len));
+}
+
+static void puts_json(struct tp_json_writer *w, const char *text)
+{
+    put(w, text, strlen(text));
+}
+
+static void newline(struct tp_json_writer *w)
+{
+    if (!w->pretty)
+        return;
+    puts_json(w, "\n");
+    for (unsigned i = 0; i < w->depth; i++)
+        puts_json(w, "  ");
+}
+
+static void quote(struct tp_json_writer *w, const char *text)
+{
+    const uint8_t *p = (const uint8_t *)text, *end = p + strlen(text);
+    puts_json(w, "\"");
+    while (p < end) {
+        const uint8_t *run = p;
+        while (p < end && *p >= 0x20 && *p < 0x7f && *p != '"' && *p != '\\')
+            p++;
+        put(w, (const char *)run, (size_t)(p - run));
+        if (p == end)
+            break;
+        size_t n = tp_utf8_len(p, end);
+        if (n > 1) {
+            put(w, (const char *)p, n);
+        } else if (n == 0) {
+            puts_json(w, "\xef\xbf\xbd");
+            n = 1;
+        } else if (*p == '"' || *p == '\\') {
+            const char pair[2] = {'\\', (char)*p};
+            put(w, pair, 2);
+        } else if (*p == '\n') {
+            puts_json(w, "\\n");
+        } else {
+            char code[8];
+            snprintf(code, sizeof code, "\\u%04x", *p);
+            puts_json(w, code);
+        }
+        p += n;
+    }
+    puts_json(w, "\"");
+}
+
+/* What stands before a value: comma, line, key. */
+static void lead(struct tp_json_writer *w, const char *key)
+{
+    if (w->depth > 0) {
+        uint32_t bit = UINT32_C(1) << (w->depth - 1);
+        bool array = w->arrays & bit;
+        if (array != (key == NULL))
+            note(w, -EINVAL);
+        if (w->filled & bit)
+            puts_json(w, w->pretty ? "," : ", ");
+        w->filled |= bit;
+        newline(w);
+    } else if (key) {
+        note(w, -EINVAL);
+    }
+    if (key) {
+        quote(w, key);
+        puts_json(w, ": ");
+    }
+}
+
+static void begin(struct tp_json_writer *w, const char *key, bool array)
+{
+    lead(w, key);
+    puts_json(w, array ? "[" : "{");
+    if (w->depth == TP_JSON_WRITER_DEPTH) {
+        note(w, -EINVAL);
+        return;
+    }
+    uint32_t bit = UINT32_C(1) << w->depth++;
+    w->filled &= ~bit;
+    w->arrays = array ? w->arrays | bit : w->arrays & ~bit;
+}
+
+static void end(struct tp_json_writer *w, bool array)
+{
+    if (w->depth == 0) {
+        note(w, -EINVAL);
+        return;
+    }
+    uint32_t bit = UINT32_C(1) << --w->depth;
+    if (array != !!(w->arrays & bit))
+        note(w, -EINVAL);
+    if (w->filled & bit)
+        newline(w);
+    puts_json(w, array ? "]" : "}");
+}
+
+void tp_json_writer_init(struct tp_json_writer *w, struct tp_buffer *buf, bool pretty)
+{
+    *w = (struct tp_json_writer){.buf = buf, .pretty = pretty};
+}
+
+void tp_json_begin_object(struct tp_json_writer *w, const char *key)
+{
+    begin(w, key, false);
+}
+
+void tp_json_end_object(struct tp_json_writer *w)
+{
+    end(w, false);
+}
+
+void tp_json_begin_array(struct tp_json_writer *w, const char *key)
+{
+    begin(w, key, true);
+}
+
+void tp_json_end_array(struct tp_json_writer *w)
+{
+    end(w, true);
+}
+
+void tp_json_put_string(struct tp_json_writer *w, const char *key, const char *text)
+{
+    lead(w, key);
+    if (text)
+        quote(w, text);
+    else
+        puts_json(w, "null");
+}
+
+void tp_json_put_stringf(struct tp_json_writer *w, const char *key, const char *fmt, ...)
+{
+    char text[4096];
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    if (n < 0 || (size_t)n >= sizeof text)
+        note(w, -EINVAL);
+    else
+        tp_json_put_string(w, key, text);
+}
+
+void tp_json_put_u64(struct tp_json_writer *w, const char *key, uint64_t v)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%" PRIu64, v);
+    lead(w, key);
+    puts_json(w, text);
+}
+
+void tp_json_put_i64(struct tp_json_writer *w, const char *key, int64_t v)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%" PRId64, v);
+    lead(w, key);
+    puts_json(w, text);
+}
+
+void tp_json_put_double(struct tp_json_writer *w, const char *key, double v)
+{
+    char text[32] = "null";
+    if (isfinite(v)) {
+        snprintf(text, sizeof text, "%.6g", v);
+        /* printf follows the program's locale, JSON does not. */
+        char *comma = strchr(text, ',');
+        if (comma)
+            *comma = '.';
+    }
+    lead(w, key);
+    puts_json(w, text);
+}
+
+void tp_json_put_bool(struct tp_json_writer *w, const char *key, bool v)
+{
+    lead(w, key);
+    puts_json(w, v ? "true" : "false");
+}
+
+void tp_json_put_null(struct tp_json_writer *w, const char *key)
+{
+    lead(w, key);
+    puts_json(w, "null");
+}
+
+void tp_json_put_time(struct tp_json_writer *w, const char *key, int64_t sec, uint32_t nsec)
+{
+    char text[64] = "";
+    time_t t = (time_t)sec;
+    struct tm tm;
+    /* RFC 3339 has four digits for the year; what lies outside has no form there. */
+    if (!gmtime_r(&t, &tm) || tm.tm_year < -1900 || tm.tm_year > 8099 || nsec > 999999999) {
+        tp_json_put_null(w, key);
+        return;
+    }
+    size_t n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
+    /* glibc writes years below 1000 without leading zeros. */
+    if (tm.tm_year < -900)
+        n = (size_t)snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d", tm.tm_year + 1900,
+                             tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+    if (nsec)
+        snprintf(text + n, sizeof text - n, ".%09" PRIu32 "Z", nsec);
+    else
+        snprintf(text + n, sizeof text - n, "Z");
+    tp_json_put_string(w, key, text);
+}
+
+void tp_json_put_hex(struct tp_json_writer *w, const char *key, const uint8_t *bytes, size_t len)
+{
+    static const char hex[] = "0123456789abcdef";
+    lead(w, key);
+    puts_json(w, "\"");
+    for (size_t i = 0; i < len; i++) {
+        const char pair[2] = {hex[bytes[i] >> 4], hex[bytes[i] & 15]};
+        put(w, pair, 2);
+    }
+    puts_json(w, "\"");
+}
+
+int tp_json_writer_finish(struct tp_json_writer *w)
+{
+    if (w->depth)
+        note(w, -EINVAL);
+    if (w->pretty)
+        puts_json(w, "\n");
+    return w->rc;
+}
