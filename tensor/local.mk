@@ -2,5 +2,5 @@
 noinst_LTLIBRARIES += tensor/libtp-tensor.la
 tensor_libtp_tensor_la_SOURCES = \
 	tensor/dtype.c tensor/dtype.h \
-	tensor/modeldir.h \
-	tensor/safetensors.h
+	tensor/modeldir.c tensor/modeldir.h \
+	tensor/safetensors.c tensor/safetensors.h

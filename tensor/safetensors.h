@@ -7,6 +7,7 @@
 #ifndef TP_TENSOR_SAFETENSORS_H
 #define TP_TENSOR_SAFETENSORS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -28,7 +29,7 @@ struct tp_safetensors {
     uint64_t data_off; /* 8 + N: where the tensors begin */
     uint64_t file_size;
     size_t tensor_n;
-    struct tp_tensor *tensors; /* sorted by offset; they tile [data_off, file_size) exactly */
+    struct tp_tensor *tensors; /* by offset (empty ones first, then by name); they tile [data_off, file_size) */
 };
 
 /* Parse from an open file of FILE_SIZE bytes. -EBADMSG: not a valid safetensors file, err says why. */

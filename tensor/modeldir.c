@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Listing a model directory: descriptors and single names only, so that a link or a rename in its way leads
+ * nowhere else, with a stack of our own, so that depth costs memory and neither stack nor descriptors.
+ */
+#include <config.h>
+
+#include "tensor/modeldir.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+#include "base/checked.h"
+
+#define TARGET_MAX 65536u
+
+/* A directory that is being listed: its names, sorted, and how far we are. */
+struct level {
+    char **names;
+    size_t name_n, next;
+    size_t path_len; /* of the path in struct scan without this level's children */
+    dev_t dev;
+    ino_t ino;
+};
+
+struct scan {
+    const char *root;
+    struct tp_modeldir *out;
+    size_t entry_cap;
+    struct level *levels;
+    size_t level_n, level_cap;
+    int fd; /* of the deepest level: the others are reached again by ".." */
+    struct tp_buffer path;
+    struct tp_error *err;
+};
+
+static int no_memory(struct scan *s)
+{
+    return tp_fail(s->err, ENOMEM, "cannot list '%s': out of memory", s->root);
+}
+
+static const char *shown_path(const struct scan *s)
+{
+    return s->path.len ? (const char *)s->path.data : ".";
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const char *const *x = a, *const *y = b;
+    return strcmp(*x, *y);
+}
+
+static void free_names(char **names, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        free(names[i]);
+    free(names);
+}
+
+/* All names in the directory FD but "." and "..", in byte order. */
+static int read_names(struct scan *s, int fd, char ***out, size_t *out_n)
+{
+    char **names = NULL;
+    size_t n = 0, cap = 0;
+    int rc = 0;
+    int own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = own < 0 ? NULL : fdopendir(own);
+    if (!dir) {
+        rc = tp_fail_errno(s->err, "cannot list '%s' in '%s'", shown_path(s), s->root);
+        if (own >= 0)
+            close(own);
+        return rc;
+    }
+    for (;;) {
+        errno = 0;
+        const struct dirent *e = readdir(dir);
+        if (!e) {
+            if (errno)
+                rc = tp_fail_errno(s->err, "cannot list '%s' in '%s'", shown_path(s), s->root);
+            break;
+        }
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+            continue;
+        if (n == cap) {
+            size_t more = cap ? 2 * cap : 32;
+            char **grown = realloc(names, more * sizeof *names);
+            if (!grown) {
+                rc = no_memory(s);
+                break;
+            }
+            names = grown;
+            cap = more;
+        }
+        names[n] = strdup(e->d_name);
+        if (!names[n]) {
+            rc = no_memory(s);
+            break;
+        }
+        n++;
+    }
+    closedir(dir);
+    if (rc < 0) {
+        free_names(names, n);
+        return rc;
+    }
+    if (n)
+        qsort(names, n, sizeof *names, by_name);
+    *out = names;
+    *out_n = n;
+    return 0;
+}
+
+/* Make FD, whose path is in s->path, the deepest level. It is ours then, and closed here on failure. */
+static int push_level(struct scan *s, int fd)
+{
+    struct stat st;
+    struct level l = {.path_len = s->path.len};
+    int rc = 0;
+    if (fstat(fd, &st) < 0) {
+        rc = tp_fail_errno(s->err, "cannot stat '%s' in '%s'", shown_path(s), s->root);
+    } else if (s->level_n == s->level_cap) {
+        size_t cap = s->level_cap ? 2 * s->level_cap : 16;
+        struct level *levels = realloc(s->levels, cap * sizeof *levels);
+        if (levels) {
+            s->levels = levels;
+            s->level_cap = cap;
+        } else {
+            rc = no_memory(s);
+        }
+    }
+    if (rc == 0)
+        rc = read_names(s, fd, &l.names, &l.name_n);
+    if (rc < 0) {
+        close(fd);
+        return rc;
+    }
+    l.dev = st.st_dev;
+    l.ino = st.st_ino;
+    s->levels[s->level_n++] = l;
+    if (s->fd >= 0)
+        close(s->fd);
+    s->fd = fd;
+    return 0;
+}
+
+static int pop_level(struct scan *s)
+{
+    struct level *l = &s->levels[s->level_n - 1];
+    free_names(l->names, l->name_n);
+    s->level_n--;
+    if (s->level_n == 0)
+        return 0;
+
+    const struct level *up = &s->levels[s->level_n - 1];
+    struct stat st;
+    int fd = openat(s->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return tp_fail_errno(s->err, "cannot go back from '%s' in '%s'", shown_path(s), s->root);
+    close(s->fd);
+    s->fd = fd;
+    if (fstat(fd, &st) < 0 || st.st_dev != up->dev || st.st_ino != up->ino)
+        return tp_fail(s->err, EBUSY, "'%s' was moved while '%s' was being listed", shown_path(s), s->root);
+    return 0;
+}
+
+static int read_target(struct scan *s, const char *name, char **out)
+{
+    for (size_t cap = 256; cap <= TARGET_MAX; cap *= 2) {
+        char *text = malloc(cap);
+        if (!text)
+            return no_memory(s);
+        ssize_t n = readlinkat(s->fd, name, text, cap);
+        if (n >= 0 && (size_t)n < cap) {
+            text[n] = '\0';
+            *out = text;
+            return 0;
+        }
+        free(text);
+        if (n < 0)
+            return tp_fail_errno(s->err, "cannot read the link '%s' in '%s'", shown_path(s), s->root);
+    }
+    return tp_fail(s->err, ENAMETOOLONG, "the target of the link '%s' in '%s' is too long", shown_path(s),
+                   s->root);
+}
+
+static const char *kind_name(mode_t mode)
+{
+    return S_ISSOCK(mode) ? "a socket" : S_ISFIFO(mode) ? "a fifo" : "a device";
+}
+
+/* Fill ENTRY from what STAT says of NAME; s->path has its path. */
+static int describe(struct scan *s, const char *name, const struct stat *st, struct tp_entry *entry)
+{
+    *entry = (struct tp_entry){.mode = st->st_mode & 07777,
+                               .mtime_sec = st->st_mtim.tv_sec,
+                               .mtime_nsec = (uint32_t)st->st_mtim.tv_nsec};
+    int rc = 0;
+    if (S_ISREG(st->st_mode)) {
+        entry->type = TP_ENTRY_FILE;
+        entry->size = (uint64_t)st->st_size;
+        if (!tp_add_u64(s->out->total_bytes, entry->size, &s->out->total_bytes))
+            return tp_fail(s->err, EFBIG, "the files of '%s' are too long together", s->root);
+    } else if (S_ISDIR(st->st_mode)) {
+        entry->type = TP_ENTRY_DIR;
+    } else if (S_ISLNK(st->st_mode)) {
+        entry->type = TP_ENTRY_SYMLINK;
+        rc = read_target(s, name, &entry->target);
+    } else {
+        return tp_fail(s->err, EINVAL, "'%s' in '%s' is %s, which no model can hold", shown_path(s), s->root,
+                       kind_name(st->st_mode));
+    }
+    if (rc < 0)
+        return rc;
+    entry->path = strdup(shown_path(s));
+    if (!entry->path) {
+        free(entry->target);
+        return no_memory(s);
+    }
+    return 0;
+}
+
+static int add_entry(struct scan *s, const struct tp_entry *entry)
+{
+    struct tp_modeldir *out = s->out;
+    if (out->entry_n == s->entry_cap) {
+        size_t cap = s->entry_cap ? 2 * s->entry_cap : 64;
+        struct tp_entry *entries = realloc(out->entries, cap * sizeof *entries);
+        if (!entries)
+            return no_memory(s);
+        out->entries = entries;
+        s->entry_cap = cap;
+    }
+    out->entries[out->entry_n++] = *entry;
+    return 0;
+}
+
+/* The next name of the deepest level: list it, and go into it when it is a directory. */
+static int visit(struct scan *s, const char *name)
+{
+    struct stat st;
+    const struct level *l = &s->levels[s->level_n - 1];
+    s->path.len = l->path_len;
+    if (tp_buffer_appendf(&s->path, "%s%s", l->path_len ? "/" : "", name) < 0)
+        return no_memory(s);
+    if (fstatat(s->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return tp_fail_errno(s->err, "cannot stat '%s' in '%s'", shown_path(s), s->root);
+
+    struct tp_entry entry;
+    int rc = describe(s, name, &st, &entry);
+    if (rc < 0)
+        return rc;
+    rc = add_entry(s, &entry);
+    if (rc < 0) {
+        free(entry.path);
+        free(entry.target);
+        return rc;
+    }
+    if (entry.type != TP_ENTRY_DIR)
+        return 0;
+    int fd = openat(s->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return tp_fail_errno(s->err, "cannot open '%s' in '%s'", shown_path(s), s->root);
+    return push_level(s, fd);
+}
+
+static int walk(struct scan *s)
+{
+    int rc = 0;
+    while (rc == 0 && s->level_n > 0) {
+        struct level *l = &s->levels[s->level_n - 1];
+        rc = l->next < l->name_n ? visit(s, l->names[l->next++]) : pop_level(s);
+    }
+    return rc;
+}
+
+int tp_modeldir_scan(const char *dir, struct tp_modeldir *out, struct tp_error *err)
+{
+    *out = (struct tp_modeldir){0};
+    struct stat st;
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return tp_fail_errno(err, "cannot open the model directory '%s'", dir);
+    if (fstat(fd, &st) < 0) {
+        int rc = tp_fail_errno(err, "cannot stat '%s'", dir);
+        close(fd);
+        return rc;
+    }
+    out->root_mode = st.st_mode & 07777;
+    out->root_mtime_sec = st.st_mtim.tv_sec;
+    out->root_mtime_nsec = (uint32_t)st.st_mtim.tv_nsec;
+
+    struct scan s = {.root = dir, .out = out, .fd = -1, .err = err};
+    int rc = push_level(&s, fd);
+    if (rc == 0)
+        rc = walk(&s);
+    for (size_t i = 0; i < s.level_n; i++)
+        free_names(s.levels[i].names, s.levels[i].name_n);
+    free(s.levels);
+    if (s.fd >= 0)
+        close(s.fd);
+    tp_buffer_clear(&s.path);
+    if (rc < 0)
+        tp_modeldir_clear(out);
+    return rc;
+}
+
+void tp_modeldir_clear(struct tp_modeldir *dir)
+{
+    for (size_t i = 0; i < dir->entry_n; i++) {
+        free(dir->entries[i].path);
+        free(dir->entries[i].target);
+    }
+    free(dir->entries);
+    *dir = (struct tp_modeldir){0};
+}
+
+static bool ends_with(const char *name, const char *suffix)
+{
+    size_t n = strlen(name), m = strlen(suffix);
+    return n > m && strcmp(name + n - m, suffix) == 0;
+}
+
+bool tp_modeldir_is_model(const char *path)
+{
+    DIR *dir = opendir(path);
+    bool found = false;
+    if (!dir)
+        return false;
+    const struct dirent *e;
+    while (!found && (e = readdir(dir)) != NULL)
+        found = strcmp(e->d_name, "config.json") == 0 || strcmp(e->d_name, "adapter_config.json") == 0 ||
+                ends_with(e->d_name, ".safetensors") || ends_with(e->d_name, ".gguf");
+    closedir(dir);
+    return found;
+}
