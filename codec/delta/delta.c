@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/* The delta codec: chunks, portable element by element, or by the kernels and then the rest. */
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/le.h"
+#include "codec/delta/delta.h"
+#include "codec/delta/tables.h"
+#include "codec/scratch.h"
+
+static bool fits(enum tp_dtype dtype)
+{
+    return tp_delta_kind_of(dtype) != NULL;
+}
+
+/* Sections of the work memory, for the most elements that a chunk can have. */
+#define ELEMENTS_MAX TP_CHUNK_MAX
+#define SYMS_AT 0u
+#define TABS_AT (SYMS_AT + ELEMENTS_MAX + TP_SLACK)
+#define RAW_AT (TABS_AT + ELEMENTS_MAX + TP_SLACK)
+#define ESC_AT (RAW_AT + TP_CHUNK_MAX + TP_SLACK)
+#define RANS_AT (ESC_AT + TP_CHUNK_MAX + TP_SLACK)
+#define RANS_END (RANS_AT + 1 + 4 * TP_RANS_LANES_MAX + 2 * ELEMENTS_MAX)
+_Static_assert(RANS_END <= TP_SCRATCH_SIZE, "the work memory is too small");
+
+TP_INLINE void split_one(const struct tp_delta_tables *t, struct tp_delta_writer *w, const uint8_t *src,
+                         const uint8_t *base, size_t i, unsigned width)
+{
+    uint32_t b = tp_delta_load(base, i, width);
+    unsigned c = tp_delta_context_of(b, t->kind, t->first);
+    uint32_t z = tp_delta_diff(tp_delta_load(src, i, width), t->keep[c] ? b : 0, width, t->kind->is_float);
+    unsigned shift = z ? t->shift[c] : 0;
+    uint32_t sym = z ? ((z - 1) >> shift) + 1 : 0;
+
+    w->acc |= (uint64_t)((z - 1) & ((1u << shift) - 1)) << w->acc_bits;
+    w->acc_bits += shift;
+    while (w->acc_bits >= 8) {
+        *w->raw++ = (uint8_t)w->acc;
+        w->acc >>= 8;
+        w->acc_bits -= 8;
+    }
+    if (sym >= t->symbols[c]) {
+        sym = TP_DELTA_ESCAPE;
+        tp_delta_store(w->esc, 0, width, z);
+        w->esc += width / 8;
+    }
+    w->syms[i] = (uint8_t)sym;
+    w->tabs[i] = t->table[c];
+}
+
+static void split_rest(const struct tp_delta_tables *t, struct tp_delta_writer *w, const uint8_t *src,
+                       const uint8_t *base, size_t i, size_t n)
+{
+    unsigned width = t->kind->width;
+
+    if (width == 8)
+        for (; i < n; i++)
+            split_one(t, w, src, base, i, 8);
+    else if (width == 16)
+        for (; i < n; i++)
+            split_one(t, w, src, base, i, 16);
+    else
+        for (; i < n; i++)
+            split_one(t, w, src, base, i, 32);
+}
+
+TP_INLINE void merge_one(const struct tp_delta_tables *t, struct tp_delta_reader *r, const uint8_t *base,
+                         uint8_t *dst, size_t i, unsigned width)
+{
+    uint32_t b = tp_delta_load(base, i, width);
+    unsigned c = tp_delta_context_of(b, t->kind, t->first);
+    unsigned lane = (unsigned)(i & ((1u << r->rans.lanes_log) - 1));
+    uint32_t sym = tp_rans_get(&r->rans, lane, &t->dec[t->table[c]]);
+    unsigned shift = sym ? t->shift[c] : 0;
+    uint64_t bits = tp_get_le64(r->raw + r->raw_bit / 8) >> r->raw_bit % 8;
+    uint32_t z = sym ? ((sym - 1) << shift | ((uint32_t)bits & ((1u << shift) - 1))) + 1 : 0;
+
+    r->raw_bit += r->raw_bit < r->raw_bits ? shift : 0;
+    if (sym == TP_DELTA_ESCAPE) {
+        z = tp_delta_load(r->esc, 0, width);
+        r->esc += r->esc < r->esc_end ? width / 8 : 0;
+    }
+    z &= tp_delta_mask(width);
+    tp_delta_store(dst, i, width, tp_delta_undiff(z, t->keep[c] ? b : 0, width, t->kind->is_float));
+}
+
+static void merge_rest(const struct tp_delta_tables *t, struct tp_delta_reader *r, const uint8_t *base,
+                       uint8_t *dst, size_t i, size_t n)
+{
+    unsigned width = t->kind->width;
+
+    if (width == 8)
+        for (; i < n; i++)
+            merge_one(t, r, base, dst, i, 8);
+    else if (width == 16)
+        for (; i < n; i++)
+            merge_one(t, r, base, dst, i, 16);
+    else
+        for (; i < n; i++)
+            merge_one(t, r, base, dst, i, 32);
+}
+
+/* Lengths of 21 bits, seven to a byte, the lowest first. */
+static size_t put_length(uint8_t *p, size_t v)
+{
+    size_t n = 0;
+
+    for (; v >= 0x80; v >>= 7)
+        p[n++] = (uint8_t)(v | 0x80);
+    p[n++] = (uint8_t)v;
+    return n;
+}
+
+static bool get_length(const uint8_t **p, const uint8_t *end, size_t *v)
+{
+    *v = 0;
+    for (unsigned i = 0; i < 3 && *p < end; i++) {
+        uint8_t b = *(*p)++;
+
+        *v |= (size_t)(b & 0x7f) << 7 * i;
+        if (b < 0x80)
+            return true;
+    }
+    return false;
+}
+
+/* What the symbols will take coded, from one in 61 of them. */
+static size_t guess_size(const struct tp_delta_tables *t, const struct tp_delta_writer *w, size_t n)
+{
+    size_t cost = 0;
+
+    for (size_t i = 0; i < n; i += 61)
+        cost += t->cost[w->tabs[i]][w->syms[i]];
+    return cost * 61 / 128;
+}
+
+/* Whether some element escaped from a table that cannot code that. */
+static bool escape_fails(const struct tp_delta_tables *t, const struct tp_delta_writer *w, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (w->syms[i] == TP_DELTA_ESCAPE && (t->no_escape >> w->tabs[i] & 1))
+            return true;
+    return false;
+}
+
+static size_t encode(const struct tp_tables *tables, enum tp_dtype dtype, const void *src, const void *base,
+                     size_t len, void *dst, size_t cap, struct tp_scratch *scratch)
+{
+    const struct tp_delta_tables *t = (const struct tp_delta_tables *)tables;
+    struct tp_delta_writer w = {
+        .syms = scratch->block + SYMS_AT,
+        .tabs = scratch->block + TABS_AT,
+        .raw = scratch->block + RAW_AT,
+        .esc = scratch->block + ESC_AT,
+    };
+    size_t n = len / (t->kind->width / 8);
+    size_t done = 0;
+    uint8_t head[8];
+    uint8_t *out = dst;
+
+    (void)dtype;
+    split_rest(t, &w, src, base, done, n);
+    if (w.acc_bits)
+        *w.raw++ = (uint8_t)w.acc;
+
+    size_t raw = (size_t)(w.raw - (scratch->block + RAW_AT));
+    size_t esc = (size_t)(w.esc - (scratch->block + ESC_AT));
+    size_t head_len = put_length(head, raw);
+
+    head_len += put_length(head + head_len, esc);
+    if (head_len + raw + esc >= cap || (esc && t->no_escape && escape_fails(t, &w, n)))
+        return 0;
+
+    uint8_t *end = scratch->block + RANS_END;
+    unsigned lanes_log = tp_rans_lanes_log(n, guess_size(t, &w, n));
+    uint8_t *start = tp_rans_encode(t->enc, w.syms, w.tabs, n, lanes_log, end);
+    size_t total = head_len + raw + esc + (size_t)(end - start);
+
+    if (total >= cap)
+        return 0;
+    memcpy(out, head, head_len);
+    out += head_len;
+    memcpy(out, start, (size_t)(end - start));
+    out += end - start;
+    memcpy(out, scratch->block + RAW_AT, raw);
+    memcpy(out + raw, scratch->block + ESC_AT, esc);
+    return total;
+}
+
+static int decode(const struct tp_tables *tables, enum tp_dtype dtype, const void *src, size_t src_len,
+                  const void *base, void *dst, size_t len, struct tp_scratch *scratch)
+{
+    const struct tp_delta_tables *t = (const struct tp_delta_tables *)tables;
+    const uint8_t *p = src;
+    const uint8_t *end = p + src_len;
+    struct tp_delta_reader r;
+    size_t n = len / (t->kind->width / 8);
+    size_t done = 0;
+    size_t raw;
+    size_t esc;
+    int rc;
+
+    (void)dtype;
+    (void)scratch;
+    if (!get_length(&p, end, &raw) || !get_length(&p, end, &esc) || raw + esc > (size_t)(end - p) ||
+        len != n * (t->kind->width / 8))
+        return -EBADMSG;
+    r.raw = end - esc - raw;
+    r.raw_bit = 0;
+    r.raw_bits = raw * 8;
+    r.esc = end - esc;
+    r.esc_end = end;
+    rc = tp_rans_reader_init(&r.rans, p, (size_t)(r.raw - p));
+    if (rc)
+        return rc;
+    merge_rest(t, &r, base, dst, done, n);
+    rc = tp_rans_reader_finish(&r.rans);
+    if (rc == 0 && (r.esc != r.esc_end || (r.raw_bit + 7) / 8 != raw))
+        rc = -EBADMSG;
+    return rc;
+}
+
+const struct tp_codec tp_codec_delta = {
+    .id = TP_CODEC_DELTA,
+    .name = "delta",
+    .needs_base = true,
+    .needs_tables = true,
+    .fits = fits,
+    .stats_create = tp_delta_stats_create,
+    .stats_add = tp_delta_stats_add,
+    .stats_finish = tp_delta_stats_finish,
+    .stats_destroy = tp_delta_stats_destroy,
+    .tables_create = tp_delta_tables_create,
+    .tables_destroy = tp_delta_tables_destroy,
+    .encode = encode,
+    .decode = decode,
+};

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* The parts of the codec's interface that live apart from coding: learning and tables. */
+#ifndef TP_CODEC_DELTA_TABLES_H
+#define TP_CODEC_DELTA_TABLES_H
+
+#include "codec/delta/model.h"
+
+int tp_delta_tables_create(enum tp_dtype dtype, const uint8_t *blob, size_t len, struct tp_tables **out,
+                           struct tp_error *err);
+void tp_delta_tables_destroy(struct tp_tables *tables);
+
+struct tp_stats *tp_delta_stats_create(enum tp_dtype dtype);
+void tp_delta_stats_add(struct tp_stats *stats, const void *src, const void *base, size_t len);
+int tp_delta_stats_finish(struct tp_stats *stats, struct tp_buffer *out, double *bits);
+void tp_delta_stats_destroy(struct tp_stats *stats);
+
+#endif
