@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* Which kernels run: asked of the CPU once, lowered by the environment or by a test. */
+#include <config.h>
+
+#include "codec/codec.h"
+#include "codec/isa.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+static atomic_int chosen = -1;
+
+static const char *const names[] = {
+    [TP_ISA_SCALAR] = "scalar",
+    [TP_ISA_AVX2] = "avx2",
+    [TP_ISA_AVX512] = "avx512",
+};
+
+enum tp_isa tp_isa_best(void)
+{
+#if TP_HAVE_X86
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi") ||
+        !__builtin_cpu_supports("bmi2") || !__builtin_cpu_supports("popcnt"))
+        return TP_ISA_SCALAR;
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
+        !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq") ||
+        !__builtin_cpu_supports("avx512vbmi") || !__builtin_cpu_supports("avx512vbmi2"))
+        return TP_ISA_AVX2;
+    return TP_ISA_AVX512;
+#else
+    return TP_ISA_SCALAR;
+#endif
+}
+
+static enum tp_isa choose(void)
+{
+    const char *wanted = getenv("TENPAK_CPU");
+    enum tp_isa best = tp_isa_best();
+
+    for (int isa = TP_ISA_SCALAR; wanted && isa < (int)best; isa++)
+        if (!strcmp(wanted, names[isa]))
+            return (enum tp_isa)isa;
+    return best;
+}
+
+enum tp_isa tp_isa_get(void)
+{
+    int isa = atomic_load_explicit(&chosen, memory_order_relaxed);
+
+    if (isa < 0) {
+        isa = choose();
+        atomic_store_explicit(&chosen, isa, memory_order_relaxed);
+    }
+    return (enum tp_isa)isa;
+}
+
+void tp_isa_set(enum tp_isa isa)
+{
+    enum tp_isa best = tp_isa_best();
+
+    atomic_store_explicit(&chosen, isa < best ? isa : best, memory_order_relaxed);
+}
+
+const char *tp_isa_name(enum tp_isa isa)
+{
+    return (unsigned)isa < sizeof names / sizeof names[0] ? names[isa] : "unknown";
+}

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+/* The codec of bytes of any kind, one zstd frame a chunk. */
+#ifndef TP_CODEC_ZSTD_ZSTD_H
+#define TP_CODEC_ZSTD_ZSTD_H
+
+#include "codec/codec.h"
+
+extern const struct tp_codec tp_codec_zstd;
+
+#endif
