@@ -4,6 +4,25 @@ store_libtp_store_la_SOURCES = \
 	store/engine.h store/index.h store/match.h store/ops.h store/pack.h store/reader.h \
 	store/store.h store/verify.h store/writer.h
 
+# packs: reading, writing, verifying
+store_libtp_store_la_SOURCES += \
+	store/basemap.c \
+	store/decode.c \
+	store/encode.c \
+	store/footer.c \
+	store/index.c store/index_decode.c store/index_encode.c \
+	store/layout.h \
+	store/learn.c \
+	store/names.c store/names.h \
+	store/output.c \
+	store/pack.c store/pack_internal.h \
+	store/pipeline.c store/pipeline.h \
+	store/plan.c store/plan.h \
+	store/tables.c \
+	store/verify.c \
+	store/window.c store/window.h \
+	store/writer.c store/writer_internal.h
+
 lib_LTLIBRARIES += libtenpak.la
 libtenpak_la_SOURCES =
 # Both kinds of library: the convenience libraries' flag against double compilation must not reach this one.

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/* One chunk of a pack, from its coded bytes or from where it refers to, and checked. */
+#include <config.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "store/layout.h"
+#include "store/pack_internal.h"
+#include "store/window.h"
+
+/* "'PACK' is damaged: chunk N of 'FILE' (offset X in the pack): WHAT" */
+static int damaged(const struct tp_pack *pack, uint32_t chunk, const char *what, struct tp_error *err)
+{
+    const struct tp_index *x = tp_pack_index(pack);
+    const struct tp_chunk *c = &x->chunks[chunk];
+    const struct tp_segment *s = &x->segments[c->segment];
+    uint64_t at = s->file_off + (uint64_t)(chunk - s->chunk_first) * x->chunk_size;
+
+    return tp_fail(err, EBADMSG,
+                   "'%s' is damaged: chunk %" PRIu32 " (bytes from %" PRIu64 " of '%s', offset %" PRIu64
+                   " in the pack): %s",
+                   tp_pack_path(pack), chunk, at, x->files[s->file].path, c->stored_off, what);
+}
+
+static int no_base(const struct tp_pack *pack, uint32_t chunk, struct tp_error *err)
+{
+    const struct tp_index *x = tp_pack_index(pack);
+    const struct tp_segment *s = &x->segments[x->chunks[chunk].segment];
+
+    return tp_fail(err, ENOLINK, "'%s' of '%s' cannot be decoded: %s", x->files[s->file].path,
+                   tp_pack_path(pack), tp_pack_base_error(pack));
+}
+
+/* SAME as a chunk of the base. */
+static int copy_from_base(struct tp_pack *pack, uint32_t chunk, void *dst, struct tp_work *work,
+                          const struct tp_chunk_fetch *fetch, struct tp_error *err)
+{
+    const struct tp_index *x = tp_pack_index(pack);
+    struct tp_pack *base = tp_pack_base(pack);
+    const uint8_t *data;
+    void *handle;
+    int rc;
+
+    if (!base)
+        return no_base(pack, chunk, err);
+    if (!fetch) {
+        work->depth++;
+        rc = tp_pack_decode_chunk(base, x->chunks[chunk].ref, dst, work, NULL, err);
+        work->depth--;
+        return rc;
+    }
+    rc = tp_window_chunk(base, x->chunks[chunk].ref, work, fetch, &data, &handle, err);
+    if (rc < 0)
+        return rc;
+    memcpy(dst, data, tp_index_chunk_len(x, chunk));
+    if (handle)
+        fetch->release(fetch->arg, handle);
+    return 0;
+}
+
+static int read_stored(struct tp_pack *pack, uint32_t chunk, uint8_t *dst, struct tp_error *err)
+{
+    const struct tp_chunk *c = &tp_pack_index(pack)->chunks[chunk];
+    int rc = tp_file_pread(tp_pack_fd(pack), dst, c->stored_len, c->stored_off, tp_pack_path(pack), err);
+
+    if (rc < 0)
+        return rc;
+    return tp_xxh3(dst, c->stored_len) == c->stored_hash
+               ? 0
+               : damaged(pack, chunk, "its coded bytes do not match their checksum", err);
+}
+
+static int get_window(struct tp_pack *pack, uint32_t chunk, struct tp_work *work,
+                      const struct tp_chunk_fetch *fetch, struct tp_window_view *view,
+                      struct tp_error *err)
+{
+    const struct tp_index *x = tp_pack_index(pack);
+    const struct tp_segment *s = &x->segments[x->chunks[chunk].segment];
+    struct tp_window w = {.segment = s->base_segment, .base_elem = s->base_elem, .dtype = s->dtype};
+
+    if (s->base_segment == TP_NONE)
+        return damaged(pack, chunk, "it is coded against a base, and its segment has none", err);
+    if (!tp_pack_base(pack))
+        return no_base(pack, chunk, err);
+    w.off = (uint64_t)(chunk - s->chunk_first) * x->chunk_size;
+    w.len = tp_index_chunk_len(x, chunk);
+    return tp_window_get(tp_pack_base(pack), &w, work, fetch, view, err);
+}
+
+static int decode_coded(struct tp_pack *pack, uint32_t chunk, uint8_t *dst, struct tp_work *work,
+                        const struct tp_chunk_fetch *fetch, struct tp_error *err)
+{
+    const struct tp_index *x = tp_pack_index(pack);
+    const struct tp_chunk *c = &x->chunks[chunk];
+    const struct tp_segment *s = &x->segments[c->segment];
+    const struct tp_codec *codec = tp_codec_get(c->codec);
+    struct tp_work_level *level = tp_work_level_get(work, err);
+    struct tp_tables_entry *tables = NULL;
+    struct tp_window_view view = {0};
+    int rc;
+
+    if (!level)
+        return damaged(pack, chunk, "it lies behind too many bases", err);
+    if (!codec || !codec->fits(s->dtype))
+        return damaged(pack, chunk, "its codec does not fit its dtype, or is not in this build", err);
+    rc = tp_work_need(&level->stored, err);
+    if (rc == 0)
+        rc = read_stored(pack, chunk, level->stored, err);
+    if (rc == 0 && codec->needs_base)
+        rc = get_window(pack, chunk, work, fetch, &view, err);
+    if (rc == 0 && codec->needs_tables)
+        rc = tp_tables_get(pack, c->segment, codec, &tables, err);
+    if (rc == 0 && codec->decode(tables ? tp_tables_of(tables) : NULL, s->dtype, level->stored,
+                                 c->stored_len, view.data, dst, tp_index_chunk_len(x, chunk),
+                                 work->scratch) < 0)
+        rc = damaged(pack, chunk, "its coded bytes break the rules of its codec", err);
+    if (tables)
+        tp_tables_put(tables);
+    tp_window_release(fetch, &view);
+    return rc;
+}
+
+int tp_pack_decode_chunk(struct tp_pack *pack, uint32_t chunk, void *dst, struct tp_work *work,
+                         const struct tp_chunk_fetch *fetch, struct tp_error *err)
+{
+    const struct tp_index *x = tp_pack_index(pack);
+    uint32_t from = chunk;
+    const struct tp_chunk *c;
+    int rc;
+
+    if (chunk >= x->chunk_n)
+        return tp_fail(err, EINVAL, "'%s' has no chunk %" PRIu32, tp_pack_path(pack), chunk);
+    if (x->chunks[chunk].codec == TP_CODEC_SAME && !x->chunks[chunk].ref_base)
+        from = x->chunks[chunk].ref;
+    c = &x->chunks[from];
+    if (c->codec == TP_CODEC_SAME)
+        rc = copy_from_base(pack, from, dst, work, fetch, err);
+    else if (c->codec == TP_CODEC_RAW)
+        return read_stored(pack, from, dst, err); /* its hash is that of the content, too */
+    else
+        rc = decode_coded(pack, from, dst, work, fetch, err);
+    if (rc < 0)
+        return rc;
+    return tp_xxh3(dst, tp_index_chunk_len(x, chunk)) == c->content_hash
+               ? 0
+               : damaged(pack, chunk, "what it decodes to does not match its checksum", err);
+}

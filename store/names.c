@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/* Hidden names, temporary ones, and renaming without overwriting. */
+#include <config.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "store/names.h"
+
+#define NAME_BYTES_MAX 255
+#define TEMPORARY "tmp-"
+
+const char *tp_path_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+char *tp_path_parent(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    if (!slash)
+        return strdup(".");
+    return strndup(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+char *tp_path_join(const char *dir, const char *name, const char *suffix)
+{
+    char *out = NULL;
+
+    return asprintf(&out, "%s/%s%s", dir, name, suffix) < 0 ? NULL : out;
+}
+
+int tp_side_path(const char *path, const char *what, char **out, struct tp_error *err)
+{
+    const char *name = tp_path_name(path);
+    int dir = (int)(name - path), n;
+
+    /* Room for the end of a temporary name whatever WHAT is, so that all side names of a path agree. */
+    if (strlen(name) + 48 <= NAME_BYTES_MAX)
+        n = asprintf(out, "%.*s.%s.%s", dir, path, name, what);
+    else
+        n = asprintf(out, "%.*s.tenpak-%016" PRIx64 ".%s", dir, path, tp_xxh3(name, strlen(name)), what);
+    if (n < 0)
+        *out = NULL;
+    return n < 0 ? tp_fail(err, ENOMEM, "out of memory for a name") : 0;
+}
+
+int tp_temporary_beside(const char *path, char **out, struct tp_error *err)
+{
+    static atomic_uint count;
+    char what[48];
+
+    snprintf(what, sizeof what, TEMPORARY "%ld-%u", (long)getpid(), atomic_fetch_add(&count, 1));
+    return tp_side_path(path, what, out, err);
+}
+
+int tp_temporaries_remove(const char *path, struct tp_error *err)
+{
+    char *prefix = NULL, *parent = tp_path_parent(path);
+    struct dirent *entry;
+    DIR *dir = NULL;
+    int rc = parent ? tp_side_path(path, TEMPORARY, &prefix, err)
+                    : tp_fail(err, ENOMEM, "out of memory for a name");
+
+    if (rc == 0) {
+        dir = opendir(parent);
+        if (!dir)
+            rc = tp_fail_errno(err, "cannot open '%s'", parent);
+    }
+    while (rc == 0 && (entry = readdir(dir))) {
+        const char *want = tp_path_name(prefix);
+
+        if (strncmp(entry->d_name, want, strlen(want)) == 0)
+            rc = tp_file_remove_tree(dirfd(dir), entry->d_name, err);
+    }
+    if (dir)
+        closedir(dir);
+    free(prefix);
+    free(parent);
+    return rc;
+}
+
+int tp_rename_new(const char *from, const char *to, struct tp_error *err)
+{
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+        return 0;
+    if ((errno == EINVAL || errno == ENOSYS) && access(to, F_OK) != 0) {
+        /* A file system without it: the callers hold the model's lock, so nobody is between. */
+        if (rename(from, to) == 0)
+            return 0;
+    }
+    if (errno == EEXIST)
+        return tp_fail(err, EEXIST, "'%s' exists", to);
+    return tp_fail_errno(err, "cannot rename '%s' to '%s'", from, to);
+}
+
+mode_t tp_umask(void)
+{
+    char line[128];
+    unsigned mask = 022;
+    FILE *f = fopen("/proc/self/status", "re");
+
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "Umask: %o", &mask) == 1)
+            break;
+    if (f)
+        fclose(f);
+    return (mode_t)mask;
+}

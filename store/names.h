@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* The names that a store's own files have while something is under way: hidden, beside what they become. */
+#ifndef TP_STORE_NAMES_H
+#define TP_STORE_NAMES_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+
+#define TP_PACK_SUFFIX ".tnpk"
+
+/* The last part of PATH, in PATH. */
+const char *tp_path_name(const char *path);
+/* The directory that PATH lies in ("." where there is no '/'); NULL: out of memory. */
+char *tp_path_parent(const char *path);
+/* DIR "/" NAME SUFFIX; NULL: out of memory. */
+char *tp_path_join(const char *dir, const char *name, const char *suffix);
+
+/* A hidden name beside PATH for something about it: ".NAME.WHAT", or by NAME's hash where that is too long. */
+int tp_side_path(const char *path, const char *what, char **out, struct tp_error *err);
+/* One that nobody else uses: ends in this process's number and a count. */
+int tp_temporary_beside(const char *path, char **out, struct tp_error *err);
+/* Remove what dead writers left beside PATH: only with a lock that keeps live ones away. */
+int tp_temporaries_remove(const char *path, struct tp_error *err);
+
+/* Rename, and fail with -EEXIST where TO exists. */
+int tp_rename_new(const char *from, const char *to, struct tp_error *err);
+
+/* This process's umask, without touching it. */
+mode_t tp_umask(void);
+
+#endif

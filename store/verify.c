@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/* Decoding all of a pack, on all threads, and comparing every file with its SHA-256. */
+#include <config.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "store/layout.h"
+#include "store/pack_internal.h"
+#include "store/pipeline.h"
+#include "store/verify.h"
+
+struct block {
+    uint8_t *data;
+    int rc;
+    struct tp_error err;
+};
+
+struct verifier {
+    struct tp_pack *pack;
+    const struct tp_progress *progress;
+    tp_verify_finding finding;
+    void *arg;
+    struct tp_verify_report *report;
+    struct tp_sha256 *sha;
+    uint64_t file_done;
+    bool file_bad;
+    int rc;                 /* of the worst finding: -EBADMSG before -ENOLINK */
+    struct tp_error first;
+};
+
+static void found(struct verifier *v, int rc, const char *story)
+{
+    if (v->rc == 0 || (v->rc == -ENOLINK && rc != -ENOLINK)) {
+        v->rc = rc;
+        tp_fail(&v->first, -rc, "%s", story);
+    }
+    if (v->finding)
+        v->finding(v->arg, story);
+}
+
+static void *block_create(void *arg)
+{
+    struct block *b = calloc(1, sizeof *b);
+
+    (void)arg;
+    if (b)
+        b->data = malloc(TP_CHUNK_MAX + TP_SLACK);
+    if (b && b->data)
+        return b;
+    free(b);
+    return NULL;
+}
+
+static void block_destroy(void *slot)
+{
+    struct block *b = slot;
+
+    free(b->data);
+    free(b);
+}
+
+static void *worker_create(void *arg)
+{
+    (void)arg;
+    return tp_work_create();
+}
+
+static void worker_destroy(void *worker)
+{
+    tp_work_destroy(worker);
+}
+
+/* Damage is kept for the report; only what says nothing about the pack ends the verification. */
+static int work(void *arg, void *worker, uint64_t chunk, void *slot, struct tp_error *err)
+{
+    struct verifier *v = arg;
+    struct block *b = slot;
+
+    b->err.code = 0;
+    b->rc = tp_pack_decode_chunk(v->pack, (uint32_t)chunk, b->data, worker, NULL, &b->err);
+    if (b->rc == -ENOMEM)
+        return tp_fail(err, ENOMEM, "%s", b->err.message);
+    return 0;
+}
+
+static void end_file(struct verifier *v, const struct tp_pack_file *f)
+{
+    uint8_t digest[TP_SHA256_LEN];
+    char story[TP_ERROR_MAX];
+
+    tp_sha256_final(v->sha, digest);
+    v->report->files++;
+    if (!v->file_bad && memcmp(digest, f->sha256, sizeof digest) != 0) {
+        snprintf(story, sizeof story, "'%s' is damaged: '%.400s' does not match its SHA-256",
+                 tp_pack_path(v->pack), f->path);
+        found(v, -EBADMSG, story);
+        v->file_bad = true;
+    }
+    v->report->bad_files += v->file_bad;
+    v->file_bad = false;
+    v->file_done = 0;
+}
+
+static int consume(void *arg, uint64_t chunk, void *slot, struct tp_error *err)
+{
+    struct verifier *v = arg;
+    const struct tp_index *x = tp_pack_index(v->pack);
+    const struct tp_pack_file *f = &x->files[x->segments[x->chunks[chunk].segment].file];
+    uint32_t len = tp_index_chunk_len(x, (uint32_t)chunk);
+    struct block *b = slot;
+
+    (void)err;
+    if (b->rc < 0) {
+        v->report->bad_chunks++;
+        v->file_bad = true;
+        found(v, b->rc, b->err.message);
+    } else {
+        tp_sha256_update(v->sha, b->data, len);
+    }
+    v->report->chunks++;
+    v->report->bytes += len;
+    v->file_done += len;
+    if (v->file_done == f->size)
+        end_file(v, f);
+    if (v->progress && v->progress->update)
+        v->progress->update(v->progress->arg, "verify", v->report->bytes, x->logical_bytes);
+    return 0;
+}
+
+/* What no chunk stands for: the header, tables that no chunk uses, files without content. */
+static int verify_rest(struct verifier *v, struct tp_error *err)
+{
+    const struct tp_index *x = tp_pack_index(v->pack);
+    uint8_t header[TP_PACK_HEADER_LEN], empty[TP_SHA256_LEN];
+    const char *path = tp_pack_path(v->pack);
+    struct tp_error why = {0};
+    int rc = tp_file_pread(tp_pack_fd(v->pack), header, sizeof header, 0, path, err);
+
+    if (rc == 0)
+        rc = tp_sha256("", 0, empty);
+    if (rc < 0)
+        return rc;
+    if (tp_header_check(header, path, &why) < 0)
+        found(v, -EBADMSG, why.message);
+    for (uint32_t i = 0; i < x->segment_n; i++)
+        for (uint32_t t = 0; t < x->segments[i].tables_n; t++) {
+            uint8_t codec = x->tables[x->segments[i].tables_first + t].codec;
+
+            rc = tp_tables_check(v->pack, i, codec, &why);
+            if (rc == -ENOMEM)
+                return tp_fail(err, ENOMEM, "%s", why.message);
+            if (rc < 0)
+                found(v, -EBADMSG, why.message);
+        }
+    for (uint32_t i = 0; i < x->file_n; i++)
+        if (x->files[i].type == TP_ENTRY_FILE && x->files[i].size == 0) {
+            v->report->files++;
+            if (memcmp(x->files[i].sha256, empty, sizeof empty) != 0) {
+                tp_fail(&why, EBADMSG, "'%s' is damaged: the empty file '%.400s' has a wrong SHA-256", path,
+                        x->files[i].path);
+                v->report->bad_files++;
+                found(v, -EBADMSG, why.message);
+            }
+        }
+    return 0;
+}
+
+int tp_pack_verify(struct tp_pack *pack, unsigned threads, const struct tp_progress *progress,
+                   tp_verify_finding finding, void *arg, struct tp_verify_report *report,
+                   struct tp_error *err)
+{
+    struct verifier v = {.pack = pack,
+                         .progress = progress,
+                         .finding = finding,
+                         .arg = arg,
+                         .report = report,
+                         .sha = tp_sha256_create()};
+    struct tp_pipeline p = {.threads = threads,
+                            .item_n = tp_pack_index(pack)->chunk_n,
+                            .cancel = progress ? progress->cancel : NULL,
+                            .arg = &v,
+                            .worker_create = worker_create,
+                            .worker_destroy = worker_destroy,
+                            .slot_create = block_create,
+                            .slot_destroy = block_destroy,
+                            .work = work,
+                            .consume = consume};
+    struct timespec start, end;
+    int rc;
+
+    memset(report, 0, sizeof *report);
+    if (!v.sha)
+        return tp_fail(err, ENOMEM, "out of memory for verifying '%s'", tp_pack_path(pack));
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    rc = verify_rest(&v, err);
+    if (rc == 0)
+        rc = tp_pipeline_run(&p, err);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    report->seconds = (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9;
+    tp_sha256_destroy(v.sha);
+    if (rc == 0 && v.rc < 0)
+        return tp_fail(err, -v.rc, "%s", v.first.message);
+    return rc;
+}
