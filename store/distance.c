@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/* Sampling two models in the same places, and what the codecs' statistics promise for them. */
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec/convert.h"
+#include "store/distance.h"
+
+enum { PLACES = 64, PLACE_LEN = 32 * 1024, WITH_BASE = 2, CODECS = 3 };
+
+static const enum tp_codec_id codec_ids[CODECS] = {TP_CODEC_DELTA, TP_CODEC_SPARSE, TP_CODEC_SPLIT};
+
+struct sampler {
+    struct tp_source *model, *base;
+    uint8_t *src, *ref, *room;
+    struct tp_stats *stats[TP_DTYPE_COUNT][CODECS];
+    uint64_t seen[TP_DTYPE_COUNT];  /* sampled bytes */
+    uint64_t equal[TP_DTYPE_COUNT]; /* of these, in places where nothing differs */
+    uint64_t elements, changed;
+};
+
+unsigned tp_distance_unit(enum tp_dtype dtype)
+{
+    unsigned bits = tp_dtype_bits(dtype);
+    return bits >= 8 ? bits / 8 : bits == 6 ? 3 : 1;
+}
+
+int tp_distance_read_base(struct tp_source *base, const struct tp_source_tensor *b,
+                          const struct tp_source_tensor *t, uint64_t off, void *dst, size_t len,
+                          void *room, struct tp_error *err)
+{
+    if (b->dtype == t->dtype)
+        return tp_source_read(base, b->file, b->off + off, dst, len, err);
+    uint64_t width = tp_dtype_bits(t->dtype) / 8, base_width = tp_dtype_bits(b->dtype) / 8;
+    size_t n = len / width;
+    int rc = tp_source_read(base, b->file, b->off + off / width * base_width, room, n * base_width, err);
+    if (!rc)
+        tp_convert(t->dtype, dst, b->dtype, room, n);
+    return rc;
+}
+
+uint64_t tp_distance_count(enum tp_dtype dtype, const void *a, const void *b, size_t len)
+{
+    const uint8_t *p = a, *q = b;
+    unsigned unit = tp_dtype_bits(dtype) >= 8 ? tp_dtype_bits(dtype) / 8 : 1;
+    uint64_t n = 0;
+    for (size_t i = 0; i + unit <= len; i += unit)
+        n += memcmp(p + i, q + i, unit) != 0;
+    return n;
+}
+
+uint64_t tp_distance_matched(const struct tp_source *model, const struct tp_source *base)
+{
+    uint64_t matched = 0;
+    size_t j = 0;
+    for (size_t i = 0; i < model->tensor_n; i++) {
+        while (j < base->tensor_n && strcmp(base->tensors[j].name, model->tensors[i].name) < 0)
+            j++;
+        if (j < base->tensor_n && !strcmp(base->tensors[j].name, model->tensors[i].name))
+            matched += tp_source_common(&model->tensors[i], &base->tensors[j]);
+    }
+    return matched;
+}
+
+static int learn(struct sampler *s, enum tp_dtype dtype, size_t len, bool equal)
+{
+    for (unsigned c = 0; c < CODECS; c++) {
+        const struct tp_codec *codec = tp_codec_get(codec_ids[c]);
+        if (!codec || !codec->stats_create || !codec->fits(dtype) || (c < WITH_BASE && equal))
+            continue;
+        if (!s->stats[dtype][c])
+            s->stats[dtype][c] = codec->stats_create(dtype);
+        if (!s->stats[dtype][c])
+            return -ENOMEM;
+        codec->stats_add(s->stats[dtype][c], s->src, codec->needs_base ? s->ref : NULL, len);
+    }
+    return 0;
+}
+
+static int sample_place(struct sampler *s, const struct tp_source_tensor *t,
+                        const struct tp_source_tensor *b, uint64_t off, size_t len, struct tp_error *err)
+{
+    int rc = tp_source_read(s->model, t->file, t->off + off, s->src, len, err);
+    if (!rc)
+        rc = tp_distance_read_base(s->base, b, t, off, s->ref, len, s->room, err);
+    if (rc)
+        return rc;
+    uint64_t changed = tp_distance_count(t->dtype, s->src, s->ref, len);
+    unsigned bits = tp_dtype_bits(t->dtype);
+    s->elements += bits >= 8 ? len / (bits / 8) : len;
+    s->changed += changed;
+    s->seen[t->dtype] += len;
+    if (!changed)
+        s->equal[t->dtype] += len;
+    rc = learn(s, t->dtype, len, !changed);
+    return rc ? tp_fail(err, -rc, "out of memory") : 0;
+}
+
+/* Places at even steps over the common bytes of all tensors, each moved down to a whole element. */
+static int sample_all(struct sampler *s, uint64_t matched, struct tp_error *err)
+{
+    uint64_t step = matched / PLACES, start = 0, next;
+    if (step < PLACE_LEN)
+        step = PLACE_LEN;
+    next = matched > (uint64_t)PLACES * PLACE_LEN ? step / 2 : 0;
+    for (size_t i = 0; i < s->model->tensor_n; i++) {
+        const struct tp_source_tensor *t = &s->model->tensors[i];
+        const struct tp_source_tensor *b = tp_source_find(s->base, t->name);
+        uint64_t common = b ? tp_source_common(t, b) : 0;
+        unsigned unit = tp_distance_unit(t->dtype);
+        while (next < start + common) {
+            uint64_t off = (next - start) / unit * unit, len = (common - off) / unit * unit;
+            if (len > PLACE_LEN / 24 * 24)
+                len = PLACE_LEN / 24 * 24;
+            int rc = len ? sample_place(s, t, b, off, (size_t)len, err) : 0;
+            if (rc)
+                return rc;
+            /* A place that a small tensor cut short is followed by the next tensor's start. */
+            next += step == PLACE_LEN && len && len < step ? len : step;
+        }
+        start += common;
+        if (next < start)
+            next = start;
+    }
+    return 0;
+}
+
+/* Bits that the codec promises, relative to raw; 1 where it has no say. */
+static int promise(struct sampler *s, unsigned dtype, unsigned c, double *out, struct tp_buffer *junk)
+{
+    double bits = 0;
+    *out = 1;
+    if (!s->stats[dtype][c])
+        return 0;
+    junk->len = 0;
+    int rc = tp_codec_get(codec_ids[c])->stats_finish(s->stats[dtype][c], junk, &bits);
+    if (!rc && bits < tp_dtype_bits(dtype))
+        *out = bits / tp_dtype_bits(dtype);
+    return rc;
+}
+
+static int conclude(struct sampler *s, struct tp_distance *out, struct tp_error *err)
+{
+    struct tp_buffer junk = {0};
+    double given = 0, alone = 0;
+    int rc = 0;
+    for (unsigned d = 0; !rc && d < TP_DTYPE_COUNT; d++) {
+        double ratio[CODECS] = {1, 1, 1};
+        for (unsigned c = 0; !rc && s->seen[d] && c < CODECS; c++)
+            rc = promise(s, d, c, &ratio[c], &junk);
+        double best = ratio[0] < ratio[1] ? ratio[0] : ratio[1];
+        best = best < ratio[2] ? best : ratio[2];
+        given += best * (double)(s->seen[d] - s->equal[d]);
+        alone += ratio[2] * (double)s->seen[d];
+        out->sampled_bytes += s->seen[d];
+    }
+    tp_buffer_clear(&junk);
+    if (rc)
+        return tp_fail(err, -rc, "out of memory");
+    double sampled = out->sampled_bytes ? (double)out->sampled_bytes : 1;
+    double total = s->model->tensor_bytes ? (double)s->model->tensor_bytes : 1;
+    double matched = (double)out->matched_bytes;
+    out->with_base = given / sampled;
+    out->alone = out->sampled_bytes ? alone / sampled : 1;
+    out->changed = s->elements ? (double)s->changed / (double)s->elements : 0;
+    out->cost = (matched * out->with_base + (total - matched) * out->alone) / total;
+    return 0;
+}
+
+int tp_distance_sample(struct tp_source *model, struct tp_source *base, struct tp_distance *out,
+                       struct tp_error *err)
+{
+    struct sampler *s = calloc(1, sizeof *s);
+    int rc = -ENOMEM;
+    *out = (struct tp_distance){.matched_bytes = tp_distance_matched(model, base)};
+    if (!s)
+        return tp_fail(err, ENOMEM, "out of memory");
+    s->model = model;
+    s->base = base;
+    s->src = calloc(1, PLACE_LEN + TP_SLACK);
+    s->ref = calloc(1, PLACE_LEN + TP_SLACK);
+    s->room = calloc(1, 2 * PLACE_LEN + TP_SLACK);
+    if (!s->src || !s->ref || !s->room) {
+        tp_fail(err, ENOMEM, "out of memory");
+        goto out;
+    }
+    rc = sample_all(s, out->matched_bytes, err);
+    if (!rc)
+        rc = conclude(s, out, err);
+out:
+    for (unsigned d = 0; d < TP_DTYPE_COUNT; d++)
+        for (unsigned c = 0; c < CODECS; c++)
+            if (s->stats[d][c])
+                tp_codec_get(codec_ids[c])->stats_destroy(s->stats[d][c]);
+    free(s->src);
+    free(s->ref);
+    free(s->room);
+    free(s);
+    return rc;
+}

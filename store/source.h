@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A model to look at, whether it is a plain directory or a pack: its files, its tensors by name, and any range
+ * of their bytes. For matching and estimating, which read little of much; one thread at a time.
+ */
+#ifndef TP_STORE_SOURCE_H
+#define TP_STORE_SOURCE_H
+
+#include "store/store.h"
+
+struct tp_source_tensor {
+    const char *name;
+    enum tp_dtype dtype;
+    unsigned rank;
+    const uint64_t *shape;
+    uint64_t len;  /* bytes */
+    uint32_t file; /* number in files */
+    uint64_t off;  /* first byte, from the start of the file */
+};
+
+struct tp_source_file {
+    const char *path;
+    uint64_t size;
+    uint64_t tensor_bytes; /* of size: 0 for what is no safetensors file */
+};
+
+struct tp_source_impl;
+
+struct tp_source {
+    struct tp_source_file *files; /* regular files only */
+    uint32_t file_n;
+    struct tp_source_tensor *tensors; /* by name; of equal names only the first file's is kept */
+    size_t tensor_n;
+    uint64_t logical_bytes, tensor_bytes;
+    unsigned depth; /* packs that have to be read below this one: 0 for a directory or a pack without a base */
+    struct tp_source_impl *impl;
+};
+
+/* Open a model directory or a pack, reading headers only. STORE finds a pack's base, may be NULL. */
+int tp_source_open(const char *path, struct tp_store *store, struct tp_source **out,
+                   struct tp_error *err);
+/* The same of an open pack, of which it takes a reference. */
+int tp_source_open_pack(struct tp_pack *pack, struct tp_source **out, struct tp_error *err);
+void tp_source_close(struct tp_source *source);
+
+/* Read exactly LEN bytes, which must lie within the file. */
+int tp_source_read(struct tp_source *source, uint32_t file, uint64_t off, void *dst, size_t len,
+                   struct tp_error *err);
+const struct tp_source_tensor *tp_source_find(const struct tp_source *source, const char *name);
+/* The file with this path; false: there is none. */
+bool tp_source_find_file(const struct tp_source *source, const char *path, uint32_t *out);
+
+/* Bytes at the start of tensor T that B, a tensor of the same name in another model, can predict: all of them
+ * where the shapes are equal, the common rows where only the first dimension differs, else 0. */
+uint64_t tp_source_common(const struct tp_source_tensor *t, const struct tp_source_tensor *b);
+
+#endif
