@@ -25,11 +25,21 @@ EXTRA_DIST += tests/tap.h tests/lib.sh
 
 # base
 base_tests = \
-	tests/base/error_test
+	tests/base/buffer_test \
+	tests/base/error_test \
+	tests/base/file_test \
+	tests/base/hash_test \
+	tests/base/json_test \
+	tests/base/log_test \
+	tests/base/pool_test \
+	tests/base/size_test
 base_scripts =
 
 # tensor
-tensor_tests =
+tensor_tests = \
+	tests/tensor/dtype_test \
+	tests/tensor/modeldir_test \
+	tests/tensor/safetensors_test
 tensor_scripts =
 
 # codec
@@ -56,15 +66,23 @@ cli_scripts =
 loader_scripts =
 
 # fuzz: with libFuzzer under --enable-fuzzing, else with a main() that replays the corpora
-fuzz_tests =
+fuzz_tests = \
+	tests/fuzz/fuzz_safetensors
 if FUZZING
 TP_FUZZ_MAIN =
+TP_FUZZ_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 else
 TP_FUZZ_MAIN = tests/fuzz/replay_main.c
+TP_FUZZ_LDFLAGS = $(AM_LDFLAGS)
 endif
+tests_fuzz_fuzz_safetensors_SOURCES = tests/fuzz/fuzz_safetensors.c tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
+tests_fuzz_fuzz_safetensors_LDFLAGS = $(TP_FUZZ_LDFLAGS)
+EXTRA_DIST += tests/fuzz/replay_main.c tests/fuzz/corpus
 
 # Those that are about threads.
-thread_tests =
+thread_tests = \
+	tests/base/log_test \
+	tests/base/pool_test
 
 unit_tests = $(base_tests) $(tensor_tests) $(codec_tests) $(store_tests) $(fs_tests) $(cli_tests)
 test_scripts = $(base_scripts) $(tensor_scripts) $(codec_scripts) $(store_scripts) $(fs_scripts) \
