@@ -12,13 +12,14 @@ struct tp_engine;
 struct tp_block; /* a decoded chunk, reference-counted, immutable */
 
 struct tp_engine_options {
-    uint64_t cache_bytes; /* all blocks together, those in use too; at least 4 MiB x threads is kept */
+    uint64_t cache_bytes; /* all blocks together, those in use too; at least 4 MiB x (threads + 1) is kept */
     unsigned threads;     /* 0: one for each CPU */
 };
 
 struct tp_engine_stats {
     uint64_t hits, misses, waits;      /* block look-ups; WAITS joined a decoding in flight */
-    uint64_t decoded_blocks, decoded_bytes, decode_nsec;
+    uint64_t decoded_blocks, decoded_bytes;
+    uint64_t decode_nsec;              /* CPU time of all threads */
     uint64_t prefetched_blocks, evicted_blocks, errors;
     uint64_t cached_bytes, cached_bytes_max;
 };
@@ -35,6 +36,13 @@ int tp_engine_get(struct tp_engine *engine, struct tp_pack *pack, uint32_t chunk
 const uint8_t *tp_block_data(const struct tp_block *block);
 uint32_t tp_block_len(const struct tp_block *block);
 void tp_block_release(struct tp_block *block);
+
+/* As tp_engine_get for N chunks at once, decoded side by side: all of them or none. A thread that holds blocks and
+ * asks for more one by one can wait for ever when all that there are are held in this way; this call
+ * waits for room before it takes the first. At most tp_engine_get_max() chunks; more is -E2BIG. */
+int tp_engine_get_many(struct tp_engine *engine, struct tp_pack *pack, const uint32_t *chunks, unsigned n,
+                       struct tp_block **out, struct tp_error *err);
+unsigned tp_engine_get_max(const struct tp_engine *engine);
 
 /* Start decoding chunks [FIRST, FIRST + N) in the background, those that the cache's budget allows. */
 void tp_engine_prefetch(struct tp_engine *engine, struct tp_pack *pack, uint32_t first, uint32_t n);

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT */
+/* The block table: an arena of slots, a hash of keys, and the two queues that say which block goes. */
+#include <config.h>
+
+#include "store/cache.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+static size_t window_max(const struct tp_cache *cache)
+{
+    return cache->slots / 4;
+}
+
+/* Accesses of a block within so many of others are one: pieces of a request, readers side by side. */
+static size_t correlated(const struct tp_cache *cache)
+{
+    return cache->slots / 4 < 64 ? cache->slots / 4 : 64;
+}
+
+int tp_cache_init(struct tp_cache *cache, struct tp_engine *engine, size_t slots)
+{
+    size_t buckets = 16;
+
+    memset(cache, 0, sizeof *cache);
+    while (buckets < 2 * slots)
+        buckets *= 2;
+    cache->slots = slots;
+    cache->bucket_mask = buckets - 1;
+    cache->arena_bytes = slots * (size_t)TP_SLOT_BYTES;
+    cache->arena = mmap(NULL, cache->arena_bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (cache->arena == MAP_FAILED) {
+        cache->arena = NULL;
+        return -ENOMEM;
+    }
+    /* Advice: huge pages make both decoding and the kernel's copy out of a block cheaper. */
+    madvise(cache->arena, cache->arena_bytes, MADV_HUGEPAGE);
+    cache->blocks = calloc(slots, sizeof *cache->blocks);
+    cache->buckets = calloc(buckets, sizeof(struct tp_block *));
+    if (!cache->blocks || !cache->buckets || tp_frequency_init(&cache->frequency, slots) < 0) {
+        tp_cache_clear(cache);
+        return -ENOMEM;
+    }
+    for (size_t i = 0; i < slots; i++) {
+        cache->blocks[i].engine = engine;
+        cache->blocks[i].data = cache->arena + i * TP_SLOT_BYTES;
+        pthread_cond_init(&cache->blocks[i].done, NULL);
+    }
+    return 0;
+}
+
+void tp_cache_clear(struct tp_cache *cache)
+{
+    if (cache->blocks)
+        for (size_t i = 0; i < cache->slots; i++) {
+            pthread_cond_destroy(&cache->blocks[i].done);
+            free(cache->blocks[i].error);
+        }
+    free(cache->blocks);
+    free(cache->buckets);
+    tp_frequency_clear(&cache->frequency);
+    if (cache->arena)
+        munmap(cache->arena, cache->arena_bytes);
+    memset(cache, 0, sizeof *cache);
+}
+
+/* The id is a SHA-256: any 8 bytes of it are a hash. */
+static uint64_t key_hash(const struct tp_block_key *key)
+{
+    uint64_t id;
+
+    memcpy(&id, key->pack_id, sizeof id);
+    uint64_t mixed = (id ^ key->chunk) * 0x9e3779b97f4a7c15u;
+    return mixed ^ (mixed >> 29);
+}
+
+static bool key_equal(const struct tp_block_key *a, const struct tp_block_key *b)
+{
+    return a->chunk == b->chunk && memcmp(a->pack_id, b->pack_id, TP_SHA256_LEN) == 0;
+}
+
+struct tp_block *tp_cache_find(const struct tp_cache *cache, const struct tp_block_key *key)
+{
+    struct tp_block *block = cache->buckets[key_hash(key) & cache->bucket_mask];
+
+    while (block && !key_equal(&block->key, key))
+        block = block->chain;
+    return block;
+}
+
+static void table_insert(struct tp_cache *cache, struct tp_block *block)
+{
+    struct tp_block **bucket = &cache->buckets[block->hash & cache->bucket_mask];
+
+    block->chain = *bucket;
+    *bucket = block;
+}
+
+static void table_remove(struct tp_cache *cache, struct tp_block *block)
+{
+    struct tp_block **at = &cache->buckets[block->hash & cache->bucket_mask];
+
+    while (*at != block)
+        at = &(*at)->chain;
+    *at = block->chain;
+    block->chain = NULL;
+}
+
+static void list_push(struct tp_cache *cache, struct tp_block *block)
+{
+    struct tp_block_list *list = &cache->list[block->queue];
+
+    block->prev = NULL;
+    block->next = list->newest;
+    if (list->newest)
+        list->newest->prev = block;
+    else
+        list->oldest = block;
+    list->newest = block;
+}
+
+static void list_remove(struct tp_cache *cache, struct tp_block *block)
+{
+    struct tp_block_list *list = &cache->list[block->queue];
+
+    if (block->prev)
+        block->prev->next = block->next;
+    else
+        list->newest = block->next;
+    if (block->next)
+        block->next->prev = block->prev;
+    else
+        list->oldest = block->prev;
+    block->prev = block->next = NULL;
+}
+
+static void move_to_main(struct tp_cache *cache, struct tp_block *block)
+{
+    list_remove(cache, block);
+    cache->queue_n[TP_QUEUE_WINDOW]--;
+    cache->queue_n[TP_QUEUE_MAIN]++;
+    block->queue = TP_QUEUE_MAIN;
+    list_push(cache, block);
+}
+
+void tp_cache_set_ahead(struct tp_cache *cache, struct tp_block *block, bool ahead)
+{
+    cache->ahead += (size_t)ahead - (size_t)block->ahead;
+    block->ahead = ahead;
+}
+
+/* Give the slot of a block that is in no list and no table back. */
+static void free_slot(struct tp_cache *cache, struct tp_block *block)
+{
+    tp_cache_set_ahead(cache, block, false);
+    cache->queue_n[block->queue]--;
+    cache->filled--;
+    free(block->error);
+    block->error = NULL;
+    block->chain = cache->free_blocks;
+    cache->free_blocks = block;
+}
+
+static void discard(struct tp_cache *cache, struct tp_block *block)
+{
+    list_remove(cache, block);
+    table_remove(cache, block);
+    free_slot(cache, block);
+}
+
+/* The block that is worth least among those that nobody holds; NULL when all are held. */
+static struct tp_block *choose_victim(struct tp_cache *cache)
+{
+    size_t main_max = cache->slots - window_max(cache);
+    const struct tp_block_list *window = &cache->list[TP_QUEUE_WINDOW];
+    const struct tp_block_list *kept = &cache->list[TP_QUEUE_MAIN];
+
+    while (window->oldest && cache->queue_n[TP_QUEUE_WINDOW] >= window_max(cache) &&
+           cache->queue_n[TP_QUEUE_MAIN] < main_max)
+        move_to_main(cache, window->oldest);
+
+    struct tp_block *candidate = window->oldest;
+    struct tp_block *victim = kept->oldest;
+    if (!candidate || !victim)
+        return candidate ? candidate : victim;
+    if (cache->queue_n[TP_QUEUE_WINDOW] < window_max(cache))
+        return victim;
+    if (tp_frequency_get(&cache->frequency, candidate->hash) <=
+        tp_frequency_get(&cache->frequency, victim->hash))
+        return candidate;
+    move_to_main(cache, candidate);
+    return victim;
+}
+
+struct tp_block *tp_cache_take(struct tp_cache *cache, const struct tp_block_key *key)
+{
+    if (!cache->free_blocks && cache->used == cache->slots) {
+        discard(cache, choose_victim(cache));
+        cache->evicted++;
+    }
+    struct tp_block *block = cache->free_blocks;
+    if (block)
+        cache->free_blocks = block->chain;
+    else
+        block = &cache->blocks[cache->used++];
+
+    block->key = *key;
+    block->hash = key_hash(key);
+    block->len = 0;
+    block->refs = 1;
+    block->state = TP_BLOCK_BUSY;
+    block->queue = TP_QUEUE_WINDOW;
+    block->ahead = false;
+    block->touched = ++cache->clock;
+    block->prev = block->next = NULL;
+    cache->queue_n[TP_QUEUE_WINDOW]++;
+    cache->filled++;
+    cache->pinned++;
+    table_insert(cache, block);
+    tp_frequency_add(&cache->frequency, block->hash);
+    return block;
+}
+
+void tp_cache_touch(struct tp_cache *cache, struct tp_block *block)
+{
+    cache->clock++;
+    tp_cache_set_ahead(cache, block, false);
+    if (cache->clock - block->touched > correlated(cache))
+        tp_frequency_add(&cache->frequency, block->hash);
+    block->touched = cache->clock;
+}
+
+void tp_cache_pin(struct tp_cache *cache, struct tp_block *block)
+{
+    if (block->refs++ == 0) {
+        list_remove(cache, block);
+        cache->pinned++;
+    }
+}
+
+void tp_cache_unpin(struct tp_cache *cache, struct tp_block *block)
+{
+    if (--block->refs > 0)
+        return;
+    cache->pinned--;
+    if (block->state == TP_BLOCK_FAILED)
+        free_slot(cache, block);
+    else
+        list_push(cache, block);
+}
+
+void tp_cache_fail(struct tp_cache *cache, struct tp_block *block)
+{
+    table_remove(cache, block);
+    block->state = TP_BLOCK_FAILED;
+}
+
+void tp_cache_forget(struct tp_cache *cache, const uint8_t pack_id[TP_SHA256_LEN])
+{
+    for (int queue = 0; queue < TP_QUEUES; queue++)
+        for (struct tp_block *block = cache->list[queue].newest, *next; block; block = next) {
+            next = block->next;
+            if (memcmp(block->key.pack_id, pack_id, TP_SHA256_LEN) == 0)
+                discard(cache, block);
+        }
+}

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/* The packs of a directory, in an array sorted by name. */
+#include <config.h>
+
+#include "store/catalog.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "store/pack_internal.h"
+#include "store/store.h"
+
+/* Packs that stay open although nobody uses them. */
+enum { IDLE_MAX = 4 };
+
+static void entry_clear(struct tp_catalog_entry *entry)
+{
+    tp_pack_close(entry->pack);
+    free(entry->file);
+}
+
+void tp_catalog_clear(struct tp_catalog *catalog)
+{
+    for (size_t i = 0; i < catalog->n; i++)
+        entry_clear(&catalog->entries[i]);
+    free(catalog->entries);
+    catalog->entries = NULL;
+    catalog->n = catalog->cap = 0;
+}
+
+bool tp_catalog_is_pack(const char *file)
+{
+    size_t len = strlen(file);
+
+    return file[0] != '.' && len > TP_PACK_SUFFIX_LEN &&
+           strcmp(file + len - TP_PACK_SUFFIX_LEN, TP_PACK_SUFFIX) == 0;
+}
+
+int tp_catalog_stat(const struct tp_catalog *catalog, const char *file, struct tp_catalog_key *key,
+                    struct tp_error *err)
+{
+    struct stat st;
+
+    if (fstatat(catalog->dirfd, file, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return tp_fail_errno(err, "cannot open '%s/%s'", catalog->dir, file);
+    if (!S_ISREG(st.st_mode))
+        return tp_fail(err, ENOENT, "'%s/%s' is not a regular file", catalog->dir, file);
+    *key = (struct tp_catalog_key){st.st_dev, st.st_ino, st.st_size, st.st_mtim, st.st_ctim};
+    return 0;
+}
+
+static bool time_equal(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+static bool key_equal(const struct tp_catalog_key *a, const struct tp_catalog_key *b)
+{
+    return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
+           time_equal(&a->mtime, &b->mtime) && time_equal(&a->ctime, &b->ctime);
+}
+
+/* Where FILE is, or would be. */
+static size_t find(const struct tp_catalog *catalog, const char *file, bool *found)
+{
+    size_t low = 0, high = catalog->n;
+
+    *found = false;
+    while (low < high && !*found) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(catalog->entries[middle].file, file);
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+        if (order == 0) {
+            low = middle;
+            *found = true;
+        }
+    }
+    return low;
+}
+
+/* The entry of FILE as it is now; what was known of an older file of this name is dropped. */
+static struct tp_catalog_entry *entry_for(struct tp_catalog *catalog, const char *file,
+                                          const struct tp_catalog_key *key)
+{
+    bool found;
+    size_t at = find(catalog, file, &found);
+    struct tp_catalog_entry *entry;
+
+    if (found) {
+        entry = &catalog->entries[at];
+        if (!key_equal(&entry->key, key)) {
+            tp_pack_close(entry->pack);
+            entry->pack = NULL;
+            entry->identified = false;
+            entry->key = *key;
+        }
+        return entry;
+    }
+    if (catalog->n == catalog->cap) {
+        size_t cap = catalog->cap ? 2 * catalog->cap : 64;
+        struct tp_catalog_entry *entries = realloc(catalog->entries, cap * sizeof *entries);
+        if (!entries)
+            return NULL;
+        catalog->entries = entries;
+        catalog->cap = cap;
+    }
+    char *copy = strdup(file);
+    if (!copy)
+        return NULL;
+    entry = &catalog->entries[at];
+    memmove(entry + 1, entry, (catalog->n - at) * sizeof *entry);
+    catalog->n++;
+    *entry = (struct tp_catalog_entry){.file = copy, .key = *key};
+    return entry;
+}
+
+struct tp_pack *tp_catalog_shared(struct tp_catalog *catalog, const char *file,
+                                  const struct tp_catalog_key *key)
+{
+    bool found;
+    size_t at = find(catalog, file, &found);
+    struct tp_catalog_entry *entry = found ? &catalog->entries[at] : NULL;
+
+    if (!entry || !entry->pack || !key_equal(&entry->key, key))
+        return NULL;
+    /* One that lacked its base when it was opened is opened again: the base may have come. */
+    if (tp_pack_base_error(entry->pack)[0]) {
+        tp_pack_close(entry->pack);
+        entry->pack = NULL;
+        return NULL;
+    }
+    entry->used = ++catalog->clock;
+    return tp_pack_ref(entry->pack);
+}
+
+/* Close what nobody but the catalog holds, except what was used last. Closing one may leave its base idle. */
+static void close_idle(struct tp_catalog *catalog)
+{
+    for (;;) {
+        struct tp_catalog_entry *oldest = NULL;
+        unsigned idle = 0;
+        for (size_t i = 0; i < catalog->n; i++) {
+            struct tp_catalog_entry *entry = &catalog->entries[i];
+            if (!entry->pack || tp_pack_is_shared(entry->pack))
+                continue;
+            idle++;
+            if (!oldest || entry->used < oldest->used)
+                oldest = entry;
+        }
+        if (idle <= IDLE_MAX)
+            return;
+        tp_pack_close(oldest->pack);
+        oldest->pack = NULL;
+    }
+}
+
+int tp_catalog_share(struct tp_catalog *catalog, const char *file, const struct tp_catalog_key *key,
+                     struct tp_pack **pack)
+{
+    struct tp_catalog_entry *entry = entry_for(catalog, file, key);
+
+    if (!entry) {
+        tp_pack_close(*pack);
+        *pack = NULL;
+        return -ENOMEM;
+    }
+    if (entry->pack) {
+        tp_pack_close(*pack);
+        *pack = entry->pack;
+    } else {
+        entry->pack = *pack;
+    }
+    tp_pack_ref(entry->pack);
+    entry->used = ++catalog->clock;
+    close_idle(catalog);
+    return 0;
+}
+
+/* Add FILE, or see whether it is still the same, and learn its id. */
+static int look_at(struct tp_catalog *catalog, const char *file, const struct tp_catalog_key *key)
+{
+    struct tp_catalog_entry *entry = entry_for(catalog, file, key);
+    char *path = NULL;
+
+    if (!entry)
+        return -ENOMEM;
+    if (entry->identified)
+        return 0;
+    if (asprintf(&path, "%s/%s", catalog->dir, file) < 0)
+        return -ENOMEM;
+    entry->identified = tp_pack_identify(path, &entry->id, NULL) == 0;
+    free(path);
+    return 0;
+}
+
+/* Forget files that are no longer there. */
+static void drop_absent(struct tp_catalog *catalog)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < catalog->n; i++) {
+        struct tp_catalog_key key;
+        struct tp_catalog_entry *entry = &catalog->entries[i];
+        if (tp_catalog_stat(catalog, entry->file, &key, NULL) < 0)
+            entry_clear(entry);
+        else
+            catalog->entries[kept++] = *entry;
+    }
+    catalog->n = kept;
+}
+
+int tp_catalog_refresh(struct tp_catalog *catalog, struct tp_error *err)
+{
+    int fd = openat(catalog->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *entry;
+    int rc = 0;
+
+    if (!dir) {
+        rc = tp_fail_errno(err, "cannot read the directory '%s'", catalog->dir);
+        if (fd >= 0)
+            close(fd);
+        return rc;
+    }
+    drop_absent(catalog);
+    errno = 0;
+    while (rc == 0 && (entry = readdir(dir))) {
+        struct tp_catalog_key key;
+        if (tp_catalog_is_pack(entry->d_name) &&
+            tp_catalog_stat(catalog, entry->d_name, &key, NULL) == 0)
+            rc = look_at(catalog, entry->d_name, &key);
+        errno = 0;
+    }
+    if (rc < 0)
+        tp_fail(err, ENOMEM, "out of memory for the packs of '%s'", catalog->dir);
+    else if (errno)
+        rc = tp_fail_errno(err, "cannot read the directory '%s'", catalog->dir);
+    closedir(dir);
+    return rc;
+}
+
+/* The files of the entries that MATCH, shortened by CUT bytes. */
+static int collect(const struct tp_catalog *catalog, const uint8_t *id,
+                   bool (*match)(const struct tp_catalog_entry *, const uint8_t *), size_t cut,
+                   char ***out, size_t *n)
+{
+    char **names = malloc((catalog->n + 1) * sizeof *names);
+    size_t got = 0;
+
+    if (!names)
+        return -ENOMEM;
+    for (size_t i = 0; i < catalog->n; i++) {
+        const struct tp_catalog_entry *entry = &catalog->entries[i];
+        if (!entry->identified || !match(entry, id))
+            continue;
+        names[got] = strndup(entry->file, strlen(entry->file) - cut);
+        if (!names[got]) {
+            tp_store_names_free(names, got);
+            return -ENOMEM;
+        }
+        got++;
+    }
+    *out = names;
+    *n = got;
+    return 0;
+}
+
+static bool has_id(const struct tp_catalog_entry *entry, const uint8_t *id)
+{
+    return memcmp(entry->id.id, id, TP_SHA256_LEN) == 0;
+}
+
+static bool has_base(const struct tp_catalog_entry *entry, const uint8_t *id)
+{
+    return entry->id.has_base && memcmp(entry->id.base_id, id, TP_SHA256_LEN) == 0;
+}
+
+int tp_catalog_with_id(const struct tp_catalog *catalog, const uint8_t *id, char ***files, size_t *n)
+{
+    return collect(catalog, id, has_id, 0, files, n);
+}
+
+int tp_catalog_with_base(const struct tp_catalog *catalog, const uint8_t *id, char ***names, size_t *n)
+{
+    return collect(catalog, id, has_base, TP_PACK_SUFFIX_LEN, names, n);
+}

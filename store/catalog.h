@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a store remembers of the packs in its directory: their ids, as long as the file is the same, and which are
+ * open. The store calls everything here under its lock.
+ */
+#ifndef TP_STORE_CATALOG_H
+#define TP_STORE_CATALOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "store/pack.h"
+
+#define TP_PACK_SUFFIX ".tnpk"
+#define TP_PACK_SUFFIX_LEN 5u
+
+/* A file whose key is the same has the same bytes: packs are never written to in place. */
+struct tp_catalog_key {
+    dev_t dev;
+    ino_t ino;
+    off_t size;
+    struct timespec mtime, ctime;
+};
+
+struct tp_catalog_entry {
+    char *file;               /* NAME.tnpk */
+    struct tp_catalog_key key;
+    bool identified;          /* ID holds */
+    struct tp_pack_id id;
+    struct tp_pack *pack;     /* open, or NULL */
+    uint64_t used;            /* when PACK was last asked for */
+};
+
+struct tp_catalog {
+    const char *dir;
+    int dirfd;
+    struct tp_catalog_entry *entries; /* in byte order of their files */
+    size_t n, cap;
+    uint64_t clock;
+};
+
+void tp_catalog_clear(struct tp_catalog *catalog);
+
+/* Whether a file of this name can be a pack of a model: NAME.tnpk, not hidden. */
+bool tp_catalog_is_pack(const char *file);
+/* -ENOENT: there is no such regular file; a symbolic link is none. */
+int tp_catalog_stat(const struct tp_catalog *catalog, const char *file, struct tp_catalog_key *key,
+                    struct tp_error *err);
+/* A reference on the pack, when this very file is open; else NULL. */
+struct tp_pack *tp_catalog_shared(struct tp_catalog *catalog, const char *file,
+                                  const struct tp_catalog_key *key);
+/* Remember *PACK, just opened; or, when another thread was faster, close it and give what that one opened. -ENOMEM
+ * closes it. */
+int tp_catalog_share(struct tp_catalog *catalog, const char *file, const struct tp_catalog_key *key,
+                     struct tp_pack **pack);
+
+/* Read the directory, and the ids of the packs that are new or changed. Damaged packs have none. */
+int tp_catalog_refresh(struct tp_catalog *catalog, struct tp_error *err);
+/* Files of the packs with this id; names (without .tnpk) of those with this base. -ENOMEM. */
+int tp_catalog_with_id(const struct tp_catalog *catalog, const uint8_t *id, char ***files, size_t *n);
+int tp_catalog_with_base(const struct tp_catalog *catalog, const uint8_t *id, char ***names, size_t *n);
+
+#endif

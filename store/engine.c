@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/* The engine as its users see it: creating and destroying, getting blocks, statistics. */
+#include <config.h>
+
+#include "store/engine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "store/engine_impl.h"
+
+/* Room for one operation's worst case, beside what the decoding threads use. */
+#define CACHE_BYTES_A_THREAD (4u << 20)
+/* Threads of callers that decode what they need themselves, beside those of the pool. */
+#define CALLER_WORKS_MAX 4u
+
+int tp_engine_create(const struct tp_engine_options *options, struct tp_engine **out,
+                     struct tp_error *err)
+{
+    struct tp_engine *engine = calloc(1, sizeof *engine);
+    int rc = -ENOMEM;
+
+    *out = NULL;
+    if (!engine)
+        return tp_fail(err, ENOMEM, "out of memory for the decode engine");
+    pthread_mutex_init(&engine->lock, NULL);
+    pthread_cond_init(&engine->work_free, NULL);
+
+    unsigned threads = options->threads ? options->threads : tp_cpu_count();
+    uint64_t least = (uint64_t)CACHE_BYTES_A_THREAD * (threads + 1);
+    uint64_t bytes = options->cache_bytes > least ? options->cache_bytes : least;
+    engine->work_max = threads + (threads < CALLER_WORKS_MAX ? threads : CALLER_WORKS_MAX);
+    engine->works = calloc(engine->work_max, sizeof(struct tp_work *));
+    if (!engine->works || tp_cache_init(&engine->cache, engine, bytes / TP_SLOT_BYTES) < 0) {
+        tp_fail(err, ENOMEM, "cannot reserve %llu bytes for decoded blocks",
+                (unsigned long long)bytes);
+        goto fail;
+    }
+    engine->ahead_max = engine->cache.slots / 4;
+    rc = tp_pool_create(threads, "decode", &engine->pool, err);
+    if (rc < 0)
+        goto fail;
+    *out = engine;
+    return 0;
+
+fail:
+    tp_engine_destroy(engine);
+    return rc;
+}
+
+void tp_engine_destroy(struct tp_engine *engine)
+{
+    if (!engine)
+        return;
+    pthread_mutex_lock(&engine->lock);
+    engine->ending = true;
+    pthread_mutex_unlock(&engine->lock);
+    tp_pool_destroy(engine->pool);
+    while (engine->work_n > 0)
+        tp_work_destroy(engine->works[--engine->work_n]);
+    free(engine->works);
+    tp_cache_clear(&engine->cache);
+    pthread_cond_destroy(&engine->work_free);
+    pthread_mutex_destroy(&engine->lock);
+    free(engine);
+}
+
+unsigned tp_engine_get_max(const struct tp_engine *engine)
+{
+    return (unsigned)(engine->cache.slots - TP_BASE_DEPTH_MAX - 1);
+}
+
+/* Let the pool decode, beside the caller, those of the chunks that are not there. */
+static void start_others(struct tp_engine *engine, struct tp_pack *pack, const uint32_t *chunks,
+                         unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        struct tp_pack *in = pack;
+        uint32_t chunk = chunks[i];
+        struct tp_block_key key;
+        tp_flight_resolve(&in, &chunk);
+        tp_flight_key(in, chunk, &key);
+        if (!tp_cache_find(&engine->cache, &key))
+            tp_ahead_submit(engine, pack, chunks[i], true);
+    }
+}
+
+int tp_engine_get_many(struct tp_engine *engine, struct tp_pack *pack, const uint32_t *chunks, unsigned n,
+                       struct tp_block **out, struct tp_error *err)
+{
+    struct tp_operation operation;
+    size_t room = tp_room_for(pack, n);
+    unsigned got = 0;
+    int rc = 0;
+
+    if (n > tp_engine_get_max(engine))
+        return tp_fail(err, E2BIG, "%u blocks at once are more than the cache can hold", n);
+    pthread_mutex_lock(&engine->lock);
+    tp_room_take(engine, room);
+    tp_operation_begin(&operation, engine, room);
+    if (n > 1)
+        start_others(engine, pack, chunks + 1, n - 1);
+    while (got < n && rc == 0) {
+        rc = tp_flight_get(&operation, pack, chunks[got], false, &out[got], err);
+        if (rc == 0)
+            got++;
+    }
+    while (rc < 0 && got > 0)
+        tp_flight_release(engine, out[--got]);
+    tp_operation_end(&operation);
+    pthread_mutex_unlock(&engine->lock);
+    return rc;
+}
+
+int tp_engine_get(struct tp_engine *engine, struct tp_pack *pack, uint32_t chunk, struct tp_block **out,
+                  struct tp_error *err)
+{
+    return tp_engine_get_many(engine, pack, &chunk, 1, out, err);
+}
+
+const uint8_t *tp_block_data(const struct tp_block *block)
+{
+    return block->data;
+}
+
+uint32_t tp_block_len(const struct tp_block *block)
+{
+    return block->len;
+}
+
+void tp_block_release(struct tp_block *block)
+{
+    struct tp_engine *engine = block->engine;
+
+    pthread_mutex_lock(&engine->lock);
+    tp_flight_release(engine, block);
+    pthread_mutex_unlock(&engine->lock);
+}
+
+void tp_engine_forget(struct tp_engine *engine, const struct tp_pack *pack)
+{
+    pthread_mutex_lock(&engine->lock);
+    tp_cache_forget(&engine->cache, tp_pack_get_id(pack));
+    pthread_mutex_unlock(&engine->lock);
+}
+
+void tp_engine_get_stats(struct tp_engine *engine, struct tp_engine_stats *out)
+{
+    pthread_mutex_lock(&engine->lock);
+    *out = engine->stats;
+    out->evicted_blocks = engine->cache.evicted;
+    out->cached_bytes = (uint64_t)engine->cache.filled * TP_SLOT_BYTES;
+    out->cached_bytes_max = (uint64_t)engine->cache.slots * TP_SLOT_BYTES;
+    pthread_mutex_unlock(&engine->lock);
+}

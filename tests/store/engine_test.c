@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The decode engine over packs that this test makes up: it brings its own tp_pack_*, which count what is
+ * decoded, take their time and fail when told to.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "store/engine.h"
+#include "tests/tap.h"
+
+enum { CHUNKS_MAX = 1024, CHUNK_SIZE = 8192, SLOT = TP_CHUNK_MAX + 4096 };
+
+struct tp_pack {
+    uint8_t id[TP_SHA256_LEN];
+    struct tp_index index;
+    struct tp_pack *base;
+    atomic_int refs;
+    atomic_int decoded[CHUNKS_MAX];
+    atomic_int running[CHUNKS_MAX];
+};
+
+struct tp_work {
+    atomic_int busy;
+};
+
+static atomic_int collisions;  /* two decodings of one chunk, or two users of one work, at once */
+static atomic_int bad_chunk;   /* decoding this chunk of a pack with a base fails */
+static atomic_int decode_usec; /* how long it takes */
+
+struct tp_work *tp_work_create(void)
+{
+    return calloc(1, sizeof(struct tp_work));
+}
+
+void tp_work_destroy(struct tp_work *work)
+{
+    free(work);
+}
+
+const struct tp_index *tp_pack_index(const struct tp_pack *pack)
+{
+    return &pack->index;
+}
+
+const uint8_t *tp_pack_get_id(const struct tp_pack *pack)
+{
+    return pack->id;
+}
+
+struct tp_pack *tp_pack_base(const struct tp_pack *pack)
+{
+    return pack->base;
+}
+
+struct tp_pack *tp_pack_ref(struct tp_pack *pack)
+{
+    atomic_fetch_add(&pack->refs, 1);
+    return pack;
+}
+
+void tp_pack_close(struct tp_pack *pack)
+{
+    atomic_fetch_sub(&pack->refs, 1);
+}
+
+static uint8_t own_byte(const struct tp_pack *pack, uint32_t chunk, size_t i)
+{
+    return (uint8_t)(pack->id[0] * 31 + chunk * 7 + i);
+}
+
+/* What chunk CHUNK of PACK is: its own bytes, added to those of the base. */
+static uint8_t expected(const struct tp_pack *pack, uint32_t chunk, size_t i)
+{
+    const struct tp_chunk *c = &pack->index.chunks[chunk];
+    if (c->codec == TP_CODEC_SAME)
+        return expected(c->ref_base ? pack->base : pack, c->ref, i);
+    return (uint8_t)(own_byte(pack, chunk, i) + (pack->base ? expected(pack->base, chunk, i) : 0));
+}
+
+int tp_pack_decode_chunk(struct tp_pack *pack, uint32_t chunk, void *dst, struct tp_work *work,
+                         const struct tp_chunk_fetch *fetch, struct tp_error *err)
+{
+    const uint8_t *below = NULL;
+    void *handle = NULL;
+    uint8_t *out = dst;
+
+    if (atomic_fetch_add(&pack->running[chunk], 1) > 0)
+        atomic_fetch_add(&collisions, 1);
+    atomic_fetch_add(&pack->decoded[chunk], 1);
+    int rc = pack->base ? fetch->get(fetch->arg, pack->base, chunk, &below, &handle, work, err) : 0;
+    if (rc == 0) {
+        if (atomic_fetch_add(&work->busy, 1) > 0)
+            atomic_fetch_add(&collisions, 1);
+        if (atomic_load(&decode_usec) > 0)
+            usleep((useconds_t)atomic_load(&decode_usec));
+        for (size_t i = 0; i < CHUNK_SIZE; i++)
+            out[i] = (uint8_t)(own_byte(pack, chunk, i) + (below ? below[i] : 0));
+        memset(out + CHUNK_SIZE, 0xee, TP_SLACK);
+        atomic_fetch_sub(&work->busy, 1);
+        if (pack->base && (int)chunk == atomic_load(&bad_chunk))
+            rc = tp_fail(err, EBADMSG, "chunk %u is bad", chunk);
+    }
+    if (handle)
+        fetch->release(fetch->arg, handle);
+    atomic_fetch_sub(&pack->running[chunk], 1);
+    return rc;
+}
+
+static struct tp_pack *make_pack(unsigned number, struct tp_pack *base)
+{
+    static struct tp_segment whole = {.len = (uint64_t)CHUNKS_MAX * CHUNK_SIZE, .chunk_n = CHUNKS_MAX};
+    struct tp_pack *pack = calloc(1, sizeof *pack);
+    struct tp_chunk *chunks = calloc(CHUNKS_MAX, sizeof *chunks);
+
+    if (!pack || !chunks)
+        bail_out("out of memory");
+    for (unsigned i = 0; i < CHUNKS_MAX; i++)
+        chunks[i].codec = base ? TP_CODEC_DELTA : TP_CODEC_SPLIT;
+    for (unsigned i = 0; i < TP_SHA256_LEN; i++)
+        pack->id[i] = (uint8_t)(number * 17 + i * number);
+    pack->index = (struct tp_index){.chunk_size = CHUNK_SIZE, .chunk_n = CHUNKS_MAX, .chunks = chunks,
+                                    .segment_n = 1, .segments = &whole};
+    pack->base = base;
+    return pack;
+}
+
+static void free_pack(struct tp_pack *pack)
+{
+    is_int(atomic_load(&pack->refs), 0, "the engine keeps no reference");
+    free(pack->index.chunks);
+    free(pack);
+}
+
+static unsigned total_decoded(const struct tp_pack *pack)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < CHUNKS_MAX; i++)
+        n += (unsigned)atomic_load(&pack->decoded[i]);
+    return n;
+}
+
+static struct tp_engine *start(unsigned threads, uint64_t cache_bytes)
+{
+    struct tp_engine_options options = {.threads = threads, .cache_bytes = cache_bytes};
+    struct tp_engine *engine;
+    struct tp_error err;
+    if (tp_engine_create(&options, &engine, &err) < 0)
+        bail_out("%s", err.message);
+    return engine;
+}
+
+static bool whole(const struct tp_block *block, const struct tp_pack *pack, uint32_t chunk)
+{
+    const uint8_t *data = tp_block_data(block);
+    for (size_t i = 0; i < CHUNK_SIZE; i += 97)
+        if (data[i] != expected(pack, chunk, i))
+            return false;
+    return tp_block_len(block) == CHUNK_SIZE;
+}
+
+static bool get_whole(struct tp_engine *engine, struct tp_pack *pack, uint32_t chunk)
+{
+    struct tp_block *block;
+    if (tp_engine_get(engine, pack, chunk, &block, NULL) < 0)
+        return false;
+    bool good = whole(block, pack, chunk);
+    tp_block_release(block);
+    return good;
+}
+
+static void test_basic(void)
+{
+    struct tp_engine *engine = start(2, 0);
+    struct tp_pack *base = make_pack(1, NULL), *tune = make_pack(2, base);
+    struct tp_engine_stats stats;
+    struct tp_block *block, *again;
+
+    ok(get_whole(engine, tune, 3), "a block has its bytes");
+    ok(get_whole(engine, tune, 3), "the second time too");
+    is_int(atomic_load(&tune->decoded[3]), 1, "it was decoded once");
+    ok(get_whole(engine, base, 3), "the base's block");
+    is_int(atomic_load(&base->decoded[3]), 1, "was decoded for the fine-tune already");
+
+    tune->index.chunks[9] = (struct tp_chunk){.codec = TP_CODEC_SAME, .ref = 3};
+    tune->index.chunks[10] = (struct tp_chunk){.codec = TP_CODEC_SAME, .ref_base = true, .ref = 3};
+    tp_engine_get(engine, tune, 9, &block, NULL);
+    tp_engine_get(engine, tune, 3, &again, NULL);
+    ok(block == again, "SAME shares the block that it refers to");
+    tp_block_release(block);
+    tp_block_release(again);
+    tp_engine_get(engine, tune, 10, &block, NULL);
+    tp_engine_get(engine, base, 3, &again, NULL);
+    ok(block == again, "also in the base");
+    tp_block_release(again);
+    tp_block_release(block);
+
+    tp_engine_get_stats(engine, &stats);
+    is_u64(stats.decoded_blocks, 2, "two blocks decoded in all");
+    is_u64(stats.decoded_bytes, 2 * CHUNK_SIZE, "and their bytes");
+    is_u64(stats.cached_bytes, 2 * SLOT, "both are cached");
+
+    tp_engine_forget(engine, tune);
+    ok(get_whole(engine, tune, 3), "a block that was forgotten");
+    is_int(atomic_load(&tune->decoded[3]), 2, "is decoded again");
+    is_int(atomic_load(&base->decoded[3]), 1, "its base's is not");
+    uint32_t many[CHUNKS_MAX] = {0};
+    struct tp_block *blocks[CHUNKS_MAX];
+    is_int(tp_engine_get_many(engine, tune, many, tp_engine_get_max(engine) + 1, blocks, NULL), -E2BIG,
+           "more at once than there is room for");
+    tp_engine_destroy(engine);
+    free_pack(tune);
+    free_pack(base);
+}
+
+struct crowd {
+    struct tp_engine *engine;
+    struct tp_pack **packs;
+    unsigned pack_n, chunk_n, rounds, at_once;
+    uint64_t seed;
+    atomic_uint number;
+    atomic_int wrong, failed, told;
+};
+
+static void *crowd_member(void *arg)
+{
+    struct crowd *crowd = arg;
+    uint64_t state = crowd->seed + atomic_fetch_add(&crowd->number, 1);
+
+    for (unsigned round = 0; round < crowd->rounds; round++) {
+        uint32_t chunks[16];
+        struct tp_block *blocks[16];
+        struct tp_error err = {0};
+        struct tp_pack *pack = crowd->packs[tap_random(&state) % crowd->pack_n];
+        unsigned n = 1 + (unsigned)(tap_random(&state) % crowd->at_once);
+        for (unsigned i = 0; i < n; i++)
+            chunks[i] = (uint32_t)(tap_random(&state) % crowd->chunk_n);
+        if (tap_random(&state) % 4 == 0)
+            tp_engine_prefetch(crowd->engine, pack, chunks[0], 4);
+        if (tp_engine_get_many(crowd->engine, pack, chunks, n, blocks, &err) < 0) {
+            atomic_fetch_add(&crowd->failed, 1);
+            if (err.code == -EBADMSG && strstr(err.message, "is bad"))
+                atomic_fetch_add(&crowd->told, 1);
+            continue;
+        }
+        for (unsigned i = 0; i < n; i++) {
+            if (!whole(blocks[i], pack, chunks[i]))
+                atomic_fetch_add(&crowd->wrong, 1);
+            tp_block_release(blocks[i]);
+        }
+    }
+    return NULL;
+}
+
+static void run_crowd(struct crowd *crowd, unsigned threads)
+{
+    pthread_t ids[512];
+    for (unsigned i = 0; i < threads; i++)
+        if (pthread_create(&ids[i], NULL, crowd_member, crowd))
+            bail_out("cannot start %u threads", threads);
+    for (unsigned i = 0; i < threads; i++)
+        pthread_join(ids[i], NULL);
+}
+
+static void test_single_flight(void)
+{
+    struct tp_engine *engine = start(2, 0);
+    struct tp_pack *base = make_pack(1, NULL), *tune = make_pack(2, base);
+    struct crowd crowd = {.engine = engine, .packs = &tune, .pack_n = 1, .chunk_n = 1, .rounds = 1,
+                          .at_once = 1};
+
+    atomic_store(&decode_usec, 20000);
+    run_crowd(&crowd, 64);
+    atomic_store(&decode_usec, 0);
+    is_int(atomic_load(&crowd.wrong) + atomic_load(&crowd.failed), 0, "64 readers of one block get it");
+    is_int(atomic_load(&tune->decoded[0]), 1, "decoded once");
+    is_int(atomic_load(&base->decoded[0]), 1, "its base's too");
+
+    atomic_store(&bad_chunk, 0);
+    tp_engine_forget(engine, tune);
+    atomic_store(&decode_usec, 20000);
+    run_crowd(&crowd, 64);
+    atomic_store(&decode_usec, 0);
+    is_int(atomic_load(&crowd.failed), 64, "all readers of a bad block fail");
+    is_int(atomic_load(&crowd.told), 64, "and are told the same");
+    ok(atomic_load(&tune->decoded[0]) < 65, "without each decoding it");
+    atomic_store(&bad_chunk, -1);
+    ok(get_whole(engine, tune, 0), "an error is not kept");
+    tp_engine_destroy(engine);
+    free_pack(tune);
+    free_pack(base);
+}
+
+/* Many more threads than blocks, a chain of bases, errors among it. */
+static void test_crowd(uint64_t seed)
+{
+    struct tp_engine *engine = start(1, 0);
+    struct tp_pack *base = make_pack(1, NULL), *middle = make_pack(2, base);
+    struct tp_pack *packs[6] = {base, middle};
+    struct tp_engine_stats stats;
+    struct crowd crowd = {.engine = engine, .packs = packs, .pack_n = 6, .chunk_n = 200, .rounds = 40,
+                          .at_once = 10, .seed = seed};
+
+    for (unsigned i = 2; i < 6; i++)
+        packs[i] = make_pack(i + 1, i % 2 ? base : middle);
+    atomic_store(&bad_chunk, 13);
+    atomic_store(&decode_usec, 20);
+    run_crowd(&crowd, 300);
+    atomic_store(&decode_usec, 0);
+    atomic_store(&bad_chunk, -1);
+    is_int(atomic_load(&crowd.wrong), 0, "300 threads on 30 blocks never see a wrong byte");
+    ok(atomic_load(&crowd.failed) > 0 && atomic_load(&crowd.failed) == atomic_load(&crowd.told),
+       "who needs a bad chunk is told so, and nothing else fails");
+    is_int(atomic_load(&collisions), 0, "nothing is decoded twice at once");
+    tp_engine_get_stats(engine, &stats);
+    ok(stats.cached_bytes <= stats.cached_bytes_max, "the budget is kept");
+    ok(stats.cached_bytes_max <= 8 << 20, "and is what was asked for");
+    ok(stats.evicted_blocks > 0, "blocks had to go");
+    tp_engine_destroy(engine);
+    for (unsigned i = 6; i-- > 0;)
+        free_pack(packs[i]);
+}
+
+/* Fine-tunes read one after the other, base and fine-tune together larger than the cache, and a long scan. */
+static void test_scan(void)
+{
+    enum { BASE = 40, TUNES = 8 };
+    struct tp_engine *engine = start(1, 64 * SLOT);
+    struct tp_pack *base = make_pack(1, NULL), *other = make_pack(99, NULL), *tunes[TUNES];
+    bool good = true;
+
+    for (unsigned t = 0; t < TUNES; t++) {
+        tunes[t] = make_pack(t + 2, base);
+        for (unsigned c = 0; c < BASE; c++)
+            good = good && get_whole(engine, tunes[t], c);
+        if (t == TUNES / 2)
+            for (unsigned c = 0; c < 500; c++)
+                good = good && get_whole(engine, other, c);
+    }
+    ok(good, "all bytes right");
+    diag("%u decodings of %d base blocks for %d models", total_decoded(base), BASE, TUNES);
+    ok(total_decoded(base) <= 3 * BASE, "the base's blocks outlive the scans of %d models", TUNES);
+    tp_engine_destroy(engine);
+    for (unsigned t = 0; t < TUNES; t++)
+        free_pack(tunes[t]);
+    free_pack(other);
+    free_pack(base);
+}
+
+static void test_ahead(void)
+{
+    struct tp_engine *engine = start(2, 64 * SLOT);
+    struct tp_pack *pack = make_pack(1, NULL);
+    struct tp_engine_stats stats = {0};
+
+    tp_engine_prefetch(engine, pack, 0, CHUNKS_MAX);
+    for (int i = 0; i < 500 && stats.prefetched_blocks < 16; i++) {
+        usleep(10000);
+        tp_engine_get_stats(engine, &stats);
+    }
+    is_u64(stats.prefetched_blocks, 16, "a quarter of the blocks is decoded ahead, no more");
+    ok(get_whole(engine, pack, 0), "a block that was decoded ahead");
+    is_int(atomic_load(&pack->decoded[0]), 1, "is not decoded again");
+
+    atomic_store(&decode_usec, 5000);
+    tp_engine_forget(engine, pack);
+    tp_engine_prefetch(engine, pack, 0, CHUNKS_MAX);
+    tp_engine_destroy(engine);
+    atomic_store(&decode_usec, 0);
+    ok(true, "destroyed with work in its queue");
+    free_pack(pack);
+}
+
+int main(void)
+{
+    uint64_t seed = tap_seed();
+
+    alarm(300); /* nothing here may wait for ever */
+    atomic_store(&bad_chunk, -1);
+    test_basic();
+    test_single_flight();
+    test_crowd(seed);
+    test_scan();
+    test_ahead();
+    return tap_done();
+}
