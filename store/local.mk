@@ -23,8 +23,17 @@ store_libtp_store_la_SOURCES += \
 	store/window.c store/window.h \
 	store/writer.c store/writer_internal.h
 
+# finding a base, estimating, the public library
+store_libtp_store_la_SOURCES += \
+	store/distance.c store/distance.h \
+	store/estimate.c \
+	store/hints.c store/hints.h \
+	store/match.c \
+	store/source.c store/source.h
+
 lib_LTLIBRARIES += libtenpak.la
-libtenpak_la_SOURCES =
+libtenpak_la_SOURCES = store/tenpak.c store/tenpak.h
+include_HEADERS += store/tenpak.h
 # Both kinds of library: the convenience libraries' flag against double compilation must not reach this one.
 libtenpak_la_LIBTOOLFLAGS =
 libtenpak_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -export-symbols-regex '^tp_' -no-undefined
