@@ -215,6 +215,14 @@ static int decode(const struct tp_tables *tables, enum tp_dtype dtype, const voi
     rc = tp_rans_reader_init(&r.rans, p, (size_t)(r.raw - p));
     if (rc)
         return rc;
+#if TP_HAVE_X86
+    enum tp_isa isa = tp_isa_get();
+
+    if (isa == TP_ISA_AVX512)
+        done = tp_delta_decode_avx512(t, &r, base, dst, n);
+    else if (isa == TP_ISA_AVX2)
+        done = tp_delta_decode_avx2(t, &r, base, dst, n);
+#endif
     merge_rest(t, &r, base, dst, done, n);
     rc = tp_rans_reader_finish(&r.rans);
     if (rc == 0 && (r.esc != r.esc_end || (r.raw_bit + 7) / 8 != raw))

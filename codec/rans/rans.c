@@ -7,7 +7,12 @@
 
 #include "base/le.h"
 #include "codec/codec.h"
+#include "codec/isa.h"
 #include "codec/rans/rans.h"
+
+/* Kernels do this many symbols at a time, in at least 2^KERNEL_LANES_LOG lanes. */
+#define KERNEL_STEP 64
+#define KERNEL_LANES_LOG 4
 
 unsigned tp_rans_lanes_log(size_t n, size_t bytes)
 {
@@ -48,10 +53,20 @@ uint8_t *tp_rans_encode(const struct tp_rans_enc *enc, const uint8_t *syms, cons
     uint32_t x[TP_RANS_LANES_MAX];
     uint8_t *p = end;
     size_t lanes = (size_t)1 << lanes_log;
+    enum tp_isa isa = tp_isa_get();
+    size_t kernel_n = 0;
 
     for (size_t l = 0; l < lanes; l++)
         x[l] = TP_RANS_LOW;
-    p = encode_scalar(x, enc, syms, tabs, 0, n, lanes_log, p);
+    if (TP_HAVE_X86 && lanes_log >= KERNEL_LANES_LOG && isa != TP_ISA_SCALAR)
+        kernel_n = n - n % KERNEL_STEP;
+    p = encode_scalar(x, enc, syms, tabs, kernel_n, n, lanes_log, p);
+#if TP_HAVE_X86
+    if (kernel_n && isa == TP_ISA_AVX512)
+        p = tp_rans_encode_avx512(x, enc, syms, tabs, kernel_n, lanes_log, p);
+    else if (kernel_n)
+        p = tp_rans_encode_avx2(x, enc, syms, tabs, kernel_n, lanes_log, p);
+#endif
     for (size_t l = lanes; l-- > 0;) {
         p -= 4;
         tp_put_le32(p, x[l]);
@@ -94,6 +109,14 @@ int tp_rans_decode(const struct tp_rans_dec *dec, const uint8_t *src, size_t len
 
     if (rc)
         return rc;
+#if TP_HAVE_X86
+    enum tp_isa isa = tp_isa_get();
+
+    if (isa == TP_ISA_AVX512)
+        done = tp_rans_decode_avx512(&r, dec, dst, n);
+    else if (isa == TP_ISA_AVX2)
+        done = tp_rans_decode_avx2(&r, dec, dst, n);
+#endif
     for (size_t i = done; i < n; i++)
         dst[i] = (uint8_t)tp_rans_get(&r, i & (((size_t)1 << r.lanes_log) - 1), dec);
     return tp_rans_reader_finish(&r);

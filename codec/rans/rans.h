@@ -111,8 +111,9 @@ static inline unsigned tp_rans_get(struct tp_rans_reader *r, unsigned l, const s
 }
 
 /*
- * Kernels. A kernel codes a multiple of its step from the front (decoding) or the part below N (encoding)
- * and returns how many symbols it did or has left; portable code does the rest. States go in and out by memory.
+ * Kernels. Decoding starts at symbol 0 and does a multiple of 64; the result is how many. With fewer than 16
+ * lanes that is none. Encoding wants N a multiple of 64 and 16 lanes or more, continues with the states X and
+ * goes down to symbol 0; the result is where the words begin.
  */
 size_t tp_rans_decode_avx2(struct tp_rans_reader *r, const struct tp_rans_dec *dec, uint8_t *dst, size_t n);
 size_t tp_rans_decode_avx512(struct tp_rans_reader *r, const struct tp_rans_dec *dec, uint8_t *dst, size_t n);

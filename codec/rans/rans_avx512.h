@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* The AVX-512 step of rANS decoding, shared by the kernels of rans and delta. */
+#ifndef TP_CODEC_RANS_RANS_AVX512_H
+#define TP_CODEC_RANS_RANS_AVX512_H
+
+#include <immintrin.h>
+
+#include "codec/isa.h"
+#include "codec/rans/rans.h"
+
+/*
+ * Take one symbol from each of 16 lanes. OFF chooses each lane's table: its number << TP_RANS_BITS. Returns the
+ * table entries; reads 32 bytes at *P, of which it uses two for each lane that refills.
+ */
+TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_step16(__m512i *x, const uint32_t *slots, __m512i off,
+                                                  const uint8_t **p)
+{
+    const __m512i slot_mask = _mm512_set1_epi32(TP_RANS_ONE - 1);
+    const __m512i mask12 = _mm512_set1_epi32(0xfff);
+    __m512i i = _mm512_ternarylogic_epi32(*x, slot_mask, off, 0xea); /* (x & mask) | off */
+    __m512i e = _mm512_i32gather_epi32(i, slots, 4);
+    __m512i freq = _mm512_and_si512(_mm512_srli_epi32(e, 12), mask12);
+    __m512i v = _mm512_mullo_epi32(freq, _mm512_srli_epi32(*x, TP_RANS_BITS));
+    __m512i words = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)*p));
+    __mmask16 low;
+
+    v = _mm512_add_epi32(v, _mm512_and_si512(e, mask12));
+    low = _mm512_cmplt_epu32_mask(v, _mm512_set1_epi32(TP_RANS_LOW));
+    *x = _mm512_mask_or_epi32(v, low, _mm512_slli_epi32(v, 16), _mm512_maskz_expand_epi32(low, words));
+    *p += 2 * _mm_popcnt_u32(low);
+    return e;
+}
+
+/* The symbols of four times 16 entries, as 64 bytes in order. */
+TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_symbols64(__m512i e0, __m512i e1, __m512i e2, __m512i e3)
+{
+    const __m512i order = _mm512_set_epi8(
+        63, 59, 55, 51, 47, 43, 39, 35, 31, 27, 23, 19, 15, 11, 7, 3, 62, 58, 54, 50, 46, 42, 38, 34, 30,
+        26, 22, 18, 14, 10, 6, 2, 61, 57, 53, 49, 45, 41, 37, 33, 29, 25, 21, 17, 13, 9, 5, 1, 60, 56, 52,
+        48, 44, 40, 36, 32, 28, 24, 20, 16, 12, 8, 4, 0);
+    const __m512i high = _mm512_set1_epi32((int)0xff000000);
+    __m512i a = _mm512_ternarylogic_epi32(high, e3, _mm512_srli_epi32(e2, 8), 0xca); /* high ? e3 : e2 */
+    __m512i b = _mm512_ternarylogic_epi32(high, e1, _mm512_srli_epi32(e0, 8), 0xca);
+    __m512i c = _mm512_ternarylogic_epi32(_mm512_set1_epi32((int)0xffff0000), a, _mm512_srli_epi32(b, 16),
+                                          0xca);
+
+    return _mm512_permutexvar_epi8(order, c);
+}
+
+#endif
