@@ -43,12 +43,20 @@ tensor_tests = \
 tensor_scripts =
 
 # codec
-codec_tests =
+codec_tests = \
+	tests/codec/convert_test \
+	tests/codec/isa_test \
+	tests/codec/registry_test \
+	tests/codec/sparse_test \
+	tests/codec/split_test \
+	tests/codec/zstd_test
+EXTRA_DIST += tests/codec/codec_check.h
 codec_scripts =
 
 # store
 store_tests =
-store_scripts =
+store_scripts = \
+	tests/store/symbols_test.sh
 
 # fs
 fs_tests =
@@ -60,13 +68,15 @@ tests_mkmodel_LDADD =
 
 # cli
 cli_tests =
-cli_scripts =
+cli_scripts = \
+	tests/cli/binary_test.sh
 
 # loaders: unmodified frameworks over a mount
 loader_scripts =
 
 # fuzz: with libFuzzer under --enable-fuzzing, else with a main() that replays the corpora
 fuzz_tests = \
+	tests/fuzz/fuzz_codec \
 	tests/fuzz/fuzz_safetensors
 if FUZZING
 TP_FUZZ_MAIN =
@@ -75,9 +85,21 @@ else
 TP_FUZZ_MAIN = tests/fuzz/replay_main.c
 TP_FUZZ_LDFLAGS = $(AM_LDFLAGS)
 endif
+tests_fuzz_fuzz_codec_SOURCES = tests/fuzz/fuzz_codec.c tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
+tests_fuzz_fuzz_codec_LDFLAGS = $(TP_FUZZ_LDFLAGS)
 tests_fuzz_fuzz_safetensors_SOURCES = tests/fuzz/fuzz_safetensors.c tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
 tests_fuzz_fuzz_safetensors_LDFLAGS = $(TP_FUZZ_LDFLAGS)
 EXTRA_DIST += tests/fuzz/replay_main.c tests/fuzz/corpus
+
+# lint: rules about the sources, run by make lint and by ./bootstrap check
+lint_scripts = \
+	tests/lint/man.sh \
+	tests/lint/shell.sh \
+	tests/lint/sources.py
+EXTRA_DIST += $(lint_scripts) tests/lint/long-functions.txt
+.PHONY: lint
+lint:
+	$(MAKE) check-TESTS TESTS='$(lint_scripts)' TEST_SUITE_LOG=tests/lint/lint.log
 
 # Those that are about threads.
 thread_tests = \

@@ -24,8 +24,9 @@ static size_t encode(const struct tp_tables *tables, enum tp_dtype dtype, const 
     (void)tables, (void)dtype, (void)base;
     if (!ctx || cap < 2)
         return 0;
-    n = ZSTD_compress2(ctx, dst, cap - 1, src, len);
-    return ZSTD_isError(n) ? 0 : n;
+    /* libzstd wants more room than it uses; what it gets of the slack does not count. */
+    n = ZSTD_compress2(ctx, dst, cap + TP_SLACK / 2, src, len);
+    return ZSTD_isError(n) || n >= cap ? 0 : n;
 }
 
 /*
