@@ -113,10 +113,14 @@ static int decode_coded(struct tp_pack *pack, uint32_t chunk, uint8_t *dst, stru
         rc = get_window(pack, chunk, work, fetch, &view, err);
     if (rc == 0 && codec->needs_tables)
         rc = tp_tables_get(pack, c->segment, codec, &tables, err);
-    if (rc == 0 && codec->decode(tables ? tp_tables_of(tables) : NULL, s->dtype, level->stored,
-                                 c->stored_len, view.data, dst, tp_index_chunk_len(x, chunk),
-                                 work->scratch) < 0)
-        rc = damaged(pack, chunk, "its coded bytes break the rules of its codec", err);
+    if (rc == 0) {
+        rc = codec->decode(tables ? tp_tables_of(tables) : NULL, s->dtype, level->stored, c->stored_len,
+                           view.data, dst, tp_index_chunk_len(x, chunk), work->scratch);
+        if (rc == -ENOMEM)
+            tp_fail(err, ENOMEM, "out of memory for decoding '%s'", tp_pack_path(pack));
+        else if (rc < 0)
+            rc = damaged(pack, chunk, "its coded bytes break the rules of its codec", err);
+    }
     if (tables)
         tp_tables_put(tables);
     tp_window_release(fetch, &view);

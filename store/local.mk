@@ -7,17 +7,23 @@ store_libtp_store_la_SOURCES = \
 # packs: reading, writing, verifying
 store_libtp_store_la_SOURCES += \
 	store/basemap.c \
+	store/choose_base.c store/choose_base.h \
+	store/compare.c store/compare.h \
+	store/compress.c \
 	store/decode.c \
 	store/encode.c \
+	store/extract.c store/extract.h \
 	store/footer.c \
 	store/index.c store/index_decode.c store/index_encode.c \
 	store/layout.h \
 	store/learn.c \
+	store/lock.c store/lock.h \
 	store/names.c store/names.h \
 	store/output.c \
 	store/pack.c store/pack_internal.h \
 	store/pipeline.c store/pipeline.h \
 	store/plan.c store/plan.h \
+	store/restore.c \
 	store/tables.c \
 	store/verify.c \
 	store/window.c store/window.h \

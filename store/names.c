@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -66,30 +68,45 @@ int tp_temporary_beside(const char *path, char **out, struct tp_error *err)
     return tp_side_path(path, what, out, err);
 }
 
-int tp_temporaries_remove(const char *path, struct tp_error *err)
+int tp_temporary_lock(int fd, const char *path, struct tp_error *err)
+{
+    struct stat st;
+
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &st) < 0)
+        return tp_fail_errno(err, "cannot lock '%s'", path);
+    return st.st_nlink ? 0 : tp_fail(err, EBUSY, "'%s' was removed by another", path);
+}
+
+/* With the lock of a dead writer's file in hand nobody else takes it for a live one's. */
+static void sweep(int dirfd, const char *name)
+{
+    int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+    if (fd < 0)
+        return;
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        tp_file_remove_tree(dirfd, name, NULL);
+    close(fd);
+}
+
+void tp_temporaries_sweep(const char *path)
 {
     char *prefix = NULL, *parent = tp_path_parent(path);
     struct dirent *entry;
     DIR *dir = NULL;
-    int rc = parent ? tp_side_path(path, TEMPORARY, &prefix, err)
-                    : tp_fail(err, ENOMEM, "out of memory for a name");
 
-    if (rc == 0) {
+    if (parent && tp_side_path(path, TEMPORARY, &prefix, NULL) == 0)
         dir = opendir(parent);
-        if (!dir)
-            rc = tp_fail_errno(err, "cannot open '%s'", parent);
-    }
-    while (rc == 0 && (entry = readdir(dir))) {
+    while (dir && (entry = readdir(dir))) {
         const char *want = tp_path_name(prefix);
 
         if (strncmp(entry->d_name, want, strlen(want)) == 0)
-            rc = tp_file_remove_tree(dirfd(dir), entry->d_name, err);
+            sweep(dirfd(dir), entry->d_name);
     }
     if (dir)
         closedir(dir);
     free(prefix);
     free(parent);
-    return rc;
 }
 
 int tp_rename_new(const char *from, const char *to, struct tp_error *err)

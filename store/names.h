@@ -21,8 +21,11 @@ char *tp_path_join(const char *dir, const char *name, const char *suffix);
 int tp_side_path(const char *path, const char *what, char **out, struct tp_error *err);
 /* One that nobody else uses: ends in this process's number and a count. */
 int tp_temporary_beside(const char *path, char **out, struct tp_error *err);
-/* Remove what dead writers left beside PATH: only with a lock that keeps live ones away. */
-int tp_temporaries_remove(const char *path, struct tp_error *err);
+/* Lock a temporary file or directory that this process has just made: dead ones are known by having no lock.
+ * -EBUSY: it is gone again, swept away before it was locked. */
+int tp_temporary_lock(int fd, const char *path, struct tp_error *err);
+/* Remove what dead writers left beside PATH; what fails to go is left. */
+void tp_temporaries_sweep(const char *path);
 
 /* Rename, and fail with -EEXIST where TO exists. */
 int tp_rename_new(const char *from, const char *to, struct tp_error *err);

@@ -124,22 +124,25 @@ static int verify(const struct tp_writer *w, const char *path, const uint8_t *id
     return rc;
 }
 
-static int write_temporary(struct tp_writer *w, const char *path, struct tp_pack_report *report,
+/* FD stays open, and so locked, until the pack has its name. */
+static int write_temporary(struct tp_writer *w, const char *path, int *fd, struct tp_pack_report *report,
                            struct tp_error *err)
 {
     double start = now();
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    int rc = fd >= 0 ? tp_output_write(w, fd, path, report, err)
-                     : tp_fail_errno(err, "cannot create '%s'", path);
+    int rc;
 
-    if (rc == 0 && fchmod(fd, 0644 & ~tp_umask()) < 0)
+    *fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (*fd < 0)
+        return tp_fail_errno(err, "cannot create '%s'", path);
+    rc = tp_temporary_lock(*fd, path, err);
+    if (rc == 0)
+        rc = tp_output_write(w, *fd, path, report, err);
+    if (rc == 0 && fchmod(*fd, 0644 & ~tp_umask()) < 0)
         rc = tp_fail_errno(err, "cannot set the mode of '%s'", path);
-    if (rc == 0 && fsync(fd) < 0)
+    if (rc == 0 && fsync(*fd) < 0)
         rc = tp_fail_errno(err, "cannot sync '%s'", path);
     if (rc == 0)
-        posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-    if (fd >= 0)
-        close(fd);
+        posix_fadvise(*fd, 0, 0, POSIX_FADV_DONTNEED);
     report->write_seconds = now() - start;
     return rc;
 }
@@ -151,38 +154,47 @@ static int publish(const char *temporary, const char *out, struct tp_error *err)
     return rc == 0 ? tp_file_sync_parent(out, err) : rc;
 }
 
+static int write_verified(struct tp_writer *w, const char *temporary, const char *out,
+                          struct tp_pack_report *report, struct tp_error *err)
+{
+    int fd, rc = write_temporary(w, temporary, &fd, report, err);
+    double start = now();
+
+    if (rc == 0)
+        rc = verify(w, temporary, report->id, err);
+    report->verify_seconds = now() - start;
+    if (rc == 0)
+        rc = publish(temporary, out, err);
+    if (rc < 0 && fd >= 0)
+        unlink(temporary);
+    if (fd >= 0)
+        close(fd);
+    report->logical_bytes = w->plan.index.logical_bytes;
+    report->file_n = w->plan.index.file_n;
+    report->tensor_n = w->plan.tensor_n;
+    report->chunk_n = w->plan.index.chunk_n;
+    return rc;
+}
+
 int tp_pack_write(const char *dir, const char *out, const struct tp_pack_options *options,
                   struct tp_pack_report *report, struct tp_error *err)
 {
     struct tp_writer w = {.options = options};
+    struct stat st;
     char *temporary = NULL;
     int rc;
 
     memset(report, 0, sizeof *report);
-    if (access(out, F_OK) == 0)
+    if (lstat(out, &st) == 0)
         rc = tp_fail(err, EEXIST, "'%s' exists", out);
     else
         rc = tp_temporary_beside(out, &temporary, err);
     if (rc < 0)
         return rc;
+    tp_temporaries_sweep(out);
     rc = prepare(&w, dir, err);
-    if (rc == 0) {
-        double start;
-
-        rc = write_temporary(&w, temporary, report, err);
-        start = now();
-        if (rc == 0)
-            rc = verify(&w, temporary, report->id, err);
-        report->verify_seconds = now() - start;
-        if (rc == 0)
-            rc = publish(temporary, out, err);
-        if (rc < 0)
-            unlink(temporary);
-        report->logical_bytes = w.plan.index.logical_bytes;
-        report->file_n = w.plan.index.file_n;
-        report->tensor_n = w.plan.tensor_n;
-        report->chunk_n = w.plan.index.chunk_n;
-    }
+    if (rc == 0)
+        rc = write_verified(&w, temporary, out, report, err);
     finish(&w);
     free(temporary);
     return rc;

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/* Replacing a model directory by its pack, so that whatever dies whenever, one of them is whole. */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "store/choose_base.h"
+#include "store/compare.h"
+#include "store/lock.h"
+#include "store/names.h"
+#include "store/ops.h"
+#include "store/pack_internal.h"
+#include "store/verify.h"
+
+struct job {
+    char *model;    /* the directory, without a '/' at its end */
+    char *pack;     /* MODEL.tnpk */
+    char *removing; /* what the directory is called while it goes */
+    const struct tp_compress_options *options;
+    struct tp_compress_report *report;
+    struct tp_error *err;
+};
+
+static bool exists(const char *path)
+{
+    struct stat st;
+
+    return lstat(path, &st) == 0;
+}
+
+static void note(const struct job *j, const char *line)
+{
+    if (j->options->note)
+        j->options->note(j->options->note_arg, line);
+}
+
+static int init(struct job *j, const char *path)
+{
+    const char *name;
+    struct stat st;
+    char *parent;
+    size_t len;
+    int rc;
+
+    j->model = strdup(path);
+    if (!j->model)
+        return tp_fail(j->err, ENOMEM, "out of memory for a name");
+    for (len = strlen(j->model); len > 1 && j->model[len - 1] == '/'; len--)
+        j->model[len - 1] = '\0';
+    name = tp_path_name(j->model);
+    if (!name[0] || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
+        free(j->model);
+        j->model = realpath(path, NULL);
+        if (!j->model)
+            return tp_fail_errno(j->err, "cannot resolve '%s'", path);
+    }
+    if (lstat(j->model, &st) == 0 && S_ISLNK(st.st_mode) && !j->options->out)
+        return tp_fail(j->err, EINVAL, "'%s' is a symbolic link: pack what it points to", j->model);
+    parent = tp_path_parent(j->model);
+    j->pack = parent ? tp_path_join(parent, tp_path_name(j->model), TP_PACK_SUFFIX) : NULL;
+    free(parent);
+    rc = j->pack ? tp_side_path(j->model, "removing", &j->removing, j->err)
+                 : tp_fail(j->err, ENOMEM, "out of memory for a name");
+    return rc;
+}
+
+static void report_existing(const struct job *j, const struct tp_pack *pack)
+{
+    const struct tp_index *x = tp_pack_index(pack);
+    struct tp_pack_report *r = &j->report->pack;
+
+    memset(r, 0, sizeof *r);
+    r->logical_bytes = x->logical_bytes;
+    r->stored_bytes = tp_pack_stored_bytes(pack);
+    r->file_n = x->file_n;
+    r->chunk_n = x->chunk_n;
+    memcpy(r->id, tp_pack_get_id(pack), sizeof r->id);
+    for (uint32_t i = 0; i < x->segment_n; i++) {
+        const struct tp_segment *s = &x->segments[i];
+        bool tensor = s->dtype != TP_DTYPE_BYTES;
+
+        r->tensor_n += tensor && s->elem_first == 0;
+        for (uint32_t t = 0; t < s->tables_n; t++)
+            r->tensor_stored_bytes += x->tables[s->tables_first + t].stored_len;
+        for (uint32_t c = s->chunk_first; c < s->chunk_first + s->chunk_n; c++) {
+            uint32_t len = tp_index_chunk_len(x, c);
+
+            r->codec_chunks[x->chunks[c].codec]++;
+            r->codec_logical[x->chunks[c].codec] += len;
+            r->codec_stored[x->chunks[c].codec] += x->chunks[c].stored_len;
+            r->tensor_bytes += tensor ? len : 0;
+            r->tensor_stored_bytes += tensor ? x->chunks[c].stored_len : 0;
+        }
+    }
+    if (x->has_base)
+        snprintf(j->report->base, sizeof j->report->base, "%.255s", x->base_name);
+    snprintf(j->report->why, sizeof j->report->why, "packed before");
+}
+
+/* Out of sight with one rename, then file by file: a model is never seen half gone. */
+static int remove_original(const struct job *j)
+{
+    int rc = tp_rename_new(j->model, j->removing, j->err);
+
+    if (rc == 0)
+        rc = tp_file_sync_parent(j->removing, j->err);
+    if (rc == 0)
+        rc = tp_file_remove_tree(AT_FDCWD, j->removing, j->err);
+    return rc == 0 ? tp_file_sync_parent(j->removing, j->err) : rc;
+}
+
+static int verify_existing(const struct job *j, struct tp_pack *pack)
+{
+    struct tp_verify_report report;
+
+    return tp_pack_verify(pack, j->options->threads, j->options->progress, NULL, NULL, &report, j->err);
+}
+
+/* The pack is there already: from a run that died, or with KEEP. 0: the work is done. */
+static int finish_existing(struct job *j)
+{
+    bool removing = exists(j->removing), plain = exists(j->model);
+    struct tp_pack *pack;
+    int rc = tp_pack_open(j->pack, NULL, &pack, j->err);
+
+    if (rc < 0)
+        return rc;
+    if (plain)
+        rc = tp_compare_dir(pack, j->model, true, j->options->progress, j->err);
+    if (rc == 0 && (plain || removing))
+        rc = verify_existing(j, pack);
+    if (rc == 0 && removing)
+        rc = tp_file_remove_tree(AT_FDCWD, j->removing, j->err);
+    if (rc == 0 && plain && !j->options->keep)
+        rc = remove_original(j);
+    if (rc == 0) {
+        report_existing(j, pack);
+        note(j, removing || plain ? "the pack was there already and is whole" : "it is packed already");
+    }
+    tp_pack_close(pack);
+    return rc;
+}
+
+static int write_pack(const struct job *j, const char *out)
+{
+    struct tp_pack *base;
+    int rc = tp_choose_base(j->model, j->options, j->report, &base, j->err);
+    struct tp_pack_options o = {.threads = j->options->threads,
+                                .base = base,
+                                .base_name = j->report->base,
+                                .codec = j->options->codec,
+                                .zstd_level = j->options->zstd_level,
+                                .progress = j->options->progress};
+
+    if (rc == 0)
+        rc = tp_pack_write(j->model, out, &o, &j->report->pack, j->err);
+    tp_pack_close(base);
+    return rc;
+}
+
+/* Whether the directory still is what was packed, now that verifying has taken its time. */
+static int recheck(const struct job *j)
+{
+    struct tp_error why = {0};
+    struct tp_pack *pack;
+    int rc = tp_pack_open(j->pack, NULL, &pack, j->err);
+
+    if (rc < 0)
+        return rc;
+    rc = tp_compare_dir(pack, j->model, false, NULL, &why);
+    tp_pack_close(pack);
+    if (rc == 0)
+        return 0;
+    unlink(j->pack);
+    return rc == -EEXIST ? tp_fail(j->err, EBUSY, "'%s' changed while it was packed: %s", j->model, why.message)
+                         : tp_fail(j->err, -rc, "%s", why.message);
+}
+
+static int compress_in_place(struct job *j)
+{
+    int rc;
+
+    if (exists(j->pack))
+        return finish_existing(j);
+    if (exists(j->removing))
+        return tp_fail(j->err, EEXIST, "'%s' is what an interrupted removal left, and its pack '%s' is gone",
+                       j->removing, j->pack);
+    if (!exists(j->model))
+        return tp_fail(j->err, ENOENT, "there is no model '%s'", j->model);
+    rc = write_pack(j, j->pack);
+    if (rc == 0)
+        rc = recheck(j);
+    return rc == 0 && !j->options->keep ? remove_original(j) : rc;
+}
+
+static int compress_locked(struct job *j)
+{
+    struct tp_model_lock lock;
+    int rc = tp_model_lock(j->model, &lock, j->err);
+
+    if (rc < 0)
+        return rc;
+    rc = compress_in_place(j);
+    tp_model_unlock(&lock);
+    return rc;
+}
+
+int tp_compress(const char *path, const struct tp_compress_options *options,
+                struct tp_compress_report *report, struct tp_error *err)
+{
+    struct job j = {.options = options, .report = report, .err = err};
+    int rc;
+
+    memset(report, 0, sizeof *report);
+    rc = init(&j, path);
+    if (rc == 0) {
+        const char *out = options->out ? options->out : j.pack;
+
+        if (strlen(out) >= sizeof report->out)
+            rc = tp_fail(err, ENAMETOOLONG, "'%.200s...' is too long a path", out);
+        else
+            memcpy(report->out, out, strlen(out) + 1);
+    }
+    if (rc == 0)
+        rc = options->out ? write_pack(&j, options->out) : compress_locked(&j);
+    free(j.model);
+    free(j.pack);
+    free(j.removing);
+    return rc;
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/* A pack back into the directory that it was made from. */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "store/compare.h"
+#include "store/extract.h"
+#include "store/lock.h"
+#include "store/names.h"
+#include "store/ops.h"
+#include "store/pack_internal.h"
+
+struct job {
+    const char *path;    /* the pack */
+    char *target;        /* the directory that is to be */
+    struct tp_pack *pack;
+    struct tp_store *store;
+    const struct tp_restore_options *options;
+    struct tp_error *err;
+};
+
+static int check_base(const struct job *j)
+{
+    return tp_pack_base_error(j->pack)[0] ? tp_fail(j->err, ENOLINK, "'%s' cannot be restored: %s", j->path,
+                                                    tp_pack_base_error(j->pack))
+                                          : 0;
+}
+
+/* -EBUSY with their names when packs of the store have this one as their base. */
+static int check_dependents(const struct job *j)
+{
+    struct tp_buffer list = {0};
+    char **names = NULL;
+    size_t n = 0;
+    int rc = tp_store_dependents(j->store, tp_pack_get_id(j->pack), &names, &n, j->err);
+
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < n; i++)
+        tp_buffer_appendf(&list, "%s'%s'", i ? ", " : "", names[i]);
+    if (n > 0)
+        rc = tp_fail(j->err, EBUSY, "'%s' is the base of %zu other%s: %.*s", j->path, n, n == 1 ? "" : "s",
+                     (int)(list.len < 700 ? list.len : 700), list.data ? (const char *)list.data : "");
+    tp_buffer_clear(&list);
+    tp_store_names_free(names, n);
+    return rc;
+}
+
+static int make_temporary(const struct job *j, char **path, int *fd)
+{
+    int rc = tp_temporary_beside(j->target, path, j->err);
+
+    if (rc < 0)
+        return rc;
+    if (mkdir(*path, 0700) < 0)
+        return tp_fail_errno(j->err, "cannot create '%s'", *path);
+    *fd = open(*path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (*fd < 0)
+        return tp_fail_errno(j->err, "cannot open '%s'", *path);
+    return tp_temporary_lock(*fd, *path, j->err);
+}
+
+static int extract(const struct job *j)
+{
+    char *temporary = NULL;
+    int fd = -1, rc;
+
+    tp_temporaries_sweep(j->target);
+    rc = make_temporary(j, &temporary, &fd);
+    if (rc == 0)
+        rc = tp_extract(j->pack, fd, temporary, j->options->threads, j->options->progress, j->err);
+    if (rc == 0)
+        rc = tp_rename_new(temporary, j->target, j->err);
+    if (rc == 0)
+        rc = tp_file_sync_parent(j->target, j->err);
+    else if (fd >= 0)
+        tp_file_remove_tree(AT_FDCWD, temporary, NULL);
+    if (fd >= 0)
+        close(fd);
+    free(temporary);
+    return rc;
+}
+
+static bool exists(const char *path)
+{
+    struct stat st;
+
+    return lstat(path, &st) == 0;
+}
+
+/* The directory is there, from us or from a run that died before it removed the pack. */
+static int remove_pack(const struct job *j)
+{
+    int rc = tp_compare_dir(j->pack, j->target, true, j->options->progress, j->err);
+
+    if (rc < 0)
+        return rc;
+    if (unlink(j->path) < 0)
+        return tp_fail_errno(j->err, "cannot remove '%s'", j->path);
+    return tp_file_sync_parent(j->path, j->err);
+}
+
+static int restore_in_place(const struct job *j)
+{
+    struct tp_model_lock lock;
+    int rc = tp_model_lock(j->target, &lock, j->err);
+
+    if (rc < 0)
+        return rc;
+    if (!j->options->keep)
+        rc = check_dependents(j);
+    if (rc == 0 && exists(j->target))
+        rc = j->options->keep ? tp_fail(j->err, EEXIST, "'%s' exists", j->target) : 0;
+    else if (rc == 0)
+        rc = extract(j);
+    if (rc == 0 && !j->options->keep)
+        rc = remove_pack(j);
+    tp_model_unlock(&lock);
+    return rc;
+}
+
+/* DIR/NAME of DIR/NAME.tnpk. */
+static int name_target(struct job *j)
+{
+    size_t len = strlen(j->path), suffix = strlen(TP_PACK_SUFFIX);
+
+    if (j->options->out) {
+        j->target = strdup(j->options->out);
+        if (!j->target)
+            return tp_fail(j->err, ENOMEM, "out of memory for a name");
+        for (len = strlen(j->target); len > 1 && j->target[len - 1] == '/'; len--)
+            j->target[len - 1] = '\0';
+        return exists(j->target) ? tp_fail(j->err, EEXIST, "'%s' exists", j->target) : 0;
+    }
+    if (strlen(tp_path_name(j->path)) <= suffix || strcmp(j->path + len - suffix, TP_PACK_SUFFIX) != 0)
+        return tp_fail(j->err, EINVAL, "'%s' is not called NAME" TP_PACK_SUFFIX ": say where to restore it",
+                       j->path);
+    j->target = strndup(j->path, len - suffix);
+    return j->target ? 0 : tp_fail(j->err, ENOMEM, "out of memory for a name");
+}
+
+static int open_all(struct job *j)
+{
+    char *dir = tp_path_parent(j->path);
+    int rc = dir ? tp_store_open(dir, &j->store, j->err) : tp_fail(j->err, ENOMEM, "out of memory");
+
+    free(dir);
+    if (rc == 0)
+        rc = tp_pack_open(j->path, j->store, &j->pack, j->err);
+    return rc == 0 ? check_base(j) : rc;
+}
+
+int tp_restore(const char *path, const struct tp_restore_options *options, uint64_t *bytes,
+               struct tp_error *err)
+{
+    struct job j = {.path = path, .options = options, .err = err};
+    int rc = name_target(&j);
+
+    if (rc == 0)
+        rc = open_all(&j);
+    if (rc == 0)
+        rc = options->out ? extract(&j) : restore_in_place(&j);
+    if (rc == 0 && bytes)
+        *bytes = tp_pack_index(j.pack)->logical_bytes;
+    tp_pack_close(j.pack);
+    tp_store_close(j.store);
+    free(j.target);
+    return rc;
+}
