@@ -11,12 +11,16 @@ codec_libtp_codec_la_SOURCES = \
 # rans: the entropy coder of split and delta
 codec_libtp_codec_la_SOURCES += \
 	codec/rans/rans.c codec/rans/rans.h \
+	codec/rans/rans_avx2.c codec/rans/rans_avx2.h \
+	codec/rans/rans_avx512.c codec/rans/rans_avx512.h \
 	codec/rans/rans_table.c
 
 # delta
 codec_libtp_codec_la_SOURCES += \
 	codec/delta/choose.c \
 	codec/delta/delta.c codec/delta/delta.h \
+	codec/delta/delta_avx2.c \
+	codec/delta/delta_avx512.c \
 	codec/delta/learn.c codec/delta/learn.h \
 	codec/delta/model.h \
 	codec/delta/tables.c codec/delta/tables.h
@@ -37,3 +41,20 @@ codec_libtp_codec_la_SOURCES += \
 
 # zstd
 codec_libtp_codec_la_SOURCES += codec/zstd/zstd.c codec/zstd/zstd.h
+
+# cuda: compiled by nvcc. libtool would pass the C compiler's flags for position-independent code, hence
+# -prefer-non-pic, and eats -Xcompiler, hence the long form.
+codec_libtp_codec_la_SOURCES += codec/cuda/device.c codec/cuda/device.h codec/cuda/query.h
+if HAVE_CUDA
+codec_libtp_codec_la_SOURCES += codec/cuda/query.cu
+endif
+AM_V_NVCC = $(am__v_NVCC_@AM_V@)
+am__v_NVCC_ = $(am__v_NVCC_@AM_DEFAULT_V@)
+am__v_NVCC_0 = @echo "  NVCC    " $@;
+am__v_NVCC_1 =
+.cu.lo:
+	$(AM_V_NVCC)$(MKDIR_P) $(@D) && $(LIBTOOL) $(AM_V_lt) --tag=CC $(AM_LIBTOOLFLAGS) --mode=compile $(NVCC) \
+		$(NVCCFLAGS) $(NVCC_GENCODE) $(DEFS) $(DEFAULT_INCLUDES) $(AM_CPPFLAGS) \
+		--compiler-options=-fPIC -prefer-non-pic -MMD -MF $(@:.lo=.cu.d) -MT $@ -c -o $@ $<
+-include codec/cuda/*.cu.d
+CLEANFILES += codec/cuda/query.cu.d
