@@ -31,21 +31,16 @@ TP_INLINE void split_one(const struct tp_delta_tables *t, struct tp_delta_writer
     uint32_t b = tp_delta_load(base, i, width);
     unsigned c = tp_delta_context_of(b, t->kind, t->first);
     uint32_t z = tp_delta_diff(tp_delta_load(src, i, width), t->keep[c] ? b : 0, width, t->kind->is_float);
-    unsigned shift = z ? t->shift[c] : 0;
+    unsigned shift = t->shift[c];
     uint32_t sym = z ? ((z - 1) >> shift) + 1 : 0;
 
-    w->acc |= (uint64_t)((z - 1) & ((1u << shift) - 1)) << w->acc_bits;
-    w->acc_bits += shift;
-    while (w->acc_bits >= 8) {
-        *w->raw++ = (uint8_t)w->acc;
-        w->acc >>= 8;
-        w->acc_bits -= 8;
-    }
     if (sym >= t->symbols[c]) {
         sym = TP_DELTA_ESCAPE;
         tp_delta_store(w->esc, 0, width, z);
         w->esc += width / 8;
     }
+    if (sym)
+        tp_delta_put_raw(w, (z - 1) & ((1u << shift) - 1), shift);
     w->syms[i] = (uint8_t)sym;
     w->tabs[i] = t->table[c];
 }
@@ -161,6 +156,14 @@ static size_t encode(const struct tp_tables *tables, enum tp_dtype dtype, const 
     uint8_t *out = dst;
 
     (void)dtype;
+#if TP_HAVE_X86
+    enum tp_isa isa = tp_isa_get();
+
+    if (isa == TP_ISA_AVX512)
+        done = tp_delta_split_avx512(t, &w, src, base, n);
+    else if (isa == TP_ISA_AVX2)
+        done = tp_delta_split_avx2(t, &w, src, base, n);
+#endif
     split_rest(t, &w, src, base, done, n);
     if (w.acc_bits)
         *w.raw++ = (uint8_t)w.acc;

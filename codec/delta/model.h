@@ -92,6 +92,20 @@ size_t tp_delta_split_avx2(const struct tp_delta_tables *t, struct tp_delta_writ
 size_t tp_delta_split_avx512(const struct tp_delta_tables *t, struct tp_delta_writer *w, const uint8_t *src,
                              const uint8_t *base, size_t n);
 
+/* Append N raw bits, at most 56. Writes up to 8 bytes from w->raw on. */
+TP_INLINE void tp_delta_put_raw(struct tp_delta_writer *w, uint64_t bits, unsigned n)
+{
+    unsigned bytes;
+
+    w->acc |= bits << w->acc_bits;
+    w->acc_bits += n;
+    __builtin_memcpy(w->raw, &w->acc, sizeof w->acc);
+    bytes = w->acc_bits / 8;
+    w->raw += bytes;
+    w->acc >>= 8 * bytes;
+    w->acc_bits %= 8;
+}
+
 /* Elements one by one, as unsigned integers of WIDTH bits in 32. */
 TP_INLINE uint32_t tp_delta_load(const uint8_t *p, size_t i, unsigned width)
 {
