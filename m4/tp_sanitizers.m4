@@ -54,9 +54,8 @@ AC_DEFUN([TP_SANITIZERS], [
         CFLAGS=$saved_CFLAGS
     ])
     AS_IF([test "$enable_coverage" = yes], [
-        SAN_CFLAGS="$SAN_CFLAGS --coverage -O0"
+        SAN_CFLAGS="$SAN_CFLAGS --coverage"
         SAN_LDFLAGS="$SAN_LDFLAGS --coverage"
-        KERNEL_CFLAGS=
         san_summary="$san_summary,coverage"
     ])
     san_summary=${san_summary#,}

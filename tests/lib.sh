@@ -92,8 +92,9 @@ ok() {
     if "$@" >"$tmp/.out" 2>&1; then
         pass "$name"
     else
+        rc=$?
         fail "$name"
-        diag "exit $? of: $*"
+        diag "exit $rc of: $*"
         tail -n 20 "$tmp/.out" | sed 's/^/#   /'
     fi
 }

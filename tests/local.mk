@@ -45,6 +45,7 @@ tensor_scripts =
 # codec
 codec_tests = \
 	tests/codec/convert_test \
+	tests/codec/cuda_device_test \
 	tests/codec/isa_test \
 	tests/codec/registry_test \
 	tests/codec/sparse_test \
@@ -80,15 +81,15 @@ fuzz_tests = \
 	tests/fuzz/fuzz_safetensors
 if FUZZING
 TP_FUZZ_MAIN =
-TP_FUZZ_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+TP_FUZZ_LINK = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 else
 TP_FUZZ_MAIN = tests/fuzz/replay_main.c
-TP_FUZZ_LDFLAGS = $(AM_LDFLAGS)
+TP_FUZZ_LINK = $(AM_LDFLAGS)
 endif
 tests_fuzz_fuzz_codec_SOURCES = tests/fuzz/fuzz_codec.c tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
-tests_fuzz_fuzz_codec_LDFLAGS = $(TP_FUZZ_LDFLAGS)
+tests_fuzz_fuzz_codec_LDFLAGS = $(TP_FUZZ_LINK)
 tests_fuzz_fuzz_safetensors_SOURCES = tests/fuzz/fuzz_safetensors.c tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
-tests_fuzz_fuzz_safetensors_LDFLAGS = $(TP_FUZZ_LDFLAGS)
+tests_fuzz_fuzz_safetensors_LDFLAGS = $(TP_FUZZ_LINK)
 EXTRA_DIST += tests/fuzz/replay_main.c tests/fuzz/corpus
 
 # lint: rules about the sources, run by make lint and by ./bootstrap check
