@@ -102,6 +102,9 @@ EXTRA_DIST += $(lint_scripts) tests/lint/long-functions.txt
 lint:
 	$(MAKE) check-TESTS TESTS='$(lint_scripts)' TEST_SUITE_LOG=tests/lint/lint.log
 
+.PHONY: fuzz
+fuzz: $(fuzz_tests)
+
 # Those that are about threads.
 thread_tests = \
 	tests/base/log_test \
