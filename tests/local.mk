@@ -55,7 +55,10 @@ EXTRA_DIST += tests/codec/codec_check.h
 codec_scripts =
 
 # store
-store_tests =
+store_tests = \
+	tests/store/damage_test \
+	tests/store/pack_test
+EXTRA_DIST += tests/store/model.h
 store_scripts = \
 	tests/store/symbols_test.sh
 
@@ -94,6 +97,7 @@ EXTRA_DIST += tests/fuzz/replay_main.c tests/fuzz/corpus
 
 # lint: rules about the sources, run by make lint and by ./bootstrap check
 lint_scripts = \
+	tests/lint/dist.sh \
 	tests/lint/man.sh \
 	tests/lint/shell.sh \
 	tests/lint/sources.py
@@ -107,6 +111,7 @@ fuzz: $(fuzz_tests)
 
 # Those that are about threads.
 thread_tests = \
+	tests/store/engine_test \
 	tests/base/log_test \
 	tests/base/pool_test
 
