@@ -72,10 +72,10 @@ TP_INLINE void merge_one(const struct tp_delta_tables *t, struct tp_delta_reader
     uint64_t bits = tp_get_le64(r->raw + r->raw_bit / 8) >> r->raw_bit % 8;
     uint32_t z = sym ? ((sym - 1) << shift | ((uint32_t)bits & ((1u << shift) - 1))) + 1 : 0;
 
-    r->raw_bit += r->raw_bit < r->raw_bits ? shift : 0;
+    r->raw_bit += r->raw_bit <= r->raw_bits ? shift : 0;
     if (sym == TP_DELTA_ESCAPE) {
         z = tp_delta_load(r->esc, 0, width);
-        r->esc += r->esc < r->esc_end ? width / 8 : 0;
+        r->esc += r->esc <= r->esc_end ? width / 8 : 0;
     }
     z &= tp_delta_mask(width);
     tp_delta_store(dst, i, width, tp_delta_undiff(z, t->keep[c] ? b : 0, width, t->kind->is_float));

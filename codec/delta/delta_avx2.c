@@ -101,7 +101,7 @@ TP_INLINE TP_TARGET_AVX2 uint64_t spread8(struct tp_delta_reader *r, uint64_t ma
     uint64_t bits = tp_get_le64(r->raw + r->raw_bit / 8) >> r->raw_bit % 8;
     size_t next = r->raw_bit + (size_t)_mm_popcnt_u64(mask);
 
-    r->raw_bit = next < r->raw_bits ? next : r->raw_bits;
+    r->raw_bit = next <= r->raw_bits ? next : r->raw_bits + 1;
     return _pdep_u64(bits, mask);
 }
 
@@ -130,7 +130,7 @@ TP_INLINE TP_TARGET_AVX2 __m256i take_escapes16(struct tp_delta_reader *r, unsig
     _mm256_storeu_si256((__m256i *)words, z);
     for (escaped &= 0x55555555; escaped; escaped &= escaped - 1) {
         words[_tzcnt_u32(escaped) / 2] = (uint16_t)tp_delta_load(r->esc, 0, width);
-        r->esc += r->esc < r->esc_end ? width / 8 : 0;
+        r->esc += r->esc <= r->esc_end ? width / 8 : 0;
     }
     return _mm256_loadu_si256((const __m256i *)words);
 }
@@ -207,7 +207,7 @@ TP_INLINE TP_TARGET_AVX2 __m256i raw8(struct tp_delta_reader *r, __m256i n)
     __m256i b = _mm256_i32gather_epi64(p, _mm256_extracti128_si256(at, 1), 1);
     size_t next = r->raw_bit + (unsigned)_mm256_extract_epi32(sum, 7);
 
-    r->raw_bit = next < r->raw_bits ? next : r->raw_bits;
+    r->raw_bit = next <= r->raw_bits ? next : r->raw_bits + 1;
     a = _mm256_srlv_epi64(a, _mm256_cvtepu32_epi64(_mm256_castsi256_si128(rest)));
     b = _mm256_srlv_epi64(b, _mm256_cvtepu32_epi64(_mm256_extracti128_si256(rest, 1)));
     a = _mm256_castps_si256(_mm256_shuffle_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b), 0x88));
@@ -222,7 +222,7 @@ TP_INLINE TP_TARGET_AVX2 __m256i take_escapes32(struct tp_delta_reader *r, unsig
     _mm256_storeu_si256((__m256i *)words, z);
     for (; escaped; escaped &= escaped - 1) {
         words[_tzcnt_u32(escaped)] = tp_get_le32(r->esc);
-        r->esc += r->esc < r->esc_end ? 4 : 0;
+        r->esc += r->esc <= r->esc_end ? 4 : 0;
     }
     return _mm256_loadu_si256((const __m256i *)words);
 }

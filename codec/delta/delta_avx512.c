@@ -155,7 +155,7 @@ TP_INLINE TP_TARGET_AVX512 __m512i raw64(const struct vectors *v, struct tp_delt
     size_t next = r->raw_bit +
                   (size_t)_mm_cvtsi128_si64(_mm512_castsi512_si128(_mm512_alignr_epi64(zero, sum8, 7)));
 
-    r->raw_bit = next < r->raw_bits ? next : r->raw_bits;
+    r->raw_bit = next <= r->raw_bits ? next : r->raw_bits + 1;
     return _mm512_and_si512(bits, _mm512_maskz_shuffle_epi8(nonzero, v->mask, ctx));
 }
 
@@ -197,7 +197,7 @@ TP_INLINE TP_TARGET_AVX512 void take_escapes16(struct tp_delta_reader *r, __mmas
     p += 2 * _mm_popcnt_u32(lo);
     *z1 = _mm512_mask_expand_epi16(*z1, hi, _mm512_loadu_si512(p));
     p += 2 * _mm_popcnt_u32(hi);
-    r->esc = p < r->esc_end ? p : r->esc_end;
+    r->esc = p <= r->esc_end ? p : r->esc_end + 1;
 }
 
 TP_INLINE TP_TARGET_AVX512 void turn16(const struct vectors *v, struct tp_delta_reader *r, __m512i *x,
@@ -263,7 +263,7 @@ TP_INLINE TP_TARGET_AVX512 void turn8(const struct vectors *v, struct tp_delta_r
         const uint8_t *p = r->esc + _mm_popcnt_u64(escaped);
 
         z = _mm512_mask_expand_epi8(z, escaped, _mm512_loadu_si512(r->esc));
-        r->esc = p < r->esc_end ? p : r->esc_end;
+        r->esc = p <= r->esc_end ? p : r->esc_end + 1;
     }
     _mm512_storeu_si512(dst, merge8(v, b, ctx, z));
 }
@@ -287,7 +287,7 @@ TP_INLINE TP_TARGET_AVX512 __m512i raw16(struct tp_delta_reader *r, __m512i n)
     size_t next = r->raw_bit +
                   (size_t)_mm_cvtsi128_si32(_mm512_castsi512_si128(_mm512_alignr_epi32(zero, sum, 15)));
 
-    r->raw_bit = next < r->raw_bits ? next : r->raw_bits;
+    r->raw_bit = next <= r->raw_bits ? next : r->raw_bits + 1;
     /* Shift counts are taken modulo 32 here, and the mask is made by a shift that is below 32. */
     return _mm512_and_si512(_mm512_shrdv_epi32(a, b, bit), _mm512_sub_epi32(_mm512_sllv_epi32(one, n), one));
 }
@@ -328,7 +328,7 @@ TP_INLINE TP_TARGET_AVX512 void quarter32(const struct vectors *v, struct tp_del
         const uint8_t *e = r->esc + 4 * _mm_popcnt_u32(escaped);
 
         z = _mm512_mask_expand_epi32(z, escaped, _mm512_loadu_si512(r->esc));
-        r->esc = e < r->esc_end ? e : r->esc_end;
+        r->esc = e <= r->esc_end ? e : r->esc_end + 1;
     }
     _mm512_storeu_si512(dst, merge32(v, b, _mm512_test_epi32_mask(keep, keep), z));
 }

@@ -59,7 +59,10 @@ struct tp_delta_tables {
     struct tp_rans_enc *enc;
 };
 
-/* The pieces of a chunk while it is read. */
+/*
+ * The pieces of a chunk while it is read. Who reads beyond the end of a piece leaves its position beyond the
+ * end, but not by much: past it by at most a few bytes whatever the chunk says.
+ */
 struct tp_delta_reader {
     struct tp_rans_reader rans;
     const uint8_t *raw;
