@@ -22,6 +22,12 @@ struct planner {
     struct tp_error *err;
 };
 
+/* What the index only looks at, a plan owns. */
+static void free_const(const void *p)
+{
+    free((void *)(uintptr_t)p);
+}
+
 static int out_of_memory(const struct planner *p)
 {
     return tp_fail(p->err, ENOMEM, "out of memory for the plan of '%s'", p->plan->root);
@@ -71,7 +77,7 @@ static int add_piece(struct planner *p, uint32_t file, const struct tp_tensor *t
 
     if (!s)
         return out_of_memory(p);
-    free((char *)s->name);
+    free_const(s->name);
     s->name = strdup(t->name);
     shape = malloc((t->rank + 1) * sizeof *shape);
     if (!s->name || !shape) {
@@ -318,8 +324,8 @@ int tp_plan_recheck(const struct tp_plan *plan, struct tp_error *err)
 void tp_plan_clear(struct tp_plan *plan)
 {
     for (uint32_t i = 0; i < plan->index.segment_n; i++) {
-        free((char *)plan->index.segments[i].name);
-        free((uint64_t *)plan->index.segments[i].shape);
+        free_const(plan->index.segments[i].name);
+        free_const(plan->index.segments[i].shape);
     }
     tp_index_clear(&plan->index);
     tp_modeldir_clear(&plan->dir);

@@ -56,6 +56,7 @@ codec_scripts =
 
 # store
 store_tests = \
+	tests/store/engine_test \
 	tests/store/damage_test \
 	tests/store/pack_test
 EXTRA_DIST += tests/store/model.h
