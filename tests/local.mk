@@ -46,7 +46,9 @@ tensor_scripts =
 codec_tests = \
 	tests/codec/convert_test \
 	tests/codec/cuda_device_test \
+	tests/codec/delta_test \
 	tests/codec/isa_test \
+	tests/codec/rans_test \
 	tests/codec/registry_test \
 	tests/codec/sparse_test \
 	tests/codec/split_test \
