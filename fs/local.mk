@@ -1,3 +1,17 @@
 # SPDX-License-Identifier: MIT
 noinst_LTLIBRARIES += fs/libtp-fs.la
-fs_libtp_fs_la_SOURCES =
+fs_libtp_fs_la_SOURCES = \
+	fs/detach.h \
+	fs/fs.h \
+	fs/kernel.c fs/kernel.h \
+	fs/list.c \
+	fs/mount.c fs/mount.h \
+	fs/node.c \
+	fs/operations.c \
+	fs/packed.c \
+	fs/packed_list.c \
+	fs/plain.c \
+	fs/read.c \
+	fs/signals.c fs/signals.h \
+	fs/stop.c \
+	fs/tree.c

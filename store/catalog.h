@@ -12,10 +12,10 @@
 #include <sys/types.h>
 #include <time.h>
 
+#include "store/names.h"
 #include "store/pack.h"
 
-#define TP_PACK_SUFFIX ".tnpk"
-#define TP_PACK_SUFFIX_LEN 5u
+#define TP_PACK_SUFFIX_LEN (sizeof TP_PACK_SUFFIX - 1)
 
 /* A file whose key is the same has the same bytes: packs are never written to in place. */
 struct tp_catalog_key {

@@ -37,6 +37,19 @@ store_libtp_store_la_SOURCES += \
 	store/match.c \
 	store/source.c store/source.h
 
+# the store's directory, the decode engine, readers
+store_libtp_store_la_SOURCES += \
+	store/ahead.c \
+	store/cache.c store/cache.h \
+	store/catalog.c store/catalog.h \
+	store/cursor.c store/cursor.h \
+	store/engine.c store/engine_impl.h \
+	store/flight.c \
+	store/frequency.c store/frequency.h \
+	store/reader.c \
+	store/room.c \
+	store/store.c
+
 lib_LTLIBRARIES += libtenpak.la
 libtenpak_la_SOURCES = store/tenpak.c store/tenpak.h
 include_HEADERS += store/tenpak.h

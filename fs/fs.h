@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside the mount: nodes, what they stand for, and who keeps them. The kernel's number of a node is its address.
+ *
+ * A plain node stands for a file or directory of DIR as it is. A packed node stands for an entry of one pack, whose
+ * bytes never change: a pack of the same name with another content is another tree of other nodes, and who has
+ * the old one open keeps it. Kept by the kernel's lookups and by open handles, a tree without either goes; its
+ * pack is closed earlier, when nothing of it is open and others were used more lately.
+ */
+#ifndef TP_FS_FS_H
+#define TP_FS_FS_H
+
+#define FUSE_USE_VERSION 312
+
+#include <fuse_lowlevel.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "fs/mount.h"
+#include "store/catalog.h"
+#include "store/reader.h"
+#include "store/store.h"
+
+/* Seconds that the kernel may believe what it was told: of DIR's own entries, and of what never changes. */
+#define TP_TIMEOUT_PLAIN 1.0
+#define TP_TIMEOUT_PACKED 86400.0
+
+#define TP_MAX_READ (1u << 20)
+#define TP_MAX_BACKGROUND 64u
+#define TP_CONGESTION 48u
+#define TP_READ_AHEAD_KB 4096u
+
+enum tp_node_kind { TP_NODE_PLAIN, TP_NODE_PACKED };
+
+struct tp_node {
+    enum tp_node_kind kind;
+    uint64_t lookups;       /* that the kernel has not forgotten */
+    uint64_t generation;    /* tells nodes that had the same address apart */
+};
+
+struct tp_plain {
+    struct tp_node node;
+    int fd;                 /* O_PATH: holds the file, so that its number is not used again */
+    dev_t dev;
+    ino_t ino;
+    struct tp_plain *chain;
+    bool seen;              /* what follows is set */
+    off_t size;             /* when it was last opened: pages of then are good as long as these stand */
+    struct timespec mtime, ctime;
+};
+
+struct tp_packed {
+    struct tp_node node;
+    struct tp_tree *tree;
+    uint32_t file;          /* in the index; TP_NONE: the model's own directory */
+    unsigned opens;
+    struct tp_reader *reader; /* while it is open */
+};
+
+/* What is only there while the pack is open. */
+struct tp_view {
+    struct tp_tree *tree;
+    struct tp_pack *pack;
+    const struct tp_index *index;
+    uint32_t *skip;         /* the entry after the subtree of each entry */
+    uint32_t *parent;       /* the entry above it, or TP_NONE */
+};
+
+struct tp_tree {
+    char *name;             /* of the model */
+    struct tp_catalog_key key;
+    uint8_t id[TP_SHA256_LEN];
+    uid_t uid;
+    gid_t gid;
+    uint64_t refs;          /* lookups of its nodes and open handles */
+    bool current;           /* found by its name */
+    struct tp_tree *chain;
+    uint64_t first_ino;     /* of the model's directory; those of the entries follow */
+    struct stat attr;       /* of the model's directory */
+    uint32_t file_n;
+    struct tp_packed *nodes; /* of the model's directory, then of the entries */
+    struct tp_view *view;   /* NULL: the pack is closed */
+    unsigned users;         /* of VIEW */
+    bool opening;
+    uint64_t idle_since;
+};
+
+#define TP_FS_BUCKETS 4096u
+#define TP_STORIES 64
+
+struct tp_fs {
+    char *dir, *mountpoint;
+    dev_t dev;
+    struct tp_store *store;
+    struct tp_engine *engine;
+    struct tp_plain root;
+    pthread_mutex_t lock;   /* of nodes and trees; nothing is opened or decoded under it */
+    pthread_cond_t opened;
+    uint64_t generation, clock;
+    unsigned idle_n;
+    struct tp_plain *plain[TP_FS_BUCKETS];
+    struct tp_tree *trees[TP_FS_BUCKETS];
+    pthread_mutex_t story_lock;
+    struct {
+        uint64_t hash;
+        int64_t told;
+    } stories[TP_STORIES];
+};
+
+/* --- The namespace (node.c) --- */
+
+int tp_fs_open(struct tp_fs *fs, const struct tp_mount_options *options, struct tp_error *err);
+void tp_fs_close(struct tp_fs *fs);
+struct tp_node *tp_fs_node(struct tp_fs *fs, fuse_ino_t ino);
+fuse_ino_t tp_fs_ino(struct tp_fs *fs, struct tp_node *node);
+void tp_fs_forget(struct tp_fs *fs, struct tp_node *node, uint64_t n);
+/* Whether DIR keeps this name of its top to itself: what the store writes beside its models. */
+bool tp_fs_hidden(const char *name);
+
+/* Tell an operator of a failure, the same story once a minute; the errno (positive) for who asked. */
+int tp_fs_failed(struct tp_fs *fs, int rc, const struct tp_error *err);
+
+/* --- DIR's own files and directories (plain.c); positive errno --- */
+
+int tp_plain_lookup(struct tp_fs *fs, struct tp_plain *parent, const char *name,
+                    struct fuse_entry_param *entry);
+int tp_plain_getattr(struct tp_fs *fs, struct tp_plain *plain, struct stat *st);
+int tp_plain_open(struct tp_fs *fs, struct tp_plain *plain, struct fuse_file_info *fi);
+void tp_plain_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi);
+void tp_plain_free(struct tp_plain *plain);
+uint64_t tp_plain_number(const struct tp_fs *fs, const struct stat *st);
+
+/* --- Packs (tree.c holds them, packed.c answers for them); positive errno --- */
+
+/* The tree of the model NAME as its pack is now, with one lookup of its directory counted. */
+int tp_tree_lookup(struct tp_fs *fs, const char *name, struct fuse_entry_param *entry);
+/* Open the pack of a tree, or share it, until let go. ESTALE: another pack has its place. */
+int tp_tree_hold(struct tp_fs *fs, struct tp_tree *tree, struct tp_view **out);
+void tp_tree_let_go(struct tp_fs *fs, struct tp_view *view);
+/* Under the lock: N references less; the last one frees the tree. */
+void tp_tree_unref(struct tp_fs *fs, struct tp_tree *tree, uint64_t n);
+struct tp_packed *tp_tree_node(struct tp_tree *tree, uint32_t file);
+
+void tp_packed_attr(const struct tp_view *view, uint32_t file, struct stat *st);
+/* Count one lookup of the entry and fill ENTRY for the kernel. */
+void tp_packed_enter(struct tp_fs *fs, struct tp_view *view, uint32_t file,
+                     struct fuse_entry_param *entry);
+int tp_packed_lookup(struct tp_fs *fs, struct tp_packed *parent, const char *name,
+                     struct fuse_entry_param *entry);
+int tp_packed_getattr(struct tp_fs *fs, struct tp_packed *packed, struct stat *st);
+int tp_packed_open(struct tp_fs *fs, struct tp_packed *packed, struct fuse_file_info *fi);
+void tp_packed_release(struct tp_fs *fs, struct tp_packed *packed);
+
+/* --- Directories (list.c, packed_list.c) and reads (read.c) --- */
+
+void tp_list_open(fuse_req_t req, struct tp_plain *plain, struct fuse_file_info *fi);
+void tp_list_read(fuse_req_t req, struct tp_plain *plain, size_t size, off_t off,
+                  struct fuse_file_info *fi, bool plus);
+void tp_list_release(struct fuse_file_info *fi);
+void tp_packed_list_open(fuse_req_t req, struct tp_packed *packed, struct fuse_file_info *fi);
+void tp_packed_list_read(fuse_req_t req, struct tp_packed *packed, size_t size, off_t off,
+                         struct fuse_file_info *fi, bool plus);
+
+void tp_packed_read(fuse_req_t req, struct tp_packed *packed, size_t size, off_t off);
+/* A buffer of this thread's own, of TP_MAX_READ bytes; NULL: out of memory. */
+void *tp_thread_buffer(void);
+
+extern const struct fuse_lowlevel_ops tp_fs_operations;
+
+#endif

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/* The mount table and the read-ahead of a file system, as /proc and /sys show them. */
+#include <config.h>
+
+#include "fs/kernel.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+int tp_kernel_canonical(const char *path, char **out, struct tp_error *err)
+{
+    char *copy = strdup(path), *parent = NULL;
+    const char *name;
+    int rc = 0;
+
+    *out = NULL;
+    if (!copy)
+        return tp_fail(err, ENOMEM, "out of memory");
+    for (size_t len = strlen(copy); len > 1 && copy[len - 1] == '/'; len--)
+        copy[len - 1] = 0;
+    char *slash = strrchr(copy, '/');
+    name = slash ? slash + 1 : copy;
+    if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
+        *out = realpath(copy, NULL);
+        rc = *out ? 0 : tp_fail_errno(err, "cannot find '%s'", path);
+        free(copy);
+        return rc;
+    }
+    if (slash)
+        *slash = 0;
+    parent = realpath(!slash ? "." : *copy ? copy : "/", NULL);
+    if (!parent)
+        rc = tp_fail_errno(err, "cannot find '%s'", path);
+    else if (asprintf(out, "%s/%s", strcmp(parent, "/") == 0 ? "" : parent, name) < 0)
+        rc = tp_fail(err, ENOMEM, "out of memory");
+    free(parent);
+    free(copy);
+    return rc;
+}
+
+/* The kernel writes blanks, tabs, newlines and backslashes as \ooo. */
+static void unescape(char *text)
+{
+    char *to = text;
+
+    for (const char *from = text; *from;) {
+        if (from[0] == '\\' && from[1] && from[2] && from[3]) {
+            *to++ = (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0'));
+            from += 4;
+        } else {
+            *to++ = *from++;
+        }
+    }
+    *to = 0;
+}
+
+/* The mount point and the type in a line of mountinfo; false when it has another form. */
+static bool parse_line(char *line, char **point, char **type)
+{
+    char *rest = line, *field = NULL;
+
+    for (int i = 0; i < 5; i++)
+        field = strsep(&rest, " ");
+    *point = field;
+    if (!rest)
+        return false;
+    char *dash = strstr(rest, " - ");
+    if (!dash)
+        return false;
+    rest = dash + 3;
+    *type = strsep(&rest, " ");
+    unescape(*point);
+    return true;
+}
+
+bool tp_kernel_is_tenpak(const char *path)
+{
+    FILE *file = fopen("/proc/self/mountinfo", "re");
+    char *line = NULL, *point, *type;
+    size_t cap = 0;
+    bool found = false;
+
+    if (!file)
+        return false;
+    /* Later lines are mounted over earlier ones. */
+    while (getline(&line, &cap, file) > 0)
+        if (parse_line(line, &point, &type) && strcmp(point, path) == 0)
+            found = strcmp(type, TP_FS_TYPE) == 0;
+    free(line);
+    fclose(file);
+    return found;
+}
+
+static void read_ahead_path(dev_t dev, char out[64])
+{
+    snprintf(out, 64, "/sys/class/bdi/%u:%u/read_ahead_kb", major(dev), minor(dev));
+}
+
+unsigned tp_kernel_read_ahead(dev_t dev)
+{
+    char path[64];
+    unsigned kb = 0;
+
+    read_ahead_path(dev, path);
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return 0;
+    if (fscanf(file, "%u", &kb) != 1)
+        kb = 0;
+    fclose(file);
+    return kb;
+}
+
+int tp_kernel_set_read_ahead(dev_t dev, unsigned kb)
+{
+    char path[64];
+    int rc = 0;
+
+    read_ahead_path(dev, path);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (dprintf(fd, "%u\n", kb) < 0)
+        rc = -errno;
+    close(fd);
+    return rc;
+}

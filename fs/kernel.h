@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* What the kernel says about a mount, and the settings of it that only root may change. */
+#ifndef TP_FS_KERNEL_H
+#define TP_FS_KERNEL_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+
+#define TP_FS_TYPE "fuse.tenpak"
+
+/* An absolute path without links or dots. The last name is not looked at, since what is mounted there
+ * may not answer. The caller frees it. */
+int tp_kernel_canonical(const char *path, char **out, struct tp_error *err);
+
+/* Whether something of type TP_FS_TYPE is mounted at this canonical path, uppermost. */
+bool tp_kernel_is_tenpak(const char *path);
+
+/* Read-ahead of a file system with this device number, in KiB; 0: not known. */
+unsigned tp_kernel_read_ahead(dev_t dev);
+/* -EACCES, mostly: only root may. */
+int tp_kernel_set_read_ahead(dev_t dev, unsigned kb);
+
+#endif

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/* The life of a mount: what must hold before it, its session and threads, and its end. */
+#include <config.h>
+
+#include "fs/mount.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/pool.h"
+#include "fs/fs.h"
+#include "fs/kernel.h"
+#include "fs/signals.h"
+
+enum { SERVE_THREADS_MIN = 8, SERVE_THREADS_MAX = 16 };
+
+/* Arenas of the allocator: requests allocate little, and each arena keeps memory for itself. */
+enum { ALLOCATOR_ARENAS = 2 };
+
+uint64_t tp_mount_default_cache(void)
+{
+    const uint64_t least = (uint64_t)256 << 20, most = (uint64_t)2 << 30;
+    uint64_t eighth = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 8;
+
+    return eighth < least ? least : eighth > most ? most : eighth;
+}
+
+static unsigned serve_threads(void)
+{
+    unsigned n = 2 * tp_cpu_count();
+
+    return n < SERVE_THREADS_MIN ? SERVE_THREADS_MIN : n > SERVE_THREADS_MAX ? SERVE_THREADS_MAX : n;
+}
+
+/* --- Before mounting ----------------------------------------------------------------------------------- */
+
+static bool is_within(const char *path, const char *dir)
+{
+    size_t len = strlen(dir);
+
+    if (strcmp(dir, "/") == 0)
+        return true;
+    return strncmp(path, dir, len) == 0 && (path[len] == '/' || path[len] == 0);
+}
+
+static int check_empty(const char *path, struct tp_error *err)
+{
+    DIR *dir = opendir(path);
+    const struct dirent *entry;
+    bool empty = true;
+
+    if (!dir)
+        return tp_fail_errno(err, "cannot read the mount point '%s'", path);
+    while (empty && (entry = readdir(dir)))
+        empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+    closedir(dir);
+    return empty ? 0 : tp_fail(err, ENOTEMPTY, "the mount point '%s' is not empty", path);
+}
+
+static int check_mountpoint(const char *given, struct tp_fs *fs, struct tp_error *err)
+{
+    struct stat st;
+    int rc = tp_kernel_canonical(given, &fs->mountpoint, err);
+
+    if (rc < 0)
+        return rc;
+    bool ours = tp_kernel_is_tenpak(fs->mountpoint);
+    if (stat(fs->mountpoint, &st) < 0) {
+        if (errno == ENOTCONN && ours)
+            return tp_fail(err, ENOTCONN, "the mount at '%s' has lost its daemon: unmount it first",
+                           fs->mountpoint);
+        return tp_fail_errno(err, "cannot mount on '%s'", given);
+    }
+    if (ours)
+        return tp_fail(err, EBUSY, "'%s' is a tenpak mount already", fs->mountpoint);
+    if (!S_ISDIR(st.st_mode))
+        return tp_fail(err, ENOTDIR, "cannot mount on '%s': it is not a directory", given);
+    char *real = realpath(fs->mountpoint, NULL);
+    if (!real)
+        return tp_fail_errno(err, "cannot mount on '%s'", given);
+    free(fs->mountpoint);
+    fs->mountpoint = real;
+    if (is_within(real, fs->dir) || is_within(fs->dir, real))
+        return tp_fail(err, EINVAL, "cannot mount '%s' on '%s': one is within the other", fs->dir, real);
+    return check_empty(real, err);
+}
+
+static int check_dir(const char *given, struct tp_fs *fs, struct tp_error *err)
+{
+    struct stat st;
+
+    fs->dir = realpath(given, NULL);
+    if (!fs->dir || stat(fs->dir, &st) < 0)
+        return tp_fail_errno(err, "cannot open the directory '%s'", given);
+    if (!S_ISDIR(st.st_mode))
+        return tp_fail(err, ENOTDIR, "'%s' is not a directory", given);
+    if (access(fs->dir, R_OK | X_OK) < 0)
+        return tp_fail_errno(err, "cannot read the directory '%s'", given);
+    return 0;
+}
+
+static int check_device(struct tp_error *err)
+{
+    int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+
+    if (fd >= 0) {
+        close(fd);
+        return 0;
+    }
+    if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
+        return tp_fail(err, ENODEV, "there is no '/dev/fuse': the kernel has no FUSE, or its module is "
+                                    "not loaded");
+    return tp_fail_errno(err, "cannot open '/dev/fuse'");
+}
+
+/* Each file of DIR that the kernel knows holds a descriptor. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+/* --- The session --------------------------------------------------------------------------------------- */
+
+static void log_fuse(enum fuse_log_level level, const char *fmt, va_list ap)
+{
+    char line[TP_ERROR_MAX];
+
+    vsnprintf(line, sizeof line, fmt, ap);
+    line[strcspn(line, "\n")] = 0;
+    tp_log(level <= FUSE_LOG_ERR       ? TP_LOG_ERROR
+           : level == FUSE_LOG_WARNING ? TP_LOG_WARNING
+           : level == FUSE_LOG_DEBUG   ? TP_LOG_DEBUG
+                                       : TP_LOG_INFO,
+           "%s", line);
+}
+
+static int session_create(struct tp_fs *fs, const struct tp_mount_options *options,
+                          struct fuse_session **out, struct tp_error *err)
+{
+    struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+    int bad = fuse_opt_add_arg(&args, "tenpak") || fuse_opt_add_arg(&args, "-o") ||
+              fuse_opt_add_arg(&args, "ro,default_permissions,fsname=tenpak,subtype=tenpak,max_read=1048576");
+
+    if (!bad && options->allow_other)
+        bad = fuse_opt_add_arg(&args, "-oallow_other");
+    if (!bad && options->debug)
+        bad = fuse_opt_add_arg(&args, "-d");
+    if (!bad)
+        *out = fuse_session_new(&args, &tp_fs_operations, sizeof tp_fs_operations, fs);
+    fuse_opt_free_args(&args);
+    return *out ? 0 : tp_fail(err, EIO, "cannot set up a FUSE session");
+}
+
+struct ready {
+    struct tp_fs *fs;
+    const struct tp_mount_options *options;
+    unsigned threads;
+};
+
+/* A thread of its own: its first look at the mount waits until the others have answered the kernel's greeting. */
+static void *announce(void *arg)
+{
+    const struct ready *ready = arg;
+    struct tp_fs *fs = ready->fs;
+    struct tp_engine_stats stats;
+    struct stat st;
+
+    if (stat(fs->mountpoint, &st) < 0) {
+        tp_log(TP_LOG_ERROR, "the mount at '%s' does not answer: %s", fs->mountpoint, strerror(errno));
+        return NULL;
+    }
+    /* The greeting can only lower it. Who may not raise it is told by the status. */
+    int rc = tp_kernel_set_read_ahead(st.st_dev, TP_READ_AHEAD_KB);
+    if (rc < 0)
+        tp_log(TP_LOG_DEBUG, "read-ahead stays as it is: %s", strerror(-rc));
+    tp_engine_get_stats(fs->engine, &stats);
+    struct tp_mount_status status = {
+        .dir = fs->dir,
+        .mountpoint = fs->mountpoint,
+        .cache_bytes = stats.cached_bytes_max,
+        .decode_threads = ready->options->threads ? ready->options->threads : tp_cpu_count(),
+        .serve_threads = ready->threads,
+        .max_read_kb = TP_MAX_READ / 1024,
+        .max_background = TP_MAX_BACKGROUND,
+        .read_ahead_kb = tp_kernel_read_ahead(st.st_dev),
+        .read_ahead_wanted = TP_READ_AHEAD_KB,
+    };
+    if (ready->options->ready)
+        ready->options->ready(ready->options->ready_arg, &status);
+    return NULL;
+}
+
+/* Run the session's threads until the mount is gone or a second signal came. */
+static int run_session(struct tp_fs *fs, struct fuse_session *session, struct fuse_loop_config *config,
+                       struct ready *ready, struct tp_error *err)
+{
+    pthread_t announcer;
+    int rc = pthread_create(&announcer, NULL, announce, ready);
+
+    if (rc != 0)
+        return tp_fail(err, rc, "cannot start a thread");
+    rc = fuse_session_loop_mt(session, config);
+    /* Whoever still waits for an answer is let go, the announcer among them. */
+    fuse_session_unmount(session);
+    pthread_join(announcer, NULL);
+    return rc < 0 ? tp_fail(err, -rc, "the mount at '%s' ended: %s", fs->mountpoint, strerror(-rc)) : 0;
+}
+
+static int serve(struct tp_fs *fs, const struct tp_mount_options *options, struct fuse_session *session,
+                 struct tp_error *err)
+{
+    struct ready ready = {fs, options, serve_threads()};
+    struct fuse_loop_config *config = fuse_loop_cfg_create();
+    struct tp_signals *signals = NULL;
+
+    if (!config) {
+        fuse_session_unmount(session);
+        return tp_fail(err, ENOMEM, "out of memory");
+    }
+    fuse_loop_cfg_set_max_threads(config, ready.threads);
+    fuse_loop_cfg_set_idle_threads(config, ready.threads);
+    int rc = tp_signals_start(session, fs->mountpoint, &signals, err);
+    if (rc == 0) {
+        rc = run_session(fs, session, config, &ready, err);
+        tp_signals_stop(signals);
+    }
+    fuse_session_unmount(session);
+    fuse_loop_cfg_destroy(config);
+    return rc;
+}
+
+static int mount_and_serve(struct tp_fs *fs, const struct tp_mount_options *options, struct tp_error *err)
+{
+    struct fuse_session *session = NULL;
+    int rc = session_create(fs, options, &session, err);
+
+    if (rc < 0)
+        return rc;
+    if (fuse_session_mount(session, fs->mountpoint) != 0)
+        rc = tp_fail(err, EPERM, "cannot mount on '%s': the kernel or fusermount3 refused it",
+                     fs->mountpoint);
+    else
+        rc = serve(fs, options, session, err);
+    fuse_session_destroy(session);
+    return rc;
+}
+
+int tp_mount_run(const struct tp_mount_options *options, struct tp_error *err)
+{
+    struct tp_fs *fs = calloc(1, sizeof *fs);
+    struct tp_signal_mask mask;
+    int rc;
+
+    if (!fs)
+        return tp_fail(err, ENOMEM, "out of memory");
+    fs->root.fd = -1;
+    pthread_mutex_init(&fs->lock, NULL);
+    pthread_mutex_init(&fs->story_lock, NULL);
+    pthread_cond_init(&fs->opened, NULL);
+    mallopt(M_ARENA_MAX, ALLOCATOR_ARENAS);
+    raise_descriptors();
+    fuse_set_log_func(log_fuse);
+    /* Threads inherit it: signals reach the one that waits for them. */
+    tp_signals_block(&mask);
+
+    rc = check_dir(options->dir, fs, err);
+    if (rc == 0)
+        rc = check_mountpoint(options->mountpoint, fs, err);
+    if (rc == 0)
+        rc = check_device(err);
+    if (rc == 0)
+        rc = tp_fs_open(fs, options, err);
+    if (rc == 0)
+        rc = mount_and_serve(fs, options, err);
+
+    tp_fs_close(fs);
+    tp_signals_unblock(&mask);
+    pthread_cond_destroy(&fs->opened);
+    pthread_mutex_destroy(&fs->story_lock);
+    pthread_mutex_destroy(&fs->lock);
+    free(fs);
+    return rc;
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/* The mount's state: opened and closed, the kernel's numbers and references, and what its operator is told. */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "fs/fs.h"
+
+/* Seconds for which the same story is not told again. */
+enum { STORY_SECONDS = 60 };
+
+int tp_fs_open(struct tp_fs *fs, const struct tp_mount_options *options, struct tp_error *err)
+{
+    struct tp_engine_options engine = {.threads = options->threads, .cache_bytes = options->cache_bytes};
+    struct stat st;
+
+    if (engine.cache_bytes == 0)
+        engine.cache_bytes = tp_mount_default_cache();
+    fs->root.fd = open(fs->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fs->root.fd < 0 || fstat(fs->root.fd, &st) < 0)
+        return tp_fail_errno(err, "cannot read the directory '%s'", fs->dir);
+    fs->dev = fs->root.dev = st.st_dev;
+    fs->root.ino = st.st_ino;
+    fs->root.node.kind = TP_NODE_PLAIN;
+    int rc = tp_store_open(fs->dir, &fs->store, err);
+    return rc < 0 ? rc : tp_engine_create(&engine, &fs->engine, err);
+}
+
+/* Called when no request can come any more: what the kernel never forgot is forgotten here. */
+void tp_fs_close(struct tp_fs *fs)
+{
+    for (unsigned i = 0; i < TP_FS_BUCKETS; i++) {
+        while (fs->plain[i]) {
+            struct tp_plain *plain = fs->plain[i];
+            fs->plain[i] = plain->chain;
+            tp_plain_free(plain);
+        }
+        while (fs->trees[i])
+            tp_tree_unref(fs, fs->trees[i], fs->trees[i]->refs);
+    }
+    tp_engine_destroy(fs->engine);
+    tp_store_close(fs->store);
+    if (fs->root.fd >= 0)
+        close(fs->root.fd);
+    free(fs->dir);
+    free(fs->mountpoint);
+}
+
+struct tp_node *tp_fs_node(struct tp_fs *fs, fuse_ino_t ino)
+{
+    if (ino == FUSE_ROOT_ID)
+        return &fs->root.node;
+    return (struct tp_node *)(uintptr_t)ino;
+}
+
+fuse_ino_t tp_fs_ino(struct tp_fs *fs, struct tp_node *node)
+{
+    return node == &fs->root.node ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)node;
+}
+
+void tp_fs_forget(struct tp_fs *fs, struct tp_node *node, uint64_t n)
+{
+    if (node == &fs->root.node)
+        return;
+    pthread_mutex_lock(&fs->lock);
+    node->lookups -= n;
+    if (node->kind == TP_NODE_PACKED) {
+        tp_tree_unref(fs, ((struct tp_packed *)node)->tree, n);
+    } else if (node->lookups == 0) {
+        struct tp_plain *plain = (struct tp_plain *)node;
+        struct tp_plain **at = &fs->plain[plain->ino % TP_FS_BUCKETS];
+        while (*at != plain)
+            at = &(*at)->chain;
+        *at = plain->chain;
+        tp_plain_free(plain);
+    }
+    pthread_mutex_unlock(&fs->lock);
+}
+
+bool tp_fs_hidden(const char *name)
+{
+    if (name[0] != '.')
+        return false;
+    return strncmp(name, ".tenpak", 7) == 0 || strstr(name, TP_PACK_SUFFIX) || strstr(name, ".tmp-") ||
+           strstr(name, ".removing");
+}
+
+static bool told_lately(struct tp_fs *fs, const char *story)
+{
+    uint64_t hash = tp_xxh3(story, strlen(story));
+    unsigned slot = (unsigned)(hash % TP_STORIES);
+    struct timespec now;
+    bool lately;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    pthread_mutex_lock(&fs->story_lock);
+    lately = fs->stories[slot].hash == hash && now.tv_sec - fs->stories[slot].told < STORY_SECONDS;
+    if (!lately) {
+        fs->stories[slot].hash = hash;
+        fs->stories[slot].told = now.tv_sec;
+    }
+    pthread_mutex_unlock(&fs->story_lock);
+    return lately;
+}
+
+int tp_fs_failed(struct tp_fs *fs, int rc, const struct tp_error *err)
+{
+    switch (-rc) {
+    case ENOENT:
+    case EACCES:
+    case ENOMEM:
+    case EMFILE:
+    case ENFILE:
+    case ESTALE:
+    case ENAMETOOLONG:
+        return -rc;
+    default:
+        if (!told_lately(fs, err->message))
+            tp_log(TP_LOG_ERROR, "%s", err->message);
+        return EIO;
+    }
+}

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+/* What the kernel may ask, handed to the part that knows. Writing is refused by the kernel: the mount is read-only. */
+#include <config.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "fs/fs.h"
+
+static struct tp_plain *as_plain(struct tp_node *node)
+{
+    return (struct tp_plain *)node;
+}
+
+static struct tp_packed *as_packed(struct tp_node *node)
+{
+    return (struct tp_packed *)node;
+}
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+    const unsigned unwanted = FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
+                              FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_POSIX_LOCKS | FUSE_CAP_WRITEBACK_CACHE;
+    const unsigned wanted = FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS |
+                            FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_AUTO_INVAL_DATA |
+                            FUSE_CAP_ASYNC_DIO;
+
+    (void)userdata;
+    conn->want = (conn->want & ~unwanted) | (wanted & conn->capable);
+    conn->max_read = TP_MAX_READ;
+    conn->max_write = TP_MAX_READ; /* sets the pages of a request, of reads too */
+    conn->max_readahead = TP_READ_AHEAD_KB * 1024u;
+    conn->max_background = TP_MAX_BACKGROUND;
+    conn->congestion_threshold = TP_CONGESTION;
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    struct tp_fs *fs = fuse_req_userdata(req);
+    struct tp_node *node = tp_fs_node(fs, parent);
+    struct fuse_entry_param entry = {0};
+    int rc;
+
+    if (node->kind == TP_NODE_PACKED) {
+        rc = tp_packed_lookup(fs, as_packed(node), name, &entry);
+    } else {
+        rc = tp_plain_lookup(fs, as_plain(node), name, &entry);
+        if (rc == ENOENT && node == &fs->root.node && !tp_fs_hidden(name))
+            rc = tp_tree_lookup(fs, name, &entry);
+        if (rc == ENOENT) {
+            /* Remember it, but not for long: it may appear. */
+            entry.ino = 0;
+            entry.entry_timeout = TP_TIMEOUT_PLAIN;
+            rc = 0;
+        }
+    }
+    if (rc != 0)
+        fuse_reply_err(req, rc);
+    else if (fuse_reply_entry(req, &entry) == -ENOENT && entry.ino)
+        tp_fs_forget(fs, tp_fs_node(fs, entry.ino), 1); /* the caller was interrupted */
+}
+
+static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
+{
+    struct tp_fs *fs = fuse_req_userdata(req);
+
+    tp_fs_forget(fs, tp_fs_node(fs, ino), n);
+    fuse_reply_none(req);
+}
+
+static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+    struct tp_fs *fs = fuse_req_userdata(req);
+
+    for (size_t i = 0; i < count; i++)
+        tp_fs_forget(fs, tp_fs_node(fs, forgets[i].ino), forgets[i].nlookup);
+    fuse_reply_none(req);
+}
+
+static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct tp_fs *fs = fuse_req_userdata(req);
+    struct tp_node *node = tp_fs_node(fs, ino);
+    bool packed = node->kind == TP_NODE_PACKED;
+    struct stat st;
+    int rc = packed ? tp_packed_getattr(fs, as_packed(node), &st)
+                    : tp_plain_getattr(fs, as_plain(node), &st);
+
+    (void)fi;
+    if (rc != 0)
+        fuse_reply_err(req, rc);
+    else
+        fuse_reply_attr(req, &st, packed ? TP_TIMEOUT_PACKED : TP_TIMEOUT_PLAIN);
+}
+
+static void packed_readlink(fuse_req_t req, struct tp_packed *packed)
+{
+    struct tp_fs *fs = fuse_req_userdata(req);
+    struct tp_view *view;
+    int rc = tp_tree_hold(fs, packed->tree, &view);
+
+    if (rc != 0) {
+        fuse_reply_err(req, rc);
+        return;
+    }
+    const char *target = packed->file == TP_NONE ? NULL : view->index->files[packed->file].target;
+    if (target)
+        fuse_reply_readlink(req, target);
+    else
+        fuse_reply_err(req, EINVAL);
+    tp_tree_let_go(fs, view);
+}
+
+static void op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+    struct tp_node *node = tp_fs_node(fuse_req_userdata(req), ino);
+    char target[PATH_MAX + 1];
+
+    if (node->kind == TP_NODE_PACKED) {
+        packed_readlink(req, as_packed(node));
+        return;
+    }
+    ssize_t len = readlinkat(as_plain(node)->fd, "", target, sizeof target);
+    if (len < 0) {
+        fuse_reply_err(req, errno);
+    } else if ((size_t)len == sizeof target) {
+        fuse_reply_err(req, ENAMETOOLONG);
+    } else {
+        target[len] = 0;
+        fuse_reply_readlink(req, target);
+    }
+}
+
+static void release(struct tp_fs *fs, struct tp_node *node, struct fuse_file_info *fi)
+{
+    if (node->kind == TP_NODE_PACKED)
+        tp_packed_release(fs, as_packed(node));
+    else
+        close((int)fi->fh);
+}
+
+static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct tp_fs *fs = fuse_req_userdata(req);
+    struct tp_node *node = tp_fs_node(fs, ino);
+    int rc = node->kind == TP_NODE_PACKED ? tp_packed_open(fs, as_packed(node), fi)
+                                          : tp_plain_open(fs, as_plain(node), fi);
+
+    if (rc != 0)
+        fuse_reply_err(req, rc);
+    else if (fuse_reply_open(req, fi) == -ENOENT)
+        release(fs, node, fi);
+}
+
+static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+    struct tp_node *node = tp_fs_node(fuse_req_userdata(req), ino);
+
+    if (node->kind == TP_NODE_PACKED)
+        tp_packed_read(req, as_packed(node), size, off);
+    else
+        tp_plain_read(req, size, off, fi);
+}
+
+static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct tp_fs *fs = fuse_req_userdata(req);
+
+    release(fs, tp_fs_node(fs, ino), fi);
+    fuse_reply_err(req, 0);
+}
+
+static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct tp_node *node = tp_fs_node(fuse_req_userdata(req), ino);
+
+    if (node->kind == TP_NODE_PACKED)
+        tp_packed_list_open(req, as_packed(node), fi);
+    else
+        tp_list_open(req, as_plain(node), fi);
+}
+
+static void read_directory(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+                           struct fuse_file_info *fi, bool plus)
+{
+    struct tp_node *node = tp_fs_node(fuse_req_userdata(req), ino);
+
+    if (node->kind == TP_NODE_PACKED)
+        tp_packed_list_read(req, as_packed(node), size, off, fi, plus);
+    else
+        tp_list_read(req, as_plain(node), size, off, fi, plus);
+}
+
+static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+    read_directory(req, ino, size, off, fi, false);
+}
+
+static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+                           struct fuse_file_info *fi)
+{
+    read_directory(req, ino, size, off, fi, true);
+}
+
+static void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct tp_fs *fs = fuse_req_userdata(req);
+
+    if (tp_fs_node(fs, ino)->kind == TP_NODE_PACKED)
+        tp_tree_let_go(fs, (struct tp_view *)(uintptr_t)fi->fh);
+    else
+        tp_list_release(fi);
+    fuse_reply_err(req, 0);
+}
+
+static void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+    struct tp_fs *fs = fuse_req_userdata(req);
+    struct statvfs st;
+
+    (void)ino;
+    if (fstatvfs(fs->root.fd, &st) < 0)
+        fuse_reply_err(req, errno);
+    else
+        fuse_reply_statfs(req, &st);
+}
+
+const struct fuse_lowlevel_ops tp_fs_operations = {
+    .init = op_init,
+    .lookup = op_lookup,
+    .forget = op_forget,
+    .forget_multi = op_forget_multi,
+    .getattr = op_getattr,
+    .readlink = op_readlink,
+    .open = op_open,
+    .read = op_read,
+    .release = op_release,
+    .opendir = op_opendir,
+    .readdir = op_readdir,
+    .readdirplus = op_readdirplus,
+    .releasedir = op_releasedir,
+    .statfs = op_statfs,
+};

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/* The entries of a pack: attributes, look-ups, opens. */
+#include <config.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/fs.h"
+
+/* Bytes of the pack that are this file's: what du adds up. */
+static uint64_t stored_bytes(const struct tp_index *index, const struct tp_pack_file *file)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t s = file->segment_first; s < file->segment_first + file->segment_n; s++) {
+        const struct tp_segment *segment = &index->segments[s];
+        for (uint32_t i = 0; i < segment->chunk_n; i++)
+            bytes += index->chunks[segment->chunk_first + i].stored_len;
+        for (uint32_t i = 0; i < segment->tables_n; i++)
+            bytes += index->tables[segment->tables_first + i].stored_len;
+    }
+    return bytes;
+}
+
+/* A directory has a link from its parent, one from itself and one from each directory in it. */
+static nlink_t directory_links(const struct tp_view *view, uint32_t dir)
+{
+    const struct tp_index *index = view->index;
+    uint32_t end = dir == TP_NONE ? index->file_n : view->skip[dir];
+    nlink_t links = 2;
+
+    for (uint32_t i = dir == TP_NONE ? 0 : dir + 1; i < end; i = view->skip[i])
+        links += index->files[i].type == TP_ENTRY_DIR;
+    return links;
+}
+
+static void set_time(struct stat *st, int64_t sec, uint32_t nsec)
+{
+    st->st_mtim = st->st_ctim = st->st_atim = (struct timespec){sec, nsec};
+}
+
+void tp_packed_attr(const struct tp_view *view, uint32_t file, struct stat *st)
+{
+    const struct tp_index *index = view->index;
+    const struct tp_tree *tree = view->tree;
+
+    memset(st, 0, sizeof *st);
+    st->st_uid = tree->uid;
+    st->st_gid = tree->gid;
+    st->st_blksize = 4096;
+    if (file == TP_NONE) {
+        st->st_ino = tree->first_ino;
+        st->st_mode = S_IFDIR | (index->root_mode & 07777);
+        st->st_nlink = directory_links(view, file);
+        set_time(st, index->root_mtime_sec, index->root_mtime_nsec);
+        return;
+    }
+    const struct tp_pack_file *entry = &index->files[file];
+    st->st_ino = tree->first_ino + 1 + file;
+    st->st_mode = entry->mode & 07777;
+    st->st_nlink = 1;
+    set_time(st, entry->mtime_sec, entry->mtime_nsec);
+    switch (entry->type) {
+    case TP_ENTRY_FILE:
+        st->st_mode |= S_IFREG;
+        st->st_size = (off_t)entry->size;
+        st->st_blocks = (blkcnt_t)((stored_bytes(index, entry) + 511) / 512);
+        break;
+    case TP_ENTRY_DIR:
+        st->st_mode |= S_IFDIR;
+        st->st_nlink = directory_links(view, file);
+        break;
+    case TP_ENTRY_SYMLINK:
+        st->st_mode = S_IFLNK | 0777;
+        st->st_size = (off_t)strlen(entry->target);
+        break;
+    }
+}
+
+void tp_packed_enter(struct tp_fs *fs, struct tp_view *view, uint32_t file,
+                     struct fuse_entry_param *entry)
+{
+    struct tp_packed *packed = tp_tree_node(view->tree, file);
+
+    memset(entry, 0, sizeof *entry);
+    entry->ino = tp_fs_ino(fs, &packed->node);
+    entry->generation = packed->node.generation;
+    entry->attr_timeout = TP_TIMEOUT_PACKED;
+    entry->entry_timeout = TP_TIMEOUT_PACKED;
+    tp_packed_attr(view, file, &entry->attr);
+    pthread_mutex_lock(&fs->lock);
+    packed->node.lookups++;
+    view->tree->refs++;
+    pthread_mutex_unlock(&fs->lock);
+}
+
+int tp_packed_lookup(struct tp_fs *fs, struct tp_packed *parent, const char *name,
+                     struct fuse_entry_param *entry)
+{
+    char path[PATH_MAX];
+    struct tp_view *view;
+    int rc = tp_tree_hold(fs, parent->tree, &view);
+
+    if (rc != 0)
+        return rc;
+    const struct tp_index *index = view->index;
+    int len = parent->file == TP_NONE
+                  ? snprintf(path, sizeof path, "%s", name)
+                  : snprintf(path, sizeof path, "%s/%s", index->files[parent->file].path, name);
+    const struct tp_pack_file *file = len < (int)sizeof path ? tp_index_find(index, path) : NULL;
+    if (file) {
+        tp_packed_enter(fs, view, (uint32_t)(file - index->files), entry);
+    } else {
+        /* That it is not there is as lasting as what is. */
+        memset(entry, 0, sizeof *entry);
+        entry->entry_timeout = TP_TIMEOUT_PACKED;
+    }
+    tp_tree_let_go(fs, view);
+    return 0;
+}
+
+int tp_packed_getattr(struct tp_fs *fs, struct tp_packed *packed, struct stat *st)
+{
+    struct tp_view *view;
+
+    if (packed->file == TP_NONE) {
+        *st = packed->tree->attr;
+        return 0;
+    }
+    int rc = tp_tree_hold(fs, packed->tree, &view);
+    if (rc != 0)
+        return rc;
+    tp_packed_attr(view, packed->file, st);
+    tp_tree_let_go(fs, view);
+    return 0;
+}
+
+/* An open file holds its pack open and its tree alive. The reader is shared by all opens of the file. */
+int tp_packed_open(struct tp_fs *fs, struct tp_packed *packed, struct fuse_file_info *fi)
+{
+    struct tp_reader *reader = NULL;
+    struct tp_error err = {0};
+    struct tp_view *view;
+    int rc = tp_tree_hold(fs, packed->tree, &view);
+
+    if (rc != 0)
+        return rc;
+    pthread_mutex_lock(&fs->lock);
+    if (!packed->reader) {
+        rc = tp_reader_open(fs->engine, view->pack, packed->file, &reader, &err);
+        packed->reader = reader;
+    }
+    if (rc == 0) {
+        packed->opens++;
+        packed->tree->refs++;
+    }
+    pthread_mutex_unlock(&fs->lock);
+    if (rc < 0) {
+        tp_tree_let_go(fs, view);
+        return tp_fs_failed(fs, rc, &err);
+    }
+    fi->keep_cache = 1;
+    fi->noflush = 1;
+    return 0;
+}
+
+void tp_packed_release(struct tp_fs *fs, struct tp_packed *packed)
+{
+    struct tp_tree *tree = packed->tree;
+
+    tp_tree_let_go(fs, tree->view);
+    pthread_mutex_lock(&fs->lock);
+    if (--packed->opens == 0) {
+        tp_reader_close(packed->reader);
+        packed->reader = NULL;
+    }
+    tp_tree_unref(fs, tree, 1);
+    pthread_mutex_unlock(&fs->lock);
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/* DIR's own files and directories, shown as they are. Nothing here follows a link: the kernel does, in the mount. */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/hash.h"
+#include "fs/fs.h"
+
+/* Numbers are those of DIR's file system; those of others mounted within it, hashed. The top bit is for packs. */
+uint64_t tp_plain_number(const struct tp_fs *fs, const struct stat *st)
+{
+    const uint64_t top = (uint64_t)1 << 63;
+    uint64_t key[2] = {(uint64_t)st->st_dev, (uint64_t)st->st_ino};
+
+    if (st->st_dev == fs->dev && !(key[1] & top))
+        return key[1];
+    return (tp_xxh3(key, sizeof key) | top >> 1) & ~top;
+}
+
+static struct tp_plain **bucket(struct tp_fs *fs, ino_t ino)
+{
+    return &fs->plain[ino % TP_FS_BUCKETS];
+}
+
+void tp_plain_free(struct tp_plain *plain)
+{
+    close(plain->fd);
+    free(plain);
+}
+
+/* Under the lock: the node of this file, which takes over FD; NULL: out of memory. */
+static struct tp_plain *node_for(struct tp_fs *fs, const struct stat *st, int fd)
+{
+    struct tp_plain *plain = *bucket(fs, st->st_ino);
+
+    while (plain && (plain->ino != st->st_ino || plain->dev != st->st_dev))
+        plain = plain->chain;
+    if (plain) {
+        close(fd);
+        return plain;
+    }
+    plain = calloc(1, sizeof *plain);
+    if (!plain) {
+        close(fd);
+        return NULL;
+    }
+    plain->node = (struct tp_node){TP_NODE_PLAIN, 0, ++fs->generation};
+    plain->fd = fd;
+    plain->dev = st->st_dev;
+    plain->ino = st->st_ino;
+    plain->chain = *bucket(fs, st->st_ino);
+    *bucket(fs, st->st_ino) = plain;
+    return plain;
+}
+
+int tp_plain_lookup(struct tp_fs *fs, struct tp_plain *parent, const char *name,
+                    struct fuse_entry_param *entry)
+{
+    struct stat st;
+
+    if (parent == &fs->root && tp_fs_hidden(name))
+        return ENOENT;
+    int fd = openat(parent->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    if (fstat(fd, &st) < 0) {
+        int rc = errno;
+        close(fd);
+        return rc;
+    }
+    if (parent == &fs->root && S_ISREG(st.st_mode) && tp_catalog_is_pack(name)) {
+        close(fd);
+        return ENOENT;
+    }
+    pthread_mutex_lock(&fs->lock);
+    struct tp_plain *plain = node_for(fs, &st, fd);
+    if (plain)
+        plain->node.lookups++;
+    pthread_mutex_unlock(&fs->lock);
+    if (!plain)
+        return ENOMEM;
+    memset(entry, 0, sizeof *entry);
+    entry->ino = tp_fs_ino(fs, &plain->node);
+    entry->generation = plain->node.generation;
+    entry->attr_timeout = entry->entry_timeout = TP_TIMEOUT_PLAIN;
+    entry->attr = st;
+    entry->attr.st_ino = (ino_t)tp_plain_number(fs, &st);
+    return 0;
+}
+
+int tp_plain_getattr(struct tp_fs *fs, struct tp_plain *plain, struct stat *st)
+{
+    if (fstatat(plain->fd, "", st, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0)
+        return errno;
+    st->st_ino = (ino_t)tp_plain_number(fs, st);
+    /* DIR counts its own directories and not its packs; 1 is what those say that do not count. */
+    if (plain == &fs->root)
+        st->st_nlink = 1;
+    return 0;
+}
+
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+/* The kernel may keep the pages of an earlier open when the file was not written to since. */
+static bool unchanged(struct tp_plain *plain, const struct stat *st)
+{
+    bool same = plain->seen && plain->size == st->st_size && same_time(&plain->mtime, &st->st_mtim) &&
+                same_time(&plain->ctime, &st->st_ctim);
+
+    plain->seen = true;
+    plain->size = st->st_size;
+    plain->mtime = st->st_mtim;
+    plain->ctime = st->st_ctim;
+    return same;
+}
+
+int tp_plain_open(struct tp_fs *fs, struct tp_plain *plain, struct fuse_file_info *fi)
+{
+    char path[64];
+    struct stat st;
+
+    /* The node's own descriptor cannot be read; through /proc it opens this very file, whatever its name is now. */
+    snprintf(path, sizeof path, "/proc/self/fd/%d", plain->fd);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return errno;
+    if (fstat(fd, &st) < 0) {
+        int rc = errno;
+        close(fd);
+        return rc;
+    }
+    pthread_mutex_lock(&fs->lock);
+    fi->keep_cache = unchanged(plain, &st);
+    pthread_mutex_unlock(&fs->lock);
+    fi->noflush = 1;
+    fi->fh = (uint64_t)fd;
+    return 0;
+}
+
+void tp_plain_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi)
+{
+    char *buffer = tp_thread_buffer();
+    size_t done = 0;
+
+    if (!buffer) {
+        fuse_reply_err(req, ENOMEM);
+        return;
+    }
+    if (size > TP_MAX_READ)
+        size = TP_MAX_READ;
+    while (done < size) {
+        ssize_t n = pread((int)fi->fh, buffer + done, size - done, off + (off_t)done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            fuse_reply_err(req, errno);
+            return;
+        }
+        if (n == 0)
+            break;
+        done += (size_t)n;
+    }
+    fuse_reply_buf(req, buffer, done);
+}

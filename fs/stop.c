@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* Taking a mount away, as root by ourselves, else by fusermount3, which may do so for who mounted it. */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fs/detach.h"
+#include "fs/kernel.h"
+#include "fs/mount.h"
+
+/* 0, or -EBUSY for whatever the helper did not like: it tells that on its own standard error. */
+static int run_helper(const char *mountpoint, bool lazy)
+{
+    char program[] = "fusermount3", unmount[] = "-u", quiet[] = "-q", detach[] = "-z", end[] = "--";
+    char *point = strdup(mountpoint);
+    char *argv[] = {program, unmount, quiet, end, point, NULL, NULL};
+    int status;
+    pid_t child;
+
+    if (!point)
+        return -ENOMEM;
+    if (lazy) {
+        argv[3] = detach;
+        argv[4] = end;
+        argv[5] = point;
+    }
+    int rc = -posix_spawnp(&child, program, NULL, NULL, argv, environ);
+    if (rc == 0) {
+        while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+            ;
+        rc = WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EBUSY;
+    }
+    free(point);
+    return rc;
+}
+
+int tp_detach(const char *mountpoint, bool lazy)
+{
+    if (geteuid() != 0)
+        return run_helper(mountpoint, lazy);
+    return umount2(mountpoint, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) < 0 ? -errno : 0;
+}
+
+int tp_mount_stop(const char *mountpoint, bool lazy, struct tp_error *err)
+{
+    char *path;
+    int rc = tp_kernel_canonical(mountpoint, &path, err);
+
+    if (rc < 0)
+        return rc;
+    if (!tp_kernel_is_tenpak(path)) {
+        /* Perhaps a link to one: whatever it leads to can be asked, if it is no dead mount. */
+        char *real = realpath(mountpoint, NULL);
+        if (!real || !tp_kernel_is_tenpak(real))
+            rc = tp_fail(err, EINVAL, "no tenpak mount is at '%s'", mountpoint);
+        else
+            rc = tp_detach(real, lazy);
+        free(real);
+    } else {
+        rc = tp_detach(path, lazy);
+    }
+    if (rc == -EBUSY)
+        tp_fail(err, EBUSY, "'%s' is in use", mountpoint);
+    else if (rc < 0 && rc != -EINVAL)
+        tp_fail(err, -rc, "cannot unmount '%s': %s", mountpoint, strerror(-rc));
+    free(path);
+    return rc;
+}

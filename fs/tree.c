@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: MIT */
+/* Packs as trees of nodes: found by name, opened when used, closed when idle, replaced when the file is. */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/hash.h"
+#include "fs/fs.h"
+
+/* Packs that stay open although nothing of them is. */
+enum { IDLE_MAX = 8 };
+
+static unsigned bucket_of(const char *name)
+{
+    return (unsigned)(tp_xxh3(name, strlen(name)) % TP_FS_BUCKETS);
+}
+
+static struct tp_tree *find(struct tp_fs *fs, const char *name)
+{
+    struct tp_tree *tree = fs->trees[bucket_of(name)];
+
+    while (tree && strcmp(tree->name, name) != 0)
+        tree = tree->chain;
+    return tree;
+}
+
+static void unlist(struct tp_fs *fs, struct tp_tree *tree)
+{
+    struct tp_tree **at = &fs->trees[bucket_of(tree->name)];
+
+    if (!tree->current)
+        return;
+    while (*at != tree)
+        at = &(*at)->chain;
+    *at = tree->chain;
+    tree->current = false;
+}
+
+struct tp_packed *tp_tree_node(struct tp_tree *tree, uint32_t file)
+{
+    return &tree->nodes[file == TP_NONE ? 0 : file + 1];
+}
+
+static void view_free(struct tp_view *view)
+{
+    if (!view)
+        return;
+    tp_pack_close(view->pack);
+    free(view->skip);
+    free(view->parent);
+    free(view);
+}
+
+static unsigned depth_of(const char *path)
+{
+    unsigned depth = 0;
+
+    while ((path = strchr(path, '/'))) {
+        path++;
+        depth++;
+    }
+    return depth;
+}
+
+/* Entries come parents first, and what is within a directory right after it. Takes over PACK. */
+static struct tp_view *view_create(struct tp_tree *tree, struct tp_pack *pack)
+{
+    const struct tp_index *index = tp_pack_index(pack);
+    struct tp_view *view = calloc(1, sizeof *view);
+    size_t n = index->file_n ? index->file_n : 1;
+    uint32_t top = TP_NONE; /* the entry whose subtree is open */
+
+    if (!view) {
+        tp_pack_close(pack);
+        return NULL;
+    }
+    view->tree = tree;
+    view->pack = pack;
+    view->index = index;
+    view->skip = calloc(n, sizeof *view->skip);
+    view->parent = calloc(n, sizeof *view->parent);
+    unsigned *depths = calloc(n, sizeof *depths);
+    if (!view->skip || !view->parent || !depths) {
+        free(depths);
+        view_free(view);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < index->file_n; i++) {
+        depths[i] = depth_of(index->files[i].path);
+        while (top != TP_NONE && depths[top] >= depths[i]) {
+            view->skip[top] = i;
+            top = view->parent[top];
+        }
+        view->parent[i] = top;
+        top = i;
+    }
+    for (; top != TP_NONE; top = view->parent[top])
+        view->skip[top] = index->file_n;
+    free(depths);
+    return view;
+}
+
+static void tree_free(struct tp_tree *tree)
+{
+    view_free(tree->view);
+    free(tree->nodes);
+    free(tree->name);
+    free(tree);
+}
+
+void tp_tree_unref(struct tp_fs *fs, struct tp_tree *tree, uint64_t n)
+{
+    tree->refs -= n;
+    if (tree->refs > 0)
+        return;
+    unlist(fs, tree);
+    if (tree->view && tree->users == 0)
+        fs->idle_n--;
+    tree_free(tree);
+}
+
+static bool numbers_taken(const struct tp_fs *fs, uint64_t first, uint64_t last)
+{
+    if (last < first)
+        return true;
+    for (unsigned i = 0; i < TP_FS_BUCKETS; i++)
+        for (const struct tp_tree *other = fs->trees[i]; other; other = other->chain)
+            if (first <= other->first_ino + other->file_n && other->first_ino <= last)
+                return true;
+    return false;
+}
+
+/* Numbers apart from those of every other tree: 63 bits of a hash, and the top bit, which DIR's own never have. */
+static uint64_t choose_numbers(const struct tp_fs *fs, const struct tp_tree *tree)
+{
+    const uint64_t top = (uint64_t)1 << 63;
+    uint64_t seed = tp_xxh3(tree->id, sizeof tree->id) ^ tp_xxh3(tree->name, strlen(tree->name));
+
+    while (numbers_taken(fs, seed | top, (seed | top) + tree->file_n))
+        seed = tp_xxh3(&seed, sizeof seed);
+    return seed | top;
+}
+
+static struct tp_tree *tree_create(struct tp_fs *fs, const char *name, struct tp_pack *pack,
+                                   const struct stat *st)
+{
+    struct tp_tree *tree = calloc(1, sizeof *tree);
+
+    if (!tree)
+        return NULL;
+    tree->file_n = tp_pack_index(pack)->file_n;
+    tree->name = strdup(name);
+    tree->nodes = calloc((size_t)tree->file_n + 1, sizeof *tree->nodes);
+    if (!tree->name || !tree->nodes) {
+        tree_free(tree);
+        return NULL;
+    }
+    memcpy(tree->id, tp_pack_get_id(pack), sizeof tree->id);
+    tree->uid = st->st_uid;
+    tree->gid = st->st_gid;
+    for (uint32_t i = 0; i <= tree->file_n; i++) {
+        tree->nodes[i].node.kind = TP_NODE_PACKED;
+        tree->nodes[i].node.generation = ++fs->generation;
+        tree->nodes[i].tree = tree;
+        tree->nodes[i].file = i == 0 ? TP_NONE : i - 1;
+    }
+    return tree;
+}
+
+/* Under the lock: give back the views that were not used for longest. */
+static void close_idle(struct tp_fs *fs)
+{
+    while (fs->idle_n > IDLE_MAX) {
+        struct tp_tree *oldest = NULL;
+        for (unsigned i = 0; i < TP_FS_BUCKETS; i++)
+            for (struct tp_tree *tree = fs->trees[i]; tree; tree = tree->chain)
+                if (tree->view && tree->users == 0 &&
+                    (!oldest || tree->idle_since < oldest->idle_since))
+                    oldest = tree;
+        /* Those that were replaced are in no list; they go with their last reference. */
+        if (!oldest)
+            return;
+        view_free(oldest->view);
+        oldest->view = NULL;
+        fs->idle_n--;
+    }
+}
+
+/* Under the lock: PACK is open already, keep it so for what comes next, and learn of the directory from it. */
+static int keep_open(struct tp_fs *fs, struct tp_tree *tree, struct tp_pack *pack)
+{
+    if (tree->view || tree->opening)
+        return 0;
+    tree->view = view_create(tree, tp_pack_ref(pack));
+    if (!tree->view)
+        return -ENOMEM;
+    tp_packed_attr(tree->view, TP_NONE, &tree->attr);
+    tree->idle_since = ++fs->clock;
+    fs->idle_n++;
+    close_idle(fs);
+    return 0;
+}
+
+/* Under the lock: the tree of NAME with the content of PACK, made where there is none. */
+static struct tp_tree *tree_for(struct tp_fs *fs, const char *name, struct tp_pack *pack,
+                                const struct stat *st)
+{
+    struct tp_tree *old = find(fs, name), *tree = old;
+
+    if (!old || memcmp(old->id, tp_pack_get_id(pack), sizeof old->id) != 0) {
+        tree = tree_create(fs, name, pack, st);
+        if (!tree)
+            return NULL;
+        tree->first_ino = choose_numbers(fs, tree);
+        if (keep_open(fs, tree, pack) < 0) {
+            tree_free(tree);
+            return NULL;
+        }
+        if (old)
+            unlist(fs, old);
+        tree->chain = fs->trees[bucket_of(name)];
+        fs->trees[bucket_of(name)] = tree;
+        tree->current = true;
+    }
+    tree->key = (struct tp_catalog_key){st->st_dev, st->st_ino, st->st_size, st->st_mtim, st->st_ctim};
+    return tree;
+}
+
+static int open_view(struct tp_fs *fs, struct tp_tree *tree, struct tp_view **out)
+{
+    struct tp_error err = {0};
+    struct tp_pack *pack;
+    int rc = tp_store_open_pack(fs->store, tree->name, &pack, &err);
+
+    if (rc < 0)
+        return rc == -ENOENT ? ESTALE : tp_fs_failed(fs, rc, &err);
+    if (memcmp(tp_pack_get_id(pack), tree->id, sizeof tree->id) != 0) {
+        tp_pack_close(pack);
+        return ESTALE;
+    }
+    *out = view_create(tree, pack);
+    return *out ? 0 : ENOMEM;
+}
+
+int tp_tree_hold(struct tp_fs *fs, struct tp_tree *tree, struct tp_view **out)
+{
+    struct tp_view *view = NULL;
+    int rc = 0;
+
+    pthread_mutex_lock(&fs->lock);
+    while (tree->opening)
+        pthread_cond_wait(&fs->opened, &fs->lock);
+    if (!tree->view) {
+        tree->opening = true;
+        pthread_mutex_unlock(&fs->lock);
+        rc = open_view(fs, tree, &view);
+        pthread_mutex_lock(&fs->lock);
+        tree->opening = false;
+        tree->view = view;
+        pthread_cond_broadcast(&fs->opened);
+    } else if (tree->users == 0) {
+        fs->idle_n--;
+    }
+    if (rc == 0) {
+        tree->users++;
+        *out = tree->view;
+    }
+    pthread_mutex_unlock(&fs->lock);
+    return rc;
+}
+
+void tp_tree_let_go(struct tp_fs *fs, struct tp_view *view)
+{
+    struct tp_tree *tree = view->tree;
+
+    pthread_mutex_lock(&fs->lock);
+    if (--tree->users == 0) {
+        tree->idle_since = ++fs->clock;
+        fs->idle_n++;
+        close_idle(fs);
+    }
+    pthread_mutex_unlock(&fs->lock);
+}
+
+/* Under the lock: a tree that is known and whose file is still the same. */
+static struct tp_tree *known(struct tp_fs *fs, const char *name, const struct stat *st)
+{
+    struct tp_tree *tree = find(fs, name);
+
+    if (!tree || tree->key.dev != st->st_dev || tree->key.ino != st->st_ino ||
+        tree->key.size != st->st_size || tree->key.mtime.tv_sec != st->st_mtim.tv_sec ||
+        tree->key.mtime.tv_nsec != st->st_mtim.tv_nsec || tree->key.ctime.tv_sec != st->st_ctim.tv_sec ||
+        tree->key.ctime.tv_nsec != st->st_ctim.tv_nsec)
+        return NULL;
+    return tree;
+}
+
+/* Under the lock: the kernel learns of the model's directory. Its name may come to mean another pack. */
+static void enter(struct tp_tree *tree, struct fuse_entry_param *entry)
+{
+    struct tp_packed *root = &tree->nodes[0];
+
+    tree->refs++;
+    root->node.lookups++;
+    *entry = (struct fuse_entry_param){.ino = (fuse_ino_t)(uintptr_t)root,
+                                       .generation = root->node.generation,
+                                       .attr = tree->attr,
+                                       .attr_timeout = TP_TIMEOUT_PACKED,
+                                       .entry_timeout = TP_TIMEOUT_PLAIN};
+}
+
+int tp_tree_lookup(struct tp_fs *fs, const char *name, struct fuse_entry_param *entry)
+{
+    char file[NAME_MAX + 1];
+    struct tp_error err = {0};
+    struct tp_tree *tree;
+    struct tp_pack *pack;
+    struct stat st;
+
+    if (strlen(name) + TP_PACK_SUFFIX_LEN > NAME_MAX)
+        return ENOENT;
+    snprintf(file, sizeof file, "%s" TP_PACK_SUFFIX, name);
+    if (fstatat(fs->root.fd, file, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno;
+    if (!S_ISREG(st.st_mode) || !tp_catalog_is_pack(file))
+        return ENOENT;
+
+    pthread_mutex_lock(&fs->lock);
+    tree = known(fs, name, &st);
+    if (tree)
+        enter(tree, entry);
+    pthread_mutex_unlock(&fs->lock);
+    if (tree)
+        return 0;
+
+    int rc = tp_store_open_pack(fs->store, name, &pack, &err);
+    if (rc < 0)
+        return tp_fs_failed(fs, rc, &err);
+    pthread_mutex_lock(&fs->lock);
+    tree = tree_for(fs, name, pack, &st);
+    if (tree)
+        enter(tree, entry);
+    pthread_mutex_unlock(&fs->lock);
+    tp_pack_close(pack);
+    return tree ? 0 : ENOMEM;
+}
