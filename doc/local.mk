@@ -1,2 +1,3 @@
 # SPDX-License-Identifier: MIT
 EXTRA_DIST += doc/examples/cat.c
+EXTRA_DIST += doc/FORMAT.md

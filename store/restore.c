@@ -95,11 +95,26 @@ static bool exists(const char *path)
     return lstat(path, &st) == 0;
 }
 
+/* What a compressing that died left of the directory that the pack replaced: while the pack still tells whose
+ * it is. */
+static int finish_removal(const struct job *j)
+{
+    char *removing;
+    int rc = tp_side_path(j->target, "removing", &removing, j->err);
+
+    if (rc == 0 && exists(removing))
+        rc = tp_file_remove_tree(AT_FDCWD, removing, j->err);
+    free(removing);
+    return rc;
+}
+
 /* The directory is there, from us or from a run that died before it removed the pack. */
 static int remove_pack(const struct job *j)
 {
     int rc = tp_compare_dir(j->pack, j->target, true, j->options->progress, j->err);
 
+    if (rc == 0)
+        rc = finish_removal(j);
     if (rc < 0)
         return rc;
     if (unlink(j->path) < 0)

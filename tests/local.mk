@@ -45,6 +45,7 @@ tensor_scripts =
 # codec
 codec_tests = \
 	tests/codec/convert_test \
+	tests/codec/cuda_warp_test \
 	tests/codec/cuda_device_test \
 	tests/codec/delta_test \
 	tests/codec/isa_test \
@@ -60,6 +61,7 @@ codec_scripts =
 store_tests = \
 	tests/store/engine_test \
 	tests/store/damage_test \
+	tests/store/ops_test \
 	tests/store/pack_test
 EXTRA_DIST += tests/store/model.h
 store_scripts = \
