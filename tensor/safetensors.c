@@ -299,7 +299,8 @@ static int check_names(const struct parser *p, const struct tp_safetensors *st)
 static int check_tiling(struct tp_safetensors *st, struct tp_error *err)
 {
     uint64_t at = st->data_off;
-    qsort(st->tensors, st->tensor_n, sizeof *st->tensors, by_offset);
+    if (st->tensor_n)
+        qsort(st->tensors, st->tensor_n, sizeof *st->tensors, by_offset);
     for (size_t i = 0; i < st->tensor_n; i++) {
         const struct tp_tensor *t = &st->tensors[i];
         if (t->off != at)
