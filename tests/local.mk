@@ -53,7 +53,8 @@ codec_tests = \
 	tests/codec/registry_test \
 	tests/codec/sparse_test \
 	tests/codec/split_test \
-	tests/codec/zstd_test
+	tests/codec/zstd_test \
+	tests/gpu/cuda_codec_test
 EXTRA_DIST += tests/codec/codec_check.h
 codec_scripts =
 

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* What host and device share of decoding: a tensor's tables and a chunk, flat. C and CUDA read this. */
+#ifndef TP_CODEC_CUDA_TYPES_H
+#define TP_CODEC_CUDA_TYPES_H
+
+#include <stdint.h>
+
+#define WARP_WIDTH 32u
+#define WARP_CONTEXTS 16
+#define WARP_RANS_BITS 11u
+#define WARP_RANS_ONE (1u << WARP_RANS_BITS)
+#define WARP_RANS_LOW (1u << 15)
+#define WARP_ESCAPE 255u
+
+/* The tables of a tensor as the device has them. SLOTS: one table of decoding entries after the other. */
+struct warp_model {
+    uint8_t is_split;
+    uint8_t first; /* delta: as in struct tp_delta_tables, for 16-bit floats */
+    uint8_t field_shift;
+    uint8_t field_mask;
+    uint8_t table[WARP_CONTEXTS];
+    uint8_t shift[WARP_CONTEXTS];
+    uint8_t keep[WARP_CONTEXTS];
+    uint8_t has_table[2]; /* split: whether the low and the high plane were learned as rANS */
+    const uint32_t *slots;
+};
+
+struct warp_chunk {
+    const uint8_t *src;
+    const uint16_t *base;
+    uint16_t *dst;
+    uint32_t src_len;
+    uint32_t n; /* elements */
+};
+
+/* How a plane of split is coded. */
+enum { WARP_CONST, WARP_RAW, WARP_RANS, WARP_OWN };
+
+#endif

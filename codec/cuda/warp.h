@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What one warp does with one chunk, in the part that C and CUDA share: decode.cu compiles it for devices, and
+ * a test runs it on the host with a thread a lane. Whoever includes it defines before
+ *
+ *   WARP_FN        what stands before a function
+ *   WARP_LANE      this thread's number within its warp
+ *   WARP_BALLOT(p) the lanes where P holds, as bits; every lane calls it at the same place
+ *   WARP_SYNC()    what the other lanes stored before is visible after
+ *   WARP_POPC(x)   number of bits set
+ *
+ * rANS lane l of a stream lives in thread l % 32; threads refill in the order of the symbols, which within
+ * a step is the order of the threads.
+ */
+#ifndef TP_CODEC_CUDA_WARP_H
+#define TP_CODEC_CUDA_WARP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "codec/cuda/types.h"
+
+/* Memory of a warp that its lanes share: the frequencies and the expanded table that a chunk brings. */
+struct warp_room {
+    uint16_t freq[256];
+    uint32_t slot[WARP_RANS_ONE];
+    uint32_t used; /* bytes of the serial form; 0: it breaks the rules */
+};
+
+/* --- rANS ---------------------------------------------------------------------------------------- */
+
+struct warp_rans {
+    uint32_t x[2];
+    const uint8_t *words;
+    uint32_t at;  /* of the next word; behind the end when the stream is damaged */
+    uint32_t len; /* of the words */
+    uint32_t step;  /* symbols a step: lanes, 32 at most */
+    uint32_t steps; /* until the first lane is next again: 1 or 2 */
+};
+
+WARP_FN uint32_t warp_le32(const uint8_t *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+WARP_FN bool warp_rans_init(struct warp_rans *r, const uint8_t *src, uint32_t len)
+{
+    uint32_t lanes;
+
+    if (len < 1 || src[0] > 6)
+        return false;
+    lanes = 1u << src[0];
+    if (len < 1 + 4 * lanes)
+        return false;
+    for (uint32_t g = 0; g < 2; g++) {
+        uint32_t lane = g * WARP_WIDTH + WARP_LANE;
+
+        r->x[g] = lane < lanes ? warp_le32(src + 1 + 4 * lane) : WARP_RANS_LOW;
+    }
+    r->words = src + 1 + 4 * lanes;
+    r->at = 0;
+    r->len = len - 1 - 4 * lanes;
+    r->step = lanes < WARP_WIDTH ? lanes : WARP_WIDTH;
+    r->steps = lanes > WARP_WIDTH ? 2 : 1;
+    return true;
+}
+
+/* One symbol of each lane that is ACTIVE, out of SLOT. */
+WARP_FN uint32_t warp_rans_get(struct warp_rans *r, uint32_t g, const uint32_t *slot, bool active)
+{
+    uint32_t x = r->x[g], entry, next;
+    uint32_t below, takers;
+
+    entry = active ? slot[x & (WARP_RANS_ONE - 1)] : 0;
+    next = (entry >> 12 & 0xfff) * (x >> WARP_RANS_BITS) + (entry & 0xfff);
+    takers = WARP_BALLOT(active && next < WARP_RANS_LOW);
+    below = takers & ((1u << WARP_LANE) - 1);
+    if (active && next < WARP_RANS_LOW) {
+        uint32_t at = r->at + 2 * WARP_POPC(below);
+
+        next <<= 16;
+        if (at + 2 <= r->len)
+            next |= (uint32_t)r->words[at] | (uint32_t)r->words[at + 1] << 8;
+    }
+    if (active)
+        r->x[g] = next;
+    r->at += 2 * WARP_POPC(takers);
+    return entry >> 24;
+}
+
+WARP_FN bool warp_rans_finish(const struct warp_rans *r)
+{
+    bool wrong = r->x[0] != WARP_RANS_LOW || r->x[1] != WARP_RANS_LOW || r->at != r->len;
+
+    return !WARP_BALLOT(wrong);
+}
+
+/* --- delta --------------------------------------------------------------------------------------- */
+
+/* A length of at most 21 bits; false: it is longer, or cut off. */
+WARP_FN bool warp_length(const uint8_t **p, const uint8_t *end, uint32_t *out)
+{
+    uint32_t v = 0;
+
+    for (uint32_t shift = 0; *p < end && shift <= 14; shift += 7) {
+        uint8_t byte = *(*p)++;
+
+        v |= (uint32_t)(byte & 0x7f) << shift;
+        if (byte < 0x80) {
+            *out = v;
+            return true;
+        }
+    }
+    return false;
+}
+
+WARP_FN uint32_t warp_order(uint32_t v)
+{
+    return v & 0x8000 ? ~v & 0xffff : v | 0x8000;
+}
+
+WARP_FN uint32_t warp_unorder(uint32_t o)
+{
+    return o & 0x8000 ? o ^ 0x8000 : ~o & 0xffff;
+}
+
+/* How far a delta chunk is: the same in every lane. */
+struct warp_delta {
+    struct warp_rans rans;
+    const uint8_t *raw, *esc;
+    uint32_t raw_len, esc_len; /* bytes */
+    uint32_t raw_bit, esc_at;  /* next */
+};
+
+WARP_FN bool warp_delta_init(struct warp_delta *d, const struct warp_chunk *chunk)
+{
+    const uint8_t *p = chunk->src, *end = p + chunk->src_len;
+    uint32_t raw, esc;
+
+    if (!warp_length(&p, end, &raw) || !warp_length(&p, end, &esc) || raw + esc > (uint32_t)(end - p))
+        return false;
+    d->raw = end - esc - raw;
+    d->esc = end - esc;
+    d->raw_len = raw;
+    d->esc_len = esc;
+    d->raw_bit = 0;
+    d->esc_at = 0;
+    return warp_rans_init(&d->rans, p, (uint32_t)(d->raw - p));
+}
+
+/* The raw bits of this lane's element: BITS of them, at most 7, after those of the lanes below. */
+WARP_FN uint32_t warp_raw(struct warp_delta *d, uint32_t bits)
+{
+    uint32_t below = (1u << WARP_LANE) - 1, at = d->raw_bit, total = 0, v = 0;
+
+    for (uint32_t k = 0; k < 3; k++) {
+        uint32_t lanes = WARP_BALLOT(bits >> k & 1);
+
+        at += WARP_POPC(lanes & below) << k;
+        total += WARP_POPC(lanes) << k;
+    }
+    if (bits) {
+        if (at / 8 < d->raw_len)
+            v = d->raw[at / 8];
+        if (at / 8 + 1 < d->raw_len)
+            v |= (uint32_t)d->raw[at / 8 + 1] << 8;
+        v = v >> at % 8 & ((1u << bits) - 1);
+    }
+    d->raw_bit += total;
+    return v;
+}
+
+/* What an escaped element of this lane is. */
+WARP_FN uint32_t warp_escaped(struct warp_delta *d, bool escaped, uint32_t z)
+{
+    uint32_t lanes = WARP_BALLOT(escaped);
+    uint32_t at = d->esc_at + 2 * WARP_POPC(lanes & ((1u << WARP_LANE) - 1));
+
+    if (escaped && at + 2 <= d->esc_len)
+        z = (uint32_t)d->esc[at] | (uint32_t)d->esc[at + 1] << 8;
+    d->esc_at += 2 * WARP_POPC(lanes);
+    return z;
+}
+
+WARP_FN void warp_delta_step(const struct warp_model *m, struct warp_delta *d, const struct warp_chunk *chunk,
+                             uint32_t g, uint32_t i, bool active)
+{
+    uint32_t base = active ? chunk->base[i] : 0;
+    uint32_t field = base >> m->field_shift & m->field_mask;
+    uint32_t ctx = field > m->first ? field - m->first : 0;
+    uint32_t sym, shift, z, diff, from;
+
+    ctx = ctx < WARP_CONTEXTS ? ctx : WARP_CONTEXTS - 1;
+    sym = warp_rans_get(&d->rans, g, m->slots + m->table[ctx] * WARP_RANS_ONE, active);
+    shift = active && sym ? m->shift[ctx] : 0;
+    z = warp_raw(d, shift);
+    z = active && sym ? ((sym - 1) << shift | z) + 1 : 0;
+    z = warp_escaped(d, active && sym == WARP_ESCAPE, z) & 0xffff;
+    from = warp_order(m->keep[ctx] ? base : 0);
+    diff = z >> 1 ^ (0u - (z & 1));
+    if (active)
+        chunk->dst[i] = (uint16_t)warp_unorder((from + diff) & 0xffff);
+}
+
+WARP_FN bool warp_delta_decode(const struct warp_model *m, const struct warp_chunk *chunk)
+{
+    struct warp_delta d;
+
+    if (!warp_delta_init(&d, chunk))
+        return false;
+    for (uint32_t i = 0; i < chunk->n;)
+        for (uint32_t g = 0; g < d.rans.steps && i < chunk->n; g++, i += d.rans.step)
+            warp_delta_step(m, &d, chunk, g, i + WARP_LANE,
+                            WARP_LANE < d.rans.step && i + WARP_LANE < chunk->n);
+    return warp_rans_finish(&d.rans) && d.esc_at == d.esc_len &&
+           (d.raw_bit + 7) / 8 == d.raw_len;
+}
+
+/* --- split --------------------------------------------------------------------------------------- */
+
+struct warp_bits {
+    const uint8_t *src;
+    uint32_t pos;
+    uint32_t count;
+};
+
+WARP_FN uint32_t warp_bits_get(struct warp_bits *b, uint32_t n)
+{
+    uint32_t v = 0;
+
+    for (uint32_t i = 0; i < n; i++, b->pos++)
+        if (b->pos < b->count)
+            v |= (uint32_t)(b->src[b->pos / 8] >> b->pos % 8 & 1) << i;
+    return v;
+}
+
+/* The frequency after PREV, an exponential Golomb code of its difference; out of range: no code. */
+WARP_FN uint32_t warp_freq_next(struct warp_bits *b, uint32_t prev)
+{
+    uint32_t order = 0, n = 1, u;
+
+    while (prev >> order)
+        order++;
+    order /= 2;
+    while (n <= 13 && warp_bits_get(b, 1) == 0)
+        n++;
+    if (n > 13)
+        return UINT32_MAX;
+    u = ((1u << (n - 1) | warp_bits_get(b, n - 1)) - 1) << order;
+    u |= warp_bits_get(b, order);
+    return u & 1 ? prev - (u + 1) / 2 : prev + u / 2;
+}
+
+/* tp_rans_freq_read for tables without escape: the bytes that it took, 0 when they break the rules. */
+WARP_FN uint32_t warp_freq_read(const uint8_t *src, uint32_t len, uint16_t *freq)
+{
+    struct warp_bits b = {src, 0, (len < 1024 ? len : 1024) * 8};
+    uint32_t lo = warp_bits_get(&b, 8), hi = warp_bits_get(&b, 8), left = WARP_RANS_ONE, prev = 0;
+
+    for (uint32_t s = 0; s < 256; s++)
+        freq[s] = 0;
+    if (lo > hi)
+        return 0;
+    for (uint32_t s = lo; s < hi; s++) {
+        prev = warp_freq_next(&b, prev);
+        if (prev > left)
+            return 0;
+        freq[s] = (uint16_t)prev;
+        left -= prev;
+    }
+    freq[hi] = (uint16_t)left;
+    return b.pos > b.count ? 0 : (b.pos + 7) / 8;
+}
+
+/* Read a chunk's own table into the room; how many bytes it took, 0: it breaks the rules. */
+WARP_FN uint32_t warp_own_table(struct warp_room *room, const uint8_t *src, uint32_t len)
+{
+    uint32_t start = 0, used;
+
+    WARP_SYNC();
+    if (WARP_LANE == 0)
+        room->used = warp_freq_read(src, len, room->freq);
+    WARP_SYNC();
+    used = room->used;
+    for (uint32_t s = 0; used && s < 256; s++) {
+        uint32_t freq = room->freq[s];
+
+        for (uint32_t j = WARP_LANE; j < freq; j += WARP_WIDTH)
+            room->slot[start + j] = s << 24 | freq << 12 | j;
+        start += freq;
+    }
+    WARP_SYNC();
+    return used;
+}
+
+/* Check the patches of a plane and step over them. */
+WARP_FN bool warp_patches(const uint8_t **p, const uint8_t *end, uint32_t n, uint32_t *count,
+                          const uint8_t **list)
+{
+    uint32_t next = 0, gap;
+
+    if (!warp_length(p, end, count) || *count > n)
+        return false;
+    *list = *p;
+    for (uint32_t i = 0; i < *count; i++) {
+        if (!warp_length(p, end, &gap) || gap >= n - next || *p == end)
+            return false;
+        ++*p;
+        next += gap + 1;
+    }
+    return true;
+}
+
+WARP_FN void warp_patch(const uint8_t *list, const uint8_t *end, uint32_t count, uint8_t *plane)
+{
+    uint32_t at = 0, gap;
+
+    while (count-- && warp_length(&list, end, &gap)) {
+        at += gap;
+        plane[2 * at++] = *list++;
+    }
+}
+
+WARP_FN bool warp_rans_plane(const uint32_t *slot, const uint8_t *src, uint32_t len, uint8_t *plane, uint32_t n)
+{
+    struct warp_rans r;
+
+    if (!warp_rans_init(&r, src, len))
+        return false;
+    for (uint32_t i = 0; i < n;)
+        for (uint32_t g = 0; g < r.steps && i < n; g++, i += r.step) {
+            bool active = WARP_LANE < r.step && i + WARP_LANE < n;
+            uint32_t sym = warp_rans_get(&r, g, slot, active);
+
+            if (active)
+                plane[2 * (i + WARP_LANE)] = (uint8_t)sym;
+        }
+    return warp_rans_finish(&r);
+}
+
+/* A coded plane, with the tensor's table or (SLOT is NULL) its own, into every second byte from PLANE on. */
+WARP_FN bool warp_coded_plane(const uint8_t **p, const uint8_t *end, const uint32_t *slot,
+                              struct warp_room *room, uint8_t *plane, uint32_t n)
+{
+    const uint8_t *list = *p;
+    uint32_t len, count = 0;
+
+    if (end - *p < 3)
+        return false;
+    len = (uint32_t)(*p)[0] | (uint32_t)(*p)[1] << 8 | (uint32_t)(*p)[2] << 16;
+    *p += 3;
+    if (slot) {
+        if (!warp_patches(p, end, n, &count, &list))
+            return false;
+    } else {
+        uint32_t used = warp_own_table(room, *p, (uint32_t)(end - *p));
+
+        if (!used)
+            return false;
+        *p += used;
+        slot = room->slot;
+    }
+    if (len > (uint32_t)(end - *p) || !warp_rans_plane(slot, *p, len, plane, n))
+        return false;
+    *p += len;
+    WARP_SYNC();
+    if (WARP_LANE == 0)
+        warp_patch(list, end, count, plane);
+    return true;
+}
+
+WARP_FN bool warp_split_plane(const struct warp_model *m, uint32_t k, uint32_t kind, const uint8_t **p,
+                              const uint8_t *end, struct warp_room *room, uint8_t *plane, uint32_t n)
+{
+    uint32_t step = kind == WARP_RAW;
+
+    if (kind == WARP_RANS && !m->has_table[k])
+        return false;
+    if (kind == WARP_RANS || kind == WARP_OWN)
+        return warp_coded_plane(p, end, kind == WARP_OWN ? 0 : m->slots + k * WARP_RANS_ONE, room, plane, n);
+    if ((uint32_t)(end - *p) < (step ? n : 1))
+        return false;
+    for (uint32_t i = WARP_LANE; i < n; i += WARP_WIDTH)
+        plane[2 * i] = (*p)[i * step];
+    *p += step ? n : 1;
+    return true;
+}
+
+/* The planes go where they belong in DST; the rotation is undone at the end. */
+WARP_FN bool warp_split_decode(const struct warp_model *m, const struct warp_chunk *chunk, struct warp_room *room)
+{
+    const uint8_t *p = chunk->src, *end = p + chunk->src_len;
+    uint8_t *bytes = (uint8_t *)chunk->dst;
+    uint32_t kinds;
+
+    if (p == end)
+        return false;
+    kinds = *p++;
+    for (uint32_t k = 2; chunk->n && k-- > 0;)
+        if (!warp_split_plane(m, k, kinds >> 2 * k & 3, &p, end, room, bytes + k, chunk->n))
+            return false;
+    WARP_SYNC();
+    for (uint32_t i = WARP_LANE; i < chunk->n; i += WARP_WIDTH)
+        chunk->dst[i] = (uint16_t)(chunk->dst[i] >> 1 | chunk->dst[i] << 15);
+    return p == end;
+}
+
+WARP_FN bool warp_decode(const struct warp_model *m, const struct warp_chunk *chunk, struct warp_room *room)
+{
+    return m->is_split ? warp_split_decode(m, chunk, room) : warp_delta_decode(m, chunk);
+}
+
+#endif
