@@ -125,5 +125,8 @@ unit_tests = $(base_tests) $(tensor_tests) $(codec_tests) $(store_tests) $(fs_te
 test_scripts = $(base_scripts) $(tensor_scripts) $(codec_scripts) $(store_scripts) $(fs_scripts) \
 	$(cli_scripts) $(loader_scripts)
 check_PROGRAMS += $(unit_tests) $(fuzz_tests)
-TESTS += $(unit_tests) $(fuzz_tests) $(test_scripts)
+TESTS += $(unit_tests) $(test_scripts)
+if !FUZZING
+TESTS += $(fuzz_tests)
+endif
 EXTRA_DIST += $(test_scripts)
