@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* Findings of `tenpak doctor`, each with the command that mends it. */
+#ifndef TP_CLI_DOCTOR_H
+#define TP_CLI_DOCTOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* OK and NOTE leave the exit code 0; SLOW and BROKEN make it 1. */
+enum tp_finding_level { TP_FINDING_OK, TP_FINDING_NOTE, TP_FINDING_SLOW, TP_FINDING_BROKEN };
+
+struct tp_finding {
+    char check[48];   /* "read_ahead", stable: scripts may go by it */
+    enum tp_finding_level level;
+    char told[256];   /* what was found, for people */
+    char mend[256];   /* the one command, "" where there is none */
+};
+
+enum { TP_FINDINGS_MAX = 64 };
+
+struct tp_findings {
+    size_t n;
+    struct tp_finding finding[TP_FINDINGS_MAX];
+};
+
+/* Add a finding; past the last place it is dropped. MEND may be NULL. */
+void tp_finding_add(struct tp_findings *all, const char *check, enum tp_finding_level level,
+                    const char *mend, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+
+/* The device, the helper program, and what the kernel allows mounts. */
+void tp_doctor_fuse(struct tp_findings *all);
+/* Every tenpak mount, or the one at MNT; false: there is none at MNT. */
+bool tp_doctor_mounts(struct tp_findings *all, const char *mnt);
+/* Limits of processes, memory, kernels of this CPU. */
+void tp_doctor_machine(struct tp_findings *all);
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* tenpak help: the list of commands, the exit codes, or one command's help. */
+#include <config.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/options.h"
+#include "cli/report.h"
+
+void tp_command_list(const char *group)
+{
+    printf("usage: tenpak %s%sCOMMAND [OPTION...] [ARGUMENT...]\n\ncommands:\n", group ? group : "",
+           group ? " " : "");
+    for (size_t i = 0; tp_commands[i]; i++)
+        if (!group || !strncmp(tp_commands[i]->name, group, strlen(group)))
+            printf("  %-18s %s\n", tp_commands[i]->name, tp_commands[i]->summary);
+    puts("\n'tenpak COMMAND --help' shows a command's options and examples, 'tenpak help exit-codes' what\n"
+         "scripts can go by.");
+}
+
+static void print_exit_codes(void)
+{
+    puts("0    all is done\n"
+         "1    a failure; standard error tells\n"
+         "2    the command line is wrong\n"
+         "3    some of what was asked is done, some failed\n"
+         "4    something read is damaged\n"
+         "11   held by another process, in use, or needed by another pack\n"
+         "12   written by a newer version of the format\n"
+         "14   the base that a pack needs is absent\n"
+         "130  interrupted; nothing half done is left\n"
+         "\n"
+         "Treat codes that are not listed as a failure.");
+}
+
+static int run(struct tp_options *o)
+{
+    char name[64];
+    if (tp_options_next(o) < 0)
+        return o->exit;
+    if (!o->argc) {
+        tp_command_list(NULL);
+        return tp_report_flush();
+    }
+    if (o->argc == 1 && !strcmp(o->argv[0], "exit-codes")) {
+        print_exit_codes();
+        return tp_report_flush();
+    }
+    snprintf(name, sizeof name, "%.30s%s%.30s", o->argv[0], o->argc > 1 ? " " : "",
+             o->argc > 1 ? o->argv[1] : "");
+    const struct tp_command *command = tp_command_find(name);
+    if (!command)
+        return tp_options_bad(o, "unknown command '%s'", name);
+    tp_options_help(command);
+    return tp_report_flush();
+}
+
+const struct tp_command tp_command_help = {
+    .name = "help",
+    .args = "[COMMAND|exit-codes]",
+    .summary = "Show the commands, or the help of one.",
+    .examples = "  tenpak help pack\n"
+                "  tenpak help exit-codes\n",
+    .with = 0,
+    .min_args = 0,
+    .max_args = 2,
+    .run = run,
+};

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/* The program: finds the command that the first words name, and hands the rest to it. */
+#include <config.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/options.h"
+#include "cli/report.h"
+
+const struct tp_command *const tp_commands[] = {
+    &tp_command_mount,
+    &tp_command_umount,
+    &tp_command_pack,
+    &tp_command_unpack,
+    &tp_command_ls,
+    &tp_command_info,
+    &tp_command_verify,
+    &tp_command_delta_estimate,
+    &tp_command_delta_compress,
+    &tp_command_delta_reconstruct,
+    &tp_command_doctor,
+    &tp_command_version,
+    &tp_command_help,
+    NULL,
+};
+
+const struct tp_command *tp_command_find(const char *name)
+{
+    for (size_t i = 0; tp_commands[i]; i++)
+        if (!strcmp(tp_commands[i]->name, name))
+            return tp_commands[i];
+    return NULL;
+}
+
+/* Whether commands begin with WORD and a blank, as "delta estimate" does. */
+static bool is_group(const char *word)
+{
+    size_t len = strlen(word);
+    for (size_t i = 0; tp_commands[i]; i++)
+        if (!strncmp(tp_commands[i]->name, word, len) && tp_commands[i]->name[len] == ' ')
+            return true;
+    return false;
+}
+
+static int unknown(const char *name)
+{
+    fprintf(stderr, "tenpak: unknown command '%s'\ntry 'tenpak help'\n", name);
+    return TP_EXIT_USAGE;
+}
+
+static int run(const struct tp_command *command, int argc, char **argv)
+{
+    struct tp_options options = {.command = command, .argc = argc, .argv = argv};
+    tp_report_log(false);
+    return command->run(&options);
+}
+
+static int run_group(const char *group, int argc, char **argv)
+{
+    char name[64];
+    if (argc < 2) {
+        fprintf(stderr, "tenpak: '%s' needs one of its commands\ntry 'tenpak help'\n", group);
+        return TP_EXIT_USAGE;
+    }
+    if (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help")) {
+        tp_command_list(group);
+        return tp_report_flush();
+    }
+    snprintf(name, sizeof name, "%s %.30s", group, argv[1]);
+    const struct tp_command *command = tp_command_find(name);
+    return command ? run(command, argc - 1, argv + 1) : unknown(name);
+}
+
+static void list_names(void)
+{
+    for (size_t i = 0; tp_commands[i]; i++)
+        printf("%s\t%s\n", tp_commands[i]->name, tp_commands[i]->summary);
+}
+
+int main(int argc, char **argv)
+{
+    /* A reader that has seen enough (head) is no reason to die silently in the middle of a job. */
+    signal(SIGPIPE, SIG_IGN);
+    if (argc < 2) {
+        fputs("usage: tenpak COMMAND [OPTION...] [ARGUMENT...]\ntry 'tenpak help'\n", stderr);
+        return TP_EXIT_USAGE;
+    }
+    const char *word = argv[1];
+    if (!strcmp(word, "-h") || !strcmp(word, "--help"))
+        word = "help";
+    else if (!strcmp(word, "-V") || !strcmp(word, "--version"))
+        word = "version";
+    else if (!strcmp(word, "--list-commands"))
+        return list_names(), tp_report_flush();
+    const struct tp_command *command = tp_command_find(word);
+    if (command)
+        return run(command, argc - 1, argv + 1);
+    return is_group(word) ? run_group(word, argc - 1, argv + 1) : unknown(word);
+}

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/* tenpak mount: a directory of models, shown at a mount point; in the background once it answers. */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/size.h"
+#include "cli/options.h"
+#include "cli/report.h"
+#include "fs/mount.h"
+
+static const struct tp_option options[] = {
+    {'f', "foreground", NULL, "stay in the foreground and log to standard error"},
+    {'o', "options", "OPT,...", "allow_other, cache=SIZE, threads=N, debug; see tenpak-mount(1)"},
+    {0, NULL, NULL, NULL},
+};
+
+/* What the daemon tells the one who started it: the outcome, once. */
+struct outcome {
+    int code; /* 0: the mount answers; else a negative errno */
+    char message[TP_ERROR_MAX];
+};
+
+struct daemon {
+    struct tp_mount_options mount;
+    bool quiet, foreground;
+    int pipe; /* to the parent, -1: in the foreground, or told */
+};
+
+static bool mount_option(struct tp_options *o, struct tp_mount_options *mount, char *text)
+{
+    char *value = strchr(text, '=');
+    const char *whole = o->arg;
+    uint64_t n;
+    bool good = true;
+
+    if (value)
+        *value++ = '\0';
+    if (!strcmp(text, "allow_other") && !value) {
+        mount->allow_other = true;
+    } else if (!strcmp(text, "debug") && !value) {
+        mount->debug = true;
+    } else if (!strcmp(text, "cache") && value) {
+        if (tp_size_parse(value, &mount->cache_bytes) || mount->cache_bytes < (1u << 20)) {
+            tp_options_bad(o, "mount: cache=SIZE is at least 1M, such as 512M or 2GiB, not '%s'", value);
+            good = false;
+        }
+    } else if (!strcmp(text, "threads") && value) {
+        o->arg = value;
+        good = tp_options_number(o, "threads", 1, 1024, &n);
+        o->arg = whole;
+        mount->threads = good ? (unsigned)n : 0;
+    } else {
+        tp_options_bad(o, "mount: unknown mount option '%s'", text);
+        good = false;
+    }
+    return good;
+}
+
+static bool mount_options(struct tp_options *o, struct tp_mount_options *mount)
+{
+    char *all = strdup(o->arg), *rest = all, *one;
+    bool good = all != NULL;
+    while (good && (one = strsep(&rest, ",")))
+        if (*one)
+            good = mount_option(o, mount, one);
+    free(all);
+    return good;
+}
+
+static void log_to_syslog(void *arg, enum tp_log_level level, const char *line)
+{
+    static const int priorities[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
+    (void)arg;
+    syslog(priorities[level], "%s", line);
+}
+
+static void log_to_stderr(void *arg, enum tp_log_level level, const char *line)
+{
+    static const char *const words[] = {"error: ", "warning: ", "", "debug: "};
+    (void)arg;
+    fprintf(stderr, "tenpak: %s%s\n", words[level], line);
+}
+
+static void tell_parent(struct daemon *d, int code, const char *message)
+{
+    struct outcome outcome = {.code = code};
+    if (d->pipe < 0)
+        return;
+    snprintf(outcome.message, sizeof outcome.message, "%s", message);
+    /* Less than PIPE_BUF: it arrives whole. */
+    if (write(d->pipe, &outcome, sizeof outcome) != (ssize_t)sizeof outcome)
+        tp_log(TP_LOG_WARNING, "cannot tell the mount's starter: %s", strerror(errno));
+    close(d->pipe);
+    d->pipe = -1;
+}
+
+/* Called by the mount when it answers: from here on a daemon has no terminal and no directory of its own. */
+static void ready(void *arg, const struct tp_mount_status *status)
+{
+    struct daemon *d = arg;
+    char text[TP_ERROR_MAX] = "";
+    if (status->read_ahead_kb && status->read_ahead_kb < status->read_ahead_wanted)
+        snprintf(text, sizeof text,
+                 "hint: the kernel reads ahead %u KiB only; 'tenpak doctor %s' shows what to do",
+                 status->read_ahead_kb, status->mountpoint);
+    if (d->foreground) {
+        if (!d->quiet)
+            fprintf(stderr, "tenpak: '%s' is mounted at '%s'\n", status->dir, status->mountpoint);
+        if (!d->quiet && text[0])
+            fprintf(stderr, "%s\n", text);
+        return;
+    }
+    tp_log_set_sink(log_to_syslog, NULL, d->mount.debug ? TP_LOG_DEBUG : TP_LOG_INFO);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = 0; null >= 0 && fd <= 2; fd++)
+        dup2(null, fd);
+    if (null > 2)
+        close(null);
+    if (chdir("/"))
+        tp_log(TP_LOG_WARNING, "cannot leave the working directory: %s", strerror(errno));
+    tell_parent(d, 0, text);
+}
+
+static int serve(struct daemon *d)
+{
+    struct tp_error err = {0};
+    d->mount.ready = ready;
+    d->mount.ready_arg = d;
+    int rc = tp_mount_run(&d->mount, &err);
+    if (rc && d->pipe >= 0)
+        tell_parent(d, rc, err.message);
+    else if (rc && d->foreground)
+        return tp_report_error(&err);
+    else if (rc)
+        tp_log(TP_LOG_ERROR, "%s", err.message);
+    return tp_report_exit(rc);
+}
+
+/* Wait for the daemon's word; when it says none, it died. */
+static int await(int fd, pid_t child, const struct tp_options *o)
+{
+    struct outcome outcome;
+    ssize_t n;
+    int status = 0;
+    do
+        n = read(fd, &outcome, sizeof outcome);
+    while (n < 0 && errno == EINTR);
+    if (n != (ssize_t)sizeof outcome) {
+        waitpid(child, &status, 0);
+        fprintf(stderr, "tenpak: the mount's daemon died before it answered (%s %d)\n",
+                WIFSIGNALED(status) ? "signal" : "exit",
+                WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+        return TP_EXIT_FAILURE;
+    }
+    if (outcome.code) {
+        struct tp_error err = {.code = outcome.code};
+        memcpy(err.message, outcome.message, sizeof err.message);
+        err.message[sizeof err.message - 1] = '\0';
+        waitpid(child, NULL, 0);
+        return tp_report_error(&err);
+    }
+    if (!o->quiet && outcome.message[0])
+        fprintf(stderr, "%s\n", outcome.message);
+    return TP_EXIT_OK;
+}
+
+static int start_daemon(struct daemon *d, const struct tp_options *o)
+{
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC)) {
+        fprintf(stderr, "tenpak: cannot make a pipe: %s\n", strerror(errno));
+        return TP_EXIT_FAILURE;
+    }
+    fflush(NULL);
+    pid_t child = fork();
+    if (child < 0) {
+        fprintf(stderr, "tenpak: cannot start the daemon: %s\n", strerror(errno));
+        close(fds[0]);
+        close(fds[1]);
+        return TP_EXIT_FAILURE;
+    }
+    if (!child) {
+        close(fds[0]);
+        setsid();
+        openlog("tenpak", LOG_PID, LOG_DAEMON);
+        d->pipe = fds[1];
+        _exit(serve(d));
+    }
+    close(fds[1]);
+    int code = await(fds[0], child, o);
+    close(fds[0]);
+    return code;
+}
+
+static int run(struct tp_options *o)
+{
+    struct daemon d = {.pipe = -1};
+    int opt;
+    while ((opt = tp_options_next(o)) > 0) {
+        if (opt == 'f')
+            d.foreground = true;
+        else if (opt == 'o' && !mount_options(o, &d.mount))
+            return TP_EXIT_USAGE;
+    }
+    if (opt < 0)
+        return o->exit;
+    d.quiet = o->quiet;
+    d.mount.dir = o->argv[0];
+    d.mount.mountpoint = o->argv[1];
+    if (!d.mount.threads)
+        d.mount.threads = o->threads;
+    /* A daemon's warnings before it answers go to the terminal, too. */
+    tp_log_set_sink(log_to_stderr, NULL,
+                    d.mount.debug && d.foreground ? TP_LOG_DEBUG
+                    : d.foreground && !d.quiet    ? TP_LOG_INFO
+                                                  : TP_LOG_WARNING);
+    return d.foreground ? serve(&d) : start_daemon(&d, o);
+}
+
+const struct tp_command tp_command_mount = {
+    .name = "mount",
+    .args = "[OPTION...] DIR MNT",
+    .summary = "Show a directory of models at a mount point.",
+    .about = "Packs show as ordinary, read-only model directories, decoded when they are read; plain directories\n"
+             "show as they are. Returns when the mount answers; 'tenpak umount MNT' ends it.",
+    .examples = "  tenpak mount models /mnt/models\n"
+                "  tenpak mount -o cache=4G,allow_other models /mnt/models\n"
+                "  tenpak mount -f models /mnt/models        # in a container, or under systemd\n",
+    .options = options,
+    .with = TP_WITH_THREADS | TP_WITH_QUIET,
+    .min_args = 2,
+    .max_args = 2,
+    .run = run,
+};

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/* Reports of packing, and what may be packed. */
+#include <config.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/packing.h"
+#include "cli/report.h"
+#include "store/names.h"
+
+bool tp_packing_codec(struct tp_options *o, const char **out)
+{
+    *out = o->arg;
+    if (!strcmp(o->arg, "auto"))
+        return true;
+    for (unsigned id = 0; id < TP_CODEC_COUNT; id++)
+        if (tp_codec_get(id) && !strcmp(tp_codec_get(id)->name, o->arg))
+            return true;
+    tp_options_bad(o, "%s: unknown codec '%s'; 'tenpak version' lists them", o->command->name, o->arg);
+    return false;
+}
+
+int tp_packing_place(const char *arg, struct tp_place *out, struct tp_error *err)
+{
+    int rc = tp_place_find(arg, out, err);
+    if (rc)
+        return rc;
+    /* ".tnpk" was not given: the directory has gone, and what was begun is to be finished. */
+    if (out->kind == TP_PLACE_PACK && strlen(out->path) > strlen(arg)) {
+        out->path[strlen(out->path) - strlen(TP_PACK_SUFFIX)] = '\0';
+        out->kind = TP_PLACE_PLAIN;
+    }
+    if (out->kind == TP_PLACE_PACK)
+        rc = tp_fail(err, EINVAL, "'%s' is a pack already", out->path);
+    else if (out->kind == TP_PLACE_STORE)
+        rc = tp_fail(err, EINVAL,
+                     "'%s' holds no model: no config.json, no .safetensors, no .gguf file in it", out->path);
+    if (rc)
+        tp_place_clear(out);
+    return rc;
+}
+
+static void put_codecs(struct tp_json_writer *json, const struct tp_pack_report *pack)
+{
+    tp_json_begin_object(json, "codecs");
+    for (unsigned id = 0; id < TP_CODEC_COUNT; id++) {
+        if (!pack->codec_chunks[id])
+            continue;
+        tp_json_begin_object(json, tp_codec_name(id));
+        tp_json_put_u64(json, "chunks", pack->codec_chunks[id]);
+        tp_json_put_u64(json, "logical_bytes", pack->codec_logical[id]);
+        tp_json_put_u64(json, "stored_bytes", pack->codec_stored[id]);
+        tp_json_end_object(json);
+    }
+    tp_json_end_object(json);
+}
+
+void tp_packing_json(struct tp_json_writer *json, const char *model, bool removed,
+                     const struct tp_compress_report *report)
+{
+    const struct tp_pack_report *pack = &report->pack;
+    tp_json_begin_object(json, NULL);
+    tp_json_put_string(json, "model", model);
+    tp_json_put_string(json, "pack", report->out);
+    tp_json_put_hex(json, "id", pack->id, sizeof pack->id);
+    tp_json_put_string(json, "base", report->base[0] ? report->base : NULL);
+    tp_json_put_string(json, "base_reason", report->why);
+    tp_json_put_bool(json, "base_packed", report->base_packed);
+    tp_json_put_bool(json, "original_removed", removed);
+    tp_json_put_u64(json, "logical_bytes", pack->logical_bytes);
+    tp_json_put_u64(json, "stored_bytes", pack->stored_bytes);
+    tp_json_put_double(json, "ratio", tp_report_ratio(pack->logical_bytes, pack->stored_bytes));
+    tp_json_put_u64(json, "files", pack->file_n);
+    tp_json_put_u64(json, "tensors", pack->tensor_n);
+    tp_json_put_u64(json, "chunks", pack->chunk_n);
+    tp_json_put_u64(json, "tensor_logical_bytes", pack->tensor_bytes);
+    tp_json_put_u64(json, "tensor_stored_bytes", pack->tensor_stored_bytes);
+    put_codecs(json, pack);
+    tp_json_put_double(json, "write_seconds", pack->write_seconds);
+    tp_json_put_double(json, "verify_seconds", pack->verify_seconds);
+    tp_json_end_object(json);
+}
+
+void tp_packing_print(const char *name, const struct tp_compress_report *report)
+{
+    const struct tp_pack_report *pack = &report->pack;
+    double seconds = pack->write_seconds + pack->verify_seconds;
+    printf("%s: %s in %llu file%s, stored in %s, %s", name, tp_report_size(pack->logical_bytes),
+           (unsigned long long)pack->file_n, pack->file_n == 1 ? "" : "s",
+           tp_report_size(pack->stored_bytes), tp_report_saving(pack->logical_bytes, pack->stored_bytes));
+    if (report->base[0])
+        printf(", base %s", report->base);
+    if (seconds > 0)
+        printf(" (verified; %.1f s, %s/s)", seconds,
+               tp_report_size((uint64_t)((double)pack->logical_bytes / seconds)));
+    putchar('\n');
+}

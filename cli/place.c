@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/* From an argument to the store, directory or pack that it names. */
+#include <config.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cli/place.h"
+#include "store/names.h"
+#include "tensor/modeldir.h"
+
+char *tp_place_name(const char *path)
+{
+    char *name = strdup(tp_path_name(path));
+    size_t len = name ? strlen(name) : 0, suffix = strlen(TP_PACK_SUFFIX);
+    if (len > suffix && !strcmp(name + len - suffix, TP_PACK_SUFFIX))
+        name[len - suffix] = '\0';
+    return name;
+}
+
+/* ARG without the slashes that end it, but "/" itself stays. */
+static char *trimmed(const char *arg)
+{
+    size_t len = strlen(arg);
+    while (len > 1 && arg[len - 1] == '/')
+        len--;
+    return strndup(arg, len);
+}
+
+/* "." and ".." say no name: take the path that they mean. */
+static int resolve_dots(struct tp_place *place, struct tp_error *err)
+{
+    const char *last = tp_path_name(place->path);
+    if (strcmp(last, ".") && strcmp(last, ".."))
+        return 0;
+    char *full = realpath(place->path, NULL);
+    if (!full)
+        return tp_fail_errno(err, "cannot open '%s'", place->path);
+    free(place->path);
+    place->path = full;
+    return 0;
+}
+
+static int find(const char *arg, struct tp_place *place, struct tp_error *err)
+{
+    struct stat st;
+    if (!*arg)
+        return tp_fail(err, ENOENT, "cannot open '': No such file or directory");
+    place->path = trimmed(arg);
+    if (!place->path)
+        return tp_fail(err, ENOMEM, "out of memory");
+    int rc = resolve_dots(place, err);
+    if (rc)
+        return rc;
+    if (stat(place->path, &st) < 0 && errno == ENOENT) {
+        char *pack;
+        if (asprintf(&pack, "%s%s", place->path, TP_PACK_SUFFIX) < 0)
+            return tp_fail(err, ENOMEM, "out of memory");
+        rc = stat(pack, &st);
+        if (rc)
+            rc = tp_fail_errno(err, "cannot open '%s'", place->path);
+        else
+            free(place->path);
+        if (rc) {
+            free(pack);
+            return rc;
+        }
+        place->path = pack;
+    } else if (stat(place->path, &st) < 0) {
+        return tp_fail_errno(err, "cannot open '%s'", place->path);
+    }
+    if (S_ISDIR(st.st_mode))
+        place->kind = tp_modeldir_is_model(place->path) ? TP_PLACE_PLAIN : TP_PLACE_STORE;
+    else if (S_ISREG(st.st_mode))
+        place->kind = TP_PLACE_PACK;
+    else
+        return tp_fail(err, EINVAL, "'%s' is no directory and no regular file", place->path);
+    place->parent = tp_path_parent(place->path);
+    place->name = tp_place_name(place->path);
+    return place->parent && place->name ? 0 : tp_fail(err, ENOMEM, "out of memory");
+}
+
+int tp_place_find(const char *arg, struct tp_place *out, struct tp_error *err)
+{
+    *out = (struct tp_place){0};
+    int rc = find(arg, out, err);
+    if (rc)
+        tp_place_clear(out);
+    return rc;
+}
+
+void tp_place_clear(struct tp_place *place)
+{
+    free(place->path);
+    free(place->parent);
+    free(place->name);
+    *place = (struct tp_place){0};
+}
+
+int tp_place_open(const struct tp_place *place, struct tp_store **store, struct tp_pack **pack,
+                  struct tp_error *err)
+{
+    *store = NULL;
+    *pack = NULL;
+    if (place->kind != TP_PLACE_PACK)
+        return tp_fail(err, EINVAL, "'%s' is a directory, not a pack", place->path);
+    int rc = tp_store_open(place->parent, store, err);
+    if (!rc)
+        rc = tp_pack_open(place->path, *store, pack, err);
+    if (rc) {
+        if (*store)
+            tp_store_close(*store);
+        *store = NULL;
+    }
+    return rc;
+}

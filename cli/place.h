@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* What an argument of the command line means: a store, a plain model directory, or a pack. */
+#ifndef TP_CLI_PLACE_H
+#define TP_CLI_PLACE_H
+
+#include "store/store.h"
+
+enum tp_place_kind { TP_PLACE_STORE, TP_PLACE_PLAIN, TP_PLACE_PACK };
+
+struct tp_place {
+    enum tp_place_kind kind;
+    char *path;   /* as given, without trailing slashes; ".tnpk" added where only that exists */
+    char *parent; /* the directory that holds it: the store of a model */
+    char *name;   /* the model's name in it */
+};
+
+/* A directory that is no model itself is a store. -ENOENT and so on when there is nothing. */
+int tp_place_find(const char *arg, struct tp_place *out, struct tp_error *err);
+void tp_place_clear(struct tp_place *place);
+
+/* Open the pack at PLACE, with the store around it, where its bases are; both are the caller's to close, the pack
+ * first. -EINVAL: no pack. */
+int tp_place_open(const struct tp_place *place, struct tp_store **store, struct tp_pack **pack,
+                  struct tp_error *err);
+
+/* The name of model PATH: its last component without ".tnpk"; to be freed. NULL: out of memory. */
+char *tp_place_name(const char *path);
+
+#endif

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/* Printing: documents, numbers, errors. */
+#include <config.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/size.h"
+#include "cli/report.h"
+
+enum { RING = 16, TEXT = 80 };
+
+/* A place for a short text, used again after RING others. */
+static char *ring(void)
+{
+    static char texts[RING][TEXT];
+    static unsigned next;
+    return texts[next++ % RING];
+}
+
+void tp_document_begin(struct tp_document *doc)
+{
+    *doc = (struct tp_document){0};
+    tp_json_writer_init(&doc->json, &doc->buf, true);
+    tp_json_begin_object(&doc->json, NULL);
+}
+
+int tp_document_end(struct tp_document *doc)
+{
+    tp_json_end_object(&doc->json);
+    int rc = tp_json_writer_finish(&doc->json);
+    if (!rc)
+        fwrite(doc->buf.data, 1, doc->buf.len, stdout);
+    else
+        fputs("tenpak: out of memory\n", stderr);
+    tp_buffer_clear(&doc->buf);
+    return rc ? TP_EXIT_FAILURE : tp_report_flush();
+}
+
+int tp_report_flush(void)
+{
+    if (!fflush(stdout) && !ferror(stdout))
+        return TP_EXIT_OK;
+    fprintf(stderr, "tenpak: cannot write to standard output: %s\n", strerror(errno));
+    return TP_EXIT_FAILURE;
+}
+
+const char *tp_report_size(uint64_t bytes)
+{
+    return tp_size_print(bytes, ring());
+}
+
+double tp_report_ratio(uint64_t logical, uint64_t stored)
+{
+    return stored ? (double)logical / (double)stored : 0;
+}
+
+const char *tp_report_saving(uint64_t logical, uint64_t stored)
+{
+    char *text = ring();
+    if (stored == logical)
+        snprintf(text, TEXT, "the same size");
+    else if (stored > logical && logical)
+        snprintf(text, TEXT, "%.1f %% larger", 100.0 * (double)(stored - logical) / (double)logical);
+    else
+        snprintf(text, TEXT, "%.2fx smaller", tp_report_ratio(logical, stored));
+    return text;
+}
+
+const char *tp_report_hex(const uint8_t sha256[TP_SHA256_LEN])
+{
+    char *text = ring();
+    tp_hex(sha256, TP_SHA256_LEN, text);
+    return text;
+}
+
+int tp_report_exit(int rc)
+{
+    switch (rc) {
+    case 0:
+        return TP_EXIT_OK;
+    case -EBADMSG:
+        return TP_EXIT_DAMAGED;
+    case -EBUSY:
+        return TP_EXIT_BUSY;
+    case -EPROTONOSUPPORT:
+        return TP_EXIT_VERSION;
+    case -ENOLINK:
+        return TP_EXIT_BASE;
+    case -ECANCELED:
+        return TP_EXIT_INTERRUPTED;
+    default:
+        return TP_EXIT_FAILURE;
+    }
+}
+
+static const char *hint_for(int code)
+{
+    switch (code) {
+    case -ENOLINK:
+        return "put the base's pack into the same directory; 'tenpak info' shows the id that is wanted";
+    case -EPROTONOSUPPORT:
+        return "a newer tenpak wrote this; 'tenpak version' shows what this one reads";
+    case -ENOSPC:
+        return "nothing was changed; make room, or write to another disk with -o";
+    case -EROFS:
+        return "the directory is read-only; write elsewhere with -o";
+    case -EEXIST:
+        return "remove it first, or choose another name with -o";
+    case -ENOTCONN:
+        return "a mount whose daemon died: 'tenpak umount -l' removes it";
+    default:
+        return NULL;
+    }
+}
+
+int tp_report_error(const struct tp_error *err)
+{
+    const char *hint = hint_for(err->code);
+    if (err->code == -ECANCELED) {
+        fputs("tenpak: interrupted\n", stderr);
+        return TP_EXIT_INTERRUPTED;
+    }
+    fprintf(stderr, "tenpak: %s\n", err->message);
+    if (hint)
+        fprintf(stderr, "hint: %s\n", hint);
+    return err->code ? tp_report_exit(err->code) : TP_EXIT_FAILURE;
+}
+
+static void log_line(void *arg, enum tp_log_level level, const char *line)
+{
+    char text[TP_ERROR_MAX + 32];
+    (void)arg;
+    snprintf(text, sizeof text, "tenpak: %s%s",
+             level == TP_LOG_WARNING ? "warning: " : level == TP_LOG_ERROR ? "error: " : "", line);
+    tp_meter_note(NULL, text);
+}
+
+void tp_report_log(bool quiet)
+{
+    tp_log_set_sink(log_line, NULL, quiet ? TP_LOG_ERROR : TP_LOG_WARNING);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* What commands print: JSON documents, numbers for people, errors with their hints, progress on a terminal. */
+#ifndef TP_CLI_REPORT_H
+#define TP_CLI_REPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/json.h"
+#include "base/progress.h"
+#include "cli/command.h"
+#include "store/pack.h"
+
+/* --- Documents --- */
+
+struct tp_document {
+    struct tp_buffer buf;
+    struct tp_json_writer json;
+};
+
+/* Begin an object for standard output. */
+void tp_document_begin(struct tp_document *doc);
+/* End it and print it: TP_EXIT_OK, or TP_EXIT_FAILURE with the error told. */
+int tp_document_end(struct tp_document *doc);
+
+/* Standard output, flushed: TP_EXIT_FAILURE and a message when not all could be written (a full disk). */
+int tp_report_flush(void);
+
+/* --- Numbers --- */
+
+/* "12.3 MiB" within this call's argument list: one of a few buffers, taken in turn. */
+const char *tp_report_size(uint64_t bytes);
+/* "3.1x smaller", "0.2 % larger", "the same size". */
+const char *tp_report_saving(uint64_t logical, uint64_t stored);
+double tp_report_ratio(uint64_t logical, uint64_t stored);
+/* Lower-case hexadecimal of a pack's id or a file's hash; one of a few buffers. */
+const char *tp_report_hex(const uint8_t sha256[TP_SHA256_LEN]);
+
+/* --- Errors --- */
+
+/* Print the story, and a hint where one is known; the exit code that goes with it. */
+int tp_report_error(const struct tp_error *err);
+/* The exit code of a negative errno. */
+int tp_report_exit(int rc);
+/* What libraries log goes to standard error from now on: warnings and errors. */
+void tp_report_log(bool quiet);
+
+/* --- Progress and interruption --- */
+
+/* SIGINT, SIGTERM and SIGHUP ask the operation to stop; a second one ends the program at once. The operation's
+ * progress is shown when standard error is a terminal and QUIET is not. For one operation at a time. */
+const struct tp_progress *tp_meter_start(bool quiet);
+/* Clear the line. */
+void tp_meter_stop(void);
+/* A line on standard error that does not mix with the meter's; nothing when quiet. */
+void tp_meter_note(void *unused, const char *line);
+
+#endif
