@@ -6,9 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/le.h"
 #include "store/writer_internal.h"
 
-#define SAMPLE_BYTES (4u << 20)
+/* A sixteenth of a segment, but neither more nor less than these: tables are small and settle soon. */
+#define SAMPLE_LEAST (2u << 20)
+#define SAMPLE_MOST (8u << 20)
+#define SPARSE_CHANGED_MOST 0.3 /* part of the elements that changed, beyond which sparse is not considered */
 #define LEARNING_MAX 8u /* segments at a time */
 
 const enum tp_codec_id tp_tensor_codecs[TP_TENSOR_CODEC_N] = {TP_CODEC_SPLIT, TP_CODEC_SPARSE,
@@ -28,9 +32,12 @@ struct learner {
 /* Samples are whole chunks, evenly spread, the same for any number of threads. */
 static uint32_t sample_count(const struct learner *l)
 {
-    uint32_t most = SAMPLE_BYTES / l->w->plan.index.chunk_size;
+    uint64_t bytes = l->s->len / 16;
+    uint32_t n;
 
-    return l->s->chunk_n < most ? l->s->chunk_n : most;
+    bytes = bytes < SAMPLE_LEAST ? SAMPLE_LEAST : bytes > SAMPLE_MOST ? SAMPLE_MOST : bytes;
+    n = (uint32_t)(bytes / l->w->plan.index.chunk_size);
+    return l->s->chunk_n < n ? l->s->chunk_n : n;
 }
 
 static uint32_t sample_chunk(const struct learner *l, uint32_t i)
@@ -54,6 +61,36 @@ static void try_zstd(struct learner *l, uint32_t len)
     l->zstd_sample = n ? n : len;
 }
 
+/* Part of the elements of WIDTH bits that differ from the base's. */
+static double changed_part(const uint8_t *src, const uint8_t *base, size_t len, unsigned width)
+{
+    size_t bytes = width < 8 ? 1 : width / 8, n = len / bytes, changed = 0;
+
+    if (bytes == 2) {
+        for (size_t i = 0; i < n; i++)
+            changed += tp_get_le16(src + 2 * i) != tp_get_le16(base + 2 * i);
+    } else if (bytes == 4) {
+        for (size_t i = 0; i < n; i++)
+            changed += tp_get_le32(src + 4 * i) != tp_get_le32(base + 4 * i);
+    } else {
+        for (size_t i = 0; i < n; i++)
+            changed += memcmp(src + bytes * i, base + bytes * i, bytes) != 0;
+    }
+    return n ? (double)changed / (double)n : 0;
+}
+
+/* Sparse takes part as long as no sample shows that most weights changed. */
+static void consider_sparse(struct learner *l, const struct tp_window_view *view, uint32_t len)
+{
+    struct tp_stats **stats = &l->stats[TP_CODEC_SPARSE];
+
+    if (!*stats || !l->stats[TP_CODEC_DELTA] ||
+        changed_part(l->coder->src, view->data, len, tp_dtype_bits(l->s->dtype)) < SPARSE_CHANGED_MOST)
+        return;
+    tp_codec_get(TP_CODEC_SPARSE)->stats_destroy(*stats);
+    *stats = NULL;
+}
+
 /* Show sample NTH to every codec that takes part. A chunk that equals the base's will be a reference. */
 static int add_sample(struct learner *l, uint32_t i, bool first_pass)
 {
@@ -71,6 +108,8 @@ static int add_sample(struct learner *l, uint32_t i, bool first_pass)
         try_zstd(l, len);
     if (view.aligned && memcmp(view.data, l->coder->src, len) == 0)
         return 0;
+    if (view.data)
+        consider_sparse(l, &view, len);
     for (unsigned id = 0; id < TP_CODEC_COUNT; id++)
         if (l->stats[id])
             tp_codec_get(id)->stats_add(l->stats[id], l->coder->src,
