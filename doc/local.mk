@@ -1,3 +1,4 @@
 # SPDX-License-Identifier: MIT
 EXTRA_DIST += doc/examples/cat.c
 EXTRA_DIST += doc/FORMAT.md
+EXTRA_DIST += doc/codecs.md
