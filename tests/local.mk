@@ -110,7 +110,8 @@ lint_scripts = \
 EXTRA_DIST += $(lint_scripts) tests/lint/long-functions.txt
 .PHONY: lint
 lint:
-	$(MAKE) check-TESTS TESTS='$(lint_scripts)' TEST_SUITE_LOG=tests/lint/lint.log
+	rm -f tests/lint/*.log tests/lint/*.trs
+	$(MAKE) tests/lint/lint.log TESTS='$(lint_scripts)' TEST_SUITE_LOG=tests/lint/lint.log
 
 .PHONY: fuzz
 fuzz: $(fuzz_tests)
