@@ -178,7 +178,7 @@ static void restless(void)
 static void test_kill(void)
 {
     static struct tp_compress_report report;
-    unsigned rounds = getenv("TP_KILL_ROUNDS") ? (unsigned)atoi(getenv("TP_KILL_ROUNDS")) : 60, bad = 0, packs = 0;
+    unsigned rounds = getenv("TP_KILL_ROUNDS") ? (unsigned)strtoul(getenv("TP_KILL_ROUNDS"), NULL, 10) : 60, bad = 0, packs = 0;
     uint64_t seed = tap_seed();
 
     for (unsigned i = 0; i < rounds; i++) {
