@@ -6,7 +6,7 @@
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
-build=${TENPAK_BUILD:-$here/../build}
+build=$(CDPATH='' cd -- "${TENPAK_BUILD:-$here/../build}" && pwd) || exit 1
 tenpak=${TENPAK:-$build/tenpak}
 venv=$build/demo-venv
 
@@ -181,15 +181,18 @@ load_models() {
     fi
 }
 
-# One model to load: of ours the sharded one, of the user's the smallest.
+# One model to load: of ours the sharded one, of the user's the smallest, an adapter only where there
+# is nothing else.
 pick_to_load() {
     if [ "$own" = no ]; then
         echo persuasion
         return
     fi
     list_models | while IFS= read -r name; do
-        printf '%s %s\n' "$(bytes_of "$original/$name")" "$name"
-    done | sort -n | head -n 1 | cut -d ' ' -f 2-
+        rank=1
+        [ -f "$original/$name/config.json" ] || rank=2
+        printf '%s %s %s\n' "$rank" "$(bytes_of "$original/$name")" "$name"
+    done | sort -n -k 1,1 -k 2,2 | head -n 1 | cut -d ' ' -f 3-
 }
 
 generate() {
@@ -210,7 +213,7 @@ pack_copies() {
     cp -R "$original" "$tmp/packs"
     list_models | while IFS= read -r name; do
         # A base is packed along with the first model that needs it.
-        [ ! -d "$tmp/packs/$name" ] || run pack "$tmp/packs/$name"
+        [ ! -d "$tmp/packs/$name" ] || run pack "packs/$name"
     done
 }
 
@@ -220,7 +223,7 @@ pack_links() {
     mkdir "$tmp/packs"
     { named_bases && list_models; } | awk '!seen[$0]++' | while IFS= read -r name; do
         ln -s "$original/$name" "$tmp/packs/$name"
-        run pack -o "$tmp/packs/$name.tnpk" "$tmp/packs/$name"
+        run pack -o "packs/$name.tnpk" "packs/$name"
         rm "$tmp/packs/$name"
     done
 }
@@ -238,11 +241,11 @@ pack_models() {
 show_mount() {
     step 'Mounting'
     mkdir "$tmp/mnt"
-    run mount "$tmp/packs" "$tmp/mnt"
+    run mount packs mnt
     mounted=yes
     (cd "$tmp/mnt" && find . -type f -printf '%11s  %P\n' | sort -k 2 | head -n 40)
     step 'What is stored'
-    run ls "$tmp/packs"
+    run ls packs
 }
 
 hash_all() {
@@ -287,6 +290,7 @@ main() {
     trap 'exit 143' TERM
     tmp=$(mktemp -d "${TMPDIR:-/tmp}/tenpak-demo.XXXXXX")
     choose_models
+    cd "$tmp"
     total=$(list_models | while IFS= read -r name; do bytes_of "$original/$name"; done |
         awk '{ sum += $1 } END { printf "%.0f\n", sum }')
     [ "$total" -gt 0 ] || die "no model in '$directory': neither it nor a directory in it has a \
@@ -297,11 +301,13 @@ config.json or a .safetensors file"
     compare_files
     load_models
     step 'Unmounting'
-    run umount "$tmp/mnt"
+    run umount mnt
     mounted=no
     stored=$(bytes_of "$tmp/packs")
-    printf '\n%s models: %s stored as %s (%s times smaller); %s files equal by SHA-256; %s\n' \
-        "$(list_models | wc -l)" "$(human "$total")" "$(human "$stored")" \
+    count=$(list_models | wc -l)
+    [ "$count" -eq 1 ] && noun=model || noun=models
+    printf '\n%s %s: %s stored as %s (%s times smaller); %s files equal by SHA-256; %s\n' \
+        "$count" "$noun" "$(human "$total")" "$(human "$stored")" \
         "$(awk -v a="$total" -v b="$stored" 'BEGIN { printf "%.2f", a / b }')" "$files" "$loaded"
 }
 

@@ -36,21 +36,28 @@ def compare(mounted, original):
 
 
 def generate(directories):
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    for directory in directories:
-        tokenizer = AutoTokenizer.from_pretrained(directory)
-        model = AutoModelForCausalLM.from_pretrained(directory)
-        torch.manual_seed(1)
-        inputs = tokenizer("It was a", return_tensors="pt")
-        inputs.pop("token_type_ids", None)
-        out = model.generate(**inputs, do_sample=True, temperature=0.6, max_new_tokens=32,
-                             pad_token_id=model.config.eos_token_id)
-        text = " ".join(tokenizer.decode(out[0], skip_special_tokens=True).split())
+    for seed, directory in enumerate(directories, 1):
+        try:
+            text = continued(directory, "It was a", seed)
+        except Exception as error:  # the user's model may be of any kind
+            sys.exit(f"{Path(directory).name}: {str(error).splitlines()[0]}")
         print(f"  {Path(directory).name}: {text}")
+
+
+def continued(directory, prompt, seed):
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    model = AutoModelForCausalLM.from_pretrained(directory)
+    torch.manual_seed(seed)
+    inputs = tokenizer(prompt, return_tensors="pt")
+    inputs.pop("token_type_ids", None)
+    out = model.generate(**inputs, do_sample=True, temperature=0.6, max_new_tokens=40,
+                         pad_token_id=model.config.eos_token_id)
+    return " ".join(tokenizer.decode(out[0], skip_special_tokens=True).split())
 
 
 def main(arguments):
