@@ -138,6 +138,8 @@ uint64_t tp_plain_number(const struct tp_fs *fs, const struct stat *st);
 int tp_tree_lookup(struct tp_fs *fs, const char *name, struct fuse_entry_param *entry);
 /* Open the pack of a tree, or share it, until let go. ESTALE: another pack has its place. */
 int tp_tree_hold(struct tp_fs *fs, struct tp_tree *tree, struct tp_view **out);
+/* A pack whose base was not there is opened anew the next time, unless it is in use: the base may have come. */
+void tp_tree_retry_base(struct tp_fs *fs, struct tp_tree *tree);
 void tp_tree_let_go(struct tp_fs *fs, struct tp_view *view);
 /* Under the lock: N references less; the last one frees the tree. */
 void tp_tree_unref(struct tp_fs *fs, struct tp_tree *tree, uint64_t n);

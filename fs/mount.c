@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -64,22 +65,29 @@ static int check_empty(const char *path, struct tp_error *err)
     return empty ? 0 : tp_fail(err, ENOTEMPTY, "the mount point '%s' is not empty", path);
 }
 
+/* Not over another of ours, alive or dead. */
+static int check_not_ours(const char *path, struct tp_error *err)
+{
+    struct statvfs alive; /* the kernel never answers this for a daemon */
+
+    if (!tp_kernel_is_tenpak(path))
+        return 0;
+    if (statvfs(path, &alive) < 0 && errno == ENOTCONN)
+        return tp_fail(err, ENOTCONN, "the mount at '%s' has lost its daemon: unmount it first", path);
+    return tp_fail(err, EBUSY, "'%s' is a tenpak mount already", path);
+}
+
 static int check_mountpoint(const char *given, struct tp_fs *fs, struct tp_error *err)
 {
     struct stat st;
     int rc = tp_kernel_canonical(given, &fs->mountpoint, err);
 
+    if (rc == 0)
+        rc = check_not_ours(fs->mountpoint, err);
     if (rc < 0)
         return rc;
-    bool ours = tp_kernel_is_tenpak(fs->mountpoint);
-    if (stat(fs->mountpoint, &st) < 0) {
-        if (errno == ENOTCONN && ours)
-            return tp_fail(err, ENOTCONN, "the mount at '%s' has lost its daemon: unmount it first",
-                           fs->mountpoint);
+    if (stat(fs->mountpoint, &st) < 0)
         return tp_fail_errno(err, "cannot mount on '%s'", given);
-    }
-    if (ours)
-        return tp_fail(err, EBUSY, "'%s' is a tenpak mount already", fs->mountpoint);
     if (!S_ISDIR(st.st_mode))
         return tp_fail(err, ENOTDIR, "cannot mount on '%s': it is not a directory", given);
     char *real = realpath(fs->mountpoint, NULL);
@@ -87,6 +95,9 @@ static int check_mountpoint(const char *given, struct tp_fs *fs, struct tp_error
         return tp_fail_errno(err, "cannot mount on '%s'", given);
     free(fs->mountpoint);
     fs->mountpoint = real;
+    rc = check_not_ours(real, err); /* it may have been a link to one */
+    if (rc < 0)
+        return rc;
     if (is_within(real, fs->dir) || is_within(fs->dir, real))
         return tp_fail(err, EINVAL, "cannot mount '%s' on '%s': one is within the other", fs->dir, real);
     return check_empty(real, err);

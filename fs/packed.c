@@ -144,8 +144,10 @@ int tp_packed_open(struct tp_fs *fs, struct tp_packed *packed, struct fuse_file_
     struct tp_reader *reader = NULL;
     struct tp_error err = {0};
     struct tp_view *view;
-    int rc = tp_tree_hold(fs, packed->tree, &view);
+    int rc;
 
+    tp_tree_retry_base(fs, packed->tree);
+    rc = tp_tree_hold(fs, packed->tree, &view);
     if (rc != 0)
         return rc;
     pthread_mutex_lock(&fs->lock);

@@ -275,6 +275,17 @@ int tp_tree_hold(struct tp_fs *fs, struct tp_tree *tree, struct tp_view **out)
     return rc;
 }
 
+void tp_tree_retry_base(struct tp_fs *fs, struct tp_tree *tree)
+{
+    pthread_mutex_lock(&fs->lock);
+    if (tree->view && tree->users == 0 && tp_pack_base_error(tree->view->pack)[0]) {
+        view_free(tree->view);
+        tree->view = NULL;
+        fs->idle_n--;
+    }
+    pthread_mutex_unlock(&fs->lock);
+}
+
 void tp_tree_let_go(struct tp_fs *fs, struct tp_view *view)
 {
     struct tp_tree *tree = view->tree;

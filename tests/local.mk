@@ -70,7 +70,13 @@ store_scripts = \
 
 # fs
 fs_tests =
-fs_scripts =
+check_PROGRAMS += tests/fs/oracle
+tests_fs_oracle_LDADD =
+fs_scripts = \
+	tests/fs/failure_test.sh \
+	tests/fs/life_test.sh \
+	tests/fs/names_test.sh \
+	tests/fs/read_test.sh
 
 # The maker of small models that tests of every layer use: tests/mkmodel --help.
 check_PROGRAMS += tests/mkmodel

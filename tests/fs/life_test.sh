@@ -1,0 +1,79 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Mounts come and go: many times, by signals, and while files are open.
+. "${top_srcdir:-.}/tests/lib.sh"
+requires_fuse
+mkmodel=$top_builddir/tests/mkmodel
+
+mkdir "$tmp/store"
+"$mkmodel" --hidden=256 --inter=512 --vocab=4000 "$tmp/model"
+"$tenpak" pack -q -b none -o "$tmp/store/model.tnpk" "$tmp/model" || fail 'pack'
+file=$tmp/mnt/model/model.safetensors
+
+i=0
+good=yes
+while [ $i -lt 20 ]; do
+    mount_dir "$tmp/store" "$tmp/mnt" && cmp -s "$file" "$tmp/model/model.safetensors" && unmount "$tmp/mnt" || good=no
+    i=$((i + 1))
+done
+is '20 mounts, read and unmounted' $good yes
+
+for signal in TERM INT HUP; do
+    # A child of a shell without job control ignores SIGINT from its start; the mount waits for it all the same.
+    mount_dir "$tmp/store" "$tmp/mnt" || exit 1
+    cat "$file" >/dev/null
+    kill -$signal "$mount_pid"
+    ok "SIG$signal ends it" wait_gone "$mount_pid" 10
+    wait "$mount_pid"
+    is 'cleanly' $? 0
+    ok 'and the mount is gone' is_unmounted "$tmp/mnt"
+done
+
+mount_dir "$tmp/store" "$tmp/mnt" || exit 1
+exec 3<"$file"
+head -c 1000 <&3 >"$tmp/head"
+not_ok 'not unmounted while a file is open' fusermount3 -u "$tmp/mnt"
+kill -TERM "$mount_pid"
+ok 'a signal detaches it' wait_unmounted "$tmp/mnt" 10
+cat <&3 >"$tmp/rest"
+cat "$tmp/head" "$tmp/rest" >"$tmp/all"
+ok 'what is open reads on' cmp "$tmp/all" "$tmp/model/model.safetensors"
+ok 'by the daemon' kill -0 "$mount_pid"
+exec 3<&-
+ok 'which ends when it is closed' wait_gone "$mount_pid" 10
+wait "$mount_pid"
+is 'cleanly' $? 0
+
+mount_dir "$tmp/store" "$tmp/mnt" || exit 1
+exec 3<"$file"
+kill -TERM "$mount_pid"
+wait_unmounted "$tmp/mnt" 10
+kill -TERM "$mount_pid"
+ok 'a second signal ends it at once' wait_gone "$mount_pid" 10
+exec 3<&-
+wait "$mount_pid"
+is 'cleanly' $? 0
+
+# In the background: the command returns when the mount answers.
+ok 'mounted in the background' "$tenpak" mount "$tmp/store" "$tmp/mnt"
+ok 'it answers' cmp "$file" "$tmp/model/model.safetensors"
+ok 'unmounted by the program' "$tenpak" umount "$tmp/mnt"
+ok 'gone' is_unmounted "$tmp/mnt"
+
+# Unmounted at once and by force while many read.
+mount_dir "$tmp/store" "$tmp/mnt" -o cache=8M || exit 1
+readers=
+for n in 1 2 3 4 5 6 7 8; do
+    (while cat "$file" >/dev/null 2>&1; do :; done) &
+    readers="$readers $!"
+done
+sleep 0.5
+kill -TERM "$mount_pid"
+ok 'detached under load' wait_unmounted "$tmp/mnt" 10
+ok 'it ends when the readers do' wait_gone "$mount_pid" 20
+for reader in $readers; do
+    wait "$reader"
+done
+wait "$mount_pid"
+is 'cleanly' $? 0
+tap_done

@@ -1,0 +1,107 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The namespace: odd names, links, what is hidden, what wins, what appears and what is replaced while mounted.
+. "${top_srcdir:-.}/tests/lib.sh"
+requires_fuse
+mkmodel=$top_builddir/tests/mkmodel
+
+long=$(printf 'n%.0s' $(seq 255))
+model=$tmp/model
+mkdir -p "$model/sub/deep er" "$tmp/store" "$tmp/twin"
+"$mkmodel" "$tmp/twin/other"
+"$mkmodel" "$model"
+echo one >"$model/sub/deep er/a b"
+echo two >"$model/sub/$long"
+echo three >"$model/sub/größe"
+: >"$model/sub/empty"
+echo four >"$model/sub.txt"
+ln -s ../config.json "$model/sub/link"
+ln -s nowhere "$model/dangling"
+name=$(printf 'm%.0s' $(seq 250))
+"$tenpak" pack -q -b none -o "$tmp/store/$name.tnpk" "$model" || fail 'pack'
+cp "$tmp/store/$name.tnpk" "$tmp/store/copy.tnpk"
+cp "$tmp/store/$name.tnpk" "$tmp/store/both.tnpk"
+mkdir "$tmp/store/both" "$tmp/store/.tenpak" "$tmp/store/dir.tnpk"
+echo plain >"$tmp/store/both/file"
+touch "$tmp/store/.x.tnpk.tmp-1-2" "$tmp/store/.tnpk" "$tmp/store/.visible"
+ln -s copy.tnpk "$tmp/store/link.tnpk"
+
+mount_dir "$tmp/store" "$tmp/mnt" || exit 1
+is 'the listing' "$(ls -A "$tmp/mnt" | tr '\n' ' ')" ".visible both copy dir.tnpk link.tnpk $name "
+ok 'odd names' diff -r --no-dereference "$model" "$tmp/mnt/$name"
+is 'a link' "$(readlink "$tmp/mnt/copy/sub/link")" ../config.json
+ok 'is followed by the kernel' cmp "$tmp/mnt/copy/sub/link" "$model/config.json"
+is 'a link to nowhere' "$(readlink "$tmp/mnt/copy/dangling")" nowhere
+is 'find sees each entry once' "$(find "$tmp/mnt/copy" | sort | sed "s|$tmp/mnt/copy||")" \
+    "$(find "$model" | sort | sed "s|$model||")"
+is 'a directory wins over a pack of its name' "$(cat "$tmp/mnt/both/file")" plain
+not_ok 'a pack is no file of its own' stat "$tmp/mnt/copy.tnpk"
+not_ok 'what the store keeps is hidden' stat "$tmp/mnt/.tenpak"
+not_ok 'temporary packs are, too' stat "$tmp/mnt/.x.tnpk.tmp-1-2"
+not_ok 'a name that is too long' stat "$tmp/mnt/${name}mmmmmm"
+not_ok 'nothing there' stat "$tmp/mnt/copy/absent"
+is 'links of a directory with one in it' "$(stat -c %h "$tmp/mnt/copy/sub")" 3
+
+numbers() {
+    (cd "$tmp/mnt" && find copy "$name" both -printf '%i %P\n' | sort)
+}
+before=$(numbers)
+is 'numbers are unique' "$(numbers | cut -d ' ' -f 1 | sort | uniq -d)" ''
+ok 'unmounted' unmount "$tmp/mnt"
+mount_dir "$tmp/store" "$tmp/mnt" || exit 1
+is 'and the same after a remount' "$(numbers)" "$before"
+
+# What appears, and what takes another's place.
+not_ok 'not there yet' stat "$tmp/mnt/late"
+cp "$tmp/store/copy.tnpk" "$tmp/late" && mv "$tmp/late" "$tmp/store/late.tnpk"
+ok 'a new pack is seen' wait_for 5 test -f "$tmp/mnt/late/config.json"
+has 'and listed' "$tmp/mount.log" mounted
+ls "$tmp/mnt" >"$tmp/list"
+has 'in the directory' "$tmp/list" '^late$'
+"$tenpak" pack -q -b none -o "$tmp/replacement" "$tmp/twin/other"
+echo changed >"$tmp/twin/other/config.json"
+rm "$tmp/replacement"
+"$tenpak" pack -q -b none -o "$tmp/replacement" "$tmp/twin/other" || fail 'pack the replacement'
+exec 3<"$tmp/mnt/late/config.json"
+inode=$(stat -c %i "$tmp/mnt/late/config.json")
+mv "$tmp/replacement" "$tmp/store/late.tnpk"
+ok 'the new content is seen' wait_for 5 grep -q changed "$tmp/mnt/late/config.json"
+ok 'as another file' test "$(stat -c %i "$tmp/mnt/late/config.json")" != "$inode"
+cat <&3 >"$tmp/kept"
+ok 'who had the old one open keeps it' cmp "$tmp/kept" "$model/config.json"
+exec 3<&-
+rm "$tmp/store/late.tnpk"
+ok 'a pack that is removed goes' wait_for 5 sh -c "! test -e '$tmp/mnt/late'"
+echo fresh >"$tmp/store/both/file"
+ok 'a plain file that changes is seen' wait_for 5 grep -q fresh "$tmp/mnt/both/file"
+echo more >"$tmp/store/both/new"
+ok 'and one that appears' wait_for 5 grep -q more "$tmp/mnt/both/new"
+
+# The hub's cache: blobs by hash, links to them from snapshots.
+hub=$tmp/store/models--org--name
+mkdir -p "$hub/blobs" "$hub/refs" "$hub/snapshots/abc"
+cp "$tmp/twin/other/model.safetensors" "$hub/blobs/0123"
+printf abc >"$hub/refs/main"
+ln -s ../../blobs/0123 "$hub/snapshots/abc/model.safetensors"
+sleep 1.1
+ok "the hub's layout" cmp "$tmp/mnt/models--org--name/snapshots/abc/model.safetensors" "$hub/blobs/0123"
+is 'its links are links' "$(readlink "$tmp/mnt/models--org--name/snapshots/abc/model.safetensors")" ../../blobs/0123
+ln -s /etc "$tmp/store/outside"
+sleep 1.1
+is 'a link out of the store is a link, no way for the mount' "$(readlink "$tmp/mnt/outside")" /etc
+ok 'unmounted' unmount "$tmp/mnt"
+
+mkdir "$tmp/many"
+i=0
+while [ $i -lt 1000 ]; do
+    ln "$tmp/store/copy.tnpk" "$tmp/many/m$i.tnpk"
+    i=$((i + 1))
+done
+mount_dir "$tmp/many" "$tmp/mnt2" || exit 1
+is '1000 packs are listed' "$(ls "$tmp/mnt2" | wc -l)" 1000
+is 'and have attributes' "$(ls -l "$tmp/mnt2" | grep -c '^d')" 1000
+is 'twice' "$(ls -l "$tmp/mnt2" | grep -c '^d')" 1000
+ok 'any of them reads' cmp "$tmp/mnt2/m999/config.json" "$model/config.json"
+ok 'few stay open' test "$(find "/proc/$mount_pid/fd" -lname '*.tnpk' | wc -l)" -lt 40
+ok 'unmounted' unmount "$tmp/mnt2"
+tap_done
