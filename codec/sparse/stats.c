@@ -9,6 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of a tensor that changes throughout, which is not for this codec, so many changes are enough to see. */
+#define DENSE_CHANGES 65536u
+#define DENSE_ONE_IN 8u
+
 /* What a chunk costs besides its changes: their number, and rounding up to bytes. */
 #define CHUNK_BITS 20.0
 
@@ -100,8 +104,11 @@ void tp_sparse_stats_add(struct tp_stats *stats, const void *src, const void *ba
 {
     const uint8_t *s = src, *b = base;
 
-    for (size_t i = 0; i < len; i += TP_CHUNK_MAX)
+    for (size_t i = 0; i < len; i += TP_CHUNK_MAX) {
+        if (stats->changes > DENSE_CHANGES && stats->changes > stats->elements / DENSE_ONE_IN)
+            return;
         count_chunk(stats, s + i, b + i, len - i < TP_CHUNK_MAX ? len - i : TP_CHUNK_MAX);
+    }
 }
 
 /* X to the N by squaring: the same on every machine, which pow() does not promise. */
