@@ -62,9 +62,12 @@ codec_scripts =
 store_tests = \
 	tests/store/engine_test \
 	tests/store/damage_test \
+	tests/store/golden_test \
+	tests/store/index_test \
+	tests/store/memory_test \
 	tests/store/ops_test \
 	tests/store/pack_test
-EXTRA_DIST += tests/store/model.h
+EXTRA_DIST += tests/store/model.h tests/golden
 store_scripts = \
 	tests/store/symbols_test.sh
 
@@ -93,6 +96,7 @@ loader_scripts =
 # fuzz: with libFuzzer under --enable-fuzzing, else with a main() that replays the corpora
 fuzz_tests = \
 	tests/fuzz/fuzz_codec \
+	tests/fuzz/fuzz_index \
 	tests/fuzz/fuzz_safetensors
 if FUZZING
 TP_FUZZ_MAIN =
@@ -103,6 +107,8 @@ TP_FUZZ_LINK = $(AM_LDFLAGS)
 endif
 tests_fuzz_fuzz_codec_SOURCES = tests/fuzz/fuzz_codec.c tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
 tests_fuzz_fuzz_codec_LDFLAGS = $(TP_FUZZ_LINK)
+tests_fuzz_fuzz_index_SOURCES = tests/fuzz/fuzz_index.c tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
+tests_fuzz_fuzz_index_LDFLAGS = $(TP_FUZZ_LDFLAGS)
 tests_fuzz_fuzz_safetensors_SOURCES = tests/fuzz/fuzz_safetensors.c tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
 tests_fuzz_fuzz_safetensors_LDFLAGS = $(TP_FUZZ_LINK)
 EXTRA_DIST += tests/fuzz/replay_main.c tests/fuzz/corpus
@@ -124,6 +130,7 @@ fuzz: $(fuzz_tests)
 
 # Those that are about threads.
 thread_tests = \
+	tests/store/pack_test \
 	tests/store/engine_test \
 	tests/base/log_test \
 	tests/base/pool_test

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* Any bytes as an index: refused, or one whose every number holds, and that encodes to one that decodes again. */
+#include <config.h>
+
+#include <string.h>
+
+#include "base/le.h"
+#include "store/layout.h"
+#include "tests/fuzz/fuzz.h"
+
+static void check_chunks(const struct tp_index *x, uint64_t data_len)
+{
+    uint64_t end = TP_PACK_HEADER_LEN;
+
+    for (uint32_t i = 0; i < x->chunk_n; i++) {
+        const struct tp_chunk *c = &x->chunks[i];
+
+        FUZZ_CHECK(c->segment < x->segment_n && c->codec < TP_CODEC_COUNT);
+        FUZZ_CHECK(c->stored_off >= end && c->stored_len <= TP_CHUNK_MAX);
+        FUZZ_CHECK(tp_index_chunk_len(x, i) > 0 && tp_index_chunk_len(x, i) <= x->chunk_size);
+        FUZZ_CHECK(c->codec != TP_CODEC_SAME || c->ref_base || c->ref < i);
+        end = c->stored_off + c->stored_len;
+    }
+    FUZZ_CHECK(end <= TP_PACK_HEADER_LEN + data_len);
+}
+
+static void check_files(const struct tp_index *x)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < x->file_n; i++) {
+        const struct tp_pack_file *f = &x->files[i];
+
+        FUZZ_CHECK(f->path[0] != '/' && !strstr(f->path, "//") && strncmp(f->path, "../", 3) != 0);
+        FUZZ_CHECK(tp_index_find(x, f->path) == f);
+        FUZZ_CHECK(f->segment_first + f->segment_n <= x->segment_n);
+        bytes += f->size;
+    }
+    FUZZ_CHECK(bytes == x->logical_bytes);
+}
+
+/* The first eight bytes are the length of the data area. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+    struct tp_buffer again = {0};
+    struct tp_index x, y;
+    struct tp_error err = {0};
+    uint64_t data_len;
+
+    if (len >= TP_PACK_FOOTER_LEN) {
+        struct tp_footer footer;
+
+        if (tp_footer_decode(data + len - TP_PACK_FOOTER_LEN, len, "x", &footer, &err) == 0)
+            FUZZ_CHECK(footer.index_off + footer.index_stored + TP_PACK_FOOTER_LEN == len);
+    }
+    if (len < 8)
+        return 0;
+    data_len = tp_get_le64(data);
+    if (tp_index_decode(data + 8, len - 8, data_len, &x, &err) < 0) {
+        FUZZ_CHECK(err.message[0] && !x.files);
+        return 0;
+    }
+    check_files(&x);
+    check_chunks(&x, data_len);
+    FUZZ_CHECK(tp_index_encode(&x, &again, &err) == 0);
+    FUZZ_CHECK(tp_index_decode(again.data, again.len, data_len, &y, &err) == 0);
+    FUZZ_CHECK(y.chunk_n == x.chunk_n && y.logical_bytes == x.logical_bytes);
+    tp_index_clear(&y);
+    tp_index_clear(&x);
+    tp_buffer_clear(&again);
+    return 0;
+}

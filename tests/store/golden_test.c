@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Packs of format 1 that were written once and must decode for ever: tests/golden/v1, with the SHA-256 of each of
+ * their files. "golden_test --make DIR" writes such a folder (only ever for a new format, or new codecs).
+ */
+#include <config.h>
+
+#include <dirent.h>
+
+#include "tests/store/model.h"
+
+#define SHAPE "--layers=1 --hidden=32 --inter=64 --vocab=192 --tokenizer=700"
+
+static const struct {
+    const char *name, *base, *codec, *options;
+} packs[] = {
+    {"base", NULL, NULL, "--seed=1 " SHAPE},
+    {"tune", "base", NULL, "--seed=1 --noise=0.002 --extra-rows=9 " SHAPE},
+    {"sparse", "base", "sparse", "--seed=1 --noise=0.3 --sparse=0.004 --shards=2 " SHAPE},
+    {"fp32", "tune", NULL, "--seed=1 --noise=0.002 --dtype=F32 --base-dtype=BF16 --extra-rows=9 " SHAPE},
+    {"every", NULL, NULL, "--seed=2 --every-dtype --layers=1 --hidden=16 --inter=32 --vocab=64 --tokenizer=300"},
+};
+enum { PACK_N = sizeof packs / sizeof packs[0] };
+
+/* "SHA256  PACK/FILE" for each file of a pack. */
+static void list_files(struct tp_buffer *list, const char *name, struct tp_pack *pack)
+{
+    const struct tp_index *x = tp_pack_index(pack);
+
+    for (uint32_t i = 0; i < x->file_n; i++) {
+        char hex[TP_SHA256_HEX];
+
+        if (x->files[i].type != TP_ENTRY_FILE)
+            continue;
+        tp_hex(x->files[i].sha256, TP_SHA256_LEN, hex);
+        tp_buffer_appendf(list, "%s  %s/%s\n", hex, name, x->files[i].path);
+    }
+}
+
+static int make(const char *dir)
+{
+    struct tp_buffer list = {0};
+
+    scratch = tap_tmpdir();
+    for (size_t i = 0; i < PACK_N; i++) {
+        struct tp_pack_report report;
+        struct tp_pack *base = NULL, *pack;
+        struct tp_pack_options o = {.codec = packs[i].codec, .base_name = packs[i].base};
+        struct tp_error err;
+        char *model = make_model(packs[i].name, packs[i].options), *out, *base_path = NULL;
+
+        if (asprintf(&out, "%s/%s.tnpk", dir, packs[i].name) < 0 ||
+            asprintf(&base_path, "%s/%s.tnpk", dir, packs[i].base ? packs[i].base : "") < 0)
+            bail_out("memory");
+        if (packs[i].base && tp_pack_open(base_path, NULL, &base, &err) < 0)
+            bail_out("%s", err.message);
+        o.base = base;
+        if (tp_pack_write(model, out, &o, &report, &err) < 0 || tp_pack_open(out, NULL, &pack, &err) < 0)
+            bail_out("%s", err.message);
+        list_files(&list, packs[i].name, pack);
+        tp_pack_close(pack);
+        tp_pack_close(base);
+        free(model);
+        free(out);
+        free(base_path);
+    }
+    char *sums;
+    if (asprintf(&sums, "%s/SHA256SUMS", dir) < 0)
+        bail_out("memory");
+    write_file(sums, list.data, list.len);
+    free(sums);
+    tp_buffer_clear(&list);
+    tp_file_remove_tree(AT_FDCWD, scratch, NULL);
+    free(scratch);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *src = getenv("top_srcdir");
+    struct tp_buffer list = {0}, want;
+    uint64_t used[TP_CODEC_COUNT] = {0};
+    char *dir, *sums;
+
+    if (argc == 3 && strcmp(argv[1], "--make") == 0)
+        return make(argv[2]);
+    if (asprintf(&dir, "%s/tests/golden/v1", src ? src : ".") < 0 || asprintf(&sums, "%s/SHA256SUMS", dir) < 0)
+        bail_out("memory");
+    want = read_file(sums);
+    for (size_t i = 0; i < PACK_N; i++) {
+        struct tp_verify_report report;
+        struct tp_error err = {0};
+        struct tp_pack *pack;
+        char *path;
+
+        if (asprintf(&path, "%s/%s.tnpk", dir, packs[i].name) < 0)
+            bail_out("memory");
+        if (!ok(tp_pack_open(path, NULL, &pack, &err) == 0, "%s opens", packs[i].name))
+            bail_out("%s", err.message);
+        if (!ok(tp_pack_verify(pack, 1, NULL, NULL, NULL, &report, &err) == 0, "%s decodes to the same files",
+                packs[i].name))
+            diag("%s", err.message);
+        list_files(&list, packs[i].name, pack);
+        for (uint32_t c = 0; c < tp_pack_index(pack)->chunk_n; c++)
+            used[tp_pack_index(pack)->chunks[c].codec]++;
+        tp_pack_close(pack);
+        free(path);
+    }
+    ok(list.len == want.len && memcmp(list.data, want.data, want.len) == 0, "their files are those of SHA256SUMS");
+    for (unsigned id = 0; id < TP_CODEC_COUNT; id++)
+        ok(used[id] > 0, "%s is among their codecs", tp_codec_name(id));
+    tp_buffer_clear(&list);
+    tp_buffer_clear(&want);
+    free(dir);
+    free(sums);
+    return tap_done();
+}
