@@ -107,7 +107,8 @@ static uint64_t hist_cost(const struct chooser *ch, const uint32_t raw[256], uns
     uint32_t hist[256];
     uint64_t total = 0;
     uint64_t cost = 0;
-    uint64_t slots = 0; /* in 1/2^16 */
+    uint64_t slots = 0; /* in 1/256 */
+    uint64_t scale;
     uint32_t symbols = 0;
 
     memcpy(hist, raw, sizeof hist);
@@ -115,11 +116,13 @@ static uint64_t hist_cost(const struct chooser *ch, const uint32_t raw[256], uns
     hist[255] += hist[255] == 0;
     for (unsigned s = 0; s < 256; s++)
         total += hist[s];
+    scale = ((uint64_t)1 << (TP_RANS_BITS + 8 + 32)) / total;
     for (unsigned s = 0; s < 256; s++) {
-        uint64_t f = ((uint64_t)hist[s] << (TP_RANS_BITS + 8)) / total; /* slots in 1/256 */
+        uint64_t f;
 
         if (hist[s] == 0)
             continue;
+        f = (hist[s] * (unsigned __int128)scale) >> 32;
         f = f < 256 ? 256 : f;
         slots += f;
         symbols++;
@@ -153,6 +156,8 @@ static void choose_alone(struct chooser *ch, unsigned c)
             if (raw >= cl->cost)
                 break;
             tp_delta_symbols(ch->learn, c, direct, shift, hist);
+            if (raw + (uint64_t)hist[TP_DELTA_ESCAPE] * kind->width * BIT >= cl->cost)
+                continue;
 
             uint64_t cost = hist_cost(ch, hist, kind->width) + raw;
 
@@ -166,11 +171,39 @@ static void choose_alone(struct chooser *ch, unsigned c)
     cl->cost = hist_cost(ch, cl->hist, kind->width);
 }
 
+/* What it saves to make tables I and J one; 0 where one is not there. */
+static int64_t merge_gain(const struct chooser *ch, int i, int j)
+{
+    const struct cluster *a = &ch->clusters[i];
+    const struct cluster *b = &ch->clusters[j];
+    uint32_t sum[256];
+
+    if (i == j || !a->used || !b->used)
+        return 0;
+    for (int s = 0; s < 256; s++)
+        sum[s] = a->hist[s] + b->hist[s];
+    return (int64_t)(a->cost + b->cost) - (int64_t)hist_cost(ch, sum, ch->learn->kind->width);
+}
+
+static void merge_pair(struct chooser *ch, int to, int from)
+{
+    for (int s = 0; s < 256; s++)
+        ch->clusters[to].hist[s] += ch->clusters[from].hist[s];
+    ch->clusters[to].cost = hist_cost(ch, ch->clusters[to].hist, ch->learn->kind->width);
+    ch->clusters[from].used = false;
+    for (int c = 0; c < TP_DELTA_CONTEXTS; c++)
+        if (ch->model->ctx[c].table == from)
+            ch->model->ctx[c].table = (uint8_t)to;
+}
+
 /* Merge the pair of tables that saves most, while one does. */
 static void merge_tables(struct chooser *ch)
 {
-    unsigned width = ch->learn->kind->width;
+    int64_t gain[TP_DELTA_CONTEXTS][TP_DELTA_CONTEXTS];
 
+    for (int i = 0; i < TP_DELTA_CONTEXTS; i++)
+        for (int j = i; j < TP_DELTA_CONTEXTS; j++)
+            gain[i][j] = merge_gain(ch, i, j);
     for (;;) {
         int64_t best = 0;
         int from = -1;
@@ -178,18 +211,8 @@ static void merge_tables(struct chooser *ch)
 
         for (int i = 0; i < TP_DELTA_CONTEXTS; i++) {
             for (int j = i + 1; j < TP_DELTA_CONTEXTS; j++) {
-                uint32_t sum[256];
-
-                if (!ch->clusters[i].used || !ch->clusters[j].used)
-                    continue;
-                for (int s = 0; s < 256; s++)
-                    sum[s] = ch->clusters[i].hist[s] + ch->clusters[j].hist[s];
-
-                int64_t gain = (int64_t)(ch->clusters[i].cost + ch->clusters[j].cost) -
-                               (int64_t)hist_cost(ch, sum, width);
-
-                if (gain > best) {
-                    best = gain;
+                if (gain[i][j] > best) {
+                    best = gain[i][j];
                     to = i;
                     from = j;
                 }
@@ -197,13 +220,11 @@ static void merge_tables(struct chooser *ch)
         }
         if (from < 0)
             return;
-        for (int s = 0; s < 256; s++)
-            ch->clusters[to].hist[s] += ch->clusters[from].hist[s];
-        ch->clusters[to].cost = hist_cost(ch, ch->clusters[to].hist, width);
-        ch->clusters[from].used = false;
-        for (int c = 0; c < TP_DELTA_CONTEXTS; c++)
-            if (ch->model->ctx[c].table == from)
-                ch->model->ctx[c].table = (uint8_t)to;
+        merge_pair(ch, to, from);
+        for (int i = 0; i < TP_DELTA_CONTEXTS; i++) {
+            gain[i < to ? i : to][i < to ? to : i] = merge_gain(ch, i, to);
+            gain[i < from ? i : from][i < from ? from : i] = 0;
+        }
     }
 }
 
@@ -245,6 +266,8 @@ static void move_context(struct chooser *ch, unsigned c, uint32_t (*cost)[256])
             if (raw >= best)
                 break;
             tp_delta_symbols(ch->learn, c, direct, shift, hist);
+            if (raw + (uint64_t)hist[TP_DELTA_ESCAPE] * ch->learn->kind->width * BIT >= best)
+                continue;
             for (unsigned t = 0; t < TP_DELTA_CONTEXTS; t++) {
                 uint64_t sum;
 

@@ -25,12 +25,9 @@ static unsigned bin_count(unsigned width)
 TP_INLINE unsigned bin_of(uint32_t z)
 {
     uint32_t y = z - 1;
-    unsigned log;
+    unsigned octave = 24 - (unsigned)__builtin_clz(y | 128);
 
-    if (z <= 256)
-        return z;
-    log = 31 - (unsigned)__builtin_clz(y);
-    return 1 + 256 + (log - 8) * 128 + (y >> (log - 7)) - 128;
+    return z ? 1 + octave * 128 + (y >> octave) : 0;
 }
 
 static uint32_t bin_start(unsigned bin)
@@ -45,7 +42,7 @@ struct delta_stats {
     const struct tp_delta_kind *kind;
     bool no_memory;
     uint64_t count;
-    uint32_t seen[256];
+    uint64_t seen[256]; /* by field, when all is counted */
     uint32_t *rows[256]; /* by field: bins of the difference to the base, then of that to 0 */
 };
 
@@ -96,7 +93,6 @@ TP_INLINE void count(struct delta_stats *s, const uint8_t *src, const uint8_t *b
         }
         row[bin_of(tp_delta_diff(v, b, width, is_float))]++;
         row[bins + bin_of(tp_delta_diff(v, 0, width, is_float))]++;
-        s->seen[field]++;
     }
 }
 
@@ -116,6 +112,15 @@ void tp_delta_stats_add(struct tp_stats *stats, const void *src, const void *bas
         count(s, src, base, n, 16);
     else
         count(s, src, base, n, 32);
+}
+
+static void sum_rows(struct delta_stats *s)
+{
+    for (unsigned field = 0; field < 256; field++) {
+        s->seen[field] = 0;
+        for (unsigned i = 0; s->rows[field] && i < bin_count(s->kind->width); i++)
+            s->seen[field] += s->rows[field][i];
+    }
 }
 
 /* The field value of context 0 that leaves the fewest elements outside the window. */
@@ -160,19 +165,19 @@ void tp_delta_symbols(const struct tp_delta_learn *learn, unsigned c, bool direc
 {
     unsigned n = learn->bin_count;
     const uint32_t *bins = learn->bins + ((size_t)c * 2 + direct) * n;
-    unsigned i = 1;
+    uint64_t coded = bins[0];
 
     memset(hist, 0, 256 * sizeof *hist);
     hist[0] = bins[0];
-    for (; i < n; i++) {
+    for (unsigned i = 1; i < n; i++) {
         uint32_t sym = ((bin_start(i) - 1) >> shift) + 1;
 
         if (sym >= TP_DELTA_ESCAPE)
             break;
         hist[sym] += bins[i];
+        coded += bins[i];
     }
-    for (; i < n; i++)
-        hist[TP_DELTA_ESCAPE] += bins[i];
+    hist[TP_DELTA_ESCAPE] = (uint32_t)(learn->count[c] - coded);
 }
 
 int tp_delta_stats_finish(struct tp_stats *stats, struct tp_buffer *out, double *bits)
@@ -193,6 +198,7 @@ int tp_delta_stats_finish(struct tp_stats *stats, struct tp_buffer *out, double 
     learn->bins = calloc((size_t)TP_DELTA_CONTEXTS * 2 * learn->bin_count, sizeof(uint32_t));
     if (!learn->bins)
         goto out;
+    sum_rows(s);
     model->first = (uint8_t)first_field(s);
     pool_contexts(s, model->first, learn);
     *bits = tp_delta_learn(learn, model);

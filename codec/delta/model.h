@@ -149,7 +149,8 @@ TP_INLINE uint32_t tp_delta_order(uint32_t v, unsigned width, bool is_float)
 
     if (!is_float)
         return v;
-    return v & top ? ~v & tp_delta_mask(width) : v | top;
+    /* Signs are random: no branches. */
+    return (v ^ ((0u - (v >> (width - 1))) | top)) & tp_delta_mask(width);
 }
 
 TP_INLINE uint32_t tp_delta_unorder(uint32_t o, unsigned width, bool is_float)
@@ -158,7 +159,7 @@ TP_INLINE uint32_t tp_delta_unorder(uint32_t o, unsigned width, bool is_float)
 
     if (!is_float)
         return o;
-    return o & top ? o ^ top : ~o & tp_delta_mask(width);
+    return (o ^ (((o >> (width - 1)) - 1) | top)) & tp_delta_mask(width);
 }
 
 /* The difference of V to BASE, small in either direction: 0, -1, 1, -2, ... as 0, 1, 2, 3, ... */
