@@ -48,6 +48,7 @@ codec_tests = \
 	tests/codec/cuda_warp_test \
 	tests/codec/cuda_device_test \
 	tests/codec/delta_test \
+	tests/codec/golden_test \
 	tests/codec/isa_test \
 	tests/codec/rans_test \
 	tests/codec/registry_test \
@@ -55,8 +56,8 @@ codec_tests = \
 	tests/codec/split_test \
 	tests/codec/zstd_test \
 	tests/gpu/cuda_codec_test
-EXTRA_DIST += tests/codec/codec_check.h
-codec_scripts =
+EXTRA_DIST += tests/codec/codec_check.h tests/codec/golden.txt
+codec_scripts = tests/codec/second_reader_test.py
 
 # store
 store_tests = \
@@ -105,7 +106,7 @@ else
 TP_FUZZ_MAIN = tests/fuzz/replay_main.c
 TP_FUZZ_LINK = $(AM_LDFLAGS)
 endif
-tests_fuzz_fuzz_codec_SOURCES = tests/fuzz/fuzz_codec.c tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
+tests_fuzz_fuzz_codec_SOURCES = tests/fuzz/fuzz_codec.c tests/fuzz/codec_base.h tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
 tests_fuzz_fuzz_codec_LDFLAGS = $(TP_FUZZ_LINK)
 tests_fuzz_fuzz_index_SOURCES = tests/fuzz/fuzz_index.c tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
 tests_fuzz_fuzz_index_LDFLAGS = $(TP_FUZZ_LDFLAGS)

@@ -11,6 +11,7 @@
 
 #include "base/le.h"
 #include "codec/codec.h"
+#include "tests/fuzz/codec_base.h"
 #include "tests/fuzz/fuzz.h"
 
 #define HEAD 6
@@ -27,28 +28,16 @@ static uint8_t *with_slack(const uint8_t *data, size_t len)
     return p;
 }
 
-/* A base of which a few exponents are common and every bit pattern occurs. */
-static uint8_t *make_base(size_t len)
-{
-    uint8_t *p = with_slack(NULL, len);
-    uint32_t x = 12345;
-
-    for (size_t i = 0; i < len; i++) {
-        x = x * 1103515245 + 12345;
-        p[i] = i & 1 && x >> 28 ? (uint8_t)(0x3c + (x >> 24 & 0x81)) : (uint8_t)(x >> 16);
-    }
-    return p;
-}
-
 static void decode_all(const struct tp_codec *codec, const struct tp_tables *tables, enum tp_dtype dtype,
                        const uint8_t *coded, size_t coded_len, size_t len)
 {
     struct tp_scratch *scratch = tp_scratch_create();
-    uint8_t *src = with_slack(coded, coded_len), *base = make_base(len);
+    uint8_t *src = with_slack(coded, coded_len), *base = with_slack(NULL, len);
     uint8_t *first = NULL;
     int first_rc = 0;
 
     FUZZ_CHECK(scratch != NULL);
+    codec_base_fill(base, len);
     for (int isa = TP_ISA_SCALAR; isa <= (int)tp_isa_best(); isa++) {
         uint8_t *dst = with_slack(NULL, len);
         int rc;
