@@ -16,7 +16,7 @@
 enum { CHUNK = TP_CHUNK_MAX, TENSOR_DRAWS = 160, OPAQUE_DRAWS = 48, LEARN_CHUNKS = 3, CODECS = 3 };
 
 /* Beyond the samples' spread: tables are learned from less than the writer reads. */
-#define LEARNING_ERROR 0.005
+#define LEARNING_ERROR 0.01
 
 static const enum tp_codec_id codec_ids[CODECS] = {TP_CODEC_SPLIT, TP_CODEC_SPARSE, TP_CODEC_DELTA};
 
@@ -105,13 +105,20 @@ static int read_place(struct estimator *e, const struct learned *l, uint64_t off
     return rc;
 }
 
+/* Bytes of the chunk at OFF: none crosses the end of what the base predicts, where the writer begins anew. */
+static size_t place_len(const struct learned *l, uint64_t off)
+{
+    uint64_t end = off < l->common ? l->common : l->t->len;
+    return end - off < CHUNK ? (size_t)(end - off) : CHUNK;
+}
+
 static int learn_stats(struct estimator *e, struct learned *l, struct tp_stats **stats,
                        struct tp_error *err)
 {
     uint64_t chunks = (l->t->len + CHUNK - 1) / CHUNK, n = chunks < LEARN_CHUNKS ? chunks : LEARN_CHUNKS;
     for (uint64_t i = 0; i < n; i++) {
         uint64_t off = (2 * i + 1) * chunks / (2 * n) * CHUNK;
-        size_t len = l->t->len - off < CHUNK ? (size_t)(l->t->len - off) : CHUNK;
+        size_t len = place_len(l, off);
         bool given;
         int rc = read_place(e, l, off, len, &given, err);
         if (rc)
@@ -213,10 +220,10 @@ static int draw_tensors(struct estimator *e, struct tp_error *err)
         struct learned l = {.t = &e->model->tensors[i]};
         l.b = e->base ? tp_source_find(e->base, l.t->name) : NULL;
         l.common = l.b ? tp_source_common(l.t, l.b) : 0;
-        for (uint64_t off = 0; !rc && off < l.t->len; off += CHUNK) {
-            size_t len = l.t->len - off < CHUNK ? (size_t)(l.t->len - off) : CHUNK;
+        for (uint64_t off = 0, len; !rc && off < l.t->len; off += len) {
+            len = place_len(&l, off);
             if (pool_takes(&e->tensors, len))
-                rc = draw_tensor(e, &l, off, len, err);
+                rc = draw_tensor(e, &l, off, (size_t)len, err);
         }
         for (unsigned c = 0; c < CODECS; c++)
             if (l.tables[c])

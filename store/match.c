@@ -2,11 +2,13 @@
 /* Choosing a base: candidates by their headers, the best few by their weights, one by cost and kinship. */
 #include <config.h>
 
+#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/log.h"
 #include "store/distance.h"
@@ -181,6 +183,43 @@ static bool saves(const struct candidate *c)
     return c->distance.cost < (1 - GAIN_MIN) * c->distance.alone;
 }
 
+/* Whether NAME has the word "base" in it, as in "llama-base" or "Base_v2". */
+static bool says_base(const char *name)
+{
+    for (const char *p = name; (p = strcasestr(p, "base")) != NULL; p += 4)
+        if ((p == name || !isalpha((unsigned char)p[-1])) && !isalpha((unsigned char)p[4]))
+            return true;
+    return false;
+}
+
+/* Whether NAME is LONGER without its end: "llama" of "llama-chat". */
+static bool begins(const char *longer, const char *name)
+{
+    size_t len = strlen(name);
+    return strlen(longer) > len && !strncasecmp(longer, name, len);
+}
+
+/*
+ * Which of two related models was made from the other, when nothing but their looks can tell: more than 0 for the
+ * candidate as the base, less for the model at hand. A model that names a base is none; then the names; then the
+ * older weights.
+ */
+static int direction(const struct search *s, const struct candidate *c)
+{
+    const struct tp_source *a = s->model, *b = c->source;
+    const char *self = s->self ? s->self : "";
+    int sum = (s->hints.n > 0) - c->derived;
+    if (!sum)
+        sum = says_base(c->name) - says_base(self);
+    if (!sum && *self)
+        sum = begins(self, c->name) - begins(c->name, self);
+    if (!sum)
+        sum = (b->weights_sec < a->weights_sec) - (b->weights_sec > a->weights_sec);
+    if (!sum)
+        sum = (b->weights_nsec < a->weights_nsec) - (b->weights_nsec > a->weights_nsec);
+    return sum;
+}
+
 /*
  * Between two plain models the delta costs the same either way, so which is the base must show elsewhere. A base
  * lies between its fine-tunes: if most others are nearer to the model at hand than to the candidate, the model is
@@ -203,7 +242,7 @@ static int is_more_central(struct search *s, struct candidate *c, bool *out, str
         else if (d.with_base < other->distance.with_base * 0.995)
             votes--;
     }
-    *out = votes > 0 || (!votes && c->derived && !s->hints.n);
+    *out = votes > 0 || (!votes && direction(s, c) < 0);
     return 0;
 }
 
@@ -262,14 +301,14 @@ static int describe(const struct search *s, const struct candidate *c, struct tp
     if (!c) {
         const struct candidate *first = s->listed ? &s->all[0] : NULL;
         if (!s->n)
-            return tp_fail(err, ENOENT, "no base found: there is no other model");
+            return tp_fail(err, ENOENT, "there is no other model");
         if (!first)
-            return tp_fail(err, ENOENT, "no base found: none of %zu models has tensors like these", s->n);
+            return tp_fail(err, ENOENT, "none of %zu other models has tensors like these", s->n);
         if (first->refused)
-            return tp_fail(err, ENOENT, "no base taken: '%s' is related, but rather made from this model",
+            return tp_fail(err, ENOENT, "'%s' is related, but rather made from this model than its base",
                            first->name);
         return tp_fail(err, ENOENT,
-                       "no base found: '%s' has tensors like these, but as their base it would save nothing",
+                       "'%s' has tensors like these, but as their base it would save nothing",
                        first->name);
     }
     const struct tp_distance *d = &c->distance;

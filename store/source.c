@@ -55,6 +55,16 @@ static int add_tensor(struct tp_source *source, const struct tp_source_tensor *t
     return 0;
 }
 
+/* FILE was written then: the latest of those with tensors counts. */
+static void see_time(struct tp_source *source, uint32_t file, int64_t sec, uint32_t nsec)
+{
+    if (source->files[file].tensor_bytes &&
+        (sec > source->weights_sec || (sec == source->weights_sec && nsec > source->weights_nsec))) {
+        source->weights_sec = sec;
+        source->weights_nsec = nsec;
+    }
+}
+
 /* Sort by name and keep the first of each. */
 static void settle(struct tp_source *source)
 {
@@ -132,7 +142,7 @@ static int open_dir(struct tp_source *source, const char *path, struct tp_error 
             rc = add_header(source, source->file_n, err);
         if (rc)
             return tp_error_prefix(err, "cannot read '%s'", path), rc;
-        source->file_n++;
+        see_time(source, source->file_n++, entry->mtime_sec, entry->mtime_nsec);
     }
     return 0;
 }
@@ -168,6 +178,7 @@ static int add_pack_file(struct tp_source *source, uint32_t number, struct tp_er
             continue;
         rc = add_tensor(source, &t, err);
     }
+    see_time(source, mine, file->mtime_sec, file->mtime_nsec);
     return rc;
 }
 

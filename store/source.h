@@ -32,6 +32,8 @@ struct tp_source {
     struct tp_source_tensor *tensors; /* by name; of equal names only the first file's is kept */
     size_t tensor_n;
     uint64_t logical_bytes, tensor_bytes;
+    int64_t weights_sec; /* when the latest of the files with tensors was written */
+    uint32_t weights_nsec;
     unsigned depth; /* packs that have to be read below this one: 0 for a directory or a pack without a base */
     struct tp_source_impl *impl;
 };

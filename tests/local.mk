@@ -61,6 +61,7 @@ codec_scripts = tests/codec/second_reader_test.py
 
 # store
 store_tests = \
+	tests/store/cursor_test \
 	tests/store/engine_test \
 	tests/store/damage_test \
 	tests/store/golden_test \
@@ -89,7 +90,13 @@ tests_mkmodel_LDADD =
 # cli
 cli_tests =
 cli_scripts = \
-	tests/cli/binary_test.sh
+	tests/cli/binary_test.sh \
+	tests/cli/delta_test.sh \
+	tests/cli/interrupt_test.sh \
+	tests/cli/library_test.sh \
+	tests/cli/match_test.sh \
+	tests/cli/pack_test.sh \
+	tests/cli/usage_test.sh
 
 # loaders: unmodified frameworks over a mount
 loader_scripts =

@@ -1,0 +1,122 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Which base is taken without being told: the right one among decoys, by weights and by what the files say.
+. "${top_srcdir:-.}/tests/lib.sh"
+requires jq
+
+mkmodel=$top_builddir/tests/mkmodel
+
+# base_of MODEL: what --base=auto takes, "null" for none.
+base_of() {
+    "$tenpak" pack -n --json "$1" 2>"$tmp/err" | jq -r '.models[0].base'
+}
+why_of() {
+    "$tenpak" pack -n --json "$1" 2>/dev/null | jq -r '.models[0].base_reason'
+}
+
+# --- plain directories only, nothing named ---
+d=$tmp/plain
+mkdir "$d"
+"$mkmodel" --seed=1 "$d/llama"
+"$mkmodel" --seed=2 "$d/unrelated"
+"$mkmodel" --seed=6 --hidden=96 "$d/wider"
+"$mkmodel" --seed=1 --noise=0.03 --noise-seed=11 "$d/a-chat"
+"$mkmodel" --seed=1 --noise=0.03 --noise-seed=12 --shards=3 --reverse "$d/b-sharded"
+"$mkmodel" --seed=1 --noise=0.03 --noise-seed=13 --extra-rows=9 "$d/c-vocab"
+"$mkmodel" --seed=1 --noise=0.03 --noise-seed=14 --dtype=F32 --base-dtype=BF16 "$d/d-float"
+"$mkmodel" --seed=1 --noise=0.3 --sparse=0.02 --noise-seed=15 --add=score.weight --drop=lm_head "$d/e-head"
+for model in a-chat b-sharded c-vocab d-float e-head; do
+    is "$model: its base among decoys" "$(base_of "$d/$model")" llama
+done
+is 'the base itself: none' "$(base_of "$d/llama")" null
+is 'of other weights: none' "$(base_of "$d/unrelated")" null
+is 'of other shapes: none' "$(base_of "$d/wider")" null
+is 'the same answer again' "$(base_of "$d/a-chat") $(why_of "$d/a-chat")" "llama $(why_of "$d/a-chat")"
+mkdir "$tmp/lonely"
+cp -r "$d/llama" "$tmp/lonely"
+is 'no other model: none' "$(base_of "$tmp/lonely/llama")" null
+has 'and why' - 'there is no other model' <<END
+$(why_of "$tmp/lonely/llama")
+END
+
+# --- two models, and only looks to tell which is the base: packing it does not pack the other ---
+d=$tmp/two
+mkdir "$d"
+"$mkmodel" --seed=1 "$d/older"
+"$mkmodel" --seed=1 --noise=0.03 "$d/a-newer"
+is 'the older weights are the base: of the newer' "$(base_of "$d/a-newer")" older
+is 'the older weights are the base: themselves none' "$(base_of "$d/older")" null
+mv "$d/older" "$d/zz"
+mv "$d/a-newer" "$d/zz-base"
+is 'the name tells more than the time' "$(base_of "$d/zz") $(base_of "$d/zz-base")" 'zz-base null'
+mv "$d/zz-base" "$d/zz-chat"
+touch "$d/zz/model.safetensors"
+is 'a longer name is the fine-tune' "$(base_of "$d/zz-chat") $(base_of "$d/zz")" 'zz null'
+printf -- '---\nbase_model: org/elsewhere\n---\n' >"$d/zz/README.md"
+is 'a model that names a base is none' "$(base_of "$d/zz") $(base_of "$d/zz-chat")" 'zz-chat null'
+
+# --- packs: a shorter chain where two are about equally near ---
+cp -r "$tmp/plain" "$tmp/packs"
+d=$tmp/packs
+"$tenpak" pack -q "$d/llama" "$d/a-chat"
+"$mkmodel" --seed=1 --noise=0.0300001 --noise-seed=12 "$d/f-near"
+is 'packs: the base, not its fine-tune' "$(base_of "$d/b-sharded")" llama
+# A model trained on from a fine-tune is much nearer to that than to the base.
+rm -r "$d/b-sharded" "$d/f-near"
+cp -r "$tmp/plain/a-chat" "$d/g-continued"
+"$PYTHON" - "$d/g-continued/model.safetensors" <<'END'
+import sys
+with open(sys.argv[1], "r+b") as f:
+    data = bytearray(f.read())
+    for i in range(4000, len(data), 4096):
+        data[i] ^= 1
+    f.seek(0)
+    f.write(data)
+END
+is 'packs: the fine-tune that was trained on' "$(base_of "$d/g-continued")" a-chat
+"$tenpak" pack -q "$d/g-continued"
+is 'and the chain is read' "$("$tenpak" verify --json "$d/g-continued" | jq .bad)" 0
+
+# --- what the files say decides between copies ---
+d=$tmp/named
+mkdir "$d"
+for name in AAA Llama-3 zzz; do "$mkmodel" --seed=3 "$d/$name"; done
+"$mkmodel" --seed=3 --noise=0.02 "$d/by-weights"
+is 'three copies: the first by name' "$(base_of "$d/by-weights")" AAA
+"$mkmodel" --seed=3 --noise=0.02 --noise-seed=2 --name-or-path=meta-llama/Llama-3 "$d/by-config"
+is 'named in config.json' "$(base_of "$d/by-config")" Llama-3
+"$mkmodel" --seed=3 --noise=0.02 --noise-seed=3 --base-model=someone/zzz "$d/by-card"
+is 'named in README.md' "$(base_of "$d/by-card")" zzz
+case $(why_of "$d/by-card") in
+*'named in README.md'*) pass 'and says so' ;;
+*) fail 'and says so' ;;
+esac
+printf -- '---\ntags: [x]\nbase_model:\n  - "org/llama-3"\n---\ntext\n' >"$d/by-card/README.md"
+is 'a list in README.md, another case of letters' "$(base_of "$d/by-card")" Llama-3
+printf -- '---\nbase_model: [org/zzz, org/other]\n---\n' >"$d/by-card/README.md"
+is 'an inline list in README.md' "$(base_of "$d/by-card")" zzz
+printf -- 'base_model: org/zzz\n' >"$d/by-card/README.md"
+is 'not in the front matter: says nothing' "$(base_of "$d/by-card")" AAA
+printf -- '{ "base_model": "x/zzz", ' >"$d/by-config/config.json"
+is 'a broken config.json says nothing' "$(base_of "$d/by-config")" AAA
+"$mkmodel" --seed=4 --name-or-path=meta-llama/Llama-3 "$d/liar"
+is 'named, but the weights are others: none' "$(base_of "$d/liar")" null
+"$mkmodel" --layers=1 --adapter-of=meta-llama/Llama-3 --drop=embed "$d/adapter"
+ok 'an adapter is no trouble' "$tenpak" pack -n "$d/adapter"
+
+# --- bases that cannot serve ---
+d=$tmp/broken
+mkdir "$d"
+"$mkmodel" --seed=1 "$d/llama"
+"$mkmodel" --seed=1 --noise=0.03 "$d/tuned"
+"$tenpak" pack -q "$d/llama"
+cp "$d/llama.tnpk" "$d/a-damaged.tnpk"
+printf 'XXXX' | dd of="$d/a-damaged.tnpk" bs=1 seek="$(($(stat -c %s "$d/llama.tnpk") - 60))" conv=notrunc 2>/dev/null
+is 'a damaged pack is passed over' "$(base_of "$d/tuned")" llama
+has 'and that is said' "$tmp/err" "a-damaged.* cannot serve as a base"
+exits 'a base that is not there' 1 "$tenpak" pack --base=nobody "$d/tuned"
+has 'is named' "$tmp/.out" "no model 'nobody'"
+ok 'base=none' "$tenpak" pack -q --base=none -o "$tmp/none.tnpk" "$d/tuned"
+is 'base=none takes none' "$("$tenpak" info --json "$tmp/none.tnpk" | jq .base)" null
+is 'base=FILE' "$("$tenpak" pack -n --json --base="$d/llama.tnpk" "$d/tuned" | jq -r '.models[0].base')" llama
+tap_done

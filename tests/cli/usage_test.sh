@@ -1,0 +1,108 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The command line's manners: exit codes, one line and a way on for what is wrong, help, completion lists.
+. "${top_srcdir:-.}/tests/lib.sh"
+requires jq
+
+# complains NAME CODE PATTERN ARGUMENT...: exit code, nothing on stdout, the first line of stderr matches.
+complains() {
+    name=$1
+    want=$2
+    pattern=$3
+    shift 3
+    "$tenpak" "$@" >"$tmp/out" 2>"$tmp/err"
+    is "$name: exit code" $? "$want"
+    has "$name: message" "$tmp/err" "^tenpak: $pattern"
+    is "$name: nothing on standard output" "$(wc -c <"$tmp/out")" 0
+}
+
+mkdir "$tmp/empty"
+complains 'unknown command' 2 "unknown command 'pakc'" pakc
+complains 'unknown option' 2 "pack: unknown or ambiguous option '--bsae=x'" pack --bsae=x m
+complains 'unknown letter' 2 "pack: unknown option '-x'" pack --json -xk m
+complains 'missing argument of an option' 2 "pack: option '--base' needs an argument" pack m --base
+complains 'argument to an option that takes none' 2 "pack: option '--keep' takes no argument" pack --keep=1 m
+complains 'too few arguments' 2 'unpack: too few arguments' unpack
+complains 'too many arguments' 2 "ls: unexpected argument 'b'" ls a b
+complains 'bad number' 2 "pack: -j is a number from 1 to 1024, not '0'" pack -j 0 m
+complains 'bad codec' 2 "pack: unknown codec 'lz4'" pack --codec=lz4 m
+complains 'two models for one output' 2 'pack: -o takes one model' pack -o f a b
+complains 'output and keep' 2 'pack: -o leaves the original' pack -k -o f a
+complains 'no output' 2 'delta compress: -o OUT' delta compress a b
+complains 'group alone' 2 "'delta' needs one of its commands" delta
+complains 'unknown of a group' 2 "unknown command 'delta frobnicate'" delta frobnicate
+complains 'bad mount option' 2 "mount: unknown mount option 'cash'" mount -o cash=1G a b
+complains 'bad cache size' 2 "mount: cache=SIZE is at least 1M" mount -o cache=big a b
+complains 'absent file' 1 "cannot open '$tmp/none': No such file or directory" info "$tmp/none"
+complains 'absent directory' 1 "cannot .*'$tmp/none'.*: No such file or directory" ls "$tmp/none"
+complains 'no model' 1 "'$tmp/empty' holds no model" pack "$tmp/empty"
+complains 'no pack' 1 "'$tmp/empty' is a directory, not a pack" unpack "$tmp/empty"
+complains 'no mount' 1 "no tenpak mount" umount "$tmp/empty"
+complains 'no mount to examine' 1 "no tenpak mount at" doctor "$tmp/empty"
+
+exits 'no command' 2 "$tenpak"
+TENPAK_THREADS=many "$tenpak" pack m >"$tmp/out" 2>"$tmp/err"
+is 'bad TENPAK_THREADS: exit code' $? 2
+has 'bad TENPAK_THREADS: message' "$tmp/err" "TENPAK_THREADS is a number"
+"$tenpak" pack --bogus >/dev/null 2>"$tmp/err"
+has 'usage errors show the way on' "$tmp/err" "^try 'tenpak pack --help'"
+is 'and only that' "$(wc -l <"$tmp/err")" 2
+
+# Help of every command has its usage line, its options and an example that begins with its name.
+"$tenpak" --list-commands >"$tmp/commands"
+while IFS='	' read -r command summary; do
+    # shellcheck disable=SC2086
+    "$tenpak" $command --help >"$tmp/help" 2>"$tmp/err"
+    is "$command --help: exit code" $? 0
+    has "$command --help: usage" "$tmp/help" "^usage: tenpak $command "
+    has "$command --help: summary" "$tmp/help" "^$summary\$"
+    has "$command --help: example" "$tmp/help" "^  tenpak $command"
+    # shellcheck disable=SC2086
+    "$tenpak" $command --list-options | cut -f 2 | while IFS= read -r option; do
+        grep -q -e "$option" "$tmp/help" || echo "$option"
+    done >"$tmp/missing"
+    is "$command --help: has every option" "$(cat "$tmp/missing")" ''
+done <"$tmp/commands"
+is 'there are commands' "$([ "$(wc -l <"$tmp/commands")" -ge 13 ] && echo yes)" yes
+
+ok 'help lists commands' "$tenpak" help
+ok '--help as well' "$tenpak" --help
+ok 'help of a command of a group' "$tenpak" help delta estimate
+ok 'help of a group' "$tenpak" delta --help
+"$tenpak" help exit-codes >"$tmp/out"
+for code in 0 1 2 3 4 11 12 14 130; do
+    has "exit code $code is told" "$tmp/out" "^$code "
+done
+
+"$tenpak" version --json >"$tmp/version.json"
+is 'version --json: codecs by id' \
+    "$(jq -r '[.codecs[] | select(.built) | "\(.id)=\(.name)"] | join(" ")' "$tmp/version.json")" \
+    '0=raw 1=same 2=zstd 3=split 4=delta 5=sparse'
+is 'version --json: format' "$(jq -r '.format_written' "$tmp/version.json")" 1
+is '--version' "$("$tenpak" --version | head -n 1)" "tenpak $(jq -r .version "$tmp/version.json")"
+TENPAK_CPU=scalar "$tenpak" version --json >"$tmp/version.json"
+is 'TENPAK_CPU lowers the kernels' "$(jq -r .kernels.in_use "$tmp/version.json")" scalar
+
+"$tenpak" doctor --json >"$tmp/doctor.json"
+rc=$?
+is 'doctor --json: exit code by its findings' \
+    "$(jq 'if any(.findings[]; .level == "slow" or .level == "broken") then 1 else 0 end' "$tmp/doctor.json")" $rc
+is 'doctor --json: fine says the same' "$(jq .fine "$tmp/doctor.json")" "$([ $rc -eq 0 ] && echo true || echo false)"
+for check in dev_fuse fusermount3 allow_other max_pages_limit open_files memlock huge_pages memory cpu_kernels kernel; do
+    is "doctor looks at $check" "$(jq "[.findings[] | select(.check == \"$check\")] | length" "$tmp/doctor.json")" 1
+done
+TENPAK_CPU=scalar "$tenpak" doctor --json >"$tmp/doctor.json"
+if [ "$(TENPAK_CPU='' "$tenpak" version --json | jq -r .kernels.best)" != scalar ]; then
+    is 'doctor finds lowered kernels' \
+        "$(jq -r '.findings[] | select(.check == "cpu_kernels") | "\(.level) \(.mend)"' "$tmp/doctor.json")" \
+        'slow unset TENPAK_CPU'
+fi
+
+if [ -w /dev/full ]; then
+    "$tenpak" version >/dev/full 2>"$tmp/err"
+    is 'a full standard output: exit code' $? 1
+    has 'a full standard output: message' "$tmp/err" 'cannot write to standard output: No space left on device'
+    "$tenpak" version --json >/dev/full 2>"$tmp/err"
+    is 'a full standard output, JSON: exit code' $? 1
+fi
+tap_done
