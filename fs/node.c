@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -33,6 +34,20 @@ int tp_fs_open(struct tp_fs *fs, const struct tp_mount_options *options, struct 
     return rc < 0 ? rc : tp_engine_create(&engine, &fs->engine, err);
 }
 
+/* What the engine did, for who looks into a mount's speed. */
+static void tell_work(struct tp_fs *fs)
+{
+    struct tp_engine_stats stats;
+
+    tp_engine_get_stats(fs->engine, &stats);
+    tp_log(TP_LOG_DEBUG,
+           "decoded %" PRIu64 " blocks (%" PRIu64 " ahead of readers), %" PRIu64 " bytes in %" PRIu64
+           " ms of CPU time; found %" PRIu64 ", waited for %" PRIu64 ", evicted %" PRIu64
+           ", errors %" PRIu64,
+           stats.decoded_blocks, stats.prefetched_blocks, stats.decoded_bytes,
+           stats.decode_nsec / 1000000u, stats.hits, stats.waits, stats.evicted_blocks, stats.errors);
+}
+
 /* Called when no request can come any more: what the kernel never forgot is forgotten here. */
 void tp_fs_close(struct tp_fs *fs)
 {
@@ -45,6 +60,8 @@ void tp_fs_close(struct tp_fs *fs)
         while (fs->trees[i])
             tp_tree_unref(fs, fs->trees[i], fs->trees[i]->refs);
     }
+    if (fs->engine)
+        tell_work(fs);
     tp_engine_destroy(fs->engine);
     tp_store_close(fs->store);
     if (fs->root.fd >= 0)

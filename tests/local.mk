@@ -15,6 +15,7 @@ AM_TESTS_ENVIRONMENT = \
 	top_srcdir='$(abs_top_srcdir)'; export top_srcdir; \
 	PYTHON='$(PYTHON)'; export PYTHON; \
 	TP_SANITIZED='$(SAN_CFLAGS)'; export TP_SANITIZED; \
+	PYTHONDONTWRITEBYTECODE=1; export PYTHONDONTWRITEBYTECODE; \
 	unset XDG_CONFIG_HOME TENPAK_DEBUG;
 
 EXTRA_DIST += tests/tap.h tests/lib.sh
@@ -99,7 +100,10 @@ cli_scripts = \
 	tests/cli/usage_test.sh
 
 # loaders: unmodified frameworks over a mount
-loader_scripts =
+loader_scripts = \
+	tests/loaders/safetensors_test.py \
+	tests/loaders/transformers_test.py
+EXTRA_DIST += tests/loaders/harness.py
 
 # fuzz: with libFuzzer under --enable-fuzzing, else with a main() that replays the corpora
 fuzz_tests = \
