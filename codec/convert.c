@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bf16, fp16 and fp32 into one another, by integer arithmetic on whole vectors: one body of each loop,
- * compiled once for each instruction set.
+ * bf16, fp16 and fp32 into one another, by integer arithmetic on whole vectors: one body of each
+ * loop, compiled once for each instruction set.
  */
 #include <config.h>
 
@@ -14,7 +14,10 @@
 
 typedef void (*convert_fn)(void *dst, const void *src, size_t n);
 
-/* A choice that stays arithmetic: compilers turn ?: into branches, which keeps a loop from being a vector's. */
+/*
+ * A choice that stays arithmetic: compilers turn ?: into branches, which keeps a loop from being a
+ * vector's.
+ */
 TP_INLINE uint32_t pick(bool condition, uint32_t yes, uint32_t no)
 {
     uint32_t mask = -(uint32_t)condition;
@@ -126,9 +129,15 @@ FOR_ISA(scalar, )
 #if TP_HAVE_X86
 FOR_ISA(avx2, TP_TARGET_AVX2)
 FOR_ISA(avx512, TP_TARGET_AVX512)
-#define ALL(NAME) {NAME##_scalar, NAME##_avx2, NAME##_avx512}
+#define ALL(NAME)                                                                                  \
+    {                                                                                              \
+        NAME##_scalar, NAME##_avx2, NAME##_avx512                                                  \
+    }
 #else
-#define ALL(NAME) {NAME##_scalar, NAME##_scalar, NAME##_scalar}
+#define ALL(NAME)                                                                                  \
+    {                                                                                              \
+        NAME##_scalar, NAME##_scalar, NAME##_scalar                                                \
+    }
 #endif
 
 enum { KIND_NONE = -1, KIND_BF16, KIND_F16, KIND_F32, KIND_COUNT };

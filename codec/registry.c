@@ -9,7 +9,9 @@
 #include "codec/split/split.h"
 #include "codec/zstd/zstd.h"
 
-/* Names stand apart from the functions: what a pack holds is named even where it cannot be decoded. */
+/*
+ * Names stand apart from the functions: what a pack holds is named even where it cannot be decoded.
+ */
 static const struct {
     const char *name;
     const struct tp_codec *codec;

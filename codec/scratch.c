@@ -6,7 +6,10 @@
 
 #include <stdlib.h>
 
-/* What chunks are compressed with: level 3, nothing in the frame that the pack's index knows already. */
+/*
+ * What chunks are compressed with: level 3, nothing in the frame that the pack's index knows
+ * already.
+ */
 #define ZSTD_LEVEL 3
 
 struct tp_scratch *tp_scratch_create(void)

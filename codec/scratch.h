@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Work memory of one thread: a codec may use the whole block within a call and finds garbage in the next. */
+/*
+ * Work memory of one thread: a codec may use the whole block within a call and finds garbage in the
+ * next.
+ */
 #ifndef TP_CODEC_SCRATCH_H
 #define TP_CODEC_SCRATCH_H
 

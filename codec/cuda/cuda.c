@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Decoding on a CUDA device, the host's part: arguments checked, tables brought over, errors told. */
+/*
+ * Decoding on a CUDA device, the host's part: arguments checked, tables brought over, errors told.
+ */
 #include <config.h>
 
 #include "codec/cuda/cuda.h"
@@ -60,8 +62,8 @@ int tp_cuda_download(void *host, const void *device, size_t len, struct tp_error
     return tp_cuda_run_copy(host, device, len, false, why) ? tp_fail(err, EIO, "CUDA: %s", why) : 0;
 }
 
-int tp_cuda_tables_create(enum tp_codec_id codec, enum tp_dtype dtype, const uint8_t *blob, size_t len,
-                          struct tp_cuda_tables **out, struct tp_error *err)
+int tp_cuda_tables_create(enum tp_codec_id codec, enum tp_dtype dtype, const uint8_t *blob,
+                          size_t len, struct tp_cuda_tables **out, struct tp_error *err)
 {
     struct tp_cuda_tables *tables = calloc(1, sizeof *tables);
     const uint32_t *host_slots;
@@ -100,8 +102,8 @@ void tp_cuda_tables_destroy(struct tp_cuda_tables *tables)
     free(tables);
 }
 
-static int check_chunk(const struct tp_cuda_tables *tables, const struct tp_cuda_chunk *chunk, size_t i,
-                       struct tp_error *err)
+static int check_chunk(const struct tp_cuda_tables *tables, const struct tp_cuda_chunk *chunk,
+                       size_t i, struct tp_error *err)
 {
     if (chunk->len > TP_CHUNK_MAX || chunk->len % 2)
         return tp_fail(err, EINVAL, "chunk %zu has a length of %u bytes", i, chunk->len);
@@ -112,8 +114,8 @@ static int check_chunk(const struct tp_cuda_tables *tables, const struct tp_cuda
     return 0;
 }
 
-int tp_cuda_decode(const struct tp_cuda_tables *tables, const struct tp_cuda_chunk *chunks, size_t n,
-                   void *stream, bool *bad, struct tp_error *err)
+int tp_cuda_decode(const struct tp_cuda_tables *tables, const struct tp_cuda_chunk *chunks,
+                   size_t n, void *stream, bool *bad, struct tp_error *err)
 {
     struct warp_chunk *work = calloc(n + 1, sizeof *work);
     uint8_t *wrong = calloc(n + 1, 1);
@@ -125,8 +127,8 @@ int tp_cuda_decode(const struct tp_cuda_tables *tables, const struct tp_cuda_chu
         rc = tp_fail(err, ENOMEM, "out of memory for %zu chunks", n);
     for (size_t i = 0; i < n && !rc; i++) {
         rc = check_chunk(tables, &chunks[i], i, err);
-        work[i] = (struct warp_chunk){chunks[i].src, chunks[i].base, chunks[i].dst, chunks[i].src_len,
-                                      chunks[i].len / 2};
+        work[i] = (struct warp_chunk){chunks[i].src, chunks[i].base, chunks[i].dst,
+                                      chunks[i].src_len, chunks[i].len / 2};
     }
     if (!rc && n && tp_cuda_run_decode(&tables->model, work, n, stream, wrong, why))
         rc = tp_fail(err, EIO, "CUDA: %s", why);
@@ -172,8 +174,8 @@ int tp_cuda_download(void *host, const void *device, size_t len, struct tp_error
     return not_built(err);
 }
 
-int tp_cuda_tables_create(enum tp_codec_id codec, enum tp_dtype dtype, const uint8_t *blob, size_t len,
-                          struct tp_cuda_tables **out, struct tp_error *err)
+int tp_cuda_tables_create(enum tp_codec_id codec, enum tp_dtype dtype, const uint8_t *blob,
+                          size_t len, struct tp_cuda_tables **out, struct tp_error *err)
 {
     (void)codec, (void)dtype, (void)blob, (void)len, (void)out;
     return not_built(err);
@@ -184,8 +186,8 @@ void tp_cuda_tables_destroy(struct tp_cuda_tables *tables)
     (void)tables;
 }
 
-int tp_cuda_decode(const struct tp_cuda_tables *tables, const struct tp_cuda_chunk *chunks, size_t n,
-                   void *stream, bool *bad, struct tp_error *err)
+int tp_cuda_decode(const struct tp_cuda_tables *tables, const struct tp_cuda_chunk *chunks,
+                   size_t n, void *stream, bool *bad, struct tp_error *err)
 {
     (void)tables, (void)chunks, (void)n, (void)stream, (void)bad;
     return not_built(err);

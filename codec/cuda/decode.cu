@@ -50,34 +50,37 @@ extern "C" void tp_cuda_run_free(void *p)
 
 extern "C" int tp_cuda_run_copy(void *to, const void *from, size_t len, bool to_device, char *why)
 {
-    return failed(cudaMemcpy(to, from, len, to_device ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToHost),
-                  "copying", why);
+    return failed(
+        cudaMemcpy(to, from, len, to_device ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToHost),
+        "copying", why);
 }
 
 static int decode_on(const struct warp_model *model, const struct warp_chunk *chunks, uint32_t n,
-                     cudaStream_t stream, struct warp_chunk *device_chunks, uint8_t *device_bad, uint8_t *bad,
-                     char *why)
+                     cudaStream_t stream, struct warp_chunk *device_chunks, uint8_t *device_bad,
+                     uint8_t *bad, char *why)
 {
-    if (failed(cudaMemcpyAsync(device_chunks, chunks, n * sizeof *chunks, cudaMemcpyHostToDevice, stream),
+    if (failed(cudaMemcpyAsync(device_chunks, chunks, n * sizeof *chunks, cudaMemcpyHostToDevice,
+                               stream),
                "copying", why))
         return -1;
-    decode_kernel<<<(n + WARPS_PER_BLOCK - 1) / WARPS_PER_BLOCK, dim3(32, WARPS_PER_BLOCK), 0, stream>>>(
-        *model, device_chunks, n, device_bad);
+    decode_kernel<<<(n + WARPS_PER_BLOCK - 1) / WARPS_PER_BLOCK, dim3(32, WARPS_PER_BLOCK), 0,
+                    stream>>>(*model, device_chunks, n, device_bad);
     if (failed(cudaGetLastError(), "decoding", why) ||
         failed(cudaMemcpyAsync(bad, device_bad, n, cudaMemcpyDeviceToHost, stream), "copying", why))
         return -1;
     return failed(cudaStreamSynchronize(stream), "decoding", why);
 }
 
-extern "C" int tp_cuda_run_decode(const struct warp_model *model, const struct warp_chunk *chunks, size_t n,
-                                  void *stream, uint8_t *bad, char *why)
+extern "C" int tp_cuda_run_decode(const struct warp_model *model, const struct warp_chunk *chunks,
+                                  size_t n, void *stream, uint8_t *bad, char *why)
 {
     void *device_chunks = NULL, *device_bad = NULL;
     int rc = -1;
 
-    if (!tp_cuda_run_alloc(n * sizeof *chunks, &device_chunks, why) && !tp_cuda_run_alloc(n, &device_bad, why))
-        rc = decode_on(model, chunks, (uint32_t)n, (cudaStream_t)stream, (struct warp_chunk *)device_chunks,
-                       (uint8_t *)device_bad, bad, why);
+    if (!tp_cuda_run_alloc(n * sizeof *chunks, &device_chunks, why) &&
+        !tp_cuda_run_alloc(n, &device_bad, why))
+        rc = decode_on(model, chunks, (uint32_t)n, (cudaStream_t)stream,
+                       (struct warp_chunk *)device_chunks, (uint8_t *)device_bad, bad, why);
     cudaFree(device_chunks);
     cudaFree(device_bad);
     return rc;

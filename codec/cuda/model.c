@@ -42,8 +42,8 @@ static int flatten_split(const struct tp_tables *t, struct warp_model *model, ui
     return 2;
 }
 
-int tp_cuda_model_create(enum tp_codec_id codec, enum tp_dtype dtype, const uint8_t *blob, size_t len,
-                         struct warp_model *model, size_t *slots, struct tp_error *err)
+int tp_cuda_model_create(enum tp_codec_id codec, enum tp_dtype dtype, const uint8_t *blob,
+                         size_t len, struct warp_model *model, size_t *slots, struct tp_error *err)
 {
     const struct tp_codec *functions = tp_codec_get(codec);
     struct tp_tables *tables = NULL;
@@ -60,8 +60,9 @@ int tp_cuda_model_create(enum tp_codec_id codec, enum tp_dtype dtype, const uint
     slot = calloc(TP_DELTA_CONTEXTS, TP_RANS_ONE * sizeof *slot);
     if (slot) {
         memset(model, 0, sizeof *model);
-        rc = codec == TP_CODEC_SPLIT ? flatten_split(tables, model, slot)
-                                     : flatten_delta((const struct tp_delta_tables *)tables, model, slot);
+        rc = codec == TP_CODEC_SPLIT
+                 ? flatten_split(tables, model, slot)
+                 : flatten_delta((const struct tp_delta_tables *)tables, model, slot);
         model->slots = slot;
         *slots = (size_t)rc * TP_RANS_ONE;
     }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What host and device share of decoding: a tensor's tables and a chunk, flat. C and CUDA read this. */
+/*
+ * What host and device share of decoding: a tensor's tables and a chunk, flat. C and CUDA read
+ * this.
+ */
 #ifndef TP_CODEC_CUDA_TYPES_H
 #define TP_CODEC_CUDA_TYPES_H
 
@@ -12,7 +15,10 @@
 #define WARP_RANS_LOW (1u << 15)
 #define WARP_ESCAPE 255u
 
-/* The tables of a tensor as the device has them. SLOTS: one table of decoding entries after the other. */
+/*
+ * The tables of a tensor as the device has them. SLOTS: one table of decoding entries after the
+ * other.
+ */
 struct warp_model {
     uint8_t is_split;
     uint8_t first; /* delta: as in struct tp_delta_tables, for 16-bit floats */

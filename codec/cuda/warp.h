@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What one warp does with one chunk, in the part that C and CUDA share: decode.cu compiles it for devices, and
- * a test runs it on the host with a thread a lane. Whoever includes it defines before
+ * What one warp does with one chunk, in the part that C and CUDA share: decode.cu compiles it for
+ * devices, and a test runs it on the host with a thread a lane. Whoever includes it defines before
  *
  *   WARP_FN        what stands before a function
  *   WARP_LANE      this thread's number within its warp
@@ -9,8 +9,8 @@
  *   WARP_SYNC()    what the other lanes stored before is visible after
  *   WARP_POPC(x)   number of bits set
  *
- * rANS lane l of a stream lives in thread l % 32; threads refill in the order of the symbols, which within
- * a step is the order of the threads.
+ * rANS lane l of a stream lives in thread l % 32; threads refill in the order of the symbols, which
+ * within a step is the order of the threads.
  */
 #ifndef TP_CODEC_CUDA_WARP_H
 #define TP_CODEC_CUDA_WARP_H
@@ -20,20 +20,23 @@
 
 #include "codec/cuda/types.h"
 
-/* Memory of a warp that its lanes share: the frequencies and the expanded table that a chunk brings. */
+/*
+ * Memory of a warp that its lanes share: the frequencies and the expanded table that a chunk
+ * brings.
+ */
 struct warp_room {
     uint16_t freq[256];
     uint32_t slot[WARP_RANS_ONE];
     uint32_t used; /* bytes of the serial form; 0: it breaks the rules */
 };
 
-/* --- rANS ---------------------------------------------------------------------------------------- */
+/* rANS. */
 
 struct warp_rans {
     uint32_t x[2];
     const uint8_t *words;
-    uint32_t at;  /* of the next word; behind the end when the stream is damaged */
-    uint32_t len; /* of the words */
+    uint32_t at;    /* of the next word; behind the end when the stream is damaged */
+    uint32_t len;   /* of the words */
     uint32_t step;  /* symbols a step: lanes, 32 at most */
     uint32_t steps; /* until the first lane is next again: 1 or 2 */
 };
@@ -95,7 +98,7 @@ WARP_FN bool warp_rans_finish(const struct warp_rans *r)
     return !WARP_BALLOT(wrong);
 }
 
-/* --- delta --------------------------------------------------------------------------------------- */
+/* delta. */
 
 /* A length of at most 21 bits; false: it is longer, or cut off. */
 WARP_FN bool warp_length(const uint8_t **p, const uint8_t *end, uint32_t *out)
@@ -137,7 +140,8 @@ WARP_FN bool warp_delta_init(struct warp_delta *d, const struct warp_chunk *chun
     const uint8_t *p = chunk->src, *end = p + chunk->src_len;
     uint32_t raw, esc;
 
-    if (!warp_length(&p, end, &raw) || !warp_length(&p, end, &esc) || raw + esc > (uint32_t)(end - p))
+    if (!warp_length(&p, end, &raw) || !warp_length(&p, end, &esc) ||
+        raw + esc > (uint32_t)(end - p))
         return false;
     d->raw = end - esc - raw;
     d->esc = end - esc;
@@ -182,8 +186,8 @@ WARP_FN uint32_t warp_escaped(struct warp_delta *d, bool escaped, uint32_t z)
     return z;
 }
 
-WARP_FN void warp_delta_step(const struct warp_model *m, struct warp_delta *d, const struct warp_chunk *chunk,
-                             uint32_t g, uint32_t i, bool active)
+WARP_FN void warp_delta_step(const struct warp_model *m, struct warp_delta *d,
+                             const struct warp_chunk *chunk, uint32_t g, uint32_t i, bool active)
 {
     uint32_t base = active ? chunk->base[i] : 0;
     uint32_t field = base >> m->field_shift & m->field_mask;
@@ -212,11 +216,10 @@ WARP_FN bool warp_delta_decode(const struct warp_model *m, const struct warp_chu
         for (uint32_t g = 0; g < d.rans.steps && i < chunk->n; g++, i += d.rans.step)
             warp_delta_step(m, &d, chunk, g, i + WARP_LANE,
                             WARP_LANE < d.rans.step && i + WARP_LANE < chunk->n);
-    return warp_rans_finish(&d.rans) && d.esc_at == d.esc_len &&
-           (d.raw_bit + 7) / 8 == d.raw_len;
+    return warp_rans_finish(&d.rans) && d.esc_at == d.esc_len && (d.raw_bit + 7) / 8 == d.raw_len;
 }
 
-/* --- split --------------------------------------------------------------------------------------- */
+/* split. */
 
 struct warp_bits {
     const uint8_t *src;
@@ -251,7 +254,9 @@ WARP_FN uint32_t warp_freq_next(struct warp_bits *b, uint32_t prev)
     return u & 1 ? prev - (u + 1) / 2 : prev + u / 2;
 }
 
-/* tp_rans_freq_read for tables without escape: the bytes that it took, 0 when they break the rules. */
+/*
+ * tp_rans_freq_read for tables without escape: the bytes that it took, 0 when they break the rules.
+ */
 WARP_FN uint32_t warp_freq_read(const uint8_t *src, uint32_t len, uint16_t *freq)
 {
     struct warp_bits b = {src, 0, (len < 1024 ? len : 1024) * 8};
@@ -321,7 +326,8 @@ WARP_FN void warp_patch(const uint8_t *list, const uint8_t *end, uint32_t count,
     }
 }
 
-WARP_FN bool warp_rans_plane(const uint32_t *slot, const uint8_t *src, uint32_t len, uint8_t *plane, uint32_t n)
+WARP_FN bool warp_rans_plane(const uint32_t *slot, const uint8_t *src, uint32_t len, uint8_t *plane,
+                             uint32_t n)
 {
     struct warp_rans r;
 
@@ -338,7 +344,10 @@ WARP_FN bool warp_rans_plane(const uint32_t *slot, const uint8_t *src, uint32_t 
     return warp_rans_finish(&r);
 }
 
-/* A coded plane, with the tensor's table or (SLOT is NULL) its own, into every second byte from PLANE on. */
+/*
+ * A coded plane, with the tensor's table or (SLOT is NULL) its own, into every second byte from
+ * PLANE on.
+ */
 WARP_FN bool warp_coded_plane(const uint8_t **p, const uint8_t *end, const uint32_t *slot,
                               struct warp_room *room, uint8_t *plane, uint32_t n)
 {
@@ -369,15 +378,17 @@ WARP_FN bool warp_coded_plane(const uint8_t **p, const uint8_t *end, const uint3
     return true;
 }
 
-WARP_FN bool warp_split_plane(const struct warp_model *m, uint32_t k, uint32_t kind, const uint8_t **p,
-                              const uint8_t *end, struct warp_room *room, uint8_t *plane, uint32_t n)
+WARP_FN bool warp_split_plane(const struct warp_model *m, uint32_t k, uint32_t kind,
+                              const uint8_t **p, const uint8_t *end, struct warp_room *room,
+                              uint8_t *plane, uint32_t n)
 {
     uint32_t step = kind == WARP_RAW;
 
     if (kind == WARP_RANS && !m->has_table[k])
         return false;
     if (kind == WARP_RANS || kind == WARP_OWN)
-        return warp_coded_plane(p, end, kind == WARP_OWN ? 0 : m->slots + k * WARP_RANS_ONE, room, plane, n);
+        return warp_coded_plane(p, end, kind == WARP_OWN ? 0 : m->slots + k * WARP_RANS_ONE, room,
+                                plane, n);
     if ((uint32_t)(end - *p) < (step ? n : 1))
         return false;
     for (uint32_t i = WARP_LANE; i < n; i += WARP_WIDTH)
@@ -387,7 +398,8 @@ WARP_FN bool warp_split_plane(const struct warp_model *m, uint32_t k, uint32_t k
 }
 
 /* The planes go where they belong in DST; the rotation is undone at the end. */
-WARP_FN bool warp_split_decode(const struct warp_model *m, const struct warp_chunk *chunk, struct warp_room *room)
+WARP_FN bool warp_split_decode(const struct warp_model *m, const struct warp_chunk *chunk,
+                               struct warp_room *room)
 {
     const uint8_t *p = chunk->src, *end = p + chunk->src_len;
     uint8_t *bytes = (uint8_t *)chunk->dst;
@@ -405,7 +417,8 @@ WARP_FN bool warp_split_decode(const struct warp_model *m, const struct warp_chu
     return p == end;
 }
 
-WARP_FN bool warp_decode(const struct warp_model *m, const struct warp_chunk *chunk, struct warp_room *room)
+WARP_FN bool warp_decode(const struct warp_model *m, const struct warp_chunk *chunk,
+                         struct warp_room *room)
 {
     return m->is_split ? warp_split_decode(m, chunk, room) : warp_delta_decode(m, chunk);
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The codec for chunks where little changed: the gap to each changed element and by how much it changed.
- * One range variant of asymmetric numeral systems with a 64-bit state holds tokens and plain bits alike.
- * The state begins at zero and is written in as few bytes as it has, so that a chunk costs its
- * information and nothing more.
+ * The codec for chunks where little changed: the gap to each changed element and by how much it
+ * changed. One range variant of asymmetric numeral systems with a 64-bit state holds tokens and
+ * plain bits alike. The state begins at zero and is written in as few bytes as it has, so that a
+ * chunk costs its information and nothing more.
  *
- * A coded chunk: how many changes (seven bits a byte, the last without the top bit), the state, then
- * 32-bit words in the order in which the decoder takes them. Of R bytes after the count the state has R
- * when R < 5, else 5 to 8, such that whole words remain.
+ * A coded chunk: how many changes (seven bits a byte, the last without the top bit), the state,
+ * then 32-bit words in the order in which the decoder takes them. Of R bytes after the count the
+ * state has R when R < 5, else 5 to 8, such that whole words remain.
  */
 #include <config.h>
 
@@ -22,7 +22,9 @@
 #define STATE_LOW (UINT64_C(1) << 31) /* words remain: the state is at least this */
 #define STATE_BITS 63
 #define PIECE_BITS 24u /* plain bits go in pieces of at most this many */
-/* Words that one change can emit: two escapes and tokens, 16 + 61 plain bits, over 32, rounded up. */
+/*
+ * Words that one change can emit: two escapes and tokens, 16 + 61 plain bits, over 32, rounded up.
+ */
 #define WORDS_PER_CHANGE 6
 
 static bool fits(enum tp_dtype dtype)
@@ -30,7 +32,7 @@ static bool fits(enum tp_dtype dtype)
     return tp_dtype_bits(dtype) != 0;
 }
 
-/* --- Encoding: last change first, words downwards ------------------------------------------------ */
+/* Encoding: last change first, words downwards. */
 
 struct writer {
     uint64_t state;
@@ -166,7 +168,7 @@ static size_t encode(const struct tp_tables *tables, enum tp_dtype dtype, const 
     return head + state_len + words;
 }
 
-/* --- Decoding ------------------------------------------------------------------------------------ */
+/* Decoding. */
 
 struct reader {
     uint64_t state;
@@ -186,7 +188,8 @@ TP_INLINE unsigned get_symbol(struct reader *r, const struct sparse_alphabet *a)
 {
     uint32_t slot = a->slot[r->state % SPARSE_SCALE];
 
-    r->state = (r->state >> SPARSE_SCALE_BITS) * ((slot >> 20) + 1) + (slot >> 9 & (SPARSE_SCALE - 1));
+    r->state =
+        (r->state >> SPARSE_SCALE_BITS) * ((slot >> 20) + 1) + (slot >> 9 & (SPARSE_SCALE - 1));
     refill(r);
     return slot & 0x1ff;
 }
@@ -260,7 +263,9 @@ static int read_any(struct reader *r, const struct tp_tables *tables, uint8_t *d
     }
 }
 
-/* How many changes, which every chunk begins with; false: more than there are elements, or cut off. */
+/*
+ * How many changes, which every chunk begins with; false: more than there are elements, or cut off.
+ */
 static bool get_count(const uint8_t **p, const uint8_t *end, size_t most, size_t *out)
 {
     size_t n = 0;

@@ -9,7 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of a tensor that changes throughout, which is not for this codec, so many changes are enough to see. */
+/*
+ * Of a tensor that changes throughout, which is not for this codec, so many changes are enough to
+ * see.
+ */
 #define DENSE_CHANGES 65536u
 #define DENSE_ONE_IN 8u
 
@@ -62,7 +65,10 @@ struct tp_stats *tp_sparse_stats_create(enum tp_dtype dtype)
         return NULL;
     stats->dtype = dtype;
     stats->shape = tp_sparse_shape(dtype);
-    /* One more than there are elements: the list is written before it is known whether to keep an entry. */
+    /*
+     * One more than there are elements: the list is written before it is known whether to keep an
+     * entry.
+     */
     stats->positions = malloc((TP_CHUNK_MAX / stats->shape.width + 1) * sizeof *stats->positions);
     if (!stats->positions) {
         free(stats);
@@ -123,8 +129,8 @@ static double power(double x, uint64_t n)
 }
 
 /*
- * Weights of gaps: what was counted, and eight more spread as if every element changed with the tensor's
- * probability by itself: few samples would else leave holes in between.
+ * Weights of gaps: what was counted, and eight more spread as if every element changed with the
+ * tensor's probability by itself: few samples would else leave holes in between.
  */
 static void weigh_gaps(const struct tp_stats *stats, double *weight)
 {
@@ -143,7 +149,10 @@ static void weigh_gaps(const struct tp_stats *stats, double *weight)
     weight[GAP_ESCAPE] = 0.5;
 }
 
-/* Weights of values: what was counted, a little for the smallest steps, and the unseen by the seen-once. */
+/*
+ * Weights of values: what was counted, a little for the smallest steps, and the unseen by the seen-
+ * once.
+ */
 static void weigh_values(const struct tp_stats *stats, double *weight)
 {
     unsigned once = 0;
@@ -156,8 +165,8 @@ static void weigh_values(const struct tp_stats *stats, double *weight)
 }
 
 /*
- * Frequencies that sum to the scale, at least 1 where a token is worth its place. The rest of the rounding
- * goes to where it costs least: one by one to or from the symbol with the best ratio.
+ * Frequencies that sum to the scale, at least 1 where a token is worth its place. The rest of the
+ * rounding goes to where it costs least: one by one to or from the symbol with the best ratio.
  */
 static void normalise(const double *weight, unsigned symbols, uint16_t *freq)
 {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading the tables of sparse: frequencies as a run of numbers, checked, expanded for both directions. */
+/*
+ * Reading the tables of sparse: frequencies as a run of numbers, checked, expanded for both
+ * directions.
+ */
 #include <config.h>
 
 #include "codec/sparse/tables.h"
@@ -59,7 +62,10 @@ static bool get_number(const uint8_t **p, const uint8_t *end, unsigned *out)
     return true;
 }
 
-/* Frequencies from the first symbol on, 0 and N for N symbols that are not there, until all is given away. */
+/*
+ * Frequencies from the first symbol on, 0 and N for N symbols that are not there, until all is
+ * given away.
+ */
 static bool read_alphabet(struct sparse_alphabet *a, unsigned symbols, const uint8_t **p,
                           const uint8_t *end)
 {

@@ -11,14 +11,19 @@
 #define SPARSE_SCALE_BITS 11
 #define SPARSE_SCALE (1u << SPARSE_SCALE_BITS)
 
-/* The symbol after an alphabet's tokens: a token that was not seen while learning follows as it is. */
+/*
+ * The symbol after an alphabet's tokens: a token that was not seen while learning follows as it is.
+ */
 #define GAP_ESCAPE GAP_TOKENS
 #define VALUE_ESCAPE VALUE_TOKENS
 
 struct sparse_alphabet {
     uint16_t freq[VALUE_TOKENS + 1]; /* 0: the symbol is not there */
     uint16_t start[VALUE_TOKENS + 1];
-    /* By the state's low bits: frequency - 1, how far into the symbol's interval, symbol (11, 11, 9 bits). */
+    /*
+     * By the state's low bits: frequency - 1, how far into the symbol's interval, symbol (11, 11, 9
+     * bits).
+     */
     uint32_t slot[SPARSE_SCALE];
 };
 
@@ -32,7 +37,9 @@ void tp_sparse_stats_add(struct tp_stats *stats, const void *src, const void *ba
 int tp_sparse_stats_finish(struct tp_stats *stats, struct tp_buffer *out, double *bits);
 void tp_sparse_stats_destroy(struct tp_stats *stats);
 
-/* Positions (counted in elements) where SRC and BASE differ, in order; OUT holds len / shape.width. */
+/*
+ * Positions (counted in elements) where SRC and BASE differ, in order; OUT holds len / shape.width.
+ */
 size_t tp_sparse_positions(const uint8_t *src, const uint8_t *base, size_t len,
                            struct sparse_shape shape, uint32_t *out);
 

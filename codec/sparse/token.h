@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How sparse codes a number: small ones are a token each; a larger one is a token for its leading 1 and the
- * two bits below it, and the rest as they are. Elements become numbers by their order (floats: the order
- * of their values), so that a small step is a small number.
+ * How sparse codes a number: small ones are a token each; a larger one is a token for its leading 1
+ * and the two bits below it, and the rest as they are. Elements become numbers by their order
+ * (floats: the order of their values), so that a small step is a small number.
  */
 #ifndef TP_CODEC_SPARSE_TOKEN_H
 #define TP_CODEC_SPARSE_TOKEN_H
@@ -18,7 +18,10 @@
 #define GAP_TOKENS 72u    /* of numbers below 2^18 */
 #define VALUE_TOKENS 256u /* of any 64-bit number */
 
-/* How the elements of a dtype are seen: their width in bytes, and whether they are sign and magnitude. */
+/*
+ * How the elements of a dtype are seen: their width in bytes, and whether they are sign and
+ * magnitude.
+ */
 struct sparse_shape {
     unsigned width;
     bool sign_magnitude;

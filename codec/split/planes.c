@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Cutting elements into byte planes and back: plain loops, vectorised once for each instruction set. */
+/*
+ * Cutting elements into byte planes and back: plain loops, vectorised once for each instruction
+ * set.
+ */
 #include <config.h>
 
 #include "codec/split/planes.h"
@@ -47,8 +50,8 @@ TP_INLINE uint16_t rotate_right(uint16_t x)
     return (uint16_t)(x >> 1 | x << 15);
 }
 
-TP_INLINE void cut2(uint8_t *restrict p0, uint8_t *restrict p1, const any_u16 *restrict src, size_t n,
-                    bool rotate)
+TP_INLINE void cut2(uint8_t *restrict p0, uint8_t *restrict p1, const any_u16 *restrict src,
+                    size_t n, bool rotate)
 {
     for (size_t i = 0; i < n; i++) {
         uint16_t x = rotate ? rotate_left(src[i]) : src[i];
@@ -143,7 +146,8 @@ TP_INLINE void cut_body(uint8_t *const plane[], const void *src, size_t n, struc
     }
 }
 
-TP_INLINE void merge_body(void *dst, const uint8_t *const plane[], size_t n, struct split_shape shape)
+TP_INLINE void merge_body(void *dst, const uint8_t *const plane[], size_t n,
+                          struct split_shape shape)
 {
     switch (shape.width) {
     case 1:

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Elements cut into byte planes, the least significant byte's first. Of floats of two bytes and more the
- * top 16 bits are rotated left by one before: the sign leaves the exponent's byte, and what an upcast from
- * 16 bits appended stays by itself.
+ * Elements cut into byte planes, the least significant byte's first. Of floats of two bytes and
+ * more the top 16 bits are rotated left by one before: the sign leaves the exponent's byte, and
+ * what an upcast from 16 bits appended stays by itself.
  */
 #ifndef TP_CODEC_SPLIT_PLANES_H
 #define TP_CODEC_SPLIT_PLANES_H

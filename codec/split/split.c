@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The codec for weights without a base: byte planes, each coded for itself by what was learned of the
- * tensor, or by what is smaller where a chunk deviates from it. doc/codecs.md has the layout.
+ * The codec for weights without a base: byte planes, each coded for itself by what was learned of
+ * the tensor, or by what is smaller where a chunk deviates from it. doc/codecs.md has the layout.
  */
 #include <config.h>
 
@@ -14,7 +14,10 @@
 #include <errno.h>
 #include <string.h>
 
-/* A plane that was learned as raw is looked at again when a sample of it is below so many bits a symbol. */
+/*
+ * A plane that was learned as raw is looked at again when a sample of it is below so many bits a
+ * symbol.
+ */
 #define RAW_BITS 7u
 /* One block in so many is that sample. */
 #define SAMPLE_STEP 16u
@@ -37,7 +40,7 @@ static size_t head_bytes(unsigned planes)
     return planes > 4 ? 2 : 1;
 }
 
-/* --- Encoding ------------------------------------------------------------------------------------ */
+/* Encoding. */
 
 struct output {
     uint8_t *p;
@@ -87,7 +90,10 @@ static bool worth_counting(const uint8_t *plane, size_t n)
     return tp_split_entropy(hist, seen) < (uint64_t)seen * RAW_BITS;
 }
 
-/* How this chunk's plane is smallest; HIST is filled where that is a question. *BYTES: about so many. */
+/*
+ * How this chunk's plane is smallest; HIST is filled where that is a question. *BYTES: about so
+ * many.
+ */
 static enum split_kind choose(const struct split_plane *learned, const uint8_t *plane, size_t n,
                               uint32_t *hist, size_t *bytes)
 {
@@ -106,7 +112,8 @@ static enum split_kind choose(const struct split_plane *learned, const uint8_t *
             bits += (uint64_t)hist[s] * learned->cost[s];
         table = (size_t)(bits >> 11) + overhead;
     }
-    own += own / 64 + OWN_TABLE_BYTES + overhead; /* and a little for what expanding a table takes */
+    own +=
+        own / 64 + OWN_TABLE_BYTES + overhead; /* and a little for what expanding a table takes */
     *bytes = own < table ? own : table;
     if (*bytes >= n - n / 64)
         return SPLIT_RAW;
@@ -135,10 +142,11 @@ static bool put_patches(struct output *out, const struct split_plane *learned, u
     return true;
 }
 
-static bool put_stream(struct output *out, const struct tp_rans_enc *enc, const uint8_t *plane, size_t n,
-                       size_t bytes, uint8_t *length_at)
+static bool put_stream(struct output *out, const struct tp_rans_enc *enc, const uint8_t *plane,
+                       size_t n, size_t bytes, uint8_t *length_at)
 {
-    uint8_t *stream = tp_rans_encode(enc, plane, NULL, n, tp_rans_lanes_log(n, bytes), out->work_end);
+    uint8_t *stream =
+        tp_rans_encode(enc, plane, NULL, n, tp_rans_lanes_log(n, bytes), out->work_end);
     size_t len = (size_t)(out->work_end - stream);
 
     length_at[0] = (uint8_t)len;
@@ -147,7 +155,8 @@ static bool put_stream(struct output *out, const struct tp_rans_enc *enc, const 
     return put(out, stream, len);
 }
 
-static bool put_own(struct output *out, const uint8_t *plane, size_t n, const uint32_t *hist, size_t bytes)
+static bool put_own(struct output *out, const uint8_t *plane, size_t n, const uint32_t *hist,
+                    size_t bytes)
 {
     uint8_t *length_at = out->p;
     struct tp_buffer table = {0};
@@ -166,8 +175,8 @@ static bool put_own(struct output *out, const uint8_t *plane, size_t n, const ui
 }
 
 /* One plane; *KIND tells how. */
-static bool put_plane(struct output *out, const struct split_plane *learned, uint8_t *plane, size_t n,
-                      enum split_kind *kind)
+static bool put_plane(struct output *out, const struct split_plane *learned, uint8_t *plane,
+                      size_t n, enum split_kind *kind)
 {
     uint8_t *length_at = out->p;
     uint32_t hist[256];
@@ -217,7 +226,7 @@ static size_t encode(const struct tp_tables *tables, enum tp_dtype dtype, const 
     return (size_t)(out.p - begin);
 }
 
-/* --- Decoding ------------------------------------------------------------------------------------ */
+/* Decoding. */
 
 struct input {
     const uint8_t *p;

@@ -77,7 +77,8 @@ static uint32_t scale(const uint64_t *from, uint64_t total, uint32_t *to)
 }
 
 /* Decide on one plane and write it; *COST in 1/256 bits a symbol. */
-static int finish_plane(const uint64_t *counted, uint64_t total, struct tp_buffer *out, double *cost)
+static int finish_plane(const uint64_t *counted, uint64_t total, struct tp_buffer *out,
+                        double *cost)
 {
     uint32_t hist[256], n = scale(counted, total, hist);
     uint16_t freq[256], costs[256];

@@ -41,7 +41,8 @@ uint64_t tp_split_entropy(const uint32_t hist[256], uint32_t n)
 void tp_split_costs(const uint16_t freq[256], uint16_t cost[256])
 {
     for (unsigned s = 0; s < 256; s++)
-        cost[s] = (uint16_t)(freq[s] ? (TP_RANS_BITS << 8) - tp_split_log2(freq[s]) : SPLIT_PATCH_COST);
+        cost[s] =
+            (uint16_t)(freq[s] ? (TP_RANS_BITS << 8) - tp_split_log2(freq[s]) : SPLIT_PATCH_COST);
 }
 
 void tp_split_count(const uint8_t *plane, size_t n, uint32_t hist[256])
@@ -69,7 +70,7 @@ static bool read_plane(struct split_plane *plane, const uint8_t **p, const uint8
 
     if (*p == end || **p > SPLIT_RANS)
         return false;
-    plane->kind = (enum split_kind)*(*p)++;
+    plane->kind = (enum split_kind) * (*p)++;
     if (plane->kind != SPLIT_RANS)
         return true;
     used = tp_rans_freq_read(*p, (size_t)(end - *p), TP_RANS_NO_ESCAPE, plane->freq);

@@ -19,8 +19,9 @@ enum split_kind {
 
 struct split_plane {
     enum split_kind kind;
-    uint8_t filler;     /* a symbol that the table knows: it stands where one is that the table lacks */
-    uint16_t cost[256]; /* of each symbol, in 1/256 bits; of one that the table lacks, its patch's */
+    uint8_t filler; /* a symbol that the table knows: it stands where one is that the table lacks */
+    uint16_t
+        cost[256]; /* of each symbol, in 1/256 bits; of one that the table lacks, its patch's */
     uint16_t freq[256];
     struct tp_rans_enc enc;
     struct tp_rans_dec dec;

@@ -30,8 +30,8 @@ static size_t encode(const struct tp_tables *tables, enum tp_dtype dtype, const 
 }
 
 /*
- * What libzstd does not refuse by itself in one-shot decoding: skippable and several frames, which could
- * hide bytes, dictionaries, and a window or a size larger than a chunk ever needs.
+ * What libzstd does not refuse by itself in one-shot decoding: skippable and several frames, which
+ * could hide bytes, dictionaries, and a window or a size larger than a chunk ever needs.
  */
 static bool frame_is_ours(const uint8_t *src, size_t src_len, size_t len)
 {

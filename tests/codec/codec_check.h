@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests of the codecs share: inputs of every kind, round trips that hold the instruction sets to
- * one another, and damaged input. Buffers are as large as the contract says and no byte larger, so that
- * the address sanitizer sees every step outside.
+ * What the tests of the codecs share: inputs of every kind, round trips that hold the instruction
+ * sets to one another, and damaged input. Buffers are as large as the contract says and no byte
+ * larger, so that the address sanitizer sees every step outside.
  */
 #ifndef TP_TESTS_CODEC_CHECK_H
 #define TP_TESTS_CODEC_CHECK_H
@@ -16,8 +16,9 @@
 
 /* Dtypes of every width and kind, packed ones too. */
 static const enum tp_dtype check_dtypes[] = {
-    TP_DTYPE_BYTES, TP_DTYPE_I8,  TP_DTYPE_F8_E4M3, TP_DTYPE_I16, TP_DTYPE_F16, TP_DTYPE_BF16, TP_DTYPE_U32,
-    TP_DTYPE_F32,   TP_DTYPE_I64, TP_DTYPE_F64,     TP_DTYPE_C64, TP_DTYPE_F4,  TP_DTYPE_F6_E2M3,
+    TP_DTYPE_BYTES, TP_DTYPE_I8,  TP_DTYPE_F8_E4M3, TP_DTYPE_I16, TP_DTYPE_F16,
+    TP_DTYPE_BF16,  TP_DTYPE_U32, TP_DTYPE_F32,     TP_DTYPE_I64, TP_DTYPE_F64,
+    TP_DTYPE_C64,   TP_DTYPE_F4,  TP_DTYPE_F6_E2M3,
 };
 #define CHECK_DTYPES (sizeof check_dtypes / sizeof check_dtypes[0])
 
@@ -81,10 +82,18 @@ __attribute__((unused)) static double check_normal(uint64_t *seed)
     return (sum - 3) * 1.41421356;
 }
 
-enum check_kind { CHECK_ZERO, CHECK_CONSTANT, CHECK_RANDOM, CHECK_WEIGHTS, CHECK_FEW, CHECK_UPCAST, CHECK_KINDS };
+enum check_kind {
+    CHECK_ZERO,
+    CHECK_CONSTANT,
+    CHECK_RANDOM,
+    CHECK_WEIGHTS,
+    CHECK_FEW,
+    CHECK_UPCAST,
+    CHECK_KINDS
+};
 
-__attribute__((unused)) static void check_fill(uint64_t *seed, enum check_kind kind, enum tp_dtype dtype,
-                                               uint8_t *p, size_t len)
+__attribute__((unused)) static void check_fill(uint64_t *seed, enum check_kind kind,
+                                               enum tp_dtype dtype, uint8_t *p, size_t len)
 {
     size_t unit = check_unit(dtype);
     uint64_t constant = tap_random(seed);
@@ -118,9 +127,9 @@ __attribute__((unused)) static void check_fill(uint64_t *seed, enum check_kind k
 }
 
 /* Tables learned from these bytes, in pieces; NULL where the codec has none. */
-__attribute__((unused)) static struct tp_tables *check_learn(const struct tp_codec *codec, enum tp_dtype dtype,
-                                                             const uint8_t *src, const uint8_t *base, size_t len,
-                                                             struct tp_buffer *blob, double *bits)
+__attribute__((unused)) static struct tp_tables *
+check_learn(const struct tp_codec *codec, enum tp_dtype dtype, const uint8_t *src,
+            const uint8_t *base, size_t len, struct tp_buffer *blob, double *bits)
 {
     struct tp_tables *tables = NULL;
     struct tp_error err = {0};
@@ -146,13 +155,14 @@ __attribute__((unused)) static struct tp_tables *check_learn(const struct tp_cod
 }
 
 /*
- * Code with every instruction set, the same bytes each time, decode with every one. The coded bytes (for
- * the caller to free) and their length; a codec may find LEN bytes not worth coding: *CODED_LEN is 0.
+ * Code with every instruction set, the same bytes each time, decode with every one. The coded bytes
+ * (for the caller to free) and their length; a codec may find LEN bytes not worth coding:
+ * *CODED_LEN is 0.
  */
-__attribute__((unused)) static bool check_round_trip(const struct tp_codec *codec, const struct tp_tables *tables,
-                                                     enum tp_dtype dtype, const uint8_t *src, const uint8_t *base,
-                                                     size_t len, size_t cap, struct tp_scratch *scratch,
-                                                     uint8_t **coded_out, size_t *coded_len)
+__attribute__((unused)) static bool
+check_round_trip(const struct tp_codec *codec, const struct tp_tables *tables, enum tp_dtype dtype,
+                 const uint8_t *src, const uint8_t *base, size_t len, size_t cap,
+                 struct tp_scratch *scratch, uint8_t **coded_out, size_t *coded_len)
 {
     enum tp_isa before = tp_isa_get();
     uint8_t *coded = NULL;
@@ -171,8 +181,8 @@ __attribute__((unused)) static bool check_round_trip(const struct tp_codec *code
         }
         good = n < cap + !cap && n == coded_n && !memcmp(out, coded, n);
         if (!good)
-            diag("%s %s: coded bytes differ: %zu and %zu", codec->name, tp_isa_name((enum tp_isa)isa), n,
-                 coded_n);
+            diag("%s %s: coded bytes differ: %zu and %zu", codec->name,
+                 tp_isa_name((enum tp_isa)isa), n, coded_n);
         free(out);
     }
     for (int isa = TP_ISA_SCALAR; coded_n && isa <= (int)tp_isa_best() && good; isa++) {
@@ -183,8 +193,8 @@ __attribute__((unused)) static bool check_round_trip(const struct tp_codec *code
         rc = codec->decode(tables, dtype, coded, coded_n, base, out, len, scratch);
         good = rc == 0 && !memcmp(out, src, len);
         if (!good)
-            diag("%s %s: decoding %zu bytes to %zu: %d", codec->name, tp_isa_name((enum tp_isa)isa), coded_n,
-                 len, rc);
+            diag("%s %s: decoding %zu bytes to %zu: %d", codec->name, tp_isa_name((enum tp_isa)isa),
+                 coded_n, len, rc);
         free(out);
     }
     tp_isa_set(before);
@@ -193,7 +203,10 @@ __attribute__((unused)) static bool check_round_trip(const struct tp_codec *code
     return good;
 }
 
-/* Change a few bytes, cut off, extend, or replace: *LEN may shrink, or grow by up to 8 within the buffer. */
+/*
+ * Change a few bytes, cut off, extend, or replace: *LEN may shrink, or grow by up to 8 within the
+ * buffer.
+ */
 __attribute__((unused)) static void check_damage(uint64_t *seed, uint8_t *p, size_t *len)
 {
     uint64_t r = tap_random(seed);
@@ -219,12 +232,13 @@ __attribute__((unused)) static void check_damage(uint64_t *seed, uint8_t *p, siz
     }
 }
 
-/* Decoding damaged bytes: only 0 and -EBADMSG may come of it, with each instruction set the same. */
-__attribute__((unused)) static bool check_damaged_decode(const struct tp_codec *codec,
-                                                         const struct tp_tables *tables, enum tp_dtype dtype,
-                                                         const uint8_t *coded, size_t coded_len,
-                                                         const uint8_t *base, size_t len,
-                                                         struct tp_scratch *scratch, uint64_t *seed)
+/*
+ * Decoding damaged bytes: only 0 and -EBADMSG may come of it, with each instruction set the same.
+ */
+__attribute__((unused)) static bool
+check_damaged_decode(const struct tp_codec *codec, const struct tp_tables *tables,
+                     enum tp_dtype dtype, const uint8_t *coded, size_t coded_len,
+                     const uint8_t *base, size_t len, struct tp_scratch *scratch, uint64_t *seed)
 {
     uint8_t *bad = check_alloc(coded_len + 8);
     size_t bad_len = coded_len;

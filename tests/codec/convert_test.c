@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Every 16-bit pattern and many fp32 ones, against conversions by arithmetic on the numbers they stand for. */
+/*
+ * Every 16-bit pattern and many fp32 ones, against conversions by arithmetic on the numbers they
+ * stand for.
+ */
 #include <config.h>
 
 #include <math.h>
@@ -79,7 +82,10 @@ static uint32_t expected(uint32_t x, struct format from, struct format to)
     } else {
         uint32_t payload = x & low_bits(from.fraction);
 
-        /* What goes through fp32 and loses bits on the way out becomes quiet; fp32 holds all of a 16-bit NaN. */
+        /*
+         * What goes through fp32 and loses bits on the way out becomes quiet; fp32 holds all of a
+         * 16-bit NaN.
+         */
         r = infinity | (shift < 0 ? payload >> -shift : payload << shift);
         if (to.dtype != TP_DTYPE_F32)
             r |= 1u << (to.fraction - 1);
@@ -95,7 +101,8 @@ static uint32_t load(const uint8_t *p, struct format f)
     return v;
 }
 
-static void compare(struct format from, struct format to, const uint8_t *src, size_t n, const char *what)
+static void compare(struct format from, struct format to, const uint8_t *src, size_t n,
+                    const char *what)
 {
     size_t from_bytes = (size_t)from.bits / 8, to_bytes = (size_t)to.bits / 8;
 
@@ -107,11 +114,13 @@ static void compare(struct format from, struct format to, const uint8_t *src, si
             bail_out("out of memory");
         tp_isa_set((enum tp_isa)isa);
         tp_convert(to.dtype, dst, from.dtype, src, n);
-        while (i < n && load(dst + i * to_bytes, to) == expected(load(src + i * from_bytes, from), from, to))
+        while (i < n &&
+               load(dst + i * to_bytes, to) == expected(load(src + i * from_bytes, from), from, to))
             i++;
-        if (!ok(i == n, "%s, %s to %s, %s", what, tp_dtype_name(from.dtype), tp_dtype_name(to.dtype),
-                tp_isa_name((enum tp_isa)isa)))
-            diag("%08x: got %08x, want %08x", load(src + i * from_bytes, from), load(dst + i * to_bytes, to),
+        if (!ok(i == n, "%s, %s to %s, %s", what, tp_dtype_name(from.dtype),
+                tp_dtype_name(to.dtype), tp_isa_name((enum tp_isa)isa)))
+            diag("%08x: got %08x, want %08x", load(src + i * from_bytes, from),
+                 load(dst + i * to_bytes, to),
                  expected(load(src + i * from_bytes, from), from, to));
         free(dst);
     }
@@ -190,10 +199,12 @@ int main(void)
     uint16_t copy[3];
     tp_convert(TP_DTYPE_I16, copy, TP_DTYPE_I16, all + 7, 3);
     is_mem(copy, all + 7, sizeof copy, "equal dtypes are copied");
-    ok(tp_convert_possible(TP_DTYPE_F32, TP_DTYPE_BF16) && tp_convert_possible(TP_DTYPE_F16, TP_DTYPE_F32),
+    ok(tp_convert_possible(TP_DTYPE_F32, TP_DTYPE_BF16) &&
+           tp_convert_possible(TP_DTYPE_F16, TP_DTYPE_F32),
        "floats into one another");
     ok(tp_convert_possible(TP_DTYPE_I64, TP_DTYPE_I64), "anything into itself");
-    ok(!tp_convert_possible(TP_DTYPE_I16, TP_DTYPE_BF16) && !tp_convert_possible(TP_DTYPE_F32, TP_DTYPE_F64),
+    ok(!tp_convert_possible(TP_DTYPE_I16, TP_DTYPE_BF16) &&
+           !tp_convert_possible(TP_DTYPE_F32, TP_DTYPE_F64),
        "nothing else");
     free(all);
     free(many);

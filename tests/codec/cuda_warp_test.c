@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What CUDA devices run, on a machine without one: the code of a warp is plain C, so here a thread stands for
- * each lane and a barrier for what a warp does together. Its results are held to the portable decoder's.
+ * What CUDA devices run, on a machine without one: the code of a warp is plain C, so here a thread
+ * stands for each lane and a barrier for what a warp does together. Its results are held to the
+ * portable decoder's.
  */
 #include <config.h>
 
@@ -17,7 +18,8 @@ static __thread unsigned round_of;
 
 static uint32_t ballot(bool vote)
 {
-    unsigned now = round_of++ & 1; /* two of them: a lane that is ahead must not spoil the last one's */
+    unsigned now =
+        round_of++ & 1; /* two of them: a lane that is ahead must not spoil the last one's */
     uint32_t all = 0;
 
     votes[now][this_lane] = vote;
@@ -86,8 +88,8 @@ static int decode_exact(const struct warp_model *model, const uint8_t *coded, si
                         const uint8_t *base, uint8_t *out, size_t len)
 {
     uint8_t *src = malloc(coded_len + !coded_len), *from = malloc(len + 1), *to = malloc(len + 1);
-    struct warp_chunk chunk = {src, (uint16_t *)(void *)from, (uint16_t *)(void *)to, (uint32_t)coded_len,
-                               (uint32_t)(len / 2)};
+    struct warp_chunk chunk = {src, (uint16_t *)(void *)from, (uint16_t *)(void *)to,
+                               (uint32_t)coded_len, (uint32_t)(len / 2)};
     int rc;
 
     if (!src || !from || !to)
@@ -103,7 +105,8 @@ static int decode_exact(const struct warp_model *model, const uint8_t *coded, si
     return rc;
 }
 
-static void make_pair(uint64_t *seed, unsigned spread, unsigned every, uint8_t *src, uint8_t *base, size_t len)
+static void make_pair(uint64_t *seed, unsigned spread, unsigned every, uint8_t *src, uint8_t *base,
+                      size_t len)
 {
     check_fill(seed, CHECK_WEIGHTS, TP_DTYPE_BF16, base, len);
     memcpy(src, base, len);
@@ -117,10 +120,12 @@ static void make_pair(uint64_t *seed, unsigned spread, unsigned every, uint8_t *
     }
 }
 
-static void compare(uint64_t *seed, struct tp_scratch *scratch, const struct tp_codec *codec, enum tp_dtype dtype,
-                    size_t learn_len, size_t len, unsigned spread, unsigned every)
+static void compare(uint64_t *seed, struct tp_scratch *scratch, const struct tp_codec *codec,
+                    enum tp_dtype dtype, size_t learn_len, size_t len, unsigned spread,
+                    unsigned every)
 {
-    uint8_t *src = check_alloc(learn_len), *base = check_alloc(learn_len), *coded, *out = check_alloc(len);
+    uint8_t *src = check_alloc(learn_len), *base = check_alloc(learn_len), *coded,
+            *out = check_alloc(len);
     struct tp_buffer blob = {0};
     struct tp_tables *tables;
     struct warp_model model;
@@ -131,17 +136,20 @@ static void compare(uint64_t *seed, struct tp_scratch *scratch, const struct tp_
     int rc;
 
     make_pair(seed, spread, every, src, base, learn_len);
-    tables = check_learn(codec, dtype, src, codec->needs_base ? base : NULL, learn_len, &blob, &bits);
+    tables =
+        check_learn(codec, dtype, src, codec->needs_base ? base : NULL, learn_len, &blob, &bits);
     rc = tp_cuda_model_create(codec->id, dtype, blob.data, blob.len, &model, &slots, &err);
     ok(rc == 0 && slots > 0, "%s: a model for warps", codec->name);
-    if (every == 1 && codec->id == TP_CODEC_SPLIT) /* what is not like its tensor: a table of its own */
+    if (every == 1 &&
+        codec->id == TP_CODEC_SPLIT) /* what is not like its tensor: a table of its own */
         for (size_t i = 0; i < len; i++)
             src[i] = (uint8_t)(0x41 + tap_random(seed) % 5);
-    if (!check_round_trip(codec, tables, dtype, src, base, len, 2 * len + 2048, scratch, &coded, &coded_len))
+    if (!check_round_trip(codec, tables, dtype, src, base, len, 2 * len + 2048, scratch, &coded,
+                          &coded_len))
         bail_out("the portable decoder fails");
     rc = decode_exact(&model, coded, coded_len, base, out, len);
-    ok(rc == 1 && !memcmp(out, src, len), "%s %s: %zu bytes as %zu, by warp", codec->name, tp_dtype_name(dtype), len,
-       coded_len);
+    ok(rc == 1 && !memcmp(out, src, len), "%s %s: %zu bytes as %zu, by warp", codec->name,
+       tp_dtype_name(dtype), len, coded_len);
     for (int i = 0; i < 12 && good && len <= 20000; i++) {
         uint8_t *bad = check_alloc(coded_len + 8);
         size_t bad_len = coded_len;
@@ -163,7 +171,8 @@ static void compare(uint64_t *seed, struct tp_scratch *scratch, const struct tp_
 
 int main(void)
 {
-    const struct tp_codec *delta = tp_codec_get(TP_CODEC_DELTA), *split = tp_codec_get(TP_CODEC_SPLIT);
+    const struct tp_codec *delta = tp_codec_get(TP_CODEC_DELTA),
+                          *split = tp_codec_get(TP_CODEC_SPLIT);
     struct tp_scratch *scratch = tp_scratch_create();
     struct warp_model model;
     struct tp_error err = {0};
@@ -181,11 +190,12 @@ int main(void)
     compare(&seed, scratch, split, TP_DTYPE_BF16, 100000, 16000, 9, 1);
     compare(&seed, scratch, split, TP_DTYPE_F16, 100000, 4002, 5, 3);
     compare(&seed, scratch, split, TP_DTYPE_BF16, 100000, 2, 5, 3);
-    is_int(tp_cuda_model_create(TP_CODEC_SPARSE, TP_DTYPE_BF16, NULL, 0, &model, &slots, &err), -EOPNOTSUPP,
-           "no other codec");
-    is_int(tp_cuda_model_create(TP_CODEC_DELTA, TP_DTYPE_F32, NULL, 0, &model, &slots, &err), -EOPNOTSUPP,
-           "no other dtype");
-    is_int(tp_cuda_model_create(TP_CODEC_DELTA, TP_DTYPE_BF16, (const uint8_t *)"", 0, &model, &slots, &err),
+    is_int(tp_cuda_model_create(TP_CODEC_SPARSE, TP_DTYPE_BF16, NULL, 0, &model, &slots, &err),
+           -EOPNOTSUPP, "no other codec");
+    is_int(tp_cuda_model_create(TP_CODEC_DELTA, TP_DTYPE_F32, NULL, 0, &model, &slots, &err),
+           -EOPNOTSUPP, "no other dtype");
+    is_int(tp_cuda_model_create(TP_CODEC_DELTA, TP_DTYPE_BF16, (const uint8_t *)"", 0, &model,
+                                &slots, &err),
            -EBADMSG, "damaged tables");
     pthread_barrier_destroy(&barrier);
     tp_scratch_destroy(scratch);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The format of coded chunks does not change: what stands in the fuzz corpus decodes to the bytes that it was
- * made from, by the hashes of golden.txt. "golden_test write" makes both anew, for when a codec is added.
+ * The format of coded chunks does not change: what stands in the fuzz corpus decodes to the bytes
+ * that it was made from, by the hashes of golden.txt. "golden_test write" makes both anew, for when
+ * a codec is added.
  */
 #include <config.h>
 
@@ -46,7 +47,8 @@ static uint8_t *decode_file(const uint8_t *data, size_t data_len, size_t *len)
     if (codec->needs_tables)
         rc = codec->tables_create(dtype, data + HEAD, tables_len, &tables, NULL);
     if (!rc)
-        rc = codec->decode(tables, dtype, coded, data_len - HEAD - tables_len, base, out, *len, scratch);
+        rc = codec->decode(tables, dtype, coded, data_len - HEAD - tables_len, base, out, *len,
+                           scratch);
     if (tables)
         codec->tables_destroy(tables);
     free(base);
@@ -88,7 +90,8 @@ static void check_file(const char *name, const char *want)
 }
 
 /* One chunk of a kind that suits the codec, whole with its tables. */
-static void write_one(const struct tp_codec *codec, enum tp_dtype dtype, size_t n, uint64_t *seed, FILE *golden)
+static void write_one(const struct tp_codec *codec, enum tp_dtype dtype, size_t n, uint64_t *seed,
+                      FILE *golden)
 {
     size_t len = n * tp_dtype_bits(dtype) / 8, unit = check_unit(dtype), coded_len;
     uint8_t *base = check_alloc(len), *src, *coded = check_alloc(2 * len + 4096), head[HEAD] = {0};
@@ -137,7 +140,9 @@ static void write_all(void)
     FILE *golden = open_in("tests/codec/", "golden.txt", "w");
     uint64_t seed = 7;
 
-    fputs("# What the chunks of tests/fuzz/corpus/codec decode to, by name: SHA-256. Formats do not change.\n", golden);
+    fputs("# What the chunks of tests/fuzz/corpus/codec decode to, by name: SHA-256. Formats do "
+          "not change.\n",
+          golden);
     for (unsigned id = 0; id < TP_CODEC_COUNT; id++)
         for (size_t d = 0; tp_codec_get(id) && d < sizeof dtypes / sizeof dtypes[0]; d++)
             if (tp_codec_get(id)->fits(dtypes[d]) && (id != TP_CODEC_ZSTD || d == 0)) {

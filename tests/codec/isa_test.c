@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Kernels can be lowered by the environment and by a call, and raised to what the CPU has, never above. */
+/*
+ * Kernels can be lowered by the environment and by a call, and raised to what the CPU has, never
+ * above.
+ */
 #include <config.h>
 
 #include "codec/codec.h"

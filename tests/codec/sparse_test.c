@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The sparse codec: round trips at every density and dtype, what a change costs, and damaged input. */
+/*
+ * The sparse codec: round trips at every density and dtype, what a change costs, and damaged input.
+ */
 #include <config.h>
 
 #include "tests/codec/codec_check.h"
@@ -11,8 +13,8 @@ static struct tp_scratch *scratch;
 enum change { ONE_STEP, SMALL, ANY, CHANGES };
 
 /* SRC is BASE with one element in EVERY changed (0: none), and returns how many. */
-static size_t change(uint64_t *seed, enum change how, unsigned unit, size_t every, const uint8_t *base,
-                     uint8_t *src, size_t len)
+static size_t change(uint64_t *seed, enum change how, unsigned unit, size_t every,
+                     const uint8_t *base, uint8_t *src, size_t len)
 {
     size_t changed = 0;
 
@@ -24,7 +26,9 @@ static size_t change(uint64_t *seed, enum change how, unsigned unit, size_t ever
             continue;
         memcpy(&x, src + i, unit);
         before = x;
-        x = how == ONE_STEP ? x + (r & 1 ? 1 : -UINT64_C(1)) : how == SMALL ? x + r % 1000 - 500 : r;
+        x = how == ONE_STEP ? x + (r & 1 ? 1 : -UINT64_C(1))
+            : how == SMALL  ? x + r % 1000 - 500
+                            : r;
         memcpy(src + i, &x, unit);
         x = 0;
         memcpy(&x, src + i, unit);
@@ -40,7 +44,8 @@ static bool round_trip_once(uint64_t *seed, enum tp_dtype dtype)
     size_t every = densities[tap_random(seed) % 7];
     enum change how = (enum change)(tap_random(seed) % CHANGES);
     enum check_kind kind = (enum check_kind)(tap_random(seed) % CHECK_KINDS);
-    uint8_t *base = check_alloc(TP_CHUNK_MAX), *learn = check_alloc(learn_len), *src = check_alloc(len);
+    uint8_t *base = check_alloc(TP_CHUNK_MAX), *learn = check_alloc(learn_len),
+            *src = check_alloc(len);
     uint8_t *coded, *base_copy;
     struct tp_buffer blob = {0};
     struct tp_tables *tables;
@@ -56,13 +61,16 @@ static bool round_trip_once(uint64_t *seed, enum tp_dtype dtype)
     }
     change(seed, how, (unsigned)check_unit(dtype), every, base, src, len);
     base_copy = check_copy(base, len);
-    good = bits > 0 &&
-           check_round_trip(sparse, tables, dtype, src, base_copy, len, 2 * TP_CHUNK_MAX, scratch, &coded,
-                            &coded_len);
-    /* Noise at full density may need more than the scratch block has room for; nothing else is refused. */
+    good = bits > 0 && check_round_trip(sparse, tables, dtype, src, base_copy, len,
+                                        2 * TP_CHUNK_MAX, scratch, &coded, &coded_len);
+    /*
+     * Noise at full density may need more than the scratch block has room for; nothing else is
+     * refused.
+     */
     good = good && (coded_len > 0 || (how == ANY && every && every <= 2));
     if (!good)
-        diag("%zu bytes, one in %zu changed (%d), promised %g, coded %zu", len, every, how, bits, coded_len);
+        diag("%zu bytes, one in %zu changed (%d), promised %g, coded %zu", len, every, how, bits,
+             coded_len);
     sparse->tables_destroy(tables);
     tp_buffer_clear(&blob);
     free(coded);
@@ -91,16 +99,18 @@ static void cost(uint64_t *seed, enum tp_dtype dtype, size_t every)
         uint8_t *coded;
         size_t coded_len;
 
-        good = check_round_trip(sparse, tables, dtype, src + i * TP_CHUNK_MAX, base + i * TP_CHUNK_MAX, TP_CHUNK_MAX,
-                                TP_CHUNK_MAX, scratch, &coded, &coded_len);
+        good =
+            check_round_trip(sparse, tables, dtype, src + i * TP_CHUNK_MAX, base + i * TP_CHUNK_MAX,
+                             TP_CHUNK_MAX, TP_CHUNK_MAX, scratch, &coded, &coded_len);
         total += coded_len;
         free(coded);
     }
     ideal = (double)changed * (log2((double)every) + 1.4427 + 1) / 8;
     ok(good && (double)total < 1.03 * ideal + CHUNKS * 3,
-       "%s, one in %zu changed: %zu bytes for %zu changes, at best %.0f", tp_dtype_name(dtype), every, total,
-       changed, ideal);
-    ok(fabs(bits * CHUNKS * TP_CHUNK_MAX / (double)unit / 8 - (double)total) < 0.05 * (double)total + 10 * CHUNKS,
+       "%s, one in %zu changed: %zu bytes for %zu changes, at best %.0f", tp_dtype_name(dtype),
+       every, total, changed, ideal);
+    ok(fabs(bits * CHUNKS * TP_CHUNK_MAX / (double)unit / 8 - (double)total) <
+           0.05 * (double)total + 10 * CHUNKS,
        "as promised: %g bits", bits);
     ok(blob.len < 200, "tables of %zu bytes", blob.len);
     sparse->tables_destroy(tables);
@@ -127,14 +137,15 @@ static void three_changes(uint64_t *seed)
     src[1000] ^= 1;
     src[150000] ^= 1;
     src[262142] ^= 1;
-    good = check_round_trip(sparse, tables, TP_DTYPE_BF16, src, base, TP_CHUNK_MAX, TP_CHUNK_MAX, scratch, &coded,
-                            &coded_len);
+    good = check_round_trip(sparse, tables, TP_DTYPE_BF16, src, base, TP_CHUNK_MAX, TP_CHUNK_MAX,
+                            scratch, &coded, &coded_len);
     ok(good && coded_len <= 12, "three changes: %zu bytes", coded_len);
-    is_u64(sparse->encode(tables, TP_DTYPE_BF16, src, base, TP_CHUNK_MAX, coded, coded_len, scratch), 0,
-           "no more than CAP");
+    is_u64(
+        sparse->encode(tables, TP_DTYPE_BF16, src, base, TP_CHUNK_MAX, coded, coded_len, scratch),
+        0, "no more than CAP");
     free(coded);
-    good = check_round_trip(sparse, tables, TP_DTYPE_BF16, base, base, TP_CHUNK_MAX, TP_CHUNK_MAX, scratch, &coded,
-                            &coded_len);
+    good = check_round_trip(sparse, tables, TP_DTYPE_BF16, base, base, TP_CHUNK_MAX, TP_CHUNK_MAX,
+                            scratch, &coded, &coded_len);
     ok(good && coded_len == 1, "no change: one byte");
     free(coded);
     sparse->tables_destroy(tables);
@@ -154,12 +165,14 @@ static bool damage_once(uint64_t *seed, enum tp_dtype dtype)
     bool good;
 
     check_fill(seed, CHECK_RANDOM, dtype, base, len);
-    change(seed, (enum change)(tap_random(seed) % CHANGES), (unsigned)unit, 1 + tap_random(seed) % 300, base, src,
-           len);
+    change(seed, (enum change)(tap_random(seed) % CHANGES), (unsigned)unit,
+           1 + tap_random(seed) % 300, base, src, len);
     tables = check_learn(sparse, dtype, src, base, len, &blob, &bits);
-    good = check_round_trip(sparse, tables, dtype, src, base, len, 2 * len + 64, scratch, &coded, &coded_len);
+    good = check_round_trip(sparse, tables, dtype, src, base, len, 2 * len + 64, scratch, &coded,
+                            &coded_len);
     for (int i = 0; i < 40 && good; i++)
-        good = check_damaged_decode(sparse, tables, dtype, coded, coded_len, base, len, scratch, seed);
+        good =
+            check_damaged_decode(sparse, tables, dtype, coded, coded_len, base, len, scratch, seed);
     for (int i = 0; i < 40 && good; i++) {
         size_t bad_len = blob.len;
         uint8_t *bad = check_alloc(blob.len + 8), *exact;
@@ -172,7 +185,8 @@ static bool damage_once(uint64_t *seed, enum tp_dtype dtype)
         rc = sparse->tables_create(dtype, exact, bad_len, &other, &err);
         good = rc == 0 || (rc == -EBADMSG && err.message[0]);
         if (rc == 0) {
-            good = check_damaged_decode(sparse, other, dtype, coded, coded_len, base, len, scratch, seed);
+            good = check_damaged_decode(sparse, other, dtype, coded, coded_len, base, len, scratch,
+                                        seed);
             sparse->tables_destroy(other);
         }
         free(exact);

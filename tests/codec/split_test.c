@@ -26,7 +26,8 @@ static void round_trips(uint64_t *seed, enum tp_dtype dtype)
         check_fill(seed, kind, dtype, src, len);
         tables = check_learn(split, dtype, learn, NULL, learn_len, &blob, &bits);
         good = bits >= 0 && bits <= tp_dtype_bits(dtype) &&
-               check_round_trip(split, tables, dtype, src, NULL, len, len + 64, scratch, &coded, &coded_len) &&
+               check_round_trip(split, tables, dtype, src, NULL, len, len + 64, scratch, &coded,
+                                &coded_len) &&
                coded_len > 0;
         if (!good)
             diag("%zu bytes of kind %d, promised %g bits, coded %zu", len, kind, bits, coded_len);
@@ -47,7 +48,8 @@ static size_t coded_size(enum tp_dtype dtype, const uint8_t *src, size_t len, do
     size_t coded_len;
     uint8_t *coded;
 
-    if (!check_round_trip(split, tables, dtype, src, NULL, len, len + 64, scratch, &coded, &coded_len))
+    if (!check_round_trip(split, tables, dtype, src, NULL, len, len + 64, scratch, &coded,
+                          &coded_len))
         coded_len = SIZE_MAX / 2;
     split->tables_destroy(tables);
     tp_buffer_clear(&blob);
@@ -69,7 +71,8 @@ static void savings(uint64_t *seed)
     }
     half_size = coded_size(TP_DTYPE_BF16, half, 2 * N, &bits);
     ok(half_size < 2 * N / 1.5, "bf16 weights: %zu of %d bytes", half_size, 2 * N);
-    ok(fabs(bits * N / 8 - (double)half_size) < 0.005 * (double)half_size, "as promised: %g bits", bits);
+    ok(fabs(bits * N / 8 - (double)half_size) < 0.005 * (double)half_size, "as promised: %g bits",
+       bits);
     full_size = coded_size(TP_DTYPE_F32, full, 4 * N, &bits);
     ok(full_size <= half_size + 8, "the same weights in fp32 cost no more: %zu bytes", full_size);
 
@@ -87,7 +90,9 @@ static void savings(uint64_t *seed)
     free(full);
 }
 
-/* A chunk that is unlike its tensor brings what it needs; symbols that were never seen cost little. */
+/*
+ * A chunk that is unlike its tensor brings what it needs; symbols that were never seen cost little.
+ */
 static void deviations(uint64_t *seed)
 {
     enum { LEN = 64 * 1024 };
@@ -105,18 +110,22 @@ static void deviations(uint64_t *seed)
         src[i] = 0x7f; /* 33 infinities or NaNs */
         src[i - 1] |= 0x80;
     }
-    good = check_round_trip(split, tables, TP_DTYPE_BF16, src, NULL, LEN, LEN, scratch, &coded, &like);
+    good =
+        check_round_trip(split, tables, TP_DTYPE_BF16, src, NULL, LEN, LEN, scratch, &coded, &like);
     ok(good && like > 0 && like < LEN / 1.49, "unseen exponents: %zu bytes", like);
     free(coded);
     for (size_t i = 0; i < LEN; i += 2) {
         src[i] = (uint8_t)(tap_random(seed) % 3);
         src[i + 1] = (uint8_t)(0x7f - tap_random(seed) % 2);
     }
-    good = check_round_trip(split, tables, TP_DTYPE_BF16, src, NULL, LEN, LEN, scratch, &coded, &unlike);
+    good = check_round_trip(split, tables, TP_DTYPE_BF16, src, NULL, LEN, LEN, scratch, &coded,
+                            &unlike);
     ok(good && unlike > 0 && unlike < LEN / 5, "another chunk altogether: %zu bytes", unlike);
     free(coded);
-    is_u64(split->encode(tables, TP_DTYPE_BF16, src, NULL, LEN, learn, unlike, scratch), 0, "no more than CAP");
-    is_u64(split->encode(tables, TP_DTYPE_BF16, src, NULL, LEN, learn, unlike + 1, scratch), unlike, "as CAP says");
+    is_u64(split->encode(tables, TP_DTYPE_BF16, src, NULL, LEN, learn, unlike, scratch), 0,
+           "no more than CAP");
+    is_u64(split->encode(tables, TP_DTYPE_BF16, src, NULL, LEN, learn, unlike + 1, scratch), unlike,
+           "as CAP says");
     split->tables_destroy(tables);
     tp_buffer_clear(&blob);
     free(learn);
@@ -137,9 +146,11 @@ static bool damage_once(uint64_t *seed, enum tp_dtype dtype)
 
     check_fill(seed, kind, dtype, src, len);
     tables = check_learn(split, dtype, src, NULL, len, &blob, &bits);
-    good = check_round_trip(split, tables, dtype, src, NULL, len, len + 64, scratch, &coded, &coded_len);
+    good = check_round_trip(split, tables, dtype, src, NULL, len, len + 64, scratch, &coded,
+                            &coded_len);
     for (int i = 0; i < 30 && good; i++)
-        good = check_damaged_decode(split, tables, dtype, coded, coded_len, NULL, len, scratch, seed);
+        good =
+            check_damaged_decode(split, tables, dtype, coded, coded_len, NULL, len, scratch, seed);
     for (int i = 0; i < 30 && good; i++) {
         size_t bad_len = blob.len;
 
@@ -151,7 +162,8 @@ static bool damage_once(uint64_t *seed, enum tp_dtype dtype)
         rc = split->tables_create(dtype, exact, bad_len, &other, &err);
         good = rc == 0 || (rc == -EBADMSG && err.message[0]);
         if (rc == 0) {
-            good = check_damaged_decode(split, other, dtype, coded, coded_len, NULL, len, scratch, seed);
+            good = check_damaged_decode(split, other, dtype, coded, coded_len, NULL, len, scratch,
+                                        seed);
             split->tables_destroy(other);
         }
         free(exact);

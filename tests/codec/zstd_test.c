@@ -14,12 +14,13 @@ static void round_trips(const struct tp_codec *zstd, struct tp_scratch *scratch,
         size_t len = check_length(seed, TP_DTYPE_BYTES), coded_len;
         uint8_t *src = check_alloc(len), *coded;
 
-        check_fill(seed, (enum check_kind)(tap_random(seed) % CHECK_KINDS), TP_DTYPE_BF16, src, len & ~(size_t)1);
-        good = check_round_trip(zstd, NULL, TP_DTYPE_BYTES, src, NULL, len, len + 64, scratch, &coded,
-                                &coded_len);
+        check_fill(seed, (enum check_kind)(tap_random(seed) % CHECK_KINDS), TP_DTYPE_BF16, src,
+                   len & ~(size_t)1);
+        good = check_round_trip(zstd, NULL, TP_DTYPE_BYTES, src, NULL, len, len + 64, scratch,
+                                &coded, &coded_len);
         for (int i = 0; i < 10 && good && coded_len; i++)
-            damaged = damaged && check_damaged_decode(zstd, NULL, TP_DTYPE_BYTES, coded, coded_len, NULL, len,
-                                                      scratch, seed);
+            damaged = damaged && check_damaged_decode(zstd, NULL, TP_DTYPE_BYTES, coded, coded_len,
+                                                      NULL, len, scratch, seed);
         free(coded);
         free(src);
     }
@@ -38,9 +39,12 @@ static void not_smaller(const struct tp_codec *zstd, struct tp_scratch *scratch,
     memset(src, 7, 4096);
     n = zstd->encode(NULL, TP_DTYPE_BYTES, src, NULL, 4096, dst, 4096, scratch);
     ok(n > 0 && n < 32, "a constant does: %zu bytes", n);
-    is_u64(zstd->encode(NULL, TP_DTYPE_BYTES, src, NULL, 4096, dst, n, scratch), 0, "as many bytes as there are");
-    is_u64(zstd->encode(NULL, TP_DTYPE_BYTES, src, NULL, 4096, dst, n + 1, scratch), n, "one byte more");
-    ok(ZSTD_getFrameContentSize(dst, n) == ZSTD_CONTENTSIZE_UNKNOWN, "the size is not in the frame");
+    is_u64(zstd->encode(NULL, TP_DTYPE_BYTES, src, NULL, 4096, dst, n, scratch), 0,
+           "as many bytes as there are");
+    is_u64(zstd->encode(NULL, TP_DTYPE_BYTES, src, NULL, 4096, dst, n + 1, scratch), n,
+           "one byte more");
+    ok(ZSTD_getFrameContentSize(dst, n) == ZSTD_CONTENTSIZE_UNKNOWN,
+       "the size is not in the frame");
     free(src);
     free(dst);
 }
@@ -53,27 +57,32 @@ static void foreign_frames(const struct tp_codec *zstd, struct tp_scratch *scrat
 
     memset(src, 1, 10000);
     n = zstd->encode(NULL, TP_DTYPE_BYTES, src, NULL, 10000, coded, 20000, scratch);
-    is_int(zstd->decode(NULL, TP_DTYPE_BYTES, coded, n, NULL, out, 10000, scratch), 0, "a frame of ours");
-    is_int(zstd->decode(NULL, TP_DTYPE_BYTES, coded, n, NULL, out, 9999, scratch), -EBADMSG, "one byte too many");
+    is_int(zstd->decode(NULL, TP_DTYPE_BYTES, coded, n, NULL, out, 10000, scratch), 0,
+           "a frame of ours");
+    is_int(zstd->decode(NULL, TP_DTYPE_BYTES, coded, n, NULL, out, 9999, scratch), -EBADMSG,
+           "one byte too many");
     is_int(zstd->decode(NULL, TP_DTYPE_BYTES, coded, n, NULL, out, 10001, scratch), -EBADMSG,
            "one byte too few");
-    is_int(zstd->decode(NULL, TP_DTYPE_BYTES, coded, 0, NULL, out, 10000, scratch), -EBADMSG, "nothing");
+    is_int(zstd->decode(NULL, TP_DTYPE_BYTES, coded, 0, NULL, out, 10000, scratch), -EBADMSG,
+           "nothing");
 
     m = zstd->encode(NULL, TP_DTYPE_BYTES, src, NULL, 5000, coded, 10000, scratch);
     n = zstd->encode(NULL, TP_DTYPE_BYTES, src, NULL, 5000, coded + m, 10000, scratch);
-    is_int(zstd->decode(NULL, TP_DTYPE_BYTES, coded, m + n, NULL, out, 10000, scratch), -EBADMSG, "two frames");
+    is_int(zstd->decode(NULL, TP_DTYPE_BYTES, coded, m + n, NULL, out, 10000, scratch), -EBADMSG,
+           "two frames");
 
     const uint8_t skippable[] = {0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4};
-    is_int(zstd->decode(NULL, TP_DTYPE_BYTES, skippable, sizeof skippable, NULL, out, 0, scratch), -EBADMSG,
-           "a skippable frame");
+    is_int(zstd->decode(NULL, TP_DTYPE_BYTES, skippable, sizeof skippable, NULL, out, 0, scratch),
+           -EBADMSG, "a skippable frame");
 
     ZSTD_CCtx_setParameter(ctx, ZSTD_c_windowLog, 24);
     ZSTD_CCtx_setParameter(ctx, ZSTD_c_contentSizeFlag, 0);
     ZSTD_inBuffer in = {src, 10000, 0};
     ZSTD_outBuffer to = {coded, 20000, 0};
-    if (ZSTD_compressStream2(ctx, &to, &in, ZSTD_e_flush) == 0 && ZSTD_compressStream2(ctx, &to, &in, ZSTD_e_end) == 0)
-        is_int(zstd->decode(NULL, TP_DTYPE_BYTES, coded, to.pos, NULL, out, 10000, scratch), -EBADMSG,
-               "a window of 16 MiB");
+    if (ZSTD_compressStream2(ctx, &to, &in, ZSTD_e_flush) == 0 &&
+        ZSTD_compressStream2(ctx, &to, &in, ZSTD_e_end) == 0)
+        is_int(zstd->decode(NULL, TP_DTYPE_BYTES, coded, to.pos, NULL, out, 10000, scratch),
+               -EBADMSG, "a window of 16 MiB");
     else
         ok(false, "a frame with a large window");
     ZSTD_freeCCtx(ctx);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes as the tables and the coded chunk of any codec: refused, or decoded to the same bytes with every
- * instruction set. The input: codec, dtype, elements (16 bits), length of the tables (16 bits), tables, chunk.
+ * Any bytes as the tables and the coded chunk of any codec: refused, or decoded to the same bytes
+ * with every instruction set. The input: codec, dtype, elements (16 bits), length of the tables (16
+ * bits), tables, chunk.
  */
 #include <config.h>
 
@@ -28,8 +29,8 @@ static uint8_t *with_slack(const uint8_t *data, size_t len)
     return p;
 }
 
-static void decode_all(const struct tp_codec *codec, const struct tp_tables *tables, enum tp_dtype dtype,
-                       const uint8_t *coded, size_t coded_len, size_t len)
+static void decode_all(const struct tp_codec *codec, const struct tp_tables *tables,
+                       enum tp_dtype dtype, const uint8_t *coded, size_t coded_len, size_t len)
 {
     struct tp_scratch *scratch = tp_scratch_create();
     uint8_t *src = with_slack(coded, coded_len), *base = with_slack(NULL, len);
@@ -43,7 +44,8 @@ static void decode_all(const struct tp_codec *codec, const struct tp_tables *tab
         int rc;
 
         tp_isa_set((enum tp_isa)isa);
-        rc = codec->decode(tables, dtype, src, coded_len, codec->needs_base ? base : NULL, dst, len, scratch);
+        rc = codec->decode(tables, dtype, src, coded_len, codec->needs_base ? base : NULL, dst, len,
+                           scratch);
         FUZZ_CHECK(rc == 0 || rc == -EBADMSG);
         if (!first) {
             first = dst;

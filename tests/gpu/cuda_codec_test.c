@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Decoding on a CUDA device, to the bytes of the portable decoder; skipped where there is no device. */
+/*
+ * Decoding on a CUDA device, to the bytes of the portable decoder; skipped where there is no
+ * device.
+ */
 #include <config.h>
 
 #include <time.h>
@@ -42,10 +45,11 @@ static void fill(uint64_t *seed, struct batch *b, size_t i)
             b->src[i][k] = (uint8_t)(b->src[i][k] + tap_random(seed) % (8u << i % 5));
 }
 
-static void code(struct batch *b, size_t i, const struct tp_codec *codec, const struct tp_tables *tables)
+static void code(struct batch *b, size_t i, const struct tp_codec *codec,
+                 const struct tp_tables *tables)
 {
-    if (!check_round_trip(codec, tables, TP_DTYPE_BF16, b->src[i], b->base[i], b->len[i], 2 * b->len[i] + 2048,
-                          scratch, &b->coded[i], &b->coded_len[i]))
+    if (!check_round_trip(codec, tables, TP_DTYPE_BF16, b->src[i], b->base[i], b->len[i],
+                          2 * b->len[i] + 2048, scratch, &b->coded[i], &b->coded_len[i]))
         bail_out("the portable decoder fails");
     b->chunk[i] = (struct tp_cuda_chunk){
         .src = bring(b->coded[i], b->coded_len[i]),
@@ -56,7 +60,8 @@ static void code(struct batch *b, size_t i, const struct tp_codec *codec, const 
     };
 }
 
-static void compare(const struct tp_codec *codec, const struct tp_cuda_tables *tables, const struct batch *b)
+static void compare(const struct tp_codec *codec, const struct tp_cuda_tables *tables,
+                    const struct batch *b)
 {
     struct tp_error err = {0};
     bool bad[CHUNKS], good = true;
@@ -74,7 +79,8 @@ static void compare(const struct tp_codec *codec, const struct tp_cuda_tables *t
 }
 
 /* Damaged chunks are refused or decode to something; their neighbours are right. */
-static void damage(uint64_t *seed, const struct tp_codec *codec, const struct tp_cuda_tables *tables, struct batch *b)
+static void damage(uint64_t *seed, const struct tp_codec *codec,
+                   const struct tp_cuda_tables *tables, struct batch *b)
 {
     struct tp_error err = {0};
     uint8_t *out = check_alloc(TP_CHUNK_MAX);
@@ -97,13 +103,15 @@ static void damage(uint64_t *seed, const struct tp_codec *codec, const struct tp
     rc = tp_cuda_decode(tables, b->chunk, CHUNKS, NULL, bad, &err);
     ok(rc == 0 || rc == -EBADMSG, "%s: damaged chunks: %d", codec->name, rc);
     for (size_t i = 1; i < CHUNKS; i += 2)
-        if (bad[i] || tp_cuda_download(out, b->chunk[i].dst, b->len[i], &err) || memcmp(out, b->src[i], b->len[i]))
+        if (bad[i] || tp_cuda_download(out, b->chunk[i].dst, b->len[i], &err) ||
+            memcmp(out, b->src[i], b->len[i]))
             ok(false, "chunk %zu, which is not damaged", i);
     free(out);
 }
 
 /* Many copies of whole chunks; a figure for the log, no check. */
-static void speed(const struct tp_codec *codec, const struct tp_cuda_tables *tables, const struct batch *b)
+static void speed(const struct tp_codec *codec, const struct tp_cuda_tables *tables,
+                  const struct batch *b)
 {
     struct tp_cuda_chunk *many = calloc(4 * COPIES, sizeof *many);
     struct timespec from, to;
@@ -122,8 +130,8 @@ static void speed(const struct tp_codec *codec, const struct tp_cuda_tables *tab
             bail_out("%s", err.message);
     clock_gettime(CLOCK_MONOTONIC, &to);
     seconds = (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) * 1e-9;
-    diag("%s: %.1f GB/s in batches of %d chunks", codec->name, 10.0 * 4 * COPIES * TP_CHUNK_MAX / seconds / 1e9,
-         4 * COPIES);
+    diag("%s: %.1f GB/s in batches of %d chunks", codec->name,
+         10.0 * 4 * COPIES * TP_CHUNK_MAX / seconds / 1e9, 4 * COPIES);
     for (size_t i = 0; i < 4 * COPIES; i++)
         tp_cuda_free(many[i].dst);
     free(many);
@@ -178,7 +186,8 @@ int main(void)
         int rc = tp_cuda_alloc(16, &p, &err);
 
         ok(rc == -ENODEV || rc == -EOPNOTSUPP, "without a device: %d", rc);
-        ok(tp_cuda_tables_create(TP_CODEC_ZSTD, TP_DTYPE_BF16, NULL, 0, NULL, &other) == -EOPNOTSUPP,
+        ok(tp_cuda_tables_create(TP_CODEC_ZSTD, TP_DTYPE_BF16, NULL, 0, NULL, &other) ==
+               -EOPNOTSUPP,
            "no other codec: %s", other.message);
         skip("no CUDA device: %s", err.message);
         return tap_done();
