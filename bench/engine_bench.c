@@ -90,7 +90,7 @@ int main(int argc, char **argv)
 
     if (argc < 3 || argc > 5)
         return usage();
-    int rounds = argc > 3 ? atoi(argv[3]) : 5;
+    int rounds = argc > 3 ? (int)strtol(argv[3], NULL, 10) : 5;
     uint64_t cache_bytes = (argc > 4 ? strtoull(argv[4], NULL, 10) : 64) << 20;
     if (rounds < 1 || rounds > ROUNDS_MAX)
         return usage();
