@@ -200,23 +200,38 @@ TP_INLINE TP_TARGET_AVX512 void take_escapes16(struct tp_delta_reader *r, __mmas
     r->esc = p <= r->esc_end ? p : r->esc_end + 1;
 }
 
-TP_INLINE TP_TARGET_AVX512 void turn16(const struct vectors *v, struct tp_delta_reader *r, __m512i *x,
-                                       const uint8_t *base, uint8_t *dst, const unsigned regs,
-                                       const bool has_raw)
+/* 64 elements of which the contexts and the symbols are known. */
+struct turn16 {
+    __m512i ctx;
+    __m512i sym;
+};
+
+TP_INLINE TP_TARGET_AVX512 struct turn16 begin16(const struct vectors *v, struct tp_delta_reader *r,
+                                                 __m512i *x, const uint8_t *base, const unsigned regs)
+{
+    struct turn16 turn;
+
+    turn.ctx = pack64(contexts16(v, _mm512_loadu_si512(base)),
+                      contexts16(v, _mm512_loadu_si512(base + 64)));
+    turn.sym = symbols64(v, r, x, turn.ctx, regs);
+    return turn;
+}
+
+TP_INLINE TP_TARGET_AVX512 void finish16(const struct vectors *v, struct tp_delta_reader *r,
+                                         const struct turn16 *turn, const uint8_t *base, uint8_t *dst,
+                                         const bool has_raw)
 {
     __m512i b0 = _mm512_loadu_si512(base);
     __m512i b1 = _mm512_loadu_si512(base + 64);
     __m512i c0 = contexts16(v, b0);
     __m512i c1 = contexts16(v, b1);
-    __m512i ctx = pack64(c0, c1);
-    __m512i sym = symbols64(v, r, x, ctx, regs);
-    __mmask64 escaped = _mm512_cmpeq_epi8_mask(sym, _mm512_set1_epi8(-1));
-    __m512i z0 = low_words(sym);
-    __m512i z1 = high_words(sym);
+    __mmask64 escaped = _mm512_cmpeq_epi8_mask(turn->sym, _mm512_set1_epi8(-1));
+    __m512i z0 = low_words(turn->sym);
+    __m512i z1 = high_words(turn->sym);
 
     if (has_raw) {
-        __mmask64 nonzero = _mm512_test_epi8_mask(sym, sym);
-        __m512i raw = raw64(v, r, ctx, nonzero);
+        __mmask64 nonzero = _mm512_test_epi8_mask(turn->sym, turn->sym);
+        __m512i raw = raw64(v, r, turn->ctx, nonzero);
 
         z0 = diffs16(v, z0, c0, low_words(raw), (__mmask32)nonzero);
         z1 = diffs16(v, z1, c1, high_words(raw), (__mmask32)(nonzero >> 32));
@@ -225,6 +240,30 @@ TP_INLINE TP_TARGET_AVX512 void turn16(const struct vectors *v, struct tp_delta_
         take_escapes16(r, escaped, &z0, &z1);
     _mm512_storeu_si512(dst, merge16(v, b0, c0, z0));
     _mm512_storeu_si512(dst + 64, merge16(v, b1, c1, z1));
+}
+
+/*
+ * The symbols of a turn are begun before the turn before it is finished: so the processor has work that is
+ * ready while it waits for the tables.
+ */
+TP_INLINE TP_TARGET_AVX512 size_t turns16(const struct vectors *v, struct tp_delta_reader *r, __m512i *x,
+                                          const uint8_t *base, uint8_t *dst, size_t n, const unsigned regs,
+                                          const bool has_raw)
+{
+    struct turn16 turn;
+    size_t i = 0;
+
+    if (n < 64)
+        return 0;
+    turn = begin16(v, r, x, base, regs);
+    for (; i + 128 <= n; i += 64) {
+        struct turn16 next = begin16(v, r, x, base + 2 * i + 128, regs);
+
+        finish16(v, r, &turn, base + 2 * i, dst + 2 * i, has_raw);
+        turn = next;
+    }
+    finish16(v, r, &turn, base + 2 * i, dst + 2 * i, has_raw);
+    return i + 64;
 }
 
 TP_INLINE TP_TARGET_AVX512 __m512i merge8(const struct vectors *v, __m512i base, __m512i ctx, __m512i z)
@@ -354,12 +393,12 @@ TP_INLINE TP_TARGET_AVX512 size_t decode_regs(const struct tp_delta_tables *t, s
     vectors_init(&v, t, width);
     for (unsigned g = 0; g < regs; g++)
         x[g] = _mm512_loadu_si512(out->rans.x + 16 * g);
+    if (width == 16)
+        i = turns16(&v, &r, x, base, dst, n, regs, has_raw);
     for (; i + 64 <= n; i += 64) {
         if (width == 8)
             turn8(&v, &r, x, base + i, dst + i, regs, has_raw);
-        else if (width == 16)
-            turn16(&v, &r, x, base + 2 * i, dst + 2 * i, regs, has_raw);
-        else
+        else if (width == 32)
             turn32(&v, &r, x, base + 4 * i, dst + 4 * i, regs);
     }
     out->rans.p = r.rans.p;
