@@ -20,7 +20,8 @@ codec_libtp_codec_la_SOURCES += \
 	codec/delta/choose.c \
 	codec/delta/delta.c codec/delta/delta.h \
 	codec/delta/delta_avx2.c \
-	codec/delta/delta_avx512.c \
+	codec/delta/delta_avx512.c codec/delta/delta_avx512.h \
+	codec/delta/split_avx512.c \
 	codec/delta/learn.c codec/delta/learn.h \
 	codec/delta/model.h \
 	codec/delta/tables.c codec/delta/tables.h
@@ -62,6 +63,6 @@ am__v_NVCC_1 =
 .cu.lo:
 	$(AM_V_NVCC)$(MKDIR_P) $(@D) && $(LIBTOOL) $(AM_V_lt) --tag=CC $(AM_LIBTOOLFLAGS) --mode=compile $(NVCC) \
 		$(NVCCFLAGS) $(NVCC_GENCODE) $(DEFS) $(DEFAULT_INCLUDES) $(AM_CPPFLAGS) \
-		--compiler-options=-fPIC -prefer-non-pic -MMD -MF $(@:.lo=.cu.d) -MT $@ -c -o $@ $<
+		--compiler-options=-fPIC,-fno-exceptions -prefer-non-pic -MMD -MF $(@:.lo=.cu.d) -MT $@ -c -o $@ $<
 -include codec/cuda/*.cu.d
 CLEANFILES += codec/cuda/decode.cu.d codec/cuda/query.cu.d
