@@ -95,6 +95,7 @@ cli_scripts = \
 	tests/cli/delta_test.sh \
 	tests/cli/interrupt_test.sh \
 	tests/cli/library_test.sh \
+	tests/cli/manual_test.sh \
 	tests/cli/match_test.sh \
 	tests/cli/pack_test.sh \
 	tests/cli/usage_test.sh

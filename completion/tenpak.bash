@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+# bash completion for tenpak: commands and options come from the program itself.
+
+_tenpak_commands() {
+    command tenpak --list-commands 2>/dev/null | cut -f 1
+}
+
+_tenpak_options() {
+    # shellcheck disable=SC2086
+    command tenpak $1 --list-options 2>/dev/null
+}
+
+# Models, packs and directories: what every command takes.
+_tenpak_paths() {
+    compopt -o filenames 2>/dev/null
+    mapfile -t COMPREPLY < <(compgen -d -- "$1"; compgen -f -X '!*.tnpk' -- "$1")
+}
+
+_tenpak() {
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+    local command=${COMP_WORDS[1]} first=1 argument
+    COMPREPLY=()
+
+    if [ "$COMP_CWORD" -gt 1 ] && _tenpak_commands | grep -q "^$command "; then
+        command="$command ${COMP_WORDS[2]}"
+        first=2
+    fi
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        mapfile -t COMPREPLY < <(compgen -W "$(_tenpak_commands | cut -d ' ' -f 1 | sort -u)" -- "$current")
+        return
+    fi
+    if [ "$COMP_CWORD" -eq "$first" ]; then
+        mapfile -t COMPREPLY < <(compgen -W "$(_tenpak_commands | sed -n "s/^${COMP_WORDS[1]} //p")" -- "$current")
+        return
+    fi
+    # "--base=x" comes as three words.
+    if [ "$current" = = ]; then
+        current=
+    elif [ "$previous" = = ]; then
+        previous=${COMP_WORDS[COMP_CWORD - 2]}
+    fi
+    argument=$(_tenpak_options "$command" | awk -F '\t' -v word="$previous" '$1 == word || $2 == word { print $3 }')
+    case $argument in
+    BASE) mapfile -t COMPREPLY < <(compgen -W 'auto none' -- "$current"; compgen -d -- "$current"; compgen -f -X '!*.tnpk' -- "$current") ;;
+    CODEC) mapfile -t COMPREPLY < <(compgen -W 'auto delta sparse split zstd' -- "$current") ;;
+    'OPT,...') mapfile -t COMPREPLY < <(compgen -W 'allow_other cache= threads= debug' -- "$current") ;;
+    N) ;;
+    ?*) _tenpak_paths "$current" ;;
+    *)
+        case $current in
+        -*) mapfile -t COMPREPLY < <(compgen -W "$(_tenpak_options "$command" | cut -f 1,2 | tr '\t' '\n')" -- "$current") ;;
+        *)
+            if [ "$command" = help ]; then
+                mapfile -t COMPREPLY < <(compgen -W "$(_tenpak_commands | tr ' ' '\n' | sort -u) exit-codes" -- "$current")
+            else
+                _tenpak_paths "$current"
+            fi
+            ;;
+        esac
+        ;;
+    esac
+}
+
+complete -F _tenpak tenpak

@@ -1,0 +1,86 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Help, the manual and completion say the same: every command, every option and every exit code, and none that
+# does not exist.
+. "${top_srcdir:-.}/tests/lib.sh"
+requires mandoc
+
+# page_of COMMAND: the page that describes its options.
+page_of() {
+    case $1 in
+    mount | pack) echo "$top_srcdir/man/tenpak-$1.1" ;;
+    *) echo "$top_srcdir/man/tenpak.1" ;;
+    esac
+}
+
+# Plain text, without the overstrikes that make it bold.
+for page in "$top_srcdir"/man/*.[15]; do
+    mandoc -T ascii "$page" | sed 's/.\x08//g' >"$tmp/${page##*/}"
+done
+
+"$tenpak" --list-commands | cut -f 1 >"$tmp/commands"
+while IFS= read -r command; do
+    page=$(page_of "$command")
+    # shellcheck disable=SC2086
+    "$tenpak" $command --list-options >"$tmp/options"
+    while IFS='	' read -r letter long rest; do
+        case $letter in
+        --*) long=$letter letter= ;; # no letter: read drops the empty field
+        esac
+        : "$rest"
+        case $long in
+        --json | --quiet | --help | --threads) where=$tmp/tenpak.1 ;;
+        *) where=$tmp/${page##*/} ;;
+        esac
+        if [ -n "$letter" ]; then
+            has "$command: $letter, $long is in the manual" "$where" "^ *$letter, $long"
+        else
+            has "$command: $long is in the manual" "$where" "^ *$long"
+        fi
+    done <"$tmp/options"
+    has "$command is in the manual" "$tmp/tenpak.1" "^ *$command "
+done <"$tmp/commands"
+
+# The other way round: each long option that a page lists exists in a command that it describes.
+while IFS= read -r command; do
+    # shellcheck disable=SC2086
+    "$tenpak" $command --list-options | cut -f 2
+done <"$tmp/commands" | sort -u >"$tmp/known"
+printf '%s\n' --version --list-commands --list-options --safetensors-load-strategy >>"$tmp/known"
+cat "$tmp"/tenpak*.1 | grep -o -e '--[a-z][a-z-]*' | sort -u >"$tmp/named"
+grep -v -x -F -f "$tmp/known" "$tmp/named" >"$tmp/unknown"
+is 'the manual names no option that does not exist' "$(cat "$tmp/unknown")" ''
+"$tenpak" help exit-codes | grep '^[0-9]' | cut -d ' ' -f 1 >"$tmp/codes"
+sed -n '/^EXIT STATUS/,/^EXAMPLES/p' "$tmp/tenpak.1" | grep -o '^ *[0-9][0-9]* ' | tr -d ' ' >"$tmp/manual-codes"
+is 'the same exit codes' "$(tr '\n' ' ' <"$tmp/manual-codes")" "$(tr '\n' ' ' <"$tmp/codes")"
+
+# Completion in a real shell.
+if command -v bash >/dev/null 2>&1; then
+    # complete WORD...: what bash would offer for the last word.
+    complete_words() {
+        PATH="${tenpak%/*}:$PATH" bash --norc -c '
+            . "$0"
+            COMP_WORDS=(tenpak "$@") COMP_CWORD=$#
+            _tenpak 2>/dev/null
+            printf "%s\n" "${COMPREPLY[@]}"' "$top_srcdir/completion/tenpak.bash" "$@" | sort | tr '\n' ' '
+    }
+    is 'completion of a command' "$(complete_words un)" 'unpack '
+    is 'completion of commands' "$(complete_words '')" "$(cut -d ' ' -f 1 "$tmp/commands" | sort -u | tr '\n' ' ')"
+    is 'completion of a command of a group' "$(complete_words delta e)" 'estimate '
+    is 'completion of an option' "$(complete_words pack --dr)" '--dry-run '
+    is 'completion of an option of a command of a group' "$(complete_words delta compress --out)" '--output '
+    is 'completion of a codec' "$(complete_words pack --codec = s)" 'sparse split '
+    is 'completion of a codec after a letter' "$(complete_words pack -c z)" 'zstd '
+    mkdir -p "$tmp/dir/model"
+    : >"$tmp/dir/pack.tnpk"
+    : >"$tmp/dir/note.txt"
+    is 'completion of paths: packs and directories' "$(cd "$tmp/dir" && complete_words info '')" 'model pack.tnpk '
+else
+    skip 'completion' 'bash is not installed'
+fi
+if command -v zsh >/dev/null 2>&1; then
+    ok 'the completion of zsh parses' zsh -n "$top_srcdir/completion/_tenpak"
+else
+    skip 'the completion of zsh parses' 'zsh is not installed'
+fi
+tap_done
