@@ -202,7 +202,8 @@ int tp_delta_stats_finish(struct tp_stats *stats, struct tp_buffer *out, double 
     model->first = (uint8_t)first_field(s);
     pool_contexts(s, model->first, learn);
     *bits = tp_delta_learn(learn, model);
-    rc = tp_delta_model_write(out, s->kind, model);
+    if (*bits >= 0)
+        rc = tp_delta_model_write(out, s->kind, model);
 out:
     if (learn)
         free(learn->bins);

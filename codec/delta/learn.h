@@ -16,7 +16,8 @@ struct tp_delta_learn {
 void tp_delta_symbols(const struct tp_delta_learn *learn, unsigned c, bool direct, unsigned shift,
                       uint32_t hist[256]);
 
-/* Choose contexts and tables; model->first is set already. Returns the bits that an element will take. */
+/* Choose contexts and tables; model->first is set already. Returns the bits that an element will take,
+ * or -1 without memory. */
 double tp_delta_learn(const struct tp_delta_learn *learn, struct tp_delta_model *model);
 
 #endif
