@@ -11,6 +11,7 @@ struct ahead {
     struct tp_pack *pack;
     uint32_t chunk;
     bool urgent;
+    uint64_t asked; /* the cache's clock then */
 };
 
 static void decode_ahead(struct ahead *ahead)
@@ -23,6 +24,9 @@ static void decode_ahead(struct ahead *ahead)
     struct tp_block *block;
     size_t room = tp_room_for(pack, 1);
 
+    /* Its reader has gone past by now, or will have before this is done. */
+    if (engine->cache.clock - ahead->asked > engine->ahead_max)
+        return;
     tp_flight_resolve(&pack, &chunk);
     tp_flight_key(pack, chunk, &key);
     if (engine->ending || tp_cache_find(&engine->cache, &key) || !tp_room_try(engine, room))
@@ -56,7 +60,7 @@ bool tp_ahead_submit(struct tp_engine *engine, struct tp_pack *pack, uint32_t ch
 
     if (!ahead)
         return false;
-    *ahead = (struct ahead){engine, tp_pack_ref(pack), chunk, urgent};
+    *ahead = (struct ahead){engine, tp_pack_ref(pack), chunk, urgent, engine->cache.clock};
     if (tp_pool_submit(engine->pool, run, ahead, urgent) < 0) {
         tp_pack_close(ahead->pack);
         free(ahead);

@@ -227,9 +227,10 @@ struct tp_block *tp_cache_take(struct tp_cache *cache, const struct tp_block_key
 void tp_cache_touch(struct tp_cache *cache, struct tp_block *block)
 {
     cache->clock++;
-    tp_cache_set_ahead(cache, block, false);
-    if (cache->clock - block->touched > correlated(cache))
+    /* The one whom it was decoded for was counted then. */
+    if (!block->ahead && cache->clock - block->touched > correlated(cache))
         tp_frequency_add(&cache->frequency, block->hash);
+    tp_cache_set_ahead(cache, block, false);
     block->touched = cache->clock;
 }
 

@@ -36,7 +36,8 @@ int tp_engine_create(const struct tp_engine_options *options, struct tp_engine *
                 (unsigned long long)bytes);
         goto fail;
     }
-    engine->ahead_max = engine->cache.slots / 4;
+    /* With the base's blocks that they bring along they pass through the cache's window unharmed. */
+    engine->ahead_max = engine->cache.slots / 8;
     rc = tp_pool_create(threads, "decode", &engine->pool, err);
     if (rc < 0)
         goto fail;

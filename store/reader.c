@@ -48,9 +48,9 @@ int tp_reader_open(struct tp_engine *engine, struct tp_pack *pack, uint32_t file
         reader->span_max = TP_SPAN_MAX;
     pthread_mutex_init(&reader->lock, NULL);
 
-    /* One file is not to take more than an eighth of the cache ahead of its readers. */
+    /* One file is not to take more than a sixteenth of the cache ahead of its readers. */
     tp_engine_get_stats(engine, &stats);
-    uint64_t window_max = stats.cached_bytes_max / 8;
+    uint64_t window_max = stats.cached_bytes_max / 16;
     if (window_max > (uint64_t)WINDOW_MAX * index->chunk_size)
         window_max = (uint64_t)WINDOW_MAX * index->chunk_size;
     tp_cursors_init(&reader->cursors, (uint64_t)WINDOW_MIN * index->chunk_size, window_max);
