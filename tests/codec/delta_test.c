@@ -168,7 +168,8 @@ static void sizes(uint64_t *seed)
         bits = 8.0 * (double)total / (N * CHUNKS);
         ok(good && bits < 1.03 * promised, "noise %g: %.4f bits as promised", noises[i], bits);
         bits += 8.0 * (double)blob.len / (N * CHUNKS);
-        ok(bits < 1.03 * entropy, "noise %g: %.4f bits, all counted, for an entropy of %.4f", noises[i], bits,
+        /* Lanes and the least frequency weigh more where a weight takes half a bit. */
+        ok(bits < (entropy < 1 ? 1.05 : 1.02) * entropy, "noise %g: %.4f bits, all counted, for an entropy of %.4f", noises[i], bits,
            entropy);
         delta->tables_destroy(tables);
         tp_buffer_clear(&blob);
