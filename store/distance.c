@@ -16,10 +16,12 @@ static const enum tp_codec_id codec_ids[CODECS] = {TP_CODEC_DELTA, TP_CODEC_SPAR
 struct sampler {
     struct tp_source *model, *base;
     uint8_t *src, *ref, *room;
-    struct tp_stats *stats[TP_DTYPE_COUNT][CODECS];
-    uint64_t seen[TP_DTYPE_COUNT];  /* sampled bytes */
-    uint64_t equal[TP_DTYPE_COUNT]; /* of these, in places where nothing differs */
-    uint64_t elements, changed;
+    /* Of the tensor at hand: tensors differ too much to be seen as one. */
+    struct tp_stats *stats[CODECS];
+    uint64_t seen, equal; /* sampled bytes; of these, in places where nothing differs */
+    /* Of all. */
+    uint64_t elements, changed, sampled;
+    double given, alone; /* coded bytes that the samples would take */
 };
 
 unsigned tp_distance_unit(enum tp_dtype dtype)
@@ -71,11 +73,11 @@ static int learn(struct sampler *s, enum tp_dtype dtype, size_t len, bool equal)
         const struct tp_codec *codec = tp_codec_get(codec_ids[c]);
         if (!codec || !codec->stats_create || !codec->fits(dtype) || (c < WITH_BASE && equal))
             continue;
-        if (!s->stats[dtype][c])
-            s->stats[dtype][c] = codec->stats_create(dtype);
-        if (!s->stats[dtype][c])
+        if (!s->stats[c])
+            s->stats[c] = codec->stats_create(dtype);
+        if (!s->stats[c])
             return -ENOMEM;
-        codec->stats_add(s->stats[dtype][c], s->src, codec->needs_base ? s->ref : NULL, len);
+        codec->stats_add(s->stats[c], s->src, codec->needs_base ? s->ref : NULL, len);
     }
     return 0;
 }
@@ -92,10 +94,55 @@ static int sample_place(struct sampler *s, const struct tp_source_tensor *t,
     unsigned bits = tp_dtype_bits(t->dtype);
     s->elements += bits >= 8 ? len / (bits / 8) : len;
     s->changed += changed;
-    s->seen[t->dtype] += len;
+    s->seen += len;
     if (!changed)
-        s->equal[t->dtype] += len;
+        s->equal += len;
     rc = learn(s, t->dtype, len, !changed);
+    return rc ? tp_fail(err, -rc, "out of memory") : 0;
+}
+
+static void forget_stats(struct sampler *s)
+{
+    for (unsigned c = 0; c < CODECS; c++) {
+        if (s->stats[c])
+            tp_codec_get(codec_ids[c])->stats_destroy(s->stats[c]);
+        s->stats[c] = NULL;
+    }
+    s->seen = s->equal = 0;
+}
+
+/* What the codec promises for the samples of tensor T, its share of the tables too, relative to raw; 1 where it
+ * has no say. */
+static int promise(struct sampler *s, const struct tp_source_tensor *t, unsigned c, double *out,
+                   struct tp_buffer *tables)
+{
+    double bits = 0;
+    *out = 1;
+    if (!s->stats[c])
+        return 0;
+    tables->len = 0;
+    int rc = tp_codec_get(codec_ids[c])->stats_finish(s->stats[c], tables, &bits);
+    double ratio = bits / tp_dtype_bits(t->dtype) + (double)tables->len / (double)t->len;
+    if (!rc && ratio < 1)
+        *out = ratio;
+    return rc;
+}
+
+/* No more samples of tensor T: add up what they would take. */
+static int finish_tensor(struct sampler *s, const struct tp_source_tensor *t, struct tp_error *err)
+{
+    struct tp_buffer tables = {0};
+    double ratio[CODECS] = {1, 1, 1};
+    int rc = 0;
+    for (unsigned c = 0; !rc && s->seen && c < CODECS; c++)
+        rc = promise(s, t, c, &ratio[c], &tables);
+    tp_buffer_clear(&tables);
+    double best = ratio[0] < ratio[1] ? ratio[0] : ratio[1];
+    best = best < ratio[2] ? best : ratio[2];
+    s->given += best * (double)(s->seen - s->equal);
+    s->alone += ratio[2] * (double)s->seen;
+    s->sampled += s->seen;
+    forget_stats(s);
     return rc ? tp_fail(err, -rc, "out of memory") : 0;
 }
 
@@ -111,16 +158,19 @@ static int sample_all(struct sampler *s, uint64_t matched, struct tp_error *err)
         const struct tp_source_tensor *b = tp_source_find(s->base, t->name);
         uint64_t common = b ? tp_source_common(t, b) : 0;
         unsigned unit = tp_distance_unit(t->dtype);
-        while (next < start + common) {
+        int rc = 0;
+        while (!rc && next < start + common) {
             uint64_t off = (next - start) / unit * unit, len = (common - off) / unit * unit;
             if (len > PLACE_LEN / 24 * 24)
                 len = PLACE_LEN / 24 * 24;
-            int rc = len ? sample_place(s, t, b, off, (size_t)len, err) : 0;
-            if (rc)
-                return rc;
+            rc = len ? sample_place(s, t, b, off, (size_t)len, err) : 0;
             /* A place that a small tensor cut short is followed by the next tensor's start. */
             next += step == PLACE_LEN && len && len < step ? len : step;
         }
+        if (!rc)
+            rc = finish_tensor(s, t, err);
+        if (rc)
+            return rc;
         start += common;
         if (next < start)
             next = start;
@@ -128,46 +178,16 @@ static int sample_all(struct sampler *s, uint64_t matched, struct tp_error *err)
     return 0;
 }
 
-/* Bits that the codec promises, relative to raw; 1 where it has no say. */
-static int promise(struct sampler *s, unsigned dtype, unsigned c, double *out, struct tp_buffer *junk)
+static void conclude(const struct sampler *s, struct tp_distance *out)
 {
-    double bits = 0;
-    *out = 1;
-    if (!s->stats[dtype][c])
-        return 0;
-    junk->len = 0;
-    int rc = tp_codec_get(codec_ids[c])->stats_finish(s->stats[dtype][c], junk, &bits);
-    if (!rc && bits < tp_dtype_bits(dtype))
-        *out = bits / tp_dtype_bits(dtype);
-    return rc;
-}
-
-static int conclude(struct sampler *s, struct tp_distance *out, struct tp_error *err)
-{
-    struct tp_buffer junk = {0};
-    double given = 0, alone = 0;
-    int rc = 0;
-    for (unsigned d = 0; !rc && d < TP_DTYPE_COUNT; d++) {
-        double ratio[CODECS] = {1, 1, 1};
-        for (unsigned c = 0; !rc && s->seen[d] && c < CODECS; c++)
-            rc = promise(s, d, c, &ratio[c], &junk);
-        double best = ratio[0] < ratio[1] ? ratio[0] : ratio[1];
-        best = best < ratio[2] ? best : ratio[2];
-        given += best * (double)(s->seen[d] - s->equal[d]);
-        alone += ratio[2] * (double)s->seen[d];
-        out->sampled_bytes += s->seen[d];
-    }
-    tp_buffer_clear(&junk);
-    if (rc)
-        return tp_fail(err, -rc, "out of memory");
-    double sampled = out->sampled_bytes ? (double)out->sampled_bytes : 1;
+    double sampled = s->sampled ? (double)s->sampled : 1;
     double total = s->model->tensor_bytes ? (double)s->model->tensor_bytes : 1;
     double matched = (double)out->matched_bytes;
-    out->with_base = given / sampled;
-    out->alone = out->sampled_bytes ? alone / sampled : 1;
+    out->sampled_bytes = s->sampled;
+    out->with_base = s->given / sampled;
+    out->alone = s->sampled ? s->alone / sampled : 1;
     out->changed = s->elements ? (double)s->changed / (double)s->elements : 0;
     out->cost = (matched * out->with_base + (total - matched) * out->alone) / total;
-    return 0;
 }
 
 int tp_distance_sample(struct tp_source *model, struct tp_source *base, struct tp_distance *out,
@@ -189,12 +209,9 @@ int tp_distance_sample(struct tp_source *model, struct tp_source *base, struct t
     }
     rc = sample_all(s, out->matched_bytes, err);
     if (!rc)
-        rc = conclude(s, out, err);
+        conclude(s, out);
 out:
-    for (unsigned d = 0; d < TP_DTYPE_COUNT; d++)
-        for (unsigned c = 0; c < CODECS; c++)
-            if (s->stats[d][c])
-                tp_codec_get(codec_ids[c])->stats_destroy(s->stats[d][c]);
+    forget_stats(s);
     free(s->src);
     free(s->ref);
     free(s->room);

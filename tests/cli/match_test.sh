@@ -77,6 +77,20 @@ is 'packs: the fine-tune that was trained on' "$(base_of "$d/g-continued")" a-ch
 "$tenpak" pack -q "$d/g-continued"
 is 'and the chain is read' "$("$tenpak" verify --json "$d/g-continued" | jq .bad)" 0
 
+# One that was hardly changed predicts as well as its own base: the base is taken, also where tensors are frozen.
+d=$tmp/hardly
+mkdir "$d"
+big='--hidden=256 --inter=640 --vocab=2000'
+# shellcheck disable=SC2086
+{
+    "$mkmodel" --seed=1 $big "$d/zz-base"
+    "$mkmodel" --seed=1 $big --noise=0.5 --sparse=0.003 --noise-seed=2 "$d/reinforced"
+    "$mkmodel" --seed=1 $big --noise=0.1 --frozen-layers=1 --noise-seed=3 "$d/tuned"
+}
+"$tenpak" pack -q --base=none "$d/zz-base"
+"$tenpak" pack -q "$d/reinforced"
+is 'packs: not the one that was hardly changed' "$(base_of "$d/tuned")" zz-base
+
 # --- what the files say decides between copies ---
 d=$tmp/named
 mkdir "$d"
