@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Taking a mount away, known to be one of ours; LAZY: now, and what is open stays. Negative errno. */
+/* Taking a mount away, known to be one of ours; LAZY: now, and what is open stays. Negative
+ * errno. */
 #ifndef TP_FS_DETACH_H
 #define TP_FS_DETACH_H
 

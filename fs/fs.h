@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Inside the mount: nodes, what they stand for, and who keeps them. The kernel's number of a node is its address.
+ * Inside the mount: nodes, what they stand for, and who keeps them. The kernel's number of a
+ * node is its address.
  *
- * A plain node stands for a file or directory of DIR as it is. A packed node stands for an entry of one pack, whose
- * bytes never change: a pack of the same name with another content is another tree of other nodes, and who has
- * the old one open keeps it. Kept by the kernel's lookups and by open handles, a tree without either goes; its
- * pack is closed earlier, when nothing of it is open and others were used more lately.
+ * A plain node stands for a file or directory of DIR as it is. A packed node stands for an entry
+ * of one pack, whose bytes never change: a pack of the same name with another content is another
+ * tree of other nodes, and who has the old one open keeps it. Kept by the kernel's lookups and
+ * by open handles, a tree without either goes; its pack is closed earlier, when nothing of it is
+ * open and others were used more lately.
  */
 #ifndef TP_FS_FS_H
 #define TP_FS_FS_H
@@ -23,7 +25,8 @@
 #include "store/reader.h"
 #include "store/store.h"
 
-/* Seconds that the kernel may believe what it was told: of DIR's own entries, and of what never changes. */
+/* Seconds that the kernel may believe what it was told: of DIR's own entries, and of what never
+ * changes. */
 #define TP_TIMEOUT_PLAIN 1.0
 #define TP_TIMEOUT_PACKED 86400.0
 
@@ -36,25 +39,25 @@ enum tp_node_kind { TP_NODE_PLAIN, TP_NODE_PACKED };
 
 struct tp_node {
     enum tp_node_kind kind;
-    uint64_t lookups;       /* that the kernel has not forgotten */
-    uint64_t generation;    /* tells nodes that had the same address apart */
+    uint64_t lookups;    /* that the kernel has not forgotten */
+    uint64_t generation; /* tells nodes that had the same address apart */
 };
 
 struct tp_plain {
     struct tp_node node;
-    int fd;                 /* O_PATH: holds the file, so that its number is not used again */
+    int fd; /* O_PATH: holds the file, so that its number is not used again */
     dev_t dev;
     ino_t ino;
     struct tp_plain *chain;
-    bool seen;              /* what follows is set */
-    off_t size;             /* when it was last opened: pages of then are good as long as these stand */
+    bool seen;  /* what follows is set */
+    off_t size; /* when it was last opened: pages of then are good as long as these stand */
     struct timespec mtime, ctime;
 };
 
 struct tp_packed {
     struct tp_node node;
     struct tp_tree *tree;
-    uint32_t file;          /* in the index; TP_NONE: the model's own directory */
+    uint32_t file; /* in the index; TP_NONE: the model's own directory */
     unsigned opens;
     struct tp_reader *reader; /* while it is open */
 };
@@ -64,25 +67,26 @@ struct tp_view {
     struct tp_tree *tree;
     struct tp_pack *pack;
     const struct tp_index *index;
-    uint32_t *skip;         /* the entry after the subtree of each entry */
-    uint32_t *parent;       /* the entry above it, or TP_NONE */
+    uint32_t *skip;   /* the entry after the subtree of each entry */
+    uint32_t *parent; /* the entry above it, or TP_NONE */
 };
 
 struct tp_tree {
-    char *name;             /* of the model */
+    char *name; /* of the model */
     struct tp_catalog_key key;
     uint8_t id[TP_SHA256_LEN];
     uid_t uid;
     gid_t gid;
-    uint64_t refs;          /* lookups of its nodes and open handles */
-    bool current;           /* found by its name */
+    uint64_t refs; /* lookups of its nodes and open handles */
+    bool current;  /* found by its name */
     struct tp_tree *chain;
-    uint64_t first_ino;     /* of the model's directory; those of the entries follow */
-    struct stat attr;       /* of the model's directory */
+    struct tp_tree *next, **at; /* among all trees, also those that lost their name to another */
+    uint64_t first_ino;         /* of the model's directory; those of the entries follow */
+    struct stat attr;           /* of the model's directory */
     uint32_t file_n;
     struct tp_packed *nodes; /* of the model's directory, then of the entries */
-    struct tp_view *view;   /* NULL: the pack is closed */
-    unsigned users;         /* of VIEW */
+    struct tp_view *view;    /* NULL: the pack is closed */
+    unsigned users;          /* of VIEW */
     bool opening;
     uint64_t idle_since;
 };
@@ -96,12 +100,13 @@ struct tp_fs {
     struct tp_store *store;
     struct tp_engine *engine;
     struct tp_plain root;
-    pthread_mutex_t lock;   /* of nodes and trees; nothing is opened or decoded under it */
+    pthread_mutex_t lock; /* of nodes and trees; nothing is opened or decoded under it */
     pthread_cond_t opened;
     uint64_t generation, clock;
     unsigned idle_n;
     struct tp_plain *plain[TP_FS_BUCKETS];
     struct tp_tree *trees[TP_FS_BUCKETS];
+    struct tp_tree *all;
     pthread_mutex_t story_lock;
     struct {
         uint64_t hash;
@@ -119,7 +124,8 @@ void tp_fs_forget(struct tp_fs *fs, struct tp_node *node, uint64_t n);
 /* Whether DIR keeps this name of its top to itself: what the store writes beside its models. */
 bool tp_fs_hidden(const char *name);
 
-/* Tell an operator of a failure, the same story once a minute; the errno (positive) for who asked. */
+/* Tell an operator of a failure, the same story once a minute; the errno (positive) for who
+ * asked. */
 int tp_fs_failed(struct tp_fs *fs, int rc, const struct tp_error *err);
 
 /* --- DIR's own files and directories (plain.c); positive errno --- */
@@ -138,7 +144,8 @@ uint64_t tp_plain_number(const struct tp_fs *fs, const struct stat *st);
 int tp_tree_lookup(struct tp_fs *fs, const char *name, struct fuse_entry_param *entry);
 /* Open the pack of a tree, or share it, until let go. ESTALE: another pack has its place. */
 int tp_tree_hold(struct tp_fs *fs, struct tp_tree *tree, struct tp_view **out);
-/* A pack whose base was not there is opened anew the next time, unless it is in use: the base may have come. */
+/* A pack whose base was not there is opened anew the next time, unless it is in use: the base
+ * may have come. */
 void tp_tree_retry_base(struct tp_fs *fs, struct tp_tree *tree);
 void tp_tree_let_go(struct tp_fs *fs, struct tp_view *view);
 /* Under the lock: N references less; the last one frees the tree. */

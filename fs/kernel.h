@@ -10,8 +10,8 @@
 
 #define TP_FS_TYPE "fuse.tenpak"
 
-/* An absolute path without links or dots. The last name is not looked at, since what is mounted there
- * may not answer. The caller frees it. */
+/* An absolute path without links or dots. The last name is not looked at, since what is mounted
+ * there may not answer. The caller frees it. */
 int tp_kernel_canonical(const char *path, char **out, struct tp_error *err);
 
 /* Whether something of type TP_FS_TYPE is mounted at this canonical path, uppermost. */

@@ -36,7 +36,8 @@ static void listing_clear(struct listing *listing)
     memset(listing, 0, sizeof *listing);
 }
 
-static int add(struct listing *listing, const char *name, size_t len, uint64_t ino, mode_t type, bool pack)
+static int add(struct listing *listing, const char *name, size_t len, uint64_t ino, mode_t type,
+               bool pack)
 {
     size_t at = listing->names.len;
 
@@ -97,8 +98,9 @@ static void sort_and_merge(struct listing *listing)
         return;
     qsort_r(listing->items, listing->n, sizeof *listing->items, compare, listing->names.data);
     for (size_t i = 0; i < listing->n; i++) {
-        bool doubled = kept > 0 && listing->items[i].pack &&
-                       strcmp(names + listing->items[kept - 1].name, names + listing->items[i].name) == 0;
+        bool doubled =
+            kept > 0 && listing->items[i].pack &&
+            strcmp(names + listing->items[kept - 1].name, names + listing->items[i].name) == 0;
         if (!doubled)
             listing->items[kept++] = listing->items[i];
     }
@@ -174,8 +176,10 @@ void tp_list_read(fuse_req_t req, struct tp_plain *plain, size_t size, off_t off
     for (size_t i = (size_t)off; i < listing->n; i++) {
         const struct item *item = &listing->items[i];
         const char *name = (const char *)listing->names.data + item->name;
-        /* Without a node number this is no look-up: attributes would cost a descriptor, or a pack opened, each. */
-        struct fuse_entry_param entry = {.attr = {.st_ino = (ino_t)item->ino, .st_mode = item->type}};
+        /* Without a node number this is no look-up: attributes would cost a descriptor, or a
+         * pack opened, each. */
+        struct fuse_entry_param entry = {
+            .attr = {.st_ino = (ino_t)item->ino, .st_mode = item->type}};
         size_t n = plus ? fuse_add_direntry_plus(req, buffer + used, size - used, name, &entry,
                                                  (off_t)i + 1)
                         : fuse_add_direntry(req, buffer + used, size - used, name, &entry.attr,

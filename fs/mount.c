@@ -37,10 +37,13 @@ static unsigned serve_threads(void)
 {
     unsigned n = 2 * tp_cpu_count();
 
-    return n < SERVE_THREADS_MIN ? SERVE_THREADS_MIN : n > SERVE_THREADS_MAX ? SERVE_THREADS_MAX : n;
+    return n < SERVE_THREADS_MIN   ? SERVE_THREADS_MIN
+           : n > SERVE_THREADS_MAX ? SERVE_THREADS_MAX
+                                   : n;
 }
 
-/* --- Before mounting ----------------------------------------------------------------------------------- */
+/* --- Before mounting
+ * ----------------------------------------------------------------------------------- */
 
 static bool is_within(const char *path, const char *dir)
 {
@@ -73,7 +76,8 @@ static int check_not_ours(const char *path, struct tp_error *err)
     if (!tp_kernel_is_tenpak(path))
         return 0;
     if (statvfs(path, &alive) < 0 && errno == ENOTCONN)
-        return tp_fail(err, ENOTCONN, "the mount at '%s' has lost its daemon: unmount it first", path);
+        return tp_fail(err, ENOTCONN, "the mount at '%s' has lost its daemon: unmount it first",
+                       path);
     return tp_fail(err, EBUSY, "'%s' is a tenpak mount already", path);
 }
 
@@ -99,7 +103,8 @@ static int check_mountpoint(const char *given, struct tp_fs *fs, struct tp_error
     if (rc < 0)
         return rc;
     if (is_within(real, fs->dir) || is_within(fs->dir, real))
-        return tp_fail(err, EINVAL, "cannot mount '%s' on '%s': one is within the other", fs->dir, real);
+        return tp_fail(err, EINVAL, "cannot mount '%s' on '%s': one is within the other", fs->dir,
+                       real);
     return check_empty(real, err);
 }
 
@@ -126,8 +131,9 @@ static int check_device(struct tp_error *err)
         return 0;
     }
     if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
-        return tp_fail(err, ENODEV, "there is no '/dev/fuse': the kernel has no FUSE, or its module is "
-                                    "not loaded");
+        return tp_fail(err, ENODEV,
+                       "there is no '/dev/fuse': the kernel has no FUSE, or its module is "
+                       "not loaded");
     return tp_fail_errno(err, "cannot open '/dev/fuse'");
 }
 
@@ -142,7 +148,8 @@ static void raise_descriptors(void)
     }
 }
 
-/* --- The session --------------------------------------------------------------------------------------- */
+/* --- The session
+ * --------------------------------------------------------------------------------------- */
 
 static void log_fuse(enum fuse_log_level level, const char *fmt, va_list ap)
 {
@@ -162,7 +169,8 @@ static int session_create(struct tp_fs *fs, const struct tp_mount_options *optio
 {
     struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
     int bad = fuse_opt_add_arg(&args, "tenpak") || fuse_opt_add_arg(&args, "-o") ||
-              fuse_opt_add_arg(&args, "ro,default_permissions,fsname=tenpak,subtype=tenpak,max_read=1048576");
+              fuse_opt_add_arg(
+                  &args, "ro,default_permissions,fsname=tenpak,subtype=tenpak,max_read=1048576");
 
     if (!bad && options->allow_other)
         bad = fuse_opt_add_arg(&args, "-oallow_other");
@@ -180,7 +188,8 @@ struct ready {
     unsigned threads;
 };
 
-/* A thread of its own: its first look at the mount waits until the others have answered the kernel's greeting. */
+/* A thread of its own: its first look at the mount waits until the others have answered the
+ * kernel's greeting. */
 static void *announce(void *arg)
 {
     const struct ready *ready = arg;
@@ -189,7 +198,8 @@ static void *announce(void *arg)
     struct stat st;
 
     if (stat(fs->mountpoint, &st) < 0) {
-        tp_log(TP_LOG_ERROR, "the mount at '%s' does not answer: %s", fs->mountpoint, strerror(errno));
+        tp_log(TP_LOG_ERROR, "the mount at '%s' does not answer: %s", fs->mountpoint,
+               strerror(errno));
         return NULL;
     }
     /* The greeting can only lower it. Who may not raise it is told by the status. */
@@ -214,8 +224,8 @@ static void *announce(void *arg)
 }
 
 /* Run the session's threads until the mount is gone or a second signal came. */
-static int run_session(struct tp_fs *fs, struct fuse_session *session, struct fuse_loop_config *config,
-                       struct ready *ready, struct tp_error *err)
+static int run_session(struct tp_fs *fs, struct fuse_session *session,
+                       struct fuse_loop_config *config, struct ready *ready, struct tp_error *err)
 {
     pthread_t announcer;
     int rc = pthread_create(&announcer, NULL, announce, ready);
@@ -226,11 +236,12 @@ static int run_session(struct tp_fs *fs, struct fuse_session *session, struct fu
     /* Whoever still waits for an answer is let go, the announcer among them. */
     fuse_session_unmount(session);
     pthread_join(announcer, NULL);
-    return rc < 0 ? tp_fail(err, -rc, "the mount at '%s' ended: %s", fs->mountpoint, strerror(-rc)) : 0;
+    return rc < 0 ? tp_fail(err, -rc, "the mount at '%s' ended: %s", fs->mountpoint, strerror(-rc))
+                  : 0;
 }
 
-static int serve(struct tp_fs *fs, const struct tp_mount_options *options, struct fuse_session *session,
-                 struct tp_error *err)
+static int serve(struct tp_fs *fs, const struct tp_mount_options *options,
+                 struct fuse_session *session, struct tp_error *err)
 {
     struct ready ready = {fs, options, serve_threads()};
     struct fuse_loop_config *config = fuse_loop_cfg_create();
@@ -252,7 +263,8 @@ static int serve(struct tp_fs *fs, const struct tp_mount_options *options, struc
     return rc;
 }
 
-static int mount_and_serve(struct tp_fs *fs, const struct tp_mount_options *options, struct tp_error *err)
+static int mount_and_serve(struct tp_fs *fs, const struct tp_mount_options *options,
+                           struct tp_error *err)
 {
     struct fuse_session *session = NULL;
     int rc = session_create(fs, options, &session, err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The mount as one call: a store's directory shown at a mount point, its packs as ordinary read-only
- * directories, until it is unmounted or told to stop by SIGTERM, SIGINT or SIGHUP.
+ * The mount as one call: a store's directory shown at a mount point, its packs as ordinary read-
+ * only directories, until it is unmounted or told to stop by SIGTERM, SIGINT or SIGHUP.
  */
 #ifndef TP_FS_MOUNT_H
 #define TP_FS_MOUNT_H
@@ -28,8 +28,8 @@ struct tp_mount_options {
     const char *mountpoint;
     uint64_t cache_bytes; /* decoded blocks kept; 0: tp_mount_default_cache() */
     unsigned threads;     /* that decode; 0: one for each CPU */
-    bool allow_other;     /* users other than the one who mounts; permissions are checked in any case */
-    bool debug;           /* log every request */
+    bool allow_other; /* users other than the one who mounts; permissions are checked in any case */
+    bool debug;       /* log every request */
     /* Called once, when the mount answers, from a thread of the mount's own. May be NULL. */
     void (*ready)(void *arg, const struct tp_mount_status *status);
     void *ready_arg;
@@ -39,19 +39,22 @@ struct tp_mount_options {
 uint64_t tp_mount_default_cache(void);
 
 /*
- * Serve until unmounted. Blocks, and starts threads: a caller that wants a daemon forks before it. What goes
- * wrong before READY is returned; what goes wrong later is logged (base/log.h) and answered to the reader.
- * A first signal detaches the mount and goes on serving what is still open; a second one stops at once.
+ * Serve until unmounted. Blocks, and starts threads: a caller that wants a daemon forks before
+ * it. What goes wrong before READY is returned; what goes wrong later is logged (base/log.h) and
+ * answered to the reader. A first signal detaches the mount and goes on serving what is still
+ * open; a second one stops at once.
  *
- * -ENOENT, -ENOTDIR, -EACCES: DIR or the mount point is absent, no directory, not readable. -ENOTEMPTY: the mount
- * point has entries. -EBUSY: it is a tenpak mount already. -ENOTCONN: it is one whose daemon died. -EINVAL:
- * the mount point is DIR, within it, or above it. -ENODEV: no /dev/fuse.
+ * -ENOENT, -ENOTDIR, -EACCES: DIR or the mount point is absent, no directory, not readable.
+ * -ENOTEMPTY: the mount point has entries. -EBUSY: it is a tenpak mount already. -ENOTCONN: it
+ * is one whose daemon died. -EINVAL: the mount point is DIR, within it, or above it. -ENODEV: no
+ * /dev/fuse.
  */
 int tp_mount_run(const struct tp_mount_options *options, struct tp_error *err);
 
 /*
- * Unmount a tenpak mount, as the user who mounted it or as root. LAZY detaches it now, and what is open stays
- * readable until it is closed; otherwise a mount in use is -EBUSY. -EINVAL: no tenpak mount is there.
+ * Unmount a tenpak mount, as the user who mounted it or as root. LAZY detaches it now, and what
+ * is open stays readable until it is closed; otherwise a mount in use is -EBUSY. -EINVAL: no
+ * tenpak mount is there.
  */
 int tp_mount_stop(const char *mountpoint, bool lazy, struct tp_error *err);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The mount's state: opened and closed, the kernel's numbers and references, and what its operator is told. */
+/* The mount's state: opened and closed, the kernel's numbers and references, and what its
+ * operator is told. */
 #include <config.h>
 
 #include <errno.h>
@@ -19,7 +20,8 @@ enum { STORY_SECONDS = 60 };
 
 int tp_fs_open(struct tp_fs *fs, const struct tp_mount_options *options, struct tp_error *err)
 {
-    struct tp_engine_options engine = {.threads = options->threads, .cache_bytes = options->cache_bytes};
+    struct tp_engine_options engine = {.threads = options->threads,
+                                       .cache_bytes = options->cache_bytes};
     struct stat st;
 
     if (engine.cache_bytes == 0)
@@ -41,25 +43,25 @@ static void tell_work(struct tp_fs *fs)
 
     tp_engine_get_stats(fs->engine, &stats);
     tp_log(TP_LOG_DEBUG,
-           "decoded %" PRIu64 " blocks (%" PRIu64 " ahead of readers), %" PRIu64 " bytes in %" PRIu64
-           " ms of CPU time; found %" PRIu64 ", waited for %" PRIu64 ", evicted %" PRIu64
-           ", errors %" PRIu64,
+           "decoded %" PRIu64 " blocks (%" PRIu64 " ahead of readers), %" PRIu64
+           " bytes in %" PRIu64 " ms of CPU time; found %" PRIu64 ", waited for %" PRIu64
+           ", evicted %" PRIu64 ", errors %" PRIu64,
            stats.decoded_blocks, stats.prefetched_blocks, stats.decoded_bytes,
-           stats.decode_nsec / 1000000u, stats.hits, stats.waits, stats.evicted_blocks, stats.errors);
+           stats.decode_nsec / 1000000u, stats.hits, stats.waits, stats.evicted_blocks,
+           stats.errors);
 }
 
 /* Called when no request can come any more: what the kernel never forgot is forgotten here. */
 void tp_fs_close(struct tp_fs *fs)
 {
-    for (unsigned i = 0; i < TP_FS_BUCKETS; i++) {
+    for (unsigned i = 0; i < TP_FS_BUCKETS; i++)
         while (fs->plain[i]) {
             struct tp_plain *plain = fs->plain[i];
             fs->plain[i] = plain->chain;
             tp_plain_free(plain);
         }
-        while (fs->trees[i])
-            tp_tree_unref(fs, fs->trees[i], fs->trees[i]->refs);
-    }
+    while (fs->all)
+        tp_tree_unref(fs, fs->all, fs->all->refs);
     if (fs->engine)
         tell_work(fs);
     tp_engine_destroy(fs->engine);
@@ -105,8 +107,8 @@ bool tp_fs_hidden(const char *name)
 {
     if (name[0] != '.')
         return false;
-    return strncmp(name, ".tenpak", 7) == 0 || strstr(name, TP_PACK_SUFFIX) || strstr(name, ".tmp-") ||
-           strstr(name, ".removing");
+    return strncmp(name, ".tenpak", 7) == 0 || strstr(name, TP_PACK_SUFFIX) ||
+           strstr(name, ".tmp-") || strstr(name, ".removing");
 }
 
 static bool told_lately(struct tp_fs *fs, const char *story)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the kernel may ask, handed to the part that knows. Writing is refused by the kernel: the mount is read-only. */
+/* What the kernel may ask, handed to the part that knows. Writing is refused by the kernel: the
+ * mount is read-only. */
 #include <config.h>
 
 #include <errno.h>
@@ -24,7 +25,8 @@ static struct tp_packed *as_packed(struct tp_node *node)
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
     const unsigned unwanted = FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
-                              FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_POSIX_LOCKS | FUSE_CAP_WRITEBACK_CACHE;
+                              FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_POSIX_LOCKS |
+                              FUSE_CAP_WRITEBACK_CACHE;
     const unsigned wanted = FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS |
                             FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_AUTO_INVAL_DATA |
                             FUSE_CAP_ASYNC_DIO;
@@ -156,7 +158,8 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         release(fs, node, fi);
 }
 
-static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+                    struct fuse_file_info *fi)
 {
     struct tp_node *node = tp_fs_node(fuse_req_userdata(req), ino);
 
@@ -195,7 +198,8 @@ static void read_directory(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
         tp_list_read(req, as_plain(node), size, off, fi, plus);
 }
 
-static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+                       struct fuse_file_info *fi)
 {
     read_directory(req, ino, size, off, fi, false);
 }

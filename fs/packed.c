@@ -138,7 +138,8 @@ int tp_packed_getattr(struct tp_fs *fs, struct tp_packed *packed, struct stat *s
     return 0;
 }
 
-/* An open file holds its pack open and its tree alive. The reader is shared by all opens of the file. */
+/* An open file holds its pack open and its tree alive. The reader is shared by all opens of the
+ * file. */
 int tp_packed_open(struct tp_fs *fs, struct tp_packed *packed, struct fuse_file_info *fi)
 {
     struct tp_reader *reader = NULL;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* DIR's own files and directories, shown as they are. Nothing here follows a link: the kernel does, in the mount. */
+/* DIR's own files and directories, shown as they are. Nothing here follows a link: the kernel
+ * does, in the mount. */
 #include <config.h>
 
 #include <errno.h>
@@ -12,7 +13,8 @@
 #include "base/hash.h"
 #include "fs/fs.h"
 
-/* Numbers are those of DIR's file system; those of others mounted within it, hashed. The top bit is for packs. */
+/* Numbers are those of DIR's file system; those of others mounted within it, hashed. The top bit
+ * is for packs. */
 uint64_t tp_plain_number(const struct tp_fs *fs, const struct stat *st)
 {
     const uint64_t top = (uint64_t)1 << 63;
@@ -113,8 +115,8 @@ static bool same_time(const struct timespec *a, const struct timespec *b)
 /* The kernel may keep the pages of an earlier open when the file was not written to since. */
 static bool unchanged(struct tp_plain *plain, const struct stat *st)
 {
-    bool same = plain->seen && plain->size == st->st_size && same_time(&plain->mtime, &st->st_mtim) &&
-                same_time(&plain->ctime, &st->st_ctim);
+    bool same = plain->seen && plain->size == st->st_size &&
+                same_time(&plain->mtime, &st->st_mtim) && same_time(&plain->ctime, &st->st_ctim);
 
     plain->seen = true;
     plain->size = st->st_size;
@@ -128,7 +130,8 @@ int tp_plain_open(struct tp_fs *fs, struct tp_plain *plain, struct fuse_file_inf
     char path[64];
     struct stat st;
 
-    /* The node's own descriptor cannot be read; through /proc it opens this very file, whatever its name is now. */
+    /* The node's own descriptor cannot be read; through /proc it opens this very file, whatever
+     * its name is now. */
     snprintf(path, sizeof path, "/proc/self/fd/%d", plain->fd);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)

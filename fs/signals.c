@@ -81,11 +81,14 @@ static void *wait_for_signals(void *arg)
     while (sigwait(&ends, &signal) == 0 && !atomic_load(&signals->ended)) {
         int rc = seen++ == 0 ? tp_detach(signals->mountpoint, true) : -ECANCELED;
         if (rc == 0) {
-            tp_log(TP_LOG_INFO, "'%s' is unmounted; what is open is served until it is closed, or until "
-                                "another signal", signals->mountpoint);
+            tp_log(TP_LOG_INFO,
+                   "'%s' is unmounted; what is open is served until it is closed, or until "
+                   "another signal",
+                   signals->mountpoint);
         } else {
             if (rc != -ECANCELED)
-                tp_log(TP_LOG_WARNING, "cannot detach '%s': %s", signals->mountpoint, strerror(-rc));
+                tp_log(TP_LOG_WARNING, "cannot detach '%s': %s", signals->mountpoint,
+                       strerror(-rc));
             end_session(signals);
             break;
         }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Taking a mount away, as root by ourselves, else by fusermount3, which may do so for who mounted it. */
+/* Taking a mount away, as root by ourselves, else by fusermount3, which may do so for who
+ * mounted it. */
 #include <config.h>
 
 #include <errno.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Packs as trees of nodes: found by name, opened when used, closed when idle, replaced when the file is. */
+/* Packs as trees of nodes: found by name, opened when used, closed when idle, replaced when the
+ * file is. */
 #include <config.h>
 
 #include <errno.h>
@@ -108,6 +109,14 @@ static struct tp_view *view_create(struct tp_tree *tree, struct tp_pack *pack)
 
 static void tree_free(struct tp_tree *tree)
 {
+    if (tree->at) {
+        *tree->at = tree->next;
+        if (tree->next)
+            tree->next->at = tree->at;
+    }
+    /* Open still only when the session was ended by force. */
+    for (uint32_t i = 0; tree->nodes && i <= tree->file_n; i++)
+        tp_reader_close(tree->nodes[i].reader);
     view_free(tree->view);
     free(tree->nodes);
     free(tree->name);
@@ -136,7 +145,8 @@ static bool numbers_taken(const struct tp_fs *fs, uint64_t first, uint64_t last)
     return false;
 }
 
-/* Numbers apart from those of every other tree: 63 bits of a hash, and the top bit, which DIR's own never have. */
+/* Numbers apart from those of every other tree: 63 bits of a hash, and the top bit, which DIR's
+ * own never have. */
 static uint64_t choose_numbers(const struct tp_fs *fs, const struct tp_tree *tree)
 {
     const uint64_t top = (uint64_t)1 << 63;
@@ -192,7 +202,8 @@ static void close_idle(struct tp_fs *fs)
     }
 }
 
-/* Under the lock: PACK is open already, keep it so for what comes next, and learn of the directory from it. */
+/* Under the lock: PACK is open already, keep it so for what comes next, and learn of the
+ * directory from it. */
 static int keep_open(struct tp_fs *fs, struct tp_tree *tree, struct tp_pack *pack)
 {
     if (tree->view || tree->opening)
@@ -227,8 +238,14 @@ static struct tp_tree *tree_for(struct tp_fs *fs, const char *name, struct tp_pa
         tree->chain = fs->trees[bucket_of(name)];
         fs->trees[bucket_of(name)] = tree;
         tree->current = true;
+        tree->next = fs->all;
+        tree->at = &fs->all;
+        if (fs->all)
+            fs->all->at = &tree->next;
+        fs->all = tree;
     }
-    tree->key = (struct tp_catalog_key){st->st_dev, st->st_ino, st->st_size, st->st_mtim, st->st_ctim};
+    tree->key =
+        (struct tp_catalog_key){st->st_dev, st->st_ino, st->st_size, st->st_mtim, st->st_ctim};
     return tree;
 }
 
@@ -306,13 +323,15 @@ static struct tp_tree *known(struct tp_fs *fs, const char *name, const struct st
 
     if (!tree || tree->key.dev != st->st_dev || tree->key.ino != st->st_ino ||
         tree->key.size != st->st_size || tree->key.mtime.tv_sec != st->st_mtim.tv_sec ||
-        tree->key.mtime.tv_nsec != st->st_mtim.tv_nsec || tree->key.ctime.tv_sec != st->st_ctim.tv_sec ||
+        tree->key.mtime.tv_nsec != st->st_mtim.tv_nsec ||
+        tree->key.ctime.tv_sec != st->st_ctim.tv_sec ||
         tree->key.ctime.tv_nsec != st->st_ctim.tv_nsec)
         return NULL;
     return tree;
 }
 
-/* Under the lock: the kernel learns of the model's directory. Its name may come to mean another pack. */
+/* Under the lock: the kernel learns of the model's directory. Its name may come to mean another
+ * pack. */
 static void enter(struct tp_tree *tree, struct fuse_entry_param *entry)
 {
     struct tp_packed *root = &tree->nodes[0];

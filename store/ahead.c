@@ -80,7 +80,8 @@ void tp_engine_prefetch(struct tp_engine *engine, struct tp_pack *pack, uint32_t
         struct tp_block_key key;
         tp_flight_resolve(&in, &chunk);
         tp_flight_key(in, chunk, &key);
-        if (!tp_cache_find(&engine->cache, &key) && !tp_ahead_submit(engine, pack, first + i, false))
+        if (!tp_cache_find(&engine->cache, &key) &&
+            !tp_ahead_submit(engine, pack, first + i, false))
             break;
     }
     pthread_mutex_unlock(&engine->lock);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The block table: an arena of slots, a hash of keys, and the two queues that say which block goes. */
+/* The block table: an arena of slots, a hash of keys, and the two queues that say which block
+ * goes. */
 #include <config.h>
 
 #include "store/cache.h"
@@ -14,7 +15,8 @@ static size_t window_max(const struct tp_cache *cache)
     return cache->slots / 4;
 }
 
-/* Accesses of a block within so many of others are one: pieces of a request, readers side by side. */
+/* Accesses of a block within so many of others are one: pieces of a request, readers side by
+ * side. */
 static size_t correlated(const struct tp_cache *cache)
 {
     return cache->slots / 4 < 64 ? cache->slots / 4 : 64;

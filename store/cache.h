@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The table of decoded blocks, within a fixed number of slots: which block is where, and which one goes when a
- * slot is needed. Knows neither threads nor decoding; the engine calls everything here under its lock.
+ * The table of decoded blocks, within a fixed number of slots: which block is where, and which
+ * one goes when a slot is needed. Knows neither threads nor decoding; the engine calls
+ * everything here under its lock.
  *
- * Policy: W-TinyLFU, a small LRU window before a larger LRU part. What is new enters the window; what falls
- * out of it enters the main part only when it was asked for more often, lately, than what it would displace.
- * So a long scan passes through the window, the blocks of a base that several models share stay, and of a
- * loop over more than fits, what fits stays.
+ * Policy: W-TinyLFU, a small LRU window before a larger LRU part. What is new enters the window;
+ * what falls out of it enters the main part only when it was asked for more often, lately, than
+ * what it would displace. So a long scan passes through the window, the blocks of a base that
+ * several models share stay, and of a loop over more than fits, what fits stays.
  */
 #ifndef TP_STORE_CACHE_H
 #define TP_STORE_CACHE_H
@@ -19,14 +20,15 @@
 #include "store/engine.h"
 #include "store/frequency.h"
 
-/* A page more than a chunk: codecs write up to TP_SLACK bytes behind it, and slots stay page-aligned. */
+/* A page more than a chunk: codecs write up to TP_SLACK bytes behind it, and slots stay page-
+ * aligned. */
 #define TP_SLOT_BYTES (TP_CHUNK_MAX + 4096u)
 
 enum tp_block_state { TP_BLOCK_BUSY, TP_BLOCK_READY, TP_BLOCK_FAILED };
 enum tp_block_queue { TP_QUEUE_WINDOW, TP_QUEUE_MAIN, TP_QUEUES };
 
-/* Contents are found by the pack's id, not by its address: two opens of one pack share them, and nothing is
- * found under an address that was used again. */
+/* Contents are found by the pack's id, not by its address: two opens of one pack share them, and
+ * nothing is found under an address that was used again. */
 struct tp_block_key {
     uint8_t pack_id[TP_SHA256_LEN];
     uint32_t chunk;
@@ -38,15 +40,15 @@ struct tp_block {
     struct tp_block_key key;
     uint64_t hash;
     uint32_t len;
-    uint32_t refs;                 /* a block with none is in its queue's list, or free */
+    uint32_t refs; /* a block with none is in its queue's list, or free */
     enum tp_block_state state;
     enum tp_block_queue queue;
-    bool ahead;                    /* decoded ahead and not yet asked for */
-    uint64_t touched;              /* cache->clock when last asked for */
-    struct tp_block *chain;        /* in the hash table, or of free blocks */
-    struct tp_block *prev, *next;  /* in the queue: next is older */
-    pthread_cond_t done;           /* the engine's: BUSY has ended */
-    struct tp_error *error;        /* FAILED: the story, NULL when memory was short */
+    bool ahead;                   /* decoded ahead and not yet asked for */
+    uint64_t touched;             /* cache->clock when last asked for */
+    struct tp_block *chain;       /* in the hash table, or of free blocks */
+    struct tp_block *prev, *next; /* in the queue: next is older */
+    pthread_cond_t done;          /* the engine's: BUSY has ended */
+    struct tp_error *error;       /* FAILED: the story, NULL when memory was short */
 };
 
 struct tp_block_list {
@@ -54,12 +56,12 @@ struct tp_block_list {
 };
 
 struct tp_cache {
-    size_t slots;                  /* all there may be */
-    size_t used;                   /* slots handed out at least once: memory touched so far */
-    size_t pinned;                 /* blocks with refs */
-    size_t filled;                 /* blocks that hold or await a content */
-    size_t ahead;                  /* blocks with AHEAD set */
-    size_t queue_n[TP_QUEUES];     /* blocks that belong to each queue, pinned ones too */
+    size_t slots;              /* all there may be */
+    size_t used;               /* slots handed out at least once: memory touched so far */
+    size_t pinned;             /* blocks with refs */
+    size_t filled;             /* blocks that hold or await a content */
+    size_t ahead;              /* blocks with AHEAD set */
+    size_t queue_n[TP_QUEUES]; /* blocks that belong to each queue, pinned ones too */
     struct tp_block_list list[TP_QUEUES];
     struct tp_block *blocks, *free_blocks;
     struct tp_block **buckets;
@@ -75,8 +77,8 @@ int tp_cache_init(struct tp_cache *cache, struct tp_engine *engine, size_t slots
 void tp_cache_clear(struct tp_cache *cache);
 
 struct tp_block *tp_cache_find(const struct tp_cache *cache, const struct tp_block_key *key);
-/* A BUSY block of this key with one reference, in a free slot or in that of the least worthy block. There must
- * be a slot that is free or not pinned. */
+/* A BUSY block of this key with one reference, in a free slot or in that of the least worthy
+ * block. There must be a slot that is free or not pinned. */
 struct tp_block *tp_cache_take(struct tp_cache *cache, const struct tp_block_key *key);
 /* Count an access by a reader or by a decoding. */
 void tp_cache_touch(struct tp_cache *cache, struct tp_block *block);

@@ -142,7 +142,8 @@ struct tp_pack *tp_catalog_shared(struct tp_catalog *catalog, const char *file,
     return tp_pack_ref(entry->pack);
 }
 
-/* Close what nobody but the catalog holds, except what was used last. Closing one may leave its base idle. */
+/* Close what nobody but the catalog holds, except what was used last. Closing one may leave its
+ * base idle. */
 static void close_idle(struct tp_catalog *catalog)
 {
     for (;;) {
@@ -284,12 +285,14 @@ static bool has_base(const struct tp_catalog_entry *entry, const uint8_t *id)
     return entry->id.has_base && memcmp(entry->id.base_id, id, TP_SHA256_LEN) == 0;
 }
 
-int tp_catalog_with_id(const struct tp_catalog *catalog, const uint8_t *id, char ***files, size_t *n)
+int tp_catalog_with_id(const struct tp_catalog *catalog, const uint8_t *id, char ***files,
+                       size_t *n)
 {
     return collect(catalog, id, has_id, 0, files, n);
 }
 
-int tp_catalog_with_base(const struct tp_catalog *catalog, const uint8_t *id, char ***names, size_t *n)
+int tp_catalog_with_base(const struct tp_catalog *catalog, const uint8_t *id, char ***names,
+                         size_t *n)
 {
     return collect(catalog, id, has_base, TP_PACK_SUFFIX_LEN, names, n);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a store remembers of the packs in its directory: their ids, as long as the file is the same, and which are
- * open. The store calls everything here under its lock.
+ * What a store remembers of the packs in its directory: their ids, as long as the file is the
+ * same, and which are open. The store calls everything here under its lock.
  */
 #ifndef TP_STORE_CATALOG_H
 #define TP_STORE_CATALOG_H
@@ -26,12 +26,12 @@ struct tp_catalog_key {
 };
 
 struct tp_catalog_entry {
-    char *file;               /* NAME.tnpk */
+    char *file; /* NAME.tnpk */
     struct tp_catalog_key key;
-    bool identified;          /* ID holds */
+    bool identified; /* ID holds */
     struct tp_pack_id id;
-    struct tp_pack *pack;     /* open, or NULL */
-    uint64_t used;            /* when PACK was last asked for */
+    struct tp_pack *pack; /* open, or NULL */
+    uint64_t used;        /* when PACK was last asked for */
 };
 
 struct tp_catalog {
@@ -52,15 +52,17 @@ int tp_catalog_stat(const struct tp_catalog *catalog, const char *file, struct t
 /* A reference on the pack, when this very file is open; else NULL. */
 struct tp_pack *tp_catalog_shared(struct tp_catalog *catalog, const char *file,
                                   const struct tp_catalog_key *key);
-/* Remember *PACK, just opened; or, when another thread was faster, close it and give what that one opened. -ENOMEM
- * closes it. */
+/* Remember *PACK, just opened; or, when another thread was faster, close it and give what that
+ * one opened. -ENOMEM closes it. */
 int tp_catalog_share(struct tp_catalog *catalog, const char *file, const struct tp_catalog_key *key,
                      struct tp_pack **pack);
 
 /* Read the directory, and the ids of the packs that are new or changed. Damaged packs have none. */
 int tp_catalog_refresh(struct tp_catalog *catalog, struct tp_error *err);
 /* Files of the packs with this id; names (without .tnpk) of those with this base. -ENOMEM. */
-int tp_catalog_with_id(const struct tp_catalog *catalog, const uint8_t *id, char ***files, size_t *n);
-int tp_catalog_with_base(const struct tp_catalog *catalog, const uint8_t *id, char ***names, size_t *n);
+int tp_catalog_with_id(const struct tp_catalog *catalog, const uint8_t *id, char ***files,
+                       size_t *n);
+int tp_catalog_with_base(const struct tp_catalog *catalog, const uint8_t *id, char ***names,
+                         size_t *n);
 
 #endif

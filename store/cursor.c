@@ -14,7 +14,8 @@ void tp_cursors_init(struct tp_cursors *cursors, uint64_t window_min, uint64_t w
     cursors->window_max = window_max < window_min ? window_min : window_max;
 }
 
-/* How far from a cursor's position a read may begin and still be its: the requests in flight of one reader. */
+/* How far from a cursor's position a read may begin and still be its: the requests in flight of
+ * one reader. */
 static uint64_t reach(const struct tp_cursor *cursor, uint64_t len)
 {
     return cursor->window > 2 * len ? cursor->window : 2 * len;
@@ -47,7 +48,8 @@ static struct tp_cursor *replace_oldest(struct tp_cursors *cursors, uint64_t end
     return oldest;
 }
 
-void tp_cursors_note(struct tp_cursors *cursors, uint64_t off, uint64_t end, uint64_t *from, uint64_t *to)
+void tp_cursors_note(struct tp_cursors *cursors, uint64_t off, uint64_t end, uint64_t *from,
+                     uint64_t *to)
 {
     struct tp_cursor *cursor = nearest(cursors, off, end - off);
 

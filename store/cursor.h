@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who reads where in a file: several positions at once, since loaders share one descriptor and the kernel sends the
- * requests of one reader out of order. Says how far ahead of each it is worth decoding. Pure bookkeeping.
+ * Who reads where in a file: several positions at once, since loaders share one descriptor and
+ * the kernel sends the requests of one reader out of order. Says how far ahead of each it is
+ * worth decoding. Pure bookkeeping.
  */
 #ifndef TP_STORE_CURSOR_H
 #define TP_STORE_CURSOR_H
@@ -26,9 +27,10 @@ struct tp_cursors {
 void tp_cursors_init(struct tp_cursors *cursors, uint64_t window_min, uint64_t window_max);
 
 /*
- * Note a read of [OFF, END). When it goes on where another one ended, more or less, [*FROM, *TO) is what to decode
- * next; otherwise the range is empty.
+ * Note a read of [OFF, END). When it goes on where another one ended, more or less, [*FROM, *TO)
+ * is what to decode next; otherwise the range is empty.
  */
-void tp_cursors_note(struct tp_cursors *cursors, uint64_t off, uint64_t end, uint64_t *from, uint64_t *to);
+void tp_cursors_note(struct tp_cursors *cursors, uint64_t off, uint64_t end, uint64_t *from,
+                     uint64_t *to);
 
 #endif

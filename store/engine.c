@@ -36,7 +36,8 @@ int tp_engine_create(const struct tp_engine_options *options, struct tp_engine *
                 (unsigned long long)bytes);
         goto fail;
     }
-    /* With the base's blocks that they bring along they pass through the cache's window unharmed. */
+    /* With the base's blocks that they bring along they pass through the cache's window
+     * unharmed. */
     engine->ahead_max = engine->cache.slots / 8;
     rc = tp_pool_create(threads, "decode", &engine->pool, err);
     if (rc < 0)
@@ -86,8 +87,8 @@ static void start_others(struct tp_engine *engine, struct tp_pack *pack, const u
     }
 }
 
-int tp_engine_get_many(struct tp_engine *engine, struct tp_pack *pack, const uint32_t *chunks, unsigned n,
-                       struct tp_block **out, struct tp_error *err)
+int tp_engine_get_many(struct tp_engine *engine, struct tp_pack *pack, const uint32_t *chunks,
+                       unsigned n, struct tp_block **out, struct tp_error *err)
 {
     struct tp_operation operation;
     size_t room = tp_room_for(pack, n);
@@ -113,8 +114,8 @@ int tp_engine_get_many(struct tp_engine *engine, struct tp_pack *pack, const uin
     return rc;
 }
 
-int tp_engine_get(struct tp_engine *engine, struct tp_pack *pack, uint32_t chunk, struct tp_block **out,
-                  struct tp_error *err)
+int tp_engine_get(struct tp_engine *engine, struct tp_pack *pack, uint32_t chunk,
+                  struct tp_block **out, struct tp_error *err)
 {
     return tp_engine_get_many(engine, pack, &chunk, 1, out, err);
 }

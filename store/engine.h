@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The decode engine: blocks (decoded chunks) of any number of packs, each decoded once however many wait
- * for it, by a pool of its own, kept in one bounded cache, ahead of the reader when told to.
+ * The decode engine: blocks (decoded chunks) of any number of packs, each decoded once however
+ * many wait for it, by a pool of its own, kept in one bounded cache, ahead of the reader when
+ * told to.
  */
 #ifndef TP_STORE_ENGINE_H
 #define TP_STORE_ENGINE_H
@@ -12,14 +13,15 @@ struct tp_engine;
 struct tp_block; /* a decoded chunk, reference-counted, immutable */
 
 struct tp_engine_options {
-    uint64_t cache_bytes; /* all blocks together, those in use too; at least 4 MiB x (threads + 1) is kept */
+    uint64_t cache_bytes; /* all blocks together, those in use too; at least 4 MiB x (threads + 1)
+                             is kept */
     unsigned threads;     /* 0: one for each CPU */
 };
 
 struct tp_engine_stats {
-    uint64_t hits, misses, waits;      /* block look-ups; WAITS joined a decoding in flight */
+    uint64_t hits, misses, waits; /* block look-ups; WAITS joined a decoding in flight */
     uint64_t decoded_blocks, decoded_bytes;
-    uint64_t decode_nsec;              /* CPU time of all threads */
+    uint64_t decode_nsec; /* CPU time of all threads */
     uint64_t prefetched_blocks, evicted_blocks, errors;
     uint64_t cached_bytes, cached_bytes_max;
 };
@@ -28,23 +30,25 @@ int tp_engine_create(const struct tp_engine_options *options, struct tp_engine *
                      struct tp_error *err);
 void tp_engine_destroy(struct tp_engine *engine);
 
-/* The block of chunk CHUNK, from the cache, or decoded (or being decoded by another: waits). The caller's
- * thread may do the decoding itself. Release with tp_block_release. Errors are those of
+/* The block of chunk CHUNK, from the cache, or decoded (or being decoded by another: waits). The
+ * caller's thread may do the decoding itself. Release with tp_block_release. Errors are those of
  * tp_pack_decode_chunk and are not cached. */
-int tp_engine_get(struct tp_engine *engine, struct tp_pack *pack, uint32_t chunk, struct tp_block **out,
-                  struct tp_error *err);
+int tp_engine_get(struct tp_engine *engine, struct tp_pack *pack, uint32_t chunk,
+                  struct tp_block **out, struct tp_error *err);
 const uint8_t *tp_block_data(const struct tp_block *block);
 uint32_t tp_block_len(const struct tp_block *block);
 void tp_block_release(struct tp_block *block);
 
-/* As tp_engine_get for N chunks at once, decoded side by side: all of them or none. A thread that holds blocks and
- * asks for more one by one can wait for ever when all that there are are held in this way; this call
- * waits for room before it takes the first. At most tp_engine_get_max() chunks; more is -E2BIG. */
-int tp_engine_get_many(struct tp_engine *engine, struct tp_pack *pack, const uint32_t *chunks, unsigned n,
-                       struct tp_block **out, struct tp_error *err);
+/* As tp_engine_get for N chunks at once, decoded side by side: all of them or none. A thread
+ * that holds blocks and asks for more one by one can wait for ever when all that there are are
+ * held in this way; this call waits for room before it takes the first. At most
+ * tp_engine_get_max() chunks; more is -E2BIG. */
+int tp_engine_get_many(struct tp_engine *engine, struct tp_pack *pack, const uint32_t *chunks,
+                       unsigned n, struct tp_block **out, struct tp_error *err);
 unsigned tp_engine_get_max(const struct tp_engine *engine);
 
-/* Start decoding chunks [FIRST, FIRST + N) in the background, those that the cache's budget allows. */
+/* Start decoding chunks [FIRST, FIRST + N) in the background, those that the cache's budget
+ * allows. */
 void tp_engine_prefetch(struct tp_engine *engine, struct tp_pack *pack, uint32_t first, uint32_t n);
 
 /* Forget every block of PACK that nobody holds. */

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Inside the engine: its state, the room that an operation reserves before it takes its first block, and the
- * single flight. One lock guards all of it and is never held while anything is decoded.
+ * Inside the engine: its state, the room that an operation reserves before it takes its first
+ * block, and the single flight. One lock guards all of it and is never held while anything is
+ * decoded.
  *
- * Why nothing waits for ever. An operation reserves, at once and holding nothing, the references it may come
- * to hold: those it was asked for and one for each base below (room.c). A block is BUSY only in the hands of a thread that has a
- * tp_work, taken before; such a thread waits for nothing but BUSY blocks of packs further down the chain of
- * bases. So threads that decode always come to an end, and with them those that wait for a work or for room.
+ * Why nothing waits for ever. An operation reserves, at once and holding nothing, the references
+ * it may come to hold: those it was asked for and one for each base below (room.c). A block is
+ * BUSY only in the hands of a thread that has a tp_work, taken before; such a thread waits for
+ * nothing but BUSY blocks of packs further down the chain of bases. So threads that decode
+ * always come to an end, and with them those that wait for a work or for room.
  */
 #ifndef TP_STORE_ENGINE_IMPL_H
 #define TP_STORE_ENGINE_IMPL_H
@@ -41,7 +43,7 @@ struct tp_engine {
     unsigned work_n, work_made, work_max;
 
     struct tp_pool *pool;
-    size_t ahead_max;       /* blocks to be decoded, or decoded and unused, ahead of readers */
+    size_t ahead_max; /* blocks to be decoded, or decoded and unused, ahead of readers */
     size_t queued;
     bool ending;
     struct tp_engine_stats stats;
@@ -50,9 +52,9 @@ struct tp_engine {
 /* What one call of the engine holds while it runs. */
 struct tp_operation {
     struct tp_engine *engine;
-    size_t room;            /* reserved and not yet spent on a reference */
-    struct tp_work *work;   /* NULL until something must be decoded */
-    unsigned depth;         /* of nested decoding */
+    size_t room;          /* reserved and not yet spent on a reference */
+    struct tp_work *work; /* NULL until something must be decoded */
+    unsigned depth;       /* of nested decoding */
     struct tp_chunk_fetch fetch;
 };
 

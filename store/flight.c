@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Single flight: a block is looked up, waited for, or decoded here, by exactly one thread at a time. */
+/* Single flight: a block is looked up, waited for, or decoded here, by exactly one thread at a
+ * time. */
 #include <config.h>
 
 #include "store/engine_impl.h"
@@ -9,8 +10,8 @@
 #include <string.h>
 #include <time.h>
 
-static int fetch_get(void *arg, struct tp_pack *pack, uint32_t chunk, const uint8_t **data, void **handle,
-                     struct tp_work *work, struct tp_error *err);
+static int fetch_get(void *arg, struct tp_pack *pack, uint32_t chunk, const uint8_t **data,
+                     void **handle, struct tp_work *work, struct tp_error *err);
 static void fetch_release(void *arg, void *handle);
 
 void tp_operation_begin(struct tp_operation *operation, struct tp_engine *engine, size_t room)
@@ -143,7 +144,8 @@ static int decode(struct tp_operation *operation, struct tp_pack *pack, uint32_t
 
     if (operation->depth++ == 0)
         nsec = thread_nsec();
-    int rc = tp_pack_decode_chunk(pack, chunk, block->data, operation->work, &operation->fetch, &why);
+    int rc =
+        tp_pack_decode_chunk(pack, chunk, block->data, operation->work, &operation->fetch, &why);
     if (--operation->depth == 0)
         nsec = thread_nsec() - nsec;
 
@@ -193,8 +195,8 @@ int tp_flight_get(struct tp_operation *operation, struct tp_pack *pack, uint32_t
     }
 }
 
-static int fetch_get(void *arg, struct tp_pack *pack, uint32_t chunk, const uint8_t **data, void **handle,
-                     struct tp_work *work, struct tp_error *err)
+static int fetch_get(void *arg, struct tp_pack *pack, uint32_t chunk, const uint8_t **data,
+                     void **handle, struct tp_work *work, struct tp_error *err)
 {
     struct tp_operation *operation = arg;
     struct tp_engine *engine = operation->engine;

@@ -34,10 +34,11 @@ void tp_frequency_clear(struct tp_frequency *frequency)
 }
 
 /* The word, and the counter within it, of a key in one row. */
-static size_t place(const struct tp_frequency *frequency, uint64_t hash, unsigned row, unsigned *shift)
+static size_t place(const struct tp_frequency *frequency, uint64_t hash, unsigned row,
+                    unsigned *shift)
 {
-    static const uint64_t odd[ROWS] = {0x9e3779b97f4a7c15u, 0xc2b2ae3d27d4eb4fu, 0x165667b19e3779f9u,
-                                       0xd6e8feb86659fd93u};
+    static const uint64_t odd[ROWS] = {0x9e3779b97f4a7c15u, 0xc2b2ae3d27d4eb4fu,
+                                       0x165667b19e3779f9u, 0xd6e8feb86659fd93u};
     uint64_t mixed = (hash ^ (hash >> 32)) * odd[row];
 
     *shift = 4 * (unsigned)(mixed >> 60);

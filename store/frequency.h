@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * About how often keys were seen lately, in 4 bits a counter: a count-min sketch whose counts are halved from
- * time to time (TinyLFU: Einziger, Friedman, Manes 2017). It decides which blocks are worth keeping.
+ * About how often keys were seen lately, in 4 bits a counter: a count-min sketch whose counts
+ * are halved from time to time (TinyLFU: Einziger, Friedman, Manes 2017). It decides which
+ * blocks are worth keeping.
  */
 #ifndef TP_STORE_FREQUENCY_H
 #define TP_STORE_FREQUENCY_H

@@ -25,8 +25,8 @@ struct tp_reader {
     struct tp_cursors cursors;
 };
 
-int tp_reader_open(struct tp_engine *engine, struct tp_pack *pack, uint32_t file, struct tp_reader **out,
-                   struct tp_error *err)
+int tp_reader_open(struct tp_engine *engine, struct tp_pack *pack, uint32_t file,
+                   struct tp_reader **out, struct tp_error *err)
 {
     const struct tp_index *index = tp_pack_index(pack);
     struct tp_engine_stats stats;
@@ -72,8 +72,8 @@ uint64_t tp_reader_size(const struct tp_reader *reader)
     return reader->file->size;
 }
 
-/* The segment with the byte at OFF, which is within the file: the last that begins at or before it and is not
- * empty. */
+/* The segment with the byte at OFF, which is within the file: the last that begins at or before
+ * it and is not empty. */
 static uint32_t segment_at(const struct tp_reader *reader, uint64_t off)
 {
     uint32_t low = reader->file->segment_first, high = low + reader->file->segment_n;
@@ -95,8 +95,8 @@ struct piece {
 };
 
 /* The pieces of [off, off + len), which lies within the file; their number, at most MAX. */
-static unsigned cut(const struct tp_reader *reader, uint64_t off, uint64_t len, struct piece *pieces,
-                    unsigned max)
+static unsigned cut(const struct tp_reader *reader, uint64_t off, uint64_t len,
+                    struct piece *pieces, unsigned max)
 {
     uint32_t chunk_size = reader->index->chunk_size;
     unsigned n = 0;
@@ -112,7 +112,8 @@ static unsigned cut(const struct tp_reader *reader, uint64_t off, uint64_t len, 
                 part = (uint32_t)left;
             if (part > len)
                 part = (uint32_t)len;
-            pieces[n++] = (struct piece){segment->chunk_first + (uint32_t)(within / chunk_size), at, part};
+            pieces[n++] =
+                (struct piece){segment->chunk_first + (uint32_t)(within / chunk_size), at, part};
             within += part;
             off += part;
             len -= part;

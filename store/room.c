@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Room for blocks, reserved before the first one is taken, so that nobody holds some and waits for others. */
+/* Room for blocks, reserved before the first one is taken, so that nobody holds some and waits
+ * for others. */
 #include <config.h>
 
 #include "store/engine_impl.h"

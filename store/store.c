@@ -178,10 +178,12 @@ void tp_store_models_free(struct tp_model *models, size_t n)
 }
 
 /*
- * Open the pack file NAME, or share it. The lock is not held while it is opened: opening looks for its base
- * in this store. When two threads open one file at once, the later one takes what the earlier one opened.
+ * Open the pack file NAME, or share it. The lock is not held while it is opened: opening looks
+ * for its base in this store. When two threads open one file at once, the later one takes what
+ * the earlier one opened.
  */
-static int open_file(struct tp_store *store, const char *name, struct tp_pack **out, struct tp_error *err)
+static int open_file(struct tp_store *store, const char *name, struct tp_pack **out,
+                     struct tp_error *err)
 {
     struct tp_catalog_key key;
     char *path = NULL;
@@ -241,7 +243,8 @@ static int open_known(struct tp_store *store, const uint8_t *id, struct tp_pack 
         if (rc == 0 && memcmp(tp_pack_get_id(*out), id, TP_SHA256_LEN) != 0) {
             tp_pack_close(*out);
             *out = NULL;
-            rc = tp_fail(err, ENOLINK, "'%s' in '%s' was replaced by another pack", names[i], store->dir);
+            rc = tp_fail(err, ENOLINK, "'%s' in '%s' was replaced by another pack", names[i],
+                         store->dir);
         }
     }
     tp_store_names_free(names, n);
@@ -266,8 +269,8 @@ int tp_store_open_id(struct tp_store *store, const uint8_t id[TP_SHA256_LEN], st
     return rc < 0 ? rc : open_known(store, id, out, err);
 }
 
-int tp_store_dependents(struct tp_store *store, const uint8_t id[TP_SHA256_LEN], char ***names, size_t *n,
-                        struct tp_error *err)
+int tp_store_dependents(struct tp_store *store, const uint8_t id[TP_SHA256_LEN], char ***names,
+                        size_t *n, struct tp_error *err)
 {
     *names = NULL;
     *n = 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Compares a file in a mount with the original: random ranges, by every way to read, from many threads of several
- * processes, the page cache dropped now and then. Silent when all is equal; otherwise says where it is not.
+ * Compares a file in a mount with the original: random ranges, by every way to read, from many
+ * threads of several processes, the page cache dropped now and then. Silent when all is equal;
+ * otherwise says where it is not.
  */
 #include <config.h>
 
@@ -27,7 +28,7 @@
 enum { LEN_MAX = 3 << 20, ALIGN = 4096 };
 
 enum way { PREAD, READV, DIRECT, MAP_PRIVATE_WAY, MAP_SHARED_WAY, SENDFILE, SPLICE, WAYS };
-static const char *const way_names[WAYS] = {"pread",  "readv",    "O_DIRECT", "private mmap",
+static const char *const way_names[WAYS] = {"pread",       "readv",    "O_DIRECT", "private mmap",
                                             "shared mmap", "sendfile", "splice"};
 
 static struct {
@@ -49,8 +50,8 @@ static uint64_t next_random(uint64_t *state)
 
 static void complain(enum way way, uint64_t off, size_t len, const char *what)
 {
-    fprintf(stderr, "%s: %s of %zu bytes at %" PRIu64 ": %s\n", oracle.mounted, way_names[way], len, off,
-            what);
+    fprintf(stderr, "%s: %s of %zu bytes at %" PRIu64 ": %s\n", oracle.mounted, way_names[way], len,
+            off, what);
     atomic_store(&oracle.failed, 1);
 }
 
@@ -153,7 +154,8 @@ static void check_one(uint64_t *state, int fd, int direct, uint8_t *buf)
 
 static void *check(void *arg)
 {
-    uint64_t state = oracle.seed + 1000003 * (uint64_t)getpid() + atomic_fetch_add(&oracle.thread_no, 1);
+    uint64_t state =
+        oracle.seed + 1000003 * (uint64_t)getpid() + atomic_fetch_add(&oracle.thread_no, 1);
     int fd = open(oracle.mounted, O_RDONLY | O_CLOEXEC);
     int direct = open(oracle.mounted, O_RDONLY | O_DIRECT | O_CLOEXEC);
     void *buf = NULL;
@@ -196,8 +198,8 @@ static int open_original(void)
         return -1;
     }
     if (want.st_size != got.st_size) {
-        fprintf(stderr, "%s has %jd bytes, the original %jd\n", oracle.mounted, (intmax_t)got.st_size,
-                (intmax_t)want.st_size);
+        fprintf(stderr, "%s has %jd bytes, the original %jd\n", oracle.mounted,
+                (intmax_t)got.st_size, (intmax_t)want.st_size);
         return -1;
     }
     oracle.size = (uint64_t)want.st_size;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Who reads ahead and who does not: sequential readers in and out of order, several at once, random ones. */
+/* Who reads ahead and who does not: sequential readers in and out of order, several at once,
+ * random ones. */
 #include <config.h>
 
 #include "store/cursor.h"
@@ -57,7 +58,8 @@ static void test_random(uint64_t seed)
 
     tp_cursors_init(&cursors, 512 * KIB, 16 * MIB);
     for (int i = 0; i < 10000; i++)
-        asked += note(&cursors, tap_random(&seed) % (2048 * (uint64_t)MIB / 4096) * 4096, 4096, &until);
+        asked +=
+            note(&cursors, tap_random(&seed) % (2048 * (uint64_t)MIB / 4096) * 4096, 4096, &until);
     diag("10000 random reads of 4 KiB in 2 GiB asked for %.1f MiB", (double)asked / MIB);
     ok(asked < 16 * MIB, "random reads ask for next to nothing");
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The decode engine over packs that this test makes up: it brings its own tp_pack_*, which count what is
- * decoded, take their time and fail when told to.
+ * The decode engine over packs that this test makes up: it brings its own tp_pack_*, which count
+ * what is decoded, take their time and fail when told to.
  */
 #include <config.h>
 
@@ -112,7 +112,8 @@ int tp_pack_decode_chunk(struct tp_pack *pack, uint32_t chunk, void *dst, struct
 
 static struct tp_pack *make_pack(unsigned number, struct tp_pack *base)
 {
-    static struct tp_segment whole = {.len = (uint64_t)CHUNKS_MAX * CHUNK_SIZE, .chunk_n = CHUNKS_MAX};
+    static struct tp_segment whole = {.len = (uint64_t)CHUNKS_MAX * CHUNK_SIZE,
+                                      .chunk_n = CHUNKS_MAX};
     struct tp_pack *pack = calloc(1, sizeof *pack);
     struct tp_chunk *chunks = calloc(CHUNKS_MAX, sizeof *chunks);
 
@@ -122,8 +123,11 @@ static struct tp_pack *make_pack(unsigned number, struct tp_pack *base)
         chunks[i].codec = base ? TP_CODEC_DELTA : TP_CODEC_SPLIT;
     for (unsigned i = 0; i < TP_SHA256_LEN; i++)
         pack->id[i] = (uint8_t)(number * 17 + i * number);
-    pack->index = (struct tp_index){.chunk_size = CHUNK_SIZE, .chunk_n = CHUNKS_MAX, .chunks = chunks,
-                                    .segment_n = 1, .segments = &whole};
+    pack->index = (struct tp_index){.chunk_size = CHUNK_SIZE,
+                                    .chunk_n = CHUNKS_MAX,
+                                    .chunks = chunks,
+                                    .segment_n = 1,
+                                    .segments = &whole};
     pack->base = base;
     return pack;
 }
@@ -209,8 +213,8 @@ static void test_basic(void)
     is_int(atomic_load(&base->decoded[3]), 1, "its base's is not");
     uint32_t many[CHUNKS_MAX] = {0};
     struct tp_block *blocks[CHUNKS_MAX];
-    is_int(tp_engine_get_many(engine, tune, many, tp_engine_get_max(engine) + 1, blocks, NULL), -E2BIG,
-           "more at once than there is room for");
+    is_int(tp_engine_get_many(engine, tune, many, tp_engine_get_max(engine) + 1, blocks, NULL),
+           -E2BIG, "more at once than there is room for");
     tp_engine_destroy(engine);
     free_pack(tune);
     free_pack(base);
@@ -269,13 +273,14 @@ static void test_single_flight(void)
 {
     struct tp_engine *engine = start(2, 0);
     struct tp_pack *base = make_pack(1, NULL), *tune = make_pack(2, base);
-    struct crowd crowd = {.engine = engine, .packs = &tune, .pack_n = 1, .chunk_n = 1, .rounds = 1,
-                          .at_once = 1};
+    struct crowd crowd = {
+        .engine = engine, .packs = &tune, .pack_n = 1, .chunk_n = 1, .rounds = 1, .at_once = 1};
 
     atomic_store(&decode_usec, 20000);
     run_crowd(&crowd, 64);
     atomic_store(&decode_usec, 0);
-    is_int(atomic_load(&crowd.wrong) + atomic_load(&crowd.failed), 0, "64 readers of one block get it");
+    is_int(atomic_load(&crowd.wrong) + atomic_load(&crowd.failed), 0,
+           "64 readers of one block get it");
     is_int(atomic_load(&tune->decoded[0]), 1, "decoded once");
     is_int(atomic_load(&base->decoded[0]), 1, "its base's too");
 
@@ -301,8 +306,13 @@ static void test_crowd(uint64_t seed)
     struct tp_pack *base = make_pack(1, NULL), *middle = make_pack(2, base);
     struct tp_pack *packs[6] = {base, middle};
     struct tp_engine_stats stats;
-    struct crowd crowd = {.engine = engine, .packs = packs, .pack_n = 6, .chunk_n = 200, .rounds = 40,
-                          .at_once = 10, .seed = seed};
+    struct crowd crowd = {.engine = engine,
+                          .packs = packs,
+                          .pack_n = 6,
+                          .chunk_n = 200,
+                          .rounds = 40,
+                          .at_once = 10,
+                          .seed = seed};
 
     for (unsigned i = 2; i < 6; i++)
         packs[i] = make_pack(i + 1, i % 2 ? base : middle);
@@ -324,7 +334,8 @@ static void test_crowd(uint64_t seed)
         free_pack(packs[i]);
 }
 
-/* Fine-tunes read one after the other, base and fine-tune together larger than the cache, and a long scan. */
+/* Fine-tunes read one after the other, base and fine-tune together larger than the cache, and a
+ * long scan. */
 static void test_scan(void)
 {
     enum { BASE = 40, TUNES = 8 };
