@@ -8,6 +8,9 @@
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <xxhash.h>
+#ifdef HAVE_XXH_DISPATCH
+#include <xxh_x86dispatch.h> /* XXH3_64bits is the one for this processor from here on */
+#endif
 
 struct tp_sha256 {
     EVP_MD_CTX *ctx;
