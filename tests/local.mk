@@ -130,6 +130,7 @@ EXTRA_DIST += tests/fuzz/replay_main.c tests/fuzz/corpus
 lint_scripts = \
 	tests/lint/dist.sh \
 	tests/lint/man.sh \
+	tests/lint/papers.sh \
 	tests/lint/shell.sh \
 	tests/lint/sources.py
 EXTRA_DIST += $(lint_scripts) tests/lint/long-functions.txt
