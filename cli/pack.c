@@ -112,6 +112,17 @@ static int pack_one(const struct job *job, const char *arg, const struct tp_opti
     return rc;
 }
 
+/* "models" with an asterisk has the packs in it, too: there is nothing to do for these. */
+static bool is_pack(const char *arg)
+{
+    struct tp_place place;
+    if (tp_place_find(arg, &place, NULL))
+        return false;
+    bool pack = place.kind == TP_PLACE_PACK && !strcmp(place.path, arg);
+    tp_place_clear(&place);
+    return pack;
+}
+
 static int run(struct tp_options *o)
 {
     struct job job = {0};
@@ -126,6 +137,10 @@ static int run(struct tp_options *o)
     }
     for (int i = 0; i < o->argc; i++) {
         struct tp_error err = {0};
+        if (o->argc > 1 && is_pack(o->argv[i])) {
+            done++;
+            continue;
+        }
         int rc = (job.dry_run ? try_one : pack_one)(&job, o->argv[i], o, &doc.json, &err);
         if (rc)
             code = tp_report_error(&err);

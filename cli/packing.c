@@ -91,7 +91,7 @@ void tp_packing_print(const char *name, const struct tp_compress_report *report)
            (unsigned long long)pack->file_n, pack->file_n == 1 ? "" : "s",
            tp_report_size(pack->stored_bytes), tp_report_saving(pack->logical_bytes, pack->stored_bytes));
     if (report->base[0])
-        printf(", base %s", report->base);
+        printf(", against %s", report->base);
     if (seconds > 0)
         printf(" (verified; %.1f s, %s/s)", seconds,
                tp_report_size((uint64_t)((double)pack->logical_bytes / seconds)));

@@ -138,4 +138,7 @@ for i in 1 2; do "$mkmodel" --seed=$i "$tmp/many/m$i"; done
 "$tenpak" pack --json "$tmp/many/m1" "$tmp/many/absent" "$tmp/many/m2" >"$tmp/many.json" 2>/dev/null
 is 'one of three absent: exit code' $? 3
 is 'one of three absent: report' "$(jq -c '[(.models | length), .failed]' "$tmp/many.json")" '[2,1]'
+ok 'packs among several are passed over' "$tenpak" pack "$tmp/many"/*
+exits 'a pack alone is refused' 1 "$tenpak" pack "$tmp/many/m1.tnpk"
+has 'and why' "$tmp/.out" "m1.tnpk' is a pack already"
 tap_done
