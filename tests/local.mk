@@ -97,6 +97,7 @@ cli_scripts = \
 	tests/cli/library_test.sh \
 	tests/cli/manual_test.sh \
 	tests/cli/match_test.sh \
+	tests/cli/mount_test.sh \
 	tests/cli/pack_test.sh \
 	tests/cli/usage_test.sh
 

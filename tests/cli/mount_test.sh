@@ -1,0 +1,52 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# mount and umount from the command line: the daemon, who holds a mount, what is refused, doctor on a mount.
+. "${top_srcdir:-.}/tests/lib.sh"
+requires jq
+requires_fuse
+
+mkdir "$tmp/models" "$tmp/mnt"
+"$top_builddir/tests/mkmodel" --seed=1 "$tmp/models/base"
+"$top_builddir/tests/mkmodel" --seed=1 --noise=0.02 "$tmp/models/tuned"
+(cd "$tmp/models" && find . -type f -exec sha256sum {} + | sort -k 2) >"$tmp/was"
+"$tenpak" pack -q --base=base "$tmp/models/tuned"
+
+# In a directory of its own with relative paths: the daemon leaves it.
+(cd "$tmp" && "$tenpak" mount -q -o cache=16M,threads=1 models mnt) >"$tmp/out" 2>"$tmp/err"
+is 'mount: exit code' $? 0
+is 'mount: prints nothing' "$(cat "$tmp/out" "$tmp/err")" ''
+ok 'it answers when the command returns' is_mounted "$tmp/mnt"
+(cd "$tmp/mnt" && find . -type f -exec sha256sum {} + | sort -k 2) >"$tmp/now"
+ok 'every file as it was' diff "$tmp/was" "$tmp/now"
+exits 'mounted twice' 11 "$tenpak" mount "$tmp/models" "$tmp/mnt"
+
+"$tenpak" doctor --json "$tmp/mnt" >"$tmp/doctor.json"
+is 'doctor looks at this mount alone' \
+    "$(jq -r '[.findings[] | select(.check == "read_ahead") | .told | split(":")[0]] | join(" ")' "$tmp/doctor.json")" "$tmp/mnt"
+
+sleep 60 <"$tmp/mnt/tuned/model.safetensors" &
+holder=$!
+"$tenpak" umount "$tmp/mnt" >"$tmp/out" 2>"$tmp/err"
+is 'umount of a mount in use: exit code' $? 11
+has 'says who holds it' "$tmp/err" "process $holder (sleep) has a file of it open"
+has 'with a hint' "$tmp/err" '^hint: .*umount -l'
+ok 'umount --lazy' "$tenpak" umount --lazy "$tmp/mnt"
+ok 'is gone at once' is_unmounted "$tmp/mnt"
+kill "$holder"
+wait "$holder" 2>/dev/null
+exits 'umount of no mount' 1 "$tenpak" umount "$tmp/mnt"
+
+exits 'no such directory' 1 "$tenpak" mount "$tmp/nothing" "$tmp/mnt"
+has 'is named' "$tmp/.out" "^tenpak: .*'$tmp/nothing'.*No such file or directory"
+exits 'no such mount point' 1 "$tenpak" mount "$tmp/models" "$tmp/nowhere"
+exits 'onto itself' 1 "$tenpak" mount "$tmp/models" "$tmp/models"
+touch "$tmp/mnt/file"
+exits 'onto what is not empty' 1 "$tenpak" mount "$tmp/models" "$tmp/mnt"
+rm "$tmp/mnt/file"
+
+ok 'in the foreground' mount_dir "$tmp/models" "$tmp/mnt"
+has 'says what is mounted' "$tmp/mount.log" "is mounted at '$tmp/mnt'"
+ok 'umount' "$tenpak" umount "$tmp/mnt"
+wait "$mount_pid"
+is 'ends the foreground one: exit code' $? 0
+tap_done
