@@ -372,7 +372,7 @@ int main(int argc, char **argv)
         if (!strcmp(argv[i], "--json"))
             opt.json = true;
         else if (!strcmp(argv[i], "--runs") && i + 1 < argc)
-            opt.runs = atoi(argv[++i]);
+            opt.runs = (int)strtol(argv[++i], NULL, 10);
         else if (!strcmp(argv[i], "--mib") && i + 1 < argc)
             opt.mib = strtoul(argv[++i], NULL, 10);
         else
