@@ -11,7 +11,10 @@
 
 #include "cli/options.h"
 
-enum { OPT_LIST = 1000, COMMON_N = 6 };
+enum { OPT_LIST = 1000, COMMON_N = 6, OPTIONS_MAX = 32 };
+
+/* What getopt_long goes by: there is one command line. */
+static struct option table[OPTIONS_MAX];
 
 static const struct {
     unsigned with; /* 0: every command has it */
@@ -49,8 +52,7 @@ int tp_options_bad(const struct tp_options *options, const char *fmt, ...)
 
 static void add_option(struct tp_options *o, size_t i, const struct tp_option *option)
 {
-    struct option *all = o->long_options;
-    all[i] = (struct option){option->name, option->arg ? required_argument : no_argument, NULL,
+    table[i] = (struct option){option->name, option->arg ? required_argument : no_argument, NULL,
                              option->letter};
     size_t used = strlen(o->short_options);
     if (has_letter(option) && used + 3 < sizeof o->short_options)
@@ -58,15 +60,12 @@ static void add_option(struct tp_options *o, size_t i, const struct tp_option *o
                  option->arg ? ":" : "");
 }
 
-static bool prepare(struct tp_options *o)
+static void prepare(struct tp_options *o)
 {
     const struct tp_option *own = o->command->options;
     size_t n = 0;
-    while (own && own[n].name)
+    while (own && own[n].name && n < OPTIONS_MAX - COMMON_N)
         n++;
-    o->long_options = calloc(n + COMMON_N, sizeof(struct option));
-    if (!o->long_options)
-        return false;
     snprintf(o->short_options, sizeof o->short_options, ":");
     for (size_t i = 0; i < n; i++)
         add_option(o, i, &own[i]);
@@ -75,13 +74,11 @@ static bool prepare(struct tp_options *o)
             add_option(o, n++, &common[i].option);
     optind = 1;
     opterr = 0;
-    return true;
+    o->prepared = true;
 }
 
 static int stop(struct tp_options *o, int code)
 {
-    free(o->long_options);
-    o->long_options = NULL;
     o->exit = code;
     return -1;
 }
@@ -104,7 +101,6 @@ static int end(struct tp_options *o)
 {
     o->argc -= optind;
     o->argv += optind;
-    o->parsed = true;
     if (!default_threads(o))
         return stop(o, TP_EXIT_USAGE);
     if (o->argc < o->command->min_args)
@@ -112,8 +108,6 @@ static int end(struct tp_options *o)
     if (o->argc > o->command->max_args)
         return stop(o, tp_options_bad(o, "%s: unexpected argument '%s'", o->command->name,
                                       o->argv[o->command->max_args]));
-    free(o->long_options);
-    o->long_options = NULL;
     return 0;
 }
 
@@ -123,7 +117,7 @@ static int complain(struct tp_options *o, int opt)
     if (opt == ':')
         return tp_options_bad(o, "%s: option '%s' needs an argument", o->command->name, word);
     /* Of a long option getopt tells the value from the table, of a short one the letter that is not there. */
-    for (const struct option *known = o->long_options; optopt && known->name; known++)
+    for (const struct option *known = table; optopt && known->name; known++)
         if (known->val == optopt)
             return tp_options_bad(o, "%s: option '%.*s' takes no argument", o->command->name,
                                   (int)strcspn(word, "="), word);
@@ -135,13 +129,10 @@ static int complain(struct tp_options *o, int opt)
 int tp_options_next(struct tp_options *o)
 {
     uint64_t n;
-    if (!o->long_options && !prepare(o)) {
-        fputs("tenpak: out of memory\n", stderr);
-        o->exit = TP_EXIT_FAILURE;
-        return -1;
-    }
+    if (!o->prepared)
+        prepare(o);
     for (;;) {
-        int opt = getopt_long(o->argc, o->argv, o->short_options, o->long_options, NULL);
+        int opt = getopt_long(o->argc, o->argv, o->short_options, table, NULL);
         o->arg = optarg;
         switch (opt) {
         case -1:

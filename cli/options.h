@@ -16,9 +16,8 @@ struct tp_options {
     int exit;        /* when parsing ended early: with this code */
     bool json, quiet;
     unsigned threads; /* -j, or TENPAK_THREADS; 0: one for each CPU */
-    bool parsed;
+    bool prepared;
     char short_options[64];
-    void *long_options;
 };
 
 /* The next option's letter; 0 when all are read, argc and argv are then the arguments, counted against the

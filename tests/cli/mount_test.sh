@@ -26,8 +26,10 @@ is 'doctor looks at this mount alone' \
 
 # It is to hold the file open, not to read it.
 # shellcheck disable=SC2217
-sleep 60 <"$tmp/mnt/tuned/model.safetensors" &
+exec 7<"$tmp/mnt/tuned/model.safetensors"
+sleep 60 &
 holder=$!
+exec 7<&-
 "$tenpak" umount "$tmp/mnt" >"$tmp/out" 2>"$tmp/err"
 is 'umount of a mount in use: exit code' $? 11
 has 'says who holds it' "$tmp/err" "process $holder (sleep) has a file of it open"
