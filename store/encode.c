@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/le.h"
 #include "codec/scratch.h"
 #include "store/writer_internal.h"
 
@@ -135,12 +136,32 @@ static int encode_candidates(struct tp_writer *w, const struct tp_segment *s, ui
             rc = tp_writer_window(w, s, nth, out->len, coder->work, &view, err);
         if (rc < 0)
             return rc;
+        if (c->codec->id == TP_CODEC_SPARSE && !tp_sparse_worth(s->dtype, out->src, view.data, out->len))
+            continue;
         offer(out, coder, (uint8_t)c->codec->id,
               c->codec->encode(c->tables, s->dtype, out->src, view.data, out->len, coder->spare,
                                out->cost - tables, coder->work->scratch),
               tables);
     }
     return 0;
+}
+
+bool tp_sparse_worth(enum tp_dtype dtype, const uint8_t *src, const uint8_t *base, size_t len)
+{
+    unsigned bits = tp_dtype_bits(dtype);
+    size_t bytes = bits < 8 ? 1 : bits / 8, n = len / bytes, changed = 0;
+
+    if (bytes == 2) {
+        for (size_t i = 0; i < n; i++)
+            changed += tp_get_le16(src + 2 * i) != tp_get_le16(base + 2 * i);
+    } else if (bytes == 4) {
+        for (size_t i = 0; i < n; i++)
+            changed += tp_get_le32(src + 4 * i) != tp_get_le32(base + 4 * i);
+    } else {
+        for (size_t i = 0; i < n; i++)
+            changed += memcmp(src + bytes * i, base + bytes * i, bytes) != 0;
+    }
+    return changed <= n / 2;
 }
 
 static void wait_learned(struct tp_writer *w, const struct tp_learned *learned)

@@ -6,13 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/le.h"
 #include "store/writer_internal.h"
 
 /* A sixteenth of a segment, but neither more nor less than these: tables are small and settle soon. */
 #define SAMPLE_LEAST (2u << 20)
 #define SAMPLE_MOST (8u << 20)
-#define SPARSE_CHANGED_MOST 0.3 /* part of the elements that changed, beyond which sparse is not considered */
 #define LEARNING_MAX 8u /* segments at a time */
 
 const enum tp_codec_id tp_tensor_codecs[TP_TENSOR_CODEC_N] = {TP_CODEC_SPLIT, TP_CODEC_SPARSE,
@@ -24,6 +22,8 @@ struct learner {
     struct tp_coder *coder;
     struct tp_error *err;
     struct tp_stats *stats[TP_CODEC_COUNT]; /* of the codecs that take part */
+    bool seen[TP_CODEC_COUNT];              /* they were shown something */
+    bool dense;                             /* sparse was not shown all that the others were */
     uint64_t elems;                         /* in the samples that were learned from */
     uint64_t best_sample;                   /* raw length of the sample that zstd was tried on */
     uint64_t zstd_sample;                   /* and its length by zstd */
@@ -61,36 +61,6 @@ static void try_zstd(struct learner *l, uint32_t len)
     l->zstd_sample = n ? n : len;
 }
 
-/* Part of the elements of WIDTH bits that differ from the base's. */
-static double changed_part(const uint8_t *src, const uint8_t *base, size_t len, unsigned width)
-{
-    size_t bytes = width < 8 ? 1 : width / 8, n = len / bytes, changed = 0;
-
-    if (bytes == 2) {
-        for (size_t i = 0; i < n; i++)
-            changed += tp_get_le16(src + 2 * i) != tp_get_le16(base + 2 * i);
-    } else if (bytes == 4) {
-        for (size_t i = 0; i < n; i++)
-            changed += tp_get_le32(src + 4 * i) != tp_get_le32(base + 4 * i);
-    } else {
-        for (size_t i = 0; i < n; i++)
-            changed += memcmp(src + bytes * i, base + bytes * i, bytes) != 0;
-    }
-    return n ? (double)changed / (double)n : 0;
-}
-
-/* Sparse takes part as long as no sample shows that most weights changed. */
-static void consider_sparse(struct learner *l, const struct tp_window_view *view, uint32_t len)
-{
-    struct tp_stats **stats = &l->stats[TP_CODEC_SPARSE];
-
-    if (!*stats || !l->stats[TP_CODEC_DELTA] ||
-        changed_part(l->coder->src, view->data, len, tp_dtype_bits(l->s->dtype)) < SPARSE_CHANGED_MOST)
-        return;
-    tp_codec_get(TP_CODEC_SPARSE)->stats_destroy(*stats);
-    *stats = NULL;
-}
-
 /* Show sample NTH to every codec that takes part. A chunk that equals the base's will be a reference. */
 static int add_sample(struct learner *l, uint32_t i, bool first_pass)
 {
@@ -108,12 +78,18 @@ static int add_sample(struct learner *l, uint32_t i, bool first_pass)
         try_zstd(l, len);
     if (view.aligned && memcmp(view.data, l->coder->src, len) == 0)
         return 0;
-    if (view.data)
-        consider_sparse(l, &view, len);
-    for (unsigned id = 0; id < TP_CODEC_COUNT; id++)
-        if (l->stats[id])
-            tp_codec_get(id)->stats_add(l->stats[id], l->coder->src,
-                                        tp_codec_get(id)->needs_base ? view.data : NULL, len);
+    for (unsigned id = 0; id < TP_CODEC_COUNT; id++) {
+        const struct tp_codec *codec = tp_codec_get(id);
+
+        if (!l->stats[id])
+            continue;
+        if (id == TP_CODEC_SPARSE && !tp_sparse_worth(l->s->dtype, l->coder->src, view.data, len)) {
+            l->dense = true;
+            continue;
+        }
+        codec->stats_add(l->stats[id], l->coder->src, codec->needs_base ? view.data : NULL, len);
+        l->seen[id] = true;
+    }
     if (first_pass)
         l->elems += (uint64_t)len * 8 / bits;
     return 0;
@@ -162,15 +138,19 @@ static void drop(struct tp_candidate *c)
     memset(c, 0, sizeof *c);
 }
 
-/* What the segment would take, tables included. A codec that is far from the best is not worth trying. */
+/* What the segment would take, tables included. A codec that is far from the best is not worth trying; but one
+ * that promises nothing of the dense samples is there for the chunks that are not. */
 static void choose(struct learner *l, struct tp_candidate *c, const double *bits, struct tp_learned *out)
 {
     double elems = (double)l->s->len * 8 / tp_dtype_bits(l->s->dtype);
     double best = (double)l->s->len;
 
-    for (unsigned i = 0; i < TP_TENSOR_CODEC_N; i++)
-        if (c[i].codec && bits[i] * elems / 8 + (double)c[i].blob.len < best)
+    for (unsigned i = 0; i < TP_TENSOR_CODEC_N; i++) {
+        bool partial = l->dense && c[i].codec && c[i].codec->id == TP_CODEC_SPARSE;
+
+        if (c[i].codec && !partial && bits[i] * elems / 8 + (double)c[i].blob.len < best)
             best = bits[i] * elems / 8 + (double)c[i].blob.len;
+    }
     for (unsigned i = 0; i < TP_TENSOR_CODEC_N; i++) {
         double cost = bits[i] * elems / 8 + (double)c[i].blob.len;
 
@@ -209,9 +189,10 @@ static int learn(struct learner *l, struct tp_learned *out)
     if (rc == 0)
         rc = learn_pass(l, true);
     for (unsigned i = 0; rc == 0 && l->elems && i < TP_TENSOR_CODEC_N; i++)
-        if (l->stats[tp_tensor_codecs[i]]) {
+        if (l->stats[tp_tensor_codecs[i]] && l->seen[tp_tensor_codecs[i]]) {
             rc = finish(l, tp_tensor_codecs[i], &c[i], &bits[i]);
-            good = bits[i] < good ? bits[i] : good;
+            if (bits[i] < good && !(l->dense && tp_tensor_codecs[i] == TP_CODEC_SPARSE))
+                good = bits[i];
         }
     /* Where the base says little, the weights alone may say more. */
     if (rc == 0 && l->elems && l->s->base_segment != TP_NONE && good > 0.4 * width)
