@@ -139,7 +139,7 @@ static void drop(struct tp_candidate *c)
 }
 
 /* What the segment would take, tables included. A codec that is far from the best is not worth trying; but one
- * that promises nothing of the dense samples is there for the chunks that are not. */
+ * that promises nothing of the dense samples is there for the chunks that are not, as some are in most tensors. */
 static void choose(struct learner *l, struct tp_candidate *c, const double *bits, struct tp_learned *out)
 {
     double elems = (double)l->s->len * 8 / tp_dtype_bits(l->s->dtype);
@@ -153,8 +153,9 @@ static void choose(struct learner *l, struct tp_candidate *c, const double *bits
     }
     for (unsigned i = 0; i < TP_TENSOR_CODEC_N; i++) {
         double cost = bits[i] * elems / 8 + (double)c[i].blob.len;
+        bool loose = l->s->chunk_n == 1 || (c[i].codec && c[i].codec->id == TP_CODEC_SPARSE);
 
-        if (c[i].codec && (l->s->chunk_n == 1 ? cost < 1.5 * best + 256 : cost <= 1.02 * best))
+        if (c[i].codec && cost <= (loose ? 1.5 * best + 256 : 1.02 * best))
             out->candidates[out->n++] = c[i];
         else
             drop(&c[i]);
