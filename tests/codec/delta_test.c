@@ -59,7 +59,7 @@ static void round_trips(uint64_t *seed, enum tp_dtype dtype)
         enum change how = (enum change)(tap_random(seed) % CHANGE_KINDS);
         size_t learn_len = check_length(seed, dtype), len = check_length(seed, dtype), coded_len;
         size_t most = learn_len > len ? learn_len : len;
-        uint8_t *base = check_alloc(most), *learn = check_alloc(learn_len), *src = check_alloc(len), *coded;
+        uint8_t *base = check_alloc(most), *learn = check_alloc(learn_len), *src = check_alloc(len), *coded = NULL;
         struct tp_buffer blob = {0};
         struct tp_tables *tables;
         double bits = -1;
@@ -154,7 +154,7 @@ static void sizes(uint64_t *seed)
         tables = check_learn(delta, TP_DTYPE_BF16, src, base, 2 * N * CHUNKS, &blob, &promised);
         for (size_t c = 0; c < CHUNKS && good; c++) {
             uint8_t *from = check_copy(src + 2 * N * c, 2 * N), *with = check_copy(base + 2 * N * c, 2 * N);
-            uint8_t *coded;
+            uint8_t *coded = NULL;
             size_t coded_len;
 
             good = check_round_trip(delta, tables, TP_DTYPE_BF16, from, with, 2 * N, 2 * N, scratch, &coded,
@@ -182,7 +182,7 @@ static void sizes(uint64_t *seed)
 static void deviations(uint64_t *seed)
 {
     enum { N = TP_CHUNK_MAX / 2 };
-    uint8_t *base = check_alloc(2 * N), *src = check_alloc(2 * N), *coded;
+    uint8_t *base = check_alloc(2 * N), *src = check_alloc(2 * N), *coded = NULL;
     struct tp_buffer blob = {0};
     struct tp_tables *tables;
     size_t coded_len;
@@ -218,7 +218,7 @@ static void deviations(uint64_t *seed)
 static void no_escapes(void)
 {
     static const uint8_t only_zero[18] = {0, 1}; /* one table, which all contexts use */
-    uint8_t *base = check_alloc(2000), *src = check_alloc(2000), *coded;
+    uint8_t *base = check_alloc(2000), *src = check_alloc(2000), *coded = NULL;
     struct tp_tables *tables = NULL;
     size_t coded_len;
     bool good;
@@ -284,7 +284,7 @@ static bool damage_once(uint64_t *seed, enum tp_dtype dtype)
     enum check_kind kind = (enum check_kind)(tap_random(seed) % CHECK_KINDS);
     enum change how = (enum change)(tap_random(seed) % CHANGE_KINDS);
     size_t len = check_length(seed, dtype) % 9000 / 4 * 4, coded_len;
-    uint8_t *base = check_alloc(len), *src = check_alloc(len), *coded;
+    uint8_t *base = check_alloc(len), *src = check_alloc(len), *coded = NULL;
     struct tp_buffer blob = {0};
     struct tp_tables *tables;
     double bits;

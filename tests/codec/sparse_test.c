@@ -46,7 +46,7 @@ static bool round_trip_once(uint64_t *seed, enum tp_dtype dtype)
     enum check_kind kind = (enum check_kind)(tap_random(seed) % CHECK_KINDS);
     uint8_t *base = check_alloc(TP_CHUNK_MAX), *learn = check_alloc(learn_len),
             *src = check_alloc(len);
-    uint8_t *coded, *base_copy;
+    uint8_t *coded = NULL, *base_copy;
     struct tp_buffer blob = {0};
     struct tp_tables *tables;
     double bits = -1;
@@ -96,7 +96,7 @@ static void cost(uint64_t *seed, enum tp_dtype dtype, size_t every)
     changed = change(seed, ONE_STEP, (unsigned)unit, every, base, src, CHUNKS * TP_CHUNK_MAX);
     tables = check_learn(sparse, dtype, src, base, CHUNKS * TP_CHUNK_MAX, &blob, &bits);
     for (size_t i = 0; i < CHUNKS && good; i++) {
-        uint8_t *coded;
+        uint8_t *coded = NULL;
         size_t coded_len;
 
         good =
@@ -123,7 +123,7 @@ static void cost(uint64_t *seed, enum tp_dtype dtype, size_t every)
 static void three_changes(uint64_t *seed)
 {
     enum { LEARN = 16 * TP_CHUNK_MAX };
-    uint8_t *base = check_alloc(LEARN), *src = check_alloc(LEARN), *coded;
+    uint8_t *base = check_alloc(LEARN), *src = check_alloc(LEARN), *coded = NULL;
     struct tp_buffer blob = {0};
     struct tp_tables *tables;
     size_t coded_len;
@@ -157,7 +157,7 @@ static void three_changes(uint64_t *seed)
 static bool damage_once(uint64_t *seed, enum tp_dtype dtype)
 {
     size_t unit = check_unit(dtype), len = check_length(seed, dtype) % 30000 / 24 * 24, coded_len;
-    uint8_t *base = check_alloc(len), *src = check_alloc(len), *coded;
+    uint8_t *base = check_alloc(len), *src = check_alloc(len), *coded = NULL;
     struct tp_buffer blob = {0};
     struct tp_tables *tables, *other = NULL;
     struct tp_error err;

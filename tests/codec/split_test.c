@@ -15,7 +15,7 @@ static void round_trips(uint64_t *seed, enum tp_dtype dtype)
     for (int run = 0; run < 60 && good; run++) {
         enum check_kind kind = (enum check_kind)(tap_random(seed) % CHECK_KINDS);
         size_t learn_len = check_length(seed, dtype), len = check_length(seed, dtype), coded_len;
-        uint8_t *learn = check_alloc(learn_len), *src = check_alloc(len), *coded;
+        uint8_t *learn = check_alloc(learn_len), *src = check_alloc(len), *coded = NULL;
         struct tp_buffer blob = {0};
         struct tp_tables *tables;
         double bits = -1;
@@ -47,7 +47,7 @@ static size_t coded_size(enum tp_dtype dtype, const uint8_t *src, size_t len, do
     struct tp_buffer blob = {0};
     struct tp_tables *tables = check_learn(split, dtype, src, NULL, len, &blob, bits);
     size_t coded_len;
-    uint8_t *coded;
+    uint8_t *coded = NULL;
 
     if (!check_round_trip(split, tables, dtype, src, NULL, len, len + 64, scratch, &coded,
                           &coded_len))
@@ -97,7 +97,7 @@ static void savings(uint64_t *seed)
 static void deviations(uint64_t *seed)
 {
     enum { LEN = 64 * 1024 };
-    uint8_t *learn = check_alloc(LEN), *src = check_alloc(LEN), *coded;
+    uint8_t *learn = check_alloc(LEN), *src = check_alloc(LEN), *coded = NULL;
     struct tp_buffer blob = {0};
     struct tp_tables *tables;
     size_t like, unlike;
