@@ -20,7 +20,7 @@
 
 static const struct tp_option options[] = {
     {'f', "foreground", NULL, "stay in the foreground and log to standard error"},
-    {'o', "options", "OPT,...", "allow_other, cache=SIZE, threads=N, debug; see tenpak-mount(1)"},
+    {'o', "options", "OPT,...", "allow_other, cache=SIZE, hot=SIZE, ...; see tenpak-mount(1)"},
     {0, NULL, NULL, NULL},
 };
 
@@ -35,6 +35,13 @@ struct daemon {
     bool quiet, foreground;
     int pipe; /* to the parent, -1: in the foreground, or told */
 };
+
+static bool replace(const char **text, const char *value)
+{
+    free((char *)*text);
+    *text = strdup(value);
+    return *text != NULL;
+}
 
 static bool mount_option(struct tp_options *o, struct tp_mount_options *mount, char *text)
 {
@@ -54,6 +61,14 @@ static bool mount_option(struct tp_options *o, struct tp_mount_options *mount, c
             tp_options_bad(o, "mount: cache=SIZE is at least 1M, such as 512M or 2GiB, not '%s'", value);
             good = false;
         }
+    } else if (!strcmp(text, "hot") && value) {
+        good = tp_size_parse(value, &mount->hot_bytes) == 0;
+        if (!good)
+            tp_options_bad(o, "mount: hot=SIZE is a size, such as 8GiB, or 0, not '%s'", value);
+    } else if (!strcmp(text, "hot_dir") && value && *value) {
+        good = replace(&mount->hot_dir, value);
+    } else if (!strcmp(text, "pin") && value && *value) {
+        good = replace(&mount->pins, value);
     } else if (!strcmp(text, "threads") && value) {
         o->arg = value;
         good = tp_options_number(o, "threads", 1, 1024, &n);
@@ -202,29 +217,48 @@ static int start_daemon(struct daemon *d, const struct tp_options *o)
     return code;
 }
 
-static int run(struct tp_options *o)
+/* 0, or what to exit with and why. */
+static int read_options(struct daemon *d, struct tp_options *o, bool *go_on)
 {
-    struct daemon d = {.pipe = -1};
     int opt;
+    *go_on = false;
     while ((opt = tp_options_next(o)) > 0) {
         if (opt == 'f')
-            d.foreground = true;
-        else if (opt == 'o' && !mount_options(o, &d.mount))
+            d->foreground = true;
+        else if (opt == 'o' && !mount_options(o, &d->mount))
             return TP_EXIT_USAGE;
     }
     if (opt < 0)
         return o->exit;
-    d.quiet = o->quiet;
-    d.mount.dir = o->argv[0];
-    d.mount.mountpoint = o->argv[1];
-    if (!d.mount.threads)
-        d.mount.threads = o->threads;
-    /* A daemon's warnings before it answers go to the terminal, too. */
-    tp_log_set_sink(log_to_stderr, NULL,
-                    d.mount.debug && d.foreground ? TP_LOG_DEBUG
-                    : d.foreground && !d.quiet    ? TP_LOG_INFO
-                                                  : TP_LOG_WARNING);
-    return d.foreground ? serve(&d) : start_daemon(&d, o);
+    if (d->mount.hot_bytes == 0 && (d->mount.hot_dir || d->mount.pins)) {
+        tp_options_bad(o, "mount: %s needs hot=SIZE, too", d->mount.hot_dir ? "hot_dir=" : "pin=");
+        return TP_EXIT_USAGE;
+    }
+    *go_on = true;
+    return 0;
+}
+
+static int run(struct tp_options *o)
+{
+    struct daemon d = {.pipe = -1};
+    bool go_on;
+    int code = read_options(&d, o, &go_on);
+    if (go_on) {
+        d.quiet = o->quiet;
+        d.mount.dir = o->argv[0];
+        d.mount.mountpoint = o->argv[1];
+        if (!d.mount.threads)
+            d.mount.threads = o->threads;
+        /* A daemon's warnings before it answers go to the terminal, too. */
+        tp_log_set_sink(log_to_stderr, NULL,
+                        d.mount.debug && d.foreground ? TP_LOG_DEBUG
+                        : d.foreground && !d.quiet    ? TP_LOG_INFO
+                                                      : TP_LOG_WARNING);
+        code = d.foreground ? serve(&d) : start_daemon(&d, o);
+    }
+    free((char *)d.mount.hot_dir);
+    free((char *)d.mount.pins);
+    return code;
 }
 
 const struct tp_command tp_command_mount = {

@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 
 #include "fs/mount.h"
+#include "fs/passthrough.h"
 #include "store/catalog.h"
 #include "store/reader.h"
 #include "store/store.h"
@@ -49,6 +50,7 @@ struct tp_plain {
     dev_t dev;
     ino_t ino;
     struct tp_plain *chain;
+    struct tp_pass pass;
     bool seen;  /* what follows is set */
     off_t size; /* when it was last opened: pages of then are good as long as these stand */
     struct timespec mtime, ctime;
@@ -58,8 +60,9 @@ struct tp_packed {
     struct tp_node node;
     struct tp_tree *tree;
     uint32_t file; /* in the index; TP_NONE: the model's own directory */
-    unsigned opens;
-    struct tp_reader *reader; /* while it is open */
+    struct tp_pass pass;
+    struct tp_reader *reader; /* while it is open and the kernel asks */
+    struct tp_hot *hot;       /* what promotion knows of the file; NULL: nothing */
 };
 
 /* What is only there while the pack is open. */
@@ -100,6 +103,8 @@ struct tp_fs {
     struct tp_store *store;
     struct tp_engine *engine;
     struct tp_plain root;
+    struct tp_passthrough passthrough;
+    struct tp_promote *promote; /* NULL: no model is promoted */
     pthread_mutex_t lock; /* of nodes and trees; nothing is opened or decoded under it */
     pthread_cond_t opened;
     uint64_t generation, clock;
@@ -159,8 +164,8 @@ void tp_packed_enter(struct tp_fs *fs, struct tp_view *view, uint32_t file,
 int tp_packed_lookup(struct tp_fs *fs, struct tp_packed *parent, const char *name,
                      struct fuse_entry_param *entry);
 int tp_packed_getattr(struct tp_fs *fs, struct tp_packed *packed, struct stat *st);
-int tp_packed_open(struct tp_fs *fs, struct tp_packed *packed, struct fuse_file_info *fi);
-void tp_packed_release(struct tp_fs *fs, struct tp_packed *packed);
+int tp_packed_open(fuse_req_t req, struct tp_packed *packed, struct fuse_file_info *fi);
+void tp_packed_release(fuse_req_t req, struct tp_packed *packed);
 
 /* --- Directories (list.c, packed_list.c) and reads (read.c) --- */
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 noinst_LTLIBRARIES += fs/libtp-fs.la
 fs_libtp_fs_la_SOURCES = \
+	fs/backing.c fs/backing.h \
 	fs/detach.h \
 	fs/fs.h \
 	fs/kernel.c fs/kernel.h \
@@ -10,7 +11,10 @@ fs_libtp_fs_la_SOURCES = \
 	fs/operations.c \
 	fs/packed.c \
 	fs/packed_list.c \
+	fs/passthrough.c fs/passthrough.h \
 	fs/plain.c \
+	fs/promote.c fs/promote.h fs/promote_impl.h \
+	fs/promote_thread.c \
 	fs/read.c \
 	fs/signals.c fs/signals.h \
 	fs/stop.c \

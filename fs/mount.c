@@ -18,6 +18,7 @@
 #include "base/pool.h"
 #include "fs/fs.h"
 #include "fs/kernel.h"
+#include "fs/promote.h"
 #include "fs/signals.h"
 
 enum { SERVE_THREADS_MIN = 8, SERVE_THREADS_MAX = 16 };
@@ -151,7 +152,8 @@ static void raise_descriptors(void)
 /* --- The session
  * --------------------------------------------------------------------------------------- */
 
-static void log_fuse(enum fuse_log_level level, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void
+log_fuse(enum fuse_log_level level, const char *fmt, va_list ap)
 {
     char line[TP_ERROR_MAX];
 
@@ -206,6 +208,7 @@ static void *announce(void *arg)
     int rc = tp_kernel_set_read_ahead(st.st_dev, TP_READ_AHEAD_KB);
     if (rc < 0)
         tp_log(TP_LOG_DEBUG, "read-ahead stays as it is: %s", strerror(-rc));
+    tp_promote_start(fs);
     tp_engine_get_stats(fs->engine, &stats);
     struct tp_mount_status status = {
         .dir = fs->dir,

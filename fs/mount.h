@@ -28,6 +28,9 @@ struct tp_mount_options {
     const char *mountpoint;
     uint64_t cache_bytes; /* decoded blocks kept; 0: tp_mount_default_cache() */
     unsigned threads;     /* that decode; 0: one for each CPU */
+    uint64_t hot_bytes;   /* for files that the kernel reads by itself; 0: none */
+    const char *hot_dir;  /* where they are kept; NULL: in memory */
+    const char *pins;     /* models to keep so in any case, with colons between; or NULL */
     bool allow_other; /* users other than the one who mounts; permissions are checked in any case */
     bool debug;       /* log every request */
     /* Called once, when the mount answers, from a thread of the mount's own. May be NULL. */

@@ -14,6 +14,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "fs/fs.h"
+#include "fs/promote.h"
 
 /* Seconds for which the same story is not told again. */
 enum { STORY_SECONDS = 60 };
@@ -33,7 +34,9 @@ int tp_fs_open(struct tp_fs *fs, const struct tp_mount_options *options, struct 
     fs->root.ino = st.st_ino;
     fs->root.node.kind = TP_NODE_PLAIN;
     int rc = tp_store_open(fs->dir, &fs->store, err);
-    return rc < 0 ? rc : tp_engine_create(&engine, &fs->engine, err);
+    if (rc == 0)
+        rc = tp_engine_create(&engine, &fs->engine, err);
+    return rc < 0 ? rc : tp_promote_create(fs, options, err);
 }
 
 /* What the engine did, for who looks into a mount's speed. */
@@ -54,6 +57,7 @@ static void tell_work(struct tp_fs *fs)
 /* Called when no request can come any more: what the kernel never forgot is forgotten here. */
 void tp_fs_close(struct tp_fs *fs)
 {
+    tp_promote_stop(fs);
     for (unsigned i = 0; i < TP_FS_BUCKETS; i++)
         while (fs->plain[i]) {
             struct tp_plain *plain = fs->plain[i];
@@ -62,6 +66,7 @@ void tp_fs_close(struct tp_fs *fs)
         }
     while (fs->all)
         tp_tree_unref(fs, fs->all, fs->all->refs);
+    tp_promote_destroy(fs);
     if (fs->engine)
         tell_work(fs);
     tp_engine_destroy(fs->engine);

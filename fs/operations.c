@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "fs/fs.h"
+#include "fs/promote.h"
 
 static struct tp_plain *as_plain(struct tp_node *node)
 {
@@ -24,6 +25,7 @@ static struct tp_packed *as_packed(struct tp_node *node)
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
+    struct tp_fs *fs = userdata;
     const unsigned unwanted = FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
                               FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_POSIX_LOCKS |
                               FUSE_CAP_WRITEBACK_CACHE;
@@ -31,8 +33,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
                             FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_AUTO_INVAL_DATA |
                             FUSE_CAP_ASYNC_DIO;
 
-    (void)userdata;
     conn->want = (conn->want & ~unwanted) | (wanted & conn->capable);
+    tp_passthrough_init(&fs->passthrough, conn, tp_promote_is_stacked(fs));
     conn->max_read = TP_MAX_READ;
     conn->max_write = TP_MAX_READ; /* sets the pages of a request, of reads too */
     conn->max_readahead = TP_READ_AHEAD_KB * 1024u;
@@ -137,25 +139,48 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
     }
 }
 
-static void release(struct tp_fs *fs, struct tp_node *node, struct fuse_file_info *fi)
+static int open_plain(fuse_req_t req, struct tp_plain *plain, struct fuse_file_info *fi)
+{
+    struct tp_fs *fs = fuse_req_userdata(req);
+    int rc = tp_plain_open(fs, plain, fi);
+
+    if (rc != 0)
+        return rc;
+    pthread_mutex_lock(&fs->lock);
+    tp_pass_open(&fs->passthrough, req, &plain->pass, (int)fi->fh, fi);
+    pthread_mutex_unlock(&fs->lock);
+    return 0;
+}
+
+static void release_plain(fuse_req_t req, struct tp_plain *plain, struct fuse_file_info *fi)
+{
+    struct tp_fs *fs = fuse_req_userdata(req);
+
+    pthread_mutex_lock(&fs->lock);
+    tp_pass_release(req, &plain->pass);
+    pthread_mutex_unlock(&fs->lock);
+    close((int)fi->fh);
+}
+
+static void release(fuse_req_t req, struct tp_node *node, struct fuse_file_info *fi)
 {
     if (node->kind == TP_NODE_PACKED)
-        tp_packed_release(fs, as_packed(node));
+        tp_packed_release(req, as_packed(node));
     else
-        close((int)fi->fh);
+        release_plain(req, as_plain(node), fi);
 }
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
     struct tp_node *node = tp_fs_node(fs, ino);
-    int rc = node->kind == TP_NODE_PACKED ? tp_packed_open(fs, as_packed(node), fi)
-                                          : tp_plain_open(fs, as_plain(node), fi);
+    int rc = node->kind == TP_NODE_PACKED ? tp_packed_open(req, as_packed(node), fi)
+                                          : open_plain(req, as_plain(node), fi);
 
     if (rc != 0)
         fuse_reply_err(req, rc);
     else if (fuse_reply_open(req, fi) == -ENOENT)
-        release(fs, node, fi);
+        release(req, node, fi);
 }
 
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
@@ -173,7 +198,7 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 {
     struct tp_fs *fs = fuse_req_userdata(req);
 
-    release(fs, tp_fs_node(fs, ino), fi);
+    release(req, tp_fs_node(fs, ino), fi);
     fuse_reply_err(req, 0);
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "fs/fs.h"
+#include "fs/promote.h"
 
 /* Bytes of the pack that are this file's: what du adds up. */
 static uint64_t stored_bytes(const struct tp_index *index, const struct tp_pack_file *file)
@@ -83,15 +84,14 @@ void tp_packed_attr(const struct tp_view *view, uint32_t file, struct stat *st)
 void tp_packed_enter(struct tp_fs *fs, struct tp_view *view, uint32_t file,
                      struct fuse_entry_param *entry)
 {
-    struct tp_packed *packed = tp_tree_node(view->tree, file);
-
     memset(entry, 0, sizeof *entry);
-    entry->ino = tp_fs_ino(fs, &packed->node);
-    entry->generation = packed->node.generation;
     entry->attr_timeout = TP_TIMEOUT_PACKED;
     entry->entry_timeout = TP_TIMEOUT_PACKED;
     tp_packed_attr(view, file, &entry->attr);
     pthread_mutex_lock(&fs->lock);
+    struct tp_packed *packed = tp_promote_node(tp_tree_node(view->tree, file));
+    entry->ino = tp_fs_ino(fs, &packed->node);
+    entry->generation = packed->node.generation;
     packed->node.lookups++;
     view->tree->refs++;
     pthread_mutex_unlock(&fs->lock);
@@ -138,48 +138,82 @@ int tp_packed_getattr(struct tp_fs *fs, struct tp_packed *packed, struct stat *s
     return 0;
 }
 
-/* An open file holds its pack open and its tree alive. The reader is shared by all opens of the
- * file. */
-int tp_packed_open(struct tp_fs *fs, struct tp_packed *packed, struct fuse_file_info *fi)
+/* The reader of an open file, shared by all opens of its node. */
+static int share_reader(struct tp_fs *fs, struct tp_packed *packed, struct tp_view *view,
+                        struct tp_error *err)
 {
     struct tp_reader *reader = NULL;
-    struct tp_error err = {0};
-    struct tp_view *view;
-    int rc;
+    int rc = 0;
 
-    tp_tree_retry_base(fs, packed->tree);
-    rc = tp_tree_hold(fs, packed->tree, &view);
-    if (rc != 0)
-        return rc;
     pthread_mutex_lock(&fs->lock);
     if (!packed->reader) {
-        rc = tp_reader_open(fs->engine, view->pack, packed->file, &reader, &err);
+        rc = tp_reader_open(fs->engine, view->pack, packed->file, &reader, err);
         packed->reader = reader;
     }
-    if (rc == 0) {
-        packed->opens++;
+    if (rc == 0)
         packed->tree->refs++;
-    }
     pthread_mutex_unlock(&fs->lock);
-    if (rc < 0) {
-        tp_tree_let_go(fs, view);
-        return tp_fs_failed(fs, rc, &err);
-    }
-    fi->keep_cache = 1;
-    fi->noflush = 1;
-    return 0;
+    return rc;
 }
 
-void tp_packed_release(struct tp_fs *fs, struct tp_packed *packed)
+/* One open less of those that ask. */
+static void ask_less(fuse_req_t req, struct tp_packed *packed)
 {
-    struct tp_tree *tree = packed->tree;
-
-    tp_tree_let_go(fs, tree->view);
-    pthread_mutex_lock(&fs->lock);
-    if (--packed->opens == 0) {
+    tp_pass_release(req, &packed->pass);
+    if (packed->pass.asking == 0) {
         tp_reader_close(packed->reader);
         packed->reader = NULL;
     }
+}
+
+/* An open file holds its pack open and its tree alive, one that passes through only the tree. */
+int tp_packed_open(fuse_req_t req, struct tp_packed *packed, struct fuse_file_info *fi)
+{
+    struct tp_fs *fs = fuse_req_userdata(req);
+    struct tp_error err = {0};
+    struct tp_view *view;
+    enum tp_promote_open how = tp_promote_open(req, packed, fi);
+
+    fi->noflush = 1;
+    if (how != TP_OPEN_ASKS)
+        return how == TP_OPEN_PASSES ? 0 : ESTALE;
+    tp_tree_retry_base(fs, packed->tree);
+    int rc = tp_tree_hold(fs, packed->tree, &view);
+    if (rc == 0) {
+        rc = share_reader(fs, packed, view, &err);
+        if (rc == 0) {
+            tp_promote_opened(fs, packed, view);
+        } else {
+            tp_tree_let_go(fs, view);
+            rc = tp_fs_failed(fs, rc, &err);
+        }
+    }
+    if (rc != 0) {
+        pthread_mutex_lock(&fs->lock);
+        ask_less(req, packed);
+        pthread_mutex_unlock(&fs->lock);
+        return rc;
+    }
+    fi->keep_cache = 1;
+    return 0;
+}
+
+void tp_packed_release(fuse_req_t req, struct tp_packed *packed)
+{
+    struct tp_fs *fs = fuse_req_userdata(req);
+    struct tp_tree *tree = packed->tree;
+
+    pthread_mutex_lock(&fs->lock);
+    bool asks = packed->pass.passing == 0;
+    pthread_mutex_unlock(&fs->lock);
+    /* No open of a node that is open changes how it is read. */
+    if (asks)
+        tp_tree_let_go(fs, tree->view);
+    pthread_mutex_lock(&fs->lock);
+    if (asks)
+        ask_less(req, packed);
+    else
+        tp_pass_release(req, &packed->pass);
     tp_tree_unref(fs, tree, 1);
     pthread_mutex_unlock(&fs->lock);
 }

@@ -62,7 +62,7 @@ static bool fill_entry(struct fill *fill, struct tp_view *view, uint32_t file, o
         tp_packed_enter(fs, view, file, &entry);
         n = fuse_add_direntry_plus(fill->req, at, room, name, &entry, next);
         if (n > room)
-            tp_fs_forget(fs, &tp_tree_node(view->tree, file)->node, 1);
+            tp_fs_forget(fs, tp_fs_node(fs, entry.ino), 1);
     } else {
         tp_packed_attr(view, file, &entry.attr);
         n = fuse_add_direntry(fill->req, at, room, name, &entry.attr, next);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "fs/fs.h"
+#include "fs/promote.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t buffer_key;
@@ -57,6 +58,7 @@ void tp_packed_read(fuse_req_t req, struct tp_packed *packed, size_t size, off_t
         want = 0;
     else if (want > end - (uint64_t)off)
         want = (size_t)(end - (uint64_t)off);
+    tp_promote_read(fs, packed, want);
     int rc = tp_reader_span(packed->reader, (uint64_t)off, want, &span, &err);
     if (rc < 0) {
         fuse_reply_err(req, tp_fs_failed(fs, rc, &err));

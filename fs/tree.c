@@ -13,6 +13,7 @@
 
 #include "base/hash.h"
 #include "fs/fs.h"
+#include "fs/promote.h"
 
 /* Packs that stay open although nothing of them is. */
 enum { IDLE_MAX = 8 };
@@ -115,8 +116,10 @@ static void tree_free(struct tp_tree *tree)
             tree->next->at = tree->at;
     }
     /* Open still only when the session was ended by force. */
-    for (uint32_t i = 0; tree->nodes && i <= tree->file_n; i++)
+    for (uint32_t i = 0; tree->nodes && i <= tree->file_n; i++) {
         tp_reader_close(tree->nodes[i].reader);
+        tp_hot_free(tree->nodes[i].hot);
+    }
     view_free(tree->view);
     free(tree->nodes);
     free(tree->name);

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+/* What is promoted when, and how an open finds it. */
+#include <config.h>
+
+#include "fs/promote.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "fs/promote_impl.h"
+
+/* Smaller ones gain nothing. */
+#define SIZE_MIN 65536u
+
+bool tp_promote_is_stacked(const struct tp_fs *fs)
+{
+    return tp_backing_is_stacked(fs->root.fd) ||
+           (fs->promote && tp_backing_is_stacked(fs->promote->backing.dirfd));
+}
+
+/* --- Which node ------------------------------------------------------------------------------ */
+
+static struct tp_packed *other_node(struct tp_packed *packed)
+{
+    struct tp_hot *hot = packed->hot;
+
+    return packed == hot->first ? &hot->twin : hot->first;
+}
+
+struct tp_packed *tp_promote_node(struct tp_packed *packed)
+{
+    struct tp_hot *hot = packed->hot;
+
+    if (!hot)
+        return packed;
+    if (hot->state == TP_HOT_READY && hot->current->pass.asking > 0 &&
+        other_node(hot->current)->pass.asking == 0)
+        hot->current = other_node(hot->current);
+    return hot->current;
+}
+
+/* Whether this thread was sent to look the name up just now and came back to the same node: it
+ * opens what it holds already, not a name. */
+static bool was_sent(struct tp_promote *promote, pid_t thread)
+{
+    for (unsigned i = 0; i < TP_PROMOTE_SENT; i++)
+        if (promote->sent[i].thread == thread) {
+            promote->sent[i].thread = 0;
+            return true;
+        }
+    return false;
+}
+
+static void note_sent(struct tp_promote *promote, pid_t thread)
+{
+    promote->sent[promote->sent_next++ % TP_PROMOTE_SENT].thread = thread;
+}
+
+static void count_use(struct tp_fs *fs, struct tp_hot *hot)
+{
+    hot->use_before = hot->last_use;
+    hot->last_use = ++fs->clock;
+}
+
+enum tp_promote_open tp_promote_open(fuse_req_t req, struct tp_packed *packed,
+                                     struct fuse_file_info *fi)
+{
+    struct tp_fs *fs = fuse_req_userdata(req);
+    struct tp_promote *promote = fs->promote;
+    pid_t thread = fuse_req_ctx(req)->pid; /* 0: of a name space that is not ours */
+    enum tp_promote_open how = TP_OPEN_ASKS;
+
+    pthread_mutex_lock(&fs->lock);
+    struct tp_hot *hot = packed->hot;
+    int fd = hot && hot->state == TP_HOT_READY ? hot->fd : -1;
+    if (fd >= 0 && fs->passthrough.ready && thread != 0 && tp_promote_node(packed) != packed &&
+        packed->pass.asking > 0 && !was_sent(promote, thread)) {
+        note_sent(promote, thread);
+        pthread_mutex_unlock(&fs->lock);
+        return TP_OPEN_ANEW;
+    }
+    if (hot)
+        count_use(fs, hot);
+    if (tp_pass_open(&fs->passthrough, req, &packed->pass, fd, fi)) {
+        packed->tree->refs++;
+        hot->current = packed;
+        how = TP_OPEN_PASSES;
+    }
+    pthread_mutex_unlock(&fs->lock);
+    return how;
+}
+
+/* --- What is worth it ------------------------------------------------------------------------ */
+
+static struct tp_hot *hot_create(struct tp_promote *promote, struct tp_packed *packed,
+                                 uint64_t size)
+{
+    struct tp_hot *hot = calloc(1, sizeof *hot);
+
+    if (!hot)
+        return NULL;
+    hot->first = hot->current = packed;
+    hot->twin = (struct tp_packed){.node = {TP_NODE_PACKED, 0, ++promote->fs->generation},
+                                   .tree = packed->tree,
+                                   .file = packed->file,
+                                   .hot = hot};
+    hot->size = size;
+    hot->room = tp_backing_room(&promote->backing, size);
+    hot->fd = -1;
+    if (hot->room > promote->budget)
+        hot->state = TP_HOT_TOO_LARGE;
+    __atomic_store_n(&packed->hot, hot, __ATOMIC_RELEASE);
+    return hot;
+}
+
+void tp_hot_free(struct tp_hot *hot)
+{
+    if (!hot)
+        return;
+    tp_reader_close(hot->twin.reader);
+    if (hot->fd >= 0)
+        close(hot->fd);
+    free(hot);
+}
+
+/* Under the lock. */
+static struct tp_hot *hot_of(struct tp_promote *promote, struct tp_packed *packed,
+                             const struct tp_view *view)
+{
+    if (packed->hot || packed->file == TP_NONE)
+        return packed->hot;
+    const struct tp_pack_file *file = &view->index->files[packed->file];
+    if (file->type != TP_ENTRY_FILE || file->size < SIZE_MIN)
+        return NULL;
+    return hot_create(promote, packed, file->size);
+}
+
+/* Under the lock. */
+static void want(struct tp_promote *promote, struct tp_hot *hot)
+{
+    struct tp_fs *fs = promote->fs;
+
+    if (hot->state != TP_HOT_COLD || !fs->passthrough.ready || !promote->started ||
+        !tp_promote_has_room(promote, hot))
+        return;
+    hot->state = TP_HOT_QUEUED;
+    hot->first->tree->refs++; /* until it is dropped */
+    hot->next = NULL;
+    *promote->queue_end = hot;
+    promote->queue_end = &hot->next;
+    pthread_cond_signal(&promote->wake);
+}
+
+static bool is_pinned_name(const struct tp_promote *promote, const char *name)
+{
+    size_t len = strlen(name);
+
+    for (const char *at = promote->pins; at && *at;) {
+        size_t n = strcspn(at, ":");
+        if (n == len && memcmp(at, name, n) == 0)
+            return true;
+        at += n + (at[n] == ':');
+    }
+    return false;
+}
+
+void tp_promote_opened(struct tp_fs *fs, struct tp_packed *packed, const struct tp_view *view)
+{
+    struct tp_promote *promote = fs->promote;
+
+    if (!promote)
+        return;
+    pthread_mutex_lock(&fs->lock);
+    bool first = !packed->hot;
+    struct tp_hot *hot = hot_of(promote, packed, view);
+    if (hot && first) {
+        count_use(fs, hot);
+        hot->pinned = is_pinned_name(promote, packed->tree->name);
+    }
+    /* It was read nearly whole, and here is one more who will. */
+    if (hot && (hot->pinned ||
+                __atomic_load_n(&hot->read, __ATOMIC_RELAXED) >= hot->size - hot->size / 4))
+        want(promote, hot);
+    pthread_mutex_unlock(&fs->lock);
+}
+
+void tp_promote_read(struct tp_fs *fs, struct tp_packed *packed, size_t len)
+{
+    struct tp_hot *hot = __atomic_load_n(&packed->hot, __ATOMIC_ACQUIRE);
+
+    if (!hot)
+        return;
+    uint64_t before = __atomic_fetch_add(&hot->read, len, __ATOMIC_RELAXED);
+    if (before / 2 >= hot->size || (before + len) / 2 < hot->size)
+        return;
+    pthread_mutex_lock(&fs->lock);
+    want(fs->promote, hot);
+    pthread_mutex_unlock(&fs->lock);
+}
+
+/* --- Pins -------------------------------------------------------------------------------------- */
+
+static void pin_file(struct tp_promote *promote, struct tp_packed *packed,
+                     const struct tp_view *view, bool pin)
+{
+    struct tp_hot *hot = hot_of(promote, packed, view);
+
+    if (!hot)
+        return;
+    hot->pinned = pin;
+    if (pin)
+        want(promote, hot);
+}
+
+int tp_promote_pin(struct tp_fs *fs, struct tp_packed *packed, bool pin)
+{
+    struct tp_promote *promote = fs->promote;
+    struct tp_view *view;
+
+    if (!promote || !fs->passthrough.ready)
+        return EOPNOTSUPP;
+    int rc = tp_tree_hold(fs, packed->tree, &view);
+    if (rc != 0)
+        return rc;
+    uint32_t first = packed->file == TP_NONE ? 0 : packed->file;
+    uint32_t end = packed->file == TP_NONE ? view->index->file_n : view->skip[packed->file];
+    pthread_mutex_lock(&fs->lock);
+    for (uint32_t i = first; i < end; i++)
+        pin_file(promote, tp_tree_node(packed->tree, i), view, pin);
+    pthread_mutex_unlock(&fs->lock);
+    tp_tree_let_go(fs, view);
+    return 0;
+}
+
+static void pin_name(struct tp_fs *fs, const char *name)
+{
+    struct fuse_entry_param entry;
+    int rc = tp_tree_lookup(fs, name, &entry);
+
+    if (rc == 0) {
+        struct tp_packed *root = (struct tp_packed *)(uintptr_t)entry.ino;
+        rc = tp_promote_pin(fs, root, true);
+        tp_fs_forget(fs, &root->node, 1);
+    }
+    if (rc != 0)
+        tp_log(TP_LOG_WARNING, "cannot promote '%s': %s", name, strerror(rc));
+}
+
+void tp_promote_pin_names(struct tp_promote *promote)
+{
+    char *names = promote->pins ? strdup(promote->pins) : NULL, *rest = names, *name;
+
+    while ((name = strsep(&rest, ":")))
+        if (*name)
+            pin_name(promote->fs, name);
+    free(names);
+}
+
+/* --- What is so -------------------------------------------------------------------------------- */
+
+void tp_promote_get_status(struct tp_fs *fs, struct tp_promote_status *out)
+{
+    const struct tp_promote *promote = fs->promote;
+
+    pthread_mutex_lock(&fs->lock);
+    *out = (struct tp_promote_status){.passthrough = fs->passthrough.ready};
+    if (!fs->passthrough.ready)
+        memcpy(out->why_not, fs->passthrough.why_not, sizeof out->why_not);
+    if (promote) {
+        out->budget = promote->budget;
+        out->used = promote->used;
+        out->files = promote->ready_n;
+        out->promotions = promote->promotions;
+        out->demotions = promote->demotions;
+        out->failures = promote->failures;
+    }
+    pthread_mutex_unlock(&fs->lock);
+}

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: MIT */
+/* The thread that promotes: makes room, decodes a file whole into its backing file, checks it. */
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/size.h"
+#include "fs/promote_impl.h"
+
+#define PIECE ((size_t)2 << 20)
+
+/* --- Room ---------------------------------------------------------------------------------- */
+
+static bool is_open(const struct tp_hot *hot)
+{
+    return hot->first->pass.passing > 0 || hot->twin.pass.passing > 0;
+}
+
+static bool is_replaced(const struct tp_hot *hot)
+{
+    return !hot->first->tree->current;
+}
+
+static bool gives_way(const struct tp_hot *old, const struct tp_hot *hot)
+{
+    if (is_open(old))
+        return false;
+    if (is_replaced(old))
+        return true;
+    return !old->pinned && (hot->pinned || old->last_use < hot->use_before);
+}
+
+bool tp_promote_has_room(const struct tp_promote *promote, const struct tp_hot *hot)
+{
+    uint64_t stays = promote->used;
+
+    for (const struct tp_hot *old = promote->ready; old; old = old->next)
+        if (gives_way(old, hot))
+            stays -= old->room;
+    return hot->room <= promote->budget && stays <= promote->budget - hot->room;
+}
+
+/* Closing a large file takes its time, which nobody shall wait for. */
+static void close_later(struct tp_promote *promote, int fd)
+{
+    if (promote->closing_n == promote->closing_cap) {
+        size_t cap = promote->closing_cap ? 2 * promote->closing_cap : 16;
+        int *more = realloc(promote->closing, cap * sizeof *more);
+        if (!more) {
+            close(fd);
+            return;
+        }
+        promote->closing = more;
+        promote->closing_cap = cap;
+    }
+    promote->closing[promote->closing_n++] = fd;
+}
+
+static void close_dropped(struct tp_promote *promote)
+{
+    while (promote->closing_n > 0)
+        close(promote->closing[--promote->closing_n]);
+}
+
+/* Under the lock. May free HOT, with its tree. */
+static void drop(struct tp_promote *promote, struct tp_hot *hot)
+{
+    struct tp_hot **at = &promote->ready;
+
+    while (*at != hot)
+        at = &(*at)->next;
+    *at = hot->next;
+    close_later(promote, hot->fd);
+    hot->fd = -1;
+    hot->state = TP_HOT_COLD;
+    hot->pinned = hot->pinned && !is_replaced(hot);
+    __atomic_store_n(&hot->read, 0, __ATOMIC_RELAXED);
+    promote->used -= hot->room;
+    promote->ready_n--;
+    promote->demotions++;
+    tp_tree_unref(promote->fs, hot->first->tree, 1);
+}
+
+static void drop_replaced(struct tp_promote *promote)
+{
+    for (struct tp_hot *hot = promote->ready, *next; hot; hot = next) {
+        next = hot->next;
+        if (is_replaced(hot) && !is_open(hot))
+            drop(promote, hot);
+    }
+}
+
+/* Under the lock: what was used least lately goes first. */
+static bool make_room(struct tp_promote *promote, const struct tp_hot *hot)
+{
+    if (!tp_promote_has_room(promote, hot))
+        return false;
+    while (promote->used > promote->budget - hot->room) {
+        struct tp_hot *oldest = NULL;
+        for (struct tp_hot *old = promote->ready; old; old = old->next)
+            if (gives_way(old, hot) && (!oldest || old->last_use < oldest->last_use))
+                oldest = old;
+        drop(promote, oldest);
+    }
+    return true;
+}
+
+/* --- Decoding ------------------------------------------------------------------------------ */
+
+static bool is_stopped(struct tp_promote *promote)
+{
+    return __atomic_load_n(&promote->stop, __ATOMIC_ACQUIRE);
+}
+
+static int write_all(int fd, const void *data, size_t len, uint64_t off, struct tp_error *err)
+{
+    const char *at = data;
+
+    while (len > 0) {
+        ssize_t n = pwrite(fd, at, len, (off_t)off);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return tp_fail(err, n < 0 ? errno : ENOSPC, "cannot write a hot model: %s",
+                           strerror(n < 0 ? errno : ENOSPC));
+        at += n;
+        off += (uint64_t)n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+static int write_span(int fd, const struct tp_span *span, uint64_t off, struct tp_sha256 *sha,
+                      struct tp_error *err)
+{
+    ssize_t n = pwritev(fd, span->iov, span->n, (off_t)off);
+    int rc = 0;
+
+    for (int i = 0; i < span->n; i++)
+        tp_sha256_update(sha, span->iov[i].iov_base, span->iov[i].iov_len);
+    if (n == (ssize_t)span->len)
+        return 0;
+    /* Short, or interrupted: once more, piece by piece, which tells what is wrong. */
+    for (int i = 0; i < span->n && rc == 0; i++) {
+        rc = write_all(fd, span->iov[i].iov_base, span->iov[i].iov_len, off, err);
+        off += span->iov[i].iov_len;
+    }
+    return rc;
+}
+
+static int copy(struct tp_promote *promote, struct tp_reader *reader, int fd, struct tp_sha256 *sha,
+                struct tp_error *err)
+{
+    uint64_t size = tp_reader_size(reader), off = 0;
+    struct tp_span span;
+    int rc = 0;
+
+    while (rc == 0 && off < size) {
+        if (is_stopped(promote))
+            return tp_fail(err, ECANCELED, "the mount ends");
+        rc = tp_reader_span(reader, off, PIECE, &span, err);
+        if (rc < 0)
+            break;
+        if (span.len == 0)
+            rc = tp_fail(err, EIO, "a reader gave nothing at offset %llu", (unsigned long long)off);
+        else
+            rc = write_span(fd, &span, off, sha, err);
+        off += span.len;
+        tp_span_release(&span);
+    }
+    return rc;
+}
+
+/* Decode what VIEW has of the file; its descriptor, or a negative errno. */
+static int fill(struct tp_promote *promote, struct tp_view *view, const struct tp_hot *hot,
+                struct tp_error *err)
+{
+    const struct tp_pack_file *file = &view->index->files[hot->first->file];
+    struct tp_sha256 *sha = tp_sha256_create();
+    uint8_t digest[TP_SHA256_LEN];
+    struct tp_reader *reader = NULL;
+    int fd = -1;
+    int rc = sha ? tp_reader_open(promote->fs->engine, view->pack, hot->first->file, &reader, err)
+                 : tp_fail(err, ENOMEM, "out of memory");
+
+    if (rc == 0)
+        rc = fd = tp_backing_create(&promote->backing, hot->size, err);
+    if (rc >= 0)
+        rc = copy(promote, reader, fd, sha, err);
+    if (rc == 0) {
+        tp_sha256_final(sha, digest);
+        if (memcmp(digest, file->sha256, sizeof digest) != 0)
+            rc = tp_fail(err, EBADMSG, "'%s' is damaged: the SHA-256 of '%s' is another one",
+                         tp_pack_path(view->pack), file->path);
+    }
+    tp_reader_close(reader);
+    tp_sha256_destroy(sha);
+    if (rc < 0 && fd >= 0)
+        close(fd);
+    return rc < 0 ? rc : fd;
+}
+
+static int fill_tree(struct tp_promote *promote, const struct tp_hot *hot)
+{
+    struct tp_fs *fs = promote->fs;
+    struct tp_tree *tree = hot->first->tree;
+    struct tp_error err = {0};
+    struct tp_view *view;
+    char size[TP_SIZE_TEXT];
+
+    if (tp_tree_hold(fs, tree, &view) != 0)
+        return -1;
+    int fd = fill(promote, view, hot, &err);
+    if (fd >= 0)
+        tp_log(TP_LOG_INFO, "promoted '%s/%s', %s", tree->name,
+               view->index->files[hot->first->file].path, tp_size_print(hot->size, size));
+    else if (fd != -ECANCELED)
+        tp_fs_failed(fs, fd == -ENOMEM ? -ENOMEM : -EIO, &err);
+    tp_tree_let_go(fs, view);
+    return fd;
+}
+
+/* --- The thread ---------------------------------------------------------------------------- */
+
+/* Under the lock, which is given back while it decodes. */
+static void promote_next(struct tp_promote *promote)
+{
+    struct tp_fs *fs = promote->fs;
+    struct tp_hot *hot = promote->queue;
+    int fd = -1;
+
+    promote->queue = hot->next;
+    if (!promote->queue)
+        promote->queue_end = &promote->queue;
+    if (make_room(promote, hot)) {
+        hot->state = TP_HOT_FILLING;
+        promote->used += hot->room;
+        pthread_mutex_unlock(&fs->lock);
+        close_dropped(promote);
+        fd = fill_tree(promote, hot);
+        pthread_mutex_lock(&fs->lock);
+        if (fd < 0) {
+            promote->used -= hot->room;
+            promote->failures += fd != -ECANCELED;
+        }
+    }
+    if (fd < 0) {
+        /* Read whole once more before it is tried again. */
+        hot->state = TP_HOT_COLD;
+        __atomic_store_n(&hot->read, 0, __ATOMIC_RELAXED);
+        tp_tree_unref(fs, hot->first->tree, 1);
+        return;
+    }
+    hot->fd = fd;
+    hot->state = TP_HOT_READY;
+    hot->next = promote->ready;
+    promote->ready = hot;
+    promote->ready_n++;
+    promote->promotions++;
+}
+
+static void *run(void *arg)
+{
+    struct tp_promote *promote = arg;
+    struct tp_fs *fs = promote->fs;
+
+    tp_promote_pin_names(promote);
+    pthread_mutex_lock(&fs->lock);
+    while (!is_stopped(promote)) {
+        drop_replaced(promote);
+        if (promote->queue) {
+            promote_next(promote);
+        } else if (promote->closing_n > 0) {
+            pthread_mutex_unlock(&fs->lock);
+            close_dropped(promote);
+            pthread_mutex_lock(&fs->lock);
+        } else {
+            pthread_cond_wait(&promote->wake, &fs->lock);
+        }
+    }
+    pthread_mutex_unlock(&fs->lock);
+    return NULL;
+}
+
+int tp_promote_create(struct tp_fs *fs, const struct tp_mount_options *options,
+                      struct tp_error *err)
+{
+    if (options->hot_bytes == 0)
+        return 0;
+    struct tp_promote *promote = calloc(1, sizeof *promote);
+    if (!promote)
+        return tp_fail(err, ENOMEM, "out of memory");
+    promote->fs = fs;
+    promote->budget = options->hot_bytes;
+    promote->queue_end = &promote->queue;
+    promote->backing.dirfd = -1;
+    pthread_cond_init(&promote->wake, NULL);
+    fs->promote = promote;
+    promote->pins = options->pins ? strdup(options->pins) : NULL;
+    if (options->pins && !promote->pins)
+        return tp_fail(err, ENOMEM, "out of memory");
+    return tp_backing_open(&promote->backing, options->hot_dir, options->hot_bytes, err);
+}
+
+void tp_promote_start(struct tp_fs *fs)
+{
+    struct tp_promote *promote = fs->promote;
+
+    if (!promote)
+        return;
+    pthread_mutex_lock(&fs->lock);
+    bool ready = fs->passthrough.ready;
+    if (!ready)
+        tp_log(TP_LOG_WARNING, "hot models are decoded all the same, there is no passthrough: %s",
+               fs->passthrough.why_not);
+    promote->started = ready && pthread_create(&promote->thread, NULL, run, promote) == 0;
+    pthread_mutex_unlock(&fs->lock);
+}
+
+void tp_promote_stop(struct tp_fs *fs)
+{
+    struct tp_promote *promote = fs->promote;
+
+    if (!promote || !promote->started)
+        return;
+    pthread_mutex_lock(&fs->lock);
+    __atomic_store_n(&promote->stop, true, __ATOMIC_RELEASE);
+    pthread_cond_signal(&promote->wake);
+    pthread_mutex_unlock(&fs->lock);
+    pthread_join(promote->thread, NULL);
+}
+
+void tp_promote_destroy(struct tp_fs *fs)
+{
+    struct tp_promote *promote = fs->promote;
+
+    if (!promote)
+        return;
+    close_dropped(promote);
+    tp_backing_close(&promote->backing);
+    pthread_cond_destroy(&promote->wake);
+    free(promote->closing);
+    free(promote->pins);
+    free(promote);
+    fs->promote = NULL;
+}
