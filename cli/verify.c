@@ -81,6 +81,11 @@ static void verify(struct verifying *v, const char *path, struct tp_store *store
     if (rc) {
         v->bad++;
         tp_meter_stop();
+        /* The findings have told the rest. */
+        if (report.bad_chunks && !v->options->json)
+            tp_fail(&err, -err.code, "'%s' is not whole: %" PRIu64 " of %" PRIu64
+                    " chunks and %" PRIu64 " of %" PRIu64 " files cannot be read",
+                    path, report.bad_chunks, report.chunks, report.bad_files, report.files);
         v->code = worse(v->code, tp_report_error(&err));
         v->progress = tp_meter_start(v->options->quiet);
     } else if (!v->options->json && !v->options->quiet) {

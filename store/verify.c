@@ -31,6 +31,7 @@ struct verifier {
     struct tp_sha256 *sha;
     uint64_t file_done;
     bool file_bad;
+    bool base_told;
     int rc;                 /* of the worst finding: -EBADMSG before -ENOLINK */
     struct tp_error first;
 };
@@ -120,7 +121,10 @@ static int consume(void *arg, uint64_t chunk, void *slot, struct tp_error *err)
     if (b->rc < 0) {
         v->report->bad_chunks++;
         v->file_bad = true;
-        found(v, b->rc, b->err.message);
+        /* An absent base is one finding, however many chunks need it. */
+        if (b->rc != -ENOLINK || !v->base_told)
+            found(v, b->rc, b->err.message);
+        v->base_told |= b->rc == -ENOLINK;
     } else {
         tp_sha256_update(v->sha, b->data, len);
     }

@@ -12,7 +12,7 @@ struct tp_verify_report {
     double seconds;
 };
 
-/* Told once for each thing that is wrong, with its whole story; returns nothing. */
+/* Told once for each thing that is wrong, an absent base once in all, with its whole story; returns nothing. */
 typedef void (*tp_verify_finding)(void *arg, const char *story);
 
 /* 0: all whole. -EBADMSG: something is damaged (each told to FINDING). -ENOLINK: its base is absent. */
