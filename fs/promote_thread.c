@@ -84,6 +84,7 @@ static void drop(struct tp_promote *promote, struct tp_hot *hot)
     promote->used -= hot->room;
     promote->ready_n--;
     promote->demotions++;
+    tp_log(TP_LOG_DEBUG, "dropped a hot file of '%s'", hot->first->tree->name);
     tp_tree_unref(promote->fs, hot->first->tree, 1);
 }
 

@@ -82,6 +82,7 @@ fs_scripts = \
 	tests/fs/failure_test.sh \
 	tests/fs/life_test.sh \
 	tests/fs/names_test.sh \
+	tests/fs/promote_test.sh \
 	tests/fs/read_test.sh
 
 # The maker of small models that tests of every layer use: tests/mkmodel --help.
@@ -110,7 +111,9 @@ EXTRA_DIST += tests/loaders/harness.py
 # fuzz: with libFuzzer under --enable-fuzzing, else with a main() that replays the corpora
 fuzz_tests = \
 	tests/fuzz/fuzz_codec \
+	tests/fuzz/fuzz_hints \
 	tests/fuzz/fuzz_index \
+	tests/fuzz/fuzz_pack \
 	tests/fuzz/fuzz_safetensors
 if FUZZING
 TP_FUZZ_MAIN =
@@ -121,8 +124,12 @@ TP_FUZZ_LINK = $(AM_LDFLAGS)
 endif
 tests_fuzz_fuzz_codec_SOURCES = tests/fuzz/fuzz_codec.c tests/fuzz/codec_base.h tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
 tests_fuzz_fuzz_codec_LDFLAGS = $(TP_FUZZ_LINK)
+tests_fuzz_fuzz_hints_SOURCES = tests/fuzz/fuzz_hints.c tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
+tests_fuzz_fuzz_hints_LDFLAGS = $(TP_FUZZ_LINK)
 tests_fuzz_fuzz_index_SOURCES = tests/fuzz/fuzz_index.c tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
 tests_fuzz_fuzz_index_LDFLAGS = $(TP_FUZZ_LINK)
+tests_fuzz_fuzz_pack_SOURCES = tests/fuzz/fuzz_pack.c tests/fuzz/codec_base.h tests/fuzz/fuzz.h tests/fuzz/pack_base.h $(TP_FUZZ_MAIN)
+tests_fuzz_fuzz_pack_LDFLAGS = $(TP_FUZZ_LINK)
 tests_fuzz_fuzz_safetensors_SOURCES = tests/fuzz/fuzz_safetensors.c tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
 tests_fuzz_fuzz_safetensors_LDFLAGS = $(TP_FUZZ_LINK)
 EXTRA_DIST += tests/fuzz/replay_main.c tests/fuzz/corpus

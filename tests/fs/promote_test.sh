@@ -1,0 +1,229 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Hot files are read by the kernel itself: the same bytes before, while and after they are promoted, through whatever
+# is open; within the budget; and nothing of them stays when the mount ends, however it does.
+. "${top_srcdir:-.}/tests/lib.sh"
+requires_fuse
+mkmodel=$top_builddir/tests/mkmodel
+oracle=$top_builddir/tests/fs/oracle
+
+mkdir "$tmp/originals" "$tmp/store" "$tmp/hot"
+seed=1
+for name in a b c; do
+    "$mkmodel" --seed=$seed --layers=2 --hidden=512 --inter=1376 --vocab=4000 "$tmp/originals/$name"
+    "$tenpak" pack -q -b none -o "$tmp/store/$name.tnpk" "$tmp/originals/$name" || fail "pack $name"
+    seed=$((seed + 1))
+done
+cp -R "$tmp/originals/a" "$tmp/store/plain"
+size=$(stat -c %s "$tmp/originals/a/model.safetensors")
+two=$((2 * (size + 2097152)))
+
+original() {
+    printf '%s' "$tmp/originals/$1/model.safetensors"
+}
+shown() {
+    printf '%s' "$tmp/mnt/$1/model.safetensors"
+}
+is_promoted() {
+    grep -q "promoted '$1/model.safetensors'" "$tmp/mount.log"
+}
+# Requests to read that reached the daemon, which logs them all.
+requests() {
+    grep -c 'opcode: READ ' "$tmp/mount.log"
+}
+read_twice() {
+    cmp "$(shown "$1")" "$(original "$1")" && cmp "$(shown "$1")" "$(original "$1")"
+}
+mount_hot() {
+    : >"$tmp/mount.log"
+    mount_dir "$tmp/store" "$tmp/mnt" -o "debug,$1" || exit 1
+}
+# passes NAME FILE ORIGINAL: the bytes are right and no request is made for them.
+passes() {
+    before=$(requests)
+    ok "$1: the bytes" cmp "$2" "$3"
+    is "$1: no request" "$(requests)" "$before"
+}
+# asks NAME FILE ORIGINAL: around the kernel's pages, to see who is asked.
+asks() {
+    before=$(requests)
+    ok "$1: the bytes" cmp "$2" "$3"
+    dd if="$2" of=/dev/null bs=1M iflag=direct 2>/dev/null
+    ok "$1: by requests" test "$(requests)" -gt "$before"
+}
+
+not_ok 'hot_dir without hot' "$tenpak" mount -o hot_dir="$tmp/hot" "$tmp/store" "$tmp/originals"
+has 'is told' "$tmp/.out" 'hot_dir= needs hot='
+not_ok 'hot models of no size' "$tenpak" mount -o hot=much "$tmp/store" "$tmp/originals"
+has 'is told' "$tmp/.out" 'hot=SIZE'
+mkdir "$tmp/point"
+not_ok 'a hot_dir that is not there' "$tenpak" mount -o hot=1G,hot_dir="$tmp/absent" "$tmp/store" "$tmp/point"
+has 'is told' "$tmp/.out" "cannot open the directory for hot models '.*absent'"
+
+# Without passthrough the option changes nothing but the log.
+mount_hot hot=64M
+ok 'read' read_twice a
+why=$(sed -n 's/.*there is no passthrough: //p' "$tmp/mount.log")
+if [ -n "$why" ]; then
+    ok 'plain files read' diff -r "$tmp/originals/a" "$tmp/mnt/plain"
+    ok 'unmounted' unmount "$tmp/mnt"
+    skip 'promotion' "$why"
+    tap_done
+fi
+
+# The first model, with a handle and mappings from before.
+ok 'promoted after it was read twice' wait_for 20 is_promoted a
+inode=$(stat -c %i "$(shown a)")
+passes 'promoted' "$(shown a)" "$(original a)"
+before=$(requests)
+ok 'ranges by all ways to read' "$oracle" -n 40 -t 4 -p 3 "$(original a)" "$(shown a)"
+is 'with no request' "$(requests)" "$before"
+
+exec 3<"$(shown b)"
+head -c 100000 <&3 >"$tmp/head"
+hold='import mmap, sys, time
+file = open(sys.argv[1], "rb")
+shared = mmap.mmap(file.fileno(), 0, mmap.MAP_SHARED, mmap.PROT_READ)
+private = mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE)
+private[10] = private[10] ^ 255
+half = len(shared) // 2
+want = open(sys.argv[2], "rb").read()
+good = shared[:half] == want[:half]
+sys.stdin.readline()
+good = good and shared[:] == want and private[11:] == want[11:] and private[10] == want[10] ^ 255
+sys.exit(not good)'
+mkfifo "$tmp/go"
+"$PYTHON" -c "$hold" "$(shown b)" "$(original b)" <"$tmp/go" &
+holder=$!
+exec 4>"$tmp/go"
+ok 'read while it is open' read_twice b
+ok 'promoted while it is open' wait_for 20 is_promoted b
+passes 'for who opens it now' "$(shown b)" "$(original b)"
+is 'as the same file' "$(stat -c %i "$(shown b)")" "$(stat -L -c %i /proc/self/fd/3)"
+cat <&3 >"$tmp/rest"
+cat "$tmp/head" "$tmp/rest" >"$tmp/whole"
+ok 'who had it open reads on' cmp "$tmp/whole" "$(original b)"
+ok 'what is held can be opened again' cmp /proc/self/fd/3 "$(original b)"
+echo >&4
+exec 4>&-
+wait $holder
+is 'mappings from before are the same' $? 0
+ls -l "$tmp/mnt/b" "$tmp/mnt/a" >/dev/null
+passes 'after a listing' "$(shown b)" "$(original b)"
+exec 3<&-
+is 'numbers stay' "$(stat -c %i "$(shown a)")" "$inode"
+
+# Plain files, too.
+passes 'a plain file' "$(shown plain)" "$(original a)"
+ok 'its ranges' "$oracle" -n 20 -t 2 -p 2 "$(original a)" "$(shown plain)"
+exec 3<"$tmp/mnt/plain/config.json"
+echo changed >>"$tmp/store/plain/config.json"
+cat <&3 >"$tmp/seen"
+ok 'which is seen as it is now' cmp "$tmp/seen" "$tmp/store/plain/config.json"
+exec 3<&-
+
+# A pack that takes another's place.
+exec 3<"$(shown a)"
+rm "$tmp/originals/a/config.json"
+mv "$tmp/store/a.tnpk" "$tmp/old.tnpk"
+"$tenpak" pack -q -b none -o "$tmp/store/a.tnpk" "$tmp/originals/c" || fail 'pack another'
+ok 'replaced' wait_for 5 cmp "$(shown a)" "$(original c)"
+ok 'who has the old one open keeps it' cmp - "$(original a)" <&3
+exec 3<&-
+mv "$tmp/old.tnpk" "$tmp/store/a.tnpk"
+ok 'and back' wait_for 5 cmp "$(shown a)" "$(original a)"
+ok 'unmounted' unmount "$tmp/mnt"
+
+# Room for two of three.
+mount_hot hot=$two
+ok 'the first' read_twice a
+ok 'is promoted' wait_for 20 is_promoted a
+ok 'the second' read_twice b
+ok 'is promoted' wait_for 20 is_promoted b
+exec 3<"$(shown a)" 4<"$(shown b)"
+ok 'the third' read_twice c
+ok 'read twice more' read_twice c
+sleep 0.5
+not_ok 'has no place while the others are open' is_promoted c
+passes 'which stay' "$(shown a)" "$(original a)"
+passes 'both' "$(shown b)" "$(original b)"
+exec 3<&- 4<&-
+ok 'when they are closed' read_twice c
+ok 'it is promoted' wait_for 20 is_promoted c
+has 'in the place of another' "$tmp/mount.log" "dropped a hot file of 'a'"
+passes 'the third passes' "$(shown c)" "$(original c)"
+passes 'the second still passes' "$(shown b)" "$(original b)"
+is 'two are kept' "$(($(grep -c "promoted '" "$tmp/mount.log") - $(grep -c 'dropped a hot' "$tmp/mount.log")))" 2
+asks 'the first is read as before' "$(shown a)" "$(original a)"
+ok 'unmounted' unmount "$tmp/mnt"
+
+# While many read: promotions, droppings, readers at once.
+: >"$tmp/mount.log"
+mount_dir "$tmp/store" "$tmp/mnt" -o hot=$two,cache=12M || exit 1
+readers=
+for name in a b c a b c; do
+    "$oracle" -n 15 -t 3 -p 2 "$(original $name)" "$(shown $name)" >"$tmp/reader.out.$name" 2>&1 &
+    readers="$readers $!"
+    (i=0; while [ $i -lt 8 ]; do cmp -s "$(shown $name)" "$(original $name)" || exit 1; i=$((i + 1)); done) &
+    readers="$readers $!"
+done
+good=yes
+for reader in $readers; do
+    wait "$reader" || good=no
+done
+is 'readers of all kinds while models come and go' $good yes
+[ $good = yes ] || diag "$(cat "$tmp"/reader.out.*)"
+has 'some came' "$tmp/mount.log" 'promoted'
+is 'without an error' "$(grep -ci 'error' "$tmp/mount.log")" 0
+exec 3<"$(shown c)"
+kill -TERM "$mount_pid"
+ok 'detached with one open' wait_unmounted "$tmp/mnt" 10
+ok 'which reads on' cmp - "$(original c)" <&3
+exec 3<&-
+ok 'it ends when it is closed' wait_gone "$mount_pid" 10
+wait "$mount_pid"
+is 'cleanly' $? 0
+
+# In a directory, by name, and killed.
+mount_hot "hot=64M,hot_dir=$tmp/hot,pin=b:c"
+ok 'a model by name' wait_for 20 is_promoted b
+ok 'another one' wait_for 20 is_promoted c
+passes 'never read, but hot' "$(shown c)" "$(original c)"
+is 'nothing is seen in hot_dir' "$(ls -A "$tmp/hot")" ''
+exec 3<"$(shown c)"
+kill -KILL "$mount_pid"
+wait "$mount_pid" 2>/dev/null
+ok 'what the kernel reads by itself outlives the daemon' cmp - "$(original c)" <&3
+exec 3<&-
+ok 'the mount is taken away' "$tenpak" umount "$tmp/mnt"
+is 'and nothing is left there when it is killed' "$(ls -A "$tmp/hot")" ''
+
+# What cannot be promoted.
+byte=$(od -An -tu1 -j $((size / 4)) -N 1 "$tmp/store/b.tnpk" | tr -d ' ')
+# shellcheck disable=SC2059
+printf "$(printf '\\%03o' $(((byte + 1) % 256)))" |
+    dd of="$tmp/store/b.tnpk" bs=1 seek=$((size / 4)) conv=notrunc 2>/dev/null
+mount_hot "hot=64M,pin=b:nowhere:c"
+ok 'a whole one after a damaged one' wait_for 20 is_promoted c
+has 'a damaged one is told' "$tmp/mount.log" "b.tnpk' is damaged"
+has 'an absent one, too' "$tmp/mount.log" "cannot promote 'nowhere'"
+not_ok 'it is not served' cat "$(shown b)"
+ok 'what is whole of it is' cmp "$tmp/mnt/b/config.json" "$tmp/originals/b/config.json"
+passes 'the whole one' "$(shown c)" "$(original c)"
+ok 'unmounted' unmount "$tmp/mnt"
+mount_hot "hot=$((size / 2))"
+ok 'one larger than the budget' read_twice a
+ok 'reads on' read_twice a
+asks 'as before' "$(shown a)" "$(original a)"
+ok 'unmounted' unmount "$tmp/mnt"
+if mkdir "$tmp/small" && mount -t tmpfs -o size=$((size / 2)) none "$tmp/small" 2>/dev/null; then
+    mount_hot "hot=1G,hot_dir=$tmp/small"
+    ok 'a full disk' read_twice a
+    ok 'is told' wait_for 20 grep -q 'no room for' "$tmp/mount.log"
+    asks 'and reading goes on' "$(shown a)" "$(original a)"
+    ok 'unmounted' unmount "$tmp/mnt"
+    umount "$tmp/small"
+else
+    skip 'a full disk' 'needs root'
+fi
+tap_done
