@@ -17,7 +17,7 @@
 unsigned tp_rans_lanes_log(size_t n, size_t bytes)
 {
     /* A lane costs about 3 bytes; many lanes let the kernels hide latency. */
-    unsigned log = bytes >= 24 * 1024 ? 6 : bytes >= 2048 ? 5 : bytes >= 512 ? 4 : 2;
+    unsigned log = bytes >= 24 * 1024 ? 6 : bytes >= 3072 ? 5 : bytes >= 512 ? 4 : 2;
 
     while (log > 0 && (n >> log) < 4)
         log--;
