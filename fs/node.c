@@ -39,7 +39,7 @@ int tp_fs_open(struct tp_fs *fs, const struct tp_mount_options *options, struct 
     return rc < 0 ? rc : tp_promote_create(fs, options, err);
 }
 
-/* What the engine did, for who looks into a mount's speed. */
+/* What the engine did, for who looks into a mount's speed; and whether it got everything back. */
 static void tell_work(struct tp_fs *fs)
 {
     struct tp_engine_stats stats;
@@ -52,6 +52,10 @@ static void tell_work(struct tp_fs *fs)
            stats.decoded_blocks, stats.prefetched_blocks, stats.decoded_bytes,
            stats.decode_nsec / 1000000u, stats.hits, stats.waits, stats.evicted_blocks,
            stats.errors);
+    if (stats.held_blocks + stats.reserved_blocks > 0)
+        tp_log(TP_LOG_WARNING,
+               "%" PRIu64 " blocks are still held at the end, room for %" PRIu64 " is reserved",
+               stats.held_blocks, stats.reserved_blocks);
 }
 
 /* Called when no request can come any more: what the kernel never forgot is forgotten here. */

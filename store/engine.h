@@ -24,6 +24,9 @@ struct tp_engine_stats {
     uint64_t decode_nsec; /* CPU time of all threads */
     uint64_t prefetched_blocks, evicted_blocks, errors;
     uint64_t cached_bytes, cached_bytes_max;
+    /* Gauges, 0 when nobody asks for anything: blocks that somebody holds, references reserved,
+     * chunks queued to be decoded ahead, threads that decode. */
+    uint64_t held_blocks, reserved_blocks, queued_chunks, decoding_threads;
 };
 
 int tp_engine_create(const struct tp_engine_options *options, struct tp_engine **out,

@@ -76,14 +76,18 @@ store_scripts = \
 
 # fs
 fs_tests =
-check_PROGRAMS += tests/fs/oracle
+check_PROGRAMS += tests/fs/oracle tests/fs/saturate
+tests_fs_oracle_SOURCES = tests/fs/oracle.c tests/fs/uring.h
 tests_fs_oracle_LDADD =
+tests_fs_saturate_LDADD =
 fs_scripts = \
 	tests/fs/failure_test.sh \
 	tests/fs/life_test.sh \
 	tests/fs/names_test.sh \
+	tests/fs/oracle_test.sh \
 	tests/fs/promote_test.sh \
-	tests/fs/read_test.sh
+	tests/fs/read_test.sh \
+	tests/fs/saturation_test.sh
 
 # The maker of small models that tests of every layer use: tests/mkmodel --help.
 check_PROGRAMS += tests/mkmodel

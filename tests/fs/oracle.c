@@ -2,7 +2,7 @@
 /*
  * Compares a file in a mount with the original: random ranges, by every way to read, from many
  * threads of several processes, the page cache dropped now and then. Silent when all is equal;
- * otherwise says where it is not.
+ * otherwise says where it is not. Exits with 77 where -w asks for a way that the kernel refuses.
  */
 #include <config.h>
 
@@ -25,20 +25,34 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/fs/uring.h"
+
 enum { LEN_MAX = 3 << 20, ALIGN = 4096 };
 
-enum way { PREAD, READV, DIRECT, MAP_PRIVATE_WAY, MAP_SHARED_WAY, SENDFILE, SPLICE, WAYS };
+/* The exit status where the kernel refuses the one way that is asked for. */
+enum { NOT_HERE = 77 };
+
+enum way { PREAD, READV, DIRECT, MAP_PRIVATE_WAY, MAP_SHARED_WAY, SENDFILE, SPLICE, URING, WAYS };
 static const char *const way_names[WAYS] = {"pread",       "readv",    "O_DIRECT", "private mmap",
-                                            "shared mmap", "sendfile", "splice"};
+                                            "shared mmap", "sendfile", "splice",   "io_uring"};
+
+/* What a thread reads with. */
+struct means {
+    int fd, direct;
+    uint8_t *buf;
+    struct uring uring;
+};
 
 static struct {
     const char *original, *mounted;
     const uint8_t *want;
     uint64_t size, seed;
     unsigned rounds, threads, processes;
+    int only; /* one of the ways, or -1 */
+    bool no_uring;
     atomic_uint thread_no;
     atomic_int failed;
-} oracle = {.rounds = 200, .threads = 4, .processes = 2};
+} oracle = {.rounds = 200, .threads = 4, .processes = 2, .only = -1};
 
 static uint64_t next_random(uint64_t *state)
 {
@@ -107,15 +121,18 @@ static ssize_t by_pipe(int fd, uint8_t *buf, uint64_t off, size_t len, bool spli
     return n < 0 ? n : (ssize_t)done;
 }
 
-static ssize_t read_range(enum way way, int fd, int direct, uint8_t *buf, uint64_t off, size_t len)
+static ssize_t read_range(enum way way, struct means *means, uint64_t off, size_t len)
 {
+    uint8_t *buf = means->buf;
+    int fd = means->fd;
+
     switch (way) {
     case PREAD:
         return by_pread(fd, buf, off, len);
     case READV:
         return by_readv(fd, buf, off, len);
     case DIRECT:
-        return by_pread(direct, buf, off, len);
+        return by_pread(means->direct, buf, off, len);
     case MAP_PRIVATE_WAY:
         return by_map(fd, buf, off, len, MAP_PRIVATE);
     case MAP_SHARED_WAY:
@@ -123,6 +140,8 @@ static ssize_t read_range(enum way way, int fd, int direct, uint8_t *buf, uint64
     case SENDFILE:
     case SPLICE:
         return by_pipe(fd, buf, off, len, way == SPLICE);
+    case URING:
+        return uring_read(&means->uring, fd, buf, off, len);
     case WAYS:
         break;
     }
@@ -130,9 +149,16 @@ static ssize_t read_range(enum way way, int fd, int direct, uint8_t *buf, uint64
     return -1;
 }
 
-static void check_one(uint64_t *state, int fd, int direct, uint8_t *buf)
+static enum way choose_way(uint64_t *state)
 {
-    enum way way = (enum way)(next_random(state) % WAYS);
+    if (oracle.only >= 0)
+        return (enum way)oracle.only;
+    return (enum way)(next_random(state) % (oracle.no_uring ? URING : WAYS));
+}
+
+static void check_one(uint64_t *state, struct means *means)
+{
+    enum way way = choose_way(state);
     uint64_t off = next_random(state) % oracle.size;
     /* Many short ones, some long ones. */
     uint64_t len = 1 + next_random(state) % (next_random(state) % 4 ? 10000 : LEN_MAX);
@@ -143,12 +169,12 @@ static void check_one(uint64_t *state, int fd, int direct, uint8_t *buf)
     uint64_t expected = len < oracle.size - off ? len : oracle.size - off;
     if (way != DIRECT && way != PREAD)
         len = expected;
-    ssize_t got = read_range(way, fd, direct, buf, off, (size_t)len);
+    ssize_t got = read_range(way, means, off, (size_t)len);
     if (got < 0)
         complain(way, off, (size_t)len, strerror(errno));
     else if ((uint64_t)got != expected)
         complain(way, off, (size_t)len, "another length than the original's");
-    else if (memcmp(buf, oracle.want + off, (size_t)got) != 0)
+    else if (memcmp(means->buf, oracle.want + off, (size_t)got) != 0)
         complain(way, off, (size_t)len, "other bytes than the original's");
 }
 
@@ -156,23 +182,31 @@ static void *check(void *arg)
 {
     uint64_t state =
         oracle.seed + 1000003 * (uint64_t)getpid() + atomic_fetch_add(&oracle.thread_no, 1);
-    int fd = open(oracle.mounted, O_RDONLY | O_CLOEXEC);
-    int direct = open(oracle.mounted, O_RDONLY | O_DIRECT | O_CLOEXEC);
+    struct means means = {.fd = open(oracle.mounted, O_RDONLY | O_CLOEXEC),
+                          .direct = open(oracle.mounted, O_RDONLY | O_DIRECT | O_CLOEXEC),
+                          .uring = {.fd = -1}};
     void *buf = NULL;
+    int rc = oracle.no_uring ? 0 : uring_open(&means.uring);
 
     (void)arg;
-    if (fd < 0 || direct < 0 || posix_memalign(&buf, ALIGN, LEN_MAX + ALIGN) != 0) {
+    if (means.fd < 0 || means.direct < 0 || posix_memalign(&buf, ALIGN, LEN_MAX + ALIGN) != 0) {
         fprintf(stderr, "%s: cannot be opened: %s\n", oracle.mounted, strerror(errno));
         atomic_store(&oracle.failed, 1);
     }
+    if (rc < 0) {
+        fprintf(stderr, "no io_uring for a thread: %s\n", strerror(-rc));
+        atomic_store(&oracle.failed, 1);
+    }
+    means.buf = buf;
     for (unsigned i = 0; i < oracle.rounds && !atomic_load(&oracle.failed); i++) {
         if (next_random(&state) % 16 == 0)
-            posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-        check_one(&state, fd, direct, buf);
+            posix_fadvise(means.fd, 0, 0, POSIX_FADV_DONTNEED);
+        check_one(&state, &means);
     }
+    uring_close(&means.uring);
     free(buf);
-    close(fd);
-    close(direct);
+    close(means.fd);
+    close(means.direct);
     return NULL;
 }
 
@@ -213,14 +247,40 @@ static int open_original(void)
     return 0;
 }
 
-int main(int argc, char **argv)
+static int way_of(const char *name)
 {
-    const char *seed = getenv("TP_SEED");
-    int option, status, failed = 0;
+    for (int way = 0; way < WAYS; way++)
+        if (strcmp(way_names[way], name) == 0)
+            return way;
+    fprintf(stderr, "oracle: no way '%s'\n", name);
+    return -2;
+}
 
-    while ((option = getopt(argc, argv, "n:t:p:")) != -1) {
+/* Not everywhere: other ways do then, unless it alone is asked for. */
+static int try_uring(void)
+{
+    struct uring uring;
+    int rc = uring_open(&uring);
+
+    if (rc == 0) {
+        uring_close(&uring);
+        return 0;
+    }
+    fprintf(stderr, "# io_uring: %s\n", strerror(-rc));
+    oracle.no_uring = true;
+    return oracle.only == URING ? NOT_HERE : 0;
+}
+
+static bool options(int argc, char **argv)
+{
+    int option;
+
+    while ((option = getopt(argc, argv, "n:t:p:w:")) != -1) {
         unsigned value = optarg ? (unsigned)strtoul(optarg, NULL, 10) : 0;
         switch (option) {
+        case 'w':
+            oracle.only = way_of(optarg);
+            break;
         case 'n':
             oracle.rounds = value;
             break;
@@ -234,14 +294,27 @@ int main(int argc, char **argv)
             optind = argc + 1;
         }
     }
-    if (argc - optind != 2) {
-        fputs("usage: oracle [-n READS] [-t THREADS] [-p PROCESSES] ORIGINAL MOUNTED\n", stderr);
+    if (argc - optind == 2 && oracle.only >= -1)
+        return true;
+    fputs("usage: oracle [-n READS] [-t THREADS] [-p PROCESSES] [-w WAY] ORIGINAL MOUNTED\n",
+          stderr);
+    return false;
+}
+
+int main(int argc, char **argv)
+{
+    const char *seed = getenv("TP_SEED");
+    int status, failed;
+
+    if (!options(argc, argv))
         return 2;
-    }
     oracle.original = argv[optind];
     oracle.mounted = argv[optind + 1];
     oracle.seed = seed ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL);
     fprintf(stderr, "# TP_SEED=%" PRIu64 "\n", oracle.seed);
+    failed = try_uring();
+    if (failed)
+        return failed;
     if (open_original() < 0)
         return 1;
     if (oracle.size == 0)
