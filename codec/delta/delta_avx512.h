@@ -14,11 +14,16 @@ struct vectors {
     __m512i table;   /* table << 3: shifted by another byte it is an offset into SLOTS */
     __m512i shift;   /* raw bits */
     __m512i mask;    /* (1 << shift) - 1 */
+    __m512i weight;  /* -(1 << shift) */
     __m512i keep;    /* 0 where the difference is to 0 */
     __m512i symbols; /* symbols from this on escape */
     __m512i first;   /* as bytes, or as words, of width 8 or more */
     __m128i field_shift;
     __m512i field_mask;
+    __m512i fields; /* of 16 bits: where the fields of four words begin, twice */
+    __m512i field_mask8;
+    __m512i first8;
+    __m512i flip; /* what the sign inverts: all bits but itself of floats, none of integers */
     __m512i order; /* all ones for floats */
     __m512i top;   /* the sign bit for floats, 0 for integers */
 };
@@ -47,11 +52,17 @@ TP_INLINE TP_TARGET_AVX512 void vectors_init(struct vectors *v, const struct tp_
     /* 1 << shift, less 1, for shifts below 8. */
     v->mask = _mm512_shuffle_epi8(
         _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 3, 7, 15, 31, 63, 127, 0, 0, 0, 0, 0, 0, 0, 0)), shift);
+    v->weight = _mm512_sub_epi8(_mm512_setzero_si512(), _mm512_add_epi8(v->mask, _mm512_set1_epi8(1)));
     v->keep = broadcast16(t->keep);
     v->symbols = broadcast16(t->symbols);
     v->first = set1(t->first, width);
     v->field_shift = _mm_cvtsi32_si128(t->kind->field_shift);
     v->field_mask = set1(t->kind->field_mask, width);
+    v->fields = _mm512_add_epi8(_mm512_set1_epi64(0x3020100030201000ll),
+                                _mm512_set1_epi8((char)t->kind->field_shift));
+    v->field_mask8 = _mm512_set1_epi8((char)t->kind->field_mask);
+    v->first8 = _mm512_set1_epi8((char)t->first);
+    v->flip = t->kind->is_float ? set1((1u << (width - 1)) - 1, width) : _mm512_setzero_si512();
     v->order = t->kind->is_float ? ones : _mm512_setzero_si512();
     v->top = t->kind->is_float ? set1(1u << (width - 1), width) : _mm512_setzero_si512();
 }

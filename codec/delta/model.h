@@ -48,6 +48,7 @@ struct tp_delta_tables {
     const struct tp_delta_kind *kind;
     uint8_t first;
     uint8_t has_raw;
+    uint8_t has_direct;
     uint16_t no_escape; /* a bit for each table that has no code for escapes */
     uint8_t table_count;
     _Alignas(16) uint8_t table[TP_DELTA_CONTEXTS];

@@ -120,6 +120,7 @@ static void expand(struct tp_delta_tables *t, const struct tp_delta_model *model
         t->keep[c] = ctx->direct ? 0 : 0xff;
         t->symbols[c] = (uint8_t)coded_symbols(model->freq[ctx->table]);
         t->has_raw |= ctx->shift != 0;
+        t->has_direct |= ctx->direct;
     }
     for (int i = 0; i < model->table_count; i++) {
         for (int s = 0; s < 256; s++)

@@ -14,6 +14,7 @@ TP_INLINE TP_TARGET_AVX512 size_t decode_regs(struct tp_rans_reader *r, const st
 {
     const uint8_t *p = r->p;
     const uint8_t *limit = r->end + 2;
+    const __m512i order = tp_rans_in_order();
     __m512i x[4];
     size_t i = 0;
 
@@ -27,7 +28,7 @@ TP_INLINE TP_TARGET_AVX512 size_t decode_regs(struct tp_rans_reader *r, const st
         __m512i e3 = tp_rans_step16(&x[3 % regs], dec->slot, off, &p);
 
         p = p < limit ? p : limit;
-        _mm512_storeu_si512(dst + i, tp_rans_symbols64(e0, e1, e2, e3));
+        _mm512_storeu_si512(dst + i, tp_rans_symbols64(e0, e1, e2, e3, order));
     }
     for (unsigned g = 0; g < regs; g++)
         _mm512_storeu_si512(r->x + 16 * g, x[g]);

@@ -31,13 +31,13 @@ TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_step16(__m512i *x, const uint32_t *sl
     return e;
 }
 
-/* The symbols of four times 16 entries, as 64 bytes in order. */
-TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_symbols64(__m512i e0, __m512i e1, __m512i e2, __m512i e3)
+/*
+ * The symbols of four times 16 entries as 64 bytes: ORDER says where each comes from, 4 * (lane % 16) +
+ * lane / 16.
+ */
+TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_symbols64(__m512i e0, __m512i e1, __m512i e2, __m512i e3,
+                                                     __m512i order)
 {
-    const __m512i order = _mm512_set_epi8(
-        63, 59, 55, 51, 47, 43, 39, 35, 31, 27, 23, 19, 15, 11, 7, 3, 62, 58, 54, 50, 46, 42, 38, 34, 30,
-        26, 22, 18, 14, 10, 6, 2, 61, 57, 53, 49, 45, 41, 37, 33, 29, 25, 21, 17, 13, 9, 5, 1, 60, 56, 52,
-        48, 44, 40, 36, 32, 28, 24, 20, 16, 12, 8, 4, 0);
     const __m512i high = _mm512_set1_epi32((int)0xff000000);
     __m512i a = _mm512_ternarylogic_epi32(high, e3, _mm512_srli_epi32(e2, 8), 0xca); /* high ? e3 : e2 */
     __m512i b = _mm512_ternarylogic_epi32(high, e1, _mm512_srli_epi32(e0, 8), 0xca);
@@ -45,6 +45,15 @@ TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_symbols64(__m512i e0, __m512i e1, __m
                                           0xca);
 
     return _mm512_permutexvar_epi8(order, c);
+}
+
+/* The order of the lanes. */
+TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_in_order(void)
+{
+    return _mm512_set_epi8(
+        63, 59, 55, 51, 47, 43, 39, 35, 31, 27, 23, 19, 15, 11, 7, 3, 62, 58, 54, 50, 46, 42, 38, 34, 30,
+        26, 22, 18, 14, 10, 6, 2, 61, 57, 53, 49, 45, 41, 37, 33, 29, 25, 21, 17, 13, 9, 5, 1, 60, 56, 52,
+        48, 44, 40, 36, 32, 28, 24, 20, 16, 12, 8, 4, 0);
 }
 
 #endif
