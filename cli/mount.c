@@ -120,7 +120,7 @@ static void tell_parent(struct daemon *d, int code, const char *message)
 }
 
 /* Called by the mount when it answers: from here on a daemon has no terminal and no directory of its own. */
-static void ready(void *arg, const struct tp_mount_status *status)
+static void ready(void *arg, const struct tp_mount_ready *status)
 {
     struct daemon *d = arg;
     char text[TP_ERROR_MAX] = "";

@@ -16,6 +16,7 @@
 
 #include <fuse_lowlevel.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -29,6 +30,7 @@
 /* Seconds that the kernel may believe what it was told: of DIR's own entries, and of what never
  * changes. */
 #define TP_TIMEOUT_PLAIN 1.0
+#define TP_TIMEOUT_WATCHED 60.0 /* names at the top, while changes there are told (fs/watch.h) */
 #define TP_TIMEOUT_PACKED 86400.0
 
 #define TP_MAX_READ (1u << 20)
@@ -105,10 +107,15 @@ struct tp_fs {
     struct tp_plain root;
     struct tp_passthrough passthrough;
     struct tp_promote *promote; /* NULL: no model is promoted */
+    struct tp_watch *watch;     /* NULL: nobody tells what changes in DIR */
     pthread_mutex_t lock; /* of nodes and trees; nothing is opened or decoded under it */
     pthread_cond_t opened;
     uint64_t generation, clock;
     unsigned idle_n;
+    _Atomic unsigned open_n;  /* files that are open */
+    _Atomic dev_t mount_dev;  /* of the mount itself, once it answers */
+    const struct tp_mount_options *options;
+    struct timespec started; /* CLOCK_MONOTONIC */
     struct tp_plain *plain[TP_FS_BUCKETS];
     struct tp_tree *trees[TP_FS_BUCKETS];
     struct tp_tree *all;
@@ -132,13 +139,21 @@ bool tp_fs_hidden(const char *name);
 /* Tell an operator of a failure, the same story once a minute; the errno (positive) for who
  * asked. */
 int tp_fs_failed(struct tp_fs *fs, int rc, const struct tp_error *err);
+/* The same for what is no failure of ours: a hint. */
+void tp_fs_tell(struct tp_fs *fs, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* --- DIR's own files and directories (plain.c); positive errno --- */
 
 int tp_plain_lookup(struct tp_fs *fs, struct tp_plain *parent, const char *name,
                     struct fuse_entry_param *entry);
 int tp_plain_getattr(struct tp_fs *fs, struct tp_plain *plain, struct stat *st);
-int tp_plain_open(struct tp_fs *fs, struct tp_plain *plain, struct fuse_file_info *fi);
+/* As a look-up of the file that is open as FD. */
+int tp_plain_enter_open(struct tp_fs *fs, int fd, struct fuse_entry_param *entry);
+int tp_plain_open(fuse_req_t req, struct tp_plain *plain, struct fuse_file_info *fi);
+/* FD, just opened, becomes an open of the kernel's; ST as it is now. */
+void tp_plain_opened(fuse_req_t req, struct tp_plain *plain, int fd, const struct stat *st,
+                     struct fuse_file_info *fi);
+void tp_plain_release(fuse_req_t req, struct tp_plain *plain, struct fuse_file_info *fi);
 void tp_plain_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi);
 void tp_plain_free(struct tp_plain *plain);
 uint64_t tp_plain_number(const struct tp_fs *fs, const struct stat *st);
@@ -157,6 +172,8 @@ void tp_tree_let_go(struct tp_fs *fs, struct tp_view *view);
 void tp_tree_unref(struct tp_fs *fs, struct tp_tree *tree, uint64_t n);
 struct tp_packed *tp_tree_node(struct tp_tree *tree, uint32_t file);
 
+/* Bytes of the pack that are this file's: what du adds up. */
+uint64_t tp_packed_stored_bytes(const struct tp_index *index, const struct tp_pack_file *file);
 void tp_packed_attr(const struct tp_view *view, uint32_t file, struct stat *st);
 /* Count one lookup of the entry and fill ENTRY for the kernel. */
 void tp_packed_enter(struct tp_fs *fs, struct tp_view *view, uint32_t file,

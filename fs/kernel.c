@@ -102,19 +102,33 @@ static void read_ahead_path(dev_t dev, char out[64])
     snprintf(out, 64, "/sys/class/bdi/%u:%u/read_ahead_kb", major(dev), minor(dev));
 }
 
+static unsigned read_number(const char *path)
+{
+    FILE *file = fopen(path, "re");
+    unsigned n = 0;
+
+    if (!file)
+        return 0;
+    if (fscanf(file, "%u", &n) != 1)
+        n = 0;
+    fclose(file);
+    return n;
+}
+
 unsigned tp_kernel_read_ahead(dev_t dev)
 {
     char path[64];
-    unsigned kb = 0;
 
     read_ahead_path(dev, path);
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return 0;
-    if (fscanf(file, "%u", &kb) != 1)
-        kb = 0;
-    fclose(file);
-    return kb;
+    return read_number(path);
+}
+
+unsigned tp_kernel_max_background(dev_t dev)
+{
+    char path[64];
+
+    snprintf(path, sizeof path, "/sys/fs/fuse/connections/%u/max_background", minor(dev));
+    return read_number(path);
 }
 
 int tp_kernel_set_read_ahead(dev_t dev, unsigned kb)

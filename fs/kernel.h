@@ -17,6 +17,10 @@ int tp_kernel_canonical(const char *path, char **out, struct tp_error *err);
 /* Whether something of type TP_FS_TYPE is mounted at this canonical path, uppermost. */
 bool tp_kernel_is_tenpak(const char *path);
 
+/* Requests of read-ahead in flight at most, of the FUSE connection with this device number; 0: not
+ * known, only root may look. */
+unsigned tp_kernel_max_background(dev_t dev);
+
 /* Read-ahead of a file system with this device number, in KiB; 0: not known. */
 unsigned tp_kernel_read_ahead(dev_t dev);
 /* -EACCES, mostly: only root may. */

@@ -2,6 +2,8 @@
 noinst_LTLIBRARIES += fs/libtp-fs.la
 fs_libtp_fs_la_SOURCES = \
 	fs/backing.c fs/backing.h \
+	fs/caller.c \
+	fs/change.h \
 	fs/detach.h \
 	fs/fs.h \
 	fs/kernel.c fs/kernel.h \
@@ -11,11 +13,17 @@ fs_libtp_fs_la_SOURCES = \
 	fs/operations.c \
 	fs/packed.c \
 	fs/packed_list.c \
+	fs/packed_xattr.c \
 	fs/passthrough.c fs/passthrough.h \
 	fs/plain.c \
+	fs/plain_names.c \
+	fs/plain_write.c \
 	fs/promote.c fs/promote.h fs/promote_impl.h \
 	fs/promote_thread.c \
 	fs/read.c \
 	fs/signals.c fs/signals.h \
+	fs/status.c fs/status.h \
 	fs/stop.c \
-	fs/tree.c
+	fs/tree.c \
+	fs/watch.c fs/watch.h \
+	fs/xattr.c

@@ -20,6 +20,7 @@
 #include "fs/kernel.h"
 #include "fs/promote.h"
 #include "fs/signals.h"
+#include "fs/watch.h"
 
 enum { SERVE_THREADS_MIN = 8, SERVE_THREADS_MAX = 16 };
 
@@ -172,8 +173,12 @@ static int session_create(struct tp_fs *fs, const struct tp_mount_options *optio
     struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
     int bad = fuse_opt_add_arg(&args, "tenpak") || fuse_opt_add_arg(&args, "-o") ||
               fuse_opt_add_arg(
-                  &args, "ro,default_permissions,fsname=tenpak,subtype=tenpak,max_read=1048576");
+                  &args, "default_permissions,fsname=tenpak,subtype=tenpak,max_read=1048576");
 
+    if (!bad && options->read_only)
+        bad = fuse_opt_add_arg(&args, "-oro");
+    if (!bad && options->flags)
+        bad = fuse_opt_add_arg(&args, "-o") || fuse_opt_add_arg(&args, options->flags);
     if (!bad && options->allow_other)
         bad = fuse_opt_add_arg(&args, "-oallow_other");
     if (!bad && options->debug)
@@ -204,13 +209,14 @@ static void *announce(void *arg)
                strerror(errno));
         return NULL;
     }
+    atomic_store(&fs->mount_dev, st.st_dev);
     /* The greeting can only lower it. Who may not raise it is told by the status. */
     int rc = tp_kernel_set_read_ahead(st.st_dev, TP_READ_AHEAD_KB);
     if (rc < 0)
         tp_log(TP_LOG_DEBUG, "read-ahead stays as it is: %s", strerror(-rc));
     tp_promote_start(fs);
     tp_engine_get_stats(fs->engine, &stats);
-    struct tp_mount_status status = {
+    struct tp_mount_ready status = {
         .dir = fs->dir,
         .mountpoint = fs->mountpoint,
         .cache_bytes = stats.cached_bytes_max,
@@ -235,6 +241,7 @@ static int run_session(struct tp_fs *fs, struct fuse_session *session,
 
     if (rc != 0)
         return tp_fail(err, rc, "cannot start a thread");
+    tp_watch_start(fs->watch, session);
     rc = fuse_session_loop_mt(session, config);
     /* Whoever still waits for an answer is let go, the announcer among them. */
     fuse_session_unmount(session);
@@ -256,12 +263,13 @@ static int serve(struct tp_fs *fs, const struct tp_mount_options *options,
     }
     fuse_loop_cfg_set_max_threads(config, ready.threads);
     fuse_loop_cfg_set_idle_threads(config, ready.threads);
-    int rc = tp_signals_start(session, fs->mountpoint, &signals, err);
+    int rc = tp_signals_start(session, fs->watch, fs->mountpoint, &signals, err);
     if (rc == 0) {
         rc = run_session(fs, session, config, &ready, err);
         tp_signals_stop(signals);
     }
     fuse_session_unmount(session);
+    tp_watch_stop(fs->watch);
     fuse_loop_cfg_destroy(config);
     return rc;
 }
@@ -300,6 +308,8 @@ int tp_mount_run(const struct tp_mount_options *options, struct tp_error *err)
     fuse_set_log_func(log_fuse);
     /* Threads inherit it: signals reach the one that waits for them. */
     tp_signals_block(&mask);
+    /* The kernel has applied the caller's. */
+    mode_t mode_mask = umask(0);
 
     rc = check_dir(options->dir, fs, err);
     if (rc == 0)
@@ -312,6 +322,7 @@ int tp_mount_run(const struct tp_mount_options *options, struct tp_error *err)
         rc = mount_and_serve(fs, options, err);
 
     tp_fs_close(fs);
+    umask(mode_mask);
     tp_signals_unblock(&mask);
     pthread_cond_destroy(&fs->opened);
     pthread_mutex_destroy(&fs->story_lock);

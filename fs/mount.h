@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The mount as one call: a store's directory shown at a mount point, its packs as ordinary read-
- * only directories, until it is unmounted or told to stop by SIGTERM, SIGINT or SIGHUP.
+ * only directories, its plain directories as they are, until it is unmounted or told to stop by SIGTERM, SIGINT or SIGHUP.
  */
 #ifndef TP_FS_MOUNT_H
 #define TP_FS_MOUNT_H
@@ -12,7 +12,7 @@
 #include "base/error.h"
 
 /* What is in effect, for a status line and for finding out what slows a mount. */
-struct tp_mount_status {
+struct tp_mount_ready {
     const char *dir;        /* absolute */
     const char *mountpoint; /* absolute */
     uint64_t cache_bytes;
@@ -32,9 +32,11 @@ struct tp_mount_options {
     const char *hot_dir;  /* where they are kept; NULL: in memory */
     const char *pins;     /* models to keep so in any case, with colons between; or NULL */
     bool allow_other; /* users other than the one who mounts; permissions are checked in any case */
+    bool read_only;   /* plain directories, too */
+    const char *flags; /* for the kernel: "nosuid,noexec", or NULL */
     bool debug;       /* log every request */
     /* Called once, when the mount answers, from a thread of the mount's own. May be NULL. */
-    void (*ready)(void *arg, const struct tp_mount_status *status);
+    void (*ready)(void *arg, const struct tp_mount_ready *status);
     void *ready_arg;
 };
 
@@ -53,6 +55,10 @@ uint64_t tp_mount_default_cache(void);
  * /dev/fuse.
  */
 int tp_mount_run(const struct tp_mount_options *options, struct tp_error *err);
+
+/* What is in effect in the mount at MOUNTPOINT, as JSON (schema tenpak.status/1): one line with a 0 after
+ * it, the caller frees it. -EINVAL: no tenpak mount is there. */
+int tp_mount_status(const char *mountpoint, char **json, struct tp_error *err);
 
 /*
  * Unmount a tenpak mount, as the user who mounted it or as root. LAZY detaches it now, and what

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -15,6 +17,7 @@
 #include "base/log.h"
 #include "fs/fs.h"
 #include "fs/promote.h"
+#include "fs/watch.h"
 
 /* Seconds for which the same story is not told again. */
 enum { STORY_SECONDS = 60 };
@@ -33,6 +36,9 @@ int tp_fs_open(struct tp_fs *fs, const struct tp_mount_options *options, struct 
     fs->dev = fs->root.dev = st.st_dev;
     fs->root.ino = st.st_ino;
     fs->root.node.kind = TP_NODE_PLAIN;
+    fs->options = options;
+    fs->watch = tp_watch_create(fs->root.fd);
+    clock_gettime(CLOCK_MONOTONIC, &fs->started);
     int rc = tp_store_open(fs->dir, &fs->store, err);
     if (rc == 0)
         rc = tp_engine_create(&engine, &fs->engine, err);
@@ -61,6 +67,7 @@ static void tell_work(struct tp_fs *fs)
 /* Called when no request can come any more: what the kernel never forgot is forgotten here. */
 void tp_fs_close(struct tp_fs *fs)
 {
+    tp_watch_destroy(fs->watch);
     tp_promote_stop(fs);
     for (unsigned i = 0; i < TP_FS_BUCKETS; i++)
         while (fs->plain[i]) {
@@ -136,6 +143,18 @@ static bool told_lately(struct tp_fs *fs, const char *story)
     }
     pthread_mutex_unlock(&fs->story_lock);
     return lately;
+}
+
+void tp_fs_tell(struct tp_fs *fs, const char *fmt, ...)
+{
+    char story[TP_ERROR_MAX];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(story, sizeof story, fmt, ap);
+    va_end(ap);
+    if (!told_lately(fs, story))
+        tp_log(TP_LOG_INFO, "%s", story);
 }
 
 int tp_fs_failed(struct tp_fs *fs, int rc, const struct tp_error *err)

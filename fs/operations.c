@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the kernel may ask, handed to the part that knows. Writing is refused by the kernel: the
- * mount is read-only. */
+/* What the kernel may ask, handed to the part that knows. */
 #include <config.h>
 
 #include <errno.h>
@@ -10,30 +9,22 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "fs/fs.h"
+#include "fs/change.h"
 #include "fs/promote.h"
-
-static struct tp_plain *as_plain(struct tp_node *node)
-{
-    return (struct tp_plain *)node;
-}
-
-static struct tp_packed *as_packed(struct tp_node *node)
-{
-    return (struct tp_packed *)node;
-}
+#include "fs/watch.h"
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
     struct tp_fs *fs = userdata;
     const unsigned unwanted = FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
                               FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_POSIX_LOCKS |
-                              FUSE_CAP_WRITEBACK_CACHE;
+                              FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_HANDLE_KILLPRIV;
     const unsigned wanted = FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS |
                             FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_AUTO_INVAL_DATA |
                             FUSE_CAP_ASYNC_DIO;
 
     conn->want = (conn->want & ~unwanted) | (wanted & conn->capable);
+    tp_watch_init(fs->watch, conn);
     tp_passthrough_init(&fs->passthrough, conn, tp_promote_is_stacked(fs));
     conn->max_read = TP_MAX_READ;
     conn->max_write = TP_MAX_READ; /* sets the pages of a request, of reads too */
@@ -50,17 +41,19 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     int rc;
 
     if (node->kind == TP_NODE_PACKED) {
-        rc = tp_packed_lookup(fs, as_packed(node), name, &entry);
+        rc = tp_packed_lookup(fs, tp_as_packed(node), name, &entry);
     } else {
-        rc = tp_plain_lookup(fs, as_plain(node), name, &entry);
+        rc = tp_plain_lookup(fs, tp_as_plain(node), name, &entry);
         if (rc == ENOENT && node == &fs->root.node && !tp_fs_hidden(name))
             rc = tp_tree_lookup(fs, name, &entry);
         if (rc == ENOENT) {
-            /* Remember it, but not for long: it may appear. */
+            /* Remember it, but unless someone tells, not for long: it may appear. */
             entry.ino = 0;
             entry.entry_timeout = TP_TIMEOUT_PLAIN;
             rc = 0;
         }
+        if (node == &fs->root.node && tp_watch_is_on(fs->watch))
+            entry.entry_timeout = TP_TIMEOUT_WATCHED;
     }
     if (rc != 0)
         fuse_reply_err(req, rc);
@@ -91,8 +84,8 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     struct tp_node *node = tp_fs_node(fs, ino);
     bool packed = node->kind == TP_NODE_PACKED;
     struct stat st;
-    int rc = packed ? tp_packed_getattr(fs, as_packed(node), &st)
-                    : tp_plain_getattr(fs, as_plain(node), &st);
+    int rc = packed ? tp_packed_getattr(fs, tp_as_packed(node), &st)
+                    : tp_plain_getattr(fs, tp_as_plain(node), &st);
 
     (void)fi;
     if (rc != 0)
@@ -125,10 +118,10 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
     char target[PATH_MAX + 1];
 
     if (node->kind == TP_NODE_PACKED) {
-        packed_readlink(req, as_packed(node));
+        packed_readlink(req, tp_as_packed(node));
         return;
     }
-    ssize_t len = readlinkat(as_plain(node)->fd, "", target, sizeof target);
+    ssize_t len = readlinkat(tp_as_plain(node)->fd, "", target, sizeof target);
     if (len < 0) {
         fuse_reply_err(req, errno);
     } else if ((size_t)len == sizeof target) {
@@ -139,43 +132,21 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
     }
 }
 
-static int open_plain(fuse_req_t req, struct tp_plain *plain, struct fuse_file_info *fi)
-{
-    struct tp_fs *fs = fuse_req_userdata(req);
-    int rc = tp_plain_open(fs, plain, fi);
-
-    if (rc != 0)
-        return rc;
-    pthread_mutex_lock(&fs->lock);
-    tp_pass_open(&fs->passthrough, req, &plain->pass, (int)fi->fh, fi);
-    pthread_mutex_unlock(&fs->lock);
-    return 0;
-}
-
-static void release_plain(fuse_req_t req, struct tp_plain *plain, struct fuse_file_info *fi)
-{
-    struct tp_fs *fs = fuse_req_userdata(req);
-
-    pthread_mutex_lock(&fs->lock);
-    tp_pass_release(req, &plain->pass);
-    pthread_mutex_unlock(&fs->lock);
-    close((int)fi->fh);
-}
-
 static void release(fuse_req_t req, struct tp_node *node, struct fuse_file_info *fi)
 {
-    if (node->kind == TP_NODE_PACKED)
-        tp_packed_release(req, as_packed(node));
-    else
-        release_plain(req, as_plain(node), fi);
+    if (node->kind == TP_NODE_PACKED) {
+        atomic_fetch_sub(&((struct tp_fs *)fuse_req_userdata(req))->open_n, 1);
+        tp_packed_release(req, tp_as_packed(node));
+    } else
+        tp_plain_release(req, tp_as_plain(node), fi);
 }
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
     struct tp_node *node = tp_fs_node(fs, ino);
-    int rc = node->kind == TP_NODE_PACKED ? tp_packed_open(req, as_packed(node), fi)
-                                          : open_plain(req, as_plain(node), fi);
+    int rc = node->kind == TP_NODE_PACKED ? tp_packed_open(req, tp_as_packed(node), fi)
+                                          : tp_plain_open(req, tp_as_plain(node), fi);
 
     if (rc != 0)
         fuse_reply_err(req, rc);
@@ -189,7 +160,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
     struct tp_node *node = tp_fs_node(fuse_req_userdata(req), ino);
 
     if (node->kind == TP_NODE_PACKED)
-        tp_packed_read(req, as_packed(node), size, off);
+        tp_packed_read(req, tp_as_packed(node), size, off);
     else
         tp_plain_read(req, size, off, fi);
 }
@@ -207,9 +178,9 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     struct tp_node *node = tp_fs_node(fuse_req_userdata(req), ino);
 
     if (node->kind == TP_NODE_PACKED)
-        tp_packed_list_open(req, as_packed(node), fi);
+        tp_packed_list_open(req, tp_as_packed(node), fi);
     else
-        tp_list_open(req, as_plain(node), fi);
+        tp_list_open(req, tp_as_plain(node), fi);
 }
 
 static void read_directory(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
@@ -218,9 +189,9 @@ static void read_directory(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
     struct tp_node *node = tp_fs_node(fuse_req_userdata(req), ino);
 
     if (node->kind == TP_NODE_PACKED)
-        tp_packed_list_read(req, as_packed(node), size, off, fi, plus);
+        tp_packed_list_read(req, tp_as_packed(node), size, off, fi, plus);
     else
-        tp_list_read(req, as_plain(node), size, off, fi, plus);
+        tp_list_read(req, tp_as_plain(node), size, off, fi, plus);
 }
 
 static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
@@ -273,4 +244,24 @@ const struct fuse_lowlevel_ops tp_fs_operations = {
     .readdirplus = op_readdirplus,
     .releasedir = op_releasedir,
     .statfs = op_statfs,
+    .create = tp_op_create,
+    .mknod = tp_op_mknod,
+    .mkdir = tp_op_mkdir,
+    .symlink = tp_op_symlink,
+    .link = tp_op_link,
+    .unlink = tp_op_unlink,
+    .rmdir = tp_op_rmdir,
+    .rename = tp_op_rename,
+    .setattr = tp_op_setattr,
+    .write = tp_op_write,
+    .flush = tp_op_flush,
+    .fsync = tp_op_fsync,
+    .fsyncdir = tp_op_fsyncdir,
+    .fallocate = tp_op_fallocate,
+    .lseek = tp_op_lseek,
+    .copy_file_range = tp_op_copy,
+    .getxattr = tp_op_getxattr,
+    .listxattr = tp_op_listxattr,
+    .setxattr = tp_op_setxattr,
+    .removexattr = tp_op_removexattr,
 };

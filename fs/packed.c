@@ -3,6 +3,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,8 +12,7 @@
 #include "fs/fs.h"
 #include "fs/promote.h"
 
-/* Bytes of the pack that are this file's: what du adds up. */
-static uint64_t stored_bytes(const struct tp_index *index, const struct tp_pack_file *file)
+uint64_t tp_packed_stored_bytes(const struct tp_index *index, const struct tp_pack_file *file)
 {
     uint64_t bytes = 0;
 
@@ -68,7 +68,7 @@ void tp_packed_attr(const struct tp_view *view, uint32_t file, struct stat *st)
     case TP_ENTRY_FILE:
         st->st_mode |= S_IFREG;
         st->st_size = (off_t)entry->size;
-        st->st_blocks = (blkcnt_t)((stored_bytes(index, entry) + 511) / 512);
+        st->st_blocks = (blkcnt_t)((tp_packed_stored_bytes(index, entry) + 511) / 512);
         break;
     case TP_ENTRY_DIR:
         st->st_mode |= S_IFDIR;
@@ -172,8 +172,11 @@ int tp_packed_open(fuse_req_t req, struct tp_packed *packed, struct fuse_file_in
     struct tp_fs *fs = fuse_req_userdata(req);
     struct tp_error err = {0};
     struct tp_view *view;
-    enum tp_promote_open how = tp_promote_open(req, packed, fi);
+    enum tp_promote_open how;
 
+    if ((fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC)
+        return EROFS;
+    how = tp_promote_open(req, packed, fi);
     fi->noflush = 1;
     if (how != TP_OPEN_ASKS)
         return how == TP_OPEN_PASSES ? 0 : ESTALE;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* DIR's own files and directories, shown as they are. Nothing here follows a link: the kernel
- * does, in the mount. */
+/* DIR's own files and directories: found, opened and read as they are. Nothing here follows a link:
+ * the kernel does, in the mount. */
 #include <config.h>
 
 #include <errno.h>
@@ -8,10 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/hash.h"
-#include "fs/fs.h"
+#include "fs/change.h"
 
 /* Numbers are those of DIR's file system; those of others mounted within it, hashed. The top bit
  * is for packs. */
@@ -61,6 +62,30 @@ static struct tp_plain *node_for(struct tp_fs *fs, const struct stat *st, int fd
     return plain;
 }
 
+void tp_plain_path(const struct tp_plain *plain, char out[TP_PROC_PATH_MAX])
+{
+    snprintf(out, TP_PROC_PATH_MAX, "/proc/self/fd/%d", plain->fd);
+}
+
+/* Count a look-up of the file that FD (O_PATH) leads to; takes over FD. */
+static int enter(struct tp_fs *fs, int fd, const struct stat *st, struct fuse_entry_param *entry)
+{
+    pthread_mutex_lock(&fs->lock);
+    struct tp_plain *plain = node_for(fs, st, fd);
+    if (plain)
+        plain->node.lookups++;
+    pthread_mutex_unlock(&fs->lock);
+    if (!plain)
+        return ENOMEM;
+    memset(entry, 0, sizeof *entry);
+    entry->ino = tp_fs_ino(fs, &plain->node);
+    entry->generation = plain->node.generation;
+    entry->attr_timeout = entry->entry_timeout = TP_TIMEOUT_PLAIN;
+    entry->attr = *st;
+    entry->attr.st_ino = (ino_t)tp_plain_number(fs, st);
+    return 0;
+}
+
 int tp_plain_lookup(struct tp_fs *fs, struct tp_plain *parent, const char *name,
                     struct fuse_entry_param *entry)
 {
@@ -80,20 +105,24 @@ int tp_plain_lookup(struct tp_fs *fs, struct tp_plain *parent, const char *name,
         close(fd);
         return ENOENT;
     }
-    pthread_mutex_lock(&fs->lock);
-    struct tp_plain *plain = node_for(fs, &st, fd);
-    if (plain)
-        plain->node.lookups++;
-    pthread_mutex_unlock(&fs->lock);
-    if (!plain)
-        return ENOMEM;
-    memset(entry, 0, sizeof *entry);
-    entry->ino = tp_fs_ino(fs, &plain->node);
-    entry->generation = plain->node.generation;
-    entry->attr_timeout = entry->entry_timeout = TP_TIMEOUT_PLAIN;
-    entry->attr = st;
-    entry->attr.st_ino = (ino_t)tp_plain_number(fs, &st);
-    return 0;
+    return enter(fs, fd, &st, entry);
+}
+
+int tp_plain_enter_open(struct tp_fs *fs, int fd, struct fuse_entry_param *entry)
+{
+    char path[TP_PROC_PATH_MAX];
+    struct stat st;
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int held = open(path, O_PATH | O_CLOEXEC);
+    if (held < 0)
+        return errno;
+    if (fstat(held, &st) < 0) {
+        int rc = errno;
+        close(held);
+        return rc;
+    }
+    return enter(fs, held, &st, entry);
 }
 
 int tp_plain_getattr(struct tp_fs *fs, struct tp_plain *plain, struct stat *st)
@@ -112,28 +141,54 @@ static bool same_time(const struct timespec *a, const struct timespec *b)
     return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
 }
 
-/* The kernel may keep the pages of an earlier open when the file was not written to since. */
+/* A file system stamps what happens within one tick of its clock alike. */
+static bool is_settled(const struct timespec *stamp)
+{
+    const int64_t tick = 20000000;
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    return (now.tv_sec - stamp->tv_sec) * 1000000000 + now.tv_nsec - stamp->tv_nsec > tick;
+}
+
+/* Under the lock. The kernel may keep the pages of an earlier open when the file was not written to
+ * since. */
 static bool unchanged(struct tp_plain *plain, const struct stat *st)
 {
     bool same = plain->seen && plain->size == st->st_size &&
                 same_time(&plain->mtime, &st->st_mtim) && same_time(&plain->ctime, &st->st_ctim);
 
-    plain->seen = true;
+    plain->seen = is_settled(&st->st_ctim);
     plain->size = st->st_size;
     plain->mtime = st->st_mtim;
     plain->ctime = st->st_ctim;
     return same;
 }
 
-int tp_plain_open(struct tp_fs *fs, struct tp_plain *plain, struct fuse_file_info *fi)
+void tp_plain_opened(fuse_req_t req, struct tp_plain *plain, int fd, const struct stat *st,
+                     struct fuse_file_info *fi)
 {
-    char path[64];
+    struct tp_fs *fs = fuse_req_userdata(req);
+
+    fi->fh = (uint64_t)fd;
+    /* Who writes is told by close() what went wrong. */
+    fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY;
+    pthread_mutex_lock(&fs->lock);
+    fi->keep_cache = unchanged(plain, st);
+    tp_pass_open(&fs->passthrough, req, &plain->pass, fd, fi);
+    atomic_fetch_add(&fs->open_n, 1);
+    pthread_mutex_unlock(&fs->lock);
+}
+
+int tp_plain_open(fuse_req_t req, struct tp_plain *plain, struct fuse_file_info *fi)
+{
+    char path[TP_PROC_PATH_MAX];
     struct stat st;
 
-    /* The node's own descriptor cannot be read; through /proc it opens this very file, whatever
-     * its name is now. */
-    snprintf(path, sizeof path, "/proc/self/fd/%d", plain->fd);
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    /* The node's own descriptor cannot be read; through /proc it opens this very file, whatever its
+     * name is now. The kernel appends, syncs and bypasses its own cache; here that is none. */
+    tp_plain_path(plain, path);
+    int fd = open(path, (fi->flags & (O_ACCMODE | O_TRUNC)) | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return errno;
     if (fstat(fd, &st) < 0) {
@@ -141,12 +196,19 @@ int tp_plain_open(struct tp_fs *fs, struct tp_plain *plain, struct fuse_file_inf
         close(fd);
         return rc;
     }
-    pthread_mutex_lock(&fs->lock);
-    fi->keep_cache = unchanged(plain, &st);
-    pthread_mutex_unlock(&fs->lock);
-    fi->noflush = 1;
-    fi->fh = (uint64_t)fd;
+    tp_plain_opened(req, plain, fd, &st, fi);
     return 0;
+}
+
+void tp_plain_release(fuse_req_t req, struct tp_plain *plain, struct fuse_file_info *fi)
+{
+    struct tp_fs *fs = fuse_req_userdata(req);
+
+    pthread_mutex_lock(&fs->lock);
+    tp_pass_release(req, &plain->pass);
+    atomic_fetch_sub(&fs->open_n, 1);
+    pthread_mutex_unlock(&fs->lock);
+    close((int)fi->fh);
 }
 
 void tp_plain_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi)

@@ -16,12 +16,14 @@
 
 #include "base/log.h"
 #include "fs/detach.h"
+#include "fs/watch.h"
 
 /* Interrupts the session's thread where it waits; does nothing itself. */
 #define SIGNAL_WAKE SIGUSR1
 
 struct tp_signals {
     struct fuse_session *session;
+    struct tp_watch *watch;
     const char *mountpoint;
     pthread_t thread, session_thread;
     atomic_bool ended;
@@ -62,6 +64,7 @@ static void end_session(struct tp_signals *signals)
 {
     const struct timespec pause = {.tv_nsec = 20000000};
 
+    tp_watch_stop(signals->watch);
     fuse_session_exit(signals->session);
     /* It may be about to wait just now: repeat. */
     while (!atomic_load(&signals->ended)) {
@@ -96,14 +99,15 @@ static void *wait_for_signals(void *arg)
     return NULL;
 }
 
-int tp_signals_start(struct fuse_session *session, const char *mountpoint, struct tp_signals **out,
-                     struct tp_error *err)
+int tp_signals_start(struct fuse_session *session, struct tp_watch *watch, const char *mountpoint,
+                     struct tp_signals **out, struct tp_error *err)
 {
     struct tp_signals *signals = calloc(1, sizeof *signals);
 
     if (!signals)
         return tp_fail(err, ENOMEM, "out of memory");
     signals->session = session;
+    signals->watch = watch;
     signals->mountpoint = mountpoint;
     signals->session_thread = pthread_self();
     int rc = pthread_create(&signals->thread, NULL, wait_for_signals, signals);

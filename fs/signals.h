@@ -13,6 +13,7 @@
 
 struct fuse_session;
 struct tp_signals;
+struct tp_watch;
 
 struct tp_signal_mask {
     sigset_t before;
@@ -23,9 +24,9 @@ struct tp_signal_mask {
 void tp_signals_block(struct tp_signal_mask *mask);
 void tp_signals_unblock(const struct tp_signal_mask *mask);
 
-/* From the thread that will run the session. */
-int tp_signals_start(struct fuse_session *session, const char *mountpoint, struct tp_signals **out,
-                     struct tp_error *err);
+/* From the thread that will run the session. WATCH is stopped before that is made to end. */
+int tp_signals_start(struct fuse_session *session, struct tp_watch *watch, const char *mountpoint,
+                     struct tp_signals **out, struct tp_error *err);
 void tp_signals_stop(struct tp_signals *signals);
 
 #endif

@@ -55,12 +55,12 @@ packed=$(stat -c %s "$tmp/store/tune.tnpk")
 ok "du shows what is stored ($stored of $packed)" test "$stored" -gt $((packed / 2)) -a "$stored" -lt $((packed + 65536))
 is 'blocks of input and output' "$(stat -c %o "$tmp/mnt/tune/model.safetensors")" 4096
 is 'df shows the disk' "$(df --output=size "$tmp/mnt" | tail -n 1)" "$(df --output=size "$tmp/store" | tail -n 1)"
-has 'the type that loaders see' /proc/mounts "^tenpak $tmp/mnt fuse.tenpak ro"
+has 'the type that loaders see' /proc/mounts "^tenpak $tmp/mnt fuse.tenpak rw"
 
 not_ok 'no file can be made' touch "$tmp/mnt/tune/new"
 has 'a read-only file system says so' "$tmp/.out" 'Read-only file system'
 not_ok 'no file can be removed' rm -f "$tmp/mnt/tune/config.json"
-not_ok 'nothing can be written' sh -c "echo >>'$tmp/mnt/plain/config.json'"
+not_ok 'nothing can be written to it' sh -c "echo >>'$tmp/mnt/tune/config.json'"
 
 rss=$(awk '/VmHWM/ { print $2 }' "/proc/$mount_pid/status")
 [ -n "${TP_SANITIZED:-}" ] || ok "memory stays near the cache's ($rss KiB)" test "$rss" -lt $(((12 + 64) * 1024))

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* Acting as who asks: what a thread of root makes is its caller's from the first moment on. */
+#include <config.h>
+
+#include <linux/capability.h>
+#include <sys/fsuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "fs/change.h"
+
+/* The kernel has checked already what the caller may, with groups and all: the thread that acts for
+ * him is not to be refused once more for groups that it does not have. */
+static void keep_access(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2];
+
+    if (syscall(SYS_capget, &header, data) != 0)
+        return;
+    data[0].effective |= data[0].permitted & (1u << CAP_DAC_OVERRIDE);
+    syscall(SYS_capset, &header, data);
+}
+
+bool tp_caller_begin(fuse_req_t req)
+{
+    const struct fuse_ctx *ctx = fuse_req_ctx(req);
+
+    if (geteuid() != 0 || (ctx->uid == 0 && ctx->gid == getegid()))
+        return false;
+    setfsgid(ctx->gid);
+    setfsuid(ctx->uid);
+    if (ctx->uid != 0)
+        keep_access();
+    return true;
+}
+
+void tp_caller_end(bool changed)
+{
+    if (!changed)
+        return;
+    setfsuid(geteuid());
+    setfsgid(getegid());
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+/* Watching DIR's top with inotify, and telling the kernel what it sees. */
+#include <config.h>
+
+#include "fs/watch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+#include "base/log.h"
+#include "store/catalog.h"
+
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 13)
+#define CAN_EXPIRE 1
+#else
+#define CAN_EXPIRE 0
+#endif
+
+/* After which what was expired is so once more. */
+enum { AGAIN_MS = 300, EVENTS_BYTES = 65536 };
+
+struct tp_watch {
+    struct fuse_session *session;
+    int inotify, stop;
+    pthread_t thread;
+    atomic_bool started, on;
+    struct tp_buffer again; /* names, each with its 0 */
+};
+
+bool tp_watch_is_on(const struct tp_watch *watch)
+{
+    return watch && atomic_load(&watch->on);
+}
+
+#if CAN_EXPIRE
+
+typedef int (*expire_fn)(struct fuse_session *session, fuse_ino_t parent, const char *name,
+                         size_t len);
+typedef int (*expire_flags_fn)(struct fuse_session *session, fuse_ino_t parent, const char *name,
+                               size_t len, unsigned flags);
+
+/* Releases before 3.15 have one argument more, of an enumeration; 1 is to expire only. */
+static void expire(struct fuse_session *session, const char *name)
+{
+    const bool has_flags = _Generic(&fuse_lowlevel_notify_expire_entry, expire_fn: 0, default: 1);
+    void (*function)(void) = (void (*)(void))fuse_lowlevel_notify_expire_entry;
+
+    if (has_flags)
+        ((expire_flags_fn)function)(session, FUSE_ROOT_ID, name, strlen(name), 1);
+    else
+        ((expire_fn)function)(session, FUSE_ROOT_ID, name, strlen(name));
+}
+
+/* Where changes are made by other machines, too, nobody tells. */
+static bool is_local(int fd)
+{
+    static const unsigned long remote[] = {
+        0x6969,     /* nfs */
+        0xff534d42, /* cifs */
+        0xfe534d42, /* smb2 */
+        0x517b,     /* smb */
+        0x01021997, /* 9p */
+        0x00c36400, /* ceph */
+        0x65735546, /* fuse */
+        0x0bd00bd0, /* lustre */
+        0x19830326, /* beegfs */
+        0x47504653, /* gpfs */
+        0x5346414f, /* afs */
+    };
+    struct statfs st;
+
+    if (fstatfs(fd, &st) < 0)
+        return false;
+    for (size_t i = 0; i < sizeof remote / sizeof *remote; i++)
+        if ((unsigned long)st.f_type == remote[i])
+            return false;
+    return true;
+}
+
+void tp_watch_init(struct tp_watch *watch, struct fuse_conn_info *conn)
+{
+    if (!watch)
+        return;
+    if (conn->capable & FUSE_CAP_EXPIRE_ONLY) {
+        conn->want |= FUSE_CAP_EXPIRE_ONLY;
+        atomic_store(&watch->on, true);
+    }
+}
+
+struct tp_watch *tp_watch_create(int dirfd)
+{
+    char path[40];
+    struct tp_watch *watch;
+
+    if (!is_local(dirfd))
+        return NULL;
+    watch = calloc(1, sizeof *watch);
+    if (!watch)
+        return NULL;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", dirfd);
+    watch->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    watch->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (watch->inotify < 0 || watch->stop < 0 ||
+        inotify_add_watch(watch->inotify, path,
+                          IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE |
+                              IN_ONLYDIR) < 0) {
+        tp_log(TP_LOG_DEBUG, "new models are seen after a second: no inotify: %s", strerror(errno));
+        tp_watch_destroy(watch);
+        return NULL;
+    }
+    return watch;
+}
+
+/* NAME and what a pack of that name shows as. */
+static void tell(struct tp_watch *watch, const char *name)
+{
+    char model[NAME_MAX + 1];
+    size_t len = strlen(name);
+
+    expire(watch->session, name);
+    if (!tp_catalog_is_pack(name) || len > NAME_MAX)
+        return;
+    memcpy(model, name, len - TP_PACK_SUFFIX_LEN);
+    model[len - TP_PACK_SUFFIX_LEN] = 0;
+    expire(watch->session, model);
+}
+
+static void tell_again(struct tp_watch *watch)
+{
+    const char *names = (const char *)watch->again.data;
+
+    for (size_t at = 0; at < watch->again.len; at += strlen(names + at) + 1)
+        tell(watch, names + at);
+    tp_buffer_clear(&watch->again);
+}
+
+/* What came while we looked away is not known: from here on names are believed for a second, as
+ * without us. */
+static void give_up(struct tp_watch *watch, const char *why)
+{
+    if (atomic_exchange(&watch->on, false))
+        tp_log(TP_LOG_WARNING, "new models are seen after a moment from here on: %s", why);
+}
+
+static void take_events(struct tp_watch *watch, char *events)
+{
+    ssize_t n;
+
+    while ((n = read(watch->inotify, events, EVENTS_BYTES)) > 0)
+        for (char *at = events; at < events + n;) {
+            const struct inotify_event *event = (const struct inotify_event *)(void *)at;
+            at += sizeof *event + event->len;
+            if (event->mask & (IN_Q_OVERFLOW | IN_IGNORED)) {
+                give_up(watch, event->mask & IN_IGNORED ? "the directory is gone"
+                                                        : "too many changes at once");
+            } else if (event->len > 0 && (!(event->mask & IN_CLOSE_WRITE) ||
+                                          tp_catalog_is_pack(event->name))) {
+                tell(watch, event->name);
+                if (tp_buffer_append(&watch->again, event->name, strlen(event->name) + 1) < 0)
+                    give_up(watch, "out of memory");
+            }
+        }
+}
+
+static void *run(void *arg)
+{
+    struct tp_watch *watch = arg;
+    char *events = malloc(EVENTS_BYTES);
+    struct pollfd fds[2] = {{watch->inotify, POLLIN, 0}, {watch->stop, POLLIN, 0}};
+
+    while (events) {
+        int n = poll(fds, 2, watch->again.len ? AGAIN_MS : -1);
+        if (n < 0 && errno != EINTR)
+            break;
+        if (fds[1].revents)
+            break;
+        /* Also when new ones keep coming, then with these. */
+        if (n == 0 || watch->again.len > EVENTS_BYTES)
+            tell_again(watch);
+        if (n > 0)
+            take_events(watch, events);
+    }
+    free(events);
+    return NULL;
+}
+
+void tp_watch_start(struct tp_watch *watch, struct fuse_session *session)
+{
+    if (!watch)
+        return;
+    watch->session = session;
+    bool started = pthread_create(&watch->thread, NULL, run, watch) == 0;
+    atomic_store(&watch->started, started);
+    if (!started)
+        give_up(watch, "no thread");
+}
+
+#else
+
+void tp_watch_init(struct tp_watch *watch, struct fuse_conn_info *conn)
+{
+    (void)watch;
+    (void)conn;
+}
+
+struct tp_watch *tp_watch_create(int dirfd)
+{
+    (void)dirfd;
+    return NULL;
+}
+
+void tp_watch_start(struct tp_watch *watch, struct fuse_session *session)
+{
+    (void)watch;
+    (void)session;
+}
+
+#endif
+
+void tp_watch_stop(struct tp_watch *watch)
+{
+    const uint64_t one = 1;
+
+    if (watch && atomic_exchange(&watch->started, false) &&
+        write(watch->stop, &one, sizeof one) == (ssize_t)sizeof one)
+        pthread_join(watch->thread, NULL);
+}
+
+void tp_watch_destroy(struct tp_watch *watch)
+{
+    if (!watch)
+        return;
+    tp_watch_stop(watch);
+    if (watch->inotify >= 0)
+        close(watch->inotify);
+    if (watch->stop >= 0)
+        close(watch->stop);
+    tp_buffer_clear(&watch->again);
+    free(watch);
+}
