@@ -25,7 +25,9 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 
     conn->want = (conn->want & ~unwanted) | (wanted & conn->capable);
     tp_watch_init(fs->watch, conn);
+    pthread_mutex_lock(&fs->lock);
     tp_passthrough_init(&fs->passthrough, conn, tp_promote_is_stacked(fs));
+    pthread_mutex_unlock(&fs->lock);
     conn->max_read = TP_MAX_READ;
     conn->max_write = TP_MAX_READ; /* sets the pages of a request, of reads too */
     conn->max_readahead = TP_READ_AHEAD_KB * 1024u;
@@ -134,10 +136,9 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 
 static void release(fuse_req_t req, struct tp_node *node, struct fuse_file_info *fi)
 {
-    if (node->kind == TP_NODE_PACKED) {
-        atomic_fetch_sub(&((struct tp_fs *)fuse_req_userdata(req))->open_n, 1);
+    if (node->kind == TP_NODE_PACKED)
         tp_packed_release(req, tp_as_packed(node));
-    } else
+    else
         tp_plain_release(req, tp_as_plain(node), fi);
 }
 

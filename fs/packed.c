@@ -178,8 +178,11 @@ int tp_packed_open(fuse_req_t req, struct tp_packed *packed, struct fuse_file_in
         return EROFS;
     how = tp_promote_open(req, packed, fi);
     fi->noflush = 1;
-    if (how != TP_OPEN_ASKS)
-        return how == TP_OPEN_PASSES ? 0 : ESTALE;
+    if (how == TP_OPEN_ANEW)
+        return ESTALE;
+    atomic_fetch_add(&fs->open_n, 1);
+    if (how == TP_OPEN_PASSES)
+        return 0;
     tp_tree_retry_base(fs, packed->tree);
     int rc = tp_tree_hold(fs, packed->tree, &view);
     if (rc == 0) {
@@ -195,6 +198,7 @@ int tp_packed_open(fuse_req_t req, struct tp_packed *packed, struct fuse_file_in
         pthread_mutex_lock(&fs->lock);
         ask_less(req, packed);
         pthread_mutex_unlock(&fs->lock);
+        atomic_fetch_sub(&fs->open_n, 1);
         return rc;
     }
     fi->keep_cache = 1;
@@ -219,4 +223,5 @@ void tp_packed_release(fuse_req_t req, struct tp_packed *packed)
         tp_pass_release(req, &packed->pass);
     tp_tree_unref(fs, tree, 1);
     pthread_mutex_unlock(&fs->lock);
+    atomic_fetch_sub(&fs->open_n, 1);
 }

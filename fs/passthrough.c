@@ -46,9 +46,11 @@ void tp_passthrough_init(struct tp_passthrough *through, struct fuse_conn_info *
     }
 }
 
-/* What will not be otherwise the next time ends it for this mount. */
-static void refused(struct tp_passthrough *through, int error)
+/* What is not about this file ends it for the whole mount. */
+static void refused(struct tp_passthrough *through, struct tp_pass *pass, int error)
 {
+    pass->backing_id = 0;
+    pass->refused = true;
     if (error != EPERM && error != EOPNOTSUPP && error != ENOTTY && error != ENOSYS)
         return;
     through->ready = false;
@@ -61,13 +63,11 @@ bool tp_pass_open(struct tp_passthrough *through, fuse_req_t req, struct tp_pass
                   struct fuse_file_info *fi)
 {
     /* One backing file for all opens of an inode, also for those that come when it is off. */
-    if (pass->passing == 0 && through->ready && fd >= 0 && pass->asking == 0) {
+    if (pass->passing == 0 && through->ready && fd >= 0 && pass->asking == 0 && !pass->refused) {
         errno = 0;
         pass->backing_id = fuse_passthrough_open(req, fd);
-        if (pass->backing_id <= 0) {
-            refused(through, errno);
-            pass->backing_id = 0;
-        }
+        if (pass->backing_id <= 0)
+            refused(through, pass, errno);
     }
     if (pass->backing_id == 0) {
         pass->asking++;

@@ -20,6 +20,7 @@
 struct tp_pass {
     int backing_id;           /* the kernel's, while PASSING */
     unsigned passing, asking; /* opens */
+    bool refused;             /* this file cannot be read so: it is not tried again */
 };
 
 #define TP_WHY_NOT 160

@@ -88,6 +88,8 @@ enum tp_promote_open tp_promote_open(fuse_req_t req, struct tp_packed *packed,
         packed->tree->refs++;
         hot->current = packed;
         how = TP_OPEN_PASSES;
+    } else if (fd >= 0 && packed->pass.refused) {
+        pthread_cond_signal(&promote->wake); /* to drop it */
     }
     pthread_mutex_unlock(&fs->lock);
     return how;
@@ -111,7 +113,7 @@ static struct tp_hot *hot_create(struct tp_promote *promote, struct tp_packed *p
     hot->room = tp_backing_room(&promote->backing, size);
     hot->fd = -1;
     if (hot->room > promote->budget)
-        hot->state = TP_HOT_TOO_LARGE;
+        hot->state = TP_HOT_NEVER;
     __atomic_store_n(&packed->hot, hot, __ATOMIC_RELEASE);
     return hot;
 }
@@ -203,16 +205,18 @@ void tp_promote_read(struct tp_fs *fs, struct tp_packed *packed, size_t len)
 
 /* --- Pins -------------------------------------------------------------------------------------- */
 
-static void pin_file(struct tp_promote *promote, struct tp_packed *packed,
-                     const struct tp_view *view, bool pin)
+/* A file that is too small, or no file, is as good as promoted. */
+static int pin_file(struct tp_promote *promote, struct tp_packed *packed,
+                    const struct tp_view *view, bool pin)
 {
     struct tp_hot *hot = hot_of(promote, packed, view);
 
     if (!hot)
-        return;
+        return 0;
     hot->pinned = pin;
     if (pin)
         want(promote, hot);
+    return pin && (hot->state == TP_HOT_COLD || hot->state == TP_HOT_NEVER) ? ENOSPC : 0;
 }
 
 int tp_promote_pin(struct tp_fs *fs, struct tp_packed *packed, bool pin)
@@ -229,10 +233,10 @@ int tp_promote_pin(struct tp_fs *fs, struct tp_packed *packed, bool pin)
     uint32_t end = packed->file == TP_NONE ? view->index->file_n : view->skip[packed->file];
     pthread_mutex_lock(&fs->lock);
     for (uint32_t i = first; i < end; i++)
-        pin_file(promote, tp_tree_node(packed->tree, i), view, pin);
+        rc = pin_file(promote, tp_tree_node(packed->tree, i), view, pin) ? ENOSPC : rc;
     pthread_mutex_unlock(&fs->lock);
     tp_tree_let_go(fs, view);
-    return 0;
+    return rc;
 }
 
 static void pin_name(struct tp_fs *fs, const char *name)

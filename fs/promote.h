@@ -17,7 +17,7 @@
 
 #include "fs/fs.h"
 
-enum tp_hot_state { TP_HOT_COLD, TP_HOT_QUEUED, TP_HOT_FILLING, TP_HOT_READY, TP_HOT_TOO_LARGE };
+enum tp_hot_state { TP_HOT_COLD, TP_HOT_QUEUED, TP_HOT_FILLING, TP_HOT_READY, TP_HOT_NEVER };
 
 /* One file of a pack, from its first open on; goes with its tree. Under the mount's lock, but for READ. */
 struct tp_hot {
@@ -66,8 +66,11 @@ void tp_promote_opened(struct tp_fs *fs, struct tp_packed *packed, const struct 
 /* Note a read of LEN bytes. */
 void tp_promote_read(struct tp_fs *fs, struct tp_packed *packed, size_t len);
 
+/* "1" or "0" of a packed file or directory. */
+#define TP_PIN_XATTR "user.tenpak.pin"
+
 /* Pin a file of a pack, or a whole model: promote it now and do not drop it; or let it go.
- * Positive errno. */
+ * Positive errno; ENOSPC: there is no room for all of it. */
 int tp_promote_pin(struct tp_fs *fs, struct tp_packed *packed, bool pin);
 
 /* With its tree. */

@@ -22,16 +22,17 @@ static bool is_open(const struct tp_hot *hot)
     return hot->first->pass.passing > 0 || hot->twin.pass.passing > 0;
 }
 
-static bool is_replaced(const struct tp_hot *hot)
+/* Nobody will open it: another pack has its place, or the kernel refused to read it. */
+static bool is_useless(const struct tp_hot *hot)
 {
-    return !hot->first->tree->current;
+    return !hot->first->tree->current || hot->first->pass.refused || hot->twin.pass.refused;
 }
 
 static bool gives_way(const struct tp_hot *old, const struct tp_hot *hot)
 {
     if (is_open(old))
         return false;
-    if (is_replaced(old))
+    if (is_useless(old))
         return true;
     return !old->pinned && (hot->pinned || old->last_use < hot->use_before);
 }
@@ -78,8 +79,8 @@ static void drop(struct tp_promote *promote, struct tp_hot *hot)
     *at = hot->next;
     close_later(promote, hot->fd);
     hot->fd = -1;
-    hot->state = TP_HOT_COLD;
-    hot->pinned = hot->pinned && !is_replaced(hot);
+    hot->state = is_useless(hot) ? TP_HOT_NEVER : TP_HOT_COLD;
+    hot->pinned = hot->pinned && !is_useless(hot);
     __atomic_store_n(&hot->read, 0, __ATOMIC_RELAXED);
     promote->used -= hot->room;
     promote->ready_n--;
@@ -88,11 +89,11 @@ static void drop(struct tp_promote *promote, struct tp_hot *hot)
     tp_tree_unref(promote->fs, hot->first->tree, 1);
 }
 
-static void drop_replaced(struct tp_promote *promote)
+static void drop_useless(struct tp_promote *promote)
 {
     for (struct tp_hot *hot = promote->ready, *next; hot; hot = next) {
         next = hot->next;
-        if (is_replaced(hot) && !is_open(hot))
+        if ((is_useless(hot) || !promote->fs->passthrough.ready) && !is_open(hot))
             drop(promote, hot);
     }
 }
@@ -274,7 +275,7 @@ static void *run(void *arg)
     tp_promote_pin_names(promote);
     pthread_mutex_lock(&fs->lock);
     while (!is_stopped(promote)) {
-        drop_replaced(promote);
+        drop_useless(promote);
         if (promote->queue) {
             promote_next(promote);
         } else if (promote->closing_n > 0) {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "fs/change.h"
+#include "fs/promote.h"
 #include "fs/status.h"
 
 /* The largest that the kernel takes. */
@@ -99,14 +100,28 @@ void tp_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
         reply_value(req, names, (size_t)n, size);
 }
 
+/* Whether a file of a pack, or a model, is kept for the kernel to read by itself. */
+static int packed_set(struct tp_fs *fs, struct tp_packed *packed, const char *name,
+                      const char *value, size_t size)
+{
+    if (strcmp(name, TP_PIN_XATTR) != 0)
+        return EROFS;
+    if (size != 1 || (*value != '0' && *value != '1'))
+        return EINVAL;
+    return tp_promote_pin(fs, packed, *value == '1');
+}
+
 void tp_op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
                     size_t size, int flags)
 {
-    struct tp_node *node = tp_fs_node(fuse_req_userdata(req), ino);
+    struct tp_fs *fs = fuse_req_userdata(req);
+    struct tp_node *node = tp_fs_node(fs, ino);
     char path[TP_PROC_PATH_MAX];
-    int rc = EROFS;
+    int rc;
 
-    if (!tp_is_packed(node)) {
+    if (tp_is_packed(node)) {
+        rc = packed_set(fs, tp_as_packed(node), name, value, size);
+    } else {
         tp_plain_path(tp_as_plain(node), path);
         rc = setxattr(path, name, value, size, flags) < 0 ? errno : 0;
     }

@@ -193,10 +193,53 @@ is 'nothing is seen in hot_dir' "$(ls -A "$tmp/hot")" ''
 exec 3<"$(shown c)"
 kill -KILL "$mount_pid"
 wait "$mount_pid" 2>/dev/null
-ok 'what the kernel reads by itself outlives the daemon' cmp - "$(original c)" <&3
+dd bs=1M of="$tmp/outlived" <&3 2>/dev/null # which asks for no attributes: nobody answers
+ok 'what the kernel reads by itself outlives the daemon' cmp "$tmp/outlived" "$(original c)"
+rm -f "$tmp/outlived"
 exec 3<&-
 ok 'the mount is taken away' "$tenpak" umount "$tmp/mnt"
 is 'and nothing is left there when it is killed' "$(ls -A "$tmp/hot")" ''
+
+# By an attribute.
+mount_hot hot=$two
+pin='import os, sys; os.setxattr(sys.argv[1], "user.tenpak.pin", sys.argv[2].encode())'
+ok 'pinned' "$PYTHON" -c "$pin" "$tmp/mnt/a" 1
+ok 'is promoted without being read' wait_for 20 is_promoted a
+passes 'pinned' "$(shown a)" "$(original a)"
+ok 'a file of another' "$PYTHON" -c "$pin" "$(shown b)" 1
+ok 'is promoted' wait_for 20 is_promoted b
+not_ok 'no room for one more' "$PYTHON" -c "$pin" "$tmp/mnt/c" 1
+has 'is told' "$tmp/.out" 'No space left'
+ok 'read often' read_twice c
+ok 'and again' read_twice c
+passes 'the first stays' "$(shown a)" "$(original a)"
+ok 'let go' "$PYTHON" -c "$pin" "$tmp/mnt/a" 0
+ok 'read often' read_twice c
+ok 'it makes room' wait_for 20 is_promoted c
+passes 'for another' "$(shown c)" "$(original c)"
+not_ok 'no other value' "$PYTHON" -c "$pin" "$tmp/mnt/a" yes
+has 'is taken' "$tmp/.out" 'Invalid argument'
+ok 'unmounted' unmount "$tmp/mnt"
+
+# Root of a name space of users is not enough, which the kernel says only when it is asked.
+if unshare -Urm true 2>/dev/null; then
+    : >"$tmp/mount.log"
+    # shellcheck disable=SC2016
+    ok 'a mount whose passthrough is refused' unshare -Urm sh -c '
+        "$1" mount -f -o hot=64M,pin=a "$2/store" "$2/mnt" >"$2/mount.log" 2>&1 &
+        for i in 1 2 3 4 5 6 7 8 9 10; do
+            grep -q "promoted .a/model" "$2/mount.log" && break
+            sleep 0.5
+        done
+        for i in 1 2 3; do
+            cmp "$2/mnt/a/model.safetensors" "$2/originals/a/model.safetensors" || exit 1
+            cmp "$2/mnt/plain/model.safetensors" "$2/originals/a/model.safetensors" || exit 1
+        done
+        umount "$2/mnt" && wait' sh "$tenpak" "$tmp"
+    is 'says so once' "$(grep -c 'no passthrough from here on: the kernel refused it' "$tmp/mount.log")" 1
+else
+    skip 'a mount whose passthrough is refused' 'no name spaces of users'
+fi
 
 # What cannot be promoted.
 byte=$(od -An -tu1 -j $((size / 4)) -N 1 "$tmp/store/b.tnpk" | tr -d ' ')
