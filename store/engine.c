@@ -13,6 +13,9 @@
 #define CACHE_BYTES_A_THREAD (4u << 20)
 /* Threads of callers that decode what they need themselves, beside those of the pool. */
 #define CALLER_WORKS_MAX 4u
+/* What a decoding thread needs beside the cache; that of more than so many is taken from the cache's. */
+#define WORK_BYTES (3u << 20)
+#define WORKS_BESIDE 8u
 
 int tp_engine_create(const struct tp_engine_options *options, struct tp_engine **out,
                      struct tp_error *err)
@@ -30,6 +33,10 @@ int tp_engine_create(const struct tp_engine_options *options, struct tp_engine *
     uint64_t least = (uint64_t)CACHE_BYTES_A_THREAD * (threads + 1);
     uint64_t bytes = options->cache_bytes > least ? options->cache_bytes : least;
     engine->work_max = threads + (threads < CALLER_WORKS_MAX ? threads : CALLER_WORKS_MAX);
+    uint64_t taken = 0;
+    if (engine->work_max > WORKS_BESIDE)
+        taken = (uint64_t)(engine->work_max - WORKS_BESIDE) * WORK_BYTES;
+    bytes = bytes > least + taken ? bytes - taken : least;
     engine->works = calloc(engine->work_max, sizeof(struct tp_work *));
     if (!engine->works || tp_cache_init(&engine->cache, engine, bytes / TP_SLOT_BYTES) < 0) {
         tp_fail(err, ENOMEM, "cannot reserve %llu bytes for decoded blocks",

@@ -12,7 +12,9 @@
 #include "store/pack_internal.h"
 
 #define BUCKETS 1024u
-#define BUDGET (64u << 20)
+/* A mount's memory is its cache and a little: this is part of the little. A table takes up to 170 KB, and a reader
+ * needs two or four at a time. */
+#define BUDGET (24u << 20)
 
 struct tp_tables_entry {
     struct tp_tables_entry *chain;       /* within a bucket */

@@ -83,6 +83,7 @@ tests_fs_saturate_LDADD =
 fs_scripts = \
 	tests/fs/failure_test.sh \
 	tests/fs/life_test.sh \
+	tests/fs/memory_test.sh \
 	tests/fs/names_test.sh \
 	tests/fs/oracle_test.sh \
 	tests/fs/promote_test.sh \

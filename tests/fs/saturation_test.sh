@@ -36,7 +36,7 @@ watch() {
 
 mount_dir "$tmp/store" "$tmp/mnt" -o cache=24M || exit 1
 dev=$(stat -c %d "$tmp/mnt")
-waiting=/sys/fs/fuse/connections/$((dev % 256 + dev / 4096 * 256))
+waiting=/sys/fs/fuse/connections/$((dev % 256 + dev / 1048576 * 256))
 if [ ! -d "$waiting" ]; then
     mount -t fusectl none /sys/fs/fuse/connections 2>/dev/null
 fi
