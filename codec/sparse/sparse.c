@@ -26,6 +26,9 @@
  * Words that one change can emit: two escapes and tokens, 16 + 61 plain bits, over 32, rounded up.
  */
 #define WORDS_PER_CHANGE 6
+/* With so many changes, one in so many tells beforehand whether to go on. */
+#define GUESS_CHANGES 4096u
+#define GUESS_STEP 8u
 
 static bool fits(enum tp_dtype dtype)
 {
@@ -137,6 +140,42 @@ static bool write_any(struct writer *w, const struct tp_tables *tables, const ui
     }
 }
 
+/* Sixteenths of a bit, about. */
+static unsigned symbol_cost(const struct sparse_alphabet *a, unsigned symbol)
+{
+    unsigned freq = a->freq[symbol], log = 31 - (unsigned)__builtin_clz(freq);
+
+    return (SPARSE_SCALE_BITS - log) * 16 - ((freq << 4 >> log) - 16);
+}
+
+static unsigned number_cost(const struct sparse_alphabet *a, unsigned escape, unsigned escape_bits,
+                            uint64_t v)
+{
+    struct token t = token_of(v);
+
+    return 16 * t.extra + (a->freq[t.symbol] ? symbol_cost(a, t.symbol)
+                                             : symbol_cost(a, escape) + 16 * escape_bits);
+}
+
+/* Whether a sample of many changes says that they will take far more than CAP. */
+static bool far_above(const struct tp_tables *tables, const uint8_t *src, const uint8_t *base,
+                      const uint32_t *position, size_t n, struct sparse_shape shape, size_t cap)
+{
+    uint64_t cost = 0;
+
+    if (n < GUESS_CHANGES)
+        return false;
+    for (size_t i = GUESS_STEP; i < n; i += GUESS_STEP) {
+        size_t at = (size_t)position[i] * shape.width;
+
+        cost += number_cost(&tables->value, VALUE_ESCAPE, 8,
+                            change_number(element_get(src + at, shape.width),
+                                          element_get(base + at, shape.width), shape));
+        cost += number_cost(&tables->gap, GAP_ESCAPE, 7, position[i] - position[i - 1] - 1);
+    }
+    return cost / (16 * 8) * GUESS_STEP > cap + cap / 8;
+}
+
 static size_t encode(const struct tp_tables *tables, enum tp_dtype dtype, const void *src,
                      const void *base, size_t len, void *dst, size_t cap,
                      struct tp_scratch *scratch)
@@ -150,6 +189,8 @@ static size_t encode(const struct tp_tables *tables, enum tp_dtype dtype, const 
     uint8_t count[8];
 
     n = tp_sparse_positions(src, base, len, shape, position);
+    if (far_above(tables, src, base, position, n, shape, cap))
+        return 0;
     /* No use in writing more words than CAP has room for. */
     room = TP_SCRATCH_SIZE - list;
     if (cap + 4 * WORDS_PER_CHANGE < room)

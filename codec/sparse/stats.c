@@ -30,8 +30,9 @@ struct tp_stats {
     uint32_t *positions;
 };
 
-size_t tp_sparse_positions(const uint8_t *src, const uint8_t *base, size_t len,
-                           struct sparse_shape shape, uint32_t *out)
+/* For one width, so that each has a loop without choices. */
+TP_INLINE size_t positions(const uint8_t *src, const uint8_t *base, size_t len, unsigned width,
+                           uint32_t *out)
 {
     size_t n = 0, i = 0;
 
@@ -48,13 +49,28 @@ size_t tp_sparse_positions(const uint8_t *src, const uint8_t *base, size_t len,
                 continue;
             }
         }
-        for (size_t j = i; j < i + block; j += shape.width) {
-            out[n] = (uint32_t)(j / shape.width);
-            n += element_get(src + j, shape.width) != element_get(base + j, shape.width);
+        for (size_t j = i; j < i + block; j += width) {
+            out[n] = (uint32_t)(j / width);
+            n += element_get(src + j, width) != element_get(base + j, width);
         }
         i += block;
     }
     return n;
+}
+
+size_t tp_sparse_positions(const uint8_t *src, const uint8_t *base, size_t len,
+                           struct sparse_shape shape, uint32_t *out)
+{
+    switch (shape.width) {
+    case 1:
+        return positions(src, base, len, 1, out);
+    case 2:
+        return positions(src, base, len, 2, out);
+    case 4:
+        return positions(src, base, len, 4, out);
+    default:
+        return positions(src, base, len, 8, out);
+    }
 }
 
 struct tp_stats *tp_sparse_stats_create(enum tp_dtype dtype)
