@@ -46,7 +46,7 @@ struct tp_command {
     int (*run)(struct tp_options *options);
 };
 
-extern const struct tp_command tp_command_mount, tp_command_umount, tp_command_pack, tp_command_unpack,
+extern const struct tp_command tp_command_mount, tp_command_umount, tp_command_status, tp_command_pack, tp_command_unpack,
     tp_command_ls, tp_command_info, tp_command_verify, tp_command_delta_estimate,
     tp_command_delta_compress, tp_command_delta_reconstruct, tp_command_doctor, tp_command_version,
     tp_command_help;

@@ -16,8 +16,21 @@ tenpak_SOURCES = \
 	cli/packing.c cli/packing.h \
 	cli/place.c cli/place.h \
 	cli/report.c cli/report.h \
+	cli/status.c \
 	cli/umount.c \
 	cli/unpack.c \
 	cli/verify.c \
 	cli/version.c
 tenpak_LDADD = $(TP_FS_LIBS)
+
+# What mount(8) runs for the types tenpak and fuse.tenpak: found in /sbin, so it is for a prefix of /usr.
+sbin_SCRIPTS += cli/mount.tenpak
+EXTRA_DIST += cli/mount.tenpak.in
+CLEANFILES += cli/mount.tenpak
+cli/mount.tenpak: cli/mount.tenpak.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) cli && sed 's|@bindir[@]|$(bindir)|' $(srcdir)/cli/mount.tenpak.in >$@.tmp && \
+		chmod +x $@.tmp && mv $@.tmp $@
+install-exec-hook:
+	cd '$(DESTDIR)$(sbindir)' && rm -f mount.fuse.tenpak && ln -s mount.tenpak mount.fuse.tenpak
+uninstall-hook:
+	rm -f '$(DESTDIR)$(sbindir)/mount.fuse.tenpak'

@@ -13,6 +13,7 @@
 const struct tp_command *const tp_commands[] = {
     &tp_command_mount,
     &tp_command_umount,
+    &tp_command_status,
     &tp_command_pack,
     &tp_command_unpack,
     &tp_command_ls,

@@ -20,7 +20,7 @@
 
 static const struct tp_option options[] = {
     {'f', "foreground", NULL, "stay in the foreground and log to standard error"},
-    {'o', "options", "OPT,...", "allow_other, cache=SIZE, hot=SIZE, ...; see tenpak-mount(1)"},
+    {'o', "options", "OPT,...", "ro, allow_other, cache=SIZE, hot=SIZE, ...; see tenpak-mount(1)"},
     {0, NULL, NULL, NULL},
 };
 
@@ -43,6 +43,41 @@ static bool replace(const char **text, const char *value)
     return *text != NULL;
 }
 
+static bool is_one_of(const char *text, const char *const *words)
+{
+    while (*words && strcmp(text, *words))
+        words++;
+    return *words != NULL;
+}
+
+/* What fstab and mount(8) say to others than us. */
+static bool is_for_others(const char *text, const char *value)
+{
+    static const char *const words[] = {"auto",  "noauto",   "user",    "nouser",   "users",
+                                        "owner", "group",    "nofail",  "_netdev",  "defaults",
+                                        "async", "relatime", "noowner", "nousers",  NULL};
+    return (!value && is_one_of(text, words)) || !strncmp(text, "x-", 2) ||
+           (value && !strcmp(text, "comment"));
+}
+
+/* What the kernel does for any file system. */
+static bool is_flag(const char *text)
+{
+    static const char *const words[] = {"suid",   "nosuid",  "dev",     "nodev",      "exec",
+                                        "noexec", "noatime", "dirsync", "nodiratime", NULL};
+    return is_one_of(text, words);
+}
+
+static bool add_flag(const char **flags, const char *flag)
+{
+    char *all = NULL;
+    if (asprintf(&all, "%s%s%s", *flags ? *flags : "", *flags ? "," : "", flag) < 0)
+        return false;
+    free((char *)*flags);
+    *flags = all;
+    return true;
+}
+
 static bool mount_option(struct tp_options *o, struct tp_mount_options *mount, char *text)
 {
     char *value = strchr(text, '=');
@@ -56,6 +91,12 @@ static bool mount_option(struct tp_options *o, struct tp_mount_options *mount, c
         mount->allow_other = true;
     } else if (!strcmp(text, "debug") && !value) {
         mount->debug = true;
+    } else if ((!strcmp(text, "ro") || !strcmp(text, "rw")) && !value) {
+        mount->read_only = !strcmp(text, "ro");
+    } else if (is_for_others(text, value)) {
+        good = true;
+    } else if (is_flag(text) && !value) {
+        good = add_flag(&mount->flags, text);
     } else if (!strcmp(text, "cache") && value) {
         if (tp_size_parse(value, &mount->cache_bytes) || mount->cache_bytes < (1u << 20)) {
             tp_options_bad(o, "mount: cache=SIZE is at least 1M, such as 512M or 2GiB, not '%s'", value);
@@ -258,6 +299,7 @@ static int run(struct tp_options *o)
     }
     free((char *)d.mount.hot_dir);
     free((char *)d.mount.pins);
+    free((char *)d.mount.flags);
     return code;
 }
 
@@ -266,7 +308,7 @@ const struct tp_command tp_command_mount = {
     .args = "[OPTION...] DIR MNT",
     .summary = "Show a directory of models at a mount point.",
     .about = "Packs show as ordinary, read-only model directories, decoded when they are read; plain directories\n"
-             "show as they are. Returns when the mount answers; 'tenpak umount MNT' ends it.",
+             "show as they are and can be written to. Returns when the mount answers; 'tenpak umount MNT' ends it.",
     .examples = "  tenpak mount models /mnt/models\n"
                 "  tenpak mount -o cache=4G,allow_other models /mnt/models\n"
                 "  tenpak mount -f models /mnt/models        # in a container, or under systemd\n",

@@ -43,7 +43,7 @@ _tenpak() {
     case $argument in
     BASE) mapfile -t COMPREPLY < <(compgen -W 'auto none' -- "$current"; compgen -d -- "$current"; compgen -f -X '!*.tnpk' -- "$current") ;;
     CODEC) mapfile -t COMPREPLY < <(compgen -W 'auto delta sparse split zstd' -- "$current") ;;
-    'OPT,...') mapfile -t COMPREPLY < <(compgen -W 'allow_other cache= hot= hot_dir= pin= threads= debug' -- "$current") ;;
+    'OPT,...') mapfile -t COMPREPLY < <(compgen -W 'ro allow_other cache= hot= hot_dir= pin= threads= debug' -- "$current") ;;
     N) ;;
     ?*) _tenpak_paths "$current" ;;
     *)

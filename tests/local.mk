@@ -79,6 +79,9 @@ fs_tests =
 check_PROGRAMS += tests/fs/oracle tests/fs/saturate
 tests_fs_oracle_SOURCES = tests/fs/oracle.c tests/fs/uring.h
 tests_fs_oracle_LDADD =
+check_PROGRAMS += tests/fs/calls tests/fs/rw_oracle
+tests_fs_calls_LDADD =
+tests_fs_rw_oracle_LDADD =
 tests_fs_saturate_LDADD =
 fs_scripts = \
 	tests/fs/failure_test.sh \
@@ -88,7 +91,9 @@ fs_scripts = \
 	tests/fs/oracle_test.sh \
 	tests/fs/promote_test.sh \
 	tests/fs/read_test.sh \
-	tests/fs/saturation_test.sh
+	tests/fs/saturation_test.sh \
+	tests/fs/write_test.sh \
+	tests/fs/xattr_test.sh
 
 # The maker of small models that tests of every layer use: tests/mkmodel --help.
 check_PROGRAMS += tests/mkmodel
@@ -105,6 +110,7 @@ cli_scripts = \
 	tests/cli/match_test.sh \
 	tests/cli/mount_test.sh \
 	tests/cli/pack_test.sh \
+	tests/cli/status_test.sh \
 	tests/cli/usage_test.sh
 
 # loaders: unmodified frameworks over a mount
