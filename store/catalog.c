@@ -198,7 +198,8 @@ static int look_at(struct tp_catalog *catalog, const char *file, const struct tp
         return 0;
     if (asprintf(&path, "%s/%s", catalog->dir, file) < 0)
         return -ENOMEM;
-    entry->identified = tp_pack_identify(path, &entry->id, NULL) == 0;
+    entry->failed = tp_pack_identify(path, &entry->id, NULL);
+    entry->identified = entry->failed == 0;
     free(path);
     return 0;
 }
@@ -273,6 +274,14 @@ static int collect(const struct tp_catalog *catalog, const uint8_t *id,
     *out = names;
     *n = got;
     return 0;
+}
+
+const struct tp_catalog_entry *tp_catalog_unasked(const struct tp_catalog *catalog)
+{
+    for (size_t i = 0; i < catalog->n; i++)
+        if (catalog->entries[i].failed < 0 && catalog->entries[i].failed != -EBADMSG)
+            return &catalog->entries[i];
+    return NULL;
 }
 
 static bool has_id(const struct tp_catalog_entry *entry, const uint8_t *id)

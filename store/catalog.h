@@ -29,6 +29,7 @@ struct tp_catalog_entry {
     char *file; /* NAME.tnpk */
     struct tp_catalog_key key;
     bool identified; /* ID holds */
+    int failed;      /* why not: negative errno, 0 where it was not asked */
     struct tp_pack_id id;
     struct tp_pack *pack; /* open, or NULL */
     uint64_t used;        /* when PACK was last asked for */
@@ -64,5 +65,7 @@ int tp_catalog_with_id(const struct tp_catalog *catalog, const uint8_t *id, char
                        size_t *n);
 int tp_catalog_with_base(const struct tp_catalog *catalog, const uint8_t *id, char ***names,
                          size_t *n);
+/* The first pack that may be whole and could not be asked for its base, or NULL. */
+const struct tp_catalog_entry *tp_catalog_unasked(const struct tp_catalog *catalog);
 
 #endif

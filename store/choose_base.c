@@ -36,6 +36,16 @@ static bool is_dir(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+/* Whether removing the directory PATH, packed before, was begun and not finished. */
+static bool is_half_removed(const char *path)
+{
+    char *removing = NULL;
+    bool found = tp_side_path(path, "removing", &removing, NULL) == 0 && is_dir(removing);
+
+    free(removing);
+    return found;
+}
+
 /* The plain directory DIR/NAME as a pack beside it; the directory goes as the model's own would. */
 static int pack_base(const char *plain, const struct tp_compress_options *options,
                      struct tp_compress_report *report, struct tp_error *err)
@@ -52,7 +62,8 @@ static int pack_base(const char *plain, const struct tp_compress_options *option
 
     if (!base)
         return tp_fail(err, ENOMEM, "out of memory for packing the base");
-    note(options, "the base '%s' is a plain directory: it is packed first", tp_path_name(plain));
+    if (is_dir(plain))
+        note(options, "the base '%s' is a plain directory: it is packed first", tp_path_name(plain));
     rc = tp_compress(plain, &o, base, err);
     if (rc < 0)
         tp_error_prefix(err, "packing the base '%s'", tp_path_name(plain));
@@ -71,7 +82,7 @@ static int open_model(const char *dir, const char *name, struct tp_store *store,
 
     if (!plain || !pack)
         rc = tp_fail(err, ENOMEM, "out of memory for a name");
-    else if (is_dir(plain))
+    else if (is_dir(plain) || is_half_removed(plain))
         rc = pack_base(plain, options, report, err);
     if (rc == 0)
         rc = tp_pack_open(pack, store, out, err);

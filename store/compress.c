@@ -116,10 +116,18 @@ static int remove_original(const struct job *j)
     return rc == 0 ? tp_file_sync_parent(j->removing, j->err) : rc;
 }
 
+/* Whoever wrote it: on the disk first, then read back from there. */
 static int verify_existing(const struct job *j, struct tp_pack *pack)
 {
     struct tp_verify_report report;
+    int rc = 0;
 
+    if (fsync(tp_pack_fd(pack)) < 0)
+        return tp_fail_errno(j->err, "cannot sync '%s'", j->pack);
+    posix_fadvise(tp_pack_fd(pack), 0, 0, POSIX_FADV_DONTNEED);
+    rc = tp_file_sync_parent(j->pack, j->err);
+    if (rc < 0)
+        return rc;
     return tp_pack_verify(pack, j->options->threads, j->options->progress, NULL, NULL, &report, j->err);
 }
 
@@ -148,10 +156,27 @@ static int finish_existing(struct job *j)
     return rc;
 }
 
+/* In place, readers look for the base by its id in the pack's own directory: it must be found there. */
+static int check_beside(const struct job *j, const struct tp_pack *base)
+{
+    char *dir = tp_path_parent(j->model);
+    struct tp_store *store = NULL;
+    struct tp_pack *found = NULL;
+    int rc = dir ? tp_store_open(dir, &store, j->err) : tp_fail(j->err, ENOMEM, "out of memory for a name");
+
+    if (rc == 0 && tp_store_open_id(store, tp_pack_get_id(base), &found, NULL) < 0)
+        rc = tp_fail(j->err, EINVAL, "the base '%s' is not in '%s': copy it there, or write elsewhere with -o",
+                     tp_pack_path(base), dir);
+    tp_pack_close(found);
+    tp_store_close(store);
+    free(dir);
+    return rc;
+}
+
 static int write_pack(const struct job *j, const char *out)
 {
     struct tp_pack *base;
-    int rc = tp_choose_base(j->model, j->options, j->report, &base, j->err);
+    int hold = -1, rc = tp_choose_base(j->model, j->options, j->report, &base, j->err);
     struct tp_pack_options o = {.threads = j->options->threads,
                                 .base = base,
                                 .base_name = j->report->base,
@@ -159,10 +184,34 @@ static int write_pack(const struct job *j, const char *out)
                                 .zstd_level = j->options->zstd_level,
                                 .progress = j->options->progress};
 
+    if (rc == 0 && base)
+        rc = tp_pack_hold(base, &hold, j->err);
+    if (rc == 0 && base && !j->options->out)
+        rc = check_beside(j, base);
     if (rc == 0)
         rc = tp_pack_write(j->model, out, &o, &j->report->pack, j->err);
+    if (hold >= 0)
+        close(hold);
     tp_pack_close(base);
     return rc;
+}
+
+/* Take back the pack just written, unless somebody stands on it already: then both are left. */
+static void withdraw(const struct job *j, const struct tp_pack *pack)
+{
+    char *dir = tp_path_parent(j->pack), **names = NULL;
+    struct tp_store *store = NULL;
+    size_t n = 0;
+    int claim = -1;
+
+    if (dir && tp_pack_claim(pack, &claim, NULL) == 0 && tp_store_open(dir, &store, NULL) == 0 &&
+        tp_store_dependents(store, tp_pack_get_id(pack), &names, &n, NULL) == 0 && n == 0)
+        unlink(j->pack);
+    tp_store_names_free(names, n);
+    tp_store_close(store);
+    if (claim >= 0)
+        close(claim);
+    free(dir);
 }
 
 /* Whether the directory still is what was packed, now that verifying has taken its time. */
@@ -174,11 +223,17 @@ static int recheck(const struct job *j)
 
     if (rc < 0)
         return rc;
+    if (tp_pack_base_error(pack)[0]) {
+        rc = tp_fail(j->err, ENOLINK, "'%s' is left in its place: %s", j->model, tp_pack_base_error(pack));
+        tp_pack_close(pack);
+        return rc;
+    }
     rc = tp_compare_dir(pack, j->model, false, NULL, &why);
+    if (rc < 0)
+        withdraw(j, pack);
     tp_pack_close(pack);
     if (rc == 0)
         return 0;
-    unlink(j->pack);
     return rc == -EEXIST ? tp_fail(j->err, EBUSY, "'%s' changed while it was packed: %s", j->model, why.message)
                          : tp_fail(j->err, -rc, "%s", why.message);
 }
@@ -187,6 +242,7 @@ static int compress_in_place(struct job *j)
 {
     int rc;
 
+    tp_temporaries_sweep(j->pack);
     if (exists(j->pack))
         return finish_existing(j);
     if (exists(j->removing))

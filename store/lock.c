@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* flock on DIR/.tenpak/.NAME.lock, which goes with its holder. */
+/* flock on DIR/.tenpak/.NAME.lock and on packs, which goes with its holder. */
 #include <config.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 
 #include "store/lock.h"
 #include "store/names.h"
+#include "store/pack_internal.h"
 
 /* 1: the file that was locked is no longer the one of that name, try again. */
 static int try_lock(struct tp_model_lock *lock, const char *model, struct tp_error *err)
@@ -72,11 +74,68 @@ int tp_model_lock(const char *path, struct tp_model_lock *out, struct tp_error *
     return rc;
 }
 
+/* Lock files of dead holders; they are removed while they are held, as living ones are. */
+static void sweep(const char *path)
+{
+    DIR *dir = opendir(path);
+    struct dirent *entry;
+
+    while (dir && (entry = readdir(dir))) {
+        size_t len = strlen(entry->d_name);
+        int fd = -1;
+
+        if (len > 6 && entry->d_name[0] == '.' && strcmp(entry->d_name + len - 5, ".lock") == 0)
+            fd = openat(dirfd(dir), entry->d_name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+            unlinkat(dirfd(dir), entry->d_name, 0);
+        if (fd >= 0)
+            close(fd);
+    }
+    if (dir)
+        closedir(dir);
+}
+
 void tp_model_unlock(struct tp_model_lock *lock)
 {
     if (lock->fd < 0)
         return;
     unlink(lock->path); /* while it is held: who opened it meanwhile sees that it is gone */
-    rmdir(lock->dir);   /* fails where other things are in it, as it should */
+    if (rmdir(lock->dir) < 0 && errno == ENOTEMPTY) {
+        sweep(lock->dir);
+        rmdir(lock->dir); /* fails where other things are in it, as it should */
+    }
     release(lock);
+}
+
+static int lock_pack(const struct tp_pack *pack, int operation, int *out, struct tp_error *err)
+{
+    const char *path = tp_pack_path(pack);
+    struct stat opened, named;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), rc = 0;
+
+    *out = -1;
+    if (fd < 0)
+        return tp_fail_errno(err, "cannot open '%s'", path);
+    if (flock(fd, operation | LOCK_NB) < 0)
+        rc = errno == EWOULDBLOCK ? tp_fail(err, EBUSY, "'%s' is being %s by another process", path,
+                                            operation == LOCK_EX ? "used as a base" : "written or removed")
+                                  : tp_fail_errno(err, "cannot lock '%s'", path);
+    else if (fstat(tp_pack_fd(pack), &opened) < 0 || stat(path, &named) < 0 ||
+             opened.st_ino != named.st_ino || opened.st_dev != named.st_dev)
+        rc = tp_fail(err, EBUSY, "'%s' was removed or replaced by another process", path);
+    if (rc < 0)
+        close(fd);
+    else
+        *out = fd;
+    return rc;
+}
+
+int tp_pack_hold(const struct tp_pack *pack, int *fd, struct tp_error *err)
+{
+    return lock_pack(pack, LOCK_SH, fd, err);
+}
+
+int tp_pack_claim(const struct tp_pack *pack, int *fd, struct tp_error *err)
+{
+    return lock_pack(pack, LOCK_EX, fd, err);
 }

@@ -15,4 +15,13 @@ struct tp_model_lock {
 int tp_model_lock(const char *path, struct tp_model_lock *out, struct tp_error *err);
 void tp_model_unlock(struct tp_model_lock *lock);
 
+/*
+ * A pack that another stands on must not go while that one is written. Who writes against PACK holds it, shared,
+ * until the new pack has its name; who removes it claims it, alone, before it looks for packs that need it.
+ * -EBUSY: the other is under way, or the file is no longer the one that was opened. *FD is closed to let go.
+ */
+struct tp_pack;
+int tp_pack_hold(const struct tp_pack *pack, int *fd, struct tp_error *err);
+int tp_pack_claim(const struct tp_pack *pack, int *fd, struct tp_error *err);
+
 #endif

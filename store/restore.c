@@ -62,8 +62,11 @@ static int make_temporary(const struct job *j, char **path, int *fd)
     if (mkdir(*path, 0700) < 0)
         return tp_fail_errno(j->err, "cannot create '%s'", *path);
     *fd = open(*path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    if (*fd < 0)
-        return tp_fail_errno(j->err, "cannot open '%s'", *path);
+    if (*fd < 0) {
+        rc = tp_fail_errno(j->err, "cannot open '%s'", *path);
+        rmdir(*path);
+        return rc;
+    }
     return tp_temporary_lock(*fd, *path, j->err);
 }
 
@@ -108,10 +111,26 @@ static int finish_removal(const struct job *j)
     return rc;
 }
 
-/* The directory is there, from us or from a run that died before it removed the pack. */
-static int remove_pack(const struct job *j)
+/* A directory that was there already may not be on the disk yet, whoever wrote it. */
+static int sync_target(const struct job *j)
 {
-    int rc = tp_compare_dir(j->pack, j->target, true, j->options->progress, j->err);
+    int fd = open(j->target, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW), rc = 0;
+
+    if (fd < 0)
+        return tp_fail_errno(j->err, "cannot open '%s'", j->target);
+    if (syncfs(fd) < 0)
+        rc = tp_fail_errno(j->err, "cannot sync '%s'", j->target);
+    close(fd);
+    return rc;
+}
+
+/* The directory is there, from us or from a run that died before it removed the pack. */
+static int remove_pack(const struct job *j, bool was_there)
+{
+    int rc = was_there ? sync_target(j) : 0;
+
+    if (rc == 0)
+        rc = tp_compare_dir(j->pack, j->target, true, j->options->progress, j->err);
 
     if (rc == 0)
         rc = finish_removal(j);
@@ -122,6 +141,27 @@ static int remove_pack(const struct job *j)
     return tp_file_sync_parent(j->path, j->err);
 }
 
+static int restore_locked(const struct job *j)
+{
+    bool was_there = exists(j->target);
+    int claim = -1, rc = 0;
+
+    tp_temporaries_sweep(j->target);
+    if (!j->options->keep)
+        rc = tp_pack_claim(j->pack, &claim, j->err);
+    if (rc == 0 && !j->options->keep)
+        rc = check_dependents(j);
+    if (rc == 0 && was_there)
+        rc = j->options->keep ? tp_fail(j->err, EEXIST, "'%s' exists", j->target) : 0;
+    else if (rc == 0)
+        rc = extract(j);
+    if (rc == 0 && !j->options->keep)
+        rc = remove_pack(j, was_there);
+    if (claim >= 0)
+        close(claim);
+    return rc;
+}
+
 static int restore_in_place(const struct job *j)
 {
     struct tp_model_lock lock;
@@ -129,14 +169,7 @@ static int restore_in_place(const struct job *j)
 
     if (rc < 0)
         return rc;
-    if (!j->options->keep)
-        rc = check_dependents(j);
-    if (rc == 0 && exists(j->target))
-        rc = j->options->keep ? tp_fail(j->err, EEXIST, "'%s' exists", j->target) : 0;
-    else if (rc == 0)
-        rc = extract(j);
-    if (rc == 0 && !j->options->keep)
-        rc = remove_pack(j);
+    rc = restore_locked(j);
     tp_model_unlock(&lock);
     return rc;
 }

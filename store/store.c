@@ -276,6 +276,10 @@ int tp_store_dependents(struct tp_store *store, const uint8_t id[TP_SHA256_LEN],
     *n = 0;
     pthread_mutex_lock(&store->lock);
     int rc = tp_catalog_refresh(&store->catalog, err);
+    const struct tp_catalog_entry *unasked = rc == 0 ? tp_catalog_unasked(&store->catalog) : NULL;
+    if (unasked)
+        rc = tp_fail(err, -unasked->failed, "cannot tell which base '%s/%s' needs: %s", store->dir, unasked->file,
+                     strerror(-unasked->failed));
     if (rc == 0 && tp_catalog_with_base(&store->catalog, id, names, n) < 0)
         rc = tp_fail(err, ENOMEM, "out of memory");
     pthread_mutex_unlock(&store->lock);

@@ -33,7 +33,8 @@ int tp_store_open_pack(struct tp_store *store, const char *name, struct tp_pack 
 /* Open the pack with this id, wherever in DIR it is. -ENOLINK: none has it. */
 int tp_store_open_id(struct tp_store *store, const uint8_t id[TP_SHA256_LEN], struct tp_pack **out,
                      struct tp_error *err);
-/* Names of the packs in DIR whose base is ID: freed with tp_store_names_free. */
+/* Names of the packs in DIR whose base is ID: freed with tp_store_names_free. An error where some pack cannot be
+ * read or is of a newer format: whose base it needs is not known then. */
 int tp_store_dependents(struct tp_store *store, const uint8_t id[TP_SHA256_LEN], char ***names, size_t *n,
                         struct tp_error *err);
 void tp_store_names_free(char **names, size_t n);
