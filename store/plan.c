@@ -148,7 +148,7 @@ static int plan_file(struct planner *p, uint32_t file)
 
     if (f->size == 0)
         return 0;
-    if (!has_suffix(f->path, ".safetensors"))
+    if (!tp_modeldir_may_hold_tensors(f->path))
         return add_opaque(p, file, f->size);
     fd = openat(p->rootfd, f->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
@@ -156,7 +156,8 @@ static int plan_file(struct planner *p, uint32_t file)
     rc = tp_safetensors_open(fd, f->size, f->path, &st, &why);
     close(fd);
     if (rc == -EBADMSG) {
-        tp_log(TP_LOG_INFO, "'%s/%s' is kept as plain bytes: %s", p->plan->root, f->path, why.message);
+        if (has_suffix(f->path, ".safetensors"))
+            tp_log(TP_LOG_INFO, "'%s/%s' is kept as plain bytes: %s", p->plan->root, f->path, why.message);
         return add_opaque(p, file, f->size);
     }
     if (rc < 0)

@@ -77,12 +77,6 @@ static void settle(struct tp_source *source)
     source->tensor_n = n;
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t len = strlen(text), end_len = strlen(end);
-    return len >= end_len && !strcmp(text + len - end_len, end);
-}
-
 static int open_file(struct tp_source *source, uint32_t file, struct tp_error *err)
 {
     struct tp_source_impl *impl = source->impl;
@@ -138,7 +132,7 @@ static int open_dir(struct tp_source *source, const char *path, struct tp_error 
         source->files[source->file_n].path = entry->path;
         source->files[source->file_n].size = entry->size;
         source->logical_bytes += entry->size;
-        if (ends_with(entry->path, ".safetensors"))
+        if (tp_modeldir_may_hold_tensors(entry->path))
             rc = add_header(source, source->file_n, err);
         if (rc)
             return tp_error_prefix(err, "cannot read '%s'", path), rc;

@@ -327,16 +327,31 @@ static bool ends_with(const char *name, const char *suffix)
     return n > m && strcmp(name + n - m, suffix) == 0;
 }
 
+bool tp_modeldir_may_hold_tensors(const char *path)
+{
+    enum { SHA256_DIGITS = 64 };
+    static const char blobs[] = "blobs/";
+
+    if (ends_with(path, ".safetensors"))
+        return true;
+    return strncmp(path, blobs, sizeof blobs - 1) == 0 &&
+           strspn(path + sizeof blobs - 1, "0123456789abcdef") == SHA256_DIGITS &&
+           path[sizeof blobs - 1 + SHA256_DIGITS] == 0;
+}
+
 bool tp_modeldir_is_model(const char *path)
 {
     DIR *dir = opendir(path);
-    bool found = false;
+    bool found = false, blobs = false, snapshots = false;
     if (!dir)
         return false;
     const struct dirent *e;
-    while (!found && (e = readdir(dir)) != NULL)
-        found = strcmp(e->d_name, "config.json") == 0 || strcmp(e->d_name, "adapter_config.json") == 0 ||
+    while (!found && (e = readdir(dir)) != NULL) {
+        blobs = blobs || strcmp(e->d_name, "blobs") == 0;
+        snapshots = snapshots || strcmp(e->d_name, "snapshots") == 0;
+        found = (blobs && snapshots) || strcmp(e->d_name, "config.json") == 0 || strcmp(e->d_name, "adapter_config.json") == 0 ||
                 ends_with(e->d_name, ".safetensors") || ends_with(e->d_name, ".gguf");
+    }
     closedir(dir);
     return found;
 }

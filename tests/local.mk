@@ -115,9 +115,22 @@ cli_scripts = \
 
 # loaders: unmodified frameworks over a mount
 loader_scripts = \
+	tests/loaders/gguf_test.py \
+	tests/loaders/hub_test.py \
 	tests/loaders/safetensors_test.py \
 	tests/loaders/transformers_test.py
 EXTRA_DIST += tests/loaders/harness.py
+
+# faults: each call on files fails, or is the last before a kill; under a library put before the C library
+fault_scripts = \
+	tests/faults/faults_test.py \
+	tests/faults/together_test.py
+check_DATA = tests/faults/preload.so
+CLEANFILES += tests/faults/preload.so
+EXTRA_DIST += tests/faults/models.py tests/faults/preload.c
+tests/faults/preload.so: tests/faults/preload.c
+	$(AM_V_CC)$(MKDIR_P) tests/faults && \
+	$(CC) -D_GNU_SOURCE -std=gnu11 $(WARN_CFLAGS) $(CFLAGS) -shared -fPIC -o $@ $(top_srcdir)/tests/faults/preload.c
 
 # fuzz: with libFuzzer under --enable-fuzzing, else with a main() that replays the corpora
 fuzz_tests = \
@@ -170,7 +183,7 @@ thread_tests = \
 
 unit_tests = $(base_tests) $(tensor_tests) $(codec_tests) $(store_tests) $(fs_tests) $(cli_tests)
 test_scripts = $(base_scripts) $(tensor_scripts) $(codec_scripts) $(store_scripts) $(fs_scripts) \
-	$(cli_scripts) $(loader_scripts)
+	$(cli_scripts) $(fault_scripts) $(loader_scripts)
 check_PROGRAMS += $(unit_tests) $(fuzz_tests)
 TESTS += $(unit_tests) $(test_scripts)
 if !FUZZING

@@ -158,7 +158,21 @@ static void test_is_model(void)
         ok(tp_modeldir_is_model(path), "%s makes one", names[i]);
         unlinkat(fd, name, 0);
     }
+    mkdirat(fd, "m/blobs", 0700);
+    ok(!tp_modeldir_is_model(path), "blobs alone make none");
+    mkdirat(fd, "m/snapshots", 0700);
+    ok(tp_modeldir_is_model(path), "blobs and snapshots make one");
     ok(!tp_modeldir_is_model("/nonexistent"), "nothing is no model");
+
+    static const char hash[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    char blob[96];
+    snprintf(blob, sizeof blob, "blobs/%s", hash);
+    ok(tp_modeldir_may_hold_tensors("deep/x.safetensors"), "a name that says so may hold tensors");
+    ok(tp_modeldir_may_hold_tensors(blob), "and a blob");
+    ok(!tp_modeldir_may_hold_tensors(hash), "elsewhere such a name means nothing");
+    blob[10] = 'x';
+    ok(!tp_modeldir_may_hold_tensors(blob), "other names among the blobs, too");
+    ok(!tp_modeldir_may_hold_tensors("blobs/0123"), "or short ones");
     free(path);
 }
 
