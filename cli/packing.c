@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/packing.h"
 #include "cli/report.h"
@@ -34,6 +35,8 @@ int tp_packing_place(const char *arg, struct tp_place *out, struct tp_error *err
     }
     if (out->kind == TP_PLACE_PACK)
         rc = tp_fail(err, EINVAL, "'%s' is a pack already", out->path);
+    else if (out->kind == TP_PLACE_STORE && access(out->path, R_OK | X_OK) < 0)
+        rc = tp_fail_errno(err, "cannot read the directory '%s'", out->path);
     else if (out->kind == TP_PLACE_STORE)
         rc = tp_fail(err, EINVAL,
                      "'%s' holds no model: no config.json, no .safetensors, no .gguf file in it", out->path);

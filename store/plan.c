@@ -157,7 +157,7 @@ static int plan_file(struct planner *p, uint32_t file)
     close(fd);
     if (rc == -EBADMSG) {
         if (has_suffix(f->path, ".safetensors"))
-            tp_log(TP_LOG_INFO, "'%s/%s' is kept as plain bytes: %s", p->plan->root, f->path, why.message);
+            tp_log(TP_LOG_WARNING, "'%s/%s' is kept as plain bytes: %s", p->plan->root, f->path, why.message);
         return add_opaque(p, file, f->size);
     }
     if (rc < 0)

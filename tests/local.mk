@@ -98,10 +98,13 @@ fs_scripts = \
 # The maker of small models that tests of every layer use: tests/mkmodel --help.
 check_PROGRAMS += tests/mkmodel
 tests_mkmodel_LDADD =
+# A pack with chosen numbers changed and signed again, for tests of hostile ones.
+check_PROGRAMS += tests/packedit
 
 # cli
 cli_tests =
 cli_scripts = \
+	tests/cli/bad_input_test.sh \
 	tests/cli/binary_test.sh \
 	tests/cli/delta_test.sh \
 	tests/cli/interrupt_test.sh \
