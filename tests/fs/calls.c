@@ -5,7 +5,8 @@
  *   calls DIR        DIR is empty and stays so; prints what was wrong
  *
  * As root also what other users may; they must get at DIR. */
-#define _GNU_SOURCE
+#include <config.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>

@@ -5,7 +5,8 @@
  *   rw_oracle [-n OPERATIONS] [-m MAX-BYTES] [-o OTHER-PATH] FILE
  *
  * OTHER-PATH is the same file outside of the mount: at the end it must hold the same bytes. */
-#define _GNU_SOURCE
+#include <config.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
