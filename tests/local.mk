@@ -92,6 +92,7 @@ fs_scripts = \
 	tests/fs/promote_test.sh \
 	tests/fs/read_test.sh \
 	tests/fs/saturation_test.sh \
+	tests/fs/semantics_test.sh \
 	tests/fs/write_test.sh \
 	tests/fs/xattr_test.sh
 
@@ -120,6 +121,7 @@ cli_scripts = \
 loader_scripts = \
 	tests/loaders/gguf_test.py \
 	tests/loaders/hub_test.py \
+	tests/loaders/save_test.py \
 	tests/loaders/safetensors_test.py \
 	tests/loaders/transformers_test.py
 EXTRA_DIST += tests/loaders/harness.py
@@ -168,6 +170,7 @@ lint_scripts = \
 	tests/lint/dist.sh \
 	tests/lint/man.sh \
 	tests/lint/papers.sh \
+	tests/lint/semantics.sh \
 	tests/lint/shell.sh \
 	tests/lint/sources.py
 EXTRA_DIST += $(lint_scripts) tests/lint/long-functions.txt
