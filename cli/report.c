@@ -117,14 +117,25 @@ static const char *hint_for(int code)
     }
 }
 
+/* Names come from strangers: none may break the line, or steer the terminal. */
+static void make_plain(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            *text = '?';
+}
+
 int tp_report_error(const struct tp_error *err)
 {
     const char *hint = hint_for(err->code);
+    char message[TP_ERROR_MAX];
     if (err->code == -ECANCELED) {
         fputs("tenpak: interrupted\n", stderr);
         return TP_EXIT_INTERRUPTED;
     }
-    fprintf(stderr, "tenpak: %s\n", err->message);
+    snprintf(message, sizeof message, "%s", err->message);
+    make_plain(message);
+    fprintf(stderr, "tenpak: %s\n", message);
     if (hint)
         fprintf(stderr, "hint: %s\n", hint);
     return err->code ? tp_report_exit(err->code) : TP_EXIT_FAILURE;
@@ -136,6 +147,7 @@ static void log_line(void *arg, enum tp_log_level level, const char *line)
     (void)arg;
     snprintf(text, sizeof text, "tenpak: %s%s",
              level == TP_LOG_WARNING ? "warning: " : level == TP_LOG_ERROR ? "error: " : "", line);
+    make_plain(text);
     tp_meter_note(NULL, text);
 }
 

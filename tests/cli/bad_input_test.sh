@@ -95,6 +95,8 @@ edited 'a name with an empty part' 4 "no relative path" 'name:sub/file=sub//ile'
 # The third record is that of the directory 'sub': now a link.
 edited 'a file below a link' 4 'not a directory' index@260:4=1 index@264:4=2
 edited 'a file below another file' 4 'no parent\|out of order\|not a directory' 'name:sub/file=sux/file'
+edited 'a line break in a name' 4 'su?.file' 'name:sub/file=su
+/file'
 edited 'names out of order' 4 'out of order or there twice' name:config.json=zonfig.json
 
 # --- memory: what is claimed is not allocated ---
