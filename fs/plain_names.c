@@ -19,35 +19,46 @@ static bool exists(struct tp_fs *fs, const char *name)
     return fstatat(fs->root.fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* Whether NAME at the top means a pack's model: a file or directory of that name goes before. */
-static bool is_model(struct tp_fs *fs, const struct tp_plain *parent, const char *name)
+static bool has_pack_suffix(const char *name)
 {
-    char file[NAME_MAX + 1];
+    size_t len = strlen(name);
+
+    return len >= TP_PACK_SUFFIX_LEN &&
+           strcmp(name + len - TP_PACK_SUFFIX_LEN, TP_PACK_SUFFIX) == 0;
+}
+
+/* A pack's own file, which does not show. */
+static bool is_pack(struct tp_fs *fs, const char *name)
+{
     struct stat st;
 
-    if (parent != &fs->root || strlen(name) + TP_PACK_SUFFIX_LEN > NAME_MAX)
+    return tp_catalog_is_pack(name) &&
+           fstatat(fs->root.fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
+}
+
+/* Whether NAME at the top means a pack's model: a file or directory of that name goes before. */
+static bool is_model(struct tp_fs *fs, const char *name)
+{
+    char file[NAME_MAX + 1];
+
+    if (strlen(name) + TP_PACK_SUFFIX_LEN > NAME_MAX)
         return false;
     snprintf(file, sizeof file, "%s" TP_PACK_SUFFIX, name);
-    return tp_catalog_is_pack(file) &&
-           fstatat(fs->root.fd, file, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
-           !exists(fs, name);
+    return is_pack(fs, file) && !exists(fs, name);
 }
 
 /* 0, or why nothing of this name can be made here. */
 static int may_make(struct tp_fs *fs, const struct tp_node *parent, const char *name)
 {
-    size_t len = strlen(name);
-
     if (tp_is_packed(parent))
         return EROFS;
     if (parent != &fs->root.node)
         return 0;
     if (tp_fs_hidden(name))
         return EPERM;
-    if (len >= TP_PACK_SUFFIX_LEN &&
-        strcmp(name + len - TP_PACK_SUFFIX_LEN, TP_PACK_SUFFIX) == 0)
+    if (has_pack_suffix(name))
         return exists(fs, name) ? EEXIST : EPERM;
-    return is_model(fs, &fs->root, name) ? EEXIST : 0;
+    return is_model(fs, name) ? EEXIST : 0;
 }
 
 /* 0, or why what has this name cannot be taken away. */
@@ -57,9 +68,9 @@ static int may_take(struct tp_fs *fs, struct tp_node *parent, const char *name)
         return EROFS;
     if (parent != &fs->root.node)
         return 0;
-    if (tp_fs_hidden(name))
+    if (tp_fs_hidden(name) || is_pack(fs, name))
         return ENOENT;
-    if (!is_model(fs, &fs->root, name))
+    if (!is_model(fs, name))
         return 0;
     tp_fs_tell(fs, "'%s' is a pack: to remove or rename it, do so with '%s/%s" TP_PACK_SUFFIX "'",
                name, fs->dir, name);
