@@ -223,6 +223,19 @@ if [ -e /dev/fuse ] && command -v fusermount3 >/dev/null; then
     else
         fail 'the mount comes up'
     fi
+    # A base whose data is damaged, all of it but the names: no byte of what stands on it may be wrong.
+    mkdir "$tmp/worn"
+    cp "$d/tune.tnpk" "$d/base.tnpk" "$tmp/worn"
+    head -c $((index_off - 16)) /dev/zero | dd of="$tmp/worn/base.tnpk" bs=4096 oflag=seek_bytes seek=16 conv=notrunc 2>/dev/null
+    : >"$tmp/mount.log"
+    if mount_dir "$tmp/worn" "$tmp/mnt"; then
+        not_ok 'a fine-tune of a damaged base does not read' cat "$tmp/mnt/tune/model.safetensors"
+        has 'which is an error of reading' "$tmp/.out" 'Input/output error'
+        has 'and told with the name of the base, chunk and offset' "$tmp/mount.log" "worn/base.tnpk' is damaged: .*offset [0-9]*"
+        ok 'unmounted' unmount "$tmp/mnt"
+    else
+        fail 'the mount comes up'
+    fi
 else
     skip 'through the mount' 'no /dev/fuse'
 fi
