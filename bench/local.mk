@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 # bench/run and what it measures with (doc/benchmarking.md).
-noinst_PROGRAMS += bench/codec_bench bench/engine_bench bench/kernel_bench
+noinst_PROGRAMS += bench/codec_bench bench/engine_bench bench/kernel_bench bench/mount_reader
 bench_codec_bench_LDADD = $(TP_CODEC_LIBS)
+bench_mount_reader_LDADD =
 
 EXTRA_DIST += \
 	bench/bench.py bench/decoding.py bench/loading.py bench/machine.py bench/models.py \
+	bench/mount bench/mounted.py \
 	bench/packing.py bench/reading.py bench/report.py bench/requirements.txt bench/rivals.py \
 	bench/run bench/sizes.py bench/store.py bench/synth.py doc/benchmarking.md
