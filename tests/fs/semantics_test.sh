@@ -16,6 +16,7 @@ mkdir "$tmp/originals" "$tmp/store"
     "$mkmodel" $size "$tmp/originals/base"
     "$mkmodel" $size --noise=0.02 "$tmp/originals/tune"
     "$mkmodel" $size --seed=5 "$tmp/originals/other"
+    "$mkmodel" $size --seed=6 "$tmp/originals/bad"
 }
 mkdir "$tmp/originals/tune/sub"
 ln -s ../config.json "$tmp/originals/tune/sub/link"
@@ -24,7 +25,8 @@ touch -d '2003-04-05 06:07:08.123456789' "$tmp/originals/tune/config.json" "$tmp
 "$tenpak" pack -q -b "$tmp/store/base.tnpk" -o "$tmp/store/tune.tnpk" "$tmp/originals/tune" || fail 'pack tune'
 "$tenpak" pack -q -b none -o "$tmp/other.tnpk" "$tmp/originals/other" || fail 'pack other'
 cp -Rp "$tmp/originals/base" "$tmp/store/plain"
-cp "$tmp/other.tnpk" "$tmp/store/bad.tnpk"
+# A model of its own: decoded blocks are shared by packs of one id, so a whole twin's would hide the damage.
+"$tenpak" pack -q -b none -o "$tmp/store/bad.tnpk" "$tmp/originals/bad" || fail 'pack bad'
 bytes=$(stat -c %s "$tmp/store/bad.tnpk")
 dd if=/dev/zero of="$tmp/store/bad.tnpk" bs=1 seek=$((bytes / 2)) count=64 conv=notrunc 2>/dev/null
 
