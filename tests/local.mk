@@ -137,7 +137,7 @@ CLEANFILES += tests/faults/preload.so
 EXTRA_DIST += tests/faults/models.py tests/faults/preload.c
 tests/faults/preload.so: tests/faults/preload.c
 	$(AM_V_CC)$(MKDIR_P) tests/faults && \
-	$(CC) -D_GNU_SOURCE -std=gnu11 $(WARN_CFLAGS) $(CFLAGS) -shared -fPIC -o $@ $(top_srcdir)/tests/faults/preload.c
+	$(CC) $(DEFS) $(DEFAULT_INCLUDES) $(AM_CPPFLAGS) -std=gnu11 $(WARN_CFLAGS) $(CFLAGS) -shared -fPIC -o $@ $(top_srcdir)/tests/faults/preload.c
 
 # fuzz: with libFuzzer under --enable-fuzzing, else with a main() that replays the corpora
 fuzz_tests = \

@@ -14,6 +14,8 @@
  *
  * Not part of the program, and knows nothing of it.
  */
+#include <config.h>
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
