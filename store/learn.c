@@ -9,8 +9,8 @@
 #include "store/writer_internal.h"
 
 /* A part in 32 of a segment, but neither more nor less than these: tables are small and settle soon. */
-#define SAMPLE_LEAST (1u << 20)
-#define SAMPLE_MOST (4u << 20)
+#define SAMPLE_LEAST (2u << 20)
+#define SAMPLE_MOST (8u << 20)
 #define LEARNING_MAX 8u /* segments at a time */
 
 const enum tp_codec_id tp_tensor_codecs[TP_TENSOR_CODEC_N] = {TP_CODEC_SPLIT, TP_CODEC_DELTA,
@@ -32,7 +32,7 @@ struct learner {
 /* Samples are whole chunks, evenly spread, the same for any number of threads. */
 static uint32_t sample_count(const struct learner *l)
 {
-    uint64_t bytes = l->s->len / 32;
+    uint64_t bytes = l->s->len / 16;
     uint32_t n;
 
     bytes = bytes < SAMPLE_LEAST ? SAMPLE_LEAST : bytes > SAMPLE_MOST ? SAMPLE_MOST : bytes;
