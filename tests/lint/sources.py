@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 
-LAYERS = ["base", "tensor", "codec", "store", "optimizer", "fs", "cli"]
+LAYERS = ["base", "tensor", "codec", "store", "optimizer", "control", "fs", "serve", "cli"]
 FILE_LINES = 600
 FUNCTION_LINES = 100
 BANNED = ["sprintf", "vsprintf", "strcpy", "strcat", "atoi", "atol", "gets", "alloca", "strtok"]
@@ -70,7 +70,7 @@ def check_layers(sources):
                 yield f'{path}: {own}/ must not know "{name[1:]}"'
         if own in LAYERS[:LAYERS.index("fs")] and re.search(r"#\s*include\s*<fuse", text):
             yield f"{path}: FUSE belongs to fs/"
-        if own in ("base", "tensor", "store", "codec", "optimizer", "fs"):
+        if own in ("base", "tensor", "store", "codec", "optimizer", "control", "fs", "serve"):
             clean = without_comments(text)
             for word in ("exit", "_exit", "printf", "perror", "abort"):
                 if re.search(r"(?<![\w>.])%s\s*\(" % word, clean) and "noreturn" not in clean:
