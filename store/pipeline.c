@@ -157,6 +157,24 @@ static int create_cells(struct state *s, struct tp_error *err)
     return s->cells ? 0 : tp_fail(err, ENOMEM, "out of memory for the window of chunks");
 }
 
+/* With one thread, in the caller's: an item is consumed while its memory is still in the nearest caches. */
+static int run_alone(const struct tp_pipeline *p, struct tp_error *err)
+{
+    void *worker = p->worker_create(p->arg), *slot = p->slot_create(p->arg);
+    int rc = worker && slot ? 0 : tp_fail(err, ENOMEM, "out of memory for a worker");
+
+    for (uint64_t i = 0; rc == 0 && i < p->item_n; i++) {
+        rc = cancelled(p) ? tp_fail(err, ECANCELED, "cancelled") : p->work(p->arg, worker, i, slot, err);
+        if (rc == 0)
+            rc = p->consume(p->arg, i, slot, err);
+    }
+    if (worker)
+        p->worker_destroy(worker);
+    if (slot)
+        p->slot_destroy(slot);
+    return rc;
+}
+
 int tp_pipeline_run(const struct tp_pipeline *pipeline, struct tp_error *err)
 {
     pthread_t threads[TP_PIPELINE_THREADS_MAX];
@@ -168,6 +186,8 @@ int tp_pipeline_run(const struct tp_pipeline *pipeline, struct tp_error *err)
         n = (unsigned)pipeline->item_n;
     if (n == 0)
         return 0;
+    if (n == 1)
+        return run_alone(pipeline, err);
     s.cell_n = 2 * n + 2;
     pthread_mutex_init(&s.lock, NULL);
     pthread_cond_init(&s.room, NULL);

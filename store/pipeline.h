@@ -20,7 +20,7 @@ struct tp_pipeline {
     void (*worker_destroy)(void *worker);
     void *(*slot_create)(void *arg);   /* the memory of an item between work and consume */
     void (*slot_destroy)(void *slot);
-    /* On a worker's thread. Items start in order, so one may wait for what a lower one does. */
+    /* On a worker's thread, or the caller's where there is one thread only. Items start in order, so one may wait for what a lower one does. */
     int (*work)(void *arg, void *worker, uint64_t item, void *slot, struct tp_error *err);
     /* On the caller's thread, in order. */
     int (*consume)(void *arg, uint64_t item, void *slot, struct tp_error *err);
