@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* XXH3-64 from libxxhash, SHA-256 from libcrypto (which uses the processor's own instructions). */
+/* XXH3 from libxxhash, SHA-256 from libcrypto (which uses the processor's own instructions). */
 #include <config.h>
 
 #include "base/hash.h"
@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <xxhash.h>
 #ifdef HAVE_XXH_DISPATCH
 #include <xxh_x86dispatch.h> /* XXH3_64bits is the one for this processor from here on */
@@ -19,6 +20,46 @@ struct tp_sha256 {
 uint64_t tp_xxh3(const void *data, size_t len)
 {
     return XXH3_64bits(data, len);
+}
+
+struct tp_xxh128 {
+    XXH3_state_t *state;
+};
+
+struct tp_xxh128 *tp_xxh128_create(void)
+{
+    struct tp_xxh128 *xxh = malloc(sizeof *xxh);
+    if (!xxh)
+        return NULL;
+    xxh->state = XXH3_createState();
+    if (!xxh->state) {
+        free(xxh);
+        return NULL;
+    }
+    XXH3_128bits_reset(xxh->state);
+    return xxh;
+}
+
+void tp_xxh128_update(struct tp_xxh128 *xxh, const void *data, size_t len)
+{
+    XXH3_128bits_update(xxh->state, data, len);
+}
+
+void tp_xxh128_final(struct tp_xxh128 *xxh, uint8_t digest[TP_XXH128_LEN])
+{
+    XXH128_canonical_t canonical;
+
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(xxh->state));
+    memcpy(digest, canonical.digest, TP_XXH128_LEN);
+    XXH3_128bits_reset(xxh->state);
+}
+
+void tp_xxh128_destroy(struct tp_xxh128 *xxh)
+{
+    if (!xxh)
+        return;
+    XXH3_freeState(xxh->state);
+    free(xxh);
 }
 
 struct tp_sha256 *tp_sha256_create(void)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The two hashes of the project: XXH3-64 for every chunk, SHA-256 (libcrypto) for files and pack ids. */
+/* Hashes: XXH3-64 for chunks, SHA-256 (libcrypto) for files and pack ids, XXH3-128 to see a file twice. */
 #ifndef TP_BASE_HASH_H
 #define TP_BASE_HASH_H
 
@@ -12,6 +12,17 @@
 #define TP_SHA256_HEX (2 * TP_SHA256_LEN + 1)
 
 uint64_t tp_xxh3(const void *data, size_t len);
+
+#define TP_XXH128_LEN 16
+
+/* XXH3-128, piece by piece: against accidents only, and far faster than SHA-256. Never on disk. */
+struct tp_xxh128; /* incremental state */
+
+struct tp_xxh128 *tp_xxh128_create(void); /* NULL: out of memory */
+void tp_xxh128_update(struct tp_xxh128 *xxh, const void *data, size_t len);
+/* Write the digest and start over for the next message. */
+void tp_xxh128_final(struct tp_xxh128 *xxh, uint8_t digest[TP_XXH128_LEN]);
+void tp_xxh128_destroy(struct tp_xxh128 *xxh);
 
 struct tp_sha256; /* incremental state */
 

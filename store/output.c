@@ -32,6 +32,7 @@ struct output {
     size_t buffered;
     uint64_t off;            /* bytes given out so far */
     struct tp_sha256 *sha;   /* of the file that is being read */
+    struct tp_xxh128 *xxh;   /* the same, to compare with what is read back */
     uint64_t file_done;      /* its bytes seen */
     uint64_t done;
     struct item *items;
@@ -125,11 +126,13 @@ static void hash_source(struct output *o, uint32_t file, const struct tp_coded *
     struct tp_pack_file *f = &o->w->plan.index.files[file];
 
     tp_sha256_update(o->sha, c->src, c->len);
+    tp_xxh128_update(o->xxh, c->src, c->len);
     o->file_done += c->len;
     o->done += c->len;
     if (o->file_done < f->size)
         return;
     tp_sha256_final(o->sha, f->sha256);
+    tp_xxh128_final(o->xxh, o->w->prints[file].xxh128);
     o->file_done = 0;
     tp_writer_close_source(o->w, file);
 }
@@ -331,7 +334,8 @@ int tp_output_write(struct tp_writer *w, int fd, const char *path, struct tp_pac
 
     o.buffer = malloc(WRITE_BUFFER);
     o.sha = tp_sha256_create();
-    rc = o.buffer && o.sha ? schedule(&o, err) : tp_fail(err, ENOMEM, "out of memory for writing");
+    o.xxh = tp_xxh128_create();
+    rc = o.buffer && o.sha && o.xxh ? schedule(&o, err) : tp_fail(err, ENOMEM, "out of memory for writing");
     if (rc == 0)
         rc = put_data(&o, err);
     if (rc == 0)
@@ -340,6 +344,7 @@ int tp_output_write(struct tp_writer *w, int fd, const char *path, struct tp_pac
         rc = put_end(&o, err);
     report->stored_bytes = o.off;
     tp_sha256_destroy(o.sha);
+    tp_xxh128_destroy(o.xxh);
     free(o.buffer);
     free(o.items);
     return rc;

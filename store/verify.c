@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Decoding all of a pack, on all threads, and comparing every file with its SHA-256. */
+/* Decoding all of a pack, on all threads, and comparing every file with a hash of its content. */
 #include <config.h>
 
 #include <errno.h>
@@ -28,7 +28,9 @@ struct verifier {
     tp_verify_finding finding;
     void *arg;
     struct tp_verify_report *report;
-    struct tp_sha256 *sha;
+    struct tp_sha256 *sha;              /* one of these two, of the file that goes by */
+    struct tp_xxh128 *xxh;
+    const struct tp_file_print *prints; /* what XXH should be, by file */
     uint64_t file_done;
     bool file_bad;
     bool base_told;
@@ -91,16 +93,28 @@ static int work(void *arg, void *worker, uint64_t chunk, void *slot, struct tp_e
     return 0;
 }
 
-static void end_file(struct verifier *v, const struct tp_pack_file *f)
+/* Whether the content of file F that went by is what it should be. */
+static bool content_matches(struct verifier *v, uint32_t f)
 {
     uint8_t digest[TP_SHA256_LEN];
+
+    if (v->xxh) {
+        tp_xxh128_final(v->xxh, digest);
+        return memcmp(digest, v->prints[f].xxh128, TP_XXH128_LEN) == 0;
+    }
+    tp_sha256_final(v->sha, digest);
+    return memcmp(digest, tp_pack_index(v->pack)->files[f].sha256, TP_SHA256_LEN) == 0;
+}
+
+static void end_file(struct verifier *v, uint32_t f)
+{
+    bool matches = content_matches(v, f);
     char story[TP_ERROR_MAX];
 
-    tp_sha256_final(v->sha, digest);
     v->report->files++;
-    if (!v->file_bad && memcmp(digest, f->sha256, sizeof digest) != 0) {
-        snprintf(story, sizeof story, "'%s' is damaged: '%.400s' does not match its SHA-256",
-                 tp_pack_path(v->pack), f->path);
+    if (!v->file_bad && !matches) {
+        snprintf(story, sizeof story, "'%s' is damaged: '%.400s' does not match %s", tp_pack_path(v->pack),
+                 tp_pack_index(v->pack)->files[f].path, v->xxh ? "what was read of it" : "its SHA-256");
         found(v, -EBADMSG, story);
         v->file_bad = true;
     }
@@ -113,7 +127,7 @@ static int consume(void *arg, uint64_t chunk, void *slot, struct tp_error *err)
 {
     struct verifier *v = arg;
     const struct tp_index *x = tp_pack_index(v->pack);
-    const struct tp_pack_file *f = &x->files[x->segments[x->chunks[chunk].segment].file];
+    uint32_t f = x->segments[x->chunks[chunk].segment].file;
     uint32_t len = tp_index_chunk_len(x, (uint32_t)chunk);
     struct block *b = slot;
 
@@ -125,13 +139,15 @@ static int consume(void *arg, uint64_t chunk, void *slot, struct tp_error *err)
         if (b->rc != -ENOLINK || !v->base_told)
             found(v, b->rc, b->err.message);
         v->base_told |= b->rc == -ENOLINK;
+    } else if (v->xxh) {
+        tp_xxh128_update(v->xxh, b->data, len);
     } else {
         tp_sha256_update(v->sha, b->data, len);
     }
     v->report->chunks++;
     v->report->bytes += len;
     v->file_done += len;
-    if (v->file_done == f->size)
+    if (v->file_done == x->files[f].size)
         end_file(v, f);
     if (v->progress && v->progress->update)
         v->progress->update(v->progress->arg, "verify", v->report->bytes, x->logical_bytes);
@@ -176,6 +192,37 @@ static int verify_rest(struct verifier *v, struct tp_error *err)
     return 0;
 }
 
+static int verify(struct verifier *v, unsigned threads, struct tp_error *err)
+{
+    struct tp_pipeline p = {.threads = threads,
+                            .item_n = tp_pack_index(v->pack)->chunk_n,
+                            .cancel = v->progress ? v->progress->cancel : NULL,
+                            .arg = v,
+                            .worker_create = worker_create,
+                            .worker_destroy = worker_destroy,
+                            .slot_create = block_create,
+                            .slot_destroy = block_destroy,
+                            .work = work,
+                            .consume = consume};
+    struct timespec start, end;
+    int rc;
+
+    memset(v->report, 0, sizeof *v->report);
+    if (!v->sha && !v->xxh)
+        return tp_fail(err, ENOMEM, "out of memory for verifying '%s'", tp_pack_path(v->pack));
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    rc = verify_rest(v, err);
+    if (rc == 0)
+        rc = tp_pipeline_run(&p, err);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    v->report->seconds = (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9;
+    tp_sha256_destroy(v->sha);
+    tp_xxh128_destroy(v->xxh);
+    if (rc == 0 && v->rc < 0)
+        return tp_fail(err, -v->rc, "%s", v->first.message);
+    return rc;
+}
+
 int tp_pack_verify(struct tp_pack *pack, unsigned threads, const struct tp_progress *progress,
                    tp_verify_finding finding, void *arg, struct tp_verify_report *report,
                    struct tp_error *err)
@@ -186,30 +233,19 @@ int tp_pack_verify(struct tp_pack *pack, unsigned threads, const struct tp_progr
                          .arg = arg,
                          .report = report,
                          .sha = tp_sha256_create()};
-    struct tp_pipeline p = {.threads = threads,
-                            .item_n = tp_pack_index(pack)->chunk_n,
-                            .cancel = progress ? progress->cancel : NULL,
-                            .arg = &v,
-                            .worker_create = worker_create,
-                            .worker_destroy = worker_destroy,
-                            .slot_create = block_create,
-                            .slot_destroy = block_destroy,
-                            .work = work,
-                            .consume = consume};
-    struct timespec start, end;
-    int rc;
 
-    memset(report, 0, sizeof *report);
-    if (!v.sha)
-        return tp_fail(err, ENOMEM, "out of memory for verifying '%s'", tp_pack_path(pack));
-    clock_gettime(CLOCK_MONOTONIC, &start);
-    rc = verify_rest(&v, err);
-    if (rc == 0)
-        rc = tp_pipeline_run(&p, err);
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    report->seconds = (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9;
-    tp_sha256_destroy(v.sha);
-    if (rc == 0 && v.rc < 0)
-        return tp_fail(err, -v.rc, "%s", v.first.message);
-    return rc;
+    return verify(&v, threads, err);
+}
+
+int tp_pack_verify_written(struct tp_pack *pack, const struct tp_file_print *prints, unsigned threads,
+                           const struct tp_progress *progress, struct tp_error *err)
+{
+    struct tp_verify_report report;
+    struct verifier v = {.pack = pack,
+                         .progress = progress,
+                         .report = &report,
+                         .xxh = tp_xxh128_create(),
+                         .prints = prints};
+
+    return verify(&v, threads, err);
 }

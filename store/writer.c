@@ -15,7 +15,6 @@
 #include "base/file.h"
 #include "store/names.h"
 #include "store/pack_internal.h"
-#include "store/verify.h"
 #include "store/writer_internal.h"
 
 static double now(void)
@@ -82,7 +81,8 @@ static int prepare(struct tp_writer *w, const char *dir, struct tp_error *err)
         return rc;
     w->learned = calloc(x->segment_n + 1u, sizeof *w->learned);
     w->sources = calloc(x->file_n + 1u, sizeof *w->sources);
-    if (!w->learned || !w->sources)
+    w->prints = calloc(x->file_n + 1u, sizeof *w->prints);
+    if (!w->learned || !w->sources || !w->prints)
         return tp_fail(err, ENOMEM, "out of memory for the plan of '%s'", dir);
     for (uint32_t i = 0; i < x->file_n; i++)
         w->sources[i].fd = -1;
@@ -100,6 +100,7 @@ static void finish(struct tp_writer *w)
         close(w->rootfd);
     free(w->learned);
     free(w->sources);
+    free(w->prints);
     tp_chunkmap_destroy(w->in_base);
     tp_chunkmap_destroy(w->in_pack);
     tp_plan_clear(&w->plan);
@@ -110,7 +111,6 @@ static void finish(struct tp_writer *w)
 /* What is on the disk now, not what the page cache remembers: decode it all and compare. */
 static int verify(const struct tp_writer *w, const char *path, const uint8_t *id, struct tp_error *err)
 {
-    struct tp_verify_report report;
     struct tp_pack *pack;
     int rc = tp_pack_open_with(path, w->plan.base, &pack, err);
 
@@ -119,7 +119,7 @@ static int verify(const struct tp_writer *w, const char *path, const uint8_t *id
     if (memcmp(tp_pack_get_id(pack), id, TP_SHA256_LEN) != 0)
         rc = tp_fail(err, EBADMSG, "'%s' reads back with another id", path);
     if (rc == 0)
-        rc = tp_pack_verify(pack, w->options->threads, w->options->progress, NULL, NULL, &report, err);
+        rc = tp_pack_verify_written(pack, w->prints, w->options->threads, w->options->progress, err);
     tp_pack_close(pack);
     return rc;
 }

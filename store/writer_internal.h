@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "store/plan.h"
+#include "store/verify.h"
 #include "store/window.h"
 
 /* Tensor codecs, the cheapest to decode first: on equal size the first wins. */
@@ -42,6 +43,7 @@ struct tp_writer {
     pthread_cond_t learned_one;
     unsigned learning;           /* segments being learned now: each takes memory */
     struct tp_source *sources;   /* of each file */
+    struct tp_file_print *prints; /* of each file, once it is read: what its pack must decode to */
     int rootfd;
 };
 

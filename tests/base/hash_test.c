@@ -45,5 +45,26 @@ int main(void)
 
     is_u64(tp_xxh3("", 0), UINT64_C(0x2d06800538d394c2), "XXH3-64 of nothing");
     ok(tp_xxh3("abc", 3) != tp_xxh3("abd", 3), "and not the same for all");
+
+    struct tp_xxh128 *xxh = tp_xxh128_create();
+    uint8_t whole[TP_XXH128_LEN], pieces[TP_XXH128_LEN];
+    char hex[2 * TP_XXH128_LEN + 1];
+    if (!xxh)
+        bail_out("memory");
+    tp_xxh128_final(xxh, whole);
+    tp_hex(whole, sizeof whole, hex);
+    is_str(hex, "99aa06d3014798d86001c324468d497f", "XXH3-128 of nothing");
+    tp_xxh128_update(xxh, a, sizeof a);
+    tp_xxh128_final(xxh, whole);
+    tp_xxh128_update(xxh, a, 300);
+    tp_xxh128_update(xxh, a, 700);
+    tp_xxh128_final(xxh, pieces);
+    ok(memcmp(whole, pieces, sizeof whole) == 0, "in pieces as in one");
+    a[999] = 'b';
+    tp_xxh128_update(xxh, a, sizeof a);
+    tp_xxh128_final(xxh, pieces);
+    ok(memcmp(whole, pieces, sizeof whole) != 0, "and another for other bytes");
+    tp_xxh128_destroy(xxh);
+    tp_xxh128_destroy(NULL);
     return tap_done();
 }

@@ -172,6 +172,115 @@ static void test_story(const char *path)
     free(copy);
 }
 
+/* Prints of what the pack's files are, as its writer takes them. */
+static struct tp_file_print *print_files(struct tp_pack *pack, const struct truth *t)
+{
+    const struct tp_index *x = tp_pack_index(pack);
+    struct tp_file_print *prints = calloc(x->file_n, sizeof *prints);
+    struct tp_xxh128 *xxh = tp_xxh128_create();
+
+    if (!prints || !xxh)
+        bail_out("memory");
+    for (uint32_t f = 0; f < x->file_n; f++) {
+        for (uint32_t i = 0; i < t->chunk_n; i++)
+            if (x->segments[x->chunks[i].segment].file == f)
+                tp_xxh128_update(xxh, t->chunks[i], tp_index_chunk_len(x, i));
+        tp_xxh128_final(xxh, prints[f].xxh128);
+    }
+    tp_xxh128_destroy(xxh);
+    return prints;
+}
+
+/* The first two chunks of a pack of raw ones change places, and every checksum is made right again. */
+static void swap_chunks(struct tp_buffer *file, const struct tp_index *x)
+{
+    struct tp_chunk first = x->chunks[0], second = x->chunks[1];
+    uint8_t *at = file->data + first.stored_off, *held = malloc(first.stored_len);
+    struct tp_buffer index = {0};
+    struct tp_footer footer;
+    struct tp_error err;
+
+    if (!held || first.codec != TP_CODEC_RAW || second.codec != TP_CODEC_RAW || first.stored_len != second.stored_len ||
+        tp_footer_decode(file->data + file->len - TP_PACK_FOOTER_LEN, file->len, "", &footer, &err) < 0)
+        bail_out("chunks that cannot change places");
+    memcpy(held, at, first.stored_len);
+    memcpy(at, file->data + second.stored_off, second.stored_len);
+    memcpy(file->data + second.stored_off, held, first.stored_len);
+    x->chunks[0] = second;
+    x->chunks[1] = first;
+    if (tp_index_encode(x, &index, &err) < 0)
+        bail_out("%s", err.message);
+    footer.coding = TP_INDEX_RAW;
+    footer.index_stored = footer.index_len = index.len;
+    footer.index_hash = tp_xxh3(index.data, index.len);
+    tp_sha256(index.data, index.len, footer.id);
+    file->len = footer.index_off;
+    if (tp_buffer_append(file, index.data, index.len) < 0 || tp_buffer_reserve(file, TP_PACK_FOOTER_LEN) < 0)
+        bail_out("memory");
+    tp_footer_encode(&footer, file->data + file->len);
+    file->len += TP_PACK_FOOTER_LEN;
+    tp_buffer_clear(&index);
+    free(held);
+}
+
+static int verify_file(const char *path, const struct tp_file_print *prints, unsigned threads, struct tp_error *err)
+{
+    struct tp_pack *pack;
+    int rc;
+
+    if (tp_pack_open(path, NULL, &pack, err) < 0)
+        bail_out("%s", err->message);
+    rc = tp_pack_verify_written(pack, prints, threads, NULL, err);
+    tp_pack_close(pack);
+    return rc;
+}
+
+/* What only a hash of the whole file tells that was taken of the source: every checksum in the pack is right. */
+static void test_assembly(void)
+{
+    size_t len = 2 * TP_CHUNK_MAX;
+    char *dir = in_scratch("raw"), *name = in_scratch("raw/weights.bin"), *out = in_scratch("raw.tnpk");
+    uint8_t *bytes = malloc(len);
+    uint64_t seed = tap_seed();
+    struct tp_pack_report report;
+    struct tp_file_print *prints;
+    struct tp_error err = {0};
+    struct tp_buffer file;
+    struct tp_pack *pack;
+    struct truth truth;
+
+    for (size_t i = 0; bytes && i < len; i++)
+        bytes[i] = (uint8_t)(tap_random(&seed) >> 11);
+    if (!bytes || mkdir(dir, 0700) < 0)
+        bail_out("cannot make '%s'", dir);
+    write_file(name, bytes, len);
+    pack = must_pack(dir, out, NULL, &report);
+    know(pack, &truth);
+    prints = print_files(pack, &truth);
+    is_int(verify_file(out, prints, 1, &err), 0, "a pack decodes to what was printed of its source");
+    is_int(verify_file(out, prints, 2, &err), 0, "on two threads as well");
+    prints[0].xxh128[3] ^= 16;
+    is_int(verify_file(out, prints, 1, &err), -EBADMSG, "another file's print is not its own");
+    has(err.message, "'weights.bin' does not match what was read of it", "and the story names the file");
+    prints[0].xxh128[3] ^= 16;
+    file = read_file(out);
+    swap_chunks(&file, tp_pack_index(pack));
+    write_file(out, file.data, file.len);
+    is_int(verify_file(out, prints, 1, &err), -EBADMSG, "chunks that changed places are noticed");
+    has(err.message, "'weights.bin' does not match what was read of it", "by the hash of the whole file");
+    is_int(verify_file(out, prints, 2, &err), -EBADMSG, "on two threads as well");
+    tp_pack_close(pack);
+    tp_file_remove_tree(AT_FDCWD, dir, NULL);
+    unlink(out);
+    tp_buffer_clear(&file);
+    forget(&truth);
+    free(prints);
+    free(bytes);
+    free(dir);
+    free(name);
+    free(out);
+}
+
 /* Another version, or a feature of the future, with everything else right. */
 static void test_newer(const char *path)
 {
@@ -221,6 +330,7 @@ int main(void)
     test_flips(base_out, "base");
     test_flips(out, "fine-tune");
     test_story(out);
+    test_assembly();
     test_newer(out);
     tp_pack_close(base);
     tp_file_remove_tree(AT_FDCWD, scratch, NULL);
