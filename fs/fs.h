@@ -144,8 +144,11 @@ void tp_fs_tell(struct tp_fs *fs, const char *fmt, ...) __attribute__((format(pr
 
 /* --- DIR's own files and directories (plain.c); positive errno --- */
 
+/* ESTALE, which makes the kernel look its whole path up again: nothing is there because PARENT is gone. */
 int tp_plain_lookup(struct tp_fs *fs, struct tp_plain *parent, const char *name,
                     struct fuse_entry_param *entry);
+/* Whether this directory is no longer in DIR, or only until it is removed: its pack has its name. */
+bool tp_plain_is_gone(struct tp_fs *fs, const struct tp_plain *plain);
 int tp_plain_getattr(struct tp_fs *fs, struct tp_plain *plain, struct stat *st);
 /* As a look-up of the file that is open as FD. */
 int tp_plain_enter_open(struct tp_fs *fs, int fd, struct fuse_entry_param *entry);
@@ -194,7 +197,8 @@ void tp_packed_list_open(fuse_req_t req, struct tp_packed *packed, struct fuse_f
 void tp_packed_list_read(fuse_req_t req, struct tp_packed *packed, size_t size, off_t off,
                          struct fuse_file_info *fi, bool plus);
 
-void tp_packed_read(fuse_req_t req, struct tp_packed *packed, size_t size, off_t off);
+void tp_packed_read(fuse_req_t req, struct tp_packed *packed, size_t size, off_t off,
+                    const struct fuse_file_info *fi);
 /* A buffer of this thread's own, of TP_MAX_READ bytes; NULL: out of memory. */
 void *tp_thread_buffer(void);
 

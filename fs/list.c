@@ -143,11 +143,17 @@ static int take_snapshot(struct tp_fs *fs, struct tp_plain *plain, struct listin
 
 void tp_list_open(fuse_req_t req, struct tp_plain *plain, struct fuse_file_info *fi)
 {
+    struct tp_fs *fs = fuse_req_userdata(req);
     struct listing *listing = calloc(1, sizeof *listing);
-    int rc = listing ? take_snapshot(fuse_req_userdata(req), plain, listing) : ENOMEM;
+    int rc = listing ? take_snapshot(fs, plain, listing) : ENOMEM;
 
+    /* While it is removed it has some of its entries, or none. */
+    if ((rc == 0 || rc == ENOENT) && tp_plain_is_gone(fs, plain))
+        rc = ESTALE;
     fi->fh = (uint64_t)(uintptr_t)listing;
     if (rc != 0) {
+        if (listing)
+            listing_clear(listing);
         free(listing);
         fuse_reply_err(req, rc);
     } else if (fuse_reply_open(req, fi) == -ENOENT) {

@@ -35,6 +35,17 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     conn->congestion_threshold = TP_CONGESTION;
 }
 
+/* A directory may take the place of its pack after it was looked for and before the pack is. */
+static int lookup_top(struct tp_fs *fs, const char *name, struct fuse_entry_param *entry)
+{
+    int rc = tp_plain_lookup(fs, &fs->root, name, entry);
+
+    if (rc != ENOENT || tp_fs_hidden(name))
+        return rc;
+    rc = tp_tree_lookup(fs, name, entry);
+    return rc == ENOENT ? tp_plain_lookup(fs, &fs->root, name, entry) : rc;
+}
+
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
@@ -45,9 +56,8 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     if (node->kind == TP_NODE_PACKED) {
         rc = tp_packed_lookup(fs, tp_as_packed(node), name, &entry);
     } else {
-        rc = tp_plain_lookup(fs, tp_as_plain(node), name, &entry);
-        if (rc == ENOENT && node == &fs->root.node && !tp_fs_hidden(name))
-            rc = tp_tree_lookup(fs, name, &entry);
+        rc = node == &fs->root.node ? lookup_top(fs, name, &entry)
+                                    : tp_plain_lookup(fs, tp_as_plain(node), name, &entry);
         if (rc == ENOENT) {
             /* Remember it, but unless someone tells, not for long: it may appear. */
             entry.ino = 0;
@@ -161,7 +171,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
     struct tp_node *node = tp_fs_node(fuse_req_userdata(req), ino);
 
     if (node->kind == TP_NODE_PACKED)
-        tp_packed_read(req, tp_as_packed(node), size, off);
+        tp_packed_read(req, tp_as_packed(node), size, off, fi);
     else
         tp_plain_read(req, size, off, fi);
 }

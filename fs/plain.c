@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,6 +87,45 @@ static int enter(struct tp_fs *fs, int fd, const struct stat *st, struct fuse_en
     return 0;
 }
 
+/* The path that the kernel has for an open file; false: it is too long. */
+static bool path_of(int fd, char *out, size_t room)
+{
+    char link[TP_PROC_PATH_MAX];
+
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t len = readlink(link, out, room);
+    if (len < 0 || (size_t)len >= room)
+        return false;
+    out[len] = 0;
+    return true;
+}
+
+bool tp_plain_is_gone(struct tp_fs *fs, const struct tp_plain *plain)
+{
+    static const char deleted[] = " (deleted)";
+    char top[PATH_MAX], path[PATH_MAX];
+    struct stat st;
+
+    if (plain == &fs->root || !path_of(plain->fd, path, sizeof path) ||
+        !path_of(fs->root.fd, top, sizeof top))
+        return false;
+    size_t len = strlen(path), top_len = strcmp(top, "/") == 0 ? 0 : strlen(top);
+    /* The names that the store gives to what it makes and removes. */
+    if (strncmp(path, top, top_len) == 0 && path[top_len] == '/') {
+        char *name = path + top_len + 1, *slash = strchr(name, '/');
+        if (slash)
+            *slash = 0;
+        bool hidden = tp_fs_hidden(name);
+        if (slash)
+            *slash = '/';
+        if (hidden)
+            return true;
+    }
+    /* It may be called so. */
+    return len > sizeof deleted && strcmp(path + len - (sizeof deleted - 1), deleted) == 0 &&
+           (lstat(path, &st) < 0 || st.st_dev != plain->dev || st.st_ino != plain->ino);
+}
+
 int tp_plain_lookup(struct tp_fs *fs, struct tp_plain *parent, const char *name,
                     struct fuse_entry_param *entry)
 {
@@ -94,8 +134,10 @@ int tp_plain_lookup(struct tp_fs *fs, struct tp_plain *parent, const char *name,
     if (parent == &fs->root && tp_fs_hidden(name))
         return ENOENT;
     int fd = openat(parent->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return errno;
+    if (fd < 0) {
+        int rc = errno;
+        return rc == ENOENT && tp_plain_is_gone(fs, parent) ? ESTALE : rc;
+    }
     if (fstat(fd, &st) < 0) {
         int rc = errno;
         close(fd);

@@ -48,12 +48,13 @@ static bool is_model(struct tp_fs *fs, const char *name)
 }
 
 /* 0, or why nothing of this name can be made here. */
-static int may_make(struct tp_fs *fs, const struct tp_node *parent, const char *name)
+static int may_make(struct tp_fs *fs, struct tp_node *parent, const char *name)
 {
     if (tp_is_packed(parent))
         return EROFS;
+    /* What is made in a directory on its way out would be lost with it. */
     if (parent != &fs->root.node)
-        return 0;
+        return tp_plain_is_gone(fs, tp_as_plain(parent)) ? ESTALE : 0;
     if (tp_fs_hidden(name))
         return EPERM;
     if (has_pack_suffix(name))

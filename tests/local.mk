@@ -83,6 +83,8 @@ check_PROGRAMS += tests/fs/calls tests/fs/rw_oracle
 tests_fs_calls_LDADD =
 tests_fs_rw_oracle_LDADD =
 tests_fs_saturate_LDADD =
+check_PROGRAMS += tests/fs/swap
+tests_fs_swap_LDADD =
 fs_scripts = \
 	tests/fs/failure_test.sh \
 	tests/fs/life_test.sh \
@@ -93,6 +95,7 @@ fs_scripts = \
 	tests/fs/read_test.sh \
 	tests/fs/saturation_test.sh \
 	tests/fs/semantics_test.sh \
+	tests/fs/swap_test.sh \
 	tests/fs/write_test.sh \
 	tests/fs/xattr_test.sh
 

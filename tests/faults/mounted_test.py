@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Packing and unpacking models of a directory that is mounted and read all the while: no reader ever gets a
-wrong byte, a file that is open keeps its content, and a model is always found (a path that is followed at the very
-moment when a directory takes the place of a pack, or the other way round, may be told as absent, once in a great
-many)."""
+wrong byte, a file that is open keeps its content, and a model is always found."""
 
-import errno
 import hashlib
 import mmap
 import os
@@ -79,8 +76,7 @@ finally:
 ok(not failures, f"{rounds} rounds of packing and unpacking under the mount", "\n".join(failures))
 ok(reads[0] > 20, f"there were readers ({reads[0]} whole reads)")
 ok(not wrong, "no wrong byte", wrong[:5])
-ok(set(missing) <= {errno.ENOENT} and sum(missing.values()) * 200 <= reads[0], "and hardly one that finds nothing",
-   {os.strerror(e): n for e, n in missing.items()})
+ok(not missing, "and no open that fails", {os.strerror(e): n for e, n in missing.items()})
 ok(all(os.pread(f.fileno(), 1 << 20, 0) == WANT[key] for key, f in held.items()), "files that were open read on")
 ok(all(maps[key][:] == WANT[key] for key in WANT), "what was mapped, too")
 for key in WANT:

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Threads that open, read and stat the files of a model by path, through a mount, while the model's directory and
+ * its pack take each other's place beneath, by the renames that packing and unpacking make. Any error is one too
+ * many, and so is a byte that differs.
+ *
+ * swap STORE POINT ORIGINAL NAME PACK SECONDS: ORIGINAL is the model's directory, PACK a pack of it beside STORE;
+ * with PACK of "-" somebody else does the swapping.
+ */
+#include <config.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { FILES_MAX = 32, READERS = 6, PATH_ROOM = 2048 };
+
+static const char *store, *point, *original, *name, *pack;
+static struct file {
+    char path[PATH_ROOM]; /* below the model's directory */
+    uint8_t *want;
+    size_t size;
+} files[FILES_MAX];
+static unsigned file_n;
+static int entry_n;
+static atomic_bool ending;
+static atomic_ulong opens, errors, wrong;
+
+static void die(const char *what)
+{
+    perror(what);
+    exit(2);
+}
+
+static uint8_t *read_whole(const char *path, size_t *size)
+{
+    struct stat st;
+    size_t done = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = 1;
+
+    if (fd < 0)
+        return NULL;
+    uint8_t *data = fstat(fd, &st) < 0 ? NULL : malloc((size_t)st.st_size + 1);
+    while (data && n > 0) {
+        n = read(fd, data + done, (size_t)st.st_size + 1 - done);
+        if (n > 0)
+            done += (size_t)n;
+    }
+    int code = errno;
+    close(fd);
+    if (n < 0) {
+        free(data);
+        errno = code;
+        return NULL;
+    }
+    *size = done;
+    return data;
+}
+
+static int add_file(const char *path, const struct stat *st, int type, struct FTW *where)
+{
+    (void)st;
+    (void)where;
+    if (type != FTW_F)
+        return 0;
+    struct file *file = &files[file_n++];
+    snprintf(file->path, sizeof file->path, "%s", path + strlen(original) + 1);
+    file->want = read_whole(path, &file->size);
+    if (!file->want)
+        die(path);
+    return file_n == FILES_MAX;
+}
+
+static void complain(const char *what, const char *path)
+{
+    int code = errno;
+
+    if (atomic_fetch_add(&errors, 1) < 10)
+        printf("# %s %s: %s\n", what, path, strerror(code));
+}
+
+/* Entries of a directory, or -1. */
+static int entries_of(const char *path)
+{
+    DIR *dir = opendir(path);
+    int n = 0;
+
+    if (!dir)
+        return -1;
+    errno = 0;
+    while (readdir(dir))
+        n++;
+    if (errno)
+        n = -1;
+    closedir(dir);
+    return n;
+}
+
+static void *read_on(void *arg)
+{
+    unsigned at = (unsigned)(uintptr_t)arg;
+    char path[2 * PATH_ROOM];
+
+    while (!atomic_load(&ending)) {
+        const struct file *file = &files[at++ % file_n];
+        struct stat st;
+        size_t size = 0;
+        snprintf(path, sizeof path, "%s/%s/%s", point, name, file->path);
+        if (stat(path, &st) < 0)
+            complain("stat", path);
+        else if ((size_t)st.st_size != file->size)
+            atomic_fetch_add(&wrong, 1);
+        uint8_t *got = read_whole(path, &size);
+        if (!got)
+            complain("read", path);
+        else if (size != file->size || memcmp(got, file->want, size) != 0)
+            atomic_fetch_add(&wrong, 1);
+        snprintf(path, sizeof path, "%s/%s", point, name);
+        int n = entries_of(path);
+        if (n < 0)
+            complain("list", path);
+        else if (n != entry_n)
+            atomic_fetch_add(&wrong, 1);
+        atomic_fetch_add(&opens, 1);
+        free(got);
+    }
+    return NULL;
+}
+
+static void run(const char *command, const char *from, const char *to)
+{
+    int status;
+    pid_t child = fork();
+
+    if (child == 0) {
+        execlp(command, command, "-R", "-p", "-f", "--", from, to, (char *)NULL);
+        _exit(127);
+    }
+    if (child < 0 || waitpid(child, &status, 0) < 0 || status != 0)
+        die(command);
+}
+
+static void pause_ms(unsigned ms)
+{
+    const struct timespec t = {ms / 1000, (long)(ms % 1000) * 1000000};
+
+    nanosleep(&t, NULL);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *where)
+{
+    (void)st;
+    (void)type;
+    (void)where;
+    return remove(path);
+}
+
+/* Packing and unpacking sync what they write, so a name keeps its meaning for some time: a path that is followed
+ * twice meets one change at most. */
+enum { KEEPS_MS = 20 };
+
+static void swap_once(void)
+{
+    char plain[PATH_ROOM], packed[PATH_ROOM], aside[PATH_ROOM], temporary[PATH_ROOM];
+
+    snprintf(plain, sizeof plain, "%s/%s", store, name);
+    snprintf(packed, sizeof packed, "%s/%s.tnpk", store, name);
+    snprintf(aside, sizeof aside, "%s/.%s.removing", store, name);
+    snprintf(temporary, sizeof temporary, "%s/.%s.tmp-1-1", store, name);
+    if (link(pack, temporary) < 0 || rename(temporary, packed) < 0)
+        die("making the pack");
+    if (rename(plain, aside) < 0 || nftw(aside, remove_one, 16, FTW_DEPTH | FTW_PHYS) < 0)
+        die("removing the directory");
+    pause_ms(KEEPS_MS);
+    run("cp", original, temporary);
+    if (rename(temporary, plain) < 0)
+        die("making the directory");
+    if (unlink(packed) < 0)
+        die("removing the pack");
+    pause_ms(KEEPS_MS);
+}
+
+int main(int argc, char **argv)
+{
+    pthread_t readers[READERS];
+    struct timespec now, start;
+    unsigned swaps = 0;
+
+    if (argc != 7)
+        return 2;
+    store = argv[1];
+    point = argv[2];
+    original = argv[3];
+    name = argv[4];
+    pack = argv[5];
+    if (nftw(original, add_file, 16, FTW_PHYS) < 0 || file_n == 0)
+        die(original);
+    entry_n = entries_of(original);
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    for (uintptr_t i = 0; i < READERS; i++)
+        if (pthread_create(&readers[i], NULL, read_on, (void *)i) != 0)
+            die("pthread_create");
+    do {
+        if (strcmp(pack, "-") != 0)
+            swap_once();
+        else
+            pause_ms(50);
+        swaps++;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    } while (now.tv_sec - start.tv_sec < atoll(argv[6]));
+    atomic_store(&ending, true);
+    for (unsigned i = 0; i < READERS; i++)
+        pthread_join(readers[i], NULL);
+    printf("# %lu opens, %u rounds, %lu errors, %lu wrong\n", atomic_load(&opens), swaps, atomic_load(&errors),
+           atomic_load(&wrong));
+    return atomic_load(&errors) || atomic_load(&wrong) || atomic_load(&opens) < 100;
+}

@@ -1,0 +1,43 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# A model that is packed and unpacked again and again while readers follow paths into it: no path is ever told as
+# absent, no listing is short, no byte is wrong. By renames as packing and unpacking make them, many a second; and by
+# the programs themselves.
+. "${top_srcdir:-.}/tests/lib.sh"
+requires_fuse
+swap=$top_builddir/tests/fs/swap
+
+mkdir "$tmp/originals" "$tmp/store"
+"$top_builddir/tests/mkmodel" --layers=1 --hidden=64 --inter=128 --vocab=100 "$tmp/originals/model"
+mkdir -p "$tmp/originals/model/sub/deeper"
+echo text >"$tmp/originals/model/sub/deeper/text"
+cp -Rp "$tmp/originals/model" "$tmp/store/model"
+"$tenpak" pack -q -b none -o "$tmp/model.tnpk" "$tmp/originals/model" || fail 'pack'
+
+mount_dir "$tmp/store" "$tmp/mnt" || exit 1
+ok 'a directory and its pack that take turns: every path is found' \
+    "$swap" "$tmp/store" "$tmp/mnt" "$tmp/originals/model" model "$tmp/model.tnpk" 8
+sed 's/^/# /' "$tmp/.out"
+
+# What opens a directory that was removed beneath is told so, and nothing is made where it would be lost.
+mkdir -p "$tmp/store/going/sub"
+ok 'a directory' wait_for 5 test -d "$tmp/mnt/going/sub"
+not_ok 'what would be made in a directory that is being removed is not lost' sh -c "
+    cd '$tmp/mnt/going/sub' && mv '$tmp/store/going' '$tmp/store/.going.removing' && echo lost >file"
+has 'but refused' "$tmp/.out" 'Stale file handle'
+is 'there is nothing of it' "$(ls "$tmp/store/.going.removing/sub")" ''
+
+"$swap" "$tmp/store" "$tmp/mnt" "$tmp/originals/model" model - 8 >"$tmp/readers" 2>&1 &
+readers=$!
+rounds=0
+failed=
+while kill -0 $readers 2>/dev/null && [ -z "$failed" ]; do
+    "$tenpak" pack -q -b none "$tmp/store/model" 2>"$tmp/said" || failed="pack: $(cat "$tmp/said")"
+    "$tenpak" unpack -q "$tmp/store/model.tnpk" 2>"$tmp/said" || failed="unpack: $(cat "$tmp/said")"
+    rounds=$((rounds + 1))
+done
+is "$rounds rounds of pack and unpack" "$failed" ''
+ok 'no reader misses a file meanwhile' wait "$readers"
+sed 's/^/# /' "$tmp/readers"
+ok 'unmounted' unmount "$tmp/mnt"
+tap_done
