@@ -17,6 +17,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "control/policy.h"
 #include "control/request.h"
 
 #define TP_JOB_ID_MAX 32 /* "20260203-040506-1": sorts by time; with its 0 */
@@ -45,6 +46,7 @@ struct tp_job_status {
     char id[TP_JOB_ID_MAX];
     enum tp_verb verb;
     char subject[256];
+    char retry[TP_RETRY_KEY_MAX + 1]; /* "": none */
     enum tp_job_state state;
     int error;               /* positive errno of a failed job, ECANCELED, or 0 */
     char message[TP_ERROR_MAX]; /* its story; "" */
@@ -74,7 +76,7 @@ struct tp_jobs;
 
 /* Reads the records that are there; those that nobody runs any more become interrupted. A DIR that cannot be
  * written to has records that can be read and takes no jobs (-EROFS, -EACCES when one is asked for).
- * -EBUSY: KEEPER, and another is. */
+ * -EBUSY: KEEPER, and another is. -EINVAL, -ERANGE: tenpak.conf is wrong. */
 int tp_jobs_open(const struct tp_jobs_options *options, struct tp_jobs **out, struct tp_error *err);
 /* Stops: running jobs are told to cancel and waited for, pending ones are interrupted. */
 void tp_jobs_close(struct tp_jobs *jobs);
@@ -91,6 +93,13 @@ int tp_jobs_submit(struct tp_jobs *jobs, const struct tp_request *requests, size
 int tp_jobs_cancel(struct tp_jobs *jobs, const char *id, struct tp_error *err);
 /* Cancel it if it runs, wait for its end, remove its record. */
 int tp_jobs_forget(struct tp_jobs *jobs, const char *id, struct tp_error *err);
+/*
+ * What who wrote a command reads back, one line of JSON (tenpak.reply/1): {"ids": [...], "id": the first} with "error"
+ * null, or no ids and "error" with errno, name, message, line, column. RC is what tp_requests_parse or
+ * tp_jobs_submit gave.
+ */
+int tp_jobs_reply(int rc, char (*ids)[TP_JOB_ID_MAX], size_t n, const struct tp_request_spot *spot,
+                  const struct tp_error *err, struct tp_buffer *out);
 /* Wait for the end of a job. TIMEOUT_MS negative: for ever. -ETIMEDOUT, -ENOENT. */
 int tp_jobs_wait(struct tp_jobs *jobs, const char *id, int timeout_ms, struct tp_job_status *status,
                  struct tp_error *err);
@@ -111,6 +120,13 @@ void tp_job_status_json(const struct tp_job_status *status, struct tp_json_write
 /* How many at once, from now on: the knob. */
 int tp_jobs_set_slots(struct tp_jobs *jobs, unsigned slots, struct tp_error *err);
 unsigned tp_jobs_get_slots(struct tp_jobs *jobs);
+
+/* The policy that holds now. A keeper looks at tenpak.conf every second; where that is wrong the policy before it
+ * stays, and CONF_ERROR (TP_ERROR_MAX, may be NULL) says what is wrong, "" when nothing. */
+void tp_jobs_get_policy(struct tp_jobs *jobs, struct tp_policy *out, char *conf_error);
+
+/* Who keeps DIR now: where it is mounted ("" for a keeper without a mount). -ENOENT: nobody does. */
+int tp_jobs_keeper(const char *dir, char *mountpoint, size_t size, pid_t *pid, struct tp_error *err);
 
 /* The child's side: does what the record says and writes its report. Exit status of the process. */
 int tp_job_main(const char *record);

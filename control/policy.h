@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "control/request.h"
 
 struct tp_policy {
     char base[256];          /* base: "auto", "none" or a model's name, for requests that say nothing */
@@ -29,6 +30,8 @@ void tp_policy_default(struct tp_policy *policy);
 /* -ENOENT: there is no such file, and POLICY has the defaults. -EINVAL, -ERANGE: the story names the key;
  * POLICY is left as it was. */
 int tp_policy_read(const char *dir, struct tp_policy *policy, struct tp_error *err);
+/* What REQUEST leaves open, as the policy has it. */
+int tp_policy_fill(const struct tp_policy *policy, struct tp_request *request, struct tp_error *err);
 void tp_policy_json(const struct tp_policy *policy, struct tp_json_writer *json, const char *key);
 
 #endif

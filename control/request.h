@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buffer.h"
 #include "base/error.h"
 #include "base/json.h"
 
@@ -37,6 +38,7 @@ enum tp_key_kind {
     TP_KEY_BOOL,   /* yes or no; true and false in JSON */
     TP_KEY_NUMBER, /* whole, within LOW and HIGH */
     TP_KEY_SIZE,   /* bytes with a unit (base/size.h), within LOW and HIGH */
+    TP_KEY_DECIMAL, /* a number with a fraction, within LOW and HIGH */
     TP_KEY_TEXT    /* up to 1024 characters of UTF-8 without control characters */
 };
 
@@ -71,6 +73,7 @@ struct tp_request {
     struct {
         bool given;
         uint64_t number; /* of BOOL, NUMBER, SIZE; the index of the word of WORD */
+        double decimal;  /* of DECIMAL */
         char *text;      /* of all kinds, as it was given or as the default says; NULL: nothing */
     } values[TP_REQUEST_KEYS_MAX];    /* in the order of the verb's keys, defaults filled in */
 };
@@ -93,6 +96,10 @@ void tp_requests_free(struct tp_request *requests, size_t n);
 const char *tp_request_text(const struct tp_request *request, const char *key);
 uint64_t tp_request_number(const struct tp_request *request, const char *key);
 bool tp_request_bool(const struct tp_request *request, const char *key);
+double tp_request_decimal(const struct tp_request *request, const char *key);
+/* Another default for a key that was not given; a key that the verb has not, or that was given, is left alone.
+ * Errors are those of reading such a value. */
+int tp_request_fill(struct tp_request *request, const char *key, const char *text, struct tp_error *err);
 
 /* As an object that tp_request_from_json reads: what was given, and the defaults that hold. */
 void tp_request_to_json(const struct tp_request *request, struct tp_json_writer *json, const char *key);
