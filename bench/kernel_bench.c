@@ -83,7 +83,7 @@ static bool load_input(struct tp_pack *pack, uint32_t c, struct tp_work *work, s
     if (in->codec->needs_base && !(in->base = base_bytes(pack, c, work)))
         return false;
     if (in->codec->needs_tables &&
-        tp_tables_get(pack, chunk->segment, in->codec, &in->tables, &err) < 0)
+        tp_tables_get(pack, chunk->segment, in->codec, false, &in->tables, &err) < 0)
         fail("tables", &err);
     in->coded = allocate(in->coded_len);
     if (pread(tp_pack_fd(pack), in->coded, in->coded_len, (off_t)chunk->stored_off) !=

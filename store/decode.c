@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "base/file.h"
+#include "store/copies.h"
 #include "store/layout.h"
 #include "store/pack_internal.h"
 #include "store/window.h"
@@ -61,16 +61,19 @@ static int copy_from_base(struct tp_pack *pack, uint32_t chunk, void *dst, struc
     return 0;
 }
 
-static int read_stored(struct tp_pack *pack, uint32_t chunk, uint8_t *dst, struct tp_error *err)
+/* Whoever asks about this very file (to verify it, to unpack it) is not told what a copy has. */
+static bool may_use_copies(const struct tp_work *work, const struct tp_chunk_fetch *fetch)
+{
+    return fetch || work->depth > 0;
+}
+
+static int read_stored(struct tp_pack *pack, uint32_t chunk, uint8_t *dst, bool others,
+                       struct tp_error *err)
 {
     const struct tp_chunk *c = &tp_pack_index(pack)->chunks[chunk];
-    int rc = tp_file_pread(tp_pack_fd(pack), dst, c->stored_len, c->stored_off, tp_pack_path(pack), err);
+    int rc = tp_copies_read(pack, dst, c->stored_len, c->stored_off, c->stored_hash, others, err);
 
-    if (rc < 0)
-        return rc;
-    return tp_xxh3(dst, c->stored_len) == c->stored_hash
-               ? 0
-               : damaged(pack, chunk, "its coded bytes do not match their checksum", err);
+    return rc > 0 ? damaged(pack, chunk, "its coded bytes do not match their checksum", err) : rc;
 }
 
 static int get_window(struct tp_pack *pack, uint32_t chunk, struct tp_work *work,
@@ -108,11 +111,11 @@ static int decode_coded(struct tp_pack *pack, uint32_t chunk, uint8_t *dst, stru
         return damaged(pack, chunk, "its codec does not fit its dtype, or is not in this build", err);
     rc = tp_work_need(&level->stored, err);
     if (rc == 0)
-        rc = read_stored(pack, chunk, level->stored, err);
+        rc = read_stored(pack, chunk, level->stored, may_use_copies(work, fetch), err);
     if (rc == 0 && codec->needs_base)
         rc = get_window(pack, chunk, work, fetch, &view, err);
     if (rc == 0 && codec->needs_tables)
-        rc = tp_tables_get(pack, c->segment, codec, &tables, err);
+        rc = tp_tables_get(pack, c->segment, codec, may_use_copies(work, fetch), &tables, err);
     if (rc == 0) {
         rc = codec->decode(tables ? tp_tables_of(tables) : NULL, s->dtype, level->stored, c->stored_len,
                            view.data, dst, tp_index_chunk_len(x, chunk), work->scratch);
@@ -143,7 +146,7 @@ int tp_pack_decode_chunk(struct tp_pack *pack, uint32_t chunk, void *dst, struct
     if (c->codec == TP_CODEC_SAME)
         rc = copy_from_base(pack, from, dst, work, fetch, err);
     else if (c->codec == TP_CODEC_RAW)
-        return read_stored(pack, from, dst, err); /* its hash is that of the content, too */
+        return read_stored(pack, from, dst, may_use_copies(work, fetch), err); /* its hash is that of the content, too */
     else
         rc = decode_coded(pack, from, dst, work, fetch, err);
     if (rc < 0)

@@ -10,6 +10,7 @@ store_libtp_store_la_SOURCES += \
 	store/choose_base.c store/choose_base.h \
 	store/compare.c store/compare.h \
 	store/compress.c \
+	store/copies.c store/copies.h \
 	store/decode.c \
 	store/encode.c \
 	store/extract.c store/extract.h \

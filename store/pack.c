@@ -14,6 +14,7 @@
 #include <zstd.h>
 
 #include "base/file.h"
+#include "store/copies.h"
 #include "store/layout.h"
 #include "store/pack_internal.h"
 #include "store/store.h"
@@ -29,6 +30,7 @@ struct tp_pack {
     struct tp_index index;
     struct tp_pack *base;
     unsigned depth;
+    struct tp_copies copies;
     char base_error[TP_ERROR_MAX];
 };
 
@@ -132,6 +134,7 @@ static int open_alone(const char *path, struct tp_pack **out, struct tp_error *e
     atomic_init(&pack->refs, 1);
     pack->serial = atomic_fetch_add(&next_serial, 1);
     pack->fd = -1;
+    tp_copies_init(&pack->copies);
     pack->path = strdup(path);
     rc = pack->path ? open_file(path, &pack->fd, &pack->size, err)
                     : tp_fail(err, ENOMEM, "out of memory for '%s'", path);
@@ -287,6 +290,7 @@ void tp_pack_close(struct tp_pack *pack)
     tp_tables_forget(pack->serial);
     tp_pack_close(pack->base);
     tp_index_clear(&pack->index);
+    tp_copies_clear(&pack->copies);
     if (pack->fd >= 0)
         close(pack->fd);
     free(pack->path);
@@ -354,6 +358,11 @@ uint64_t tp_pack_serial(const struct tp_pack *pack)
 int tp_pack_fd(const struct tp_pack *pack)
 {
     return pack->fd;
+}
+
+struct tp_copies *tp_pack_copies(struct tp_pack *pack)
+{
+    return &pack->copies;
 }
 
 unsigned tp_pack_depth(const struct tp_pack *pack)

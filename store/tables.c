@@ -7,7 +7,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "base/file.h"
+#include "store/copies.h"
 #include "store/layout.h"
 #include "store/pack_internal.h"
 
@@ -103,7 +103,7 @@ static void evict_locked(void)
 
 /* Read and check; and expand, with a CODEC. Outside the lock. */
 static int load(struct tp_pack *pack, uint32_t segment, uint32_t number, const struct tp_codec *codec,
-                struct tp_tables **out, struct tp_error *err)
+                bool others, struct tp_tables **out, struct tp_error *err)
 {
     const struct tp_index *index = tp_pack_index(pack);
     const struct tp_tables_ref *ref = &index->tables[number];
@@ -114,8 +114,8 @@ static int load(struct tp_pack *pack, uint32_t segment, uint32_t number, const s
 
     if (!blob)
         return tp_fail(err, ENOMEM, "out of memory for the tables of '%s'", path);
-    rc = tp_file_pread(tp_pack_fd(pack), blob, ref->stored_len, ref->stored_off, path, err);
-    if (rc == 0 && tp_xxh3(blob, ref->stored_len) != ref->stored_hash)
+    rc = tp_copies_read(pack, blob, ref->stored_len, ref->stored_off, ref->stored_hash, others, err);
+    if (rc > 0)
         rc = tp_fail(err, EBADMSG,
                      "'%s' is damaged: the %s tables of '%s' (segment %" PRIu32 ", offset %" PRIu64
                      " in the pack) do not match their checksum",
@@ -166,14 +166,14 @@ int tp_tables_check(struct tp_pack *pack, uint32_t segment, uint8_t codec, struc
     const struct tp_codec *known = tp_codec_get(codec);
     struct tp_tables *tables = NULL;
     int rc = load(pack, segment, find_number(tp_pack_index(pack), segment, codec),
-                  known && known->needs_tables ? known : NULL, &tables, err);
+                  known && known->needs_tables ? known : NULL, false, &tables, err);
 
     if (tables)
         known->tables_destroy(tables);
     return rc;
 }
 
-int tp_tables_get(struct tp_pack *pack, uint32_t segment, const struct tp_codec *codec,
+int tp_tables_get(struct tp_pack *pack, uint32_t segment, const struct tp_codec *codec, bool others,
                   struct tp_tables_entry **out, struct tp_error *err)
 {
     const struct tp_index *index = tp_pack_index(pack);
@@ -195,7 +195,7 @@ int tp_tables_get(struct tp_pack *pack, uint32_t segment, const struct tp_codec 
     e->serial = tp_pack_serial(pack);
     e->number = number;
     e->codec = codec;
-    rc = load(pack, segment, number, codec, &e->tables, err);
+    rc = load(pack, segment, number, codec, others, &e->tables, err);
     if (rc < 0) {
         free(e);
         return rc;

@@ -131,6 +131,7 @@ EXTRA_DIST += tests/loaders/harness.py
 
 # faults: each call on files fails, or is the last before a kill; under a library put before the C library
 fault_scripts = \
+	tests/faults/copies_test.sh \
 	tests/faults/faults_test.py \
 	tests/faults/full_disk_test.sh \
 	tests/faults/mounted_test.py \
