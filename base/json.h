@@ -70,6 +70,8 @@ void tp_json_put_null(struct tp_json_writer *w, const char *key);
 /* RFC 3339 in UTC: "2026-02-03T04:05:06Z", with a fraction where NSEC is not 0. */
 void tp_json_put_time(struct tp_json_writer *w, const char *key, int64_t sec, uint32_t nsec);
 void tp_json_put_hex(struct tp_json_writer *w, const char *key, const uint8_t *bytes, size_t len);
+/* TEXT is the text of one JSON value, as this writer or tp_json_parse would have it: it is not looked at. */
+void tp_json_put_raw(struct tp_json_writer *w, const char *key, const char *text, size_t len);
 /* After the outermost value: 0, -ENOMEM, or -EINVAL when levels do not match. */
 int tp_json_writer_finish(struct tp_json_writer *w);
 

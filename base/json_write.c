@@ -243,6 +243,12 @@ void tp_json_put_hex(struct tp_json_writer *w, const char *key, const uint8_t *b
     puts_json(w, "\"");
 }
 
+void tp_json_put_raw(struct tp_json_writer *w, const char *key, const char *text, size_t len)
+{
+    lead(w, key);
+    put(w, text, len);
+}
+
 int tp_json_writer_finish(struct tp_json_writer *w)
 {
     if (w->depth)

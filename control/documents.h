@@ -13,6 +13,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/hash.h"
 #include "control/jobs.h"
 #include "control/policy.h"
 #include "store/store.h"
@@ -29,8 +30,12 @@ struct tp_live {
 struct tp_inventory_row {
     char name[256];
     enum tp_model_kind kind;
-    char base[256];         /* "" : none, or not a pack */
-    char error[256];        /* why the pack cannot be read; "" */
+    char base[256];         /* by its name here; "" : none, or not a pack */
+    bool base_absent;       /* BASE is what it was called when this was packed, and is not here */
+    char family[256];       /* the base at the end of the chain, itself for a pack without one; "" for plain */
+    char id[TP_SHA256_HEX]; /* of the pack; "" */
+    bool unreadable;        /* nothing is known but STORED_BYTES; totals leave it out */
+    char error[256];        /* what is wrong with it, though some may be readable; "" */
     bool exact;             /* always, for now: bit for bit */
     uint64_t files, tensors, logical_bytes, stored_bytes;
     char codec[32];         /* that most of its bytes are stored by; "" for plain */
@@ -50,6 +55,8 @@ int tp_inventory_rows(struct tp_inventory *inventory, struct tp_inventory_row **
 int tp_document_status(struct tp_inventory *inventory, const struct tp_policy *policy, const struct tp_live *live,
                        struct tp_buffer *out, struct tp_error *err);
 int tp_document_models(struct tp_inventory *inventory, struct tp_buffer *out, struct tp_error *err);
+/* All jobs, the newest first. */
+int tp_document_jobs(struct tp_inventory *inventory, struct tp_buffer *out, struct tp_error *err);
 /* -ENOENT: no such model. */
 int tp_document_model(struct tp_inventory *inventory, const char *name, struct tp_buffer *out, struct tp_error *err);
 /* Prometheus' text format. */

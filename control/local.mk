@@ -14,4 +14,20 @@ control_libtp_control_la_SOURCES += \
 
 # documents
 control_libtp_control_la_SOURCES += \
-	control/documents.h
+	control/documents.c control/documents.h control/documents_internal.h \
+	control/documents_metrics.c \
+	control/documents_model.c \
+	control/documents_page.c \
+	control/embedded.h \
+	control/inventory.c control/inventory.h \
+	control/inventory_jobs.c \
+	control/inventory_models.c \
+	control/manifest.c control/manifest.h
+nodist_control_libtp_control_la_SOURCES = control/embedded.c
+
+# What the program carries in itself: the page, and the schemas, which are installed too.
+tp_embedded = control/dashboard.html
+EXTRA_DIST += control/embed.sh control/dashboard.html
+CLEANFILES += control/embedded.c
+control/embedded.c: control/embed.sh $(tp_embedded) control/local.mk
+	$(AM_V_GEN)$(MKDIR_P) control && (cd $(srcdir) && $(SHELL) control/embed.sh $(tp_embedded)) >$@.tmp && mv $@.tmp $@

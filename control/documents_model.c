@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/* models/NAME.json: one model's manifest. Of a plain directory it has what its files say of themselves. */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "control/documents_internal.h"
+#include "control/manifest.h"
+#include "store/names.h"
+#include "tensor/modeldir.h"
+#include "tensor/safetensors.h"
+
+static void put_plain_file(const struct tp_entry *e, struct tp_json_writer *json)
+{
+    tp_json_begin_object(json, NULL);
+    tp_json_put_string(json, "path", e->path);
+    tp_json_put_string(json, "type", tp_manifest_type_name(e->type));
+    tp_json_put_stringf(json, "mode", "%04o", e->mode);
+    tp_json_put_time(json, "mtime", e->mtime_sec, e->mtime_nsec);
+    if (e->type == TP_ENTRY_SYMLINK)
+        tp_json_put_string(json, "target", e->target);
+    if (e->type == TP_ENTRY_FILE) {
+        tp_json_put_u64(json, "bytes", e->size);
+        tp_json_put_u64(json, "stored_bytes", e->size);
+        tp_json_put_null(json, "sha256");
+    }
+    tp_json_end_object(json);
+}
+
+/* What is no safetensors file has none. */
+static void put_plain_tensors(int dirfd, const struct tp_entry *e, struct tp_json_writer *json)
+{
+    struct tp_safetensors header = {0};
+
+    if (e->type != TP_ENTRY_FILE || !tp_modeldir_may_hold_tensors(e->path))
+        return;
+    int fd = openat(dirfd, e->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return;
+    if (tp_safetensors_open(fd, e->size, e->path, &header, NULL) < 0)
+        header.tensor_n = 0;
+    for (size_t i = 0; i < header.tensor_n; i++) {
+        const struct tp_tensor *t = &header.tensors[i];
+        tp_json_begin_object(json, NULL);
+        tp_json_put_string(json, "name", t->name);
+        tp_json_put_string(json, "file", e->path);
+        tp_json_put_string(json, "dtype", tp_dtype_name(t->dtype));
+        tp_manifest_shape_json(json, t->rank, t->shape);
+        tp_json_put_u64(json, "offset", t->off);
+        tp_json_put_u64(json, "bytes", t->len);
+        tp_json_put_u64(json, "stored_bytes", t->len);
+        tp_json_end_object(json);
+    }
+    tp_safetensors_clear(&header);
+    close(fd);
+}
+
+static int put_plain(const char *path, struct tp_json_writer *json, struct tp_error *err)
+{
+    struct tp_modeldir listing = {0};
+    int dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rc = dirfd < 0 ? tp_fail_errno(err, "cannot open '%s'", path) : tp_modeldir_scan(path, &listing, err);
+
+    if (rc == 0) {
+        tp_json_put_null(json, "id");
+        tp_json_put_null(json, "base");
+        tp_json_put_u64(json, "logical_bytes", listing.total_bytes);
+        tp_json_put_u64(json, "stored_bytes", listing.total_bytes);
+        tp_json_put_double(json, "ratio", 1);
+        tp_json_put_bool(json, "exact", true);
+        tp_json_put_stringf(json, "mode", "%04o", listing.root_mode);
+        tp_json_put_time(json, "mtime", listing.root_mtime_sec, listing.root_mtime_nsec);
+        tp_json_begin_array(json, "files");
+        for (size_t i = 0; i < listing.entry_n; i++)
+            put_plain_file(&listing.entries[i], json);
+        tp_json_end_array(json);
+        tp_json_begin_array(json, "tensors");
+        for (size_t i = 0; i < listing.entry_n; i++)
+            put_plain_tensors(dirfd, &listing.entries[i], json);
+        tp_json_end_array(json);
+    }
+    tp_modeldir_clear(&listing);
+    if (dirfd >= 0)
+        close(dirfd);
+    return rc;
+}
+
+/* As it is listed: a plain directory goes before a pack of the same name. */
+static int find_kind(struct tp_store *store, const char *name, enum tp_model_kind *kind, struct tp_error *err)
+{
+    struct tp_model *models = NULL;
+    size_t n = 0;
+    int rc = tp_store_models(store, &models, &n, err);
+
+    if (rc < 0)
+        return rc;
+    rc = -ENOENT;
+    for (size_t i = 0; i < n && rc < 0; i++)
+        if (!strcmp(models[i].name, name)) {
+            *kind = models[i].kind;
+            rc = 0;
+        }
+    tp_store_models_free(models, n);
+    return rc < 0 ? tp_fail(err, ENOENT, "there is no model '%s' in '%s'", name, tp_store_dir(store)) : 0;
+}
+
+int tp_document_model(struct tp_inventory *inventory, const char *name, struct tp_buffer *out, struct tp_error *err)
+{
+    struct tp_json_writer json;
+    struct tp_pack *pack = NULL;
+    enum tp_model_kind kind = TP_MODEL_PLAIN;
+    char *path = NULL;
+    int rc = find_kind(inventory->store, name, &kind, err);
+
+    if (rc == 0 && kind == TP_MODEL_PACK)
+        rc = tp_store_open_pack(inventory->store, name, &pack, err);
+    if (rc == 0 && kind == TP_MODEL_PLAIN && !(path = tp_path_join(tp_store_dir(inventory->store), name, "")))
+        rc = tp_fail(err, ENOMEM, "out of memory");
+    if (rc < 0)
+        return rc;
+    tp_json_writer_init(&json, out, true);
+    tp_json_begin_object(&json, NULL);
+    tp_json_put_string(&json, "schema", "tenpak.model/1");
+    tp_json_put_string(&json, "name", name);
+    tp_json_put_string(&json, "kind", kind == TP_MODEL_PACK ? "pack" : "plain");
+    if (pack)
+        tp_manifest_json(pack, &json);
+    else
+        rc = put_plain(path, &json, err);
+    tp_json_end_object(&json);
+    tp_pack_close(pack);
+    free(path);
+    return rc < 0 ? rc : tp_document_finish(&json, err);
+}
