@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/json.h"
 #include "cli/doctor.h"
 #include "fs/fs.h"
 #include "fs/kernel.h"
@@ -126,6 +127,40 @@ static void check_mount(struct tp_findings *all, unsigned long major, unsigned l
         tp_finding_add(all, "read_ahead", TP_FINDING_OK, NULL, "%.100s: %lu KiB", point, kb);
 }
 
+static void check_limits(struct tp_findings *all, const char *point, const struct tp_json *status)
+{
+    const struct tp_json *kernel = tp_json_get(status, "kernel"), *pass = tp_json_get(status, "passthrough");
+    const char *why = tp_json_string(tp_json_get(pass, "why_not"));
+    uint64_t in_flight = 0;
+    bool on = false;
+
+    if (tp_json_u64(tp_json_get(kernel, "max_background"), &in_flight) && in_flight < TP_MAX_BACKGROUND)
+        tp_finding_add(all, "in_flight", TP_FINDING_SLOW,
+                       "echo 0 | sudo tee /sys/module/fuse/parameters/max_user_bgreq",
+                       "%.100s: %u requests of read-ahead in flight at most; %u are wanted", point,
+                       (unsigned)in_flight, TP_MAX_BACKGROUND);
+    if (!tp_json_bool(tp_json_get(pass, "on"), &on))
+        return;
+    if (on)
+        tp_finding_add(all, "passthrough", TP_FINDING_OK, NULL, "%.100s: the kernel reads by itself what it can", point);
+    else
+        tp_finding_add(all, "passthrough", TP_FINDING_NOTE, NULL,
+                       "%.100s: plain files and hot= go through the daemon: %.120s", point, why ? why : "?");
+}
+
+/* What only its daemon knows; not where it does not answer to this user. */
+static void ask_mount(struct tp_findings *all, const char *point)
+{
+    struct tp_json *status = NULL;
+    char *text = NULL;
+
+    if (tp_mount_status(point, &text, NULL) == 0 &&
+        tp_json_parse(text, strlen(text), &status, NULL) == 0)
+        check_limits(all, point, status);
+    tp_json_free(status);
+    free(text);
+}
+
 /* The kernel writes blanks, tabs, newlines and backslashes as three octal digits. */
 static void unescape(char *text)
 {
@@ -158,6 +193,7 @@ bool tp_doctor_mounts(struct tp_findings *all, const char *mnt)
             continue;
         n++;
         check_mount(all, major, minor, point);
+        ask_mount(all, point);
     }
     if (f)
         fclose(f);

@@ -165,10 +165,9 @@ static void ready(void *arg, const struct tp_mount_ready *status)
 {
     struct daemon *d = arg;
     char text[TP_ERROR_MAX] = "";
-    if (status->read_ahead_kb && status->read_ahead_kb < status->read_ahead_wanted)
-        snprintf(text, sizeof text,
-                 "hint: the kernel reads ahead %u KiB only; 'tenpak doctor %s' shows what to do",
-                 status->read_ahead_kb, status->mountpoint);
+    if (status->slow[0])
+        snprintf(text, sizeof text, "hint: could be faster: %s; 'tenpak doctor %s' shows what to do",
+                 status->slow, status->mountpoint);
     if (d->foreground) {
         if (!d->quiet)
             fprintf(stderr, "tenpak: '%s' is mounted at '%s'\n", status->dir, status->mountpoint);

@@ -131,6 +131,11 @@ unsigned tp_kernel_max_background(dev_t dev)
     return read_number(path);
 }
 
+unsigned tp_kernel_max_request_kb(void)
+{
+    return read_number("/proc/sys/fs/fuse/max_pages_limit") * 4;
+}
+
 int tp_kernel_set_read_ahead(dev_t dev, unsigned kb)
 {
     char path[64];

@@ -21,6 +21,9 @@ bool tp_kernel_is_tenpak(const char *path);
  * known, only root may look. */
 unsigned tp_kernel_max_background(dev_t dev);
 
+/* The largest request that the kernel makes, in KiB; 0: not known. */
+unsigned tp_kernel_max_request_kb(void);
+
 /* Read-ahead of a file system with this device number, in KiB; 0: not known. */
 unsigned tp_kernel_read_ahead(dev_t dev);
 /* -EACCES, mostly: only root may. */

@@ -22,6 +22,7 @@ fs_libtp_fs_la_SOURCES = \
 	fs/promote_thread.c \
 	fs/read.c \
 	fs/signals.c fs/signals.h \
+	fs/slow.c fs/slow.h \
 	fs/status.c fs/status.h \
 	fs/stop.c \
 	fs/tree.c \

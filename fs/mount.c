@@ -20,6 +20,7 @@
 #include "fs/kernel.h"
 #include "fs/promote.h"
 #include "fs/signals.h"
+#include "fs/slow.h"
 #include "fs/watch.h"
 
 enum { SERVE_THREADS_MIN = 8, SERVE_THREADS_MAX = 16 };
@@ -202,6 +203,7 @@ static void *announce(void *arg)
     const struct ready *ready = arg;
     struct tp_fs *fs = ready->fs;
     struct tp_engine_stats stats;
+    char slow[TP_SLOW_MAX];
     struct stat st;
 
     if (stat(fs->mountpoint, &st) < 0) {
@@ -216,6 +218,7 @@ static void *announce(void *arg)
         tp_log(TP_LOG_DEBUG, "read-ahead stays as it is: %s", strerror(-rc));
     tp_promote_start(fs);
     tp_engine_get_stats(fs->engine, &stats);
+    tp_slow_write(fs, slow, sizeof slow);
     struct tp_mount_ready status = {
         .dir = fs->dir,
         .mountpoint = fs->mountpoint,
@@ -226,6 +229,7 @@ static void *announce(void *arg)
         .max_background = TP_MAX_BACKGROUND,
         .read_ahead_kb = tp_kernel_read_ahead(st.st_dev),
         .read_ahead_wanted = TP_READ_AHEAD_KB,
+        .slow = slow,
     };
     if (ready->options->ready)
         ready->options->ready(ready->options->ready_arg, &status);

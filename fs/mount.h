@@ -22,6 +22,7 @@ struct tp_mount_ready {
     unsigned max_background;    /* requests of read-ahead in flight */
     unsigned read_ahead_kb;     /* in effect; 0: not known */
     unsigned read_ahead_wanted; /* what the mount asked for; only root may set it */
+    const char *slow;           /* what slows the mount, in a few words; "": nothing that is known */
 };
 
 struct tp_mount_options {

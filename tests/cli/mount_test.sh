@@ -50,6 +50,22 @@ rm "$tmp/mnt/file"
 
 ok 'in the foreground' mount_dir "$tmp/models" "$tmp/mnt"
 has 'says what is mounted' "$tmp/mount.log" "is mounted at '$tmp/mnt'"
+ok 'what slows it is one line, if anything' test "$(grep -c hint: "$tmp/mount.log")" -le 1
+"$tenpak" doctor --json "$tmp/mnt" >"$tmp/doctor.json"
+# Each of them is a finding of the doctor, too.
+sed -n 's/^hint: could be faster: \(.*\); .tenpak doctor .*/\1/p' "$tmp/mount.log" | sed 's/; /\n/g' |
+    while read -r slow; do
+        case $slow in
+        'the kernel reads ahead'*) echo read_ahead ;;
+        'requests are at most'*) echo max_pages_limit ;;
+        *'requests in flight'*) echo in_flight ;;
+        'no passthrough ('*) echo passthrough ;;
+        *) echo "what is '$slow'?" ;;
+        esac
+    done | sort >"$tmp/hinted"
+jq -r '.findings[] | select(.level != "ok") | .check' "$tmp/doctor.json" |
+    grep -x -e read_ahead -e max_pages_limit -e in_flight -e passthrough | sort >"$tmp/found"
+is 'and names what the doctor finds' "$(cat "$tmp/hinted")" "$(cat "$tmp/found")"
 ok 'umount' "$tenpak" umount "$tmp/mnt"
 wait "$mount_pid"
 is 'ends the foreground one: exit code' $? 0
