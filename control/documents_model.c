@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "control/documents_internal.h"
@@ -90,22 +92,22 @@ static int put_plain(const char *path, struct tp_json_writer *json, struct tp_er
 }
 
 /* As it is listed: a plain directory goes before a pack of the same name. */
-static int find_kind(struct tp_store *store, const char *name, enum tp_model_kind *kind, struct tp_error *err)
+static int find_kind(const struct tp_inventory *inventory, const char *name, enum tp_model_kind *kind,
+                     struct tp_error *err)
 {
-    struct tp_model *models = NULL;
-    size_t n = 0;
-    int rc = tp_store_models(store, &models, &n, err);
+    char file[256 + sizeof TP_PACK_SUFFIX];
+    struct stat st;
 
-    if (rc < 0)
-        return rc;
-    rc = -ENOENT;
-    for (size_t i = 0; i < n && rc < 0; i++)
-        if (!strcmp(models[i].name, name)) {
-            *kind = models[i].kind;
-            rc = 0;
-        }
-    tp_store_models_free(models, n);
-    return rc < 0 ? tp_fail(err, ENOENT, "there is no model '%s' in '%s'", name, tp_store_dir(store)) : 0;
+    if (*name && name[0] != '.' && !strchr(name, '/') && strlen(name) < 256) {
+        *kind = TP_MODEL_PLAIN;
+        if (fstatat(inventory->dirfd, name, &st, 0) == 0 && S_ISDIR(st.st_mode))
+            return 0;
+        *kind = TP_MODEL_PACK;
+        snprintf(file, sizeof file, "%s" TP_PACK_SUFFIX, name);
+        if (fstatat(inventory->dirfd, file, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
+            return 0;
+    }
+    return tp_fail(err, ENOENT, "there is no model '%s' in '%s'", name, tp_store_dir(inventory->store));
 }
 
 int tp_document_model(struct tp_inventory *inventory, const char *name, struct tp_buffer *out, struct tp_error *err)
@@ -114,7 +116,7 @@ int tp_document_model(struct tp_inventory *inventory, const char *name, struct t
     struct tp_pack *pack = NULL;
     enum tp_model_kind kind = TP_MODEL_PLAIN;
     char *path = NULL;
-    int rc = find_kind(inventory->store, name, &kind, err);
+    int rc = find_kind(inventory, name, &kind, err);
 
     if (rc == 0 && kind == TP_MODEL_PACK)
         rc = tp_store_open_pack(inventory->store, name, &pack, err);

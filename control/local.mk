@@ -26,7 +26,19 @@ control_libtp_control_la_SOURCES += \
 nodist_control_libtp_control_la_SOURCES = control/embedded.c
 
 # What the program carries in itself: the page, and the schemas, which are installed too.
-tp_embedded = control/dashboard.html
+schemadir = $(datadir)/tenpak/schema
+dist_schema_DATA = \
+	share/tenpak/schema/candidates.json \
+	share/tenpak/schema/conf.json \
+	share/tenpak/schema/hardware.json \
+	share/tenpak/schema/job.json \
+	share/tenpak/schema/jobs.json \
+	share/tenpak/schema/model.json \
+	share/tenpak/schema/models.json \
+	share/tenpak/schema/mount.json \
+	share/tenpak/schema/reply.json \
+	share/tenpak/schema/status.json
+tp_embedded = control/dashboard.html $(dist_schema_DATA)
 EXTRA_DIST += control/embed.sh control/dashboard.html
 CLEANFILES += control/embedded.c
 control/embedded.c: control/embed.sh $(tp_embedded) control/local.mk

@@ -7,7 +7,7 @@
 #include "base/buffer.h"
 
 #define TP_STATUS_XATTR "user.tenpak.status"
-#define TP_STATUS_SCHEMA "tenpak.status/1"
+#define TP_STATUS_SCHEMA "tenpak.mount/1"
 
 struct tp_fs;
 

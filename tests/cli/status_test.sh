@@ -14,7 +14,7 @@ mount_dir "$tmp/models" "$tmp/mnt" -o cache=32M,threads=2 || exit 1
 field() {
     "$tenpak" status --json "$tmp/mnt" | jq -r "$1"
 }
-is 'schema' "$(field .schema)" tenpak.status/1
+is 'schema' "$(field .schema)" tenpak.mount/1
 is 'version' "$(field .version)" "$("$tenpak" version --json | jq -r .version)"
 is 'process' "$(field .pid)" "$mount_pid"
 is 'directory' "$(field .dir)" "$tmp/models"

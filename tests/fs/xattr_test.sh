@@ -68,7 +68,7 @@ else
     skip 'plain files' 'no extended attributes here'
 fi
 is 'the status is that of the top only' "$(get "$tmp/mnt/plain" user.tenpak.status)" ''
-is 'which is JSON' "$(get "$tmp/mnt" user.tenpak.status | jq -r .schema)" tenpak.status/1
+is 'which is JSON' "$(get "$tmp/mnt" user.tenpak.status | jq -r .schema)" tenpak.mount/1
 is 'and not listed' "$(getfattr --absolute-names -d -m - "$tmp/mnt" | grep -c tenpak)" 0
 ok 'unmounted' unmount "$tmp/mnt"
 tap_done
