@@ -174,7 +174,7 @@ static int copy(struct tp_promote *promote, struct tp_reader *reader, int fd, st
         else
             rc = write_span(fd, &span, off, sha, err);
         off += span.len;
-        tp_span_release(&span);
+        tp_span_release_given(&span);
     }
     return rc;
 }

@@ -3,6 +3,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -46,7 +47,8 @@ static void read_by_copy(fuse_req_t req, struct tp_fs *fs, struct tp_reader *rea
         fuse_reply_buf(req, buffer, (size_t)n);
 }
 
-void tp_packed_read(fuse_req_t req, struct tp_packed *packed, size_t size, off_t off)
+void tp_packed_read(fuse_req_t req, struct tp_packed *packed, size_t size, off_t off,
+                    const struct fuse_file_info *fi)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
     struct tp_error err = {0};
@@ -68,7 +70,11 @@ void tp_packed_read(fuse_req_t req, struct tp_packed *packed, size_t size, off_t
     if (span.len == want)
         fuse_reply_iov(req, span.iov, span.n);
     size_t got = span.len;
-    tp_span_release(&span);
+    /* The kernel keeps what it read into pages of its own. */
+    if (got == want && !(fi->flags & O_DIRECT))
+        tp_span_release_given(&span);
+    else
+        tp_span_release(&span);
     if (got != want)
         read_by_copy(req, fs, packed->reader, want, off);
 }

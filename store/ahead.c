@@ -14,6 +14,13 @@ struct ahead {
     uint64_t asked; /* the cache's clock then */
 };
 
+/* Blocks to be decoded, or decoded and unused, ahead of readers: with the base's blocks that they bring
+ * along they pass through the cache unharmed. */
+static size_t ahead_max(const struct tp_engine *engine)
+{
+    return engine->cache.limit / 8;
+}
+
 static void decode_ahead(struct ahead *ahead)
 {
     struct tp_engine *engine = ahead->engine;
@@ -25,11 +32,12 @@ static void decode_ahead(struct ahead *ahead)
     size_t room = tp_room_for(pack, 1);
 
     /* Its reader has gone past by now, or will have before this is done. */
-    if (engine->cache.clock - ahead->asked > engine->ahead_max)
+    if (engine->cache.clock - ahead->asked > ahead_max(engine))
         return;
     tp_flight_resolve(&pack, &chunk);
     tp_flight_key(pack, chunk, &key);
-    if (engine->ending || tp_cache_find(&engine->cache, &key) || !tp_room_try(engine, room))
+    if (engine->ending || tp_cache_find(&engine->cache, &key) ||
+        tp_cache_is_dropped(&engine->cache, &key, ahead->asked) || !tp_room_try(engine, room))
         return;
     tp_operation_begin(&operation, engine, room);
     /* What is wrong with a chunk is told to the reader who comes for it. */
@@ -74,7 +82,7 @@ bool tp_ahead_submit(struct tp_engine *engine, struct tp_pack *pack, uint32_t ch
 void tp_engine_prefetch(struct tp_engine *engine, struct tp_pack *pack, uint32_t first, uint32_t n)
 {
     pthread_mutex_lock(&engine->lock);
-    for (uint32_t i = 0; i < n && engine->queued + engine->cache.ahead < engine->ahead_max; i++) {
+    for (uint32_t i = 0; i < n && engine->queued + engine->cache.ahead < ahead_max(engine); i++) {
         struct tp_pack *in = pack;
         uint32_t chunk = first + i;
         struct tp_block_key key;

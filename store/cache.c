@@ -10,27 +10,34 @@
 #include <string.h>
 #include <sys/mman.h>
 
+/* Of how many blocks it is known that they were dropped, for each slot. */
+enum { MARKS = 8 };
+
 static size_t window_max(const struct tp_cache *cache)
 {
-    return cache->slots / 4;
+    return cache->limit / 4;
 }
 
 /* Accesses of a block within so many of others are one: pieces of a request, readers side by
  * side. */
 static size_t correlated(const struct tp_cache *cache)
 {
-    return cache->slots / 4 < 64 ? cache->slots / 4 : 64;
+    return cache->limit / 4 < 64 ? cache->limit / 4 : 64;
 }
 
-int tp_cache_init(struct tp_cache *cache, struct tp_engine *engine, size_t slots)
+int tp_cache_init(struct tp_cache *cache, struct tp_engine *engine, size_t slots, size_t limit)
 {
-    size_t buckets = 16;
+    size_t buckets = 16, marks = 16;
 
     memset(cache, 0, sizeof *cache);
     while (buckets < 2 * slots)
         buckets *= 2;
+    while (marks < MARKS * slots)
+        marks *= 2;
     cache->slots = slots;
+    cache->limit = limit;
     cache->bucket_mask = buckets - 1;
+    cache->mark_mask = marks - 1;
     cache->arena_bytes = slots * (size_t)TP_SLOT_BYTES;
     cache->arena = mmap(NULL, cache->arena_bytes, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -42,7 +49,9 @@ int tp_cache_init(struct tp_cache *cache, struct tp_engine *engine, size_t slots
     madvise(cache->arena, cache->arena_bytes, MADV_HUGEPAGE);
     cache->blocks = calloc(slots, sizeof *cache->blocks);
     cache->buckets = calloc(buckets, sizeof(struct tp_block *));
-    if (!cache->blocks || !cache->buckets || tp_frequency_init(&cache->frequency, slots) < 0) {
+    cache->marks = calloc(marks, sizeof *cache->marks);
+    if (!cache->blocks || !cache->buckets || !cache->marks ||
+        tp_frequency_init(&cache->frequency, slots) < 0) {
         tp_cache_clear(cache);
         return -ENOMEM;
     }
@@ -63,6 +72,7 @@ void tp_cache_clear(struct tp_cache *cache)
         }
     free(cache->blocks);
     free(cache->buckets);
+    free(cache->marks);
     tp_frequency_clear(&cache->frequency);
     if (cache->arena)
         munmap(cache->arena, cache->arena_bytes);
@@ -139,12 +149,18 @@ static void list_remove(struct tp_cache *cache, struct tp_block *block)
     block->prev = block->next = NULL;
 }
 
+/* Of a block that is in no list. */
+static void set_queue(struct tp_cache *cache, struct tp_block *block, enum tp_block_queue queue)
+{
+    cache->queue_n[block->queue]--;
+    cache->queue_n[queue]++;
+    block->queue = queue;
+}
+
 static void move_to_main(struct tp_cache *cache, struct tp_block *block)
 {
     list_remove(cache, block);
-    cache->queue_n[TP_QUEUE_WINDOW]--;
-    cache->queue_n[TP_QUEUE_MAIN]++;
-    block->queue = TP_QUEUE_MAIN;
+    set_queue(cache, block, TP_QUEUE_MAIN);
     list_push(cache, block);
 }
 
@@ -176,7 +192,7 @@ static void discard(struct tp_cache *cache, struct tp_block *block)
 /* The block that is worth least among those that nobody holds; NULL when all are held. */
 static struct tp_block *choose_victim(struct tp_cache *cache)
 {
-    size_t main_max = cache->slots - window_max(cache);
+    size_t main_max = cache->limit - window_max(cache);
     const struct tp_block_list *window = &cache->list[TP_QUEUE_WINDOW];
     const struct tp_block_list *kept = &cache->list[TP_QUEUE_MAIN];
 
@@ -197,12 +213,50 @@ static struct tp_block *choose_victim(struct tp_cache *cache)
     return victim;
 }
 
+static struct tp_mark *mark_of(const struct tp_cache *cache, uint64_t hash)
+{
+    return &cache->marks[hash & cache->mark_mask];
+}
+
+static bool is_marked(const struct tp_cache *cache, uint64_t hash)
+{
+    return mark_of(cache, hash)->hash == (uint32_t)(hash >> 32);
+}
+
+bool tp_cache_is_dropped(const struct tp_cache *cache, const struct tp_block_key *key,
+                         uint64_t clock)
+{
+    uint64_t hash = key_hash(key);
+
+    return is_marked(cache, hash) &&
+           mark_of(cache, hash)->clock - (uint32_t)clock < UINT32_MAX / 2;
+}
+
+/* A free slot, or none that was ever used, is there afterwards. */
+static void make_room(struct tp_cache *cache)
+{
+    struct tp_block *victim = cache->list[TP_QUEUE_SPENT].newest;
+
+    if (cache->free_blocks || (!victim && cache->used < cache->limit))
+        return;
+    if (!victim)
+        victim = choose_victim(cache);
+    if (!victim)
+        return; /* all are held, and there may be more */
+    *mark_of(cache, victim->hash) =
+        (struct tp_mark){(uint32_t)(victim->hash >> 32), (uint32_t)cache->clock};
+    discard(cache, victim);
+    cache->evicted++;
+}
+
 struct tp_block *tp_cache_take(struct tp_cache *cache, const struct tp_block_key *key)
 {
-    if (!cache->free_blocks && cache->used == cache->slots) {
-        discard(cache, choose_victim(cache));
-        cache->evicted++;
-    }
+    uint64_t hash = key_hash(key);
+    bool again = is_marked(cache, hash);
+
+    if (again && cache->limit < cache->slots)
+        cache->limit++;
+    make_room(cache);
     struct tp_block *block = cache->free_blocks;
     if (block)
         cache->free_blocks = block->chain;
@@ -210,12 +264,14 @@ struct tp_block *tp_cache_take(struct tp_cache *cache, const struct tp_block_key
         block = &cache->blocks[cache->used++];
 
     block->key = *key;
-    block->hash = key_hash(key);
+    block->hash = hash;
     block->len = 0;
     block->refs = 1;
     block->state = TP_BLOCK_BUSY;
     block->queue = TP_QUEUE_WINDOW;
     block->ahead = false;
+    block->wanted = again;
+    block->given = 0;
     block->touched = ++cache->clock;
     block->prev = block->next = NULL;
     cache->queue_n[TP_QUEUE_WINDOW]++;
@@ -236,12 +292,21 @@ void tp_cache_touch(struct tp_cache *cache, struct tp_block *block)
     block->touched = cache->clock;
 }
 
+void tp_cache_give(struct tp_cache *cache, struct tp_block *block, uint32_t len)
+{
+    block->given = len < block->len - block->given ? block->given + len : block->len;
+    if (block->given == block->len && !block->wanted)
+        set_queue(cache, block, TP_QUEUE_SPENT);
+}
+
 void tp_cache_pin(struct tp_cache *cache, struct tp_block *block)
 {
     if (block->refs++ == 0) {
         list_remove(cache, block);
         cache->pinned++;
     }
+    if (block->queue == TP_QUEUE_SPENT)
+        set_queue(cache, block, TP_QUEUE_WINDOW);
 }
 
 void tp_cache_unpin(struct tp_cache *cache, struct tp_block *block)

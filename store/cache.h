@@ -8,6 +8,14 @@
  * what falls out of it enters the main part only when it was asked for more often, lately, than
  * what it would displace. So a long scan passes through the window, the blocks of a base that
  * several models share stay, and of a loop over more than fits, what fits stays.
+ *
+ * A block that was given whole to who keeps its bytes (the kernel, in its pages), that nobody else
+ * asked for and that did not come back before is spent: its slot is the next to be used. So one copy
+ * of a model is kept and not two, and what is decoded next goes where the processor's cache is warm.
+ *
+ * Memory is taken as far as that is of use: from a part of all slots, one more for each block that
+ * was dropped and is asked for again. Pages that were never touched cost about as much as decoding
+ * into them.
  */
 #ifndef TP_STORE_CACHE_H
 #define TP_STORE_CACHE_H
@@ -25,7 +33,7 @@
 #define TP_SLOT_BYTES (TP_CHUNK_MAX + 4096u)
 
 enum tp_block_state { TP_BLOCK_BUSY, TP_BLOCK_READY, TP_BLOCK_FAILED };
-enum tp_block_queue { TP_QUEUE_WINDOW, TP_QUEUE_MAIN, TP_QUEUES };
+enum tp_block_queue { TP_QUEUE_WINDOW, TP_QUEUE_MAIN, TP_QUEUE_SPENT, TP_QUEUES };
 
 /* Contents are found by the pack's id, not by its address: two opens of one pack share them, and
  * nothing is found under an address that was used again. */
@@ -44,6 +52,8 @@ struct tp_block {
     enum tp_block_state state;
     enum tp_block_queue queue;
     bool ahead;                   /* decoded ahead and not yet asked for */
+    bool wanted;                  /* by others than its file's readers, or once more: is not spent */
+    uint32_t given;               /* bytes, to who keeps them */
     uint64_t touched;             /* cache->clock when last asked for */
     struct tp_block *chain;       /* in the hash table, or of free blocks */
     struct tp_block *prev, *next; /* in the queue: next is older */
@@ -55,8 +65,14 @@ struct tp_block_list {
     struct tp_block *newest, *oldest;
 };
 
+/* The mark of a block that was dropped: some bits of its hash, and of the clock then. */
+struct tp_mark {
+    uint32_t hash, clock;
+};
+
 struct tp_cache {
     size_t slots;              /* all there may be */
+    size_t limit;              /* so many are used before blocks are dropped */
     size_t used;               /* slots handed out at least once: memory touched so far */
     size_t pinned;             /* blocks with refs */
     size_t filled;             /* blocks that hold or await a content */
@@ -68,22 +84,28 @@ struct tp_cache {
     size_t bucket_mask;
     uint8_t *arena;
     size_t arena_bytes;
+    struct tp_mark *marks; /* by hash */
+    size_t mark_mask;
     uint64_t clock, evicted;
     struct tp_frequency frequency;
 };
 
-/* -ENOMEM. */
-int tp_cache_init(struct tp_cache *cache, struct tp_engine *engine, size_t slots);
+/* LIMIT: at first, and no more than SLOTS. -ENOMEM. */
+int tp_cache_init(struct tp_cache *cache, struct tp_engine *engine, size_t slots, size_t limit);
 void tp_cache_clear(struct tp_cache *cache);
 
 struct tp_block *tp_cache_find(const struct tp_cache *cache, const struct tp_block_key *key);
-/* A BUSY block of this key with one reference, in a free slot or in that of the least worthy
- * block. There must be a slot that is free or not pinned. */
+/* A BUSY block of this key with one reference, in a free slot or in that of a spent or the least
+ * worthy block. There must be a slot that is free or not pinned. */
 struct tp_block *tp_cache_take(struct tp_cache *cache, const struct tp_block_key *key);
 /* Count an access by a reader or by a decoding. */
 void tp_cache_touch(struct tp_cache *cache, struct tp_block *block);
 /* Say that a block was decoded ahead, or no longer awaits its reader. */
 void tp_cache_set_ahead(struct tp_cache *cache, struct tp_block *block, bool ahead);
+/* LEN bytes of a block that is held went to who keeps them. */
+void tp_cache_give(struct tp_cache *cache, struct tp_block *block, uint32_t len);
+/* Whether a block of this key was there and was dropped, at CLOCK or later. */
+bool tp_cache_is_dropped(const struct tp_cache *cache, const struct tp_block_key *key, uint64_t clock);
 void tp_cache_pin(struct tp_cache *cache, struct tp_block *block);
 /* The last reference on a block that failed frees its slot. */
 void tp_cache_unpin(struct tp_cache *cache, struct tp_block *block);

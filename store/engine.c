@@ -11,6 +11,8 @@
 
 /* Room for one operation's worst case, beside what the decoding threads use. */
 #define CACHE_BYTES_A_THREAD (4u << 20)
+/* Taken before any block is dropped. */
+#define CACHE_BYTES_FIRST (128u << 20)
 /* Threads of callers that decode what they need themselves, beside those of the pool. */
 #define CALLER_WORKS_MAX 4u
 /* What a decoding thread needs beside the cache; that of more than so many is taken from the cache's. */
@@ -38,14 +40,13 @@ int tp_engine_create(const struct tp_engine_options *options, struct tp_engine *
         taken = (uint64_t)(engine->work_max - WORKS_BESIDE) * WORK_BYTES;
     bytes = bytes > least + taken ? bytes - taken : least;
     engine->works = calloc(engine->work_max, sizeof(struct tp_work *));
-    if (!engine->works || tp_cache_init(&engine->cache, engine, bytes / TP_SLOT_BYTES) < 0) {
+    uint64_t first = least > CACHE_BYTES_FIRST ? least : CACHE_BYTES_FIRST;
+    if (!engine->works || tp_cache_init(&engine->cache, engine, bytes / TP_SLOT_BYTES,
+                                        (first < bytes ? first : bytes) / TP_SLOT_BYTES) < 0) {
         tp_fail(err, ENOMEM, "cannot reserve %llu bytes for decoded blocks",
                 (unsigned long long)bytes);
         goto fail;
     }
-    /* With the base's blocks that they bring along they pass through the cache's window
-     * unharmed. */
-    engine->ahead_max = engine->cache.slots / 8;
     rc = tp_pool_create(threads, "decode", &engine->pool, err);
     if (rc < 0)
         goto fail;
@@ -142,6 +143,16 @@ void tp_block_release(struct tp_block *block)
     struct tp_engine *engine = block->engine;
 
     pthread_mutex_lock(&engine->lock);
+    tp_flight_release(engine, block);
+    pthread_mutex_unlock(&engine->lock);
+}
+
+void tp_block_release_given(struct tp_block *block, uint32_t len)
+{
+    struct tp_engine *engine = block->engine;
+
+    pthread_mutex_lock(&engine->lock);
+    tp_cache_give(&engine->cache, block, len);
     tp_flight_release(engine, block);
     pthread_mutex_unlock(&engine->lock);
 }

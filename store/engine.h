@@ -14,7 +14,8 @@ struct tp_block; /* a decoded chunk, reference-counted, immutable */
 
 struct tp_engine_options {
     uint64_t cache_bytes; /* all blocks together, those in use too; at least 4 MiB x (threads + 1)
-                             is kept */
+                             is kept. More than 128 MiB is taken when blocks come back that were
+                             dropped. */
     unsigned threads;     /* 0: one for each CPU */
 };
 
@@ -41,6 +42,9 @@ int tp_engine_get(struct tp_engine *engine, struct tp_pack *pack, uint32_t chunk
 const uint8_t *tp_block_data(const struct tp_block *block);
 uint32_t tp_block_len(const struct tp_block *block);
 void tp_block_release(struct tp_block *block);
+/* The same, LEN of its bytes having gone to who keeps them: once all have, nobody is expected to
+ * come back for them, and the block makes room before others do. */
+void tp_block_release_given(struct tp_block *block, uint32_t len);
 
 /* As tp_engine_get for N chunks at once, decoded side by side: all of them or none. A thread
  * that holds blocks and asks for more one by one can wait for ever when all that there are are

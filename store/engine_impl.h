@@ -43,8 +43,7 @@ struct tp_engine {
     unsigned work_n, work_made, work_max;
 
     struct tp_pool *pool;
-    size_t ahead_max; /* blocks to be decoded, or decoded and unused, ahead of readers */
-    size_t queued;
+    size_t queued; /* to be decoded ahead */
     bool ending;
     struct tp_engine_stats stats;
 };

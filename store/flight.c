@@ -178,16 +178,22 @@ int tp_flight_get(struct tp_operation *operation, struct tp_pack *pack, uint32_t
                   struct tp_block **out, struct tp_error *err)
 {
     struct tp_engine *engine = operation->engine;
+    const uint32_t asked = chunk;
+    struct tp_pack *in = pack;
     struct tp_block_key key;
 
-    tp_flight_resolve(&pack, &chunk);
-    tp_flight_key(pack, chunk, &key);
+    tp_flight_resolve(&in, &chunk);
+    tp_flight_key(in, chunk, &key);
     for (;;) {
         struct tp_block *block = tp_cache_find(&engine->cache, &key);
-        if (block)
-            return join(operation, block, out, err);
-        if (operation->work)
-            return decode(operation, pack, chunk, ahead, &key, out, err);
+        if (block || operation->work) {
+            int rc = block ? join(operation, block, out, err)
+                           : decode(operation, in, chunk, ahead, &key, out, err);
+            /* A base's, or one for several places. */
+            if (rc == 0 && (operation->depth > 0 || in != pack || chunk != asked))
+                (*out)->wanted = true;
+            return rc;
+        }
         /* Others may decode the block while this waits: look again afterwards. */
         operation->work = take_work(engine);
         if (!operation->work)

@@ -197,6 +197,14 @@ void tp_span_release(struct tp_span *span)
     span->len = 0;
 }
 
+void tp_span_release_given(struct tp_span *span)
+{
+    for (int i = 0; i < span->n; i++)
+        tp_block_release_given(span->blocks[i], (uint32_t)span->iov[i].iov_len);
+    span->n = 0;
+    span->len = 0;
+}
+
 ssize_t tp_reader_pread(struct tp_reader *reader, void *dst, size_t len, uint64_t off,
                         struct tp_error *err)
 {

@@ -32,6 +32,8 @@ struct tp_span {
 int tp_reader_span(struct tp_reader *reader, uint64_t off, size_t len, struct tp_span *out,
                    struct tp_error *err);
 void tp_span_release(struct tp_span *span);
+/* The same, of a span that was given to who keeps it: the kernel, for its pages; a copy of the file. */
+void tp_span_release_given(struct tp_span *span);
 
 /* Copy up to LEN bytes at OFF; the number copied (less only at the end of the file), or a negative errno. */
 ssize_t tp_reader_pread(struct tp_reader *reader, void *dst, size_t len, uint64_t off,

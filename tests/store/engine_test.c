@@ -370,6 +370,78 @@ static void test_scan(void)
     free_pack(base);
 }
 
+static bool give(struct tp_engine *engine, struct tp_pack *pack, uint32_t chunk, uint32_t len)
+{
+    struct tp_block *block;
+    if (tp_engine_get(engine, pack, chunk, &block, NULL) < 0)
+        return false;
+    bool good = whole(block, pack, chunk);
+    tp_block_release_given(block, len);
+    return good;
+}
+
+/* What went whole to who keeps it makes room for the next; what others want, too, stays. */
+static void test_given(void)
+{
+    enum { N = 30 };
+    struct tp_engine *engine = start(1, 64 * SLOT);
+    struct tp_pack *base = make_pack(1, NULL), *tune = make_pack(2, base);
+    struct tp_engine_stats stats;
+    bool good = true;
+
+    for (unsigned c = 0; c < N; c++)
+        good = good && give(engine, tune, c, CHUNK_SIZE);
+    tp_engine_get_stats(engine, &stats);
+    is_u64(stats.cached_bytes, (N + 1) * SLOT, "of a fine-tune that is read on one block is kept");
+    ok(get_whole(engine, tune, N - 1), "the last one");
+    is_int(atomic_load(&tune->decoded[N - 1]), 1, "which can be had as long as it is there");
+    for (unsigned c = 0; c < N; c++)
+        good = good && get_whole(engine, base, c);
+    is_int((int)total_decoded(base), N, "all of the base's");
+
+    tp_engine_forget(engine, tune);
+    for (unsigned round = 0; round < 3; round++)
+        for (unsigned c = 0; c < N - 1; c++)
+            good = good && give(engine, tune, c, CHUNK_SIZE);
+    is_int((int)total_decoded(tune), 2 * (N - 1) + 1,
+           "what made room and is asked for again is decoded once more, and then kept");
+
+    tp_engine_forget(engine, tune);
+    for (unsigned c = N; c < 2 * N; c++)
+        good = good && give(engine, base, c, CHUNK_SIZE / 2) &&
+               give(engine, base, c, CHUNK_SIZE / 2 - 1);
+    tp_engine_get_stats(engine, &stats);
+    is_u64(stats.cached_bytes, 2 * N * SLOT, "what was given in part is kept");
+    ok(good, "all bytes right");
+    tp_engine_destroy(engine);
+    free_pack(tune);
+    free_pack(base);
+}
+
+/* A large cache is filled by what comes back, not by a scan. */
+static void test_growth(void)
+{
+    const uint64_t first = (uint64_t)128 << 20;
+    struct tp_engine *engine = start(1, CHUNKS_MAX * (uint64_t)SLOT);
+    struct tp_pack *pack = make_pack(1, NULL);
+    struct tp_engine_stats stats;
+    bool good = true;
+
+    for (unsigned c = 0; c < CHUNKS_MAX; c++)
+        good = good && get_whole(engine, pack, c);
+    tp_engine_get_stats(engine, &stats);
+    ok(stats.cached_bytes <= first, "a scan takes a part of the cache");
+    for (unsigned round = 0; round < 2; round++)
+        for (unsigned c = 0; c < CHUNKS_MAX; c++)
+            good = good && get_whole(engine, pack, c);
+    tp_engine_get_stats(engine, &stats);
+    ok(stats.cached_bytes > 3 * (stats.cached_bytes_max / 4), "what is scanned again all of it");
+    ok(stats.cached_bytes <= stats.cached_bytes_max, "and no more");
+    ok(good, "all bytes right");
+    tp_engine_destroy(engine);
+    free_pack(pack);
+}
+
 static void test_ahead(void)
 {
     struct tp_engine *engine = start(2, 64 * SLOT);
@@ -404,6 +476,8 @@ int main(void)
     test_single_flight();
     test_crowd(seed);
     test_scan();
+    test_given();
+    test_growth();
     test_ahead();
     return tap_done();
 }
