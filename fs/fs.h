@@ -197,7 +197,8 @@ void tp_packed_list_open(fuse_req_t req, struct tp_packed *packed, struct fuse_f
 void tp_packed_list_read(fuse_req_t req, struct tp_packed *packed, size_t size, off_t off,
                          struct fuse_file_info *fi, bool plus);
 
-void tp_packed_read(fuse_req_t req, struct tp_packed *packed, size_t size, off_t off);
+void tp_packed_read(fuse_req_t req, struct tp_packed *packed, size_t size, off_t off,
+                    const struct fuse_file_info *fi);
 /* A buffer of this thread's own, of TP_MAX_READ bytes; NULL: out of memory. */
 void *tp_thread_buffer(void);
 

@@ -171,7 +171,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
     struct tp_node *node = tp_fs_node(fuse_req_userdata(req), ino);
 
     if (node->kind == TP_NODE_PACKED)
-        tp_packed_read(req, tp_as_packed(node), size, off);
+        tp_packed_read(req, tp_as_packed(node), size, off, fi);
     else
         tp_plain_read(req, size, off, fi);
 }
