@@ -22,7 +22,7 @@
 #define TP_RANS_LANES_MAX (1u << TP_RANS_LANES_LOG_MAX)
 #define TP_RANS_NO_ESCAPE (-1)
 
-/* Decoding: one entry a slot: symbol << 24 | frequency << 12 | offset of the slot within the symbol. */
+/* Decoding: one entry a slot: symbol << 24 | offset of the slot within the symbol << 12 | frequency. */
 struct tp_rans_dec {
     uint32_t slot[TP_RANS_ONE];
 };
@@ -101,7 +101,7 @@ static inline unsigned tp_rans_get(struct tp_rans_reader *r, unsigned l, const s
     uint32_t x = r->x[l];
     uint32_t e = dec->slot[x & (TP_RANS_ONE - 1)];
 
-    x = ((e >> 12) & 0xfff) * (x >> TP_RANS_BITS) + (e & 0xfff);
+    x = (e & 0xfff) * (x >> TP_RANS_BITS) + ((e >> 12) & 0xfff);
     if (x < TP_RANS_LOW) {
         x = x << 16 | (uint32_t)r->p[0] | (uint32_t)r->p[1] << 8;
         r->p += r->p <= r->end ? 2 : 0;

@@ -8,45 +8,66 @@
 
 #include "codec/rans/rans_avx2.h"
 
-/* The tables of permutations, one entry for each mask M of 8 lanes, a byte for each lane J. */
+/* The tables of permutations, one row for each mask M of 8 lanes. */
+#define ROWS1(row, m) row(m), row((m) + 1), row((m) + 2), row((m) + 3)
+#define ROWS2(row, m) ROWS1(row, m), ROWS1(row, (m) + 4), ROWS1(row, (m) + 8), ROWS1(row, (m) + 12)
+#define ROWS3(row, m) ROWS2(row, m), ROWS2(row, (m) + 16), ROWS2(row, (m) + 32), ROWS2(row, (m) + 48)
+#define ROWS(row) ROWS3(row, 0u), ROWS3(row, 64u), ROWS3(row, 128u), ROWS3(row, 192u)
+
+/* Four bytes for each lane J: those of its word, and 0x80, which gives zero. */
 #define BELOW(m, j) ((uint64_t)__builtin_popcount((m) & ((1u << (j)) - 1)))
-#define EIGHT(f, m)                                                                                \
-    (f(m, 0) | f(m, 1) << 8 | f(m, 2) << 16 | f(m, 3) << 24 | f(m, 4) << 32 | f(m, 5) << 40 |      \
-     f(m, 6) << 48 | f(m, 7) << 56)
-/* The lane of the K-th bit of M, from the words' end: counts the lanes up to which there are too few. */
+#define WORD(m, j) ((m) >> (j) & 1 ? 0x80800100u + 0x202u * BELOW(m, j) : 0x80808080u)
+#define TWO(m, j) (WORD(m, j) | WORD(m, (j) + 1) << 32)
+#define EXPAND(m) {TWO(m, 0), TWO(m, 2), TWO(m, 4), TWO(m, 6)}
+
+_Alignas(64) const uint64_t tp_rans_expand8[256][4] = {ROWS(EXPAND)};
+
+/* A byte for each lane J: the lane of the K-th bit of M, from the words' end, which packs the lanes of the mask
+ * towards lane 7. FEW counts the lanes up to which there are too few. */
 #define FEW(m, k, j) ((uint64_t)(__builtin_popcount((m) & ((2u << (j)) - 1)) <= (k)))
 #define NTH(m, k)                                                                                  \
     (FEW(m, k, 0) + FEW(m, k, 1) + FEW(m, k, 2) + FEW(m, k, 3) + FEW(m, k, 4) + FEW(m, k, 5) +     \
      FEW(m, k, 6))
-#define LAST(m, j) NTH(m, (j) + __builtin_popcount(m) - 8)
-#define ROWS1(f, m) EIGHT(f, m), EIGHT(f, (m) + 1), EIGHT(f, (m) + 2), EIGHT(f, (m) + 3)
-#define ROWS2(f, m) ROWS1(f, m), ROWS1(f, (m) + 4), ROWS1(f, (m) + 8), ROWS1(f, (m) + 12)
-#define ROWS3(f, m) ROWS2(f, m), ROWS2(f, (m) + 16), ROWS2(f, (m) + 32), ROWS2(f, (m) + 48)
-#define ROWS(f) ROWS3(f, 0u), ROWS3(f, 64u), ROWS3(f, 128u), ROWS3(f, 192u)
+#define LAST(m, j) (NTH(m, (j) + __builtin_popcount(m) - 8) << 8 * (j))
+#define COMPRESS(m)                                                                                \
+    (LAST(m, 0) | LAST(m, 1) | LAST(m, 2) | LAST(m, 3) | LAST(m, 4) | LAST(m, 5) | LAST(m, 6) |    \
+     LAST(m, 7))
 
-const uint64_t tp_rans_expand8[256] = {ROWS(BELOW)};
-/* The lanes of the mask packed towards lane 7. */
-static const uint64_t compress8[256] = {ROWS(LAST)};
+static const uint64_t compress8[256] = {ROWS(COMPRESS)};
 
+/*
+ * LANES / 8 registers of states; 64 symbols a turn. Entries are looked up up to four registers before they are
+ * needed.
+ */
 TP_INLINE TP_TARGET_AVX2 size_t decode_regs(struct tp_rans_reader *r, const struct tp_rans_dec *dec,
                                             uint8_t *dst, size_t n, const unsigned regs)
 {
     const __m256i off = _mm256_setzero_si256();
+    const unsigned ahead = regs < 4 ? regs : 4;
     const uint8_t *p = r->p;
     const uint8_t *limit = r->end + 2;
     __m256i x[8];
+    __m256i e[4];
+    __m256i taken[8];
     size_t i = 0;
 
     for (unsigned g = 0; g < regs; g++)
         x[g] = _mm256_loadu_si256((const __m256i *)(r->x + 8 * g));
+    for (unsigned g = 0; g < ahead; g++)
+        e[g] = tp_rans_look8(x[g], dec->slot, off);
     for (; i + 64 <= n; i += 64) {
-        for (unsigned g = 0; g < 8; g += 2) {
-            __m256i e0 = tp_rans_step8(&x[g % regs], dec->slot, off, &p);
-            __m256i e1 = tp_rans_step8(&x[(g + 1) % regs], dec->slot, off, &p);
-            __m256i s = tp_rans_symbols16(e0, e1);
+#pragma GCC unroll 8
+        for (unsigned g = 0; g < 8; g++) {
+            taken[g] = e[g % ahead];
+            tp_rans_advance8(&x[g % regs], taken[g], &p);
+            e[g % ahead] = tp_rans_look8(x[(g + ahead) % regs], dec->slot, off);
+            if (g % 2) {
+                __m256i s = tp_rans_symbols16(taken[g - 1], taken[g]);
 
-            _mm_storeu_si128((__m128i *)(dst + i + 8 * g),
-                             _mm_packus_epi16(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1)));
+                _mm_storeu_si128(
+                    (__m128i *)(dst + i + 8 * (g - 1)),
+                    _mm_packus_epi16(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1)));
+            }
         }
         p = p < limit ? p : limit;
     }

@@ -8,20 +8,50 @@
 
 #include "codec/rans/rans_avx512.h"
 
-/* LANES / 16 registers of states; 64 symbols a turn. */
-TP_INLINE TP_TARGET_AVX512 size_t decode_regs(struct tp_rans_reader *r, const struct tp_rans_dec *dec,
-                                              uint8_t *dst, size_t n, const unsigned regs)
+/* 64 symbols a turn. The entries of a turn are looked up during the turn before it. */
+TP_INLINE TP_TARGET_AVX512 size_t turns64(__m512i *x, const struct tp_rans_dec *dec, const uint8_t **words,
+                                          const uint8_t *limit, uint8_t *dst, size_t n)
 {
-    const uint8_t *p = r->p;
-    const uint8_t *limit = r->end + 2;
     const __m512i order = tp_rans_in_order();
-    __m512i x[4];
+    const __m512i off = _mm512_setzero_si512();
+    const uint8_t *p = *words;
+    __m512i e[4];
     size_t i = 0;
 
-    for (unsigned g = 0; g < regs; g++)
-        x[g] = _mm512_loadu_si512(r->x + 16 * g);
+    for (unsigned g = 0; g < 4; g++)
+        e[g] = tp_rans_look16(x[g], dec->slot, off);
     for (; i + 64 <= n; i += 64) {
-        const __m512i off = _mm512_setzero_si512();
+        __m512i e0 = e[0];
+        __m512i e1 = e[1];
+        __m512i e2 = e[2];
+        __m512i e3 = e[3];
+
+        tp_rans_advance16(&x[0], e0, &p);
+        tp_rans_advance16(&x[1], e1, &p);
+        e[0] = tp_rans_look16(x[0], dec->slot, off);
+        e[1] = tp_rans_look16(x[1], dec->slot, off);
+        tp_rans_advance16(&x[2], e2, &p);
+        tp_rans_advance16(&x[3], e3, &p);
+        e[2] = tp_rans_look16(x[2], dec->slot, off);
+        e[3] = tp_rans_look16(x[3], dec->slot, off);
+        p = p < limit ? p : limit;
+        _mm512_storeu_si512(dst + i, tp_rans_symbols64(e0, e1, e2, e3, order));
+    }
+    *words = p;
+    return i;
+}
+
+/* As above, with fewer lanes: 16 or 32. */
+TP_INLINE TP_TARGET_AVX512 size_t turns_few(__m512i *x, const struct tp_rans_dec *dec, const uint8_t **words,
+                                            const uint8_t *limit, uint8_t *dst, size_t n,
+                                            const unsigned regs)
+{
+    const __m512i order = tp_rans_in_order();
+    const __m512i off = _mm512_setzero_si512();
+    const uint8_t *p = *words;
+    size_t i = 0;
+
+    for (; i + 64 <= n; i += 64) {
         __m512i e0 = tp_rans_step16(&x[0], dec->slot, off, &p);
         __m512i e1 = tp_rans_step16(&x[1 % regs], dec->slot, off, &p);
         __m512i e2 = tp_rans_step16(&x[2 % regs], dec->slot, off, &p);
@@ -30,10 +60,25 @@ TP_INLINE TP_TARGET_AVX512 size_t decode_regs(struct tp_rans_reader *r, const st
         p = p < limit ? p : limit;
         _mm512_storeu_si512(dst + i, tp_rans_symbols64(e0, e1, e2, e3, order));
     }
+    *words = p;
+    return i;
+}
+
+/* LANES / 16 registers of states. */
+TP_INLINE TP_TARGET_AVX512 size_t decode_regs(struct tp_rans_reader *r, const struct tp_rans_dec *dec,
+                                              uint8_t *dst, size_t n, const unsigned regs)
+{
+    const uint8_t *limit = r->end + 2;
+    __m512i x[4];
+    size_t done;
+
+    for (unsigned g = 0; g < regs; g++)
+        x[g] = _mm512_loadu_si512(r->x + 16 * g);
+    done = regs == 4 ? turns64(x, dec, &r->p, limit, dst, n)
+                     : turns_few(x, dec, &r->p, limit, dst, n, regs);
     for (unsigned g = 0; g < regs; g++)
         _mm512_storeu_si512(r->x + 16 * g, x[g]);
-    r->p = p;
-    return i;
+    return done;
 }
 
 TP_TARGET_AVX512 size_t tp_rans_decode_avx512(struct tp_rans_reader *r, const struct tp_rans_dec *dec,

@@ -9,25 +9,41 @@
 #include "codec/rans/rans.h"
 
 /*
- * Take one symbol from each of 16 lanes. OFF chooses each lane's table: its number << TP_RANS_BITS. Returns the
- * table entries; reads 32 bytes at *P, of which it uses two for each lane that refills.
+ * Taking one symbol from each of 16 lanes is two steps. Between them pass some 25 cycles, and as many again
+ * until the next symbol can be looked up: who has several registers of lanes looks up those of one while
+ * others advance.
+ *
+ * The first: the entries of the table. OFF chooses each lane's: its number << TP_RANS_BITS.
  */
-TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_step16(__m512i *x, const uint32_t *slots, __m512i off,
-                                                  const uint8_t **p)
+TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_look16(__m512i x, const uint32_t *slots, __m512i off)
 {
     const __m512i slot_mask = _mm512_set1_epi32(TP_RANS_ONE - 1);
+    __m512i i = _mm512_ternarylogic_epi32(x, slot_mask, off, 0xea); /* (x & mask) | off */
+
+    return _mm512_i32gather_epi32(i, slots, 4);
+}
+
+/* The second: the next states. Reads 32 bytes at *P, of which it uses two for each lane that refills. */
+TP_INLINE TP_TARGET_AVX512 void tp_rans_advance16(__m512i *x, __m512i e, const uint8_t **p)
+{
     const __m512i mask12 = _mm512_set1_epi32(0xfff);
-    __m512i i = _mm512_ternarylogic_epi32(*x, slot_mask, off, 0xea); /* (x & mask) | off */
-    __m512i e = _mm512_i32gather_epi32(i, slots, 4);
-    __m512i freq = _mm512_and_si512(_mm512_srli_epi32(e, 12), mask12);
-    __m512i v = _mm512_mullo_epi32(freq, _mm512_srli_epi32(*x, TP_RANS_BITS));
+    __m512i v = _mm512_mullo_epi32(_mm512_and_si512(e, mask12), _mm512_srli_epi32(*x, TP_RANS_BITS));
     __m512i words = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)*p));
     __mmask16 low;
 
-    v = _mm512_add_epi32(v, _mm512_and_si512(e, mask12));
+    v = _mm512_add_epi32(v, _mm512_and_si512(_mm512_srli_epi32(e, 12), mask12));
     low = _mm512_cmplt_epu32_mask(v, _mm512_set1_epi32(TP_RANS_LOW));
     *x = _mm512_mask_or_epi32(v, low, _mm512_slli_epi32(v, 16), _mm512_maskz_expand_epi32(low, words));
     *p += 2 * _mm_popcnt_u32(low);
+}
+
+/* Both. */
+TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_step16(__m512i *x, const uint32_t *slots, __m512i off,
+                                                  const uint8_t **p)
+{
+    __m512i e = tp_rans_look16(*x, slots, off);
+
+    tp_rans_advance16(x, e, p);
     return e;
 }
 

@@ -203,7 +203,7 @@ void tp_rans_dec_init(struct tp_rans_dec *dec, const uint16_t freq[256])
 
     for (uint32_t s = 0; s < 256; s++)
         for (uint32_t j = 0; j < freq[s]; j++)
-            *slot++ = s << 24 | (uint32_t)freq[s] << 12 | j;
+            *slot++ = s << 24 | j << 12 | freq[s];
 }
 
 void tp_rans_enc_init(struct tp_rans_enc *enc, const uint16_t freq[256])
