@@ -74,6 +74,47 @@ TP_INLINE TP_TARGET_AVX512 __m512i symbols64(const struct vectors *v, struct cur
     return tp_rans_symbols64(e0, e1, e2, e3, symbol_order(width));
 }
 
+/* A turn of 64 lanes that is looked up and not taken: its contexts, and the entries of its lanes. */
+struct ahead {
+    __m512i ctx;
+    __m512i e[4];
+};
+
+/* As symbols64, of those that were looked up, while those with the contexts NEXT are looked up. */
+TP_INLINE TP_TARGET_AVX512 __m512i symbols_ahead(const struct vectors *v, struct cursor *r, __m512i *x,
+                                                 struct ahead *ahead, __m512i next, const unsigned width)
+{
+    __m512i table = _mm512_shuffle_epi8(v->table, next);
+    const uint8_t *p = r->p;
+    const uint8_t *limit = r->limit;
+    __m512i e0 = ahead->e[0];
+    __m512i e1 = ahead->e[1];
+    __m512i e2 = ahead->e[2];
+    __m512i e3 = ahead->e[3];
+
+    tp_rans_advance16(&x[0], e0, &p);
+    tp_rans_advance16(&x[1], e1, &p);
+    ahead->e[0] = tp_rans_look16(x[0], v->slots, offsets(table, 0, width));
+    ahead->e[1] = tp_rans_look16(x[1], v->slots, offsets(table, 1, width));
+    tp_rans_advance16(&x[2], e2, &p);
+    tp_rans_advance16(&x[3], e3, &p);
+    ahead->e[2] = tp_rans_look16(x[2], v->slots, offsets(table, 2, width));
+    ahead->e[3] = tp_rans_look16(x[3], v->slots, offsets(table, 3, width));
+    ahead->ctx = next;
+    r->p = p < limit ? p : limit;
+    return tp_rans_symbols64(e0, e1, e2, e3, symbol_order(width));
+}
+
+TP_INLINE TP_TARGET_AVX512 void look_ahead(const struct vectors *v, const __m512i *x, struct ahead *ahead,
+                                           __m512i ctx, const unsigned width)
+{
+    __m512i table = _mm512_shuffle_epi8(v->table, ctx);
+
+    ahead->ctx = ctx;
+    for (int g = 0; g < 4; g++)
+        ahead->e[g] = tp_rans_look16(x[g], v->slots, offsets(table, g, width));
+}
+
 /* 64 elements of which what is a byte of each is known. */
 struct turn {
     __m512i ctx;
@@ -169,11 +210,18 @@ TP_INLINE TP_TARGET_AVX512 __m512i contexts16x64(const struct vectors *v, const 
     return _mm512_min_epu8(_mm512_subs_epu8(field, v->first8), _mm512_set1_epi8(15));
 }
 
+/* NEXT is where the base's elements of the next turn are. */
 TP_INLINE TP_TARGET_AVX512 void begin16(const struct vectors *v, struct cursor *r, __m512i *x,
-                                        const uint8_t *base, struct turn *turn, const unsigned regs)
+                                        struct ahead *ahead, const uint8_t *base, const uint8_t *next,
+                                        struct turn *turn, const unsigned regs)
 {
-    turn->ctx = contexts16x64(v, base);
-    turn->sym = symbols64(v, r, x, turn->ctx, regs, 16);
+    if (regs == 4) {
+        turn->ctx = ahead->ctx;
+        turn->sym = symbols_ahead(v, r, x, ahead, contexts16x64(v, next), 16);
+    } else {
+        turn->ctx = contexts16x64(v, base);
+        turn->sym = symbols64(v, r, x, turn->ctx, regs, 16);
+    }
 }
 
 TP_INLINE TP_TARGET_AVX512 void finish16(const struct vectors *v, struct cursor *r,
@@ -217,7 +265,9 @@ TP_INLINE TP_TARGET_AVX512 size_t turns16(const struct vectors *v, struct cursor
                                           const uint8_t *base, uint8_t *dst, size_t n, const unsigned regs,
                                           const bool has_raw, const bool has_direct)
 {
+    const uint8_t *last = base + 2 * (n / 64 * 64) - 128;
     uint64_t raw[2][8];
+    struct ahead ahead;
     struct turn a;
     struct turn b;
     struct turn c;
@@ -225,14 +275,18 @@ TP_INLINE TP_TARGET_AVX512 size_t turns16(const struct vectors *v, struct cursor
 
     if (n < 128)
         return 0;
+    if (regs == 4)
+        look_ahead(v, x, &ahead, contexts16x64(v, base), 16);
     a.raw = raw[0];
     b.raw = raw[1];
-    begin16(v, r, x, base, &a, regs);
+    begin16(v, r, x, &ahead, base, base + 128, &a, regs);
     if (has_raw)
         raw64(v, r, &a, 16);
-    begin16(v, r, x, base + 128, &b, regs);
+    begin16(v, r, x, &ahead, base + 128, n < 192 ? last : base + 256, &b, regs);
     for (; i + 192 <= n; i += 64) {
-        begin16(v, r, x, base + 2 * i + 256, &c, regs);
+        const uint8_t *from = base + 2 * i + 256;
+
+        begin16(v, r, x, &ahead, from, from < last ? from + 128 : last, &c, regs);
         if (has_raw)
             raw64(v, r, &b, 16);
         finish16(v, r, &a, base + 2 * i, dst + 2 * i, has_raw, has_direct);
