@@ -17,6 +17,7 @@ codec_libtp_codec_la_SOURCES += \
 
 # delta
 codec_libtp_codec_la_SOURCES += \
+	codec/delta/bins.c codec/delta/bins.h \
 	codec/delta/choose.c \
 	codec/delta/delta.c codec/delta/delta.h \
 	codec/delta/delta_avx2.c \

@@ -45,6 +45,7 @@ tensor_scripts =
 
 # codec
 codec_tests = \
+	tests/codec/bins_test \
 	tests/codec/convert_test \
 	tests/codec/cuda_warp_test \
 	tests/codec/cuda_device_test \
