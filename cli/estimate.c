@@ -5,89 +5,12 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "cli/estimate.h"
 #include "cli/options.h"
+#include "cli/place.h"
 #include "cli/report.h"
 #include "store/names.h"
-
-/* Where model NAME lies in DIR: its directory, or its pack. */
-static int path_of(const char *dir, const char *name, struct tp_base_choice *choice, struct tp_error *err)
-{
-    struct stat st;
-    int n = snprintf(choice->path, sizeof choice->path, "%s/%s", dir, name);
-    if (n > 0 && stat(choice->path, &st) < 0)
-        n = snprintf(choice->path, sizeof choice->path, "%s/%s%s", dir, name, TP_PACK_SUFFIX);
-    if (n < 0 || (size_t)n >= sizeof choice->path)
-        return tp_fail(err, ENAMETOOLONG, "'%s/%s' is too long", dir, name);
-    if (stat(choice->path, &st) < 0)
-        return tp_fail(err, ENOENT, "there is no model '%s' in '%s' to be the base", name, dir);
-    snprintf(choice->name, sizeof choice->name, "%s", name);
-    return 0;
-}
-
-static int choose(const struct tp_place *model, struct tp_store *store, const char *base,
-                  struct tp_base_choice *choice, struct tp_error *err)
-{
-    struct tp_error why = {0};
-    struct tp_match match;
-    struct tp_place place;
-    int rc;
-
-    if (!base || !strcmp(base, "auto")) {
-        rc = tp_match_base(store, model->path, model->name, &match, &why);
-        snprintf(choice->why, sizeof choice->why, "%s", rc ? why.message : match.why);
-        if (rc == -ENOENT)
-            return 0;
-        if (rc)
-            return tp_fail(err, -rc, "%s", why.message);
-        return path_of(model->parent, match.name, choice, err);
-    }
-    if (!strcmp(base, "none"))
-        return snprintf(choice->why, sizeof choice->why, "asked for none"), 0;
-    snprintf(choice->why, sizeof choice->why, "asked for");
-    if (!strchr(base, '/'))
-        return path_of(model->parent, base, choice, err);
-    rc = tp_place_find(base, &place, err);
-    if (rc)
-        return rc;
-    snprintf(choice->name, sizeof choice->name, "%s", place.name);
-    snprintf(choice->path, sizeof choice->path, "%s", place.path);
-    tp_place_clear(&place);
-    return 0;
-}
-
-int tp_estimate_against(const struct tp_place *model, const char *base, struct tp_base_choice *choice,
-                        struct tp_estimate *estimate, struct tp_error *err)
-{
-    struct tp_store *store = NULL;
-    *choice = (struct tp_base_choice){0};
-    int rc = tp_store_open(model->parent, &store, err);
-    if (!rc)
-        rc = choose(model, store, base, choice, err);
-    if (!rc)
-        rc = tp_estimate(choice->path[0] ? choice->path : NULL, model->path, store, estimate, err);
-    if (store)
-        tp_store_close(store);
-    return rc;
-}
-
-void tp_estimate_json(struct tp_json_writer *json, const struct tp_base_choice *choice,
-                      const struct tp_estimate *e)
-{
-    tp_json_put_string(json, "base", choice->name[0] ? choice->name : NULL);
-    tp_json_put_string(json, "base_reason", choice->why);
-    tp_json_put_u64(json, "logical_bytes", e->logical_bytes);
-    tp_json_put_u64(json, "stored_bytes", e->stored_bytes);
-    tp_json_put_u64(json, "stored_bytes_low", e->stored_low);
-    tp_json_put_u64(json, "stored_bytes_high", e->stored_high);
-    tp_json_put_double(json, "ratio", tp_report_ratio(e->logical_bytes, e->stored_bytes));
-    tp_json_put_u64(json, "sampled_bytes", e->sampled_bytes);
-    tp_json_put_u64(json, "matched_bytes", e->matched_bytes);
-    tp_json_put_double(json, "changed_fraction", e->changed);
-    tp_json_put_double(json, "seconds", e->seconds);
-}
 
 void tp_estimate_print(const struct tp_base_choice *choice, const struct tp_estimate *e)
 {
@@ -146,7 +69,7 @@ static int run(struct tp_options *o)
         struct tp_document doc;
         tp_document_begin(&doc);
         tp_json_put_string(&doc.json, "model", place.path);
-        tp_estimate_json(&doc.json, &choice, &e);
+        tp_result_estimate(&doc.json, &choice, &e);
         code = tp_document_end(&doc);
     } else {
         printf("%s: ", place.name);

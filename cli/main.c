@@ -9,6 +9,7 @@
 
 #include "cli/options.h"
 #include "cli/report.h"
+#include "control/jobs.h"
 
 const struct tp_command *const tp_commands[] = {
     &tp_command_mount,
@@ -75,6 +76,14 @@ static int run_group(const char *group, int argc, char **argv)
     return command ? run(command, argc - 1, argv + 1) : unknown(name);
 }
 
+/* What a job's process is started as, by this program itself: in no list and no manual. */
+static int run_job(int argc, char **argv)
+{
+    if (argc < 3)
+        return unknown("job");
+    return tp_job_main(argv[2], argc > 3 ? strtol(argv[3], NULL, 10) : 0);
+}
+
 static void list_names(void)
 {
     for (size_t i = 0; tp_commands[i]; i++)
@@ -96,6 +105,8 @@ int main(int argc, char **argv)
         word = "version";
     else if (!strcmp(word, "--list-commands"))
         return list_names(), tp_report_flush();
+    else if (!strcmp(word, "job"))
+        return run_job(argc, argv);
     const struct tp_command *command = tp_command_find(word);
     if (command)
         return run(command, argc - 1, argv + 1);

@@ -71,12 +71,12 @@ static int try_one(const struct job *job, const char *arg, const struct tp_optio
     int rc = tp_packing_place(arg, &place, err);
     if (rc)
         return rc;
-    rc = tp_estimate_against(&place, job->pack.base, &choice, &estimate, err);
+    rc = tp_estimate_against(place.parent, place.name, place.path, job->pack.base, &choice, &estimate, err);
     if (!rc && o->json) {
         tp_json_begin_object(json, NULL);
         tp_json_put_string(json, "model", place.path);
         tp_json_put_bool(json, "dry_run", true);
-        tp_estimate_json(json, &choice, &estimate);
+        tp_result_estimate(json, &choice, &estimate);
         tp_json_end_object(json);
     } else if (!rc && !o->quiet) {
         printf("%s: would take ", place.name);

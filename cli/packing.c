@@ -9,6 +9,7 @@
 
 #include "cli/packing.h"
 #include "cli/report.h"
+#include "control/result.h"
 #include "store/names.h"
 
 bool tp_packing_codec(struct tp_options *o, const char **out)
@@ -45,44 +46,12 @@ int tp_packing_place(const char *arg, struct tp_place *out, struct tp_error *err
     return rc;
 }
 
-static void put_codecs(struct tp_json_writer *json, const struct tp_pack_report *pack)
-{
-    tp_json_begin_object(json, "codecs");
-    for (unsigned id = 0; id < TP_CODEC_COUNT; id++) {
-        if (!pack->codec_chunks[id])
-            continue;
-        tp_json_begin_object(json, tp_codec_name(id));
-        tp_json_put_u64(json, "chunks", pack->codec_chunks[id]);
-        tp_json_put_u64(json, "logical_bytes", pack->codec_logical[id]);
-        tp_json_put_u64(json, "stored_bytes", pack->codec_stored[id]);
-        tp_json_end_object(json);
-    }
-    tp_json_end_object(json);
-}
-
 void tp_packing_json(struct tp_json_writer *json, const char *model, bool removed,
                      const struct tp_compress_report *report)
 {
-    const struct tp_pack_report *pack = &report->pack;
     tp_json_begin_object(json, NULL);
     tp_json_put_string(json, "model", model);
-    tp_json_put_string(json, "pack", report->out);
-    tp_json_put_hex(json, "id", pack->id, sizeof pack->id);
-    tp_json_put_string(json, "base", report->base[0] ? report->base : NULL);
-    tp_json_put_string(json, "base_reason", report->why);
-    tp_json_put_bool(json, "base_packed", report->base_packed);
-    tp_json_put_bool(json, "original_removed", removed);
-    tp_json_put_u64(json, "logical_bytes", pack->logical_bytes);
-    tp_json_put_u64(json, "stored_bytes", pack->stored_bytes);
-    tp_json_put_double(json, "ratio", tp_report_ratio(pack->logical_bytes, pack->stored_bytes));
-    tp_json_put_u64(json, "files", pack->file_n);
-    tp_json_put_u64(json, "tensors", pack->tensor_n);
-    tp_json_put_u64(json, "chunks", pack->chunk_n);
-    tp_json_put_u64(json, "tensor_logical_bytes", pack->tensor_bytes);
-    tp_json_put_u64(json, "tensor_stored_bytes", pack->tensor_stored_bytes);
-    put_codecs(json, pack);
-    tp_json_put_double(json, "write_seconds", pack->write_seconds);
-    tp_json_put_double(json, "verify_seconds", pack->verify_seconds);
+    tp_result_compress(json, report->out, removed, report);
     tp_json_end_object(json);
 }
 

@@ -11,6 +11,7 @@
 #include "cli/options.h"
 #include "cli/place.h"
 #include "cli/report.h"
+#include "control/result.h"
 #include "store/names.h"
 #include "store/verify.h"
 
@@ -49,14 +50,7 @@ static void put_report(struct verifying *v, int rc, const struct tp_error *err,
 {
     struct tp_json_writer *json = &v->doc.json;
     tp_json_end_array(json);
-    tp_json_put_bool(json, "whole", !rc);
-    tp_json_put_string(json, "error", rc ? err->message : NULL);
-    tp_json_put_u64(json, "files", report->files);
-    tp_json_put_u64(json, "chunks", report->chunks);
-    tp_json_put_u64(json, "bytes", report->bytes);
-    tp_json_put_u64(json, "bad_files", report->bad_files);
-    tp_json_put_u64(json, "bad_chunks", report->bad_chunks);
-    tp_json_put_double(json, "seconds", report->seconds);
+    tp_result_verify(json, rc, err, report);
     tp_json_end_object(json);
 }
 

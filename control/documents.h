@@ -70,6 +70,9 @@ int tp_document_readme(struct tp_buffer *out);
 int tp_document_candidates(struct tp_buffer *out, struct tp_error *err);
 int tp_document_hardware(struct tp_buffer *out, struct tp_error *err);
 
+/* share/tenpak/openapi.json: what tenpak serve answers to. */
+const char *tp_openapi_text(size_t *len);
+
 /* The schemas by their files' names ("status.json"), as they are in share/tenpak/schema: constant, never freed. */
 size_t tp_schema_count(void);
 const char *tp_schema_name(size_t i);

@@ -128,7 +128,8 @@ void tp_jobs_get_policy(struct tp_jobs *jobs, struct tp_policy *out, char *conf_
 /* Who keeps DIR now: where it is mounted ("" for a keeper without a mount). -ENOENT: nobody does. */
 int tp_jobs_keeper(const char *dir, char *mountpoint, size_t size, pid_t *pid, struct tp_error *err);
 
-/* The child's side: does what the record says and writes its report. Exit status of the process. */
-int tp_job_main(const char *record);
+/* The child's side: does what the record says and writes its report. PARENT is the process that began it, 0 when it was
+ * begun by hand. Exit status of the process. */
+int tp_job_main(const char *record, long parent);
 
 #endif

@@ -4,13 +4,28 @@ control_libtp_control_la_SOURCES =
 
 # requests, jobs, policy
 control_libtp_control_la_SOURCES += \
-	control/jobs.h \
+	control/auto.c \
+	control/check.c \
+	control/estimate.c \
+	control/finish.c \
+	control/job.c \
+	control/jobs.c control/jobs.h control/jobs_impl.h \
+	control/keeper.c \
+	control/notify.c \
 	control/policy.c control/policy.h \
+	control/progress.c control/progress.h \
+	control/record.c control/record.h \
+	control/report.c control/result.h \
 	control/request.c control/request.h control/request_impl.h \
 	control/request_json.c \
 	control/request_value.c \
+	control/spawn.c \
 	control/state.c \
-	control/verbs.c
+	control/status.c \
+	control/submit.c \
+	control/table.c \
+	control/verbs.c \
+	control/worker.c
 
 # documents
 control_libtp_control_la_SOURCES += \

@@ -147,6 +147,8 @@ static int grow(struct parser *p)
 
 static int parse(struct parser *p)
 {
+    size_t counted = 0;
+    unsigned line = 1;
     int rc = 0;
 
     while (rc == 0) {
@@ -158,7 +160,10 @@ static int parse(struct parser *p)
         rc = grow(p);
         if (rc < 0)
             break;
+        for (; counted < p->pos; counted++)
+            line += p->text[counted] == '\n';
         rc = p->text[p->pos] == '{' ? take_object(p, &p->list[p->n]) : take_words(p, &p->list[p->n]);
+        p->list[p->n].line = line;
         p->n++; /* a request that is wrong has values to free, too */
     }
     if (rc == 0 && p->n == 0)

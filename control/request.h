@@ -68,6 +68,7 @@ int tp_verb_help(enum tp_verb verb, struct tp_buffer *out);
 
 struct tp_request {
     enum tp_verb verb;
+    unsigned line;                    /* of the text that it was read from, from 1; 0: of none */
     char subject[256];                /* the model's name, or the job's id */
     char retry[TP_RETRY_KEY_MAX + 1]; /* id=KEY: the same again is the same job; "" */
     struct {

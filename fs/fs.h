@@ -110,6 +110,7 @@ struct tp_fs {
     struct tp_watch *watch;     /* NULL: nobody tells what changes in DIR */
     pthread_mutex_t lock; /* of nodes and trees; nothing is opened or decoded under it */
     pthread_cond_t opened;
+    struct tp_listing *listing; /* of DIR, as it was when last listed */
     uint64_t generation, clock;
     unsigned idle_n;
     _Atomic unsigned open_n;  /* files that are open */
@@ -148,6 +149,9 @@ void tp_fs_tell(struct tp_fs *fs, const char *fmt, ...) __attribute__((format(pr
 int tp_plain_lookup(struct tp_fs *fs, struct tp_plain *parent, const char *name,
                     struct fuse_entry_param *entry);
 /* Whether this directory is no longer in DIR, or only until it is removed: its pack has its name. */
+bool tp_plain_same_time(const struct timespec *a, const struct timespec *b);
+/* Whether a change from now on would have another time. */
+bool tp_plain_is_settled(const struct timespec *stamp);
 bool tp_plain_is_gone(struct tp_fs *fs, const struct tp_plain *plain);
 int tp_plain_getattr(struct tp_fs *fs, struct tp_plain *plain, struct stat *st);
 /* As a look-up of the file that is open as FD. */
@@ -192,7 +196,8 @@ void tp_packed_release(fuse_req_t req, struct tp_packed *packed);
 void tp_list_open(fuse_req_t req, struct tp_plain *plain, struct fuse_file_info *fi);
 void tp_list_read(fuse_req_t req, struct tp_plain *plain, size_t size, off_t off,
                   struct fuse_file_info *fi, bool plus);
-void tp_list_release(struct fuse_file_info *fi);
+void tp_list_release(struct tp_fs *fs, struct fuse_file_info *fi);
+void tp_list_unref(struct tp_fs *fs, struct tp_listing *listing);
 void tp_packed_list_open(fuse_req_t req, struct tp_packed *packed, struct fuse_file_info *fi);
 void tp_packed_list_read(fuse_req_t req, struct tp_packed *packed, size_t size, off_t off,
                          struct fuse_file_info *fi, bool plus);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Listing DIR and its directories: a snapshot taken at open, so that positions in it stand. */
+/* Listing DIR and its directories: a snapshot taken at open, so that positions in it stand. That of
+ * DIR itself stays for the next open, as does what the kernel keeps of it, until DIR changes. */
 #include <config.h>
 
 #include <dirent.h>
@@ -11,6 +12,7 @@
 
 #include "base/buffer.h"
 #include "fs/fs.h"
+#include "fs/watch.h"
 
 /* What a file system without numbers for its entries gives. */
 #define NUMBER_UNKNOWN 0xffffffffu
@@ -22,21 +24,36 @@ struct item {
     bool pack;
 };
 
-struct listing {
+struct tp_listing {
+    unsigned refs; /* under the mount's lock */
     struct tp_buffer names;
     struct item *items;
     size_t n, cap;
+    bool stands;                   /* as long as the directory has these times */
+    struct timespec mtime, ctime;
+};
+
+/* A directory that is open. */
+struct handle {
+    struct tp_listing *listing;
     bool read; /* from its beginning, already: once more looks at the directory anew */
 };
 
-static void listing_clear(struct listing *listing)
+void tp_list_unref(struct tp_fs *fs, struct tp_listing *listing)
 {
+    if (!listing)
+        return;
+    pthread_mutex_lock(&fs->lock);
+    bool last = --listing->refs == 0;
+    pthread_mutex_unlock(&fs->lock);
+    if (!last)
+        return;
     tp_buffer_clear(&listing->names);
     free(listing->items);
-    memset(listing, 0, sizeof *listing);
+    free(listing);
 }
 
-static int add(struct listing *listing, const char *name, size_t len, uint64_t ino, mode_t type,
+static int add(struct tp_listing *listing, const char *name, size_t len, uint64_t ino, mode_t type,
                bool pack)
 {
     size_t at = listing->names.len;
@@ -56,7 +73,7 @@ static int add(struct listing *listing, const char *name, size_t len, uint64_t i
     return 0;
 }
 
-static int add_entry(struct tp_fs *fs, struct listing *listing, bool top, int fd,
+static int add_entry(struct tp_fs *fs, struct tp_listing *listing, bool top, int fd,
                      const struct dirent *entry)
 {
     const char *name = entry->d_name;
@@ -89,7 +106,7 @@ static int compare(const void *a, const void *b, void *names_arg)
 }
 
 /* Where a file or directory has the name of a pack's model, it is what the name means. */
-static void sort_and_merge(struct listing *listing)
+static void sort_and_merge(struct tp_listing *listing)
 {
     size_t kept = 0;
     const char *names = (const char *)listing->names.data;
@@ -107,76 +124,152 @@ static void sort_and_merge(struct listing *listing)
     listing->n = kept;
 }
 
-/* Positive errno; LISTING is as it was then. */
-static int take_snapshot(struct tp_fs *fs, struct tp_plain *plain, struct listing *listing)
+static int read_entries(struct tp_fs *fs, DIR *dir, bool top, struct tp_listing *listing)
 {
-    struct listing now = {0};
-    int fd = openat(plain->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *entry;
     int rc = 0;
 
-    if (!dir) {
-        rc = errno;
-        if (fd >= 0)
-            close(fd);
-        return rc;
-    }
     errno = 0;
     while (rc == 0 && (entry = readdir(dir))) {
-        rc = add_entry(fs, &now, plain == &fs->root, fd, entry);
+        rc = add_entry(fs, listing, top, dirfd(dir), entry);
         errno = 0;
     }
     if (rc == 0)
         rc = errno;
-    closedir(dir);
-    if (rc != 0) {
-        listing_clear(&now);
+    if (rc == 0 && top)
+        sort_and_merge(listing);
+    return rc;
+}
+
+/* Positive errno. */
+static int take_snapshot(struct tp_fs *fs, struct tp_plain *plain, struct tp_listing **out)
+{
+    struct tp_listing *listing = calloc(1, sizeof *listing);
+    int fd = listing ? openat(plain->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    struct stat st;
+    DIR *dir;
+    int rc;
+
+    *out = NULL;
+    if (!listing)
+        return ENOMEM;
+    listing->refs = 1;
+    if (fd < 0 || fstat(fd, &st) < 0 || !(dir = fdopendir(fd))) {
+        rc = errno;
+        if (fd >= 0)
+            close(fd);
+        tp_list_unref(fs, listing);
         return rc;
     }
-    if (plain == &fs->root)
-        sort_and_merge(&now);
-    listing_clear(listing);
-    *listing = now;
-    return 0;
+    listing->mtime = st.st_mtim;
+    listing->ctime = st.st_ctim;
+    listing->stands = tp_plain_is_settled(&st.st_mtim) && tp_plain_is_settled(&st.st_ctim);
+    rc = read_entries(fs, dir, plain == &fs->root, listing);
+    closedir(dir);
+    if (rc == 0)
+        *out = listing;
+    else
+        tp_list_unref(fs, listing);
+    return rc;
+}
+
+/* The snapshot of DIR that the last open had, while it stands; on a network's file system that is
+ * not known. */
+static struct tp_listing *last_snapshot(struct tp_fs *fs)
+{
+    struct tp_listing *listing = NULL;
+    struct stat st;
+
+    if (!tp_watch_is_on(fs->watch) || fstat(fs->root.fd, &st) < 0)
+        return NULL;
+    pthread_mutex_lock(&fs->lock);
+    struct tp_listing *last = fs->listing;
+    if (last && last->stands && tp_plain_same_time(&last->mtime, &st.st_mtim) &&
+        tp_plain_same_time(&last->ctime, &st.st_ctim)) {
+        listing = last;
+        listing->refs++;
+    }
+    pthread_mutex_unlock(&fs->lock);
+    return listing;
+}
+
+static void keep_snapshot(struct tp_fs *fs, struct tp_listing *listing)
+{
+    pthread_mutex_lock(&fs->lock);
+    struct tp_listing *old = fs->listing;
+    fs->listing = listing;
+    listing->refs++;
+    pthread_mutex_unlock(&fs->lock);
+    tp_list_unref(fs, old);
+}
+
+static int open_list(struct tp_fs *fs, struct tp_plain *plain, struct handle *handle,
+                     struct fuse_file_info *fi)
+{
+    bool top = plain == &fs->root;
+
+    if (top) {
+        handle->listing = last_snapshot(fs);
+        fi->cache_readdir = 1;
+        fi->keep_cache = handle->listing != NULL;
+    }
+    if (handle->listing)
+        return 0;
+    int rc = take_snapshot(fs, plain, &handle->listing);
+    /* While it is removed it has some of its entries, or none. */
+    if ((rc == 0 || rc == ENOENT) && tp_plain_is_gone(fs, plain))
+        rc = ESTALE;
+    if (rc == 0 && top)
+        keep_snapshot(fs, handle->listing);
+    return rc;
 }
 
 void tp_list_open(fuse_req_t req, struct tp_plain *plain, struct fuse_file_info *fi)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
-    struct listing *listing = calloc(1, sizeof *listing);
-    int rc = listing ? take_snapshot(fs, plain, listing) : ENOMEM;
+    struct handle *handle = calloc(1, sizeof *handle);
+    int rc = handle ? open_list(fs, plain, handle, fi) : ENOMEM;
 
-    /* While it is removed it has some of its entries, or none. */
-    if ((rc == 0 || rc == ENOENT) && tp_plain_is_gone(fs, plain))
-        rc = ESTALE;
-    fi->fh = (uint64_t)(uintptr_t)listing;
+    fi->fh = (uint64_t)(uintptr_t)handle;
     if (rc != 0) {
-        if (listing)
-            listing_clear(listing);
-        free(listing);
+        if (handle)
+            tp_list_release(fs, fi);
         fuse_reply_err(req, rc);
     } else if (fuse_reply_open(req, fi) == -ENOENT) {
-        tp_list_release(fi);
+        tp_list_release(fs, fi);
     }
+}
+
+/* A directory that is read once more from its beginning. */
+static int look_anew(struct tp_fs *fs, struct tp_plain *plain, struct handle *handle)
+{
+    struct tp_listing *now;
+    int rc = take_snapshot(fs, plain, &now);
+
+    if (rc == 0) {
+        tp_list_unref(fs, handle->listing);
+        handle->listing = now;
+    }
+    return rc;
 }
 
 void tp_list_read(fuse_req_t req, struct tp_plain *plain, size_t size, off_t off,
                   struct fuse_file_info *fi, bool plus)
 {
-    struct listing *listing = (struct listing *)(uintptr_t)fi->fh;
+    struct handle *handle = (struct handle *)(uintptr_t)fi->fh;
     char *buffer = tp_thread_buffer();
     size_t used = 0;
     int rc = buffer ? 0 : ENOMEM;
 
     /* The kernel lets one thread at a time read a directory's descriptor. */
-    if (rc == 0 && off == 0 && listing->read)
-        rc = take_snapshot(fuse_req_userdata(req), plain, listing);
+    if (rc == 0 && off == 0 && handle->read)
+        rc = look_anew(fuse_req_userdata(req), plain, handle);
     if (rc != 0) {
         fuse_reply_err(req, rc);
         return;
     }
-    listing->read = true;
+    handle->read = true;
+    const struct tp_listing *listing = handle->listing;
     if (size > TP_MAX_READ)
         size = TP_MAX_READ;
     for (size_t i = (size_t)off; i < listing->n; i++) {
@@ -197,10 +290,10 @@ void tp_list_read(fuse_req_t req, struct tp_plain *plain, size_t size, off_t off
     fuse_reply_buf(req, buffer, used);
 }
 
-void tp_list_release(struct fuse_file_info *fi)
+void tp_list_release(struct tp_fs *fs, struct fuse_file_info *fi)
 {
-    struct listing *listing = (struct listing *)(uintptr_t)fi->fh;
+    struct handle *handle = (struct handle *)(uintptr_t)fi->fh;
 
-    listing_clear(listing);
-    free(listing);
+    tp_list_unref(fs, handle->listing);
+    free(handle);
 }

@@ -75,6 +75,7 @@ void tp_fs_close(struct tp_fs *fs)
             fs->plain[i] = plain->chain;
             tp_plain_free(plain);
         }
+    tp_list_unref(fs, fs->listing);
     while (fs->all)
         tp_tree_unref(fs, fs->all, fs->all->refs);
     tp_promote_destroy(fs);

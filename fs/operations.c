@@ -224,7 +224,7 @@ static void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info 
     if (tp_fs_node(fs, ino)->kind == TP_NODE_PACKED)
         tp_tree_let_go(fs, (struct tp_view *)(uintptr_t)fi->fh);
     else
-        tp_list_release(fi);
+        tp_list_release(fs, fi);
     fuse_reply_err(req, 0);
 }
 

@@ -178,13 +178,13 @@ int tp_plain_getattr(struct tp_fs *fs, struct tp_plain *plain, struct stat *st)
     return 0;
 }
 
-static bool same_time(const struct timespec *a, const struct timespec *b)
+bool tp_plain_same_time(const struct timespec *a, const struct timespec *b)
 {
     return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
 }
 
 /* A file system stamps what happens within one tick of its clock alike. */
-static bool is_settled(const struct timespec *stamp)
+bool tp_plain_is_settled(const struct timespec *stamp)
 {
     const int64_t tick = 20000000;
     struct timespec now;
@@ -198,9 +198,10 @@ static bool is_settled(const struct timespec *stamp)
 static bool unchanged(struct tp_plain *plain, const struct stat *st)
 {
     bool same = plain->seen && plain->size == st->st_size &&
-                same_time(&plain->mtime, &st->st_mtim) && same_time(&plain->ctime, &st->st_ctim);
+                tp_plain_same_time(&plain->mtime, &st->st_mtim) &&
+                tp_plain_same_time(&plain->ctime, &st->st_ctim);
 
-    plain->seen = is_settled(&st->st_ctim);
+    plain->seen = tp_plain_is_settled(&st->st_ctim);
     plain->size = st->st_size;
     plain->mtime = st->st_mtim;
     plain->ctime = st->st_ctim;

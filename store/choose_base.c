@@ -8,8 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "store/choose_base.h"
+#include "store/lock.h"
 #include "store/names.h"
 #include "store/pack_internal.h"
 
@@ -46,6 +48,42 @@ static bool is_half_removed(const char *path)
     return found;
 }
 
+/* Until no other works on the base at PATH. */
+static int wait_for_others(const char *path, const struct tp_compress_options *options, struct tp_error *err)
+{
+    const struct timespec moment = {.tv_nsec = 100000000};
+    const struct tp_progress *progress = options->progress;
+    struct tp_model_lock lock;
+    bool told = false;
+
+    while (tp_model_lock(path, &lock, NULL) == -EBUSY) {
+        if (progress && progress->cancel && atomic_load(progress->cancel))
+            return tp_fail(err, ECANCELED, "cancelled");
+        if (!told)
+            note(options, "waiting for another who works on the base '%s'", tp_path_name(path));
+        told = true;
+        nanosleep(&moment, NULL);
+    }
+    tp_model_unlock(&lock);
+    return 0;
+}
+
+/* Packing the base, which another may begin, too, at any time; a base that goes on changing is -EBUSY in the end. */
+static int compress_base(const char *plain, const struct tp_compress_options *options, bool wait,
+                         struct tp_compress_report *report, struct tp_error *err)
+{
+    int rc = -EBUSY;
+
+    for (int i = 0; i < 3 && rc == -EBUSY; i++) {
+        rc = wait ? wait_for_others(plain, options, err) : 0;
+        if (rc == 0)
+            rc = tp_compress(plain, options, report, err);
+        if (!wait)
+            break;
+    }
+    return rc;
+}
+
 /* The plain directory DIR/NAME as a pack beside it; the directory goes as the model's own would. */
 static int pack_base(const char *plain, const struct tp_compress_options *options,
                      struct tp_compress_report *report, struct tp_error *err)
@@ -64,7 +102,7 @@ static int pack_base(const char *plain, const struct tp_compress_options *option
         return tp_fail(err, ENOMEM, "out of memory for packing the base");
     if (is_dir(plain))
         note(options, "the base '%s' is a plain directory: it is packed first", tp_path_name(plain));
-    rc = tp_compress(plain, &o, base, err);
+    rc = compress_base(plain, &o, options->wait_for_base, base, err);
     if (rc < 0)
         tp_error_prefix(err, "packing the base '%s'", tp_path_name(plain));
     free(base);

@@ -13,6 +13,7 @@ struct tp_compress_options {
     unsigned threads;
     const char *codec;
     int zstd_level;
+    bool wait_for_base;          /* while another packs or restores the base: wait for it instead of -EBUSY */
     const struct tp_progress *progress;
     /* Told what is decided on the way ("base: llama (named in config.json, ...)"); may be NULL. */
     void (*note)(void *arg, const char *line);

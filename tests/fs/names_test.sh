@@ -77,6 +77,19 @@ ok 'a plain file that changes is seen' wait_for 5 grep -q fresh "$tmp/mnt/both/f
 echo more >"$tmp/store/both/new"
 ok 'and one that appears' wait_for 5 grep -q more "$tmp/mnt/both/new"
 
+# A listing is kept while nothing changes, and each change is in the next one at once.
+stale=0
+for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
+    sleep 0.03
+    ls "$tmp/mnt" >/dev/null
+    ls "$tmp/mnt" >"$tmp/list"
+    ln "$tmp/store/copy.tnpk" "$tmp/store/now$i.tnpk"
+    ls "$tmp/mnt" | grep -qx "now$i" || stale=$((stale + 1))
+    rm "$tmp/store/now$i.tnpk"
+    ls "$tmp/mnt" | cmp -s - "$tmp/list" || stale=$((stale + 1))
+done
+is 'listings that were not of that moment' $stale 0
+
 # The hub's cache: blobs by hash, links to them from snapshots.
 hub=$tmp/store/models--org--name
 mkdir -p "$hub/blobs" "$hub/refs" "$hub/snapshots/abc"

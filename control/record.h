@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Records of jobs on disk: DIR/.tenpak/jobs/ID/, by descriptors, following no link. Whoever runs a job, or will, holds
+ * a lock (flock) on its record's directory; who makes records, or concludes that nobody runs one, holds that of jobs/.
+ */
+#ifndef TP_CONTROL_RECORD_H
+#define TP_CONTROL_RECORD_H
+
+#include "control/jobs.h"
+
+/* jobs/ of the directory that DIRFD is, as a descriptor; CREATE makes it, for its owner alone. -ENOENT: it is not there. */
+int tp_records_open(int dirfd, bool create, struct tp_error *err);
+/* Lock jobs/, waiting for it: a descriptor, closed to let go. */
+int tp_records_lock(int jobs, struct tp_error *err);
+/* Remove what removals left that died. */
+void tp_records_sweep(int jobs);
+
+/* "20260203-040506-1". */
+bool tp_record_is_id(const char *id);
+/* The order in which they were taken. */
+int tp_record_compare(const char *a, const char *b);
+
+/* Take an id and lock its record: the descriptor. */
+int tp_record_create(int jobs, char id[TP_JOB_ID_MAX], struct tp_error *err);
+int tp_record_open(int jobs, const char *id, struct tp_error *err);
+/* -EBUSY: somebody holds it. */
+int tp_record_lock(int fd);
+int tp_record_remove(int jobs, const char *id, struct tp_error *err);
+
+/* Replace file NAME of record FD; SYNC when it must be there after a power loss. */
+int tp_record_put(int fd, const char *name, const void *data, size_t len, bool sync, struct tp_error *err);
+/* Append file NAME to OUT; at most MAX bytes. -ENOENT: it is not there. */
+int tp_record_get(int fd, const char *name, size_t max, struct tp_buffer *out, struct tp_error *err);
+bool tp_record_has(int fd, const char *name);
+
+/* status.json and request.json of record FD, whose id is ID. -EBADMSG: they are not what we wrote. */
+int tp_record_get_status(int fd, const char *id, struct tp_job_status *out, struct tp_error *err);
+int tp_record_put_status(int fd, const struct tp_job_status *status, bool sync, struct tp_error *err);
+int tp_record_get_request(int fd, struct tp_request *out, struct tp_error *err);
+int tp_record_put_request(int fd, const struct tp_request *request, const struct tp_job_status *status,
+                          struct tp_error *err);
+
+/* status.json as an object of JSON. */
+int tp_job_status_read(const struct tp_json *object, struct tp_job_status *out, struct tp_error *err);
+/* "EBUSY", or "E199" for what has no name. */
+const char *tp_errno_name(int code, char out[16]);
+/* Key "error": null for CODE 0, or what it is; with the place in a text where SPOT is not NULL. */
+void tp_error_json(struct tp_json_writer *json, int code, const char *message, const struct tp_request_spot *spot);
+
+#endif
