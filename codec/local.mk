@@ -20,8 +20,9 @@ codec_libtp_codec_la_SOURCES += \
 	codec/delta/bins.c codec/delta/bins.h \
 	codec/delta/choose.c \
 	codec/delta/delta.c codec/delta/delta.h \
-	codec/delta/delta_avx2.c \
+	codec/delta/delta_avx2.c codec/delta/delta_avx2.h \
 	codec/delta/delta_avx512.c codec/delta/delta_avx512.h \
+	codec/delta/split_avx2.c \
 	codec/delta/split_avx512.c \
 	codec/delta/learn.c codec/delta/learn.h \
 	codec/delta/model.h \

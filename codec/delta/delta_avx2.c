@@ -1,77 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* The delta codec with AVX2, 16 elements a turn: as with AVX-512, but for raw bits, which pdep spreads. */
+/*
+ * The delta codec with AVX2: as with AVX-512, 32 elements of 16 bits a turn, and 16 or 8 of those of other
+ * widths.
+ */
 #include <config.h>
 
 #include "codec/isa.h"
 
 #if TP_HAVE_X86
 
+#include <string.h>
+
 #include "base/le.h"
-#include "codec/delta/model.h"
+#include "codec/delta/delta_avx2.h"
 #include "codec/rans/rans_avx2.h"
-
-/* What the tables say, as vectors: indexed by context, in both 128-bit lanes. */
-struct vectors {
-    const uint32_t *slots;
-    __m256i table; /* table << 3 */
-    __m256i shift;
-    __m256i mask; /* (1 << shift) - 1, of shifts below 8 */
-    __m256i keep;
-    __m256i first;
-    __m128i field_shift;
-    __m256i field_mask;
-    __m256i order;
-    __m256i top;
-};
-
-TP_INLINE TP_TARGET_AVX2 __m256i broadcast16(const uint8_t *p)
-{
-    return _mm256_broadcastsi128_si256(_mm_load_si128((const __m128i *)p));
-}
-
-TP_INLINE TP_TARGET_AVX2 __m256i set1(unsigned v, unsigned width)
-{
-    if (width == 8)
-        return _mm256_set1_epi8((char)v);
-    return width == 16 ? _mm256_set1_epi16((short)v) : _mm256_set1_epi32((int)v);
-}
-
-TP_INLINE TP_TARGET_AVX2 void vectors_init(struct vectors *v, const struct tp_delta_tables *t, unsigned width)
-{
-    __m256i shift = broadcast16(t->shift);
-    /* Bytes are widened to words before their contexts are made. */
-    unsigned work = width == 8 ? 16 : width;
-
-    v->slots = t->dec[0].slot;
-    v->table = _mm256_slli_epi16(broadcast16(t->table), 3);
-    v->shift = shift;
-    v->mask = _mm256_shuffle_epi8(
-        _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 3, 7, 15, 31, 63, 127, 0, 0, 0, 0, 0, 0, 0, 0)),
-        shift);
-    v->keep = broadcast16(t->keep);
-    v->first = set1(t->first, work);
-    v->field_shift = _mm_cvtsi32_si128(t->kind->field_shift);
-    v->field_mask = set1(t->kind->field_mask, work);
-    v->order = t->kind->is_float ? _mm256_set1_epi8(-1) : _mm256_setzero_si256();
-    v->top = t->kind->is_float ? set1(1u << (width - 1), width) : _mm256_setzero_si256();
-}
-
-/* Contexts as words, ready to index bytes: the upper byte's index gives 0. */
-TP_INLINE TP_TARGET_AVX2 __m256i contexts16(const struct vectors *v, __m256i base)
-{
-    __m256i field = _mm256_and_si256(_mm256_srl_epi16(base, v->field_shift), v->field_mask);
-
-    field = _mm256_min_epu16(_mm256_subs_epu16(field, v->first), _mm256_set1_epi16(15));
-    return _mm256_or_si256(field, _mm256_set1_epi16((short)0x8000));
-}
-
-TP_INLINE TP_TARGET_AVX2 __m256i contexts32(const struct vectors *v, __m256i base)
-{
-    __m256i field = _mm256_and_si256(_mm256_srl_epi32(base, v->field_shift), v->field_mask);
-
-    field = _mm256_min_epu16(_mm256_subs_epu16(field, v->first), _mm256_set1_epi32(15));
-    return _mm256_or_si256(field, _mm256_set1_epi32((int)0x80808000u));
-}
 
 TP_INLINE TP_TARGET_AVX2 void words_done(struct tp_delta_reader *r, const uint8_t *p)
 {
@@ -122,47 +64,267 @@ TP_INLINE TP_TARGET_AVX2 __m256i diffs16(const struct vectors *v, struct tp_delt
 }
 
 /* Replace the differences of the elements that escaped: a bit in every other place of the mask. */
-TP_INLINE TP_TARGET_AVX2 __m256i take_escapes16(struct tp_delta_reader *r, unsigned escaped, __m256i z,
-                                                unsigned width)
+TP_INLINE TP_TARGET_AVX2 __m256i take_escapes8(struct tp_delta_reader *r, unsigned escaped, __m256i z)
 {
     uint16_t words[16];
 
     _mm256_storeu_si256((__m256i *)words, z);
     for (escaped &= 0x55555555; escaped; escaped &= escaped - 1) {
-        words[_tzcnt_u32(escaped) / 2] = (uint16_t)tp_delta_load(r->esc, 0, width);
-        r->esc += r->esc <= r->esc_end ? width / 8 : 0;
+        words[_tzcnt_u32(escaped) / 2] = *r->esc;
+        r->esc += r->esc <= r->esc_end ? 1 : 0;
     }
     return _mm256_loadu_si256((const __m256i *)words);
 }
 
 TP_INLINE TP_TARGET_AVX2 __m256i differences(const struct vectors *v, struct tp_delta_reader *r, __m256i *x0,
-                                             __m256i *x1, __m256i ctx, unsigned width, bool has_raw)
+                                             __m256i *x1, __m256i ctx)
 {
     __m256i sym = symbols16(v, r, x0, x1, ctx);
     __m256i escape = _mm256_cmpeq_epi16(sym, _mm256_set1_epi16(TP_DELTA_ESCAPE));
     unsigned escaped = (unsigned)_mm256_movemask_epi8(escape);
-    __m256i z = has_raw ? diffs16(v, r, sym, ctx) : sym;
+    __m256i z = diffs16(v, r, sym, ctx);
 
-    return __builtin_expect(escaped != 0, 0) ? take_escapes16(r, escaped, z, width) : z;
+    return __builtin_expect(escaped != 0, 0) ? take_escapes8(r, escaped, z) : z;
 }
 
-TP_INLINE TP_TARGET_AVX2 void turn16(const struct vectors *v, struct tp_delta_reader *r, __m256i *x0,
-                                     __m256i *x1, const uint8_t *src, uint8_t *dst, bool has_raw)
-{
-    __m256i base = _mm256_loadu_si256((const __m256i *)src);
-    __m256i ctx = contexts16(v, base);
-    __m256i z = differences(v, r, x0, x1, ctx, 16, has_raw);
-    __m256i odd = _mm256_sub_epi16(_mm256_setzero_si256(), _mm256_and_si256(z, _mm256_set1_epi16(1)));
-    __m256i d = _mm256_xor_si256(_mm256_srli_epi16(z, 1), odd);
-    __m256i keep = _mm256_shuffle_epi8(v->keep, ctx);
-    __m256i o = _mm256_or_si256(_mm256_and_si256(_mm256_srai_epi16(base, 15), v->order), v->top);
+/*
+ * 32 elements of 16 bits keep what is a byte of each in one register, its qwords those of elements 0, 16, 8 and
+ * 24 on: unpacked to words, the lower halves give elements 0 to 15 in order, the upper halves 16 to 31.
+ */
+struct turn {
+    __m256i ctx;
+    __m256i sym;
+    __m256i mask;  /* where there are raw bits */
+    uint64_t *raw; /* those bits, in the places of the mask */
+};
 
-    /* Bytes to words: 0xff becomes 0xffff. */
-    keep = _mm256_or_si256(keep, _mm256_slli_epi16(keep, 8));
-    o = _mm256_blendv_epi8(v->top, _mm256_xor_si256(o, base), keep);
-    o = _mm256_add_epi16(o, d);
-    base = _mm256_or_si256(_mm256_andnot_si256(_mm256_srai_epi16(o, 15), v->order), v->top);
-    _mm256_storeu_si256((__m256i *)dst, _mm256_xor_si256(o, base));
+/* A turn that is looked up and not taken: its contexts, and the entries of its lanes. */
+struct ahead {
+    __m256i ctx;
+    __m256i e[4];
+};
+
+TP_INLINE TP_TARGET_AVX2 __m256i contexts16x32(const struct vectors *v, const uint8_t *base)
+{
+    __m256i lo = _mm256_srl_epi16(_mm256_loadu_si256((const __m256i *)base), v->field_shift);
+    __m256i hi = _mm256_srl_epi16(_mm256_loadu_si256((const __m256i *)(base + 32)), v->field_shift);
+    __m256i field = _mm256_packus_epi16(_mm256_and_si256(lo, v->field_mask),
+                                        _mm256_and_si256(hi, v->field_mask));
+
+    return _mm256_min_epu8(_mm256_subs_epu8(field, v->first8), _mm256_set1_epi8(15));
+}
+
+/* Offsets into the slots of elements 8 * g on, from their tables << 3 as bytes. */
+TP_INLINE TP_TARGET_AVX2 __m256i offsets(__m256i table, const unsigned g)
+{
+    const __m256i spread = _mm256_setr_epi8(-1, 0, -1, -1, -1, 1, -1, -1, -1, 2, -1, -1, -1, 3, -1, -1, -1, 4,
+                                            -1, -1, -1, 5, -1, -1, -1, 6, -1, -1, -1, 7, -1, -1);
+    __m256i eight = g == 0   ? _mm256_permute4x64_epi64(table, 0x00)
+                    : g == 1 ? _mm256_permute4x64_epi64(table, 0xaa)
+                    : g == 2 ? _mm256_permute4x64_epi64(table, 0x55)
+                             : _mm256_permute4x64_epi64(table, 0xff);
+
+    return _mm256_shuffle_epi8(eight, spread);
+}
+
+TP_INLINE TP_TARGET_AVX2 void look_ahead(const struct vectors *v, const __m256i *x, struct ahead *ahead,
+                                         const uint8_t *base)
+{
+    __m256i table;
+
+    ahead->ctx = contexts16x32(v, base);
+    table = _mm256_shuffle_epi8(v->table, ahead->ctx);
+#pragma GCC unroll 4
+    for (unsigned g = 0; g < 4; g++)
+        ahead->e[g] = tp_rans_look8(x[g], v->slots, offsets(table, g));
+}
+
+/* The symbols of four times 8 entries. */
+TP_INLINE TP_TARGET_AVX2 __m256i symbols32(const __m256i e[4])
+{
+    __m256i lo = _mm256_packus_epi32(_mm256_srli_epi32(e[0], 24), _mm256_srli_epi32(e[1], 24));
+    __m256i hi = _mm256_packus_epi32(_mm256_srli_epi32(e[2], 24), _mm256_srli_epi32(e[3], 24));
+
+    return _mm256_permutevar8x32_epi32(_mm256_packus_epi16(lo, hi),
+                                       _mm256_setr_epi32(0, 4, 2, 6, 1, 5, 3, 7));
+}
+
+/*
+ * Take the symbols of 32 elements in the lanes of X. With 32 lanes or more, they have been looked up, and those of
+ * the turn after it, whose base is at NEXT and whose lanes are AFTER, are looked up.
+ */
+TP_INLINE TP_TARGET_AVX2 void begin16(const struct vectors *v, struct tp_delta_reader *r, __m256i *x,
+                                      const __m256i *after, struct ahead *ahead, const uint8_t *base,
+                                      const uint8_t *next, struct turn *turn, const unsigned regs)
+{
+    __m256i table;
+    __m256i e[4];
+    const uint8_t *p = r->rans.p;
+
+    turn->ctx = regs < 4 ? contexts16x32(v, base) : ahead->ctx;
+    ahead->ctx = regs < 4 ? turn->ctx : contexts16x32(v, next);
+    table = _mm256_shuffle_epi8(v->table, ahead->ctx);
+#pragma GCC unroll 4
+    for (unsigned g = 0; g < 4; g++) {
+        if (regs < 4) {
+            e[g] = tp_rans_step8(&x[g % regs], v->slots, offsets(table, g), &p);
+        } else {
+            e[g] = ahead->e[g];
+            tp_rans_advance8(&x[g], e[g], &p);
+            ahead->e[g] = tp_rans_look8(after[g], v->slots, offsets(table, g));
+        }
+    }
+    words_done(r, p);
+    turn->sym = symbols32(e);
+}
+
+TP_INLINE TP_TARGET_AVX2 size_t put_raw(const struct tp_delta_reader *r, struct turn *turn,
+                                        const uint64_t *masks, unsigned qword, size_t bit)
+{
+    uint64_t word = tp_get_le64(r->raw + bit / 8) >> bit % 8;
+
+    turn->raw[qword] = _pdep_u64(word, masks[qword]);
+    return bit + (size_t)_mm_popcnt_u64(masks[qword]);
+}
+
+/* The raw bits of 32 elements, at most 7 each. */
+TP_INLINE TP_TARGET_AVX2 void raw32(const struct vectors *v, struct tp_delta_reader *r, struct turn *turn)
+{
+    __m256i zero = _mm256_cmpeq_epi8(turn->sym, _mm256_setzero_si256());
+    uint64_t masks[4];
+    size_t bit = r->raw_bit;
+
+    turn->mask = _mm256_andnot_si256(zero, _mm256_shuffle_epi8(v->mask, turn->ctx));
+    _mm256_storeu_si256((__m256i *)masks, turn->mask);
+    bit = put_raw(r, turn, masks, 0, bit);
+    bit = put_raw(r, turn, masks, 2, bit);
+    bit = put_raw(r, turn, masks, 1, bit);
+    bit = put_raw(r, turn, masks, 3, bit);
+    r->raw_bit = bit <= r->raw_bits ? bit : r->raw_bits + 1;
+}
+
+/* The differences of 32 elements as words, negated: z is symbol << k less the complement of its k raw bits. */
+TP_INLINE TP_TARGET_AVX2 void negated32(const struct vectors *v, const struct turn *turn, __m256i *z,
+                                        const bool has_raw)
+{
+    const __m256i one = _mm256_set1_epi8(1);
+    __m256i t = _mm256_setzero_si256();
+    __m256i weight = _mm256_set1_epi8(-1);
+
+    if (has_raw) {
+        t = _mm256_xor_si256(turn->mask, _mm256_loadu_si256((const __m256i *)turn->raw));
+        weight = _mm256_shuffle_epi8(v->weight, turn->ctx);
+    }
+    z[0] = _mm256_maddubs_epi16(_mm256_unpacklo_epi8(turn->sym, t), _mm256_unpacklo_epi8(weight, one));
+    z[1] = _mm256_maddubs_epi16(_mm256_unpackhi_epi8(turn->sym, t), _mm256_unpackhi_epi8(weight, one));
+}
+
+/* Replace the differences that escaped: a bit for each in the order of bytes in a turn. */
+static TP_TARGET_AVX2 __attribute__((noinline)) void take_escapes16(struct tp_delta_reader *r,
+                                                                        uint32_t places, __m256i *odd,
+                                                                        __m256i *half)
+{
+    uint32_t escaped = (places & 0xff0000ffu) | (places >> 8 & 0xff00) | (places << 8 & 0xff0000);
+    uint16_t odds[32];
+    uint16_t halves[32];
+
+    memcpy(odds, odd, sizeof odds);
+    memcpy(halves, half, sizeof halves);
+    for (; escaped; escaped &= escaped - 1) {
+        uint32_t z = tp_get_le16(r->esc);
+        unsigned i = _tzcnt_u32(escaped);
+
+        odds[i] = (uint16_t)z;
+        halves[i] = (uint16_t)(0 - (z + 1) / 2);
+        r->esc += r->esc <= r->esc_end ? 2 : 0;
+    }
+    memcpy(odd, odds, sizeof odds);
+    memcpy(half, halves, sizeof halves);
+}
+
+/*
+ * Merge 16 differences into the base. They are given by HALF, which is to be added where ODD is odd and to be
+ * taken off elsewhere.
+ */
+TP_INLINE TP_TARGET_AVX2 __m256i merge16(const struct vectors *v, __m256i base, __m256i odd, __m256i half)
+{
+    __m256i down = _mm256_or_si256(_mm256_slli_epi16(odd, 15), _mm256_set1_epi16(1));
+    __m256i o = _mm256_xor_si256(base, _mm256_and_si256(_mm256_srai_epi16(base, 15), v->flip));
+
+    o = _mm256_sub_epi16(o, _mm256_sign_epi16(half, down));
+    return _mm256_xor_si256(o, _mm256_and_si256(_mm256_srai_epi16(o, 15), v->flip));
+}
+
+TP_INLINE TP_TARGET_AVX2 void finish16(const struct vectors *v, struct tp_delta_reader *r,
+                                       const struct turn *turn, const uint8_t *base, uint8_t *dst,
+                                       const bool has_raw, const bool has_direct)
+{
+    __m256i b0 = _mm256_loadu_si256((const __m256i *)base);
+    __m256i b1 = _mm256_loadu_si256((const __m256i *)(base + 32));
+    __m256i escape = _mm256_cmpeq_epi8(turn->sym, _mm256_set1_epi8(-1));
+    uint32_t escaped = (uint32_t)_mm256_movemask_epi8(escape);
+    __m256i z[2];
+    __m256i half[2];
+
+    negated32(v, turn, z, has_raw);
+    half[0] = _mm256_srai_epi16(z[0], 1);
+    half[1] = _mm256_srai_epi16(z[1], 1);
+    if (__builtin_expect(escaped != 0, 0))
+        take_escapes16(r, escaped, z, half);
+    if (has_direct) {
+        __m256i keep = _mm256_shuffle_epi8(v->keep, turn->ctx);
+
+        b0 = _mm256_and_si256(b0, _mm256_unpacklo_epi8(keep, keep));
+        b1 = _mm256_and_si256(b1, _mm256_unpackhi_epi8(keep, keep));
+    }
+    _mm256_storeu_si256((__m256i *)dst, merge16(v, b0, z[0], half[0]));
+    _mm256_storeu_si256((__m256i *)(dst + 32), merge16(v, b1, z[1], half[1]));
+}
+
+/* In the order that the AVX-512 kernel has, and for its reasons. */
+TP_INLINE TP_TARGET_AVX2 size_t turns16(const struct vectors *v, struct tp_delta_reader *r, __m256i *x,
+                                        const uint8_t *base, uint8_t *dst, size_t n, const unsigned regs,
+                                        const bool has_raw, const bool has_direct)
+{
+    const uint8_t *last = base + 2 * (n / 64 * 64) - 64;
+    __m256i *upper = regs == 8 ? x + 4 : x;
+    uint64_t raw[2][4];
+    struct ahead ahead;
+    struct turn a;
+    struct turn b;
+    struct turn c;
+    struct turn d;
+    size_t i = 0;
+
+    if (n < 64)
+        return 0;
+    if (regs >= 4)
+        look_ahead(v, x, &ahead, base);
+    a.raw = c.raw = raw[0];
+    b.raw = d.raw = raw[1];
+    begin16(v, r, x, upper, &ahead, base, base + 64, &a, regs);
+    if (has_raw)
+        raw32(v, r, &a);
+    begin16(v, r, upper, x, &ahead, base + 64, n < 128 ? last : base + 128, &b, regs);
+    for (; i + 128 <= n; i += 64) {
+        const uint8_t *from = base + 2 * i + 128;
+
+        begin16(v, r, x, upper, &ahead, from, from + 64, &c, regs);
+        if (has_raw)
+            raw32(v, r, &b);
+        finish16(v, r, &a, from - 128, dst + 2 * i, has_raw, has_direct);
+        begin16(v, r, upper, x, &ahead, from + 64, from + 64 < last ? from + 128 : last, &d, regs);
+        if (has_raw)
+            raw32(v, r, &c);
+        finish16(v, r, &b, from - 64, dst + 2 * i + 64, has_raw, has_direct);
+        a = c;
+        b = d;
+    }
+    if (has_raw)
+        raw32(v, r, &b);
+    finish16(v, r, &a, base + 2 * i, dst + 2 * i, has_raw, has_direct);
+    finish16(v, r, &b, base + 2 * i + 64, dst + 2 * i + 64, has_raw, has_direct);
+    return i + 64;
 }
 
 TP_INLINE TP_TARGET_AVX2 void turn8(const struct vectors *v, struct tp_delta_reader *r, __m256i *x0,
@@ -174,7 +336,7 @@ TP_INLINE TP_TARGET_AVX2 void turn8(const struct vectors *v, struct tp_delta_rea
     const __m128i top = _mm256_castsi256_si128(v->top);
     __m128i base = _mm_loadu_si128((const __m128i *)src);
     __m256i ctx = contexts16(v, _mm256_cvtepu8_epi16(base));
-    __m256i words = _mm256_and_si256(differences(v, r, x0, x1, ctx, 8, true), _mm256_set1_epi16(0xff));
+    __m256i words = _mm256_and_si256(differences(v, r, x0, x1, ctx), _mm256_set1_epi16(0xff));
     __m256i keeps = _mm256_shuffle_epi8(v->keep, ctx);
     __m128i z = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
     __m128i keep = _mm_packus_epi16(_mm256_castsi256_si128(keeps), _mm256_extracti128_si256(keeps, 1));
@@ -258,7 +420,8 @@ TP_INLINE TP_TARGET_AVX2 void half32(const struct vectors *v, struct tp_delta_re
 
 TP_INLINE TP_TARGET_AVX2 size_t decode_regs(const struct tp_delta_tables *t, struct tp_delta_reader *out,
                                             const uint8_t *base, uint8_t *dst, size_t n, const unsigned width,
-                                            const unsigned regs, const bool has_raw)
+                                            const unsigned regs, const bool has_raw,
+                                            const bool has_direct)
 {
     struct tp_delta_reader r = *out;
     struct vectors v;
@@ -268,6 +431,8 @@ TP_INLINE TP_TARGET_AVX2 size_t decode_regs(const struct tp_delta_tables *t, str
     vectors_init(&v, t, width);
     for (unsigned g = 0; g < regs; g++)
         x[g] = _mm256_loadu_si256((const __m256i *)(out->rans.x + 8 * g));
+    if (width == 16)
+        i = turns16(&v, &r, x, base, dst, n, regs, has_raw, has_direct);
     for (; i + 64 <= n; i += 64) {
         for (unsigned g = 0; g < 8; g += 2) {
             __m256i *x0 = &x[g % regs];
@@ -276,9 +441,7 @@ TP_INLINE TP_TARGET_AVX2 size_t decode_regs(const struct tp_delta_tables *t, str
 
             if (width == 8) {
                 turn8(&v, &r, x0, x1, base + at, dst + at);
-            } else if (width == 16) {
-                turn16(&v, &r, x0, x1, base + at, dst + at, has_raw);
-            } else {
+            } else if (width == 32) {
                 half32(&v, &r, x0, base + at, dst + at);
                 half32(&v, &r, x1, base + at + 32, dst + at + 32);
             }
@@ -294,15 +457,15 @@ TP_INLINE TP_TARGET_AVX2 size_t decode_regs(const struct tp_delta_tables *t, str
 
 TP_INLINE TP_TARGET_AVX2 size_t decode_width(const struct tp_delta_tables *t, struct tp_delta_reader *r,
                                              const uint8_t *base, uint8_t *dst, size_t n, const unsigned width,
-                                             const bool has_raw)
+                                             const bool has_raw, const bool has_direct)
 {
     switch (r->rans.lanes_log) {
     case 6:
-        return decode_regs(t, r, base, dst, n, width, 8, has_raw);
+        return decode_regs(t, r, base, dst, n, width, 8, has_raw, has_direct);
     case 5:
-        return decode_regs(t, r, base, dst, n, width, 4, has_raw);
+        return decode_regs(t, r, base, dst, n, width, 4, has_raw, has_direct);
     case 4:
-        return decode_regs(t, r, base, dst, n, width, 2, has_raw);
+        return decode_regs(t, r, base, dst, n, width, 2, has_raw, has_direct);
     default:
         return 0;
     }
@@ -312,108 +475,13 @@ TP_TARGET_AVX2 size_t tp_delta_decode_avx2(const struct tp_delta_tables *t, stru
                                            const uint8_t *base, uint8_t *dst, size_t n)
 {
     if (t->kind->width == 32)
-        return decode_width(t, r, base, dst, n, 32, true);
-    if (t->kind->width == 16)
-        return t->has_raw ? decode_width(t, r, base, dst, n, 16, true)
-                          : decode_width(t, r, base, dst, n, 16, false);
-    return decode_width(t, r, base, dst, n, 8, true);
-}
-
-/* Bits to the integer of the same order, as words. */
-TP_INLINE TP_TARGET_AVX2 __m256i order16(const struct vectors *v, __m256i bits)
-{
-    __m256i sign = _mm256_and_si256(_mm256_srai_epi16(bits, 15), v->order);
-
-    return _mm256_xor_si256(_mm256_or_si256(sign, v->top), bits);
-}
-
-/* Shift words right by a count each below 8: multiply by 2^(16 - count) and keep the upper half; 0 apart. */
-TP_INLINE TP_TARGET_AVX2 __m256i shift_right16(__m256i y, __m256i scale)
-{
-    __m256i unshifted = _mm256_cmpeq_epi16(scale, _mm256_setzero_si256());
-
-    return _mm256_blendv_epi8(_mm256_mulhi_epu16(y, scale), y, unshifted);
-}
-
-TP_INLINE TP_TARGET_AVX2 __m128i bytes_of(__m256i words)
-{
-    return _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
-}
-
-TP_INLINE TP_TARGET_AVX2 void put_raw16(struct tp_delta_writer *w, __m128i masks, __m128i raw)
-{
-    uint64_t m0 = (uint64_t)_mm_cvtsi128_si64(masks);
-    uint64_t m1 = (uint64_t)_mm_extract_epi64(masks, 1);
-
-    tp_delta_put_raw(w, _pext_u64((uint64_t)_mm_cvtsi128_si64(raw), m0), (unsigned)_mm_popcnt_u64(m0));
-    tp_delta_put_raw(w, _pext_u64((uint64_t)_mm_extract_epi64(raw, 1), m1), (unsigned)_mm_popcnt_u64(m1));
-}
-
-TP_INLINE TP_TARGET_AVX2 void put_escapes16(struct tp_delta_writer *w, unsigned escaped, __m256i z)
-{
-    uint16_t words[16];
-
-    _mm256_storeu_si256((__m256i *)words, z);
-    for (escaped &= 0x55555555; escaped; escaped &= escaped - 1) {
-        tp_put_le16(w->esc, words[_tzcnt_u32(escaped) / 2]);
-        w->esc += 2;
-    }
-}
-
-TP_INLINE TP_TARGET_AVX2 void split_turn16(const struct vectors *v, __m256i tables, __m256i scales,
-                                           __m256i symbols, struct tp_delta_writer *w, const uint8_t *src,
-                                           const uint8_t *base, size_t i)
-{
-    const __m256i minus1 = _mm256_set1_epi16(-1);
-    __m256i b = _mm256_loadu_si256((const __m256i *)(base + 2 * i));
-    __m256i s = _mm256_loadu_si256((const __m256i *)(src + 2 * i));
-    __m256i ctx = contexts16(v, b);
-    __m256i keep = _mm256_shuffle_epi8(v->keep, ctx);
-    __m256i limit = _mm256_shuffle_epi8(symbols, ctx);
-    /* The scale 2^(16 - shift) is above 8 bits: a byte moved to the upper half of its word. */
-    __m256i scale = _mm256_slli_epi16(_mm256_shuffle_epi8(scales, ctx), 8);
-    __m256i mask = _mm256_shuffle_epi8(v->mask, ctx);
-
-    keep = _mm256_or_si256(keep, _mm256_slli_epi16(keep, 8));
-
-    __m256i d = _mm256_sub_epi16(order16(v, s), _mm256_blendv_epi8(v->top, order16(v, b), keep));
-    __m256i z = _mm256_xor_si256(_mm256_add_epi16(d, d), _mm256_srai_epi16(d, 15));
-    __m256i zero = _mm256_cmpeq_epi16(z, _mm256_setzero_si256());
-    __m256i y = _mm256_add_epi16(z, minus1);
-    __m256i sym = _mm256_andnot_si256(zero, _mm256_sub_epi16(shift_right16(y, scale), minus1));
-    __m256i escape = _mm256_cmpeq_epi16(_mm256_max_epu16(sym, limit), sym);
-    unsigned escaped = (unsigned)_mm256_movemask_epi8(escape);
-
-    sym = _mm256_blendv_epi8(sym, _mm256_set1_epi16(TP_DELTA_ESCAPE), escape);
-    zero = _mm256_cmpeq_epi16(sym, _mm256_setzero_si256());
-    _mm_storeu_si128((__m128i *)(w->syms + i), bytes_of(sym));
-    _mm_storeu_si128((__m128i *)(w->tabs + i), bytes_of(_mm256_shuffle_epi8(tables, ctx)));
-    if (__builtin_expect(escaped != 0, 0))
-        put_escapes16(w, escaped, z);
-    put_raw16(w, bytes_of(_mm256_andnot_si256(zero, mask)), bytes_of(_mm256_and_si256(y, mask)));
-}
-
-TP_TARGET_AVX2 size_t tp_delta_split_avx2(const struct tp_delta_tables *t, struct tp_delta_writer *out,
-                                          const uint8_t *src, const uint8_t *base, size_t n)
-{
-    struct tp_delta_writer w = *out;
-    struct vectors v;
-    size_t done = n & ~(size_t)15;
-    uint8_t scale[TP_DELTA_CONTEXTS];
-
-    if (t->kind->width != 16)
-        return 0;
-    vectors_init(&v, t, 16);
-    for (int c = 0; c < TP_DELTA_CONTEXTS; c++)
-        scale[c] = (uint8_t)(0x100u >> t->shift[c]);
-
-    __m256i scales = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)scale));
-    __m256i symbols = broadcast16(t->symbols);
-
-    for (size_t i = 0; i < done; i += 16)
-        split_turn16(&v, broadcast16(t->table), scales, symbols, &w, src, base, i);
-    *out = w;
-    return done;
+        return decode_width(t, r, base, dst, n, 32, true, true);
+    if (t->kind->width == 8)
+        return decode_width(t, r, base, dst, n, 8, true, true);
+    if (!t->has_raw)
+        return decode_width(t, r, base, dst, n, 16, false, true);
+    return t->has_direct ? decode_width(t, r, base, dst, n, 16, true, true)
+                         : decode_width(t, r, base, dst, n, 16, true, false);
 }
 
 #endif
