@@ -7,6 +7,8 @@ tenpak_SOURCES = \
 	cli/estimate.c cli/estimate.h \
 	cli/help.c \
 	cli/info.c \
+	cli/job.c cli/job.h cli/job_reach.c cli/job_report.c \
+	cli/jobs.c \
 	cli/ls.c \
 	cli/main.c \
 	cli/meter.c \

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/job.h"
 #include "cli/options.h"
 #include "cli/place.h"
 #include "cli/report.h"
@@ -140,11 +141,24 @@ static int verify_place(struct verifying *v, const char *arg, struct tp_error *e
     return rc;
 }
 
+enum { OPT_JOB = 256 };
+
+static const struct tp_option options[] = {
+    {OPT_JOB, "job", NULL, "as a job with a record: DIR [MODEL] [KEY=VALUE...]"},
+    {0, NULL, NULL, NULL},
+};
+
 static int run(struct tp_options *o)
 {
     struct verifying v = {.options = o};
-    if (tp_options_next(o) < 0)
+    bool job = false;
+    int opt;
+    while ((opt = tp_options_next(o)) > 0)
+        job = true;
+    if (opt < 0)
         return o->exit;
+    if (job)
+        return tp_job_run(o, TP_VERB_VERIFY, false);
     if (o->json) {
         tp_document_begin(&v.doc);
         tp_json_begin_array(&v.doc.json, "packs");
@@ -177,9 +191,13 @@ const struct tp_command tp_command_verify = {
     .args = "[OPTION...] PACK|DIR...",
     .summary = "Check every byte of packs against their hashes.",
     .about = "Every chunk is read from disk, checked and decoded, every file's SHA-256 compared. A directory means\n"
-             "all its packs. The exit code is 4 when something is damaged.",
+             "all its packs. The exit code is 4 when something is damaged. With --job the daemon that keeps\n"
+             "DIR does it, or this process where there is none, and a record is left in DIR/.tenpak/jobs; keys\n"
+             "are threads=N memory=SIZE nice=N io=idle|normal id=KEY.",
     .examples = "  tenpak verify models\n"
-                "  tenpak verify models/my-finetune.tnpk\n",
+                "  tenpak verify models/my-finetune.tnpk\n"
+                "  tenpak verify --job models my-finetune io=idle\n",
+    .options = options,
     .with = TP_WITH_JSON | TP_WITH_THREADS | TP_WITH_QUIET,
     .min_args = 1,
     .max_args = 1 << 20,

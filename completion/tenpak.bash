@@ -10,6 +10,16 @@ _tenpak_options() {
     command tenpak $1 --list-options 2>/dev/null
 }
 
+# What stands before '=' in a job's words.
+_tenpak_keys() {
+    echo 'threads= memory= nice= io= id='
+    case $1 in
+    compress) echo 'base= codec= zstd_level= keep=' ;;
+    estimate) echo 'base=' ;;
+    restore) echo 'keep=' ;;
+    esac
+}
+
 # Models, packs and directories: what every command takes.
 _tenpak_paths() {
     compopt -o filenames 2>/dev/null
@@ -50,7 +60,10 @@ _tenpak() {
         case $current in
         -*) mapfile -t COMPREPLY < <(compgen -W "$(_tenpak_options "$command" | cut -f 1,2 | tr '\t' '\n')" -- "$current") ;;
         *)
-            if [ "$command" = help ]; then
+            if [ "$COMP_CWORD" -gt 2 ] && [[ " compress estimate restore " = *" $command "* ]]; then
+                compopt -o nospace 2>/dev/null
+                mapfile -t COMPREPLY < <(compgen -W "$(_tenpak_keys "$command")" -- "$current"; compgen -d -- "$current")
+            elif [ "$command" = help ]; then
                 mapfile -t COMPREPLY < <(compgen -W "$(_tenpak_commands | tr ' ' '\n' | sort -u) exit-codes" -- "$current")
             else
                 _tenpak_paths "$current"

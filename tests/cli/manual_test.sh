@@ -9,6 +9,7 @@ requires mandoc
 page_of() {
     case $1 in
     mount | pack) echo "$top_srcdir/man/tenpak-$1.1" ;;
+    compress | estimate | restore | jobs | cancel) echo "$top_srcdir/man/tenpak-jobs.1" ;;
     *) echo "$top_srcdir/man/tenpak.1" ;;
     esac
 }
@@ -71,6 +72,8 @@ if command -v bash >/dev/null 2>&1; then
     is 'completion of an option of a command of a group' "$(complete_words delta compress --out)" '--output '
     is 'completion of a codec' "$(complete_words pack --codec = s)" 'sparse split '
     is 'completion of a codec after a letter' "$(complete_words pack -c z)" 'zstd '
+    is 'completion of a key of a job' "$(complete_words compress models zs)" 'zstd_level= '
+    is 'completion of a key that the command has not' "$(complete_words restore models zs)" ' '
     mkdir -p "$tmp/dir/model"
     : >"$tmp/dir/pack.tnpk"
     : >"$tmp/dir/note.txt"

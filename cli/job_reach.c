@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/* Asking the daemon that keeps a directory, by its control files, or doing without one. */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "cli/job.h"
+#include "control/record.h"
+#include "fs/mount.h"
+
+#define REPORT_MAX ((size_t)64 << 20)
+
+/* The directory that is mounted at ARG; ARG itself where nothing is. */
+static char *find_dir(const char *arg)
+{
+    struct tp_json *json = NULL;
+    const char *dir = NULL;
+    char *text = NULL, *found = NULL;
+
+    if (tp_mount_status(arg, &text, NULL) == 0 && tp_json_parse(text, strlen(text), &json, NULL) == 0)
+        dir = tp_json_string(tp_json_get(json, "dir"));
+    found = strdup(dir ? dir : arg);
+    tp_json_free(json);
+    free(text);
+    return found;
+}
+
+/* The daemon's control directory, where it is one that we may use. */
+static char *find_control(const char *dir)
+{
+    char mountpoint[4096], *control = NULL;
+    pid_t pid;
+
+    if (tp_jobs_keeper(dir, mountpoint, sizeof mountpoint, &pid, NULL) < 0 || !mountpoint[0] ||
+        asprintf(&control, "%s/.tenpak", mountpoint) < 0)
+        return NULL;
+    if (access(control, R_OK | W_OK | X_OK) < 0) {
+        free(control);
+        return NULL;
+    }
+    return control;
+}
+
+int tp_reach_open(const char *arg, struct tp_reach *out, struct tp_error *err)
+{
+    struct tp_jobs_options options = {0};
+    int rc;
+
+    *out = (struct tp_reach){.dir = find_dir(arg)};
+    if (!out->dir)
+        return tp_fail(err, ENOMEM, "out of memory");
+    out->control = find_control(out->dir);
+    options.dir = out->dir;
+    rc = tp_jobs_open(&options, &out->jobs, err);
+    if (rc < 0)
+        tp_reach_close(out);
+    return rc;
+}
+
+void tp_reach_close(struct tp_reach *reach)
+{
+    tp_jobs_close(reach->jobs);
+    free(reach->control);
+    free(reach->dir);
+    *reach = (struct tp_reach){0};
+}
+
+/* The reply to a command, read from the descriptor that wrote it. */
+static int read_reply(int fd, char id[TP_JOB_ID_MAX], int refused, struct tp_error *err)
+{
+    char text[8192];
+    struct tp_json *json = NULL;
+    const char *value;
+    ssize_t n = read(fd, text, sizeof text);
+    int rc = 0;
+
+    if (n > 0)
+        tp_json_parse(text, (size_t)n, &json, NULL);
+    value = tp_json_string(tp_json_get(tp_json_get(json, "error"), "message"));
+    if (refused)
+        rc = tp_fail(err, refused, "%s", value ? value : strerror(refused));
+    if (!refused) {
+        value = tp_json_string(tp_json_get(json, "id"));
+        if (value && strlen(value) < TP_JOB_ID_MAX)
+            memcpy(id, value, strlen(value) + 1);
+        else
+            rc = tp_fail(err, EPROTO, "the daemon's answer is not understood");
+    }
+    tp_json_free(json);
+    return rc;
+}
+
+/* -ENXIO: there is nobody to ask after all. */
+static int command(const struct tp_reach *reach, const char *verb, const char *text, char id[TP_JOB_ID_MAX],
+                   struct tp_error *err)
+{
+    char *path = NULL;
+    int fd, rc;
+
+    if (!reach->control)
+        return -ENXIO;
+    if (asprintf(&path, "%s/%s", reach->control, verb) < 0)
+        return tp_fail(err, ENOMEM, "out of memory");
+    fd = open(path, O_RDWR | O_CLOEXEC);
+    free(path);
+    if (fd < 0)
+        return -ENXIO;
+    rc = write(fd, text, strlen(text)) < 0 ? errno : 0;
+    rc = read_reply(fd, id, rc, err);
+    close(fd);
+    return rc;
+}
+
+int tp_reach_submit(struct tp_reach *reach, const struct tp_request *request, const char *text,
+                    char id[TP_JOB_ID_MAX], struct tp_error *err)
+{
+    struct tp_asker asker = {.uid = getuid(), .gid = getgid(), .pid = getpid(), .command = "tenpak"};
+    char ids[1][TP_JOB_ID_MAX];
+    int rc = command(reach, tp_verb_get(request->verb)->name, text, id, err);
+
+    if (rc != -ENXIO)
+        return rc;
+    free(reach->control);
+    reach->control = NULL;
+    rc = tp_jobs_submit(reach->jobs, request, 1, &asker, ids, NULL, err);
+    if (rc == 0)
+        memcpy(id, ids[0], TP_JOB_ID_MAX);
+    return rc;
+}
+
+int tp_reach_cancel(struct tp_reach *reach, const char *id, struct tp_error *err)
+{
+    char answer[TP_JOB_ID_MAX];
+    int rc = command(reach, "cancel", id, answer, err);
+
+    return rc == -ENXIO ? tp_jobs_cancel(reach->jobs, id, err) : rc;
+}
+
+static int read_control(const struct tp_reach *reach, const char *id, const char *name, struct tp_buffer *out,
+                        struct tp_error *err)
+{
+    char *path = NULL;
+    int rc;
+
+    if (asprintf(&path, "%s/jobs/%s/%s", reach->control, id, name) < 0)
+        return tp_fail(err, ENOMEM, "out of memory");
+    rc = tp_file_read_all(AT_FDCWD, path, REPORT_MAX, out, err);
+    free(path);
+    return rc;
+}
+
+int tp_reach_status(struct tp_reach *reach, const char *id, struct tp_job_status *out, struct tp_error *err)
+{
+    struct tp_buffer text = {0};
+    struct tp_json *json = NULL;
+    int rc = -ENXIO;
+
+    if (reach->control && read_control(reach, id, "status.json", &text, NULL) == 0 &&
+        tp_json_parse(text.data, text.len, &json, NULL) == 0)
+        rc = tp_job_status_read(json, out, NULL);
+    tp_json_free(json);
+    tp_buffer_clear(&text);
+    /* The mount may have gone meanwhile: the record tells what became of the job. */
+    return rc == 0 ? 0 : tp_jobs_get(reach->jobs, id, out, err);
+}
+
+int tp_reach_report(struct tp_reach *reach, const char *id, struct tp_buffer *out, struct tp_error *err)
+{
+    if (reach->control && read_control(reach, id, "report.json", out, NULL) == 0)
+        return 0;
+    return tp_jobs_file(reach->jobs, id, "report.json", out, err);
+}
