@@ -10,10 +10,13 @@
 #include "base/hash.h"
 #include "codec/codec.h"
 #include "fs/change.h"
+#include "fs/promote.h"
 
 #define PREFIX "user.tenpak."
 
 struct subject {
+    struct tp_fs *fs;
+    struct tp_packed *packed;
     const struct tp_view *view;
     const struct tp_pack_file *file; /* NULL: the whole model */
     char *out;
@@ -131,6 +134,28 @@ static int put_verified(const struct subject *of)
     return 0;
 }
 
+static int put_truth(const struct subject *of, bool truth)
+{
+    snprintf(of->out, of->room, "%d", truth);
+    return 0;
+}
+
+static int put_pin(const struct subject *of)
+{
+    bool pinned, promoted;
+
+    tp_promote_get(of->fs, of->packed, of->view, &pinned, &promoted);
+    return put_truth(of, pinned);
+}
+
+static int put_promoted(const struct subject *of)
+{
+    bool pinned, promoted;
+
+    tp_promote_get(of->fs, of->packed, of->view, &pinned, &promoted);
+    return put_truth(of, promoted);
+}
+
 int tp_packed_xattr(struct tp_fs *fs, struct tp_packed *packed, const char *name, char *out,
                     size_t room)
 {
@@ -141,7 +166,8 @@ int tp_packed_xattr(struct tp_fs *fs, struct tp_packed *packed, const char *name
         {"sha256", put_sha256}, {"id", put_id},
         {"base", put_base},     {"codec", put_codecs},
         {"ratio", put_ratio},   {"stored_bytes", put_stored},
-        {"verified", put_verified},
+        {"verified", put_verified}, {"pin", put_pin},
+        {"promoted", put_promoted},
     };
     struct tp_view *view;
 
@@ -154,6 +180,8 @@ int tp_packed_xattr(struct tp_fs *fs, struct tp_packed *packed, const char *name
         if (rc != 0)
             return rc;
         const struct subject of = {
+            .fs = fs,
+            .packed = packed,
             .view = view,
             .file = packed->file == TP_NONE ? NULL : &view->index->files[packed->file],
             .out = out,

@@ -239,6 +239,29 @@ int tp_promote_pin(struct tp_fs *fs, struct tp_packed *packed, bool pin)
     return rc;
 }
 
+void tp_promote_get(struct tp_fs *fs, struct tp_packed *packed, const struct tp_view *view, bool *pinned,
+                    bool *promoted)
+{
+    const struct tp_pack_file *files = view->index->files;
+    uint32_t first = packed->file == TP_NONE ? 0 : packed->file;
+    uint32_t end = packed->file == TP_NONE ? view->index->file_n : view->skip[packed->file];
+    bool any = false;
+
+    *pinned = *promoted = fs->promote != NULL;
+    pthread_mutex_lock(&fs->lock);
+    for (uint32_t i = first; fs->promote && i < end; i++) {
+        if (files[i].type != TP_ENTRY_FILE || files[i].size < SIZE_MIN)
+            continue;
+        const struct tp_hot *hot = tp_tree_node(packed->tree, i)->hot;
+        any = true;
+        *pinned = *pinned && (hot ? hot->pinned : is_pinned_name(fs->promote, packed->tree->name));
+        *promoted = *promoted && hot && hot->state == TP_HOT_READY;
+    }
+    pthread_mutex_unlock(&fs->lock);
+    *pinned = *pinned && any;
+    *promoted = *promoted && any;
+}
+
 static void pin_name(struct tp_fs *fs, const char *name)
 {
     struct fuse_entry_param entry;

@@ -66,12 +66,17 @@ void tp_promote_opened(struct tp_fs *fs, struct tp_packed *packed, const struct 
 /* Note a read of LEN bytes. */
 void tp_promote_read(struct tp_fs *fs, struct tp_packed *packed, size_t len);
 
-/* "1" or "0" of a packed file or directory. */
+/* "1" or "0" of a packed file or directory: to set, and to ask for. */
 #define TP_PIN_XATTR "user.tenpak.pin"
 
 /* Pin a file of a pack, or a whole model: promote it now and do not drop it; or let it go.
  * Positive errno; ENOSPC: there is no room for all of it. */
 int tp_promote_pin(struct tp_fs *fs, struct tp_packed *packed, bool pin);
+
+/* What is so of a file, or of all files of a model or a directory that can be promoted: pinned, promoted. Where there
+ * is none both are false. */
+void tp_promote_get(struct tp_fs *fs, struct tp_packed *packed, const struct tp_view *view, bool *pinned,
+                    bool *promoted);
 
 /* With its tree. */
 void tp_hot_free(struct tp_hot *hot);

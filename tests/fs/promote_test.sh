@@ -184,16 +184,27 @@ ok 'it ends when it is closed' wait_gone "$mount_pid" 10
 wait "$mount_pid"
 is 'cleanly' $? 0
 
+get() {
+    "$PYTHON" -c 'import os, sys; sys.stdout.write(os.getxattr(sys.argv[1], "user.tenpak." + sys.argv[2]).decode())' "$1" "$2"
+}
+fstat='import errno, os
+try:
+    os.fstat(0)
+    print("answered")
+except OSError as error:
+    print(errno.errorcode[error.errno])'
 # In a directory, by name, and killed.
 mount_hot "hot=64M,hot_dir=$tmp/hot,pin=b:c"
 ok 'a model by name' wait_for 20 is_promoted b
 ok 'another one' wait_for 20 is_promoted c
+is 'both are pinned' "$(get "$tmp/mnt/b" pin)$(get "$tmp/mnt/c" pin)$(get "$tmp/mnt/a" pin)" 110
 passes 'never read, but hot' "$(shown c)" "$(original c)"
 is 'nothing is seen in hot_dir' "$(ls -A "$tmp/hot")" ''
 exec 3<"$(shown c)"
 kill -KILL "$mount_pid"
 wait "$mount_pid" 2>/dev/null
-dd bs=1M of="$tmp/outlived" <&3 2>/dev/null # which asks for no attributes: nobody answers
+is 'fstat of a promoted file has nobody to ask once the daemon is killed' "$("$PYTHON" -c "$fstat" <&3)" ENOTCONN
+dd bs=1M of="$tmp/outlived" <&3 2>/dev/null # which asks for no attributes
 ok 'what the kernel reads by itself outlives the daemon' cmp "$tmp/outlived" "$(original c)"
 rm -f "$tmp/outlived"
 exec 3<&-
@@ -204,7 +215,9 @@ is 'and nothing is left there when it is killed' "$(ls -A "$tmp/hot")" ''
 mount_hot hot=$two
 pin='import os, sys; os.setxattr(sys.argv[1], "user.tenpak.pin", sys.argv[2].encode())'
 ok 'pinned' "$PYTHON" -c "$pin" "$tmp/mnt/a" 1
+is 'and says so' "$(get "$tmp/mnt/a" pin)$(get "$(shown a)" pin)$(get "$tmp/mnt/b" pin)" 110
 ok 'is promoted without being read' wait_for 20 is_promoted a
+is 'and says that, too' "$(get "$tmp/mnt/a" promoted)$(get "$(shown a)" promoted)$(get "$tmp/mnt/b" promoted)" 110
 passes 'pinned' "$(shown a)" "$(original a)"
 ok 'a file of another' "$PYTHON" -c "$pin" "$(shown b)" 1
 ok 'is promoted' wait_for 20 is_promoted b
@@ -214,6 +227,8 @@ ok 'read often' read_twice c
 ok 'and again' read_twice c
 passes 'the first stays' "$(shown a)" "$(original a)"
 ok 'let go' "$PYTHON" -c "$pin" "$tmp/mnt/a" 0
+is 'is no more pinned, but promoted still' "$(get "$tmp/mnt/a" pin)$(get "$tmp/mnt/a" promoted)" 01
+is 'a file too small to be promoted is neither' "$(get "$tmp/mnt/a/config.json" pin)$(get "$tmp/mnt/a/config.json" promoted)" 00
 ok 'read often' read_twice c
 ok 'it makes room' wait_for 20 is_promoted c
 passes 'for another' "$(shown c)" "$(original c)"

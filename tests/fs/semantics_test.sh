@@ -122,9 +122,31 @@ ok 'a new model appears' wait_for 5 cmp "$tmp/mnt/late/$file" "$tmp/originals/ot
 mapper "$tmp/mnt/base/$file"
 exec 7<"$tmp/mnt/base/$file"
 known=$(page 5)
+fstat='import errno, os
+try:
+    os.fstat(7)
+    print("answered")
+except OSError as error:
+    print(errno.errorcode[error.errno])'
+head -c 65536 <&7 >/dev/null
+exec 6<"$tmp/mnt/plain/$file"
+head -c 65536 <&6 >/dev/null
+passing=$("$tenpak" status --json "$tmp/mnt" | jq .passthrough.on)
 kill -KILL "$mount_pid"
 wait "$mount_pid" 2>/dev/null
 is 'after the daemon is killed a mapped page that was read stays readable' "$(page 5)" "$known"
+is 'fstat of what was read has nobody to ask' "$("$PYTHON" -c "$fstat")" ENOTCONN
+"$PYTHON" -c 'import os; os.write(1, os.pread(7, 65536, 0))' >"$tmp/cached"
+head -c 65536 "$tmp/originals/base/$file" >"$tmp/read"
+ok 'read gives what is in the page cache' cmp "$tmp/cached" "$tmp/read"
+sleep 1.1
+"$PYTHON" -c 'import os; os.write(1, os.pread(6, 65536, 0))' >"$tmp/cached" 2>"$tmp/.out"
+if [ "$passing" = true ]; then
+    ok 'a plain file is passed through, and read' test "$(wc -c <"$tmp/cached")" -eq 65536
+else
+    has 'but not of a plain file, whose attributes are asked for after a second' "$tmp/.out" 'endpoint is not connected'
+fi
+exec 6<&-
 not_ok 'stat fails' stat "$tmp/mnt/base/config.json"
 has 'with ENOTCONN' "$tmp/.out" 'Transport endpoint is not connected'
 not_ok 'open fails' cat "$tmp/mnt/base/config.json"

@@ -42,6 +42,7 @@ is 'of a file, as du has them' $(((stored + 511) / 512)) "$(stat -c %b "$file")"
 is 'ratio' "$(get "$file" user.tenpak.ratio)" \
     "$(awk -v a="$(stat -c %s "$file")" -v b="$stored" 'BEGIN { printf "%.3f", a / b }')"
 is 'none of an empty file' "$(get "$tune/empty" user.tenpak.ratio)" ''
+is 'not pinned, nor promoted' "$(get "$file" user.tenpak.pin)$(get "$tune" user.tenpak.promoted)" 00
 is 'another name has none' "$(get "$file" user.tenpak.other)$(get "$file" user.other)" ''
 is 'none is listed' "$(getfattr --absolute-names -d -m - "$file" "$tune" "$tmp/mnt/base")" ''
 ok 'so that copies have none' cp -a "$file" "$tmp/copy"
