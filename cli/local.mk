@@ -18,12 +18,13 @@ tenpak_SOURCES = \
 	cli/packing.c cli/packing.h \
 	cli/place.c cli/place.h \
 	cli/report.c cli/report.h \
+	cli/serve.c \
 	cli/status.c \
 	cli/umount.c \
 	cli/unpack.c \
 	cli/verify.c \
 	cli/version.c
-tenpak_LDADD = $(TP_FS_LIBS)
+tenpak_LDADD = $(TP_SERVE_LIBS)
 
 # What mount(8) runs for the types tenpak and fuse.tenpak: found in /sbin, so it is for a prefix of /usr.
 sbin_SCRIPTS += cli/mount.tenpak

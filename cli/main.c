@@ -28,6 +28,7 @@ const struct tp_command *const tp_commands[] = {
     &tp_command_delta_estimate,
     &tp_command_delta_compress,
     &tp_command_delta_reconstruct,
+    &tp_command_serve,
     &tp_command_doctor,
     &tp_command_version,
     &tp_command_help,

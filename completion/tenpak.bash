@@ -54,7 +54,7 @@ _tenpak() {
     BASE) mapfile -t COMPREPLY < <(compgen -W 'auto none' -- "$current"; compgen -d -- "$current"; compgen -f -X '!*.tnpk' -- "$current") ;;
     CODEC) mapfile -t COMPREPLY < <(compgen -W 'auto delta sparse split zstd' -- "$current") ;;
     'OPT,...') mapfile -t COMPREPLY < <(compgen -W 'ro allow_other cache= hot= hot_dir= pin= threads= debug' -- "$current") ;;
-    N) ;;
+    N | ADDRESS:PORT) ;;
     ?*) _tenpak_paths "$current" ;;
     *)
         case $current in

@@ -9,6 +9,7 @@
 #include "control/embedded.h"
 
 #define PAGE "dashboard.html"
+#define OPENAPI "openapi.json"
 #define MARK "@DATA@" /* where the page takes its data */
 
 static const struct tp_embedded *find(const char *name)
@@ -155,12 +156,20 @@ int tp_document_hardware(struct tp_buffer *out, struct tp_error *err)
     return put_empty(out, "tenpak.hardware/1", "machines", "this version has no optimizer: no machine has a price", err);
 }
 
-/* --- Schemas: all that is embedded but the page --- */
+/* --- Schemas: all that is embedded but the page and the description of the server --- */
+
+const char *tp_openapi_text(size_t *len)
+{
+    const struct tp_embedded *file = find(OPENAPI);
+
+    *len = file ? file->len : 0;
+    return file ? file->text : "";
+}
 
 static const struct tp_embedded *schema(size_t i)
 {
     for (size_t k = 0; k < tp_embedded_count; k++)
-        if (strcmp(tp_embedded_files[k].name, PAGE) && i-- == 0)
+        if (strcmp(tp_embedded_files[k].name, PAGE) && strcmp(tp_embedded_files[k].name, OPENAPI) && i-- == 0)
             return &tp_embedded_files[k];
     return NULL;
 }

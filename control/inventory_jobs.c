@@ -23,8 +23,8 @@ static void read_note(struct tp_inventory *inventory, const struct tp_job_status
     snprintf(note->subject, sizeof note->subject, "%s", job->subject);
     if (tp_jobs_file(inventory->jobs, job->id, "report.json", &text, NULL) == 0 &&
         tp_json_parse(text.data, text.len, &report, NULL) == 0 &&
-        tp_json_u64(tp_json_get(report, "stored_bytes"), &stored)) {
-        const char *base = tp_json_string(tp_json_get(report, "base"));
+        tp_json_u64(tp_json_get(tp_json_get(report, "result"), "stored_bytes"), &stored)) {
+        const char *base = tp_json_string(tp_json_get(tp_json_get(report, "result"), "base"));
         note->stored_bytes = (int64_t)stored;
         snprintf(note->base, sizeof note->base, "%.255s", base ? base : "");
     }

@@ -52,8 +52,12 @@ dist_schema_DATA = \
 	share/tenpak/schema/models.json \
 	share/tenpak/schema/mount.json \
 	share/tenpak/schema/reply.json \
+	share/tenpak/schema/report.json \
+	share/tenpak/schema/request.json \
 	share/tenpak/schema/status.json
-tp_embedded = control/dashboard.html $(dist_schema_DATA)
+openapidir = $(datadir)/tenpak
+dist_openapi_DATA = share/tenpak/openapi.json
+tp_embedded = control/dashboard.html $(dist_openapi_DATA) $(dist_schema_DATA)
 EXTRA_DIST += control/embed.sh control/dashboard.html
 CLEANFILES += control/embedded.c
 control/embedded.c: control/embed.sh $(tp_embedded) control/local.mk

@@ -106,6 +106,15 @@ tests_mkmodel_LDADD =
 # A pack with chosen numbers changed and signed again, for tests of hostile ones.
 check_PROGRAMS += tests/packedit
 
+# control
+control_tests =
+check_PROGRAMS += tests/control/documents
+tests_control_documents_LDADD = $(TP_CONTROL_LIBS)
+control_scripts =
+
+# serve
+serve_scripts =
+
 # cli
 cli_tests =
 cli_scripts = \

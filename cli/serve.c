@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/* tenpak serve: the jobs of a directory over HTTP, until a signal ends it. */
+#include <config.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/options.h"
+#include "cli/report.h"
+#include "serve/serve.h"
+
+enum { OPT_LISTEN = 'l', OPT_TOKEN_FILE = 't' };
+
+static const struct tp_option options[] = {
+    {OPT_LISTEN, "listen", "ADDRESS:PORT", "where to listen: " TP_SERVE_LISTEN " without it; port 0: any that is free"},
+    {OPT_TOKEN_FILE, "token-file", "FILE", "the token that requests bring; without it DIR/.tenpak/token, which is made"},
+    {0, NULL, NULL, NULL},
+};
+
+static int serve(const struct tp_serve_options *given, bool quiet)
+{
+    struct tp_serve *server = NULL;
+    struct tp_error err = {0};
+    sigset_t ends, before;
+    int number = 0;
+
+    /* Blocked in all threads, those of the server too: only this one waits for them. */
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGINT);
+    sigaddset(&ends, SIGTERM);
+    sigaddset(&ends, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &ends, &before);
+    if (tp_serve_start(given, &server, &err)) {
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        return tp_report_error(&err);
+    }
+    printf("%s\ntoken: %s\n", tp_serve_url(server), tp_serve_token_file(server));
+    int code = tp_report_flush();
+    if (!tp_serve_is_keeper(server) && !quiet)
+        fputs("tenpak: another process keeps this directory: auto-compress and retention are its\n", stderr);
+    while (sigwait(&ends, &number) != 0)
+        continue;
+    tp_serve_stop(server);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return code;
+}
+
+static int run(struct tp_options *o)
+{
+    struct tp_serve_options given = {0};
+    int opt;
+
+    while ((opt = tp_options_next(o)) > 0) {
+        if (opt == OPT_LISTEN)
+            given.listen = o->arg;
+        else if (opt == OPT_TOKEN_FILE)
+            given.token_file = o->arg;
+    }
+    if (opt < 0)
+        return o->exit;
+    given.dir = o->argv[0];
+    return serve(&given, o->quiet);
+}
+
+const struct tp_command tp_command_serve = {
+    .name = "serve",
+    .args = "[OPTION...] DIR",
+    .summary = "Answer requests for jobs over HTTP, on this machine only unless told otherwise.",
+    .about = "Prints its address and where its token is, and serves until it is interrupted. Jobs that run then end.\n"
+             "GET /openapi.json describes what it answers to. TLS is for a proxy to add.",
+    .examples = "  tenpak serve models &\n"
+                "  curl -H \"Authorization: Bearer $(cat models/.tenpak/token)\" http://127.0.0.1:8765/jobs\n",
+    .options = options,
+    .with = TP_WITH_QUIET,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+};

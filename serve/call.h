@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/* One request over HTTP, and how it is answered. */
+#ifndef TP_SERVE_CALL_H
+#define TP_SERVE_CALL_H
+
+#include <microhttpd.h>
+
+#include "base/buffer.h"
+#include "control/documents.h"
+#include "control/jobs.h"
+#include "serve/serve.h"
+#include "serve/token.h"
+
+struct tp_serve {
+    struct MHD_Daemon *http;
+    struct tp_store *store;
+    struct tp_jobs *jobs;
+    struct tp_inventory *inventory;
+    bool keeper;
+    struct tp_token token;
+    char *token_file;
+    char url[128];
+};
+
+struct tp_call {
+    struct tp_serve *serve;
+    struct MHD_Connection *connection;
+    const char *method, *path;
+    char id[TP_JOB_ID_MAX]; /* that the path ends in, "" when the route has none; never longer, see route.c */
+    struct tp_buffer body;
+    bool too_long; /* the body is longer than what is taken, and is not kept */
+    uint64_t seen; /* bytes of it */
+};
+
+/* Each answers the call and returns what MHD wants to hear. */
+enum MHD_Result tp_call_reply(struct tp_call *call, unsigned code, const char *type, struct tp_buffer *text);
+/* 202: the job is at LOCATION. */
+enum MHD_Result tp_call_accepted(struct tp_call *call, const char *location, struct tp_buffer *text);
+/* {"error": "ENOENT", "errno": 2, "message": "..."} with the code that goes with RC (negative errno). */
+enum MHD_Result tp_call_fail(struct tp_call *call, int rc, const struct tp_error *err);
+enum MHD_Result tp_call_refuse(struct tp_call *call, unsigned code, int error, const char *message);
+/* The same with one more header. */
+enum MHD_Result tp_call_refuse_with(struct tp_call *call, unsigned code, int error, const char *message,
+                                    const char *header, const char *value);
+/* 405, with what is allowed. */
+enum MHD_Result tp_call_wrong_method(struct tp_call *call, const char *allowed);
+
+/* Find the route and answer. */
+enum MHD_Result tp_call_answer(struct tp_call *call);
+
+/* The pack that a job made, or the part of it that is asked for. */
+enum MHD_Result tp_call_artifact(struct tp_call *call);
+/* What the body asks for becomes a job; WITH_BASE: a base must be named. */
+enum MHD_Result tp_call_submit(struct tp_call *call, enum tp_verb verb, bool with_base);
+
+#endif

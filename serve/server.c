@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT */
+/* The HTTP server: who may connect, how much of what is taken, and its life. */
+#include <config.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/socket.h>
+
+#include "base/log.h"
+#include "serve/call.h"
+#include "store/names.h"
+
+enum { THREADS = 4, CONNECTIONS = 64, CONNECTIONS_OF_ONE = 48, IDLE_SECONDS = 30 };
+#define DROP_BYTES ((uint64_t)1 << 20) /* a longer body ends its connection */
+
+bool tp_serve_is_built(void)
+{
+    return true;
+}
+
+/* --- Requests --- */
+
+static void free_call(void *cls, struct MHD_Connection *connection, void **con_cls, enum MHD_RequestTerminationCode why)
+{
+    struct tp_call *call = *con_cls;
+
+    (void)cls;
+    (void)connection;
+    (void)why;
+    if (call)
+        tp_buffer_clear(&call->body);
+    free(call);
+    *con_cls = NULL;
+}
+
+/* Paths come as they were sent: no id has anything to unescape, and "%00" ends none of our strings. */
+static size_t keep_escapes(void *cls, struct MHD_Connection *connection, char *text)
+{
+    (void)cls;
+    (void)connection;
+    return strlen(text);
+}
+
+static enum MHD_Result take_body(struct tp_call *call, const char *data, size_t *len)
+{
+    call->seen += *len;
+    if (call->seen > TP_REQUEST_TEXT_MAX) {
+        call->too_long = true;
+        tp_buffer_clear(&call->body);
+    } else if (tp_buffer_append(&call->body, data, *len) < 0) {
+        return MHD_NO;
+    }
+    *len = 0;
+    return call->seen > DROP_BYTES ? MHD_NO : MHD_YES;
+}
+
+static enum MHD_Result handle(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
+                              const char *version, const char *data, size_t *len, void **con_cls)
+{
+    struct tp_call *call = *con_cls;
+
+    (void)version;
+    if (!call) {
+        call = calloc(1, sizeof *call);
+        if (!call)
+            return MHD_NO;
+        call->serve = cls;
+        *con_cls = call;
+        return MHD_YES;
+    }
+    call->connection = connection;
+    call->method = method;
+    call->path = url;
+    return *len > 0 ? take_body(call, data, len) : tp_call_answer(call);
+}
+
+static void log_line(void *cls, const char *format, va_list arguments)
+{
+    char line[256];
+
+    (void)cls;
+    vsnprintf(line, sizeof line, format, arguments);
+    line[strcspn(line, "\r\n")] = '\0';
+    tp_log(TP_LOG_DEBUG, "http: %s", line);
+}
+
+/* --- Addresses --- */
+
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+static int bad_address(const char *text, struct tp_error *err)
+{
+    return tp_fail(err, EINVAL, "'%s' is not ADDRESS:PORT, such as 127.0.0.1:8765 or [::1]:8765", text);
+}
+
+static int read_address(const char *text, union address *out, struct tp_error *err)
+{
+    const char *colon = strrchr(text, ':');
+    char host[INET6_ADDRSTRLEN + 2], *end;
+    size_t len = colon ? (size_t)(colon - text) : 0;
+    unsigned long port;
+
+    if (!colon || len == 0 || len >= sizeof host || colon[1] < '0' || colon[1] > '9')
+        return bad_address(text, err);
+    memcpy(host, text, len);
+    host[len] = '\0';
+    errno = 0;
+    port = strtoul(colon + 1, &end, 10);
+    if (errno || *end || port > 65535)
+        return bad_address(text, err);
+    memset(out, 0, sizeof *out);
+    if (host[0] == '[' && host[len - 1] == ']') {
+        host[len - 1] = '\0';
+        out->v6.sin6_family = AF_INET6;
+        out->v6.sin6_port = htons((uint16_t)port);
+        return inet_pton(AF_INET6, host + 1, &out->v6.sin6_addr) == 1 ? 0 : bad_address(text, err);
+    }
+    out->v4.sin_family = AF_INET;
+    out->v4.sin_port = htons((uint16_t)port);
+    return inet_pton(AF_INET, host, &out->v4.sin_addr) == 1 ? 0 : bad_address(text, err);
+}
+
+/* The address with the port that the kernel gave. */
+static void set_url(struct tp_serve *serve, const union address *address)
+{
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(serve->http, MHD_DAEMON_INFO_BIND_PORT);
+    char host[INET6_ADDRSTRLEN];
+
+    if (address->any.sa_family == AF_INET6)
+        inet_ntop(AF_INET6, &address->v6.sin6_addr, host, sizeof host);
+    else
+        inet_ntop(AF_INET, &address->v4.sin_addr, host, sizeof host);
+    snprintf(serve->url, sizeof serve->url, address->any.sa_family == AF_INET6 ? "http://[%s]:%u" : "http://%s:%u",
+             host, info ? info->port : 0u);
+}
+
+/* --- Life --- */
+
+static int listen_on(struct tp_serve *serve, const char *text, struct tp_error *err)
+{
+    union address address;
+    unsigned flags = MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ERROR_LOG;
+    int rc = read_address(text, &address, err);
+
+    if (rc < 0)
+        return rc;
+    if (address.any.sa_family == AF_INET6)
+        flags |= MHD_USE_IPv6;
+    errno = 0;
+    serve->http = MHD_start_daemon(flags, 0, NULL, NULL, handle, serve,
+                                   MHD_OPTION_EXTERNAL_LOGGER, log_line, NULL,
+                                   MHD_OPTION_SOCK_ADDR, &address.any,
+                                   MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS,
+                                   MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS,
+                                   MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)CONNECTIONS_OF_ONE,
+                                   MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
+                                   MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)32768,
+                                   MHD_OPTION_STRICT_FOR_CLIENT, 1,
+                                   MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+                                   MHD_OPTION_NOTIFY_COMPLETED, free_call, NULL, MHD_OPTION_END);
+    if (!serve->http)
+        return errno ? tp_fail_errno(err, "cannot listen on '%s'", text)
+                     : tp_fail(err, EIO, "cannot listen on '%s'", text);
+    set_url(serve, &address);
+    return 0;
+}
+
+/* DIR/.tenpak/token: in the directory that the jobs' records are in, whoever makes it. */
+static int own_token(struct tp_serve *serve, const char *dir, struct tp_error *err)
+{
+    char *folder = tp_path_join(dir, ".tenpak", "");
+    int rc = 0;
+
+    serve->token_file = folder ? tp_path_join(folder, "token", "") : NULL;
+    if (!serve->token_file)
+        rc = tp_fail(err, ENOMEM, "out of memory");
+    else if (mkdir(folder, 0777) < 0 && errno != EEXIST)
+        rc = tp_fail_errno(err, "cannot make the directory '%s'", folder);
+    free(folder);
+    return rc < 0 ? rc : tp_token_make(serve->token_file, &serve->token, err);
+}
+
+static int given_token(struct tp_serve *serve, const char *path, struct tp_error *err)
+{
+    serve->token_file = strdup(path);
+    if (!serve->token_file)
+        return tp_fail(err, ENOMEM, "out of memory");
+    return tp_token_read(path, &serve->token, err);
+}
+
+static int open_jobs(struct tp_serve *serve, const char *dir, struct tp_error *err)
+{
+    struct tp_jobs_options options = {.dir = dir, .keeper = true};
+    struct tp_error why = {0};
+    int rc = tp_jobs_open(&options, &serve->jobs, &why);
+
+    serve->keeper = rc == 0;
+    if (rc == -EBUSY) {
+        /* A mount keeps it. */
+        options.keeper = false;
+        return tp_jobs_open(&options, &serve->jobs, err);
+    }
+    return rc < 0 ? tp_fail(err, -rc, "%s", why.message) : 0;
+}
+
+int tp_serve_start(const struct tp_serve_options *options, struct tp_serve **out, struct tp_error *err)
+{
+    struct tp_serve *serve = calloc(1, sizeof *serve);
+    int rc;
+
+    *out = NULL;
+    if (!serve)
+        return tp_fail(err, ENOMEM, "out of memory");
+    rc = tp_store_open(options->dir, &serve->store, err);
+    if (rc == 0)
+        rc = open_jobs(serve, options->dir, err);
+    if (rc == 0)
+        rc = options->token_file ? given_token(serve, options->token_file, err) : own_token(serve, options->dir, err);
+    if (rc == 0)
+        rc = tp_inventory_create(serve->store, serve->jobs, &serve->inventory, err);
+    if (rc == 0)
+        rc = listen_on(serve, options->listen ? options->listen : TP_SERVE_LISTEN, err);
+    if (rc < 0) {
+        tp_serve_stop(serve);
+        return rc;
+    }
+    *out = serve;
+    return 0;
+}
+
+void tp_serve_stop(struct tp_serve *serve)
+{
+    if (!serve)
+        return;
+    if (serve->http)
+        MHD_stop_daemon(serve->http);
+    tp_inventory_destroy(serve->inventory);
+    tp_jobs_close(serve->jobs);
+    if (serve->store)
+        tp_store_close(serve->store);
+    free(serve->token_file);
+    free(serve);
+}
+
+const char *tp_serve_url(const struct tp_serve *serve)
+{
+    return serve->url;
+}
+
+const char *tp_serve_token_file(const struct tp_serve *serve)
+{
+    return serve->token_file;
+}
+
+bool tp_serve_is_keeper(const struct tp_serve *serve)
+{
+    return serve->keeper;
+}

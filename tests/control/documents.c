@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/* documents DIR NAME: print one document about DIR as a mount would give it, without a mount; for tests. */
+#include <config.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/documents.h"
+
+/* As where a mount is: numbers that a test knows. */
+static const struct tp_live live = {
+    .mounted = true, .reads = 12, .read_bytes = 3456789, .cache_hits = 7, .cache_misses = 5, .cache_used_bytes = 1 << 20,
+    .cache_max_bytes = 1 << 28, .errors = 1, .open_files = 2, .decode_seconds = 0.25, .uptime_seconds = 61.5,
+};
+
+static int document(struct tp_inventory *inventory, const struct tp_policy *policy, const char *name,
+                    struct tp_buffer *out, struct tp_error *err)
+{
+    if (!strcmp(name, "status.json"))
+        return tp_document_status(inventory, policy, &live, out, err);
+    if (!strcmp(name, "models.json"))
+        return tp_document_models(inventory, out, err);
+    if (!strcmp(name, "jobs.json"))
+        return tp_document_jobs(inventory, out, err);
+    if (!strcmp(name, "metrics"))
+        return tp_document_metrics(inventory, &live, out, err);
+    if (!strcmp(name, "dashboard.html"))
+        return tp_document_dashboard(inventory, policy, &live, out, err);
+    if (!strcmp(name, "README"))
+        return tp_document_readme(out);
+    if (!strcmp(name, "candidates.json"))
+        return tp_document_candidates(out, err);
+    if (!strcmp(name, "hardware.json"))
+        return tp_document_hardware(out, err);
+    return tp_document_model(inventory, name, out, err);
+}
+
+/* documents --schemas: the names of those that the program carries; --schema NAME: its text. */
+static int schemas(const char *name)
+{
+    for (size_t i = 0; i < tp_schema_count(); i++) {
+        size_t len;
+        const char *text = tp_schema_text(i, &len);
+        if (!name)
+            puts(tp_schema_name(i));
+        else if (!strcmp(name, tp_schema_name(i)))
+            return fwrite(text, 1, len, stdout) == len ? 0 : 1;
+    }
+    return name ? 1 : 0;
+}
+
+/* documents --verbs: the table of verbs as JSON, which descriptions of requests are held against. */
+static int verbs(void)
+{
+    static const char *const kinds[] = {"name", "word", "base", "bool", "number", "size", "decimal", "text"};
+    struct tp_buffer out = {0};
+    struct tp_json_writer json;
+
+    tp_json_writer_init(&json, &out, true);
+    tp_json_begin_array(&json, NULL);
+    for (unsigned v = 0; v < TP_VERB_COUNT; v++) {
+        const struct tp_verb_info *info = tp_verb_get((enum tp_verb)v);
+        tp_json_begin_object(&json, NULL);
+        tp_json_put_string(&json, "name", info->name);
+        tp_json_begin_array(&json, "keys");
+        for (const struct tp_key *key = info->keys; key->name; key++) {
+            tp_json_begin_object(&json, NULL);
+            tp_json_put_string(&json, "name", key->name);
+            tp_json_put_string(&json, "kind", kinds[key->kind]);
+            tp_json_put_string(&json, "standard", key->standard);
+            tp_json_put_u64(&json, "low", key->low);
+            tp_json_put_u64(&json, "high", key->high);
+            tp_json_begin_array(&json, "words");
+            for (size_t i = 0; key->words && key->words[i]; i++)
+                tp_json_put_string(&json, NULL, key->words[i]);
+            tp_json_end_array(&json);
+            tp_json_put_string(&json, "help", key->help);
+            tp_json_end_object(&json);
+        }
+        tp_json_end_array(&json);
+        tp_json_end_object(&json);
+    }
+    tp_json_end_array(&json);
+    int rc = tp_json_writer_finish(&json);
+    fwrite(out.data, 1, out.len, stdout);
+    tp_buffer_clear(&out);
+    return rc ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct tp_inventory *inventory = NULL;
+    struct tp_store *store = NULL;
+    struct tp_jobs *jobs = NULL;
+    struct tp_error err = {0};
+    struct tp_buffer out = {0};
+    struct tp_policy policy;
+    int rc, repeat;
+
+    if (argc >= 2 && !strncmp(argv[1], "--schema", 8))
+        return schemas(argc > 2 ? argv[2] : NULL);
+    if (argc == 2 && !strcmp(argv[1], "--verbs"))
+        return verbs();
+    if (argc < 3) {
+        fputs("usage: documents DIR NAME [TIMES]\n       documents --schemas\n       documents --schema NAME\n       documents --verbs\n", stderr);
+        return 2;
+    }
+    repeat = argc > 3 ? (int)strtol(argv[3], NULL, 10) : 1;
+    tp_policy_default(&policy);
+    rc = tp_store_open(argv[1], &store, &err);
+    if (!rc)
+        rc = tp_jobs_open(&(struct tp_jobs_options){.dir = argv[1]}, &jobs, &err);
+    if (!rc)
+        rc = tp_inventory_create(store, jobs, &inventory, &err);
+    for (int i = 0; i < repeat && !rc; i++) {
+        out.len = 0;
+        rc = document(inventory, &policy, argv[2], &out, &err);
+    }
+    if (rc)
+        fprintf(stderr, "documents: %s (%d)\n", err.message, rc);
+    else
+        fwrite(out.data, 1, out.len, stdout);
+    tp_buffer_clear(&out);
+    tp_inventory_destroy(inventory);
+    tp_jobs_close(jobs);
+    if (store)
+        tp_store_close(store);
+    return rc ? 1 : 0;
+}
