@@ -3,6 +3,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include "store/writer_internal.h"
 
 #define WRITE_BUFFER (1u << 20)
+#define WRITEBACK (8u << 20)      /* so much at a time is sent on to the disk while the rest is coded */
 #define INDEX_SLOW_MAX (8u << 20) /* indexes up to here are compressed as well as zstd can */
 
 /* What a worker is to do: learn a segment, or code a chunk. */
@@ -31,6 +33,8 @@ struct output {
     uint8_t *buffer;
     size_t buffered;
     uint64_t off;            /* bytes given out so far */
+    uint64_t written;        /* and those of them that are in the file */
+    uint64_t started;        /* whose way to the disk has begun */
     struct tp_sha256 *sha;   /* of the file that is being read */
     struct tp_xxh128 *xxh;   /* the same, to compare with what is read back */
     uint64_t file_done;      /* its bytes seen */
@@ -39,9 +43,22 @@ struct output {
     uint64_t item_n;
 };
 
+static int write_out(struct output *o, const void *data, size_t len, struct tp_error *err)
+{
+    int rc = tp_file_write(o->fd, data, len, o->path, err);
+
+    o->written += len;
+    /* A hint only: what becomes of it, fsync tells. */
+    if (rc == 0 && o->written - o->started >= WRITEBACK) {
+        sync_file_range(o->fd, (off_t)o->started, (off_t)(o->written - o->started), SYNC_FILE_RANGE_WRITE);
+        o->started = o->written;
+    }
+    return rc;
+}
+
 static int flush(struct output *o, struct tp_error *err)
 {
-    int rc = tp_file_write(o->fd, o->buffer, o->buffered, o->path, err);
+    int rc = write_out(o, o->buffer, o->buffered, err);
 
     o->buffered = 0;
     return rc;
@@ -57,7 +74,7 @@ static int put(struct output *o, const void *data, size_t len, struct tp_error *
             return rc;
     }
     if (len > WRITE_BUFFER)
-        return tp_file_write(o->fd, data, len, o->path, err);
+        return write_out(o, data, len, err);
     memcpy(o->buffer + o->buffered, data, len);
     o->buffered += len;
     return 0;
