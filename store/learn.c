@@ -8,9 +8,12 @@
 
 #include "store/writer_internal.h"
 
-/* A part in 32 of a segment, but neither more nor less than these: tables are small and settle soon. */
+/* A part in 16 of a segment, but neither more nor less than these: tables are small and settle soon. */
 #define SAMPLE_LEAST (2u << 20)
 #define SAMPLE_MOST (8u << 20)
+#define COUNTED_MOST (1u << 20) /* and of these, so much is counted, in pieces */
+#define PIECE 4096u
+#define ZSTD_TRIAL (64u << 10)
 #define LEARNING_MAX 8u /* segments at a time */
 
 const enum tp_codec_id tp_tensor_codecs[TP_TENSOR_CODEC_N] = {TP_CODEC_SPLIT, TP_CODEC_DELTA,
@@ -52,13 +55,29 @@ static uint32_t chunk_len(const struct learner *l, uint32_t nth)
     return rest < l->w->plan.index.chunk_size ? (uint32_t)rest : l->w->plan.index.chunk_size;
 }
 
-/* How zstd does on the sample in the middle: whether it is worth trying on every chunk. */
+/* How zstd does on a part of the sample in the middle: whether it is worth trying on every chunk. */
 static void try_zstd(struct learner *l, uint32_t len)
 {
-    size_t n = tp_encode_zstd(l->w, l->coder->work, l->coder->src, len, l->coder->spare, len);
+    size_t n;
+
+    len = len < ZSTD_TRIAL ? len : ZSTD_TRIAL;
+    n = tp_encode_zstd(l->w, l->coder->work, l->coder->src, len, l->coder->spare, len);
 
     l->best_sample = len;
     l->zstd_sample = n ? n : len;
+}
+
+/* Show the chunk to a codec: pieces of it, evenly spread, but all of it to sparse, which looks at distances. */
+static void show(struct learner *l, const struct tp_codec *codec, const uint8_t *base, uint32_t len)
+{
+    uint64_t bytes = (uint64_t)sample_count(l) * l->w->plan.index.chunk_size;
+    uint32_t step = codec->id == TP_CODEC_SPARSE ? 1 : (uint32_t)((bytes + COUNTED_MOST - 1) / COUNTED_MOST);
+    uint32_t piece = step == 1 ? len : PIECE;
+
+    for (uint32_t i = 0; i < len; i += piece * step)
+        codec->stats_add(l->stats[codec->id], l->coder->src + i, codec->needs_base ? base + i : NULL,
+                         len - i < piece ? len - i : piece);
+    l->seen[codec->id] = true;
 }
 
 /* Show sample NTH to every codec that takes part. A chunk that equals the base's will be a reference. */
@@ -87,8 +106,7 @@ static int add_sample(struct learner *l, uint32_t i, bool first_pass)
             l->dense = true;
             continue;
         }
-        codec->stats_add(l->stats[id], l->coder->src, codec->needs_base ? view.data : NULL, len);
-        l->seen[id] = true;
+        show(l, codec, view.data, len);
     }
     if (first_pass)
         l->elems += (uint64_t)len * 8 / bits;
