@@ -63,7 +63,8 @@ struct tp_packed {
     struct tp_tree *tree;
     uint32_t file; /* in the index; TP_NONE: the model's own directory */
     struct tp_pass pass;
-    struct tp_reader *reader; /* while it is open and the kernel asks */
+    struct tp_reader *reader; /* while it is open, from the first read on */
+    struct tp_view *view;     /* held by READER */
     struct tp_hot *hot;       /* what promotion knows of the file; NULL: nothing */
 };
 
@@ -92,6 +93,8 @@ struct tp_tree {
     struct tp_packed *nodes; /* of the model's directory, then of the entries */
     struct tp_view *view;    /* NULL: the pack is closed */
     unsigned users;          /* of VIEW */
+    int anchor;              /* the pack's file, while files are open that nobody has read: -1 */
+    unsigned anchors;        /* such opens */
     bool opening;
     uint64_t idle_since;
 };
@@ -175,6 +178,11 @@ int tp_tree_hold(struct tp_fs *fs, struct tp_tree *tree, struct tp_view **out);
  * may have come. */
 void tp_tree_retry_base(struct tp_fs *fs, struct tp_tree *tree);
 void tp_tree_let_go(struct tp_fs *fs, struct tp_view *view);
+/* Without opening the pack: hold its file, so that it can be opened whatever becomes of its name. False when the
+ * pack is open, or its file is not the one that is known. */
+bool tp_tree_anchor(struct tp_fs *fs, struct tp_tree *tree);
+/* Under the lock. */
+void tp_tree_unanchor(struct tp_tree *tree);
 /* Under the lock: N references less; the last one frees the tree. */
 void tp_tree_unref(struct tp_fs *fs, struct tp_tree *tree, uint64_t n);
 struct tp_packed *tp_tree_node(struct tp_tree *tree, uint32_t file);
@@ -189,7 +197,9 @@ int tp_packed_lookup(struct tp_fs *fs, struct tp_packed *parent, const char *nam
                      struct fuse_entry_param *entry);
 int tp_packed_getattr(struct tp_fs *fs, struct tp_packed *packed, struct stat *st);
 int tp_packed_open(fuse_req_t req, struct tp_packed *packed, struct fuse_file_info *fi);
-void tp_packed_release(fuse_req_t req, struct tp_packed *packed);
+/* The reader of an open file. */
+int tp_packed_reader(struct tp_fs *fs, struct tp_packed *packed, struct tp_reader **out);
+void tp_packed_release(fuse_req_t req, struct tp_packed *packed, const struct fuse_file_info *fi);
 
 /* --- Directories (list.c, packed_list.c) and reads (read.c) --- */
 

@@ -147,7 +147,7 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 static void release(fuse_req_t req, struct tp_node *node, struct fuse_file_info *fi)
 {
     if (node->kind == TP_NODE_PACKED)
-        tp_packed_release(req, tp_as_packed(node));
+        tp_packed_release(req, tp_as_packed(node), fi);
     else
         tp_plain_release(req, tp_as_plain(node), fi);
 }

@@ -138,66 +138,91 @@ int tp_packed_getattr(struct tp_fs *fs, struct tp_packed *packed, struct stat *s
     return 0;
 }
 
-/* The reader of an open file, shared by all opens of its node. */
-static int share_reader(struct tp_fs *fs, struct tp_packed *packed, struct tp_view *view,
-                        struct tp_error *err)
+/* Shared by all opens of its node; holds the pack open. */
+int tp_packed_reader(struct tp_fs *fs, struct tp_packed *packed, struct tp_reader **out)
 {
     struct tp_reader *reader = NULL;
-    int rc = 0;
+    struct tp_error err = {0};
+    struct tp_view *view;
 
+    *out = __atomic_load_n(&packed->reader, __ATOMIC_ACQUIRE);
+    if (*out)
+        return 0;
+    int rc = tp_tree_hold(fs, packed->tree, &view);
+    if (rc != 0)
+        return rc;
     pthread_mutex_lock(&fs->lock);
     if (!packed->reader) {
-        rc = tp_reader_open(fs->engine, view->pack, packed->file, &reader, err);
-        packed->reader = reader;
+        rc = tp_reader_open(fs->engine, view->pack, packed->file, &reader, &err);
+        if (rc == 0)
+            packed->view = view;
+        __atomic_store_n(&packed->reader, reader, __ATOMIC_RELEASE);
     }
-    if (rc == 0)
-        packed->tree->refs++;
+    *out = packed->reader;
     pthread_mutex_unlock(&fs->lock);
-    return rc;
+    if (!reader)
+        tp_tree_let_go(fs, view);
+    return rc == 0 ? 0 : tp_fs_failed(fs, rc, &err);
+}
+
+/* Count one open that asks, and have what it will be read by: the pack is opened by the first read, unless it is
+ * open, or promotion wants to know of it. */
+static int begin(struct tp_fs *fs, struct tp_packed *packed, struct fuse_file_info *fi)
+{
+    struct tp_reader *reader;
+    int rc = 0;
+
+    tp_tree_retry_base(fs, packed->tree);
+    if (!fs->promote && tp_tree_anchor(fs, packed->tree)) {
+        fi->fh = 1;
+    } else {
+        rc = tp_packed_reader(fs, packed, &reader);
+        if (rc != 0)
+            return rc;
+        tp_promote_opened(fs, packed, packed->view);
+    }
+    pthread_mutex_lock(&fs->lock);
+    packed->tree->refs++;
+    pthread_mutex_unlock(&fs->lock);
+    return 0;
 }
 
 /* One open less of those that ask. */
-static void ask_less(fuse_req_t req, struct tp_packed *packed)
+static void end(fuse_req_t req, struct tp_packed *packed)
 {
+    struct tp_fs *fs = fuse_req_userdata(req);
+    struct tp_view *view = NULL;
+
+    pthread_mutex_lock(&fs->lock);
     tp_pass_release(req, &packed->pass);
     if (packed->pass.asking == 0) {
         tp_reader_close(packed->reader);
+        view = packed->view;
         packed->reader = NULL;
+        packed->view = NULL;
     }
+    pthread_mutex_unlock(&fs->lock);
+    if (view)
+        tp_tree_let_go(fs, view);
 }
 
-/* An open file holds its pack open and its tree alive, one that passes through only the tree. */
+/* An open file holds its pack open, or its file, and its tree alive; one that passes through only the tree. */
 int tp_packed_open(fuse_req_t req, struct tp_packed *packed, struct fuse_file_info *fi)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
-    struct tp_error err = {0};
-    struct tp_view *view;
-    enum tp_promote_open how;
 
     if ((fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC)
         return EROFS;
-    how = tp_promote_open(req, packed, fi);
+    enum tp_promote_open how = tp_promote_open(req, packed, fi);
     fi->noflush = 1;
     if (how == TP_OPEN_ANEW)
         return ESTALE;
     atomic_fetch_add(&fs->open_n, 1);
     if (how == TP_OPEN_PASSES)
         return 0;
-    tp_tree_retry_base(fs, packed->tree);
-    int rc = tp_tree_hold(fs, packed->tree, &view);
-    if (rc == 0) {
-        rc = share_reader(fs, packed, view, &err);
-        if (rc == 0) {
-            tp_promote_opened(fs, packed, view);
-        } else {
-            tp_tree_let_go(fs, view);
-            rc = tp_fs_failed(fs, rc, &err);
-        }
-    }
+    int rc = begin(fs, packed, fi);
     if (rc != 0) {
-        pthread_mutex_lock(&fs->lock);
-        ask_less(req, packed);
-        pthread_mutex_unlock(&fs->lock);
+        end(req, packed);
         atomic_fetch_sub(&fs->open_n, 1);
         return rc;
     }
@@ -205,22 +230,16 @@ int tp_packed_open(fuse_req_t req, struct tp_packed *packed, struct fuse_file_in
     return 0;
 }
 
-void tp_packed_release(fuse_req_t req, struct tp_packed *packed)
+void tp_packed_release(fuse_req_t req, struct tp_packed *packed, const struct fuse_file_info *fi)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
     struct tp_tree *tree = packed->tree;
 
-    pthread_mutex_lock(&fs->lock);
-    bool asks = packed->pass.passing == 0;
-    pthread_mutex_unlock(&fs->lock);
     /* No open of a node that is open changes how it is read. */
-    if (asks)
-        tp_tree_let_go(fs, tree->view);
+    end(req, packed);
     pthread_mutex_lock(&fs->lock);
-    if (asks)
-        ask_less(req, packed);
-    else
-        tp_pass_release(req, &packed->pass);
+    if (fi->fh)
+        tp_tree_unanchor(tree);
     tp_tree_unref(fs, tree, 1);
     pthread_mutex_unlock(&fs->lock);
     atomic_fetch_sub(&fs->open_n, 1);

@@ -52,8 +52,15 @@ void tp_packed_read(fuse_req_t req, struct tp_packed *packed, size_t size, off_t
 {
     struct tp_fs *fs = fuse_req_userdata(req);
     struct tp_error err = {0};
+    struct tp_reader *reader;
     struct tp_span span;
-    uint64_t end = tp_reader_size(packed->reader);
+    int rc = tp_packed_reader(fs, packed, &reader);
+
+    if (rc != 0) {
+        fuse_reply_err(req, rc);
+        return;
+    }
+    uint64_t end = tp_reader_size(reader);
     size_t want = size > TP_MAX_READ ? TP_MAX_READ : size;
 
     if ((uint64_t)off >= end)
@@ -61,7 +68,7 @@ void tp_packed_read(fuse_req_t req, struct tp_packed *packed, size_t size, off_t
     else if (want > end - (uint64_t)off)
         want = (size_t)(end - (uint64_t)off);
     tp_promote_read(fs, packed, want);
-    int rc = tp_reader_span(packed->reader, (uint64_t)off, want, &span, &err);
+    rc = tp_reader_span(reader, (uint64_t)off, want, &span, &err);
     if (rc < 0) {
         fuse_reply_err(req, tp_fs_failed(fs, rc, &err));
         return;
@@ -76,5 +83,5 @@ void tp_packed_read(fuse_req_t req, struct tp_packed *packed, size_t size, off_t
     else
         tp_span_release(&span);
     if (got != want)
-        read_by_copy(req, fs, packed->reader, want, off);
+        read_by_copy(req, fs, reader, want, off);
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/hash.h"
 #include "fs/fs.h"
@@ -121,6 +122,8 @@ static void tree_free(struct tp_tree *tree)
         tp_hot_free(tree->nodes[i].hot);
     }
     view_free(tree->view);
+    if (tree->anchor >= 0)
+        close(tree->anchor);
     free(tree->nodes);
     free(tree->name);
     free(tree);
@@ -167,6 +170,7 @@ static struct tp_tree *tree_create(struct tp_fs *fs, const char *name, struct tp
 
     if (!tree)
         return NULL;
+    tree->anchor = -1;
     tree->file_n = tp_pack_index(pack)->file_n;
     tree->name = strdup(name);
     tree->nodes = calloc((size_t)tree->file_n + 1, sizeof *tree->nodes);
@@ -252,18 +256,44 @@ static struct tp_tree *tree_for(struct tp_fs *fs, const char *name, struct tp_pa
     return tree;
 }
 
+/* Its own pack, or ESTALE. */
+static int check_id(const struct tp_tree *tree, struct tp_pack **pack)
+{
+    if (memcmp(tp_pack_get_id(*pack), tree->id, sizeof tree->id) == 0)
+        return 0;
+    tp_pack_close(*pack);
+    return -ESTALE;
+}
+
+/* The pack has lost its name, and a file of it is open. */
+static int open_anchored(struct tp_fs *fs, struct tp_tree *tree, struct tp_pack **out,
+                         struct tp_error *err)
+{
+    char path[40];
+
+    pthread_mutex_lock(&fs->lock);
+    int fd = tree->anchor >= 0 ? fcntl(tree->anchor, F_DUPFD_CLOEXEC, 0) : -1;
+    pthread_mutex_unlock(&fs->lock);
+    if (fd < 0)
+        return -ESTALE;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int rc = tp_pack_open(path, fs->store, out, err);
+    close(fd);
+    return rc < 0 ? rc : check_id(tree, out);
+}
+
 static int open_view(struct tp_fs *fs, struct tp_tree *tree, struct tp_view **out)
 {
     struct tp_error err = {0};
     struct tp_pack *pack;
     int rc = tp_store_open_pack(fs->store, tree->name, &pack, &err);
 
+    if (rc == 0)
+        rc = check_id(tree, &pack);
+    if (rc == -ENOENT || rc == -ESTALE)
+        rc = open_anchored(fs, tree, &pack, &err);
     if (rc < 0)
         return rc == -ENOENT ? ESTALE : tp_fs_failed(fs, rc, &err);
-    if (memcmp(tp_pack_get_id(pack), tree->id, sizeof tree->id) != 0) {
-        tp_pack_close(pack);
-        return ESTALE;
-    }
     *out = view_create(tree, pack);
     return *out ? 0 : ENOMEM;
 }
@@ -319,18 +349,60 @@ void tp_tree_let_go(struct tp_fs *fs, struct tp_view *view)
     pthread_mutex_unlock(&fs->lock);
 }
 
+/* Under the lock: whether a tree's file is still the same. */
+static bool is_same(const struct tp_tree *tree, const struct stat *st)
+{
+    const struct tp_catalog_key *key = &tree->key;
+
+    return key->dev == st->st_dev && key->ino == st->st_ino && key->size == st->st_size &&
+           tp_plain_same_time(&key->mtime, &st->st_mtim) &&
+           tp_plain_same_time(&key->ctime, &st->st_ctim);
+}
+
 /* Under the lock: a tree that is known and whose file is still the same. */
 static struct tp_tree *known(struct tp_fs *fs, const char *name, const struct stat *st)
 {
     struct tp_tree *tree = find(fs, name);
 
-    if (!tree || tree->key.dev != st->st_dev || tree->key.ino != st->st_ino ||
-        tree->key.size != st->st_size || tree->key.mtime.tv_sec != st->st_mtim.tv_sec ||
-        tree->key.mtime.tv_nsec != st->st_mtim.tv_nsec ||
-        tree->key.ctime.tv_sec != st->st_ctim.tv_sec ||
-        tree->key.ctime.tv_nsec != st->st_ctim.tv_nsec)
-        return NULL;
-    return tree;
+    return tree && is_same(tree, st) ? tree : NULL;
+}
+
+bool tp_tree_anchor(struct tp_fs *fs, struct tp_tree *tree)
+{
+    char file[NAME_MAX + 1];
+    struct stat st;
+    bool same;
+
+    pthread_mutex_lock(&fs->lock);
+    bool is_open = tree->view || tree->opening, anchored = !is_open && tree->anchors > 0;
+    tree->anchors += anchored;
+    pthread_mutex_unlock(&fs->lock);
+    if (is_open || anchored)
+        return anchored;
+
+    snprintf(file, sizeof file, "%s" TP_PACK_SUFFIX, tree->name);
+    int fd = openat(fs->root.fd, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return false;
+    same = fstat(fd, &st) == 0;
+    pthread_mutex_lock(&fs->lock);
+    same = same && is_same(tree, &st);
+    if (same && tree->anchors++ == 0) {
+        tree->anchor = fd;
+        fd = -1;
+    }
+    pthread_mutex_unlock(&fs->lock);
+    if (fd >= 0)
+        close(fd);
+    return same;
+}
+
+void tp_tree_unanchor(struct tp_tree *tree)
+{
+    if (--tree->anchors > 0)
+        return;
+    close(tree->anchor);
+    tree->anchor = -1;
 }
 
 /* Under the lock: the kernel learns of the model's directory. Its name may come to mean another

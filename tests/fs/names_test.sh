@@ -115,6 +115,21 @@ is '1000 packs are listed' "$(ls "$tmp/mnt2" | wc -l)" 1000
 is 'and have attributes' "$(ls -l "$tmp/mnt2" | grep -c '^d')" 1000
 is 'twice' "$(ls -l "$tmp/mnt2" | grep -c '^d')" 1000
 ok 'any of them reads' cmp "$tmp/mnt2/m999/config.json" "$model/config.json"
+# What is open and was not read yet, when others were opened since and its pack is replaced or gone.
+ls "$tmp/mnt2"/*/config.json >/dev/null
+exec 3<"$tmp/mnt2/m1/config.json" 4<"$tmp/mnt2/m2/model.safetensors" 5<"$tmp/mnt2/m3/config.json"
+ok 'others are opened' sh -c "cat '$tmp/mnt2'/m9??/config.json >/dev/null"
+rm -f "$tmp/replacement"
+"$tenpak" pack -q -b none -o "$tmp/replacement" "$tmp/twin/other" || fail 'pack another'
+mv "$tmp/replacement" "$tmp/many/m1.tnpk"
+rm "$tmp/many/m2.tnpk" "$tmp/many/m3.tnpk"
+cat <&3 >"$tmp/kept"
+ok 'who has a file of a pack open that is replaced gets its bytes' cmp "$tmp/kept" "$model/config.json"
+cat <&4 >"$tmp/kept"
+ok 'of one that is removed, too' cmp "$tmp/kept" "$model/model.safetensors"
+cat <&5 >"$tmp/kept"
+ok 'and of another' cmp "$tmp/kept" "$model/config.json"
+exec 3<&- 4<&- 5<&-
 ok 'few stay open' test "$(find "/proc/$mount_pid/fd" -lname '*.tnpk' | wc -l)" -lt 40
 ok 'unmounted' unmount "$tmp/mnt2"
 tap_done
