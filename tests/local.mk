@@ -110,7 +110,9 @@ check_PROGRAMS += tests/packedit
 control_tests =
 check_PROGRAMS += tests/control/documents
 tests_control_documents_LDADD = $(TP_CONTROL_LIBS)
-control_scripts =
+control_scripts = \
+	tests/control/schema_test.py
+EXTRA_DIST += tests/control/directory.py
 
 # serve
 serve_scripts =
@@ -203,8 +205,9 @@ thread_tests = \
 	tests/base/log_test \
 	tests/base/pool_test
 
-unit_tests = $(base_tests) $(tensor_tests) $(codec_tests) $(store_tests) $(fs_tests) $(cli_tests)
-test_scripts = $(base_scripts) $(tensor_scripts) $(codec_scripts) $(store_scripts) $(fs_scripts) \
+unit_tests = $(base_tests) $(tensor_tests) $(codec_tests) $(store_tests) $(control_tests) $(fs_tests) $(cli_tests)
+test_scripts = $(base_scripts) $(tensor_scripts) $(codec_scripts) $(store_scripts) $(control_scripts) \
+	$(fs_scripts) $(serve_scripts) \
 	$(cli_scripts) $(fault_scripts) $(loader_scripts)
 check_PROGRAMS += $(unit_tests) $(fuzz_tests)
 TESTS += $(unit_tests) $(test_scripts)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "control/documents.h"
 
@@ -88,6 +89,37 @@ static int verbs(void)
     return rc ? 1 : 0;
 }
 
+/* documents --run PROGRAM DIR VERB TEXT: take the commands in TEXT, wait for their ends, print the reply. */
+static int run_jobs(char **arguments)
+{
+    struct tp_asker asker = {geteuid(), getegid(), getpid(), "documents"};
+    struct tp_jobs_options options = {.program = arguments[0], .dir = arguments[1], .keeper = true};
+    enum tp_verb verb = tp_verb_find(arguments[2]);
+    char(*ids)[TP_JOB_ID_MAX] = calloc(TP_REQUEST_MAX, sizeof *ids);
+    struct tp_request *requests = NULL;
+    struct tp_request_spot spot = {0};
+    struct tp_jobs *jobs = NULL;
+    struct tp_job_status status;
+    struct tp_error err = {0};
+    struct tp_buffer out = {0};
+    size_t n = 0;
+    int rc = tp_jobs_open(&options, &jobs, &err);
+
+    if (!rc)
+        rc = tp_requests_parse(verb, arguments[3], strlen(arguments[3]), &requests, &n, &spot, &err);
+    if (!rc)
+        rc = tp_jobs_submit(jobs, requests, n, &asker, ids, &spot, &err);
+    tp_jobs_reply(rc, ids, n, &spot, &err, &out);
+    for (size_t i = 0; !rc && i < n; i++)
+        tp_jobs_wait(jobs, ids[i], -1, &status, NULL);
+    fwrite(out.data, 1, out.len, stdout);
+    tp_buffer_clear(&out);
+    tp_requests_free(requests, n);
+    tp_jobs_close(jobs);
+    free(ids);
+    return rc ? 1 : 0;
+}
+
 int main(int argc, char **argv)
 {
     struct tp_inventory *inventory = NULL;
@@ -102,6 +134,8 @@ int main(int argc, char **argv)
         return schemas(argc > 2 ? argv[2] : NULL);
     if (argc == 2 && !strcmp(argv[1], "--verbs"))
         return verbs();
+    if (argc == 6 && !strcmp(argv[1], "--run"))
+        return run_jobs(argv + 2);
     if (argc < 3) {
         fputs("usage: documents DIR NAME [TIMES]\n       documents --schemas\n       documents --schema NAME\n       documents --verbs\n", stderr);
         return 2;

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: MIT */
+/* Requests: words and JSON mean the same, every value is checked, what is wrong has its place, noise is refused. */
+#include <config.h>
+
+#include <errno.h>
+
+#include "codec/codec.h"
+#include "control/request.h"
+#include "tests/tap.h"
+
+static uint64_t seed;
+
+static char *json_of(const struct tp_request *request)
+{
+    struct tp_buffer text = {0};
+    struct tp_json_writer json;
+
+    tp_json_writer_init(&json, &text, false);
+    tp_request_to_json(request, &json, NULL);
+    if (tp_json_writer_finish(&json) < 0 || tp_buffer_append(&text, "", 1) < 0)
+        bail_out("memory");
+    return (char *)text.data;
+}
+
+/* TEXT is one good request, which is WANT as JSON, there and back. */
+static void is_request(enum tp_verb verb, const char *text, const char *want)
+{
+    struct tp_request *list, back;
+    struct tp_request_spot spot;
+    struct tp_error err = {0};
+    struct tp_json *tree = NULL;
+    size_t n;
+    int rc = tp_requests_parse(verb, text, strlen(text), &list, &n, &spot, &err);
+    char *json, *again;
+
+    if (!ok(rc == 0 && n == 1, "%.*s", (int)strcspn(text, "\n"), text)) {
+        diag("%d at %u:%u: %s", rc, spot.line, spot.column, err.message);
+        return;
+    }
+    json = json_of(&list[0]);
+    is_str(json, want, "its values");
+    if (tp_json_parse(json, strlen(json), &tree, &err) < 0 || tp_request_from_json(tree, &back, &err) < 0) {
+        ok(false, "it is read back: %s", err.message);
+    } else {
+        again = json_of(&back);
+        is_str(again, json, "it is the same when it is read back");
+        free(again);
+        tp_request_clear(&back);
+    }
+    tp_json_free(tree);
+    free(json);
+    tp_requests_free(list, n);
+}
+
+#define DEFAULTS "\"memory\": 4294967296, \"nice\": 10, \"io\": \"normal\"}"
+#define COMPRESS(model, before, after)                                                                     \
+    "{\"verb\": \"compress\", \"model\": \"" model "\", " before "\"codec\": \"auto\", \"zstd_level\": 3, " after DEFAULTS
+
+static void test_forms(void)
+{
+    is_request(TP_VERB_COMPRESS, "m", COMPRESS("m", "\"base\": \"auto\", ", "\"keep\": false, "));
+    is_request(TP_VERB_COMPRESS, "  m\tbase=b  keep=yes \r\n\n",
+               COMPRESS("m", "\"base\": \"b\", ", "\"keep\": true, "));
+    is_request(TP_VERB_COMPRESS, "'a b' base=\"c d\" keep=no",
+               COMPRESS("a b", "\"base\": \"c d\", ", "\"keep\": false, "));
+    is_request(TP_VERB_COMPRESS, "a\\ b 'base'=c\\'d",
+               COMPRESS("a b", "\"base\": \"c'd\", ", "\"keep\": false, "));
+    is_request(TP_VERB_COMPRESS, "\"a\\\"b\\$c\\d\"", COMPRESS("a\\\"b$c\\\\d", "\"base\": \"auto\", ", "\"keep\": false, "));
+    is_request(TP_VERB_COMPRESS, "{\"model\": \"m\", \"keep\": true, \"base\": \"b\"}",
+               COMPRESS("m", "\"base\": \"b\", ", "\"keep\": true, "));
+    is_request(TP_VERB_COMPRESS, "{\n  \"model\": \"m\",\n  \"keep\": \"yes\",\n  \"base\": null\n}\n",
+               COMPRESS("m", "\"base\": \"auto\", ", "\"keep\": true, "));
+    is_request(TP_VERB_COMPRESS, "m id=k-1", "{\"verb\": \"compress\", \"model\": \"m\", \"id\": \"k-1\", \"base\": \"auto\", "
+               "\"codec\": \"auto\", \"zstd_level\": 3, \"keep\": false, " DEFAULTS);
+    is_request(TP_VERB_VERIFY, "all memory=1.5GiB nice=0 io=idle threads=3",
+               "{\"verb\": \"verify\", \"model\": \"all\", \"threads\": 3, \"memory\": 1610612736, \"nice\": 0, \"io\": \"idle\"}");
+    is_request(TP_VERB_VERIFY, "{\"verb\": \"verify\", \"model\": \"m\", \"memory\": 1073741824, \"threads\": 2}",
+               "{\"verb\": \"verify\", \"model\": \"m\", \"threads\": 2, \"memory\": 1073741824, \"nice\": 10, \"io\": \"normal\"}");
+    is_request(TP_VERB_OPTIMIZE, "m max_perplexity=9.25 max_loss=0.5",
+               "{\"verb\": \"optimize\", \"model\": \"m\", \"max_perplexity\": 9.25, \"max_loss\": 0.5, " DEFAULTS);
+    is_request(TP_VERB_OPTIMIZE, "{\"model\": \"m\", \"max_loss\": 5e-1, \"dataset\": \"w \\u00e9\"}",
+               "{\"verb\": \"optimize\", \"model\": \"m\", \"dataset\": \"w \xc3\xa9\", \"max_loss\": 0.5, " DEFAULTS);
+    is_request(TP_VERB_CANCEL, "20260203-040506-1", "{\"verb\": \"cancel\", \"job\": \"20260203-040506-1\"}");
+}
+
+/* What is refused: errno, place, a part of the story. */
+static const struct {
+    enum tp_verb verb;
+    const char *text;
+    int rc;
+    unsigned line, column;
+    const char *story;
+} wrong[] = {
+    {TP_VERB_COMPRESS, "", -EINVAL, 1, 1, "no command"},
+    {TP_VERB_COMPRESS, " \n\n", -EINVAL, 3, 1, "no command"},
+    {TP_VERB_COMPRESS, "''", -EINVAL, 1, 1, "the model is not named"},
+    {TP_VERB_COMPRESS, "../m", -EINVAL, 1, 1, "no name of a model"},
+    {TP_VERB_COMPRESS, "/etc", -EINVAL, 1, 1, "no name of a model"},
+    {TP_VERB_COMPRESS, "a/b", -EINVAL, 1, 1, "no name of a model"},
+    {TP_VERB_COMPRESS, "..", -EINVAL, 1, 1, "no name of a model"},
+    {TP_VERB_COMPRESS, ".tenpak", -EINVAL, 1, 1, "no name of a model"},
+    {TP_VERB_COMPRESS, "m\x01", -EINVAL, 1, 1, "no name of a model"},
+    {TP_VERB_COMPRESS, "m\xff", -EINVAL, 1, 1, "no name of a model"},
+    {TP_VERB_COMPRESS, "m base=../b", -EINVAL, 1, 3, "'base' is a model's name"},
+    {TP_VERB_COMPRESS, "m base=.b", -EINVAL, 1, 3, "'base' is a model's name"},
+    {TP_VERB_COMPRESS, "m base=", -EINVAL, 1, 3, "'base' is empty"},
+    {TP_VERB_COMPRESS, "m bas=b", -EINVAL, 1, 3, "no key 'bas'"},
+    {TP_VERB_COMPRESS, "m keep=yes keep=yes", -EINVAL, 1, 12, "given twice"},
+    {TP_VERB_COMPRESS, "m keep=perhaps", -EINVAL, 1, 3, "yes or no"},
+    {TP_VERB_COMPRESS, "m codec=lz4", -EINVAL, 1, 3, "one of auto, delta"},
+    {TP_VERB_COMPRESS, "m zstd_level=20", -ERANGE, 1, 3, "'zstd_level' is from 1 to 19"},
+    {TP_VERB_COMPRESS, "m zstd_level=-1", -ERANGE, 1, 3, "'zstd_level' is from 1 to 19"},
+    {TP_VERB_COMPRESS, "m zstd_level=99999999999999999999999", -ERANGE, 1, 3, "'zstd_level'"},
+    {TP_VERB_COMPRESS, "m zstd_level=3x", -EINVAL, 1, 3, "whole number"},
+    {TP_VERB_COMPRESS, "m memory=1M", -ERANGE, 1, 3, "'memory' is from"},
+    {TP_VERB_COMPRESS, "m memory=much", -EINVAL, 1, 3, "'memory' is a size"},
+    {TP_VERB_COMPRESS, "m nice=-5", -ERANGE, 1, 3, "'nice'"},
+    {TP_VERB_COMPRESS, "m other", -EINVAL, 1, 3, "KEY=VALUE"},
+    {TP_VERB_COMPRESS, "m =x", -EINVAL, 1, 3, "KEY=VALUE"},
+    {TP_VERB_COMPRESS, "m 'base=b'", -EINVAL, 1, 3, "KEY=VALUE"},
+    {TP_VERB_COMPRESS, "m base='b", -EINVAL, 1, 8, "quote is not closed"},
+    {TP_VERB_COMPRESS, "m base=\"b\nn", -EINVAL, 1, 8, "quote is not closed"},
+    {TP_VERB_COMPRESS, "m base=b\\", -EINVAL, 1, 9, "backslash"},
+    {TP_VERB_COMPRESS, "a\nb\n\xc3\xa9\xc3\xa9 x=1", -EINVAL, 3, 4, "no key 'x'"},
+    {TP_VERB_COMPRESS, "{\"model\": \"m\"} x", -EINVAL, 1, 16, "more after the object"},
+    {TP_VERB_COMPRESS, "{\"model\": \"m\", \"keep\": [1]}", -EINVAL, 1, 16, "object or an array"},
+    {TP_VERB_COMPRESS, "{\"model\": \"m\", \"keep\": 1}", -EINVAL, 1, 16, "another kind"},
+    {TP_VERB_COMPRESS, "{\"model\": \"m\", \"memory\": true}", -EINVAL, 1, 16, "another kind"},
+    {TP_VERB_COMPRESS, "{\"model\": 1}", -EINVAL, 1, 2, "'model' is a name"},
+    {TP_VERB_COMPRESS, "{\"model\": \"m\", \"model\": \"n\"}", -EINVAL, 1, 16, "named twice"},
+    {TP_VERB_COMPRESS, "{\"base\": \"m\"}", -EINVAL, 1, 1, "the model is not named"},
+    {TP_VERB_COMPRESS, "{\"model\": \"m\", \"base\": \"a\\u0000b\"}", -EINVAL, 1, 16, "'base'"},
+    {TP_VERB_COMPRESS, "{\"model\": \"m\", \"verb\": \"restore\"}", -EINVAL, 1, 16, "'verb'"},
+    {TP_VERB_COMPRESS, "{\"model\": \"m\",}", -EINVAL, 1, 15, "no JSON"},
+    {TP_VERB_COMPRESS, "{\"model\": \"m\"", -EINVAL, 1, 14, "no JSON"},
+    {TP_VERB_OPTIMIZE, "m max_perplexity=nan", -EINVAL, 1, 3, "is a number"},
+    {TP_VERB_OPTIMIZE, "m max_perplexity=0.5", -ERANGE, 1, 3, "from 1"},
+    {TP_VERB_OPTIMIZE, "m max_perplexity=1e999", -ERANGE, 1, 3, "from 1"},
+    {TP_VERB_CANCEL, "20260203-040506-1 id=x", -EINVAL, 1, 19, "takes no key"},
+    {TP_VERB_CANCEL, "", -EINVAL, 1, 1, "no command"},
+};
+
+static void test_wrong(void)
+{
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct tp_request *list = (void *)1;
+        struct tp_request_spot spot;
+        struct tp_error err = {0};
+        size_t n = 1;
+        int rc = tp_requests_parse(wrong[i].verb, wrong[i].text, strlen(wrong[i].text), &list, &n, &spot, &err);
+
+        if (!ok(rc == wrong[i].rc && spot.line == wrong[i].line && spot.column == wrong[i].column && !list && n == 0,
+                "refused: %zu", i))
+            diag("'%s': %d at %u:%u", wrong[i].text, rc, spot.line, spot.column);
+        has(err.message, wrong[i].story, "its story");
+    }
+}
+
+static void test_many(void)
+{
+    struct tp_request *list;
+    struct tp_request_spot spot;
+    struct tp_error err = {0};
+    struct tp_buffer text = {0};
+    const char *several = "a\n\n{\"model\":\n\"b\"}\nc keep=yes";
+    size_t n;
+
+    is_int(tp_requests_parse(TP_VERB_COMPRESS, several, strlen(several), &list, &n, &spot, &err), 0, "several lines");
+    if (!is_u64(n, 3, "are several requests"))
+        return;
+    is_str(list[1].subject, "b", "in their order");
+    ok(list[0].line == 1 && list[1].line == 3 && list[2].line == 5, "each knows its line");
+    tp_requests_free(list, n);
+    is_int(tp_requests_parse(TP_VERB_COMPRESS, "a\nb\nc=1 d", 9, &list, &n, &spot, &err), -EINVAL,
+           "one that is wrong refuses all");
+    ok(!list && n == 0 && spot.line == 3, "and is told by its line");
+    for (unsigned i = 0; i < TP_REQUEST_MAX; i++)
+        tp_buffer_appendf(&text, "m%u\n", i);
+    is_int(tp_requests_parse(TP_VERB_VERIFY, (char *)text.data, text.len, &list, &n, &spot, &err), 0,
+           "as many as there may be");
+    is_u64(n, TP_REQUEST_MAX, "are taken");
+    tp_requests_free(list, n);
+    tp_buffer_appendf(&text, "m");
+    is_int(tp_requests_parse(TP_VERB_VERIFY, (char *)text.data, text.len, &list, &n, &spot, &err), -E2BIG,
+           "one more is too many");
+    tp_buffer_clear(&text);
+}
+
+/* --- Whatever a value is, each way to write it gives it back --- */
+
+static void append_char(struct tp_buffer *out, char c)
+{
+    tp_buffer_append(out, &c, 1);
+}
+
+static void quote(struct tp_buffer *out, const char *value, unsigned how)
+{
+    if (how == 1)
+        append_char(out, '\'');
+    if (how == 2)
+        append_char(out, '"');
+    for (; *value; value++) {
+        bool special = strchr(" \\'\"$`=", *value) != NULL;
+
+        if (how == 0 && special)
+            append_char(out, '\\');
+        if (how == 2 && strchr("\"\\$`", *value))
+            append_char(out, '\\');
+        if (how == 1 && *value == '\'')
+            tp_buffer_appendf(out, "'\\''");
+        else
+            append_char(out, *value);
+    }
+    if (how == 1)
+        append_char(out, '\'');
+    if (how == 2)
+        append_char(out, '"');
+}
+
+static void random_value(char *out, size_t max)
+{
+    size_t len = 1 + tap_random(&seed) % (max - 1);
+
+    for (size_t i = 0; i < len; i++)
+        out[i] = (char)(0x20 + tap_random(&seed) % 0x5f);
+    out[len] = '\0';
+}
+
+static void test_quoting(void)
+{
+    unsigned bad = 0;
+
+    for (unsigned round = 0; round < 3000; round++) {
+        char dataset[64], name[32];
+        struct tp_buffer text = {0};
+        struct tp_request *list;
+        struct tp_request_spot spot;
+        struct tp_error err = {0};
+        size_t n = 0;
+
+        random_value(dataset, sizeof dataset);
+        do
+            random_value(name, sizeof name);
+        while (name[0] == '.' || strchr(name, '/') || name[0] == '{');
+        if (round % 4 == 3) {
+            struct tp_json_writer json;
+
+            tp_json_writer_init(&json, &text, round & 4);
+            tp_json_begin_object(&json, NULL);
+            tp_json_put_string(&json, "dataset", dataset);
+            tp_json_put_string(&json, "model", name);
+            tp_json_end_object(&json);
+        } else {
+            quote(&text, name, round % 4);
+            tp_buffer_appendf(&text, " dataset=");
+            quote(&text, dataset, (unsigned)(tap_random(&seed) % 3));
+        }
+        if (tp_requests_parse(TP_VERB_EVALUATE, (char *)text.data, text.len, &list, &n, &spot, &err) < 0 || n != 1 ||
+            strcmp(list[0].subject, name) != 0 || strcmp(tp_request_text(&list[0], "dataset"), dataset) != 0) {
+            if (bad++ < 3)
+                diag("%.*s: %s", (int)text.len, (char *)text.data, err.message);
+        }
+        tp_requests_free(list, n);
+        tp_buffer_clear(&text);
+    }
+    is_u64(bad, 0, "words in each quoting and JSON give their values");
+}
+
+static void test_noise(void)
+{
+    size_t len = 1 << 20;
+    char *noise = malloc(len);
+    unsigned taken = 0;
+    struct tp_request *list;
+    struct tp_request_spot spot;
+    size_t n;
+
+    if (!noise)
+        bail_out("memory");
+    for (size_t i = 0; i < len; i++)
+        noise[i] = (char)tap_random(&seed);
+    is_int(tp_requests_parse(TP_VERB_COMPRESS, noise, len, &list, &n, &spot, NULL), -E2BIG, "1 MiB of noise");
+    for (unsigned i = 0; i < 200; i++) {
+        size_t at = tap_random(&seed) % (len / 2), size = tap_random(&seed) % (TP_REQUEST_TEXT_MAX + 1);
+        enum tp_verb verb = (enum tp_verb)(i % TP_VERB_COUNT);
+
+        if (i & 1)
+            noise[at] = '{';
+        if (tp_requests_parse(verb, noise + at, size, &list, &n, &spot, NULL) == 0) {
+            taken++;
+            tp_requests_free(list, n);
+        }
+    }
+    ok(taken < 3, "noise is refused (%u of 200 texts were taken)", taken);
+    free(noise);
+}
+
+static void test_table(void)
+{
+    const struct tp_key *codec = tp_verb_get(TP_VERB_COMPRESS)->keys;
+
+    for (unsigned v = 0; v < TP_VERB_COUNT; v++) {
+        const struct tp_verb_info *info = tp_verb_get((enum tp_verb)v);
+        struct tp_buffer help = {0};
+        unsigned keys = 0, told = 0;
+        struct tp_request *list;
+        size_t n;
+
+        is_int(tp_verb_find(info->name), v, info->name);
+        if (tp_verb_help((enum tp_verb)v, &help) < 0 || tp_buffer_append(&help, "", 1) < 0)
+            bail_out("memory");
+        for (const struct tp_key *key = info->keys; key->name; key++, keys++) {
+            char line[64];
+
+            snprintf(line, sizeof line, "\n  %s=%s\n", key->name, key->standard ? key->standard : "");
+            told += strstr((char *)help.data, line) != NULL;
+        }
+        ok(keys == told && keys < TP_REQUEST_KEYS_MAX, "%s: help tells all %u keys with their defaults", info->name, keys);
+        is_int(tp_requests_parse((enum tp_verb)v, info->example, strlen(info->example), &list, &n, NULL, NULL), 0,
+               "and its examples are good");
+        tp_requests_free(list, n);
+        tp_buffer_clear(&help);
+    }
+    is_int(tp_verb_find("frobnicate"), TP_VERB_COUNT, "no such verb");
+    while (strcmp(codec->name, "codec") != 0)
+        codec++;
+    for (unsigned id = 0, i = 0; id < TP_CODEC_COUNT; id++) {
+        if (!tp_codec_get(id))
+            continue;
+        for (i = 0; codec->words[i] && strcmp(codec->words[i], tp_codec_get(id)->name) != 0; i++)
+            ;
+        ok(codec->words[i] != NULL, "codec=%s can be asked for", tp_codec_get(id)->name);
+    }
+}
+
+int main(void)
+{
+    seed = tap_seed();
+    test_forms();
+    test_wrong();
+    test_many();
+    test_quoting();
+    test_noise();
+    test_table();
+    return tap_done();
+}
