@@ -107,10 +107,13 @@ tests_mkmodel_LDADD =
 check_PROGRAMS += tests/packedit
 
 # control
-control_tests =
+control_tests = \
+	tests/control/inventory_test
+tests_control_inventory_test_LDADD = $(TP_CONTROL_LIBS)
 check_PROGRAMS += tests/control/documents
 tests_control_documents_LDADD = $(TP_CONTROL_LIBS)
 control_scripts = \
+	tests/control/documents_test.py \
 	tests/control/schema_test.py
 EXTRA_DIST += tests/control/directory.py
 

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/* tenpak.conf: what it says is taken, what is wrong in it is told by its key, and requests get their defaults from it. */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "control/policy.h"
+#include "tests/tap.h"
+
+static char *dir, *conf;
+
+static void put(const char *text)
+{
+    if (tp_file_replace(conf, text, strlen(text), 0644, NULL) < 0)
+        bail_out("cannot write '%s'", conf);
+}
+
+static char *json_of(const struct tp_policy *policy)
+{
+    struct tp_buffer text = {0};
+    struct tp_json_writer json;
+
+    tp_json_writer_init(&json, &text, false);
+    tp_policy_json(policy, &json, NULL);
+    if (tp_json_writer_finish(&json) < 0 || tp_buffer_append(&text, "", 1) < 0)
+        bail_out("memory");
+    return (char *)text.data;
+}
+
+static void is_same(const struct tp_policy *a, const struct tp_policy *b, const char *name)
+{
+    char *x = json_of(a), *y = json_of(b);
+
+    is_str(x, y, name);
+    free(x);
+    free(y);
+}
+
+static void test_good(void)
+{
+    struct tp_policy standard, policy, again;
+    struct tp_error err = {0};
+    char *text;
+
+    tp_policy_default(&standard);
+    memset(&policy, 0x55, sizeof policy);
+    is_int(tp_policy_read(dir, &policy, &err), -ENOENT, "there is no file");
+    is_same(&policy, &standard, "the defaults hold");
+    put("{}");
+    is_int(tp_policy_read(dir, &policy, &err), 0, "every key may be left out");
+    is_same(&policy, &standard, "the defaults hold");
+    put("{\"schema\": \"tenpak.conf/1\", \"base\": \"llama\", \"codec\": \"split\", \"codec_budget\": 9,\n"
+        " \"auto_compress\": {\"enabled\": true, \"quiet_seconds\": 7, \"least_bytes\": \"2MiB\"},\n"
+        " \"jobs\": {\"slots\": 3, \"queue\": 4, \"memory\": \"1GiB\", \"nice\": 5, \"io\": \"idle\"},\n"
+        " \"retention\": {\"count\": 6, \"seconds\": 8}}");
+    is_int(tp_policy_read(dir, &policy, &err), 0, "every key is taken");
+    text = json_of(&policy);
+    is_str(text,
+           "{\"base\": \"llama\", \"codec\": \"split\", \"codec_budget\": 9, \"auto_compress\": {\"enabled\": true, "
+           "\"quiet_seconds\": 7, \"least_bytes\": 2097152}, \"jobs\": {\"slots\": 3, \"queue\": 4, \"memory\": "
+           "1073741824, \"nice\": 5, \"io\": \"idle\"}, \"retention\": {\"count\": 6, \"seconds\": 8}}",
+           "as it was said");
+    put(text);
+    is_int(tp_policy_read(dir, &again, &err), 0, "what is printed can be read");
+    is_same(&again, &policy, "and is the same");
+    free(text);
+}
+
+static const struct {
+    const char *text;
+    int rc;
+    const char *story;
+} wrong[] = {
+    {"", -EINVAL, "no JSON"},
+    {"[]", -EINVAL, "no object"},
+    {"{\"bsae\": \"x\"}", -EINVAL, "'bsae'"},
+    {"{\"base\": \"../x\"}", -EINVAL, "'base'"},
+    {"{\"base\": 1}", -EINVAL, "'base'"},
+    {"{\"codec\": \"lz4\"}", -EINVAL, "'codec'"},
+    {"{\"codec_budget\": 20}", -ERANGE, "'codec_budget'"},
+    {"{\"codec_budget\": \"3\"}", -EINVAL, "'codec_budget'"},
+    {"{\"jobs\": 3}", -EINVAL, "'jobs'"},
+    {"{\"jobs\": {\"slot\": 3}}", -EINVAL, "'jobs.slot'"},
+    {"{\"jobs\": {\"slots\": 0}}", -ERANGE, "'jobs.slots'"},
+    {"{\"jobs\": {\"slots\": 1.5}}", -EINVAL, "'jobs.slots'"},
+    {"{\"jobs\": {\"memory\": \"lots\"}}", -EINVAL, "'jobs.memory'"},
+    {"{\"jobs\": {\"memory\": \"1K\"}}", -ERANGE, "'jobs.memory'"},
+    {"{\"jobs\": {\"io\": \"fast\"}}", -EINVAL, "'jobs.io'"},
+    {"{\"jobs\": {\"nice\": -1}}", -EINVAL, "'jobs.nice'"},
+    {"{\"auto_compress\": {\"enabled\": \"yes\"}}", -EINVAL, "'auto_compress.enabled'"},
+    {"{\"retention\": {\"count\": 0}}", -ERANGE, "'retention.count'"},
+    {"{\"retention\": {\"count\": null}}", -EINVAL, "'retention.count'"},
+    {"{\"slots\": 3}", -EINVAL, "'slots'"},
+    {"{\"base\": \"a\", \"base\": \"b\"}", -EINVAL, "duplicate key"},
+};
+
+static void test_wrong(void)
+{
+    struct tp_policy policy, before;
+
+    tp_policy_default(&policy);
+    policy.jobs = 7;
+    before = policy;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct tp_error err = {0};
+
+        put(wrong[i].text);
+        is_int(tp_policy_read(dir, &policy, &err), wrong[i].rc, wrong[i].text[0] ? wrong[i].text : "an empty file");
+        has(err.message, wrong[i].story, "the story names it");
+        has(err.message, conf, "and the file");
+    }
+    is_same(&policy, &before, "what held before holds still");
+}
+
+/* Files that are none: nothing is waited for, nothing elsewhere is read. */
+static void test_strange(void)
+{
+    struct tp_policy policy;
+    struct tp_error err = {0};
+    int fd;
+
+    put("{}");
+    unlink(conf);
+    if (symlink("/etc/hostname", conf) < 0)
+        bail_out("symlink");
+    is_int(tp_policy_read(dir, &policy, &err), -ELOOP, "a symbolic link");
+    unlink(conf);
+    if (mkfifo(conf, 0600) < 0)
+        bail_out("mkfifo");
+    is_int(tp_policy_read(dir, &policy, &err), -EINVAL, "a fifo");
+    unlink(conf);
+    fd = open(conf, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || ftruncate(fd, 3 << 20) < 0)
+        bail_out("ftruncate");
+    close(fd);
+    is_int(tp_policy_read(dir, &policy, &err), -EINVAL, "3 MiB of zeros");
+    unlink(conf);
+}
+
+static void test_fill(void)
+{
+    struct tp_request *list;
+    struct tp_policy policy;
+    size_t n;
+
+    tp_policy_default(&policy);
+    snprintf(policy.base, sizeof policy.base, "llama");
+    policy.memory = (uint64_t)1 << 30;
+    policy.io_idle = true;
+    if (tp_requests_parse(TP_VERB_COMPRESS, "m nice=3\nn base=none memory=2G", 30, &list, &n, NULL, NULL) < 0)
+        bail_out("parse");
+    for (size_t i = 0; i < n; i++)
+        is_int(tp_policy_fill(&policy, &list[i], NULL), 0, "filled");
+    is_str(tp_request_text(&list[0], "base"), "llama", "what was not given is the policy's");
+    is_u64(tp_request_number(&list[0], "memory"), (uint64_t)1 << 30, "a size, too");
+    is_str(tp_request_text(&list[0], "io"), "idle", "a word, too");
+    is_u64(tp_request_number(&list[0], "nice"), 3, "what was given stays");
+    is_str(tp_request_text(&list[1], "base"), "none", "also where it is a word like the default");
+    is_u64(tp_request_number(&list[1], "memory"), (uint64_t)2 << 30, "and a size");
+    tp_requests_free(list, n);
+}
+
+int main(void)
+{
+    char *top = NULL;
+
+    dir = tap_tmpdir();
+    if (asprintf(&top, "%s/.tenpak", dir) < 0 || mkdir(top, 0700) < 0 || asprintf(&conf, "%s/tenpak.conf", top) < 0)
+        bail_out("cannot make '%s'", top);
+    test_good();
+    test_wrong();
+    test_strange();
+    test_fill();
+    tp_file_remove_tree(AT_FDCWD, dir, NULL);
+    free(top);
+    free(conf);
+    free(dir);
+    return tap_done();
+}
