@@ -7,6 +7,7 @@ fs_libtp_fs_la_SOURCES = \
 	fs/detach.h \
 	fs/fs.h \
 	fs/kernel.c fs/kernel.h \
+	fs/known.c fs/known.h \
 	fs/list.c \
 	fs/mount.c fs/mount.h \
 	fs/node.c \

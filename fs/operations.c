@@ -64,7 +64,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
             entry.entry_timeout = TP_TIMEOUT_PLAIN;
             rc = 0;
         }
-        if (node == &fs->root.node && tp_watch_is_on(fs->watch))
+        if (node == &fs->root.node && tp_watch_note(fs->watch, name))
             entry.entry_timeout = TP_TIMEOUT_WATCHED;
     }
     if (rc != 0)

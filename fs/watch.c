@@ -20,6 +20,8 @@
 
 #include "base/buffer.h"
 #include "base/log.h"
+#include "fs/fs.h"
+#include "fs/known.h"
 #include "store/catalog.h"
 
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 13)
@@ -37,11 +39,17 @@ struct tp_watch {
     pthread_t thread;
     atomic_bool started, on;
     struct tp_buffer again; /* names, each with its 0 */
+    struct tp_known *known;
 };
 
 bool tp_watch_is_on(const struct tp_watch *watch)
 {
     return watch && atomic_load(&watch->on);
+}
+
+bool tp_watch_note(struct tp_watch *watch, const char *name)
+{
+    return tp_watch_is_on(watch) && tp_known_note(watch->known, name);
 }
 
 #if CAN_EXPIRE
@@ -110,9 +118,10 @@ struct tp_watch *tp_watch_create(int dirfd)
     if (!watch)
         return NULL;
     snprintf(path, sizeof path, "/proc/self/fd/%d", dirfd);
+    watch->known = tp_known_create((unsigned)TP_TIMEOUT_WATCHED);
     watch->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     watch->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (watch->inotify < 0 || watch->stop < 0 ||
+    if (!watch->known || watch->inotify < 0 || watch->stop < 0 ||
         inotify_add_watch(watch->inotify, path,
                           IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE |
                               IN_ONLYDIR) < 0) {
@@ -146,8 +155,19 @@ static void tell_again(struct tp_watch *watch)
     tp_buffer_clear(&watch->again);
 }
 
-/* What came while we looked away is not known: from here on names are believed for a second, as
- * without us. */
+/* What came while we looked away is not known: whatever the kernel knows is to be asked for again. */
+static int forget_all(struct tp_watch *watch)
+{
+    size_t before = watch->again.len;
+    int rc = tp_known_copy(watch->known, &watch->again);
+    const char *names = (const char *)watch->again.data;
+
+    for (size_t at = before; rc == 0 && at < watch->again.len; at += strlen(names + at) + 1)
+        expire(watch->session, names + at);
+    return rc;
+}
+
+/* From here on names are believed for a second, as without us. */
 static void give_up(struct tp_watch *watch, const char *why)
 {
     if (atomic_exchange(&watch->on, false))
@@ -165,8 +185,10 @@ static void take_events(struct tp_watch *watch, char *events)
             const struct inotify_event *event = (const struct inotify_event *)(void *)at;
             at += sizeof *event + event->len;
             if (event->mask & (IN_Q_OVERFLOW | IN_IGNORED)) {
-                give_up(watch, event->mask & IN_IGNORED ? "the directory is gone"
-                                                        : "too many changes at once");
+                if (event->mask & IN_IGNORED)
+                    give_up(watch, "the directory is gone");
+                if (forget_all(watch) < 0)
+                    give_up(watch, "out of memory");
             } else if (event->len > 0 && (!(event->mask & IN_CLOSE_WRITE) ||
                                           tp_catalog_is_pack(event->name))) {
                 tell(watch, event->name);
@@ -251,5 +273,6 @@ void tp_watch_destroy(struct tp_watch *watch)
     if (watch->stop >= 0)
         close(watch->stop);
     tp_buffer_clear(&watch->again);
+    tp_known_destroy(watch->known);
     free(watch);
 }

@@ -30,7 +30,10 @@ void tp_watch_start(struct tp_watch *watch, struct fuse_session *session);
 void tp_watch_stop(struct tp_watch *watch);
 void tp_watch_destroy(struct tp_watch *watch);
 
-/* Whether changes are told, so that names at the top may be believed for TP_TIMEOUT_WATCHED. */
+/* Whether changes are told. */
 bool tp_watch_is_on(const struct tp_watch *watch);
+/* Before an answer about NAME at the top: whether the kernel may believe it for TP_TIMEOUT_WATCHED. It is told when
+ * NAME changes, and of all such names when changes were missed. */
+bool tp_watch_note(struct tp_watch *watch, const char *name);
 
 #endif

@@ -3,6 +3,7 @@
 # The namespace: odd names, links, what is hidden, what wins, what appears and what is replaced while mounted.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse
+requires_python os
 mkmodel=$top_builddir/tests/mkmodel
 
 long=$(printf 'n%.0s' $(seq 255))
@@ -72,6 +73,28 @@ ok 'who had the old one open keeps it' cmp "$tmp/kept" "$model/config.json"
 exec 3<&-
 rm "$tmp/store/late.tnpk"
 ok 'a pack that is removed goes' wait_for 5 sh -c "! test -e '$tmp/mnt/late'"
+# More changes than the kernel keeps for who watches: the mount sleeps meanwhile.
+not_ok 'nothing of this name, which the kernel may remember' stat "$tmp/mnt/missed"
+cp "$tmp/store/copy.tnpk" "$tmp/missed"
+kill -STOP "$mount_pid"
+"$PYTHON" - "$tmp/store/busy" <<'END'
+import os, sys
+with open("/proc/sys/fs/inotify/max_queued_events", encoding="ascii") as file:
+    room = int(file.read())
+for _ in range(room // 2 + 1000):
+    os.close(os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY))
+    os.unlink(sys.argv[1])
+END
+mv "$tmp/missed" "$tmp/store/missed.tnpk"
+rm "$tmp/store/copy.tnpk"
+kill -CONT "$mount_pid"
+ok 'a pack that came among too many changes is seen at once' wait_for 5 test -f "$tmp/mnt/missed/config.json"
+ok 'and one that went is gone' wait_for 5 sh -c "! test -e '$tmp/mnt/copy'"
+sleep 1.1 # what was expired is so once more
+not_ok 'nothing there, still' stat "$tmp/mnt/later"
+cp "$tmp/store/missed.tnpk" "$tmp/store/copy.tnpk" && mv "$tmp/store/missed.tnpk" "$tmp/store/later.tnpk"
+ok 'and the next changes are seen as before' wait_for 5 test -f "$tmp/mnt/later/config.json"
+rm "$tmp/store/later.tnpk"
 echo fresh >"$tmp/store/both/file"
 ok 'a plain file that changes is seen' wait_for 5 grep -q fresh "$tmp/mnt/both/file"
 echo more >"$tmp/store/both/new"

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/* Names in two generations, of which the older one goes when all in it are no longer believed. */
+#include <config.h>
+
+#include "fs/known.h"
+
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/hash.h"
+
+enum { NAMES_BYTES_MAX = 1 << 20, SEEN = 8192 };
+
+struct generation {
+    struct tp_buffer names;
+    uint64_t seen[SEEN]; /* hashes of names that are in it, so that most are so once; 0: none */
+};
+
+struct tp_known {
+    pthread_mutex_t lock;
+    time_t seconds, begun; /* of the newer generation */
+    unsigned newer;
+    struct generation generations[2];
+};
+
+struct tp_known *tp_known_create(unsigned seconds)
+{
+    struct tp_known *known = calloc(1, sizeof *known);
+
+    if (!known)
+        return NULL;
+    pthread_mutex_init(&known->lock, NULL);
+    known->seconds = (time_t)seconds + 1;
+    return known;
+}
+
+void tp_known_destroy(struct tp_known *known)
+{
+    if (!known)
+        return;
+    for (unsigned i = 0; i < 2; i++)
+        tp_buffer_clear(&known->generations[i].names);
+    pthread_mutex_destroy(&known->lock);
+    free(known);
+}
+
+/* Under the lock. */
+static struct generation *current(struct tp_known *known)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (now.tv_sec - known->begun > known->seconds) {
+        known->newer ^= 1;
+        known->begun = now.tv_sec;
+        tp_buffer_clear(&known->generations[known->newer].names);
+        memset(known->generations[known->newer].seen, 0, sizeof known->generations[0].seen);
+    }
+    return &known->generations[known->newer];
+}
+
+bool tp_known_note(struct tp_known *known, const char *name)
+{
+    size_t len = strlen(name) + 1;
+    uint64_t hash = tp_xxh3(name, len) | 1;
+
+    pthread_mutex_lock(&known->lock);
+    struct generation *generation = current(known);
+    uint64_t *seen = &generation->seen[(hash >> 1) % SEEN];
+    bool noted = *seen == hash;
+    if (!noted && generation->names.len + len <= NAMES_BYTES_MAX &&
+        tp_buffer_append(&generation->names, name, len) == 0) {
+        *seen = hash;
+        noted = true;
+    }
+    pthread_mutex_unlock(&known->lock);
+    return noted;
+}
+
+int tp_known_copy(struct tp_known *known, struct tp_buffer *out)
+{
+    int rc = 0;
+
+    pthread_mutex_lock(&known->lock);
+    for (unsigned i = 0; rc == 0 && i < 2; i++)
+        rc = tp_buffer_append(out, known->generations[i].names.data, known->generations[i].names.len);
+    pthread_mutex_unlock(&known->lock);
+    return rc;
+}
