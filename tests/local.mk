@@ -113,6 +113,7 @@ tests_control_inventory_test_LDADD = $(TP_CONTROL_LIBS)
 check_PROGRAMS += tests/control/documents
 tests_control_documents_LDADD = $(TP_CONTROL_LIBS)
 control_scripts = \
+	tests/control/dashboard_test.py \
 	tests/control/documents_test.py \
 	tests/control/schema_test.py
 EXTRA_DIST += tests/control/directory.py
