@@ -101,23 +101,30 @@ int tp_rans_reader_finish(const struct tp_rans_reader *r)
     return r->p == r->end && wrong == 0 ? 0 : -EBADMSG;
 }
 
-int tp_rans_decode(const struct tp_rans_dec *dec, const uint8_t *src, size_t len, uint8_t *dst, size_t n)
+void tp_rans_read(struct tp_rans_reader *r, const struct tp_rans_dec *dec, uint8_t *dst, size_t n)
 {
-    struct tp_rans_reader r;
+    size_t lane_mask = ((size_t)1 << r->lanes_log) - 1;
     size_t done = 0;
-    int rc = tp_rans_reader_init(&r, src, len);
 
-    if (rc)
-        return rc;
 #if TP_HAVE_X86
     enum tp_isa isa = tp_isa_get();
 
     if (isa == TP_ISA_AVX512)
-        done = tp_rans_decode_avx512(&r, dec, dst, n);
+        done = tp_rans_decode_avx512(r, dec, dst, n);
     else if (isa == TP_ISA_AVX2)
-        done = tp_rans_decode_avx2(&r, dec, dst, n);
+        done = tp_rans_decode_avx2(r, dec, dst, n);
 #endif
     for (size_t i = done; i < n; i++)
-        dst[i] = (uint8_t)tp_rans_get(&r, i & (((size_t)1 << r.lanes_log) - 1), dec);
+        dst[i] = (uint8_t)tp_rans_get(r, (unsigned)(i & lane_mask), dec);
+}
+
+int tp_rans_decode(const struct tp_rans_dec *dec, const uint8_t *src, size_t len, uint8_t *dst, size_t n)
+{
+    struct tp_rans_reader r;
+    int rc = tp_rans_reader_init(&r, src, len);
+
+    if (rc)
+        return rc;
+    tp_rans_read(&r, dec, dst, n);
     return tp_rans_reader_finish(&r);
 }

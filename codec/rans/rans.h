@@ -92,6 +92,8 @@ struct tp_rans_reader {
 
 /* Read the lane count and the states of a stream of exactly LEN bytes: 0 or -EBADMSG. */
 int tp_rans_reader_init(struct tp_rans_reader *r, const uint8_t *src, size_t len);
+/* The next N symbols; all but the last call take a multiple of TP_RANS_LANES_MAX. */
+void tp_rans_read(struct tp_rans_reader *r, const struct tp_rans_dec *dec, uint8_t *dst, size_t n);
 /* Whether everything was read and every state is back where the encoder began: 0 or -EBADMSG. */
 int tp_rans_reader_finish(const struct tp_rans_reader *r);
 

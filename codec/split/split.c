@@ -287,8 +287,18 @@ static void apply_patches(struct input patches, size_t count, uint8_t *plane)
     }
 }
 
+/*
+ * A plane without patches is decoded piece by piece while the elements are put together: so it never leaves the
+ * nearest cache, and the stores of one piece pass while the next is decoded.
+ */
+#define PIECE 2048u
+struct later {
+    const struct tp_rans_dec *dec; /* NULL: the plane is there */
+    struct tp_rans_reader reader;
+};
+
 static int get_coded(struct input *in, const struct split_plane *learned, bool own, uint8_t *plane,
-                     size_t n)
+                     size_t n, struct later *later)
 {
     const struct tp_rans_dec *dec = &learned->dec;
     struct input patches = {NULL, NULL};
@@ -314,6 +324,10 @@ static int get_coded(struct input *in, const struct split_plane *learned, bool o
     }
     if (!get(in, len, &stream))
         return -EBADMSG;
+    if (!own && !count) {
+        later->dec = dec;
+        return tp_rans_reader_init(&later->reader, stream, len);
+    }
     rc = tp_rans_decode(dec, stream, len, plane, n);
     if (!rc)
         apply_patches(patches, count, plane);
@@ -322,7 +336,7 @@ static int get_coded(struct input *in, const struct split_plane *learned, bool o
 
 /* *PLANE is where there is room for it; a raw one is read where it is. */
 static int get_plane(struct input *in, const struct split_plane *learned, enum split_kind kind,
-                     uint8_t *room, size_t n, const uint8_t **plane)
+                     uint8_t *room, size_t n, const uint8_t **plane, struct later *later)
 {
     const uint8_t *byte;
 
@@ -336,8 +350,33 @@ static int get_plane(struct input *in, const struct split_plane *learned, enum s
     case SPLIT_RAW:
         return get(in, n, plane) ? 0 : -EBADMSG;
     default:
-        return get_coded(in, learned, kind == SPLIT_OWN, room, n);
+        return get_coded(in, learned, kind == SPLIT_OWN, room, n, later);
     }
+}
+
+/* Put elements together; ROOM is where the first plane has its room. */
+static int merge(uint8_t *dst, const uint8_t *const plane[], struct later *later, uint8_t *room, size_t n,
+                 struct split_shape shape)
+{
+    size_t step;
+
+    for (size_t at = 0; at < n; at += step) {
+        const uint8_t *piece[SPLIT_PLANES_MAX];
+
+        step = n - at < PIECE ? n - at : PIECE;
+        for (unsigned k = 0; k < shape.width; k++) {
+            uint8_t *symbols = room + k * plane_stride(n);
+
+            piece[k] = later[k].dec ? symbols : plane[k] + at;
+            if (later[k].dec)
+                tp_rans_read(&later[k].reader, later[k].dec, symbols, step);
+        }
+        tp_split_merge(dst + at * shape.width, piece, step, shape);
+    }
+    for (unsigned k = 0; k < shape.width; k++)
+        if (later[k].dec && tp_rans_reader_finish(&later[k].reader))
+            return -EBADMSG;
+    return 0;
 }
 
 static int decode(const struct tp_tables *tables, enum tp_dtype dtype, const void *src,
@@ -348,23 +387,25 @@ static int decode(const struct tp_tables *tables, enum tp_dtype dtype, const voi
     size_t n = len / shape.width, head = head_bytes(shape.width);
     const uint8_t *kinds, *plane[SPLIT_PLANES_MAX] = {NULL};
     struct input in = {src, (const uint8_t *)src + src_len};
+    struct later later[SPLIT_PLANES_MAX];
 
     (void)dtype, (void)base;
     if (!get(&in, head, &kinds))
         return -EBADMSG;
     for (unsigned k = shape.width; n && k-- > 0;) {
         enum split_kind kind = (enum split_kind)(kinds[k / 4] >> k % 4 * 2 & 3);
-        int rc = get_plane(&in, &tables->plane[k], kind, scratch->block + k * plane_stride(n), n,
-                           &plane[k]);
+        int rc;
+
+        later[k].dec = NULL;
+        rc = get_plane(&in, &tables->plane[k], kind, scratch->block + k * plane_stride(n), n, &plane[k],
+                       &later[k]);
 
         if (rc)
             return rc;
     }
     if (in.p != in.end)
         return -EBADMSG;
-    if (n)
-        tp_split_merge(dst, plane, n, shape);
-    return 0;
+    return n ? merge(dst, plane, later, scratch->block, n, shape) : 0;
 }
 
 const struct tp_codec tp_codec_split = {
