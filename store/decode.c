@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "store/copies.h"
 #include "store/layout.h"
 #include "store/pack_internal.h"
@@ -93,40 +94,79 @@ static int get_window(struct tp_pack *pack, uint32_t chunk, struct tp_work *work
     return tp_window_get(tp_pack_base(pack), &w, work, fetch, view, err);
 }
 
+static bool is_content(const struct tp_index *x, uint32_t chunk, const uint8_t *data)
+{
+    return tp_xxh3(data, tp_index_chunk_len(x, chunk)) == x->chunks[chunk].content_hash;
+}
+
+/* What decoding one chunk needs beside its coded bytes. */
+struct means {
+    const struct tp_codec *codec;
+    struct tp_tables_entry *tables;
+    struct tp_window_view view;
+    uint8_t *stored;
+};
+
+static int run_codec(struct tp_pack *pack, uint32_t chunk, const struct means *m, uint8_t *dst,
+                     struct tp_work *work, struct tp_error *err)
+{
+    const struct tp_index *x = tp_pack_index(pack);
+    const struct tp_chunk *c = &x->chunks[chunk];
+    int rc = m->codec->decode(m->tables ? tp_tables_of(m->tables) : NULL, x->segments[c->segment].dtype,
+                              m->stored, c->stored_len, m->view.data, dst, tp_index_chunk_len(x, chunk),
+                              work->scratch);
+
+    if (rc == -ENOMEM)
+        return tp_fail(err, ENOMEM, "out of memory for decoding '%s'", tp_pack_path(pack));
+    return rc < 0 ? damaged(pack, chunk, "its coded bytes break the rules of its codec", err) : 0;
+}
+
+/*
+ * With a fetch the content's checksum, which is computed then in any case, says all that the one of the coded
+ * bytes would: that is only computed where something is wrong, to tell what, and to look for a copy.
+ * Otherwise the coded bytes have been checked. 1: the content has been, too.
+ */
+static int decode_read(struct tp_pack *pack, uint32_t chunk, const struct means *m, uint8_t *dst,
+                       struct tp_work *work, const struct tp_chunk_fetch *fetch, struct tp_error *err)
+{
+    const struct tp_index *x = tp_pack_index(pack);
+    int rc;
+
+    if (!fetch)
+        return run_codec(pack, chunk, m, dst, work, err);
+    if (run_codec(pack, chunk, m, dst, work, NULL) == 0 && is_content(x, chunk, dst))
+        return 1;
+    rc = read_stored(pack, chunk, m->stored, true, err);
+    return rc < 0 ? rc : run_codec(pack, chunk, m, dst, work, err);
+}
+
 static int decode_coded(struct tp_pack *pack, uint32_t chunk, uint8_t *dst, struct tp_work *work,
                         const struct tp_chunk_fetch *fetch, struct tp_error *err)
 {
     const struct tp_index *x = tp_pack_index(pack);
     const struct tp_chunk *c = &x->chunks[chunk];
-    const struct tp_segment *s = &x->segments[c->segment];
-    const struct tp_codec *codec = tp_codec_get(c->codec);
     struct tp_work_level *level = tp_work_level_get(work, err);
-    struct tp_tables_entry *tables = NULL;
-    struct tp_window_view view = {0};
+    struct means m = {.codec = tp_codec_get(c->codec)};
     int rc;
 
     if (!level)
         return damaged(pack, chunk, "it lies behind too many bases", err);
-    if (!codec || !codec->fits(s->dtype))
+    if (!m.codec || !m.codec->fits(x->segments[c->segment].dtype))
         return damaged(pack, chunk, "its codec does not fit its dtype, or is not in this build", err);
     rc = tp_work_need(&level->stored, err);
+    m.stored = level->stored;
+    if (rc == 0 && (!fetch || tp_file_pread(tp_pack_fd(pack), m.stored, c->stored_len, c->stored_off,
+                                            tp_pack_path(pack), NULL) < 0))
+        rc = read_stored(pack, chunk, m.stored, may_use_copies(work, fetch), err);
+    if (rc == 0 && m.codec->needs_base)
+        rc = get_window(pack, chunk, work, fetch, &m.view, err);
+    if (rc == 0 && m.codec->needs_tables)
+        rc = tp_tables_get(pack, c->segment, m.codec, may_use_copies(work, fetch), &m.tables, err);
     if (rc == 0)
-        rc = read_stored(pack, chunk, level->stored, may_use_copies(work, fetch), err);
-    if (rc == 0 && codec->needs_base)
-        rc = get_window(pack, chunk, work, fetch, &view, err);
-    if (rc == 0 && codec->needs_tables)
-        rc = tp_tables_get(pack, c->segment, codec, may_use_copies(work, fetch), &tables, err);
-    if (rc == 0) {
-        rc = codec->decode(tables ? tp_tables_of(tables) : NULL, s->dtype, level->stored, c->stored_len,
-                           view.data, dst, tp_index_chunk_len(x, chunk), work->scratch);
-        if (rc == -ENOMEM)
-            tp_fail(err, ENOMEM, "out of memory for decoding '%s'", tp_pack_path(pack));
-        else if (rc < 0)
-            rc = damaged(pack, chunk, "its coded bytes break the rules of its codec", err);
-    }
-    if (tables)
-        tp_tables_put(tables);
-    tp_window_release(fetch, &view);
+        rc = decode_read(pack, chunk, &m, dst, work, fetch, err);
+    if (m.tables)
+        tp_tables_put(m.tables);
+    tp_window_release(fetch, &m.view);
     return rc;
 }
 
@@ -149,12 +189,12 @@ int tp_pack_decode_chunk(struct tp_pack *pack, uint32_t chunk, void *dst, struct
         return read_stored(pack, from, dst, may_use_copies(work, fetch), err); /* its hash is that of the content, too */
     else
         rc = decode_coded(pack, from, dst, work, fetch, err);
-    if (rc < 0)
-        return rc;
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
     /* What only predicts another chunk is not kept, and that chunk's own content is checked. */
     if (work->depth > 0 && !fetch)
         return 0;
-    return tp_xxh3(dst, tp_index_chunk_len(x, chunk)) == c->content_hash
+    return is_content(x, from, dst)
                ? 0
                : damaged(pack, chunk, "what it decodes to does not match its checksum", err);
 }
