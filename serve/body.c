@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "base/json.h"
-#include "base/lex.h"
 #include "serve/call.h"
 
 #define TEXT_MAX 256u /* characters */
@@ -60,8 +59,11 @@ static int check_name(const char *key, const struct tp_json *v, struct tp_error 
     return 0;
 }
 
-static int check_value(const struct tp_key *key, const struct tp_json *v, struct tp_error *err)
+/* Also puts the value to JSON, in the one form that requests are read in: 4, not 4.0. */
+static int check_value(const struct tp_key *key, const struct tp_json *v, struct tp_json_writer *json,
+                       struct tp_error *err)
 {
+    char digits[32];
     uint64_t whole;
     double number;
     bool yes;
@@ -70,64 +72,100 @@ static int check_value(const struct tp_key *key, const struct tp_json *v, struct
     switch (key->kind) {
     case TP_KEY_NAME:
     case TP_KEY_BASE:
+        tp_json_put_string(json, key->name, text);
         return check_name(key->name, v, err);
     case TP_KEY_WORD:
     case TP_KEY_TEXT:
         if (!text || characters(text) > TEXT_MAX)
             return tp_fail(err, EINVAL, "'%s' is a text of at most %u characters", key->name, TEXT_MAX);
+        tp_json_put_string(json, key->name, text);
         return 0;
     case TP_KEY_BOOL:
-        return tp_json_bool(v, &yes) ? 0 : tp_fail(err, EINVAL, "'%s' is true or false", key->name);
+        if (!tp_json_bool(v, &yes))
+            return tp_fail(err, EINVAL, "'%s' is true or false", key->name);
+        tp_json_put_bool(json, key->name, yes);
+        return 0;
     case TP_KEY_NUMBER:
     case TP_KEY_SIZE:
-        return tp_json_u64(v, &whole) ? 0 : tp_fail(err, EINVAL, "'%s' is a whole number", key->name);
+        if (!tp_json_u64(v, &whole))
+            return tp_fail(err, EINVAL, "'%s' is a whole number", key->name);
+        tp_json_put_u64(json, key->name, whole);
+        return 0;
     case TP_KEY_DECIMAL:
-        return tp_json_double(v, &number) ? 0 : tp_fail(err, EINVAL, "'%s' is a number", key->name);
+        if (!tp_json_double(v, &number))
+            return tp_fail(err, EINVAL, "'%s' is a number", key->name);
+        snprintf(digits, sizeof digits, "%.17g", number);
+        tp_json_put_raw(json, key->name, digits, strlen(digits));
+        return 0;
     }
     return 0;
 }
 
-static int check_member(const struct tp_verb_info *verb, const struct tp_json *member, struct tp_error *err)
+static int check_retry(const struct tp_json *v, struct tp_json_writer *json, struct tp_error *err)
+{
+    const char *text = tp_json_string(v);
+
+    if (!text || !is_retry(text))
+        return tp_fail(err, EINVAL, "'id' has 1 to %u letters, digits, '.', '_', ':' or '-'", TP_RETRY_KEY_MAX);
+    tp_json_put_string(json, "id", text);
+    return 0;
+}
+
+/* null is the same as nothing, but for the model. */
+static int check_member(const struct tp_verb_info *verb, const struct tp_json *member, struct tp_json_writer *json,
+                        struct tp_error *err)
 {
     const char *name = tp_json_key(member);
 
-    if (!strcmp(name, "model"))
+    if (!strcmp(name, "model")) {
+        tp_json_put_string(json, name, tp_json_string(member));
         return check_name(name, member, err);
-    if (tp_json_is_null(member))
-        name = strcmp(name, "id") ? name : NULL;
-    else if (!strcmp(name, "id"))
-        return tp_json_string(member) && is_retry(tp_json_string(member))
-                   ? 0
-                   : tp_fail(err, EINVAL, "'id' has 1 to %u letters, digits, '.', '_', ':' or '-'", TP_RETRY_KEY_MAX);
-    for (const struct tp_key *key = verb->keys; name && key->name; key++)
+    }
+    if (!strcmp(name, "id"))
+        return tp_json_is_null(member) ? 0 : check_retry(member, json, err);
+    for (const struct tp_key *key = verb->keys; key->name; key++)
         if (!strcmp(key->name, name))
-            return tp_json_is_null(member) ? 0 : check_value(key, member, err);
-    return name ? tp_fail(err, EINVAL, "'%s' has no key '%.64s'", verb->name, name) : 0;
+            return tp_json_is_null(member) ? 0 : check_value(key, member, json, err);
+    return tp_fail(err, EINVAL, "'%s' has no key '%.64s'", verb->name, name);
 }
 
-/* 400 for what is no JSON at all comes from here; the rest is an errno. */
-static int check_body(const struct tp_call *call, const struct tp_verb_info *verb, bool with_base, unsigned *code,
-                      struct tp_error *err)
+static int check_base(const struct tp_json *root, struct tp_error *err)
+{
+    const char *base = tp_json_string(tp_json_get(root, "base"));
+
+    if (!base)
+        return tp_fail(err, EINVAL, "'base' names the base");
+    if (!strcmp(base, "auto") || !strcmp(base, "none"))
+        return tp_fail(err, EINVAL, "'base' names the base here, and is not '%s'", base);
+    return 0;
+}
+
+/* The body, checked, as the text of a request. 400 for what is no JSON at all comes from here; the rest is an errno. */
+static int read_body(const struct tp_call *call, const struct tp_verb_info *verb, bool with_base,
+                     struct tp_buffer *text, unsigned *code, struct tp_error *err)
 {
     struct tp_json *root = NULL;
+    struct tp_json_writer json;
     int rc = tp_json_parse(call->body.data, call->body.len, &root, err);
 
     if (rc < 0) {
         *code = rc == -EBADMSG ? 400 : 0;
         return rc == -EBADMSG ? -EINVAL : rc;
     }
+    tp_json_writer_init(&json, text, false);
+    tp_json_begin_object(&json, NULL);
     if (!tp_json_is_object(root))
         rc = tp_fail(err, EINVAL, "the body is one object");
     else if (!tp_json_get(root, "model"))
         rc = tp_fail(err, EINVAL, "'model' is not given");
     for (const struct tp_json *m = rc == 0 ? tp_json_first(root) : NULL; m && rc == 0; m = tp_json_next(m))
-        rc = check_member(verb, m, err);
-    const char *base = rc == 0 && with_base ? tp_json_string(tp_json_get(root, "base")) : NULL;
-    if (rc == 0 && with_base && !base)
-        rc = tp_fail(err, EINVAL, "'base' names the base");
-    else if (base && (!strcmp(base, "auto") || !strcmp(base, "none")))
-        rc = tp_fail(err, EINVAL, "'base' names the base here, and is not '%s'", base);
+        rc = check_member(verb, m, &json, err);
+    if (rc == 0 && with_base)
+        rc = check_base(root, err);
+    tp_json_end_object(&json);
     tp_json_free(root);
+    if (rc == 0 && tp_json_writer_finish(&json) < 0)
+        rc = tp_fail(err, ENOMEM, "out of memory");
     return rc;
 }
 
@@ -155,6 +193,7 @@ static enum MHD_Result submit(struct tp_call *call, const struct tp_request *req
 enum MHD_Result tp_call_submit(struct tp_call *call, enum tp_verb verb, bool with_base)
 {
     struct tp_request *requests = NULL;
+    struct tp_buffer text = {0};
     struct tp_error err = {0};
     unsigned code = 0;
     size_t n = 0;
@@ -163,11 +202,12 @@ enum MHD_Result tp_call_submit(struct tp_call *call, enum tp_verb verb, bool wit
         return tp_call_refuse(call, 415, EINVAL, "the body is application/json");
     if (call->too_long)
         return tp_call_refuse(call, 413, E2BIG, "the body is longer than 64 KiB");
-    int rc = check_body(call, tp_verb_get(verb), with_base, &code, &err);
+    int rc = read_body(call, tp_verb_get(verb), with_base, &text, &code, &err);
     if (rc == 0)
-        rc = tp_requests_parse(verb, (const char *)call->body.data, call->body.len, &requests, &n, NULL, &err);
+        rc = tp_requests_parse(verb, (const char *)text.data, text.len, &requests, &n, NULL, &err);
     if (rc == 0 && n != 1)
         rc = tp_fail(&err, EINVAL, "the body is one object");
+    tp_buffer_clear(&text);
     enum MHD_Result result = rc == 0  ? submit(call, &requests[0])
                              : code   ? tp_call_refuse(call, code, -rc, err.message)
                                       : tp_call_fail(call, rc, &err);

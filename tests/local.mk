@@ -108,8 +108,17 @@ check_PROGRAMS += tests/packedit
 
 # control
 control_tests = \
-	tests/control/inventory_test
+	tests/control/inventory_test \
+	tests/control/jobs_test \
+	tests/control/manager_test \
+	tests/control/policy_test \
+	tests/control/request_test
 tests_control_inventory_test_LDADD = $(TP_CONTROL_LIBS)
+tests_control_jobs_test_LDADD = $(TP_CONTROL_LIBS)
+tests_control_manager_test_LDADD = $(TP_CONTROL_LIBS)
+tests_control_policy_test_LDADD = $(TP_CONTROL_LIBS)
+tests_control_request_test_LDADD = $(TP_CONTROL_LIBS)
+EXTRA_DIST += tests/control/jobs.h
 check_PROGRAMS += tests/control/documents
 tests_control_documents_LDADD = $(TP_CONTROL_LIBS)
 control_scripts = \
@@ -119,7 +128,9 @@ control_scripts = \
 EXTRA_DIST += tests/control/directory.py
 
 # serve
-serve_scripts =
+serve_scripts = \
+	tests/serve/openapi_test.py \
+	tests/serve/serve_test.sh
 
 # cli
 cli_tests =

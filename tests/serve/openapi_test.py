@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The server is what its OpenAPI document says: schemathesis sends it requests, good and bad, by that document: once as
+it is, and once with the names of real models and jobs in it, so that work is done. On loopback, of bounded length."""
+
+import atexit
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "control"))
+from directory import TENPAK, TOP, Directory, done, ok, skip_all  # noqa: E402
+
+EXAMPLES = int(os.environ.get("TP_EXAMPLES", "15"))
+SEED = int(os.environ.get("TP_SEED", str(time.time_ns() % 1000000)))
+# An engine that is not in this build is an answer that the document has.
+CONFIG = "".join(f"""[[operations]]
+include-path = "{path}"
+checks.not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", 501]
+
+""" for path in ("/evaluate", "/optimize"))
+
+
+class Server:
+    def __init__(self, where):
+        self.process = subprocess.Popen([TENPAK.resolve(), "serve", "-q", "--listen", "127.0.0.1:0", where.path],
+                                        stdout=subprocess.PIPE, text=True)
+        atexit.register(self.process.kill)
+        self.url = self.process.stdout.readline().strip()
+        self.token = Path(self.process.stdout.readline().split(": ", 1)[1].strip()).read_text().strip()
+
+    def get(self, path):
+        request = urllib.request.Request(self.url + path, headers={"Authorization": f"Bearer {self.token}"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def post(self, path, body):
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), {
+            "Authorization": f"Bearer {self.token}", "Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def wait(self):
+        for _ in range(600):
+            if all(j["state"] not in ("pending", "running") for j in self.get("/jobs")["jobs"]):
+                return True
+            time.sleep(0.1)
+        return False
+
+    def stop(self):
+        self.process.terminate()
+        return self.process.wait(60)
+
+
+def thesis(where, server, schema, title, *more):
+    """Run it; its own words are shown where it finds something."""
+    (where.root / "schemathesis.toml").write_text(CONFIG)
+    command = [sys.executable, "-m", "schemathesis.cli", "run", schema, "--url", server.url,
+               "-H", f"Authorization: Bearer {server.token}", "--max-examples", str(EXAMPLES), "--seed", str(SEED),
+               "--request-timeout", "20", "--generation-database", "none", "--no-color", "--workers", "1",
+               *more]
+    out = subprocess.run(command, cwd=where.root, capture_output=True, text=True, timeout=280, check=False)
+    lines = out.stdout.splitlines()
+    summary = [line for line in lines if "generated" in line or "Tested" in line]
+    print(f"# {title}: {'; '.join(s.strip() for s in summary)}")
+    ok(out.returncode == 0, f"schemathesis finds nothing: {title}", "\n".join(lines[-100:]) + out.stderr[-2000:])
+
+
+def with_names(where, document):
+    """The document with what there is instead of any string: models and jobs."""
+    names = ["base", "tuned-1", "tuned-2", "tuned-3", "stranger", "nobody"]
+    jobs = [p.name for p in sorted((where.path / ".tenpak" / "jobs").iterdir()) if p.name[0].isdigit()]
+    for name, schema in document["components"]["schemas"].items():
+        if name in ("compress", "delta_compress", "delta_estimate", "evaluate", "optimize"):
+            properties = schema["properties"]
+            properties["model"] = {"enum": names}
+            if name.startswith("delta"):
+                properties["base"] = {"enum": ["base", "stranger"]}
+            elif "base" in properties:
+                properties["base"] = {"enum": ["auto", "none", "base", None]}
+    for path in document["paths"].values():
+        for operation in path.values():
+            for parameter in operation.get("parameters", []):
+                if parameter["name"] == "id":
+                    parameter["schema"] = {"enum": [*jobs, "20200101-000000-1"]}
+    out = where.root / "named.json"
+    out.write_text(json.dumps(document))
+    return str(out)
+
+
+def main():
+    if not importlib.util.find_spec("schemathesis"):
+        skip_all("Python module schemathesis is not installed")
+    built = subprocess.run([TENPAK.resolve(), "serve", "/nonexistent"], capture_output=True, text=True, check=False)
+    if "no HTTP server" in built.stderr:
+        skip_all("this build has no HTTP server")
+    print(f"# TP_SEED={SEED}")
+    where = Directory()
+    where.make("base")
+    for number in (1, 2, 3):
+        where.make(f"tuned-{number}", "--noise=0.05", f"--noise-seed={number}")
+    where.make("stranger", "--seed=7")
+    server = Server(where)
+    served = server.get("/openapi.json")
+    ok(served == json.loads((TOP / "share/tenpak/openapi.json").read_text()), "the document that is served is the shipped one")
+    thesis(where, server, server.url + "/openapi.json", "as it is")
+    server.post("/compress", {"model": "tuned-1", "base": "base"})
+    server.post("/delta/estimate", {"model": "tuned-2", "base": "stranger"})
+    ok(server.wait(), "jobs end")
+    # Names that the document has now are not all that are good, and an id= that was seen makes any request its job.
+    thesis(where, server, with_names(where, served), "with names that are there", "--exclude-checks", "negative_data_rejection")
+    ok(server.wait(), "all that it asked for ends")
+    states = {j["state"] for j in server.get("/jobs")["jobs"]}
+    ok(states <= {"completed", "failed"} and "completed" in states, "as jobs do", states)
+    ok(server.process.poll() is None, "the server lives")
+    ok(server.stop() == 0, "and ends when it is told to")
+    left = [str(p) for p in where.path.rglob("*") if ".tmp" in p.name or p.name.startswith(".base") or p.name.startswith(".tuned")]
+    ok(not left, "nothing is left of what was under way", left)
+    done()
+
+
+main()

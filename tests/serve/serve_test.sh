@@ -1,0 +1,223 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# tenpak serve by hand: jobs over HTTP, ranges of an artifact, every refusal with its code, the token, the end.
+. "${top_srcdir:-.}/tests/lib.sh"
+requires curl jq
+mkmodel=$top_builddir/tests/mkmodel
+
+d=$tmp/models
+mkdir "$d"
+"$tenpak" serve "$tmp/nowhere" >"$tmp/out" 2>&1
+grep -q 'no HTTP server' "$tmp/out" && skip_all 'this build has no HTTP server'
+has 'a directory that is not there is refused' "$tmp/out" 'nowhere'
+
+for n in 1 2 3; do
+    "$mkmodel" --noise=0.05 --noise-seed=$n "$d/tuned-$n"
+done
+"$mkmodel" "$d/base"
+cp -r "$d" "$tmp/originals"
+
+# serve [OPTION...]: $server is its process, $url where it is.
+serve() {
+    : >"$tmp/serve.out"
+    "$tenpak" serve --listen 127.0.0.1:0 "$@" "$d" >"$tmp/serve.out" 2>"$tmp/serve.err" &
+    server=$!
+    cleanup_fn "kill $server"
+    wait_for 20 grep -q '^token: ' "$tmp/serve.out" || {
+        sed 's/^/# /' "$tmp/serve.err"
+        return 1
+    }
+    url=$(head -n 1 "$tmp/serve.out")
+}
+
+# call METHOD PATH [CURL-OPTION...]: the code; the body in $tmp/body, headers in $tmp/head.
+call() {
+    method=$1 path=$2
+    shift 2
+    curl -s -X "$method" -H "Authorization: Bearer $token" -D "$tmp/head" -o "$tmp/body" -w '%{http_code}' "$@" "$url$path"
+}
+
+# post PATH BODY [CURL-OPTION...]
+post() {
+    path=$1 body=$2
+    shift 2
+    call POST "$path" -H 'Content-Type: application/json' --data-binary "$body" "$@"
+}
+
+header() {
+    tr -d '\r' <"$tmp/head" | sed -n "s/^$1: //Ip"
+}
+
+ended() {
+    call GET "/status/$1" >/dev/null
+    jq -e '.state | . != "pending" and . != "running"' "$tmp/body"
+}
+
+# --- The token ---
+
+serve || fail 'it starts'
+token=$(cat "$d/.tenpak/token")
+is 'a token is made' "$(tail -n 1 "$tmp/serve.out")" "token: $d/.tenpak/token"
+is 'for its owner alone' "$(stat -c %a "$d/.tenpak/token")" 600
+is 'of 256 bits' "${#token}" 64
+is 'health needs no token' "$(curl -s -o "$tmp/body" -w '%{http_code}' "$url/")" 200
+is 'and says so' "$(jq -r .status "$tmp/body")" ok
+is 'nor does the description' "$(curl -s -o "$tmp/body" -w '%{http_code}' "$url/openapi.json")" 200
+ok 'which is the shipped one' cmp "$tmp/body" "$top_srcdir/share/tenpak/openapi.json"
+for path in /jobs /status/x /artifact/x /optimize/candidates /nothing; do
+    is "no token for $path: 401" "$(curl -s -o "$tmp/body" -w '%{http_code}' "$url$path")" 401
+done
+is 'a wrong one: 401' "$(curl -s -H "Authorization: Bearer ${token}0" -D "$tmp/head" -o "$tmp/body" -w '%{http_code}' "$url/jobs")" 401
+is 'with what is wanted' "$(header WWW-Authenticate)" 'Bearer realm="tenpak"'
+is 'errors are JSON' "$(jq -r '.error, .errno' "$tmp/body" | tr '\n' ' ')" 'EACCES 13 '
+is 'it listens on this machine alone' "$(case $url in http://127.0.0.1:*) echo yes ;; esac)" yes
+
+# --- Jobs ---
+
+is 'an estimate is taken' "$(post /delta/estimate '{"model": "tuned-1", "base": "base"}')" 202
+id=$(jq -r .id "$tmp/body")
+is 'and told where to look' "$(header Location)" "/status/$id"
+ok 'it ends' wait_for 60 ended "$id"
+is 'as it should' "$(jq -r .state "$tmp/body")" completed
+is 'its report is there' "$(call GET "/report/$id")" 200
+ok 'with an interval' jq -e '.result | .stored_bytes_low <= .stored_bytes and .stored_bytes <= .stored_bytes_high' "$tmp/body"
+is 'an estimate has no artifact: 404' "$(call GET "/artifact/$id")" 404
+
+is 'three at once: the first' "$(post /compress '{"model": "tuned-1", "base": "base", "id": "once"}')" 202
+first=$(jq -r .id "$tmp/body")
+is 'the second' "$(post /delta/compress '{"model": "tuned-2", "base": "base", "nice": 5.0}')" 202
+second=$(jq -r .id "$tmp/body")
+is 'the third' "$(post /compress '{"model": "tuned-3", "threads": 1, "memory": 1073741824}')" 202
+third=$(jq -r .id "$tmp/body")
+is 'the same id= is the same job' "$(post /compress '{"model": "tuned-1", "base": "base", "id": "once"}') $(jq -r .id "$tmp/body")" "202 $first"
+for job in "$first" "$second" "$third"; do
+    ok 'one of the three ends' wait_for 120 ended "$job"
+    is 'completed' "$(jq -r .state "$tmp/body")" completed
+done
+is 'jobs lists them, the newest first' "$(call GET /jobs) $(jq -r '[.jobs[].id] | . == (sort | reverse) and length == 4' "$tmp/body")" '200 true'
+is 'the directory has become a pack' "$(find "$d" -maxdepth 1 -name 'tuned-*' | sort | tr '\n' ' ')" "$d/tuned-1.tnpk $d/tuned-2.tnpk $d/tuned-3.tnpk "
+is 'who asked is known' "$(jq -r '.jobs[0].asker | "\(.uid) \(.command)"' "$tmp/body")" "$(id -u) tenpak serve"
+
+# --- The artifact and its ranges ---
+
+pack=$d/tuned-1.tnpk
+size=$(stat -c %s "$pack")
+is 'the artifact' "$(call GET "/artifact/$first")" 200
+ok 'is the pack' cmp "$tmp/body" "$pack"
+etag=$(header ETag)
+is 'its tag is its id' "$etag" "\"$("$tenpak" info --json "$pack" | jq -r .id)\""
+# part RANGE FIRST LENGTH
+part() {
+    is "range $1: 206" "$(call GET "/artifact/$first" -H "Range: bytes=$1")" 206
+    tail -c +$(($2 + 1)) "$pack" | head -c "$3" >"$tmp/part"
+    ok "range $1: these bytes" cmp "$tmp/body" "$tmp/part"
+    is "range $1: says which" "$(header Content-Range)" "bytes $2-$(($2 + $3 - 1))/$size"
+}
+part 0-15 0 16
+part 100-199 100 100
+part "$((size - 7))-" "$((size - 7))" 7
+part -9 "$((size - 9))" 9
+part "10-$((size * 2))" 10 "$((size - 10))"
+is 'beyond the end: 416' "$(call GET "/artifact/$first" -H "Range: bytes=$size-")" 416
+is 'with the size' "$(header Content-Range)" "bytes */$size"
+is 'and JSON' "$(jq -r .error "$tmp/body")" ERANGE
+is 'no range at all: whole' "$(call GET "/artifact/$first" -H 'Range: bytes=9-3')" 200
+is 'two ranges: whole' "$(call GET "/artifact/$first" -H 'Range: bytes=0-1,4-5')" 200
+is 'the same still: 304' "$(call GET "/artifact/$first" -H "If-None-Match: $etag")" 304
+is 'a range of another one: whole' "$(call GET "/artifact/$first" -H 'Range: bytes=0-1' -H 'If-Range: "x"')" 200
+is 'HEAD' "$(curl -sI -H "Authorization: Bearer $token" "$url/artifact/$first" | tr -d '\r' | sed -n 's/^Content-Length: //Ip')" "$size"
+curl -s -H "Authorization: Bearer $token" -r 0-9999 -o "$tmp/resumed" "$url/artifact/$first"
+curl -s -H "Authorization: Bearer $token" -C - -o "$tmp/resumed" "$url/artifact/$first"
+ok 'a download that is resumed' cmp "$tmp/resumed" "$pack"
+cp "$d"/*.tnpk "$tmp/" && "$tenpak" unpack -q -o "$tmp/unpacked" "$tmp/tuned-1.tnpk"
+ok 'what comes out is what went in' diff -r "$tmp/unpacked" "$tmp/originals/tuned-1"
+
+# --- Refusals ---
+
+# refused WANT ERROR NAME CODE
+refused() {
+    is "$3: $1" "$4 $(jq -r .error "$tmp/body")" "$1 $2"
+}
+refused 400 EINVAL 'no JSON' "$(post /compress '{"model": ')"
+refused 400 EINVAL 'the words of a shell' "$(post /compress 'tuned-1 base=base')"
+refused 400 EINVAL 'two objects' "$(post /compress '{"model": "base"}
+{"model": "base"}')"
+refused 422 EINVAL 'an array' "$(post /compress '[]')"
+refused 422 EINVAL 'no model' "$(post /compress '{}')"
+refused 422 EINVAL 'an unknown key' "$(post /compress '{"model": "base", "speed": 9}')"
+refused 422 EINVAL 'a number as a text' "$(post /compress '{"model": "base", "threads": "4"}')"
+refused 422 ERANGE 'beyond a bound' "$(post /compress '{"model": "base", "nice": 20}')"
+refused 422 EINVAL 'a delta without a base' "$(post /delta/compress '{"model": "base"}')"
+refused 404 ENOENT 'no such model' "$(post /compress '{"model": "nobody"}')"
+refused 404 ENOENT 'out of the directory' "$(post /compress '{"model": "../originals/tuned-1"}')"
+refused 404 ENOENT 'an absolute path' "$(post /compress "{\"model\": \"$tmp/originals/tuned-1\"}")"
+refused 404 ENOENT 'the control directory' "$(post /compress '{"model": ".tenpak"}')"
+refused 404 ENOENT 'no such job' "$(call GET /status/20200101-000000-1)"
+refused 404 ENOENT 'no id at all' "$(call GET /status/../../etc --path-as-is)"
+refused 404 ENOENT 'an id with an escape' "$(call GET '/status/%2e%2e%2fjobs')"
+refused 404 ENOENT 'a long id' "$(call GET "/status/$(printf '%0500d' 1)")"
+refused 404 ENOENT 'no run of the optimizer' "$(call GET "/optimize/$first")"
+refused 404 ENOENT 'no such path' "$(call GET /jobs/)"
+refused 405 EPERM 'POST where GET is' "$(post /jobs '{}')"
+is 'and what is allowed' "$(header Allow)" 'GET, HEAD'
+refused 405 EPERM 'GET where POST is' "$(call GET /compress)"
+refused 415 EINVAL 'a form' "$(call POST /compress -d 'model=base')"
+head -c 70000 /dev/zero | tr '\0' ' ' >"$tmp/blanks"
+refused 413 E2BIG 'a body of 70 KB' "$(post /compress "@$tmp/blanks")"
+refused 501 EOPNOTSUPP 'an engine that is not there' "$(post /evaluate '{"model": "base"}')"
+refused 501 EOPNOTSUPP 'nor this one' "$(post /optimize '{"model": "base"}')"
+is 'candidates: none, and why' "$(call GET /optimize/candidates) $(jq -r '(.candidates | length), (.reason != null)' "$tmp/body" | tr '\n' ' ')" '200 0 true '
+refused 409 EEXIST 'what is a pack already' "$(post /compress '{"model": "base"}')"
+head -c 3000000 /dev/zero >"$tmp/zeros"
+curl -s -H "Authorization: Bearer $token" -H 'Content-Type: application/json' -H 'Expect:' --data-binary "@$tmp/zeros" \
+    -o /dev/null "$url/compress"
+is 'a flood ends its connection, not the server' "$(call GET /)" 200
+is 'no job was made by all that' "$(call GET /jobs) $(jq '.jobs | length' "$tmp/body")" '200 4'
+
+# What was packed anew is another artifact.
+"$tenpak" unpack -q "$pack"
+is 'a pack that went away: 404' "$(call GET "/artifact/$first")" 404
+
+# --- The end ---
+
+kill -TERM "$server"
+wait "$server"
+is 'SIGTERM ends it, with code 0' "$?" 0
+is 'and it says nothing' "$(cat "$tmp/serve.err")" ''
+ok 'the records stay' test -f "$d/.tenpak/jobs/$first/report.json"
+
+# A job that runs when it ends leaves the model as it was.
+"$mkmodel" --layers=8 --hidden=512 --inter=1408 --vocab=8192 "$d/large"
+serve || fail 'it starts again'
+is 'its token is the same' "$(cat "$d/.tenpak/token")" "$token"
+is 'jobs of before are listed' "$(call GET /jobs) $(jq '.jobs | length' "$tmp/body")" '200 4'
+post /compress '{"model": "large", "base": "none", "codec": "zstd", "zstd_level": 19, "threads": 1}' >/dev/null
+id=$(jq -r .id "$tmp/body")
+running() {
+    call GET "/status/$id" >/dev/null
+    jq -e '.state == "running" and .progress.done_bytes > 0' "$tmp/body"
+}
+ok 'a job runs' wait_for 30 running
+is 'another for its model: 409' "$(post /compress '{"model": "large"}')" 409
+is 'its artifact is not there yet: 409' "$(call GET "/artifact/$id")" 409
+kill -INT "$server"
+wait "$server"
+is 'SIGINT ends it, with code 0' "$?" 0
+is 'the job did not complete' "$(jq -r '.state | . == "cancelled" or . == "interrupted"' "$d/.tenpak/jobs/$id/status.json")" true
+is 'its model is as it was' "$(find "$d" -maxdepth 1 -name '*large*' | sort | tr '\n' ' ')" "$d/large "
+
+# --- Other tokens ---
+
+printf 'a-token-of-my-own-choice\n' >"$tmp/token"
+chmod 644 "$tmp/token"
+exits 'a token that others can read is refused' 1 "$tenpak" serve --listen 127.0.0.1:0 --token-file "$tmp/token" "$d"
+chmod 600 "$tmp/token"
+serve --token-file "$tmp/token"
+token=a-token-of-my-own-choice
+is 'one that they cannot is taken' "$(call GET /jobs)" 200
+kill "$server"
+wait "$server"
+printf 'short\n' >"$tmp/token"
+exits 'a short one is refused' 1 "$tenpak" serve --listen 127.0.0.1:0 --token-file "$tmp/token" "$d"
+exits 'an address that is none is refused' 1 "$tenpak" serve --listen localhost "$d"
+tap_done
