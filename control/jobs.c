@@ -59,12 +59,13 @@ int tp_jobs_open(const struct tp_jobs_options *options, struct tp_jobs **out, st
         rc = rc == -ENOENT ? 0 : rc;
     }
     jobs->slots = jobs->slots_asked ? jobs->slots_asked : jobs->policy.jobs;
+    /* What is there already is no news. Records that cannot be read are told of when one is asked for. */
+    if (rc == 0)
+        tp_table_refresh(jobs, NULL);
     if (rc == 0)
         rc = tp_notifier_start(jobs, err);
     if (rc == 0)
         rc = tp_keeper_start(jobs, err);
-    if (rc == 0)
-        tp_table_refresh(jobs, NULL); /* records that cannot be read are told of when one is asked for */
     if (rc < 0) {
         tp_jobs_close(jobs);
         return rc;

@@ -213,9 +213,12 @@ int tp_policy_read(const char *dir, struct tp_policy *policy, struct tp_error *e
     }
     if (rc == 0) {
         rc = tp_json_parse(text.data, text.len, &root, err);
-        if (rc == -EBADMSG)
-            rc = tp_fail(err, EINVAL, "%s", err ? err->message : "");
-        else if (rc == 0 && !tp_json_is_object(root))
+        if (rc == -EBADMSG) {
+            rc = -EINVAL;
+            if (err)
+                err->code = rc;
+        }
+        if (rc == 0 && !tp_json_is_object(root))
             rc = tp_fail(err, EINVAL, "it is no object");
         if (rc == 0)
             rc = take_members(&now, NULL, root, err);

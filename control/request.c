@@ -166,8 +166,10 @@ static int parse(struct parser *p)
         p->list[p->n].line = line;
         p->n++; /* a request that is wrong has values to free, too */
     }
-    if (rc == 0 && p->n == 0)
+    if (rc == 0 && p->n == 0) {
+        p->bad = p->pos;
         rc = tp_fail(p->err, EINVAL, "there is no command in the text");
+    }
     return rc;
 }
 

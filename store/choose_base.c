@@ -68,7 +68,8 @@ static int wait_for_others(const char *path, const struct tp_compress_options *o
     return 0;
 }
 
-/* Packing the base, which another may begin, too, at any time; a base that goes on changing is -EBUSY in the end. */
+/* Packing the base, which another may begin, too, at any time; a base that goes on changing is -EBUSY in the end.
+ * 1: the other has done it. */
 static int compress_base(const char *plain, const struct tp_compress_options *options, bool wait,
                          struct tp_compress_report *report, struct tp_error *err)
 {
@@ -76,6 +77,8 @@ static int compress_base(const char *plain, const struct tp_compress_options *op
 
     for (int i = 0; i < 3 && rc == -EBUSY; i++) {
         rc = wait ? wait_for_others(plain, options, err) : 0;
+        if (rc == 0 && wait && !is_dir(plain) && !is_half_removed(plain))
+            return 1;
         if (rc == 0)
             rc = tp_compress(plain, options, report, err);
         if (!wait)
@@ -107,7 +110,7 @@ static int pack_base(const char *plain, const struct tp_compress_options *option
         tp_error_prefix(err, "packing the base '%s'", tp_path_name(plain));
     free(base);
     report->base_packed = rc == 0;
-    return rc;
+    return rc < 0 ? rc : 0;
 }
 
 /* Open the pack of model NAME in DIR, packing it first where there is only its directory. */
