@@ -45,6 +45,8 @@ schemadir = $(datadir)/tenpak/schema
 dist_schema_DATA = \
 	share/tenpak/schema/candidates.json \
 	share/tenpak/schema/conf.json \
+	share/tenpak/schema/error.json \
+	share/tenpak/schema/event.json \
 	share/tenpak/schema/hardware.json \
 	share/tenpak/schema/job.json \
 	share/tenpak/schema/jobs.json \

@@ -52,7 +52,8 @@ def check_schemas():
             why = str(error)
         stem = name[:-5]
         ok(not why and schema["$id"] == f"urn:tenpak:schema:{stem}:1", f"{name} is a schema, and called so", why)
-        const = schema["properties"]["schema"]["const"] if "schema" in schema["properties"] else None
+        shapes = [schema] if "properties" in schema else list(schema["$defs"].values())
+        const = next((x["properties"]["schema"]["const"] for x in shapes if "schema" in x["properties"]), None)
         ok(const in (None, f"tenpak.{stem}/1"), f"{name} is of documents that say so", const)
     names = run(DOCUMENTS, "--schemas").stdout.split()
     ok(names == sorted(LOADED), "the program carries all of them, and none besides", names)
@@ -151,6 +152,43 @@ def check_jobs(where):
     fits("models.json", where.json("models.json"), "with an estimate")
 
 
+def check_control(control):
+    """The lines of a control directory, and its documents as they come out of the mount."""
+    if not control.exists():
+        skip("event.json, error.json: lines of a control directory", "this mount has none")
+        return
+    events = os.open(control / "events", os.O_RDONLY)
+    for name, text in (("compress", b"nobody"), ("compress", b"base speed=9"), ("verify", b"base \xff\n" * 50), ("cancel", b"x")):
+        refused = False
+        try:
+            (control / name).write_bytes(text)
+        except OSError:
+            refused = True
+        ok(refused, f"{name} {text[:20]} is refused")
+    (control / "verify").write_text("base")
+    (control / "knobs" / "jobs").write_text("3")
+    (control / "jobs" / "last" / "wait").read_text()
+    lines = (control / "error_log").read_text().splitlines()
+    ok(len(lines) >= 4, "error_log has a line for each", lines)
+    for line in lines:
+        fits("error.json", json.loads(line), f"error_log: {json.loads(line)['message']}")
+    lines = os.read(events, 1 << 20).decode().splitlines()
+    os.close(events)
+    kinds = {json.loads(line)["event"] for line in lines}
+    ok({"job", "knob"} <= kinds, "events has the job and the knob", lines)
+    found = [f for line in lines for f in findings("event.json", json.loads(line))]
+    ok(not found, "event.json: every line of events", found)
+    fits("status.json", json.loads((control / "status.json").read_text()), "from a mount, with what it says of itself")
+    fits("models.json", json.loads((control / "models.json").read_text()), "from a mount")
+    fits("model.json", json.loads((control / "models" / "base.json").read_text()), "from a mount")
+    fits("candidates.json", json.loads((control / "candidates.json").read_text()), "from a mount")
+    fits("hardware.json", json.loads((control / "hardware.json").read_text()), "from a mount")
+    for name in ("request", "report"):
+        fits(f"{name}.json", json.loads((control / "jobs" / "last" / f"{name}.json").read_text()), "from a mount")
+    fits("job.json", json.loads((control / "jobs" / "last" / "wait").read_text()), "what a wait reads")
+    ok(sorted(p.name for p in (control / "schema").iterdir()) == sorted(LOADED), "schema/ has every schema")
+
+
 def check_mount(where):
     if not os.access("/dev/fuse", os.R_OK | os.W_OK) or not shutil.which("fusermount3"):
         skip("mount.json: what a mount says of itself", "there is no /dev/fuse, or no fusermount3")
@@ -160,6 +198,7 @@ def check_mount(where):
     run(TENPAK.resolve(), "mount", where.path, point)
     try:
         fits("mount.json", json.loads(os.getxattr(point, "user.tenpak.status")), "what a mount says of itself")
+        check_control(point / ".tenpak")
     finally:
         run(TENPAK.resolve(), "umount", point, check=False)
 
