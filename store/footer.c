@@ -83,6 +83,12 @@ static int check_identity(const uint8_t *in, const char *path, struct tp_error *
     return 0;
 }
 
+bool tp_index_may_be(uint64_t len, uint64_t stored, uint64_t pack_bytes)
+{
+    return len <= TP_INDEX_MAX && len / TP_INDEX_RATIO_MAX <= stored &&
+           (len <= TP_INDEX_ANY_PACK || (len - TP_INDEX_ANY_PACK) / TP_INDEX_OF_PACK_MAX <= pack_bytes);
+}
+
 int tp_footer_decode(const uint8_t in[TP_PACK_FOOTER_LEN], uint64_t file_size, const char *path,
                      struct tp_footer *out, struct tp_error *err)
 {
@@ -110,11 +116,11 @@ int tp_footer_decode(const uint8_t in[TP_PACK_FOOTER_LEN], uint64_t file_size, c
     if (out->coding > TP_INDEX_ZSTD)
         return tp_fail(err, EBADMSG, "'%s': its index is stored in an unknown way (%u)", path,
                        out->coding);
-    if (out->index_len > TP_INDEX_MAX ||
-        (out->coding == TP_INDEX_RAW && out->index_len != out->index_stored) ||
-        out->index_len / TP_INDEX_RATIO_MAX > out->index_stored)
+    if ((out->coding == TP_INDEX_RAW && out->index_len != out->index_stored) ||
+        !tp_index_may_be(out->index_len, out->index_stored, file_size))
         return tp_fail(err, EBADMSG,
-                       "'%s': an index of %" PRIu64 " bytes cannot be stored in %" PRIu64, path,
-                       out->index_len, out->index_stored);
+                       "'%s': an index of %" PRIu64 " bytes is more than a pack of %" PRIu64
+                       " can have, stored in %" PRIu64,
+                       path, out->index_len, file_size, out->index_stored);
     return 0;
 }

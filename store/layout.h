@@ -22,6 +22,9 @@
 
 #define TP_TABLES_MAX (1u << 20)  /* stored bytes of one table */
 #define TP_INDEX_RATIO_MAX 1024u  /* a compressed index never expands by more */
+/* And is of no more bytes than the pack can have a use for: these, and so many times the pack's own. */
+#define TP_INDEX_ANY_PACK (16u << 20)
+#define TP_INDEX_OF_PACK_MAX 16u
 #define TP_PATH_BYTES_MAX 4095u
 #define TP_NAME_BYTES_MAX 255u
 
@@ -49,5 +52,8 @@ int tp_footer_decode(const uint8_t in[TP_PACK_FOOTER_LEN], uint64_t file_size, c
 
 /* The order of files in an index: byte order, but '/' before every other byte. */
 int tp_path_compare(const char *a, const char *b);
+
+/* Whether a pack of PACK_BYTES may have an index of LEN bytes, stored in STORED. */
+bool tp_index_may_be(uint64_t len, uint64_t stored, uint64_t pack_bytes);
 
 #endif

@@ -307,7 +307,8 @@ static int put_index(struct output *o, const struct tp_buffer *index, struct tp_
         return tp_fail(err, ENOMEM, "out of memory for the index");
     n = ZSTD_compress(packed, cap, index->data, index->len, index->len <= INDEX_SLOW_MAX ? 19 : 9);
     footer->coding = TP_INDEX_ZSTD;
-    if (ZSTD_isError(n) || n >= index->len || index->len / TP_INDEX_RATIO_MAX > n) {
+    if (ZSTD_isError(n) || n >= index->len ||
+        !tp_index_may_be(index->len, n, o->off + n + TP_PACK_FOOTER_LEN)) {
         footer->coding = TP_INDEX_RAW;
         n = index->len;
     }

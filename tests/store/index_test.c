@@ -255,6 +255,34 @@ static void test_bomb(void)
     tp_buffer_clear(&b);
 }
 
+/* What the footer of a pack of PACK_BYTES says of its index, taken or refused. */
+static int footer_with(uint64_t len, uint64_t stored, uint64_t pack_bytes)
+{
+    struct tp_footer footer = {.coding = TP_INDEX_ZSTD, .index_stored = stored, .index_len = len};
+    uint8_t raw[TP_PACK_FOOTER_LEN];
+    struct tp_error err = {0};
+
+    footer.index_off = pack_bytes - TP_PACK_FOOTER_LEN - stored;
+    tp_footer_encode(&footer, raw);
+    return tp_footer_decode(raw, pack_bytes, "x", &footer, &err);
+}
+
+/* A pack is believed to have an index of the size that its own one can have a use for. */
+static void test_claims(void)
+{
+    const uint64_t any = TP_INDEX_ANY_PACK, mib = 1 << 20;
+
+    is_int(footer_with(1024 * 1000, 1000, 4 * mib), 0, "1024 times what is stored");
+    is_int(footer_with(1024 * 1001, 1000, 4 * mib), -EBADMSG, "more than that");
+    is_int(footer_with(any, 64 * 1024, 65 * 1024), 0, "16 MiB of a small pack");
+    is_int(footer_with(any + 16 * mib, mib / 2, mib), 0, "and 16 times its own size");
+    is_int(footer_with(any + 16 * mib + 16, mib / 2, mib), -EBADMSG, "more than that is refused");
+    is_int(footer_with(TP_INDEX_MAX, mib, 2 * mib), -EBADMSG, "1 GiB of a pack of 2 MiB");
+    is_int(footer_with(TP_INDEX_MAX, mib, 63 * mib), 0, "of one of 63 MiB it may be");
+    is_int(footer_with((uint64_t)TP_INDEX_MAX + 1, 64 * mib, 1024 * mib), -EBADMSG, "never more than 1 GiB");
+    is_int(footer_with(UINT64_MAX, UINT64_MAX / 4, 4 * mib), -EBADMSG, "nor any number");
+}
+
 static void test_order(void)
 {
     static const char *const sorted[] = {"", "a", "a/b", "a/b/c", "a/c", "a b", "a-", "a.txt", "ab", "b", "\xc3\xa9"};
@@ -278,6 +306,7 @@ int main(void)
     test_chunks();
     test_raw();
     test_bomb();
+    test_claims();
     test_order();
     return tap_done();
 }
