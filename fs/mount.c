@@ -247,6 +247,8 @@ static int run_session(struct tp_fs *fs, struct fuse_session *session,
         return tp_fail(err, rc, "cannot start a thread");
     tp_watch_start(fs->watch, session);
     rc = fuse_session_loop_mt(session, config);
+    /* Before the session's descriptor is closed, whose number may come to mean another file. */
+    tp_watch_stop(fs->watch);
     /* Whoever still waits for an answer is let go, the announcer among them. */
     fuse_session_unmount(session);
     pthread_join(announcer, NULL);

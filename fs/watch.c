@@ -16,6 +16,7 @@
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/buffer.h"
@@ -32,6 +33,10 @@
 
 /* After which what was expired is so once more. */
 enum { AGAIN_MS = 300, EVENTS_BYTES = 65536 };
+
+/* For the thread to end. Longer takes only one that the kernel holds up for a request that nobody serves any more,
+ * until the session is gone. */
+enum { WAIT_SECONDS = 5 };
 
 struct tp_watch {
     struct fuse_session *session;
@@ -254,20 +259,34 @@ void tp_watch_start(struct tp_watch *watch, struct fuse_session *session)
 
 #endif
 
-void tp_watch_stop(struct tp_watch *watch)
+/* Forever where SECONDS is 0. */
+static void stop(struct tp_watch *watch, time_t seconds)
 {
     const uint64_t one = 1;
+    struct timespec until;
 
-    if (watch && atomic_exchange(&watch->started, false) &&
-        write(watch->stop, &one, sizeof one) == (ssize_t)sizeof one)
+    if (!atomic_exchange(&watch->started, false) ||
+        write(watch->stop, &one, sizeof one) != (ssize_t)sizeof one)
+        return;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += seconds;
+    if (seconds == 0)
         pthread_join(watch->thread, NULL);
+    else if (pthread_timedjoin_np(watch->thread, NULL, &until) != 0)
+        atomic_store(&watch->started, true);
+}
+
+void tp_watch_stop(struct tp_watch *watch)
+{
+    if (watch)
+        stop(watch, WAIT_SECONDS);
 }
 
 void tp_watch_destroy(struct tp_watch *watch)
 {
     if (!watch)
         return;
-    tp_watch_stop(watch);
+    stop(watch, 0);
     if (watch->inotify >= 0)
         close(watch->inotify);
     if (watch->stop >= 0)
