@@ -18,7 +18,9 @@ struct ahead {
  * along they pass through the cache unharmed. */
 static size_t ahead_max(const struct tp_engine *engine)
 {
-    return engine->cache.limit / 8;
+    size_t part = engine->cache.limit / 8;
+
+    return part < engine->ahead_most ? part : engine->ahead_most;
 }
 
 static void decode_ahead(struct ahead *ahead)

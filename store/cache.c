@@ -25,19 +25,37 @@ static size_t correlated(const struct tp_cache *cache)
     return cache->limit / 4 < 64 ? cache->limit / 4 : 64;
 }
 
-int tp_cache_init(struct tp_cache *cache, struct tp_engine *engine, size_t slots, size_t limit)
+/* Those tables whose size follows MOST, empty. */
+static int make_tables(struct tp_cache *cache, size_t most)
 {
     size_t buckets = 16, marks = 16;
 
-    memset(cache, 0, sizeof *cache);
-    while (buckets < 2 * slots)
+    while (buckets < 2 * most)
         buckets *= 2;
-    while (marks < MARKS * slots)
+    while (marks < MARKS * most)
         marks *= 2;
-    cache->slots = slots;
-    cache->limit = limit;
     cache->bucket_mask = buckets - 1;
     cache->mark_mask = marks - 1;
+    cache->buckets = calloc(buckets, sizeof(struct tp_block *));
+    cache->marks = calloc(marks, sizeof *cache->marks);
+    return !cache->buckets || !cache->marks || tp_frequency_init(&cache->frequency, most) < 0 ? -ENOMEM : 0;
+}
+
+static void free_tables(struct tp_cache *cache)
+{
+    free(cache->buckets);
+    free(cache->marks);
+    tp_frequency_clear(&cache->frequency);
+}
+
+int tp_cache_init(struct tp_cache *cache, struct tp_engine *engine, size_t slots, size_t most,
+                  size_t limit)
+{
+    memset(cache, 0, sizeof *cache);
+    cache->engine = engine;
+    cache->slots = slots;
+    cache->most = most;
+    cache->limit = limit;
     cache->arena_bytes = slots * (size_t)TP_SLOT_BYTES;
     cache->arena = mmap(NULL, cache->arena_bytes, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -47,33 +65,23 @@ int tp_cache_init(struct tp_cache *cache, struct tp_engine *engine, size_t slots
     }
     /* Advice: huge pages make both decoding and the kernel's copy out of a block cheaper. */
     madvise(cache->arena, cache->arena_bytes, MADV_HUGEPAGE);
+    /* Of blocks only those that are used are touched. */
     cache->blocks = calloc(slots, sizeof *cache->blocks);
-    cache->buckets = calloc(buckets, sizeof(struct tp_block *));
-    cache->marks = calloc(marks, sizeof *cache->marks);
-    if (!cache->blocks || !cache->buckets || !cache->marks ||
-        tp_frequency_init(&cache->frequency, slots) < 0) {
+    if (!cache->blocks || make_tables(cache, most) < 0) {
         tp_cache_clear(cache);
         return -ENOMEM;
-    }
-    for (size_t i = 0; i < slots; i++) {
-        cache->blocks[i].engine = engine;
-        cache->blocks[i].data = cache->arena + i * TP_SLOT_BYTES;
-        pthread_cond_init(&cache->blocks[i].done, NULL);
     }
     return 0;
 }
 
 void tp_cache_clear(struct tp_cache *cache)
 {
-    if (cache->blocks)
-        for (size_t i = 0; i < cache->slots; i++) {
-            pthread_cond_destroy(&cache->blocks[i].done);
-            free(cache->blocks[i].error);
-        }
+    for (size_t i = 0; i < cache->used; i++) {
+        pthread_cond_destroy(&cache->blocks[i].done);
+        free(cache->blocks[i].error);
+    }
     free(cache->blocks);
-    free(cache->buckets);
-    free(cache->marks);
-    tp_frequency_clear(&cache->frequency);
+    free_tables(cache);
     if (cache->arena)
         munmap(cache->arena, cache->arena_bytes);
     memset(cache, 0, sizeof *cache);
@@ -170,9 +178,11 @@ void tp_cache_set_ahead(struct tp_cache *cache, struct tp_block *block, bool ahe
     block->ahead = ahead;
 }
 
-/* Give the slot of a block that is in no list and no table back. */
+/* Give the slot of a block that is in no list and no table back, with its memory where there is too much. */
 static void free_slot(struct tp_cache *cache, struct tp_block *block)
 {
+    if (cache->filled > cache->most)
+        madvise(block->data, TP_SLOT_BYTES, MADV_DONTNEED);
     tp_cache_set_ahead(cache, block, false);
     cache->queue_n[block->queue]--;
     cache->filled--;
@@ -237,7 +247,7 @@ static void make_room(struct tp_cache *cache)
 {
     struct tp_block *victim = cache->list[TP_QUEUE_SPENT].newest;
 
-    if (cache->free_blocks || (!victim && cache->used < cache->limit))
+    if (cache->filled < cache->limit && (cache->free_blocks || (!victim && cache->used < cache->limit)))
         return;
     if (!victim)
         victim = choose_victim(cache);
@@ -249,19 +259,31 @@ static void make_room(struct tp_cache *cache)
     cache->evicted++;
 }
 
+/* Of a slot that was never used. */
+static struct tp_block *new_block(struct tp_cache *cache)
+{
+    struct tp_block *block = &cache->blocks[cache->used];
+
+    block->engine = cache->engine;
+    block->data = cache->arena + cache->used * TP_SLOT_BYTES;
+    pthread_cond_init(&block->done, NULL);
+    cache->used++;
+    return block;
+}
+
 struct tp_block *tp_cache_take(struct tp_cache *cache, const struct tp_block_key *key)
 {
     uint64_t hash = key_hash(key);
     bool again = is_marked(cache, hash);
 
-    if (again && cache->limit < cache->slots)
+    if (again && cache->limit < cache->most)
         cache->limit++;
     make_room(cache);
     struct tp_block *block = cache->free_blocks;
     if (block)
         cache->free_blocks = block->chain;
     else
-        block = &cache->blocks[cache->used++];
+        block = new_block(cache);
 
     block->key = *key;
     block->hash = hash;
@@ -334,4 +356,33 @@ void tp_cache_forget(struct tp_cache *cache, const uint8_t pack_id[TP_SHA256_LEN
             if (memcmp(block->key.pack_id, pack_id, TP_SHA256_LEN) == 0)
                 discard(cache, block);
         }
+}
+
+int tp_cache_resize(struct tp_cache *cache, size_t most, size_t limit)
+{
+    struct tp_cache old = *cache;
+
+    if (make_tables(cache, most) < 0) {
+        free_tables(cache);
+        *cache = old;
+        return -ENOMEM;
+    }
+    for (size_t i = 0; i <= old.bucket_mask; i++)
+        for (struct tp_block *block = old.buckets[i], *next; block; block = next) {
+            next = block->chain;
+            table_insert(cache, block);
+        }
+    free_tables(&old);
+    cache->most = most;
+    cache->limit = limit;
+    while (cache->filled > most) {
+        struct tp_block *victim = cache->list[TP_QUEUE_SPENT].newest;
+        if (!victim)
+            victim = choose_victim(cache);
+        if (!victim)
+            break;
+        discard(cache, victim);
+        cache->evicted++;
+    }
+    return 0;
 }

@@ -71,7 +71,9 @@ struct tp_mark {
 };
 
 struct tp_cache {
-    size_t slots;              /* all there may be */
+    struct tp_engine *engine;
+    size_t slots;              /* all there can ever be */
+    size_t most;               /* all there may be now */
     size_t limit;              /* so many are used before blocks are dropped */
     size_t used;               /* slots handed out at least once: memory touched so far */
     size_t pinned;             /* blocks with refs */
@@ -90,8 +92,11 @@ struct tp_cache {
     struct tp_frequency frequency;
 };
 
-/* LIMIT: at first, and no more than SLOTS. -ENOMEM. */
-int tp_cache_init(struct tp_cache *cache, struct tp_engine *engine, size_t slots, size_t limit);
+/* MOST of SLOTS, LIMIT of MOST at first. -ENOMEM. */
+int tp_cache_init(struct tp_cache *cache, struct tp_engine *engine, size_t slots, size_t most, size_t limit);
+/* From here on MOST, no more than SLOTS: memory of what is too much is given back as soon as nobody holds it. What
+ * is known of blocks that are not there is forgotten. -ENOMEM: it stays as it was. */
+int tp_cache_resize(struct tp_cache *cache, size_t most, size_t limit);
 void tp_cache_clear(struct tp_cache *cache);
 
 struct tp_block *tp_cache_find(const struct tp_cache *cache, const struct tp_block_key *key);

@@ -13,11 +13,26 @@
 #define CACHE_BYTES_A_THREAD (4u << 20)
 /* Taken before any block is dropped. */
 #define CACHE_BYTES_FIRST (128u << 20)
+/* Below which it cannot be set later: for the pieces of a reader's request. */
+#define CACHE_BYTES_FLOOR (32u << 20)
 /* Threads of callers that decode what they need themselves, beside those of the pool. */
 #define CALLER_WORKS_MAX 4u
 /* What a decoding thread needs beside the cache; that of more than so many is taken from the cache's. */
 #define WORK_BYTES (3u << 20)
 #define WORKS_BESIDE 8u
+
+/* The address space for MOST may be refused where that of BYTES is not. */
+static int reserve(struct tp_engine *engine, uint64_t most, uint64_t bytes, uint64_t first)
+{
+    int rc = -ENOMEM;
+
+    if (most > bytes)
+        rc = tp_cache_init(&engine->cache, engine, most / TP_SLOT_BYTES, bytes / TP_SLOT_BYTES, first / TP_SLOT_BYTES);
+    if (rc < 0)
+        rc = tp_cache_init(&engine->cache, engine, bytes / TP_SLOT_BYTES, bytes / TP_SLOT_BYTES,
+                           first / TP_SLOT_BYTES);
+    return rc;
+}
 
 int tp_engine_create(const struct tp_engine_options *options, struct tp_engine **out,
                      struct tp_error *err)
@@ -41,8 +56,11 @@ int tp_engine_create(const struct tp_engine_options *options, struct tp_engine *
     bytes = bytes > least + taken ? bytes - taken : least;
     engine->works = calloc(engine->work_max, sizeof(struct tp_work *));
     uint64_t first = least > CACHE_BYTES_FIRST ? least : CACHE_BYTES_FIRST;
-    if (!engine->works || tp_cache_init(&engine->cache, engine, bytes / TP_SLOT_BYTES,
-                                        (first < bytes ? first : bytes) / TP_SLOT_BYTES) < 0) {
+    engine->ahead_most = SIZE_MAX;
+    engine->floor = (least > CACHE_BYTES_FLOOR ? least : CACHE_BYTES_FLOOR) / TP_SLOT_BYTES;
+    if (engine->floor > bytes / TP_SLOT_BYTES)
+        engine->floor = bytes / TP_SLOT_BYTES;
+    if (!engine->works || reserve(engine, options->cache_most, bytes, first < bytes ? first : bytes) < 0) {
         tp_fail(err, ENOMEM, "cannot reserve %llu bytes for decoded blocks",
                 (unsigned long long)bytes);
         goto fail;
@@ -77,7 +95,7 @@ void tp_engine_destroy(struct tp_engine *engine)
 
 unsigned tp_engine_get_max(const struct tp_engine *engine)
 {
-    return (unsigned)(engine->cache.slots - TP_BASE_DEPTH_MAX - 1);
+    return (unsigned)(engine->floor - TP_BASE_DEPTH_MAX - 1);
 }
 
 /* Let the pool decode, beside the caller, those of the chunks that are not there. */
@@ -164,13 +182,46 @@ void tp_engine_forget(struct tp_engine *engine, const struct tp_pack *pack)
     pthread_mutex_unlock(&engine->lock);
 }
 
+int tp_engine_set_cache(struct tp_engine *engine, uint64_t cache_bytes, struct tp_error *err)
+{
+    size_t most = (size_t)(cache_bytes / TP_SLOT_BYTES), first = CACHE_BYTES_FIRST / TP_SLOT_BYTES;
+
+    if (most < engine->floor || most > engine->cache.slots)
+        return tp_fail(err, ERANGE, "a cache of %llu bytes is not within %llu and %llu",
+                       (unsigned long long)cache_bytes, (unsigned long long)engine->floor * TP_SLOT_BYTES,
+                       (unsigned long long)engine->cache.slots * TP_SLOT_BYTES);
+    pthread_mutex_lock(&engine->lock);
+    size_t limit = engine->cache.limit > first ? engine->cache.limit : first;
+    int rc = tp_cache_resize(&engine->cache, most, limit < most ? limit : most);
+    /* Who waits for room may have it now. */
+    tp_room_give(engine, 0);
+    pthread_mutex_unlock(&engine->lock);
+    return rc < 0 ? tp_fail(err, -rc, "out of memory for a larger cache") : 0;
+}
+
+void tp_engine_set_ahead(struct tp_engine *engine, uint64_t bytes)
+{
+    pthread_mutex_lock(&engine->lock);
+    engine->ahead_most = (size_t)(bytes / TP_SLOT_BYTES);
+    pthread_mutex_unlock(&engine->lock);
+}
+
+uint64_t tp_engine_get_ahead(struct tp_engine *engine)
+{
+    pthread_mutex_lock(&engine->lock);
+    size_t part = engine->cache.limit / 8;
+    size_t blocks = part < engine->ahead_most ? part : engine->ahead_most;
+    pthread_mutex_unlock(&engine->lock);
+    return (uint64_t)blocks * TP_SLOT_BYTES;
+}
+
 void tp_engine_get_stats(struct tp_engine *engine, struct tp_engine_stats *out)
 {
     pthread_mutex_lock(&engine->lock);
     *out = engine->stats;
     out->evicted_blocks = engine->cache.evicted;
     out->cached_bytes = (uint64_t)engine->cache.filled * TP_SLOT_BYTES;
-    out->cached_bytes_max = (uint64_t)engine->cache.slots * TP_SLOT_BYTES;
+    out->cached_bytes_max = (uint64_t)engine->cache.most * TP_SLOT_BYTES;
     out->held_blocks = engine->cache.pinned;
     out->reserved_blocks = engine->room.reserved;
     out->queued_chunks = engine->queued;

@@ -44,6 +44,8 @@ struct tp_engine {
 
     struct tp_pool *pool;
     size_t queued; /* to be decoded ahead */
+    size_t ahead_most; /* blocks, whatever the cache has room for */
+    size_t floor;      /* blocks that the cache must have */
     bool ending;
     struct tp_engine_stats stats;
 };

@@ -220,6 +220,55 @@ static void test_basic(void)
     free_pack(base);
 }
 
+/* A cache of a running engine becomes smaller and larger. */
+static void test_resize(void)
+{
+    struct tp_engine_options options = {.threads = 2, .cache_bytes = 400 * SLOT, .cache_most = 900 * SLOT};
+    struct tp_engine *engine;
+    struct tp_engine_stats stats;
+    struct tp_block *held;
+    struct tp_pack *packs[4];
+    bool good = true;
+
+    if (tp_engine_create(&options, &engine, NULL) < 0)
+        bail_out("no engine");
+    for (unsigned i = 0; i < 4; i++)
+        packs[i] = make_pack(20 + i, NULL);
+    for (unsigned i = 0; i < 800; i++)
+        good = get_whole(engine, packs[i % 4], i / 4 % CHUNKS_MAX) && good;
+    ok(good, "blocks of a large cache");
+    tp_engine_get(engine, packs[0], 7, &held, NULL);
+    is_int(tp_engine_set_cache(engine, 150 * SLOT, NULL), 0, "made smaller");
+    tp_engine_get_stats(engine, &stats);
+    ok(stats.cached_bytes <= 150 * SLOT, "what is too much is gone at once");
+    is_u64(stats.cached_bytes_max, 150 * SLOT, "and the size is so");
+    ok(whole(held, packs[0], 7), "what is held stays");
+    tp_block_release(held);
+    for (unsigned i = 0; i < 1600; i++)
+        good = get_whole(engine, packs[i % 4], i / 4 % CHUNKS_MAX) && good;
+    ok(good, "blocks of a small cache");
+    tp_engine_get_stats(engine, &stats);
+    ok(stats.cached_bytes <= 150 * SLOT, "which stays so small");
+    is_int(tp_engine_set_cache(engine, 900 * SLOT, NULL), 0, "made larger than ever");
+    for (unsigned i = 0; i < 3200; i++)
+        good = get_whole(engine, packs[i % 4], i / 4 % CHUNKS_MAX) && good;
+    tp_engine_get_stats(engine, &stats);
+    ok(good && stats.cached_bytes > 150 * SLOT, "it takes more");
+    is_int(tp_engine_set_cache(engine, 901 * SLOT, NULL), -ERANGE, "not more than it was created for");
+    is_int(tp_engine_set_cache(engine, SLOT, NULL), -ERANGE, "nor less than its threads need");
+    tp_engine_set_ahead(engine, 0);
+    is_u64(tp_engine_get_ahead(engine), 0, "and nothing is decoded ahead");
+    tp_engine_get_stats(engine, &stats);
+    uint64_t ahead = stats.prefetched_blocks;
+    tp_engine_forget(engine, packs[0]);
+    tp_engine_prefetch(engine, packs[0], 0, 16);
+    tp_engine_get_stats(engine, &stats);
+    ok(stats.queued_chunks == 0 && stats.prefetched_blocks == ahead, "not even when asked to");
+    tp_engine_destroy(engine);
+    for (unsigned i = 0; i < 4; i++)
+        free_pack(packs[i]);
+}
+
 struct crowd {
     struct tp_engine *engine;
     struct tp_pack **packs;
@@ -473,6 +522,7 @@ int main(void)
     alarm(300); /* nothing here may wait for ever */
     atomic_store(&bad_chunk, -1);
     test_basic();
+    test_resize();
     test_single_flight();
     test_crowd(seed);
     test_scan();
