@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,11 +79,53 @@ static bool add_flag(const char **flags, const char *flag)
     return true;
 }
 
+/* A group by its number or its name. */
+static bool read_group(struct tp_options *o, const char *value, struct tp_mount_options *mount)
+{
+    const struct group *group;
+    char *end;
+    errno = 0;
+    unsigned long id = strtoul(value, &end, 10);
+    mount->control_group = true;
+    mount->control_gid = (gid_t)id;
+    if (*value >= '0' && *value <= '9' && !*end && !errno && id < (gid_t)-1)
+        return true;
+    group = getgrnam(value);
+    if (group)
+        mount->control_gid = group->gr_gid;
+    else
+        tp_options_bad(o, "mount: control_gid= takes a group, and there is no '%s'", value);
+    return group != NULL;
+}
+
+static bool read_control(struct tp_options *o, const char *value, struct tp_mount_options *mount)
+{
+    if (!strcmp(value, "yes"))
+        mount->control = TP_CONTROL_HIDDEN;
+    else if (!strcmp(value, "visible"))
+        mount->control = TP_CONTROL_VISIBLE;
+    else if (!strcmp(value, "no"))
+        mount->control = TP_CONTROL_NONE;
+    else
+        return tp_options_bad(o, "mount: control= is yes, visible or no, not '%s'", value), false;
+    return true;
+}
+
+/* A number as the value of the mount option NAME. */
+static bool read_number(struct tp_options *o, char *value, const char *name, uint64_t max, unsigned *out)
+{
+    const char *whole = o->arg;
+    uint64_t n = 0;
+    o->arg = value;
+    bool good = tp_options_number(o, name, 1, max, &n);
+    o->arg = whole;
+    *out = good ? (unsigned)n : 0;
+    return good;
+}
+
 static bool mount_option(struct tp_options *o, struct tp_mount_options *mount, char *text)
 {
     char *value = strchr(text, '=');
-    const char *whole = o->arg;
-    uint64_t n;
     bool good = true;
 
     if (value)
@@ -111,10 +154,13 @@ static bool mount_option(struct tp_options *o, struct tp_mount_options *mount, c
     } else if (!strcmp(text, "pin") && value && *value) {
         good = replace(&mount->pins, value);
     } else if (!strcmp(text, "threads") && value) {
-        o->arg = value;
-        good = tp_options_number(o, "threads", 1, 1024, &n);
-        o->arg = whole;
-        mount->threads = good ? (unsigned)n : 0;
+        good = read_number(o, value, "threads", 1024, &mount->threads);
+    } else if (!strcmp(text, "jobs") && value) {
+        good = read_number(o, value, "jobs", 64, &mount->jobs);
+    } else if (!strcmp(text, "control") && value) {
+        good = read_control(o, value, mount);
+    } else if (!strcmp(text, "control_gid") && value) {
+        good = read_group(o, value, mount);
     } else {
         tp_options_bad(o, "mount: unknown mount option '%s'", text);
         good = false;

@@ -38,7 +38,7 @@
 #define TP_CONGESTION 48u
 #define TP_READ_AHEAD_KB 4096u
 
-enum tp_node_kind { TP_NODE_PLAIN, TP_NODE_PACKED };
+enum tp_node_kind { TP_NODE_PLAIN, TP_NODE_PACKED, TP_NODE_CONTROL };
 
 struct tp_node {
     enum tp_node_kind kind;
@@ -110,6 +110,7 @@ struct tp_fs {
     struct tp_plain root;
     struct tp_passthrough passthrough;
     struct tp_promote *promote; /* NULL: no model is promoted */
+    struct tp_control *control; /* NULL: there is no control directory */
     struct tp_watch *watch;     /* NULL: nobody tells what changes in DIR */
     pthread_mutex_t lock; /* of nodes and trees; nothing is opened or decoded under it */
     pthread_cond_t opened;
@@ -117,6 +118,7 @@ struct tp_fs {
     uint64_t generation, clock;
     unsigned idle_n;
     _Atomic unsigned open_n;  /* files that are open */
+    _Atomic uint64_t reads, read_bytes, errors; /* requests for models' files; those answered EIO */
     _Atomic dev_t mount_dev;  /* of the mount itself, once it answers */
     const struct tp_mount_options *options;
     struct timespec started; /* CLOCK_MONOTONIC */

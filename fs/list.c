@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/buffer.h"
+#include "fs/control.h"
 #include "fs/fs.h"
 #include "fs/watch.h"
 
@@ -136,6 +137,8 @@ static int read_entries(struct tp_fs *fs, DIR *dir, bool top, struct tp_listing 
     }
     if (rc == 0)
         rc = errno;
+    if (rc == 0 && top && tp_control_is_visible(fs))
+        rc = add(listing, TP_CONTROL_NAME, strlen(TP_CONTROL_NAME), tp_control_number(), S_IFDIR, false);
     if (rc == 0 && top)
         sort_and_merge(listing);
     return rc;

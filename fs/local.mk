@@ -4,8 +4,18 @@ fs_libtp_fs_la_SOURCES = \
 	fs/backing.c fs/backing.h \
 	fs/caller.c \
 	fs/change.h \
+	fs/control.c fs/control.h fs/control_impl.h \
+	fs/control_events.c \
+	fs/control_file.c \
+	fs/control_knobs.c \
+	fs/control_names.c \
+	fs/control_node.c \
+	fs/control_text.c \
+	fs/control_wait.c \
+	fs/control_write.c \
 	fs/detach.h \
 	fs/fs.h \
+	fs/gate.c fs/gate.h \
 	fs/kernel.c fs/kernel.h \
 	fs/known.c fs/known.h \
 	fs/list.c \

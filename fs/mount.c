@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "base/pool.h"
+#include "fs/control.h"
 #include "fs/fs.h"
 #include "fs/kernel.h"
 #include "fs/promote.h"
@@ -269,13 +270,16 @@ static int serve(struct tp_fs *fs, const struct tp_mount_options *options,
     }
     fuse_loop_cfg_set_max_threads(config, ready.threads);
     fuse_loop_cfg_set_idle_threads(config, ready.threads);
-    int rc = tp_signals_start(session, fs->watch, fs->mountpoint, &signals, err);
+    int rc = tp_control_start(fs, err);
+    if (rc == 0)
+        rc = tp_signals_start(session, fs, &signals, err);
     if (rc == 0) {
         rc = run_session(fs, session, config, &ready, err);
         tp_signals_stop(signals);
     }
     fuse_session_unmount(session);
     tp_watch_stop(fs->watch);
+    tp_control_stop(fs);
     fuse_loop_cfg_destroy(config);
     return rc;
 }
@@ -325,8 +329,11 @@ int tp_mount_run(const struct tp_mount_options *options, struct tp_error *err)
     if (rc == 0)
         rc = tp_fs_open(fs, options, err);
     if (rc == 0)
+        rc = tp_control_create(fs, err);
+    if (rc == 0)
         rc = mount_and_serve(fs, options, err);
 
+    tp_control_destroy(fs);
     tp_fs_close(fs);
     umask(mode_mask);
     tp_signals_unblock(&mask);

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 
@@ -25,6 +26,9 @@ struct tp_mount_ready {
     const char *slow;           /* what slows the mount, in a few words; "": nothing that is known */
 };
 
+/* The control directory, MNT/.tenpak: found but not listed, listed, or not there. */
+enum tp_control_show { TP_CONTROL_HIDDEN, TP_CONTROL_VISIBLE, TP_CONTROL_NONE };
+
 struct tp_mount_options {
     const char *dir;
     const char *mountpoint;
@@ -37,6 +41,10 @@ struct tp_mount_options {
     bool read_only;   /* plain directories, too */
     const char *flags; /* for the kernel: "nosuid,noexec", or NULL */
     bool debug;       /* log every request */
+    enum tp_control_show control;
+    bool control_group; /* CONTROL_GID may use the control directory, too */
+    gid_t control_gid;
+    unsigned jobs; /* at once; 0: as tenpak.conf says */
     /* Called once, when the mount answers, from a thread of the mount's own. May be NULL. */
     void (*ready)(void *arg, const struct tp_mount_ready *status);
     void *ready_arg;

@@ -15,6 +15,7 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "fs/control.h"
 #include "fs/fs.h"
 #include "fs/promote.h"
 #include "fs/watch.h"
@@ -30,6 +31,8 @@ int tp_fs_open(struct tp_fs *fs, const struct tp_mount_options *options, struct 
 
     if (engine.cache_bytes == 0)
         engine.cache_bytes = tp_mount_default_cache();
+    /* As far as the knob may go. */
+    engine.cache_most = (uint64_t)sysconf(_SC_PHYS_PAGES) / 2 * (uint64_t)sysconf(_SC_PAGESIZE);
     fs->root.fd = open(fs->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fs->root.fd < 0 || fstat(fs->root.fd, &st) < 0)
         return tp_fail_errno(err, "cannot read the directory '%s'", fs->dir);
@@ -105,6 +108,10 @@ void tp_fs_forget(struct tp_fs *fs, struct tp_node *node, uint64_t n)
 {
     if (node == &fs->root.node)
         return;
+    if (tp_is_control(node)) {
+        tp_control_forget(fs, node, n);
+        return;
+    }
     pthread_mutex_lock(&fs->lock);
     node->lookups -= n;
     if (node->kind == TP_NODE_PACKED) {
@@ -170,6 +177,7 @@ int tp_fs_failed(struct tp_fs *fs, int rc, const struct tp_error *err)
     case ENAMETOOLONG:
         return -rc;
     default:
+        atomic_fetch_add(&fs->errors, 1);
         if (!told_lately(fs, err->message))
             tp_log(TP_LOG_ERROR, "%s", err->message);
         return EIO;

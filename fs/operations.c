@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "fs/change.h"
+#include "fs/control.h"
+#include "fs/gate.h"
 #include "fs/promote.h"
 #include "fs/watch.h"
 
@@ -53,7 +55,11 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     struct fuse_entry_param entry = {0};
     int rc;
 
-    if (node->kind == TP_NODE_PACKED) {
+    if (tp_is_control(node)) {
+        rc = tp_control_lookup(fs, node, name, &entry);
+    } else if (node == &fs->root.node && tp_control_is_name(fs, name)) {
+        rc = tp_control_lookup(fs, NULL, name, &entry);
+    } else if (node->kind == TP_NODE_PACKED) {
         rc = tp_packed_lookup(fs, tp_as_packed(node), name, &entry);
     } else {
         rc = node == &fs->root.node ? lookup_top(fs, name, &entry)
@@ -94,16 +100,18 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 {
     struct tp_fs *fs = fuse_req_userdata(req);
     struct tp_node *node = tp_fs_node(fs, ino);
-    bool packed = node->kind == TP_NODE_PACKED;
+    static const double timeouts[] = {[TP_NODE_PLAIN] = TP_TIMEOUT_PLAIN,
+                                      [TP_NODE_PACKED] = TP_TIMEOUT_PACKED};
     struct stat st;
-    int rc = packed ? tp_packed_getattr(fs, tp_as_packed(node), &st)
-                    : tp_plain_getattr(fs, tp_as_plain(node), &st);
+    int rc = tp_is_control(node)            ? tp_control_getattr(fs, node, &st)
+             : node->kind == TP_NODE_PACKED ? tp_packed_getattr(fs, tp_as_packed(node), &st)
+                                            : tp_plain_getattr(fs, tp_as_plain(node), &st);
 
     (void)fi;
     if (rc != 0)
         fuse_reply_err(req, rc);
     else
-        fuse_reply_attr(req, &st, packed ? TP_TIMEOUT_PACKED : TP_TIMEOUT_PLAIN);
+        fuse_reply_attr(req, &st, tp_is_control(node) ? 0 : timeouts[node->kind]);
 }
 
 static void packed_readlink(fuse_req_t req, struct tp_packed *packed)
@@ -129,6 +137,10 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
     struct tp_node *node = tp_fs_node(fuse_req_userdata(req), ino);
     char target[PATH_MAX + 1];
 
+    if (tp_is_control(node)) {
+        tp_control_readlink(req, node);
+        return;
+    }
     if (node->kind == TP_NODE_PACKED) {
         packed_readlink(req, tp_as_packed(node));
         return;
@@ -146,7 +158,9 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 
 static void release(fuse_req_t req, struct tp_node *node, struct fuse_file_info *fi)
 {
-    if (node->kind == TP_NODE_PACKED)
+    if (tp_is_control(node))
+        tp_control_release(req, fi);
+    else if (node->kind == TP_NODE_PACKED)
         tp_packed_release(req, tp_as_packed(node), fi);
     else
         tp_plain_release(req, tp_as_plain(node), fi);
@@ -156,8 +170,9 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
     struct tp_node *node = tp_fs_node(fs, ino);
-    int rc = node->kind == TP_NODE_PACKED ? tp_packed_open(req, tp_as_packed(node), fi)
-                                          : tp_plain_open(req, tp_as_plain(node), fi);
+    int rc = tp_is_control(node)            ? tp_control_open(req, node, fi)
+             : node->kind == TP_NODE_PACKED ? tp_packed_open(req, tp_as_packed(node), fi)
+                                            : tp_plain_open(req, tp_as_plain(node), fi);
 
     if (rc != 0)
         fuse_reply_err(req, rc);
@@ -170,7 +185,9 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 {
     struct tp_node *node = tp_fs_node(fuse_req_userdata(req), ino);
 
-    if (node->kind == TP_NODE_PACKED)
+    if (tp_is_control(node))
+        tp_control_read(req, size, off, fi);
+    else if (node->kind == TP_NODE_PACKED)
         tp_packed_read(req, tp_as_packed(node), size, off, fi);
     else
         tp_plain_read(req, size, off, fi);
@@ -188,7 +205,9 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 {
     struct tp_node *node = tp_fs_node(fuse_req_userdata(req), ino);
 
-    if (node->kind == TP_NODE_PACKED)
+    if (tp_is_control(node))
+        tp_control_list_open(req, node, fi);
+    else if (node->kind == TP_NODE_PACKED)
         tp_packed_list_open(req, tp_as_packed(node), fi);
     else
         tp_list_open(req, tp_as_plain(node), fi);
@@ -199,7 +218,9 @@ static void read_directory(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
 {
     struct tp_node *node = tp_fs_node(fuse_req_userdata(req), ino);
 
-    if (node->kind == TP_NODE_PACKED)
+    if (tp_is_control(node))
+        tp_control_list_read(req, size, off, fi, plus);
+    else if (node->kind == TP_NODE_PACKED)
         tp_packed_list_read(req, tp_as_packed(node), size, off, fi, plus);
     else
         tp_list_read(req, tp_as_plain(node), size, off, fi, plus);
@@ -221,7 +242,9 @@ static void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info 
 {
     struct tp_fs *fs = fuse_req_userdata(req);
 
-    if (tp_fs_node(fs, ino)->kind == TP_NODE_PACKED)
+    if (tp_is_control(tp_fs_node(fs, ino)))
+        tp_control_list_release(fi);
+    else if (tp_fs_node(fs, ino)->kind == TP_NODE_PACKED)
         tp_tree_let_go(fs, (struct tp_view *)(uintptr_t)fi->fh);
     else
         tp_list_release(fs, fi);
@@ -255,24 +278,25 @@ const struct fuse_lowlevel_ops tp_fs_operations = {
     .readdirplus = op_readdirplus,
     .releasedir = op_releasedir,
     .statfs = op_statfs,
-    .create = tp_op_create,
-    .mknod = tp_op_mknod,
-    .mkdir = tp_op_mkdir,
-    .symlink = tp_op_symlink,
-    .link = tp_op_link,
-    .unlink = tp_op_unlink,
-    .rmdir = tp_op_rmdir,
-    .rename = tp_op_rename,
-    .setattr = tp_op_setattr,
-    .write = tp_op_write,
-    .flush = tp_op_flush,
-    .fsync = tp_op_fsync,
-    .fsyncdir = tp_op_fsyncdir,
-    .fallocate = tp_op_fallocate,
-    .lseek = tp_op_lseek,
-    .copy_file_range = tp_op_copy,
-    .getxattr = tp_op_getxattr,
-    .listxattr = tp_op_listxattr,
-    .setxattr = tp_op_setxattr,
-    .removexattr = tp_op_removexattr,
+    .create = tp_gate_create,
+    .mknod = tp_gate_mknod,
+    .mkdir = tp_gate_mkdir,
+    .symlink = tp_gate_symlink,
+    .link = tp_gate_link,
+    .unlink = tp_gate_unlink,
+    .rmdir = tp_gate_rmdir,
+    .rename = tp_gate_rename,
+    .setattr = tp_gate_setattr,
+    .write = tp_gate_write,
+    .flush = tp_gate_flush,
+    .fsync = tp_gate_fsync,
+    .fsyncdir = tp_gate_fsyncdir,
+    .fallocate = tp_gate_fallocate,
+    .lseek = tp_gate_lseek,
+    .copy_file_range = tp_gate_copy,
+    .getxattr = tp_gate_getxattr,
+    .listxattr = tp_gate_listxattr,
+    .setxattr = tp_gate_setxattr,
+    .removexattr = tp_gate_removexattr,
+    .poll = tp_gate_poll,
 };

@@ -256,6 +256,7 @@ void tp_plain_release(fuse_req_t req, struct tp_plain *plain, struct fuse_file_i
 
 void tp_plain_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi)
 {
+    struct tp_fs *fs = fuse_req_userdata(req);
     char *buffer = tp_thread_buffer();
     size_t done = 0;
 
@@ -277,5 +278,7 @@ void tp_plain_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info
             break;
         done += (size_t)n;
     }
+    atomic_fetch_add_explicit(&fs->reads, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&fs->read_bytes, done, memory_order_relaxed);
     fuse_reply_buf(req, buffer, done);
 }

@@ -286,6 +286,22 @@ void tp_promote_pin_names(struct tp_promote *promote)
     free(names);
 }
 
+int tp_promote_set_budget(struct tp_fs *fs, uint64_t bytes, struct tp_error *err)
+{
+    struct tp_promote *promote = fs->promote;
+
+    if (!promote)
+        return tp_fail(err, EOPNOTSUPP, "this mount keeps no hot models: it was made without hot=SIZE");
+    if (bytes > fs->options->hot_bytes)
+        return tp_fail(err, ERANGE, "the mount was made with room for %llu bytes of hot models, not %llu",
+                       (unsigned long long)fs->options->hot_bytes, (unsigned long long)bytes);
+    pthread_mutex_lock(&fs->lock);
+    promote->budget = bytes;
+    pthread_cond_signal(&promote->wake);
+    pthread_mutex_unlock(&fs->lock);
+    return 0;
+}
+
 /* --- What is so -------------------------------------------------------------------------------- */
 
 void tp_promote_get_status(struct tp_fs *fs, struct tp_promote_status *out)

@@ -98,6 +98,20 @@ static void drop_useless(struct tp_promote *promote)
     }
 }
 
+/* Under the lock: the budget may have become smaller. */
+static void drop_excess(struct tp_promote *promote)
+{
+    while (promote->used > promote->budget) {
+        struct tp_hot *oldest = NULL;
+        for (struct tp_hot *old = promote->ready; old; old = old->next)
+            if (!is_open(old) && !old->pinned && (!oldest || old->last_use < oldest->last_use))
+                oldest = old;
+        if (!oldest)
+            return;
+        drop(promote, oldest);
+    }
+}
+
 /* Under the lock: what was used least lately goes first. */
 static bool make_room(struct tp_promote *promote, const struct tp_hot *hot)
 {
@@ -276,6 +290,7 @@ static void *run(void *arg)
     pthread_mutex_lock(&fs->lock);
     while (!is_stopped(promote)) {
         drop_useless(promote);
+        drop_excess(promote);
         if (promote->queue) {
             promote_next(promote);
         } else if (promote->closing_n > 0) {

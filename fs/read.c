@@ -68,6 +68,8 @@ void tp_packed_read(fuse_req_t req, struct tp_packed *packed, size_t size, off_t
     else if (want > end - (uint64_t)off)
         want = (size_t)(end - (uint64_t)off);
     tp_promote_read(fs, packed, want);
+    atomic_fetch_add_explicit(&fs->reads, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&fs->read_bytes, want, memory_order_relaxed);
     rc = tp_reader_span(reader, (uint64_t)off, want, &span, &err);
     if (rc < 0) {
         fuse_reply_err(req, tp_fs_failed(fs, rc, &err));

@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "fs/control.h"
 #include "fs/detach.h"
 #include "fs/watch.h"
 
@@ -23,8 +24,7 @@
 
 struct tp_signals {
     struct fuse_session *session;
-    struct tp_watch *watch;
-    const char *mountpoint;
+    struct tp_fs *fs;
     pthread_t thread, session_thread;
     atomic_bool ended;
 };
@@ -64,7 +64,7 @@ static void end_session(struct tp_signals *signals)
 {
     const struct timespec pause = {.tv_nsec = 20000000};
 
-    tp_watch_stop(signals->watch);
+    tp_watch_stop(signals->fs->watch);
     fuse_session_exit(signals->session);
     /* It may be about to wait just now: repeat. */
     while (!atomic_load(&signals->ended)) {
@@ -82,15 +82,16 @@ static void *wait_for_signals(void *arg)
 
     set_of_ends(&ends);
     while (sigwait(&ends, &signal) == 0 && !atomic_load(&signals->ended)) {
-        int rc = seen++ == 0 ? tp_detach(signals->mountpoint, true) : -ECANCELED;
+        int rc = seen++ == 0 ? tp_detach(signals->fs->mountpoint, true) : -ECANCELED;
         if (rc == 0) {
+            tp_control_detach(signals->fs);
             tp_log(TP_LOG_INFO,
                    "'%s' is unmounted; what is open is served until it is closed, or until "
                    "another signal",
-                   signals->mountpoint);
+                   signals->fs->mountpoint);
         } else {
             if (rc != -ECANCELED)
-                tp_log(TP_LOG_WARNING, "cannot detach '%s': %s", signals->mountpoint,
+                tp_log(TP_LOG_WARNING, "cannot detach '%s': %s", signals->fs->mountpoint,
                        strerror(-rc));
             end_session(signals);
             break;
@@ -99,16 +100,15 @@ static void *wait_for_signals(void *arg)
     return NULL;
 }
 
-int tp_signals_start(struct fuse_session *session, struct tp_watch *watch, const char *mountpoint,
-                     struct tp_signals **out, struct tp_error *err)
+int tp_signals_start(struct fuse_session *session, struct tp_fs *fs, struct tp_signals **out,
+                     struct tp_error *err)
 {
     struct tp_signals *signals = calloc(1, sizeof *signals);
 
     if (!signals)
         return tp_fail(err, ENOMEM, "out of memory");
     signals->session = session;
-    signals->watch = watch;
-    signals->mountpoint = mountpoint;
+    signals->fs = fs;
     signals->session_thread = pthread_self();
     int rc = pthread_create(&signals->thread, NULL, wait_for_signals, signals);
     if (rc != 0) {

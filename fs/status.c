@@ -13,6 +13,7 @@
 
 #include "base/json.h"
 #include "base/pool.h"
+#include "fs/control.h"
 #include "fs/fs.h"
 #include "fs/kernel.h"
 #include "fs/promote.h"
@@ -92,6 +93,7 @@ static void put_promotion(struct tp_json_writer *json, struct tp_fs *fs)
 
 int tp_status_write(struct tp_fs *fs, struct tp_buffer *out)
 {
+    char conf_error[TP_ERROR_MAX];
     struct tp_json_writer json;
 
     tp_json_writer_init(&json, out, false);
@@ -108,6 +110,8 @@ int tp_status_write(struct tp_fs *fs, struct tp_buffer *out)
     put_cache(&json, fs);
     put_kernel(&json, fs);
     put_promotion(&json, fs);
+    tp_control_conf_error(fs, conf_error);
+    tp_json_put_string(&json, "conf_error", conf_error[0] ? conf_error : NULL);
     tp_json_end_object(&json);
     return tp_json_writer_finish(&json);
 }

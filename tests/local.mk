@@ -84,9 +84,11 @@ check_PROGRAMS += tests/fs/calls tests/fs/rw_oracle
 tests_fs_calls_LDADD =
 tests_fs_rw_oracle_LDADD =
 tests_fs_saturate_LDADD =
-check_PROGRAMS += tests/fs/swap
+check_PROGRAMS += tests/fs/control_call tests/fs/swap
+tests_fs_control_call_LDADD =
 tests_fs_swap_LDADD =
 fs_scripts = \
+	tests/fs/control_test.sh \
 	tests/fs/failure_test.sh \
 	tests/fs/life_test.sh \
 	tests/fs/memory_test.sh \

@@ -37,7 +37,8 @@ is 'find sees each entry once' "$(find "$tmp/mnt/copy" | sort | sed "s|$tmp/mnt/
     "$(find "$model" | sort | sed "s|$model||")"
 is 'a directory wins over a pack of its name' "$(cat "$tmp/mnt/both/file")" plain
 not_ok 'a pack is no file of its own' stat "$tmp/mnt/copy.tnpk"
-not_ok 'what the store keeps is hidden' stat "$tmp/mnt/.tenpak"
+touch "$tmp/store/.tenpak/kept"
+not_ok 'what the store keeps is hidden' stat "$tmp/mnt/.tenpak/kept"
 not_ok 'temporary packs are, too' stat "$tmp/mnt/.x.tnpk.tmp-1-2"
 not_ok 'a name that is too long' stat "$tmp/mnt/${name}mmmmmm"
 not_ok 'nothing there' stat "$tmp/mnt/copy/absent"

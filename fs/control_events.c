@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/* What happened lately, as JSON lines: jobs and changes (events), and commands that were refused (error_log). */
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/json.h"
+#include "fs/control_impl.h"
+
+/* So much of a refused text is kept. */
+#define TEXT_KEPT 200u
+
+void tp_control_events_clear(struct tp_control *control)
+{
+    for (unsigned i = 0; i < TP_EVENTS_MAX; i++)
+        free(control->events[i].line);
+    for (unsigned i = 0; i < TP_ERRORS_MAX; i++)
+        free(control->errors[i].line);
+}
+
+/* Under the lock: takes over LINE. */
+static void keep(struct tp_event *event, const char *job, struct tp_buffer *line)
+{
+    free(event->line);
+    *event = (struct tp_event){.line = (char *)line->data, .len = line->len};
+    if (job)
+        memcpy(event->job, job, strlen(job) + 1);
+    *line = (struct tp_buffer){0};
+}
+
+static void begin(struct tp_json_writer *json, struct tp_buffer *line, const char *schema, uint64_t number)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    tp_json_writer_init(json, line, false);
+    tp_json_begin_object(json, NULL);
+    tp_json_put_string(json, "schema", schema);
+    tp_json_put_u64(json, "seq", number);
+    tp_json_put_time(json, "time", now.tv_sec, (uint32_t)now.tv_nsec / 1000000u * 1000000u);
+}
+
+static int end(struct tp_json_writer *json, struct tp_buffer *line)
+{
+    tp_json_end_object(json);
+    int rc = tp_json_writer_finish(json);
+    return rc < 0 ? rc : line->data[line->len - 1] == '\n' ? 0 : tp_buffer_append_u8(line, '\n');
+}
+
+/* Under the lock. */
+static void add_event(struct tp_control *control, const char *job, struct tp_buffer *line)
+{
+    control->event_bytes += line->len;
+    clock_gettime(CLOCK_REALTIME, &control->event_time);
+    keep(&control->events[++control->event_last % TP_EVENTS_MAX], job, line);
+    tp_control_wake(control);
+}
+
+void tp_control_job_changed(void *arg, const struct tp_job_status *status, bool forgotten)
+{
+    struct tp_control *control = arg;
+    struct tp_json_writer json;
+    struct tp_buffer line = {0};
+
+    pthread_mutex_lock(&control->lock);
+    begin(&json, &line, "tenpak.event/1", control->event_last + 1);
+    tp_json_put_string(&json, "event", forgotten ? "forgotten" : "job");
+    tp_job_status_json(status, &json, "job");
+    if (end(&json, &line) == 0) {
+        add_event(control, status->id, &line);
+        clock_gettime(CLOCK_REALTIME, &control->changed);
+    }
+    pthread_mutex_unlock(&control->lock);
+    tp_buffer_clear(&line);
+}
+
+void tp_control_event(struct tp_control *control, const char *kind, const char *name, const char *value)
+{
+    struct tp_json_writer json;
+    struct tp_buffer line = {0};
+
+    pthread_mutex_lock(&control->lock);
+    begin(&json, &line, "tenpak.event/1", control->event_last + 1);
+    tp_json_put_string(&json, "event", kind);
+    tp_json_put_string(&json, "name", name);
+    tp_json_put_string(&json, "value", value);
+    if (end(&json, &line) == 0)
+        add_event(control, NULL, &line);
+    pthread_mutex_unlock(&control->lock);
+    tp_buffer_clear(&line);
+}
+
+static uint64_t oldest(uint64_t last, uint64_t kept)
+{
+    return last > kept ? last - kept + 1 : 1;
+}
+
+bool tp_control_has_news(const struct tp_control *control, uint64_t since, const char *job)
+{
+    uint64_t first = oldest(control->event_last, TP_EVENTS_MAX);
+
+    if (!job || since + 1 < first)
+        return control->event_last > since;
+    for (uint64_t i = control->event_last; i > since; i--)
+        if (strcmp(control->events[i % TP_EVENTS_MAX].job, job) == 0)
+            return true;
+    return false;
+}
+
+int tp_control_events(struct tp_control *control, uint64_t *seen, size_t room, struct tp_buffer *out)
+{
+    uint64_t next = oldest(control->event_last, TP_EVENTS_MAX);
+
+    if (next <= *seen)
+        next = *seen + 1;
+    for (; next <= control->event_last; next++) {
+        const struct tp_event *event = &control->events[next % TP_EVENTS_MAX];
+        if (out->len > 0 && out->len + event->len > room)
+            break;
+        if (tp_buffer_append(out, event->line, event->len) < 0)
+            return ENOMEM;
+        *seen = next;
+    }
+    return 0;
+}
+
+int tp_control_errors(struct tp_control *control, struct tp_buffer *out)
+{
+    int rc = 0;
+
+    pthread_mutex_lock(&control->lock);
+    for (uint64_t i = oldest(control->error_last, TP_ERRORS_MAX); rc == 0 && i <= control->error_last; i++) {
+        const struct tp_event *error = &control->errors[i % TP_ERRORS_MAX];
+        rc = tp_buffer_append(out, error->line, error->len);
+    }
+    pthread_mutex_unlock(&control->lock);
+    return rc;
+}
+
+static void put_text(struct tp_json_writer *json, const char *text, size_t len)
+{
+    char kept[TEXT_KEPT + 1];
+    size_t n = len < TEXT_KEPT ? len : TEXT_KEPT;
+
+    memcpy(kept, text, n);
+    while (n > 0 && (kept[n - 1] == '\n' || kept[n - 1] == '\r'))
+        n--;
+    /* A string ends at its 0; what follows one says nothing to a reader. */
+    kept[n] = 0;
+    tp_json_put_string(json, "text", kept);
+    tp_json_put_u64(json, "bytes", len);
+}
+
+void tp_control_refused(struct tp_control *control, const struct tp_asker *asker, const char *file, const char *text,
+                        size_t len, int code, const struct tp_request_spot *spot, const struct tp_error *err)
+{
+    const char *name = strerrorname_np(code);
+    struct tp_json_writer json;
+    struct tp_buffer line = {0};
+
+    pthread_mutex_lock(&control->lock);
+    begin(&json, &line, "tenpak.error/1", control->error_last + 1);
+    tp_json_put_u64(&json, "uid", asker->uid);
+    tp_json_put_u64(&json, "gid", asker->gid);
+    tp_json_put_i64(&json, "pid", asker->pid);
+    tp_json_put_string(&json, "command", asker->command);
+    tp_json_put_string(&json, "file", file);
+    put_text(&json, text, len);
+    tp_json_put_i64(&json, "errno", code);
+    tp_json_put_string(&json, "name", name ? name : "unknown");
+    tp_json_put_string(&json, "message", err->message[0] ? err->message : strerror(code));
+    tp_json_put_u64(&json, "line", spot->line);
+    tp_json_put_u64(&json, "column", spot->column);
+    if (end(&json, &line) == 0)
+        keep(&control->errors[++control->error_last % TP_ERRORS_MAX], NULL, &line);
+    pthread_mutex_unlock(&control->lock);
+    tp_buffer_clear(&line);
+}

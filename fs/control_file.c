@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/* Open files of the control directory, and reads of them. */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/control_impl.h"
+
+static enum tp_handle_kind handle_kind(const struct tp_control_id *id, bool writes)
+{
+    if (writes)
+        return TP_HANDLE_WRITE;
+    if (id->kind == TP_CONTROL_EVENTS)
+        return TP_HANDLE_EVENTS;
+    if (id->kind == TP_CONTROL_JOB_LOG)
+        return TP_HANDLE_LOG;
+    return id->kind == TP_CONTROL_JOB_WAIT ? TP_HANDLE_WAIT : TP_HANDLE_TEXT;
+}
+
+int tp_control_open(fuse_req_t req, struct tp_node *node, struct fuse_file_info *fi)
+{
+    struct tp_fs *fs = fuse_req_userdata(req);
+    struct tp_control *control = fs->control;
+    struct tp_control_node *own = (struct tp_control_node *)node;
+    bool writes = (fi->flags & O_ACCMODE) != O_RDONLY;
+
+    if ((writes || fi->flags & O_TRUNC) && !tp_control_is_written(own->id.kind))
+        return EACCES;
+    struct tp_control_handle *handle = calloc(1, sizeof *handle);
+    if (!handle)
+        return ENOMEM;
+    handle->kind = handle_kind(&own->id, writes);
+    handle->node = own;
+    handle->fd = -1;
+    if (handle->kind == TP_HANDLE_LOG) {
+        handle->fd = tp_control_open_log(control, own->id.name);
+        if (handle->fd < 0) {
+            int rc = -handle->fd;
+            free(handle);
+            return rc;
+        }
+    }
+    /* A document's pages are as good as its node. What is asked for anew by each read is not kept. */
+    fi->direct_io = handle->kind != TP_HANDLE_TEXT && handle->kind != TP_HANDLE_LOG;
+    fi->nonseekable = handle->kind == TP_HANDLE_WRITE || handle->kind == TP_HANDLE_EVENTS;
+    fi->keep_cache = 1;
+    fi->noflush = 1;
+    fi->fh = (uint64_t)(uintptr_t)handle;
+    pthread_mutex_lock(&control->lock);
+    if (handle->kind == TP_HANDLE_TEXT)
+        own->opened = true;
+    handle->next = control->handles;
+    handle->at = &control->handles;
+    if (handle->next)
+        handle->next->at = &handle->next;
+    control->handles = handle;
+    pthread_mutex_unlock(&control->lock);
+    return 0;
+}
+
+void tp_control_release(fuse_req_t req, struct fuse_file_info *fi)
+{
+    struct tp_fs *fs = fuse_req_userdata(req);
+    struct tp_control_handle *handle = (struct tp_control_handle *)(uintptr_t)fi->fh;
+
+    pthread_mutex_lock(&fs->control->lock);
+    *handle->at = handle->next;
+    if (handle->next)
+        handle->next->at = handle->at;
+    pthread_mutex_unlock(&fs->control->lock);
+    if (handle->poll)
+        fuse_pollhandle_destroy(handle->poll);
+    if (handle->fd >= 0)
+        close(handle->fd);
+    tp_buffer_clear(&handle->reply);
+    tp_buffer_clear(&handle->line);
+    free(handle);
+}
+
+static void reply_part(fuse_req_t req, const struct tp_buffer *bytes, size_t size, off_t off)
+{
+    size_t at = (uint64_t)off < bytes->len ? (size_t)off : bytes->len;
+    size_t n = bytes->len - at < size ? bytes->len - at : size;
+
+    fuse_reply_buf(req, n ? (const char *)bytes->data + at : NULL, n);
+}
+
+static void read_text(fuse_req_t req, struct tp_control *control, struct tp_control_handle *handle, size_t size,
+                      off_t off)
+{
+    struct tp_text *text = tp_control_node_text(control, handle->node);
+
+    reply_part(req, &text->bytes, size, off);
+    tp_text_unref(text);
+}
+
+/* What is next of BYTES, from *AT on; taken out of it under the lock, since descriptors are shared. */
+static void reply_next(fuse_req_t req, struct tp_control *control, struct tp_buffer *bytes, size_t *at, size_t size)
+{
+    struct tp_buffer part = {0};
+    size_t n = bytes->len - *at < size ? bytes->len - *at : size;
+    int rc = n ? tp_buffer_append(&part, bytes->data + *at, n) : 0;
+
+    if (rc == 0)
+        *at += n;
+    if (*at == bytes->len) {
+        tp_buffer_clear(bytes);
+        *at = 0;
+    }
+    pthread_mutex_unlock(&control->lock);
+    if (rc < 0)
+        fuse_reply_err(req, -rc);
+    else
+        fuse_reply_buf(req, (const char *)part.data, part.len);
+    tp_buffer_clear(&part);
+}
+
+/* The reply to what was written; before anything was, what can be. */
+static void read_reply(fuse_req_t req, struct tp_control *control, struct tp_control_handle *handle, size_t size)
+{
+    pthread_mutex_lock(&control->lock);
+    if (!handle->wrote && !handle->helped) {
+        const struct tp_buffer *help = &handle->node->text->bytes;
+        handle->helped = tp_buffer_append(&handle->reply, help->data, help->len) == 0;
+    }
+    reply_next(req, control, &handle->reply, &handle->reply_at, size);
+}
+
+static void read_events(fuse_req_t req, struct tp_control *control, struct tp_control_handle *handle, size_t size)
+{
+    pthread_mutex_lock(&control->lock);
+    if (handle->line.len == 0)
+        tp_control_events(control, &handle->seen, size, &handle->line);
+    reply_next(req, control, &handle->line, &handle->line_at, size);
+}
+
+static void read_log(fuse_req_t req, struct tp_control_handle *handle, size_t size, off_t off)
+{
+    char *buffer = tp_thread_buffer();
+    ssize_t n = -1;
+
+    if (!buffer) {
+        fuse_reply_err(req, ENOMEM);
+        return;
+    }
+    do
+        n = pread(handle->fd, buffer, size < TP_MAX_READ ? size : TP_MAX_READ, off);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        fuse_reply_err(req, errno);
+    else
+        fuse_reply_buf(req, buffer, (size_t)n);
+}
+
+void tp_control_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi)
+{
+    struct tp_fs *fs = fuse_req_userdata(req);
+    struct tp_control_handle *handle = (struct tp_control_handle *)(uintptr_t)fi->fh;
+
+    switch (handle->kind) {
+    case TP_HANDLE_TEXT:
+        read_text(req, fs->control, handle, size, off);
+        break;
+    case TP_HANDLE_WRITE:
+        read_reply(req, fs->control, handle, size);
+        break;
+    case TP_HANDLE_EVENTS:
+        read_events(req, fs->control, handle, size);
+        break;
+    case TP_HANDLE_LOG:
+        read_log(req, handle, size, off);
+        break;
+    case TP_HANDLE_WAIT:
+        tp_control_wait_read(req, handle, size, off);
+        break;
+    }
+}
+
+/* All of a file is data. */
+void tp_control_lseek(fuse_req_t req, struct tp_node *node, off_t off, int whence)
+{
+    struct stat st;
+    int rc = tp_control_getattr(fuse_req_userdata(req), node, &st);
+
+    if (rc == 0 && whence != SEEK_DATA && whence != SEEK_HOLE)
+        rc = EINVAL;
+    if (rc == 0 && (off < 0 || off >= st.st_size))
+        rc = ENXIO;
+    if (rc != 0)
+        fuse_reply_err(req, rc);
+    else
+        fuse_reply_lseek(req, whence == SEEK_DATA ? off : st.st_size);
+}

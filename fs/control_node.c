@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MIT */
+/* Nodes of the control directory: looked up, described, opened and read. */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/hash.h"
+#include "fs/control_impl.h"
+
+bool tp_control_is_name(const struct tp_fs *fs, const char *name)
+{
+    return fs->control && strcmp(name, TP_CONTROL_NAME) == 0;
+}
+
+bool tp_control_is_visible(const struct tp_fs *fs)
+{
+    return fs->control && fs->control->visible;
+}
+
+/* --- Nodes ------------------------------------------------------------------------------------ */
+
+static struct tp_control_node **bucket(struct tp_control *control, const struct tp_control_id *id)
+{
+    return &control->nodes[tp_control_ino(id) % TP_CONTROL_BUCKETS];
+}
+
+static bool is_node(const struct tp_control_node *node, const struct tp_control_id *id)
+{
+    return node->id.kind == id->kind && node->id.which == id->which && strcmp(node->id.name, id->name) == 0;
+}
+
+/* Under the lock: the node that a look-up gives; of a document one that nobody has opened. */
+static struct tp_control_node *node_for(struct tp_control *control, const struct tp_control_id *id)
+{
+    struct tp_control_node **head = bucket(control, id), *node = *head;
+
+    while (node && (node->opened || !is_node(node, id)))
+        node = node->next;
+    if (node)
+        return node;
+    node = calloc(1, sizeof *node);
+    if (!node)
+        return NULL;
+    node->node = (struct tp_node){TP_NODE_CONTROL, 0, ++control->generation};
+    node->id = *id;
+    node->next = *head;
+    node->at = head;
+    if (node->next)
+        node->next->at = &node->next;
+    *head = node;
+    return node;
+}
+
+void tp_control_forget(struct tp_fs *fs, struct tp_node *node, uint64_t n)
+{
+    struct tp_control_node *own = (struct tp_control_node *)node;
+
+    pthread_mutex_lock(&fs->control->lock);
+    node->lookups -= n;
+    if (node->lookups == 0) {
+        *own->at = own->next;
+        if (own->next)
+            own->next->at = own->at;
+        tp_text_unref(own->text);
+        free(own);
+    }
+    pthread_mutex_unlock(&fs->control->lock);
+}
+
+/* --- Attributes ------------------------------------------------------------------------------- */
+
+static int job_status(struct tp_control *control, const char *job, struct tp_job_status *status)
+{
+    struct tp_error err = {0};
+
+    if (!tp_control_enter(control))
+        return ESHUTDOWN;
+    int rc = tp_jobs_get(control->jobs, job, status, &err);
+    tp_control_leave(control);
+    return rc < 0 ? tp_fs_failed(control->fs, rc, &err) : 0;
+}
+
+static int last_job(struct tp_control *control, char id[TP_JOB_ID_MAX])
+{
+    if (!tp_control_enter(control))
+        return ESHUTDOWN;
+    int rc = tp_jobs_last(control->jobs, id);
+    tp_control_leave(control);
+    return -rc;
+}
+
+/* Of what belongs to a job: when that was taken, or ended. */
+static int job_attr(struct tp_control *control, const struct tp_control_id *id, struct stat *st)
+{
+    struct tp_job_status status;
+    struct tp_buffer text = {0};
+    struct stat log;
+    int rc = job_status(control, id->name, &status);
+
+    if (rc != 0)
+        return rc;
+    st->st_mtim = (struct timespec){status.created, 0};
+    if (id->kind == TP_CONTROL_JOB_LOG) {
+        int fd = tp_control_open_log(control, id->name);
+        if (fd < 0 || fstat(fd, &log) < 0)
+            rc = fd < 0 ? -fd : errno;
+        if (fd >= 0)
+            close(fd);
+        if (rc != 0)
+            return rc;
+        st->st_size = log.st_size;
+        st->st_mtim = log.st_mtim;
+    } else if (id->kind == TP_CONTROL_JOB_WAIT && tp_job_state_is_end(status.state)) {
+        st->st_mtim.tv_sec = status.ended;
+        rc = -tp_job_status_write(&status, &text);
+        st->st_size = (off_t)text.len;
+        tp_buffer_clear(&text);
+    }
+    return rc;
+}
+
+/* TEXT: of a document. */
+static int attr_of(struct tp_control *control, const struct tp_control_id *id, const struct tp_text *text,
+                   struct stat *st)
+{
+    bool is_dir = tp_control_is_dir(id->kind);
+    char last[TP_JOB_ID_MAX];
+    int rc = 0;
+
+    memset(st, 0, sizeof *st);
+    st->st_ino = (ino_t)tp_control_ino(id);
+    st->st_mode = (is_dir ? S_IFDIR | 0770 : id->kind == TP_CONTROL_LAST ? S_IFLNK | 0777 : S_IFREG | 0660) &
+                  (id->kind == TP_CONTROL_LAST ? ~(mode_t)0 : (S_IFMT | control->group));
+    st->st_nlink = 1;
+    st->st_uid = control->uid;
+    st->st_gid = control->gid;
+    st->st_blksize = TP_REQUEST_TEXT_MAX;
+    st->st_mtim = control->started;
+    if (text) {
+        st->st_size = (off_t)text->bytes.len;
+        st->st_mtim = text->made;
+    }
+    pthread_mutex_lock(&control->lock);
+    if (id->kind == TP_CONTROL_JOBS || id->kind == TP_CONTROL_LAST)
+        st->st_mtim = control->changed;
+    if (id->kind == TP_CONTROL_EVENTS) {
+        st->st_size = (off_t)control->event_bytes;
+        st->st_mtim = control->event_time;
+    }
+    pthread_mutex_unlock(&control->lock);
+    if (id->kind == TP_CONTROL_JOB || id->kind == TP_CONTROL_JOB_LOG || id->kind == TP_CONTROL_JOB_WAIT)
+        rc = job_attr(control, id, st);
+    if (id->kind == TP_CONTROL_LAST) {
+        rc = last_job(control, last);
+        st->st_size = rc == 0 ? (off_t)strlen(last) : 0;
+    }
+    st->st_atim = st->st_ctim = st->st_mtim;
+    st->st_blocks = (st->st_size + 511) / 512;
+    return rc;
+}
+
+/* Under the lock: TEXT, or that of an earlier look-up with the same bytes, which has its time still. */
+static struct tp_text *same_as_before(struct tp_control *control, const struct tp_control_id *id, struct tp_text *text)
+{
+    const struct tp_control_node *node = *bucket(control, id);
+
+    while (node && !(is_node(node, id) && node->text))
+        node = node->next;
+    if (!node || node->text->bytes.len != text->bytes.len ||
+        memcmp(node->text->bytes.data, text->bytes.data, text->bytes.len) != 0)
+        return text;
+    if (node->text->knows < text->knows)
+        node->text->knows = text->knows;
+    tp_text_unref(text);
+    return tp_text_ref(node->text);
+}
+
+/* --- Look-ups --------------------------------------------------------------------------------- */
+
+int tp_control_lookup(struct tp_fs *fs, struct tp_node *parent, const char *name, struct fuse_entry_param *entry)
+{
+    struct tp_control *control = fs->control;
+    struct tp_control_id id = {.kind = TP_CONTROL_TOP};
+    struct tp_text *text = NULL;
+    int rc = parent ? tp_control_resolve(&((struct tp_control_node *)parent)->id, name, &id) : 0;
+
+    if (rc == 0 && tp_control_is_document(id.kind))
+        rc = tp_control_text(control, &id, &text);
+    memset(entry, 0, sizeof *entry);
+    if (rc == 0)
+        rc = attr_of(control, &id, text, &entry->attr);
+    if (rc != 0) {
+        tp_text_unref(text);
+        return rc;
+    }
+    pthread_mutex_lock(&control->lock);
+    if (text)
+        text = same_as_before(control, &id, text);
+    if (text)
+        entry->attr.st_mtim = entry->attr.st_ctim = entry->attr.st_atim = text->made;
+    struct tp_control_node *node = node_for(control, &id);
+    if (node) {
+        node->node.lookups++;
+        if (text) {
+            tp_text_unref(node->text);
+            node->text = text;
+        }
+        entry->ino = (fuse_ino_t)(uintptr_t)node;
+        entry->generation = node->node.generation;
+    }
+    pthread_mutex_unlock(&control->lock);
+    if (!node)
+        tp_text_unref(text);
+    /* What never changes is still asked for each time: it is cheap, and nobody else pays for it. */
+    if (tp_control_is_dir(id.kind) && id.kind != TP_CONTROL_JOB)
+        entry->entry_timeout = TP_TIMEOUT_PACKED;
+    return node ? 0 : ENOMEM;
+}
+
+int tp_control_getattr(struct tp_fs *fs, struct tp_node *node, struct stat *st)
+{
+    struct tp_control_node *own = (struct tp_control_node *)node;
+    struct tp_text *text = tp_control_is_document(own->id.kind) ? tp_control_node_text(fs->control, own) : NULL;
+    int rc = attr_of(fs->control, &own->id, text, st);
+
+    tp_text_unref(text);
+    return rc;
+}
+
+/* Truncation is what a shell does before it writes; nothing else can be set. */
+void tp_control_setattr(fuse_req_t req, struct tp_node *node, int to_set)
+{
+    struct tp_fs *fs = fuse_req_userdata(req);
+    struct tp_control_node *own = (struct tp_control_node *)node;
+    const int truncation = FUSE_SET_ATTR_SIZE | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW | FUSE_SET_ATTR_CTIME;
+    struct stat st;
+    int rc = EPERM;
+
+    if (to_set & FUSE_SET_ATTR_SIZE && !(to_set & ~truncation))
+        rc = tp_control_is_written(own->id.kind) ? tp_control_getattr(fs, node, &st) : EACCES;
+    if (rc != 0)
+        fuse_reply_err(req, rc);
+    else
+        fuse_reply_attr(req, &st, 0);
+}
+
+void tp_control_readlink(fuse_req_t req, struct tp_node *node)
+{
+    struct tp_fs *fs = fuse_req_userdata(req);
+    char last[TP_JOB_ID_MAX];
+    int rc = ((struct tp_control_node *)node)->id.kind == TP_CONTROL_LAST ? last_job(fs->control, last) : EINVAL;
+
+    if (rc != 0)
+        fuse_reply_err(req, rc);
+    else
+        fuse_reply_readlink(req, last);
+}
+
+/* --- Removing: rm -r jobs/ID ------------------------------------------------------------------ */
+
+struct forgetting {
+    fuse_req_t req;
+    struct tp_control *control;
+    char job[TP_JOB_ID_MAX];
+};
+
+/* A thread of its own: the job may run, and must end first. */
+static void *forget_job(void *arg)
+{
+    struct forgetting *forgetting = arg;
+    struct tp_control *control = forgetting->control;
+    struct tp_error err = {0};
+    int rc = ESHUTDOWN;
+
+    if (tp_control_enter(control)) {
+        rc = -tp_jobs_forget(control->jobs, forgetting->job, &err);
+        tp_control_leave(control);
+    }
+    fuse_reply_err(forgetting->req, rc);
+    free(forgetting);
+    pthread_mutex_lock(&control->lock);
+    if (--control->forgetting == 0)
+        pthread_cond_signal(&control->idle);
+    pthread_mutex_unlock(&control->lock);
+    return NULL;
+}
+
+static int start_forgetting(struct tp_control *control, fuse_req_t req, const char *job)
+{
+    struct forgetting *forgetting = calloc(1, sizeof *forgetting);
+    pthread_attr_t attr;
+    pthread_t thread;
+
+    if (!forgetting)
+        return ENOMEM;
+    forgetting->req = req;
+    forgetting->control = control;
+    memcpy(forgetting->job, job, strlen(job));
+    pthread_mutex_lock(&control->lock);
+    control->forgetting++;
+    pthread_mutex_unlock(&control->lock);
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    int rc = pthread_create(&thread, &attr, forget_job, forgetting);
+    pthread_attr_destroy(&attr);
+    if (rc != 0) {
+        free(forgetting);
+        pthread_mutex_lock(&control->lock);
+        control->forgetting--;
+        pthread_mutex_unlock(&control->lock);
+    }
+    return rc;
+}
+
+void tp_control_rmdir(fuse_req_t req, struct tp_node *parent, const char *name)
+{
+    struct tp_fs *fs = fuse_req_userdata(req);
+    struct tp_control_id id;
+    int rc = tp_control_resolve(&((struct tp_control_node *)parent)->id, name, &id);
+
+    if (rc == 0 && id.kind != TP_CONTROL_JOB)
+        rc = tp_control_is_dir(id.kind) ? EPERM : ENOTDIR;
+    if (rc == 0)
+        rc = start_forgetting(fs->control, req, id.name);
+    if (rc != 0)
+        fuse_reply_err(req, rc);
+}
+
+/* The files of a job go with its directory; until then they stay. */
+void tp_control_unlink(fuse_req_t req, struct tp_node *parent, const char *name)
+{
+    struct tp_control_id id;
+    const struct tp_control_id *dir = &((struct tp_control_node *)parent)->id;
+    int rc = tp_control_resolve(dir, name, &id);
+
+    if (rc == 0 && dir->kind != TP_CONTROL_JOB)
+        rc = EPERM;
+    fuse_reply_err(req, rc);
+}

@@ -1,0 +1,374 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The control directory as its users have it: echo, cat, ls, jq.
+. "${top_srcdir:-.}/tests/lib.sh"
+requires_fuse
+requires jq
+mkmodel=$top_builddir/tests/mkmodel
+call=$top_builddir/tests/fs/control_call
+control=$tmp/mnt/.tenpak
+
+# put FILE TEXT: one write; "ok" or the name of its errno.
+put() {
+    printf '%s' "$2" | "$call" put "$control/$1"
+}
+
+# refused WHAT FILE TEXT ERRNO WORD: the write fails so, and error_log says why with this word.
+refused() {
+    is "$1" "$(put "$2" "$3")" "$4"
+    is "$1: told in error_log" \
+        "$(jq -r "select(.name == \"$4\" and .file == \"$2\") | .message" "$control/error_log" | tail -n 1 |
+            grep -c -i -e "$5")" 1
+}
+
+# job_state ID
+job_state() {
+    jq -r .state "$control/jobs/$1/status.json"
+}
+
+is_running() {
+    [ "$(job_state "$1")" = running ]
+}
+
+# child_of PID: the processes of its jobs.
+children_of() {
+    cat "/proc/$1/task"/*/children 2>/dev/null
+}
+
+# stop_job: hold the job that runs, whose process is $held.
+has_child() {
+    [ -n "$(children_of "$mount_pid")" ]
+}
+stop_job() {
+    wait_for 20 has_child || return 1
+    held=$(children_of "$mount_pid" | tr -d ' ')
+    kill -STOP "$held"
+}
+
+mkdir "$tmp/store" "$tmp/plain"
+"$mkmodel" --hidden=128 "$tmp/store/base"
+for name in a b c d e; do
+    "$mkmodel" --hidden=128 --noise=0.01 --noise-seed="$(printf '%d' "'$name")" "$tmp/store/$name"
+    cp -r "$tmp/store/$name" "$tmp/plain/$name"
+done
+"$mkmodel" --hidden=512 --inter=1024 --vocab=16000 --seed=9 "$tmp/store/big"
+cp -r "$tmp/store/big" "$tmp/plain/big"
+ln -s "$tmp/plain" "$tmp/store/out"
+mount_dir "$tmp/store" "$tmp/mnt" || exit 1
+
+# --- The tree ---------------------------------------------------------------------------------------------
+
+is 'the directory is not listed' "$(ls -A "$tmp/mnt" | grep -c tenpak)" 0
+is 'but it is there' "$(stat -c %F "$control")" directory
+is 'for its owner alone' "$(stat -c '%a %u' "$control")" "700 $(id -u)"
+is 'and so are its files' "$(stat -c %a "$control/status.json" "$control/compress" | sort -u)" 600
+ls "$control" >"$tmp/names"
+is 'what it holds' "$(tr '\n' ' ' <"$tmp/names")" \
+    'README cancel candidates.json compress dashboard.html error_log estimate evaluate events hardware.json jobs knobs metrics models models.json optimize restore schema status.json verify '
+sizes=
+for f in "$control"/* "$control"/schema/* "$control"/models/* "$control"/knobs/*; do
+    [ -f "$f" ] || continue
+    exec 4<"$f"
+    size=$(stat -L -c %s /proc/self/fd/4)
+    [ "$size" = "$(cat <&4 | wc -c)" ] || sizes="$sizes $f"
+    exec 4<&-
+done
+is 'with a true size each' "$sizes" ''
+good=yes
+for f in "$control"/*.json "$control"/models/*.json "$control"/schema/*.json; do
+    jq -e 'type == "object" or type == "array"' "$f" >/dev/null || good=$f
+done
+is 'every .json is JSON' "$good" yes
+is 'a command file explains itself' "$(grep -c 'base=auto' "$control/compress")" 1
+is 'README says how to begin' "$(grep -c 'compress' "$control/README" | sed 's/[1-9][0-9]*/some/')" some
+is 'models/ has a manifest each' "$(ls "$control/models" | tr '\n' ' ')" 'a.json b.json base.json big.json c.json d.json e.json out.json '
+ok 'find and tar go through it' tar -cf /dev/null --exclude=status.json --exclude=metrics --exclude=dashboard.html --exclude=models.json \
+    -C "$tmp/mnt" .tenpak
+is 'numbers are unique in it' "$(find "$control" -printf '%i\n' | sort | uniq -d)" ''
+is 'DIR/.tenpak does not show through' "$(ls "$tmp/store/.tenpak" | grep -c daemon.json) $(ls "$control" | grep -c daemon.json)" '1 0'
+
+# --- Three at once ----------------------------------------------------------------------------------------
+
+printf 'a base=base\nb base=base\nc\n' >"$control/compress"
+is 'three commands in one write are three jobs' "$(ls -d "$control"/jobs/2* | wc -l)" 3
+is 'wait blocks until the end' "$(jq -r .state "$control/jobs/last/wait")" completed
+for id in $(ls "$control/jobs" | grep -v last); do
+    cat "$control/jobs/$id/wait" >"$tmp/end"
+    is "job $id: completed" "$(jq -r .state "$tmp/end") $(cat "$control/jobs/$id/exit")" 'completed 0'
+    is "job $id: a report" "$(jq -e '.result.stored_bytes > 0' "$control/jobs/$id/report.json")" true
+    is "job $id: who asked" "$(jq -r '.asker.uid' "$control/jobs/$id/status.json")" "$(id -u)"
+done
+for model in a b c; do
+    ok "'$model' is a pack at once, and the same bytes" diff -r "$tmp/mnt/$model" "$tmp/plain/$model"
+    ok "'$model' is a file in DIR" test -f "$tmp/store/$model.tnpk"
+done
+is 'and the documents know' "$(jq -r '.models[] | select(.name == "b") | .base' "$control/models.json")" base
+is 'the totals too' "$(jq .jobs.completed "$control/status.json")" 3
+is 'and the metrics' "$(grep -c '^tenpak_' "$control/metrics" | sed 's/[1-9][0-9]*/some/')" some
+
+# --- Replies ----------------------------------------------------------------------------------------------
+
+exec 3<>"$control/estimate"
+echo 'd base=base' >&3
+read -r reply <&3
+is 'the descriptor that wrote reads the job' "$(printf '%s' "$reply" | jq -r .id)" "$(readlink "$control/jobs/last")"
+echo 'd wrong=1' >&3 2>/dev/null
+read -r reply <&3
+is 'or the error' "$(printf '%s' "$reply" | jq -r '.error.name, .error.column' | tr '\n' ' ')" 'EINVAL 3 '
+exec 3>&-
+cat "$control/jobs/last/wait" >/dev/null
+is 'an estimate is a report' "$(jq -e '.result | type == "object"' "$control/jobs/last/report.json")" true
+is 'JSON is taken as well' "$(put estimate '{"model": "d", "base": "base", "id": "k1"}')" ok
+first=$(readlink "$control/jobs/last")
+is 'again with its id' "$(put estimate 'd base=base id=k1')" ok
+is 'is the same job' "$(readlink "$control/jobs/last")" "$first"
+printf 'd id=k2' >>"$control/estimate"
+is '>> is taken, without a newline' "$(jq -r .retry_id "$control/jobs/last/status.json")" k2
+cat "$control/jobs/last/wait" >/dev/null
+
+# --- Errors: each with its errno and its line in error_log ------------------------------------------------
+
+refused 'an unknown key' compress 'd bases=base' EINVAL bases
+refused 'a quote without its end' compress 'd base="x' EINVAL quot
+refused 'a value out of range' compress 'd nice=99' ERANGE nice
+refused 'no such model' compress 'nobody' ENOENT nobody
+refused 'no such base' compress 'd base=nobody' ENOENT nobody
+refused 'no such job' cancel '20200101-000000-1' ENOENT 20200101
+refused 'a name that is taken' compress 'a' EEXIST pack
+refused 'what this build cannot do' evaluate 'd' EOPNOTSUPP 'engine'
+refused 'nor this' optimize 'd' EOPNOTSUPP 'engine'
+is 'too long a text' "$("$call" noise "$control/compress" 1048576)" E2BIG
+is 'too long a text: told' "$(jq -s 'last | .name, .bytes > 65536' "$control/error_log" | tr '\n' ' ')" '"E2BIG" true '
+is 'noise of the right length' "$("$call" noise "$control/compress" 60000)" EINVAL
+is 'a piece of a longer text' "$(head -c 8192 /dev/zero | tr '\0' x | "$call" put "$control/compress")" EINVAL
+refused 'one of several lines is wrong' compress 'd
+e nice=99' ERANGE nice
+is 'and none was taken' "$(find "$control/jobs/" -mindepth 1 -maxdepth 1 -newer "$tmp/end" -exec jq -r 'select(.verb == "compress" and .state != "completed") | .id' {}/status.json \; 2>/dev/null)" ''
+is 'the line and column are told' "$(jq -s 'last | .line, .column' "$control/error_log" | tr '\n' ' ')" '2 3 '
+is 'and who it was' "$(jq -s 'last | .uid' "$control/error_log") $(jq -rs 'last | .command' "$control/error_log")" "$(id -u) control_call"
+for bad in '../plain/a' "$tmp/plain/a" 'd/..' '.' '..' '.tenpak' 'd/../../plain/a' '/' 'a.tnpk/x'; do
+    is "a name outside DIR: '$bad'" "$(put compress "$bad")" EINVAL
+done
+is 'a symbolic link' "$(put compress 'out')" EINVAL
+is 'a link as the base' "$(put compress 'd base=out')" EINVAL
+is 'nothing was taken from outside' "$(find "$tmp/plain" -name '*.tnpk' | wc -l)" 0
+is 'documents are not written to' "$(put status.json x)" EACCES
+not_ok 'no file is made here' sh -c ": >'$control/new'"
+not_ok 'no directory' mkdir "$control/new"
+not_ok 'nothing is renamed' mv "$control/README" "$control/READ"
+not_ok 'nor removed' rm -f "$control/README"
+not_ok 'nor the directory itself' rmdir "$control"
+not_ok 'nor linked' ln "$control/README" "$tmp/mnt/link"
+not_ok 'nor chmodded' chmod 777 "$control/status.json"
+
+# --- A job that runs: busy, progress, poll, cancel ---------------------------------------------------------
+
+echo big >"$control/compress"
+id=$(readlink "$control/jobs/last")
+stop_job || fail 'a job of big is held'
+refused 'the model is held by another job' compress 'big' EBUSY big
+timeout 0.3 cat "$control/jobs/$id/wait"
+is 'a wait can be given up' $? 124
+is 'by a signal' "$("$call" interrupted "$control/jobs/$id/wait")" EINTR
+i=0
+waiting=
+while [ $i -lt 40 ]; do
+    cat "$control/jobs/$id/wait" >"$tmp/wait.$i" &
+    waiting="$waiting $!"
+    i=$((i + 1))
+done
+ok 'forty wait and the mount answers' cmp "$tmp/mnt/a/model.safetensors" "$tmp/plain/a/model.safetensors"
+exec 4<"$control/jobs/$id/status.json"
+"$call" news "$control/jobs/$id/status.json" "kill -CONT $held; echo $id >'$control/cancel'" >"$tmp/news" 2>&1
+is 'poll wakes who reads a status' "$(jq -r .id "$tmp/news")" "$id"
+for pid in $waiting; do
+    wait "$pid"
+done
+is 'all who waited know the end' "$(cat "$tmp"/wait.* | jq -r .state | sort | uniq -c | tr -s ' ')" ' 40 cancelled'
+is 'a snapshot stays what it was' "$(jq -r .state <&4)" running
+exec 4<&-
+is 'the exit of a cancelled job' "$(cat "$control/jobs/$id/exit")" 125
+ok 'a cancelled job leaves the model' diff -r "$tmp/mnt/big" "$tmp/plain/big"
+is 'and nothing beside it' "$(ls -A "$tmp/store" | grep -c -e tmp -e removing)" 0
+is 'an end cannot be cancelled' "$(put cancel "$id")" EALREADY
+is 'poll wakes who reads the totals' "$("$call" news "$control/status.json" "echo e >'$control/estimate'" |
+    jq '.jobs.completed + .jobs.running + .jobs.pending > 3')" true
+cat "$control/jobs/last/wait" >/dev/null
+"$call" more "$control/events" "echo e id=k3 >'$control/estimate'" >"$tmp/events"
+is 'events come since the last read' "$(jq -r '.job.retry_id' "$tmp/events" | sort -u)" k3
+cat "$control/jobs/last/wait" >/dev/null
+is 'from the first on for a new reader' "$(cat "$control/events" | head -n 1 | jq .seq)" 1
+
+# --- Reading in every way ----------------------------------------------------------------------------------
+
+for f in README schema/status.json jobs/last/report.json models/a.json; do
+    cat "$control/$f" >"$tmp/read"
+    for how in private shared; do
+        "$call" $how "$control/$f" >"$tmp/mapped"
+        ok "$f mapped $how" cmp "$tmp/read" "$tmp/mapped"
+    done
+    ok "$f by tail" sh -c "tail -c +1 '$control/$f' | cmp - '$tmp/read'"
+    ok "$f by dd" sh -c "dd if='$control/$f' bs=7 2>/dev/null | cmp - '$tmp/read'"
+    ok "$f copied" sh -c "cp '$control/$f' '$tmp/copied' && cmp '$tmp/copied' '$tmp/read'"
+done
+echo big >"$control/compress"
+stop_job || fail 'a job of big is held'
+timeout 20 tail -f "$control/jobs/last/log" >"$tmp/tail" 2>&1 &
+tail_pid=$!
+# A file that is open while its model is packed keeps its bytes.
+exec 5<"$tmp/mnt/big/model.safetensors"
+head -c 1000 <&5 >"$tmp/start"
+kill -CONT "$held"
+is 'a model in use is compressed' "$(jq -r .state "$control/jobs/last/wait")" completed
+cat <&5 >>"$tmp/start"
+exec 5<&-
+ok 'and who has it open reads on' cmp "$tmp/start" "$tmp/plain/big/model.safetensors"
+ok 'the next one sees the pack' cmp "$tmp/mnt/big/model.safetensors" "$tmp/plain/big/model.safetensors"
+cat "$control/jobs/last/log" >"$tmp/log"
+ok 'tail -f follows the log to its end' wait_for 10 cmp "$tmp/tail" "$tmp/log"
+kill "$tail_pid"
+echo big >"$control/restore"
+is 'restored' "$(jq -r .state "$control/jobs/last/wait")" completed
+ok 'it is plain again, at once' diff -r "$tmp/mnt/big" "$tmp/plain/big"
+ok 'and written to' touch "$tmp/mnt/big/new"
+rm "$tmp/mnt/big/new"
+echo all >"$control/verify"
+is 'verified' "$(jq -r .state "$control/jobs/last/wait")" completed
+
+# --- Forgetting -------------------------------------------------------------------------------------------
+
+id=$(readlink "$control/jobs/last")
+ok 'rm -r forgets a job' rm -r "$control/jobs/$id"
+is 'wholly' "$(ls "$control/jobs" "$tmp/store/.tenpak/jobs" | grep -c "$id")" 0
+echo big >"$control/compress"
+id=$(readlink "$control/jobs/last")
+stop_job && kill -CONT "$held"
+ok 'rm -r cancels a job that runs' rm -r "$control/jobs/$id"
+ok 'which leaves its model' diff -r "$tmp/mnt/big" "$tmp/plain/big"
+
+# --- Knobs ------------------------------------------------------------------------------------------------
+
+is 'a knob reads its value' "$(cat "$control/knobs/jobs" | grep -c '^[0-9]*$')" 1
+echo 3 >"$control/knobs/jobs"
+is 'and is turned' "$(cat "$control/knobs/jobs")" 3
+refused 'not beyond its bounds' knobs/jobs 1000 ERANGE jobs
+refused 'nor by words' knobs/jobs many EINVAL jobs
+is 'which changes nothing' "$(cat "$control/knobs/jobs")" 3
+
+# --- The policy -------------------------------------------------------------------------------------------
+
+printf '{"jobs": {"slots": 1, "queue": 1}}\n' >"$tmp/store/.tenpak/tenpak.conf"
+wait_for 10 sh -c "grep -q '\"policy\"' '$control/events'"
+echo big >"$control/compress"
+id=$(readlink "$control/jobs/last")
+stop_job || fail 'a job of big is held'
+echo 1 >"$control/knobs/jobs"
+is 'a job in the queue' "$(put estimate e)" ok
+refused 'the queue is full' estimate 'd' EAGAIN queue
+kill -CONT "$held"
+cat "$control/jobs/last/wait" >/dev/null
+printf '{"jobs": {"slots": 1, "queues": 1}}\n' >"$tmp/store/.tenpak/tenpak.conf"
+ok 'what is wrong with a changed policy shows' wait_for 10 sh -c "jq -e '.mount.conf_error | test(\"queues\")' '$control/status.json'"
+ok 'and is told' wait_for 5 grep -q 'queues' "$tmp/mount.log"
+mkdir "$tmp/other" "$tmp/other.mnt" "$tmp/other/.tenpak"
+cp "$tmp/store/.tenpak/tenpak.conf" "$tmp/other/.tenpak/"
+not_ok 'a mount with a wrong policy fails' "$tenpak" mount "$tmp/other" "$tmp/other.mnt"
+has 'and names the key' "$tmp/.out" queues
+rm "$tmp/store/.tenpak/tenpak.conf"
+
+# --- The end, however it comes -----------------------------------------------------------------------------
+
+done_id=$(readlink "$control/jobs/last")
+echo big >"$control/restore"
+cat "$control/jobs/last/wait" >/dev/null
+echo big >"$control/compress"
+id=$(readlink "$control/jobs/last")
+stop_job || fail 'a job of big is held'
+cat "$control/jobs/$id/wait" >"$tmp/ended" 2>&1 &
+waiter=$!
+sleep 0.3
+kill -CONT "$held"
+kill -TERM "$mount_pid"
+wait $waiter
+is 'who waits is let go when the mount ends' "$(cat "$tmp/ended" | grep -c -e shutdown -e interrupted -e cancelled)" 1
+ok 'the daemon ends' wait_gone "$mount_pid" 20
+wait "$mount_pid"
+mount_dir "$tmp/store" "$tmp/mnt" || exit 1
+is 'its job was interrupted' "$(job_state "$id")" interrupted
+ok 'and its model is whole' diff -r "$tmp/mnt/big" "$tmp/plain/big"
+is 'earlier reports are still there' "$(job_state "$done_id")" completed
+echo big >"$control/compress"
+id=$(readlink "$control/jobs/last")
+stop_job || fail 'a job of big is held'
+kill -KILL "$mount_pid"
+kill -CONT "$held"
+ok 'a job dies with a killed daemon' wait_gone "$held" 10
+wait "$mount_pid" 2>/dev/null
+fusermount3 -uz "$tmp/mnt"
+mount_dir "$tmp/store" "$tmp/mnt" || exit 1
+is 'and was interrupted' "$(job_state "$id")" interrupted
+ok 'its model is whole' diff -r "$tmp/mnt/big" "$tmp/plain/big"
+echo big >"$control/compress"
+is 'and can be compressed again' "$(jq -r .state "$control/jobs/last/wait")" completed
+ok 'to the same bytes' cmp "$tmp/mnt/big/model.safetensors" "$tmp/plain/big/model.safetensors"
+ok 'unmounted' unmount "$tmp/mnt"
+
+# --- Options ------------------------------------------------------------------------------------------------
+
+mount_dir "$tmp/store" "$tmp/mnt" -o control=visible,jobs=2 || exit 1
+is 'control=visible lists it' "$(ls -A "$tmp/mnt" | grep -c '^\.tenpak$')" 1
+is 'jobs= is how many at once' "$(cat "$control/knobs/jobs")" 2
+ok 'unmounted' unmount "$tmp/mnt"
+mount_dir "$tmp/store" "$tmp/mnt" -o control=no || exit 1
+not_ok 'control=no has none' ls "$control"
+ok 'unmounted' unmount "$tmp/mnt"
+mount_dir "$tmp/store" "$tmp/mnt" -o ro || exit 1
+is 'ro takes no commands' "$(put estimate d)" EROFS
+is 'but is read' "$(jq -r .mount.writable "$control/status.json")" false
+ok 'unmounted' unmount "$tmp/mnt"
+if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
+    chmod 755 "$tmp"
+    mount_dir "$tmp/store" "$tmp/mnt" -o allow_other,control_gid=4321 || exit 1
+    as="setpriv --reuid=1234 --regid=1234 --clear-groups"
+    ok 'another user reads models' $as cat "$tmp/mnt/d/config.json"
+    not_ok 'but not the control directory' $as ls "$control"
+    not_ok 'nor a document in it' $as cat "$control/status.json"
+    not_ok 'nor writes a command' $as sh -c "echo d >'$control/estimate'"
+    as="setpriv --reuid=1234 --regid=1234 --groups=4321"
+    ok 'one of the group does' $as sh -c "echo d >'$control/estimate'"
+    is 'and is told of' "$(jq .asker.uid "$control/jobs/last/status.json")" 1234
+    ok 'unmounted' unmount "$tmp/mnt"
+    mkdir "$tmp/small"
+    mount -t tmpfs -o size=2m,nr_inodes=40 none "$tmp/small" && cleanup_fn umount "$tmp/small"
+    mkdir "$tmp/small/m"
+    echo '{}' >"$tmp/small/m/config.json"
+    mount_dir "$tmp/small" "$tmp/mnt" || exit 1
+    i=0
+    while touch "$tmp/small/m/$i" 2>/dev/null; do i=$((i + 1)); done
+    refused 'a full disk' estimate m ENOSPC space
+    ok 'unmounted' unmount "$tmp/mnt"
+    rm "$tmp/small/m/"[0-9]*
+    mkdir "$tmp/fixed"
+    mount --bind "$tmp/small" "$tmp/fixed" && cleanup_fn umount "$tmp/fixed"
+    mount -o remount,bind,ro "$tmp/fixed"
+    mount_dir "$tmp/fixed" "$tmp/mnt" || exit 1
+    refused 'a directory that cannot be written to' compress m EROFS 'read-only'
+    is 'is read' "$(jq -r '.models[0].name' "$control/models.json")" m
+    ok 'unmounted' unmount "$tmp/mnt"
+    chown -R 1234 "$tmp/other"
+    rm -r "$tmp/other/.tenpak"
+    mkdir "$tmp/other/m"
+    echo '{}' >"$tmp/other/m/config.json"
+    chown 0 "$tmp/other" && chmod 755 "$tmp/other"
+    chown 1234 "$tmp/mnt"
+    if [ "$(stat -c %a /dev/fuse)" = 666 ]; then
+        tenpak="setpriv --reuid=1234 --regid=1234 --clear-groups $tenpak"
+        setpriv --reuid=1234 --regid=1234 --clear-groups "${tenpak##* }" mount -q "$tmp/other" "$tmp/mnt" -o allow_other ||
+            setpriv --reuid=1234 --regid=1234 --clear-groups "${tenpak##* }" mount -q "$tmp/other" "$tmp/mnt"
+        is 'a directory of another' "$(echo m | setpriv --reuid=1234 --regid=1234 --clear-groups "$call" put "$control/estimate")" EACCES
+        ok 'unmounted' fusermount3 -u "$tmp/mnt"
+    fi
+else
+    skip 'other users' 'only root can be another'
+fi
+tap_done
