@@ -170,7 +170,7 @@ static bool get_known(struct tp_jobs *jobs, const char *id, bool any, struct tp_
 
     pthread_mutex_lock(&jobs->lock);
     job = tp_table_find(jobs, id);
-    known = job && (any || job->own || tp_job_state_is_end(job->status.state));
+    known = job && (any || (job->own && !tp_job_state_is_end(job->status.state)));
     if (known)
         *out = job->status;
     pthread_mutex_unlock(&jobs->lock);

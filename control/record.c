@@ -118,7 +118,7 @@ int tp_record_compare(const char *a, const char *b)
     return order ? order : strcmp(a, b);
 }
 
-int tp_record_create(int jobs, char id[TP_JOB_ID_MAX], struct tp_error *err)
+int tp_record_create(int jobs, const char *after, char id[TP_JOB_ID_MAX], struct tp_error *err)
 {
     time_t now = time(NULL);
     char second[20];
@@ -129,6 +129,8 @@ int tp_record_create(int jobs, char id[TP_JOB_ID_MAX], struct tp_error *err)
         return tp_fail(err, EOVERFLOW, "the clock is outside of the years that ids can have");
     for (unsigned i = 1; i < 100000; i++) {
         snprintf(id, TP_JOB_ID_MAX, "%s-%u", second, i);
+        if (strncmp(id, after, 16) == 0 && tp_record_compare(id, after) <= 0)
+            continue;
         if (mkdirat(jobs, id, 0700) == 0)
             break;
         if (errno != EEXIST)

@@ -20,8 +20,9 @@ bool tp_record_is_id(const char *id);
 /* The order in which they were taken. */
 int tp_record_compare(const char *a, const char *b);
 
-/* Take an id and lock its record: the descriptor. */
-int tp_record_create(int jobs, char id[TP_JOB_ID_MAX], struct tp_error *err);
+/* Take an id and lock its record: the descriptor. AFTER is the last id taken, "" for none: one that was forgotten is
+ * not given again. */
+int tp_record_create(int jobs, const char *after, char id[TP_JOB_ID_MAX], struct tp_error *err);
 int tp_record_open(int jobs, const char *id, struct tp_error *err);
 /* -EBUSY: somebody holds it. */
 int tp_record_lock(int fd);

@@ -12,8 +12,6 @@
 
 #include "control/jobs_impl.h"
 
-extern char **environ;
-
 /* The descriptors that the child gets, in its own places; those of ours are above them. */
 static int set_files(posix_spawn_file_actions_t *actions, int log, int progress, int lock)
 {

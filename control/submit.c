@@ -67,7 +67,7 @@ static bool is_retry(struct tp_jobs *jobs, const struct tp_request *requests, si
     for (size_t k = 0; k < i && !all[i].as; k++)
         if (strcmp(requests[k].retry, requests[i].retry) == 0) {
             all[i].as = all[k].job ? all[k].job : all[k].as;
-            snprintf(all[i].id, sizeof all[i].id, "%s", all[k].id);
+            memcpy(all[i].id, all[k].id, sizeof all[i].id);
             return true;
         }
     pthread_mutex_lock(&jobs->lock);
@@ -163,11 +163,12 @@ static int check_room(struct tp_jobs *jobs, const struct taking *all, size_t n, 
 static int make_record(struct tp_jobs *jobs, struct taking *t, struct tp_error *err)
 {
     struct tp_job *job = t->job;
-    int fd = tp_record_create(jobs->fd, job->status.id, err), rc;
+    int fd = tp_record_create(jobs->fd, jobs->last_id, job->status.id, err), rc;
 
     if (fd < 0)
         return fd;
     job->fd = fd;
+    memcpy(jobs->last_id, job->status.id, sizeof jobs->last_id);
     job->status.created = time(NULL);
     memcpy(t->id, job->status.id, sizeof t->id);
     rc = tp_record_put_request(fd, &job->request, &job->status, err);

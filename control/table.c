@@ -135,10 +135,9 @@ static int load(struct tp_jobs *jobs, const char *id, struct tp_job_status *out)
     if (!jobs->records_locked)
         whole = tp_records_lock(jobs->fd, NULL);
     if ((whole >= 0 || jobs->records_locked) && tp_record_lock(fd) == 0) {
+        rc = interrupt(jobs, fd, id, out);
         if (rc == -ENOENT)
             tp_record_remove(jobs->fd, id, NULL);
-        else
-            rc = interrupt(jobs, fd, id, out);
     }
     if (whole >= 0)
         close(whole);

@@ -174,6 +174,12 @@ static void run_job(struct tp_jobs *jobs, struct tp_job *job)
     status = job->status;
     tp_notify(jobs, &status, false);
     pthread_mutex_unlock(&jobs->lock);
+    /* Another process may have asked for the end while it waited. */
+    if (tp_record_has(job->fd, "cancel")) {
+        tp_job_finish(jobs, job, TP_JOB_CANCELLED, ECANCELED, "cancelled before it began");
+        free(run);
+        return;
+    }
     if (!run || asprintf(&record, "%s/.tenpak/jobs/%s", jobs->dir, status.id) < 0) {
         record = NULL;
         rc = tp_fail(&err, ENOMEM, "out of memory");

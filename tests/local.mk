@@ -113,11 +113,13 @@ control_tests = \
 	tests/control/inventory_test \
 	tests/control/jobs_test \
 	tests/control/manager_test \
+	tests/control/others_test \
 	tests/control/policy_test \
 	tests/control/request_test
 tests_control_inventory_test_LDADD = $(TP_CONTROL_LIBS)
 tests_control_jobs_test_LDADD = $(TP_CONTROL_LIBS)
 tests_control_manager_test_LDADD = $(TP_CONTROL_LIBS)
+tests_control_others_test_LDADD = $(TP_CONTROL_LIBS)
 tests_control_policy_test_LDADD = $(TP_CONTROL_LIBS)
 tests_control_request_test_LDADD = $(TP_CONTROL_LIBS)
 EXTRA_DIST += tests/control/jobs.h
@@ -178,6 +180,7 @@ fuzz_tests = \
 	tests/fuzz/fuzz_hints \
 	tests/fuzz/fuzz_index \
 	tests/fuzz/fuzz_pack \
+	tests/fuzz/fuzz_request \
 	tests/fuzz/fuzz_safetensors
 if FUZZING
 TP_FUZZ_MAIN =
@@ -194,6 +197,9 @@ tests_fuzz_fuzz_index_SOURCES = tests/fuzz/fuzz_index.c tests/fuzz/fuzz.h $(TP_F
 tests_fuzz_fuzz_index_LDFLAGS = $(TP_FUZZ_LINK)
 tests_fuzz_fuzz_pack_SOURCES = tests/fuzz/fuzz_pack.c tests/fuzz/codec_base.h tests/fuzz/fuzz.h tests/fuzz/pack_base.h $(TP_FUZZ_MAIN)
 tests_fuzz_fuzz_pack_LDFLAGS = $(TP_FUZZ_LINK)
+tests_fuzz_fuzz_request_SOURCES = tests/fuzz/fuzz_request.c tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
+tests_fuzz_fuzz_request_LDFLAGS = $(TP_FUZZ_LINK)
+tests_fuzz_fuzz_request_LDADD = $(TP_CONTROL_LIBS)
 tests_fuzz_fuzz_safetensors_SOURCES = tests/fuzz/fuzz_safetensors.c tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
 tests_fuzz_fuzz_safetensors_LDFLAGS = $(TP_FUZZ_LINK)
 EXTRA_DIST += tests/fuzz/replay_main.c tests/fuzz/corpus
@@ -217,6 +223,8 @@ fuzz: $(fuzz_tests)
 
 # Those that are about threads.
 thread_tests = \
+	tests/control/manager_test \
+	tests/control/others_test \
 	tests/store/pack_test \
 	tests/store/engine_test \
 	tests/base/log_test \

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+/* What several processes share: records, models, the keeper of a directory; its policy, and records that are not ours. */
+#include <config.h>
+
+#include "tests/control/jobs.h"
+
+static char *dir;
+
+static void put(const char *name, const char *text)
+{
+    char *path = in_scratch("models/.tenpak/%s", name);
+
+    if (tp_file_replace(path, text, strlen(text), 0600, NULL) < 0)
+        bail_out("cannot write '%s'", path);
+    free(path);
+}
+
+/* Two managers do as two processes would: they know of each other by the disk alone. */
+static void test_two(void)
+{
+    char *program = make_program("program", "sleep 60 & wait"), ids[2][TP_JOB_ID_MAX], last[TP_JOB_ID_MAX];
+    struct tp_jobs_options options = {.dir = dir, .program = program, .slots = 1};
+    struct tp_jobs *a = open_jobs(&options), *b = open_jobs(&options);
+    struct tp_error err = {0};
+    struct tp_job_status s, *list;
+    size_t n;
+
+    submit_good(a, TP_VERB_COMPRESS, "m", ids);
+    ok(wait_state(b, ids[0], TP_JOB_RUNNING), "another sees the job run");
+    is_int(submit(b, TP_VERB_COMPRESS, "m", ids + 1, &err), -EBUSY, "and cannot take its model");
+    submit_good(b, TP_VERB_ESTIMATE, "n", ids + 1);
+    is_int(tp_jobs_last(a, last), 0, "the latest");
+    is_str(last, ids[1], "is the other's");
+    is_int(tp_jobs_list(a, &list, &n, &err), 0, "both are listed");
+    ok(n == 2 && strcmp(list[0].id, ids[0]) == 0, "the oldest first");
+    free(list);
+    is_int(tp_jobs_wait(b, ids[0], 100, &s, NULL), -ETIMEDOUT, "waiting for another's job has its time");
+    is_int(tp_jobs_cancel(b, ids[0], &err), 0, "it can be cancelled");
+    is_int(wait_job(b, ids[0]).state, TP_JOB_CANCELLED, "who runs it does so");
+    is_int(tp_jobs_forget(a, ids[1], &err), 0, "and forgotten while it runs");
+    is_int(tp_jobs_get(b, ids[1], &s, NULL), -ENOENT, "by both");
+    tp_jobs_close(b);
+    submit_good(a, TP_VERB_COMPRESS, "m\nn", ids);
+    b = open_jobs(&options);
+    is_int(tp_jobs_cancel(b, ids[1], &err), 0, "another's job that waits is told to end");
+    is_int(tp_jobs_cancel(b, ids[0], &err), 0, "as the one that runs");
+    is_int(wait_job(b, ids[1]).state, TP_JOB_CANCELLED, "it does, when its turn comes");
+    tp_jobs_close(b);
+    tp_jobs_close(a);
+    free(program);
+}
+
+static void test_keeper(void)
+{
+    struct tp_jobs_options options = {.dir = dir, .keeper = true, .mountpoint = "/some where"};
+    struct tp_jobs *jobs, *other;
+    struct tp_error err = {0};
+    char where[64];
+    pid_t pid, child;
+    int status;
+
+    is_int(tp_jobs_keeper(dir, where, sizeof where, &pid, &err), -ENOENT, "nobody keeps the directory");
+    jobs = open_jobs(&options);
+    is_int(tp_jobs_keeper(dir, where, sizeof where, &pid, &err), 0, "somebody does");
+    ok(pid == getpid() && strcmp(where, "/some where") == 0, "who, and where it is mounted");
+    is_int(tp_jobs_keeper(dir, where, 4, &pid, &err), -EBADMSG, "a place too small for that");
+    is_int(tp_jobs_open(&options, &other, &err), -EBUSY, "there is one at a time");
+    tp_jobs_close(jobs);
+    is_int(tp_jobs_keeper(dir, where, sizeof where, &pid, &err), -ENOENT, "nobody does any more");
+    child = fork();
+    if (child == 0) {
+        jobs = open_jobs(&options);
+        kill(getpid(), SIGKILL);
+    }
+    waitpid(child, &status, 0);
+    is_int(tp_jobs_keeper(dir, where, sizeof where, &pid, &err), -ENOENT, "one that was killed keeps nothing");
+    jobs = open_jobs(&options);
+    is_int(tp_jobs_keeper(dir, where, sizeof where, &pid, &err), 0, "another takes its place");
+    tp_jobs_close(jobs);
+}
+
+static size_t count(struct tp_jobs *jobs)
+{
+    struct tp_job_status *list;
+    size_t n;
+
+    if (tp_jobs_list(jobs, &list, &n, NULL) < 0)
+        bail_out("list");
+    free(list);
+    return n;
+}
+
+static void test_retention(void)
+{
+    char *program = make_program("program", "exit 0"), ids[6][TP_JOB_ID_MAX];
+    struct tp_jobs_options options = {.dir = dir, .program = program, .slots = 1};
+    struct tp_jobs *jobs;
+    struct tp_job_status s;
+
+    put("tenpak.conf", "{\"retention\": {\"count\": 3}}");
+    jobs = open_jobs(&options);
+    for (int i = 0; i < 6; i++) {
+        submit_good(jobs, TP_VERB_ESTIMATE, "m", ids + i);
+        wait_job(jobs, ids[i]);
+    }
+    usleep(200000); /* records go after the job that was one too many has ended */
+    is_u64(count(jobs), 3, "as many records as the policy keeps");
+    ok(tp_jobs_get(jobs, ids[5], &s, NULL) == 0 && tp_jobs_get(jobs, ids[0], &s, NULL) == -ENOENT, "the latest ones");
+    tp_jobs_close(jobs);
+    put("tenpak.conf", "{\"retention\": {\"seconds\": 1}}");
+    sleep(3);
+    jobs = open_jobs(&options);
+    submit_good(jobs, TP_VERB_ESTIMATE, "m", ids);
+    wait_job(jobs, ids[0]);
+    usleep(200000);
+    is_u64(count(jobs), 1, "and as long as it keeps them");
+    tp_jobs_close(jobs);
+    free(program);
+}
+
+static void test_policy(void)
+{
+    char *program = make_program("program", "exit 0"), conf_error[TP_ERROR_MAX], ids[1][TP_JOB_ID_MAX], *text;
+    struct tp_jobs *jobs, *none;
+    struct tp_policy policy;
+    struct tp_error err = {0};
+
+    put("tenpak.conf", "{\"base\": \"none\", \"jobs\": {\"slots\": 5, \"memory\": \"1GiB\"}}");
+    jobs = open_jobs(&(struct tp_jobs_options){.dir = dir, .program = program, .keeper = true});
+    is_int(tp_jobs_get_slots(jobs), 5, "slots are the policy's");
+    submit_good(jobs, TP_VERB_ESTIMATE, "m nice=3", ids);
+    wait_job(jobs, ids[0]);
+    text = job_file(jobs, ids[0], "request.json");
+    ok(strstr(text, "\"base\": \"none\"") && strstr(text, "\"memory\": 1073741824") && strstr(text, "\"nice\": 3"),
+       "so is what was not said");
+    free(text);
+    put("tenpak.conf", "{\"jobs\": {\"slots\": 6, \"sluts\": 1}}");
+    sleep(2);
+    tp_jobs_get_policy(jobs, &policy, conf_error);
+    ok(policy.jobs == 5, "a wrong one changes nothing");
+    has(conf_error, "'jobs.sluts'", "and is told by its key");
+    is_int(tp_jobs_open(&(struct tp_jobs_options){.dir = dir}, &none, &err), -EINVAL, "nobody begins with it");
+    put("tenpak.conf", "{\"jobs\": {\"slots\": 7}}");
+    sleep(2);
+    tp_jobs_get_policy(jobs, &policy, conf_error);
+    ok(policy.jobs == 7 && tp_jobs_get_slots(jobs) == 7 && !conf_error[0], "a good one holds from then on");
+    tp_jobs_close(jobs);
+    put("tenpak.conf", "{}");
+    free(program);
+}
+
+/* How many jobs the policy has asked for. */
+static unsigned asked(struct tp_jobs *jobs, const char *model)
+{
+    struct tp_job_status *list;
+    unsigned found = 0;
+    size_t n;
+
+    if (tp_jobs_list(jobs, &list, &n, NULL) < 0)
+        bail_out("list");
+    for (size_t i = 0; i < n; i++)
+        found += strcmp(list[i].asker.command, "policy") == 0 && strcmp(list[i].subject, model) == 0;
+    free(list);
+    return found;
+}
+
+static bool wait_asked(struct tp_jobs *jobs, const char *model, unsigned n)
+{
+    for (int i = 0; i < 150; i++) {
+        if (asked(jobs, model) >= n)
+            return true;
+        usleep(100000);
+    }
+    return false;
+}
+
+static void test_auto(void)
+{
+    char *fails = make_program("fails", "echo 'E 5 no' >&3; exit 1"), *path = in_scratch("models/m/config.json"),
+         *pack = in_scratch("models/m.tnpk"), *kept = in_scratch("models/n.tnpk");
+    struct tp_jobs *jobs;
+    struct tp_buffer text;
+
+    put("tenpak.conf", "{\"auto_compress\": {\"enabled\": true, \"quiet_seconds\": 1, \"least_bytes\": 0}}");
+    write_file(kept, "x", 1); /* a pack beside its directory: kept so */
+    jobs = open_jobs(&(struct tp_jobs_options){.dir = dir, .program = fails, .keeper = true});
+    ok(wait_asked(jobs, "m", 1), "a model that is quiet is to be compressed");
+    sleep(4);
+    is_u64(asked(jobs, "m"), 1, "once: what fails is not tried again");
+    text = read_file(path);
+    write_file(path, text.data, text.len);
+    ok(wait_asked(jobs, "m", 2), "until the model changes");
+    is_u64(asked(jobs, "link") + asked(jobs, "empty") + asked(jobs, "n"), 0,
+           "links, other directories and what was kept are left alone");
+    tp_jobs_close(jobs);
+    write_file(path, text.data, text.len);
+    jobs = open_jobs(&(struct tp_jobs_options){.dir = dir, .keeper = true});
+    for (int i = 0; i < 300 && !exists(pack); i++)
+        usleep(100000);
+    ok(exists(pack), "and with the true program there is a pack of it");
+    tp_jobs_close(jobs);
+    put("tenpak.conf", "{}");
+    unlink(kept);
+    tp_buffer_clear(&text);
+    free(fails);
+    free(path);
+    free(pack);
+    free(kept);
+}
+
+/* Records that somebody tampered with are not believed, and do no harm. */
+static void test_hostile(void)
+{
+    static const char *const texts[] = {
+        "", "{", "[]", "{\"schema\": \"tenpak.job/1\"}", "{\"schema\": \"tenpak.job/2\", \"id\": \"x\"}",
+        "{\"schema\": \"tenpak.job/1\", \"id\": \"20200101-000000-1\", \"verb\": \"compress\", \"model\": 5}",
+    };
+    struct tp_jobs *jobs = open_jobs(&(struct tp_jobs_options){.dir = dir});
+    size_t before = count(jobs);
+    struct tp_job_status s;
+    struct tp_buffer text = {0};
+    char *path;
+
+    tp_jobs_close(jobs);
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        path = in_scratch("models/.tenpak/jobs/20200101-000000-%zu", i + 1);
+        if (mkdir(path, 0700) < 0)
+            bail_out("mkdir '%s'", path);
+        free(path);
+        char *name;
+        if (asprintf(&name, "jobs/20200101-000000-%zu/status.json", i + 1) < 0)
+            bail_out("memory");
+        put(name, texts[i]);
+        free(name);
+    }
+    path = in_scratch("models/.tenpak/jobs/20200101-000001-1");
+    if (symlink("/etc", path) < 0)
+        bail_out("symlink");
+    free(path);
+    path = in_scratch("models/.tenpak/jobs/20200101-000002-1");
+    if (mkdir(path, 0700) < 0) /* of who died before there was anything in it */
+        bail_out("mkdir");
+    jobs = open_jobs(&(struct tp_jobs_options){.dir = dir});
+    is_u64(count(jobs), before, "records that are none are not listed");
+    ok(!exists(path), "one that was never whole is removed");
+    is_int(tp_jobs_get(jobs, "20200101-000000-1", &s, NULL), -ENOENT, "nor found");
+    is_int(tp_jobs_file(jobs, "20200101-000001-1", "passwd", &text, NULL), -ENOENT, "a link leads nowhere");
+    is_int(tp_jobs_file(jobs, "../..", "tenpak.conf", &text, NULL), -ENOENT, "nor does a path");
+    is_int(tp_jobs_forget(jobs, "../..", NULL), -ENOENT, "nor to remove");
+    tp_jobs_close(jobs);
+    free(path);
+}
+
+int main(int argc, char **argv)
+{
+    char *path;
+
+    jobs_child(argc, argv);
+    scratch = tap_tmpdir();
+    dir = in_scratch("models");
+    if (mkdir(dir, 0755) < 0)
+        bail_out("mkdir");
+    free(make_model("models/m", "--layers=1"));
+    free(make_model("models/n", "--layers=1 --seed=2"));
+    free(make_model("outside", "--layers=1 --seed=3"));
+    path = in_scratch("models/link");
+    if (symlink("../outside", path) < 0)
+        bail_out("symlink");
+    free(path);
+    path = in_scratch("models/empty");
+    if (mkdir(path, 0755) < 0)
+        bail_out("mkdir");
+    free(path);
+    test_two();
+    test_keeper();
+    test_retention();
+    test_policy();
+    test_auto();
+    test_hostile();
+    tp_file_remove_tree(AT_FDCWD, scratch, NULL);
+    free(dir);
+    free(scratch);
+    return tap_done();
+}
