@@ -2,6 +2,7 @@
 """What bench/mount needs: the models it measures, mounts of them and of squashfuse, and readers."""
 
 import json
+import mmap
 import os
 import re
 import shutil
@@ -31,9 +32,10 @@ def drop_caches():
 def touch_memory(size):
     """A virtual machine is given its pages at the first touch, and the first reader would pay for it."""
     free = int(re.search(r"MemAvailable:\s*(\d+)", Path("/proc/meminfo").read_text()).group(1)) * 1024
-    area = bytearray(min(size, free // 2))
-    for at in range(0, len(area), 4096):
-        area[at] = 1
+    with mmap.mmap(-1, min(size, free // 2) or mmap.PAGESIZE) as area:
+        area.madvise(mmap.MADV_HUGEPAGE)
+        for at in range(0, len(area), mmap.PAGESIZE):
+            area[at] = 1
 
 
 class Lab:
@@ -45,6 +47,7 @@ class Lab:
         self.engine_bench = build / "bench" / "engine_bench"
         self.mkmodel = build / "tests" / "mkmodel"
         self.work = work
+        self.size = size
         layers = max(1, round((size - EMBEDDING_BYTES) / LAYER_BYTES))
         self.shape = [f"--layers={layers}", "--hidden=2048", "--inter=5632", f"--vocab={ROWS}"]
         self.models = work / f"models-{layers}"
