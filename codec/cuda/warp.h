@@ -75,7 +75,7 @@ WARP_FN uint32_t warp_rans_get(struct warp_rans *r, uint32_t g, const uint32_t *
     uint32_t below, takers;
 
     entry = active ? slot[x & (WARP_RANS_ONE - 1)] : 0;
-    next = (entry >> 12 & 0xfff) * (x >> WARP_RANS_BITS) + (entry & 0xfff);
+    next = (entry & 0xfff) * (x >> WARP_RANS_BITS) + (entry >> 12 & 0xfff);
     takers = WARP_BALLOT(active && next < WARP_RANS_LOW);
     below = takers & ((1u << WARP_LANE) - 1);
     if (active && next < WARP_RANS_LOW) {
@@ -291,7 +291,7 @@ WARP_FN uint32_t warp_own_table(struct warp_room *room, const uint8_t *src, uint
         uint32_t freq = room->freq[s];
 
         for (uint32_t j = WARP_LANE; j < freq; j += WARP_WIDTH)
-            room->slot[start + j] = s << 24 | freq << 12 | j;
+            room->slot[start + j] = s << 24 | j << 12 | freq;
         start += freq;
     }
     WARP_SYNC();
