@@ -18,6 +18,9 @@ codec_libtp_codec_la_SOURCES += \
 # delta
 codec_libtp_codec_la_SOURCES += \
 	codec/delta/bins.c codec/delta/bins.h \
+	codec/delta/carry.c codec/delta/carry.h \
+	codec/delta/carry_avx2.c \
+	codec/delta/carry_avx512.c \
 	codec/delta/choose.c \
 	codec/delta/delta.c codec/delta/delta.h \
 	codec/delta/delta_avx2.c codec/delta/delta_avx2.h \

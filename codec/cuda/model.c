@@ -13,7 +13,8 @@
 #include "codec/split/tables.h"
 
 _Static_assert(WARP_CONTEXTS == TP_DELTA_CONTEXTS && WARP_RANS_ONE == TP_RANS_ONE &&
-                   WARP_RANS_LOW == TP_RANS_LOW && WARP_ESCAPE == TP_DELTA_ESCAPE,
+                   WARP_RANS_LOW == TP_RANS_LOW && WARP_ESCAPE == TP_DELTA_ESCAPE &&
+                   WARP_CARRY_BITS == TP_RANS_CARRY_BITS,
                "warps decode another format");
 _Static_assert((int)WARP_CONST == (int)SPLIT_CONST && (int)WARP_RAW == (int)SPLIT_RAW &&
                    (int)WARP_RANS == (int)SPLIT_RANS && (int)WARP_OWN == (int)SPLIT_OWN,
@@ -22,6 +23,7 @@ _Static_assert((int)WARP_CONST == (int)SPLIT_CONST && (int)WARP_RAW == (int)SPLI
 static int flatten_delta(const struct tp_delta_tables *t, struct warp_model *model, uint32_t *slot)
 {
     model->first = t->first;
+    model->carries = t->carries;
     model->field_shift = t->kind->field_shift;
     model->field_mask = t->kind->field_mask;
     memcpy(model->table, t->table, sizeof model->table);

@@ -13,6 +13,7 @@
 #define WARP_RANS_BITS 11u
 #define WARP_RANS_ONE (1u << WARP_RANS_BITS)
 #define WARP_RANS_LOW (1u << 15)
+#define WARP_CARRY_BITS 15u
 #define WARP_ESCAPE 255u
 
 /*
@@ -21,7 +22,8 @@
  */
 struct warp_model {
     uint8_t is_split;
-    uint8_t first; /* delta: as in struct tp_delta_tables, for 16-bit floats */
+    uint8_t carries; /* delta: as in struct tp_delta_tables, for 16-bit floats, and so on */
+    uint8_t first;
     uint8_t field_shift;
     uint8_t field_mask;
     uint8_t table[WARP_CONTEXTS];

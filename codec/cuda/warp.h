@@ -41,28 +41,57 @@ struct warp_rans {
     uint32_t steps; /* until the first lane is next again: 1 or 2 */
 };
 
-WARP_FN uint32_t warp_le32(const uint8_t *p)
+/* The sum of V, of BITS bits, over all lanes, and in *BELOW over those below this one. */
+WARP_FN uint32_t warp_sum(uint32_t v, uint32_t bits, uint32_t *below)
 {
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+    uint32_t total = 0;
+
+    *below = 0;
+    for (uint32_t k = 0; k < bits; k++) {
+        uint32_t lanes = WARP_BALLOT(v >> k & 1);
+
+        *below += WARP_POPC(lanes & ((1u << WARP_LANE) - 1)) << k;
+        total += WARP_POPC(lanes) << k;
+    }
+    return total;
+}
+
+/* N bits, at most 30, from bit AT on; what lies behind LEN bytes is 0. */
+WARP_FN uint32_t warp_bits_at(const uint8_t *src, uint32_t len, uint32_t at, uint32_t n)
+{
+    uint64_t v = 0;
+
+    for (uint32_t k = 0; k < 5 && 8 * k < at % 8 + n; k++)
+        if (at / 8 + k < len)
+            v |= (uint64_t)src[at / 8 + k] << 8 * k;
+    return (uint32_t)(v >> at % 8) & ((1u << n) - 1);
 }
 
 WARP_FN bool warp_rans_init(struct warp_rans *r, const uint8_t *src, uint32_t len)
 {
-    uint32_t lanes;
+    uint32_t lanes, at;
 
     if (len < 1 || src[0] > 6)
         return false;
-    lanes = 1u << src[0];
-    if (len < 1 + 4 * lanes)
-        return false;
+    lanes = 1u << *src++;
+    len--;
+    at = 4 * lanes;
     for (uint32_t g = 0; g < 2; g++) {
-        uint32_t lane = g * WARP_WIDTH + WARP_LANE;
+        uint32_t lane = g * WARP_WIDTH + WARP_LANE, below;
+        uint32_t n = lane < lanes ? WARP_CARRY_BITS + warp_bits_at(src, len, 4 * lane, 4) : 0;
+        uint32_t total = warp_sum(n, 5, &below);
 
-        r->x[g] = lane < lanes ? warp_le32(src + 1 + 4 * lane) : WARP_RANS_LOW;
+        r->x[g] = WARP_RANS_LOW;
+        if (lane < lanes)
+            r->x[g] = 1u << n | warp_bits_at(src, len, at + below, n);
+        at += total;
     }
-    r->words = src + 1 + 4 * lanes;
+    at = (at + 7) / 8;
+    if (at > len)
+        return false;
+    r->words = src + at;
     r->at = 0;
-    r->len = len - 1 - 4 * lanes;
+    r->len = len - at;
     r->step = lanes < WARP_WIDTH ? lanes : WARP_WIDTH;
     r->steps = lanes > WARP_WIDTH ? 2 : 1;
     return true;
@@ -155,23 +184,10 @@ WARP_FN bool warp_delta_init(struct warp_delta *d, const struct warp_chunk *chun
 /* The raw bits of this lane's element: BITS of them, at most 7, after those of the lanes below. */
 WARP_FN uint32_t warp_raw(struct warp_delta *d, uint32_t bits)
 {
-    uint32_t below = (1u << WARP_LANE) - 1, at = d->raw_bit, total = 0, v = 0;
+    uint32_t below, total = warp_sum(bits, 3, &below), at = d->raw_bit + below;
 
-    for (uint32_t k = 0; k < 3; k++) {
-        uint32_t lanes = WARP_BALLOT(bits >> k & 1);
-
-        at += WARP_POPC(lanes & below) << k;
-        total += WARP_POPC(lanes) << k;
-    }
-    if (bits) {
-        if (at / 8 < d->raw_len)
-            v = d->raw[at / 8];
-        if (at / 8 + 1 < d->raw_len)
-            v |= (uint32_t)d->raw[at / 8 + 1] << 8;
-        v = v >> at % 8 & ((1u << bits) - 1);
-    }
     d->raw_bit += total;
-    return v;
+    return warp_bits_at(d->raw, d->raw_len, at, bits);
 }
 
 /* What an escaped element of this lane is. */
@@ -186,15 +202,21 @@ WARP_FN uint32_t warp_escaped(struct warp_delta *d, bool escaped, uint32_t z)
     return z;
 }
 
+WARP_FN uint32_t warp_context(const struct warp_model *m, uint32_t base)
+{
+    uint32_t field = base >> m->field_shift & m->field_mask;
+    uint32_t ctx = field > m->first ? field - m->first : 0;
+
+    return ctx < WARP_CONTEXTS ? ctx : WARP_CONTEXTS - 1;
+}
+
 WARP_FN void warp_delta_step(const struct warp_model *m, struct warp_delta *d,
                              const struct warp_chunk *chunk, uint32_t g, uint32_t i, bool active)
 {
     uint32_t base = active ? chunk->base[i] : 0;
-    uint32_t field = base >> m->field_shift & m->field_mask;
-    uint32_t ctx = field > m->first ? field - m->first : 0;
+    uint32_t ctx = warp_context(m, base);
     uint32_t sym, shift, z, diff, from;
 
-    ctx = ctx < WARP_CONTEXTS ? ctx : WARP_CONTEXTS - 1;
     sym = warp_rans_get(&d->rans, g, m->slots + m->table[ctx] * WARP_RANS_ONE, active);
     shift = active && sym ? m->shift[ctx] : 0;
     z = warp_raw(d, shift);
@@ -206,7 +228,70 @@ WARP_FN void warp_delta_step(const struct warp_model *m, struct warp_delta *d,
         chunk->dst[i] = (uint16_t)warp_unorder((from + diff) & 0xffff);
 }
 
-WARP_FN bool warp_delta_decode(const struct warp_model *m, const struct warp_chunk *chunk)
+/*
+ * Put bits that the lanes' states carry, which room->freq holds, into this lane's element, which differs by DIFF
+ * from what it is a difference to: COUNT of them from bit AT on, at the top of its SHIFT raw bits.
+ */
+WARP_FN uint32_t warp_put(const struct warp_room *room, uint32_t diff, uint32_t shift, uint32_t at,
+                          uint32_t count)
+{
+    uint32_t z = diff & 0x8000 ? 2 * (0x10000 - diff) - 1 : 2 * diff, q = at / WARP_CARRY_BITS;
+    uint32_t bits = room->freq[q] | (uint32_t)room->freq[q + 1] << WARP_CARRY_BITS;
+    uint32_t mask = ((1u << count) - 1) << (shift - count);
+
+    z = (((z - 1) & ~mask) | (bits >> at % WARP_CARRY_BITS << (shift - count) & mask)) + 1;
+    return z >> 1 ^ (0u - (z & 1));
+}
+
+/* Put back the last MOVED raw bits, from the last element on. */
+WARP_FN void warp_put_all(const struct warp_model *m, const struct warp_chunk *chunk,
+                          const struct warp_room *room, uint32_t moved)
+{
+    for (uint32_t left = chunk->n, end = moved; left && end;) {
+        bool active = WARP_LANE < left;
+        uint32_t i = active ? left - 1 - WARP_LANE : 0, base = active ? chunk->base[i] : 0;
+        uint32_t ctx = warp_context(m, base), from = warp_order(m->keep[ctx] ? base : 0), below, sum;
+        uint32_t diff = active ? (warp_order(chunk->dst[i]) - from) & 0xffff : 0;
+        uint32_t shift = diff ? m->shift[ctx] : 0;
+
+        sum = warp_sum(shift, 3, &below);
+        if (shift && below < end) {
+            uint32_t count = shift < end - below ? shift : end - below;
+
+            diff = warp_put(room, diff, shift, end - below - count, count);
+            chunk->dst[i] = (uint16_t)warp_unorder((from + diff) & 0xffff);
+        }
+        end -= sum < end ? sum : end;
+        left -= left < WARP_WIDTH ? left : WARP_WIDTH;
+    }
+}
+
+/* The end of a chunk: what the lanes carry comes out and must be raw bits and then zeros. */
+WARP_FN bool warp_delta_finish(const struct warp_model *m, const struct warp_delta *d,
+                               const struct warp_chunk *chunk, struct warp_room *room)
+{
+    uint32_t limit = m->carries ? WARP_CARRY_BITS * d->rans.step * d->rans.steps : 0;
+    uint32_t moved = d->raw_bit < limit ? d->raw_bit : limit, wrong = 0;
+
+    for (uint32_t g = 0; g < 2; g++) {
+        uint32_t lane = g * WARP_WIDTH + WARP_LANE, start = WARP_CARRY_BITS * lane;
+        uint32_t taken = moved > start ? moved - start : 0;
+        uint32_t carried = d->rans.x[g] ^ WARP_RANS_LOW;
+
+        wrong |= carried >> (taken < WARP_CARRY_BITS ? taken : WARP_CARRY_BITS);
+        room->freq[lane] = (uint16_t)carried;
+    }
+    room->freq[2 * WARP_WIDTH] = 0;
+    WARP_SYNC();
+    if (WARP_BALLOT(wrong != 0) || d->rans.at != d->rans.len || d->esc_at != d->esc_len ||
+        (d->raw_bit - moved + 7) / 8 != d->raw_len)
+        return false;
+    warp_put_all(m, chunk, room, moved);
+    return true;
+}
+
+WARP_FN bool warp_delta_decode(const struct warp_model *m, const struct warp_chunk *chunk,
+                               struct warp_room *room)
 {
     struct warp_delta d;
 
@@ -216,7 +301,7 @@ WARP_FN bool warp_delta_decode(const struct warp_model *m, const struct warp_chu
         for (uint32_t g = 0; g < d.rans.steps && i < chunk->n; g++, i += d.rans.step)
             warp_delta_step(m, &d, chunk, g, i + WARP_LANE,
                             WARP_LANE < d.rans.step && i + WARP_LANE < chunk->n);
-    return warp_rans_finish(&d.rans) && d.esc_at == d.esc_len && (d.raw_bit + 7) / 8 == d.raw_len;
+    return warp_delta_finish(m, &d, chunk, room);
 }
 
 /* split. */
@@ -420,7 +505,7 @@ WARP_FN bool warp_split_decode(const struct warp_model *m, const struct warp_chu
 WARP_FN bool warp_decode(const struct warp_model *m, const struct warp_chunk *chunk,
                          struct warp_room *room)
 {
-    return m->is_split ? warp_split_decode(m, chunk, room) : warp_delta_decode(m, chunk);
+    return m->is_split ? warp_split_decode(m, chunk, room) : warp_delta_decode(m, chunk, room);
 }
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/le.h"
+#include "codec/delta/carry.h"
 #include "codec/delta/delta.h"
 #include "codec/delta/tables.h"
 #include "codec/scratch.h"
@@ -22,7 +23,7 @@ static bool fits(enum tp_dtype dtype)
 #define RAW_AT (TABS_AT + ELEMENTS_MAX + TP_SLACK)
 #define ESC_AT (RAW_AT + TP_CHUNK_MAX + TP_SLACK)
 #define RANS_AT (ESC_AT + TP_CHUNK_MAX + TP_SLACK)
-#define RANS_END (RANS_AT + 1 + 4 * TP_RANS_LANES_MAX + 2 * ELEMENTS_MAX)
+#define RANS_END (RANS_AT + TP_RANS_HEAD_MAX + 2 * ELEMENTS_MAX)
 _Static_assert(RANS_END <= TP_SCRATCH_SIZE, "the work memory is too small");
 
 TP_INLINE void split_one(const struct tp_delta_tables *t, struct tp_delta_writer *w, const uint8_t *src,
@@ -128,7 +129,21 @@ static size_t guess_size(const struct tp_delta_tables *t, const struct tp_delta_
 
     for (size_t i = 0; i < n; i += 61)
         cost += t->cost[w->tabs[i]][w->syms[i]];
-    return cost * 61 / 128;
+    return cost * 61 / 8192;
+}
+
+/*
+ * Lanes for symbols that will take about BYTES: where raw bits fill what they carry, a lane costs but half a
+ * byte. Kernels want 16 at least.
+ */
+static unsigned choose_lanes(const struct tp_delta_tables *t, size_t n, size_t bytes, size_t raw_bits)
+{
+    unsigned log = tp_rans_lanes_log(n, bytes);
+
+    for (unsigned more = TP_RANS_LANES_LOG_MAX; t->carries && more >= 4 && more > log; more--)
+        if (bytes >= (size_t)24 << more && raw_bits >= (size_t)TP_RANS_CARRY_BITS << more && n >> more >= 4)
+            return more;
+    return log;
 }
 
 /* Whether some element escaped from a table that cannot code that. */
@@ -165,20 +180,27 @@ static size_t encode(const struct tp_tables *tables, enum tp_dtype dtype, const 
         done = tp_delta_split_avx2(t, &w, src, base, n);
 #endif
     split_rest(t, &w, src, base, done, n);
-    if (w.acc_bits)
-        *w.raw++ = (uint8_t)w.acc;
 
-    size_t raw = (size_t)(w.raw - (scratch->block + RAW_AT));
+    uint8_t *raw_bytes = scratch->block + RAW_AT;
+    uint8_t *end = scratch->block + RANS_END;
+    uint8_t carry[TP_RANS_CARRY_BYTES];
+    size_t raw_bits = (size_t)(w.raw - raw_bytes) * 8 + w.acc_bits;
+    unsigned lanes_log = choose_lanes(t, n, guess_size(t, &w, n), raw_bits);
+    size_t raw;
     size_t esc = (size_t)(w.esc - (scratch->block + ESC_AT));
-    size_t head_len = put_length(head, raw);
+    size_t head_len;
 
+    *w.raw = (uint8_t)w.acc;
+    raw_bits = tp_delta_carry_take(t, raw_bytes, raw_bits, lanes_log, carry);
+    raw = (raw_bits + 7) / 8;
+    if (raw_bits % 8)
+        raw_bytes[raw - 1] &= (uint8_t)((1u << raw_bits % 8) - 1);
+    head_len = put_length(head, raw);
     head_len += put_length(head + head_len, esc);
     if (head_len + raw + esc >= cap || (esc && t->no_escape && escape_fails(t, &w, n)))
         return 0;
 
-    uint8_t *end = scratch->block + RANS_END;
-    unsigned lanes_log = tp_rans_lanes_log(n, guess_size(t, &w, n));
-    uint8_t *start = tp_rans_encode(t->enc, w.syms, w.tabs, n, lanes_log, end);
+    uint8_t *start = tp_rans_encode(t->enc, w.syms, w.tabs, n, lanes_log, carry, end);
     size_t total = head_len + raw + esc + (size_t)(end - start);
 
     if (total >= cap)
@@ -187,7 +209,7 @@ static size_t encode(const struct tp_tables *tables, enum tp_dtype dtype, const 
     out += head_len;
     memcpy(out, start, (size_t)(end - start));
     out += end - start;
-    memcpy(out, scratch->block + RAW_AT, raw);
+    memcpy(out, raw_bytes, raw);
     memcpy(out + raw, scratch->block + ESC_AT, esc);
     return total;
 }
@@ -201,6 +223,7 @@ static int decode(const struct tp_tables *tables, enum tp_dtype dtype, const voi
     struct tp_delta_reader r;
     size_t n = len / (t->kind->width / 8);
     size_t done = 0;
+    uint8_t carry[TP_RANS_CARRY_BYTES] = {0};
     size_t raw;
     size_t esc;
     int rc;
@@ -212,12 +235,12 @@ static int decode(const struct tp_tables *tables, enum tp_dtype dtype, const voi
         return -EBADMSG;
     r.raw = end - esc - raw;
     r.raw_bit = 0;
-    r.raw_bits = raw * 8;
-    r.esc = end - esc;
+    r.esc = r.esc_begin = end - esc;
     r.esc_end = end;
     rc = tp_rans_reader_init(&r.rans, p, (size_t)(r.raw - p));
     if (rc)
         return rc;
+    r.raw_bits = raw * 8 + (t->carries ? TP_RANS_CARRY_BITS << r.rans.lanes_log : 0);
 #if TP_HAVE_X86
     enum tp_isa isa = tp_isa_get();
 
@@ -227,10 +250,10 @@ static int decode(const struct tp_tables *tables, enum tp_dtype dtype, const voi
         done = tp_delta_decode_avx2(t, &r, base, dst, n);
 #endif
     merge_rest(t, &r, base, dst, done, n);
-    rc = tp_rans_reader_finish(&r.rans);
-    if (rc == 0 && (r.esc != r.esc_end || (r.raw_bit + 7) / 8 != raw))
-        rc = -EBADMSG;
-    return rc;
+    rc = tp_rans_reader_finish(&r.rans, t->carries ? carry : NULL);
+    if (rc || r.esc != r.esc_end || r.raw_bit > r.raw_bits)
+        return -EBADMSG;
+    return tp_delta_carry_put(t, &r, carry, base, dst, n) ? 0 : -EBADMSG;
 }
 
 const struct tp_codec tp_codec_delta = {

@@ -49,13 +49,14 @@ struct tp_delta_tables {
     uint8_t first;
     uint8_t has_raw;
     uint8_t has_direct;
+    uint8_t carries;    /* lanes carry raw bits: see carry.h */
     uint16_t no_escape; /* a bit for each table that has no code for escapes */
     uint8_t table_count;
     _Alignas(16) uint8_t table[TP_DELTA_CONTEXTS];
     _Alignas(16) uint8_t shift[TP_DELTA_CONTEXTS];
     _Alignas(16) uint8_t keep[TP_DELTA_CONTEXTS];    /* 0 where direct, else 0xff */
     _Alignas(16) uint8_t symbols[TP_DELTA_CONTEXTS]; /* symbols below this have a code: the rest escapes */
-    uint8_t cost[TP_DELTA_CONTEXTS][256];            /* sixteenths of a bit, by table; to guess sizes */
+    uint16_t cost[TP_DELTA_CONTEXTS][256];           /* 1024ths of a bit, by table; to guess sizes */
     struct tp_rans_dec *dec;
     struct tp_rans_enc *enc;
 };
@@ -68,8 +69,9 @@ struct tp_delta_reader {
     struct tp_rans_reader rans;
     const uint8_t *raw;
     size_t raw_bit; /* next */
-    size_t raw_bits;
+    size_t raw_bits; /* what the lanes carry counted too */
     const uint8_t *esc; /* next */
+    const uint8_t *esc_begin;
     const uint8_t *esc_end;
 };
 

@@ -96,16 +96,29 @@ static unsigned coded_symbols(const uint16_t freq[256])
     return n;
 }
 
-/* Sixteenths of a bit that a symbol of this frequency costs, roughly. */
-static uint8_t symbol_cost(uint32_t freq)
+/* 1024ths of a bit that a symbol of this frequency costs, roughly. */
+static uint16_t symbol_cost(uint32_t freq)
 {
     unsigned log = 0;
 
     if (freq == 0)
-        return 255;
+        return UINT16_MAX;
     while (freq >> log > 1)
         log++;
-    return (uint8_t)((TP_RANS_BITS - log) * 16 - (((freq << 4) >> log) - 16));
+    return (uint16_t)((TP_RANS_BITS - log) * 1024 - (((freq << 10) >> log) - 1024));
+}
+
+/*
+ * Whether the bits that lanes carry can be put back: for that, no raw bits may make a difference overflow to 0,
+ * and 0 may not be an escape, which has raw bits.
+ */
+static bool can_carry(const struct tp_delta_tables *t, const struct tp_delta_model *model)
+{
+    bool can = t->has_raw;
+
+    for (int c = 0; c < TP_DELTA_CONTEXTS; c++)
+        can &= t->shift[c] == 0 || (t->shift[c] <= t->kind->width - 8 && model->freq[t->table[c]][0] > 0);
+    return can;
 }
 
 static void expand(struct tp_delta_tables *t, const struct tp_delta_model *model)
@@ -122,6 +135,7 @@ static void expand(struct tp_delta_tables *t, const struct tp_delta_model *model
         t->has_raw |= ctx->shift != 0;
         t->has_direct |= ctx->direct;
     }
+    t->carries = can_carry(t, model);
     for (int i = 0; i < model->table_count; i++) {
         for (int s = 0; s < 256; s++)
             t->cost[i][s] = symbol_cost(model->freq[i][s]);

@@ -16,7 +16,7 @@
 
 unsigned tp_rans_lanes_log(size_t n, size_t bytes)
 {
-    /* A lane costs about 3 bytes; many lanes let the kernels hide latency. */
+    /* A lane costs about 2 bytes; many lanes let the kernels hide latency. */
     unsigned log = bytes >= 24 * 1024 ? 6 : bytes >= 3072 ? 5 : bytes >= 512 ? 4 : 2;
 
     while (log > 0 && (n >> log) < 4)
@@ -47,8 +47,76 @@ static uint8_t *encode_scalar(uint32_t *x, const struct tp_rans_enc *enc, const 
     return p;
 }
 
+/* Bits packed from the least significant of each byte up; up to 8 bytes from P on are written. */
+struct bits {
+    uint8_t *p;
+    uint64_t acc;
+    unsigned n; /* in acc, fewer than 8 between calls */
+};
+
+static void put_bits(struct bits *b, uint64_t v, unsigned n)
+{
+    b->acc |= v << b->n;
+    b->n += n;
+    tp_put_le64(b->p, b->acc);
+    b->p += b->n / 8;
+    b->acc >>= b->n / 8 * 8;
+    b->n %= 8;
+}
+
+static unsigned get_bits(const uint8_t *src, size_t at, unsigned n)
+{
+    return (unsigned)(tp_get_le64(src + at / 8) >> at % 8 & (((uint64_t)1 << n) - 1));
+}
+
+/*
+ * The states: how many bits each has beyond TP_RANS_CARRY_BITS, in 4 bits; then the bits below the top one,
+ * which say most of a state, and the top bits nothing.
+ */
+static uint8_t *put_states(const uint32_t *x, unsigned lanes_log, uint8_t *end)
+{
+    uint8_t head[TP_RANS_HEAD_MAX + 8];
+    struct bits b = {.p = head};
+    size_t lanes = (size_t)1 << lanes_log;
+    size_t len;
+
+    put_bits(&b, lanes_log, 8);
+    for (size_t l = 0; l < lanes; l++)
+        put_bits(&b, 31u - (unsigned)__builtin_clz(x[l]) - TP_RANS_CARRY_BITS, 4);
+    for (size_t l = 0; l < lanes; l++) {
+        unsigned n = 31u - (unsigned)__builtin_clz(x[l]);
+
+        put_bits(&b, x[l] ^ 1u << n, n);
+    }
+    len = (size_t)(b.p - head) + (b.n > 0);
+    memcpy(end - len, head, len);
+    return end - len;
+}
+
+/* Bytes that the states took; 0: there are fewer than that. */
+static size_t get_states(struct tp_rans_reader *r, const uint8_t *src, size_t len)
+{
+    size_t lanes = (size_t)1 << r->lanes_log;
+    size_t at = 4 * lanes;
+    size_t end = at;
+
+    if ((at + 7) / 8 > len)
+        return 0;
+    for (size_t l = 0; l < lanes; l++)
+        end += TP_RANS_CARRY_BITS + get_bits(src, 4 * l, 4);
+    if ((end + 7) / 8 > len)
+        return 0;
+    for (size_t l = 0; l < lanes; l++) {
+        unsigned n = TP_RANS_CARRY_BITS + get_bits(src, 4 * l, 4);
+
+        r->x[l] = 1u << n | get_bits(src, at, n);
+        at += n;
+    }
+    return (end + 7) / 8;
+}
+
 uint8_t *tp_rans_encode(const struct tp_rans_enc *enc, const uint8_t *syms, const uint8_t *tabs, size_t n,
-                        unsigned lanes_log, uint8_t *end)
+                        unsigned lanes_log, const uint8_t *carry, uint8_t *end)
 {
     uint32_t x[TP_RANS_LANES_MAX];
     uint8_t *p = end;
@@ -57,7 +125,7 @@ uint8_t *tp_rans_encode(const struct tp_rans_enc *enc, const uint8_t *syms, cons
     size_t kernel_n = 0;
 
     for (size_t l = 0; l < lanes; l++)
-        x[l] = TP_RANS_LOW;
+        x[l] = TP_RANS_LOW + (carry ? get_bits(carry, TP_RANS_CARRY_BITS * l, TP_RANS_CARRY_BITS) : 0);
     if (TP_HAVE_X86 && lanes_log >= KERNEL_LANES_LOG && isa != TP_ISA_SCALAR)
         kernel_n = n - n % KERNEL_STEP;
     p = encode_scalar(x, enc, syms, tabs, kernel_n, n, lanes_log, p);
@@ -67,37 +135,36 @@ uint8_t *tp_rans_encode(const struct tp_rans_enc *enc, const uint8_t *syms, cons
     else if (kernel_n)
         p = tp_rans_encode_avx2(x, enc, syms, tabs, kernel_n, lanes_log, p);
 #endif
-    for (size_t l = lanes; l-- > 0;) {
-        p -= 4;
-        tp_put_le32(p, x[l]);
-    }
-    *--p = (uint8_t)lanes_log;
-    return p;
+    return put_states(x, lanes_log, p);
 }
 
 int tp_rans_reader_init(struct tp_rans_reader *r, const uint8_t *src, size_t len)
 {
-    size_t lanes;
+    size_t used;
 
     if (len < 1 || src[0] > TP_RANS_LANES_LOG_MAX)
         return -EBADMSG;
-    lanes = (size_t)1 << src[0];
-    if (len < 1 + 4 * lanes)
-        return -EBADMSG;
     r->lanes_log = src[0];
-    for (size_t l = 0; l < lanes; l++)
-        r->x[l] = tp_get_le32(src + 1 + 4 * l);
-    r->p = src + 1 + 4 * lanes;
+    used = get_states(r, src + 1, len - 1);
+    if (used == 0)
+        return -EBADMSG;
+    r->p = src + 1 + used;
     r->end = src + len;
     return 0;
 }
 
-int tp_rans_reader_finish(const struct tp_rans_reader *r)
+int tp_rans_reader_finish(const struct tp_rans_reader *r, uint8_t *carry)
 {
+    struct bits b = {.p = carry};
     uint32_t wrong = 0;
 
-    for (size_t l = 0; l < (size_t)1 << r->lanes_log; l++)
-        wrong |= r->x[l] ^ TP_RANS_LOW;
+    for (size_t l = 0; l < (size_t)1 << r->lanes_log; l++) {
+        uint32_t carried = r->x[l] ^ TP_RANS_LOW;
+
+        wrong |= carry ? carried >> TP_RANS_CARRY_BITS : carried;
+        if (carry)
+            put_bits(&b, carried & (TP_RANS_LOW - 1), TP_RANS_CARRY_BITS);
+    }
     return r->p == r->end && wrong == 0 ? 0 : -EBADMSG;
 }
 
@@ -126,5 +193,5 @@ int tp_rans_decode(const struct tp_rans_dec *dec, const uint8_t *src, size_t len
     if (rc)
         return rc;
     tp_rans_read(&r, dec, dst, n);
-    return tp_rans_reader_finish(&r);
+    return tp_rans_reader_finish(&r, NULL);
 }

@@ -21,6 +21,10 @@
 #define TP_RANS_LANES_LOG_MAX 6 /* 64 lanes */
 #define TP_RANS_LANES_MAX (1u << TP_RANS_LANES_LOG_MAX)
 #define TP_RANS_NO_ESCAPE (-1)
+#define TP_RANS_CARRY_BITS 15 /* that a lane can carry besides its symbols */
+/* Room for what all lanes carry, with what wide stores write after it. */
+#define TP_RANS_CARRY_BYTES (TP_RANS_CARRY_BITS * TP_RANS_LANES_MAX / 8 + 8)
+#define TP_RANS_HEAD_MAX (1 + 34 * TP_RANS_LANES_MAX / 8) /* the number of lanes and their states */
 
 /* Decoding: one entry a slot: symbol << 24 | offset of the slot within the symbol << 12 | frequency. */
 struct tp_rans_dec {
@@ -64,7 +68,7 @@ unsigned tp_rans_lanes_log(size_t n, size_t bytes);
 /* A stream of N symbols takes at most this. */
 static inline size_t tp_rans_bound(size_t n)
 {
-    return 1 + 4 * TP_RANS_LANES_MAX + 2 * n;
+    return TP_RANS_HEAD_MAX + 2 * n;
 }
 
 /*
@@ -72,9 +76,12 @@ static inline size_t tp_rans_bound(size_t n)
  * tp_rans_bound(N) before END; what lies below is kept). TABS chooses symbol i's table ENC[TABS[i]]; NULL: ENC[0]
  * for all. A symbol whose frequency is 0 must not occur (the stream would be garbage, nothing worse).
  * SYMS and TABS have TP_SLACK readable bytes after their end.
+ *
+ * CARRY: TP_RANS_CARRY_BITS bits for each lane that its state begins with, least significant first, and that
+ * come out of the stream's end; together they cost some half a bit. NULL: none.
  */
 uint8_t *tp_rans_encode(const struct tp_rans_enc *enc, const uint8_t *syms, const uint8_t *tabs, size_t n,
-                        unsigned lanes_log, uint8_t *end);
+                        unsigned lanes_log, const uint8_t *carry, uint8_t *end);
 
 /*
  * Decode a stream of exactly LEN bytes to N symbols: 0 or -EBADMSG. SRC has TP_SLACK readable bytes after
@@ -90,12 +97,15 @@ struct tp_rans_reader {
     unsigned lanes_log;
 };
 
-/* Read the lane count and the states of a stream of exactly LEN bytes: 0 or -EBADMSG. */
+/* Read the lane count and the states of a stream of exactly LEN bytes, and slack: 0 or -EBADMSG. */
 int tp_rans_reader_init(struct tp_rans_reader *r, const uint8_t *src, size_t len);
 /* The next N symbols; all but the last call take a multiple of TP_RANS_LANES_MAX. */
 void tp_rans_read(struct tp_rans_reader *r, const struct tp_rans_dec *dec, uint8_t *dst, size_t n);
-/* Whether everything was read and every state is back where the encoder began: 0 or -EBADMSG. */
-int tp_rans_reader_finish(const struct tp_rans_reader *r);
+/*
+ * Whether everything was read and every state is back where the encoder began: 0 or -EBADMSG. What the lanes
+ * carried goes to CARRY, of TP_RANS_CARRY_BYTES; NULL: they must have carried nothing but zeros.
+ */
+int tp_rans_reader_finish(const struct tp_rans_reader *r, uint8_t *carry);
 
 /* Take the next symbol of lane L from the table. Never reads beyond end + 2. */
 static inline unsigned tp_rans_get(struct tp_rans_reader *r, unsigned l, const struct tp_rans_dec *dec)

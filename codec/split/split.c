@@ -146,7 +146,7 @@ static bool put_stream(struct output *out, const struct tp_rans_enc *enc, const 
                        size_t n, size_t bytes, uint8_t *length_at)
 {
     uint8_t *stream =
-        tp_rans_encode(enc, plane, NULL, n, tp_rans_lanes_log(n, bytes), out->work_end);
+        tp_rans_encode(enc, plane, NULL, n, tp_rans_lanes_log(n, bytes), NULL, out->work_end);
     size_t len = (size_t)(out->work_end - stream);
 
     length_at[0] = (uint8_t)len;
@@ -374,7 +374,7 @@ static int merge(uint8_t *dst, const uint8_t *const plane[], struct later *later
         tp_split_merge(dst + at * shape.width, piece, step, shape);
     }
     for (unsigned k = 0; k < shape.width; k++)
-        if (later[k].dec && tp_rans_reader_finish(&later[k].reader))
+        if (later[k].dec && tp_rans_reader_finish(&later[k].reader, NULL))
             return -EBADMSG;
     return 0;
 }

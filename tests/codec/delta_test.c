@@ -2,6 +2,7 @@
 /* The delta codec: round trips of every dtype near to and far from its base, sizes, and damaged input. */
 #include <config.h>
 
+#include "codec/delta/carry.h"
 #include "codec/delta/delta.h"
 #include "tests/codec/codec_check.h"
 
@@ -306,6 +307,131 @@ static bool damage_once(uint64_t *seed, enum tp_dtype dtype)
     return good;
 }
 
+static uint32_t random_low(uint64_t *seed, unsigned bits)
+{
+    return (uint32_t)(tap_random(seed) >> 20) & ((1u << bits) - 1);
+}
+
+/*
+ * SRC as a kernel would leave it that got the last raw bits wrong, in DST; W gets its raw bits. Returns how many
+ * these are.
+ */
+static size_t lose_bits(uint64_t *seed, const struct tp_delta_tables *t, const uint8_t *src, const uint8_t *base,
+                        uint8_t *dst, size_t n, size_t lost, struct tp_delta_writer *w)
+{
+    unsigned width = t->kind->width;
+    const uint8_t *begin = w->raw;
+    size_t total = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        uint32_t b = tp_delta_load(base, i, width);
+        unsigned c = tp_delta_context_of(b, t->kind, t->first), shift = t->shift[c];
+        uint32_t z = tp_delta_diff(tp_delta_load(src, i, width), t->keep[c] ? b : 0, width, t->kind->is_float);
+
+        if (z)
+            tp_delta_put_raw(w, (z - 1) & ((1u << shift) - 1), shift);
+    }
+    *w->raw = (uint8_t)w->acc;
+    total = (size_t)(w->raw - begin) * 8 + w->acc_bits;
+    for (size_t i = n, at = total; i-- > 0;) {
+        uint32_t b = tp_delta_load(base, i, width);
+        unsigned c = tp_delta_context_of(b, t->kind, t->first), shift = t->shift[c];
+        uint32_t from = t->keep[c] ? b : 0;
+        uint32_t z = tp_delta_diff(tp_delta_load(src, i, width), from, width, t->kind->is_float);
+        size_t gone = total - at;
+        unsigned wrong = !z || gone >= lost ? 0 : lost - gone < shift ? (unsigned)(lost - gone) : shift;
+
+        if (z) {
+            z = ((z - 1) ^ random_low(seed, wrong) << (shift - wrong)) + 1;
+            at -= shift;
+        }
+        tp_delta_store(dst, i, width, tp_delta_undiff(z, from, width, t->kind->is_float));
+    }
+    return total;
+}
+
+/* Take the last bits out of a chunk and put them back, with each number of lanes. */
+static bool carry_once(uint64_t *seed, enum tp_dtype dtype)
+{
+    size_t unit = check_unit(dtype), len = check_length(seed, dtype), n = len / unit;
+    enum change how = tap_random(seed) & 1 ? CHANGE_SOME : CHANGE_WIDE;
+    uint8_t *base = check_alloc(len), *src = check_alloc(len), *dst = check_alloc(len), *raw = check_alloc(len);
+    struct tp_buffer blob = {0};
+    struct tp_tables *tables;
+    double bits;
+    bool good = true;
+
+    check_fill(seed, tap_random(seed) & 1 ? CHECK_WEIGHTS : CHECK_RANDOM, dtype, base, len);
+    change(seed, how, unit, base, src, len);
+    tables = check_learn(delta, dtype, src, base, len, &blob, &bits);
+    const struct tp_delta_tables *t = (const struct tp_delta_tables *)tables;
+
+    for (unsigned log = 0; log <= TP_RANS_LANES_LOG_MAX && t->carries && good; log++) {
+        for (int isa = TP_ISA_SCALAR; isa <= (int)tp_isa_best() && good; isa++) {
+            struct tp_delta_writer w = {.raw = raw};
+            uint8_t carry[TP_RANS_CARRY_BYTES];
+            size_t room = (size_t)TP_RANS_CARRY_BITS << log;
+            size_t total = lose_bits(seed, t, src, base, dst, n, room, &w);
+            size_t left = tp_delta_carry_take(t, raw, total, log, carry);
+            struct tp_delta_reader r = {.raw = raw, .raw_bit = total, .esc_begin = raw + (left + 7) / 8};
+
+            r.rans.lanes_log = log;
+            tp_isa_set((enum tp_isa)isa);
+            memset(raw + (left + 7) / 8, 0xa5, len - (left + 7) / 8);
+            good = left == (total > room ? total - room : 0) && tp_delta_carry_put(t, &r, carry, base, dst, n) &&
+                   !memcmp(src, dst, len);
+            /* More than there is, and bits that belong to nothing. */
+            r.raw_bit = total + 8;
+            good &= !tp_delta_carry_put(t, &r, carry, base, dst, n) || total + 8 <= room;
+            r.raw_bit = total;
+            carry[(room - 1) / 8] |= (uint8_t)(1u << (room - 1) % 8);
+            good &= total >= room || !tp_delta_carry_put(t, &r, carry, base, dst, n);
+        }
+    }
+    tp_isa_set(tp_isa_best());
+    if (!good)
+        diag("%s, %zu elements", tp_dtype_name(dtype), n);
+    delta->tables_destroy(tables);
+    tp_buffer_clear(&blob);
+    free(raw);
+    free(dst);
+    free(src);
+    free(base);
+    return good;
+}
+
+/* Tables whose raw bits cannot be put back afterwards carry nothing: too wide shifts, and escapes of 0. */
+static void not_carried(void)
+{
+    /* One table, of zeros and escapes, and one that is all escape; all contexts shift by BITS and use TABLE. */
+    for (unsigned i = 0; i < 3; i++) {
+        static const struct {
+            enum tp_dtype dtype;
+            uint8_t shift, table;
+            bool carries;
+        } cases[] = {{TP_DTYPE_F32, 24, 0, true}, {TP_DTYPE_F32, 25, 0, false}, {TP_DTYPE_F32, 24, 1, false}};
+        uint8_t head[22] = {0, 2};
+        struct tp_buffer blob = {0};
+        struct tp_tables *tables = NULL;
+        uint16_t freq[2][256] = {{1024, 1023}, {0}};
+
+        for (int c = 0; c < TP_DELTA_CONTEXTS; c++) {
+            head[2 + c] = (uint8_t)(cases[i].table | (cases[i].shift & 7) << 5);
+            head[18 + c / 4] |= (uint8_t)(cases[i].shift >> 3 << 2 * (c % 4));
+        }
+        freq[0][TP_DELTA_ESCAPE] = 1;
+        freq[1][TP_DELTA_ESCAPE] = TP_RANS_ONE;
+        tp_buffer_append(&blob, head, sizeof head);
+        for (int t = 0; t < 2; t++)
+            tp_rans_freq_write(&blob, freq[t], TP_DELTA_ESCAPE);
+        ok(delta->tables_create(cases[i].dtype, blob.data, blob.len, &tables, NULL) == 0 &&
+               ((struct tp_delta_tables *)tables)->carries == cases[i].carries,
+           "shift %u, table %u: %s", cases[i].shift, cases[i].table, cases[i].carries ? "carried" : "not carried");
+        delta->tables_destroy(tables);
+        tp_buffer_clear(&blob);
+    }
+}
+
 int main(void)
 {
     uint64_t seed = tap_seed();
@@ -327,6 +453,10 @@ int main(void)
     sizes(&seed);
     deviations(&seed);
     no_escapes();
+    not_carried();
+    for (int i = 0; i < 150 && good; i++)
+        good = carry_once(&seed, dtypes[tap_random(&seed) % DTYPES]);
+    ok(good, "carried bits come back, with any number of lanes");
     for (int i = 0; i < 100 && good; i++)
         good = damage_once(&seed, dtypes[tap_random(&seed) % DTYPES]);
     ok(good, "damaged chunks and tables give -EBADMSG at most");

@@ -108,6 +108,12 @@ static void write_one(const struct tp_codec *codec, enum tp_dtype dtype, size_t 
     for (size_t i = 0; codec->needs_base && i < len; i += unit)
         if (tap_random(seed) % (codec->id == TP_CODEC_SPARSE ? 12 : 3) == 0)
             src[i] = (uint8_t)(src[i] + tap_random(seed) % 7 - 3);
+    /* Far enough from the base for raw bits. */
+    for (size_t i = 0; codec->id == TP_CODEC_DELTA && unit > 1 && n > 100 && i < len; i += 2 * unit) {
+        uint16_t v = (uint16_t)(tp_get_le16(src + i) + tap_random(seed) % 3000 - 1500);
+
+        tp_put_le16(src + i, v);
+    }
     tables = check_learn(codec, dtype, src, base, len, &blob, &bits);
     coded_len = codec->encode(tables, dtype, src, base, len, coded, 2 * len + 4096, scratch);
     head[0] = (uint8_t)codec->id;

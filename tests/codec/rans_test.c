@@ -119,17 +119,35 @@ static void make_model(struct model *m, const uint8_t *syms, const uint8_t *tabs
     }
 }
 
-static bool check_decode(const struct model *m, const uint8_t *stream, size_t len, const uint8_t *syms,
-                         const uint8_t *tabs, size_t n)
+static size_t carry_len(unsigned lanes_log)
 {
+    return (((size_t)TP_RANS_CARRY_BITS << lanes_log) + 7) / 8;
+}
+
+/* What lanes carry, NULL too: any bits, and zeros up to the end of the byte. */
+static uint8_t *make_carry(uint64_t *seed, unsigned lanes_log, uint8_t room[TP_RANS_CARRY_BYTES])
+{
+    if (tap_random(seed) & 1)
+        return NULL;
+    memset(room, 0, TP_RANS_CARRY_BYTES);
+    for (unsigned i = 0; i < (unsigned)TP_RANS_CARRY_BITS << lanes_log; i++)
+        room[i / 8] |= (uint8_t)((tap_random(seed) >> 20 & 1) << i % 8);
+    return room;
+}
+
+static bool check_decode(const struct model *m, const uint8_t *stream, size_t len, const uint8_t *syms,
+                         const uint8_t *tabs, size_t n, const uint8_t *carry)
+{
+    uint8_t back[TP_RANS_CARRY_BYTES];
     struct tp_rans_reader r;
     bool good = tp_rans_reader_init(&r, stream, len) == 0;
 
-    /* With tables, the decoding one by one is all that there is apart from codec/delta. */
-    for (size_t i = 0; i < n && good && tabs; i++)
-        good = tp_rans_get(&r, i & ((1u << r.lanes_log) - 1), &m->dec[tabs[i]]) == syms[i];
-    if (tabs)
-        return good && tp_rans_reader_finish(&r) == 0;
+    /* With tables or a carry, the decoding one by one is all that there is apart from codec/delta. */
+    for (size_t i = 0; i < n && good && (tabs || carry); i++)
+        good = tp_rans_get(&r, i & ((1u << r.lanes_log) - 1), &m->dec[tabs ? tabs[i] : 0]) == syms[i];
+    if (tabs || carry)
+        return good && tp_rans_reader_finish(&r, carry ? back : NULL) == 0 &&
+               (!carry || !memcmp(back, carry, carry_len(r.lanes_log)));
     for (int isa = TP_ISA_SCALAR; isa <= (int)tp_isa_best() && good; isa++) {
         uint8_t *out = check_alloc(n);
 
@@ -146,7 +164,7 @@ static bool stream_once(uint64_t *seed, struct model *m)
     uint8_t *syms = check_alloc(n), *tabs = tap_random(seed) & 1 ? check_alloc(n) : NULL;
     unsigned lanes_log = (unsigned)(tap_random(seed) % (TP_RANS_LANES_LOG_MAX + 1)), tables = 1;
     size_t bound = tp_rans_bound(n), first_len = 0;
-    uint8_t *first = NULL;
+    uint8_t *first = NULL, room[TP_RANS_CARRY_BYTES], *carry = make_carry(seed, lanes_log, room);
     uint32_t hist[256];
     bool good = true;
 
@@ -164,7 +182,7 @@ static bool stream_once(uint64_t *seed, struct model *m)
         if (!work)
             bail_out("out of memory");
         tp_isa_set((enum tp_isa)isa);
-        p = tp_rans_encode(m->enc, syms, tabs, n, lanes_log, work + bound);
+        p = tp_rans_encode(m->enc, syms, tabs, n, lanes_log, carry, work + bound);
         len = (size_t)(work + bound - p);
         if (!first) {
             first = check_copy(p, len);
@@ -173,7 +191,7 @@ static bool stream_once(uint64_t *seed, struct model *m)
         good = len == first_len && !memcmp(p, first, len);
         free(work);
     }
-    good = good && check_decode(m, first, first_len, syms, tabs, n);
+    good = good && check_decode(m, first, first_len, syms, tabs, n, carry);
     if (!good)
         diag("%zu symbols, %u tables, 2^%u lanes", n, tables, lanes_log);
     free(first);
@@ -192,7 +210,7 @@ static bool stream_damage(uint64_t *seed, struct model *m)
 
     draw(seed, syms, n, hist);
     make_model(m, syms, NULL, n, 1);
-    p = tp_rans_encode(m->enc, syms, NULL, n, (unsigned)(tap_random(seed) % 7), work + bound);
+    p = tp_rans_encode(m->enc, syms, NULL, n, (unsigned)(tap_random(seed) % 7), NULL, work + bound);
     len = (size_t)(work + bound - p);
     check_damage(seed, p, &len);
     bad = check_copy(p, len);
@@ -218,17 +236,24 @@ static bool stream_damage(uint64_t *seed, struct model *m)
     return good;
 }
 
-/* A symbol that is all there is costs nothing but the states. */
+/* A symbol that is all there is costs nothing but the states; with a carry, these and what they carry. */
 static void constant(struct model *m)
 {
-    enum { N = 100000 };
+    enum { N = 100000, STATES = 1 + 64 * (4 + TP_RANS_CARRY_BITS) / 8 };
     uint8_t *syms = check_alloc(N), *work = check_alloc(tp_rans_bound(N)), *p;
+    uint8_t carry[TP_RANS_CARRY_BYTES] = {0}, *out = check_alloc(0);
 
     memset(syms, 77, N);
     make_model(m, syms, NULL, N, 1);
-    p = tp_rans_encode(m->enc, syms, NULL, N, 6, work + tp_rans_bound(N));
-    is_int(work + tp_rans_bound(N) - p, 1 + 4 * 64, "a constant takes the states alone");
-    ok(check_decode(m, p, 1 + 4 * 64, syms, NULL, N), "and comes back");
+    p = tp_rans_encode(m->enc, syms, NULL, N, 6, NULL, work + tp_rans_bound(N));
+    is_int(work + tp_rans_bound(N) - p, STATES, "a constant takes the states alone");
+    ok(check_decode(m, p, STATES, syms, NULL, N, NULL), "and comes back");
+    memset(carry, 0x5a, sizeof carry - 8);
+    p = tp_rans_encode(m->enc, syms, NULL, N, 6, carry, work + tp_rans_bound(N));
+    is_int(work + tp_rans_bound(N) - p, STATES, "with a carry too");
+    ok(check_decode(m, p, STATES, syms, NULL, N, carry), "and both come back");
+    is_int(tp_rans_decode(m->dec, p, STATES, out, 0), -EBADMSG, "who wants no carry refuses it");
+    free(out);
     free(syms);
     free(work);
 }

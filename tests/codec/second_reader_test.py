@@ -76,8 +76,10 @@ def slot_of(table, slot):
 class Stream:
     def __init__(self, data):
         self.lanes = 1 << data[0]
-        self.x = [int.from_bytes(data[1 + 4 * i:5 + 4 * i], "little") for i in range(self.lanes)]
-        self.words, self.p, self.i = data, 1 + 4 * self.lanes, 0
+        bits = Bits(data[1:])
+        widths = [15 + bits.get(4) for _ in range(self.lanes)]
+        self.x = [1 << n | bits.get(n) for n in widths]
+        self.words, self.p, self.i = data, 1 + (bits.at + 7) // 8, 0
 
     def get(self, table):
         lane, self.i = self.i % self.lanes, self.i + 1
@@ -91,7 +93,9 @@ class Stream:
         return symbol
 
     def finish(self):
-        assert self.p == len(self.words) and all(x == 32768 for x in self.x)
+        """The bits that the lanes carried."""
+        assert self.p == len(self.words) and all(32768 <= x < 65536 for x in self.x)
+        return [x >> i & 1 for x in self.x for i in range(15)]
 
 
 def order(v, bits, is_float):
@@ -132,21 +136,33 @@ def decode_delta(dtype, tables, coded, base):
     raw_len, p = number(coded, 0)
     esc_len, p = number(coded, p)
     escapes = len(coded) - esc_len
-    raw = Bits(coded[escapes - raw_len:escapes])
     stream = Stream(coded[p:escapes - raw_len])
+    base = elements(base, width)
+    context = [min(max((b >> field_shift & field_mask) - e, 0), 15) for b in base]
+    symbols = [stream.get(table[contexts[c] & 15]) for c in context]
+    carried = stream.finish()
+    if not any(shifts) or any(k > bits - 8 or k and 0 not in table[t & 15] for k, t in zip(shifts, contexts)):
+        room = 0
+    else:
+        room = len(carried)
+    total = sum(shifts[c] for c, symbol in zip(context, symbols) if symbol)
+    moved = min(total, room)
+    assert not any(carried[moved:]) and (total - moved + 7) // 8 == raw_len
+    raw = Bits(coded[escapes - raw_len:escapes])
+    kept = [raw.get(1) for _ in range(total - moved)] + carried[:moved]
+    at = 0
     out = []
-    for b in elements(base, width):
-        c = min(max((b >> field_shift & field_mask) - e, 0), 15)
-        symbol, z = stream.get(table[contexts[c] & 15]), 0
+    for b, c, symbol in zip(base, context, symbols):
+        z = 0
         if symbol:
-            z = (symbol - 1 << shifts[c] | raw.get(shifts[c])) + 1
+            z = (symbol - 1 << shifts[c] | sum(bit << j for j, bit in enumerate(kept[at:at + shifts[c]]))) + 1
+            at += shifts[c]
         if symbol == 255:
             z = int.from_bytes(coded[escapes:escapes + width], "little")
             escapes += width
         start = order(0 if contexts[c] >> 4 & 1 else b, bits, is_float)
         out.append(unorder((start + signed(z)) % (1 << bits), bits, is_float))
-    stream.finish()
-    assert escapes == len(coded) and (raw.at + 7) // 8 == raw_len
+    assert escapes == len(coded)
     return joined(out, width)
 
 
@@ -166,7 +182,7 @@ def plane_of(kind, table, coded, p, n):
             at, p = at + gap + 1, p + 1
     stream = Stream(coded[p:p + length])
     plane = bytearray(stream.get(table) for _ in range(n))
-    stream.finish()
+    assert not any(stream.finish())
     for where, symbol in patches:
         plane[where] = symbol
     return bytes(plane), p + length
