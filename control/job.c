@@ -275,6 +275,17 @@ static int verify_one(struct verifying *v, struct tp_store *store, const char *n
     return rc;
 }
 
+/* Also one beside its directory, which is listed as the directory. */
+static bool has_pack(const struct child *c, const char *name)
+{
+    char *path = tp_path_join(c->dir, name, TP_PACK_SUFFIX);
+    struct stat st;
+    bool found = path && lstat(path, &st) == 0 && S_ISREG(st.st_mode);
+
+    free(path);
+    return found;
+}
+
 static int verify_all(struct verifying *v, struct tp_store *store, struct tp_error *err)
 {
     struct tp_model *models = NULL;
@@ -283,7 +294,7 @@ static int verify_all(struct verifying *v, struct tp_store *store, struct tp_err
 
     for (size_t i = 0; rc == 0 && i < n; i++) {
         struct tp_error one = {0};
-        int bad = models[i].kind == TP_MODEL_PACK ? verify_one(v, store, models[i].name, &one) : 0;
+        int bad = has_pack(v->child, models[i].name) ? verify_one(v, store, models[i].name, &one) : 0;
 
         if (bad < 0 && (first == 0 || bad == -ECANCELED)) {
             first = bad;

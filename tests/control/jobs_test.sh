@@ -1,0 +1,145 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Jobs from the command line, where no daemon keeps the directory: reports, records, refusals, Ctrl-C, full and
+# read-only disks.
+. "${top_srcdir:-.}/tests/lib.sh"
+requires jq
+
+mkmodel=$top_builddir/tests/mkmodel
+dir=$tmp/models
+mkdir "$dir"
+"$mkmodel" --layers=1 "$dir/base"
+"$mkmodel" --layers=1 --noise=0.01 "$dir/ft 1"
+"$mkmodel" --layers=1 --noise=0.01 --noise-seed=2 "$dir/ft'2"
+cp -a "$dir" "$tmp/copies"
+
+# same MODEL: it is as it was.
+same() {
+    diff -r "$dir/$1" "$tmp/copies/$1"
+}
+
+# latest FILE FILTER: of the youngest record.
+latest() {
+    jq -r "$2" "$dir/.tenpak/jobs/$(find "$dir/.tenpak/jobs" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort -t - -k 1,2 -k 3n | tail -n 1)/$1"
+}
+
+# --- What is asked is done, and recorded ---
+
+ok 'estimate' "$tenpak" estimate --json "$dir" 'ft 1'
+cp "$tmp/.out" "$tmp/report.json"
+is 'the report is the record'\''s' "$(jq -c . "$tmp/report.json")" "$(latest report.json . | jq -c .)"
+is 'an interval around what is expected' "$(jq '.result | .stored_bytes_low <= .stored_bytes and .stored_bytes <= .stored_bytes_high' "$tmp/report.json")" true
+ok 'compress DIR MODEL' "$tenpak" compress "$dir" 'ft 1'
+has 'told for people' "$tmp/.out" '^ft 1: .* smaller'
+ok 'compress DIR/MODEL' "$tenpak" compress --json "$dir/ft'2/" base=base keep=yes id=once
+cp "$tmp/.out" "$tmp/report.json"
+is 'its state' "$(jq -r .state "$tmp/report.json")" completed
+is 'against the base' "$(jq -r .result.base "$tmp/report.json")" base
+is 'the directory is kept' "$(jq -r .result.original_removed "$tmp/report.json")" false
+is 'the size is that of the pack' "$(jq .result.stored_bytes "$tmp/report.json")" "$(stat -c %s "$dir/ft'2.tnpk")"
+is 'who asked' "$(latest request.json '.asker | "\(.uid) \(.command)"')" "$(id -u) tenpak"
+is 'what was asked' "$(latest request.json '.request | "\(.base) \(.keep) \(.id)"')" 'base true once'
+is 'exit' "$(latest exit .)" 0
+ok 'the same once more is the same job' "$tenpak" compress --json "$dir/ft'2" base=base keep=yes id=once
+is 'by its id' "$(jq -r .id "$tmp/.out")" "$(jq -r .id "$tmp/report.json")"
+ok 'verify --job DIR' "$tenpak" verify --job --json "$dir"
+is 'all packs' "$(jq .result.verified "$tmp/.out")" 3
+ok 'verify --job DIR MODEL' "$tenpak" verify --job "$dir" 'ft 1.tnpk' io=idle
+ok 'restore' "$tenpak" restore "$dir/ft 1"
+ok 'as it was' same 'ft 1'
+ok 'in the directory itself' sh -c "cd '$dir' && '$tenpak' compress 'ft 1' && '$tenpak' restore 'ft 1'"
+ok 'as it was' same 'ft 1'
+"$tenpak" jobs --json "$dir" >"$tmp/jobs.json"
+is 'the list has every record' "$(jq '.jobs | length' "$tmp/jobs.json")" "$(find "$dir/.tenpak/jobs" -mindepth 1 -maxdepth 1 | wc -l)"
+is 'the newest first' "$(jq -r '.jobs[0].verb' "$tmp/jobs.json")" restore
+is 'nothing else is in the directory' "$(find "$dir" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | tr '\n' ' ')" \
+    ".tenpak base.tnpk ft 1 ft'2 ft'2.tnpk "
+is 'records are for their owner alone' "$(stat -c %a "$dir/.tenpak/jobs")" 700
+
+# --- What is wrong ---
+
+exits 'an unknown key' 2 "$tenpak" compress "$dir" 'ft 1' bsae=x
+has 'is told' "$tmp/.out" "no key 'bsae'"
+exits 'a value out of bounds' 2 "$tenpak" compress "$dir" 'ft 1' nice=20
+exits 'a name that leads out' 2 "$tenpak" compress "$dir" ../x
+exits 'no such model' 1 "$tenpak" compress "$dir" nope
+has 'is told' "$tmp/.out" "there is no model 'nope'"
+exits 'no such directory' 1 "$tenpak" compress "$tmp/nope" x
+exits 'a pack already' 1 "$tenpak" compress "$dir" base
+exits 'no daemon to leave it to' 1 "$tenpak" compress -n "$dir" 'ft 1'
+exits 'no such job' 1 "$tenpak" cancel "$dir" 20200101-000000-1
+exits 'an ended job' 1 "$tenpak" cancel "$dir" "$(jq -r '.jobs[0].id' "$tmp/jobs.json")"
+exits 'the base of others' 11 "$tenpak" restore "$dir" base
+has 'is told' "$tmp/.out" "is the base of"
+is 'and in the report' "$(latest report.json '"\(.state) \(.error.name)"')" 'failed EBUSY'
+printf x | dd of="$dir/ft'2.tnpk" bs=1 seek=3000 conv=notrunc 2>/dev/null
+exits 'damage' 4 "$tenpak" verify --job "$dir" "ft'2"
+rm "$dir/ft'2.tnpk"
+mkdir -p "$dir/.tenpak"
+echo '{"jobs": {"slots": "many"}}' >"$dir/.tenpak/tenpak.conf"
+exits 'a wrong tenpak.conf' 1 "$tenpak" compress "$dir" 'ft 1'
+has 'is told by its key' "$tmp/.out" "'jobs.slots'"
+rm "$dir/.tenpak/tenpak.conf"
+
+# --- Ctrl-C, another's cancel, kill -9 ---
+
+"$mkmodel" --layers=4 --hidden=1024 --inter=2816 --vocab=8192 "$dir/big"
+cp -a "$dir/big" "$tmp/copies/big"
+running() {
+    "$tenpak" jobs --json "$dir" | jq -e '.jobs[0] | .state == "running" and .model == "big" and .progress.stage == "pack"'
+}
+left() {
+    find "$dir" -maxdepth 1 -name '.*' ! -name .tenpak ! -path "$dir" | wc -l
+}
+# stopped NAME STATE CODE: what became of the job in $!.
+stopped() {
+    wait "$job" 2>/dev/null
+    is "$1: exit code" $? "$3"
+    wait_for 20 sh -c "'$tenpak' jobs --json '$dir' | jq -e '.jobs[0].state == \"$2\"'"
+    is "$1: state" "$("$tenpak" jobs --json "$dir" | jq -r '.jobs[0].state')" "$2"
+    ok "$1: the model is as it was" same big
+    is "$1: nothing is left" "$(left)" 0
+    is "$1: no pack" "$(find "$dir" -name big.tnpk)" ''
+}
+"$tenpak" compress "$dir" big base=none threads=1 2>/dev/null &
+job=$!
+wait_for 20 running
+kill -INT "$job"
+# A shell starts what runs in the background deaf to SIGINT.
+kill -TERM "$job"
+stopped 'Ctrl-C' cancelled 130
+"$tenpak" compress "$dir" big base=none threads=1 2>/dev/null &
+job=$!
+wait_for 20 running
+exits 'the model is held' 11 "$tenpak" estimate "$dir" big
+ok 'cancel from elsewhere' "$tenpak" cancel "$dir" "$("$tenpak" jobs --json "$dir" | jq -r '.jobs[0].id')"
+stopped 'cancelled from elsewhere' cancelled 130
+"$tenpak" compress "$dir" big base=none threads=1 2>/dev/null &
+job=$!
+wait_for 20 running
+kill -KILL "$job"
+stopped 'kill -9' interrupted 137
+
+# --- Disks that are full, and read-only ones ---
+
+if [ "$(id -u)" -eq 0 ] && mkdir "$tmp/small" && mount -t tmpfs -o size=1m tenpak-test "$tmp/small" 2>/dev/null; then
+    cleanup_fn umount "$tmp/small"
+    "$mkmodel" --layers=1 "$tmp/small/m"
+    cp -a "$tmp/small/m" "$tmp/copies/m"
+    dd if=/dev/zero of="$tmp/small/fill" bs=4k 2>/dev/null
+    exits 'no room for a record' 1 "$tenpak" compress "$tmp/small" m
+    has 'is told' "$tmp/.out" 'No space left on device'
+    ok 'the model is as it was' diff -r "$tmp/small/m" "$tmp/copies/m"
+    is 'there is no record' "$(find "$tmp/small/.tenpak" -name status.json 2>/dev/null)" ''
+    rm "$tmp/small/fill"
+    ok 'with room it is done' "$tenpak" compress "$tmp/small" m
+    mount -o remount,ro "$tmp/small"
+    exits 'a read-only directory' 1 "$tenpak" restore "$tmp/small" m
+    has 'is told' "$tmp/.out" 'Read-only file system'
+    ok 'its records can be read' "$tenpak" jobs --json "$tmp/small"
+    is 'as they were' "$(jq -r '.jobs[0].state' "$tmp/.out")" completed
+    mount -o remount,rw "$tmp/small"
+else
+    skip 'full and read-only disks' 'no tmpfs can be mounted here'
+fi
+tap_done
