@@ -163,9 +163,9 @@ def check_running(where, browser):
     with subprocess.Popen([DOCUMENTS, "--run", TENPAK.resolve(), where.path, "compress", text],
                           stdout=subprocess.DEVNULL) as child:
         page, jobs = "", []
-        for _ in range(200):
+        for _ in range(2000):
             page = where.document("dashboard.html")
-            jobs = [j for j in data_of(page)[1][2]["jobs"] if j["state"] == "running" and (j["progress"]["fraction"] or 0) > 0.05]
+            jobs = [j for j in data_of(page)[1][2]["jobs"] if j["state"] == "running" and (j["progress"]["fraction"] or 0) > 0.01]
             if jobs or child.poll() is not None:
                 break
             time.sleep(0.02)
