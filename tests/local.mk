@@ -88,6 +88,7 @@ check_PROGRAMS += tests/fs/control_call tests/fs/swap
 tests_fs_control_call_LDADD =
 tests_fs_swap_LDADD =
 fs_scripts = \
+	tests/fs/control_stress_test.sh \
 	tests/fs/control_test.sh \
 	tests/fs/failure_test.sh \
 	tests/fs/life_test.sh \

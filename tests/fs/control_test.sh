@@ -178,6 +178,8 @@ while [ $i -lt 40 ]; do
     i=$((i + 1))
 done
 ok 'forty wait and the mount answers' cmp "$tmp/mnt/a/model.safetensors" "$tmp/plain/a/model.safetensors"
+# What it had got done when it was held is told within a moment.
+sleep 1
 exec 4<"$control/jobs/$id/status.json"
 "$call" news "$control/jobs/$id/status.json" "kill -CONT $held; echo $id >'$control/cancel'" >"$tmp/news" 2>&1
 is 'poll wakes who reads a status' "$(jq -r .id "$tmp/news")" "$id"
