@@ -131,6 +131,7 @@ control_scripts = \
 	tests/control/documents_test.py \
 	tests/control/recipes_test.sh \
 	tests/control/jobs_test.sh \
+	tests/control/mounted_jobs_test.sh \
 	tests/control/schema_test.py
 EXTRA_DIST += tests/control/directory.py
 

@@ -1,0 +1,73 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Jobs from the command line where the directory is mounted: the mount's daemon runs them, with the same words, reports
+# and records.
+. "${top_srcdir:-.}/tests/lib.sh"
+requires jq
+requires_fuse
+
+mkmodel=$top_builddir/tests/mkmodel
+dir=$tmp/models
+mnt=$tmp/mnt
+mkdir "$dir"
+"$mkmodel" --layers=1 "$dir/base"
+"$mkmodel" --layers=1 --noise=0.01 "$dir/ft1"
+"$mkmodel" --layers=1 --noise=0.01 --noise-seed=2 "$dir/ft2"
+"$mkmodel" --layers=4 --hidden=1024 --inter=2816 --vocab=8192 --seed=2 "$dir/big"
+cp -a "$dir" "$tmp/copies"
+mount_dir "$dir" "$mnt" || skip_all 'no mount can be made here'
+
+is 'the daemon tells where it is' "$(jq -r '"\(.pid) \(.mountpoint)"' "$dir/.tenpak/daemon.json")" "$mount_pid $mnt"
+ok 'compress, by the directory' "$tenpak" compress --json "$dir" ft1
+cp "$tmp/.out" "$tmp/report.json"
+id=$(jq -r .id "$tmp/report.json")
+is 'the mount has its report' "$(jq -c . "$mnt/.tenpak/jobs/$id/report.json")" "$(jq -c . "$tmp/report.json")"
+is 'the directory has its record' "$(jq -r .state "$dir/.tenpak/jobs/$id/status.json")" completed
+ok 'the model reads as it was' diff -r "$mnt/ft1" "$tmp/copies/ft1"
+ok 'compress, by the mount point' "$tenpak" compress "$mnt/ft2" base=base keep=yes
+is 'the same words in a control file' "$(jq -c '.request | del(.verb, .model)' "$dir/.tenpak/jobs/$id/request.json")" \
+    "$(echo 'big' >"$mnt/.tenpak/estimate" && cat "$mnt/.tenpak/jobs/last/wait" >/dev/null &&
+        jq -c '.request | del(.verb, .model) | {base, codec: "auto", zstd_level: 3, keep: false, memory, nice, io}' \
+            "$mnt/.tenpak/jobs/last/request.json")"
+exits 'refused by the daemon' 1 "$tenpak" compress "$dir" nope
+has 'as without it' "$tmp/.out" "there is no model 'nope'"
+exits 'a pack already' 1 "$tenpak" compress "$mnt" ft1
+exits 'one key too many' 2 "$tenpak" compress "$mnt" ft1 what=ever
+
+ok 'left to the daemon' "$tenpak" compress --no-wait "$dir" big base=none threads=1
+id=$(cat "$tmp/.out")
+has 'listed' "$tmp/.out" '^[0-9]*-[0-9]*-[0-9]*$'
+is 'the list is that of the mount' "$("$tenpak" jobs --json "$mnt" | jq -r '.jobs[0].id')" "$id"
+exits 'its model is held' 11 "$tenpak" estimate "$dir" big
+ok 'cancel' "$tenpak" cancel "$dir" "$id"
+has 'it has ended' "$tmp/.out" "^$id: cancelled"
+ok 'the model is as it was' diff -r "$dir/big" "$tmp/copies/big"
+
+packing() {
+    "$tenpak" jobs --json "$dir" | jq -e '.jobs[0] | .state == "running" and .progress.stage == "pack"'
+}
+"$tenpak" compress "$dir" big base=none threads=1 2>/dev/null &
+job=$!
+wait_for 20 packing
+kill -TERM "$job"
+wait "$job"
+is 'Ctrl-C cancels what the daemon runs: exit code' $? 130
+is 'its state' "$("$tenpak" jobs --json "$dir" | jq -r '.jobs[0].state')" cancelled
+
+"$tenpak" compress "$dir" big base=none threads=1 >"$tmp/out" 2>&1 &
+job=$!
+wait_for 20 packing
+kill -KILL "$mount_pid"
+wait "$job"
+is 'the daemon is killed: exit code' $? 1
+has 'and what became of the job' "$tmp/out" 'interrupted'
+fusermount3 -u "$mnt" 2>/dev/null || umount -l "$mnt"
+ok 'the model is as it was' diff -r "$dir/big" "$tmp/copies/big"
+is 'nothing is left' "$(find "$dir" -mindepth 1 -maxdepth 1 -name '.*' ! -name .tenpak)" ''
+ok 'without a daemon this process does it' "$tenpak" compress "$dir" big base=none
+mount_dir "$dir" "$mnt"
+ok 'which the next daemon knows' jq -e '.state == "completed"' "$mnt/.tenpak/jobs/last/status.json"
+ok 'the model reads as it was' diff -r "$mnt/big" "$tmp/copies/big"
+unmount "$mnt"
+is 'a daemon that ends leaves the records alone' "$(find "$dir/.tenpak" -mindepth 1 -maxdepth 1 -printf '%f ')" 'jobs '
+tap_done
