@@ -13,6 +13,9 @@
 /* Of how many blocks it is known that they were dropped, for each slot. */
 enum { MARKS = 8 };
 
+/* So many slots more for each block that was dropped and is asked for again: others will be. */
+enum { GROWTH = 8 };
+
 static size_t window_max(const struct tp_cache *cache)
 {
     return cache->limit / 4;
@@ -276,8 +279,8 @@ struct tp_block *tp_cache_take(struct tp_cache *cache, const struct tp_block_key
     uint64_t hash = key_hash(key);
     bool again = is_marked(cache, hash);
 
-    if (again && cache->limit < cache->most)
-        cache->limit++;
+    if (again)
+        cache->limit += cache->most - cache->limit < GROWTH ? cache->most - cache->limit : GROWTH;
     make_room(cache);
     struct tp_block *block = cache->free_blocks;
     if (block)
