@@ -174,6 +174,25 @@ curl -s -H "Authorization: Bearer $token" -H 'Content-Type: application/json' -H
 is 'a flood ends its connection, not the server' "$(call GET /)" 200
 is 'no job was made by all that' "$(call GET /jobs) $(jq '.jobs | length' "$tmp/body")" '200 4'
 
+# More connections than it takes, which say nothing or too little, and go again.
+"$PYTHON" - "${url##*:}" <<'END'
+import socket, sys, time
+port = int(sys.argv[1])
+held = []
+for i in range(120):
+    s = socket.socket()
+    s.settimeout(5)
+    try:
+        s.connect(("127.0.0.1", port))
+        s.sendall([b"", b"GET / HT", b"POST /compress HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{", b"\0" * 99][i % 4])
+    except OSError:
+        pass
+    held.append(s)
+time.sleep(0.3)
+END
+is 'a crowd that says nothing leaves it well' "$(call GET /)" 200
+is 'noise instead of a request, too' "$(head -c 100000 /dev/urandom | curl -s --http0.9 -m 10 "telnet://${url#http://}" >/dev/null; call GET /)" 200
+
 # What was packed anew is another artifact.
 "$tenpak" unpack -q "$pack"
 is 'a pack that went away: 404' "$(call GET "/artifact/$first")" 404
