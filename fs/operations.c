@@ -26,6 +26,10 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
                             FUSE_CAP_ASYNC_DIO;
 
     conn->want = (conn->want & ~unwanted) | (wanted & conn->capable);
+    /* Who serves others with root's rights is not to grant what the lists of a file deny. Any other daemon is held to
+     * them itself. */
+    if (fs->options->allow_other && geteuid() == 0)
+        conn->want |= FUSE_CAP_POSIX_ACL & conn->capable;
     tp_watch_init(fs->watch, conn);
     pthread_mutex_lock(&fs->lock);
     tp_passthrough_init(&fs->passthrough, conn, tp_promote_is_stacked(fs));

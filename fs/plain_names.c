@@ -147,13 +147,9 @@ void tp_op_mknod(fuse_req_t req, fuse_ino_t parent_ino, const char *name, mode_t
     struct tp_node *parent = tp_fs_node(fs, parent_ino);
     int rc = may_make(fs, parent, name);
 
-    (void)dev;
-    /* No devices among models. */
-    if (rc == 0 && !S_ISREG(mode) && !S_ISFIFO(mode) && !S_ISSOCK(mode))
-        rc = EPERM;
     if (rc == 0) {
         bool changed = tp_caller_begin(req);
-        rc = mknodat(tp_as_plain(parent)->fd, name, mode, 0) < 0 ? errno : 0;
+        rc = mknodat(tp_as_plain(parent)->fd, name, mode, dev) < 0 ? errno : 0;
         tp_caller_end(changed);
     }
     if (rc != 0)

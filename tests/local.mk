@@ -89,6 +89,7 @@ tests_fs_control_call_LDADD =
 tests_fs_swap_LDADD =
 fs_scripts = \
 	tests/fs/control_stress_test.sh \
+	tests/fs/acl_test.sh \
 	tests/fs/control_test.sh \
 	tests/fs/failure_test.sh \
 	tests/fs/life_test.sh \
@@ -100,6 +101,7 @@ fs_scripts = \
 	tests/fs/saturation_test.sh \
 	tests/fs/semantics_test.sh \
 	tests/fs/swap_test.sh \
+	tests/fs/user_test.sh \
 	tests/fs/write_test.sh \
 	tests/fs/xattr_test.sh
 
@@ -129,9 +131,9 @@ tests_control_documents_LDADD = $(TP_CONTROL_LIBS)
 control_scripts = \
 	tests/control/dashboard_test.py \
 	tests/control/documents_test.py \
-	tests/control/recipes_test.sh \
 	tests/control/jobs_test.sh \
 	tests/control/mounted_jobs_test.sh \
+	tests/control/recipes_test.sh \
 	tests/control/schema_test.py
 EXTRA_DIST += tests/control/directory.py
 

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -335,6 +336,7 @@ static void as_other(void)
     TRUE(look("sticky/soft").st_uid == OTHER);
     OK(mkfifo("sticky/fifo", 0600));
     TRUE(look("sticky/fifo").st_uid == OTHER);
+    FAILS(EPERM, mknod("sticky/device", S_IFCHR | 0600, makedev(1, 3)));
     FAILS(EPERM, unlink("sticky/roots"));
     FAILS(EPERM, rename("sticky/roots", "sticky/taken"));
     FAILS(EPERM, rename("sticky/mine", "sticky/roots"));
@@ -360,6 +362,23 @@ static void as_other(void)
     TRUE(write(fd, "x", 1) == 1);
     close(fd);
     TRUE(mode_of("setuid") == 0777);
+}
+
+/* Nodes of devices, which only root makes; that they cannot be opened in a mount is the mount's own affair. */
+static void test_devices(void)
+{
+    OK(mknod("char", S_IFCHR | 0640, makedev(1, 3)));
+    OK(mknod("block", S_IFBLK | 0600, makedev(7, 200)));
+    TRUE(S_ISCHR(look("char").st_mode) && look("char").st_rdev == makedev(1, 3) && mode_of("char") == 0640);
+    TRUE(S_ISBLK(look("block").st_mode) && look("block").st_rdev == makedev(7, 200));
+    FAILS(EEXIST, mknod("char", S_IFCHR | 0600, makedev(1, 3)));
+    OK(rename("char", "renamed"));
+    OK(link("renamed", "second"));
+    OK(chmod("second", 0600));
+    TRUE(mode_of("renamed") == 0600);
+    OK(unlink("renamed"));
+    OK(unlink("second"));
+    OK(unlink("block"));
 }
 
 static void test_users(void)
@@ -415,8 +434,10 @@ int main(int argc, char **argv)
     test_links();
     test_rename();
     test_attributes();
-    if (geteuid() == 0)
+    if (geteuid() == 0) {
+        test_devices();
         test_users();
+    }
     printf("# %u checks, %u failed\n", checks, failures);
     return failures > 0;
 }
