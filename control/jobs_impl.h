@@ -39,7 +39,7 @@ struct tp_jobs {
 
     pthread_mutex_t submit, lock;
     bool records_locked; /* by who has SUBMIT: tp_records_lock */
-    char last_id[TP_JOB_ID_MAX]; /* taken here, with SUBMIT held */
+    char last_id[TP_JOB_ID_MAX]; /* the latest that was ever seen, with SUBMIT held */
     pthread_cond_t work;  /* for workers: something is pending, or the slots changed */
     pthread_cond_t ended; /* for who waits: some job ended or went */
     struct tp_job **list; /* the oldest first */

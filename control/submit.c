@@ -168,7 +168,8 @@ static int make_record(struct tp_jobs *jobs, struct taking *t, struct tp_error *
     if (fd < 0)
         return fd;
     job->fd = fd;
-    memcpy(jobs->last_id, job->status.id, sizeof jobs->last_id);
+    if (tp_record_compare(job->status.id, jobs->last_id) > 0)
+        memcpy(jobs->last_id, job->status.id, sizeof jobs->last_id);
     job->status.created = time(NULL);
     memcpy(t->id, job->status.id, sizeof t->id);
     rc = tp_record_put_request(fd, &job->request, &job->status, err);

@@ -48,6 +48,8 @@ int tp_table_add(struct tp_jobs *jobs, struct tp_job *job)
         jobs->list = list;
         jobs->cap = cap;
     }
+    if (tp_record_compare(job->status.id, jobs->last_id) > 0)
+        memcpy(jobs->last_id, job->status.id, sizeof jobs->last_id);
     memmove(&jobs->list[i + 1], &jobs->list[i], (jobs->n - i) * sizeof(*jobs->list));
     jobs->list[i] = job;
     jobs->n++;
