@@ -94,7 +94,8 @@ static int measure(const char *path, uint64_t *bytes, int64_t *changed)
     return rc;
 }
 
-/* Whether the policy's latest try on this model, as it is, ended otherwise than well. */
+/* Whether the policy's latest try on this model, as it is, ended otherwise than well. A try comes at least a second after
+ * the change that it waited for. */
 static bool has_failed(struct tp_jobs *jobs, const char *name, int64_t changed)
 {
     bool failed = false;
@@ -104,7 +105,7 @@ static bool has_failed(struct tp_jobs *jobs, const char *name, int64_t changed)
         const struct tp_job_status *s = &jobs->list[i]->status;
 
         if (s->verb == TP_VERB_COMPRESS && strcmp(s->subject, name) == 0 && strcmp(s->asker.command, ASKER) == 0)
-            failed = s->created >= changed && (s->state == TP_JOB_FAILED || s->state == TP_JOB_CANCELLED);
+            failed = s->created > changed && (s->state == TP_JOB_FAILED || s->state == TP_JOB_CANCELLED);
     }
     pthread_mutex_unlock(&jobs->lock);
     return failed;
