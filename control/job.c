@@ -417,6 +417,10 @@ static void prepare(struct child *c, long parent)
 {
     struct sigaction action = {.sa_handler = on_signal};
 
+    /* A mount's daemon has none, since the kernel has applied that of who asks it. */
+    mode_t mask = umask(022);
+    if (mask != 0)
+        umask(mask);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     signal(SIGPIPE, SIG_IGN);

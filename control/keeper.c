@@ -46,7 +46,7 @@ static int open_top(int dirfd, bool create)
 {
     int fd;
 
-    if (create && mkdirat(dirfd, TOP, 0777) < 0 && errno != EEXIST)
+    if (create && mkdirat(dirfd, TOP, tp_record_top_mode(dirfd)) < 0 && errno != EEXIST)
         return -errno;
     fd = openat(dirfd, TOP, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     return fd < 0 ? -errno : fd;

@@ -20,6 +20,13 @@
 #define GONE ".gone-"
 #define SMALL_MAX (256u << 10)
 
+mode_t tp_record_top_mode(int dirfd)
+{
+    struct stat st;
+
+    return fstat(dirfd, &st) < 0 ? 0700 : st.st_mode & 0775;
+}
+
 /* Open directory NAME, made where it is not there. */
 static int enter(int dirfd, const char *name, bool create, mode_t mode)
 {
@@ -42,7 +49,7 @@ int tp_records_open(int dirfd, bool create, struct tp_error *err)
     struct stat st;
 
     for (int i = 0; i < 100 && fd == -ENOENT; i++) {
-        top = enter(dirfd, ".tenpak", create, 0777);
+        top = enter(dirfd, ".tenpak", create, tp_record_top_mode(dirfd));
         fd = top < 0 ? top : enter(top, "jobs", create, 0700);
         if (top >= 0)
             close(top);

@@ -8,6 +8,8 @@
 
 #include "control/jobs.h"
 
+/* Of DIR/.tenpak: as DIR is, but never for everybody to write to, whatever the umask (a mount's daemon has none). */
+mode_t tp_record_top_mode(int dirfd);
 /* jobs/ of the directory that DIRFD is, as a descriptor; CREATE makes it, for its owner alone. -ENOENT: it is not there. */
 int tp_records_open(int dirfd, bool create, struct tp_error *err);
 /* Lock jobs/, waiting for it: a descriptor, closed to let go. */

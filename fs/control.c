@@ -196,12 +196,14 @@ static void look_around(struct tp_control *control, struct seen *seen, bool firs
 static void close_jobs(struct tp_control *control)
 {
     pthread_rwlock_wrlock(&control->use);
-    tp_inventory_destroy(control->inventory);
-    if (control->jobs)
-        tp_jobs_close(control->jobs);
+    struct tp_inventory *inventory = control->inventory;
+    struct tp_jobs *jobs = control->jobs;
     control->inventory = NULL;
     control->jobs = NULL;
     pthread_rwlock_unlock(&control->use);
+    tp_inventory_destroy(inventory);
+    if (jobs)
+        tp_jobs_close(jobs);
 }
 
 static void *run(void *arg)

@@ -171,7 +171,7 @@ static struct tp_text *same_as_before(struct tp_control *control, const struct t
     while (node && !(is_node(node, id) && node->text))
         node = node->next;
     if (!node || node->text->bytes.len != text->bytes.len ||
-        memcmp(node->text->bytes.data, text->bytes.data, text->bytes.len) != 0)
+        (text->bytes.len > 0 && memcmp(node->text->bytes.data, text->bytes.data, text->bytes.len) != 0))
         return text;
     if (node->text->knows < text->knows)
         node->text->knows = text->knows;

@@ -89,9 +89,8 @@ static int news(const char *path, const char *command, int again)
     if (fd < 0)
         return told(-1);
     take(fd);
-    wanted.events = POLLIN | POLLPRI;
     if (poll(&wanted, 1, 200) != 0)
-        puts("# ready before anything happened");
+        fputs("ready before anything happened\n", stderr);
     if (system(command) != 0)
         return 1;
     FD_ZERO(&set);

@@ -85,6 +85,7 @@ is 'models/ has a manifest each' "$(ls "$control/models" | tr '\n' ' ')" 'a.json
 ok 'find and tar go through it' tar -cf /dev/null --exclude=status.json --exclude=metrics --exclude=dashboard.html --exclude=models.json \
     -C "$tmp/mnt" .tenpak
 is 'numbers are unique in it' "$(find "$control" -printf '%i\n' | sort | uniq -d)" ''
+is 'which is for nobody else to write to' "$(find "$tmp/store/.tenpak" -perm /022)" ''
 is 'DIR/.tenpak does not show through' "$(ls "$tmp/store/.tenpak" | grep -c daemon.json) $(ls "$control" | grep -c daemon.json)" '1 0'
 
 # --- Three at once ----------------------------------------------------------------------------------------
@@ -167,6 +168,7 @@ echo big >"$control/compress"
 id=$(readlink "$control/jobs/last")
 stop_job || fail 'a job of big is held'
 refused 'the model is held by another job' compress 'big' EBUSY big
+is 'its process has no descriptor of the daemon' "$(find "/proc/$held/fd" -printf '%l\n' | grep -c -e /dev/fuse -e socket -e inotify -e eventfd)" 0
 timeout 0.3 cat "$control/jobs/$id/wait"
 is 'a wait can be given up' $? 124
 is 'by a signal' "$("$call" interrupted "$control/jobs/$id/wait")" EINTR
@@ -178,10 +180,8 @@ while [ $i -lt 40 ]; do
     i=$((i + 1))
 done
 ok 'forty wait and the mount answers' cmp "$tmp/mnt/a/model.safetensors" "$tmp/plain/a/model.safetensors"
-# What it had got done when it was held is told within a moment.
-sleep 1
 exec 4<"$control/jobs/$id/status.json"
-"$call" news "$control/jobs/$id/status.json" "kill -CONT $held; echo $id >'$control/cancel'" >"$tmp/news" 2>&1
+"$call" news "$control/jobs/$id/status.json" "kill -CONT $held; echo $id >'$control/cancel'" >"$tmp/news" 2>/dev/null
 is 'poll wakes who reads a status' "$(jq -r .id "$tmp/news")" "$id"
 for pid in $waiting; do
     wait "$pid"
@@ -193,10 +193,13 @@ is 'the exit of a cancelled job' "$(cat "$control/jobs/$id/exit")" 125
 ok 'a cancelled job leaves the model' diff -r "$tmp/mnt/big" "$tmp/plain/big"
 is 'and nothing beside it' "$(ls -A "$tmp/store" | grep -c -e tmp -e removing)" 0
 is 'an end cannot be cancelled' "$(put cancel "$id")" EALREADY
-is 'poll wakes who reads the totals' "$("$call" news "$control/status.json" "echo e >'$control/estimate'" |
+# What happened in the directory is told within a second or so.
+sleep 2.5
+is 'poll wakes who reads the totals' "$("$call" news "$control/status.json" "echo e >'$control/estimate'" 2>"$tmp/early" |
     jq '.jobs.completed + .jobs.running + .jobs.pending > 3')" true
+is 'and not before' "$(cat "$tmp/early")" ''
 cat "$control/jobs/last/wait" >/dev/null
-"$call" more "$control/events" "echo e id=k3 >'$control/estimate'" >"$tmp/events"
+"$call" more "$control/events" "echo e id=k3 >'$control/estimate'" >"$tmp/events" 2>/dev/null
 is 'events come since the last read' "$(jq -r '.job.retry_id' "$tmp/events" | sort -u)" k3
 cat "$control/jobs/last/wait" >/dev/null
 is 'from the first on for a new reader' "$(cat "$control/events" | head -n 1 | jq .seq)" 1
