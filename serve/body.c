@@ -140,7 +140,8 @@ static int check_base(const struct tp_json *root, struct tp_error *err)
     return 0;
 }
 
-/* The body, checked, as the text of a request. 400 for what is no JSON at all comes from here; the rest is an errno. */
+/* The body, checked, as the text of a request. What no errno says comes as a code: 400 for what is no JSON at all, 409
+ * for a model that is to be its own base. */
 static int read_body(const struct tp_call *call, const struct tp_verb_info *verb, bool with_base,
                      struct tp_buffer *text, unsigned *code, struct tp_error *err)
 {
@@ -162,6 +163,11 @@ static int read_body(const struct tp_call *call, const struct tp_verb_info *verb
         rc = check_member(verb, m, &json, err);
     if (rc == 0 && with_base)
         rc = check_base(root, err);
+    const char *base = tp_json_string(tp_json_get(root, "base")), *model = tp_json_string(tp_json_get(root, "model"));
+    if (rc == 0 && base && model && !strcmp(base, model)) {
+        *code = 409;
+        rc = tp_fail(err, EINVAL, "'%s' cannot be its own base", base);
+    }
     tp_json_end_object(&json);
     tp_json_free(root);
     if (rc == 0 && tp_json_writer_finish(&json) < 0)

@@ -167,6 +167,7 @@ refused 413 E2BIG 'a body of 70 KB' "$(post /compress "@$tmp/blanks")"
 refused 501 EOPNOTSUPP 'an engine that is not there' "$(post /evaluate '{"model": "base"}')"
 refused 501 EOPNOTSUPP 'nor this one' "$(post /optimize '{"model": "base"}')"
 is 'candidates: none, and why' "$(call GET /optimize/candidates) $(jq -r '(.candidates | length), (.reason != null)' "$tmp/body" | tr '\n' ' ')" '200 0 true '
+refused 409 EINVAL 'its own base' "$(post /compress '{"model": "base", "base": "base"}')"
 refused 409 EEXIST 'what is a pack already' "$(post /compress '{"model": "base"}')"
 head -c 3000000 /dev/zero >"$tmp/zeros"
 curl -s -H "Authorization: Bearer $token" -H 'Content-Type: application/json' -H 'Expect:' --data-binary "@$tmp/zeros" \
