@@ -240,6 +240,17 @@ rm "$tmp/mnt/big/new"
 echo all >"$control/verify"
 is 'verified' "$(jq -r .state "$control/jobs/last/wait")" completed
 
+# --- A second mount of the directory --------------------------------------------------------------------------
+
+first_pid=$mount_pid
+mount_dir "$tmp/store" "$tmp/second" || exit 1
+echo all >"$tmp/second/.tenpak/verify"
+id=$(readlink "$tmp/second/.tenpak/jobs/last")
+is 'a second mount of the directory runs its jobs' "$(jq -r .state "$tmp/second/.tenpak/jobs/$id/wait")" completed
+is 'which the first one shows' "$(jq -r .state "$control/jobs/$id/wait")" completed
+ok 'unmounted' unmount "$tmp/second"
+mount_pid=$first_pid
+
 # --- Forgetting -------------------------------------------------------------------------------------------
 
 id=$(readlink "$control/jobs/last")
@@ -258,6 +269,13 @@ echo 3 >"$control/knobs/jobs"
 is 'and is turned' "$(cat "$control/knobs/jobs")" 3
 refused 'not beyond its bounds' knobs/jobs 1000 ERANGE jobs
 refused 'nor by words' knobs/jobs many EINVAL jobs
+is 'the cache is made smaller' "$(put knobs/cache 64MiB)" ok
+is 'by as much' "$(jq '.mount.cache.max_bytes / 1048576 | round' "$control/status.json")" 64
+ok 'and reads go on' cmp "$tmp/mnt/a/model.safetensors" "$tmp/plain/a/model.safetensors"
+is 'and larger' "$(put knobs/cache 128MiB)" ok
+refused 'but not to nothing' knobs/cache 1 ERANGE cache
+is 'nothing is decoded ahead' "$(put knobs/prefetch 0) $(cat "$control/knobs/prefetch")" 'ok 0'
+refused 'hot models need a mount for them' knobs/hot 1GiB EOPNOTSUPP hot
 is 'which changes nothing' "$(cat "$control/knobs/jobs")" 3
 
 # --- The policy -------------------------------------------------------------------------------------------
