@@ -231,6 +231,7 @@ fuzz: $(fuzz_tests)
 thread_tests = \
 	tests/control/manager_test \
 	tests/control/others_test \
+	tests/control/inventory_test \
 	tests/store/pack_test \
 	tests/store/engine_test \
 	tests/base/log_test \
