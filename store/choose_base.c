@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "base/hash.h"
 #include "store/choose_base.h"
 #include "store/lock.h"
 #include "store/names.h"
@@ -132,12 +133,42 @@ static int open_model(const char *dir, const char *name, struct tp_store *store,
     return rc;
 }
 
+/* What the store has, in one number: another when a directory and its pack have changed places. */
+static uint64_t fingerprint(struct tp_store *store)
+{
+    struct tp_model *models = NULL;
+    uint64_t sum = 0;
+    size_t n = 0;
+
+    if (tp_store_models(store, &models, &n, NULL) < 0)
+        return 0;
+    for (size_t i = 0; i < n; i++)
+        sum = sum * 31 + tp_xxh3(models[i].name, strlen(models[i].name)) + (models[i].kind == TP_MODEL_PACK);
+    tp_store_models_free(models, n);
+    return sum;
+}
+
+/* While others pack, a base may go from under the search, which then finds none, or a worse one: search again. */
+static int match(const char *path, struct tp_store *store, bool others, struct tp_match *out, struct tp_error *err)
+{
+    uint64_t before, after;
+    int rc;
+
+    for (int i = 0;; i++) {
+        before = others ? fingerprint(store) : 0;
+        rc = tp_match_base(store, path, tp_path_name(path), out, err);
+        after = others ? fingerprint(store) : 0;
+        if (before == after || i == 9)
+            return rc;
+    }
+}
+
 static int by_match(const char *path, struct tp_store *store, const struct tp_compress_options *options,
                     struct tp_compress_report *report, struct tp_pack **out, struct tp_error *err)
 {
     struct tp_error why = {0};
-    struct tp_match match;
-    int rc = tp_match_base(store, path, tp_path_name(path), &match, &why);
+    struct tp_match found;
+    int rc = match(path, store, options->wait_for_base, &found, &why);
 
     if (rc == -ENOENT) {
         snprintf(report->why, sizeof report->why, "%.255s", why.message);
@@ -146,10 +177,10 @@ static int by_match(const char *path, struct tp_store *store, const struct tp_co
     }
     if (rc < 0)
         return tp_fail(err, -rc, "%s", why.message);
-    snprintf(report->base, sizeof report->base, "%s", match.name);
-    snprintf(report->why, sizeof report->why, "%s", match.why);
-    note(options, "base: %s (%s)", match.name, match.why);
-    return open_model(tp_store_dir(store), match.name, store, options, report, out, err);
+    snprintf(report->base, sizeof report->base, "%s", found.name);
+    snprintf(report->why, sizeof report->why, "%s", found.why);
+    note(options, "base: %s (%s)", found.name, found.why);
+    return open_model(tp_store_dir(store), found.name, store, options, report, out, err);
 }
 
 /* A pack's file, or a model's directory, anywhere. */
