@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "store/pack_internal.h"
+#include "store/pack/pack_internal.h"
 
 enum {
     KERNEL_CHUNKS = 256, /* of one codec, 64 MiB: more than a cache holds */

@@ -9,7 +9,7 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "cli/command.h"
-#include "store/pack.h"
+#include "store/pack/pack.h"
 
 /* --- Documents --- */
 

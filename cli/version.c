@@ -13,7 +13,7 @@
 #include "cli/options.h"
 #include "cli/report.h"
 #include "codec/codec.h"
-#include "store/index.h"
+#include "store/pack/index.h"
 
 static bool is_built(unsigned id)
 {

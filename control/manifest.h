@@ -4,7 +4,7 @@
 #define TP_CONTROL_MANIFEST_H
 
 #include "base/json.h"
-#include "store/pack.h"
+#include "store/pack/pack.h"
 
 struct tp_usage {
     uint64_t logical, stored;

@@ -9,7 +9,7 @@
 
 #include "base/json.h"
 #include "control/jobs.h"
-#include "store/match.h"
+#include "store/match/match.h"
 #include "store/ops.h"
 #include "store/verify.h"
 

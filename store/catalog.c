@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "store/pack_internal.h"
+#include "store/pack/pack_internal.h"
 #include "store/store.h"
 
 /* Packs that stay open although nobody uses them. */

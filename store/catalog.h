@@ -13,7 +13,7 @@
 #include <time.h>
 
 #include "store/names.h"
-#include "store/pack.h"
+#include "store/pack/pack.h"
 
 #define TP_PACK_SUFFIX_LEN (sizeof TP_PACK_SUFFIX - 1)
 

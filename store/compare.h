@@ -4,7 +4,7 @@
 #define TP_STORE_COMPARE_H
 
 #include "base/progress.h"
-#include "store/pack.h"
+#include "store/pack/pack.h"
 
 /* 0, or -EEXIST naming the first file that differs in kind, size, mode, time or target; with CONTENT also where
  * its bytes do not have the SHA-256 that the pack knows (they are read from the disk, past the page cache). */

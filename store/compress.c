@@ -11,12 +11,12 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "store/choose_base.h"
+#include "store/match/choose_base.h"
 #include "store/compare.h"
 #include "store/lock.h"
 #include "store/names.h"
 #include "store/ops.h"
-#include "store/pack_internal.h"
+#include "store/pack/pack_internal.h"
 #include "store/verify.h"
 
 struct job {

@@ -4,7 +4,7 @@
 #define TP_STORE_EXTRACT_H
 
 #include "base/progress.h"
-#include "store/pack.h"
+#include "store/pack/pack.h"
 
 /* Write the whole model into DIRFD, an empty directory of our own at PATH (for stories): every file checked
  * by its SHA-256, modes and times set, all synced, the directory itself last. Set-user and set-group bits of files

@@ -1,55 +1,65 @@
 # SPDX-License-Identifier: MIT
 noinst_LTLIBRARIES += store/libtp-store.la
-store_libtp_store_la_SOURCES = \
-	store/engine.h store/index.h store/match.h store/ops.h store/pack.h store/reader.h \
-	store/store.h store/verify.h store/writer.h
+store_libtp_store_la_SOURCES =
 
-# packs: reading, writing, verifying
+# what is asked of a directory of models
 store_libtp_store_la_SOURCES += \
-	store/basemap.c \
-	store/choose_base.c store/choose_base.h \
+	store/catalog.c store/catalog.h \
 	store/compare.c store/compare.h \
 	store/compress.c \
-	store/copies.c store/copies.h \
-	store/decode.c \
-	store/encode.c \
+	store/cursor.c store/cursor.h \
 	store/extract.c store/extract.h \
-	store/footer.c \
-	store/index.c store/index_decode.c store/index_encode.c \
-	store/layout.h \
-	store/learn.c \
 	store/lock.c store/lock.h \
 	store/names.c store/names.h \
-	store/output.c \
-	store/pack.c store/pack_internal.h \
+	store/ops.h \
 	store/pipeline.c store/pipeline.h \
-	store/plan.c store/plan.h \
+	store/reader.c store/reader.h \
 	store/restore.c \
-	store/tables.c \
-	store/verify.c \
-	store/window.c store/window.h \
-	store/writer.c store/writer_internal.h
+	store/store.c store/store.h \
+	store/verify.c store/verify.h
 
-# finding a base, estimating, the public library
+# opening and decoding a pack
 store_libtp_store_la_SOURCES += \
-	store/distance.c store/distance.h \
-	store/estimate.c \
-	store/hints.c store/hints.h \
-	store/match.c \
-	store/source.c store/source.h
+	store/pack/copies.c store/pack/copies.h \
+	store/pack/decode.c \
+	store/pack/footer.c \
+	store/pack/index.c store/pack/index.h \
+	store/pack/index_decode.c \
+	store/pack/index_encode.c \
+	store/pack/layout.h \
+	store/pack/pack.c store/pack/pack.h \
+	store/pack/pack_internal.h \
+	store/pack/tables.c \
+	store/pack/window.c store/pack/window.h
 
-# the store's directory, the decode engine, readers
+# writing one
 store_libtp_store_la_SOURCES += \
-	store/ahead.c \
-	store/cache.c store/cache.h \
-	store/catalog.c store/catalog.h \
-	store/cursor.c store/cursor.h \
-	store/engine.c store/engine_impl.h \
-	store/flight.c \
-	store/frequency.c store/frequency.h \
-	store/reader.c \
-	store/room.c \
-	store/store.c
+	store/write/basemap.c \
+	store/write/encode.c \
+	store/write/learn.c \
+	store/write/output.c \
+	store/write/plan.c store/write/plan.h \
+	store/write/writer.c store/write/writer.h \
+	store/write/writer_internal.h
+
+# finding a base, estimating
+store_libtp_store_la_SOURCES += \
+	store/match/choose_base.c store/match/choose_base.h \
+	store/match/distance.c store/match/distance.h \
+	store/match/estimate.c \
+	store/match/hints.c store/match/hints.h \
+	store/match/match.c store/match/match.h \
+	store/match/source.c store/match/source.h
+
+# the decode engine and its cache
+store_libtp_store_la_SOURCES += \
+	store/engine/ahead.c \
+	store/engine/cache.c store/engine/cache.h \
+	store/engine/engine.c store/engine/engine.h \
+	store/engine/engine_impl.h \
+	store/engine/flight.c \
+	store/engine/frequency.c store/engine/frequency.h \
+	store/engine/room.c
 
 lib_LTLIBRARIES += libtenpak.la
 libtenpak_la_SOURCES = store/tenpak.c store/tenpak.h

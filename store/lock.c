@@ -14,7 +14,7 @@
 
 #include "store/lock.h"
 #include "store/names.h"
-#include "store/pack_internal.h"
+#include "store/pack/pack_internal.h"
 
 /* 1: the file that was locked is no longer the one of that name, try again. */
 static int try_lock(struct tp_model_lock *lock, const char *model, struct tp_error *err)

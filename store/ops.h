@@ -3,8 +3,8 @@
 #ifndef TP_STORE_OPS_H
 #define TP_STORE_OPS_H
 
-#include "store/match.h"
-#include "store/writer.h"
+#include "store/match/match.h"
+#include "store/write/writer.h"
 
 struct tp_compress_options {
     const char *base;            /* "auto" (NULL means it), "none", a model's name in the store, or a pack's path */

@@ -9,7 +9,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-#include "store/engine.h"
+#include "store/engine/engine.h"
 
 struct tp_reader;
 

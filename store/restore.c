@@ -15,7 +15,7 @@
 #include "store/lock.h"
 #include "store/names.h"
 #include "store/ops.h"
-#include "store/pack_internal.h"
+#include "store/pack/pack_internal.h"
 
 struct job {
     const char *path;    /* the pack */

@@ -6,7 +6,7 @@
 #ifndef TP_STORE_STORE_H
 #define TP_STORE_STORE_H
 
-#include "store/pack.h"
+#include "store/pack/pack.h"
 
 struct tp_store;
 

@@ -11,9 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "store/engine.h"
+#include "store/engine/engine.h"
 #include "store/reader.h"
-#include "store/source.h"
+#include "store/match/source.h"
 #include "store/tenpak.h"
 
 #define DEFAULT_CACHE (256u << 20)

@@ -11,8 +11,8 @@
 
 #include "base/file.h"
 #include "base/hash.h"
-#include "store/layout.h"
-#include "store/pack_internal.h"
+#include "store/pack/layout.h"
+#include "store/pack/pack_internal.h"
 #include "store/pipeline.h"
 #include "store/verify.h"
 

@@ -5,7 +5,7 @@
 
 #include "base/progress.h"
 #include "base/hash.h"
-#include "store/pack.h"
+#include "store/pack/pack.h"
 
 struct tp_verify_report {
     uint64_t files, chunks, bytes;

@@ -17,7 +17,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/le.h"
-#include "store/layout.h"
+#include "store/pack/layout.h"
 
 __attribute__((noreturn)) static void die(const char *what, const char *subject)
 {

@@ -12,7 +12,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "store/hints.h"
+#include "store/match/hints.h"
 #include "tests/fuzz/fuzz.h"
 
 static char root[] = P_tmpdir "/tenpak-fuzz-hints.XXXXXX";

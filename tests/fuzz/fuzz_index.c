@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/le.h"
-#include "store/layout.h"
+#include "store/pack/layout.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check_chunks(const struct tp_index *x, uint64_t data_len)

@@ -10,8 +10,8 @@
 
 #include "base/file.h"
 #include "base/hash.h"
-#include "store/layout.h"
-#include "store/pack_internal.h"
+#include "store/pack/layout.h"
+#include "store/pack/pack_internal.h"
 #include "tests/fuzz/codec_base.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -3,7 +3,7 @@
 #include <config.h>
 
 #include "base/le.h"
-#include "store/layout.h"
+#include "store/pack/layout.h"
 #include "tests/store/model.h"
 
 static struct tp_pack *base;

@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "store/engine.h"
+#include "store/engine/engine.h"
 #include "tests/tap.h"
 
 enum { CHUNKS_MAX = 1024, CHUNK_SIZE = 8192, SLOT = TP_CHUNK_MAX + 4096 };

@@ -5,7 +5,7 @@
 #include <errno.h>
 
 #include "base/le.h"
-#include "store/layout.h"
+#include "store/pack/layout.h"
 #include "tests/tap.h"
 
 /* files: a/ (dir), a/b (file of two segments), l (link), z (file); 7 chunks of 4096, one of them a reference */

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/* The engine as its users see it: creating and destroying, getting blocks, statistics. */
+#include <config.h>
+
+#include "store/engine/engine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "store/engine/engine_impl.h"
+
+/* Room for one operation's worst case, beside what the decoding threads use. */
+#define CACHE_BYTES_A_THREAD (4u << 20)
+/* Taken before any block is dropped. */
+#define CACHE_BYTES_FIRST (128u << 20)
+/* Below which it cannot be set later: for the pieces of a reader's request. */
+#define CACHE_BYTES_FLOOR (32u << 20)
+/* Threads of callers that decode what they need themselves, beside those of the pool. */
+#define CALLER_WORKS_MAX 4u
+/* What a decoding thread needs beside the cache; that of more than so many is taken from the cache's. */
+#define WORK_BYTES (3u << 20)
+#define WORKS_BESIDE 8u
+
+/* The address space for MOST may be refused where that of BYTES is not. */
+static int reserve(struct tp_engine *engine, uint64_t most, uint64_t bytes, uint64_t first)
+{
+    int rc = -ENOMEM;
+
+    if (most > bytes)
+        rc = tp_cache_init(&engine->cache, engine, most / TP_SLOT_BYTES, bytes / TP_SLOT_BYTES, first / TP_SLOT_BYTES);
+    if (rc < 0)
+        rc = tp_cache_init(&engine->cache, engine, bytes / TP_SLOT_BYTES, bytes / TP_SLOT_BYTES,
+                           first / TP_SLOT_BYTES);
+    return rc;
+}
+
+int tp_engine_create(const struct tp_engine_options *options, struct tp_engine **out,
+                     struct tp_error *err)
+{
+    struct tp_engine *engine = calloc(1, sizeof *engine);
+    int rc = -ENOMEM;
+
+    *out = NULL;
+    if (!engine)
+        return tp_fail(err, ENOMEM, "out of memory for the decode engine");
+    pthread_mutex_init(&engine->lock, NULL);
+    pthread_cond_init(&engine->work_free, NULL);
+
+    unsigned threads = options->threads ? options->threads : tp_cpu_count();
+    uint64_t least = (uint64_t)CACHE_BYTES_A_THREAD * (threads + 1);
+    uint64_t bytes = options->cache_bytes > least ? options->cache_bytes : least;
+    engine->work_max = threads + (threads < CALLER_WORKS_MAX ? threads : CALLER_WORKS_MAX);
+    uint64_t taken = 0;
+    if (engine->work_max > WORKS_BESIDE)
+        taken = (uint64_t)(engine->work_max - WORKS_BESIDE) * WORK_BYTES;
+    bytes = bytes > least + taken ? bytes - taken : least;
+    engine->works = calloc(engine->work_max, sizeof(struct tp_work *));
+    uint64_t first = least > CACHE_BYTES_FIRST ? least : CACHE_BYTES_FIRST;
+    engine->ahead_most = SIZE_MAX;
+    engine->floor = (least > CACHE_BYTES_FLOOR ? least : CACHE_BYTES_FLOOR) / TP_SLOT_BYTES;
+    if (engine->floor > bytes / TP_SLOT_BYTES)
+        engine->floor = bytes / TP_SLOT_BYTES;
+    if (!engine->works || reserve(engine, options->cache_most, bytes, first < bytes ? first : bytes) < 0) {
+        tp_fail(err, ENOMEM, "cannot reserve %llu bytes for decoded blocks",
+                (unsigned long long)bytes);
+        goto fail;
+    }
+    rc = tp_pool_create(threads, "decode", &engine->pool, err);
+    if (rc < 0)
+        goto fail;
+    *out = engine;
+    return 0;
+
+fail:
+    tp_engine_destroy(engine);
+    return rc;
+}
+
+void tp_engine_destroy(struct tp_engine *engine)
+{
+    if (!engine)
+        return;
+    pthread_mutex_lock(&engine->lock);
+    engine->ending = true;
+    pthread_mutex_unlock(&engine->lock);
+    tp_pool_destroy(engine->pool);
+    while (engine->work_n > 0)
+        tp_work_destroy(engine->works[--engine->work_n]);
+    free(engine->works);
+    tp_cache_clear(&engine->cache);
+    pthread_cond_destroy(&engine->work_free);
+    pthread_mutex_destroy(&engine->lock);
+    free(engine);
+}
+
+unsigned tp_engine_get_max(const struct tp_engine *engine)
+{
+    return (unsigned)(engine->floor - TP_BASE_DEPTH_MAX - 1);
+}
+
+/* Let the pool decode, beside the caller, those of the chunks that are not there. */
+static void start_others(struct tp_engine *engine, struct tp_pack *pack, const uint32_t *chunks,
+                         unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        struct tp_pack *in = pack;
+        uint32_t chunk = chunks[i];
+        struct tp_block_key key;
+        tp_flight_resolve(&in, &chunk);
+        tp_flight_key(in, chunk, &key);
+        if (!tp_cache_find(&engine->cache, &key))
+            tp_ahead_submit(engine, pack, chunks[i], true);
+    }
+}
+
+int tp_engine_get_many(struct tp_engine *engine, struct tp_pack *pack, const uint32_t *chunks,
+                       unsigned n, struct tp_block **out, struct tp_error *err)
+{
+    struct tp_operation operation;
+    size_t room = tp_room_for(pack, n);
+    unsigned got = 0;
+    int rc = 0;
+
+    if (n > tp_engine_get_max(engine))
+        return tp_fail(err, E2BIG, "%u blocks at once are more than the cache can hold", n);
+    pthread_mutex_lock(&engine->lock);
+    tp_room_take(engine, room);
+    tp_operation_begin(&operation, engine, room);
+    if (n > 1)
+        start_others(engine, pack, chunks + 1, n - 1);
+    while (got < n && rc == 0) {
+        rc = tp_flight_get(&operation, pack, chunks[got], false, &out[got], err);
+        if (rc == 0)
+            got++;
+    }
+    while (rc < 0 && got > 0)
+        tp_flight_release(engine, out[--got]);
+    tp_operation_end(&operation);
+    pthread_mutex_unlock(&engine->lock);
+    return rc;
+}
+
+int tp_engine_get(struct tp_engine *engine, struct tp_pack *pack, uint32_t chunk,
+                  struct tp_block **out, struct tp_error *err)
+{
+    return tp_engine_get_many(engine, pack, &chunk, 1, out, err);
+}
+
+const uint8_t *tp_block_data(const struct tp_block *block)
+{
+    return block->data;
+}
+
+uint32_t tp_block_len(const struct tp_block *block)
+{
+    return block->len;
+}
+
+void tp_block_release(struct tp_block *block)
+{
+    struct tp_engine *engine = block->engine;
+
+    pthread_mutex_lock(&engine->lock);
+    tp_flight_release(engine, block);
+    pthread_mutex_unlock(&engine->lock);
+}
+
+void tp_block_release_given(struct tp_block *block, uint32_t len)
+{
+    struct tp_engine *engine = block->engine;
+
+    pthread_mutex_lock(&engine->lock);
+    tp_cache_give(&engine->cache, block, len);
+    tp_flight_release(engine, block);
+    pthread_mutex_unlock(&engine->lock);
+}
+
+void tp_engine_forget(struct tp_engine *engine, const struct tp_pack *pack)
+{
+    pthread_mutex_lock(&engine->lock);
+    tp_cache_forget(&engine->cache, tp_pack_get_id(pack));
+    pthread_mutex_unlock(&engine->lock);
+}
+
+int tp_engine_set_cache(struct tp_engine *engine, uint64_t cache_bytes, struct tp_error *err)
+{
+    size_t most = (size_t)(cache_bytes / TP_SLOT_BYTES), first = CACHE_BYTES_FIRST / TP_SLOT_BYTES;
+
+    if (most < engine->floor || most > engine->cache.slots)
+        return tp_fail(err, ERANGE, "a cache of %llu bytes is not within %llu and %llu",
+                       (unsigned long long)cache_bytes, (unsigned long long)engine->floor * TP_SLOT_BYTES,
+                       (unsigned long long)engine->cache.slots * TP_SLOT_BYTES);
+    pthread_mutex_lock(&engine->lock);
+    size_t limit = engine->cache.limit > first ? engine->cache.limit : first;
+    int rc = tp_cache_resize(&engine->cache, most, limit < most ? limit : most);
+    /* Who waits for room may have it now. */
+    tp_room_give(engine, 0);
+    pthread_mutex_unlock(&engine->lock);
+    return rc < 0 ? tp_fail(err, -rc, "out of memory for a larger cache") : 0;
+}
+
+void tp_engine_set_ahead(struct tp_engine *engine, uint64_t bytes)
+{
+    pthread_mutex_lock(&engine->lock);
+    engine->ahead_most = (size_t)(bytes / TP_SLOT_BYTES);
+    pthread_mutex_unlock(&engine->lock);
+}
+
+uint64_t tp_engine_get_ahead(struct tp_engine *engine)
+{
+    pthread_mutex_lock(&engine->lock);
+    size_t part = engine->cache.limit / 8;
+    size_t blocks = part < engine->ahead_most ? part : engine->ahead_most;
+    pthread_mutex_unlock(&engine->lock);
+    return (uint64_t)blocks * TP_SLOT_BYTES;
+}
+
+void tp_engine_get_stats(struct tp_engine *engine, struct tp_engine_stats *out)
+{
+    pthread_mutex_lock(&engine->lock);
+    *out = engine->stats;
+    out->evicted_blocks = engine->cache.evicted;
+    out->cached_bytes = (uint64_t)engine->cache.filled * TP_SLOT_BYTES;
+    out->cached_bytes_max = (uint64_t)engine->cache.most * TP_SLOT_BYTES;
+    out->held_blocks = engine->cache.pinned;
+    out->reserved_blocks = engine->room.reserved;
+    out->queued_chunks = engine->queued;
+    out->decoding_threads = engine->work_made - engine->work_n;
+    pthread_mutex_unlock(&engine->lock);
+}

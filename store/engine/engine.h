@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The decode engine: blocks (decoded chunks) of any number of packs, each decoded once however
+ * many wait for it, by a pool of its own, kept in one bounded cache, ahead of the reader when
+ * told to.
+ */
+#ifndef TP_STORE_ENGINE_H
+#define TP_STORE_ENGINE_H
+
+#include "store/pack/pack.h"
+
+struct tp_engine;
+struct tp_block; /* a decoded chunk, reference-counted, immutable */
+
+struct tp_engine_options {
+    uint64_t cache_bytes; /* all blocks together, those in use too; at least 4 MiB x (threads + 1)
+                             is kept. More than 128 MiB is taken when blocks come back that were
+                             dropped. */
+    unsigned threads;     /* 0: one for each CPU */
+    uint64_t cache_most;  /* that tp_engine_set_cache may give; less than CACHE_BYTES: so many */
+};
+
+struct tp_engine_stats {
+    uint64_t hits, misses, waits; /* block look-ups; WAITS joined a decoding in flight */
+    uint64_t decoded_blocks, decoded_bytes;
+    uint64_t decode_nsec; /* CPU time of all threads */
+    uint64_t prefetched_blocks, evicted_blocks, errors;
+    uint64_t cached_bytes, cached_bytes_max;
+    /* Gauges, 0 when nobody asks for anything: blocks that somebody holds, references reserved,
+     * chunks queued to be decoded ahead, threads that decode. */
+    uint64_t held_blocks, reserved_blocks, queued_chunks, decoding_threads;
+};
+
+int tp_engine_create(const struct tp_engine_options *options, struct tp_engine **out,
+                     struct tp_error *err);
+void tp_engine_destroy(struct tp_engine *engine);
+
+/* The block of chunk CHUNK, from the cache, or decoded (or being decoded by another: waits). The
+ * caller's thread may do the decoding itself. Release with tp_block_release. Errors are those of
+ * tp_pack_decode_chunk and are not cached. */
+int tp_engine_get(struct tp_engine *engine, struct tp_pack *pack, uint32_t chunk,
+                  struct tp_block **out, struct tp_error *err);
+const uint8_t *tp_block_data(const struct tp_block *block);
+uint32_t tp_block_len(const struct tp_block *block);
+void tp_block_release(struct tp_block *block);
+/* The same, LEN of its bytes having gone to who keeps them: once all have, nobody is expected to
+ * come back for them, and the block makes room before others do. */
+void tp_block_release_given(struct tp_block *block, uint32_t len);
+
+/* As tp_engine_get for N chunks at once, decoded side by side: all of them or none. A thread
+ * that holds blocks and asks for more one by one can wait for ever when all that there are are
+ * held in this way; this call waits for room before it takes the first. At most
+ * tp_engine_get_max() chunks; more is -E2BIG. */
+int tp_engine_get_many(struct tp_engine *engine, struct tp_pack *pack, const uint32_t *chunks,
+                       unsigned n, struct tp_block **out, struct tp_error *err);
+unsigned tp_engine_get_max(const struct tp_engine *engine);
+
+/* Start decoding chunks [FIRST, FIRST + N) in the background, those that the cache's budget
+ * allows. */
+void tp_engine_prefetch(struct tp_engine *engine, struct tp_pack *pack, uint32_t first, uint32_t n);
+
+/* Forget every block of PACK that nobody holds. */
+void tp_engine_forget(struct tp_engine *engine, const struct tp_pack *pack);
+
+/* The cache's size from here on; what is too much goes as soon as nobody holds it. -ERANGE: less than the threads
+ * need, or more than the engine was created for. -ENOMEM. */
+int tp_engine_set_cache(struct tp_engine *engine, uint64_t cache_bytes, struct tp_error *err);
+/* Decode no more than so many bytes ahead of readers, and no more than an eighth of the cache; 0: none. */
+void tp_engine_set_ahead(struct tp_engine *engine, uint64_t bytes);
+uint64_t tp_engine_get_ahead(struct tp_engine *engine);
+
+void tp_engine_get_stats(struct tp_engine *engine, struct tp_engine_stats *out);
+
+#endif

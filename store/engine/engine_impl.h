@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside the engine: its state, the room that an operation reserves before it takes its first
+ * block, and the single flight. One lock guards all of it and is never held while anything is
+ * decoded.
+ *
+ * Why nothing waits for ever. An operation reserves, at once and holding nothing, the references
+ * it may come to hold: those it was asked for and one for each base below (room.c). A block is
+ * BUSY only in the hands of a thread that has a tp_work, taken before; such a thread waits for
+ * nothing but BUSY blocks of packs further down the chain of bases. So threads that decode
+ * always come to an end, and with them those that wait for a work or for room.
+ */
+#ifndef TP_STORE_ENGINE_IMPL_H
+#define TP_STORE_ENGINE_IMPL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "base/pool.h"
+#include "store/engine/cache.h"
+#include "store/engine/engine.h"
+
+struct tp_room_waiter {
+    size_t units;
+    bool granted;
+    pthread_cond_t cond;
+    struct tp_room_waiter *next;
+};
+
+/* First come, first served, so that who needs much is not starved by those who need little. */
+struct tp_room {
+    size_t reserved; /* what operations may still take, and every reference that is held */
+    struct tp_room_waiter *first, *last;
+};
+
+struct tp_engine {
+    pthread_mutex_t lock;
+    struct tp_cache cache;
+    struct tp_room room;
+
+    pthread_cond_t work_free;
+    struct tp_work **works; /* a stack of those that nobody uses */
+    unsigned work_n, work_made, work_max;
+
+    struct tp_pool *pool;
+    size_t queued; /* to be decoded ahead */
+    size_t ahead_most; /* blocks, whatever the cache has room for */
+    size_t floor;      /* blocks that the cache must have */
+    bool ending;
+    struct tp_engine_stats stats;
+};
+
+/* What one call of the engine holds while it runs. */
+struct tp_operation {
+    struct tp_engine *engine;
+    size_t room;          /* reserved and not yet spent on a reference */
+    struct tp_work *work; /* NULL until something must be decoded */
+    unsigned depth;       /* of nested decoding */
+    struct tp_chunk_fetch fetch;
+};
+
+/* Blocks that decoding a chunk of this pack holds at once. */
+size_t tp_room_for(const struct tp_pack *pack, unsigned chunks);
+void tp_room_take(struct tp_engine *engine, size_t units);
+bool tp_room_try(struct tp_engine *engine, size_t units);
+void tp_room_give(struct tp_engine *engine, size_t units);
+
+/* All under the lock, which flight_get leaves while it decodes or waits. */
+void tp_operation_begin(struct tp_operation *operation, struct tp_engine *engine, size_t room);
+void tp_operation_end(struct tp_operation *operation);
+/* Where a chunk's bytes are in the cache: SAME is followed, within the pack and into its bases. */
+void tp_flight_resolve(struct tp_pack **pack, uint32_t *chunk);
+void tp_flight_key(struct tp_pack *pack, uint32_t chunk, struct tp_block_key *key);
+int tp_flight_get(struct tp_operation *operation, struct tp_pack *pack, uint32_t chunk, bool ahead,
+                  struct tp_block **out, struct tp_error *err);
+/* Drop a reference and the room that it took. */
+void tp_flight_release(struct tp_engine *engine, struct tp_block *block);
+
+/* Queue a chunk for the pool, under the lock; URGENT: somebody waits for it. False: not queued. */
+bool tp_ahead_submit(struct tp_engine *engine, struct tp_pack *pack, uint32_t chunk, bool urgent);
+
+#endif

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/* Sampling two models in the same places, and what the codecs' statistics promise for them. */
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec/convert.h"
+#include "store/match/distance.h"
+
+enum { PLACES = 64, PLACE_LEN = 32 * 1024, WITH_BASE = 2, CODECS = 3 };
+
+static const enum tp_codec_id codec_ids[CODECS] = {TP_CODEC_DELTA, TP_CODEC_SPARSE, TP_CODEC_SPLIT};
+
+struct sampler {
+    struct tp_source *model, *base;
+    uint8_t *src, *ref, *room;
+    /* Of the tensor at hand: tensors differ too much to be seen as one. */
+    struct tp_stats *stats[CODECS];
+    uint64_t seen, equal; /* sampled bytes; of these, in places where nothing differs */
+    /* Of all. */
+    uint64_t elements, changed, sampled;
+    double given, alone; /* coded bytes that the samples would take */
+};
+
+unsigned tp_distance_unit(enum tp_dtype dtype)
+{
+    unsigned bits = tp_dtype_bits(dtype);
+    return bits >= 8 ? bits / 8 : bits == 6 ? 3 : 1;
+}
+
+int tp_distance_read_base(struct tp_source *base, const struct tp_source_tensor *b,
+                          const struct tp_source_tensor *t, uint64_t off, void *dst, size_t len,
+                          void *room, struct tp_error *err)
+{
+    if (b->dtype == t->dtype)
+        return tp_source_read(base, b->file, b->off + off, dst, len, err);
+    uint64_t width = tp_dtype_bits(t->dtype) / 8, base_width = tp_dtype_bits(b->dtype) / 8;
+    size_t n = len / width;
+    int rc = tp_source_read(base, b->file, b->off + off / width * base_width, room, n * base_width, err);
+    if (!rc)
+        tp_convert(t->dtype, dst, b->dtype, room, n);
+    return rc;
+}
+
+uint64_t tp_distance_count(enum tp_dtype dtype, const void *a, const void *b, size_t len)
+{
+    const uint8_t *p = a, *q = b;
+    unsigned unit = tp_dtype_bits(dtype) >= 8 ? tp_dtype_bits(dtype) / 8 : 1;
+    uint64_t n = 0;
+    for (size_t i = 0; i + unit <= len; i += unit)
+        n += memcmp(p + i, q + i, unit) != 0;
+    return n;
+}
+
+uint64_t tp_distance_matched(const struct tp_source *model, const struct tp_source *base)
+{
+    uint64_t matched = 0;
+    size_t j = 0;
+    for (size_t i = 0; i < model->tensor_n; i++) {
+        while (j < base->tensor_n && strcmp(base->tensors[j].name, model->tensors[i].name) < 0)
+            j++;
+        if (j < base->tensor_n && !strcmp(base->tensors[j].name, model->tensors[i].name))
+            matched += tp_source_common(&model->tensors[i], &base->tensors[j]);
+    }
+    return matched;
+}
+
+static int learn(struct sampler *s, enum tp_dtype dtype, size_t len, bool equal)
+{
+    for (unsigned c = 0; c < CODECS; c++) {
+        const struct tp_codec *codec = tp_codec_get(codec_ids[c]);
+        if (!codec || !codec->stats_create || !codec->fits(dtype) || (c < WITH_BASE && equal))
+            continue;
+        if (!s->stats[c])
+            s->stats[c] = codec->stats_create(dtype);
+        if (!s->stats[c])
+            return -ENOMEM;
+        codec->stats_add(s->stats[c], s->src, codec->needs_base ? s->ref : NULL, len);
+    }
+    return 0;
+}
+
+static int sample_place(struct sampler *s, const struct tp_source_tensor *t,
+                        const struct tp_source_tensor *b, uint64_t off, size_t len, struct tp_error *err)
+{
+    int rc = tp_source_read(s->model, t->file, t->off + off, s->src, len, err);
+    if (!rc)
+        rc = tp_distance_read_base(s->base, b, t, off, s->ref, len, s->room, err);
+    if (rc)
+        return rc;
+    uint64_t changed = tp_distance_count(t->dtype, s->src, s->ref, len);
+    unsigned bits = tp_dtype_bits(t->dtype);
+    s->elements += bits >= 8 ? len / (bits / 8) : len;
+    s->changed += changed;
+    s->seen += len;
+    if (!changed)
+        s->equal += len;
+    rc = learn(s, t->dtype, len, !changed);
+    return rc ? tp_fail(err, -rc, "out of memory") : 0;
+}
+
+static void forget_stats(struct sampler *s)
+{
+    for (unsigned c = 0; c < CODECS; c++) {
+        if (s->stats[c])
+            tp_codec_get(codec_ids[c])->stats_destroy(s->stats[c]);
+        s->stats[c] = NULL;
+    }
+    s->seen = s->equal = 0;
+}
+
+/* What the codec promises for the samples of tensor T, its share of the tables too, relative to raw; 1 where it
+ * has no say. */
+static int promise(struct sampler *s, const struct tp_source_tensor *t, unsigned c, double *out,
+                   struct tp_buffer *tables)
+{
+    double bits = 0;
+    *out = 1;
+    if (!s->stats[c])
+        return 0;
+    tables->len = 0;
+    int rc = tp_codec_get(codec_ids[c])->stats_finish(s->stats[c], tables, &bits);
+    double ratio = bits / tp_dtype_bits(t->dtype) + (double)tables->len / (double)t->len;
+    if (!rc && ratio < 1)
+        *out = ratio;
+    return rc;
+}
+
+/* No more samples of tensor T: add up what they would take. */
+static int finish_tensor(struct sampler *s, const struct tp_source_tensor *t, struct tp_error *err)
+{
+    struct tp_buffer tables = {0};
+    double ratio[CODECS] = {1, 1, 1};
+    int rc = 0;
+    for (unsigned c = 0; !rc && s->seen && c < CODECS; c++)
+        rc = promise(s, t, c, &ratio[c], &tables);
+    tp_buffer_clear(&tables);
+    double best = ratio[0] < ratio[1] ? ratio[0] : ratio[1];
+    best = best < ratio[2] ? best : ratio[2];
+    s->given += best * (double)(s->seen - s->equal);
+    s->alone += ratio[2] * (double)s->seen;
+    s->sampled += s->seen;
+    forget_stats(s);
+    return rc ? tp_fail(err, -rc, "out of memory") : 0;
+}
+
+/* Places at even steps over the common bytes of all tensors, each moved down to a whole element. */
+static int sample_all(struct sampler *s, uint64_t matched, struct tp_error *err)
+{
+    uint64_t step = matched / PLACES, start = 0, next;
+    if (step < PLACE_LEN)
+        step = PLACE_LEN;
+    next = matched > (uint64_t)PLACES * PLACE_LEN ? step / 2 : 0;
+    for (size_t i = 0; i < s->model->tensor_n; i++) {
+        const struct tp_source_tensor *t = &s->model->tensors[i];
+        const struct tp_source_tensor *b = tp_source_find(s->base, t->name);
+        uint64_t common = b ? tp_source_common(t, b) : 0;
+        unsigned unit = tp_distance_unit(t->dtype);
+        int rc = 0;
+        while (!rc && next < start + common) {
+            uint64_t off = (next - start) / unit * unit, len = (common - off) / unit * unit;
+            if (len > PLACE_LEN / 24 * 24)
+                len = PLACE_LEN / 24 * 24;
+            rc = len ? sample_place(s, t, b, off, (size_t)len, err) : 0;
+            /* A place that a small tensor cut short is followed by the next tensor's start. */
+            next += step == PLACE_LEN && len && len < step ? len : step;
+        }
+        if (!rc)
+            rc = finish_tensor(s, t, err);
+        if (rc)
+            return rc;
+        start += common;
+        if (next < start)
+            next = start;
+    }
+    return 0;
+}
+
+static void conclude(const struct sampler *s, struct tp_distance *out)
+{
+    double sampled = s->sampled ? (double)s->sampled : 1;
+    double total = s->model->tensor_bytes ? (double)s->model->tensor_bytes : 1;
+    double matched = (double)out->matched_bytes;
+    out->sampled_bytes = s->sampled;
+    out->with_base = s->given / sampled;
+    out->alone = s->sampled ? s->alone / sampled : 1;
+    out->changed = s->elements ? (double)s->changed / (double)s->elements : 0;
+    out->cost = (matched * out->with_base + (total - matched) * out->alone) / total;
+}
+
+int tp_distance_sample(struct tp_source *model, struct tp_source *base, struct tp_distance *out,
+                       struct tp_error *err)
+{
+    struct sampler *s = calloc(1, sizeof *s);
+    int rc = -ENOMEM;
+    *out = (struct tp_distance){.matched_bytes = tp_distance_matched(model, base)};
+    if (!s)
+        return tp_fail(err, ENOMEM, "out of memory");
+    s->model = model;
+    s->base = base;
+    s->src = calloc(1, PLACE_LEN + TP_SLACK);
+    s->ref = calloc(1, PLACE_LEN + TP_SLACK);
+    s->room = calloc(1, 2 * PLACE_LEN + TP_SLACK);
+    if (!s->src || !s->ref || !s->room) {
+        tp_fail(err, ENOMEM, "out of memory");
+        goto out;
+    }
+    rc = sample_all(s, out->matched_bytes, err);
+    if (!rc)
+        conclude(s, out);
+out:
+    forget_stats(s);
+    free(s->src);
+    free(s->ref);
+    free(s->room);
+    free(s);
+    return rc;
+}

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+/* What a model would take as a pack, by really coding chunks drawn evenly from its bytes. */
+#include <config.h>
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/checked.h"
+#include "store/match/distance.h"
+#include "store/pack/layout.h"
+#include "store/match/match.h"
+
+enum { CHUNK = TP_CHUNK_MAX, TENSOR_DRAWS = 160, OPAQUE_DRAWS = 48, LEARN_CHUNKS = 3, CODECS = 3 };
+
+/* Beyond the samples' spread: tables are learned from less than the writer reads. */
+#define LEARNING_ERROR 0.01
+
+static const enum tp_codec_id codec_ids[CODECS] = {TP_CODEC_SPLIT, TP_CODEC_SPARSE, TP_CODEC_DELTA};
+
+/* A population of chunks, of which every one is taken, or one at every step of bytes. */
+struct pool {
+    uint64_t total, start, next, step, random;
+    uint64_t drawn, drawn_bytes, drawn_stored;
+    double sum, squares; /* of the drawn chunks' ratios */
+};
+
+/* A tensor's tables, learned when its first chunk is drawn. */
+struct learned {
+    const struct tp_source_tensor *t, *b; /* B: the base's tensor, or NULL */
+    uint64_t common;
+    bool done;
+    struct tp_tables *tables[CODECS];
+    size_t tables_len[CODECS];
+    bool used[CODECS];
+};
+
+struct estimator {
+    struct tp_source *model, *base;
+    uint8_t *src, *ref, *room, *dst;
+    struct tp_scratch *scratch;
+    struct pool tensors, opaque;
+    uint64_t elements, changed;
+    uint64_t learned_n, tables_bytes;
+};
+
+static void pool_init(struct pool *pool, uint64_t total, unsigned draws)
+{
+    *pool = (struct pool){.total = total, .random = 0x7e57ab1e};
+    pool->step = total / draws > CHUNK ? total / draws : 0;
+    pool->next = pool->step / 2;
+}
+
+/* Whether the next LEN bytes are drawn: within each step, the chunk at a place chosen by a fixed seed. */
+static bool pool_takes(struct pool *pool, uint64_t len)
+{
+    uint64_t end = pool->start + len;
+    bool taken = !pool->step || pool->next < end;
+    if (pool->step) {
+        while (pool->next < end) {
+            pool->random = pool->random * 6364136223846793005u + 1442695040888963407u;
+            pool->next = (pool->next / pool->step + 1) * pool->step +
+                         (uint64_t)((double)(pool->random >> 33) / 2147483648.0 * (double)pool->step);
+        }
+    }
+    pool->start = end;
+    return taken;
+}
+
+static void pool_add(struct pool *pool, size_t len, size_t stored)
+{
+    double ratio = (double)stored / (double)len;
+    pool->drawn++;
+    pool->drawn_bytes += len;
+    pool->drawn_stored += stored;
+    pool->sum += ratio;
+    pool->squares += ratio * ratio;
+}
+
+/* Expected stored bytes, and the variance of that. */
+static double pool_expect(const struct pool *pool, double *variance)
+{
+    double n = (double)pool->drawn, total = (double)pool->total;
+    *variance = 0;
+    if (!pool->drawn)
+        return 0;
+    if (!pool->step)
+        return (double)pool->drawn_stored / (double)pool->drawn_bytes * total;
+    double mean = pool->sum / n, spread = pool->squares / n - mean * mean;
+    if (n > 1 && spread > 0)
+        *variance = spread / (n - 1) * (1 - (double)pool->drawn_bytes / total) * total * total;
+    return mean * total;
+}
+
+/* Read LEN bytes of a tensor at OFF, and, where the base predicts all of them, the base's: *GIVEN says so. */
+static int read_place(struct estimator *e, const struct learned *l, uint64_t off, size_t len, bool *given,
+                      struct tp_error *err)
+{
+    int rc = tp_source_read(e->model, l->t->file, l->t->off + off, e->src, len, err);
+    *given = l->b && off + len <= l->common;
+    if (!rc && *given)
+        rc = tp_distance_read_base(e->base, l->b, l->t, off, e->ref, len, e->room, err);
+    return rc;
+}
+
+/* Bytes of the chunk at OFF: none crosses the end of what the base predicts, where the writer begins anew. */
+static size_t place_len(const struct learned *l, uint64_t off)
+{
+    uint64_t end = off < l->common ? l->common : l->t->len;
+    return end - off < CHUNK ? (size_t)(end - off) : CHUNK;
+}
+
+static int learn_stats(struct estimator *e, struct learned *l, struct tp_stats **stats,
+                       struct tp_error *err)
+{
+    uint64_t chunks = (l->t->len + CHUNK - 1) / CHUNK, n = chunks < LEARN_CHUNKS ? chunks : LEARN_CHUNKS;
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t off = (2 * i + 1) * chunks / (2 * n) * CHUNK;
+        size_t len = place_len(l, off);
+        bool given;
+        int rc = read_place(e, l, off, len, &given, err);
+        if (rc)
+            return rc;
+        bool equal = given && !memcmp(e->src, e->ref, len);
+        for (unsigned c = 0; c < CODECS; c++) {
+            const struct tp_codec *codec = tp_codec_get(codec_ids[c]);
+            if (!codec || !codec->needs_tables || !codec->fits(l->t->dtype) || equal ||
+                (codec->needs_base && !given))
+                continue;
+            if (!stats[c])
+                stats[c] = codec->stats_create(l->t->dtype);
+            if (!stats[c])
+                return tp_fail(err, ENOMEM, "out of memory");
+            codec->stats_add(stats[c], e->src, codec->needs_base ? e->ref : NULL, len);
+        }
+    }
+    return 0;
+}
+
+static int learn(struct estimator *e, struct learned *l, struct tp_error *err)
+{
+    struct tp_stats *stats[CODECS] = {0};
+    struct tp_buffer blob = {0};
+    int rc = learn_stats(e, l, stats, err);
+    for (unsigned c = 0; c < CODECS; c++) {
+        const struct tp_codec *codec = tp_codec_get(codec_ids[c]);
+        double bits;
+        blob.len = 0;
+        if (!rc && stats[c]) {
+            rc = codec->stats_finish(stats[c], &blob, &bits);
+            if (!rc)
+                rc = codec->tables_create(l->t->dtype, blob.data, blob.len, &l->tables[c], err);
+            l->tables_len[c] = blob.len;
+        }
+        if (stats[c])
+            codec->stats_destroy(stats[c]);
+    }
+    tp_buffer_clear(&blob);
+    l->done = true;
+    e->learned_n++;
+    return rc;
+}
+
+static size_t encode_zstd(struct estimator *e, enum tp_dtype dtype, size_t len, size_t best)
+{
+    const struct tp_codec *zstd = tp_codec_get(TP_CODEC_ZSTD);
+    size_t n = zstd ? zstd->encode(NULL, dtype, e->src, NULL, len, e->dst, best, e->scratch) : 0;
+    return n ? n : best;
+}
+
+/* Coded size of the chunk at OFF by the codec that makes it smallest. */
+static int draw_tensor(struct estimator *e, struct learned *l, uint64_t off, size_t len,
+                       struct tp_error *err)
+{
+    bool given, single = l->t->len <= CHUNK;
+    size_t best = len;
+    int winner = -1, rc = l->done ? 0 : learn(e, l, err);
+    if (!rc)
+        rc = read_place(e, l, off, len, &given, err);
+    if (rc)
+        return rc;
+    if (given) {
+        unsigned bits = tp_dtype_bits(l->t->dtype);
+        uint64_t changed = tp_distance_count(l->t->dtype, e->src, e->ref, len);
+        e->elements += bits >= 8 ? len / (bits / 8) : len;
+        e->changed += changed;
+        if (!changed) {
+            pool_add(&e->tensors, len, 0);
+            return 0;
+        }
+    }
+    for (unsigned c = 0; c < CODECS; c++) {
+        const struct tp_codec *codec = tp_codec_get(codec_ids[c]);
+        size_t tables = single ? l->tables_len[c] : 0, n;
+        if (!l->tables[c] || (codec->needs_base && !given) || tables >= best)
+            continue;
+        n = codec->encode(l->tables[c], l->t->dtype, e->src, codec->needs_base ? e->ref : NULL, len,
+                          e->dst, best - tables, e->scratch);
+        if (n && n + tables < best) {
+            best = n + tables;
+            winner = (int)c;
+        }
+    }
+    if (winner < 0)
+        best = encode_zstd(e, l->t->dtype, len, best);
+    else if (!single && !l->used[winner])
+        e->tables_bytes += l->tables_len[winner];
+    if (winner >= 0)
+        l->used[winner] = true;
+    pool_add(&e->tensors, len, best);
+    return 0;
+}
+
+static int draw_tensors(struct estimator *e, struct tp_error *err)
+{
+    int rc = 0;
+    for (size_t i = 0; !rc && i < e->model->tensor_n; i++) {
+        struct learned l = {.t = &e->model->tensors[i]};
+        l.b = e->base ? tp_source_find(e->base, l.t->name) : NULL;
+        l.common = l.b ? tp_source_common(l.t, l.b) : 0;
+        for (uint64_t off = 0, len; !rc && off < l.t->len; off += len) {
+            len = place_len(&l, off);
+            if (pool_takes(&e->tensors, len))
+                rc = draw_tensor(e, &l, off, (size_t)len, err);
+        }
+        for (unsigned c = 0; c < CODECS; c++)
+            if (l.tables[c])
+                tp_codec_get(codec_ids[c])->tables_destroy(l.tables[c]);
+    }
+    return rc;
+}
+
+static int draw_opaque(struct estimator *e, uint32_t file, uint64_t off, size_t len, struct tp_error *err)
+{
+    const struct tp_source_file *f = &e->model->files[file];
+    uint32_t twin;
+    int rc = tp_source_read(e->model, file, off, e->src, len, err);
+    if (!rc && e->base && tp_source_find_file(e->base, f->path, &twin) &&
+        tp_range_within(off, len, e->base->files[twin].size)) {
+        rc = tp_source_read(e->base, twin, off, e->ref, len, err);
+        if (!rc && !memcmp(e->src, e->ref, len)) {
+            pool_add(&e->opaque, len, 0);
+            return 0;
+        }
+    }
+    if (!rc)
+        pool_add(&e->opaque, len, encode_zstd(e, TP_DTYPE_BYTES, len, len));
+    return rc;
+}
+
+/* What is no tensor: whole opaque files, and the headers of the others. */
+static int draw_files(struct estimator *e, struct tp_error *err)
+{
+    int rc = 0;
+    for (uint32_t i = 0; !rc && i < e->model->file_n; i++) {
+        uint64_t size = e->model->files[i].size - e->model->files[i].tensor_bytes;
+        for (uint64_t off = 0; !rc && off < size; off += CHUNK) {
+            size_t len = size - off < CHUNK ? (size_t)(size - off) : CHUNK;
+            if (pool_takes(&e->opaque, len))
+                rc = draw_opaque(e, i, off, len, err);
+        }
+    }
+    return rc;
+}
+
+/* Bytes of the index: hashes do not compress, the rest does. */
+static double index_bytes(const struct estimator *e)
+{
+    double chunks = 0;
+    for (size_t i = 0; i < e->model->tensor_n; i++)
+        chunks += (double)((e->model->tensors[i].len + CHUNK - 1) / CHUNK);
+    for (uint32_t i = 0; i < e->model->file_n; i++)
+        chunks += (double)((e->model->files[i].size - e->model->files[i].tensor_bytes + CHUNK - 1) / CHUNK);
+    return TP_PACK_HEADER_LEN + TP_PACK_FOOTER_LEN + 20 * chunks + 16 * (double)e->model->tensor_n +
+           60 * (double)e->model->file_n;
+}
+
+static void conclude(const struct estimator *e, struct tp_estimate *out)
+{
+    double tensor_variance, opaque_variance, tables = 0;
+    double stored = pool_expect(&e->tensors, &tensor_variance) + pool_expect(&e->opaque, &opaque_variance);
+    double deviation = sqrt(tensor_variance + opaque_variance);
+    if (e->learned_n)
+        tables = (double)e->tables_bytes / (double)e->learned_n * (double)e->model->tensor_n;
+    stored += tables + index_bytes(e);
+    double margin = 1.96 * deviation + LEARNING_ERROR * stored;
+    out->stored_bytes = (uint64_t)stored;
+    out->stored_low = (uint64_t)(stored > margin ? stored - margin : 0);
+    out->stored_high = (uint64_t)(stored + margin);
+    out->logical_bytes = e->model->logical_bytes;
+    out->sampled_bytes = e->tensors.drawn_bytes + e->opaque.drawn_bytes;
+    out->matched_bytes = e->base ? tp_distance_matched(e->model, e->base) : 0;
+    out->changed = e->elements ? (double)e->changed / (double)e->elements : 0;
+}
+
+static double now(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
+}
+
+int tp_estimate(const char *base, const char *model, struct tp_store *store, struct tp_estimate *out,
+                struct tp_error *err)
+{
+    struct estimator e = {0};
+    double began = now();
+    int rc;
+
+    *out = (struct tp_estimate){0};
+    e.src = calloc(1, CHUNK + TP_SLACK);
+    e.ref = calloc(1, CHUNK + TP_SLACK);
+    e.room = calloc(2, CHUNK + TP_SLACK);
+    e.dst = calloc(1, CHUNK + TP_SLACK);
+    e.scratch = tp_scratch_create();
+    if (!e.src || !e.ref || !e.room || !e.dst || !e.scratch)
+        rc = tp_fail(err, ENOMEM, "out of memory");
+    else
+        rc = tp_source_open(model, store, &e.model, err);
+    if (!rc && base)
+        rc = tp_source_open(base, store, &e.base, err);
+    if (!rc) {
+        pool_init(&e.tensors, e.model->tensor_bytes, TENSOR_DRAWS);
+        pool_init(&e.opaque, e.model->logical_bytes - e.model->tensor_bytes, OPAQUE_DRAWS);
+        rc = draw_tensors(&e, err);
+    }
+    if (!rc)
+        rc = draw_files(&e, err);
+    if (!rc)
+        conclude(&e, out);
+    out->seconds = now() - began;
+    tp_source_close(e.model);
+    tp_source_close(e.base);
+    tp_scratch_destroy(e.scratch);
+    free(e.src);
+    free(e.ref);
+    free(e.room);
+    free(e.dst);
+    return rc;
+}

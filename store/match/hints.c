@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading the base's name out of config.json, adapter_config.json and a model card's front matter. */
+#include <config.h>
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/json.h"
+#include "store/match/hints.h"
+
+#define HINT_FILE_MAX (1u << 20)
+
+/* Remember the last component of NAME, LEN bytes of a path or of "org/name". */
+static void add_hint(struct tp_hints *hints, const char *name, size_t len, const char *origin)
+{
+    while (len && (name[len - 1] == '/' || isspace((unsigned char)name[len - 1])))
+        len--;
+    for (size_t i = len; i > 0; i--) {
+        if (name[i - 1] == '/') {
+            name += i;
+            len -= i;
+            break;
+        }
+    }
+    if (!len || len >= sizeof hints->hint[0].name || hints->n == TP_HINTS_MAX)
+        return;
+    struct tp_hint *hint = &hints->hint[hints->n++];
+    memcpy(hint->name, name, len);
+    hint->name[len] = '\0';
+    hint->origin = origin;
+}
+
+/* A whole small file, NUL-terminated; NULL when it is absent, too long or not readable. */
+static char *read_small(struct tp_source *source, const char *path, size_t *len)
+{
+    uint32_t file;
+    if (!tp_source_find_file(source, path, &file) || source->files[file].size > HINT_FILE_MAX)
+        return NULL;
+    *len = (size_t)source->files[file].size;
+    char *text = malloc(*len + 1);
+    if (!text || tp_source_read(source, file, 0, text, *len, NULL)) {
+        free(text);
+        return NULL;
+    }
+    text[*len] = '\0';
+    return text;
+}
+
+static void read_json(struct tp_source *source, const char *path, const char *const *keys,
+                      struct tp_hints *out)
+{
+    struct tp_json *root = NULL;
+    size_t len;
+    char *text = read_small(source, path, &len);
+    if (text && tp_json_parse(text, len, &root, NULL) == 0) {
+        for (; *keys; keys++) {
+            const struct tp_json *value = tp_json_get(root, *keys);
+            const char *name = tp_json_string(value);
+            if (tp_json_is_array(value))
+                name = tp_json_string(tp_json_first(value));
+            if (name)
+                add_hint(out, name, strlen(name), path);
+        }
+        tp_json_free(root);
+    }
+    free(text);
+}
+
+/* One value of YAML as model cards have them: plain or in quotes. */
+static void add_yaml(struct tp_hints *out, const char *text, size_t len)
+{
+    while (len && isspace((unsigned char)*text)) {
+        text++;
+        len--;
+    }
+    while (len && isspace((unsigned char)text[len - 1]))
+        len--;
+    if (len >= 2 && (*text == '"' || *text == '\'') && text[len - 1] == *text) {
+        text++;
+        len -= 2;
+    }
+    if (len && *text != '#')
+        add_hint(out, text, len, "README.md");
+}
+
+/* The inline form of a list: [a, b]. */
+static void add_yaml_list(struct tp_hints *out, const char *text, size_t len)
+{
+    size_t from = 0;
+    for (size_t i = 0; i <= len; i++) {
+        if (i == len || text[i] == ',' || text[i] == ']') {
+            add_yaml(out, text + from, i - from);
+            from = i + 1;
+            if (i < len && text[i] == ']')
+                return;
+        }
+    }
+}
+
+/* The lines between the first two "---": "base_model: x", or a list below "base_model:". */
+static void read_card(struct tp_source *source, struct tp_hints *out)
+{
+    static const char key[] = "base_model:";
+    size_t len;
+    char *text = read_small(source, "README.md", &len);
+    bool in_list = false;
+    if (!text || strncmp(text, "---", 3)) {
+        free(text);
+        return;
+    }
+    for (char *line = strchr(text, '\n'); line && strncmp(line, "\n---", 4);) {
+        char *end = strchr(++line, '\n');
+        size_t n = end ? (size_t)(end - line) : strlen(line);
+        size_t blank = strspn(line, " ");
+        if (in_list && blank < n && line[blank] == '-') {
+            add_yaml(out, line + blank + 1, n - blank - 1);
+        } else if (n >= sizeof key - 1 && !strncmp(line, key, sizeof key - 1)) {
+            const char *value = line + sizeof key - 1;
+            size_t value_len = n - (sizeof key - 1), skip = strspn(value, " ");
+            in_list = skip >= value_len || value[skip] == '\r';
+            if (skip < value_len && value[skip] == '[')
+                add_yaml_list(out, value + skip + 1, value_len - skip - 1);
+            else if (!in_list)
+                add_yaml(out, value, value_len);
+        } else {
+            in_list = false;
+        }
+        line = end;
+    }
+    free(text);
+}
+
+void tp_hints_read(struct tp_source *source, struct tp_hints *out)
+{
+    static const char *const config_keys[] = {"_name_or_path", "base_model", NULL};
+    static const char *const adapter_keys[] = {"base_model_name_or_path", NULL};
+    out->n = 0;
+    read_json(source, "config.json", config_keys, out);
+    read_json(source, "adapter_config.json", adapter_keys, out);
+    read_card(source, out);
+}
+
+const struct tp_hint *tp_hints_find(const struct tp_hints *hints, const char *name)
+{
+    if (!strncmp(name, "models--", 8)) {
+        for (const char *p = name; (p = strstr(p, "--")) != NULL;)
+            name = p += 2;
+    }
+    for (unsigned i = 0; i < hints->n; i++)
+        if (!strcasecmp(hints->hint[i].name, name))
+            return &hints->hint[i];
+    return NULL;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* What a model's own files say about which model it was made from. */
+#ifndef TP_STORE_HINTS_H
+#define TP_STORE_HINTS_H
+
+#include "store/match/source.h"
+
+#define TP_HINTS_MAX 16
+
+struct tp_hint {
+    char name[256];     /* last component of what is named: "Llama-3.2-1B" of "meta-llama/Llama-3.2-1B" */
+    const char *origin; /* the file that says so */
+};
+
+struct tp_hints {
+    unsigned n;
+    struct tp_hint hint[TP_HINTS_MAX];
+};
+
+/* config.json (_name_or_path, base_model), adapter_config.json (base_model_name_or_path) and README.md's front
+ * matter (base_model). Files that cannot be read or understood say nothing: that is no failure. */
+void tp_hints_read(struct tp_source *source, struct tp_hints *out);
+
+/* The hint that means the model called NAME in the store ("models--org--name" counts as "name"), or NULL. */
+const struct tp_hint *tp_hints_find(const struct tp_hints *hints, const char *name);
+
+#endif

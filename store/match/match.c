@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: MIT */
+/* Choosing a base: candidates by their headers, the best few by their weights, one by cost and kinship. */
+#include <config.h>
+
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/log.h"
+#include "store/match/distance.h"
+#include "store/match/hints.h"
+#include "store/match/match.h"
+
+enum { SHORTLIST = 12, JURY = 4 };
+
+/* Fewer shared bytes than this part of the model, and a candidate is not looked at. */
+#define SHARED_MIN 0.05
+/* A base must save at least this part of what the model would take alone. */
+#define GAIN_MIN 0.02
+/* Costs within this part of the best count as equally near: then the shorter chain wins. */
+#define NEAR 0.03
+
+struct candidate {
+    char *name;
+    enum tp_model_kind kind;
+    unsigned depth;
+    uint64_t matched;
+    const struct tp_hint *named; /* the model's own files name this one */
+    bool derived;                /* this one's own files name a base */
+    bool refused;
+    struct tp_source *source;    /* of the shortlist only */
+    struct tp_distance distance;
+};
+
+struct search {
+    struct tp_store *store;
+    struct tp_source *model;
+    struct tp_hints hints;
+    const char *self;
+    struct candidate *all;
+    size_t n, listed;
+};
+
+static int open_candidate(struct search *s, const struct candidate *c, struct tp_source **out,
+                          struct tp_error *err)
+{
+    struct tp_pack *pack = NULL;
+    char *path = NULL;
+    int rc;
+    if (c->kind == TP_MODEL_PLAIN) {
+        if (asprintf(&path, "%s/%s", tp_store_dir(s->store), c->name) < 0)
+            return tp_fail(err, ENOMEM, "out of memory");
+        rc = tp_source_open(path, s->store, out, err);
+        free(path);
+        return rc;
+    }
+    rc = tp_store_open_pack(s->store, c->name, &pack, err);
+    if (!rc && tp_pack_base_error(pack)[0])
+        rc = tp_fail(err, ENOLINK, "%s", tp_pack_base_error(pack));
+    if (!rc)
+        rc = tp_source_open_pack(pack, out, err);
+    tp_pack_close(pack);
+    return rc;
+}
+
+/* Whether pack NAME is, or is coded against, the pack that the model at hand is about to replace. */
+static bool rests_on_self(struct search *s, const struct candidate *c)
+{
+    struct tp_pack *pack = NULL;
+    bool found = false;
+    char file[NAME_MAX + 8];
+    if (!s->self || c->kind != TP_MODEL_PACK || tp_store_open_pack(s->store, c->name, &pack, NULL))
+        return false;
+    snprintf(file, sizeof file, "%s.tnpk", s->self);
+    for (struct tp_pack *p = pack; p && !found; p = tp_pack_base(p))
+        found = !strcmp(basename(tp_pack_path(p)), file);
+    tp_pack_close(pack);
+    return found;
+}
+
+/* Headers only: how many bytes the candidate could predict, and how deep its chain is. */
+static int look_at(struct search *s, struct candidate *c)
+{
+    struct tp_source *source = NULL;
+    struct tp_error err = {0};
+    int rc = open_candidate(s, c, &source, &err);
+    if (rc == -ENOMEM)
+        return rc;
+    if (rc) {
+        tp_log(TP_LOG_WARNING, "'%s' cannot serve as a base: %s", c->name, err.message);
+        return 0;
+    }
+    c->matched = tp_distance_matched(s->model, source);
+    c->depth = source->depth;
+    c->named = tp_hints_find(&s->hints, c->name);
+    tp_source_close(source);
+    if ((double)c->matched < SHARED_MIN * (double)s->model->tensor_bytes ||
+        c->depth + 1 >= TP_BASE_DEPTH_MAX || rests_on_self(s, c))
+        c->matched = 0;
+    return 0;
+}
+
+static int list_candidates(struct search *s, struct tp_error *err)
+{
+    struct tp_model *models = NULL;
+    size_t n = 0;
+    int rc = tp_store_models(s->store, &models, &n, err);
+    if (rc)
+        return rc;
+    s->all = calloc(n + 1, sizeof *s->all);
+    if (!s->all)
+        rc = -ENOMEM;
+    for (size_t i = 0; !rc && i < n; i++) {
+        struct candidate *c = &s->all[s->n];
+        if (s->self && !strcmp(models[i].name, s->self))
+            continue;
+        *c = (struct candidate){.name = strdup(models[i].name), .kind = models[i].kind};
+        s->n++;
+        rc = c->name ? look_at(s, c) : -ENOMEM;
+    }
+    tp_store_models_free(models, n);
+    return rc ? tp_fail(err, -rc, "out of memory") : 0;
+}
+
+/* Before any weight is read: those named, those that share more, short chains first. */
+static int compare_prospects(const void *a, const void *b)
+{
+    const struct candidate *s = a, *t = b;
+    if (!s->named != !t->named)
+        return s->named ? -1 : 1;
+    if (!s->matched != !t->matched)
+        return s->matched ? -1 : 1;
+    /* Shares within a tenth of each other say little; the exact ones only break ties. */
+    if (s->matched / 10 * 9 > t->matched || t->matched / 10 * 9 > s->matched)
+        return s->matched > t->matched ? -1 : 1;
+    if (s->depth != t->depth)
+        return s->depth < t->depth ? -1 : 1;
+    if (s->kind != t->kind)
+        return s->kind == TP_MODEL_PACK ? -1 : 1;
+    if (s->matched != t->matched)
+        return s->matched > t->matched ? -1 : 1;
+    return strcmp(s->name, t->name);
+}
+
+static int sample_shortlist(struct search *s, struct tp_error *err)
+{
+    qsort(s->all, s->n, sizeof *s->all, compare_prospects);
+    for (size_t i = 0; i < s->n && s->listed < SHORTLIST; i++) {
+        struct candidate *c = &s->all[i];
+        struct tp_error why = {0};
+        struct tp_hints hints;
+        if (!c->matched)
+            continue;
+        int rc = open_candidate(s, c, &c->source, &why);
+        if (!rc)
+            rc = tp_distance_sample(s->model, c->source, &c->distance, &why);
+        if (rc == -ENOMEM)
+            return tp_fail(err, ENOMEM, "out of memory");
+        if (rc) {
+            tp_log(TP_LOG_WARNING, "'%s' cannot serve as a base: %s", c->name, why.message);
+            c->matched = 0;
+            continue;
+        }
+        tp_hints_read(c->source, &hints);
+        c->derived = hints.n > 0;
+        if (s->self && tp_hints_find(&hints, s->self) && !c->named)
+            c->refused = true;
+        /* Listed ones come to the front. */
+        struct candidate swap = s->all[s->listed];
+        s->all[s->listed++] = *c;
+        if (&s->all[s->listed - 1] != c)
+            *c = swap;
+    }
+    return 0;
+}
+
+static bool saves(const struct candidate *c)
+{
+    return c->distance.cost < (1 - GAIN_MIN) * c->distance.alone;
+}
+
+/* Whether NAME has the word "base" in it, as in "llama-base" or "Base_v2". */
+static bool says_base(const char *name)
+{
+    for (const char *p = name; (p = strcasestr(p, "base")) != NULL; p += 4)
+        if ((p == name || !isalpha((unsigned char)p[-1])) && !isalpha((unsigned char)p[4]))
+            return true;
+    return false;
+}
+
+/* Whether NAME is LONGER without its end: "llama" of "llama-chat". */
+static bool begins(const char *longer, const char *name)
+{
+    size_t len = strlen(name);
+    return strlen(longer) > len && !strncasecmp(longer, name, len);
+}
+
+/*
+ * Which of two related models was made from the other, when nothing but their looks can tell: more than 0 for the
+ * candidate as the base, less for the model at hand. A model that names a base is none; then the names; then the
+ * older weights.
+ */
+static int direction(const struct search *s, const struct candidate *c)
+{
+    const struct tp_source *a = s->model, *b = c->source;
+    const char *self = s->self ? s->self : "";
+    int sum = (s->hints.n > 0) - c->derived;
+    if (!sum)
+        sum = says_base(c->name) - says_base(self);
+    if (!sum && *self)
+        sum = begins(self, c->name) - begins(c->name, self);
+    if (!sum)
+        sum = (b->weights_sec < a->weights_sec) - (b->weights_sec > a->weights_sec);
+    if (!sum)
+        sum = (b->weights_nsec < a->weights_nsec) - (b->weights_nsec > a->weights_nsec);
+    return sum;
+}
+
+/*
+ * Between two plain models the delta costs the same either way, so which is the base must show elsewhere. A base
+ * lies between its fine-tunes: if most others are nearer to the model at hand than to the candidate, the model is
+ * the base itself, and packing it against the candidate would turn the family upside down.
+ */
+static int is_more_central(struct search *s, struct candidate *c, bool *out, struct tp_error *err)
+{
+    int votes = 0, jury = 0;
+    for (size_t i = 0; i < s->listed && jury < JURY; i++) {
+        struct candidate *other = &s->all[i];
+        struct tp_distance d;
+        if (other == c || !saves(other))
+            continue;
+        int rc = tp_distance_sample(other->source, c->source, &d, err);
+        if (rc)
+            return rc;
+        jury++;
+        if (d.with_base > other->distance.with_base * 1.005)
+            votes++;
+        else if (d.with_base < other->distance.with_base * 0.995)
+            votes--;
+    }
+    *out = votes > 0 || (!votes && direction(s, c) < 0);
+    return 0;
+}
+
+/* Of two that are equally near: a shorter chain, the one that is named, the nearer, a pack, by name. */
+static bool preferred(const struct candidate *a, const struct candidate *b)
+{
+    long a_cost = (long)(a->distance.cost * 500), b_cost = (long)(b->distance.cost * 500);
+    if (a->depth != b->depth)
+        return a->depth < b->depth;
+    if (!a->named != !b->named)
+        return a->named != NULL;
+    if (a_cost != b_cost)
+        return a_cost < b_cost;
+    if (a->kind != b->kind)
+        return a->kind == TP_MODEL_PACK;
+    return strcmp(a->name, b->name) < 0;
+}
+
+static struct candidate *nearest(struct search *s)
+{
+    struct candidate *near = NULL, *best = NULL;
+    for (size_t i = 0; i < s->listed; i++) {
+        struct candidate *c = &s->all[i];
+        if (!c->refused && saves(c) && (!near || c->distance.cost < near->distance.cost))
+            near = c;
+    }
+    for (size_t i = 0; near && i < s->listed; i++) {
+        struct candidate *c = &s->all[i];
+        if (!c->refused && saves(c) && c->distance.cost <= near->distance.cost * (1 + NEAR) &&
+            (!best || preferred(c, best)))
+            best = c;
+    }
+    return best;
+}
+
+static int choose(struct search *s, struct candidate **out, struct tp_error *err)
+{
+    for (;;) {
+        struct candidate *best = nearest(s);
+        bool central = false;
+        if (best && best->kind == TP_MODEL_PLAIN && !best->named) {
+            int rc = is_more_central(s, best, &central, err);
+            if (rc)
+                return rc;
+        }
+        *out = best;
+        if (!central)
+            return 0;
+        best->refused = true;
+    }
+}
+
+static int describe(const struct search *s, const struct candidate *c, struct tp_match *out,
+                    struct tp_error *err)
+{
+    if (!c) {
+        const struct candidate *first = s->listed ? &s->all[0] : NULL;
+        if (!s->n)
+            return tp_fail(err, ENOENT, "there is no other model");
+        if (!first)
+            return tp_fail(err, ENOENT, "none of %zu other models has tensors like these", s->n);
+        if (first->refused)
+            return tp_fail(err, ENOENT, "'%s' is related, but rather made from this model than its base",
+                           first->name);
+        return tp_fail(err, ENOENT,
+                       "'%s' has tensors like these, but as their base it would save nothing",
+                       first->name);
+    }
+    const struct tp_distance *d = &c->distance;
+    double total = s->model->tensor_bytes ? (double)s->model->tensor_bytes : 1;
+    *out = (struct tp_match){.kind = c->kind, .shared = (double)c->matched / total,
+                             .distance = d->with_base, .named = c->named != NULL};
+    snprintf(out->name, sizeof out->name, "%s", c->name);
+    snprintf(out->why, sizeof out->why,
+             "%s%s%sshares %.0f %% of the tensors' bytes, which take %.0f %% of their size against it, "
+             "%.0f %% alone",
+             c->named ? "named in " : "", c->named ? c->named->origin : "", c->named ? ", " : "",
+             100 * out->shared, 100 * d->with_base, 100 * d->alone);
+    return 0;
+}
+
+int tp_match_base(struct tp_store *store, const char *dir, const char *self, struct tp_match *out,
+                  struct tp_error *err)
+{
+    struct search s = {.store = store, .self = self};
+    struct candidate *best = NULL;
+    int rc = tp_source_open(dir, store, &s.model, err);
+    if (rc)
+        return rc;
+    tp_hints_read(s.model, &s.hints);
+    rc = list_candidates(&s, err);
+    if (!rc)
+        rc = sample_shortlist(&s, err);
+    if (!rc)
+        rc = choose(&s, &best, err);
+    if (!rc)
+        rc = describe(&s, best, out, err);
+    for (size_t i = 0; i < s.n; i++) {
+        tp_source_close(s.all[i].source);
+        free(s.all[i].name);
+    }
+    free(s.all);
+    tp_source_close(s.model);
+    return rc;
+}

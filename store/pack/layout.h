@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* Where each field of a pack lies (doc/FORMAT.md): the header, the footer and the records of the index. */
+#ifndef TP_STORE_LAYOUT_H
+#define TP_STORE_LAYOUT_H
+
+#include "store/pack/index.h"
+
+#define TP_PACK_MAGIC "\x89TNPK\r\n\x1a"
+#define TP_PACK_MAGIC_LEN 8
+#define TP_PACK_FEATURES_KNOWN 0u /* incompatible features that this reader understands */
+
+#define TP_INDEX_MAGIC 0x58495054u /* "TPIX" */
+#define TP_INDEX_HEADER_LEN 112u
+#define TP_FILE_RECORD_LEN 72u
+#define TP_SEGMENT_RECORD_LEN 36u
+#define TP_CHUNK_RECORD_LEN 28u
+#define TP_TABLES_RECORD_LEN 16u
+#define TP_DIM_RECORD_LEN 8u
+
+#define TP_INDEX_FLAG_BASE 1u
+#define TP_CHUNK_FLAG_REF_BASE 1u
+
+#define TP_TABLES_MAX (1u << 20)  /* stored bytes of one table */
+#define TP_INDEX_RATIO_MAX 1024u  /* a compressed index never expands by more */
+/* And is of no more bytes than the pack can have a use for: these, and so many times the pack's own. */
+#define TP_INDEX_ANY_PACK (16u << 20)
+#define TP_INDEX_OF_PACK_MAX 16u
+#define TP_PATH_BYTES_MAX 4095u
+#define TP_NAME_BYTES_MAX 255u
+
+enum tp_index_coding { TP_INDEX_RAW = 0, TP_INDEX_ZSTD = 1 };
+
+/* The last TP_PACK_FOOTER_LEN bytes of a pack. */
+struct tp_footer {
+    uint16_t coding; /* enum tp_index_coding */
+    uint64_t index_off;
+    uint64_t index_stored;
+    uint64_t index_len;
+    uint8_t id[TP_SHA256_LEN];
+    uint8_t base_id[TP_SHA256_LEN]; /* zero: none */
+    uint64_t index_hash;            /* XXH3-64 of the stored index */
+};
+
+void tp_header_encode(uint8_t out[TP_PACK_HEADER_LEN]);
+/* -EBADMSG, or -EPROTONOSUPPORT when a newer version wrote it. */
+int tp_header_check(const uint8_t in[TP_PACK_HEADER_LEN], const char *path, struct tp_error *err);
+
+void tp_footer_encode(const struct tp_footer *footer, uint8_t out[TP_PACK_FOOTER_LEN]);
+/* FILE_SIZE is the length of the whole pack, which the footer's numbers must add up to. */
+int tp_footer_decode(const uint8_t in[TP_PACK_FOOTER_LEN], uint64_t file_size, const char *path,
+                     struct tp_footer *out, struct tp_error *err);
+
+/* The order of files in an index: byte order, but '/' before every other byte. */
+int tp_path_compare(const char *a, const char *b);
+
+/* Whether a pack of PACK_BYTES may have an index of LEN bytes, stored in STORED. */
+bool tp_index_may_be(uint64_t len, uint64_t stored, uint64_t pack_bytes);
+
+#endif

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: MIT */
+/* Opening a pack: its footer, its index, its base. */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zstd.h>
+
+#include "base/file.h"
+#include "store/pack/copies.h"
+#include "store/pack/layout.h"
+#include "store/pack/pack_internal.h"
+#include "store/store.h"
+#include "store/pack/window.h"
+
+struct tp_pack {
+    atomic_uint refs;
+    uint64_t serial;
+    int fd;
+    char *path;
+    uint64_t size;
+    struct tp_footer footer;
+    struct tp_index index;
+    struct tp_pack *base;
+    unsigned depth;
+    struct tp_copies copies;
+    char base_error[TP_ERROR_MAX];
+};
+
+static atomic_ullong next_serial = 1;
+static _Thread_local unsigned opening; /* how deep in a chain of bases this thread is */
+
+static int open_file(const char *path, int *fd, uint64_t *size, struct tp_error *err)
+{
+    struct stat st;
+
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (*fd < 0)
+        return tp_fail_errno(err, "cannot open '%s'", path);
+    if (fstat(*fd, &st) < 0)
+        return tp_fail_errno(err, "cannot stat '%s'", path);
+    if (!S_ISREG(st.st_mode))
+        return tp_fail(err, EINVAL, "'%s' is not a file", path);
+    *size = (uint64_t)st.st_size;
+    return 0;
+}
+
+/* A file without a footer: says whether it was ever a pack. */
+static int read_footer(int fd, uint64_t size, const char *path, struct tp_footer *footer,
+                       struct tp_error *err)
+{
+    uint8_t raw[TP_PACK_FOOTER_LEN], head[TP_PACK_HEADER_LEN];
+    int rc;
+
+    if (size < TP_PACK_HEADER_LEN + TP_PACK_FOOTER_LEN)
+        return tp_fail(err, EBADMSG, "'%s' is not a pack, or is cut short: it has %" PRIu64 " bytes",
+                       path, size);
+    rc = tp_file_pread(fd, raw, sizeof raw, size - sizeof raw, path, err);
+    if (rc < 0)
+        return rc;
+    if (memcmp(raw, TP_PACK_MAGIC, TP_PACK_MAGIC_LEN) == 0)
+        return tp_footer_decode(raw, size, path, footer, err);
+    rc = tp_file_pread(fd, head, sizeof head, 0, path, err);
+    if (rc < 0)
+        return rc;
+    return memcmp(head, TP_PACK_MAGIC, TP_PACK_MAGIC_LEN) == 0
+               ? tp_fail(err, EBADMSG, "'%s' is damaged: it is cut short, or its footer is overwritten",
+                         path)
+               : tp_fail(err, EBADMSG, "'%s' is not a pack", path);
+}
+
+static int unzstd(struct tp_pack *pack, uint8_t *stored, uint8_t *decoded, struct tp_error *err)
+{
+    const struct tp_footer *f = &pack->footer;
+    size_t n = ZSTD_decompress(decoded, f->index_len, stored, f->index_stored);
+
+    if (ZSTD_isError(n) || n != f->index_len)
+        return tp_fail(err, EBADMSG, "'%s' is damaged: its index at offset %" PRIu64 " does not expand",
+                       pack->path, f->index_off);
+    return 0;
+}
+
+static int read_index(struct tp_pack *pack, struct tp_error *err)
+{
+    const struct tp_footer *f = &pack->footer;
+    uint8_t id[TP_SHA256_LEN], *stored = malloc(f->index_stored + 1), *decoded = stored;
+    int rc;
+
+    if (!stored)
+        return tp_fail(err, ENOMEM, "out of memory for the index of '%s'", pack->path);
+    rc = tp_file_pread(pack->fd, stored, f->index_stored, f->index_off, pack->path, err);
+    if (rc == 0 && tp_xxh3(stored, f->index_stored) != f->index_hash)
+        rc = tp_fail(err, EBADMSG,
+                     "'%s' is damaged: its index (%" PRIu64 " bytes at offset %" PRIu64
+                     ") does not match its checksum",
+                     pack->path, f->index_stored, f->index_off);
+    if (rc == 0 && f->coding == TP_INDEX_ZSTD) {
+        decoded = malloc(f->index_len + 1);
+        rc = decoded ? unzstd(pack, stored, decoded, err)
+                     : tp_fail(err, ENOMEM, "out of memory for the index of '%s'", pack->path);
+    }
+    if (rc == 0)
+        rc = tp_sha256(decoded, f->index_len, id);
+    if (rc == 0 && memcmp(id, f->id, sizeof id) != 0)
+        rc = tp_fail(err, EBADMSG, "'%s' is damaged: its index does not match its id", pack->path);
+    if (rc == 0) {
+        rc = tp_index_decode(decoded, f->index_len, f->index_off - TP_PACK_HEADER_LEN, &pack->index, err);
+        if (rc < 0)
+            tp_error_prefix(err, "'%s'", pack->path);
+    }
+    if (decoded != stored)
+        free(decoded);
+    free(stored);
+    return rc;
+}
+
+/* Footer, index, and that they agree on the base. */
+static int open_alone(const char *path, struct tp_pack **out, struct tp_error *err)
+{
+    static const uint8_t none[TP_SHA256_LEN];
+    struct tp_pack *pack = calloc(1, sizeof *pack);
+    int rc;
+
+    *out = NULL;
+    if (!pack)
+        return tp_fail(err, ENOMEM, "out of memory for '%s'", path);
+    atomic_init(&pack->refs, 1);
+    pack->serial = atomic_fetch_add(&next_serial, 1);
+    pack->fd = -1;
+    tp_copies_init(&pack->copies);
+    pack->path = strdup(path);
+    rc = pack->path ? open_file(path, &pack->fd, &pack->size, err)
+                    : tp_fail(err, ENOMEM, "out of memory for '%s'", path);
+    if (rc == 0)
+        rc = read_footer(pack->fd, pack->size, path, &pack->footer, err);
+    if (rc == 0)
+        rc = read_index(pack, err);
+    if (rc == 0 && (memcmp(pack->footer.base_id, pack->index.base_id, TP_SHA256_LEN) != 0 ||
+                    pack->index.has_base != (memcmp(pack->index.base_id, none, TP_SHA256_LEN) != 0)))
+        rc = tp_fail(err, EBADMSG, "'%s': its footer and its index name different bases", path);
+    if (rc < 0) {
+        tp_pack_close(pack);
+        return rc;
+    }
+    *out = pack;
+    return 0;
+}
+
+/* Everything of the index that only the base can confirm. */
+static int check_against_base(const struct tp_pack *pack, const struct tp_pack *base,
+                              struct tp_error *err)
+{
+    const struct tp_index *x = &pack->index, *b = &base->index;
+
+    for (uint32_t i = 0; i < x->segment_n; i++) {
+        const struct tp_segment *s = &x->segments[i];
+
+        if (s->base_segment != TP_NONE &&
+            !tp_window_possible(b, s->base_segment, s->base_elem, s->len * 8 / tp_dtype_bits(s->dtype),
+                                s->dtype))
+            return tp_fail(err, EBADMSG, "'%s': segment %" PRIu32 " is not where it says in the base",
+                           pack->path, i);
+    }
+    for (uint32_t i = 0; i < x->chunk_n; i++) {
+        const struct tp_chunk *c = &x->chunks[i];
+
+        if (c->ref_base && (c->ref >= b->chunk_n || b->chunks[c->ref].content_hash != c->content_hash ||
+                            tp_index_chunk_len(b, c->ref) != tp_index_chunk_len(x, i)))
+            return tp_fail(err, EBADMSG, "'%s': chunk %" PRIu32 " is not what it says in the base",
+                           pack->path, i);
+    }
+    return 0;
+}
+
+/* Take over the reference on BASE, whatever comes of it. */
+static int set_base(struct tp_pack *pack, struct tp_pack *base, struct tp_error *err)
+{
+    int rc;
+
+    if (base->depth >= TP_BASE_DEPTH_MAX) {
+        snprintf(pack->base_error, sizeof pack->base_error, "a chain of more than %d bases",
+                 TP_BASE_DEPTH_MAX);
+        tp_pack_close(base);
+        return 0;
+    }
+    rc = check_against_base(pack, base, err);
+    if (rc < 0) {
+        tp_pack_close(base);
+        return rc;
+    }
+    pack->base = base;
+    pack->depth = base->depth + 1;
+    if (base->base_error[0])
+        snprintf(pack->base_error, sizeof pack->base_error, "%s", base->base_error);
+    return 0;
+}
+
+/* The directory that PATH lies in, as a store for this one question. */
+static int find_beside(const struct tp_pack *pack, struct tp_pack **base, struct tp_error *err)
+{
+    const char *slash = strrchr(pack->path, '/');
+    char *dir = slash ? strndup(pack->path, slash == pack->path ? 1 : (size_t)(slash - pack->path))
+                      : strdup(".");
+    struct tp_store *store = NULL;
+    int rc = dir ? tp_store_open(dir, &store, err) : tp_fail(err, ENOMEM, "out of memory");
+
+    if (rc == 0) {
+        rc = tp_store_open_id(store, pack->index.base_id, base, err);
+        tp_store_close(store);
+    }
+    free(dir);
+    return rc;
+}
+
+static int find_base(struct tp_pack *pack, struct tp_store *store, struct tp_error *err)
+{
+    struct tp_error why = {0};
+    struct tp_pack *base = NULL;
+    char id[TP_SHA256_HEX];
+    int rc;
+
+    if (opening > TP_BASE_DEPTH_MAX)
+        rc = tp_fail(&why, ELOOP, "a chain of more than %d bases", TP_BASE_DEPTH_MAX);
+    else if (store)
+        rc = tp_store_open_id(store, pack->index.base_id, &base, &why);
+    else
+        rc = find_beside(pack, &base, &why);
+    if (rc == 0)
+        return set_base(pack, base, err);
+    if (rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE)
+        return tp_fail(err, -rc, "%s", why.message);
+    tp_hex(pack->index.base_id, TP_SHA256_LEN, id);
+    snprintf(pack->base_error, sizeof pack->base_error, "the base '%.255s' (id %.16s) is not there: %.600s",
+             pack->index.base_name, id, why.message);
+    return 0;
+}
+
+int tp_pack_open(const char *path, struct tp_store *store, struct tp_pack **out, struct tp_error *err)
+{
+    int rc = open_alone(path, out, err);
+
+    if (rc < 0 || !(*out)->index.has_base)
+        return rc;
+    opening++;
+    rc = find_base(*out, store, err);
+    opening--;
+    if (rc < 0) {
+        tp_pack_close(*out);
+        *out = NULL;
+    }
+    return rc;
+}
+
+int tp_pack_open_with(const char *path, struct tp_pack *base, struct tp_pack **out,
+                      struct tp_error *err)
+{
+    int rc = open_alone(path, out, err);
+
+    if (rc < 0)
+        return rc;
+    if ((*out)->index.has_base != (base != NULL) ||
+        (base && memcmp(base->footer.id, (*out)->index.base_id, TP_SHA256_LEN) != 0))
+        rc = tp_fail(err, EBADMSG, "'%s' names another base", path);
+    else if (base)
+        rc = set_base(*out, tp_pack_ref(base), err);
+    if (rc < 0) {
+        tp_pack_close(*out);
+        *out = NULL;
+    }
+    return rc;
+}
+
+struct tp_pack *tp_pack_ref(struct tp_pack *pack)
+{
+    atomic_fetch_add(&pack->refs, 1);
+    return pack;
+}
+
+void tp_pack_close(struct tp_pack *pack)
+{
+    if (!pack || atomic_fetch_sub(&pack->refs, 1) != 1)
+        return;
+    tp_tables_forget(pack->serial);
+    tp_pack_close(pack->base);
+    tp_index_clear(&pack->index);
+    tp_copies_clear(&pack->copies);
+    if (pack->fd >= 0)
+        close(pack->fd);
+    free(pack->path);
+    free(pack);
+}
+
+int tp_pack_identify(const char *path, struct tp_pack_id *out, struct tp_error *err)
+{
+    static const uint8_t none[TP_SHA256_LEN];
+    struct tp_footer footer;
+    int fd = -1, rc = open_file(path, &fd, &out->pack_bytes, err);
+
+    if (rc == 0)
+        rc = read_footer(fd, out->pack_bytes, path, &footer, err);
+    if (fd >= 0)
+        close(fd);
+    if (rc < 0)
+        return rc;
+    memcpy(out->id, footer.id, TP_SHA256_LEN);
+    memcpy(out->base_id, footer.base_id, TP_SHA256_LEN);
+    out->has_base = memcmp(footer.base_id, none, TP_SHA256_LEN) != 0;
+    return 0;
+}
+
+const struct tp_index *tp_pack_index(const struct tp_pack *pack)
+{
+    return &pack->index;
+}
+
+const char *tp_pack_path(const struct tp_pack *pack)
+{
+    return pack->path;
+}
+
+const uint8_t *tp_pack_get_id(const struct tp_pack *pack)
+{
+    return pack->footer.id;
+}
+
+uint64_t tp_pack_stored_bytes(const struct tp_pack *pack)
+{
+    return pack->size;
+}
+
+struct tp_pack *tp_pack_base(const struct tp_pack *pack)
+{
+    return pack->base;
+}
+
+const char *tp_pack_base_error(const struct tp_pack *pack)
+{
+    return pack->base_error;
+}
+
+bool tp_pack_is_shared(const struct tp_pack *pack)
+{
+    return atomic_load(&pack->refs) > 1;
+}
+
+uint64_t tp_pack_serial(const struct tp_pack *pack)
+{
+    return pack->serial;
+}
+
+int tp_pack_fd(const struct tp_pack *pack)
+{
+    return pack->fd;
+}
+
+struct tp_copies *tp_pack_copies(struct tp_pack *pack)
+{
+    return &pack->copies;
+}
+
+unsigned tp_pack_depth(const struct tp_pack *pack)
+{
+    return pack->depth;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* Of open packs, what only the rest of store/ needs. */
+#ifndef TP_STORE_PACK_INTERNAL_H
+#define TP_STORE_PACK_INTERNAL_H
+
+#include "store/pack/pack.h"
+
+/* Never given to another pack of this process, and never 0. */
+uint64_t tp_pack_serial(const struct tp_pack *pack);
+/* Whether more than one reference is held. */
+bool tp_pack_is_shared(const struct tp_pack *pack);
+int tp_pack_fd(const struct tp_pack *pack);
+struct tp_copies;
+struct tp_copies *tp_pack_copies(struct tp_pack *pack);
+/* How many bases stand behind this pack. */
+unsigned tp_pack_depth(const struct tp_pack *pack);
+
+/* Open PATH with this base (NULL: none), which must have the id that the pack names. */
+int tp_pack_open_with(const char *path, struct tp_pack *base, struct tp_pack **out, struct tp_error *err);
+
+/* The expanded tables of a codec in a segment, from a cache that all packs share: released after use. OTHERS: as
+ * for tp_copies_read. */
+struct tp_tables_entry;
+int tp_tables_get(struct tp_pack *pack, uint32_t segment, const struct tp_codec *codec, bool others,
+                  struct tp_tables_entry **out, struct tp_error *err);
+const struct tp_tables *tp_tables_of(const struct tp_tables_entry *entry);
+void tp_tables_put(struct tp_tables_entry *entry);
+/* Read and check the tables of codec number CODEC, whether this build has the codec or not. */
+int tp_tables_check(struct tp_pack *pack, uint32_t segment, uint8_t codec, struct tp_error *err);
+/* Forget those of a pack that goes; none of them may be in use. */
+void tp_tables_forget(uint64_t serial);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the base says about a run of elements: the base's chunks that cover it, decoded, put together and
+ * converted to the dtype of what is to be coded. And the memory of a thread that decodes.
+ */
+#ifndef TP_STORE_WINDOW_H
+#define TP_STORE_WINDOW_H
+
+#include "store/pack/pack.h"
+
+#define TP_WORK_LEVELS (TP_BASE_DEPTH_MAX + 1)
+
+/* Buffers of one pack in a chain of bases; allocated when first used. */
+struct tp_work_level {
+    uint8_t *stored;     /* coded bytes of a chunk */
+    uint8_t *decoded;    /* the last chunk of the base that was decoded without a fetch */
+    uint64_t decoded_of; /* serial number of the pack that it is of, 0: none */
+    uint32_t decoded_chunk;
+    uint8_t *joined;     /* pieces of the base's chunks, put together */
+    uint8_t *converted;
+};
+
+struct tp_work {
+    unsigned depth; /* the level that a decoding started now uses */
+    struct tp_scratch *scratch;
+    struct tp_work_level levels[TP_WORK_LEVELS];
+};
+
+/* Buffers hold twice the largest chunk: a base of wider elements covers as much. */
+#define TP_WORK_BUFFER (2 * TP_CHUNK_MAX + TP_SLACK)
+
+struct tp_work_level *tp_work_level_get(struct tp_work *work, struct tp_error *err);
+int tp_work_need(uint8_t **buffer, struct tp_error *err);
+
+/* LEN bytes of elements of DTYPE, OFF bytes into a run that base element BASE_ELEM of SEGMENT predicts. */
+struct tp_window {
+    uint32_t segment;
+    uint64_t base_elem;
+    enum tp_dtype dtype;
+    uint64_t off;
+    uint32_t len;
+};
+
+/* Whether segment SEGMENT of BASE has the N elements from BASE_ELEM, in a dtype that predicts DTYPE. */
+bool tp_window_possible(const struct tp_index *base, uint32_t segment, uint64_t base_elem, uint64_t n,
+                        enum tp_dtype dtype);
+
+struct tp_window_view {
+    const uint8_t *data;   /* the window's LEN bytes, TP_SLACK readable after them */
+    bool aligned;          /* the window is exactly chunk CHUNK of the base, of the same dtype */
+    uint32_t chunk;
+    void *handle;          /* of a fetch */
+};
+
+/* Fill VIEW; its bytes stay until the next call with this WORK at this depth, and tp_window_release. */
+int tp_window_get(struct tp_pack *base, const struct tp_window *window, struct tp_work *work,
+                  const struct tp_chunk_fetch *fetch, struct tp_window_view *view, struct tp_error *err);
+void tp_window_release(const struct tp_chunk_fetch *fetch, struct tp_window_view *view);
+
+/* One chunk of BASE, by FETCH or decoded into WORK's level, where the last one is remembered. */
+int tp_window_chunk(struct tp_pack *base, uint32_t chunk, struct tp_work *work,
+                    const struct tp_chunk_fetch *fetch, const uint8_t **data, void **handle,
+                    struct tp_error *err);
+
+#endif

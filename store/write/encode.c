@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+/* One chunk: a reference where its content is known, else coded by whatever makes it smallest. */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+#include <zstd.h>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/le.h"
+#include "codec/scratch.h"
+#include "store/write/writer_internal.h"
+
+static int open_source(struct tp_writer *w, uint32_t file, int *fd, struct tp_error *err)
+{
+    const char *path = w->plan.index.files[file].path;
+    int rc = 0;
+
+    pthread_mutex_lock(&w->lock);
+    if (w->sources[file].fd < 0)
+        w->sources[file].fd = openat(w->rootfd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (w->sources[file].fd < 0)
+        rc = tp_fail_errno(err, "cannot open '%s/%s'", w->plan.root, path);
+    *fd = w->sources[file].fd;
+    pthread_mutex_unlock(&w->lock);
+    return rc;
+}
+
+void tp_writer_close_source(struct tp_writer *w, uint32_t file)
+{
+    pthread_mutex_lock(&w->lock);
+    if (w->sources[file].fd >= 0)
+        close(w->sources[file].fd);
+    w->sources[file].fd = -1;
+    pthread_mutex_unlock(&w->lock);
+}
+
+int tp_writer_read(struct tp_writer *w, uint32_t file, void *dst, size_t len, uint64_t off,
+                   struct tp_error *err)
+{
+    const char *path = w->plan.index.files[file].path;
+    int fd, rc = open_source(w, file, &fd, err);
+
+    if (rc == 0)
+        rc = tp_file_pread(fd, dst, len, off, path, err);
+    if (rc == -EBADMSG)
+        return tp_fail(err, EBUSY, "'%s/%s' became shorter while it was packed", w->plan.root, path);
+    return rc;
+}
+
+int tp_writer_window(struct tp_writer *w, const struct tp_segment *s, uint32_t nth, uint32_t len,
+                     struct tp_work *work, struct tp_window_view *view, struct tp_error *err)
+{
+    struct tp_window window = {.segment = s->base_segment,
+                               .base_elem = s->base_elem,
+                               .dtype = s->dtype,
+                               .off = (uint64_t)nth * w->plan.index.chunk_size,
+                               .len = len};
+
+    return tp_window_get(w->plan.base, &window, work, NULL, view, err);
+}
+
+size_t tp_encode_zstd(const struct tp_writer *w, struct tp_work *work, const void *src, size_t len,
+                      void *dst, size_t cap)
+{
+    const struct tp_codec *codec = tp_codec_get(TP_CODEC_ZSTD);
+    ZSTD_CCtx *ctx = tp_scratch_zstd_enc(work->scratch);
+
+    if (!codec || !ctx || ZSTD_isError(ZSTD_CCtx_setParameter(ctx, ZSTD_c_compressionLevel, w->zstd_level)))
+        return 0;
+    return codec->encode(NULL, TP_DTYPE_BYTES, src, NULL, len, dst, cap, work->scratch);
+}
+
+/* Offer a coding of N bytes that stands in the coder's spare place and costs TABLES more; 0: there is none. */
+static void offer(struct tp_coded *out, struct tp_coder *coder, uint8_t codec, size_t n, size_t tables)
+{
+    uint8_t *was = out->bytes;
+
+    if (n == 0 || n + tables >= out->cost)
+        return;
+    out->codec = codec;
+    out->stored_len = (uint32_t)n;
+    out->cost = (uint32_t)(n + tables);
+    out->bytes = coder->spare;
+    coder->spare = was;
+}
+
+/* Whether the bytes repeat every 64: what only zstd makes nothing of. */
+static bool repeats(const uint8_t *src, uint32_t len)
+{
+    return len > 64 && memcmp(src, src + 64, len - 64) == 0;
+}
+
+/* The one of the base's chunks in the same place, or any that has this content. */
+static bool find_same(struct tp_writer *w, struct tp_coded *out)
+{
+    if (w->in_base) {
+        out->ref = tp_chunkmap_find(w->in_base, out->content_hash, out->len);
+        out->ref_base = out->ref != TP_NONE;
+    }
+    if (!out->ref_base)
+        out->ref = tp_chunkmap_find(w->in_pack, out->content_hash, out->len);
+    if (out->ref == TP_NONE) {
+        out->ref = 0;
+        return false;
+    }
+    out->codec = TP_CODEC_SAME;
+    out->stored_len = 0;
+    out->stored_hash = 0;
+    return true;
+}
+
+/* With one chunk in the segment, its tables are this chunk's cost alone: count them. */
+static size_t tables_cost(const struct tp_segment *s, const struct tp_candidate *c)
+{
+    return s->chunk_n == 1 ? c->blob.len : 0;
+}
+
+static int encode_candidates(struct tp_writer *w, const struct tp_segment *s, uint32_t nth,
+                             const struct tp_learned *learned, struct tp_coder *coder,
+                             struct tp_coded *out, struct tp_error *err)
+{
+    struct tp_window_view view = {0};
+
+    for (unsigned i = 0; i < learned->n; i++) {
+        const struct tp_candidate *c = &learned->candidates[i];
+        size_t tables = tables_cost(s, c);
+        int rc = 0;
+
+        if (tables >= out->cost)
+            continue;
+        if (c->codec->needs_base && !view.data)
+            rc = tp_writer_window(w, s, nth, out->len, coder->work, &view, err);
+        if (rc < 0)
+            return rc;
+        if (c->codec->id == TP_CODEC_SPARSE && !tp_sparse_worth(s->dtype, out->src, view.data, out->len))
+            continue;
+        offer(out, coder, (uint8_t)c->codec->id,
+              c->codec->encode(c->tables, s->dtype, out->src, view.data, out->len, coder->spare,
+                               out->cost - tables, coder->work->scratch),
+              tables);
+    }
+    return 0;
+}
+
+/* How many of N elements of BYTES bytes differ. */
+static size_t count_changes(const uint8_t *src, const uint8_t *base, size_t n, size_t bytes)
+{
+    size_t changed = 0;
+
+    for (size_t i = 0; i < n; i++)
+        changed += bytes == 2   ? tp_get_le16(src + 2 * i) != tp_get_le16(base + 2 * i)
+                   : bytes == 4 ? tp_get_le32(src + 4 * i) != tp_get_le32(base + 4 * i)
+                                : memcmp(src + bytes * i, base + bytes * i, bytes) != 0;
+    return changed;
+}
+
+/* Looks at one line in so many: whether changes are few or lie together shows there. */
+#define LINE 64u
+#define LINE_STEP 8u
+
+bool tp_sparse_worth(enum tp_dtype dtype, const uint8_t *src, const uint8_t *base, size_t len)
+{
+    unsigned bits = tp_dtype_bits(dtype);
+    size_t bytes = bits < 8 ? 1 : bits / 8, line = LINE / bytes * bytes;
+    size_t elems = 0, changed = 0, lines = 0, untouched = 0;
+
+    for (size_t i = 0; i < len; i += line * LINE_STEP, lines++) {
+        size_t n = (len - i < line ? len - i : line) / bytes, differ = 0;
+
+        if (memcmp(src + i, base + i, n * bytes) == 0)
+            untouched++;
+        else
+            differ = count_changes(src + i, base + i, n, bytes);
+        elems += n;
+        changed += differ;
+    }
+    return changed <= elems / 8 || (changed <= elems / 2 && untouched >= lines / 8);
+}
+
+static void wait_learned(struct tp_writer *w, const struct tp_learned *learned)
+{
+    pthread_mutex_lock(&w->lock);
+    while (!learned->done)
+        pthread_cond_wait(&w->learned_one, &w->lock);
+    pthread_mutex_unlock(&w->lock);
+}
+
+int tp_encode_chunk(struct tp_writer *w, uint32_t chunk, struct tp_coder *coder, struct tp_coded *out,
+                    struct tp_error *err)
+{
+    const struct tp_index *x = &w->plan.index;
+    const struct tp_segment *s = &x->segments[x->chunks[chunk].segment];
+    struct tp_learned *learned = &w->learned[x->chunks[chunk].segment];
+    uint32_t nth = chunk - s->chunk_first;
+    int rc;
+
+    out->len = tp_index_chunk_len(x, chunk);
+    out->codec = TP_CODEC_RAW;
+    out->stored_len = out->cost = out->len;
+    out->ref_base = false;
+    out->ref = 0;
+    rc = tp_writer_read(w, s->file, out->src, out->len, s->file_off + (uint64_t)nth * x->chunk_size, err);
+    if (rc < 0)
+        return rc;
+    out->content_hash = tp_xxh3(out->src, out->len);
+    if (find_same(w, out))
+        return 0;
+    if (s->dtype != TP_DTYPE_BYTES) {
+        wait_learned(w, learned);
+        rc = encode_candidates(w, s, nth, learned, coder, out, err);
+        if (rc < 0)
+            return rc;
+    }
+    if (w->allowed[TP_CODEC_ZSTD] &&
+        (s->dtype == TP_DTYPE_BYTES || learned->try_zstd || repeats(out->src, out->len)))
+        offer(out, coder, TP_CODEC_ZSTD,
+              tp_encode_zstd(w, coder->work, out->src, out->len, coder->spare, out->cost),
+              0);
+    out->stored_hash =
+        out->codec == TP_CODEC_RAW ? out->content_hash : tp_xxh3(out->bytes, out->stored_len);
+    return 0;
+}

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: MIT */
+/* Coded chunks in their order into a file, then the index and the footer. */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zstd.h>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "store/pack/layout.h"
+#include "store/pipeline.h"
+#include "store/write/writer_internal.h"
+
+#define WRITE_BUFFER (1u << 20)
+#define WRITEBACK (8u << 20)      /* so much at a time is sent on to the disk while the rest is coded */
+#define INDEX_SLOW_MAX (8u << 20) /* indexes up to here are compressed as well as zstd can */
+
+/* What a worker is to do: learn a segment, or code a chunk. */
+struct item {
+    uint32_t number;
+    bool learn;
+};
+
+struct output {
+    struct tp_writer *w;
+    struct tp_pack_report *report;
+    const char *path;
+    int fd;
+    uint8_t *buffer;
+    size_t buffered;
+    uint64_t off;            /* bytes given out so far */
+    uint64_t written;        /* and those of them that are in the file */
+    uint64_t started;        /* whose way to the disk has begun */
+    struct tp_sha256 *sha;   /* of the file that is being read */
+    struct tp_xxh128 *xxh;   /* the same, to compare with what is read back */
+    uint64_t file_done;      /* its bytes seen */
+    uint64_t done;
+    struct item *items;
+    uint64_t item_n;
+};
+
+static int write_out(struct output *o, const void *data, size_t len, struct tp_error *err)
+{
+    int rc = tp_file_write(o->fd, data, len, o->path, err);
+
+    o->written += len;
+    /* A hint only: what becomes of it, fsync tells. */
+    if (rc == 0 && o->written - o->started >= WRITEBACK) {
+        sync_file_range(o->fd, (off_t)o->started, (off_t)(o->written - o->started), SYNC_FILE_RANGE_WRITE);
+        o->started = o->written;
+    }
+    return rc;
+}
+
+static int flush(struct output *o, struct tp_error *err)
+{
+    int rc = write_out(o, o->buffer, o->buffered, err);
+
+    o->buffered = 0;
+    return rc;
+}
+
+static int put(struct output *o, const void *data, size_t len, struct tp_error *err)
+{
+    o->off += len;
+    if (o->buffered + len > WRITE_BUFFER) {
+        int rc = flush(o, err);
+
+        if (rc < 0)
+            return rc;
+    }
+    if (len > WRITE_BUFFER)
+        return write_out(o, data, len, err);
+    memcpy(o->buffer + o->buffered, data, len);
+    o->buffered += len;
+    return 0;
+}
+
+/* Before a segment's first chunk: its tables, or with a single chunk those that it used. */
+static int put_tables(struct output *o, struct tp_segment *s, struct tp_learned *learned, uint8_t used,
+                      struct tp_error *err)
+{
+    struct tp_index *x = &o->w->plan.index;
+
+    s->tables_first = x->tables_n;
+    for (unsigned i = 0; i < learned->n; i++) {
+        const struct tp_candidate *c = &learned->candidates[i];
+        int rc;
+
+        if (s->chunk_n == 1 && c->codec->id != used)
+            continue;
+        x->tables[x->tables_n++] = (struct tp_tables_ref){.codec = (uint8_t)c->codec->id,
+                                                          .stored_len = (uint32_t)c->blob.len,
+                                                          .stored_hash = tp_xxh3(c->blob.data, c->blob.len),
+                                                          .stored_off = o->off};
+        s->tables_n++;
+        rc = put(o, c->blob.data, c->blob.len, err);
+        if (rc < 0)
+            return rc;
+        o->report->tensor_stored_bytes += c->blob.len;
+    }
+    return 0;
+}
+
+/* A lower chunk of this pack may hold the same; only here, in order, is that certain. */
+static void settle_same(struct output *o, uint32_t chunk, struct tp_coded *c)
+{
+    uint32_t known;
+
+    if (c->codec == TP_CODEC_SAME)
+        return;
+    known = tp_chunkmap_find(o->w->in_pack, c->content_hash, c->len);
+    if (known == TP_NONE) {
+        tp_chunkmap_put(o->w->in_pack, c->content_hash, c->len, chunk);
+        return;
+    }
+    c->codec = TP_CODEC_SAME;
+    c->ref = known;
+    c->stored_len = 0;
+    c->stored_hash = 0;
+}
+
+static void count(struct output *o, const struct tp_segment *s, const struct tp_coded *c)
+{
+    struct tp_pack_report *r = o->report;
+
+    r->codec_chunks[c->codec]++;
+    r->codec_logical[c->codec] += c->len;
+    r->codec_stored[c->codec] += c->stored_len;
+    if (s->dtype != TP_DTYPE_BYTES) {
+        r->tensor_bytes += c->len;
+        r->tensor_stored_bytes += c->stored_len;
+    }
+}
+
+/* The file's bytes go by in order: hash them, and close the file with its last. */
+static void hash_source(struct output *o, uint32_t file, const struct tp_coded *c)
+{
+    struct tp_pack_file *f = &o->w->plan.index.files[file];
+
+    tp_sha256_update(o->sha, c->src, c->len);
+    tp_xxh128_update(o->xxh, c->src, c->len);
+    o->file_done += c->len;
+    o->done += c->len;
+    if (o->file_done < f->size)
+        return;
+    tp_sha256_final(o->sha, f->sha256);
+    tp_xxh128_final(o->xxh, o->w->prints[file].xxh128);
+    o->file_done = 0;
+    tp_writer_close_source(o->w, file);
+}
+
+static void tell(const struct output *o)
+{
+    const struct tp_progress *p = o->w->options->progress;
+
+    if (p && p->update)
+        p->update(p->arg, "pack", o->done, o->w->plan.index.logical_bytes);
+}
+
+static int consume(void *arg, uint64_t number, void *slot, struct tp_error *err)
+{
+    struct output *o = arg;
+    struct tp_index *x = &o->w->plan.index;
+    struct tp_coded *c = slot;
+    struct tp_segment *s;
+    uint32_t chunk = o->items[number].number;
+    int rc = 0;
+
+    if (o->items[number].learn)
+        return 0;
+    s = &x->segments[x->chunks[chunk].segment];
+    settle_same(o, chunk, c);
+    if (chunk == s->chunk_first)
+        rc = put_tables(o, s, &o->w->learned[x->chunks[chunk].segment], c->codec, err);
+    x->chunks[chunk].codec = c->codec;
+    x->chunks[chunk].ref_base = c->ref_base;
+    x->chunks[chunk].ref = c->ref;
+    x->chunks[chunk].stored_len = c->stored_len;
+    x->chunks[chunk].stored_hash = c->stored_hash;
+    x->chunks[chunk].content_hash = c->content_hash;
+    x->chunks[chunk].stored_off = o->off;
+    if (rc == 0 && c->stored_len)
+        rc = put(o, c->codec == TP_CODEC_RAW ? c->src : c->bytes, c->stored_len, err);
+    if (rc < 0)
+        return rc;
+    count(o, s, c);
+    hash_source(o, s->file, c);
+    if (chunk + 1 == s->chunk_first + s->chunk_n)
+        tp_learned_clear(&o->w->learned[x->chunks[chunk].segment]);
+    tell(o);
+    return 0;
+}
+
+static int work(void *arg, void *worker, uint64_t number, void *slot, struct tp_error *err)
+{
+    struct output *o = arg;
+    const struct item *item = &o->items[number];
+
+    return item->learn ? tp_learn_segment(o->w, item->number, worker, err)
+                       : tp_encode_chunk(o->w, item->number, worker, slot, err);
+}
+
+static void coder_destroy(void *worker)
+{
+    struct tp_coder *coder = worker;
+
+    tp_work_destroy(coder->work);
+    free(coder->spare);
+    free(coder->src);
+    free(coder);
+}
+
+static void *coder_create(void *arg)
+{
+    struct tp_coder *coder = calloc(1, sizeof *coder);
+
+    (void)arg;
+    if (!coder)
+        return NULL;
+    coder->work = tp_work_create();
+    coder->spare = malloc(TP_CODED_CAP);
+    coder->src = malloc(TP_CODED_CAP);
+    if (coder->work && coder->spare && coder->src)
+        return coder;
+    coder_destroy(coder);
+    return NULL;
+}
+
+static void coded_destroy(void *slot)
+{
+    struct tp_coded *c = slot;
+
+    free(c->src);
+    free(c->bytes);
+    free(c);
+}
+
+static void *coded_create(void *arg)
+{
+    struct tp_coded *c = calloc(1, sizeof *c);
+
+    (void)arg;
+    if (!c)
+        return NULL;
+    c->src = malloc(TP_CODED_CAP);
+    c->bytes = malloc(TP_CODED_CAP);
+    if (c->src && c->bytes)
+        return c;
+    coded_destroy(c);
+    return NULL;
+}
+
+/* The order of work: chunks as they lie, and the learning of a segment a little ahead of its first chunk. */
+static int schedule(struct output *o, struct tp_error *err)
+{
+    const struct tp_index *x = &o->w->plan.index;
+    uint64_t lead = 2 * tp_pipeline_threads(o->w->options->threads);
+    uint32_t segment = 0;
+
+    o->items = calloc((uint64_t)x->chunk_n + x->segment_n + 1, sizeof *o->items);
+    if (!o->items)
+        return tp_fail(err, ENOMEM, "out of memory for the plan of '%s'", o->w->plan.root);
+    for (uint32_t c = 0; c < x->chunk_n; c++) {
+        for (; segment < x->segment_n && x->segments[segment].chunk_first <= c + lead; segment++)
+            if (x->segments[segment].dtype != TP_DTYPE_BYTES && x->segments[segment].chunk_n)
+                o->items[o->item_n++] = (struct item){.number = segment, .learn = true};
+        o->items[o->item_n++] = (struct item){.number = c};
+    }
+    return 0;
+}
+
+static int put_data(struct output *o, struct tp_error *err)
+{
+    const struct tp_progress *progress = o->w->options->progress;
+    struct tp_pipeline p = {.threads = o->w->options->threads,
+                            .item_n = o->item_n,
+                            .cancel = progress ? progress->cancel : NULL,
+                            .arg = o,
+                            .worker_create = coder_create,
+                            .worker_destroy = coder_destroy,
+                            .slot_create = coded_create,
+                            .slot_destroy = coded_destroy,
+                            .work = work,
+                            .consume = consume};
+    uint8_t header[TP_PACK_HEADER_LEN];
+    int rc;
+
+    tp_header_encode(header);
+    rc = put(o, header, sizeof header, err);
+    return rc == 0 ? tp_pipeline_run(&p, err) : rc;
+}
+
+/* The index compressed, where that helps within the ratio that readers accept. */
+static int put_index(struct output *o, const struct tp_buffer *index, struct tp_footer *footer,
+                     struct tp_error *err)
+{
+    size_t cap = ZSTD_compressBound(index->len), n;
+    uint8_t *packed = malloc(cap);
+    int rc;
+
+    if (!packed)
+        return tp_fail(err, ENOMEM, "out of memory for the index");
+    n = ZSTD_compress(packed, cap, index->data, index->len, index->len <= INDEX_SLOW_MAX ? 19 : 9);
+    footer->coding = TP_INDEX_ZSTD;
+    if (ZSTD_isError(n) || n >= index->len ||
+        !tp_index_may_be(index->len, n, o->off + n + TP_PACK_FOOTER_LEN)) {
+        footer->coding = TP_INDEX_RAW;
+        n = index->len;
+    }
+    footer->index_off = o->off;
+    footer->index_stored = n;
+    footer->index_hash = tp_xxh3(footer->coding == TP_INDEX_RAW ? index->data : packed, n);
+    rc = put(o, footer->coding == TP_INDEX_RAW ? index->data : packed, n, err);
+    free(packed);
+    return rc;
+}
+
+static int put_end(struct output *o, struct tp_error *err)
+{
+    struct tp_index *x = &o->w->plan.index;
+    struct tp_buffer index = {0};
+    struct tp_footer footer = {0};
+    uint8_t raw[TP_PACK_FOOTER_LEN];
+    int rc = tp_index_encode(x, &index, err);
+
+    if (rc == 0)
+        rc = tp_sha256(index.data, index.len, footer.id);
+    if (rc == 0) {
+        footer.index_len = index.len;
+        memcpy(footer.base_id, x->base_id, TP_SHA256_LEN);
+        memcpy(o->report->id, footer.id, TP_SHA256_LEN);
+        rc = put_index(o, &index, &footer, err);
+    }
+    if (rc == 0) {
+        tp_footer_encode(&footer, raw);
+        rc = put(o, raw, sizeof raw, err);
+    }
+    tp_buffer_clear(&index);
+    return rc == 0 ? flush(o, err) : rc;
+}
+
+int tp_output_write(struct tp_writer *w, int fd, const char *path, struct tp_pack_report *report,
+                    struct tp_error *err)
+{
+    struct output o = {.w = w, .fd = fd, .path = path, .report = report};
+    int rc;
+
+    o.buffer = malloc(WRITE_BUFFER);
+    o.sha = tp_sha256_create();
+    o.xxh = tp_xxh128_create();
+    rc = o.buffer && o.sha && o.xxh ? schedule(&o, err) : tp_fail(err, ENOMEM, "out of memory for writing");
+    if (rc == 0)
+        rc = put_data(&o, err);
+    if (rc == 0)
+        rc = tp_plan_recheck(&w->plan, err);
+    if (rc == 0)
+        rc = put_end(&o, err);
+    report->stored_bytes = o.off;
+    tp_sha256_destroy(o.sha);
+    tp_xxh128_destroy(o.xxh);
+    free(o.buffer);
+    free(o.items);
+    return rc;
+}

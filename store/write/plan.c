@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+/* From a model directory to files and segments, matched with the base's tensors. */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "store/pack/layout.h"
+#include "store/write/plan.h"
+#include "tensor/safetensors.h"
+
+struct planner {
+    struct tp_plan *plan;
+    struct tp_basemap *map; /* NULL without a base */
+    int rootfd;
+    bool delta_fits[TP_DTYPE_COUNT]; /* some codec can use a base for this dtype */
+    struct tp_error *err;
+};
+
+/* What the index only looks at, a plan owns. */
+static void free_const(const void *p)
+{
+    free((void *)(uintptr_t)p);
+}
+
+static int out_of_memory(const struct planner *p)
+{
+    return tp_fail(p->err, ENOMEM, "out of memory for the plan of '%s'", p->plan->root);
+}
+
+/* A new segment of file FILE, of which the caller fills what differs from these defaults. */
+static struct tp_segment *add_segment(struct planner *p, uint32_t file, enum tp_dtype dtype, uint64_t len)
+{
+    struct tp_index *x = &p->plan->index;
+    struct tp_segment *s;
+
+    if (x->segment_n == p->plan->segment_cap) {
+        uint32_t cap = p->plan->segment_cap ? 2 * p->plan->segment_cap : 256;
+        void *grown = realloc(x->segments, cap * sizeof *x->segments);
+
+        if (!grown)
+            return NULL;
+        x->segments = grown;
+        p->plan->segment_cap = cap;
+    }
+    s = &x->segments[x->segment_n];
+    memset(s, 0, sizeof *s);
+    s->file = file;
+    s->dtype = dtype;
+    s->len = len;
+    s->base_segment = TP_NONE;
+    s->name = strdup("");
+    if (!s->name)
+        return NULL;
+    x->segment_n++;
+    x->files[file].segment_n++;
+    return s;
+}
+
+static int add_opaque(struct planner *p, uint32_t file, uint64_t len)
+{
+    return add_segment(p, file, TP_DTYPE_BYTES, len) ? 0 : out_of_memory(p);
+}
+
+/* N elements of tensor T from element FIRST on, predicted by BASE_SEGMENT from its element BASE_ELEM on. */
+static int add_piece(struct planner *p, uint32_t file, const struct tp_tensor *t, uint64_t first,
+                     uint64_t n, uint32_t base_segment, uint64_t base_elem)
+{
+    uint64_t bits = tp_dtype_bits(t->dtype);
+    struct tp_segment *s = add_segment(p, file, t->dtype, n / 8 * bits + n % 8 * bits / 8);
+    uint64_t *shape;
+
+    if (!s)
+        return out_of_memory(p);
+    free_const(s->name);
+    s->name = strdup(t->name);
+    shape = malloc((t->rank + 1) * sizeof *shape);
+    if (!s->name || !shape) {
+        free(shape);
+        return out_of_memory(p);
+    }
+    memcpy(shape, t->shape, t->rank * sizeof *shape);
+    s->shape = shape;
+    s->rank = t->rank;
+    p->plan->index.dim_n += t->rank;
+    s->elem_first = first;
+    s->base_segment = base_segment;
+    s->base_elem = base_elem;
+    return 0;
+}
+
+/* One tensor: a piece for each segment of the base's tensor, and one for what the base does not have. */
+static int add_tensor(struct planner *p, uint32_t file, const struct tp_tensor *t)
+{
+    const struct tp_index *base = p->map ? tp_pack_index(p->plan->base) : NULL;
+    const struct tp_basetensor *b = NULL;
+    uint64_t n = t->len * 8 / tp_dtype_bits(t->dtype), done = 0;
+    int rc = 0;
+
+    if (p->map && p->delta_fits[t->dtype] && n > 0)
+        b = tp_basemap_find(p->map, p->plan->index.files[file].path, t->name, t->dtype, t->rank,
+                            t->shape);
+    for (uint32_t i = 0; rc == 0 && b && i < b->segment_n && done < n; i++) {
+        const struct tp_segment *s = &base->segments[b->segment_first + i];
+        uint64_t have = s->len * 8 / tp_dtype_bits(s->dtype);
+
+        if (have > n - done)
+            have = n - done;
+        if (have == 0)
+            continue;
+        rc = add_piece(p, file, t, done, have, b->segment_first + i, 0);
+        done += have;
+    }
+    if (rc == 0 && (done < n || n == 0))
+        rc = add_piece(p, file, t, done, n - done, TP_NONE, 0);
+    p->plan->tensor_n++;
+    return rc;
+}
+
+static bool has_suffix(const char *path, const char *suffix)
+{
+    size_t n = strlen(path), m = strlen(suffix);
+
+    return n >= m && strcmp(path + n - m, suffix) == 0;
+}
+
+static int add_safetensors(struct planner *p, uint32_t file, const struct tp_safetensors *st)
+{
+    int rc = add_opaque(p, file, st->data_off);
+
+    for (size_t i = 0; rc == 0 && i < st->tensor_n; i++)
+        rc = add_tensor(p, file, &st->tensors[i]);
+    return rc;
+}
+
+/* The segments of one file; what is not understood is one opaque segment. */
+static int plan_file(struct planner *p, uint32_t file)
+{
+    const struct tp_pack_file *f = &p->plan->index.files[file];
+    struct tp_safetensors st;
+    struct tp_error why = {0};
+    int fd, rc;
+
+    if (f->size == 0)
+        return 0;
+    if (!tp_modeldir_may_hold_tensors(f->path))
+        return add_opaque(p, file, f->size);
+    fd = openat(p->rootfd, f->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return tp_fail_errno(p->err, "cannot open '%s/%s'", p->plan->root, f->path);
+    rc = tp_safetensors_open(fd, f->size, f->path, &st, &why);
+    close(fd);
+    if (rc == -EBADMSG) {
+        if (has_suffix(f->path, ".safetensors"))
+            tp_log(TP_LOG_WARNING, "'%s/%s' is kept as plain bytes: %s", p->plan->root, f->path, why.message);
+        return add_opaque(p, file, f->size);
+    }
+    if (rc < 0)
+        return tp_fail(p->err, -rc, "%s", why.message);
+    rc = add_safetensors(p, file, &st);
+    tp_safetensors_clear(&st);
+    return rc;
+}
+
+static int by_path(const void *a, const void *b)
+{
+    return tp_path_compare(((const struct tp_pack_file *)a)->path, ((const struct tp_pack_file *)b)->path);
+}
+
+/* The entries as found, in the order of an index. */
+static int list_files(struct planner *p)
+{
+    struct tp_plan *plan = p->plan;
+    struct tp_index *x = &plan->index;
+
+    if (plan->dir.entry_n >= TP_NONE)
+        return tp_fail(p->err, EFBIG, "'%s' has too many files", plan->root);
+    x->file_n = (uint32_t)plan->dir.entry_n;
+    x->files = calloc(x->file_n + 1u, sizeof *x->files);
+    if (!x->files)
+        return out_of_memory(p);
+    for (uint32_t i = 0; i < x->file_n; i++) {
+        const struct tp_entry *e = &plan->dir.entries[i];
+        struct tp_pack_file *f = &x->files[i];
+
+        if (strlen(e->path) > TP_PATH_BYTES_MAX)
+            return tp_fail(p->err, ENAMETOOLONG, "'%s' has a path of more than %u bytes", plan->root,
+                           TP_PATH_BYTES_MAX);
+        f->path = e->path;
+        f->target = e->target;
+        f->type = e->type;
+        f->mode = e->mode;
+        f->mtime_sec = e->mtime_sec;
+        f->mtime_nsec = e->mtime_nsec;
+        f->size = e->size;
+        if (f->type == TP_ENTRY_FILE && f->size == 0)
+            tp_sha256("", 0, f->sha256);
+    }
+    qsort(x->files, x->file_n, sizeof *x->files, by_path);
+    x->logical_bytes = plan->dir.total_bytes;
+    x->root_mode = plan->dir.root_mode;
+    x->root_mtime_sec = plan->dir.root_mtime_sec;
+    x->root_mtime_nsec = plan->dir.root_mtime_nsec;
+    return 0;
+}
+
+/* Where everything lies, once the segments stand. */
+static int number_chunks(struct planner *p)
+{
+    struct tp_index *x = &p->plan->index;
+    uint64_t chunks = 0, off = 0;
+    uint32_t s = 0;
+
+    for (uint32_t f = 0; f < x->file_n; f++) {
+        x->files[f].segment_first = s;
+        off = 0;
+        for (uint32_t end = s + x->files[f].segment_n; s < end; s++) {
+            struct tp_segment *seg = &x->segments[s];
+
+            seg->file_off = off;
+            seg->chunk_first = (uint32_t)chunks;
+            off += seg->len;
+            chunks += seg->len / x->chunk_size + (seg->len % x->chunk_size != 0);
+            if (chunks >= TP_INDEX_MAX / TP_CHUNK_RECORD_LEN)
+                return tp_fail(p->err, EFBIG, "'%s' is too large for one pack", p->plan->root);
+            seg->chunk_n = (uint32_t)chunks - seg->chunk_first;
+        }
+    }
+    x->chunk_n = (uint32_t)chunks;
+    x->chunks = calloc(chunks + 1, sizeof *x->chunks);
+    x->tables = calloc((size_t)x->segment_n * TP_CODEC_COUNT + 1, sizeof *x->tables);
+    if (!x->chunks || !x->tables)
+        return out_of_memory(p);
+    for (s = 0; s < x->segment_n; s++)
+        for (uint32_t c = 0; c < x->segments[s].chunk_n; c++)
+            x->chunks[x->segments[s].chunk_first + c].segment = s;
+    return 0;
+}
+
+static void find_fitting(struct planner *p)
+{
+    for (unsigned id = 0; id < TP_CODEC_COUNT; id++) {
+        const struct tp_codec *codec = tp_codec_get(id);
+
+        for (unsigned t = 0; codec && codec->needs_base && t < TP_DTYPE_COUNT; t++)
+            p->delta_fits[t] |= codec->fits((enum tp_dtype)t);
+    }
+}
+
+static int plan_all(struct planner *p)
+{
+    struct tp_plan *plan = p->plan;
+    int rc = tp_modeldir_scan(plan->root, &plan->dir, p->err);
+
+    if (rc == 0)
+        rc = list_files(p);
+    if (rc == 0 && plan->base)
+        rc = tp_basemap_create(tp_pack_index(plan->base), &p->map, p->err);
+    if (rc < 0)
+        return rc;
+    p->rootfd = open(plan->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (p->rootfd < 0)
+        return tp_fail_errno(p->err, "cannot open '%s'", plan->root);
+    for (uint32_t i = 0; rc == 0 && i < plan->index.file_n; i++)
+        rc = plan_file(p, i);
+    return rc == 0 ? number_chunks(p) : rc;
+}
+
+int tp_plan_make(const char *dir, const struct tp_pack_options *options, struct tp_plan *out,
+                 struct tp_error *err)
+{
+    struct planner p = {.plan = out, .rootfd = -1, .err = err};
+    int rc;
+
+    memset(out, 0, sizeof *out);
+    out->base = options->base;
+    out->index.chunk_size = TP_CHUNK_MAX;
+    out->index.has_base = options->base != NULL;
+    out->index.base_name = options->base_name ? options->base_name : "";
+    out->index.writer = PACKAGE_NAME " " PACKAGE_VERSION;
+    if (options->base)
+        memcpy(out->index.base_id, tp_pack_get_id(options->base), TP_SHA256_LEN);
+    find_fitting(&p);
+    out->root = strdup(dir);
+    rc = out->root ? plan_all(&p) : tp_fail(err, ENOMEM, "out of memory");
+    tp_basemap_destroy(p.map);
+    if (p.rootfd >= 0)
+        close(p.rootfd);
+    if (rc < 0)
+        tp_plan_clear(out);
+    return rc;
+}
+
+static bool same_entry(const struct tp_entry *a, const struct tp_entry *b)
+{
+    return strcmp(a->path, b->path) == 0 && a->type == b->type && a->mode == b->mode &&
+           a->mtime_sec == b->mtime_sec && a->mtime_nsec == b->mtime_nsec && a->size == b->size &&
+           (a->target == NULL) == (b->target == NULL) && (!a->target || strcmp(a->target, b->target) == 0);
+}
+
+int tp_plan_recheck(const struct tp_plan *plan, struct tp_error *err)
+{
+    struct tp_modeldir now;
+    int rc = tp_modeldir_scan(plan->root, &now, err);
+
+    if (rc < 0)
+        return rc;
+    if (now.entry_n != plan->dir.entry_n || now.root_mode != plan->dir.root_mode ||
+        now.root_mtime_sec != plan->dir.root_mtime_sec ||
+        now.root_mtime_nsec != plan->dir.root_mtime_nsec)
+        rc = tp_fail(err, EBUSY, "'%s' changed while it was packed", plan->root);
+    for (size_t i = 0; rc == 0 && i < now.entry_n; i++)
+        if (!same_entry(&now.entries[i], &plan->dir.entries[i]))
+            rc = tp_fail(err, EBUSY, "'%s/%s' changed while it was packed", plan->root,
+                         plan->dir.entries[i].path);
+    tp_modeldir_clear(&now);
+    return rc;
+}
+
+void tp_plan_clear(struct tp_plan *plan)
+{
+    for (uint32_t i = 0; i < plan->index.segment_n; i++) {
+        free_const(plan->index.segments[i].name);
+        free_const(plan->index.segments[i].shape);
+    }
+    tp_index_clear(&plan->index);
+    tp_modeldir_clear(&plan->dir);
+    free(plan->root);
+    memset(plan, 0, sizeof *plan);
+}

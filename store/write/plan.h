@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a pack will hold, before a byte of it is coded: the files of the model directory, cut into segments,
+ * each with the base's segment that predicts it.
+ */
+#ifndef TP_STORE_PLAN_H
+#define TP_STORE_PLAN_H
+
+#include "store/write/writer.h"
+
+struct tp_plan {
+    char *root;                 /* the model directory's path */
+    struct tp_modeldir dir;     /* as found; the index's paths point here */
+    struct tp_index index;      /* chunks and tables are filled in as they are written */
+    struct tp_pack *base;       /* borrowed */
+    uint32_t segment_cap;
+    uint64_t tensor_n;
+};
+
+int tp_plan_make(const char *dir, const struct tp_pack_options *options, struct tp_plan *out,
+                 struct tp_error *err);
+/* Look at the directory again: -EBUSY when anything in it has changed since. */
+int tp_plan_recheck(const struct tp_plan *plan, struct tp_error *err);
+void tp_plan_clear(struct tp_plan *plan);
+
+/* The tensors of a base pack by name. */
+struct tp_basemap;
+int tp_basemap_create(const struct tp_index *base, struct tp_basemap **out, struct tp_error *err);
+void tp_basemap_destroy(struct tp_basemap *map);
+
+/* A tensor of the base: its segments, one behind the other from its first element. */
+struct tp_basetensor {
+    const char *name, *path;
+    uint32_t segment_first, segment_n;
+};
+/* The tensor that predicts one of this name, dtype and shape in the file PATH best; NULL: none can. */
+const struct tp_basetensor *tp_basemap_find(const struct tp_basemap *map, const char *path,
+                                            const char *name, enum tp_dtype dtype, unsigned rank,
+                                            const uint64_t *shape);
+
+/* Chunks by their content: of a base, or of the pack that is being written. */
+struct tp_chunkmap;
+struct tp_chunkmap *tp_chunkmap_create(uint64_t capacity); /* NULL: out of memory */
+void tp_chunkmap_destroy(struct tp_chunkmap *map);
+/* Thread-safe. The first chunk put with this hash and length; TP_NONE: none. */
+uint32_t tp_chunkmap_find(struct tp_chunkmap *map, uint64_t hash, uint32_t len);
+void tp_chunkmap_put(struct tp_chunkmap *map, uint64_t hash, uint32_t len, uint32_t chunk);
+
+#endif

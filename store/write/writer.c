@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/* Writing a pack safely: under a temporary name, synced, read back and compared, then renamed. */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "store/names.h"
+#include "store/pack/pack_internal.h"
+#include "store/write/writer_internal.h"
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* Which codecs the option leaves. */
+static int allow(struct tp_writer *w, struct tp_error *err)
+{
+    const char *name = w->options->codec;
+    bool all = !name || strcmp(name, "auto") == 0, found = all;
+
+    for (unsigned id = 0; id < TP_CODEC_COUNT; id++) {
+        bool named = name && strcmp(tp_codec_name(id), name) == 0;
+
+        w->allowed[id] = all || named;
+        found |= named && id != TP_CODEC_SAME;
+    }
+    w->allowed[TP_CODEC_ZSTD] |= !name || strcmp(name, "raw") != 0;
+    if (!found)
+        return tp_fail(err, EINVAL, "there is no codec '%s'", name);
+    if (name && !w->options->base && strcmp(name, "delta") == 0)
+        return tp_fail(err, EINVAL, "the codec '%s' needs a base", name);
+    if (name && !w->options->base && strcmp(name, "sparse") == 0)
+        return tp_fail(err, EINVAL, "the codec '%s' needs a base", name);
+    w->zstd_level = w->options->zstd_level ? w->options->zstd_level : 3;
+    if (w->zstd_level < 1 || w->zstd_level > 22)
+        return tp_fail(err, ERANGE, "zstd has no level %d", w->zstd_level);
+    return 0;
+}
+
+static int fill_maps(struct tp_writer *w, struct tp_error *err)
+{
+    const struct tp_index *base = w->plan.base ? tp_pack_index(w->plan.base) : NULL;
+
+    w->in_pack = tp_chunkmap_create(w->plan.index.chunk_n);
+    if (base)
+        w->in_base = tp_chunkmap_create(base->chunk_n);
+    if (!w->in_pack || (base && !w->in_base))
+        return tp_fail(err, ENOMEM, "out of memory for the chunks of '%s'", w->plan.root);
+    for (uint32_t i = 0; base && i < base->chunk_n; i++)
+        tp_chunkmap_put(w->in_base, base->chunks[i].content_hash, tp_index_chunk_len(base, i), i);
+    return 0;
+}
+
+static int prepare(struct tp_writer *w, const char *dir, struct tp_error *err)
+{
+    const struct tp_index *x = &w->plan.index;
+    int rc;
+
+    w->rootfd = -1;
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->learned_one, NULL);
+    rc = allow(w, err);
+    if (rc == 0)
+        rc = tp_plan_make(dir, w->options, &w->plan, err);
+    if (rc == 0)
+        rc = fill_maps(w, err);
+    if (rc < 0)
+        return rc;
+    w->learned = calloc(x->segment_n + 1u, sizeof *w->learned);
+    w->sources = calloc(x->file_n + 1u, sizeof *w->sources);
+    w->prints = calloc(x->file_n + 1u, sizeof *w->prints);
+    if (!w->learned || !w->sources || !w->prints)
+        return tp_fail(err, ENOMEM, "out of memory for the plan of '%s'", dir);
+    for (uint32_t i = 0; i < x->file_n; i++)
+        w->sources[i].fd = -1;
+    w->rootfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return w->rootfd >= 0 ? 0 : tp_fail_errno(err, "cannot open '%s'", dir);
+}
+
+static void finish(struct tp_writer *w)
+{
+    for (uint32_t i = 0; w->learned && i < w->plan.index.segment_n; i++)
+        tp_learned_clear(&w->learned[i]);
+    for (uint32_t i = 0; w->sources && i < w->plan.index.file_n; i++)
+        tp_writer_close_source(w, i);
+    if (w->rootfd >= 0)
+        close(w->rootfd);
+    free(w->learned);
+    free(w->sources);
+    free(w->prints);
+    tp_chunkmap_destroy(w->in_base);
+    tp_chunkmap_destroy(w->in_pack);
+    tp_plan_clear(&w->plan);
+    pthread_cond_destroy(&w->learned_one);
+    pthread_mutex_destroy(&w->lock);
+}
+
+/* What is on the disk now, not what the page cache remembers: decode it all and compare. */
+static int verify(const struct tp_writer *w, const char *path, const uint8_t *id, struct tp_error *err)
+{
+    struct tp_pack *pack;
+    int rc = tp_pack_open_with(path, w->plan.base, &pack, err);
+
+    if (rc < 0)
+        return rc;
+    if (memcmp(tp_pack_get_id(pack), id, TP_SHA256_LEN) != 0)
+        rc = tp_fail(err, EBADMSG, "'%s' reads back with another id", path);
+    if (rc == 0)
+        rc = tp_pack_verify_written(pack, w->prints, w->options->threads, w->options->progress, err);
+    tp_pack_close(pack);
+    return rc;
+}
+
+/* FD stays open, and so locked, until the pack has its name. */
+static int write_temporary(struct tp_writer *w, const char *path, int *fd, struct tp_pack_report *report,
+                           struct tp_error *err)
+{
+    double start = now();
+    int rc;
+
+    *fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (*fd < 0)
+        return tp_fail_errno(err, "cannot create '%s'", path);
+    rc = tp_temporary_lock(*fd, path, err);
+    if (rc == 0)
+        rc = tp_output_write(w, *fd, path, report, err);
+    if (rc == 0 && fchmod(*fd, 0644 & ~tp_umask()) < 0)
+        rc = tp_fail_errno(err, "cannot set the mode of '%s'", path);
+    if (rc == 0 && fsync(*fd) < 0)
+        rc = tp_fail_errno(err, "cannot sync '%s'", path);
+    if (rc == 0)
+        posix_fadvise(*fd, 0, 0, POSIX_FADV_DONTNEED);
+    report->write_seconds = now() - start;
+    return rc;
+}
+
+static int publish(const char *temporary, const char *out, struct tp_error *err)
+{
+    int rc = tp_rename_new(temporary, out, err);
+
+    return rc == 0 ? tp_file_sync_parent(out, err) : rc;
+}
+
+static int write_verified(struct tp_writer *w, const char *temporary, const char *out,
+                          struct tp_pack_report *report, struct tp_error *err)
+{
+    int fd, rc = write_temporary(w, temporary, &fd, report, err);
+    double start = now();
+
+    if (rc == 0)
+        rc = verify(w, temporary, report->id, err);
+    report->verify_seconds = now() - start;
+    if (rc == 0)
+        rc = publish(temporary, out, err);
+    if (rc < 0 && fd >= 0)
+        unlink(temporary);
+    if (fd >= 0)
+        close(fd);
+    report->logical_bytes = w->plan.index.logical_bytes;
+    report->file_n = w->plan.index.file_n;
+    report->tensor_n = w->plan.tensor_n;
+    report->chunk_n = w->plan.index.chunk_n;
+    return rc;
+}
+
+int tp_pack_write(const char *dir, const char *out, const struct tp_pack_options *options,
+                  struct tp_pack_report *report, struct tp_error *err)
+{
+    struct tp_writer w = {.options = options};
+    struct stat st;
+    char *temporary = NULL;
+    int rc;
+
+    memset(report, 0, sizeof *report);
+    if (lstat(out, &st) == 0)
+        rc = tp_fail(err, EEXIST, "'%s' exists", out);
+    else
+        rc = tp_temporary_beside(out, &temporary, err);
+    if (rc < 0)
+        return rc;
+    tp_temporaries_sweep(out);
+    rc = prepare(&w, dir, err);
+    if (rc == 0)
+        rc = write_verified(&w, temporary, out, report, err);
+    finish(&w);
+    free(temporary);
+    return rc;
+}
