@@ -119,8 +119,8 @@ int tp_footer_decode(const uint8_t in[TP_PACK_FOOTER_LEN], uint64_t file_size, c
     if ((out->coding == TP_INDEX_RAW && out->index_len != out->index_stored) ||
         !tp_index_may_be(out->index_len, out->index_stored, file_size))
         return tp_fail(err, EBADMSG,
-                       "'%s': an index of %" PRIu64 " bytes is more than a pack of %" PRIu64
-                       " can have, stored in %" PRIu64,
-                       path, out->index_len, file_size, out->index_stored);
+                       "'%s': an index of %" PRIu64 " bytes stored in %" PRIu64
+                       " is more than a pack of %" PRIu64 " bytes can have",
+                       path, out->index_len, out->index_stored, file_size);
     return 0;
 }

@@ -75,7 +75,7 @@ done
 # --- numbers and names that a hostile writer chose, with every checksum right ---
 edited 'a newer format' 12 'pack format 2, and this program reads up to 1' footer@8:2=2
 edited 'an unknown feature' 12 'features 0x80000000' footer@12:4=0x80000000
-edited 'an index of 2^63 bytes' 4 'cannot be stored' footer@32:8=0x8000000000000000
+edited 'an index of 2^63 bytes' 4 'bytes can have' footer@32:8=0x8000000000000000
 edited 'an index beyond the end' 4 'does not end where its footer begins' footer@16:8=0x7fffffffffffff00
 edited 'an index that wraps around' 4 'does not end where its footer begins' footer@24:8=0xffffffffffffff00
 edited 'an unknown coding of the index' 4 'stored in an unknown way' footer@10:2=9
