@@ -42,7 +42,9 @@ struct tp_watch {
     struct fuse_session *session;
     int inotify, stop;
     pthread_t thread;
-    atomic_bool started, on;
+    pthread_mutex_t stopping; /* of STARTED: who comes second waits for the thread's end, too */
+    bool started;
+    atomic_bool on;
     struct tp_buffer again; /* names, each with its 0 */
     struct tp_known *known;
 };
@@ -122,6 +124,7 @@ struct tp_watch *tp_watch_create(int dirfd)
     watch = calloc(1, sizeof *watch);
     if (!watch)
         return NULL;
+    pthread_mutex_init(&watch->stopping, NULL);
     snprintf(path, sizeof path, "/proc/self/fd/%d", dirfd);
     watch->known = tp_known_create((unsigned)TP_TIMEOUT_WATCHED);
     watch->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
@@ -231,8 +234,9 @@ void tp_watch_start(struct tp_watch *watch, struct fuse_session *session)
     if (!watch)
         return;
     watch->session = session;
-    bool started = pthread_create(&watch->thread, NULL, run, watch) == 0;
-    atomic_store(&watch->started, started);
+    pthread_mutex_lock(&watch->stopping);
+    bool started = watch->started = pthread_create(&watch->thread, NULL, run, watch) == 0;
+    pthread_mutex_unlock(&watch->stopping);
     if (!started)
         give_up(watch, "no thread");
 }
@@ -265,15 +269,16 @@ static void stop(struct tp_watch *watch, time_t seconds)
     const uint64_t one = 1;
     struct timespec until;
 
-    if (!atomic_exchange(&watch->started, false) ||
-        write(watch->stop, &one, sizeof one) != (ssize_t)sizeof one)
-        return;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += seconds;
-    if (seconds == 0)
-        pthread_join(watch->thread, NULL);
-    else if (pthread_timedjoin_np(watch->thread, NULL, &until) != 0)
-        atomic_store(&watch->started, true);
+    pthread_mutex_lock(&watch->stopping);
+    if (watch->started && write(watch->stop, &one, sizeof one) == (ssize_t)sizeof one) {
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += seconds;
+        if (seconds == 0)
+            pthread_join(watch->thread, NULL);
+        if (seconds == 0 || pthread_timedjoin_np(watch->thread, NULL, &until) == 0)
+            watch->started = false;
+    }
+    pthread_mutex_unlock(&watch->stopping);
 }
 
 void tp_watch_stop(struct tp_watch *watch)
@@ -293,5 +298,6 @@ void tp_watch_destroy(struct tp_watch *watch)
         close(watch->stop);
     tp_buffer_clear(&watch->again);
     tp_known_destroy(watch->known);
+    pthread_mutex_destroy(&watch->stopping);
     free(watch);
 }
