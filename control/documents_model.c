@@ -19,12 +19,7 @@
 static void put_plain_file(const struct tp_entry *e, struct tp_json_writer *json)
 {
     tp_json_begin_object(json, NULL);
-    tp_json_put_string(json, "path", e->path);
-    tp_json_put_string(json, "type", tp_manifest_type_name(e->type));
-    tp_json_put_stringf(json, "mode", "%04o", e->mode);
-    tp_json_put_time(json, "mtime", e->mtime_sec, e->mtime_nsec);
-    if (e->type == TP_ENTRY_SYMLINK)
-        tp_json_put_string(json, "target", e->target);
+    tp_manifest_entry_json(json, e->path, e->type, e->mode, e->mtime_sec, e->mtime_nsec, e->target);
     if (e->type == TP_ENTRY_FILE) {
         tp_json_put_u64(json, "bytes", e->size);
         tp_json_put_u64(json, "stored_bytes", e->size);

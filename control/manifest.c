@@ -70,17 +70,23 @@ static void put_codecs(struct tp_json_writer *json, const struct tp_usage *usage
     tp_json_end_object(json);
 }
 
+void tp_manifest_entry_json(struct tp_json_writer *json, const char *path, enum tp_entry_type type, uint32_t mode,
+                            int64_t mtime_sec, uint32_t mtime_nsec, const char *target)
+{
+    tp_json_put_string(json, "path", path);
+    tp_json_put_string(json, "type", tp_manifest_type_name(type));
+    tp_json_put_stringf(json, "mode", "%04o", mode);
+    tp_json_put_time(json, "mtime", mtime_sec, mtime_nsec);
+    if (type == TP_ENTRY_SYMLINK)
+        tp_json_put_string(json, "target", target);
+}
+
 static void put_file(struct tp_json_writer *json, const struct tp_index *index, const struct tp_pack_file *file)
 {
     struct tp_usage usage = {0};
 
     tp_json_begin_object(json, NULL);
-    tp_json_put_string(json, "path", file->path);
-    tp_json_put_string(json, "type", tp_manifest_type_name(file->type));
-    tp_json_put_stringf(json, "mode", "%04o", file->mode);
-    tp_json_put_time(json, "mtime", file->mtime_sec, file->mtime_nsec);
-    if (file->type == TP_ENTRY_SYMLINK)
-        tp_json_put_string(json, "target", file->target);
+    tp_manifest_entry_json(json, file->path, file->type, file->mode, file->mtime_sec, file->mtime_nsec, file->target);
     if (file->type == TP_ENTRY_FILE) {
         tp_usage_add_file(index, file, &usage);
         tp_json_put_u64(json, "bytes", file->size);

@@ -26,6 +26,9 @@ const char *tp_manifest_type_name(enum tp_entry_type type);
 
 /* Keys from "id" to "tensors" into the object that is open. */
 void tp_manifest_json(struct tp_pack *pack, struct tp_json_writer *json);
+/* What an entry is beside its bytes, from "path" on, into the object that is open; TARGET of a symbolic link. */
+void tp_manifest_entry_json(struct tp_json_writer *json, const char *path, enum tp_entry_type type, uint32_t mode,
+                            int64_t mtime_sec, uint32_t mtime_nsec, const char *target);
 /* The "shape" of a tensor, and nothing else. */
 void tp_manifest_shape_json(struct tp_json_writer *json, unsigned rank, const uint64_t *shape);
 
