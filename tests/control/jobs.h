@@ -22,6 +22,25 @@ __attribute__((unused)) static void jobs_child(int argc, char **argv)
         exit(tp_job_main(argv[2], argc > 3 ? strtol(argv[3], NULL, 10) : 0));
 }
 
+/* In a new scratch, a directory with the models m and n, one directory that is none, and a link to a model outside. */
+__attribute__((unused)) static char *make_models(void)
+{
+    char *dir, *empty, *link;
+
+    scratch = tap_tmpdir();
+    dir = in_scratch("models");
+    empty = in_scratch("models/empty");
+    link = in_scratch("models/link");
+    if (mkdir(dir, 0755) < 0 || mkdir(empty, 0755) < 0 || symlink("../outside", link) < 0)
+        bail_out("cannot make '%s'", dir);
+    free(make_model("models/m", "--layers=1"));
+    free(make_model("models/n", "--layers=1 --seed=2"));
+    free(make_model("outside", "--layers=1 --seed=3"));
+    free(empty);
+    free(link);
+    return dir;
+}
+
 __attribute__((unused)) static struct tp_jobs *open_jobs(const struct tp_jobs_options *options)
 {
     struct tp_jobs *jobs = NULL;
