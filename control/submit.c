@@ -48,12 +48,14 @@ static int check_among(const struct tp_request *requests, size_t i, const struct
     return 0;
 }
 
-static size_t count_pending(const struct tp_jobs *jobs)
+/* By their states, which change at once: a worker that just took a job, or tidies up after one, is not counted twice. */
+static size_t count_unended(const struct tp_jobs *jobs)
 {
     size_t n = 0;
 
     for (size_t i = 0; i < jobs->n; i++)
-        n += jobs->list[i]->own && jobs->list[i]->status.state == TP_JOB_PENDING;
+        n += jobs->list[i]->own && (jobs->list[i]->status.state == TP_JOB_PENDING ||
+                                    jobs->list[i]->status.state == TP_JOB_RUNNING);
     return n;
 }
 
@@ -155,7 +157,7 @@ static int check_room(struct tp_jobs *jobs, const struct taking *all, size_t n, 
     pthread_mutex_lock(&jobs->lock);
     queue = jobs->queue_asked ? jobs->queue_asked : jobs->policy.queue;
     /* What can begin at once does not wait. */
-    full = news > 0 && count_pending(jobs) + jobs->running + news > queue + jobs->slots;
+    full = news > 0 && count_unended(jobs) + news > queue + jobs->slots;
     pthread_mutex_unlock(&jobs->lock);
     return full ? tp_fail(err, EAGAIN, "the queue is full: %zu jobs may wait", queue) : 0;
 }
