@@ -34,6 +34,7 @@ static int init(struct tp_jobs *jobs, const struct tp_jobs_options *o, struct tp
     jobs->slots_asked = o->slots < TP_JOB_WORKERS_MAX ? o->slots : TP_JOB_WORKERS_MAX;
     jobs->queue_asked = o->queue;
     jobs->keeper = o->keeper;
+    jobs->heir = o->heir;
     jobs->program = strdup(o->program ? o->program : "/proc/self/exe");
     jobs->mountpoint = o->mountpoint ? strdup(o->mountpoint) : NULL;
     if (!jobs->program || (o->mountpoint && !jobs->mountpoint))

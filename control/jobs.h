@@ -65,6 +65,7 @@ struct tp_jobs_options {
     unsigned slots;      /* jobs at once; 0: what the policy says */
     unsigned queue;      /* jobs pending at most; 0: what the policy says */
     bool keeper;         /* the one process that answers for DIR: applies retention and auto-compress */
+    bool heir;           /* a KEEPER that another is now takes its place as soon as that one ends */
     const char *mountpoint; /* told to others in DIR/.tenpak/daemon.json while KEEPER; NULL: none */
     /* A job changed: created, started, progressed (at most four times a second), ended, forgotten. From a thread of
      * the manager's own, without locks: calling back into the manager is fine. May be NULL. */
@@ -76,7 +77,7 @@ struct tp_jobs;
 
 /* Reads the records that are there; those that nobody runs any more become interrupted. A DIR that cannot be
  * written to has records that can be read and takes no jobs (-EROFS, -EACCES when one is asked for).
- * -EBUSY: KEEPER, and another is. -EINVAL, -ERANGE: tenpak.conf is wrong. */
+ * -EBUSY: KEEPER and no HEIR, and another is. -EINVAL, -ERANGE: tenpak.conf is wrong. */
 int tp_jobs_open(const struct tp_jobs_options *options, struct tp_jobs **out, struct tp_error *err);
 /* Stops: running jobs are told to cancel and waited for, pending ones are interrupted. */
 void tp_jobs_close(struct tp_jobs *jobs);
@@ -125,6 +126,8 @@ unsigned tp_jobs_get_slots(struct tp_jobs *jobs);
  * stays, and CONF_ERROR (TP_ERROR_MAX, may be NULL) says what is wrong, "" when nothing. */
 void tp_jobs_get_policy(struct tp_jobs *jobs, struct tp_policy *out, char *conf_error);
 
+/* Whether this one is the keeper now. */
+bool tp_jobs_is_keeper(struct tp_jobs *jobs);
 /* Who keeps DIR now: where it is mounted ("" for a keeper without a mount). -ENOENT: nobody does. */
 int tp_jobs_keeper(const char *dir, char *mountpoint, size_t size, pid_t *pid, struct tp_error *err);
 

@@ -53,8 +53,9 @@ struct tp_jobs {
     char conf_error[TP_ERROR_MAX];
     struct timespec conf_time; /* of tenpak.conf when it was last read */
 
-    bool keeper;
-    int keeper_fd; /* of daemon.lock, locked */
+    bool keeper, heir;  /* as asked for */
+    atomic_bool keeping; /* has the lock */
+    int keeper_fd;       /* of daemon.lock, locked; of who opens and closes, and of the keeper's thread in between */
     bool keeper_started;
     pthread_t keeper_thread;
     struct tp_auto *automatic; /* auto.c: of a keeper */

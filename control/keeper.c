@@ -70,7 +70,22 @@ static int write_told(const struct tp_jobs *jobs, int top, struct tp_error *err)
     return rc;
 }
 
-/* 0 without a lock where the directory cannot be written to: there is nothing to keep then. */
+static void resign(struct tp_jobs *jobs)
+{
+    int top = open_top(jobs->dirfd, false);
+
+    if (top >= 0) {
+        unlinkat(top, TOLD, 0);
+        unlinkat(top, LOCK, 0);
+        close(top);
+        unlinkat(jobs->dirfd, TOP, AT_REMOVEDIR); /* fails where other things are in it, as it should */
+    }
+    jobs->keeping = false;
+    close(jobs->keeper_fd);
+    jobs->keeper_fd = -1;
+}
+
+/* -EBUSY: another is. */
 static int become(struct tp_jobs *jobs, struct tp_error *err)
 {
     int fd = -EAGAIN, rc = 0;
@@ -87,30 +102,20 @@ static int become(struct tp_jobs *jobs, struct tp_error *err)
     }
     if (fd == -EBUSY)
         return tp_fail(err, EBUSY, "'%s' is kept by another process already", jobs->dir);
-    if (fd == -EROFS || fd == -EACCES || fd == -EPERM) {
-        tp_log(TP_LOG_INFO, "'%s' cannot be written to: it takes no jobs", jobs->dir);
-        return 0;
-    }
     if (fd < 0) {
         errno = -fd;
         return tp_fail_errno(err, "cannot lock '%s/%s/%s'", jobs->dir, TOP, LOCK);
     }
     jobs->keeper_fd = fd;
+    jobs->keeping = true;
+    if (rc < 0)
+        resign(jobs);
     return rc;
 }
 
-static void resign(struct tp_jobs *jobs)
+bool tp_jobs_is_keeper(struct tp_jobs *jobs)
 {
-    int top = open_top(jobs->dirfd, false);
-
-    if (top >= 0) {
-        unlinkat(top, TOLD, 0);
-        unlinkat(top, LOCK, 0);
-        close(top);
-        unlinkat(jobs->dirfd, TOP, AT_REMOVEDIR); /* fails where other things are in it, as it should */
-    }
-    close(jobs->keeper_fd);
-    jobs->keeper_fd = -1;
+    return jobs->keeping;
 }
 
 /* What the living keeper says of itself. */
@@ -212,7 +217,7 @@ void tp_jobs_retain(struct tp_jobs *jobs)
     size_t later = 0;
     pid_t pid;
 
-    if (!jobs->keeper && tp_jobs_keeper(jobs->dir, mountpoint, sizeof mountpoint, &pid, NULL) == 0)
+    if (!jobs->keeping && tp_jobs_keeper(jobs->dir, mountpoint, sizeof mountpoint, &pid, NULL) == 0)
         return;
     tp_jobs_get_policy(jobs, &policy, NULL);
     pthread_mutex_lock(&jobs->submit);
@@ -235,12 +240,34 @@ void tp_jobs_retain(struct tp_jobs *jobs)
     pthread_mutex_unlock(&jobs->submit);
 }
 
+/* When what is not done every second was done last. */
+struct rounds {
+    int64_t retained, looked;
+};
+
+/* What the keeper alone does. */
+static void keep_once(struct tp_jobs *jobs, struct rounds *last, int64_t now)
+{
+    struct tp_policy policy;
+
+    if (now >= last->retained + 60) {
+        last->retained = now;
+        tp_jobs_retain(jobs);
+    }
+    tp_jobs_get_policy(jobs, &policy, NULL);
+    /* A quarter of the time that is waited for, a second at least, half a minute at most. */
+    if (policy.auto_compress &&
+        now >= last->looked + (int64_t)(policy.quiet_seconds > 120 ? 30 : policy.quiet_seconds / 4 + 1)) {
+        last->looked = now;
+        tp_auto_look(jobs, &policy);
+    }
+}
+
 static void *keep(void *arg)
 {
     struct tp_jobs *jobs = arg;
-    int64_t retained = 0, looked = 0;
+    struct rounds last = {0};
     struct timespec next;
-    struct tp_policy policy;
 
     pthread_mutex_lock(&jobs->lock);
     while (!jobs->closing) {
@@ -248,17 +275,10 @@ static void *keep(void *arg)
         look_at_policy(jobs);
         tp_table_refresh(jobs, NULL);
         clock_gettime(CLOCK_MONOTONIC, &next);
-        if (next.tv_sec >= retained + 60) {
-            retained = next.tv_sec;
-            tp_jobs_retain(jobs);
-        }
-        tp_jobs_get_policy(jobs, &policy, NULL);
-        /* A quarter of the time that is waited for, a second at least, half a minute at most. */
-        if (policy.auto_compress &&
-            next.tv_sec >= looked + (int64_t)(policy.quiet_seconds > 120 ? 30 : policy.quiet_seconds / 4 + 1)) {
-            looked = next.tv_sec;
-            tp_auto_look(jobs, &policy);
-        }
+        if (!jobs->keeping && become(jobs, NULL) == 0)
+            tp_log(TP_LOG_INFO, "who kept '%s' has ended: this process keeps it now", jobs->dir);
+        if (jobs->keeping)
+            keep_once(jobs, &last, next.tv_sec);
         pthread_mutex_lock(&jobs->lock);
         next.tv_sec++;
         while (!jobs->closing && pthread_cond_timedwait(&jobs->work, &jobs->lock, &next) == 0)
@@ -275,7 +295,9 @@ int tp_keeper_start(struct tp_jobs *jobs, struct tp_error *err)
     if (!jobs->keeper)
         return 0;
     rc = become(jobs, err);
-    if (rc < 0)
+    if (rc == -EROFS || rc == -EACCES || rc == -EPERM)
+        tp_log(TP_LOG_INFO, "'%s' cannot be written to: it takes no jobs", jobs->dir);
+    else if (rc < 0 && !(rc == -EBUSY && jobs->heir))
         return rc;
     rc = pthread_create(&jobs->keeper_thread, NULL, keep, jobs);
     if (rc)

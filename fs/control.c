@@ -50,12 +50,11 @@ static int open_jobs(struct tp_control *control, struct tp_error *err)
         rc = tp_jobs_open(&options, &control->jobs, err);
     }
     if (rc == -EBUSY) {
-        options.keeper = false;
-        options.mountpoint = NULL;
+        options.heir = true;
         rc = tp_jobs_open(&options, &control->jobs, err);
-        if (rc == 0)
+        if (rc == 0 && !tp_jobs_is_keeper(control->jobs))
             tp_log(TP_LOG_INFO,
-                   "'%s' has another daemon: records are kept and models compressed by themselves by that one",
+                   "'%s' has another daemon: until that ends it keeps records and compresses models by itself",
                    fs->dir);
     }
     return rc;

@@ -16,7 +16,6 @@ struct tp_serve {
     struct tp_store *store;
     struct tp_jobs *jobs;
     struct tp_inventory *inventory;
-    bool keeper;
     struct tp_token token;
     char *token_file;
     char url[128];

@@ -199,17 +199,10 @@ static int given_token(struct tp_serve *serve, const char *path, struct tp_error
 
 static int open_jobs(struct tp_serve *serve, const char *dir, struct tp_error *err)
 {
-    struct tp_jobs_options options = {.dir = dir, .keeper = true};
-    struct tp_error why = {0};
-    int rc = tp_jobs_open(&options, &serve->jobs, &why);
+    /* Where a mount keeps it, until that ends. */
+    const struct tp_jobs_options options = {.dir = dir, .keeper = true, .heir = true};
 
-    serve->keeper = rc == 0;
-    if (rc == -EBUSY) {
-        /* A mount keeps it. */
-        options.keeper = false;
-        return tp_jobs_open(&options, &serve->jobs, err);
-    }
-    return rc < 0 ? tp_fail(err, -rc, "%s", why.message) : 0;
+    return tp_jobs_open(&options, &serve->jobs, err);
 }
 
 int tp_serve_start(const struct tp_serve_options *options, struct tp_serve **out, struct tp_error *err)
@@ -263,5 +256,5 @@ const char *tp_serve_token_file(const struct tp_serve *serve)
 
 bool tp_serve_is_keeper(const struct tp_serve *serve)
 {
-    return serve->keeper;
+    return tp_jobs_is_keeper(serve->jobs);
 }

@@ -43,20 +43,31 @@ ok 'cancel' "$tenpak" cancel "$dir" "$id"
 has 'it has ended' "$tmp/.out" "^$id: cancelled"
 ok 'the model is as it was' diff -r "$dir/big" "$tmp/copies/big"
 
-packing() {
-    "$tenpak" jobs --json "$dir" | jq -e '.jobs[0] | .state == "running" and .progress.stage == "pack"'
+# hold_job: stop the process of the job that begins, which is $held, before it can end.
+has_child() {
+    held=$(cat "/proc/$mount_pid/task"/*/children 2>/dev/null | tr -d ' ')
+    [ -n "$held" ]
+}
+hold_job() {
+    wait_for 20 has_child && kill -STOP "$held"
+}
+# Told to end by SIGTERM, bit 15 of what waits for it.
+is_told() {
+    [ $((0x$(awk '$1 == "ShdPnd:" { print $2 }' "/proc/$held/status") & 0x4000)) -ne 0 ]
 }
 "$tenpak" compress "$dir" big base=none threads=1 2>/dev/null &
 job=$!
-wait_for 20 packing
+ok 'a job is held' hold_job
 kill -TERM "$job"
+ok 'who is interrupted has the daemon end it' wait_for 20 is_told
+kill -CONT "$held"
 wait "$job"
 is 'Ctrl-C cancels what the daemon runs: exit code' $? 130
 is 'its state' "$("$tenpak" jobs --json "$dir" | jq -r '.jobs[0].state')" cancelled
 
 "$tenpak" compress "$dir" big base=none threads=1 >"$tmp/out" 2>&1 &
 job=$!
-wait_for 20 packing
+ok 'another job is held' hold_job
 kill -KILL "$mount_pid"
 wait "$job"
 is 'the daemon is killed: exit code' $? 1
@@ -68,6 +79,22 @@ ok 'without a daemon this process does it' "$tenpak" compress "$dir" big base=no
 mount_dir "$dir" "$mnt"
 ok 'which the next daemon knows' jq -e '.state == "completed"' "$mnt/.tenpak/jobs/last/status.json"
 ok 'the model reads as it was' diff -r "$mnt/big" "$tmp/copies/big"
+
+keeps() {
+    [ "$(jq -r '"\(.pid) \(.mountpoint)"' "$dir/.tenpak/daemon.json")" = "$1 $2" ]
+}
+first_pid=$mount_pid
+mount_dir "$dir" "$tmp/second"
+second_pid=$mount_pid
+ok 'the first of two mounts answers for the directory' keeps "$first_pid" "$mnt"
+mount_pid=$first_pid
 unmount "$mnt"
+mount_pid=$second_pid
+ok 'the second one when the first has ended' wait_for 30 keeps "$second_pid" "$tmp/second"
+"$mkmodel" --layers=1 --noise=0.01 --noise-seed=3 "$dir/ft3"
+printf '{"auto_compress": {"enabled": true, "quiet_seconds": 1, "least_bytes": 0}}' >"$dir/.tenpak/tenpak.conf"
+ok 'and compresses what is quiet' wait_for 60 test -f "$dir/ft3.tnpk"
+rm "$dir/.tenpak/tenpak.conf"
+unmount "$tmp/second"
 is 'a daemon that ends leaves the records alone' "$(find "$dir/.tenpak" -mindepth 1 -maxdepth 1 -printf '%f ')" 'jobs '
 tap_done

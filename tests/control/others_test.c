@@ -79,6 +79,57 @@ static void test_keeper(void)
     tp_jobs_close(jobs);
 }
 
+/* Until JOBS keeps the directory, and says that it is at POINT; for two minutes at most. */
+static bool wait_keeper(struct tp_jobs *jobs, const char *point)
+{
+    char where[64];
+    pid_t pid;
+
+    for (int i = 0; i < 12000; i++) {
+        if (tp_jobs_is_keeper(jobs) && tp_jobs_keeper(dir, where, sizeof where, &pid, NULL) == 0)
+            return strcmp(where, point) == 0;
+        usleep(10000);
+    }
+    return false;
+}
+
+/* Who comes second keeps the directory when the first one has ended, or was killed. */
+static void test_heir(void)
+{
+    struct tp_jobs_options first = {.dir = dir, .keeper = true, .mountpoint = "/first"};
+    struct tp_jobs_options second = {.dir = dir, .keeper = true, .heir = true, .mountpoint = "/second"};
+    struct tp_jobs *a = open_jobs(&first), *b = open_jobs(&second);
+    char where[64], byte;
+    int status, ready[2];
+    pid_t pid, child;
+
+    ok(tp_jobs_is_keeper(a) && !tp_jobs_is_keeper(b), "the first one keeps the directory");
+    ok(tp_jobs_keeper(dir, where, sizeof where, &pid, NULL) == 0 && strcmp(where, "/first") == 0, "as others see");
+    tp_jobs_close(a);
+    ok(wait_keeper(b, "/second"), "the second one keeps it when the first has ended");
+    tp_jobs_close(b);
+    is_int(tp_jobs_keeper(dir, where, sizeof where, &pid, NULL), -ENOENT, "and nobody does when both have");
+
+    if (pipe(ready) < 0 || (child = fork()) < 0)
+        bail_out("fork");
+    if (child == 0) {
+        a = open_jobs(&first);
+        if (write(ready[1], "", 1) == 1)
+            pause();
+        _exit(1);
+    }
+    if (read(ready[0], &byte, 1) != 1)
+        bail_out("the first one did not begin");
+    b = open_jobs(&second);
+    ok(!tp_jobs_is_keeper(b), "one that lives is left alone");
+    kill(child, SIGKILL);
+    waitpid(child, &status, 0);
+    ok(wait_keeper(b, "/second"), "one that was killed is followed as well");
+    tp_jobs_close(b);
+    close(ready[0]);
+    close(ready[1]);
+}
+
 static size_t count(struct tp_jobs *jobs)
 {
     struct tp_job_status *list;
@@ -257,6 +308,7 @@ int main(int argc, char **argv)
     dir = make_models();
     test_two();
     test_keeper();
+    test_heir();
     test_retention();
     test_policy();
     test_auto();
