@@ -23,7 +23,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
                               FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_HANDLE_KILLPRIV;
     const unsigned wanted = FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS |
                             FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_AUTO_INVAL_DATA |
-                            FUSE_CAP_ASYNC_DIO;
+                            FUSE_CAP_ASYNC_DIO | FUSE_CAP_DONT_MASK;
 
     conn->want = (conn->want & ~unwanted) | (wanted & conn->capable);
     /* Who serves others with root's rights is not to grant what the lists of a file deny. Any other daemon is held to

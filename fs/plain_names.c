@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "fs/change.h"
@@ -91,16 +92,28 @@ static void reply_made(fuse_req_t req, struct tp_plain *parent, const char *name
         tp_fs_forget(fs, tp_fs_node(fs, entry.ino), 1);
 }
 
+/* The kernel leaves the caller's umask to us: the default list of a directory is taken in its place. */
+static mode_t masked(fuse_req_t req, const struct tp_plain *parent, mode_t mode)
+{
+    char path[TP_PROC_PATH_MAX];
+
+    tp_plain_path(parent, path);
+    if (getxattr(path, "system.posix_acl_default", NULL, 0) > 0)
+        return mode;
+    return mode & ~(mode_t)fuse_req_ctx(req)->umask;
+}
+
 /* The kernel looked NAME up before and found nothing. A link that has come since is for it to
  * follow: ESTALE makes it look again. */
 static int open_new(fuse_req_t req, struct tp_plain *parent, const char *name, mode_t mode,
                     int flags)
 {
+    const mode_t own = masked(req, parent, mode) & 07777;
     bool changed = tp_caller_begin(req);
     int fd = openat(parent->fd, name,
                     O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK |
                         (flags & (O_ACCMODE | O_TRUNC | O_EXCL)),
-                    mode & 07777);
+                    own);
     int rc = fd < 0 ? (errno == ELOOP ? ESTALE : errno) : 0;
 
     tp_caller_end(changed);
@@ -148,6 +161,7 @@ void tp_op_mknod(fuse_req_t req, fuse_ino_t parent_ino, const char *name, mode_t
     int rc = may_make(fs, parent, name);
 
     if (rc == 0) {
+        mode = masked(req, tp_as_plain(parent), mode);
         bool changed = tp_caller_begin(req);
         rc = mknodat(tp_as_plain(parent)->fd, name, mode, dev) < 0 ? errno : 0;
         tp_caller_end(changed);
@@ -165,6 +179,7 @@ void tp_op_mkdir(fuse_req_t req, fuse_ino_t parent_ino, const char *name, mode_t
     int rc = may_make(fs, parent, name);
 
     if (rc == 0) {
+        mode = masked(req, tp_as_plain(parent), mode);
         bool changed = tp_caller_begin(req);
         rc = mkdirat(tp_as_plain(parent)->fd, name, mode & 07777) < 0 ? errno : 0;
         tp_caller_end(changed);

@@ -59,5 +59,28 @@ not_ok 'in the mount, too' by 4003 4002 "cat '$tmp/mnt/dir/plain'"
 echo new >"$tmp/mnt/dir/new"
 ok 'a new file has what its directory says' by 4001 4001 "cat '$tmp/mnt/dir/new'"
 not_ok 'of its group, too' by 4003 4002 "cat '$tmp/mnt/dir/new'"
+
+# As on the disk: the umask counts where a directory has no default list, and there alone.
+make_all() {
+    (umask 077 && cd "$1" && echo text >"$2-file" && mkdir "$2-dir" && mkfifo "$2-fifo")
+}
+# Mode and lists of what make_all made, without its prefix.
+shown() {
+    "$PYTHON" - "$1" "$2" <<'END'
+import os, sys
+for kind in ("file", "dir", "fifo"):
+    path = f"{sys.argv[1]}/{sys.argv[2]}-{kind}"
+    print(kind, oct(os.lstat(path).st_mode), [(name, os.getxattr(path, name).hex()) for name in sorted(os.listxattr(path))])
+END
+}
+for place in dir bare; do
+    mkdir -p "$tmp/store/$place"
+    make_all "$tmp/store/$place" disk
+    make_all "$tmp/mnt/$place" mount
+    is "$place: what is made under a umask has the mode and lists of what is made on the disk" \
+        "$(shown "$tmp/store/$place" mount)" "$(shown "$tmp/store/$place" disk)"
+done
+ok 'with a default list the umask does not shut out who is named' by 4001 4001 "cat '$tmp/mnt/dir/mount-file'"
+is 'without one it is taken off' "$(stat -c %a "$tmp/store/bare/mount-file")" 600
 ok 'unmounted' unmount "$tmp/mnt"
 tap_done
