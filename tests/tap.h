@@ -163,6 +163,18 @@ __attribute__((unused)) static char *tap_tmpdir(void)
     return dir;
 }
 
+/*
+ * Whether COND comes to hold, looked at again and again: what another thread or process does takes as long as the
+ * machine is busy. It gives up after two minutes at least, which is for what never happens.
+ */
+#define eventually(cond)                                                                                               \
+    ({                                                                                                                 \
+        bool holds_ = false;                                                                                           \
+        for (unsigned left_ = 12000; !(holds_ = (cond)) && left_ > 0; left_--)                                         \
+            usleep(10000);                                                                                             \
+        holds_;                                                                                                        \
+    })
+
 __attribute__((unused, warn_unused_result)) static int tap_done(void)
 {
     printf("1..%d\n", tap_n);

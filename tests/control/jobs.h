@@ -82,22 +82,25 @@ __attribute__((unused)) static struct tp_job_status wait_job(struct tp_jobs *job
     struct tp_job_status status = {0};
     struct tp_error err = {0};
 
-    if (tp_jobs_wait(jobs, id, 60000, &status, &err) < 0)
+    if (tp_jobs_wait(jobs, id, 240000, &status, &err) < 0)
         bail_out("job '%s': %s", id, err.message);
     return status;
 }
 
-/* Until STATE, for 30 seconds at most. */
 __attribute__((unused)) static bool wait_state(struct tp_jobs *jobs, const char *id, enum tp_job_state state)
 {
     struct tp_job_status status;
 
-    for (int i = 0; i < 3000; i++) {
-        if (tp_jobs_get(jobs, id, &status, NULL) == 0 && status.state == state)
-            return true;
-        usleep(10000);
-    }
-    return false;
+    return eventually(tp_jobs_get(jobs, id, &status, NULL) == 0 && status.state == state);
+}
+
+/* Until it has written a part of a pack: its model has been looked at, and is not done. */
+__attribute__((unused)) static bool wait_packing(struct tp_jobs *jobs, const char *id)
+{
+    struct tp_job_status status;
+
+    return eventually(tp_jobs_get(jobs, id, &status, NULL) == 0 && strcmp(status.stage, "pack") == 0 &&
+                      status.done_bytes > 0);
 }
 
 __attribute__((unused)) static char *job_file(struct tp_jobs *jobs, const char *id, const char *name)

@@ -378,11 +378,8 @@ static void test_crowd(uint64_t seed)
     ok(stats.cached_bytes <= stats.cached_bytes_max, "the budget is kept");
     ok(stats.cached_bytes_max <= 8 << 20, "and is what was asked for");
     ok(stats.evicted_blocks > 0, "blocks had to go");
-    /* What was asked for ahead may be on its way still. */
-    for (int i = 0; i < 500 && stats.queued_chunks + stats.decoding_threads > 0; i++) {
-        usleep(10000);
-        tp_engine_get_stats(engine, &stats);
-    }
+    ok(eventually((tp_engine_get_stats(engine, &stats), stats.queued_chunks + stats.decoding_threads == 0)),
+       "what was asked for ahead is done");
     is_u64(stats.held_blocks, 0, "no block is held afterwards");
     is_u64(stats.reserved_blocks, 0, "no room is reserved");
     is_u64(stats.queued_chunks, 0, "nothing is queued");
@@ -498,11 +495,8 @@ static void test_ahead(void)
     struct tp_engine_stats stats = {0};
 
     tp_engine_prefetch(engine, pack, 0, CHUNKS_MAX);
-    for (int i = 0; i < 500 && stats.prefetched_blocks < 8; i++) {
-        usleep(10000);
-        tp_engine_get_stats(engine, &stats);
-    }
-    is_u64(stats.prefetched_blocks, 8, "an eighth of the blocks is decoded ahead, no more");
+    ok(eventually((tp_engine_get_stats(engine, &stats), stats.prefetched_blocks >= 8)), "blocks are decoded ahead");
+    is_u64(stats.prefetched_blocks, 8, "an eighth of those there is room for, no more");
     ok(get_whole(engine, pack, 0), "a block that was decoded ahead");
     is_int(atomic_load(&pack->decoded[0]), 1, "is not decoded again");
 
