@@ -11,6 +11,7 @@ base_libtp_base_la_SOURCES = \
 	base/le.h \
 	base/lex.c base/lex.h \
 	base/log.c base/log.h \
+	base/memory.c base/memory.h \
 	base/pool.c base/pool.h \
 	base/progress.h \
 	base/remove.c \

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/pool.h"
 #include "fs/control.h"
 #include "fs/fs.h"
@@ -31,10 +32,13 @@ enum { ALLOCATOR_ARENAS = 2 };
 
 uint64_t tp_mount_default_cache(void)
 {
-    const uint64_t least = (uint64_t)256 << 20, most = (uint64_t)2 << 30;
-    uint64_t eighth = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 8;
+    const uint64_t least = (uint64_t)256 << 20, most = (uint64_t)2 << 30, floor = (uint64_t)16 << 20;
+    uint64_t memory = tp_memory_limit(), cache = memory / 8;
 
-    return eighth < least ? least : eighth > most ? most : eighth;
+    cache = cache < least ? least : cache > most ? most : cache;
+    if (cache > memory / 4)
+        cache = memory / 4;
+    return cache < floor ? floor : cache;
 }
 
 static unsigned serve_threads(void)

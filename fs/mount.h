@@ -50,7 +50,7 @@ struct tp_mount_options {
     void *ready_arg;
 };
 
-/* An eighth of the memory, between 256 MiB and 2 GiB. */
+/* An eighth of the memory that there is for this process, between 256 MiB and 2 GiB, but a quarter of it at most. */
 uint64_t tp_mount_default_cache(void);
 
 /*

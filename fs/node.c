@@ -15,6 +15,7 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "fs/control.h"
 #include "fs/fs.h"
 #include "fs/promote.h"
@@ -32,7 +33,7 @@ int tp_fs_open(struct tp_fs *fs, const struct tp_mount_options *options, struct 
     if (engine.cache_bytes == 0)
         engine.cache_bytes = tp_mount_default_cache();
     /* As far as the knob may go. */
-    engine.cache_most = (uint64_t)sysconf(_SC_PHYS_PAGES) / 2 * (uint64_t)sysconf(_SC_PAGESIZE);
+    engine.cache_most = tp_memory_limit() / 2;
     fs->root.fd = open(fs->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fs->root.fd < 0 || fstat(fs->root.fd, &st) < 0)
         return tp_fail_errno(err, "cannot read the directory '%s'", fs->dir);

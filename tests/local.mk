@@ -32,6 +32,7 @@ base_tests = \
 	tests/base/hash_test \
 	tests/base/json_test \
 	tests/base/log_test \
+	tests/base/memory_test \
 	tests/base/pool_test \
 	tests/base/size_test
 base_scripts =

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # The memory of a mount stays within its cache and 64 MiB: eight threads read a model much larger than it, and a
-# hundred models are read one after the other.
+# hundred models are read one after the other. Where a cgroup allows little, so does the default cache.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse
 [ -z "${TP_SANITIZED:-}" ] || skip_all 'sanitizers take memory of their own'
@@ -34,6 +34,37 @@ rm -f "$tmp"/part*
 ok 'eight threads at random' "$oracle" -n 40 -t 8 -p 1 "$tmp/big/model.safetensors" "$tmp/mnt/big/model.safetensors"
 within 'a big model'
 ok 'unmounted' unmount "$tmp/mnt"
+
+# make_cgroup BYTES: one of this test's own that allows so much, in $cgroup.
+make_cgroup() {
+    for cgroup in /sys/fs/cgroup/memory /sys/fs/cgroup; do
+        cgroup=$cgroup/tenpak-test.$$
+        mkdir "$cgroup" 2>/dev/null || continue
+        cleanup_fn rmdir "$cgroup"
+        for limit in memory.limit_in_bytes memory.max; do
+            [ -e "$cgroup/$limit" ] && echo "$1" 2>/dev/null >"$cgroup/$limit" && return 0
+        done
+        rmdir "$cgroup"
+    done
+    return 1
+}
+
+if make_cgroup 256M; then
+    mkdir "$tmp/small"
+    # shellcheck disable=SC2016
+    sh -c 'echo $$ >"$1/cgroup.procs" && exec "$2" mount -f "$3" "$4"' sh "$cgroup" "$tenpak" "$tmp/store" "$tmp/small" \
+        2>>"$tmp/mount.log" &
+    mount_pid=$!
+    ok 'a mount in a cgroup of 256 MiB' wait_mounted "$tmp/small"
+    cache_max=$("$tenpak" status --json "$tmp/small" | jq .cache.max_bytes)
+    ok "has a cache that leaves room: $cache_max bytes" test "$cache_max" -le $((64 << 20))
+    ok 'and lives through reads all over a larger model' "$oracle" -n 500 -t 8 -p 1 "$tmp/big/model.safetensors" \
+        "$tmp/small/big/model.safetensors"
+    ok 'unmounted' unmount "$tmp/small"
+    wait_for 10 sh -c '! grep -q . "$1"/cgroup.procs' sh "$cgroup"
+else
+    skip 'a mount in a cgroup of 256 MiB' 'no cgroup can be made here'
+fi
 rm -rf "$tmp/store" "$tmp/big"
 
 # A hundred models, one in four a fine-tune of the one before it.
