@@ -38,6 +38,14 @@ static nlink_t directory_links(const struct tp_view *view, uint32_t dir)
     return links;
 }
 
+/* What is stored. A file without a block has no data for some programs (tar -S), which do not read it then. */
+static blkcnt_t blocks_of(const struct tp_index *index, const struct tp_pack_file *file)
+{
+    uint64_t bytes = tp_packed_stored_bytes(index, file);
+
+    return bytes == 0 && file->size > 0 ? 1 : (blkcnt_t)((bytes + 511) / 512);
+}
+
 static void set_time(struct stat *st, int64_t sec, uint32_t nsec)
 {
     st->st_mtim = st->st_ctim = st->st_atim = (struct timespec){sec, nsec};
@@ -68,7 +76,7 @@ void tp_packed_attr(const struct tp_view *view, uint32_t file, struct stat *st)
     case TP_ENTRY_FILE:
         st->st_mode |= S_IFREG;
         st->st_size = (off_t)entry->size;
-        st->st_blocks = (blkcnt_t)((tp_packed_stored_bytes(index, entry) + 511) / 512);
+        st->st_blocks = blocks_of(index, entry);
         break;
     case TP_ENTRY_DIR:
         st->st_mode |= S_IFDIR;

@@ -25,6 +25,9 @@ for model in tune wide; do
     "$tenpak" pack -q -b "$tmp/store/base.tnpk" -o "$tmp/store/$model.tnpk" "$tmp/originals/$model" ||
         fail "pack $model"
 done
+# All of it is in its base.
+cp -Rp "$tmp/originals/base" "$tmp/originals/twin"
+"$tenpak" pack -q -b "$tmp/store/base.tnpk" -o "$tmp/store/twin.tnpk" "$tmp/originals/twin" || fail 'pack twin'
 cp -Rp "$tmp/originals/dtypes" "$tmp/store/plain"
 
 mount_dir "$tmp/store" "$tmp/mnt" -o cache=12M || exit 1
@@ -53,6 +56,10 @@ ok 'many threads' "$oracle" -n 10 -t 100 -p 2 "$tmp/originals/tune/model.safeten
 stored=$(du -s --block-size=1 "$tmp/mnt/tune" | cut -f 1)
 packed=$(stat -c %s "$tmp/store/tune.tnpk")
 ok "du shows what is stored ($stored of $packed)" test "$stored" -gt $((packed / 2)) -a "$stored" -lt $((packed + 65536))
+is 'a file that takes no room has a block' "$(stat -c %b "$tmp/mnt/twin/model-00001-of-00002.safetensors")" 1
+ok 'tar for sparse files stores it' sh -c 'tar -S -c -C "$1/mnt" -f "$1/twin.tar" twin && tar -x -C "$1" -f "$1/twin.tar"' \
+    sh "$tmp"
+ok 'with all it has' diff -r "$tmp/originals/twin" "$tmp/twin"
 is 'blocks of input and output' "$(stat -c %o "$tmp/mnt/tune/model.safetensors")" 4096
 is 'df shows the disk' "$(df --output=size "$tmp/mnt" | tail -n 1)" "$(df --output=size "$tmp/store" | tail -n 1)"
 has 'the type that loaders see' /proc/mounts "^tenpak $tmp/mnt fuse.tenpak rw"
