@@ -180,6 +180,9 @@ int tp_tree_hold(struct tp_fs *fs, struct tp_tree *tree, struct tp_view **out);
  * may have come. */
 void tp_tree_retry_base(struct tp_fs *fs, struct tp_tree *tree);
 void tp_tree_let_go(struct tp_fs *fs, struct tp_view *view);
+/* Of a pack that is no longer in DIR nothing is kept when nothing of it is open: that would hold its room. Called when
+ * something of it was closed. */
+void tp_tree_closed(struct tp_fs *fs, struct tp_tree *tree);
 /* Without opening the pack: hold its file, so that it can be opened whatever becomes of its name. False when the
  * pack is open, or its file is not the one that is known. */
 bool tp_tree_anchor(struct tp_fs *fs, struct tp_tree *tree);

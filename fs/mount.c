@@ -250,7 +250,7 @@ static int run_session(struct tp_fs *fs, struct fuse_session *session,
 
     if (rc != 0)
         return tp_fail(err, rc, "cannot start a thread");
-    tp_watch_start(fs->watch, session);
+    tp_watch_start(fs->watch, session, fs->store);
     rc = fuse_session_loop_mt(session, config);
     /* Before the session's descriptor is closed, whose number may come to mean another file. */
     tp_watch_stop(fs->watch);

@@ -248,6 +248,9 @@ void tp_packed_release(fuse_req_t req, struct tp_packed *packed, const struct fu
     pthread_mutex_lock(&fs->lock);
     if (fi->fh)
         tp_tree_unanchor(tree);
+    pthread_mutex_unlock(&fs->lock);
+    tp_tree_closed(fs, tree);
+    pthread_mutex_lock(&fs->lock);
     tp_tree_unref(fs, tree, 1);
     pthread_mutex_unlock(&fs->lock);
     atomic_fetch_sub(&fs->open_n, 1);

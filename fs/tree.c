@@ -359,6 +359,30 @@ static bool is_same(const struct tp_tree *tree, const struct stat *st)
            tp_plain_same_time(&key->ctime, &st->st_ctim);
 }
 
+void tp_tree_closed(struct tp_fs *fs, struct tp_tree *tree)
+{
+    char file[NAME_MAX + 1];
+    struct stat st;
+
+    pthread_mutex_lock(&fs->lock);
+    bool idle = tree->view && tree->users == 0;
+    pthread_mutex_unlock(&fs->lock);
+    if (!idle)
+        return;
+    snprintf(file, sizeof file, "%s" TP_PACK_SUFFIX, tree->name);
+    bool there = fstatat(fs->root.fd, file, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    pthread_mutex_lock(&fs->lock);
+    there = there && is_same(tree, &st);
+    if (tree->view && tree->users == 0 && !there) {
+        view_free(tree->view);
+        tree->view = NULL;
+        fs->idle_n--;
+    }
+    pthread_mutex_unlock(&fs->lock);
+    if (!there)
+        tp_store_drop_removed(fs->store);
+}
+
 /* Under the lock: a tree that is known and whose file is still the same. */
 static struct tp_tree *known(struct tp_fs *fs, const char *name, const struct stat *st)
 {

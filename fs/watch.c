@@ -46,7 +46,9 @@ struct tp_watch {
     bool started;
     atomic_bool on;
     struct tp_buffer again; /* names, each with its 0 */
+    bool lost;              /* something since AGAIN was last empty */
     struct tp_known *known;
+    struct tp_store *store;
 };
 
 bool tp_watch_is_on(const struct tp_watch *watch)
@@ -140,18 +142,32 @@ struct tp_watch *tp_watch_create(int dirfd)
     return watch;
 }
 
+/* The kernel forgets the name and what it does not use below it, for what it knows holds the room of removed files. */
+static void forget(struct fuse_session *session, const char *name)
+{
+    fuse_lowlevel_notify_inval_entry(session, FUSE_ROOT_ID, name, strlen(name));
+}
+
 /* NAME and what a pack of that name shows as. */
-static void tell(struct tp_watch *watch, const char *name)
+static void tell(struct tp_watch *watch, const char *name,
+                 void (*how)(struct fuse_session *session, const char *name))
 {
     char model[NAME_MAX + 1];
     size_t len = strlen(name);
 
-    expire(watch->session, name);
+    how(watch->session, name);
     if (!tp_catalog_is_pack(name) || len > NAME_MAX)
         return;
     memcpy(model, name, len - TP_PACK_SUFFIX_LEN);
     model[len - TP_PACK_SUFFIX_LEN] = 0;
-    expire(watch->session, model);
+    how(watch->session, model);
+}
+
+/* Whether something went away: a pack that comes takes the place of another one, or of a directory. */
+static bool is_loss(const struct inotify_event *event)
+{
+    return event->mask & (IN_DELETE | IN_MOVED_FROM) ||
+           (event->mask & IN_MOVED_TO && tp_catalog_is_pack(event->name));
 }
 
 static void tell_again(struct tp_watch *watch)
@@ -159,8 +175,11 @@ static void tell_again(struct tp_watch *watch)
     const char *names = (const char *)watch->again.data;
 
     for (size_t at = 0; at < watch->again.len; at += strlen(names + at) + 1)
-        tell(watch, names + at);
+        tell(watch, names + at, expire);
     tp_buffer_clear(&watch->again);
+    if (watch->lost)
+        tp_store_drop_removed(watch->store);
+    watch->lost = false;
 }
 
 /* What came while we looked away is not known: whatever the kernel knows is to be asked for again. */
@@ -199,7 +218,9 @@ static void take_events(struct tp_watch *watch, char *events)
                     give_up(watch, "out of memory");
             } else if (event->len > 0 && (!(event->mask & IN_CLOSE_WRITE) ||
                                           tp_catalog_is_pack(event->name))) {
-                tell(watch, event->name);
+                bool lost = is_loss(event);
+                tell(watch, event->name, lost ? forget : expire);
+                watch->lost |= lost;
                 if (tp_buffer_append(&watch->again, event->name, strlen(event->name) + 1) < 0)
                     give_up(watch, "out of memory");
             }
@@ -229,11 +250,12 @@ static void *run(void *arg)
     return NULL;
 }
 
-void tp_watch_start(struct tp_watch *watch, struct fuse_session *session)
+void tp_watch_start(struct tp_watch *watch, struct fuse_session *session, struct tp_store *store)
 {
     if (!watch)
         return;
     watch->session = session;
+    watch->store = store;
     pthread_mutex_lock(&watch->stopping);
     bool started = watch->started = pthread_create(&watch->thread, NULL, run, watch) == 0;
     pthread_mutex_unlock(&watch->stopping);
@@ -255,10 +277,11 @@ struct tp_watch *tp_watch_create(int dirfd)
     return NULL;
 }
 
-void tp_watch_start(struct tp_watch *watch, struct fuse_session *session)
+void tp_watch_start(struct tp_watch *watch, struct fuse_session *session, struct tp_store *store)
 {
     (void)watch;
     (void)session;
+    (void)store;
 }
 
 #endif

@@ -142,6 +142,19 @@ struct tp_pack *tp_catalog_shared(struct tp_catalog *catalog, const char *file,
     return tp_pack_ref(entry->pack);
 }
 
+void tp_catalog_drop_removed(struct tp_catalog *catalog)
+{
+    struct tp_catalog_key key;
+
+    for (size_t i = 0; i < catalog->n; i++) {
+        struct tp_catalog_entry *entry = &catalog->entries[i];
+        if (!entry->pack || (tp_catalog_stat(catalog, entry->file, &key, NULL) == 0 && key_equal(&key, &entry->key)))
+            continue;
+        tp_pack_close(entry->pack);
+        entry->pack = NULL;
+    }
+}
+
 /* Close what nobody but the catalog holds, except what was used last. Closing one may leave its
  * base idle. */
 static void close_idle(struct tp_catalog *catalog)

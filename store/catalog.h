@@ -58,6 +58,9 @@ struct tp_pack *tp_catalog_shared(struct tp_catalog *catalog, const char *file,
 int tp_catalog_share(struct tp_catalog *catalog, const char *file, const struct tp_catalog_key *key,
                      struct tp_pack **pack);
 
+/* Close packs that are no longer in their places, but for who has them open. */
+void tp_catalog_drop_removed(struct tp_catalog *catalog);
+
 /* Read the directory, and the ids of the packs that are new or changed. Damaged packs have none. */
 int tp_catalog_refresh(struct tp_catalog *catalog, struct tp_error *err);
 /* Files of the packs with this id; names (without .tnpk) of those with this base. -ENOMEM. */

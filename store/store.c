@@ -224,6 +224,13 @@ int tp_store_open_pack(struct tp_store *store, const char *name, struct tp_pack 
     return rc;
 }
 
+void tp_store_drop_removed(struct tp_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    tp_catalog_drop_removed(&store->catalog);
+    pthread_mutex_unlock(&store->lock);
+}
+
 /* Open one of the packs that had this id when last looked at; -ENOLINK when none has any more. */
 static int open_known(struct tp_store *store, const uint8_t *id, struct tp_pack **out,
                       struct tp_error *err)

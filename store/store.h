@@ -30,6 +30,9 @@ void tp_store_models_free(struct tp_model *models, size_t n);
 /* Open pack NAME (of NAME.tnpk in DIR); packs that are open already are shared. */
 int tp_store_open_pack(struct tp_store *store, const char *name, struct tp_pack **out,
                        struct tp_error *err);
+/* Packs are kept open for a while. Of those that were removed or replaced meanwhile, keep none: that would hold their
+ * room. Who has one open has it still. */
+void tp_store_drop_removed(struct tp_store *store);
 /* Open the pack with this id, wherever in DIR it is. -ENOLINK: none has it. */
 int tp_store_open_id(struct tp_store *store, const uint8_t id[TP_SHA256_LEN], struct tp_pack **out,
                      struct tp_error *err);

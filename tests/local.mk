@@ -71,7 +71,8 @@ store_tests = \
 	tests/store/index_test \
 	tests/store/memory_test \
 	tests/store/ops_test \
-	tests/store/pack_test
+	tests/store/pack_test \
+	tests/store/sink_test
 EXTRA_DIST += tests/store/model.h tests/golden
 store_scripts = \
 	tests/store/symbols_test.sh
@@ -99,6 +100,7 @@ fs_scripts = \
 	tests/fs/oracle_test.sh \
 	tests/fs/promote_test.sh \
 	tests/fs/read_test.sh \
+	tests/fs/room_test.sh \
 	tests/fs/saturation_test.sh \
 	tests/fs/semantics_test.sh \
 	tests/fs/swap_test.sh \
