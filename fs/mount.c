@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -177,10 +178,15 @@ static int session_create(struct tp_fs *fs, const struct tp_mount_options *optio
                           struct fuse_session **out, struct tp_error *err)
 {
     struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+    char *source = NULL, *source_option = NULL;
     int bad = fuse_opt_add_arg(&args, "tenpak") || fuse_opt_add_arg(&args, "-o") ||
-              fuse_opt_add_arg(
-                  &args, "default_permissions,fsname=tenpak,subtype=tenpak,max_read=1048576");
+              fuse_opt_add_arg(&args, "default_permissions,subtype=tenpak,max_read=1048576");
 
+    /* What mount -a finds in fstab: it asks whether this very source is mounted there. */
+    if (!bad)
+        bad = asprintf(&source, "fsname=%s", fs->dir) < 0 ||
+              fuse_opt_add_opt_escaped(&source_option, source) || fuse_opt_add_arg(&args, "-o") ||
+              fuse_opt_add_arg(&args, source_option);
     if (!bad && options->read_only)
         bad = fuse_opt_add_arg(&args, "-oro");
     if (!bad && options->flags)
@@ -192,6 +198,8 @@ static int session_create(struct tp_fs *fs, const struct tp_mount_options *optio
     if (!bad)
         *out = fuse_session_new(&args, &tp_fs_operations, sizeof tp_fs_operations, fs);
     fuse_opt_free_args(&args);
+    free(source_option);
+    free(source);
     return *out ? 0 : tp_fail(err, EIO, "cannot set up a FUSE session");
 }
 

@@ -60,7 +60,7 @@ chmod +x "$tmp/bin/mount.tenpak"
 helper=$tmp/bin/mount.tenpak
 ok 'the helper mounts' "$helper" "$tmp/models" "$tmp/mnt" -s -o rw,noauto,user,nosuid,nodev,cache=16M,_netdev,x-gvfs-show -t fuse.tenpak
 ok 'with its options' test "$(field '.cache.max_bytes | . > 16000000 and . <= 16777216')" = true
-has "and the kernel's" /proc/mounts "^tenpak $tmp/mnt fuse.tenpak rw,nosuid,nodev"
+has "and the kernel's" /proc/mounts "^$tmp/models $tmp/mnt fuse.tenpak rw,nosuid,nodev"
 ok 'unmounted' "$tenpak" umount "$tmp/mnt"
 ok 'read-only' "$helper" "$tmp/models" "$tmp/mnt" -r
 is 'is told' "$(field .writable)" false
@@ -74,7 +74,7 @@ exits 'too few words' 1 "$helper" "$tmp/models"
 if [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null; then
     # In a namespace of its own the helper is where mount(8) looks for it.
     # shellcheck disable=SC2016
-    ok 'mount -t fuse.tenpak, mount -t tenpak, a line of fstab' unshare -m sh -ec '
+    ok 'mount -t fuse.tenpak, mount -t tenpak, a line of fstab, mount -a twice' unshare -m sh -ec '
         mount -t tmpfs none "$1/bin2" && cp -a /sbin/. "$1/bin2" && cp "$1/bin/mount.tenpak" "$1/bin2"
         ln -sf mount.tenpak "$1/bin2/mount.fuse.tenpak"
         mount --bind "$1/bin2" "$(readlink -f /sbin)"
@@ -86,7 +86,18 @@ if [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null; then
         echo "$1/models $1/mnt fuse.tenpak noauto,ro,cache=16M,nofail 0 0" >"$1/fstab"
         mount -T "$1/fstab" "$1/mnt"
         test -f "$1/mnt/one/config.json"
-        umount "$1/mnt"' sh "$tmp"
+        umount "$1/mnt"
+        odd="$1/a,b c\\d"
+        mkdir "$odd"
+        mkdir "$odd/model"
+        for dir in "$1/models" "$(printf "%s\n" "$odd" | sed "s/ /\\\\040/; s/\\\\d/\\\\134d/")"; do
+            printf "%s $1/mnt fuse.tenpak cache=16M 0 0\n" "$dir" >"$1/fstab"
+            mount -T "$1/fstab" -a
+            mount -T "$1/fstab" -a
+            test "$(grep -c " $1/mnt " /proc/self/mounts)" = 1
+            test -f "$1/mnt/one/config.json" || test -d "$1/mnt/model"
+            umount "$1/mnt"
+        done' sh "$tmp"
 else
     skip 'mount -t fuse.tenpak' 'needs root'
 fi

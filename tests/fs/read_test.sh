@@ -62,7 +62,7 @@ ok 'tar for sparse files stores it' sh -c 'tar -S -c -C "$1/mnt" -f "$1/twin.tar
 ok 'with all it has' diff -r "$tmp/originals/twin" "$tmp/twin"
 is 'blocks of input and output' "$(stat -c %o "$tmp/mnt/tune/model.safetensors")" 4096
 is 'df shows the disk' "$(df --output=size "$tmp/mnt" | tail -n 1)" "$(df --output=size "$tmp/store" | tail -n 1)"
-has 'the type that loaders see' /proc/mounts "^tenpak $tmp/mnt fuse.tenpak rw"
+has 'the type that loaders see' /proc/mounts "^$tmp/store $tmp/mnt fuse.tenpak rw"
 
 not_ok 'no file can be made' touch "$tmp/mnt/tune/new"
 has 'a read-only file system says so' "$tmp/.out" 'Read-only file system'

@@ -127,7 +127,7 @@ ok 'unmounted' unmount "$tmp/mnt"
 
 # Read-only, and what only the kernel looks at.
 mount_dir "$tmp/store" "$tmp/mnt" -o ro,noexec,nosuid,nodev,noatime,defaults,_netdev,x-systemd.automount || exit 1
-has 'options of the kernel' /proc/mounts "^tenpak $tmp/mnt fuse.tenpak ro,nosuid,nodev,noexec,noatime"
+has 'options of the kernel' /proc/mounts "^$tmp/store $tmp/mnt fuse.tenpak ro,nosuid,nodev,noexec,noatime"
 is 'read-only all over' "$(errno_of touch "$tmp/mnt/plain/new")" "$readonly"
 is 'also at the top' "$(errno_of mkdir "$tmp/mnt/new")" "$readonly"
 ok 'unmounted' unmount "$tmp/mnt"
