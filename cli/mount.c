@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <syslog.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -54,18 +55,21 @@ static bool is_one_of(const char *text, const char *const *words)
 /* What fstab and mount(8) say to others than us. */
 static bool is_for_others(const char *text, const char *value)
 {
-    static const char *const words[] = {"auto",  "noauto",   "user",    "nouser",   "users",
-                                        "owner", "group",    "nofail",  "_netdev",  "defaults",
-                                        "async", "relatime", "noowner", "nousers",  NULL};
-    return (!value && is_one_of(text, words)) || !strncmp(text, "x-", 2) ||
-           (value && !strcmp(text, "comment"));
+    static const char *const words[] = {
+        "auto",     "noauto",     "user",        "nouser",        "users",      "nousers",
+        "owner",    "noowner",    "group",       "nogroup",       "nofail",     "_netdev",
+        "defaults", "async",      "atime",       "diratime",      "relatime",   "norelatime",
+        "lazytime", "nolazytime", "strictatime", "nostrictatime", "silent",     "loud",
+        "mand",     "nomand",     "iversion",    "noiversion",    "default_permissions", NULL};
+    return (!value && is_one_of(text, words)) || !strncasecmp(text, "x-", 2) ||
+           (value && (!strcmp(text, "comment") || !strcmp(text, "user")));
 }
 
 /* What the kernel does for any file system. */
 static bool is_flag(const char *text)
 {
-    static const char *const words[] = {"suid",   "nosuid",  "dev",     "nodev",      "exec",
-                                        "noexec", "noatime", "dirsync", "nodiratime", NULL};
+    static const char *const words[] = {"suid",    "nosuid",  "dev",        "nodev", "exec", "noexec",
+                                        "noatime", "dirsync", "nodiratime", "sync",  NULL};
     return is_one_of(text, words);
 }
 
@@ -123,6 +127,23 @@ static bool read_number(struct tp_options *o, char *value, const char *name, uin
     return good;
 }
 
+/* What is none of the others: perhaps a word with a value that it does not take, or without one. */
+static void refuse(struct tp_options *o, const char *text, const char *value)
+{
+    static const char *const alone[] = {"allow_other", "debug", "ro", "rw", NULL};
+    static const char *const valued[] = {"cache", "hot",     "hot_dir",     "pin", "threads",
+                                         "jobs",  "control", "control_gid", NULL};
+
+    if (!strcmp(text, "remount"))
+        tp_options_bad(o, "mount: a mount cannot be changed: unmount it, and mount it with other options");
+    else if (value && (is_one_of(text, alone) || is_flag(text)))
+        tp_options_bad(o, "mount: the mount option '%s' takes no value", text);
+    else if (is_one_of(text, valued))
+        tp_options_bad(o, "mount: the mount option '%s' needs a value, %s=...", text, text);
+    else
+        tp_options_bad(o, "mount: unknown mount option '%s'", text);
+}
+
 static bool mount_option(struct tp_options *o, struct tp_mount_options *mount, char *text)
 {
     char *value = strchr(text, '=');
@@ -162,7 +183,7 @@ static bool mount_option(struct tp_options *o, struct tp_mount_options *mount, c
     } else if (!strcmp(text, "control_gid") && value) {
         good = read_group(o, value, mount);
     } else {
-        tp_options_bad(o, "mount: unknown mount option '%s'", text);
+        refuse(o, text, value);
         good = false;
     }
     return good;

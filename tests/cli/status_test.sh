@@ -58,9 +58,9 @@ sed "s|@bindir[@]|$tmp/bin|" "$top_srcdir/cli/mount.tenpak.in" >"$tmp/bin/mount.
 ln -s "$tenpak" "$tmp/bin/tenpak"
 chmod +x "$tmp/bin/mount.tenpak"
 helper=$tmp/bin/mount.tenpak
-ok 'the helper mounts' "$helper" "$tmp/models" "$tmp/mnt" -s -o rw,noauto,user,nosuid,nodev,cache=16M,_netdev,x-gvfs-show -t fuse.tenpak
+ok 'the helper mounts' "$helper" "$tmp/models" "$tmp/mnt" -s -o rw,noauto,user=me,strictatime,X-mount.mkdir,default_permissions,sync,nosuid,nodev,cache=16M,_netdev,x-gvfs-show -t fuse.tenpak
 ok 'with its options' test "$(field '.cache.max_bytes | . > 16000000 and . <= 16777216')" = true
-has "and the kernel's" /proc/mounts "^$tmp/models $tmp/mnt fuse.tenpak rw,nosuid,nodev"
+has "and the kernel's" /proc/mounts "^$tmp/models $tmp/mnt fuse.tenpak rw,sync,nosuid,nodev"
 ok 'unmounted' "$tenpak" umount "$tmp/mnt"
 ok 'read-only' "$helper" "$tmp/models" "$tmp/mnt" -r
 is 'is told' "$(field .writable)" false

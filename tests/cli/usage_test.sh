@@ -33,6 +33,11 @@ complains 'group alone' 2 "'delta' needs one of its commands" delta
 complains 'unknown of a group' 2 "unknown command 'delta frobnicate'" delta frobnicate
 complains 'bad mount option' 2 "mount: unknown mount option 'cash'" mount -o cash=1G a b
 complains 'bad cache size' 2 "mount: cache=SIZE is at least 1M" mount -o cache=big a b
+complains 'a mount option without its value' 2 "mount: the mount option 'cache' needs a value" mount -o cache a b
+complains 'an empty value' 2 "mount: the mount option 'pin' needs a value" mount -o hot=1G,pin= a b
+complains 'a value too many' 2 "mount: the mount option 'ro' takes no value" mount -o ro=1 a b
+complains 'and for the kernel' 2 "mount: the mount option 'nosuid' takes no value" mount -o nosuid=0 a b
+complains 'a remount' 2 'mount: a mount cannot be changed' mount -o remount,ro a b
 complains 'absent file' 1 "cannot open '$tmp/none': No such file or directory" info "$tmp/none"
 complains 'absent directory' 1 "cannot .*'$tmp/none'.*: No such file or directory" ls "$tmp/none"
 complains 'no model' 1 "'$tmp/empty' holds no model" pack "$tmp/empty"
