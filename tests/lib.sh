@@ -197,7 +197,8 @@ requires_python() {
     done
 }
 
-# wait_for SECONDS COMMAND...: until the command succeeds. Polls; gives up with 1.
+# wait_for SECONDS COMMAND...: until the command succeeds. Polls; gives up with 1. How long something takes is the machine's
+# affair: SECONDS are for what never happens, two minutes where nothing says otherwise.
 wait_for() {
     left=$(($1 * 50))
     shift
@@ -217,23 +218,24 @@ is_unmounted() {
     ! is_mounted "$1"
 }
 
+# Also what has ended and is waited for by nobody yet.
 is_gone() {
-    ! kill -0 "$1" 2>/dev/null
+    ! kill -0 "$1" 2>/dev/null || grep -q '^State:[[:blank:]]*Z' "/proc/$1/status" 2>/dev/null
 }
 
 # wait_mounted POINT [SECONDS]
 wait_mounted() {
-    wait_for "${2:-30}" is_mounted "$1"
+    wait_for "${2:-120}" is_mounted "$1"
 }
 
 # wait_unmounted POINT [SECONDS]
 wait_unmounted() {
-    wait_for "${2:-30}" is_unmounted "$1"
+    wait_for "${2:-120}" is_unmounted "$1"
 }
 
 # wait_gone PID [SECONDS]
 wait_gone() {
-    wait_for "${2:-30}" is_gone "$1"
+    wait_for "${2:-120}" is_gone "$1"
 }
 
 # mount_dir DIR POINT [OPTION...]: tenpak in the foreground, as a child; $mount_pid, log in $tmp/mount.log.
@@ -244,7 +246,7 @@ mount_dir() {
     mkdir -p "$mount_point"
     "$tenpak" mount -f "$@" "$mount_from" "$mount_point" >>"$tmp/mount.log" 2>&1 &
     mount_pid=$!
-    if ! wait_for 30 mounted_or_gone "$mount_pid" "$mount_point" || ! is_mounted "$mount_point"; then
+    if ! wait_for 120 mounted_or_gone "$mount_pid" "$mount_point" || ! is_mounted "$mount_point"; then
         diag "the mount did not come up"
         sed 's/^/#   /' "$tmp/mount.log"
         return 1
@@ -259,6 +261,21 @@ mounted_or_gone() {
 unmount() {
     fusermount3 -u "$1" || return 1
     wait "$mount_pid"
+}
+
+# hold_job: stop the job that the daemon $mount_pid runs, or is about to run; its process is $held. By then that is the job's
+# program, and no more the daemon's own copy.
+has_job() {
+    held=$(cat "/proc/$mount_pid/task"/*/children 2>/dev/null | tr -d ' ')
+    [ -n "$held" ] && tr '\0' ' ' <"/proc/$held/cmdline" | grep -q '^tenpak job '
+}
+
+is_stopped() {
+    grep -q '^State:[[:blank:]]*T' "/proc/$1/status"
+}
+
+hold_job() {
+    wait_for 120 has_job && kill -STOP "$held" && wait_for 120 is_stopped "$held"
 }
 
 sha256_of() {

@@ -27,9 +27,11 @@ is 'doctor looks at this mount alone' \
 # It is to hold the file open, not to read it.
 # shellcheck disable=SC2217
 exec 7<"$tmp/mnt/tuned/model.safetensors"
-sleep 60 &
+sleep 600 &
 holder=$!
 exec 7<&-
+# Until it is that program.
+wait_for 120 grep -qx sleep "/proc/$holder/comm"
 "$tenpak" umount "$tmp/mnt" >"$tmp/out" 2>"$tmp/err"
 is 'umount of a mount in use: exit code' $? 11
 has 'says who holds it' "$tmp/err" "process $holder (sleep) has a file of it open"

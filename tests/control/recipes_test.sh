@@ -56,7 +56,7 @@ is 'every pack is whole' "$(cat "$tmp/said")" '"completed"'
 recipe 6
 is 'the log stays to be followed' "$rc" 124
 "$mkmodel" --layers=8 --hidden=512 --inter=1408 --vocab=8192 "$d/large"
-wait_for 20 test -d "$tmp/mnt/large"
+wait_for 120 test -d "$tmp/mnt/large"
 echo 'large base=none codec=zstd zstd_level=19 threads=1' >"$control/compress"
 recipe 7
 is 'and the job is ended' "$(jq -r .state "$control/jobs/last/wait")" cancelled

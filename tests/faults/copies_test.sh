@@ -55,7 +55,7 @@ if [ -e /dev/fuse ] && command -v fusermount3 >/dev/null; then
     mount_dir "$tmp/store" "$tmp/mnt" || exit 1
     not_ok 'no copy: an error of reading' cat "$tmp/mnt/tune/$file"
     cp "$tmp/whole" "$tmp/late" && mv "$tmp/late" "$tmp/store/late.tnpk"
-    ok 'until one comes' wait_for 20 cmp "$tmp/originals/tune/$file" "$tmp/mnt/tune/$file"
+    ok 'until one comes' wait_for 120 cmp "$tmp/originals/tune/$file" "$tmp/mnt/tune/$file"
     ok 'unmounted' unmount "$tmp/mnt"
     rm "$tmp/store/late.tnpk"
 fi

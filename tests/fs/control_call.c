@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,19 +79,30 @@ static int map(const char *path, int flags)
     return fwrite(bytes, 1, (size_t)st.st_size, stdout) != (size_t)st.st_size;
 }
 
-/* Read all, run COMMAND, wait for news, and read on the same descriptor from its beginning. */
-static int news(const char *path, const char *command, int again)
+enum { QUIET_MS = 1500, TRIES = 80 };
+
+/*
+ * Read all; where it is to SETTLE until nothing is new any more: what happened in the directory before is told within a
+ * second or so. Then run COMMAND, wait for news, and read on the same descriptor: AGAIN from its beginning, or on until
+ * nothing comes.
+ */
+static int news(const char *path, const char *command, bool settle, bool again)
 {
-    int fd = open(path, O_RDONLY);
+    int fd = open(path, O_RDONLY), tries = 0;
     struct pollfd wanted = {fd, POLLIN | POLLPRI, 0};
     fd_set set;
-    struct timeval limit = {20, 0};
+    struct timeval limit = {120, 0};
 
     if (fd < 0)
         return told(-1);
     take(fd);
-    if (poll(&wanted, 1, 200) != 0)
-        fputs("ready before anything happened\n", stderr);
+    while (settle && poll(&wanted, 1, QUIET_MS) != 0 && tries++ < TRIES) {
+        if (again)
+            lseek(fd, 0, SEEK_SET);
+        take(fd);
+    }
+    if (tries > TRIES)
+        fputs("ready although nothing happens\n", stderr);
     if (system(command) != 0)
         return 1;
     FD_ZERO(&set);
@@ -99,8 +111,10 @@ static int news(const char *path, const char *command, int again)
         return puts("no news"), 1;
     if (again)
         lseek(fd, 0, SEEK_SET);
-    take(fd);
-    fputs(text, stdout);
+    do {
+        take(fd);
+        fputs(text, stdout);
+    } while (!again && poll(&wanted, 1, QUIET_MS) != 0 && tries++ < TRIES);
     return 0;
 }
 
@@ -109,14 +123,14 @@ static void nothing(int signal)
     (void)signal;
 }
 
-/* A read that a signal ends after a moment. */
+/* A read that a signal ends after a moment; the first may come before it has begun. */
 static int interrupted(const char *path)
 {
     struct sigaction action = {.sa_handler = nothing};
     int fd = open(path, O_RDONLY);
 
     sigaction(SIGALRM, &action, NULL);
-    ualarm(300000, 0);
+    ualarm(300000, 300000);
     return told(fd < 0 || read(fd, text, sizeof text) < 0 ? -1 : 0);
 }
 
@@ -133,11 +147,13 @@ int main(int argc, char **argv)
     if (strcmp(what, "private") == 0 || strcmp(what, "shared") == 0)
         return map(argv[2], what[0] == 'p' ? MAP_PRIVATE : MAP_SHARED);
     if (strcmp(what, "news") == 0 && argc > 3)
-        return news(argv[2], argv[3], 1);
+        return news(argv[2], argv[3], true, true);
+    if (strcmp(what, "woken") == 0 && argc > 3)
+        return news(argv[2], argv[3], false, true);
     if (strcmp(what, "more") == 0 && argc > 3)
-        return news(argv[2], argv[3], 0);
+        return news(argv[2], argv[3], true, false);
     if (strcmp(what, "interrupted") == 0)
         return interrupted(argv[2]);
-    fprintf(stderr, "usage: %s put|noise|ask|private|shared|news|more|interrupted FILE [ARG]\n", argv[0]);
+    fprintf(stderr, "usage: %s put|noise|ask|private|shared|news|woken|more|interrupted FILE [ARG]\n", argv[0]);
     return 2;
 }

@@ -46,7 +46,7 @@ not_ok 'it does not read' cat "$tmp/mnt/tune/model.safetensors"
 has 'which is told with the name of the base' "$tmp/mount.log" "the base 'base' (id [0-9a-f]*) is not there"
 mv "$tmp/away.tnpk" "$tmp/store/base.tnpk"
 sleep 1.1
-ok 'until the base is back' wait_for 10 diff -r "$tmp/originals/tune" "$tmp/mnt/tune"
+ok 'until the base is back' wait_for 120 diff -r "$tmp/originals/tune" "$tmp/mnt/tune"
 
 # Mounts that cannot be.
 not_ok 'a mount point that is a mount already' "$tenpak" mount "$tmp/store" "$tmp/mnt"

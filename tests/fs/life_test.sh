@@ -23,7 +23,7 @@ for signal in TERM INT HUP; do
     mount_dir "$tmp/store" "$tmp/mnt" || exit 1
     cat "$file" >/dev/null
     kill -$signal "$mount_pid"
-    ok "SIG$signal ends it" wait_gone "$mount_pid" 10
+    ok "SIG$signal ends it" wait_gone "$mount_pid"
     wait "$mount_pid"
     is 'cleanly' $? 0
     ok 'and the mount is gone' is_unmounted "$tmp/mnt"
@@ -34,22 +34,22 @@ exec 3<"$file"
 head -c 1000 <&3 >"$tmp/head"
 not_ok 'not unmounted while a file is open' fusermount3 -u "$tmp/mnt"
 kill -TERM "$mount_pid"
-ok 'a signal detaches it' wait_unmounted "$tmp/mnt" 10
+ok 'a signal detaches it' wait_unmounted "$tmp/mnt"
 cat <&3 >"$tmp/rest"
 cat "$tmp/head" "$tmp/rest" >"$tmp/all"
 ok 'what is open reads on' cmp "$tmp/all" "$tmp/model/model.safetensors"
 ok 'by the daemon' kill -0 "$mount_pid"
 exec 3<&-
-ok 'which ends when it is closed' wait_gone "$mount_pid" 10
+ok 'which ends when it is closed' wait_gone "$mount_pid"
 wait "$mount_pid"
 is 'cleanly' $? 0
 
 mount_dir "$tmp/store" "$tmp/mnt" || exit 1
 exec 3<"$file"
 kill -TERM "$mount_pid"
-wait_unmounted "$tmp/mnt" 10
+wait_unmounted "$tmp/mnt"
 kill -TERM "$mount_pid"
-ok 'a second signal ends it at once' wait_gone "$mount_pid" 10
+ok 'a second signal ends it at once' wait_gone "$mount_pid"
 exec 3<&-
 wait "$mount_pid"
 is 'cleanly' $? 0
@@ -69,8 +69,8 @@ for n in 1 2 3 4 5 6 7 8; do
 done
 sleep 0.5
 kill -TERM "$mount_pid"
-ok 'detached under load' wait_unmounted "$tmp/mnt" 10
-ok 'it ends when the readers do' wait_gone "$mount_pid" 20
+ok 'detached under load' wait_unmounted "$tmp/mnt"
+ok 'it ends when the readers do' wait_gone "$mount_pid"
 for reader in $readers; do
     wait "$reader"
 done

@@ -72,7 +72,7 @@ if [ -n "$why" ]; then
 fi
 
 # The first model, with a handle and mappings from before.
-ok 'promoted after it was read twice' wait_for 20 is_promoted a
+ok 'promoted after it was read twice' wait_for 120 is_promoted a
 inode=$(stat -c %i "$(shown a)")
 passes 'promoted' "$(shown a)" "$(original a)"
 before=$(requests)
@@ -97,7 +97,7 @@ mkfifo "$tmp/go"
 holder=$!
 exec 4>"$tmp/go"
 ok 'read while it is open' read_twice b
-ok 'promoted while it is open' wait_for 20 is_promoted b
+ok 'promoted while it is open' wait_for 120 is_promoted b
 passes 'for who opens it now' "$(shown b)" "$(original b)"
 is 'as the same file' "$(stat -c %i "$(shown b)")" "$(stat -L -c %i /proc/self/fd/3)"
 cat <&3 >"$tmp/rest"
@@ -127,19 +127,19 @@ exec 3<"$(shown a)"
 rm "$tmp/originals/a/config.json"
 mv "$tmp/store/a.tnpk" "$tmp/old.tnpk"
 "$tenpak" pack -q -b none -o "$tmp/store/a.tnpk" "$tmp/originals/c" || fail 'pack another'
-ok 'replaced' wait_for 5 cmp "$(shown a)" "$(original c)"
+ok 'replaced' wait_for 30 cmp "$(shown a)" "$(original c)"
 ok 'who has the old one open keeps it' cmp - "$(original a)" <&3
 exec 3<&-
 mv "$tmp/old.tnpk" "$tmp/store/a.tnpk"
-ok 'and back' wait_for 5 cmp "$(shown a)" "$(original a)"
+ok 'and back' wait_for 30 cmp "$(shown a)" "$(original a)"
 ok 'unmounted' unmount "$tmp/mnt"
 
 # Room for two of three.
 mount_hot hot=$two
 ok 'the first' read_twice a
-ok 'is promoted' wait_for 20 is_promoted a
+ok 'is promoted' wait_for 120 is_promoted a
 ok 'the second' read_twice b
-ok 'is promoted' wait_for 20 is_promoted b
+ok 'is promoted' wait_for 120 is_promoted b
 exec 3<"$(shown a)" 4<"$(shown b)"
 ok 'the third' read_twice c
 ok 'read twice more' read_twice c
@@ -149,7 +149,7 @@ passes 'which stay' "$(shown a)" "$(original a)"
 passes 'both' "$(shown b)" "$(original b)"
 exec 3<&- 4<&-
 ok 'when they are closed' read_twice c
-ok 'it is promoted' wait_for 20 is_promoted c
+ok 'it is promoted' wait_for 120 is_promoted c
 has 'in the place of another' "$tmp/mount.log" "dropped a hot file of 'a'"
 passes 'the third passes' "$(shown c)" "$(original c)"
 passes 'the second still passes' "$(shown b)" "$(original b)"
@@ -177,10 +177,10 @@ has 'some came' "$tmp/mount.log" 'promoted'
 is 'without an error' "$(grep -ci 'error' "$tmp/mount.log")" 0
 exec 3<"$(shown c)"
 kill -TERM "$mount_pid"
-ok 'detached with one open' wait_unmounted "$tmp/mnt" 10
+ok 'detached with one open' wait_unmounted "$tmp/mnt"
 ok 'which reads on' cmp - "$(original c)" <&3
 exec 3<&-
-ok 'it ends when it is closed' wait_gone "$mount_pid" 10
+ok 'it ends when it is closed' wait_gone "$mount_pid"
 wait "$mount_pid"
 is 'cleanly' $? 0
 
@@ -195,8 +195,8 @@ except OSError as error:
     print(errno.errorcode[error.errno])'
 # In a directory, by name, and killed.
 mount_hot "hot=64M,hot_dir=$tmp/hot,pin=b:c"
-ok 'a model by name' wait_for 20 is_promoted b
-ok 'another one' wait_for 20 is_promoted c
+ok 'a model by name' wait_for 120 is_promoted b
+ok 'another one' wait_for 120 is_promoted c
 is 'both are pinned' "$(get "$tmp/mnt/b" pin)$(get "$tmp/mnt/c" pin)$(get "$tmp/mnt/a" pin)" 110
 passes 'never read, but hot' "$(shown c)" "$(original c)"
 is 'nothing is seen in hot_dir' "$(ls -A "$tmp/hot")" ''
@@ -216,11 +216,11 @@ mount_hot hot=$two
 pin='import os, sys; os.setxattr(sys.argv[1], "user.tenpak.pin", sys.argv[2].encode())'
 ok 'pinned' "$PYTHON" -c "$pin" "$tmp/mnt/a" 1
 is 'and says so' "$(get "$tmp/mnt/a" pin)$(get "$(shown a)" pin)$(get "$tmp/mnt/b" pin)" 110
-ok 'is promoted without being read' wait_for 20 is_promoted a
+ok 'is promoted without being read' wait_for 120 is_promoted a
 is 'and says that, too' "$(get "$tmp/mnt/a" promoted)$(get "$(shown a)" promoted)$(get "$tmp/mnt/b" promoted)" 110
 passes 'pinned' "$(shown a)" "$(original a)"
 ok 'a file of another' "$PYTHON" -c "$pin" "$(shown b)" 1
-ok 'is promoted' wait_for 20 is_promoted b
+ok 'is promoted' wait_for 120 is_promoted b
 not_ok 'no room for one more' "$PYTHON" -c "$pin" "$tmp/mnt/c" 1
 has 'is told' "$tmp/.out" 'No space left'
 ok 'read often' read_twice c
@@ -230,7 +230,7 @@ ok 'let go' "$PYTHON" -c "$pin" "$tmp/mnt/a" 0
 is 'is no more pinned, but promoted still' "$(get "$tmp/mnt/a" pin)$(get "$tmp/mnt/a" promoted)" 01
 is 'a file too small to be promoted is neither' "$(get "$tmp/mnt/a/config.json" pin)$(get "$tmp/mnt/a/config.json" promoted)" 00
 ok 'read often' read_twice c
-ok 'it makes room' wait_for 20 is_promoted c
+ok 'it makes room' wait_for 120 is_promoted c
 passes 'for another' "$(shown c)" "$(original c)"
 not_ok 'no other value' "$PYTHON" -c "$pin" "$tmp/mnt/a" yes
 has 'is taken' "$tmp/.out" 'Invalid argument'
@@ -262,7 +262,7 @@ byte=$(od -An -tu1 -j $((size / 4)) -N 1 "$tmp/store/b.tnpk" | tr -d ' ')
 printf "$(printf '\\%03o' $(((byte + 1) % 256)))" |
     dd of="$tmp/store/b.tnpk" bs=1 seek=$((size / 4)) conv=notrunc 2>/dev/null
 mount_hot "hot=64M,pin=b:nowhere:c"
-ok 'a whole one after a damaged one' wait_for 20 is_promoted c
+ok 'a whole one after a damaged one' wait_for 120 is_promoted c
 has 'a damaged one is told' "$tmp/mount.log" "b.tnpk' is damaged"
 has 'an absent one, too' "$tmp/mount.log" "cannot promote 'nowhere'"
 not_ok 'it is not served' cat "$(shown b)"
@@ -277,7 +277,7 @@ ok 'unmounted' unmount "$tmp/mnt"
 if mkdir "$tmp/small" && mount -t tmpfs -o size=$((size / 2)) none "$tmp/small" 2>/dev/null; then
     mount_hot "hot=1G,hot_dir=$tmp/small"
     ok 'a full disk' read_twice a
-    ok 'is told' wait_for 20 grep -q 'no room for' "$tmp/mount.log"
+    ok 'is told' wait_for 120 grep -q 'no room for' "$tmp/mount.log"
     asks 'and reading goes on' "$(shown a)" "$(original a)"
     ok 'unmounted' unmount "$tmp/mnt"
     umount "$tmp/small"

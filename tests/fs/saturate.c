@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FILES_MAX = 16, THREADS_MAX = 512, PAGE = 4096, RUN = 64, WATCHDOG = 30 };
+enum { FILES_MAX = 16, THREADS_MAX = 512, PAGE = 4096, RUN = 64, WATCHDOG = 240 };
 
 struct file {
     const char *path;
@@ -45,7 +45,7 @@ struct worker {
 
 static struct file files[FILES_MAX];
 static struct worker workers[THREADS_MAX];
-static unsigned file_n, worker_n = 200, seconds = 120;
+static unsigned file_n, worker_n = 200, seconds = 900;
 static atomic_bool ending;
 static atomic_int wrong;
 static volatile sig_atomic_t told_to_end;

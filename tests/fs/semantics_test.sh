@@ -48,13 +48,13 @@ mapper() {
     PYTHONHASHSEED=0 "$PYTHON" "$tmp/mapper" "$1" <"$tmp/ask" >"$tmp/answers" 2>/dev/null &
     mapper_pid=$!
     exec 8>"$tmp/ask"
-    wait_for 20 grep -q mapped "$tmp/answers"
+    wait_for 120 grep -q mapped "$tmp/answers"
 }
 # A page's sum, as the mapper has it.
 page() {
     before=$(wc -l <"$tmp/answers")
     echo "$1" >&8
-    wait_for 20 sh -c "test \$(wc -l <'$tmp/answers') -gt $before" || return 1
+    wait_for 120 sh -c "test \$(wc -l <'$tmp/answers') -gt $before" || return 1
     tail -n 1 "$tmp/answers"
 }
 mapper_end() {
@@ -94,11 +94,11 @@ is 'a mapped page' "$(page 3)" "$(sum_of "$tmp/originals/tune/$file" 3)"
 cp "$tmp/other.tnpk" "$tmp/replacement"
 mv "$tmp/replacement" "$tmp/store/tune.tnpk"
 ok 'a replaced pack shows its new content to new opens' \
-    wait_for 10 cmp "$tmp/mnt/tune/$file" "$tmp/originals/other/$file"
+    wait_for 30 cmp "$tmp/mnt/tune/$file" "$tmp/originals/other/$file"
 echo 3 2>/dev/null >/proc/sys/vm/drop_caches
 is 'a mapping of the replaced pack keeps the old content' "$(page 900)" "$(sum_of "$tmp/originals/tune/$file" 900)"
 rm "$tmp/store/tune.tnpk"
-ok 'a removed pack goes from the directory' wait_for 10 sh -c "! test -e '$tmp/mnt/tune'"
+ok 'a removed pack goes from the directory' wait_for 30 sh -c "! test -e '$tmp/mnt/tune'"
 is 'a mapping of it reads on' "$(page 1500)" "$(sum_of "$tmp/originals/tune/$file" 1500)"
 cat <&7 >"$tmp/kept"
 exec 7<&-
@@ -118,7 +118,7 @@ is 'who sees none of it' "$(cat "$tmp/sum")" ''
 
 # A new model, and the daemon killed.
 cp "$tmp/other.tnpk" "$tmp/late" && mv "$tmp/late" "$tmp/store/late.tnpk"
-ok 'a new model appears' wait_for 5 cmp "$tmp/mnt/late/$file" "$tmp/originals/other/$file"
+ok 'a new model appears' wait_for 30 cmp "$tmp/mnt/late/$file" "$tmp/originals/other/$file"
 mapper "$tmp/mnt/base/$file"
 exec 7<"$tmp/mnt/base/$file"
 known=$(page 5)

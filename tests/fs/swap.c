@@ -4,8 +4,8 @@
  * its pack take each other's place beneath, by the renames that packing and unpacking make. Any error is one too
  * many, and so is a byte that differs.
  *
- * swap STORE POINT ORIGINAL NAME PACK SECONDS: ORIGINAL is the model's directory, PACK a pack of it beside STORE;
- * with PACK of "-" somebody else does the swapping.
+ * swap STORE POINT ORIGINAL NAME SECONDS PACK: ORIGINAL is the model's directory, PACK a pack of it beside STORE.
+ * swap STORE POINT ORIGINAL NAME SECONDS - TENPAK: the program packs and unpacks.
  */
 #include <config.h>
 
@@ -25,9 +25,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FILES_MAX = 32, READERS = 6, PATH_ROOM = 2048 };
+/* PATIENCE: seconds after which something is wrong. */
+enum { FILES_MAX = 32, READERS = 6, PATH_ROOM = 2048, OPENS_LEAST = 100, PATIENCE = 240 };
 
-static const char *store, *point, *original, *name, *pack;
+static const char *store, *point, *original, *name, *pack, *tenpak;
 static struct file {
     char path[PATH_ROOM]; /* below the model's directory */
     uint8_t *want;
@@ -37,6 +38,7 @@ static unsigned file_n;
 static int entry_n;
 static atomic_bool ending;
 static atomic_ulong opens, errors, wrong;
+static atomic_ulong walks[READERS]; /* paths that each of them has followed to the end */
 
 static void die(const char *what)
 {
@@ -111,7 +113,8 @@ static int entries_of(const char *path)
 
 static void *read_on(void *arg)
 {
-    unsigned at = (unsigned)(uintptr_t)arg;
+    const uintptr_t self = (uintptr_t)arg;
+    unsigned at = (unsigned)self;
     char path[2 * PATH_ROOM];
 
     while (!atomic_load(&ending)) {
@@ -123,41 +126,67 @@ static void *read_on(void *arg)
             complain("stat", path);
         else if ((size_t)st.st_size != file->size)
             atomic_fetch_add(&wrong, 1);
+        atomic_fetch_add(&walks[self], 1);
         uint8_t *got = read_whole(path, &size);
         if (!got)
             complain("read", path);
         else if (size != file->size || memcmp(got, file->want, size) != 0)
             atomic_fetch_add(&wrong, 1);
+        atomic_fetch_add(&walks[self], 1);
         snprintf(path, sizeof path, "%s/%s", point, name);
         int n = entries_of(path);
         if (n < 0)
             complain("list", path);
         else if (n != entry_n)
             atomic_fetch_add(&wrong, 1);
+        atomic_fetch_add(&walks[self], 1);
         atomic_fetch_add(&opens, 1);
         free(got);
     }
     return NULL;
 }
 
-static void run(const char *command, const char *from, const char *to)
+static void run(const char *const *argv)
 {
     int status;
     pid_t child = fork();
 
     if (child == 0) {
-        execlp(command, command, "-R", "-p", "-f", "--", from, to, (char *)NULL);
+        execvp(argv[0], (char *const *)(uintptr_t)argv);
         _exit(127);
     }
-    if (child < 0 || waitpid(child, &status, 0) < 0 || status != 0)
-        die(command);
+    if (child < 0 || waitpid(child, &status, 0) < 0)
+        die(argv[0]);
+    if (status != 0) {
+        printf("# %s %s has failed\n", argv[0], argv[1]);
+        exit(2);
+    }
 }
 
-static void pause_ms(unsigned ms)
+static double seconds(void)
 {
-    const struct timespec t = {ms / 1000, (long)(ms % 1000) * 1000000};
+    struct timespec t;
 
-    nanosleep(&t, NULL);
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/*
+ * Until every path that was being followed has been followed to its end. Packing and unpacking sync what they write, so
+ * a name keeps its meaning for some time: a path that is followed twice meets one change at most. On a busy machine
+ * that must be waited for.
+ */
+static void settle(void)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    const double end = seconds() + PATIENCE;
+
+    for (unsigned i = 0; i < READERS; i++)
+        for (unsigned long before = atomic_load(&walks[i]); atomic_load(&walks[i]) == before; nanosleep(&pause, NULL))
+            if (seconds() > end) {
+                printf("# reader %u is stuck\n", i);
+                exit(2);
+            }
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *where)
@@ -167,10 +196,6 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
     (void)where;
     return remove(path);
 }
-
-/* Packing and unpacking sync what they write, so a name keeps its meaning for some time: a path that is followed
- * twice meets one change at most. */
-enum { KEEPS_MS = 20 };
 
 static void swap_once(void)
 {
@@ -184,47 +209,60 @@ static void swap_once(void)
         die("making the pack");
     if (rename(plain, aside) < 0 || nftw(aside, remove_one, 16, FTW_DEPTH | FTW_PHYS) < 0)
         die("removing the directory");
-    pause_ms(KEEPS_MS);
-    run("cp", original, temporary);
+    settle();
+    run((const char *const[]){"cp", "-R", "-p", "-f", "--", original, temporary, NULL});
     if (rename(temporary, plain) < 0)
         die("making the directory");
     if (unlink(packed) < 0)
         die("removing the pack");
-    pause_ms(KEEPS_MS);
+    settle();
+}
+
+static void swap_by_program(void)
+{
+    char plain[PATH_ROOM], packed[PATH_ROOM];
+
+    snprintf(plain, sizeof plain, "%s/%s", store, name);
+    snprintf(packed, sizeof packed, "%s/%s.tnpk", store, name);
+    run((const char *const[]){tenpak, "pack", "-q", "-b", "none", plain, NULL});
+    settle();
+    run((const char *const[]){tenpak, "unpack", "-q", packed, NULL});
+    settle();
 }
 
 int main(int argc, char **argv)
 {
     pthread_t readers[READERS];
-    struct timespec now, start;
-    unsigned swaps = 0;
+    double start, wanted;
+    unsigned rounds = 0;
 
-    if (argc != 7)
+    if (argc != 7 && argc != 8)
         return 2;
     store = argv[1];
     point = argv[2];
     original = argv[3];
     name = argv[4];
-    pack = argv[5];
+    wanted = strtod(argv[5], NULL);
+    pack = argv[6];
+    tenpak = argv[7];
     if (nftw(original, add_file, 16, FTW_PHYS) < 0 || file_n == 0)
         die(original);
     entry_n = entries_of(original);
-    clock_gettime(CLOCK_MONOTONIC, &start);
+    start = seconds();
     for (uintptr_t i = 0; i < READERS; i++)
         if (pthread_create(&readers[i], NULL, read_on, (void *)i) != 0)
             die("pthread_create");
     do {
-        if (strcmp(pack, "-") != 0)
-            swap_once();
+        if (tenpak)
+            swap_by_program();
         else
-            pause_ms(50);
-        swaps++;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-    } while (now.tv_sec - start.tv_sec < atoll(argv[6]));
+            swap_once();
+        rounds++;
+    } while (seconds() - start < wanted || (atomic_load(&opens) < OPENS_LEAST && seconds() - start < PATIENCE));
     atomic_store(&ending, true);
     for (unsigned i = 0; i < READERS; i++)
         pthread_join(readers[i], NULL);
-    printf("# %lu opens, %u rounds, %lu errors, %lu wrong\n", atomic_load(&opens), swaps, atomic_load(&errors),
+    printf("# %lu opens, %u rounds, %lu errors, %lu wrong\n", atomic_load(&opens), rounds, atomic_load(&errors),
            atomic_load(&wrong));
-    return atomic_load(&errors) || atomic_load(&wrong) || atomic_load(&opens) < 100;
+    return atomic_load(&errors) || atomic_load(&wrong) || atomic_load(&opens) < OPENS_LEAST;
 }

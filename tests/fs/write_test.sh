@@ -60,7 +60,7 @@ ok 'it is there' cmp "$tmp/store/saved/model.safetensors" "$tmp/model/model.safe
 ok 'and reads back' cmp "$tmp/mnt/saved/model.safetensors" "$tmp/model/model.safetensors"
 is 'its time is as set' "$(stat -c %Y "$tmp/store/saved/config.json")" "$(date -d 2001-02-03 +%s)"
 ok 'the saved model is packed' "$tenpak" pack -q -b none "$tmp/store/saved"
-ok 'and shows as a pack' wait_for 5 sh -c '! touch "$1"' sh "$tmp/mnt/saved/probe"
+ok 'and shows as a pack' wait_for 30 sh -c '! touch "$1"' sh "$tmp/mnt/saved/probe"
 is 'as before' "$(sha256_of "$tmp/mnt/saved/model.safetensors")" "$(sha256_of "$tmp/model/model.safetensors")"
 
 # Copies: into the mount, out of packs and between its files.
@@ -117,11 +117,11 @@ is 'appending goes to the end as it is' "$(cat "$tmp/store/plain/log")" "$(print
 exec 3>&-
 not_ok 'not there' test -e "$tmp/mnt/appears"
 mkdir "$tmp/store/appears"
-ok 'what appears shows at once' wait_for 1 test -d "$tmp/mnt/appears"
+ok 'what appears shows at once' wait_for 30 test -d "$tmp/mnt/appears"
 (cd "$tmp/mnt/appears" && mkdir "$tmp/store/appears/x" && sleep 0.5 && pwd -P >/dev/null && ls x >/dev/null)
 is 'who works in it stays in it' $? 0
 rmdir "$tmp/store/appears/x" "$tmp/store/appears"
-ok 'what goes is gone at once' wait_for 1 test ! -e "$tmp/mnt/appears"
+ok 'what goes is gone at once' wait_for 30 test ! -e "$tmp/mnt/appears"
 
 ok 'unmounted' unmount "$tmp/mnt"
 

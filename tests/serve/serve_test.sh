@@ -23,7 +23,7 @@ serve() {
     "$tenpak" serve --listen 127.0.0.1:0 "$@" "$d" >"$tmp/serve.out" 2>"$tmp/serve.err" &
     server=$!
     cleanup_fn "kill $server"
-    wait_for 20 grep -q '^token: ' "$tmp/serve.out" || {
+    wait_for 120 grep -q '^token: ' "$tmp/serve.out" || {
         sed 's/^/# /' "$tmp/serve.err"
         return 1
     }
@@ -77,7 +77,7 @@ is 'it listens on this machine alone' "$(case $url in http://127.0.0.1:*) echo y
 is 'an estimate is taken' "$(post /delta/estimate '{"model": "tuned-1", "base": "base"}')" 202
 id=$(jq -r .id "$tmp/body")
 is 'and told where to look' "$(header Location)" "/status/$id"
-ok 'it ends' wait_for 60 ended "$id"
+ok 'it ends' wait_for 120 ended "$id"
 is 'as it should' "$(jq -r .state "$tmp/body")" completed
 is 'its report is there' "$(call GET "/report/$id")" 200
 ok 'with an interval' jq -e '.result | .stored_bytes_low <= .stored_bytes and .stored_bytes <= .stored_bytes_high' "$tmp/body"
@@ -211,13 +211,32 @@ ok 'the records stay' test -f "$d/.tenpak/jobs/$first/report.json"
 serve || fail 'it starts again'
 is 'its token is the same' "$(cat "$d/.tenpak/token")" "$token"
 is 'jobs of before are listed' "$(call GET /jobs) $(jq '.jobs | length' "$tmp/body")" '200 4'
-post /compress '{"model": "large", "base": "none", "codec": "zstd", "zstd_level": 19, "threads": 1}' >/dev/null
-id=$(jq -r .id "$tmp/body")
+begin_large() {
+    post /compress '{"model": "large", "base": "none", "codec": "zstd", "zstd_level": 19, "threads": 1}' >/dev/null
+    id=$(jq -r .id "$tmp/body")
+}
 running() {
     call GET "/status/$id" >/dev/null
     jq -e '.state == "running" and .progress.done_bytes > 0' "$tmp/body"
 }
-ok 'a job runs' wait_for 30 running
+begin_large
+ok 'a job runs' wait_for 120 running
+is 'it is cancelled by who has the token' "$(curl -s -X POST -o "$tmp/body" -w '%{http_code}' "$url/jobs/$id/cancel")" 401
+refused 405 EPERM 'and not by looking' "$(call GET "/jobs/$id/cancel")"
+is 'but by a POST' "$(header Allow)" POST
+is 'so: 202' "$(call POST "/jobs/$id/cancel") $(jq -r .id "$tmp/body")" "202 $id"
+is 'with where to look' "$(header Location)" "/status/$id"
+ok 'it ends' wait_for 120 ended "$id"
+is 'cancelled' "$(jq -r .state "$tmp/body")" cancelled
+refused 409 EALREADY 'once' "$(call POST "/jobs/$id/cancel")"
+for bad in 20200101-000000-1 .. %2e%2e "$(printf '%0500d' 1)"; do
+    refused 404 ENOENT "no job to cancel: $(printf '%.20s' "$bad")" "$(call POST "/jobs/$bad/cancel" --path-as-is)"
+done
+for path in "/jobs/$id" "/jobs/$id/" "/jobs//cancel" "/jobs/$id/cancel/" "/jobs/$id/x/cancel"; do
+    refused 404 ENOENT "nothing is at ${path#"/jobs/$id"}" "$(call POST "$path")"
+done
+begin_large
+ok 'another runs' wait_for 120 running
 is 'another for its model: 409' "$(post /compress '{"model": "large"}')" 409
 is 'its artifact is not there yet: 409' "$(call GET "/artifact/$id")" 409
 kill -INT "$server"
