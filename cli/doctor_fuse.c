@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/json.h"
@@ -148,6 +149,19 @@ static void check_limits(struct tp_findings *all, const char *point, const struc
                        "%.100s: plain files and hot= go through the daemon: %.120s", point, why ? why : "?");
 }
 
+/* The kernel answers this itself as long as there is a daemon. */
+static bool is_dead(struct tp_findings *all, const char *point)
+{
+    char mend[160];
+    struct statvfs st;
+    if (statvfs(point, &st) == 0 || errno != ENOTCONN)
+        return false;
+    snprintf(mend, sizeof mend, "tenpak umount -l '%.128s'", point);
+    tp_finding_add(all, "daemon", TP_FINDING_BROKEN, mend, "%.100s has lost its daemon: whatever is asked there fails",
+                   point);
+    return true;
+}
+
 /* What only its daemon knows; not where it does not answer to this user. */
 static void ask_mount(struct tp_findings *all, const char *point)
 {
@@ -192,6 +206,8 @@ bool tp_doctor_mounts(struct tp_findings *all, const char *mnt)
         if (wanted && strcmp(point, wanted))
             continue;
         n++;
+        if (is_dead(all, point))
+            continue;
         check_mount(all, major, minor, point);
         ask_mount(all, point);
     }

@@ -296,6 +296,15 @@ static int await(int fd, pid_t child, const struct tp_options *o)
     return TP_EXIT_OK;
 }
 
+/* What the starter had open is none of the daemon's: a lock, or a pipe that someone reads to its end, would be held as
+ * long as the mount lasts. KEPT and the standard streams stay, the latter until the mount answers. */
+static void close_inherited(int kept)
+{
+    if (kept > 3)
+        close_range(3, (unsigned)kept - 1, 0);
+    close_range((unsigned)kept + 1, ~0u, 0);
+}
+
 static int start_daemon(struct daemon *d, const struct tp_options *o)
 {
     int fds[2];
@@ -312,7 +321,7 @@ static int start_daemon(struct daemon *d, const struct tp_options *o)
         return TP_EXIT_FAILURE;
     }
     if (!child) {
-        close(fds[0]);
+        close_inherited(fds[1]);
         setsid();
         openlog("tenpak", LOG_PID, LOG_DAEMON);
         d->pipe = fds[1];

@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "cli/options.h"
 #include "cli/report.h"
+#include "fs/kernel.h"
 #include "fs/mount.h"
 
 enum { HOLDERS_MAX = 10 };
@@ -80,9 +81,15 @@ static const char *uses(const char *pid, const char *mnt)
     return has_mapped(pid, mnt) ? "has a file of it mapped" : NULL;
 }
 
+static void tell_mount(const char *point)
+{
+    fprintf(stderr, "  a file system is mounted at '%s'\n", point);
+}
+
 static void tell_holders(const char *mnt)
 {
     unsigned told = 0;
+    tp_kernel_mounts_below(mnt, tell_mount);
     DIR *dir = opendir("/proc");
     for (struct dirent *e; dir && told < HOLDERS_MAX && (e = readdir(dir));) {
         struct tp_buffer name = {0};

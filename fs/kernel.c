@@ -97,6 +97,21 @@ bool tp_kernel_is_tenpak(const char *path)
     return found;
 }
 
+void tp_kernel_mounts_below(const char *path, void (*fn)(const char *point))
+{
+    FILE *file = fopen("/proc/self/mountinfo", "re");
+    char *line = NULL, *point, *type;
+    size_t cap = 0, len = strlen(path);
+
+    if (!file)
+        return;
+    while (getline(&line, &cap, file) > 0)
+        if (parse_line(line, &point, &type) && strncmp(point, path, len) == 0 && point[len] == '/')
+            fn(point);
+    free(line);
+    fclose(file);
+}
+
 static void read_ahead_path(dev_t dev, char out[64])
 {
     snprintf(out, 64, "/sys/class/bdi/%u:%u/read_ahead_kb", major(dev), minor(dev));

@@ -42,6 +42,31 @@ kill "$holder"
 wait "$holder" 2>/dev/null
 exits 'umount of no mount' 1 "$tenpak" umount "$tmp/mnt"
 
+# A daemon keeps nothing of who started it.
+exec 7>"$tmp/lock"
+flock 7
+ok 'mounted by who holds a lock' "$tenpak" mount -q "$tmp/models" "$tmp/mnt"
+exec 7>&-
+ok 'which is free when that one ends' flock -n "$tmp/lock" true
+
+mkdir "$tmp/mnt/a place" "$tmp/more"
+ok 'a mount within it' "$tenpak" mount -q "$tmp/more" "$tmp/mnt/a place"
+exits 'keeps it' 11 "$tenpak" umount "$tmp/mnt"
+has 'and is told' "$tmp/.out" "a file system is mounted at '$tmp/mnt/a place'"
+ok 'unmounted one after the other' sh -c '"$1" umount "$2/a place" && rmdir "$2/a place" && "$1" umount "$2"' sh \
+    "$tenpak" "$tmp/mnt"
+
+ok 'in the foreground, to be killed' mount_dir "$tmp/models" "$tmp/mnt"
+kill -KILL "$mount_pid"
+wait "$mount_pid"
+exits 'mounted over it' 1 "$tenpak" mount "$tmp/models" "$tmp/mnt"
+has 'says what is there' "$tmp/.out" 'has lost its daemon'
+exits 'doctor of a dead mount' 1 "$tenpak" doctor --json "$tmp/mnt"
+mend=$(jq -r '.findings[] | select(.check == "daemon" and .level == "broken") | .mend' "$tmp/.out")
+ok "what it says mends it: $mend" sh -c "$(dirname "$tenpak")/$mend"
+ok 'it is gone' is_unmounted "$tmp/mnt"
+rm "$tmp/mount.log"
+
 exits 'no such directory' 1 "$tenpak" mount "$tmp/nothing" "$tmp/mnt"
 has 'is named' "$tmp/.out" "^tenpak: .*'$tmp/nothing'.*No such file or directory"
 exits 'no such mount point' 1 "$tenpak" mount "$tmp/models" "$tmp/nowhere"
