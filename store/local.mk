@@ -39,6 +39,7 @@ store_libtp_store_la_SOURCES += \
 	store/write/learn.c \
 	store/write/output.c \
 	store/write/plan.c store/write/plan.h \
+	store/write/sink.c store/write/sink.h \
 	store/write/writer.c store/write/writer.h \
 	store/write/writer_internal.h
 
@@ -49,7 +50,8 @@ store_libtp_store_la_SOURCES += \
 	store/match/estimate.c \
 	store/match/hints.c store/match/hints.h \
 	store/match/match.c store/match/match.h \
-	store/match/source.c store/match/source.h
+	store/match/source.c store/match/source.h \
+	store/match/twins.c store/match/twins.h
 
 # the decode engine and its cache
 store_libtp_store_la_SOURCES += \

@@ -9,7 +9,7 @@
 #include "codec/convert.h"
 #include "store/match/distance.h"
 
-enum { PLACES = 64, PLACE_LEN = 32 * 1024, WITH_BASE = 2, CODECS = 3 };
+enum { PLACES = 64, PLACES_MOST = 512, PLACE_LEN = 32 * 1024, WITH_BASE = 2, CODECS = 3 };
 
 static const enum tp_codec_id codec_ids[CODECS] = {TP_CODEC_DELTA, TP_CODEC_SPARSE, TP_CODEC_SPLIT};
 
@@ -57,12 +57,10 @@ uint64_t tp_distance_count(enum tp_dtype dtype, const void *a, const void *b, si
 uint64_t tp_distance_matched(const struct tp_source *model, const struct tp_source *base)
 {
     uint64_t matched = 0;
-    size_t j = 0;
-    for (size_t i = 0; i < model->tensor_n; i++) {
-        while (j < base->tensor_n && strcmp(base->tensors[j].name, model->tensors[i].name) < 0)
-            j++;
-        if (j < base->tensor_n && !strcmp(base->tensors[j].name, model->tensors[i].name))
-            matched += tp_source_common(&model->tensors[i], &base->tensors[j]);
+    for (size_t i = 0; i < model->tensor_all; i++) {
+        const struct tp_source_tensor *b = tp_source_match(base, model, &model->tensors[i]);
+        if (b)
+            matched += tp_source_common(&model->tensors[i], b);
     }
     return matched;
 }
@@ -146,16 +144,20 @@ static int finish_tensor(struct sampler *s, const struct tp_source_tensor *t, st
     return rc ? tp_fail(err, -rc, "out of memory") : 0;
 }
 
-/* Places at even steps over the common bytes of all tensors, each moved down to a whole element. */
+/*
+ * Places at even steps over the common bytes of all tensors, each moved down to a whole element. Of a small model
+ * all is looked at: a place that a tensor cut short is followed by the next tensor's start, unless there are so many
+ * that learning each would take long.
+ */
 static int sample_all(struct sampler *s, uint64_t matched, struct tp_error *err)
 {
-    uint64_t step = matched / PLACES, start = 0, next;
+    uint64_t step = matched / PLACES, least = matched / PLACES_MOST, start = 0, next;
     if (step < PLACE_LEN)
         step = PLACE_LEN;
     next = matched > (uint64_t)PLACES * PLACE_LEN ? step / 2 : 0;
-    for (size_t i = 0; i < s->model->tensor_n; i++) {
+    for (size_t i = 0; i < s->model->tensor_all; i++) {
         const struct tp_source_tensor *t = &s->model->tensors[i];
-        const struct tp_source_tensor *b = tp_source_find(s->base, t->name);
+        const struct tp_source_tensor *b = tp_source_match(s->base, s->model, t);
         uint64_t common = b ? tp_source_common(t, b) : 0;
         unsigned unit = tp_distance_unit(t->dtype);
         int rc = 0;
@@ -164,8 +166,10 @@ static int sample_all(struct sampler *s, uint64_t matched, struct tp_error *err)
             if (len > PLACE_LEN / 24 * 24)
                 len = PLACE_LEN / 24 * 24;
             rc = len ? sample_place(s, t, b, off, (size_t)len, err) : 0;
-            /* A place that a small tensor cut short is followed by the next tensor's start. */
-            next += step == PLACE_LEN && len && len < step ? len : step;
+            if (step == PLACE_LEN && len && len < step)
+                next += len > least ? len : least;
+            else
+                next += step;
         }
         if (!rc)
             rc = finish_tensor(s, t, err);

@@ -12,19 +12,29 @@
 #include "store/match/distance.h"
 #include "store/pack/layout.h"
 #include "store/match/match.h"
+#include "store/match/twins.h"
 
 enum { CHUNK = TP_CHUNK_MAX, TENSOR_DRAWS = 160, OPAQUE_DRAWS = 48, LEARN_CHUNKS = 3, CODECS = 3 };
 
-/* Beyond the samples' spread: tables are learned from less than the writer reads. */
+/* Beyond the samples' spread: tables are learned from less than the writer reads, and how well the index will
+ * compress is known from experience. */
 #define LEARNING_ERROR 0.01
+#define INDEX_ERROR 0.15
+
+/* Bytes of the stored index: two hashes of a chunk do not compress, one where it refers to another, which has the
+ * same one where it is of this pack. */
+enum { INDEX_CODED = 19, INDEX_OF_BASE = 10, INDEX_COPY = 2, INDEX_TABLES = 10, INDEX_TENSOR = 7, INDEX_FILE = 55,
+       INDEX_LEAST = 350 };
 
 static const enum tp_codec_id codec_ids[CODECS] = {TP_CODEC_SPLIT, TP_CODEC_SPARSE, TP_CODEC_DELTA};
 
 /* A population of chunks, of which every one is taken, or one at every step of bytes. */
 struct pool {
-    uint64_t total, start, next, step, random;
-    uint64_t drawn, drawn_bytes, drawn_stored;
+    uint64_t total, chunks, start, next, step, random;
+    uint64_t weight; /* how often the chunk at hand was drawn: long ones are more often than short ones */
+    uint64_t drawn, drawn_bytes, drawn_stored, drawn_index;
     double sum, squares; /* of the drawn chunks' ratios */
+    double index;        /* of what they take in the index */
 };
 
 /* A tensor's tables, learned when its first chunk is drawn. */
@@ -42,14 +52,17 @@ struct estimator {
     uint8_t *src, *ref, *room, *dst;
     struct tp_scratch *scratch;
     struct pool tensors, opaque;
+    enum tp_twin *twins; /* of the model's tensors */
     uint64_t elements, changed;
-    uint64_t learned_n, tables_bytes;
+    uint64_t learned_n, tables_bytes, tables_index; /* of tensors of several chunks */
+    uint64_t several_n;                             /* how many of these there are */
 };
 
-static void pool_init(struct pool *pool, uint64_t total, unsigned draws)
+/* CHUNKS of TOTAL bytes together. Few are all taken; so are some more that are short, but not very many. */
+static void pool_init(struct pool *pool, uint64_t total, uint64_t chunks, unsigned draws)
 {
-    *pool = (struct pool){.total = total, .random = 0x7e57ab1e};
-    pool->step = total / draws > CHUNK ? total / draws : 0;
+    *pool = (struct pool){.total = total, .chunks = chunks, .random = 0x7e57ab1e};
+    pool->step = total / draws > CHUNK || chunks > 4 * (uint64_t)draws ? total / draws : 0;
     pool->next = pool->step / 2;
 }
 
@@ -57,40 +70,45 @@ static void pool_init(struct pool *pool, uint64_t total, unsigned draws)
 static bool pool_takes(struct pool *pool, uint64_t len)
 {
     uint64_t end = pool->start + len;
-    bool taken = !pool->step || pool->next < end;
-    if (pool->step) {
-        while (pool->next < end) {
-            pool->random = pool->random * 6364136223846793005u + 1442695040888963407u;
-            pool->next = (pool->next / pool->step + 1) * pool->step +
-                         (uint64_t)((double)(pool->random >> 33) / 2147483648.0 * (double)pool->step);
-        }
+    pool->weight = !pool->step;
+    while (pool->step && pool->next < end) {
+        pool->weight++;
+        pool->random = pool->random * 6364136223846793005u + 1442695040888963407u;
+        pool->next = (pool->next / pool->step + 1) * pool->step +
+                     (uint64_t)((double)(pool->random >> 33) / 2147483648.0 * (double)pool->step);
     }
     pool->start = end;
-    return taken;
+    return pool->weight > 0;
 }
 
-static void pool_add(struct pool *pool, size_t len, size_t stored)
+/* A chunk of LEN bytes takes STORED, and INDEX in the index. */
+static void pool_add(struct pool *pool, size_t len, size_t stored, size_t index)
 {
-    double ratio = (double)stored / (double)len;
-    pool->drawn++;
+    double n = (double)pool->weight, ratio = (double)stored / (double)len;
+    pool->drawn += pool->weight;
     pool->drawn_bytes += len;
     pool->drawn_stored += stored;
-    pool->sum += ratio;
-    pool->squares += ratio * ratio;
+    pool->drawn_index += index;
+    pool->sum += n * ratio;
+    pool->squares += n * ratio * ratio;
+    pool->index += n * (double)index;
 }
 
-/* Expected stored bytes, and the variance of that. */
-static double pool_expect(const struct pool *pool, double *variance)
+/* Expected stored bytes, and the variance of that; and bytes of the index. */
+static double pool_expect(const struct pool *pool, double *variance, double *index)
 {
     double n = (double)pool->drawn, total = (double)pool->total;
-    *variance = 0;
+    *variance = *index = 0;
     if (!pool->drawn)
         return 0;
-    if (!pool->step)
-        return (double)pool->drawn_stored / (double)pool->drawn_bytes * total;
+    if (!pool->step) {
+        *index = (double)pool->drawn_index;
+        return (double)pool->drawn_stored;
+    }
     double mean = pool->sum / n, spread = pool->squares / n - mean * mean;
     if (n > 1 && spread > 0)
         *variance = spread / (n - 1) * (1 - (double)pool->drawn_bytes / total) * total * total;
+    *index = pool->index / n * (double)pool->chunks;
     return mean * total;
 }
 
@@ -159,7 +177,7 @@ static int learn(struct estimator *e, struct learned *l, struct tp_error *err)
     }
     tp_buffer_clear(&blob);
     l->done = true;
-    e->learned_n++;
+    e->learned_n += l->t->len > CHUNK;
     return rc;
 }
 
@@ -187,7 +205,7 @@ static int draw_tensor(struct estimator *e, struct learned *l, uint64_t off, siz
         e->elements += bits >= 8 ? len / (bits / 8) : len;
         e->changed += changed;
         if (!changed) {
-            pool_add(&e->tensors, len, 0);
+            pool_add(&e->tensors, len, 0, INDEX_OF_BASE);
             return 0;
         }
     }
@@ -206,25 +224,38 @@ static int draw_tensor(struct estimator *e, struct learned *l, uint64_t off, siz
     if (winner < 0)
         best = encode_zstd(e, l->t->dtype, len, best);
     else if (!single && !l->used[winner])
-        e->tables_bytes += l->tables_len[winner];
+        e->tables_bytes += l->tables_len[winner], e->tables_index += INDEX_TABLES;
     if (winner >= 0)
         l->used[winner] = true;
-    pool_add(&e->tensors, len, best);
+    pool_add(&e->tensors, len, best, INDEX_CODED + (single && winner >= 0 ? INDEX_TABLES : 0));
     return 0;
+}
+
+/* Chunk by chunk: those of a tensor that is there already cost their place in the index. */
+static int draw_chunks(struct estimator *e, struct learned *l, enum tp_twin twin, struct tp_error *err)
+{
+    int rc = 0;
+    for (uint64_t off = 0, len; !rc && off < l->t->len; off += len) {
+        len = place_len(l, off);
+        if (!pool_takes(&e->tensors, len))
+            continue;
+        if (twin)
+            pool_add(&e->tensors, (size_t)len, 0, twin == TP_TWIN_BASE ? INDEX_OF_BASE : INDEX_COPY);
+        else
+            rc = draw_tensor(e, l, off, (size_t)len, err);
+    }
+    return rc;
 }
 
 static int draw_tensors(struct estimator *e, struct tp_error *err)
 {
     int rc = 0;
-    for (size_t i = 0; !rc && i < e->model->tensor_n; i++) {
+    for (size_t i = 0; !rc && i < e->model->tensor_all; i++) {
         struct learned l = {.t = &e->model->tensors[i]};
-        l.b = e->base ? tp_source_find(e->base, l.t->name) : NULL;
+        l.b = e->base ? tp_source_match(e->base, e->model, l.t) : NULL;
         l.common = l.b ? tp_source_common(l.t, l.b) : 0;
-        for (uint64_t off = 0, len; !rc && off < l.t->len; off += len) {
-            len = place_len(&l, off);
-            if (pool_takes(&e->tensors, len))
-                rc = draw_tensor(e, &l, off, (size_t)len, err);
-        }
+        e->several_n += l.t->len > CHUNK && !e->twins[i];
+        rc = draw_chunks(e, &l, e->twins[i], err);
         for (unsigned c = 0; c < CODECS; c++)
             if (l.tables[c])
                 tp_codec_get(codec_ids[c])->tables_destroy(l.tables[c]);
@@ -241,12 +272,12 @@ static int draw_opaque(struct estimator *e, uint32_t file, uint64_t off, size_t 
         tp_range_within(off, len, e->base->files[twin].size)) {
         rc = tp_source_read(e->base, twin, off, e->ref, len, err);
         if (!rc && !memcmp(e->src, e->ref, len)) {
-            pool_add(&e->opaque, len, 0);
+            pool_add(&e->opaque, len, 0, INDEX_OF_BASE);
             return 0;
         }
     }
     if (!rc)
-        pool_add(&e->opaque, len, encode_zstd(e, TP_DTYPE_BYTES, len, len));
+        pool_add(&e->opaque, len, encode_zstd(e, TP_DTYPE_BYTES, len, len), INDEX_CODED);
     return rc;
 }
 
@@ -265,27 +296,20 @@ static int draw_files(struct estimator *e, struct tp_error *err)
     return rc;
 }
 
-/* Bytes of the index: hashes do not compress, the rest does. */
-static double index_bytes(const struct estimator *e)
-{
-    double chunks = 0;
-    for (size_t i = 0; i < e->model->tensor_n; i++)
-        chunks += (double)((e->model->tensors[i].len + CHUNK - 1) / CHUNK);
-    for (uint32_t i = 0; i < e->model->file_n; i++)
-        chunks += (double)((e->model->files[i].size - e->model->files[i].tensor_bytes + CHUNK - 1) / CHUNK);
-    return TP_PACK_HEADER_LEN + TP_PACK_FOOTER_LEN + 20 * chunks + 16 * (double)e->model->tensor_n +
-           60 * (double)e->model->file_n;
-}
-
 static void conclude(const struct estimator *e, struct tp_estimate *out)
 {
-    double tensor_variance, opaque_variance, tables = 0;
-    double stored = pool_expect(&e->tensors, &tensor_variance) + pool_expect(&e->opaque, &opaque_variance);
+    double tensor_variance, opaque_variance, tensor_index, opaque_index, fixed = TP_PACK_HEADER_LEN + TP_PACK_FOOTER_LEN;
+    double stored = pool_expect(&e->tensors, &tensor_variance, &tensor_index) +
+                    pool_expect(&e->opaque, &opaque_variance, &opaque_index);
+    double index = tensor_index + opaque_index + INDEX_LEAST + INDEX_TENSOR * (double)e->model->tensor_all +
+                   INDEX_FILE * (double)e->model->file_n;
     double deviation = sqrt(tensor_variance + opaque_variance);
-    if (e->learned_n)
-        tables = (double)e->tables_bytes / (double)e->learned_n * (double)e->model->tensor_n;
-    stored += tables + index_bytes(e);
-    double margin = 1.96 * deviation + LEARNING_ERROR * stored;
+    if (e->learned_n) {
+        stored += (double)e->tables_bytes / (double)e->learned_n * (double)e->several_n;
+        index += (double)e->tables_index / (double)e->learned_n * (double)e->several_n;
+    }
+    double margin = 1.96 * deviation + LEARNING_ERROR * stored + INDEX_ERROR * index;
+    stored += fixed + index;
     out->stored_bytes = (uint64_t)stored;
     out->stored_low = (uint64_t)(stored > margin ? stored - margin : 0);
     out->stored_high = (uint64_t)(stored + margin);
@@ -300,6 +324,27 @@ static double now(void)
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
+}
+
+static uint64_t chunks_of(uint64_t len)
+{
+    return len / CHUNK + (len % CHUNK != 0);
+}
+
+/* What there is to draw from, and what of it is there twice. */
+static int survey(struct estimator *e, struct tp_error *err)
+{
+    uint64_t tensor_chunks = 0, opaque_chunks = 0;
+    for (size_t i = 0; i < e->model->tensor_all; i++)
+        tensor_chunks += chunks_of(e->model->tensors[i].len);
+    for (uint32_t i = 0; i < e->model->file_n; i++)
+        opaque_chunks += chunks_of(e->model->files[i].size - e->model->files[i].tensor_bytes);
+    pool_init(&e->tensors, e->model->tensor_bytes, tensor_chunks, TENSOR_DRAWS);
+    pool_init(&e->opaque, e->model->logical_bytes - e->model->tensor_bytes, opaque_chunks, OPAQUE_DRAWS);
+    e->twins = calloc(e->model->tensor_all + 1, sizeof *e->twins);
+    if (!e->twins)
+        return tp_fail(err, ENOMEM, "out of memory");
+    return tp_twins_find(e->model, e->base, e->twins, err);
 }
 
 int tp_estimate(const char *base, const char *model, struct tp_store *store, struct tp_estimate *out,
@@ -321,11 +366,10 @@ int tp_estimate(const char *base, const char *model, struct tp_store *store, str
         rc = tp_source_open(model, store, &e.model, err);
     if (!rc && base)
         rc = tp_source_open(base, store, &e.base, err);
-    if (!rc) {
-        pool_init(&e.tensors, e.model->tensor_bytes, TENSOR_DRAWS);
-        pool_init(&e.opaque, e.model->logical_bytes - e.model->tensor_bytes, OPAQUE_DRAWS);
+    if (!rc)
+        rc = survey(&e, err);
+    if (!rc)
         rc = draw_tensors(&e, err);
-    }
     if (!rc)
         rc = draw_files(&e, err);
     if (!rc)
@@ -338,5 +382,6 @@ int tp_estimate(const char *base, const char *model, struct tp_store *store, str
     free(e.ref);
     free(e.room);
     free(e.dst);
+    free(e.twins);
     return rc;
 }

@@ -65,16 +65,27 @@ static void see_time(struct tp_source *source, uint32_t file, int64_t sec, uint3
     }
 }
 
-/* Sort by name and keep the first of each. */
-static void settle(struct tp_source *source)
+/* Sort by name, and put those whose name was there before behind the others. */
+static int settle(struct tp_source *source, struct tp_error *err)
 {
-    size_t n = 0;
-    if (source->tensor_n)
-        qsort(source->tensors, source->tensor_n, sizeof *source->tensors, compare_tensors);
-    for (size_t i = 0; i < source->tensor_n; i++)
+    size_t n = 0, late = 0, all = source->tensor_n;
+    struct tp_source_tensor *rest = all ? calloc(all, sizeof *rest) : NULL;
+    if (all && !rest)
+        return tp_fail(err, ENOMEM, "out of memory");
+    if (all)
+        qsort(source->tensors, all, sizeof *source->tensors, compare_tensors);
+    for (size_t i = 0; i < all; i++) {
         if (!n || strcmp(source->tensors[n - 1].name, source->tensors[i].name))
             source->tensors[n++] = source->tensors[i];
+        else
+            rest[late++] = source->tensors[i];
+    }
+    if (late)
+        memcpy(source->tensors + n, rest, late * sizeof *rest);
+    free(rest);
     source->tensor_n = n;
+    source->tensor_all = all;
+    return 0;
 }
 
 static int open_file(struct tp_source *source, uint32_t file, struct tp_error *err)
@@ -210,15 +221,15 @@ static struct tp_source *create(void)
     return source;
 }
 
-static int finish(struct tp_source *source, int rc, struct tp_source **out)
+static int finish(struct tp_source *source, int rc, struct tp_source **out, struct tp_error *err)
 {
-    if (rc) {
+    if (!rc)
+        rc = settle(source, err);
+    if (rc)
         tp_source_close(source);
-        return rc;
-    }
-    settle(source);
-    *out = source;
-    return 0;
+    else
+        *out = source;
+    return rc;
 }
 
 int tp_source_open_pack(struct tp_pack *pack, struct tp_source **out, struct tp_error *err)
@@ -226,7 +237,7 @@ int tp_source_open_pack(struct tp_pack *pack, struct tp_source **out, struct tp_
     struct tp_source *source = create();
     if (!source)
         return tp_fail(err, ENOMEM, "out of memory");
-    return finish(source, open_pack(source, pack, err), out);
+    return finish(source, open_pack(source, pack, err), out, err);
 }
 
 int tp_source_open(const char *path, struct tp_store *store, struct tp_source **out,
@@ -243,7 +254,7 @@ int tp_source_open(const char *path, struct tp_store *store, struct tp_source **
         source = create();
         if (!source)
             return tp_fail(err, ENOMEM, "out of memory");
-        return finish(source, open_dir(source, path, err), out);
+        return finish(source, open_dir(source, path, err), out, err);
     }
     rc = tp_pack_open(path, store, &pack, err);
     if (!rc)
@@ -329,20 +340,50 @@ int tp_source_read(struct tp_source *source, uint32_t file, uint64_t off, void *
     return rc ? rc : tp_file_pread(source->impl->fd, dst, len, off, source->files[file].path, err);
 }
 
-const struct tp_source_tensor *tp_source_find(const struct tp_source *source, const char *name)
+/* The first of N tensors, sorted by name, whose name is not less than NAME. */
+static const struct tp_source_tensor *seek(const struct tp_source_tensor *tensors, size_t n, const char *name)
 {
-    size_t low = 0, high = source->tensor_n;
+    size_t low = 0, high = n;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        int order = strcmp(source->tensors[middle].name, name);
-        if (!order)
-            return &source->tensors[middle];
-        if (order < 0)
+        if (strcmp(tensors[middle].name, name) < 0)
             low = middle + 1;
         else
             high = middle;
     }
-    return NULL;
+    return tensors + low;
+}
+
+const struct tp_source_tensor *tp_source_find(const struct tp_source *source, const char *name)
+{
+    const struct tp_source_tensor *t = seek(source->tensors, source->tensor_n, name);
+    return t < source->tensors + source->tensor_n && !strcmp(t->name, name) ? t : NULL;
+}
+
+static unsigned fit(const struct tp_source *base, const struct tp_source_tensor *b, const struct tp_source *model,
+                    const struct tp_source_tensor *t)
+{
+    if (b->rank != t->rank || !tp_convert_possible(b->dtype, t->dtype))
+        return 0;
+    for (unsigned d = 1; d < t->rank; d++)
+        if (b->shape[d] != t->shape[d])
+            return 0;
+    return 1 + 4 * !strcmp(base->files[b->file].path, model->files[t->file].path) +
+           2 * (!t->rank || b->shape[0] == t->shape[0]) + (b->dtype == t->dtype);
+}
+
+const struct tp_source_tensor *tp_source_match(const struct tp_source *base, const struct tp_source *model,
+                                               const struct tp_source_tensor *t)
+{
+    const struct tp_source_tensor *best = tp_source_find(base, t->name), *end = base->tensors + base->tensor_all;
+    if (!best || base->tensor_all == base->tensor_n)
+        return best;
+    const struct tp_source_tensor *b = seek(base->tensors + base->tensor_n, base->tensor_all - base->tensor_n,
+                                            t->name);
+    for (; b < end && !strcmp(b->name, t->name); b++)
+        if (fit(base, b, model, t) > fit(base, best, model, t))
+            best = b;
+    return best;
 }
 
 bool tp_source_find_file(const struct tp_source *source, const char *path, uint32_t *out)

@@ -29,8 +29,9 @@ struct tp_source_impl;
 struct tp_source {
     struct tp_source_file *files; /* regular files only */
     uint32_t file_n;
-    struct tp_source_tensor *tensors; /* by name; of equal names only the first file's is kept */
-    size_t tensor_n;
+    struct tp_source_tensor *tensors; /* by name, of equal names the first file's; then all others, by name */
+    size_t tensor_n;                  /* how many names there are */
+    size_t tensor_all;                /* how many tensors */
     uint64_t logical_bytes, tensor_bytes;
     int64_t weights_sec; /* when the latest of the files with tensors was written */
     uint32_t weights_nsec;
@@ -48,7 +49,12 @@ void tp_source_close(struct tp_source *source);
 /* Read exactly LEN bytes, which must lie within the file. */
 int tp_source_read(struct tp_source *source, uint32_t file, uint64_t off, void *dst, size_t len,
                    struct tp_error *err);
+/* The first file's tensor of this name, or NULL. */
 const struct tp_source_tensor *tp_source_find(const struct tp_source *source, const char *name);
+/* The tensor of BASE that predicts T of MODEL, as a writer chooses it: of equal names the one in the file of the same
+ * path, then of the same shape, then of the same dtype. NULL: there is none. */
+const struct tp_source_tensor *tp_source_match(const struct tp_source *base, const struct tp_source *model,
+                                               const struct tp_source_tensor *t);
 /* The file with this path; false: there is none. */
 bool tp_source_find_file(const struct tp_source *source, const char *path, uint32_t *out);
 

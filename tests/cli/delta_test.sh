@@ -62,6 +62,37 @@ is 'one weight in a hundred changed' \
     "$(jq '.changed_fraction > 0.005 and .changed_fraction < 0.012' "$tmp/estimate.json")" true
 exits 'estimate of nothing' 1 "$tenpak" delta estimate "$tmp/base" "$tmp/nothing"
 
+# What is there twice is stored once: the base itself, a copy of a file, and one with other names for the tensors.
+# estimated NAME MODEL: the estimate's interval holds what compress then stores.
+estimated() {
+    "$tenpak" delta estimate --json "$tmp/base" "$2" >"$tmp/estimate.json"
+    "$tenpak" delta compress -q "$tmp/base" "$2" -o "$tmp/out/estimated.tnpk" 2>/dev/null
+    actual=$(stat -c %s "$tmp/out/estimated.tnpk")
+    rm "$tmp/out/estimated.tnpk"
+    diag "stored $actual, estimated $(jq -c '[.stored_bytes_low, .stored_bytes, .stored_bytes_high, .seconds]' "$tmp/estimate.json")"
+    is "estimate of $1: the interval holds the truth" \
+        "$(jq "$actual >= .stored_bytes_low and $actual <= .stored_bytes_high" "$tmp/estimate.json")" true
+}
+cp -r "$tmp/base" "$tmp/twice"
+estimated 'the base itself' "$tmp/twice"
+cp "$tmp/tuned/model.safetensors" "$tmp/twice/model.safetensors"
+cp "$tmp/tuned/model.safetensors" "$tmp/twice/model.bf16.safetensors"
+estimated 'a copy' "$tmp/twice"
+rm "$tmp/twice/model.bf16.safetensors"
+sed 's/model\.layers/modul.layers/g' "$tmp/tuned/model.safetensors" >"$tmp/twice/moved.safetensors"
+estimated 'a copy under other names' "$tmp/twice"
+sed 's/model\.layers/modul.layers/g' "$tmp/base/model.safetensors" >"$tmp/twice/moved.safetensors"
+estimated 'the base under other names' "$tmp/twice"
+
+# Thousands of small tensors are drawn from, too.
+"$mkmodel" --layers=400 --hidden=16 --inter=16 --vocab=16 "$tmp/many"
+"$mkmodel" --layers=400 --hidden=16 --inter=16 --vocab=16 --noise=0.05 "$tmp/many-tuned"
+ok 'compress thousands of small tensors' \
+    "$tenpak" delta compress -q "$tmp/many" "$tmp/many-tuned" -o "$tmp/out/many-tuned.tnpk"
+"$tenpak" delta estimate --json "$tmp/many" "$tmp/many-tuned" >"$tmp/estimate.json"
+ok 'estimate of many: within 5 %' near "$(stat -c %s "$tmp/out/many-tuned.tnpk")" "$(jq .stored_bytes "$tmp/estimate.json")"
+is 'they are sampled' "$(jq '.sampled_bytes < .logical_bytes * 0.5' "$tmp/estimate.json")" true
+
 # A model larger than what is sampled: really drawn, and still right.
 "$mkmodel" --seed=8 --hidden=1024 --inter=2816 --vocab=8000 "$tmp/large"
 "$mkmodel" --seed=8 --hidden=1024 --inter=2816 --vocab=8000 --noise=0.03 --frozen-layers=1 "$tmp/large-tuned"

@@ -39,6 +39,20 @@ has 'and why' - 'there is no other model' <<END
 $(why_of "$tmp/lonely/llama")
 END
 
+# Tensors of one name in several files are all counted, and each is compared with that of the same file.
+mkdir "$tmp/variants"
+"$mkmodel" --seed=1 --dtype=F32 "$tmp/variants/base"
+"$mkmodel" --seed=1 --noise=0.01 --dtype=F32 "$tmp/variants/tuned"
+for model in base tuned; do
+    noise=$([ $model = base ] || echo --noise=0.01)
+    # shellcheck disable=SC2086
+    "$mkmodel" --seed=9 --hidden=96 $noise "$tmp/variants/x" && mv "$tmp/variants/x/model.safetensors" \
+        "$tmp/variants/$model/a.safetensors" && rm -r "$tmp/variants/x"
+done
+has 'names in two files' - 'shares 100 % of the tensors' <<END
+$(why_of "$tmp/variants/tuned")
+END
+
 # --- two models, and only looks to tell which is the base: packing it does not pack the other ---
 d=$tmp/two
 mkdir "$d"

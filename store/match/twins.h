@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tensors of a model that are there already: under another name, in another file, or in the base. A writer finds
+ * them chunk by chunk; who only samples finds them here, by their length and a few of their bytes.
+ */
+#ifndef TP_STORE_TWINS_H
+#define TP_STORE_TWINS_H
+
+#include "store/match/source.h"
+
+enum tp_twin {
+    TP_TWIN_NONE = 0,
+    TP_TWIN_MODEL, /* equals a tensor before it */
+    TP_TWIN_BASE,  /* equals one of the base */
+};
+
+/* OUT has room for tensor_all of MODEL; BASE may be NULL. Only so many are looked at, the longest first. A tensor that
+ * the base has under the same name is mostly left to the caller, who compares these two anyway. */
+int tp_twins_find(struct tp_source *model, struct tp_source *base, enum tp_twin *out, struct tp_error *err);
+
+#endif
