@@ -22,8 +22,8 @@ void tp_estimate_print(const struct tp_base_choice *choice, const struct tp_esti
         printf("  base: none (%s)\n", choice->why);
         return;
     }
-    printf("  base: %s (%s)\n  of the weights that it predicts (%s), %.1f %% differ\n", choice->name,
-           choice->why, tp_report_size(e->matched_bytes), 100 * e->changed);
+    printf("  base: %s (%s)\n  of the weights that it predicts (%s), %.1f %% differ\n",
+           tp_report_name(choice->name), tp_report_name(choice->why), tp_report_size(e->matched_bytes), 100 * e->changed);
 }
 
 static int estimate(const char *base, const char *model, struct tp_place *place,
@@ -72,7 +72,7 @@ static int run(struct tp_options *o)
         tp_result_estimate(&doc.json, &choice, &e);
         code = tp_document_end(&doc);
     } else {
-        printf("%s: ", place.name);
+        printf("%s: ", tp_report_name(place.name));
         tp_estimate_print(&choice, &e);
         code = tp_report_flush();
     }

@@ -40,7 +40,7 @@ static void tensor_print(const struct tp_segment *s, const struct tp_usage *u)
     for (unsigned d = 0; d < s->rank && used < sizeof shape; d++)
         used += (size_t)snprintf(shape + used, sizeof shape - used, "%s%" PRIu64, d ? "x" : "", s->shape[d]);
     printf("  %-8s %-16s %10s  %10s  %s  (%s)\n", tp_dtype_name(s->dtype), s->rank ? shape : "scalar",
-           tp_report_size(u->logical), tp_report_size(u->stored), s->name,
+           tp_report_size(u->logical), tp_report_size(u->stored), tp_report_name(s->name),
            codecs_text(u, codecs, sizeof codecs));
 }
 
@@ -72,10 +72,10 @@ static void print_text(struct tp_pack *pack, const struct tp_index *x, const str
                        bool with_tensors)
 {
     char codecs[128];
-    printf("pack      %s\nid        %s\nwritten   by %s, format %d\n", tp_pack_path(pack),
-           tp_report_hex(tp_pack_get_id(pack)), x->writer, TP_PACK_VERSION);
+    printf("pack      %s\nid        %s\nwritten   by %s, format %d\n", tp_report_name(tp_pack_path(pack)),
+           tp_report_hex(tp_pack_get_id(pack)), tp_report_name(x->writer), TP_PACK_VERSION);
     if (x->has_base)
-        printf("base      %s, id %s%s\n", x->base_name, tp_report_hex(x->base_id),
+        printf("base      %s, id %s%s\n", tp_report_name(x->base_name), tp_report_hex(x->base_id),
                tp_pack_base(pack) ? "" : " (absent)");
     else
         puts("base      none");
@@ -90,10 +90,10 @@ static void print_text(struct tp_pack *pack, const struct tp_index *x, const str
         tp_usage_add_file(x, f, &u);
         if (f->type == TP_ENTRY_FILE)
             printf("%.12s  %10s  %10s  %s\n", tp_report_hex(f->sha256), tp_report_size(f->size),
-                   tp_report_size(u.stored), f->path);
+                   tp_report_size(u.stored), tp_report_name(f->path));
         else
-            printf("%-12s  %10s  %10s  %s%s%s\n", tp_manifest_type_name(f->type), "", "", f->path,
-                   f->target ? " -> " : "", f->target ? f->target : "");
+            printf("%-12s  %10s  %10s  %s%s%s\n", tp_manifest_type_name(f->type), "", "",
+                   tp_report_name(f->path), f->target ? " -> " : "", f->target ? tp_report_name(f->target) : "");
     }
     if (with_tensors) {
         putchar('\n');
@@ -115,7 +115,7 @@ static int run(struct tp_options *o)
         with_tensors |= opt == OPT_TENSORS;
     if (opt < 0)
         return o->exit;
-    int rc = tp_place_find(o->argv[0], &place, &err);
+    int rc = tp_place_find_pack(o->argv[0], &place, &err);
     if (!rc)
         rc = tp_place_open(&place, &store, &pack, &err);
     if (rc) {

@@ -76,12 +76,12 @@ static void print_rows(const struct row *rows, size_t n)
     for (size_t i = 0; i < n; i++) {
         const struct row *row = &rows[i];
         if (row->err.code && !row->stored) {
-            printf("%-*s  %-5s  cannot be read\n", width, row->name, kind_name(row));
+            printf("%-*s  %-5s  cannot be read\n", width, tp_report_name(row->name), kind_name(row));
             continue;
         }
-        printf("%-*s  %-5s  %10s  %10s  %5.2fx  %s%s\n", width, row->name, kind_name(row),
+        printf("%-*s  %-5s  %10s  %10s  %5.2fx  %s%s\n", width, tp_report_name(row->name), kind_name(row),
                tp_report_size(row->logical), tp_report_size(row->stored),
-               tp_report_ratio(row->logical, row->stored), row->base[0] ? row->base : "-",
+               tp_report_ratio(row->logical, row->stored), row->base[0] ? tp_report_name(row->base) : "-",
                row->base_absent ? " (absent)" : "");
         logical += row->logical;
         stored += row->stored;

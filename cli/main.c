@@ -2,10 +2,12 @@
 /* The program: finds the command that the first words name, and hands the rest to it. */
 #include <config.h>
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/options.h"
 #include "cli/report.h"
@@ -96,8 +98,22 @@ static void list_names(void)
         printf("%s\t%s\n", tp_commands[i]->name, tp_commands[i]->summary);
 }
 
+/*
+ * Descriptors 0 to 2 are taken, where the caller closed some, the wrong way round: what is opened next must not be
+ * what messages are written to, and writing to standard output that is not there must fail.
+ */
+static bool take_standard_streams(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) != fd)
+            return false;
+    return true;
+}
+
 int main(int argc, char **argv)
 {
+    if (!take_standard_streams())
+        return TP_EXIT_FAILURE;
     /* A reader that has seen enough (head) is no reason to die silently in the middle of a job. */
     signal(SIGPIPE, SIG_IGN);
     if (argc < 2) {

@@ -102,7 +102,7 @@ void tp_meter_note(void *unused, const char *line)
     (void)unused;
     pthread_mutex_lock(&meter.lock);
     clear_line();
-    fprintf(stderr, "%s\n", line);
+    fprintf(stderr, "%s\n", tp_report_name(line));
     fflush(stderr);
     pthread_mutex_unlock(&meter.lock);
 }

@@ -79,7 +79,7 @@ static int try_one(const struct job *job, const char *arg, const struct tp_optio
         tp_result_estimate(json, &choice, &estimate);
         tp_json_end_object(json);
     } else if (!rc && !o->quiet) {
-        printf("%s: would take ", place.name);
+        printf("%s: would take ", tp_report_name(place.name));
         tp_estimate_print(&choice, &estimate);
     }
     tp_place_clear(&place);

@@ -59,11 +59,11 @@ void tp_packing_print(const char *name, const struct tp_compress_report *report)
 {
     const struct tp_pack_report *pack = &report->pack;
     double seconds = pack->write_seconds + pack->verify_seconds;
-    printf("%s: %s in %llu file%s, stored in %s, %s", name, tp_report_size(pack->logical_bytes),
+    printf("%s: %s in %llu file%s, stored in %s, %s", tp_report_name(name), tp_report_size(pack->logical_bytes),
            (unsigned long long)pack->file_n, pack->file_n == 1 ? "" : "s",
            tp_report_size(pack->stored_bytes), tp_report_saving(pack->logical_bytes, pack->stored_bytes));
     if (report->base[0])
-        printf(", against %s", report->base);
+        printf(", against %s", tp_report_name(report->base));
     if (seconds > 0)
         printf(" (verified; %.1f s, %s/s)", seconds,
                tp_report_size((uint64_t)((double)pack->logical_bytes / seconds)));

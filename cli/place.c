@@ -92,6 +92,27 @@ int tp_place_find(const char *arg, struct tp_place *out, struct tp_error *err)
     return rc;
 }
 
+int tp_place_find_pack(const char *arg, struct tp_place *out, struct tp_error *err)
+{
+    struct stat st;
+    char *pack;
+    int rc = tp_place_find(arg, out, err);
+    if (rc || out->kind != TP_PLACE_PLAIN)
+        return rc;
+    if (asprintf(&pack, "%s%s", out->path, TP_PACK_SUFFIX) < 0) {
+        tp_place_clear(out);
+        return tp_fail(err, ENOMEM, "out of memory");
+    }
+    if (stat(pack, &st) == 0 && S_ISREG(st.st_mode)) {
+        free(out->path);
+        out->path = pack;
+        out->kind = TP_PLACE_PACK;
+    } else {
+        free(pack);
+    }
+    return 0;
+}
+
 void tp_place_clear(struct tp_place *place)
 {
     free(place->path);

@@ -16,6 +16,8 @@ struct tp_place {
 
 /* A directory that is no model itself is a store. -ENOENT and so on when there is nothing. */
 int tp_place_find(const char *arg, struct tp_place *out, struct tp_error *err);
+/* The same where a pack is wanted: of a model's directory that has its pack beside it, the pack. */
+int tp_place_find_pack(const char *arg, struct tp_place *out, struct tp_error *err);
 void tp_place_clear(struct tp_place *place);
 
 /* Open the pack at PLACE, with the store around it, where its bases are; both are the caller's to close, the pack

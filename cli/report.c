@@ -11,7 +11,7 @@
 #include "base/size.h"
 #include "cli/report.h"
 
-enum { RING = 16, TEXT = 80 };
+enum { RING = 16, TEXT = 80, NAMES = 4, NAME_TEXT = 4200 };
 
 /* A place for a short text, used again after RING others. */
 static char *ring(void)
@@ -70,6 +70,34 @@ const char *tp_report_saving(uint64_t logical, uint64_t stored)
     return text;
 }
 
+/* Names come from strangers: none may break the line, or steer the terminal. */
+static bool is_control(char c)
+{
+    return (unsigned char)c < 0x20 || c == 0x7f;
+}
+
+static void make_plain(char *text)
+{
+    for (; *text; text++)
+        if (is_control(*text))
+            *text = '?';
+}
+
+const char *tp_report_name(const char *name)
+{
+    static char texts[NAMES][NAME_TEXT];
+    static unsigned next;
+    const char *p = name;
+    while (*p && !is_control(*p))
+        p++;
+    if (!*p)
+        return name;
+    char *text = texts[next++ % NAMES];
+    snprintf(text, NAME_TEXT, "%s", name);
+    make_plain(text);
+    return text;
+}
+
 const char *tp_report_hex(const uint8_t sha256[TP_SHA256_LEN])
 {
     char *text = ring();
@@ -115,14 +143,6 @@ static const char *hint_for(int code)
     default:
         return NULL;
     }
-}
-
-/* Names come from strangers: none may break the line, or steer the terminal. */
-static void make_plain(char *text)
-{
-    for (; *text; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
-            *text = '?';
 }
 
 int tp_report_error(const struct tp_error *err)

@@ -26,7 +26,7 @@ static int restore(const char *arg, struct tp_restore_options *restore, struct t
     struct tp_error err = {0};
     struct tp_place place;
     uint64_t bytes = 0;
-    int code = TP_EXIT_OK, rc = tp_place_find(arg, &place, &err);
+    int code = TP_EXIT_OK, rc = tp_place_find_pack(arg, &place, &err);
 
     if (rc)
         return tp_report_error(&err);
@@ -51,7 +51,8 @@ static int restore(const char *arg, struct tp_restore_options *restore, struct t
         tp_json_put_bool(&doc.json, "pack_removed", !restore->out && !restore->keep);
         code = tp_document_end(&doc);
     } else if (!o->quiet) {
-        printf("%s: %s restored, every file's SHA-256 checked\n", place.name, tp_report_size(bytes));
+        printf("%s: %s restored, every file's SHA-256 checked\n", tp_report_name(place.name),
+               tp_report_size(bytes));
         code = tp_report_flush();
     }
     tp_place_clear(&place);

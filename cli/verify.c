@@ -86,7 +86,7 @@ static void verify(struct verifying *v, const char *path, struct tp_store *store
     } else if (!v->options->json && !v->options->quiet) {
         char line[TP_ERROR_MAX];
         snprintf(line, sizeof line, "%s: %" PRIu64 " files, %" PRIu64 " chunks, %s: whole (%.1f s)",
-                 tp_path_name(path), report.files, report.chunks, tp_report_size(report.bytes),
+                 tp_report_name(tp_path_name(path)), report.files, report.chunks, tp_report_size(report.bytes),
                  report.seconds);
         tp_meter_stop();
         puts(line);
@@ -123,7 +123,7 @@ static int verify_place(struct verifying *v, const char *arg, struct tp_error *e
 {
     struct tp_store *store = NULL;
     struct tp_place place;
-    int rc = tp_place_find(arg, &place, err);
+    int rc = tp_place_find_pack(arg, &place, err);
     if (rc)
         return rc;
     if (place.kind == TP_PLACE_PLAIN)

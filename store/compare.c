@@ -46,7 +46,7 @@ static int compare_entry(const struct comparer *c, const struct tp_entry *e)
     if (f->target && (!e->target || strcmp(f->target, e->target) != 0))
         return differs(c, e->path, "the target");
     /* Restoring a file leaves its set-user and set-group bits out. */
-    mask = f->type == TP_ENTRY_FILE ? 0777 : 07777;
+    mask = f->type == TP_ENTRY_FILE ? 01777 : 07777;
     if (f->type != TP_ENTRY_SYMLINK && (f->mode & mask) != (e->mode & mask))
         return differs(c, e->path, "the mode");
     if (f->mtime_sec != e->mtime_sec || f->mtime_nsec != e->mtime_nsec)

@@ -69,7 +69,7 @@ static int close_file(struct extractor *e, const struct tp_pack_file *f, struct 
     if (memcmp(digest, f->sha256, sizeof digest) != 0)
         rc = tp_fail(err, EBADMSG, "'%s' is damaged: '%s' does not match its SHA-256",
                      tp_pack_path(e->pack), f->path);
-    else if (fchmod(e->fd, f->mode & 0777) < 0 || futimens(e->fd, times) < 0 || fsync(e->fd) < 0)
+    else if (fchmod(e->fd, f->mode & 01777) < 0 || futimens(e->fd, times) < 0 || fsync(e->fd) < 0)
         rc = tp_fail_errno(err, "cannot finish '%s/%s'", e->path, f->path);
     posix_fadvise(e->fd, 0, 0, POSIX_FADV_DONTNEED);
     if (close(e->fd) < 0 && rc == 0)

@@ -92,6 +92,7 @@ tests_fs_swap_LDADD =
 fs_scripts = \
 	tests/fs/control_stress_test.sh \
 	tests/fs/acl_test.sh \
+	tests/fs/control_odd_test.sh \
 	tests/fs/control_test.sh \
 	tests/fs/failure_test.sh \
 	tests/fs/life_test.sh \
@@ -158,6 +159,7 @@ cli_scripts = \
 	tests/cli/mount_test.sh \
 	tests/cli/pack_test.sh \
 	tests/cli/status_test.sh \
+	tests/cli/streams_test.sh \
 	tests/cli/usage_test.sh
 
 # loaders: unmodified frameworks over a mount
