@@ -110,8 +110,11 @@ int tp_packed_lookup(struct tp_fs *fs, struct tp_packed *parent, const char *nam
 {
     char path[PATH_MAX];
     struct tp_view *view;
-    int rc = tp_tree_hold(fs, parent->tree, &view);
 
+    /* The kernel lets longer ones pass than other file systems have. */
+    if (strlen(name) > NAME_MAX)
+        return ENAMETOOLONG;
+    int rc = tp_tree_hold(fs, parent->tree, &view);
     if (rc != 0)
         return rc;
     const struct tp_index *index = view->index;

@@ -42,6 +42,8 @@ not_ok 'what the store keeps is hidden' stat "$tmp/mnt/.tenpak/kept"
 not_ok 'temporary packs are, too' stat "$tmp/mnt/.x.tnpk.tmp-1-2"
 not_ok 'a name that is too long' stat "$tmp/mnt/${name}mmmmmm"
 not_ok 'nothing there' stat "$tmp/mnt/copy/absent"
+not_ok 'nor of a name that no file has' stat "$tmp/mnt/copy/$(printf '%0256d' 0)"
+has 'which says so' "$tmp/.out" 'File name too long'
 is 'links of a directory with one in it' "$(stat -c %h "$tmp/mnt/copy/sub")" 3
 
 numbers() {
