@@ -239,6 +239,7 @@ thread_tests = \
 	tests/control/inventory_test \
 	tests/store/pack_test \
 	tests/store/engine_test \
+	tests/store/sink_test \
 	tests/base/log_test \
 	tests/base/pool_test
 

@@ -3,20 +3,16 @@
 #include <config.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <zstd.h>
 
-#include "base/file.h"
 #include "base/hash.h"
 #include "store/pack/layout.h"
 #include "store/pipeline.h"
+#include "store/write/sink.h"
 #include "store/write/writer_internal.h"
 
-#define WRITE_BUFFER (1u << 20)
-#define WRITEBACK (8u << 20)      /* so much at a time is sent on to the disk while the rest is coded */
 #define INDEX_SLOW_MAX (8u << 20) /* indexes up to here are compressed as well as zstd can */
 
 /* What a worker is to do: learn a segment, or code a chunk. */
@@ -28,13 +24,8 @@ struct item {
 struct output {
     struct tp_writer *w;
     struct tp_pack_report *report;
-    const char *path;
-    int fd;
-    uint8_t *buffer;
-    size_t buffered;
+    struct tp_sink *sink;
     uint64_t off;            /* bytes given out so far */
-    uint64_t written;        /* and those of them that are in the file */
-    uint64_t started;        /* whose way to the disk has begun */
     struct tp_sha256 *sha;   /* of the file that is being read */
     struct tp_xxh128 *xxh;   /* the same, to compare with what is read back */
     uint64_t file_done;      /* its bytes seen */
@@ -43,41 +34,10 @@ struct output {
     uint64_t item_n;
 };
 
-static int write_out(struct output *o, const void *data, size_t len, struct tp_error *err)
-{
-    int rc = tp_file_write(o->fd, data, len, o->path, err);
-
-    o->written += len;
-    /* A hint only: what becomes of it, fsync tells. */
-    if (rc == 0 && o->written - o->started >= WRITEBACK) {
-        sync_file_range(o->fd, (off_t)o->started, (off_t)(o->written - o->started), SYNC_FILE_RANGE_WRITE);
-        o->started = o->written;
-    }
-    return rc;
-}
-
-static int flush(struct output *o, struct tp_error *err)
-{
-    int rc = write_out(o, o->buffer, o->buffered, err);
-
-    o->buffered = 0;
-    return rc;
-}
-
 static int put(struct output *o, const void *data, size_t len, struct tp_error *err)
 {
     o->off += len;
-    if (o->buffered + len > WRITE_BUFFER) {
-        int rc = flush(o, err);
-
-        if (rc < 0)
-            return rc;
-    }
-    if (len > WRITE_BUFFER)
-        return write_out(o, data, len, err);
-    memcpy(o->buffer + o->buffered, data, len);
-    o->buffered += len;
-    return 0;
+    return tp_sink_put(o->sink, data, len, err);
 }
 
 /* Before a segment's first chunk: its tables, or with a single chunk those that it used. */
@@ -341,19 +301,20 @@ static int put_end(struct output *o, struct tp_error *err)
         rc = put(o, raw, sizeof raw, err);
     }
     tp_buffer_clear(&index);
-    return rc == 0 ? flush(o, err) : rc;
+    return rc == 0 ? tp_sink_finish(o->sink, err) : rc;
 }
 
 int tp_output_write(struct tp_writer *w, int fd, const char *path, struct tp_pack_report *report,
                     struct tp_error *err)
 {
-    struct output o = {.w = w, .fd = fd, .path = path, .report = report};
-    int rc;
+    struct output o = {.w = w, .report = report};
+    int rc = tp_sink_create(fd, path, &o.sink, err);
 
-    o.buffer = malloc(WRITE_BUFFER);
+    if (rc < 0)
+        return rc;
     o.sha = tp_sha256_create();
     o.xxh = tp_xxh128_create();
-    rc = o.buffer && o.sha && o.xxh ? schedule(&o, err) : tp_fail(err, ENOMEM, "out of memory for writing");
+    rc = o.sha && o.xxh ? schedule(&o, err) : tp_fail(err, ENOMEM, "out of memory for writing");
     if (rc == 0)
         rc = put_data(&o, err);
     if (rc == 0)
@@ -363,7 +324,7 @@ int tp_output_write(struct tp_writer *w, int fd, const char *path, struct tp_pac
     report->stored_bytes = o.off;
     tp_sha256_destroy(o.sha);
     tp_xxh128_destroy(o.xxh);
-    free(o.buffer);
+    tp_sink_destroy(o.sink);
     free(o.items);
     return rc;
 }

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/* Two places of memory: one is filled by the caller while the thread writes the other. */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "store/write/sink.h"
+
+#define PLACE (4u << 20) /* in one write: enough that a disk has several requests at a time */
+#define ALIGNMENT 4096u
+
+struct tp_sink {
+    int fd;
+    const char *path;
+    uint8_t *place[2];
+    unsigned filling; /* the caller's place; the other is the thread's */
+    size_t filled;
+    bool direct;      /* the thread's, or the caller's where there is none */
+    bool started;
+    pthread_t thread;
+    pthread_mutex_t lock; /* over what follows */
+    pthread_cond_t changed;
+    bool waiting;     /* the thread's place is to be written */
+    bool ending;
+    int rc;
+    struct tp_error err;
+};
+
+/* Whether the file system says that it can, and that our places and lengths are fit for it. */
+static bool can_be_direct(int fd)
+{
+#ifdef STATX_DIOALIGN
+    struct statx st;
+
+    return statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &st) == 0 && st.stx_mask & STATX_DIOALIGN &&
+           st.stx_dio_mem_align && st.stx_dio_offset_align && ALIGNMENT % st.stx_dio_mem_align == 0 &&
+           PLACE % st.stx_dio_offset_align == 0;
+#else
+    (void)fd;
+    return false;
+#endif
+}
+
+static bool set_direct(int fd, bool direct)
+{
+    int flags = fcntl(fd, F_GETFL);
+
+    return flags >= 0 && fcntl(fd, F_SETFL, direct ? flags | O_DIRECT : flags & ~O_DIRECT) == 0;
+}
+
+/* A place, or what there is of it. */
+static int write_place(struct tp_sink *s, const uint8_t *data, size_t len, struct tp_error *err)
+{
+    off_t from = lseek(s->fd, 0, SEEK_CUR);
+    int rc;
+
+    if (from < 0)
+        return tp_fail_errno(err, "cannot write '%s'", s->path);
+    if (s->direct) {
+        rc = tp_file_write(s->fd, data, len, s->path, err);
+        /* It cannot after all, or not after a write that was cut short. */
+        if (rc != -EINVAL)
+            return rc;
+        s->direct = false;
+        if (!set_direct(s->fd, false) || lseek(s->fd, from, SEEK_SET) < 0)
+            return tp_fail_errno(err, "cannot write '%s'", s->path);
+    }
+    rc = tp_file_write(s->fd, data, len, s->path, err);
+    /* On its way to the disk while the rest is made. A hint only: what becomes of it, fsync tells. */
+    if (rc == 0 && len == PLACE)
+        sync_file_range(s->fd, from, (off_t)len, SYNC_FILE_RANGE_WRITE);
+    return rc;
+}
+
+static void *thread_main(void *arg)
+{
+    struct tp_sink *s = arg;
+
+    pthread_mutex_lock(&s->lock);
+    for (;;) {
+        struct tp_error err = {0};
+        const uint8_t *data;
+        int rc;
+
+        while (!s->waiting && !s->ending)
+            pthread_cond_wait(&s->changed, &s->lock);
+        if (!s->waiting)
+            break;
+        data = s->place[!s->filling];
+        pthread_mutex_unlock(&s->lock);
+        rc = write_place(s, data, PLACE, &err);
+        pthread_mutex_lock(&s->lock);
+        if (rc < 0 && s->rc == 0) {
+            s->rc = rc;
+            s->err = err;
+        }
+        s->waiting = false;
+        pthread_cond_broadcast(&s->changed);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+/* Signals are the caller's business: the thread takes none. */
+static bool start(struct tp_sink *s)
+{
+    sigset_t all, old;
+    int rc;
+
+    s->direct = can_be_direct(s->fd) && set_direct(s->fd, true);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    rc = pthread_create(&s->thread, NULL, thread_main, s);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    s->started = rc == 0;
+    return s->started;
+}
+
+/* Until the thread has nothing to do; gives what it has met so far. */
+static int wait_idle(struct tp_sink *s, struct tp_error *err)
+{
+    int rc;
+
+    while (s->waiting)
+        pthread_cond_wait(&s->changed, &s->lock);
+    rc = s->rc;
+    if (rc < 0 && err)
+        *err = s->err;
+    return rc;
+}
+
+/* The place that the caller has filled goes to the thread, for the one that it has written. Where there can be no
+ * thread, the caller writes it. */
+static int hand_over(struct tp_sink *s, struct tp_error *err)
+{
+    int rc;
+
+    if (!s->started && !start(s)) {
+        s->filled = 0;
+        return write_place(s, s->place[s->filling], PLACE, err);
+    }
+    pthread_mutex_lock(&s->lock);
+    rc = wait_idle(s, err);
+    if (rc == 0) {
+        s->filling = !s->filling;
+        s->filled = 0;
+        s->waiting = true;
+        pthread_cond_broadcast(&s->changed);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+int tp_sink_create(int fd, const char *path, struct tp_sink **out, struct tp_error *err)
+{
+    struct tp_sink *s = calloc(1, sizeof *s);
+
+    *out = NULL;
+    if (!s)
+        return tp_fail(err, ENOMEM, "out of memory for writing '%s'", path);
+    s->fd = fd;
+    s->path = path;
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->changed, NULL);
+    for (unsigned i = 0; i < 2; i++)
+        s->place[i] = aligned_alloc(ALIGNMENT, PLACE);
+    if (!s->place[0] || !s->place[1]) {
+        tp_sink_destroy(s);
+        return tp_fail(err, ENOMEM, "out of memory for writing '%s'", path);
+    }
+    *out = s;
+    return 0;
+}
+
+int tp_sink_put(struct tp_sink *s, const void *data, size_t len, struct tp_error *err)
+{
+    const uint8_t *p = data;
+
+    while (len > 0) {
+        size_t n = len < PLACE - s->filled ? len : PLACE - s->filled;
+        int rc;
+
+        memcpy(s->place[s->filling] + s->filled, p, n);
+        s->filled += n;
+        p += n;
+        len -= n;
+        rc = s->filled == PLACE ? hand_over(s, err) : 0;
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* The thread writes what it has, and is no more. */
+static int stop(struct tp_sink *s, struct tp_error *err)
+{
+    int rc;
+
+    if (!s->started)
+        return 0;
+    pthread_mutex_lock(&s->lock);
+    rc = wait_idle(s, err);
+    s->ending = true;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+    pthread_join(s->thread, NULL);
+    s->started = false;
+    return rc;
+}
+
+int tp_sink_finish(struct tp_sink *s, struct tp_error *err)
+{
+    int rc = stop(s, err);
+
+    if (rc < 0)
+        return rc;
+    if (s->direct && !set_direct(s->fd, false))
+        return tp_fail_errno(err, "cannot write '%s'", s->path);
+    s->direct = false;
+    return write_place(s, s->place[s->filling], s->filled, err);
+}
+
+void tp_sink_destroy(struct tp_sink *s)
+{
+    if (!s)
+        return;
+    stop(s, NULL);
+    free(s->place[0]);
+    free(s->place[1]);
+    pthread_cond_destroy(&s->changed);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}
