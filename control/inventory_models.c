@@ -257,6 +257,17 @@ static int list_plain(struct tp_inventory *inventory, struct tp_inventory_entry 
     return rc;
 }
 
+/* Whether what has this time had just changed SPENT seconds ago: changes within one tick of the clock have the same. */
+static bool was_young(const struct timespec *ctime, double spent)
+{
+    struct timespec t;
+    double age;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    age = (double)(t.tv_sec - ctime->tv_sec) + (double)(t.tv_nsec - ctime->tv_nsec) / 1e9 - spent;
+    return age > -0.05 - spent && age < 0.05;
+}
+
 /* How long a listing is believed that took SPENT seconds: so that at most a hundredth of the time goes into looking,
  * and no longer than a second where something has just changed and may go on changing. */
 static double good_for(const struct tp_inventory_entry *entry, double spent)
@@ -264,9 +275,13 @@ static double good_for(const struct tp_inventory_entry *entry, double spent)
     time_t newest = (time_t)entry->row.changed;
     double seconds = 100 * spent;
 
-    for (size_t i = 0; i < entry->plain.dir_n; i++)
-        if (entry->plain.dirs[i].stamp.ctime.tv_sec > newest)
-            newest = entry->plain.dirs[i].stamp.ctime.tv_sec;
+    for (size_t i = 0; i < entry->plain.dir_n; i++) {
+        const struct timespec *ctime = &entry->plain.dirs[i].stamp.ctime;
+        if (was_young(ctime, spent))
+            return 0;
+        if (ctime->tv_sec > newest)
+            newest = ctime->tv_sec;
+    }
     if (seconds < 1 || time(NULL) - newest < 60)
         return 1;
     return seconds > 60 ? 60 : seconds;

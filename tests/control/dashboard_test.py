@@ -63,7 +63,7 @@ class Browser:
     def run(self, *arguments):
         command = [BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage",
                    "--no-first-run", f"--user-data-dir={self.profile}", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
 
     def dom(self, page, width=1280, dark=False):
         out = self.run(f"--window-size={width},1200", *dark_flags(dark), "--dump-dom", page.as_uri())

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -105,6 +106,10 @@ def check_documents(where):
     fits("candidates.json", where.json("candidates.json"), "as it is now")
     fits("hardware.json", where.json("hardware.json"), "as it is now")
     fits("conf.json", status["policy"], "the policy of status.json is one that can be written back")
+    for point in ([], ["/some where/\u00e9 \"q\""]):
+        told = json.loads(run(DOCUMENTS, "--keeper", where.path, *point).stdout)
+        fits("daemon.json", told, f"mounted at {point}")
+        ok(told["mountpoint"] == (point[0] if point else None) and told["pid"] > 1, "with what is so", told)
     for wrong, why in (({"base": 1}, "a number for a name"), ({"codec_budget": 20}, "beyond a bound"),
                        ({"jobs": {"slot": 1}}, "an unknown key within"), ({"quiet": True}, "an unknown key")):
         ok(findings("conf.json", wrong), f"conf.json refuses {why}")
@@ -172,9 +177,15 @@ def check_control(control):
     ok(len(lines) >= 4, "error_log has a line for each", lines)
     for line in lines:
         fits("error.json", json.loads(line), f"error_log: {json.loads(line)['message']}")
-    lines = os.read(events, 1 << 20).decode().splitlines()
+    lines, kinds = [], set()
+    # Each is told soon, not before who did it goes on.
+    for _ in range(6000):
+        lines += os.read(events, 1 << 20).decode().splitlines()
+        kinds = {json.loads(line)["event"] for line in lines}
+        if {"job", "knob"} <= kinds:
+            break
+        time.sleep(0.02)
     os.close(events)
-    kinds = {json.loads(line)["event"] for line in lines}
     ok({"job", "knob"} <= kinds, "events has the job and the knob", lines)
     found = [f for line in lines for f in findings("event.json", json.loads(line))]
     ok(not found, "event.json: every line of events", found)

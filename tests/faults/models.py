@@ -125,7 +125,7 @@ def start(*args, fault=None, **more):
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **more)
 
 
-def wait(child, timeout=120):
+def wait(child, timeout=600):
     """Its exit code (negative: the signal) and what it said."""
     said, _ = child.communicate(timeout=timeout)
     return child.returncode, said.decode(errors="replace")

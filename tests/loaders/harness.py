@@ -106,7 +106,7 @@ class Store:
         log = open(self.root / "mount.log", "wb")
         self.daemon = subprocess.Popen([TENPAK, "mount", "-f", self.packs, self.mnt],
                                        stdout=log, stderr=log)
-        end = time.monotonic() + 30
+        end = time.monotonic() + 240
         while not os.path.ismount(self.mnt) and self.daemon.poll() is None \
                 and time.monotonic() < end:
             time.sleep(0.02)
@@ -118,7 +118,7 @@ class Store:
         """Ends the mount; the daemon must end by itself, and well."""
         subprocess.run(["fusermount3", "-u", self.mnt], check=False, capture_output=True)
         try:
-            code = self.daemon.wait(30)
+            code = self.daemon.wait(240)
         except subprocess.TimeoutExpired:
             code = "still running"
         self.daemon = None

@@ -92,7 +92,7 @@ def pack(store, name):
     run = subprocess.run([TENPAK, "pack", "-q", store.packs / name], capture_output=True, text=True,
                          check=False)
     ok(run.returncode == 0, f"{name} is packed", run.stderr)
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     codec = None
     while not isinstance(codec, bytes) and time.monotonic() < end:
         codec = outcome(lambda: os.getxattr(store.mnt / name, "user.tenpak.codec"))
