@@ -13,15 +13,29 @@ listing() {
 listing "$d" >"$tmp/was"
 
 # A shell starts children in the background with SIGINT ignored: give them the usual one back.
-# interrupt DELAY COMMAND...: its exit code in $code.
+# interrupt BYTES COMMAND...: when so much of what it makes is written; its exit code in $code.
 interrupt() {
-    delay=$1
+    bytes=$1
     shift
-    "$PYTHON" - "$delay" "$@" <<'END' >"$tmp/code"
-import signal, subprocess, sys, time
-p = subprocess.Popen(sys.argv[2:], stdout=subprocess.DEVNULL, stderr=open(sys.argv[2] and "/dev/null", "w"),
+    "$PYTHON" - "$bytes" "$tmp" "$d" "$@" <<'END' >"$tmp/code"
+import os, signal, subprocess, sys, time
+
+def written(top):
+    """Bytes in what is being made in this directory; -1: there is nothing yet."""
+    made = [os.path.join(top, name) for name in os.listdir(top) if ".tmp-" in name]
+    files = made + [os.path.join(at, name) for path in made for at, _, names in os.walk(path) for name in names]
+    return sum(os.lstat(path).st_size for path in files) if made else -1
+
+def is_time():
+    try:
+        return max(written(sys.argv[2]), written(sys.argv[3])) >= int(sys.argv[1])
+    except FileNotFoundError:
+        return False
+
+p = subprocess.Popen(sys.argv[4:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                      preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
-time.sleep(float(sys.argv[1]))
+while p.poll() is None and not is_time():
+    time.sleep(0.001)
 p.send_signal(signal.SIGINT)
 print(p.wait())
 END
@@ -29,23 +43,25 @@ END
 }
 
 interrupted=0
-for delay in 0.02 0.05 0.1 0.2; do
-    interrupt "$delay" "$tenpak" pack -q -j 1 --base=none -o "$tmp/out.tnpk" "$d/model"
+for bytes in 0 100000 5000000 20000000; do
+    interrupt "$bytes" "$tenpak" pack -q -j 1 --base=none -o "$tmp/out.tnpk" "$d/model"
     case $code in
     130)
         interrupted=$((interrupted + 1))
-        is "after $delay s: nothing is written" "$(find "$tmp" -maxdepth 1 -name '*tnpk*')" ''
+        is "after $bytes bytes: nothing is written" "$(find "$tmp" -maxdepth 1 -name '*tnpk*')" ''
         ;;
-    0) rm -f "$tmp/out.tnpk" ;;
-    -2) pass "after $delay s: it had not begun" ;;
-    *) fail "after $delay s: exit code $code" ;;
+    0)
+        diag "after $bytes bytes: it ended before the signal"
+        rm -f "$tmp/out.tnpk"
+        ;;
+    *) fail "after $bytes bytes: exit code $code" ;;
     esac
     listing "$d" >"$tmp/now"
-    ok "after $delay s: the model is untouched" diff "$tmp/was" "$tmp/now"
+    ok "after $bytes bytes: the model is untouched" diff "$tmp/was" "$tmp/now"
 done
 ok 'at least one was interrupted in the middle' [ "$interrupted" -gt 0 ]
 
-interrupt 0.1 "$tenpak" pack -q -j 1 --base=none "$d/model"
+interrupt 100000 "$tenpak" pack -q -j 1 --base=none "$d/model"
 if [ "$code" = 130 ]; then
     listing "$d" | grep -v '^\.model\.lock\|^ ' >"$tmp/now"
     grep -v '^ ' "$tmp/was" >"$tmp/want"
@@ -56,7 +72,7 @@ fi
 
 [ -d "$d/model" ] || "$tenpak" unpack -q "$d/model"
 ok 'and packs afterwards' "$tenpak" pack -q --base=none "$d/model"
-interrupt 0.05 "$tenpak" unpack -q -j 1 -o "$tmp/back" "$d/model.tnpk"
+interrupt 1000000 "$tenpak" unpack -q -j 1 -o "$tmp/back" "$d/model.tnpk"
 if [ "$code" = 130 ]; then
     is 'unpack: nothing is left' "$(find "$tmp" -maxdepth 1 -name '*back*')" ''
 else

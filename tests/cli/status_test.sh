@@ -25,7 +25,7 @@ is 'nothing is open' "$(field .open_files)" 0
 exec 3<"$tmp/mnt/one/config.json" 4>"$tmp/mnt/new"
 is 'files that are open' "$(field .open_files)" 2
 exec 3<&- 4>&-
-is 'nothing again' "$(wait_for 5 sh -c '[ "$("$1" status --json "$2" | jq .open_files)" = 0 ]' sh "$tenpak" "$tmp/mnt" && echo none)" none
+is 'nothing again' "$(wait_for 120 sh -c '[ "$("$1" status --json "$2" | jq .open_files)" = 0 ]' sh "$tenpak" "$tmp/mnt" && echo none)" none
 before=$(field .decode.bytes)
 cat "$tmp/mnt/one/model.safetensors" >/dev/null
 ok 'decoding is counted' test "$(field .decode.bytes)" -ge $((before + $(stat -c %s "$tmp/mnt/one/model.safetensors")))
