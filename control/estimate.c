@@ -42,12 +42,33 @@ static int by_match(struct tp_store *store, const char *name, const char *path, 
     return by_name(tp_store_dir(store), match.name, choice, err);
 }
 
+/* NAME ends before ".tnpk". */
+static void bare(char *name)
+{
+    size_t suffix = strlen(TP_PACK_SUFFIX), len = strlen(name);
+
+    if (len > suffix && strcmp(name + len - suffix, TP_PACK_SUFFIX) == 0)
+        name[len - suffix] = '\0';
+}
+
+/* Another model of the store, ".tnpk" said or not. */
+static int by_other_name(const char *dir, const char *self, const char *spec, struct tp_base_choice *choice,
+                         struct tp_error *err)
+{
+    char name[256];
+
+    snprintf(name, sizeof name, "%s", spec);
+    bare(name);
+    if (strcmp(name, self) == 0)
+        return tp_fail(err, EINVAL, "'%s' cannot be its own base", name);
+    return by_name(dir, name, choice, err);
+}
+
 /* A directory or a pack anywhere, ".tnpk" said or not. */
 static int by_path(const char *spec, struct tp_base_choice *choice, struct tp_error *err)
 {
-    size_t len = strlen(spec), suffix = strlen(TP_PACK_SUFFIX);
+    size_t len = strlen(spec);
     char *clean, *parent = NULL;
-    const char *name;
     int rc;
 
     while (len > 1 && spec[len - 1] == '/')
@@ -58,10 +79,8 @@ static int by_path(const char *spec, struct tp_base_choice *choice, struct tp_er
         free(clean);
         return tp_fail(err, ENOMEM, "out of memory for a name");
     }
-    name = tp_path_name(clean);
-    if (strlen(name) > suffix && strcmp(clean + len - suffix, TP_PACK_SUFFIX) == 0)
-        clean[len - suffix] = '\0';
-    rc = by_name(parent, name, choice, err);
+    bare(clean);
+    rc = by_name(parent, tp_path_name(clean), choice, err);
     free(parent);
     free(clean);
     return rc;
@@ -77,7 +96,8 @@ static int choose(struct tp_store *store, const char *name, const char *path, co
         return 0;
     }
     snprintf(choice->why, sizeof choice->why, "asked for");
-    return strchr(base, '/') ? by_path(base, choice, err) : by_name(tp_store_dir(store), base, choice, err);
+    return strchr(base, '/') ? by_path(base, choice, err)
+                             : by_other_name(tp_store_dir(store), name, base, choice, err);
 }
 
 int tp_estimate_against(const char *dir, const char *name, const char *path, const char *base,

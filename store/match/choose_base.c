@@ -183,12 +183,36 @@ static int by_match(const char *path, struct tp_store *store, const struct tp_co
     return open_model(tp_store_dir(store), found.name, store, options, report, out, err);
 }
 
+/* How long NAME is without ".tnpk", said or not. */
+static int bare_len(const char *name)
+{
+    size_t suffix = strlen(TP_PACK_SUFFIX), len = strlen(name);
+
+    if (len > suffix && strcmp(name + len - suffix, TP_PACK_SUFFIX) == 0)
+        len -= suffix;
+    return len < 255 ? (int)len : 255;
+}
+
+/* The pack's file PATH, whose ".tnpk" may be left out. */
+static int open_file(const char *path, struct tp_pack **out, struct tp_error *err)
+{
+    struct stat st;
+    char *longer;
+    int rc;
+
+    if (asprintf(&longer, "%s%s", path, TP_PACK_SUFFIX) < 0)
+        return tp_fail(err, ENOMEM, "out of memory for a name");
+    rc = tp_pack_open(stat(path, &st) < 0 && stat(longer, &st) == 0 ? longer : path, NULL, out, err);
+    free(longer);
+    return rc;
+}
+
 /* A pack's file, or a model's directory, anywhere. */
 static int by_path(const char *spec, const struct tp_compress_options *options,
                    struct tp_compress_report *report, struct tp_pack **out, struct tp_error *err)
 {
-    size_t suffix = strlen(TP_PACK_SUFFIX), len;
     char *clean = strdup(spec), *parent = NULL;
+    size_t len;
     int rc;
 
     if (!clean)
@@ -203,26 +227,25 @@ static int by_path(const char *spec, const struct tp_compress_options *options,
     } else {
         const char *name = tp_path_name(clean);
 
-        len = strlen(name);
-        if (len > suffix && strcmp(name + len - suffix, TP_PACK_SUFFIX) == 0)
-            len -= suffix;
-        snprintf(report->base, sizeof report->base, "%.*s", (int)(len < 255 ? len : 255), name);
-        rc = tp_pack_open(clean, NULL, out, err);
+        snprintf(report->base, sizeof report->base, "%.*s", bare_len(name), name);
+        rc = open_file(clean, out, err);
     }
     free(parent);
     free(clean);
     return rc;
 }
 
-static int by_name(const char *path, const char *name, struct tp_store *store,
+static int by_name(const char *path, const char *spec, struct tp_store *store,
                    const struct tp_compress_options *options, struct tp_compress_report *report,
                    struct tp_pack **out, struct tp_error *err)
 {
+    char name[256];
     int rc;
 
+    snprintf(name, sizeof name, "%.*s", bare_len(spec), spec);
     if (strcmp(name, tp_path_name(path)) == 0)
         return tp_fail(err, EINVAL, "'%s' cannot be its own base", name);
-    snprintf(report->base, sizeof report->base, "%.255s", name);
+    snprintf(report->base, sizeof report->base, "%s", name);
     rc = open_model(tp_store_dir(store), name, store, options, report, out, err);
     if (rc == -ENOENT)
         return tp_fail(err, ENOENT, "there is no model '%s' in '%s' to be the base", name,

@@ -146,5 +146,16 @@ exits 'a base that is not there' 1 "$tenpak" pack --base=nobody "$d/tuned"
 has 'is named' "$tmp/.out" "no model 'nobody'"
 ok 'base=none' "$tenpak" pack -q --base=none -o "$tmp/none.tnpk" "$d/tuned"
 is 'base=none takes none' "$("$tenpak" info --json "$tmp/none.tnpk" | jq .base)" null
+# The base said with a suffix, without one, elsewhere: packing takes what a dry run says.
+for base in llama llama.tnpk ./llama ../broken/llama/ "$d/llama" ../broken/llama.tnpk; do
+    rm -f "$tmp/said.tnpk"
+    (cd "$d" && "$tenpak" pack -q --base="$base" -o "$tmp/said.tnpk" tuned)
+    is "base=$base" "$("$tenpak" info --json "$tmp/said.tnpk" | jq -r .base.name)" llama
+    is "base=$base: dry run" "$(cd "$d" && "$tenpak" pack -n --json --base="$base" tuned | jq -r '.models[0].base')" llama
+done
+exits 'no model is its own base' 1 "$tenpak" pack --base=tuned "$d/tuned"
+has 'and says so' "$tmp/.out" 'cannot be its own base'
+exits 'nor in a dry run' 1 "$tenpak" pack -n --base=tuned.tnpk "$d/tuned"
+has 'and says so there' "$tmp/.out" 'cannot be its own base'
 is 'base=FILE' "$("$tenpak" pack -n --json --base="$d/llama.tnpk" "$d/tuned" | jq -r '.models[0].base')" llama
 tap_done
