@@ -45,6 +45,7 @@ schemadir = $(datadir)/tenpak/schema
 dist_schema_DATA = \
 	share/tenpak/schema/candidates.json \
 	share/tenpak/schema/conf.json \
+	share/tenpak/schema/daemon.json \
 	share/tenpak/schema/error.json \
 	share/tenpak/schema/event.json \
 	share/tenpak/schema/hardware.json \

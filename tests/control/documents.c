@@ -120,6 +120,31 @@ static int run_jobs(char **arguments)
     return rc ? 1 : 0;
 }
 
+/* documents --keeper DIR [MOUNTPOINT]: what one tells of itself while it keeps DIR. */
+static int tell_keeper(const char *dir, const char *mountpoint)
+{
+    struct tp_jobs_options options = {.dir = dir, .keeper = true, .mountpoint = mountpoint};
+    struct tp_jobs *jobs = NULL;
+    struct tp_error err = {0};
+    char path[4096], text[4096];
+    size_t n = 0;
+    FILE *f;
+
+    if (tp_jobs_open(&options, &jobs, &err)) {
+        fprintf(stderr, "documents: %s\n", err.message);
+        return 1;
+    }
+    snprintf(path, sizeof path, "%s/.tenpak/daemon.json", dir);
+    f = fopen(path, "r");
+    if (f) {
+        n = fread(text, 1, sizeof text, f);
+        fclose(f);
+    }
+    fwrite(text, 1, n, stdout);
+    tp_jobs_close(jobs);
+    return n == 0;
+}
+
 int main(int argc, char **argv)
 {
     struct tp_inventory *inventory = NULL;
@@ -136,8 +161,10 @@ int main(int argc, char **argv)
         return verbs();
     if (argc == 6 && !strcmp(argv[1], "--run"))
         return run_jobs(argv + 2);
+    if (argc >= 3 && !strcmp(argv[1], "--keeper"))
+        return tell_keeper(argv[2], argc > 3 ? argv[3] : NULL);
     if (argc < 3) {
-        fputs("usage: documents DIR NAME [TIMES]\n       documents --schemas\n       documents --schema NAME\n       documents --verbs\n", stderr);
+        fputs("usage: documents DIR NAME [TIMES]\n       documents --schemas\n       documents --schema NAME\n       documents --verbs\n       documents --keeper DIR [MOUNTPOINT]\n", stderr);
         return 2;
     }
     repeat = argc > 3 ? (int)strtol(argv[3], NULL, 10) : 1;
