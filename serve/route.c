@@ -11,12 +11,27 @@
 
 #define JSON "application/json"
 
-enum route_kind { HEALTH, OPENAPI, COMPRESS, ESTIMATE, EVALUATE, OPTIMIZE, STATUS, REPORT, ARTIFACT, JOBS, CANDIDATES, RUN };
+enum route_kind {
+    HEALTH,
+    OPENAPI,
+    COMPRESS,
+    ESTIMATE,
+    EVALUATE,
+    OPTIMIZE,
+    STATUS,
+    REPORT,
+    ARTIFACT,
+    JOBS,
+    CANCEL,
+    CANDIDATES,
+    RUN
+};
 
 struct route {
-    const char *path; /* ends in '/': an id follows */
+    const char *path; /* ends in '/': an id follows, and then AFTER */
     enum route_kind kind;
     bool post, open, with_base;
+    const char *after;
 };
 
 /* The first that fits. */
@@ -34,6 +49,7 @@ static const struct route routes[] = {
     {"/report/", REPORT, false, false, false},
     {"/artifact/", ARTIFACT, false, false, false},
     {"/jobs", JOBS, false, false, false},
+    {"/jobs/", CANCEL, true, false, false, "/cancel"},
 };
 
 /* A path that goes on where an id belongs, with no other '/', is one of those; an id that is too long to be one is
@@ -49,8 +65,11 @@ static const struct route *find(const char *path, char id[TP_JOB_ID_MAX])
         if (len == 1 || route->path[len - 1] != '/') {
             if (!strcmp(route->path, path))
                 return route;
-        } else if (!strncmp(route->path, path, len) && *rest && !strchr(rest, '/')) {
-            snprintf(id, TP_JOB_ID_MAX, "%s", strlen(rest) < TP_JOB_ID_MAX ? rest : "?");
+        } else if (!strncmp(route->path, path, len)) {
+            size_t n = strcspn(rest, "/");
+            if (n == 0 || strcmp(rest + n, route->after ? route->after : "") != 0)
+                continue;
+            snprintf(id, TP_JOB_ID_MAX, "%.*s", n < TP_JOB_ID_MAX ? (int)n : 1, n < TP_JOB_ID_MAX ? rest : "?");
             return route;
         }
     }
@@ -96,6 +115,24 @@ static enum MHD_Result answer_job(struct tp_call *call, bool only_optimize)
     if (rc == 0)
         rc = tp_job_status_write(&status, &text);
     return answer_document(call, rc, &text, &err);
+}
+
+static enum MHD_Result answer_cancel(struct tp_call *call)
+{
+    char location[TP_JOB_ID_MAX + 16];
+    struct tp_job_status status;
+    struct tp_buffer text = {0};
+    struct tp_error err = {0};
+    int rc = tp_jobs_cancel(call->serve->jobs, call->id, &err);
+
+    if (rc == 0)
+        rc = tp_jobs_get(call->serve->jobs, call->id, &status, &err);
+    if (rc == 0)
+        rc = tp_job_status_write(&status, &text);
+    if (rc < 0)
+        return answer_document(call, rc, &text, &err);
+    snprintf(location, sizeof location, "/status/%s", call->id);
+    return tp_call_accepted(call, location, &text);
 }
 
 static enum MHD_Result answer_report(struct tp_call *call)
@@ -151,6 +188,8 @@ static enum MHD_Result answer(struct tp_call *call, const struct route *route)
     case JOBS:
         rc = tp_document_jobs(call->serve->inventory, &text, &err);
         return answer_document(call, rc, &text, &err);
+    case CANCEL:
+        return answer_cancel(call);
     case CANDIDATES:
         rc = tp_document_candidates(&text, &err);
         return answer_document(call, rc, &text, &err);
