@@ -35,7 +35,8 @@ static void put_seconds(struct tp_buffer *out, int *rc, const char *name, const 
         *rc = tp_buffer_appendf(out, "%s %.6f\n", name, value);
 }
 
-/* The value of a label: quotes, backslashes and newlines escaped, what is no UTF-8 replaced. */
+/* The value of a label: quotes, backslashes and newlines escaped. A byte that is no UTF-8 is replaced, with its number after
+ * it: two series of one name would have the whole text refused. */
 static void put_label(struct tp_buffer *out, int *rc, const char *label, const char *value)
 {
     const uint8_t *p = (const uint8_t *)value, *end = p + strlen(value);
@@ -49,7 +50,7 @@ static void put_label(struct tp_buffer *out, int *rc, const char *label, const c
         else if (*p == '"' || *p == '\\')
             *rc = tp_buffer_appendf(out, "\\%c", *p);
         else if (n == 0)
-            *rc = tp_buffer_append(out, "\xef\xbf\xbd", 3);
+            *rc = tp_buffer_appendf(out, "\xef\xbf\xbd%02x", *p);
         else
             *rc = tp_buffer_append(out, p, n);
         p += n ? n : 1;

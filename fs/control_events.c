@@ -22,12 +22,14 @@ void tp_control_events_clear(struct tp_control *control)
 }
 
 /* Under the lock: takes over LINE. */
-static void keep(struct tp_event *event, const char *job, struct tp_buffer *line)
+static void keep(struct tp_event *event, const char *job, struct tp_buffer *line, uint64_t *bytes, struct timespec *when)
 {
     free(event->line);
-    *event = (struct tp_event){.line = (char *)line->data, .len = line->len};
+    *event = (struct tp_event){.line = (char *)line->data, .len = line->len, .at = *bytes};
     if (job)
         memcpy(event->job, job, strlen(job) + 1);
+    *bytes += line->len;
+    clock_gettime(CLOCK_REALTIME, when);
     *line = (struct tp_buffer){0};
 }
 
@@ -53,9 +55,7 @@ static int end(struct tp_json_writer *json, struct tp_buffer *line)
 /* Under the lock. */
 static void add_event(struct tp_control *control, const char *job, struct tp_buffer *line)
 {
-    control->event_bytes += line->len;
-    clock_gettime(CLOCK_REALTIME, &control->event_time);
-    keep(&control->events[++control->event_last % TP_EVENTS_MAX], job, line);
+    keep(&control->events[++control->event_last % TP_EVENTS_MAX], job, line, &control->event_bytes, &control->event_time);
     tp_control_wake(control);
 }
 
@@ -127,17 +127,50 @@ int tp_control_events(struct tp_control *control, uint64_t *seen, size_t room, s
     return 0;
 }
 
-int tp_control_errors(struct tp_control *control, struct tp_buffer *out)
+int tp_control_errors(struct tp_control *control, struct tp_text *text)
 {
     int rc = 0;
 
     pthread_mutex_lock(&control->lock);
     for (uint64_t i = oldest(control->error_last, TP_ERRORS_MAX); rc == 0 && i <= control->error_last; i++) {
         const struct tp_event *error = &control->errors[i % TP_ERRORS_MAX];
-        rc = tp_buffer_append(out, error->line, error->len);
+        rc = tp_buffer_append(&text->bytes, error->line, error->len);
+    }
+    text->ends = control->error_bytes;
+    pthread_mutex_unlock(&control->lock);
+    return rc;
+}
+
+int tp_control_errors_since(struct tp_control *control, const struct tp_text *text, uint64_t off, size_t size,
+                            struct tp_buffer *out)
+{
+    uint64_t at = text->ends + off, end;
+    int rc = 0;
+
+    pthread_mutex_lock(&control->lock);
+    end = control->error_bytes > at && control->error_bytes - at > size ? at + size : control->error_bytes;
+    for (uint64_t i = oldest(control->error_last, TP_ERRORS_MAX); rc == 0 && at < end; i++) {
+        const struct tp_event *error = &control->errors[i % TP_ERRORS_MAX];
+        for (; rc == 0 && at < error->at && at < end; at++)
+            rc = tp_buffer_append_u8(out, '\n');
+        if (rc == 0 && at < end && at < error->at + error->len) {
+            uint64_t n = (end < error->at + error->len ? end : error->at + error->len) - at;
+            rc = tp_buffer_append(out, error->line + (at - error->at), n);
+            at += n;
+        }
     }
     pthread_mutex_unlock(&control->lock);
     return rc;
+}
+
+uint64_t tp_control_errors_size(struct tp_control *control, const struct tp_text *text, struct timespec *changed)
+{
+    pthread_mutex_lock(&control->lock);
+    uint64_t more = control->error_bytes - text->ends;
+    if (more > 0)
+        *changed = control->error_time;
+    pthread_mutex_unlock(&control->lock);
+    return text->bytes.len + more;
 }
 
 static void put_text(struct tp_json_writer *json, const char *text, size_t len)
@@ -175,7 +208,8 @@ void tp_control_refused(struct tp_control *control, const struct tp_asker *asker
     tp_json_put_u64(&json, "line", spot->line);
     tp_json_put_u64(&json, "column", spot->column);
     if (end(&json, &line) == 0)
-        keep(&control->errors[++control->error_last % TP_ERRORS_MAX], NULL, &line);
+        keep(&control->errors[++control->error_last % TP_ERRORS_MAX], NULL, &line, &control->error_bytes,
+             &control->error_time);
     pthread_mutex_unlock(&control->lock);
     tp_buffer_clear(&line);
 }

@@ -89,12 +89,32 @@ static void reply_part(fuse_req_t req, const struct tp_buffer *bytes, size_t siz
     fuse_reply_buf(req, n ? (const char *)bytes->data + at : NULL, n);
 }
 
+/* What was there at the open, and then what has come since. */
+static void read_errors(fuse_req_t req, struct tp_control *control, const struct tp_text *text, size_t size, off_t off)
+{
+    struct tp_buffer part = {0};
+    size_t at = (uint64_t)off < text->bytes.len ? (size_t)off : text->bytes.len;
+    size_t n = text->bytes.len - at < size ? text->bytes.len - at : size;
+    int rc = n ? tp_buffer_append(&part, text->bytes.data + at, n) : 0;
+
+    if (rc == 0 && n < size)
+        rc = tp_control_errors_since(control, text, (uint64_t)off - at, size - n, &part);
+    if (rc < 0)
+        fuse_reply_err(req, -rc);
+    else
+        fuse_reply_buf(req, (const char *)part.data, part.len);
+    tp_buffer_clear(&part);
+}
+
 static void read_text(fuse_req_t req, struct tp_control *control, struct tp_control_handle *handle, size_t size,
                       off_t off)
 {
     struct tp_text *text = tp_control_node_text(control, handle->node);
 
-    reply_part(req, &text->bytes, size, off);
+    if (handle->node->id.kind == TP_CONTROL_ERRORS)
+        read_errors(req, control, text, size, off);
+    else
+        reply_part(req, &text->bytes, size, off);
     tp_text_unref(text);
 }
 

@@ -57,11 +57,12 @@ struct tp_control_id {
     char name[256]; /* the model, the job; "" */
 };
 
-/* A document's bytes, shared and never changed. */
+/* A document's bytes, shared and never changed. What has it of error_log reads on from there. */
 struct tp_text {
     struct tp_buffer bytes;
     struct timespec made;
     uint64_t knows; /* the latest event that it may know of */
+    uint64_t ends;  /* of error_log: how many bytes there had ever been */
     _Atomic unsigned refs;
 };
 
@@ -110,6 +111,7 @@ struct tp_event {
     bool news;               /* the status of the directory has changed by it */
     char *line;
     size_t len;
+    uint64_t at; /* bytes of all lines before it */
 };
 
 struct tp_control {
@@ -141,6 +143,8 @@ struct tp_control {
     struct timespec event_time;
     struct tp_event errors[TP_ERRORS_MAX];
     uint64_t error_last;
+    uint64_t error_bytes;
+    struct timespec error_time;
 };
 
 /* --- Life (control.c) --- */
@@ -181,7 +185,14 @@ void tp_control_event(struct tp_control *control, const char *kind, const char *
 bool tp_control_has_news(const struct tp_control *control, uint64_t since, const char *job);
 /* Events after *SEEN, whole lines up to ROOM bytes (at least one), and *SEEN is the last of them. */
 int tp_control_events(struct tp_control *control, uint64_t *seen, size_t room, struct tp_buffer *out);
-int tp_control_errors(struct tp_control *control, struct tp_buffer *out);
+/* All that are kept, and where that ends. */
+int tp_control_errors(struct tp_control *control, struct tp_text *text);
+/* What was refused since TEXT was made: SIZE bytes from its OFF-th on, or fewer where there are no more. Lines that are not
+ * kept any more are empty ones. */
+int tp_control_errors_since(struct tp_control *control, const struct tp_text *text, uint64_t off, size_t size,
+                            struct tp_buffer *out);
+/* How far error_log goes for who has TEXT of it, and when it grew last. */
+uint64_t tp_control_errors_size(struct tp_control *control, const struct tp_text *text, struct timespec *changed);
 /* Note a command that was refused with CODE (positive). */
 void tp_control_refused(struct tp_control *control, const struct tp_asker *asker, const char *file, const char *text,
                         size_t len, int code, const struct tp_request_spot *spot, const struct tp_error *err);

@@ -143,6 +143,8 @@ static int attr_of(struct tp_control *control, const struct tp_control_id *id, c
     if (text) {
         st->st_size = (off_t)text->bytes.len;
         st->st_mtim = text->made;
+        if (id->kind == TP_CONTROL_ERRORS)
+            st->st_size = (off_t)tp_control_errors_size(control, text, &st->st_mtim);
     }
     pthread_mutex_lock(&control->lock);
     if (id->kind == TP_CONTROL_JOBS || id->kind == TP_CONTROL_LAST)

@@ -63,9 +63,11 @@ static int write_job_status(struct tp_control *control, const char *job, struct 
 }
 
 /* Between enter and leave; negative errno. */
-static int write_text(struct tp_control *control, const struct tp_control_id *id, struct tp_buffer *out,
+static int write_text(struct tp_control *control, const struct tp_control_id *id, struct tp_text *text,
                       struct tp_error *err)
 {
+    struct tp_buffer *out = &text->bytes;
+
     switch (id->kind) {
     case TP_CONTROL_README:
         return tp_document_readme(out);
@@ -84,7 +86,7 @@ static int write_text(struct tp_control *control, const struct tp_control_id *id
     case TP_CONTROL_SCHEMA:
         return write_schema(id->which, out);
     case TP_CONTROL_ERRORS:
-        return tp_control_errors(control, out);
+        return tp_control_errors(control, text);
     case TP_CONTROL_JOB_FILE:
         return tp_jobs_file(control->jobs, id->name, tp_control_job_file(id->which), out, err);
     case TP_CONTROL_JOB_STATUS:
@@ -122,7 +124,7 @@ int tp_control_text(struct tp_control *control, const struct tp_control_id *id, 
     if (is_fixed(id->kind))
         text->made = control->started;
     if (tp_control_enter(control)) {
-        rc = write_text(control, id, &text->bytes, &err);
+        rc = write_text(control, id, text, &err);
         tp_control_leave(control);
         rc = rc < 0 ? tp_fs_failed(control->fs, rc, &err) : 0;
     }

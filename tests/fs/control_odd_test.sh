@@ -1,0 +1,154 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# What the control directory does less often: names and models that are odd, error_log while it is followed, a mount that
+# is only read.
+. "${top_srcdir:-.}/tests/lib.sh"
+requires_fuse
+requires jq
+mkmodel=$top_builddir/tests/mkmodel
+call=$top_builddir/tests/fs/control_call
+dir=$tmp/store
+control=$tmp/mnt/.tenpak
+
+# put FILE TEXT: one write; "ok" or the name of its errno.
+put() {
+    printf '%s' "$2" | "$call" put "$control/$1"
+}
+
+# state: how the job that was asked for last ended.
+state() {
+    jq -r .state "$control/jobs/last/wait"
+}
+
+quotes="a b 'q' \"dq\""
+markup='<img src=x onerror=alert(1)>'
+unicode=$(printf 'caf\303\251 \360\237\222\245')
+broken=$(printf 'n\351')
+mkdir "$dir"
+"$mkmodel" --layers=1 "$dir/base"
+for name in "$quotes" "$markup" "$unicode" -dash k=v 'back\slash' '{json' '#hash' "\$(id)\`id\`" all auto "$broken" "n
+l"; do
+    "$mkmodel" --layers=1 --noise=0.01 "$dir/$name"
+done
+"$mkmodel" --layers=1 --shards=3 "$dir/sharded"
+"$mkmodel" --layers=1 --dtype=F8_E4M3 "$dir/fp8"
+"$mkmodel" --layers=1 --dtype=F32 "$dir/fp32"
+mkdir "$dir/nothing" "$dir/nested" "$dir/nested/unet" "$dir/empty"
+cp "$dir/base/model.safetensors" "$dir/nested/unet/"
+echo '{}' >"$dir/nested/config.json"
+: >"$dir/empty/model.safetensors"
+cp -a "$dir" "$tmp/plain"
+mount_dir "$dir" "$tmp/mnt" || exit 1
+
+# --- Names ----------------------------------------------------------------------------------------------------
+
+# packs COMMAND NAME
+packs() {
+    is "compress $1" "$(put compress "$1") $(state)" 'ok completed'
+    ok 'which reads as before' diff -r "$originals/$2" "$tmp/mnt/$2"
+}
+originals=$tmp/plain
+packs 'base base=none' base
+packs "\"a b 'q' \\\"dq\\\"\" base=base" "$quotes"
+packs "{\"model\": \"$markup\", \"base\": \"base\"}" "$markup"
+packs '{"model": "caf\u00e9 \ud83d\udca5", "base": "base"}' "$unicode"
+packs '-dash base=base' -dash
+packs 'k=v base=base' k=v
+packs "'back\\slash' base=base" 'back\slash'
+packs "'{json' base=base" '{json'
+packs '#hash base=base' '#hash'
+packs "'\$(id)\`id\`' base=base" "\$(id)\`id\`"
+packs 'all base=base' all
+packs 'auto base=none' auto
+packs 'sharded base=base' sharded
+packs 'fp8 base=none' fp8
+packs 'fp32 base=base' fp32
+packs 'nested base=base' nested
+packs 'empty base=none' empty
+is 'a directory that holds no model' "$(put compress nothing)" EINVAL
+is 'a base that has this name' "$(put estimate "fp32 base='caf$(printf '\303\251') $(printf '\360\237\222\245')'") $(state)" 'ok completed'
+for bad in "$broken" '"n
+l"' '{"model": "n\nl"}' '{"model": "n\u0000l"}'; do
+    is 'what JSON cannot say, or a line hold, is no name here' "$(put compress "$bad")" EINVAL
+done
+ok 'but such models are shown, and packed by hand' "$tenpak" pack -q "$dir/$broken"
+ok 'and read as before' diff -r "$tmp/plain/$broken" "$tmp/mnt/$broken"
+"$mkmodel" --layers=1 "$dir/$(printf 'n\352')"
+for name in $(printf 'n\352') $(printf 'n\351'); do
+    is "metrics keep '$name' apart" \
+        "$(grep -c "^tenpak_model_stored_bytes{model=\"n.*$(printf '%s' "$name" | od -An -tx1 | cut -c 5-6)\"" "$control/metrics")" 1
+done
+is 'no series is there twice' "$(grep -v '^#' "$control/metrics" | sed 's/ [^ ]*$//' | sort | uniq -d)" ''
+is 'all is whole' "$(put verify all) $(state)" 'ok completed'
+is 'each of them' "$(jq '.result.packs | map(.whole) | all' "$control/jobs/last/report.json")" true
+
+# --- Texts ----------------------------------------------------------------------------------------------------
+
+jq -n '{model: "fp8"}, {model: "fp32", threads: 1}' >"$control/verify"
+is 'objects of several lines are commands each' "$(jq -r .model "$control/jobs/last/wait")" fp32
+is 'with a CR at the end of lines' "$(printf 'fp8\r\nfp32\r\n' | "$call" put "$control/verify") $(state)" 'ok completed'
+is 'a NUL byte' "$(printf 'fp8\0\n' | "$call" put "$control/verify")" EINVAL
+is 'deep JSON' "$(jq -nr '"{\"model\":" * 6000' | "$call" put "$control/verify")" EINVAL
+dd if="$control/README" of="$control/compress" bs=1 count=5 2>/dev/null
+is 'a text byte by byte is a command each' "$(jq -rs 'last | .bytes' "$control/error_log")" 1
+echo fp8 | tee "$control/verify" >/dev/null
+is 'tee writes' "$(state)" completed
+is 'truncation alone asks for nothing' "$(: >"$control/verify" && truncate -s 100 "$control/verify" && echo yes)" yes
+
+# --- Who follows error_log ------------------------------------------------------------------------------------
+
+# It goes on below who reads it; who was away for longer than it is kept finds empty lines.
+exec 4<"$control/error_log"
+cat <&4 >"$tmp/followed"
+tail -n 1 -f "$control/error_log" >"$tmp/tail" 2>&1 &
+tail_pid=$!
+cleanup_fn "kill $tail_pid"
+ok 'tail begins with the last line of error_log' wait_for 120 test -s "$tmp/tail"
+put compress 'nobody followed=1' >/dev/null
+put compress 'nobody followed=2' >/dev/null
+tail -n 3 "$control/error_log" >"$tmp/log"
+ok 'tail -f follows it' wait_for 120 cmp "$tmp/tail" "$tmp/log"
+cat <&4 >>"$tmp/followed"
+ok 'as does who reads on' cmp "$tmp/followed" "$control/error_log"
+is 'whose size grows' "$(stat -L -c %s /proc/self/fd/4)" "$(wc -c <"$tmp/followed")"
+i=0
+while [ $i -lt 300 ]; do
+    echo "nobody many=$i"
+    i=$((i + 1))
+done | while read -r line; do
+    echo "$line" >"$control/compress"
+done 2>/dev/null
+cat <&4 >>"$tmp/followed"
+is 'what was missed reads as empty lines' "$(grep -c '^$' "$tmp/followed" | sed 's/[1-9][0-9]*/some/')" some
+grep -v '^$' "$tmp/followed" | tail -n 256 >"$tmp/log"
+ok 'and what was not as it is' cmp "$tmp/log" "$control/error_log"
+is 'of which 256 are kept' "$(wc -l <"$control/error_log")" 256
+is 'read at its end there is no more' "$(cat <&4 | wc -c)" 0
+tail -n 1 "$control/error_log" >"$tmp/log"
+ok 'tail -f is still with it' wait_for 120 sh -c "tail -n 1 '$tmp/tail' | cmp -s - '$tmp/log'"
+exec 4<&-
+kill "$tail_pid"
+
+# --- A mount that is only read --------------------------------------------------------------------------------
+
+first_pid=$mount_pid
+mount_dir "$dir" "$tmp/ro" -o ro || exit 1
+control=$tmp/ro/.tenpak
+is 'a read-only mount has the documents' "$(jq -r '.models.packs' "$control/status.json")" "$(jq .models.packs "$tmp/mnt/.tenpak/status.json")"
+is 'and the jobs of others' "$(readlink "$control/jobs/last")" "$(readlink "$tmp/mnt/.tenpak/jobs/last")"
+is 'it says that it is one' "$(jq .mount.writable "$control/status.json")" false
+for file in verify estimate compress cancel knobs/jobs; do
+    is "$file takes nothing" "$(put $file fp8)" EROFS
+    ok 'but explains itself' test -s "$control/$file"
+done
+id=$(readlink "$control/jobs/last")
+not_ok 'nor is a job forgotten' rm -r "$control/jobs/$id"
+ok 'which is there still' test -d "$control/jobs/$id"
+ok 'commands by the mount point go to who keeps the directory' "$tenpak" verify --job "$tmp/ro" fp8
+mount_pid=$first_pid
+unmount "$tmp/mnt"
+ok 'or are done by the command' "$tenpak" estimate "$tmp/ro" fp32
+is 'whose job the mount shows' "$(jq -r '"\(.verb) \(.model) \(.state)"' "$control/jobs/last/status.json")" 'estimate fp32 completed'
+not_ok 'it does not keep the directory' test -e "$dir/.tenpak/daemon.json"
+ok 'unmounted' fusermount3 -u "$tmp/ro"
+tap_done
