@@ -3,6 +3,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -222,7 +223,8 @@ static int fill(struct tp_promote *promote, struct tp_view *view, const struct t
     return rc < 0 ? rc : fd;
 }
 
-static int fill_tree(struct tp_promote *promote, const struct tp_hot *hot)
+/* *TOLD: what there is to log of it, once it is in use; the caller's. */
+static int fill_tree(struct tp_promote *promote, const struct tp_hot *hot, char **told)
 {
     struct tp_fs *fs = promote->fs;
     struct tp_tree *tree = hot->first->tree;
@@ -233,10 +235,10 @@ static int fill_tree(struct tp_promote *promote, const struct tp_hot *hot)
     if (tp_tree_hold(fs, tree, &view) != 0)
         return -1;
     int fd = fill(promote, view, hot, &err);
-    if (fd >= 0)
-        tp_log(TP_LOG_INFO, "promoted '%s/%s', %s", tree->name,
-               view->index->files[hot->first->file].path, tp_size_print(hot->size, size));
-    else if (fd != -ECANCELED)
+    if (fd >= 0 && asprintf(told, "promoted '%s/%s', %s", tree->name,
+                            view->index->files[hot->first->file].path, tp_size_print(hot->size, size)) < 0)
+        *told = NULL;
+    else if (fd < 0 && fd != -ECANCELED)
         tp_fs_failed(fs, fd == -ENOMEM ? -ENOMEM : -EIO, &err);
     tp_tree_let_go(fs, view);
     return fd;
@@ -249,6 +251,7 @@ static void promote_next(struct tp_promote *promote)
 {
     struct tp_fs *fs = promote->fs;
     struct tp_hot *hot = promote->queue;
+    char *told = NULL;
     int fd = -1;
 
     promote->queue = hot->next;
@@ -259,7 +262,7 @@ static void promote_next(struct tp_promote *promote)
         promote->used += hot->room;
         pthread_mutex_unlock(&fs->lock);
         close_dropped(promote);
-        fd = fill_tree(promote, hot);
+        fd = fill_tree(promote, hot, &told);
         pthread_mutex_lock(&fs->lock);
         if (fd < 0) {
             promote->used -= hot->room;
@@ -279,6 +282,12 @@ static void promote_next(struct tp_promote *promote)
     promote->ready = hot;
     promote->ready_n++;
     promote->promotions++;
+    if (told) {
+        pthread_mutex_unlock(&fs->lock);
+        tp_log(TP_LOG_INFO, "%s", told);
+        pthread_mutex_lock(&fs->lock);
+        free(told);
+    }
 }
 
 static void *run(void *arg)
