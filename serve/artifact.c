@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -54,16 +55,16 @@ static int find_pack(struct tp_call *call, char **path, char etag[TP_SHA256_HEX 
     return rc;
 }
 
+/* What is beyond all numbers is as good as the largest of them. */
 static bool read_number(const char **at, uint64_t *out)
 {
     char *end;
 
     if (**at < '0' || **at > '9')
         return false;
-    errno = 0;
     *out = strtoull(*at, &end, 10);
     *at = end;
-    return errno == 0;
+    return true;
 }
 
 /* 206 and what part; 200 for a header that asks for no one range of bytes; 416. */
@@ -74,7 +75,7 @@ static unsigned read_range(const char *header, uint64_t size, uint64_t *first, u
 
     *first = 0;
     *len = size;
-    if (!header || strncmp(header, "bytes=", 6) != 0)
+    if (!header || strncasecmp(header, "bytes=", 6) != 0)
         return 200;
     header += 6;
     has_from = read_number(&header, &from);

@@ -118,8 +118,11 @@ part 100-199 100 100
 part "$((size - 7))-" "$((size - 7))" 7
 part -9 "$((size - 9))" 9
 part "10-$((size * 2))" 10 "$((size - 10))"
+part 3-99999999999999999999 3 "$((size - 3))"
 is 'beyond the end: 416' "$(call GET "/artifact/$first" -H "Range: bytes=$size-")" 416
 is 'with the size' "$(header Content-Range)" "bytes */$size"
+is 'beyond all numbers, too' "$(call GET "/artifact/$first" -H "Range: bytes=99999999999999999999-5")" 200
+is 'and open' "$(call GET "/artifact/$first" -H "Range: bytes=99999999999999999999-")" 416
 is 'and JSON' "$(jq -r .error "$tmp/body")" ERANGE
 is 'no range at all: whole' "$(call GET "/artifact/$first" -H 'Range: bytes=9-3')" 200
 is 'two ranges: whole' "$(call GET "/artifact/$first" -H 'Range: bytes=0-1,4-5')" 200
