@@ -21,6 +21,7 @@ BROWSER = next((p for p in map(shutil.which, ("chromium", "chromium-browser", "g
 PROBE = """<script>(function () {
   var d = document.documentElement, s = getComputedStyle(document.body);
   document.body.dataset.probe = JSON.stringify({width: d.clientWidth, scroll: d.scrollWidth, back: s.backgroundColor,
+    cut: Array.from(document.querySelectorAll(".tile, section")).filter(function (e) { return e.scrollWidth > e.clientWidth; }).length,
     text: s.color, title: document.title, images: document.images.length, scripts: document.scripts.length});
 })();</script></body>"""
 
@@ -148,7 +149,7 @@ def check_looks(browser, page, pictures):
             name = f"{width} pixels, {'dark' if dark else 'light'}"
             found = probe(browser.dom(page, width, dark))
             # Headless browsers have a least width of their own; what counts is that nothing sticks out.
-            ok(found.get("scroll", 9999) <= found.get("width", 0), f"{name}: nothing sticks out", found)
+            ok(found.get("scroll", 9999) <= found.get("width", 0) and found.get("cut") == 0, f"{name}: nothing sticks out", found)
             back, text = luminance(found["back"]), luminance(found["text"])
             ok((back < 0.2) == dark and abs(back - text) > 0.6, f"{name}: the colours are such, and far apart", found)
             if pictures:
@@ -195,6 +196,9 @@ def check_many(where, browser):
     dom = browser.dom(path, 360)
     check_numbers(dom, data_of(page)[1][0], "a thousand models")
     ok(len(dom.by_class("model")) == 40 and "Show all" in dom.by_id("models")[2], "the first are shown, the rest on demand")
+    for width in (360, 500, 800, 1280):
+        found = probe(browser.dom(path, width))
+        ok(found.get("cut") == 0, f"a thousand models, {width} pixels: no number is wider than its place", found)
 
 
 def check_mount(where, browser):
