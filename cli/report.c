@@ -147,6 +147,7 @@ static const char *hint_for(int code)
 
 int tp_report_error(const struct tp_error *err)
 {
+    static const char *told;
     const char *hint = hint_for(err->code);
     char message[TP_ERROR_MAX];
     if (err->code == -ECANCELED) {
@@ -156,8 +157,10 @@ int tp_report_error(const struct tp_error *err)
     snprintf(message, sizeof message, "%s", err->message);
     make_plain(message);
     fprintf(stderr, "tenpak: %s\n", message);
-    if (hint)
+    /* Where a directory has a hundred of one kind, once is enough. */
+    if (hint && hint != told)
         fprintf(stderr, "hint: %s\n", hint);
+    told = hint ? hint : told;
     return err->code ? tp_report_exit(err->code) : TP_EXIT_FAILURE;
 }
 

@@ -15,6 +15,7 @@
 #include "store/lock.h"
 #include "store/names.h"
 #include "store/pack/pack_internal.h"
+#include "tensor/modeldir.h"
 
 static void note(const struct tp_compress_options *options, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
@@ -114,8 +115,37 @@ static int pack_base(const char *plain, const struct tp_compress_options *option
     return rc < 0 ? rc : 0;
 }
 
-/* Open the pack of model NAME in DIR, packing it first where there is only its directory. */
-static int open_model(const char *dir, const char *name, struct tp_store *store,
+static bool lies_within(const char *inner, const char *outer)
+{
+    size_t len = strlen(outer);
+
+    return strncmp(inner, outer, len) == 0 && (inner[len] == '/' || strcmp(outer, "/") == 0);
+}
+
+/*
+ * Packing a base replaces its directory: it must be a model, and neither the one at hand (MODEL), nor around it, nor
+ * within it. That it is gone is no error: another may have packed it.
+ */
+static int check_plain(const char *plain, const char *model, struct tp_error *err)
+{
+    char *a = realpath(plain, NULL), *b = realpath(model, NULL);
+    int rc = 0;
+
+    if (!a || !b)
+        rc = errno == ENOENT ? 0 : tp_fail_errno(err, "cannot resolve '%s'", a ? model : plain);
+    else if (strcmp(a, b) == 0)
+        rc = tp_fail(err, EINVAL, "'%s' cannot be its own base", model);
+    else if (!tp_modeldir_is_model(plain) && is_dir(plain))
+        rc = tp_fail(err, EINVAL, "'%s' holds no model that could be the base", plain);
+    else if (lies_within(a, b) || lies_within(b, a))
+        rc = tp_fail(err, EINVAL, "'%s' cannot be the base of '%s': one lies within the other", plain, model);
+    free(a);
+    free(b);
+    return rc;
+}
+
+/* Open the pack of model NAME in DIR, packing it first where there is only its directory. MODEL is to be packed. */
+static int open_model(const char *dir, const char *name, const char *model, struct tp_store *store,
                       const struct tp_compress_options *options, struct tp_compress_report *report,
                       struct tp_pack **out, struct tp_error *err)
 {
@@ -124,7 +154,9 @@ static int open_model(const char *dir, const char *name, struct tp_store *store,
 
     if (!plain || !pack)
         rc = tp_fail(err, ENOMEM, "out of memory for a name");
-    else if (is_dir(plain) || is_half_removed(plain))
+    else if (is_dir(plain))
+        rc = check_plain(plain, model, err);
+    if (rc == 0 && (is_dir(plain) || is_half_removed(plain)))
         rc = pack_base(plain, options, report, err);
     if (rc == 0)
         rc = tp_pack_open(pack, store, out, err);
@@ -180,7 +212,7 @@ static int by_match(const char *path, struct tp_store *store, const struct tp_co
     snprintf(report->base, sizeof report->base, "%s", found.name);
     snprintf(report->why, sizeof report->why, "%s", found.why);
     note(options, "base: %s (%s)", found.name, found.why);
-    return open_model(tp_store_dir(store), found.name, store, options, report, out, err);
+    return open_model(tp_store_dir(store), found.name, path, store, options, report, out, err);
 }
 
 /* How long NAME is without ".tnpk", said or not. */
@@ -208,7 +240,7 @@ static int open_file(const char *path, struct tp_pack **out, struct tp_error *er
 }
 
 /* A pack's file, or a model's directory, anywhere. */
-static int by_path(const char *spec, const struct tp_compress_options *options,
+static int by_path(const char *path, const char *spec, const struct tp_compress_options *options,
                    struct tp_compress_report *report, struct tp_pack **out, struct tp_error *err)
 {
     char *clean = strdup(spec), *parent = NULL;
@@ -222,7 +254,7 @@ static int by_path(const char *spec, const struct tp_compress_options *options,
     if (is_dir(clean)) {
         snprintf(report->base, sizeof report->base, "%.255s", tp_path_name(clean));
         parent = tp_path_parent(clean);
-        rc = parent ? open_model(parent, tp_path_name(clean), NULL, options, report, out, err)
+        rc = parent ? open_model(parent, tp_path_name(clean), path, NULL, options, report, out, err)
                     : tp_fail(err, ENOMEM, "out of memory for a name");
     } else {
         const char *name = tp_path_name(clean);
@@ -245,8 +277,10 @@ static int by_name(const char *path, const char *spec, struct tp_store *store,
     snprintf(name, sizeof name, "%.*s", bare_len(spec), spec);
     if (strcmp(name, tp_path_name(path)) == 0)
         return tp_fail(err, EINVAL, "'%s' cannot be its own base", name);
+    if (!name[0] || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return tp_fail(err, EINVAL, "'%s' names no model that could be the base", name);
     snprintf(report->base, sizeof report->base, "%s", name);
-    rc = open_model(tp_store_dir(store), name, store, options, report, out, err);
+    rc = open_model(tp_store_dir(store), name, path, store, options, report, out, err);
     if (rc == -ENOENT)
         return tp_fail(err, ENOENT, "there is no model '%s' in '%s' to be the base", name,
                        tp_store_dir(store));
@@ -282,7 +316,7 @@ int tp_choose_base(const char *path, const struct tp_compress_options *options,
     else if (strcmp(spec, "auto") == 0)
         rc = by_match(path, store, options, report, out, err);
     else if (strchr(spec, '/'))
-        rc = by_path(spec, options, report, out, err);
+        rc = by_path(path, spec, options, report, out, err);
     else
         rc = by_name(path, spec, store, options, report, out, err);
     if (rc == 0 && *out && !report->why[0])

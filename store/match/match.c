@@ -14,6 +14,8 @@
 #include "store/match/distance.h"
 #include "store/match/hints.h"
 #include "store/match/match.h"
+#include "store/names.h"
+#include "tensor/modeldir.h"
 
 enum { SHORTLIST = 12, JURY = 4 };
 
@@ -104,6 +106,17 @@ static int look_at(struct search *s, struct candidate *c)
     return 0;
 }
 
+/* A directory that is no model, such as one with models in it, is none of the candidates. */
+static bool is_candidate(const struct search *s, const struct tp_model *model)
+{
+    if (model->kind != TP_MODEL_PLAIN)
+        return true;
+    char *path = tp_path_join(tp_store_dir(s->store), model->name, "");
+    bool is = path && tp_modeldir_is_model(path);
+    free(path);
+    return is;
+}
+
 static int list_candidates(struct search *s, struct tp_error *err)
 {
     struct tp_model *models = NULL;
@@ -116,7 +129,7 @@ static int list_candidates(struct search *s, struct tp_error *err)
         rc = -ENOMEM;
     for (size_t i = 0; !rc && i < n; i++) {
         struct candidate *c = &s->all[s->n];
-        if (s->self && !strcmp(models[i].name, s->self))
+        if ((s->self && !strcmp(models[i].name, s->self)) || !is_candidate(s, &models[i]))
             continue;
         *c = (struct candidate){.name = strdup(models[i].name), .kind = models[i].kind};
         s->n++;

@@ -53,6 +53,13 @@ has 'names in two files' - 'shares 100 % of the tensors' <<END
 $(why_of "$tmp/variants/tuned")
 END
 
+# A directory that has models in it is no model, though their tensors are below it.
+mkdir -p "$tmp/shelf/archive"
+"$mkmodel" --seed=1 "$tmp/shelf/archive/base"
+"$mkmodel" --seed=1 --noise=0.01 "$tmp/shelf/tuned"
+is 'a directory of models: none' "$(base_of "$tmp/shelf/tuned")" null
+ok 'and it stays' [ -d "$tmp/shelf/archive/base" ]
+
 # --- two models, and only looks to tell which is the base: packing it does not pack the other ---
 d=$tmp/two
 mkdir "$d"
@@ -153,6 +160,26 @@ for base in llama llama.tnpk ./llama ../broken/llama/ "$d/llama" ../broken/llama
     is "base=$base" "$("$tenpak" info --json "$tmp/said.tnpk" | jq -r .base.name)" llama
     is "base=$base: dry run" "$(cd "$d" && "$tenpak" pack -n --json --base="$base" tuned | jq -r '.models[0].base')" llama
 done
+# Only a model becomes a base, and neither one around the model at hand nor one within it: nothing is packed or goes.
+mkdir -p "$tmp/nested/plain"
+"$mkmodel" --seed=1 "$tmp/nested/outer"
+"$mkmodel" --seed=1 --noise=0.03 "$tmp/nested/outer/checkpoint"
+"$mkmodel" --seed=1 --noise=0.02 "$tmp/nested/tuned"
+ln -s tuned "$tmp/nested/again"
+(cd "$tmp/nested" && find . | sort) >"$tmp/nested.was"
+for base in '' . .. ./ ../ ./plain plain ./tuned ./again "$tmp/nested" "$tmp/nested/../nested/"; do
+    (cd "$tmp/nested" && "$tenpak" pack --base="$base" tuned) >"$tmp/.out" 2>&1
+    is "base='$base' is refused" $? 1
+done
+for pair in 'checkpoint ..' 'checkpoint ../' 'checkpoint ../../outer'; do
+    (cd "$tmp/nested/outer" && "$tenpak" pack --base="${pair#* }" "${pair% *}") >"$tmp/.out" 2>&1
+    is "base='${pair#* }' of '${pair% *}' is refused" $? 1
+done
+(cd "$tmp/nested" && "$tenpak" pack --base=./outer/checkpoint outer) >"$tmp/.out" 2>&1
+is 'a base within the model is refused' $? 1
+has 'and said why' "$tmp/.out" 'one lies within the other'
+(cd "$tmp/nested" && find . ! -path './.tenpak*' ! -path './outer/.tenpak*' | sort) >"$tmp/nested.now"
+ok 'and everything is as it was' diff "$tmp/nested.was" "$tmp/nested.now"
 exits 'no model is its own base' 1 "$tenpak" pack --base=tuned "$d/tuned"
 has 'and says so' "$tmp/.out" 'cannot be its own base'
 exits 'nor in a dry run' 1 "$tenpak" pack -n --base=tuned.tnpk "$d/tuned"
