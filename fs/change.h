@@ -15,6 +15,8 @@
 
 void tp_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                   struct fuse_file_info *fi);
+/* A file without a name, which may be given one later. */
+void tp_op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi);
 void tp_op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t dev);
 void tp_op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
 void tp_op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name);
@@ -38,6 +40,11 @@ void tp_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t 
 void tp_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi);
 void tp_op_copy(fuse_req_t req, fuse_ino_t from, off_t from_off, struct fuse_file_info *from_fi,
                 fuse_ino_t to, off_t to_off, struct fuse_file_info *to_fi, size_t len, int flags);
+
+/* --- Flags of inodes, of lsattr and chattr (plain_flags.c) --- */
+
+void tp_op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned command, struct fuse_file_info *fi,
+                 unsigned flags, const void *in, size_t in_size, size_t out_size);
 
 /* --- Extended attributes (xattr.c, packed_xattr.c) --- */
 

@@ -53,6 +53,7 @@ struct tp_plain {
     ino_t ino;
     struct tp_plain *chain;
     struct tp_pass pass;
+    unsigned writable; /* opens of which the kernel may have mapped pages that it did not write yet */
     bool seen;  /* what follows is set */
     off_t size; /* when it was last opened: pages of then are good as long as these stand */
     struct timespec mtime, ctime;

@@ -30,6 +30,12 @@ void tp_gate_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t 
         tp_op_create(req, parent, name, mode, fi);
 }
 
+void tp_gate_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi)
+{
+    if (!refused(req, parent, EPERM))
+        tp_op_tmpfile(req, parent, mode, fi);
+}
+
 void tp_gate_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t dev)
 {
     if (!refused(req, parent, EPERM))
@@ -171,6 +177,14 @@ void tp_gate_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
     if (!refused(req, ino, EPERM))
         tp_op_removexattr(req, ino, name);
+}
+
+void tp_gate_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned command, void *arg, struct fuse_file_info *fi,
+                   unsigned flags, const void *in, size_t in_size, size_t out_size)
+{
+    (void)arg;
+    if (!refused(req, ino, ENOTTY))
+        tp_op_ioctl(req, ino, command, fi, flags, in, in_size, out_size);
 }
 
 /* Files of models are always ready, as on a disk. An error would end polling for the whole mount. */

@@ -7,6 +7,7 @@
 #include "fs/fs.h"
 
 void tp_gate_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi);
+void tp_gate_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi);
 void tp_gate_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t dev);
 void tp_gate_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
 void tp_gate_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name);
@@ -29,6 +30,8 @@ void tp_gate_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t s
 void tp_gate_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
 void tp_gate_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags);
 void tp_gate_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
+void tp_gate_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned command, void *arg, struct fuse_file_info *fi,
+                   unsigned flags, const void *in, size_t in_size, size_t out_size);
 void tp_gate_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct fuse_pollhandle *poll);
 
 #endif

@@ -27,6 +27,7 @@ fs_libtp_fs_la_SOURCES = \
 	fs/packed_xattr.c \
 	fs/passthrough.c fs/passthrough.h \
 	fs/plain.c \
+	fs/plain_flags.c \
 	fs/plain_names.c \
 	fs/plain_write.c \
 	fs/promote.c fs/promote.h fs/promote_impl.h \

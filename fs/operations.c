@@ -283,6 +283,9 @@ const struct fuse_lowlevel_ops tp_fs_operations = {
     .releasedir = op_releasedir,
     .statfs = op_statfs,
     .create = tp_gate_create,
+#ifdef HAVE_STRUCT_FUSE_LOWLEVEL_OPS_TMPFILE
+    .tmpfile = tp_gate_tmpfile,
+#endif
     .mknod = tp_gate_mknod,
     .mkdir = tp_gate_mkdir,
     .symlink = tp_gate_symlink,
@@ -302,5 +305,6 @@ const struct fuse_lowlevel_ops tp_fs_operations = {
     .listxattr = tp_gate_listxattr,
     .setxattr = tp_gate_setxattr,
     .removexattr = tp_gate_removexattr,
+    .ioctl = tp_gate_ioctl,
     .poll = tp_gate_poll,
 };

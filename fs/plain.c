@@ -218,7 +218,8 @@ void tp_plain_opened(fuse_req_t req, struct tp_plain *plain, int fd, const struc
     fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY;
     pthread_mutex_lock(&fs->lock);
     fi->keep_cache = unchanged(plain, st);
-    tp_pass_open(&fs->passthrough, req, &plain->pass, fd, fi);
+    if (!tp_pass_open(&fs->passthrough, req, &plain->pass, fd, fi))
+        plain->writable += (fi->flags & O_ACCMODE) == O_RDWR;
     atomic_fetch_add(&fs->open_n, 1);
     pthread_mutex_unlock(&fs->lock);
 }
@@ -248,7 +249,8 @@ void tp_plain_release(fuse_req_t req, struct tp_plain *plain, struct fuse_file_i
     struct tp_fs *fs = fuse_req_userdata(req);
 
     pthread_mutex_lock(&fs->lock);
-    tp_pass_release(req, &plain->pass);
+    if (!tp_pass_release(req, &plain->pass))
+        plain->writable -= (fi->flags & O_ACCMODE) == O_RDWR;
     atomic_fetch_sub(&fs->open_n, 1);
     pthread_mutex_unlock(&fs->lock);
     close((int)fi->fh);

@@ -48,14 +48,20 @@ static bool is_model(struct tp_fs *fs, const char *name)
     return is_pack(fs, file) && !exists(fs, name);
 }
 
-/* 0, or why nothing of this name can be made here. */
-static int may_make(struct tp_fs *fs, struct tp_node *parent, const char *name)
+/* 0, or why nothing can be made here, whatever its name. */
+static int may_make_in(struct tp_fs *fs, struct tp_node *parent)
 {
     if (tp_is_packed(parent))
         return EROFS;
     /* What is made in a directory on its way out would be lost with it. */
+    return tp_plain_is_gone(fs, tp_as_plain(parent)) ? ESTALE : 0;
+}
+
+/* 0, or why nothing of this name can be made here. */
+static int may_make(struct tp_fs *fs, struct tp_node *parent, const char *name)
+{
     if (parent != &fs->root.node)
-        return tp_plain_is_gone(fs, tp_as_plain(parent)) ? ESTALE : 0;
+        return may_make_in(fs, parent);
     if (tp_fs_hidden(name))
         return EPERM;
     if (has_pack_suffix(name))
@@ -120,25 +126,14 @@ static int open_new(fuse_req_t req, struct tp_plain *parent, const char *name, m
     return fd < 0 ? -rc : fd;
 }
 
-void tp_op_create(fuse_req_t req, fuse_ino_t parent_ino, const char *name, mode_t mode,
-                  struct fuse_file_info *fi)
+/* The answer to whoever made a file and has it open; takes over FD. */
+static void reply_opened(fuse_req_t req, int fd, struct fuse_file_info *fi)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
-    struct tp_node *parent = tp_fs_node(fs, parent_ino);
     struct fuse_entry_param entry;
     struct stat st;
-    int rc = may_make(fs, parent, name);
+    int rc = fstat(fd, &st) < 0 ? errno : S_ISREG(st.st_mode) ? 0 : ESTALE;
 
-    if (rc != 0) {
-        fuse_reply_err(req, rc);
-        return;
-    }
-    int fd = open_new(req, tp_as_plain(parent), name, mode, fi->flags);
-    if (fd < 0) {
-        fuse_reply_err(req, -fd);
-        return;
-    }
-    rc = fstat(fd, &st) < 0 ? errno : S_ISREG(st.st_mode) ? 0 : ESTALE;
     if (rc == 0)
         rc = tp_plain_enter_open(fs, fd, &entry);
     if (rc != 0) {
@@ -152,6 +147,43 @@ void tp_op_create(fuse_req_t req, fuse_ino_t parent_ino, const char *name, mode_
         tp_plain_release(req, plain, fi);
         tp_fs_forget(fs, &plain->node, 1);
     }
+}
+
+void tp_op_create(fuse_req_t req, fuse_ino_t parent_ino, const char *name, mode_t mode,
+                  struct fuse_file_info *fi)
+{
+    struct tp_fs *fs = fuse_req_userdata(req);
+    struct tp_node *parent = tp_fs_node(fs, parent_ino);
+    int rc = may_make(fs, parent, name), fd;
+
+    if (rc == 0) {
+        fd = open_new(req, tp_as_plain(parent), name, mode, fi->flags);
+        rc = fd < 0 ? -fd : 0;
+    }
+    if (rc != 0)
+        fuse_reply_err(req, rc);
+    else
+        reply_opened(req, fd, fi);
+}
+
+void tp_op_tmpfile(fuse_req_t req, fuse_ino_t parent_ino, mode_t mode, struct fuse_file_info *fi)
+{
+    struct tp_fs *fs = fuse_req_userdata(req);
+    struct tp_node *parent = tp_fs_node(fs, parent_ino);
+    int rc = may_make_in(fs, parent), fd = -1;
+
+    if (rc == 0) {
+        mode = masked(req, tp_as_plain(parent), mode) & 07777;
+        bool changed = tp_caller_begin(req);
+        fd = openat(tp_as_plain(parent)->fd, ".",
+                    O_TMPFILE | O_CLOEXEC | (fi->flags & (O_ACCMODE | O_EXCL)), mode);
+        rc = fd < 0 ? errno : 0;
+        tp_caller_end(changed);
+    }
+    if (rc != 0)
+        fuse_reply_err(req, rc);
+    else
+        reply_opened(req, fd, fi);
 }
 
 void tp_op_mknod(fuse_req_t req, fuse_ino_t parent_ino, const char *name, mode_t mode, dev_t dev)

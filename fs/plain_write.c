@@ -159,17 +159,42 @@ void tp_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t 
     fuse_reply_err(req, rc);
 }
 
+/* In what has no holes but the one at its end. */
+static int seek_in_data(off_t size, off_t *off, int whence)
+{
+    if (*off < 0 || *off >= size)
+        return ENXIO;
+    if (whence == SEEK_HOLE)
+        *off = size;
+    return 0;
+}
+
+/* The kernel may hold pages back that were written through a mapping, and what is a hole on the disk is none then. */
+static bool may_have_more(struct tp_fs *fs, const struct tp_plain *plain)
+{
+    pthread_mutex_lock(&fs->lock);
+    bool more = plain->writable > 0;
+    pthread_mutex_unlock(&fs->lock);
+    return more;
+}
+
+static int plain_seek(struct tp_fs *fs, struct tp_plain *plain, int fd, off_t *off, int whence)
+{
+    struct stat st;
+
+    if (may_have_more(fs, plain))
+        return fstat(fd, &st) < 0 ? errno : seek_in_data(st.st_size, off, whence);
+    *off = lseek(fd, *off, whence);
+    return *off < 0 ? errno : 0;
+}
+
 /* A packed file has no holes. */
 static int packed_seek(struct tp_fs *fs, struct tp_packed *packed, off_t *off, int whence)
 {
     struct stat st;
     int rc = tp_packed_getattr(fs, packed, &st);
 
-    if (rc == 0 && (*off < 0 || *off >= st.st_size))
-        rc = ENXIO;
-    if (rc == 0 && whence == SEEK_HOLE)
-        *off = st.st_size;
-    return rc;
+    return rc == 0 ? seek_in_data(st.st_size, off, whence) : rc;
 }
 
 void tp_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
@@ -183,8 +208,7 @@ void tp_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct f
     } else if (tp_is_packed(node)) {
         rc = packed_seek(fs, tp_as_packed(node), &off, whence);
     } else {
-        off = lseek((int)fi->fh, off, whence);
-        rc = off < 0 ? errno : 0;
+        rc = plain_seek(fs, tp_as_plain(node), (int)fi->fh, &off, whence);
     }
     if (rc != 0)
         fuse_reply_err(req, rc);

@@ -95,6 +95,7 @@ fs_scripts = \
 	tests/fs/control_odd_test.sh \
 	tests/fs/control_test.sh \
 	tests/fs/failure_test.sh \
+	tests/fs/files_test.sh \
 	tests/fs/life_test.sh \
 	tests/fs/memory_test.sh \
 	tests/fs/names_test.sh \
@@ -108,6 +109,7 @@ fs_scripts = \
 	tests/fs/user_test.sh \
 	tests/fs/write_test.sh \
 	tests/fs/xattr_test.sh
+EXTRA_DIST += tests/fs/files.py
 
 # The maker of small models that tests of every layer use: tests/mkmodel --help.
 check_PROGRAMS += tests/mkmodel
