@@ -15,6 +15,7 @@
 #define FUSE_USE_VERSION 312
 
 #include <fuse_lowlevel.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -159,6 +160,8 @@ bool tp_plain_same_time(const struct timespec *a, const struct timespec *b);
 /* Whether a change from now on would have another time. */
 bool tp_plain_is_settled(const struct timespec *stamp);
 bool tp_plain_is_gone(struct tp_fs *fs, const struct tp_plain *plain);
+/* Of the directory of a model that is removed because its pack has its place: the model's name. */
+bool tp_plain_going_name(struct tp_fs *fs, const struct tp_plain *plain, char name[NAME_MAX + 1]);
 int tp_plain_getattr(struct tp_fs *fs, struct tp_plain *plain, struct stat *st);
 /* As a look-up of the file that is open as FD. */
 int tp_plain_enter_open(struct tp_fs *fs, int fd, struct fuse_entry_param *entry);
@@ -170,6 +173,14 @@ void tp_plain_release(fuse_req_t req, struct tp_plain *plain, struct fuse_file_i
 void tp_plain_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi);
 void tp_plain_free(struct tp_plain *plain);
 uint64_t tp_plain_number(const struct tp_fs *fs, const struct stat *st);
+
+/* --- Both (operations.c, moved.c); positive errno --- */
+
+/* What NAME means at the top of the mount, but for the control directory. */
+int tp_top_lookup(struct tp_fs *fs, const char *name, struct fuse_entry_param *entry);
+/* After DIR answered ESTALE, because it is gone: the file is looked for in what has its place. ESTALE again where that is no
+ * answer. */
+int tp_moved_lookup(struct tp_fs *fs, struct tp_node *dir, const char *name, struct fuse_entry_param *entry);
 
 /* --- Packs (tree.c holds them, packed.c answers for them); positive errno --- */
 

@@ -20,6 +20,7 @@ fs_libtp_fs_la_SOURCES = \
 	fs/known.c fs/known.h \
 	fs/list.c \
 	fs/mount.c fs/mount.h \
+	fs/moved.c \
 	fs/node.c \
 	fs/operations.c \
 	fs/packed.c \

@@ -42,7 +42,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 }
 
 /* A directory may take the place of its pack after it was looked for and before the pack is. */
-static int lookup_top(struct tp_fs *fs, const char *name, struct fuse_entry_param *entry)
+int tp_top_lookup(struct tp_fs *fs, const char *name, struct fuse_entry_param *entry)
 {
     int rc = tp_plain_lookup(fs, &fs->root, name, entry);
 
@@ -52,6 +52,23 @@ static int lookup_top(struct tp_fs *fs, const char *name, struct fuse_entry_para
     return rc == ENOENT ? tp_plain_lookup(fs, &fs->root, name, entry) : rc;
 }
 
+/* A name of DIR, or of one of its directories. */
+static int lookup_plain(struct tp_fs *fs, struct tp_node *node, const char *name, struct fuse_entry_param *entry)
+{
+    bool top = node == &fs->root.node;
+    int rc = top ? tp_top_lookup(fs, name, entry) : tp_plain_lookup(fs, tp_as_plain(node), name, entry);
+
+    if (rc == ENOENT) {
+        /* Remember it, but unless someone tells, not for long: it may appear. */
+        entry->ino = 0;
+        entry->entry_timeout = TP_TIMEOUT_PLAIN;
+        rc = 0;
+    }
+    if (top && tp_watch_note(fs->watch, name))
+        entry->entry_timeout = TP_TIMEOUT_WATCHED;
+    return rc;
+}
+
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
@@ -59,24 +76,16 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     struct fuse_entry_param entry = {0};
     int rc;
 
-    if (tp_is_control(node)) {
+    if (tp_is_control(node))
         rc = tp_control_lookup(fs, node, name, &entry);
-    } else if (node == &fs->root.node && tp_control_is_name(fs, name)) {
+    else if (node == &fs->root.node && tp_control_is_name(fs, name))
         rc = tp_control_lookup(fs, NULL, name, &entry);
-    } else if (node->kind == TP_NODE_PACKED) {
+    else if (node->kind == TP_NODE_PACKED)
         rc = tp_packed_lookup(fs, tp_as_packed(node), name, &entry);
-    } else {
-        rc = node == &fs->root.node ? lookup_top(fs, name, &entry)
-                                    : tp_plain_lookup(fs, tp_as_plain(node), name, &entry);
-        if (rc == ENOENT) {
-            /* Remember it, but unless someone tells, not for long: it may appear. */
-            entry.ino = 0;
-            entry.entry_timeout = TP_TIMEOUT_PLAIN;
-            rc = 0;
-        }
-        if (node == &fs->root.node && tp_watch_note(fs->watch, name))
-            entry.entry_timeout = TP_TIMEOUT_WATCHED;
-    }
+    else
+        rc = lookup_plain(fs, node, name, &entry);
+    if (rc == ESTALE && !tp_is_control(node))
+        rc = tp_moved_lookup(fs, node, name, &entry);
     if (rc != 0)
         fuse_reply_err(req, rc);
     else if (fuse_reply_entry(req, &entry) == -ENOENT && entry.ino)

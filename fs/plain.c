@@ -100,30 +100,65 @@ static bool path_of(int fd, char *out, size_t room)
     return true;
 }
 
+/* What the kernel puts behind the path of what is removed. It may be called so. */
+static const char deleted[] = " (deleted)";
+#define DELETED_LEN (sizeof deleted - 1)
+
+static bool ends_with(const char *text, const char *end, size_t end_len)
+{
+    size_t len = strlen(text);
+
+    return len > end_len && strcmp(text + len - end_len, end) == 0;
+}
+
+/* The part of PATH below DIR; NULL: it is not there. */
+static char *below_top(struct tp_fs *fs, char *path)
+{
+    char top[PATH_MAX];
+
+    if (!path_of(fs->root.fd, top, sizeof top))
+        return NULL;
+    size_t len = strcmp(top, "/") == 0 ? 0 : strlen(top);
+    return strncmp(path, top, len) == 0 && path[len] == '/' ? path + len + 1 : NULL;
+}
+
 bool tp_plain_is_gone(struct tp_fs *fs, const struct tp_plain *plain)
 {
-    static const char deleted[] = " (deleted)";
-    char top[PATH_MAX], path[PATH_MAX];
+    char path[PATH_MAX];
     struct stat st;
 
-    if (plain == &fs->root || !path_of(plain->fd, path, sizeof path) ||
-        !path_of(fs->root.fd, top, sizeof top))
+    if (plain == &fs->root || !path_of(plain->fd, path, sizeof path))
         return false;
-    size_t len = strlen(path), top_len = strcmp(top, "/") == 0 ? 0 : strlen(top);
     /* The names that the store gives to what it makes and removes. */
-    if (strncmp(path, top, top_len) == 0 && path[top_len] == '/') {
-        char *name = path + top_len + 1, *slash = strchr(name, '/');
-        if (slash)
-            *slash = 0;
-        bool hidden = tp_fs_hidden(name);
-        if (slash)
-            *slash = '/';
-        if (hidden)
-            return true;
-    }
-    /* It may be called so. */
-    return len > sizeof deleted && strcmp(path + len - (sizeof deleted - 1), deleted) == 0 &&
+    char *name = below_top(fs, path), *slash = name ? strchr(name, '/') : NULL;
+    if (slash)
+        *slash = 0;
+    bool hidden = name && tp_fs_hidden(name);
+    if (slash)
+        *slash = '/';
+    if (hidden)
+        return true;
+    return ends_with(path, deleted, DELETED_LEN) &&
            (lstat(path, &st) < 0 || st.st_dev != plain->dev || st.st_ino != plain->ino);
+}
+
+bool tp_plain_going_name(struct tp_fs *fs, const struct tp_plain *plain, char name[NAME_MAX + 1])
+{
+    static const char removing[] = ".removing";
+    char path[PATH_MAX];
+
+    if (!path_of(plain->fd, path, sizeof path))
+        return false;
+    char *last = below_top(fs, path);
+    if (!last || last[0] != '.' || strchr(last, '/'))
+        return false;
+    if (ends_with(last, deleted, DELETED_LEN))
+        last[strlen(last) - DELETED_LEN] = 0;
+    if (!ends_with(last, removing, sizeof removing - 1))
+        return false;
+    last[strlen(last) - (sizeof removing - 1)] = 0;
+    snprintf(name, NAME_MAX + 1, "%s", last + 1);
+    return name[0] != 0;
 }
 
 int tp_plain_lookup(struct tp_fs *fs, struct tp_plain *parent, const char *name,
