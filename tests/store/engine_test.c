@@ -513,7 +513,7 @@ int main(void)
 {
     uint64_t seed = tap_seed();
 
-    alarm(300); /* nothing here may wait for ever */
+    alarm(1800); /* nothing here may wait for ever, nor be ended for being slow */
     atomic_store(&bad_chunk, -1);
     test_basic();
     test_resize();
