@@ -61,7 +61,7 @@ if make_cgroup 256M; then
     ok 'and lives through reads all over a larger model' "$oracle" -n 500 -t 8 -p 1 "$tmp/big/model.safetensors" \
         "$tmp/small/big/model.safetensors"
     ok 'unmounted' unmount "$tmp/small"
-    wait_for 10 sh -c '! grep -q . "$1"/cgroup.procs' sh "$cgroup"
+    wait_for 120 sh -c '! grep -q . "$1"/cgroup.procs' sh "$cgroup"
 else
     skip 'a mount in a cgroup of 256 MiB' 'no cgroup can be made here'
 fi
