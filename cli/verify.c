@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli/job.h"
 #include "cli/options.h"
@@ -94,7 +95,13 @@ static void verify(struct verifying *v, const char *path, struct tp_store *store
     }
 }
 
-/* Every pack of a directory; plain models have no hashes to compare with. */
+static bool is_file(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+/* Every pack of a directory, beside its plain directory as well; plain models have no hashes to compare with. */
 static int verify_store(struct verifying *v, const char *dir, struct tp_error *err)
 {
     struct tp_store *store = NULL;
@@ -104,13 +111,11 @@ static int verify_store(struct verifying *v, const char *dir, struct tp_error *e
     if (!rc)
         rc = tp_store_models(store, &models, &n, err);
     for (size_t i = 0; !rc && i < n && v->code != TP_EXIT_INTERRUPTED; i++) {
-        if (models[i].kind != TP_MODEL_PACK)
-            continue;
         char *path = tp_path_join(dir, models[i].name, TP_PACK_SUFFIX);
-        if (path)
-            verify(v, path, store);
-        else
+        if (!path)
             rc = tp_fail(err, ENOMEM, "out of memory");
+        else if (models[i].kind == TP_MODEL_PACK || is_file(path))
+            verify(v, path, store);
         free(path);
     }
     tp_store_models_free(models, n);
@@ -180,7 +185,7 @@ static int run(struct tp_options *o)
         int printed = tp_document_end(&v.doc);
         return v.code ? v.code : printed;
     }
-    if (v.packs > 1 && !o->quiet)
+    if (v.packs != 1 && !o->quiet)
         printf("%" PRIu64 " packs, %" PRIu64 " not whole\n", v.packs, v.bad);
     int printed = tp_report_flush();
     return v.code ? v.code : printed;

@@ -276,6 +276,8 @@ int tp_compress(const char *path, const struct tp_compress_options *options,
 
     memset(report, 0, sizeof *report);
     rc = init(&j, path);
+    if (rc == 0 && options->out)
+        rc = tp_check_new(options->out, err);
     if (rc == 0) {
         const char *out = options->out ? options->out : j.pack;
 

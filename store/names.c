@@ -109,6 +109,24 @@ void tp_temporaries_sweep(const char *path)
     free(parent);
 }
 
+int tp_check_new(const char *path, struct tp_error *err)
+{
+    char *parent = tp_path_parent(path);
+    struct stat st;
+    int rc = 0;
+
+    if (!parent)
+        return tp_fail(err, ENOMEM, "out of memory for a name");
+    if (!path[0])
+        rc = tp_fail(err, ENOENT, "cannot create '': No such file or directory");
+    else if (lstat(path, &st) == 0)
+        rc = tp_fail(err, EEXIST, "'%s' exists", path);
+    else if (access(parent, W_OK | X_OK) < 0)
+        rc = tp_fail_errno(err, "cannot create '%s'", path);
+    free(parent);
+    return rc;
+}
+
 int tp_rename_new(const char *from, const char *to, struct tp_error *err)
 {
     if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)

@@ -27,6 +27,8 @@ int tp_temporary_lock(int fd, const char *path, struct tp_error *err);
 /* Remove what dead writers left beside PATH; what fails to go is left. */
 void tp_temporaries_sweep(const char *path);
 
+/* Before long work whose outcome is to be PATH: it is not there, and its directory is and can be written to. */
+int tp_check_new(const char *path, struct tp_error *err);
 /* Rename, and fail with -EEXIST where TO exists. */
 int tp_rename_new(const char *from, const char *to, struct tp_error *err);
 

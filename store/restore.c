@@ -185,7 +185,7 @@ static int name_target(struct job *j)
             return tp_fail(j->err, ENOMEM, "out of memory for a name");
         for (len = strlen(j->target); len > 1 && j->target[len - 1] == '/'; len--)
             j->target[len - 1] = '\0';
-        return exists(j->target) ? tp_fail(j->err, EEXIST, "'%s' exists", j->target) : 0;
+        return tp_check_new(j->target, j->err);
     }
     if (strlen(tp_path_name(j->path)) <= suffix || strcmp(j->path + len - suffix, TP_PACK_SUFFIX) != 0)
         return tp_fail(j->err, EINVAL, "'%s' is not called NAME" TP_PACK_SUFFIX ": say where to restore it",

@@ -45,6 +45,14 @@ ok 'unpack -o' "$tenpak" unpack -o "$tmp/alone" "$tmp/alone.tnpk"
 fingerprint "$tmp/alone" >"$tmp/tuned.now"
 ok 'gives everything back' diff "$tmp/tuned.was" "$tmp/tuned.now"
 
+
+# What cannot be written is said before anything is done, packing the base among it.
+for out in '' "$d/tuned" "$tmp/alone.tnpk" "$tmp/no/such/directory.tnpk" /dev/null; do
+    exits "output '$out' is refused" 1 "$tenpak" pack --base=base -o "$out" "$d/tuned"
+    is "output '$out': the base is not packed" "$(find "$d" -name '*.tnpk')" ''
+    exits "unpack to '$out' is refused" 1 "$tenpak" unpack -o "$out" "$tmp/again.tnpk"
+done
+
 # --- dry run ---
 "$tenpak" pack --dry-run --json "$d/tuned" >"$tmp/dry.json"
 is 'dry run: finds the base' "$(jq -r '.models[0].base' "$tmp/dry.json")" base

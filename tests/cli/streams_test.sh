@@ -40,6 +40,9 @@ is 'JSON has it in full' "$(jq -r '.files[] | select(.type == "symlink") | .targ
 "$tenpak" pack -q -k --base=base "$d/tune"
 is 'info of a name that is both' "$("$tenpak" info --json "$d/tune" | jq -r .pack)" "$d/tune.tnpk"
 is 'verify of a name that is both' "$("$tenpak" verify --json "$d/tune" | jq -r '.packs[0].pack')" "$d/tune.tnpk"
+is 'verify of the directory of both' "$("$tenpak" verify --json "$d" | jq -r '.packs[].pack' | sort)" "$(find "$d" -name '*.tnpk' | sort)"
+mkdir "$tmp/none"
+is 'verify of no packs says so' "$("$tenpak" verify "$tmp/none")" '0 packs, 0 not whole'
 ok 'unpack of a name that is both, elsewhere' "$tenpak" unpack -o "$tmp/back" "$d/tune"
 echo changed >>"$d/tune/config.json"
 exits 'unpack of a name that is both, where the directory is another' 1 "$tenpak" unpack "$d/tune"
