@@ -50,6 +50,7 @@ store_libtp_store_la_SOURCES += \
 	store/match/estimate.c \
 	store/match/hints.c store/match/hints.h \
 	store/match/match.c store/match/match.h \
+	store/match/rename.c store/match/rename.h \
 	store/match/source.c store/match/source.h \
 	store/match/twins.c store/match/twins.h
 

@@ -72,6 +72,7 @@ store_tests = \
 	tests/store/memory_test \
 	tests/store/ops_test \
 	tests/store/pack_test \
+	tests/store/rename_test \
 	tests/store/sink_test
 EXTRA_DIST += tests/store/model.h tests/golden
 store_scripts = \
@@ -97,6 +98,7 @@ fs_scripts = \
 	tests/fs/failure_test.sh \
 	tests/fs/files_test.sh \
 	tests/fs/life_test.sh \
+	tests/fs/many_test.sh \
 	tests/fs/memory_test.sh \
 	tests/fs/moved_test.sh \
 	tests/fs/names_test.sh \

@@ -15,6 +15,7 @@ static const enum tp_codec_id codec_ids[CODECS] = {TP_CODEC_DELTA, TP_CODEC_SPAR
 
 struct sampler {
     struct tp_source *model, *base;
+    struct tp_renames renames;
     uint8_t *src, *ref, *room;
     /* Of the tensor at hand: tensors differ too much to be seen as one. */
     struct tp_stats *stats[CODECS];
@@ -54,11 +55,12 @@ uint64_t tp_distance_count(enum tp_dtype dtype, const void *a, const void *b, si
     return n;
 }
 
-uint64_t tp_distance_matched(const struct tp_source *model, const struct tp_source *base)
+uint64_t tp_distance_matched(const struct tp_source *model, const struct tp_source *base,
+                             const struct tp_renames *renames)
 {
     uint64_t matched = 0;
     for (size_t i = 0; i < model->tensor_all; i++) {
-        const struct tp_source_tensor *b = tp_source_match(base, model, &model->tensors[i]);
+        const struct tp_source_tensor *b = tp_renames_match(renames, base, model, &model->tensors[i]);
         if (b)
             matched += tp_source_common(&model->tensors[i], b);
     }
@@ -157,7 +159,7 @@ static int sample_all(struct sampler *s, uint64_t matched, struct tp_error *err)
     next = matched > (uint64_t)PLACES * PLACE_LEN ? step / 2 : 0;
     for (size_t i = 0; i < s->model->tensor_all; i++) {
         const struct tp_source_tensor *t = &s->model->tensors[i];
-        const struct tp_source_tensor *b = tp_source_match(s->base, s->model, t);
+        const struct tp_source_tensor *b = tp_renames_match(&s->renames, s->base, s->model, t);
         uint64_t common = b ? tp_source_common(t, b) : 0;
         unsigned unit = tp_distance_unit(t->dtype);
         int rc = 0;
@@ -199,7 +201,7 @@ int tp_distance_sample(struct tp_source *model, struct tp_source *base, struct t
 {
     struct sampler *s = calloc(1, sizeof *s);
     int rc = -ENOMEM;
-    *out = (struct tp_distance){.matched_bytes = tp_distance_matched(model, base)};
+    *out = (struct tp_distance){0};
     if (!s)
         return tp_fail(err, ENOMEM, "out of memory");
     s->model = model;
@@ -211,6 +213,10 @@ int tp_distance_sample(struct tp_source *model, struct tp_source *base, struct t
         tp_fail(err, ENOMEM, "out of memory");
         goto out;
     }
+    rc = tp_renames_find(model, base, &s->renames, err);
+    if (rc)
+        goto out;
+    out->matched_bytes = tp_distance_matched(model, base, &s->renames);
     rc = sample_all(s, out->matched_bytes, err);
     if (!rc)
         conclude(s, out);

@@ -3,7 +3,7 @@
 #ifndef TP_STORE_DISTANCE_H
 #define TP_STORE_DISTANCE_H
 
-#include "store/match/source.h"
+#include "store/match/rename.h"
 
 struct tp_distance {
     uint64_t matched_bytes; /* of the model's tensors, those that the base can predict */
@@ -19,7 +19,8 @@ int tp_distance_sample(struct tp_source *model, struct tp_source *base, struct t
                        struct tp_error *err);
 
 /* Bytes of the model's tensors that the base can predict, from headers only. */
-uint64_t tp_distance_matched(const struct tp_source *model, const struct tp_source *base);
+uint64_t tp_distance_matched(const struct tp_source *model, const struct tp_source *base,
+                             const struct tp_renames *renames);
 
 /* Bytes that hold whole elements of DTYPE: places within a tensor are multiples of it. */
 unsigned tp_distance_unit(enum tp_dtype dtype);

@@ -49,6 +49,7 @@ struct learned {
 
 struct estimator {
     struct tp_source *model, *base;
+    struct tp_renames renames;
     uint8_t *src, *ref, *room, *dst;
     struct tp_scratch *scratch;
     struct pool tensors, opaque;
@@ -252,7 +253,7 @@ static int draw_tensors(struct estimator *e, struct tp_error *err)
     int rc = 0;
     for (size_t i = 0; !rc && i < e->model->tensor_all; i++) {
         struct learned l = {.t = &e->model->tensors[i]};
-        l.b = e->base ? tp_source_match(e->base, e->model, l.t) : NULL;
+        l.b = e->base ? tp_renames_match(&e->renames, e->base, e->model, l.t) : NULL;
         l.common = l.b ? tp_source_common(l.t, l.b) : 0;
         e->several_n += l.t->len > CHUNK && !e->twins[i];
         rc = draw_chunks(e, &l, e->twins[i], err);
@@ -315,7 +316,7 @@ static void conclude(const struct estimator *e, struct tp_estimate *out)
     out->stored_high = (uint64_t)(stored + margin);
     out->logical_bytes = e->model->logical_bytes;
     out->sampled_bytes = e->tensors.drawn_bytes + e->opaque.drawn_bytes;
-    out->matched_bytes = e->base ? tp_distance_matched(e->model, e->base) : 0;
+    out->matched_bytes = e->base ? tp_distance_matched(e->model, e->base, &e->renames) : 0;
     out->changed = e->elements ? (double)e->changed / (double)e->elements : 0;
 }
 
@@ -335,6 +336,7 @@ static uint64_t chunks_of(uint64_t len)
 static int survey(struct estimator *e, struct tp_error *err)
 {
     uint64_t tensor_chunks = 0, opaque_chunks = 0;
+    int rc;
     for (size_t i = 0; i < e->model->tensor_all; i++)
         tensor_chunks += chunks_of(e->model->tensors[i].len);
     for (uint32_t i = 0; i < e->model->file_n; i++)
@@ -344,7 +346,8 @@ static int survey(struct estimator *e, struct tp_error *err)
     e->twins = calloc(e->model->tensor_all + 1, sizeof *e->twins);
     if (!e->twins)
         return tp_fail(err, ENOMEM, "out of memory");
-    return tp_twins_find(e->model, e->base, e->twins, err);
+    rc = tp_twins_find(e->model, e->base, e->twins, err);
+    return rc == 0 && e->base ? tp_renames_find(e->model, e->base, &e->renames, err) : rc;
 }
 
 int tp_estimate(const char *base, const char *model, struct tp_store *store, struct tp_estimate *out,

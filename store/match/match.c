@@ -88,6 +88,7 @@ static bool rests_on_self(struct search *s, const struct candidate *c)
 static int look_at(struct search *s, struct candidate *c)
 {
     struct tp_source *source = NULL;
+    struct tp_renames renames;
     struct tp_error err = {0};
     int rc = open_candidate(s, c, &source, &err);
     if (rc == -ENOMEM)
@@ -96,7 +97,12 @@ static int look_at(struct search *s, struct candidate *c)
         tp_log(TP_LOG_WARNING, "'%s' cannot serve as a base: %s", c->name, err.message);
         return 0;
     }
-    c->matched = tp_distance_matched(s->model, source);
+    rc = tp_renames_find(s->model, source, &renames, &err);
+    if (rc) {
+        tp_source_close(source);
+        return rc;
+    }
+    c->matched = tp_distance_matched(s->model, source, &renames);
     c->depth = source->depth;
     c->named = tp_hints_find(&s->hints, c->name);
     tp_source_close(source);

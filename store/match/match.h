@@ -12,7 +12,7 @@
 struct tp_match {
     char name[256];           /* the base's name in the store */
     enum tp_model_kind kind;  /* PLAIN: pack it first */
-    double shared;            /* part of the model's tensor bytes that the base has under the same name and shape */
+    double shared;            /* part of the model's tensor bytes that the base has, by name and shape, renamed or not */
     double distance;          /* sampled: bits a weight that the delta needs, relative to its raw bits (0 .. 1) */
     bool named;               /* the model's own files name this base */
     char why[256];            /* one line for people */

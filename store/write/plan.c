@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "store/match/rename.h"
 #include "store/pack/layout.h"
 #include "store/write/plan.h"
 #include "tensor/safetensors.h"
@@ -17,6 +18,8 @@
 struct planner {
     struct tp_plan *plan;
     struct tp_basemap *map; /* NULL without a base */
+    struct tp_source *model, *source; /* both as the rules' names are found in them */
+    struct tp_renames renames;
     int rootfd;
     bool delta_fits[TP_DTYPE_COUNT]; /* some codec can use a base for this dtype */
     struct tp_error *err;
@@ -94,6 +97,18 @@ static int add_piece(struct planner *p, uint32_t file, const struct tp_tensor *t
     return 0;
 }
 
+/* By its own name, or by what the base calls it. Whether this one is near to it, learning will show. */
+static const struct tp_basetensor *find_in_base(const struct planner *p, const char *path, const struct tp_tensor *t)
+{
+    const struct tp_basetensor *b = tp_basemap_find(p->map, path, t->name, t->dtype, t->rank, t->shape);
+    char name[TP_RENAMED_LEN];
+
+    for (unsigned i = 0; !b && i < p->renames.n; i++)
+        if (tp_rename_apply(&p->renames.rule[i], t->name, name))
+            b = tp_basemap_find(p->map, path, name, t->dtype, t->rank, t->shape);
+    return b;
+}
+
 /* One tensor: a piece for each segment of the base's tensor, and one for what the base does not have. */
 static int add_tensor(struct planner *p, uint32_t file, const struct tp_tensor *t)
 {
@@ -103,8 +118,7 @@ static int add_tensor(struct planner *p, uint32_t file, const struct tp_tensor *
     int rc = 0;
 
     if (p->map && p->delta_fits[t->dtype] && n > 0)
-        b = tp_basemap_find(p->map, p->plan->index.files[file].path, t->name, t->dtype, t->rank,
-                            t->shape);
+        b = find_in_base(p, p->plan->index.files[file].path, t);
     for (uint32_t i = 0; rc == 0 && b && i < b->segment_n && done < n; i++) {
         const struct tp_segment *s = &base->segments[b->segment_first + i];
         uint64_t have = s->len * 8 / tp_dtype_bits(s->dtype);
@@ -252,6 +266,17 @@ static void find_fitting(struct planner *p)
     }
 }
 
+static int prepare_base(struct planner *p)
+{
+    int rc = tp_basemap_create(tp_pack_index(p->plan->base), &p->map, p->err);
+
+    if (rc == 0)
+        rc = tp_source_open(p->plan->root, NULL, &p->model, p->err);
+    if (rc == 0)
+        rc = tp_source_open_pack(p->plan->base, &p->source, p->err);
+    return rc == 0 ? tp_renames_find(p->model, p->source, &p->renames, p->err) : rc;
+}
+
 static int plan_all(struct planner *p)
 {
     struct tp_plan *plan = p->plan;
@@ -260,7 +285,7 @@ static int plan_all(struct planner *p)
     if (rc == 0)
         rc = list_files(p);
     if (rc == 0 && plan->base)
-        rc = tp_basemap_create(tp_pack_index(plan->base), &p->map, p->err);
+        rc = prepare_base(p);
     if (rc < 0)
         return rc;
     p->rootfd = open(plan->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -289,6 +314,8 @@ int tp_plan_make(const char *dir, const struct tp_pack_options *options, struct 
     out->root = strdup(dir);
     rc = out->root ? plan_all(&p) : tp_fail(err, ENOMEM, "out of memory");
     tp_basemap_destroy(p.map);
+    tp_source_close(p.model);
+    tp_source_close(p.source);
     if (p.rootfd >= 0)
         close(p.rootfd);
     if (rc < 0)
