@@ -231,8 +231,13 @@ static double time_of(unsigned n, const char *prefix)
 
 static void test_time(void)
 {
-    double small = time_of(40000, "model.layers.self_attn.q_proj"), large = time_of(160000, "model.layers.self_attn.q_proj");
-    ok(large < 12 * small + 0.01, "time grows with the header, not with its square");
+    static const char prefix[] = "model.layers.self_attn.q_proj";
+    bool good = false;
+
+    /* What else a machine does may fall on one of the two: in one of some tries it does not. */
+    for (int i = 0; i < 8 && !good; i++)
+        good = time_of(160000, prefix) < 12 * time_of(40000, prefix) + 0.01;
+    ok(good, "time grows with the header, not with its square");
 }
 
 int main(void)
