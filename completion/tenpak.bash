@@ -26,6 +26,15 @@ _tenpak_paths() {
     mapfile -t COMPREPLY < <(compgen -d -- "$1"; compgen -f -X '!*.tnpk' -- "$1")
 }
 
+# Mount options, of which several stand in one word, and some take a value.
+_tenpak_mount_options() {
+    local before=
+    [[ $1 != *,* ]] || before=${1%,*},
+    compopt -o nospace 2>/dev/null
+    mapfile -t COMPREPLY < <(compgen -P "$before" -W 'ro allow_other cache= control= control_gid= hot= hot_dir= jobs= pin=
+        threads= debug' -- "${1##*,}")
+}
+
 _tenpak() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
     local command=${COMP_WORDS[1]} first=1 argument
@@ -51,9 +60,12 @@ _tenpak() {
     fi
     argument=$(_tenpak_options "$command" | awk -F '\t' -v word="$previous" '$1 == word || $2 == word { print $3 }')
     case $argument in
-    BASE) mapfile -t COMPREPLY < <(compgen -W 'auto none' -- "$current"; compgen -d -- "$current"; compgen -f -X '!*.tnpk' -- "$current") ;;
+    BASE)
+        _tenpak_paths "$current"
+        mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W 'auto none' -- "$current")
+        ;;
     CODEC) mapfile -t COMPREPLY < <(compgen -W 'auto delta sparse split zstd' -- "$current") ;;
-    'OPT,...') mapfile -t COMPREPLY < <(compgen -W 'ro allow_other cache= hot= hot_dir= pin= threads= debug' -- "$current") ;;
+    'OPT,...') _tenpak_mount_options "$current" ;;
     N | ADDRESS:PORT) ;;
     ?*) _tenpak_paths "$current" ;;
     *)

@@ -72,6 +72,14 @@ if command -v bash >/dev/null 2>&1; then
     is 'completion of an option of a command of a group' "$(complete_words delta compress --out)" '--output '
     is 'completion of a codec' "$(complete_words pack --codec = s)" 'sparse split '
     is 'completion of a codec after a letter' "$(complete_words pack -c z)" 'zstd '
+    complete_words mount -o '' | tr ' ' '\n' | sed '/^$/d; s/=$//' >"$tmp/offered"
+    sed -n 's/^\.It Cm \([a-z_]*\)\( Ns.*\)\{0,1\}$/\1/p' "$top_srcdir/man/tenpak-mount.1" | sort -u >"$tmp/told"
+    ok 'completion of mount options: those of the manual' diff "$tmp/told" "$tmp/offered"
+    ok 'the completion of zsh has them, too' sh -c 'while read -r word; do
+            grep "OPT,\.\.\." "$1" | grep -qE "[ '"'"']$word[: ]" || { echo "$word"; exit 1; }; done <"$2"' \
+        sh "$top_srcdir/completion/_tenpak" "$tmp/told"
+    is 'completion of a second mount option' "$(complete_words mount -o ro,ca)" 'ro,cache= '
+    is 'completion of a base' "$(cd "$tmp" && complete_words pack --base = no)" 'none '
     is 'completion of a key of a job' "$(complete_words compress models zs)" 'zstd_level= '
     is 'completion of a key that the command has not' "$(complete_words restore models zs)" ' '
     mkdir -p "$tmp/dir/model"
