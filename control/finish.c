@@ -10,29 +10,36 @@
 #include "base/log.h"
 #include "control/jobs_impl.h"
 
-/* What cannot be written, for lack of room perhaps, is lost with this process; the job's end is not undone by that. */
-static void write_end(const struct tp_jobs *jobs, const struct tp_job *job, struct tp_job_status *status)
+static int write_end(int fd, struct tp_job_status *status, struct tp_error *err)
 {
-    struct tp_error err = {0};
     char text[16];
     int n = snprintf(text, sizeof text, "%d\n", status->error), rc = 0;
 
     if (status->state != TP_JOB_COMPLETED && status->state != TP_JOB_INTERRUPTED &&
-        !tp_record_has(job->fd, "report.json"))
-        rc = tp_report_failure(job->fd, status, &err);
-    status->has_report = tp_record_has(job->fd, "report.json");
+        !tp_record_has(fd, "report.json"))
+        rc = tp_report_failure(fd, status, err);
+    status->has_report = tp_record_has(fd, "report.json");
     if (rc == 0)
-        rc = tp_record_put(job->fd, "exit", text, (size_t)n, false, &err);
+        rc = tp_record_put(fd, "exit", text, (size_t)n, false, err);
     if (rc == 0)
-        rc = tp_record_put_status(job->fd, status, true, &err);
-    unlinkat(job->fd, "cancel", 0);
-    if (rc < 0)
-        tp_log(TP_LOG_WARNING, "the end of job '%s' in '%s' is not recorded: %s", status->id, jobs->dir, err.message);
+        rc = tp_record_put_status(fd, status, true, err);
+    unlinkat(fd, "cancel", 0);
+    return rc;
+}
+
+/* With LOCK held. */
+static void let_go(struct tp_job *job)
+{
+    close(job->fd);
+    job->fd = -1;
+    job->unsaved = false;
 }
 
 void tp_job_finish(struct tp_jobs *jobs, struct tp_job *job, enum tp_job_state state, int error, const char *message)
 {
     struct tp_job_status status;
+    struct tp_error err = {0};
+    int rc;
 
     pthread_mutex_lock(&jobs->lock);
     status = job->status;
@@ -43,15 +50,44 @@ void tp_job_finish(struct tp_jobs *jobs, struct tp_job *job, enum tp_job_state s
     status.ended = time(NULL);
     status.rate = 0;
     status.remaining = -1;
-    write_end(jobs, job, &status);
+    rc = write_end(job->fd, &status, &err);
+    /* The end is not undone by that. */
+    if (rc < 0)
+        tp_log(TP_LOG_WARNING, "the end of job '%s' in '%s' is not recorded yet: %s", status.id, jobs->dir, err.message);
 
     pthread_mutex_lock(&jobs->lock);
     job->status = status;
     job->busy = false;
     tp_request_clear(&job->request);
-    close(job->fd);
-    job->fd = -1;
+    job->unsaved = rc < 0;
+    if (!job->unsaved)
+        let_go(job);
     pthread_cond_broadcast(&jobs->ended);
     tp_notify(jobs, &status, false);
     pthread_mutex_unlock(&jobs->lock);
+}
+
+void tp_jobs_save_ends(struct tp_jobs *jobs)
+{
+    pthread_mutex_lock(&jobs->submit);
+    pthread_mutex_lock(&jobs->lock);
+    for (size_t i = 0; i < jobs->n; i++) {
+        struct tp_job *job = jobs->list[i];
+        struct tp_job_status status;
+
+        if (!job->unsaved)
+            continue;
+        status = job->status;
+        pthread_mutex_unlock(&jobs->lock);
+        /* Who has SUBMIT keeps JOB, and the record's descriptor is used by nobody else any more. */
+        int rc = write_end(job->fd, &status, NULL);
+        pthread_mutex_lock(&jobs->lock);
+        if (rc == 0) {
+            job->status.has_report = status.has_report;
+            let_go(job);
+            tp_notify(jobs, &job->status, false);
+        }
+    }
+    pthread_mutex_unlock(&jobs->lock);
+    pthread_mutex_unlock(&jobs->submit);
 }

@@ -99,6 +99,7 @@ void tp_jobs_close(struct tp_jobs *jobs)
         return;
     tp_workers_stop(jobs);
     interrupt_pending(jobs);
+    tp_jobs_save_ends(jobs);
     tp_keeper_stop(jobs);
     tp_notifier_stop(jobs);
     for (size_t i = 0; i < jobs->n; i++)

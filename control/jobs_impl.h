@@ -24,6 +24,7 @@ struct tp_job {
     bool busy;      /* a worker has it */
     bool cancel;    /* somebody asked for its end */
     bool seen;      /* while the table is compared with the disk */
+    bool unsaved;   /* its end is not in its record yet: so that nobody takes it for interrupted, the record stays locked */
     int fd;         /* of an own one: its record, locked */
 };
 
@@ -98,6 +99,8 @@ void tp_workers_stop(struct tp_jobs *jobs);
 /* Write the end of own JOB, and tell. STATE is an end; takes LOCK. */
 void tp_job_finish(struct tp_jobs *jobs, struct tp_job *job, enum tp_job_state state, int error,
                    const char *message);
+/* Try again to write the ends that could not be written, for lack of room perhaps. Takes SUBMIT. */
+void tp_jobs_save_ends(struct tp_jobs *jobs);
 
 /* --- spawn.c --- */
 

@@ -273,6 +273,7 @@ static void *keep(void *arg)
     while (!jobs->closing) {
         pthread_mutex_unlock(&jobs->lock);
         look_at_policy(jobs);
+        tp_jobs_save_ends(jobs);
         tp_table_refresh(jobs, NULL);
         clock_gettime(CLOCK_MONOTONIC, &next);
         if (!jobs->keeping && become(jobs, NULL) == 0)

@@ -2,6 +2,8 @@
 /* What several processes share: records, models, the keeper of a directory; its policy, and records that are not ours. */
 #include <config.h>
 
+#include <sys/resource.h>
+
 #include "tests/control/jobs.h"
 
 static char *dir;
@@ -263,6 +265,42 @@ static void test_auto(void)
     free(kept);
 }
 
+/* An end for which there is no room is written when there is, and is no interruption meanwhile. */
+static void test_no_room(void)
+{
+    char *program = make_program("slow", ": >$0.ready; until [ -e $0.go ]; do sleep 0.02; done; exit 1");
+    char *ready = in_scratch("slow.ready"), *go = in_scratch("slow.go"), ids[1][TP_JOB_ID_MAX];
+    struct tp_jobs *jobs = open_jobs(&(struct tp_jobs_options){.dir = dir, .program = program, .keeper = true});
+    struct tp_jobs *other = open_jobs(&(struct tp_jobs_options){.dir = dir});
+    struct tp_job_status ended, seen;
+    struct rlimit limit, none;
+
+    submit_good(jobs, TP_VERB_ESTIMATE, "m", ids);
+    if (!eventually(exists(ready)) || getrlimit(RLIMIT_FSIZE, &limit) < 0)
+        bail_out("the job does not begin");
+    none = limit;
+    none.rlim_cur = 0;
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &none);
+    close(open(go, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    ended = wait_job(jobs, ids[0]);
+    int rc = tp_jobs_get(other, ids[0], &seen, NULL);
+    setrlimit(RLIMIT_FSIZE, &limit);
+    signal(SIGXFSZ, SIG_DFL);
+    is_int(ended.state, TP_JOB_FAILED, "a job ends although its record cannot be written");
+    ok(rc == 0 && (seen.state == TP_JOB_RUNNING || seen.state == TP_JOB_FAILED),
+       "which nobody takes for an interruption: %s", tp_job_state_name(seen.state));
+    ok(wait_state(other, ids[0], TP_JOB_FAILED), "and is recorded as soon as it can be");
+    char *text = job_file(other, ids[0], "exit");
+    is_str(text, "5\n", "with its exit");
+    free(text);
+    tp_jobs_close(other);
+    tp_jobs_close(jobs);
+    free(program);
+    free(ready);
+    free(go);
+}
+
 /* Records that somebody tampered with are not believed, and do no harm. */
 static void test_hostile(void)
 {
@@ -316,6 +354,7 @@ int main(int argc, char **argv)
     test_retention();
     test_policy();
     test_auto();
+    test_no_room();
     test_hostile();
     tp_file_remove_tree(AT_FDCWD, scratch, NULL);
     free(dir);
