@@ -91,6 +91,31 @@ else
 fi
 if command -v zsh >/dev/null 2>&1; then
     ok 'the completion of zsh parses' zsh -n "$top_srcdir/completion/_tenpak"
+    # What its own functions would offer for the last word, with zsh's standing in.
+    cat >"$tmp/complete.zsh" <<'END'
+compset() { PREFIX=${PREFIX#*=}; }
+_files() { print FILES; }
+_message() { print "MESSAGE $*"; }
+_alternative() { print -l -- "$@"; }
+compadd() { print -l -- "$@"; }
+_arguments() { eval "${@[-1]#*:*:}"; }
+file=$1
+shift
+words=("$@") CURRENT=$# PREFIX=$words[-1]
+. $file
+END
+    complete_zsh() {
+        PATH="${tenpak%/*}:$PATH" zsh -f "$tmp/complete.zsh" "$top_srcdir/completion/_tenpak" tenpak "$@" | tr '\n' ' '
+    }
+    is 'zsh: keys of a job' "$(complete_zsh compress models m '')" \
+        '-S  -- threads= memory= nice= io= id= base= codec= zstd_level= keep= FILES '
+    is 'zsh: those that the command has' "$(complete_zsh restore models m '')" \
+        '-S  -- threads= memory= nice= io= id= keep= FILES '
+    is 'zsh: the directory first' "$(complete_zsh compress '')" 'FILES '
+    is 'zsh: none for what is no job' "$(complete_zsh verify models m)" 'FILES '
+    is 'zsh: but for one' "$(complete_zsh verify --job models m)" '-S  -- threads= memory= nice= io= id= FILES '
+    is 'zsh: words of a key' "$(complete_zsh compress models m io=)" '-- normal idle '
+    is 'zsh: models of a key' "$(complete_zsh estimate models m base=)" 'words:base:(auto none) files:model:_files '
 else
     skip 'the completion of zsh parses' 'zsh is not installed'
 fi
