@@ -91,6 +91,47 @@ else
 fi
 if command -v zsh >/dev/null 2>&1; then
     ok 'the completion of zsh parses' zsh -n "$top_srcdir/completion/_tenpak"
+    # What zsh itself completes, at a terminal: WORDS, a tab, and what must then appear.
+    cat >"$tmp/at_terminal.py" <<'END'
+import fcntl, os, pty, select, struct, sys, termios, time
+completions, program, typed, wanted = sys.argv[1:]
+pid, fd = pty.fork()
+if pid == 0:
+    os.environ["PATH"] = os.path.dirname(program) + ":" + os.environ["PATH"]
+    os.execvp("zsh", ["zsh", "-f", "-i"])
+fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 400, 0, 0))
+seen = b""
+
+
+def until(text):
+    global seen
+    deadline = time.monotonic() + 120
+    while text.encode() not in seen:
+        if time.monotonic() > deadline or not select.select([fd], [], [], 120)[0]:
+            sys.exit(f"no {text!r} in {seen!r}")
+        seen += os.read(fd, 65536)
+    seen = b""
+
+
+os.write(fd, f"fpath=({completions} $fpath); autoload -U compinit; compinit -u -D; print rea''dy\n".encode())
+until("ready\r")
+os.write(fd, typed.encode() + b"\t")
+until(wanted)
+os.write(fd, b"\x03")
+os.close(fd)
+os.waitpid(pid, 0)
+END
+    while IFS='|' read -r typed wanted; do
+        ok "zsh completes '$typed'" timeout 300 "$PYTHON" "$tmp/at_terminal.py" "$top_srcdir/completion" "$tenpak" \
+            "$typed" "$wanted"
+    done <<'END'
+tenpak unp|ack
+tenpak delta rec|onstruct
+tenpak delta compress --ou|tput
+tenpak pack -c del|ta
+tenpak pack --base=no|ne
+tenpak mount -o ro,cac|he
+END
     # What its own functions would offer for the last word, with zsh's standing in.
     cat >"$tmp/complete.zsh" <<'END'
 compset() { PREFIX=${PREFIX#*=}; }
