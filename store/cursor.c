@@ -75,3 +75,10 @@ void tp_cursors_note(struct tp_cursors *cursors, uint64_t off, uint64_t end, uin
     *to = end + cursor->window;
     cursor->ahead = *to;
 }
+
+void tp_cursors_fall_short(struct tp_cursors *cursors, uint64_t to, uint64_t reached)
+{
+    for (int i = 0; i < TP_CURSORS; i++)
+        if (cursors->list[i].used && cursors->list[i].ahead == to)
+            cursors->list[i].ahead = reached;
+}

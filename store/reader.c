@@ -122,8 +122,8 @@ static unsigned cut(const struct tp_reader *reader, uint64_t off, uint64_t len,
     return n;
 }
 
-/* Queue the chunks of [from, to), to the end of the tensor when little of it is left beyond. */
-static void decode_ahead(struct tp_reader *reader, uint64_t from, uint64_t to)
+/* Queue the chunks of [from, to), to the end of the tensor when little of it is left beyond; how far there was room. */
+static uint64_t decode_ahead(struct tp_reader *reader, uint64_t from, uint64_t to)
 {
     uint32_t chunk_size = reader->index->chunk_size;
     uint32_t end = reader->file->segment_first + reader->file->segment_n;
@@ -140,8 +140,11 @@ static void decode_ahead(struct tp_reader *reader, uint64_t from, uint64_t to)
             last = segment->len;
         uint32_t chunk = (uint32_t)(first / chunk_size);
         uint32_t n = (uint32_t)((last + chunk_size - 1) / chunk_size) - chunk;
-        tp_engine_prefetch(reader->engine, reader->pack, segment->chunk_first + chunk, n);
+        uint32_t queued = tp_engine_prefetch(reader->engine, reader->pack, segment->chunk_first + chunk, n);
+        if (queued < n)
+            return segment->file_off + (uint64_t)(chunk + queued) * chunk_size;
     }
+    return to;
 }
 
 static void note_read(struct tp_reader *reader, uint64_t off, uint64_t end)
@@ -151,10 +154,14 @@ static void note_read(struct tp_reader *reader, uint64_t off, uint64_t end)
     pthread_mutex_lock(&reader->lock);
     tp_cursors_note(&reader->cursors, off, end, &from, &to);
     pthread_mutex_unlock(&reader->lock);
-    if (to > reader->file->size)
-        to = reader->file->size;
-    if (from < to)
-        decode_ahead(reader, from, to);
+    if (from >= to || from >= reader->file->size)
+        return;
+    uint64_t reached = decode_ahead(reader, from, to < reader->file->size ? to : reader->file->size);
+    if (reached < to && reached < reader->file->size) {
+        pthread_mutex_lock(&reader->lock);
+        tp_cursors_fall_short(&reader->cursors, to, reached);
+        pthread_mutex_unlock(&reader->lock);
+    }
 }
 
 int tp_reader_span(struct tp_reader *reader, uint64_t off, size_t len, struct tp_span *out,

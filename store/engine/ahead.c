@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 
+enum { TICKS_A_BLOCK = 4 };
+
 struct ahead {
     struct tp_engine *engine;
     struct tp_pack *pack;
@@ -23,6 +25,13 @@ static size_t ahead_max(const struct tp_engine *engine)
     return part < engine->ahead_most ? part : engine->ahead_most;
 }
 
+/* Its reader has gone past by now, or will have before this is done. Each block that waits in the queue before it takes a
+ * tick of the clock for itself, for its base's and for who reads it. */
+static bool is_stale(const struct tp_engine *engine, const struct ahead *ahead)
+{
+    return engine->cache.clock - ahead->asked > TICKS_A_BLOCK * ahead_max(engine);
+}
+
 static void decode_ahead(struct ahead *ahead)
 {
     struct tp_engine *engine = ahead->engine;
@@ -33,8 +42,7 @@ static void decode_ahead(struct ahead *ahead)
     struct tp_block *block;
     size_t room = tp_room_for(pack, 1);
 
-    /* Its reader has gone past by now, or will have before this is done. */
-    if (engine->cache.clock - ahead->asked > ahead_max(engine))
+    if (is_stale(engine, ahead))
         return;
     tp_flight_resolve(&pack, &chunk);
     tp_flight_key(pack, chunk, &key);
@@ -81,10 +89,12 @@ bool tp_ahead_submit(struct tp_engine *engine, struct tp_pack *pack, uint32_t ch
     return true;
 }
 
-void tp_engine_prefetch(struct tp_engine *engine, struct tp_pack *pack, uint32_t first, uint32_t n)
+uint32_t tp_engine_prefetch(struct tp_engine *engine, struct tp_pack *pack, uint32_t first, uint32_t n)
 {
+    uint32_t i;
+
     pthread_mutex_lock(&engine->lock);
-    for (uint32_t i = 0; i < n && engine->queued + engine->cache.ahead < ahead_max(engine); i++) {
+    for (i = 0; i < n && engine->queued + engine->cache.ahead < ahead_max(engine); i++) {
         struct tp_pack *in = pack;
         uint32_t chunk = first + i;
         struct tp_block_key key;
@@ -95,4 +105,5 @@ void tp_engine_prefetch(struct tp_engine *engine, struct tp_pack *pack, uint32_t
             break;
     }
     pthread_mutex_unlock(&engine->lock);
+    return i;
 }

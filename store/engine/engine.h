@@ -55,9 +55,9 @@ int tp_engine_get_many(struct tp_engine *engine, struct tp_pack *pack, const uin
                        unsigned n, struct tp_block **out, struct tp_error *err);
 unsigned tp_engine_get_max(const struct tp_engine *engine);
 
-/* Start decoding chunks [FIRST, FIRST + N) in the background, those that the cache's budget
- * allows. */
-void tp_engine_prefetch(struct tp_engine *engine, struct tp_pack *pack, uint32_t first, uint32_t n);
+/* Start decoding chunks [FIRST, FIRST + N) in the background, as far as the cache's budget allows; how many of them
+ * are decoded or on their way. */
+uint32_t tp_engine_prefetch(struct tp_engine *engine, struct tp_pack *pack, uint32_t first, uint32_t n);
 
 /* Forget every block of PACK that nobody holds. */
 void tp_engine_forget(struct tp_engine *engine, const struct tp_pack *pack);

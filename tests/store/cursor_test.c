@@ -51,6 +51,28 @@ static void test_out_of_order(void)
     ok(asked <= until, "and nothing is asked for twice");
 }
 
+static void test_short(void)
+{
+    struct tp_cursors cursors;
+    uint64_t from, to, asked = 0;
+    bool gap = false;
+
+    /* What there was no room for is asked for again: no stretch is left out. */
+    tp_cursors_init(&cursors, 512 * KIB, 16 * MIB);
+    for (uint64_t off = 0; off < 64 * MIB; off += MIB) {
+        tp_cursors_note(&cursors, off, off + MIB, &from, &to);
+        if (from == to)
+            continue;
+        gap = gap || (asked > off + MIB && from != asked);
+        asked = from + (to - from) / 3;
+        tp_cursors_fall_short(&cursors, to, asked);
+    }
+    ok(!gap && asked > 64 * MIB, "what was not asked for is the next to be asked for");
+    tp_cursors_fall_short(&cursors, 1, 0);
+    tp_cursors_note(&cursors, 64 * MIB, 65 * MIB, &from, &to);
+    ok(from >= 64 * MIB, "of a place that nobody asked for, nothing changes");
+}
+
 static void test_random(uint64_t seed)
 {
     struct tp_cursors cursors;
@@ -86,6 +108,7 @@ int main(void)
 
     test_sequential();
     test_out_of_order();
+    test_short();
     test_random(seed);
     test_several();
     return tap_done();
