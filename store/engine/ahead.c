@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { TICKS_A_BLOCK = 4 };
+enum { AHEAD_BYTES_LEAST = 16 << 20, TICKS_A_BLOCK = 4 };
 
 struct ahead {
     struct tp_engine *engine;
@@ -16,12 +16,15 @@ struct ahead {
     uint64_t asked; /* the cache's clock then */
 };
 
-/* Blocks to be decoded, or decoded and unused, ahead of readers: with the base's blocks that they bring
- * along they pass through the cache unharmed. */
-static size_t ahead_max(const struct tp_engine *engine)
+/* They are kept until they are read (choose_victim). A small cache gives more of itself: less than what readers ask for
+ * at once would leave threads without work. */
+size_t tp_ahead_max(const struct tp_engine *engine)
 {
-    size_t part = engine->cache.limit / 8;
+    size_t limit = engine->cache.limit, least = AHEAD_BYTES_LEAST / TP_SLOT_BYTES;
+    size_t part = least < limit / 3 ? least : limit / 3;
 
+    if (part < limit / 8)
+        part = limit / 8;
     return part < engine->ahead_most ? part : engine->ahead_most;
 }
 
@@ -29,7 +32,7 @@ static size_t ahead_max(const struct tp_engine *engine)
  * tick of the clock for itself, for its base's and for who reads it. */
 static bool is_stale(const struct tp_engine *engine, const struct ahead *ahead)
 {
-    return engine->cache.clock - ahead->asked > TICKS_A_BLOCK * ahead_max(engine);
+    return engine->cache.clock - ahead->asked > TICKS_A_BLOCK * tp_ahead_max(engine);
 }
 
 static void decode_ahead(struct ahead *ahead)
@@ -94,7 +97,7 @@ uint32_t tp_engine_prefetch(struct tp_engine *engine, struct tp_pack *pack, uint
     uint32_t i;
 
     pthread_mutex_lock(&engine->lock);
-    for (i = 0; i < n && engine->queued + engine->cache.ahead < ahead_max(engine); i++) {
+    for (i = 0; i < n && engine->queued + engine->cache.ahead < tp_ahead_max(engine); i++) {
         struct tp_pack *in = pack;
         uint32_t chunk = first + i;
         struct tp_block_key key;

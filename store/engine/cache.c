@@ -16,6 +16,9 @@ enum { MARKS = 8 };
 /* So many slots more for each block that was dropped and is asked for again: others will be. */
 enum { GROWTH = 8 };
 
+/* A block that was decoded ahead waits for its reader while so many times the cache's blocks are asked for. */
+enum { PATIENCE = 4 };
+
 static size_t window_max(const struct tp_cache *cache)
 {
     return cache->limit / 4;
@@ -202,6 +205,22 @@ static void discard(struct tp_cache *cache, struct tp_block *block)
     free_slot(cache, block);
 }
 
+/* Decoded ahead, and not so long ago that its reader must have given up. */
+static bool is_awaited(const struct tp_cache *cache, const struct tp_block *block)
+{
+    return block->ahead && cache->clock - block->touched < PATIENCE * cache->limit;
+}
+
+/* The oldest that is not awaited, or the oldest of all. Those that were decoded ahead are few. */
+static struct tp_block *oldest_of(const struct tp_cache *cache, const struct tp_block_list *list)
+{
+    struct tp_block *block = list->oldest;
+
+    while (block && is_awaited(cache, block))
+        block = block->prev;
+    return block ? block : list->oldest;
+}
+
 /* The block that is worth least among those that nobody holds; NULL when all are held. */
 static struct tp_block *choose_victim(struct tp_cache *cache)
 {
@@ -213,11 +232,11 @@ static struct tp_block *choose_victim(struct tp_cache *cache)
            cache->queue_n[TP_QUEUE_MAIN] < main_max)
         move_to_main(cache, window->oldest);
 
-    struct tp_block *candidate = window->oldest;
-    struct tp_block *victim = kept->oldest;
+    struct tp_block *candidate = oldest_of(cache, window);
+    struct tp_block *victim = oldest_of(cache, kept);
     if (!candidate || !victim)
         return candidate ? candidate : victim;
-    if (cache->queue_n[TP_QUEUE_WINDOW] < window_max(cache))
+    if (cache->queue_n[TP_QUEUE_WINDOW] < window_max(cache) || is_awaited(cache, candidate))
         return victim;
     if (tp_frequency_get(&cache->frequency, candidate->hash) <=
         tp_frequency_get(&cache->frequency, victim->hash))

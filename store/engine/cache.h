@@ -13,6 +13,8 @@
  * asked for and that did not come back before is spent: its slot is the next to be used. So one copy
  * of a model is kept and not two, and what is decoded next goes where the processor's cache is warm.
  *
+ * A block that was decoded ahead is not dropped before its reader has had the time to come.
+ *
  * Memory is taken as far as that is of use: from a part of all slots, some more for each block
  * that was dropped and is asked for again. Pages that were never touched cost about as much as decoding
  * into them.

@@ -11,8 +11,8 @@
 
 /* Room for one operation's worst case, beside what the decoding threads use. */
 #define CACHE_BYTES_A_THREAD (4u << 20)
-/* Taken before any block is dropped. */
-#define CACHE_BYTES_FIRST (128u << 20)
+/* Taken before any block is dropped: what the processor's caches may hold, and reading ahead needs. */
+#define CACHE_BYTES_FIRST (48u << 20)
 /* Below which it cannot be set later: for the pieces of a reader's request. */
 #define CACHE_BYTES_FLOOR (32u << 20)
 /* Threads of callers that decode what they need themselves, beside those of the pool. */
@@ -209,8 +209,7 @@ void tp_engine_set_ahead(struct tp_engine *engine, uint64_t bytes)
 uint64_t tp_engine_get_ahead(struct tp_engine *engine)
 {
     pthread_mutex_lock(&engine->lock);
-    size_t part = engine->cache.limit / 8;
-    size_t blocks = part < engine->ahead_most ? part : engine->ahead_most;
+    size_t blocks = tp_ahead_max(engine);
     pthread_mutex_unlock(&engine->lock);
     return (uint64_t)blocks * TP_SLOT_BYTES;
 }

@@ -14,7 +14,7 @@ struct tp_block; /* a decoded chunk, reference-counted, immutable */
 
 struct tp_engine_options {
     uint64_t cache_bytes; /* all blocks together, those in use too; at least 4 MiB x (threads + 1)
-                             is kept. More than 128 MiB is taken when blocks come back that were
+                             is kept. More than 48 MiB is taken when blocks come back that were
                              dropped. */
     unsigned threads;     /* 0: one for each CPU */
     uint64_t cache_most;  /* that tp_engine_set_cache may give; less than CACHE_BYTES: so many */
@@ -65,7 +65,7 @@ void tp_engine_forget(struct tp_engine *engine, const struct tp_pack *pack);
 /* The cache's size from here on; what is too much goes as soon as nobody holds it. -ERANGE: less than the threads
  * need, or more than the engine was created for. -ENOMEM. */
 int tp_engine_set_cache(struct tp_engine *engine, uint64_t cache_bytes, struct tp_error *err);
-/* Decode no more than so many bytes ahead of readers, and no more than an eighth of the cache; 0: none. */
+/* Decode no more than so many bytes ahead of readers, and no more than a part of the cache; 0: none. */
 void tp_engine_set_ahead(struct tp_engine *engine, uint64_t bytes);
 uint64_t tp_engine_get_ahead(struct tp_engine *engine);
 

@@ -76,6 +76,8 @@ int tp_flight_get(struct tp_operation *operation, struct tp_pack *pack, uint32_t
 /* Drop a reference and the room that it took. */
 void tp_flight_release(struct tp_engine *engine, struct tp_block *block);
 
+/* So many blocks at most are to be decoded, or decoded and unused, ahead of readers. */
+size_t tp_ahead_max(const struct tp_engine *engine);
 /* Queue a chunk for the pool, under the lock; URGENT: somebody waits for it. False: not queued. */
 bool tp_ahead_submit(struct tp_engine *engine, struct tp_pack *pack, uint32_t chunk, bool urgent);
 
