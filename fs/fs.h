@@ -58,6 +58,9 @@ struct tp_plain {
     bool seen;  /* what follows is set */
     off_t size; /* when it was last opened: pages of then are good as long as these stand */
     struct timespec mtime, ctime;
+    bool is_directory;
+    fuse_ino_t parent; /* where it was found last, and NAME, which may be NULL: what fs/sweep.h needs */
+    char *name;
 };
 
 struct tp_packed {
@@ -114,6 +117,7 @@ struct tp_fs {
     struct tp_promote *promote; /* NULL: no model is promoted */
     struct tp_control *control; /* NULL: there is no control directory */
     struct tp_watch *watch;     /* NULL: nobody tells what changes in DIR */
+    struct tp_sweep *sweep;
     pthread_mutex_t lock; /* of nodes and trees; nothing is opened or decoded under it */
     pthread_cond_t opened;
     struct tp_listing *listing; /* of DIR, as it was when last listed */
@@ -125,6 +129,7 @@ struct tp_fs {
     const struct tp_mount_options *options;
     struct timespec started; /* CLOCK_MONOTONIC */
     struct tp_plain *plain[TP_FS_BUCKETS];
+    unsigned plain_n, plain_most; /* above which the kernel is to forget some */
     struct tp_tree *trees[TP_FS_BUCKETS];
     struct tp_tree *all;
     pthread_mutex_t story_lock;
@@ -163,15 +168,27 @@ bool tp_plain_is_gone(struct tp_fs *fs, const struct tp_plain *plain);
 /* Of the directory of a model that is removed because its pack has its place: the model's name. */
 bool tp_plain_going_name(struct tp_fs *fs, const struct tp_plain *plain, char name[NAME_MAX + 1]);
 int tp_plain_getattr(struct tp_fs *fs, struct tp_plain *plain, struct stat *st);
-/* As a look-up of the file that is open as FD. */
-int tp_plain_enter_open(struct tp_fs *fs, int fd, struct fuse_entry_param *entry);
+/* As a look-up of NAME, or NULL, in PARENT, which is open as FD. */
+int tp_plain_enter_open(struct tp_fs *fs, struct tp_plain *parent, const char *name, int fd,
+                        struct fuse_entry_param *entry);
 int tp_plain_open(fuse_req_t req, struct tp_plain *plain, struct fuse_file_info *fi);
 /* FD, just opened, becomes an open of the kernel's; ST as it is now. */
 void tp_plain_opened(fuse_req_t req, struct tp_plain *plain, int fd, const struct stat *st,
                      struct fuse_file_info *fi);
 void tp_plain_release(fuse_req_t req, struct tp_plain *plain, struct fuse_file_info *fi);
 void tp_plain_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi);
-void tp_plain_free(struct tp_plain *plain);
+/* Under the lock. */
+void tp_plain_free(struct tp_fs *fs, struct tp_plain *plain);
+/* Files and directories that are known. */
+unsigned tp_plain_count(struct tp_fs *fs);
+/* Where a file or directory was found last; NAME is freed by who gets it, and may be NULL. */
+struct tp_plain_place {
+    fuse_ino_t ino, parent;
+    bool is_directory;
+    char *name;
+};
+/* Those of one bucket, at most so many. */
+unsigned tp_plain_places(struct tp_fs *fs, unsigned bucket, struct tp_plain_place *out, unsigned most);
 uint64_t tp_plain_number(const struct tp_fs *fs, const struct stat *st);
 
 /* --- Both (operations.c, moved.c); positive errno --- */

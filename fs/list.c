@@ -13,6 +13,7 @@
 #include "base/buffer.h"
 #include "fs/control.h"
 #include "fs/fs.h"
+#include "fs/sweep.h"
 #include "fs/watch.h"
 
 /* What a file system without numbers for its entries gives. */
@@ -148,15 +149,18 @@ static int read_entries(struct tp_fs *fs, DIR *dir, bool top, struct tp_listing 
 static int take_snapshot(struct tp_fs *fs, struct tp_plain *plain, struct tp_listing **out)
 {
     struct tp_listing *listing = calloc(1, sizeof *listing);
-    int fd = listing ? openat(plain->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    unsigned tries = 0;
     struct stat st;
     DIR *dir;
-    int rc;
+    int rc, fd;
 
     *out = NULL;
     if (!listing)
         return ENOMEM;
     listing->refs = 1;
+    do
+        fd = openat(plain->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (fd < 0 && errno == EMFILE && tp_sweep_wait(fs->sweep, &tries));
     if (fd < 0 || fstat(fd, &st) < 0 || !(dir = fdopendir(fd))) {
         rc = errno;
         if (fd >= 0)

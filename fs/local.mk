@@ -38,6 +38,7 @@ fs_libtp_fs_la_SOURCES = \
 	fs/slow.c fs/slow.h \
 	fs/status.c fs/status.h \
 	fs/stop.c \
+	fs/sweep.c fs/sweep.h \
 	fs/tree.c \
 	fs/watch.c fs/watch.h \
 	fs/xattr.c

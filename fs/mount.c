@@ -24,6 +24,7 @@
 #include "fs/promote.h"
 #include "fs/signals.h"
 #include "fs/slow.h"
+#include "fs/sweep.h"
 #include "fs/watch.h"
 
 enum { SERVE_THREADS_MIN = 8, SERVE_THREADS_MAX = 16 };
@@ -259,9 +260,11 @@ static int run_session(struct tp_fs *fs, struct fuse_session *session,
     if (rc != 0)
         return tp_fail(err, rc, "cannot start a thread");
     tp_watch_start(fs->watch, session, fs->store);
+    tp_sweep_start(fs->sweep, session);
     rc = fuse_session_loop_mt(session, config);
     /* Before the session's descriptor is closed, whose number may come to mean another file. */
     tp_watch_stop(fs->watch);
+    tp_sweep_stop(fs->sweep);
     /* Whoever still waits for an answer is let go, the announcer among them. */
     fuse_session_unmount(session);
     pthread_join(announcer, NULL);
@@ -291,6 +294,7 @@ static int serve(struct tp_fs *fs, const struct tp_mount_options *options,
     }
     fuse_session_unmount(session);
     tp_watch_stop(fs->watch);
+    tp_sweep_stop(fs->sweep);
     tp_control_stop(fs);
     fuse_loop_cfg_destroy(config);
     return rc;

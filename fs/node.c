@@ -19,6 +19,7 @@
 #include "fs/control.h"
 #include "fs/fs.h"
 #include "fs/promote.h"
+#include "fs/sweep.h"
 #include "fs/watch.h"
 
 /* Seconds for which the same story is not told again. */
@@ -42,6 +43,10 @@ int tp_fs_open(struct tp_fs *fs, const struct tp_mount_options *options, struct 
     fs->root.node.kind = TP_NODE_PLAIN;
     fs->options = options;
     fs->watch = tp_watch_create(fs->root.fd);
+    fs->plain_most = tp_sweep_most();
+    fs->sweep = tp_sweep_create(fs);
+    if (!fs->sweep)
+        return tp_fail(err, ENOMEM, "out of memory");
     clock_gettime(CLOCK_MONOTONIC, &fs->started);
     int rc = tp_store_open(fs->dir, &fs->store, err);
     if (rc == 0)
@@ -72,12 +77,13 @@ static void tell_work(struct tp_fs *fs)
 void tp_fs_close(struct tp_fs *fs)
 {
     tp_watch_destroy(fs->watch);
+    tp_sweep_destroy(fs->sweep);
     tp_promote_stop(fs);
     for (unsigned i = 0; i < TP_FS_BUCKETS; i++)
         while (fs->plain[i]) {
             struct tp_plain *plain = fs->plain[i];
             fs->plain[i] = plain->chain;
-            tp_plain_free(plain);
+            tp_plain_free(fs, plain);
         }
     tp_list_unref(fs, fs->listing);
     while (fs->all)
@@ -123,7 +129,7 @@ void tp_fs_forget(struct tp_fs *fs, struct tp_node *node, uint64_t n)
         while (*at != plain)
             at = &(*at)->chain;
         *at = plain->chain;
-        tp_plain_free(plain);
+        tp_plain_free(fs, plain);
     }
     pthread_mutex_unlock(&fs->lock);
 }

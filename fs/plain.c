@@ -14,6 +14,7 @@
 
 #include "base/hash.h"
 #include "fs/change.h"
+#include "fs/sweep.h"
 
 /* Numbers are those of DIR's file system; those of others mounted within it, hashed. The top bit
  * is for packs. */
@@ -32,10 +33,42 @@ static struct tp_plain **bucket(struct tp_fs *fs, ino_t ino)
     return &fs->plain[ino % TP_FS_BUCKETS];
 }
 
-void tp_plain_free(struct tp_plain *plain)
+void tp_plain_free(struct tp_fs *fs, struct tp_plain *plain)
 {
+    fs->plain_n--;
     close(plain->fd);
+    free(plain->name);
     free(plain);
+}
+
+unsigned tp_plain_count(struct tp_fs *fs)
+{
+    pthread_mutex_lock(&fs->lock);
+    unsigned n = fs->plain_n;
+    pthread_mutex_unlock(&fs->lock);
+    return n;
+}
+
+unsigned tp_plain_places(struct tp_fs *fs, unsigned bucket, struct tp_plain_place *out, unsigned most)
+{
+    unsigned n = 0;
+
+    pthread_mutex_lock(&fs->lock);
+    for (struct tp_plain *plain = fs->plain[bucket]; plain && n < most; plain = plain->chain)
+        out[n++] = (struct tp_plain_place){tp_fs_ino(fs, &plain->node), plain->parent, plain->is_directory,
+                                           plain->name ? strdup(plain->name) : NULL};
+    pthread_mutex_unlock(&fs->lock);
+    return n;
+}
+
+/* Under the lock: where it was found last, by a name or by none. Only for asking the kernel to forget it. */
+static void note_name(struct tp_plain *plain, fuse_ino_t parent, const char *name)
+{
+    plain->parent = parent;
+    if (plain->name && name && strcmp(plain->name, name) == 0)
+        return;
+    free(plain->name);
+    plain->name = name ? strdup(name) : NULL;
 }
 
 /* Under the lock: the node of this file, which takes over FD; NULL: out of memory. */
@@ -58,6 +91,8 @@ static struct tp_plain *node_for(struct tp_fs *fs, const struct stat *st, int fd
     plain->fd = fd;
     plain->dev = st->st_dev;
     plain->ino = st->st_ino;
+    plain->is_directory = S_ISDIR(st->st_mode);
+    fs->plain_n++;
     plain->chain = *bucket(fs, st->st_ino);
     *bucket(fs, st->st_ino) = plain;
     return plain;
@@ -68,14 +103,20 @@ void tp_plain_path(const struct tp_plain *plain, char out[TP_PROC_PATH_MAX])
     snprintf(out, TP_PROC_PATH_MAX, "/proc/self/fd/%d", plain->fd);
 }
 
-/* Count a look-up of the file that FD (O_PATH) leads to; takes over FD. */
-static int enter(struct tp_fs *fs, int fd, const struct stat *st, struct fuse_entry_param *entry)
+/* Count a look-up of NAME in PARENT, which FD (O_PATH) leads to; takes over FD. */
+static int enter(struct tp_fs *fs, struct tp_plain *parent, const char *name, int fd, const struct stat *st,
+                 struct fuse_entry_param *entry)
 {
     pthread_mutex_lock(&fs->lock);
     struct tp_plain *plain = node_for(fs, st, fd);
-    if (plain)
+    if (plain) {
         plain->node.lookups++;
+        note_name(plain, tp_fs_ino(fs, &parent->node), name);
+    }
+    bool too_many = fs->plain_n > fs->plain_most;
     pthread_mutex_unlock(&fs->lock);
+    if (too_many)
+        tp_sweep_call(fs->sweep);
     if (!plain)
         return ENOMEM;
     memset(entry, 0, sizeof *entry);
@@ -165,10 +206,14 @@ int tp_plain_lookup(struct tp_fs *fs, struct tp_plain *parent, const char *name,
                     struct fuse_entry_param *entry)
 {
     struct stat st;
+    unsigned tries = 0;
 
     if (parent == &fs->root && tp_fs_hidden(name))
         return ENOENT;
-    int fd = openat(parent->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    int fd;
+    do
+        fd = openat(parent->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    while (fd < 0 && errno == EMFILE && tp_sweep_wait(fs->sweep, &tries));
     if (fd < 0) {
         int rc = errno;
         return rc == ENOENT && tp_plain_is_gone(fs, parent) ? ESTALE : rc;
@@ -182,10 +227,11 @@ int tp_plain_lookup(struct tp_fs *fs, struct tp_plain *parent, const char *name,
         close(fd);
         return ENOENT;
     }
-    return enter(fs, fd, &st, entry);
+    return enter(fs, parent, name, fd, &st, entry);
 }
 
-int tp_plain_enter_open(struct tp_fs *fs, int fd, struct fuse_entry_param *entry)
+int tp_plain_enter_open(struct tp_fs *fs, struct tp_plain *parent, const char *name, int fd,
+                        struct fuse_entry_param *entry)
 {
     char path[TP_PROC_PATH_MAX];
     struct stat st;
@@ -199,7 +245,7 @@ int tp_plain_enter_open(struct tp_fs *fs, int fd, struct fuse_entry_param *entry
         close(held);
         return rc;
     }
-    return enter(fs, held, &st, entry);
+    return enter(fs, parent, name, held, &st, entry);
 }
 
 int tp_plain_getattr(struct tp_fs *fs, struct tp_plain *plain, struct stat *st)
@@ -261,13 +307,18 @@ void tp_plain_opened(fuse_req_t req, struct tp_plain *plain, int fd, const struc
 
 int tp_plain_open(fuse_req_t req, struct tp_plain *plain, struct fuse_file_info *fi)
 {
+    struct tp_fs *fs = fuse_req_userdata(req);
     char path[TP_PROC_PATH_MAX];
+    unsigned tries = 0;
     struct stat st;
+    int fd;
 
     /* The node's own descriptor cannot be read; through /proc it opens this very file, whatever its
      * name is now. The kernel appends, syncs and bypasses its own cache; here that is none. */
     tp_plain_path(plain, path);
-    int fd = open(path, (fi->flags & (O_ACCMODE | O_TRUNC)) | O_CLOEXEC | O_NONBLOCK);
+    do
+        fd = open(path, (fi->flags & (O_ACCMODE | O_TRUNC)) | O_CLOEXEC | O_NONBLOCK);
+    while (fd < 0 && errno == EMFILE && tp_sweep_wait(fs->sweep, &tries));
     if (fd < 0)
         return errno;
     if (fstat(fd, &st) < 0) {

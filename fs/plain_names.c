@@ -126,8 +126,8 @@ static int open_new(fuse_req_t req, struct tp_plain *parent, const char *name, m
     return fd < 0 ? -rc : fd;
 }
 
-/* The answer to whoever made a file and has it open; takes over FD. */
-static void reply_opened(fuse_req_t req, int fd, struct fuse_file_info *fi)
+/* The answer to whoever made a file, of this name or of none, and has it open; takes over FD. */
+static void reply_opened(fuse_req_t req, struct tp_plain *parent, const char *name, int fd, struct fuse_file_info *fi)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
     struct fuse_entry_param entry;
@@ -135,7 +135,7 @@ static void reply_opened(fuse_req_t req, int fd, struct fuse_file_info *fi)
     int rc = fstat(fd, &st) < 0 ? errno : S_ISREG(st.st_mode) ? 0 : ESTALE;
 
     if (rc == 0)
-        rc = tp_plain_enter_open(fs, fd, &entry);
+        rc = tp_plain_enter_open(fs, parent, name, fd, &entry);
     if (rc != 0) {
         close(fd);
         fuse_reply_err(req, rc);
@@ -163,7 +163,7 @@ void tp_op_create(fuse_req_t req, fuse_ino_t parent_ino, const char *name, mode_
     if (rc != 0)
         fuse_reply_err(req, rc);
     else
-        reply_opened(req, fd, fi);
+        reply_opened(req, tp_as_plain(parent), name, fd, fi);
 }
 
 void tp_op_tmpfile(fuse_req_t req, fuse_ino_t parent_ino, mode_t mode, struct fuse_file_info *fi)
@@ -183,7 +183,7 @@ void tp_op_tmpfile(fuse_req_t req, fuse_ino_t parent_ino, mode_t mode, struct fu
     if (rc != 0)
         fuse_reply_err(req, rc);
     else
-        reply_opened(req, fd, fi);
+        reply_opened(req, tp_as_plain(parent), NULL, fd, fi);
 }
 
 void tp_op_mknod(fuse_req_t req, fuse_ino_t parent_ino, const char *name, mode_t mode, dev_t dev)

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "fs/control.h"
 #include "fs/detach.h"
+#include "fs/sweep.h"
 #include "fs/watch.h"
 
 /* Interrupts the session's thread where it waits; does nothing itself. */
@@ -65,6 +66,7 @@ static void end_session(struct tp_signals *signals)
     const struct timespec pause = {.tv_nsec = 20000000};
 
     tp_watch_stop(signals->fs->watch);
+    tp_sweep_stop(signals->fs->sweep);
     fuse_session_exit(signals->session);
     /* It may be about to wait just now: repeat. */
     while (!atomic_load(&signals->ended)) {

@@ -98,6 +98,7 @@ fs_scripts = \
 	tests/fs/failure_test.sh \
 	tests/fs/files_test.sh \
 	tests/fs/life_test.sh \
+	tests/fs/many_test.sh \
 	tests/fs/memory_test.sh \
 	tests/fs/moved_test.sh \
 	tests/fs/names_test.sh \
