@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "cli/options.h"
+#include "cli/report.h"
 
 enum { OPT_LIST = 1000, COMMON_N = 6, OPTIONS_MAX = 32 };
 
@@ -139,10 +140,10 @@ int tp_options_next(struct tp_options *o)
             return end(o);
         case 'h':
             tp_options_help(o->command);
-            return stop(o, TP_EXIT_OK);
+            return stop(o, tp_report_flush());
         case OPT_LIST:
             tp_options_list(o->command);
-            return stop(o, TP_EXIT_OK);
+            return stop(o, tp_report_flush());
         case 'J':
             o->json = true;
             break;

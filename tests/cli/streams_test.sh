@@ -65,4 +65,29 @@ done
 "$tenpak" ls "$d" >&- 2>"$tmp/err"
 is 'ls without a standard output: exit code' $? 1
 has 'and says so' "$tmp/err" 'cannot write to standard output'
+
+# --- what cannot be printed is a failure of every command ---
+"$tenpak" delta estimate "$d/base" "$d/tune" >"$tmp/out" || fail 'delta estimate'
+while IFS= read -r words; do
+    # shellcheck disable=SC2086
+    (cd "$d" && "$tenpak" $words >&-) 2>"$tmp/err"
+    is "'$words' without a standard output" $? 1
+    has "'$words' says so" "$tmp/err" 'cannot write to standard output'
+done <<'END'
+ls .
+ls --json .
+info base
+info --json base
+verify base
+delta estimate base tune
+pack -n --json tune
+pack --help
+pack --list-options
+--list-commands
+help
+help exit-codes
+version
+doctor
+jobs --json .
+END
 tap_done
