@@ -205,7 +205,8 @@ static void end(fuse_req_t req, struct tp_packed *packed)
     struct tp_view *view = NULL;
 
     pthread_mutex_lock(&fs->lock);
-    tp_pass_release(req, &packed->pass);
+    if (tp_pass_release(req, &packed->pass))
+        tp_promote_closed(fs, packed);
     if (packed->pass.asking == 0) {
         tp_reader_close(packed->reader);
         view = packed->view;

@@ -286,6 +286,14 @@ void tp_promote_pin_names(struct tp_promote *promote)
     free(names);
 }
 
+void tp_promote_closed(struct tp_fs *fs, const struct tp_packed *packed)
+{
+    struct tp_promote *promote = fs->promote;
+
+    if (packed->pass.passing == 0 && promote && (promote->used > promote->budget || !packed->tree->current))
+        pthread_cond_signal(&promote->wake);
+}
+
 int tp_promote_set_budget(struct tp_fs *fs, uint64_t bytes, struct tp_error *err)
 {
     struct tp_promote *promote = fs->promote;

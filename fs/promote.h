@@ -81,6 +81,8 @@ void tp_promote_get(struct tp_fs *fs, struct tp_packed *packed, const struct tp_
 /* With its tree. */
 void tp_hot_free(struct tp_hot *hot);
 
+/* Under the mount's lock: one open less that the kernel reads by itself. What only waited for that is dropped. */
+void tp_promote_closed(struct tp_fs *fs, const struct tp_packed *packed);
 /* The budget from here on, at most what the mount began with. What is too much goes, the least lately used first,
  * but for what is open or pinned. -EOPNOTSUPP: the mount promotes nothing. -ERANGE. */
 int tp_promote_set_budget(struct tp_fs *fs, uint64_t bytes, struct tp_error *err);
