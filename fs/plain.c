@@ -299,7 +299,8 @@ void tp_plain_opened(fuse_req_t req, struct tp_plain *plain, int fd, const struc
     fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY;
     pthread_mutex_lock(&fs->lock);
     fi->keep_cache = unchanged(plain, st);
-    if (!tp_pass_open(&fs->passthrough, req, &plain->pass, fd, fi))
+    /* The kernel would go on appending to a backing file when the caller no more wants it. */
+    if (!tp_pass_open(&fs->passthrough, req, &plain->pass, fi->flags & O_APPEND ? -1 : fd, fi))
         plain->writable += (fi->flags & O_ACCMODE) == O_RDWR;
     atomic_fetch_add(&fs->open_n, 1);
     pthread_mutex_unlock(&fs->lock);
