@@ -339,6 +339,17 @@ bool tp_modeldir_may_hold_tensors(const char *path)
            path[sizeof blobs - 1 + SHA256_DIGITS] == 0;
 }
 
+/* A name that says what the directory is: a model, an adapter, a pipeline of diffusers or of sentence-transformers. */
+static bool tells_model(const char *name)
+{
+    static const char *const names[] = {"config.json", "adapter_config.json", "model_index.json", "modules.json"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return ends_with(name, ".safetensors") || ends_with(name, ".gguf");
+}
+
 bool tp_modeldir_is_model(const char *path)
 {
     DIR *dir = opendir(path);
@@ -349,8 +360,7 @@ bool tp_modeldir_is_model(const char *path)
     while (!found && (e = readdir(dir)) != NULL) {
         blobs = blobs || strcmp(e->d_name, "blobs") == 0;
         snapshots = snapshots || strcmp(e->d_name, "snapshots") == 0;
-        found = (blobs && snapshots) || strcmp(e->d_name, "config.json") == 0 || strcmp(e->d_name, "adapter_config.json") == 0 ||
-                ends_with(e->d_name, ".safetensors") || ends_with(e->d_name, ".gguf");
+        found = (blobs && snapshots) || tells_model(e->d_name);
     }
     closedir(dir);
     return found;

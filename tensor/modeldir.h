@@ -34,8 +34,9 @@ struct tp_modeldir {
 int tp_modeldir_scan(const char *dir, struct tp_modeldir *out, struct tp_error *err);
 void tp_modeldir_clear(struct tp_modeldir *dir);
 
-/* Whether DIR looks like a model: config.json, adapter_config.json, a *.safetensors or *.gguf in it, or the
- * blobs and snapshots of a model in the hub's cache. */
+/* Whether DIR looks like a model: config.json, adapter_config.json, model_index.json (a pipeline of diffusers),
+ * modules.json (of sentence-transformers), a *.safetensors or *.gguf in it, or the blobs and snapshots of a model in
+ * the hub's cache. */
 bool tp_modeldir_is_model(const char *dir);
 
 /* Whether this file of a model may be in the safetensors format: its name says so, or it is one of the hub's blobs,

@@ -150,8 +150,9 @@ static void test_is_model(void)
     put("m/notes.txt", "", 0600);
     put("m/.safetensors", "", 0600);
     ok(!tp_modeldir_is_model(path), "notes make none");
-    static const char *const names[] = {"config.json", "adapter_config.json", "x.safetensors", "x.gguf"};
-    for (size_t i = 0; i < 4; i++) {
+    static const char *const names[] = {"config.json", "adapter_config.json", "model_index.json", "modules.json",
+                                        "x.safetensors", "x.gguf"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char name[64];
         snprintf(name, sizeof name, "m/%s", names[i]);
         put(name, "", 0600);
