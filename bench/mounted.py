@@ -59,7 +59,7 @@ class Lab:
     def check(self):
         for program in (self.tenpak, self.reader_program, self.engine_bench, self.mkmodel):
             if not os.access(program, os.X_OK):
-                sys.exit(f"bench: no program {program}: run make and make check_PROGRAMS there, or give --build DIR")
+                sys.exit(f"bench: no program {program}: run make and make tests/mkmodel there, or give --build DIR")
 
     def make(self, say):
         """Packs are of this build; the models they are made of stay between runs."""
