@@ -236,10 +236,10 @@ static void ready(void *arg, const struct tp_mount_ready *status)
         snprintf(text, sizeof text, "hint: could be faster: %s; 'tenpak doctor %s' shows what to do",
                  status->slow, status->mountpoint);
     if (d->foreground) {
+        /* In one write, for who waits for the first line and looks for the other. */
         if (!d->quiet)
-            fprintf(stderr, "tenpak: '%s' is mounted at '%s'\n", status->dir, status->mountpoint);
-        if (!d->quiet && text[0])
-            fprintf(stderr, "%s\n", text);
+            fprintf(stderr, "tenpak: '%s' is mounted at '%s'\n%s%s", status->dir, status->mountpoint, text,
+                    text[0] ? "\n" : "");
         return;
     }
     tp_log_set_sink(log_to_syslog, NULL, d->mount.debug ? TP_LOG_DEBUG : TP_LOG_INFO);

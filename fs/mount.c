@@ -262,6 +262,9 @@ static int run_session(struct tp_fs *fs, struct fuse_session *session,
     tp_watch_start(fs->watch, session, fs->store);
     tp_sweep_start(fs->sweep, session);
     rc = fuse_session_loop_mt(session, config);
+    /* The kernel's word to who is taking a request at the moment when the mount goes: an end like any other. */
+    if (rc == -ECONNABORTED)
+        rc = 0;
     /* Before the session's descriptor is closed, whose number may come to mean another file. */
     tp_watch_stop(fs->watch);
     tp_sweep_stop(fs->sweep);
