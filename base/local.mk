@@ -15,4 +15,5 @@ base_libtp_base_la_SOURCES = \
 	base/pool.c base/pool.h \
 	base/progress.h \
 	base/remove.c \
-	base/size.c base/size.h
+	base/size.c base/size.h \
+	base/thread.c base/thread.h

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/thread.h"
 #include "fs/fs.h"
 
 /* More take memory, and are asked for again as fast as that. */
@@ -161,21 +162,13 @@ bool tp_sweep_wait(struct tp_sweep *sweep, unsigned *tries)
 }
 
 /* Forever where SECONDS is 0. */
-static void stop(struct tp_sweep *sweep, time_t seconds)
+static void stop(struct tp_sweep *sweep, unsigned seconds)
 {
-    struct timespec until;
-
     atomic_store(&sweep->ends, true);
     tp_sweep_call(sweep);
     pthread_mutex_lock(&sweep->stopping);
-    if (sweep->started) {
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += seconds;
-        if (seconds == 0)
-            pthread_join(sweep->thread, NULL);
-        if (seconds == 0 || pthread_timedjoin_np(sweep->thread, NULL, &until) == 0)
-            sweep->started = false;
-    }
+    if (sweep->started)
+        sweep->started = !tp_thread_join(sweep->thread, seconds);
     pthread_mutex_unlock(&sweep->stopping);
 }
 

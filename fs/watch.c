@@ -21,6 +21,7 @@
 
 #include "base/buffer.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "fs/fs.h"
 #include "fs/known.h"
 #include "store/catalog.h"
@@ -287,20 +288,13 @@ void tp_watch_start(struct tp_watch *watch, struct fuse_session *session, struct
 #endif
 
 /* Forever where SECONDS is 0. */
-static void stop(struct tp_watch *watch, time_t seconds)
+static void stop(struct tp_watch *watch, unsigned seconds)
 {
     const uint64_t one = 1;
-    struct timespec until;
 
     pthread_mutex_lock(&watch->stopping);
-    if (watch->started && write(watch->stop, &one, sizeof one) == (ssize_t)sizeof one) {
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += seconds;
-        if (seconds == 0)
-            pthread_join(watch->thread, NULL);
-        if (seconds == 0 || pthread_timedjoin_np(watch->thread, NULL, &until) == 0)
-            watch->started = false;
-    }
+    if (watch->started && write(watch->stop, &one, sizeof one) == (ssize_t)sizeof one)
+        watch->started = !tp_thread_join(watch->thread, seconds);
     pthread_mutex_unlock(&watch->stopping);
 }
 

@@ -4,11 +4,11 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
 #include "base/pool.h"
+#include "base/thread.h"
 #include "store/pipeline.h"
 
 struct cell {
@@ -126,23 +126,18 @@ static int consume_all(struct state *s, struct tp_error *err)
     return 0;
 }
 
-/* Signals are the caller's business: workers take none. */
 static int start_workers(struct state *s, pthread_t *threads, unsigned n, struct tp_error *err)
 {
-    sigset_t all, old;
     int rc = 0;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
     for (unsigned i = 0; rc == 0 && i < n; i++) {
-        rc = pthread_create(&threads[i], NULL, worker_main, s);
+        rc = tp_thread_start(&threads[i], worker_main, s);
         if (rc == 0) {
             pthread_mutex_lock(&s->lock);
             s->started++;
             pthread_mutex_unlock(&s->lock);
         }
     }
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
     return s->started ? 0 : tp_fail(err, rc, "cannot start a thread");
 }
 

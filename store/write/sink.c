@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/thread.h"
 #include "store/write/sink.h"
 
 #define PLACE (4u << 20) /* in one write: enough that a disk has several requests at a time */
@@ -111,18 +111,10 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
-/* Signals are the caller's business: the thread takes none. */
 static bool start(struct tp_sink *s)
 {
-    sigset_t all, old;
-    int rc;
-
     s->direct = can_be_direct(s->fd) && set_direct(s->fd, true);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    rc = pthread_create(&s->thread, NULL, thread_main, s);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    s->started = rc == 0;
+    s->started = tp_thread_start(&s->thread, thread_main, s) == 0;
     return s->started;
 }
 
