@@ -58,9 +58,9 @@ clean_up() {
 
 # --- The models ---------------------------------------------------------------------------------------
 
-# Bytes of all files below a directory.
+# Bytes of all files below a directory, but for what a daemon that is ending takes away there.
 bytes_of() {
-    find -L "$1" -type f -printf '%s\n' | awk '{ sum += $1 } END { printf "%.0f\n", sum }'
+    find -L "$1" -name .tenpak -prune -o -type f -printf '%s\n' | awk '{ sum += $1 } END { printf "%.0f\n", sum }'
 }
 
 human() {
