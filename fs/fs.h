@@ -45,6 +45,9 @@ struct tp_node {
     enum tp_node_kind kind;
     uint64_t lookups;    /* that the kernel has not forgotten */
     uint64_t generation; /* tells nodes that had the same address apart */
+    /* The kernel has one place for a directory. One that was found by way of a directory that is gone, or below such a
+     * one, has nodes of its own for that, by the generation of the node that it was found in. 0: its true place. */
+    uint64_t via;
 };
 
 struct tp_plain {
@@ -73,6 +76,19 @@ struct tp_packed {
     struct tp_hot *hot;       /* what promotion knows of the file; NULL: nothing */
 };
 
+/* A directory of a pack, known by its path also when the pack is closed or gone. */
+struct tp_packed_dir {
+    uint32_t file;
+    mode_t mode;
+    char *path;
+};
+
+/* A further node of a directory of a pack. */
+struct tp_packed_alias {
+    struct tp_packed packed;
+    struct tp_packed_alias *next;
+};
+
 /* What is only there while the pack is open. */
 struct tp_view {
     struct tp_tree *tree;
@@ -96,6 +112,9 @@ struct tp_tree {
     struct stat attr;           /* of the model's directory */
     uint32_t file_n;
     struct tp_packed *nodes; /* of the model's directory, then of the entries */
+    struct tp_packed_alias *aliases;
+    struct tp_packed_dir *dirs; /* but for the model's own one */
+    uint32_t dir_n;
     struct tp_view *view;    /* NULL: the pack is closed */
     unsigned users;          /* of VIEW */
     int anchor;              /* the pack's file, while files are open that nobody has read: -1 */
@@ -157,16 +176,17 @@ void tp_fs_tell(struct tp_fs *fs, const char *fmt, ...) __attribute__((format(pr
 
 /* --- DIR's own files and directories (plain.c); positive errno --- */
 
-/* ESTALE, which makes the kernel look its whole path up again: nothing is there because PARENT is gone. */
-int tp_plain_lookup(struct tp_fs *fs, struct tp_plain *parent, const char *name,
+/* ESTALE, which makes the kernel look its whole path up again: nothing is there because PARENT is gone. A directory is
+ * given the node of VIA. */
+int tp_plain_lookup(struct tp_fs *fs, struct tp_plain *parent, const char *name, uint64_t via,
                     struct fuse_entry_param *entry);
 /* Whether this directory is no longer in DIR, or only until it is removed: its pack has its name. */
 bool tp_plain_same_time(const struct timespec *a, const struct timespec *b);
 /* Whether a change from now on would have another time. */
 bool tp_plain_is_settled(const struct timespec *stamp);
 bool tp_plain_is_gone(struct tp_fs *fs, const struct tp_plain *plain);
-/* Of the directory of a model that is removed because its pack has its place: the model's name. */
-bool tp_plain_going_name(struct tp_fs *fs, const struct tp_plain *plain, char name[NAME_MAX + 1]);
+/* Of a directory that is removed because the pack of its model has its place: what its path below DIR was. */
+bool tp_plain_going_path(struct tp_fs *fs, const struct tp_plain *plain, char path[PATH_MAX]);
 int tp_plain_getattr(struct tp_fs *fs, struct tp_plain *plain, struct stat *st);
 /* As a look-up of NAME, or NULL, in PARENT, which is open as FD. */
 int tp_plain_enter_open(struct tp_fs *fs, struct tp_plain *parent, const char *name, int fd,
@@ -195,9 +215,18 @@ uint64_t tp_plain_number(const struct tp_fs *fs, const struct stat *st);
 
 /* What NAME means at the top of the mount, but for the control directory. */
 int tp_top_lookup(struct tp_fs *fs, const char *name, struct fuse_entry_param *entry);
-/* After DIR answered ESTALE, because it is gone: the file is looked for in what has its place. ESTALE again where that is no
- * answer. */
-int tp_moved_lookup(struct tp_fs *fs, struct tp_node *dir, const char *name, struct fuse_entry_param *entry);
+/* After DIR answered ESTALE, because it is gone: NAME is looked for in what has its place, for who sent REQ. ESTALE again
+ * where that is no answer. */
+int tp_moved_lookup(fuse_req_t req, struct tp_node *dir, const char *name, struct fuse_entry_param *entry);
+/* The same for any question: WHAT is asked of the directory that has the place, which is known as long as that takes, and
+ * asked once more of the next one where it answers ESTALE. */
+int tp_moved_do(fuse_req_t req, struct tp_node *dir,
+                int (*what)(struct tp_fs *fs, struct tp_node *now, void *arg), void *arg);
+/* Of the nodes of directories in PARENT. */
+static inline uint64_t tp_via(const struct tp_node *parent)
+{
+    return parent->via ? parent->generation : 0;
+}
 
 /* --- Packs (tree.c holds them, packed.c answers for them); positive errno --- */
 
@@ -221,13 +250,27 @@ void tp_tree_unanchor(struct tp_tree *tree);
 void tp_tree_unref(struct tp_fs *fs, struct tp_tree *tree, uint64_t n);
 struct tp_packed *tp_tree_node(struct tp_tree *tree, uint32_t file);
 
+/* --- The directories of packs (tree_dirs.c) --- */
+
+/* False: out of memory. */
+bool tp_tree_dirs_create(struct tp_tree *tree, const struct tp_index *index);
+void tp_tree_dirs_free(struct tp_tree *tree);
+/* Under the lock: the node of VIA, which is not 0, of the directory FILE; NULL: out of memory. */
+struct tp_packed *tp_tree_alias(struct tp_fs *fs, struct tp_tree *tree, uint32_t file, uint64_t via);
+/* Under the lock: the kernel has forgotten a node of tp_tree_alias. */
+void tp_tree_alias_free(struct tp_packed *packed);
+/* A directory that PACKED is, whatever has become of its pack; NULL: it is none, or the model's own one. */
+const struct tp_packed_dir *tp_tree_dir(const struct tp_packed *packed);
+
+/* --- The entries of packs (packed.c); positive errno --- */
+
 /* Bytes of the pack that are this file's: what du adds up. */
 uint64_t tp_packed_stored_bytes(const struct tp_index *index, const struct tp_pack_file *file);
 void tp_packed_attr(const struct tp_view *view, uint32_t file, struct stat *st);
-/* Count one lookup of the entry and fill ENTRY for the kernel. */
-void tp_packed_enter(struct tp_fs *fs, struct tp_view *view, uint32_t file,
-                     struct fuse_entry_param *entry);
-int tp_packed_lookup(struct tp_fs *fs, struct tp_packed *parent, const char *name,
+/* Count one lookup of the entry and fill ENTRY for the kernel. A directory is given the node of VIA. */
+int tp_packed_enter(struct tp_fs *fs, struct tp_view *view, uint32_t file, uint64_t via,
+                    struct fuse_entry_param *entry);
+int tp_packed_lookup(struct tp_fs *fs, struct tp_packed *parent, const char *name, uint64_t via,
                      struct fuse_entry_param *entry);
 int tp_packed_getattr(struct tp_fs *fs, struct tp_packed *packed, struct stat *st);
 int tp_packed_open(fuse_req_t req, struct tp_packed *packed, struct fuse_file_info *fi);
@@ -237,9 +280,11 @@ void tp_packed_release(fuse_req_t req, struct tp_packed *packed, const struct fu
 
 /* --- Directories (list.c, packed_list.c) and reads (read.c) --- */
 
-void tp_list_open(fuse_req_t req, struct tp_plain *plain, struct fuse_file_info *fi);
-void tp_list_read(fuse_req_t req, struct tp_plain *plain, size_t size, off_t off,
-                  struct fuse_file_info *fi, bool plus);
+/* Of a plain directory, or of what has the place of one that is gone, packed or not. The handle has this bit. */
+#define TP_LIST_TAG ((uint64_t)1)
+void tp_list_open(fuse_req_t req, struct tp_node *node, struct fuse_file_info *fi);
+void tp_list_read(fuse_req_t req, struct tp_node *node, size_t size, off_t off, struct fuse_file_info *fi,
+                  bool plus);
 void tp_list_release(struct tp_fs *fs, struct fuse_file_info *fi);
 void tp_list_unref(struct tp_fs *fs, struct tp_listing *listing);
 void tp_packed_list_open(fuse_req_t req, struct tp_packed *packed, struct fuse_file_info *fi);

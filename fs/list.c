@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "base/buffer.h"
+#include "fs/change.h"
 #include "fs/control.h"
-#include "fs/fs.h"
 #include "fs/sweep.h"
 #include "fs/watch.h"
 
@@ -210,10 +210,67 @@ static void keep_snapshot(struct tp_fs *fs, struct tp_listing *listing)
     tp_list_unref(fs, old);
 }
 
-static int open_list(struct tp_fs *fs, struct tp_plain *plain, struct handle *handle,
-                     struct fuse_file_info *fi)
+/* A directory of a pack, in place of the one that is open. */
+static int take_packed(struct tp_fs *fs, struct tp_packed *packed, struct tp_listing **out)
 {
-    bool top = plain == &fs->root;
+    struct tp_listing *listing = calloc(1, sizeof *listing);
+    struct tp_view *view;
+    int rc = listing ? tp_tree_hold(fs, packed->tree, &view) : ENOMEM;
+
+    if (rc != 0) {
+        free(listing);
+        return rc;
+    }
+    listing->refs = 1;
+    uint32_t dir = packed->file, end = dir == TP_NONE ? view->index->file_n : view->skip[dir];
+    rc = add(listing, ".", 1, NUMBER_UNKNOWN, S_IFDIR, false);
+    if (rc == 0)
+        rc = add(listing, "..", 2, NUMBER_UNKNOWN, S_IFDIR, false);
+    for (uint32_t i = dir == TP_NONE ? 0 : dir + 1; rc == 0 && i < end; i = view->skip[i]) {
+        const char *path = view->index->files[i].path, *slash = strrchr(path, '/');
+        const char *name = slash ? slash + 1 : path;
+        struct stat st;
+        tp_packed_attr(view, i, &st);
+        rc = add(listing, name, strlen(name), st.st_ino, st.st_mode & S_IFMT, false);
+    }
+    tp_tree_let_go(fs, view);
+    if (rc == 0)
+        *out = listing;
+    else
+        tp_list_unref(fs, listing);
+    return rc;
+}
+
+static int take_plain(struct tp_fs *fs, struct tp_plain *plain, struct tp_listing **out)
+{
+    int rc = take_snapshot(fs, plain, out);
+
+    /* While it is removed it has some of its entries, or none. */
+    if ((rc == 0 || rc == ENOENT) && tp_plain_is_gone(fs, plain)) {
+        tp_list_unref(fs, *out);
+        *out = NULL;
+        rc = ESTALE;
+    }
+    return rc;
+}
+
+static int take_moved(struct tp_fs *fs, struct tp_node *now, void *arg)
+{
+    return tp_is_packed(now) ? take_packed(fs, tp_as_packed(now), arg) : take_plain(fs, tp_as_plain(now), arg);
+}
+
+/* Of the directory, or of what has its place when it is gone. */
+static int take(fuse_req_t req, struct tp_node *node, struct tp_listing **out)
+{
+    int rc = tp_is_packed(node) ? ESTALE : take_plain(fuse_req_userdata(req), tp_as_plain(node), out);
+
+    return rc == ESTALE ? tp_moved_do(req, node, take_moved, out) : rc;
+}
+
+static int open_list(fuse_req_t req, struct tp_node *node, struct handle *handle, struct fuse_file_info *fi)
+{
+    struct tp_fs *fs = fuse_req_userdata(req);
+    bool top = node == &fs->root.node;
 
     if (top) {
         handle->listing = last_snapshot(fs);
@@ -222,22 +279,24 @@ static int open_list(struct tp_fs *fs, struct tp_plain *plain, struct handle *ha
     }
     if (handle->listing)
         return 0;
-    int rc = take_snapshot(fs, plain, &handle->listing);
-    /* While it is removed it has some of its entries, or none. */
-    if ((rc == 0 || rc == ENOENT) && tp_plain_is_gone(fs, plain))
-        rc = ESTALE;
+    int rc = take(req, node, &handle->listing);
     if (rc == 0 && top)
         keep_snapshot(fs, handle->listing);
     return rc;
 }
 
-void tp_list_open(fuse_req_t req, struct tp_plain *plain, struct fuse_file_info *fi)
+static struct handle *handle_of(const struct fuse_file_info *fi)
+{
+    return (struct handle *)(uintptr_t)(fi->fh & ~TP_LIST_TAG);
+}
+
+void tp_list_open(fuse_req_t req, struct tp_node *node, struct fuse_file_info *fi)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
     struct handle *handle = calloc(1, sizeof *handle);
-    int rc = handle ? open_list(fs, plain, handle, fi) : ENOMEM;
+    int rc = handle ? open_list(req, node, handle, fi) : ENOMEM;
 
-    fi->fh = (uint64_t)(uintptr_t)handle;
+    fi->fh = (uint64_t)(uintptr_t)handle | TP_LIST_TAG;
     if (rc != 0) {
         if (handle)
             tp_list_release(fs, fi);
@@ -248,29 +307,29 @@ void tp_list_open(fuse_req_t req, struct tp_plain *plain, struct fuse_file_info 
 }
 
 /* A directory that is read once more from its beginning. */
-static int look_anew(struct tp_fs *fs, struct tp_plain *plain, struct handle *handle)
+static int look_anew(fuse_req_t req, struct tp_node *node, struct handle *handle)
 {
     struct tp_listing *now;
-    int rc = take_snapshot(fs, plain, &now);
+    int rc = take(req, node, &now);
 
     if (rc == 0) {
-        tp_list_unref(fs, handle->listing);
+        tp_list_unref(fuse_req_userdata(req), handle->listing);
         handle->listing = now;
     }
     return rc;
 }
 
-void tp_list_read(fuse_req_t req, struct tp_plain *plain, size_t size, off_t off,
+void tp_list_read(fuse_req_t req, struct tp_node *node, size_t size, off_t off,
                   struct fuse_file_info *fi, bool plus)
 {
-    struct handle *handle = (struct handle *)(uintptr_t)fi->fh;
+    struct handle *handle = handle_of(fi);
     char *buffer = tp_thread_buffer();
     size_t used = 0;
     int rc = buffer ? 0 : ENOMEM;
 
     /* The kernel lets one thread at a time read a directory's descriptor. */
     if (rc == 0 && off == 0 && handle->read)
-        rc = look_anew(fuse_req_userdata(req), plain, handle);
+        rc = look_anew(req, node, handle);
     if (rc != 0) {
         fuse_reply_err(req, rc);
         return;
@@ -299,7 +358,7 @@ void tp_list_read(fuse_req_t req, struct tp_plain *plain, size_t size, off_t off
 
 void tp_list_release(struct tp_fs *fs, struct fuse_file_info *fi)
 {
-    struct handle *handle = (struct handle *)(uintptr_t)fi->fh;
+    struct handle *handle = handle_of(fi);
 
     tp_list_unref(fs, handle->listing);
     free(handle);

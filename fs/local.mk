@@ -40,5 +40,6 @@ fs_libtp_fs_la_SOURCES = \
 	fs/stop.c \
 	fs/sweep.c fs/sweep.h \
 	fs/tree.c \
+	fs/tree_dirs.c \
 	fs/watch.c fs/watch.h \
 	fs/xattr.c

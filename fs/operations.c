@@ -44,19 +44,20 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 /* A directory may take the place of its pack after it was looked for and before the pack is. */
 int tp_top_lookup(struct tp_fs *fs, const char *name, struct fuse_entry_param *entry)
 {
-    int rc = tp_plain_lookup(fs, &fs->root, name, entry);
+    int rc = tp_plain_lookup(fs, &fs->root, name, 0, entry);
 
     if (rc != ENOENT || tp_fs_hidden(name))
         return rc;
     rc = tp_tree_lookup(fs, name, entry);
-    return rc == ENOENT ? tp_plain_lookup(fs, &fs->root, name, entry) : rc;
+    return rc == ENOENT ? tp_plain_lookup(fs, &fs->root, name, 0, entry) : rc;
 }
 
 /* A name of DIR, or of one of its directories. */
 static int lookup_plain(struct tp_fs *fs, struct tp_node *node, const char *name, struct fuse_entry_param *entry)
 {
     bool top = node == &fs->root.node;
-    int rc = top ? tp_top_lookup(fs, name, entry) : tp_plain_lookup(fs, tp_as_plain(node), name, entry);
+    int rc = top ? tp_top_lookup(fs, name, entry)
+                 : tp_plain_lookup(fs, tp_as_plain(node), name, tp_via(node), entry);
 
     if (rc == ENOENT) {
         /* Remember it, but unless someone tells, not for long: it may appear. */
@@ -81,11 +82,11 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     else if (node == &fs->root.node && tp_control_is_name(fs, name))
         rc = tp_control_lookup(fs, NULL, name, &entry);
     else if (node->kind == TP_NODE_PACKED)
-        rc = tp_packed_lookup(fs, tp_as_packed(node), name, &entry);
+        rc = tp_packed_lookup(fs, tp_as_packed(node), name, tp_via(node), &entry);
     else
         rc = lookup_plain(fs, node, name, &entry);
     if (rc == ESTALE && !tp_is_control(node))
-        rc = tp_moved_lookup(fs, node, name, &entry);
+        rc = tp_moved_lookup(req, node, name, &entry);
     if (rc != 0)
         fuse_reply_err(req, rc);
     else if (fuse_reply_entry(req, &entry) == -ENOENT && entry.ino)
@@ -223,7 +224,7 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     else if (node->kind == TP_NODE_PACKED)
         tp_packed_list_open(req, tp_as_packed(node), fi);
     else
-        tp_list_open(req, tp_as_plain(node), fi);
+        tp_list_open(req, node, fi);
 }
 
 static void read_directory(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
@@ -233,10 +234,10 @@ static void read_directory(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
 
     if (tp_is_control(node))
         tp_control_list_read(req, size, off, fi, plus);
-    else if (node->kind == TP_NODE_PACKED)
+    else if (!(fi->fh & TP_LIST_TAG))
         tp_packed_list_read(req, tp_as_packed(node), size, off, fi, plus);
     else
-        tp_list_read(req, tp_as_plain(node), size, off, fi, plus);
+        tp_list_read(req, node, size, off, fi, plus);
 }
 
 static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
@@ -257,7 +258,7 @@ static void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info 
 
     if (tp_is_control(tp_fs_node(fs, ino)))
         tp_control_list_release(fi);
-    else if (tp_fs_node(fs, ino)->kind == TP_NODE_PACKED)
+    else if (!(fi->fh & TP_LIST_TAG))
         tp_tree_let_go(fs, (struct tp_view *)(uintptr_t)fi->fh);
     else
         tp_list_release(fs, fi);

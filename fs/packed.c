@@ -89,23 +89,29 @@ void tp_packed_attr(const struct tp_view *view, uint32_t file, struct stat *st)
     }
 }
 
-void tp_packed_enter(struct tp_fs *fs, struct tp_view *view, uint32_t file,
-                     struct fuse_entry_param *entry)
+int tp_packed_enter(struct tp_fs *fs, struct tp_view *view, uint32_t file, uint64_t via,
+                    struct fuse_entry_param *entry)
 {
+    bool alias = via && view->index->files[file].type == TP_ENTRY_DIR;
+
     memset(entry, 0, sizeof *entry);
     entry->attr_timeout = TP_TIMEOUT_PACKED;
     entry->entry_timeout = TP_TIMEOUT_PACKED;
     tp_packed_attr(view, file, &entry->attr);
     pthread_mutex_lock(&fs->lock);
-    struct tp_packed *packed = tp_promote_node(tp_tree_node(view->tree, file));
-    entry->ino = tp_fs_ino(fs, &packed->node);
-    entry->generation = packed->node.generation;
-    packed->node.lookups++;
-    view->tree->refs++;
+    struct tp_packed *packed = alias ? tp_tree_alias(fs, view->tree, file, via)
+                                     : tp_promote_node(tp_tree_node(view->tree, file));
+    if (packed) {
+        entry->ino = tp_fs_ino(fs, &packed->node);
+        entry->generation = packed->node.generation;
+        packed->node.lookups++;
+        view->tree->refs++;
+    }
     pthread_mutex_unlock(&fs->lock);
+    return packed ? 0 : ENOMEM;
 }
 
-int tp_packed_lookup(struct tp_fs *fs, struct tp_packed *parent, const char *name,
+int tp_packed_lookup(struct tp_fs *fs, struct tp_packed *parent, const char *name, uint64_t via,
                      struct fuse_entry_param *entry)
 {
     char path[PATH_MAX];
@@ -123,14 +129,14 @@ int tp_packed_lookup(struct tp_fs *fs, struct tp_packed *parent, const char *nam
                   : snprintf(path, sizeof path, "%s/%s", index->files[parent->file].path, name);
     const struct tp_pack_file *file = len < (int)sizeof path ? tp_index_find(index, path) : NULL;
     if (file) {
-        tp_packed_enter(fs, view, (uint32_t)(file - index->files), entry);
+        rc = tp_packed_enter(fs, view, (uint32_t)(file - index->files), via, entry);
     } else {
         /* That it is not there is as lasting as what is. */
         memset(entry, 0, sizeof *entry);
         entry->entry_timeout = TP_TIMEOUT_PACKED;
     }
     tp_tree_let_go(fs, view);
-    return 0;
+    return rc;
 }
 
 int tp_packed_getattr(struct tp_fs *fs, struct tp_packed *packed, struct stat *st)

@@ -16,6 +16,10 @@ void tp_packed_list_open(fuse_req_t req, struct tp_packed *packed, struct fuse_f
     struct tp_view *view;
     int rc = tp_tree_hold(fs, packed->tree, &view);
 
+    if (rc == ESTALE) {
+        tp_list_open(req, &packed->node, fi);
+        return;
+    }
     if (rc != 0) {
         fuse_reply_err(req, rc);
         return;
@@ -32,6 +36,8 @@ struct fill {
     char *buffer;
     size_t size, used;
     bool plus;
+    uint64_t via; /* of directories */
+    int rc;
 };
 
 static bool fill_dot(struct fill *fill, const char *name, uint64_t ino, off_t next)
@@ -59,7 +65,9 @@ static bool fill_entry(struct fill *fill, struct tp_view *view, uint32_t file, o
 
     if (fill->plus) {
         /* What reaches the kernel counts as a look-up of it. */
-        tp_packed_enter(fs, view, file, &entry);
+        fill->rc = tp_packed_enter(fs, view, file, fill->via, &entry);
+        if (fill->rc != 0)
+            return false;
         n = fuse_add_direntry_plus(fill->req, at, room, name, &entry, next);
         if (n > room)
             tp_fs_forget(fs, tp_fs_node(fs, entry.ino), 1);
@@ -86,7 +94,8 @@ void tp_packed_list_read(fuse_req_t req, struct tp_packed *packed, size_t size, 
                          struct fuse_file_info *fi, bool plus)
 {
     struct tp_view *view = (struct tp_view *)(uintptr_t)fi->fh;
-    struct fill fill = {req, tp_thread_buffer(), size > TP_MAX_READ ? TP_MAX_READ : size, 0, plus};
+    struct fill fill = {req, tp_thread_buffer(), size > TP_MAX_READ ? TP_MAX_READ : size, 0, plus,
+                        tp_via(&packed->node), 0};
     uint32_t dir = packed->file;
     uint32_t first = dir == TP_NONE ? 0 : dir + 1;
     uint32_t end = dir == TP_NONE ? view->index->file_n : view->skip[dir];
@@ -107,5 +116,8 @@ void tp_packed_list_read(fuse_req_t req, struct tp_packed *packed, size_t size, 
         i = end;
     for (; room && i < end; i = view->skip[i])
         room = fill_entry(&fill, view, i, DOTS + (off_t)view->skip[i]);
-    fuse_reply_buf(req, fill.buffer, fill.used);
+    if (fill.rc != 0 && fill.used == 0)
+        fuse_reply_err(req, fill.rc);
+    else
+        fuse_reply_buf(req, fill.buffer, fill.used);
 }

@@ -72,11 +72,13 @@ static void note_name(struct tp_plain *plain, fuse_ino_t parent, const char *nam
 }
 
 /* Under the lock: the node of this file, which takes over FD; NULL: out of memory. */
-static struct tp_plain *node_for(struct tp_fs *fs, const struct stat *st, int fd)
+static struct tp_plain *node_for(struct tp_fs *fs, const struct stat *st, uint64_t via, int fd)
 {
     struct tp_plain *plain = *bucket(fs, st->st_ino);
 
-    while (plain && (plain->ino != st->st_ino || plain->dev != st->st_dev))
+    if (!S_ISDIR(st->st_mode))
+        via = 0;
+    while (plain && (plain->ino != st->st_ino || plain->dev != st->st_dev || plain->node.via != via))
         plain = plain->chain;
     if (plain) {
         close(fd);
@@ -87,7 +89,7 @@ static struct tp_plain *node_for(struct tp_fs *fs, const struct stat *st, int fd
         close(fd);
         return NULL;
     }
-    plain->node = (struct tp_node){TP_NODE_PLAIN, 0, ++fs->generation};
+    plain->node = (struct tp_node){TP_NODE_PLAIN, 0, ++fs->generation, via};
     plain->fd = fd;
     plain->dev = st->st_dev;
     plain->ino = st->st_ino;
@@ -104,11 +106,11 @@ void tp_plain_path(const struct tp_plain *plain, char out[TP_PROC_PATH_MAX])
 }
 
 /* Count a look-up of NAME in PARENT, which FD (O_PATH) leads to; takes over FD. */
-static int enter(struct tp_fs *fs, struct tp_plain *parent, const char *name, int fd, const struct stat *st,
-                 struct fuse_entry_param *entry)
+static int enter(struct tp_fs *fs, struct tp_plain *parent, const char *name, uint64_t via, int fd,
+                 const struct stat *st, struct fuse_entry_param *entry)
 {
     pthread_mutex_lock(&fs->lock);
-    struct tp_plain *plain = node_for(fs, st, fd);
+    struct tp_plain *plain = node_for(fs, st, via, fd);
     if (plain) {
         plain->node.lookups++;
         note_name(plain, tp_fs_ino(fs, &parent->node), name);
@@ -163,10 +165,18 @@ static char *below_top(struct tp_fs *fs, char *path)
     return strncmp(path, top, len) == 0 && path[len] == '/' ? path + len + 1 : NULL;
 }
 
+/* Whether PATH, which the kernel has for PLAIN, tells that it was removed. */
+static bool is_deleted(const struct tp_plain *plain, const char *path)
+{
+    struct stat st;
+
+    return ends_with(path, deleted, DELETED_LEN) &&
+           (lstat(path, &st) < 0 || st.st_dev != plain->dev || st.st_ino != plain->ino);
+}
+
 bool tp_plain_is_gone(struct tp_fs *fs, const struct tp_plain *plain)
 {
     char path[PATH_MAX];
-    struct stat st;
 
     if (plain == &fs->root || !path_of(plain->fd, path, sizeof path))
         return false;
@@ -177,32 +187,30 @@ bool tp_plain_is_gone(struct tp_fs *fs, const struct tp_plain *plain)
     bool hidden = name && tp_fs_hidden(name);
     if (slash)
         *slash = '/';
-    if (hidden)
-        return true;
-    return ends_with(path, deleted, DELETED_LEN) &&
-           (lstat(path, &st) < 0 || st.st_dev != plain->dev || st.st_ino != plain->ino);
+    return hidden || is_deleted(plain, path);
 }
 
-bool tp_plain_going_name(struct tp_fs *fs, const struct tp_plain *plain, char name[NAME_MAX + 1])
+bool tp_plain_going_path(struct tp_fs *fs, const struct tp_plain *plain, char out[PATH_MAX])
 {
     static const char removing[] = ".removing";
     char path[PATH_MAX];
 
     if (!path_of(plain->fd, path, sizeof path))
         return false;
-    char *last = below_top(fs, path);
-    if (!last || last[0] != '.' || strchr(last, '/'))
+    if (is_deleted(plain, path))
+        path[strlen(path) - DELETED_LEN] = 0;
+    char *name = below_top(fs, path);
+    if (!name || name[0] != '.')
         return false;
-    if (ends_with(last, deleted, DELETED_LEN))
-        last[strlen(last) - DELETED_LEN] = 0;
-    if (!ends_with(last, removing, sizeof removing - 1))
+    char *slash = strchrnul(name, '/');
+    size_t len = (size_t)(slash - name);
+    if (len <= sizeof removing || memcmp(slash - (sizeof removing - 1), removing, sizeof removing - 1) != 0)
         return false;
-    last[strlen(last) - (sizeof removing - 1)] = 0;
-    snprintf(name, NAME_MAX + 1, "%s", last + 1);
-    return name[0] != 0;
+    snprintf(out, PATH_MAX, "%.*s%s", (int)(len - sizeof removing), name + 1, slash);
+    return true;
 }
 
-int tp_plain_lookup(struct tp_fs *fs, struct tp_plain *parent, const char *name,
+int tp_plain_lookup(struct tp_fs *fs, struct tp_plain *parent, const char *name, uint64_t via,
                     struct fuse_entry_param *entry)
 {
     struct stat st;
@@ -227,7 +235,7 @@ int tp_plain_lookup(struct tp_fs *fs, struct tp_plain *parent, const char *name,
         close(fd);
         return ENOENT;
     }
-    return enter(fs, parent, name, fd, &st, entry);
+    return enter(fs, parent, name, via, fd, &st, entry);
 }
 
 int tp_plain_enter_open(struct tp_fs *fs, struct tp_plain *parent, const char *name, int fd,
@@ -245,7 +253,7 @@ int tp_plain_enter_open(struct tp_fs *fs, struct tp_plain *parent, const char *n
         close(held);
         return rc;
     }
-    return enter(fs, parent, name, held, &st, entry);
+    return enter(fs, parent, name, 0, held, &st, entry);
 }
 
 int tp_plain_getattr(struct tp_fs *fs, struct tp_plain *plain, struct stat *st)

@@ -90,7 +90,7 @@ static void reply_made(fuse_req_t req, struct tp_plain *parent, const char *name
 {
     struct tp_fs *fs = fuse_req_userdata(req);
     struct fuse_entry_param entry;
-    int rc = tp_plain_lookup(fs, parent, name, &entry);
+    int rc = tp_plain_lookup(fs, parent, name, tp_via(&parent->node), &entry);
 
     if (rc != 0)
         fuse_reply_err(req, rc);

@@ -122,6 +122,7 @@ static void tree_free(struct tp_tree *tree)
         tp_hot_free(tree->nodes[i].hot);
     }
     view_free(tree->view);
+    tp_tree_dirs_free(tree);
     if (tree->anchor >= 0)
         close(tree->anchor);
     free(tree->nodes);
@@ -174,7 +175,7 @@ static struct tp_tree *tree_create(struct tp_fs *fs, const char *name, struct tp
     tree->file_n = tp_pack_index(pack)->file_n;
     tree->name = strdup(name);
     tree->nodes = calloc((size_t)tree->file_n + 1, sizeof *tree->nodes);
-    if (!tree->name || !tree->nodes) {
+    if (!tree->name || !tree->nodes || !tp_tree_dirs_create(tree, tp_pack_index(pack))) {
         tree_free(tree);
         return NULL;
     }

@@ -8,7 +8,12 @@ requires_python os
 
 mkdir "$tmp/store"
 "$top_builddir/tests/mkmodel" "$tmp/store/model"
-mkdir "$tmp/store/model/sub"
+mkdir -p "$tmp/store/model/sub/deeper"
+mkdir "$tmp/store/model/other"
+for i in 1 2 3 4; do
+    echo "text $i" >"$tmp/store/model/sub/$i"
+    echo "deep text $i" >"$tmp/store/model/sub/deeper/$i"
+done
 cp -Rp "$tmp/store/model" "$tmp/original"
 cp -Rp "$tmp/store/model" "$tmp/store/shut"
 cp -Rp "$tmp/store/model" "$tmp/shut"
@@ -29,6 +34,11 @@ for line in sys.stdin:
             answer = "held"
         elif what == "make":
             answer = os.open(more[0], os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600, dir_fd=held[name])
+        elif what == "list":
+            answer = " ".join(sorted(os.listdir(held[name])))
+        elif what == "open":
+            held[more[0]] = os.open(more[1], os.O_RDONLY | os.O_DIRECTORY, dir_fd=held[name])
+            answer = "held"
         else:
             with os.fdopen(os.open(more[0], os.O_RDONLY, dir_fd=held[name]), "rb") as file:
                 answer = hashlib.sha256(file.read()).hexdigest()
@@ -61,6 +71,38 @@ sleep 1.1
 is 'and by who held the first directory' "$(ask read plain config.json)" "$want"
 is 'also one that nobody asked for yet' "$(ask read plain tokenizer.json)" "$(sha256_of "$tmp/original/tokenizer.json")"
 
+# A directory of the model that is held by way of what is gone, and of those that come after: the model's own directory
+# first. Each step has files of its own, as the kernel remembers what it was told.
+is 'the directory is held again' "$(ask hold top0 "$tmp/mnt/model")" held
+is 'and one in it' "$(ask hold sub0 "$tmp/mnt/model/sub")" held
+here=$(ls "$tmp/original/sub" | tr '\n' ' ')
+here=${here% }
+all=$(ls "$tmp/original" | tr '\n' ' ')
+for i in 1 2 3 4; do
+    if [ $((i % 2)) -eq 1 ]; then
+        ok "change $i: it is packed" "$tenpak" pack -q -b none "$tmp/store/model"
+    else
+        ok "change $i: it is unpacked" "$tenpak" unpack -q "$tmp/store/model.tnpk"
+    fi
+    is 'who held its directory lists what is there' "$(ask list top0) " "$all"
+    is 'who held one in it lists that' "$(ask list sub0)" "$here"
+    is 'and finds a file in it' "$(ask read sub0 $i)" "$(sha256_of "$tmp/original/sub/$i")"
+    is 'and one deeper' "$(ask read sub0 deeper/$i)" "$(sha256_of "$tmp/original/sub/deeper/$i")"
+    is 'who held the model finds it, too' "$(ask read top0 sub/deeper/$i)" "$(sha256_of "$tmp/original/sub/deeper/$i")"
+    is 'what is not there is not' "$(ask read sub0 absent$i)" ESTALE
+    is 'nothing is made there' "$(ask make sub0 new$i)" ESTALE
+    is 'the directory in it is opened from the model' "$(ask open top0 at$i sub)" held
+    is 'the first of these finds what is there' "$(ask read at1 deeper/$i)" \
+        "$(sha256_of "$tmp/original/sub/deeper/$i")"
+    is 'and lists it' "$(ask list at1)" "$here"
+    is 'by its path it is as well' "$(sha256_of "$tmp/mnt/model/sub/deeper/$i")" \
+        "$(sha256_of "$tmp/original/sub/deeper/$i")"
+done
+is 'a directory that nobody asked for is opened from the first one' "$(ask open top0 other other)" held
+not_ok 'what is made in it is there' test "$(ask make other new)" = ESTALE
+ok 'and found by its path' test -f "$tmp/mnt/model/other/new"
+ok 'and in the store' test -f "$tmp/store/model/other/new"
+
 # The same changes made by hand, so that the new directory has another mode.
 is 'a directory that all may list is held' "$(ask hold shut "$tmp/mnt/shut")" held
 cp "$tmp/shut.tnpk" "$tmp/store/shut.tnpk"
@@ -72,4 +114,32 @@ exec 3>&-
 wait "$holder"
 exec 4<&-
 ok 'unmounted' unmount "$tmp/mnt"
+
+# A directory above the one that is held, now shut to who holds that one: by another user, whom root mounts for.
+swapped() {
+    rm -rf "$tmp/store/model"
+    cp -Rp "$tmp/original" "$tmp/store/model"
+    mount_dir "$tmp/store" "$tmp/mnt" -o allow_other || return 1
+    setpriv --reuid=4001 --regid=4001 --clear-groups -- sh -c "
+        cd '$tmp/mnt/model/sub/deeper' && echo ready && read -r go && cat 1" <"$tmp/asked" >"$tmp/answers" 2>/dev/null &
+    exec 3>"$tmp/asked" 4<"$tmp/answers"
+    read -r answer <&4
+    mv "$tmp/store/model" "$tmp/store/.model.removing"
+    cp -Rp "$tmp/original" "$tmp/store/model"
+    chmod "$1" "$tmp/store/model/sub"
+    rm -rf "$tmp/store/.model.removing"
+    echo go >&3
+    exec 3>&-
+    cat <&4
+    exec 4<&-
+    wait $!
+    unmount "$tmp/mnt"
+}
+if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
+    chmod 755 "$tmp"
+    is 'another user who holds a directory finds what is in the new one' "$(swapped 755)" 'deep text 1'
+    is 'and does not where one above it is shut to him' "$(swapped 700)" ''
+else
+    skip 'another user who holds a directory' 'only root mounts for other users'
+fi
 tap_done

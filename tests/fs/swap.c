@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Threads that open, read and stat the files of a model by path, through a mount, while the model's directory and
- * its pack take each other's place beneath, by the renames that packing and unpacking make. Any error is one too
- * many, and so is a byte that differs.
+ * its pack take each other's place beneath, by the renames that packing and unpacking make; and by their last names in
+ * the directories that they had open before all that. Any error is one too many, and so is a byte that differs.
  *
  * swap STORE POINT ORIGINAL NAME SECONDS PACK: ORIGINAL is the model's directory, PACK a pack of it beside STORE.
  * swap STORE POINT ORIGINAL NAME SECONDS - TENPAK: the program packs and unpacks.
@@ -31,6 +31,9 @@ enum { FILES_MAX = 32, READERS = 6, PATH_ROOM = 2048, OPENS_LEAST = 100, PATIENC
 static const char *store, *point, *original, *name, *pack, *tenpak;
 static struct file {
     char path[PATH_ROOM]; /* below the model's directory */
+    const char *last;
+    int held;    /* the directory that it was in, in the mount, at the beginning */
+    int entry_n; /* of that */
     uint8_t *want;
     size_t size;
 } files[FILES_MAX];
@@ -46,11 +49,11 @@ static void die(const char *what)
     exit(2);
 }
 
-static uint8_t *read_whole(const char *path, size_t *size)
+static uint8_t *read_whole(int dir, const char *path, size_t *size)
 {
     struct stat st;
     size_t done = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
     ssize_t n = 1;
 
     if (fd < 0)
@@ -80,7 +83,7 @@ static int add_file(const char *path, const struct stat *st, int type, struct FT
         return 0;
     struct file *file = &files[file_n++];
     snprintf(file->path, sizeof file->path, "%s", path + strlen(original) + 1);
-    file->want = read_whole(path, &file->size);
+    file->want = read_whole(AT_FDCWD, path, &file->size);
     if (!file->want)
         die(path);
     return file_n == FILES_MAX;
@@ -95,10 +98,10 @@ static void complain(const char *what, const char *path)
 }
 
 /* Entries of a directory, or -1. */
-static int entries_of(const char *path)
+static int entries_of(int at, const char *path)
 {
-    DIR *dir = opendir(path);
-    int n = 0;
+    int fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), n = 0;
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 
     if (!dir)
         return -1;
@@ -111,6 +114,35 @@ static int entries_of(const char *path)
     return n;
 }
 
+/* The directories of the files, in the mount. */
+static void hold(void)
+{
+    char path[2 * PATH_ROOM];
+
+    for (unsigned i = 0; i < file_n; i++) {
+        struct file *file = &files[i];
+        char *slash = strrchr(file->path, '/');
+        file->last = slash ? slash + 1 : file->path;
+        snprintf(path, sizeof path, "%s/%s/%.*s", point, name, (int)(file->last - file->path), file->path);
+        file->held = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        file->entry_n = file->held < 0 ? -1 : entries_of(file->held, ".");
+        if (file->entry_n < 0)
+            die(path);
+    }
+}
+
+static void check(const struct file *file, int dir, const char *path)
+{
+    size_t size = 0;
+    uint8_t *got = read_whole(dir, path, &size);
+
+    if (!got)
+        complain("read", path);
+    else if (size != file->size || memcmp(got, file->want, size) != 0)
+        atomic_fetch_add(&wrong, 1);
+    free(got);
+}
+
 static void *read_on(void *arg)
 {
     const uintptr_t self = (uintptr_t)arg;
@@ -120,28 +152,30 @@ static void *read_on(void *arg)
     while (!atomic_load(&ending)) {
         const struct file *file = &files[at++ % file_n];
         struct stat st;
-        size_t size = 0;
         snprintf(path, sizeof path, "%s/%s/%s", point, name, file->path);
         if (stat(path, &st) < 0)
             complain("stat", path);
         else if ((size_t)st.st_size != file->size)
             atomic_fetch_add(&wrong, 1);
         atomic_fetch_add(&walks[self], 1);
-        uint8_t *got = read_whole(path, &size);
-        if (!got)
-            complain("read", path);
-        else if (size != file->size || memcmp(got, file->want, size) != 0)
-            atomic_fetch_add(&wrong, 1);
+        check(file, AT_FDCWD, path);
+        atomic_fetch_add(&walks[self], 1);
+        check(file, file->held, file->last);
         atomic_fetch_add(&walks[self], 1);
         snprintf(path, sizeof path, "%s/%s", point, name);
-        int n = entries_of(path);
+        int n = entries_of(AT_FDCWD, path);
         if (n < 0)
             complain("list", path);
         else if (n != entry_n)
             atomic_fetch_add(&wrong, 1);
         atomic_fetch_add(&walks[self], 1);
+        n = entries_of(file->held, ".");
+        if (n < 0)
+            complain("list the held directory of", file->path);
+        else if (n != file->entry_n)
+            atomic_fetch_add(&wrong, 1);
+        atomic_fetch_add(&walks[self], 1);
         atomic_fetch_add(&opens, 1);
-        free(got);
     }
     return NULL;
 }
@@ -247,7 +281,8 @@ int main(int argc, char **argv)
     tenpak = argv[7];
     if (nftw(original, add_file, 16, FTW_PHYS) < 0 || file_n == 0)
         die(original);
-    entry_n = entries_of(original);
+    entry_n = entries_of(AT_FDCWD, original);
+    hold();
     start = seconds();
     for (uintptr_t i = 0; i < READERS; i++)
         if (pthread_create(&readers[i], NULL, read_on, (void *)i) != 0)
