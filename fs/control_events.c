@@ -151,8 +151,9 @@ int tp_control_errors_since(struct tp_control *control, const struct tp_text *te
     end = control->error_bytes > at && control->error_bytes - at > size ? at + size : control->error_bytes;
     for (uint64_t i = oldest(control->error_last, TP_ERRORS_MAX); rc == 0 && at < end; i++) {
         const struct tp_event *error = &control->errors[i % TP_ERRORS_MAX];
+        /* One line, which a terminal shows as a few empty ones, whatever number of lines it was. */
         for (; rc == 0 && at < error->at && at < end; at++)
-            rc = tp_buffer_append_u8(out, '\n');
+            rc = tp_buffer_append_u8(out, at + 1 < error->at ? ' ' : '\n');
         if (rc == 0 && at < end && at < error->at + error->len) {
             uint64_t n = (end < error->at + error->len ? end : error->at + error->len) - at;
             rc = tp_buffer_append(out, error->line + (at - error->at), n);

@@ -188,7 +188,7 @@ int tp_control_events(struct tp_control *control, uint64_t *seen, size_t room, s
 /* All that are kept, and where that ends. */
 int tp_control_errors(struct tp_control *control, struct tp_text *text);
 /* What was refused since TEXT was made: SIZE bytes from its OFF-th on, or fewer where there are no more. Lines that are not
- * kept any more are empty ones. */
+ * kept any more are a line of blanks. */
 int tp_control_errors_since(struct tp_control *control, const struct tp_text *text, uint64_t off, size_t size,
                             struct tp_buffer *out);
 /* How far error_log goes for who has TEXT of it, and when it grew last. */
