@@ -2,12 +2,13 @@
 """Every call that pack and unpack make on files, one run each: the process killed in front of it, or
 the call made to fail. Afterwards every model is whole, as directory or as pack, and a rerun finishes."""
 
+import random
 import shutil
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from models import fingerprint, hidden, make, need_preload, ok, done, run, scratch  # noqa: E402
+from models import BUILD, fingerprint, hidden, make, need_preload, ok, done, run, scratch, skip  # noqa: E402
 
 need_preload()
 root = scratch()
@@ -21,11 +22,11 @@ restored = root / "restored"
 MAY_STAY = (".tenpak",)
 
 
-def pack_all():
-    """Both models as packs, made once and copied: a template for what begins with packs."""
+def pack_all(*names):
+    """The models as packs, made once and copied: a template for what begins with packs."""
     where = root / "packed"
     shutil.copytree(origin, where, symlinks=True)
-    for name in ("base", "tune"):
+    for name in names:
         code, said = run("pack", "-q", "-j1", where / name)
         if code:
             ok(False, f"packing {name} for the tests", said)
@@ -33,7 +34,7 @@ def pack_all():
     return where
 
 
-packed = pack_all()
+packed = pack_all("base", "tune")
 ok((packed / "tune.tnpk").stat().st_size < 0.8 * (packed / "base.tnpk").stat().st_size,
    "the fine-tune's pack stands on its base")
 
@@ -219,6 +220,64 @@ for scenario in scenarios[:2] + scenarios[5:6]:
     every_call(scenario, "EINTR", unharmed, calls="read,write")
     every_call(scenario, "short", unharmed, calls="read,write")
     every_call(scenario, "short", unharmed, calls="read,write", sticky=1)
+
+# --- A pack of several writes, by a thread that does nothing else, past the page cache where there is a disk ------
+
+LARGE = 9 << 20  # of which nothing can be saved: two writes while coding goes on, and one at the end
+MADE = "open,write,seek,flags,hint,sync,rename,mkdir,unlink,chmod,flock"
+
+
+def large(where):
+    """What is above, in another directory."""
+    global root, origin, store, out, restored
+    root = scratch(where)
+    origin, store, out, restored = (root / name for name in ("origin", "store", "out", "restored"))
+    make(origin / "large", data=random.Random(3).randbytes(LARGE))
+    WANT["large"] = fingerprint(origin / "large")
+    pack = Scenario("pack of a large model" + (" on a disk" if where else ""), ["large"],
+                    ["pack", "-j1", "--base=none", store / "large"], ["large.tnpk"])
+    pack.reset()
+    (root / "calls").unlink(missing_ok=True)
+    pack.run(at=0, kind="none", log=root / "calls")
+    calls = [line.split()[1] for line in (root / "calls").read_text().splitlines() if ".tmp-" in line]
+    ok(calls.count("write") == 3, f"{pack.name}: in three writes", " ".join(calls))
+    return pack, "flags" in calls
+
+
+def writer(scenario, direct):
+    every_call(scenario, "kill", killed, calls=MADE, tidy=False)
+    every_call(scenario, "EIO", told, calls="open,write,seek,sync,rename,mkdir")
+    # Where the page cache cannot be passed by it is used, and a hint is only that; what is written then is whole.
+    every_call(scenario, "EIO", not_killed, calls="flags" if direct else "hint")
+    every_call(scenario, "EINVAL", not_killed, calls="write")
+    if direct:
+        every_call(scenario, "EINVAL", not_killed, calls="write", sticky=1)
+        scenario.reset()
+        code, said = scenario.run(at=2, kind="EINVAL", calls="write", path=".tmp-")
+        problem = unharmed(code, said, "") or complaint(scenario)
+        ok(not problem, f"{scenario.name}: a write that is refused half way is made by the page cache", f"{problem}: {said}")
+    every_call(scenario, "ENOSPC", told, calls="write,sync")
+    every_call(scenario, "ENOSPC", not_killed, calls="write", sticky=1)
+    every_call(scenario, "EINTR", unharmed, calls="write")
+    every_call(scenario, "short", unharmed, calls="write")
+    every_call(scenario, "short", unharmed, calls="write", sticky=1)
+
+
+before = root, origin, store, out, restored
+if not only or "large" in only:
+    writer(*large(None))
+    packed = pack_all("large")
+    unpack = Scenario("unpack of a large model", ["large.tnpk"], ["unpack", "-j1", store / "large.tnpk"], ["large"])
+    every_call(unpack, "kill", killed, calls="write,sync,rename", tidy=False)
+    every_call(unpack, "ENOSPC", told, calls="write,sync")
+    every_call(unpack, "short", unharmed, calls="write", sticky=1)
+    on_disk, direct = large(BUILD)
+    if direct:
+        writer(on_disk, direct)
+    else:
+        skip(on_disk.name, "the file system of the build directory does not go past its page cache")
+root, origin, store, out, restored = before
+packed = root / "packed"
 
 # --- Removing a base must know every pack that may need it -----------------------------------------------------
 

@@ -50,10 +50,11 @@ def done():
     sys.exit(1 if _failed else 0)
 
 
-def scratch():
-    """A directory that goes away however the test ends."""
+def scratch(where=None):
+    """A directory that goes away however the test ends, on WHERE's file system."""
     # Thousands of fsyncs: in memory unless somebody says where.
-    where = None if "TMPDIR" in os.environ or not os.access("/dev/shm", os.W_OK) else "/dev/shm"
+    if not where and "TMPDIR" not in os.environ and os.access("/dev/shm", os.W_OK):
+        where = "/dev/shm"
     root = Path(tempfile.mkdtemp(prefix="tenpak-test.", dir=where)).resolve()
     atexit.register(shutil.rmtree, root, ignore_errors=True)
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
@@ -72,9 +73,9 @@ def weights(seed, changed=0.0, change_seed=0, elements=3000):
     return struct.pack(f"<{elements}H", *values)
 
 
-def make(path, **how):
+def make(path, data=None, **how):
     """A model with two tensors, a directory, a link, an empty file."""
-    data = weights(1, **how)
+    data = data or weights(1, **how)
     half = len(data) // 4 * 2
     header = json.dumps({
         "a": {"dtype": "BF16", "shape": [half // 2], "data_offsets": [0, half]},

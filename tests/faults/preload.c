@@ -6,8 +6,9 @@
  *   TP_FAULT_DIR    the directory, an absolute path
  *   TP_FAULT_AT     number of the call, from 1; 0 or absent: none, they are only counted
  *   TP_FAULT_KIND   kill (SIGKILL), stop (SIGSTOP), short (half of the bytes), or an errno: EIO, ENOSPC, EINTR,
- *                   EMFILE
- *   TP_FAULT_CALLS  which calls count: "read,write,sync,..." (absent: all)
+ *                   EINVAL, EMFILE
+ *   TP_FAULT_CALLS  which calls count: "read,write,sync,..." (absent: all); "flags" is fcntl(F_SETFL), "hint"
+ *                   sync_file_range, "room" fallocate and ftruncate
  *   TP_FAULT_PATH   only those whose path contains this, too
  *   TP_FAULT_STICKY not empty: every call from TP_FAULT_AT on
  *   TP_FAULT_LOG    a file that gets a line for each counted call
@@ -97,7 +98,7 @@ static enum verdict judge(const char *call, int fd, const char *path)
     static const struct {
         const char *name;
         int code;
-    } errors[] = {{"EIO", EIO}, {"ENOSPC", ENOSPC}, {"EINTR", EINTR}, {"EMFILE", EMFILE}};
+    } errors[] = {{"EIO", EIO}, {"ENOSPC", ENOSPC}, {"EINTR", EINTR}, {"EINVAL", EINVAL}, {"EMFILE", EMFILE}};
     char full[2 * PATH_MAX], line[2 * PATH_MAX + 64];
     int saved = errno;
     long number;
@@ -226,6 +227,41 @@ int fdatasync(int fd)
     return judge("sync", fd, NULL) == FAIL ? -1 : REAL(fdatasync)(fd);
 }
 
+int syncfs(int fd)
+{
+    return judge("sync", fd, NULL) == FAIL ? -1 : REAL(syncfs)(fd);
+}
+
+int sync_file_range(int fd, off64_t off, off64_t len, unsigned flags)
+{
+    return judge("hint", fd, NULL) == FAIL ? -1 : REAL(sync_file_range)(fd, off, len, flags);
+}
+
+int fallocate(int fd, int mode, off_t off, off_t len)
+{
+    return judge("room", fd, NULL) == FAIL ? -1 : REAL(fallocate)(fd, mode, off, len);
+}
+
+int ftruncate(int fd, off_t len)
+{
+    return judge("room", fd, NULL) == FAIL ? -1 : REAL(ftruncate)(fd, len);
+}
+
+off_t lseek(int fd, off_t off, int whence)
+{
+    return judge("seek", fd, NULL) == FAIL ? -1 : REAL(lseek)(fd, off, whence);
+}
+
+int fcntl(int fd, int command, ...)
+{
+    va_list ap;
+
+    va_start(ap, command);
+    long value = va_arg(ap, long);
+    va_end(ap);
+    return command == F_SETFL && judge("flags", fd, NULL) == FAIL ? -1 : REAL(fcntl)(fd, command, value);
+}
+
 int flock(int fd, int operation)
 {
     return judge("flock", fd, NULL) == FAIL ? -1 : REAL(flock)(fd, operation);
@@ -269,3 +305,7 @@ int open64(const char *path, int flags, ...) __attribute__((alias("open")));
 int openat64(int fd, const char *path, int flags, ...) __attribute__((alias("openat")));
 ssize_t pread64(int fd, void *dst, size_t len, off_t off) __attribute__((alias("pread")));
 ssize_t pwrite64(int fd, const void *src, size_t len, off_t off) __attribute__((alias("pwrite")));
+int fallocate64(int fd, int mode, off_t off, off_t len) __attribute__((alias("fallocate")));
+int ftruncate64(int fd, off_t len) __attribute__((alias("ftruncate")));
+off_t lseek64(int fd, off_t off, int whence) __attribute__((alias("lseek")));
+int fcntl64(int fd, int command, ...) __attribute__((alias("fcntl")));
