@@ -22,11 +22,13 @@ codec_libtp_codec_la_SOURCES += \
 	codec/delta/carry_avx2.c \
 	codec/delta/carry_avx512.c \
 	codec/delta/choose.c \
+	codec/delta/counts.c codec/delta/counts.h \
 	codec/delta/delta.c codec/delta/delta.h \
 	codec/delta/delta_avx2.c codec/delta/delta_avx2.h \
 	codec/delta/delta_avx512.c codec/delta/delta_avx512.h \
 	codec/delta/split_avx2.c \
 	codec/delta/split_avx512.c \
+	codec/delta/hist.c codec/delta/hist.h \
 	codec/delta/learn.c codec/delta/learn.h \
 	codec/delta/model.h \
 	codec/delta/tables.c codec/delta/tables.h

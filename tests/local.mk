@@ -53,6 +53,7 @@ codec_tests = \
 	tests/codec/delta_test \
 	tests/codec/golden_test \
 	tests/codec/isa_test \
+	tests/codec/learn_test \
 	tests/codec/rans_test \
 	tests/codec/registry_test \
 	tests/codec/sparse_test \

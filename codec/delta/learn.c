@@ -7,6 +7,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,9 @@
 #define DIRECT_EVERY 8u
 #define DIRECT_FIRST 32u /* blocks */
 
+/* So many blocks are kept as they are: a tensor that has no more than that needs no rows. */
+#define KEPT_BLOCKS 16u
+
 /* Counts of elements whose base has the same field. */
 struct row {
     uint32_t left;   /* how many more are counted in both ways wherever they are */
@@ -30,16 +34,20 @@ struct delta_stats {
     bool no_memory;
     uint64_t count;
     unsigned blocks;
-    uint64_t seen[256]; /* by field, when all is counted */
+    uint32_t seen[256]; /* by field, when all is counted */
     struct row *rows[256];
+    uint16_t kept_n[KEPT_BLOCKS];
+    struct tp_delta_bins kept[KEPT_BLOCKS]; /* until there is one more */
 };
 
 struct tp_stats *tp_delta_stats_create(enum tp_dtype dtype)
 {
-    struct delta_stats *s = calloc(1, sizeof *s);
+    struct delta_stats *s = malloc(sizeof *s);
 
-    if (s)
+    if (s) {
+        memset(s, 0, offsetof(struct delta_stats, kept_n));
         s->kind = tp_delta_kind_of(dtype);
+    }
     return (struct tp_stats *)s;
 }
 
@@ -79,29 +87,40 @@ static uint32_t direct_bin(const struct tp_delta_kind *kind, const uint8_t *src,
     return tp_delta_bin_of(tp_delta_diff(tp_delta_load(src, i, kind->width), 0, kind->width, kind->is_float));
 }
 
-/* A block. The difference to 0 pays in few rows, and a part of the elements tells which. */
-static void count_block(struct delta_stats *s, const uint8_t *src, const uint8_t *base, size_t n)
+/* The difference to 0 pays in few rows, and a part of the elements tells which. SRC: NULL where B has it of BOTH. */
+static void count_rows(struct delta_stats *s, const struct tp_delta_bins *b, size_t n, const uint8_t *src)
 {
     unsigned bins = tp_delta_bin_count(s->kind->width);
-    bool both = s->blocks < DIRECT_FIRST || s->blocks % DIRECT_EVERY == 0;
-    struct tp_delta_bins b;
 
-    s->blocks++;
-    tp_delta_bins_of(s->kind, src, base, n, both, &b);
-    if (!rows_ready(s, &b, n))
+    if (!rows_ready(s, b, n))
         return;
     for (size_t i = 0; i < n; i++) {
-        struct row *row = s->rows[b.field[i]];
+        struct row *row = s->rows[b->field[i]];
 
-        row->bins[b.delta[i]]++;
+        row->bins[b->delta[i]]++;
         if (__builtin_expect(row->left > 0, 0)) {
             row->left--;
-            if (!both)
+            if (src)
                 row->bins[bins + direct_bin(s->kind, src, i)]++;
         }
     }
-    for (size_t i = 0; both && i < n; i++)
-        s->rows[b.field[i]]->bins[bins + b.direct[i]]++;
+    for (size_t i = 0; !src && i < n; i++)
+        s->rows[b->field[i]]->bins[bins + b->direct[i]]++;
+}
+
+static void count_block(struct delta_stats *s, const uint8_t *src, const uint8_t *base, size_t n)
+{
+    bool keep = s->blocks < KEPT_BLOCKS, both = s->blocks < DIRECT_FIRST || s->blocks % DIRECT_EVERY == 0;
+    struct tp_delta_bins here, *b = keep ? &s->kept[s->blocks] : &here;
+
+    tp_delta_bins_of(s->kind, src, base, n, both, b);
+    if (keep)
+        s->kept_n[s->blocks] = (uint16_t)n;
+    for (unsigned i = 0; s->blocks == KEPT_BLOCKS && i < KEPT_BLOCKS && !s->no_memory; i++)
+        count_rows(s, &s->kept[i], s->kept_n[i], NULL);
+    s->blocks++;
+    if (!keep)
+        count_rows(s, b, n, both ? NULL : src);
 }
 
 void tp_delta_stats_add(struct tp_stats *stats, const void *src, const void *base, size_t len)
@@ -120,11 +139,22 @@ void tp_delta_stats_add(struct tp_stats *stats, const void *src, const void *bas
 
 static void sum_rows(struct delta_stats *s)
 {
+    unsigned bins = tp_delta_bin_count(s->kind->width);
+
     for (unsigned field = 0; field < 256; field++) {
-        s->seen[field] = 0;
-        for (unsigned i = 0; s->rows[field] && i < tp_delta_bin_count(s->kind->width); i++)
-            s->seen[field] += s->rows[field]->bins[i];
+        uint32_t sum = 0;
+
+        for (unsigned i = 0; s->rows[field] && i < bins; i++)
+            sum += s->rows[field]->bins[i];
+        s->seen[field] = sum;
     }
+}
+
+static void sum_kept(struct delta_stats *s)
+{
+    for (unsigned b = 0; b < s->blocks; b++)
+        for (unsigned i = 0; i < s->kept_n[b]; i++)
+            s->seen[s->kept[b].field[i]]++;
 }
 
 /* The field value of context 0 that leaves the fewest elements outside the window. */
@@ -147,72 +177,106 @@ static unsigned first_field(const struct delta_stats *s)
     return best;
 }
 
-/* Add a row to its context's sums, which are no sums yet. What was counted of some elements stands for all. */
-static void pool_row(const struct row *row, uint64_t seen, unsigned bins, uint32_t *sums)
+static unsigned context_of(unsigned field, unsigned first)
+{
+    unsigned c = field > first ? field - first : 0;
+
+    return c < TP_DELTA_CONTEXTS - 1 ? c : TP_DELTA_CONTEXTS - 1;
+}
+
+/* Add a row to its context's bins. What was counted of some elements stands for all. */
+static void pool_row(const struct row *row, uint64_t seen, unsigned bins, uint32_t *pool)
 {
     const uint32_t *direct = row->bins + bins;
-    uint64_t some = 0, factor;
+    uint32_t some = 0;
+    uint64_t factor;
 
     for (unsigned i = 0; i < bins; i++)
         some += direct[i];
-    for (unsigned i = 0; i < bins; i++)
-        sums[1 + i] += row->bins[i];
-    if (some == 0)
-        return;
-    factor = (seen << 16) / some;
-    for (unsigned i = 0; i < bins; i++)
-        if (direct[i])
-            sums[bins + 2 + i] += (uint32_t)(direct[i] * factor >> 16);
+    factor = some ? (seen << 16) / some : 0;
+    for (unsigned i = 0; i < (factor == 1u << 16 ? 2 * bins : bins); i++)
+        pool[i] += row->bins[i];
+    for (unsigned i = 0; factor != 1u << 16 && i < bins; i++)
+        pool[bins + i] += (uint32_t)(direct[i] * factor >> 16);
 }
 
-/* The bins of every field to its context's, and their sums. */
-static void pool_contexts(const struct delta_stats *s, unsigned first, struct tp_delta_learn *learn)
+/* What the rows of each context have. */
+static int pool_rows(const struct delta_stats *s, unsigned first, struct tp_delta_learn *learn)
 {
-    unsigned n = learn->bin_count;
+    unsigned bins = tp_delta_bin_count(s->kind->width), field = 0;
+    uint32_t *pool = malloc(2 * (size_t)bins * sizeof *pool);
+    int rc = pool ? 0 : -ENOMEM;
 
-    for (unsigned field = 0; field <= s->kind->field_mask; field++) {
-        unsigned c = field > first ? field - first : 0;
-
-        c = c < TP_DELTA_CONTEXTS - 1 ? c : TP_DELTA_CONTEXTS - 1;
-        if (!s->rows[field])
+    for (unsigned c = 0; rc == 0 && c < TP_DELTA_CONTEXTS; c++) {
+        if (learn->count[c] == 0)
             continue;
-        learn->count[c] += s->seen[field];
-        pool_row(s->rows[field], s->seen[field], n, learn->sums + (size_t)c * 2 * (n + 1));
+        memset(pool, 0, 2 * (size_t)bins * sizeof *pool);
+        for (; field <= s->kind->field_mask && context_of(field, first) <= c; field++)
+            if (s->rows[field])
+                pool_row(s->rows[field], s->seen[field], bins, pool);
+        rc = tp_delta_counts_take(&learn->counts[c][0], pool, bins);
+        if (rc == 0)
+            rc = tp_delta_counts_take(&learn->counts[c][1], pool + bins, bins);
     }
-    for (unsigned c = 0; c < 2 * TP_DELTA_CONTEXTS; c++)
-        for (unsigned i = 0; i < n; i++)
-            learn->sums[c * (n + 1) + i + 1] += learn->sums[c * (n + 1) + i];
+    free(pool);
+    return rc;
 }
 
-/* How many elements have symbols up to SYM, which ends with a bin. */
-TP_INLINE uint32_t sum_to(const uint32_t *sums, unsigned bins, unsigned sym, unsigned shift)
+/* N keys, by their lower eight bits and then by the upper; ROOM is for as many. */
+static void sort(uint16_t *keys, uint16_t *room, size_t n)
 {
-    uint64_t next = ((uint64_t)sym << shift) + 1;
-    unsigned bin = next <= UINT32_MAX ? tp_delta_bin_of((uint32_t)next) : bins;
+    for (unsigned shift = 0; shift < 16; shift += 8) {
+        uint16_t at[256] = {0}, next = 0, *from = shift ? room : keys, *to = shift ? keys : room;
 
-    return sums[bin < bins ? bin : bins];
-}
-
-uint32_t tp_delta_escapes(const struct tp_delta_learn *learn, unsigned c, bool direct, unsigned shift)
-{
-    return (uint32_t)learn->count[c] -
-           sum_to(tp_delta_sums(learn, c, direct), learn->bin_count, TP_DELTA_ESCAPE - 1, shift);
-}
-
-void tp_delta_symbols(const struct tp_delta_learn *learn, unsigned c, bool direct, unsigned shift,
-                      uint32_t hist[256])
-{
-    const uint32_t *sums = tp_delta_sums(learn, c, direct);
-    uint32_t before = sums[1];
-
-    hist[0] = before;
-    for (unsigned sym = 1; sym < TP_DELTA_ESCAPE; sym++) {
-        uint32_t next = sum_to(sums, learn->bin_count, sym, shift);
-
-        hist[sym] = next - before;
-        before = next;
+        for (size_t i = 0; i < n; i++)
+            at[from[i] >> shift & 255]++;
+        for (unsigned i = 0; i < 256; i++) {
+            next = (uint16_t)(next + at[i]);
+            at[i] = (uint16_t)(next - at[i]);
+        }
+        for (size_t i = 0; i < n; i++)
+            to[at[from[i] >> shift & 255]++] = from[i];
     }
-    hist[TP_DELTA_ESCAPE] = (uint32_t)learn->count[c] - before;
+}
+
+/* Elements that are kept, sorted by context and bin: a bin has 12 bits. */
+#define BIN_BITS 12
+static int list_kept(const struct delta_stats *s, unsigned first, bool direct, struct tp_delta_learn *learn)
+{
+    uint16_t keys[KEPT_BLOCKS * TP_DELTA_BLOCK], room[KEPT_BLOCKS * TP_DELTA_BLOCK];
+    size_t n = 0;
+    int rc = 0;
+
+    for (unsigned b = 0; b < s->blocks; b++)
+        for (unsigned i = 0; i < s->kept_n[b]; i++) {
+            unsigned bin = direct ? s->kept[b].direct[i] : s->kept[b].delta[i];
+
+            keys[n++] = (uint16_t)(context_of(s->kept[b].field[i], first) << BIN_BITS | bin);
+        }
+    sort(keys, room, n);
+    for (size_t i = 0; i < n; i++)
+        room[i] = keys[i] & ((1u << BIN_BITS) - 1);
+    n = 0;
+    for (unsigned c = 0; rc == 0 && c < TP_DELTA_CONTEXTS; c++) {
+        if (learn->count[c])
+            rc = tp_delta_counts_sorted(&learn->counts[c][direct], room + n, learn->count[c],
+                                        tp_delta_bin_count(s->kind->width));
+        n += learn->count[c];
+    }
+    return rc;
+}
+
+/* Give each context what was seen. */
+static int share(struct delta_stats *s, unsigned first, struct tp_delta_learn *learn)
+{
+    int rc;
+
+    for (unsigned field = 0; field <= s->kind->field_mask; field++)
+        learn->count[context_of(field, first)] += s->seen[field];
+    if (s->blocks > KEPT_BLOCKS)
+        return pool_rows(s, first, learn);
+    rc = list_kept(s, first, false, learn);
+    return rc ? rc : list_kept(s, first, true, learn);
 }
 
 int tp_delta_stats_finish(struct tp_stats *stats, struct tp_buffer *out, double *bits)
@@ -229,19 +293,22 @@ int tp_delta_stats_finish(struct tp_stats *stats, struct tp_buffer *out, double 
     if (!learn || !model)
         goto out;
     learn->kind = s->kind;
-    learn->bin_count = tp_delta_bin_count(s->kind->width);
-    learn->sums = calloc((size_t)TP_DELTA_CONTEXTS * 2 * (learn->bin_count + 1), sizeof(uint32_t));
-    if (!learn->sums)
-        goto out;
-    sum_rows(s);
+    memset(s->seen, 0, sizeof s->seen);
+    if (s->blocks > KEPT_BLOCKS)
+        sum_rows(s);
+    else
+        sum_kept(s);
     model->first = (uint8_t)first_field(s);
-    pool_contexts(s, model->first, learn);
+    rc = share(s, model->first, learn);
+    if (rc)
+        goto out;
     *bits = tp_delta_learn(learn, model);
-    if (*bits >= 0)
-        rc = tp_delta_model_write(out, s->kind, model);
+    rc = *bits < 0 ? -ENOMEM : tp_delta_model_write(out, s->kind, model);
 out:
-    if (learn)
-        free(learn->sums);
+    for (unsigned c = 0; learn && c < TP_DELTA_CONTEXTS; c++) {
+        tp_delta_counts_clear(&learn->counts[c][0]);
+        tp_delta_counts_clear(&learn->counts[c][1]);
+    }
     free(learn);
     free(model);
     return rc;
