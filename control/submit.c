@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -112,6 +113,18 @@ static int copy_request(struct tp_jobs *jobs, const struct tp_request *r, struct
     return tp_policy_fill(&policy, out, err);
 }
 
+/* Jobs go by the path of the directory, which may lead elsewhere by now. */
+static int check_place(const struct tp_jobs *jobs, struct tp_error *err)
+{
+    struct stat held, there;
+
+    if (fstat(jobs->dirfd, &held) < 0)
+        return tp_fail_errno(err, "cannot stat '%s'", jobs->dir);
+    if (stat(jobs->dir, &there) == 0 && there.st_dev == held.st_dev && there.st_ino == held.st_ino)
+        return 0;
+    return tp_fail(err, ENOENT, "'%s' is not the directory any more that is asked here: it was renamed or removed", jobs->dir);
+}
+
 static int check_one(struct tp_jobs *jobs, const struct tp_request *requests, size_t i, struct taking *all,
                      const struct tp_asker *asker, struct tp_error *err)
 {
@@ -124,6 +137,9 @@ static int check_one(struct tp_jobs *jobs, const struct tp_request *requests, si
         return check_cancel(jobs, r, err);
     if (verb->unavailable)
         return tp_fail(err, EOPNOTSUPP, "'%s' is not available: %s", verb->name, verb->unavailable);
+    rc = check_place(jobs, err);
+    if (rc < 0)
+        return rc;
     if (is_retry(jobs, requests, i, all))
         return 0;
     job = all[i].job = calloc(1, sizeof *job);

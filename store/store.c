@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "store/catalog.h"
+#include "store/pack/pack_internal.h"
 
 struct tp_store {
     char *dir;
@@ -198,7 +199,7 @@ static int open_file(struct tp_store *store, const char *name, struct tp_pack **
 
     if (asprintf(&path, "%s/%s", store->dir, name) < 0)
         return tp_fail(err, ENOMEM, "out of memory");
-    rc = tp_pack_open(path, store, out, err);
+    rc = tp_pack_open_at(store->catalog.dirfd, name, path, store, out, err);
     free(path);
     if (rc < 0)
         return rc;

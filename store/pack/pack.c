@@ -37,11 +37,12 @@ struct tp_pack {
 static atomic_ullong next_serial = 1;
 static _Thread_local unsigned opening; /* how deep in a chain of bases this thread is */
 
-static int open_file(const char *path, int *fd, uint64_t *size, struct tp_error *err)
+/* NAME in DIRFD; PATH is what it is called. */
+static int open_file(int dirfd, const char *name, const char *path, int *fd, uint64_t *size, struct tp_error *err)
 {
     struct stat st;
 
-    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    *fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (*fd < 0)
         return tp_fail_errno(err, "cannot open '%s'", path);
     if (fstat(*fd, &st) < 0)
@@ -124,7 +125,7 @@ static int read_index(struct tp_pack *pack, struct tp_error *err)
 }
 
 /* Footer, index, and that they agree on the base. */
-static int open_alone(const char *path, struct tp_pack **out, struct tp_error *err)
+static int open_alone(int dirfd, const char *name, const char *path, struct tp_pack **out, struct tp_error *err)
 {
     static const uint8_t none[TP_SHA256_LEN];
     struct tp_pack *pack = calloc(1, sizeof *pack);
@@ -138,7 +139,7 @@ static int open_alone(const char *path, struct tp_pack **out, struct tp_error *e
     pack->fd = -1;
     tp_copies_init(&pack->copies);
     pack->path = strdup(path);
-    rc = pack->path ? open_file(path, &pack->fd, &pack->size, err)
+    rc = pack->path ? open_file(dirfd, name, path, &pack->fd, &pack->size, err)
                     : tp_fail(err, ENOMEM, "out of memory for '%s'", path);
     if (rc == 0)
         rc = read_footer(pack->fd, pack->size, path, &pack->footer, err);
@@ -246,7 +247,13 @@ static int find_base(struct tp_pack *pack, struct tp_store *store, struct tp_err
 
 int tp_pack_open(const char *path, struct tp_store *store, struct tp_pack **out, struct tp_error *err)
 {
-    int rc = open_alone(path, out, err);
+    return tp_pack_open_at(AT_FDCWD, path, path, store, out, err);
+}
+
+int tp_pack_open_at(int dirfd, const char *name, const char *path, struct tp_store *store, struct tp_pack **out,
+                    struct tp_error *err)
+{
+    int rc = open_alone(dirfd, name, path, out, err);
 
     if (rc < 0 || !(*out)->index.has_base)
         return rc;
@@ -263,7 +270,7 @@ int tp_pack_open(const char *path, struct tp_store *store, struct tp_pack **out,
 int tp_pack_open_with(const char *path, struct tp_pack *base, struct tp_pack **out,
                       struct tp_error *err)
 {
-    int rc = open_alone(path, out, err);
+    int rc = open_alone(AT_FDCWD, path, path, out, err);
 
     if (rc < 0)
         return rc;
@@ -303,7 +310,7 @@ int tp_pack_identify(const char *path, struct tp_pack_id *out, struct tp_error *
 {
     static const uint8_t none[TP_SHA256_LEN];
     struct tp_footer footer;
-    int fd = -1, rc = open_file(path, &fd, &out->pack_bytes, err);
+    int fd = -1, rc = open_file(AT_FDCWD, path, path, &fd, &out->pack_bytes, err);
 
     if (rc == 0)
         rc = read_footer(fd, out->pack_bytes, path, &footer, err);

@@ -15,6 +15,10 @@ struct tp_copies *tp_pack_copies(struct tp_pack *pack);
 /* How many bases stand behind this pack. */
 unsigned tp_pack_depth(const struct tp_pack *pack);
 
+/* tp_pack_open of the file NAME in the directory DIRFD, wherever that is by now; PATH is what it was called. */
+int tp_pack_open_at(int dirfd, const char *name, const char *path, struct tp_store *store, struct tp_pack **out,
+                    struct tp_error *err);
+
 /* Open PATH with this base (NULL: none), which must have the id that the pack names. */
 int tp_pack_open_with(const char *path, struct tp_pack *base, struct tp_pack **out, struct tp_error *err);
 
