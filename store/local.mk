@@ -62,7 +62,8 @@ store_libtp_store_la_SOURCES += \
 	store/engine/engine_impl.h \
 	store/engine/flight.c \
 	store/engine/frequency.c store/engine/frequency.h \
-	store/engine/room.c
+	store/engine/room.c \
+	store/engine/sharers.c store/engine/sharers.h
 
 lib_LTLIBRARIES += libtenpak.la
 libtenpak_la_SOURCES = store/tenpak.c store/tenpak.h

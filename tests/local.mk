@@ -67,6 +67,7 @@ codec_scripts = tests/codec/second_reader_test.py
 store_tests = \
 	tests/store/cursor_test \
 	tests/store/engine_test \
+	tests/store/sharing_test \
 	tests/store/damage_test \
 	tests/store/golden_test \
 	tests/store/index_test \
@@ -75,7 +76,7 @@ store_tests = \
 	tests/store/pack_test \
 	tests/store/rename_test \
 	tests/store/sink_test
-EXTRA_DIST += tests/store/model.h tests/golden
+EXTRA_DIST += tests/store/fake_packs.h tests/store/model.h tests/golden
 store_scripts = \
 	tests/store/symbols_test.sh
 

@@ -225,9 +225,12 @@ static struct tp_block *oldest_of(const struct tp_cache *cache, const struct tp_
 static struct tp_block *choose_victim(struct tp_cache *cache)
 {
     size_t main_max = cache->limit - window_max(cache);
+    struct tp_block *done = cache->list[TP_QUEUE_DONE].oldest;
     const struct tp_block_list *window = &cache->list[TP_QUEUE_WINDOW];
     const struct tp_block_list *kept = &cache->list[TP_QUEUE_MAIN];
 
+    if (done)
+        return done;
     while (window->oldest && cache->queue_n[TP_QUEUE_WINDOW] >= window_max(cache) &&
            cache->queue_n[TP_QUEUE_MAIN] < main_max)
         move_to_main(cache, window->oldest);
@@ -264,6 +267,21 @@ bool tp_cache_is_dropped(const struct tp_cache *cache, const struct tp_block_key
            mark_of(cache, hash)->clock - (uint32_t)clock < UINT32_MAX / 2;
 }
 
+static void set_mark(struct tp_cache *cache, uint64_t hash)
+{
+    *mark_of(cache, hash) = (struct tp_mark){(uint32_t)(hash >> 32), (uint32_t)cache->clock};
+}
+
+bool tp_cache_pass(struct tp_cache *cache, const struct tp_block_key *key)
+{
+    uint64_t hash = key_hash(key);
+
+    if (tp_cache_find(cache, key) || is_marked(cache, hash))
+        return false;
+    set_mark(cache, hash);
+    return true;
+}
+
 /* A free slot, or none that was ever used, is there afterwards. */
 static void make_room(struct tp_cache *cache)
 {
@@ -275,8 +293,7 @@ static void make_room(struct tp_cache *cache)
         victim = choose_victim(cache);
     if (!victim)
         return; /* all are held, and there may be more */
-    *mark_of(cache, victim->hash) =
-        (struct tp_mark){(uint32_t)(victim->hash >> 32), (uint32_t)cache->clock};
+    set_mark(cache, victim->hash);
     discard(cache, victim);
     cache->evicted++;
 }
@@ -314,7 +331,8 @@ struct tp_block *tp_cache_take(struct tp_cache *cache, const struct tp_block_key
     block->state = TP_BLOCK_BUSY;
     block->queue = TP_QUEUE_WINDOW;
     block->ahead = false;
-    block->wanted = again;
+    block->again = block->wanted = again;
+    block->had = 0;
     block->given = 0;
     block->touched = ++cache->clock;
     block->prev = block->next = NULL;
@@ -343,13 +361,21 @@ void tp_cache_give(struct tp_cache *cache, struct tp_block *block, uint32_t len)
         set_queue(cache, block, TP_QUEUE_SPENT);
 }
 
+void tp_cache_use(struct tp_cache *cache, struct tp_block *block, const struct tp_sharing *sharing)
+{
+    block->had |= sharing->self;
+    /* What one reader alone comes back for is left to its frequency. */
+    if ((block->had & sharing->active) == sharing->active && !(sharing->alone && block->again))
+        set_queue(cache, block, TP_QUEUE_DONE);
+}
+
 void tp_cache_pin(struct tp_cache *cache, struct tp_block *block)
 {
     if (block->refs++ == 0) {
         list_remove(cache, block);
         cache->pinned++;
     }
-    if (block->queue == TP_QUEUE_SPENT)
+    if (block->queue == TP_QUEUE_SPENT || block->queue == TP_QUEUE_DONE)
         set_queue(cache, block, TP_QUEUE_WINDOW);
 }
 

@@ -13,6 +13,9 @@
  * asked for and that did not come back before is spent: its slot is the next to be used. So one copy
  * of a model is kept and not two, and what is decoded next goes where the processor's cache is warm.
  *
+ * A block of a base that all have had who read over that base now is done: it goes before any other when there is no
+ * room left. How often it was asked for says nothing then: those that only some of the readers had are the ones to keep.
+ *
  * A block that was decoded ahead is not dropped before its reader has had the time to come.
  *
  * Memory is taken as far as that is of use: from a part of all slots, some more for each block
@@ -29,13 +32,14 @@
 
 #include "store/engine/engine.h"
 #include "store/engine/frequency.h"
+#include "store/engine/sharers.h"
 
 /* A page more than a chunk: codecs write up to TP_SLACK bytes behind it, and slots stay page-
  * aligned. */
 #define TP_SLOT_BYTES (TP_CHUNK_MAX + 4096u)
 
 enum tp_block_state { TP_BLOCK_BUSY, TP_BLOCK_READY, TP_BLOCK_FAILED };
-enum tp_block_queue { TP_QUEUE_WINDOW, TP_QUEUE_MAIN, TP_QUEUE_SPENT, TP_QUEUES };
+enum tp_block_queue { TP_QUEUE_WINDOW, TP_QUEUE_MAIN, TP_QUEUE_SPENT, TP_QUEUE_DONE, TP_QUEUES };
 
 /* Contents are found by the pack's id, not by its address: two opens of one pack share them, and
  * nothing is found under an address that was used again. */
@@ -54,7 +58,9 @@ struct tp_block {
     enum tp_block_state state;
     enum tp_block_queue queue;
     bool ahead;                   /* decoded ahead and not yet asked for */
+    bool again;                   /* it was dropped before */
     bool wanted;                  /* by others than its file's readers, or once more: is not spent */
+    uint8_t had;                  /* by whom of those who share the base that it is of */
     uint32_t given;               /* bytes, to who keeps them */
     uint64_t touched;             /* cache->clock when last asked for */
     struct tp_block *chain;       /* in the hash table, or of free blocks */
@@ -111,6 +117,11 @@ void tp_cache_touch(struct tp_cache *cache, struct tp_block *block);
 void tp_cache_set_ahead(struct tp_cache *cache, struct tp_block *block, bool ahead);
 /* LEN bytes of a block that is held went to who keeps them. */
 void tp_cache_give(struct tp_cache *cache, struct tp_block *block, uint32_t len);
+/* A block of a base, which is held, was given to one of those who share it. */
+void tp_cache_use(struct tp_cache *cache, struct tp_block *block, const struct tp_sharing *sharing);
+/* Whether a block of this key had better not be kept: it is not there, and was not asked for lately. If it is asked
+ * for again, it counts as dropped. */
+bool tp_cache_pass(struct tp_cache *cache, const struct tp_block_key *key);
 /* Whether a block of this key was there and was dropped, at CLOCK or later. */
 bool tp_cache_is_dropped(const struct tp_cache *cache, const struct tp_block_key *key, uint64_t clock);
 void tp_cache_pin(struct tp_cache *cache, struct tp_block *block);

@@ -2,7 +2,8 @@
 /*
  * The decode engine: blocks (decoded chunks) of any number of packs, each decoded once however
  * many wait for it, by a pool of its own, kept in one bounded cache, ahead of the reader when
- * told to.
+ * told to. The chunks of a base are shared by all who read over it; as long as only one does, he
+ * decodes them for himself, beside what he makes of them, and they take no room.
  */
 #ifndef TP_STORE_ENGINE_H
 #define TP_STORE_ENGINE_H

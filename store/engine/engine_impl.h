@@ -19,6 +19,7 @@
 #include "base/pool.h"
 #include "store/engine/cache.h"
 #include "store/engine/engine.h"
+#include "store/engine/sharers.h"
 
 struct tp_room_waiter {
     size_t units;
@@ -37,6 +38,7 @@ struct tp_engine {
     pthread_mutex_t lock;
     struct tp_cache cache;
     struct tp_room room;
+    struct tp_sharers sharers;
 
     pthread_cond_t work_free;
     struct tp_work **works; /* a stack of those that nobody uses */
@@ -56,6 +58,7 @@ struct tp_operation {
     size_t room;          /* reserved and not yet spent on a reference */
     struct tp_work *work; /* NULL until something must be decoded */
     unsigned depth;       /* of nested decoding */
+    const struct tp_pack *reader; /* whose chunk is decoded, innermost */
     struct tp_chunk_fetch fetch;
 };
 

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-static int fetch_get(void *arg, struct tp_pack *pack, uint32_t chunk, const uint8_t **data,
+static int fetch_get(void *arg, struct tp_pack *pack, uint32_t chunk, bool once, const uint8_t **data,
                      void **handle, struct tp_work *work, struct tp_error *err);
 static void fetch_release(void *arg, void *handle);
 
@@ -134,6 +134,7 @@ static int decode(struct tp_operation *operation, struct tp_pack *pack, uint32_t
 {
     struct tp_engine *engine = operation->engine;
     struct tp_block *block = tp_cache_take(&engine->cache, key);
+    const struct tp_pack *reader = operation->reader;
     struct tp_error why = {0};
     uint64_t nsec = 0;
 
@@ -144,8 +145,10 @@ static int decode(struct tp_operation *operation, struct tp_pack *pack, uint32_t
 
     if (operation->depth++ == 0)
         nsec = thread_nsec();
+    operation->reader = pack;
     int rc =
         tp_pack_decode_chunk(pack, chunk, block->data, operation->work, &operation->fetch, &why);
+    operation->reader = reader;
     if (--operation->depth == 0)
         nsec = thread_nsec() - nsec;
 
@@ -184,6 +187,9 @@ int tp_flight_get(struct tp_operation *operation, struct tp_pack *pack, uint32_t
 
     tp_flight_resolve(&in, &chunk);
     tp_flight_key(in, chunk, &key);
+    /* Who reads a base itself takes part; who reads over it is counted where its chunks are asked for. */
+    if (operation->depth == 0 && !tp_pack_base(in))
+        tp_sharers_note(&engine->sharers, key.pack_id, tp_pack_get_id(pack));
     for (;;) {
         struct tp_block *block = tp_cache_find(&engine->cache, &key);
         if (block || operation->work) {
@@ -201,21 +207,51 @@ int tp_flight_get(struct tp_operation *operation, struct tp_pack *pack, uint32_t
     }
 }
 
-static int fetch_get(void *arg, struct tp_pack *pack, uint32_t chunk, const uint8_t **data,
+/* Whether a base's chunk is left to who asks for it. */
+static bool leave_to_reader(struct tp_engine *engine, struct tp_pack *pack, uint32_t chunk)
+{
+    struct tp_block_key key;
+
+    tp_flight_key(pack, chunk, &key);
+    if (!tp_cache_pass(&engine->cache, &key))
+        return false;
+    engine->stats.misses++;
+    engine->stats.decoded_blocks++;
+    engine->stats.decoded_bytes += tp_index_chunk_len(tp_pack_index(pack), chunk);
+    return true;
+}
+
+/* As the fetch's get, under the lock. */
+static int get_of_base(struct tp_operation *operation, struct tp_pack *pack, uint32_t chunk, bool once,
+                       struct tp_block **out, struct tp_error *err)
+{
+    struct tp_engine *engine = operation->engine;
+    struct tp_sharing sharing =
+        tp_sharers_note(&engine->sharers, tp_pack_get_id(pack), tp_pack_get_id(operation->reader));
+
+    /* What is in several places of a base is needed more than once. */
+    if (tp_pack_index(pack)->chunks[chunk].codec == TP_CODEC_SAME)
+        once = false;
+    if (once && sharing.alone && leave_to_reader(engine, pack, chunk))
+        return 1;
+    if (operation->room == 0)
+        return tp_fail(err, ENOBUFS, "a decoding holds more blocks than it has reserved");
+    int rc = tp_flight_get(operation, pack, chunk, false, out, err);
+    if (rc == 0 && once)
+        tp_cache_use(&engine->cache, *out, &sharing);
+    return rc;
+}
+
+static int fetch_get(void *arg, struct tp_pack *pack, uint32_t chunk, bool once, const uint8_t **data,
                      void **handle, struct tp_work *work, struct tp_error *err)
 {
     struct tp_operation *operation = arg;
-    struct tp_engine *engine = operation->engine;
     struct tp_block *block = NULL;
-    int rc;
 
     (void)work; /* the operation's own */
-    pthread_mutex_lock(&engine->lock);
-    if (operation->room == 0)
-        rc = tp_fail(err, ENOBUFS, "a decoding holds more blocks than it has reserved");
-    else
-        rc = tp_flight_get(operation, pack, chunk, false, &block, err);
-    pthread_mutex_unlock(&engine->lock);
+    pthread_mutex_lock(&operation->engine->lock);
+    int rc = get_of_base(operation, pack, chunk, once, &block, err);
+    pthread_mutex_unlock(&operation->engine->lock);
     if (rc == 0) {
         *data = block->data;
         *handle = block;

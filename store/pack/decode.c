@@ -53,7 +53,7 @@ static int copy_from_base(struct tp_pack *pack, uint32_t chunk, void *dst, struc
         work->depth--;
         return rc;
     }
-    rc = tp_window_chunk(base, x->chunks[chunk].ref, work, fetch, &data, &handle, err);
+    rc = tp_window_chunk(base, x->chunks[chunk].ref, false, work, fetch, &data, &handle, err);
     if (rc < 0)
         return rc;
     memcpy(dst, data, tp_index_chunk_len(x, chunk));

@@ -38,8 +38,7 @@ const char *tp_pack_base_error(const struct tp_pack *pack);
 /*
  * Decode chunk number CHUNK into DST (tp_index_chunk_len bytes and TP_SLACK more). Reads the coded bytes
  * with one pread, verifies both hashes; with FETCH the content's, and the other where that fails. FETCH,
- * where given, brings a base's chunk (a cache); without it
- * the base's chunk is decoded into the scratch. -EBADMSG names pack, file, chunk and offset; -ENOLINK.
+ * where given, brings a base's chunk (a cache); without it the base's chunk is decoded into WORK. -EBADMSG names pack, file, chunk and offset; -ENOLINK.
  */
 struct tp_work; /* per-thread memory for decoding through a chain of bases */
 struct tp_work *tp_work_create(void);
@@ -47,8 +46,10 @@ void tp_work_destroy(struct tp_work *work);
 
 struct tp_chunk_fetch {
     /* Give the decoded bytes of a chunk of the base pack (with TP_SLACK readable after them), valid until
-     * release. May block on another thread's decoding of it, never on a caller higher in the chain. */
-    int (*get)(void *arg, struct tp_pack *pack, uint32_t chunk, const uint8_t **data, void **handle,
+     * release. May block on another thread's decoding of it, never on a caller higher in the chain. ONCE: who asks
+     * needs all of the chunk, and does not come back for it. 1, only then: nobody else is expected to want it, and
+     * who asks is to decode it as if there were no fetch. */
+    int (*get)(void *arg, struct tp_pack *pack, uint32_t chunk, bool once, const uint8_t **data, void **handle,
                struct tp_work *work, struct tp_error *err);
     void (*release)(void *arg, void *handle);
     void *arg;

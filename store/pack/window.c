@@ -70,38 +70,47 @@ bool tp_window_possible(const struct tp_index *base, uint32_t segment, uint64_t 
     return (base_elem % 8 * bits) % 8 == 0 && tp_range_within(base_elem, n, s->len * 8 / bits);
 }
 
-int tp_window_chunk(struct tp_pack *base, uint32_t chunk, struct tp_work *work,
+/* The chunk decoded into the level's own buffer, where the last one is remembered. */
+static int decode_here(struct tp_pack *base, uint32_t chunk, struct tp_work *work, struct tp_work_level *level,
+                       struct tp_error *err)
+{
+    uint64_t serial = tp_pack_serial(base);
+
+    if (level->decoded_of == serial && level->decoded_chunk == chunk)
+        return 0;
+    int rc = tp_work_need(&level->decoded, err);
+    if (rc < 0)
+        return rc;
+    level->decoded_of = 0;
+    work->depth++;
+    rc = tp_pack_decode_chunk(base, chunk, level->decoded, work, NULL, err);
+    work->depth--;
+    if (rc < 0)
+        return rc;
+    level->decoded_of = serial;
+    level->decoded_chunk = chunk;
+    return 0;
+}
+
+int tp_window_chunk(struct tp_pack *base, uint32_t chunk, bool once, struct tp_work *work,
                     const struct tp_chunk_fetch *fetch, const uint8_t **data, void **handle,
                     struct tp_error *err)
 {
     struct tp_work_level *level = tp_work_level_get(work, err);
-    uint64_t serial = tp_pack_serial(base);
-    int rc;
+    int rc = 1;
 
     if (!level)
         return err ? err->code : -EBADMSG;
     *handle = NULL;
-    if (!fetch && level->decoded_of == serial && level->decoded_chunk == chunk) {
-        *data = level->decoded;
-        return 0;
+    if (fetch) {
+        work->depth++;
+        rc = fetch->get(fetch->arg, base, chunk, once, data, handle, work, err);
+        work->depth--;
     }
-    if (!fetch) {
-        rc = tp_work_need(&level->decoded, err);
-        if (rc < 0)
-            return rc;
-        level->decoded_of = 0;
-    }
-    work->depth++;
-    if (fetch)
-        rc = fetch->get(fetch->arg, base, chunk, data, handle, work, err);
-    else
-        rc = tp_pack_decode_chunk(base, chunk, level->decoded, work, NULL, err);
-    work->depth--;
-    if (rc == 0 && !fetch) {
-        level->decoded_of = serial;
-        level->decoded_chunk = chunk;
-        *data = level->decoded;
-    }
+    if (rc <= 0)
+        return rc;
+    rc = decode_here(base, chunk, work, level, err);
+    *data = level->decoded;
     return rc;
 }
 
@@ -122,7 +131,7 @@ static int join(struct tp_pack *base, const struct tp_segment *s, uint64_t off, 
 
         if (n > len - done)
             n = len - done;
-        rc = tp_window_chunk(base, chunk, work, fetch, &data, &handle, err);
+        rc = tp_window_chunk(base, chunk, false, work, fetch, &data, &handle, err);
         if (rc < 0)
             break;
         memcpy(level->joined + done, data + at, n);
@@ -157,7 +166,7 @@ int tp_window_get(struct tp_pack *base, const struct tp_window *window, struct t
     view->chunk = s->chunk_first + (uint32_t)(off / index->chunk_size);
     if (len && off % index->chunk_size == 0 && len <= tp_index_chunk_len(index, view->chunk)) {
         view->aligned = s->dtype == window->dtype && len == tp_index_chunk_len(index, view->chunk);
-        rc = tp_window_chunk(base, view->chunk, work, fetch, &view->data, &view->handle, err);
+        rc = tp_window_chunk(base, view->chunk, view->aligned, work, fetch, &view->data, &view->handle, err);
     } else {
         rc = join(base, s, off, len, work, fetch, err);
         view->data = level->joined;

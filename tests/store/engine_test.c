@@ -1,143 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The decode engine over packs that this test makes up: it brings its own tp_pack_*, which count
- * what is decoded, take their time and fail when told to.
- */
+/* The decode engine over made-up packs: single flight, crowds, what is kept and what goes. */
 #include <config.h>
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdatomic.h>
 
-#include "store/engine/engine.h"
-#include "tests/tap.h"
-
-enum { CHUNKS_MAX = 1024, CHUNK_SIZE = 8192, SLOT = TP_CHUNK_MAX + 4096 };
-
-struct tp_pack {
-    uint8_t id[TP_SHA256_LEN];
-    struct tp_index index;
-    struct tp_pack *base;
-    atomic_int refs;
-    atomic_int decoded[CHUNKS_MAX];
-    atomic_int running[CHUNKS_MAX];
-};
-
-struct tp_work {
-    atomic_int busy;
-};
-
-static atomic_int collisions;  /* two decodings of one chunk, or two users of one work, at once */
-static atomic_int bad_chunk;   /* decoding this chunk of a pack with a base fails */
-static atomic_int decode_usec; /* how long it takes */
-
-struct tp_work *tp_work_create(void)
-{
-    return calloc(1, sizeof(struct tp_work));
-}
-
-void tp_work_destroy(struct tp_work *work)
-{
-    free(work);
-}
-
-const struct tp_index *tp_pack_index(const struct tp_pack *pack)
-{
-    return &pack->index;
-}
-
-const uint8_t *tp_pack_get_id(const struct tp_pack *pack)
-{
-    return pack->id;
-}
-
-struct tp_pack *tp_pack_base(const struct tp_pack *pack)
-{
-    return pack->base;
-}
-
-struct tp_pack *tp_pack_ref(struct tp_pack *pack)
-{
-    atomic_fetch_add(&pack->refs, 1);
-    return pack;
-}
-
-void tp_pack_close(struct tp_pack *pack)
-{
-    atomic_fetch_sub(&pack->refs, 1);
-}
-
-static uint8_t own_byte(const struct tp_pack *pack, uint32_t chunk, size_t i)
-{
-    return (uint8_t)(pack->id[0] * 31 + chunk * 7 + i);
-}
-
-/* What chunk CHUNK of PACK is: its own bytes, added to those of the base. */
-static uint8_t expected(const struct tp_pack *pack, uint32_t chunk, size_t i)
-{
-    const struct tp_chunk *c = &pack->index.chunks[chunk];
-    if (c->codec == TP_CODEC_SAME)
-        return expected(c->ref_base ? pack->base : pack, c->ref, i);
-    return (uint8_t)(own_byte(pack, chunk, i) + (pack->base ? expected(pack->base, chunk, i) : 0));
-}
-
-int tp_pack_decode_chunk(struct tp_pack *pack, uint32_t chunk, void *dst, struct tp_work *work,
-                         const struct tp_chunk_fetch *fetch, struct tp_error *err)
-{
-    const uint8_t *below = NULL;
-    void *handle = NULL;
-    uint8_t *out = dst;
-
-    if (atomic_fetch_add(&pack->running[chunk], 1) > 0)
-        atomic_fetch_add(&collisions, 1);
-    atomic_fetch_add(&pack->decoded[chunk], 1);
-    int rc = pack->base ? fetch->get(fetch->arg, pack->base, chunk, &below, &handle, work, err) : 0;
-    if (rc == 0) {
-        if (atomic_fetch_add(&work->busy, 1) > 0)
-            atomic_fetch_add(&collisions, 1);
-        if (atomic_load(&decode_usec) > 0)
-            usleep((useconds_t)atomic_load(&decode_usec));
-        for (size_t i = 0; i < CHUNK_SIZE; i++)
-            out[i] = (uint8_t)(own_byte(pack, chunk, i) + (below ? below[i] : 0));
-        memset(out + CHUNK_SIZE, 0xee, TP_SLACK);
-        atomic_fetch_sub(&work->busy, 1);
-        if (pack->base && (int)chunk == atomic_load(&bad_chunk))
-            rc = tp_fail(err, EBADMSG, "chunk %u is bad", chunk);
-    }
-    if (handle)
-        fetch->release(fetch->arg, handle);
-    atomic_fetch_sub(&pack->running[chunk], 1);
-    return rc;
-}
-
-static struct tp_pack *make_pack(unsigned number, struct tp_pack *base)
-{
-    static struct tp_segment whole = {.len = (uint64_t)CHUNKS_MAX * CHUNK_SIZE,
-                                      .chunk_n = CHUNKS_MAX};
-    struct tp_pack *pack = calloc(1, sizeof *pack);
-    struct tp_chunk *chunks = calloc(CHUNKS_MAX, sizeof *chunks);
-
-    if (!pack || !chunks)
-        bail_out("out of memory");
-    for (unsigned i = 0; i < CHUNKS_MAX; i++)
-        chunks[i].codec = base ? TP_CODEC_DELTA : TP_CODEC_SPLIT;
-    for (unsigned i = 0; i < TP_SHA256_LEN; i++)
-        pack->id[i] = (uint8_t)(number * 17 + i * number);
-    pack->index = (struct tp_index){.chunk_size = CHUNK_SIZE,
-                                    .chunk_n = CHUNKS_MAX,
-                                    .chunks = chunks,
-                                    .segment_n = 1,
-                                    .segments = &whole};
-    pack->base = base;
-    return pack;
-}
-
-static void free_pack(struct tp_pack *pack)
-{
-    is_int(atomic_load(&pack->refs), 0, "the engine keeps no reference");
-    free(pack->index.chunks);
-    free(pack);
-}
+#include "tests/store/fake_packs.h"
 
 static unsigned total_decoded(const struct tp_pack *pack)
 {
@@ -145,35 +13,6 @@ static unsigned total_decoded(const struct tp_pack *pack)
     for (unsigned i = 0; i < CHUNKS_MAX; i++)
         n += (unsigned)atomic_load(&pack->decoded[i]);
     return n;
-}
-
-static struct tp_engine *start(unsigned threads, uint64_t cache_bytes)
-{
-    struct tp_engine_options options = {.threads = threads, .cache_bytes = cache_bytes};
-    struct tp_engine *engine;
-    struct tp_error err;
-    if (tp_engine_create(&options, &engine, &err) < 0)
-        bail_out("%s", err.message);
-    return engine;
-}
-
-static bool whole(const struct tp_block *block, const struct tp_pack *pack, uint32_t chunk)
-{
-    const uint8_t *data = tp_block_data(block);
-    for (size_t i = 0; i < CHUNK_SIZE; i += 97)
-        if (data[i] != expected(pack, chunk, i))
-            return false;
-    return tp_block_len(block) == CHUNK_SIZE;
-}
-
-static bool get_whole(struct tp_engine *engine, struct tp_pack *pack, uint32_t chunk)
-{
-    struct tp_block *block;
-    if (tp_engine_get(engine, pack, chunk, &block, NULL) < 0)
-        return false;
-    bool good = whole(block, pack, chunk);
-    tp_block_release(block);
-    return good;
 }
 
 static void test_basic(void)
@@ -526,6 +365,9 @@ int main(void)
     test_resize();
     test_single_flight();
     test_crowd(seed);
+    atomic_store(&once, true);
+    test_crowd(seed + 1);
+    atomic_store(&once, false);
     test_scan();
     test_given();
     test_growth();

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* Who reads over which base, of the few bases that are read now. */
+#include <config.h>
+
+#include "store/engine/sharers.h"
+
+#include <string.h>
+
+/* Requests for chunks of a base within which a reader is expected to come back: the pool decodes dozens ahead for
+ * one reader before it comes to the next one's. */
+enum { LATELY = 256 };
+
+/* The id is a SHA-256: its first bytes are as good as all. */
+static uint64_t prefix(const uint8_t *id)
+{
+    uint64_t out;
+
+    memcpy(&out, id, sizeof out);
+    return out;
+}
+
+/* The base's entry, made anew of the one that was not asked for the longest. */
+static struct tp_sharers_base *entry_of(struct tp_sharers *sharers, uint64_t base)
+{
+    struct tp_sharers_base *oldest = &sharers->bases[0];
+
+    for (unsigned i = 0; i < TP_SHARERS_BASES; i++) {
+        struct tp_sharers_base *entry = &sharers->bases[i];
+        if (entry->clock && entry->base == base)
+            return entry;
+        if (entry->touched < oldest->touched)
+            oldest = entry;
+    }
+    *oldest = (struct tp_sharers_base){.base = base};
+    return oldest;
+}
+
+static bool is_active(const struct tp_sharers_base *entry, unsigned i)
+{
+    return entry->asked[i] && entry->clock - entry->asked[i] < LATELY;
+}
+
+/* The place of READER, a new one where it was not there lately; TP_SHARERS_READERS: none. */
+static unsigned place_of(const struct tp_sharers_base *entry, uint64_t reader)
+{
+    unsigned oldest = 0;
+
+    for (unsigned i = 0; i < TP_SHARERS_READERS; i++) {
+        if (entry->asked[i] && entry->readers[i] == reader)
+            return i;
+        if (entry->asked[i] < entry->asked[oldest])
+            oldest = i;
+    }
+    return is_active(entry, oldest) ? TP_SHARERS_READERS : oldest;
+}
+
+struct tp_sharing tp_sharers_note(struct tp_sharers *sharers, const uint8_t *base, const uint8_t *reader)
+{
+    struct tp_sharers_base *entry = entry_of(sharers, prefix(base));
+    struct tp_sharing sharing = {0};
+
+    entry->clock++;
+    entry->touched = ++sharers->clock;
+    unsigned place = place_of(entry, prefix(reader));
+    if (place < TP_SHARERS_READERS) {
+        entry->readers[place] = prefix(reader);
+        entry->asked[place] = entry->clock;
+        sharing.self = (uint8_t)(1u << place);
+    }
+    for (unsigned i = 0; i < TP_SHARERS_READERS; i++)
+        if (is_active(entry, i))
+            sharing.active |= (uint8_t)(1u << i);
+    sharing.alone = sharing.active == sharing.self;
+    return sharing;
+}
