@@ -48,6 +48,7 @@ store_libtp_store_la_SOURCES += \
 	store/match/choose_base.c store/match/choose_base.h \
 	store/match/distance.c store/match/distance.h \
 	store/match/estimate.c \
+	store/match/fit.c store/match/fit.h \
 	store/match/hints.c store/match/hints.h \
 	store/match/match.c store/match/match.h \
 	store/match/rename.c store/match/rename.h \

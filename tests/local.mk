@@ -69,6 +69,7 @@ store_tests = \
 	tests/store/engine_test \
 	tests/store/sharing_test \
 	tests/store/damage_test \
+	tests/store/fit_test \
 	tests/store/golden_test \
 	tests/store/index_test \
 	tests/store/memory_test \

@@ -11,7 +11,7 @@
 
 #include "base/checked.h"
 #include "base/file.h"
-#include "codec/convert.h"
+#include "store/match/fit.h"
 #include "store/match/source.h"
 #include "tensor/safetensors.h"
 
@@ -360,16 +360,21 @@ const struct tp_source_tensor *tp_source_find(const struct tp_source *source, co
     return t < source->tensors + source->tensor_n && !strcmp(t->name, name) ? t : NULL;
 }
 
+/* As the rule sees T; without its MODEL, T is in no file. */
+static struct tp_fit look(const struct tp_source *model, const struct tp_source_tensor *t)
+{
+    return (struct tp_fit){.path = model ? model->files[t->file].path : "",
+                           .dtype = t->dtype,
+                           .rank = t->rank,
+                           .shape = t->shape};
+}
+
 static unsigned fit(const struct tp_source *base, const struct tp_source_tensor *b, const struct tp_source *model,
                     const struct tp_source_tensor *t)
 {
-    if (b->rank != t->rank || !tp_convert_possible(b->dtype, t->dtype))
-        return 0;
-    for (unsigned d = 1; d < t->rank; d++)
-        if (b->shape[d] != t->shape[d])
-            return 0;
-    return 1 + 4 * !strcmp(base->files[b->file].path, model->files[t->file].path) +
-           2 * (!t->rank || b->shape[0] == t->shape[0]) + (b->dtype == t->dtype);
+    struct tp_fit from = look(base, b), to = look(model, t);
+
+    return tp_fit(&from, &to);
 }
 
 const struct tp_source_tensor *tp_source_match(const struct tp_source *base, const struct tp_source *model,
@@ -400,11 +405,8 @@ bool tp_source_find_file(const struct tp_source *source, const char *path, uint3
 uint64_t tp_source_common(const struct tp_source_tensor *t, const struct tp_source_tensor *b)
 {
     uint64_t t_bits = tp_dtype_bits(t->dtype), b_bits = tp_dtype_bits(b->dtype);
-    if (t->rank != b->rank || !tp_convert_possible(b->dtype, t->dtype))
+    if (!fit(NULL, b, NULL, t))
         return 0;
-    for (unsigned d = 1; d < t->rank; d++)
-        if (t->shape[d] != b->shape[d])
-            return 0;
     if (!t->rank || t->shape[0] <= b->shape[0])
         return t->len;
     /* Whole elements on both sides, and no more than the base has; b is shorter in its first dimension. */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec/convert.h"
+#include "store/match/fit.h"
 #include "store/write/plan.h"
 
 struct tp_basemap {
@@ -71,29 +71,21 @@ void tp_basemap_destroy(struct tp_basemap *map)
     free(map);
 }
 
-/* How well tensor T of the base fits; 0: not at all. */
-static unsigned fit(const struct tp_basemap *map, const struct tp_basetensor *t, const char *path,
-                    enum tp_dtype dtype, unsigned rank, const uint64_t *shape)
+/* Elements smaller than a byte follow one segment only: the next may begin in the middle of a byte. */
+static unsigned fit(const struct tp_basemap *map, const struct tp_basetensor *b, const struct tp_fit *t)
 {
-    const struct tp_segment *s = &map->base->segments[t->segment_first];
-    bool equal = s->rank == rank;
+    const struct tp_segment *s = &map->base->segments[b->segment_first];
 
-    if (s->rank != rank || !tp_convert_possible(s->dtype, dtype))
+    if (tp_dtype_bits(t->dtype) < 8 && b->segment_n > 1)
         return 0;
-    for (unsigned i = 0; i < rank; i++) {
-        if (i > 0 && s->shape[i] != shape[i])
-            return 0;
-        equal = equal && s->shape[i] == shape[i];
-    }
-    if (tp_dtype_bits(dtype) < 8 && !(equal && t->segment_n == 1))
-        return 0;
-    return 1 + 4 * (strcmp(t->path, path) == 0) + 2 * equal + (s->dtype == dtype);
+    return tp_fit(&(struct tp_fit){.path = b->path, .dtype = s->dtype, .rank = s->rank, .shape = s->shape}, t);
 }
 
 const struct tp_basetensor *tp_basemap_find(const struct tp_basemap *map, const char *path,
                                             const char *name, enum tp_dtype dtype, unsigned rank,
                                             const uint64_t *shape)
 {
+    const struct tp_fit t = {.path = path, .dtype = dtype, .rank = rank, .shape = shape};
     const struct tp_basetensor *best = NULL;
     unsigned best_fit = 0;
     size_t lo = 0, hi = map->n;
@@ -107,7 +99,7 @@ const struct tp_basetensor *tp_basemap_find(const struct tp_basemap *map, const 
             hi = mid;
     }
     for (; lo < map->n && strcmp(map->tensors[lo].name, name) == 0; lo++) {
-        unsigned f = fit(map, &map->tensors[lo], path, dtype, rank, shape);
+        unsigned f = fit(map, &map->tensors[lo], &t);
 
         if (f > best_fit) {
             best_fit = f;

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/* Which tensor of a base predicts another: the rule, and that who looks at models and who writes packs agree. */
+#include <config.h>
+
+#include "store/match/fit.h"
+#include "store/match/source.h"
+#include "store/write/plan.h"
+#include "tests/store/model.h"
+
+#define ROUNDS 60
+#define TENSORS 6
+
+static const enum tp_dtype dtypes[] = {TP_DTYPE_BF16, TP_DTYPE_F16, TP_DTYPE_F32, TP_DTYPE_I8,
+                                       TP_DTYPE_I16,  TP_DTYPE_F4,  TP_DTYPE_I64};
+
+static uint64_t seed;
+
+static unsigned fits(enum tp_dtype from, unsigned b_rank, const uint64_t *b_shape, enum tp_dtype to, unsigned rank,
+                     const uint64_t *shape, bool same_path)
+{
+    struct tp_fit b = {.path = "b", .dtype = from, .rank = b_rank, .shape = b_shape};
+    struct tp_fit t = {.path = same_path ? "b" : "t", .dtype = to, .rank = rank, .shape = shape};
+
+    return tp_fit(&b, &t);
+}
+
+static void test_rule(void)
+{
+    static const uint64_t small[] = {64, 32}, tall[] = {128, 32}, wide[] = {64, 48};
+    enum tp_dtype bf16 = TP_DTYPE_BF16, f32 = TP_DTYPE_F32, f4 = TP_DTYPE_F4;
+
+    ok(fits(bf16, 2, small, bf16, 2, small, false) > 0, "the same shape fits");
+    ok(fits(bf16, 2, small, f32, 2, small, false) > 0, "so does a dtype that converts");
+    is_int(fits(TP_DTYPE_I16, 2, small, bf16, 2, small, true), 0, "another does not");
+    is_int(fits(bf16, 1, small, bf16, 2, small, true), 0, "nor another rank");
+    is_int(fits(bf16, 2, wide, bf16, 2, small, true), 0, "nor other rows");
+    ok(fits(bf16, 2, tall, bf16, 2, small, false) > 0 && fits(bf16, 2, small, bf16, 2, tall, false) > 0,
+       "more rows do, and fewer");
+    ok(fits(bf16, 0, NULL, bf16, 0, NULL, false) == fits(bf16, 2, small, bf16, 2, small, false),
+       "a scalar has the shape of a scalar");
+    is_int(fits(f4, 2, tall, f4, 2, small, true), 0, "not where elements are smaller than a byte");
+    ok(fits(f4, 2, small, f4, 2, small, true) > 0, "but for the same shape");
+    ok(fits(f32, 2, tall, bf16, 2, small, true) > fits(bf16, 2, small, bf16, 2, small, false),
+       "the file counts more than the shape");
+    ok(fits(f32, 2, small, bf16, 2, small, true) > fits(bf16, 2, tall, bf16, 2, small, true),
+       "the shape more than the dtype");
+    ok(fits(bf16, 2, small, bf16, 2, small, true) > fits(f32, 2, small, bf16, 2, small, true), "the dtype a little");
+}
+
+static unsigned below(unsigned n)
+{
+    return (unsigned)(tap_random(&seed) % n);
+}
+
+/* A file of some of the tensors t0 to t5, with bytes of no pattern. */
+static void make_file(const char *dir, const char *name)
+{
+    char header[2048] = "{", *path = NULL;
+    struct tp_buffer file = {0};
+    uint64_t off = 0;
+    size_t len = 1;
+    int failed;
+
+    for (unsigned i = 0; i < TENSORS; i++) {
+        enum tp_dtype dtype = dtypes[below(2) ? 0 : below(sizeof dtypes / sizeof *dtypes)];
+        unsigned rank = below(4) ? 2 : below(2), shape[2] = {2 * (1 + below(3)), below(5) ? 32 : 48};
+        uint64_t bytes = (rank > 0 ? shape[0] : 2) * (rank > 1 ? shape[1] : 1) * tp_dtype_bits(dtype) / 8;
+        char dims[32] = "";
+
+        if (rank == 0 && dtype != TP_DTYPE_F4)
+            bytes /= 2;
+        if (below(4) == 0 || (rank == 0 && dtype == TP_DTYPE_F4))
+            continue;
+        if (rank == 2)
+            snprintf(dims, sizeof dims, "%u,%u", shape[0], shape[1]);
+        else if (rank == 1)
+            snprintf(dims, sizeof dims, "%u", shape[0]);
+        len += (size_t)snprintf(header + len, sizeof header - len,
+                                "%s\"t%u\":{\"dtype\":\"%s\",\"shape\":[%s],\"data_offsets\":[%" PRIu64 ",%" PRIu64
+                                "]}",
+                                len > 1 ? "," : "", i, tp_dtype_name(dtype), dims, off, off + bytes);
+        off += bytes;
+    }
+    header[len++] = '}';
+    while (len % 8)
+        header[len++] = ' ';
+    failed = tp_buffer_append_le64(&file, len) || tp_buffer_append(&file, header, len);
+    for (uint64_t i = 0; i < off; i++)
+        failed |= tp_buffer_append_u8(&file, (uint8_t)tap_random(&seed));
+    if (failed || asprintf(&path, "%s/%s", dir, name) < 0)
+        bail_out("memory");
+    write_file(path, file.data, file.len);
+    tp_buffer_clear(&file);
+    free(path);
+}
+
+static char *make_dir(const char *name)
+{
+    char *dir = in_scratch("%s", name);
+
+    if (mkdir(dir, 0755) < 0)
+        bail_out("cannot make '%s'", dir);
+    make_file(dir, "a.safetensors");
+    make_file(dir, "b.safetensors");
+    return dir;
+}
+
+static bool has_codec(enum tp_dtype dtype)
+{
+    for (unsigned id = 0; id < TP_CODEC_COUNT; id++)
+        if (tp_codec_get(id) && tp_codec_get(id)->needs_base && tp_codec_get(id)->fits(dtype))
+            return true;
+    return false;
+}
+
+/* The plan's first segment of the tensor. */
+static const struct tp_segment *segment_of(const struct tp_index *x, const char *path, const char *name)
+{
+    for (uint32_t i = 0; i < x->segment_n; i++)
+        if (strcmp(x->segments[i].name, name) == 0 && x->segments[i].elem_first == 0 &&
+            strcmp(x->files[x->segments[i].file].path, path) == 0)
+            return &x->segments[i];
+    bail_out("no segment of '%s'", name);
+}
+
+struct tally {
+    unsigned tensors, paired, wrong;
+};
+
+/* Whether the plan pairs T with what the source says, if with anything. */
+static void compare(const struct tp_index *x, const struct tp_index *of_base, const struct tp_source *model,
+                    const struct tp_source *base, const struct tp_source_tensor *t, struct tally *tally)
+{
+    const struct tp_segment *s = segment_of(x, model->files[t->file].path, t->name);
+    const struct tp_source_tensor *b = tp_source_match(base, model, t);
+    bool pairs = b && tp_source_common(t, b) && has_codec(t->dtype), good = pairs == (s->base_segment != TP_NONE);
+
+    if (pairs && good) {
+        const struct tp_segment *to = &of_base->segments[s->base_segment];
+
+        good = strcmp(to->name, b->name) == 0 && strcmp(of_base->files[to->file].path, base->files[b->file].path) == 0 &&
+               tp_source_common(t, b) == s->len;
+    }
+    if (!good)
+        diag("%s of %s", t->name, model->files[t->file].path);
+    tally->tensors++;
+    tally->paired += pairs;
+    tally->wrong += !good;
+}
+
+static void test_agree(void)
+{
+    char *out = in_scratch("base.tnpk");
+    struct tally tally = {0};
+
+    for (unsigned r = 0; r < ROUNDS; r++) {
+        char *base_dir = make_dir("base"), *dir = make_dir("model");
+        struct tp_pack_report report;
+        struct tp_pack *pack = must_pack(base_dir, out, NULL, &report);
+        struct tp_pack_options options = {.base = pack};
+        struct tp_source *model, *base;
+        struct tp_error err = {0};
+        struct tp_plan plan;
+
+        if (tp_plan_make(dir, &options, &plan, &err) < 0 || tp_source_open(dir, NULL, &model, &err) < 0 ||
+            tp_source_open_pack(pack, &base, &err) < 0)
+            bail_out("%s", err.message);
+        for (size_t i = 0; i < model->tensor_all; i++)
+            compare(&plan.index, tp_pack_index(pack), model, base, &model->tensors[i], &tally);
+        tp_source_close(model);
+        tp_source_close(base);
+        tp_plan_clear(&plan);
+        tp_pack_close(pack);
+        unlink(out);
+        tp_file_remove_tree(AT_FDCWD, dir, NULL);
+        tp_file_remove_tree(AT_FDCWD, base_dir, NULL);
+        free(dir);
+        free(base_dir);
+    }
+    is_int(tally.wrong, 0, "a plan pairs tensors as a source does");
+    ok(tally.paired > tally.tensors / 8 && tally.paired < tally.tensors, "%u of %u", tally.paired, tally.tensors);
+    free(out);
+}
+
+int main(void)
+{
+    seed = tap_seed();
+    test_rule();
+    scratch = tap_tmpdir();
+    test_agree();
+    tp_file_remove_tree(AT_FDCWD, scratch, NULL);
+    free(scratch);
+    return tap_done();
+}
