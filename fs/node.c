@@ -21,6 +21,7 @@
 #include "fs/promote.h"
 #include "fs/sweep.h"
 #include "fs/watch.h"
+#include "store/names.h"
 
 /* Seconds for which the same story is not told again. */
 enum { STORY_SECONDS = 60 };
@@ -141,8 +142,8 @@ bool tp_fs_hidden(const char *name)
 {
     if (name[0] != '.')
         return false;
-    return strncmp(name, ".tenpak", 7) == 0 || strstr(name, TP_PACK_SUFFIX) ||
-           strstr(name, ".tmp-") || strstr(name, ".removing");
+    return strncmp(name, ".tenpak", 7) == 0 || strstr(name, TP_PACK_SUFFIX) || tp_is_temporary(name) ||
+           tp_is_removing(name);
 }
 
 static bool told_lately(struct tp_fs *fs, const char *story)

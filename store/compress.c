@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,6 +67,9 @@ static int init(struct job *j, const char *path)
     parent = tp_path_parent(j->model);
     j->pack = parent ? tp_path_join(parent, tp_path_name(j->model), TP_PACK_SUFFIX) : NULL;
     free(parent);
+    if (j->pack && !j->options->out && strlen(tp_path_name(j->pack)) > NAME_MAX)
+        return tp_fail(j->err, ENAMETOOLONG, "'%s' has too long a name for a pack beside it: write elsewhere with -o",
+                       j->model);
     rc = j->pack ? tp_side_path(j->model, "removing", &j->removing, j->err)
                  : tp_fail(j->err, ENOMEM, "out of memory for a name");
     return rc;

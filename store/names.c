@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,6 +69,30 @@ int tp_temporary_beside(const char *path, char **out, struct tp_error *err)
     return tp_side_path(path, what, out, err);
 }
 
+static bool has_suffix(const char *name, const char *suffix)
+{
+    size_t len = strlen(name), suffix_len = strlen(suffix);
+
+    return len > suffix_len && strcmp(name + len - suffix_len, suffix) == 0;
+}
+
+bool tp_is_temporary(const char *name)
+{
+    static const char digits[] = "0123456789";
+    const char *end = strrchr(name, '.');
+
+    if (name[0] != '.' || end == name || strncmp(end + 1, TEMPORARY, sizeof TEMPORARY - 1) != 0)
+        return false;
+    const char *pid = end + sizeof TEMPORARY, *dash = pid + strspn(pid, digits);
+    size_t count = dash > pid && *dash == '-' ? strspn(dash + 1, digits) : 0;
+    return count > 0 && !dash[1 + count];
+}
+
+bool tp_is_removing(const char *name)
+{
+    return name[0] == '.' && has_suffix(name + 1, ".removing");
+}
+
 int tp_temporary_lock(int fd, const char *path, struct tp_error *err)
 {
     struct stat st;
@@ -100,7 +125,7 @@ void tp_temporaries_sweep(const char *path)
     while (dir && (entry = readdir(dir))) {
         const char *want = tp_path_name(prefix);
 
-        if (strncmp(entry->d_name, want, strlen(want)) == 0)
+        if (strncmp(entry->d_name, want, strlen(want)) == 0 && tp_is_temporary(entry->d_name))
             sweep(dirfd(dir), entry->d_name);
     }
     if (dir)

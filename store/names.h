@@ -3,6 +3,7 @@
 #ifndef TP_STORE_NAMES_H
 #define TP_STORE_NAMES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -21,6 +22,10 @@ char *tp_path_join(const char *dir, const char *name, const char *suffix);
 int tp_side_path(const char *path, const char *what, char **out, struct tp_error *err);
 /* One that nobody else uses: ends in this process's number and a count. */
 int tp_temporary_beside(const char *path, char **out, struct tp_error *err);
+/* Whether NAME is of that kind: ".SOMETHING.tmp-NUMBER-NUMBER". */
+bool tp_is_temporary(const char *name);
+/* Whether NAME is what a model's directory is called while it goes. */
+bool tp_is_removing(const char *name);
 /* Lock a temporary file or directory that this process has just made: dead ones are known by having no lock.
  * -EBUSY: it is gone again, swept away before it was locked. */
 int tp_temporary_lock(int fd, const char *path, struct tp_error *err);

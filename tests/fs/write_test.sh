@@ -94,6 +94,8 @@ is 'nor written over' "$(errno_of cp "$tmp/model/config.json" "$tmp/mnt/packed.t
 is 'nor renamed to' "$(errno_of mv -T "$tmp/mnt/fresh" "$tmp/mnt/fresh.tnpk")" 'Operation not permitted'
 is 'nothing is made where the store keeps things' "$(errno_of mkdir "$tmp/mnt/.tenpak/new")" 'Operation not permitted'
 is 'or its temporary files' "$(errno_of touch "$tmp/mnt/.x.tnpk.tmp-1-2")" 'Operation not permitted'
+ok 'but names that only look like these' mkdir "$tmp/mnt/.tmp-abc" "$tmp/mnt/.x.tmp-1" "$tmp/mnt/.x.removing.old"
+rmdir "$tmp/mnt/.tmp-abc" "$tmp/mnt/.x.tmp-1" "$tmp/mnt/.x.removing.old"
 ok 'below the top these are names like others' touch "$tmp/mnt/plain/new.tnpk" "$tmp/mnt/plain/.tenpak"
 is 'nothing of it came to be' "$(cd "$tmp/store" && ls -Ad .tenpak/x new.tnpk fresh.tnpk .x.* 2>/dev/null)" ''
 

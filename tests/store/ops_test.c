@@ -96,6 +96,49 @@ static void test_plain_way(void)
     ok(nothing_hidden(scratch), "nothing hidden is left");
 }
 
+/* What a dead run of ours has left goes; what somebody else calls nearly so does not. */
+static void test_names(void)
+{
+    static const char *const ours[] = {".model.tmp-1-0", ".model.tnpk.tmp-12345-678", ".tenpak-0123.tmp-1-2"},
+                      *const others[] = {".model.tmp-mine", ".model.tmp-1", ".model.tmp-1-", ".model.tmp--1", ".model.tmp-1-2x",
+                                         ".model.tmp-1-2 ", "model.tmp-1-2", ".tmp-1-2", ".", "", "tmp-1-2", ".model.tmp-1-2.old"};
+    static struct tp_compress_report report;
+    struct tp_error err = {0};
+
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        ok(tp_is_temporary(ours[i]), "'%s' is temporary", ours[i]);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        ok(!tp_is_temporary(others[i]), "'%s' is not", others[i]);
+    ok(tp_is_removing(".model.removing") && !tp_is_removing(".model.removing.old") && !tp_is_removing("model.removing") &&
+           !tp_is_removing(".removing"),
+       "nor is any but a hidden name with that end one of a directory that goes");
+    shell("mkdir '%s/.model.tnpk.tmp-mine' && echo x > '%s/.model.tnpk.tmp-1'", scratch, scratch);
+    shell("mkdir '%s/.model.tnpk.tmp-1-0' && echo x > '%s/.model.tnpk.tmp-1-0/file'", scratch, scratch);
+    is_int(compress_with(dir, "none", NULL, false, &report, &err), 0, "compresses beside such names");
+    is_int(restore_with(pack, NULL, false, &err), 0, "and restores");
+    shell("test ! -e '%s/.model.tnpk.tmp-1-0' && rmdir '%s/.model.tnpk.tmp-mine' && rm '%s/.model.tnpk.tmp-1'", scratch,
+          scratch, scratch);
+    ok(nothing_hidden(scratch), "nothing else is left");
+}
+
+/* A name for which there is no pack is refused before any work. */
+static void test_long_name(void)
+{
+    static struct tp_compress_report report;
+    struct tp_error err = {0};
+    char name[252], *path, *out = in_scratch("elsewhere.tnpk");
+
+    memset(name, 'm', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    path = in_scratch("%s", name);
+    shell("cp -a '%s' '%s'", dir, path);
+    is_int(compress_with(path, "none", NULL, false, &report, &err), -ENAMETOOLONG, "too long a name");
+    is_int(compress_with(path, "none", out, false, &report, &err), 0, "but not elsewhere");
+    shell("rm -r '%s' '%s'", path, out);
+    free(path);
+    free(out);
+}
+
 static void test_out(void)
 {
     static struct tp_compress_report report;
@@ -267,6 +310,8 @@ int main(void)
     copy_pack = must_pack(copy, reference, NULL, &report);
     ok(dir_whole(), "the model equals its copy");
     test_plain_way();
+    test_names();
+    test_long_name();
     test_out();
     test_bases();
     test_lock();
