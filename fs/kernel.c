@@ -60,13 +60,17 @@ static void unescape(char *text)
     *to = 0;
 }
 
-/* The mount point and the type in a line of mountinfo; false when it has another form. */
-static bool parse_line(char *line, char **point, char **type)
+/* The device, the mount point and the type in a line of mountinfo; false when it has another form. */
+static bool parse_line(char *line, char **dev, char **point, char **type)
 {
     char *rest = line, *field = NULL;
 
-    for (int i = 0; i < 5; i++)
+    *dev = NULL;
+    for (int i = 0; i < 5; i++) {
         field = strsep(&rest, " ");
+        if (i == 2)
+            *dev = field;
+    }
     *point = field;
     if (!rest)
         return false;
@@ -79,10 +83,11 @@ static bool parse_line(char *line, char **point, char **type)
     return true;
 }
 
-bool tp_kernel_is_tenpak(const char *path)
+/* Whether a mount of ours is at PATH, and its device's minor number. */
+static bool find(const char *path, unsigned *number)
 {
     FILE *file = fopen("/proc/self/mountinfo", "re");
-    char *line = NULL, *point, *type;
+    char *line = NULL, *dev, *point, *type;
     size_t cap = 0;
     bool found = false;
 
@@ -90,23 +95,38 @@ bool tp_kernel_is_tenpak(const char *path)
         return false;
     /* Later lines are mounted over earlier ones. */
     while (getline(&line, &cap, file) > 0)
-        if (parse_line(line, &point, &type) && strcmp(point, path) == 0)
+        if (parse_line(line, &dev, &point, &type) && strcmp(point, path) == 0) {
+            const char *colon = strchr(dev, ':');
             found = strcmp(type, TP_FS_TYPE) == 0;
+            *number = colon ? (unsigned)strtoul(colon + 1, NULL, 10) : 0;
+        }
     free(line);
     fclose(file);
     return found;
 }
 
+bool tp_kernel_is_tenpak(const char *path)
+{
+    unsigned number;
+
+    return find(path, &number);
+}
+
+bool tp_kernel_connection(const char *path, unsigned *number)
+{
+    return find(path, number);
+}
+
 void tp_kernel_mounts_below(const char *path, void (*fn)(const char *point))
 {
     FILE *file = fopen("/proc/self/mountinfo", "re");
-    char *line = NULL, *point, *type;
+    char *line = NULL, *dev, *point, *type;
     size_t cap = 0, len = strlen(path);
 
     if (!file)
         return;
     while (getline(&line, &cap, file) > 0)
-        if (parse_line(line, &point, &type) && strncmp(point, path, len) == 0 && point[len] == '/')
+        if (parse_line(line, &dev, &point, &type) && strncmp(point, path, len) == 0 && point[len] == '/')
             fn(point);
     free(line);
     fclose(file);

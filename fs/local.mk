@@ -13,6 +13,7 @@ fs_libtp_fs_la_SOURCES = \
 	fs/control_text.c \
 	fs/control_wait.c \
 	fs/control_write.c \
+	fs/daemon.c fs/daemon.h \
 	fs/detach.h \
 	fs/fs.h \
 	fs/gate.c fs/gate.h \

@@ -12,9 +12,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fs/daemon.h"
 #include "fs/detach.h"
 #include "fs/kernel.h"
 #include "fs/mount.h"
+
+/* That a daemon takes to end, at most. */
+enum { END_SECONDS = 5 };
 
 /* 0, or -EBUSY for whatever the helper did not like: it tells that on its own standard error. */
 static int run_helper(const char *mountpoint, bool lazy)
@@ -49,6 +53,16 @@ int tp_detach(const char *mountpoint, bool lazy)
     return umount2(mountpoint, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) < 0 ? -errno : 0;
 }
 
+/* What the daemon holds of DIR's file system is free when it has ended, and only then can that be unmounted. */
+static int detach_and_wait(const char *path, bool lazy)
+{
+    int daemon = lazy ? -1 : tp_daemon_find(path);
+    int rc = tp_detach(path, lazy);
+
+    tp_daemon_wait(daemon, rc == 0 ? END_SECONDS : 0);
+    return rc;
+}
+
 int tp_mount_stop(const char *mountpoint, bool lazy, struct tp_error *err)
 {
     char *path;
@@ -62,10 +76,10 @@ int tp_mount_stop(const char *mountpoint, bool lazy, struct tp_error *err)
         if (!real || !tp_kernel_is_tenpak(real))
             rc = tp_fail(err, EINVAL, "no tenpak mount is at '%s'", mountpoint);
         else
-            rc = tp_detach(real, lazy);
+            rc = detach_and_wait(real, lazy);
         free(real);
     } else {
-        rc = tp_detach(path, lazy);
+        rc = detach_and_wait(path, lazy);
     }
     if (rc == -EBUSY)
         tp_fail(err, EBUSY, "'%s' is in use", mountpoint);

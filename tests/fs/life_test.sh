@@ -57,7 +57,14 @@ is 'cleanly' $? 0
 # In the background: the command returns when the mount answers.
 ok 'mounted in the background' "$tenpak" mount "$tmp/store" "$tmp/mnt"
 ok 'it answers' cmp "$file" "$tmp/model/model.safetensors"
+daemon=$("$tenpak" status --json "$tmp/mnt" | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p')
+knows=$(cat "/proc/$daemon/fdinfo"/* 2>/dev/null | grep -c '^fuse_connection:')
 ok 'unmounted by the program' "$tenpak" umount "$tmp/mnt"
+if [ "$knows" -gt 0 ]; then
+    is 'which returns when the daemon has nothing open any more' "$(ls "/proc/$daemon/fd" 2>/dev/null)" ''
+else
+    skip 'the end of the daemon' 'this kernel does not tell which process serves a mount'
+fi
 ok 'gone' is_unmounted "$tmp/mnt"
 
 # Unmounted at once and by force while many read.
