@@ -272,6 +272,8 @@ int tp_packed_enter(struct tp_fs *fs, struct tp_view *view, uint32_t file, uint6
                     struct fuse_entry_param *entry);
 int tp_packed_lookup(struct tp_fs *fs, struct tp_packed *parent, const char *name, uint64_t via,
                      struct fuse_entry_param *entry);
+/* EROFS, for who would change it; the operator is told how it can be. */
+int tp_packed_refuse(struct tp_fs *fs, const struct tp_packed *packed);
 int tp_packed_getattr(struct tp_fs *fs, struct tp_packed *packed, struct stat *st);
 int tp_packed_open(fuse_req_t req, struct tp_packed *packed, struct fuse_file_info *fi);
 /* The reader of an open file. */

@@ -224,13 +224,20 @@ static void end(fuse_req_t req, struct tp_packed *packed)
         tp_tree_let_go(fs, view);
 }
 
+int tp_packed_refuse(struct tp_fs *fs, const struct tp_packed *packed)
+{
+    tp_fs_tell(fs, "'%s' is a pack, which is read-only: to change the model, 'tenpak unpack %s/%s" TP_PACK_SUFFIX "' first",
+               packed->tree->name, fs->dir, packed->tree->name);
+    return EROFS;
+}
+
 /* An open file holds its pack open, or its file, and its tree alive; one that passes through only the tree. */
 int tp_packed_open(fuse_req_t req, struct tp_packed *packed, struct fuse_file_info *fi)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
 
     if ((fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC)
-        return EROFS;
+        return tp_packed_refuse(fs, packed);
     enum tp_promote_open how = tp_promote_open(req, packed, fi);
     fi->noflush = 1;
     if (how == TP_OPEN_ANEW)

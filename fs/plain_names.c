@@ -52,7 +52,7 @@ static bool is_model(struct tp_fs *fs, const char *name)
 static int may_make_in(struct tp_fs *fs, struct tp_node *parent)
 {
     if (tp_is_packed(parent))
-        return EROFS;
+        return tp_packed_refuse(fs, tp_as_packed(parent));
     /* What is made in a directory on its way out would be lost with it. */
     return tp_plain_is_gone(fs, tp_as_plain(parent)) ? ESTALE : 0;
 }
@@ -73,7 +73,7 @@ static int may_make(struct tp_fs *fs, struct tp_node *parent, const char *name)
 static int may_take(struct tp_fs *fs, struct tp_node *parent, const char *name)
 {
     if (tp_is_packed(parent))
-        return EROFS;
+        return tp_packed_refuse(fs, tp_as_packed(parent));
     if (parent != &fs->root.node)
         return 0;
     if (tp_fs_hidden(name) || is_pack(fs, name))

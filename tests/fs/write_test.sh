@@ -70,6 +70,7 @@ errno_of() {
 readonly='Read-only file system'
 in=$tmp/mnt/packed
 is 'no write' "$(errno_of dd if=/dev/null of="$in/config.json" conv=notrunc)" "$readonly"
+has 'with a hint at how it could be' "$tmp/mount.log" "'packed' is a pack, which is read-only: .*'tenpak unpack .*/packed.tnpk'"
 is 'no truncation' "$(errno_of truncate -s 0 "$in/config.json")" "$readonly"
 is 'no new file' "$(errno_of touch "$in/new")" "$readonly"
 is 'no new directory' "$(errno_of mkdir "$in/new")" "$readonly"
