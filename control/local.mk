@@ -19,6 +19,7 @@ control_libtp_control_la_SOURCES += \
 	control/request.c control/request.h control/request_impl.h \
 	control/request_json.c \
 	control/request_value.c \
+	control/settle.c \
 	control/spawn.c \
 	control/state.c \
 	control/status.c \

@@ -40,9 +40,14 @@ bool tp_record_has(int fd, const char *name);
 int tp_record_get_status(int fd, const char *id, struct tp_job_status *out, struct tp_error *err);
 int tp_record_put_status(int fd, const struct tp_job_status *status, bool sync, struct tp_error *err);
 int tp_record_get_request(int fd, struct tp_request *out, struct tp_error *err);
-int tp_record_put_request(int fd, const struct tp_request *request, const struct tp_job_status *status,
-                          struct tp_error *err);
 
+/* request.json and status.json of a new record, which others see only when tp_records_settle has named them. */
+int tp_record_stage(int fd, const struct tp_request *request, const struct tp_job_status *status, struct tp_error *err);
+/* Name what is staged of N records in JOBS; with 0, all of them are there after a power loss. Otherwise some may be. */
+int tp_records_settle(int jobs, const int *fds, size_t n, struct tp_error *err);
+
+/* request.json as text: 0 or -ENOMEM. */
+int tp_request_write(const struct tp_request *request, const struct tp_job_status *status, struct tp_buffer *out);
 /* status.json as an object of JSON. */
 int tp_job_status_read(const struct tp_json *object, struct tp_job_status *out, struct tp_error *err);
 /* "EBUSY", or "E199" for what has no name. */

@@ -116,14 +116,11 @@ int tp_job_status_write(const struct tp_job_status *status, struct tp_buffer *ou
     return tp_json_writer_finish(&json);
 }
 
-int tp_record_put_request(int fd, const struct tp_request *request, const struct tp_job_status *status,
-                          struct tp_error *err)
+int tp_request_write(const struct tp_request *request, const struct tp_job_status *status, struct tp_buffer *out)
 {
-    struct tp_buffer text = {0};
     struct tp_json_writer json;
-    int rc;
 
-    tp_json_writer_init(&json, &text, true);
+    tp_json_writer_init(&json, out, true);
     tp_json_begin_object(&json, NULL);
     tp_json_put_string(&json, "schema", REQUEST_SCHEMA);
     tp_json_put_string(&json, "id", status->id);
@@ -131,11 +128,7 @@ int tp_record_put_request(int fd, const struct tp_request *request, const struct
     put_asker(&json, &status->asker);
     tp_request_to_json(request, &json, "request");
     tp_json_end_object(&json);
-    rc = tp_json_writer_finish(&json);
-    rc = rc < 0 ? tp_fail(err, -rc, "out of memory for a request")
-                : tp_record_put(fd, "request.json", text.data, text.len, true, err);
-    tp_buffer_clear(&text);
-    return rc;
+    return tp_json_writer_finish(&json);
 }
 
 int tp_jobs_reply(int rc, char (*ids)[TP_JOB_ID_MAX], size_t n, const struct tp_request_spot *spot,

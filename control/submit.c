@@ -181,7 +181,7 @@ static int check_room(struct tp_jobs *jobs, const struct taking *all, size_t n, 
 static int make_record(struct tp_jobs *jobs, struct taking *t, struct tp_error *err)
 {
     struct tp_job *job = t->job;
-    int fd = tp_record_create(jobs->fd, jobs->last_id, job->status.id, err), rc;
+    int fd = tp_record_create(jobs->fd, jobs->last_id, job->status.id, err);
 
     if (fd < 0)
         return fd;
@@ -190,9 +190,21 @@ static int make_record(struct tp_jobs *jobs, struct taking *t, struct tp_error *
         memcpy(jobs->last_id, job->status.id, sizeof jobs->last_id);
     job->status.created = time(NULL);
     memcpy(t->id, job->status.id, sizeof t->id);
-    rc = tp_record_put_request(fd, &job->request, &job->status, err);
+    return tp_record_stage(fd, &job->request, &job->status, err);
+}
+
+/* Of all of them together, which takes hardly longer than of one. */
+static int settle_records(struct tp_jobs *jobs, const struct taking *all, size_t n, struct tp_error *err)
+{
+    int *fds = malloc((n + 1) * sizeof *fds), rc = fds ? 0 : tp_fail(err, ENOMEM, "out of memory for jobs");
+    size_t news = 0;
+
+    for (size_t i = 0; i < n && rc == 0; i++)
+        if (all[i].job)
+            fds[news++] = all[i].job->fd;
     if (rc == 0)
-        rc = tp_record_put_status(fd, &job->status, true, err);
+        rc = tp_records_settle(jobs->fd, fds, news, err);
+    free(fds);
     return rc;
 }
 
@@ -245,8 +257,8 @@ static int take_all(struct tp_jobs *jobs, const struct tp_request *requests, siz
         else if (all[i].as)
             memcpy(all[i].id, all[i].as->status.id, sizeof all[i].id);
     }
-    if (rc == 0 && fsync(jobs->fd) < 0 && errno != EINVAL)
-        rc = tp_fail_errno(err, "cannot sync '%s/.tenpak/jobs'", jobs->dir);
+    if (rc == 0)
+        rc = settle_records(jobs, all, n, err);
     if (rc == 0)
         rc = enter_all(jobs, all, n, err);
     if (rc < 0)

@@ -131,13 +131,15 @@ control_tests = \
 	tests/control/manager_test \
 	tests/control/others_test \
 	tests/control/policy_test \
-	tests/control/request_test
+	tests/control/request_test \
+	tests/control/settle_test
 tests_control_inventory_test_LDADD = $(TP_CONTROL_LIBS)
 tests_control_jobs_test_LDADD = $(TP_CONTROL_LIBS)
 tests_control_manager_test_LDADD = $(TP_CONTROL_LIBS)
 tests_control_others_test_LDADD = $(TP_CONTROL_LIBS)
 tests_control_policy_test_LDADD = $(TP_CONTROL_LIBS)
 tests_control_request_test_LDADD = $(TP_CONTROL_LIBS)
+tests_control_settle_test_LDADD = $(TP_CONTROL_LIBS)
 EXTRA_DIST += tests/control/jobs.h
 check_PROGRAMS += tests/control/documents
 tests_control_documents_LDADD = $(TP_CONTROL_LIBS)
