@@ -130,7 +130,7 @@ static int run(struct tp_options *o)
         rc = compress(o, &base, &model, &options_now, report, &err);
     tp_meter_stop();
     if (rc) {
-        code = tp_report_error(&err);
+        code = tp_report_failed(o, &err);
     } else if (o->json) {
         struct tp_document doc;
         tp_document_begin(&doc);

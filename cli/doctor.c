@@ -2,6 +2,7 @@
 /* tenpak doctor: what on this system slows or prevents a mount, and the command that mends it. */
 #include <config.h>
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,6 +61,7 @@ static int print_text(const struct tp_findings *all, bool fine)
 
 static int run(struct tp_options *o)
 {
+    struct tp_error err = {0};
     bool fine = true;
     if (tp_options_next(o) < 0)
         return o->exit;
@@ -70,9 +72,9 @@ static int run(struct tp_options *o)
     }
     tp_doctor_fuse(all);
     if (!tp_doctor_mounts(all, o->argc ? o->argv[0] : NULL)) {
-        fprintf(stderr, "tenpak: no tenpak mount at '%s'\n", o->argv[0]);
+        tp_fail(&err, ENOENT, "no tenpak mount at '%s'", o->argv[0]);
         free(all);
-        return TP_EXIT_FAILURE;
+        return tp_report_failed(o, &err);
     }
     tp_doctor_machine(all);
     for (size_t i = 0; i < all->n; i++)

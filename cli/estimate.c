@@ -64,7 +64,7 @@ static int run(struct tp_options *o)
     if (tp_options_next(o) < 0)
         return o->exit;
     if (estimate(o->argv[0], o->argv[1], &place, &choice, &e, &err)) {
-        code = tp_report_error(&err);
+        code = tp_report_failed(o, &err);
     } else if (o->json) {
         struct tp_document doc;
         tp_document_begin(&doc);

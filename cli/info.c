@@ -119,7 +119,7 @@ static int run(struct tp_options *o)
     if (!rc)
         rc = tp_place_open(&place, &store, &pack, &err);
     if (rc) {
-        code = tp_report_error(&err);
+        code = tp_report_failed(o, &err);
     } else {
         const struct tp_index *x = tp_pack_index(pack);
         tp_usage_add_index(x, &all);

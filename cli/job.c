@@ -94,7 +94,8 @@ static int print_report(struct tp_options *o, struct tp_reach *reach, const stru
     struct tp_buffer text = {0};
     struct tp_json *report = NULL;
     struct tp_error err = {0};
-    int code = TP_EXIT_OK, rc = tp_reach_report(reach, status->id, &text, &err);
+    int rc = tp_reach_report(reach, status->id, &text, &err);
+    bool reported = rc == 0;
 
     if (rc == 0 && o->json) {
         fwrite(text.data, 1, text.len, stdout);
@@ -107,15 +108,15 @@ static int print_report(struct tp_options *o, struct tp_reach *reach, const stru
         rc = 0; /* a job that was stopped has none */
     tp_json_free(report);
     tp_buffer_clear(&text);
-    if (rc < 0)
-        code = tp_report_error(&err);
-    else
-        code = tp_report_flush();
     if (status->state == TP_JOB_COMPLETED)
-        return code;
+        return rc < 0 ? tp_report_failed(o, &err) : tp_report_flush();
+    if (rc < 0)
+        tp_report_error(&err);
+    else
+        tp_report_flush();
     tp_fail(&err, status->error ? status->error : EIO, "job '%s' %s: %s", status->id,
             tp_job_state_name(status->state), status->message);
-    return tp_report_error(&err);
+    return reported ? tp_report_error(&err) : tp_report_failed(o, &err);
 }
 
 static int submit_and_follow(struct tp_options *o, const char *dir, const struct tp_request *request,
@@ -128,7 +129,7 @@ static int submit_and_follow(struct tp_options *o, const char *dir, const struct
     int code, rc = tp_reach_open(dir, &reach, &err);
 
     if (rc < 0)
-        return tp_report_error(&err);
+        return tp_report_failed(o, &err);
     rc = no_wait && !reach.control
              ? tp_fail(&err, ENXIO, "no daemon keeps '%s': --no-wait is for a directory that is mounted", dir)
              : tp_reach_submit(&reach, request, command, id, &err);
@@ -138,7 +139,7 @@ static int submit_and_follow(struct tp_options *o, const char *dir, const struct
     } else {
         if (rc == 0)
             rc = follow(&reach, id, o->quiet, &status, &err);
-        code = rc < 0 ? tp_report_error(&err) : print_report(o, &reach, &status);
+        code = rc < 0 ? tp_report_failed(o, &err) : print_report(o, &reach, &status);
     }
     tp_reach_close(&reach);
     return code;
@@ -172,7 +173,7 @@ int tp_job_run(struct tp_options *o, enum tp_verb verb, bool no_wait)
     if (rc == -EINVAL || rc == -ERANGE) {
         code = tp_options_bad(o, "%s: %s", o->command->name, err.message);
     } else if (rc < 0) {
-        code = tp_report_error(&err);
+        code = tp_report_failed(o, &err);
     } else {
         command.data[command.len] = '\0';
         code = submit_and_follow(o, dir, &requests[0], (const char *)command.data, no_wait);

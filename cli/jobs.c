@@ -52,9 +52,9 @@ static int run_jobs(struct tp_options *o)
         return o->exit;
     rc = tp_reach_open(o->argv[0], &reach, &err);
     if (rc < 0)
-        return tp_report_error(&err);
+        return tp_report_failed(o, &err);
     rc = tp_jobs_list(reach.jobs, &list, &n, &err);
-    code = rc < 0 ? tp_report_error(&err) : print_list(o, list, n);
+    code = rc < 0 ? tp_report_failed(o, &err) : print_list(o, list, n);
     free(list);
     tp_reach_close(&reach);
     return code;

@@ -137,7 +137,7 @@ static int run(struct tp_options *o)
     if (!rc && !(rows = calloc(n + 1, sizeof *rows)))
         rc = tp_fail(&err, ENOMEM, "out of memory");
     if (rc) {
-        code = tp_report_error(&err);
+        code = tp_report_failed(o, &err);
     } else {
         for (size_t i = 0; i < n; i++)
             fill(store, &models[i], &rows[i]);

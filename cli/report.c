@@ -9,7 +9,9 @@
 
 #include "base/log.h"
 #include "base/size.h"
+#include "cli/options.h"
 #include "cli/report.h"
+#include "control/record.h"
 
 enum { RING = 16, TEXT = 80, NAMES = 4, NAME_TEXT = 4200 };
 
@@ -162,6 +164,19 @@ int tp_report_error(const struct tp_error *err)
         fprintf(stderr, "hint: %s\n", hint);
     told = hint ? hint : told;
     return err->code ? tp_report_exit(err->code) : TP_EXIT_FAILURE;
+}
+
+int tp_report_failed(const struct tp_options *options, const struct tp_error *err)
+{
+    struct tp_document doc;
+    int code = tp_report_error(err);
+
+    if (options->json) {
+        tp_document_begin(&doc);
+        tp_error_json(&doc.json, err->code ? -err->code : EIO, err->message, NULL);
+        tp_document_end(&doc);
+    }
+    return code;
 }
 
 static void log_line(void *arg, enum tp_log_level level, const char *line)

@@ -43,6 +43,8 @@ const char *tp_report_hex(const uint8_t sha256[TP_SHA256_LEN]);
 
 /* Print the story, and a hint where one is known; the exit code that goes with it. */
 int tp_report_error(const struct tp_error *err);
+/* The same of a command that has nothing else to print: with --json the error is its document. */
+int tp_report_failed(const struct tp_options *options, const struct tp_error *err);
 /* The exit code of a negative errno. */
 int tp_report_exit(int rc);
 /* What libraries log goes to standard error from now on: warnings and errors. */

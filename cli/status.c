@@ -108,7 +108,7 @@ static int run(struct tp_options *o)
         rc = tp_json_parse(json, strlen(json), &all, &err);
     if (rc == 0 && all)
         print_status(all);
-    code = rc ? tp_report_error(&err) : tp_report_flush();
+    code = rc ? tp_report_failed(o, &err) : tp_report_flush();
     tp_json_free(all);
     free(json);
     return code;

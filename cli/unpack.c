@@ -29,7 +29,7 @@ static int restore(const char *arg, struct tp_restore_options *restore, struct t
     int code = TP_EXIT_OK, rc = tp_place_find_pack(arg, &place, &err);
 
     if (rc)
-        return tp_report_error(&err);
+        return tp_report_failed(o, &err);
     if (place.kind != TP_PLACE_PACK)
         rc = tp_fail(&err, EINVAL, "'%s' is a directory, not a pack", place.path);
     restore->threads = o->threads;
@@ -38,7 +38,7 @@ static int restore(const char *arg, struct tp_restore_options *restore, struct t
         rc = tp_restore(place.path, restore, &bytes, &err);
     tp_meter_stop();
     if (rc) {
-        code = tp_report_error(&err);
+        code = tp_report_failed(o, &err);
     } else if (o->json) {
         struct tp_document doc;
         tp_document_begin(&doc);

@@ -22,6 +22,7 @@ struct verifying {
     struct tp_document doc;
     const struct tp_progress *progress;
     uint64_t packs, bad;
+    uint64_t failed; /* arguments that could not be verified at all */
     int code;
 };
 
@@ -173,6 +174,7 @@ static int run(struct tp_options *o)
         struct tp_error err = {0};
         if (verify_place(&v, o->argv[i], &err)) {
             tp_meter_stop();
+            v.failed++;
             v.code = worse(v.code, tp_report_error(&err));
             v.progress = tp_meter_start(o->quiet);
         }
@@ -182,6 +184,7 @@ static int run(struct tp_options *o)
         tp_json_end_array(&v.doc.json);
         tp_json_put_u64(&v.doc.json, "verified", v.packs - v.bad);
         tp_json_put_u64(&v.doc.json, "bad", v.bad);
+        tp_json_put_u64(&v.doc.json, "failed", v.failed);
         int printed = tp_document_end(&v.doc);
         return v.code ? v.code : printed;
     }

@@ -115,6 +115,40 @@ if [ "$(TENPAK_CPU='' "$tenpak" version --json | jq -r .kernels.best)" != scalar
         'slow unset TENPAK_CPU'
 fi
 
+# --- with --json a failure is a document as well, and one only ---
+mkdir "$tmp/empty" "$tmp/damaged"
+: >"$tmp/damaged/bad.tnpk"
+while IFS= read -r words; do
+    # shellcheck disable=SC2086
+    (cd "$tmp" && "$tenpak" $words) >"$tmp/failed.json" 2>"$tmp/err"
+    is "'$words': fails" "$([ $? -ne 0 ] && echo yes)" yes
+    is "'$words': its document tells why" "$(jq -s 'length == 1 and (.[0].error | .errno > 0 and (.name | startswith("E")))' \
+        "$tmp/failed.json")" true
+    is "'$words': as standard error does" "$(jq -r '"tenpak: " + .error.message' "$tmp/failed.json")" "$(sed 1q "$tmp/err")"
+done <<'END'
+ls --json absent
+info --json absent
+info --json damaged/bad
+info --json empty
+unpack --json absent
+unpack --json damaged/bad
+status --json empty
+jobs --json absent
+estimate --json empty absent
+compress --json absent model
+restore --json empty absent
+delta estimate --json absent empty
+delta compress --json absent empty -o out.tnpk
+delta reconstruct --json absent -o out
+doctor --json empty
+END
+"$tenpak" pack --json "$tmp/absent" >"$tmp/failed.json" 2>/dev/null
+is 'pack --json counts what failed' "$(jq -c '[.failed, (.models | length)]' "$tmp/failed.json")" '[1,0]'
+"$tenpak" verify --json "$tmp/absent" "$tmp/empty" >"$tmp/failed.json" 2>/dev/null
+is 'verify --json counts what failed' "$(jq -c '[.failed, .bad, .verified]' "$tmp/failed.json")" '[1,0,0]'
+"$tenpak" ls --json --nothing >"$tmp/failed.json" 2>/dev/null
+is 'a command line that is wrong has no document' "$(wc -c <"$tmp/failed.json")" 0
+
 if [ -w /dev/full ]; then
     "$tenpak" version >/dev/full 2>"$tmp/err"
     is 'a full standard output: exit code' $? 1
