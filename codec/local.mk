@@ -35,6 +35,7 @@ codec_libtp_codec_la_SOURCES += \
 
 # split
 codec_libtp_codec_la_SOURCES += \
+	codec/split/join_avx512.c \
 	codec/split/planes.c codec/split/planes.h \
 	codec/split/split.c codec/split/split.h \
 	codec/split/stats.c \

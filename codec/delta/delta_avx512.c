@@ -53,9 +53,7 @@ TP_INLINE TP_TARGET_AVX512 __m512i offsets(__m512i table, int g, const unsigned 
 /* For tp_rans_symbols64. */
 TP_INLINE TP_TARGET_AVX512 __m512i symbol_order(const unsigned width)
 {
-    const __m512i halves = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
-
-    return width == 8 ? tp_rans_in_order() : _mm512_permutexvar_epi64(halves, tp_rans_in_order());
+    return width == 8 ? tp_rans_in_order() : tp_rans_to_unpack(tp_rans_in_order());
 }
 
 /* Symbols of 64 elements whose contexts are given as bytes. */
@@ -286,10 +284,10 @@ TP_INLINE TP_TARGET_AVX512 size_t turns16(const struct vectors *v, struct cursor
     for (; i + 192 <= n; i += 64) {
         const uint8_t *from = base + 2 * i + 256;
 
-        begin16(v, r, x, &ahead, from, from < last ? from + 128 : last, &c, regs);
+        finish16(v, r, &a, base + 2 * i, dst + 2 * i, has_raw, has_direct);
         if (has_raw)
             raw64(v, r, &b, 16);
-        finish16(v, r, &a, base + 2 * i, dst + 2 * i, has_raw, has_direct);
+        begin16(v, r, x, &ahead, from, from < last ? from + 128 : last, &c, regs);
         c.raw = a.raw;
         a = b;
         b = c;

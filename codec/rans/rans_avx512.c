@@ -13,29 +13,15 @@ TP_INLINE TP_TARGET_AVX512 size_t turns64(__m512i *x, const struct tp_rans_dec *
                                           const uint8_t *limit, uint8_t *dst, size_t n)
 {
     const __m512i order = tp_rans_in_order();
-    const __m512i off = _mm512_setzero_si512();
     const uint8_t *p = *words;
     __m512i e[4];
     size_t i = 0;
 
     for (unsigned g = 0; g < 4; g++)
-        e[g] = tp_rans_look16(x[g], dec->slot, off);
+        e[g] = tp_rans_look16(x[g], dec->slot, _mm512_setzero_si512());
     for (; i + 64 <= n; i += 64) {
-        __m512i e0 = e[0];
-        __m512i e1 = e[1];
-        __m512i e2 = e[2];
-        __m512i e3 = e[3];
-
-        tp_rans_advance16(&x[0], e0, &p);
-        tp_rans_advance16(&x[1], e1, &p);
-        e[0] = tp_rans_look16(x[0], dec->slot, off);
-        e[1] = tp_rans_look16(x[1], dec->slot, off);
-        tp_rans_advance16(&x[2], e2, &p);
-        tp_rans_advance16(&x[3], e3, &p);
-        e[2] = tp_rans_look16(x[2], dec->slot, off);
-        e[3] = tp_rans_look16(x[3], dec->slot, off);
+        _mm512_storeu_si512(dst + i, tp_rans_turn64(x, e, dec->slot, &p, order));
         p = p < limit ? p : limit;
-        _mm512_storeu_si512(dst + i, tp_rans_symbols64(e0, e1, e2, e3, order));
     }
     *words = p;
     return i;

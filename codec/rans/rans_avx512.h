@@ -34,7 +34,7 @@ TP_INLINE TP_TARGET_AVX512 void tp_rans_advance16(__m512i *x, __m512i e, const u
     v = _mm512_add_epi32(v, _mm512_and_si512(_mm512_srli_epi32(e, 12), mask12));
     low = _mm512_cmplt_epu32_mask(v, _mm512_set1_epi32(TP_RANS_LOW));
     *x = _mm512_mask_or_epi32(v, low, _mm512_slli_epi32(v, 16), _mm512_maskz_expand_epi32(low, words));
-    *p += 2 * _mm_popcnt_u32(low);
+    *p += 2 * (size_t)_mm_popcnt_u64(low);
 }
 
 /* Both. */
@@ -54,13 +54,10 @@ TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_step16(__m512i *x, const uint32_t *sl
 TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_symbols64(__m512i e0, __m512i e1, __m512i e2, __m512i e3,
                                                      __m512i order)
 {
-    const __m512i high = _mm512_set1_epi32((int)0xff000000);
-    __m512i a = _mm512_ternarylogic_epi32(high, e3, _mm512_srli_epi32(e2, 8), 0xca); /* high ? e3 : e2 */
-    __m512i b = _mm512_ternarylogic_epi32(high, e1, _mm512_srli_epi32(e0, 8), 0xca);
-    __m512i c = _mm512_ternarylogic_epi32(_mm512_set1_epi32((int)0xffff0000), a, _mm512_srli_epi32(b, 16),
-                                          0xca);
+    __m512i s = _mm512_shldi_epi32(_mm512_srli_epi32(e3, 24), e2, 8);
 
-    return _mm512_permutexvar_epi8(order, c);
+    s = _mm512_shldi_epi32(_mm512_shldi_epi32(s, e1, 8), e0, 8);
+    return _mm512_permutexvar_epi8(order, s);
 }
 
 /* The order of the lanes. */
@@ -70,6 +67,33 @@ TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_in_order(void)
         63, 59, 55, 51, 47, 43, 39, 35, 31, 27, 23, 19, 15, 11, 7, 3, 62, 58, 54, 50, 46, 42, 38, 34, 30,
         26, 22, 18, 14, 10, 6, 2, 61, 57, 53, 49, 45, 41, 37, 33, 29, 25, 21, 17, 13, 9, 5, 1, 60, 56, 52,
         48, 44, 40, 36, 32, 28, 24, 20, 16, 12, 8, 4, 0);
+}
+
+/* Its eighths 0, 4, 1, 5, 2, 6, 3, 7: unpacked to words, the lower half gives lanes 0 to 31, the upper one the rest. */
+TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_to_unpack(__m512i bytes)
+{
+    return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7), bytes);
+}
+
+/* A turn of 64 lanes: the symbols whose entries E were looked up before it, and meanwhile the entries after them. */
+TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_turn64(__m512i *x, __m512i *e, const uint32_t *slots,
+                                                  const uint8_t **p, __m512i order)
+{
+    const __m512i off = _mm512_setzero_si512();
+    __m512i e0 = e[0];
+    __m512i e1 = e[1];
+    __m512i e2 = e[2];
+    __m512i e3 = e[3];
+
+    tp_rans_advance16(&x[0], e0, p);
+    tp_rans_advance16(&x[1], e1, p);
+    e[0] = tp_rans_look16(x[0], slots, off);
+    e[1] = tp_rans_look16(x[1], slots, off);
+    tp_rans_advance16(&x[2], e2, p);
+    tp_rans_advance16(&x[3], e3, p);
+    e[2] = tp_rans_look16(x[2], slots, off);
+    e[3] = tp_rans_look16(x[3], slots, off);
+    return tp_rans_symbols64(e0, e1, e2, e3, order);
 }
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "codec/split/tables.h"
 
+#include "codec/isa.h"
 #include "codec/split/split.h"
 #include "codec/scratch.h"
 #include "base/le.h"
@@ -354,13 +355,25 @@ static int get_plane(struct input *in, const struct split_plane *learned, enum s
     }
 }
 
+/* As many elements as there is a kernel for that takes the symbols and puts them together in one. */
+static size_t join(uint8_t *dst, const uint8_t *const plane[], struct later *later, size_t n,
+                   struct split_shape shape)
+{
+#if TP_HAVE_X86
+    if (shape.width == 2 && !later[0].dec && later[1].dec && tp_isa_get() == TP_ISA_AVX512)
+        return tp_split_join_avx512(&later[1].reader, later[1].dec, plane[0], dst, n, shape.rotate);
+#endif
+    (void)dst, (void)plane, (void)later, (void)n, (void)shape;
+    return 0;
+}
+
 /* Put elements together; ROOM is where the first plane has its room. */
 static int merge(uint8_t *dst, const uint8_t *const plane[], struct later *later, uint8_t *room, size_t n,
                  struct split_shape shape)
 {
     size_t step;
 
-    for (size_t at = 0; at < n; at += step) {
+    for (size_t at = join(dst, plane, later, n, shape); at < n; at += step) {
         const uint8_t *piece[SPLIT_PLANES_MAX];
 
         step = n - at < PIECE ? n - at : PIECE;

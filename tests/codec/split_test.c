@@ -2,6 +2,7 @@
 /* The split codec: round trips of every dtype, what it promises to save, and damaged input. */
 #include <config.h>
 
+#include "codec/split/tables.h"
 #include "tests/codec/codec_check.h"
 
 static const struct tp_codec *split;
@@ -39,6 +40,36 @@ static void round_trips(uint64_t *seed, enum tp_dtype dtype)
         free(src);
     }
     ok(good, "%s: round trips", tp_dtype_name(dtype));
+}
+
+/* Whole chunks, whose upper plane has all 64 lanes and whose lower one is raw: lengths about a kernel's step. */
+static void check_two_planes(uint64_t *seed, enum tp_dtype dtype)
+{
+    uint8_t *src = check_alloc(TP_CHUNK_MAX), *coded = NULL;
+    struct tp_buffer blob = {0};
+    struct tp_tables *tables;
+    size_t coded_len;
+    bool good = true, lanes = true;
+    double bits;
+
+    if (dtype == TP_DTYPE_BF16)
+        check_fill(seed, CHECK_WEIGHTS, dtype, src, TP_CHUNK_MAX);
+    else
+        for (size_t i = 0; i < TP_CHUNK_MAX; i++)
+            src[i] = (uint8_t)(tap_random(seed) >> 32 & (i % 2 ? 0x0f : 0xff));
+    tables = check_learn(split, dtype, src, NULL, TP_CHUNK_MAX, &blob, &bits);
+    for (size_t less = 0; less < 131 && good; less += less < 2 ? 1 : 43) {
+        size_t len = TP_CHUNK_MAX - 2 * less;
+
+        good = check_round_trip(split, tables, dtype, src, NULL, len, len + 64, scratch, &coded, &coded_len);
+        /* How the planes are coded, three bytes of length, no patches, log2 of the lanes. */
+        lanes &= coded[0] == (SPLIT_RAW | SPLIT_RANS << 2) && coded[4] == 0 && coded[5] == 6;
+        free(coded);
+    }
+    ok(good && lanes, "%s: a raw plane and one of 64 lanes", tp_dtype_name(dtype));
+    split->tables_destroy(tables);
+    tp_buffer_clear(&blob);
+    free(src);
 }
 
 /* Coded size of one chunk with tables learned from it. */
@@ -188,6 +219,8 @@ int main(void)
         bail_out("no codec");
     for (size_t i = 0; i < CHECK_DTYPES; i++)
         round_trips(&seed, check_dtypes[i]);
+    check_two_planes(&seed, TP_DTYPE_BF16);
+    check_two_planes(&seed, TP_DTYPE_I16);
     savings(&seed);
     deviations(&seed);
     for (int i = 0; i < 60 && good; i++)
