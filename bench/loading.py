@@ -3,35 +3,25 @@
 
 import json
 import sys
+from pathlib import Path
 
 import machine
 from machine import interleaved, run_timed
 from report import best_median
 from store import Mount
 
-# from_pretrained leaves the weights as a mapping that is read at the first use: the sum is the use.
-CHILD = """
-import json, sys, time
-import torch
-from transformers import AutoModelForCausalLM
-from transformers.utils import logging
-logging.set_verbosity_error(); logging.disable_progress_bar()
-begin = time.monotonic()
-model = AutoModelForCausalLM.from_pretrained(sys.argv[1])
-loaded = time.monotonic()
-total = sum(int(p.view(torch.int16).sum()) for p in model.parameters())
-print(json.dumps({"load": loaded - begin, "used": time.monotonic() - begin, "sum": total}))
-"""
+SCRIPT = Path(__file__).with_name("load_model.py")
 
 
-def load(directory):
-    return json.loads(run_timed([sys.executable, "-c", CHILD, directory]).output)
+def load(pair, directory):
+    config = json.loads((pair.tune.path / "config.json").read_text())
+    return json.loads(run_timed([sys.executable, SCRIPT, directory, config["architectures"][0]]).output)
 
 
 def load_cold(tenpak, pair, mounted):
     with Mount(tenpak, tenpak.packs_of(pair)) as mount:
         machine.drop_caches()
-        return load(mount.point / pair.tune.path.name if mounted else pair.tune.path)
+        return load(pair, mount.point / pair.tune.path.name if mounted else pair.tune.path)
 
 
 def add(report, rows, pair, state, results):
@@ -52,13 +42,13 @@ def add(report, rows, pair, state, results):
 def measure(report, pairs, tenpak, runs, say):
     rows = report.section("Loading with transformers",
                           ["pair", "cache", "from", "what", "s best", "s median"],
-                          "AutoModelForCausalLM.from_pretrained, without the import")
+                          "from_pretrained of a fresh process, without the imports")
     for pair in pairs:
         say(f"loading: {pair.name}")
         tenpak.pack_pair(pair)
         with Mount(tenpak, tenpak.packs_of(pair)) as mount:
-            jobs = {"raw directory": lambda: load(pair.tune.path),
-                    "mount": lambda: load(mount.point / pair.tune.path.name)}
+            jobs = {"raw directory": lambda: load(pair, pair.tune.path),
+                    "mount": lambda: load(pair, mount.point / pair.tune.path.name)}
             for job in jobs.values():
                 job()
             add(report, rows, pair, "warm", interleaved(jobs, runs))
