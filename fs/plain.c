@@ -15,6 +15,7 @@
 #include "base/hash.h"
 #include "fs/change.h"
 #include "fs/sweep.h"
+#include "store/names.h"
 
 /* Numbers are those of DIR's file system; those of others mounted within it, hashed. The top bit
  * is for packs. */
@@ -192,7 +193,6 @@ bool tp_plain_is_gone(struct tp_fs *fs, const struct tp_plain *plain)
 
 bool tp_plain_going_path(struct tp_fs *fs, const struct tp_plain *plain, char out[PATH_MAX])
 {
-    static const char removing[] = ".removing";
     char path[PATH_MAX];
 
     if (!path_of(plain->fd, path, sizeof path))
@@ -200,13 +200,15 @@ bool tp_plain_going_path(struct tp_fs *fs, const struct tp_plain *plain, char ou
     if (is_deleted(plain, path))
         path[strlen(path) - DELETED_LEN] = 0;
     char *name = below_top(fs, path);
-    if (!name || name[0] != '.')
+    if (!name)
         return false;
-    char *slash = strchrnul(name, '/');
-    size_t len = (size_t)(slash - name);
-    if (len <= sizeof removing || memcmp(slash - (sizeof removing - 1), removing, sizeof removing - 1) != 0)
+    char *slash = strchrnul(name, '/'), after = *slash;
+    *slash = 0;
+    if (!tp_is_removing(name))
         return false;
-    snprintf(out, PATH_MAX, "%.*s%s", (int)(len - sizeof removing), name + 1, slash);
+    size_t len = (size_t)(strrchr(name, '.') - (name + 1));
+    *slash = after;
+    snprintf(out, PATH_MAX, "%.*s%s", (int)len, name + 1, slash);
     return true;
 }
 

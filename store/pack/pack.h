@@ -38,7 +38,8 @@ const char *tp_pack_base_error(const struct tp_pack *pack);
 /*
  * Decode chunk number CHUNK into DST (tp_index_chunk_len bytes and TP_SLACK more). Reads the coded bytes
  * with one pread, verifies both hashes; with FETCH the content's, and the other where that fails. FETCH,
- * where given, brings a base's chunk (a cache); without it the base's chunk is decoded into WORK. -EBADMSG names pack, file, chunk and offset; -ENOLINK.
+ * where given, brings a base's chunk (a cache); without it the base's chunk is decoded into WORK. -EBADMSG
+ * names pack, file, chunk and offset; -ENOLINK.
  */
 struct tp_work; /* per-thread memory for decoding through a chain of bases */
 struct tp_work *tp_work_create(void);

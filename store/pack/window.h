@@ -57,7 +57,7 @@ int tp_window_get(struct tp_pack *base, const struct tp_window *window, struct t
                   const struct tp_chunk_fetch *fetch, struct tp_window_view *view, struct tp_error *err);
 void tp_window_release(const struct tp_chunk_fetch *fetch, struct tp_window_view *view);
 
-/* One chunk of BASE, by FETCH or decoded into WORK's level, where the last one is remembered. */
+/* One chunk of BASE, by FETCH or decoded into WORK's level, where the last one is remembered. ONCE as for FETCH. */
 int tp_window_chunk(struct tp_pack *base, uint32_t chunk, bool once, struct tp_work *work,
                     const struct tp_chunk_fetch *fetch, const uint8_t **data, void **handle,
                     struct tp_error *err);
