@@ -409,6 +409,6 @@ uint64_t tp_source_common(const struct tp_source_tensor *t, const struct tp_sour
         return 0;
     if (!t->rank || t->shape[0] <= b->shape[0])
         return t->len;
-    /* Whole elements on both sides, and no more than the base has; b is shorter in its first dimension. */
-    return t_bits == b_bits ? b->len : b->len / b_bits * t_bits;
+    /* B is shorter in its first dimension, and elements are whole bytes where that fits. */
+    return b->len / (b_bits / 8) * (t_bits / 8);
 }

@@ -47,6 +47,27 @@ static void test_rule(void)
     ok(fits(bf16, 2, small, bf16, 2, small, true) > fits(f32, 2, small, bf16, 2, small, true), "the dtype a little");
 }
 
+/* Bytes of N elements of dtype TO that a vector of B_N elements of dtype FROM predicts. */
+static uint64_t common(enum tp_dtype from, uint64_t b_n, enum tp_dtype to, uint64_t n)
+{
+    struct tp_source_tensor b = {.name = "v", .dtype = from, .rank = 1, .shape = &b_n},
+                            t = {.name = "v", .dtype = to, .rank = 1, .shape = &n};
+
+    b.len = b_n * tp_dtype_bits(from) / 8;
+    t.len = n * tp_dtype_bits(to) / 8;
+    return tp_source_common(&t, &b);
+}
+
+static void test_common(void)
+{
+    is_int(common(TP_DTYPE_BF16, 7, TP_DTYPE_BF16, 9), 14, "a shorter tensor predicts as many elements as it has");
+    is_int(common(TP_DTYPE_BF16, 3, TP_DTYPE_F32, 9), 12, "and as many of another dtype");
+    is_int(common(TP_DTYPE_F32, 3, TP_DTYPE_BF16, 9), 6, "wide or narrow");
+    is_int(common(TP_DTYPE_F32, 9, TP_DTYPE_BF16, 3), 6, "a longer one all");
+    is_int(common(TP_DTYPE_F4, 2, TP_DTYPE_F4, 4), 0, "none where elements are smaller than a byte");
+    is_int(common(TP_DTYPE_F4, 4, TP_DTYPE_F4, 4), 2, "but for as many");
+}
+
 static unsigned below(unsigned n)
 {
     return (unsigned)(tap_random(&seed) % n);
@@ -186,6 +207,7 @@ int main(void)
 {
     seed = tap_seed();
     test_rule();
+    test_common();
     scratch = tap_tmpdir();
     test_agree();
     tp_file_remove_tree(AT_FDCWD, scratch, NULL);
