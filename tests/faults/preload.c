@@ -110,15 +110,16 @@ static enum verdict judge(const char *call, int fd, const char *path)
     errno = saved;
     if (strncmp(full, dir, strlen(dir)) != 0 || (part && !strstr(full, part)))
         return GO_ON;
+    /* Lines are in the order of their numbers, whichever threads make the calls. */
     pthread_mutex_lock(&lock);
     number = ++count;
-    pthread_mutex_unlock(&lock);
     if (log_fd >= 0) {
         int n = snprintf(line, sizeof line, "%ld %s %s\n", number, call, full);
 
         syscall(SYS_write, log_fd, line, (size_t)n);
         errno = saved;
     }
+    pthread_mutex_unlock(&lock);
     if (!at || !kind || (sticky ? number < at : number != at))
         return GO_ON;
     if (strcmp(kind, "kill") == 0)
