@@ -5,12 +5,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <syslog.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,7 +21,11 @@
 #include "base/size.h"
 #include "cli/options.h"
 #include "cli/report.h"
+#include "fs/daemon.h"
 #include "fs/mount.h"
+
+/* That a daemon whose starter is interrupted takes to end, at most; a slower one ends later. */
+enum { END_SECONDS = 5 };
 
 static const struct tp_option options[] = {
     {'f', "foreground", NULL, "stay in the foreground and log to standard error"},
@@ -268,12 +275,53 @@ static int serve(struct daemon *d)
     return tp_report_exit(rc);
 }
 
+/* What would end this process, as a file to wait for: the daemon must not be left behind. What is ignored stays so. */
+static int take_signals(void)
+{
+    static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction was;
+    sigset_t set;
+
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
+        if (!sigaction(ends[i], NULL, &was) && was.sa_handler != SIG_IGN)
+            sigaddset(&set, ends[i]);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+/* Whether a signal came before the daemon's word. */
+static bool is_interrupted(int fd, int signals)
+{
+    struct pollfd fds[2] = {{fd, POLLIN, 0}, {signals, POLLIN, 0}};
+
+    while (poll(fds, 2, -1) < 0 && errno == EINTR)
+        ;
+    return fds[1].revents & POLLIN;
+}
+
+/* The daemon, which has signals blocked from its first moment, unmounts what it has mounted, or will have by then. */
+static int interrupt(pid_t child)
+{
+    int process = (int)syscall(SYS_pidfd_open, child, 0);
+
+    kill(child, SIGTERM);
+    tp_daemon_wait(process, END_SECONDS);
+    /* Nobody was told of the mount: whoever uses it by now loses it. */
+    if (waitpid(child, NULL, WNOHANG) == 0)
+        kill(child, SIGTERM);
+    fputs("tenpak: interrupted\n", stderr);
+    return TP_EXIT_INTERRUPTED;
+}
+
 /* Wait for the daemon's word; when it says none, it died. */
-static int await(int fd, pid_t child, const struct tp_options *o)
+static int await(int fd, int signals, pid_t child, const struct tp_options *o)
 {
     struct outcome outcome;
     ssize_t n;
     int status = 0;
+    if (is_interrupted(fd, signals))
+        return interrupt(child);
     do
         n = read(fd, &outcome, sizeof outcome);
     while (n < 0 && errno == EINTR);
@@ -313,9 +361,11 @@ static int start_daemon(struct daemon *d, const struct tp_options *o)
         return TP_EXIT_FAILURE;
     }
     fflush(NULL);
+    int signals = take_signals();
     pid_t child = fork();
     if (child < 0) {
         fprintf(stderr, "tenpak: cannot start the daemon: %s\n", strerror(errno));
+        close(signals);
         close(fds[0]);
         close(fds[1]);
         return TP_EXIT_FAILURE;
@@ -328,7 +378,8 @@ static int start_daemon(struct daemon *d, const struct tp_options *o)
         _exit(serve(d));
     }
     close(fds[1]);
-    int code = await(fds[0], child, o);
+    int code = await(fds[0], signals, child, o);
+    close(signals);
     close(fds[0]);
     return code;
 }

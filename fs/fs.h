@@ -144,6 +144,7 @@ struct tp_fs {
     unsigned idle_n;
     _Atomic unsigned open_n;  /* files that are open */
     _Atomic uint64_t reads, read_bytes, errors; /* requests for models' files; those answered EIO */
+    dev_t below_dev;          /* of what is under the mount */
     _Atomic dev_t mount_dev;  /* of the mount itself, once it answers */
     const struct tp_mount_options *options;
     struct timespec started; /* CLOCK_MONOTONIC */

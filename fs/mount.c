@@ -110,6 +110,7 @@ static int check_mountpoint(const char *given, struct tp_fs *fs, struct tp_error
         return tp_fail_errno(err, "cannot mount on '%s'", given);
     free(fs->mountpoint);
     fs->mountpoint = real;
+    fs->below_dev = st.st_dev;
     rc = check_not_ours(real, err); /* it may have been a link to one */
     if (rc < 0)
         return rc;
@@ -221,14 +222,18 @@ static void *announce(void *arg)
     char slow[TP_SLOW_MAX];
     struct stat st;
 
-    if (stat(fs->mountpoint, &st) < 0) {
+    int rc = stat(fs->mountpoint, &st);
+    /* It is gone already: nobody is told, and what is below is not ours to set up. */
+    if (rc == 0 && st.st_dev == fs->below_dev)
+        return NULL;
+    if (rc < 0) {
         tp_log(TP_LOG_ERROR, "the mount at '%s' does not answer: %s", fs->mountpoint,
                strerror(errno));
         return NULL;
     }
     atomic_store(&fs->mount_dev, st.st_dev);
     /* The greeting can only lower it. Who may not raise it is told by the status. */
-    int rc = tp_kernel_set_read_ahead(st.st_dev, TP_READ_AHEAD_KB);
+    rc = tp_kernel_set_read_ahead(st.st_dev, TP_READ_AHEAD_KB);
     if (rc < 0)
         tp_log(TP_LOG_DEBUG, "read-ahead stays as it is: %s", strerror(-rc));
     tp_promote_start(fs);

@@ -67,6 +67,28 @@ ok "what it says mends it: $mend" sh -c "$(dirname "$tenpak")/$mend"
 ok 'it is gone' is_unmounted "$tmp/mnt"
 rm "$tmp/mount.log"
 
+# Interrupted while its daemon begins, which is held here by a directory that does not answer yet.
+mkdir "$tmp/models/inner" "$tmp/second"
+child_of() {
+    child=$(cat "/proc/$1/task"/*/children 2>/dev/null | tr -d ' ')
+    [ -n "$child" ]
+}
+ok 'what is mounted next' mount_dir "$tmp/models" "$tmp/mnt"
+kill -STOP "$mount_pid"
+wait_for 120 is_stopped "$mount_pid"
+"$tenpak" mount -q "$tmp/mnt/inner" "$tmp/second" 2>"$tmp/err" &
+starter=$!
+ok 'a daemon begins' wait_for 120 child_of "$starter"
+kill -TERM "$starter"
+wait "$starter"
+is 'its starter is interrupted: exit code' $? 130
+kill -CONT "$mount_pid"
+ok 'which ends the daemon' wait_gone "$child"
+ok 'and leaves no mount' is_unmounted "$tmp/second"
+is 'it says no more than that' "$(cat "$tmp/err")" 'tenpak: interrupted'
+ok 'unmounted' unmount "$tmp/mnt"
+rm "$tmp/mount.log"
+
 exits 'no such directory' 1 "$tenpak" mount "$tmp/nothing" "$tmp/mnt"
 has 'is named' "$tmp/.out" "^tenpak: .*'$tmp/nothing'.*No such file or directory"
 exits 'no such mount point' 1 "$tenpak" mount "$tmp/models" "$tmp/nowhere"
