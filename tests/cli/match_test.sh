@@ -64,6 +64,7 @@ ok 'and it stays' [ -d "$tmp/shelf/archive/base" ]
 d=$tmp/two
 mkdir "$d"
 "$mkmodel" --seed=1 "$d/older"
+touch -d 2001-02-03 "$d/older/model.safetensors"
 "$mkmodel" --seed=1 --noise=0.03 "$d/a-newer"
 is 'the older weights are the base: of the newer' "$(base_of "$d/a-newer")" older
 is 'the older weights are the base: themselves none' "$(base_of "$d/older")" null

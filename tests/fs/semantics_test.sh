@@ -82,10 +82,14 @@ cat "$tmp/mnt/tune/$file" >"$tmp/read"
 reads_of_packs() {
     sed -n 's/^tenpak_reads_total //p' "$tmp/mnt/.tenpak/metrics"
 }
-reads=$(reads_of_packs)
-ok 'reads are counted' test "$reads" -gt 0
-cat "$tmp/mnt/tune/$file" >"$tmp/again"
-is 'a file that is opened again is read from the page cache' "$(reads_of_packs)" "$reads"
+ok 'reads are counted' test "$(reads_of_packs)" -gt 0
+# A machine short of memory may drop pages meanwhile.
+read_again() {
+    reads=$(reads_of_packs)
+    cat "$tmp/mnt/tune/$file" >"$tmp/again"
+    [ "$(reads_of_packs)" = "$reads" ]
+}
+ok 'a file that is opened again is read from the page cache' wait_for 1 read_again
 ok 'with the same bytes' cmp "$tmp/read" "$tmp/again"
 ok 'those of the original' cmp "$tmp/read" "$tmp/originals/tune/$file"
 rm "$tmp/read" "$tmp/again"

@@ -46,7 +46,10 @@ static int uring_open(struct uring *uring)
                        IORING_OFF_SQ_RING);
     uring->sqes = mmap(NULL, p->sq_entries * sizeof *uring->sqes, PROT_READ | PROT_WRITE,
                        MAP_SHARED, uring->fd, IORING_OFF_SQES);
-    return uring->ring == MAP_FAILED || uring->sqes == MAP_FAILED ? -ENOMEM : 0;
+    if (uring->ring != MAP_FAILED && uring->sqes != MAP_FAILED)
+        return 0;
+    close(uring->fd);
+    return -ENOMEM;
 }
 
 static void uring_close(struct uring *uring)

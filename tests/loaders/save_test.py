@@ -92,9 +92,10 @@ def pack(store, name):
     run = subprocess.run([TENPAK, "pack", "-q", store.packs / name], capture_output=True, text=True,
                          check=False)
     ok(run.returncode == 0, f"{name} is packed", run.stderr)
-    end = time.monotonic() + 30
-    codec = None
+    end = time.monotonic() + 240
+    codec = outcome(lambda: os.getxattr(store.mnt / name, "user.tenpak.codec"))
     while not isinstance(codec, bytes) and time.monotonic() < end:
+        time.sleep(0.02)
         codec = outcome(lambda: os.getxattr(store.mnt / name, "user.tenpak.codec"))
     ok(isinstance(codec, bytes), "and shows as a pack", codec)
 
