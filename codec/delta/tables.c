@@ -99,12 +99,11 @@ static unsigned coded_symbols(const uint16_t freq[256])
 /* 1024ths of a bit that a symbol of this frequency costs, roughly. */
 static uint16_t symbol_cost(uint32_t freq)
 {
-    unsigned log = 0;
+    unsigned log;
 
     if (freq == 0)
         return UINT16_MAX;
-    while (freq >> log > 1)
-        log++;
+    log = 31 - (unsigned)__builtin_clz(freq);
     return (uint16_t)((TP_RANS_BITS - log) * 1024 - (((freq << 10) >> log) - 1024));
 }
 

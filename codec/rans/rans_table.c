@@ -142,13 +142,23 @@ struct bit_reader {
     size_t bits; /* what there is */
 };
 
-static uint32_t get_bits(struct bit_reader *r, unsigned n)
+/* The next bits, at least 24 of them; those beyond the end are 0. */
+static uint32_t peek_bits(const struct bit_reader *r)
 {
+    size_t at = r->pos / 8, end = (r->bits + 7) / 8;
     uint32_t v = 0;
 
-    for (unsigned i = 0; i < n; i++, r->pos++)
-        if (r->pos < r->bits)
-            v |= (uint32_t)(r->src[r->pos / 8] >> r->pos % 8 & 1) << i;
+    for (unsigned i = 0; i < 4 && at + i < end; i++)
+        v |= (uint32_t)r->src[at + i] << 8 * i;
+    return v >> r->pos % 8;
+}
+
+/* N below 24. */
+static uint32_t get_bits(struct bit_reader *r, unsigned n)
+{
+    uint32_t v = peek_bits(r) & ((1u << n) - 1);
+
+    r->pos += n;
     return v;
 }
 
@@ -156,11 +166,10 @@ static uint32_t get_bits(struct bit_reader *r, unsigned n)
 static uint32_t get_freq(struct bit_reader *r, uint32_t prev)
 {
     unsigned order = order_after(prev);
-    unsigned n = 1;
+    unsigned n = 1 + (unsigned)__builtin_ctz(peek_bits(r) | 1u << 13);
     uint32_t u;
 
-    while (n <= 13 && get_bits(r, 1) == 0)
-        n++;
+    r->pos += n;
     if (n > 13)
         return UINT32_MAX;
     u = (((1u << (n - 1)) | get_bits(r, n - 1)) - 1) << order;
@@ -197,13 +206,20 @@ int tp_rans_freq_read(const uint8_t *src, size_t len, int escape, uint16_t freq[
     return (int)((r.pos + 7) / 8);
 }
 
+enum { STEP = 8 };
+
+/* Entries are made STEP at a time; what is beyond a symbol's slots the next symbol's overwrite. */
 void tp_rans_dec_init(struct tp_rans_dec *dec, const uint16_t freq[256])
 {
-    uint32_t *slot = dec->slot;
+    uint32_t slots[TP_RANS_ONE + STEP], *at = slots;
 
-    for (uint32_t s = 0; s < 256; s++)
-        for (uint32_t j = 0; j < freq[s]; j++)
-            *slot++ = s << 24 | j << 12 | freq[s];
+    for (uint32_t s = 0; s < 256; s++) {
+        for (uint32_t j = 0; j < freq[s]; j += STEP)
+            for (uint32_t k = 0; k < STEP; k++)
+                at[j + k] = s << 24 | (j + k) << 12 | freq[s];
+        at += freq[s];
+    }
+    memcpy(dec->slot, slots, sizeof dec->slot);
 }
 
 void tp_rans_enc_init(struct tp_rans_enc *enc, const uint16_t freq[256])
@@ -213,12 +229,11 @@ void tp_rans_enc_init(struct tp_rans_enc *enc, const uint16_t freq[256])
     memset(enc, 0, sizeof *enc);
     for (uint32_t s = 0; s < 256; s++) {
         uint32_t f = freq[s];
-        unsigned log = 0;
+        unsigned log;
 
         if (f == 0)
             continue;
-        while ((1u << log) < f)
-            log++;
+        log = bit_length(f - 1);
         /*
          * ceil(2^n / f) gives the exact quotient while f^2 << 20 <= 2^n, and it fits 32 bits with
          * n = 20 + 2 * log2(f), rounded up.
