@@ -75,30 +75,12 @@ int tp_jobs_open(const struct tp_jobs_options *options, struct tp_jobs **out, st
     return 0;
 }
 
-static void interrupt_pending(struct tp_jobs *jobs)
-{
-    for (;;) {
-        struct tp_job *job = NULL;
-
-        pthread_mutex_lock(&jobs->lock);
-        for (size_t i = 0; i < jobs->n && !job; i++)
-            if (jobs->list[i]->own && !jobs->list[i]->busy && jobs->list[i]->status.state == TP_JOB_PENDING)
-                job = jobs->list[i];
-        if (job)
-            job->busy = true;
-        pthread_mutex_unlock(&jobs->lock);
-        if (!job)
-            break;
-        tp_job_finish(jobs, job, TP_JOB_INTERRUPTED, EINTR, "the process that was to run the job was stopped");
-    }
-}
-
 void tp_jobs_close(struct tp_jobs *jobs)
 {
     if (!jobs)
         return;
     tp_workers_stop(jobs);
-    interrupt_pending(jobs);
+    tp_jobs_interrupt_pending(jobs);
     tp_jobs_save_ends(jobs);
     tp_keeper_stop(jobs);
     tp_notifier_stop(jobs);

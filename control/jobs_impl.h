@@ -99,6 +99,8 @@ void tp_workers_stop(struct tp_jobs *jobs);
 /* Write the end of own JOB, and tell. STATE is an end; takes LOCK. */
 void tp_job_finish(struct tp_jobs *jobs, struct tp_job *job, enum tp_job_state state, int error,
                    const char *message);
+/* End all own jobs that nobody has begun, when no worker is left to begin one. */
+void tp_jobs_interrupt_pending(struct tp_jobs *jobs);
 /* Try again to write the ends that could not be written, for lack of room perhaps. Takes SUBMIT. */
 void tp_jobs_save_ends(struct tp_jobs *jobs);
 

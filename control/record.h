@@ -45,6 +45,10 @@ int tp_record_get_request(int fd, struct tp_request *out, struct tp_error *err);
 int tp_record_stage(int fd, const struct tp_request *request, const struct tp_job_status *status, struct tp_error *err);
 /* Name what is staged of N records in JOBS; with 0, all of them are there after a power loss. Otherwise some may be. */
 int tp_records_settle(int jobs, const int *fds, size_t n, struct tp_error *err);
+/* The same for another status.json of a record that is there already. After a power loss the one before may be there
+ * again, but none that is not whole. */
+int tp_record_stage_status(int fd, const struct tp_job_status *status, struct tp_error *err);
+int tp_records_settle_status(const int *fds, size_t n, struct tp_error *err);
 
 /* request.json as text: 0 or -ENOMEM. */
 int tp_request_write(const struct tp_request *request, const struct tp_job_status *status, struct tp_buffer *out);

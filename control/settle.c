@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * New records, many at once: what each holds is written first, and then all of it brought to the disk, which takes
+ * Records, many at once: what each holds is written first, and then all of it brought to the disk, which takes
  * little longer than one. A name is given to a file only when its content is there.
  */
 #include <config.h>
@@ -20,7 +20,7 @@
 /* In the order in which they are named: a record is one when it has a status. */
 static const char *const staged[] = {".request.json.new", ".status.json.new"};
 static const char *const placed[] = {"request.json", "status.json"};
-enum { FILES = sizeof staged / sizeof *staged };
+enum { REQUEST, STATUS, FILES };
 
 static int stage(int fd, unsigned which, const struct tp_buffer *text, struct tp_error *err)
 {
@@ -42,36 +42,42 @@ int tp_record_stage(int fd, const struct tp_request *request, const struct tp_jo
     struct tp_buffer text = {0};
     int rc = tp_request_write(request, status, &text);
 
-    rc = rc < 0 ? tp_fail(err, -rc, "out of memory for a request") : stage(fd, 0, &text, err);
+    rc = rc < 0 ? tp_fail(err, -rc, "out of memory for a request") : stage(fd, REQUEST, &text, err);
     tp_buffer_clear(&text);
-    if (rc < 0)
-        return rc;
-    rc = tp_job_status_write(status, &text);
-    rc = rc < 0 ? tp_fail(err, -rc, "out of memory for a job's status") : stage(fd, 1, &text, err);
+    return rc < 0 ? rc : tp_record_stage_status(fd, status, err);
+}
+
+int tp_record_stage_status(int fd, const struct tp_job_status *status, struct tp_error *err)
+{
+    struct tp_buffer text = {0};
+    int rc = tp_job_status_write(status, &text);
+
+    rc = rc < 0 ? tp_fail(err, -rc, "out of memory for a job's status") : stage(fd, STATUS, &text, err);
     tp_buffer_clear(&text);
     return rc;
 }
 
-/* What all threads sync together: the files that are staged, or the directories. */
+/* What all threads sync together: of each record the staged files from FIRST on, or with FILES the directory. */
 struct syncing {
     const int *fds;
-    size_t n;
-    bool files;
+    size_t n; /* of syncs */
+    unsigned first;
     atomic_size_t next;
     atomic_int error;
 };
 
 static int sync_one(const struct syncing *s, size_t i)
 {
-    int fd = s->fds[i / (s->files ? FILES : 1)], file = fd, error = 0;
+    unsigned files = FILES - s->first;
+    int fd = s->fds[files ? i / files : i], file = fd, error = 0;
 
-    if (s->files)
-        file = openat(fd, staged[i % FILES], O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (files)
+        file = openat(fd, staged[s->first + i % files], O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (file < 0)
         return errno;
-    if (fsync(file) < 0 && (s->files || errno != EINVAL))
+    if (fsync(file) < 0 && (files || errno != EINVAL))
         error = errno;
-    if (s->files)
+    if (files)
         close(file);
     return error;
 }
@@ -79,9 +85,9 @@ static int sync_one(const struct syncing *s, size_t i)
 static void *sync_some(void *arg)
 {
     struct syncing *s = arg;
-    size_t n = s->n * (s->files ? FILES : 1), i;
+    size_t i;
 
-    while ((i = atomic_fetch_add(&s->next, 1)) < n && atomic_load(&s->error) == 0) {
+    while ((i = atomic_fetch_add(&s->next, 1)) < s->n && atomic_load(&s->error) == 0) {
         int error = sync_one(s, i);
 
         if (error)
@@ -90,9 +96,9 @@ static void *sync_some(void *arg)
     return NULL;
 }
 
-static int sync_all(const int *fds, size_t n, bool files, struct tp_error *err)
+static int sync_all(const int *fds, size_t n, unsigned first, struct tp_error *err)
 {
-    struct syncing s = {.fds = fds, .n = n, .files = files};
+    struct syncing s = {.fds = fds, .n = first == FILES ? n : n * (FILES - first), .first = first};
     pthread_t threads[SYNCERS];
     unsigned started = 0;
 
@@ -106,16 +112,30 @@ static int sync_all(const int *fds, size_t n, bool files, struct tp_error *err)
     return s.error ? tp_fail_errno(err, "cannot sync a record") : 0;
 }
 
+/* Bring what is staged from FIRST on to the disk, and name it. */
+static int place_all(const int *fds, size_t n, unsigned first, struct tp_error *err)
+{
+    int rc = sync_all(fds, n, first, err);
+
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        for (unsigned file = first; rc == 0 && file < FILES; file++)
+            if (renameat(fds[i], staged[file], fds[i], placed[file]) < 0)
+                rc = tp_fail_errno(err, "cannot place '%s' of a record", placed[file]);
+    return rc;
+}
+
 int tp_records_settle(int jobs, const int *fds, size_t n, struct tp_error *err)
 {
-    int rc = sync_all(fds, n, true, err);
+    int rc = place_all(fds, n, REQUEST, err);
 
-    for (size_t i = 0; rc == 0 && i < n * FILES; i++)
-        if (renameat(fds[i / FILES], staged[i % FILES], fds[i / FILES], placed[i % FILES]) < 0)
-            rc = tp_fail_errno(err, "cannot place '%s' of a record", placed[i % FILES]);
     if (rc == 0)
-        rc = sync_all(fds, n, false, err);
+        rc = sync_all(fds, n, FILES, err);
     if (rc == 0 && fsync(jobs) < 0 && errno != EINVAL)
         rc = tp_fail_errno(err, "cannot sync '.tenpak/jobs'");
     return rc;
+}
+
+int tp_records_settle_status(const int *fds, size_t n, struct tp_error *err)
+{
+    return place_all(fds, n, STATUS, err);
 }

@@ -126,6 +126,7 @@ check_PROGRAMS += tests/packedit
 
 # control
 control_tests = \
+	tests/control/closing_test \
 	tests/control/inventory_test \
 	tests/control/jobs_test \
 	tests/control/manager_test \
@@ -133,6 +134,7 @@ control_tests = \
 	tests/control/policy_test \
 	tests/control/request_test \
 	tests/control/settle_test
+tests_control_closing_test_LDADD = $(TP_CONTROL_LIBS)
 tests_control_inventory_test_LDADD = $(TP_CONTROL_LIBS)
 tests_control_jobs_test_LDADD = $(TP_CONTROL_LIBS)
 tests_control_manager_test_LDADD = $(TP_CONTROL_LIBS)
@@ -245,6 +247,7 @@ fuzz: $(fuzz_tests)
 
 # Those that are about threads.
 thread_tests = \
+	tests/control/closing_test \
 	tests/control/manager_test \
 	tests/control/others_test \
 	tests/control/inventory_test \

@@ -91,6 +91,41 @@ static void forget(int jobs)
     }
 }
 
+static unsigned interrupted(void)
+{
+    unsigned n = 0;
+
+    for (int i = 0; i < RECORDS; i++) {
+        struct tp_job_status got;
+
+        n += tp_record_get_status(fds[i], status[i].id, &got, NULL) == 0 && got.state == TP_JOB_INTERRUPTED &&
+             entries(fds[i]) == 2;
+    }
+    return n;
+}
+
+/* Of records that are there. */
+static void test_statuses(void)
+{
+    struct tp_error err = {0};
+    int rc = 0;
+
+    for (int i = 0; i < RECORDS && rc == 0; i++) {
+        struct tp_job_status end = status[i];
+
+        end.state = TP_JOB_INTERRUPTED;
+        end.error = EINTR;
+        rc = tp_record_stage_status(fds[i], &end, &err);
+    }
+    is_int(rc, 0, "another status of each is staged");
+    is_int(interrupted(), 0, "and not seen yet");
+    unlinkat(fds[RECORDS - 1], ".status.json.new", 0);
+    is_int(tp_records_settle_status(fds, RECORDS, &err), -ENOENT, "where one is missing they do not settle");
+    is_int(interrupted(), 0, "and none is another");
+    is_int(tp_records_settle_status(fds, RECORDS - 1, &err), 0, "the others do");
+    is_int(interrupted(), RECORDS - 1, "and each is the other one, whole, with nothing else in it");
+}
+
 int main(void)
 {
     char *dir = tap_tmpdir();
@@ -105,6 +140,7 @@ int main(void)
     if (!is_int(tp_records_settle(jobs, fds, RECORDS, &err), 0, "records settle"))
         diag("%s", err.message);
     is_int(whole(), RECORDS, "and each is whole, with nothing else in it");
+    test_statuses();
     forget(jobs);
     is_int(tp_records_settle(jobs, fds, 0, &err), 0, "none settle");
 
