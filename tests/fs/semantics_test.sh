@@ -30,10 +30,17 @@ cp -Rp "$tmp/originals/base" "$tmp/store/plain"
 bytes=$(stat -c %s "$tmp/store/bad.tnpk")
 dd if=/dev/zero of="$tmp/store/bad.tnpk" bs=1 seek=$((bytes / 2)) count=64 conv=notrunc 2>/dev/null
 
-# Maps a file, and for each line of its input a page number: reads that page, and prints a sum of it.
+# Maps a file, and for each line of its input a page number: reads that page, and prints a sum of it. The first 16 pages
+# are locked, so that a machine short of memory does not drop them.
 cat >"$tmp/mapper" <<'END'
-import mmap, sys
+import ctypes, mmap, sys
 file = open(sys.argv[1], "rb")
+libc, start = ctypes.CDLL(None), 16 * 4096
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+locked = ctypes.c_void_p(libc.mmap(None, start, mmap.PROT_READ, mmap.MAP_SHARED, file.fileno(), 0))
+libc.madvise(locked, ctypes.c_size_t(start), mmap.MADV_RANDOM)
+libc.mlock(locked, ctypes.c_size_t(start))
 area = mmap.mmap(file.fileno(), 0, mmap.MAP_SHARED, mmap.PROT_READ)
 area.madvise(mmap.MADV_RANDOM)
 print("mapped", flush=True)
@@ -135,7 +142,7 @@ try:
     print("answered")
 except OSError as error:
     print(errno.errorcode[error.errno])'
-head -c 65536 <&7 >/dev/null
+head -c 131072 <&7 >/dev/null
 exec 6<"$tmp/mnt/plain/$file"
 head -c 65536 <&6 >/dev/null
 passing=$("$tenpak" status --json "$tmp/mnt" | jq .passthrough.on)
