@@ -38,23 +38,23 @@ static bool is_stale(const struct tp_engine *engine, const struct ahead *ahead)
 static void decode_ahead(struct ahead *ahead)
 {
     struct tp_engine *engine = ahead->engine;
-    struct tp_pack *pack = ahead->pack;
+    struct tp_pack *in = ahead->pack;
     uint32_t chunk = ahead->chunk;
     struct tp_operation operation;
     struct tp_block_key key;
     struct tp_block *block;
-    size_t room = tp_room_for(pack, 1);
+    size_t room = tp_room_for(in, 1);
 
     if (is_stale(engine, ahead))
         return;
-    tp_flight_resolve(&pack, &chunk);
-    tp_flight_key(pack, chunk, &key);
+    tp_flight_resolve(&in, &chunk);
+    tp_flight_key(in, chunk, &key);
     if (engine->ending || tp_cache_find(&engine->cache, &key) ||
         tp_cache_is_dropped(&engine->cache, &key, ahead->asked) || !tp_room_try(engine, room))
         return;
     tp_operation_begin(&operation, engine, room);
     /* What is wrong with a chunk is told to the reader who comes for it. */
-    if (tp_flight_get(&operation, pack, chunk, true, &block, NULL) == 0) {
+    if (tp_flight_get(&operation, ahead->pack, ahead->chunk, true, &block, NULL) == 0) {
         engine->stats.prefetched_blocks++;
         tp_flight_release(engine, block);
     }

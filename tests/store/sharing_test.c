@@ -62,6 +62,27 @@ static void test_alone(void)
     free_pack(base);
 }
 
+/* Who decodes ahead what a fine-tune left as its base has it reads over that base, and is not a reader of it. */
+static void test_unchanged(void)
+{
+    enum { UNCHANGED = 8 };
+    struct tp_engine *engine = start(2, 2000 * SLOT);
+    struct tp_pack *base = make_pack(1, NULL), *tune = make_pack(2, base);
+    struct tp_engine_stats stats;
+
+    for (uint32_t i = 0; i < UNCHANGED; i++)
+        tune->index.chunks[i] = (struct tp_chunk){.codec = TP_CODEC_SAME, .ref_base = true, .ref = i};
+    tp_engine_prefetch(engine, tune, 0, UNCHANGED);
+    ok(eventually((tp_engine_get_stats(engine, &stats), stats.prefetched_blocks == UNCHANGED)),
+       "the base's own chunks are decoded ahead");
+    ok(read_through(engine, &tune, 1, 0, 100), "and the fine-tune is read, alone");
+    tp_engine_get_stats(engine, &stats);
+    is_u64(stats.cached_bytes, 100 * SLOT, "what its other chunks need of the base is not kept");
+    tp_engine_destroy(engine);
+    free_pack(tune);
+    free_pack(base);
+}
+
 /* Of a base's blocks those stay that not all of its readers had, however often the others were asked for. */
 static void test_done(void)
 {
@@ -94,6 +115,7 @@ int main(void)
     atomic_store(&bad_chunk, -1);
     atomic_store(&once, true);
     test_alone();
+    test_unchanged();
     test_done();
     return tap_done();
 }
