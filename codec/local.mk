@@ -46,7 +46,8 @@ codec_libtp_codec_la_SOURCES += \
 	codec/sparse/sparse.c codec/sparse/sparse.h \
 	codec/sparse/stats.c \
 	codec/sparse/tables.c codec/sparse/tables.h \
-	codec/sparse/token.h
+	codec/sparse/token.h \
+	codec/sparse/worth.c
 
 # zstd
 codec_libtp_codec_la_SOURCES += codec/zstd/zstd.c codec/zstd/zstd.h

@@ -10,8 +10,8 @@
 
 #include "base/file.h"
 #include "base/hash.h"
-#include "base/le.h"
 #include "codec/scratch.h"
+#include "codec/sparse/sparse.h"
 #include "store/write/writer_internal.h"
 
 static int open_source(struct tp_writer *w, uint32_t file, int *fd, struct tp_error *err)
@@ -144,41 +144,6 @@ static int encode_candidates(struct tp_writer *w, const struct tp_segment *s, ui
               tables);
     }
     return 0;
-}
-
-/* How many of N elements of BYTES bytes differ. */
-static size_t count_changes(const uint8_t *src, const uint8_t *base, size_t n, size_t bytes)
-{
-    size_t changed = 0;
-
-    for (size_t i = 0; i < n; i++)
-        changed += bytes == 2   ? tp_get_le16(src + 2 * i) != tp_get_le16(base + 2 * i)
-                   : bytes == 4 ? tp_get_le32(src + 4 * i) != tp_get_le32(base + 4 * i)
-                                : memcmp(src + bytes * i, base + bytes * i, bytes) != 0;
-    return changed;
-}
-
-/* Looks at one line in so many: whether changes are few or lie together shows there. */
-#define LINE 64u
-#define LINE_STEP 8u
-
-bool tp_sparse_worth(enum tp_dtype dtype, const uint8_t *src, const uint8_t *base, size_t len)
-{
-    unsigned bits = tp_dtype_bits(dtype);
-    size_t bytes = bits < 8 ? 1 : bits / 8, line = LINE / bytes * bytes;
-    size_t elems = 0, changed = 0, lines = 0, untouched = 0;
-
-    for (size_t i = 0; i < len; i += line * LINE_STEP, lines++) {
-        size_t n = (len - i < line ? len - i : line) / bytes, differ = 0;
-
-        if (memcmp(src + i, base + i, n * bytes) == 0)
-            untouched++;
-        else
-            differ = count_changes(src + i, base + i, n, bytes);
-        elems += n;
-        changed += differ;
-    }
-    return changed <= elems / 8 || (changed <= elems / 2 && untouched >= lines / 8);
 }
 
 static void wait_learned(struct tp_writer *w, const struct tp_learned *learned)

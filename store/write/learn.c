@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec/sparse/sparse.h"
 #include "store/write/writer_internal.h"
 
 /* A part in 16 of a segment, but neither more nor less than these: tables are small and settle soon. */

@@ -84,8 +84,6 @@ void tp_learned_clear(struct tp_learned *learned);
 /* Read and code chunk CHUNK into OUT; waits until its segment is learned. */
 int tp_encode_chunk(struct tp_writer *w, uint32_t chunk, struct tp_coder *coder, struct tp_coded *out,
                     struct tp_error *err);
-/* Whether few of these elements differ from the base's, or up to a half and these together: else sparse is not tried. */
-bool tp_sparse_worth(enum tp_dtype dtype, const uint8_t *src, const uint8_t *base, size_t len);
 /* zstd's size of these bytes in DST of CAP, 0: not smaller than CAP. */
 size_t tp_encode_zstd(const struct tp_writer *w, struct tp_work *work, const void *src, size_t len,
                       void *dst, size_t cap);

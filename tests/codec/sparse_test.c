@@ -4,6 +4,7 @@
  */
 #include <config.h>
 
+#include "codec/sparse/sparse.h"
 #include "tests/codec/codec_check.h"
 
 static const struct tp_codec *sparse;
@@ -200,6 +201,21 @@ static bool damage_once(uint64_t *seed, enum tp_dtype dtype)
     return good;
 }
 
+/* Every element changes a little: other codecs do that better, where there are others. */
+static void worth_trying(void)
+{
+    uint8_t base[4096] = {0}, src[4096] = {0};
+
+    for (size_t i = 0; i < sizeof src; i += 8)
+        src[i] = 1;
+    ok(tp_sparse_worth(TP_DTYPE_F64, src, base, sizeof src), "it is tried where no other takes a base");
+    ok(tp_sparse_worth(TP_DTYPE_F4, src, base, sizeof src), "as below a byte");
+    for (size_t i = 0; i < sizeof src; i += 2)
+        src[i] = 1;
+    ok(!tp_sparse_worth(TP_DTYPE_BF16, src, base, sizeof src), "not on many changes where delta does");
+    ok(tp_sparse_worth(TP_DTYPE_BF16, base, base, sizeof src), "but on few");
+}
+
 int main(void)
 {
     uint64_t seed = tap_seed();
@@ -221,6 +237,7 @@ int main(void)
     cost(&seed, TP_DTYPE_F32, 500);
     cost(&seed, TP_DTYPE_I8, 500);
     three_changes(&seed);
+    worth_trying();
     good = true;
     for (int i = 0; i < 60 && good; i++)
         good = damage_once(&seed, check_dtypes[tap_random(&seed) % CHECK_DTYPES]);
