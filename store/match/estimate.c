@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/checked.h"
+#include "codec/sparse/sparse.h"
 #include "store/match/distance.h"
 #include "store/pack/layout.h"
 #include "store/match/match.h"
@@ -24,7 +25,7 @@ enum { CHUNK = TP_CHUNK_MAX, TENSOR_DRAWS = 160, OPAQUE_DRAWS = 48, LEARN_CHUNKS
 /* Bytes of the stored index: two hashes of a chunk do not compress, one where it refers to another, which has the
  * same one where it is of this pack. */
 enum { INDEX_CODED = 19, INDEX_OF_BASE = 10, INDEX_COPY = 2, INDEX_TABLES = 10, INDEX_TENSOR = 7, INDEX_FILE = 55,
-       INDEX_LEAST = 350 };
+       INDEX_LEAST = 270 };
 
 static const enum tp_codec_id codec_ids[CODECS] = {TP_CODEC_SPLIT, TP_CODEC_SPARSE, TP_CODEC_DELTA};
 
@@ -53,7 +54,7 @@ struct estimator {
     uint8_t *src, *ref, *room, *dst;
     struct tp_scratch *scratch;
     struct pool tensors, opaque;
-    enum tp_twin *twins; /* of the model's tensors */
+    enum tp_twin *twins; /* of the model's tensors, then of what is none in its files */
     uint64_t elements, changed;
     uint64_t learned_n, tables_bytes, tables_index; /* of tensors of several chunks */
     uint64_t several_n;                             /* how many of these there are */
@@ -131,6 +132,14 @@ static size_t place_len(const struct learned *l, uint64_t off)
     return end - off < CHUNK ? (size_t)(end - off) : CHUNK;
 }
 
+/* Whether the writer would have this codec look at the LEN bytes that were read, with the base's where GIVEN. */
+static bool tries(const struct estimator *e, const struct tp_codec *codec, enum tp_dtype dtype, size_t len, bool given)
+{
+    if (!codec->needs_base)
+        return true;
+    return given && (codec->id != TP_CODEC_SPARSE || tp_sparse_worth(dtype, e->src, e->ref, len));
+}
+
 static int learn_stats(struct estimator *e, struct learned *l, struct tp_stats **stats,
                        struct tp_error *err)
 {
@@ -146,7 +155,7 @@ static int learn_stats(struct estimator *e, struct learned *l, struct tp_stats *
         for (unsigned c = 0; c < CODECS; c++) {
             const struct tp_codec *codec = tp_codec_get(codec_ids[c]);
             if (!codec || !codec->needs_tables || !codec->fits(l->t->dtype) || equal ||
-                (codec->needs_base && !given))
+                !tries(e, codec, l->t->dtype, len, given))
                 continue;
             if (!stats[c])
                 stats[c] = codec->stats_create(l->t->dtype);
@@ -213,7 +222,7 @@ static int draw_tensor(struct estimator *e, struct learned *l, uint64_t off, siz
     for (unsigned c = 0; c < CODECS; c++) {
         const struct tp_codec *codec = tp_codec_get(codec_ids[c]);
         size_t tables = single ? l->tables_len[c] : 0, n;
-        if (!l->tables[c] || (codec->needs_base && !given) || tables >= best)
+        if (!l->tables[c] || tables >= best || !tries(e, codec, l->t->dtype, len, given))
             continue;
         n = codec->encode(l->tables[c], l->t->dtype, e->src, codec->needs_base ? e->ref : NULL, len,
                           e->dst, best - tables, e->scratch);
@@ -264,13 +273,20 @@ static int draw_tensors(struct estimator *e, struct tp_error *err)
     return rc;
 }
 
+/* Bytes of the chunk at OFF of what is no tensor in FILE; 0: there is none. */
+static size_t chunk_len(const struct tp_source *source, uint32_t file, uint64_t off)
+{
+    uint64_t size = tp_source_opaque(source, file), rest = off < size ? size - off : 0;
+    return rest < CHUNK ? (size_t)rest : CHUNK;
+}
+
 static int draw_opaque(struct estimator *e, uint32_t file, uint64_t off, size_t len, struct tp_error *err)
 {
     const struct tp_source_file *f = &e->model->files[file];
     uint32_t twin;
     int rc = tp_source_read(e->model, file, off, e->src, len, err);
     if (!rc && e->base && tp_source_find_file(e->base, f->path, &twin) &&
-        tp_range_within(off, len, e->base->files[twin].size)) {
+        chunk_len(e->base, twin, off) == len) {
         rc = tp_source_read(e->base, twin, off, e->ref, len, err);
         if (!rc && !memcmp(e->src, e->ref, len)) {
             pool_add(&e->opaque, len, 0, INDEX_OF_BASE);
@@ -287,10 +303,14 @@ static int draw_files(struct estimator *e, struct tp_error *err)
 {
     int rc = 0;
     for (uint32_t i = 0; !rc && i < e->model->file_n; i++) {
-        uint64_t size = e->model->files[i].size - e->model->files[i].tensor_bytes;
-        for (uint64_t off = 0; !rc && off < size; off += CHUNK) {
-            size_t len = size - off < CHUNK ? (size_t)(size - off) : CHUNK;
-            if (pool_takes(&e->opaque, len))
+        enum tp_twin twin = e->twins[e->model->tensor_all + i];
+        size_t len;
+        for (uint64_t off = 0; !rc && (len = chunk_len(e->model, i, off)) > 0; off += CHUNK) {
+            if (!pool_takes(&e->opaque, len))
+                continue;
+            if (twin)
+                pool_add(&e->opaque, len, 0, twin == TP_TWIN_BASE ? INDEX_OF_BASE : INDEX_COPY);
+            else
                 rc = draw_opaque(e, i, off, len, err);
         }
     }
@@ -340,10 +360,10 @@ static int survey(struct estimator *e, struct tp_error *err)
     for (size_t i = 0; i < e->model->tensor_all; i++)
         tensor_chunks += chunks_of(e->model->tensors[i].len);
     for (uint32_t i = 0; i < e->model->file_n; i++)
-        opaque_chunks += chunks_of(e->model->files[i].size - e->model->files[i].tensor_bytes);
+        opaque_chunks += chunks_of(tp_source_opaque(e->model, i));
     pool_init(&e->tensors, e->model->tensor_bytes, tensor_chunks, TENSOR_DRAWS);
     pool_init(&e->opaque, e->model->logical_bytes - e->model->tensor_bytes, opaque_chunks, OPAQUE_DRAWS);
-    e->twins = calloc(e->model->tensor_all + 1, sizeof *e->twins);
+    e->twins = calloc(e->model->tensor_all + e->model->file_n + 1, sizeof *e->twins);
     if (!e->twins)
         return tp_fail(err, ENOMEM, "out of memory");
     rc = tp_twins_find(e->model, e->base, e->twins, err);

@@ -14,8 +14,8 @@ unsigned tp_fit(const struct tp_fit *b, const struct tp_fit *t)
 
     if (b->rank != t->rank || !tp_convert_possible(b->dtype, t->dtype))
         return 0;
-    for (unsigned d = 1; d < t->rank; d++)
-        if (b->shape[d] != t->shape[d])
+    for (unsigned d = 0; d < t->rank; d++)
+        if (b->shape[d] == 0 || (d > 0 && b->shape[d] != t->shape[d]))
             return 0;
     if (!equal && tp_dtype_bits(t->dtype) < 8)
         return 0;

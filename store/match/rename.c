@@ -131,7 +131,7 @@ static void look_for(struct finder *f, const struct tp_source_tensor *t)
 
 static bool is_named(const struct finder *f, const struct tp_source_tensor *t)
 {
-    const struct tp_source_tensor *b = tp_source_match(f->base, f->model, t);
+    const struct tp_source_tensor *b = tp_source_match(f->base, t->name, f->model, t);
     return b && tp_source_common(t, b);
 }
 
@@ -195,14 +195,14 @@ bool tp_rename_apply(const struct tp_rename *rule, const char *name, char out[TP
 const struct tp_source_tensor *tp_renames_match(const struct tp_renames *renames, const struct tp_source *base,
                                                 const struct tp_source *model, const struct tp_source_tensor *t)
 {
-    const struct tp_source_tensor *named = tp_source_match(base, model, t);
+    const struct tp_source_tensor *named = tp_source_match(base, t->name, model, t);
     char name[TP_RENAMED_LEN];
 
     if (named && tp_source_common(t, named))
         return named;
     for (unsigned i = 0; i < renames->n; i++) {
         const struct tp_source_tensor *b =
-            tp_rename_apply(&renames->rule[i], t->name, name) ? tp_source_find(base, name) : NULL;
+            tp_rename_apply(&renames->rule[i], t->name, name) ? tp_source_match(base, name, model, t) : NULL;
 
         if (b && tp_source_common(t, b))
             return b;

@@ -168,6 +168,7 @@ static int add_pack_file(struct tp_source *source, uint32_t number, struct tp_er
     const struct tp_index *index = tp_pack_index(source->impl->pack);
     const struct tp_pack_file *file = &index->files[number];
     uint32_t mine = source->file_n;
+    uint64_t end = 0;
     int rc = 0;
     source->impl->pack_files[mine] = number;
     source->files[mine].path = file->path;
@@ -178,9 +179,11 @@ static int add_pack_file(struct tp_source *source, uint32_t number, struct tp_er
         const struct tp_segment *s = &index->segments[file->segment_first + i];
         struct tp_source_tensor t = {.name = s->name, .dtype = s->dtype, .rank = s->rank,
                                      .shape = s->shape, .file = mine, .off = s->file_off};
-        if (!s->name[0] || s->elem_first || !whole_len(s, &t.len) ||
+        /* A shape may say more than there are segments for. */
+        if (!s->name[0] || s->elem_first || t.off < end || !whole_len(s, &t.len) ||
             !tp_range_within(t.off, t.len, file->size))
             continue;
+        end = t.off + t.len;
         rc = add_tensor(source, &t, err);
     }
     see_time(source, mine, file->mtime_sec, file->mtime_nsec);
@@ -377,15 +380,14 @@ static unsigned fit(const struct tp_source *base, const struct tp_source_tensor 
     return tp_fit(&from, &to);
 }
 
-const struct tp_source_tensor *tp_source_match(const struct tp_source *base, const struct tp_source *model,
-                                               const struct tp_source_tensor *t)
+const struct tp_source_tensor *tp_source_match(const struct tp_source *base, const char *name,
+                                               const struct tp_source *model, const struct tp_source_tensor *t)
 {
-    const struct tp_source_tensor *best = tp_source_find(base, t->name), *end = base->tensors + base->tensor_all;
+    const struct tp_source_tensor *best = tp_source_find(base, name), *end = base->tensors + base->tensor_all;
     if (!best || base->tensor_all == base->tensor_n)
         return best;
-    const struct tp_source_tensor *b = seek(base->tensors + base->tensor_n, base->tensor_all - base->tensor_n,
-                                            t->name);
-    for (; b < end && !strcmp(b->name, t->name); b++)
+    const struct tp_source_tensor *b = seek(base->tensors + base->tensor_n, base->tensor_all - base->tensor_n, name);
+    for (; b < end && !strcmp(b->name, name); b++)
         if (fit(base, b, model, t) > fit(base, best, model, t))
             best = b;
     return best;
@@ -400,6 +402,11 @@ bool tp_source_find_file(const struct tp_source *source, const char *path, uint3
         }
     }
     return false;
+}
+
+uint64_t tp_source_opaque(const struct tp_source *source, uint32_t file)
+{
+    return source->files[file].size - source->files[file].tensor_bytes;
 }
 
 uint64_t tp_source_common(const struct tp_source_tensor *t, const struct tp_source_tensor *b)

@@ -51,11 +51,14 @@ int tp_source_read(struct tp_source *source, uint32_t file, uint64_t off, void *
                    struct tp_error *err);
 /* The first file's tensor of this name, or NULL. */
 const struct tp_source_tensor *tp_source_find(const struct tp_source *source, const char *name);
-/* The tensor of BASE with T's name, of which a writer chooses it to predict T of MODEL (fit.h). NULL: there is none. */
-const struct tp_source_tensor *tp_source_match(const struct tp_source *base, const struct tp_source *model,
-                                               const struct tp_source_tensor *t);
+/* Of the tensors of BASE with this NAME the one that a writer chooses to predict T of MODEL (fit.h). NULL: there is none. */
+const struct tp_source_tensor *tp_source_match(const struct tp_source *base, const char *name,
+                                               const struct tp_source *model, const struct tp_source_tensor *t);
 /* The file with this path; false: there is none. */
 bool tp_source_find_file(const struct tp_source *source, const char *path, uint32_t *out);
+
+/* Bytes of FILE before its tensors: its header, or all of it where it has none. */
+uint64_t tp_source_opaque(const struct tp_source *source, uint32_t file);
 
 /* Bytes at the start of tensor T that B, a tensor of the same name in another model, can predict: all of them
  * where the shapes are equal, the common rows where only the first dimension differs; 0 where B does not fit. */

@@ -83,6 +83,21 @@ sed 's/model\.layers/modul.layers/g' "$tmp/tuned/model.safetensors" >"$tmp/twice
 estimated 'a copy under other names' "$tmp/twice"
 sed 's/model\.layers/modul.layers/g' "$tmp/base/model.safetensors" >"$tmp/twice/moved.safetensors"
 estimated 'the base under other names' "$tmp/twice"
+cp "$tmp/tuned/model.safetensors" "$tmp/twice/training.bin"
+cp "$tmp/tuned/model.safetensors" "$tmp/twice/training.bak"
+estimated 'a file of no tensors, twice' "$tmp/twice"
+
+# Where only sparse has a use for the base, it is tried on weights that all change.
+"$mkmodel" --seed=7 --dtype=F64 "$tmp/wide"
+"$mkmodel" --seed=7 --dtype=F64 --noise=0.000001 "$tmp/wide-tuned"
+mkdir "$tmp/wide-out"
+ok 'compress a fine-tune of 64 bits' "$tenpak" delta compress -q "$tmp/wide" "$tmp/wide-tuned" -o "$tmp/wide-out/tuned.tnpk"
+size=$(stat -c %s "$tmp/wide-out/tuned.tnpk")
+logical=$(stat -c %s "$tmp/wide-tuned/model.safetensors")
+diag "stored $size of $logical"
+ok 'it takes its distance' [ "$size" -lt $((logical * 3 / 4)) ]
+"$tenpak" delta estimate --json "$tmp/wide" "$tmp/wide-tuned" >"$tmp/estimate.json"
+ok 'as estimated: within 5 %' near "$size" "$(jq .stored_bytes "$tmp/estimate.json")"
 
 # Thousands of small tensors are drawn from, too.
 "$mkmodel" --layers=400 --hidden=16 --inter=16 --vocab=16 "$tmp/many"
