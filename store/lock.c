@@ -24,8 +24,12 @@ static int try_lock(struct tp_model_lock *lock, const char *model, struct tp_err
     if (mkdir(lock->dir, 0777) < 0 && errno != EEXIST)
         return tp_fail_errno(err, "cannot create '%s'", lock->dir);
     lock->fd = open(lock->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (lock->fd < 0 && errno != ENOENT)
+        return tp_fail_errno(err, "cannot create '%s'", lock->path);
     if (lock->fd < 0)
-        return errno == ENOENT ? 1 : tp_fail_errno(err, "cannot create '%s'", lock->path);
+        return lstat(lock->dir, &named) == 0 && S_ISLNK(named.st_mode)
+                   ? tp_fail(err, ENOENT, "'%s' is a link that leads nowhere", lock->dir)
+                   : 1;
     if (flock(lock->fd, LOCK_EX | LOCK_NB) < 0)
         return errno == EWOULDBLOCK
                    ? tp_fail(err, EBUSY, "'%s' is being worked on by another process or thread", model)

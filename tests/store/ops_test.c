@@ -198,11 +198,18 @@ static void test_lock(void)
     static struct tp_compress_report report;
     struct tp_model_lock lock;
     struct tp_error err = {0};
+    char *folder;
 
     is_int(tp_model_lock(dir, &lock, &err), 0, "a lock is taken");
     is_int(compress_with(dir, "none", NULL, false, &report, &err), -EBUSY, "another is told to wait");
     tp_model_unlock(&lock);
     ok(nothing_hidden(scratch), "the lock leaves nothing");
+    folder = in_scratch(".tenpak");
+    if (symlink("nowhere", folder) < 0)
+        bail_out("cannot make '%s'", folder);
+    is_int(tp_model_lock(dir, &lock, &err), -ENOENT, "a link that leads nowhere is no folder for it");
+    unlink(folder);
+    free(folder);
 }
 
 /* A child that does its work again and again until it is killed: pack, restore, pack, ... */
