@@ -82,10 +82,10 @@ static int prepare(struct tp_writer *w, const char *dir, struct tp_error *err)
     w->learned = calloc(x->segment_n + 1u, sizeof *w->learned);
     w->sources = calloc(x->file_n + 1u, sizeof *w->sources);
     w->prints = calloc(x->file_n + 1u, sizeof *w->prints);
+    for (uint32_t i = 0; w->sources && i < x->file_n; i++)
+        w->sources[i].fd = -1;
     if (!w->learned || !w->sources || !w->prints)
         return tp_fail(err, ENOMEM, "out of memory for the plan of '%s'", dir);
-    for (uint32_t i = 0; i < x->file_n; i++)
-        w->sources[i].fd = -1;
     w->rootfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return w->rootfd >= 0 ? 0 : tp_fail_errno(err, "cannot open '%s'", dir);
 }
