@@ -75,6 +75,9 @@ static bool has_nul(const struct tp_lex *lex)
     return false;
 }
 
+/* cJSON takes what does not fit for two. */
+#define NUMBER_MOST 63
+
 static int check_text(const void *text, size_t len, struct tp_error *err)
 {
     struct tp_lex lex;
@@ -89,6 +92,11 @@ static int check_text(const void *text, size_t len, struct tp_error *err)
         case TP_LEX_STRING:
             if (lex.escaped && has_nul(&lex))
                 return tp_fail(err, EBADMSG, "NUL in a string before byte %zu", lex.pos);
+            break;
+        case TP_LEX_NUMBER:
+            if (lex.text_len > NUMBER_MOST)
+                return tp_fail(err, EBADMSG, "a number of more than %d characters before byte %zu",
+                               NUMBER_MOST, lex.pos);
             break;
         default:
             break;

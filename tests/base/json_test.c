@@ -49,6 +49,7 @@ static const struct {
     {TEXT("{\"a\":1,\"b\":{\"c\":1,\"d\":2,\"c\":3}}"), "duplicate key 'c'"},
     {TEXT("{\"a\":1,\"\\u0061\":2}"), "duplicate key 'a'"},
     {TEXT("\0"), "value is missing"},
+    {TEXT("[0.12345678901234567890123456789012345678901234567890123456789012]"), "more than 63"},
 };
 
 static void test_refused(void)
