@@ -79,7 +79,8 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *connection, cons
     return *len > 0 ? take_body(call, data, len) : tp_call_answer(call);
 }
 
-static void log_line(void *cls, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void log_line(void *cls, const char *format,
+                                                           va_list arguments)
 {
     char line[256];
 

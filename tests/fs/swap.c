@@ -43,7 +43,7 @@ static atomic_bool ending;
 static atomic_ulong opens, errors, wrong;
 static atomic_ulong walks[READERS]; /* paths that each of them has followed to the end */
 
-static void die(const char *what)
+__attribute__((noreturn)) static void die(const char *what)
 {
     perror(what);
     exit(2);
