@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "base/log.h"
 #include "store/match/distance.h"
@@ -112,13 +113,15 @@ static int look_at(struct search *s, struct candidate *c)
     return 0;
 }
 
-/* A directory that is no model, such as one with models in it, is none of the candidates. */
+/* A directory that is no model, such as one with models in it, is none of the candidates, nor is a link to one: that is
+ * another candidate, if not the model at hand, or lies elsewhere, and is not packed from here. */
 static bool is_candidate(const struct search *s, const struct tp_model *model)
 {
+    struct stat st;
     if (model->kind != TP_MODEL_PLAIN)
         return true;
     char *path = tp_path_join(tp_store_dir(s->store), model->name, "");
-    bool is = path && tp_modeldir_is_model(path);
+    bool is = path && !lstat(path, &st) && !S_ISLNK(st.st_mode) && tp_modeldir_is_model(path);
     free(path);
     return is;
 }

@@ -185,5 +185,14 @@ exits 'no model is its own base' 1 "$tenpak" pack --base=tuned "$d/tuned"
 has 'and says so' "$tmp/.out" 'cannot be its own base'
 exits 'nor in a dry run' 1 "$tenpak" pack -n --base=tuned.tnpk "$d/tuned"
 has 'and says so there' "$tmp/.out" 'cannot be its own base'
+# Links to models are none of the candidates: to the model itself, as "latest" often is, to another, or to one elsewhere.
+mkdir "$tmp/linked"
+"$mkmodel" --seed=1 --noise=0.02 "$tmp/linked/tuned"
+ln -s tuned "$tmp/linked/latest"
+ln -s "$tmp/nested/plain/../outer" "$tmp/linked/far"
+is 'a link is not found' "$("$tenpak" pack -n --json "$tmp/linked/tuned" | jq -r '.models[0].base')" null
+ok 'and in nobody'"'"'s way' "$tenpak" pack -q "$tmp/linked/tuned"
+is 'nor packed, or gone' "$(ls -A "$tmp/linked" | tr '\n' ' ')" 'far latest tuned.tnpk '
+
 is 'base=FILE' "$("$tenpak" pack -n --json --base="$d/llama.tnpk" "$d/tuned" | jq -r '.models[0].base')" llama
 tap_done
