@@ -131,7 +131,8 @@ static int submit_and_follow(struct tp_options *o, const char *dir, const struct
     if (rc < 0)
         return tp_report_failed(o, &err);
     rc = no_wait && !reach.control
-             ? tp_fail(&err, ENXIO, "no daemon keeps '%s': --no-wait is for a directory that is mounted", dir)
+             ? tp_fail(&err, ENXIO, "no daemon takes jobs of '%s': --no-wait is for a directory that is mounted, without ro",
+                       dir)
              : tp_reach_submit(&reach, request, command, id, &err);
     if (rc == 0 && no_wait) {
         puts(id);

@@ -64,6 +64,10 @@ static int unknown(const char *name)
 static int run(const struct tp_command *command, int argc, char **argv)
 {
     struct tp_options options = {.command = command, .argc = argc, .argv = argv};
+    bool has_output = false;
+    for (const struct tp_option *o = command->options; o && o->name; o++)
+        has_output |= !strcmp(o->name, "output");
+    tp_report_output(has_output);
     tp_report_log(false);
     return command->run(&options);
 }

@@ -419,7 +419,8 @@ static int run(struct tp_options *o)
         /* A daemon's warnings before it answers go to the terminal, too. */
         tp_log_set_sink(log_to_stderr, NULL,
                         d.mount.debug && d.foreground ? TP_LOG_DEBUG
-                        : d.foreground && !d.quiet    ? TP_LOG_INFO
+                        : d.quiet                     ? TP_LOG_ERROR
+                        : d.foreground                ? TP_LOG_INFO
                                                       : TP_LOG_WARNING);
         code = d.foreground ? serve(&d) : start_daemon(&d, o);
     }

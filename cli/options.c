@@ -153,6 +153,7 @@ int tp_options_next(struct tp_options *o)
         default:
             if (opt == 'q' && (o->command->with & TP_WITH_QUIET)) {
                 o->quiet = true;
+                tp_report_log(true);
             } else if (opt == 'j' && (o->command->with & TP_WITH_THREADS)) {
                 if (!tp_options_number(o, "-j", 1, 1024, &n))
                     return stop(o, TP_EXIT_USAGE);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/estimate.h"
 #include "cli/options.h"
@@ -71,7 +72,10 @@ static int try_one(const struct job *job, const char *arg, const struct tp_optio
     int rc = tp_packing_place(arg, &place, err);
     if (rc)
         return rc;
-    rc = tp_estimate_against(place.parent, place.name, place.path, job->pack.base, &choice, &estimate, err);
+    if (access(place.path, F_OK))
+        rc = tp_fail(err, EINVAL, "'%s' is a pack already", arg);
+    else
+        rc = tp_estimate_against(place.parent, place.name, place.path, job->pack.base, &choice, &estimate, err);
     if (!rc && o->json) {
         tp_json_begin_object(json, NULL);
         tp_json_put_string(json, "model", place.path);
@@ -164,8 +168,8 @@ const struct tp_command tp_command_pack = {
     .name = "pack",
     .args = "[OPTION...] DIR/MODEL...",
     .summary = "Replace a model directory by its pack.",
-    .about = "The pack, DIR/MODEL.tnpk, is written beside the directory, read back and compared with the\n"
-             "SHA-256 of every file; only then the directory is removed. A base that is found, or named, and\n"
+    .about = "The pack, DIR/MODEL.tnpk, is written beside the directory, read back and compared with\n"
+             "hashes of all that was read; only then the directory is removed. A base that is found, or named, and\n"
              "is still a plain directory is packed first.",
     .examples = "  tenpak pack models/my-finetune\n"
                 "  tenpak pack --base=llama-3.2-1b --keep models/my-finetune\n"

@@ -65,7 +65,9 @@ const char *tp_report_saving(uint64_t logical, uint64_t stored)
     char *text = ring();
     if (stored == logical)
         snprintf(text, TEXT, "the same size");
-    else if (stored > logical && logical)
+    else if (!logical)
+        snprintf(text, TEXT, "larger");
+    else if (stored > logical)
         snprintf(text, TEXT, "%.1f %% larger", 100.0 * (double)(stored - logical) / (double)logical);
     else
         snprintf(text, TEXT, "%.2fx smaller", tp_report_ratio(logical, stored));
@@ -127,6 +129,13 @@ int tp_report_exit(int rc)
     }
 }
 
+static bool output_option;
+
+void tp_report_output(bool has_output)
+{
+    output_option = has_output;
+}
+
 static const char *hint_for(int code)
 {
     switch (code) {
@@ -135,11 +144,12 @@ static const char *hint_for(int code)
     case -EPROTONOSUPPORT:
         return "a newer tenpak wrote this; 'tenpak version' shows what this one reads";
     case -ENOSPC:
-        return "nothing was changed; make room, or write to another disk with -o";
+        return output_option ? "nothing was changed; make room, or write to another disk with -o"
+                             : "nothing was changed; make room";
     case -EROFS:
-        return "the directory is read-only; write elsewhere with -o";
+        return output_option ? "the directory is read-only; write elsewhere with -o" : NULL;
     case -EEXIST:
-        return "remove it first, or choose another name with -o";
+        return output_option ? "remove it first, or choose another name with -o" : NULL;
     case -ENOTCONN:
         return "a mount whose daemon died: 'tenpak umount -l' removes it";
     default:

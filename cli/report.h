@@ -49,6 +49,8 @@ int tp_report_failed(const struct tp_options *options, const struct tp_error *er
 int tp_report_exit(int rc);
 /* What libraries log goes to standard error from now on: warnings and errors. */
 void tp_report_log(bool quiet);
+/* Whether hints may name -o, as an option of the command that runs. */
+void tp_report_output(bool has_output);
 
 /* --- Progress and interruption --- */
 

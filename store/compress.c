@@ -64,6 +64,10 @@ static int init(struct job *j, const char *path)
     }
     if (lstat(j->model, &st) == 0 && S_ISLNK(st.st_mode) && !j->options->out)
         return tp_fail(j->err, EINVAL, "'%s' is a symbolic link: pack what it points to", j->model);
+    if (tp_path_name(j->model)[0] == '.' && !j->options->out)
+        return tp_fail(j->err, EINVAL,
+                       "'%s' is hidden, and its pack would show nowhere: rename it, or write elsewhere with -o",
+                       j->model);
     parent = tp_path_parent(j->model);
     j->pack = parent ? tp_path_join(parent, tp_path_name(j->model), TP_PACK_SUFFIX) : NULL;
     free(parent);

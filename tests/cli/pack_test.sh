@@ -149,4 +149,28 @@ is 'one of three absent: report' "$(jq -c '[(.models | length), .failed]' "$tmp/
 ok 'packs among several are passed over' "$tenpak" pack "$tmp/many"/*
 exits 'a pack alone is refused' 1 "$tenpak" pack "$tmp/many/m1.tnpk"
 has 'and why' "$tmp/.out" "m1.tnpk' is a pack already"
+exits 'nor estimated, without .tnpk' 1 "$tenpak" pack -n "$tmp/many/m1"
+has 'and why' "$tmp/.out" "m1' is a pack already"
+
+# --- what would be seen nowhere as a pack ---
+"$mkmodel" "$tmp/many/.hidden"
+exits 'a hidden directory is refused' 1 "$tenpak" pack -q -b none "$tmp/many/.hidden"
+has 'and why' "$tmp/.out" "'$tmp/many/.hidden' is hidden"
+ok 'and stays' [ -d "$tmp/many/.hidden" ]
+ok 'but packed elsewhere' "$tenpak" pack -q -b none -o "$tmp/shown.tnpk" "$tmp/many/.hidden"
+
+# --- what is told ---
+mkdir "$tmp/odd"
+echo '{}' >"$tmp/odd/config.json"
+echo 'none' >"$tmp/odd/model.safetensors"
+"$tenpak" pack -n -b none "$tmp/odd" >/dev/null 2>"$tmp/err"
+"$tenpak" pack -k -b none "$tmp/odd" >/dev/null 2>>"$tmp/err"
+has 'a warning' "$tmp/err" '^tenpak: warning: '
+rm "$tmp/odd.tnpk"
+"$tenpak" pack -q -k -b none "$tmp/odd" >"$tmp/err" 2>&1
+is 'and none with --quiet' "$(cat "$tmp/err")" ''
+mkdir "$tmp/void"
+: >"$tmp/void/config.json"
+"$tenpak" pack -b none "$tmp/void" >"$tmp/out" 2>/dev/null
+has 'an empty model is stored larger' "$tmp/out" '^void: 0 B in 1 file, stored in .* B, larger'
 tap_done

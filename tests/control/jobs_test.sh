@@ -66,6 +66,7 @@ exits 'no such model' 1 "$tenpak" compress "$dir" nope
 has 'is told' "$tmp/.out" "there is no model 'nope'"
 exits 'no such directory' 1 "$tenpak" compress "$tmp/nope" x
 exits 'a pack already' 1 "$tenpak" compress "$dir" base
+is 'without a hint at an option that there is not' "$(grep -c '^hint: ' "$tmp/.out")" 0
 exits 'no daemon to leave it to' 1 "$tenpak" compress -n "$dir" 'ft 1'
 exits 'no such job' 1 "$tenpak" cancel "$dir" 20200101-000000-1
 exits 'an ended job' 1 "$tenpak" cancel "$dir" "$(jq -r '.jobs[0].id' "$tmp/jobs.json")"
