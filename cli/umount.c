@@ -94,7 +94,7 @@ static void tell_holders(const char *mnt)
     for (struct dirent *e; dir && told < HOLDERS_MAX && (e = readdir(dir));) {
         struct tp_buffer name = {0};
         char path[64];
-        if (!isdigit((unsigned char)e->d_name[0]))
+        if (!isdigit((unsigned char)e->d_name[0]) || strtol(e->d_name, NULL, 10) == getpid())
             continue;
         const char *how = uses(e->d_name, mnt);
         if (!how)
@@ -121,6 +121,8 @@ static int run(struct tp_options *o)
         lazy |= opt == 'l';
     if (opt < 0)
         return o->exit;
+    /* What the caller has open in the mount, and gave to us, is not to hold it. */
+    close_range(3, ~0u, 0);
     int rc = tp_mount_stop(o->argv[0], lazy, &err);
     if (rc == -EBUSY) {
         char *full = realpath(o->argv[0], NULL);

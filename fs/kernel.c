@@ -60,34 +60,44 @@ static void unescape(char *text)
     *to = 0;
 }
 
-/* The device, the mount point and the type in a line of mountinfo; false when it has another form. */
-static bool parse_line(char *line, char **dev, char **point, char **type)
+/* What a line of mountinfo says, in the line. */
+struct mount_line {
+    const char *dev, *type, *options; /* OPTIONS: of the file system, "" where there are none */
+    char *point;
+};
+
+/* False when it has another form. */
+static bool parse_line(char *line, struct mount_line *out)
 {
     char *rest = line, *field = NULL;
 
-    *dev = NULL;
+    out->dev = NULL;
     for (int i = 0; i < 5; i++) {
         field = strsep(&rest, " ");
         if (i == 2)
-            *dev = field;
+            out->dev = field;
     }
-    *point = field;
+    out->point = field;
     if (!rest)
         return false;
     char *dash = strstr(rest, " - ");
     if (!dash)
         return false;
     rest = dash + 3;
-    *type = strsep(&rest, " ");
-    unescape(*point);
+    out->type = strsep(&rest, " ");
+    strsep(&rest, " ");
+    out->options = rest ? rest : "";
+    unescape(out->point);
     return true;
 }
 
-/* Whether a mount of ours is at PATH, and its device's minor number. */
-static bool find(const char *path, unsigned *number)
+/* Whether a mount of ours is at PATH, its device's minor number, and who mounted it. */
+static bool find(const char *path, unsigned *number, uid_t *owner)
 {
     FILE *file = fopen("/proc/self/mountinfo", "re");
-    char *line = NULL, *dev, *point, *type;
+    static const char user[] = "user_id=";
+    struct mount_line mount;
+    char *line = NULL;
     size_t cap = 0;
     bool found = false;
 
@@ -95,10 +105,11 @@ static bool find(const char *path, unsigned *number)
         return false;
     /* Later lines are mounted over earlier ones. */
     while (getline(&line, &cap, file) > 0)
-        if (parse_line(line, &dev, &point, &type) && strcmp(point, path) == 0) {
-            const char *colon = strchr(dev, ':');
-            found = strcmp(type, TP_FS_TYPE) == 0;
+        if (parse_line(line, &mount) && strcmp(mount.point, path) == 0) {
+            const char *colon = strchr(mount.dev, ':'), *id = strstr(mount.options, user);
+            found = strcmp(mount.type, TP_FS_TYPE) == 0;
             *number = colon ? (unsigned)strtoul(colon + 1, NULL, 10) : 0;
+            *owner = id ? (uid_t)strtoul(id + strlen(user), NULL, 10) : 0;
         }
     free(line);
     fclose(file);
@@ -108,26 +119,37 @@ static bool find(const char *path, unsigned *number)
 bool tp_kernel_is_tenpak(const char *path)
 {
     unsigned number;
+    uid_t owner;
 
-    return find(path, &number);
+    return find(path, &number, &owner);
 }
 
 bool tp_kernel_connection(const char *path, unsigned *number)
 {
-    return find(path, number);
+    uid_t owner;
+
+    return find(path, number, &owner);
+}
+
+bool tp_kernel_owner(const char *path, uid_t *owner)
+{
+    unsigned number;
+
+    return find(path, &number, owner);
 }
 
 void tp_kernel_mounts_below(const char *path, void (*fn)(const char *point))
 {
     FILE *file = fopen("/proc/self/mountinfo", "re");
-    char *line = NULL, *dev, *point, *type;
+    struct mount_line mount;
+    char *line = NULL;
     size_t cap = 0, len = strlen(path);
 
     if (!file)
         return;
     while (getline(&line, &cap, file) > 0)
-        if (parse_line(line, &dev, &point, &type) && strncmp(point, path, len) == 0 && point[len] == '/')
-            fn(point);
+        if (parse_line(line, &mount) && strncmp(mount.point, path, len) == 0 && mount.point[len] == '/')
+            fn(mount.point);
     free(line);
     fclose(file);
 }

@@ -18,6 +18,8 @@ int tp_kernel_canonical(const char *path, char **out, struct tp_error *err);
 bool tp_kernel_is_tenpak(const char *path);
 /* The number of that mount's connection, by which /sys/fs/fuse/connections knows it; false: there is none. */
 bool tp_kernel_connection(const char *path, unsigned *number);
+/* Who mounted it; false: there is none. */
+bool tp_kernel_owner(const char *path, uid_t *owner);
 /* Give FN each mount point below PATH, which is canonical. */
 void tp_kernel_mounts_below(const char *path, void (*fn)(const char *point));
 

@@ -58,6 +58,11 @@ static int detach_and_wait(const char *path, bool lazy)
 {
     int daemon = lazy ? -1 : tp_daemon_find(path);
     int rc = tp_detach(path, lazy);
+    uid_t owner;
+
+    /* What the helper did not like may be who asks. */
+    if (rc == -EBUSY && geteuid() != 0 && tp_kernel_owner(path, &owner) && owner != geteuid())
+        rc = -EPERM;
 
     tp_daemon_wait(daemon, rc == 0 ? END_SECONDS : 0);
     return rc;

@@ -5,6 +5,10 @@
 requires jq
 requires_fuse
 
+unprivileged() {
+    setpriv --reuid=65534 --regid=65534 --clear-groups -- "$@"
+}
+
 mkdir "$tmp/models" "$tmp/mnt"
 "$top_builddir/tests/mkmodel" --seed=1 "$tmp/models/base"
 "$top_builddir/tests/mkmodel" --seed=1 --noise=0.02 "$tmp/models/tuned"
@@ -41,6 +45,17 @@ ok 'is gone at once' is_unmounted "$tmp/mnt"
 kill "$holder"
 wait "$holder" 2>/dev/null
 exits 'umount of no mount' 1 "$tenpak" umount "$tmp/mnt"
+
+ok 'mounted' "$tenpak" mount -q "$tmp/models" "$tmp/mnt"
+if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null && chmod 755 "$tmp" && unprivileged test -x "$tenpak"; then
+    exits 'umount by another user' 1 unprivileged "$tenpak" umount "$tmp/mnt"
+    has 'is told why not' "$tmp/.out" "^tenpak: cannot unmount '$tmp/mnt': Operation not permitted"
+else
+    skip 'umount by another user' 'there is none here'
+fi
+# What umount itself was given of the mount does not keep it.
+# shellcheck disable=SC2016
+ok 'umount with a file of it open' sh -c 'exec "$1" umount "$2" 7<"$2/tuned/config.json"' sh "$tenpak" "$tmp/mnt"
 
 # A daemon keeps nothing of who started it.
 exec 7>"$tmp/lock"
