@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How much memory this process may use: the machine's, cut by the limits of its cgroups. */
+/* How much memory this process may use: the machine's, cut by the limits of its cgroups. And taking some at once. */
 #include <config.h>
 
 #include "base/memory.h"
@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -96,4 +97,14 @@ uint64_t tp_memory_limit(void)
     uint64_t machine = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 
     return least(machine, tp_memory_cgroup_limit("/proc/self/cgroup", "/sys/fs/cgroup"));
+}
+
+void *tp_memory_cleared(size_t n, size_t size)
+{
+    volatile uint8_t *memory = calloc(n, size);
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+    for (size_t at = 0; memory && at < n * size; at += page)
+        memory[at] = 0;
+    return (void *)(uintptr_t)memory;
 }

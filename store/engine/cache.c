@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/memory.h"
+
 /* Of how many blocks it is known that they were dropped, for each slot. */
 enum { MARKS = 8 };
 
@@ -42,8 +44,8 @@ static int make_tables(struct tp_cache *cache, size_t most)
         marks *= 2;
     cache->bucket_mask = buckets - 1;
     cache->mark_mask = marks - 1;
-    cache->buckets = calloc(buckets, sizeof(struct tp_block *));
-    cache->marks = calloc(marks, sizeof *cache->marks);
+    cache->buckets = tp_memory_cleared(buckets, sizeof(struct tp_block *));
+    cache->marks = tp_memory_cleared(marks, sizeof *cache->marks);
     return !cache->buckets || !cache->marks || tp_frequency_init(&cache->frequency, most) < 0 ? -ENOMEM : 0;
 }
 

@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/memory.h"
+
 enum { ROWS = 4, COUNT_MAX = 15 };
 
 /* Counts are halved once the cache could have been filled this many times. */
@@ -18,7 +20,7 @@ int tp_frequency_init(struct tp_frequency *frequency, size_t n)
 
     while (words < n)
         words *= 2;
-    frequency->table = calloc(words, sizeof *frequency->table);
+    frequency->table = tp_memory_cleared(words, sizeof *frequency->table);
     if (!frequency->table)
         return -ENOMEM;
     frequency->mask = words - 1;

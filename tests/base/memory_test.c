@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* What cgroups allow, read from files like the kernel's. */
+/* What cgroups allow, read from files like the kernel's; and memory whose pages are there. */
 #include <config.h>
 
 #include "base/memory.h"
 
 #include <limits.h>
+#include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "tests/tap.h"
@@ -32,6 +34,24 @@ static uint64_t limit_of(const char *membership)
     snprintf(file, sizeof file, "%s/self", top);
     snprintf(root, sizeof root, "%s/cgroup", top);
     return tp_memory_cgroup_limit(file, root);
+}
+
+static void test_cleared(void)
+{
+    enum { BYTES = 8 << 20 };
+    uint8_t *memory = tp_memory_cleared(BYTES / 8, 8);
+    struct rusage before, after;
+    unsigned sum = 0;
+
+    if (!memory)
+        bail_out("out of memory");
+    getrusage(RUSAGE_SELF, &before);
+    for (size_t i = 0; i < BYTES; i += 512)
+        sum |= memory[i]++;
+    getrusage(RUSAGE_SELF, &after);
+    is_int(sum, 0, "memory is cleared");
+    ok(after.ru_minflt - before.ru_minflt < BYTES / 4096 / 8, "and there");
+    free(memory);
 }
 
 int main(void)
@@ -68,5 +88,6 @@ int main(void)
     snprintf(command, sizeof command, "rm -rf %s", top);
     if (system(command))
         diag("'%s' stays", top);
+    test_cleared();
     return tap_done();
 }
