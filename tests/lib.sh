@@ -35,6 +35,11 @@ cleanup_fn() {
 $cleanups"
 }
 
+# end_child PID [SIGNAL]: for cleanup_fn. Where the child has ended, its number may be another process's by now.
+end_child() {
+    [ "$(sed -n 's/^PPid:[[:blank:]]*//p' "/proc/$1/status" 2>/dev/null)" = $$ ] && kill -"${2:-TERM}" "$1"
+}
+
 # mounts_under DIR: mount points in it, deepest first (the kernel writes blanks as \040).
 mounts_under() {
     awk -v dir="$1/" '{ gsub(/\\040/, " ", $5); if (index($5, dir) == 1) print $5 }' /proc/self/mountinfo |

@@ -102,7 +102,7 @@ exec 4<"$control/error_log"
 cat <&4 >"$tmp/followed"
 tail -n 1 -f "$control/error_log" >"$tmp/tail" 2>&1 &
 tail_pid=$!
-cleanup_fn "kill $tail_pid"
+cleanup_fn end_child "$tail_pid"
 ok 'tail begins with the last line of error_log' wait_for 120 test -s "$tmp/tail"
 put compress 'nobody followed=1' >/dev/null
 put compress 'nobody followed=2' >/dev/null

@@ -47,11 +47,11 @@ for model in base one two other; do
 done
 "$saturate" -t 200 "$@" >"$tmp/running" 2>"$tmp/told" &
 saturate_pid=$!
-cleanup_fn kill -KILL "$saturate_pid"
+cleanup_fn end_child "$saturate_pid" KILL
 ok '200 threads fault in pages' wait_for 120 grep -q running "$tmp/running"
 watch &
 watch_pid=$!
-cleanup_fn kill "$watch_pid"
+cleanup_fn end_child "$watch_pid"
 # full: as many requests wait as the mount answers at once; or nobody can tell.
 full() {
     [ ! -d "$waiting" ] || [ "$(cat "$tmp/most")" -ge 64 ]

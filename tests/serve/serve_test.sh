@@ -22,7 +22,7 @@ serve() {
     : >"$tmp/serve.out"
     "$tenpak" serve --listen 127.0.0.1:0 "$@" "$d" >"$tmp/serve.out" 2>"$tmp/serve.err" &
     server=$!
-    cleanup_fn "kill $server"
+    cleanup_fn end_child "$server"
     wait_for 120 grep -q '^token: ' "$tmp/serve.out" || {
         sed 's/^/# /' "$tmp/serve.err"
         return 1
