@@ -124,6 +124,14 @@ bool tp_kernel_is_tenpak(const char *path)
     return find(path, &number, &owner);
 }
 
+bool tp_kernel_is_mounted(const char *path, dev_t dev)
+{
+    unsigned number;
+    uid_t owner;
+
+    return find(path, &number, &owner) && number == minor(dev);
+}
+
 bool tp_kernel_connection(const char *path, unsigned *number)
 {
     uid_t owner;

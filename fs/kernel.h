@@ -16,6 +16,8 @@ int tp_kernel_canonical(const char *path, char **out, struct tp_error *err);
 
 /* Whether something of type TP_FS_TYPE is mounted at this canonical path, uppermost. */
 bool tp_kernel_is_tenpak(const char *path);
+/* Whether that is the one with this device number. */
+bool tp_kernel_is_mounted(const char *path, dev_t dev);
 /* The number of that mount's connection, by which /sys/fs/fuse/connections knows it; false: there is none. */
 bool tp_kernel_connection(const char *path, unsigned *number);
 /* Who mounted it; false: there is none. */

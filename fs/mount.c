@@ -20,6 +20,7 @@
 #include "base/memory.h"
 #include "base/pool.h"
 #include "fs/control.h"
+#include "fs/detach.h"
 #include "fs/fs.h"
 #include "fs/kernel.h"
 #include "fs/promote.h"
@@ -259,6 +260,20 @@ static void *announce(void *arg)
     return NULL;
 }
 
+/* Whoever still waits for an answer is let go. Where the mount is gone already, what is there now is another's: then
+ * the session's descriptor is closed without libfuse, which unmounts by path. */
+static void end_session(struct tp_fs *fs, struct fuse_session *session)
+{
+    int null = tp_detach_is_due(fs) ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    if (null < 0) {
+        fuse_session_unmount(session);
+        return;
+    }
+    dup3(null, fuse_session_fd(session), O_CLOEXEC);
+    close(null);
+}
+
 /* Run the session's threads until the mount is gone or a second signal came. */
 static int run_session(struct tp_fs *fs, struct fuse_session *session,
                        struct fuse_loop_config *config, struct ready *ready, struct tp_error *err)
@@ -266,8 +281,10 @@ static int run_session(struct tp_fs *fs, struct fuse_session *session,
     pthread_t announcer;
     int rc = pthread_create(&announcer, NULL, announce, ready);
 
-    if (rc != 0)
+    if (rc != 0) {
+        fuse_session_unmount(session);
         return tp_fail(err, rc, "cannot start a thread");
+    }
     tp_watch_start(fs->watch, session, fs->store);
     tp_sweep_start(fs->sweep, session);
     rc = fuse_session_loop_mt(session, config);
@@ -277,8 +294,8 @@ static int run_session(struct tp_fs *fs, struct fuse_session *session,
     /* Before the session's descriptor is closed, whose number may come to mean another file. */
     tp_watch_stop(fs->watch);
     tp_sweep_stop(fs->sweep);
-    /* Whoever still waits for an answer is let go, the announcer among them. */
-    fuse_session_unmount(session);
+    /* The announcer may be among those who wait for an answer. */
+    end_session(fs, session);
     pthread_join(announcer, NULL);
     return rc < 0 ? tp_fail(err, -rc, "the mount at '%s' ended: %s", fs->mountpoint, strerror(-rc))
                   : 0;
@@ -303,8 +320,9 @@ static int serve(struct tp_fs *fs, const struct tp_mount_options *options,
     if (rc == 0) {
         rc = run_session(fs, session, config, &ready, err);
         tp_signals_stop(signals);
+    } else {
+        fuse_session_unmount(session);
     }
-    fuse_session_unmount(session);
     tp_watch_stop(fs->watch);
     tp_sweep_stop(fs->sweep);
     tp_control_stop(fs);

@@ -14,6 +14,7 @@
 
 #include "fs/daemon.h"
 #include "fs/detach.h"
+#include "fs/fs.h"
 #include "fs/kernel.h"
 #include "fs/mount.h"
 
@@ -51,6 +52,13 @@ int tp_detach(const char *mountpoint, bool lazy)
     if (geteuid() != 0)
         return run_helper(mountpoint, lazy);
     return umount2(mountpoint, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) < 0 ? -errno : 0;
+}
+
+bool tp_detach_is_due(const struct tp_fs *fs)
+{
+    dev_t dev = atomic_load(&fs->mount_dev);
+
+    return dev == 0 || tp_kernel_is_mounted(fs->mountpoint, dev);
 }
 
 /* What the daemon holds of DIR's file system is free when it has ended, and only then can that be unmounted. */

@@ -54,6 +54,24 @@ exec 3<&-
 wait "$mount_pid"
 is 'cleanly' $? 0
 
+# A daemon whose mount was taken away lazily has no business with the next one at that place.
+mkdir "$tmp/others"
+: >"$tmp/mount.log"
+mount_dir "$tmp/store" "$tmp/mnt" || exit 1
+ok 'mounted, and the daemon knows' wait_for 120 grep -q 'is mounted at' "$tmp/mount.log"
+old=$mount_pid
+exec 3<"$file"
+ok 'unmounted lazily' umount --lazy "$tmp/mnt"
+mount_dir "$tmp/others" "$tmp/mnt" || exit 1
+kill -TERM "$old"
+ok 'a signal ends the daemon that is left' wait_gone "$old"
+not_ok 'and leaves the next mount there' is_unmounted "$tmp/mnt"
+ok 'which answers' touch "$tmp/mnt/file"
+ok 'and is the other' test -f "$tmp/others/file"
+not_ok 'what was open is cut off' cat <&3
+exec 3<&-
+unmount "$tmp/mnt"
+
 # In the background: the command returns when the mount answers, and the one that unmounts when the daemon has ended.
 in_background() {
     ok 'mounted in the background' "$tenpak" mount "$tmp/store" "$tmp/mnt"
