@@ -148,17 +148,26 @@ static int list_candidates(struct search *s, struct tp_error *err)
     return rc ? tp_fail(err, -rc, "out of memory") : 0;
 }
 
+/* Eighths of powers of two: shares that differ by less say little. */
+static unsigned share_class(uint64_t matched)
+{
+    unsigned log = 63 - (unsigned)__builtin_clzll(matched | 8);
+
+    return 8 * log + (unsigned)(matched >> (log - 3) & 7);
+}
+
 /* Before any weight is read: those named, those that share more, short chains first. */
 static int compare_prospects(const void *a, const void *b)
 {
     const struct candidate *s = a, *t = b;
+    unsigned s_class = share_class(s->matched), t_class = share_class(t->matched);
     if (!s->named != !t->named)
         return s->named ? -1 : 1;
     if (!s->matched != !t->matched)
         return s->matched ? -1 : 1;
-    /* Shares within a tenth of each other say little; the exact ones only break ties. */
-    if (s->matched / 10 * 9 > t->matched || t->matched / 10 * 9 > s->matched)
-        return s->matched > t->matched ? -1 : 1;
+    /* The exact shares only break ties. */
+    if (s_class != t_class)
+        return s_class > t_class ? -1 : 1;
     if (s->depth != t->depth)
         return s->depth < t->depth ? -1 : 1;
     if (s->kind != t->kind)

@@ -34,7 +34,8 @@ struct tp_pack_report {
  * Pack the model directory DIR into the file OUT, which must not exist: written under a temporary name beside it,
  * fsynced, read back from disk and decoded against hashes of every chunk and file as they were read, renamed, directory
  * fsynced.
- * A source file that changes meanwhile is -EBUSY. On failure and on cancellation no file is left.
+ * A source file that changes meanwhile is -EBUSY. On failure and on cancellation no file is left, but for OUT, whole,
+ * where only the directory cannot be fsynced.
  */
 int tp_pack_write(const char *dir, const char *out, const struct tp_pack_options *options,
                   struct tp_pack_report *report, struct tp_error *err);
