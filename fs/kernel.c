@@ -127,9 +127,8 @@ bool tp_kernel_is_tenpak(const char *path)
 bool tp_kernel_is_mounted(const char *path, dev_t dev)
 {
     unsigned number;
-    uid_t owner;
 
-    return find(path, &number, &owner) && number == minor(dev);
+    return tp_kernel_connection(path, &number) && number == minor(dev);
 }
 
 bool tp_kernel_connection(const char *path, unsigned *number)
