@@ -46,7 +46,7 @@ static int estimate(const char *base, const char *model, struct tp_place *place,
     if (!rc)
         rc = tp_store_open(base_place.kind == TP_PLACE_PACK ? base_place.parent : place->parent, &store, err);
     if (!rc)
-        rc = tp_estimate(base_place.path, place->path, store, out, err);
+        rc = tp_estimate(base_place.path, place->path, TP_LINKS_AUTO, store, out, err);
     if (store)
         tp_store_close(store);
     tp_place_clear(&base_place);

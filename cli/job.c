@@ -230,8 +230,8 @@ const struct tp_command tp_command_compress = {
     .name = "compress",
     COMMON,
     .summary = "Replace a model directory by its pack, as a job with a record.",
-    .about = ABOUT "base=auto|none|MODEL codec=auto|delta|sparse|split|zstd zstd_level=N keep=yes|no threads=N\n"
-                   "memory=SIZE nice=N io=idle|normal id=KEY",
+    .about = ABOUT "base=auto|none|MODEL codec=auto|delta|sparse|split|zstd zstd_level=N keep=yes|no\n"
+                   "dereference=yes|no threads=N memory=SIZE nice=N io=idle|normal id=KEY",
     .examples = "  tenpak compress models my-finetune\n"
                 "  tenpak compress models/my-finetune base=llama-3.2-1b keep=yes\n"
                 "  tenpak compress --no-wait /mnt/models my-finetune memory=2GiB\n",
@@ -242,7 +242,7 @@ const struct tp_command tp_command_estimate = {
     .name = "estimate",
     COMMON,
     .summary = "Say what compressing a model would save, as a job with a record.",
-    .about = ABOUT "base=auto|none|MODEL threads=N memory=SIZE nice=N io=idle|normal id=KEY",
+    .about = ABOUT "base=auto|none|MODEL dereference=yes|no threads=N memory=SIZE nice=N io=idle|normal id=KEY",
     .examples = "  tenpak estimate models my-finetune\n"
                 "  tenpak estimate --json models/my-finetune base=llama-3.2-1b | jq .result.ratio\n",
     .run = run_estimate,

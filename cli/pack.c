@@ -19,6 +19,7 @@ static const struct tp_option options[] = {
     {'o', "output", "FILE", "write the pack to FILE and leave the original"},
     {'k', "keep", NULL, "write MODEL.tnpk beside the original and leave it"},
     {'c', "codec", "CODEC", "auto (the default), delta, sparse, split or zstd"},
+    {'L', "dereference", NULL, "pack the files that symbolic links lead to; with -o or --keep"},
     {'n', "dry-run", NULL, "only say which base would be taken and what would be saved"},
     {0, NULL, NULL, NULL},
 };
@@ -46,6 +47,9 @@ static int parse(struct tp_options *o, struct job *job)
             if (!tp_packing_codec(o, &job->pack.codec))
                 return o->exit = TP_EXIT_USAGE, -1;
             break;
+        case 'L':
+            job->pack.links = TP_LINKS_FOLLOW;
+            break;
         case 'n':
             job->dry_run = true;
             break;
@@ -58,6 +62,8 @@ static int parse(struct tp_options *o, struct job *job)
     if (job->pack.out && job->pack.keep)
         return o->exit = tp_options_bad(o, "pack: -o leaves the original: --keep is for packing in place"),
                -1;
+    if (job->pack.links == TP_LINKS_FOLLOW && !job->pack.out && !job->pack.keep && !job->dry_run)
+        return o->exit = tp_options_bad(o, "pack: --dereference leaves what links lead to: it needs -o or --keep"), -1;
     job->pack.threads = o->threads;
     return 0;
 }
@@ -75,7 +81,8 @@ static int try_one(const struct job *job, const char *arg, const struct tp_optio
     if (access(place.path, F_OK))
         rc = tp_fail(err, EINVAL, "'%s' is a pack already", arg);
     else
-        rc = tp_estimate_against(place.parent, place.name, place.path, job->pack.base, &choice, &estimate, err);
+        rc = tp_estimate_against(place.parent, place.name, place.path, job->pack.links, job->pack.base,
+                                 &choice, &estimate, err);
     if (!rc && o->json) {
         tp_json_begin_object(json, NULL);
         tp_json_put_string(json, "model", place.path);

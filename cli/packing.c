@@ -40,7 +40,7 @@ int tp_packing_place(const char *arg, struct tp_place *out, struct tp_error *err
         rc = tp_fail_errno(err, "cannot read the directory '%s'", out->path);
     else if (out->kind == TP_PLACE_STORE)
         rc = tp_fail(err, EINVAL,
-                     "'%s' holds no model: no config.json, no .safetensors, no .gguf file in it", out->path);
+                     "'%s' holds no model: no config.json, no safetensors or GGUF file in it", out->path);
     if (rc)
         tp_place_clear(out);
     return rc;

@@ -14,8 +14,8 @@ _tenpak_options() {
 _tenpak_keys() {
     echo 'threads= memory= nice= io= id='
     case $1 in
-    compress) echo 'base= codec= zstd_level= keep=' ;;
-    estimate) echo 'base=' ;;
+    compress) echo 'base= codec= zstd_level= keep= dereference=' ;;
+    estimate) echo 'base= dereference=' ;;
     restore) echo 'keep=' ;;
     esac
 }

@@ -51,7 +51,7 @@ static int no_model(const char *name, struct tp_error *err)
 static int check_compress(const char *dir, const struct tp_request *r, const struct place *at, struct tp_error *err)
 {
     char *path;
-    bool model;
+    bool model, snapshot;
 
     if (!at->plain && at->pack)
         return at->half_removed ? 0 : tp_fail(err, EEXIST, "'%s' is a pack already", r->subject);
@@ -62,10 +62,16 @@ static int check_compress(const char *dir, const struct tp_request *r, const str
     path = tp_path_join(dir, r->subject, "");
     if (!path)
         return tp_fail(err, ENOMEM, "out of memory for a name");
+    snapshot = tp_modeldir_is_snapshot(path);
     model = tp_modeldir_is_model(path);
     free(path);
+    if (snapshot)
+        return tp_fail(err, EINVAL, "'%s' is a snapshot of the hub's cache: 'tenpak pack -o' packs it to elsewhere",
+                       r->subject);
+    if (tp_request_bool(r, "dereference") && !tp_request_bool(r, "keep"))
+        return tp_fail(err, EINVAL, "dereference=yes needs keep=yes: what links lead to stays where it is");
     return model ? 0
-                 : tp_fail(err, EINVAL, "'%s' holds no model: no config.json, no .safetensors, no .gguf file in it",
+                 : tp_fail(err, EINVAL, "'%s' holds no model: no config.json, no safetensors or GGUF file in it",
                            r->subject);
 }
 

@@ -29,13 +29,14 @@ static void put_plain_file(const struct tp_entry *e, struct tp_json_writer *json
 }
 
 /* What is no safetensors file has none. */
-static void put_plain_tensors(int dirfd, const struct tp_entry *e, struct tp_json_writer *json)
+static void put_plain_tensors(const struct tp_modeldir *listing, int dirfd, const struct tp_entry *e,
+                              struct tp_json_writer *json)
 {
     struct tp_safetensors header = {0};
 
-    if (e->type != TP_ENTRY_FILE || !tp_modeldir_may_hold_tensors(e->path))
+    if (e->type != TP_ENTRY_FILE || e->size < TP_SAFETENSORS_MIN)
         return;
-    int fd = openat(dirfd, e->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    int fd = tp_modeldir_open(listing, dirfd, e->path);
     if (fd < 0)
         return;
     if (tp_safetensors_open(fd, e->size, e->path, &header, NULL) < 0)
@@ -77,7 +78,7 @@ static int put_plain(const char *path, struct tp_json_writer *json, struct tp_er
         tp_json_end_array(json);
         tp_json_begin_array(json, "tensors");
         for (size_t i = 0; i < listing.entry_n; i++)
-            put_plain_tensors(dirfd, &listing.entries[i], json);
+            put_plain_tensors(&listing, dirfd, &listing.entries[i], json);
         tp_json_end_array(json);
     }
     tp_modeldir_clear(&listing);

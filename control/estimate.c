@@ -27,12 +27,12 @@ static int by_name(const char *dir, const char *name, struct tp_base_choice *cho
     return 0;
 }
 
-static int by_match(struct tp_store *store, const char *name, const char *path, struct tp_base_choice *choice,
-                    struct tp_error *err)
+static int by_match(struct tp_store *store, const char *name, const char *path, enum tp_links links,
+                    struct tp_base_choice *choice, struct tp_error *err)
 {
     struct tp_error why = {0};
     struct tp_match match;
-    int rc = tp_match_base(store, path, name, &match, &why);
+    int rc = tp_match_base(store, path, links, name, &match, &why);
 
     snprintf(choice->why, sizeof choice->why, "%s", rc ? why.message : match.why);
     if (rc == -ENOENT)
@@ -86,11 +86,11 @@ static int by_path(const char *spec, struct tp_base_choice *choice, struct tp_er
     return rc;
 }
 
-static int choose(struct tp_store *store, const char *name, const char *path, const char *base,
+static int choose(struct tp_store *store, const char *name, const char *path, enum tp_links links, const char *base,
                   struct tp_base_choice *choice, struct tp_error *err)
 {
     if (!base || strcmp(base, "auto") == 0)
-        return by_match(store, name, path, choice, err);
+        return by_match(store, name, path, links, choice, err);
     if (strcmp(base, "none") == 0) {
         snprintf(choice->why, sizeof choice->why, "asked for none");
         return 0;
@@ -100,7 +100,7 @@ static int choose(struct tp_store *store, const char *name, const char *path, co
                              : by_other_name(tp_store_dir(store), name, base, choice, err);
 }
 
-int tp_estimate_against(const char *dir, const char *name, const char *path, const char *base,
+int tp_estimate_against(const char *dir, const char *name, const char *path, enum tp_links links, const char *base,
                         struct tp_base_choice *choice, struct tp_estimate *estimate, struct tp_error *err)
 {
     struct tp_store *store = NULL;
@@ -108,9 +108,9 @@ int tp_estimate_against(const char *dir, const char *name, const char *path, con
 
     *choice = (struct tp_base_choice){0};
     if (rc == 0)
-        rc = choose(store, name, path, base, choice, err);
+        rc = choose(store, name, path, links, base, choice, err);
     if (rc == 0)
-        rc = tp_estimate(choice->path[0] ? choice->path : NULL, path, store, estimate, err);
+        rc = tp_estimate(choice->path[0] ? choice->path : NULL, path, links, store, estimate, err);
     tp_store_close(store);
     return rc;
 }

@@ -200,9 +200,9 @@ static uint64_t count_tensors(int dirfd, const struct tp_modeldir *listing)
     for (size_t i = 0; i < listing->entry_n; i++) {
         const struct tp_entry *e = &listing->entries[i];
         struct tp_safetensors header = {0};
-        if (e->type != TP_ENTRY_FILE || !tp_modeldir_may_hold_tensors(e->path))
+        if (e->type != TP_ENTRY_FILE || e->size < TP_SAFETENSORS_MIN)
             continue;
-        int fd = openat(dirfd, e->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        int fd = tp_modeldir_open(listing, dirfd, e->path);
         if (fd < 0)
             continue;
         if (tp_safetensors_open(fd, e->size, e->path, &header, NULL) == 0)

@@ -177,6 +177,11 @@ static void begin_result(struct child *c)
     c->has_result = true;
 }
 
+static enum tp_links links_of(const struct tp_request *r)
+{
+    return tp_request_bool(r, "dereference") ? TP_LINKS_FOLLOW : TP_LINKS_AUTO;
+}
+
 static int do_estimate(struct child *c, struct tp_error *err)
 {
     char *plain = tp_path_join(c->dir, c->request.subject, "");
@@ -189,7 +194,7 @@ static int do_estimate(struct child *c, struct tp_error *err)
     update(c, "estimate", 0, 0);
     if (rc == 0)
         rc = tp_estimate_against(c->dir, c->request.subject, stat(plain, &st) == 0 ? plain : pack,
-                                 tp_request_text(&c->request, "base"), choice, &estimate, err);
+                                 links_of(&c->request), tp_request_text(&c->request, "base"), choice, &estimate, err);
     if (rc == 0) {
         begin_result(c);
         tp_result_estimate(&c->report.json, choice, &estimate);
@@ -208,6 +213,7 @@ static int do_compress(struct child *c, struct tp_error *err)
     char *path = tp_path_join(c->dir, r->subject, "");
     struct tp_compress_options options = {.base = tp_request_text(r, "base"),
                                           .keep = tp_request_bool(r, "keep"),
+                                          .links = links_of(r),
                                           .threads = (unsigned)tp_request_number(r, "threads"),
                                           .codec = tp_request_text(r, "codec"),
                                           .zstd_level = (int)tp_request_number(r, "zstd_level"),

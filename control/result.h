@@ -22,8 +22,8 @@ struct tp_base_choice {
 };
 
 /* Estimate the model at PATH, called NAME in directory DIR, against what BASE means: "auto" or NULL, "none", a name in
- * DIR, a path. */
-int tp_estimate_against(const char *dir, const char *name, const char *path, const char *base,
+ * DIR, a path. LINKS: what becomes of the model's. */
+int tp_estimate_against(const char *dir, const char *name, const char *path, enum tp_links links, const char *base,
                         struct tp_base_choice *choice, struct tp_estimate *estimate, struct tp_error *err);
 
 /* --- Keys into the object that is open --- */

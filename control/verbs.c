@@ -24,6 +24,7 @@ static const char *const io_classes[] = {"normal", "idle", NULL};
 
 static const struct tp_key estimate_keys[] = {
     {"base", TP_KEY_BASE, "auto", 0, 0, NULL, "what to compare with: auto finds one, none takes none"},
+    {"dereference", TP_KEY_BOOL, NULL, 0, 0, NULL, "yes counts the files that symbolic links lead to"},
     JOB_KEYS,
 };
 
@@ -32,6 +33,7 @@ static const struct tp_key compress_keys[] = {
     {"codec", TP_KEY_WORD, "auto", 0, 0, codecs, "for tensors; auto takes what is smallest, chunk by chunk"},
     {"zstd_level", TP_KEY_NUMBER, "3", 1, 19, NULL, "effort for what zstd codes"},
     {"keep", TP_KEY_BOOL, "no", 0, 0, NULL, "yes leaves the plain directory beside the pack"},
+    {"dereference", TP_KEY_BOOL, NULL, 0, 0, NULL, "yes packs the files that symbolic links lead to; needs keep=yes"},
     JOB_KEYS,
 };
 

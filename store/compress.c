@@ -68,6 +68,13 @@ static int init(struct job *j, const char *path)
         return tp_fail(j->err, EINVAL,
                        "'%s' is hidden, and its pack would show nowhere: rename it, or write elsewhere with -o",
                        j->model);
+    if (!j->options->out && tp_modeldir_is_snapshot(j->model))
+        return tp_fail(j->err, EINVAL,
+                       "'%s' is a snapshot of the hub's cache, whose files are links into its blobs: write its pack "
+                       "elsewhere with -o, or pack the whole directory of the model in the cache",
+                       j->model);
+    if (!j->options->out && !j->options->keep && j->options->links == TP_LINKS_FOLLOW)
+        return tp_fail(j->err, EINVAL, "'%s' is not removed for a pack of what its links lead to: keep it", j->model);
     parent = tp_path_parent(j->model);
     j->pack = parent ? tp_path_join(parent, tp_path_name(j->model), TP_PACK_SUFFIX) : NULL;
     free(parent);
@@ -186,12 +193,15 @@ static int write_pack(const struct job *j, const char *out)
     struct tp_pack *base;
     int hold = -1, rc = tp_choose_base(j->model, j->options, j->report, &base, j->err);
     struct tp_pack_options o = {.threads = j->options->threads,
+                                .links = j->options->links,
                                 .base = base,
                                 .base_name = j->report->base,
                                 .codec = j->options->codec,
                                 .zstd_level = j->options->zstd_level,
                                 .progress = j->options->progress};
 
+    if (rc == 0 && tp_modeldir_is_snapshot(j->model))
+        note(j, "a snapshot of the hub's cache: the files that its links lead to are packed");
     if (rc == 0 && base)
         rc = tp_pack_hold(base, &hold, j->err);
     if (rc == 0 && base && !j->options->out)
@@ -251,6 +261,8 @@ static int compress_in_place(struct job *j)
     int rc;
 
     tp_temporaries_sweep(j->pack);
+    if (exists(j->pack) && j->options->links == TP_LINKS_FOLLOW)
+        return tp_fail(j->err, EEXIST, "'%s' exists", j->pack);
     if (exists(j->pack))
         return finish_existing(j);
     if (exists(j->removing))
@@ -259,7 +271,8 @@ static int compress_in_place(struct job *j)
     if (!exists(j->model))
         return tp_fail(j->err, ENOENT, "there is no model '%s'", j->model);
     rc = write_pack(j, j->pack);
-    if (rc == 0)
+    /* The directory stays where links are followed, and the writer has looked at it again. */
+    if (rc == 0 && j->options->links != TP_LINKS_FOLLOW)
         rc = recheck(j);
     return rc == 0 && !j->options->keep ? remove_original(j) : rc;
 }

@@ -10,6 +10,7 @@ struct tp_compress_options {
     const char *base;            /* "auto" (NULL means it), "none", a model's name in the store, or a pack's path */
     const char *out;             /* write the pack there and leave the original; NULL: replace the directory */
     bool keep;                   /* with OUT NULL: write NAME.tnpk beside and leave the directory */
+    enum tp_links links;         /* TP_LINKS_FOLLOW is for OUT and KEEP */
     unsigned threads;
     const char *codec;
     int zstd_level;

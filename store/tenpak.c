@@ -259,7 +259,7 @@ static int open_file(struct tp_lib_model *model, struct lib_file *f, struct tp_e
     if (model->pack && !f->reader)
         rc = tp_reader_open(model->lib->engine, model->pack, f->number, &f->reader, err);
     if (!model->pack && f->fd < 0) {
-        f->fd = openat(model->dirfd, f->info.path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        f->fd = tp_modeldir_open(&model->dir, model->dirfd, f->info.path);
         if (f->fd < 0)
             rc = tp_fail_errno(err, "cannot open '%s'", f->info.path);
     }

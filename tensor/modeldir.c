@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,8 +19,10 @@
 
 #include "base/buffer.h"
 #include "base/checked.h"
+#include "tensor/safetensors.h"
 
 #define TARGET_MAX 65536u
+#define TARGET_PATH_MAX 4096u
 
 /* A directory that is being listed: its names, sorted, and how far we are. */
 struct level {
@@ -32,6 +35,7 @@ struct level {
 
 struct scan {
     const char *root;
+    int rootfd; /* only to look at a snapshot's blobs */
     struct tp_modeldir *out;
     size_t entry_cap;
     struct level *levels;
@@ -195,12 +199,61 @@ static const char *kind_name(mode_t mode)
     return S_ISSOCK(mode) ? "a socket" : S_ISFIFO(mode) ? "a fifo" : "a device";
 }
 
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* Whether FD is a directory DIR/snapshots/REVISION beside DIR/blobs. */
+static bool is_snapshot(int fd)
+{
+    struct stat blobs, above, snapshots;
+
+    return fstatat(fd, "../../blobs", &blobs, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(blobs.st_mode) &&
+           fstatat(fd, "..", &above, 0) == 0 &&
+           fstatat(fd, "../../snapshots", &snapshots, AT_SYMLINK_NOFOLLOW) == 0 && same_file(&above, &snapshots);
+}
+
+/* Where the blob is that a link in the snapshot FD leads to, if it does: by the name that ends TARGET. */
+static bool find_blob(int fd, const char *target, const struct stat *st, char path[static NAME_MAX + 16])
+{
+    const char *slash = strrchr(target, '/');
+    struct stat blob;
+    int n = slash ? snprintf(path, NAME_MAX + 16, "../../blobs%s", slash) : -1;
+
+    return n > 0 && n < NAME_MAX + 16 && fstatat(fd, path, &blob, AT_SYMLINK_NOFOLLOW) == 0 && same_file(&blob, st);
+}
+
+/* ST becomes that of the file which the link NAME leads to. */
+static int follow(struct scan *s, const char *name, struct stat *st)
+{
+    char path[NAME_MAX + 16], *target = NULL;
+    int rc = read_target(s, name, &target);
+
+    if (rc < 0)
+        return rc;
+    if (fstatat(s->fd, name, st, 0) < 0)
+        rc = tp_fail_errno(s->err, "cannot follow the link '%s' in '%s' to '%s'", shown_path(s), s->root, target);
+    else if (!S_ISREG(st->st_mode))
+        rc = tp_fail(s->err, EINVAL, "the link '%s' in '%s' leads to '%s', which is no regular file", shown_path(s),
+                     s->root, target);
+    else if (s->out->links != TP_LINKS_FOLLOW && !find_blob(s->rootfd, target, st, path))
+        rc = tp_fail(s->err, EINVAL,
+                     "the link '%s' in the snapshot '%s' leads to '%s', which is none of its blobs: --dereference "
+                     "follows all links",
+                     shown_path(s), s->root, target);
+    free(target);
+    return rc;
+}
+
 /* Fill ENTRY from what STAT says of NAME; s->path has its path. */
 static int describe(struct scan *s, const char *name, const struct stat *st, struct tp_entry *entry)
 {
     *entry = (struct tp_entry){.mode = st->st_mode & 07777,
                                .mtime_sec = st->st_mtim.tv_sec,
-                               .mtime_nsec = (uint32_t)st->st_mtim.tv_nsec};
+                               .mtime_nsec = (uint32_t)st->st_mtim.tv_nsec,
+                               .dev = st->st_dev,
+                               .ino = st->st_ino};
     int rc = 0;
     if (S_ISREG(st->st_mode)) {
         entry->type = TP_ENTRY_FILE;
@@ -253,7 +306,11 @@ static int visit(struct scan *s, const char *name)
         return tp_fail_errno(s->err, "cannot stat '%s' in '%s'", shown_path(s), s->root);
 
     struct tp_entry entry;
-    int rc = describe(s, name, &st, &entry);
+    int rc = 0;
+    if (S_ISLNK(st.st_mode) && (s->out->links == TP_LINKS_FOLLOW || s->out->snapshot))
+        rc = follow(s, name, &st);
+    if (rc == 0)
+        rc = describe(s, name, &st, &entry);
     if (rc < 0)
         return rc;
     rc = add_entry(s, &entry);
@@ -282,7 +339,12 @@ static int walk(struct scan *s)
 
 int tp_modeldir_scan(const char *dir, struct tp_modeldir *out, struct tp_error *err)
 {
-    *out = (struct tp_modeldir){0};
+    return tp_modeldir_scan_links(dir, TP_LINKS_AUTO, out, err);
+}
+
+int tp_modeldir_scan_links(const char *dir, enum tp_links links, struct tp_modeldir *out, struct tp_error *err)
+{
+    *out = (struct tp_modeldir){.links = links};
     struct stat st;
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
@@ -295,9 +357,16 @@ int tp_modeldir_scan(const char *dir, struct tp_modeldir *out, struct tp_error *
     out->root_mode = st.st_mode & 07777;
     out->root_mtime_sec = st.st_mtim.tv_sec;
     out->root_mtime_nsec = (uint32_t)st.st_mtim.tv_nsec;
+    out->snapshot = is_snapshot(fd);
 
-    struct scan s = {.root = dir, .out = out, .fd = -1, .err = err};
-    int rc = push_level(&s, fd);
+    struct scan s = {.root = dir, .rootfd = -1, .out = out, .fd = -1, .err = err};
+    int rc = 0;
+    if (out->snapshot && (s.rootfd = fcntl(fd, F_DUPFD_CLOEXEC, 0)) < 0) {
+        rc = tp_fail_errno(err, "cannot open '%s'", dir);
+        close(fd);
+    }
+    if (rc == 0)
+        rc = push_level(&s, fd);
     if (rc == 0)
         rc = walk(&s);
     for (size_t i = 0; i < s.level_n; i++)
@@ -305,10 +374,55 @@ int tp_modeldir_scan(const char *dir, struct tp_modeldir *out, struct tp_error *
     free(s.levels);
     if (s.fd >= 0)
         close(s.fd);
+    if (s.rootfd >= 0)
+        close(s.rootfd);
     tp_buffer_clear(&s.path);
     if (rc < 0)
         tp_modeldir_clear(out);
     return rc;
+}
+
+bool tp_modeldir_is_snapshot(const char *dir)
+{
+    int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    bool is = fd >= 0 && is_snapshot(fd);
+
+    if (fd >= 0)
+        close(fd);
+    return is;
+}
+
+/* The blob that the link PATH leads to, by a way without links. */
+static int open_blob(int fd, const char *path)
+{
+    char target[TARGET_PATH_MAX], blob[NAME_MAX + 16];
+    struct stat st;
+    ssize_t n = readlinkat(fd, path, target, sizeof target);
+
+    if (n < 0 || fstatat(fd, path, &st, 0) < 0)
+        return -1;
+    if ((size_t)n < sizeof target) {
+        target[n] = '\0';
+        if (find_blob(fd, target, &st, blob))
+            return openat(fd, blob, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    }
+    errno = ELOOP;
+    return -1;
+}
+
+int tp_modeldir_open(const struct tp_modeldir *dir, int fd, const char *path)
+{
+    int file = openat(fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | (dir->links == TP_LINKS_FOLLOW ? 0 : O_NOFOLLOW));
+    struct stat st;
+
+    if (file < 0 && errno == ELOOP && dir->snapshot && dir->links != TP_LINKS_FOLLOW)
+        file = open_blob(fd, path);
+    if (file >= 0 && (fstat(file, &st) < 0 || !S_ISREG(st.st_mode))) {
+        close(file);
+        errno = EINVAL;
+        return -1;
+    }
+    return file;
 }
 
 void tp_modeldir_clear(struct tp_modeldir *dir)
@@ -327,18 +441,6 @@ static bool ends_with(const char *name, const char *suffix)
     return n > m && strcmp(name + n - m, suffix) == 0;
 }
 
-bool tp_modeldir_may_hold_tensors(const char *path)
-{
-    enum { SHA256_DIGITS = 64 };
-    static const char blobs[] = "blobs/";
-
-    if (ends_with(path, ".safetensors"))
-        return true;
-    return strncmp(path, blobs, sizeof blobs - 1) == 0 &&
-           strspn(path + sizeof blobs - 1, "0123456789abcdef") == SHA256_DIGITS &&
-           path[sizeof blobs - 1 + SHA256_DIGITS] == 0;
-}
-
 /* A name that says what the directory is: a model, an adapter, a pipeline of diffusers or of sentence-transformers. */
 static bool tells_model(const char *name)
 {
@@ -350,18 +452,43 @@ static bool tells_model(const char *name)
     return ends_with(name, ".safetensors") || ends_with(name, ".gguf");
 }
 
-bool tp_modeldir_is_model(const char *path)
+static bool names_tell_model(DIR *dir)
 {
-    DIR *dir = opendir(path);
     bool found = false, blobs = false, snapshots = false;
-    if (!dir)
-        return false;
     const struct dirent *e;
+
     while (!found && (e = readdir(dir)) != NULL) {
         blobs = blobs || strcmp(e->d_name, "blobs") == 0;
         snapshots = snapshots || strcmp(e->d_name, "snapshots") == 0;
         found = (blobs && snapshots) || tells_model(e->d_name);
     }
+    return found;
+}
+
+static bool holds_tensors(int dirfd, const struct dirent *e)
+{
+    struct stat st;
+
+    if (fstatat(dirfd, e->d_name, &st, 0) < 0 || !S_ISREG(st.st_mode))
+        return false;
+    int fd = openat(dirfd, e->d_name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return false;
+    bool likely = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && tp_safetensors_likely(fd, (uint64_t)st.st_size);
+    close(fd);
+    return likely;
+}
+
+bool tp_modeldir_is_model(const char *path)
+{
+    DIR *dir = opendir(path);
+    if (!dir)
+        return false;
+    bool found = names_tell_model(dir);
+    const struct dirent *e;
+    rewinddir(dir);
+    while (!found && (e = readdir(dir)) != NULL)
+        found = holds_tensors(dirfd(dir), e);
     closedir(dir);
     return found;
 }

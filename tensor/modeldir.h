@@ -6,10 +6,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 
 enum tp_entry_type { TP_ENTRY_FILE = 0, TP_ENTRY_DIR = 1, TP_ENTRY_SYMLINK = 2 };
+
+/*
+ * What becomes of symbolic links. A snapshot of the hub's cache, DIR/snapshots/REVISION, consists of links into
+ * DIR/blobs: there TP_LINKS_AUTO follows these, and no others. Elsewhere it keeps links.
+ */
+enum tp_links { TP_LINKS_AUTO, TP_LINKS_FOLLOW };
 
 struct tp_entry {
     char *path;   /* relative to the model directory, '/'-separated, any bytes but NUL; the root is absent */
@@ -19,6 +26,8 @@ struct tp_entry {
     uint32_t mtime_nsec;
     uint64_t size; /* bytes of a file, 0 else */
     char *target;  /* of a symbolic link, else NULL */
+    dev_t dev;     /* of the file itself, or of the one that a link which is followed leads to */
+    ino_t ino;
 };
 
 struct tp_modeldir {
@@ -28,19 +37,25 @@ struct tp_modeldir {
     int64_t root_mtime_sec;
     uint32_t root_mtime_nsec;
     uint64_t total_bytes;     /* of all files */
+    enum tp_links links;
+    bool snapshot;            /* of the hub's cache */
 };
 
-/* List DIR. Sockets, devices and fifos are -EINVAL, naming the file; links are kept, never followed. */
+/* List DIR, with TP_LINKS_AUTO. Sockets, devices and fifos are -EINVAL, naming the file. */
 int tp_modeldir_scan(const char *dir, struct tp_modeldir *out, struct tp_error *err);
+/* The same. Where links are followed, one that leads nowhere is -ENOENT, and one to what is no regular file, or in a
+ * snapshot to what is none of its blobs, -EINVAL. */
+int tp_modeldir_scan_links(const char *dir, enum tp_links links, struct tp_modeldir *out, struct tp_error *err);
+/* Whether DIR is a snapshot of the hub's cache. */
+bool tp_modeldir_is_snapshot(const char *dir);
+/* Open for reading the file PATH that a scan has listed; FD is the directory that was scanned. A link is followed as it
+ * was by the scan. -1 and errno. */
+int tp_modeldir_open(const struct tp_modeldir *dir, int fd, const char *path);
 void tp_modeldir_clear(struct tp_modeldir *dir);
 
 /* Whether DIR looks like a model: config.json, adapter_config.json, model_index.json (a pipeline of diffusers),
- * modules.json (of sentence-transformers), a *.safetensors or *.gguf in it, or the blobs and snapshots of a model in
- * the hub's cache. */
+ * modules.json (of sentence-transformers), a *.safetensors or *.gguf in it, the blobs and snapshots of a model in the
+ * hub's cache, or a file of any name that begins as safetensors files do. */
 bool tp_modeldir_is_model(const char *dir);
-
-/* Whether this file of a model may be in the safetensors format: its name says so, or it is one of the hub's blobs,
- * which are named by their hashes alone. */
-bool tp_modeldir_may_hold_tensors(const char *path);
 
 #endif

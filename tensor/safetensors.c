@@ -406,30 +406,45 @@ int tp_safetensors_parse(const void *data, size_t len, uint64_t file_size, struc
     return rc;
 }
 
-int tp_safetensors_open(int fd, uint64_t file_size, const char *path, struct tp_safetensors *out,
-                        struct tp_error *err)
+/* One short read, which settles it for nearly all files of other formats. */
+static int read_len(int fd, uint64_t file_size, const char *path, size_t *out, struct tp_error *err)
 {
-    uint8_t head[8];
-    size_t n = 0;
-    *out = (struct tp_safetensors){0};
-    if (file_size < sizeof head)
+    uint8_t head[9];
+    if (file_size < TP_SAFETENSORS_MIN)
         return tp_fail(err, EBADMSG, "'%s': too short for a safetensors file", path);
     int rc = tp_file_pread(fd, head, sizeof head, 0, path, err);
     if (rc < 0)
         return rc;
-    rc = header_len(head, file_size, &n, err);
-    if (rc < 0) {
+    rc = header_len(head, file_size, out, err);
+    if (rc == 0 && head[8] != '{')
+        rc = tp_fail(err, EBADMSG, "safetensors header does not begin with '{'");
+    if (rc < 0)
         tp_error_prefix(err, "'%s'", path);
-        return rc;
-    }
+    return rc;
+}
 
-    uint8_t *data = malloc(sizeof head + n);
+bool tp_safetensors_likely(int fd, uint64_t file_size)
+{
+    size_t n;
+    return read_len(fd, file_size, "", &n, NULL) == 0;
+}
+
+int tp_safetensors_open(int fd, uint64_t file_size, const char *path, struct tp_safetensors *out,
+                        struct tp_error *err)
+{
+    size_t n = 0;
+    *out = (struct tp_safetensors){0};
+    int rc = read_len(fd, file_size, path, &n, err);
+    if (rc < 0)
+        return rc;
+
+    uint8_t *data = malloc(8 + n);
     if (!data)
         return tp_fail(err, ENOMEM, "'%s': out of memory for a header of %zu bytes", path, n);
-    rc = tp_file_pread(fd, data, sizeof head + n, 0, path, err);
+    rc = tp_file_pread(fd, data, 8 + n, 0, path, err);
     if (rc == 0) {
         /* The length may have been changed between the two reads: parse checks it anew. */
-        rc = tp_safetensors_parse(data, sizeof head + n, file_size, out, err);
+        rc = tp_safetensors_parse(data, 8 + n, file_size, out, err);
         if (rc < 0)
             tp_error_prefix(err, "'%s'", path);
     }

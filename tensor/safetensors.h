@@ -7,6 +7,7 @@
 #ifndef TP_TENSOR_SAFETENSORS_H
 #define TP_TENSOR_SAFETENSORS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,6 +15,7 @@
 #include "tensor/dtype.h"
 
 #define TP_SAFETENSORS_HEADER_MAX 100000000u
+#define TP_SAFETENSORS_MIN 10u /* bytes of the shortest file: a length and "{}" */
 #define TP_TENSOR_RANK_MAX 32
 
 struct tp_tensor {
@@ -32,7 +34,10 @@ struct tp_safetensors {
     struct tp_tensor *tensors; /* by offset (empty ones first, then by name); they tile [data_off, file_size) */
 };
 
-/* Parse from an open file of FILE_SIZE bytes. -EBADMSG: not a valid safetensors file, err says why. */
+/* Whether an open file of FILE_SIZE bytes begins as one in this format; reads 9 bytes at most. */
+bool tp_safetensors_likely(int fd, uint64_t file_size);
+/* Parse from an open file of FILE_SIZE bytes. -EBADMSG: not a valid safetensors file, err says why; for nearly all
+ * files of other formats a read of 9 bytes settles it. */
 int tp_safetensors_open(int fd, uint64_t file_size, const char *path, struct tp_safetensors *out,
                         struct tp_error *err);
 /* The same from memory: the first LEN bytes of a file (at least 8 + N, else -EBADMSG) of FILE_SIZE bytes. */

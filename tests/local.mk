@@ -165,6 +165,7 @@ cli_scripts = \
 	tests/cli/bad_input_test.sh \
 	tests/cli/binary_test.sh \
 	tests/cli/delta_test.sh \
+	tests/cli/inputs_test.sh \
 	tests/cli/interrupt_test.sh \
 	tests/cli/library_test.sh \
 	tests/cli/manual_test.sh \

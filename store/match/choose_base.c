@@ -181,14 +181,16 @@ static uint64_t fingerprint(struct tp_store *store)
 }
 
 /* While others pack, a base may go from under the search, which then finds none, or a worse one: search again. */
-static int match(const char *path, struct tp_store *store, bool others, struct tp_match *out, struct tp_error *err)
+static int match(const char *path, struct tp_store *store, const struct tp_compress_options *options,
+                 struct tp_match *out, struct tp_error *err)
 {
+    bool others = options->wait_for_base;
     uint64_t before, after;
     int rc;
 
     for (int i = 0;; i++) {
         before = others ? fingerprint(store) : 0;
-        rc = tp_match_base(store, path, tp_path_name(path), out, err);
+        rc = tp_match_base(store, path, options->links, tp_path_name(path), out, err);
         after = others ? fingerprint(store) : 0;
         if (before == after || i == 9)
             return rc;
@@ -200,7 +202,7 @@ static int by_match(const char *path, struct tp_store *store, const struct tp_co
 {
     struct tp_error why = {0};
     struct tp_match found;
-    int rc = match(path, store, options->wait_for_base, &found, &why);
+    int rc = match(path, store, options, &found, &why);
 
     if (rc == -ENOENT) {
         snprintf(report->why, sizeof report->why, "%.255s", why.message);

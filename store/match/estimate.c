@@ -370,8 +370,8 @@ static int survey(struct estimator *e, struct tp_error *err)
     return rc == 0 && e->base ? tp_renames_find(e->model, e->base, &e->renames, err) : rc;
 }
 
-int tp_estimate(const char *base, const char *model, struct tp_store *store, struct tp_estimate *out,
-                struct tp_error *err)
+int tp_estimate(const char *base, const char *model, enum tp_links links, struct tp_store *store,
+                struct tp_estimate *out, struct tp_error *err)
 {
     struct estimator e = {0};
     double began = now();
@@ -386,7 +386,7 @@ int tp_estimate(const char *base, const char *model, struct tp_store *store, str
     if (!e.src || !e.ref || !e.room || !e.dst || !e.scratch)
         rc = tp_fail(err, ENOMEM, "out of memory");
     else
-        rc = tp_source_open(model, store, &e.model, err);
+        rc = tp_source_open_links(model, links, store, &e.model, err);
     if (!rc && base)
         rc = tp_source_open(base, store, &e.base, err);
     if (!rc)

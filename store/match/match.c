@@ -355,12 +355,12 @@ static int describe(const struct search *s, const struct candidate *c, struct tp
     return 0;
 }
 
-int tp_match_base(struct tp_store *store, const char *dir, const char *self, struct tp_match *out,
-                  struct tp_error *err)
+int tp_match_base(struct tp_store *store, const char *dir, enum tp_links links, const char *self,
+                  struct tp_match *out, struct tp_error *err)
 {
     struct search s = {.store = store, .self = self};
     struct candidate *best = NULL;
-    int rc = tp_source_open(dir, store, &s.model, err);
+    int rc = tp_source_open_links(dir, links, store, &s.model, err);
     if (rc)
         return rc;
     tp_hints_read(s.model, &s.hints);

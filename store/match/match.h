@@ -8,6 +8,7 @@
 #define TP_STORE_MATCH_H
 
 #include "store/store.h"
+#include "tensor/modeldir.h"
 
 struct tp_match {
     char name[256];           /* the base's name in the store */
@@ -19,9 +20,10 @@ struct tp_match {
 };
 
 /* The best base for the model directory DIR (whose own name in the store is SELF, never chosen, may be NULL).
+ * LINKS says what becomes of those in DIR.
  * -ENOENT: no model of the store would save enough; err says what was tried. */
-int tp_match_base(struct tp_store *store, const char *dir, const char *self, struct tp_match *out,
-                  struct tp_error *err);
+int tp_match_base(struct tp_store *store, const char *dir, enum tp_links links, const char *self,
+                  struct tp_match *out, struct tp_error *err);
 
 struct tp_estimate {
     uint64_t logical_bytes;
@@ -32,8 +34,8 @@ struct tp_estimate {
     double seconds;
 };
 
-/* What packing MODEL against BASE would store. Each is a model directory or a pack file; BASE may be NULL. */
-int tp_estimate(const char *base, const char *model, struct tp_store *store, struct tp_estimate *out,
-                struct tp_error *err);
+/* What packing MODEL against BASE would store. Each is a model directory or a pack file; BASE may be NULL. LINKS: of MODEL. */
+int tp_estimate(const char *base, const char *model, enum tp_links links, struct tp_store *store,
+                struct tp_estimate *out, struct tp_error *err);
 
 #endif

@@ -97,7 +97,7 @@ static int open_file(struct tp_source *source, uint32_t file, struct tp_error *e
     if (impl->fd >= 0)
         close(impl->fd);
     impl->fd_file = file;
-    impl->fd = openat(impl->dirfd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    impl->fd = tp_modeldir_open(&impl->dir, impl->dirfd, path);
     return impl->fd < 0 ? tp_fail_errno(err, "cannot open '%s'", path) : 0;
 }
 
@@ -123,10 +123,10 @@ static int add_header(struct tp_source *source, uint32_t file, struct tp_error *
     return rc;
 }
 
-static int open_dir(struct tp_source *source, const char *path, struct tp_error *err)
+static int open_dir(struct tp_source *source, const char *path, enum tp_links links, struct tp_error *err)
 {
     struct tp_source_impl *impl = source->impl;
-    int rc = tp_modeldir_scan(path, &impl->dir, err);
+    int rc = tp_modeldir_scan_links(path, links, &impl->dir, err);
     if (rc)
         return rc;
     impl->dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -143,7 +143,7 @@ static int open_dir(struct tp_source *source, const char *path, struct tp_error 
         source->files[source->file_n].path = entry->path;
         source->files[source->file_n].size = entry->size;
         source->logical_bytes += entry->size;
-        if (tp_modeldir_may_hold_tensors(entry->path))
+        if (entry->size >= TP_SAFETENSORS_MIN)
             rc = add_header(source, source->file_n, err);
         if (rc)
             return tp_error_prefix(err, "cannot read '%s'", path), rc;
@@ -246,6 +246,12 @@ int tp_source_open_pack(struct tp_pack *pack, struct tp_source **out, struct tp_
 int tp_source_open(const char *path, struct tp_store *store, struct tp_source **out,
                    struct tp_error *err)
 {
+    return tp_source_open_links(path, TP_LINKS_AUTO, store, out, err);
+}
+
+int tp_source_open_links(const char *path, enum tp_links links, struct tp_store *store, struct tp_source **out,
+                         struct tp_error *err)
+{
     struct tp_pack *pack = NULL;
     struct tp_source *source;
     struct stat st;
@@ -257,7 +263,7 @@ int tp_source_open(const char *path, struct tp_store *store, struct tp_source **
         source = create();
         if (!source)
             return tp_fail(err, ENOMEM, "out of memory");
-        return finish(source, open_dir(source, path, err), out, err);
+        return finish(source, open_dir(source, path, links, err), out, err);
     }
     rc = tp_pack_open(path, store, &pack, err);
     if (!rc)

@@ -7,6 +7,7 @@
 #define TP_STORE_SOURCE_H
 
 #include "store/store.h"
+#include "tensor/modeldir.h"
 
 struct tp_source_tensor {
     const char *name;
@@ -42,6 +43,9 @@ struct tp_source {
 /* Open a model directory or a pack, reading headers only. STORE finds a pack's base, may be NULL. */
 int tp_source_open(const char *path, struct tp_store *store, struct tp_source **out,
                    struct tp_error *err);
+/* The same, where LINKS says what becomes of those in a directory. */
+int tp_source_open_links(const char *path, enum tp_links links, struct tp_store *store, struct tp_source **out,
+                         struct tp_error *err);
 /* The same of an open pack, of which it takes a reference. */
 int tp_source_open_pack(struct tp_pack *pack, struct tp_source **out, struct tp_error *err);
 void tp_source_close(struct tp_source *source);

@@ -21,7 +21,7 @@ static int open_source(struct tp_writer *w, uint32_t file, int *fd, struct tp_er
 
     pthread_mutex_lock(&w->lock);
     if (w->sources[file].fd < 0)
-        w->sources[file].fd = openat(w->rootfd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        w->sources[file].fd = tp_modeldir_open(&w->plan.dir, w->rootfd, path);
     if (w->sources[file].fd < 0)
         rc = tp_fail_errno(err, "cannot open '%s/%s'", w->plan.root, path);
     *fd = w->sources[file].fd;

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -162,9 +163,9 @@ static int plan_file(struct planner *p, uint32_t file)
 
     if (f->size == 0)
         return 0;
-    if (!tp_modeldir_may_hold_tensors(f->path))
+    if (f->size < TP_SAFETENSORS_MIN && !has_suffix(f->path, ".safetensors"))
         return add_opaque(p, file, f->size);
-    fd = openat(p->rootfd, f->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    fd = tp_modeldir_open(&p->plan->dir, p->rootfd, f->path);
     if (fd < 0)
         return tp_fail_errno(p->err, "cannot open '%s/%s'", p->plan->root, f->path);
     rc = tp_safetensors_open(fd, f->size, f->path, &st, &why);
@@ -266,21 +267,65 @@ static void find_fitting(struct planner *p)
     }
 }
 
+/* Whether TARGET, which a link at PATH in the directory says, leads out of the directory. */
+static bool leads_out(const char *path, const char *target)
+{
+    size_t up = 0, depth = 0;
+
+    if (target[0] == '/')
+        return true;
+    for (; *path; path++)
+        depth += *path == '/';
+    while (strncmp(target, "../", 3) == 0) {
+        target += 3;
+        up++;
+    }
+    return up > depth;
+}
+
+/* Links are kept, so a pack of links that lead elsewhere or nowhere has next to nothing of what they stand for. */
+static void warn_of_links(const struct planner *p)
+{
+    const struct tp_index *x = &p->plan->index;
+    uint64_t files = 0, links = 0, bytes = 0;
+    struct stat st;
+
+    for (uint32_t i = 0; i < x->file_n; i++) {
+        const struct tp_pack_file *f = &x->files[i];
+        bool there;
+
+        files += f->type == TP_ENTRY_FILE;
+        if (f->type != TP_ENTRY_SYMLINK)
+            continue;
+        there = fstatat(p->rootfd, f->path, &st, 0) == 0;
+        if (there && !leads_out(f->path, f->target))
+            continue;
+        links++;
+        if (there && S_ISREG(st.st_mode))
+            bytes += (uint64_t)st.st_size;
+    }
+    if (links > files || bytes > x->logical_bytes)
+        tp_log(TP_LOG_WARNING,
+               "'%s' consists mainly of links that lead out of it or nowhere (%" PRIu64 ", beside %" PRIu64
+               " file%s): the pack has none of what they lead to; --dereference packs that",
+               p->plan->root, links, files, files == 1 ? "" : "s");
+}
+
 static int prepare_base(struct planner *p)
 {
     int rc = tp_basemap_create(tp_pack_index(p->plan->base), &p->map, p->err);
 
     if (rc == 0)
-        rc = tp_source_open(p->plan->root, NULL, &p->model, p->err);
+        rc = tp_source_open_links(p->plan->root, p->plan->dir.links, NULL, &p->model, p->err);
     if (rc == 0)
         rc = tp_source_open_pack(p->plan->base, &p->source, p->err);
     return rc == 0 ? tp_renames_find(p->model, p->source, &p->renames, p->err) : rc;
 }
 
-static int plan_all(struct planner *p)
+static int plan_all(struct planner *p, enum tp_links links)
 {
     struct tp_plan *plan = p->plan;
-    int rc = tp_modeldir_scan(plan->root, &plan->dir, p->err);
+    int rc = tp_modeldir_scan_links(plan->root, links, &plan->dir, p->err);
 
     if (rc == 0)
         rc = list_files(p);
@@ -291,6 +336,7 @@ static int plan_all(struct planner *p)
     p->rootfd = open(plan->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (p->rootfd < 0)
         return tp_fail_errno(p->err, "cannot open '%s'", plan->root);
+    warn_of_links(p);
     for (uint32_t i = 0; rc == 0 && i < plan->index.file_n; i++)
         rc = plan_file(p, i);
     return rc == 0 ? number_chunks(p) : rc;
@@ -312,7 +358,7 @@ int tp_plan_make(const char *dir, const struct tp_pack_options *options, struct 
         memcpy(out->index.base_id, tp_pack_get_id(options->base), TP_SHA256_LEN);
     find_fitting(&p);
     out->root = strdup(dir);
-    rc = out->root ? plan_all(&p) : tp_fail(err, ENOMEM, "out of memory");
+    rc = out->root ? plan_all(&p, options->links) : tp_fail(err, ENOMEM, "out of memory");
     tp_basemap_destroy(p.map);
     tp_source_close(p.model);
     tp_source_close(p.source);
@@ -326,14 +372,14 @@ int tp_plan_make(const char *dir, const struct tp_pack_options *options, struct 
 static bool same_entry(const struct tp_entry *a, const struct tp_entry *b)
 {
     return strcmp(a->path, b->path) == 0 && a->type == b->type && a->mode == b->mode &&
-           a->mtime_sec == b->mtime_sec && a->mtime_nsec == b->mtime_nsec && a->size == b->size &&
+           a->mtime_sec == b->mtime_sec && a->mtime_nsec == b->mtime_nsec && a->size == b->size && a->dev == b->dev && a->ino == b->ino &&
            (a->target == NULL) == (b->target == NULL) && (!a->target || strcmp(a->target, b->target) == 0);
 }
 
 int tp_plan_recheck(const struct tp_plan *plan, struct tp_error *err)
 {
     struct tp_modeldir now;
-    int rc = tp_modeldir_scan(plan->root, &now, err);
+    int rc = tp_modeldir_scan_links(plan->root, plan->dir.links, &now, err);
 
     if (rc < 0)
         return rc;

@@ -8,6 +8,7 @@
 
 #include "base/progress.h"
 #include "store/store.h"
+#include "tensor/modeldir.h"
 
 struct tp_pack_options {
     unsigned threads;            /* 0: one for each CPU */
@@ -15,6 +16,7 @@ struct tp_pack_options {
     const char *base_name;       /* kept in the pack for messages */
     const char *codec;           /* NULL or "auto"; else the one tensor codec to use beside zstd and raw */
     int zstd_level;              /* 0: the default, 3 */
+    enum tp_links links;         /* what becomes of symbolic links in the directory */
     const struct tp_progress *progress;
 };
 

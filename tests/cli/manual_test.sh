@@ -149,7 +149,7 @@ END
         PATH="${tenpak%/*}:$PATH" zsh -f "$tmp/complete.zsh" "$top_srcdir/completion/_tenpak" tenpak "$@" | tr '\n' ' '
     }
     is 'zsh: keys of a job' "$(complete_zsh compress models m '')" \
-        '-S  -- threads= memory= nice= io= id= base= codec= zstd_level= keep= FILES '
+        '-S  -- threads= memory= nice= io= id= base= codec= zstd_level= keep= dereference= FILES '
     is 'zsh: those that the command has' "$(complete_zsh restore models m '')" \
         '-S  -- threads= memory= nice= io= id= keep= FILES '
     is 'zsh: the directory first' "$(complete_zsh compress '')" 'FILES '

@@ -217,11 +217,11 @@ static void test_match(void)
     put_prefix(tune, "language_model.");
     if (tp_store_open(scratch, &store, &err) < 0)
         bail_out("%s", err.message);
-    is_int(tp_match_base(store, tune, "tune", &match, &err), 0, "a base is found");
+    is_int(tp_match_base(store, tune, TP_LINKS_AUTO, "tune", &match, &err), 0, "a base is found");
     is_str(match.name, "base", "this one");
     ok(match.shared > 0.99, "for all of the tensors");
     tp_store_close(store);
-    is_int(tp_estimate(base_dir, tune, NULL, &estimate, &err), 0, "an estimate");
+    is_int(tp_estimate(base_dir, tune, TP_LINKS_AUTO, NULL, &estimate, &err), 0, "an estimate");
     pack = must_pack(base_dir, base_out, NULL, &report);
     is_int(pack_model(tune, out, pack, 2, &report, &err), 0, "and the pack");
     ok(estimate.stored_bytes > report.stored_bytes * 3 / 4 && estimate.stored_bytes < report.stored_bytes * 5 / 4,

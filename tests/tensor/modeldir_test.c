@@ -15,12 +15,17 @@
 static char *dir;
 static int fd;
 
-static void put(const char *name, const char *text, mode_t mode)
+static void put_bytes(const char *name, const void *bytes, size_t len, mode_t mode)
 {
     int f = openat(fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (f < 0 || tp_file_write(f, text, strlen(text), name, NULL) < 0 || fchmod(f, mode) < 0)
+    if (f < 0 || tp_file_write(f, bytes, len, name, NULL) < 0 || fchmod(f, mode) < 0)
         bail_out("cannot write %s: %s", name, strerror(errno));
     close(f);
+}
+
+static void put(const char *name, const char *text, mode_t mode)
+{
+    put_bytes(name, text, strlen(text), mode);
 }
 
 static const struct tp_entry *find(const struct tp_modeldir *m, const char *path)
@@ -165,15 +170,26 @@ static void test_is_model(void)
     ok(tp_modeldir_is_model(path), "blobs and snapshots make one");
     ok(!tp_modeldir_is_model("/nonexistent"), "nothing is no model");
 
-    static const char hash[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-    char blob[96];
-    snprintf(blob, sizeof blob, "blobs/%s", hash);
-    ok(tp_modeldir_may_hold_tensors("deep/x.safetensors"), "a name that says so may hold tensors");
-    ok(tp_modeldir_may_hold_tensors(blob), "and a blob");
-    ok(!tp_modeldir_may_hold_tensors(hash), "elsewhere such a name means nothing");
-    blob[10] = 'x';
-    ok(!tp_modeldir_may_hold_tensors(blob), "other names among the blobs, too");
-    ok(!tp_modeldir_may_hold_tensors("blobs/0123"), "or short ones");
+    unlinkat(fd, "m/snapshots", AT_REMOVEDIR);
+    static const struct {
+        const char *bytes;
+        size_t len;
+        bool model;
+    } contents[] = {
+        {"\2\0\0\0\0\0\0\0{}", 10, true},
+        {"\3\0\0\0\0\0\0\0{}", 10, false}, /* the header is longer than the file */
+        {"\2\0\0\0\0\0\0\0[]", 10, false},
+        {"\2\0\0\0\0\0\0\0{", 9, false},
+        {"{\"a\": \"{}\"}", 11, false},
+    };
+    for (size_t i = 0; i < sizeof contents / sizeof contents[0]; i++) {
+        put_bytes("m/weights", contents[i].bytes, contents[i].len, 0600);
+        ok(tp_modeldir_is_model(path) == contents[i].model, "content %zu %s", i,
+           contents[i].model ? "makes one, whatever its name" : "makes none");
+        unlinkat(fd, "m/weights", 0);
+    }
+    symlinkat("../../weights", fd, "m/link");
+    ok(!tp_modeldir_is_model(path), "nor does a link");
     free(path);
 }
 
