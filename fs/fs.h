@@ -33,6 +33,7 @@
 #define TP_TIMEOUT_PLAIN 1.0
 #define TP_TIMEOUT_WATCHED 60.0 /* names at the top, while changes there are told (fs/watch.h) */
 #define TP_TIMEOUT_PACKED 86400.0
+#define TP_TIMEOUT_ACCESS 60.0 /* owners and modes of packs, where changes are not told */
 
 #define TP_MAX_READ (1u << 20)
 #define TP_MAX_BACKGROUND 64u
@@ -102,14 +103,17 @@ struct tp_tree {
     char *name; /* of the model */
     struct tp_catalog_key key;
     uint8_t id[TP_SHA256_LEN];
-    uid_t uid;
-    gid_t gid;
+    /* Of the pack's file, as last seen; GRANTS: the permission bits that it leaves to its model (fs/grants.c). */
+    _Atomic uid_t uid;
+    _Atomic gid_t gid;
+    _Atomic mode_t grants;
     uint64_t refs; /* lookups of its nodes and open handles */
     bool current;  /* found by its name */
     struct tp_tree *chain;
     struct tp_tree *next, **at; /* among all trees, also those that lost their name to another */
     uint64_t first_ino;         /* of the model's directory; those of the entries follow */
-    struct stat attr;           /* of the model's directory */
+    mode_t mode;                /* of the model's directory, as it was packed */
+    struct stat attr;           /* of the model's directory, as it shows */
     uint32_t file_n;
     struct tp_packed *nodes; /* of the model's directory, then of the entries */
     struct tp_packed_alias *aliases;
@@ -250,6 +254,24 @@ void tp_tree_unanchor(struct tp_tree *tree);
 /* Under the lock: N references less; the last one frees the tree. */
 void tp_tree_unref(struct tp_fs *fs, struct tp_tree *tree, uint64_t n);
 struct tp_packed *tp_tree_node(struct tp_tree *tree, uint32_t file);
+/* Under the lock: the tree that has this name, or NULL. */
+struct tp_tree *tp_tree_find(struct tp_fs *fs, const char *name);
+
+/* --- Who may use a pack's model (grants.c) --- */
+
+/* The permission bits that FILE, a pack in DIR with status ST, leaves to its model: all of a class that may read it,
+ * none of any other. */
+mode_t tp_pack_grants(struct tp_fs *fs, const char *file, const struct stat *st);
+/* Under the lock: the pack's file has this owner and grants this. */
+void tp_tree_set_access(struct tp_tree *tree, const struct stat *st, mode_t grants);
+/* Owner, mode or access list of the pack of NAME may have changed: look at them again, and have the kernel ask for the
+ * attributes of all that it knows of the model. */
+void tp_tree_access_changed(struct tp_fs *fs, struct fuse_session *session, const char *name);
+/* MODE of an entry as the pack's file leaves it. */
+static inline mode_t tp_tree_mode(const struct tp_tree *tree, mode_t mode)
+{
+    return mode & (tree->grants | ~(mode_t)(S_IRWXU | S_IRWXG | S_IRWXO));
+}
 
 /* --- The directories of packs (tree_dirs.c) --- */
 
@@ -276,6 +298,8 @@ int tp_packed_lookup(struct tp_fs *fs, struct tp_packed *parent, const char *nam
 /* EROFS, for who would change it; the operator is told how it can be. */
 int tp_packed_refuse(struct tp_fs *fs, const struct tp_packed *packed);
 int tp_packed_getattr(struct tp_fs *fs, struct tp_packed *packed, struct stat *st);
+/* Seconds that the kernel may believe the attributes of packs. */
+double tp_packed_attr_timeout(const struct tp_fs *fs);
 int tp_packed_open(fuse_req_t req, struct tp_packed *packed, struct fuse_file_info *fi);
 /* The reader of an open file. */
 int tp_packed_reader(struct tp_fs *fs, struct tp_packed *packed, struct tp_reader **out);

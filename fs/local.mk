@@ -17,6 +17,7 @@ fs_libtp_fs_la_SOURCES = \
 	fs/detach.h \
 	fs/fs.h \
 	fs/gate.c fs/gate.h \
+	fs/grants.c \
 	fs/kernel.c fs/kernel.h \
 	fs/known.c fs/known.h \
 	fs/list.c \

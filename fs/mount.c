@@ -285,7 +285,7 @@ static int run_session(struct tp_fs *fs, struct fuse_session *session,
         fuse_session_unmount(session);
         return tp_fail(err, rc, "cannot start a thread");
     }
-    tp_watch_start(fs->watch, session, fs->store);
+    tp_watch_start(fs->watch, session, fs);
     tp_sweep_start(fs->sweep, session);
     rc = fuse_session_loop_mt(session, config);
     /* The kernel's word to who is taking a request at the moment when the mount goes: an end like any other. */

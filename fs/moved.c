@@ -21,24 +21,26 @@ struct gone {
     struct stat st;      /* says who might search it */
 };
 
-static bool packed_gone(const struct tp_packed *packed, struct gone *gone)
+static bool packed_gone(struct tp_fs *fs, const struct tp_packed *packed, struct gone *gone)
 {
     const struct tp_tree *tree = packed->tree;
     const struct tp_packed_dir *dir = tp_tree_dir(packed);
 
+    pthread_mutex_lock(&fs->lock);
     gone->st = tree->attr;
+    pthread_mutex_unlock(&fs->lock);
     if (packed->file == TP_NONE)
         return snprintf(gone->path, sizeof gone->path, "%s", tree->name) < (int)sizeof gone->path;
     if (!dir)
         return false;
-    gone->st.st_mode = dir->mode;
+    gone->st.st_mode = tp_tree_mode(tree, dir->mode);
     return snprintf(gone->path, sizeof gone->path, "%s/%s", tree->name, dir->path) < (int)sizeof gone->path;
 }
 
 static bool describe(struct tp_fs *fs, struct tp_node *dir, struct gone *gone)
 {
     if (tp_is_packed(dir))
-        return packed_gone(tp_as_packed(dir), gone);
+        return packed_gone(fs, tp_as_packed(dir), gone);
     return tp_plain_going_path(fs, tp_as_plain(dir), gone->path) && fstat(tp_as_plain(dir)->fd, &gone->st) == 0;
 }
 

@@ -114,8 +114,6 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 {
     struct tp_fs *fs = fuse_req_userdata(req);
     struct tp_node *node = tp_fs_node(fs, ino);
-    static const double timeouts[] = {[TP_NODE_PLAIN] = TP_TIMEOUT_PLAIN,
-                                      [TP_NODE_PACKED] = TP_TIMEOUT_PACKED};
     struct stat st;
     int rc = tp_is_control(node)            ? tp_control_getattr(fs, node, &st)
              : node->kind == TP_NODE_PACKED ? tp_packed_getattr(fs, tp_as_packed(node), &st)
@@ -125,7 +123,10 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     if (rc != 0)
         fuse_reply_err(req, rc);
     else
-        fuse_reply_attr(req, &st, tp_is_control(node) ? 0 : timeouts[node->kind]);
+        fuse_reply_attr(req, &st,
+                        tp_is_control(node)            ? 0
+                        : node->kind == TP_NODE_PACKED ? tp_packed_attr_timeout(fs)
+                                                       : TP_TIMEOUT_PLAIN);
 }
 
 static void packed_readlink(fuse_req_t req, struct tp_packed *packed)

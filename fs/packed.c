@@ -11,6 +11,7 @@
 
 #include "fs/fs.h"
 #include "fs/promote.h"
+#include "fs/watch.h"
 
 uint64_t tp_packed_stored_bytes(const struct tp_index *index, const struct tp_pack_file *file)
 {
@@ -62,14 +63,14 @@ void tp_packed_attr(const struct tp_view *view, uint32_t file, struct stat *st)
     st->st_blksize = 4096;
     if (file == TP_NONE) {
         st->st_ino = tree->first_ino;
-        st->st_mode = S_IFDIR | (index->root_mode & 07777);
+        st->st_mode = tp_tree_mode(tree, tree->mode);
         st->st_nlink = directory_links(view, file);
         set_time(st, index->root_mtime_sec, index->root_mtime_nsec);
         return;
     }
     const struct tp_pack_file *entry = &index->files[file];
     st->st_ino = tree->first_ino + 1 + file;
-    st->st_mode = entry->mode & 07777;
+    st->st_mode = tp_tree_mode(tree, entry->mode & 07777);
     st->st_nlink = 1;
     set_time(st, entry->mtime_sec, entry->mtime_nsec);
     switch (entry->type) {
@@ -95,7 +96,7 @@ int tp_packed_enter(struct tp_fs *fs, struct tp_view *view, uint32_t file, uint6
     bool alias = via && view->index->files[file].type == TP_ENTRY_DIR;
 
     memset(entry, 0, sizeof *entry);
-    entry->attr_timeout = TP_TIMEOUT_PACKED;
+    entry->attr_timeout = tp_packed_attr_timeout(fs);
     entry->entry_timeout = TP_TIMEOUT_PACKED;
     tp_packed_attr(view, file, &entry->attr);
     pthread_mutex_lock(&fs->lock);
@@ -139,12 +140,19 @@ int tp_packed_lookup(struct tp_fs *fs, struct tp_packed *parent, const char *nam
     return rc;
 }
 
+double tp_packed_attr_timeout(const struct tp_fs *fs)
+{
+    return tp_watch_is_on(fs->watch) ? TP_TIMEOUT_PACKED : TP_TIMEOUT_ACCESS;
+}
+
 int tp_packed_getattr(struct tp_fs *fs, struct tp_packed *packed, struct stat *st)
 {
     struct tp_view *view;
 
     if (packed->file == TP_NONE) {
+        pthread_mutex_lock(&fs->lock);
         *st = packed->tree->attr;
+        pthread_mutex_unlock(&fs->lock);
         return 0;
     }
     int rc = tp_tree_hold(fs, packed->tree, &view);

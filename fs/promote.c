@@ -118,6 +118,11 @@ static struct tp_hot *hot_create(struct tp_promote *promote, struct tp_packed *p
     return hot;
 }
 
+struct tp_packed *tp_hot_twin(struct tp_hot *hot)
+{
+    return &hot->twin;
+}
+
 void tp_hot_free(struct tp_hot *hot)
 {
     if (!hot)

@@ -78,6 +78,8 @@ int tp_promote_pin(struct tp_fs *fs, struct tp_packed *packed, bool pin);
 void tp_promote_get(struct tp_fs *fs, struct tp_packed *packed, const struct tp_view *view, bool *pinned,
                     bool *promoted);
 
+/* Its second node. */
+struct tp_packed *tp_hot_twin(struct tp_hot *hot);
 /* With its tree. */
 void tp_hot_free(struct tp_hot *hot);
 

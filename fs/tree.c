@@ -24,7 +24,7 @@ static unsigned bucket_of(const char *name)
     return (unsigned)(tp_xxh3(name, strlen(name)) % TP_FS_BUCKETS);
 }
 
-static struct tp_tree *find(struct tp_fs *fs, const char *name)
+struct tp_tree *tp_tree_find(struct tp_fs *fs, const char *name)
 {
     struct tp_tree *tree = fs->trees[bucket_of(name)];
 
@@ -164,8 +164,7 @@ static uint64_t choose_numbers(const struct tp_fs *fs, const struct tp_tree *tre
     return seed | top;
 }
 
-static struct tp_tree *tree_create(struct tp_fs *fs, const char *name, struct tp_pack *pack,
-                                   const struct stat *st)
+static struct tp_tree *tree_create(struct tp_fs *fs, const char *name, struct tp_pack *pack)
 {
     struct tp_tree *tree = calloc(1, sizeof *tree);
 
@@ -180,8 +179,7 @@ static struct tp_tree *tree_create(struct tp_fs *fs, const char *name, struct tp
         return NULL;
     }
     memcpy(tree->id, tp_pack_get_id(pack), sizeof tree->id);
-    tree->uid = st->st_uid;
-    tree->gid = st->st_gid;
+    tree->mode = S_IFDIR | (tp_pack_index(pack)->root_mode & 07777);
     for (uint32_t i = 0; i <= tree->file_n; i++) {
         tree->nodes[i].node.kind = TP_NODE_PACKED;
         tree->nodes[i].node.generation = ++fs->generation;
@@ -228,12 +226,12 @@ static int keep_open(struct tp_fs *fs, struct tp_tree *tree, struct tp_pack *pac
 
 /* Under the lock: the tree of NAME with the content of PACK, made where there is none. */
 static struct tp_tree *tree_for(struct tp_fs *fs, const char *name, struct tp_pack *pack,
-                                const struct stat *st)
+                                const struct stat *st, mode_t grants)
 {
-    struct tp_tree *old = find(fs, name), *tree = old;
+    struct tp_tree *old = tp_tree_find(fs, name), *tree = old;
 
     if (!old || memcmp(old->id, tp_pack_get_id(pack), sizeof old->id) != 0) {
-        tree = tree_create(fs, name, pack, st);
+        tree = tree_create(fs, name, pack);
         if (!tree)
             return NULL;
         tree->first_ino = choose_numbers(fs, tree);
@@ -252,6 +250,7 @@ static struct tp_tree *tree_for(struct tp_fs *fs, const char *name, struct tp_pa
             fs->all->at = &tree->next;
         fs->all = tree;
     }
+    tp_tree_set_access(tree, st, grants);
     tree->key =
         (struct tp_catalog_key){st->st_dev, st->st_ino, st->st_size, st->st_mtim, st->st_ctim};
     return tree;
@@ -387,7 +386,7 @@ void tp_tree_closed(struct tp_fs *fs, struct tp_tree *tree)
 /* Under the lock: a tree that is known and whose file is still the same. */
 static struct tp_tree *known(struct tp_fs *fs, const char *name, const struct stat *st)
 {
-    struct tp_tree *tree = find(fs, name);
+    struct tp_tree *tree = tp_tree_find(fs, name);
 
     return tree && is_same(tree, st) ? tree : NULL;
 }
@@ -432,7 +431,7 @@ void tp_tree_unanchor(struct tp_tree *tree)
 
 /* Under the lock: the kernel learns of the model's directory. Its name may come to mean another
  * pack. */
-static void enter(struct tp_tree *tree, struct fuse_entry_param *entry)
+static void enter(const struct tp_fs *fs, struct tp_tree *tree, struct fuse_entry_param *entry)
 {
     struct tp_packed *root = &tree->nodes[0];
 
@@ -441,7 +440,7 @@ static void enter(struct tp_tree *tree, struct fuse_entry_param *entry)
     *entry = (struct fuse_entry_param){.ino = (fuse_ino_t)(uintptr_t)root,
                                        .generation = root->node.generation,
                                        .attr = tree->attr,
-                                       .attr_timeout = TP_TIMEOUT_PACKED,
+                                       .attr_timeout = tp_packed_attr_timeout(fs),
                                        .entry_timeout = TP_TIMEOUT_PLAIN};
 }
 
@@ -464,7 +463,7 @@ int tp_tree_lookup(struct tp_fs *fs, const char *name, struct fuse_entry_param *
     pthread_mutex_lock(&fs->lock);
     tree = known(fs, name, &st);
     if (tree)
-        enter(tree, entry);
+        enter(fs, tree, entry);
     pthread_mutex_unlock(&fs->lock);
     if (tree)
         return 0;
@@ -472,10 +471,11 @@ int tp_tree_lookup(struct tp_fs *fs, const char *name, struct fuse_entry_param *
     int rc = tp_store_open_pack(fs->store, name, &pack, &err);
     if (rc < 0)
         return tp_fs_failed(fs, rc, &err);
+    mode_t grants = tp_pack_grants(fs, file, &st);
     pthread_mutex_lock(&fs->lock);
-    tree = tree_for(fs, name, pack, &st);
+    tree = tree_for(fs, name, pack, &st, grants);
     if (tree)
-        enter(tree, entry);
+        enter(fs, tree, entry);
     pthread_mutex_unlock(&fs->lock);
     tp_pack_close(pack);
     return tree ? 0 : ENOMEM;

@@ -48,7 +48,7 @@ struct tp_watch {
     struct tp_buffer again; /* names, each with its 0 */
     bool lost;              /* something since AGAIN was last empty */
     struct tp_known *known;
-    struct tp_store *store;
+    struct tp_fs *fs;
 };
 
 bool tp_watch_is_on(const struct tp_watch *watch)
@@ -134,7 +134,7 @@ struct tp_watch *tp_watch_create(int dirfd)
     if (!watch->known || watch->inotify < 0 || watch->stop < 0 ||
         inotify_add_watch(watch->inotify, path,
                           IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE |
-                              IN_ONLYDIR) < 0) {
+                              IN_ATTRIB | IN_ONLYDIR) < 0) {
         tp_log(TP_LOG_DEBUG, "new models are seen after a second: no inotify: %s", strerror(errno));
         tp_watch_destroy(watch);
         return NULL;
@@ -148,19 +148,35 @@ static void forget(struct fuse_session *session, const char *name)
     fuse_lowlevel_notify_inval_entry(session, FUSE_ROOT_ID, name, strlen(name));
 }
 
+/* What a pack of this name shows as; false: it is none. */
+static bool model_of(const char *name, char model[NAME_MAX + 1])
+{
+    size_t len = strlen(name);
+
+    if (!tp_catalog_is_pack(name) || len > NAME_MAX)
+        return false;
+    memcpy(model, name, len - TP_PACK_SUFFIX_LEN);
+    model[len - TP_PACK_SUFFIX_LEN] = 0;
+    return true;
+}
+
 /* NAME and what a pack of that name shows as. */
 static void tell(struct tp_watch *watch, const char *name,
                  void (*how)(struct fuse_session *session, const char *name))
 {
     char model[NAME_MAX + 1];
-    size_t len = strlen(name);
 
     how(watch->session, name);
-    if (!tp_catalog_is_pack(name) || len > NAME_MAX)
-        return;
-    memcpy(model, name, len - TP_PACK_SUFFIX_LEN);
-    model[len - TP_PACK_SUFFIX_LEN] = 0;
-    how(watch->session, model);
+    if (model_of(name, model))
+        how(watch->session, model);
+}
+
+/* NAME is a pack's, or its model's. */
+static void tell_access(struct tp_watch *watch, const char *name)
+{
+    char model[NAME_MAX + 1];
+
+    tp_tree_access_changed(watch->fs, watch->session, model_of(name, model) ? model : name);
 }
 
 /* Whether something went away: a pack that comes takes the place of another one, or of a directory. */
@@ -174,11 +190,13 @@ static void tell_again(struct tp_watch *watch)
 {
     const char *names = (const char *)watch->again.data;
 
-    for (size_t at = 0; at < watch->again.len; at += strlen(names + at) + 1)
+    for (size_t at = 0; at < watch->again.len; at += strlen(names + at) + 1) {
         tell(watch, names + at, expire);
+        tell_access(watch, names + at);
+    }
     tp_buffer_clear(&watch->again);
     if (watch->lost)
-        tp_store_drop_removed(watch->store);
+        tp_store_drop_removed(watch->fs->store);
     watch->lost = false;
 }
 
@@ -216,10 +234,12 @@ static void take_events(struct tp_watch *watch, char *events)
                     give_up(watch, "the directory is gone");
                 if (forget_all(watch) < 0)
                     give_up(watch, "out of memory");
-            } else if (event->len > 0 && (!(event->mask & IN_CLOSE_WRITE) ||
+            } else if (event->len > 0 && (!(event->mask & (IN_CLOSE_WRITE | IN_ATTRIB)) ||
                                           tp_catalog_is_pack(event->name))) {
                 bool lost = is_loss(event);
                 tell(watch, event->name, lost ? forget : expire);
+                if (event->mask & IN_ATTRIB)
+                    tell_access(watch, event->name);
                 watch->lost |= lost;
                 if (tp_buffer_append(&watch->again, event->name, strlen(event->name) + 1) < 0)
                     give_up(watch, "out of memory");
@@ -250,12 +270,12 @@ static void *run(void *arg)
     return NULL;
 }
 
-void tp_watch_start(struct tp_watch *watch, struct fuse_session *session, struct tp_store *store)
+void tp_watch_start(struct tp_watch *watch, struct fuse_session *session, struct tp_fs *fs)
 {
     if (!watch)
         return;
     watch->session = session;
-    watch->store = store;
+    watch->fs = fs;
     pthread_mutex_lock(&watch->stopping);
     bool started = watch->started = pthread_create(&watch->thread, NULL, run, watch) == 0;
     pthread_mutex_unlock(&watch->stopping);
@@ -277,11 +297,11 @@ struct tp_watch *tp_watch_create(int dirfd)
     return NULL;
 }
 
-void tp_watch_start(struct tp_watch *watch, struct fuse_session *session, struct tp_store *store)
+void tp_watch_start(struct tp_watch *watch, struct fuse_session *session, struct tp_fs *fs)
 {
     (void)watch;
     (void)session;
-    (void)store;
+    (void)fs;
 }
 
 #endif

@@ -19,17 +19,16 @@
 #include <fuse_lowlevel.h>
 #include <stdbool.h>
 
-#include "store/store.h"
-
+struct tp_fs;
 struct tp_watch;
 
 /* While greeting the kernel: ask for what it takes. */
 void tp_watch_init(struct tp_watch *watch, struct fuse_conn_info *conn);
 /* Before any request; NULL: it is not to be had (a network file system, no inotify, libfuse too old). */
 struct tp_watch *tp_watch_create(int dirfd);
-/* Start telling SESSION, and STORE; stop before it ends, while requests are still served: the kernel may make the
+/* Start telling SESSION, and the store of FS; stop before it ends, while requests are still served: the kernel may make the
  * thread wait for one. From one thread at a time. */
-void tp_watch_start(struct tp_watch *watch, struct fuse_session *session, struct tp_store *store);
+void tp_watch_start(struct tp_watch *watch, struct fuse_session *session, struct tp_fs *fs);
 void tp_watch_stop(struct tp_watch *watch);
 void tp_watch_destroy(struct tp_watch *watch);
 

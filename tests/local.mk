@@ -100,6 +100,7 @@ fs_scripts = \
 	tests/fs/control_test.sh \
 	tests/fs/failure_test.sh \
 	tests/fs/files_test.sh \
+	tests/fs/grants_test.sh \
 	tests/fs/life_test.sh \
 	tests/fs/many_test.sh \
 	tests/fs/memory_test.sh \

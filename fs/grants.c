@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/* What the file of a pack denies, its model denies: the pack's owner, mode and access list, and how a change of them
+ * reaches what the kernel knows of the model. */
+#include <config.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/xattr.h>
+
+#include "base/le.h"
+#include "fs/change.h"
+#include "fs/promote.h"
+#include "store/names.h"
+
+/* An access list as the kernel gives it: a version, then entries of 8 bytes (tag, permissions, number). */
+enum { LIST_BYTES_MAX = 65536, LIST_VERSION = 2, ENTRY_BYTES = 8 };
+enum { TAG_USER = 0x02, TAG_GROUP_OWNER = 0x04, TAG_GROUP = 0x08, TAG_MASK = 0x10 };
+enum { MAY_READ = 4 };
+
+/* Whether a list lets its group owner, and everybody that it names, read. Whom it names may be of any class but the
+ * owner's, so one who is denied shuts the model to all of these. */
+static bool list_grants(const uint8_t *list, size_t len)
+{
+    bool grants = true, mask = true;
+
+    if (len < 4 || (len - 4) % ENTRY_BYTES != 0 || tp_get_le32(list) != LIST_VERSION)
+        return false;
+    for (size_t at = 4; at < len; at += ENTRY_BYTES) {
+        uint16_t tag = tp_get_le16(list + at);
+        bool reads = tp_get_le16(list + at + 2) & MAY_READ;
+        if (tag == TAG_MASK)
+            mask = reads;
+        else if (tag == TAG_USER || tag == TAG_GROUP || tag == TAG_GROUP_OWNER)
+            grants = grants && reads;
+    }
+    return grants && mask;
+}
+
+mode_t tp_pack_grants(struct tp_fs *fs, const char *file, const struct stat *st)
+{
+    uint8_t *list = malloc(LIST_BYTES_MAX);
+    char path[TP_PROC_PATH_MAX + NAME_MAX + 1];
+    mode_t grants = 0;
+
+    grants |= st->st_mode & S_IRUSR ? S_IRWXU : 0;
+    grants |= st->st_mode & S_IRGRP ? S_IRWXG : 0;
+    grants |= st->st_mode & S_IROTH ? S_IRWXO : 0;
+    snprintf(path, sizeof path, "/proc/self/fd/%d/%s", fs->root.fd, file);
+    ssize_t len = list ? lgetxattr(path, "system.posix_acl_access", list, LIST_BYTES_MAX) : -1;
+    bool none = list && len < 0 && (errno == ENODATA || errno == EOPNOTSUPP);
+    if (!none && (len < 0 || !list_grants(list, (size_t)len)))
+        grants &= S_IRWXU;
+    free(list);
+    return grants;
+}
+
+void tp_tree_set_access(struct tp_tree *tree, const struct stat *st, mode_t grants)
+{
+    tree->uid = st->st_uid;
+    tree->gid = st->st_gid;
+    tree->grants = grants;
+    tree->attr.st_uid = st->st_uid;
+    tree->attr.st_gid = st->st_gid;
+    tree->attr.st_mode = tp_tree_mode(tree, tree->mode);
+}
+
+/* Under the lock: add what the kernel knows of PACKED. */
+static void note(struct tp_fs *fs, struct tp_packed *packed, fuse_ino_t *inos, size_t *n)
+{
+    if (packed->node.lookups > 0)
+        inos[(*n)++] = tp_fs_ino(fs, &packed->node);
+}
+
+/* Under the lock: the nodes of a tree that the kernel knows; NULL: out of memory. */
+static fuse_ino_t *known_nodes(struct tp_fs *fs, struct tp_tree *tree, size_t *n)
+{
+    size_t most = 2 * ((size_t)tree->file_n + 1);
+
+    *n = 0;
+    for (const struct tp_packed_alias *alias = tree->aliases; alias; alias = alias->next)
+        most++;
+    fuse_ino_t *inos = calloc(most, sizeof *inos);
+    if (!inos)
+        return NULL;
+    for (uint32_t i = 0; i <= tree->file_n; i++) {
+        note(fs, &tree->nodes[i], inos, n);
+        if (tree->nodes[i].hot)
+            note(fs, tp_hot_twin(tree->nodes[i].hot), inos, n);
+    }
+    for (struct tp_packed_alias *alias = tree->aliases; alias; alias = alias->next)
+        note(fs, &alias->packed, inos, n);
+    return inos;
+}
+
+void tp_tree_access_changed(struct tp_fs *fs, struct fuse_session *session, const char *name)
+{
+    char file[NAME_MAX + 1];
+    fuse_ino_t *inos = NULL;
+    struct stat st;
+    size_t n = 0;
+
+    if (snprintf(file, sizeof file, "%s" TP_PACK_SUFFIX, name) >= (int)sizeof file ||
+        fstatat(fs->root.fd, file, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+        return;
+    mode_t grants = tp_pack_grants(fs, file, &st);
+    pthread_mutex_lock(&fs->lock);
+    struct tp_tree *tree = tp_tree_find(fs, name);
+    /* Another file with this name is another tree at the next look-up. */
+    if (tree && tree->key.dev == st.st_dev && tree->key.ino == st.st_ino) {
+        tp_tree_set_access(tree, &st, grants);
+        inos = known_nodes(fs, tree, &n);
+    }
+    pthread_mutex_unlock(&fs->lock);
+    for (size_t i = 0; i < n; i++)
+        fuse_lowlevel_notify_inval_inode(session, inos[i], -1, 0);
+    free(inos);
+}
