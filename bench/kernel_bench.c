@@ -58,10 +58,10 @@ static uint8_t *base_bytes(struct tp_pack *pack, uint32_t c, struct tp_work *wor
     struct tp_error err = {0};
     uint8_t *out;
 
-    if (!base || s->base_segment == TP_NONE)
+    if (!base || s->from.whence != TP_FROM_BASE)
         return NULL;
-    b = &tp_pack_index(base)->segments[s->base_segment];
-    if (b->dtype != s->dtype || b->len != s->len || b->elem_first != s->base_elem)
+    b = &tp_pack_index(base)->segments[s->from.segment];
+    if (b->dtype != s->dtype || b->len != s->len || b->file_off != s->from.off)
         return NULL;
     out = allocate(TP_CHUNK_MAX);
     if (tp_pack_decode_chunk(base, b->chunk_first + (c - s->chunk_first), out, work, NULL, &err) < 0)

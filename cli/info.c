@@ -72,8 +72,8 @@ static void print_text(struct tp_pack *pack, const struct tp_index *x, const str
                        bool with_tensors)
 {
     char codecs[128];
-    printf("pack      %s\nid        %s\nwritten   by %s, format %d\n", tp_report_name(tp_pack_path(pack)),
-           tp_report_hex(tp_pack_get_id(pack)), tp_report_name(x->writer), TP_PACK_VERSION);
+    printf("pack      %s\nid        %s\nwritten   by %s, format %u\n", tp_report_name(tp_pack_path(pack)),
+           tp_report_hex(tp_pack_get_id(pack)), tp_report_name(x->writer), x->version);
     if (x->has_base)
         printf("base      %s, id %s%s\n", tp_report_name(x->base_name), tp_report_hex(x->base_id),
                tp_pack_base(pack) ? "" : " (absent)");

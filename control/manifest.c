@@ -40,7 +40,7 @@ uint32_t tp_manifest_take_tensor(const struct tp_index *index, const struct tp_p
     do {
         const struct tp_segment *segment = &index->segments[file->segment_first + i];
         tp_usage_add_segment(index, segment, usage);
-        *predicted |= segment->base_segment != TP_NONE;
+        *predicted |= segment->from.whence != TP_FROM_NONE;
         i++;
     } while (i < file->segment_n && index->segments[file->segment_first + i].elem_first &&
              !strcmp(index->segments[file->segment_first + i].name, first->name));
@@ -152,7 +152,7 @@ void tp_manifest_json(struct tp_pack *pack, struct tp_json_writer *json)
 
     tp_usage_add_index(index, &all);
     tp_json_put_hex(json, "id", tp_pack_get_id(pack), TP_SHA256_LEN);
-    tp_json_put_u64(json, "format_version", TP_PACK_VERSION);
+    tp_json_put_u64(json, "format_version", index->version);
     tp_json_put_string(json, "writer", index->writer);
     put_base(json, pack);
     tp_json_put_u64(json, "chunk_size", index->chunk_size);

@@ -20,6 +20,7 @@ store_libtp_store_la_SOURCES += \
 
 # opening and decoding a pack
 store_libtp_store_la_SOURCES += \
+	store/pack/attrs.c \
 	store/pack/copies.c store/pack/copies.h \
 	store/pack/decode.c \
 	store/pack/footer.c \
@@ -29,6 +30,7 @@ store_libtp_store_la_SOURCES += \
 	store/pack/layout.h \
 	store/pack/pack.c store/pack/pack.h \
 	store/pack/pack_internal.h \
+	store/pack/resolve.c \
 	store/pack/tables.c \
 	store/pack/window.c store/pack/window.h
 

@@ -195,7 +195,7 @@ static int verify_rest(struct verifier *v, struct tp_error *err)
         rc = tp_sha256("", 0, empty);
     if (rc < 0)
         return rc;
-    if (tp_header_check(header, path, &why) < 0)
+    if (tp_header_check(header, tp_pack_version(v->pack), path, &why) < 0)
         found(v, -EBADMSG, why.message);
     for (uint32_t i = 0; i < x->segment_n; i++)
         for (uint32_t t = 0; t < x->segments[i].tables_n; t++) {

@@ -53,6 +53,20 @@ static void rename_in(uint8_t *index, size_t len, const char *edit)
     memcpy(at, equals + 1, n);
 }
 
+/* What the index holds now, where it is one at all. */
+static void settle_content(struct tp_footer *f, const uint8_t *index)
+{
+    uint8_t id[TP_SHA256_LEN];
+    struct tp_index x;
+
+    if (f->version == 1 ||
+        tp_index_decode(f->version, index, f->index_len, f->index_off - TP_PACK_HEADER_LEN, &x, NULL) < 0)
+        return;
+    if (tp_index_content_id(&x, id, NULL) == 0)
+        memcpy(f->content, id, sizeof f->content);
+    tp_index_clear(&x);
+}
+
 int main(int argc, char **argv)
 {
     struct tp_buffer in = {0}, out = {0};
@@ -88,6 +102,7 @@ int main(int argc, char **argv)
     memcpy(f.base_id, index + 80, TP_SHA256_LEN);
     if (tp_sha256(index, f.index_len, f.id) < 0)
         die("cannot hash", argv[1]);
+    settle_content(&f, index);
     footer = index + f.index_len;
     tp_footer_encode(&f, footer);
     for (int i = 3; i < argc; i++)

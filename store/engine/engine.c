@@ -95,7 +95,7 @@ void tp_engine_destroy(struct tp_engine *engine)
 
 unsigned tp_engine_get_max(const struct tp_engine *engine)
 {
-    return (unsigned)(engine->floor - TP_BASE_DEPTH_MAX - 1);
+    return (unsigned)(engine->floor - TP_ROOM_BELOW);
 }
 
 /* Let the pool decode, beside the caller, those of the chunks that are not there. */

@@ -5,10 +5,13 @@
  * decoded.
  *
  * Why nothing waits for ever. An operation reserves, at once and holding nothing, the references
- * it may come to hold: those it was asked for and one for each base below (room.c). A block is
- * BUSY only in the hands of a thread that has a tp_work, taken before; such a thread waits for
- * nothing but BUSY blocks of packs further down the chain of bases. So threads that decode
- * always come to an end, and with them those that wait for a work or for room.
+ * it may come to hold: those it was asked for and one for each step of prediction below (room.c).
+ * A block is BUSY only in the hands of a thread that has a tp_work, taken before; such a thread
+ * waits for nothing but BUSY blocks of packs further down the chain of bases and, of the same
+ * pack, of chunks with lower numbers: what predicts a segment from its own pack is a file with a
+ * lower number, and a reference is to a lower chunk (index_decode.c). Both orders end, and no
+ * order leads back from a base. So threads that decode always come to an end, and with them
+ * those that wait for a work or for room.
  */
 #ifndef TP_STORE_ENGINE_IMPL_H
 #define TP_STORE_ENGINE_IMPL_H
@@ -62,7 +65,11 @@ struct tp_operation {
     struct tp_chunk_fetch fetch;
 };
 
-/* Blocks that decoding a chunk of this pack holds at once. */
+/* At most so many blocks below the one that is decoded: of each pack in the chain of bases one that predicts, and one
+ * that predicts that from the same pack. */
+#define TP_ROOM_BELOW (2 * TP_BASE_DEPTH_MAX + 1)
+
+/* Blocks that decoding CHUNKS chunks of this pack holds at once. */
 size_t tp_room_for(const struct tp_pack *pack, unsigned chunks);
 void tp_room_take(struct tp_engine *engine, size_t units);
 bool tp_room_try(struct tp_engine *engine, size_t units);

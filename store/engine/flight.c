@@ -64,11 +64,12 @@ void tp_flight_resolve(struct tp_pack **pack, uint32_t *chunk)
         if (!target)
             return;
         const struct tp_index *in = tp_pack_index(target);
-        if (from->ref >= in->chunk_n || (target == *pack && from->ref >= *chunk) ||
-            in->chunks[from->ref].content_hash != from->content_hash ||
-            tp_index_chunk_len(in, from->ref) != tp_index_chunk_len(index, *chunk))
+        uint32_t to = from->ref_base ? from->alias : from->ref;
+        if (to >= in->chunk_n || (target == *pack && to >= *chunk) ||
+            in->chunks[to].content_hash != from->content_hash ||
+            tp_index_chunk_len(in, to) != tp_index_chunk_len(index, *chunk))
             return;
-        *chunk = from->ref;
+        *chunk = to;
         *pack = target;
     }
 }

@@ -9,12 +9,8 @@ size_t tp_room_for(const struct tp_pack *pack, unsigned chunks)
 {
     size_t units = chunks;
 
-    for (unsigned depth = 0; depth <= TP_BASE_DEPTH_MAX; depth++) {
-        pack = tp_pack_base(pack);
-        if (!pack)
-            break;
-        units++;
-    }
+    for (; pack; pack = tp_pack_base(pack))
+        units += (tp_pack_index(pack)->siblings ? 1 : 0) + (tp_pack_base(pack) ? 1 : 0);
     return units;
 }
 

@@ -24,8 +24,8 @@ enum { CHUNK = TP_CHUNK_MAX, TENSOR_DRAWS = 160, OPAQUE_DRAWS = 48, LEARN_CHUNKS
 
 /* Bytes of the stored index: two hashes of a chunk do not compress, one where it refers to another, which has the
  * same one where it is of this pack. */
-enum { INDEX_CODED = 19, INDEX_OF_BASE = 10, INDEX_COPY = 2, INDEX_TABLES = 10, INDEX_TENSOR = 7, INDEX_FILE = 55,
-       INDEX_LEAST = 270 };
+enum { INDEX_CODED = 19, INDEX_OF_BASE = 11, INDEX_COPY = 2, INDEX_TABLES = 10, INDEX_TENSOR = 7, INDEX_FILE = 55,
+       INDEX_LEAST = 315 };
 
 static const enum tp_codec_id codec_ids[CODECS] = {TP_CODEC_SPLIT, TP_CODEC_SPARSE, TP_CODEC_DELTA};
 

@@ -35,31 +35,23 @@ static int no_base(const struct tp_pack *pack, uint32_t chunk, struct tp_error *
                    tp_pack_path(pack), tp_pack_base_error(pack));
 }
 
-/* SAME as a chunk of the base. */
+/* SAME as bytes of the base. */
 static int copy_from_base(struct tp_pack *pack, uint32_t chunk, void *dst, struct tp_work *work,
                           const struct tp_chunk_fetch *fetch, struct tp_error *err)
 {
     const struct tp_index *x = tp_pack_index(pack);
+    const struct tp_chunk *c = &x->chunks[chunk];
     struct tp_pack *base = tp_pack_base(pack);
-    const uint8_t *data;
-    void *handle;
     int rc;
 
     if (!base)
         return no_base(pack, chunk, err);
-    if (!fetch) {
-        work->depth++;
-        rc = tp_pack_decode_chunk(base, x->chunks[chunk].ref, dst, work, NULL, err);
-        work->depth--;
-        return rc;
-    }
-    rc = tp_window_chunk(base, x->chunks[chunk].ref, false, work, fetch, &data, &handle, err);
-    if (rc < 0)
-        return rc;
-    memcpy(dst, data, tp_index_chunk_len(x, chunk));
-    if (handle)
-        fetch->release(fetch->arg, handle);
-    return 0;
+    if (fetch || c->alias == TP_NONE)
+        return tp_window_copy(base, c->ref, c->ref_off, tp_index_chunk_len(x, chunk), dst, work, fetch, err);
+    work->depth++;
+    rc = tp_pack_decode_chunk(base, c->alias, dst, work, NULL, err);
+    work->depth--;
+    return rc;
 }
 
 /* Whoever asks about this very file (to verify it, to unpack it) is not told what a copy has. */
@@ -83,15 +75,16 @@ static int get_window(struct tp_pack *pack, uint32_t chunk, struct tp_work *work
 {
     const struct tp_index *x = tp_pack_index(pack);
     const struct tp_segment *s = &x->segments[x->chunks[chunk].segment];
-    struct tp_window w = {.segment = s->base_segment, .base_elem = s->base_elem, .dtype = s->dtype};
+    struct tp_window w = {.from = &s->from, .dtype = s->dtype};
+    struct tp_pack *from = s->from.whence == TP_FROM_PACK ? pack : tp_pack_base(pack);
 
-    if (s->base_segment == TP_NONE)
-        return damaged(pack, chunk, "it is coded against a base, and its segment has none", err);
-    if (!tp_pack_base(pack))
+    if (s->from.whence == TP_FROM_NONE)
+        return damaged(pack, chunk, "it is coded against what predicts it, and its segment has no such thing", err);
+    if (!from)
         return no_base(pack, chunk, err);
     w.off = (uint64_t)(chunk - s->chunk_first) * x->chunk_size;
     w.len = tp_index_chunk_len(x, chunk);
-    return tp_window_get(tp_pack_base(pack), &w, work, fetch, view, err);
+    return tp_window_get(from, &w, work, fetch, view, err);
 }
 
 static bool is_content(const struct tp_index *x, uint32_t chunk, const uint8_t *data)

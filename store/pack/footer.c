@@ -20,24 +20,24 @@ enum {
     FOOTER_ID = 40,
     FOOTER_BASE_ID = 72,
     FOOTER_INDEX_HASH = 104,
-    FOOTER_RESERVED = 112,
+    FOOTER_CONTENT = 112,
     FOOTER_HASH = 120
 };
 
-void tp_header_encode(uint8_t out[TP_PACK_HEADER_LEN])
+void tp_header_encode(unsigned version, uint8_t out[TP_PACK_HEADER_LEN])
 {
     memset(out, 0, TP_PACK_HEADER_LEN);
     memcpy(out, TP_PACK_MAGIC, TP_PACK_MAGIC_LEN);
-    tp_put_le16(out + 8, TP_PACK_VERSION);
+    tp_put_le16(out + 8, (uint16_t)version);
 }
 
-int tp_header_check(const uint8_t in[TP_PACK_HEADER_LEN], const char *path, struct tp_error *err)
+int tp_header_check(const uint8_t in[TP_PACK_HEADER_LEN], unsigned version, const char *path, struct tp_error *err)
 {
     uint8_t want[TP_PACK_HEADER_LEN];
 
     if (memcmp(in, TP_PACK_MAGIC, TP_PACK_MAGIC_LEN) != 0)
         return tp_fail(err, EBADMSG, "'%s' does not begin as a pack does (offset 0)", path);
-    tp_header_encode(want);
+    tp_header_encode(version, want);
     for (unsigned i = TP_PACK_MAGIC_LEN; i < TP_PACK_HEADER_LEN; i++)
         if (in[i] != want[i])
             return tp_fail(err, EBADMSG, "'%s' is damaged: byte %u of its header is %u, not %u", path,
@@ -49,7 +49,7 @@ void tp_footer_encode(const struct tp_footer *footer, uint8_t out[TP_PACK_FOOTER
 {
     memset(out, 0, TP_PACK_FOOTER_LEN);
     memcpy(out, TP_PACK_MAGIC, TP_PACK_MAGIC_LEN);
-    tp_put_le16(out + FOOTER_VERSION, TP_PACK_VERSION);
+    tp_put_le16(out + FOOTER_VERSION, footer->version);
     tp_put_le16(out + FOOTER_CODING, footer->coding);
     tp_put_le64(out + FOOTER_INDEX_OFF, footer->index_off);
     tp_put_le64(out + FOOTER_INDEX_STORED, footer->index_stored);
@@ -57,6 +57,7 @@ void tp_footer_encode(const struct tp_footer *footer, uint8_t out[TP_PACK_FOOTER
     memcpy(out + FOOTER_ID, footer->id, TP_SHA256_LEN);
     memcpy(out + FOOTER_BASE_ID, footer->base_id, TP_SHA256_LEN);
     tp_put_le64(out + FOOTER_INDEX_HASH, footer->index_hash);
+    memcpy(out + FOOTER_CONTENT, footer->content, TP_CONTENT_PREFIX_LEN);
     tp_put_le64(out + FOOTER_HASH, tp_xxh3(out, FOOTER_HASH));
 }
 
@@ -97,6 +98,7 @@ int tp_footer_decode(const uint8_t in[TP_PACK_FOOTER_LEN], uint64_t file_size, c
 
     if (rc < 0)
         return rc;
+    out->version = tp_get_le16(in + FOOTER_VERSION);
     out->coding = tp_get_le16(in + FOOTER_CODING);
     out->index_off = tp_get_le64(in + FOOTER_INDEX_OFF);
     out->index_stored = tp_get_le64(in + FOOTER_INDEX_STORED);
@@ -104,8 +106,9 @@ int tp_footer_decode(const uint8_t in[TP_PACK_FOOTER_LEN], uint64_t file_size, c
     memcpy(out->id, in + FOOTER_ID, TP_SHA256_LEN);
     memcpy(out->base_id, in + FOOTER_BASE_ID, TP_SHA256_LEN);
     out->index_hash = tp_get_le64(in + FOOTER_INDEX_HASH);
+    memcpy(out->content, in + FOOTER_CONTENT, TP_CONTENT_PREFIX_LEN);
 
-    if (tp_get_le64(in + FOOTER_RESERVED) != 0)
+    if (out->version < 2 && tp_get_le64(in + FOOTER_CONTENT) != 0)
         return tp_fail(err, EBADMSG, "'%s': reserved bytes of its footer are not zero", path);
     if (out->index_off < TP_PACK_HEADER_LEN || !tp_add_u64(out->index_off, out->index_stored, &end) ||
         !tp_add_u64(end, TP_PACK_FOOTER_LEN, &end) || end != file_size)

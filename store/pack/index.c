@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Looking things up in an index, and freeing it. */
+/* Looking things up in an index, what it holds in one number, and freeing it. */
 #include <config.h>
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/le.h"
 #include "store/pack/layout.h"
 
 void tp_index_clear(struct tp_index *index)
@@ -13,6 +15,8 @@ void tp_index_clear(struct tp_index *index)
     free(index->segments);
     free(index->chunks);
     free(index->tables);
+    free(index->attrs);
+    free(index->values);
     free(index->dims);
     free(index->strings);
     memset(index, 0, sizeof *index);
@@ -24,6 +28,14 @@ uint32_t tp_index_chunk_len(const struct tp_index *index, uint32_t chunk)
     uint64_t rest = s->len - (uint64_t)(chunk - s->chunk_first) * index->chunk_size;
 
     return rest < index->chunk_size ? (uint32_t)rest : index->chunk_size;
+}
+
+void tp_index_place(const struct tp_index *index, uint32_t chunk, uint32_t *file, uint64_t *off)
+{
+    const struct tp_segment *s = &index->segments[index->chunks[chunk].segment];
+
+    *file = s->file;
+    *off = s->file_off + (uint64_t)(chunk - s->chunk_first) * index->chunk_size;
 }
 
 int tp_path_compare(const char *a, const char *b)
@@ -57,4 +69,69 @@ const struct tp_pack_file *tp_index_find(const struct tp_index *index, const cha
             hi = mid;
     }
     return NULL;
+}
+
+const struct tp_pack_file *tp_index_file_of(const struct tp_index *index, const struct tp_pack_file *file)
+{
+    return file->link == TP_NONE ? file : &index->files[file->link];
+}
+
+uint64_t tp_segment_predictor_len(const struct tp_segment *segment)
+{
+    if (segment->from.dtype == segment->dtype)
+        return segment->len;
+    return segment->len * 8 / tp_dtype_bits(segment->dtype) * (tp_dtype_bits(segment->from.dtype) / 8);
+}
+
+uint32_t tp_index_segment_at(const struct tp_index *index, const struct tp_pack_file *file, uint64_t off)
+{
+    uint32_t lo = file->segment_first, hi = lo + file->segment_n;
+
+    /* The last that begins at or before OFF: of several that begin there, those before it are empty. */
+    while (hi - lo > 1) {
+        uint32_t mid = lo + (hi - lo) / 2;
+
+        if (index->segments[mid].file_off <= off)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+static void hash_u32(struct tp_sha256 *sha, uint32_t v)
+{
+    uint8_t raw[4];
+
+    tp_put_le32(raw, v);
+    tp_sha256_update(sha, raw, sizeof raw);
+}
+
+static void hash_string(struct tp_sha256 *sha, const char *s)
+{
+    hash_u32(sha, (uint32_t)strlen(s));
+    tp_sha256_update(sha, s, strlen(s));
+}
+
+int tp_index_content_id(const struct tp_index *index, uint8_t out[TP_SHA256_LEN], struct tp_error *err)
+{
+    struct tp_sha256 *sha = tp_sha256_create();
+
+    if (!sha)
+        return tp_fail(err, ENOMEM, "out of memory for a content id");
+    hash_u32(sha, TP_CONTENT_MAGIC);
+    hash_u32(sha, index->file_n);
+    for (uint32_t i = 0; i < index->file_n; i++) {
+        const struct tp_pack_file *f = &index->files[i];
+
+        hash_u32(sha, f->type);
+        hash_string(sha, f->path);
+        if (f->type == TP_ENTRY_FILE)
+            tp_sha256_update(sha, tp_index_file_of(index, f)->sha256, TP_SHA256_LEN);
+        else if (f->type == TP_ENTRY_SYMLINK)
+            hash_string(sha, f->target);
+    }
+    tp_sha256_final(sha, out);
+    tp_sha256_destroy(sha);
+    return 0;
 }

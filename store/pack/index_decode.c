@@ -9,16 +9,41 @@
 
 #include "base/checked.h"
 #include "base/le.h"
+#include "codec/convert.h"
 #include "store/pack/layout.h"
 #include "tensor/safetensors.h"
 
 struct decoder {
     struct tp_index *index;
-    const uint8_t *files, *segments, *chunks, *tables, *dims, *strings;
+    const uint8_t *files, *segments, *chunks, *tables, *dims, *attrs, *values, *strings;
     struct tp_error *err;
 };
 
 #define BAD(d, ...) tp_fail((d)->err, EBADMSG, "the index is damaged: " __VA_ARGS__)
+
+/* Bytes of the records that are not alike in both versions. */
+static size_t header_len(const struct decoder *d)
+{
+    return d->index->version == 1 ? TP_INDEX_HEADER_LEN_V1 : TP_INDEX_HEADER_LEN;
+}
+
+static size_t file_len(const struct decoder *d)
+{
+    return d->index->version == 1 ? TP_FILE_RECORD_LEN_V1 : TP_FILE_RECORD_LEN;
+}
+
+static size_t segment_len(const struct decoder *d)
+{
+    return d->index->version == 1 ? TP_SEGMENT_RECORD_LEN_V1 : TP_SEGMENT_RECORD_LEN;
+}
+
+static bool is_zero(const uint8_t *bytes, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (bytes[i])
+            return false;
+    return true;
+}
 
 static int get_string(const struct decoder *d, uint32_t off, const char **out)
 {
@@ -28,14 +53,13 @@ static int get_string(const struct decoder *d, uint32_t off, const char **out)
     return 0;
 }
 
-/* Fixed part of the index; then LEN must be exactly what the counts add up to. */
-static int decode_header(struct decoder *d, const uint8_t *in, size_t len)
+/* Where everything lies: LEN must be exactly what the counts add up to. */
+static int decode_counts(struct decoder *d, const uint8_t *in, size_t len)
 {
     struct tp_index *x = d->index;
-    uint64_t files = TP_INDEX_HEADER_LEN, segments, chunks, tables, dims, strings;
-    uint32_t flags, zero = 0;
+    uint64_t files = header_len(d), segments, chunks, tables, dims, attrs, values, strings;
 
-    if (len < TP_INDEX_HEADER_LEN || tp_get_le32(in) != TP_INDEX_MAGIC)
+    if (len < files || tp_get_le32(in) != TP_INDEX_MAGIC)
         return BAD(d, "it does not begin as one");
     x->chunk_size = tp_get_le32(in + 4);
     x->file_n = tp_get_le32(in + 8);
@@ -44,12 +68,16 @@ static int decode_header(struct decoder *d, const uint8_t *in, size_t len)
     x->tables_n = tp_get_le32(in + 20);
     x->dim_n = tp_get_le32(in + 24);
     x->strings_len = tp_get_le32(in + 28);
-    /* Six products of 32-bit counts by less than 128: no sum of them leaves 64 bits. */
-    segments = files + (uint64_t)x->file_n * TP_FILE_RECORD_LEN;
-    chunks = segments + (uint64_t)x->segment_n * TP_SEGMENT_RECORD_LEN;
+    x->attr_n = x->version == 1 ? 0 : tp_get_le32(in + 68);
+    x->values_len = x->version == 1 ? 0 : tp_get_le32(in + 72);
+    /* Products of 32-bit counts by less than 128: no sum of them leaves 64 bits. */
+    segments = files + (uint64_t)x->file_n * file_len(d);
+    chunks = segments + (uint64_t)x->segment_n * segment_len(d);
     tables = chunks + (uint64_t)x->chunk_n * TP_CHUNK_RECORD_LEN;
     dims = tables + (uint64_t)x->tables_n * TP_TABLES_RECORD_LEN;
-    strings = dims + (uint64_t)x->dim_n * TP_DIM_RECORD_LEN;
+    attrs = dims + (uint64_t)x->dim_n * TP_DIM_RECORD_LEN;
+    values = attrs + (uint64_t)x->attr_n * TP_ATTR_RECORD_LEN;
+    strings = values + x->values_len;
     if (strings + x->strings_len != len || x->strings_len == 0)
         return BAD(d, "its counts do not add up to its %zu bytes", len);
     d->files = in + files;
@@ -57,10 +85,23 @@ static int decode_header(struct decoder *d, const uint8_t *in, size_t len)
     d->chunks = in + chunks;
     d->tables = in + tables;
     d->dims = in + dims;
+    d->attrs = in + attrs;
+    d->values = in + values;
     d->strings = in + strings;
     if (d->strings[0] != 0 || d->strings[x->strings_len - 1] != 0)
         return BAD(d, "its strings do not begin and end with a zero byte");
+    return 0;
+}
 
+static int decode_header(struct decoder *d, const uint8_t *in, size_t len)
+{
+    struct tp_index *x = d->index;
+    bool reserved;
+    uint32_t flags;
+    int rc = decode_counts(d, in, len);
+
+    if (rc < 0)
+        return rc;
     x->logical_bytes = tp_get_le64(in + 32);
     x->root_mtime_sec = (int64_t)tp_get_le64(in + 40);
     x->root_mtime_nsec = tp_get_le32(in + 48);
@@ -68,13 +109,18 @@ static int decode_header(struct decoder *d, const uint8_t *in, size_t len)
     flags = tp_get_le32(in + 56);
     x->has_base = flags & TP_INDEX_FLAG_BASE;
     memcpy(x->base_id, in + 80, TP_SHA256_LEN);
-    for (unsigned i = 68; i < 80; i++)
-        zero |= in[i];
-    for (unsigned i = 0; i < TP_SHA256_LEN && !x->has_base; i++)
-        zero |= x->base_id[i];
+    if (x->version == 1) {
+        reserved = is_zero(in + 68, 12);
+    } else {
+        reserved = is_zero(in + 76, 4) && is_zero(in + 144, 16);
+        memcpy(x->base_content_id, in + 112, TP_SHA256_LEN);
+    }
+    if (x->has_base == is_zero(x->base_id, TP_SHA256_LEN) ||
+        (x->version > 1 && x->has_base == is_zero(x->base_content_id, TP_SHA256_LEN)))
+        return BAD(d, "it does not say whether it has a base");
     if (x->chunk_size < 4096 || x->chunk_size > TP_CHUNK_MAX || (x->chunk_size & (x->chunk_size - 1)))
         return BAD(d, "a chunk size of %" PRIu32, x->chunk_size);
-    if ((flags & ~TP_INDEX_FLAG_BASE) || zero || x->root_mode > 07777 ||
+    if ((flags & ~TP_INDEX_FLAG_BASE) || !reserved || x->root_mode > 07777 ||
         x->root_mtime_nsec >= 1000000000)
         return BAD(d, "a field of its header is out of range");
     return 0;
@@ -94,10 +140,13 @@ static int allocate(struct decoder *d)
     x->chunks = alloc_records(x->chunk_n, sizeof *x->chunks);
     x->tables = alloc_records(x->tables_n, sizeof *x->tables);
     x->dims = alloc_records(x->dim_n, sizeof *x->dims);
+    x->attrs = alloc_records(x->attr_n, sizeof *x->attrs);
+    x->values = malloc(x->values_len + 1u);
     x->strings = malloc(x->strings_len);
-    if (!x->files || !x->segments || !x->chunks || !x->tables || !x->dims || !x->strings)
+    if (!x->files || !x->segments || !x->chunks || !x->tables || !x->dims || !x->attrs || !x->values || !x->strings)
         return tp_fail(d->err, ENOMEM, "out of memory for an index of %" PRIu32 " chunks", x->chunk_n);
     memcpy(x->strings, d->strings, x->strings_len);
+    memcpy(x->values, d->values, x->values_len);
     for (uint32_t i = 0; i < x->dim_n; i++)
         x->dims[i] = tp_get_le64(d->dims + (size_t)i * TP_DIM_RECORD_LEN);
     return 0;
@@ -153,16 +202,18 @@ static int check_path(const struct decoder *d, uint32_t i, const char *path)
 static int check_file(const struct decoder *d, uint32_t i)
 {
     const struct tp_pack_file *f = &d->index->files[i];
-    uint8_t sha = 0;
 
     if (f->mode > 07777 || f->mtime_nsec >= 1000000000 || f->size > INT64_MAX)
         return BAD(d, "a field of '%s' is out of range", f->path);
-    if (f->type == TP_ENTRY_FILE)
-        return f->target ? BAD(d, "the file '%s' has a link's target", f->path) : 0;
-    for (unsigned b = 0; b < TP_SHA256_LEN; b++)
-        sha |= f->sha256[b];
-    if (f->size || f->segment_n || sha)
-        return BAD(d, "'%s' is no file and has content", f->path);
+    if (f->type == TP_ENTRY_FILE && f->target)
+        return BAD(d, "the file '%s' has a link's target", f->path);
+    if (f->type == TP_ENTRY_FILE && f->link == TP_NONE)
+        return 0;
+    if (f->size || f->segment_n || f->sparse || !is_zero(f->sha256, TP_SHA256_LEN))
+        return BAD(d, "'%s' has no content of its own and says what it is", f->path);
+    if (f->link != TP_NONE && (f->type != TP_ENTRY_FILE || f->link >= i || d->index->files[f->link].link != TP_NONE ||
+                               d->index->files[f->link].type != TP_ENTRY_FILE))
+        return BAD(d, "'%s' is another name of what is no file before it", f->path);
     if ((f->type == TP_ENTRY_SYMLINK) != (f->target != NULL) ||
         (f->target && strlen(f->target) > TP_PATH_BYTES_MAX))
         return BAD(d, "'%s' has a wrong link target", f->path);
@@ -171,7 +222,7 @@ static int check_file(const struct decoder *d, uint32_t i)
 
 static int decode_file(struct decoder *d, uint32_t i)
 {
-    const uint8_t *in = d->files + (size_t)i * TP_FILE_RECORD_LEN;
+    const uint8_t *in = d->files + i * file_len(d);
     struct tp_pack_file *f = &d->index->files[i];
     uint32_t type = tp_get_le32(in + 8), target = tp_get_le32(in + 4);
     int rc = get_string(d, tp_get_le32(in), &f->path);
@@ -191,6 +242,15 @@ static int decode_file(struct decoder *d, uint32_t i)
     f->segment_n = tp_get_le32(in + 28);
     f->size = tp_get_le64(in + 32);
     memcpy(f->sha256, in + 40, TP_SHA256_LEN);
+    f->link = TP_NONE;
+    if (d->index->version > 1) {
+        uint32_t flags = tp_get_le32(in + 76);
+
+        f->link = tp_get_le32(in + 72);
+        f->sparse = flags & TP_FILE_FLAG_SPARSE;
+        if (flags & ~TP_FILE_FLAG_SPARSE)
+            return BAD(d, "'%s' has flags that are none", f->path);
+    }
     return check_file(d, i);
 }
 
@@ -230,15 +290,63 @@ static int check_tensor(const struct decoder *d, uint32_t i, const struct tp_seg
     if (!tp_add_u64(s->elem_first, n, &end) || end > elems || !tp_mul_u64(s->elem_first, width, &bits) ||
         bits % 8)
         return BAD(d, "segment %" PRIu32 " is not within its tensor", i);
-    if (s->base_segment == TP_NONE ? s->base_elem != 0
-                                   : !d->index->has_base || !tp_add_u64(s->base_elem, n, &end))
-        return BAD(d, "segment %" PRIu32 " has a wrong place in the base", i);
     return 0;
+}
+
+/* A segment's number and an element: where that lies in a file is known once the base is there. */
+static int decode_predictor_v1(struct decoder *d, const uint8_t *in, struct tp_segment *s)
+{
+    uint64_t n = s->len * 8 / tp_dtype_bits(s->dtype), end;
+    struct tp_predictor *p = &s->from;
+
+    p->off = tp_get_le64(in + 24);
+    p->segment = tp_get_le32(in + 32);
+    p->file = TP_NONE;
+    p->whence = p->segment == TP_NONE ? TP_FROM_NONE : TP_FROM_BASE;
+    if (p->whence == TP_FROM_NONE ? p->off != 0 : !d->index->has_base || !tp_add_u64(p->off, n, &end))
+        return BAD(d, "segment %td has a wrong place in the base", s - d->index->segments);
+    return 0;
+}
+
+/* One level only: what predicts is not predicted from this pack itself, so no chain of them is longer than two. */
+static int check_sibling(struct decoder *d, struct tp_segment *s)
+{
+    struct tp_index *x = d->index;
+    struct tp_pack_file *from = s->from.file < s->file ? &x->files[s->from.file] : NULL;
+
+    if (!from || from->type != TP_ENTRY_FILE || from->link != TP_NONE || from->chained ||
+        !tp_range_within(s->from.off, tp_segment_predictor_len(s), from->size))
+        return BAD(d, "segment %td is predicted by what is no file before its own", s - x->segments);
+    x->siblings = from->predicts = true;
+    x->files[s->file].chained = true;
+    s->from.segment = s->len ? tp_index_segment_at(x, from, s->from.off) : TP_NONE;
+    return 0;
+}
+
+static int decode_predictor(struct decoder *d, const uint8_t *in, struct tp_segment *s)
+{
+    struct tp_predictor *p = &s->from;
+    uint64_t end;
+
+    p->off = tp_get_le64(in + 24);
+    p->file = tp_get_le32(in + 32);
+    p->whence = in[36];
+    p->dtype = (enum tp_dtype)in[37];
+    p->segment = TP_NONE;
+    if (p->whence == TP_FROM_NONE)
+        return is_zero(in + 24, 16) ? 0 : BAD(d, "segment %td has a predictor and none", s - d->index->segments);
+    if (p->whence > TP_FROM_PACK || in[38] || in[39] || in[37] >= TP_DTYPE_COUNT || p->dtype == TP_DTYPE_BYTES ||
+        s->dtype == TP_DTYPE_BYTES || !tp_convert_possible(p->dtype, s->dtype) ||
+        !tp_add_u64(p->off, tp_segment_predictor_len(s), &end) || end > INT64_MAX)
+        return BAD(d, "segment %td has a wrong predictor", s - d->index->segments);
+    if (p->whence == TP_FROM_PACK)
+        return check_sibling(d, s);
+    return d->index->has_base ? 0 : BAD(d, "segment %td is predicted by a base, and there is none", s - d->index->segments);
 }
 
 static int decode_segment(struct decoder *d, uint32_t i, uint32_t *dims)
 {
-    const uint8_t *in = d->segments + (size_t)i * TP_SEGMENT_RECORD_LEN;
+    const uint8_t *in = d->segments + i * segment_len(d);
     struct tp_index *x = d->index;
     struct tp_segment *s = &x->segments[i];
     int rc = get_string(d, tp_get_le32(in), &s->name);
@@ -250,16 +358,17 @@ static int decode_segment(struct decoder *d, uint32_t i, uint32_t *dims)
     s->tables_n = in[6];
     s->len = tp_get_le64(in + 8);
     s->elem_first = tp_get_le64(in + 16);
-    s->base_elem = tp_get_le64(in + 24);
-    s->base_segment = tp_get_le32(in + 32);
     if (in[4] >= TP_DTYPE_COUNT || in[7] || s->tables_n >= TP_CODEC_COUNT ||
         s->rank > TP_TENSOR_RANK_MAX || s->rank > x->dim_n - *dims || s->len > INT64_MAX)
         return BAD(d, "a field of segment %" PRIu32 " is out of range", i);
     s->shape = x->dims + *dims;
     *dims += s->rank;
-    if (s->dtype != TP_DTYPE_BYTES)
-        return check_tensor(d, i, s);
-    if (s->name[0] || s->rank || s->elem_first || s->base_elem || s->base_segment != TP_NONE)
+    rc = s->dtype == TP_DTYPE_BYTES ? 0 : check_tensor(d, i, s);
+    if (rc == 0)
+        rc = d->index->version == 1 ? decode_predictor_v1(d, in, s) : decode_predictor(d, in, s);
+    if (rc < 0)
+        return rc;
+    if (s->dtype == TP_DTYPE_BYTES && (s->name[0] || s->rank || s->elem_first || s->from.whence != TP_FROM_NONE))
         return BAD(d, "segment %" PRIu32 " is no tensor and has one's fields", i);
     return 0;
 }
@@ -275,12 +384,13 @@ static int decode_segments(struct decoder *d)
 
         for (uint32_t end = i + x->files[f].segment_n; i < end; i++) {
             struct tp_segment *s = &x->segments[i];
-            int rc = decode_segment(d, i, &dims);
+            int rc;
 
-            if (rc < 0)
-                return rc;
             s->file = f;
             s->file_off = off;
+            rc = decode_segment(d, i, &dims);
+            if (rc < 0)
+                return rc;
             s->chunk_first = (uint32_t)chunks;
             s->tables_first = (uint32_t)tables;
             off += s->len;
@@ -303,14 +413,19 @@ static int check_same(const struct decoder *d, uint32_t i)
     const struct tp_index *x = d->index;
     const struct tp_chunk *c = &x->chunks[i];
 
-    if (c->stored_len || c->stored_hash)
+    if (c->stored_len || ((!c->ref_base || x->version == 1) && c->stored_hash))
         return BAD(d, "chunk %" PRIu32 " is a reference and has bytes", i);
     if (c->ref_base)
-        return x->has_base ? 0 : BAD(d, "chunk %" PRIu32 " refers to a base, and there is none", i);
+        return x->has_base && c->ref_off <= INT64_MAX
+                   ? 0
+                   : BAD(d, "chunk %" PRIu32 " refers to a base, and there is no such place", i);
     if (c->ref >= i || x->chunks[c->ref].codec == TP_CODEC_SAME ||
         tp_index_chunk_len(x, c->ref) != tp_index_chunk_len(x, i) ||
         x->chunks[c->ref].content_hash != c->content_hash)
         return BAD(d, "chunk %" PRIu32 " refers to chunk %" PRIu32 ", which is not the same", i, c->ref);
+    if (x->files[x->segments[c->segment].file].predicts &&
+        x->segments[x->chunks[c->ref].segment].from.whence == TP_FROM_PACK)
+        return BAD(d, "chunk %" PRIu32 " predicts others and refers to one that is predicted", i);
     return 0;
 }
 
@@ -326,8 +441,13 @@ static int decode_chunk(struct decoder *d, uint32_t i)
     c->ref = tp_get_le32(in + 20);
     c->codec = in[24];
     c->ref_base = in[25] & TP_CHUNK_FLAG_REF_BASE;
+    c->alias = TP_NONE;
     if (c->codec >= TP_CODEC_COUNT || in[25] > TP_CHUNK_FLAG_REF_BASE || in[26] || in[27])
         return BAD(d, "chunk %" PRIu32 " is coded in an unknown way (%u)", i, c->codec);
+    if (c->codec == TP_CODEC_SAME && c->ref_base && d->index->version == 1) {
+        c->alias = c->ref; /* a chunk of the base: where that lies in a file is known once the base is there */
+        c->ref = TP_NONE;
+    }
     if (c->codec == TP_CODEC_SAME)
         return check_same(d, i);
     if (c->ref || c->ref_base)
@@ -384,7 +504,7 @@ static int decode_data(struct decoder *d, uint64_t data_len)
     return 0;
 }
 
-int tp_index_decode(const void *data, size_t len, uint64_t data_len, struct tp_index *out,
+int tp_index_decode(unsigned version, const void *data, size_t len, uint64_t data_len, struct tp_index *out,
                     struct tp_error *err)
 {
     struct decoder d = {.index = out, .err = err};
@@ -392,6 +512,7 @@ int tp_index_decode(const void *data, size_t len, uint64_t data_len, struct tp_i
     int rc;
 
     memset(out, 0, sizeof *out);
+    out->version = version;
     rc = decode_header(&d, in, len);
     if (rc == 0)
         rc = allocate(&d);
@@ -401,6 +522,8 @@ int tp_index_decode(const void *data, size_t len, uint64_t data_len, struct tp_i
         rc = get_string(&d, tp_get_le32(in + 64), &out->writer);
     if (rc == 0)
         rc = decode_files(&d);
+    if (rc == 0)
+        rc = tp_attrs_decode(d.attrs, out, err);
     if (rc == 0)
         rc = decode_segments(&d);
     if (rc == 0)

@@ -48,9 +48,14 @@ static int encode_header(const struct tp_index *index, struct tp_buffer *pool, u
     tp_put_le32(out + 56, index->has_base ? TP_INDEX_FLAG_BASE : 0);
     tp_put_le32(out + 60, base_name);
     tp_put_le32(out + 64, writer);
-    /* 68 .. 79: zero */
-    if (index->has_base)
+    tp_put_le32(out + 68, index->attr_n);
+    tp_put_le32(out + 72, index->values_len);
+    /* 76 .. 79: zero */
+    if (index->has_base) {
         memcpy(out + 80, index->base_id, TP_SHA256_LEN);
+        memcpy(out + 112, index->base_content_id, TP_SHA256_LEN);
+    }
+    /* 144 .. 159: zero */
     return 0;
 }
 
@@ -74,6 +79,8 @@ static int encode_files(const struct tp_index *index, struct tp_buffer *pool, ui
         tp_put_le32(out + 28, f->segment_n);
         tp_put_le64(out + 32, f->size);
         memcpy(out + 40, f->sha256, TP_SHA256_LEN);
+        tp_put_le32(out + 72, f->link);
+        tp_put_le32(out + 76, f->sparse ? TP_FILE_FLAG_SPARSE : 0);
     }
     return 0;
 }
@@ -94,8 +101,13 @@ static int encode_segments(const struct tp_index *index, struct tp_buffer *pool,
         out[7] = 0;
         tp_put_le64(out + 8, s->len);
         tp_put_le64(out + 16, s->elem_first);
-        tp_put_le64(out + 24, s->base_elem);
-        tp_put_le32(out + 32, s->base_segment);
+        memset(out + 24, 0, 16);
+        if (s->from.whence == TP_FROM_NONE)
+            continue;
+        tp_put_le64(out + 24, s->from.off);
+        tp_put_le32(out + 32, s->from.file);
+        out[36] = s->from.whence;
+        out[37] = (uint8_t)s->from.dtype;
     }
     return 0;
 }
@@ -124,12 +136,31 @@ static void encode_tables(const struct tp_index *index, uint8_t *out)
     }
 }
 
-static uint8_t *encode_dims(const struct tp_index *index, uint8_t *out)
+static void encode_dims(const struct tp_index *index, uint8_t *out)
 {
     for (uint32_t i = 0; i < index->segment_n; i++)
         for (unsigned d = 0; d < index->segments[i].rank; d++, out += TP_DIM_RECORD_LEN)
             tp_put_le64(out, index->segments[i].shape[d]);
-    return out;
+}
+
+/* Many files share few names: each is there once. */
+static int encode_attrs(const struct tp_index *index, struct tp_buffer *pool, uint8_t *out, uint8_t *values)
+{
+    uint32_t value = 0, name = 0;
+
+    for (uint32_t i = 0; i < index->attr_n; i++, out += TP_ATTR_RECORD_LEN) {
+        const struct tp_attr *a = &index->attrs[i];
+        int rc = 0;
+
+        if (i == 0 || strcmp(index->attrs[i - 1].name, a->name) != 0)
+            rc = pool_add(pool, a->name, &name);
+        if (rc < 0)
+            return rc;
+        tp_attr_encode(a, name, value, out);
+        memcpy(values + value, a->value, a->len);
+        value += a->len;
+    }
+    return 0;
 }
 
 int tp_index_encode(const struct tp_index *index, struct tp_buffer *out, struct tp_error *err)
@@ -140,7 +171,9 @@ int tp_index_encode(const struct tp_index *index, struct tp_buffer *out, struct 
     size_t chunks = segments + (size_t)index->segment_n * TP_SEGMENT_RECORD_LEN;
     size_t tables = chunks + (size_t)index->chunk_n * TP_CHUNK_RECORD_LEN;
     size_t dims = tables + (size_t)index->tables_n * TP_TABLES_RECORD_LEN;
-    size_t strings = dims + (size_t)index->dim_n * TP_DIM_RECORD_LEN;
+    size_t attrs = dims + (size_t)index->dim_n * TP_DIM_RECORD_LEN;
+    size_t values = attrs + (size_t)index->attr_n * TP_ATTR_RECORD_LEN;
+    size_t strings = values + index->values_len;
     uint8_t *base;
     int rc = strings > TP_INDEX_MAX ? -EFBIG : tp_buffer_reserve(out, strings);
 
@@ -154,6 +187,8 @@ int tp_index_encode(const struct tp_index *index, struct tp_buffer *out, struct 
         rc = encode_files(index, &pool, base + files);
     if (rc == 0)
         rc = encode_segments(index, &pool, base + segments);
+    if (rc == 0)
+        rc = encode_attrs(index, &pool, base + attrs, base + values);
     if (rc < 0)
         goto out;
     encode_chunks(index, base + chunks);

@@ -10,15 +10,21 @@
 #define TP_PACK_FEATURES_KNOWN 0u /* incompatible features that this reader understands */
 
 #define TP_INDEX_MAGIC 0x58495054u /* "TPIX" */
-#define TP_INDEX_HEADER_LEN 112u
-#define TP_FILE_RECORD_LEN 72u
-#define TP_SEGMENT_RECORD_LEN 36u
+#define TP_CONTENT_MAGIC 0x44435054u /* "TPCD", before what a content id hashes */
+#define TP_INDEX_HEADER_LEN 160u
+#define TP_FILE_RECORD_LEN 80u
+#define TP_SEGMENT_RECORD_LEN 40u
 #define TP_CHUNK_RECORD_LEN 28u
 #define TP_TABLES_RECORD_LEN 16u
 #define TP_DIM_RECORD_LEN 8u
+#define TP_ATTR_RECORD_LEN 16u
+#define TP_INDEX_HEADER_LEN_V1 112u
+#define TP_FILE_RECORD_LEN_V1 72u
+#define TP_SEGMENT_RECORD_LEN_V1 36u
 
 #define TP_INDEX_FLAG_BASE 1u
 #define TP_CHUNK_FLAG_REF_BASE 1u
+#define TP_FILE_FLAG_SPARSE 1u
 
 #define TP_TABLES_MAX (1u << 20)  /* stored bytes of one table */
 #define TP_INDEX_RATIO_MAX 1024u  /* a compressed index never expands by more */
@@ -27,11 +33,16 @@
 #define TP_INDEX_OF_PACK_MAX 16u
 #define TP_PATH_BYTES_MAX 4095u
 #define TP_NAME_BYTES_MAX 255u
+#define TP_ATTR_NAME_MAX 255u
+#define TP_ATTR_VALUE_MAX 65536u
+#define TP_ATTR_VALUES_MAX (16u << 20) /* of all attributes together */
+#define TP_CONTENT_PREFIX_LEN 8u       /* bytes of the content id in the footer */
 
 enum tp_index_coding { TP_INDEX_RAW = 0, TP_INDEX_ZSTD = 1 };
 
 /* The last TP_PACK_FOOTER_LEN bytes of a pack. */
 struct tp_footer {
+    uint16_t version;
     uint16_t coding; /* enum tp_index_coding */
     uint64_t index_off;
     uint64_t index_stored;
@@ -39,16 +50,22 @@ struct tp_footer {
     uint8_t id[TP_SHA256_LEN];
     uint8_t base_id[TP_SHA256_LEN]; /* zero: none */
     uint64_t index_hash;            /* XXH3-64 of the stored index */
+    uint8_t content[TP_CONTENT_PREFIX_LEN]; /* the first bytes of the content id; zero in version 1 */
 };
 
-void tp_header_encode(uint8_t out[TP_PACK_HEADER_LEN]);
-/* -EBADMSG, or -EPROTONOSUPPORT when a newer version wrote it. */
-int tp_header_check(const uint8_t in[TP_PACK_HEADER_LEN], const char *path, struct tp_error *err);
+void tp_header_encode(unsigned version, uint8_t out[TP_PACK_HEADER_LEN]);
+/* Whether it is that of a pack of VERSION, which its footer says; -EBADMSG. */
+int tp_header_check(const uint8_t in[TP_PACK_HEADER_LEN], unsigned version, const char *path, struct tp_error *err);
 
 void tp_footer_encode(const struct tp_footer *footer, uint8_t out[TP_PACK_FOOTER_LEN]);
 /* FILE_SIZE is the length of the whole pack, which the footer's numbers must add up to. */
 int tp_footer_decode(const uint8_t in[TP_PACK_FOOTER_LEN], uint64_t file_size, const char *path,
                      struct tp_footer *out, struct tp_error *err);
+
+/* The records of INDEX's attributes, whose strings and values it has, checked and given to its files. */
+int tp_attrs_decode(const uint8_t *records, struct tp_index *index, struct tp_error *err);
+/* One record: NAME and VALUE say where its name and value lie. */
+void tp_attr_encode(const struct tp_attr *attr, uint32_t name, uint32_t value, uint8_t *out);
 
 /* The order of files in an index: byte order, but '/' before every other byte. */
 int tp_path_compare(const char *a, const char *b);

@@ -30,6 +30,7 @@ struct tp_pack {
     struct tp_index index;
     struct tp_pack *base;
     unsigned depth;
+    uint8_t content_id[TP_SHA256_LEN];
     struct tp_copies copies;
     char base_error[TP_ERROR_MAX];
 };
@@ -114,7 +115,7 @@ static int read_index(struct tp_pack *pack, struct tp_error *err)
     if (rc == 0 && memcmp(id, f->id, sizeof id) != 0)
         rc = tp_fail(err, EBADMSG, "'%s' is damaged: its index does not match its id", pack->path);
     if (rc == 0) {
-        rc = tp_index_decode(decoded, f->index_len, f->index_off - TP_PACK_HEADER_LEN, &pack->index, err);
+        rc = tp_index_decode(f->version, decoded, f->index_len, f->index_off - TP_PACK_HEADER_LEN, &pack->index, err);
         if (rc < 0)
             tp_error_prefix(err, "'%s'", pack->path);
     }
@@ -148,37 +149,16 @@ static int open_alone(int dirfd, const char *name, const char *path, struct tp_p
     if (rc == 0 && (memcmp(pack->footer.base_id, pack->index.base_id, TP_SHA256_LEN) != 0 ||
                     pack->index.has_base != (memcmp(pack->index.base_id, none, TP_SHA256_LEN) != 0)))
         rc = tp_fail(err, EBADMSG, "'%s': its footer and its index name different bases", path);
+    if (rc == 0)
+        rc = tp_index_content_id(&pack->index, pack->content_id, err);
+    if (rc == 0 && pack->footer.version > 1 &&
+        memcmp(pack->footer.content, pack->content_id, TP_CONTENT_PREFIX_LEN) != 0)
+        rc = tp_fail(err, EBADMSG, "'%s': its footer and its index name different contents", path);
     if (rc < 0) {
         tp_pack_close(pack);
         return rc;
     }
     *out = pack;
-    return 0;
-}
-
-/* Everything of the index that only the base can confirm. */
-static int check_against_base(const struct tp_pack *pack, const struct tp_pack *base,
-                              struct tp_error *err)
-{
-    const struct tp_index *x = &pack->index, *b = &base->index;
-
-    for (uint32_t i = 0; i < x->segment_n; i++) {
-        const struct tp_segment *s = &x->segments[i];
-
-        if (s->base_segment != TP_NONE &&
-            !tp_window_possible(b, s->base_segment, s->base_elem, s->len * 8 / tp_dtype_bits(s->dtype),
-                                s->dtype))
-            return tp_fail(err, EBADMSG, "'%s': segment %" PRIu32 " is not where it says in the base",
-                           pack->path, i);
-    }
-    for (uint32_t i = 0; i < x->chunk_n; i++) {
-        const struct tp_chunk *c = &x->chunks[i];
-
-        if (c->ref_base && (c->ref >= b->chunk_n || b->chunks[c->ref].content_hash != c->content_hash ||
-                            tp_index_chunk_len(b, c->ref) != tp_index_chunk_len(x, i)))
-            return tp_fail(err, EBADMSG, "'%s': chunk %" PRIu32 " is not what it says in the base",
-                           pack->path, i);
-    }
     return 0;
 }
 
@@ -193,7 +173,7 @@ static int set_base(struct tp_pack *pack, struct tp_pack *base, struct tp_error 
         tp_pack_close(base);
         return 0;
     }
-    rc = check_against_base(pack, base, err);
+    rc = tp_pack_resolve(&pack->index, &base->index, pack->path, err);
     if (rc < 0) {
         tp_pack_close(base);
         return rc;
@@ -367,6 +347,16 @@ uint64_t tp_pack_serial(const struct tp_pack *pack)
 int tp_pack_fd(const struct tp_pack *pack)
 {
     return pack->fd;
+}
+
+const uint8_t *tp_pack_content_id(const struct tp_pack *pack)
+{
+    return pack->content_id;
+}
+
+unsigned tp_pack_version(const struct tp_pack *pack)
+{
+    return pack->index.version;
 }
 
 struct tp_copies *tp_pack_copies(struct tp_pack *pack)

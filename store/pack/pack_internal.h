@@ -12,12 +12,18 @@ bool tp_pack_is_shared(const struct tp_pack *pack);
 int tp_pack_fd(const struct tp_pack *pack);
 struct tp_copies;
 struct tp_copies *tp_pack_copies(struct tp_pack *pack);
+const uint8_t *tp_pack_content_id(const struct tp_pack *pack);
+/* Of the format that it was written in. */
+unsigned tp_pack_version(const struct tp_pack *pack);
 /* How many bases stand behind this pack. */
 unsigned tp_pack_depth(const struct tp_pack *pack);
 
 /* tp_pack_open of the file NAME in the directory DIRFD, wherever that is by now; PATH is what it was called. */
 int tp_pack_open_at(int dirfd, const char *name, const char *path, struct tp_store *store, struct tp_pack **out,
                     struct tp_error *err);
+
+/* Find everything that X has from the base; -EBADMSG: it is not there, of the pack PATH. */
+int tp_pack_resolve(struct tp_index *x, const struct tp_index *base, const char *path, struct tp_error *err);
 
 /* Open PATH with this base (NULL: none), which must have the id that the pack names. */
 int tp_pack_open_with(const char *path, struct tp_pack *base, struct tp_pack **out, struct tp_error *err);

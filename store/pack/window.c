@@ -55,21 +55,6 @@ int tp_work_need(uint8_t **buffer, struct tp_error *err)
     return *buffer ? 0 : tp_fail(err, ENOMEM, "out of memory for decoding");
 }
 
-bool tp_window_possible(const struct tp_index *base, uint32_t segment, uint64_t base_elem, uint64_t n,
-                        enum tp_dtype dtype)
-{
-    const struct tp_segment *s;
-    unsigned bits;
-
-    if (segment >= base->segment_n || dtype == TP_DTYPE_BYTES)
-        return false;
-    s = &base->segments[segment];
-    if (s->dtype == TP_DTYPE_BYTES || !tp_convert_possible(s->dtype, dtype))
-        return false;
-    bits = tp_dtype_bits(s->dtype);
-    return (base_elem % 8 * bits) % 8 == 0 && tp_range_within(base_elem, n, s->len * 8 / bits);
-}
-
 /* The chunk decoded into the level's own buffer, where the last one is remembered. */
 static int decode_here(struct tp_pack *base, uint32_t chunk, struct tp_work *work, struct tp_work_level *level,
                        struct tp_error *err)
@@ -114,27 +99,31 @@ int tp_window_chunk(struct tp_pack *base, uint32_t chunk, bool once, struct tp_w
     return rc;
 }
 
-/* Copy [off, off + len) of the base's segment into level->joined, chunk by chunk. */
-static int join(struct tp_pack *base, const struct tp_segment *s, uint64_t off, size_t len,
-                struct tp_work *work, const struct tp_chunk_fetch *fetch, struct tp_error *err)
+/* The bytes [off, off + len) of the file that SEGMENT of BASE is a part of, chunk by chunk; OFF lies in SEGMENT. */
+static int gather(struct tp_pack *base, const struct tp_segment *s, uint64_t off, size_t len, uint8_t *dst,
+                  struct tp_work *work, const struct tp_chunk_fetch *fetch, struct tp_error *err)
 {
     const struct tp_index *index = tp_pack_index(base);
-    struct tp_work_level *level = &work->levels[work->depth];
-    int rc = tp_work_need(&level->joined, err);
+    int rc = 0;
 
     for (size_t done = 0; rc == 0 && done < len;) {
-        uint32_t chunk = s->chunk_first + (uint32_t)((off + done) / index->chunk_size);
-        size_t at = (off + done) % index->chunk_size;
-        size_t n = tp_index_chunk_len(index, chunk) - at;
+        uint64_t in = off + done - s->file_off;
+        uint32_t chunk = s->chunk_first + (uint32_t)(in / index->chunk_size);
+        size_t at = in % index->chunk_size, n;
         const uint8_t *data;
         void *handle;
 
+        if (in >= s->len) {
+            s = &index->segments[tp_index_segment_at(index, &index->files[s->file], off + done)];
+            continue;
+        }
+        n = tp_index_chunk_len(index, chunk) - at;
         if (n > len - done)
             n = len - done;
         rc = tp_window_chunk(base, chunk, false, work, fetch, &data, &handle, err);
         if (rc < 0)
             break;
-        memcpy(level->joined + done, data + at, n);
+        memcpy(dst + done, data + at, n);
         if (handle)
             fetch->release(fetch->arg, handle);
         done += n;
@@ -142,40 +131,59 @@ static int join(struct tp_pack *base, const struct tp_segment *s, uint64_t off, 
     return rc;
 }
 
+int tp_window_copy(struct tp_pack *base, uint32_t file, uint64_t off, size_t len, uint8_t *dst, struct tp_work *work,
+                   const struct tp_chunk_fetch *fetch, struct tp_error *err)
+{
+    const struct tp_index *index = tp_pack_index(base);
+
+    return gather(base, &index->segments[tp_index_segment_at(index, &index->files[file], off)], off, len, dst, work,
+                  fetch, err);
+}
+
+struct tp_window_bytes tp_window_bytes(const struct tp_window *window)
+{
+    unsigned from = tp_dtype_bits(window->from->dtype), to = tp_dtype_bits(window->dtype);
+
+    if (window->from->dtype == window->dtype)
+        return (struct tp_window_bytes){window->from->off + window->off, window->len};
+    return (struct tp_window_bytes){window->from->off + window->off * 8 / to * (from / 8),
+                                    (size_t)window->len * 8 / to * (from / 8)};
+}
+
 int tp_window_get(struct tp_pack *base, const struct tp_window *window, struct tp_work *work,
                   const struct tp_chunk_fetch *fetch, struct tp_window_view *view, struct tp_error *err)
 {
     const struct tp_index *index = tp_pack_index(base);
-    const struct tp_segment *s = &index->segments[window->segment];
+    const struct tp_segment *s = &index->segments[window->from->segment];
     struct tp_work_level *level = tp_work_level_get(work, err);
-    unsigned from_bits = tp_dtype_bits(s->dtype), to_bits = tp_dtype_bits(window->dtype);
-    uint64_t off;
-    size_t len;
+    struct tp_window_bytes b = tp_window_bytes(window);
+    enum tp_dtype dtype = window->from->dtype;
+    uint64_t in = b.off - s->file_off;
+    uint32_t chunk;
     int rc;
 
     memset(view, 0, sizeof *view);
     if (!level)
         return err ? err->code : -EBADMSG;
-    if (s->dtype == window->dtype) {
-        off = window->base_elem / 8 * from_bits + window->base_elem % 8 * from_bits / 8 + window->off;
-        len = window->len;
-    } else {
-        off = (window->base_elem + window->off * 8 / to_bits) * (from_bits / 8);
-        len = (size_t)window->len * 8 / to_bits * (from_bits / 8);
+    if (in >= s->len) {
+        s = &index->segments[tp_index_segment_at(index, &index->files[s->file], b.off)];
+        in = b.off - s->file_off;
     }
-    view->chunk = s->chunk_first + (uint32_t)(off / index->chunk_size);
-    if (len && off % index->chunk_size == 0 && len <= tp_index_chunk_len(index, view->chunk)) {
-        view->aligned = s->dtype == window->dtype && len == tp_index_chunk_len(index, view->chunk);
-        rc = tp_window_chunk(base, view->chunk, view->aligned, work, fetch, &view->data, &view->handle, err);
+    chunk = s->chunk_first + (uint32_t)(in / index->chunk_size);
+    if (in % index->chunk_size == 0 && b.len <= tp_index_chunk_len(index, chunk)) {
+        view->aligned = dtype == window->dtype && b.len == tp_index_chunk_len(index, chunk);
+        rc = tp_window_chunk(base, chunk, view->aligned, work, fetch, &view->data, &view->handle, err);
     } else {
-        rc = join(base, s, off, len, work, fetch, err);
+        rc = tp_work_need(&level->joined, err);
+        if (rc == 0)
+            rc = gather(base, s, b.off, b.len, level->joined, work, fetch, err);
         view->data = level->joined;
     }
-    if (rc < 0 || s->dtype == window->dtype)
+    if (rc < 0 || dtype == window->dtype)
         return rc;
     rc = tp_work_need(&level->converted, err);
     if (rc == 0)
-        tp_convert(window->dtype, level->converted, s->dtype, view->data, len * 8 / from_bits);
+        tp_convert(window->dtype, level->converted, dtype, view->data, b.len * 8 / tp_dtype_bits(dtype));
     tp_window_release(fetch, view);
     view->data = level->converted;
     return rc;

@@ -8,9 +8,10 @@
 
 #include "store/pack/pack.h"
 
-#define TP_WORK_LEVELS (TP_BASE_DEPTH_MAX + 1)
+/* In each pack of a chain of bases a chunk, and one that predicts it from the same pack. */
+#define TP_WORK_LEVELS (2 * (TP_BASE_DEPTH_MAX + 1))
 
-/* Buffers of one pack in a chain of bases; allocated when first used. */
+/* Buffers of one step of decoding; allocated when first used. */
 struct tp_work_level {
     uint8_t *stored;     /* coded bytes of a chunk */
     uint8_t *decoded;    /* the last chunk of the base that was decoded without a fetch */
@@ -32,30 +33,35 @@ struct tp_work {
 struct tp_work_level *tp_work_level_get(struct tp_work *work, struct tp_error *err);
 int tp_work_need(uint8_t **buffer, struct tp_error *err);
 
-/* LEN bytes of elements of DTYPE, OFF bytes into a run that base element BASE_ELEM of SEGMENT predicts. */
+/* LEN bytes of elements of DTYPE, OFF bytes into what FROM predicts. */
 struct tp_window {
-    uint32_t segment;
-    uint64_t base_elem;
+    const struct tp_predictor *from; /* resolved */
     enum tp_dtype dtype;
     uint64_t off;
     uint32_t len;
 };
-
-/* Whether segment SEGMENT of BASE has the N elements from BASE_ELEM, in a dtype that predicts DTYPE. */
-bool tp_window_possible(const struct tp_index *base, uint32_t segment, uint64_t base_elem, uint64_t n,
-                        enum tp_dtype dtype);
+/* The bytes that predict the window's: OFF in FROM's file. */
+struct tp_window_bytes {
+    uint64_t off;
+    size_t len;
+};
+struct tp_window_bytes tp_window_bytes(const struct tp_window *window);
 
 struct tp_window_view {
     const uint8_t *data;   /* the window's LEN bytes, TP_SLACK readable after them */
-    bool aligned;          /* the window is exactly chunk CHUNK of the base, of the same dtype */
-    uint32_t chunk;
+    bool aligned;          /* the window is exactly one chunk of the base, of the same dtype */
     void *handle;          /* of a fetch */
 };
 
-/* Fill VIEW; its bytes stay until the next call with this WORK at this depth, and tp_window_release. */
+/* Fill VIEW from BASE, which FROM speaks of; its bytes stay until the next call with this WORK at this depth, and
+ * tp_window_release. */
 int tp_window_get(struct tp_pack *base, const struct tp_window *window, struct tp_work *work,
                   const struct tp_chunk_fetch *fetch, struct tp_window_view *view, struct tp_error *err);
 void tp_window_release(const struct tp_chunk_fetch *fetch, struct tp_window_view *view);
+
+/* LEN bytes at OFF of file FILE of BASE, into DST. */
+int tp_window_copy(struct tp_pack *base, uint32_t file, uint64_t off, size_t len, uint8_t *dst, struct tp_work *work,
+                   const struct tp_chunk_fetch *fetch, struct tp_error *err);
 
 /* One chunk of BASE, by FETCH or decoded into WORK's level, where the last one is remembered. ONCE as for FETCH. */
 int tp_window_chunk(struct tp_pack *base, uint32_t chunk, bool once, struct tp_work *work,

@@ -54,8 +54,7 @@ int tp_writer_read(struct tp_writer *w, uint32_t file, void *dst, size_t len, ui
 int tp_writer_window(struct tp_writer *w, const struct tp_segment *s, uint32_t nth, uint32_t len,
                      struct tp_work *work, struct tp_window_view *view, struct tp_error *err)
 {
-    struct tp_window window = {.segment = s->base_segment,
-                               .base_elem = s->base_elem,
+    struct tp_window window = {.from = &s->from,
                                .dtype = s->dtype,
                                .off = (uint64_t)nth * w->plan.index.chunk_size,
                                .len = len};
@@ -94,23 +93,27 @@ static bool repeats(const uint8_t *src, uint32_t len)
     return len > 64 && memcmp(src, src + 64, len - 64) == 0;
 }
 
+void tp_coded_set_same(struct tp_coded *c, uint32_t chunk, const struct tp_pack *base)
+{
+    c->codec = TP_CODEC_SAME;
+    c->stored_len = 0;
+    c->stored_hash = 0;
+    c->ref = chunk;
+    c->ref_base = base != NULL;
+    if (base)
+        tp_index_place(tp_pack_index(base), chunk, &c->ref, &c->stored_hash);
+}
+
 /* The one of the base's chunks in the same place, or any that has this content. */
 static bool find_same(struct tp_writer *w, struct tp_coded *out)
 {
-    if (w->in_base) {
-        out->ref = tp_chunkmap_find(w->in_base, out->content_hash, out->len);
-        out->ref_base = out->ref != TP_NONE;
-    }
-    if (!out->ref_base)
-        out->ref = tp_chunkmap_find(w->in_pack, out->content_hash, out->len);
-    if (out->ref == TP_NONE) {
-        out->ref = 0;
-        return false;
-    }
-    out->codec = TP_CODEC_SAME;
-    out->stored_len = 0;
-    out->stored_hash = 0;
-    return true;
+    uint32_t found = w->in_base ? tp_chunkmap_find(w->in_base, out->content_hash, out->len) : TP_NONE;
+
+    if (found != TP_NONE)
+        tp_coded_set_same(out, found, w->plan.base);
+    else if ((found = tp_chunkmap_find(w->in_pack, out->content_hash, out->len)) != TP_NONE)
+        tp_coded_set_same(out, found, NULL);
+    return found != TP_NONE;
 }
 
 /* With one chunk in the segment, its tables are this chunk's cost alone: count them. */

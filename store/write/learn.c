@@ -90,7 +90,7 @@ static int add_sample(struct learner *l, uint32_t i, bool first_pass)
     int rc = tp_writer_read(l->w, l->s->file, l->coder->src, len,
                             l->s->file_off + (uint64_t)nth * l->w->plan.index.chunk_size, l->err);
 
-    if (rc == 0 && l->s->base_segment != TP_NONE)
+    if (rc == 0 && l->s->from.whence != TP_FROM_NONE)
         rc = tp_writer_window(l->w, l->s, nth, len, l->coder->work, &view, l->err);
     if (rc < 0)
         return rc;
@@ -128,7 +128,7 @@ static int start_stats(struct learner *l, enum tp_codec_id id)
     const struct tp_codec *codec = tp_codec_get(id);
 
     if (!codec || !l->w->allowed[id] || !codec->needs_tables || !codec->fits(l->s->dtype) ||
-        (codec->needs_base && l->s->base_segment == TP_NONE))
+        (codec->needs_base && l->s->from.whence == TP_FROM_NONE))
         return 0;
     l->stats[id] = codec->stats_create(l->s->dtype);
     return l->stats[id] ? 0 : tp_fail(l->err, ENOMEM, "out of memory for learning");
@@ -204,7 +204,7 @@ static int learn(struct learner *l, struct tp_learned *out)
 
     if (rc == 0)
         rc = start_stats(l, TP_CODEC_SPARSE);
-    if (rc == 0 && l->s->base_segment == TP_NONE)
+    if (rc == 0 && l->s->from.whence == TP_FROM_NONE)
         rc = start_stats(l, TP_CODEC_SPLIT);
     if (rc == 0)
         rc = learn_pass(l, true);
@@ -215,7 +215,7 @@ static int learn(struct learner *l, struct tp_learned *out)
                 good = bits[i];
         }
     /* Where the base says little, the weights alone may say more. */
-    if (rc == 0 && l->elems && l->s->base_segment != TP_NONE && good > 0.4 * width)
+    if (rc == 0 && l->elems && l->s->from.whence != TP_FROM_NONE && good > 0.4 * width)
         rc = start_stats(l, TP_CODEC_SPLIT);
     if (rc == 0 && l->stats[TP_CODEC_SPLIT] && l->elems) {
         rc = learn_pass(l, false);

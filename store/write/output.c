@@ -78,10 +78,7 @@ static void settle_same(struct output *o, uint32_t chunk, struct tp_coded *c)
         tp_chunkmap_put(o->w->in_pack, c->content_hash, c->len, chunk);
         return;
     }
-    c->codec = TP_CODEC_SAME;
-    c->ref = known;
-    c->stored_len = 0;
-    c->stored_hash = 0;
+    tp_coded_set_same(c, known, NULL);
 }
 
 static void count(struct output *o, const struct tp_segment *s, const struct tp_coded *c)
@@ -250,7 +247,7 @@ static int put_data(struct output *o, struct tp_error *err)
     uint8_t header[TP_PACK_HEADER_LEN];
     int rc;
 
-    tp_header_encode(header);
+    tp_header_encode(TP_PACK_VERSION, header);
     rc = put(o, header, sizeof header, err);
     return rc == 0 ? tp_pipeline_run(&p, err) : rc;
 }
@@ -284,13 +281,17 @@ static int put_end(struct output *o, struct tp_error *err)
 {
     struct tp_index *x = &o->w->plan.index;
     struct tp_buffer index = {0};
-    struct tp_footer footer = {0};
+    struct tp_footer footer = {.version = TP_PACK_VERSION};
+    uint8_t content[TP_SHA256_LEN];
     uint8_t raw[TP_PACK_FOOTER_LEN];
     int rc = tp_index_encode(x, &index, err);
 
     if (rc == 0)
         rc = tp_sha256(index.data, index.len, footer.id);
+    if (rc == 0)
+        rc = tp_index_content_id(x, content, err);
     if (rc == 0) {
+        memcpy(footer.content, content, sizeof footer.content);
         footer.index_len = index.len;
         memcpy(footer.base_id, x->base_id, TP_SHA256_LEN);
         memcpy(o->report->id, footer.id, TP_SHA256_LEN);

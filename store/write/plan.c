@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "store/match/rename.h"
 #include "store/pack/layout.h"
+#include "store/pack/pack_internal.h"
 #include "store/write/plan.h"
 #include "tensor/safetensors.h"
 
@@ -57,7 +58,6 @@ static struct tp_segment *add_segment(struct planner *p, uint32_t file, enum tp_
     s->file = file;
     s->dtype = dtype;
     s->len = len;
-    s->base_segment = TP_NONE;
     s->name = strdup("");
     if (!s->name)
         return NULL;
@@ -71,9 +71,9 @@ static int add_opaque(struct planner *p, uint32_t file, uint64_t len)
     return add_segment(p, file, TP_DTYPE_BYTES, len) ? 0 : out_of_memory(p);
 }
 
-/* N elements of tensor T from element FIRST on, predicted by BASE_SEGMENT from its element BASE_ELEM on. */
+/* N elements of tensor T from element FIRST on, and what predicts them. */
 static int add_piece(struct planner *p, uint32_t file, const struct tp_tensor *t, uint64_t first,
-                     uint64_t n, uint32_t base_segment, uint64_t base_elem)
+                     uint64_t n, struct tp_predictor from)
 {
     uint64_t bits = tp_dtype_bits(t->dtype);
     struct tp_segment *s = add_segment(p, file, t->dtype, n / 8 * bits + n % 8 * bits / 8);
@@ -93,8 +93,7 @@ static int add_piece(struct planner *p, uint32_t file, const struct tp_tensor *t
     s->rank = t->rank;
     p->plan->index.dim_n += t->rank;
     s->elem_first = first;
-    s->base_segment = base_segment;
-    s->base_elem = base_elem;
+    s->from = from;
     return 0;
 }
 
@@ -128,11 +127,16 @@ static int add_tensor(struct planner *p, uint32_t file, const struct tp_tensor *
             have = n - done;
         if (have == 0)
             continue;
-        rc = add_piece(p, file, t, done, have, b->segment_first + i, 0);
+        rc = add_piece(p, file, t, done, have,
+                       (struct tp_predictor){.whence = TP_FROM_BASE,
+                                             .dtype = s->dtype,
+                                             .file = s->file,
+                                             .off = s->file_off,
+                                             .segment = b->segment_first + i});
         done += have;
     }
     if (rc == 0 && (done < n || n == 0))
-        rc = add_piece(p, file, t, done, n - done, TP_NONE, 0);
+        rc = add_piece(p, file, t, done, n - done, (struct tp_predictor){0});
     p->plan->tensor_n++;
     return rc;
 }
@@ -213,6 +217,7 @@ static int list_files(struct planner *p)
         f->mtime_sec = e->mtime_sec;
         f->mtime_nsec = e->mtime_nsec;
         f->size = e->size;
+        f->link = TP_NONE;
         if (f->type == TP_ENTRY_FILE && f->size == 0)
             tp_sha256("", 0, f->sha256);
     }
@@ -354,8 +359,11 @@ int tp_plan_make(const char *dir, const struct tp_pack_options *options, struct 
     out->index.has_base = options->base != NULL;
     out->index.base_name = options->base_name ? options->base_name : "";
     out->index.writer = PACKAGE_NAME " " PACKAGE_VERSION;
-    if (options->base)
+    out->index.version = TP_PACK_VERSION;
+    if (options->base) {
         memcpy(out->index.base_id, tp_pack_get_id(options->base), TP_SHA256_LEN);
+        memcpy(out->index.base_content_id, tp_pack_content_id(options->base), TP_SHA256_LEN);
+    }
     find_fitting(&p);
     out->root = strdup(dir);
     rc = out->root ? plan_all(&p, options->links) : tp_fail(err, ENOMEM, "out of memory");

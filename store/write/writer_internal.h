@@ -63,7 +63,7 @@ struct tp_coded {
     uint8_t codec;
     bool ref_base;
     uint32_t ref;
-    uint64_t content_hash, stored_hash;
+    uint64_t content_hash, stored_hash; /* as in struct tp_chunk */
 };
 
 #define TP_CODED_CAP (TP_CHUNK_MAX + TP_SLACK)
@@ -80,6 +80,9 @@ int tp_writer_window(struct tp_writer *w, const struct tp_segment *s, uint32_t n
 /* Decide which codecs chunks of SEGMENT may use; always marks it as done. */
 int tp_learn_segment(struct tp_writer *w, uint32_t segment, struct tp_coder *coder, struct tp_error *err);
 void tp_learned_clear(struct tp_learned *learned);
+
+/* C is what CHUNK of this pack holds or, with one, of BASE. */
+void tp_coded_set_same(struct tp_coded *c, uint32_t chunk, const struct tp_pack *base);
 
 /* Read and code chunk CHUNK into OUT; waits until its segment is learned. */
 int tp_encode_chunk(struct tp_writer *w, uint32_t chunk, struct tp_coder *coder, struct tp_coded *out,

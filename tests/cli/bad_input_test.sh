@@ -73,27 +73,28 @@ for keep in 0 1 15 143 $((index_off - 1)) $((index_off + 3)) $((size - 128)) $((
 done
 
 # --- numbers and names that a hostile writer chose, with every checksum right ---
-edited 'a newer format' 12 'pack format 2, and this program reads up to 1' footer@8:2=2
+edited 'a newer format' 12 'pack format 3, and this program reads up to 2' footer@8:2=3
 edited 'an unknown feature' 12 'features 0x80000000' footer@12:4=0x80000000
 edited 'an index of 2^63 bytes' 4 'bytes can have' footer@32:8=0x8000000000000000
 edited 'an index beyond the end' 4 'does not end where its footer begins' footer@16:8=0x7fffffffffffff00
 edited 'an index that wraps around' 4 'does not end where its footer begins' footer@24:8=0xffffffffffffff00
 edited 'an unknown coding of the index' 4 'stored in an unknown way' footer@10:2=9
-edited 'reserved bytes' 4 'reserved' footer@112:8=1
-for at in 8 12 16 20 24 28; do
+edited 'another content' 4 'different contents' footer@112:8=1
+edited 'reserved bytes' 4 'out of range' index@76:4=1 index@144:8=1
+for at in 8 12 16 20 24 28 68 72; do
     edited "4 billion records (offset $at)" 4 'do not add up' index@$at:4=0xfffffff0
 done
 edited 'a chunk size of 4 GiB' 4 'chunk size' index@4:4=0x80000000
 edited 'a total of 2^62 bytes' 4 'do not add up' index@32:8=0x4000000000000000
-edited 'a file of 2^62 bytes' 4 'do not add up\|more than there is' index@144:8=0x4000000000000000
-edited 'a file of 2^64 - 1 bytes' 4 'out of range' index@144:8=0xffffffffffffffff
-edited 'a name beyond the strings' 4 'string offset' index@112:4=0xfffffff0
-edited 'a kind of file that is none' 4 'unknown kind' index@120:4=7
+edited 'a file of 2^62 bytes' 4 'do not add up\|more than there is' index@192:8=0x4000000000000000
+edited 'a file of 2^64 - 1 bytes' 4 'out of range' index@192:8=0xffffffffffffffff
+edited 'a name beyond the strings' 4 'string offset' index@160:4=0xfffffff0
+edited 'a kind of file that is none' 4 'unknown kind' index@168:4=7
 edited 'a name that leads out' 4 "no relative path" 'name:sub/file=../e/ile'
 edited 'an absolute name' 4 "no relative path" 'name:config.json=/onfig.json'
 edited 'a name with an empty part' 4 "no relative path" 'name:sub/file=sub//ile'
 # The third record is that of the directory 'sub': now a link.
-edited 'a file below a link' 4 'not a directory' index@260:4=1 index@264:4=2
+edited 'a file below a link' 4 'not a directory' index@324:4=1 index@328:4=2
 edited 'a file below another file' 4 'no parent\|out of order\|not a directory' 'name:sub/file=sux/file'
 edited 'a line break in a name' 4 'su?.file' 'name:sub/file=su
 /file'
@@ -211,14 +212,14 @@ fi
 if [ -e /dev/fuse ] && command -v fusermount3 >/dev/null; then
     mkdir "$tmp/bad"
     "$packedit" "$d/base.tnpk" "$tmp/bad/out.tnpk" 'name:sub/file=../e/ile'
-    "$packedit" "$d/base.tnpk" "$tmp/bad/new.tnpk" footer@8:2=2
+    "$packedit" "$d/base.tnpk" "$tmp/bad/new.tnpk" footer@8:2=3
     cp "$d/base.tnpk" "$tmp/bad/good.tnpk"
     if mount_dir "$tmp/bad" "$tmp/mnt"; then
         not_ok 'a pack with a name that leads out is not shown' ls "$tmp/mnt/out/"
         not_ok 'nor one of a newer format' ls "$tmp/mnt/new/"
         ok 'the good one is' cat "$tmp/mnt/good/sub/file"
         has 'both are told' "$tmp/mount.log" "out.tnpk.*no relative path"
-        has 'both are told' "$tmp/mount.log" "new.tnpk.*pack format 2"
+        has 'both are told' "$tmp/mount.log" "new.tnpk.*pack format 3"
         ok 'unmounted' unmount "$tmp/mnt"
     else
         fail 'the mount comes up'

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Any bytes as the index and the data of a pack whose checksums are all made right: refused, or opened, and then
- * every chunk decoded, alone and against a base. The input: length of the index (16 bits), index, data.
+ * every chunk decoded, alone and against a base. The input: length of the index (15 bits; the 16th: it is of format
+ * 2, else 1), index, data.
  */
 #include <config.h>
 
@@ -15,23 +16,40 @@
 enum { CONTENT = 0, STORED_HASH = 8, STORED_LEN = 16, REF = 20, CODEC = 24, FLAGS = 25 };
 
 /* Where the records begin, as the counts say; false: the index does not even have them. */
-static bool find_records(const uint8_t *index, size_t len, uint64_t *chunks, uint64_t *tables)
+static bool find_records(unsigned version, const uint8_t *index, size_t len, uint64_t *chunks, uint64_t *tables)
 {
-    if (len < TP_INDEX_HEADER_LEN)
+    size_t header = version == 1 ? TP_INDEX_HEADER_LEN_V1 : TP_INDEX_HEADER_LEN;
+
+    if (len < header)
         return false;
-    *chunks = TP_INDEX_HEADER_LEN + (uint64_t)tp_get_le32(index + 8) * TP_FILE_RECORD_LEN +
-              (uint64_t)tp_get_le32(index + 12) * TP_SEGMENT_RECORD_LEN;
+    *chunks = header +
+              (uint64_t)tp_get_le32(index + 8) * (version == 1 ? TP_FILE_RECORD_LEN_V1 : TP_FILE_RECORD_LEN) +
+              (uint64_t)tp_get_le32(index + 12) * (version == 1 ? TP_SEGMENT_RECORD_LEN_V1 : TP_SEGMENT_RECORD_LEN);
     *tables = *chunks + (uint64_t)tp_get_le32(index + 16) * TP_CHUNK_RECORD_LEN;
     return *tables + (uint64_t)tp_get_le32(index + 20) * TP_TABLES_RECORD_LEN <= len;
 }
 
+/* Format 2: the base's chunk that begins there. */
+static uint32_t chunk_at(const struct tp_index *base, uint32_t file, uint64_t off)
+{
+    const struct tp_segment *s;
+
+    if (file >= base->file_n || off >= base->files[file].size)
+        return TP_NONE;
+    s = &base->segments[tp_index_segment_at(base, &base->files[file], off)];
+    return (off - s->file_off) % base->chunk_size ? TP_NONE : s->chunk_first + (uint32_t)((off - s->file_off) / base->chunk_size);
+}
+
 /* What a reference repeats of what it refers to. */
-static void settle_same(uint8_t *chunks, uint32_t i, const struct tp_index *base)
+static void settle_same(unsigned version, uint8_t *chunks, uint32_t i, const struct tp_index *base)
 {
     uint8_t *c = chunks + (size_t)i * TP_CHUNK_RECORD_LEN;
     uint32_t ref = tp_get_le32(c + REF);
 
-    tp_put_le64(c + STORED_HASH, 0);
+    if (version > 1 && c[FLAGS] & TP_CHUNK_FLAG_REF_BASE)
+        ref = chunk_at(base, ref, tp_get_le64(c + STORED_HASH));
+    else
+        tp_put_le64(c + STORED_HASH, 0);
     tp_put_le32(c + STORED_LEN, 0);
     if (c[FLAGS] & TP_CHUNK_FLAG_REF_BASE) {
         if (ref < base->chunk_n)
@@ -41,7 +59,7 @@ static void settle_same(uint8_t *chunks, uint32_t i, const struct tp_index *base
     }
 }
 
-static void settle_chunks(uint8_t *chunks, uint32_t n, const struct tp_index *base)
+static void settle_chunks(unsigned version, uint8_t *chunks, uint32_t n, const struct tp_index *base)
 {
     for (uint32_t i = 0; i < n; i++) {
         uint8_t *c = chunks + (size_t)i * TP_CHUNK_RECORD_LEN;
@@ -49,24 +67,27 @@ static void settle_chunks(uint8_t *chunks, uint32_t n, const struct tp_index *ba
         if (c[CODEC] == TP_CODEC_RAW)
             memcpy(c + CONTENT, c + STORED_HASH, 8);
         else if (c[CODEC] == TP_CODEC_SAME)
-            settle_same(chunks, i, base);
+            settle_same(version, chunks, i, base);
     }
 }
 
 /* The checksums of the data, once it is known where each piece of it lies. */
-static bool settle(uint8_t *index, size_t index_len, const uint8_t *data, size_t len, struct tp_pack *base)
+static bool settle(unsigned version, uint8_t *index, size_t index_len, const uint8_t *data, size_t len,
+                   struct tp_pack *base)
 {
     struct tp_index x;
     uint64_t chunks, tables;
     uint32_t n;
 
-    if (!find_records(index, index_len, &chunks, &tables))
+    if (!find_records(version, index, index_len, &chunks, &tables))
         return false;
     n = tp_get_le32(index + 16);
     if (tp_get_le32(index + 56) & TP_INDEX_FLAG_BASE)
         memcpy(index + 80, tp_pack_get_id(base), TP_SHA256_LEN);
-    settle_chunks(index + chunks, n, tp_pack_index(base));
-    if (tp_index_decode(index, index_len, len, &x, NULL) < 0)
+    if (version > 1 && tp_get_le32(index + 56) & TP_INDEX_FLAG_BASE)
+        memcpy(index + 112, tp_pack_content_id(base), TP_SHA256_LEN);
+    settle_chunks(version, index + chunks, n, tp_pack_index(base));
+    if (tp_index_decode(version, index, index_len, len, &x, NULL) < 0)
         return false;
     for (uint32_t i = 0; i < x.chunk_n; i++) {
         const struct tp_chunk *c = &x.chunks[i];
@@ -78,7 +99,7 @@ static bool settle(uint8_t *index, size_t index_len, const uint8_t *data, size_t
     for (uint32_t i = 0; i < x.tables_n; i++)
         tp_put_le64(index + tables + (size_t)i * TP_TABLES_RECORD_LEN,
                     tp_xxh3(data + x.tables[i].stored_off - TP_PACK_HEADER_LEN, x.tables[i].stored_len));
-    settle_chunks(index + chunks, n, tp_pack_index(base));
+    settle_chunks(version, index + chunks, n, tp_pack_index(base));
     tp_index_clear(&x);
     return true;
 }
@@ -113,6 +134,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t len)
     struct tp_error err = {0};
     struct tp_pack *pack;
     size_t index_len;
+    unsigned version;
     uint8_t *index, none[TP_SHA256_LEN] = {0};
     bool based;
     int fd;
@@ -121,7 +143,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t len)
         base = pack_base_open();
     if (len < 2)
         return 0;
-    index_len = tp_get_le16(input);
+    index_len = tp_get_le16(input) & 0x7fff;
+    version = input[1] & 0x80 ? TP_PACK_VERSION : 1;
     if (index_len > len - 2)
         return 0;
     index = malloc(index_len + 1);
@@ -129,9 +152,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t len)
     memcpy(index, input + 2, index_len);
     input += 2 + index_len;
     len -= 2 + index_len;
-    if (settle(index, index_len, input, len, base)) {
+    if (settle(version, index, index_len, input, len, base)) {
         based = tp_get_le32(index + 56) & TP_INDEX_FLAG_BASE;
-        fd = pack_assemble(index, index_len, input, len, based ? tp_pack_get_id(base) : none);
+        fd = pack_assemble(version, index, index_len, input, len, based ? tp_pack_get_id(base) : none);
         pack = pack_open_fd(fd, based ? base : NULL, &err);
         FUZZ_CHECK(pack || err.message[0]);
         if (pack)

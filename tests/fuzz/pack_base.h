@@ -17,21 +17,28 @@
 
 #define PACK_BASE_BYTES 8192u
 
-/* A pack of this index, not compressed, and this data, all its own checksums right; a descriptor. */
-static inline int pack_assemble(const uint8_t *index, size_t index_len, const uint8_t *data, size_t len,
+/* A pack of this format and index, not compressed, and this data, all its own checksums right; a descriptor. */
+static inline int pack_assemble(unsigned version, const uint8_t *index, size_t index_len, const uint8_t *data, size_t len,
                                 const uint8_t base_id[TP_SHA256_LEN])
 {
-    struct tp_footer f = {.coding = TP_INDEX_RAW,
+    struct tp_footer f = {.version = (uint16_t)version,
+                          .coding = TP_INDEX_RAW,
                           .index_off = TP_PACK_HEADER_LEN + len,
                           .index_stored = index_len,
                           .index_len = index_len,
                           .index_hash = tp_xxh3(index, index_len)};
-    uint8_t header[TP_PACK_HEADER_LEN], footer[TP_PACK_FOOTER_LEN];
+    uint8_t header[TP_PACK_HEADER_LEN], footer[TP_PACK_FOOTER_LEN], content[TP_SHA256_LEN];
+    struct tp_index x;
     int fd = memfd_create("pack", MFD_CLOEXEC);
 
     FUZZ_CHECK(fd >= 0 && tp_sha256(index, index_len, f.id) == 0);
     memcpy(f.base_id, base_id, TP_SHA256_LEN);
-    tp_header_encode(header);
+    FUZZ_CHECK(tp_index_decode(version, index, index_len, len, &x, NULL) == 0 &&
+               tp_index_content_id(&x, content, NULL) == 0);
+    tp_index_clear(&x);
+    if (version > 1)
+        memcpy(f.content, content, sizeof f.content);
+    tp_header_encode(version, header);
     tp_footer_encode(&f, footer);
     FUZZ_CHECK(tp_file_write(fd, header, sizeof header, "pack", NULL) == 0 &&
                tp_file_write(fd, data, len, "pack", NULL) == 0 &&
@@ -57,13 +64,13 @@ static inline struct tp_pack *pack_base_open(void)
     static const uint8_t none[TP_SHA256_LEN];
     uint64_t dims[2] = {PACK_BASE_BYTES / 4, PACK_BASE_BYTES / 8};
     char strings[] = "\0f\0a\0b";
-    struct tp_pack_file file = {.path = strings + 1, .mode = 0644, .size = PACK_BASE_BYTES, .segment_n = 2};
+    struct tp_pack_file file = {
+        .path = strings + 1, .mode = 0644, .size = PACK_BASE_BYTES, .segment_n = 2, .link = TP_NONE};
     struct tp_segment segments[2] = {{.name = strings + 3,
                                       .dtype = TP_DTYPE_BF16,
                                       .rank = 1,
                                       .shape = &dims[0],
                                       .len = PACK_BASE_BYTES / 2,
-                                      .base_segment = TP_NONE,
                                       .chunk_n = 1},
                                      {.name = strings + 5,
                                       .dtype = TP_DTYPE_F32,
@@ -71,7 +78,6 @@ static inline struct tp_pack *pack_base_open(void)
                                       .shape = &dims[1],
                                       .file_off = PACK_BASE_BYTES / 2,
                                       .len = PACK_BASE_BYTES / 2,
-                                      .base_segment = TP_NONE,
                                       .chunk_first = 1,
                                       .chunk_n = 1}};
     struct tp_chunk chunks[2] = {{.codec = TP_CODEC_RAW}, {.codec = TP_CODEC_RAW, .segment = 1}};
@@ -104,7 +110,7 @@ static inline struct tp_pack *pack_base_open(void)
         chunks[i].content_hash = chunks[i].stored_hash;
     }
     FUZZ_CHECK(tp_index_encode(&x, &index, &err) == 0);
-    fd = pack_assemble(index.data, index.len, data, sizeof data, none);
+    fd = pack_assemble(TP_PACK_VERSION, index.data, index.len, data, sizeof data, none);
     pack = pack_open_fd(fd, NULL, &err);
     if (!pack)
         fprintf(stderr, "%s\n", err.message);

@@ -295,7 +295,7 @@ static void test_newer(const char *path)
     tp_put_le64(footer + 120, tp_xxh3(footer, 120));
     write_file(copy, file.data, file.len);
     is_int(tp_pack_open(copy, NULL, &pack, &err), -EPROTONOSUPPORT, "a newer version is told as one");
-    has(err.message, "format 2", "with its number");
+    has(err.message, "format 3", "with its number");
     is_int(tp_pack_identify(copy, &id, &err), -EPROTONOSUPPORT, "also when only its id is asked for");
     footer[8] = TP_PACK_VERSION;
     footer[12] = 4;

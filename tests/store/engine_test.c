@@ -29,7 +29,7 @@ static void test_basic(void)
     is_int(atomic_load(&base->decoded[3]), 1, "was decoded for the fine-tune already");
 
     tune->index.chunks[9] = (struct tp_chunk){.codec = TP_CODEC_SAME, .ref = 3};
-    tune->index.chunks[10] = (struct tp_chunk){.codec = TP_CODEC_SAME, .ref_base = true, .ref = 3};
+    tune->index.chunks[10] = (struct tp_chunk){.codec = TP_CODEC_SAME, .ref_base = true, .alias = 3};
     tp_engine_get(engine, tune, 9, &block, NULL);
     tp_engine_get(engine, tune, 3, &again, NULL);
     ok(block == again, "SAME shares the block that it refers to");

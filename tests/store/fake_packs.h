@@ -79,7 +79,7 @@ static uint8_t expected(const struct tp_pack *pack, uint32_t chunk, size_t i)
 {
     const struct tp_chunk *c = &pack->index.chunks[chunk];
     if (c->codec == TP_CODEC_SAME)
-        return expected(c->ref_base ? pack->base : pack, c->ref, i);
+        return c->ref_base ? expected(pack->base, c->alias, i) : expected(pack, c->ref, i);
     return (uint8_t)(own_byte(pack, chunk, i) + (pack->base ? expected(pack->base, chunk, i) : 0));
 }
 

@@ -158,10 +158,10 @@ static void compare(const struct tp_index *x, const struct tp_index *of_base, co
 {
     const struct tp_segment *s = segment_of(x, model->files[t->file].path, t->name);
     const struct tp_source_tensor *b = tp_renames_match(renames, base, model, t);
-    bool pairs = b && tp_source_common(t, b) && has_codec(t->dtype), good = pairs == (s->base_segment != TP_NONE);
+    bool pairs = b && tp_source_common(t, b) && has_codec(t->dtype), good = pairs == (s->from.whence == TP_FROM_BASE);
 
     if (pairs && good) {
-        const struct tp_segment *to = &of_base->segments[s->base_segment];
+        const struct tp_segment *to = &of_base->segments[s->from.segment];
 
         good = strcmp(to->name, b->name) == 0 && strcmp(of_base->files[to->file].path, base->files[b->file].path) == 0 &&
                tp_source_common(t, b) == s->len;

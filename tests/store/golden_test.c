@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packs of format 1 that were written once and must decode for ever: tests/golden/v1, with the SHA-256 of each of
+ * Packs of each format that were written once and must decode for ever: tests/golden/vN, with the SHA-256 of each of
  * their files. "golden_test --make DIR" writes such a folder (only ever for a new format, or new codecs).
  */
 #include <config.h>
@@ -75,16 +75,13 @@ static int make(const char *dir)
     return 0;
 }
 
-int main(int argc, char **argv)
+static void check(const char *top, unsigned version)
 {
-    const char *src = getenv("top_srcdir");
     struct tp_buffer list = {0}, want;
     uint64_t used[TP_CODEC_COUNT] = {0};
     char *dir, *sums;
 
-    if (argc == 3 && strcmp(argv[1], "--make") == 0)
-        return make(argv[2]);
-    if (asprintf(&dir, "%s/tests/golden/v1", src ? src : ".") < 0 || asprintf(&sums, "%s/SHA256SUMS", dir) < 0)
+    if (asprintf(&dir, "%s/tests/golden/v%u", top, version) < 0 || asprintf(&sums, "%s/SHA256SUMS", dir) < 0)
         bail_out("memory");
     want = read_file(sums);
     for (size_t i = 0; i < PACK_N; i++) {
@@ -95,8 +92,9 @@ int main(int argc, char **argv)
 
         if (asprintf(&path, "%s/%s.tnpk", dir, packs[i].name) < 0)
             bail_out("memory");
-        if (!ok(tp_pack_open(path, NULL, &pack, &err) == 0, "%s opens", packs[i].name))
+        if (!ok(tp_pack_open(path, NULL, &pack, &err) == 0, "%s of format %u opens", packs[i].name, version))
             bail_out("%s", err.message);
+        is_int(tp_pack_index(pack)->version, version, "and says so");
         if (!ok(tp_pack_verify(pack, 1, NULL, NULL, NULL, &report, &err) == 0, "%s decodes to the same files",
                 packs[i].name))
             diag("%s", err.message);
@@ -113,5 +111,15 @@ int main(int argc, char **argv)
     tp_buffer_clear(&want);
     free(dir);
     free(sums);
+}
+
+int main(int argc, char **argv)
+{
+    const char *top = getenv("top_srcdir");
+
+    if (argc == 3 && strcmp(argv[1], "--make") == 0)
+        return make(argv[2]);
+    for (unsigned version = 1; version <= TP_PACK_VERSION; version++)
+        check(top ? top : ".", version);
     return tap_done();
 }

@@ -71,7 +71,7 @@ static void test_unchanged(void)
     struct tp_engine_stats stats;
 
     for (uint32_t i = 0; i < UNCHANGED; i++)
-        tune->index.chunks[i] = (struct tp_chunk){.codec = TP_CODEC_SAME, .ref_base = true, .ref = i};
+        tune->index.chunks[i] = (struct tp_chunk){.codec = TP_CODEC_SAME, .ref_base = true, .alias = i};
     tp_engine_prefetch(engine, tune, 0, UNCHANGED);
     ok(eventually((tp_engine_get_stats(engine, &stats), stats.prefetched_blocks == UNCHANGED)),
        "the base's own chunks are decoded ahead");
