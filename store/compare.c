@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/beneath.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "store/compare.h"
@@ -83,7 +84,7 @@ static int compare_content(struct comparer *c, const struct tp_pack_file *f)
 
     if (f->type != TP_ENTRY_FILE)
         return 0;
-    fd = openat(c->rootfd, f->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    fd = tp_open_beneath(c->rootfd, f->path, O_RDONLY | O_NONBLOCK, 0);
     if (fd < 0)
         return tp_fail_errno(c->err, "cannot open '%s/%s'", c->dir, f->path);
     posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);

@@ -26,6 +26,7 @@ EXTRA_DIST += tests/tap.h tests/lib.sh
 
 # base
 base_tests = \
+	tests/base/beneath_test \
 	tests/base/buffer_test \
 	tests/base/error_test \
 	tests/base/file_test \

@@ -166,6 +166,21 @@ int openat(int fd, const char *path, int flags, ...)
     return judge("open", fd, path) == FAIL ? -1 : REAL(openat)(fd, path, flags, mode);
 }
 
+/* openat2 has no name in the C library. */
+long syscall(long number, ...)
+{
+    long a[6];
+    va_list ap;
+
+    va_start(ap, number);
+    for (unsigned i = 0; i < 6; i++)
+        a[i] = va_arg(ap, long);
+    va_end(ap);
+    if (number == SYS_openat2 && judge("open", (int)a[0], (const char *)a[1]) == FAIL)
+        return -1;
+    return REAL(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
 int rename(const char *from, const char *to)
 {
     return judge("rename", AT_FDCWD, from) == FAIL ? -1 : REAL(rename)(from, to);
@@ -211,6 +226,11 @@ int symlinkat(const char *target, int fd, const char *path)
 int fchmod(int fd, mode_t mode)
 {
     return judge("chmod", fd, NULL) == FAIL ? -1 : REAL(fchmod)(fd, mode);
+}
+
+int fchown(int fd, uid_t uid, gid_t gid)
+{
+    return judge("chown", fd, NULL) == FAIL ? -1 : REAL(fchown)(fd, uid, gid);
 }
 
 int futimens(int fd, const struct timespec times[2])
