@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/beneath.h"
 #include "base/buffer.h"
 #include "base/checked.h"
 #include "tensor/safetensors.h"
@@ -214,20 +215,29 @@ static bool is_snapshot(int fd)
            fstatat(fd, "../../snapshots", &snapshots, AT_SYMLINK_NOFOLLOW) == 0 && same_file(&above, &snapshots);
 }
 
-/* Where the blob is that a link in the snapshot FD leads to, if it does: by the name that ends TARGET. */
-static bool find_blob(int fd, const char *target, const struct stat *st, char path[static NAME_MAX + 16])
+/* The blobs of the snapshot FD. The last part alone could be a link. */
+static int open_blobs(int fd)
+{
+    return openat(fd, "../../blobs", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* Whether ST, where a link of the snapshot FD with this TARGET leads, is one of its blobs: the one that ends TARGET. */
+static bool is_blob(int fd, const char *target, const struct stat *st)
 {
     const char *slash = strrchr(target, '/');
     struct stat blob;
-    int n = slash ? snprintf(path, NAME_MAX + 16, "../../blobs%s", slash) : -1;
+    int blobs = slash && slash[1] ? open_blobs(fd) : -1;
+    bool is = blobs >= 0 && fstatat(blobs, slash + 1, &blob, AT_SYMLINK_NOFOLLOW) == 0 && same_file(&blob, st);
 
-    return n > 0 && n < NAME_MAX + 16 && fstatat(fd, path, &blob, AT_SYMLINK_NOFOLLOW) == 0 && same_file(&blob, st);
+    if (blobs >= 0)
+        close(blobs);
+    return is;
 }
 
 /* ST becomes that of the file which the link NAME leads to. */
 static int follow(struct scan *s, const char *name, struct stat *st)
 {
-    char path[NAME_MAX + 16], *target = NULL;
+    char *target = NULL;
     int rc = read_target(s, name, &target);
 
     if (rc < 0)
@@ -237,7 +247,7 @@ static int follow(struct scan *s, const char *name, struct stat *st)
     else if (!S_ISREG(st->st_mode))
         rc = tp_fail(s->err, EINVAL, "the link '%s' in '%s' leads to '%s', which is no regular file", shown_path(s),
                      s->root, target);
-    else if (s->out->links != TP_LINKS_FOLLOW && !find_blob(s->rootfd, target, st, path))
+    else if (s->out->links != TP_LINKS_FOLLOW && !is_blob(s->rootfd, target, st))
         rc = tp_fail(s->err, EINVAL,
                      "the link '%s' in the snapshot '%s' leads to '%s', which is none of its blobs: --dereference "
                      "follows all links",
@@ -392,34 +402,78 @@ bool tp_modeldir_is_snapshot(const char *dir)
     return is;
 }
 
-/* The blob that the link PATH leads to, by a way without links. */
-static int open_blob(int fd, const char *path)
+/* The blob that the link PATH of the snapshot FD leads to, by a way without links. */
+static int open_blob(int fd, const char *path, const struct tp_entry *entry)
 {
-    char target[TARGET_PATH_MAX], blob[NAME_MAX + 16];
-    struct stat st;
-    ssize_t n = readlinkat(fd, path, target, sizeof target);
+    char target[TARGET_PATH_MAX];
+    struct stat st = {.st_dev = entry->dev, .st_ino = entry->ino};
+    int link = tp_open_beneath(fd, path, O_PATH | O_NOFOLLOW, 0), blobs = -1, file = -1;
+    ssize_t n = link < 0 ? -1 : readlinkat(link, "", target, sizeof target - 1);
 
-    if (n < 0 || fstatat(fd, path, &st, 0) < 0)
-        return -1;
-    if ((size_t)n < sizeof target) {
-        target[n] = '\0';
-        if (find_blob(fd, target, &st, blob))
-            return openat(fd, blob, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    target[n > 0 ? n : 0] = '\0';
+    if (n > 0 && is_blob(fd, target, &st))
+        blobs = open_blobs(fd);
+    if (blobs >= 0)
+        file = openat(blobs, strrchr(target, '/') + 1, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    else
+        errno = ELOOP;
+    if (blobs >= 0)
+        close(blobs);
+    if (link >= 0)
+        close(link);
+    return file;
+}
+
+int tp_path_compare(const char *a, const char *b)
+{
+    while (*a && *a == *b) {
+        a++;
+        b++;
     }
-    errno = ELOOP;
-    return -1;
+    if (*a == *b)
+        return 0;
+    if (!*a || !*b)
+        return *a ? 1 : -1;
+    if (*a == '/' || *b == '/')
+        return *a == '/' ? -1 : 1;
+    return (unsigned char)*a < (unsigned char)*b ? -1 : 1;
+}
+
+const struct tp_entry *tp_modeldir_find(const struct tp_modeldir *dir, const char *path)
+{
+    size_t lo = 0, hi = dir->entry_n;
+
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        int c = tp_path_compare(dir->entries[mid].path, path);
+
+        if (c == 0)
+            return &dir->entries[mid];
+        if (c < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return NULL;
 }
 
 int tp_modeldir_open(const struct tp_modeldir *dir, int fd, const char *path)
 {
-    int file = openat(fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | (dir->links == TP_LINKS_FOLLOW ? 0 : O_NOFOLLOW));
+    const struct tp_entry *entry = tp_modeldir_find(dir, path);
     struct stat st;
+    int file;
 
+    if (!entry)
+        return errno = ENOENT, -1;
+    if (entry->type != TP_ENTRY_FILE)
+        return errno = EINVAL, -1;
+    file = dir->links == TP_LINKS_FOLLOW ? openat(fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+                                         : tp_open_beneath(fd, path, O_RDONLY | O_NONBLOCK, 0);
     if (file < 0 && errno == ELOOP && dir->snapshot && dir->links != TP_LINKS_FOLLOW)
-        file = open_blob(fd, path);
-    if (file >= 0 && (fstat(file, &st) < 0 || !S_ISREG(st.st_mode))) {
+        file = open_blob(fd, path, entry);
+    if (file >= 0 && (fstat(file, &st) < 0 || st.st_dev != entry->dev || st.st_ino != entry->ino)) {
         close(file);
-        errno = EINVAL;
+        errno = ESTALE;
         return -1;
     }
     return file;

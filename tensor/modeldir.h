@@ -48,9 +48,13 @@ int tp_modeldir_scan(const char *dir, struct tp_modeldir *out, struct tp_error *
 int tp_modeldir_scan_links(const char *dir, enum tp_links links, struct tp_modeldir *out, struct tp_error *err);
 /* Whether DIR is a snapshot of the hub's cache. */
 bool tp_modeldir_is_snapshot(const char *dir);
-/* Open for reading the file PATH that a scan has listed; FD is the directory that was scanned. A link is followed as it
- * was by the scan. -1 and errno. */
+/* Open for reading the file PATH that a scan has listed; FD is the directory that was scanned. No link is followed but
+ * as it was by the scan, and the file must be the one that was listed. -1 and errno, ESTALE: it is another file. */
 int tp_modeldir_open(const struct tp_modeldir *dir, int fd, const char *path);
+/* The entry of this path, or NULL; O(log n). */
+const struct tp_entry *tp_modeldir_find(const struct tp_modeldir *dir, const char *path);
+/* The order of entries: byte order, but '/' before every other byte. */
+int tp_path_compare(const char *a, const char *b);
 void tp_modeldir_clear(struct tp_modeldir *dir);
 
 /* Whether DIR looks like a model: config.json, adapter_config.json, model_index.json (a pipeline of diffusers),

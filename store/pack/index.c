@@ -38,21 +38,6 @@ void tp_index_place(const struct tp_index *index, uint32_t chunk, uint32_t *file
     *off = s->file_off + (uint64_t)(chunk - s->chunk_first) * index->chunk_size;
 }
 
-int tp_path_compare(const char *a, const char *b)
-{
-    while (*a && *a == *b) {
-        a++;
-        b++;
-    }
-    if (*a == *b)
-        return 0;
-    if (!*a || !*b)
-        return *a ? 1 : -1;
-    if (*a == '/' || *b == '/')
-        return *a == '/' ? -1 : 1;
-    return (unsigned char)*a < (unsigned char)*b ? -1 : 1;
-}
-
 const struct tp_pack_file *tp_index_find(const struct tp_index *index, const char *path)
 {
     uint32_t lo = 0, hi = index->file_n;

@@ -67,9 +67,6 @@ int tp_attrs_decode(const uint8_t *records, struct tp_index *index, struct tp_er
 /* One record: NAME and VALUE say where its name and value lie. */
 void tp_attr_encode(const struct tp_attr *attr, uint32_t name, uint32_t value, uint8_t *out);
 
-/* The order of files in an index: byte order, but '/' before every other byte. */
-int tp_path_compare(const char *a, const char *b);
-
 /* Whether a pack of PACK_BYTES may have an index of LEN bytes, stored in STORED. */
 bool tp_index_may_be(uint64_t len, uint64_t stored, uint64_t pack_bytes);
 

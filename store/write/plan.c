@@ -186,12 +186,7 @@ static int plan_file(struct planner *p, uint32_t file)
     return rc;
 }
 
-static int by_path(const void *a, const void *b)
-{
-    return tp_path_compare(((const struct tp_pack_file *)a)->path, ((const struct tp_pack_file *)b)->path);
-}
-
-/* The entries as found, in the order of an index. */
+/* The entries as found, which is the order of an index. */
 static int list_files(struct planner *p)
 {
     struct tp_plan *plan = p->plan;
@@ -221,7 +216,6 @@ static int list_files(struct planner *p)
         if (f->type == TP_ENTRY_FILE && f->size == 0)
             tp_sha256("", 0, f->sha256);
     }
-    qsort(x->files, x->file_n, sizeof *x->files, by_path);
     x->logical_bytes = plan->dir.total_bytes;
     x->root_mode = plan->dir.root_mode;
     x->root_mtime_sec = plan->dir.root_mtime_sec;

@@ -145,6 +145,46 @@ static void test_deep(void)
     tp_modeldir_clear(&m);
 }
 
+/* The errno with which a listed file opens, 0: it is the one that was listed. */
+static int open_listed(const struct tp_modeldir *m, const char *path)
+{
+    int file = tp_modeldir_open(m, fd, path), code = file < 0 ? errno : 0;
+
+    if (file >= 0)
+        close(file);
+    return code;
+}
+
+/* Whoever may write in the directory changes it between the listing and the reading. */
+static void test_swapped(void)
+{
+    struct tp_error err = {0};
+    struct tp_modeldir m;
+
+    mkdirat(fd, "w", 0700);
+    mkdirat(fd, "w/sub", 0700);
+    put("w/sub/file", "mine", 0600);
+    put("w/other", "another", 0600);
+    if (tp_modeldir_scan(dir, &m, &err) < 0)
+        bail_out("%s", err.message);
+    is_int(open_listed(&m, "w/sub/file"), 0, "a listed file opens");
+    is_int(open_listed(&m, "w/sub"), EINVAL, "a directory is none");
+    is_int(open_listed(&m, "w/new"), ENOENT, "nor is what was not listed");
+    renameat(fd, "w/sub", fd, "elsewhere");
+    if (symlinkat("../elsewhere", fd, "w/sub") < 0)
+        bail_out("no symbolic links here");
+    is_int(open_listed(&m, "w/sub/file"), ELOOP, "a link in place of its directory is not followed");
+    unlinkat(fd, "w/sub", 0);
+    mkdirat(fd, "w/sub", 0700);
+    linkat(fd, "w/other", fd, "w/sub/file", 0);
+    is_int(open_listed(&m, "w/sub/file"), ESTALE, "another file of its name is refused");
+    unlinkat(fd, "w/sub/file", 0);
+    mkfifoat(fd, "w/sub/file", 0600);
+    is_int(open_listed(&m, "w/sub/file"), ESTALE, "so is a fifo, which nobody waits for");
+    unlinkat(fd, "w/sub/file", 0);
+    tp_modeldir_clear(&m);
+}
+
 static void test_is_model(void)
 {
     char *path = NULL;
@@ -200,6 +240,7 @@ int main(void)
     fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     test_entries();
     test_refused();
+    test_swapped();
     test_is_model();
     test_deep();
     close(fd);
