@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The mount table and the read-ahead of a file system, as /proc and /sys show them. */
+/* A mount in the kernel's table, and the read-ahead of a file system, as /proc and /sys show them. */
 #include <config.h>
 
 #include "fs/kernel.h"
@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
+
+#include "fs/mountinfo.h"
 
 int tp_kernel_canonical(const char *path, char **out, struct tp_error *err)
 {
@@ -44,75 +46,26 @@ int tp_kernel_canonical(const char *path, char **out, struct tp_error *err)
     return rc;
 }
 
-/* The kernel writes blanks, tabs, newlines and backslashes as \ooo. */
-static void unescape(char *text)
-{
-    char *to = text;
-
-    for (const char *from = text; *from;) {
-        if (from[0] == '\\' && from[1] && from[2] && from[3]) {
-            *to++ = (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0'));
-            from += 4;
-        } else {
-            *to++ = *from++;
-        }
-    }
-    *to = 0;
-}
-
-/* What a line of mountinfo says, in the line. */
-struct mount_line {
-    const char *dev, *type, *options; /* OPTIONS: of the file system, "" where there are none */
-    char *point;
-};
-
-/* False when it has another form. */
-static bool parse_line(char *line, struct mount_line *out)
-{
-    char *rest = line, *field = NULL;
-
-    out->dev = NULL;
-    for (int i = 0; i < 5; i++) {
-        field = strsep(&rest, " ");
-        if (i == 2)
-            out->dev = field;
-    }
-    out->point = field;
-    if (!rest)
-        return false;
-    char *dash = strstr(rest, " - ");
-    if (!dash)
-        return false;
-    rest = dash + 3;
-    out->type = strsep(&rest, " ");
-    strsep(&rest, " ");
-    out->options = rest ? rest : "";
-    unescape(out->point);
-    return true;
-}
-
 /* Whether a mount of ours is at PATH, its device's minor number, and who mounted it. */
 static bool find(const char *path, unsigned *number, uid_t *owner)
 {
-    FILE *file = fopen("/proc/self/mountinfo", "re");
     static const char user[] = "user_id=";
-    struct mount_line mount;
-    char *line = NULL;
-    size_t cap = 0;
+    struct tp_mount_table table;
     bool found = false;
 
-    if (!file)
+    if (tp_mount_table_read(&table) < 0)
         return false;
-    /* Later lines are mounted over earlier ones. */
-    while (getline(&line, &cap, file) > 0)
-        if (parse_line(line, &mount) && strcmp(mount.point, path) == 0) {
-            const char *colon = strchr(mount.dev, ':'), *id = strstr(mount.options, user);
-            found = strcmp(mount.type, TP_FS_TYPE) == 0;
-            *number = colon ? (unsigned)strtoul(colon + 1, NULL, 10) : 0;
-            *owner = id ? (uid_t)strtoul(id + strlen(user), NULL, 10) : 0;
-        }
-    free(line);
-    fclose(file);
+    /* Later ones are mounted over earlier ones. */
+    for (size_t i = 0; i < table.n; i++) {
+        const struct tp_mount_row *row = &table.rows[i];
+        const char *id = strstr(row->options, user);
+        if (strcmp(row->point, path) != 0)
+            continue;
+        found = strcmp(row->type, TP_FS_TYPE) == 0;
+        *number = minor(row->dev);
+        *owner = id ? (uid_t)strtoul(id + strlen(user), NULL, 10) : 0;
+    }
+    tp_mount_table_clear(&table);
     return found;
 }
 
@@ -147,18 +100,14 @@ bool tp_kernel_owner(const char *path, uid_t *owner)
 
 void tp_kernel_mounts_below(const char *path, void (*fn)(const char *point))
 {
-    FILE *file = fopen("/proc/self/mountinfo", "re");
-    struct mount_line mount;
-    char *line = NULL;
-    size_t cap = 0, len = strlen(path);
+    struct tp_mount_table table;
 
-    if (!file)
+    if (tp_mount_table_read(&table) < 0)
         return;
-    while (getline(&line, &cap, file) > 0)
-        if (parse_line(line, &mount) && strncmp(mount.point, path, len) == 0 && mount.point[len] == '/')
-            fn(mount.point);
-    free(line);
-    fclose(file);
+    for (size_t i = 0; i < table.n; i++)
+        if (strcmp(table.rows[i].point, path) != 0 && tp_path_is_within(table.rows[i].point, path))
+            fn(table.rows[i].point);
+    tp_mount_table_clear(&table);
 }
 
 static void read_ahead_path(dev_t dev, char out[64])

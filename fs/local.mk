@@ -21,7 +21,9 @@ fs_libtp_fs_la_SOURCES = \
 	fs/kernel.c fs/kernel.h \
 	fs/known.c fs/known.h \
 	fs/list.c \
+	fs/loop.c fs/loop.h \
 	fs/mount.c fs/mount.h \
+	fs/mountinfo.c fs/mountinfo.h \
 	fs/moved.c \
 	fs/node.c \
 	fs/operations.c \

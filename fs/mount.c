@@ -23,6 +23,8 @@
 #include "fs/detach.h"
 #include "fs/fs.h"
 #include "fs/kernel.h"
+#include "fs/loop.h"
+#include "fs/mountinfo.h"
 #include "fs/promote.h"
 #include "fs/signals.h"
 #include "fs/slow.h"
@@ -57,15 +59,6 @@ static unsigned serve_threads(void)
 /* --- Before mounting
  * ----------------------------------------------------------------------------------- */
 
-static bool is_within(const char *path, const char *dir)
-{
-    size_t len = strlen(dir);
-
-    if (strcmp(dir, "/") == 0)
-        return true;
-    return strncmp(path, dir, len) == 0 && (path[len] == '/' || path[len] == 0);
-}
-
 static int check_empty(const char *path, struct tp_error *err)
 {
     DIR *dir = opendir(path);
@@ -93,6 +86,47 @@ static int check_not_ours(const char *path, struct tp_error *err)
     return tp_fail(err, EBUSY, "'%s' is a tenpak mount already", path);
 }
 
+/* DIR must not show the mount point, and so itself without an end: by whatever way it does, a bind mount, another mount of
+ * ours, an overlay. */
+static int look_apart(const struct tp_fs *fs, int dirfd, const char *point, int point_fd, struct tp_error *err)
+{
+    const struct tp_mount_row *via = NULL;
+    struct tp_mount_table table;
+    bool covers = false, shows = false;
+    int rc = tp_mount_table_read(&table);
+
+    if (rc == 0)
+        rc = tp_mount_covers(&table, point_fd, point, dirfd, fs->dir, &covers);
+    if (rc == 0 && !covers)
+        rc = tp_mounts_show(&table, dirfd, fs->dir, point_fd, point, &shows, &via);
+    if (rc < 0)
+        rc = tp_fail(err, -rc, "cannot tell whether '%s' contains '%s': %s", fs->dir, point, strerror(-rc));
+    else if (covers || (shows && !via))
+        rc = tp_fail(err, EINVAL, "cannot mount '%s' on '%s': one is within the other", fs->dir, point);
+    else if (shows)
+        rc = tp_fail(err, EINVAL, "cannot mount '%s' on '%s': it contains its mount point, by the mount at '%s'",
+                     fs->dir, point, via->point);
+    tp_mount_table_clear(&table);
+    return rc;
+}
+
+static int check_apart(const struct tp_fs *fs, const char *point, struct tp_error *err)
+{
+    int dirfd = open(fs->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int point_fd = open(point, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int rc;
+
+    if (dirfd < 0 || point_fd < 0)
+        rc = tp_fail_errno(err, "cannot open '%s'", dirfd < 0 ? fs->dir : point);
+    else
+        rc = look_apart(fs, dirfd, point, point_fd, err);
+    if (dirfd >= 0)
+        close(dirfd);
+    if (point_fd >= 0)
+        close(point_fd);
+    return rc;
+}
+
 static int check_mountpoint(const char *given, struct tp_fs *fs, struct tp_error *err)
 {
     struct stat st;
@@ -115,10 +149,8 @@ static int check_mountpoint(const char *given, struct tp_fs *fs, struct tp_error
     rc = check_not_ours(real, err); /* it may have been a link to one */
     if (rc < 0)
         return rc;
-    if (is_within(real, fs->dir) || is_within(fs->dir, real))
-        return tp_fail(err, EINVAL, "cannot mount '%s' on '%s': one is within the other", fs->dir,
-                       real);
-    return check_empty(real, err);
+    rc = check_apart(fs, real, err);
+    return rc < 0 ? rc : check_empty(real, err);
 }
 
 static int check_dir(const char *given, struct tp_fs *fs, struct tp_error *err)
@@ -338,11 +370,13 @@ static int mount_and_serve(struct tp_fs *fs, const struct tp_mount_options *opti
 
     if (rc < 0)
         return rc;
-    if (fuse_session_mount(session, fs->mountpoint) != 0)
+    if (fuse_session_mount(session, fs->mountpoint) != 0) {
         rc = tp_fail(err, EPERM, "cannot mount on '%s': the kernel or fusermount3 refused it",
                      fs->mountpoint);
-    else
+    } else {
+        tp_loop_begin(fs);
         rc = serve(fs, options, session, err);
+    }
     fuse_session_destroy(session);
     return rc;
 }

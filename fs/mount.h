@@ -61,7 +61,7 @@ uint64_t tp_mount_default_cache(void);
  *
  * -ENOENT, -ENOTDIR, -EACCES: DIR or the mount point is absent, no directory, not readable.
  * -ENOTEMPTY: the mount point has entries. -EBUSY: it is a tenpak mount already. -ENOTCONN: it
- * is one whose daemon died. -EINVAL: the mount point is DIR, within it, or above it. -ENODEV: no
+ * is one whose daemon died. -EINVAL: the mount point is DIR, within it, or above it, by whatever way. -ENODEV: no
  * /dev/fuse.
  */
 int tp_mount_run(const struct tp_mount_options *options, struct tp_error *err);

@@ -14,6 +14,7 @@
 
 #include "base/hash.h"
 #include "fs/change.h"
+#include "fs/loop.h"
 #include "fs/sweep.h"
 #include "store/names.h"
 
@@ -222,10 +223,10 @@ int tp_plain_lookup(struct tp_fs *fs, struct tp_plain *parent, const char *name,
         return ENOENT;
     int fd;
     do
-        fd = openat(parent->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    while (fd < 0 && errno == EMFILE && tp_sweep_wait(fs->sweep, &tries));
+        fd = tp_loop_open(fs, parent->fd, parent->dev, name);
+    while (fd == -EMFILE && tp_sweep_wait(fs->sweep, &tries));
     if (fd < 0) {
-        int rc = errno;
+        int rc = -fd;
         return rc == ENOENT && tp_plain_is_gone(fs, parent) ? ESTALE : rc;
     }
     if (fstat(fd, &st) < 0) {

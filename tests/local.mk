@@ -103,6 +103,7 @@ fs_scripts = \
 	tests/fs/files_test.sh \
 	tests/fs/grants_test.sh \
 	tests/fs/life_test.sh \
+	tests/fs/loop_test.sh \
 	tests/fs/many_test.sh \
 	tests/fs/memory_test.sh \
 	tests/fs/moved_test.sh \

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* Look-ups that do not leave the file system cost nothing more; those that cross a mount have its line of the kernel's
+ * table looked at, which asks no file system. */
+#include <config.h>
+
+#include "fs/loop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "fs/mountinfo.h"
+
+void tp_loop_begin(struct tp_fs *fs)
+{
+    int fd = open(fs->mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct tp_mount_table table;
+
+    if (fd >= 0 && tp_mount_table_read(&table) == 0) {
+        const struct tp_mount_row *row = tp_mount_of(&table, fd);
+        /* It may be gone already. */
+        if (row && row->dev != fs->below_dev)
+            atomic_store(&fs->mount_dev, row->dev);
+        tp_mount_table_clear(&table);
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
+/* 0, or a negative errno. */
+static int check(const struct tp_fs *fs, int fd)
+{
+    dev_t own = atomic_load(&fs->mount_dev);
+    struct tp_mount_table table;
+    bool asks = false;
+    int rc = tp_mount_table_read(&table);
+
+    if (rc < 0)
+        return rc;
+    const struct tp_mount_row *row = tp_mount_of(&table, fd);
+    /* It was unmounted meanwhile. */
+    rc = row ? tp_mount_asks(&table, row, own, &asks) : -ENOENT;
+    tp_mount_table_clear(&table);
+    return asks ? -ELOOP : rc;
+}
+
+/* Whether FD is of DEV, by what the kernel has: without asking the file system. */
+static bool is_of(int fd, dev_t dev)
+{
+    struct statx st;
+
+    return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) == 0 &&
+           makedev(st.stx_dev_major, st.stx_dev_minor) == dev;
+}
+
+int tp_loop_open(struct tp_fs *fs, int dirfd, dev_t dev, const char *name)
+{
+    const int flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
+    struct open_how how = {.flags = (unsigned)flags, .resolve = RESOLVE_NO_XDEV};
+    int fd = (int)syscall(SYS_openat2, dirfd, name, &how, sizeof how), rc;
+
+    /* EXDEV: a mount is in the way; anything else that openat would not say: this kernel, or a filter of system calls,
+     * does not have openat2. */
+    if (fd >= 0 || (errno != EXDEV && errno != ENOSYS && errno != EPERM && errno != EAGAIN))
+        return fd < 0 ? -errno : fd;
+    fd = openat(dirfd, name, flags);
+    if (fd < 0)
+        return -errno;
+    rc = is_of(fd, dev) ? 0 : check(fs, fd);
+    if (rc == 0)
+        return fd;
+    close(fd);
+    return rc;
+}
