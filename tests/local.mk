@@ -18,7 +18,7 @@ AM_TESTS_ENVIRONMENT = \
 	PYTHONDONTWRITEBYTECODE=1; export PYTHONDONTWRITEBYTECODE; \
 	unset XDG_CONFIG_HOME TENPAK_DEBUG;
 
-EXTRA_DIST += tests/tap.h tests/lib.sh
+EXTRA_DIST += tests/tap.h tests/lib.sh tests/requirements.txt
 
 # One block a layer. A C test needs one line, in its layer's list: its source is NAME.c, and it links with LDADD
 # (Makefile.am). Shell and Python tests go into the layer's _scripts. Sanitizer builds run unit_tests and
@@ -169,6 +169,7 @@ cli_scripts = \
 	tests/cli/binary_test.sh \
 	tests/cli/delta_test.sh \
 	tests/cli/inputs_test.sh \
+	tests/cli/hardening_test.sh \
 	tests/cli/interrupt_test.sh \
 	tests/cli/library_test.sh \
 	tests/cli/manual_test.sh \
@@ -200,7 +201,7 @@ CLEANFILES += tests/faults/preload.so
 EXTRA_DIST += tests/faults/models.py tests/faults/preload.c
 tests/faults/preload.so: tests/faults/preload.c
 	$(AM_V_CC)$(MKDIR_P) tests/faults && \
-	$(CC) $(DEFS) $(DEFAULT_INCLUDES) $(AM_CPPFLAGS) -std=gnu11 $(WARN_CFLAGS) $(CFLAGS) -shared -fPIC -o $@ $(top_srcdir)/tests/faults/preload.c
+	$(CC) $(DEFS) $(DEFAULT_INCLUDES) $(AM_CPPFLAGS) -D_FORTIFY_SOURCE=0 -std=gnu11 $(WARN_CFLAGS) $(CFLAGS) -shared -fPIC -o $@ $(top_srcdir)/tests/faults/preload.c
 
 # fuzz: with libFuzzer under --enable-fuzzing, else with a main() that replays the corpora
 fuzz_tests = \

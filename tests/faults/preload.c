@@ -330,3 +330,32 @@ int fallocate64(int fd, int mode, off_t off, off_t len) __attribute__((alias("fa
 int ftruncate64(int fd, off_t len) __attribute__((alias("ftruncate")));
 off_t lseek64(int fd, off_t off, int whence) __attribute__((alias("lseek")));
 int fcntl64(int fd, int command, ...) __attribute__((alias("fcntl")));
+
+/* With FORTIFY_SOURCE the same calls have these names. */
+ssize_t __read_chk(int fd, void *dst, size_t len, size_t size);
+ssize_t __pread64_chk(int fd, void *dst, size_t len, off_t off, size_t size);
+int __open64_2(const char *path, int flags);
+int __openat64_2(int fd, const char *path, int flags);
+
+ssize_t __read_chk(int fd, void *dst, size_t len, size_t size)
+{
+    return len <= size ? read(fd, dst, len) : (abort(), -1);
+}
+
+ssize_t __pread64_chk(int fd, void *dst, size_t len, off_t off, size_t size)
+{
+    return len <= size ? pread(fd, dst, len, off) : (abort(), -1);
+}
+
+int __open64_2(const char *path, int flags)
+{
+    return open(path, flags);
+}
+
+int __openat64_2(int fd, const char *path, int flags)
+{
+    return openat(fd, path, flags);
+}
+int __open_2(const char *path, int flags) __attribute__((alias("__open64_2")));
+int __openat_2(int fd, const char *path, int flags) __attribute__((alias("__openat64_2")));
+ssize_t __pread_chk(int fd, void *dst, size_t len, off_t off, size_t size) __attribute__((alias("__pread64_chk")));
