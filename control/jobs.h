@@ -20,7 +20,9 @@
 #include "control/policy.h"
 #include "control/request.h"
 
-#define TP_JOB_ID_MAX 32 /* "20260203-040506-1": sorts by time; with its 0 */
+/* "20260203-040506-1", with its 0. Each is greater than those before it, whatever the clock does. */
+#define TP_JOB_ID_MAX 32
+#define TP_RECORDS_LOCK_MS 5000
 
 enum tp_job_state {
     TP_JOB_PENDING,
@@ -85,8 +87,9 @@ void tp_jobs_close(struct tp_jobs *jobs);
 /*
  * Take N requests, all or none. Checks them against DIR: -ENOENT no such model or job, -EEXIST the name is taken,
  * -EBUSY another job holds the model, -EAGAIN the queue is full, -EOPNOTSUPP the verb has no engine here, -EROFS,
- * -EACCES. With a retry key that a kept job has, that job is the answer. IDS has room for N. CANCEL is done at once,
- * and its id is that of the job it ended. SPOT.line tells which request was refused.
+ * -EACCES. With a retry key that a kept job has, that job is the answer where it was the same command, and -EINVAL where
+ * it was not. -EAGAIN, too: another process holds the lock of the records for longer than TP_RECORDS_LOCK_MS. IDS has
+ * space for N. CANCEL is done at once, and its id is that of the job it ended. SPOT tells which request was refused.
  */
 int tp_jobs_submit(struct tp_jobs *jobs, const struct tp_request *requests, size_t n, const struct tp_asker *asker,
                    char (*ids)[TP_JOB_ID_MAX], struct tp_request_spot *spot, struct tp_error *err);

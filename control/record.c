@@ -18,6 +18,7 @@
 
 #define DIRECTORY (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 #define GONE ".gone-"
+#define LAST ".last"
 #define SMALL_MAX (256u << 10)
 
 mode_t tp_record_top_mode(int dirfd)
@@ -69,20 +70,26 @@ int tp_records_open(int dirfd, bool create, struct tp_error *err)
     return fd;
 }
 
-int tp_records_lock(int jobs, struct tp_error *err)
+int tp_records_lock(int jobs, int wait_ms, struct tp_error *err)
 {
-    int fd = openat(jobs, ".", DIRECTORY), rc;
+    int fd = openat(jobs, ".", DIRECTORY), pause_ms = 1, rc;
 
     if (fd < 0)
         return tp_fail_errno(err, "cannot open '.tenpak/jobs'");
-    while ((rc = flock(fd, LOCK_EX)) < 0 && errno == EINTR)
-        ;
-    if (rc < 0) {
-        rc = tp_fail_errno(err, "cannot lock '.tenpak/jobs'");
-        close(fd);
-        return rc;
+    /* flock has no time limit, and the process that has the lock may be stopped. */
+    while ((rc = flock(fd, LOCK_EX | LOCK_NB)) < 0 && (errno == EINTR || (errno == EWOULDBLOCK && wait_ms > 0))) {
+        if (errno == EINTR)
+            continue;
+        nanosleep(&(struct timespec){.tv_nsec = pause_ms * 1000000L}, NULL);
+        wait_ms -= pause_ms;
+        pause_ms = pause_ms < 16 ? 2 * pause_ms : pause_ms;
     }
-    return fd;
+    if (rc == 0)
+        return fd;
+    rc = errno == EWOULDBLOCK ? tp_fail(err, EAGAIN, "another process holds the lock of '.tenpak/jobs'")
+                              : tp_fail_errno(err, "cannot lock '.tenpak/jobs'");
+    close(fd);
+    return rc;
 }
 
 void tp_records_sweep(int jobs)
@@ -125,32 +132,57 @@ int tp_record_compare(const char *a, const char *b)
     return order ? order : strcmp(a, b);
 }
 
-int tp_record_create(int jobs, const char *after, char id[TP_JOB_ID_MAX], struct tp_error *err)
+/* The greatest id that was ever taken; "": it is not known. */
+static void get_last(int jobs, char id[TP_JOB_ID_MAX])
+{
+    struct tp_buffer text = {0};
+
+    id[0] = '\0';
+    if (tp_record_get(jobs, LAST, TP_JOB_ID_MAX - 1, &text, NULL) == 0 && text.len > 0 &&
+        tp_record_is_id((const char *)text.data))
+        memcpy(id, text.data, text.len + 1);
+    tp_buffer_clear(&text);
+}
+
+/* The id after LAST: of this second, or where the clock was set back, of LAST's. */
+static int next_id(const char *last, char id[TP_JOB_ID_MAX], struct tp_error *err)
 {
     time_t now = time(NULL);
     char second[20];
     struct tm tm;
-    int fd, rc;
 
     if (!gmtime_r(&now, &tm) || strftime(second, sizeof second, "%Y%m%d-%H%M%S", &tm) != 15)
         return tp_fail(err, EOVERFLOW, "the clock is outside of the years that ids can have");
-    for (unsigned i = 1; i < 100000; i++) {
-        snprintf(id, TP_JOB_ID_MAX, "%s-%u", second, i);
-        if (strncmp(id, after, 16) == 0 && tp_record_compare(id, after) <= 0)
-            continue;
-        if (mkdirat(jobs, id, 0700) == 0)
-            break;
+    if (strncmp(second, last, 15) > 0)
+        snprintf(id, TP_JOB_ID_MAX, "%s-1", second);
+    else
+        snprintf(id, TP_JOB_ID_MAX, "%.15s-%lu", last, strtoul(last + 16, NULL, 10) + 1);
+    return tp_record_is_id(id) ? 0 : tp_fail(err, EOVERFLOW, "there is no id after '%s'", last);
+}
+
+int tp_record_create(int jobs, const char *after, char id[TP_JOB_ID_MAX], struct tp_error *err)
+{
+    char last[TP_JOB_ID_MAX];
+    int fd = -1, rc;
+
+    get_last(jobs, last);
+    if (!last[0] || tp_record_compare(after, last) > 0)
+        snprintf(last, sizeof last, "%s", after);
+    while ((rc = next_id(last, id, err)) == 0 && mkdirat(jobs, id, 0700) < 0) {
         if (errno != EEXIST)
             return tp_fail_errno(err, "cannot create the record '%s'", id);
+        memcpy(last, id, sizeof last);
     }
-    fd = tp_record_open(jobs, id, err);
-    if (fd < 0)
-        return fd;
-    rc = tp_record_lock(fd);
+    /* Not synced: after a power loss the records that are there tell. */
     if (rc == 0)
-        return fd;
-    close(fd);
-    return tp_fail(err, -rc, "cannot lock the record '%s'", id);
+        rc = tp_record_put(jobs, LAST, id, strlen(id), false, err);
+    if (rc == 0)
+        fd = rc = tp_record_open(jobs, id, err);
+    if (rc >= 0 && (rc = tp_record_lock(fd)) < 0) {
+        tp_fail(err, -rc, "cannot lock the record '%s'", id);
+        close(fd);
+    }
+    return rc < 0 ? rc : fd;
 }
 
 int tp_record_open(int jobs, const char *id, struct tp_error *err)
@@ -282,14 +314,27 @@ int tp_record_put_status(int fd, const struct tp_job_status *status, bool sync, 
     return rc;
 }
 
+static bool is_listed(const struct tp_json *names, const char *name)
+{
+    for (const struct tp_json *n = tp_json_first(names); n; n = tp_json_next(n))
+        if (tp_json_string(n) && strcmp(tp_json_string(n), name) == 0)
+            return true;
+    return false;
+}
+
 int tp_record_get_request(int fd, struct tp_request *out, struct tp_error *err)
 {
+    const struct tp_json *given;
     struct tp_json *json;
     int rc = get_json(fd, "request.json", &json, err);
 
     memset(out, 0, sizeof *out);
     if (rc == 0)
         rc = tp_request_from_json(tp_json_get(json, "request"), out, err);
+    /* The defaults that held are in it, too. Records of earlier builds do not tell them apart. */
+    given = tp_json_get(json, "given");
+    for (size_t i = 0; rc == 0 && given && tp_verb_get(out->verb)->keys[i].name; i++)
+        out->values[i].given = out->values[i].given && is_listed(given, tp_verb_get(out->verb)->keys[i].name);
     tp_json_free(json);
     return rc;
 }

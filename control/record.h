@@ -12,8 +12,8 @@
 mode_t tp_record_top_mode(int dirfd);
 /* jobs/ of the directory that DIRFD is, as a descriptor; CREATE makes it, for its owner alone. -ENOENT: it is not there. */
 int tp_records_open(int dirfd, bool create, struct tp_error *err);
-/* Lock jobs/, waiting for it: a descriptor, closed to let go. */
-int tp_records_lock(int jobs, struct tp_error *err);
+/* Lock jobs/: a descriptor, closed to let go. -EAGAIN: another process has it, still after WAIT_MS. */
+int tp_records_lock(int jobs, int wait_ms, struct tp_error *err);
 /* Remove what removals left that died. */
 void tp_records_sweep(int jobs);
 
@@ -22,8 +22,8 @@ bool tp_record_is_id(const char *id);
 /* The order in which they were taken. */
 int tp_record_compare(const char *a, const char *b);
 
-/* Take an id and lock its record: the descriptor. AFTER is the last id taken, "" for none: one that was forgotten is
- * not given again. */
+/* Take an id, greater than AFTER ("": none) and than any that was ever taken here, and lock its record: the descriptor.
+ * With JOBS locked. */
 int tp_record_create(int jobs, const char *after, char id[TP_JOB_ID_MAX], struct tp_error *err);
 int tp_record_open(int jobs, const char *id, struct tp_error *err);
 /* -EBUSY: somebody holds it. */

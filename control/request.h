@@ -82,6 +82,7 @@ struct tp_request {
 /* Where a text is wrong: both from 1; 0 where that does not apply. */
 struct tp_request_spot {
     unsigned line, column;
+    bool conflict; /* set by tp_jobs_submit: nothing is wrong with the text, but its id= is another command's */
 };
 
 /*
@@ -101,6 +102,9 @@ double tp_request_decimal(const struct tp_request *request, const char *key);
 /* Another default for a key that was not given; a key that the verb has not, or that was given, is left alone.
  * Errors are those of reading such a value. */
 int tp_request_fill(struct tp_request *request, const char *key, const char *text, struct tp_error *err);
+
+/* Whether both are the same command: what one says and the other leaves open is no less than a difference. */
+bool tp_request_is_same(const struct tp_request *a, const struct tp_request *b);
 
 /* As an object that tp_request_from_json reads: what was given, and the defaults that hold. */
 void tp_request_to_json(const struct tp_request *request, struct tp_json_writer *json, const char *key);

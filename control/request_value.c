@@ -311,6 +311,31 @@ int tp_request_fill(struct tp_request *request, const char *key, const char *tex
     return store_copy(request, index, text, strlen(text), err);
 }
 
+static bool is_same_value(const struct tp_request *a, const struct tp_request *b, int i)
+{
+    switch (tp_verb_get(a->verb)->keys[i].kind) {
+    case TP_KEY_WORD:
+    case TP_KEY_BOOL:
+    case TP_KEY_NUMBER:
+    case TP_KEY_SIZE:
+        return a->values[i].number == b->values[i].number;
+    case TP_KEY_DECIMAL:
+        return a->values[i].decimal == b->values[i].decimal;
+    default:
+        return strcmp(a->values[i].text, b->values[i].text) == 0;
+    }
+}
+
+bool tp_request_is_same(const struct tp_request *a, const struct tp_request *b)
+{
+    if (a->verb != b->verb || strcmp(a->subject, b->subject) != 0)
+        return false;
+    for (int i = 0; tp_verb_get(a->verb)->keys[i].name; i++)
+        if (a->values[i].given != b->values[i].given || (a->values[i].given && !is_same_value(a, b, i)))
+            return false;
+    return true;
+}
+
 static int index_of(const struct tp_request *request, const char *key)
 {
     return find_key(tp_verb_get(request->verb), key, strlen(key));

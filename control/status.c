@@ -127,6 +127,11 @@ int tp_request_write(const struct tp_request *request, const struct tp_job_statu
     put_time(&json, "created", status->created);
     put_asker(&json, &status->asker);
     tp_request_to_json(request, &json, "request");
+    tp_json_begin_array(&json, "given");
+    for (size_t i = 0; tp_verb_get(request->verb)->keys[i].name; i++)
+        if (request->values[i].given)
+            tp_json_put_string(&json, NULL, tp_verb_get(request->verb)->keys[i].name);
+    tp_json_end_array(&json);
     tp_json_end_object(&json);
     return tp_json_writer_finish(&json);
 }

@@ -60,25 +60,52 @@ static size_t count_unended(const struct tp_jobs *jobs)
     return n;
 }
 
-/* A job that is in the text already, or among the records, by its retry key. */
-static bool is_retry(struct tp_jobs *jobs, const struct tp_request *requests, size_t i, struct taking *all)
+/* Whether job ID was asked for by the same command. What cannot be read of its record cannot be held against it. */
+static bool is_command_of(struct tp_jobs *jobs, const char *id, const struct tp_request *r)
 {
-    const struct tp_job *old = NULL;
+    struct tp_request old;
+    int fd = tp_record_open(jobs->fd, id, NULL);
+    int rc = fd < 0 ? fd : tp_record_get_request(fd, &old, NULL);
+    bool same = rc < 0 || tp_request_is_same(&old, r);
 
-    if (!requests[i].retry[0])
-        return false;
-    for (size_t k = 0; k < i && !all[i].as; k++)
-        if (strcmp(requests[k].retry, requests[i].retry) == 0) {
+    if (rc == 0)
+        tp_request_clear(&old);
+    if (fd >= 0)
+        close(fd);
+    return same;
+}
+
+/* 1: it is a job that is in the text already, or among the records, by its retry key; 0: it is none; -EINVAL: by that key,
+ * but not by the rest. */
+static int find_again(struct tp_jobs *jobs, const struct tp_request *requests, size_t i, struct taking *all,
+                      struct tp_error *err)
+{
+    const struct tp_request *r = &requests[i];
+    const struct tp_job *old;
+    bool same = false;
+
+    if (!r->retry[0])
+        return 0;
+    for (size_t k = 0; k < i; k++)
+        if (strcmp(requests[k].retry, r->retry) == 0) {
             all[i].as = all[k].job ? all[k].job : all[k].as;
             memcpy(all[i].id, all[k].id, sizeof all[i].id);
-            return true;
+            return tp_request_is_same(&requests[k], r)
+                       ? 1
+                       : tp_fail(err, EINVAL, "the id '%s' is given to two different commands of one text", r->retry);
         }
     pthread_mutex_lock(&jobs->lock);
-    old = find_retry(jobs, requests[i].retry);
-    if (old)
+    old = find_retry(jobs, r->retry);
+    if (old) {
         snprintf(all[i].id, sizeof all[i].id, "%s", old->status.id);
+        same = old->status.verb == r->verb && strcmp(old->status.subject, r->subject) == 0;
+    }
     pthread_mutex_unlock(&jobs->lock);
-    return old != NULL;
+    if (!old)
+        return 0;
+    if (same && is_command_of(jobs, all[i].id, r))
+        return 1;
+    return tp_fail(err, EINVAL, "the id '%s' is that of job '%s', which was another command", r->retry, all[i].id);
 }
 
 static int check_cancel(struct tp_jobs *jobs, const struct tp_request *r, struct tp_error *err)
@@ -126,13 +153,14 @@ static int check_place(const struct tp_jobs *jobs, struct tp_error *err)
 }
 
 static int check_one(struct tp_jobs *jobs, const struct tp_request *requests, size_t i, struct taking *all,
-                     const struct tp_asker *asker, struct tp_error *err)
+                     const struct tp_asker *asker, struct tp_request_spot *spot, struct tp_error *err)
 {
     const struct tp_request *r = &requests[i];
     const struct tp_verb_info *verb = tp_verb_get(r->verb);
     struct tp_job *job;
     int rc;
 
+    spot->line = r->line;
     if (r->verb == TP_VERB_CANCEL)
         return check_cancel(jobs, r, err);
     if (verb->unavailable)
@@ -140,8 +168,10 @@ static int check_one(struct tp_jobs *jobs, const struct tp_request *requests, si
     rc = check_place(jobs, err);
     if (rc < 0)
         return rc;
-    if (is_retry(jobs, requests, i, all))
-        return 0;
+    rc = find_again(jobs, requests, i, all, err);
+    spot->conflict = rc < 0;
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
     job = all[i].job = calloc(1, sizeof *job);
     if (!job)
         return tp_fail(err, ENOMEM, "out of memory for a job");
@@ -240,18 +270,16 @@ static int enter_all(struct tp_jobs *jobs, struct taking *all, size_t n, struct 
 }
 
 static int take_all(struct tp_jobs *jobs, const struct tp_request *requests, size_t n, const struct tp_asker *asker,
-                    struct taking *all, unsigned *line, struct tp_error *err)
+                    struct taking *all, struct tp_request_spot *spot, struct tp_error *err)
 {
     int rc = tp_table_look(jobs, err);
 
-    for (size_t i = 0; i < n && rc == 0; i++) {
-        *line = requests[i].line;
-        rc = check_one(jobs, requests, i, all, asker, err);
-    }
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = check_one(jobs, requests, i, all, asker, spot, err);
     if (rc == 0)
         rc = check_room(jobs, all, n, err);
     for (size_t i = 0; i < n && rc == 0; i++) {
-        *line = requests[i].line;
+        spot->line = requests[i].line;
         if (all[i].job)
             rc = make_record(jobs, &all[i], err);
         else if (all[i].as)
@@ -268,37 +296,41 @@ static int take_all(struct tp_jobs *jobs, const struct tp_request *requests, siz
 
 /* The first request has yet to make the place for records: not for one that is refused. */
 static int begin_records(struct tp_jobs *jobs, const struct tp_request *requests, size_t n,
-                         const struct tp_asker *asker, struct taking *all, unsigned *line, struct tp_error *err)
+                         const struct tp_asker *asker, struct taking *all, struct tp_request_spot *spot, struct tp_error *err)
 {
     int rc = 0;
 
-    for (size_t i = 0; i < n && rc == 0; i++) {
-        *line = requests[i].line;
-        rc = check_one(jobs, requests, i, all, asker, err);
-    }
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = check_one(jobs, requests, i, all, asker, spot, err);
     undo(jobs, all, n);
     memset(all, 0, n * sizeof *all);
     return rc < 0 ? rc : tp_jobs_records(jobs, true, err);
 }
 
-/* With the records of all processes in hand, so that none takes a model meanwhile. */
+/* With the records of all processes in hand, so that none takes a model meanwhile. Readers need SUBMIT, so it is not held
+ * while others are waited for. */
 static int submit(struct tp_jobs *jobs, const struct tp_request *requests, size_t n, const struct tp_asker *asker,
-                  struct taking *all, unsigned *line, struct tp_error *err)
+                  struct taking *all, struct tp_request_spot *spot, struct tp_error *err)
 {
     int rc = tp_jobs_records(jobs, false, NULL), whole;
 
-    if (rc == -ENOENT)
-        rc = begin_records(jobs, requests, n, asker, all, line, err);
-    else if (rc < 0)
+    if (rc == -ENOENT) {
+        pthread_mutex_lock(&jobs->submit);
+        rc = begin_records(jobs, requests, n, asker, all, spot, err);
+        pthread_mutex_unlock(&jobs->submit);
+    } else if (rc < 0) {
         rc = tp_jobs_records(jobs, false, err);
+    }
     if (rc < 0)
         return rc;
-    whole = tp_records_lock(jobs->fd, err);
+    whole = tp_records_lock(jobs->fd, TP_RECORDS_LOCK_MS, err);
     if (whole < 0)
         return whole;
+    pthread_mutex_lock(&jobs->submit);
     jobs->records_locked = true;
-    rc = take_all(jobs, requests, n, asker, all, line, err);
+    rc = take_all(jobs, requests, n, asker, all, spot, err);
     jobs->records_locked = false;
+    pthread_mutex_unlock(&jobs->submit);
     close(whole);
     return rc;
 }
@@ -307,14 +339,12 @@ int tp_jobs_submit(struct tp_jobs *jobs, const struct tp_request *requests, size
                    char (*ids)[TP_JOB_ID_MAX], struct tp_request_spot *spot, struct tp_error *err)
 {
     struct taking *all = calloc(n ? n : 1, sizeof *all);
-    unsigned line = 0;
+    struct tp_request_spot where = {0};
     int rc;
 
     if (!all)
         return tp_fail(err, ENOMEM, "out of memory for jobs");
-    pthread_mutex_lock(&jobs->submit);
-    rc = submit(jobs, requests, n, asker, all, &line, err);
-    pthread_mutex_unlock(&jobs->submit);
+    rc = submit(jobs, requests, n, asker, all, &where, err);
     for (size_t i = 0; i < n && rc == 0; i++) {
         if (requests[i].verb == TP_VERB_CANCEL) {
             snprintf(all[i].id, sizeof all[i].id, "%.31s", requests[i].subject);
@@ -325,7 +355,7 @@ int tp_jobs_submit(struct tp_jobs *jobs, const struct tp_request *requests, size
         memcpy(ids[i], all[i].id, sizeof all[i].id);
     }
     if (spot)
-        *spot = (struct tp_request_spot){.line = rc < 0 ? line : 0};
+        *spot = rc < 0 ? where : (struct tp_request_spot){0};
     free(all);
     return rc;
 }

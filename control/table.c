@@ -133,9 +133,10 @@ static int load(struct tp_jobs *jobs, const char *id, struct tp_job_status *out)
         close(fd);
         return 0;
     }
-    /* Who makes records has jobs/ locked, so none that is locked by nobody is being made. */
+    /* A maker of records has jobs/ locked, so none that is locked by nobody is being made. Nobody waits for that lock
+     * here: until it is free the record says what it says. */
     if (!jobs->records_locked)
-        whole = tp_records_lock(jobs->fd, NULL);
+        whole = tp_records_lock(jobs->fd, 0, NULL);
     if ((whole >= 0 || jobs->records_locked) && tp_record_lock(fd) == 0) {
         rc = interrupt(jobs, fd, id, out);
         if (rc == -ENOENT)

@@ -250,6 +250,61 @@ int tp_control_start(struct tp_fs *fs, struct tp_error *err)
     return 0;
 }
 
+/* --- Answers that may wait --------------------------------------------------------------------- */
+
+struct aside {
+    struct tp_control *control;
+    void (*answer)(struct tp_control *control, void *arg);
+    void *arg;
+};
+
+static void leave_aside(struct tp_control *control)
+{
+    pthread_mutex_lock(&control->lock);
+    if (--control->aside == 0)
+        pthread_cond_signal(&control->idle);
+    pthread_mutex_unlock(&control->lock);
+}
+
+static void *answer_aside(void *arg)
+{
+    struct aside *aside = arg;
+
+    aside->answer(aside->control, aside->arg);
+    leave_aside(aside->control);
+    free(aside);
+    return NULL;
+}
+
+int tp_control_aside(struct tp_control *control, void (*answer)(struct tp_control *control, void *arg), void *arg)
+{
+    struct aside *aside = malloc(sizeof *aside);
+    pthread_attr_t attr;
+    pthread_t thread;
+    bool full;
+
+    if (!aside)
+        return ENOMEM;
+    *aside = (struct aside){control, answer, arg};
+    pthread_mutex_lock(&control->lock);
+    full = control->aside == TP_ASIDE_MAX;
+    control->aside += !full;
+    pthread_mutex_unlock(&control->lock);
+    if (full) {
+        free(aside);
+        return EAGAIN;
+    }
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    int rc = pthread_create(&thread, &attr, answer_aside, aside);
+    pthread_attr_destroy(&attr);
+    if (rc != 0) {
+        leave_aside(control);
+        free(aside);
+    }
+    return rc;
+}
+
 /* --- Going ----------------------------------------------------------------------------------- */
 
 void tp_control_detach(struct tp_fs *fs)
@@ -280,7 +335,7 @@ void tp_control_stop(struct tp_fs *fs)
     tp_control_end_waiting(control, ESHUTDOWN);
     close_jobs(control);
     pthread_mutex_lock(&control->lock);
-    while (control->forgetting > 0)
+    while (control->aside > 0)
         pthread_cond_wait(&control->idle, &control->lock);
     pthread_mutex_unlock(&control->lock);
 }

@@ -127,10 +127,10 @@ struct tp_control {
 
     pthread_mutex_t lock; /* of all that follows; nothing is called under it that may wait */
     pthread_cond_t wake;  /* of the thread */
-    pthread_cond_t idle;  /* FORGETTING is 0 */
+    pthread_cond_t idle;  /* ASIDE is 0 */
     pthread_t thread;
     bool running, stop, detached, woken, news_seen;
-    unsigned forgetting; /* threads that remove jobs */
+    unsigned aside; /* threads of tp_control_aside */
     uint64_t generation;
     struct timespec changed; /* the jobs */
     struct tp_control_node *nodes[TP_CONTROL_BUCKETS];
@@ -154,6 +154,10 @@ bool tp_control_enter(struct tp_control *control);
 void tp_control_leave(struct tp_control *control);
 /* Under the lock: let the thread look at who waits. */
 void tp_control_wake(struct tp_control *control);
+/* Have ANSWER called with ARG by a thread of its own: for what may wait, which the threads that serve reads do not. The
+ * control directory stays until it returns. EAGAIN: there are TP_ASIDE_MAX such threads. */
+int tp_control_aside(struct tp_control *control, void (*answer)(struct tp_control *control, void *arg), void *arg);
+#define TP_ASIDE_MAX 64u
 void tp_control_live(struct tp_fs *fs, struct tp_live *live, struct tp_buffer *status);
 
 /* --- Names (control_names.c) --- */

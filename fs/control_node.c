@@ -266,15 +266,13 @@ void tp_control_readlink(fuse_req_t req, struct tp_node *node)
 
 struct forgetting {
     fuse_req_t req;
-    struct tp_control *control;
     char job[TP_JOB_ID_MAX];
 };
 
-/* A thread of its own: the job may run, and must end first. */
-static void *forget_job(void *arg)
+/* The job may run, and must end first. */
+static void forget_job(struct tp_control *control, void *arg)
 {
     struct forgetting *forgetting = arg;
-    struct tp_control *control = forgetting->control;
     struct tp_error err = {0};
     int rc = ESHUTDOWN;
 
@@ -284,37 +282,20 @@ static void *forget_job(void *arg)
     }
     fuse_reply_err(forgetting->req, rc);
     free(forgetting);
-    pthread_mutex_lock(&control->lock);
-    if (--control->forgetting == 0)
-        pthread_cond_signal(&control->idle);
-    pthread_mutex_unlock(&control->lock);
-    return NULL;
 }
 
 static int start_forgetting(struct tp_control *control, fuse_req_t req, const char *job)
 {
     struct forgetting *forgetting = calloc(1, sizeof *forgetting);
-    pthread_attr_t attr;
-    pthread_t thread;
+    int rc;
 
     if (!forgetting)
         return ENOMEM;
     forgetting->req = req;
-    forgetting->control = control;
     memcpy(forgetting->job, job, strlen(job));
-    pthread_mutex_lock(&control->lock);
-    control->forgetting++;
-    pthread_mutex_unlock(&control->lock);
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    int rc = pthread_create(&thread, &attr, forget_job, forgetting);
-    pthread_attr_destroy(&attr);
-    if (rc != 0) {
+    rc = tp_control_aside(control, forget_job, forgetting);
+    if (rc != 0)
         free(forgetting);
-        pthread_mutex_lock(&control->lock);
-        control->forgetting--;
-        pthread_mutex_unlock(&control->lock);
-    }
     return rc;
 }
 

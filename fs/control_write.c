@@ -117,35 +117,64 @@ static void keep_reply(struct tp_control *control, struct tp_control_handle *han
     tp_buffer_clear(&reply);
 }
 
+struct writing {
+    fuse_req_t req;
+    struct tp_control_handle *handle;
+    struct tp_asker asker;
+    size_t size;
+    char data[];
+};
+
+static void take_text(struct tp_control *control, void *arg)
+{
+    struct writing *w = arg;
+    const struct tp_control_id *id = &w->handle->node->id;
+    struct transaction t = {0};
+    char file[64];
+    int rc;
+
+    if (id->kind == TP_CONTROL_KNOB) {
+        snprintf(file, sizeof file, "knobs/%s", tp_knob_name(id->which));
+        rc = -tp_knob_set(control, id->which, w->data, w->size, &t.err);
+    } else {
+        snprintf(file, sizeof file, "%s", tp_verb_get((enum tp_verb)id->which)->name);
+        rc = submit(control, (enum tp_verb)id->which, w->data, w->size, &w->asker, &t);
+    }
+    keep_reply(control, w->handle, rc, &t);
+    if (rc < 0) {
+        tp_control_refused(control, &w->asker, file, w->data, w->size, -rc, &t.spot, &t.err);
+        fuse_reply_err(w->req, -rc);
+    } else {
+        fuse_reply_write(w->req, w->size);
+    }
+    free(t.ids);
+    free(w);
+}
+
+/* Another process may hold the lock of the records. */
 void tp_control_write(fuse_req_t req, const char *data, size_t size, struct fuse_file_info *fi)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
-    struct tp_control *control = fs->control;
     struct tp_control_handle *handle = (struct tp_control_handle *)(uintptr_t)fi->fh;
-    const struct tp_control_id *id = &handle->node->id;
-    struct transaction t = {0};
-    struct tp_asker asker;
-    char file[64];
+    struct writing *w;
     int rc;
 
     if (handle->kind != TP_HANDLE_WRITE) {
         fuse_reply_err(req, EBADF);
         return;
     }
-    who_asks(req, &asker);
-    if (id->kind == TP_CONTROL_KNOB) {
-        snprintf(file, sizeof file, "knobs/%s", tp_knob_name(id->which));
-        rc = -tp_knob_set(control, id->which, data, size, &t.err);
-    } else {
-        snprintf(file, sizeof file, "%s", tp_verb_get((enum tp_verb)id->which)->name);
-        rc = submit(control, (enum tp_verb)id->which, data, size, &asker, &t);
+    w = malloc(sizeof *w + size + 1);
+    if (!w) {
+        fuse_reply_err(req, ENOMEM);
+        return;
     }
-    keep_reply(control, handle, rc, &t);
-    if (rc < 0) {
-        tp_control_refused(control, &asker, file, data, size, -rc, &t.spot, &t.err);
-        fuse_reply_err(req, -rc);
-    } else {
-        fuse_reply_write(req, size);
+    *w = (struct writing){.req = req, .handle = handle, .size = size};
+    memcpy(w->data, data, size);
+    w->data[size] = '\0';
+    who_asks(req, &w->asker);
+    rc = tp_control_aside(fs->control, take_text, w);
+    if (rc != 0) {
+        free(w);
+        fuse_reply_err(req, rc);
     }
-    free(t.ids);
 }

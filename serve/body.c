@@ -186,7 +186,7 @@ static enum MHD_Result submit(struct tp_call *call, const struct tp_request *req
     int rc = tp_jobs_submit(call->serve->jobs, request, 1, &asker, ids, &spot, &err);
 
     if (rc < 0)
-        return tp_call_fail(call, rc, &err);
+        return spot.conflict ? tp_call_refuse(call, 409, -rc, err.message) : tp_call_fail(call, rc, &err);
     rc = tp_jobs_reply(0, ids, 1, NULL, NULL, &text);
     if (rc < 0) {
         tp_buffer_clear(&text);

@@ -292,6 +292,45 @@ static void test_retry(void)
     free(program);
 }
 
+/* A key that was another command's is refused, and nothing is taken of its text. */
+static void test_retry_of_another(void)
+{
+    static const struct {
+        enum tp_verb verb;
+        const char *text;
+    } others[] = {
+        {TP_VERB_VERIFY, "all id=once"},       {TP_VERB_COMPRESS, "m id=once base=none"}, {TP_VERB_ESTIMATE, "n id=once"},
+        {TP_VERB_ESTIMATE, "m id=once nice=4"}, {TP_VERB_ESTIMATE, "m id=once memory=2GiB"},
+        {TP_VERB_ESTIMATE, "m id=once nice=3 memory=2GiB base=none"},
+        {TP_VERB_ESTIMATE, "n\nm id=once"},     {TP_VERB_ESTIMATE, "m id=new\nn id=new"},
+    };
+    char *program = make_program("program", "exit 0"), ids[4][TP_JOB_ID_MAX];
+    struct tp_jobs_options options = {.dir = dir, .program = program};
+    struct tp_jobs *jobs = open_jobs(&options);
+    struct tp_job_status *list;
+    struct tp_error err;
+    size_t before, after;
+
+    submit_good(jobs, TP_VERB_ESTIMATE, "m id=once nice=3 memory=2GiB", ids);
+    wait_job(jobs, ids[0]);
+    submit_good(jobs, TP_VERB_ESTIMATE, "m memory=2048MiB id=once nice=3", ids + 1);
+    is_str(ids[1], ids[0], "the same command in other words is the same job");
+    if (tp_jobs_list(jobs, &list, &before, NULL) == 0)
+        free(list);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        ok(submit(jobs, others[i].verb, others[i].text, ids + 1, &err) == -EINVAL && strstr(err.message, "the id '"),
+           "another command of the same id is refused for it: %zu", i + 1);
+    }
+    tp_jobs_close(jobs);
+    jobs = open_jobs(&options);
+    is_int(submit(jobs, TP_VERB_ESTIMATE, "m id=once", ids + 1, &err), -EINVAL, "also by another process, later");
+    if (tp_jobs_list(jobs, &list, &after, NULL) == 0)
+        free(list);
+    is_int((intmax_t)after, (intmax_t)before, "and no job is taken");
+    tp_jobs_close(jobs);
+    free(program);
+}
+
 int main(int argc, char **argv)
 {
     jobs_child(argc, argv);
@@ -305,6 +344,7 @@ int main(int argc, char **argv)
     test_close();
     test_refused();
     test_retry();
+    test_retry_of_another();
     tp_file_remove_tree(AT_FDCWD, scratch, NULL);
     free(dir);
     free(scratch);

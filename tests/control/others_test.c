@@ -2,6 +2,7 @@
 /* What several processes share: records, models, the keeper of a directory; its policy, and records that are not ours. */
 #include <config.h>
 
+#include <sys/file.h>
 #include <sys/resource.h>
 
 #include "tests/control/jobs.h"
@@ -301,6 +302,85 @@ static void test_no_room(void)
     free(go);
 }
 
+/* Ids grow whatever the clock does, and whichever process takes them; those that are forgotten do not come again. */
+static void test_ids(void)
+{
+    static const char future[] = "29990101-000000-7";
+    char *program = make_program("program", "exit 0"), ids[3][TP_JOB_ID_MAX], last[TP_JOB_ID_MAX];
+    struct tp_jobs_options options = {.dir = dir, .program = program};
+    struct tp_jobs *jobs;
+
+    /* As where the clock was in that year for a while. */
+    put("jobs/.last", future);
+    jobs = open_jobs(&options);
+    submit_good(jobs, TP_VERB_ESTIMATE, "m", ids);
+    is_str(ids[0], "29990101-000000-8", "the id after one of the future");
+    wait_job(jobs, ids[0]);
+    is_int(tp_jobs_forget(jobs, ids[0], NULL), 0, "that is forgotten");
+    tp_jobs_close(jobs);
+    jobs = open_jobs(&options);
+    submit_good(jobs, TP_VERB_ESTIMATE, "m\nm", ids + 1);
+    is_str(ids[1], "29990101-000000-9", "is not given again");
+    is_str(ids[2], "29990101-000000-10", "and the next is greater");
+    ok(tp_jobs_last(jobs, last) == 0 && strcmp(last, ids[2]) == 0, "the last is the one that was taken last");
+    wait_job(jobs, ids[2]);
+    put("jobs/.last", "99991231-235959-999999999");
+    struct tp_error err = {0};
+    is_int(submit(jobs, TP_VERB_ESTIMATE, "m", ids, &err), -EOVERFLOW, "there is none after the last of all");
+    put("jobs/.last", "not an id");
+    is_int(submit(jobs, TP_VERB_ESTIMATE, "m", ids, &err), 0, "what is no id is not believed");
+    is_str(ids[0], "29990101-000000-11", "where records know better");
+    wait_job(jobs, ids[0]);
+    for (int i = 0; i < 3; i++)
+        tp_jobs_forget(jobs, ids[i], NULL);
+    put("jobs/.last", "");
+    tp_jobs_close(jobs);
+    free(program);
+}
+
+/* Another process has the lock of the records, and does not go on. */
+static void test_stopped(void)
+{
+    char *program = make_program("program", "sleep 600 & wait"), *records = in_scratch("models/.tenpak/jobs");
+    struct tp_jobs_options options = {.dir = dir, .program = program, .slots = 1};
+    struct tp_jobs *a = open_jobs(&options), *b = open_jobs(&options);
+    char ids[2][TP_JOB_ID_MAX], last[TP_JOB_ID_MAX];
+    struct tp_job_status s;
+    struct tp_error err = {0};
+    int ready[2];
+    char byte;
+    pid_t stopped;
+
+    submit_good(a, TP_VERB_ESTIMATE, "m", ids);
+    ok(wait_state(b, ids[0], TP_JOB_RUNNING), "a job of another runs");
+    if (pipe(ready) < 0 || (stopped = fork()) < 0)
+        bail_out("fork");
+    if (stopped == 0) {
+        int fd = open(records, O_RDONLY | O_DIRECTORY);
+
+        if (fd < 0 || flock(fd, LOCK_EX) < 0 || write(ready[1], "", 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    if (read(ready[0], &byte, 1) != 1 || kill(stopped, SIGSTOP) < 0)
+        bail_out("the lock");
+    is_int(tp_jobs_get(b, ids[0], &s, NULL), 0, "while a stopped process has the lock, a job is read");
+    ok(s.state == TP_JOB_RUNNING, "as it was");
+    ok(tp_jobs_last(b, last) == 0 && strcmp(last, ids[0]) == 0, "and the last one");
+    is_int(submit(a, TP_VERB_ESTIMATE, "n", ids + 1, &err), -EAGAIN, "and none is taken");
+    has(err.message, "holds the lock", "for that reason");
+    kill(stopped, SIGKILL);
+    waitpid(stopped, NULL, 0);
+    is_int(submit(a, TP_VERB_ESTIMATE, "n", ids + 1, &err), 0, "until it is gone");
+    tp_jobs_close(b);
+    tp_jobs_close(a);
+    close(ready[0]);
+    close(ready[1]);
+    free(records);
+    free(program);
+}
+
 /* Records that somebody tampered with are not believed, and do no harm. */
 static void test_hostile(void)
 {
@@ -355,6 +435,8 @@ int main(int argc, char **argv)
     test_policy();
     test_auto();
     test_no_room();
+    test_ids();
+    test_stopped();
     test_hostile();
     tp_file_remove_tree(AT_FDCWD, scratch, NULL);
     free(dir);

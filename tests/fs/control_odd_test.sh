@@ -129,6 +129,34 @@ ok 'tail -f is still with it' wait_for 120 sh -c "tail -n 1 '$tmp/tail' | cmp -s
 exec 4<&-
 kill "$tail_pid"
 
+# --- A process that has the lock of the records, and is stopped -----------------------------------------------
+
+holds() {
+    ! flock -n "$dir/.tenpak/jobs" true
+}
+if command -v flock >/dev/null 2>&1; then
+    (flock 9 && exec sleep 600) 9<"$dir/.tenpak/jobs" &
+    holder=$!
+    cleanup_fn "end_child $holder KILL"
+    ok 'a process has the lock' wait_for 120 holds
+    kill -STOP "$holder"
+    writers=
+    for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        put estimate fp32 >"$tmp/writer.$i" &
+        writers="$writers $!"
+    done
+    ok 'models are read meanwhile' cmp "$tmp/plain/fp32/model.safetensors" "$tmp/mnt/fp32/model.safetensors"
+    ok 'and documents' test "$(jq -r .schema "$control/jobs/last/status.json")" = tenpak.job/1
+    for pid in $writers; do
+        wait "$pid"
+    done
+    is 'who asked for jobs is told' "$(cat "$tmp"/writer.* | sort -u)" EAGAIN
+    has 'what is in the way' "$control/error_log" 'holds the lock'
+    kill -KILL "$holder"
+    wait "$holder" 2>/dev/null
+    is 'then it goes on' "$(put estimate fp32) $(state)" 'ok completed'
+fi
+
 # --- A mount that is only read --------------------------------------------------------------------------------
 
 first_pid=$mount_pid
