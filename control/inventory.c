@@ -152,6 +152,18 @@ static struct tp_inventory_entry *find_id(struct tp_inventory_entry **sorted, si
     return low < n && !memcmp(sorted[low]->id, id, TP_SHA256_LEN) ? sorted[low] : NULL;
 }
 
+/* The base of ENTRY: by its id, else another pack of the same content. */
+static const struct tp_inventory_entry *find_base(struct tp_inventory_entry **sorted, size_t n,
+                                                  const struct tp_inventory_entry *entry)
+{
+    const struct tp_inventory_entry *base = find_id(sorted, n, entry->base_id);
+
+    for (size_t i = 0; i < n && !base; i++)
+        if (sorted[i] != entry && memcmp(sorted[i]->content, entry->base_content, TP_SHA256_LEN) == 0)
+            base = sorted[i];
+    return base;
+}
+
 static void set_absent(struct tp_inventory_row *row, const struct tp_inventory_entry *last)
 {
     char id[TP_SHA256_HEX];
@@ -175,7 +187,7 @@ static void set_base(struct tp_inventory_entry *entry, struct tp_inventory_entry
     if (!entry->identified)
         return;
     for (int depth = 0; at->has_base && depth <= TP_BASE_DEPTH_MAX; depth++) {
-        const struct tp_inventory_entry *base = find_id(sorted, n, at->base_id);
+        const struct tp_inventory_entry *base = find_base(sorted, n, at);
         if (at == entry) {
             row->base_absent = !base;
             snprintf(row->base, sizeof row->base, "%s", base ? base->row.name : entry->own_base[0] ? entry->own_base : "?");

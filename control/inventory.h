@@ -38,6 +38,7 @@ struct tp_inventory_entry {
     struct tp_stamp stamp;  /* of the pack */
     bool identified, has_base;
     uint8_t id[TP_SHA256_LEN], base_id[TP_SHA256_LEN];
+    uint8_t content[TP_SHA256_LEN], base_content[TP_SHA256_LEN]; /* the base's is zero where it is not known */
     char own_base[256];     /* the base's name in the pack */
     char own_error[256];    /* without what the base adds to it */
     struct tp_plain_cache plain;

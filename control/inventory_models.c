@@ -55,6 +55,8 @@ static void fill_pack(struct tp_inventory_entry *entry, struct tp_pack *pack)
     entry->identified = true;
     entry->has_base = index->has_base;
     memcpy(entry->base_id, index->base_id, TP_SHA256_LEN);
+    memcpy(entry->content, tp_pack_content_id(pack), TP_SHA256_LEN);
+    memcpy(entry->base_content, index->base_content_id, TP_SHA256_LEN);
     snprintf(entry->own_base, sizeof entry->own_base, "%.255s", index->base_name ? index->base_name : "");
 }
 

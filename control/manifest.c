@@ -40,7 +40,7 @@ uint32_t tp_manifest_take_tensor(const struct tp_index *index, const struct tp_p
     do {
         const struct tp_segment *segment = &index->segments[file->segment_first + i];
         tp_usage_add_segment(index, segment, usage);
-        *predicted |= segment->from.whence != TP_FROM_NONE;
+        *predicted |= segment->from.whence == TP_FROM_BASE;
         i++;
     } while (i < file->segment_n && index->segments[file->segment_first + i].elem_first &&
              !strcmp(index->segments[file->segment_first + i].name, first->name));

@@ -100,7 +100,7 @@ static struct tp_catalog_entry *entry_for(struct tp_catalog *catalog, const char
         if (!key_equal(&entry->key, key)) {
             tp_pack_close(entry->pack);
             entry->pack = NULL;
-            entry->identified = false;
+            entry->identified = entry->read = false;
             entry->key = *key;
         }
         return entry;
@@ -263,9 +263,36 @@ int tp_catalog_refresh(struct tp_catalog *catalog, struct tp_error *err)
     return rc;
 }
 
-/* The files of the entries that MATCH, shortened by CUT bytes. */
+int tp_catalog_read(struct tp_catalog *catalog, const char *file, struct tp_pack_id *id, struct tp_pack_contents *out,
+                    struct tp_error *err)
+{
+    struct tp_catalog_key key;
+    struct tp_catalog_entry *entry = NULL;
+    char *path = NULL;
+    int rc = tp_catalog_stat(catalog, file, &key, err);
+
+    if (rc < 0)
+        return rc;
+    entry = entry_for(catalog, file, &key);
+    if (!entry || (!(entry->read && entry->identified) && asprintf(&path, "%s/%s", catalog->dir, file) < 0))
+        return tp_fail(err, ENOMEM, "out of memory for '%s'", file);
+    if (!entry->identified)
+        rc = tp_pack_identify(path, &entry->id, err);
+    if (rc == 0 && !entry->read)
+        rc = tp_pack_read_contents(path, &entry->contents, err);
+    free(path);
+    if (rc < 0)
+        return rc;
+    entry->identified = entry->read = true;
+    *out = entry->contents;
+    if (id)
+        *id = entry->id;
+    return 0;
+}
+
+/* The files of the entries that MATCH. */
 static int collect(const struct tp_catalog *catalog, const uint8_t *id,
-                   bool (*match)(const struct tp_catalog_entry *, const uint8_t *), size_t cut,
+                   bool (*match)(const struct tp_catalog *, const struct tp_catalog_entry *, const uint8_t *),
                    char ***out, size_t *n)
 {
     char **names = malloc((catalog->n + 1) * sizeof *names);
@@ -275,9 +302,9 @@ static int collect(const struct tp_catalog *catalog, const uint8_t *id,
         return -ENOMEM;
     for (size_t i = 0; i < catalog->n; i++) {
         const struct tp_catalog_entry *entry = &catalog->entries[i];
-        if (!entry->identified || !match(entry, id))
+        if (!entry->identified || !match(catalog, entry, id))
             continue;
-        names[got] = strndup(entry->file, strlen(entry->file) - cut);
+        names[got] = strdup(entry->file);
         if (!names[got]) {
             tp_store_names_free(names, got);
             return -ENOMEM;
@@ -297,24 +324,42 @@ const struct tp_catalog_entry *tp_catalog_unasked(const struct tp_catalog *catal
     return NULL;
 }
 
-static bool has_id(const struct tp_catalog_entry *entry, const uint8_t *id)
+static bool has_id(const struct tp_catalog *catalog, const struct tp_catalog_entry *entry, const uint8_t *id)
 {
+    (void)catalog;
     return memcmp(entry->id.id, id, TP_SHA256_LEN) == 0;
 }
 
-static bool has_base(const struct tp_catalog_entry *entry, const uint8_t *id)
+static bool may_have_content(const struct tp_catalog *catalog, const struct tp_catalog_entry *entry,
+                             const uint8_t *content)
 {
-    return entry->id.has_base && memcmp(entry->id.base_id, id, TP_SHA256_LEN) == 0;
+    (void)catalog;
+    if (entry->read)
+        return memcmp(entry->contents.own, content, TP_SHA256_LEN) == 0;
+    return entry->id.version == 1 || memcmp(entry->id.content, content, sizeof entry->id.content) == 0;
 }
 
-int tp_catalog_with_id(const struct tp_catalog *catalog, const uint8_t *id, char ***files,
-                       size_t *n)
+static bool may_have_base(const struct tp_catalog *catalog, const struct tp_catalog_entry *entry, const uint8_t *id)
 {
-    return collect(catalog, id, has_id, 0, files, n);
+    if (!entry->id.has_base)
+        return false;
+    for (size_t i = 0; i < catalog->n; i++)
+        if (catalog->entries[i].identified && memcmp(catalog->entries[i].id.id, entry->id.base_id, TP_SHA256_LEN) == 0)
+            return memcmp(entry->id.base_id, id, TP_SHA256_LEN) == 0;
+    return true;
 }
 
-int tp_catalog_with_base(const struct tp_catalog *catalog, const uint8_t *id, char ***names,
-                         size_t *n)
+int tp_catalog_with_id(const struct tp_catalog *catalog, const uint8_t *id, char ***files, size_t *n)
 {
-    return collect(catalog, id, has_base, TP_PACK_SUFFIX_LEN, names, n);
+    return collect(catalog, id, has_id, files, n);
+}
+
+int tp_catalog_with_content(const struct tp_catalog *catalog, const uint8_t *content, char ***files, size_t *n)
+{
+    return collect(catalog, content, may_have_content, files, n);
+}
+
+int tp_catalog_with_base(const struct tp_catalog *catalog, const uint8_t *id, char ***files, size_t *n)
+{
+    return collect(catalog, id, may_have_base, files, n);
 }

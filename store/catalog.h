@@ -31,6 +31,8 @@ struct tp_catalog_entry {
     bool identified; /* ID holds */
     int failed;      /* why not: negative errno, 0 where it was not asked */
     struct tp_pack_id id;
+    bool read;       /* CONTENTS hold: of version 1 the footer does not tell anything of them */
+    struct tp_pack_contents contents;
     struct tp_pack *pack; /* open, or NULL */
     uint64_t used;        /* when PACK was last asked for */
 };
@@ -63,11 +65,14 @@ void tp_catalog_drop_removed(struct tp_catalog *catalog);
 
 /* Read the directory, and the ids of the packs that are new or changed. Damaged packs have none. */
 int tp_catalog_refresh(struct tp_catalog *catalog, struct tp_error *err);
-/* Files of the packs with this id; names (without .tnpk) of those with this base. -ENOMEM. */
-int tp_catalog_with_id(const struct tp_catalog *catalog, const uint8_t *id, char ***files,
-                       size_t *n);
-int tp_catalog_with_base(const struct tp_catalog *catalog, const uint8_t *id, char ***names,
-                         size_t *n);
+/* Files of the packs with this id, and of those that may have this content id. -ENOMEM. */
+int tp_catalog_with_id(const struct tp_catalog *catalog, const uint8_t *id, char ***files, size_t *n);
+int tp_catalog_with_content(const struct tp_catalog *catalog, const uint8_t *content, char ***files, size_t *n);
+/* Files of the packs whose base is PACK, by its id; and of those whose base of another id is in no pack. -ENOMEM. */
+int tp_catalog_with_base(const struct tp_catalog *catalog, const uint8_t *id, char ***files, size_t *n);
+/* What FILE's footer (ID may be NULL) and its index say; read once as long as it is the same file. */
+int tp_catalog_read(struct tp_catalog *catalog, const char *file, struct tp_pack_id *id, struct tp_pack_contents *out,
+                    struct tp_error *err);
 /* The first pack that may be whole and could not be asked for its base, or NULL. */
 const struct tp_catalog_entry *tp_catalog_unasked(const struct tp_catalog *catalog);
 

@@ -171,15 +171,16 @@ static int finish_existing(struct job *j)
     return rc;
 }
 
-/* In place, readers look for the base by its id in the pack's own directory: it must be found there. */
+/* In place, readers look for the base in the pack's own directory: it, or one that holds the same, must be there. */
 static int check_beside(const struct job *j, const struct tp_pack *base)
 {
+    struct tp_base_query query = {.id = tp_pack_get_id(base), .content = tp_pack_content_id(base)};
     char *dir = tp_path_parent(j->model);
     struct tp_store *store = NULL;
     struct tp_pack *found = NULL;
     int rc = dir ? tp_store_open(dir, &store, j->err) : tp_fail(j->err, ENOMEM, "out of memory for a name");
 
-    if (rc == 0 && tp_store_open_id(store, tp_pack_get_id(base), &found, NULL) < 0)
+    if (rc == 0 && tp_store_open_base(store, &query, &found, NULL) < 0)
         rc = tp_fail(j->err, EINVAL, "the base '%s' is not in '%s': copy it there, or write elsewhere with -o",
                      tp_pack_path(base), dir);
     tp_pack_close(found);
@@ -223,7 +224,7 @@ static void withdraw(const struct job *j, const struct tp_pack *pack)
     int claim = -1;
 
     if (dir && tp_pack_claim(pack, &claim, NULL) == 0 && tp_store_open(dir, &store, NULL) == 0 &&
-        tp_store_dependents(store, tp_pack_get_id(pack), &names, &n, NULL) == 0 && n == 0)
+        tp_store_dependents(store, pack, &names, &n, NULL) == 0 && n == 0)
         unlink(j->pack);
     tp_store_names_free(names, n);
     tp_store_close(store);

@@ -39,7 +39,7 @@ static int check_dependents(const struct job *j)
     struct tp_buffer list = {0};
     char **names = NULL;
     size_t n = 0;
-    int rc = tp_store_dependents(j->store, tp_pack_get_id(j->pack), &names, &n, j->err);
+    int rc = tp_store_dependents(j->store, j->pack, &names, &n, j->err);
 
     if (rc < 0)
         return rc;

@@ -232,9 +232,19 @@ void tp_store_drop_removed(struct tp_store *store)
     pthread_mutex_unlock(&store->lock);
 }
 
+/* What says nothing of any pack. */
+static bool is_shortage(int rc)
+{
+    return rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE;
+}
+
+static bool is_usable(struct tp_pack *pack, const struct tp_base_query *query)
+{
+    return !tp_pack_base_error(pack)[0] && (!query->suits || query->suits(query->arg, pack));
+}
+
 /* Open one of the packs that had this id when last looked at; -ENOLINK when none has any more. */
-static int open_known(struct tp_store *store, const uint8_t *id, struct tp_pack **out,
-                      struct tp_error *err)
+static int open_known(struct tp_store *store, const uint8_t *id, struct tp_pack **out, struct tp_error *err)
 {
     char **names;
     size_t n;
@@ -259,6 +269,45 @@ static int open_known(struct tp_store *store, const uint8_t *id, struct tp_pack 
     return rc;
 }
 
+static bool has_content(struct tp_store *store, const char *file, const uint8_t *content)
+{
+    struct tp_pack_contents found;
+
+    pthread_mutex_lock(&store->lock);
+    int rc = tp_catalog_read(&store->catalog, file, NULL, &found, NULL);
+    pthread_mutex_unlock(&store->lock);
+    return rc == 0 && memcmp(found.own, content, TP_SHA256_LEN) == 0;
+}
+
+/* The first pack of this content that is usable; -ENOLINK: none is. */
+static int open_content(struct tp_store *store, const struct tp_base_query *query, struct tp_pack **out,
+                        struct tp_error *err)
+{
+    char **files;
+    size_t n;
+    int rc;
+
+    pthread_mutex_lock(&store->lock);
+    rc = tp_catalog_with_content(&store->catalog, query->content, &files, &n);
+    pthread_mutex_unlock(&store->lock);
+    if (rc < 0)
+        return tp_fail(err, ENOMEM, "out of memory");
+    rc = tp_fail(err, ENOLINK, "no pack in '%s' has its id or holds the same files", store->dir);
+    for (size_t i = 0; i < n && rc < 0 && !is_shortage(rc); i++) {
+        if (!has_content(store, files[i], query->content))
+            continue;
+        rc = open_file(store, files[i], out, err);
+        if (rc == 0 && !is_usable(*out, query)) {
+            rc = tp_fail(err, ENOLINK, "'%s' holds the same files, and cannot be used%s%s", tp_pack_path(*out),
+                         tp_pack_base_error(*out)[0] ? ": " : "", tp_pack_base_error(*out));
+            tp_pack_close(*out);
+            *out = NULL;
+        }
+    }
+    tp_store_names_free(files, n);
+    return rc;
+}
+
 static int refresh(struct tp_store *store, struct tp_error *err)
 {
     pthread_mutex_lock(&store->lock);
@@ -267,18 +316,126 @@ static int refresh(struct tp_store *store, struct tp_error *err)
     return rc;
 }
 
-int tp_store_open_id(struct tp_store *store, const uint8_t id[TP_SHA256_LEN], struct tp_pack **out,
-                     struct tp_error *err)
+/* A pack of this id whose own base is absent is given where no other serves: it says what is missing. */
+int tp_store_open_base(struct tp_store *store, const struct tp_base_query *query, struct tp_pack **out,
+                       struct tp_error *err)
 {
+    struct tp_pack *by_id = NULL;
+    int rc = open_known(store, query->id, &by_id, NULL);
+
     *out = NULL;
-    if (open_known(store, id, out, NULL) == 0)
-        return 0;
-    int rc = refresh(store, err);
-    return rc < 0 ? rc : open_known(store, id, out, err);
+    if (rc < 0 || tp_pack_base_error(by_id)[0]) {
+        int looked = refresh(store, err);
+
+        if (looked == 0 && rc < 0)
+            rc = open_known(store, query->id, &by_id, err);
+        if (looked < 0 && rc < 0)
+            rc = looked;
+    }
+    if (!query->content || is_shortage(rc) || (rc == 0 && !tp_pack_base_error(by_id)[0])) {
+        *out = by_id;
+        return rc;
+    }
+    rc = open_content(store, query, out, err);
+    if (rc == 0 || is_shortage(rc)) {
+        tp_pack_close(by_id);
+        return rc;
+    }
+    *out = by_id;
+    return by_id ? 0 : -ENOLINK;
 }
 
-int tp_store_dependents(struct tp_store *store, const uint8_t id[TP_SHA256_LEN], char ***names,
-                        size_t *n, struct tp_error *err)
+/* Whether WHAT is PACK's file, or cannot be read without it. */
+static bool rests_on(const struct tp_pack *what, const struct tp_pack *pack)
+{
+    struct stat own, st;
+    bool rests = tp_pack_base_error(what)[0] || fstat(tp_pack_fd(pack), &own) < 0;
+
+    for (; what && !rests; what = tp_pack_base(what))
+        rests = fstat(tp_pack_fd(what), &st) < 0 || (st.st_dev == own.st_dev && st.st_ino == own.st_ino);
+    return rests;
+}
+
+/* Other packs that hold what PACK does and stay readable without it. */
+struct twins {
+    bool any;     /* there is one */
+    bool same_id; /* one of them has its id, too */
+};
+
+static int find_twins(struct tp_store *store, const struct tp_pack *pack, struct twins *out, struct tp_error *err)
+{
+    char **files;
+    size_t n;
+    int rc;
+
+    *out = (struct twins){0};
+    pthread_mutex_lock(&store->lock);
+    rc = tp_catalog_with_content(&store->catalog, tp_pack_content_id(pack), &files, &n);
+    pthread_mutex_unlock(&store->lock);
+    if (rc < 0)
+        return tp_fail(err, ENOMEM, "out of memory");
+    for (size_t i = 0; i < n; i++) {
+        struct tp_pack *twin;
+
+        if (!has_content(store, files[i], tp_pack_content_id(pack)) || open_file(store, files[i], &twin, NULL) < 0)
+            continue;
+        if (!rests_on(twin, pack)) {
+            out->any = true;
+            out->same_id |= memcmp(tp_pack_get_id(twin), tp_pack_get_id(pack), TP_SHA256_LEN) == 0;
+        }
+        tp_pack_close(twin);
+    }
+    tp_store_names_free(files, n);
+    return 0;
+}
+
+/* Whether FILE, which may have PACK as its base, has it and no other; -EBADMSG aside, it must be told. */
+static int needs(struct tp_store *store, const char *file, const struct tp_pack *pack, const struct twins *twins,
+                 bool *out, struct tp_error *err)
+{
+    static const uint8_t none[TP_SHA256_LEN];
+    struct tp_pack_contents contents;
+    struct tp_pack_id id;
+    int rc;
+
+    *out = false;
+    pthread_mutex_lock(&store->lock);
+    rc = tp_catalog_read(&store->catalog, file, &id, &contents, err);
+    pthread_mutex_unlock(&store->lock);
+    if (rc < 0)
+        return rc == -EBADMSG ? 0 : rc;
+    if (memcmp(contents.base, none, sizeof none) == 0)
+        *out = !twins->same_id && memcmp(id.base_id, tp_pack_get_id(pack), TP_SHA256_LEN) == 0;
+    else
+        *out = !twins->any && memcmp(contents.base, tp_pack_content_id(pack), TP_SHA256_LEN) == 0;
+    return 0;
+}
+
+/* Of the files that may have PACK as their base, the names of those that need it; the others go. */
+static int keep_needing(struct tp_store *store, const struct tp_pack *pack, char **files, size_t *n, struct tp_error *err)
+{
+    struct twins twins;
+    size_t kept = 0, all = *n;
+    int rc = all ? find_twins(store, pack, &twins, err) : 0;
+
+    for (size_t i = 0; i < all; i++) {
+        bool needed = false;
+
+        if (rc == 0)
+            rc = needs(store, files[i], pack, &twins, &needed, err);
+        if (needed) {
+            files[i][strlen(files[i]) - TP_PACK_SUFFIX_LEN] = '\0';
+            files[kept++] = files[i];
+        } else {
+            free(files[i]);
+        }
+    }
+    *n = kept;
+    return rc;
+}
+
+int tp_store_dependents(struct tp_store *store, const struct tp_pack *pack, char ***names, size_t *n,
+                        struct tp_error *err)
 {
     *names = NULL;
     *n = 0;
@@ -288,9 +445,16 @@ int tp_store_dependents(struct tp_store *store, const uint8_t id[TP_SHA256_LEN],
     if (unasked)
         rc = tp_fail(err, -unasked->failed, "cannot tell which base '%s/%s' needs: %s", store->dir, unasked->file,
                      strerror(-unasked->failed));
-    if (rc == 0 && tp_catalog_with_base(&store->catalog, id, names, n) < 0)
+    if (rc == 0 && tp_catalog_with_base(&store->catalog, tp_pack_get_id(pack), names, n) < 0)
         rc = tp_fail(err, ENOMEM, "out of memory");
     pthread_mutex_unlock(&store->lock);
+    if (rc == 0)
+        rc = keep_needing(store, pack, *names, n, err);
+    if (rc < 0) {
+        tp_store_names_free(*names, *n);
+        *names = NULL;
+        *n = 0;
+    }
     return rc;
 }
 

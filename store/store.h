@@ -33,12 +33,21 @@ int tp_store_open_pack(struct tp_store *store, const char *name, struct tp_pack 
 /* Packs are kept open for a while. Of those that were removed or replaced meanwhile, keep none: that would hold their
  * room. Who has one open has it still. */
 void tp_store_drop_removed(struct tp_store *store);
-/* Open the pack with this id, wherever in DIR it is. -ENOLINK: none has it. */
-int tp_store_open_id(struct tp_store *store, const uint8_t id[TP_SHA256_LEN], struct tp_pack **out,
-                     struct tp_error *err);
-/* Names of the packs in DIR whose base is ID: freed with tp_store_names_free. An error where some pack cannot be
- * read or is of a newer format: whose base it needs is not known then. */
-int tp_store_dependents(struct tp_store *store, const uint8_t id[TP_SHA256_LEN], char ***names, size_t *n,
+/* What may be a base. */
+struct tp_base_query {
+    const uint8_t *id;      /* the pack with this id, or */
+    const uint8_t *content; /* one with this content id that is not broken (NULL: not by content) */
+    bool (*suits)(void *arg, struct tp_pack *base); /* and that suits the caller; NULL: any does */
+    void *arg;
+};
+/* Open a base, wherever in DIR it is: by its id and, where none has that or its own base is absent, by its content.
+ * -ENOLINK: there is none. */
+int tp_store_open_base(struct tp_store *store, const struct tp_base_query *query, struct tp_pack **out,
+                       struct tp_error *err);
+/* Names of the packs in DIR that could not be read without PACK, which lies in DIR: it is their base, and no other pack
+ * there can be. Freed with tp_store_names_free. An error where some pack cannot be read or is of a newer format: whose
+ * base it needs is not known then. */
+int tp_store_dependents(struct tp_store *store, const struct tp_pack *pack, char ***names, size_t *n,
                         struct tp_error *err);
 void tp_store_names_free(char **names, size_t n);
 

@@ -166,6 +166,7 @@ serve_scripts = \
 cli_tests =
 cli_scripts = \
 	tests/cli/bad_input_test.sh \
+	tests/cli/bases_test.sh \
 	tests/cli/binary_test.sh \
 	tests/cli/delta_test.sh \
 	tests/cli/inputs_test.sh \

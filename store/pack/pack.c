@@ -36,7 +36,15 @@ struct tp_pack {
 };
 
 static atomic_ullong next_serial = 1;
-static _Thread_local unsigned opening; /* how deep in a chain of bases this thread is */
+/* The chain of bases that this thread is opening: each waits for the next. */
+static _Thread_local struct {
+    unsigned n;
+    const struct tp_pack *packs[TP_BASE_DEPTH_MAX + 2];
+    unsigned tried; /* packs that were opened for the first one's sake */
+} opening;
+
+/* A directory of many packs of one content, each in want of a base, does not take for ever. */
+enum { TRIED_MAX = 64 };
 
 /* NAME in DIRFD; PATH is what it is called. */
 static int open_file(int dirfd, const char *name, const char *path, int *fd, uint64_t *size, struct tp_error *err)
@@ -162,31 +170,24 @@ static int open_alone(int dirfd, const char *name, const char *path, struct tp_p
     return 0;
 }
 
-/* Take over the reference on BASE, whatever comes of it. */
+/* BASE becomes PACK's, which takes over the reference on it where that is no failure. */
 static int set_base(struct tp_pack *pack, struct tp_pack *base, struct tp_error *err)
 {
-    int rc;
+    int rc = base->depth >= TP_BASE_DEPTH_MAX
+                 ? tp_fail(err, ELOOP, "a chain of more than %d bases", TP_BASE_DEPTH_MAX)
+                 : tp_pack_resolve(&pack->index, &base->index, pack->path, err);
 
-    if (base->depth >= TP_BASE_DEPTH_MAX) {
-        snprintf(pack->base_error, sizeof pack->base_error, "a chain of more than %d bases",
-                 TP_BASE_DEPTH_MAX);
-        tp_pack_close(base);
-        return 0;
-    }
-    rc = tp_pack_resolve(&pack->index, &base->index, pack->path, err);
-    if (rc < 0) {
-        tp_pack_close(base);
+    if (rc < 0)
         return rc;
-    }
     pack->base = base;
     pack->depth = base->depth + 1;
-    if (base->base_error[0])
-        snprintf(pack->base_error, sizeof pack->base_error, "%s", base->base_error);
+    snprintf(pack->base_error, sizeof pack->base_error, "%s", base->base_error);
     return 0;
 }
 
 /* The directory that PATH lies in, as a store for this one question. */
-static int find_beside(const struct tp_pack *pack, struct tp_pack **base, struct tp_error *err)
+static int find_beside(const struct tp_pack *pack, const struct tp_base_query *query, struct tp_pack **base,
+                       struct tp_error *err)
 {
     const char *slash = strrchr(pack->path, '/');
     char *dir = slash ? strndup(pack->path, slash == pack->path ? 1 : (size_t)(slash - pack->path))
@@ -195,34 +196,62 @@ static int find_beside(const struct tp_pack *pack, struct tp_pack **base, struct
     int rc = dir ? tp_store_open(dir, &store, err) : tp_fail(err, ENOMEM, "out of memory");
 
     if (rc == 0) {
-        rc = tp_store_open_id(store, pack->index.base_id, base, err);
+        rc = tp_store_open_base(store, query, base, err);
         tp_store_close(store);
     }
     free(dir);
     return rc;
 }
 
+/* A base of the right content is PACK's when everything is in it that PACK has from there. */
+static bool suits(void *arg, struct tp_pack *base)
+{
+    struct tp_pack *pack = arg;
+
+    return base->depth < TP_BASE_DEPTH_MAX && tp_pack_resolve(&pack->index, &base->index, pack->path, NULL) == 0;
+}
+
 static int find_base(struct tp_pack *pack, struct tp_store *store, struct tp_error *err)
 {
+    struct tp_base_query query = {.id = pack->index.base_id,
+                                  .content = pack->index.version > 1 ? pack->index.base_content_id : NULL,
+                                  .suits = suits,
+                                  .arg = pack};
     struct tp_error why = {0};
     struct tp_pack *base = NULL;
     char id[TP_SHA256_HEX];
     int rc;
 
-    if (opening > TP_BASE_DEPTH_MAX)
+    if (opening.n > TP_BASE_DEPTH_MAX)
         rc = tp_fail(&why, ELOOP, "a chain of more than %d bases", TP_BASE_DEPTH_MAX);
     else if (store)
-        rc = tp_store_open_id(store, pack->index.base_id, &base, &why);
+        rc = tp_store_open_base(store, &query, &base, &why);
     else
-        rc = find_beside(pack, &base, &why);
+        rc = find_beside(pack, &query, &base, &why);
+    if (rc == 0) {
+        rc = set_base(pack, base, &why);
+        if (rc < 0)
+            tp_pack_close(base);
+        if (rc == -EBADMSG)
+            return tp_fail(err, EBADMSG, "%s", why.message);
+    }
     if (rc == 0)
-        return set_base(pack, base, err);
+        return 0;
     if (rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE)
         return tp_fail(err, -rc, "%s", why.message);
     tp_hex(pack->index.base_id, TP_SHA256_LEN, id);
     snprintf(pack->base_error, sizeof pack->base_error, "the base '%.255s' (id %.16s) is not there: %.600s",
              pack->index.base_name, id, why.message);
     return 0;
+}
+
+/* Whether this thread opens PACK to find the base of that very pack. */
+static bool is_being_opened(const struct tp_pack *pack)
+{
+    for (unsigned i = 0; i < opening.n; i++)
+        if (memcmp(opening.packs[i]->footer.id, pack->footer.id, TP_SHA256_LEN) == 0)
+            return true;
+    return false;
 }
 
 int tp_pack_open(const char *path, struct tp_store *store, struct tp_pack **out, struct tp_error *err)
@@ -233,13 +262,22 @@ int tp_pack_open(const char *path, struct tp_store *store, struct tp_pack **out,
 int tp_pack_open_at(int dirfd, const char *name, const char *path, struct tp_store *store, struct tp_pack **out,
                     struct tp_error *err)
 {
-    int rc = open_alone(dirfd, name, path, out, err);
+    int rc;
 
+    *out = NULL;
+    opening.tried = opening.n ? opening.tried + 1 : 0;
+    if (opening.tried > TRIED_MAX)
+        return tp_fail(err, ELOOP, "more than %d packs for one base", TRIED_MAX);
+    rc = open_alone(dirfd, name, path, out, err);
     if (rc < 0 || !(*out)->index.has_base)
         return rc;
-    opening++;
-    rc = find_base(*out, store, err);
-    opening--;
+    if (is_being_opened(*out)) {
+        rc = tp_fail(err, ELOOP, "'%s' stands on itself", path);
+    } else {
+        opening.packs[opening.n++] = *out;
+        rc = find_base(*out, store, err);
+        opening.n--;
+    }
     if (rc < 0) {
         tp_pack_close(*out);
         *out = NULL;
@@ -258,7 +296,9 @@ int tp_pack_open_with(const char *path, struct tp_pack *base, struct tp_pack **o
         (base && memcmp(base->footer.id, (*out)->index.base_id, TP_SHA256_LEN) != 0))
         rc = tp_fail(err, EBADMSG, "'%s' names another base", path);
     else if (base)
-        rc = set_base(*out, tp_pack_ref(base), err);
+        rc = set_base(*out, base, err);
+    if (rc == 0 && base)
+        tp_pack_ref(base);
     if (rc < 0) {
         tp_pack_close(*out);
         *out = NULL;
@@ -300,7 +340,22 @@ int tp_pack_identify(const char *path, struct tp_pack_id *out, struct tp_error *
         return rc;
     memcpy(out->id, footer.id, TP_SHA256_LEN);
     memcpy(out->base_id, footer.base_id, TP_SHA256_LEN);
+    out->version = footer.version;
+    memcpy(out->content, footer.content, sizeof out->content);
     out->has_base = memcmp(footer.base_id, none, TP_SHA256_LEN) != 0;
+    return 0;
+}
+
+int tp_pack_read_contents(const char *path, struct tp_pack_contents *out, struct tp_error *err)
+{
+    struct tp_pack *pack;
+    int rc = open_alone(AT_FDCWD, path, path, &pack, err);
+
+    if (rc < 0)
+        return rc;
+    memcpy(out->own, pack->content_id, TP_SHA256_LEN);
+    memcpy(out->base, pack->index.base_content_id, TP_SHA256_LEN);
+    tp_pack_close(pack);
     return 0;
 }
 

@@ -9,7 +9,7 @@
 #include "store/pack/index.h"
 
 struct tp_pack;
-struct tp_store; /* finds a base by its id: store.h */
+struct tp_store; /* finds a base by its id or its content: store.h */
 
 /* Open PATH and, through STORE (may be NULL when the pack needs no base), its bases. An absent or damaged base
  * is no failure here: the pack opens, lists its files, and decoding what needs the base is -ENOLINK; see
@@ -23,13 +23,23 @@ struct tp_pack_id {
     uint8_t id[TP_SHA256_LEN];
     bool has_base;
     uint8_t base_id[TP_SHA256_LEN];
+    unsigned version;
+    uint8_t content[8]; /* the first bytes of the content id; of version 1 not known from here */
     uint64_t pack_bytes;
 };
 int tp_pack_identify(const char *path, struct tp_pack_id *out, struct tp_error *err);
 
+/* What only the index knows: content ids. It is read, and not kept. */
+struct tp_pack_contents {
+    uint8_t own[TP_SHA256_LEN];
+    uint8_t base[TP_SHA256_LEN]; /* zero: none, or of version 1 */
+};
+int tp_pack_read_contents(const char *path, struct tp_pack_contents *out, struct tp_error *err);
+
 const struct tp_index *tp_pack_index(const struct tp_pack *pack);
 const char *tp_pack_path(const struct tp_pack *pack);
 const uint8_t *tp_pack_get_id(const struct tp_pack *pack);
+const uint8_t *tp_pack_content_id(const struct tp_pack *pack);
 uint64_t tp_pack_stored_bytes(const struct tp_pack *pack);
 struct tp_pack *tp_pack_base(const struct tp_pack *pack); /* borrowed; NULL when none or absent */
 /* Why the base that the pack needs is not there: "" when it is, or when none is needed. */

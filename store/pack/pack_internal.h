@@ -12,7 +12,6 @@ bool tp_pack_is_shared(const struct tp_pack *pack);
 int tp_pack_fd(const struct tp_pack *pack);
 struct tp_copies;
 struct tp_copies *tp_pack_copies(struct tp_pack *pack);
-const uint8_t *tp_pack_content_id(const struct tp_pack *pack);
 /* Of the format that it was written in. */
 unsigned tp_pack_version(const struct tp_pack *pack);
 /* How many bases stand behind this pack. */
