@@ -14,12 +14,15 @@
 #include "cli/place.h"
 #include "cli/report.h"
 
+enum { OPT_NO_LEASE = 256 };
+
 static const struct tp_option options[] = {
     {'b', "base", "BASE", "auto (the default), none, a model of the same directory, or a pack's path"},
     {'o', "output", "FILE", "write the pack to FILE and leave the original"},
     {'k', "keep", NULL, "write MODEL.tnpk beside the original and leave it"},
     {'c', "codec", "CODEC", "auto (the default), delta, sparse, split or zstd"},
     {'L', "dereference", NULL, "pack the files that symbolic links lead to; with -o or --keep"},
+    {OPT_NO_LEASE, "no-lease", NULL, "replace a directory also where nothing tells of writers"},
     {'n', "dry-run", NULL, "only say which base would be taken and what would be saved"},
     {0, NULL, NULL, NULL},
 };
@@ -49,6 +52,9 @@ static int parse(struct tp_options *o, struct job *job)
             break;
         case 'L':
             job->pack.links = TP_LINKS_FOLLOW;
+            break;
+        case OPT_NO_LEASE:
+            job->pack.no_lease = true;
             break;
         case 'n':
             job->dry_run = true;
@@ -81,6 +87,8 @@ static int try_one(const struct job *job, const char *arg, const struct tp_optio
     if (access(place.path, F_OK))
         rc = tp_fail(err, EINVAL, "'%s' is a pack already", arg);
     else
+        rc = tp_compress_check(place.path, &job->pack, err);
+    if (!rc)
         rc = tp_estimate_against(place.parent, place.name, place.path, job->pack.links, job->pack.base,
                                  &choice, &estimate, err);
     if (!rc && o->json) {

@@ -14,7 +14,7 @@ _tenpak_options() {
 _tenpak_keys() {
     echo 'threads= memory= nice= io= id='
     case $1 in
-    compress) echo 'base= codec= zstd_level= keep= dereference=' ;;
+    compress) echo 'base= codec= zstd_level= keep= dereference= lease=' ;;
     estimate) echo 'base= dereference=' ;;
     restore) echo 'keep=' ;;
     esac

@@ -12,6 +12,7 @@
 
 #include "control/jobs_impl.h"
 #include "store/names.h"
+#include "store/original/original.h"
 #include "store/store.h"
 #include "tensor/modeldir.h"
 
@@ -27,20 +28,15 @@ static bool is(int dirfd, const char *name, mode_t type)
     return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && (st.st_mode & S_IFMT) == type;
 }
 
-static int look(int dirfd, const char *name, struct place *out, struct tp_error *err)
+static void look(int dirfd, const char *name, struct place *out)
 {
-    char pack[256 + sizeof TP_PACK_SUFFIX], *removing;
-    int rc = tp_side_path(name, "removing", &removing, err);
+    char pack[256 + sizeof TP_PACK_SUFFIX];
 
-    if (rc < 0)
-        return rc;
     snprintf(pack, sizeof pack, "%s%s", name, TP_PACK_SUFFIX);
     *out = (struct place){.link = is(dirfd, name, S_IFLNK),
                           .plain = is(dirfd, name, S_IFDIR),
                           .pack = is(dirfd, pack, S_IFREG),
-                          .half_removed = is(dirfd, removing, S_IFDIR)};
-    free(removing);
-    return 0;
+                          .half_removed = tp_original_is_half_removed(dirfd, name)};
 }
 
 static int no_model(const char *name, struct tp_error *err)
@@ -98,26 +94,24 @@ static int check_base(int dirfd, const struct tp_request *r, struct tp_error *er
 {
     const char *base = tp_request_text(r, "base");
     struct place at;
-    int rc;
 
     if (!base || strcmp(base, "auto") == 0 || strcmp(base, "none") == 0)
         return 0;
     if (strcmp(base, r->subject) == 0)
         return tp_fail(err, EINVAL, "'%s' cannot be its own base", base);
-    rc = look(dirfd, base, &at, err);
-    if (rc == 0 && !at.plain && !at.pack)
-        rc = at.link ? tp_fail(err, EINVAL, "the base '%s' is a symbolic link", base)
-                     : tp_fail(err, ENOENT, "there is no model '%s' to be the base", base);
-    return rc;
+    look(dirfd, base, &at);
+    if (at.plain || at.pack)
+        return 0;
+    return at.link ? tp_fail(err, EINVAL, "the base '%s' is a symbolic link", base)
+                   : tp_fail(err, ENOENT, "there is no model '%s' to be the base", base);
 }
 
 int tp_request_check(int dirfd, const char *dir, const struct tp_request *r, struct tp_error *err)
 {
     struct place at;
-    int rc = look(dirfd, r->subject, &at, err);
+    int rc;
 
-    if (rc < 0)
-        return rc;
+    look(dirfd, r->subject, &at);
     if (at.link && !at.pack)
         return tp_fail(err, EINVAL, "'%s' is a symbolic link: name what it points to", r->subject);
     switch (r->verb) {

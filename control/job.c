@@ -214,6 +214,7 @@ static int do_compress(struct child *c, struct tp_error *err)
     struct tp_compress_options options = {.base = tp_request_text(r, "base"),
                                           .keep = tp_request_bool(r, "keep"),
                                           .links = links_of(r),
+                                          .no_lease = !tp_request_bool(r, "lease"),
                                           .threads = (unsigned)tp_request_number(r, "threads"),
                                           .codec = tp_request_text(r, "codec"),
                                           .zstd_level = (int)tp_request_number(r, "zstd_level"),

@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/beneath.h"
@@ -23,7 +25,6 @@ struct comparer {
     struct tp_sha256 *sha;
     uint8_t *buffer;
     uint64_t done;
-    int rootfd;
     struct tp_error *err;
 };
 
@@ -77,14 +78,15 @@ static int hash_file(struct comparer *c, int fd, const struct tp_pack_file *f)
     return 0;
 }
 
-static int compare_content(struct comparer *c, const struct tp_pack_file *f)
+/* The file of NAME in DIRFD. */
+static int compare_content(struct comparer *c, const struct tp_pack_file *f, int dirfd, const char *name)
 {
     uint8_t digest[TP_SHA256_LEN];
     int fd, rc;
 
     if (f->type != TP_ENTRY_FILE)
         return 0;
-    fd = tp_open_beneath(c->rootfd, f->path, O_RDONLY | O_NONBLOCK, 0);
+    fd = tp_open_beneath(dirfd, name, O_RDONLY | O_NONBLOCK, 0);
     if (fd < 0)
         return tp_fail_errno(c->err, "cannot open '%s/%s'", c->dir, f->path);
     posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
@@ -96,31 +98,69 @@ static int compare_content(struct comparer *c, const struct tp_pack_file *f)
     return rc;
 }
 
+static int begin_contents(struct comparer *c)
+{
+    c->sha = tp_sha256_create();
+    c->buffer = malloc(PIECE);
+    return c->sha && c->buffer ? 0 : tp_fail(c->err, ENOMEM, "out of memory for comparing");
+}
+
+static void end_contents(struct comparer *c)
+{
+    tp_sha256_destroy(c->sha);
+    free(c->buffer);
+}
+
 static int compare_contents(struct comparer *c)
 {
     const struct tp_index *x = tp_pack_index(c->pack);
-    int rc = 0;
+    int rootfd = open(c->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rc = rootfd < 0 ? tp_fail_errno(c->err, "cannot open '%s'", c->dir) : begin_contents(c);
 
-    c->sha = tp_sha256_create();
-    c->buffer = malloc(PIECE);
-    c->rootfd = open(c->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (!c->sha || !c->buffer)
-        rc = tp_fail(c->err, ENOMEM, "out of memory for comparing");
-    else if (c->rootfd < 0)
-        rc = tp_fail_errno(c->err, "cannot open '%s'", c->dir);
     for (uint32_t i = 0; rc == 0 && i < x->file_n; i++)
-        rc = compare_content(c, &x->files[i]);
-    tp_sha256_destroy(c->sha);
-    free(c->buffer);
-    if (c->rootfd >= 0)
-        close(c->rootfd);
+        rc = compare_content(c, &x->files[i], rootfd, x->files[i].path);
+    end_contents(c);
+    if (rootfd >= 0)
+        close(rootfd);
+    return rc;
+}
+
+int tp_compare_file(const struct tp_pack *pack, const char *dir, uint32_t file, int dirfd, const char *name,
+                    const struct tp_progress *progress, struct tp_error *err)
+{
+    struct comparer c = {.pack = pack, .dir = dir, .progress = progress, .err = err};
+    const struct tp_index *x = tp_pack_index(pack);
+    const struct tp_pack_file *f = tp_index_file_of(x, &x->files[file]);
+    char target[PATH_MAX];
+    struct stat st;
+    ssize_t len;
+    int rc;
+
+    if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return tp_fail_errno(err, "cannot stat '%s/%s'", dir, f->path);
+    if ((f->type == TP_ENTRY_DIR) != S_ISDIR(st.st_mode) || (f->type == TP_ENTRY_FILE) != S_ISREG(st.st_mode))
+        return differs(&c, f->path, "the kind");
+    if (f->type == TP_ENTRY_SYMLINK) {
+        len = readlinkat(dirfd, name, target, sizeof target);
+        return len == (ssize_t)strlen(f->target) && memcmp(target, f->target, (size_t)len) == 0
+                   ? 0
+                   : differs(&c, f->path, "the target");
+    }
+    if (f->type == TP_ENTRY_DIR)
+        return 0;
+    if ((uint64_t)st.st_size != f->size)
+        return differs(&c, f->path, "the size");
+    rc = begin_contents(&c);
+    if (rc == 0)
+        rc = compare_content(&c, f, dirfd, name);
+    end_contents(&c);
     return rc;
 }
 
 int tp_compare_dir(const struct tp_pack *pack, const char *dir, bool content,
                    const struct tp_progress *progress, struct tp_error *err)
 {
-    struct comparer c = {.pack = pack, .dir = dir, .progress = progress, .rootfd = -1, .err = err};
+    struct comparer c = {.pack = pack, .dir = dir, .progress = progress, .err = err};
     const struct tp_index *x = tp_pack_index(pack);
     struct tp_modeldir now;
     int rc = tp_modeldir_scan(dir, &now, err);

@@ -17,14 +17,15 @@
 #include "store/lock.h"
 #include "store/names.h"
 #include "store/ops.h"
+#include "store/original/original.h"
 #include "store/pack/pack_internal.h"
 #include "store/verify.h"
 
 struct job {
     char *model;    /* the directory, without a '/' at its end */
     char *pack;     /* MODEL.tnpk */
-    char *removing; /* what the directory is called while it goes */
     const struct tp_compress_options *options;
+    struct tp_progress progress; /* the caller's; cancelled, too, by who writes to the model */
     struct tp_compress_report *report;
     struct tp_error *err;
 };
@@ -48,7 +49,6 @@ static int init(struct job *j, const char *path)
     struct stat st;
     char *parent;
     size_t len;
-    int rc;
 
     j->model = strdup(path);
     if (!j->model)
@@ -81,9 +81,7 @@ static int init(struct job *j, const char *path)
     if (j->pack && !j->options->out && strlen(tp_path_name(j->pack)) > NAME_MAX)
         return tp_fail(j->err, ENAMETOOLONG, "'%s' has too long a name for a pack beside it: write elsewhere with -o",
                        j->model);
-    rc = j->pack ? tp_side_path(j->model, "removing", &j->removing, j->err)
-                 : tp_fail(j->err, ENOMEM, "out of memory for a name");
-    return rc;
+    return j->pack ? 0 : tp_fail(j->err, ENOMEM, "out of memory for a name");
 }
 
 static void report_existing(const struct job *j, const struct tp_pack *pack)
@@ -119,18 +117,6 @@ static void report_existing(const struct job *j, const struct tp_pack *pack)
     snprintf(j->report->why, sizeof j->report->why, "packed before");
 }
 
-/* Out of sight with one rename, then file by file: a model is never seen half gone. */
-static int remove_original(const struct job *j)
-{
-    int rc = tp_rename_new(j->model, j->removing, j->err);
-
-    if (rc == 0)
-        rc = tp_file_sync_parent(j->removing, j->err);
-    if (rc == 0)
-        rc = tp_file_remove_tree(AT_FDCWD, j->removing, j->err);
-    return rc == 0 ? tp_file_sync_parent(j->removing, j->err) : rc;
-}
-
 /* Whoever wrote it: on the disk first, then read back from there. */
 static int verify_existing(const struct job *j, struct tp_pack *pack)
 {
@@ -143,26 +129,85 @@ static int verify_existing(const struct job *j, struct tp_pack *pack)
     rc = tp_file_sync_parent(j->pack, j->err);
     if (rc < 0)
         return rc;
-    return tp_pack_verify(pack, j->options->threads, j->options->progress, NULL, NULL, &report, j->err);
+    return tp_pack_verify(pack, j->options->threads, &j->progress, NULL, NULL, &report, j->err);
 }
 
-/* The pack is there already: from a run that died, or with KEEP. 0: the work is done. */
+static enum tp_original_use use(const struct job *j)
+{
+    if (j->options->keep)
+        return TP_ORIGINAL_READ;
+    return j->options->no_lease ? TP_ORIGINAL_REPLACE_UNLEASED : TP_ORIGINAL_REPLACE;
+}
+
+/* The directory as it is before anything of it is read. */
+static int open_original(struct job *j, struct tp_original **out)
+{
+    const struct tp_progress *theirs = j->options->progress;
+    int rc = tp_original_open(j->model, use(j), theirs ? theirs->cancel : NULL, out, j->err);
+
+    if (rc == 0)
+        j->progress.cancel = tp_original_cancel(*out);
+    return rc;
+}
+
+/* Who writes to the model has work on it cancelled: then that is the story. */
+static int explain(const struct job *j, struct tp_original *original, int rc)
+{
+    struct tp_error why = {0};
+
+    if (rc != -ECANCELED || tp_original_check(original, &why) == 0)
+        return rc;
+    return tp_fail(j->err, -why.code, "%s", why.message);
+}
+
+/* The pack is there already, and so is the directory: from a run that died, or with KEEP. */
+static int replace_existing(struct job *j, struct tp_pack *pack)
+{
+    struct tp_original *original;
+    int rc = open_original(j, &original);
+
+    if (rc < 0)
+        return rc;
+    rc = tp_compare_dir(pack, j->model, true, &j->progress, j->err);
+    if (rc == 0)
+        rc = verify_existing(j, pack);
+    if (rc == 0 && !j->options->keep)
+        rc = tp_original_remove(original, pack, j->err);
+    rc = explain(j, original, rc);
+    tp_original_close(original);
+    return rc;
+}
+
+/* A pack is a file of that very directory: one that is elsewhere may go without notice. */
+static int check_pack_name(const struct job *j)
+{
+    struct stat st;
+
+    if (lstat(j->pack, &st) < 0)
+        return 0;
+    if (S_ISREG(st.st_mode))
+        return j->options->links == TP_LINKS_FOLLOW ? tp_fail(j->err, EEXIST, "'%s' exists", j->pack) : 0;
+    return tp_fail(j->err, EINVAL, S_ISLNK(st.st_mode) ? "'%s' is a symbolic link: the pack must lie there itself"
+                                                       : "'%s' is no regular file, so no pack can be there",
+                   j->pack);
+}
+
+/* 0: the work is done. */
 static int finish_existing(struct job *j)
 {
-    bool removing = exists(j->removing), plain = exists(j->model);
+    bool removing = tp_original_is_half_removed(AT_FDCWD, j->model), plain = exists(j->model);
     struct tp_pack *pack;
     int rc = tp_pack_open(j->pack, NULL, &pack, j->err);
 
     if (rc < 0)
         return rc;
-    if (plain)
-        rc = tp_compare_dir(pack, j->model, true, j->options->progress, j->err);
-    if (rc == 0 && (plain || removing))
+    if (removing) {
         rc = verify_existing(j, pack);
-    if (rc == 0 && removing)
-        rc = tp_file_remove_tree(AT_FDCWD, j->removing, j->err);
-    if (rc == 0 && plain && !j->options->keep)
-        rc = remove_original(j);
+        if (rc == 0)
+            rc = tp_original_finish(j->model, pack, j->options->no_lease, &j->progress, j->err);
+    }
+    if (rc == 0 && plain)
+        rc = replace_existing(j, pack);
     if (rc == 0) {
         report_existing(j, pack);
         note(j, removing || plain ? "the pack was there already and is whole" : "it is packed already");
@@ -199,7 +244,7 @@ static int write_pack(const struct job *j, const char *out)
                                 .base_name = j->report->base,
                                 .codec = j->options->codec,
                                 .zstd_level = j->options->zstd_level,
-                                .progress = j->options->progress};
+                                .progress = &j->progress};
 
     if (rc == 0 && tp_modeldir_is_snapshot(j->model))
         note(j, "a snapshot of the hub's cache: the files that its links lead to are packed");
@@ -233,10 +278,9 @@ static void withdraw(const struct job *j, const struct tp_pack *pack)
     free(dir);
 }
 
-/* Whether the directory still is what was packed, now that verifying has taken its time. */
-static int recheck(const struct job *j)
+/* The pack has been written: the directory, if it still is what was packed, goes. */
+static int replace(const struct job *j, struct tp_original *original)
 {
-    struct tp_error why = {0};
     struct tp_pack *pack;
     int rc = tp_pack_open(j->pack, NULL, &pack, j->err);
 
@@ -247,35 +291,50 @@ static int recheck(const struct job *j)
         tp_pack_close(pack);
         return rc;
     }
-    rc = tp_compare_dir(pack, j->model, false, NULL, &why);
-    if (rc < 0)
+    /* Where links are followed, the pack has other things than the directory. */
+    if (j->options->links == TP_LINKS_FOLLOW)
+        rc = tp_original_check(original, j->err);
+    else if (j->options->keep)
+        rc = tp_original_compare(original, pack, j->err);
+    else
+        rc = tp_original_remove(original, pack, j->err);
+    if (rc < 0 && tp_original_is_in_place(original))
         withdraw(j, pack);
     tp_pack_close(pack);
+    return rc;
+}
+
+static int compress_new(struct job *j)
+{
+    struct tp_original *original;
+    int rc = open_original(j, &original);
+
+    if (rc < 0)
+        return rc;
+    rc = write_pack(j, j->pack);
     if (rc == 0)
-        return 0;
-    return rc == -EEXIST ? tp_fail(j->err, EBUSY, "'%s' changed while it was packed: %s", j->model, why.message)
-                         : tp_fail(j->err, -rc, "%s", why.message);
+        rc = replace(j, original);
+    rc = explain(j, original, rc);
+    tp_original_close(original);
+    return rc;
 }
 
 static int compress_in_place(struct job *j)
 {
-    int rc;
+    int rc = check_pack_name(j);
 
+    if (rc < 0)
+        return rc;
     tp_temporaries_sweep(j->pack);
-    if (exists(j->pack) && j->options->links == TP_LINKS_FOLLOW)
-        return tp_fail(j->err, EEXIST, "'%s' exists", j->pack);
+    tp_temporaries_sweep(j->model);
     if (exists(j->pack))
         return finish_existing(j);
-    if (exists(j->removing))
-        return tp_fail(j->err, EEXIST, "'%s' is what an interrupted removal left, and its pack '%s' is gone",
-                       j->removing, j->pack);
+    if (tp_original_is_half_removed(AT_FDCWD, j->model))
+        return tp_fail(j->err, EEXIST, "the pack '%s' is gone, and what an interrupted removal left of '%s' is hidden beside it",
+                       j->pack, j->model);
     if (!exists(j->model))
         return tp_fail(j->err, ENOENT, "there is no model '%s'", j->model);
-    rc = write_pack(j, j->pack);
-    /* The directory stays where links are followed, and the writer has looked at it again. */
-    if (rc == 0 && j->options->links != TP_LINKS_FOLLOW)
-        rc = recheck(j);
-    return rc == 0 && !j->options->keep ? remove_original(j) : rc;
+    return compress_new(j);
 }
 
 static int compress_locked(struct job *j)
@@ -296,6 +355,8 @@ int tp_compress(const char *path, const struct tp_compress_options *options,
     struct job j = {.options = options, .report = report, .err = err};
     int rc;
 
+    if (options->progress)
+        j.progress = *options->progress;
     memset(report, 0, sizeof *report);
     rc = init(&j, path);
     if (rc == 0 && options->out)
@@ -312,6 +373,21 @@ int tp_compress(const char *path, const struct tp_compress_options *options,
         rc = options->out ? write_pack(&j, options->out) : compress_locked(&j);
     free(j.model);
     free(j.pack);
-    free(j.removing);
+    return rc;
+}
+
+int tp_compress_check(const char *path, const struct tp_compress_options *options, struct tp_error *err)
+{
+    struct job j = {.options = options, .err = err};
+    struct tp_original *original = NULL;
+    int rc = init(&j, path);
+
+    if (rc == 0)
+        rc = options->out ? tp_check_new(options->out, err) : check_pack_name(&j);
+    if (rc == 0 && !options->out)
+        rc = open_original(&j, &original);
+    tp_original_close(original);
+    free(j.model);
+    free(j.pack);
     return rc;
 }

@@ -18,6 +18,15 @@ store_libtp_store_la_SOURCES += \
 	store/store.c store/store.h \
 	store/verify.c store/verify.h
 
+# the directory that a pack replaces
+store_libtp_store_la_SOURCES += \
+	store/original/finish.c \
+	store/original/leases.c store/original/leases.h \
+	store/original/original.c store/original/original.h \
+	store/original/original_impl.h \
+	store/original/place.c \
+	store/original/remove.c
+
 # opening and decoding a pack
 store_libtp_store_la_SOURCES += \
 	store/pack/attrs.c \

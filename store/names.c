@@ -90,7 +90,7 @@ bool tp_is_temporary(const char *name)
 
 bool tp_is_removing(const char *name)
 {
-    return name[0] == '.' && has_suffix(name + 1, ".removing");
+    return name[0] == '.' && (has_suffix(name + 1, ".removing") || has_suffix(name + 1, ".removing-files"));
 }
 
 int tp_temporary_lock(int fd, const char *path, struct tp_error *err)

@@ -24,7 +24,7 @@ int tp_side_path(const char *path, const char *what, char **out, struct tp_error
 int tp_temporary_beside(const char *path, char **out, struct tp_error *err);
 /* Whether NAME is of that kind: ".SOMETHING.tmp-NUMBER-NUMBER". */
 bool tp_is_temporary(const char *name);
-/* Whether NAME is what a model's directory is called while it goes. */
+/* Whether NAME is what a model's directory is called while it goes, or where its files are then. */
 bool tp_is_removing(const char *name);
 /* Lock a temporary file or directory that this process has just made: dead ones are known by having no lock.
  * -EBUSY: it is gone again, swept away before it was locked. */

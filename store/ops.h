@@ -11,6 +11,7 @@ struct tp_compress_options {
     const char *out;             /* write the pack there and leave the original; NULL: replace the directory */
     bool keep;                   /* with OUT NULL: write NAME.tnpk beside and leave the directory */
     enum tp_links links;         /* TP_LINKS_FOLLOW is for OUT and KEEP */
+    bool no_lease;               /* replace a directory whose writers cannot be noticed, too */
     unsigned threads;
     const char *codec;
     int zstd_level;
@@ -29,12 +30,15 @@ struct tp_compress_report {
     bool base_packed;            /* the base was a plain directory and has been packed first */
 };
 
-/* Pack the model directory PATH (its parent is the store). In-place order: temporary file, fsync, verify,
- * rename, fsync of the directory, remove the original; whatever dies at whatever moment, the directory or a
- * verified pack is there. Takes the store's lock on this model: -EBUSY when another holds it. A rerun after a
- * crash finishes the work. */
+/* Pack the model directory PATH (its parent is the store). In-place order: all checks (store/original/original.h),
+ * temporary file, fsync, verify, rename, fsync of the directory, remove the original; whatever dies at whatever moment,
+ * the directory or a verified pack is there. Takes the store's lock on this model: -EBUSY when another holds it, and when
+ * somebody writes to the model, which stays then. A rerun after a crash finishes the work. */
 int tp_compress(const char *path, const struct tp_compress_options *options,
                 struct tp_compress_report *report, struct tp_error *err);
+
+/* What tp_compress would refuse before any work, but for what others are doing then. Changes nothing. */
+int tp_compress_check(const char *path, const struct tp_compress_options *options, struct tp_error *err);
 
 /* Write the model of pack PATH out as a plain directory OUT (NULL: in place, and then remove the pack, which
  * fails with -EBUSY and a list when other packs need it as their base, unless KEEP). Every file is checked by

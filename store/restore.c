@@ -15,10 +15,12 @@
 #include "store/lock.h"
 #include "store/names.h"
 #include "store/ops.h"
+#include "store/original/original.h"
 #include "store/pack/pack_internal.h"
 
 struct job {
     const char *path;    /* the pack */
+    struct stat named;   /* what has that name: the pack, or a link to it */
     char *target;        /* the directory that is to be */
     struct tp_pack *pack;
     struct tp_store *store;
@@ -98,19 +100,6 @@ static bool exists(const char *path)
     return lstat(path, &st) == 0;
 }
 
-/* What a compressing that died left of the directory that the pack replaced: while the pack still tells whose
- * it is. */
-static int finish_removal(const struct job *j)
-{
-    char *removing;
-    int rc = tp_side_path(j->target, "removing", &removing, j->err);
-
-    if (rc == 0 && exists(removing))
-        rc = tp_file_remove_tree(AT_FDCWD, removing, j->err);
-    free(removing);
-    return rc;
-}
-
 /* A directory that was there already may not be on the disk yet, whoever wrote it. */
 static int sync_target(const struct job *j)
 {
@@ -124,6 +113,31 @@ static int sync_target(const struct job *j)
     return rc;
 }
 
+/* The very file that was opened, or the link that led to it, and not one that was put in its place since. */
+static int unlink_pack(const struct job *j)
+{
+    struct stat now;
+    char *aside;
+    int rc = tp_temporary_beside(j->path, &aside, j->err);
+
+    if (rc == 0)
+        rc = tp_rename_new(j->path, aside, j->err);
+    if (rc < 0) {
+        free(aside);
+        return rc;
+    }
+    if (lstat(aside, &now) < 0)
+        rc = tp_fail_errno(j->err, "cannot stat '%s'", aside);
+    else if (now.st_dev != j->named.st_dev || now.st_ino != j->named.st_ino)
+        rc = tp_fail(j->err, EBUSY, "'%s' was replaced by another while it was restored", j->path);
+    else if (unlink(aside) < 0)
+        rc = tp_fail_errno(j->err, "cannot remove '%s'", j->path);
+    if (rc < 0)
+        tp_rename_new(aside, j->path, NULL);
+    free(aside);
+    return rc == 0 ? tp_file_sync_parent(j->path, j->err) : rc;
+}
+
 /* The directory is there, from us or from a run that died before it removed the pack. */
 static int remove_pack(const struct job *j, bool was_there)
 {
@@ -131,14 +145,10 @@ static int remove_pack(const struct job *j, bool was_there)
 
     if (rc == 0)
         rc = tp_compare_dir(j->pack, j->target, true, j->options->progress, j->err);
-
-    if (rc == 0)
-        rc = finish_removal(j);
-    if (rc < 0)
-        return rc;
-    if (unlink(j->path) < 0)
-        return tp_fail_errno(j->err, "cannot remove '%s'", j->path);
-    return tp_file_sync_parent(j->path, j->err);
+    /* What a compressing that died left, while the pack still tells what it is. */
+    if (rc == 0 && tp_original_is_half_removed(AT_FDCWD, j->target))
+        rc = tp_original_finish(j->target, j->pack, false, j->options->progress, j->err);
+    return rc == 0 ? unlink_pack(j) : rc;
 }
 
 static int restore_locked(const struct job *j)
@@ -200,6 +210,8 @@ static int open_all(struct job *j)
     int rc = dir ? tp_store_open(dir, &j->store, j->err) : tp_fail(j->err, ENOMEM, "out of memory");
 
     free(dir);
+    if (rc == 0 && lstat(j->path, &j->named) < 0)
+        rc = tp_fail_errno(j->err, "cannot stat '%s'", j->path);
     if (rc == 0)
         rc = tp_pack_open(j->path, j->store, &j->pack, j->err);
     return rc == 0 ? check_base(j) : rc;

@@ -3,6 +3,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include "store/match/choose_base.h"
 #include "store/lock.h"
 #include "store/names.h"
+#include "store/original/original.h"
 #include "store/pack/pack_internal.h"
 #include "tensor/modeldir.h"
 
@@ -38,16 +40,6 @@ static bool is_dir(const char *path)
     struct stat st;
 
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
-/* Whether removing the directory PATH, packed before, was begun and not finished. */
-static bool is_half_removed(const char *path)
-{
-    char *removing = NULL;
-    bool found = tp_side_path(path, "removing", &removing, NULL) == 0 && is_dir(removing);
-
-    free(removing);
-    return found;
 }
 
 /* Until no other works on the base at PATH. */
@@ -79,7 +71,7 @@ static int compress_base(const char *plain, const struct tp_compress_options *op
 
     for (int i = 0; i < 3 && rc == -EBUSY; i++) {
         rc = wait ? wait_for_others(plain, options, err) : 0;
-        if (rc == 0 && wait && !is_dir(plain) && !is_half_removed(plain))
+        if (rc == 0 && wait && !is_dir(plain) && !tp_original_is_half_removed(AT_FDCWD, plain))
             return 1;
         if (rc == 0)
             rc = tp_compress(plain, options, report, err);
@@ -95,6 +87,7 @@ static int pack_base(const char *plain, const struct tp_compress_options *option
 {
     struct tp_compress_options o = {.base = "none",
                                     .keep = options->keep || options->out,
+                                    .no_lease = options->no_lease,
                                     .threads = options->threads,
                                     .zstd_level = options->zstd_level,
                                     .progress = options->progress,
@@ -122,11 +115,19 @@ static bool lies_within(const char *inner, const char *outer)
     return strncmp(inner, outer, len) == 0 && (inner[len] == '/' || strcmp(outer, "/") == 0);
 }
 
+static bool lie_in_one_directory(const char *a, const char *b)
+{
+    size_t len = (size_t)(tp_path_name(a) - a);
+
+    return len == (size_t)(tp_path_name(b) - b) && strncmp(a, b, len) == 0;
+}
+
 /*
  * Packing a base replaces its directory: it must be a model, and neither the one at hand (MODEL), nor around it, nor
- * within it. That it is gone is no error: another may have packed it.
+ * within it. Where MODEL is replaced, too, its readers look for the base in its directory, so no other one is touched.
+ * That the base is gone is no error: another may have packed it.
  */
-static int check_plain(const char *plain, const char *model, struct tp_error *err)
+static int check_plain(const char *plain, const char *model, bool replaced, struct tp_error *err)
 {
     char *a = realpath(plain, NULL), *b = realpath(model, NULL);
     int rc = 0;
@@ -139,6 +140,9 @@ static int check_plain(const char *plain, const char *model, struct tp_error *er
         rc = tp_fail(err, EINVAL, "'%s' holds no model that could be the base", plain);
     else if (lies_within(a, b) || lies_within(b, a))
         rc = tp_fail(err, EINVAL, "'%s' cannot be the base of '%s': one lies within the other", plain, model);
+    else if (replaced && !lie_in_one_directory(a, b))
+        rc = tp_fail(err, EINVAL, "the base '%s' does not lie beside '%s': copy it there, or write elsewhere with -o",
+                     plain, model);
     free(a);
     free(b);
     return rc;
@@ -155,8 +159,8 @@ static int open_model(const char *dir, const char *name, const char *model, stru
     if (!plain || !pack)
         rc = tp_fail(err, ENOMEM, "out of memory for a name");
     else if (is_dir(plain))
-        rc = check_plain(plain, model, err);
-    if (rc == 0 && (is_dir(plain) || is_half_removed(plain)))
+        rc = check_plain(plain, model, !options->out, err);
+    if (rc == 0 && (is_dir(plain) || tp_original_is_half_removed(AT_FDCWD, plain)))
         rc = pack_base(plain, options, report, err);
     if (rc == 0)
         rc = tp_pack_open(pack, store, out, err);

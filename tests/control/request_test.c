@@ -54,7 +54,7 @@ static void is_request(enum tp_verb verb, const char *text, const char *want)
 
 #define DEFAULTS "\"memory\": 4294967296, \"nice\": 10, \"io\": \"normal\"}"
 #define COMPRESS(model, before, after)                                                                     \
-    "{\"verb\": \"compress\", \"model\": \"" model "\", " before "\"codec\": \"auto\", \"zstd_level\": 3, " after DEFAULTS
+    "{\"verb\": \"compress\", \"model\": \"" model "\", " before "\"codec\": \"auto\", \"zstd_level\": 3, " after "\"lease\": true, " DEFAULTS
 
 static void test_forms(void)
 {
@@ -71,7 +71,7 @@ static void test_forms(void)
     is_request(TP_VERB_COMPRESS, "{\n  \"model\": \"m\",\n  \"keep\": \"yes\",\n  \"base\": null\n}\n",
                COMPRESS("m", "\"base\": \"auto\", ", "\"keep\": true, "));
     is_request(TP_VERB_COMPRESS, "m id=k-1", "{\"verb\": \"compress\", \"model\": \"m\", \"id\": \"k-1\", \"base\": \"auto\", "
-               "\"codec\": \"auto\", \"zstd_level\": 3, \"keep\": false, " DEFAULTS);
+               "\"codec\": \"auto\", \"zstd_level\": 3, \"keep\": false, \"lease\": true, " DEFAULTS);
     is_request(TP_VERB_VERIFY, "all memory=1.5GiB nice=0 io=idle threads=3",
                "{\"verb\": \"verify\", \"model\": \"all\", \"threads\": 3, \"memory\": 1610612736, \"nice\": 0, \"io\": \"idle\"}");
     is_request(TP_VERB_VERIFY, "{\"verb\": \"verify\", \"model\": \"m\", \"memory\": 1073741824, \"threads\": 2}",

@@ -42,6 +42,8 @@ ok((packed / "tune.tnpk").stat().st_size < 0.8 * (packed / "base.tnpk").stat().s
 class Scenario:
     """How a store begins, what is run, what is there when it has succeeded."""
 
+    may_stay = ()
+
     def __init__(self, name, begin, args, end):
         self.name, self.begin, self.args, self.end = name, begin, args, end
 
@@ -70,6 +72,8 @@ class Scenario:
 
 class Interrupted(Scenario):
     """Packing died while it removed the original: part of that is gone."""
+
+    may_stay = (".removing", ".removing-files")
 
     def prepare(self):
         shutil.copytree(origin / "base", store / ".base.removing", symlinks=True)
@@ -113,20 +117,24 @@ def listing():
 
 def finish(scenario):
     """A rerun finishes the work, and leaves only what should be there."""
-    already = scenario.end == [e for e in listing() if e not in MAY_STAY]
+    def lasting():
+        # Where there is nothing to do any more, temporary files stay for the next work on the model.
+        return [e for e in listing() if e not in MAY_STAY and ".tmp-" not in e]
+
+    already = scenario.end == lasting()
     code, said = scenario.run()
     # What writes beside (-o, --keep) refuses to overwrite what an earlier run did finish; and there is nothing
     # to unpack any more where the earlier run removed the pack.
     if code and not (already and ("exists" in said or "No such file" in said)):
         return f"the rerun fails ({code}): {said}"
-    if [e for e in listing() if e not in MAY_STAY or not already] != scenario.end:
+    if (lasting() if already else listing()) != scenario.end:
         return f"after the rerun there is {listing()}"
     return complaint(scenario)
 
 
-def left_behind():
+def left_behind(scenario):
     """Temporary files, which only a killed process may leave."""
-    return [n for d in (store, out) for n in hidden(d) if n not in MAY_STAY and not n.endswith(".removing")]
+    return [n for d in (store, out) for n in hidden(d) if n not in MAY_STAY and not n.endswith(scenario.may_stay)]
 
 
 def every_call(scenario, kind, expect, calls=None, tidy=True, **more):
@@ -145,8 +153,8 @@ def every_call(scenario, kind, expect, calls=None, tidy=True, **more):
             break
         what = lines[number - 1].replace(str(root), "")
         problem = expect(code, said, what) or complaint(scenario)
-        if not problem and tidy and " unlink " not in what and left_behind():
-            problem = f"left behind: {left_behind()}"
+        if not problem and tidy and " unlink " not in what and left_behind(scenario):
+            problem = f"left behind: {left_behind(scenario)}"
         if not problem:
             problem = finish(scenario)
         if problem:
