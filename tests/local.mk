@@ -69,6 +69,7 @@ store_tests = \
 	tests/store/cursor_test \
 	tests/store/engine_test \
 	tests/store/sharing_test \
+	tests/store/siblings_test \
 	tests/store/damage_test \
 	tests/store/fit_test \
 	tests/store/golden_test \

@@ -150,6 +150,21 @@ struct tp_window_bytes tp_window_bytes(const struct tp_window *window)
                                     (size_t)window->len * 8 / to * (from / 8)};
 }
 
+int tp_window_convert(const struct tp_window *window, size_t len, struct tp_work_level *level,
+                      struct tp_window_view *view, struct tp_error *err)
+{
+    enum tp_dtype dtype = window->from->dtype;
+
+    if (dtype == window->dtype)
+        return 0;
+    int rc = tp_work_need(&level->converted, err);
+    if (rc < 0)
+        return rc;
+    tp_convert(window->dtype, level->converted, dtype, view->data, len * 8 / tp_dtype_bits(dtype));
+    view->data = level->converted;
+    return 0;
+}
+
 int tp_window_get(struct tp_pack *base, const struct tp_window *window, struct tp_work *work,
                   const struct tp_chunk_fetch *fetch, struct tp_window_view *view, struct tp_error *err)
 {
@@ -157,7 +172,6 @@ int tp_window_get(struct tp_pack *base, const struct tp_window *window, struct t
     const struct tp_segment *s = &index->segments[window->from->segment];
     struct tp_work_level *level = tp_work_level_get(work, err);
     struct tp_window_bytes b = tp_window_bytes(window);
-    enum tp_dtype dtype = window->from->dtype;
     uint64_t in = b.off - s->file_off;
     uint32_t chunk;
     int rc;
@@ -171,7 +185,7 @@ int tp_window_get(struct tp_pack *base, const struct tp_window *window, struct t
     }
     chunk = s->chunk_first + (uint32_t)(in / index->chunk_size);
     if (in % index->chunk_size == 0 && b.len <= tp_index_chunk_len(index, chunk)) {
-        view->aligned = dtype == window->dtype && b.len == tp_index_chunk_len(index, chunk);
+        view->aligned = window->from->dtype == window->dtype && b.len == tp_index_chunk_len(index, chunk);
         rc = tp_window_chunk(base, chunk, view->aligned, work, fetch, &view->data, &view->handle, err);
     } else {
         rc = tp_work_need(&level->joined, err);
@@ -179,13 +193,10 @@ int tp_window_get(struct tp_pack *base, const struct tp_window *window, struct t
             rc = gather(base, s, b.off, b.len, level->joined, work, fetch, err);
         view->data = level->joined;
     }
-    if (rc < 0 || dtype == window->dtype)
+    if (rc < 0 || window->from->dtype == window->dtype)
         return rc;
-    rc = tp_work_need(&level->converted, err);
-    if (rc == 0)
-        tp_convert(window->dtype, level->converted, dtype, view->data, b.len * 8 / tp_dtype_bits(dtype));
+    rc = tp_window_convert(window, b.len, level, view, err);
     tp_window_release(fetch, view);
-    view->data = level->converted;
     return rc;
 }
 

@@ -57,6 +57,9 @@ struct tp_window_view {
  * tp_window_release. */
 int tp_window_get(struct tp_pack *base, const struct tp_window *window, struct tp_work *work,
                   const struct tp_chunk_fetch *fetch, struct tp_window_view *view, struct tp_error *err);
+/* VIEW's data, LEN bytes as they are in the predictor, in the window's dtype: in LEVEL, where that is another one. */
+int tp_window_convert(const struct tp_window *window, size_t len, struct tp_work_level *level,
+                      struct tp_window_view *view, struct tp_error *err);
 void tp_window_release(const struct tp_chunk_fetch *fetch, struct tp_window_view *view);
 
 /* LEN bytes at OFF of file FILE of BASE, into DST. */

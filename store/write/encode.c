@@ -51,6 +51,27 @@ int tp_writer_read(struct tp_writer *w, uint32_t file, void *dst, size_t len, ui
     return rc;
 }
 
+/* From the model itself: what will be in the pack is not there yet, so its source is read. */
+static int read_window(struct tp_writer *w, const struct tp_window *window, struct tp_work *work,
+                       struct tp_window_view *view, struct tp_error *err)
+{
+    const struct tp_segment *s = &w->plan.index.segments[window->from->segment];
+    struct tp_work_level *level = tp_work_level_get(work, err);
+    struct tp_window_bytes b = tp_window_bytes(window);
+    uint64_t in = b.off - s->file_off, chunk_size = w->plan.index.chunk_size;
+    int rc = level ? tp_work_need(&level->joined, err) : -EBADMSG;
+
+    memset(view, 0, sizeof *view);
+    if (rc == 0)
+        rc = tp_writer_read(w, window->from->file, level->joined, b.len, b.off, err);
+    if (rc < 0)
+        return rc;
+    view->data = level->joined;
+    view->aligned = window->from->dtype == window->dtype && in % chunk_size == 0 && in < s->len &&
+                    b.len == (s->len - in < chunk_size ? s->len - in : chunk_size);
+    return tp_window_convert(window, b.len, level, view, err);
+}
+
 int tp_writer_window(struct tp_writer *w, const struct tp_segment *s, uint32_t nth, uint32_t len,
                      struct tp_work *work, struct tp_window_view *view, struct tp_error *err)
 {
@@ -59,7 +80,8 @@ int tp_writer_window(struct tp_writer *w, const struct tp_segment *s, uint32_t n
                                .off = (uint64_t)nth * w->plan.index.chunk_size,
                                .len = len};
 
-    return tp_window_get(w->plan.base, &window, work, NULL, view, err);
+    return s->from.whence == TP_FROM_PACK ? read_window(w, &window, work, view, err)
+                                          : tp_window_get(w->plan.base, &window, work, NULL, view, err);
 }
 
 size_t tp_encode_zstd(const struct tp_writer *w, struct tp_work *work, const void *src, size_t len,
@@ -93,6 +115,13 @@ static bool repeats(const uint8_t *src, uint32_t len)
     return len > 64 && memcmp(src, src + 64, len - 64) == 0;
 }
 
+bool tp_writer_may_refer(const struct tp_writer *w, const struct tp_segment *s, uint32_t chunk)
+{
+    const struct tp_index *x = &w->plan.index;
+
+    return !x->files[s->file].predicts || x->segments[x->chunks[chunk].segment].from.whence != TP_FROM_PACK;
+}
+
 void tp_coded_set_same(struct tp_coded *c, uint32_t chunk, const struct tp_pack *base)
 {
     c->codec = TP_CODEC_SAME;
@@ -105,15 +134,19 @@ void tp_coded_set_same(struct tp_coded *c, uint32_t chunk, const struct tp_pack 
 }
 
 /* The one of the base's chunks in the same place, or any that has this content. */
-static bool find_same(struct tp_writer *w, struct tp_coded *out)
+static bool find_same(struct tp_writer *w, const struct tp_segment *s, struct tp_coded *out)
 {
     uint32_t found = w->in_base ? tp_chunkmap_find(w->in_base, out->content_hash, out->len) : TP_NONE;
 
-    if (found != TP_NONE)
+    if (found != TP_NONE) {
         tp_coded_set_same(out, found, w->plan.base);
-    else if ((found = tp_chunkmap_find(w->in_pack, out->content_hash, out->len)) != TP_NONE)
-        tp_coded_set_same(out, found, NULL);
-    return found != TP_NONE;
+        return true;
+    }
+    found = tp_chunkmap_find(w->in_pack, out->content_hash, out->len);
+    if (found == TP_NONE || !tp_writer_may_refer(w, s, found))
+        return false;
+    tp_coded_set_same(out, found, NULL);
+    return true;
 }
 
 /* With one chunk in the segment, its tables are this chunk's cost alone: count them. */
@@ -175,7 +208,7 @@ int tp_encode_chunk(struct tp_writer *w, uint32_t chunk, struct tp_coder *coder,
     if (rc < 0)
         return rc;
     out->content_hash = tp_xxh3(out->src, out->len);
-    if (find_same(w, out))
+    if (find_same(w, s, out))
         return 0;
     if (s->dtype != TP_DTYPE_BYTES) {
         wait_learned(w, learned);

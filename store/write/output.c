@@ -69,6 +69,7 @@ static int put_tables(struct output *o, struct tp_segment *s, struct tp_learned 
 /* A lower chunk of this pack may hold the same; only here, in order, is that certain. */
 static void settle_same(struct output *o, uint32_t chunk, struct tp_coded *c)
 {
+    const struct tp_index *x = &o->w->plan.index;
     uint32_t known;
 
     if (c->codec == TP_CODEC_SAME)
@@ -78,7 +79,8 @@ static void settle_same(struct output *o, uint32_t chunk, struct tp_coded *c)
         tp_chunkmap_put(o->w->in_pack, c->content_hash, c->len, chunk);
         return;
     }
-    tp_coded_set_same(c, known, NULL);
+    if (tp_writer_may_refer(o->w, &x->segments[x->chunks[chunk].segment], known))
+        tp_coded_set_same(c, known, NULL);
 }
 
 static void count(struct output *o, const struct tp_segment *s, const struct tp_coded *c)
@@ -108,7 +110,8 @@ static void hash_source(struct output *o, uint32_t file, const struct tp_coded *
     tp_sha256_final(o->sha, f->sha256);
     tp_xxh128_final(o->xxh, o->w->prints[file].xxh128);
     o->file_done = 0;
-    tp_writer_close_source(o->w, file);
+    if (!f->predicts)
+        tp_writer_close_source(o->w, file);
 }
 
 static void tell(const struct output *o)

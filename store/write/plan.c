@@ -10,7 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/checked.h"
 #include "base/log.h"
+#include "codec/convert.h"
 #include "store/match/rename.h"
 #include "store/pack/layout.h"
 #include "store/pack/pack_internal.h"
@@ -22,6 +24,7 @@ struct planner {
     struct tp_basemap *map; /* NULL without a base */
     struct tp_source *model, *source; /* both as the rules' names are found in them */
     struct tp_renames renames;
+    const struct tp_pack_options *options;
     int rootfd;
     bool delta_fits[TP_DTYPE_COUNT]; /* some codec can use a base for this dtype */
     struct tp_error *err;
@@ -38,7 +41,7 @@ static int out_of_memory(const struct planner *p)
     return tp_fail(p->err, ENOMEM, "out of memory for the plan of '%s'", p->plan->root);
 }
 
-/* A new segment of file FILE, of which the caller fills what differs from these defaults. */
+/* A new segment of file FILE, behind those it has, of which the caller fills what differs from these defaults. */
 static struct tp_segment *add_segment(struct planner *p, uint32_t file, enum tp_dtype dtype, uint64_t len)
 {
     struct tp_index *x = &p->plan->index;
@@ -58,6 +61,8 @@ static struct tp_segment *add_segment(struct planner *p, uint32_t file, enum tp_
     s->file = file;
     s->dtype = dtype;
     s->len = len;
+    if (x->files[file].segment_n)
+        s->file_off = s[-1].file_off + s[-1].len;
     s->name = strdup("");
     if (!s->name)
         return NULL;
@@ -109,14 +114,61 @@ static const struct tp_basetensor *find_in_base(const struct planner *p, const c
     return b;
 }
 
+/* The file that SIBLING says predicts a tensor of FILE, LEN bytes of it; TP_NONE: it cannot. */
+static uint32_t find_sibling(const struct planner *p, uint32_t file, const struct tp_sibling *sibling, uint64_t len)
+{
+    const struct tp_index *x = &p->plan->index;
+    const struct tp_pack_file *f = tp_index_find(x, sibling->path);
+
+    if (!f || f >= &x->files[file] || f->type != TP_ENTRY_FILE || f->link != TP_NONE || f->chained ||
+        x->files[file].predicts || !tp_range_within(sibling->off, len, f->size))
+        return TP_NONE;
+    return (uint32_t)(f - x->files);
+}
+
+/* A tensor of FILE that another file of the model predicts: cut where that one is, so that chunks meet chunks. */
+static int add_predicted(struct planner *p, uint32_t file, const struct tp_tensor *t, const struct tp_sibling *sibling)
+{
+    struct tp_index *x = &p->plan->index;
+    const struct tp_segment like = {.dtype = t->dtype, .len = t->len, .from.dtype = sibling->dtype};
+    uint64_t bits = tp_dtype_bits(sibling->dtype), n = t->len * 8 / tp_dtype_bits(t->dtype), done = 0;
+    uint32_t from = TP_NONE;
+    int rc = 0;
+
+    if (tp_convert_possible(sibling->dtype, t->dtype) && sibling->dtype != TP_DTYPE_BYTES)
+        from = find_sibling(p, file, sibling, tp_segment_predictor_len(&like));
+    if (from == TP_NONE)
+        return tp_fail(p->err, EINVAL, "'%s' of '%s' cannot be predicted by '%s'", t->name, x->files[file].path,
+                       sibling->path);
+    x->siblings = x->files[file].chained = x->files[from].predicts = true;
+    while (rc == 0 && done < n) {
+        uint64_t off = sibling->off + done * bits / 8;
+        uint32_t at = tp_index_segment_at(x, &x->files[from], off);
+        uint64_t left = x->segments[at].file_off + x->segments[at].len - off, have = left * 8 / bits;
+
+        if (have > n - done || bits < 8 || left % (bits / 8) != 0)
+            have = n - done;
+        rc = add_piece(p, file, t, done, have,
+                       (struct tp_predictor){
+                           .whence = TP_FROM_PACK, .dtype = sibling->dtype, .file = from, .off = off, .segment = at});
+        done += have;
+    }
+    return rc;
+}
+
 /* One tensor: a piece for each segment of the base's tensor, and one for what the base does not have. */
 static int add_tensor(struct planner *p, uint32_t file, const struct tp_tensor *t)
 {
     const struct tp_index *base = p->map ? tp_pack_index(p->plan->base) : NULL;
     const struct tp_basetensor *b = NULL;
     uint64_t n = t->len * 8 / tp_dtype_bits(t->dtype), done = 0;
+    struct tp_sibling sibling;
     int rc = 0;
 
+    p->plan->tensor_n++;
+    if (p->options->sibling && p->delta_fits[t->dtype] && n > 0 &&
+        p->options->sibling(p->options->sibling_arg, p->plan->index.files[file].path, t, &sibling))
+        return add_predicted(p, file, t, &sibling);
     if (p->map && p->delta_fits[t->dtype] && n > 0)
         b = find_in_base(p, p->plan->index.files[file].path, t);
     for (uint32_t i = 0; rc == 0 && b && i < b->segment_n && done < n; i++) {
@@ -137,7 +189,6 @@ static int add_tensor(struct planner *p, uint32_t file, const struct tp_tensor *
     }
     if (rc == 0 && (done < n || n == 0))
         rc = add_piece(p, file, t, done, n - done, (struct tp_predictor){0});
-    p->plan->tensor_n++;
     return rc;
 }
 
@@ -223,27 +274,21 @@ static int list_files(struct planner *p)
     return 0;
 }
 
-/* Where everything lies, once the segments stand. */
+/* Which chunks there are, once the segments stand. */
 static int number_chunks(struct planner *p)
 {
     struct tp_index *x = &p->plan->index;
-    uint64_t chunks = 0, off = 0;
-    uint32_t s = 0;
+    uint64_t chunks = 0;
+    uint32_t s;
 
-    for (uint32_t f = 0; f < x->file_n; f++) {
-        x->files[f].segment_first = s;
-        off = 0;
-        for (uint32_t end = s + x->files[f].segment_n; s < end; s++) {
-            struct tp_segment *seg = &x->segments[s];
+    for (s = 0; s < x->segment_n; s++) {
+        struct tp_segment *seg = &x->segments[s];
 
-            seg->file_off = off;
-            seg->chunk_first = (uint32_t)chunks;
-            off += seg->len;
-            chunks += seg->len / x->chunk_size + (seg->len % x->chunk_size != 0);
-            if (chunks >= TP_INDEX_MAX / TP_CHUNK_RECORD_LEN)
-                return tp_fail(p->err, EFBIG, "'%s' is too large for one pack", p->plan->root);
-            seg->chunk_n = (uint32_t)chunks - seg->chunk_first;
-        }
+        seg->chunk_first = (uint32_t)chunks;
+        chunks += seg->len / x->chunk_size + (seg->len % x->chunk_size != 0);
+        if (chunks >= TP_INDEX_MAX / TP_CHUNK_RECORD_LEN)
+            return tp_fail(p->err, EFBIG, "'%s' is too large for one pack", p->plan->root);
+        seg->chunk_n = (uint32_t)chunks - seg->chunk_first;
     }
     x->chunk_n = (uint32_t)chunks;
     x->chunks = calloc(chunks + 1, sizeof *x->chunks);
@@ -336,15 +381,17 @@ static int plan_all(struct planner *p, enum tp_links links)
     if (p->rootfd < 0)
         return tp_fail_errno(p->err, "cannot open '%s'", plan->root);
     warn_of_links(p);
-    for (uint32_t i = 0; rc == 0 && i < plan->index.file_n; i++)
+    for (uint32_t i = 0; rc == 0 && i < plan->index.file_n; i++) {
+        plan->index.files[i].segment_first = plan->index.segment_n;
         rc = plan_file(p, i);
+    }
     return rc == 0 ? number_chunks(p) : rc;
 }
 
 int tp_plan_make(const char *dir, const struct tp_pack_options *options, struct tp_plan *out,
                  struct tp_error *err)
 {
-    struct planner p = {.plan = out, .rootfd = -1, .err = err};
+    struct planner p = {.plan = out, .options = options, .rootfd = -1, .err = err};
     int rc;
 
     memset(out, 0, sizeof *out);

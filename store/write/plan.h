@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a pack will hold, before a byte of it is coded: the files of the model directory, cut into segments,
- * each with the base's segment that predicts it.
+ * each with the bytes of the base, or of the model, that predict it.
  */
 #ifndef TP_STORE_PLAN_H
 #define TP_STORE_PLAN_H

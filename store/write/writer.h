@@ -10,6 +10,15 @@
 #include "store/store.h"
 #include "tensor/modeldir.h"
 
+struct tp_tensor;
+
+/* Bytes of another file of the model that predict a tensor: as many elements as it has. */
+struct tp_sibling {
+    const char *path; /* in the model directory, before the tensor's own file in the order of an index */
+    uint64_t off;
+    enum tp_dtype dtype;
+};
+
 struct tp_pack_options {
     unsigned threads;            /* 0: one for each CPU */
     struct tp_pack *base;        /* NULL: without a base */
@@ -18,6 +27,11 @@ struct tp_pack_options {
     int zstd_level;              /* 0: the default, 3 */
     enum tp_links links;         /* what becomes of symbolic links in the directory */
     const struct tp_progress *progress;
+    /* Asked for each tensor of the file PATH while the plan is made: whether something in the model predicts it better
+     * than the base does. A file with a tensor that is predicted in this way predicts none itself: -EINVAL. Each that
+     * predicts stays open as long as the pack is written. NULL: nothing does. */
+    bool (*sibling)(void *arg, const char *path, const struct tp_tensor *t, struct tp_sibling *out);
+    void *sibling_arg;
 };
 
 struct tp_pack_report {

@@ -73,7 +73,7 @@ int tp_writer_read(struct tp_writer *w, uint32_t file, void *dst, size_t len, ui
                    struct tp_error *err);
 void tp_writer_close_source(struct tp_writer *w, uint32_t file);
 
-/* The base's bytes for chunk number NTH of segment S, which has one. */
+/* The predictor's bytes for chunk number NTH of segment S, which has one. */
 int tp_writer_window(struct tp_writer *w, const struct tp_segment *s, uint32_t nth, uint32_t len,
                      struct tp_work *work, struct tp_window_view *view, struct tp_error *err);
 
@@ -81,6 +81,8 @@ int tp_writer_window(struct tp_writer *w, const struct tp_segment *s, uint32_t n
 int tp_learn_segment(struct tp_writer *w, uint32_t segment, struct tp_coder *coder, struct tp_error *err);
 void tp_learned_clear(struct tp_learned *learned);
 
+/* Whether a chunk of S may be the same as CHUNK of this pack: what predicts others is not predicted itself. */
+bool tp_writer_may_refer(const struct tp_writer *w, const struct tp_segment *s, uint32_t chunk);
 /* C is what CHUNK of this pack holds or, with one, of BASE. */
 void tp_coded_set_same(struct tp_coded *c, uint32_t chunk, const struct tp_pack *base);
 
