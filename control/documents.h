@@ -57,8 +57,11 @@ int tp_document_status(struct tp_inventory *inventory, const struct tp_policy *p
 int tp_document_models(struct tp_inventory *inventory, struct tp_buffer *out, struct tp_error *err);
 /* All jobs, the newest first. */
 int tp_document_jobs(struct tp_inventory *inventory, struct tp_buffer *out, struct tp_error *err);
-/* -ENOENT: no such model. */
+/* -ENOENT: no such model. Of one with very much in it, the first files and tensors (control/manifest.h). */
 int tp_document_model(struct tp_inventory *inventory, const char *name, struct tp_buffer *out, struct tp_error *err);
+/* Without making it: -ENOENT, or when the pack, or the top of the directory, changed. */
+int tp_document_model_time(struct tp_inventory *inventory, const char *name, struct timespec *changed,
+                           struct tp_error *err);
 /* Prometheus' text format. */
 int tp_document_metrics(struct tp_inventory *inventory, const struct tp_live *live, struct tp_buffer *out,
                         struct tp_error *err);

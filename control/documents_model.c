@@ -30,18 +30,18 @@ static void put_plain_file(const struct tp_entry *e, struct tp_json_writer *json
 
 /* What is no safetensors file has none. */
 static void put_plain_tensors(const struct tp_modeldir *listing, int dirfd, const struct tp_entry *e,
-                              struct tp_json_writer *json)
+                              struct tp_json_writer *json, bool *truncated)
 {
     struct tp_safetensors header = {0};
 
-    if (e->type != TP_ENTRY_FILE || e->size < TP_SAFETENSORS_MIN)
+    if (e->type != TP_ENTRY_FILE || e->size < TP_SAFETENSORS_MIN || *truncated)
         return;
     int fd = tp_modeldir_open(listing, dirfd, e->path);
     if (fd < 0)
         return;
     if (tp_safetensors_open(fd, e->size, e->path, &header, NULL) < 0)
         header.tensor_n = 0;
-    for (size_t i = 0; i < header.tensor_n; i++) {
+    for (size_t i = 0; i < header.tensor_n && tp_manifest_may_add(json, truncated); i++) {
         const struct tp_tensor *t = &header.tensors[i];
         tp_json_begin_object(json, NULL);
         tp_json_put_string(json, "name", t->name);
@@ -60,6 +60,7 @@ static void put_plain_tensors(const struct tp_modeldir *listing, int dirfd, cons
 static int put_plain(const char *path, struct tp_json_writer *json, struct tp_error *err)
 {
     struct tp_modeldir listing = {0};
+    bool truncated = false;
     int dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int rc = dirfd < 0 ? tp_fail_errno(err, "cannot open '%s'", path) : tp_modeldir_scan(path, &listing, err);
 
@@ -73,13 +74,14 @@ static int put_plain(const char *path, struct tp_json_writer *json, struct tp_er
         tp_json_put_stringf(json, "mode", "%04o", listing.root_mode);
         tp_json_put_time(json, "mtime", listing.root_mtime_sec, listing.root_mtime_nsec);
         tp_json_begin_array(json, "files");
-        for (size_t i = 0; i < listing.entry_n; i++)
+        for (size_t i = 0; i < listing.entry_n && tp_manifest_may_add(json, &truncated); i++)
             put_plain_file(&listing.entries[i], json);
         tp_json_end_array(json);
         tp_json_begin_array(json, "tensors");
         for (size_t i = 0; i < listing.entry_n; i++)
-            put_plain_tensors(&listing, dirfd, &listing.entries[i], json);
+            put_plain_tensors(&listing, dirfd, &listing.entries[i], json, &truncated);
         tp_json_end_array(json);
+        tp_json_put_bool(json, "truncated", truncated);
     }
     tp_modeldir_clear(&listing);
     if (dirfd >= 0)
@@ -89,21 +91,32 @@ static int put_plain(const char *path, struct tp_json_writer *json, struct tp_er
 
 /* As it is listed: a plain directory goes before a pack of the same name. */
 static int find_kind(const struct tp_inventory *inventory, const char *name, enum tp_model_kind *kind,
-                     struct tp_error *err)
+                     struct stat *st, struct tp_error *err)
 {
     char file[256 + sizeof TP_PACK_SUFFIX];
-    struct stat st;
 
     if (*name && name[0] != '.' && !strchr(name, '/') && strlen(name) < 256) {
         *kind = TP_MODEL_PLAIN;
-        if (fstatat(inventory->dirfd, name, &st, 0) == 0 && S_ISDIR(st.st_mode))
+        if (fstatat(inventory->dirfd, name, st, 0) == 0 && S_ISDIR(st->st_mode))
             return 0;
         *kind = TP_MODEL_PACK;
         snprintf(file, sizeof file, "%s" TP_PACK_SUFFIX, name);
-        if (fstatat(inventory->dirfd, file, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
+        if (fstatat(inventory->dirfd, file, st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st->st_mode))
             return 0;
     }
     return tp_fail(err, ENOENT, "there is no model '%s' in '%s'", name, tp_store_dir(inventory->store));
+}
+
+int tp_document_model_time(struct tp_inventory *inventory, const char *name, struct timespec *changed,
+                           struct tp_error *err)
+{
+    enum tp_model_kind kind;
+    struct stat st;
+    int rc = find_kind(inventory, name, &kind, &st, err);
+
+    if (rc == 0)
+        *changed = st.st_mtim;
+    return rc;
 }
 
 int tp_document_model(struct tp_inventory *inventory, const char *name, struct tp_buffer *out, struct tp_error *err)
@@ -111,8 +124,9 @@ int tp_document_model(struct tp_inventory *inventory, const char *name, struct t
     struct tp_json_writer json;
     struct tp_pack *pack = NULL;
     enum tp_model_kind kind = TP_MODEL_PLAIN;
+    struct stat st;
     char *path = NULL;
-    int rc = find_kind(inventory, name, &kind, err);
+    int rc = find_kind(inventory, name, &kind, &st, err);
 
     if (rc == 0 && kind == TP_MODEL_PACK)
         rc = tp_store_open_pack(inventory->store, name, &pack, err);

@@ -105,9 +105,10 @@ void tp_manifest_shape_json(struct tp_json_writer *json, unsigned rank, const ui
     tp_json_end_array(json);
 }
 
-static void put_tensors(struct tp_json_writer *json, const struct tp_index *index, const struct tp_pack_file *file)
+static void put_tensors(struct tp_json_writer *json, const struct tp_index *index, const struct tp_pack_file *file,
+                        bool *truncated)
 {
-    for (uint32_t i = 0; i < file->segment_n;) {
+    for (uint32_t i = 0; i < file->segment_n && tp_manifest_may_add(json, truncated);) {
         const struct tp_segment *segment = &index->segments[file->segment_first + i];
         struct tp_usage usage;
         bool predicted;
@@ -149,6 +150,7 @@ void tp_manifest_json(struct tp_pack *pack, struct tp_json_writer *json)
     const struct tp_index *index = tp_pack_index(pack);
     uint64_t stored = tp_pack_stored_bytes(pack);
     struct tp_usage all = {0};
+    bool truncated = false;
 
     tp_usage_add_index(index, &all);
     tp_json_put_hex(json, "id", tp_pack_get_id(pack), TP_SHA256_LEN);
@@ -165,11 +167,12 @@ void tp_manifest_json(struct tp_pack *pack, struct tp_json_writer *json)
     tp_json_put_time(json, "mtime", index->root_mtime_sec, index->root_mtime_nsec);
     put_codecs(json, &all);
     tp_json_begin_array(json, "files");
-    for (uint32_t i = 0; i < index->file_n; i++)
+    for (uint32_t i = 0; i < index->file_n && tp_manifest_may_add(json, &truncated); i++)
         put_file(json, index, &index->files[i]);
     tp_json_end_array(json);
     tp_json_begin_array(json, "tensors");
     for (uint32_t i = 0; i < index->file_n; i++)
-        put_tensors(json, index, &index->files[i]);
+        put_tensors(json, index, &index->files[i], &truncated);
     tp_json_end_array(json);
+    tp_json_put_bool(json, "truncated", truncated);
 }

@@ -24,7 +24,17 @@ uint64_t tp_manifest_count_tensors(const struct tp_index *index);
 
 const char *tp_manifest_type_name(enum tp_entry_type type);
 
-/* Keys from "id" to "tensors" into the object that is open. */
+/* Bytes of a document of one model from which on it takes no more files and tensors: what JSON readers can bear, this
+ * program's own too, and a hostile model cannot exceed by more than one of them. */
+#define TP_DOCUMENT_FULL TP_JSON_MAX
+/* Whether one more goes in; otherwise the document is TRUNCATED. */
+static inline bool tp_manifest_may_add(const struct tp_json_writer *json, bool *truncated)
+{
+    *truncated |= json->buf->len >= TP_DOCUMENT_FULL;
+    return !*truncated;
+}
+
+/* Keys from "id" to "truncated" into the object that is open. */
 void tp_manifest_json(struct tp_pack *pack, struct tp_json_writer *json);
 /* What an entry is beside its bytes, from "path" on, into the object that is open; TARGET of a symbolic link. */
 void tp_manifest_entry_json(struct tp_json_writer *json, const char *path, enum tp_entry_type type, uint32_t mode,

@@ -26,7 +26,7 @@ int tp_control_open(fuse_req_t req, struct tp_node *node, struct fuse_file_info 
     struct tp_fs *fs = fuse_req_userdata(req);
     struct tp_control *control = fs->control;
     struct tp_control_node *own = (struct tp_control_node *)node;
-    bool writes = (fi->flags & O_ACCMODE) != O_RDONLY;
+    bool writes = (fi->flags & O_ACCMODE) != O_RDONLY, kept = true;
 
     if ((writes || fi->flags & O_TRUNC) && !tp_control_is_written(own->id.kind))
         return EACCES;
@@ -44,15 +44,20 @@ int tp_control_open(fuse_req_t req, struct tp_node *node, struct fuse_file_info 
             return rc;
         }
     }
-    /* A document's pages are as good as its node. What is asked for anew by each read is not kept. */
+    if (handle->kind == TP_HANDLE_TEXT) {
+        int rc = tp_control_hold_text(control, own, &kept);
+        if (rc != 0) {
+            free(handle);
+            return rc;
+        }
+    }
+    /* A document's pages are as good as its text. What is asked for anew by each read is not kept. */
     fi->direct_io = handle->kind != TP_HANDLE_TEXT && handle->kind != TP_HANDLE_LOG;
     fi->nonseekable = handle->kind == TP_HANDLE_WRITE || handle->kind == TP_HANDLE_EVENTS;
-    fi->keep_cache = 1;
+    fi->keep_cache = kept;
     fi->noflush = 1;
     fi->fh = (uint64_t)(uintptr_t)handle;
     pthread_mutex_lock(&control->lock);
-    if (handle->kind == TP_HANDLE_TEXT)
-        own->opened = true;
     handle->next = control->handles;
     handle->at = &control->handles;
     if (handle->next)
@@ -72,6 +77,8 @@ void tp_control_release(fuse_req_t req, struct fuse_file_info *fi)
     if (handle->next)
         handle->next->at = handle->at;
     pthread_mutex_unlock(&fs->control->lock);
+    if (handle->kind == TP_HANDLE_TEXT)
+        tp_control_drop_text(fs->control, handle->node);
     if (handle->poll)
         fuse_pollhandle_destroy(handle->poll);
     if (handle->fd >= 0)

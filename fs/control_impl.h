@@ -45,6 +45,13 @@ static inline bool tp_control_is_document(enum tp_control_kind kind)
     return kind >= TP_CONTROL_README && kind <= TP_CONTROL_KNOB;
 }
 
+/* A document that is made when it is opened, since that can be much work, and is not kept longer than it is open: looked
+ * up or asked for its attributes before, its size is 0. */
+static inline bool tp_control_is_made_late(enum tp_control_kind kind)
+{
+    return kind == TP_CONTROL_MODEL;
+}
+
 static inline bool tp_control_is_written(enum tp_control_kind kind)
 {
     return kind == TP_CONTROL_VERB || kind == TP_CONTROL_KNOB;
@@ -69,7 +76,8 @@ struct tp_text {
 struct tp_control_node {
     struct tp_node node;
     struct tp_control_id id;
-    struct tp_text *text; /* of a document */
+    struct tp_text *text; /* of a document; NULL: one that is made late is not open */
+    unsigned open_n;      /* handles that read TEXT */
     bool opened;          /* ever: its text is not replaced by a look-up any more */
     bool stale;           /* poll told its reader of news */
     struct tp_control_node *next, **at;
@@ -169,12 +177,18 @@ const char *tp_control_fixed(enum tp_control_kind kind, size_t i, struct tp_cont
 const char *tp_control_job_file(unsigned which);
 uint64_t tp_control_ino(const struct tp_control_id *id);
 
+/* --- Nodes (control_node.c); positive errno --- */
+
+/* A handle more or less reads the text of a document; KEPT: it is what its pages in the kernel, if any, have. */
+int tp_control_hold_text(struct tp_control *control, struct tp_control_node *node, bool *kept);
+void tp_control_drop_text(struct tp_control *control, struct tp_control_node *node);
+
 /* --- Contents (control_text.c); positive errno --- */
 
 int tp_control_text(struct tp_control *control, const struct tp_control_id *id, struct tp_text **out);
 struct tp_text *tp_text_ref(struct tp_text *text);
 void tp_text_unref(struct tp_text *text);
-/* The text of a document's node, made anew where its reader was told of news. */
+/* The text of a document's node, made anew where its reader was told of news; NULL: it is made late, and not open. */
 struct tp_text *tp_control_node_text(struct tp_control *control, struct tp_control_node *node);
 /* A descriptor of a job's log, or negative errno. */
 int tp_control_open_log(struct tp_control *control, const char *job);

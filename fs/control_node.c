@@ -123,7 +123,19 @@ static int job_attr(struct tp_control *control, const struct tp_control_id *id, 
     return rc;
 }
 
-/* TEXT: of a document. */
+/* Of a model's document that is not made yet. */
+static int model_attr(struct tp_control *control, const char *model, struct stat *st)
+{
+    struct tp_error err = {0};
+
+    if (!tp_control_enter(control))
+        return ESHUTDOWN;
+    int rc = tp_document_model_time(control->inventory, model, &st->st_mtim, &err);
+    tp_control_leave(control);
+    return rc < 0 ? tp_fs_failed(control->fs, rc, &err) : 0;
+}
+
+/* TEXT: of a document that is made. */
 static int attr_of(struct tp_control *control, const struct tp_control_id *id, const struct tp_text *text,
                    struct stat *st)
 {
@@ -156,6 +168,8 @@ static int attr_of(struct tp_control *control, const struct tp_control_id *id, c
     pthread_mutex_unlock(&control->lock);
     if (id->kind == TP_CONTROL_JOB || id->kind == TP_CONTROL_JOB_LOG || id->kind == TP_CONTROL_JOB_WAIT)
         rc = job_attr(control, id, st);
+    if (tp_control_is_made_late(id->kind) && !text)
+        rc = model_attr(control, id->name, st);
     if (id->kind == TP_CONTROL_LAST) {
         rc = last_job(control, last);
         st->st_size = rc == 0 ? (off_t)strlen(last) : 0;
@@ -181,6 +195,41 @@ static struct tp_text *same_as_before(struct tp_control *control, const struct t
     return tp_text_ref(node->text);
 }
 
+int tp_control_hold_text(struct tp_control *control, struct tp_control_node *node, bool *kept)
+{
+    struct tp_text *text = NULL;
+    int rc = 0;
+
+    pthread_mutex_lock(&control->lock);
+    node->open_n++;
+    node->opened = true;
+    *kept = node->text != NULL;
+    pthread_mutex_unlock(&control->lock);
+    if (*kept)
+        return 0;
+    rc = tp_control_text(control, &node->id, &text);
+    if (rc != 0) {
+        tp_control_drop_text(control, node);
+        return rc;
+    }
+    pthread_mutex_lock(&control->lock);
+    text = same_as_before(control, &node->id, text);
+    tp_text_unref(node->text); /* another open was as fast */
+    node->text = text;
+    pthread_mutex_unlock(&control->lock);
+    return 0;
+}
+
+void tp_control_drop_text(struct tp_control *control, struct tp_control_node *node)
+{
+    pthread_mutex_lock(&control->lock);
+    if (--node->open_n == 0 && tp_control_is_made_late(node->id.kind)) {
+        tp_text_unref(node->text);
+        node->text = NULL;
+    }
+    pthread_mutex_unlock(&control->lock);
+}
+
 /* --- Look-ups --------------------------------------------------------------------------------- */
 
 int tp_control_lookup(struct tp_fs *fs, struct tp_node *parent, const char *name, struct fuse_entry_param *entry)
@@ -190,7 +239,7 @@ int tp_control_lookup(struct tp_fs *fs, struct tp_node *parent, const char *name
     struct tp_text *text = NULL;
     int rc = parent ? tp_control_resolve(&((struct tp_control_node *)parent)->id, name, &id) : 0;
 
-    if (rc == 0 && tp_control_is_document(id.kind))
+    if (rc == 0 && tp_control_is_document(id.kind) && !tp_control_is_made_late(id.kind))
         rc = tp_control_text(control, &id, &text);
     memset(entry, 0, sizeof *entry);
     if (rc == 0)

@@ -151,7 +151,7 @@ struct tp_text *tp_control_node_text(struct tp_control *control, struct tp_contr
         tp_text_unref(node->text);
         node->text = text;
     }
-    text = tp_text_ref(node->text);
+    text = node->text ? tp_text_ref(node->text) : NULL;
     pthread_mutex_unlock(&control->lock);
     return text;
 }

@@ -185,6 +185,8 @@ static int parse_tensor(struct parser *p)
     struct draft d = {0};
     unsigned seen = 0, field;
     int rc = keep_string(p, &d.name);
+    if (rc == 0 && p->names.len - d.name - 1 > TP_TENSOR_NAME_MAX)
+        rc = broken(p, "a tensor's name is too long");
     if (rc == 0)
         rc = expect(p, TP_LEX_OBJECT, "a tensor is no object");
     if (rc < 0)

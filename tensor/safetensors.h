@@ -17,6 +17,7 @@
 #define TP_SAFETENSORS_HEADER_MAX 100000000u
 #define TP_SAFETENSORS_MIN 10u /* bytes of the shortest file: a length and "{}" */
 #define TP_TENSOR_RANK_MAX 32
+#define TP_TENSOR_NAME_MAX 65535u /* bytes of a tensor's name; a file with a longer one is kept as plain bytes */
 
 struct tp_tensor {
     char *name;        /* UTF-8, NUL-terminated, unescaped; owned by the header */

@@ -13,7 +13,7 @@
 
 bool tp_attr_may_be(const char *name, enum tp_entry_type type)
 {
-    size_t len = strlen(name);
+    size_t len = strnlen(name, TP_ATTR_NAME_MAX + 1);
 
     if (len > TP_ATTR_NAME_MAX || type == TP_ENTRY_SYMLINK)
         return false;
@@ -48,7 +48,7 @@ static void give(struct tp_index *x, uint32_t i)
         *first = i;
 }
 
-int tp_attrs_decode(const uint8_t *records, struct tp_index *x, struct tp_error *err)
+int tp_attrs_decode(const uint8_t *records, struct tp_index *x, uint64_t *strings_left, struct tp_error *err)
 {
     uint64_t off = 0;
 
@@ -58,6 +58,7 @@ int tp_attrs_decode(const uint8_t *records, struct tp_index *x, struct tp_error 
         const uint8_t *in = records + (size_t)i * TP_ATTR_RECORD_LEN;
         struct tp_attr *a = &x->attrs[i];
         uint32_t name = tp_get_le32(in + 4);
+        size_t len;
         int rc;
 
         a->file = tp_get_le32(in);
@@ -66,6 +67,10 @@ int tp_attrs_decode(const uint8_t *records, struct tp_index *x, struct tp_error 
             a->len > x->values_len - off)
             return BAD(err, "a field of attribute %" PRIu32 " is out of range", i);
         a->name = x->strings + name;
+        len = strnlen(a->name, TP_ATTR_NAME_MAX + 1);
+        if (len > *strings_left)
+            return BAD(err, "its records refer to more strings than it may have");
+        *strings_left -= len;
         a->value = x->values + off;
         off += a->len;
         rc = check_owner(x, i, err);

@@ -13,10 +13,17 @@
 #include "store/pack/layout.h"
 #include "tensor/safetensors.h"
 
+/* Parts of a path are at least one byte and a '/'. */
+#define DEPTH_MAX ((TP_PATH_BYTES_MAX + 1) / 2)
+
 struct decoder {
     struct tp_index *index;
     const uint8_t *files, *segments, *chunks, *tables, *dims, *attrs, *values, *strings;
     struct tp_error *err;
+    uint64_t strings_left; /* that the records may still refer to */
+    /* The directories that the file at hand lies in or follows, each in the one before: their numbers. */
+    uint32_t above[DEPTH_MAX];
+    uint32_t depth;
 };
 
 #define BAD(d, ...) tp_fail((d)->err, EBADMSG, "the index is damaged: " __VA_ARGS__)
@@ -45,11 +52,20 @@ static bool is_zero(const uint8_t *bytes, size_t len)
     return true;
 }
 
-static int get_string(const struct decoder *d, uint32_t off, const char **out)
+/* Many records may refer to one string: what they refer to together is bounded, and so is each. */
+static int get_string(struct decoder *d, uint32_t off, size_t most, const char **out)
 {
+    size_t len;
+
     if (off >= d->index->strings_len)
         return BAD(d, "string offset %" PRIu32 " of %zu", off, d->index->strings_len);
     *out = d->index->strings + off;
+    len = strnlen(*out, most + 1);
+    if (len > most)
+        return BAD(d, "the string at %" PRIu32 " has more than %zu bytes", off, most);
+    if (len > d->strings_left)
+        return BAD(d, "its records refer to more strings than it may have");
+    d->strings_left -= len;
     return 0;
 }
 
@@ -152,37 +168,28 @@ static int allocate(struct decoder *d)
     return 0;
 }
 
-/* The parent of PATH (a prefix of it, LEN bytes) must be one of the N files before it, and a directory: this
- * also keeps every path from leading through a symbolic link. */
-static int check_parent(const struct decoder *d, uint32_t n, const char *path, size_t len)
+/* The parent of file I, the first LEN bytes of PATH, must be a directory of the pack, which keeps every path from leading
+ * through a symbolic link. What is in a directory stands right after it, so the parent is one of those that are open. */
+static int check_parent(struct decoder *d, uint32_t i, const char *path, size_t len)
 {
-    char parent[TP_PATH_BYTES_MAX + 1];
-    uint32_t lo = 0, hi = n;
+    const struct tp_pack_file *files = d->index->files, *before = &files[i ? i - 1 : 0];
 
-    memcpy(parent, path, len);
-    parent[len] = '\0';
-    while (lo < hi) {
-        uint32_t mid = lo + (hi - lo) / 2;
-        int c = tp_path_compare(d->index->files[mid].path, parent);
-
-        if (c == 0)
-            return d->index->files[mid].type == TP_ENTRY_DIR
-                       ? 0
-                       : BAD(d, "'%s' lies under a path that is not a directory", path);
-        if (c < 0)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
+    while (d->depth > 0 && strlen(files[d->above[d->depth - 1]].path) > len)
+        d->depth--;
+    if (len == 0)
+        return 0;
+    if (d->depth > 0 && strlen(files[d->above[d->depth - 1]].path) == len &&
+        memcmp(files[d->above[d->depth - 1]].path, path, len) == 0)
+        return 0;
+    if (i > 0 && before->type != TP_ENTRY_DIR && strncmp(before->path, path, len) == 0 && before->path[len] == '\0')
+        return BAD(d, "'%s' lies under a path that is not a directory", path);
     return BAD(d, "'%s' has no parent directory", path);
 }
 
-static int check_path(const struct decoder *d, uint32_t i, const char *path)
+static int check_path(struct decoder *d, uint32_t i, const char *path)
 {
     const char *part = path;
 
-    if (strlen(path) > TP_PATH_BYTES_MAX)
-        return BAD(d, "the path of file %" PRIu32 " is too long", i);
     for (;;) {
         const char *end = strchr(part, '/');
         size_t len = end ? (size_t)(end - part) : strlen(part);
@@ -196,7 +203,7 @@ static int check_path(const struct decoder *d, uint32_t i, const char *path)
     }
     if (i > 0 && tp_path_compare(d->index->files[i - 1].path, path) >= 0)
         return BAD(d, "'%s' is out of order or there twice", path);
-    return part == path ? 0 : check_parent(d, i, path, (size_t)(part - path) - 1);
+    return check_parent(d, i, path, part == path ? 0 : (size_t)(part - path) - 1);
 }
 
 static int check_file(const struct decoder *d, uint32_t i)
@@ -214,8 +221,7 @@ static int check_file(const struct decoder *d, uint32_t i)
     if (f->link != TP_NONE && (f->type != TP_ENTRY_FILE || f->link >= i || d->index->files[f->link].link != TP_NONE ||
                                d->index->files[f->link].type != TP_ENTRY_FILE))
         return BAD(d, "'%s' is another name of what is no file before it", f->path);
-    if ((f->type == TP_ENTRY_SYMLINK) != (f->target != NULL) ||
-        (f->target && strlen(f->target) > TP_PATH_BYTES_MAX))
+    if ((f->type == TP_ENTRY_SYMLINK) != (f->target != NULL))
         return BAD(d, "'%s' has a wrong link target", f->path);
     return 0;
 }
@@ -225,10 +231,10 @@ static int decode_file(struct decoder *d, uint32_t i)
     const uint8_t *in = d->files + i * file_len(d);
     struct tp_pack_file *f = &d->index->files[i];
     uint32_t type = tp_get_le32(in + 8), target = tp_get_le32(in + 4);
-    int rc = get_string(d, tp_get_le32(in), &f->path);
+    int rc = get_string(d, tp_get_le32(in), TP_PATH_BYTES_MAX, &f->path);
 
     if (rc == 0 && target)
-        rc = get_string(d, target, &f->target);
+        rc = get_string(d, target, TP_PATH_BYTES_MAX, &f->target);
     if (rc == 0)
         rc = check_path(d, i, f->path);
     if (rc < 0)
@@ -264,6 +270,8 @@ static int decode_files(struct decoder *d)
 
         if (rc < 0)
             return rc;
+        if (x->files[i].type == TP_ENTRY_DIR)
+            d->above[d->depth++] = i;
         x->files[i].segment_first = (uint32_t)segments;
         segments += x->files[i].segment_n;
         if (segments > x->segment_n || !tp_add_u64(bytes, x->files[i].size, &bytes))
@@ -349,7 +357,7 @@ static int decode_segment(struct decoder *d, uint32_t i, uint32_t *dims)
     const uint8_t *in = d->segments + i * segment_len(d);
     struct tp_index *x = d->index;
     struct tp_segment *s = &x->segments[i];
-    int rc = get_string(d, tp_get_le32(in), &s->name);
+    int rc = get_string(d, tp_get_le32(in), TP_TENSOR_NAME_MAX, &s->name);
 
     if (rc < 0)
         return rc;
@@ -513,17 +521,18 @@ int tp_index_decode(unsigned version, const void *data, size_t len, uint64_t dat
 
     memset(out, 0, sizeof *out);
     out->version = version;
+    d.strings_left = TP_STRINGS_ANY_INDEX + TP_STRINGS_OF_INDEX * (uint64_t)len;
     rc = decode_header(&d, in, len);
     if (rc == 0)
         rc = allocate(&d);
     if (rc == 0)
-        rc = get_string(&d, tp_get_le32(in + 60), &out->base_name);
+        rc = get_string(&d, tp_get_le32(in + 60), TP_PATH_BYTES_MAX, &out->base_name);
     if (rc == 0)
-        rc = get_string(&d, tp_get_le32(in + 64), &out->writer);
+        rc = get_string(&d, tp_get_le32(in + 64), TP_NAME_BYTES_MAX, &out->writer);
     if (rc == 0)
         rc = decode_files(&d);
     if (rc == 0)
-        rc = tp_attrs_decode(d.attrs, out, err);
+        rc = tp_attrs_decode(d.attrs, out, &d.strings_left, err);
     if (rc == 0)
         rc = decode_segments(&d);
     if (rc == 0)

@@ -33,6 +33,9 @@
 #define TP_INDEX_OF_PACK_MAX 16u
 #define TP_PATH_BYTES_MAX 4095u
 #define TP_NAME_BYTES_MAX 255u
+/* The records of an index may share strings, but refer to no more bytes than these, and so many times its own. */
+#define TP_STRINGS_ANY_INDEX (1u << 20)
+#define TP_STRINGS_OF_INDEX 8u
 #define TP_ATTR_NAME_MAX 255u
 #define TP_ATTR_VALUE_MAX 65536u
 #define TP_ATTR_VALUES_MAX (16u << 20) /* of all attributes together */
@@ -62,8 +65,9 @@ void tp_footer_encode(const struct tp_footer *footer, uint8_t out[TP_PACK_FOOTER
 int tp_footer_decode(const uint8_t in[TP_PACK_FOOTER_LEN], uint64_t file_size, const char *path,
                      struct tp_footer *out, struct tp_error *err);
 
-/* The records of INDEX's attributes, whose strings and values it has, checked and given to its files. */
-int tp_attrs_decode(const uint8_t *records, struct tp_index *index, struct tp_error *err);
+/* The records of INDEX's attributes, whose strings and values it has, checked and given to its files. STRINGS_LEFT: bytes
+ * that records may still refer to. */
+int tp_attrs_decode(const uint8_t *records, struct tp_index *index, uint64_t *strings_left, struct tp_error *err);
 /* One record: NAME and VALUE say where its name and value lie. */
 void tp_attr_encode(const struct tp_attr *attr, uint32_t name, uint32_t value, uint8_t *out);
 

@@ -405,6 +405,8 @@ int tp_plan_make(const char *dir, const struct tp_pack_options *options, struct 
         memcpy(out->index.base_id, tp_pack_get_id(options->base), TP_SHA256_LEN);
         memcpy(out->index.base_content_id, tp_pack_content_id(options->base), TP_SHA256_LEN);
     }
+    if (strlen(out->index.base_name) > TP_PATH_BYTES_MAX)
+        return tp_fail(err, ENAMETOOLONG, "the base's name has more than %u bytes", TP_PATH_BYTES_MAX);
     find_fitting(&p);
     out->root = strdup(dir);
     rc = out->root ? plan_all(&p, options->links) : tp_fail(err, ENOMEM, "out of memory");

@@ -40,6 +40,7 @@ def check_rows(where, sizes):
         is_(row["stored_bytes"], pack.stat().st_size if kind == "pack" else size, f"{shown}: bytes on disk")
         is_(row["saved_bytes"], row["logical_bytes"] - row["stored_bytes"], f"{shown}: what it saves")
         manifest = where.json(name)
+        is_(manifest["truncated"], False, f"{shown}: the manifest has all of it")
         is_(row["tensors"], len(manifest["tensors"]), f"{shown}: tensors")
         is_(row["files"], sum(f["type"] == "file" for f in manifest["files"]), f"{shown}: files")
         is_(sum(f.get("bytes", 0) for f in manifest["files"]), size, f"{shown}: the manifest's files are all of it")
@@ -152,6 +153,24 @@ def check_absent_base(where):
         "under another name it is the base still")
 
 
+def check_much(where):
+    """A small file that says much of itself: each of its tensors has the long path of the file beside it."""
+    folder = where.path / "wide"
+    for _ in range(15):
+        folder /= "d" * 240
+    folder.mkdir(parents=True)
+    (where.path / "wide" / "config.json").write_text("{}")
+    tensors = {f"t{i}": {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]} for i in range(20000)}
+    header = json.dumps(tensors).encode()
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    run(TENPAK.resolve(), "pack", "-q", "--base=none", "-o", where.path / "narrow.tnpk", where.path / "wide")
+    for name in ("wide", "narrow"):
+        text = where.document(name)
+        manifest = json.loads(text)
+        ok(64 << 20 <= len(text) < 65 << 20, f"{name}: the document has an end", len(text))
+        ok(manifest["truncated"] and 0 < len(manifest["tensors"]) < 20000, f"{name}: and says that it lacks the rest")
+
+
 def main():
     where = Directory()
     is_(where.json("status.json")["models"]["total"], 0, "an empty directory has no models")
@@ -180,6 +199,7 @@ def main():
     ok(missing.returncode == 1 and "no model 'nobody'" in missing.stderr, "no document of a model that is not there", missing.stderr)
     for bad in ("../models/base", ".tenpak", "..", "base/x"):
         ok(run(DOCUMENTS, where.path, bad, check=False).returncode == 1, f"nor of {bad}")
+    check_much(where)
     readme = where.document("README")
     ok(all(f"    {v} " in readme for v in ("estimate", "compress", "restore", "verify", "cancel")), "README names the commands")
     done()

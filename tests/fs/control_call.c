@@ -134,6 +134,27 @@ static int interrupted(const char *path)
     return told(fd < 0 || read(fd, text, sizeof text) < 0 ? -1 : 0);
 }
 
+/* What the file says at its second opening, by way of a descriptor that has held it since before the first. */
+static int reopened(const char *path)
+{
+    char proc[64];
+    int held = open(path, O_PATH);
+    ssize_t n;
+
+    snprintf(proc, sizeof proc, "/proc/self/fd/%d", held);
+    for (int i = 0; i < 2; i++) {
+        int fd = open(proc, O_RDONLY);
+
+        if (fd < 0)
+            return told(-1);
+        while ((n = read(fd, text, sizeof text)) > 0)
+            if (i == 1)
+                fwrite(text, 1, (size_t)n, stdout);
+        close(fd);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 2 ? argv[1] : "";
@@ -154,6 +175,8 @@ int main(int argc, char **argv)
         return news(argv[2], argv[3], true, false);
     if (strcmp(what, "interrupted") == 0)
         return interrupted(argv[2]);
-    fprintf(stderr, "usage: %s put|noise|ask|private|shared|news|woken|more|interrupted FILE [ARG]\n", argv[0]);
+    if (strcmp(what, "reopened") == 0)
+        return reopened(argv[2]);
+    fprintf(stderr, "usage: %s put|noise|ask|private|shared|news|woken|more|interrupted|reopened FILE [ARG]\n", argv[0]);
     return 2;
 }

@@ -61,6 +61,14 @@ for f in "$control"/* "$control"/schema/* "$control"/models/* "$control"/knobs/*
     exec 4<&-
 done
 is 'with a true size each' "$sizes" ''
+is 'but that of a model has none until it is open' "$(stat -c %s "$control/models/a.json")" 0
+printf 'no pack at all, but long enough to be one: %0200d' 0 >"$tmp/store/broken.tnpk"
+is 'so one of a broken pack is there' "$(stat -c %F "$control/models/broken.json")" 'regular empty file'
+not_ok 'and cannot be opened' cat "$control/models/broken.json"
+rm "$tmp/store/broken.tnpk"
+not_ok 'nor is one there of no model' stat "$control/models/broken.json"
+"$call" reopened "$control/models/a.json" >"$tmp/reopened"
+is 'a descriptor from before can be opened again' "$(jq -r .name "$tmp/reopened")" a
 good=yes
 for f in "$control"/*.json "$control"/models/*.json "$control"/schema/*.json; do
     jq -e 'type == "object" or type == "array"' "$f" >/dev/null || good=$f

@@ -168,6 +168,30 @@ static void test_lengths(void)
     is_int(tp_safetensors_parse(head, 10, 10, &st, &err), -EBADMSG, "one whose end overflows");
 }
 
+static void test_long_name(void)
+{
+    static const char tail[] = "\":" T("U8", "[0]", "0", "0") "}";
+    struct tp_safetensors st;
+    struct tp_error err = {0};
+
+    for (unsigned more = 0; more < 2; more++) {
+        struct tp_buffer text = {0}, buf = {0};
+
+        tp_buffer_append(&text, "{\"", 2);
+        for (unsigned i = 0; i < TP_TENSOR_NAME_MAX + more; i++)
+            tp_buffer_append_u8(&text, 'n');
+        tp_buffer_append(&text, tail, sizeof tail - 1);
+        make(&buf, (const char *)text.data, text.len);
+        is_int(tp_safetensors_parse(buf.data, buf.len, buf.len, &st, &err), more ? -EBADMSG : 0,
+               more ? "a name of one byte more" : "the longest name");
+        if (!more)
+            tp_safetensors_clear(&st);
+        tp_buffer_clear(&text);
+        tp_buffer_clear(&buf);
+    }
+    has(err.message, "name is too long", "is told so");
+}
+
 static void test_open(void)
 {
     char *dir = tap_tmpdir(), *path = NULL;
@@ -245,6 +269,7 @@ int main(void)
     test_table();
     test_values();
     test_lengths();
+    test_long_name();
     test_open();
     test_time();
     return tap_done();
