@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "control/jobs_impl.h"
 #include "control/request_impl.h"
+#include "control/unfinished.h"
 #include "store/names.h"
 #include "store/store.h"
 #include "tensor/modeldir.h"
@@ -143,6 +144,17 @@ static void ask(struct tp_jobs *jobs, const char *name, int64_t changed)
     }
 }
 
+/* What has not changed for long may still not be done. */
+static bool is_done(const struct tp_jobs *jobs, const char *name)
+{
+    char why[512];
+
+    if (!tp_is_unfinished(jobs->dir, name, why, sizeof why))
+        return true;
+    tp_log(TP_LOG_DEBUG, "'%s' has been quiet, and is not done: %s", name, why);
+    return false;
+}
+
 static void look_at(struct tp_jobs *jobs, const struct tp_policy *policy, const char *name)
 {
     char *path = tp_path_join(jobs->dir, name, "");
@@ -154,7 +166,7 @@ static void look_at(struct tp_jobs *jobs, const struct tp_policy *policy, const 
     if (path && lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && !has_pack(jobs->dir, name) &&
         tp_modeldir_is_model(path) && measure(path, &bytes, &changed) == 0 && bytes >= policy->least_bytes && bytes > 0 && changed <= now &&
         (uint64_t)(now - changed) >= policy->quiet_seconds && !is_refused(jobs->automatic, name, changed) &&
-        !has_failed(jobs, name, changed))
+        !has_failed(jobs, name, changed) && is_done(jobs, name))
         ask(jobs, name, changed);
     free(path);
 }

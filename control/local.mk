@@ -25,6 +25,7 @@ control_libtp_control_la_SOURCES += \
 	control/status.c \
 	control/submit.c \
 	control/table.c \
+	control/unfinished.c control/unfinished.h \
 	control/verbs.c \
 	control/worker.c
 
