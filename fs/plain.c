@@ -18,6 +18,8 @@
 #include "fs/sweep.h"
 #include "store/names.h"
 
+#define LEASE_TRIES 1000u /* of a millisecond */
+
 /* Numbers are those of DIR's file system; those of others mounted within it, hashed. The top bit
  * is for packs. */
 uint64_t tp_plain_number(const struct tp_fs *fs, const struct stat *st)
@@ -317,11 +319,30 @@ void tp_plain_opened(fuse_req_t req, struct tp_plain *plain, int fd, const struc
     pthread_mutex_unlock(&fs->lock);
 }
 
+/* A packer gives its lease back as soon as it is asked, which the first try did. */
+static bool wait_for_lease(unsigned *tries)
+{
+    const struct timespec moment = {.tv_nsec = 1000000};
+
+    nanosleep(&moment, NULL);
+    return ++*tries < LEASE_TRIES;
+}
+
+/* Whether the file is what is left of a directory that its pack has replaced: what is written there is lost. */
+static bool was_packed(struct tp_fs *fs, const struct tp_plain *plain)
+{
+    char path[PATH_MAX], *name = path_of(plain->fd, path, sizeof path) ? below_top(fs, path) : NULL;
+
+    if (name)
+        *strchrnul(name, '/') = 0;
+    return name && tp_is_temporary(name);
+}
+
 int tp_plain_open(fuse_req_t req, struct tp_plain *plain, struct fuse_file_info *fi)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
     char path[TP_PROC_PATH_MAX];
-    unsigned tries = 0;
+    unsigned tries = 0, leases = 0;
     struct stat st;
     int fd;
 
@@ -330,9 +351,14 @@ int tp_plain_open(fuse_req_t req, struct tp_plain *plain, struct fuse_file_info 
     tp_plain_path(plain, path);
     do
         fd = open(path, (fi->flags & (O_ACCMODE | O_TRUNC)) | O_CLOEXEC | O_NONBLOCK);
-    while (fd < 0 && errno == EMFILE && tp_sweep_wait(fs->sweep, &tries));
+    while (fd < 0 && ((errno == EMFILE && tp_sweep_wait(fs->sweep, &tries)) ||
+                      (errno == EWOULDBLOCK && wait_for_lease(&leases))));
     if (fd < 0)
         return errno;
+    if ((fi->flags & O_ACCMODE) != O_RDONLY && was_packed(fs, plain)) {
+        close(fd);
+        return ESTALE;
+    }
     if (fstat(fd, &st) < 0) {
         int rc = errno;
         close(fd);
