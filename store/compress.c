@@ -150,12 +150,13 @@ static int open_original(struct job *j, struct tp_original **out)
     return rc;
 }
 
-/* Who writes to the model has work on it cancelled: then that is the story. */
+/* Whatever reading it failed with: where the directory is not what it was, that is the story. */
 static int explain(const struct job *j, struct tp_original *original, int rc)
 {
+    const struct tp_progress *theirs = j->options->progress;
     struct tp_error why = {0};
 
-    if (rc != -ECANCELED || tp_original_check(original, &why) == 0)
+    if (rc == 0 || (theirs && theirs->cancel && atomic_load(theirs->cancel)) || tp_original_check(original, &why) == 0)
         return rc;
     return tp_fail(j->err, -why.code, "%s", why.message);
 }
@@ -171,9 +172,9 @@ static int replace_existing(struct job *j, struct tp_pack *pack)
     rc = tp_compare_dir(pack, j->model, true, &j->progress, j->err);
     if (rc == 0)
         rc = verify_existing(j, pack);
+    rc = explain(j, original, rc);
     if (rc == 0 && !j->options->keep)
         rc = tp_original_remove(original, pack, j->err);
-    rc = explain(j, original, rc);
     tp_original_close(original);
     return rc;
 }
@@ -311,10 +312,9 @@ static int compress_new(struct job *j)
 
     if (rc < 0)
         return rc;
-    rc = write_pack(j, j->pack);
+    rc = explain(j, original, write_pack(j, j->pack));
     if (rc == 0)
         rc = replace(j, original);
-    rc = explain(j, original, rc);
     tp_original_close(original);
     return rc;
 }

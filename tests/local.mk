@@ -137,6 +137,7 @@ control_tests = \
 	tests/control/manager_test \
 	tests/control/others_test \
 	tests/control/policy_test \
+	tests/control/unfinished_test \
 	tests/control/request_test \
 	tests/control/settle_test
 tests_control_closing_test_LDADD = $(TP_CONTROL_LIBS)
@@ -145,6 +146,7 @@ tests_control_jobs_test_LDADD = $(TP_CONTROL_LIBS)
 tests_control_manager_test_LDADD = $(TP_CONTROL_LIBS)
 tests_control_others_test_LDADD = $(TP_CONTROL_LIBS)
 tests_control_policy_test_LDADD = $(TP_CONTROL_LIBS)
+tests_control_unfinished_test_LDADD = $(TP_CONTROL_LIBS)
 tests_control_request_test_LDADD = $(TP_CONTROL_LIBS)
 tests_control_settle_test_LDADD = $(TP_CONTROL_LIBS)
 EXTRA_DIST += tests/control/jobs.h
@@ -178,6 +180,7 @@ cli_scripts = \
 	tests/cli/manual_test.sh \
 	tests/cli/match_test.sh \
 	tests/cli/mount_test.sh \
+	tests/cli/in_place_test.sh \
 	tests/cli/pack_test.sh \
 	tests/cli/status_test.sh \
 	tests/cli/streams_test.sh \
@@ -198,7 +201,8 @@ fault_scripts = \
 	tests/faults/faults_test.py \
 	tests/faults/full_disk_test.sh \
 	tests/faults/mounted_test.py \
-	tests/faults/together_test.py
+	tests/faults/together_test.py \
+	tests/faults/writers_test.py
 check_DATA = tests/faults/preload.so
 CLEANFILES += tests/faults/preload.so
 EXTRA_DIST += tests/faults/models.py tests/faults/preload.c
