@@ -19,6 +19,7 @@ struct tp_serve {
     struct tp_token token;
     char *token_file;
     char url[128];
+    bool exposed; /* others than this machine can reach it, and there is no TLS */
 };
 
 struct tp_call {
@@ -43,6 +44,15 @@ enum MHD_Result tp_call_refuse_with(struct tp_call *call, unsigned code, int err
                                     const char *header, const char *value);
 /* 405, with what is allowed. */
 enum MHD_Result tp_call_wrong_method(struct tp_call *call, const char *allowed);
+
+/* MHD's handler of requests, CLS a struct tp_serve, and of their ends. */
+enum MHD_Result tp_call_take(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
+                             const char *version, const char *data, size_t *len, void **con_cls);
+void tp_call_end(void *cls, struct MHD_Connection *connection, void **con_cls, enum MHD_RequestTerminationCode why);
+
+/* Whether the headers say in one way what the body is. Otherwise the call is refused and its connection closed; *RESULT is
+ * what MHD wants to hear. */
+bool tp_call_is_framed(struct tp_call *call, const char *version, enum MHD_Result *result);
 
 /* Find the route and answer. */
 enum MHD_Result tp_call_answer(struct tp_call *call);

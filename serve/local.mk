@@ -6,6 +6,7 @@ serve_libtp_serve_la_SOURCES += \
 	serve/artifact.c \
 	serve/body.c \
 	serve/call.h \
+	serve/framing.c \
 	serve/reply.c \
 	serve/route.c \
 	serve/server.c \

@@ -86,6 +86,7 @@ static enum MHD_Result answer_health(struct tp_call *call)
     tp_json_put_string(&json, "name", "tenpak");
     tp_json_put_string(&json, "version", TENPAK_VERSION);
     tp_json_put_string(&json, "status", "ok");
+    tp_json_put_bool(&json, "exposed", call->serve->exposed);
     tp_json_end_object(&json);
     if (tp_json_writer_finish(&json) < 0) {
         tp_buffer_clear(&text);

@@ -25,7 +25,7 @@ bool tp_serve_is_built(void)
 
 /* --- Requests --- */
 
-static void free_call(void *cls, struct MHD_Connection *connection, void **con_cls, enum MHD_RequestTerminationCode why)
+void tp_call_end(void *cls, struct MHD_Connection *connection, void **con_cls, enum MHD_RequestTerminationCode why)
 {
     struct tp_call *call = *con_cls;
 
@@ -59,19 +59,21 @@ static enum MHD_Result take_body(struct tp_call *call, const char *data, size_t 
     return call->seen > DROP_BYTES ? MHD_NO : MHD_YES;
 }
 
-static enum MHD_Result handle(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
-                              const char *version, const char *data, size_t *len, void **con_cls)
+enum MHD_Result tp_call_take(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
+                             const char *version, const char *data, size_t *len, void **con_cls)
 {
     struct tp_call *call = *con_cls;
+    enum MHD_Result result;
 
-    (void)version;
     if (!call) {
         call = calloc(1, sizeof *call);
         if (!call)
             return MHD_NO;
-        call->serve = cls;
+        *call = (struct tp_call){.serve = cls, .connection = connection, .method = method, .path = url};
         *con_cls = call;
-        return MHD_YES;
+        /* Before any of the body is read. */
+        tp_call_is_framed(call, version, &result);
+        return result;
     }
     call->connection = connection;
     call->method = method;
@@ -130,6 +132,13 @@ static int read_address(const char *text, union address *out, struct tp_error *e
     return inet_pton(AF_INET, host, &out->v4.sin_addr) == 1 ? 0 : bad_address(text, err);
 }
 
+static bool is_loopback(const union address *address)
+{
+    if (address->any.sa_family == AF_INET6)
+        return IN6_IS_ADDR_LOOPBACK(&address->v6.sin6_addr);
+    return ntohl(address->v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
 /* The address with the port that the kernel gave. */
 static void set_url(struct tp_serve *serve, const union address *address)
 {
@@ -157,7 +166,7 @@ static int listen_on(struct tp_serve *serve, const char *text, struct tp_error *
     if (address.any.sa_family == AF_INET6)
         flags |= MHD_USE_IPv6;
     errno = 0;
-    serve->http = MHD_start_daemon(flags, 0, NULL, NULL, handle, serve,
+    serve->http = MHD_start_daemon(flags, 0, NULL, NULL, tp_call_take, serve,
                                    MHD_OPTION_EXTERNAL_LOGGER, log_line, NULL,
                                    MHD_OPTION_SOCK_ADDR, &address.any,
                                    MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS,
@@ -167,11 +176,15 @@ static int listen_on(struct tp_serve *serve, const char *text, struct tp_error *
                                    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)32768,
                                    MHD_OPTION_STRICT_FOR_CLIENT, 1,
                                    MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
-                                   MHD_OPTION_NOTIFY_COMPLETED, free_call, NULL, MHD_OPTION_END);
+                                   MHD_OPTION_NOTIFY_COMPLETED, tp_call_end, NULL, MHD_OPTION_END);
     if (!serve->http)
         return errno ? tp_fail_errno(err, "cannot listen on '%s'", text)
                      : tp_fail(err, EIO, "cannot listen on '%s'", text);
     set_url(serve, &address);
+    serve->exposed = !is_loopback(&address);
+    if (serve->exposed)
+        tp_log(TP_LOG_WARNING, "others than this machine can reach '%s', which has no TLS: the token and all answers can be "
+                               "read on the way", serve->url);
     return 0;
 }
 

@@ -163,6 +163,7 @@ EXTRA_DIST += tests/control/directory.py
 
 # serve
 serve_scripts = \
+	tests/serve/framing_test.py \
 	tests/serve/openapi_test.py \
 	tests/serve/serve_test.sh
 

@@ -62,6 +62,7 @@ is 'for its owner alone' "$(stat -c %a "$d/.tenpak/token")" 600
 is 'of 256 bits' "${#token}" 64
 is 'health needs no token' "$(curl -s -o "$tmp/body" -w '%{http_code}' "$url/")" 200
 is 'and says so' "$(jq -r .status "$tmp/body")" ok
+is 'it is reached from here alone' "$(jq .exposed "$tmp/body") $(cat "$tmp/serve.err")" 'false '
 is 'nor does the description' "$(curl -s -o "$tmp/body" -w '%{http_code}' "$url/openapi.json")" 200
 ok 'which is the shipped one' cmp "$tmp/body" "$top_srcdir/share/tenpak/openapi.json"
 for path in /jobs /status/x /artifact/x /optimize/candidates /nothing; do
@@ -90,6 +91,8 @@ second=$(jq -r .id "$tmp/body")
 is 'the third' "$(post /compress '{"model": "tuned-3", "threads": 1, "memory": 1073741824}')" 202
 third=$(jq -r .id "$tmp/body")
 is 'the same id= is the same job' "$(post /compress '{"model": "tuned-1", "base": "base", "id": "once"}') $(jq -r .id "$tmp/body")" "202 $first"
+is 'that of another model is refused' "$(post /compress '{"model": "tuned-2", "base": "base", "id": "once"}') $(jq -r .error "$tmp/body")" '409 EINVAL'
+is 'and that of another wish' "$(post /compress '{"model": "tuned-1", "base": "base", "id": "once", "nice": 3}') $(jq -r .error "$tmp/body")" '409 EINVAL'
 for job in "$first" "$second" "$third"; do
     ok 'one of the three ends' wait_for 120 ended "$job"
     is 'completed' "$(jq -r .state "$tmp/body")" completed
@@ -261,6 +264,11 @@ chmod 600 "$tmp/token"
 serve --token-file "$tmp/token"
 token=a-token-of-my-own-choice
 is 'one that they cannot is taken' "$(call GET /jobs)" 200
+kill "$server"
+wait "$server"
+serve --token-file "$tmp/token" --listen 0.0.0.0:0
+is 'where others reach it, it says so' "$(curl -s "http://127.0.0.1:${url##*:}/" | jq .exposed)" true
+has 'and warns' "$tmp/serve.err" 'no TLS'
 kill "$server"
 wait "$server"
 printf 'short\n' >"$tmp/token"
