@@ -9,14 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Names come from hostile files: a story stays one line whatever they hold. */
-static void flatten(char *s)
-{
-    for (; *s; s++) {
-        if ((unsigned char)*s < 0x20 || *s == 0x7f)
-            *s = '?';
-    }
-}
+#include "base/printable.h"
 
 __attribute__((format(printf, 3, 0))) static void tell(struct tp_error *err, int code, const char *fmt,
                                                         va_list ap)
@@ -24,7 +17,8 @@ __attribute__((format(printf, 3, 0))) static void tell(struct tp_error *err, int
     err->code = -code;
     if (vsnprintf(err->message, sizeof err->message, fmt, ap) < 0)
         err->message[0] = '\0';
-    flatten(err->message);
+    /* Names come from hostile files: a story stays one line whatever they hold. */
+    tp_text_make_printable(err->message);
 }
 
 int tp_fail(struct tp_error *err, int code, const char *fmt, ...)

@@ -57,7 +57,8 @@ void tp_json_begin_object(struct tp_json_writer *w, const char *key);
 void tp_json_end_object(struct tp_json_writer *w);
 void tp_json_begin_array(struct tp_json_writer *w, const char *key);
 void tp_json_end_array(struct tp_json_writer *w);
-/* TEXT NULL writes null. Bytes that are no UTF-8 (file names may have such) become U+FFFD. */
+/* TEXT NULL writes null. Bytes that are no UTF-8 (file names may have such) become U+FFFD; what base/printable.h
+ * names is written as an escape. */
 void tp_json_put_string(struct tp_json_writer *w, const char *key, const char *text);
 void tp_json_put_stringf(struct tp_json_writer *w, const char *key, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/lex.h"
+#include "base/printable.h"
 
 static void note(struct tp_json_writer *w, int rc)
 {
@@ -51,21 +51,22 @@ static void quote(struct tp_json_writer *w, const char *text)
         put(w, (const char *)run, (size_t)(p - run));
         if (p == end)
             break;
-        size_t n = tp_utf8_len(p, end);
-        if (n > 1) {
-            put(w, (const char *)p, n);
-        } else if (n == 0) {
-            puts_json(w, "\xef\xbf\xbd");
-            n = 1;
-        } else if (*p == '"' || *p == '\\') {
+        uint32_t code;
+        size_t n;
+        bool is_unsafe = tp_char_is_unsafe(p, end, &code, &n);
+        if (*p == '"' || *p == '\\') {
             const char pair[2] = {'\\', (char)*p};
             put(w, pair, 2);
         } else if (*p == '\n') {
             puts_json(w, "\\n");
+        } else if (!is_unsafe) {
+            put(w, (const char *)p, n);
+        } else if (n == 1 && code > 0x7f) {
+            puts_json(w, "\xef\xbf\xbd"); /* no UTF-8 */
         } else {
-            char code[8];
-            snprintf(code, sizeof code, "\\u%04x", *p);
-            puts_json(w, code);
+            char escape[8];
+            snprintf(escape, sizeof escape, "\\u%04x", (unsigned)(code & 0xffff));
+            puts_json(w, escape);
         }
         p += n;
     }

@@ -14,6 +14,7 @@ base_libtp_base_la_SOURCES = \
 	base/log.c base/log.h \
 	base/memory.c base/memory.h \
 	base/pool.c base/pool.h \
+	base/printable.c base/printable.h \
 	base/progress.h \
 	base/remove.c \
 	base/size.c base/size.h \

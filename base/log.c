@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "base/printable.h"
+
 #define LINE_MAX_BYTES 2048
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -38,10 +40,7 @@ void tp_log(enum tp_log_level level, const char *fmt, ...)
     va_end(ap);
     if (n < 0)
         return;
-    for (char *s = line; *s; s++) {
-        if ((unsigned char)*s < 0x20 || *s == 0x7f)
-            *s = '?';
-    }
+    tp_text_make_printable(line);
 
     /* Under the lock, so that a sink that was removed is not running any more. */
     pthread_mutex_lock(&lock);

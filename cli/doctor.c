@@ -51,9 +51,9 @@ static int print_text(const struct tp_findings *all, bool fine)
 {
     for (size_t i = 0; i < all->n; i++) {
         const struct tp_finding *f = &all->finding[i];
-        printf("%-6s  %-15s %s\n", level_names[f->level], f->check, f->told);
+        printf("%-6s  %-15s %s\n", level_names[f->level], f->check, tp_report_name(f->told));
         if (f->mend[0])
-            printf("%-6s  %-15s   mend: %s\n", "", "", f->mend);
+            printf("%-6s  %-15s   mend: %s\n", "", "", tp_report_name(f->mend));
     }
     puts(fine ? "\nnothing here slows a mount" : "\nsomething here slows or prevents a mount");
     return tp_report_flush();

@@ -19,7 +19,7 @@ void tp_estimate_print(const struct tp_base_choice *choice, const struct tp_esti
            tp_report_saving(e->logical_bytes, e->stored_bytes), tp_report_size(e->stored_low),
            tp_report_size(e->stored_high), tp_report_size(e->sampled_bytes), e->seconds);
     if (!choice->name[0]) {
-        printf("  base: none (%s)\n", choice->why);
+        printf("  base: none (%s)\n", tp_report_name(choice->why));
         return;
     }
     printf("  base: %s (%s)\n  of the weights that it predicts (%s), %.1f %% differ\n",

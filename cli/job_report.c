@@ -23,11 +23,12 @@ static double decimal(const struct tp_json *object, const char *key)
     return tp_json_double(tp_json_get(object, key), &v) ? v : 0;
 }
 
+/* As it may be printed. */
 static const char *text(const struct tp_json *object, const char *key)
 {
     const char *v = tp_json_string(tp_json_get(object, key));
 
-    return v ? v : "";
+    return v ? tp_report_name(v) : "";
 }
 
 static void print_base(const struct tp_json *result)

@@ -13,12 +13,13 @@
 
 static void print_job(const struct tp_job_status *s)
 {
-    printf("%-20s  %-11s  %-8s  %s", s->id, tp_job_state_name(s->state), tp_verb_get(s->verb)->name, s->subject);
+    printf("%-20s  %-11s  %-8s  %s", s->id, tp_job_state_name(s->state), tp_verb_get(s->verb)->name,
+           tp_report_name(s->subject));
     if (s->state == TP_JOB_RUNNING && s->total_bytes)
-        printf("  %s %.0f %% of %s", s->stage, 100.0 * (double)s->done_bytes / (double)s->total_bytes,
+        printf("  %s %.0f %% of %s", tp_report_name(s->stage), 100.0 * (double)s->done_bytes / (double)s->total_bytes,
                tp_report_size(s->total_bytes));
     else if (s->error && s->state != TP_JOB_CANCELLED)
-        printf("  %s", s->message);
+        printf("  %s", tp_report_name(s->message));
     putchar('\n');
 }
 

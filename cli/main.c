@@ -57,7 +57,7 @@ static bool is_group(const char *word)
 
 static int unknown(const char *name)
 {
-    fprintf(stderr, "tenpak: unknown command '%s'\ntry 'tenpak help'\n", name);
+    fprintf(stderr, "tenpak: unknown command '%s'\ntry 'tenpak help'\n", tp_report_name(name));
     return TP_EXIT_USAGE;
 }
 

@@ -241,11 +241,12 @@ static void ready(void *arg, const struct tp_mount_ready *status)
     char text[TP_ERROR_MAX] = "";
     if (status->slow[0])
         snprintf(text, sizeof text, "hint: could be faster: %s; 'tenpak doctor %s' shows what to do",
-                 status->slow, status->mountpoint);
+                 status->slow, tp_report_name(status->mountpoint));
     if (d->foreground) {
         /* In one write, for who waits for the first line and looks for the other. */
         if (!d->quiet)
-            fprintf(stderr, "tenpak: '%s' is mounted at '%s'\n%s%s", status->dir, status->mountpoint, text,
+            fprintf(stderr, "tenpak: '%s' is mounted at '%s'\n%s%s", tp_report_name(status->dir),
+                    tp_report_name(status->mountpoint), text,
                     text[0] ? "\n" : "");
         return;
     }
@@ -340,7 +341,7 @@ static int await(int fd, int signals, pid_t child, const struct tp_options *o)
         return tp_report_error(&err);
     }
     if (!o->quiet && outcome.message[0])
-        fprintf(stderr, "%s\n", outcome.message);
+        fprintf(stderr, "%s\n", tp_report_name(outcome.message));
     return TP_EXIT_OK;
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/printable.h"
 #include "cli/options.h"
 #include "cli/report.h"
 
@@ -42,11 +43,12 @@ static bool has_letter(const struct tp_option *option)
 
 int tp_options_bad(const struct tp_options *options, const char *fmt, ...)
 {
+    char text[TP_ERROR_MAX];
     va_list ap;
     va_start(ap, fmt);
-    fputs("tenpak: ", stderr);
-    vfprintf(stderr, fmt, ap);
-    fprintf(stderr, "\ntry 'tenpak %s --help'\n", options->command->name);
+    vsnprintf(text, sizeof text, fmt, ap);
+    tp_text_make_printable(text);
+    fprintf(stderr, "tenpak: %s\ntry 'tenpak %s --help'\n", text, options->command->name);
     va_end(ap);
     return TP_EXIT_USAGE;
 }

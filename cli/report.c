@@ -8,12 +8,13 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/printable.h"
 #include "base/size.h"
 #include "cli/options.h"
 #include "cli/report.h"
 #include "control/record.h"
 
-enum { RING = 16, TEXT = 80, NAMES = 4, NAME_TEXT = 4200 };
+enum { RING = 16, TEXT = 80, NAMES = 8, NAME_TEXT = 4200 };
 
 /* A place for a short text, used again after RING others. */
 static char *ring(void)
@@ -74,31 +75,18 @@ const char *tp_report_saving(uint64_t logical, uint64_t stored)
     return text;
 }
 
-/* Names come from strangers: none may break the line, or steer the terminal. */
-static bool is_control(char c)
-{
-    return (unsigned char)c < 0x20 || c == 0x7f;
-}
-
-static void make_plain(char *text)
-{
-    for (; *text; text++)
-        if (is_control(*text))
-            *text = '?';
-}
-
 const char *tp_report_name(const char *name)
 {
     static char texts[NAMES][NAME_TEXT];
     static unsigned next;
     const char *p = name;
-    while (*p && !is_control(*p))
+    while (*p >= 0x20 && *p < 0x7f)
         p++;
     if (!*p)
         return name;
     char *text = texts[next++ % NAMES];
     snprintf(text, NAME_TEXT, "%s", name);
-    make_plain(text);
+    tp_text_make_printable(text);
     return text;
 }
 
@@ -167,7 +155,7 @@ int tp_report_error(const struct tp_error *err)
         return TP_EXIT_INTERRUPTED;
     }
     snprintf(message, sizeof message, "%s", err->message);
-    make_plain(message);
+    tp_text_make_printable(message);
     fprintf(stderr, "tenpak: %s\n", message);
     /* Where a directory has a hundred of one kind, once is enough. */
     if (hint && hint != told)
@@ -195,7 +183,6 @@ static void log_line(void *arg, enum tp_log_level level, const char *line)
     (void)arg;
     snprintf(text, sizeof text, "tenpak: %s%s",
              level == TP_LOG_WARNING ? "warning: " : level == TP_LOG_ERROR ? "error: " : "", line);
-    make_plain(text);
     tp_meter_note(NULL, text);
 }
 

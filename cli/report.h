@@ -33,8 +33,8 @@ const char *tp_report_size(uint64_t bytes);
 /* "3.1x smaller", "0.2 % larger", "the same size". */
 const char *tp_report_saving(uint64_t logical, uint64_t stored);
 double tp_report_ratio(uint64_t logical, uint64_t stored);
-/* NAME as it may be printed: control characters, which could break the line or steer the terminal, as '?'. NAME itself
- * where it has none, else one of a few buffers, which end a very long one. */
+/* NAME, or another text from elsewhere, as it may be printed: what base/printable.h names as '?'. NAME itself where it is
+ * ASCII without such, else one of a few buffers, which end a very long one. */
 const char *tp_report_name(const char *name);
 /* Lower-case hexadecimal of a pack's id or a file's hash; one of a few buffers. */
 const char *tp_report_hex(const uint8_t sha256[TP_SHA256_LEN]);

@@ -36,7 +36,7 @@ static int serve(const struct tp_serve_options *given, bool quiet)
         pthread_sigmask(SIG_SETMASK, &before, NULL);
         return tp_report_error(&err);
     }
-    printf("%s\ntoken: %s\n", tp_serve_url(server), tp_serve_token_file(server));
+    printf("%s\ntoken: %s\n", tp_serve_url(server), tp_report_name(tp_serve_token_file(server)));
     int code = tp_report_flush();
     if (!tp_serve_is_keeper(server) && !quiet)
         fputs("tenpak: another process keeps this directory: auto-compress and retention are its\n", stderr);

@@ -26,10 +26,11 @@ static double real(const struct tp_json *in, const char *key)
     return n;
 }
 
+/* As it may be printed. */
 static const char *text(const struct tp_json *in, const char *key)
 {
     const char *s = tp_json_string(tp_json_get(in, key));
-    return s ? s : "?";
+    return s ? tp_report_name(s) : "?";
 }
 
 static bool truth(const struct tp_json *in, const char *key)

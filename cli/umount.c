@@ -83,7 +83,7 @@ static const char *uses(const char *pid, const char *mnt)
 
 static void tell_mount(const char *point)
 {
-    fprintf(stderr, "  a file system is mounted at '%s'\n", point);
+    fprintf(stderr, "  a file system is mounted at '%s'\n", tp_report_name(point));
 }
 
 static void tell_holders(const char *mnt)
@@ -102,7 +102,7 @@ static void tell_holders(const char *mnt)
         snprintf(path, sizeof path, "/proc/%.20s/comm", e->d_name);
         if (!tp_file_read_all(-1, path, 4096, &name, NULL) && name.len)
             name.data[name.len - 1] = '\0';
-        fprintf(stderr, "  process %s (%s) %s\n", e->d_name, name.len ? (char *)name.data : "?", how);
+        fprintf(stderr, "  process %s (%s) %s\n", e->d_name, name.len ? tp_report_name((char *)name.data) : "?", how);
         tp_buffer_clear(&name);
         told++;
     }

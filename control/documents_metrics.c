@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "base/lex.h"
+#include "base/printable.h"
 #include "control/documents_internal.h"
 
 static void head(struct tp_buffer *out, int *rc, const char *name, const char *type, const char *help)
@@ -35,8 +35,8 @@ static void put_seconds(struct tp_buffer *out, int *rc, const char *name, const 
         *rc = tp_buffer_appendf(out, "%s %.6f\n", name, value);
 }
 
-/* The value of a label: quotes, backslashes and newlines escaped. A byte that is no UTF-8 is replaced, with its number after
- * it: two series of one name would have the whole text refused. */
+/* The value of a label: quotes, backslashes and newlines escaped. What may not be printed, or is no UTF-8, is replaced, with its number
+ * after it: two series of one name would have the whole text refused. */
 static void put_label(struct tp_buffer *out, int *rc, const char *label, const char *value)
 {
     const uint8_t *p = (const uint8_t *)value, *end = p + strlen(value);
@@ -44,16 +44,18 @@ static void put_label(struct tp_buffer *out, int *rc, const char *label, const c
     if (*rc == 0)
         *rc = tp_buffer_appendf(out, "%s=\"", label);
     while (p < end && *rc == 0) {
-        size_t n = tp_utf8_len(p, end);
+        uint32_t code;
+        size_t n;
+        bool is_unsafe = tp_char_is_unsafe(p, end, &code, &n);
         if (*p == '\n')
             *rc = tp_buffer_append(out, "\\n", 2);
         else if (*p == '"' || *p == '\\')
             *rc = tp_buffer_appendf(out, "\\%c", *p);
-        else if (n == 0)
-            *rc = tp_buffer_appendf(out, "\xef\xbf\xbd%02x", *p);
+        else if (is_unsafe)
+            *rc = tp_buffer_appendf(out, n == 1 && code > 0x7f ? "\xef\xbf\xbd%02x" : "\xef\xbf\xbdu%04x", code);
         else
             *rc = tp_buffer_append(out, p, n);
-        p += n ? n : 1;
+        p += n;
     }
     if (*rc == 0)
         *rc = tp_buffer_append(out, "\"", 1);

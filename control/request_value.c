@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/lex.h"
+#include "base/printable.h"
 #include "base/size.h"
 #include "control/request_impl.h"
 
@@ -49,13 +50,14 @@ static const char *shown(const char *text, size_t len, char out[64])
     size_t n = len < 48 ? len : 48, i;
 
     for (i = 0; i < n; i++)
-        out[i] = (unsigned char)text[i] < 0x20 || text[i] == 0x7f ? '?' : text[i];
+        out[i] = text[i] ? text[i] : '?';
     /* Not in the middle of a character. */
     while (n < len && i > 0 && ((unsigned char)out[i - 1] & 0xc0) == 0x80)
         i--;
     if (n < len && i > 0 && (unsigned char)out[i - 1] >= 0xc0)
         i--;
     snprintf(out + i, 64 - i, "%s", n < len ? "..." : "");
+    tp_text_make_printable(out);
     return out;
 }
 

@@ -123,6 +123,7 @@ static void write_report(struct tp_json_writer *w)
     tp_json_put_time(w, "never", INT64_MAX, 0);
     tp_json_put_hex(w, "id", (const uint8_t *)"\x01\xfe", 2);
     tp_json_put_string(w, "absent", NULL);
+    tp_json_put_string(w, "un\xc2\x85safe", "\xc2\x9b\xe2\x80\xae\xe2\x81\xa9\xd8\x9c\x9b\xe2\x80\x8d");
     tp_json_end_object(w);
 }
 
@@ -137,7 +138,8 @@ static void test_write(void)
            "{\"name\": \"a\\\"b\\\\c\\nd\\u0009e\\u007f\xc3\xa9\xef\xbf\xbd\", \"big\": 18446744073709551615, "
            "\"small\": -9223372036854775808, \"ratio\": 0.125, \"nan\": null, \"list\": [true, {}], "
            "\"none\": [], \"when\": \"1970-01-01T00:00:00Z\", \"then\": \"2000-02-29T00:00:00.005000000Z\", "
-           "\"before\": \"0001-01-01T00:00:00Z\", \"never\": null, \"id\": \"01fe\", \"absent\": null}",
+           "\"before\": \"0001-01-01T00:00:00Z\", \"never\": null, \"id\": \"01fe\", \"absent\": null, "
+           "\"un\\u0085safe\": \"\\u009b\\u202e\\u2069\\u061c\xef\xbf\xbd\xe2\x80\x8d\"}",
            "is exact");
 
     struct tp_json *root = NULL;

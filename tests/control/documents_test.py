@@ -96,6 +96,12 @@ def parse(text):
     return samples, types, helps
 
 
+def label(name):
+    """A name with its characters that may not be printed replaced, as metrics have it."""
+    return re.sub("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]",
+                  lambda m: f"\ufffdu{ord(m[0]):04x}", name)
+
+
 def check_metrics(where):
     text, status, models = where.document("metrics"), where.json("status.json"), where.json("models.json")["models"]
     samples, types, helps = parse(text)
@@ -107,7 +113,7 @@ def check_metrics(where):
     is_(samples["tenpak_stored_bytes"][()], status["stored_bytes"], "stored bytes, too")
     is_(samples["tenpak_models"][(("kind", "pack"),)], status["models"]["packs"], "and the number of packs")
     by_model = {dict(labels)["model"]: value for labels, value in samples["tenpak_model_stored_bytes"].items()}
-    is_(by_model, {m["name"]: m["stored_bytes"] for m in models if m["logical_bytes"] is not None},
+    is_(by_model, {label(m["name"]): m["stored_bytes"] for m in models if m["logical_bytes"] is not None},
         "a series a model, whatever it is called")
     is_(samples["tenpak_read_bytes_total"][()], 3456789, "what the mount has read")
     is_(samples["tenpak_decode_seconds_total"][()], 0.25, "seconds are seconds")
