@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,7 +17,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/log.h"
+#include "base/printable.h"
 #include "control/jobs_impl.h"
 #include "control/result.h"
 #include "store/names.h"
@@ -51,17 +54,52 @@ static void on_signal(int sig)
 
 /* --- Telling --- */
 
-/* Standard error is the record's log. */
-static void put_log(const char *kind, const char *line)
+/* Of the record's log, which a damaged pack could fill a disk with. */
+static struct {
+    pthread_mutex_t lock;
+    uint64_t bytes, lines_out, bytes_out;
+} logged = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* Standard error is the record's log. Where it is full, lines are counted; LAST ones are written all the same. */
+static void write_log(const char *kind, const char *line, bool last)
 {
     struct timespec ts;
-    char text[24] = "";
+    char text[TP_ERROR_MAX + 64], *end = text;
     struct tm tm;
+    size_t len;
 
     clock_gettime(CLOCK_REALTIME, &ts);
     if (gmtime_r(&ts.tv_sec, &tm))
-        strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm);
-    dprintf(STDERR_FILENO, "%s %s%s\n", text, kind, line);
+        end += strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    snprintf(end, sizeof text - 1 - (size_t)(end - text), " %s%s", kind, line);
+    tp_text_make_printable(text);
+    len = strlen(text);
+    text[len++] = '\n';
+    pthread_mutex_lock(&logged.lock);
+    if (!last && logged.bytes + len > TP_JOB_LOG_MAX) {
+        logged.lines_out++;
+        logged.bytes_out += len;
+    } else {
+        logged.bytes += len;
+        tp_file_write(STDERR_FILENO, text, len, "log", NULL);
+    }
+    pthread_mutex_unlock(&logged.lock);
+}
+
+static void put_log(const char *kind, const char *line)
+{
+    write_log(kind, line, false);
+}
+
+static void end_log(void)
+{
+    char line[96];
+
+    if (logged.lines_out == 0)
+        return;
+    snprintf(line, sizeof line, "the log is full: %" PRIu64 " more lines, %" PRIu64 " bytes, are left out", logged.lines_out,
+             logged.bytes_out);
+    write_log("", line, true);
 }
 
 static void log_sink(void *arg, enum tp_log_level level, const char *line)
@@ -443,11 +481,12 @@ static void end(struct child *c, int rc, struct tp_error *err)
     struct tp_error why = {0};
     char line[TP_ERROR_MAX + 32];
 
+    end_log();
     if (c->record >= 0 &&
         tp_report_end(&c->report, c->record, c->has_result, state, -rc, err->message, &why) < 0)
-        put_log("error: ", why.message);
+        write_log("error: ", why.message, true);
     if (rc < 0) {
-        put_log(rc == -ECANCELED ? "" : "error: ", err->message);
+        write_log(rc == -ECANCELED ? "" : "error: ", err->message, true);
         tell(c, line, snprintf(line, sizeof line, "E %d %s\n", -rc, err->message));
     }
 }

@@ -24,6 +24,7 @@ struct tp_job {
     bool busy;      /* a worker has it */
     bool cancel;    /* somebody asked for its end */
     bool seen;      /* while the table is compared with the disk */
+    uint64_t bytes; /* of an ended one: what its record takes on the disk; 0: not known */
     bool unsaved;   /* its end is not in its record yet: so that nobody takes it for interrupted, the record stays locked */
     int fd;         /* of an own one: its record, locked */
 };

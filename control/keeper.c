@@ -202,18 +202,32 @@ static void look_at_policy(struct tp_jobs *jobs)
         tp_log(TP_LOG_ERROR, "%s; what held before holds still", err.message);
 }
 
-/* Whether the policy keeps STATUS no longer, of which LATER ended ones are younger. */
-static bool is_old(const struct tp_policy *policy, const struct tp_job_status *status, size_t later, int64_t now)
+/* Whether the policy keeps STATUS no longer. LATER ended ones are younger, and with it they take BYTES; the latest stays. */
+static bool is_old(const struct tp_policy *policy, const struct tp_job_status *status, size_t later, uint64_t bytes,
+                   int64_t now)
 {
     int64_t age = now - (status->ended ? status->ended : status->created);
 
-    return later >= policy->keep_count || (age > 0 && (uint64_t)age > policy->keep_seconds);
+    return later >= policy->keep_count || (later > 0 && bytes > policy->keep_bytes) ||
+           (age > 0 && (uint64_t)age > policy->keep_seconds);
+}
+
+/* With SUBMIT held. */
+static void measure(struct tp_jobs *jobs, struct tp_job *job)
+{
+    int fd = tp_record_open(jobs->fd, job->status.id, NULL);
+
+    if (fd >= 0) {
+        job->bytes = tp_record_bytes(fd);
+        close(fd);
+    }
 }
 
 void tp_jobs_retain(struct tp_jobs *jobs)
 {
     char mountpoint[4096];
     struct tp_policy policy;
+    uint64_t bytes = 0;
     size_t later = 0;
     pid_t pid;
 
@@ -222,11 +236,20 @@ void tp_jobs_retain(struct tp_jobs *jobs)
     tp_jobs_get_policy(jobs, &policy, NULL);
     pthread_mutex_lock(&jobs->submit);
     pthread_mutex_lock(&jobs->lock);
+    /* LOCK is let go in between: only SUBMIT's holder makes the table longer or shorter; ends of jobs do not move it. */
     for (size_t i = jobs->n; i-- > 0;) {
         struct tp_job *job = jobs->list[i];
         char id[TP_JOB_ID_MAX];
 
-        if (!tp_job_state_is_end(job->status.state) || job->busy || !is_old(&policy, &job->status, later++, time(NULL)))
+        if (!tp_job_state_is_end(job->status.state) || job->busy)
+            continue;
+        if (job->bytes == 0) {
+            pthread_mutex_unlock(&jobs->lock);
+            measure(jobs, job);
+            pthread_mutex_lock(&jobs->lock);
+        }
+        bytes += job->bytes;
+        if (!is_old(&policy, &job->status, later++, bytes, time(NULL)))
             continue;
         memcpy(id, job->status.id, sizeof id);
         tp_notify(jobs, &job->status, true);
@@ -234,7 +257,6 @@ void tp_jobs_retain(struct tp_jobs *jobs)
         pthread_mutex_unlock(&jobs->lock);
         tp_record_remove(jobs->fd, id, NULL);
         pthread_mutex_lock(&jobs->lock);
-        /* Only SUBMIT's holder makes the table longer; ends of jobs do not move it. */
     }
     pthread_mutex_unlock(&jobs->lock);
     pthread_mutex_unlock(&jobs->submit);

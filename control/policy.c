@@ -45,6 +45,7 @@ static const struct slot slots[] = {
     SLOT("jobs", "io", IO, 0, 0, io_idle),
     SLOT("retention", "count", WHOLE, 1, 100000, keep_count),
     SLOT("retention", "seconds", WHOLE, 1, (uint64_t)1 << 36, keep_seconds),
+    SLOT("retention", "bytes", SIZE, 1u << 20, (uint64_t)1 << 50, keep_bytes),
 };
 #define SLOT_N (sizeof slots / sizeof slots[0])
 
@@ -62,6 +63,7 @@ void tp_policy_default(struct tp_policy *policy)
         .niceness = 10,
         .keep_count = 200,
         .keep_seconds = (uint64_t)30 * 86400,
+        .keep_bytes = (uint64_t)64 << 20,
     };
 }
 
@@ -272,6 +274,7 @@ void tp_policy_json(const struct tp_policy *policy, struct tp_json_writer *json,
     tp_json_begin_object(json, "retention");
     tp_json_put_u64(json, "count", policy->keep_count);
     tp_json_put_u64(json, "seconds", policy->keep_seconds);
+    tp_json_put_u64(json, "bytes", policy->keep_bytes);
     tp_json_end_object(json);
     tp_json_end_object(json);
 }

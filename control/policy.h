@@ -24,6 +24,7 @@ struct tp_policy {
     bool io_idle;            /* jobs.io: "idle", or "normal" */
     unsigned keep_count;     /* retention.count: records kept */
     uint64_t keep_seconds;   /* retention.seconds: and for how long */
+    uint64_t keep_bytes;     /* retention.bytes: and what they take on the disk, all together */
 };
 
 void tp_policy_default(struct tp_policy *policy);

@@ -273,6 +273,18 @@ bool tp_record_has(int fd, const char *name)
     return faccessat(fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+uint64_t tp_record_bytes(int fd)
+{
+    static const char *const files[] = {"request.json", "status.json", "report.json", "log", "exit"};
+    uint64_t bytes = 0;
+    struct stat st;
+
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        if (fstatat(fd, files[i], &st, AT_SYMLINK_NOFOLLOW) == 0)
+            bytes += (uint64_t)st.st_blocks * 512;
+    return bytes;
+}
+
 static int get_json(int fd, const char *name, struct tp_json **out, struct tp_error *err)
 {
     struct tp_buffer text = {0};

@@ -8,6 +8,8 @@
 
 #include "control/jobs.h"
 
+#define TP_JOB_LOG_MAX (1u << 20) /* bytes of a job's log, but for its last lines */
+
 /* Of DIR/.tenpak: as DIR is, but never for everybody to write to, whatever the umask (a mount's daemon has none). */
 mode_t tp_record_top_mode(int dirfd);
 /* jobs/ of the directory that DIRFD is, as a descriptor; CREATE makes it, for its owner alone. -ENOENT: it is not there. */
@@ -35,6 +37,8 @@ int tp_record_put(int fd, const char *name, const void *data, size_t len, bool s
 /* Append file NAME to OUT; at most MAX bytes. -ENOENT: it is not there. */
 int tp_record_get(int fd, const char *name, size_t max, struct tp_buffer *out, struct tp_error *err);
 bool tp_record_has(int fd, const char *name);
+/* What the files of a record take on the disk. */
+uint64_t tp_record_bytes(int fd);
 
 /* status.json and request.json of record FD, whose id is ID. -EBADMSG: they are not what we wrote. */
 int tp_record_get_status(int fd, const char *id, struct tp_job_status *out, struct tp_error *err);

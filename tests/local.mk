@@ -183,6 +183,7 @@ cli_scripts = \
 	tests/cli/mount_test.sh \
 	tests/cli/in_place_test.sh \
 	tests/cli/pack_test.sh \
+	tests/cli/printable_test.sh \
 	tests/cli/status_test.sh \
 	tests/cli/streams_test.sh \
 	tests/cli/usage_test.sh

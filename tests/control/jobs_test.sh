@@ -126,6 +126,21 @@ wait_for 120 running
 kill -KILL "$job"
 stopped 'kill -9' interrupted 137
 
+# --- A log of many lines ---
+
+mkdir "$tmp/long"
+part=$(printf '%0200d' 0)
+mkdir -p "$tmp/long/m/$part/$part/$part"
+truncate -s 640M "$tmp/long/m/$part/$part/$part/$part.gguf"
+ok 'a pack of one chunk, again and again' "$tenpak" pack -q "$tmp/long/m"
+printf 'XXXX' | dd of="$tmp/long/m.tnpk" bs=1 seek=20 conv=notrunc 2>/dev/null
+exits 'that is damaged' 5 "$tenpak" verify -q --job "$tmp/long" m
+log=$(echo "$tmp"/long/.tenpak/jobs/2*/log)
+is 'has a log of no more than a MiB, and its end' "$(($(stat -c %s "$log") <= 1048576 + 4096))" 1
+is 'that is full' "$(($(stat -c %s "$log") > 1000000))" 1
+has 'and says how much is left out' "$log" 'the log is full: [0-9]* more lines, [0-9]* bytes, are left out$'
+has 'and why the job failed' "$log" 'error: '
+
 # --- Disks that are full, and read-only ones ---
 
 if [ "$(id -u)" -eq 0 ] && mkdir "$tmp/small" && mount -t tmpfs -o size=1m tenpak-test "$tmp/small" 2>/dev/null; then

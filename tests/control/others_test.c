@@ -185,6 +185,36 @@ static void test_retention(void)
     free(program);
 }
 
+/* As many as fit into the bytes that the policy gives them, and the latest one in any case. */
+static void test_retention_of_bytes(void)
+{
+    char *program = make_program("program", "dd if=/dev/zero of=\"$2\"/log bs=65536 count=10 2>/dev/null");
+    char *large = make_program("large", "dd if=/dev/zero of=\"$2\"/log bs=65536 count=40 2>/dev/null");
+    struct tp_jobs_options options = {.dir = dir, .program = program, .slots = 1};
+    char ids[4][TP_JOB_ID_MAX];
+    struct tp_job_status s;
+    struct tp_jobs *jobs;
+
+    put("tenpak.conf", "{\"retention\": {\"bytes\": \"2MiB\"}}");
+    jobs = open_jobs(&options);
+    for (int i = 0; i < 4; i++) {
+        submit_good(jobs, TP_VERB_ESTIMATE, "m", ids + i);
+        wait_job(jobs, ids[i]);
+    }
+    ok(eventually(count(jobs) == 3), "as many records as fit into what the policy gives them");
+    ok(tp_jobs_get(jobs, ids[3], &s, NULL) == 0 && tp_jobs_get(jobs, ids[0], &s, NULL) == -ENOENT, "the latest ones");
+    tp_jobs_close(jobs);
+    options.program = large;
+    jobs = open_jobs(&options);
+    submit_good(jobs, TP_VERB_ESTIMATE, "m", ids);
+    wait_job(jobs, ids[0]);
+    ok(eventually(count(jobs) == 1), "one that is larger is kept alone");
+    tp_jobs_close(jobs);
+    put("tenpak.conf", "{}");
+    free(large);
+    free(program);
+}
+
 static void test_policy(void)
 {
     char *program = make_program("program", "exit 0"), conf_error[TP_ERROR_MAX], ids[1][TP_JOB_ID_MAX], *text;
@@ -432,6 +462,7 @@ int main(int argc, char **argv)
     test_keeper();
     test_heir();
     test_retention();
+    test_retention_of_bytes();
     test_policy();
     test_auto();
     test_no_room();

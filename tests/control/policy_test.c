@@ -55,13 +55,13 @@ static void test_good(void)
     put("{\"schema\": \"tenpak.conf/1\", \"base\": \"llama\", \"codec\": \"split\", \"codec_budget\": 9,\n"
         " \"auto_compress\": {\"enabled\": true, \"quiet_seconds\": 7, \"least_bytes\": \"2MiB\"},\n"
         " \"jobs\": {\"slots\": 3, \"queue\": 4, \"memory\": \"1GiB\", \"nice\": 5, \"io\": \"idle\"},\n"
-        " \"retention\": {\"count\": 6, \"seconds\": 8}}");
+        " \"retention\": {\"count\": 6, \"seconds\": 8, \"bytes\": \"2MiB\"}}");
     is_int(tp_policy_read(dir, &policy, &err), 0, "every key is taken");
     text = json_of(&policy);
     is_str(text,
            "{\"base\": \"llama\", \"codec\": \"split\", \"codec_budget\": 9, \"auto_compress\": {\"enabled\": true, "
            "\"quiet_seconds\": 7, \"least_bytes\": 2097152}, \"jobs\": {\"slots\": 3, \"queue\": 4, \"memory\": "
-           "1073741824, \"nice\": 5, \"io\": \"idle\"}, \"retention\": {\"count\": 6, \"seconds\": 8}}",
+           "1073741824, \"nice\": 5, \"io\": \"idle\"}, \"retention\": {\"count\": 6, \"seconds\": 8, \"bytes\": 2097152}}",
            "as it was said");
     put(text);
     is_int(tp_policy_read(dir, &again, &err), 0, "what is printed can be read");
@@ -92,6 +92,8 @@ static const struct {
     {"{\"jobs\": {\"nice\": -1}}", -EINVAL, "'jobs.nice'"},
     {"{\"auto_compress\": {\"enabled\": \"yes\"}}", -EINVAL, "'auto_compress.enabled'"},
     {"{\"retention\": {\"count\": 0}}", -ERANGE, "'retention.count'"},
+    {"{\"retention\": {\"bytes\": 1000}}", -ERANGE, "'retention.bytes'"},
+    {"{\"retention\": {\"bytes\": []}}", -EINVAL, "'retention.bytes'"},
     {"{\"retention\": {\"count\": null}}", -EINVAL, "'retention.count'"},
     {"{\"slots\": 3}", -EINVAL, "'slots'"},
     {"{\"base\": \"a\", \"base\": \"b\"}", -EINVAL, "duplicate key"},
