@@ -32,7 +32,7 @@ static int by_match(struct tp_store *store, const char *name, const char *path, 
 {
     struct tp_error why = {0};
     struct tp_match match;
-    int rc = tp_match_base(store, path, links, name, &match, &why);
+    int rc = tp_match_base(store, path, &(struct tp_match_query){.self = name, .links = links}, &match, &why);
 
     snprintf(choice->why, sizeof choice->why, "%s", rc ? why.message : match.why);
     if (rc == -ENOENT)

@@ -60,8 +60,10 @@ store_libtp_store_la_SOURCES += \
 	store/match/distance.c store/match/distance.h \
 	store/match/estimate.c \
 	store/match/fit.c store/match/fit.h \
+	store/match/glance.c store/match/glance.h \
 	store/match/hints.c store/match/hints.h \
 	store/match/match.c store/match/match.h \
+	store/match/pairs.c store/match/pairs.h \
 	store/match/rename.c store/match/rename.h \
 	store/match/source.c store/match/source.h \
 	store/match/twins.c store/match/twins.h

@@ -15,6 +15,7 @@ struct tp_compress_options {
     unsigned threads;
     const char *codec;
     int zstd_level;
+    const struct tp_waiting *waiting; /* models that this one is packed for, to be their base; NULL: none */
     bool wait_for_base;          /* while another packs or restores the base: wait for it instead of -EBUSY */
     const struct tp_progress *progress;
     /* Told what is decided on the way ("base: llama (named in config.json, ...)"); may be NULL. */

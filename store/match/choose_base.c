@@ -81,11 +81,14 @@ static int compress_base(const char *plain, const struct tp_compress_options *op
     return rc;
 }
 
-/* The plain directory DIR/NAME as a pack beside it; the directory goes as the model's own would. */
-static int pack_base(const char *plain, const struct tp_compress_options *options,
+/* The plain directory DIR/NAME as a pack beside it, for the one of MODEL, against what suits it best itself; the
+ * directory goes as the model's own would. */
+static int pack_base(const char *plain, const char *model, const struct tp_compress_options *options,
                      struct tp_compress_report *report, struct tp_error *err)
 {
-    struct tp_compress_options o = {.base = "none",
+    const struct tp_waiting waiting = {.name = tp_path_name(model), .next = options->waiting};
+    struct tp_compress_options o = {.base = "auto",
+                                    .waiting = &waiting,
                                     .keep = options->keep || options->out,
                                     .no_lease = options->no_lease,
                                     .threads = options->threads,
@@ -161,7 +164,7 @@ static int open_model(const char *dir, const char *name, const char *model, stru
     else if (is_dir(plain))
         rc = check_plain(plain, model, !options->out, err);
     if (rc == 0 && (is_dir(plain) || tp_original_is_half_removed(AT_FDCWD, plain)))
-        rc = pack_base(plain, options, report, err);
+        rc = pack_base(plain, model, options, report, err);
     if (rc == 0)
         rc = tp_pack_open(pack, store, out, err);
     free(plain);
@@ -185,40 +188,64 @@ static uint64_t fingerprint(struct tp_store *store)
 }
 
 /* While others pack, a base may go from under the search, which then finds none, or a worse one: search again. */
-static int match(const char *path, struct tp_store *store, const struct tp_compress_options *options,
+static int match(const char *path, struct tp_store *store, const struct tp_compress_options *options, bool packs_only,
                  struct tp_match *out, struct tp_error *err)
 {
-    bool others = options->wait_for_base;
+    const struct tp_match_query query = {
+        .self = tp_path_name(path), .links = options->links, .waiting = options->waiting, .packs_only = packs_only};
+    bool others = options->wait_for_base || options->waiting;
     uint64_t before, after;
     int rc;
 
     for (int i = 0;; i++) {
         before = others ? fingerprint(store) : 0;
-        rc = tp_match_base(store, path, options->links, tp_path_name(path), out, err);
+        rc = tp_match_base(store, path, &query, out, err);
         after = others ? fingerprint(store) : 0;
         if (before == after || i == 9)
             return rc;
     }
 }
 
-static int by_match(const char *path, struct tp_store *store, const struct tp_compress_options *options,
-                    struct tp_compress_report *report, struct tp_pack **out, struct tp_error *err)
+/* The best of all candidates, or of the packs among them. */
+static int by_best_match(const char *path, struct tp_store *store, bool packs_only,
+                         const struct tp_compress_options *options, struct tp_compress_report *report,
+                         struct tp_pack **out, struct tp_error *err)
 {
     struct tp_error why = {0};
     struct tp_match found;
-    int rc = match(path, store, options, &found, &why);
+    int rc = match(path, store, options, packs_only, &found, &why);
 
     if (rc == -ENOENT) {
         snprintf(report->why, sizeof report->why, "%.255s", why.message);
-        note(options, "no base: %s", why.message);
+        note(options, "no base%s%s: %s", options->waiting ? " for " : "", options->waiting ? tp_path_name(path) : "",
+             why.message);
         return 0;
     }
     if (rc < 0)
         return tp_fail(err, -rc, "%s", why.message);
     snprintf(report->base, sizeof report->base, "%s", found.name);
     snprintf(report->why, sizeof report->why, "%s", found.why);
-    note(options, "base: %s (%s)", found.name, found.why);
+    note(options, "base%s%s: %s (%s)", options->waiting ? " of " : "", options->waiting ? tp_path_name(path) : "",
+         found.name, found.why);
     return open_model(tp_store_dir(store), found.name, path, store, options, report, out, err);
+}
+
+/* Where this model is to be a base itself, it is so in any case: what stops its own base from being packed first, such
+ * as another process at work on it, leaves it the packs that there are. */
+static int by_match(const char *path, struct tp_store *store, const struct tp_compress_options *options,
+                    struct tp_compress_report *report, struct tp_pack **out, struct tp_error *err)
+{
+    struct tp_error why = {0};
+    int rc = by_best_match(path, store, false, options, report, out, &why);
+
+    if (rc >= 0)
+        return rc;
+    if (!options->waiting || rc == -ECANCELED || rc == -ENOMEM)
+        return tp_fail(err, -rc, "%s", why.message);
+    note(options, "%s", why.message);
+    report->base[0] = report->why[0] = '\0';
+    report->base_packed = false;
+    return by_best_match(path, store, true, options, report, out, err);
 }
 
 /* How long NAME is without ".tnpk", said or not. */

@@ -15,7 +15,7 @@ static const enum tp_codec_id codec_ids[CODECS] = {TP_CODEC_DELTA, TP_CODEC_SPAR
 
 struct sampler {
     struct tp_source *model, *base;
-    struct tp_renames renames;
+    const struct tp_pairs *pairs;
     uint8_t *src, *ref, *room;
     /* Of the tensor at hand: tensors differ too much to be seen as one. */
     struct tp_stats *stats[CODECS];
@@ -53,18 +53,6 @@ uint64_t tp_distance_count(enum tp_dtype dtype, const void *a, const void *b, si
     for (size_t i = 0; i + unit <= len; i += unit)
         n += memcmp(p + i, q + i, unit) != 0;
     return n;
-}
-
-uint64_t tp_distance_matched(const struct tp_source *model, const struct tp_source *base,
-                             const struct tp_renames *renames)
-{
-    uint64_t matched = 0;
-    for (size_t i = 0; i < model->tensor_all; i++) {
-        const struct tp_source_tensor *b = tp_renames_match(renames, base, model, &model->tensors[i]);
-        if (b)
-            matched += tp_source_common(&model->tensors[i], b);
-    }
-    return matched;
 }
 
 static int learn(struct sampler *s, enum tp_dtype dtype, size_t len, bool equal)
@@ -159,7 +147,7 @@ static int sample_all(struct sampler *s, uint64_t matched, struct tp_error *err)
     next = matched > (uint64_t)PLACES * PLACE_LEN ? step / 2 : 0;
     for (size_t i = 0; i < s->model->tensor_all; i++) {
         const struct tp_source_tensor *t = &s->model->tensors[i];
-        const struct tp_source_tensor *b = tp_renames_match(&s->renames, s->base, s->model, t);
+        const struct tp_source_tensor *b = s->pairs->of[i];
         uint64_t common = b ? tp_source_common(t, b) : 0;
         unsigned unit = tp_distance_unit(t->dtype);
         int rc = 0;
@@ -196,8 +184,8 @@ static void conclude(const struct sampler *s, struct tp_distance *out)
     out->cost = (matched * out->with_base + (total - matched) * out->alone) / total;
 }
 
-int tp_distance_sample(struct tp_source *model, struct tp_source *base, struct tp_distance *out,
-                       struct tp_error *err)
+int tp_distance_sample(struct tp_source *model, struct tp_source *base, const struct tp_pairs *pairs,
+                       struct tp_distance *out, struct tp_error *err)
 {
     struct sampler *s = calloc(1, sizeof *s);
     int rc = -ENOMEM;
@@ -206,6 +194,7 @@ int tp_distance_sample(struct tp_source *model, struct tp_source *base, struct t
         return tp_fail(err, ENOMEM, "out of memory");
     s->model = model;
     s->base = base;
+    s->pairs = pairs;
     s->src = calloc(1, PLACE_LEN + TP_SLACK);
     s->ref = calloc(1, PLACE_LEN + TP_SLACK);
     s->room = calloc(1, 2 * PLACE_LEN + TP_SLACK);
@@ -213,10 +202,7 @@ int tp_distance_sample(struct tp_source *model, struct tp_source *base, struct t
         tp_fail(err, ENOMEM, "out of memory");
         goto out;
     }
-    rc = tp_renames_find(model, base, &s->renames, err);
-    if (rc)
-        goto out;
-    out->matched_bytes = tp_distance_matched(model, base, &s->renames);
+    out->matched_bytes = pairs->matched_bytes;
     rc = sample_all(s, out->matched_bytes, err);
     if (!rc)
         conclude(s, out);

@@ -3,7 +3,7 @@
 #ifndef TP_STORE_DISTANCE_H
 #define TP_STORE_DISTANCE_H
 
-#include "store/match/rename.h"
+#include "store/match/pairs.h"
 
 struct tp_distance {
     uint64_t matched_bytes; /* of the model's tensors, those that the base can predict */
@@ -15,12 +15,8 @@ struct tp_distance {
 };
 
 /* Some 64 places, spread evenly over the matched bytes, the same ones at every call. */
-int tp_distance_sample(struct tp_source *model, struct tp_source *base, struct tp_distance *out,
-                       struct tp_error *err);
-
-/* Bytes of the model's tensors that the base can predict, from headers only. */
-uint64_t tp_distance_matched(const struct tp_source *model, const struct tp_source *base,
-                             const struct tp_renames *renames);
+int tp_distance_sample(struct tp_source *model, struct tp_source *base, const struct tp_pairs *pairs,
+                       struct tp_distance *out, struct tp_error *err);
 
 /* Bytes that hold whole elements of DTYPE: places within a tensor are multiples of it. */
 unsigned tp_distance_unit(enum tp_dtype dtype);

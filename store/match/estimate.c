@@ -50,7 +50,7 @@ struct learned {
 
 struct estimator {
     struct tp_source *model, *base;
-    struct tp_renames renames;
+    struct tp_pairs pairs;
     uint8_t *src, *ref, *room, *dst;
     struct tp_scratch *scratch;
     struct pool tensors, opaque;
@@ -262,7 +262,7 @@ static int draw_tensors(struct estimator *e, struct tp_error *err)
     int rc = 0;
     for (size_t i = 0; !rc && i < e->model->tensor_all; i++) {
         struct learned l = {.t = &e->model->tensors[i]};
-        l.b = e->base ? tp_renames_match(&e->renames, e->base, e->model, l.t) : NULL;
+        l.b = e->base ? e->pairs.of[i] : NULL;
         l.common = l.b ? tp_source_common(l.t, l.b) : 0;
         e->several_n += l.t->len > CHUNK && !e->twins[i];
         rc = draw_chunks(e, &l, e->twins[i], err);
@@ -336,7 +336,7 @@ static void conclude(const struct estimator *e, struct tp_estimate *out)
     out->stored_high = (uint64_t)(stored + margin);
     out->logical_bytes = e->model->logical_bytes;
     out->sampled_bytes = e->tensors.drawn_bytes + e->opaque.drawn_bytes;
-    out->matched_bytes = e->base ? tp_distance_matched(e->model, e->base, &e->renames) : 0;
+    out->matched_bytes = e->pairs.matched_bytes;
     out->changed = e->elements ? (double)e->changed / (double)e->elements : 0;
 }
 
@@ -366,8 +366,8 @@ static int survey(struct estimator *e, struct tp_error *err)
     e->twins = calloc(e->model->tensor_all + e->model->file_n + 1, sizeof *e->twins);
     if (!e->twins)
         return tp_fail(err, ENOMEM, "out of memory");
-    rc = tp_twins_find(e->model, e->base, e->twins, err);
-    return rc == 0 && e->base ? tp_renames_find(e->model, e->base, &e->renames, err) : rc;
+    rc = e->base ? tp_pairs_find(e->model, e->base, &e->pairs, err) : 0;
+    return rc == 0 ? tp_twins_find(e->model, e->base, &e->pairs, e->twins, err) : rc;
 }
 
 int tp_estimate(const char *base, const char *model, enum tp_links links, struct tp_store *store,
@@ -398,6 +398,7 @@ int tp_estimate(const char *base, const char *model, enum tp_links links, struct
     if (!rc)
         conclude(&e, out);
     out->seconds = now() - began;
+    tp_pairs_clear(&e.pairs);
     tp_source_close(e.model);
     tp_source_close(e.base);
     tp_scratch_destroy(e.scratch);

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "store/match/distance.h"
+#include "store/match/glance.h"
 #include "store/match/hints.h"
 #include "store/match/match.h"
 #include "store/names.h"
@@ -31,22 +32,38 @@ struct candidate {
     char *name;
     enum tp_model_kind kind;
     unsigned depth;
-    uint64_t matched;
     const struct tp_hint *named; /* the model's own files name this one */
     bool derived;                /* this one's own files name a base */
     bool refused;
-    struct tp_source *source;    /* of the shortlist only */
+    double promise;              /* what a glance lets expect: the less the better */
+    struct tp_source *source;
+    struct tp_pairs pairs;
+    struct tp_sight sight;
     struct tp_distance distance;
 };
 
 struct search {
     struct tp_store *store;
     struct tp_source *model;
+    struct tp_glance *glance;
     struct tp_hints hints;
     const char *self;
-    struct candidate *all;
-    size_t n, listed;
+    const struct tp_waiting *waiting;
+    unsigned level; /* how many wait */
+    bool packs_only;
+    size_t n;                        /* how many other models there are */
+    struct candidate all[SHORTLIST]; /* the most promising, these first */
+    size_t listed;
 };
+
+static void forget(struct candidate *c)
+{
+    tp_sight_clear(&c->sight);
+    tp_pairs_clear(&c->pairs);
+    tp_source_close(c->source);
+    free(c->name);
+    *c = (struct candidate){0};
+}
 
 static int open_candidate(struct search *s, const struct candidate *c, struct tp_source **out,
                           struct tp_error *err)
@@ -70,148 +87,34 @@ static int open_candidate(struct search *s, const struct candidate *c, struct tp
     return rc;
 }
 
-/* Whether pack NAME is, or is coded against, the pack that the model at hand is about to replace. */
-static bool rests_on_self(struct search *s, const struct candidate *c)
+/* Whether NAME is the model at hand or one that waits for it. */
+static bool is_taboo(const struct search *s, const char *name)
+{
+    if (s->self && !strcmp(name, s->self))
+        return true;
+    for (const struct tp_waiting *w = s->waiting; w; w = w->next)
+        if (!strcmp(name, w->name))
+            return true;
+    return false;
+}
+
+/* Whether pack NAME is, or is coded against, the pack of a model that it may not be the base of. */
+static bool rests_on_taboo(struct search *s, const struct candidate *c)
 {
     struct tp_pack *pack = NULL;
     bool found = false;
-    char file[NAME_MAX + 8];
-    if (!s->self || c->kind != TP_MODEL_PACK || tp_store_open_pack(s->store, c->name, &pack, NULL))
+    if (c->kind != TP_MODEL_PACK || tp_store_open_pack(s->store, c->name, &pack, NULL))
         return false;
-    snprintf(file, sizeof file, "%s.tnpk", s->self);
-    for (struct tp_pack *p = pack; p && !found; p = tp_pack_base(p))
-        found = !strcmp(basename(tp_pack_path(p)), file);
+    for (struct tp_pack *p = pack; p && !found; p = tp_pack_base(p)) {
+        const char *file = tp_path_name(tp_pack_path(p));
+        size_t suffix = strlen(TP_PACK_SUFFIX), len = strlen(file);
+        char *name = len > suffix ? strndup(file, len - suffix) : NULL;
+
+        found = name && is_taboo(s, name);
+        free(name);
+    }
     tp_pack_close(pack);
     return found;
-}
-
-/* Headers only: how many bytes the candidate could predict, and how deep its chain is. */
-static int look_at(struct search *s, struct candidate *c)
-{
-    struct tp_source *source = NULL;
-    struct tp_renames renames;
-    struct tp_error err = {0};
-    int rc = open_candidate(s, c, &source, &err);
-    if (rc == -ENOMEM)
-        return rc;
-    if (rc) {
-        tp_log(TP_LOG_WARNING, "'%s' cannot serve as a base: %s", c->name, err.message);
-        return 0;
-    }
-    rc = tp_renames_find(s->model, source, &renames, &err);
-    if (rc) {
-        tp_source_close(source);
-        return rc;
-    }
-    c->matched = tp_distance_matched(s->model, source, &renames);
-    c->depth = source->depth;
-    c->named = tp_hints_find(&s->hints, c->name);
-    tp_source_close(source);
-    if ((double)c->matched < SHARED_MIN * (double)s->model->tensor_bytes ||
-        c->depth + 1 >= TP_BASE_DEPTH_MAX || rests_on_self(s, c))
-        c->matched = 0;
-    return 0;
-}
-
-/* A directory that is no model, such as one with models in it, is none of the candidates, nor is a link to one: that is
- * another candidate, if not the model at hand, or lies elsewhere, and is not packed from here. */
-static bool is_candidate(const struct search *s, const struct tp_model *model)
-{
-    struct stat st;
-    if (model->kind != TP_MODEL_PLAIN)
-        return true;
-    char *path = tp_path_join(tp_store_dir(s->store), model->name, "");
-    bool is = path && !lstat(path, &st) && !S_ISLNK(st.st_mode) && tp_modeldir_is_model(path);
-    free(path);
-    return is;
-}
-
-static int list_candidates(struct search *s, struct tp_error *err)
-{
-    struct tp_model *models = NULL;
-    size_t n = 0;
-    int rc = tp_store_models(s->store, &models, &n, err);
-    if (rc)
-        return rc;
-    s->all = calloc(n + 1, sizeof *s->all);
-    if (!s->all)
-        rc = -ENOMEM;
-    for (size_t i = 0; !rc && i < n; i++) {
-        struct candidate *c = &s->all[s->n];
-        if ((s->self && !strcmp(models[i].name, s->self)) || !is_candidate(s, &models[i]))
-            continue;
-        *c = (struct candidate){.name = strdup(models[i].name), .kind = models[i].kind};
-        s->n++;
-        rc = c->name ? look_at(s, c) : -ENOMEM;
-    }
-    tp_store_models_free(models, n);
-    return rc ? tp_fail(err, -rc, "out of memory") : 0;
-}
-
-/* Eighths of powers of two: shares that differ by less say little. */
-static unsigned share_class(uint64_t matched)
-{
-    unsigned log = 63 - (unsigned)__builtin_clzll(matched | 8);
-
-    return 8 * log + (unsigned)(matched >> (log - 3) & 7);
-}
-
-/* Before any weight is read: those named, those that share more, short chains first. */
-static int compare_prospects(const void *a, const void *b)
-{
-    const struct candidate *s = a, *t = b;
-    unsigned s_class = share_class(s->matched), t_class = share_class(t->matched);
-    if (!s->named != !t->named)
-        return s->named ? -1 : 1;
-    if (!s->matched != !t->matched)
-        return s->matched ? -1 : 1;
-    /* The exact shares only break ties. */
-    if (s_class != t_class)
-        return s_class > t_class ? -1 : 1;
-    if (s->depth != t->depth)
-        return s->depth < t->depth ? -1 : 1;
-    if (s->kind != t->kind)
-        return s->kind == TP_MODEL_PACK ? -1 : 1;
-    if (s->matched != t->matched)
-        return s->matched > t->matched ? -1 : 1;
-    return strcmp(s->name, t->name);
-}
-
-static int sample_shortlist(struct search *s, struct tp_error *err)
-{
-    qsort(s->all, s->n, sizeof *s->all, compare_prospects);
-    for (size_t i = 0; i < s->n && s->listed < SHORTLIST; i++) {
-        struct candidate *c = &s->all[i];
-        struct tp_error why = {0};
-        struct tp_hints hints;
-        if (!c->matched)
-            continue;
-        int rc = open_candidate(s, c, &c->source, &why);
-        if (!rc)
-            rc = tp_distance_sample(s->model, c->source, &c->distance, &why);
-        if (rc == -ENOMEM)
-            return tp_fail(err, ENOMEM, "out of memory");
-        if (rc) {
-            tp_log(TP_LOG_WARNING, "'%s' cannot serve as a base: %s", c->name, why.message);
-            c->matched = 0;
-            continue;
-        }
-        tp_hints_read(c->source, &hints);
-        c->derived = hints.n > 0;
-        if (s->self && tp_hints_find(&hints, s->self) && !c->named)
-            c->refused = true;
-        /* Listed ones come to the front. */
-        struct candidate swap = s->all[s->listed];
-        s->all[s->listed++] = *c;
-        if (&s->all[s->listed - 1] != c)
-            *c = swap;
-    }
-    return 0;
-}
-
-static bool saves(const struct candidate *c)
-{
-    return c->distance.cost < (1 - GAIN_MIN) * c->distance.alone;
 }
 
 /* Whether NAME has the word "base" in it, as in "llama-base" or "Base_v2". */
@@ -221,6 +124,139 @@ static bool says_base(const char *name)
         if ((p == name || !isalpha((unsigned char)p[-1])) && !isalpha((unsigned char)p[4]))
             return true;
     return false;
+}
+
+/* Of models that are equally near, one that looks like a base comes first: many may be, and few are looked at closely. */
+static double promise_of(const struct candidate *c)
+{
+    return c->sight.cost * (1 + NEAR * ((c->depth > 0) + c->derived - 0.5 * says_base(c->name)));
+}
+
+/* One look: what the candidate shares, how deep its chain is, and a glance at its weights. Where it can be no base it is
+ * forgotten again, which is no failure. */
+static int look_at(struct search *s, struct candidate *c, struct tp_error *err)
+{
+    struct tp_hints hints;
+    struct tp_error why = {0};
+    int rc = open_candidate(s, c, &c->source, &why);
+    if (!rc)
+        rc = tp_pairs_find(s->model, c->source, &c->pairs, &why);
+    if (!rc && (!c->pairs.matched_bytes ||
+                (double)c->pairs.matched_bytes < SHARED_MIN * (double)s->model->tensor_bytes ||
+                c->source->depth + 1 + s->level >= TP_BASE_DEPTH_MAX || rests_on_taboo(s, c))) {
+        forget(c);
+        return 0;
+    }
+    if (!rc)
+        rc = tp_glance_look(s->glance, c->source, &c->pairs, &c->sight, &why);
+    if (rc) {
+        if (rc != -ENOMEM)
+            tp_log(TP_LOG_WARNING, "'%s' cannot serve as a base: %s", c->name, why.message);
+        forget(c);
+        return rc == -ENOMEM ? tp_fail(err, ENOMEM, "out of memory") : 0;
+    }
+    tp_hints_read(c->source, &hints);
+    c->derived = hints.n > 0;
+    c->depth = c->source->depth;
+    c->named = tp_hints_find(&s->hints, c->name);
+    c->refused = s->self && tp_hints_find(&hints, s->self) && !c->named;
+    c->promise = promise_of(c);
+    return 0;
+}
+
+/* A directory that is no model, such as one with models in it, is none of the candidates, nor is a link to one: that is
+ * another candidate, if not the model at hand, or lies elsewhere, and is not packed from here. */
+static bool is_candidate(const struct search *s, const struct tp_model *model)
+{
+    struct stat st;
+    if (is_taboo(s, model->name))
+        return false;
+    if (model->kind != TP_MODEL_PLAIN)
+        return true;
+    char *path = tp_path_join(tp_store_dir(s->store), model->name, "");
+    bool is = path && !lstat(path, &st) && !S_ISLNK(st.st_mode) && tp_modeldir_is_model(path);
+    free(path);
+    return is;
+}
+
+/* Those named, the most promising, short chains. */
+static bool goes_before(const struct candidate *a, const struct candidate *b)
+{
+    if (!a->named != !b->named)
+        return a->named != NULL;
+    if (a->promise != b->promise)
+        return a->promise < b->promise;
+    if (a->depth != b->depth)
+        return a->depth < b->depth;
+    if (a->kind != b->kind)
+        return a->kind == TP_MODEL_PACK;
+    return strcmp(a->name, b->name) < 0;
+}
+
+/* C gets its place on the list, from which the last goes where it is full. */
+static void put_on_list(struct search *s, struct candidate *c)
+{
+    size_t at = s->listed;
+    while (at > 0 && goes_before(c, &s->all[at - 1]))
+        at--;
+    if (at == SHORTLIST) {
+        forget(c);
+        return;
+    }
+    if (s->listed == SHORTLIST)
+        forget(&s->all[--s->listed]);
+    memmove(&s->all[at + 1], &s->all[at], (s->listed - at) * sizeof *s->all);
+    s->all[at] = *c;
+    s->listed++;
+}
+
+/* All models are looked at, each once; those on the list stay open. */
+static int list_candidates(struct search *s, struct tp_error *err)
+{
+    struct tp_model *models = NULL;
+    size_t n = 0;
+    int rc = tp_store_models(s->store, &models, &n, err);
+    for (size_t i = 0; !rc && i < n; i++) {
+        struct candidate c = {.kind = models[i].kind};
+        if (!is_candidate(s, &models[i]))
+            continue;
+        s->n++;
+        if (s->packs_only && c.kind != TP_MODEL_PACK)
+            continue;
+        c.name = strdup(models[i].name);
+        rc = c.name ? look_at(s, &c, err) : tp_fail(err, ENOMEM, "out of memory");
+        if (rc || !c.source)
+            continue;
+        put_on_list(s, &c);
+    }
+    tp_store_models_free(models, n);
+    return rc;
+}
+
+/* Weigh those on the list; what cannot be read is dropped from it. */
+static int sample_shortlist(struct search *s, struct tp_error *err)
+{
+    for (size_t i = 0; i < s->listed;) {
+        struct candidate *c = &s->all[i];
+        struct tp_error why = {0};
+        int rc = tp_distance_sample(s->model, c->source, &c->pairs, &c->distance, &why);
+        if (rc == -ENOMEM)
+            return tp_fail(err, ENOMEM, "out of memory");
+        if (!rc) {
+            i++;
+            continue;
+        }
+        tp_log(TP_LOG_WARNING, "'%s' cannot serve as a base: %s", c->name, why.message);
+        forget(c);
+        memmove(c, c + 1, (--s->listed - i) * sizeof *c);
+        s->all[s->listed] = (struct candidate){0};
+    }
+    return 0;
+}
+
+static bool saves(const struct candidate *c)
+{
+    return c->distance.cost < (1 - GAIN_MIN) * c->distance.alone;
 }
 
 /* Whether NAME is LONGER without its end: "llama" of "llama-chat". */
@@ -251,6 +287,17 @@ static int direction(const struct search *s, const struct candidate *c)
     return sum;
 }
 
+static int distance_between(struct tp_source *model, struct tp_source *base, struct tp_distance *out,
+                            struct tp_error *err)
+{
+    struct tp_pairs pairs;
+    int rc = tp_pairs_find(model, base, &pairs, err);
+    if (!rc)
+        rc = tp_distance_sample(model, base, &pairs, out, err);
+    tp_pairs_clear(&pairs);
+    return rc;
+}
+
 /*
  * Between two plain models the delta costs the same either way, so which is the base must show elsewhere. A base
  * lies between its fine-tunes: if most others are nearer to the model at hand than to the candidate, the model is
@@ -264,7 +311,7 @@ static int is_more_central(struct search *s, struct candidate *c, bool *out, str
         struct tp_distance d;
         if (other == c || !saves(other))
             continue;
-        int rc = tp_distance_sample(other->source, c->source, &d, err);
+        int rc = distance_between(other->source, c->source, &d, err);
         if (rc)
             return rc;
         jury++;
@@ -344,7 +391,7 @@ static int describe(const struct search *s, const struct candidate *c, struct tp
     }
     const struct tp_distance *d = &c->distance;
     double total = s->model->tensor_bytes ? (double)s->model->tensor_bytes : 1;
-    *out = (struct tp_match){.kind = c->kind, .shared = (double)c->matched / total,
+    *out = (struct tp_match){.kind = c->kind, .shared = (double)c->pairs.matched_bytes / total,
                              .distance = d->with_base, .named = c->named != NULL};
     snprintf(out->name, sizeof out->name, "%s", c->name);
     snprintf(out->why, sizeof out->why,
@@ -355,27 +402,35 @@ static int describe(const struct search *s, const struct candidate *c, struct tp
     return 0;
 }
 
-int tp_match_base(struct tp_store *store, const char *dir, enum tp_links links, const char *self,
-                  struct tp_match *out, struct tp_error *err)
+int tp_match_base(struct tp_store *store, const char *dir, const struct tp_match_query *query, struct tp_match *out,
+                  struct tp_error *err)
 {
-    struct search s = {.store = store, .self = self};
+    struct search *s = calloc(1, sizeof *s);
     struct candidate *best = NULL;
-    int rc = tp_source_open_links(dir, links, store, &s.model, err);
-    if (rc)
-        return rc;
-    tp_hints_read(s.model, &s.hints);
-    rc = list_candidates(&s, err);
-    if (!rc)
-        rc = sample_shortlist(&s, err);
-    if (!rc)
-        rc = choose(&s, &best, err);
-    if (!rc)
-        rc = describe(&s, best, out, err);
-    for (size_t i = 0; i < s.n; i++) {
-        tp_source_close(s.all[i].source);
-        free(s.all[i].name);
+    int rc;
+    if (!s)
+        return tp_fail(err, ENOMEM, "out of memory");
+    *s = (struct search){.store = store, .self = query->self, .waiting = query->waiting};
+    for (const struct tp_waiting *w = query->waiting; w; w = w->next)
+        s->level++;
+    s->packs_only = query->packs_only || s->level >= TP_WAITING_MAX;
+    rc = tp_source_open_links(dir, query->links, store, &s->model, err);
+    if (!rc) {
+        tp_hints_read(s->model, &s->hints);
+        rc = tp_glance_create(s->model, &s->glance, err);
     }
-    free(s.all);
-    tp_source_close(s.model);
+    if (!rc)
+        rc = list_candidates(s, err);
+    if (!rc)
+        rc = sample_shortlist(s, err);
+    if (!rc)
+        rc = choose(s, &best, err);
+    if (!rc)
+        rc = describe(s, best, out, err);
+    for (size_t i = 0; i < s->listed; i++)
+        forget(&s->all[i]);
+    tp_glance_destroy(s->glance);
+    tp_source_close(s->model);
+    free(s);
     return rc;
 }

@@ -19,11 +19,26 @@ struct tp_match {
     char why[256];            /* one line for people */
 };
 
-/* The best base for the model directory DIR (whose own name in the store is SELF, never chosen, may be NULL).
- * LINKS says what becomes of those in DIR.
- * -ENOENT: no model of the store would save enough; err says what was tried. */
-int tp_match_base(struct tp_store *store, const char *dir, enum tp_links links, const char *self,
-                  struct tp_match *out, struct tp_error *err);
+/* A model that waits for the one at hand to be packed as its base; NEXT waits for it in turn. */
+struct tp_waiting {
+    const char *name; /* in the store */
+    const struct tp_waiting *next;
+};
+
+/* So many models may wait; the last of them is packed against a pack or alone. */
+enum { TP_WAITING_MAX = 3 };
+
+struct tp_match_query {
+    const char *self;                 /* the model's own name in the store; NULL: it is not of it */
+    enum tp_links links;              /* what becomes of those in its directory */
+    const struct tp_waiting *waiting; /* NULL: none */
+    bool packs_only;                  /* no plain directory */
+};
+
+/* The best base for the model directory DIR. Neither the model itself nor one that waits for it is chosen, nor a pack
+ * that stands on one. -ENOENT: no model of the store would save enough; err says what was tried. */
+int tp_match_base(struct tp_store *store, const char *dir, const struct tp_match_query *query, struct tp_match *out,
+                  struct tp_error *err);
 
 struct tp_estimate {
     uint64_t logical_bytes;

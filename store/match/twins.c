@@ -16,7 +16,7 @@ struct probe {
     uint32_t file;
     size_t number; /* in what the caller is told */
     bool of_base;
-    bool given; /* one of the model's, and the base has its name */
+    bool given; /* one of the model's, and the base predicts it */
 };
 
 static int by_length(const void *a, const void *b)
@@ -40,15 +40,15 @@ static int by_content(const void *a, const void *b)
     return by_length(a, b);
 }
 
-/* The tensors of SOURCE that have any bytes. */
-static size_t list_tensors(const struct tp_source *source, const struct tp_source *base, bool of_base, struct probe *out)
+/* The tensors of SOURCE that have any bytes; PAIRS are those of the model with the base. */
+static size_t list_tensors(const struct tp_source *source, const struct tp_pairs *pairs, bool of_base, struct probe *out)
 {
     size_t n = 0;
     for (size_t i = 0; i < source->tensor_all; i++) {
         const struct tp_source_tensor *t = &source->tensors[i];
         if (t->len)
             out[n++] = (struct probe){.off = t->off, .len = t->len, .file = t->file, .number = i, .of_base = of_base,
-                                      .given = !of_base && base && tp_source_match(base, t->name, source, t)};
+                                      .given = pairs && pairs->of[i]};
     }
     return n;
 }
@@ -135,7 +135,8 @@ static int find(struct tp_source *model, struct tp_source *base, struct probe *p
     return rc;
 }
 
-int tp_twins_find(struct tp_source *model, struct tp_source *base, enum tp_twin *out, struct tp_error *err)
+int tp_twins_find(struct tp_source *model, struct tp_source *base, const struct tp_pairs *pairs, enum tp_twin *out,
+                  struct tp_error *err)
 {
     size_t most = model->tensor_all + (base ? base->tensor_all : 0) + model->file_n + (base ? base->file_n : 0), n;
     struct probe *probes = calloc(most + 1, sizeof *probes);
@@ -145,7 +146,7 @@ int tp_twins_find(struct tp_source *model, struct tp_source *base, enum tp_twin 
         return tp_fail(err, ENOMEM, "out of memory");
     for (size_t i = 0; i < model->tensor_all + model->file_n; i++)
         out[i] = TP_TWIN_NONE;
-    n = list_tensors(model, base, false, probes);
+    n = list_tensors(model, base ? pairs : NULL, false, probes);
     n += base ? list_tensors(base, NULL, true, probes + n) : 0;
     rc = find(model, base, probes, n, out, err);
     n = list_files(model, base, false, probes);

@@ -6,7 +6,7 @@
 #ifndef TP_STORE_TWINS_H
 #define TP_STORE_TWINS_H
 
-#include "store/match/source.h"
+#include "store/match/pairs.h"
 
 enum tp_twin {
     TP_TWIN_NONE = 0,
@@ -15,8 +15,9 @@ enum tp_twin {
 };
 
 /* OUT has room for tensor_all and then file_n of MODEL, of which the latter are about what is no tensor; BASE may be
- * NULL. Only so many are looked at, the longest first. What the base has under the same name is mostly left to the
+ * NULL, else PAIRS are of the two. Only so many are looked at, the longest first. What the base predicts is mostly left to the
  * caller, who compares these two anyway. */
-int tp_twins_find(struct tp_source *model, struct tp_source *base, enum tp_twin *out, struct tp_error *err);
+int tp_twins_find(struct tp_source *model, struct tp_source *base, const struct tp_pairs *pairs, enum tp_twin *out,
+                  struct tp_error *err);
 
 #endif

@@ -10,6 +10,10 @@ mkmodel=$top_builddir/tests/mkmodel
 base_of() {
     "$tenpak" pack -n --json "$1" 2>"$tmp/err" | jq -r '.models[0].base'
 }
+# info_base PACK: the one that it has.
+info_base() {
+    "$tenpak" info --json "$1" | jq -r '.base.name'
+}
 why_of() {
     "$tenpak" pack -n --json "$1" 2>/dev/null | jq -r '.models[0].base_reason'
 }
@@ -113,6 +117,43 @@ big='--hidden=256 --inter=640 --vocab=2000'
 "$tenpak" pack -q "$d/reinforced"
 is 'packs: not the one that was hardly changed' "$(base_of "$d/tuned")" zz-base
 
+# --- many models of one architecture that have nothing else in common: the name says nothing ---
+d=$tmp/many
+mkdir "$d"
+for seed in $(seq 101 140); do "$mkmodel" --seed="$seed" "$d/run-$seed"; done
+"$tenpak" pack -q --base=none "$d"/run-10* "$d/run-137"
+"$mkmodel" --seed=138 --noise=0.03 "$d/a-tuned"
+"$mkmodel" --seed=137 --noise=0.03 "$d/z-tuned"
+is 'the only relative among 40: plain' "$(base_of "$d/a-tuned")" run-138
+is 'the only relative among 40: a pack' "$(base_of "$d/z-tuned")" run-137
+# More fine-tunes that hardly differ from their base than are looked at closely.
+for seed in $(seq 1 20); do "$mkmodel" --seed=138 --noise=0.5 --sparse=0.001 --noise-seed="$seed" "$d/b-$seed"; done
+"$tenpak" pack -q --base=none "$d/run-138"
+"$tenpak" pack -q --base=run-138 "$d"/b-*
+is 'the base among its fine-tunes' "$(base_of "$d/a-tuned")" run-138
+
+# --- a base that is packed first is packed against its own, and never against the model that waits for it ---
+d=$tmp/chain
+mkdir "$d"
+"$mkmodel" --seed=1 --hidden=128 "$d/llama"
+"$mkmodel" --seed=1 --hidden=128 --noise=0.03 "$d/checkpoint-1"
+touch -d 2001-02-03 "$d/checkpoint-1/model.safetensors"
+cp -r "$d/checkpoint-1" "$d/checkpoint-2"
+printf x | dd of="$d/checkpoint-2/model.safetensors" bs=1 seek=100000 conv=notrunc 2>/dev/null
+"$tenpak" pack -q --base=none "$d/llama"
+"$tenpak" pack -q --base=llama -o "$tmp/one.tnpk" "$d/checkpoint-1"
+ok 'the second checkpoint' "$tenpak" pack "$d/checkpoint-2"
+is 'a base packed first has its own base' \
+    "$(info_base "$d/checkpoint-2") $(info_base "$d/checkpoint-1")" 'checkpoint-1 llama'
+is 'and is as small as against that' "$(stat -c %s "$d/checkpoint-1.tnpk")" "$(stat -c %s "$tmp/one.tnpk")"
+# Where the base is named, and its own would be the model that waits.
+mkdir "$tmp/pair"
+"$mkmodel" --seed=1 --noise=0.03 --name-or-path=org/two "$tmp/pair/one"
+"$mkmodel" --seed=1 "$tmp/pair/two"
+ok 'a base that names the model at hand' "$tenpak" pack --base=one "$tmp/pair/two"
+is 'has none' "$(info_base "$tmp/pair/one")" null
+ok 'and all can be read' "$tenpak" verify "$tmp/pair/one" "$tmp/pair/two"
+
 # --- what the files say decides between copies ---
 d=$tmp/named
 mkdir "$d"
@@ -153,7 +194,7 @@ has 'and that is said' "$tmp/err" "a-damaged.* cannot serve as a base"
 exits 'a base that is not there' 1 "$tenpak" pack --base=nobody "$d/tuned"
 has 'is named' "$tmp/.out" "no model 'nobody'"
 ok 'base=none' "$tenpak" pack -q --base=none -o "$tmp/none.tnpk" "$d/tuned"
-is 'base=none takes none' "$("$tenpak" info --json "$tmp/none.tnpk" | jq .base)" null
+is 'base=none takes none' "$(info_base "$tmp/none.tnpk")" null
 # The base said with a suffix, without one, elsewhere: packing takes what a dry run says.
 for base in llama llama.tnpk ./llama ../broken/llama/ "$d/llama" ../broken/llama.tnpk; do
     rm -f "$tmp/said.tnpk"
