@@ -45,7 +45,7 @@ store_libtp_store_la_SOURCES += \
 
 # writing one
 store_libtp_store_la_SOURCES += \
-	store/write/basemap.c \
+	store/write/chunkmap.c \
 	store/write/encode.c \
 	store/write/learn.c \
 	store/write/output.c \

@@ -3,7 +3,6 @@
 #include <config.h>
 
 #include <stdbool.h>
-#include <string.h>
 
 #include "codec/convert.h"
 #include "store/match/fit.h"
@@ -19,5 +18,5 @@ unsigned tp_fit(const struct tp_fit *b, const struct tp_fit *t)
             return 0;
     if (!equal && tp_dtype_bits(t->dtype) < 8)
         return 0;
-    return 1 + 4 * (strcmp(b->path, t->path) == 0) + 2 * equal + (b->dtype == t->dtype);
+    return 1 + 2 * equal + (b->dtype == t->dtype);
 }

@@ -7,7 +7,6 @@
 
 /* A tensor as the rule sees it. */
 struct tp_fit {
-    const char *path; /* of its file */
     enum tp_dtype dtype;
     unsigned rank;
     const uint64_t *shape;
@@ -16,7 +15,7 @@ struct tp_fit {
 /*
  * How well tensor B of a base predicts T; 0: not at all, as one without elements does. Dtypes must convert, and shapes
  * may differ in the first dimension only, or not at all where elements are smaller than a byte, since rows then begin
- * in the middle of one. The file of the same path counts most, then the same shape, then the same dtype.
+ * in the middle of one. The same shape counts most, then the same dtype.
  */
 unsigned tp_fit(const struct tp_fit *b, const struct tp_fit *t);
 

@@ -1,29 +1,251 @@
 /* SPDX-License-Identifier: MIT */
-/* Pairing the tensors of a model with those of a base. */
+/* Pairing the tensors of a model with those of a base, and files where several have one name. */
 #include <config.h>
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "codec/codec.h"
+#include "store/match/distance.h"
+#include "store/match/glance.h"
 #include "store/match/pairs.h"
 #include "store/match/rename.h"
 
+/* Tensors of a file that are sampled, and how many pairs of files at most are compared in this way. */
+enum { SAMPLES = 3, SAMPLE_LEN = 4080, FILE_PAIRS_MAX = 4096 };
+
+/* Weights whose differences take more of their bits have nothing in common. */
+#define RELATED 0.8
+
+/* How well a file of the base suits one of the model: NEARNESS first, then the following. */
+struct affinity {
+    bool known;
+    unsigned nearness;  /* of the weights: 0 unrelated or unknown, else the more the nearer */
+    unsigned path;      /* 3: the same, 2: in the same directory, 1: in directories of one name, or of none */
+    unsigned neighbours; /* sixteenths of the file's bytes that the other can predict */
+    unsigned alike;     /* bytes with which both names begin */
+};
+
+struct pairing {
+    struct tp_source *model, *base;
+    struct tp_renames renames;
+    uint32_t *model_number, *base_number; /* of files with tensors, counted from 0 */
+    uint32_t model_n, base_n;
+    struct affinity *affinities; /* model_n times base_n; NULL: no file has a rival yet */
+    struct tp_error *err;
+};
+
+static uint32_t number_files(const struct tp_source *source, uint32_t *out)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < source->file_n; i++)
+        if (source->files[i].tensor_bytes)
+            out[i] = n++;
+    return n;
+}
+
+/* What the base calls T. */
+static const char *name_in_base(const struct pairing *p, const struct tp_source_tensor *t)
+{
+    const struct tp_source_tensor *first = tp_source_find(p->model, t->name);
+    const char *other = first ? p->renames.to[first - p->model->tensors] : NULL;
+
+    return other ? other : t->name;
+}
+
+/* The tensor that predicts T in FILE of the base. */
+static const struct tp_source_tensor *in_file(const struct pairing *p, const struct tp_source_tensor *t, uint32_t file)
+{
+    const struct tp_source_tensor *b = NULL;
+
+    while ((b = tp_source_next(p->base, name_in_base(p, t), b)) != NULL)
+        if (b->file == file && tp_source_fit(t, b))
+            return b;
+    return NULL;
+}
+
+/* The largest tensors of file F of which file G has some, and how much of F all of these are. */
+static unsigned choose_samples(const struct pairing *p, uint32_t f, uint32_t g, const struct tp_source_tensor **out,
+                               unsigned *sixteenths)
+{
+    uint64_t shared = 0;
+    unsigned n = 0;
+
+    for (size_t i = 0; i < p->model->tensor_all; i++) {
+        const struct tp_source_tensor *t = &p->model->tensors[i];
+        unsigned at;
+
+        if (t->file != f || !t->len || !in_file(p, t, g))
+            continue;
+        shared += t->len;
+        for (at = n; at > 0 && out[at - 1]->len < t->len; at--)
+            if (at < SAMPLES)
+                out[at] = out[at - 1];
+        if (at < SAMPLES)
+            out[at] = t;
+        n += n < SAMPLES;
+    }
+    *sixteenths = (unsigned)((double)shared * 16 / (double)p->model->files[f].tensor_bytes);
+    return n;
+}
+
+/* How far a place in the middle of T is from what is there in B. */
+static int compare_place(const struct pairing *p, const struct tp_source_tensor *t, const struct tp_source_tensor *b,
+                         double *out)
+{
+    uint8_t src[SAMPLE_LEN + TP_SLACK], ref[SAMPLE_LEN + TP_SLACK], room[2 * SAMPLE_LEN + TP_SLACK];
+    uint64_t common = tp_source_common(t, b), unit = tp_distance_unit(t->dtype);
+    uint64_t len = common / unit * unit < SAMPLE_LEN ? common / unit * unit : SAMPLE_LEN / 24 * 24;
+    uint64_t off = (common - len) / 2 / unit * unit;
+    int rc;
+
+    *out = 1;
+    if (!len)
+        return 0;
+    rc = tp_source_read(p->model, t->file, t->off + off, src, (size_t)len, p->err);
+    if (rc == 0)
+        rc = tp_distance_read_base(p->base, b, t, off, ref, (size_t)len, room, p->err);
+    if (rc == 0)
+        *out = tp_glance_difference(t->dtype, src, ref, (size_t)len);
+    return rc;
+}
+
+static unsigned compare_paths(const char *a, const char *b, unsigned *alike)
+{
+    const char *a_name = strrchr(a, '/'), *b_name = strrchr(b, '/');
+    size_t a_len = a_name ? (size_t)(a_name - a) : 0, b_len = b_name ? (size_t)(b_name - b) : 0;
+    const char *a_last = a_len ? memrchr(a, '/', a_len) : NULL, *b_last = b_len ? memrchr(b, '/', b_len) : NULL;
+
+    a_last = a_last ? a_last + 1 : a;
+    b_last = b_last ? b_last + 1 : b;
+    a_name = a_name ? a_name + 1 : a;
+    b_name = b_name ? b_name + 1 : b;
+    for (*alike = 0; a_name[*alike] && a_name[*alike] == b_name[*alike];)
+        ++*alike;
+    if (!strcmp(a, b))
+        return 3;
+    if (a_len == b_len && !memcmp(a, b, a_len))
+        return 2;
+    a_len -= (size_t)(a_last - a);
+    b_len -= (size_t)(b_last - b);
+    return a_len == b_len && !memcmp(a_last, b_last, a_len);
+}
+
+static int measure(struct pairing *p, uint32_t f, uint32_t g, struct affinity *out)
+{
+    const struct tp_source_tensor *samples[SAMPLES] = {0};
+    unsigned n = choose_samples(p, f, g, samples, &out->neighbours);
+    double sum = 0, one = 0;
+    int rc = 0;
+
+    out->known = true;
+    out->path = compare_paths(p->model->files[f].title, p->base->files[g].title, &out->alike);
+    for (unsigned i = 0; rc == 0 && i < n; i++) {
+        rc = compare_place(p, samples[i], in_file(p, samples[i], g), &one);
+        sum += one;
+    }
+    if (rc == 0 && n && sum / n < RELATED)
+        out->nearness = 1 + (unsigned)((RELATED - sum / n) * 16);
+    return rc;
+}
+
+static int affinity_of(struct pairing *p, uint32_t f, uint32_t g, const struct affinity **out)
+{
+    uint64_t n = (uint64_t)p->model_n * p->base_n;
+    struct affinity *a;
+
+    *out = NULL;
+    if (n > FILE_PAIRS_MAX)
+        return 0;
+    if (!p->affinities && !(p->affinities = calloc(n, sizeof *p->affinities)))
+        return tp_fail(p->err, ENOMEM, "out of memory");
+    a = &p->affinities[(size_t)p->model_number[f] * p->base_n + p->base_number[g]];
+    *out = a;
+    return a->known ? 0 : measure(p, f, g, a);
+}
+
+/* More than 0 where A suits better than B, each with a fit for the tensor at hand. */
+static int compare_affinities(const struct affinity *a, unsigned a_fit, const struct affinity *b, unsigned b_fit)
+{
+    if (a->nearness != b->nearness)
+        return a->nearness > b->nearness ? 1 : -1;
+    if (a->path != b->path)
+        return a->path > b->path ? 1 : -1;
+    if (a->neighbours != b->neighbours)
+        return a->neighbours > b->neighbours ? 1 : -1;
+    if (a_fit != b_fit)
+        return a_fit > b_fit ? 1 : -1;
+    return a->alike == b->alike ? 0 : a->alike > b->alike ? 1 : -1;
+}
+
+/* Where there are too many files to compare: by their paths alone. */
+static struct affinity by_path(const struct pairing *p, const struct tp_source_tensor *t, const struct tp_source_tensor *b)
+{
+    struct affinity a = {0};
+
+    a.path = compare_paths(p->model->files[t->file].title, p->base->files[b->file].title, &a.alike);
+    return a;
+}
+
+static int pair(struct pairing *p, const struct tp_source_tensor *t, const struct tp_source_tensor **out)
+{
+    const char *name = name_in_base(p, t);
+    const struct tp_source_tensor *best = NULL, *b = NULL;
+    struct affinity of_best = {0};
+    unsigned rivals = 0;
+    int rc = 0;
+
+    *out = NULL;
+    while ((b = tp_source_next(p->base, name, b)) != NULL && rivals < 2)
+        if (tp_source_common(t, b) && ++rivals == 1)
+            *out = b;
+    if (rivals < 2)
+        return 0;
+    for (b = NULL; rc == 0 && (b = tp_source_next(p->base, name, b)) != NULL;) {
+        const struct affinity *known;
+        struct affinity a;
+
+        if (!tp_source_common(t, b))
+            continue;
+        rc = affinity_of(p, t->file, b->file, &known);
+        if (rc < 0)
+            break;
+        a = known ? *known : by_path(p, t, b);
+        if (best && compare_affinities(&a, tp_source_fit(t, b), &of_best, tp_source_fit(t, best)) <= 0)
+            continue;
+        best = b;
+        of_best = a;
+    }
+    *out = best;
+    return rc;
+}
+
 int tp_pairs_find(struct tp_source *model, struct tp_source *base, struct tp_pairs *out, struct tp_error *err)
 {
-    struct tp_renames renames;
+    struct pairing p = {.model = model, .base = base, .err = err};
     int rc;
 
     *out = (struct tp_pairs){.of = calloc(model->tensor_all + 1, sizeof *out->of)};
-    if (!out->of)
-        return tp_fail(err, ENOMEM, "out of memory");
-    rc = tp_renames_find(model, base, &renames, err);
-    for (size_t i = 0; rc == 0 && i < model->tensor_all; i++) {
-        const struct tp_source_tensor *t = &model->tensors[i], *b = tp_renames_match(&renames, base, model, t);
-        uint64_t common = b ? tp_source_common(t, b) : 0;
-
-        out->of[i] = common ? b : NULL;
-        out->matched_bytes += common;
+    p.model_number = calloc((size_t)model->file_n + 1, sizeof *p.model_number);
+    p.base_number = calloc((size_t)base->file_n + 1, sizeof *p.base_number);
+    if (!out->of || !p.model_number || !p.base_number) {
+        rc = tp_fail(err, ENOMEM, "out of memory");
+    } else {
+        p.model_n = number_files(model, p.model_number);
+        p.base_n = number_files(base, p.base_number);
+        rc = tp_renames_find(model, base, &p.renames, err);
     }
+    for (size_t i = 0; rc == 0 && i < model->tensor_all; i++) {
+        rc = model->tensors[i].len ? pair(&p, &model->tensors[i], &out->of[i]) : 0;
+        if (rc == 0 && out->of[i])
+            out->matched_bytes += tp_source_common(&model->tensors[i], out->of[i]);
+    }
+    tp_renames_clear(&p.renames);
+    free(p.affinities);
+    free(p.model_number);
+    free(p.base_number);
     if (rc < 0)
         tp_pairs_clear(out);
     return rc;

@@ -13,7 +13,12 @@ struct tp_pairs {
     uint64_t matched_bytes;             /* of the model's tensors, those that the base can predict */
 };
 
-/* OUT borrows from both, and is the same for the same tensors. */
+/*
+ * Tensors are paired by name, or by the name that the base has for it (rename.h). Where several files of the base have
+ * that name, as the components of a pipeline do, the file decides: one whose weights are near, as samples of both show;
+ * then the same path, directory, or neighbours; then the shape and the dtype. OUT borrows from both, and is the same
+ * for the same models.
+ */
 int tp_pairs_find(struct tp_source *model, struct tp_source *base, struct tp_pairs *out, struct tp_error *err);
 void tp_pairs_clear(struct tp_pairs *pairs);
 

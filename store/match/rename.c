@@ -1,211 +1,411 @@
 /* SPDX-License-Identifier: MIT */
-/* Finding what was put before tensors' names: pairs of names with one end, and what stands before that, counted. */
+/* Aligning tensors' names part by part, and counting what was put in or taken off. */
 #include <config.h>
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "store/match/rename.h"
 
-enum { CANDIDATES = 64, NAMESAKES = 16 };
+/* Longer names, or of more parts, have no other. Of a large group of names that might be one, the nearest are tried. */
+enum { PARTS = 24, NAME_MAX_LEN = 512, GROUP_ALL = 64, NEIGHBOURS = 16, VOTES = 512, HUNKS = PARTS };
 
-/* A tensor of the base, to be found by the end of its name. */
-struct ending {
+struct parts {
+    unsigned n;
+    const char *at[PARTS];
+    uint16_t len[PARTS];
+    bool number[PARTS];
+};
+
+/* A name of the base. Names can only be one where KEY is equal: it is made of the numbers in them and the last part. */
+struct entry {
+    uint64_t key;
     const struct tp_source_tensor *t;
-    size_t len;
+};
+
+/* Parts from FIRST on that one of two names has more: at its start, where the other may have its own as well, or within. */
+struct hunk {
+    bool of_base;
+    unsigned first, n;
+};
+
+struct alignment {
+    unsigned penalty; /* parts that do not agree */
+    unsigned n;
+    struct hunk hunks[HUNKS];
+    unsigned front_t, front_b; /* how many parts stand before the first that agrees */
 };
 
 struct finder {
     const struct tp_source *model, *base;
-    struct ending *endings;
+    struct entry *forward, *backward; /* by key; then by name, or by name from its end */
     size_t n;
-    struct tp_rename found[CANDIDATES];
-    unsigned found_n;
+    struct vote {
+        uint64_t hunk; /* its hash */
+        uint64_t bytes;
+    } votes[VOTES]; /* what the parts explain, of tensors of equal shapes */
+    uint64_t uncounted;
 };
 
-static int compare_reversed(const char *a, size_t a_len, const char *b, size_t b_len)
+/* Pairs of equal shapes say which parts are put in or taken off; by these the names are chosen. */
+enum step { MEASURE, VOTE, CHOOSE };
+
+static bool split(const char *name, struct parts *out)
 {
-    while (a_len && b_len) {
-        int order = (unsigned char)a[--a_len] - (unsigned char)b[--b_len];
+    out->n = 0;
+    if (strlen(name) > NAME_MAX_LEN)
+        return false;
+    for (;;) {
+        size_t len = strcspn(name, "."), digits = strspn(name, "0123456789");
+
+        if (out->n == PARTS)
+            return false;
+        out->at[out->n] = name;
+        out->len[out->n] = (uint16_t)len;
+        out->number[out->n++] = digits && digits == len;
+        if (!name[len])
+            return true;
+        name += len + 1;
+    }
+}
+
+static uint64_t key_of(const struct parts *p)
+{
+    char text[NAME_MAX_LEN + 2];
+    size_t len = 0;
+
+    for (unsigned i = 0; i < p->n; i++) {
+        if (!p->number[i] && i + 1 < p->n)
+            continue;
+        memcpy(text + len, p->at[i], p->len[i]);
+        len += p->len[i];
+        text[len++] = '.';
+    }
+    return tp_xxh3(text, len);
+}
+
+static bool same_part(const struct parts *a, unsigned i, const struct parts *b, unsigned k)
+{
+    return a->len[i] == b->len[k] && memcmp(a->at[i], b->at[k], a->len[i]) == 0;
+}
+
+static int compare_reversed(const char *a, const char *b)
+{
+    size_t i = strlen(a), k = strlen(b);
+
+    while (i && k) {
+        int order = (unsigned char)a[--i] - (unsigned char)b[--k];
+
         if (order)
             return order;
     }
-    return (a_len > 0) - (b_len > 0);
+    return (i > 0) - (k > 0);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct entry *x = a, *y = b;
+    int order = strcmp(x->t->name, y->t->name);
+
+    if (x->key != y->key)
+        return x->key < y->key ? -1 : 1;
+    return order ? order : (x->t > y->t) - (x->t < y->t);
 }
 
 static int by_ending(const void *a, const void *b)
 {
-    const struct ending *s = a, *t = b;
-    int order = compare_reversed(s->t->name, s->len, t->t->name, t->len);
-    return order ? order : (s->t > t->t) - (s->t < t->t);
+    const struct entry *x = a, *y = b;
+    int order = compare_reversed(x->t->name, y->t->name);
+
+    if (x->key != y->key)
+        return x->key < y->key ? -1 : 1;
+    return order ? order : (x->t > y->t) - (x->t < y->t);
 }
 
-static bool ends_with(const struct ending *e, const char *end, size_t len)
+/* Whether N parts of P from FIRST on have no number, so that they may be missing in the other name. */
+static bool may_miss(const struct parts *p, unsigned first, unsigned n)
 {
-    return e->len >= len && !memcmp(e->t->name + e->len - len, end, len);
+    for (unsigned i = first; i < first + n; i++)
+        if (p->number[i])
+            return false;
+    return true;
 }
 
-/* Where in the first LEN bytes of NAME the last part begins; LEN is a part's end, with its '.'. */
-static size_t part_before(const char *name, size_t len)
+/* What the parts from I of T and K of B on, which agree, have that does not agree; WAY leads on, to the next that do. */
+struct table {
+    unsigned cost[PARTS][PARTS];
+    struct {
+        uint8_t i, k;
+    } way[PARTS][PARTS];
+};
+
+enum { NEVER = 1000 };
+
+static void fill_cell(const struct parts *t, const struct parts *b, unsigned i, unsigned k, struct table *table)
 {
-    for (len--; len && name[len - 1] != '.';)
-        len--;
-    return len;
+    unsigned best = NEVER;
+
+    for (unsigned skip = 0; i + 1 + skip < t->n && k + 1 < b->n && may_miss(t, i + 1, skip); skip++)
+        if (table->cost[i + 1 + skip][k + 1] + skip < best) {
+            best = table->cost[i + 1 + skip][k + 1] + skip;
+            table->way[i][k].i = (uint8_t)(i + 1 + skip);
+            table->way[i][k].k = (uint8_t)(k + 1);
+        }
+    for (unsigned skip = 1; i + 1 < t->n && k + 1 + skip < b->n && may_miss(b, k + 1, skip); skip++)
+        if (table->cost[i + 1][k + 1 + skip] + skip < best) {
+            best = table->cost[i + 1][k + 1 + skip] + skip;
+            table->way[i][k].i = (uint8_t)(i + 1);
+            table->way[i][k].k = (uint8_t)(k + 1 + skip);
+        }
+    table->cost[i][k] = best;
 }
 
-/* The offset of the first part that is a number, or where the name ends. */
-static size_t first_number(const char *name)
+/* How T and B, whose last parts agree, can be one name; false: not with fewer than LIMIT parts that do not agree. */
+static bool align(const struct parts *t, const struct parts *b, unsigned limit, struct alignment *out)
 {
-    size_t at = 0;
-    for (;;) {
-        size_t digits = strspn(name + at, "0123456789"), part = strcspn(name + at, ".");
-        if (digits && digits == part)
-            return at;
-        at += part;
-        if (!name[at])
-            return at;
-        at++;
+    struct table table;
+    unsigned from_i = 0, from_k = 0, best = limit;
+
+    if ((t->n > b->n ? t->n - b->n : b->n - t->n) >= limit)
+        return false;
+    for (unsigned i = t->n; i-- > 0;)
+        for (unsigned k = b->n; k-- > 0;) {
+            table.cost[i][k] = NEVER;
+            if (i + 1 == t->n && k + 1 == b->n)
+                table.cost[i][k] = 0;
+            else if (same_part(t, i, b, k))
+                fill_cell(t, b, i, k, &table);
+            /* Two parts agree at least. */
+            if (i + 1 < t->n && table.cost[i][k] + i + k < best && may_miss(t, 0, i) && may_miss(b, 0, k)) {
+                best = table.cost[i][k] + i + k;
+                from_i = i;
+                from_k = k;
+            }
+        }
+    if (best == limit)
+        return false;
+    *out = (struct alignment){.penalty = best, .front_t = from_i, .front_b = from_k};
+    while (from_i + 1 < t->n) {
+        unsigned i = table.way[from_i][from_k].i, k = table.way[from_i][from_k].k;
+
+        if (i > from_i + 1)
+            out->hunks[out->n++] = (struct hunk){.first = from_i + 1, .n = i - from_i - 1};
+        if (k > from_k + 1)
+            out->hunks[out->n++] = (struct hunk){.of_base = true, .first = from_k + 1, .n = k - from_k - 1};
+        from_i = i;
+        from_k = k;
     }
+    return true;
 }
 
-/* From where on two names must be equal at least: the first number, or the last two parts. */
-static size_t tail_of(const char *name)
+/* LEN parts of P from FIRST on, as they stand in the name. */
+static uint64_t hash_parts(const struct parts *p, unsigned first, unsigned n, uint64_t seed)
 {
-    size_t len = strlen(name), number = first_number(name), last;
-    if (number < len)
-        return number;
-    last = len ? part_before(name, len) : 0;
-    return last ? part_before(name, last) : 0;
+    const char *end = n ? p->at[first + n - 1] + p->len[first + n - 1] : NULL;
+
+    return n ? tp_xxh3(p->at[first], (size_t)(end - p->at[first])) * 31 + seed : seed;
 }
 
-static void count(struct finder *f, const struct tp_rename *rule)
+static uint64_t *votes_of(struct finder *f, uint64_t hunk)
 {
-    for (unsigned i = 0; i < f->found_n; i++) {
-        struct tp_rename *r = &f->found[i];
-        if (r->drop_len == rule->drop_len && r->add_len == rule->add_len &&
-            !memcmp(r->drop, rule->drop, r->drop_len) && !memcmp(r->add, rule->add, r->add_len)) {
-            r->bytes += rule->bytes;
-            return;
+    uint64_t at = hunk % VOTES;
+
+    for (unsigned tried = 0; tried < VOTES; tried++, at = (at + 1) % VOTES) {
+        if (f->votes[at].hunk == hunk || !f->votes[at].hunk) {
+            f->votes[at].hunk = hunk;
+            return &f->votes[at].bytes;
         }
     }
-    if (f->found_n < CANDIDATES)
-        f->found[f->found_n++] = *rule;
+    f->uncounted = 0;
+    return &f->uncounted;
 }
 
-/* The rule by which T, from TAIL on called as B is, would be B. */
-static void pair(struct finder *f, const struct tp_source_tensor *t, size_t tail, const struct ending *b)
+static uint64_t front_of(const struct parts *t, const struct parts *b, const struct alignment *a)
 {
-    size_t drop = tail, add = b->len - (strlen(t->name) - tail);
-    uint64_t common;
-    if ((add && b->t->name[add - 1] != '.') || first_number(b->t->name) < add)
-        return;
-    while (drop && add) {
-        size_t d = part_before(t->name, drop), a = part_before(b->t->name, add);
-        if (drop - d != add - a || memcmp(t->name + d, b->t->name + a, drop - d) != 0)
-            break;
-        drop = d;
-        add = a;
+    return hash_parts(t, 0, a->front_t, hash_parts(b, 0, a->front_b, 3)) | 1;
+}
+
+static uint64_t hunk_of(const struct parts *t, const struct parts *b, const struct hunk *h)
+{
+    return hash_parts(h->of_base ? b : t, h->first, h->n, h->of_base ? 5 : 7) | 1;
+}
+
+static void vote(struct finder *f, const struct parts *t, const struct parts *b, const struct alignment *a, uint64_t bytes)
+{
+    *votes_of(f, front_of(t, b, a)) += bytes;
+    for (unsigned i = 0; i < a->n; i++)
+        *votes_of(f, hunk_of(t, b, &a->hunks[i])) += bytes;
+}
+
+/* What the least known of the parts within explains, or where there are none those in front; 0: unknown ones within. */
+static uint64_t support(struct finder *f, const struct parts *t, const struct parts *b, const struct alignment *a)
+{
+    uint64_t least = *votes_of(f, front_of(t, b, a));
+
+    for (unsigned i = 0; i < a->n; i++) {
+        uint64_t bytes = *votes_of(f, hunk_of(t, b, &a->hunks[i]));
+
+        if (!bytes)
+            return 0;
+        least = bytes < least ? bytes : least;
     }
-    common = tp_source_common(t, b->t);
-    if (common && drop + add)
-        count(f, &(struct tp_rename){.drop = t->name, .drop_len = drop, .add = b->t->name, .add_len = add,
-                                     .bytes = common});
+    return least + 1;
 }
 
-static void look_for(struct finder *f, const struct tp_source_tensor *t)
+static bool same_shape(const struct tp_source_tensor *t, const struct tp_source_tensor *b)
 {
-    size_t tail = tail_of(t->name), len = strlen(t->name) - tail, low = 0, high = f->n;
-    if (!len)
+    return t->rank == b->rank && (!t->rank || t->shape[0] == b->shape[0]);
+}
+
+/* The best of what was tried for one name. */
+struct choice {
+    unsigned penalty;
+    uint64_t support;
+    const struct tp_source_tensor *t;
+};
+
+static void try_entry(struct finder *f, const struct tp_source_tensor *t, const struct parts *parts, const struct entry *e,
+                      enum step step, struct choice *best)
+{
+    uint64_t common = tp_source_common(t, e->t), bytes;
+    struct alignment a;
+    struct parts b;
+
+    if (!common || (step != CHOOSE && !same_shape(t, e->t)) || !split(e->t->name, &b) ||
+        !align(parts, &b, best->penalty + 1, &a))
         return;
+    if (step != CHOOSE) {
+        best->penalty = a.penalty;
+        if (step == VOTE)
+            vote(f, parts, &b, &a, common);
+        return;
+    }
+    bytes = support(f, parts, &b, &a);
+    if (!bytes || (a.penalty == best->penalty && bytes <= best->support))
+        return;
+    *best = (struct choice){.penalty = a.penalty, .support = bytes, .t = e->t};
+}
+
+static size_t first_not_less(const struct entry *entries, size_t n, const struct entry *e,
+                             int (*compare)(const void *, const void *))
+{
+    size_t low = 0, high = n;
+
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (compare_reversed(f->endings[middle].t->name, f->endings[middle].len, t->name + tail, len) < 0)
+
+        if (compare(&entries[middle], e) < 0)
             low = middle + 1;
         else
             high = middle;
     }
-    for (high = low; high < f->n && high - low < NAMESAKES && ends_with(&f->endings[high], t->name + tail, len); high++)
-        pair(f, t, tail, &f->endings[high]);
+    return low;
 }
 
-static bool is_named(const struct finder *f, const struct tp_source_tensor *t)
+/* Those of ENTRIES with the key of E that are nearest to it in their order. */
+static void try_near(struct finder *f, const struct entry *entries, int (*compare)(const void *, const void *),
+                     const struct entry *e, const struct parts *parts, enum step step, struct choice *best)
 {
-    const struct tp_source_tensor *b = tp_source_match(f->base, t->name, f->model, t);
-    return b && tp_source_common(t, b);
+    size_t at = first_not_less(entries, f->n, e, compare), from = at, to = at;
+
+    while (from > 0 && at - from < NEIGHBOURS && entries[from - 1].key == e->key)
+        from--;
+    while (to < f->n && to - at < NEIGHBOURS && entries[to].key == e->key)
+        to++;
+    for (; from < to; from++)
+        try_entry(f, e->t, parts, &entries[from], step, best);
 }
 
-static int by_bytes(const void *a, const void *b)
+static void try_all(struct finder *f, const struct tp_source_tensor *t, const struct parts *parts, enum step step,
+                    struct choice *best)
 {
-    const struct tp_rename *s = a, *t = b;
-    int order = (s->bytes < t->bytes) - (s->bytes > t->bytes);
-    if (!order)
-        order = compare_reversed(s->drop, s->drop_len, t->drop, t->drop_len);
-    return order ? order : compare_reversed(s->add, s->add_len, t->add, t->add_len);
+    struct entry e = {.key = key_of(parts), .t = t};
+    size_t from, to;
+
+    from = first_not_less(f->forward, f->n, &(struct entry){.key = e.key, .t = &(struct tp_source_tensor){.name = ""}},
+                          by_name);
+    for (to = from; to < f->n && to - from <= GROUP_ALL && f->forward[to].key == e.key;)
+        to++;
+    if (to - from <= GROUP_ALL) {
+        for (; from < to; from++)
+            try_entry(f, t, parts, &f->forward[from], step, best);
+    } else {
+        try_near(f, f->forward, by_name, &e, parts, step, best);
+        try_near(f, f->backward, by_ending, &e, parts, step, best);
+    }
+}
+
+static const struct tp_source_tensor *look_for(struct finder *f, const struct tp_source_tensor *t, bool voting)
+{
+    struct choice best = {.penalty = NEVER - 1};
+    struct parts parts;
+
+    if (!split(t->name, &parts))
+        return NULL;
+    try_all(f, t, &parts, voting ? MEASURE : CHOOSE, &best);
+    if (voting && best.penalty < NEVER - 1)
+        try_all(f, t, &parts, VOTE, &best);
+    return best.t;
 }
 
 static int sort_base(struct finder *f, struct tp_error *err)
 {
-    f->endings = calloc(f->base->tensor_n + 1, sizeof *f->endings);
-    if (!f->endings)
+    struct parts parts;
+
+    f->forward = calloc(f->base->tensor_all + 1, sizeof *f->forward);
+    f->backward = calloc(f->base->tensor_all + 1, sizeof *f->backward);
+    if (!f->forward || !f->backward)
         return tp_fail(err, ENOMEM, "out of memory");
-    for (f->n = 0; f->n < f->base->tensor_n; f->n++)
-        f->endings[f->n] = (struct ending){&f->base->tensors[f->n], strlen(f->base->tensors[f->n].name)};
-    qsort(f->endings, f->n, sizeof *f->endings, by_ending);
+    for (size_t i = 0; i < f->base->tensor_all; i++)
+        if (split(f->base->tensors[i].name, &parts))
+            f->forward[f->n++] = (struct entry){.key = key_of(&parts), .t = &f->base->tensors[i]};
+    memcpy(f->backward, f->forward, f->n * sizeof *f->forward);
+    qsort(f->forward, f->n, sizeof *f->forward, by_name);
+    qsort(f->backward, f->n, sizeof *f->backward, by_ending);
     return 0;
 }
 
 int tp_renames_find(const struct tp_source *model, const struct tp_source *base, struct tp_renames *out,
                     struct tp_error *err)
 {
-    struct finder f = {.model = model, .base = base};
+    struct finder *f = calloc(1, sizeof *f);
+    bool *unnamed = calloc(model->tensor_n + 1, sizeof *unnamed), any = false;
     int rc = 0;
 
-    *out = (struct tp_renames){0};
-    for (size_t i = 0; !rc && i < model->tensor_n; i++) {
-        const struct tp_source_tensor *t = &model->tensors[i];
-        if (!t->len || is_named(&f, t))
-            continue;
-        if (!f.endings)
-            rc = sort_base(&f, err);
-        if (!rc)
-            look_for(&f, t);
+    *out = (struct tp_renames){.to = calloc(model->tensor_n + 1, sizeof *out->to)};
+    if (!f || !unnamed || !out->to)
+        rc = tp_fail(err, ENOMEM, "out of memory");
+    for (size_t i = 0; rc == 0 && i < model->tensor_n; i++) {
+        unnamed[i] = model->tensors[i].len && !tp_source_has(base, &model->tensors[i]);
+        any |= unnamed[i];
     }
-    qsort(f.found, f.found_n, sizeof *f.found, by_bytes);
-    out->n = f.found_n < TP_RENAMES_MAX ? f.found_n : TP_RENAMES_MAX;
-    memcpy(out->rule, f.found, out->n * sizeof *out->rule);
-    free(f.endings);
+    if (rc == 0 && any) {
+        f->model = model;
+        f->base = base;
+        rc = sort_base(f, err);
+    }
+    for (int voting = 1; rc == 0 && any && voting >= 0; voting--)
+        for (size_t i = 0; i < model->tensor_n; i++) {
+            const struct tp_source_tensor *b = unnamed[i] ? look_for(f, &model->tensors[i], voting) : NULL;
+
+            if (b)
+                out->to[i] = b->name;
+        }
+    if (f) {
+        free(f->forward);
+        free(f->backward);
+    }
+    free(f);
+    free(unnamed);
+    if (rc < 0)
+        tp_renames_clear(out);
     return rc;
 }
 
-bool tp_rename_apply(const struct tp_rename *rule, const char *name, char out[TP_RENAMED_LEN])
+void tp_renames_clear(struct tp_renames *renames)
 {
-    size_t len = strlen(name), rest;
-
-    if (len < rule->drop_len || memcmp(name, rule->drop, rule->drop_len) != 0)
-        return false;
-    rest = len - rule->drop_len;
-    if (rest >= TP_RENAMED_LEN || rule->add_len >= TP_RENAMED_LEN - rest)
-        return false;
-    memcpy(out, rule->add, rule->add_len);
-    memcpy(out + rule->add_len, name + rule->drop_len, rest + 1);
-    return true;
-}
-
-const struct tp_source_tensor *tp_renames_match(const struct tp_renames *renames, const struct tp_source *base,
-                                                const struct tp_source *model, const struct tp_source_tensor *t)
-{
-    const struct tp_source_tensor *named = tp_source_match(base, t->name, model, t);
-    char name[TP_RENAMED_LEN];
-
-    if (named && tp_source_common(t, named))
-        return named;
-    for (unsigned i = 0; i < renames->n; i++) {
-        const struct tp_source_tensor *b =
-            tp_rename_apply(&renames->rule[i], t->name, name) ? tp_source_match(base, name, model, t) : NULL;
-
-        if (b && tp_source_common(t, b))
-            return b;
-    }
-    return named;
+    free(renames->to);
+    *renames = (struct tp_renames){0};
 }

@@ -1,39 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A model whose tensors are called otherwise than its base's: many tools put something before all names or take it
- * off ("model.", "base_model.model.", "language_model.", "_orig_mod."). What that was shows in the names of both.
+ * A model whose tensors are called otherwise than its base's: tools put parts into names or take them off, before all
+ * ("model.", "base_model.model.") and within ("_checkpoint_wrapped_module.", "base_layer."). What these were shows in
+ * the names of both.
  */
 #ifndef TP_STORE_RENAME_H
 #define TP_STORE_RENAME_H
 
-#include <stdbool.h>
-#include <stddef.h>
-
 #include "store/match/source.h"
 
-#define TP_RENAMES_MAX 4u
-#define TP_RENAMED_LEN 1024u /* longer names have no other */
-
-/* A name that begins with the one begins with the other in the base. Whole parts, each with the '.' at its end, none
- * of them a number: layers stay what they are. */
-struct tp_rename {
-    const char *drop, *add; /* in names of the two models */
-    size_t drop_len, add_len;
-    uint64_t bytes;         /* of the tensors that it finds, and that the base has not under their own names */
-};
-
+/* For each name of the model that the base does not have, the name in the base that it was, or NULL. */
 struct tp_renames {
-    unsigned n;
-    struct tp_rename rule[TP_RENAMES_MAX]; /* the one that finds most first */
+    const char **to; /* by the place of the name in the model's tensors, of which it has tensor_n */
 };
 
-/* OUT borrows from both, and is the same for the same tensors. */
+/*
+ * Two names are paired where all their parts agree in their order but for whole parts, none of them a number, that
+ * one of the two has more; before the first part that agrees, each may have its own. At least two parts agree, the
+ * last among them. Of several the one with the fewest such parts is taken, then the one whose parts explain most
+ * other tensors. OUT borrows from both, and is the same for the same tensors.
+ */
 int tp_renames_find(const struct tp_source *model, const struct tp_source *base, struct tp_renames *out,
                     struct tp_error *err);
-/* What the base would call NAME by this rule; false: the rule says nothing about it. */
-bool tp_rename_apply(const struct tp_rename *rule, const char *name, char out[TP_RENAMED_LEN]);
-/* As tp_source_match, and where that finds nothing that predicts T, by the rules in their order. */
-const struct tp_source_tensor *tp_renames_match(const struct tp_renames *renames, const struct tp_source *base,
-                                                const struct tp_source *model, const struct tp_source_tensor *t);
+void tp_renames_clear(struct tp_renames *renames);
 
 #endif

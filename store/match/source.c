@@ -15,6 +15,8 @@
 #include "store/match/source.h"
 #include "tensor/safetensors.h"
 
+enum { LINK_MAX_LEN = 4096 };
+
 struct tp_source_impl {
     /* of a directory */
     struct tp_modeldir dir;
@@ -211,6 +213,108 @@ static int open_pack(struct tp_source *source, struct tp_pack *pack, struct tp_e
     return rc;
 }
 
+/* A file's number, to be found by its path. */
+struct named_file {
+    const char *path;
+    uint32_t file;
+};
+
+static int by_path(const void *a, const void *b)
+{
+    return strcmp(((const struct named_file *)a)->path, ((const struct named_file *)b)->path);
+}
+
+/* Where a link at PATH to TARGET leads, from the top of the model on; false: out of it, or it is too long. */
+static bool resolve(const char *path, const char *target, char out[LINK_MAX_LEN])
+{
+    const char *slash = strrchr(path, '/');
+    size_t len = slash ? (size_t)(slash - path) : 0;
+
+    if (len >= LINK_MAX_LEN || target[0] == '/')
+        return false;
+    memcpy(out, path, len);
+    while (*target) {
+        size_t part = strcspn(target, "/");
+
+        if (part == 2 && !memcmp(target, "..", 2)) {
+            if (!len)
+                return false;
+            while (len && out[--len] != '/')
+                continue;
+        } else if (part && !(part == 1 && *target == '.')) {
+            if (len + part + 2 > LINK_MAX_LEN)
+                return false;
+            if (len)
+                out[len++] = '/';
+            memcpy(out + len, target, part);
+            len += part;
+        }
+        target += part;
+        target += *target == '/';
+    }
+    out[len] = '\0';
+    return true;
+}
+
+/* The path within a snapshot of the hub's cache, or all of it. */
+static const char *within_snapshot(const char *path)
+{
+    const char *slash = strncmp(path, "snapshots/", 10) ? NULL : strchr(path + 10, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+/* The N links at PATHS to TARGETS give the files their titles, the first one where there are several. */
+static int give_titles(struct tp_source *source, const char *const *paths, const char *const *targets, size_t n,
+                       struct tp_error *err)
+{
+    struct named_file *sorted = calloc((size_t)source->file_n + 1, sizeof *sorted);
+    char text[LINK_MAX_LEN];
+
+    if (!sorted)
+        return tp_fail(err, ENOMEM, "out of memory");
+    for (uint32_t i = 0; i < source->file_n; i++) {
+        sorted[i] = (struct named_file){.path = source->files[i].path, .file = i};
+        source->files[i].title = within_snapshot(source->files[i].path);
+    }
+    qsort(sorted, source->file_n, sizeof *sorted, by_path);
+    for (size_t i = 0; i < n; i++) {
+        struct named_file key = {.path = text}, *found;
+
+        if (!resolve(paths[i], targets[i], text) ||
+            !(found = bsearch(&key, sorted, source->file_n, sizeof *sorted, by_path)))
+            continue;
+        if (source->files[found->file].title == found->path)
+            source->files[found->file].title = within_snapshot(paths[i]);
+    }
+    free(sorted);
+    return 0;
+}
+
+/* Files may be named by their hashes, and links tell what they are. */
+static int find_titles(struct tp_source *source, struct tp_error *err)
+{
+    const struct tp_index *index = source->impl->pack ? tp_pack_index(source->impl->pack) : NULL;
+    const struct tp_modeldir *dir = &source->impl->dir;
+    size_t most = index ? index->file_n : dir->entry_n, n = 0;
+    const char **paths = calloc(2 * most + 1, sizeof *paths), **targets = paths + most;
+    int rc;
+
+    if (!paths)
+        return tp_fail(err, ENOMEM, "out of memory");
+    for (size_t i = 0; i < most; i++) {
+        bool is_link = index ? index->files[i].type == TP_ENTRY_SYMLINK : dir->entries[i].type == TP_ENTRY_SYMLINK;
+
+        if (!is_link)
+            continue;
+        paths[n] = index ? index->files[i].path : dir->entries[i].path;
+        targets[n++] = index ? index->files[i].target : dir->entries[i].target;
+    }
+    rc = give_titles(source, paths, targets, n, err);
+    free(paths);
+    return rc;
+}
+
 static struct tp_source *create(void)
 {
     struct tp_source *source = calloc(1, sizeof *source);
@@ -228,6 +332,8 @@ static int finish(struct tp_source *source, int rc, struct tp_source **out, stru
 {
     if (!rc)
         rc = settle(source, err);
+    if (!rc)
+        rc = find_titles(source, err);
     if (rc)
         tp_source_close(source);
     else
@@ -349,6 +455,11 @@ int tp_source_read(struct tp_source *source, uint32_t file, uint64_t off, void *
     return rc ? rc : tp_file_pread(source->impl->fd, dst, len, off, source->files[file].path, err);
 }
 
+uint32_t tp_source_pack_file(const struct tp_source *source, uint32_t file)
+{
+    return source->impl->pack_files[file];
+}
+
 /* The first of N tensors, sorted by name, whose name is not less than NAME. */
 static const struct tp_source_tensor *seek(const struct tp_source_tensor *tensors, size_t n, const char *name)
 {
@@ -369,34 +480,46 @@ const struct tp_source_tensor *tp_source_find(const struct tp_source *source, co
     return t < source->tensors + source->tensor_n && !strcmp(t->name, name) ? t : NULL;
 }
 
-/* As the rule sees T; without its MODEL, T is in no file. */
-static struct tp_fit look(const struct tp_source *model, const struct tp_source_tensor *t)
+const struct tp_source_tensor *tp_source_next(const struct tp_source *source, const char *name,
+                                              const struct tp_source_tensor *before)
 {
-    return (struct tp_fit){.path = model ? model->files[t->file].path : "",
-                           .dtype = t->dtype,
-                           .rank = t->rank,
-                           .shape = t->shape};
+    const struct tp_source_tensor *first = source->tensors + source->tensor_n, *end = source->tensors + source->tensor_all;
+    const struct tp_source_tensor *t;
+
+    if (!before && (t = tp_source_find(source, name)) != NULL)
+        return t;
+    if (!before)
+        return NULL;
+    t = before < first ? seek(first, source->tensor_all - source->tensor_n, name) : before + 1;
+    return t < end && !strcmp(t->name, name) ? t : NULL;
 }
 
-static unsigned fit(const struct tp_source *base, const struct tp_source_tensor *b, const struct tp_source *model,
-                    const struct tp_source_tensor *t)
+bool tp_source_has(const struct tp_source *base, const struct tp_source_tensor *t)
 {
-    struct tp_fit from = look(base, b), to = look(model, t);
+    const struct tp_source_tensor *b = NULL;
+
+    while ((b = tp_source_next(base, t->name, b)) != NULL)
+        if (tp_source_fit(t, b))
+            return true;
+    return false;
+}
+
+const struct tp_source_tensor *tp_source_at(const struct tp_source *source, const char *path, const char *name)
+{
+    const struct tp_source_tensor *t = NULL;
+
+    while ((t = tp_source_next(source, name, t)) != NULL)
+        if (!strcmp(source->files[t->file].path, path))
+            return t;
+    return NULL;
+}
+
+unsigned tp_source_fit(const struct tp_source_tensor *t, const struct tp_source_tensor *b)
+{
+    struct tp_fit from = {.dtype = b->dtype, .rank = b->rank, .shape = b->shape};
+    struct tp_fit to = {.dtype = t->dtype, .rank = t->rank, .shape = t->shape};
 
     return tp_fit(&from, &to);
-}
-
-const struct tp_source_tensor *tp_source_match(const struct tp_source *base, const char *name,
-                                               const struct tp_source *model, const struct tp_source_tensor *t)
-{
-    const struct tp_source_tensor *best = tp_source_find(base, name), *end = base->tensors + base->tensor_all;
-    if (!best || base->tensor_all == base->tensor_n)
-        return best;
-    const struct tp_source_tensor *b = seek(base->tensors + base->tensor_n, base->tensor_all - base->tensor_n, name);
-    for (; b < end && !strcmp(b->name, name); b++)
-        if (fit(base, b, model, t) > fit(base, best, model, t))
-            best = b;
-    return best;
 }
 
 bool tp_source_find_file(const struct tp_source *source, const char *path, uint32_t *out)
@@ -418,7 +541,7 @@ uint64_t tp_source_opaque(const struct tp_source *source, uint32_t file)
 uint64_t tp_source_common(const struct tp_source_tensor *t, const struct tp_source_tensor *b)
 {
     uint64_t t_bits = tp_dtype_bits(t->dtype), b_bits = tp_dtype_bits(b->dtype);
-    if (!fit(NULL, b, NULL, t))
+    if (!tp_source_fit(t, b))
         return 0;
     if (!t->rank || t->shape[0] <= b->shape[0])
         return t->len;

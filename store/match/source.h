@@ -21,6 +21,7 @@ struct tp_source_tensor {
 
 struct tp_source_file {
     const char *path;
+    const char *title; /* PATH, or what a link to it in the model is called; of the hub's cache without the snapshot */
     uint64_t size;
     uint64_t tensor_bytes; /* of size: 0 for what is no safetensors file */
 };
@@ -53,11 +54,19 @@ void tp_source_close(struct tp_source *source);
 /* Read exactly LEN bytes, which must lie within the file. */
 int tp_source_read(struct tp_source *source, uint32_t file, uint64_t off, void *dst, size_t len,
                    struct tp_error *err);
+/* What the pack that SOURCE is of calls FILE. */
+uint32_t tp_source_pack_file(const struct tp_source *source, uint32_t file);
 /* The first file's tensor of this name, or NULL. */
 const struct tp_source_tensor *tp_source_find(const struct tp_source *source, const char *name);
-/* Of the tensors of BASE with this NAME the one that a writer chooses to predict T of MODEL (fit.h). NULL: there is none. */
-const struct tp_source_tensor *tp_source_match(const struct tp_source *base, const char *name,
-                                               const struct tp_source *model, const struct tp_source_tensor *t);
+/* The tensors of this name one by one: the first file's, with BEFORE NULL, then the one after BEFORE. NULL: no more. */
+const struct tp_source_tensor *tp_source_next(const struct tp_source *source, const char *name,
+                                              const struct tp_source_tensor *before);
+/* The one of this name in the file PATH, or NULL. */
+const struct tp_source_tensor *tp_source_at(const struct tp_source *source, const char *path, const char *name);
+/* How well B can predict T, by what their headers say (fit.h). */
+unsigned tp_source_fit(const struct tp_source_tensor *t, const struct tp_source_tensor *b);
+/* Whether BASE has a tensor of T's name that can predict it. */
+bool tp_source_has(const struct tp_source *base, const struct tp_source_tensor *t);
 /* The file with this path; false: there is none. */
 bool tp_source_find_file(const struct tp_source *source, const char *path, uint32_t *out);
 

@@ -13,7 +13,7 @@
 #include "base/checked.h"
 #include "base/log.h"
 #include "codec/convert.h"
-#include "store/match/rename.h"
+#include "store/match/pairs.h"
 #include "store/pack/layout.h"
 #include "store/pack/pack_internal.h"
 #include "store/write/plan.h"
@@ -21,9 +21,8 @@
 
 struct planner {
     struct tp_plan *plan;
-    struct tp_basemap *map; /* NULL without a base */
-    struct tp_source *model, *source; /* both as the rules' names are found in them */
-    struct tp_renames renames;
+    struct tp_source *model, *source; /* the directory, and the base; NULL without one */
+    struct tp_pairs pairs;
     const struct tp_pack_options *options;
     int rootfd;
     bool delta_fits[TP_DTYPE_COUNT]; /* some codec can use a base for this dtype */
@@ -102,16 +101,12 @@ static int add_piece(struct planner *p, uint32_t file, const struct tp_tensor *t
     return 0;
 }
 
-/* By its own name, or by what the base calls it. Whether this one is near to it, learning will show. */
-static const struct tp_basetensor *find_in_base(const struct planner *p, const char *path, const struct tp_tensor *t)
+/* The base's tensor that predicts T of the file PATH. Whether it is near, learning will show. */
+static const struct tp_source_tensor *find_in_base(const struct planner *p, const char *path, const struct tp_tensor *t)
 {
-    const struct tp_basetensor *b = tp_basemap_find(p->map, path, t->name, t->dtype, t->rank, t->shape);
-    char name[TP_RENAMED_LEN];
+    const struct tp_source_tensor *mine = p->source ? tp_source_at(p->model, path, t->name) : NULL;
 
-    for (unsigned i = 0; !b && i < p->renames.n; i++)
-        if (tp_rename_apply(&p->renames.rule[i], t->name, name))
-            b = tp_basemap_find(p->map, path, name, t->dtype, t->rank, t->shape);
-    return b;
+    return mine && mine->len == t->len && p->delta_fits[t->dtype] ? p->pairs.of[mine - p->model->tensors] : NULL;
 }
 
 /* The file that SIBLING says predicts a tensor of FILE, LEN bytes of it; TP_NONE: it cannot. */
@@ -159,33 +154,38 @@ static int add_predicted(struct planner *p, uint32_t file, const struct tp_tenso
 /* One tensor: a piece for each segment of the base's tensor, and one for what the base does not have. */
 static int add_tensor(struct planner *p, uint32_t file, const struct tp_tensor *t)
 {
-    const struct tp_index *base = p->map ? tp_pack_index(p->plan->base) : NULL;
-    const struct tp_basetensor *b = NULL;
-    uint64_t n = t->len * 8 / tp_dtype_bits(t->dtype), done = 0;
+    const struct tp_index *base = p->source ? tp_pack_index(p->plan->base) : NULL;
+    uint64_t n = t->len * 8 / tp_dtype_bits(t->dtype), done = 0, off;
+    const struct tp_source_tensor *b;
     struct tp_sibling sibling;
+    uint32_t base_file;
     int rc = 0;
 
     p->plan->tensor_n++;
     if (p->options->sibling && p->delta_fits[t->dtype] && n > 0 &&
         p->options->sibling(p->options->sibling_arg, p->plan->index.files[file].path, t, &sibling))
         return add_predicted(p, file, t, &sibling);
-    if (p->map && p->delta_fits[t->dtype] && n > 0)
-        b = find_in_base(p, p->plan->index.files[file].path, t);
-    for (uint32_t i = 0; rc == 0 && b && i < b->segment_n && done < n; i++) {
-        const struct tp_segment *s = &base->segments[b->segment_first + i];
+    b = find_in_base(p, p->plan->index.files[file].path, t);
+    off = b ? b->off : 0;
+    base_file = b ? tp_source_pack_file(p->source, b->file) : 0;
+    while (rc == 0 && b && done < n && off < b->off + b->len) {
+        uint32_t segment = tp_index_segment_at(base, &base->files[base_file], off);
+        const struct tp_segment *s = &base->segments[segment];
         uint64_t have = s->len * 8 / tp_dtype_bits(s->dtype);
 
+        /* Elements smaller than a byte follow one segment only: the next may begin in the middle of a byte. */
+        if (have == 0 || s->dtype != b->dtype || s->file_off != off || (done > 0 && tp_dtype_bits(t->dtype) < 8))
+            break;
         if (have > n - done)
             have = n - done;
-        if (have == 0)
-            continue;
         rc = add_piece(p, file, t, done, have,
                        (struct tp_predictor){.whence = TP_FROM_BASE,
                                              .dtype = s->dtype,
-                                             .file = s->file,
-                                             .off = s->file_off,
-                                             .segment = b->segment_first + i});
+                                             .file = base_file,
+                                             .off = off,
+                                             .segment = segment});
         done += have;
+        off += s->len;
     }
     if (rc == 0 && (done < n || n == 0))
         rc = add_piece(p, file, t, done, n - done, (struct tp_predictor){0});
@@ -357,13 +357,11 @@ static void warn_of_links(const struct planner *p)
 
 static int prepare_base(struct planner *p)
 {
-    int rc = tp_basemap_create(tp_pack_index(p->plan->base), &p->map, p->err);
+    int rc = tp_source_open_links(p->plan->root, p->plan->dir.links, NULL, &p->model, p->err);
 
     if (rc == 0)
-        rc = tp_source_open_links(p->plan->root, p->plan->dir.links, NULL, &p->model, p->err);
-    if (rc == 0)
         rc = tp_source_open_pack(p->plan->base, &p->source, p->err);
-    return rc == 0 ? tp_renames_find(p->model, p->source, &p->renames, p->err) : rc;
+    return rc == 0 ? tp_pairs_find(p->model, p->source, &p->pairs, p->err) : rc;
 }
 
 static int plan_all(struct planner *p, enum tp_links links)
@@ -410,7 +408,7 @@ int tp_plan_make(const char *dir, const struct tp_pack_options *options, struct 
     find_fitting(&p);
     out->root = strdup(dir);
     rc = out->root ? plan_all(&p, options->links) : tp_fail(err, ENOMEM, "out of memory");
-    tp_basemap_destroy(p.map);
+    tp_pairs_clear(&p.pairs);
     tp_source_close(p.model);
     tp_source_close(p.source);
     if (p.rootfd >= 0)

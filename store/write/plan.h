@@ -23,21 +23,6 @@ int tp_plan_make(const char *dir, const struct tp_pack_options *options, struct 
 int tp_plan_recheck(const struct tp_plan *plan, struct tp_error *err);
 void tp_plan_clear(struct tp_plan *plan);
 
-/* The tensors of a base pack by name. */
-struct tp_basemap;
-int tp_basemap_create(const struct tp_index *base, struct tp_basemap **out, struct tp_error *err);
-void tp_basemap_destroy(struct tp_basemap *map);
-
-/* A tensor of the base: its segments, one behind the other from its first element. */
-struct tp_basetensor {
-    const char *name, *path;
-    uint32_t segment_first, segment_n;
-};
-/* The tensor that predicts one of this name, dtype and shape in the file PATH best; NULL: none can. */
-const struct tp_basetensor *tp_basemap_find(const struct tp_basemap *map, const char *path,
-                                            const char *name, enum tp_dtype dtype, unsigned rank,
-                                            const uint64_t *shape);
-
 /* Chunks by their content: of a base, or of the pack that is being written. */
 struct tp_chunkmap;
 struct tp_chunkmap *tp_chunkmap_create(uint64_t capacity); /* NULL: out of memory */

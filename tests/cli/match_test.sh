@@ -154,6 +154,78 @@ ok 'a base that names the model at hand' "$tenpak" pack --base=one "$tmp/pair/tw
 is 'has none' "$(info_base "$tmp/pair/one")" null
 ok 'and all can be read' "$tenpak" verify "$tmp/pair/one" "$tmp/pair/two"
 
+# --- components of one shape: each finds its own counterpart, by its weights, its directory, its name in the cache ---
+# component DIR FILE MKMODEL-OPTION...: one file of weights.
+component() {
+    component_file=$1
+    shift
+    mkdir -p "$(dirname "$component_file")" && "$mkmodel" "$@" "$tmp/component" &&
+        mv "$tmp/component/model.safetensors" "$component_file" && rm -r "$tmp/component"
+}
+# size_against BASE MODEL: of the pack.
+size_against() {
+    rm -f "$tmp/against.tnpk"
+    "$tenpak" pack -q --base="$1" -o "$tmp/against.tnpk" "$2" && stat -c %s "$tmp/against.tnpk"
+}
+d=$tmp/pipeline
+for base in text_encoder:1 text_encoder_2:2; do
+    component "$d/base/${base%:*}/model.safetensors" --seed="${base#*:}" --hidden=128
+    component "$d/tuned/${base%:*}/model.safetensors" --seed="${base#*:}" --hidden=128 --noise=0.01
+    component "$d/renamed/${base%:*}/pytorch_model.fp16.safetensors" --seed="${base#*:}" --hidden=128 --noise=0.01
+    component "$d/swapped/part_${base#*:}/weights.safetensors" --seed="${base#*:}" --hidden=128 --noise=0.01
+    for rev in base:0 tuned:0.01; do
+        component "$tmp/x" --seed="${base#*:}" --hidden=128 --noise="${rev#*:}"
+        hub=$d/models--org--${rev%:*} hash=$(sha256sum <"$tmp/x" | cut -d ' ' -f 1)
+        mkdir -p "$hub/blobs" "$hub/snapshots/r1/${base%:*}"
+        mv "$tmp/x" "$hub/blobs/$hash"
+        ln -s "../../../blobs/$hash" "$hub/snapshots/r1/${base%:*}/model.safetensors"
+    done
+done
+component "$d/again/text_encoder_2/other.safetensors" --seed=2 --hidden=128
+component "$d/again/text_encoder/other.safetensors" --seed=1 --hidden=128
+for model in base tuned renamed swapped again; do echo '{}' >"$d/$model/model_index.json"; done
+"$tenpak" pack -q --base=none --keep "$d/base" "$d/models--org--base"
+want=$(size_against base "$d/tuned")
+for pair in base:renamed base:swapped models--org--base:models--org--tuned; do
+    got=$(size_against "${pair%:*}" "$d/${pair#*:}")
+    ok "${pair#*:}: each component with its own ($got bytes, $want under the same names)" \
+        [ "$got" -le $((want + want / 20 + 1000)) ]
+done
+got=$("$tenpak" pack -n --json --base=base "$d/swapped" | jq '.models[0].stored_bytes')
+ok "and the estimate is for this ($got bytes)" [ "$got" -le $((want + want / 10 + 4000)) ]
+ok 'copies under other names take next to nothing' [ "$(size_against base "$d/again")" -lt 8000 ]
+
+# --- parts within names, as wrappers of training put them there ---
+d=$tmp/wrapped
+mkdir "$d"
+"$mkmodel" --seed=1 --hidden=128 "$d/base"
+"$mkmodel" --seed=1 --hidden=128 --noise=0.01 "$d/wrapped"
+cp -r "$d/wrapped" "$tmp/unwrapped"
+"$PYTHON" - "$d/wrapped/model.safetensors" <<'END'
+import json, struct, sys
+with open(sys.argv[1], "r+b") as f:
+    data = f.read()
+    n = struct.unpack("<Q", data[:8])[0]
+    head = json.loads(data[8:8 + n])
+    out = {}
+    for name, t in head.items():
+        parts = name.split(".")
+        if "layers" in parts:
+            at = parts.index("layers") + 2
+            parts[at:at] = ["_fsdp_wrapped_module", "_checkpoint_wrapped_module"]
+            if "self_attn" in parts and len(parts) > at + 4:
+                parts.insert(-1, "base_layer")
+        out[".".join(["_orig_mod"] + parts) if name != "__metadata__" else name] = t
+    text = json.dumps(out).encode()
+    text += b" " * (-len(text) % 8)
+    f.seek(0)
+    f.write(struct.pack("<Q", len(text)) + text + data[8 + n:])
+END
+is 'wrapped: the base is found' "$(base_of "$d/wrapped")" base
+"$tenpak" pack -q --base=none --keep "$d/base"
+got=$(size_against base "$d/wrapped") want=$(size_against "$d/base.tnpk" "$tmp/unwrapped")
+ok "and all tensors are paired ($got bytes, $want under the base's names)" [ "$got" -le $((want + want / 20 + 1000)) ]
+
 # --- what the files say decides between copies ---
 d=$tmp/named
 mkdir "$d"

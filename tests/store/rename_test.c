@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Tensors that are called otherwise than the base's: which rules are found, and that packing and matching go by them. */
+/* Tensors that are called otherwise than the base's: which names are found, and that packing and matching go by them. */
 #include <config.h>
 
 #include "store/match/match.h"
@@ -23,95 +23,109 @@ static struct tp_source model_of(struct tp_source_tensor *room, const uint64_t *
 
 #define NAMES(...) ((const char *const[]){__VA_ARGS__, NULL})
 
-static struct tp_source_tensor model_room[8], base_room[8];
-static struct tp_source model, base;
-
-static struct tp_renames rules_of(const uint64_t *shape, const char *const *of_model, const char *const *of_base)
+/* What the names of a model are in a base: WANT has one for each that has another, "" for one that has none. */
+static void gives(const uint64_t *shape, const char *const *of_model, const char *const *of_base, const char *const *want,
+                  const char *name)
 {
+    static struct tp_source_tensor model_room[8], base_room[8];
+    struct tp_source model = model_of(model_room, shape, of_model), base = model_of(base_room, wide, of_base);
     struct tp_error err = {0};
     struct tp_renames renames;
+    unsigned wrong = 0;
 
-    model = model_of(model_room, shape, of_model);
-    base = model_of(base_room, wide, of_base);
     if (tp_renames_find(&model, &base, &renames, &err) < 0)
         bail_out("%s", err.message);
-    return renames;
-}
+    for (size_t i = 0; i < model.tensor_n; i++) {
+        const char *got = renames.to[i] ? renames.to[i] : "";
 
-/* "DROP>ADD" of each rule, one behind the other. */
-static char *text_of(const struct tp_renames *renames)
-{
-    char *text = strdup("");
-
-    for (unsigned i = 0; i < renames->n; i++) {
-        const struct tp_rename *r = &renames->rule[i];
-        char *longer;
-
-        if (asprintf(&longer, "%s%s%.*s>%.*s", text, i ? " " : "", (int)r->drop_len, r->drop, (int)r->add_len,
-                     r->add) < 0)
-            bail_out("memory");
-        free(text);
-        text = longer;
+        if (strcmp(got, want[i]) == 0)
+            continue;
+        diag("'%s' is '%s', not '%s'", of_model[i], got, want[i]);
+        wrong++;
     }
-    return text;
+    is_int(wrong, 0, name);
+    tp_renames_clear(&renames);
 }
 
-static void gives(const struct tp_renames renames, const char *want, const char *name)
-{
-    char *got = text_of(&renames);
-
-    is_str(got, want, name);
-    free(got);
-}
-
-static void test_rules(void)
+static void test_front(void)
 {
     const char *const *plain = NAMES("lm_head.weight", "model.layers.0.up.weight", "model.layers.1.up.weight",
                                      "model.norm.weight");
 
-    gives(rules_of(wide, plain, plain), "", "equal names need no rule");
-    gives(rules_of(wide, NAMES("layers.0.up.weight", "layers.1.up.weight", "norm.weight"), plain), ">model.",
-          "a prefix that was taken off");
-    gives(rules_of(wide, NAMES("base_model.model.lm_head.weight", "base_model.model.model.layers.0.up.weight",
-                               "base_model.model.model.norm.weight"), plain),
-          "base_model.model.>", "a prefix that was put before all, with a part that is there anyway");
-    gives(rules_of(wide, NAMES("lm_head.weight", "model.language_model.layers.0.up.weight",
-                               "model.language_model.norm.weight"), plain),
-          "model.language_model.>model.", "a part put between");
-    gives(rules_of(wide, NAMES("head.norm.weight", "text.layers.0.up.weight", "text.layers.1.up.weight"), plain),
-          "text.>model. head.>model.", "the rule that finds more comes first");
-    gives(rules_of(wide, NAMES("model.layers.7.up.weight"), plain), "", "a layer is never taken for another");
-    gives(rules_of(wide, NAMES("x.7.layers.1.up.weight"), plain), "", "nor with a number in what was put before");
-    gives(rules_of(wide, NAMES("my_norm.weight"), plain), "", "parts are whole");
-    gives(rules_of(other, NAMES("layers.0.up.weight", "norm.weight"), plain), "", "other shapes are no namesakes");
-    gives(rules_of(tall, NAMES("layers.0.up.weight", "norm.weight"), plain), ">model.", "more rows are");
-    gives(rules_of(wide, NAMES("", ".", "..", "0", "norm"), plain), "", "odd names");
-    gives(rules_of(wide, NAMES("a.0.w"), NAMES("", ".", "0.w", "w")), "a.>", "odd names of the base");
+    gives(wide, plain, plain, NAMES("", "", "", ""), "equal names have no other");
+    gives(wide, NAMES("layers.0.up.weight", "layers.1.up.weight", "norm.weight"), plain, plain + 1,
+          "a part that was taken off");
+    gives(wide, NAMES("base_model.model.lm_head.weight", "base_model.model.model.layers.0.up.weight",
+                      "base_model.model.model.norm.weight"), plain,
+          NAMES("lm_head.weight", "model.layers.0.up.weight", "model.norm.weight"),
+          "parts put before all, one of which is there anyway");
+    gives(wide, NAMES("head.norm.weight", "text.layers.0.up.weight", "text.layers.1.up.weight"), plain,
+          NAMES("model.norm.weight", "model.layers.0.up.weight", "model.layers.1.up.weight"), "other parts before all");
+    gives(wide, NAMES("layers.0.up.weight", "layers.1.up.weight"),
+          NAMES("a.layers.0.up.weight", "b.layers.0.up.weight", "b.layers.1.up.weight"),
+          NAMES("b.layers.0.up.weight", "b.layers.1.up.weight"), "of two the one that explains more");
+    gives(wide, NAMES("model.layers.7.up.weight"), plain, NAMES(""), "a layer is never taken for another");
+    gives(wide, NAMES("x.7.layers.1.up.weight"), plain, NAMES(""), "nor with a number in what was put before");
+    gives(wide, NAMES("my_norm.weight"), plain, NAMES(""), "parts are whole");
+    gives(other, NAMES("layers.0.up.weight", "norm.weight"), plain, NAMES("", ""), "other shapes are no namesakes");
+    gives(tall, NAMES("layers.0.up.weight", "norm.weight"), plain,
+          NAMES("model.layers.0.up.weight", "model.norm.weight"), "more rows are");
+    gives(wide, NAMES("", ".", "..", "0", "norm"), plain, NAMES("", "", "", "", ""), "odd names");
+    gives(wide, NAMES("a.0.w"), NAMES("", ".", "0.w", "w"), NAMES("0.w"), "odd names of the base");
 }
 
-static void test_apply(void)
+static void test_within(void)
 {
-    struct tp_rename r = {.drop = "a.b.", .drop_len = 4, .add = "c.", .add_len = 2};
-    char long_name[2 * TP_RENAMED_LEN], out[TP_RENAMED_LEN];
-    const struct tp_source_tensor *t;
+    const char *const *plain = NAMES("model.layers.0.attn.q.weight", "model.layers.0.mlp.weight", "model.norm.weight");
+
+    gives(wide, NAMES("model.layers.0._checkpoint_wrapped_module.attn.q.weight",
+                      "model.layers.0._checkpoint_wrapped_module.mlp.weight", "model.norm.weight"), plain,
+          NAMES(plain[0], plain[1], ""), "a part that was put within");
+    gives(wide, NAMES("_fsdp_wrapped_module.model.layers.0._fsdp_wrapped_module._checkpoint_wrapped_module.mlp.weight",
+                      "_fsdp_wrapped_module.model.layers.0._fsdp_wrapped_module.attn.q.base_layer.weight"), plain,
+          NAMES(plain[1], plain[0]), "parts before all and in two places within");
+    gives(wide, NAMES("model.layers.0.attn.q.weight"), NAMES("model.layers.0.unknown.attn.whatever.q.weight"),
+          NAMES("model.layers.0.unknown.attn.whatever.q.weight"), "parts that nobody knows, and that were taken off");
+    gives(wide, NAMES("model.layers.0.new.q.weight"), plain, NAMES(""), "a part within in place of another is another tensor");
+    gives(wide, NAMES("model.layers.0.2.mlp.weight"), plain, NAMES(""), "so is one with one more number");
+    gives(wide, NAMES("module.model.layers.0.attn.module.q.weight", "module.model.layers.0.mlp.weight"), plain,
+          NAMES(plain[0], plain[1]), "the nearer of two");
+    gives(tall, NAMES("model.layers.0.attn.q.lora_A.weight"), plain, NAMES(""),
+          "other shapes alone do not make parts within known");
+}
+
+/* Twenty thousand names, half of them without numbers, with parts put in. */
+static void test_many(void)
+{
+    enum { N = 20000 };
+    struct tp_source_tensor *room = calloc(2 * N, sizeof *room);
+    struct tp_source_file file = {.path = "model.safetensors"};
+    struct tp_source model = {.files = &file, .file_n = 1, .tensors = room, .tensor_n = N, .tensor_all = N};
+    struct tp_source base = model;
     struct tp_renames renames;
+    struct tp_error err = {0};
+    unsigned wrong = 0;
 
-    ok(tp_rename_apply(&r, "a.b.x", out), "a name that begins so");
-    is_str(out, "c.x", "begins with the other");
-    ok(!tp_rename_apply(&r, "a.x", out), "another does not");
-    memset(long_name, 'x', sizeof long_name);
-    memcpy(long_name, "a.b.", 4);
-    long_name[TP_RENAMED_LEN + 1] = '\0';
-    ok(tp_rename_apply(&r, long_name, out) && strlen(out) == TP_RENAMED_LEN - 1, "the longest name");
-    long_name[TP_RENAMED_LEN + 1] = 'x';
-    long_name[TP_RENAMED_LEN + 2] = '\0';
-    ok(!tp_rename_apply(&r, long_name, out), "a longer one has no other");
+    base.tensors = room + N;
+    for (unsigned i = 0; i < N; i++) {
+        const char *before = i < N / 2 ? "a" : "b.";
+        char *with, *without;
 
-    renames = rules_of(wide, NAMES("layers.0.up.weight", "new.weight"),
-                       NAMES("model.layers.0.up.weight", "model.norm.weight"));
-    t = tp_renames_match(&renames, &base, &model, &model.tensors[0]);
-    is_str(t ? t->name : NULL, "model.layers.0.up.weight", "the tensor under its other name");
-    ok(!tp_renames_match(&renames, &base, &model, &model.tensors[1]), "none where the base has none");
+        if (asprintf(&with, "%s%05u._orig_mod.x.weight", before, i) < 0 || asprintf(&without, "%s%05u.x.weight", before, i) < 0)
+            bail_out("memory");
+        room[i] = (struct tp_source_tensor){.name = with, .dtype = TP_DTYPE_BF16, .rank = 2, .shape = wide, .len = 4096};
+        base.tensors[i] = room[i];
+        base.tensors[i].name = without;
+    }
+    if (tp_renames_find(&model, &base, &renames, &err) < 0)
+        bail_out("%s", err.message);
+    for (unsigned i = 0; i < N; i++)
+        wrong += renames.to[i] != base.tensors[i].name;
+    is_int(wrong, 0, "very many names");
+    tp_renames_clear(&renames);
+    for (unsigned i = 0; i < 2 * N; i++)
+        free((char *)(uintptr_t)room[i].name);
+    free(room);
 }
 
 /* What stands in front of every tensor's name in the header of DIR/model.safetensors becomes PREFIX. */
@@ -235,8 +249,9 @@ static void test_match(void)
 
 int main(void)
 {
-    test_rules();
-    test_apply();
+    test_front();
+    test_within();
+    test_many();
     scratch = tap_tmpdir();
     test_packs("", "base_model.model.");
     test_packs("_orig_mod.", "");

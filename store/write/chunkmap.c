@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* Finding chunks by what they hold. */
+#include <config.h>
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "store/write/plan.h"
+
+struct tp_chunkmap {
+    pthread_mutex_t lock;
+    uint64_t mask;
+    struct chunkmap_cell {
+        uint64_t hash;
+        uint32_t len; /* 0: empty, no chunk is */
+        uint32_t chunk;
+    } cells[];
+};
+
+struct tp_chunkmap *tp_chunkmap_create(uint64_t capacity)
+{
+    struct tp_chunkmap *map;
+    uint64_t n = 16;
+
+    while (n < capacity + capacity / 2)
+        n *= 2;
+    map = calloc(1, sizeof *map + n * sizeof map->cells[0]);
+    if (!map)
+        return NULL;
+    map->mask = n - 1;
+    pthread_mutex_init(&map->lock, NULL);
+    return map;
+}
+
+void tp_chunkmap_destroy(struct tp_chunkmap *map)
+{
+    if (map)
+        pthread_mutex_destroy(&map->lock);
+    free(map);
+}
+
+static struct chunkmap_cell *cell_of(struct tp_chunkmap *map, uint64_t hash, uint32_t len)
+{
+    uint64_t i = hash & map->mask;
+
+    while (map->cells[i].len && (map->cells[i].hash != hash || map->cells[i].len != len))
+        i = (i + 1) & map->mask;
+    return &map->cells[i];
+}
+
+uint32_t tp_chunkmap_find(struct tp_chunkmap *map, uint64_t hash, uint32_t len)
+{
+    const struct chunkmap_cell *cell;
+    uint32_t chunk;
+
+    pthread_mutex_lock(&map->lock);
+    cell = cell_of(map, hash, len);
+    chunk = cell->len ? cell->chunk : TP_NONE;
+    pthread_mutex_unlock(&map->lock);
+    return chunk;
+}
+
+void tp_chunkmap_put(struct tp_chunkmap *map, uint64_t hash, uint32_t len, uint32_t chunk)
+{
+    struct chunkmap_cell *cell;
+
+    pthread_mutex_lock(&map->lock);
+    cell = cell_of(map, hash, len);
+    if (!cell->len)
+        *cell = (struct chunkmap_cell){.hash = hash, .len = len, .chunk = chunk};
+    pthread_mutex_unlock(&map->lock);
+}
