@@ -62,6 +62,7 @@ store_libtp_store_la_SOURCES += \
 	store/match/fit.c store/match/fit.h \
 	store/match/glance.c store/match/glance.h \
 	store/match/hints.c store/match/hints.h \
+	store/match/kin.c store/match/kin.h \
 	store/match/match.c store/match/match.h \
 	store/match/pairs.c store/match/pairs.h \
 	store/match/rename.c store/match/rename.h \

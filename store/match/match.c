@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +13,11 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
+#include "codec/convert.h"
 #include "store/match/distance.h"
 #include "store/match/glance.h"
 #include "store/match/hints.h"
+#include "store/match/kin.h"
 #include "store/match/match.h"
 #include "store/names.h"
 #include "tensor/modeldir.h"
@@ -27,6 +30,14 @@ enum { SHORTLIST = 12, JURY = 4 };
 #define GAIN_MIN 0.02
 /* Costs within this part of the best count as equally near: then the shorter chain wins. */
 #define NEAR 0.03
+/* What a merge of models may cost less than another base, and is not taken nevertheless. */
+#define MERGE_GAIN 0.15
+/* Two models lie so far apart in directions, seen from a third, that this lies between them. A merge of six is so, too. */
+#define BETWEEN (-0.19)
+/* Models nearer to one of two than this part of their distance say nothing about which of them is the base. */
+#define COPY 0.25
+/* Models in directions that are as near as this went the same way. */
+#define BRANCH 0.4
 
 struct candidate {
     char *name;
@@ -34,6 +45,8 @@ struct candidate {
     unsigned depth;
     const struct tp_hint *named; /* the model's own files name this one */
     bool derived;                /* this one's own files name a base */
+    bool merged;                 /* it lies between others */
+    bool parent;                 /* the model at hand is one of those */
     bool refused;
     double promise;              /* what a glance lets expect: the less the better */
     struct tp_source *source;
@@ -50,6 +63,7 @@ struct search {
     const char *self;
     const struct tp_waiting *waiting;
     unsigned level; /* how many wait */
+    bool merged;    /* the model at hand lies between others */
     bool packs_only;
     size_t n;                        /* how many other models there are */
     struct candidate all[SHORTLIST]; /* the most promising, these first */
@@ -87,19 +101,22 @@ static int open_candidate(struct search *s, const struct candidate *c, struct tp
     return rc;
 }
 
-/* Whether NAME is the model at hand or one that waits for it. */
-static bool is_taboo(const struct search *s, const char *name)
+static bool is_self(const struct search *s, const char *name)
 {
-    if (s->self && !strcmp(name, s->self))
-        return true;
+    return s->self && !strcmp(name, s->self);
+}
+
+/* Whether model NAME waits for the one at hand. */
+static bool is_waiting(const struct search *s, const char *name)
+{
     for (const struct tp_waiting *w = s->waiting; w; w = w->next)
         if (!strcmp(name, w->name))
             return true;
     return false;
 }
 
-/* Whether pack NAME is, or is coded against, the pack of a model that it may not be the base of. */
-static bool rests_on_taboo(struct search *s, const struct candidate *c)
+/* Whether pack NAME is, or is coded against, the pack of the model at hand, or of one that waits for it. */
+static bool rests_on_these(struct search *s, const struct candidate *c)
 {
     struct tp_pack *pack = NULL;
     bool found = false;
@@ -110,7 +127,7 @@ static bool rests_on_taboo(struct search *s, const struct candidate *c)
         size_t suffix = strlen(TP_PACK_SUFFIX), len = strlen(file);
         char *name = len > suffix ? strndup(file, len - suffix) : NULL;
 
-        found = name && is_taboo(s, name);
+        found = name && (is_self(s, name) || is_waiting(s, name));
         free(name);
     }
     tp_pack_close(pack);
@@ -143,7 +160,7 @@ static int look_at(struct search *s, struct candidate *c, struct tp_error *err)
         rc = tp_pairs_find(s->model, c->source, &c->pairs, &why);
     if (!rc && (!c->pairs.matched_bytes ||
                 (double)c->pairs.matched_bytes < SHARED_MIN * (double)s->model->tensor_bytes ||
-                c->source->depth + 1 + s->level >= TP_BASE_DEPTH_MAX || rests_on_taboo(s, c))) {
+                c->source->depth + 1 + s->level >= TP_BASE_DEPTH_MAX || rests_on_these(s, c))) {
         forget(c);
         return 0;
     }
@@ -159,7 +176,8 @@ static int look_at(struct search *s, struct candidate *c, struct tp_error *err)
     c->derived = hints.n > 0;
     c->depth = c->source->depth;
     c->named = tp_hints_find(&s->hints, c->name);
-    c->refused = s->self && tp_hints_find(&hints, s->self) && !c->named;
+    /* One that waits is no base, but says which of the others is one. */
+    c->refused = is_waiting(s, c->name) || (s->self && tp_hints_find(&hints, s->self) && !c->named);
     c->promise = promise_of(c);
     return 0;
 }
@@ -169,7 +187,7 @@ static int look_at(struct search *s, struct candidate *c, struct tp_error *err)
 static bool is_candidate(const struct search *s, const struct tp_model *model)
 {
     struct stat st;
-    if (is_taboo(s, model->name))
+    if (is_self(s, model->name))
         return false;
     if (model->kind != TP_MODEL_PLAIN)
         return true;
@@ -221,7 +239,7 @@ static int list_candidates(struct search *s, struct tp_error *err)
         if (!is_candidate(s, &models[i]))
             continue;
         s->n++;
-        if (s->packs_only && c.kind != TP_MODEL_PACK)
+        if (s->packs_only && c.kind != TP_MODEL_PACK && !is_waiting(s, models[i].name))
             continue;
         c.name = strdup(models[i].name);
         rc = c.name ? look_at(s, &c, err) : tp_fail(err, ENOMEM, "out of memory");
@@ -266,25 +284,98 @@ static bool begins(const char *longer, const char *name)
     return strlen(longer) > len && !strncasecmp(longer, name, len);
 }
 
-/*
- * Which of two related models was made from the other, when nothing but their looks can tell: more than 0 for the
- * candidate as the base, less for the model at hand. A model that names a base is none; then the names; then the
- * older weights.
- */
-static int direction(const struct search *s, const struct candidate *c)
+/* The dtype that most of the weights have. */
+static enum tp_dtype main_dtype(const struct tp_source *source)
 {
-    const struct tp_source *a = s->model, *b = c->source;
+    uint64_t bytes[TP_DTYPE_COUNT] = {0};
+    enum tp_dtype most = TP_DTYPE_BYTES;
+    for (size_t i = 0; i < source->tensor_all; i++)
+        bytes[source->tensors[i].dtype] += source->tensors[i].len;
+    for (unsigned d = 0; d < TP_DTYPE_COUNT; d++)
+        if (bytes[d] > bytes[most])
+            most = (enum tp_dtype)d;
+    return most;
+}
+
+/* More than 0 where the candidate has the dtype of the family, or the narrower one, and the model at hand has another. */
+static int compare_dtypes(const struct search *s, const struct candidate *c)
+{
+    enum tp_dtype a = main_dtype(s->model), b = main_dtype(c->source);
+    int sum = 0;
+    if (a == b || !tp_convert_possible(a, b))
+        return 0;
+    for (size_t i = 0; i < s->listed; i++)
+        if (&s->all[i] != c && saves(&s->all[i]))
+            sum += (main_dtype(s->all[i].source) == b) - (main_dtype(s->all[i].source) == a);
+    return sum ? sum : (int)tp_dtype_bits(a) - (int)tp_dtype_bits(b);
+}
+
+/* The number of a checkpoint by its name, as in "checkpoint-500" or "run_step20"; -1: it is none. */
+static long step_of(const char *name)
+{
+    static const char *const words[] = {"checkpoint", "ckpt", "step", "epoch", "iter"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        const char *at = strcasestr(name, words[i]);
+        if (!at)
+            continue;
+        at += strlen(words[i]);
+        at += strspn(at, "-_.=");
+        if (isdigit((unsigned char)*at))
+            return strtol(at, NULL, 10);
+    }
+    return -1;
+}
+
+/*
+ * Which of two related models was made from the other, by their looks: more than 0 for the candidate as the base, less
+ * for the model at hand. A model that names a base is none; nor is one that was saved again in another dtype than its
+ * family's; then the names.
+ */
+static int compare_looks(const struct search *s, const struct candidate *c)
+{
     const char *self = s->self ? s->self : "";
+    long a = step_of(self), b = step_of(c->name);
     int sum = (s->hints.n > 0) - c->derived;
+    if (!sum)
+        sum = compare_dtypes(s, c);
     if (!sum)
         sum = says_base(c->name) - says_base(self);
     if (!sum && *self)
         sum = begins(self, c->name) - begins(c->name, self);
-    if (!sum)
-        sum = (b->weights_sec < a->weights_sec) - (b->weights_sec > a->weights_sec);
-    if (!sum)
-        sum = (b->weights_nsec < a->weights_nsec) - (b->weights_nsec > a->weights_nsec);
-    return sum;
+    return sum ? sum : (b < a) - (b > a);
+}
+
+/* The same by which weights are older. */
+static int compare_ages(const struct search *s, const struct candidate *c)
+{
+    const struct tp_source *a = s->model, *b = c->source;
+    int sum = (b->weights_sec < a->weights_sec) - (b->weights_sec > a->weights_sec);
+    return sum ? sum : (b->weights_nsec < a->weights_nsec) - (b->weights_nsec > a->weights_nsec);
+}
+
+/* Which models are merges of others: these lie between them. All that are near count, the model at hand too. */
+static void find_merges(struct search *s)
+{
+    const struct tp_sight *family[SHORTLIST + 1] = {tp_glance_own(s->glance)};
+    struct candidate *of[SHORTLIST + 1] = {NULL};
+    unsigned n = 1;
+    for (size_t i = 0; i < s->listed; i++)
+        if (saves(&s->all[i])) {
+            of[n] = &s->all[i];
+            family[n++] = &s->all[i].sight;
+        }
+    for (unsigned at = 0; at < n; at++)
+        for (unsigned a = 0; a < n; a++)
+            for (unsigned b = a + 1; b < n; b++) {
+                if (a == at || b == at || tp_kin_cosine(family[at], family[a], family[b]) > BETWEEN)
+                    continue;
+                if (of[at]) {
+                    of[at]->merged = true;
+                    of[at]->parent |= a == 0;
+                } else {
+                    s->merged = true;
+                }
+            }
 }
 
 static int distance_between(struct tp_source *model, struct tp_source *base, struct tp_distance *out,
@@ -298,40 +389,90 @@ static int distance_between(struct tp_source *model, struct tp_source *base, str
     return rc;
 }
 
-/*
- * Between two plain models the delta costs the same either way, so which is the base must show elsewhere. A base
- * lies between its fine-tunes: if most others are nearer to the model at hand than to the candidate, the model is
- * the base itself, and packing it against the candidate would turn the family upside down.
- */
-static int is_more_central(struct search *s, struct candidate *c, bool *out, struct tp_error *err)
+/* Whether OTHER is nearer to candidate C, which is more than 0, or to the model at hand. */
+static int vote(struct search *s, struct candidate *other, struct candidate *c, int *out, struct tp_error *err)
 {
-    int votes = 0, jury = 0;
-    for (size_t i = 0; i < s->listed && jury < JURY; i++) {
-        struct candidate *other = &s->all[i];
-        struct tp_distance d;
-        if (other == c || !saves(other))
-            continue;
-        int rc = distance_between(other->source, c->source, &d, err);
-        if (rc)
-            return rc;
-        jury++;
-        if (d.with_base > other->distance.with_base * 1.005)
-            votes++;
-        else if (d.with_base < other->distance.with_base * 0.995)
-            votes--;
-    }
-    *out = votes > 0 || (!votes && direction(s, c) < 0);
+    struct tp_distance to_model = other->distance, to_candidate;
+    double apart = COPY * c->distance.with_base;
+    int rc = distance_between(other->source, c->source, &to_candidate, err);
+    *out = 0;
+    /* A distance is the same both ways, if not from one dtype to another. */
+    if (!rc && main_dtype(other->source) != main_dtype(s->model))
+        rc = distance_between(other->source, s->model, &to_model, err);
+    if (rc || to_candidate.with_base < apart || to_model.with_base < apart)
+        return rc;
+    *out = (to_candidate.with_base < to_model.with_base * 0.995) - (to_candidate.with_base > to_model.with_base * 1.005);
     return 0;
 }
 
-/* Of two that are equally near: a shorter chain, the one that is named, the nearer, a pack, by name. */
-static bool preferred(const struct candidate *a, const struct candidate *b)
+/*
+ * Between two plain models the delta costs the same either way, so which is the base must show elsewhere. A base
+ * lies between its fine-tunes: if most others are nearer to the model at hand than to the candidate, the model is
+ * the base itself, and packing it against the candidate would turn the family upside down. Those that went the same
+ * way, as checkpoints of one run, count once; where that leaves one more here than there, looks tell more. A merge is
+ * nearer to its parents than their base is, but no base.
+ */
+static int is_rather_base(struct search *s, struct candidate *c, bool *out, struct tp_error *err)
 {
+    struct side {
+        const struct tp_sight *at, *branches[JURY];
+        int n;
+    } sides[2] = {{.at = tp_glance_own(s->glance)}, {.at = &c->sight}};
+    int sum, looks = compare_looks(s, c);
+    unsigned jury = 0;
+    *out = c->merged && !c->parent && !s->merged;
+    if (*out || (s->merged && !c->merged))
+        return 0;
+    for (size_t i = 0; i < s->listed && jury < JURY; i++) {
+        struct candidate *other = &s->all[i];
+        int one;
+        if (other == c || !saves(other) || (other->merged && !c->merged))
+            continue;
+        int rc = vote(s, other, c, &one, err);
+        if (rc)
+            return rc;
+        jury++;
+        struct side *side = &sides[one > 0];
+        bool known = !one;
+        for (int k = 0; !known && k < side->n; k++)
+            known = tp_kin_cosine(side->at, side->branches[k], &other->sight) > BRANCH;
+        if (!known)
+            side->branches[side->n++] = &other->sight;
+    }
+    sum = sides[1].n - sides[0].n;
+    if (looks && abs(sum) < 2)
+        *out = looks < 0;
+    else
+        *out = sum < 0 || (!sum && compare_ages(s, c) < 0);
+    return 0;
+}
+
+/* How far the others of the family are from C: the least, about, for the base. */
+static long remoteness(const struct search *s, const struct candidate *c)
+{
+    double sum = 0;
+    for (size_t i = 0; i < s->listed; i++)
+        if (saves(&s->all[i]))
+            sum += tp_kin_distance(&c->sight, &s->all[i].sight);
+    return sum > 0 ? (long)floor(8 * log2(sum)) : LONG_MIN;
+}
+
+/* Of two that are equally near: a shorter chain, the one that is named, that has the model's dtype, that the others are
+ * nearer to, the nearer, a pack, by name. */
+static bool preferred(const struct search *s, const struct candidate *a, const struct candidate *b)
+{
+    enum tp_dtype dtype = main_dtype(s->model);
+    bool a_same = main_dtype(a->source) == dtype, b_same = main_dtype(b->source) == dtype;
     long a_cost = (long)(a->distance.cost * 500), b_cost = (long)(b->distance.cost * 500);
+    long a_remote = remoteness(s, a), b_remote = remoteness(s, b);
     if (a->depth != b->depth)
         return a->depth < b->depth;
     if (!a->named != !b->named)
         return a->named != NULL;
+    if (a_same != b_same)
+        return a_same;
+    if (a_remote != b_remote)
+        return a_remote < b_remote;
     if (a_cost != b_cost)
         return a_cost < b_cost;
     if (a->kind != b->kind)
@@ -339,18 +480,23 @@ static bool preferred(const struct candidate *a, const struct candidate *b)
     return strcmp(a->name, b->name) < 0;
 }
 
+/* The cost that counts. */
+static double price(const struct search *s, const struct candidate *c)
+{
+    return c->distance.cost * (c->merged && !s->merged && !c->named ? 1 + MERGE_GAIN : 1);
+}
+
 static struct candidate *nearest(struct search *s)
 {
     struct candidate *near = NULL, *best = NULL;
     for (size_t i = 0; i < s->listed; i++) {
         struct candidate *c = &s->all[i];
-        if (!c->refused && saves(c) && (!near || c->distance.cost < near->distance.cost))
+        if (!c->refused && saves(c) && (!near || price(s, c) < price(s, near)))
             near = c;
     }
     for (size_t i = 0; near && i < s->listed; i++) {
         struct candidate *c = &s->all[i];
-        if (!c->refused && saves(c) && c->distance.cost <= near->distance.cost * (1 + NEAR) &&
-            (!best || preferred(c, best)))
+        if (!c->refused && saves(c) && price(s, c) <= price(s, near) * (1 + NEAR) && (!best || preferred(s, c, best)))
             best = c;
     }
     return best;
@@ -360,14 +506,14 @@ static int choose(struct search *s, struct candidate **out, struct tp_error *err
 {
     for (;;) {
         struct candidate *best = nearest(s);
-        bool central = false;
+        bool rather = false;
         if (best && best->kind == TP_MODEL_PLAIN && !best->named) {
-            int rc = is_more_central(s, best, &central, err);
+            int rc = is_rather_base(s, best, &rather, err);
             if (rc)
                 return rc;
         }
         *out = best;
-        if (!central)
+        if (!rather)
             return 0;
         best->refused = true;
     }
@@ -423,8 +569,10 @@ int tp_match_base(struct tp_store *store, const char *dir, const struct tp_match
         rc = list_candidates(s, err);
     if (!rc)
         rc = sample_shortlist(s, err);
-    if (!rc)
+    if (!rc) {
+        find_merges(s);
         rc = choose(s, &best, err);
+    }
     if (!rc)
         rc = describe(s, best, out, err);
     for (size_t i = 0; i < s->listed; i++)

@@ -226,6 +226,80 @@ is 'wrapped: the base is found' "$(base_of "$d/wrapped")" base
 got=$(size_against base "$d/wrapped") want=$(size_against "$d/base.tnpk" "$tmp/unwrapped")
 ok "and all tensors are paired ($got bytes, $want under the base's names)" [ "$got" -le $((want + want / 20 + 1000)) ]
 
+# --- a family with a merge, saves in other dtypes and checkpoints of a run: one base, whatever is packed first ---
+d=$tmp/family
+"$PYTHON" - "$d" <<'END'
+import array, json, os, random, struct, sys
+
+N = 60000
+def rounded(x):
+    bits = array.array("I", array.array("f", x).tobytes())
+    return array.array("H", ((v + 0x7FFF + ((v >> 16) & 1)) >> 16 for v in bits))
+def bf16(x):
+    return list(array.array("f", array.array("I", (v << 16 for v in rounded(x))).tobytes()))
+def noise(seed, deviation):
+    r = random.Random(seed)
+    return [r.gauss(0, deviation) for _ in range(N)]
+def plus(a, b):
+    return [x + y for x, y in zip(a, b)]
+def save(name, x, dtype):
+    data = {"BF16": lambda: rounded(x).tobytes(), "F32": lambda: array.array("f", x).tobytes(),
+            "F16": lambda: struct.pack("<%de" % N, *x)}[dtype]()
+    head = json.dumps({"w": {"dtype": dtype, "shape": [N], "data_offsets": [0, len(data)]}}).encode()
+    head += b" " * (-len(head) % 8)
+    os.makedirs(os.path.join(sys.argv[1], name))
+    path = os.path.join(sys.argv[1], name, "model.safetensors")
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(head)) + head + data)
+    os.utime(path, (1, 1))
+root = bf16(noise(1, 0.02))
+one, two = bf16(plus(root, noise(2, 0.0006))), bf16(plus(root, noise(3, 0.0006)))
+save("root", root, "BF16")
+save("one", one, "BF16")
+save("two", two, "BF16")
+save("merge", [(x + y) / 2 for x, y in zip(one, two)], "BF16")
+save("float", root, "F32")
+save("half", root, "F16")
+step = root
+for i in range(1, 4):
+    step = bf16(plus(step, noise(10 + i, 0.0004)))
+    save("checkpoint-%d" % i, step, "BF16")
+END
+# total ORDER...: of the packs of these, packed in this order where that was not done on the way.
+total() {
+    rm -rf "$tmp/order"
+    mkdir "$tmp/order"
+    for model; do cp -rp "$d/$model" "$tmp/order"; done
+    for model; do [ ! -d "$tmp/order/$model" ] || "$tenpak" pack -q "$tmp/order/$model"; done
+    cat "$tmp/order"/*.tnpk | wc -c
+}
+# named ROOT OTHER...: the same with the base named.
+named() {
+    rm -rf "$tmp/order"
+    mkdir "$tmp/order"
+    for model; do cp -rp "$d/$model" "$tmp/order"; done
+    "$tenpak" pack -q --base=none "$tmp/order/$1"
+    for model; do [ "$model" = "$1" ] || "$tenpak" pack -q --base="$1" "$tmp/order/$model"; done
+    cat "$tmp/order"/*.tnpk | wc -c
+}
+want=$(named root one two merge float half)
+for order in 'root one two merge float half' 'merge half one root two float' 'float two merge one half root' \
+    'one merge float root half two' 'half float root merge two one'; do
+    # shellcheck disable=SC2086
+    got=$(total $order)
+    ok "$order: $got bytes, $want with the base named" [ "$got" -le $((want + want / 10)) ]
+    bases=
+    for model in root one two merge float half; do bases="$bases $(info_base "$tmp/order/$model")"; done
+    is "$order: the base of all" "$bases" ' null root root root root root'
+done
+want=$(named root checkpoint-1 checkpoint-2 checkpoint-3)
+for order in 'checkpoint-3 checkpoint-1 root checkpoint-2' 'root checkpoint-2 checkpoint-3 checkpoint-1'; do
+    # shellcheck disable=SC2086
+    got=$(total $order)
+    ok "$order: $got bytes, $want with the base named" [ "$got" -le $((want + want / 10)) ]
+    is "$order: where the run began" "$(info_base "$tmp/order/root")" null
+done
+
 # --- what the files say decides between copies ---
 d=$tmp/named
 mkdir "$d"
