@@ -125,6 +125,8 @@ struct tp_tree {
     unsigned anchors;        /* such opens */
     bool opening;
     uint64_t idle_since;
+    struct tp_removal *removal; /* what was removed of it (fs/removal.h); NULL: nothing */
+    _Atomic bool unsettled;     /* something was, once: the kernel keeps no listing of it */
 };
 
 #define TP_FS_BUCKETS 4096u
@@ -192,6 +194,9 @@ bool tp_plain_is_settled(const struct timespec *stamp);
 bool tp_plain_is_gone(struct tp_fs *fs, const struct tp_plain *plain);
 /* Of a directory that is removed because the pack of its model has its place: what its path below DIR was. */
 bool tp_plain_going_path(struct tp_fs *fs, const struct tp_plain *plain, char path[PATH_MAX]);
+/* Whether a file is of a directory that is removed because the pack of its model has its place: what is written to it now
+ * would be lost. */
+bool tp_plain_gave_way(struct tp_fs *fs, const struct tp_plain *plain);
 int tp_plain_getattr(struct tp_fs *fs, struct tp_plain *plain, struct stat *st);
 /* As a look-up of NAME, or NULL, in PARENT, which is open as FD. */
 int tp_plain_enter_open(struct tp_fs *fs, struct tp_plain *parent, const char *name, int fd,
@@ -254,6 +259,8 @@ void tp_tree_unanchor(struct tp_tree *tree);
 /* Under the lock: N references less; the last one frees the tree. */
 void tp_tree_unref(struct tp_fs *fs, struct tp_tree *tree, uint64_t n);
 struct tp_packed *tp_tree_node(struct tp_tree *tree, uint32_t file);
+/* Under the lock: its name means something else from here on. */
+void tp_tree_unlist(struct tp_fs *fs, struct tp_tree *tree);
 /* Under the lock: the tree that has this name, or NULL. */
 struct tp_tree *tp_tree_find(struct tp_fs *fs, const char *name);
 
@@ -293,6 +300,8 @@ void tp_packed_attr(const struct tp_view *view, uint32_t file, struct stat *st);
 /* Count one lookup of the entry and fill ENTRY for the kernel. A directory is given the node of VIA. */
 int tp_packed_enter(struct tp_fs *fs, struct tp_view *view, uint32_t file, uint64_t via,
                     struct fuse_entry_param *entry);
+/* NAME in a directory, as an entry of the index; TP_NONE: there is none. */
+uint32_t tp_packed_find(const struct tp_view *view, const struct tp_packed *parent, const char *name);
 int tp_packed_lookup(struct tp_fs *fs, struct tp_packed *parent, const char *name, uint64_t via,
                      struct fuse_entry_param *entry);
 /* EROFS, for who would change it; the operator is told how it can be. */

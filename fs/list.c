@@ -13,6 +13,7 @@
 #include "base/buffer.h"
 #include "fs/change.h"
 #include "fs/control.h"
+#include "fs/removal.h"
 #include "fs/sweep.h"
 #include "fs/watch.h"
 
@@ -230,6 +231,8 @@ static int take_packed(struct tp_fs *fs, struct tp_packed *packed, struct tp_lis
         const char *path = view->index->files[i].path, *slash = strrchr(path, '/');
         const char *name = slash ? slash + 1 : path;
         struct stat st;
+        if (tp_removal_hides(fs, view->tree, i))
+            continue;
         tp_packed_attr(view, i, &st);
         rc = add(listing, name, strlen(name), st.st_ino, st.st_mode & S_IFMT, false);
     }

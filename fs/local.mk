@@ -38,6 +38,7 @@ fs_libtp_fs_la_SOURCES = \
 	fs/promote.c fs/promote.h fs/promote_impl.h \
 	fs/promote_thread.c \
 	fs/read.c \
+	fs/removal.c fs/removal.h \
 	fs/signals.c fs/signals.h \
 	fs/slow.c fs/slow.h \
 	fs/status.c fs/status.h \

@@ -11,6 +11,7 @@
 
 #include "fs/fs.h"
 #include "fs/promote.h"
+#include "fs/removal.h"
 #include "fs/watch.h"
 
 uint64_t tp_packed_stored_bytes(const struct tp_index *index, const struct tp_pack_file *file)
@@ -112,10 +113,21 @@ int tp_packed_enter(struct tp_fs *fs, struct tp_view *view, uint32_t file, uint6
     return packed ? 0 : ENOMEM;
 }
 
+uint32_t tp_packed_find(const struct tp_view *view, const struct tp_packed *parent, const char *name)
+{
+    const struct tp_index *index = view->index;
+    char path[PATH_MAX];
+    int len = parent->file == TP_NONE
+                  ? snprintf(path, sizeof path, "%s", name)
+                  : snprintf(path, sizeof path, "%s/%s", index->files[parent->file].path, name);
+    const struct tp_pack_file *file = len < (int)sizeof path ? tp_index_find(index, path) : NULL;
+
+    return file ? (uint32_t)(file - index->files) : TP_NONE;
+}
+
 int tp_packed_lookup(struct tp_fs *fs, struct tp_packed *parent, const char *name, uint64_t via,
                      struct fuse_entry_param *entry)
 {
-    char path[PATH_MAX];
     struct tp_view *view;
 
     /* The kernel lets longer ones pass than other file systems have. */
@@ -124,17 +136,14 @@ int tp_packed_lookup(struct tp_fs *fs, struct tp_packed *parent, const char *nam
     int rc = tp_tree_hold(fs, parent->tree, &view);
     if (rc != 0)
         return rc;
-    const struct tp_index *index = view->index;
-    int len = parent->file == TP_NONE
-                  ? snprintf(path, sizeof path, "%s", name)
-                  : snprintf(path, sizeof path, "%s/%s", index->files[parent->file].path, name);
-    const struct tp_pack_file *file = len < (int)sizeof path ? tp_index_find(index, path) : NULL;
-    if (file) {
-        rc = tp_packed_enter(fs, view, (uint32_t)(file - index->files), via, entry);
+    uint32_t file = tp_packed_find(view, parent, name);
+    bool hidden = tp_removal_hides(fs, view->tree, file);
+    if (file != TP_NONE && !hidden) {
+        rc = tp_packed_enter(fs, view, file, via, entry);
     } else {
         /* That it is not there is as lasting as what is. */
         memset(entry, 0, sizeof *entry);
-        entry->entry_timeout = TP_TIMEOUT_PACKED;
+        entry->entry_timeout = hidden ? 0 : TP_TIMEOUT_PACKED;
     }
     tp_tree_let_go(fs, view);
     return rc;
@@ -159,6 +168,8 @@ int tp_packed_getattr(struct tp_fs *fs, struct tp_packed *packed, struct stat *s
     if (rc != 0)
         return rc;
     tp_packed_attr(view, packed->file, st);
+    if (tp_removal_hides(fs, packed->tree, packed->file))
+        st->st_nlink = 0;
     tp_tree_let_go(fs, view);
     return 0;
 }

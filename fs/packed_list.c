@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fs/fs.h"
+#include "fs/removal.h"
 
 /* Positions: 0 and 1 are "." and "..", entry I of the index is I + 2; the next one is asked for. */
 enum { DOTS = 2 };
@@ -25,8 +26,7 @@ void tp_packed_list_open(fuse_req_t req, struct tp_packed *packed, struct fuse_f
         return;
     }
     fi->fh = (uint64_t)(uintptr_t)view;
-    fi->cache_readdir = 1;
-    fi->keep_cache = 1;
+    fi->cache_readdir = fi->keep_cache = !packed->tree->unsettled;
     if (fuse_reply_open(req, fi) == -ENOENT)
         tp_tree_let_go(fs, view);
 }
@@ -115,7 +115,8 @@ void tp_packed_list_read(fuse_req_t req, struct tp_packed *packed, size_t size, 
     if (i < first)
         i = end;
     for (; room && i < end; i = view->skip[i])
-        room = fill_entry(&fill, view, i, DOTS + (off_t)view->skip[i]);
+        room = tp_removal_hides(fuse_req_userdata(req), view->tree, i) ||
+               fill_entry(&fill, view, i, DOTS + (off_t)view->skip[i]);
     if (fill.rc != 0 && fill.used == 0)
         fuse_reply_err(req, fill.rc);
     else

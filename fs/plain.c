@@ -215,6 +215,15 @@ bool tp_plain_going_path(struct tp_fs *fs, const struct tp_plain *plain, char ou
     return true;
 }
 
+bool tp_plain_gave_way(struct tp_fs *fs, const struct tp_plain *plain)
+{
+    char path[PATH_MAX], *name = path_of(plain->fd, path, sizeof path) ? below_top(fs, path) : NULL;
+
+    if (name)
+        *strchrnul(name, '/') = 0;
+    return name && (tp_is_removing(name) || tp_is_temporary(name));
+}
+
 int tp_plain_lookup(struct tp_fs *fs, struct tp_plain *parent, const char *name, uint64_t via,
                     struct fuse_entry_param *entry)
 {
@@ -328,23 +337,18 @@ static bool wait_for_lease(unsigned *tries)
     return ++*tries < LEASE_TRIES;
 }
 
-/* Whether the file is what is left of a directory that its pack has replaced: what is written there is lost. */
-static bool was_packed(struct tp_fs *fs, const struct tp_plain *plain)
-{
-    char path[PATH_MAX], *name = path_of(plain->fd, path, sizeof path) ? below_top(fs, path) : NULL;
-
-    if (name)
-        *strchrnul(name, '/') = 0;
-    return name && tp_is_temporary(name);
-}
-
 int tp_plain_open(fuse_req_t req, struct tp_plain *plain, struct fuse_file_info *fi)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
+    bool writes = (fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC;
     char path[TP_PROC_PATH_MAX];
     unsigned tries = 0, leases = 0;
     struct stat st;
     int fd;
+
+    /* The kernel looks its path up again, and finds the pack. */
+    if (writes && tp_plain_gave_way(fs, plain))
+        return ESTALE;
 
     /* The node's own descriptor cannot be read; through /proc it opens this very file, whatever its
      * name is now. The kernel appends, syncs and bypasses its own cache; here that is none. */
@@ -354,8 +358,8 @@ int tp_plain_open(fuse_req_t req, struct tp_plain *plain, struct fuse_file_info 
     while (fd < 0 && ((errno == EMFILE && tp_sweep_wait(fs->sweep, &tries)) ||
                       (errno == EWOULDBLOCK && wait_for_lease(&leases))));
     if (fd < 0)
-        return errno;
-    if ((fi->flags & O_ACCMODE) != O_RDONLY && was_packed(fs, plain)) {
+        return errno == EWOULDBLOCK ? EBUSY : errno;
+    if (writes && tp_plain_gave_way(fs, plain)) {
         close(fd);
         return ESTALE;
     }

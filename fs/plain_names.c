@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "fs/change.h"
+#include "fs/removal.h"
 
 static bool exists(struct tp_fs *fs, const char *name)
 {
@@ -80,7 +81,7 @@ static int may_take(struct tp_fs *fs, struct tp_node *parent, const char *name)
         return ENOENT;
     if (!is_model(fs, name))
         return 0;
-    tp_fs_tell(fs, "'%s' is a pack: to remove or rename it, do so with '%s/%s" TP_PACK_SUFFIX "'",
+    tp_fs_tell(fs, "'%s' is a pack: to rename it, do so with '%s/%s" TP_PACK_SUFFIX "'",
                name, fs->dir, name);
     return EROFS;
 }
@@ -260,14 +261,51 @@ void tp_op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent_ino, const cha
         reply_made(req, tp_as_plain(parent), name);
 }
 
+struct taking {
+    fuse_req_t req;
+    const char *name;
+    int flags; /* of unlinkat */
+    int rc;    /* what came of it last */
+};
+
+static int take(struct tp_fs *fs, struct tp_node *parent, const struct taking *taking)
+{
+    bool is_dir = taking->flags & AT_REMOVEDIR;
+    char path[PATH_MAX];
+
+    if (tp_is_packed(parent))
+        return tp_removal_entry(taking->req, tp_as_packed(parent), taking->name, is_dir);
+    if (parent == &fs->root.node && is_dir && !tp_fs_hidden(taking->name) && is_model(fs, taking->name))
+        return tp_removal_model(taking->req, taking->name);
+    int rc = may_take(fs, parent, taking->name);
+    /* What is removed from a model that was packed meanwhile is removed from its pack. */
+    if (rc == 0 && tp_plain_going_path(fs, tp_as_plain(parent), path))
+        rc = ESTALE;
+    if (rc == 0 && unlinkat(tp_as_plain(parent)->fd, taking->name, taking->flags) < 0)
+        rc = errno;
+    return rc;
+}
+
+/* From a directory, plain or packed. ESTALE: it is gone. */
+static int take_from(struct tp_fs *fs, struct tp_node *parent, void *arg)
+{
+    struct taking *taking = arg;
+
+    return taking->rc = take(fs, parent, taking);
+}
+
 static void take_away(fuse_req_t req, fuse_ino_t parent_ino, const char *name, int flags)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
     struct tp_node *parent = tp_fs_node(fs, parent_ino);
-    int rc = may_take(fs, parent, name);
+    struct taking taking = {req, name, flags, 0};
+    int rc = take_from(fs, parent, &taking);
 
-    if (rc == 0 && unlinkat(tp_as_plain(parent)->fd, name, flags) < 0)
-        rc = errno;
+    /* Where it was found in what has the place, but not removed, the reason is that one's. */
+    if (rc == ESTALE && tp_moved_do(req, parent, take_from, &taking) == 0)
+        rc = 0;
+    else
+        rc = taking.rc;
     fuse_reply_err(req, rc);
 }
 

@@ -65,9 +65,14 @@ void tp_op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set
     struct tp_fs *fs = fuse_req_userdata(req);
     struct tp_node *node = tp_fs_node(fs, ino);
     struct stat st;
-    int rc = tp_is_packed(node) ? tp_packed_refuse(fs, tp_as_packed(node))
-                                : set_attributes(tp_as_plain(node), attr, to_set, fi);
+    int rc;
 
+    if (tp_is_packed(node))
+        rc = tp_packed_refuse(fs, tp_as_packed(node));
+    else
+        rc = tp_plain_gave_way(fs, tp_as_plain(node)) ? ESTALE : set_attributes(tp_as_plain(node), attr, to_set, fi);
+    if (rc == 0 && tp_plain_gave_way(fs, tp_as_plain(node)))
+        rc = ESTALE;
     if (rc == 0)
         rc = tp_plain_getattr(fs, tp_as_plain(node), &st);
     if (rc != 0)

@@ -33,7 +33,7 @@ struct tp_tree *tp_tree_find(struct tp_fs *fs, const char *name)
     return tree;
 }
 
-static void unlist(struct tp_fs *fs, struct tp_tree *tree)
+void tp_tree_unlist(struct tp_fs *fs, struct tp_tree *tree)
 {
     struct tp_tree **at = &fs->trees[bucket_of(tree->name)];
 
@@ -125,6 +125,7 @@ static void tree_free(struct tp_tree *tree)
     tp_tree_dirs_free(tree);
     if (tree->anchor >= 0)
         close(tree->anchor);
+    free(tree->removal);
     free(tree->nodes);
     free(tree->name);
     free(tree);
@@ -135,7 +136,7 @@ void tp_tree_unref(struct tp_fs *fs, struct tp_tree *tree, uint64_t n)
     tree->refs -= n;
     if (tree->refs > 0)
         return;
-    unlist(fs, tree);
+    tp_tree_unlist(fs, tree);
     if (tree->view && tree->users == 0)
         fs->idle_n--;
     tree_free(tree);
@@ -240,7 +241,7 @@ static struct tp_tree *tree_for(struct tp_fs *fs, const char *name, struct tp_pa
             return NULL;
         }
         if (old)
-            unlist(fs, old);
+            tp_tree_unlist(fs, old);
         tree->chain = fs->trees[bucket_of(name)];
         fs->trees[bucket_of(name)] = tree;
         tree->current = true;

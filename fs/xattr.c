@@ -124,19 +124,24 @@ void tp_op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char
     } else {
         tp_plain_path(tp_as_plain(node), path);
         rc = setxattr(path, name, value, size, flags) < 0 ? errno : 0;
+        if (rc == 0 && tp_plain_gave_way(fs, tp_as_plain(node)))
+            rc = ESTALE;
     }
     fuse_reply_err(req, rc);
 }
 
 void tp_op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-    struct tp_node *node = tp_fs_node(fuse_req_userdata(req), ino);
+    struct tp_fs *fs = fuse_req_userdata(req);
+    struct tp_node *node = tp_fs_node(fs, ino);
     char path[TP_PROC_PATH_MAX];
     int rc = EROFS;
 
     if (!tp_is_packed(node)) {
         tp_plain_path(tp_as_plain(node), path);
         rc = removexattr(path, name) < 0 ? errno : 0;
+        if (rc == 0 && tp_plain_gave_way(fs, tp_as_plain(node)))
+            rc = ESTALE;
     }
     fuse_reply_err(req, rc);
 }

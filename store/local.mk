@@ -14,6 +14,7 @@ store_libtp_store_la_SOURCES += \
 	store/ops.h \
 	store/pipeline.c store/pipeline.h \
 	store/reader.c store/reader.h \
+	store/remove.c store/remove.h \
 	store/restore.c \
 	store/store.c store/store.h \
 	store/verify.c store/verify.h

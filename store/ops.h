@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a user asks of a store: replace a directory by its pack, and back. The only code that removes anything. */
+/* What a user asks of a store: replace a directory by its pack, and back. With store/remove.h the only code that removes
+ * anything. */
 #ifndef TP_STORE_OPS_H
 #define TP_STORE_OPS_H
 

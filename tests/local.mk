@@ -113,6 +113,7 @@ fs_scripts = \
 	tests/fs/oracle_test.sh \
 	tests/fs/promote_test.sh \
 	tests/fs/read_test.sh \
+	tests/fs/removal_test.sh \
 	tests/fs/replaced_test.sh \
 	tests/fs/room_test.sh \
 	tests/fs/saturation_test.sh \

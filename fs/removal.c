@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/* Which entries of a pack were removed, and when that becomes true of the pack. */
+#include <config.h>
+
+#include "fs/removal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/xattr.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fs/change.h"
+#include "fs/promote.h"
+#include "store/remove.h"
+
+/* Without progress for so long nobody is about to remove the rest. */
+enum { SECONDS = 20, GROUPS_MAX = 1024 };
+
+struct tp_removal {
+    time_t touched; /* CLOCK_MONOTONIC */
+    bool hidden[];  /* each entry of the index */
+};
+
+static time_t now(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec;
+}
+
+/* --- Who may ------------------------------------------------------------------------------- */
+
+static bool is_in_group(fuse_req_t req, gid_t gid)
+{
+    gid_t groups[GROUPS_MAX];
+
+    if (fuse_req_ctx(req)->gid == gid)
+        return true;
+    int n = fuse_req_getgroups(req, GROUPS_MAX, groups);
+    for (int i = 0; i < n && i < GROUPS_MAX; i++)
+        if (groups[i] == gid)
+            return true;
+    return false;
+}
+
+/* Whether the caller may remove the pack from DIR, by the modes. Where DIR has an access list, its group bits are the
+ * most that anybody has but the owner: the kernel looks at the list when the model's directory goes. */
+static bool may_remove(fuse_req_t req, struct tp_fs *fs, const struct tp_tree *tree)
+{
+    uid_t uid = fuse_req_ctx(req)->uid;
+    mode_t needed = S_IWOTH | S_IXOTH;
+    char path[TP_PROC_PATH_MAX];
+    struct stat st;
+
+    if (fstat(fs->root.fd, &st) < 0)
+        return false;
+    if (uid == 0)
+        return true;
+    tp_plain_path(&fs->root, path);
+    if (uid == st.st_uid)
+        needed = S_IWUSR | S_IXUSR;
+    else if (is_in_group(req, st.st_gid) || getxattr(path, "system.posix_acl_access", NULL, 0) > 0)
+        needed = S_IWGRP | S_IXGRP;
+    return (st.st_mode & needed) == needed && (!(st.st_mode & S_ISVTX) || uid == st.st_uid || uid == tree->uid);
+}
+
+/* 0, or why nothing of this model can be removed. */
+static int check(fuse_req_t req, struct tp_fs *fs, struct tp_view *view)
+{
+    struct tp_error err = {0};
+
+    if (!may_remove(req, fs, view->tree))
+        return EACCES;
+    if (faccessat(fs->root.fd, ".", W_OK | X_OK, AT_EACCESS) < 0)
+        return errno;
+    int rc = tp_remove_check(fs->store, view->tree->name, view->pack, &err);
+    if (rc < 0)
+        tp_fs_tell(fs, "'%s' is not removed: %s", view->tree->name, err.message);
+    return -rc;
+}
+
+/* --- What is hidden ------------------------------------------------------------------------ */
+
+/* Under the lock. */
+static void drop(struct tp_tree *tree)
+{
+    free(tree->removal);
+    tree->removal = NULL;
+}
+
+/* Under the lock: what is removed of TREE, unless that was given up. */
+static struct tp_removal *removal_of(struct tp_fs *fs, struct tp_tree *tree)
+{
+    if (tree->removal && now() - tree->removal->touched > SECONDS) {
+        drop(tree);
+        tp_fs_tell(fs, "what was removed of '%s' is there again: a pack goes as a whole, or not at all", tree->name);
+    }
+    return tree->removal;
+}
+
+bool tp_removal_hides(struct tp_fs *fs, struct tp_tree *tree, uint32_t file)
+{
+    if (!tree->unsettled || file == TP_NONE)
+        return false;
+    pthread_mutex_lock(&fs->lock);
+    const struct tp_removal *removal = removal_of(fs, tree);
+    bool hidden = removal && removal->hidden[file];
+    pthread_mutex_unlock(&fs->lock);
+    return hidden;
+}
+
+/* Begin to remove what VIEW shows, unless that has begun. */
+static int begin(fuse_req_t req, struct tp_fs *fs, struct tp_view *view)
+{
+    struct tp_tree *tree = view->tree;
+
+    pthread_mutex_lock(&fs->lock);
+    bool begun = removal_of(fs, tree) != NULL;
+    pthread_mutex_unlock(&fs->lock);
+    int rc = begun ? may_remove(req, fs, tree) ? 0 : EACCES : check(req, fs, view);
+    if (rc != 0)
+        return rc;
+    pthread_mutex_lock(&fs->lock);
+    if (!tree->removal)
+        tree->removal = calloc(1, sizeof *tree->removal + tree->file_n * sizeof tree->removal->hidden[0]);
+    if (tree->removal) {
+        tree->removal->touched = now();
+        tree->unsettled = true;
+    } else {
+        rc = ENOMEM;
+    }
+    pthread_mutex_unlock(&fs->lock);
+    return rc;
+}
+
+/* Under the lock: whether all entries from FIRST to END are. */
+static bool all_hidden(const struct tp_removal *removal, uint32_t first, uint32_t end)
+{
+    while (first < end && removal->hidden[first])
+        first++;
+    return first == end;
+}
+
+static int hide(struct tp_fs *fs, const struct tp_view *view, uint32_t file)
+{
+    int rc = 0;
+
+    pthread_mutex_lock(&fs->lock);
+    struct tp_removal *removal = removal_of(fs, view->tree);
+    if (!removal)
+        rc = EAGAIN;
+    else if (removal->hidden[file])
+        rc = ENOENT;
+    else if (!all_hidden(removal, file + 1, view->skip[file]))
+        rc = ENOTEMPTY;
+    else
+        removal->hidden[file] = true;
+    pthread_mutex_unlock(&fs->lock);
+    return rc;
+}
+
+int tp_removal_entry(fuse_req_t req, struct tp_packed *parent, const char *name, bool is_dir)
+{
+    struct tp_fs *fs = fuse_req_userdata(req);
+    struct tp_view *view;
+    uint32_t file;
+    int rc = tp_tree_hold(fs, parent->tree, &view);
+
+    if (rc != 0)
+        return rc;
+    file = tp_packed_find(view, parent, name);
+    if (file == TP_NONE || tp_removal_hides(fs, parent->tree, file))
+        rc = ENOENT;
+    else if ((view->index->files[file].type == TP_ENTRY_DIR) != is_dir)
+        rc = is_dir ? ENOTDIR : EISDIR;
+    if (rc == 0)
+        rc = begin(req, fs, view);
+    if (rc == 0)
+        rc = hide(fs, view, file);
+    tp_tree_let_go(fs, view);
+    return rc;
+}
+
+/* --- The end ------------------------------------------------------------------------------- */
+
+/* All or nothing: of a pack that stays everything is there again. */
+static int remove_pack(struct tp_fs *fs, struct tp_view *view)
+{
+    struct tp_tree *tree = view->tree;
+    struct tp_error err = {0};
+    int rc = tp_remove_pack(fs->store, tree->name, view->pack, &err);
+
+    if (rc < 0)
+        tp_fs_tell(fs, "'%s' is not removed: %s", tree->name, err.message);
+    pthread_mutex_lock(&fs->lock);
+    if (rc < 0) {
+        drop(tree);
+    } else {
+        tp_tree_unlist(fs, tree);
+        tp_promote_closed(fs, &tree->nodes[0]);
+    }
+    pthread_mutex_unlock(&fs->lock);
+    return -rc;
+}
+
+static int remove_tree(fuse_req_t req, struct tp_fs *fs, struct tp_tree *tree)
+{
+    struct tp_view *view;
+    int rc = tp_tree_hold(fs, tree, &view);
+
+    if (rc != 0)
+        return rc;
+    pthread_mutex_lock(&fs->lock);
+    struct tp_removal *removal = removal_of(fs, tree);
+    bool empty = tree->file_n == 0 || (removal && all_hidden(removal, 0, tree->file_n));
+    pthread_mutex_unlock(&fs->lock);
+    if (!empty)
+        rc = ENOTEMPTY;
+    else
+        rc = begin(req, fs, view);
+    if (rc == 0)
+        rc = remove_pack(fs, view);
+    tp_tree_let_go(fs, view);
+    tp_tree_closed(fs, tree);
+    return rc;
+}
+
+int tp_removal_model(fuse_req_t req, const char *name)
+{
+    struct tp_fs *fs = fuse_req_userdata(req);
+    struct fuse_entry_param entry;
+    int rc = tp_tree_lookup(fs, name, &entry);
+
+    if (rc != 0)
+        return rc;
+    struct tp_node *node = tp_fs_node(fs, entry.ino);
+    rc = remove_tree(req, fs, tp_as_packed(node)->tree);
+    tp_fs_forget(fs, node, 1);
+    return rc;
+}
