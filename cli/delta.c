@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "cli/behind.h"
 #include "cli/options.h"
 #include "cli/packing.h"
 #include "cli/place.h"
@@ -106,6 +107,7 @@ static int run(struct tp_options *o)
     struct tp_place base = {0}, model = {0};
     struct tp_compress_report *report;
     struct tp_error err = {0};
+    char *out = NULL;
     int opt, rc, code = TP_EXIT_OK;
 
     while ((opt = tp_options_next(o)) > 0) {
@@ -119,7 +121,10 @@ static int run(struct tp_options *o)
     if (!options_now.out)
         return tp_options_bad(o, "delta compress: -o OUT says where to write the pack");
     report = calloc(1, sizeof *report);
-    rc = report ? tp_place_find(o->argv[0], &base, &err) : tp_fail(&err, ENOMEM, "out of memory");
+    rc = tp_behind_mount(options_now.out, &out, &err);
+    options_now.out = out;
+    if (!rc)
+        rc = report ? tp_place_find(o->argv[0], &base, &err) : tp_fail(&err, ENOMEM, "out of memory");
     if (!rc && base.kind == TP_PLACE_STORE)
         rc = tp_fail(&err, EINVAL, "'%s' holds no model", base.path);
     if (!rc)
@@ -146,6 +151,7 @@ static int run(struct tp_options *o)
     tp_place_clear(&base);
     tp_place_clear(&model);
     free(report);
+    free(out);
     return code;
 }
 

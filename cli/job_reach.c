@@ -10,26 +10,11 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "cli/behind.h"
 #include "cli/job.h"
 #include "control/record.h"
-#include "fs/mount.h"
 
 #define REPORT_MAX ((size_t)64 << 20)
-
-/* The directory that is mounted at ARG; ARG itself where nothing is. */
-static char *find_dir(const char *arg)
-{
-    struct tp_json *json = NULL;
-    const char *dir = NULL;
-    char *text = NULL, *found = NULL;
-
-    if (tp_mount_status(arg, &text, NULL) == 0 && tp_json_parse(text, strlen(text), &json, NULL) == 0)
-        dir = tp_json_string(tp_json_get(json, "dir"));
-    found = strdup(dir ? dir : arg);
-    tp_json_free(json);
-    free(text);
-    return found;
-}
 
 /* The daemon's control directory, where it is one that we may use. */
 static char *find_control(const char *dir)
@@ -52,9 +37,10 @@ int tp_reach_open(const char *arg, struct tp_reach *out, struct tp_error *err)
     struct tp_jobs_options options = {0};
     int rc;
 
-    *out = (struct tp_reach){.dir = find_dir(arg)};
-    if (!out->dir)
-        return tp_fail(err, ENOMEM, "out of memory");
+    *out = (struct tp_reach){0};
+    rc = tp_behind_mount(arg, &out->dir, err);
+    if (rc < 0)
+        return rc;
     out->control = find_control(out->dir);
     options.dir = out->dir;
     rc = tp_jobs_open(&options, &out->jobs, err);

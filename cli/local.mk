@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 bin_PROGRAMS += tenpak
 tenpak_SOURCES = \
+	cli/behind.c cli/behind.h \
 	cli/command.h \
 	cli/delta.c \
 	cli/doctor.c cli/doctor.h cli/doctor_fuse.c cli/doctor_machine.c \

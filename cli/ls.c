@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/behind.h"
 #include "cli/options.h"
 #include "cli/report.h"
 #include "store/names.h"
@@ -126,12 +127,15 @@ static int run(struct tp_options *o)
     struct tp_model *models = NULL;
     struct tp_error err = {0};
     struct row *rows = NULL;
+    char *dir = NULL;
     size_t n = 0;
     int code;
 
     if (tp_options_next(o) < 0)
         return o->exit;
-    int rc = tp_store_open(o->argc ? o->argv[0] : ".", &store, &err);
+    int rc = tp_behind_mount(o->argc ? o->argv[0] : ".", &dir, &err);
+    if (!rc)
+        rc = tp_store_open(dir, &store, &err);
     if (!rc)
         rc = tp_store_models(store, &models, &n, &err);
     if (!rc && !(rows = calloc(n + 1, sizeof *rows)))
@@ -149,6 +153,7 @@ static int run(struct tp_options *o)
             if (rows[i].err.code)
                 code = tp_report_error(&rows[i].err);
     }
+    free(dir);
     free(rows);
     tp_store_models_free(models, n);
     if (store)

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/behind.h"
 #include "cli/estimate.h"
 #include "cli/options.h"
 #include "cli/packing.h"
@@ -30,6 +31,7 @@ static const struct tp_option options[] = {
 struct job {
     struct tp_compress_options pack;
     bool dry_run;
+    char *base, *out; /* behind the mount that they lie in */
 };
 
 static int parse(struct tp_options *o, struct job *job)
@@ -72,6 +74,17 @@ static int parse(struct tp_options *o, struct job *job)
         return o->exit = tp_options_bad(o, "pack: --dereference leaves what links lead to: it needs -o or --keep"), -1;
     job->pack.threads = o->threads;
     return 0;
+}
+
+/* A base with no slash in it is a name. */
+static int leave_mounts(struct job *job, struct tp_error *err)
+{
+    int rc = 0;
+    if (job->pack.base && strchr(job->pack.base, '/') && !(rc = tp_behind_mount(job->pack.base, &job->base, err)))
+        job->pack.base = job->base;
+    if (!rc && job->pack.out && !(rc = tp_behind_mount(job->pack.out, &job->out, err)))
+        job->pack.out = job->out;
+    return rc;
 }
 
 /* What would be done with one model. */
@@ -146,10 +159,13 @@ static int run(struct tp_options *o)
 {
     struct job job = {0};
     struct tp_document doc;
+    struct tp_error why = {0};
     int done = 0, code = TP_EXIT_OK;
 
     if (parse(o, &job) < 0)
         return o->exit;
+    if (leave_mounts(&job, &why) < 0)
+        return tp_report_failed(o, &why);
     if (o->json) {
         tp_document_begin(&doc);
         tp_json_begin_array(&doc.json, "models");
@@ -176,6 +192,8 @@ static int run(struct tp_options *o)
     } else if (!code) {
         code = tp_report_flush();
     }
+    free(job.base);
+    free(job.out);
     return code && code != TP_EXIT_INTERRUPTED && done && o->argc > 1 ? TP_EXIT_PARTIAL : code;
 }
 

@@ -3,13 +3,17 @@
 #include <config.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "cli/behind.h"
 #include "cli/place.h"
 #include "store/names.h"
+#include "store/pack/layout.h"
 #include "tensor/modeldir.h"
 
 char *tp_place_name(const char *path)
@@ -44,6 +48,36 @@ static int resolve_dots(struct tp_place *place, struct tp_error *err)
     return 0;
 }
 
+static int leave_mount(struct tp_place *place, struct tp_error *err)
+{
+    char *behind;
+    int rc = tp_behind_mount(place->path, &behind, err);
+    if (rc)
+        return rc;
+    free(place->path);
+    place->path = behind;
+    return 0;
+}
+
+/* A file is a pack, by its name or its first bytes. */
+static int check_pack(const char *path, struct tp_error *err)
+{
+    char magic[TP_PACK_MAGIC_LEN] = {0};
+    size_t len = strlen(path), suffix = strlen(TP_PACK_SUFFIX);
+    int fd;
+    if (len > suffix && !strcmp(path + len - suffix, TP_PACK_SUFFIX))
+        return 0;
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return tp_fail_errno(err, "cannot open '%s'", path);
+    bool is = pread(fd, magic, sizeof magic, 0) == (ssize_t)sizeof magic && !memcmp(magic, TP_PACK_MAGIC, sizeof magic);
+    close(fd);
+    if (is)
+        return 0;
+    return tp_fail(err, EINVAL, "'%s' is a single file and no pack: a model is a directory, so move it into one of its own",
+                   path);
+}
+
 static int find(const char *arg, struct tp_place *place, struct tp_error *err)
 {
     struct stat st;
@@ -53,6 +87,8 @@ static int find(const char *arg, struct tp_place *place, struct tp_error *err)
     if (!place->path)
         return tp_fail(err, ENOMEM, "out of memory");
     int rc = resolve_dots(place, err);
+    if (!rc)
+        rc = leave_mount(place, err);
     if (rc)
         return rc;
     if (stat(place->path, &st) < 0 && errno == ENOENT) {
@@ -74,8 +110,10 @@ static int find(const char *arg, struct tp_place *place, struct tp_error *err)
     }
     if (S_ISDIR(st.st_mode))
         place->kind = tp_modeldir_is_model(place->path) ? TP_PLACE_PLAIN : TP_PLACE_STORE;
-    else if (S_ISREG(st.st_mode))
+    else if (S_ISREG(st.st_mode) && (rc = check_pack(place->path, err)) == 0)
         place->kind = TP_PLACE_PACK;
+    else if (S_ISREG(st.st_mode))
+        return rc;
     else
         return tp_fail(err, EINVAL, "'%s' is no directory and no regular file", place->path);
     place->parent = tp_path_parent(place->path);

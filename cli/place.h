@@ -9,7 +9,8 @@ enum tp_place_kind { TP_PLACE_STORE, TP_PLACE_PLAIN, TP_PLACE_PACK };
 
 struct tp_place {
     enum tp_place_kind kind;
-    char *path;   /* as given, without trailing slashes; ".tnpk" added where only that exists */
+    char *path;   /* as given, without trailing slashes; ".tnpk" added where only that exists; of what lies in a
+                   * tenpak mount, its place in the directory that is mounted */
     char *parent; /* the directory that holds it: the store of a model */
     char *name;   /* the model's name in it */
 };

@@ -4,7 +4,9 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "cli/behind.h"
 #include "cli/options.h"
 #include "cli/place.h"
 #include "cli/report.h"
@@ -25,12 +27,17 @@ static int restore(const char *arg, struct tp_restore_options *restore, struct t
 {
     struct tp_error err = {0};
     struct tp_place place;
+    char *out = NULL;
     uint64_t bytes = 0;
     int code = TP_EXIT_OK, rc = tp_place_find_pack(arg, &place, &err);
 
     if (rc)
         return tp_report_failed(o, &err);
-    if (place.kind != TP_PLACE_PACK)
+    if (restore->out) {
+        rc = tp_behind_mount(restore->out, &out, &err);
+        restore->out = out;
+    }
+    if (!rc && place.kind != TP_PLACE_PACK)
         rc = tp_fail(&err, EINVAL, "'%s' is a directory, not a pack", place.path);
     restore->threads = o->threads;
     restore->progress = tp_meter_start(o->quiet);
@@ -56,6 +63,7 @@ static int restore(const char *arg, struct tp_restore_options *restore, struct t
         code = tp_report_flush();
     }
     tp_place_clear(&place);
+    free(out);
     return code;
 }
 

@@ -18,7 +18,7 @@
 
 /* What DIR has under a model's name; no link is followed. */
 struct place {
-    bool link, plain, pack, half_removed;
+    bool link, plain, file, pack, half_removed;
 };
 
 static bool is(int dirfd, const char *name, mode_t type)
@@ -35,12 +35,15 @@ static void look(int dirfd, const char *name, struct place *out)
     snprintf(pack, sizeof pack, "%s%s", name, TP_PACK_SUFFIX);
     *out = (struct place){.link = is(dirfd, name, S_IFLNK),
                           .plain = is(dirfd, name, S_IFDIR),
+                          .file = is(dirfd, name, S_IFREG),
                           .pack = is(dirfd, pack, S_IFREG),
                           .half_removed = tp_original_is_half_removed(dirfd, name)};
 }
 
-static int no_model(const char *name, struct tp_error *err)
+static int no_model(const char *name, const struct place *at, struct tp_error *err)
 {
+    if (at->file)
+        return tp_fail(err, EINVAL, "'%s' is a single file: a model is a directory, so move it into one of its own", name);
     return tp_fail(err, ENOENT, "there is no model '%s'", name);
 }
 
@@ -52,7 +55,7 @@ static int check_compress(const char *dir, const struct tp_request *r, const str
     if (!at->plain && at->pack)
         return at->half_removed ? 0 : tp_fail(err, EEXIST, "'%s' is a pack already", r->subject);
     if (!at->plain)
-        return no_model(r->subject, err);
+        return no_model(r->subject, at, err);
     if (at->pack && tp_request_bool(r, "keep"))
         return tp_fail(err, EEXIST, "'%s' has a pack beside it already", r->subject);
     path = tp_path_join(dir, r->subject, "");
@@ -78,7 +81,7 @@ static int check_restore(const struct tp_request *r, const struct place *at, str
     if (at->pack)
         return 0;
     return at->plain ? tp_fail(err, EEXIST, "'%s' is a plain directory already", r->subject)
-                     : no_model(r->subject, err);
+                     : no_model(r->subject, at, err);
 }
 
 static int check_verify(const struct tp_request *r, const struct place *at, struct tp_error *err)
@@ -87,7 +90,7 @@ static int check_verify(const struct tp_request *r, const struct place *at, stru
         return 0;
     return at->plain ? tp_fail(err, EINVAL, "'%s' is a plain directory: there are no hashes to compare with",
                                r->subject)
-                     : no_model(r->subject, err);
+                     : no_model(r->subject, at, err);
 }
 
 static int check_base(int dirfd, const struct tp_request *r, struct tp_error *err)
@@ -102,6 +105,8 @@ static int check_base(int dirfd, const struct tp_request *r, struct tp_error *er
     look(dirfd, base, &at);
     if (at.plain || at.pack)
         return 0;
+    if (at.file)
+        return no_model(base, &at, err);
     return at.link ? tp_fail(err, EINVAL, "the base '%s' is a symbolic link", base)
                    : tp_fail(err, ENOENT, "there is no model '%s' to be the base", base);
 }
@@ -125,7 +130,7 @@ int tp_request_check(int dirfd, const char *dir, const struct tp_request *r, str
         rc = check_verify(r, &at, err);
         break;
     default:
-        rc = at.plain || at.pack ? 0 : no_model(r->subject, err);
+        rc = at.plain || at.pack ? 0 : no_model(r->subject, &at, err);
     }
     if (rc == 0)
         rc = check_base(dirfd, r, err);

@@ -173,6 +173,7 @@ cli_tests =
 cli_scripts = \
 	tests/cli/bad_input_test.sh \
 	tests/cli/bases_test.sh \
+	tests/cli/behind_test.sh \
 	tests/cli/binary_test.sh \
 	tests/cli/delta_test.sh \
 	tests/cli/inputs_test.sh \

@@ -53,6 +53,31 @@ printf '\003\000\000\000\000\000\000\000{"a' >"$tmp/odd/bad.safetensors"
 is 'one warning' "$(grep -c 'plain bytes' "$tmp/said")" 1
 has 'which names the file' "$tmp/said" "bad.safetensors' is kept as plain bytes"
 
+# --- a single file ---
+mkdir "$tmp/files"
+"$mkmodel" --seed=5 "$tmp/files/base"
+cp "$tmp/files/base/model.safetensors" "$tmp/files/one.safetensors"
+cp "$tmp/files/base/model.safetensors" "$tmp/files/two"
+echo words >"$tmp/files/three.gguf"
+for file in one.safetensors two three.gguf; do
+    f=$tmp/files/$file
+    for command in pack 'pack -n' 'pack -b none' info verify unpack "unpack -o $tmp/no" "delta estimate $tmp/files/base" \
+        "delta reconstruct -o $tmp/no" compress estimate restore "verify --job $tmp/files"; do
+        arg=$f
+        [ "${command#*--job}" = "$command" ] || arg=$file
+        # shellcheck disable=SC2086
+        exits "$command $file" 1 "$tenpak" $command "$arg"
+        has 'is told to be a single file' "$tmp/.out" "$file' is a single file"
+    done
+    exits "a base $file" 1 "$tenpak" compress "$tmp/files" base base="$file"
+    has 'is, too' "$tmp/.out" "$file' is a single file"
+done
+is 'and nothing happens' "$(cd "$tmp/files" && find . -name '*.tnpk')" ''
+cp "$tmp/files/two" "$tmp/files/odd.tnpk"
+exits 'a file of a pack'"'"'s name is none' 4 "$tenpak" info "$tmp/files/odd.tnpk"
+"$tenpak" pack -q -b none -o "$tmp/files/unnamed" "$tmp/files/base"
+ok 'a pack of another name is one' "$tenpak" info "$tmp/files/unnamed"
+
 # --- a snapshot of the hub's cache ---
 hub=$tmp/hub/models--a--b
 rev=$hub/snapshots/0123abcd
@@ -125,12 +150,12 @@ ln -s ../model.safetensors "$tmp/links/sub/chain"
 ok 'a directory of links packs as links' "$tenpak" pack -b none -o "$tmp/kept.tnpk" "$tmp/links"
 cp "$tmp/.out" "$tmp/said"
 has 'with a warning' "$tmp/said" 'consists mainly of links.*--dereference'
-ok 'with --dereference as files' "$tenpak" pack -b none --dereference -o "$tmp/files.tnpk" "$tmp/links"
+ok 'with --dereference as files' "$tenpak" pack -b none --dereference -o "$tmp/followed.tnpk" "$tmp/links"
 not_ok 'without a warning' grep 'mainly of links' "$tmp/.out"
-"$tenpak" unpack -q -o "$tmp/files" "$tmp/files.tnpk"
-is 'all of them' "$(find "$tmp/files" -type f | wc -l)" 3
-ok 'with what the links lead to' cmp "$tmp/plain/model.safetensors" "$tmp/files/model.safetensors"
-ok 'over several links' cmp "$tmp/plain/model.safetensors" "$tmp/files/sub/chain"
+"$tenpak" unpack -q -o "$tmp/followed" "$tmp/followed.tnpk"
+is 'all of them' "$(find "$tmp/followed" -type f | wc -l)" 3
+ok 'with what the links lead to' cmp "$tmp/plain/model.safetensors" "$tmp/followed/model.safetensors"
+ok 'over several links' cmp "$tmp/plain/model.safetensors" "$tmp/followed/sub/chain"
 exits '--dereference does not replace the directory' 2 "$tenpak" pack -L -b none "$tmp/links"
 ok 'but writes the pack beside it' "$tenpak" pack -q -L -k -b none "$tmp/links"
 ok 'and leaves the links' [ -L "$tmp/links/config.json" ]
