@@ -121,6 +121,13 @@ static int print_json(const char *dir, const struct row *rows, size_t n)
     return tp_document_end(&doc);
 }
 
+static void tell_nested(void *arg, const char *name, size_t packs)
+{
+    const char *dir = arg;
+    fprintf(stderr, "hint: '%s/%s' holds %zu pack%s, no model%s here: look at it by itself\n", dir, name, packs,
+            packs == 1 ? "" : "s", packs == 1 ? "" : "s");
+}
+
 static int run(struct tp_options *o)
 {
     struct tp_store *store = NULL;
@@ -149,6 +156,7 @@ static int run(struct tp_options *o)
             code = print_json(tp_store_dir(store), rows, n);
         else
             print_rows(rows, n), code = tp_report_flush();
+        tp_store_find_nested(store, tell_nested, dir, NULL);
         for (size_t i = 0; i < n; i++)
             if (rows[i].err.code)
                 code = tp_report_error(&rows[i].err);

@@ -14,6 +14,7 @@
 #include "cli/packing.h"
 #include "cli/place.h"
 #include "cli/report.h"
+#include "control/jobs.h"
 
 enum { OPT_NO_LEASE = 256 };
 
@@ -130,10 +131,13 @@ static int pack_one(const struct job *job, const char *arg, const struct tp_opti
         free(report);
         return rc;
     }
+    if (!job->pack.out && !job->pack.keep)
+        rc = tp_check_level(place.parent, err);
     struct tp_compress_options options_now = job->pack;
     options_now.progress = tp_meter_start(o->quiet);
     options_now.note = o->quiet ? NULL : tp_meter_note;
-    rc = tp_compress(place.path, &options_now, report, err);
+    if (!rc)
+        rc = tp_compress(place.path, &options_now, report, err);
     tp_meter_stop();
     if (!rc && o->json)
         tp_packing_json(json, place.path, !job->pack.out && !job->pack.keep, report);

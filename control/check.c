@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "control/jobs_impl.h"
+#include "store/catalog.h"
 #include "store/names.h"
 #include "store/original/original.h"
 #include "store/store.h"
@@ -31,12 +32,13 @@ static bool is(int dirfd, const char *name, mode_t type)
 static void look(int dirfd, const char *name, struct place *out)
 {
     char pack[256 + sizeof TP_PACK_SUFFIX];
+    struct stat st;
 
     snprintf(pack, sizeof pack, "%s%s", name, TP_PACK_SUFFIX);
     *out = (struct place){.link = is(dirfd, name, S_IFLNK),
                           .plain = is(dirfd, name, S_IFDIR),
                           .file = is(dirfd, name, S_IFREG),
-                          .pack = is(dirfd, pack, S_IFREG),
+                          .pack = tp_catalog_find_pack(dirfd, pack, &st),
                           .half_removed = tp_original_is_half_removed(dirfd, name)};
 }
 
@@ -51,6 +53,7 @@ static int check_compress(const char *dir, const struct tp_request *r, const str
 {
     char *path;
     bool model, snapshot;
+    int rc;
 
     if (!at->plain && at->pack)
         return at->half_removed ? 0 : tp_fail(err, EEXIST, "'%s' is a pack already", r->subject);
@@ -69,6 +72,8 @@ static int check_compress(const char *dir, const struct tp_request *r, const str
                        r->subject);
     if (tp_request_bool(r, "dereference") && !tp_request_bool(r, "keep"))
         return tp_fail(err, EINVAL, "dereference=yes needs keep=yes: what links lead to stays where it is");
+    if (!tp_request_bool(r, "keep") && (rc = tp_check_level(dir, err)) < 0)
+        return rc;
     return model ? 0
                  : tp_fail(err, EINVAL, "'%s' holds no model: no config.json, no safetensors or GGUF file in it",
                            r->subject);

@@ -12,6 +12,7 @@
 
 #include "control/documents_internal.h"
 #include "control/manifest.h"
+#include "store/catalog.h"
 #include "store/names.h"
 #include "tensor/modeldir.h"
 #include "tensor/safetensors.h"
@@ -101,7 +102,7 @@ static int find_kind(const struct tp_inventory *inventory, const char *name, enu
             return 0;
         *kind = TP_MODEL_PACK;
         snprintf(file, sizeof file, "%s" TP_PACK_SUFFIX, name);
-        if (fstatat(inventory->dirfd, file, st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st->st_mode))
+        if (tp_catalog_find_pack(inventory->dirfd, file, st))
             return 0;
     }
     return tp_fail(err, ENOENT, "there is no model '%s' in '%s'", name, tp_store_dir(inventory->store));

@@ -12,6 +12,7 @@
 
 #include "control/inventory.h"
 #include "control/manifest.h"
+#include "store/catalog.h"
 #include "store/names.h"
 #include "tensor/modeldir.h"
 #include "tensor/safetensors.h"
@@ -78,7 +79,7 @@ int tp_inventory_look_pack(struct tp_inventory *inventory, struct tp_inventory_e
     struct stat st;
 
     snprintf(file, sizeof file, "%s" TP_PACK_SUFFIX, entry->row.name);
-    if (fstatat(inventory->dirfd, file, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+    if (!tp_catalog_find_pack(inventory->dirfd, file, &st))
         return -ENOENT;
     tp_stamp_set(&stamp, &st);
     if (entry->known && tp_stamp_equal(&stamp, &entry->stamp))
@@ -231,6 +232,16 @@ static void fill_plain(struct tp_inventory_entry *entry, const struct tp_modeldi
     row->logical_bytes = row->stored_bytes = listing->total_bytes;
 }
 
+/* A store has one level: what such a directory has shows elsewhere. */
+static void tell_nested(const struct tp_inventory *inventory, struct tp_inventory_row *row)
+{
+    size_t packs = tp_store_count_nested(inventory->store, row->name);
+
+    if (packs > 0)
+        snprintf(row->error, sizeof row->error, "it holds %zu pack%s, no model%s here: look at '%.80s/%.80s' by itself",
+                 packs, packs == 1 ? "" : "s", packs == 1 ? "" : "s", tp_store_dir(inventory->store), row->name);
+}
+
 /* List it, and remember what that was of. */
 static int list_plain(struct tp_inventory *inventory, struct tp_inventory_entry *entry, const char *path,
                       struct tp_error *why)
@@ -251,6 +262,7 @@ static int list_plain(struct tp_inventory *inventory, struct tp_inventory_entry 
                                                                               : count_tensors(dirfd, &listing);
         cache->counted = true;
         fill_plain(entry, &listing);
+        tell_nested(inventory, &entry->row);
     }
     tp_plain_cache_clear(&old);
     tp_modeldir_clear(&listing);

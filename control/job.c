@@ -337,7 +337,7 @@ static bool has_pack(const struct child *c, const char *name)
 {
     char *path = tp_path_join(c->dir, name, TP_PACK_SUFFIX);
     struct stat st;
-    bool found = path && lstat(path, &st) == 0 && S_ISREG(st.st_mode);
+    bool found = path && stat(path, &st) == 0 && S_ISREG(st.st_mode);
 
     free(path);
     return found;

@@ -133,6 +133,9 @@ void tp_jobs_get_policy(struct tp_jobs *jobs, struct tp_policy *out, char *conf_
 bool tp_jobs_is_keeper(struct tp_jobs *jobs);
 /* Who keeps DIR now: where it is mounted ("" for a keeper without a mount). -ENOENT: nobody does. */
 int tp_jobs_keeper(const char *dir, char *mountpoint, size_t size, pid_t *pid, struct tp_error *err);
+/* Before a pack takes the place of a model of DIR: -EBUSY where DIR lies within a directory that is mounted, and is not
+ * mounted by itself. There the pack would show as a file, and the model nowhere. */
+int tp_check_level(const char *dir, struct tp_error *err);
 
 /* The child's side: does what the record says and writes its report. PARENT is the process that began it, 0 when it was
  * begun by hand. Exit status of the process. */

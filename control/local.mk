@@ -11,6 +11,7 @@ control_libtp_control_la_SOURCES += \
 	control/job.c \
 	control/jobs.c control/jobs.h control/jobs_impl.h \
 	control/keeper.c \
+	control/level.c \
 	control/notify.c \
 	control/policy.c control/policy.h \
 	control/progress.c control/progress.h \

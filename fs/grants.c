@@ -47,7 +47,7 @@ mode_t tp_pack_grants(struct tp_fs *fs, const char *file, const struct stat *st)
     grants |= st->st_mode & S_IRGRP ? S_IRWXG : 0;
     grants |= st->st_mode & S_IROTH ? S_IRWXO : 0;
     snprintf(path, sizeof path, "/proc/self/fd/%d/%s", fs->root.fd, file);
-    ssize_t len = list ? lgetxattr(path, "system.posix_acl_access", list, LIST_BYTES_MAX) : -1;
+    ssize_t len = list ? getxattr(path, "system.posix_acl_access", list, LIST_BYTES_MAX) : -1;
     bool none = list && len < 0 && (errno == ENODATA || errno == EOPNOTSUPP);
     if (!none && (len < 0 || !list_grants(list, (size_t)len)))
         grants &= S_IRWXU;
@@ -101,7 +101,7 @@ void tp_tree_access_changed(struct tp_fs *fs, struct fuse_session *session, cons
     size_t n = 0;
 
     if (snprintf(file, sizeof file, "%s" TP_PACK_SUFFIX, name) >= (int)sizeof file ||
-        fstatat(fs->root.fd, file, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+        !tp_catalog_find_pack(fs->root.fd, file, &st))
         return;
     mode_t grants = tp_pack_grants(fs, file, &st);
     pthread_mutex_lock(&fs->lock);

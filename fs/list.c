@@ -88,9 +88,7 @@ static int add_entry(struct tp_fs *fs, struct tp_listing *listing, bool top, int
     if (top && tp_fs_hidden(name))
         return 0;
     if (top && tp_catalog_is_pack(name)) {
-        if (type == 0 && fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-            type = st.st_mode & S_IFMT;
-        if (type == S_IFREG)
+        if (type == S_IFREG || tp_catalog_find_pack(fd, name, &st))
             return add(listing, name, len - TP_PACK_SUFFIX_LEN, NUMBER_UNKNOWN, S_IFDIR, true);
     }
     st.st_dev = fs->dev;

@@ -26,6 +26,14 @@
 /* Seconds for which the same story is not told again. */
 enum { STORY_SECONDS = 60 };
 
+static void tell_nested(void *arg, const char *name, size_t packs)
+{
+    const struct tp_fs *fs = arg;
+
+    tp_log(TP_LOG_WARNING, "'%s/%s' holds %zu pack%s, which show%s as %s there: mount '%s/%s' by itself", fs->dir, name,
+           packs, packs == 1 ? "" : "s", packs == 1 ? "s" : "", packs == 1 ? "a file" : "files", fs->dir, name);
+}
+
 int tp_fs_open(struct tp_fs *fs, const struct tp_mount_options *options, struct tp_error *err)
 {
     struct tp_engine_options engine = {.threads = options->threads,
@@ -50,6 +58,8 @@ int tp_fs_open(struct tp_fs *fs, const struct tp_mount_options *options, struct 
         return tp_fail(err, ENOMEM, "out of memory");
     clock_gettime(CLOCK_MONOTONIC, &fs->started);
     int rc = tp_store_open(fs->dir, &fs->store, err);
+    if (rc == 0)
+        rc = tp_store_find_nested(fs->store, tell_nested, fs, err);
     if (rc == 0)
         rc = tp_engine_create(&engine, &fs->engine, err);
     return rc < 0 ? rc : tp_promote_create(fs, options, err);

@@ -245,7 +245,7 @@ int tp_plain_lookup(struct tp_fs *fs, struct tp_plain *parent, const char *name,
         close(fd);
         return rc;
     }
-    if (parent == &fs->root && S_ISREG(st.st_mode) && tp_catalog_is_pack(name)) {
+    if (parent == &fs->root && tp_catalog_is_pack(name) && tp_catalog_find_pack(fs->root.fd, name, &(struct stat){0})) {
         close(fd);
         return ENOENT;
     }

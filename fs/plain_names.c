@@ -34,8 +34,7 @@ static bool is_pack(struct tp_fs *fs, const char *name)
 {
     struct stat st;
 
-    return tp_catalog_is_pack(name) &&
-           fstatat(fs->root.fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
+    return tp_catalog_find_pack(fs->root.fd, name, &st);
 }
 
 /* Whether NAME at the top means a pack's model: a file or directory of that name goes before. */

@@ -371,7 +371,7 @@ void tp_tree_closed(struct tp_fs *fs, struct tp_tree *tree)
     if (!idle)
         return;
     snprintf(file, sizeof file, "%s" TP_PACK_SUFFIX, tree->name);
-    bool there = fstatat(fs->root.fd, file, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    bool there = tp_catalog_find_pack(fs->root.fd, file, &st);
     pthread_mutex_lock(&fs->lock);
     there = there && is_same(tree, &st);
     if (tree->view && tree->users == 0 && !there) {
@@ -406,7 +406,7 @@ bool tp_tree_anchor(struct tp_fs *fs, struct tp_tree *tree)
         return anchored;
 
     snprintf(file, sizeof file, "%s" TP_PACK_SUFFIX, tree->name);
-    int fd = openat(fs->root.fd, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    int fd = openat(fs->root.fd, file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return false;
     same = fstat(fd, &st) == 0;
@@ -456,9 +456,7 @@ int tp_tree_lookup(struct tp_fs *fs, const char *name, struct fuse_entry_param *
     if (strlen(name) + TP_PACK_SUFFIX_LEN > NAME_MAX)
         return ENOENT;
     snprintf(file, sizeof file, "%s" TP_PACK_SUFFIX, name);
-    if (fstatat(fs->root.fd, file, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return errno;
-    if (!S_ISREG(st.st_mode) || !tp_catalog_is_pack(file))
+    if (!tp_catalog_find_pack(fs->root.fd, file, &st))
         return ENOENT;
 
     pthread_mutex_lock(&fs->lock);

@@ -42,15 +42,26 @@ bool tp_catalog_is_pack(const char *file)
            strcmp(file + len - TP_PACK_SUFFIX_LEN, TP_PACK_SUFFIX) == 0;
 }
 
+bool tp_catalog_find_pack(int dirfd, const char *file, struct stat *st)
+{
+    uid_t owner;
+
+    if (!tp_catalog_is_pack(file) || fstatat(dirfd, file, st, AT_SYMLINK_NOFOLLOW) < 0)
+        return false;
+    if (!S_ISLNK(st->st_mode))
+        return S_ISREG(st->st_mode);
+    owner = st->st_uid;
+    return fstatat(dirfd, file, st, 0) == 0 && S_ISREG(st->st_mode) &&
+           (geteuid() != 0 || owner == 0 || owner == st->st_uid);
+}
+
 int tp_catalog_stat(const struct tp_catalog *catalog, const char *file, struct tp_catalog_key *key,
                     struct tp_error *err)
 {
     struct stat st;
 
-    if (fstatat(catalog->dirfd, file, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return tp_fail_errno(err, "cannot open '%s/%s'", catalog->dir, file);
-    if (!S_ISREG(st.st_mode))
-        return tp_fail(err, ENOENT, "'%s/%s' is not a regular file", catalog->dir, file);
+    if (!tp_catalog_find_pack(catalog->dirfd, file, &st))
+        return tp_fail(err, ENOENT, "there is no pack '%s/%s'", catalog->dir, file);
     *key = (struct tp_catalog_key){st.st_dev, st.st_ino, st.st_size, st.st_mtim, st.st_ctim};
     return 0;
 }

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <time.h>
 
@@ -49,7 +50,11 @@ void tp_catalog_clear(struct tp_catalog *catalog);
 
 /* Whether a file of this name can be a pack of a model: NAME.tnpk, not hidden. */
 bool tp_catalog_is_pack(const char *file);
-/* -ENOENT: there is no such regular file; a symbolic link is none. */
+/* Whether FILE of the directory DIRFD is one: a regular file of such a name, or a symbolic link to one. For root a link
+ * counts where it is root's or of the owner of the file that it leads to, so that nobody shows another's file. ST is
+ * that of the file. */
+bool tp_catalog_find_pack(int dirfd, const char *file, struct stat *st);
+/* -ENOENT: there is no such file. */
 int tp_catalog_stat(const struct tp_catalog *catalog, const char *file, struct tp_catalog_key *key,
                     struct tp_error *err);
 /* A reference on the pack, when this very file is open; else NULL. */

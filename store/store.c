@@ -74,13 +74,13 @@ static bool is_directory(int dirfd, const struct dirent *entry)
     return fstatat(dirfd, entry->d_name, &st, 0) == 0 && S_ISDIR(st.st_mode);
 }
 
-static bool is_file(int dirfd, const struct dirent *entry)
+static bool is_pack(int dirfd, const struct dirent *entry)
 {
     struct stat st;
 
-    if (entry->d_type != DT_UNKNOWN)
-        return entry->d_type == DT_REG;
-    return fstatat(dirfd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
+    if (entry->d_type == DT_REG)
+        return tp_catalog_is_pack(entry->d_name);
+    return tp_catalog_find_pack(dirfd, entry->d_name, &st);
 }
 
 struct models {
@@ -149,7 +149,7 @@ int tp_store_models(struct tp_store *store, struct tp_model **out, size_t *n, st
         if (entry->d_name[0] != '.') {
             if (is_directory(fd, entry))
                 rc = add_model(&models, entry->d_name, len, TP_MODEL_PLAIN);
-            else if (tp_catalog_is_pack(entry->d_name) && is_file(fd, entry))
+            else if (is_pack(fd, entry))
                 rc = add_model(&models, entry->d_name, len - TP_PACK_SUFFIX_LEN, TP_MODEL_PACK);
         }
         errno = 0;
@@ -171,11 +171,53 @@ int tp_store_models(struct tp_store *store, struct tp_model **out, size_t *n, st
     return 0;
 }
 
+size_t tp_store_count_nested(struct tp_store *store, const char *name)
+{
+    int fd = openat(store->catalog.dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+    size_t n = 0;
+
+    if (!dir && fd >= 0)
+        close(fd);
+    while (dir && (entry = readdir(dir)))
+        n += is_pack(fd, entry);
+    if (dir)
+        closedir(dir);
+    return n;
+}
+
+int tp_store_find_nested(struct tp_store *store, void (*found)(void *arg, const char *name, size_t packs), void *arg,
+                         struct tp_error *err)
+{
+    struct tp_model *models;
+    size_t n;
+    int rc = tp_store_models(store, &models, &n, err);
+
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        size_t packs = models[i].kind == TP_MODEL_PLAIN ? tp_store_count_nested(store, models[i].name) : 0;
+
+        if (packs > 0)
+            found(arg, models[i].name, packs);
+    }
+    if (rc == 0)
+        tp_store_models_free(models, n);
+    return rc;
+}
+
 void tp_store_models_free(struct tp_model *models, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         free(models[i].name);
     free(models);
+}
+
+/* Whether PACK is the file that was looked at; a link, or another file, may have come between. */
+static bool is_keyed(const struct tp_pack *pack, const struct tp_catalog_key *key)
+{
+    struct stat st;
+
+    return fstat(tp_pack_fd(pack), &st) == 0 && st.st_dev == key->dev && st.st_ino == key->ino;
 }
 
 /*
@@ -200,6 +242,11 @@ static int open_file(struct tp_store *store, const char *name, struct tp_pack **
     if (asprintf(&path, "%s/%s", store->dir, name) < 0)
         return tp_fail(err, ENOMEM, "out of memory");
     rc = tp_pack_open_at(store->catalog.dirfd, name, path, store, out, err);
+    if (rc == 0 && !is_keyed(*out, &key)) {
+        rc = tp_fail(err, ENOENT, "'%s' was replaced while it was opened", path);
+        tp_pack_close(*out);
+        *out = NULL;
+    }
     free(path);
     if (rc < 0)
         return rc;

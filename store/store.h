@@ -27,6 +27,13 @@ const char *tp_store_dir(const struct tp_store *store);
 int tp_store_models(struct tp_store *store, struct tp_model **out, size_t *n, struct tp_error *err);
 void tp_store_models_free(struct tp_model *models, size_t n);
 
+/* A store has one level: packs in a directory of DIR are files there and no models. FOUND is told of each directory
+ * that has some, and how many: such a one is a store of its own. */
+int tp_store_find_nested(struct tp_store *store, void (*found)(void *arg, const char *name, size_t packs), void *arg,
+                         struct tp_error *err);
+/* How many packs the directory NAME of DIR holds. */
+size_t tp_store_count_nested(struct tp_store *store, const char *name);
+
 /* Open pack NAME (of NAME.tnpk in DIR); packs that are open already are shared. */
 int tp_store_open_pack(struct tp_store *store, const char *name, struct tp_pack **out,
                        struct tp_error *err);

@@ -179,6 +179,7 @@ cli_scripts = \
 	tests/cli/inputs_test.sh \
 	tests/cli/hardening_test.sh \
 	tests/cli/interrupt_test.sh \
+	tests/cli/levels_test.sh \
 	tests/cli/library_test.sh \
 	tests/cli/manual_test.sh \
 	tests/cli/match_test.sh \

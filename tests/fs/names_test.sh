@@ -28,7 +28,7 @@ touch "$tmp/store/.x.tnpk.tmp-1-2" "$tmp/store/.tnpk" "$tmp/store/.visible"
 ln -s copy.tnpk "$tmp/store/link.tnpk"
 
 mount_dir "$tmp/store" "$tmp/mnt" || exit 1
-is 'the listing' "$(ls -A "$tmp/mnt" | tr '\n' ' ')" ".visible both copy dir.tnpk link.tnpk $name "
+is 'the listing' "$(ls -A "$tmp/mnt" | tr '\n' ' ')" ".visible both copy dir.tnpk link $name "
 ok 'odd names' diff -r --no-dereference "$model" "$tmp/mnt/$name"
 is 'a link' "$(readlink "$tmp/mnt/copy/sub/link")" ../config.json
 ok 'is followed by the kernel' cmp "$tmp/mnt/copy/sub/link" "$model/config.json"

@@ -1,0 +1,105 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Where the models of a store are: at its top, as directories, packs, or links to packs, and nowhere below.
+. "${top_srcdir:-.}/tests/lib.sh"
+requires jq
+requires_fuse
+
+mkmodel=$top_builddir/tests/mkmodel
+d=$tmp/models
+m=$tmp/mnt
+
+# --- models in a directory of a store ---
+mkdir -p "$d/org" "$tmp/later/org"
+"$mkmodel" --seed=5 "$d/base"
+"$mkmodel" --seed=5 --noise=0.02 "$d/org/tuned"
+"$mkmodel" --seed=6 "$d/org/base"
+"$mkmodel" --seed=6 --noise=0.02 "$d/org/other"
+cp -r "$d/org/base" "$d/org/tuned" "$tmp/later/org"
+cp -r "$d" "$tmp/was"
+mount_dir "$d" "$m" || bail_out 'no mount'
+exits 'no model of a directory of a mounted store is packed in place' 11 "$tenpak" pack -b none "$d/org/tuned"
+has 'and the advice is given' "$tmp/.out" "mount '$d/org' by itself"
+exits 'nor through the mount' 11 "$tenpak" pack -b none "$m/org/tuned"
+exits 'nor from within' 11 sh -c 'cd "$1" && "$2" pack -b none tuned' sh "$d/org" "$tenpak"
+exits 'nor by a job' 11 "$tenpak" compress "$d/org" tuned base=none
+rm -rf "$d/org/.tenpak"
+ok 'it shows as it was' diff -r "$tmp/was" "$m"
+ok 'it is packed elsewhere' "$tenpak" pack -q -b none -o "$tmp/tuned.tnpk" "$d/org/tuned"
+ok 'and beside itself' "$tenpak" pack -q -b none -k "$d/org/tuned"
+ok 'where the model still shows' diff -r "$tmp/was/org/tuned" "$m/org/tuned"
+rm "$d/org/tuned.tnpk"
+mkdir "$tmp/org"
+"$tenpak" mount -q "$d/org" "$tmp/org"
+ok 'once its directory is mounted by itself it is packed' "$tenpak" pack -q -b none "$d/org/base"
+ok 'and its fine-tune' "$tenpak" pack -q "$d/org/other"
+is 'against it' "$("$tenpak" info --json "$d/org/other" | jq -r .base.name)" base
+ok 'and shows there' diff -r "$tmp/was/org" "$tmp/org"
+"$tenpak" umount "$tmp/org"
+"$tenpak" ls "$d" >"$tmp/out" 2>"$tmp/err"
+has 'ls tells of packs below' "$tmp/err" "'$d/org' holds 2 packs, no models here"
+is 'so does the document' "$(jq -r '.models[] | select(.name == "org") | .error' "$m/.tenpak/models.json")" \
+    "it holds 2 packs, no models here: look at '$d/org' by itself"
+"$tenpak" umount "$m"
+
+# Packed while nothing was mounted.
+"$tenpak" pack -q -b none "$tmp/later/org/base" && "$tenpak" pack -q -b none "$tmp/later/org/tuned"
+mkdir "$tmp/mnt2"
+"$tenpak" mount "$tmp/later" "$tmp/mnt2" >"$tmp/out" 2>"$tmp/err"
+has 'mount tells of packs below' "$tmp/err" "warning: '$tmp/later/org' holds 2 packs, which show as files there"
+ok 'and mounts' is_mounted "$tmp/mnt2"
+"$tenpak" umount "$tmp/mnt2"
+
+# --- packs that are links ---
+e=$tmp/linked
+mkdir "$e" "$tmp/disk"
+"$mkmodel" --seed=5 "$e/base"
+"$mkmodel" --seed=5 --noise=0.02 "$e/tuned"
+cp -r "$e" "$tmp/linked.was"
+"$tenpak" pack -q -b none "$e/base"
+mv "$e/base.tnpk" "$tmp/disk/elsewhere.tnpk"
+ln -s ../disk/elsewhere.tnpk "$e/base.tnpk"
+is 'a linked pack is listed' "$("$tenpak" ls --json "$e" | jq -r '.models[0] | .name + " " + .kind')" 'base pack'
+ok 'it is the base of what is packed' "$tenpak" pack -q "$e/tuned"
+is 'by its name' "$("$tenpak" info --json "$e/tuned" | jq -r .base.name)" base
+mount_dir "$e" "$m" || bail_out 'no mount'
+ok 'a linked pack shows as a model, and what stands on it' diff -r "$tmp/linked.was" "$m"
+is 'its link does not' "$(ls "$m")" 'base
+tuned'
+exits 'by any name' 2 ls "$m/base.tnpk"
+is 'it is in the documents' "$(jq -r '.models[] | select(.name == "base") | .kind' "$m/.tenpak/models.json")" pack
+ok 'it has a document' jq -e .id "$m/.tenpak/models/base.json"
+not_ok 'its name is taken' mkdir "$m/base"
+ok 'it verifies' "$tenpak" verify "$e"
+ok 'and by a job' "$tenpak" verify --job "$e" base
+ok 'a job estimates against it' "$tenpak" estimate "$e" tuned base=base
+exits 'it is not restored while it is needed' 11 "$tenpak" unpack "$e/base"
+has 'by whom is told' "$tmp/.out" "'tuned'"
+ok 'what stands on it is restored' "$tenpak" unpack -q "$e/tuned"
+# Another file in its place.
+"$tenpak" pack -q -b none -o "$tmp/disk/new.tnpk" "$e/tuned"
+ln -sfn ../disk/new.tnpk "$tmp/disk/link" && mv -T "$tmp/disk/link" "$e/base.tnpk"
+# Through a changed link the model is another.
+wait_for 120 sh -c 'cmp -s "$1/base/model.safetensors" "$2/tuned/model.safetensors"' sh "$m" "$e"
+is 'a link that is changed shows another model' "$?" 0
+ok 'a link is restored' "$tenpak" restore "$e" base
+ok 'as the directory' diff -r "$e/tuned" "$e/base"
+ok 'and the pack stays where it is' [ -f "$tmp/disk/new.tnpk" ]
+
+# Links that lead to no pack.
+ln -s nowhere "$e/gone.tnpk"
+ln -s ../disk "$e/dir.tnpk"
+is 'a link to nowhere is no model' "$("$tenpak" ls --json "$e" | jq -r '[.models[].name] | join(" ")')" 'base dir.tnpk tuned'
+is 'but a link in the mount' "$(readlink "$m/gone.tnpk")" nowhere
+if [ "$(id -u)" -eq 0 ]; then
+    # Somebody's link to a file that only root may read.
+    chmod 600 "$tmp/disk/new.tnpk"
+    ln -s ../disk/new.tnpk "$e/steal.tnpk"
+    chown -h 65534:65534 "$e/steal.tnpk"
+    not_ok 'a link to the file of another shows nothing' ls "$m/steal/config.json"
+    is 'nor is it listed' "$("$tenpak" ls --json "$e" | jq -r '[.models[].name] | index("steal")')" null
+    chown 65534:65534 "$tmp/disk/new.tnpk"
+    ok 'one to a file of its owner does' wait_for 120 test -e "$m/steal/config.json"
+fi
+
+tap_done
