@@ -71,7 +71,7 @@ static int parse(struct tp_options *o, struct job *job)
     if (job->pack.out && job->pack.keep)
         return o->exit = tp_options_bad(o, "pack: -o leaves the original: --keep is for packing in place"),
                -1;
-    if (job->pack.links == TP_LINKS_FOLLOW && !job->pack.out && !job->pack.keep && !job->dry_run)
+    if (job->pack.links == TP_LINKS_FOLLOW && !job->pack.out && !job->pack.keep)
         return o->exit = tp_options_bad(o, "pack: --dereference leaves what links lead to: it needs -o or --keep"), -1;
     job->pack.threads = o->threads;
     return 0;

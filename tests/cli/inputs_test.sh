@@ -113,7 +113,7 @@ is 'what is there twice is stored once' "$("$tenpak" info --json "$tmp/snapshot.
 "$tenpak" estimate --json "$rev" base=none >"$tmp/estimate.json"
 is 'an estimate counts these' "$(jq .result.logical_bytes "$tmp/estimate.json")" \
     "$("$tenpak" info --json "$tmp/snapshot.tnpk" | jq .logical_bytes)"
-"$tenpak" pack -n --json -b none "$rev" >"$tmp/dry.json"
+"$tenpak" pack -n --json -b none -o "$tmp/no.tnpk" "$rev" >"$tmp/dry.json"
 is 'a dry run, too' "$(jq '.models[0].logical_bytes' "$tmp/dry.json")" "$(jq .result.logical_bytes "$tmp/estimate.json")"
 rm -rf "$hub/snapshots/.tenpak"
 
@@ -161,7 +161,7 @@ ok 'but writes the pack beside it' "$tenpak" pack -q -L -k -b none "$tmp/links"
 ok 'and leaves the links' [ -L "$tmp/links/config.json" ]
 exits 'once' 1 "$tenpak" pack -q -L -k -b none "$tmp/links"
 rm "$tmp/links.tnpk"
-"$tenpak" pack -n --json -L -b none "$tmp/links" >"$tmp/dry.json"
+"$tenpak" pack -n --json -L -k -b none "$tmp/links" >"$tmp/dry.json"
 is 'a dry run follows links' "$(jq '.models[0].logical_bytes > 100000' "$tmp/dry.json")" true
 exits 'a job needs keep' 1 "$tenpak" compress "$tmp/links" base=none dereference=yes
 has 'and says so' "$tmp/.out" 'needs keep=yes'
