@@ -104,7 +104,7 @@ static void free_input(struct chunk_input *in)
 static unsigned load_inputs(struct tp_pack *pack, unsigned codec, struct chunk_input *inputs)
 {
     const struct tp_index *index = tp_pack_index(pack);
-    struct tp_work *work = tp_work_create();
+    struct tp_work *work = tp_work_create(NULL);
     uint32_t total = 0, seen = 0;
     unsigned n = 0;
 

@@ -33,8 +33,9 @@ static void *block_create(void *arg)
 
 static void *worker_create(void *arg)
 {
-    (void)arg;
-    return tp_work_create();
+    const struct extractor *e = arg;
+
+    return tp_work_create(e->progress ? e->progress->cancel : NULL);
 }
 
 static void worker_destroy(void *worker)

@@ -40,6 +40,7 @@ store_libtp_store_la_SOURCES += \
 	store/pack/layout.h \
 	store/pack/pack.c store/pack/pack.h \
 	store/pack/pack_internal.h \
+	store/pack/effort.c \
 	store/pack/resolve.c \
 	store/pack/tables.c \
 	store/pack/window.c store/pack/window.h

@@ -79,8 +79,9 @@ static void block_destroy(void *slot)
 
 static void *worker_create(void *arg)
 {
-    (void)arg;
-    return tp_work_create();
+    const struct verifier *v = arg;
+
+    return tp_work_create(v->progress ? v->progress->cancel : NULL);
 }
 
 static void worker_destroy(void *worker)
@@ -96,8 +97,8 @@ static int work(void *arg, void *worker, uint64_t chunk, void *slot, struct tp_e
 
     b->err.code = 0;
     b->rc = tp_pack_decode_chunk(v->pack, (uint32_t)chunk, b->data, worker, NULL, &b->err);
-    if (b->rc == -ENOMEM)
-        return tp_fail(err, ENOMEM, "%s", b->err.message);
+    if (b->rc == -ENOMEM || b->rc == -ECANCELED)
+        return tp_fail(err, -b->rc, "%s", b->err.message);
     return 0;
 }
 

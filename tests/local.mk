@@ -74,6 +74,7 @@ store_tests = \
 	tests/store/fit_test \
 	tests/store/golden_test \
 	tests/store/index_test \
+	tests/store/effort_test \
 	tests/store/limits_test \
 	tests/store/memory_test \
 	tests/store/ops_test \

@@ -28,7 +28,7 @@ static struct tp_work *take_work(struct tp_engine *engine)
             return engine->works[--engine->work_n];
         if (engine->work_made < engine->work_max) {
             engine->work_made++;
-            struct tp_work *work = tp_work_create();
+            struct tp_work *work = tp_work_create(NULL);
             if (work)
                 return work;
             if (--engine->work_made == 0)

@@ -192,7 +192,8 @@ static int match(const char *path, struct tp_store *store, const struct tp_compr
                  struct tp_match *out, struct tp_error *err)
 {
     const struct tp_match_query query = {
-        .self = tp_path_name(path), .links = options->links, .waiting = options->waiting, .packs_only = packs_only};
+        .self = tp_path_name(path), .links = options->links, .waiting = options->waiting, .packs_only = packs_only,
+        .cancel = options->progress ? options->progress->cancel : NULL};
     bool others = options->wait_for_base || options->waiting;
     uint64_t before, after;
     int rc;

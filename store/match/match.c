@@ -38,6 +38,9 @@ enum { SHORTLIST = 12, JURY = 4 };
 #define COPY 0.25
 /* Models in directions that are as near as this went the same way. */
 #define BRANCH 0.4
+/* Bytes that a glance at a candidate may decode, and each comparison of samples after it. */
+#define GLANCE_MOST ((uint64_t)1 << 30)
+#define SAMPLE_MOST ((uint64_t)4 << 30)
 
 struct candidate {
     char *name;
@@ -65,6 +68,7 @@ struct search {
     unsigned level; /* how many wait */
     bool merged;    /* the model at hand lies between others */
     bool packs_only;
+    const atomic_int *cancel;
     size_t n;                        /* how many other models there are */
     struct candidate all[SHORTLIST]; /* the most promising, these first */
     size_t listed;
@@ -149,13 +153,23 @@ static double promise_of(const struct candidate *c)
     return c->sight.cost * (1 + NEAR * ((c->depth > 0) + c->derived - 0.5 * says_base(c->name)));
 }
 
+/* Errors that say nothing about a candidate. */
+static bool is_final(int rc)
+{
+    return rc == -ENOMEM || rc == -ECANCELED;
+}
+
 /* One look: what the candidate shares, how deep its chain is, and a glance at its weights. Where it can be no base it is
  * forgotten again, which is no failure. */
 static int look_at(struct search *s, struct candidate *c, struct tp_error *err)
 {
     struct tp_hints hints;
     struct tp_error why = {0};
-    int rc = open_candidate(s, c, &c->source, &why);
+    int rc = s->cancel && atomic_load(s->cancel) ? tp_fail(&why, ECANCELED, "cancelled")
+                                                 : open_candidate(s, c, &c->source, &why);
+    /* A pack is not read at any price: one may be made to be slow. */
+    if (!rc)
+        tp_source_bound(c->source, s->cancel, GLANCE_MOST);
     if (!rc)
         rc = tp_pairs_find(s->model, c->source, &c->pairs, &why);
     if (!rc && (!c->pairs.matched_bytes ||
@@ -167,10 +181,10 @@ static int look_at(struct search *s, struct candidate *c, struct tp_error *err)
     if (!rc)
         rc = tp_glance_look(s->glance, c->source, &c->pairs, &c->sight, &why);
     if (rc) {
-        if (rc != -ENOMEM)
+        if (!is_final(rc))
             tp_log(TP_LOG_WARNING, "'%s' cannot serve as a base: %s", c->name, why.message);
         forget(c);
-        return rc == -ENOMEM ? tp_fail(err, ENOMEM, "out of memory") : 0;
+        return is_final(rc) ? tp_fail(err, -rc, "%s", why.message) : 0;
     }
     tp_hints_read(c->source, &hints);
     c->derived = hints.n > 0;
@@ -257,9 +271,10 @@ static int sample_shortlist(struct search *s, struct tp_error *err)
     for (size_t i = 0; i < s->listed;) {
         struct candidate *c = &s->all[i];
         struct tp_error why = {0};
+        tp_source_bound(c->source, s->cancel, SAMPLE_MOST);
         int rc = tp_distance_sample(s->model, c->source, &c->pairs, &c->distance, &why);
-        if (rc == -ENOMEM)
-            return tp_fail(err, ENOMEM, "out of memory");
+        if (is_final(rc))
+            return tp_fail(err, -rc, "%s", why.message);
         if (!rc) {
             i++;
             continue;
@@ -394,6 +409,7 @@ static int vote(struct search *s, struct candidate *other, struct candidate *c, 
 {
     struct tp_distance to_model = other->distance, to_candidate;
     double apart = COPY * c->distance.with_base;
+    tp_source_bound(other->source, s->cancel, SAMPLE_MOST);
     int rc = distance_between(other->source, c->source, &to_candidate, err);
     *out = 0;
     /* A distance is the same both ways, if not from one dtype to another. */
@@ -429,8 +445,10 @@ static int is_rather_base(struct search *s, struct candidate *c, bool *out, stru
         if (other == c || !saves(other) || (other->merged && !c->merged))
             continue;
         int rc = vote(s, other, c, &one, err);
-        if (rc)
+        if (is_final(rc))
             return rc;
+        if (rc)
+            continue;
         jury++;
         struct side *side = &sides[one > 0];
         bool known = !one;
@@ -556,7 +574,7 @@ int tp_match_base(struct tp_store *store, const char *dir, const struct tp_match
     int rc;
     if (!s)
         return tp_fail(err, ENOMEM, "out of memory");
-    *s = (struct search){.store = store, .self = query->self, .waiting = query->waiting};
+    *s = (struct search){.store = store, .self = query->self, .waiting = query->waiting, .cancel = query->cancel};
     for (const struct tp_waiting *w = query->waiting; w; w = w->next)
         s->level++;
     s->packs_only = query->packs_only || s->level >= TP_WAITING_MAX;

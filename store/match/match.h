@@ -7,6 +7,8 @@
 #ifndef TP_STORE_MATCH_H
 #define TP_STORE_MATCH_H
 
+#include <stdatomic.h>
+
 #include "store/store.h"
 #include "tensor/modeldir.h"
 
@@ -33,6 +35,7 @@ struct tp_match_query {
     enum tp_links links;              /* what becomes of those in its directory */
     const struct tp_waiting *waiting; /* NULL: none */
     bool packs_only;                  /* no plain directory */
+    const atomic_int *cancel;         /* non-zero: the search ends, -ECANCELED; NULL: it does not */
 };
 
 /* The best base for the model directory DIR. Neither the model itself nor one that waits for it is chosen, nor a pack

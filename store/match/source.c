@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "store/match/fit.h"
 #include "store/match/source.h"
+#include "store/pack/window.h"
 #include "tensor/safetensors.h"
 
 enum { LINK_MAX_LEN = 4096 };
@@ -30,6 +31,7 @@ struct tp_source_impl {
     struct tp_work *work;
     uint8_t *block;
     uint32_t block_chunk;
+    uint64_t decoded_most; /* 0: no limit */
     size_t tensor_cap;
 };
 
@@ -201,7 +203,7 @@ static int open_pack(struct tp_source *source, struct tp_pack *pack, struct tp_e
     impl->block_chunk = TP_NONE;
     impl->pack_files = calloc((size_t)index->file_n + 1, sizeof *impl->pack_files);
     source->files = calloc((size_t)index->file_n + 1, sizeof *source->files);
-    impl->work = tp_work_create();
+    impl->work = tp_work_create(NULL);
     impl->block = malloc((size_t)index->chunk_size + TP_SLACK);
     if (!impl->pack_files || !source->files || !impl->work || !impl->block)
         return tp_fail(err, ENOMEM, "out of memory");
@@ -431,6 +433,8 @@ static int read_pack(struct tp_source *source, uint32_t number, uint64_t off, ui
             int rc = tp_pack_decode_chunk(impl->pack, chunk, impl->block, impl->work, NULL, err);
             if (rc)
                 return rc;
+            if (impl->decoded_most && impl->work->decoded > impl->decoded_most)
+                return tp_fail(err, E2BIG, "reading samples of it takes too much decoding");
             impl->block_chunk = chunk;
         }
         size_t from = (size_t)(inner % index->chunk_size);
@@ -442,6 +446,17 @@ static int read_pack(struct tp_source *source, uint32_t number, uint64_t off, ui
         len -= n;
     }
     return 0;
+}
+
+void tp_source_bound(struct tp_source *source, const atomic_int *cancel, uint64_t decoded_most)
+{
+    struct tp_source_impl *impl = source->impl;
+
+    if (!impl->work)
+        return;
+    impl->work->cancel = cancel;
+    impl->work->decoded = 0;
+    impl->decoded_most = decoded_most;
 }
 
 int tp_source_read(struct tp_source *source, uint32_t file, uint64_t off, void *dst, size_t len,

@@ -6,6 +6,8 @@
 #ifndef TP_STORE_SOURCE_H
 #define TP_STORE_SOURCE_H
 
+#include <stdatomic.h>
+
 #include "store/store.h"
 #include "tensor/modeldir.h"
 
@@ -51,6 +53,9 @@ int tp_source_open_links(const char *path, enum tp_links links, struct tp_store 
 int tp_source_open_pack(struct tp_pack *pack, struct tp_source **out, struct tp_error *err);
 void tp_source_close(struct tp_source *source);
 
+/* From now on reads of a pack fail: -ECANCELED once CANCEL, which may be NULL, is non-zero, -E2BIG when they have decoded
+ * more than DECODED_MOST bytes, those of its bases too. */
+void tp_source_bound(struct tp_source *source, const atomic_int *cancel, uint64_t decoded_most);
 /* Read exactly LEN bytes, which must lie within the file. */
 int tp_source_read(struct tp_source *source, uint32_t file, uint64_t off, void *dst, size_t len,
                    struct tp_error *err);

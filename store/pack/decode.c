@@ -173,6 +173,9 @@ int tp_pack_decode_chunk(struct tp_pack *pack, uint32_t chunk, void *dst, struct
 
     if (chunk >= x->chunk_n)
         return tp_fail(err, EINVAL, "'%s' has no chunk %" PRIu32, tp_pack_path(pack), chunk);
+    if (work->cancel && atomic_load_explicit(work->cancel, memory_order_relaxed))
+        return tp_fail(err, ECANCELED, "cancelled");
+    work->decoded += tp_index_chunk_len(x, chunk);
     if (x->chunks[chunk].codec == TP_CODEC_SAME && !x->chunks[chunk].ref_base)
         from = x->chunks[chunk].ref;
     c = &x->chunks[from];

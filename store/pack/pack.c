@@ -30,6 +30,7 @@ struct tp_pack {
     struct tp_index index;
     struct tp_pack *base;
     unsigned depth;
+    uint64_t effort; /* the most that a chunk takes */
     uint8_t content_id[TP_SHA256_LEN];
     struct tp_copies copies;
     char base_error[TP_ERROR_MAX];
@@ -162,6 +163,8 @@ static int open_alone(int dirfd, const char *name, const char *path, struct tp_p
     if (rc == 0 && pack->footer.version > 1 &&
         memcmp(pack->footer.content, pack->content_id, TP_CONTENT_PREFIX_LEN) != 0)
         rc = tp_fail(err, EBADMSG, "'%s': its footer and its index name different contents", path);
+    if (rc == 0)
+        rc = tp_effort_check(&pack->index, NULL, path, &pack->effort, err);
     if (rc < 0) {
         tp_pack_close(pack);
         return rc;
@@ -177,6 +180,8 @@ static int set_base(struct tp_pack *pack, struct tp_pack *base, struct tp_error 
                  ? tp_fail(err, ELOOP, "a chain of more than %d bases", TP_BASE_DEPTH_MAX)
                  : tp_pack_resolve(&pack->index, &base->index, pack->path, err);
 
+    if (rc == 0)
+        rc = tp_effort_check(&pack->index, base, pack->path, &pack->effort, err);
     if (rc < 0)
         return rc;
     pack->base = base;
@@ -203,12 +208,14 @@ static int find_beside(const struct tp_pack *pack, const struct tp_base_query *q
     return rc;
 }
 
-/* A base of the right content is PACK's when everything is in it that PACK has from there. */
+/* A base of the right content is PACK's when everything is in it that PACK has from there, and costs no more
+ * than it may. */
 static bool suits(void *arg, struct tp_pack *base)
 {
     struct tp_pack *pack = arg;
 
-    return base->depth < TP_BASE_DEPTH_MAX && tp_pack_resolve(&pack->index, &base->index, pack->path, NULL) == 0;
+    return base->depth < TP_BASE_DEPTH_MAX && tp_pack_resolve(&pack->index, &base->index, pack->path, NULL) == 0 &&
+           tp_effort_check(&pack->index, base, pack->path, &pack->effort, NULL) == 0;
 }
 
 static int find_base(struct tp_pack *pack, struct tp_store *store, struct tp_error *err)
@@ -417,6 +424,11 @@ unsigned tp_pack_version(const struct tp_pack *pack)
 struct tp_copies *tp_pack_copies(struct tp_pack *pack)
 {
     return &pack->copies;
+}
+
+uint64_t tp_pack_effort(const struct tp_pack *pack)
+{
+    return pack->effort;
 }
 
 unsigned tp_pack_depth(const struct tp_pack *pack)

@@ -6,6 +6,8 @@
 #ifndef TP_STORE_PACK_H
 #define TP_STORE_PACK_H
 
+#include <stdatomic.h>
+
 #include "store/pack/index.h"
 
 struct tp_pack;
@@ -52,7 +54,8 @@ const char *tp_pack_base_error(const struct tp_pack *pack);
  * names pack, file, chunk and offset; -ENOLINK.
  */
 struct tp_work; /* per-thread memory for decoding through a chain of bases */
-struct tp_work *tp_work_create(void);
+/* CANCEL, which may be NULL: once it is non-zero decoding with it fails, -ECANCELED, however much one chunk takes. */
+struct tp_work *tp_work_create(const atomic_int *cancel);
 void tp_work_destroy(struct tp_work *work);
 
 struct tp_chunk_fetch {

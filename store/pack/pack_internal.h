@@ -24,6 +24,16 @@ int tp_pack_open_at(int dirfd, const char *name, const char *path, struct tp_sto
 /* Find everything that X has from the base; -EBADMSG: it is not there, of the pack PATH. */
 int tp_pack_resolve(struct tp_index *x, const struct tp_index *base, const char *path, struct tp_error *err);
 
+/* Decoded bytes and more that one chunk of a pack may take, with all that it is made from: a reader is busy with them for a
+ * fraction of a second. What a writer makes takes a tenth (doc/FORMAT.md, "Effort"). */
+#define TP_EFFORT_MAX (128u << 20)
+/* The most that a chunk of X, resolved against BASE (NULL: there is none), takes, or more; -EBADMSG: X, the pack PATH,
+ * takes more than it may. */
+int tp_effort_check(const struct tp_index *x, const struct tp_pack *base, const char *path, uint64_t *worst,
+                    struct tp_error *err);
+/* What that was when this pack was opened. */
+uint64_t tp_pack_effort(const struct tp_pack *pack);
+
 /* Open PATH with this base (NULL: none), which must have the id that the pack names. */
 int tp_pack_open_with(const char *path, struct tp_pack *base, struct tp_pack **out, struct tp_error *err);
 

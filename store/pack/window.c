@@ -11,12 +11,13 @@
 #include "store/pack/pack_internal.h"
 #include "store/pack/window.h"
 
-struct tp_work *tp_work_create(void)
+struct tp_work *tp_work_create(const atomic_int *cancel)
 {
     struct tp_work *work = calloc(1, sizeof *work);
 
     if (!work)
         return NULL;
+    work->cancel = cancel;
     work->scratch = tp_scratch_create();
     if (!work->scratch) {
         free(work);

@@ -6,6 +6,8 @@
 #ifndef TP_STORE_WINDOW_H
 #define TP_STORE_WINDOW_H
 
+#include <stdatomic.h>
+
 #include "store/pack/pack.h"
 
 /* In each pack of a chain of bases a chunk, and one that predicts it from the same pack. */
@@ -23,6 +25,8 @@ struct tp_work_level {
 
 struct tp_work {
     unsigned depth; /* the level that a decoding started now uses */
+    const atomic_int *cancel; /* non-zero: no further chunk is decoded, -ECANCELED; NULL: none */
+    uint64_t decoded; /* bytes, of every chunk there was on the way */
     struct tp_scratch *scratch;
     struct tp_work_level levels[TP_WORK_LEVELS];
 };

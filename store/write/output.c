@@ -178,11 +178,12 @@ static void coder_destroy(void *worker)
 static void *coder_create(void *arg)
 {
     struct tp_coder *coder = calloc(1, sizeof *coder);
+    const struct output *o = arg;
+    const struct tp_progress *progress = o->w->options->progress;
 
-    (void)arg;
     if (!coder)
         return NULL;
-    coder->work = tp_work_create();
+    coder->work = tp_work_create(progress ? progress->cancel : NULL);
     coder->spare = malloc(TP_CODED_CAP);
     coder->src = malloc(TP_CODED_CAP);
     if (coder->work && coder->spare && coder->src)

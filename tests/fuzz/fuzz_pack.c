@@ -107,7 +107,7 @@ static bool settle(unsigned version, uint8_t *index, size_t index_len, const uin
 static void decode_all(struct tp_pack *pack)
 {
     const struct tp_index *x = tp_pack_index(pack);
-    struct tp_work *work = tp_work_create();
+    struct tp_work *work = tp_work_create(NULL);
 
     FUZZ_CHECK(work != NULL);
     for (uint32_t i = 0; i < x->chunk_n && i < CHUNKS_MAX; i++) {

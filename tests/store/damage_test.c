@@ -15,7 +15,7 @@ struct truth {
 
 static void know(struct tp_pack *pack, struct truth *t)
 {
-    struct tp_work *work = tp_work_create();
+    struct tp_work *work = tp_work_create(NULL);
     struct tp_error err = {0};
 
     t->chunk_n = tp_pack_index(pack)->chunk_n;
@@ -78,7 +78,7 @@ static void test_flips(const char *path, const char *name)
 {
     struct tp_buffer file = read_file(path);
     char *copy = in_scratch("flipped.tnpk");
-    struct tp_work *work = tp_work_create();
+    struct tp_work *work = tp_work_create(NULL);
     uint8_t *dst = malloc(TP_CHUNK_MAX + TP_SLACK);
     unsigned missed = 0, wrong = 0, mute = 0;
     uint64_t seed = tap_seed();

@@ -33,8 +33,9 @@ static atomic_int bad_chunk;   /* decoding this chunk of a pack with a base fail
 static atomic_int decode_usec; /* how long it takes */
 static atomic_bool once;       /* packs need each chunk of their base once */
 
-struct tp_work *tp_work_create(void)
+struct tp_work *tp_work_create(const atomic_int *cancel)
 {
+    (void)cancel;
     return calloc(1, sizeof(struct tp_work));
 }
 
