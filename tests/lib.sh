@@ -9,6 +9,7 @@
 
 set -u
 export LC_ALL=C
+umask 022
 
 top_srcdir=${top_srcdir:-$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)}
 top_builddir=${top_builddir:-$PWD}
@@ -193,6 +194,40 @@ requires_fuse() {
         skip_all '/dev/fuse is not for this user'
     fi
     requires fusermount3
+}
+
+# requires_user: as_user COMMAND... is a user without privileges, $user_id, that has an account and may mount. As root this
+# is 'nobody'; where /dev/fuse is not for everybody the test begins again in a mount name space of its own, with a device
+# that is. To be called first, and by tests of nothing else where they can be skipped.
+requires_user() {
+    user_id=$(id -u)
+    if [ "$user_id" -ne 0 ]; then
+        as_user() {
+            "$@"
+        }
+        return
+    fi
+    requires setpriv unshare
+    user_id=$(id -u nobody 2>/dev/null) || skip_all 'there is no account nobody'
+    user_group=$(id -g nobody)
+    as_user() {
+        setpriv --reuid="$user_id" --regid="$user_group" --clear-groups -- env HOME="$tmp" "$@"
+    }
+    chmod 755 "$tmp"
+    as_user test -x "$tenpak" || skip_all 'nobody does not get at the program'
+    if ! as_user sh -c 'test -r /dev/fuse && test -w /dev/fuse'; then
+        [ -z "${TENPAK_TEST_FUSE:-}" ] || skip_all '/dev/fuse is for root alone, and no other can be made'
+        cleanup_dir=$tmp
+        trap - EXIT HUP INT TERM
+        export TENPAK_TEST_FUSE=own
+        # The device lies in a file system that goes with the name space.
+        exec unshare -m --propagation private sh -c '
+            mount -t tmpfs -o mode=755 none "$1" && mknod -m 666 "$1/fuse" c 10 229 &&
+                mount --bind "$1/fuse" /dev/fuse
+            umount -l "$1"
+            rmdir "$1"
+            exec sh "$2"' sh "$cleanup_dir" "$0"
+    fi
 }
 
 # requires_python MODULE...

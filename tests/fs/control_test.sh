@@ -375,19 +375,6 @@ if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
     refused 'a directory that cannot be written to' compress m EROFS 'read-only'
     is 'is read' "$(jq -r '.models[0].name' "$control/models.json")" m
     ok 'unmounted' unmount "$tmp/mnt"
-    chown -R 1234 "$tmp/other"
-    rm -r "$tmp/other/.tenpak"
-    mkdir "$tmp/other/m"
-    echo '{}' >"$tmp/other/m/config.json"
-    chown 0 "$tmp/other" && chmod 755 "$tmp/other"
-    chown 1234 "$tmp/mnt"
-    if [ "$(stat -c %a /dev/fuse)" = 666 ]; then
-        tenpak="setpriv --reuid=1234 --regid=1234 --clear-groups $tenpak"
-        setpriv --reuid=1234 --regid=1234 --clear-groups "${tenpak##* }" mount -q "$tmp/other" "$tmp/mnt" -o allow_other ||
-            setpriv --reuid=1234 --regid=1234 --clear-groups "${tenpak##* }" mount -q "$tmp/other" "$tmp/mnt"
-        is 'a directory of another' "$(echo m | setpriv --reuid=1234 --regid=1234 --clear-groups "$call" put "$control/estimate")" EACCES
-        ok 'unmounted' fusermount3 -u "$tmp/mnt"
-    fi
 else
     skip 'other users' 'only root can be another'
 fi

@@ -1,23 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # A daemon without privileges, mounted with the help of fusermount3: reading, writing where its user may and nowhere
-# else, for nobody but its user, and its end. As root this is done as user 65534.
+# else, for nobody but its user, and its end. As root this is done as nobody.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse
 mkmodel=$top_builddir/tests/mkmodel
-if [ "$(id -u)" -eq 0 ]; then
-    requires setpriv
-    as() {
-        setpriv --reuid=65534 --regid=65534 --clear-groups -- env HOME="$tmp" "$@"
-    }
-    chmod 755 "$tmp"
-    as test -x "$tenpak" || skip_all 'user 65534 does not get at the program'
-    as test -w /dev/fuse || skip_all '/dev/fuse is not for every user'
-else
-    as() {
-        "$@"
-    }
-fi
+requires_user
 helper=$(command -v fusermount3)
 [ -u "$helper" ] || skip_all 'fusermount3 is not setuid'
 
@@ -31,38 +19,54 @@ chmod 644 "$tmp/store/model.tnpk"
 chmod 0 "$tmp/store/sealed.tnpk" "$tmp/store/foreign/secret"
 chmod 555 "$tmp/store/foreign"
 if [ "$(id -u)" -eq 0 ]; then
-    chown 65534:65534 "$tmp/mnt" "$tmp/store/own"
+    chown "$user_id:$user_group" "$tmp/mnt" "$tmp/store/own"
 fi
-as "$tenpak" mount -q "$tmp/store" "$tmp/mnt" 2>"$tmp/said"
+as_user "$tenpak" mount -q "$tmp/store" "$tmp/mnt" 2>"$tmp/said"
 is 'mounted' $? 0
 ok 'it is there' is_mounted "$tmp/mnt"
-ok 'a pack reads' as diff -r "$tmp/original/model" "$tmp/mnt/model"
-ok 'a plain file' as grep -q open "$tmp/mnt/foreign/open"
-ok 'what is made' as sh -c "mkdir '$tmp/mnt/own/dir' && echo text >'$tmp/mnt/own/dir/file'"
+ok 'a pack reads' as_user diff -r "$tmp/original/model" "$tmp/mnt/model"
+ok 'a plain file' as_user grep -q open "$tmp/mnt/foreign/open"
+ok 'what is made' as_user sh -c "mkdir '$tmp/mnt/own/dir' && echo text >'$tmp/mnt/own/dir/file'"
 is 'is on the disk' "$(cat "$tmp/store/own/dir/file")" text
 ok 'and is the one who made it' test "$(stat -c %u "$tmp/store/own/dir/file")" = "$(stat -c %u "$tmp/store/own")"
-ok 'changed, renamed, removed' as sh -c "cd '$tmp/mnt/own/dir' && chmod 600 file && truncate -s 100 file &&
+ok 'changed, renamed, removed' as_user sh -c "cd '$tmp/mnt/own/dir' && chmod 600 file && truncate -s 100 file &&
     mv file other && ln -s other soft && rm other soft && cd .. && rmdir dir"
 is 'all of it' "$(ls -A "$tmp/store/own")" ''
-not_ok 'what is not for this user does not read' as cat "$tmp/mnt/foreign/secret"
+not_ok 'what is not for this user does not read' as_user cat "$tmp/mnt/foreign/secret"
 has 'permission denied' "$tmp/.out" 'Permission denied'
-not_ok 'nor a pack' as ls "$tmp/mnt/sealed"
-not_ok 'nothing is made where this user may not' as sh -c ": >'$tmp/mnt/foreign/new'"
-not_ok 'or removed' as rm -f "$tmp/mnt/foreign/open"
-not_ok 'nor is a pack changed' as sh -c "echo x >'$tmp/mnt/model/config.json'"
+not_ok 'nor a pack' as_user ls "$tmp/mnt/sealed"
+not_ok 'nothing is made where this user may not' as_user sh -c ": >'$tmp/mnt/foreign/new'"
+not_ok 'or removed' as_user rm -f "$tmp/mnt/foreign/open"
+not_ok 'nor is a pack changed' as_user sh -c "echo x >'$tmp/mnt/model/config.json'"
 if [ "$(id -u)" -eq 0 ]; then
     not_ok 'root is another user' ls "$tmp/mnt/model"
-    not_ok 'a file cannot be given away' as chown 0 "$tmp/mnt/own"
+    not_ok 'a file cannot be given away' as_user chown 0 "$tmp/mnt/own"
 fi
-ok 'the status is told' as "$tenpak" status "$tmp/mnt"
-as "$tenpak" doctor "$tmp/mnt" >"$tmp/doctor" 2>&1
+ok 'the status is told' as_user "$tenpak" status "$tmp/mnt"
+as_user "$tenpak" doctor "$tmp/mnt" >"$tmp/doctor" 2>&1
 has 'and what slows it' "$tmp/doctor" read_ahead
 if ! grep -q '^[[:blank:]]*user_allow_other' /etc/fuse.conf 2>/dev/null; then
     mkdir "$tmp/mnt2"
-    [ "$(id -u)" -ne 0 ] || chown 65534:65534 "$tmp/mnt2"
-    not_ok 'for others it is not to be had' as "$tenpak" mount -o allow_other "$tmp/store" "$tmp/mnt2"
+    [ "$(id -u)" -ne 0 ] || chown "$user_id:$user_group" "$tmp/mnt2"
+    not_ok 'for others it is not to be had' as_user "$tenpak" mount -o allow_other "$tmp/store" "$tmp/mnt2"
     ok 'nothing is mounted' is_unmounted "$tmp/mnt2"
 fi
-ok 'unmounted by its user' as "$tenpak" umount "$tmp/mnt"
+ok 'unmounted by its user' as_user "$tenpak" umount "$tmp/mnt"
 ok 'it is gone' is_unmounted "$tmp/mnt"
+
+# A directory of another user takes no commands.
+mkdir "$tmp/other" "$tmp/other/m"
+echo '{}' >"$tmp/other/m/config.json"
+if [ "$(id -u)" -eq 0 ]; then
+    chmod 755 "$tmp/other"
+    chown "$user_id" "$tmp/other/m"
+    as_user "$tenpak" mount -q "$tmp/other" "$tmp/mnt" 2>"$tmp/said"
+    is 'a directory of another is mounted' $? 0
+    ok 'it is there' is_mounted "$tmp/mnt"
+    is 'a command for it is refused' \
+        "$(echo m | as_user "$top_builddir/tests/fs/control_call" put "$tmp/mnt/.tenpak/estimate")" EACCES
+    ok 'unmounted' as_user "$tenpak" umount "$tmp/mnt"
+else
+    skip 'a directory of another' 'needs root to make one'
+fi
 tap_done
