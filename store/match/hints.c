@@ -13,31 +13,78 @@
 
 #define HINT_FILE_MAX (1u << 20)
 
-/* Remember the last component of NAME, LEN bytes of a path or of "org/name". */
+static bool copy_part(char out[256], const char *text, size_t len)
+{
+    if (len >= 256)
+        return false;
+    memcpy(out, text, len);
+    out[len] = '\0';
+    return true;
+}
+
+/* "models--org--name", as the hub's cache calls a model, LEN bytes of it: where its parts begin. False: it is none. */
+static bool split_cached(const char *text, size_t len, const char **org, size_t *org_len, const char **name)
+{
+    static const char prefix[] = "models--";
+    size_t skip = sizeof prefix - 1;
+    if (len <= skip || memcmp(text, prefix, skip))
+        return false;
+    *org = text + skip;
+    *name = *org;
+    *org_len = 0;
+    for (const char *p = *org; p + 2 < text + len; p++) {
+        if (memcmp(p, "--", 2) || p == *org)
+            continue;
+        *org_len = (size_t)(p - *org);
+        *name = p + 2;
+        break;
+    }
+    return true;
+}
+
+/* Remember what NAME means, LEN bytes of a path or of "org/name". */
 static void add_hint(struct tp_hints *hints, const char *name, size_t len, const char *origin)
 {
+    const char *last = name, *before = name, *org, *cached;
+    size_t before_len = 0, last_len, org_len;
     while (len && (name[len - 1] == '/' || isspace((unsigned char)name[len - 1])))
         len--;
-    for (size_t i = len; i > 0; i--) {
-        if (name[i - 1] == '/') {
-            name += i;
-            len -= i;
-            break;
+    for (size_t i = 0; i < len; i++) {
+        size_t part = 0;
+        while (i + part < len && name[i + part] != '/')
+            part++;
+        if (part) {
+            before = last;
+            before_len = before == name + i ? 0 : (size_t)(name + i - before);
+            while (before_len && before[before_len - 1] == '/')
+                before_len--;
+            last = name + i;
         }
+        if (split_cached(name + i, part, &org, &org_len, &cached)) {
+            before = org;
+            before_len = org_len;
+            last = cached;
+            len = i + part;
+        }
+        i += part;
     }
-    if (!len || len >= sizeof hints->hint[0].name || hints->n == TP_HINTS_MAX)
+    last_len = (size_t)(name + len - last);
+    if (!last_len || hints->n == TP_HINTS_MAX)
         return;
-    struct tp_hint *hint = &hints->hint[hints->n++];
-    memcpy(hint->name, name, len);
-    hint->name[len] = '\0';
+    struct tp_hint *hint = &hints->hint[hints->n];
+    if (!copy_part(hint->name, last, last_len) || !copy_part(hint->org, before, before_len))
+        return;
     hint->origin = origin;
+    hints->n++;
 }
 
 /* A whole small file, NUL-terminated; NULL when it is absent, too long or not readable. */
 static char *read_small(struct tp_source *source, const char *path, size_t *len)
 {
-    uint32_t file;
-    if (!tp_source_find_file(source, path, &file) || source->files[file].size > HINT_FILE_MAX)
+    uint32_t file = 0;
+    while (file < source->file_n && strcmp(source->files[file].title, path))
+        file++;
+    if (file == source->file_n || source->files[file].size > HINT_FILE_MAX)
         return NULL;
     *len = (size_t)source->files[file].size;
     char *text = malloc(*len + 1);
@@ -136,21 +183,32 @@ static void read_card(struct tp_source *source, struct tp_hints *out)
 void tp_hints_read(struct tp_source *source, struct tp_hints *out)
 {
     static const char *const config_keys[] = {"_name_or_path", "base_model", NULL};
+    static const char *const pipeline_keys[] = {"_name_or_path", NULL};
     static const char *const adapter_keys[] = {"base_model_name_or_path", NULL};
     out->n = 0;
     read_json(source, "config.json", config_keys, out);
+    read_json(source, "model_index.json", pipeline_keys, out);
     read_json(source, "adapter_config.json", adapter_keys, out);
     read_card(source, out);
 }
 
+/* Whether NAME is ORG and HINT's name with one of the usual marks between. */
+static bool is_joined(const char *name, const struct tp_hint *hint)
+{
+    size_t org = strlen(hint->org), marks;
+    if (!org || strncasecmp(name, hint->org, org))
+        return false;
+    marks = strspn(name + org, "-_");
+    return marks > 0 && marks <= 2 && !strcasecmp(name + org + marks, hint->name);
+}
+
 const struct tp_hint *tp_hints_find(const struct tp_hints *hints, const char *name)
 {
-    if (!strncmp(name, "models--", 8)) {
-        for (const char *p = name; (p = strstr(p, "--")) != NULL;)
-            name = p += 2;
-    }
+    const char *org;
+    size_t org_len;
+    split_cached(name, strlen(name), &org, &org_len, &name);
     for (unsigned i = 0; i < hints->n; i++)
-        if (!strcasecmp(hints->hint[i].name, name))
+        if (!strcasecmp(hints->hint[i].name, name) || is_joined(name, &hints->hint[i]))
             return &hints->hint[i];
     return NULL;
 }

@@ -322,6 +322,24 @@ printf -- 'base_model: org/zzz\n' >"$d/by-card/README.md"
 is 'not in the front matter: says nothing' "$(base_of "$d/by-card")" AAA
 printf -- '{ "base_model": "x/zzz", ' >"$d/by-config/config.json"
 is 'a broken config.json says nothing' "$(base_of "$d/by-config")" AAA
+for said in org/zzz/ ./zzz /srv/models/zzz// org/zzz /home/me/.cache/huggingface/hub/models--org--zzz/snapshots/0123abc/ \
+    models--org--zzz; do
+    printf '{ "_name_or_path": "%s" }' "$said" >"$d/by-config/config.json"
+    is "named as $said" "$(base_of "$d/by-config")" zzz
+done
+mv "$d/zzz" "$d/org--zzz"
+printf '{ "_name_or_path": "org/zzz" }' >"$d/by-config/config.json"
+is 'with its organization in the name' "$(base_of "$d/by-config")" org--zzz
+mkdir -p "$d/models--org--zzz/blobs" "$d/models--org--zzz/snapshots/r1" "$d/models--me--mine/blobs" "$d/models--me--mine/snapshots/r1"
+cp "$d/org--zzz/model.safetensors" "$d/models--org--zzz/blobs/0123"
+component "$d/models--me--mine/blobs/4567" --seed=3 --noise=0.02 --noise-seed=9
+cp "$d/by-config/config.json" "$d/models--me--mine/blobs/89ab"
+ln -s ../../blobs/0123 "$d/models--org--zzz/snapshots/r1/model.safetensors"
+ln -s ../../blobs/4567 "$d/models--me--mine/snapshots/r1/model.safetensors"
+ln -s ../../blobs/89ab "$d/models--me--mine/snapshots/r1/config.json"
+rm -r "$d/org--zzz"
+is "in the hub's cache, where files are named by hashes" "$(base_of "$d/models--me--mine")" models--org--zzz
+rm -r "$d"/models--*
 "$mkmodel" --seed=4 --name-or-path=meta-llama/Llama-3 "$d/liar"
 is 'named, but the weights are others: none' "$(base_of "$d/liar")" null
 "$mkmodel" --layers=1 --adapter-of=meta-llama/Llama-3 --drop=embed "$d/adapter"
