@@ -326,10 +326,11 @@ static bool has_content(struct tp_store *store, const char *file, const uint8_t 
     return rc == 0 && memcmp(found.own, content, TP_SHA256_LEN) == 0;
 }
 
-/* The first pack of this content that is usable; -ENOLINK: none is. */
+/* The first pack of this content that is usable, one that is found damaged after all others; -ENOLINK: none is. */
 static int open_content(struct tp_store *store, const struct tp_base_query *query, struct tp_pack **out,
                         struct tp_error *err)
 {
+    struct tp_pack *damaged = NULL;
     char **files;
     size_t n;
     int rc;
@@ -349,9 +350,18 @@ static int open_content(struct tp_store *store, const struct tp_base_query *quer
                          tp_pack_base_error(*out)[0] ? ": " : "", tp_pack_base_error(*out));
             tp_pack_close(*out);
             *out = NULL;
+        } else if (rc == 0 && n > 1 && !damaged && !tp_pack_probe(*out)) {
+            damaged = *out;
+            *out = NULL;
+            rc = -ENOLINK;
         }
     }
     tp_store_names_free(files, n);
+    if (rc < 0 && damaged) {
+        *out = damaged;
+        return 0;
+    }
+    tp_pack_close(damaged);
     return rc;
 }
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -11,6 +12,8 @@
 #include "store/pack/layout.h"
 #include "store/pack/pack_internal.h"
 #include "store/pack/window.h"
+
+enum { PROBES = 256 }; /* chunks, and segments: 64 MiB at most */
 
 /* "'PACK' is damaged: chunk N of 'FILE' (offset X in the pack): WHAT" */
 static int damaged(const struct tp_pack *pack, uint32_t chunk, const char *what, struct tp_error *err)
@@ -67,6 +70,22 @@ static int read_stored(struct tp_pack *pack, uint32_t chunk, uint8_t *dst, bool 
     int rc = tp_copies_read(pack, dst, c->stored_len, c->stored_off, c->stored_hash, others, err);
 
     return rc > 0 ? damaged(pack, chunk, "its coded bytes do not match their checksum", err) : rc;
+}
+
+bool tp_pack_probe(struct tp_pack *pack)
+{
+    const struct tp_index *x = tp_pack_index(pack);
+    uint32_t chunk_step = x->chunk_n / PROBES + 1, segment_step = x->segment_n / PROBES + 1;
+    uint8_t *coded = malloc(TP_CHUNK_MAX);
+    bool good = coded != NULL;
+
+    for (uint64_t i = 0; good && i < x->chunk_n; i += chunk_step)
+        good = x->chunks[i].codec == TP_CODEC_SAME || read_stored(pack, (uint32_t)i, coded, false, NULL) == 0;
+    for (uint64_t i = 0; good && i < x->segment_n; i += segment_step)
+        for (uint32_t t = 0; good && t < x->segments[i].tables_n; t++)
+            good = tp_tables_check(pack, (uint32_t)i, x->tables[x->segments[i].tables_first + t].codec, NULL) == 0;
+    free(coded);
+    return good;
 }
 
 static int get_window(struct tp_pack *pack, uint32_t chunk, struct tp_work *work,

@@ -14,6 +14,8 @@ struct tp_copies;
 struct tp_copies *tp_pack_copies(struct tp_pack *pack);
 /* Of the format that it was written in. */
 unsigned tp_pack_version(const struct tp_pack *pack);
+/* Whether coded bytes and tables are what they should be: all of a small pack, of a large one some, evenly spread. */
+bool tp_pack_probe(struct tp_pack *pack);
 /* How many bases stand behind this pack. */
 unsigned tp_pack_depth(const struct tp_pack *pack);
 

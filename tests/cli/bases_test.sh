@@ -92,6 +92,17 @@ s=$tmp/b
 cp "$tmp/b/base.tnpk" "$tmp/b/z.tnpk"
 printf 'spoiled' | dd of="$s/base.tnpk" bs=1 seek=$(($(stat -c %s "$s/base.tnpk") - 300)) conv=notrunc 2>/dev/null
 reads 'the damaged index of one is passed over' tune
+mkdir "$tmp/spoiled"
+cp "$s/z.tnpk" "$tmp/spoiled"
+# One of another id, whose data is damaged, before one that is whole.
+model base "$tmp/spoiled" a
+"$tenpak" pack -q -b none "$tmp/spoiled/a" || fail 'pack a'
+printf 'spoiled' | dd of="$tmp/spoiled/a.tnpk" bs=1 seek=$(($(stat -c %s "$tmp/spoiled/a.tnpk") / 2)) conv=notrunc 2>/dev/null
+cp "$s/tune.tnpk" "$tmp/spoiled"
+s=$tmp/spoiled
+not_ok 'one is damaged' "$tenpak" verify -q "$s/a"
+reads 'damaged data is passed over, too' tune
+s=$tmp/b
 rm "$s/base.tnpk"
 
 # --- what is needed is kept ---
