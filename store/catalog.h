@@ -73,7 +73,7 @@ int tp_catalog_refresh(struct tp_catalog *catalog, struct tp_error *err);
 /* Files of the packs with this id, and of those that may have this content id. -ENOMEM. */
 int tp_catalog_with_id(const struct tp_catalog *catalog, const uint8_t *id, char ***files, size_t *n);
 int tp_catalog_with_content(const struct tp_catalog *catalog, const uint8_t *content, char ***files, size_t *n);
-/* Files of the packs whose base is PACK, by its id; and of those whose base of another id is in no pack. -ENOMEM. */
+/* Files of the packs whose base has this id, and of those whose base's id no pack has. -ENOMEM. */
 int tp_catalog_with_base(const struct tp_catalog *catalog, const uint8_t *id, char ***files, size_t *n);
 /* What FILE's footer (ID may be NULL) and its index say; read once as long as it is the same file. */
 int tp_catalog_read(struct tp_catalog *catalog, const char *file, struct tp_pack_id *id, struct tp_pack_contents *out,

@@ -413,7 +413,7 @@ static bool rests_on(const struct tp_pack *what, const struct tp_pack *pack)
     return rests;
 }
 
-/* Other packs that hold what PACK does and stay readable without it. */
+/* Other packs that hold what PACK does, as far as is seen whole, and stay readable without it. */
 struct twins {
     bool any;     /* there is one */
     bool same_id; /* one of them has its id, too */
@@ -436,7 +436,7 @@ static int find_twins(struct tp_store *store, const struct tp_pack *pack, struct
 
         if (!has_content(store, files[i], tp_pack_content_id(pack)) || open_file(store, files[i], &twin, NULL) < 0)
             continue;
-        if (!rests_on(twin, pack)) {
+        if (!rests_on(twin, pack) && tp_pack_depth(twin) < TP_BASE_DEPTH_MAX && tp_pack_probe(twin)) {
             out->any = true;
             out->same_id |= memcmp(tp_pack_get_id(twin), tp_pack_get_id(pack), TP_SHA256_LEN) == 0;
         }
@@ -446,7 +446,7 @@ static int find_twins(struct tp_store *store, const struct tp_pack *pack, struct
     return 0;
 }
 
-/* Whether FILE, which may have PACK as its base, has it and no other; -EBADMSG aside, it must be told. */
+/* Whether FILE, which may have PACK as its base, has it and no other. One whose index is damaged needs none. */
 static int needs(struct tp_store *store, const char *file, const struct tp_pack *pack, const struct twins *twins,
                  bool *out, struct tp_error *err)
 {

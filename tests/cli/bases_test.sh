@@ -102,6 +102,7 @@ cp "$s/tune.tnpk" "$tmp/spoiled"
 s=$tmp/spoiled
 not_ok 'one is damaged' "$tenpak" verify -q "$s/a"
 reads 'damaged data is passed over, too' tune
+exits 'and is no reason to let the whole one go' 11 "$tenpak" unpack -q "$s/z.tnpk"
 s=$tmp/b
 rm "$s/base.tnpk"
 
