@@ -219,11 +219,15 @@ tests/faults/preload.so: tests/faults/preload.c
 # fuzz: with libFuzzer under --enable-fuzzing, else with a main() that replays the corpora
 fuzz_tests = \
 	tests/fuzz/fuzz_codec \
+	tests/fuzz/fuzz_document \
 	tests/fuzz/fuzz_hints \
 	tests/fuzz/fuzz_index \
 	tests/fuzz/fuzz_pack \
 	tests/fuzz/fuzz_request \
 	tests/fuzz/fuzz_safetensors
+if HAVE_MICROHTTPD
+fuzz_tests += tests/fuzz/fuzz_serve
+endif
 if FUZZING
 TP_FUZZ_MAIN =
 TP_FUZZ_LINK = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
@@ -233,6 +237,9 @@ TP_FUZZ_LINK = $(AM_LDFLAGS)
 endif
 tests_fuzz_fuzz_codec_SOURCES = tests/fuzz/fuzz_codec.c tests/fuzz/codec_base.h tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
 tests_fuzz_fuzz_codec_LDFLAGS = $(TP_FUZZ_LINK)
+tests_fuzz_fuzz_document_SOURCES = tests/fuzz/fuzz_document.c tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
+tests_fuzz_fuzz_document_LDFLAGS = $(TP_FUZZ_LINK)
+tests_fuzz_fuzz_document_LDADD = $(TP_CONTROL_LIBS)
 tests_fuzz_fuzz_hints_SOURCES = tests/fuzz/fuzz_hints.c tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
 tests_fuzz_fuzz_hints_LDFLAGS = $(TP_FUZZ_LINK)
 tests_fuzz_fuzz_index_SOURCES = tests/fuzz/fuzz_index.c tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
@@ -244,6 +251,10 @@ tests_fuzz_fuzz_request_LDFLAGS = $(TP_FUZZ_LINK)
 tests_fuzz_fuzz_request_LDADD = $(TP_CONTROL_LIBS)
 tests_fuzz_fuzz_safetensors_SOURCES = tests/fuzz/fuzz_safetensors.c tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
 tests_fuzz_fuzz_safetensors_LDFLAGS = $(TP_FUZZ_LINK)
+# libmicrohttpd's functions are the target's own.
+tests_fuzz_fuzz_serve_SOURCES = tests/fuzz/fuzz_serve.c tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
+tests_fuzz_fuzz_serve_LDFLAGS = $(TP_FUZZ_LINK)
+tests_fuzz_fuzz_serve_LDADD = $(TP_SERVE_LIBS)
 EXTRA_DIST += tests/fuzz/replay_main.c tests/fuzz/corpus
 
 # lint: rules about the sources, run by make lint and by ./bootstrap check
