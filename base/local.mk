@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 noinst_LTLIBRARIES += base/libtp-base.la
 base_libtp_base_la_SOURCES = \
+	base/acl.c base/acl.h \
 	base/beneath.c base/beneath.h \
 	base/buffer.c base/buffer.h \
 	base/checked.h \

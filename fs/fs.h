@@ -97,6 +97,7 @@ struct tp_view {
     const struct tp_index *index;
     uint32_t *skip;   /* the entry after the subtree of each entry */
     uint32_t *parent; /* the entry above it, or TP_NONE */
+    uint32_t *links;  /* further names of each file; NULL: no file has any */
 };
 
 struct tp_tree {
@@ -113,6 +114,9 @@ struct tp_tree {
     struct tp_tree *next, **at; /* among all trees, also those that lost their name to another */
     uint64_t first_ino;         /* of the model's directory; those of the entries follow */
     mode_t mode;                /* of the model's directory, as it was packed */
+    mode_t tight_mode;          /* the same where its access list does not hold */
+    bool has_attrs;             /* some file has attributes of its own */
+    bool lists;                 /* the kernel asks for access lists and holds users to them */
     struct stat attr;           /* of the model's directory, as it shows */
     uint32_t file_n;
     struct tp_packed *nodes; /* of the model's directory, then of the entries */
@@ -150,6 +154,7 @@ struct tp_fs {
     unsigned idle_n;
     _Atomic unsigned open_n;  /* files that are open */
     _Atomic uint64_t reads, read_bytes, errors; /* requests for models' files; those answered EIO */
+    bool lists;               /* the kernel asks for access lists */
     dev_t below_dev;          /* of what is under the mount */
     _Atomic dev_t mount_dev;  /* of the mount itself, once it answers */
     const struct tp_mount_options *options;
@@ -297,6 +302,16 @@ const struct tp_packed_dir *tp_tree_dir(const struct tp_packed *packed);
 /* Bytes of the pack that are this file's: what du adds up. */
 uint64_t tp_packed_stored_bytes(const struct tp_index *index, const struct tp_pack_file *file);
 void tp_packed_attr(const struct tp_view *view, uint32_t file, struct stat *st);
+/* The file that FILE is a name of. */
+uint32_t tp_packed_file(const struct tp_index *index, uint32_t file);
+/* Where access lists hold, a packed file's MODE is as it was; elsewhere it grants no more than LIST, which may be NULL.
+ * The pack's own file takes its part either way. */
+mode_t tp_packed_mode(const struct tp_tree *tree, mode_t mode, const struct tp_attr *list);
+/* Whether lists hold: the kernel asks for them, and the pack's file denies nobody what they grant. */
+static inline bool tp_tree_lists_hold(const struct tp_tree *tree)
+{
+    return tree->lists && (tree->grants & (S_IRWXG | S_IRWXO)) == (S_IRWXG | S_IRWXO);
+}
 /* Count one lookup of the entry and fill ENTRY for the kernel. A directory is given the node of VIA. */
 int tp_packed_enter(struct tp_fs *fs, struct tp_view *view, uint32_t file, uint64_t via,
                     struct fuse_entry_param *entry);

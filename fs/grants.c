@@ -62,7 +62,7 @@ void tp_tree_set_access(struct tp_tree *tree, const struct stat *st, mode_t gran
     tree->grants = grants;
     tree->attr.st_uid = st->st_uid;
     tree->attr.st_gid = st->st_gid;
-    tree->attr.st_mode = tp_tree_mode(tree, tree->mode);
+    tree->attr.st_mode = tp_tree_mode(tree, tp_tree_lists_hold(tree) ? tree->mode : tree->tight_mode);
 }
 
 /* Under the lock: add what the kernel knows of PACKED. */

@@ -227,6 +227,9 @@ static int session_create(struct tp_fs *fs, const struct tp_mount_options *optio
         bad = fuse_opt_add_arg(&args, "-oro");
     if (!bad && options->flags)
         bad = fuse_opt_add_arg(&args, "-o") || fuse_opt_add_arg(&args, options->flags);
+    /* Models come from strangers: mount(8) gives "suid,dev" where fstab says nothing, and the last word counts. */
+    if (!bad)
+        bad = fuse_opt_add_arg(&args, "-onosuid,nodev");
     if (!bad && options->allow_other)
         bad = fuse_opt_add_arg(&args, "-oallow_other");
     if (!bad && options->debug)

@@ -30,6 +30,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
      * them itself. */
     if (fs->options->allow_other && geteuid() == 0)
         conn->want |= FUSE_CAP_POSIX_ACL & conn->capable;
+    fs->lists = conn->want & FUSE_CAP_POSIX_ACL;
     tp_watch_init(fs->watch, conn);
     pthread_mutex_lock(&fs->lock);
     tp_passthrough_init(&fs->passthrough, conn, tp_promote_is_stacked(fs));

@@ -13,6 +13,7 @@
 #include "fs/promote.h"
 #include "fs/removal.h"
 #include "fs/watch.h"
+#include "store/restored.h"
 
 uint64_t tp_packed_stored_bytes(const struct tp_index *index, const struct tp_pack_file *file)
 {
@@ -53,26 +54,41 @@ static void set_time(struct stat *st, int64_t sec, uint32_t nsec)
     st->st_mtim = st->st_ctim = st->st_atim = (struct timespec){sec, nsec};
 }
 
+uint32_t tp_packed_file(const struct tp_index *index, uint32_t file)
+{
+    return file == TP_NONE || index->files[file].link == TP_NONE ? file : index->files[file].link;
+}
+
+mode_t tp_packed_mode(const struct tp_tree *tree, mode_t mode, const struct tp_attr *list)
+{
+    if (list && !tp_tree_lists_hold(tree))
+        mode = tp_acl_tighten(mode, list->value, list->len);
+    return tp_tree_mode(tree, mode);
+}
+
 void tp_packed_attr(const struct tp_view *view, uint32_t file, struct stat *st)
 {
     const struct tp_index *index = view->index;
     const struct tp_tree *tree = view->tree;
 
+    file = tp_packed_file(index, file);
     memset(st, 0, sizeof *st);
     st->st_uid = tree->uid;
     st->st_gid = tree->gid;
     st->st_blksize = 4096;
     if (file == TP_NONE) {
         st->st_ino = tree->first_ino;
-        st->st_mode = tp_tree_mode(tree, tree->mode);
+        st->st_mode = S_IFDIR | tp_packed_mode(tree, index->root_mode & 07777,
+                                               tp_access_list(index->attrs + index->root_attr_first, index->root_attr_n));
         st->st_nlink = directory_links(view, file);
         set_time(st, index->root_mtime_sec, index->root_mtime_nsec);
         return;
     }
     const struct tp_pack_file *entry = &index->files[file];
     st->st_ino = tree->first_ino + 1 + file;
-    st->st_mode = tp_tree_mode(tree, entry->mode & 07777);
-    st->st_nlink = 1;
+    st->st_mode =
+        tp_packed_mode(tree, entry->mode & 07777, tp_access_list(index->attrs + entry->attr_first, entry->attr_n));
+    st->st_nlink = 1 + (view->links ? view->links[file] : 0);
     set_time(st, entry->mtime_sec, entry->mtime_nsec);
     switch (entry->type) {
     case TP_ENTRY_FILE:
@@ -96,6 +112,7 @@ int tp_packed_enter(struct tp_fs *fs, struct tp_view *view, uint32_t file, uint6
 {
     bool alias = via && view->index->files[file].type == TP_ENTRY_DIR;
 
+    file = tp_packed_file(view->index, file);
     memset(entry, 0, sizeof *entry);
     entry->attr_timeout = tp_packed_attr_timeout(fs);
     entry->entry_timeout = TP_TIMEOUT_PACKED;

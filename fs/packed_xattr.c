@@ -156,6 +156,72 @@ static int put_promoted(const struct subject *of)
     return put_truth(of, promoted);
 }
 
+/* Whether users of the mount are shown this attribute. Those of ours are told, whatever the file had. */
+static bool is_shown(const struct tp_tree *tree, const char *name)
+{
+    if (strncmp(name, PREFIX, sizeof PREFIX - 1) == 0)
+        return false;
+    /* The kernel would hold users to a list alone, and not to what the pack's file denies. */
+    return strncmp(name, "user.", 5) == 0 || !tree->lists || tp_tree_lists_hold(tree);
+}
+
+/* The attributes that a file or the model had when it was packed. */
+static uint32_t own_attrs(const struct tp_index *index, uint32_t file, const struct tp_attr **attrs)
+{
+    *attrs = index->attrs + (file == TP_NONE ? index->root_attr_first : index->files[file].attr_first);
+    return file == TP_NONE ? index->root_attr_n : index->files[file].attr_n;
+}
+
+int tp_packed_own_xattr(struct tp_fs *fs, struct tp_packed *packed, const char *name, void *out, size_t room,
+                        size_t *len)
+{
+    const struct tp_attr *attrs;
+    struct tp_view *view;
+    int rc;
+
+    if (!packed->tree->has_attrs || !is_shown(packed->tree, name))
+        return ENODATA;
+    rc = tp_tree_hold(fs, packed->tree, &view);
+    if (rc != 0)
+        return rc;
+    rc = ENODATA;
+    for (uint32_t i = 0, n = own_attrs(view->index, packed->file, &attrs); rc == ENODATA && i < n; i++)
+        if (strcmp(attrs[i].name, name) == 0) {
+            rc = attrs[i].len <= room ? 0 : ERANGE;
+            if (rc == 0)
+                memcpy(out, attrs[i].value, attrs[i].len);
+            *len = attrs[i].len;
+        }
+    tp_tree_let_go(fs, view);
+    return rc;
+}
+
+int tp_packed_list_xattr(struct tp_fs *fs, struct tp_packed *packed, char *out, size_t room, size_t *len)
+{
+    const struct tp_attr *attrs;
+    struct tp_view *view;
+    int rc;
+
+    *len = 0;
+    if (!packed->tree->has_attrs)
+        return 0;
+    rc = tp_tree_hold(fs, packed->tree, &view);
+    if (rc != 0)
+        return rc;
+    for (uint32_t i = 0, n = own_attrs(view->index, packed->file, &attrs); rc == 0 && i < n; i++) {
+        size_t size = strlen(attrs[i].name) + 1;
+
+        if (!is_shown(packed->tree, attrs[i].name))
+            continue;
+        rc = size <= room - *len ? 0 : E2BIG;
+        if (rc == 0)
+            memcpy(out + *len, attrs[i].name, size);
+        *len += rc == 0 ? size : 0;
+    }
+    tp_tree_let_go(fs, view);
+    return rc;
+}
+
 int tp_packed_xattr(struct tp_fs *fs, struct tp_packed *packed, const char *name, char *out,
                     size_t room)
 {

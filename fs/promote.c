@@ -238,7 +238,8 @@ int tp_promote_pin(struct tp_fs *fs, struct tp_packed *packed, bool pin)
     uint32_t end = packed->file == TP_NONE ? view->index->file_n : view->skip[packed->file];
     pthread_mutex_lock(&fs->lock);
     for (uint32_t i = first; i < end; i++)
-        rc = pin_file(promote, tp_tree_node(packed->tree, i), view, pin) ? ENOSPC : rc;
+        if (view->index->files[i].link == TP_NONE)
+            rc = pin_file(promote, tp_tree_node(packed->tree, i), view, pin) ? ENOSPC : rc;
     pthread_mutex_unlock(&fs->lock);
     tp_tree_let_go(fs, view);
     return rc;
@@ -255,7 +256,7 @@ void tp_promote_get(struct tp_fs *fs, struct tp_packed *packed, const struct tp_
     *pinned = *promoted = fs->promote != NULL;
     pthread_mutex_lock(&fs->lock);
     for (uint32_t i = first; fs->promote && i < end; i++) {
-        if (files[i].type != TP_ENTRY_FILE || files[i].size < SIZE_MIN)
+        if (files[i].type != TP_ENTRY_FILE || files[i].link != TP_NONE || files[i].size < SIZE_MIN)
             continue;
         const struct tp_hot *hot = tp_tree_node(packed->tree, i)->hot;
         any = true;

@@ -15,6 +15,7 @@
 #include "base/hash.h"
 #include "fs/fs.h"
 #include "fs/promote.h"
+#include "store/restored.h"
 
 /* Packs that stay open although nothing of them is. */
 enum { IDLE_MAX = 8 };
@@ -57,6 +58,7 @@ static void view_free(struct tp_view *view)
     tp_pack_close(view->pack);
     free(view->skip);
     free(view->parent);
+    free(view->links);
     free(view);
 }
 
@@ -69,6 +71,22 @@ static unsigned depth_of(const char *path)
         depth++;
     }
     return depth;
+}
+
+static bool count_links(struct tp_view *view)
+{
+    const struct tp_index *index = view->index;
+
+    for (uint32_t i = 0; i < index->file_n; i++) {
+        if (index->files[i].link == TP_NONE)
+            continue;
+        if (!view->links)
+            view->links = calloc(index->file_n, sizeof *view->links);
+        if (!view->links)
+            return false;
+        view->links[index->files[i].link]++;
+    }
+    return true;
 }
 
 /* Entries come parents first, and what is within a directory right after it. Takes over PACK. */
@@ -106,6 +124,10 @@ static struct tp_view *view_create(struct tp_tree *tree, struct tp_pack *pack)
     for (; top != TP_NONE; top = view->parent[top])
         view->skip[top] = index->file_n;
     free(depths);
+    if (!count_links(view)) {
+        view_free(view);
+        return NULL;
+    }
     return view;
 }
 
@@ -180,7 +202,12 @@ static struct tp_tree *tree_create(struct tp_fs *fs, const char *name, struct tp
         return NULL;
     }
     memcpy(tree->id, tp_pack_get_id(pack), sizeof tree->id);
-    tree->mode = S_IFDIR | (tp_pack_index(pack)->root_mode & 07777);
+    const struct tp_index *index = tp_pack_index(pack);
+    const struct tp_attr *list = tp_access_list(index->attrs + index->root_attr_first, index->root_attr_n);
+    tree->mode = S_IFDIR | (index->root_mode & 07777);
+    tree->tight_mode = list ? tp_acl_tighten(tree->mode, list->value, list->len) : tree->mode;
+    tree->has_attrs = index->attr_n > 0;
+    tree->lists = fs->lists;
     for (uint32_t i = 0; i <= tree->file_n; i++) {
         tree->nodes[i].node.kind = TP_NODE_PACKED;
         tree->nodes[i].node.generation = ++fs->generation;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "fs/fs.h"
+#include "store/restored.h"
 
 bool tp_tree_dirs_create(struct tp_tree *tree, const struct tp_index *index)
 {
@@ -24,7 +25,9 @@ bool tp_tree_dirs_create(struct tp_tree *tree, const struct tp_index *index)
         if (file->type != TP_ENTRY_DIR)
             continue;
         struct tp_packed_dir *dir = &tree->dirs[tree->dir_n];
-        *dir = (struct tp_packed_dir){i, S_IFDIR | (file->mode & 07777), strdup(file->path)};
+        const struct tp_attr *list = tp_access_list(index->attrs + file->attr_first, file->attr_n);
+        uint32_t mode = list ? tp_acl_tighten(file->mode, list->value, list->len) : file->mode;
+        *dir = (struct tp_packed_dir){i, S_IFDIR | (mode & 07777), strdup(file->path)};
         if (!dir->path)
             return false;
         tree->dir_n++;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Extended attributes: those of DIR's own files as they are; those of packs, and of the mount, told when
- * asked for by name and never listed, so that copies do not carry them off. */
+/* Extended attributes: those of DIR's own files as they are; those of packed files as they were packed.
+ * What the mount tells of packs is told when asked for by name, and never listed, so that copies do not carry it off. */
 #include <config.h>
 
 #include <errno.h>
@@ -29,13 +29,19 @@ static void reply_value(fuse_req_t req, const void *value, size_t len, size_t si
 
 static void packed_get(fuse_req_t req, struct tp_packed *packed, const char *name, size_t size)
 {
-    char value[512];
-    int rc = tp_packed_xattr(fuse_req_userdata(req), packed, name, value, sizeof value);
+    struct tp_fs *fs = fuse_req_userdata(req);
+    char value[512], *own = NULL;
+    int rc = tp_packed_xattr(fs, packed, name, value, sizeof value);
+    size_t len = rc == 0 ? strlen(value) : 0;
 
+    if (rc == ENODATA && packed->tree->has_attrs) {
+        own = tp_thread_buffer();
+        rc = own ? tp_packed_own_xattr(fs, packed, name, own, VALUE_MAX_BYTES, &len) : ENOMEM;
+    }
     if (rc != 0)
         fuse_reply_err(req, rc);
     else
-        reply_value(req, value, strlen(value), size);
+        reply_value(req, own ? own : value, len, size);
 }
 
 static void status_get(fuse_req_t req, struct tp_fs *fs, size_t size)
@@ -85,12 +91,16 @@ void tp_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
     struct tp_node *node = tp_fs_node(fuse_req_userdata(req), ino);
     char path[TP_PROC_PATH_MAX], *names = tp_thread_buffer();
     ssize_t n = 0;
+    size_t len = 0;
 
     if (!names) {
         fuse_reply_err(req, ENOMEM);
         return;
     }
-    if (!tp_is_packed(node)) {
+    if (tp_is_packed(node)) {
+        errno = tp_packed_list_xattr(fuse_req_userdata(req), tp_as_packed(node), names, VALUE_MAX_BYTES, &len);
+        n = errno ? -1 : (ssize_t)len;
+    } else {
         tp_plain_path(tp_as_plain(node), path);
         n = listxattr(path, names, size > VALUE_MAX_BYTES ? VALUE_MAX_BYTES : size);
     }

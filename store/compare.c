@@ -13,7 +13,10 @@
 #include "base/beneath.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "store/attrs.h"
 #include "store/compare.h"
+#include "store/pack/pack_internal.h"
+#include "store/restored.h"
 #include "tensor/modeldir.h"
 
 #define PIECE (1u << 20)
@@ -22,9 +25,12 @@ struct comparer {
     const struct tp_pack *pack;
     const char *dir;
     const struct tp_progress *progress;
-    struct tp_sha256 *sha;
+    const struct tp_modeldir *now; /* what is in DIR */
+    gid_t pack_gid;
+    struct tp_sha256 *sha;         /* NULL: content is not looked at */
     uint8_t *buffer;
     uint64_t done;
+    int rootfd;
     struct tp_error *err;
 };
 
@@ -34,10 +40,30 @@ static int differs(const struct comparer *c, const char *path, const char *what)
                    tp_pack_path(c->pack), what, path);
 }
 
+/* Restoring leaves set-ID bits out, and grants less where it cannot give a list or the group. */
+static bool same_mode(const struct comparer *c, uint32_t packed, uint32_t first, uint32_t n, uint32_t mode, gid_t gid)
+{
+    const struct tp_attr *list = tp_access_list(tp_pack_index(c->pack)->attrs + first, n);
+
+    mode &= 01777;
+    return mode == tp_restored_mode(packed, list, true, false) ||
+           mode == tp_restored_mode(packed, list, false, gid != c->pack_gid);
+}
+
+/* Whether names of one file are names of one file. */
+static bool same_link(const struct comparer *c, const struct tp_pack_file *f, const struct tp_entry *e)
+{
+    const struct tp_entry *first;
+
+    if (f->link == TP_NONE)
+        return true;
+    first = tp_modeldir_find(c->now, tp_pack_index(c->pack)->files[f->link].path);
+    return first && first->dev == e->dev && first->ino == e->ino;
+}
+
 static int compare_entry(const struct comparer *c, const struct tp_entry *e)
 {
     const struct tp_pack_file *f = tp_index_find(tp_pack_index(c->pack), e->path);
-    uint32_t mask;
 
     if (!f)
         return differs(c, e->path, "the existence");
@@ -47,9 +73,9 @@ static int compare_entry(const struct comparer *c, const struct tp_entry *e)
         return differs(c, e->path, "the size");
     if (f->target && (!e->target || strcmp(f->target, e->target) != 0))
         return differs(c, e->path, "the target");
-    /* Restoring a file leaves its set-user and set-group bits out. */
-    mask = f->type == TP_ENTRY_FILE ? 01777 : 07777;
-    if (f->type != TP_ENTRY_SYMLINK && (f->mode & mask) != (e->mode & mask))
+    if (!same_link(c, f, e))
+        return differs(c, e->path, "the hard link");
+    if (f->type != TP_ENTRY_SYMLINK && !same_mode(c, f->mode, f->attr_first, f->attr_n, e->mode, e->gid))
         return differs(c, e->path, "the mode");
     if (f->mtime_sec != e->mtime_sec || f->mtime_nsec != e->mtime_nsec)
         return differs(c, e->path, "the modification time");
@@ -78,20 +104,46 @@ static int hash_file(struct comparer *c, int fd, const struct tp_pack_file *f)
     return 0;
 }
 
-/* The file of NAME in DIRFD. */
-static int compare_content(struct comparer *c, const struct tp_pack_file *f, int dirfd, const char *name)
+/* Whether attribute A of the pack may be absent from the file open as FD: its file system does not keep it, or its group
+ * is not the one that the list was for. */
+static bool may_lack(const struct comparer *c, int fd, const struct tp_attr *a, gid_t gid)
+{
+    bool list = strcmp(a->name, TP_ACL_ACCESS) == 0;
+
+    return !tp_attrs_supported(fd, a->name) || (list && gid != c->pack_gid);
+}
+
+/* The N attributes of the pack from FIRST on, and those of the file open as FD; both are sorted. */
+static int compare_attrs(const struct comparer *c, int fd, const char *path, uint32_t first, uint32_t n, gid_t gid)
+{
+    const struct tp_attr *packed = tp_pack_index(c->pack)->attrs + first;
+    struct tp_attrs now = {0};
+    uint32_t at = 0;
+    int rc = tp_attrs_read(fd, path, 0, &now, NULL, c->err);
+    bool same = true;
+
+    for (uint32_t i = 0; rc == 0 && same && i < n; i++) {
+        const struct tp_attr *a = &packed[i], *b = at < now.n ? &now.list[at] : NULL;
+
+        if (b && strcmp(a->name, b->name) == 0) {
+            same = a->len == b->len && memcmp(a->value, b->value, a->len) == 0;
+            at++;
+        } else {
+            same = may_lack(c, fd, a, gid);
+        }
+    }
+    same = same && at == now.n;
+    tp_attrs_clear(&now);
+    return rc == 0 && !same ? differs(c, path, "the attributes") : rc;
+}
+
+static int compare_content(struct comparer *c, int fd, const struct tp_pack_file *f)
 {
     uint8_t digest[TP_SHA256_LEN];
-    int fd, rc;
+    int rc;
 
-    if (f->type != TP_ENTRY_FILE)
-        return 0;
-    fd = tp_open_beneath(dirfd, name, O_RDONLY | O_NONBLOCK, 0);
-    if (fd < 0)
-        return tp_fail_errno(c->err, "cannot open '%s/%s'", c->dir, f->path);
     posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
     rc = hash_file(c, fd, f);
-    close(fd);
     tp_sha256_final(c->sha, digest);
     if (rc == 0 && memcmp(digest, f->sha256, sizeof digest) != 0)
         rc = differs(c, f->path, "the content");
@@ -111,30 +163,54 @@ static void end_contents(struct comparer *c)
     free(c->buffer);
 }
 
-static int compare_contents(struct comparer *c)
+/* What has to be opened for it: attributes, which format 1 does not have, and content, where that is asked for. */
+static int compare_inside(struct comparer *c, uint32_t i)
 {
     const struct tp_index *x = tp_pack_index(c->pack);
-    int rootfd = open(c->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = rootfd < 0 ? tp_fail_errno(c->err, "cannot open '%s'", c->dir) : begin_contents(c);
+    const struct tp_pack_file *f = &x->files[i];
+    int fd, rc = 0;
 
+    if (f->type == TP_ENTRY_SYMLINK || f->link != TP_NONE)
+        return 0;
+    fd = tp_modeldir_open(c->now, c->rootfd, f->path);
+    if (fd < 0)
+        return tp_fail_errno(c->err, "cannot open '%s/%s'", c->dir, f->path);
+    if (x->version > 1)
+        rc = compare_attrs(c, fd, f->path, f->attr_first, f->attr_n, tp_modeldir_find(c->now, f->path)->gid);
+    if (rc == 0 && c->sha && f->type == TP_ENTRY_FILE)
+        rc = compare_content(c, fd, f);
+    close(fd);
+    return rc;
+}
+
+static int compare_insides(struct comparer *c, bool content)
+{
+    const struct tp_index *x = tp_pack_index(c->pack);
+    int rc = content ? begin_contents(c) : 0;
+
+    c->rootfd = open(c->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (rc == 0 && c->rootfd < 0)
+        rc = tp_fail_errno(c->err, "cannot open '%s'", c->dir);
+    if (rc == 0 && x->version > 1)
+        rc = compare_attrs(c, c->rootfd, ".", x->root_attr_first, x->root_attr_n, c->now->root_gid);
     for (uint32_t i = 0; rc == 0 && i < x->file_n; i++)
-        rc = compare_content(c, &x->files[i], rootfd, x->files[i].path);
+        rc = compare_inside(c, i);
     end_contents(c);
-    if (rootfd >= 0)
-        close(rootfd);
+    if (c->rootfd >= 0)
+        close(c->rootfd);
     return rc;
 }
 
 int tp_compare_file(const struct tp_pack *pack, const char *dir, uint32_t file, int dirfd, const char *name,
                     const struct tp_progress *progress, struct tp_error *err)
 {
-    struct comparer c = {.pack = pack, .dir = dir, .progress = progress, .err = err};
+    struct comparer c = {.pack = pack, .dir = dir, .progress = progress, .rootfd = -1, .err = err};
     const struct tp_index *x = tp_pack_index(pack);
     const struct tp_pack_file *f = tp_index_file_of(x, &x->files[file]);
     char target[PATH_MAX];
     struct stat st;
     ssize_t len;
-    int rc;
+    int fd, rc;
 
     if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return tp_fail_errno(err, "cannot stat '%s/%s'", dir, f->path);
@@ -150,30 +226,39 @@ int tp_compare_file(const struct tp_pack *pack, const char *dir, uint32_t file, 
         return 0;
     if ((uint64_t)st.st_size != f->size)
         return differs(&c, f->path, "the size");
+    fd = tp_open_beneath(dirfd, name, O_RDONLY | O_NONBLOCK, 0);
+    if (fd < 0)
+        return tp_fail_errno(err, "cannot open '%s/%s'", dir, f->path);
     rc = begin_contents(&c);
     if (rc == 0)
-        rc = compare_content(&c, f, dirfd, name);
+        rc = compare_content(&c, fd, f);
     end_contents(&c);
+    close(fd);
     return rc;
 }
 
 int tp_compare_dir(const struct tp_pack *pack, const char *dir, bool content,
                    const struct tp_progress *progress, struct tp_error *err)
 {
-    struct comparer c = {.pack = pack, .dir = dir, .progress = progress, .err = err};
     const struct tp_index *x = tp_pack_index(pack);
     struct tp_modeldir now;
-    int rc = tp_modeldir_scan(dir, &now, err);
+    struct comparer c = {.pack = pack, .dir = dir, .now = &now, .progress = progress, .rootfd = -1, .err = err};
+    struct stat st;
+    int rc = fstat(tp_pack_fd(pack), &st) < 0 ? tp_fail_errno(err, "cannot stat '%s'", tp_pack_path(pack))
+                                              : tp_modeldir_scan(dir, &now, err);
 
     if (rc < 0)
         return rc;
+    c.pack_gid = st.st_gid;
     for (size_t i = 0; rc == 0 && i < now.entry_n; i++)
         rc = compare_entry(&c, &now.entries[i]);
     if (rc == 0 && now.entry_n != x->file_n)
         rc = differs(&c, "", "the number of files");
-    if (rc == 0 && (now.root_mode != x->root_mode || now.root_mtime_sec != x->root_mtime_sec ||
-                    now.root_mtime_nsec != x->root_mtime_nsec))
+    if (rc == 0 && (!same_mode(&c, x->root_mode, x->root_attr_first, x->root_attr_n, now.root_mode, now.root_gid) ||
+                    now.root_mtime_sec != x->root_mtime_sec || now.root_mtime_nsec != x->root_mtime_nsec))
         rc = differs(&c, ".", "the mode or modification time");
+    if (rc == 0)
+        rc = compare_insides(&c, content);
     tp_modeldir_clear(&now);
-    return rc == 0 && content ? compare_contents(&c) : rc;
+    return rc;
 }

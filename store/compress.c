@@ -245,6 +245,7 @@ static int write_pack(const struct job *j, const char *out)
                                 .base_name = j->report->base,
                                 .codec = j->options->codec,
                                 .zstd_level = j->options->zstd_level,
+                                .replaces = !j->options->out && !j->options->keep,
                                 .progress = &j->progress};
 
     if (rc == 0 && tp_modeldir_is_snapshot(j->model))

@@ -4,15 +4,24 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/beneath.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "store/extract.h"
+#include "store/extract_space.h"
+#include "store/pack/pack_internal.h"
 #include "store/pipeline.h"
+#include "store/restored.h"
+
+#define WINDOW (32u << 20) /* of a large file at most two of these wait to be written */
+#define HOLE 4096u         /* runs of zeros of this size and place are not written into a sparse file */
 
 struct extractor {
     struct tp_pack *pack;
@@ -20,9 +29,16 @@ struct extractor {
     int dirfd;
     const char *path;
     const struct tp_progress *progress;
+    struct tp_lost *lost;
     struct tp_sha256 *sha;
+    uid_t uid;           /* (uid_t)-1: as it comes */
+    gid_t gid;
+    bool foreign;        /* the group is not the pack's */
+    bool sync_each;      /* the file system cannot be synced as one */
+    char parent[PATH_MAX]; /* the directory that was used last, "" for the model's */
+    int parentfd;        /* -1: none */
     int fd;              /* of the file that is being written, -1: none */
-    uint64_t file_done, done;
+    uint64_t file_done, started, done;
 };
 
 static void *block_create(void *arg)
@@ -50,19 +66,75 @@ static int work(void *arg, void *worker, uint64_t chunk, void *slot, struct tp_e
     return tp_pack_decode_chunk(e->pack, (uint32_t)chunk, slot, worker, NULL, err);
 }
 
-static int create_file(struct extractor *e, const struct tp_pack_file *f, struct tp_error *err)
+static int failed(const struct extractor *e, const char *what, const char *path, struct tp_error *err)
 {
-    e->fd = openat(e->dirfd, f->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (e->fd < 0)
-        return tp_fail_errno(err, "cannot create '%s/%s'", e->path, f->path);
-    e->file_done = 0;
+    return tp_fail_errno(err, "cannot %s '%s/%s'", what, e->path, path);
+}
+
+/* The directory that PATH lies in, and its name there. The descriptor is good until the next call. */
+static int locate(struct extractor *e, const char *path, int *at, const char **name, struct tp_error *err)
+{
+    const char *slash = strrchr(path, '/');
+    size_t len = slash ? (size_t)(slash - path) : 0;
+
+    *name = slash ? slash + 1 : path;
+    *at = e->dirfd;
+    if (len == 0)
+        return 0;
+    if (e->parentfd < 0 || strlen(e->parent) != len || memcmp(e->parent, path, len) != 0) {
+        if (e->parentfd >= 0)
+            close(e->parentfd);
+        memcpy(e->parent, path, len);
+        e->parent[len] = '\0';
+        e->parentfd = tp_open_beneath(e->dirfd, e->parent, O_PATH | O_DIRECTORY, 0);
+        if (e->parentfd < 0)
+            return failed(e, "open", e->parent, err);
+    }
+    *at = e->parentfd;
     return 0;
 }
 
-/* Mode and times go on at the very end of the file, so that nothing changes them any more. */
+static int create_file(struct extractor *e, const struct tp_pack_file *f, struct tp_error *err)
+{
+    const char *name;
+    int at, rc = locate(e, f->path, &at, &name, err);
+
+    if (rc < 0)
+        return rc;
+    e->fd = openat(at, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (e->fd < 0)
+        return failed(e, "create", f->path, err);
+    e->file_done = e->started = 0;
+    return 0;
+}
+
+/* Owner, then mode, then attributes, of which an access list changes the mode, then times: each at the very end of what
+ * changes it. -1 and errno, or a story in ERR and its code. */
+static int finish(struct extractor *e, int fd, const char *path, uint32_t mode, const struct tp_attr *attrs, uint32_t n,
+                  const struct timespec *mtime, struct tp_error *err)
+{
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, *mtime};
+    const struct tp_attr *list = tp_access_list(attrs, n);
+    int rc = 0;
+
+    mode = tp_restored_mode(mode, list, true, e->foreign);
+    if ((e->uid != (uid_t)-1 || e->gid != (gid_t)-1) && fchown(fd, e->uid, e->gid) < 0)
+        return failed(e, "finish", path, err);
+    if (fchmod(fd, mode) < 0)
+        return failed(e, "finish", path, err);
+    for (uint32_t i = 0; rc == 0 && i < n; i++)
+        if (&attrs[i] == list && e->foreign)
+            e->lost->attributes++;
+        else
+            rc = tp_attrs_write(fd, path, &attrs[i], 1, mode, e->lost, err);
+    if (rc == 0 && futimens(fd, times) < 0)
+        rc = failed(e, "finish", path, err);
+    return rc;
+}
+
 static int close_file(struct extractor *e, const struct tp_pack_file *f, struct tp_error *err)
 {
-    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {f->mtime_sec, f->mtime_nsec}};
+    struct timespec mtime = {f->mtime_sec, f->mtime_nsec};
     uint8_t digest[TP_SHA256_LEN];
     int rc = 0;
 
@@ -70,12 +142,68 @@ static int close_file(struct extractor *e, const struct tp_pack_file *f, struct 
     if (memcmp(digest, f->sha256, sizeof digest) != 0)
         rc = tp_fail(err, EBADMSG, "'%s' is damaged: '%s' does not match its SHA-256",
                      tp_pack_path(e->pack), f->path);
-    else if (fchmod(e->fd, f->mode & 01777) < 0 || futimens(e->fd, times) < 0 || fsync(e->fd) < 0)
-        rc = tp_fail_errno(err, "cannot finish '%s/%s'", e->path, f->path);
-    posix_fadvise(e->fd, 0, 0, POSIX_FADV_DONTNEED);
+    if (rc == 0 && f->sparse && ftruncate(e->fd, (off_t)f->size) < 0)
+        rc = failed(e, "write", f->path, err);
+    if (rc == 0)
+        rc = finish(e, e->fd, f->path, f->mode, e->index->attrs + f->attr_first, f->attr_n, &mtime, err);
+    if (rc == 0 && e->sync_each && fsync(e->fd) < 0)
+        rc = failed(e, "sync", f->path, err);
     if (close(e->fd) < 0 && rc == 0)
-        rc = tp_fail_errno(err, "cannot close '%s/%s'", e->path, f->path);
+        rc = failed(e, "close", f->path, err);
     e->fd = -1;
+    return rc;
+}
+
+/* Of a large file the disk writes one window while the next is made, and both leave the page cache. */
+static void drain(struct extractor *e)
+{
+    if (e->file_done - e->started < WINDOW)
+        return;
+    sync_file_range(e->fd, (off_t)e->started, WINDOW, SYNC_FILE_RANGE_WRITE);
+    if (e->started >= WINDOW) {
+        off_t before = (off_t)(e->started - WINDOW);
+
+        sync_file_range(e->fd, before, WINDOW,
+                        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+        posix_fadvise(e->fd, before, WINDOW, POSIX_FADV_DONTNEED);
+    }
+    e->started += WINDOW;
+}
+
+static bool is_zero(const uint8_t *p, size_t len)
+{
+    return len == 0 || (p[0] == 0 && memcmp(p, p + 1, len - 1) == 0);
+}
+
+/* Where the blocks of the file end that are zeros, or are not, from AT on, of LEN bytes P at OFF of the file. */
+static uint32_t run_end(const uint8_t *p, uint32_t len, uint64_t off, uint32_t at, bool *zero)
+{
+    for (bool first = true; at < len; first = false) {
+        uint32_t left = len - at, block = HOLE - (uint32_t)((off + at) % HOLE);
+        bool is = is_zero(p + at, block < left ? block : left);
+
+        if (first)
+            *zero = is;
+        else if (is != *zero)
+            break;
+        at += block < left ? block : left;
+    }
+    return at;
+}
+
+/* What of these bytes is no hole, at its place. */
+static int write_sparse(const struct extractor *e, const uint8_t *p, uint32_t len, const char *path, struct tp_error *err)
+{
+    bool zero = false;
+    int rc = 0;
+
+    for (uint32_t at = 0, end; rc == 0 && at < len; at = end) {
+        end = run_end(p, len, e->file_done, at, &zero);
+        if (!zero && lseek(e->fd, (off_t)(e->file_done + at), SEEK_SET) < 0)
+            return failed(e, "write", path, err);
+        if (!zero)
+            rc = tp_file_write(e->fd, p + at, end - at, path, err);
+    }
     return rc;
 }
 
@@ -87,85 +215,186 @@ static int consume(void *arg, uint64_t chunk, void *slot, struct tp_error *err)
     int rc = e->fd < 0 ? create_file(e, f, err) : 0;
 
     if (rc == 0)
-        rc = tp_file_write(e->fd, slot, len, f->path, err);
+        rc = f->sparse ? write_sparse(e, slot, len, f->path, err) : tp_file_write(e->fd, slot, len, f->path, err);
     if (rc < 0)
         return rc;
     tp_sha256_update(e->sha, slot, len);
     e->file_done += len;
     e->done += len;
+    drain(e);
     if (e->progress && e->progress->update)
         e->progress->update(e->progress->arg, "restore", e->done, e->index->logical_bytes);
     return e->file_done == f->size ? close_file(e, f, err) : 0;
 }
 
-/* Directories, links and empty files first: what no chunk brings. */
-static int make_entries(struct extractor *e, struct tp_error *err)
+/* A directory, a symbolic link or an empty file: what no chunk brings. */
+static int make_entry(struct extractor *e, const struct tp_pack_file *f, struct tp_error *err)
 {
-    for (uint32_t i = 0; i < e->index->file_n; i++) {
-        const struct tp_pack_file *f = &e->index->files[i];
-        struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {f->mtime_sec, f->mtime_nsec}};
-        int rc = 0;
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {f->mtime_sec, f->mtime_nsec}};
+    const char *name;
+    int at, rc;
 
-        if (f->type == TP_ENTRY_DIR)
-            rc = mkdirat(e->dirfd, f->path, 0700);
-        else if (f->type == TP_ENTRY_SYMLINK)
-            rc = symlinkat(f->target, e->dirfd, f->path) < 0
-                     ? -1
-                     : utimensat(e->dirfd, f->path, times, AT_SYMLINK_NOFOLLOW);
-        if (rc < 0)
-            return tp_fail_errno(err, "cannot create '%s/%s'", e->path, f->path);
-        if (f->type == TP_ENTRY_FILE && f->size == 0) {
-            rc = create_file(e, f, err);
-            if (rc == 0)
-                rc = close_file(e, f, err);
-            if (rc < 0)
-                return rc;
-        }
+    if (f->type == TP_ENTRY_FILE) {
+        rc = create_file(e, f, err);
+        return rc == 0 ? close_file(e, f, err) : rc;
     }
+    rc = locate(e, f->path, &at, &name, err);
+    if (rc < 0)
+        return rc;
+    if (f->type == TP_ENTRY_DIR)
+        return mkdirat(at, name, 0700) < 0 ? failed(e, "create", f->path, err) : 0;
+    if (symlinkat(f->target, at, name) < 0 ||
+        ((e->uid != (uid_t)-1 || e->gid != (gid_t)-1) &&
+         fchownat(at, name, e->uid, e->gid, AT_SYMLINK_NOFOLLOW) < 0) ||
+        utimensat(at, name, times, AT_SYMLINK_NOFOLLOW) < 0)
+        return failed(e, "create", f->path, err);
     return 0;
 }
 
-static int finish_dir(int fd, uint32_t mode, int64_t sec, uint32_t nsec)
+static int make_entries(struct extractor *e, struct tp_error *err)
 {
-    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {sec, nsec}};
+    int rc = 0;
 
-    return fchmod(fd, mode) < 0 || futimens(fd, times) < 0 || fsync(fd) < 0 ? -1 : 0;
+    for (uint32_t i = 0; rc == 0 && i < e->index->file_n; i++) {
+        const struct tp_pack_file *f = &e->index->files[i];
+
+        if (f->type != TP_ENTRY_FILE || (f->size == 0 && f->link == TP_NONE))
+            rc = make_entry(e, f, err);
+    }
+    return rc;
+}
+
+/* Further names of files, which are all there by now. */
+static int make_links(struct extractor *e, struct tp_error *err)
+{
+    for (uint32_t i = 0; i < e->index->file_n; i++) {
+        const struct tp_pack_file *f = &e->index->files[i];
+        const char *to_name = NULL, *name = NULL;
+        int from = -1, to = -1, rc;
+
+        if (f->link == TP_NONE)
+            continue;
+        rc = locate(e, e->index->files[f->link].path, &from, &name, err);
+        from = rc < 0 ? -1 : fcntl(from, F_DUPFD_CLOEXEC, 0);
+        if (rc == 0)
+            rc = from < 0 ? failed(e, "link", f->path, err) : locate(e, f->path, &to, &to_name, err);
+        if (rc == 0 && linkat(from, name, to, to_name, 0) < 0)
+            rc = failed(e, "link", f->path, err);
+        if (from >= 0)
+            close(from);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
 }
 
 /* Children before parents: making an entry changes its directory's time. */
 static int finish_dirs(struct extractor *e, struct tp_error *err)
 {
     const struct tp_index *x = e->index;
+    struct timespec mtime = {x->root_mtime_sec, x->root_mtime_nsec};
+    int rc = 0;
 
-    for (uint32_t i = x->file_n; i-- > 0;) {
+    for (uint32_t i = x->file_n; rc == 0 && i-- > 0;) {
         const struct tp_pack_file *f = &x->files[i];
-        int fd, rc;
+        struct timespec own = {f->mtime_sec, f->mtime_nsec};
+        int fd;
 
         if (f->type != TP_ENTRY_DIR)
             continue;
-        fd = openat(e->dirfd, f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-        rc = fd < 0 ? -1 : finish_dir(fd, f->mode, f->mtime_sec, f->mtime_nsec);
-        if (rc < 0)
-            rc = tp_fail_errno(err, "cannot finish '%s/%s'", e->path, f->path);
-        if (fd >= 0)
-            close(fd);
-        if (rc < 0)
-            return rc;
+        fd = tp_open_beneath(e->dirfd, f->path, O_RDONLY | O_DIRECTORY, 0);
+        if (fd < 0)
+            return failed(e, "open", f->path, err);
+        rc = finish(e, fd, f->path, f->mode, x->attrs + f->attr_first, f->attr_n, &own, err);
+        if (rc == 0 && e->sync_each && fsync(fd) < 0)
+            rc = failed(e, "sync", f->path, err);
+        close(fd);
     }
-    if (finish_dir(e->dirfd, x->root_mode, x->root_mtime_sec, x->root_mtime_nsec) < 0)
-        return tp_fail_errno(err, "cannot finish '%s'", e->path);
+    return rc == 0 ? finish(e, e->dirfd, ".", x->root_mode, x->attrs + x->root_attr_first, x->root_attr_n, &mtime, err)
+                   : rc;
+}
+
+/* Whether files made here can be given this owner and group: a first one is. */
+static int may_own(const struct extractor *e, uid_t uid, gid_t gid, bool *may, struct tp_error *err)
+{
+    static const char probe[] = ".owner";
+    int fd = openat(e->dirfd, probe, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600), rc = 0;
+
+    if (fd < 0)
+        return failed(e, "create", probe, err);
+    *may = fchown(fd, uid, gid) == 0;
+    if (!*may && errno != EPERM && errno != EINVAL)
+        rc = failed(e, "give away", probe, err);
+    close(fd);
+    if (unlinkat(e->dirfd, probe, 0) < 0 && rc == 0)
+        rc = failed(e, "remove", probe, err);
+    return rc;
+}
+
+/* Whose the files become: the pack's owner's, where root restores for a user. */
+static int settle_owner(struct extractor *e, struct tp_error *err)
+{
+    struct stat pack, dir;
+    bool may = false;
+    int rc = 0;
+
+    e->uid = (uid_t)-1;
+    e->gid = (gid_t)-1;
+    if (fstat(tp_pack_fd(e->pack), &pack) < 0 || fstat(e->dirfd, &dir) < 0)
+        return tp_fail_errno(err, "cannot stat '%s'", e->path);
+    bool same_group = pack.st_gid == getegid() && dir.st_gid == pack.st_gid;
+    if (geteuid() == 0 && (pack.st_uid != 0 || !same_group))
+        rc = may_own(e, pack.st_uid, pack.st_gid, &may, err);
+    if (may)
+        e->uid = pack.st_uid;
+    else if (rc == 0 && !same_group)
+        rc = may_own(e, (uid_t)-1, pack.st_gid, &may, err);
+    e->foreign = !may && !same_group;
+    if (may)
+        e->gid = pack.st_gid;
+    return rc;
+}
+
+/* All on the disk: at once, which for many small files takes a fraction of the time of one sync each. */
+static int sync_all(const struct extractor *e, struct tp_error *err)
+{
+    if ((e->sync_each ? fsync(e->dirfd) : syncfs(e->dirfd)) < 0)
+        return tp_fail_errno(err, "cannot sync '%s'", e->path);
     return 0;
 }
 
+static int extract(struct extractor *e, struct tp_pipeline *p, struct tp_error *err)
+{
+    struct statfs fs;
+    int rc;
+
+    /* What FUSE calls syncfs does not reach the daemon of the file system. */
+    e->sync_each = fstatfs(e->dirfd, &fs) == 0 && fs.f_type == 0x65735546;
+    rc = tp_extract_check_space(e->index, e->dirfd, e->path, err);
+    if (rc == 0)
+        rc = settle_owner(e, err);
+    if (rc == 0)
+        rc = make_entries(e, err);
+    if (rc == 0)
+        rc = tp_pipeline_run(p, err);
+    if (rc == 0)
+        rc = make_links(e, err);
+    if (rc == 0)
+        rc = finish_dirs(e, err);
+    return rc == 0 ? sync_all(e, err) : rc;
+}
+
 int tp_extract(struct tp_pack *pack, int dirfd, const char *path, unsigned threads,
-               const struct tp_progress *progress, struct tp_error *err)
+               const struct tp_progress *progress, struct tp_lost *lost, struct tp_error *err)
 {
     struct extractor e = {.pack = pack,
                           .index = tp_pack_index(pack),
                           .dirfd = dirfd,
                           .path = path,
                           .progress = progress,
+                          .lost = lost,
                           .sha = tp_sha256_create(),
+                          .parentfd = -1,
                           .fd = -1};
     struct tp_pipeline p = {.threads = threads,
                             .item_n = e.index->chunk_n,
@@ -177,14 +406,12 @@ int tp_extract(struct tp_pack *pack, int dirfd, const char *path, unsigned threa
                             .slot_destroy = free,
                             .work = work,
                             .consume = consume};
-    int rc = e.sha ? make_entries(&e, err) : tp_fail(err, ENOMEM, "out of memory for restoring");
+    int rc = e.sha ? extract(&e, &p, err) : tp_fail(err, ENOMEM, "out of memory for restoring");
 
-    if (rc == 0)
-        rc = tp_pipeline_run(&p, err);
-    if (rc == 0)
-        rc = finish_dirs(&e, err);
     if (e.fd >= 0)
         close(e.fd);
+    if (e.parentfd >= 0)
+        close(e.parentfd);
     tp_sha256_destroy(e.sha);
     return rc;
 }

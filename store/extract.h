@@ -4,12 +4,16 @@
 #define TP_STORE_EXTRACT_H
 
 #include "base/progress.h"
+#include "store/attrs.h"
 #include "store/pack/pack.h"
 
-/* Write the whole model into DIRFD, an empty directory of our own at PATH (for stories): every file checked
- * by its SHA-256, modes and times set, all synced, the directory itself last. Set-user and set-group bits of files
- * are not restored. */
+/*
+ * Write the whole model into DIRFD, an empty directory of our own at PATH (for stories): every file checked by its
+ * SHA-256, modes, times, attributes, hard links and holes as they were, all on the disk. Owner and group are the pack's,
+ * as far as this process may give them; otherwise nobody is granted more. Set-user and set-group bits are not restored.
+ * -ENOSPC before anything is written where there is no space for all of it. LOST counts what the file system keeps not.
+ */
 int tp_extract(struct tp_pack *pack, int dirfd, const char *path, unsigned threads,
-               const struct tp_progress *progress, struct tp_error *err);
+               const struct tp_progress *progress, struct tp_lost *lost, struct tp_error *err);
 
 #endif

@@ -4,11 +4,12 @@ store_libtp_store_la_SOURCES =
 
 # what is asked of a directory of models
 store_libtp_store_la_SOURCES += \
+	store/attrs.c store/attrs.h \
 	store/catalog.c store/catalog.h \
 	store/compare.c store/compare.h \
 	store/compress.c \
 	store/cursor.c store/cursor.h \
-	store/extract.c store/extract.h \
+	store/extract.c store/extract.h store/extract_space.c store/extract_space.h store/restored.h \
 	store/lock.c store/lock.h \
 	store/names.c store/names.h \
 	store/ops.h \
@@ -52,6 +53,7 @@ store_libtp_store_la_SOURCES += \
 	store/write/learn.c \
 	store/write/output.c \
 	store/write/plan.c store/write/plan.h \
+	store/write/rights.c store/write/rights.h \
 	store/write/sink.c store/write/sink.h \
 	store/write/writer.c store/write/writer.h \
 	store/write/writer_internal.h

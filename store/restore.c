@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "store/compare.h"
 #include "store/extract.h"
 #include "store/lock.h"
@@ -69,18 +70,32 @@ static int make_temporary(const struct job *j, char **path, int *fd)
         rmdir(*path);
         return rc;
     }
-    return tp_temporary_lock(*fd, *path, j->err);
+    rc = tp_temporary_lock(*fd, *path, j->err);
+    /* What is made in it inherits no access list of the directory around it. */
+    return rc == 0 ? tp_attrs_drop_lists(*fd, *path, j->err) : rc;
+}
+
+static void warn_of_lost(const struct job *j, const struct tp_lost *lost)
+{
+    char what[256];
+
+    if (tp_lost_describe(lost, what, sizeof what))
+        tp_log(TP_LOG_WARNING, "the file system of '%s' does not keep %s: nobody is granted more for that", j->target,
+               what);
 }
 
 static int extract(const struct job *j)
 {
+    struct tp_lost lost = {0};
     char *temporary = NULL;
     int fd = -1, rc;
 
     tp_temporaries_sweep(j->target);
     rc = make_temporary(j, &temporary, &fd);
     if (rc == 0)
-        rc = tp_extract(j->pack, fd, temporary, j->options->threads, j->options->progress, j->err);
+        rc = tp_extract(j->pack, fd, temporary, j->options->threads, j->options->progress, &lost, j->err);
+    if (rc == 0)
+        warn_of_lost(j, &lost);
     if (rc == 0)
         rc = tp_rename_new(temporary, j->target, j->err);
     if (rc == 0)

@@ -209,7 +209,7 @@ static int verify_rest(struct verifier *v, struct tp_error *err)
                 found(v, -EBADMSG, why.message);
         }
     for (uint32_t i = 0; i < x->file_n; i++)
-        if (x->files[i].type == TP_ENTRY_FILE && x->files[i].size == 0) {
+        if (x->files[i].type == TP_ENTRY_FILE && x->files[i].size == 0 && x->files[i].link == TP_NONE) {
             v->report->files++;
             if (memcmp(x->files[i].sha256, empty, sizeof empty) != 0) {
                 tp_fail(&why, EBADMSG, "'%s' is damaged: the empty file '%.400s' has a wrong SHA-256", path,

@@ -252,6 +252,7 @@ static int follow(struct scan *s, const char *name, struct stat *st)
                      "the link '%s' in the snapshot '%s' leads to '%s', which is none of its blobs: --dereference "
                      "follows all links",
                      shown_path(s), s->root, target);
+    st->st_nlink = 1; /* other names of it are no names in the model */
     free(target);
     return rc;
 }
@@ -263,13 +264,15 @@ static int describe(struct scan *s, const char *name, const struct stat *st, str
                                .mtime_sec = st->st_mtim.tv_sec,
                                .mtime_nsec = (uint32_t)st->st_mtim.tv_nsec,
                                .dev = st->st_dev,
-                               .ino = st->st_ino};
+                               .ino = st->st_ino,
+                               .uid = st->st_uid,
+                               .gid = st->st_gid,
+                               .link = S_ISREG(st->st_mode) && st->st_nlink > 1 ? 0 : TP_NO_ENTRY};
     int rc = 0;
     if (S_ISREG(st->st_mode)) {
         entry->type = TP_ENTRY_FILE;
         entry->size = (uint64_t)st->st_size;
-        if (!tp_add_u64(s->out->total_bytes, entry->size, &s->out->total_bytes))
-            return tp_fail(s->err, EFBIG, "the files of '%s' are too long together", s->root);
+        entry->sparse = (uint64_t)st->st_blocks < entry->size / 512;
     } else if (S_ISDIR(st->st_mode)) {
         entry->type = TP_ENTRY_DIR;
     } else if (S_ISLNK(st->st_mode)) {
@@ -347,6 +350,58 @@ static int walk(struct scan *s)
     return rc;
 }
 
+/* By file, and of one file by place. */
+static int by_file(const void *a, const void *b)
+{
+    const struct tp_entry *x = *(const struct tp_entry *const *)a, *y = *(const struct tp_entry *const *)b;
+
+    if (x->dev != y->dev)
+        return x->dev < y->dev ? -1 : 1;
+    if (x->ino != y->ino)
+        return x->ino < y->ino ? -1 : 1;
+    return x < y ? -1 : x > y;
+}
+
+/* Of each file that has several names in the directory, all but the first are links to that. Until now those have
+ * link 0 that have more names anywhere. */
+static int find_links(struct scan *s)
+{
+    struct tp_modeldir *out = s->out;
+    struct tp_entry **named = NULL;
+    size_t n = 0, first = 0;
+
+    for (size_t i = 0; i < out->entry_n; i++)
+        n += out->entries[i].link == 0;
+    if (n == 0)
+        return 0;
+    named = malloc(n * sizeof *named);
+    if (!named)
+        return no_memory(s);
+    n = 0;
+    for (size_t i = 0; i < out->entry_n; i++)
+        if (out->entries[i].link == 0)
+            named[n++] = &out->entries[i];
+    qsort(named, n, sizeof *named, by_file);
+    for (size_t i = 0; i < n; i++) {
+        if (named[i]->dev != named[first]->dev || named[i]->ino != named[first]->ino)
+            first = i;
+        named[i]->link = i == first ? TP_NO_ENTRY : (size_t)(named[first] - out->entries);
+    }
+    free(named);
+    return 0;
+}
+
+static int add_up(struct scan *s)
+{
+    struct tp_modeldir *out = s->out;
+
+    for (size_t i = 0; i < out->entry_n; i++)
+        if (out->entries[i].link == TP_NO_ENTRY &&
+            !tp_add_u64(out->total_bytes, out->entries[i].size, &out->total_bytes))
+            return tp_fail(s->err, EFBIG, "the files of '%s' are too long together", s->root);
+    return 0;
+}
+
 int tp_modeldir_scan(const char *dir, struct tp_modeldir *out, struct tp_error *err)
 {
     return tp_modeldir_scan_links(dir, TP_LINKS_AUTO, out, err);
@@ -365,6 +420,8 @@ int tp_modeldir_scan_links(const char *dir, enum tp_links links, struct tp_model
         return rc;
     }
     out->root_mode = st.st_mode & 07777;
+    out->root_uid = st.st_uid;
+    out->root_gid = st.st_gid;
     out->root_mtime_sec = st.st_mtim.tv_sec;
     out->root_mtime_nsec = (uint32_t)st.st_mtim.tv_nsec;
     out->snapshot = is_snapshot(fd);
@@ -379,6 +436,10 @@ int tp_modeldir_scan_links(const char *dir, enum tp_links links, struct tp_model
         rc = push_level(&s, fd);
     if (rc == 0)
         rc = walk(&s);
+    if (rc == 0)
+        rc = find_links(&s);
+    if (rc == 0)
+        rc = add_up(&s);
     for (size_t i = 0; i < s.level_n; i++)
         free_names(s.levels[i].names, s.levels[i].name_n);
     free(s.levels);
@@ -461,14 +522,14 @@ int tp_modeldir_open(const struct tp_modeldir *dir, int fd, const char *path)
 {
     const struct tp_entry *entry = tp_modeldir_find(dir, path);
     struct stat st;
-    int file;
+    int file, flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC;
 
     if (!entry)
         return errno = ENOENT, -1;
-    if (entry->type != TP_ENTRY_FILE)
-        return errno = EINVAL, -1;
-    file = dir->links == TP_LINKS_FOLLOW ? openat(fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-                                         : tp_open_beneath(fd, path, O_RDONLY | O_NONBLOCK, 0);
+    if (entry->type == TP_ENTRY_SYMLINK)
+        return errno = ELOOP, -1;
+    flags |= entry->type == TP_ENTRY_DIR ? O_DIRECTORY : 0;
+    file = dir->links == TP_LINKS_FOLLOW ? openat(fd, path, flags) : tp_open_beneath(fd, path, flags, 0);
     if (file < 0 && errno == ELOOP && dir->snapshot && dir->links != TP_LINKS_FOLLOW)
         file = open_blob(fd, path, entry);
     if (file >= 0 && (fstat(file, &st) < 0 || st.st_dev != entry->dev || st.st_ino != entry->ino)) {

@@ -28,7 +28,13 @@ struct tp_entry {
     char *target;  /* of a symbolic link, else NULL */
     dev_t dev;     /* of the file itself, or of the one that a link which is followed leads to */
     ino_t ino;
+    uid_t uid;
+    gid_t gid;
+    size_t link;   /* the lower entry that is another name of this file, or TP_NO_ENTRY */
+    bool sparse;   /* the file has holes */
 };
+
+#define TP_NO_ENTRY SIZE_MAX
 
 struct tp_modeldir {
     size_t entry_n;
@@ -36,7 +42,9 @@ struct tp_modeldir {
     uint32_t root_mode;
     int64_t root_mtime_sec;
     uint32_t root_mtime_nsec;
-    uint64_t total_bytes;     /* of all files */
+    uid_t root_uid;
+    gid_t root_gid;
+    uint64_t total_bytes;     /* of all files, of one with several names once */
     enum tp_links links;
     bool snapshot;            /* of the hub's cache */
 };
@@ -48,7 +56,7 @@ int tp_modeldir_scan(const char *dir, struct tp_modeldir *out, struct tp_error *
 int tp_modeldir_scan_links(const char *dir, enum tp_links links, struct tp_modeldir *out, struct tp_error *err);
 /* Whether DIR is a snapshot of the hub's cache. */
 bool tp_modeldir_is_snapshot(const char *dir);
-/* Open for reading the file PATH that a scan has listed; FD is the directory that was scanned. No link is followed but
+/* Open for reading the file or directory PATH that a scan has listed; FD is the directory that was scanned. No link is followed but
  * as it was by the scan, and the file must be the one that was listed. -1 and errno, ESTALE: it is another file. */
 int tp_modeldir_open(const struct tp_modeldir *dir, int fd, const char *path);
 /* The entry of this path, or NULL; O(log n). */

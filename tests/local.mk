@@ -26,6 +26,7 @@ EXTRA_DIST += tests/tap.h tests/lib.sh tests/requirements.txt
 
 # base
 base_tests = \
+	tests/base/acl_test \
 	tests/base/beneath_test \
 	tests/base/buffer_test \
 	tests/base/error_test \
@@ -172,6 +173,7 @@ serve_scripts = \
 # cli
 cli_tests =
 cli_scripts = \
+	tests/cli/attributes_test.sh \
 	tests/cli/bad_input_test.sh \
 	tests/cli/bases_test.sh \
 	tests/cli/behind_test.sh \

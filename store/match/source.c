@@ -142,7 +142,7 @@ static int open_dir(struct tp_source *source, const char *path, enum tp_links li
         return tp_fail(err, ENOMEM, "out of memory");
     for (size_t i = 0; i < impl->dir.entry_n; i++) {
         const struct tp_entry *entry = &impl->dir.entries[i];
-        if (entry->type != TP_ENTRY_FILE)
+        if (entry->type != TP_ENTRY_FILE || entry->link != TP_NO_ENTRY)
             continue;
         source->files[source->file_n].path = entry->path;
         source->files[source->file_n].size = entry->size;

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/acl.h"
 #include "base/le.h"
 #include "store/pack/layout.h"
 
@@ -76,6 +77,8 @@ int tp_attrs_decode(const uint8_t *records, struct tp_index *x, uint64_t *string
         rc = check_owner(x, i, err);
         if (rc < 0)
             return rc;
+        if (strncmp(a->name, "user.", 5) != 0 && !tp_acl_is_valid(a->value, a->len))
+            return BAD(err, "attribute %" PRIu32 " is no access list", i);
         give(x, i);
     }
     return off == x->values_len ? 0 : BAD(err, "its attributes do not add up to their %" PRIu32 " bytes", x->values_len);

@@ -56,6 +56,21 @@ const struct tp_pack_file *tp_index_find(const struct tp_index *index, const cha
     return NULL;
 }
 
+void tp_index_fill_links(struct tp_index *x)
+{
+    for (uint32_t i = 0; i < x->file_n; i++) {
+        struct tp_pack_file *f = &x->files[i];
+        const char *path = f->path;
+        uint32_t link = f->link;
+
+        if (link == TP_NONE)
+            continue;
+        *f = x->files[link];
+        f->path = path;
+        f->link = link;
+    }
+}
+
 const struct tp_pack_file *tp_index_file_of(const struct tp_index *index, const struct tp_pack_file *file)
 {
     return file->link == TP_NONE ? file : &index->files[file->link];

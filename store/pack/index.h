@@ -146,6 +146,9 @@ void tp_index_clear(struct tp_index *index);
 uint32_t tp_index_chunk_len(const struct tp_index *index, uint32_t chunk);
 /* The file with this path, or NULL; O(log n). */
 const struct tp_pack_file *tp_index_find(const struct tp_index *index, const char *path);
+/* In an open pack, what is another name of a file has all that the file has, its segments, too, but the path. Such an
+ * index is not encoded. */
+void tp_index_fill_links(struct tp_index *index);
 /* The file whose content FILE has: what a hard link leads to, else FILE itself. */
 const struct tp_pack_file *tp_index_file_of(const struct tp_index *index, const struct tp_pack_file *file);
 /* Whether an index may hold an attribute of this name of what is of this type (the model directory is a DIR). */

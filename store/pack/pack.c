@@ -127,6 +127,8 @@ static int read_index(struct tp_pack *pack, struct tp_error *err)
         rc = tp_index_decode(f->version, decoded, f->index_len, f->index_off - TP_PACK_HEADER_LEN, &pack->index, err);
         if (rc < 0)
             tp_error_prefix(err, "'%s'", pack->path);
+        else
+            tp_index_fill_links(&pack->index);
     }
     if (decoded != stored)
         free(decoded);

@@ -38,13 +38,23 @@ void tp_writer_close_source(struct tp_writer *w, uint32_t file)
     pthread_mutex_unlock(&w->lock);
 }
 
+/* Zeros that need not be read. */
+static bool is_hole(int fd, uint64_t off, size_t len)
+{
+    off_t data = lseek(fd, (off_t)off, SEEK_DATA);
+
+    return data < 0 ? errno == ENXIO : (uint64_t)data >= off + len;
+}
+
 int tp_writer_read(struct tp_writer *w, uint32_t file, void *dst, size_t len, uint64_t off,
                    struct tp_error *err)
 {
     const char *path = w->plan.index.files[file].path;
     int fd, rc = open_source(w, file, &fd, err);
 
-    if (rc == 0)
+    if (rc == 0 && w->plan.index.files[file].sparse && is_hole(fd, off, len))
+        memset(dst, 0, len);
+    else if (rc == 0)
         rc = tp_file_pread(fd, dst, len, off, path, err);
     if (rc == -EBADMSG)
         return tp_fail(err, EBUSY, "'%s/%s' became shorter while it was packed", w->plan.root, path);

@@ -208,23 +208,19 @@ static int add_safetensors(struct planner *p, uint32_t file, const struct tp_saf
     return rc;
 }
 
-/* The segments of one file; what is not understood is one opaque segment. */
-static int plan_file(struct planner *p, uint32_t file)
+/* The segments of one file, open as FD; what is not understood is one opaque segment. */
+static int cut_file(struct planner *p, uint32_t file, int fd)
 {
     const struct tp_pack_file *f = &p->plan->index.files[file];
     struct tp_safetensors st;
     struct tp_error why = {0};
-    int fd, rc;
+    int rc;
 
     if (f->size == 0)
         return 0;
     if (f->size < TP_SAFETENSORS_MIN && !has_suffix(f->path, ".safetensors"))
         return add_opaque(p, file, f->size);
-    fd = tp_modeldir_open(&p->plan->dir, p->rootfd, f->path);
-    if (fd < 0)
-        return tp_fail_errno(p->err, "cannot open '%s/%s'", p->plan->root, f->path);
     rc = tp_safetensors_open(fd, f->size, f->path, &st, &why);
-    close(fd);
     if (rc == -EBADMSG) {
         if (has_suffix(f->path, ".safetensors"))
             tp_log(TP_LOG_WARNING, "'%s/%s' is kept as plain bytes: %s", p->plan->root, f->path, why.message);
@@ -234,6 +230,47 @@ static int plan_file(struct planner *p, uint32_t file)
         return tp_fail(p->err, -rc, "%s", why.message);
     rc = add_safetensors(p, file, &st);
     tp_safetensors_clear(&st);
+    return rc;
+}
+
+/* What a file or directory carries, and of a file its segments. */
+static int plan_entry(struct planner *p, uint32_t i)
+{
+    struct tp_plan *plan = p->plan;
+    struct tp_pack_file *f = &plan->index.files[i];
+    int fd, rc;
+
+    f->segment_first = plan->index.segment_n;
+    if (f->type == TP_ENTRY_SYMLINK || f->link != TP_NONE)
+        return 0;
+    fd = tp_modeldir_open(&plan->dir, p->rootfd, f->path);
+    if (fd < 0)
+        return tp_fail_errno(p->err, "cannot open '%s/%s'", plan->root, f->path);
+    f->attr_first = plan->attrs.n;
+    rc = tp_attrs_read(fd, f->path, i, &plan->attrs, &plan->lost, p->err);
+    f->attr_n = plan->attrs.n - f->attr_first;
+    if (rc == 0 && f->type == TP_ENTRY_FILE)
+        rc = cut_file(p, i, fd);
+    close(fd);
+    return rc;
+}
+
+/* All entries, and the model directory's own attributes, which come last. */
+static int plan_entries(struct planner *p)
+{
+    struct tp_plan *plan = p->plan;
+    struct tp_index *x = &plan->index;
+    int rc = 0;
+
+    for (uint32_t i = 0; rc == 0 && i < x->file_n; i++)
+        rc = plan_entry(p, i);
+    x->root_attr_first = plan->attrs.n;
+    if (rc == 0)
+        rc = tp_attrs_read(p->rootfd, plan->root, TP_NONE, &plan->attrs, &plan->lost, p->err);
+    x->root_attr_n = plan->attrs.n - x->root_attr_first;
+    x->attrs = plan->attrs.list;
+    x->attr_n = plan->attrs.n;
+    x->values_len = (uint32_t)plan->attrs.bytes;
     return rc;
 }
 
@@ -263,7 +300,13 @@ static int list_files(struct planner *p)
         f->mtime_sec = e->mtime_sec;
         f->mtime_nsec = e->mtime_nsec;
         f->size = e->size;
-        f->link = TP_NONE;
+        plan->lost.owners += e->uid != plan->dir.root_uid || e->gid != plan->dir.root_gid;
+        f->link = e->link == TP_NO_ENTRY ? TP_NONE : (uint32_t)e->link;
+        if (f->link != TP_NONE) {
+            f->size = 0;
+            continue;
+        }
+        f->sparse = e->sparse;
         if (f->type == TP_ENTRY_FILE && f->size == 0)
             tp_sha256("", 0, f->sha256);
     }
@@ -379,10 +422,7 @@ static int plan_all(struct planner *p, enum tp_links links)
     if (p->rootfd < 0)
         return tp_fail_errno(p->err, "cannot open '%s'", plan->root);
     warn_of_links(p);
-    for (uint32_t i = 0; rc == 0 && i < plan->index.file_n; i++) {
-        plan->index.files[i].segment_first = plan->index.segment_n;
-        rc = plan_file(p, i);
-    }
+    rc = plan_entries(p);
     return rc == 0 ? number_chunks(p) : rc;
 }
 
@@ -421,7 +461,8 @@ int tp_plan_make(const char *dir, const struct tp_pack_options *options, struct 
 static bool same_entry(const struct tp_entry *a, const struct tp_entry *b)
 {
     return strcmp(a->path, b->path) == 0 && a->type == b->type && a->mode == b->mode &&
-           a->mtime_sec == b->mtime_sec && a->mtime_nsec == b->mtime_nsec && a->size == b->size && a->dev == b->dev && a->ino == b->ino &&
+           a->uid == b->uid && a->gid == b->gid && a->mtime_sec == b->mtime_sec && a->mtime_nsec == b->mtime_nsec &&
+           a->size == b->size && a->dev == b->dev && a->ino == b->ino &&
            (a->target == NULL) == (b->target == NULL) && (!a->target || strcmp(a->target, b->target) == 0);
 }
 
@@ -450,7 +491,9 @@ void tp_plan_clear(struct tp_plan *plan)
         free_const(plan->index.segments[i].name);
         free_const(plan->index.segments[i].shape);
     }
+    plan->index.attrs = NULL;
     tp_index_clear(&plan->index);
+    tp_attrs_clear(&plan->attrs);
     tp_modeldir_clear(&plan->dir);
     free(plan->root);
     memset(plan, 0, sizeof *plan);

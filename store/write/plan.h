@@ -6,6 +6,7 @@
 #ifndef TP_STORE_PLAN_H
 #define TP_STORE_PLAN_H
 
+#include "store/attrs.h"
 #include "store/write/writer.h"
 
 struct tp_plan {
@@ -15,6 +16,8 @@ struct tp_plan {
     struct tp_pack *base;       /* borrowed */
     uint32_t segment_cap;
     uint64_t tensor_n;
+    struct tp_attrs attrs;      /* the index's attributes point here */
+    struct tp_lost lost;
 };
 
 int tp_plan_make(const char *dir, const struct tp_pack_options *options, struct tp_plan *out,

@@ -13,8 +13,10 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "store/names.h"
 #include "store/pack/pack_internal.h"
+#include "store/write/rights.h"
 #include "store/write/writer_internal.h"
 
 static double now(void)
@@ -128,7 +130,9 @@ static int verify(const struct tp_writer *w, const char *path, const uint8_t *id
 static int write_temporary(struct tp_writer *w, const char *path, int *fd, struct tp_pack_report *report,
                            struct tp_error *err)
 {
+    struct tp_rights rights = tp_rights_find(&w->plan);
     double start = now();
+    mode_t mode = 0;
     int rc;
 
     *fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -136,8 +140,12 @@ static int write_temporary(struct tp_writer *w, const char *path, int *fd, struc
         return tp_fail_errno(err, "cannot create '%s'", path);
     rc = tp_temporary_lock(*fd, path, err);
     if (rc == 0)
+        rc = tp_rights_own(&rights, *fd, path, err);
+    if (rc == 0)
+        rc = tp_rights_mode(&rights, *fd, w->options->replaces, path, &mode, err);
+    if (rc == 0)
         rc = tp_output_write(w, *fd, path, report, err);
-    if (rc == 0 && fchmod(*fd, 0644 & ~tp_umask()) < 0)
+    if (rc == 0 && fchmod(*fd, mode & ~tp_umask()) < 0)
         rc = tp_fail_errno(err, "cannot set the mode of '%s'", path);
     if (rc == 0 && fsync(*fd) < 0)
         rc = tp_fail_errno(err, "cannot sync '%s'", path);
@@ -145,6 +153,14 @@ static int write_temporary(struct tp_writer *w, const char *path, int *fd, struc
         posix_fadvise(*fd, 0, 0, POSIX_FADV_DONTNEED);
     report->write_seconds = now() - start;
     return rc;
+}
+
+static void warn_of_lost(const struct tp_writer *w)
+{
+    char what[256];
+
+    if (tp_lost_describe(&w->plan.lost, what, sizeof what))
+        tp_log(TP_LOG_WARNING, "the pack of '%s' does not keep %s", w->plan.root, what);
 }
 
 static int publish(const char *temporary, const char *out, struct tp_error *err)
@@ -173,6 +189,7 @@ static int write_verified(struct tp_writer *w, const char *temporary, const char
     report->file_n = w->plan.index.file_n;
     report->tensor_n = w->plan.tensor_n;
     report->chunk_n = w->plan.index.chunk_n;
+    report->lost = w->plan.lost;
     return rc;
 }
 
@@ -193,6 +210,8 @@ int tp_pack_write(const char *dir, const char *out, const struct tp_pack_options
         return rc;
     tp_temporaries_sweep(out);
     rc = prepare(&w, dir, err);
+    if (rc == 0)
+        warn_of_lost(&w);
     if (rc == 0)
         rc = write_verified(&w, temporary, out, report, err);
     finish(&w);

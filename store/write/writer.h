@@ -7,6 +7,7 @@
 #define TP_STORE_WRITER_H
 
 #include "base/progress.h"
+#include "store/attrs.h"
 #include "store/store.h"
 #include "tensor/modeldir.h"
 
@@ -26,6 +27,7 @@ struct tp_pack_options {
     const char *codec;           /* NULL or "auto"; else the one tensor codec to use beside zstd and raw */
     int zstd_level;              /* 0: the default, 3 */
     enum tp_links links;         /* what becomes of symbolic links in the directory */
+    bool replaces;               /* the pack takes the place of the directory, whose owner must be able to read it */
     const struct tp_progress *progress;
     /* Asked for each tensor of the file PATH while the plan is made: whether something in the model predicts it better
      * than the base does. A file with a tensor that is predicted in this way predicts none itself: -EINVAL. Each that
@@ -43,6 +45,7 @@ struct tp_pack_report {
     uint64_t codec_logical[TP_CODEC_COUNT];
     uint64_t codec_stored[TP_CODEC_COUNT];
     uint8_t id[TP_SHA256_LEN];
+    struct tp_lost lost;         /* what the pack does not keep */
     double write_seconds, verify_seconds;
 };
 

@@ -29,6 +29,8 @@ done
 cp -Rp "$tmp/originals/base" "$tmp/originals/twin"
 "$tenpak" pack -q -b "$tmp/store/base.tnpk" -o "$tmp/store/twin.tnpk" "$tmp/originals/twin" || fail 'pack twin'
 cp -Rp "$tmp/originals/dtypes" "$tmp/store/plain"
+# It is as private as its most private file until somebody opens it.
+chmod 644 "$tmp/store/dtypes.tnpk"
 
 mount_dir "$tmp/store" "$tmp/mnt" -o cache=12M || exit 1
 for model in base tune wide dtypes crumbs; do

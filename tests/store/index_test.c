@@ -17,6 +17,7 @@ static struct tp_segment segments[SEGMENT_N];
 static struct tp_chunk chunks[CHUNK_N];
 static struct tp_tables_ref tables[TABLES_N];
 static struct tp_attr attrs[ATTR_N];
+static const uint8_t acl[] = {2, 0, 0, 0, 1, 0, 7, 0, 255, 255, 255, 255, 4, 0, 5, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255};
 static const uint64_t shape[] = {100, 60}, small_shape[] = {500};
 static struct tp_index good;
 static uint64_t data_len;
@@ -27,7 +28,7 @@ static void make_good(void)
                              .root_mode = 0755, .root_mtime_sec = -5, .root_mtime_nsec = 7,
                              .file_n = FILE_N, .segment_n = SEGMENT_N, .chunk_n = CHUNK_N, .tables_n = TABLES_N,
                              .dim_n = 3, .files = files, .segments = segments, .chunks = chunks, .tables = tables,
-                             .attrs = attrs, .attr_n = ATTR_N, .values_len = 9};
+                             .attrs = attrs, .attr_n = ATTR_N, .values_len = 6 + sizeof acl};
     memset(good.base_id, 0x5a, sizeof good.base_id);
     memset(good.base_content_id, 0xa5, sizeof good.base_content_id);
     files[DIR_A] = (struct tp_pack_file){.path = "a", .type = TP_ENTRY_DIR, .mode = 0700};
@@ -45,7 +46,7 @@ static void make_good(void)
     segments[2] = (struct tp_segment){.name = "", .len = 5000};
     segments[3] = (struct tp_segment){.name = "v", .dtype = TP_DTYPE_BF16, .rank = 1, .shape = small_shape, .len = 1000,
                                       .from = {TP_FROM_PACK, TP_DTYPE_F16, FILE_B, 16000, 0}};
-    attrs[0] = (struct tp_attr){DIR_A, "system.posix_acl_default", (const uint8_t *)"acl", 3};
+    attrs[0] = (struct tp_attr){DIR_A, "system.posix_acl_default", acl, sizeof acl};
     attrs[1] = (struct tp_attr){FILE_B, "user.a", (const uint8_t *)"value", 5};
     attrs[2] = (struct tp_attr){FILE_B, "user.b", (const uint8_t *)"", 0};
     attrs[3] = (struct tp_attr){TP_NONE, "user.a", (const uint8_t *)"x", 1};
@@ -205,6 +206,7 @@ static void test_attrs(void)
 
     memset(name + 5, 'n', 294);
     WRONG(attrs[0].file = FILE_N);
+    WRONG((attrs[0].len = 27, good.values_len--)); /* cut off: no access list */
     WRONG(attrs[0].file = FILE_B); /* only a directory has a default access list */
     WRONG(attrs[0].name = "trusted.x");
     WRONG(attrs[0].name = "user.");
@@ -217,7 +219,7 @@ static void test_attrs(void)
     WRONG((attrs[2].file = HARD));
     WRONG((attrs[2].file = LINK));
     WRONG(good.attr_n--);
-    WRONG((attrs[3].value = big, attrs[3].len = sizeof big, good.values_len = 8 + sizeof big));
+    WRONG((attrs[3].value = big, attrs[3].len = sizeof big, good.values_len = 5 + sizeof acl + sizeof big));
 }
 
 

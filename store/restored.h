@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* What of a file's mode restoring brings back. */
+#ifndef TP_STORE_RESTORED_H
+#define TP_STORE_RESTORED_H
+
+#include <string.h>
+
+#include "base/acl.h"
+#include "store/pack/index.h"
+
+/* The access list among N attributes, or NULL. */
+static inline const struct tp_attr *tp_access_list(const struct tp_attr *attrs, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (strcmp(attrs[i].name, TP_ACL_ACCESS) == 0)
+            return &attrs[i];
+    return NULL;
+}
+
+/* Without set-ID bits, which are not restored. FOREIGN: the group is not the pack's, and may do what others may;
+ * then, and where there are no lists, the mode grants no more than LIST did, which may be NULL. */
+static inline uint32_t tp_restored_mode(uint32_t mode, const struct tp_attr *list, bool has_list, bool foreign)
+{
+    mode &= 01777;
+    if (list && (!has_list || foreign))
+        mode = tp_acl_tighten(mode, list->value, list->len);
+    return foreign ? mode & (~(uint32_t)070 | (mode & 07) << 3) : mode;
+}
+
+#endif
