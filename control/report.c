@@ -65,6 +65,12 @@ void tp_result_compress(struct tp_json_writer *json, const char *pack_name, bool
     tp_json_put_u64(json, "tensor_logical_bytes", pack->tensor_bytes);
     tp_json_put_u64(json, "tensor_stored_bytes", pack->tensor_stored_bytes);
     put_codecs(json, pack);
+    tp_json_begin_object(json, "not_kept");
+    tp_json_put_u64(json, "owners", pack->lost.owners);
+    tp_json_put_u64(json, "capabilities", pack->lost.capabilities);
+    tp_json_put_u64(json, "flags", pack->lost.flags);
+    tp_json_put_u64(json, "attributes", pack->lost.attributes);
+    tp_json_end_object(json);
     tp_json_put_double(json, "write_seconds", pack->write_seconds);
     tp_json_put_double(json, "verify_seconds", pack->verify_seconds);
 }
