@@ -2,5 +2,6 @@
 noinst_LTLIBRARIES += tensor/libtp-tensor.la
 tensor_libtp_tensor_la_SOURCES = \
 	tensor/dtype.c tensor/dtype.h \
+	tensor/is_model.c \
 	tensor/modeldir.c tensor/modeldir.h \
 	tensor/safetensors.c tensor/safetensors.h

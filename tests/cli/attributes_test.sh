@@ -24,7 +24,7 @@ fresh() {
     echo '{}' >store/m/config.json
 }
 pack() {
-    "$tenpak" pack -q -b none "$@" store/m 2>err
+    "$tenpak" pack -q -b none store/m 2>err
 }
 mode() {
     stat -c %a "$1"

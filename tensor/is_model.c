@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* Whether a directory looks like a model: by names in it, or by how its files begin. */
+#include <config.h>
+
+#include "tensor/modeldir.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tensor/safetensors.h"
+
+static bool ends_with(const char *name, const char *suffix)
+{
+    size_t n = strlen(name), m = strlen(suffix);
+    return n > m && strcmp(name + n - m, suffix) == 0;
+}
+
+/* A name that says what the directory is: a model, an adapter, a pipeline of diffusers or of sentence-transformers. */
+static bool tells_model(const char *name)
+{
+    static const char *const names[] = {"config.json", "adapter_config.json", "model_index.json", "modules.json"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return ends_with(name, ".safetensors") || ends_with(name, ".gguf");
+}
+
+static bool names_tell_model(DIR *dir)
+{
+    bool found = false, blobs = false, snapshots = false;
+    const struct dirent *e;
+
+    while (!found && (e = readdir(dir)) != NULL) {
+        blobs = blobs || strcmp(e->d_name, "blobs") == 0;
+        snapshots = snapshots || strcmp(e->d_name, "snapshots") == 0;
+        found = (blobs && snapshots) || tells_model(e->d_name);
+    }
+    return found;
+}
+
+static bool holds_tensors(int dirfd, const struct dirent *e)
+{
+    struct stat st;
+
+    if (fstatat(dirfd, e->d_name, &st, 0) < 0 || !S_ISREG(st.st_mode))
+        return false;
+    int fd = openat(dirfd, e->d_name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return false;
+    bool likely = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && tp_safetensors_likely(fd, (uint64_t)st.st_size);
+    close(fd);
+    return likely;
+}
+
+bool tp_modeldir_is_model(const char *path)
+{
+    DIR *dir = opendir(path);
+    if (!dir)
+        return false;
+    bool found = names_tell_model(dir);
+    const struct dirent *e;
+    rewinddir(dir);
+    while (!found && (e = readdir(dir)) != NULL)
+        found = holds_tensors(dirfd(dir), e);
+    closedir(dir);
+    return found;
+}
