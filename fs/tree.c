@@ -17,8 +17,9 @@
 #include "fs/promote.h"
 #include "store/restored.h"
 
-/* Packs that stay open although nothing of them is. */
+/* Packs that stay open although nothing of them is, and bytes of their indexes: the one used last stays whatever it takes. */
 enum { IDLE_MAX = 8 };
+#define IDLE_BYTES_MAX (64u << 20)
 
 static unsigned bucket_of(const char *name)
 {
@@ -153,6 +154,28 @@ static void tree_free(struct tp_tree *tree)
     free(tree);
 }
 
+/* Under the lock: nobody uses the view of TREE any more, or somebody does again. */
+static void add_idle(struct tp_fs *fs, struct tp_tree *tree)
+{
+    tree->idle_since = ++fs->clock;
+    fs->idle_n++;
+    fs->idle_bytes += tp_index_memory(tree->view->index);
+}
+
+static void remove_idle(struct tp_fs *fs, const struct tp_tree *tree)
+{
+    fs->idle_n--;
+    fs->idle_bytes -= tp_index_memory(tree->view->index);
+}
+
+/* Under the lock: close a view that nobody uses. */
+static void close_view(struct tp_fs *fs, struct tp_tree *tree)
+{
+    remove_idle(fs, tree);
+    view_free(tree->view);
+    tree->view = NULL;
+}
+
 void tp_tree_unref(struct tp_fs *fs, struct tp_tree *tree, uint64_t n)
 {
     tree->refs -= n;
@@ -160,7 +183,7 @@ void tp_tree_unref(struct tp_fs *fs, struct tp_tree *tree, uint64_t n)
         return;
     tp_tree_unlist(fs, tree);
     if (tree->view && tree->users == 0)
-        fs->idle_n--;
+        remove_idle(fs, tree);
     tree_free(tree);
 }
 
@@ -220,7 +243,7 @@ static struct tp_tree *tree_create(struct tp_fs *fs, const char *name, struct tp
 /* Under the lock: give back the views that were not used for longest. */
 static void close_idle(struct tp_fs *fs)
 {
-    while (fs->idle_n > IDLE_MAX) {
+    while (fs->idle_n > 1 && (fs->idle_n > IDLE_MAX || fs->idle_bytes > IDLE_BYTES_MAX)) {
         struct tp_tree *oldest = NULL;
         for (unsigned i = 0; i < TP_FS_BUCKETS; i++)
             for (struct tp_tree *tree = fs->trees[i]; tree; tree = tree->chain)
@@ -230,9 +253,7 @@ static void close_idle(struct tp_fs *fs)
         /* Those that were replaced are in no list; they go with their last reference. */
         if (!oldest)
             return;
-        view_free(oldest->view);
-        oldest->view = NULL;
-        fs->idle_n--;
+        close_view(fs, oldest);
     }
 }
 
@@ -246,8 +267,7 @@ static int keep_open(struct tp_fs *fs, struct tp_tree *tree, struct tp_pack *pac
     if (!tree->view)
         return -ENOMEM;
     tp_packed_attr(tree->view, TP_NONE, &tree->attr);
-    tree->idle_since = ++fs->clock;
-    fs->idle_n++;
+    add_idle(fs, tree);
     close_idle(fs);
     return 0;
 }
@@ -343,7 +363,7 @@ int tp_tree_hold(struct tp_fs *fs, struct tp_tree *tree, struct tp_view **out)
         tree->view = view;
         pthread_cond_broadcast(&fs->opened);
     } else if (tree->users == 0) {
-        fs->idle_n--;
+        remove_idle(fs, tree);
     }
     if (rc == 0) {
         tree->users++;
@@ -357,9 +377,7 @@ void tp_tree_retry_base(struct tp_fs *fs, struct tp_tree *tree)
 {
     pthread_mutex_lock(&fs->lock);
     if (tree->view && tree->users == 0 && tp_pack_base_error(tree->view->pack)[0]) {
-        view_free(tree->view);
-        tree->view = NULL;
-        fs->idle_n--;
+        close_view(fs, tree);
     }
     pthread_mutex_unlock(&fs->lock);
 }
@@ -370,8 +388,7 @@ void tp_tree_let_go(struct tp_fs *fs, struct tp_view *view)
 
     pthread_mutex_lock(&fs->lock);
     if (--tree->users == 0) {
-        tree->idle_since = ++fs->clock;
-        fs->idle_n++;
+        add_idle(fs, tree);
         close_idle(fs);
     }
     pthread_mutex_unlock(&fs->lock);
@@ -402,9 +419,7 @@ void tp_tree_closed(struct tp_fs *fs, struct tp_tree *tree)
     pthread_mutex_lock(&fs->lock);
     there = there && is_same(tree, &st);
     if (tree->view && tree->users == 0 && !there) {
-        view_free(tree->view);
-        tree->view = NULL;
-        fs->idle_n--;
+        close_view(fs, tree);
     }
     pthread_mutex_unlock(&fs->lock);
     if (!there)

@@ -16,8 +16,9 @@
 #include "store/pack/pack_internal.h"
 #include "store/store.h"
 
-/* Packs that stay open although nobody uses them. */
+/* Packs that stay open although nobody uses them, and bytes of their indexes: the one used last stays whatever it takes. */
 enum { IDLE_MAX = 4 };
+#define IDLE_BYTES_MAX (64u << 20)
 
 static void entry_clear(struct tp_catalog_entry *entry)
 {
@@ -173,15 +174,17 @@ static void close_idle(struct tp_catalog *catalog)
     for (;;) {
         struct tp_catalog_entry *oldest = NULL;
         unsigned idle = 0;
+        uint64_t bytes = 0;
         for (size_t i = 0; i < catalog->n; i++) {
             struct tp_catalog_entry *entry = &catalog->entries[i];
             if (!entry->pack || tp_pack_is_shared(entry->pack))
                 continue;
             idle++;
+            bytes += tp_index_memory(tp_pack_index(entry->pack));
             if (!oldest || entry->used < oldest->used)
                 oldest = entry;
         }
-        if (idle <= IDLE_MAX)
+        if (idle <= 1 || (idle <= IDLE_MAX && bytes <= IDLE_BYTES_MAX))
             return;
         tp_pack_close(oldest->pack);
         oldest->pack = NULL;

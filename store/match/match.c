@@ -38,9 +38,11 @@ enum { SHORTLIST = 12, JURY = 4 };
 #define COPY 0.25
 /* Models in directions that are as near as this went the same way. */
 #define BRANCH 0.4
-/* Bytes that a glance at a candidate may decode, and each comparison of samples after it. */
+/* Bytes that a glance at a pack, which may be made to be slow, may decode, and each comparison of samples after it. */
 #define GLANCE_MOST ((uint64_t)1 << 30)
 #define SAMPLE_MOST ((uint64_t)4 << 30)
+/* Whether an error says nothing about a candidate. */
+#define IS_FINAL(rc) ((rc) == -ENOMEM || (rc) == -ECANCELED)
 
 struct candidate {
     char *name;
@@ -88,7 +90,9 @@ static int open_candidate(struct search *s, const struct candidate *c, struct tp
 {
     struct tp_pack *pack = NULL;
     char *path = NULL;
-    int rc;
+    int rc = s->cancel && atomic_load(s->cancel) ? tp_fail(err, ECANCELED, "cancelled") : 0;
+    if (rc)
+        return rc;
     if (c->kind == TP_MODEL_PLAIN) {
         if (asprintf(&path, "%s/%s", tp_store_dir(s->store), c->name) < 0)
             return tp_fail(err, ENOMEM, "out of memory");
@@ -153,25 +157,17 @@ static double promise_of(const struct candidate *c)
     return c->sight.cost * (1 + NEAR * ((c->depth > 0) + c->derived - 0.5 * says_base(c->name)));
 }
 
-/* Errors that say nothing about a candidate. */
-static bool is_final(int rc)
-{
-    return rc == -ENOMEM || rc == -ECANCELED;
-}
-
 /* One look: what the candidate shares, how deep its chain is, and a glance at its weights. Where it can be no base it is
  * forgotten again, which is no failure. */
 static int look_at(struct search *s, struct candidate *c, struct tp_error *err)
 {
     struct tp_hints hints;
     struct tp_error why = {0};
-    int rc = s->cancel && atomic_load(s->cancel) ? tp_fail(&why, ECANCELED, "cancelled")
-                                                 : open_candidate(s, c, &c->source, &why);
-    /* A pack is not read at any price: one may be made to be slow. */
-    if (!rc)
+    int rc = open_candidate(s, c, &c->source, &why);
+    if (!rc) {
         tp_source_bound(c->source, s->cancel, GLANCE_MOST);
-    if (!rc)
         rc = tp_pairs_find(s->model, c->source, &c->pairs, &why);
+    }
     if (!rc && (!c->pairs.matched_bytes ||
                 (double)c->pairs.matched_bytes < SHARED_MIN * (double)s->model->tensor_bytes ||
                 c->source->depth + 1 + s->level >= TP_BASE_DEPTH_MAX || rests_on_these(s, c))) {
@@ -181,10 +177,10 @@ static int look_at(struct search *s, struct candidate *c, struct tp_error *err)
     if (!rc)
         rc = tp_glance_look(s->glance, c->source, &c->pairs, &c->sight, &why);
     if (rc) {
-        if (!is_final(rc))
+        if (!IS_FINAL(rc))
             tp_log(TP_LOG_WARNING, "'%s' cannot serve as a base: %s", c->name, why.message);
         forget(c);
-        return is_final(rc) ? tp_fail(err, -rc, "%s", why.message) : 0;
+        return IS_FINAL(rc) ? tp_fail(err, -rc, "%s", why.message) : 0;
     }
     tp_hints_read(c->source, &hints);
     c->derived = hints.n > 0;
@@ -273,7 +269,7 @@ static int sample_shortlist(struct search *s, struct tp_error *err)
         struct tp_error why = {0};
         tp_source_bound(c->source, s->cancel, SAMPLE_MOST);
         int rc = tp_distance_sample(s->model, c->source, &c->pairs, &c->distance, &why);
-        if (is_final(rc))
+        if (IS_FINAL(rc))
             return tp_fail(err, -rc, "%s", why.message);
         if (!rc) {
             i++;
@@ -445,7 +441,7 @@ static int is_rather_base(struct search *s, struct candidate *c, bool *out, stru
         if (other == c || !saves(other) || (other->merged && !c->merged))
             continue;
         int rc = vote(s, other, c, &one, err);
-        if (is_final(rc))
+        if (IS_FINAL(rc))
             return rc;
         if (rc)
             continue;

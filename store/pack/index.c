@@ -22,6 +22,14 @@ void tp_index_clear(struct tp_index *index)
     memset(index, 0, sizeof *index);
 }
 
+uint64_t tp_index_memory(const struct tp_index *index)
+{
+    return sizeof *index + (uint64_t)index->file_n * sizeof *index->files +
+           (uint64_t)index->segment_n * sizeof *index->segments + (uint64_t)index->chunk_n * sizeof *index->chunks +
+           (uint64_t)index->tables_n * sizeof *index->tables + (uint64_t)index->attr_n * sizeof *index->attrs +
+           (uint64_t)index->dim_n * sizeof *index->dims + index->values_len + index->strings_len;
+}
+
 uint32_t tp_index_chunk_len(const struct tp_index *index, uint32_t chunk)
 {
     const struct tp_segment *s = &index->segments[index->chunks[chunk].segment];

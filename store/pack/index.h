@@ -142,6 +142,8 @@ int tp_index_decode(unsigned version, const void *data, size_t len, uint64_t dat
                     struct tp_error *err);
 void tp_index_clear(struct tp_index *index);
 
+/* Bytes of memory that an index takes. */
+uint64_t tp_index_memory(const struct tp_index *index);
 /* Decoded length of a chunk. */
 uint32_t tp_index_chunk_len(const struct tp_index *index, uint32_t chunk);
 /* The file with this path, or NULL; O(log n). */
