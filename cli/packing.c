@@ -24,15 +24,6 @@ bool tp_packing_codec(struct tp_options *o, const char **out)
     return false;
 }
 
-static int refuse_file(const char *path, struct tp_error *err)
-{
-    struct tp_pack_id id;
-
-    if (tp_pack_identify(path, &id, NULL) == 0)
-        return tp_fail(err, EINVAL, "'%s' is a pack already", path);
-    return tp_fail(err, EINVAL, "'%s' is a single file, and a model is a directory: move it into one of its own", path);
-}
-
 int tp_packing_place(const char *arg, struct tp_place *out, struct tp_error *err)
 {
     int rc = tp_place_find(arg, out, err);
@@ -44,7 +35,7 @@ int tp_packing_place(const char *arg, struct tp_place *out, struct tp_error *err
         out->kind = TP_PLACE_PLAIN;
     }
     if (out->kind == TP_PLACE_PACK)
-        rc = refuse_file(out->path, err);
+        rc = tp_fail(err, EINVAL, "'%s' is a pack already", out->path);
     else if (out->kind == TP_PLACE_STORE && access(out->path, R_OK | X_OK) < 0)
         rc = tp_fail_errno(err, "cannot read the directory '%s'", out->path);
     else if (out->kind == TP_PLACE_STORE)

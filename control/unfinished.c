@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "control/unfinished.h"
+#include "store/names.h"
 #include "store/original/leases.h"
 
 #define STATE_MAX ((size_t)64 << 20) /* of trainer_state.json, which has a line for each logged step */
@@ -25,19 +26,7 @@ static bool has_suffix(const char *name, const char *suffix)
 {
     size_t len = strlen(name), suffix_len = strlen(suffix);
 
-    return len > suffix_len && strcasecmp(name + len - suffix_len, suffix) == 0;
-}
-
-/* What downloaders and copying tools call a file until all of it is there. */
-static bool is_partial(const char *name)
-{
-    static const char *const suffixes[] = {".incomplete", ".part",     ".partial",  ".tmp",       ".temp", ".crdownload",
-                                           ".aria2",      ".download", ".filepart", ".unfinished", ".!qb",  ".opdownload"};
-
-    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++)
-        if (has_suffix(name, suffixes[i]))
-            return true;
-    return false;
+    return len > suffix_len && strcmp(name + len - suffix_len, suffix) == 0;
 }
 
 /* Whether a program holds a lock on the file: of flock(2) or of fcntl(2). */
@@ -131,7 +120,7 @@ static bool is_busy_directory(const char *path, char *why, size_t size)
 
         if (e->fts_info == FTS_D && e->fts_level == 1 && checkpoint_number(e->fts_name) > latest)
             latest = checkpoint_number(e->fts_name);
-        if (e->fts_info == FTS_F && is_partial(e->fts_name))
+        if (e->fts_info == FTS_F && tp_is_partial(e->fts_name))
             busy = snprintf(why, size, "'%s' is named as what is not complete", shown) > 0;
         else if (e->fts_info == FTS_F)
             busy = is_busy_file(e->fts_path, shown, why, size);

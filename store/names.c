@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -91,6 +92,21 @@ bool tp_is_temporary(const char *name)
 bool tp_is_removing(const char *name)
 {
     return name[0] == '.' && (has_suffix(name + 1, ".removing") || has_suffix(name + 1, ".removing-files"));
+}
+
+bool tp_is_partial(const char *name)
+{
+    static const char *const suffixes[] = {".incomplete", ".part",     ".partial",  ".tmp",        ".temp", ".crdownload",
+                                           ".aria2",      ".download", ".filepart", ".unfinished", ".!qb",  ".opdownload"};
+    size_t len = strlen(name);
+
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+        size_t suffix_len = strlen(suffixes[i]);
+
+        if (len > suffix_len && strcasecmp(name + len - suffix_len, suffixes[i]) == 0)
+            return true;
+    }
+    return false;
 }
 
 int tp_temporary_lock(int fd, const char *path, struct tp_error *err)

@@ -26,6 +26,8 @@ int tp_temporary_beside(const char *path, char **out, struct tp_error *err);
 bool tp_is_temporary(const char *name);
 /* Whether NAME is what a model's directory is called while it goes, or where its files are then. */
 bool tp_is_removing(const char *name);
+/* Whether NAME is what downloaders and copying tools call a file until all of it is there. */
+bool tp_is_partial(const char *name);
 /* Lock a temporary file or directory that this process has just made: dead ones are known by having no lock.
  * -EBUSY: it is gone again, swept away before it was locked. */
 int tp_temporary_lock(int fd, const char *path, struct tp_error *err);

@@ -123,6 +123,7 @@ fs_scripts = \
 	tests/fs/swap_test.sh \
 	tests/fs/user_test.sh \
 	tests/fs/write_test.sh \
+	tests/fs/writers_test.sh \
 	tests/fs/xattr_test.sh
 EXTRA_DIST += tests/fs/files.py
 

@@ -165,8 +165,10 @@ static int open_model(const char *dir, const char *name, const char *model, stru
         rc = check_plain(plain, model, !options->out, err);
     if (rc == 0 && (is_dir(plain) || tp_original_is_half_removed(AT_FDCWD, plain)))
         rc = pack_base(plain, model, options, report, err);
-    if (rc == 0)
+    if (rc == 0) {
+        tp_temporaries_sweep(plain); /* what a run that died had removed nearly */
         rc = tp_pack_open(pack, store, out, err);
+    }
     free(plain);
     free(pack);
     return rc;

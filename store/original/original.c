@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "store/names.h"
 #include "store/original/original_impl.h"
 
@@ -206,6 +207,9 @@ static int open_parts(struct tp_original *o, struct tp_error *err)
         rc = tp_original_allow_files(o, open_n, err);
     for (size_t i = 1; rc == 0 && i < o->part_n; i++) {
         rc = tp_original_open_part(o, &o->parts[i], err);
+        /* Nobody writes to it, so it may be all that there will ever be: the user knows. */
+        if (rc == 0 && o->parts[i].type == TP_ENTRY_FILE && tp_is_partial(o->parts[i].name))
+            tp_log(TP_LOG_WARNING, "'%s/%s' is named as what is not complete", o->path, o->parts[i].path);
         if (rc == 0 && o->use != TP_ORIGINAL_READ)
             rc = tp_original_check_removable(o, &o->parts[i], err);
     }

@@ -47,7 +47,7 @@ mv "$tmp/loose/one/weights.bin" "$tmp/loose/one/pytorch_model.bin"
 cp "$tmp/st"/*.safetensors "$tmp/loose"
 refused 'models beside loose files' "'one/config.json' in it describes another model" -b none "$tmp/loose"
 cp "$tmp/st"/*.safetensors "$tmp/alone.safetensors"
-refused 'a single file' "is a single file, and a model is a directory" "$tmp/alone.safetensors"
+refused 'a single file' "is a single file and no pack: a model is a directory" "$tmp/alone.safetensors"
 
 # --- Where its pack is to be ---
 "$tenpak" pack -q -b none -o "$tmp/elsewhere.tnpk" "$d/ft"
@@ -143,5 +143,7 @@ if [ -c /dev/fuse ] && command -v fusermount3 >/dev/null; then
 else
     skip 'no mounts'
 fi
-ok 'and what is none of these is packed' "$tenpak" pack -q -b none "$d/ft"
+: >"$d/ft/model.safetensors.incomplete"
+ok 'what is none of these is packed' "$tenpak" pack -b none "$d/ft"
+has 'with a warning of a part of a download' "$tmp/.out" "warning: .*safetensors.incomplete' is named as what is not complete"
 tap_done
