@@ -15,7 +15,6 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "store/extract.h"
-#include "store/extract_space.h"
 #include "store/pack/pack_internal.h"
 #include "store/pipeline.h"
 #include "store/restored.h"
@@ -370,9 +369,7 @@ static int extract(struct extractor *e, struct tp_pipeline *p, struct tp_error *
 
     /* What FUSE calls syncfs does not reach the daemon of the file system. */
     e->sync_each = fstatfs(e->dirfd, &fs) == 0 && fs.f_type == 0x65735546;
-    rc = tp_extract_check_space(e->index, e->dirfd, e->path, err);
-    if (rc == 0)
-        rc = settle_owner(e, err);
+    rc = settle_owner(e, err);
     if (rc == 0)
         rc = make_entries(e, err);
     if (rc == 0)

@@ -53,10 +53,10 @@ int tp_extract_check_space(const struct tp_index *x, int dirfd, const char *path
         return 0; /* a file system that does not say */
     uint64_t blocks = geteuid() == 0 ? vfs.f_bfree : vfs.f_bavail, bytes = tp_extract_bytes(x, vfs.f_frsize);
     if (bytes / vfs.f_frsize > blocks)
-        return tp_fail(err, ENOSPC, "'%s' takes %s, and %s are missing on its file system", path,
+        return tp_fail(err, ENOSPC, "cannot write '%s': No space left on device: it takes %s, and %s are missing", path,
                        tp_size_print(bytes, needed), tp_size_print(bytes - blocks * vfs.f_frsize, missing));
     if (vfs.f_files > 0 && vfs.f_favail < x->file_n)
-        return tp_fail(err, ENOSPC, "'%s' has %" PRIu32 " files, and its file system has space for %" PRIu64, path,
-                       x->file_n, (uint64_t)vfs.f_favail);
+        return tp_fail(err, ENOSPC, "cannot write '%s': No space left on device: it has %" PRIu32 " files, and there is space for %" PRIu64,
+                       path, x->file_n, (uint64_t)vfs.f_favail);
     return 0;
 }

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "store/compare.h"
 #include "store/extract.h"
+#include "store/extract_space.h"
 #include "store/lock.h"
 #include "store/names.h"
 #include "store/ops.h"
@@ -92,6 +93,8 @@ static int extract(const struct job *j)
 
     tp_temporaries_sweep(j->target);
     rc = make_temporary(j, &temporary, &fd);
+    if (rc == 0)
+        rc = tp_extract_check_space(tp_pack_index(j->pack), fd, j->target, j->err);
     if (rc == 0)
         rc = tp_extract(j->pack, fd, temporary, j->options->threads, j->options->progress, &lost, j->err);
     if (rc == 0)
