@@ -40,12 +40,15 @@ static int differs(const struct comparer *c, const char *path, const char *what)
                    tp_pack_path(c->pack), what, path);
 }
 
-/* Restoring leaves set-ID bits out, and grants less where it cannot give a list or the group. */
+/* Restoring leaves set-ID bits out, and grants less where it cannot give a list or the group. A pack has less of what belonged
+ * to another group than its own. */
 static bool same_mode(const struct comparer *c, uint32_t packed, uint32_t first, uint32_t n, uint32_t mode, gid_t gid)
 {
     const struct tp_attr *list = tp_access_list(tp_pack_index(c->pack)->attrs + first, n);
 
     mode &= 01777;
+    if (gid != c->pack_gid && tp_narrow_mode(mode) == (packed & 01777))
+        return true;
     return mode == tp_restored_mode(packed, list, true, false) ||
            mode == tp_restored_mode(packed, list, false, gid != c->pack_gid);
 }

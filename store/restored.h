@@ -17,6 +17,12 @@ static inline const struct tp_attr *tp_access_list(const struct tp_attr *attrs, 
     return NULL;
 }
 
+/* MODE of a file whose group becomes another one, which may do what others may. */
+static inline uint32_t tp_narrow_mode(uint32_t mode)
+{
+    return mode & (~(uint32_t)070 | (mode & 07) << 3);
+}
+
 /* Without set-ID bits, which are not restored. FOREIGN: the group is not the pack's, and may do what others may;
  * then, and where there are no lists, the mode grants no more than LIST did, which may be NULL. */
 static inline uint32_t tp_restored_mode(uint32_t mode, const struct tp_attr *list, bool has_list, bool foreign)
@@ -24,7 +30,7 @@ static inline uint32_t tp_restored_mode(uint32_t mode, const struct tp_attr *lis
     mode &= 01777;
     if (list && (!has_list || foreign))
         mode = tp_acl_tighten(mode, list->value, list->len);
-    return foreign ? mode & (~(uint32_t)070 | (mode & 07) << 3) : mode;
+    return foreign ? tp_narrow_mode(mode) : mode;
 }
 
 #endif

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/acl.h"
+#include "store/restored.h"
 
 /* Something of the model, and who it is for. */
 struct subject {
@@ -100,6 +101,21 @@ int tp_rights_own(const struct tp_rights *rights, int fd, const char *path, stru
         return 0;
     if (st.st_gid != rights->gid && fchown(fd, (uid_t)-1, rights->gid) < 0 && errno != EPERM && errno != EINVAL)
         return tp_fail_errno(err, "cannot give '%s' to the group of the model", path);
+    return 0;
+}
+
+int tp_rights_narrow(struct tp_plan *plan, int fd, const char *path, struct tp_error *err)
+{
+    struct tp_index *x = &plan->index;
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return tp_fail_errno(err, "cannot stat '%s'", path);
+    if (plan->dir.root_gid != st.st_gid)
+        x->root_mode = tp_narrow_mode(x->root_mode);
+    for (uint32_t i = 0; i < x->file_n; i++)
+        if (plan->dir.entries[i].gid != st.st_gid && x->files[i].type != TP_ENTRY_SYMLINK)
+            x->files[i].mode = tp_narrow_mode(x->files[i].mode);
     return 0;
 }
 

@@ -22,6 +22,10 @@ struct tp_rights tp_rights_find(const struct tp_plan *plan);
  * process may. */
 int tp_rights_own(const struct tp_rights *rights, int fd, const char *path, struct tp_error *err);
 
+/* Everything that is restored belongs to the group of the pack FD: take from the index of PLAN what the mode of something of
+ * another group grants to that other group. */
+int tp_rights_narrow(struct tp_plan *plan, int fd, const char *path, struct tp_error *err);
+
 /* The mode of the pack FD that RIGHTS leave, whoever it belongs to now. -1 and a story where the pack would take the
  * place of a model whose owner could not read it. */
 int tp_rights_mode(const struct tp_rights *rights, int fd, bool replaces, const char *path, mode_t *mode,

@@ -142,6 +142,8 @@ static int write_temporary(struct tp_writer *w, const char *path, int *fd, struc
     if (rc == 0)
         rc = tp_rights_own(&rights, *fd, path, err);
     if (rc == 0)
+        rc = tp_rights_narrow(&w->plan, *fd, path, err);
+    if (rc == 0)
         rc = tp_rights_mode(&rights, *fd, w->options->replaces, path, &mode, err);
     if (rc == 0)
         rc = tp_output_write(w, *fd, path, report, err);

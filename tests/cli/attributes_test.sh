@@ -54,6 +54,19 @@ grants 644 'ln -s nowhere link'
 grants 600 'echo x >a; chmod 640 a; chgrp 1 a'
 grants 644 'echo x >a; chown 1:1 a'
 fresh
+echo x >store/m/a
+chmod 640 store/m/a
+chgrp 1 store/m/a
+pack || fail "$(cat err)"
+"$tenpak" unpack -q store/m || fail 'unpack'
+ok 'what another group could read, the group of the model does not read' is_mode store/m/a 600
+ok 'and may be packed again' pack
+fresh
+chown -R 65534:1 store
+chmod 640 store/m/config.json
+by 65534 65534 "umask 022; '$tenpak' pack -q -b none store/m && '$tenpak' unpack -q store/m" 2>err || fail "$(cat err)"
+ok 'nor does the group of a user that cannot give the group' is_mode store/m/config.json 600
+fresh
 (umask 077 && pack)
 ok 'the umask takes away' is_mode store/m.tnpk 600
 fresh
