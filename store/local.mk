@@ -70,6 +70,7 @@ store_libtp_store_la_SOURCES += \
 	store/match/match.c store/match/match.h \
 	store/match/pairs.c store/match/pairs.h \
 	store/match/rename.c store/match/rename.h \
+	store/match/siblings.c store/match/siblings.h \
 	store/match/source.c store/match/source.h \
 	store/match/twins.c store/match/twins.h
 

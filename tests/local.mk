@@ -179,6 +179,7 @@ cli_scripts = \
 	tests/cli/bases_test.sh \
 	tests/cli/behind_test.sh \
 	tests/cli/binary_test.sh \
+	tests/cli/collection_test.sh \
 	tests/cli/delta_test.sh \
 	tests/cli/inputs_test.sh \
 	tests/cli/hardening_test.sh \

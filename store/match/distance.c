@@ -151,6 +151,8 @@ static int sample_all(struct sampler *s, uint64_t matched, struct tp_error *err)
         uint64_t common = b ? tp_source_common(t, b) : 0;
         unsigned unit = tp_distance_unit(t->dtype);
         int rc = 0;
+        if (!common)
+            continue;
         while (!rc && next < start + common) {
             uint64_t off = (next - start) / unit * unit, len = (common - off) / unit * unit;
             if (len > PLACE_LEN / 24 * 24)

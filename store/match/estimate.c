@@ -13,6 +13,7 @@
 #include "store/match/distance.h"
 #include "store/pack/layout.h"
 #include "store/match/match.h"
+#include "store/match/siblings.h"
 #include "store/match/twins.h"
 
 enum { CHUNK = TP_CHUNK_MAX, TENSOR_DRAWS = 160, OPAQUE_DRAWS = 48, LEARN_CHUNKS = 3, CODECS = 3 };
@@ -40,7 +41,8 @@ struct pool {
 
 /* A tensor's tables, learned when its first chunk is drawn. */
 struct learned {
-    const struct tp_source_tensor *t, *b; /* B: the base's tensor, or NULL */
+    const struct tp_source_tensor *t, *b; /* B: what predicts T, or NULL */
+    struct tp_source *from;               /* that B is of: the base, or the model itself */
     uint64_t common;
     bool done;
     struct tp_tables *tables[CODECS];
@@ -50,7 +52,7 @@ struct learned {
 
 struct estimator {
     struct tp_source *model, *base;
-    struct tp_pairs pairs;
+    struct tp_pairs pairs, siblings;
     uint8_t *src, *ref, *room, *dst;
     struct tp_scratch *scratch;
     struct pool tensors, opaque;
@@ -114,25 +116,25 @@ static double pool_expect(const struct pool *pool, double *variance, double *ind
     return mean * total;
 }
 
-/* Read LEN bytes of a tensor at OFF, and, where the base predicts all of them, the base's: *GIVEN says so. */
+/* Read LEN bytes of a tensor at OFF, and, where all of them are predicted, what predicts them: *GIVEN says so. */
 static int read_place(struct estimator *e, const struct learned *l, uint64_t off, size_t len, bool *given,
                       struct tp_error *err)
 {
     int rc = tp_source_read(e->model, l->t->file, l->t->off + off, e->src, len, err);
     *given = l->b && off + len <= l->common;
     if (!rc && *given)
-        rc = tp_distance_read_base(e->base, l->b, l->t, off, e->ref, len, e->room, err);
+        rc = tp_distance_read_base(l->from, l->b, l->t, off, e->ref, len, e->room, err);
     return rc;
 }
 
-/* Bytes of the chunk at OFF: none crosses the end of what the base predicts, where the writer begins anew. */
+/* Bytes of the chunk at OFF: none crosses the end of what is predicted, where the writer begins anew. */
 static size_t place_len(const struct learned *l, uint64_t off)
 {
     uint64_t end = off < l->common ? l->common : l->t->len;
     return end - off < CHUNK ? (size_t)(end - off) : CHUNK;
 }
 
-/* Whether the writer would have this codec look at the LEN bytes that were read, with the base's where GIVEN. */
+/* Whether the writer would have this codec look at the LEN bytes that were read, with what predicts them where GIVEN. */
 static bool tries(const struct estimator *e, const struct tp_codec *codec, enum tp_dtype dtype, size_t len, bool given)
 {
     if (!codec->needs_base)
@@ -212,10 +214,12 @@ static int draw_tensor(struct estimator *e, struct learned *l, uint64_t off, siz
     if (given) {
         unsigned bits = tp_dtype_bits(l->t->dtype);
         uint64_t changed = tp_distance_count(l->t->dtype, e->src, e->ref, len);
-        e->elements += bits >= 8 ? len / (bits / 8) : len;
-        e->changed += changed;
+        if (l->from == e->base) {
+            e->elements += bits >= 8 ? len / (bits / 8) : len;
+            e->changed += changed;
+        }
         if (!changed) {
-            pool_add(&e->tensors, len, 0, INDEX_OF_BASE);
+            pool_add(&e->tensors, len, 0, l->from == e->base ? INDEX_OF_BASE : INDEX_COPY);
             return 0;
         }
     }
@@ -261,8 +265,11 @@ static int draw_tensors(struct estimator *e, struct tp_error *err)
 {
     int rc = 0;
     for (size_t i = 0; !rc && i < e->model->tensor_all; i++) {
-        struct learned l = {.t = &e->model->tensors[i]};
-        l.b = e->base ? e->pairs.of[i] : NULL;
+        struct learned l = {.t = &e->model->tensors[i], .b = e->siblings.of[i], .from = e->model};
+        if (!l.b && e->base) {
+            l.b = e->pairs.of[i];
+            l.from = e->base;
+        }
         l.common = l.b ? tp_source_common(l.t, l.b) : 0;
         e->several_n += l.t->len > CHUNK && !e->twins[i];
         rc = draw_chunks(e, &l, e->twins[i], err);
@@ -367,6 +374,8 @@ static int survey(struct estimator *e, struct tp_error *err)
     if (!e->twins)
         return tp_fail(err, ENOMEM, "out of memory");
     rc = e->base ? tp_pairs_find(e->model, e->base, &e->pairs, err) : 0;
+    if (rc == 0)
+        rc = tp_siblings_find(e->model, e->base, &e->pairs, &e->siblings, err);
     return rc == 0 ? tp_twins_find(e->model, e->base, &e->pairs, e->twins, err) : rc;
 }
 
@@ -399,6 +408,7 @@ int tp_estimate(const char *base, const char *model, enum tp_links links, struct
         conclude(&e, out);
     out->seconds = now() - began;
     tp_pairs_clear(&e.pairs);
+    tp_pairs_clear(&e.siblings);
     tp_source_close(e.model);
     tp_source_close(e.base);
     tp_scratch_destroy(e.scratch);

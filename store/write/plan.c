@@ -13,7 +13,7 @@
 #include "base/checked.h"
 #include "base/log.h"
 #include "codec/convert.h"
-#include "store/match/pairs.h"
+#include "store/match/siblings.h"
 #include "store/pack/layout.h"
 #include "store/pack/pack_internal.h"
 #include "store/write/plan.h"
@@ -23,6 +23,7 @@ struct planner {
     struct tp_plan *plan;
     struct tp_source *model, *source; /* the directory, and the base; NULL without one */
     struct tp_pairs pairs;
+    struct tp_pairs siblings; /* where the caller leaves them to the plan */
     const struct tp_pack_options *options;
     int rootfd;
     bool delta_fits[TP_DTYPE_COUNT]; /* some codec can use a base for this dtype */
@@ -121,6 +122,24 @@ static uint32_t find_sibling(const struct planner *p, uint32_t file, const struc
     return (uint32_t)(f - x->files);
 }
 
+/* Whether another file of the model is to predict T of FILE: the caller says so, or what was found. */
+static bool has_sibling(const struct planner *p, uint32_t file, const struct tp_tensor *t, struct tp_sibling *out)
+{
+    const char *path = p->plan->index.files[file].path;
+    const struct tp_source_tensor *mine, *b;
+
+    if (!p->delta_fits[t->dtype] || t->len == 0)
+        return false;
+    if (p->options->sibling)
+        return p->options->sibling(p->options->sibling_arg, path, t, out);
+    mine = p->siblings.of ? tp_source_at(p->model, path, t->name) : NULL;
+    b = mine && mine->len == t->len && mine->dtype == t->dtype ? p->siblings.of[mine - p->model->tensors] : NULL;
+    if (!b)
+        return false;
+    *out = (struct tp_sibling){.path = p->model->files[b->file].path, .off = b->off, .dtype = b->dtype};
+    return true;
+}
+
 /* A tensor of FILE that another file of the model predicts: cut where that one is, so that chunks meet chunks. */
 static int add_predicted(struct planner *p, uint32_t file, const struct tp_tensor *t, const struct tp_sibling *sibling)
 {
@@ -132,6 +151,8 @@ static int add_predicted(struct planner *p, uint32_t file, const struct tp_tenso
 
     if (tp_convert_possible(sibling->dtype, t->dtype) && sibling->dtype != TP_DTYPE_BYTES)
         from = find_sibling(p, file, sibling, tp_segment_predictor_len(&like));
+    if (from == TP_NONE && !p->options->sibling)
+        return tp_fail(p->err, EBUSY, "'%s/%s' changed while it was packed", p->plan->root, sibling->path);
     if (from == TP_NONE)
         return tp_fail(p->err, EINVAL, "'%s' of '%s' cannot be predicted by '%s'", t->name, x->files[file].path,
                        sibling->path);
@@ -162,8 +183,7 @@ static int add_tensor(struct planner *p, uint32_t file, const struct tp_tensor *
     int rc = 0;
 
     p->plan->tensor_n++;
-    if (p->options->sibling && p->delta_fits[t->dtype] && n > 0 &&
-        p->options->sibling(p->options->sibling_arg, p->plan->index.files[file].path, t, &sibling))
+    if (has_sibling(p, file, t, &sibling))
         return add_predicted(p, file, t, &sibling);
     b = find_in_base(p, p->plan->index.files[file].path, t);
     off = b ? b->off : 0;
@@ -398,13 +418,32 @@ static void warn_of_links(const struct planner *p)
                p->plan->root, links, files, files == 1 ? "" : "s");
 }
 
-static int prepare_base(struct planner *p)
+/* Whether the plan looks for siblings: nobody else does, and a codec that may be used is given their bytes. */
+static bool wants_siblings(const struct planner *p)
+{
+    const char *name = p->options->codec;
+    bool wants = !name || strcmp(name, "auto") == 0;
+
+    for (unsigned id = 0; id < TP_CODEC_COUNT; id++) {
+        const struct tp_codec *codec = tp_codec_get(id);
+
+        wants |= codec && codec->needs_base && name && strcmp(codec->name, name) == 0;
+    }
+    return wants && !p->options->sibling;
+}
+
+/* What predicts the model's tensors: the base's, or those of its other files. */
+static int find_predictors(struct planner *p)
 {
     int rc = tp_source_open_links(p->plan->root, p->plan->dir.links, NULL, &p->model, p->err);
 
-    if (rc == 0)
+    if (rc == 0 && p->plan->base)
         rc = tp_source_open_pack(p->plan->base, &p->source, p->err);
-    return rc == 0 ? tp_pairs_find(p->model, p->source, &p->pairs, p->err) : rc;
+    if (rc == 0 && p->source)
+        rc = tp_pairs_find(p->model, p->source, &p->pairs, p->err);
+    if (rc == 0 && wants_siblings(p))
+        rc = tp_siblings_find(p->model, p->source, &p->pairs, &p->siblings, p->err);
+    return rc;
 }
 
 static int plan_all(struct planner *p, enum tp_links links)
@@ -414,8 +453,8 @@ static int plan_all(struct planner *p, enum tp_links links)
 
     if (rc == 0)
         rc = list_files(p);
-    if (rc == 0 && plan->base)
-        rc = prepare_base(p);
+    if (rc == 0)
+        rc = find_predictors(p);
     if (rc < 0)
         return rc;
     p->rootfd = open(plan->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -449,6 +488,7 @@ int tp_plan_make(const char *dir, const struct tp_pack_options *options, struct 
     out->root = strdup(dir);
     rc = out->root ? plan_all(&p, options->links) : tp_fail(err, ENOMEM, "out of memory");
     tp_pairs_clear(&p.pairs);
+    tp_pairs_clear(&p.siblings);
     tp_source_close(p.model);
     tp_source_close(p.source);
     if (p.rootfd >= 0)

@@ -31,7 +31,7 @@ struct tp_pack_options {
     const struct tp_progress *progress;
     /* Asked for each tensor of the file PATH while the plan is made: whether something in the model predicts it better
      * than the base does. A file with a tensor that is predicted in this way predicts none itself: -EINVAL. Each that
-     * predicts stays open as long as the pack is written. NULL: nothing does. */
+     * predicts stays open as long as the pack is written. NULL: the plan asks tp_siblings_find. */
     bool (*sibling)(void *arg, const char *path, const struct tp_tensor *t, struct tp_sibling *out);
     void *sibling_arg;
 };
