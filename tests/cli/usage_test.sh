@@ -83,7 +83,7 @@ done
 is 'version --json: codecs by id' \
     "$(jq -r '[.codecs[] | select(.built) | "\(.id)=\(.name)"] | join(" ")' "$tmp/version.json")" \
     '0=raw 1=same 2=zstd 3=split 4=delta 5=sparse'
-is 'version --json: format' "$(jq -r '.format_written' "$tmp/version.json")" 1
+is 'version --json: format' "$(jq -r '.format_written' "$tmp/version.json")" 2
 is '--version' "$("$tenpak" --version | head -n 1)" "tenpak $(jq -r .version "$tmp/version.json")"
 TENPAK_CPU=scalar "$tenpak" version --json >"$tmp/version.json"
 is 'TENPAK_CPU lowers the kernels' "$(jq -r .kernels.in_use "$tmp/version.json")" scalar

@@ -72,7 +72,7 @@ has 'the type that loaders see' /proc/mounts "^$tmp/store $tmp/mnt fuse.tenpak r
 
 not_ok 'no file can be made' touch "$tmp/mnt/tune/new"
 has 'a read-only file system says so' "$tmp/.out" 'Read-only file system'
-not_ok 'no file can be removed' rm -f "$tmp/mnt/tune/config.json"
+not_ok 'no file can be renamed' mv "$tmp/mnt/tune/config.json" "$tmp/mnt/tune/other.json"
 not_ok 'nothing can be written to it' sh -c "echo >>'$tmp/mnt/tune/config.json'"
 
 rss=$(awk '/VmHWM/ { print $2 }' "/proc/$mount_pid/status")
