@@ -52,8 +52,8 @@ static int no_model(const char *name, const struct place *at, struct tp_error *e
 static int check_compress(const char *dir, const struct tp_request *r, const struct place *at, struct tp_error *err)
 {
     char *path;
-    bool model, snapshot;
-    int rc;
+    bool model;
+    int snapshot, rc;
 
     if (!at->plain && at->pack)
         return at->half_removed ? 0 : tp_fail(err, EEXIST, "'%s' is a pack already", r->subject);
@@ -64,9 +64,11 @@ static int check_compress(const char *dir, const struct tp_request *r, const str
     path = tp_path_join(dir, r->subject, "");
     if (!path)
         return tp_fail(err, ENOMEM, "out of memory for a name");
-    snapshot = tp_modeldir_is_snapshot(path);
+    snapshot = tp_modeldir_is_snapshot(path, err);
     model = tp_modeldir_is_model(path);
     free(path);
+    if (snapshot < 0)
+        return snapshot;
     if (snapshot)
         return tp_fail(err, EINVAL, "'%s' is a snapshot of the hub's cache: 'tenpak pack -o' packs it to elsewhere",
                        r->subject);

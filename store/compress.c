@@ -49,6 +49,7 @@ static int init(struct job *j, const char *path)
     struct stat st;
     char *parent;
     size_t len;
+    int rc;
 
     j->model = strdup(path);
     if (!j->model)
@@ -68,7 +69,10 @@ static int init(struct job *j, const char *path)
         return tp_fail(j->err, EINVAL,
                        "'%s' is hidden, and its pack would show nowhere: rename it, or write elsewhere with -o",
                        j->model);
-    if (!j->options->out && tp_modeldir_is_snapshot(j->model))
+    rc = j->options->out ? 0 : tp_modeldir_is_snapshot(j->model, j->err);
+    if (rc < 0)
+        return rc;
+    if (rc > 0)
         return tp_fail(j->err, EINVAL,
                        "'%s' is a snapshot of the hub's cache, whose files are links into its blobs: write its pack "
                        "elsewhere with -o, or pack the whole directory of the model in the cache",
@@ -248,8 +252,12 @@ static int write_pack(const struct job *j, const char *out)
                                 .replaces = !j->options->out && !j->options->keep,
                                 .progress = &j->progress};
 
-    if (rc == 0 && tp_modeldir_is_snapshot(j->model))
+    if (rc == 0)
+        rc = tp_modeldir_is_snapshot(j->model, j->err);
+    if (rc > 0) {
         note(j, "a snapshot of the hub's cache: the files that its links lead to are packed");
+        rc = 0;
+    }
     if (rc == 0 && base)
         rc = tp_pack_hold(base, &hold, j->err);
     if (rc == 0 && base && !j->options->out)

@@ -453,13 +453,15 @@ int tp_modeldir_scan_links(const char *dir, enum tp_links links, struct tp_model
     return rc;
 }
 
-bool tp_modeldir_is_snapshot(const char *dir)
+int tp_modeldir_is_snapshot(const char *dir, struct tp_error *err)
 {
     int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    bool is = fd >= 0 && is_snapshot(fd);
+    bool is;
 
-    if (fd >= 0)
-        close(fd);
+    if (fd < 0)
+        return errno == ENOENT || errno == ENOTDIR ? 0 : tp_fail_errno(err, "cannot open '%s'", dir);
+    is = is_snapshot(fd);
+    close(fd);
     return is;
 }
 

@@ -54,8 +54,8 @@ int tp_modeldir_scan(const char *dir, struct tp_modeldir *out, struct tp_error *
 /* The same. Where links are followed, one that leads nowhere is -ENOENT, and one to what is no regular file, or in a
  * snapshot to what is none of its blobs, -EINVAL. */
 int tp_modeldir_scan_links(const char *dir, enum tp_links links, struct tp_modeldir *out, struct tp_error *err);
-/* Whether DIR is a snapshot of the hub's cache. */
-bool tp_modeldir_is_snapshot(const char *dir);
+/* Whether DIR is a snapshot of the hub's cache: 1, or 0, also where there is no such directory. */
+int tp_modeldir_is_snapshot(const char *dir, struct tp_error *err);
 /* Open for reading the file or directory PATH that a scan has listed; FD is the directory that was scanned. No link is followed but
  * as it was by the scan, and the file must be the one that was listed. -1 and errno, ESTALE: it is another file. */
 int tp_modeldir_open(const struct tp_modeldir *dir, int fd, const char *path);

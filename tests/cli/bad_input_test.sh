@@ -198,6 +198,7 @@ if [ "$(id -u)" -eq 0 ] && setpriv --reuid=65534 --regid=65534 --clear-groups tr
         exits 'a directory that may not be written to' 1 $nobody "$tmp/theirs/program" pack --base=none "$tmp/theirs/closed"
         has 'is told' "$tmp/.out" "Permission denied"
         chmod 777 "$tmp/theirs"
+        chown -R 65534:65534 "$tmp/theirs/closed"
         exits 'one file that may not be read' 1 $nobody "$tmp/theirs/program" pack --base=none "$tmp/theirs/closed"
         has 'is named' "$tmp/.out" "config.json.*Permission denied"
         is 'and nothing is left' "$(find "$tmp/theirs" -name '*closed*')" "$tmp/theirs/closed"

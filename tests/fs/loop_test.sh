@@ -15,11 +15,11 @@ umount "$tmp/b"
 
 # refused NAME DIR POINT [PATTERN]: in the foreground and in the background; nothing is mounted.
 refused() {
-    before=$(grep -c . /proc/self/mountinfo)
+    before=$(grep -c "$tmp" /proc/self/mountinfo)
     exits "$1: refused" 1 "$tenpak" mount -f "$2" "$3"
     has "$1: with the reason" "$tmp/.out" "${4:-within the other\|contains its mount point}"
     exits "$1: in the background, too" 1 "$tenpak" mount "$2" "$3"
-    is "$1: nothing is mounted" "$(grep -c . /proc/self/mountinfo)" "$before"
+    is "$1: nothing is mounted" "$(grep -c "$tmp" /proc/self/mountinfo)" "$before"
 }
 
 refused 'a mount point in DIR' "$tmp/store" "$tmp/store/point"
