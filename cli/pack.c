@@ -24,7 +24,7 @@ static const struct tp_option options[] = {
     {'k', "keep", NULL, "write MODEL.tnpk beside the original and leave it"},
     {'c', "codec", "CODEC", "auto (the default), delta, sparse, split or zstd"},
     {'L', "dereference", NULL, "pack the files that symbolic links lead to; with -o or --keep"},
-    {OPT_NO_LEASE, "no-lease", NULL, "replace a directory also where nothing tells of writers"},
+    {OPT_NO_LEASE, "no-lease", NULL, "replace a directory also where the kernel reports no writers"},
     {'n', "dry-run", NULL, "only say which base would be taken and what would be saved"},
     {0, NULL, NULL, NULL},
 };

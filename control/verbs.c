@@ -34,7 +34,7 @@ static const struct tp_key compress_keys[] = {
     {"zstd_level", TP_KEY_NUMBER, "3", 1, 19, NULL, "effort for what zstd codes"},
     {"keep", TP_KEY_BOOL, "no", 0, 0, NULL, "yes leaves the plain directory beside the pack"},
     {"dereference", TP_KEY_BOOL, NULL, 0, 0, NULL, "yes packs the files that symbolic links lead to; needs keep=yes"},
-    {"lease", TP_KEY_BOOL, "yes", 0, 0, NULL, "no replaces a plain directory also where nothing tells of writers"},
+    {"lease", TP_KEY_BOOL, "yes", 0, 0, NULL, "no replaces a plain directory also where the kernel reports no writers"},
     JOB_KEYS,
 };
 
