@@ -27,7 +27,7 @@ ok 'the model reads as it was' diff -r "$mnt/ft1" "$tmp/copies/ft1"
 ok 'compress, by the mount point' "$tenpak" compress "$mnt/ft2" base=base keep=yes
 is 'the same words in a control file' "$(jq -c '.request | del(.verb, .model)' "$dir/.tenpak/jobs/$id/request.json")" \
     "$(echo 'big' >"$mnt/.tenpak/estimate" && cat "$mnt/.tenpak/jobs/last/wait" >/dev/null &&
-        jq -c '.request | del(.verb, .model) | {base, codec: "auto", zstd_level: 3, keep: false, memory, nice, io}' \
+        jq -c '.request | del(.verb, .model) | {base, codec: "auto", zstd_level: 3, keep: false, lease: true, memory, nice, io}' \
             "$mnt/.tenpak/jobs/last/request.json")"
 exits 'refused by the daemon' 1 "$tenpak" compress "$dir" nope
 has 'as without it' "$tmp/.out" "there is no model 'nope'"

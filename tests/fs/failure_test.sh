@@ -75,7 +75,9 @@ not_ok 'a mount over the store' "$tenpak" mount "$tmp/store" "$tmp/store"
 has 'is told' "$tmp/.out" 'within the other'
 not_ok 'a mount within the store' "$tenpak" mount "$tmp/store" "$tmp/store/inner"
 not_ok 'a mount above the store' "$tenpak" mount "$tmp/store" "$tmp"
-if [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null; then
+if [ "${tmp#/dev/}" != "$tmp" ]; then
+    skip 'no /dev/fuse' 'TMPDIR is in /dev'
+elif [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null; then
     # shellcheck disable=SC2016
     not_ok 'no /dev/fuse' unshare -m sh -c 'mount -t tmpfs none /dev && exec "$@"' sh "$tenpak" mount \
         "$tmp/store" "$tmp/point"
