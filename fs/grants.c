@@ -8,50 +8,29 @@
 #include <stdlib.h>
 #include <sys/xattr.h>
 
-#include "base/le.h"
+#include "base/acl.h"
 #include "fs/change.h"
 #include "fs/promote.h"
 #include "store/names.h"
 
-/* An access list as the kernel gives it: a version, then entries of 8 bytes (tag, permissions, number). */
-enum { LIST_BYTES_MAX = 65536, LIST_VERSION = 2, ENTRY_BYTES = 8 };
-enum { TAG_USER = 0x02, TAG_GROUP_OWNER = 0x04, TAG_GROUP = 0x08, TAG_MASK = 0x10 };
-enum { MAY_READ = 4 };
-
-/* Whether a list lets its group owner, and everybody that it names, read. Whom it names may be of any class but the
- * owner's, so one who is denied shuts the model to all of these. */
-static bool list_grants(const uint8_t *list, size_t len)
-{
-    bool grants = true, mask = true;
-
-    if (len < 4 || (len - 4) % ENTRY_BYTES != 0 || tp_get_le32(list) != LIST_VERSION)
-        return false;
-    for (size_t at = 4; at < len; at += ENTRY_BYTES) {
-        uint16_t tag = tp_get_le16(list + at);
-        bool reads = tp_get_le16(list + at + 2) & MAY_READ;
-        if (tag == TAG_MASK)
-            mask = reads;
-        else if (tag == TAG_USER || tag == TAG_GROUP || tag == TAG_GROUP_OWNER)
-            grants = grants && reads;
-    }
-    return grants && mask;
-}
+enum { LIST_BYTES_MAX = 65536 };
 
 mode_t tp_pack_grants(struct tp_fs *fs, const char *file, const struct stat *st)
 {
     uint8_t *list = malloc(LIST_BYTES_MAX);
     char path[TP_PROC_PATH_MAX + NAME_MAX + 1];
-    mode_t grants = 0;
+    mode_t mode = st->st_mode & 0777, grants = 0;
 
-    grants |= st->st_mode & S_IRUSR ? S_IRWXU : 0;
-    grants |= st->st_mode & S_IRGRP ? S_IRWXG : 0;
-    grants |= st->st_mode & S_IROTH ? S_IRWXO : 0;
     snprintf(path, sizeof path, "/proc/self/fd/%d/%s", fs->root.fd, file);
-    ssize_t len = list ? getxattr(path, "system.posix_acl_access", list, LIST_BYTES_MAX) : -1;
-    bool none = list && len < 0 && (errno == ENODATA || errno == EOPNOTSUPP);
-    if (!none && (len < 0 || !list_grants(list, (size_t)len)))
-        grants &= S_IRWXU;
+    ssize_t len = list ? getxattr(path, TP_ACL_ACCESS, list, LIST_BYTES_MAX) : -1;
+    if (len >= 0)
+        mode = tp_acl_tighten(mode, list, (size_t)len);
+    else if (!list || (errno != ENODATA && errno != EOPNOTSUPP))
+        mode &= S_IRWXU;
     free(list);
+    grants |= mode & S_IRUSR ? S_IRWXU : 0;
+    grants |= mode & S_IRGRP ? S_IRWXG : 0;
+    grants |= mode & S_IROTH ? S_IRWXO : 0;
     return grants;
 }
 
