@@ -177,7 +177,9 @@ static int compare_inside(struct comparer *c, uint32_t i)
         return 0;
     fd = tp_modeldir_open(c->now, c->rootfd, f->path);
     if (fd < 0)
-        return tp_fail_errno(c->err, "cannot open '%s/%s'", c->dir, f->path);
+        return errno == ESTALE || errno == ENOENT
+                   ? differs(c, f->path, "the identity")
+                   : tp_fail_errno(c->err, "cannot open '%s/%s'", c->dir, f->path);
     if (x->version > 1)
         rc = compare_attrs(c, fd, f->path, f->attr_first, f->attr_n, tp_modeldir_find(c->now, f->path)->gid);
     if (rc == 0 && c->sha && f->type == TP_ENTRY_FILE)
