@@ -52,15 +52,19 @@ TP_TARGET_AVX2 size_t tp_delta_carry_avx2(const struct tp_delta_tables *t, struc
         __m256i keep = _mm256_shuffle_epi8(v.keep, ctx);
         __m256i from = order16(&v, _mm256_and_si256(b, _mm256_or_si256(keep, _mm256_slli_epi16(keep, 8))));
         __m256i d = _mm256_sub_epi16(order16(&v, x), from);
-        __m256i mask = _mm256_andnot_si256(_mm256_cmpeq_epi16(d, zero), _mm256_shuffle_epi8(v.mask, ctx));
+        __m256i same = _mm256_cmpeq_epi16(d, zero);
+        __m256i mask = _mm256_andnot_si256(same, _mm256_shuffle_epi8(v.mask, ctx));
         __m256i z = _mm256_xor_si256(_mm256_slli_epi16(d, 1), _mm256_srai_epi16(d, 15));
 
         n -= STEP;
         if (_mm256_testz_si256(mask, mask))
             continue;
         z = _mm256_andnot_si256(mask, _mm256_sub_epi16(z, one));
-        z = _mm256_add_epi16(_mm256_or_si256(z, take(tail, mask)), one);
-        d = _mm256_xor_si256(_mm256_srli_epi16(z, 1), _mm256_sub_epi16(zero, _mm256_and_si256(z, one)));
+        z = _mm256_or_si256(z, take(tail, mask));
+        /* One more than this may need 17 bits, in a damaged chunk: its half does not. */
+        d = _mm256_andnot_si256(same, _mm256_avg_epu16(z, zero));
+        z = _mm256_add_epi16(z, one);
+        d = _mm256_xor_si256(d, _mm256_sub_epi16(zero, _mm256_and_si256(z, one)));
         d = _mm256_add_epi16(from, d);
         x = _mm256_or_si256(_mm256_andnot_si256(_mm256_srai_epi16(d, 15), v.order), v.top);
         _mm256_storeu_si256((__m256i *)(dst + 2 * n), _mm256_xor_si256(d, x));

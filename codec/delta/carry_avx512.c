@@ -60,9 +60,11 @@ TP_TARGET_AVX512 size_t tp_delta_carry_avx512(const struct tp_delta_tables *t, s
         if (!_mm512_test_epi16_mask(mask, mask))
             continue;
         z = _mm512_andnot_si512(mask, _mm512_sub_epi16(z, one));
-        z = _mm512_add_epi16(_mm512_or_si512(z, take(tail, mask)), one);
-        d = _mm512_xor_si512(_mm512_srli_epi16(z, 1),
-                             _mm512_sub_epi16(_mm512_setzero_si512(), _mm512_and_si512(z, one)));
+        z = _mm512_or_si512(z, take(tail, mask));
+        /* One more than this may need 17 bits, in a damaged chunk: its half does not. */
+        d = _mm512_maskz_avg_epu16(changed, z, _mm512_setzero_si512());
+        z = _mm512_add_epi16(z, one);
+        d = _mm512_xor_si512(d, _mm512_sub_epi16(_mm512_setzero_si512(), _mm512_and_si512(z, one)));
         d = _mm512_add_epi16(from, d);
         sign = _mm512_andnot_si512(_mm512_srai_epi16(d, 15), v.order);
         _mm512_storeu_si512(dst + 2 * n, _mm512_ternarylogic_epi32(sign, v.top, d, 0x56));
