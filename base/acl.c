@@ -20,8 +20,8 @@ bool tp_acl_is_valid(const void *list, size_t len)
         unsigned tag = tp_get_le16(in + at);
         bool many = tag == USER || tag == GROUP;
 
-        if ((tag != OWNER && tag != OWNING_GROUP && tag != MASK && tag != OTHER && !many) || tag < last ||
-            (tag == last && !many) || tp_get_le16(in + at + 2) > PERMISSIONS)
+        if ((tag != OWNER && tag != OWNING_GROUP && tag != MASK && tag != OTHER && !many) ||
+            tag < last || (tag == last && !many) || tp_get_le16(in + at + 2) > PERMISSIONS)
             return false;
         seen |= last = tag;
     }
@@ -48,7 +48,9 @@ uint32_t tp_acl_tighten(uint32_t mode, const void *list, size_t len)
         else if (tag == USER || tag == GROUP)
             named &= permissions, somebody = true;
     }
-    /* The mask binds the group and who is named, not others: but one of these may be of the others. */
+    /*
+     * The mask binds the group and who is named, not others: but one of these may be of the others.
+     */
     if (somebody)
         named &= mask;
     return mode & (~(uint32_t)077 | (group & mask & named) << 3 | named);

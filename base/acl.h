@@ -14,8 +14,9 @@
 bool tp_acl_is_valid(const void *list, size_t len);
 
 /*
- * What of MODE grants nobody more than MODE with this list does, where the list does not count: group and others keep
- * what the list grants its group and everybody whom it names. What is no list leaves the owner's bits alone.
+ * What of MODE grants nobody more than MODE with this list does, where the list does not count:
+ * group and others keep what the list grants its group and everybody whom it names. What is no list
+ * leaves the owner's bits alone.
  */
 uint32_t tp_acl_tighten(uint32_t mode, const void *list, size_t len);
 

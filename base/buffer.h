@@ -21,7 +21,8 @@ int tp_buffer_append_le16(struct tp_buffer *buf, uint16_t v);
 int tp_buffer_append_le32(struct tp_buffer *buf, uint32_t v);
 int tp_buffer_append_le64(struct tp_buffer *buf, uint64_t v);
 /* printf-append, without the terminating NUL (the byte after data[len] is NUL all the same). */
-int tp_buffer_appendf(struct tp_buffer *buf, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int tp_buffer_appendf(struct tp_buffer *buf, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 void tp_buffer_clear(struct tp_buffer *buf);
 
 #endif

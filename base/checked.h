@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Sums and products of untrusted sizes: false when the true result does not fit, *out is then unspecified. */
+/*
+ * Sums and products of untrusted sizes: false when the true result does not fit, *out is then
+ * unspecified.
+ */
 #ifndef TP_BASE_CHECKED_H
 #define TP_BASE_CHECKED_H
 

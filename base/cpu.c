@@ -19,7 +19,10 @@ static unsigned affinity_count(void)
     return n > 0 ? (unsigned)n : 1;
 }
 
-/* "QUOTA PERIOD" or "max PERIOD" in cpu.max of DIR; 0 where there is no limit. Rounded up to whole CPUs. */
+/*
+ * "QUOTA PERIOD" or "max PERIOD" in cpu.max of DIR; 0 where there is no limit. Rounded up to whole
+ * CPUs.
+ */
 static unsigned quota_at(const char *dir)
 {
     char path[512];

@@ -11,8 +11,8 @@
 
 #include "base/printable.h"
 
-__attribute__((format(printf, 3, 0))) static void tell(struct tp_error *err, int code, const char *fmt,
-                                                        va_list ap)
+__attribute__((format(printf, 3, 0))) static void tell(struct tp_error *err, int code,
+                                                       const char *fmt, va_list ap)
 {
     err->code = -code;
     if (vsnprintf(err->message, sizeof err->message, fmt, ap) < 0)

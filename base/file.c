@@ -17,7 +17,8 @@
 /* The kernel moves at most some 2 GiB a call. */
 #define IO_MAX (1u << 30)
 
-int tp_file_pread(int fd, void *dst, size_t len, uint64_t off, const char *path, struct tp_error *err)
+int tp_file_pread(int fd, void *dst, size_t len, uint64_t off, const char *path,
+                  struct tp_error *err)
 {
     uint8_t *p = dst;
     size_t done = 0;
@@ -125,7 +126,9 @@ int tp_file_sync_parent(const char *path, struct tp_error *err)
     if (fd < 0) {
         rc = tp_fail_errno(err, "cannot open directory '%s'", dir);
     } else {
-        /* Some file systems cannot sync directories and say EINVAL: nothing more can be done there. */
+        /*
+         * Some file systems cannot sync directories and say EINVAL: nothing more can be done there.
+         */
         if (fsync(fd) < 0 && errno != EINVAL)
             rc = tp_fail_errno(err, "cannot sync directory '%s'", dir);
         close(fd);
@@ -134,7 +137,8 @@ int tp_file_sync_parent(const char *path, struct tp_error *err)
     return rc;
 }
 
-int tp_file_replace(const char *path, const void *data, size_t len, mode_t mode, struct tp_error *err)
+int tp_file_replace(const char *path, const void *data, size_t len, mode_t mode,
+                    struct tp_error *err)
 {
     char *dir = parent_of(path);
     char *tmp = NULL;

@@ -75,7 +75,9 @@ struct tp_sha256 *tp_sha256_create(void)
     return sha;
 }
 
-/* With a context that create has initialised, libcrypto's SHA-256 has no way to fail in these two. */
+/*
+ * With a context that create has initialised, libcrypto's SHA-256 has no way to fail in these two.
+ */
 void tp_sha256_update(struct tp_sha256 *sha, const void *data, size_t len)
 {
     EVP_DigestUpdate(sha->ctx, data, len);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Hashes: XXH3-64 for chunks, SHA-256 (libcrypto) for files and pack ids, XXH3-128 to see a file twice. */
+/*
+ * Hashes: XXH3-64 for chunks, SHA-256 (libcrypto) for files and pack ids, XXH3-128 to see a file
+ * twice.
+ */
 #ifndef TP_BASE_HASH_H
 #define TP_BASE_HASH_H
 

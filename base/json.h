@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * JSON: a tree for reading configuration (cJSON beneath, stricter: UTF-8 checked, no duplicate keys, size and depth
- * bounded), and a writer for reports (order of insertion, 64-bit integers exact, never a NaN).
+ * JSON: a tree for reading configuration (cJSON beneath, stricter: UTF-8 checked, no duplicate
+ * keys, size and depth bounded), and a writer for reports (order of insertion, 64-bit integers
+ * exact, never a NaN).
  */
 #ifndef TP_BASE_JSON_H
 #define TP_BASE_JSON_H
@@ -13,7 +14,10 @@
 #include "base/buffer.h"
 #include "base/error.h"
 
-/* --- Reading: every getter takes NULL and values of another kind, and says so by NULL, false or 0. --- */
+/*
+ * --- Reading: every getter takes NULL and values of another kind, and says so by NULL, false or 0.
+ * ---
+ */
 
 #define TP_JSON_MAX (64u << 20)
 
@@ -28,7 +32,9 @@ bool tp_json_is_object(const struct tp_json *v);
 bool tp_json_is_array(const struct tp_json *v);
 bool tp_json_is_null(const struct tp_json *v);
 const struct tp_json *tp_json_get(const struct tp_json *object, const char *key);
-/* Members of an object or elements of an array, in the text's order: first, then next until NULL. */
+/*
+ * Members of an object or elements of an array, in the text's order: first, then next until NULL.
+ */
 size_t tp_json_count(const struct tp_json *v);
 const struct tp_json *tp_json_first(const struct tp_json *v);
 const struct tp_json *tp_json_next(const struct tp_json *v);
@@ -39,14 +45,17 @@ bool tp_json_u64(const struct tp_json *v, uint64_t *out);
 bool tp_json_double(const struct tp_json *v, double *out);
 bool tp_json_bool(const struct tp_json *v, bool *out);
 
-/* --- Writing: calls append to the buffer; KEY is NULL within arrays and for the outermost value. --- */
+/*
+ * --- Writing: calls append to the buffer; KEY is NULL within arrays and for the outermost value.
+ * ---
+ */
 
 #define TP_JSON_WRITER_DEPTH 32
 
 struct tp_json_writer {
     struct tp_buffer *buf;
-    bool pretty;     /* two blanks a level and a newline at the end; else all on one line */
-    int rc;          /* first error; what follows it writes nothing */
+    bool pretty; /* two blanks a level and a newline at the end; else all on one line */
+    int rc;      /* first error; what follows it writes nothing */
     unsigned depth;
     uint32_t filled; /* bit d: level d has a member already */
     uint32_t arrays; /* bit d: level d is an array */
@@ -57,8 +66,8 @@ void tp_json_begin_object(struct tp_json_writer *w, const char *key);
 void tp_json_end_object(struct tp_json_writer *w);
 void tp_json_begin_array(struct tp_json_writer *w, const char *key);
 void tp_json_end_array(struct tp_json_writer *w);
-/* TEXT NULL writes null. Bytes that are no UTF-8 (file names may have such) become U+FFFD; what base/printable.h
- * names is written as an escape. */
+/* TEXT NULL writes null. Bytes that are no UTF-8 (file names may have such) become U+FFFD; what
+ * base/printable.h names is written as an escape. */
 void tp_json_put_string(struct tp_json_writer *w, const char *key, const char *text);
 void tp_json_put_stringf(struct tp_json_writer *w, const char *key, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
@@ -71,7 +80,10 @@ void tp_json_put_null(struct tp_json_writer *w, const char *key);
 /* RFC 3339 in UTC: "2026-02-03T04:05:06Z", with a fraction where NSEC is not 0. */
 void tp_json_put_time(struct tp_json_writer *w, const char *key, int64_t sec, uint32_t nsec);
 void tp_json_put_hex(struct tp_json_writer *w, const char *key, const uint8_t *bytes, size_t len);
-/* TEXT is the text of one JSON value, as this writer or tp_json_parse would have it: it is not looked at. */
+/*
+ * TEXT is the text of one JSON value, as this writer or tp_json_parse would have it: it is not
+ * looked at.
+ */
 void tp_json_put_raw(struct tp_json_writer *w, const char *key, const char *text, size_t len);
 /* After the outermost value: 0, -ENOMEM, or -EINVAL when levels do not match. */
 int tp_json_writer_finish(struct tp_json_writer *w);

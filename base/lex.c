@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* JSON, token by token. The grammar is a state for "what may come next" and a bit a level for its kind. */
+/*
+ * JSON, token by token. The grammar is a state for "what may come next" and a bit a level for its
+ * kind.
+ */
 #include <config.h>
 
 #include "base/lex.h"
@@ -9,10 +12,10 @@
 #include "base/checked.h"
 
 enum state {
-    WANT_VALUE,           /* after ':' , at the beginning, after ',' in an array */
-    WANT_VALUE_OR_END,    /* after '[' */
-    WANT_KEY,             /* after ',' in an object */
-    WANT_KEY_OR_END,      /* after '{' */
+    WANT_VALUE,        /* after ':' , at the beginning, after ',' in an array */
+    WANT_VALUE_OR_END, /* after '[' */
+    WANT_KEY,          /* after ',' in an object */
+    WANT_KEY_OR_END,   /* after '{' */
     WANT_COLON,
     WANT_COMMA_OR_END,
     WANT_NOTHING,

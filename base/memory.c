@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* How much memory this process may use: the machine's, cut by the limits of its cgroups. And taking some at once. */
+/*
+ * How much memory this process may use: the machine's, cut by the limits of its cgroups. And taking
+ * some at once.
+ */
 #include <config.h>
 
 #include "base/memory.h"
@@ -33,8 +36,8 @@ static uint64_t least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* The tightest limit from the cgroup DIR up to the root, in FILES, of which the last is NULL; those above a
- * container's own are not to be seen. */
+/* The tightest limit from the cgroup DIR up to the root, in FILES, of which the last is NULL; those
+ * above a container's own are not to be seen. */
 static uint64_t limit_upwards(const char *root, char *dir, const char *const *files)
 {
     uint64_t limit = UINT64_MAX;

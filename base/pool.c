@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A fixed pool of threads over two queues: urgent tasks pass the others, within a queue order is kept. */
+/*
+ * A fixed pool of threads over two queues: urgent tasks pass the others, within a queue order is
+ * kept.
+ */
 #include <config.h>
 
 #include "base/pool.h"

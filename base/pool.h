@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A fixed pool of threads. Tasks run in the order submitted, urgent ones first. A task may submit tasks;
- * it must not wait for one.
+ * A fixed pool of threads. Tasks run in the order submitted, urgent ones first. A task may submit
+ * tasks; it must not wait for one.
  */
 #ifndef TP_BASE_POOL_H
 #define TP_BASE_POOL_H

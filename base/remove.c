@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Removing a directory tree, by descriptors alone: a symbolic link put in the way removes nothing else. */
+/*
+ * Removing a directory tree, by descriptors alone: a symbolic link put in the way removes nothing
+ * else.
+ */
 #include <config.h>
 
 #include "base/file.h"
@@ -13,9 +16,9 @@
 #include <unistd.h>
 
 /*
- * One level of the walk. Only the deepest levels keep their directory open, so that the depth of a tree
- * is not limited by the number of descriptors: a closed one is opened again by ".." of its child, and
- * must then still be the same directory.
+ * One level of the walk. Only the deepest levels keep their directory open, so that the depth of a
+ * tree is not limited by the number of descriptors: a closed one is opened again by ".." of its
+ * child, and must then still be the same directory.
  */
 struct level {
     char *name;
@@ -84,7 +87,10 @@ static int leave(struct walk *w)
     return rc;
 }
 
-/* Remove what is no directory from the deepest level; 1 when a directory was entered, 0 when it is empty. */
+/*
+ * Remove what is no directory from the deepest level; 1 when a directory was entered, 0 when it is
+ * empty.
+ */
 static int sweep(struct walk *w)
 {
     int fd = dup(w->fd);

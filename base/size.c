@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Numbers of bytes as people write and read them, by integers alone: no size is rounded on its way in. */
+/*
+ * Numbers of bytes as people write and read them, by integers alone: no size is rounded on its way
+ * in.
+ */
 #include <config.h>
 
 #include "base/size.h"
@@ -62,7 +65,10 @@ int tp_size_parse(const char *text, uint64_t *out)
     uint64_t total;
     if (!tp_mul_u64(whole, unit, &total))
         return -ERANGE;
-    /* Long division in base ten, from the last digit: exact to 18 digits, the rest cannot make a byte more. */
+    /*
+     * Long division in base ten, from the last digit: exact to 18 digits, the rest cannot make a
+     * byte more.
+     */
     uint64_t part = 0;
     if (fraction) {
         if (fraction_end - fraction > 18)

@@ -5,9 +5,10 @@
 
 #include <stdint.h>
 
-/* Parse a number of bytes: digits, perhaps a decimal fraction, perhaps a blank, perhaps a unit. K, M, G, T, P
- * and KiB, MiB, ... are powers of 1024; kB, KB, MB, ... powers of 1000; B, or nothing, bytes; case is free.
- * A fraction of a byte is dropped. -EINVAL: no such number; -ERANGE: beyond 64 bits. */
+/* Parse a number of bytes: digits, perhaps a decimal fraction, perhaps a blank, perhaps a unit. K,
+ * M, G, T, P and KiB, MiB, ... are powers of 1024; kB, KB, MB, ... powers of 1000; B, or nothing,
+ * bytes; case is free. A fraction of a byte is dropped. -EINVAL: no such number; -ERANGE: beyond 64
+ * bits. */
 int tp_size_parse(const char *text, uint64_t *out);
 
 #define TP_SIZE_TEXT 16

@@ -9,7 +9,10 @@
 /* As pthread_create: 0 or a positive errno. The thread takes no signals. */
 int tp_thread_start(pthread_t *thread, void *(*run)(void *), void *arg);
 
-/* Join THREAD; 0: however long it takes. False: it still runs after so many SECONDS, and is to be joined later. */
+/*
+ * Join THREAD; 0: however long it takes. False: it still runs after so many SECONDS, and is to be
+ * joined later.
+ */
 bool tp_thread_join(pthread_t thread, unsigned seconds);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The codecs alone, in memory, on one thread: size and speed of every codec and instruction set, on pairs made
- * here (normal weights, normal noise) or on two raw files. Times are thread CPU time, the best of several runs.
+ * The codecs alone, in memory, on one thread: size and speed of every codec and instruction set, on
+ * pairs made here (normal weights, normal noise) or on two raw files. Times are thread CPU time,
+ * the best of several runs.
  */
 #include <config.h>
 
@@ -86,8 +87,8 @@ static void put_float(uint8_t *p, float *value, size_t unit)
     memcpy(p, (uint8_t *)&bits + 4 - unit, unit);
 }
 
-static void make_pair(struct pair *pair, const struct options *opt, enum tp_dtype dtype, double noise,
-                      double changed)
+static void make_pair(struct pair *pair, const struct options *opt, enum tp_dtype dtype,
+                      double noise, double changed)
 {
     size_t unit = dtype == TP_DTYPE_BF16 ? 2 : 4;
     uint64_t seed = 1;
@@ -128,7 +129,9 @@ static uint8_t *read_file(const char *path, size_t *len)
     return p;
 }
 
-/* Entropy of the ordinal difference given the base's exponent, in bits an element; of bf16 alone. */
+/*
+ * Entropy of the ordinal difference given the base's exponent, in bits an element; of bf16 alone.
+ */
 static double conditional_entropy(const struct pair *pair)
 {
     size_t n = pair->len / 2;
@@ -161,7 +164,8 @@ static double conditional_entropy(const struct pair *pair)
 }
 
 /* The tables, from every SAMPLE_EVERYth chunk; GB/s of the sample. */
-static struct tp_tables *learn(const struct tp_codec *codec, const struct pair *pair, struct result *res)
+static struct tp_tables *learn(const struct tp_codec *codec, const struct pair *pair,
+                               struct result *res)
 {
     struct tp_buffer blob = {0};
     struct tp_tables *tables = NULL;
@@ -190,8 +194,9 @@ static struct tp_tables *learn(const struct tp_codec *codec, const struct pair *
 }
 
 /* One pass over all chunks: encoding into OUT, or decoding from it into a chunk at DST. */
-static double encode_all(const struct tp_codec *codec, const struct tp_tables *tables, const struct pair *pair,
-                         uint8_t *out, size_t *lens, struct tp_scratch *scratch)
+static double encode_all(const struct tp_codec *codec, const struct tp_tables *tables,
+                         const struct pair *pair, uint8_t *out, size_t *lens,
+                         struct tp_scratch *scratch)
 {
     double start = now();
 
@@ -204,9 +209,9 @@ static double encode_all(const struct tp_codec *codec, const struct tp_tables *t
     return now() - start;
 }
 
-static double decode_all(const struct tp_codec *codec, const struct tp_tables *tables, const struct pair *pair,
-                         const uint8_t *out, const size_t *lens, uint8_t *dst, struct tp_scratch *scratch,
-                         bool *good)
+static double decode_all(const struct tp_codec *codec, const struct tp_tables *tables,
+                         const struct pair *pair, const uint8_t *out, const size_t *lens,
+                         uint8_t *dst, struct tp_scratch *scratch, bool *good)
 {
     double spent = 0;
 
@@ -266,17 +271,19 @@ static void print_row(struct options *opt, const struct pair *pair, const struct
     double ratio = tp_dtype_bits(pair->dtype) / res->bits;
 
     if (opt->json) {
-        printf("%s\n  {\"pair\": \"%s\", \"codec\": \"%s\", \"isa\": \"%s\", \"ratio\": %.4f, \"bits\": %.5f, ",
+        printf("%s\n  {\"pair\": \"%s\", \"codec\": \"%s\", \"isa\": \"%s\", \"ratio\": %.4f, "
+               "\"bits\": %.5f, ",
                opt->any ? "," : "[", pair->name, codec->name, tp_isa_name(isa), ratio, res->bits);
         if (entropy > 0)
             printf("\"entropy\": %.5f, ", entropy);
-        printf("\"tables\": %.0f, \"learn\": %.3f, \"encode\": %.3f, \"decode\": %.3f}", res->tables,
-               res->learn, res->encode, res->decode);
+        printf("\"tables\": %.0f, \"learn\": %.3f, \"encode\": %.3f, \"decode\": %.3f}",
+               res->tables, res->learn, res->encode, res->decode);
     } else {
         if (!opt->any)
-            printf("%-20s %-7s %-7s %8s %8s %8s %7s %8s %8s %8s\n", "pair", "codec", "isa", "ratio", "bits",
-                   "entropy", "tables", "learn", "encode", "decode");
-        printf("%-20s %-7s %-7s %8.3f %8.4f ", pair->name, codec->name, tp_isa_name(isa), ratio, res->bits);
+            printf("%-20s %-7s %-7s %8s %8s %8s %7s %8s %8s %8s\n", "pair", "codec", "isa", "ratio",
+                   "bits", "entropy", "tables", "learn", "encode", "decode");
+        printf("%-20s %-7s %-7s %8.3f %8.4f ", pair->name, codec->name, tp_isa_name(isa), ratio,
+               res->bits);
         if (entropy > 0)
             printf("%8.4f", entropy);
         else
@@ -315,8 +322,10 @@ static bool bench_pair(struct options *opt, struct pair *pair)
 
 static int usage(FILE *to)
 {
-    fputs("usage: codec_bench [--json] [--runs N] [--mib N] [BASE MODEL DTYPE]\n"
-          "Files are raw elements; without them, pairs are made. GB/s are 10^9 bytes of elements.\n", to);
+    fputs(
+        "usage: codec_bench [--json] [--runs N] [--mib N] [BASE MODEL DTYPE]\n"
+        "Files are raw elements; without them, pairs are made. GB/s are 10^9 bytes of elements.\n",
+        to);
     return to == stdout ? 0 : 2;
 }
 
@@ -329,7 +338,8 @@ static int bench_files(struct options *opt, char **arg)
         fprintf(stderr, "codec_bench: '%s' is no dtype\n", arg[2]);
         return 2;
     }
-    snprintf(pair.name, sizeof pair.name, "%.60s", strrchr(arg[1], '/') ? strrchr(arg[1], '/') + 1 : arg[1]);
+    snprintf(pair.name, sizeof pair.name, "%.60s",
+             strrchr(arg[1], '/') ? strrchr(arg[1], '/') + 1 : arg[1]);
     pair.base = read_file(arg[0], &base_len);
     pair.src = read_file(arg[1], &pair.len);
     pair.len = pair.len < base_len ? pair.len : base_len;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How fast the decode engine gives a whole pack, in memory: everything is read once beforehand, then each round
- * decodes every chunk of every file, base blocks included, through a cache that holds little of it.
- * Interleaves the thread counts; prints the best and the median of the rounds.
+ * How fast the decode engine gives a whole pack, in memory: everything is read once beforehand,
+ * then each round decodes every chunk of every file, base blocks included, through a cache that
+ * holds little of it. Interleaves the thread counts; prints the best and the median of the rounds.
  */
 #include <config.h>
 
@@ -31,8 +31,12 @@ static int fail(const struct tp_error *err)
     return -1;
 }
 
-/* Read every file from its beginning to its end, as a mount would; the seconds it took, and what was done for it. */
-static int read_all(struct tp_engine *engine, struct tp_pack *pack, double *seconds, struct tp_engine_stats *stats)
+/*
+ * Read every file from its beginning to its end, as a mount would; the seconds it took, and what
+ * was done for it.
+ */
+static int read_all(struct tp_engine *engine, struct tp_pack *pack, double *seconds,
+                    struct tp_engine_stats *stats)
 {
     const struct tp_index *index = tp_pack_index(pack);
     struct tp_engine_stats before;
@@ -100,7 +104,8 @@ int main(int argc, char **argv)
     uint64_t cache_bytes = (argc > 4 ? strtoull(argv[4], NULL, 10) : 64) << 20;
     if (rounds < 1 || rounds > ROUNDS_MAX)
         return usage();
-    if (tp_store_open(argv[1], &store, &err) < 0 || tp_store_open_pack(store, argv[2], &pack, &err) < 0)
+    if (tp_store_open(argv[1], &store, &err) < 0 ||
+        tp_store_open_pack(store, argv[2], &pack, &err) < 0)
         return fail(&err) < 0;
 
     double logical = (double)tp_pack_index(pack)->logical_bytes;
@@ -110,7 +115,10 @@ int main(int argc, char **argv)
         if (tp_engine_create(&options, &engines[c], &err) < 0)
             return fail(&err) < 0;
     }
-    /* The first round, which is not counted, brings the packs into the page cache, and touches the engine's memory. */
+    /*
+     * The first round, which is not counted, brings the packs into the page cache, and touches the
+     * engine's memory.
+     */
     for (int round = -1; round < rounds; round++)
         for (int c = 0; c < CONFIGURATIONS; c++) {
             if (read_all(engines[c], pack, &seconds[c][round < 0 ? 0 : round], &stats[c]) < 0)

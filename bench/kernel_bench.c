@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How fast each codec's decoding is alone, as JSON: chunks of a pack, and what they need of its base, lie
- * ready in memory, and nothing is read or hashed. TENPAK_CPU lowers the instruction set.
+ * How fast each codec's decoding is alone, as JSON: chunks of a pack, and what they need of its
+ * base, lie ready in memory, and nothing is read or hashed. TENPAK_CPU lowers the instruction set.
  */
 #include <config.h>
 
@@ -64,12 +64,14 @@ static uint8_t *base_bytes(struct tp_pack *pack, uint32_t c, struct tp_work *wor
     if (b->dtype != s->dtype || b->len != s->len || b->file_off != s->from.off)
         return NULL;
     out = allocate(TP_CHUNK_MAX);
-    if (tp_pack_decode_chunk(base, b->chunk_first + (c - s->chunk_first), out, work, NULL, &err) < 0)
+    if (tp_pack_decode_chunk(base, b->chunk_first + (c - s->chunk_first), out, work, NULL, &err) <
+        0)
         fail("the base", &err);
     return out;
 }
 
-static bool load_input(struct tp_pack *pack, uint32_t c, struct tp_work *work, struct chunk_input *in)
+static bool load_input(struct tp_pack *pack, uint32_t c, struct tp_work *work,
+                       struct chunk_input *in)
 {
     const struct tp_index *index = tp_pack_index(pack);
     const struct tp_chunk *chunk = &index->chunks[c];
@@ -124,7 +126,10 @@ static unsigned load_inputs(struct tp_pack *pack, unsigned codec, struct chunk_i
     return n;
 }
 
-/* Seconds of processor time for all inputs, the best of RUNS; *BYTES of output. 0: none of this codec. */
+/*
+ * Seconds of processor time for all inputs, the best of RUNS; *BYTES of output. 0: none of this
+ * codec.
+ */
 static double kernel(struct tp_pack *pack, unsigned codec, unsigned runs, uint64_t *bytes)
 {
     static struct chunk_input inputs[KERNEL_CHUNKS];
@@ -143,8 +148,8 @@ static double kernel(struct tp_pack *pack, unsigned codec, unsigned runs, uint64
         for (unsigned i = 0; i < n; i++) {
             const struct chunk_input *in = &inputs[i];
             const struct tp_tables *tables = in->tables ? tp_tables_of(in->tables) : NULL;
-            if (in->codec->decode(tables, in->dtype, in->coded, in->coded_len, in->base, dst, in->len,
-                                  scratch) < 0)
+            if (in->codec->decode(tables, in->dtype, in->coded, in->coded_len, in->base, dst,
+                                  in->len, scratch) < 0)
                 fail("a kernel refuses what it wrote", NULL);
         }
         begin = now() - begin;

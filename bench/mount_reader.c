@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What bench/mount times from within one process: files read whole in several ways, random pages, and the calls
- * about names. Prints one JSON object; times are wall clock.
+ * What bench/mount times from within one process: files read whole in several ways, random pages,
+ * and the calls about names. Prints one JSON object; times are wall clock.
  */
 #include <config.h>
 
@@ -115,7 +115,8 @@ static void whole(char way, unsigned threads, char **files, int n)
         uint64_t size = (uint64_t)st.st_size, step = (size / threads + PIECE) / PIECE * PIECE;
         for (unsigned t = 0; t < threads; t++) {
             uint64_t from = t * step < size ? t * step : size;
-            parts[t] = (struct part){files[i], way, from, size - from < step ? size : from + step, 0, 0};
+            parts[t] =
+                (struct part){files[i], way, from, size - from < step ? size : from + step, 0, 0};
             if (pthread_create(&ids[t], NULL, run_part, &parts[t]))
                 die("thread");
         }
@@ -145,7 +146,10 @@ static void print_times(double *times, size_t n)
            1e6 * times[0], 1e6 * times[n / 2], 1e6 * times[n * 99 / 100]);
 }
 
-/* Pages of a file, each by a request of its own: O_DIRECT. STRIDE 0: at random, else that far apart. */
+/*
+ * Pages of a file, each by a request of its own: O_DIRECT. STRIDE 0: at random, else that far
+ * apart.
+ */
 static void pages(const char *path, size_t n, uint64_t stride)
 {
     int fd = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
@@ -233,13 +237,15 @@ static size_t number(const char *text)
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
-    bool reads = strcmp(what, "read") == 0 || strcmp(what, "mmap") == 0 || strcmp(what, "direct") == 0;
+    bool reads =
+        strcmp(what, "read") == 0 || strcmp(what, "mmap") == 0 || strcmp(what, "direct") == 0;
 
     if (reads && argc > 3 && number(argv[2]) >= 1 && number(argv[2]) <= THREADS_MAX) {
         whole(what[0], (unsigned)number(argv[2]), argv + 3, argc - 3);
     } else if (strcmp(what, "pages") == 0 && argc == 5 && number(argv[2]) > 0) {
         pages(argv[4], number(argv[2]), number(argv[3]));
-    } else if ((strcmp(what, "open") == 0 || strcmp(what, "stat") == 0 || strcmp(what, "list") == 0) &&
+    } else if ((strcmp(what, "open") == 0 || strcmp(what, "stat") == 0 ||
+                strcmp(what, "list") == 0) &&
                argc == 5 && number(argv[2]) > 0) {
         names(what, argv[3], argv[4], number(argv[2]));
     } else {

@@ -31,7 +31,8 @@ static char *mounted_dir(const char *root)
     const char *dir = NULL;
     char *text = NULL, *found = NULL;
 
-    if (tp_mount_status(root, &text, NULL) == 0 && tp_json_parse(text, strlen(text), &json, NULL) == 0)
+    if (tp_mount_status(root, &text, NULL) == 0 &&
+        tp_json_parse(text, strlen(text), &json, NULL) == 0)
         dir = tp_json_string(tp_json_get(json, "dir"));
     if (dir)
         found = strdup(dir);
@@ -49,10 +50,15 @@ static int check_same(const char *root, const char *dir, struct tp_error *err)
         return tp_fail_errno(err, "cannot open '%s', which is mounted at '%s'", dir, root);
     if (stat(root, &a) == 0 && a.st_ino == b.st_ino)
         return 0;
-    return tp_fail(err, ESTALE, "'%s' shows a directory that is no longer at '%s': name it where it is now", root, dir);
+    return tp_fail(err, ESTALE,
+                   "'%s' shows a directory that is no longer at '%s': name it where it is now",
+                   root, dir);
 }
 
-/* FULL, an absolute path without links, behind the mount that it lies in; *OUT is NULL where that is no tenpak mount. */
+/*
+ * FULL, an absolute path without links, behind the mount that it lies in; *OUT is NULL where that
+ * is no tenpak mount.
+ */
 static int resolve(const char *full, char **out, struct tp_error *err)
 {
     char *root = strdup(full), *dir = NULL;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What a subcommand is: one entry in main.c's table, one file here, and what help and completion show of it. */
+/*
+ * What a subcommand is: one entry in main.c's table, one file here, and what help and completion
+ * show of it.
+ */
 #ifndef TP_CLI_COMMAND_H
 #define TP_CLI_COMMAND_H
 
@@ -12,11 +15,11 @@ enum tp_exit {
     TP_EXIT_OK = 0,
     TP_EXIT_FAILURE = 1,
     TP_EXIT_USAGE = 2,
-    TP_EXIT_PARTIAL = 3,       /* some of what was asked is done */
-    TP_EXIT_DAMAGED = 4,       /* something read breaks its hashes or its format */
-    TP_EXIT_BUSY = 11,         /* held by another process, or needed by another pack */
-    TP_EXIT_VERSION = 12,      /* written by a newer version of the format */
-    TP_EXIT_BASE = 14,         /* the base that a pack needs is absent */
+    TP_EXIT_PARTIAL = 3,  /* some of what was asked is done */
+    TP_EXIT_DAMAGED = 4,  /* something read breaks its hashes or its format */
+    TP_EXIT_BUSY = 11,    /* held by another process, or needed by another pack */
+    TP_EXIT_VERSION = 12, /* written by a newer version of the format */
+    TP_EXIT_BASE = 14,    /* the base that a pack needs is absent */
     TP_EXIT_INTERRUPTED = 130
 };
 
@@ -34,22 +37,23 @@ struct tp_option {
 enum { TP_WITH_JSON = 1, TP_WITH_THREADS = 2, TP_WITH_QUIET = 4 };
 
 struct tp_command {
-    const char *name;     /* "pack", "delta estimate" */
-    const char *args;     /* "[OPTION...] DIR/MODEL" */
-    const char *summary;  /* one line, for the list of commands */
-    const char *about;    /* a paragraph, may be NULL */
-    const char *examples; /* lines as they are printed */
+    const char *name;                /* "pack", "delta estimate" */
+    const char *args;                /* "[OPTION...] DIR/MODEL" */
+    const char *summary;             /* one line, for the list of commands */
+    const char *about;               /* a paragraph, may be NULL */
+    const char *examples;            /* lines as they are printed */
     const struct tp_option *options; /* ends with a NULL name; NULL: none of its own */
-    unsigned with;        /* bits: options that it shares with others */
+    unsigned with;                   /* bits: options that it shares with others */
     int min_args, max_args;
     /* Parse with tp_options_next, do the work, print; the exit code. */
     int (*run)(struct tp_options *options);
 };
 
-extern const struct tp_command tp_command_mount, tp_command_umount, tp_command_status, tp_command_pack, tp_command_unpack,
-    tp_command_ls, tp_command_info, tp_command_verify, tp_command_compress, tp_command_estimate, tp_command_restore,
-    tp_command_jobs, tp_command_cancel, tp_command_delta_estimate,
-    tp_command_delta_compress, tp_command_delta_reconstruct, tp_command_serve, tp_command_doctor, tp_command_version,
+extern const struct tp_command tp_command_mount, tp_command_umount, tp_command_status,
+    tp_command_pack, tp_command_unpack, tp_command_ls, tp_command_info, tp_command_verify,
+    tp_command_compress, tp_command_estimate, tp_command_restore, tp_command_jobs,
+    tp_command_cancel, tp_command_delta_estimate, tp_command_delta_compress,
+    tp_command_delta_reconstruct, tp_command_serve, tp_command_doctor, tp_command_version,
     tp_command_help;
 
 /* All of them, in the order of the list; ends with NULL. */
@@ -57,7 +61,10 @@ extern const struct tp_command *const tp_commands[];
 
 /* The command with this name ("delta" alone is none), or NULL. */
 const struct tp_command *tp_command_find(const char *name);
-/* The list of commands, as `tenpak help` prints it; only those that begin with GROUP where that is given. */
+/*
+ * The list of commands, as `tenpak help` prints it; only those that begin with GROUP where that is
+ * given.
+ */
 void tp_command_list(const char *group);
 
 #endif

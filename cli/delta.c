@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* tenpak delta compress: a pack of a model against a base that is named, written where one likes. */
+/*
+ * tenpak delta compress: a pack of a model against a base that is named, written where one likes.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -22,7 +24,8 @@ static const struct tp_option options[] = {
     {0, NULL, NULL, NULL},
 };
 
-__attribute__((format(printf, 2, 3))) static void say(const struct tp_options *o, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static void say(const struct tp_options *o, const char *fmt,
+                                                      ...)
 {
     char line[TP_ERROR_MAX];
     va_list ap;
@@ -124,7 +127,8 @@ static int run(struct tp_options *o)
     rc = tp_behind_mount(options_now.out, &out, &err);
     options_now.out = out;
     if (!rc)
-        rc = report ? tp_place_find(o->argv[0], &base, &err) : tp_fail(&err, ENOMEM, "out of memory");
+        rc = report ? tp_place_find(o->argv[0], &base, &err)
+                    : tp_fail(&err, ENOMEM, "out of memory");
     if (!rc && base.kind == TP_PLACE_STORE)
         rc = tp_fail(&err, EINVAL, "'%s' holds no model", base.path);
     if (!rc)
@@ -159,7 +163,8 @@ const struct tp_command tp_command_delta_compress = {
     .name = "delta compress",
     .args = "[OPTION...] BASE MODEL -o OUT",
     .summary = "Write a pack of a model against a base, and leave the model.",
-    .about = "BASE is a pack or a model directory; a directory is packed first, beside OUT. A pack is read with\n"
+    .about = "BASE is a pack or a model directory; a directory is packed first, beside OUT. A pack "
+             "is read with\n"
              "the pack of its base beside it.",
     .examples = "  tenpak delta compress models/llama.tnpk my-finetune -o models/my-finetune.tnpk\n"
                 "  tenpak delta compress llama-3.2-1b my-finetune -o /packs/my-finetune.tnpk\n",

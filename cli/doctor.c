@@ -88,7 +88,8 @@ const struct tp_command tp_command_doctor = {
     .name = "doctor",
     .args = "[OPTION...] [MNT]",
     .summary = "Find what on this system slows or prevents a mount.",
-    .about = "Each finding is ok, a note, slow or broken, with the one command that mends it. Nothing is changed.\n"
+    .about = "Each finding is ok, a note, slow or broken, with the one command that mends it. "
+             "Nothing is changed.\n"
              "The exit code is 1 when something slows or prevents a mount.",
     .examples = "  tenpak doctor\n"
                 "  tenpak doctor --json /mnt/models | jq -r '.findings[].mend // empty'\n",

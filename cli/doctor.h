@@ -10,10 +10,10 @@
 enum tp_finding_level { TP_FINDING_OK, TP_FINDING_NOTE, TP_FINDING_SLOW, TP_FINDING_BROKEN };
 
 struct tp_finding {
-    char check[48];   /* "read_ahead", stable: scripts may go by it */
+    char check[48]; /* "read_ahead", stable: scripts may go by it */
     enum tp_finding_level level;
-    char told[256];   /* what was found, for people */
-    char mend[256];   /* the one command, "" where there is none */
+    char told[256]; /* what was found, for people */
+    char mend[256]; /* the one command, "" where there is none */
 };
 
 enum { TP_FINDINGS_MAX = 64 };

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Checks of FUSE: the device, the helper, request sizes, and the read-ahead of the mounts that there are. */
+/*
+ * Checks of FUSE: the device, the helper, request sizes, and the read-ahead of the mounts that
+ * there are.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -44,8 +47,9 @@ static bool find_program(const char *program, char *out, size_t len, struct stat
 static void check_device(struct tp_findings *all)
 {
     if (access("/dev/fuse", F_OK))
-        tp_finding_add(all, "dev_fuse", TP_FINDING_BROKEN, "sudo modprobe fuse",
-                       "there is no /dev/fuse; a container needs --device /dev/fuse --cap-add SYS_ADMIN");
+        tp_finding_add(
+            all, "dev_fuse", TP_FINDING_BROKEN, "sudo modprobe fuse",
+            "there is no /dev/fuse; a container needs --device /dev/fuse --cap-add SYS_ADMIN");
     else if (access("/dev/fuse", R_OK | W_OK))
         tp_finding_add(all, "dev_fuse", TP_FINDING_BROKEN, "sudo chmod 666 /dev/fuse",
                        "/dev/fuse is not for this user");
@@ -99,8 +103,8 @@ static void check_max_pages(struct tp_findings *all)
                        "echo 256 | sudo tee /proc/sys/fs/fuse/max_pages_limit",
                        "requests are at most %lu KiB, 1024 KiB is what a mount wants", limit * 4);
     else
-        tp_finding_add(all, "max_pages_limit", TP_FINDING_OK, NULL, "%lu: requests of up to %lu KiB", limit,
-                       limit * 4);
+        tp_finding_add(all, "max_pages_limit", TP_FINDING_OK, NULL,
+                       "%lu: requests of up to %lu KiB", limit, limit * 4);
 }
 
 void tp_doctor_fuse(struct tp_findings *all)
@@ -119,23 +123,27 @@ static void check_mount(struct tp_findings *all, unsigned long major, unsigned l
     snprintf(path, sizeof path, "/sys/class/bdi/%lu:%lu/read_ahead_kb", major, minor);
     snprintf(mend, sizeof mend, "echo %u | sudo tee %s", TP_READ_AHEAD_KB, path);
     if (!read_number(path, &kb))
-        tp_finding_add(all, "read_ahead", TP_FINDING_NOTE, NULL, "%.100s: %.100s cannot be read", point, path);
+        tp_finding_add(all, "read_ahead", TP_FINDING_NOTE, NULL, "%.100s: %.100s cannot be read",
+                       point, path);
     else if (kb < TP_READ_AHEAD_KB)
-        tp_finding_add(all, "read_ahead", TP_FINDING_SLOW, mend,
-                       "%.100s: the kernel reads ahead %lu KiB; %u KiB make requests larger and fewer", point,
-                       kb, TP_READ_AHEAD_KB);
+        tp_finding_add(
+            all, "read_ahead", TP_FINDING_SLOW, mend,
+            "%.100s: the kernel reads ahead %lu KiB; %u KiB make requests larger and fewer", point,
+            kb, TP_READ_AHEAD_KB);
     else
         tp_finding_add(all, "read_ahead", TP_FINDING_OK, NULL, "%.100s: %lu KiB", point, kb);
 }
 
 static void check_limits(struct tp_findings *all, const char *point, const struct tp_json *status)
 {
-    const struct tp_json *kernel = tp_json_get(status, "kernel"), *pass = tp_json_get(status, "passthrough");
+    const struct tp_json *kernel = tp_json_get(status, "kernel"),
+                         *pass = tp_json_get(status, "passthrough");
     const char *why = tp_json_string(tp_json_get(pass, "why_not"));
     uint64_t in_flight = 0;
     bool on = false;
 
-    if (tp_json_u64(tp_json_get(kernel, "max_background"), &in_flight) && in_flight < TP_MAX_BACKGROUND)
+    if (tp_json_u64(tp_json_get(kernel, "max_background"), &in_flight) &&
+        in_flight < TP_MAX_BACKGROUND)
         tp_finding_add(all, "in_flight", TP_FINDING_SLOW,
                        "echo 0 | sudo tee /sys/module/fuse/parameters/max_user_bgreq",
                        "%.100s: %u requests of read-ahead in flight at most; %u are wanted", point,
@@ -143,10 +151,12 @@ static void check_limits(struct tp_findings *all, const char *point, const struc
     if (!tp_json_bool(tp_json_get(pass, "on"), &on))
         return;
     if (on)
-        tp_finding_add(all, "passthrough", TP_FINDING_OK, NULL, "%.100s: the kernel reads by itself what it can", point);
+        tp_finding_add(all, "passthrough", TP_FINDING_OK, NULL,
+                       "%.100s: the kernel reads by itself what it can", point);
     else
         tp_finding_add(all, "passthrough", TP_FINDING_NOTE, NULL,
-                       "%.100s: plain files and hot= go through the daemon: %.120s", point, why ? why : "?");
+                       "%.100s: plain files and hot= go through the daemon: %.120s", point,
+                       why ? why : "?");
 }
 
 /* The kernel answers this itself as long as there is a daemon. */
@@ -157,8 +167,8 @@ static bool is_dead(struct tp_findings *all, const char *point)
     if (statvfs(point, &st) == 0 || errno != ENOTCONN)
         return false;
     snprintf(mend, sizeof mend, "tenpak umount -l '%.128s'", point);
-    tp_finding_add(all, "daemon", TP_FINDING_BROKEN, mend, "%.100s has lost its daemon: whatever is asked there fails",
-                   point);
+    tp_finding_add(all, "daemon", TP_FINDING_BROKEN, mend,
+                   "%.100s has lost its daemon: whatever is asked there fails", point);
     return true;
 }
 

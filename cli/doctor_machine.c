@@ -29,7 +29,8 @@ static void check_files(struct tp_findings *all)
                        "at most %llu open files: plain models with many shards may need more",
                        (unsigned long long)limit.rlim_max);
     else
-        tp_finding_add(all, "open_files", TP_FINDING_OK, NULL, "at most %llu open files (of at most %llu)",
+        tp_finding_add(all, "open_files", TP_FINDING_OK, NULL,
+                       "at most %llu open files (of at most %llu)",
                        (unsigned long long)limit.rlim_cur, (unsigned long long)limit.rlim_max);
 }
 
@@ -66,7 +67,8 @@ static void check_huge_pages(struct tp_findings *all)
     static const char path[] = "/sys/kernel/mm/transparent_hugepage/enabled";
     char mode[32];
     if (!read_choice(path, mode, sizeof mode))
-        tp_finding_add(all, "huge_pages", TP_FINDING_NOTE, NULL, "this kernel has no transparent huge pages");
+        tp_finding_add(all, "huge_pages", TP_FINDING_NOTE, NULL,
+                       "this kernel has no transparent huge pages");
     else if (!strcmp(mode, "never"))
         tp_finding_add(all, "huge_pages", TP_FINDING_NOTE,
                        "echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled",
@@ -91,8 +93,9 @@ static void check_memory(struct tp_findings *all)
                        "%s are free, and a mount's cache takes up to %s", tp_report_size(kb * 1024),
                        tp_report_size(cache));
     else
-        tp_finding_add(all, "memory", TP_FINDING_OK, NULL, "%s are free, a mount's cache takes up to %s",
-                       tp_report_size(kb * 1024), tp_report_size(cache));
+        tp_finding_add(all, "memory", TP_FINDING_OK, NULL,
+                       "%s are free, a mount's cache takes up to %s", tp_report_size(kb * 1024),
+                       tp_report_size(cache));
 }
 
 static void check_cpu(struct tp_findings *all)
@@ -115,8 +118,8 @@ static void check_kernel(struct tp_findings *all)
 {
     struct utsname name;
     if (!uname(&name))
-        tp_finding_add(all, "kernel", TP_FINDING_OK, NULL, "%s %.60s, libfuse %s", name.sysname, name.release,
-                       fuse_pkgversion());
+        tp_finding_add(all, "kernel", TP_FINDING_OK, NULL, "%s %.60s, libfuse %s", name.sysname,
+                       name.release, fuse_pkgversion());
 }
 
 void tp_doctor_machine(struct tp_findings *all)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* tenpak delta estimate: what a model would take against a base; and the same for a dry run of pack. */
+/*
+ * tenpak delta estimate: what a model would take against a base; and the same for a dry run of
+ * pack.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -23,7 +26,8 @@ void tp_estimate_print(const struct tp_base_choice *choice, const struct tp_esti
         return;
     }
     printf("  base: %s (%s)\n  of the weights that it predicts (%s), %.1f %% differ\n",
-           tp_report_name(choice->name), tp_report_name(choice->why), tp_report_size(e->matched_bytes), 100 * e->changed);
+           tp_report_name(choice->name), tp_report_name(choice->why),
+           tp_report_size(e->matched_bytes), 100 * e->changed);
 }
 
 static int estimate(const char *base, const char *model, struct tp_place *place,
@@ -44,7 +48,8 @@ static int estimate(const char *base, const char *model, struct tp_place *place,
         rc = tp_fail(err, EINVAL, "'%s' holds no model", place->path);
     /* Bases of a pack lie beside it. */
     if (!rc)
-        rc = tp_store_open(base_place.kind == TP_PLACE_PACK ? base_place.parent : place->parent, &store, err);
+        rc = tp_store_open(base_place.kind == TP_PLACE_PACK ? base_place.parent : place->parent,
+                           &store, err);
     if (!rc)
         rc = tp_estimate(base_place.path, place->path, TP_LINKS_AUTO, store, out, err);
     if (store)
@@ -84,7 +89,8 @@ const struct tp_command tp_command_delta_estimate = {
     .name = "delta estimate",
     .args = "[OPTION...] BASE MODEL",
     .summary = "Estimate, from samples, what a model would take against a base.",
-    .about = "BASE and MODEL are model directories or packs. Chunks drawn evenly from the model are really\n"
+    .about = "BASE and MODEL are model directories or packs. Chunks drawn evenly from the model "
+             "are really\n"
              "coded; the interval is that of their spread. Nothing is written.",
     .examples = "  tenpak delta estimate models/llama-3.2-1b models/my-finetune\n"
                 "  tenpak delta estimate --json llama.tnpk my-finetune | jq .ratio\n",

@@ -15,7 +15,8 @@ void tp_command_list(const char *group)
     for (size_t i = 0; tp_commands[i]; i++)
         if (!group || !strncmp(tp_commands[i]->name, group, strlen(group)))
             printf("  %-18s %s\n", tp_commands[i]->name, tp_commands[i]->summary);
-    puts("\n'tenpak COMMAND --help' shows a command's options and examples, 'tenpak help exit-codes' what\n"
+    puts("\n'tenpak COMMAND --help' shows a command's options and examples, 'tenpak help "
+         "exit-codes' what\n"
          "scripts can go by.");
 }
 

@@ -38,10 +38,11 @@ static void tensor_print(const struct tp_segment *s, const struct tp_usage *u)
     size_t used = 0;
     shape[0] = '\0';
     for (unsigned d = 0; d < s->rank && used < sizeof shape; d++)
-        used += (size_t)snprintf(shape + used, sizeof shape - used, "%s%" PRIu64, d ? "x" : "", s->shape[d]);
-    printf("  %-8s %-16s %10s  %10s  %s  (%s)\n", tp_dtype_name(s->dtype), s->rank ? shape : "scalar",
-           tp_report_size(u->logical), tp_report_size(u->stored), tp_report_name(s->name),
-           codecs_text(u, codecs, sizeof codecs));
+        used += (size_t)snprintf(shape + used, sizeof shape - used, "%s%" PRIu64, d ? "x" : "",
+                                 s->shape[d]);
+    printf("  %-8s %-16s %10s  %10s  %s  (%s)\n", tp_dtype_name(s->dtype),
+           s->rank ? shape : "scalar", tp_report_size(u->logical), tp_report_size(u->stored),
+           tp_report_name(s->name), codecs_text(u, codecs, sizeof codecs));
 }
 
 static void tensors(const struct tp_index *x)
@@ -72,8 +73,9 @@ static void print_text(struct tp_pack *pack, const struct tp_index *x, const str
                        bool with_tensors)
 {
     char codecs[128];
-    printf("pack      %s\nid        %s\nwritten   by %s, format %u\n", tp_report_name(tp_pack_path(pack)),
-           tp_report_hex(tp_pack_get_id(pack)), tp_report_name(x->writer), x->version);
+    printf("pack      %s\nid        %s\nwritten   by %s, format %u\n",
+           tp_report_name(tp_pack_path(pack)), tp_report_hex(tp_pack_get_id(pack)),
+           tp_report_name(x->writer), x->version);
     if (x->has_base)
         printf("base      %s, id %s%s\n", tp_report_name(x->base_name), tp_report_hex(x->base_id),
                tp_pack_base(pack) ? "" : " (absent)");
@@ -93,7 +95,8 @@ static void print_text(struct tp_pack *pack, const struct tp_index *x, const str
                    tp_report_size(u.stored), tp_report_name(f->path));
         else
             printf("%-12s  %10s  %10s  %s%s%s\n", tp_manifest_type_name(f->type), "", "",
-                   tp_report_name(f->path), f->target ? " -> " : "", f->target ? tp_report_name(f->target) : "");
+                   tp_report_name(f->path), f->target ? " -> " : "",
+                   f->target ? tp_report_name(f->target) : "");
     }
     if (with_tensors) {
         putchar('\n');
@@ -139,10 +142,12 @@ const struct tp_command tp_command_info = {
     .name = "info",
     .args = "[OPTION...] PACK",
     .summary = "Show what a pack holds and how it is coded.",
-    .about = "Columns of files: the SHA-256's first digits, the size, what is stored of it. With --json the whole\n"
+    .about = "Columns of files: the SHA-256's first digits, the size, what is stored of it. With "
+             "--json the whole\n"
              "manifest, tensors and hashes in full.",
-    .examples = "  tenpak info models/my-finetune.tnpk\n"
-                "  tenpak info --json models/my-finetune | jq -r '.files[] | \"\\(.sha256)  \\(.path)\"'\n",
+    .examples =
+        "  tenpak info models/my-finetune.tnpk\n"
+        "  tenpak info --json models/my-finetune | jq -r '.files[] | \"\\(.sha256)  \\(.path)\"'\n",
     .options = options,
     .with = TP_WITH_JSON,
     .min_args = 1,

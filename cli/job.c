@@ -89,7 +89,8 @@ static int follow(struct tp_reach *reach, const char *id, bool quiet, struct tp_
     return rc;
 }
 
-static int print_report(struct tp_options *o, struct tp_reach *reach, const struct tp_job_status *status)
+static int print_report(struct tp_options *o, struct tp_reach *reach,
+                        const struct tp_job_status *status)
 {
     struct tp_buffer text = {0};
     struct tp_json *report = NULL;
@@ -119,8 +120,8 @@ static int print_report(struct tp_options *o, struct tp_reach *reach, const stru
     return reported ? tp_report_error(&err) : tp_report_failed(o, &err);
 }
 
-static int submit_and_follow(struct tp_options *o, const char *dir, const struct tp_request *request,
-                             const char *command, bool no_wait)
+static int submit_and_follow(struct tp_options *o, const char *dir,
+                             const struct tp_request *request, const char *command, bool no_wait)
 {
     struct tp_error err = {0};
     struct tp_reach reach;
@@ -130,10 +131,11 @@ static int submit_and_follow(struct tp_options *o, const char *dir, const struct
 
     if (rc < 0)
         return tp_report_failed(o, &err);
-    rc = no_wait && !reach.control
-             ? tp_fail(&err, ENXIO, "no daemon takes jobs of '%s': --no-wait is for a directory that is mounted, without ro",
-                       dir)
-             : tp_reach_submit(&reach, request, command, id, &err);
+    rc = no_wait && !reach.control ? tp_fail(&err, ENXIO,
+                                             "no daemon takes jobs of '%s': --no-wait is for a "
+                                             "directory that is mounted, without ro",
+                                             dir)
+                                   : tp_reach_submit(&reach, request, command, id, &err);
     if (rc == 0 && no_wait) {
         puts(id);
         code = tp_report_flush();
@@ -170,7 +172,8 @@ int tp_job_run(struct tp_options *o, enum tp_verb verb, bool no_wait)
     }
     rc = taken < 0 || tp_buffer_reserve(&command, 1) < 0
              ? tp_fail(&err, ENOMEM, "out of memory")
-             : tp_requests_parse(verb, (const char *)command.data, command.len, &requests, &n, NULL, &err);
+             : tp_requests_parse(verb, (const char *)command.data, command.len, &requests, &n, NULL,
+                                 &err);
     if (rc == -EINVAL || rc == -ERANGE) {
         code = tp_options_bad(o, "%s: %s", o->command->name, err.message);
     } else if (rc < 0) {
@@ -187,7 +190,8 @@ int tp_job_run(struct tp_options *o, enum tp_verb verb, bool no_wait)
 }
 
 static const struct tp_option options[] = {
-    {'n', "no-wait", NULL, "print the job's id and leave it to the daemon that keeps the directory"},
+    {'n', "no-wait", NULL,
+     "print the job's id and leave it to the daemon that keeps the directory"},
     {0, NULL, NULL, NULL},
 };
 
@@ -216,22 +220,25 @@ static int run_restore(struct tp_options *o)
     return run(o, TP_VERB_RESTORE);
 }
 
-#define COMMON                                                                                             \
-    .args = "[OPTION...] DIR MODEL [KEY=VALUE...]", .options = options,                                    \
+#define COMMON                                                                                     \
+    .args = "[OPTION...] DIR MODEL [KEY=VALUE...]", .options = options,                            \
     .with = TP_WITH_JSON | TP_WITH_QUIET, .min_args = 1, .max_args = 64
 
-#define ABOUT                                                                                              \
-    "This is a job: where DIR is mounted its daemon runs it, and it can be seen in MNT/.tenpak/jobs;\n"    \
-    "else this process does. It leaves a record in DIR/.tenpak/jobs. DIR/MODEL is taken as well, and a\n"  \
-    "mount point for DIR. Keys are those of the control files, and what is not given is as\n"              \
+#define ABOUT                                                                                      \
+    "This is a job: where DIR is mounted its daemon runs it, and it can be seen in "               \
+    "MNT/.tenpak/jobs;\n"                                                                          \
+    "else this process does. It leaves a record in DIR/.tenpak/jobs. DIR/MODEL is taken as well, " \
+    "and a\n"                                                                                      \
+    "mount point for DIR. Keys are those of the control files, and what is not given is as\n"      \
     "DIR/.tenpak/tenpak.conf says:\n"
 
 const struct tp_command tp_command_compress = {
     .name = "compress",
     COMMON,
     .summary = "Replace a model directory by its pack, as a job with a record.",
-    .about = ABOUT "base=auto|none|MODEL codec=auto|delta|sparse|split|zstd zstd_level=N keep=yes|no\n"
-                   "dereference=yes|no lease=yes|no threads=N memory=SIZE nice=N io=idle|normal id=KEY",
+    .about =
+        ABOUT "base=auto|none|MODEL codec=auto|delta|sparse|split|zstd zstd_level=N keep=yes|no\n"
+              "dereference=yes|no lease=yes|no threads=N memory=SIZE nice=N io=idle|normal id=KEY",
     .examples = "  tenpak compress models my-finetune\n"
                 "  tenpak compress models/my-finetune base=llama-3.2-1b keep=yes\n"
                 "  tenpak compress --no-wait /mnt/models my-finetune memory=2GiB\n",
@@ -242,9 +249,11 @@ const struct tp_command tp_command_estimate = {
     .name = "estimate",
     COMMON,
     .summary = "Say what compressing a model would save, as a job with a record.",
-    .about = ABOUT "base=auto|none|MODEL dereference=yes|no threads=N memory=SIZE nice=N io=idle|normal id=KEY",
-    .examples = "  tenpak estimate models my-finetune\n"
-                "  tenpak estimate --json models/my-finetune base=llama-3.2-1b | jq .result.ratio\n",
+    .about = ABOUT
+    "base=auto|none|MODEL dereference=yes|no threads=N memory=SIZE nice=N io=idle|normal id=KEY",
+    .examples =
+        "  tenpak estimate models my-finetune\n"
+        "  tenpak estimate --json models/my-finetune base=llama-3.2-1b | jq .result.ratio\n",
     .run = run_estimate,
 };
 

@@ -83,8 +83,8 @@ static int read_reply(int fd, char id[TP_JOB_ID_MAX], int refused, struct tp_err
 }
 
 /* -ENXIO: there is nobody to ask after all. */
-static int command(const struct tp_reach *reach, const char *verb, const char *text, char id[TP_JOB_ID_MAX],
-                   struct tp_error *err)
+static int command(const struct tp_reach *reach, const char *verb, const char *text,
+                   char id[TP_JOB_ID_MAX], struct tp_error *err)
 {
     char *path = NULL;
     int fd, rc;
@@ -106,7 +106,8 @@ static int command(const struct tp_reach *reach, const char *verb, const char *t
 int tp_reach_submit(struct tp_reach *reach, const struct tp_request *request, const char *text,
                     char id[TP_JOB_ID_MAX], struct tp_error *err)
 {
-    struct tp_asker asker = {.uid = getuid(), .gid = getgid(), .pid = getpid(), .command = "tenpak"};
+    struct tp_asker asker = {
+        .uid = getuid(), .gid = getgid(), .pid = getpid(), .command = "tenpak"};
     char ids[1][TP_JOB_ID_MAX];
     int rc = command(reach, tp_verb_get(request->verb)->name, text, id, err);
 
@@ -128,8 +129,8 @@ int tp_reach_cancel(struct tp_reach *reach, const char *id, struct tp_error *err
     return rc == -ENXIO ? tp_jobs_cancel(reach->jobs, id, err) : rc;
 }
 
-static int read_control(const struct tp_reach *reach, const char *id, const char *name, struct tp_buffer *out,
-                        struct tp_error *err)
+static int read_control(const struct tp_reach *reach, const char *id, const char *name,
+                        struct tp_buffer *out, struct tp_error *err)
 {
     char *path = NULL;
     int rc;
@@ -141,7 +142,8 @@ static int read_control(const struct tp_reach *reach, const char *id, const char
     return rc;
 }
 
-int tp_reach_status(struct tp_reach *reach, const char *id, struct tp_job_status *out, struct tp_error *err)
+int tp_reach_status(struct tp_reach *reach, const char *id, struct tp_job_status *out,
+                    struct tp_error *err)
 {
     struct tp_buffer text = {0};
     struct tp_json *json = NULL;
@@ -156,7 +158,8 @@ int tp_reach_status(struct tp_reach *reach, const char *id, struct tp_job_status
     return rc == 0 ? 0 : tp_jobs_get(reach->jobs, id, out, err);
 }
 
-int tp_reach_report(struct tp_reach *reach, const char *id, struct tp_buffer *out, struct tp_error *err)
+int tp_reach_report(struct tp_reach *reach, const char *id, struct tp_buffer *out,
+                    struct tp_error *err)
 {
     if (reach->control && read_control(reach, id, "report.json", out, NULL) == 0)
         return 0;

@@ -42,8 +42,9 @@ static void print_compress(const char *model, const struct tp_json *result)
 {
     uint64_t logical = number(result, "logical_bytes"), stored = number(result, "stored_bytes");
 
-    printf("%s: %s stored in %s, %s (verified; %.1f s)\n", model, tp_report_size(logical), tp_report_size(stored),
-           tp_report_saving(logical, stored), decimal(result, "write_seconds") + decimal(result, "verify_seconds"));
+    printf("%s: %s stored in %s, %s (verified; %.1f s)\n", model, tp_report_size(logical),
+           tp_report_size(stored), tp_report_saving(logical, stored),
+           decimal(result, "write_seconds") + decimal(result, "verify_seconds"));
     print_base(result);
 }
 
@@ -51,9 +52,10 @@ static void print_estimate(const char *model, const struct tp_json *result)
 {
     uint64_t logical = number(result, "logical_bytes"), stored = number(result, "stored_bytes");
 
-    printf("%s: would take %s of %s, %s (%s to %s with 95 %% confidence, from %s in %.1f s)\n", model,
-           tp_report_size(stored), tp_report_size(logical), tp_report_saving(logical, stored),
-           tp_report_size(number(result, "stored_bytes_low")), tp_report_size(number(result, "stored_bytes_high")),
+    printf("%s: would take %s of %s, %s (%s to %s with 95 %% confidence, from %s in %.1f s)\n",
+           model, tp_report_size(stored), tp_report_size(logical),
+           tp_report_saving(logical, stored), tp_report_size(number(result, "stored_bytes_low")),
+           tp_report_size(number(result, "stored_bytes_high")),
            tp_report_size(number(result, "sampled_bytes")), decimal(result, "seconds"));
     print_base(result);
 }
@@ -66,8 +68,9 @@ static void print_verify(const struct tp_json *result)
         bool whole = false;
 
         tp_json_bool(tp_json_get(p, "whole"), &whole);
-        printf("%s: %" PRIu64 " files, %" PRIu64 " chunks, %s: %s\n", text(p, "pack"), number(p, "files"),
-               number(p, "chunks"), tp_report_size(number(p, "bytes")), whole ? "whole" : text(p, "error"));
+        printf("%s: %" PRIu64 " files, %" PRIu64 " chunks, %s: %s\n", text(p, "pack"),
+               number(p, "files"), number(p, "chunks"), tp_report_size(number(p, "bytes")),
+               whole ? "whole" : text(p, "error"));
     }
 }
 
@@ -84,7 +87,8 @@ void tp_job_report_print(const struct tp_json *report)
         print_estimate(model, result);
         break;
     case TP_VERB_RESTORE:
-        printf("%s: %s restored, every file's SHA-256 checked\n", model, tp_report_size(number(result, "bytes")));
+        printf("%s: %s restored, every file's SHA-256 checked\n", model,
+               tp_report_size(number(result, "bytes")));
         break;
     case TP_VERB_VERIFY:
         print_verify(result);

@@ -16,7 +16,8 @@ static void print_job(const struct tp_job_status *s)
     printf("%-20s  %-11s  %-8s  %s", s->id, tp_job_state_name(s->state), tp_verb_get(s->verb)->name,
            tp_report_name(s->subject));
     if (s->state == TP_JOB_RUNNING && s->total_bytes)
-        printf("  %s %.0f %% of %s", tp_report_name(s->stage), 100.0 * (double)s->done_bytes / (double)s->total_bytes,
+        printf("  %s %.0f %% of %s", tp_report_name(s->stage),
+               100.0 * (double)s->done_bytes / (double)s->total_bytes,
                tp_report_size(s->total_bytes));
     else if (s->error && s->state != TP_JOB_CANCELLED)
         printf("  %s", tp_report_name(s->message));
@@ -62,7 +63,8 @@ static int run_jobs(struct tp_options *o)
 }
 
 /* Cancelling is asked for; what the job made of it is to be seen when it has ended. */
-static int wait_for_end(struct tp_reach *reach, const char *id, struct tp_job_status *status, struct tp_error *err)
+static int wait_for_end(struct tp_reach *reach, const char *id, struct tp_job_status *status,
+                        struct tp_error *err)
 {
     const struct timespec moment = {.tv_nsec = 50000000};
     int rc = tp_reach_status(reach, id, status, err);
@@ -105,7 +107,8 @@ const struct tp_command tp_command_jobs = {
     .name = "jobs",
     .args = "[OPTION...] DIR",
     .summary = "List the jobs of a directory, the newest first.",
-    .about = "Those that run, that wait, and that have ended, as long as DIR/.tenpak/tenpak.conf keeps their\n"
+    .about = "Those that run, that wait, and that have ended, as long as DIR/.tenpak/tenpak.conf "
+             "keeps their\n"
              "records. A mount point is taken for its directory.",
     .examples = "  tenpak jobs models\n"
                 "  tenpak jobs --json models | jq '.jobs[] | select(.state == \"failed\")'\n",

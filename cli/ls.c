@@ -23,7 +23,10 @@ struct row {
     struct tp_error err; /* code 0: it could be read */
 };
 
-/* A base by the name that it has here; else by the one that it had when this was packed, in brackets. */
+/*
+ * A base by the name that it has here; else by the one that it had when this was packed, in
+ * brackets.
+ */
 static void name_base(struct tp_pack *pack, struct row *row)
 {
     const struct tp_index *index = tp_pack_index(pack);
@@ -32,9 +35,11 @@ static void name_base(struct tp_pack *pack, struct row *row)
         return;
     if (base) {
         const char *file = tp_path_name(tp_pack_path(base));
-        snprintf(row->base, sizeof row->base, "%.*s", (int)(strlen(file) - strlen(TP_PACK_SUFFIX)), file);
+        snprintf(row->base, sizeof row->base, "%.*s", (int)(strlen(file) - strlen(TP_PACK_SUFFIX)),
+                 file);
     } else {
-        snprintf(row->base, sizeof row->base, "%.255s", index->base_name[0] ? index->base_name : "?");
+        snprintf(row->base, sizeof row->base, "%.255s",
+                 index->base_name[0] ? index->base_name : "?");
         row->base_absent = true;
         tp_fail(&row->err, ENOLINK, "%s", tp_pack_base_error(pack));
     }
@@ -77,13 +82,14 @@ static void print_rows(const struct row *rows, size_t n)
     for (size_t i = 0; i < n; i++) {
         const struct row *row = &rows[i];
         if (row->err.code && !row->stored) {
-            printf("%-*s  %-5s  cannot be read\n", width, tp_report_name(row->name), kind_name(row));
+            printf("%-*s  %-5s  cannot be read\n", width, tp_report_name(row->name),
+                   kind_name(row));
             continue;
         }
-        printf("%-*s  %-5s  %10s  %10s  %5.2fx  %s%s\n", width, tp_report_name(row->name), kind_name(row),
-               tp_report_size(row->logical), tp_report_size(row->stored),
-               tp_report_ratio(row->logical, row->stored), row->base[0] ? tp_report_name(row->base) : "-",
-               row->base_absent ? " (absent)" : "");
+        printf("%-*s  %-5s  %10s  %10s  %5.2fx  %s%s\n", width, tp_report_name(row->name),
+               kind_name(row), tp_report_size(row->logical), tp_report_size(row->stored),
+               tp_report_ratio(row->logical, row->stored),
+               row->base[0] ? tp_report_name(row->base) : "-", row->base_absent ? " (absent)" : "");
         logical += row->logical;
         stored += row->stored;
     }
@@ -124,8 +130,8 @@ static int print_json(const char *dir, const struct row *rows, size_t n)
 static void tell_nested(void *arg, const char *name, size_t packs)
 {
     const char *dir = arg;
-    fprintf(stderr, "hint: '%s/%s' holds %zu pack%s, no model%s here: look at it by itself\n", dir, name, packs,
-            packs == 1 ? "" : "s", packs == 1 ? "" : "s");
+    fprintf(stderr, "hint: '%s/%s' holds %zu pack%s, no model%s here: look at it by itself\n", dir,
+            name, packs, packs == 1 ? "" : "s", packs == 1 ? "" : "s");
 }
 
 static int run(struct tp_options *o)

@@ -103,8 +103,9 @@ static void list_names(void)
 }
 
 /*
- * Descriptors 0 to 2 are taken, where the caller closed some, the wrong way round: what is opened next must not be
- * what messages are written to, and writing to standard output that is not there must fail.
+ * Descriptors 0 to 2 are taken, where the caller closed some, the wrong way round: what is opened
+ * next must not be what messages are written to, and writing to standard output that is not there
+ * must fail.
  */
 static bool take_standard_streams(void)
 {

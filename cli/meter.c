@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The line that moves: how far, how fast, how long still; and signals that ask a long operation to stop. */
+/*
+ * The line that moves: how far, how fast, how long still; and signals that ask a long operation to
+ * stop.
+ */
 #include <config.h>
 
 #include <pthread.h>
@@ -16,9 +19,9 @@
 static struct {
     atomic_int cancel;
     pthread_mutex_t lock;
-    bool shown;         /* the line is on the terminal now */
+    bool shown; /* the line is on the terminal now */
     bool visible;
-    double every;       /* seconds between two lines */
+    double every; /* seconds between two lines */
     double began, last;
     char stage[32];
     struct tp_progress progress;
@@ -64,8 +67,8 @@ static void update(void *arg, const char *stage, uint64_t done, uint64_t total)
                 total ? 100.0 * (double)done / (double)total : 0.0, tp_size_print(done, size[0]),
                 tp_size_print(total, size[1]));
         if (rate > 0)
-            fprintf(stderr, "  %s/s  %u:%02u left", tp_size_print((uint64_t)rate, size[2]), (unsigned)left / 60,
-                    (unsigned)left % 60);
+            fprintf(stderr, "  %s/s  %u:%02u left", tp_size_print((uint64_t)rate, size[2]),
+                    (unsigned)left / 60, (unsigned)left % 60);
         fflush(stderr);
         meter.shown = true;
     }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* tenpak mount: a directory of models, shown at a mount point; in the background once it answers. */
+/*
+ * tenpak mount: a directory of models, shown at a mount point; in the background once it answers.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -62,12 +64,36 @@ static bool is_one_of(const char *text, const char *const *words)
 /* What fstab and mount(8) say to others than us. */
 static bool is_for_others(const char *text, const char *value)
 {
-    static const char *const words[] = {
-        "auto",     "noauto",     "user",        "nouser",        "users",      "nousers",
-        "owner",    "noowner",    "group",       "nogroup",       "nofail",     "_netdev",
-        "defaults", "async",      "atime",       "diratime",      "relatime",   "norelatime",
-        "lazytime", "nolazytime", "strictatime", "nostrictatime", "silent",     "loud",
-        "mand",     "nomand",     "iversion",    "noiversion",    "default_permissions", NULL};
+    static const char *const words[] = {"auto",
+                                        "noauto",
+                                        "user",
+                                        "nouser",
+                                        "users",
+                                        "nousers",
+                                        "owner",
+                                        "noowner",
+                                        "group",
+                                        "nogroup",
+                                        "nofail",
+                                        "_netdev",
+                                        "defaults",
+                                        "async",
+                                        "atime",
+                                        "diratime",
+                                        "relatime",
+                                        "norelatime",
+                                        "lazytime",
+                                        "nolazytime",
+                                        "strictatime",
+                                        "nostrictatime",
+                                        "silent",
+                                        "loud",
+                                        "mand",
+                                        "nomand",
+                                        "iversion",
+                                        "noiversion",
+                                        "default_permissions",
+                                        NULL};
     return (!value && is_one_of(text, words)) || !strncasecmp(text, "x-", 2) ||
            (value && (!strcmp(text, "comment") || !strcmp(text, "user")));
 }
@@ -75,8 +101,9 @@ static bool is_for_others(const char *text, const char *value)
 /* What the kernel does for any file system. */
 static bool is_flag(const char *text)
 {
-    static const char *const words[] = {"suid",    "nosuid",  "dev",        "nodev", "exec", "noexec",
-                                        "noatime", "dirsync", "nodiratime", "sync",  NULL};
+    static const char *const words[] = {"suid",       "nosuid", "dev",     "nodev",
+                                        "exec",       "noexec", "noatime", "dirsync",
+                                        "nodiratime", "sync",   NULL};
     return is_one_of(text, words);
 }
 
@@ -123,7 +150,8 @@ static bool read_control(struct tp_options *o, const char *value, struct tp_moun
 }
 
 /* A number as the value of the mount option NAME. */
-static bool read_number(struct tp_options *o, char *value, const char *name, uint64_t max, unsigned *out)
+static bool read_number(struct tp_options *o, char *value, const char *name, uint64_t max,
+                        unsigned *out)
 {
     const char *whole = o->arg;
     uint64_t n = 0;
@@ -142,7 +170,8 @@ static void refuse(struct tp_options *o, const char *text, const char *value)
                                          "jobs",  "control", "control_gid", NULL};
 
     if (!strcmp(text, "remount"))
-        tp_options_bad(o, "mount: a mount cannot be changed: unmount it, and mount it with other options");
+        tp_options_bad(
+            o, "mount: a mount cannot be changed: unmount it, and mount it with other options");
     else if (value && (is_one_of(text, alone) || is_flag(text)))
         tp_options_bad(o, "mount: the mount option '%s' takes no value", text);
     else if (is_one_of(text, valued))
@@ -170,7 +199,8 @@ static bool mount_option(struct tp_options *o, struct tp_mount_options *mount, c
         good = add_flag(&mount->flags, text);
     } else if (!strcmp(text, "cache") && value) {
         if (tp_size_parse(value, &mount->cache_bytes) || mount->cache_bytes < (1u << 20)) {
-            tp_options_bad(o, "mount: cache=SIZE is at least 1M, such as 512M or 2GiB, not '%s'", value);
+            tp_options_bad(o, "mount: cache=SIZE is at least 1M, such as 512M or 2GiB, not '%s'",
+                           value);
             good = false;
         }
     } else if (!strcmp(text, "hot") && value) {
@@ -234,20 +264,23 @@ static void tell_parent(struct daemon *d, int code, const char *message)
     d->pipe = -1;
 }
 
-/* Called by the mount when it answers: from here on a daemon has no terminal and no directory of its own. */
+/*
+ * Called by the mount when it answers: from here on a daemon has no terminal and no directory of
+ * its own.
+ */
 static void ready(void *arg, const struct tp_mount_ready *status)
 {
     struct daemon *d = arg;
     char text[TP_ERROR_MAX] = "";
     if (status->slow[0])
-        snprintf(text, sizeof text, "hint: could be faster: %s; 'tenpak doctor %s' shows what to do",
-                 status->slow, tp_report_name(status->mountpoint));
+        snprintf(text, sizeof text,
+                 "hint: could be faster: %s; 'tenpak doctor %s' shows what to do", status->slow,
+                 tp_report_name(status->mountpoint));
     if (d->foreground) {
         /* In one write, for who waits for the first line and looks for the other. */
         if (!d->quiet)
             fprintf(stderr, "tenpak: '%s' is mounted at '%s'\n%s%s", tp_report_name(status->dir),
-                    tp_report_name(status->mountpoint), text,
-                    text[0] ? "\n" : "");
+                    tp_report_name(status->mountpoint), text, text[0] ? "\n" : "");
         return;
     }
     tp_log_set_sink(log_to_syslog, NULL, d->mount.debug ? TP_LOG_DEBUG : TP_LOG_INFO);
@@ -276,7 +309,10 @@ static int serve(struct daemon *d)
     return tp_report_exit(rc);
 }
 
-/* What would end this process, as a file to wait for: the daemon must not be left behind. What is ignored stays so. */
+/*
+ * What would end this process, as a file to wait for: the daemon must not be left behind. What is
+ * ignored stays so.
+ */
 static int take_signals(void)
 {
     static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
@@ -301,7 +337,10 @@ static bool is_interrupted(int fd, int signals)
     return fds[1].revents & POLLIN;
 }
 
-/* The daemon, which has signals blocked from its first moment, unmounts what it has mounted, or will have by then. */
+/*
+ * The daemon, which has signals blocked from its first moment, unmounts what it has mounted, or
+ * will have by then.
+ */
 static int interrupt(pid_t child)
 {
     int process = (int)syscall(SYS_pidfd_open, child, 0);
@@ -345,8 +384,9 @@ static int await(int fd, int signals, pid_t child, const struct tp_options *o)
     return TP_EXIT_OK;
 }
 
-/* What the starter had open is none of the daemon's: a lock, or a pipe that someone reads to its end, would be held as
- * long as the mount lasts. KEPT and the standard streams stay, the latter until the mount answers. */
+/* What the starter had open is none of the daemon's: a lock, or a pipe that someone reads to its
+ * end, would be held as long as the mount lasts. KEPT and the standard streams stay, the latter
+ * until the mount answers. */
 static void close_inherited(int kept)
 {
     if (kept > 3)
@@ -435,8 +475,10 @@ const struct tp_command tp_command_mount = {
     .name = "mount",
     .args = "[OPTION...] DIR MNT",
     .summary = "Show a directory of models at a mount point.",
-    .about = "Packs show as ordinary, read-only model directories, decoded when they are read; plain directories\n"
-             "show as they are and can be written to. Returns when the mount answers; 'tenpak umount MNT' ends it.",
+    .about = "Packs show as ordinary, read-only model directories, decoded when they are read; "
+             "plain directories\n"
+             "show as they are and can be written to. Returns when the mount answers; 'tenpak "
+             "umount MNT' ends it.",
     .examples = "  tenpak mount models /mnt/models\n"
                 "  tenpak mount -o cache=4G,allow_other models /mnt/models\n"
                 "  tenpak mount -f models /mnt/models        # in a container, or under systemd\n",

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* getopt_long by a command's table, with messages that say what to do; help and completion from the same table. */
+/*
+ * getopt_long by a command's table, with messages that say what to do; help and completion from the
+ * same table.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -56,7 +59,7 @@ int tp_options_bad(const struct tp_options *options, const char *fmt, ...)
 static void add_option(struct tp_options *o, size_t i, const struct tp_option *option)
 {
     table[i] = (struct option){option->name, option->arg ? required_argument : no_argument, NULL,
-                             option->letter};
+                               option->letter};
     size_t used = strlen(o->short_options);
     if (has_letter(option) && used + 3 < sizeof o->short_options)
         snprintf(o->short_options + used, sizeof o->short_options - used, "%c%s", option->letter,
@@ -107,7 +110,8 @@ static int end(struct tp_options *o)
     if (!default_threads(o))
         return stop(o, TP_EXIT_USAGE);
     if (o->argc < o->command->min_args)
-        return stop(o, tp_options_bad(o, "%s: too few arguments: %s", o->command->name, o->command->args));
+        return stop(
+            o, tp_options_bad(o, "%s: too few arguments: %s", o->command->name, o->command->args));
     if (o->argc > o->command->max_args)
         return stop(o, tp_options_bad(o, "%s: unexpected argument '%s'", o->command->name,
                                       o->argv[o->command->max_args]));
@@ -119,7 +123,10 @@ static int complain(struct tp_options *o, int opt)
     const char *word = o->argv[optind - 1];
     if (opt == ':')
         return tp_options_bad(o, "%s: option '%s' needs an argument", o->command->name, word);
-    /* Of a long option getopt tells the value from the table, of a short one the letter that is not there. */
+    /*
+     * Of a long option getopt tells the value from the table, of a short one the letter that is not
+     * there.
+     */
     for (const struct option *known = table; optopt && known->name; known++)
         if (known->val == optopt)
             return tp_options_bad(o, "%s: option '%.*s' takes no argument", o->command->name,
@@ -167,7 +174,8 @@ int tp_options_next(struct tp_options *o)
     }
 }
 
-bool tp_options_number(struct tp_options *o, const char *what, uint64_t low, uint64_t high, uint64_t *out)
+bool tp_options_number(struct tp_options *o, const char *what, uint64_t low, uint64_t high,
+                       uint64_t *out)
 {
     char *rest;
     errno = 0;
@@ -185,8 +193,9 @@ static void print_option(const struct tp_option *option)
     char left[64];
     if (!option->help)
         return;
-    int n = has_letter(option) ? snprintf(left, sizeof left, "-%c, --%s", option->letter, option->name)
-                               : snprintf(left, sizeof left, "    --%s", option->name);
+    int n = has_letter(option)
+                ? snprintf(left, sizeof left, "-%c, --%s", option->letter, option->name)
+                : snprintf(left, sizeof left, "    --%s", option->name);
     if (option->arg && n > 0 && (size_t)n < sizeof left)
         snprintf(left + n, sizeof left - (size_t)n, "=%s", option->arg);
     printf("  %-24s  %s\n", left, option->help);
@@ -214,7 +223,8 @@ static void list_option(const struct tp_option *option)
         return;
     if (has_letter(option))
         snprintf(letter, sizeof letter, "-%c", option->letter);
-    printf("%s\t--%s\t%s\t%s\n", letter, option->name, option->arg ? option->arg : "", option->help);
+    printf("%s\t--%s\t%s\t%s\n", letter, option->name, option->arg ? option->arg : "",
+           option->help);
 }
 
 void tp_options_list(const struct tp_command *command)

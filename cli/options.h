@@ -20,8 +20,8 @@ struct tp_options {
     char short_options[64];
 };
 
-/* The next option's letter; 0 when all are read, argc and argv are then the arguments, counted against the
- * command's bounds; -1 when there is nothing more to do: return options->exit. */
+/* The next option's letter; 0 when all are read, argc and argv are then the arguments, counted
+ * against the command's bounds; -1 when there is nothing more to do: return options->exit. */
 int tp_options_next(struct tp_options *options);
 
 /* Say what is wrong and how to learn more, and return TP_EXIT_USAGE. */

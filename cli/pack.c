@@ -19,12 +19,14 @@
 enum { OPT_NO_LEASE = 256 };
 
 static const struct tp_option options[] = {
-    {'b', "base", "BASE", "auto (the default), none, a model of the same directory, or a pack's path"},
+    {'b', "base", "BASE",
+     "auto (the default), none, a model of the same directory, or a pack's path"},
     {'o', "output", "FILE", "write the pack to FILE and leave the original"},
     {'k', "keep", NULL, "write MODEL.tnpk beside the original and leave it"},
     {'c', "codec", "CODEC", "auto (the default), delta, sparse, split or zstd"},
     {'L', "dereference", NULL, "pack the files that symbolic links lead to; with -o or --keep"},
-    {OPT_NO_LEASE, "no-lease", NULL, "replace a directory also where the kernel reports no writers"},
+    {OPT_NO_LEASE, "no-lease", NULL,
+     "replace a directory also where the kernel reports no writers"},
     {'n', "dry-run", NULL, "only say which base would be taken and what would be saved"},
     {0, NULL, NULL, NULL},
 };
@@ -69,10 +71,13 @@ static int parse(struct tp_options *o, struct job *job)
     if (job->pack.out && o->argc > 1)
         return o->exit = tp_options_bad(o, "pack: -o takes one model, not %d", o->argc), -1;
     if (job->pack.out && job->pack.keep)
-        return o->exit = tp_options_bad(o, "pack: -o leaves the original: --keep is for packing in place"),
+        return o->exit = tp_options_bad(
+                   o, "pack: -o leaves the original: --keep is for packing in place"),
                -1;
     if (job->pack.links == TP_LINKS_FOLLOW && !job->pack.out && !job->pack.keep)
-        return o->exit = tp_options_bad(o, "pack: --dereference leaves what links lead to: it needs -o or --keep"), -1;
+        return o->exit = tp_options_bad(
+                   o, "pack: --dereference leaves what links lead to: it needs -o or --keep"),
+               -1;
     job->pack.threads = o->threads;
     return 0;
 }
@@ -81,7 +86,8 @@ static int parse(struct tp_options *o, struct job *job)
 static int leave_mounts(struct job *job, struct tp_error *err)
 {
     int rc = 0;
-    if (job->pack.base && strchr(job->pack.base, '/') && !(rc = tp_behind_mount(job->pack.base, &job->base, err)))
+    if (job->pack.base && strchr(job->pack.base, '/') &&
+        !(rc = tp_behind_mount(job->pack.base, &job->base, err)))
         job->pack.base = job->base;
     if (!rc && job->pack.out && !(rc = tp_behind_mount(job->pack.out, &job->out, err)))
         job->pack.out = job->out;
@@ -103,8 +109,8 @@ static int try_one(const struct job *job, const char *arg, const struct tp_optio
     else
         rc = tp_compress_check(place.path, &job->pack, err);
     if (!rc)
-        rc = tp_estimate_against(place.parent, place.name, place.path, job->pack.links, job->pack.base,
-                                 &choice, &estimate, err);
+        rc = tp_estimate_against(place.parent, place.name, place.path, job->pack.links,
+                                 job->pack.base, &choice, &estimate, err);
     if (!rc && o->json) {
         tp_json_begin_object(json, NULL);
         tp_json_put_string(json, "model", place.path);
@@ -205,9 +211,11 @@ const struct tp_command tp_command_pack = {
     .name = "pack",
     .args = "[OPTION...] DIR/MODEL...",
     .summary = "Replace a model directory by its pack.",
-    .about = "The pack, DIR/MODEL.tnpk, is written beside the directory, read back and compared with\n"
-             "hashes of all that was read; only then the directory is removed. A base that is found, or named, and\n"
-             "is still a plain directory is packed first.",
+    .about =
+        "The pack, DIR/MODEL.tnpk, is written beside the directory, read back and compared with\n"
+        "hashes of all that was read; only then the directory is removed. A base that is found, or "
+        "named, and\n"
+        "is still a plain directory is packed first.",
     .examples = "  tenpak pack models/my-finetune\n"
                 "  tenpak pack --base=llama-3.2-1b --keep models/my-finetune\n"
                 "  tenpak pack -n models/*\n"

@@ -20,7 +20,8 @@ bool tp_packing_codec(struct tp_options *o, const char **out)
     for (unsigned id = 0; id < TP_CODEC_COUNT; id++)
         if (tp_codec_get(id) && !strcmp(tp_codec_get(id)->name, o->arg))
             return true;
-    tp_options_bad(o, "%s: unknown codec '%s'; 'tenpak version' lists them", o->command->name, o->arg);
+    tp_options_bad(o, "%s: unknown codec '%s'; 'tenpak version' lists them", o->command->name,
+                   o->arg);
     return false;
 }
 
@@ -40,7 +41,8 @@ int tp_packing_place(const char *arg, struct tp_place *out, struct tp_error *err
         rc = tp_fail_errno(err, "cannot read the directory '%s'", out->path);
     else if (out->kind == TP_PLACE_STORE)
         rc = tp_fail(err, EINVAL,
-                     "'%s' holds no model: no config.json, no safetensors or GGUF file in it", out->path);
+                     "'%s' holds no model: no config.json, no safetensors or GGUF file in it",
+                     out->path);
     if (rc)
         tp_place_clear(out);
     return rc;
@@ -59,9 +61,10 @@ void tp_packing_print(const char *name, const struct tp_compress_report *report)
 {
     const struct tp_pack_report *pack = &report->pack;
     double seconds = pack->write_seconds + pack->verify_seconds;
-    printf("%s: %s in %llu file%s, stored in %s, %s", tp_report_name(name), tp_report_size(pack->logical_bytes),
-           (unsigned long long)pack->file_n, pack->file_n == 1 ? "" : "s",
-           tp_report_size(pack->stored_bytes), tp_report_saving(pack->logical_bytes, pack->stored_bytes));
+    printf("%s: %s in %llu file%s, stored in %s, %s", tp_report_name(name),
+           tp_report_size(pack->logical_bytes), (unsigned long long)pack->file_n,
+           pack->file_n == 1 ? "" : "s", tp_report_size(pack->stored_bytes),
+           tp_report_saving(pack->logical_bytes, pack->stored_bytes));
     if (report->base[0])
         printf(", against %s", tp_report_name(report->base));
     if (seconds > 0)

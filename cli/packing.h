@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What `pack` and `delta compress` share: the codec's name checked, and the report of what was packed. */
+/*
+ * What `pack` and `delta compress` share: the codec's name checked, and the report of what was
+ * packed.
+ */
 #ifndef TP_CLI_PACKING_H
 #define TP_CLI_PACKING_H
 
@@ -11,8 +14,9 @@
 /* The argument of --codec; false, and told, when no codec of tensors has that name. */
 bool tp_packing_codec(struct tp_options *options, const char **out);
 
-/* As tp_place_find, and the place can be packed: -EINVAL for a pack and for what holds no model. A model that is
- * a pack already while a run before died between pack and removal counts as a model. */
+/* As tp_place_find, and the place can be packed: -EINVAL for a pack and for what holds no model. A
+ * model that is a pack already while a run before died between pack and removal counts as a model.
+ */
 int tp_packing_place(const char *arg, struct tp_place *out, struct tp_error *err);
 
 void tp_packing_json(struct tp_json_writer *json, const char *model, bool removed,

@@ -70,12 +70,15 @@ static int check_pack(const char *path, struct tp_error *err)
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return tp_fail_errno(err, "cannot open '%s'", path);
-    bool is = pread(fd, magic, sizeof magic, 0) == (ssize_t)sizeof magic && !memcmp(magic, TP_PACK_MAGIC, sizeof magic);
+    bool is = pread(fd, magic, sizeof magic, 0) == (ssize_t)sizeof magic &&
+              !memcmp(magic, TP_PACK_MAGIC, sizeof magic);
     close(fd);
     if (is)
         return 0;
-    return tp_fail(err, EINVAL, "'%s' is a single file and no pack: a model is a directory, so move it into one of its own",
-                   path);
+    return tp_fail(
+        err, EINVAL,
+        "'%s' is a single file and no pack: a model is a directory, so move it into one of its own",
+        path);
 }
 
 static int find(const char *arg, struct tp_place *place, struct tp_error *err)

@@ -9,8 +9,8 @@ enum tp_place_kind { TP_PLACE_STORE, TP_PLACE_PLAIN, TP_PLACE_PACK };
 
 struct tp_place {
     enum tp_place_kind kind;
-    char *path;   /* as given, without trailing slashes; ".tnpk" added where only that exists; of what lies in a
-                   * tenpak mount, its place in the directory that is mounted */
+    char *path; /* as given, without trailing slashes; ".tnpk" added where only that exists; of what
+                 * lies in a tenpak mount, its place in the directory that is mounted */
     char *parent; /* the directory that holds it: the store of a model */
     char *name;   /* the model's name in it */
 };
@@ -21,8 +21,8 @@ int tp_place_find(const char *arg, struct tp_place *out, struct tp_error *err);
 int tp_place_find_pack(const char *arg, struct tp_place *out, struct tp_error *err);
 void tp_place_clear(struct tp_place *place);
 
-/* Open the pack at PLACE, with the store around it, where its bases are; both are the caller's to close, the pack
- * first. -EINVAL: no pack. */
+/* Open the pack at PLACE, with the store around it, where its bases are; both are the caller's to
+ * close, the pack first. -EINVAL: no pack. */
 int tp_place_open(const struct tp_place *place, struct tp_store **store, struct tp_pack **pack,
                   struct tp_error *err);
 

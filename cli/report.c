@@ -69,7 +69,8 @@ const char *tp_report_saving(uint64_t logical, uint64_t stored)
     else if (!logical)
         snprintf(text, TEXT, "larger");
     else if (stored > logical)
-        snprintf(text, TEXT, "%.1f %% larger", 100.0 * (double)(stored - logical) / (double)logical);
+        snprintf(text, TEXT, "%.1f %% larger",
+                 100.0 * (double)(stored - logical) / (double)logical);
     else
         snprintf(text, TEXT, "%.2fx smaller", tp_report_ratio(logical, stored));
     return text;
@@ -128,7 +129,8 @@ static const char *hint_for(int code)
 {
     switch (code) {
     case -ENOLINK:
-        return "put the base's pack into the same directory; 'tenpak info' shows the id that is wanted";
+        return "put the base's pack into the same directory; 'tenpak info' shows the id that is "
+               "wanted";
     case -EPROTONOSUPPORT:
         return "a newer tenpak wrote this; 'tenpak version' shows what this one reads";
     case -ENOSPC:
@@ -182,7 +184,10 @@ static void log_line(void *arg, enum tp_log_level level, const char *line)
     char text[TP_ERROR_MAX + 32];
     (void)arg;
     snprintf(text, sizeof text, "tenpak: %s%s",
-             level == TP_LOG_WARNING ? "warning: " : level == TP_LOG_ERROR ? "error: " : "", line);
+             level == TP_LOG_WARNING ? "warning: "
+             : level == TP_LOG_ERROR ? "error: "
+                                     : "",
+             line);
     tp_meter_note(NULL, text);
 }
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What commands print: JSON documents, numbers for people, errors with their hints, progress on a terminal. */
+/*
+ * What commands print: JSON documents, numbers for people, errors with their hints, progress on a
+ * terminal.
+ */
 #ifndef TP_CLI_REPORT_H
 #define TP_CLI_REPORT_H
 
@@ -23,7 +26,10 @@ void tp_document_begin(struct tp_document *doc);
 /* End it and print it: TP_EXIT_OK, or TP_EXIT_FAILURE with the error told. */
 int tp_document_end(struct tp_document *doc);
 
-/* Standard output, flushed: TP_EXIT_FAILURE and a message when not all could be written (a full disk). */
+/*
+ * Standard output, flushed: TP_EXIT_FAILURE and a message when not all could be written (a full
+ * disk).
+ */
 int tp_report_flush(void);
 
 /* --- Numbers --- */
@@ -33,8 +39,9 @@ const char *tp_report_size(uint64_t bytes);
 /* "3.1x smaller", "0.2 % larger", "the same size". */
 const char *tp_report_saving(uint64_t logical, uint64_t stored);
 double tp_report_ratio(uint64_t logical, uint64_t stored);
-/* NAME, or another text from elsewhere, as it may be printed: what base/printable.h names as '?'. NAME itself where it is
- * ASCII without such, else one of a few buffers, which end a very long one. */
+/* NAME, or another text from elsewhere, as it may be printed: what base/printable.h names as '?'.
+ * NAME itself where it is ASCII without such, else one of a few buffers, which end a very long one.
+ */
 const char *tp_report_name(const char *name);
 /* Lower-case hexadecimal of a pack's id or a file's hash; one of a few buffers. */
 const char *tp_report_hex(const uint8_t sha256[TP_SHA256_LEN]);
@@ -54,8 +61,9 @@ void tp_report_output(bool has_output);
 
 /* --- Progress and interruption --- */
 
-/* SIGINT, SIGTERM and SIGHUP ask the operation to stop; a second one ends the program at once. The operation's
- * progress is shown when standard error is a terminal and QUIET is not. For one operation at a time. */
+/* SIGINT, SIGTERM and SIGHUP ask the operation to stop; a second one ends the program at once. The
+ * operation's progress is shown when standard error is a terminal and QUIET is not. For one
+ * operation at a time. */
 const struct tp_progress *tp_meter_start(bool quiet);
 /* Clear the line. */
 void tp_meter_stop(void);

@@ -14,8 +14,10 @@
 enum { OPT_LISTEN = 'l', OPT_TOKEN_FILE = 't' };
 
 static const struct tp_option options[] = {
-    {OPT_LISTEN, "listen", "ADDRESS:PORT", "where to listen: " TP_SERVE_LISTEN " without it; port 0: any that is free"},
-    {OPT_TOKEN_FILE, "token-file", "FILE", "the token that requests bring; without it DIR/.tenpak/token, which is made"},
+    {OPT_LISTEN, "listen", "ADDRESS:PORT",
+     "where to listen: " TP_SERVE_LISTEN " without it; port 0: any that is free"},
+    {OPT_TOKEN_FILE, "token-file", "FILE",
+     "the token that requests bring; without it DIR/.tenpak/token, which is made"},
     {0, NULL, NULL, NULL},
 };
 
@@ -39,7 +41,8 @@ static int serve(const struct tp_serve_options *given, bool quiet)
     printf("%s\ntoken: %s\n", tp_serve_url(server), tp_report_name(tp_serve_token_file(server)));
     int code = tp_report_flush();
     if (!tp_serve_is_keeper(server) && !quiet)
-        fputs("tenpak: another process keeps this directory: auto-compress and retention are its\n", stderr);
+        fputs("tenpak: another process keeps this directory: auto-compress and retention are its\n",
+              stderr);
     while (sigwait(&ends, &number) != 0)
         continue;
     tp_serve_stop(server);
@@ -68,10 +71,12 @@ const struct tp_command tp_command_serve = {
     .name = "serve",
     .args = "[OPTION...] DIR",
     .summary = "Answer requests for jobs over HTTP, on this machine only unless told otherwise.",
-    .about = "Prints its address and where its token is, and serves until it is interrupted. Jobs that run then end.\n"
+    .about = "Prints its address and where its token is, and serves until it is interrupted. Jobs "
+             "that run then end.\n"
              "GET /openapi.json describes what it answers to. TLS is for a proxy to add.",
     .examples = "  tenpak serve models &\n"
-                "  curl -H \"Authorization: Bearer $(cat models/.tenpak/token)\" http://127.0.0.1:8765/jobs\n",
+                "  curl -H \"Authorization: Bearer $(cat models/.tenpak/token)\" "
+                "http://127.0.0.1:8765/jobs\n",
     .options = options,
     .with = TP_WITH_QUIET,
     .min_args = 1,

@@ -48,14 +48,16 @@ static void print_work(const struct tp_json *all)
            tp_report_size(number(cache, "used_bytes")), tp_report_size(number(cache, "max_bytes")),
            number(cache, "hits"), number(cache, "misses"));
     printf("decoded      %s in %.2f s of CPU time by %" PRIu64 " threads, %" PRIu64 " errors\n",
-           tp_report_size(number(decode, "bytes")), real(decode, "cpu_seconds"), number(decode, "threads"),
-           number(decode, "errors"));
+           tp_report_size(number(decode, "bytes")), real(decode, "cpu_seconds"),
+           number(decode, "threads"), number(decode, "errors"));
 }
 
 static void print_kernel(const struct tp_json *all)
 {
-    const struct tp_json *kernel = tp_json_get(all, "kernel"), *pass = tp_json_get(all, "passthrough");
-    uint64_t ahead = number(kernel, "read_ahead_kb"), wanted = number(kernel, "read_ahead_wanted_kb");
+    const struct tp_json *kernel = tp_json_get(all, "kernel"),
+                         *pass = tp_json_get(all, "passthrough");
+    uint64_t ahead = number(kernel, "read_ahead_kb"),
+             wanted = number(kernel, "read_ahead_wanted_kb");
 
     if (ahead)
         printf("read-ahead   %" PRIu64 " KiB", ahead);
@@ -63,9 +65,10 @@ static void print_kernel(const struct tp_json *all)
         printf("read-ahead   not known");
     if (ahead < wanted)
         printf(" (%" PRIu64 " KiB is wanted: see 'tenpak doctor')", wanted);
-    printf("\nin flight    %" PRIu64 " requests of %" PRIu64 " KiB\n", number(kernel, "max_background"),
-           number(kernel, "max_read_kb"));
-    printf("new models   show %s\n", truth(kernel, "notices_new_models") ? "at once" : "within a second");
+    printf("\nin flight    %" PRIu64 " requests of %" PRIu64 " KiB\n",
+           number(kernel, "max_background"), number(kernel, "max_read_kb"));
+    printf("new models   show %s\n",
+           truth(kernel, "notices_new_models") ? "at once" : "within a second");
     if (truth(pass, "on"))
         printf("passthrough  yes\n");
     else
@@ -86,8 +89,9 @@ static void print_status(const struct tp_json *all)
     printf("directory    %s\n", text(all, "dir"));
     printf("mount point  %s (%s)\n", text(all, "mountpoint"),
            truth(all, "writable") ? "plain directories can be written to" : "read-only");
-    printf("daemon       tenpak %s, process %" PRIu64 ", up %.0f s, %" PRIu64 " files open\n", text(all, "version"),
-           number(all, "pid"), real(all, "uptime_seconds"), number(all, "open_files"));
+    printf("daemon       tenpak %s, process %" PRIu64 ", up %.0f s, %" PRIu64 " files open\n",
+           text(all, "version"), number(all, "pid"), real(all, "uptime_seconds"),
+           number(all, "open_files"));
     print_work(all);
     print_kernel(all);
     print_hot(all);

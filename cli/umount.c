@@ -102,7 +102,8 @@ static void tell_holders(const char *mnt)
         snprintf(path, sizeof path, "/proc/%.20s/comm", e->d_name);
         if (!tp_file_read_all(-1, path, 4096, &name, NULL) && name.len)
             name.data[name.len - 1] = '\0';
-        fprintf(stderr, "  process %s (%s) %s\n", e->d_name, name.len ? tp_report_name((char *)name.data) : "?", how);
+        fprintf(stderr, "  process %s (%s) %s\n", e->d_name,
+                name.len ? tp_report_name((char *)name.data) : "?", how);
         tp_buffer_clear(&name);
         told++;
     }
@@ -140,7 +141,8 @@ const struct tp_command tp_command_umount = {
     .name = "umount",
     .args = "[OPTION...] MNT",
     .summary = "End a mount.",
-    .about = "A mount in use is not ended: the processes that use it are told, and the exit code is 11.",
+    .about =
+        "A mount in use is not ended: the processes that use it are told, and the exit code is 11.",
     .examples = "  tenpak umount /mnt/models\n"
                 "  tenpak umount --lazy /mnt/models\n",
     .options = options,

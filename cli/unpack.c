@@ -101,8 +101,10 @@ const struct tp_command tp_command_unpack = {
     .name = "unpack",
     .args = "[OPTION...] PACK",
     .summary = "Write the model of a pack out as a plain directory.",
-    .about = "Without -o, the directory appears in the pack's place when every file has been checked, and the\n"
-             "pack goes. A pack that others need as their base stays: that is refused, with a list of them.",
+    .about = "Without -o, the directory appears in the pack's place when every file has been "
+             "checked, and the\n"
+             "pack goes. A pack that others need as their base stays: that is refused, with a list "
+             "of them.",
     .examples = "  tenpak unpack models/my-finetune.tnpk\n"
                 "  tenpak unpack -o /tmp/my-finetune models/my-finetune.tnpk\n",
     .options = unpack_options,

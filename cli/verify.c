@@ -41,7 +41,8 @@ static void found(void *arg, const char *story)
 /* The worst of two exit codes: an interruption, damage, anything else. */
 static int worse(int a, int b)
 {
-    static const int order[] = {TP_EXIT_INTERRUPTED, TP_EXIT_DAMAGED, TP_EXIT_BASE, TP_EXIT_VERSION};
+    static const int order[] = {TP_EXIT_INTERRUPTED, TP_EXIT_DAMAGED, TP_EXIT_BASE,
+                                TP_EXIT_VERSION};
     for (size_t i = 0; i < sizeof order / sizeof order[0]; i++)
         if (a == order[i] || b == order[i])
             return order[i];
@@ -80,16 +81,17 @@ static void verify(struct verifying *v, const char *path, struct tp_store *store
         tp_meter_stop();
         /* The findings have told the rest. */
         if (report.bad_chunks && !v->options->json)
-            tp_fail(&err, -err.code, "'%s' is not whole: %" PRIu64 " of %" PRIu64
-                    " chunks and %" PRIu64 " of %" PRIu64 " files cannot be read",
+            tp_fail(&err, -err.code,
+                    "'%s' is not whole: %" PRIu64 " of %" PRIu64 " chunks and %" PRIu64
+                    " of %" PRIu64 " files cannot be read",
                     path, report.bad_chunks, report.chunks, report.bad_files, report.files);
         v->code = worse(v->code, tp_report_error(&err));
         v->progress = tp_meter_start(v->options->quiet);
     } else if (!v->options->json && !v->options->quiet) {
         char line[TP_ERROR_MAX];
         snprintf(line, sizeof line, "%s: %" PRIu64 " files, %" PRIu64 " chunks, %s: whole (%.1f s)",
-                 tp_report_name(tp_path_name(path)), report.files, report.chunks, tp_report_size(report.bytes),
-                 report.seconds);
+                 tp_report_name(tp_path_name(path)), report.files, report.chunks,
+                 tp_report_size(report.bytes), report.seconds);
         tp_meter_stop();
         puts(line);
         v->progress = tp_meter_start(v->options->quiet);
@@ -102,7 +104,10 @@ static bool is_file(const char *path)
     return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-/* Every pack of a directory, beside its plain directory as well; plain models have no hashes to compare with. */
+/*
+ * Every pack of a directory, beside its plain directory as well; plain models have no hashes to
+ * compare with.
+ */
 static int verify_store(struct verifying *v, const char *dir, struct tp_error *err)
 {
     struct tp_store *store = NULL;
@@ -198,9 +203,12 @@ const struct tp_command tp_command_verify = {
     .name = "verify",
     .args = "[OPTION...] PACK|DIR...",
     .summary = "Check every byte of packs against their hashes.",
-    .about = "Every chunk is read from disk, checked and decoded, every file's SHA-256 compared. A directory means\n"
-             "all its packs. The exit code is 4 when something is damaged. With --job the daemon that keeps\n"
-             "DIR does it, or this process where there is none, and a record is left in DIR/.tenpak/jobs; keys\n"
+    .about = "Every chunk is read from disk, checked and decoded, every file's SHA-256 compared. A "
+             "directory means\n"
+             "all its packs. The exit code is 4 when something is damaged. With --job the daemon "
+             "that keeps\n"
+             "DIR does it, or this process where there is none, and a record is left in "
+             "DIR/.tenpak/jobs; keys\n"
              "are threads=N memory=SIZE nice=N io=idle|normal id=KEY.",
     .examples = "  tenpak verify models\n"
                 "  tenpak verify models/my-finetune.tnpk\n"

@@ -59,10 +59,11 @@ static int run(struct tp_options *o)
     printf("tenpak %s\nformat    %d\ncodecs   ", TENPAK_VERSION, TP_PACK_VERSION);
     for (unsigned id = 0; id < TP_CODEC_COUNT; id++)
         printf(" %s%s", tp_codec_name(id), is_built(id) ? "" : " (not built)");
-    printf("\nkernels   %s (best of this CPU: %s)\n", tp_isa_name(tp_isa_get()), tp_isa_name(tp_isa_best()));
-    printf("libraries fuse %s, zstd %s, xxhash %u.%u.%u, %s\n", fuse_pkgversion(), ZSTD_versionString(),
-           XXH_versionNumber() / 10000, XXH_versionNumber() / 100 % 100, XXH_versionNumber() % 100,
-           OpenSSL_version(OPENSSL_VERSION));
+    printf("\nkernels   %s (best of this CPU: %s)\n", tp_isa_name(tp_isa_get()),
+           tp_isa_name(tp_isa_best()));
+    printf("libraries fuse %s, zstd %s, xxhash %u.%u.%u, %s\n", fuse_pkgversion(),
+           ZSTD_versionString(), XXH_versionNumber() / 10000, XXH_versionNumber() / 100 % 100,
+           XXH_versionNumber() % 100, OpenSSL_version(OPENSSL_VERSION));
     return tp_report_flush();
 }
 

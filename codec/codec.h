@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Codecs: pure, exact transforms of one chunk of weights (at most TP_CHUNK_MAX bytes), some of them given
- * the base's chunk. A codec is one folder here and one line in the registry (registry.c). None of them
- * knows a file, a path, a thread or JSON.
+ * Codecs: pure, exact transforms of one chunk of weights (at most TP_CHUNK_MAX bytes), some of them
+ * given the base's chunk. A codec is one folder here and one line in the registry (registry.c).
+ * None of them knows a file, a path, a thread or JSON.
  *
- * A tensor codec works in two steps. A model of the tensor is learned from samples of it (stats_*), which
- * gives a short string of bytes, the tables; every chunk is then coded with these tables, on its own. A
- * decoder needs the tables, the coded chunk and the same base bytes, and reconstructs to the bit.
+ * A tensor codec works in two steps. A model of the tensor is learned from samples of it (stats_*),
+ * which gives a short string of bytes, the tables; every chunk is then coded with these tables, on
+ * its own. A decoder needs the tables, the coded chunk and the same base bytes, and reconstructs to
+ * the bit.
  *
- * Coded chunks and tables are hostile until checked: decode and tables_create never read or write out of
- * bounds and never loop for longer than the output is long, whatever bytes they get. They need not notice
- * every damage (the store's checksums do).
+ * Coded chunks and tables are hostile until checked: decode and tables_create never read or write
+ * out of bounds and never loop for longer than the output is long, whatever bytes they get. They
+ * need not notice every damage (the store's checksums do).
  *
  * Buffers of elements and of coded bytes have TP_SLACK readable bytes after their end, destinations
  * TP_SLACK writable ones, whose content is unspecified before and after. No alignment is assumed.
@@ -30,7 +31,10 @@
 #define TP_CHUNK_MAX (256u * 1024u)
 #define TP_SLACK 256u
 
-/* Wire ids; on disk, never renumbered. RAW and SAME are the store's own: bytes as they are, a reference. */
+/*
+ * Wire ids; on disk, never renumbered. RAW and SAME are the store's own: bytes as they are, a
+ * reference.
+ */
 enum tp_codec_id {
     TP_CODEC_RAW = 0,
     TP_CODEC_SAME = 1,
@@ -42,7 +46,8 @@ enum tp_codec_id {
 };
 
 struct tp_stats;   /* what was seen of a tensor while learning; each codec has its own */
-struct tp_tables;  /* the tables of a tensor, expanded for coding and decoding; immutable, shared freely */
+struct tp_tables;  /* the tables of a tensor, expanded for coding and decoding; immutable, shared
+                      freely */
 struct tp_scratch; /* work memory of one thread at a time, for any codec */
 
 struct tp_codec {
@@ -54,27 +59,32 @@ struct tp_codec {
     /* Whether tensors of this dtype can be coded at all. */
     bool (*fits)(enum tp_dtype dtype);
 
-    /* Learning. stats_add sees LEN bytes of whole elements of the tensor, with the base's bytes in the same
-     * place (NULL where !needs_base). stats_finish appends the tables to OUT and, in *BITS, gives the
-     * coded size that they promise per element, tables not counted. NULL or -ENOMEM: out of memory. */
+    /* Learning. stats_add sees LEN bytes of whole elements of the tensor, with the base's bytes in
+     * the same place (NULL where !needs_base). stats_finish appends the tables to OUT and, in
+     * *BITS, gives the coded size that they promise per element, tables not counted. NULL or
+     * -ENOMEM: out of memory. */
     struct tp_stats *(*stats_create)(enum tp_dtype dtype);
     void (*stats_add)(struct tp_stats *stats, const void *src, const void *base, size_t len);
     int (*stats_finish)(struct tp_stats *stats, struct tp_buffer *out, double *bits);
     void (*stats_destroy)(struct tp_stats *stats);
 
     /* Check and expand tables read from a file: -EBADMSG when they break the format's rules. */
-    int (*tables_create)(enum tp_dtype dtype, const uint8_t *blob, size_t len, struct tp_tables **out,
-                         struct tp_error *err);
+    int (*tables_create)(enum tp_dtype dtype, const uint8_t *blob, size_t len,
+                         struct tp_tables **out, struct tp_error *err);
     void (*tables_destroy)(struct tp_tables *tables);
 
-    /* Code LEN bytes (at most TP_CHUNK_MAX, whole elements) into DST of CAP bytes. Returns the coded
-     * length, or 0 when it would not be smaller than CAP: that is a result, not an error. */
+    /* Code LEN bytes (at most TP_CHUNK_MAX, whole elements) into DST of CAP bytes. Returns the
+     * coded length, or 0 when it would not be smaller than CAP: that is a result, not an error. */
     size_t (*encode)(const struct tp_tables *tables, enum tp_dtype dtype, const void *src,
-                     const void *base, size_t len, void *dst, size_t cap, struct tp_scratch *scratch);
+                     const void *base, size_t len, void *dst, size_t cap,
+                     struct tp_scratch *scratch);
 
-    /* Reconstruct exactly LEN bytes. 0, or -EBADMSG when the coded bytes break the format's rules. */
-    int (*decode)(const struct tp_tables *tables, enum tp_dtype dtype, const void *src, size_t src_len,
-                  const void *base, void *dst, size_t len, struct tp_scratch *scratch);
+    /*
+     * Reconstruct exactly LEN bytes. 0, or -EBADMSG when the coded bytes break the format's rules.
+     */
+    int (*decode)(const struct tp_tables *tables, enum tp_dtype dtype, const void *src,
+                  size_t src_len, const void *base, void *dst, size_t len,
+                  struct tp_scratch *scratch);
 };
 
 /* The codec with this wire id; NULL for RAW, SAME, an unknown one. */
@@ -82,15 +92,18 @@ const struct tp_codec *tp_codec_get(unsigned id);
 /* Its name; also of RAW and SAME, and "unknown" for a number that is no codec. */
 const char *tp_codec_name(unsigned id);
 
-/* Bytes that tp_codec->tables_create would keep for tables of this codec, for cache budgets: an upper bound. */
+/*
+ * Bytes that tp_codec->tables_create would keep for tables of this codec, for cache budgets: an
+ * upper bound.
+ */
 size_t tp_codec_tables_size(enum tp_codec_id id);
 
 struct tp_scratch *tp_scratch_create(void); /* NULL: out of memory; about 2 MiB */
 void tp_scratch_destroy(struct tp_scratch *scratch);
 
 /*
- * Which kernels run: the best that the CPU has, chosen at first use. The environment's TENPAK_CPU may lower
- * it ("scalar", "avx2", "avx512"); tests set it directly. All give the same bits.
+ * Which kernels run: the best that the CPU has, chosen at first use. The environment's TENPAK_CPU
+ * may lower it ("scalar", "avx2", "avx512"); tests set it directly. All give the same bits.
  */
 enum tp_isa { TP_ISA_SCALAR, TP_ISA_AVX2, TP_ISA_AVX512 };
 enum tp_isa tp_isa_get(void);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Compressing what has been left alone: plain models that nobody has changed for a while, by the policy. */
+/*
+ * Compressing what has been left alone: plain models that nobody has changed for a while, by the
+ * policy.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -67,7 +70,10 @@ static void refuse(struct tp_auto *automatic, const char *name, int64_t changed)
     automatic->n += i == automatic->n;
 }
 
-/* Bytes of a directory's files, and when anything in it last changed: by the time that programs cannot set. */
+/*
+ * Bytes of a directory's files, and when anything in it last changed: by the time that programs
+ * cannot set.
+ */
 static int measure(const char *path, uint64_t *bytes, int64_t *changed)
 {
     char *const paths[] = {(char *)path, NULL};
@@ -95,8 +101,8 @@ static int measure(const char *path, uint64_t *bytes, int64_t *changed)
     return rc;
 }
 
-/* Whether the policy's latest try on this model, as it is, ended otherwise than well. A try comes at least a second after
- * the change that it waited for. */
+/* Whether the policy's latest try on this model, as it is, ended otherwise than well. A try comes
+ * at least a second after the change that it waited for. */
 static bool has_failed(struct tp_jobs *jobs, const char *name, int64_t changed)
 {
     bool failed = false;
@@ -105,8 +111,10 @@ static bool has_failed(struct tp_jobs *jobs, const char *name, int64_t changed)
     for (size_t i = 0; i < jobs->n; i++) {
         const struct tp_job_status *s = &jobs->list[i]->status;
 
-        if (s->verb == TP_VERB_COMPRESS && strcmp(s->subject, name) == 0 && strcmp(s->asker.command, ASKER) == 0)
-            failed = s->created > changed && (s->state == TP_JOB_FAILED || s->state == TP_JOB_CANCELLED);
+        if (s->verb == TP_VERB_COMPRESS && strcmp(s->subject, name) == 0 &&
+            strcmp(s->asker.command, ASKER) == 0)
+            failed =
+                s->created > changed && (s->state == TP_JOB_FAILED || s->state == TP_JOB_CANCELLED);
     }
     pthread_mutex_unlock(&jobs->lock);
     return failed;
@@ -140,7 +148,8 @@ static void ask(struct tp_jobs *jobs, const char *name, int64_t changed)
         tp_log(TP_LOG_INFO, "'%s' has been quiet: job '%s' compresses it", name, id[0]);
     } else if (rc != -EBUSY && rc != -EAGAIN) {
         refuse(jobs->automatic, name, changed);
-        tp_log(TP_LOG_WARNING, "'%s' has been quiet, and cannot be compressed: %s", name, err.message);
+        tp_log(TP_LOG_WARNING, "'%s' has been quiet, and cannot be compressed: %s", name,
+               err.message);
     }
 }
 
@@ -164,9 +173,11 @@ static void look_at(struct tp_jobs *jobs, const struct tp_policy *policy, const 
 
     /* A link is another's directory; a model with its pack beside it was kept so. */
     if (path && lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && !has_pack(jobs->dir, name) &&
-        tp_modeldir_is_model(path) && measure(path, &bytes, &changed) == 0 && bytes >= policy->least_bytes && bytes > 0 && changed <= now &&
-        (uint64_t)(now - changed) >= policy->quiet_seconds && !is_refused(jobs->automatic, name, changed) &&
-        !has_failed(jobs, name, changed) && is_done(jobs, name))
+        tp_modeldir_is_model(path) && measure(path, &bytes, &changed) == 0 &&
+        bytes >= policy->least_bytes && bytes > 0 && changed <= now &&
+        (uint64_t)(now - changed) >= policy->quiet_seconds &&
+        !is_refused(jobs->automatic, name, changed) && !has_failed(jobs, name, changed) &&
+        is_done(jobs, name))
         ask(jobs, name, changed);
     free(path);
 }

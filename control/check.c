@@ -45,11 +45,14 @@ static void look(int dirfd, const char *name, struct place *out)
 static int no_model(const char *name, const struct place *at, struct tp_error *err)
 {
     if (at->file)
-        return tp_fail(err, EINVAL, "'%s' is a single file: a model is a directory, so move it into one of its own", name);
+        return tp_fail(
+            err, EINVAL,
+            "'%s' is a single file: a model is a directory, so move it into one of its own", name);
     return tp_fail(err, ENOENT, "there is no model '%s'", name);
 }
 
-static int check_compress(const char *dir, const struct tp_request *r, const struct place *at, struct tp_error *err)
+static int check_compress(const char *dir, const struct tp_request *r, const struct place *at,
+                          struct tp_error *err)
 {
     char *path;
     bool model;
@@ -70,21 +73,26 @@ static int check_compress(const char *dir, const struct tp_request *r, const str
     if (snapshot < 0)
         return snapshot;
     if (snapshot)
-        return tp_fail(err, EINVAL, "'%s' is a snapshot of the hub's cache: 'tenpak pack -o' packs it to elsewhere",
-                       r->subject);
+        return tp_fail(
+            err, EINVAL,
+            "'%s' is a snapshot of the hub's cache: 'tenpak pack -o' packs it to elsewhere",
+            r->subject);
     if (tp_request_bool(r, "dereference") && !tp_request_bool(r, "keep"))
-        return tp_fail(err, EINVAL, "dereference=yes needs keep=yes: what links lead to stays where it is");
+        return tp_fail(err, EINVAL,
+                       "dereference=yes needs keep=yes: what links lead to stays where it is");
     if (!tp_request_bool(r, "keep") && (rc = tp_check_level(dir, err)) < 0)
         return rc;
     return model ? 0
-                 : tp_fail(err, EINVAL, "'%s' holds no model: no config.json, no safetensors or GGUF file in it",
+                 : tp_fail(err, EINVAL,
+                           "'%s' holds no model: no config.json, no safetensors or GGUF file in it",
                            r->subject);
 }
 
 static int check_restore(const struct tp_request *r, const struct place *at, struct tp_error *err)
 {
     if (at->pack && at->plain && tp_request_bool(r, "keep"))
-        return tp_fail(err, EEXIST, "'%s' has a plain directory beside its pack already", r->subject);
+        return tp_fail(err, EEXIST, "'%s' has a plain directory beside its pack already",
+                       r->subject);
     if (at->pack)
         return 0;
     return at->plain ? tp_fail(err, EEXIST, "'%s' is a plain directory already", r->subject)
@@ -95,7 +103,8 @@ static int check_verify(const struct tp_request *r, const struct place *at, stru
 {
     if (at->pack || strcmp(r->subject, "all") == 0)
         return 0;
-    return at->plain ? tp_fail(err, EINVAL, "'%s' is a plain directory: there are no hashes to compare with",
+    return at->plain ? tp_fail(err, EINVAL,
+                               "'%s' is a plain directory: there are no hashes to compare with",
                                r->subject)
                      : no_model(r->subject, at, err);
 }
@@ -153,7 +162,8 @@ static bool only_reads(enum tp_verb verb)
     return verb != TP_VERB_COMPRESS && verb != TP_VERB_RESTORE;
 }
 
-bool tp_request_excludes(enum tp_verb a, const char *a_subject, enum tp_verb b, const char *b_subject)
+bool tp_request_excludes(enum tp_verb a, const char *a_subject, enum tp_verb b,
+                         const char *b_subject)
 {
     return strcmp(a_subject, b_subject) == 0 && !(only_reads(a) && only_reads(b));
 }

@@ -17,7 +17,8 @@ int tp_moment_take(struct tp_inventory *inventory, struct tp_moment *moment, str
     int rc = tp_inventory_rows(inventory, &moment->rows, &moment->row_n, err);
     if (rc == 0)
         rc = tp_inventory_jobs(inventory, &moment->jobs, &moment->job_n, moment->ended, err);
-    if (rc == 0 && tp_families(moment->rows, moment->row_n, &moment->families, &moment->family_n) < 0)
+    if (rc == 0 &&
+        tp_families(moment->rows, moment->row_n, &moment->families, &moment->family_n) < 0)
         rc = tp_fail(err, ENOMEM, "out of memory for the families of models");
     for (size_t i = 0; i < moment->row_n; i++)
         tp_totals_add(&moment->totals, &moment->rows[i]);
@@ -74,7 +75,8 @@ static void put_families(const struct tp_moment *moment, struct tp_json_writer *
     tp_json_end_array(json);
 }
 
-static void put_jobs(const struct tp_moment *moment, struct tp_inventory *inventory, struct tp_json_writer *json)
+static void put_jobs(const struct tp_moment *moment, struct tp_inventory *inventory,
+                     struct tp_json_writer *json)
 {
     uint64_t counts[TP_JOB_STATE_COUNT] = {0};
 
@@ -97,7 +99,8 @@ static void put_jobs(const struct tp_moment *moment, struct tp_inventory *invent
 }
 
 void tp_moment_status_json(const struct tp_moment *moment, struct tp_inventory *inventory,
-                           const struct tp_policy *policy, const struct tp_live *live, struct tp_json_writer *json)
+                           const struct tp_policy *policy, const struct tp_live *live,
+                           struct tp_json_writer *json)
 {
     const struct tp_totals *totals = &moment->totals;
     struct timespec now;
@@ -129,8 +132,8 @@ void tp_moment_status_json(const struct tp_moment *moment, struct tp_inventory *
     tp_json_end_object(json);
 }
 
-int tp_document_status(struct tp_inventory *inventory, const struct tp_policy *policy, const struct tp_live *live,
-                       struct tp_buffer *out, struct tp_error *err)
+int tp_document_status(struct tp_inventory *inventory, const struct tp_policy *policy,
+                       const struct tp_live *live, struct tp_buffer *out, struct tp_error *err)
 {
     struct tp_json_writer json;
     struct tp_moment moment;

@@ -22,7 +22,8 @@ int tp_moment_take(struct tp_inventory *inventory, struct tp_moment *moment, str
 void tp_moment_clear(struct tp_moment *moment);
 
 void tp_moment_status_json(const struct tp_moment *moment, struct tp_inventory *inventory,
-                           const struct tp_policy *policy, const struct tp_live *live, struct tp_json_writer *json);
+                           const struct tp_policy *policy, const struct tp_live *live,
+                           struct tp_json_writer *json);
 void tp_moment_models_json(const struct tp_moment *moment, struct tp_json_writer *json);
 void tp_moment_jobs_json(const struct tp_moment *moment, struct tp_json_writer *json);
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* models/NAME.json: one model's manifest. Of a plain directory it has what its files say of themselves. */
+/*
+ * models/NAME.json: one model's manifest. Of a plain directory it has what its files say of
+ * themselves.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -30,8 +33,9 @@ static void put_plain_file(const struct tp_entry *e, struct tp_json_writer *json
 }
 
 /* What is no safetensors file has none. */
-static void put_plain_tensors(const struct tp_modeldir *listing, int dirfd, const struct tp_entry *e,
-                              struct tp_json_writer *json, bool *truncated)
+static void put_plain_tensors(const struct tp_modeldir *listing, int dirfd,
+                              const struct tp_entry *e, struct tp_json_writer *json,
+                              bool *truncated)
 {
     struct tp_safetensors header = {0};
 
@@ -63,7 +67,8 @@ static int put_plain(const char *path, struct tp_json_writer *json, struct tp_er
     struct tp_modeldir listing = {0};
     bool truncated = false;
     int dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = dirfd < 0 ? tp_fail_errno(err, "cannot open '%s'", path) : tp_modeldir_scan(path, &listing, err);
+    int rc = dirfd < 0 ? tp_fail_errno(err, "cannot open '%s'", path)
+                       : tp_modeldir_scan(path, &listing, err);
 
     if (rc == 0) {
         tp_json_put_null(json, "id");
@@ -91,8 +96,8 @@ static int put_plain(const char *path, struct tp_json_writer *json, struct tp_er
 }
 
 /* As it is listed: a plain directory goes before a pack of the same name. */
-static int find_kind(const struct tp_inventory *inventory, const char *name, enum tp_model_kind *kind,
-                     struct stat *st, struct tp_error *err)
+static int find_kind(const struct tp_inventory *inventory, const char *name,
+                     enum tp_model_kind *kind, struct stat *st, struct tp_error *err)
 {
     char file[256 + sizeof TP_PACK_SUFFIX];
 
@@ -105,11 +110,12 @@ static int find_kind(const struct tp_inventory *inventory, const char *name, enu
         if (tp_catalog_find_pack(inventory->dirfd, file, st))
             return 0;
     }
-    return tp_fail(err, ENOENT, "there is no model '%s' in '%s'", name, tp_store_dir(inventory->store));
+    return tp_fail(err, ENOENT, "there is no model '%s' in '%s'", name,
+                   tp_store_dir(inventory->store));
 }
 
-int tp_document_model_time(struct tp_inventory *inventory, const char *name, struct timespec *changed,
-                           struct tp_error *err)
+int tp_document_model_time(struct tp_inventory *inventory, const char *name,
+                           struct timespec *changed, struct tp_error *err)
 {
     enum tp_model_kind kind;
     struct stat st;
@@ -120,7 +126,8 @@ int tp_document_model_time(struct tp_inventory *inventory, const char *name, str
     return rc;
 }
 
-int tp_document_model(struct tp_inventory *inventory, const char *name, struct tp_buffer *out, struct tp_error *err)
+int tp_document_model(struct tp_inventory *inventory, const char *name, struct tp_buffer *out,
+                      struct tp_error *err)
 {
     struct tp_json_writer json;
     struct tp_pack *pack = NULL;
@@ -131,7 +138,8 @@ int tp_document_model(struct tp_inventory *inventory, const char *name, struct t
 
     if (rc == 0 && kind == TP_MODEL_PACK)
         rc = tp_store_open_pack(inventory->store, name, &pack, err);
-    if (rc == 0 && kind == TP_MODEL_PLAIN && !(path = tp_path_join(tp_store_dir(inventory->store), name, "")))
+    if (rc == 0 && kind == TP_MODEL_PLAIN &&
+        !(path = tp_path_join(tp_store_dir(inventory->store), name, "")))
         rc = tp_fail(err, ENOMEM, "out of memory");
     if (rc < 0)
         return rc;

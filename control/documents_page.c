@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The documents that are mostly text: the dashboard, README, and what is known of candidates and machines. */
+/*
+ * The documents that are mostly text: the dashboard, README, and what is known of candidates and
+ * machines.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -23,8 +26,9 @@ static const struct tp_embedded *find(const char *name)
 /* --- dashboard.html --- */
 
 /*
- * JSON within a script element: '<', '>' and '&' can only stand in strings there, and a string may have them as
- * escapes, so that no name ends the element or opens a comment. The two line ends of Unicode are none in JSON.
+ * JSON within a script element: '<', '>' and '&' can only stand in strings there, and a string may
+ * have them as escapes, so that no name ends the element or opens a comment. The two line ends of
+ * Unicode are none in JSON.
  */
 static int put_for_script(struct tp_buffer *out, const struct tp_buffer *json)
 {
@@ -65,8 +69,8 @@ static int put_page(struct tp_buffer *out, const struct tp_buffer *json)
     return rc;
 }
 
-int tp_document_dashboard(struct tp_inventory *inventory, const struct tp_policy *policy, const struct tp_live *live,
-                          struct tp_buffer *out, struct tp_error *err)
+int tp_document_dashboard(struct tp_inventory *inventory, const struct tp_policy *policy,
+                          const struct tp_live *live, struct tp_buffer *out, struct tp_error *err)
 {
     struct tp_buffer text = {0};
     struct tp_json_writer json;
@@ -92,17 +96,20 @@ int tp_document_dashboard(struct tp_inventory *inventory, const struct tp_policy
 /* --- README --- */
 
 static const char readme_head[] =
-    "This directory runs the directory of models that is mounted above it. Everything here is read and written\n"
+    "This directory runs the directory of models that is mounted above it. Everything here is read "
+    "and written\n"
     "with ordinary tools; doc/CONTROL.md of tenpak describes it in full.\n"
     "\n"
-    "To ask for something, write a line to one of these; read one to see its keys with their defaults:\n"
+    "To ask for something, write a line to one of these; read one to see its keys with their "
+    "defaults:\n"
     "\n";
 
 static const char readme_tail[] =
     "\n"
     "    echo 'my-finetune' > compress          take the name of a model, then key=value ...\n"
     "    echo '{\"model\": \"my-finetune\"}' > compress          the same as JSON\n"
-    "    cat jobs/last/wait                     wait for the end of the job that was asked for last\n"
+    "    cat jobs/last/wait                     wait for the end of the job that was asked for "
+    "last\n"
     "    jq . jobs/last/report.json             what it did\n"
     "    tail -n 1 error_log                    why a write failed\n"
     "\n"
@@ -114,7 +121,8 @@ static const char readme_tail[] =
     "schema/          a JSON Schema of every document here\n"
     "knobs/           settings that hold while this is mounted, a value a file\n"
     "events           what happens from now on, a line of JSON each\n"
-    "jobs/ID/         request.json, status.json, log, report.json, exit; wait blocks until the end;\n"
+    "jobs/ID/         request.json, status.json, log, report.json, exit; wait blocks until the "
+    "end;\n"
     "                 rm -r jobs/ID cancels the job and forgets it\n"
     "error_log        the latest commands that were refused\n";
 
@@ -131,8 +139,8 @@ int tp_document_readme(struct tp_buffer *out)
 
 /* --- The optimizer's --- */
 
-static int put_empty(struct tp_buffer *out, const char *schema, const char *list, const char *reason,
-                     struct tp_error *err)
+static int put_empty(struct tp_buffer *out, const char *schema, const char *list,
+                     const char *reason, struct tp_error *err)
 {
     struct tp_json_writer json;
 
@@ -148,12 +156,14 @@ static int put_empty(struct tp_buffer *out, const char *schema, const char *list
 
 int tp_document_candidates(struct tp_buffer *out, struct tp_error *err)
 {
-    return put_empty(out, "tenpak.candidates/1", "candidates", "this version has no optimizer: nothing can be tried", err);
+    return put_empty(out, "tenpak.candidates/1", "candidates",
+                     "this version has no optimizer: nothing can be tried", err);
 }
 
 int tp_document_hardware(struct tp_buffer *out, struct tp_error *err)
 {
-    return put_empty(out, "tenpak.hardware/1", "machines", "this version has no optimizer: no machine has a price", err);
+    return put_empty(out, "tenpak.hardware/1", "machines",
+                     "this version has no optimizer: no machine has a price", err);
 }
 
 /* --- Schemas: all that is embedded but the page and the description of the server --- */
@@ -169,7 +179,8 @@ const char *tp_openapi_text(size_t *len)
 static const struct tp_embedded *schema(size_t i)
 {
     for (size_t k = 0; k < tp_embedded_count; k++)
-        if (strcmp(tp_embedded_files[k].name, PAGE) && strcmp(tp_embedded_files[k].name, OPENAPI) && i-- == 0)
+        if (strcmp(tp_embedded_files[k].name, PAGE) && strcmp(tp_embedded_files[k].name, OPENAPI) &&
+            i-- == 0)
             return &tp_embedded_files[k];
     return NULL;
 }

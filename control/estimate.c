@@ -12,7 +12,8 @@
 #include "store/names.h"
 
 /* Where model NAME lies in DIR: its directory, or its pack. */
-static int by_name(const char *dir, const char *name, struct tp_base_choice *choice, struct tp_error *err)
+static int by_name(const char *dir, const char *name, struct tp_base_choice *choice,
+                   struct tp_error *err)
 {
     struct stat st;
     int n = snprintf(choice->path, sizeof choice->path, "%s/%s", dir, name);
@@ -32,7 +33,8 @@ static int by_match(struct tp_store *store, const char *name, const char *path, 
 {
     struct tp_error why = {0};
     struct tp_match match;
-    int rc = tp_match_base(store, path, &(struct tp_match_query){.self = name, .links = links}, &match, &why);
+    int rc = tp_match_base(store, path, &(struct tp_match_query){.self = name, .links = links},
+                           &match, &why);
 
     snprintf(choice->why, sizeof choice->why, "%s", rc ? why.message : match.why);
     if (rc == -ENOENT)
@@ -52,8 +54,8 @@ static void bare(char *name)
 }
 
 /* Another model of the store, ".tnpk" said or not. */
-static int by_other_name(const char *dir, const char *self, const char *spec, struct tp_base_choice *choice,
-                         struct tp_error *err)
+static int by_other_name(const char *dir, const char *self, const char *spec,
+                         struct tp_base_choice *choice, struct tp_error *err)
 {
     char name[256];
 
@@ -86,8 +88,8 @@ static int by_path(const char *spec, struct tp_base_choice *choice, struct tp_er
     return rc;
 }
 
-static int choose(struct tp_store *store, const char *name, const char *path, enum tp_links links, const char *base,
-                  struct tp_base_choice *choice, struct tp_error *err)
+static int choose(struct tp_store *store, const char *name, const char *path, enum tp_links links,
+                  const char *base, struct tp_base_choice *choice, struct tp_error *err)
 {
     if (!base || strcmp(base, "auto") == 0)
         return by_match(store, name, path, links, choice, err);
@@ -100,8 +102,9 @@ static int choose(struct tp_store *store, const char *name, const char *path, en
                              : by_other_name(tp_store_dir(store), name, base, choice, err);
 }
 
-int tp_estimate_against(const char *dir, const char *name, const char *path, enum tp_links links, const char *base,
-                        struct tp_base_choice *choice, struct tp_estimate *estimate, struct tp_error *err)
+int tp_estimate_against(const char *dir, const char *name, const char *path, enum tp_links links,
+                        const char *base, struct tp_base_choice *choice,
+                        struct tp_estimate *estimate, struct tp_error *err)
 {
     struct tp_store *store = NULL;
     int rc = tp_store_open(dir, &store, err);

@@ -35,7 +35,8 @@ static int write_end(int fd, struct tp_job_status *status, struct tp_error *err)
     return rc;
 }
 
-static void set_end(struct tp_job_status *status, enum tp_job_state state, int error, const char *message)
+static void set_end(struct tp_job_status *status, enum tp_job_state state, int error,
+                    const char *message)
 {
     status->state = state;
     status->error = error;
@@ -54,7 +55,8 @@ static void let_go(struct tp_job *job)
 }
 
 /* With LOCK held. */
-static void enter_end(struct tp_jobs *jobs, struct tp_job *job, const struct tp_job_status *status, bool saved)
+static void enter_end(struct tp_jobs *jobs, struct tp_job *job, const struct tp_job_status *status,
+                      bool saved)
 {
     job->status = *status;
     job->busy = false;
@@ -66,7 +68,8 @@ static void enter_end(struct tp_jobs *jobs, struct tp_job *job, const struct tp_
     tp_notify(jobs, status, false);
 }
 
-void tp_job_finish(struct tp_jobs *jobs, struct tp_job *job, enum tp_job_state state, int error, const char *message)
+void tp_job_finish(struct tp_jobs *jobs, struct tp_job *job, enum tp_job_state state, int error,
+                   const char *message)
 {
     struct tp_job_status status;
     struct tp_error err = {0};
@@ -79,7 +82,8 @@ void tp_job_finish(struct tp_jobs *jobs, struct tp_job *job, enum tp_job_state s
     rc = write_end(job->fd, &status, &err);
     /* The end is not undone by that. */
     if (rc < 0)
-        tp_log(TP_LOG_WARNING, "the end of job '%s' in '%s' is not recorded yet: %s", status.id, jobs->dir, err.message);
+        tp_log(TP_LOG_WARNING, "the end of job '%s' in '%s' is not recorded yet: %s", status.id,
+               jobs->dir, err.message);
 
     pthread_mutex_lock(&jobs->lock);
     enter_end(jobs, job, &status, rc == 0);
@@ -108,8 +112,8 @@ static size_t take_pending(struct tp_jobs *jobs, struct tp_job **out, size_t max
     return n;
 }
 
-/* Their ends in their records, all synced together: a power loss that brings back one's status leaves a job that nobody
- * has, which is interrupted, too. */
+/* Their ends in their records, all synced together: a power loss that brings back one's status
+ * leaves a job that nobody has, which is interrupted, too. */
 static int write_interruptions(struct tp_jobs *jobs, struct tp_job **list, size_t n, int *fds,
                                struct tp_job_status *ends)
 {

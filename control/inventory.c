@@ -23,11 +23,12 @@ static bool time_equal(const struct timespec *a, const struct timespec *b)
 
 bool tp_stamp_equal(const struct tp_stamp *a, const struct tp_stamp *b)
 {
-    return a->dev == b->dev && a->ino == b->ino && a->size == b->size && time_equal(&a->mtime, &b->mtime) &&
-           time_equal(&a->ctime, &b->ctime);
+    return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
+           time_equal(&a->mtime, &b->mtime) && time_equal(&a->ctime, &b->ctime);
 }
 
-int tp_inventory_create(struct tp_store *store, struct tp_jobs *jobs, struct tp_inventory **out, struct tp_error *err)
+int tp_inventory_create(struct tp_store *store, struct tp_jobs *jobs, struct tp_inventory **out,
+                        struct tp_error *err)
 {
     struct tp_inventory *inventory = calloc(1, sizeof *inventory);
 
@@ -67,8 +68,8 @@ void tp_inventory_destroy(struct tp_inventory *inventory)
 }
 
 /*
- * Entries for the models that are there now: what was known of a name of the same kind moves over. Both lists are in
- * byte order.
+ * Entries for the models that are there now: what was known of a name of the same kind moves over.
+ * Both lists are in byte order.
  */
 static int take_list(struct tp_inventory *inventory, const struct tp_model *models, size_t n)
 {
@@ -138,7 +139,8 @@ static int by_id(const void *a, const void *b)
 }
 
 /* The pack with this id, of several the first by name; or NULL. */
-static struct tp_inventory_entry *find_id(struct tp_inventory_entry **sorted, size_t n, const uint8_t *id)
+static struct tp_inventory_entry *find_id(struct tp_inventory_entry **sorted, size_t n,
+                                          const uint8_t *id)
 {
     size_t low = 0, high = n;
 
@@ -159,7 +161,8 @@ static const struct tp_inventory_entry *find_base(struct tp_inventory_entry **so
     const struct tp_inventory_entry *base = find_id(sorted, n, entry->base_id);
 
     for (size_t i = 0; i < n && !base; i++)
-        if (sorted[i] != entry && memcmp(sorted[i]->content, entry->base_content, TP_SHA256_LEN) == 0)
+        if (sorted[i] != entry &&
+            memcmp(sorted[i]->content, entry->base_content, TP_SHA256_LEN) == 0)
             base = sorted[i];
     return base;
 }
@@ -171,7 +174,8 @@ static void set_absent(struct tp_inventory_row *row, const struct tp_inventory_e
     tp_hex(last->base_id, TP_SHA256_LEN, id);
     snprintf(row->family, sizeof row->family, "%s", last->own_base[0] ? last->own_base : "?");
     if (!row->error[0])
-        snprintf(row->error, sizeof row->error, "the base '%.120s' (id %.16s) of '%.60s' is not there", row->family, id,
+        snprintf(row->error, sizeof row->error,
+                 "the base '%.120s' (id %.16s) of '%.60s' is not there", row->family, id,
                  last->row.name);
 }
 
@@ -190,7 +194,10 @@ static void set_base(struct tp_inventory_entry *entry, struct tp_inventory_entry
         const struct tp_inventory_entry *base = find_base(sorted, n, at);
         if (at == entry) {
             row->base_absent = !base;
-            snprintf(row->base, sizeof row->base, "%s", base ? base->row.name : entry->own_base[0] ? entry->own_base : "?");
+            snprintf(row->base, sizeof row->base, "%s",
+                     base                 ? base->row.name
+                     : entry->own_base[0] ? entry->own_base
+                                          : "?");
         }
         if (!base) {
             set_absent(row, at);
@@ -220,7 +227,8 @@ static int set_bases(struct tp_inventory *inventory)
     return 0;
 }
 
-int tp_inventory_rows(struct tp_inventory *inventory, struct tp_inventory_row **rows, size_t *n, struct tp_error *err)
+int tp_inventory_rows(struct tp_inventory *inventory, struct tp_inventory_row **rows, size_t *n,
+                      struct tp_error *err)
 {
     struct tp_model *models = NULL;
     size_t model_n = 0;
@@ -239,7 +247,8 @@ int tp_inventory_rows(struct tp_inventory *inventory, struct tp_inventory_row **
     if (rc == 0 && !(*rows = calloc(inventory->n + 1, sizeof **rows)))
         rc = -ENOMEM;
     if (rc == -ENOMEM)
-        tp_fail(err, ENOMEM, "out of memory for the inventory of '%s'", tp_store_dir(inventory->store));
+        tp_fail(err, ENOMEM, "out of memory for the inventory of '%s'",
+                tp_store_dir(inventory->store));
     for (size_t i = 0; rc == 0 && i < inventory->n; i++)
         (*rows)[i] = inventory->entries[i].row;
     *n = rc == 0 ? inventory->n : 0;
@@ -295,7 +304,8 @@ static int by_family(const void *a, const void *b)
     return order ? order : (x > y) - (x < y);
 }
 
-int tp_families(const struct tp_inventory_row *rows, size_t n, struct tp_family **out, size_t *family_n)
+int tp_families(const struct tp_inventory_row *rows, size_t n, struct tp_family **out,
+                size_t *family_n)
 {
     const struct tp_inventory_row **sorted = malloc((n + 1) * sizeof *sorted);
     struct tp_family *families = calloc(n + 1, sizeof *families);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The inside of an inventory: what is remembered of each model, and what the documents ask of it. */
+/*
+ * The inside of an inventory: what is remembered of each model, and what the documents ask of it.
+ */
 #ifndef TP_CONTROL_INVENTORY_H
 #define TP_CONTROL_INVENTORY_H
 
@@ -9,7 +11,10 @@
 #include "base/hash.h"
 #include "control/documents.h"
 
-/* A file or directory that is the same has the same key, but for writes that fall into one tick of the clock. */
+/*
+ * A file or directory that is the same has the same key, but for writes that fall into one tick of
+ * the clock.
+ */
 struct tp_stamp {
     dev_t dev;
     ino_t ino;
@@ -26,7 +31,8 @@ struct tp_plain_dir {
 struct tp_plain_cache {
     struct tp_plain_dir *dirs;
     size_t dir_n;
-    uint64_t fingerprint;    /* of all paths, sizes and times: the count of tensors holds while it does */
+    uint64_t
+        fingerprint; /* of all paths, sizes and times: the count of tensors holds while it does */
     bool counted;
     uint64_t tensors;
     double looked, good_for; /* monotonic seconds: files change without their directory changing */
@@ -34,13 +40,14 @@ struct tp_plain_cache {
 
 struct tp_inventory_entry {
     struct tp_inventory_row row;
-    bool known;             /* ROW is filled, as of STAMP or PLAIN */
-    struct tp_stamp stamp;  /* of the pack */
+    bool known;            /* ROW is filled, as of STAMP or PLAIN */
+    struct tp_stamp stamp; /* of the pack */
     bool identified, has_base;
     uint8_t id[TP_SHA256_LEN], base_id[TP_SHA256_LEN];
-    uint8_t content[TP_SHA256_LEN], base_content[TP_SHA256_LEN]; /* the base's is zero where it is not known */
-    char own_base[256];     /* the base's name in the pack */
-    char own_error[256];    /* without what the base adds to it */
+    uint8_t content[TP_SHA256_LEN],
+        base_content[TP_SHA256_LEN]; /* the base's is zero where it is not known */
+    char own_base[256];              /* the base's name in the pack */
+    char own_error[256];             /* without what the base adds to it */
     struct tp_plain_cache plain;
 };
 
@@ -68,7 +75,10 @@ struct tp_inventory {
 void tp_stamp_set(struct tp_stamp *stamp, const struct stat *st);
 bool tp_stamp_equal(const struct tp_stamp *a, const struct tp_stamp *b);
 
-/* Bring an entry up to date. -ENOENT: the model is gone; -ENOMEM. Anything else wrong with it is its row's error. */
+/*
+ * Bring an entry up to date. -ENOENT: the model is gone; -ENOMEM. Anything else wrong with it is
+ * its row's error.
+ */
 int tp_inventory_look_pack(struct tp_inventory *inventory, struct tp_inventory_entry *entry);
 int tp_inventory_look_plain(struct tp_inventory *inventory, struct tp_inventory_entry *entry);
 void tp_plain_cache_clear(struct tp_plain_cache *cache);
@@ -76,7 +86,10 @@ void tp_plain_cache_clear(struct tp_plain_cache *cache);
 /* Estimates into the rows, under the lock; without jobs nothing. */
 int tp_inventory_estimates(struct tp_inventory *inventory, struct tp_inventory_row *rows, size_t n,
                            struct tp_error *err);
-/* The jobs as they are, and a copy of the counts: JOBS is freed with free(). None without a manager. */
+/*
+ * The jobs as they are, and a copy of the counts: JOBS is freed with free(). None without a
+ * manager.
+ */
 int tp_inventory_jobs(struct tp_inventory *inventory, struct tp_job_status **jobs, size_t *n,
                       uint64_t (*ended)[TP_JOB_STATE_COUNT], struct tp_error *err);
 
@@ -92,6 +105,7 @@ struct tp_family {
 };
 void tp_totals_add(struct tp_totals *totals, const struct tp_inventory_row *row);
 /* Families by what they save, the greatest first, plain directories last: freed with free(). */
-int tp_families(const struct tp_inventory_row *rows, size_t n, struct tp_family **out, size_t *family_n);
+int tp_families(const struct tp_inventory_row *rows, size_t n, struct tp_family **out,
+                size_t *family_n);
 
 #endif

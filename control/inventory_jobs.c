@@ -12,7 +12,8 @@
 
 /* --- Estimates --- */
 
-static void read_note(struct tp_inventory *inventory, const struct tp_job_status *job, struct tp_estimate_note *note)
+static void read_note(struct tp_inventory *inventory, const struct tp_job_status *job,
+                      struct tp_estimate_note *note)
 {
     struct tp_buffer text = {0};
     struct tp_json *report = NULL;
@@ -32,7 +33,8 @@ static void read_note(struct tp_inventory *inventory, const struct tp_job_status
     tp_buffer_clear(&text);
 }
 
-static const struct tp_estimate_note *find_note(const struct tp_inventory *inventory, const char *job)
+static const struct tp_estimate_note *find_note(const struct tp_inventory *inventory,
+                                                const char *job)
 {
     for (size_t i = 0; i < inventory->note_n; i++)
         if (!strcmp(inventory->notes[i].job, job))
@@ -113,7 +115,10 @@ static int by_text(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-/* Count each job that has ended once, for as long as this inventory lives; the record may go after that. */
+/*
+ * Count each job that has ended once, for as long as this inventory lives; the record may go after
+ * that.
+ */
 static int count_ended(struct tp_inventory *inventory, const struct tp_job_status *jobs, size_t n)
 {
     char(*counted)[TP_JOB_ID_MAX] = calloc(n + 1, sizeof *counted);
@@ -125,8 +130,8 @@ static int count_ended(struct tp_inventory *inventory, const struct tp_job_statu
         if (!tp_job_state_is_end(jobs[i].state))
             continue;
         memcpy(counted[used++], jobs[i].id, TP_JOB_ID_MAX);
-        if (!inventory->counted_n ||
-            !bsearch(jobs[i].id, inventory->counted, inventory->counted_n, sizeof *counted, by_text))
+        if (!inventory->counted_n || !bsearch(jobs[i].id, inventory->counted, inventory->counted_n,
+                                              sizeof *counted, by_text))
             inventory->ended[jobs[i].verb][jobs[i].state]++;
     }
     if (used > 1)

@@ -58,7 +58,8 @@ static void fill_pack(struct tp_inventory_entry *entry, struct tp_pack *pack)
     memcpy(entry->base_id, index->base_id, TP_SHA256_LEN);
     memcpy(entry->content, tp_pack_content_id(pack), TP_SHA256_LEN);
     memcpy(entry->base_content, index->base_content_id, TP_SHA256_LEN);
-    snprintf(entry->own_base, sizeof entry->own_base, "%.255s", index->base_name ? index->base_name : "");
+    snprintf(entry->own_base, sizeof entry->own_base, "%.255s",
+             index->base_name ? index->base_name : "");
 }
 
 /* Everything about the row but its name and kind. */
@@ -85,7 +86,8 @@ int tp_inventory_look_pack(struct tp_inventory *inventory, struct tp_inventory_e
     if (entry->known && tp_stamp_equal(&stamp, &entry->stamp))
         return 0;
     int rc = tp_store_open_pack(inventory->store, entry->row.name, &pack, &why);
-    if (rc == -ENOMEM || (rc == -ENOENT && fstatat(inventory->dirfd, file, &st, AT_SYMLINK_NOFOLLOW) < 0))
+    if (rc == -ENOMEM ||
+        (rc == -ENOENT && fstatat(inventory->dirfd, file, &st, AT_SYMLINK_NOFOLLOW) < 0))
         return rc;
     clear_row(&entry->row);
     entry->own_error[0] = '\0';
@@ -116,7 +118,8 @@ void tp_plain_cache_clear(struct tp_plain_cache *cache)
 }
 
 /* The top may be a link to a directory; below it none is followed. */
-static int stamp_of(const struct tp_inventory *inventory, const char *path, bool top, struct tp_stamp *stamp)
+static int stamp_of(const struct tp_inventory *inventory, const char *path, bool top,
+                    struct tp_stamp *stamp)
 {
     struct stat st;
 
@@ -139,8 +142,8 @@ static bool is_fresh(const struct tp_inventory *inventory, const struct tp_plain
     return true;
 }
 
-static int add_dir(const struct tp_inventory *inventory, struct tp_plain_cache *cache, size_t cap, const char *model,
-                   const char *path)
+static int add_dir(const struct tp_inventory *inventory, struct tp_plain_cache *cache, size_t cap,
+                   const char *model, const char *path)
 {
     struct tp_plain_dir *dir = &cache->dirs[cache->dir_n];
     int rc;
@@ -158,8 +161,8 @@ static int add_dir(const struct tp_inventory *inventory, struct tp_plain_cache *
     return rc;
 }
 
-static int take_dirs(const struct tp_inventory *inventory, struct tp_plain_cache *cache, const char *model,
-                     const struct tp_modeldir *listing)
+static int take_dirs(const struct tp_inventory *inventory, struct tp_plain_cache *cache,
+                     const char *model, const struct tp_modeldir *listing)
 {
     size_t cap = 1;
     int rc;
@@ -238,18 +241,21 @@ static void tell_nested(const struct tp_inventory *inventory, struct tp_inventor
     size_t packs = tp_store_count_nested(inventory->store, row->name);
 
     if (packs > 0)
-        snprintf(row->error, sizeof row->error, "it holds %zu pack%s, no model%s here: look at '%.80s/%.80s' by itself",
-                 packs, packs == 1 ? "" : "s", packs == 1 ? "" : "s", tp_store_dir(inventory->store), row->name);
+        snprintf(row->error, sizeof row->error,
+                 "it holds %zu pack%s, no model%s here: look at '%.80s/%.80s' by itself", packs,
+                 packs == 1 ? "" : "s", packs == 1 ? "" : "s", tp_store_dir(inventory->store),
+                 row->name);
 }
 
 /* List it, and remember what that was of. */
-static int list_plain(struct tp_inventory *inventory, struct tp_inventory_entry *entry, const char *path,
-                      struct tp_error *why)
+static int list_plain(struct tp_inventory *inventory, struct tp_inventory_entry *entry,
+                      const char *path, struct tp_error *why)
 {
     struct tp_plain_cache *cache = &entry->plain, old = *cache;
     struct tp_modeldir listing = {0};
     int dirfd = openat(inventory->dirfd, entry->row.name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = dirfd < 0 ? tp_fail_errno(why, "cannot open '%s'", entry->row.name) : tp_modeldir_scan(path, &listing, why);
+    int rc = dirfd < 0 ? tp_fail_errno(why, "cannot open '%s'", entry->row.name)
+                       : tp_modeldir_scan(path, &listing, why);
 
     *cache = (struct tp_plain_cache){.looked = now()};
     clear_row(&entry->row);
@@ -258,8 +264,9 @@ static int list_plain(struct tp_inventory *inventory, struct tp_inventory_entry 
     if (rc == 0)
         rc = fingerprint(&listing, &cache->fingerprint);
     if (rc == 0) {
-        cache->tensors = old.counted && old.fingerprint == cache->fingerprint ? old.tensors
-                                                                              : count_tensors(dirfd, &listing);
+        cache->tensors = old.counted && old.fingerprint == cache->fingerprint
+                             ? old.tensors
+                             : count_tensors(dirfd, &listing);
         cache->counted = true;
         fill_plain(entry, &listing);
         tell_nested(inventory, &entry->row);
@@ -271,7 +278,10 @@ static int list_plain(struct tp_inventory *inventory, struct tp_inventory_entry 
     return rc;
 }
 
-/* Whether what has this time had just changed SPENT seconds ago: changes within one tick of the clock have the same. */
+/*
+ * Whether what has this time had just changed SPENT seconds ago: changes within one tick of the
+ * clock have the same.
+ */
 static bool was_young(const struct timespec *ctime, double spent)
 {
     struct timespec t;
@@ -282,8 +292,9 @@ static bool was_young(const struct timespec *ctime, double spent)
     return age > -0.05 - spent && age < 0.05;
 }
 
-/* How long a listing is believed that took SPENT seconds: so that at most a hundredth of the time goes into looking,
- * and no longer than a second where something has just changed and may go on changing. */
+/* How long a listing is believed that took SPENT seconds: so that at most a hundredth of the time
+ * goes into looking, and no longer than a second where something has just changed and may go on
+ * changing. */
 static double good_for(const struct tp_inventory_entry *entry, double spent)
 {
     time_t newest = (time_t)entry->row.changed;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A job's own process: takes its limits upon itself, does what the record says, and writes its report. */
+/*
+ * A job's own process: takes its limits upon itself, does what the record says, and writes its
+ * report.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -60,7 +63,10 @@ static struct {
     uint64_t bytes, lines_out, bytes_out;
 } logged = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* Standard error is the record's log. Where it is full, lines are counted; LAST ones are written all the same. */
+/*
+ * Standard error is the record's log. Where it is full, lines are counted; LAST ones are written
+ * all the same.
+ */
 static void write_log(const char *kind, const char *line, bool last)
 {
     struct timespec ts;
@@ -97,8 +103,9 @@ static void end_log(void)
 
     if (logged.lines_out == 0)
         return;
-    snprintf(line, sizeof line, "the log is full: %" PRIu64 " more lines, %" PRIu64 " bytes, are left out", logged.lines_out,
-             logged.bytes_out);
+    snprintf(line, sizeof line,
+             "the log is full: %" PRIu64 " more lines, %" PRIu64 " bytes, are left out",
+             logged.lines_out, logged.bytes_out);
     write_log("", line, true);
 }
 
@@ -114,7 +121,9 @@ static void note(void *arg, const char *line)
     put_log("", line);
 }
 
-/* One write a line, short enough for a pipe to take it whole; a reader that has gone is no matter. */
+/*
+ * One write a line, short enough for a pipe to take it whole; a reader that has gone is no matter.
+ */
 static void tell(struct child *c, const char *line, int len)
 {
     if (c->pipe >= 0 && len > 0 && write(c->pipe, line, (size_t)len) < 0 && errno != EINTR)
@@ -154,7 +163,8 @@ static void update(void *arg, const char *stage, uint64_t done, uint64_t total)
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
+    __has_feature(memory_sanitizer)
 #define SANITIZED 1
 #endif
 #endif
@@ -178,7 +188,9 @@ static int limit_memory(uint64_t bytes, struct tp_error *err)
     }
     if (getrlimit(RLIMIT_DATA, &was) == 0 && was.rlim_max < bytes)
         return 0; /* there is a lower one already */
-    return setrlimit(RLIMIT_DATA, &limit) < 0 ? tp_fail_errno(err, "cannot limit the memory of the job") : 0;
+    return setrlimit(RLIMIT_DATA, &limit) < 0
+               ? tp_fail_errno(err, "cannot limit the memory of the job")
+               : 0;
 }
 
 /* More eagerly taken than who serves readers, when memory runs out all the same. */
@@ -232,7 +244,8 @@ static int do_estimate(struct child *c, struct tp_error *err)
     update(c, "estimate", 0, 0);
     if (rc == 0)
         rc = tp_estimate_against(c->dir, c->request.subject, stat(plain, &st) == 0 ? plain : pack,
-                                 links_of(&c->request), tp_request_text(&c->request, "base"), choice, &estimate, err);
+                                 links_of(&c->request), tp_request_text(&c->request, "base"),
+                                 choice, &estimate, err);
     if (rc == 0) {
         begin_result(c);
         tp_result_estimate(&c->report.json, choice, &estimate);
@@ -259,7 +272,8 @@ static int do_compress(struct child *c, struct tp_error *err)
                                           .wait_for_base = true,
                                           .progress = &c->progress,
                                           .note = note};
-    int rc = report && path ? tp_compress(path, &options, report, err) : tp_fail(err, ENOMEM, "out of memory");
+    int rc = report && path ? tp_compress(path, &options, report, err)
+                            : tp_fail(err, ENOMEM, "out of memory");
 
     if (rc == 0) {
         begin_result(c);
@@ -299,13 +313,17 @@ static void found(void *arg, const char *story)
 {
     struct verifying *v = arg;
 
-    /* A pack of which much is damaged has as many findings as chunks: the report has the first ones, the log all. */
+    /*
+     * A pack of which much is damaged has as many findings as chunks: the report has the first
+     * ones, the log all.
+     */
     if (v->findings++ < 1000)
         tp_json_put_string(&v->child->report.json, NULL, story);
     put_log("", story);
 }
 
-static int verify_one(struct verifying *v, struct tp_store *store, const char *name, struct tp_error *err)
+static int verify_one(struct verifying *v, struct tp_store *store, const char *name,
+                      struct tp_error *err)
 {
     struct child *c = v->child;
     struct tp_verify_report report = {0};
@@ -319,8 +337,8 @@ static int verify_one(struct verifying *v, struct tp_store *store, const char *n
     tp_json_begin_array(&c->report.json, "findings");
     rc = tp_store_open_pack(store, name, &pack, err);
     if (rc == 0)
-        rc = tp_pack_verify(pack, (unsigned)tp_request_number(&c->request, "threads"), &c->progress, found, v,
-                            &report, err);
+        rc = tp_pack_verify(pack, (unsigned)tp_request_number(&c->request, "threads"), &c->progress,
+                            found, v, &report, err);
     tp_pack_close(pack);
     tp_json_end_array(&c->report.json);
     tp_result_verify(&c->report.json, rc, err, &report);
@@ -351,7 +369,8 @@ static int verify_all(struct verifying *v, struct tp_store *store, struct tp_err
 
     for (size_t i = 0; rc == 0 && i < n; i++) {
         struct tp_error one = {0};
-        int bad = has_pack(v->child, models[i].name) ? verify_one(v, store, models[i].name, &one) : 0;
+        int bad =
+            has_pack(v->child, models[i].name) ? verify_one(v, store, models[i].name, &one) : 0;
 
         if (bad < 0 && (first == 0 || bad == -ECANCELED)) {
             first = bad;
@@ -401,7 +420,8 @@ static int do_verb(struct child *c, struct tp_error *err)
     case TP_VERB_VERIFY:
         return do_verify(c, err);
     default:
-        return tp_fail(err, EOPNOTSUPP, "'%s' is no work for a process", tp_verb_get(c->request.verb)->name);
+        return tp_fail(err, EOPNOTSUPP, "'%s' is no work for a process",
+                       tp_verb_get(c->request.verb)->name);
     }
 }
 
@@ -477,7 +497,9 @@ static void prepare(struct child *c, long parent)
 
 static void end(struct child *c, int rc, struct tp_error *err)
 {
-    enum tp_job_state state = rc == 0 ? TP_JOB_COMPLETED : rc == -ECANCELED ? TP_JOB_CANCELLED : TP_JOB_FAILED;
+    enum tp_job_state state = rc == 0            ? TP_JOB_COMPLETED
+                              : rc == -ECANCELED ? TP_JOB_CANCELLED
+                                                 : TP_JOB_FAILED;
     struct tp_error why = {0};
     char line[TP_ERROR_MAX + 32];
 

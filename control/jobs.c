@@ -60,7 +60,10 @@ int tp_jobs_open(const struct tp_jobs_options *options, struct tp_jobs **out, st
         rc = rc == -ENOENT ? 0 : rc;
     }
     jobs->slots = jobs->slots_asked ? jobs->slots_asked : jobs->policy.jobs;
-    /* What is there already is no news. Records that cannot be read are told of when one is asked for. */
+    /*
+     * What is there already is no news. Records that cannot be read are told of when one is asked
+     * for.
+     */
     if (rc == 0)
         tp_table_refresh(jobs, NULL);
     if (rc == 0)
@@ -161,7 +164,8 @@ static bool get_known(struct tp_jobs *jobs, const char *id, bool any, struct tp_
     return known;
 }
 
-int tp_jobs_get(struct tp_jobs *jobs, const char *id, struct tp_job_status *out, struct tp_error *err)
+int tp_jobs_get(struct tp_jobs *jobs, const char *id, struct tp_job_status *out,
+                struct tp_error *err)
 {
     int rc;
 
@@ -233,7 +237,8 @@ void tp_jobs_get_policy(struct tp_jobs *jobs, struct tp_policy *out, char *conf_
 int tp_jobs_set_slots(struct tp_jobs *jobs, unsigned slots, struct tp_error *err)
 {
     if (slots < 1 || slots > TP_JOB_WORKERS_MAX)
-        return tp_fail(err, ERANGE, "jobs at once are from 1 to %d, not %u", TP_JOB_WORKERS_MAX, slots);
+        return tp_fail(err, ERANGE, "jobs at once are from 1 to %d, not %u", TP_JOB_WORKERS_MAX,
+                       slots);
     pthread_mutex_lock(&jobs->lock);
     jobs->slots = jobs->slots_asked = slots;
     tp_workers_wake(jobs);
@@ -279,7 +284,8 @@ int tp_jobs_cancel(struct tp_jobs *jobs, const char *id, struct tp_error *err)
     if (!job) {
         rc = tp_fail(err, ENOENT, "there is no job '%s'", id);
     } else if (tp_job_state_is_end(job->status.state)) {
-        rc = tp_fail(err, EALREADY, "job '%s' has ended: %s", id, tp_job_state_name(job->status.state));
+        rc = tp_fail(err, EALREADY, "job '%s' has ended: %s", id,
+                     tp_job_state_name(job->status.state));
     } else {
         own = job->own;
         job->cancel = true;
@@ -323,7 +329,8 @@ int tp_jobs_wait(struct tp_jobs *jobs, const char *id, int timeout_ms, struct tp
             return rc;
         clock_gettime(CLOCK_MONOTONIC, &now);
         if (timeout_ms >= 0 && !is_before(&now, &end))
-            return tp_fail(err, ETIMEDOUT, "job '%s' has not ended: %s", id, tp_job_state_name(status->state));
+            return tp_fail(err, ETIMEDOUT, "job '%s' has not ended: %s", id,
+                           tp_job_state_name(status->state));
         next = now;
         add_ms(&next, OTHERS_MS);
         if (timeout_ms >= 0 && is_before(&end, &next))

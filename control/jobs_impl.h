@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The manager of a directory's jobs, inside. LOCK guards the table and everything in its jobs; it is never held while
- * a file is written, a child is waited for, or a caller is called back. SUBMIT is taken before it, by who makes or
- * removes records; a thread that has LOCK takes nothing else.
+ * The manager of a directory's jobs, inside. LOCK guards the table and everything in its jobs; it
+ * is never held while a file is written, a child is waited for, or a caller is called back. SUBMIT
+ * is taken before it, by who makes or removes records; a thread that has LOCK takes nothing else.
  */
 #ifndef TP_CONTROL_JOBS_IMPL_H
 #define TP_CONTROL_JOBS_IMPL_H
@@ -25,8 +25,9 @@ struct tp_job {
     bool cancel;    /* somebody asked for its end */
     bool seen;      /* while the table is compared with the disk */
     uint64_t bytes; /* of an ended one: what its record takes on the disk; 0: not known */
-    bool unsaved;   /* its end is not in its record yet: so that nobody takes it for interrupted, the record stays locked */
-    int fd;         /* of an own one: its record, locked */
+    bool unsaved; /* its end is not in its record yet: so that nobody takes it for interrupted, the
+                     record stays locked */
+    int fd;       /* of an own one: its record, locked */
 };
 
 struct tp_notice; /* notify.c */
@@ -40,11 +41,11 @@ struct tp_jobs {
     void *arg;
 
     pthread_mutex_t submit, lock;
-    bool records_locked; /* by who has SUBMIT: tp_records_lock */
+    bool records_locked;         /* by who has SUBMIT: tp_records_lock */
     char last_id[TP_JOB_ID_MAX]; /* the latest that was ever seen, with SUBMIT held */
-    pthread_cond_t work;  /* for workers: something is pending, or the slots changed */
-    pthread_cond_t ended; /* for who waits: some job ended or went */
-    struct tp_job **list; /* the oldest first */
+    pthread_cond_t work;         /* for workers: something is pending, or the slots changed */
+    pthread_cond_t ended;        /* for who waits: some job ended or went */
+    struct tp_job **list;        /* the oldest first */
     size_t n, cap;
     struct timespec scanned; /* mtime of jobs/ when the table was last the same; 0: look again */
     unsigned slots, slots_asked, queue_asked, running, workers_n;
@@ -55,9 +56,10 @@ struct tp_jobs {
     char conf_error[TP_ERROR_MAX];
     struct timespec conf_time; /* of tenpak.conf when it was last read */
 
-    bool keeper, heir;  /* as asked for */
+    bool keeper, heir;   /* as asked for */
     atomic_bool keeping; /* has the lock */
-    int keeper_fd;       /* of daemon.lock, locked; of who opens and closes, and of the keeper's thread in between */
+    int keeper_fd; /* of daemon.lock, locked; of who opens and closes, and of the keeper's thread in
+                      between */
     bool keeper_started;
     pthread_t keeper_thread;
     struct tp_auto *automatic; /* auto.c: of a keeper */
@@ -69,7 +71,10 @@ struct tp_jobs {
     pthread_t notifier;
 };
 
-/* --- table.c: what is known, and the same as on disk. With LOCK held, but for refresh and list. --- */
+/*
+ * --- table.c: what is known, and the same as on disk. With LOCK held, but for refresh and list.
+ * ---
+ */
 
 struct tp_job *tp_table_find(struct tp_jobs *jobs, const char *id);
 /* JOB is the table's from now on. */
@@ -83,9 +88,11 @@ int tp_table_look(struct tp_jobs *jobs, struct tp_error *err);
 
 /* --- check.c: whether a request can be done in the directory as it is now --- */
 
-int tp_request_check(int dirfd, const char *dir, const struct tp_request *request, struct tp_error *err);
+int tp_request_check(int dirfd, const char *dir, const struct tp_request *request,
+                     struct tp_error *err);
 /* Whether two requests cannot be under way at the same time. */
-bool tp_request_excludes(enum tp_verb a, const char *a_subject, enum tp_verb b, const char *b_subject);
+bool tp_request_excludes(enum tp_verb a, const char *a_subject, enum tp_verb b,
+                         const char *b_subject);
 /* Remove what a job of this kind left that did not end by itself. */
 void tp_job_sweep(const char *dir, enum tp_verb verb, const char *subject);
 
@@ -107,8 +114,12 @@ void tp_jobs_save_ends(struct tp_jobs *jobs);
 
 /* --- spawn.c --- */
 
-/* Start PROGRAM job RECORD; FD of the record is kept locked by it too. *PROGRESS is the pipe's end to read. */
-int tp_job_spawn(const char *program, const char *record, int fd, pid_t *pid, int *progress, struct tp_error *err);
+/*
+ * Start PROGRAM job RECORD; FD of the record is kept locked by it too. *PROGRESS is the pipe's end
+ * to read.
+ */
+int tp_job_spawn(const char *program, const char *record, int fd, pid_t *pid, int *progress,
+                 struct tp_error *err);
 #define TP_JOB_PROGRESS_FD 3
 #define TP_JOB_LOCK_FD 4
 

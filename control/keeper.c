@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The one process that answers for a directory: known by a lock, it watches others' records and the policy, and forgets
- * what is old. */
+/* The one process that answers for a directory: known by a lock, it watches others' records and the
+ * policy, and forgets what is old. */
 #include <config.h>
 
 #include <errno.h>
@@ -65,7 +65,8 @@ static int write_told(const struct tp_jobs *jobs, int top, struct tp_error *err)
     tp_json_put_string(&json, "mountpoint", jobs->mountpoint);
     tp_json_end_object(&json);
     rc = tp_json_writer_finish(&json);
-    rc = rc < 0 ? tp_fail(err, -rc, "out of memory") : tp_record_put(top, TOLD, text.data, text.len, false, err);
+    rc = rc < 0 ? tp_fail(err, -rc, "out of memory")
+                : tp_record_put(top, TOLD, text.data, text.len, false, err);
     tp_buffer_clear(&text);
     return rc;
 }
@@ -78,7 +79,8 @@ static void resign(struct tp_jobs *jobs)
         unlinkat(top, TOLD, 0);
         unlinkat(top, LOCK, 0);
         close(top);
-        unlinkat(jobs->dirfd, TOP, AT_REMOVEDIR); /* fails where other things are in it, as it should */
+        unlinkat(jobs->dirfd, TOP,
+                 AT_REMOVEDIR); /* fails where other things are in it, as it should */
     }
     jobs->keeping = false;
     close(jobs->keeper_fd);
@@ -90,7 +92,9 @@ static int become(struct tp_jobs *jobs, struct tp_error *err)
 {
     int fd = -EAGAIN, rc = 0;
 
-    /* Who lets go of a model's lock removes an empty .tenpak, and a keeper that ends its own file. */
+    /*
+     * Who lets go of a model's lock removes an empty .tenpak, and a keeper that ends its own file.
+     */
     for (int i = 0; i < 100 && (fd == -EAGAIN || fd == -ENOENT); i++) {
         int top = open_top(jobs->dirfd, true);
 
@@ -202,9 +206,12 @@ static void look_at_policy(struct tp_jobs *jobs)
         tp_log(TP_LOG_ERROR, "%s; what held before holds still", err.message);
 }
 
-/* Whether the policy keeps STATUS no longer. LATER ended ones are younger, and with it they take BYTES; the latest stays. */
-static bool is_old(const struct tp_policy *policy, const struct tp_job_status *status, size_t later, uint64_t bytes,
-                   int64_t now)
+/*
+ * Whether the policy keeps STATUS no longer. LATER ended ones are younger, and with it they take
+ * BYTES; the latest stays.
+ */
+static bool is_old(const struct tp_policy *policy, const struct tp_job_status *status, size_t later,
+                   uint64_t bytes, int64_t now)
 {
     int64_t age = now - (status->ended ? status->ended : status->created);
 
@@ -236,7 +243,10 @@ void tp_jobs_retain(struct tp_jobs *jobs)
     tp_jobs_get_policy(jobs, &policy, NULL);
     pthread_mutex_lock(&jobs->submit);
     pthread_mutex_lock(&jobs->lock);
-    /* LOCK is let go in between: only SUBMIT's holder makes the table longer or shorter; ends of jobs do not move it. */
+    /*
+     * LOCK is let go in between: only SUBMIT's holder makes the table longer or shorter; ends of
+     * jobs do not move it.
+     */
     for (size_t i = jobs->n; i-- > 0;) {
         struct tp_job *job = jobs->list[i];
         char id[TP_JOB_ID_MAX];
@@ -279,7 +289,8 @@ static void keep_once(struct tp_jobs *jobs, struct rounds *last, int64_t now)
     tp_jobs_get_policy(jobs, &policy, NULL);
     /* A quarter of the time that is waited for, a second at least, half a minute at most. */
     if (policy.auto_compress &&
-        now >= last->looked + (int64_t)(policy.quiet_seconds > 120 ? 30 : policy.quiet_seconds / 4 + 1)) {
+        now >= last->looked +
+                   (int64_t)(policy.quiet_seconds > 120 ? 30 : policy.quiet_seconds / 4 + 1)) {
         last->looked = now;
         tp_auto_look(jobs, &policy);
     }

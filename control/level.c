@@ -39,7 +39,8 @@ int tp_check_level(const char *dir, struct tp_error *err)
     if (itself || !around[0])
         return 0;
     return tp_fail(err, EBUSY,
-                   "'%s' is mounted at '%s', where a pack in '%s' would show as a file and no model: mount '%s' by "
+                   "'%s' is mounted at '%s', where a pack in '%s' would show as a file and no "
+                   "model: mount '%s' by "
                    "itself first, or write the pack elsewhere with -o",
                    around, where, dir, dir);
 }

@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-void tp_usage_add_segment(const struct tp_index *index, const struct tp_segment *segment, struct tp_usage *usage)
+void tp_usage_add_segment(const struct tp_index *index, const struct tp_segment *segment,
+                          struct tp_usage *usage)
 {
     usage->logical += segment->len;
     for (uint32_t i = 0; i < segment->tables_n; i++)
@@ -18,7 +19,8 @@ void tp_usage_add_segment(const struct tp_index *index, const struct tp_segment 
     }
 }
 
-void tp_usage_add_file(const struct tp_index *index, const struct tp_pack_file *file, struct tp_usage *usage)
+void tp_usage_add_file(const struct tp_index *index, const struct tp_pack_file *file,
+                       struct tp_usage *usage)
 {
     for (uint32_t i = 0; i < file->segment_n; i++)
         tp_usage_add_segment(index, &index->segments[file->segment_first + i], usage);
@@ -30,8 +32,8 @@ void tp_usage_add_index(const struct tp_index *index, struct tp_usage *usage)
         tp_usage_add_segment(index, &index->segments[i], usage);
 }
 
-uint32_t tp_manifest_take_tensor(const struct tp_index *index, const struct tp_pack_file *file, uint32_t i,
-                                 struct tp_usage *usage, bool *predicted)
+uint32_t tp_manifest_take_tensor(const struct tp_index *index, const struct tp_pack_file *file,
+                                 uint32_t i, struct tp_usage *usage, bool *predicted)
 {
     const struct tp_segment *first = &index->segments[file->segment_first + i];
 
@@ -70,8 +72,9 @@ static void put_codecs(struct tp_json_writer *json, const struct tp_usage *usage
     tp_json_end_object(json);
 }
 
-void tp_manifest_entry_json(struct tp_json_writer *json, const char *path, enum tp_entry_type type, uint32_t mode,
-                            int64_t mtime_sec, uint32_t mtime_nsec, const char *target)
+void tp_manifest_entry_json(struct tp_json_writer *json, const char *path, enum tp_entry_type type,
+                            uint32_t mode, int64_t mtime_sec, uint32_t mtime_nsec,
+                            const char *target)
 {
     tp_json_put_string(json, "path", path);
     tp_json_put_string(json, "type", tp_manifest_type_name(type));
@@ -81,12 +84,14 @@ void tp_manifest_entry_json(struct tp_json_writer *json, const char *path, enum 
         tp_json_put_string(json, "target", target);
 }
 
-static void put_file(struct tp_json_writer *json, const struct tp_index *index, const struct tp_pack_file *file)
+static void put_file(struct tp_json_writer *json, const struct tp_index *index,
+                     const struct tp_pack_file *file)
 {
     struct tp_usage usage = {0};
 
     tp_json_begin_object(json, NULL);
-    tp_manifest_entry_json(json, file->path, file->type, file->mode, file->mtime_sec, file->mtime_nsec, file->target);
+    tp_manifest_entry_json(json, file->path, file->type, file->mode, file->mtime_sec,
+                           file->mtime_nsec, file->target);
     if (file->type == TP_ENTRY_FILE) {
         tp_usage_add_file(index, file, &usage);
         tp_json_put_u64(json, "bytes", file->size);
@@ -105,8 +110,8 @@ void tp_manifest_shape_json(struct tp_json_writer *json, unsigned rank, const ui
     tp_json_end_array(json);
 }
 
-static void put_tensors(struct tp_json_writer *json, const struct tp_index *index, const struct tp_pack_file *file,
-                        bool *truncated)
+static void put_tensors(struct tp_json_writer *json, const struct tp_index *index,
+                        const struct tp_pack_file *file, bool *truncated)
 {
     for (uint32_t i = 0; i < file->segment_n && tp_manifest_may_add(json, truncated);) {
         const struct tp_segment *segment = &index->segments[file->segment_first + i];

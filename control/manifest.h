@@ -12,20 +12,26 @@ struct tp_usage {
     uint64_t bytes[TP_CODEC_COUNT];  /* of them, decoded */
 };
 
-void tp_usage_add_segment(const struct tp_index *index, const struct tp_segment *segment, struct tp_usage *usage);
-void tp_usage_add_file(const struct tp_index *index, const struct tp_pack_file *file, struct tp_usage *usage);
+void tp_usage_add_segment(const struct tp_index *index, const struct tp_segment *segment,
+                          struct tp_usage *usage);
+void tp_usage_add_file(const struct tp_index *index, const struct tp_pack_file *file,
+                       struct tp_usage *usage);
 /* All of a pack. */
 void tp_usage_add_index(const struct tp_index *index, struct tp_usage *usage);
 
-/* Segments that follow each other and belong to one tensor, from number I of FILE; the number after them. */
-uint32_t tp_manifest_take_tensor(const struct tp_index *index, const struct tp_pack_file *file, uint32_t i,
-                                 struct tp_usage *usage, bool *predicted);
+/*
+ * Segments that follow each other and belong to one tensor, from number I of FILE; the number after
+ * them.
+ */
+uint32_t tp_manifest_take_tensor(const struct tp_index *index, const struct tp_pack_file *file,
+                                 uint32_t i, struct tp_usage *usage, bool *predicted);
 uint64_t tp_manifest_count_tensors(const struct tp_index *index);
 
 const char *tp_manifest_type_name(enum tp_entry_type type);
 
-/* Bytes of a document of one model from which on it takes no more files and tensors: what JSON readers can bear, this
- * program's own too, and a hostile model cannot exceed by more than one of them. */
+/* Bytes of a document of one model from which on it takes no more files and tensors: what JSON
+ * readers can bear, this program's own too, and a hostile model cannot exceed by more than one of
+ * them. */
 #define TP_DOCUMENT_FULL TP_JSON_MAX
 /* Whether one more goes in; otherwise the document is TRUNCATED. */
 static inline bool tp_manifest_may_add(const struct tp_json_writer *json, bool *truncated)
@@ -36,9 +42,13 @@ static inline bool tp_manifest_may_add(const struct tp_json_writer *json, bool *
 
 /* Keys from "id" to "truncated" into the object that is open. */
 void tp_manifest_json(struct tp_pack *pack, struct tp_json_writer *json);
-/* What an entry is beside its bytes, from "path" on, into the object that is open; TARGET of a symbolic link. */
-void tp_manifest_entry_json(struct tp_json_writer *json, const char *path, enum tp_entry_type type, uint32_t mode,
-                            int64_t mtime_sec, uint32_t mtime_nsec, const char *target);
+/*
+ * What an entry is beside its bytes, from "path" on, into the object that is open; TARGET of a
+ * symbolic link.
+ */
+void tp_manifest_entry_json(struct tp_json_writer *json, const char *path, enum tp_entry_type type,
+                            uint32_t mode, int64_t mtime_sec, uint32_t mtime_nsec,
+                            const char *target);
 /* The "shape" of a tensor, and nothing else. */
 void tp_manifest_shape_json(struct tp_json_writer *json, unsigned rank, const uint64_t *shape);
 

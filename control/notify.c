@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Telling that jobs changed, from a thread that holds no lock: callers may come back into the manager. */
+/*
+ * Telling that jobs changed, from a thread that holds no lock: callers may come back into the
+ * manager.
+ */
 #include <config.h>
 
 #include <errno.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* tenpak.conf: read, checked key by key, and what requests that leave something open get from it. */
+/*
+ * tenpak.conf: read, checked key by key, and what requests that leave something open get from it.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -28,8 +30,11 @@ struct slot {
     size_t offset, width;
 };
 
-#define SLOT(section, key, kind, low, high, member)                                                        \
-    {section, key, kind, low, high, offsetof(struct tp_policy, member), sizeof(((struct tp_policy *)0)->member)}
+#define SLOT(section, key, kind, low, high, member)                                                \
+    {                                                                                              \
+        section, key, kind, low, high, offsetof(struct tp_policy, member),                         \
+            sizeof(((struct tp_policy *)0)->member)                                                \
+    }
 
 static const struct slot slots[] = {
     SLOT(NULL, "base", BASE, 0, 0, base),
@@ -70,7 +75,8 @@ void tp_policy_default(struct tp_policy *policy)
 /* "jobs.slots". */
 static const char *full_name(const struct slot *slot, char out[64])
 {
-    snprintf(out, 64, "%s%s%s", slot->section ? slot->section : "", slot->section ? "." : "", slot->key);
+    snprintf(out, 64, "%s%s%s", slot->section ? slot->section : "", slot->section ? "." : "",
+             slot->key);
     return out;
 }
 
@@ -89,8 +95,8 @@ static void put_number(struct tp_policy *policy, const struct slot *slot, uint64
 }
 
 /* Words are checked as those of requests are: by asking for them. */
-static int take_word(struct tp_policy *policy, const struct slot *slot, const char *key, const char *text,
-                     struct tp_error *err)
+static int take_word(struct tp_policy *policy, const struct slot *slot, const char *key,
+                     const char *text, struct tp_error *err)
 {
     struct tp_request request = {.verb = TP_VERB_COMPRESS};
     struct tp_error why = {0};
@@ -135,9 +141,11 @@ static int take_value(struct tp_policy *policy, const struct slot *slot, const s
         rc = -EINVAL;
     if (rc == -EINVAL)
         return tp_fail(err, EINVAL, "'%s' is %s", key,
-                       slot->kind == SIZE ? "a number of bytes, or a size such as \"2GiB\"" : "a whole number");
+                       slot->kind == SIZE ? "a number of bytes, or a size such as \"2GiB\""
+                                          : "a whole number");
     if (rc == -ERANGE || number < slot->low || number > slot->high)
-        return tp_fail(err, ERANGE, "'%s' is from %" PRIu64 " to %" PRIu64, key, slot->low, slot->high);
+        return tp_fail(err, ERANGE, "'%s' is from %" PRIu64 " to %" PRIu64, key, slot->low,
+                       slot->high);
     put_number(policy, slot, number);
     return 0;
 }
@@ -169,7 +177,8 @@ static int take_members(struct tp_policy *policy, const char *section, const str
         else if (!section && is_section(key))
             rc = tp_fail(err, EINVAL, "'%s' is an object", key);
         else if (section || strcmp(key, "schema") != 0)
-            rc = tp_fail(err, EINVAL, "there is no key '%s%s%.64s'", section ? section : "", section ? "." : "", key);
+            rc = tp_fail(err, EINVAL, "there is no key '%s%s%.64s'", section ? section : "",
+                         section ? "." : "", key);
     }
     return rc;
 }
@@ -240,8 +249,9 @@ int tp_policy_fill(const struct tp_policy *policy, struct tp_request *request, s
 {
     char level[16], memory[32], niceness[16];
     const char *const fills[][2] = {
-        {"base", policy->base}, {"codec", policy->codec},   {"zstd_level", level},
-        {"memory", memory},     {"nice", niceness},         {"io", policy->io_idle ? "idle" : "normal"},
+        {"base", policy->base}, {"codec", policy->codec},
+        {"zstd_level", level},  {"memory", memory},
+        {"nice", niceness},     {"io", policy->io_idle ? "idle" : "normal"},
     };
     int rc = 0;
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a job's process tells who runs it, a line each, by a pipe: "P stage done total", and before it ends without
- * success "E errno story". The rest, how fast it is and how long it will still take, is found here.
+ * What a job's process tells who runs it, a line each, by a pipe: "P stage done total", and before
+ * it ends without success "E errno story". The rest, how fast it is and how long it will still
+ * take, is found here.
  */
 #ifndef TP_CONTROL_PROGRESS_H
 #define TP_CONTROL_PROGRESS_H

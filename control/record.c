@@ -77,7 +77,8 @@ int tp_records_lock(int jobs, int wait_ms, struct tp_error *err)
     if (fd < 0)
         return tp_fail_errno(err, "cannot open '.tenpak/jobs'");
     /* flock has no time limit, and the process that has the lock may be stopped. */
-    while ((rc = flock(fd, LOCK_EX | LOCK_NB)) < 0 && (errno == EINTR || (errno == EWOULDBLOCK && wait_ms > 0))) {
+    while ((rc = flock(fd, LOCK_EX | LOCK_NB)) < 0 &&
+           (errno == EINTR || (errno == EWOULDBLOCK && wait_ms > 0))) {
         if (errno == EINTR)
             continue;
         nanosleep(&(struct timespec){.tv_nsec = pause_ms * 1000000L}, NULL);
@@ -86,8 +87,9 @@ int tp_records_lock(int jobs, int wait_ms, struct tp_error *err)
     }
     if (rc == 0)
         return fd;
-    rc = errno == EWOULDBLOCK ? tp_fail(err, EAGAIN, "another process holds the lock of '.tenpak/jobs'")
-                              : tp_fail_errno(err, "cannot lock '.tenpak/jobs'");
+    rc = errno == EWOULDBLOCK
+             ? tp_fail(err, EAGAIN, "another process holds the lock of '.tenpak/jobs'")
+             : tp_fail_errno(err, "cannot lock '.tenpak/jobs'");
     close(fd);
     return rc;
 }
@@ -118,8 +120,8 @@ bool tp_record_is_id(const char *id)
 {
     size_t len = strlen(id);
 
-    return len >= 17 && len < 26 && all_digits(id, 8) && id[8] == '-' && all_digits(id + 9, 6) && id[15] == '-' &&
-           id[16] != '0' && all_digits(id + 16, len - 16);
+    return len >= 17 && len < 26 && all_digits(id, 8) && id[8] == '-' && all_digits(id + 9, 6) &&
+           id[15] == '-' && id[16] != '0' && all_digits(id + 16, len - 16);
 }
 
 int tp_record_compare(const char *a, const char *b)
@@ -220,7 +222,8 @@ int tp_record_remove(int jobs, const char *id, struct tp_error *err)
 
 /* --- Files --- */
 
-int tp_record_put(int fd, const char *name, const void *data, size_t len, bool sync, struct tp_error *err)
+int tp_record_put(int fd, const char *name, const void *data, size_t len, bool sync,
+                  struct tp_error *err)
 {
     char temporary[64];
     int file, rc;
@@ -275,7 +278,8 @@ bool tp_record_has(int fd, const char *name)
 
 uint64_t tp_record_bytes(int fd)
 {
-    static const char *const files[] = {"request.json", "status.json", "report.json", "log", "exit"};
+    static const char *const files[] = {"request.json", "status.json", "report.json", "log",
+                                        "exit"};
     uint64_t bytes = 0;
     struct stat st;
 
@@ -315,7 +319,8 @@ int tp_record_get_status(int fd, const char *id, struct tp_job_status *out, stru
     return rc;
 }
 
-int tp_record_put_status(int fd, const struct tp_job_status *status, bool sync, struct tp_error *err)
+int tp_record_put_status(int fd, const struct tp_job_status *status, bool sync,
+                         struct tp_error *err)
 {
     struct tp_buffer text = {0};
     int rc = tp_job_status_write(status, &text);
@@ -346,7 +351,8 @@ int tp_record_get_request(int fd, struct tp_request *out, struct tp_error *err)
     /* The defaults that held are in it, too. Records of earlier builds do not tell them apart. */
     given = tp_json_get(json, "given");
     for (size_t i = 0; rc == 0 && given && tp_verb_get(out->verb)->keys[i].name; i++)
-        out->values[i].given = out->values[i].given && is_listed(given, tp_verb_get(out->verb)->keys[i].name);
+        out->values[i].given =
+            out->values[i].given && is_listed(given, tp_verb_get(out->verb)->keys[i].name);
     tp_json_free(json);
     return rc;
 }

@@ -75,7 +75,8 @@ void tp_result_compress(struct tp_json_writer *json, const char *pack_name, bool
     tp_json_put_double(json, "verify_seconds", pack->verify_seconds);
 }
 
-void tp_result_restore(struct tp_json_writer *json, const char *directory, uint64_t bytes, bool removed)
+void tp_result_restore(struct tp_json_writer *json, const char *directory, uint64_t bytes,
+                       bool removed)
 {
     tp_json_put_string(json, "directory", directory);
     tp_json_put_u64(json, "bytes", bytes);
@@ -95,7 +96,8 @@ void tp_result_verify(struct tp_json_writer *json, int rc, const struct tp_error
     tp_json_put_double(json, "seconds", report->seconds);
 }
 
-void tp_report_begin(struct tp_report *report, const char *id, enum tp_verb verb, const char *subject)
+void tp_report_begin(struct tp_report *report, const char *id, enum tp_verb verb,
+                     const char *subject)
 {
     *report = (struct tp_report){0};
     tp_json_writer_init(&report->json, &report->buf, true);
@@ -106,8 +108,8 @@ void tp_report_begin(struct tp_report *report, const char *id, enum tp_verb verb
     tp_json_put_string(&report->json, "model", subject);
 }
 
-int tp_report_end(struct tp_report *report, int fd, bool has_result, enum tp_job_state state, int error,
-                  const char *message, struct tp_error *err)
+int tp_report_end(struct tp_report *report, int fd, bool has_result, enum tp_job_state state,
+                  int error, const char *message, struct tp_error *err)
 {
     struct tp_json_writer *json = &report->json;
     int rc;

@@ -12,10 +12,10 @@ struct parser {
     enum tp_verb verb;
     const char *text;
     size_t len, pos;
-    size_t bad;     /* where what is wrong begins */
-    char *word;     /* the latest word without its quotes: room for the whole text */
+    size_t bad; /* where what is wrong begins */
+    char *word; /* the latest word without its quotes: room for the whole text */
     size_t word_len;
-    size_t equals;  /* of the word's first '=' that was not quoted; SIZE_MAX: none */
+    size_t equals; /* of the word's first '=' that was not quoted; SIZE_MAX: none */
     struct tp_request *list;
     size_t n, cap;
     struct tp_error *err;
@@ -39,7 +39,8 @@ static int take_quoted(struct parser *p)
 
     p->bad = p->pos++;
     while (p->pos < p->len && p->text[p->pos] != quote && p->text[p->pos] != '\n') {
-        if (quote == '"' && p->text[p->pos] == '\\' && p->pos + 1 < p->len && is_escapable(p->text[p->pos + 1]))
+        if (quote == '"' && p->text[p->pos] == '\\' && p->pos + 1 < p->len &&
+            is_escapable(p->text[p->pos + 1]))
             p->pos++;
         p->word[p->word_len++] = p->text[p->pos++];
     }
@@ -84,7 +85,8 @@ static int take_word(struct parser *p)
 static int take_key(struct parser *p, struct tp_request *request)
 {
     if (p->equals == SIZE_MAX || p->equals == 0)
-        return tp_fail(p->err, EINVAL, "after the %s come words KEY=VALUE; a name with blanks is quoted",
+        return tp_fail(p->err, EINVAL,
+                       "after the %s come words KEY=VALUE; a name with blanks is quoted",
                        tp_request_subject_key(p->verb));
     return tp_request_set(request, p->word, p->equals, TP_FORM_WORD, p->word + p->equals + 1,
                           p->word_len - p->equals - 1, p->err);
@@ -162,7 +164,8 @@ static int parse(struct parser *p)
             break;
         for (; counted < p->pos; counted++)
             line += p->text[counted] == '\n';
-        rc = p->text[p->pos] == '{' ? take_object(p, &p->list[p->n]) : take_words(p, &p->list[p->n]);
+        rc =
+            p->text[p->pos] == '{' ? take_object(p, &p->list[p->n]) : take_words(p, &p->list[p->n]);
         p->list[p->n].line = line;
         p->n++; /* a request that is wrong has values to free, too */
     }
@@ -188,8 +191,8 @@ static void find_spot(const char *text, size_t at, struct tp_request_spot *spot)
         spot->column += ((unsigned char)text[i] & 0xc0) != 0x80;
 }
 
-int tp_requests_parse(enum tp_verb verb, const char *text, size_t len, struct tp_request **out, size_t *n,
-                      struct tp_request_spot *spot, struct tp_error *err)
+int tp_requests_parse(enum tp_verb verb, const char *text, size_t len, struct tp_request **out,
+                      size_t *n, struct tp_request_spot *spot, struct tp_error *err)
 {
     struct parser p = {.verb = verb, .text = text, .len = len, .err = err};
     struct tp_request_spot unused;
@@ -203,7 +206,8 @@ int tp_requests_parse(enum tp_verb verb, const char *text, size_t len, struct tp
     if (!tp_verb_get(verb))
         return tp_fail(err, EINVAL, "there is no such verb");
     if (len > TP_REQUEST_TEXT_MAX)
-        return tp_fail(err, E2BIG, "a text of commands has at most %u bytes, not %zu", TP_REQUEST_TEXT_MAX, len);
+        return tp_fail(err, E2BIG, "a text of commands has at most %u bytes, not %zu",
+                       TP_REQUEST_TEXT_MAX, len);
     p.word = malloc(len + 1);
     rc = p.word ? parse(&p) : tp_fail(err, ENOMEM, "out of memory for a word");
     free(p.word);

@@ -11,10 +11,11 @@
 #include "base/lex.h"
 #include "control/request_impl.h"
 
-static int set_member(struct tp_request *request, const char *key, size_t key_len, enum tp_value_form form,
-                      const char *text, size_t len, struct tp_error *err)
+static int set_member(struct tp_request *request, const char *key, size_t key_len,
+                      enum tp_value_form form, const char *text, size_t len, struct tp_error *err)
 {
-    const char *subject = tp_request_subject_key(request->verb), *verb = tp_verb_get(request->verb)->name;
+    const char *subject = tp_request_subject_key(request->verb),
+               *verb = tp_verb_get(request->verb)->name;
 
     if (key_len == strlen(subject) && memcmp(key, subject, key_len) == 0)
         return form == TP_FORM_STRING ? tp_request_set_subject(request, text, len, err)
@@ -85,8 +86,8 @@ static int read_members(struct reading *r, size_t *at)
     return rc;
 }
 
-int tp_request_read_object(enum tp_verb verb, const char *text, size_t len, size_t *pos, struct tp_request *out,
-                           struct tp_error *err)
+int tp_request_read_object(enum tp_verb verb, const char *text, size_t len, size_t *pos,
+                           struct tp_request *out, struct tp_error *err)
 {
     struct reading r = {.request = out, .err = err};
     size_t start = *pos, at = 0;
@@ -96,7 +97,8 @@ int tp_request_read_object(enum tp_verb verb, const char *text, size_t len, size
     tp_lex_init(&r.lex, text + start, len - start);
     r.key = malloc(len - start + 1);
     r.value = malloc(len - start + 1);
-    rc = r.key && r.value ? read_members(&r, &at) : tp_fail(err, ENOMEM, "out of memory for a command");
+    rc = r.key && r.value ? read_members(&r, &at)
+                          : tp_fail(err, ENOMEM, "out of memory for a command");
     *pos = start + at;
     if (rc == 0) {
         rc = tp_request_end(out, err);
@@ -130,7 +132,8 @@ static void put_value(const struct tp_request *request, size_t i, struct tp_json
     }
 }
 
-void tp_request_to_json(const struct tp_request *request, struct tp_json_writer *json, const char *key)
+void tp_request_to_json(const struct tp_request *request, struct tp_json_writer *json,
+                        const char *key)
 {
     const struct tp_verb_info *info = tp_verb_get(request->verb);
 
@@ -145,7 +148,8 @@ void tp_request_to_json(const struct tp_request *request, struct tp_json_writer 
     tp_json_end_object(json);
 }
 
-static int from_member(struct tp_request *request, const struct tp_json *member, struct tp_error *err)
+static int from_member(struct tp_request *request, const struct tp_json *member,
+                       struct tp_error *err)
 {
     const char *key = tp_json_key(member), *text = tp_json_string(member);
     enum tp_value_form form = TP_FORM_STRING;

@@ -38,7 +38,9 @@ static bool is_text(const char *text, size_t len, size_t max)
     return true;
 }
 
-/* What may be the name of an entry of the directory: nothing that leads elsewhere, nothing hidden. */
+/*
+ * What may be the name of an entry of the directory: nothing that leads elsewhere, nothing hidden.
+ */
 static bool is_name(const char *text, size_t len)
 {
     return is_text(text, len, 255) && text[0] != '.' && !memchr(text, '/', len);
@@ -74,7 +76,8 @@ void tp_request_clear(struct tp_request *request)
     memset(request->values, 0, sizeof request->values);
 }
 
-int tp_request_set_subject(struct tp_request *request, const char *text, size_t len, struct tp_error *err)
+int tp_request_set_subject(struct tp_request *request, const char *text, size_t len,
+                           struct tp_error *err)
 {
     const char *kind = tp_request_subject_key(request->verb);
     char part[64];
@@ -84,7 +87,8 @@ int tp_request_set_subject(struct tp_request *request, const char *text, size_t 
     if (len == 0)
         return tp_fail(err, EINVAL, "the %s is not named", kind);
     if (!is_name(text, len))
-        return tp_fail(err, EINVAL, "'%s' is no name of a %s here: no '/', no control characters, not hidden",
+        return tp_fail(err, EINVAL,
+                       "'%s' is no name of a %s here: no '/', no control characters, not hidden",
                        shown(text, len, part), kind);
     memcpy(request->subject, text, len);
     request->subject[len] = '\0';
@@ -99,16 +103,19 @@ static int find_key(const struct tp_verb_info *info, const char *key, size_t len
     return -ENOENT;
 }
 
-static int unknown_key(const struct tp_verb_info *info, const char *key, size_t len, struct tp_error *err)
+static int unknown_key(const struct tp_verb_info *info, const char *key, size_t len,
+                       struct tp_error *err)
 {
     char list[256] = "", part[64];
     size_t used = 0;
 
     for (size_t i = 0; info->keys[i].name && used < sizeof list; i++)
-        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", info->keys[i].name);
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "",
+                                 info->keys[i].name);
     if (!list[0])
         return tp_fail(err, EINVAL, "'%s' takes no key '%s'", info->name, shown(key, len, part));
-    return tp_fail(err, EINVAL, "'%s' has no key '%s': it has %s, id", info->name, shown(key, len, part), list);
+    return tp_fail(err, EINVAL, "'%s' has no key '%s': it has %s, id", info->name,
+                   shown(key, len, part), list);
 }
 
 static int set_retry(struct tp_request *request, const char *text, size_t len, struct tp_error *err)
@@ -129,13 +136,14 @@ static int out_of_bounds(const struct tp_key *key, const char *text, struct tp_e
     char low[TP_SIZE_TEXT], high[TP_SIZE_TEXT];
 
     if (key->kind == TP_KEY_SIZE)
-        return tp_fail(err, ERANGE, "'%s' is from %s to %s, not '%.48s'", key->name, tp_size_print(key->low, low),
-                       tp_size_print(key->high, high), text);
-    return tp_fail(err, ERANGE, "'%s' is from %" PRIu64 " to %" PRIu64 ", not '%.48s'", key->name, key->low,
-                   key->high, text);
+        return tp_fail(err, ERANGE, "'%s' is from %s to %s, not '%.48s'", key->name,
+                       tp_size_print(key->low, low), tp_size_print(key->high, high), text);
+    return tp_fail(err, ERANGE, "'%s' is from %" PRIu64 " to %" PRIu64 ", not '%.48s'", key->name,
+                   key->low, key->high, text);
 }
 
-static int read_number(const struct tp_key *key, const char *text, uint64_t *out, struct tp_error *err)
+static int read_number(const struct tp_key *key, const char *text, uint64_t *out,
+                       struct tp_error *err)
 {
     size_t digits = strspn(text, "0123456789");
     int rc = 0;
@@ -143,7 +151,8 @@ static int read_number(const struct tp_key *key, const char *text, uint64_t *out
     if (key->kind == TP_KEY_SIZE) {
         rc = tp_size_parse(text, out);
         if (rc == -EINVAL)
-            return tp_fail(err, EINVAL, "'%s' is a size such as 512M or 2GiB, not '%.48s'", key->name, text);
+            return tp_fail(err, EINVAL, "'%s' is a size such as 512M or 2GiB, not '%.48s'",
+                           key->name, text);
     } else if (text[0] == '-' && text[1] && strspn(text + 1, "0123456789") == strlen(text + 1)) {
         rc = -ERANGE;
     } else if (digits == 0 || text[digits]) {
@@ -156,8 +165,12 @@ static int read_number(const struct tp_key *key, const char *text, uint64_t *out
     return rc < 0 || *out < key->low || *out > key->high ? out_of_bounds(key, text, err) : 0;
 }
 
-/* Digits, a point, an exponent; by hand, since strtod goes by the locale and takes words such as "nan". */
-static int read_decimal(const struct tp_key *key, const char *text, double *out, struct tp_error *err)
+/*
+ * Digits, a point, an exponent; by hand, since strtod goes by the locale and takes words such as
+ * "nan".
+ */
+static int read_decimal(const struct tp_key *key, const char *text, double *out,
+                        struct tp_error *err)
 {
     struct tp_lex lex;
     double v = 0, scale = 1;
@@ -175,10 +188,13 @@ static int read_decimal(const struct tp_key *key, const char *text, double *out,
     if (*p)
         v *= pow(10, (double)strtol(p + 1, NULL, 10));
     *out = v;
-    return !isfinite(v) || v < (double)key->low || v > (double)key->high ? out_of_bounds(key, text, err) : 0;
+    return !isfinite(v) || v < (double)key->low || v > (double)key->high
+               ? out_of_bounds(key, text, err)
+               : 0;
 }
 
-static int read_word(const struct tp_key *key, const char *text, uint64_t *out, struct tp_error *err)
+static int read_word(const struct tp_key *key, const char *text, uint64_t *out,
+                     struct tp_error *err)
 {
     char list[128] = "";
     size_t used = 0;
@@ -189,12 +205,14 @@ static int read_word(const struct tp_key *key, const char *text, uint64_t *out, 
             return 0;
         }
         if (used < sizeof list)
-            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", key->words[i]);
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "",
+                                     key->words[i]);
     }
     return tp_fail(err, EINVAL, "'%s' is one of %s, not '%.48s'", key->name, list, text);
 }
 
-static int read_bool(const struct tp_key *key, const char *text, uint64_t *out, struct tp_error *err)
+static int read_bool(const struct tp_key *key, const char *text, uint64_t *out,
+                     struct tp_error *err)
 {
     *out = strcmp(text, "yes") == 0 || strcmp(text, "true") == 0;
     if (!*out && strcmp(text, "no") != 0 && strcmp(text, "false") != 0)
@@ -214,7 +232,8 @@ static int store(struct tp_request *request, int index, char *text, struct tp_er
     case TP_KEY_NAME:
     case TP_KEY_BASE:
         if (!is_name(text, strlen(text)))
-            rc = tp_fail(err, EINVAL, "'%s' is a model's name in this directory, not '%.48s'", key->name, text);
+            rc = tp_fail(err, EINVAL, "'%s' is a model's name in this directory, not '%.48s'",
+                         key->name, text);
         break;
     case TP_KEY_WORD:
         rc = read_word(key, text, &number, err);
@@ -241,10 +260,12 @@ static int store(struct tp_request *request, int index, char *text, struct tp_er
     return 0;
 }
 
-static int store_copy(struct tp_request *request, int index, const char *text, size_t len, struct tp_error *err)
+static int store_copy(struct tp_request *request, int index, const char *text, size_t len,
+                      struct tp_error *err)
 {
     char *copy = strndup(text, len);
-    int rc = copy ? store(request, index, copy, err) : tp_fail(err, ENOMEM, "out of memory for a value");
+    int rc =
+        copy ? store(request, index, copy, err) : tp_fail(err, ENOMEM, "out of memory for a value");
 
     if (rc < 0)
         free(copy);
@@ -264,14 +285,15 @@ static bool fits(enum tp_value_form form, enum tp_key_kind kind)
     }
 }
 
-int tp_request_set(struct tp_request *request, const char *key, size_t key_len, enum tp_value_form form,
-                   const char *text, size_t len, struct tp_error *err)
+int tp_request_set(struct tp_request *request, const char *key, size_t key_len,
+                   enum tp_value_form form, const char *text, size_t len, struct tp_error *err)
 {
     const struct tp_verb_info *info = tp_verb_get(request->verb);
     int index, rc;
 
     if (key_len == 2 && memcmp(key, "id", 2) == 0 && request->verb != TP_VERB_CANCEL)
-        return form == TP_FORM_BOOL ? tp_fail(err, EINVAL, "'id' is a text") : set_retry(request, text, len, err);
+        return form == TP_FORM_BOOL ? tp_fail(err, EINVAL, "'id' is a text")
+                                    : set_retry(request, text, len, err);
     index = find_key(info, key, key_len);
     if (index < 0)
         return unknown_key(info, key, key_len, err);
@@ -300,11 +322,13 @@ int tp_request_end(struct tp_request *request, struct tp_error *err)
         return tp_fail(err, EINVAL, "the %s is not named", tp_request_subject_key(request->verb));
     for (int i = 0; info->keys[i].name && rc == 0; i++)
         if (!request->values[i].given && info->keys[i].standard)
-            rc = store_copy(request, i, info->keys[i].standard, strlen(info->keys[i].standard), err);
+            rc =
+                store_copy(request, i, info->keys[i].standard, strlen(info->keys[i].standard), err);
     return rc;
 }
 
-int tp_request_fill(struct tp_request *request, const char *key, const char *text, struct tp_error *err)
+int tp_request_fill(struct tp_request *request, const char *key, const char *text,
+                    struct tp_error *err)
 {
     int index = find_key(tp_verb_get(request->verb), key, strlen(key));
 
@@ -333,7 +357,8 @@ bool tp_request_is_same(const struct tp_request *a, const struct tp_request *b)
     if (a->verb != b->verb || strcmp(a->subject, b->subject) != 0)
         return false;
     for (int i = 0; tp_verb_get(a->verb)->keys[i].name; i++)
-        if (a->values[i].given != b->values[i].given || (a->values[i].given && !is_same_value(a, b, i)))
+        if (a->values[i].given != b->values[i].given ||
+            (a->values[i].given && !is_same_value(a, b, i)))
             return false;
     return true;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Records, many at once: what each holds is written first, and then all of it brought to the disk, which takes
- * little longer than one. A name is given to a file only when its content is there.
+ * Records, many at once: what each holds is written first, and then all of it brought to the disk,
+ * which takes little longer than one. A name is given to a file only when its content is there.
  */
 #include <config.h>
 
@@ -24,7 +24,9 @@ enum { REQUEST, STATUS, FILES };
 
 static int stage(int fd, unsigned which, const struct tp_buffer *text, struct tp_error *err)
 {
-    int file = openat(fd, staged[which], O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600), rc;
+    int file =
+            openat(fd, staged[which], O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600),
+        rc;
 
     if (file < 0)
         return tp_fail_errno(err, "cannot create '%s' of a record", placed[which]);
@@ -37,7 +39,8 @@ static int stage(int fd, unsigned which, const struct tp_buffer *text, struct tp
     return rc;
 }
 
-int tp_record_stage(int fd, const struct tp_request *request, const struct tp_job_status *status, struct tp_error *err)
+int tp_record_stage(int fd, const struct tp_request *request, const struct tp_job_status *status,
+                    struct tp_error *err)
 {
     struct tp_buffer text = {0};
     int rc = tp_request_write(request, status, &text);
@@ -52,12 +55,16 @@ int tp_record_stage_status(int fd, const struct tp_job_status *status, struct tp
     struct tp_buffer text = {0};
     int rc = tp_job_status_write(status, &text);
 
-    rc = rc < 0 ? tp_fail(err, -rc, "out of memory for a job's status") : stage(fd, STATUS, &text, err);
+    rc = rc < 0 ? tp_fail(err, -rc, "out of memory for a job's status")
+                : stage(fd, STATUS, &text, err);
     tp_buffer_clear(&text);
     return rc;
 }
 
-/* What all threads sync together: of each record the staged files from FIRST on, or with FILES the directory. */
+/*
+ * What all threads sync together: of each record the staged files from FIRST on, or with FILES the
+ * directory.
+ */
 struct syncing {
     const int *fds;
     size_t n; /* of syncs */
@@ -103,7 +110,8 @@ static int sync_all(const int *fds, size_t n, unsigned first, struct tp_error *e
     unsigned started = 0;
 
     /* Without threads it only takes longer. */
-    while (started + 1 < SYNCERS && started + 1 < n && tp_thread_start(&threads[started], sync_some, &s) == 0)
+    while (started + 1 < SYNCERS && started + 1 < n &&
+           tp_thread_start(&threads[started], sync_some, &s) == 0)
         started++;
     sync_some(&s);
     for (unsigned i = 0; i < started; i++)

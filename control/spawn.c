@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Starting a job's process: its own group, the record's log as its output, and nothing else of ours open in it. */
+/*
+ * Starting a job's process: its own group, the record's log as its output, and nothing else of ours
+ * open in it.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -37,7 +40,8 @@ static int set_signals(posix_spawnattr_t *attr)
 
     sigemptyset(&none);
     sigfillset(&all);
-    rc = posix_spawnattr_setflags(attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    rc = posix_spawnattr_setflags(attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
+                                            POSIX_SPAWN_SETSIGDEF);
     if (!rc)
         rc = posix_spawnattr_setpgroup(attr, 0);
     if (!rc)
@@ -69,7 +73,8 @@ static int spawn(const char *program, const char *record, const int fds[3], pid_
     return rc;
 }
 
-int tp_job_spawn(const char *program, const char *record, int fd, pid_t *pid, int *progress, struct tp_error *err)
+int tp_job_spawn(const char *program, const char *record, int fd, pid_t *pid, int *progress,
+                 struct tp_error *err)
 {
     int fds[3] = {-1, -1, -1}, ends[2] = {-1, -1}, rc = 0;
     int log = openat(fd, "log", O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);

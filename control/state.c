@@ -5,8 +5,9 @@
 #include "control/jobs.h"
 
 static const char *const names[TP_JOB_STATE_COUNT] = {
-    [TP_JOB_PENDING] = "pending",     [TP_JOB_RUNNING] = "running",     [TP_JOB_COMPLETED] = "completed",
-    [TP_JOB_FAILED] = "failed",       [TP_JOB_CANCELLED] = "cancelled", [TP_JOB_INTERRUPTED] = "interrupted",
+    [TP_JOB_PENDING] = "pending",     [TP_JOB_RUNNING] = "running",
+    [TP_JOB_COMPLETED] = "completed", [TP_JOB_FAILED] = "failed",
+    [TP_JOB_CANCELLED] = "cancelled", [TP_JOB_INTERRUPTED] = "interrupted",
 };
 
 const char *tp_job_state_name(enum tp_job_state state)

@@ -42,7 +42,8 @@ static void put_asker(struct tp_json_writer *json, const struct tp_asker *asker)
     tp_json_end_object(json);
 }
 
-void tp_error_json(struct tp_json_writer *json, int code, const char *message, const struct tp_request_spot *spot)
+void tp_error_json(struct tp_json_writer *json, int code, const char *message,
+                   const struct tp_request_spot *spot)
 {
     char name[16];
 
@@ -97,7 +98,8 @@ static void put_members(const struct tp_job_status *s, struct tp_json_writer *js
     tp_json_put_bool(json, "has_report", s->has_report);
 }
 
-void tp_job_status_json(const struct tp_job_status *status, struct tp_json_writer *json, const char *key)
+void tp_job_status_json(const struct tp_job_status *status, struct tp_json_writer *json,
+                        const char *key)
 {
     tp_json_begin_object(json, key);
     put_members(status, json);
@@ -116,7 +118,8 @@ int tp_job_status_write(const struct tp_job_status *status, struct tp_buffer *ou
     return tp_json_writer_finish(&json);
 }
 
-int tp_request_write(const struct tp_request *request, const struct tp_job_status *status, struct tp_buffer *out)
+int tp_request_write(const struct tp_request *request, const struct tp_job_status *status,
+                     struct tp_buffer *out)
 {
     struct tp_json_writer json;
 
@@ -211,7 +214,8 @@ static int get_asker(const struct tp_json *object, struct tp_asker *out)
     uint64_t uid, gid, pid;
     int rc = get_text_cut(object, "command", out->command, sizeof out->command);
 
-    if (rc < 0 || get_number(object, "uid", UINT32_MAX, &uid) < 0 || get_number(object, "gid", UINT32_MAX, &gid) < 0 ||
+    if (rc < 0 || get_number(object, "uid", UINT32_MAX, &uid) < 0 ||
+        get_number(object, "gid", UINT32_MAX, &gid) < 0 ||
         get_number(object, "pid", INT32_MAX, &pid) < 0)
         return -EBADMSG;
     out->uid = (uid_t)uid;
@@ -257,7 +261,8 @@ static int get_progress(const struct tp_json *progress, struct tp_job_status *ou
     return 0;
 }
 
-int tp_job_status_read(const struct tp_json *object, struct tp_job_status *out, struct tp_error *err)
+int tp_job_status_read(const struct tp_json *object, struct tp_job_status *out,
+                       struct tp_error *err)
 {
     const char *schema = tp_json_string(tp_json_get(object, "schema")), *verb;
     int rc = 0;
@@ -268,10 +273,13 @@ int tp_job_status_read(const struct tp_json *object, struct tp_job_status *out, 
     verb = tp_json_string(tp_json_get(object, "verb"));
     out->verb = verb ? tp_verb_find(verb) : TP_VERB_COUNT;
     if (out->verb == TP_VERB_COUNT || get_text(object, "id", out->id, sizeof out->id) < 0 ||
-        get_text(object, "model", out->subject, sizeof out->subject) < 0 || get_state(object, &out->state) < 0 ||
-        get_error(object, out) < 0 || get_text(object, "retry_id", out->retry, sizeof out->retry) < 0 ||
-        get_asker(tp_json_get(object, "asker"), &out->asker) < 0 || get_time(object, "created", &out->created) < 0 ||
-        get_time(object, "started", &out->started) < 0 || get_time(object, "ended", &out->ended) < 0 ||
+        get_text(object, "model", out->subject, sizeof out->subject) < 0 ||
+        get_state(object, &out->state) < 0 || get_error(object, out) < 0 ||
+        get_text(object, "retry_id", out->retry, sizeof out->retry) < 0 ||
+        get_asker(tp_json_get(object, "asker"), &out->asker) < 0 ||
+        get_time(object, "created", &out->created) < 0 ||
+        get_time(object, "started", &out->started) < 0 ||
+        get_time(object, "ended", &out->ended) < 0 ||
         get_progress(tp_json_get(object, "progress"), out) < 0)
         rc = tp_fail(err, EBADMSG, "'status.json' of a record is not what it should be");
     return rc;

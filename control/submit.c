@@ -14,8 +14,8 @@
 
 /* One request on its way. */
 struct taking {
-    struct tp_job *job;            /* that is being made; NULL where the answer is an older one */
-    const struct tp_job *as;       /* the same request, earlier in the text */
+    struct tp_job *job;      /* that is being made; NULL where the answer is an older one */
+    const struct tp_job *as; /* the same request, earlier in the text */
     char id[TP_JOB_ID_MAX];
 };
 
@@ -27,12 +27,14 @@ static const struct tp_job *find_retry(const struct tp_jobs *jobs, const char *r
     return NULL;
 }
 
-static int check_excluded(const struct tp_jobs *jobs, const struct tp_request *r, struct tp_error *err)
+static int check_excluded(const struct tp_jobs *jobs, const struct tp_request *r,
+                          struct tp_error *err)
 {
     for (size_t i = 0; i < jobs->n; i++) {
         const struct tp_job_status *s = &jobs->list[i]->status;
 
-        if (!tp_job_state_is_end(s->state) && tp_request_excludes(s->verb, s->subject, r->verb, r->subject))
+        if (!tp_job_state_is_end(s->state) &&
+            tp_request_excludes(s->verb, s->subject, r->verb, r->subject))
             return tp_fail(err, EBUSY, "'%s' is held by job '%s', %s", r->subject, s->id,
                            tp_job_state_name(s->state));
     }
@@ -40,16 +42,21 @@ static int check_excluded(const struct tp_jobs *jobs, const struct tp_request *r
 }
 
 /* Within one text, too. */
-static int check_among(const struct tp_request *requests, size_t i, const struct taking *all, struct tp_error *err)
+static int check_among(const struct tp_request *requests, size_t i, const struct taking *all,
+                       struct tp_error *err)
 {
     for (size_t k = 0; k < i; k++)
-        if (all[k].job &&
-            tp_request_excludes(requests[k].verb, requests[k].subject, requests[i].verb, requests[i].subject))
-            return tp_fail(err, EBUSY, "'%s' is named by two commands of one text", requests[i].subject);
+        if (all[k].job && tp_request_excludes(requests[k].verb, requests[k].subject,
+                                              requests[i].verb, requests[i].subject))
+            return tp_fail(err, EBUSY, "'%s' is named by two commands of one text",
+                           requests[i].subject);
     return 0;
 }
 
-/* By their states, which change at once: a worker that just took a job, or tidies up after one, is not counted twice. */
+/*
+ * By their states, which change at once: a worker that just took a job, or tidies up after one, is
+ * not counted twice.
+ */
 static size_t count_unended(const struct tp_jobs *jobs)
 {
     size_t n = 0;
@@ -60,7 +67,10 @@ static size_t count_unended(const struct tp_jobs *jobs)
     return n;
 }
 
-/* Whether job ID was asked for by the same command. What cannot be read of its record cannot be held against it. */
+/*
+ * Whether job ID was asked for by the same command. What cannot be read of its record cannot be
+ * held against it.
+ */
 static bool is_command_of(struct tp_jobs *jobs, const char *id, const struct tp_request *r)
 {
     struct tp_request old;
@@ -75,10 +85,10 @@ static bool is_command_of(struct tp_jobs *jobs, const char *id, const struct tp_
     return same;
 }
 
-/* 1: it is a job that is in the text already, or among the records, by its retry key; 0: it is none; -EINVAL: by that key,
- * but not by the rest. */
-static int find_again(struct tp_jobs *jobs, const struct tp_request *requests, size_t i, struct taking *all,
-                      struct tp_error *err)
+/* 1: it is a job that is in the text already, or among the records, by its retry key; 0: it is
+ * none; -EINVAL: by that key, but not by the rest. */
+static int find_again(struct tp_jobs *jobs, const struct tp_request *requests, size_t i,
+                      struct taking *all, struct tp_error *err)
 {
     const struct tp_request *r = &requests[i];
     const struct tp_job *old;
@@ -92,7 +102,9 @@ static int find_again(struct tp_jobs *jobs, const struct tp_request *requests, s
             memcpy(all[i].id, all[k].id, sizeof all[i].id);
             return tp_request_is_same(&requests[k], r)
                        ? 1
-                       : tp_fail(err, EINVAL, "the id '%s' is given to two different commands of one text", r->retry);
+                       : tp_fail(err, EINVAL,
+                                 "the id '%s' is given to two different commands of one text",
+                                 r->retry);
         }
     pthread_mutex_lock(&jobs->lock);
     old = find_retry(jobs, r->retry);
@@ -105,7 +117,8 @@ static int find_again(struct tp_jobs *jobs, const struct tp_request *requests, s
         return 0;
     if (same && is_command_of(jobs, all[i].id, r))
         return 1;
-    return tp_fail(err, EINVAL, "the id '%s' is that of job '%s', which was another command", r->retry, all[i].id);
+    return tp_fail(err, EINVAL, "the id '%s' is that of job '%s', which was another command",
+                   r->retry, all[i].id);
 }
 
 static int check_cancel(struct tp_jobs *jobs, const struct tp_request *r, struct tp_error *err)
@@ -118,7 +131,8 @@ static int check_cancel(struct tp_jobs *jobs, const struct tp_request *r, struct
     if (!job)
         rc = tp_fail(err, ENOENT, "there is no job '%s'", r->subject);
     else if (tp_job_state_is_end(job->status.state))
-        rc = tp_fail(err, EALREADY, "job '%s' has ended: %s", r->subject, tp_job_state_name(job->status.state));
+        rc = tp_fail(err, EALREADY, "job '%s' has ended: %s", r->subject,
+                     tp_job_state_name(job->status.state));
     pthread_mutex_unlock(&jobs->lock);
     return rc;
 }
@@ -149,11 +163,15 @@ static int check_place(const struct tp_jobs *jobs, struct tp_error *err)
         return tp_fail_errno(err, "cannot stat '%s'", jobs->dir);
     if (stat(jobs->dir, &there) == 0 && there.st_dev == held.st_dev && there.st_ino == held.st_ino)
         return 0;
-    return tp_fail(err, ENOENT, "'%s' is not the directory any more that is asked here: it was renamed or removed", jobs->dir);
+    return tp_fail(
+        err, ENOENT,
+        "'%s' is not the directory any more that is asked here: it was renamed or removed",
+        jobs->dir);
 }
 
-static int check_one(struct tp_jobs *jobs, const struct tp_request *requests, size_t i, struct taking *all,
-                     const struct tp_asker *asker, struct tp_request_spot *spot, struct tp_error *err)
+static int check_one(struct tp_jobs *jobs, const struct tp_request *requests, size_t i,
+                     struct taking *all, const struct tp_asker *asker, struct tp_request_spot *spot,
+                     struct tp_error *err)
 {
     const struct tp_request *r = &requests[i];
     const struct tp_verb_info *verb = tp_verb_get(r->verb);
@@ -193,7 +211,8 @@ static int check_one(struct tp_jobs *jobs, const struct tp_request *requests, si
     return rc;
 }
 
-static int check_room(struct tp_jobs *jobs, const struct taking *all, size_t n, struct tp_error *err)
+static int check_room(struct tp_jobs *jobs, const struct taking *all, size_t n,
+                      struct tp_error *err)
 {
     size_t queue, news = 0;
     bool full;
@@ -224,9 +243,11 @@ static int make_record(struct tp_jobs *jobs, struct taking *t, struct tp_error *
 }
 
 /* Of all of them together, which takes hardly longer than of one. */
-static int settle_records(struct tp_jobs *jobs, const struct taking *all, size_t n, struct tp_error *err)
+static int settle_records(struct tp_jobs *jobs, const struct taking *all, size_t n,
+                          struct tp_error *err)
 {
-    int *fds = malloc((n + 1) * sizeof *fds), rc = fds ? 0 : tp_fail(err, ENOMEM, "out of memory for jobs");
+    int *fds = malloc((n + 1) * sizeof *fds),
+        rc = fds ? 0 : tp_fail(err, ENOMEM, "out of memory for jobs");
     size_t news = 0;
 
     for (size_t i = 0; i < n && rc == 0; i++)
@@ -247,7 +268,10 @@ static void undo(struct tp_jobs *jobs, struct taking *all, size_t n)
     }
 }
 
-/* Nothing can fail any more but for memory, of which each new job has had far more than its place in the table. */
+/*
+ * Nothing can fail any more but for memory, of which each new job has had far more than its place
+ * in the table.
+ */
 static int enter_all(struct tp_jobs *jobs, struct taking *all, size_t n, struct tp_error *err)
 {
     int rc = 0;
@@ -269,8 +293,9 @@ static int enter_all(struct tp_jobs *jobs, struct taking *all, size_t n, struct 
     return rc < 0 ? tp_fail(err, ENOMEM, "out of memory for a job") : 0;
 }
 
-static int take_all(struct tp_jobs *jobs, const struct tp_request *requests, size_t n, const struct tp_asker *asker,
-                    struct taking *all, struct tp_request_spot *spot, struct tp_error *err)
+static int take_all(struct tp_jobs *jobs, const struct tp_request *requests, size_t n,
+                    const struct tp_asker *asker, struct taking *all, struct tp_request_spot *spot,
+                    struct tp_error *err)
 {
     int rc = tp_table_look(jobs, err);
 
@@ -296,7 +321,8 @@ static int take_all(struct tp_jobs *jobs, const struct tp_request *requests, siz
 
 /* The first request has yet to make the place for records: not for one that is refused. */
 static int begin_records(struct tp_jobs *jobs, const struct tp_request *requests, size_t n,
-                         const struct tp_asker *asker, struct taking *all, struct tp_request_spot *spot, struct tp_error *err)
+                         const struct tp_asker *asker, struct taking *all,
+                         struct tp_request_spot *spot, struct tp_error *err)
 {
     int rc = 0;
 
@@ -307,10 +333,11 @@ static int begin_records(struct tp_jobs *jobs, const struct tp_request *requests
     return rc < 0 ? rc : tp_jobs_records(jobs, true, err);
 }
 
-/* With the records of all processes in hand, so that none takes a model meanwhile. Readers need SUBMIT, so it is not held
- * while others are waited for. */
-static int submit(struct tp_jobs *jobs, const struct tp_request *requests, size_t n, const struct tp_asker *asker,
-                  struct taking *all, struct tp_request_spot *spot, struct tp_error *err)
+/* With the records of all processes in hand, so that none takes a model meanwhile. Readers need
+ * SUBMIT, so it is not held while others are waited for. */
+static int submit(struct tp_jobs *jobs, const struct tp_request *requests, size_t n,
+                  const struct tp_asker *asker, struct taking *all, struct tp_request_spot *spot,
+                  struct tp_error *err)
 {
     int rc = tp_jobs_records(jobs, false, NULL), whole;
 
@@ -335,8 +362,9 @@ static int submit(struct tp_jobs *jobs, const struct tp_request *requests, size_
     return rc;
 }
 
-int tp_jobs_submit(struct tp_jobs *jobs, const struct tp_request *requests, size_t n, const struct tp_asker *asker,
-                   char (*ids)[TP_JOB_ID_MAX], struct tp_request_spot *spot, struct tp_error *err)
+int tp_jobs_submit(struct tp_jobs *jobs, const struct tp_request *requests, size_t n,
+                   const struct tp_asker *asker, char (*ids)[TP_JOB_ID_MAX],
+                   struct tp_request_spot *spot, struct tp_error *err)
 {
     struct taking *all = calloc(n ? n : 1, sizeof *all);
     struct tp_request_spot where = {0};

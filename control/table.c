@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of records: kept in the order of their ids, compared with the disk where others may have written. */
+/*
+ * The table of records: kept in the order of their ids, compared with the disk where others may
+ * have written.
+ */
 #include <config.h>
 
 #include <dirent.h>
@@ -113,7 +116,8 @@ static int interrupt(struct tp_jobs *jobs, int fd, const char *id, struct tp_job
     status->ended = time(NULL);
     status->rate = 0;
     status->remaining = -1;
-    snprintf(status->message, sizeof status->message, "the process that ran the job ended before it");
+    snprintf(status->message, sizeof status->message,
+             "the process that ran the job ended before it");
     tp_record_put_status(fd, status, true, NULL);
     n = snprintf(text, sizeof text, "%d\n", status->error);
     tp_record_put(fd, "exit", text, (size_t)n, false, NULL);
@@ -133,8 +137,8 @@ static int load(struct tp_jobs *jobs, const char *id, struct tp_job_status *out)
         close(fd);
         return 0;
     }
-    /* A maker of records has jobs/ locked, so none that is locked by nobody is being made. Nobody waits for that lock
-     * here: until it is free the record says what it says. */
+    /* A maker of records has jobs/ locked, so none that is locked by nobody is being made. Nobody
+     * waits for that lock here: until it is free the record says what it says. */
     if (!jobs->records_locked)
         whole = tp_records_lock(jobs->fd, 0, NULL);
     if ((whole >= 0 || jobs->records_locked) && tp_record_lock(fd) == 0) {

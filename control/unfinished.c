@@ -20,7 +20,8 @@
 #include "store/names.h"
 #include "store/original/leases.h"
 
-#define STATE_MAX ((size_t)64 << 20) /* of trainer_state.json, which has a line for each logged step */
+#define STATE_MAX                                                                                  \
+    ((size_t)64 << 20) /* of trainer_state.json, which has a line for each logged step */
 
 static bool has_suffix(const char *name, const char *suffix)
 {
@@ -65,7 +66,8 @@ static long checkpoint_number(const char *name)
     char *end;
     long number;
 
-    if (strncmp(name, prefix, sizeof prefix - 1) != 0 || !isdigit((unsigned char)name[sizeof prefix - 1]))
+    if (strncmp(name, prefix, sizeof prefix - 1) != 0 ||
+        !isdigit((unsigned char)name[sizeof prefix - 1]))
         return -1;
     number = strtol(name + sizeof prefix - 1, &end, 10);
     return *end ? -1 : number;
@@ -103,7 +105,9 @@ static bool is_in_training(const char *path, long latest, char *why, size_t size
     in_training = !has_reached_its_end(checkpoint);
     free(checkpoint);
     if (in_training)
-        snprintf(why, size, "'checkpoint-%ld' does not say that the training has reached its last step", latest);
+        snprintf(why, size,
+                 "'checkpoint-%ld' does not say that the training has reached its last step",
+                 latest);
     return in_training;
 }
 
@@ -143,7 +147,8 @@ static bool is_locked_beside(const char *dir, const char *name, char *why, size_
     locks = opendir(path);
     while (locks && !busy && (entry = readdir(locks))) {
         int fd = has_suffix(entry->d_name, ".lock")
-                     ? openat(dirfd(locks), entry->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+                     ? openat(dirfd(locks), entry->d_name,
+                              O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
                      : -1;
 
         busy = fd >= 0 && is_locked(fd);

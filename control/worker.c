@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Running jobs: a thread a slot, each with one child process at a time that it starts, watches and waits for. */
+/*
+ * Running jobs: a thread a slot, each with one child process at a time that it starts, watches and
+ * waits for.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -16,8 +19,8 @@
 #include "control/progress.h"
 
 #define POLL_MS 100
-#define TELL_SECONDS 0.25  /* between two notices of progress */
-#define WRITE_SECONDS 1.0  /* between two of them in the record, for other processes */
+#define TELL_SECONDS 0.25 /* between two notices of progress */
+#define WRITE_SECONDS 1.0 /* between two of them in the record, for other processes */
 
 struct run {
     struct tp_jobs *jobs;
@@ -86,7 +89,10 @@ static void end_child(struct run *run, double at)
     }
 }
 
-/* Read the pipe and look after the child until it has ended: its status as of waitpid; -1: it is not known. */
+/*
+ * Read the pipe and look after the child until it has ended: its status as of waitpid; -1: it is
+ * not known.
+ */
 static int watch(struct run *run)
 {
     char data[4096];
@@ -143,18 +149,20 @@ static void conclude(struct run *run, int status)
         return;
     }
     if (status >= 0 && WIFSIGNALED(status))
-        snprintf(message, sizeof message, "the job's process was ended by signal %d (%s)", WTERMSIG(status),
-                 strsignal(WTERMSIG(status)));
+        snprintf(message, sizeof message, "the job's process was ended by signal %d (%s)",
+                 WTERMSIG(status), strsignal(WTERMSIG(status)));
     else if (t->error)
         snprintf(message, sizeof message, "%s", t->message);
     else
-        snprintf(message, sizeof message, "the job's process ended without a word; its log may tell");
+        snprintf(message, sizeof message,
+                 "the job's process ended without a word; its log may tell");
     tp_job_sweep(jobs->dir, run->job->status.verb, run->job->status.subject);
     if ((status >= 0 && WIFSIGNALED(status) && run->asked_to_end > 0) || error == ECANCELED) {
         state = cancel || !closing ? TP_JOB_CANCELLED : TP_JOB_INTERRUPTED;
         error = state == TP_JOB_CANCELLED ? ECANCELED : EINTR;
         snprintf(message, sizeof message, "%s",
-                 state == TP_JOB_CANCELLED ? "cancelled" : "the process that ran the job was stopped");
+                 state == TP_JOB_CANCELLED ? "cancelled"
+                                           : "the process that ran the job was stopped");
     }
     tp_job_finish(jobs, run->job, state, error, message);
 }
@@ -243,9 +251,10 @@ void tp_workers_wake(struct tp_jobs *jobs)
     unsigned pending = 0;
 
     for (size_t i = 0; i < jobs->n; i++)
-        pending += jobs->list[i]->own && !jobs->list[i]->busy && jobs->list[i]->status.state == TP_JOB_PENDING;
-    while (!jobs->closing && jobs->workers_n < jobs->slots && jobs->workers_n < jobs->running + pending &&
-           jobs->workers_n < TP_JOB_WORKERS_MAX) {
+        pending += jobs->list[i]->own && !jobs->list[i]->busy &&
+                   jobs->list[i]->status.state == TP_JOB_PENDING;
+    while (!jobs->closing && jobs->workers_n < jobs->slots &&
+           jobs->workers_n < jobs->running + pending && jobs->workers_n < TP_JOB_WORKERS_MAX) {
         int rc = pthread_create(&jobs->workers[jobs->workers_n], NULL, worker, jobs);
 
         if (rc) {

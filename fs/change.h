@@ -57,15 +57,18 @@ void tp_op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
  * it has none. */
 int tp_packed_xattr(struct tp_fs *fs, struct tp_packed *packed, const char *name, char *out,
                     size_t room);
-/* An attribute that the file had when it was packed, of at most ROOM bytes, and the names of all. */
-int tp_packed_own_xattr(struct tp_fs *fs, struct tp_packed *packed, const char *name, void *out, size_t room,
-                        size_t *len);
-int tp_packed_list_xattr(struct tp_fs *fs, struct tp_packed *packed, char *out, size_t room, size_t *len);
+/*
+ * An attribute that the file had when it was packed, of at most ROOM bytes, and the names of all.
+ */
+int tp_packed_own_xattr(struct tp_fs *fs, struct tp_packed *packed, const char *name, void *out,
+                        size_t room, size_t *len);
+int tp_packed_list_xattr(struct tp_fs *fs, struct tp_packed *packed, char *out, size_t room,
+                         size_t *len);
 
 /* --- Acting as who asks (caller.c) --- */
 
-/* From here to the end this thread makes files as the one who sent REQ, if it may; false: it acts as
- * itself. */
+/* From here to the end this thread makes files as the one who sent REQ, if it may; false: it acts
+ * as itself. */
 bool tp_caller_begin(fuse_req_t req);
 void tp_caller_end(bool changed);
 

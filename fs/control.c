@@ -54,7 +54,8 @@ static int open_jobs(struct tp_control *control, struct tp_error *err)
         rc = tp_jobs_open(&options, &control->jobs, err);
         if (rc == 0 && !tp_jobs_is_keeper(control->jobs))
             tp_log(TP_LOG_INFO,
-                   "'%s' has another daemon: until that ends it keeps records and compresses models by itself",
+                   "'%s' has another daemon: until that ends it keeps records and compresses "
+                   "models by itself",
                    fs->dir);
     }
     return rc;
@@ -169,7 +170,8 @@ static void look_around(struct tp_control *control, struct seen *seen, bool firs
 
     memset(&policy, 0, sizeof policy);
     if (fstat(control->fs->root.fd, &st) == 0) {
-        if (!first && !(same_time(&st.st_mtim, &seen->mtime) && same_time(&st.st_ctim, &seen->ctime)))
+        if (!first &&
+            !(same_time(&st.st_mtim, &seen->mtime) && same_time(&st.st_ctim, &seen->ctime)))
             tp_control_event(control, "directory", ".", "changed");
         seen->mtime = st.st_mtim;
         seen->ctime = st.st_ctim;
@@ -250,7 +252,9 @@ int tp_control_start(struct tp_fs *fs, struct tp_error *err)
     return 0;
 }
 
-/* --- Answers that may wait --------------------------------------------------------------------- */
+/*
+ * --- Answers that may wait ---------------------------------------------------------------------
+ */
 
 struct aside {
     struct tp_control *control;
@@ -276,7 +280,8 @@ static void *answer_aside(void *arg)
     return NULL;
 }
 
-int tp_control_aside(struct tp_control *control, void (*answer)(struct tp_control *control, void *arg), void *arg)
+int tp_control_aside(struct tp_control *control,
+                     void (*answer)(struct tp_control *control, void *arg), void *arg)
 {
     struct aside *aside = malloc(sizeof *aside);
     pthread_attr_t attr;

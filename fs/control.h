@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The control directory MNT/.tenpak: documents to read, files to write commands to, jobs as directories.
+ * The control directory MNT/.tenpak: documents to read, files to write commands to, jobs as
+ * directories.
  *
- * A document is a snapshot: each look-up makes one anew, and what is opened is a node of its own whose bytes
- * never change, so that its size is true, it can be mapped, and two readers may have two moments before
- * them. Only a descriptor that poll told of news reads the next one, once, from its beginning on.
+ * A document is a snapshot: each look-up makes one anew, and what is opened is a node of its own
+ * whose bytes never change, so that its size is true, it can be mapped, and two readers may have
+ * two moments before them. Only a descriptor that poll told of news reads the next one, once, from
+ * its beginning on.
  *
- * Nobody who serves requests waits here for a job: whoever reads jobs/ID/wait is remembered and answered by
- * the directory's own thread, as are those who poll.
+ * Nobody who serves requests waits here for a job: whoever reads jobs/ID/wait is remembered and
+ * answered by the directory's own thread, as are those who poll.
  */
 #ifndef TP_FS_CONTROL_H
 #define TP_FS_CONTROL_H
@@ -16,7 +18,10 @@
 
 #define TP_CONTROL_NAME ".tenpak"
 
-/* Set FS->control up as the mount's options say: jobs, documents. Whatever is wrong with tenpak.conf is told here. */
+/*
+ * Set FS->control up as the mount's options say: jobs, documents. Whatever is wrong with
+ * tenpak.conf is told here.
+ */
 int tp_control_create(struct tp_fs *fs, struct tp_error *err);
 /* When requests come. */
 int tp_control_start(struct tp_fs *fs, struct tp_error *err);
@@ -41,7 +46,8 @@ static inline bool tp_is_control(const struct tp_node *node)
 /* --- Requests about its nodes; those that return a value give a positive errno --- */
 
 /* PARENT NULL: the directory itself. */
-int tp_control_lookup(struct tp_fs *fs, struct tp_node *parent, const char *name, struct fuse_entry_param *entry);
+int tp_control_lookup(struct tp_fs *fs, struct tp_node *parent, const char *name,
+                      struct fuse_entry_param *entry);
 void tp_control_forget(struct tp_fs *fs, struct tp_node *node, uint64_t n);
 int tp_control_getattr(struct tp_fs *fs, struct tp_node *node, struct stat *st);
 void tp_control_setattr(fuse_req_t req, struct tp_node *node, int to_set);
@@ -53,7 +59,8 @@ void tp_control_write(fuse_req_t req, const char *data, size_t size, struct fuse
 void tp_control_lseek(fuse_req_t req, struct tp_node *node, off_t off, int whence);
 void tp_control_poll(fuse_req_t req, struct fuse_file_info *fi, struct fuse_pollhandle *poll);
 void tp_control_list_open(fuse_req_t req, struct tp_node *node, struct fuse_file_info *fi);
-void tp_control_list_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi, bool plus);
+void tp_control_list_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi,
+                          bool plus);
 void tp_control_list_release(struct fuse_file_info *fi);
 void tp_control_unlink(fuse_req_t req, struct tp_node *parent, const char *name);
 void tp_control_rmdir(fuse_req_t req, struct tp_node *parent, const char *name);

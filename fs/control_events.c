@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What happened lately, as JSON lines: jobs and changes (events), and commands that were refused (error_log). */
+/*
+ * What happened lately, as JSON lines: jobs and changes (events), and commands that were refused
+ * (error_log).
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -22,7 +25,8 @@ void tp_control_events_clear(struct tp_control *control)
 }
 
 /* Under the lock: takes over LINE. */
-static void keep(struct tp_event *event, const char *job, struct tp_buffer *line, uint64_t *bytes, struct timespec *when)
+static void keep(struct tp_event *event, const char *job, struct tp_buffer *line, uint64_t *bytes,
+                 struct timespec *when)
 {
     free(event->line);
     *event = (struct tp_event){.line = (char *)line->data, .len = line->len, .at = *bytes};
@@ -33,7 +37,8 @@ static void keep(struct tp_event *event, const char *job, struct tp_buffer *line
     *line = (struct tp_buffer){0};
 }
 
-static void begin(struct tp_json_writer *json, struct tp_buffer *line, const char *schema, uint64_t number)
+static void begin(struct tp_json_writer *json, struct tp_buffer *line, const char *schema,
+                  uint64_t number)
 {
     struct timespec now;
 
@@ -55,7 +60,8 @@ static int end(struct tp_json_writer *json, struct tp_buffer *line)
 /* Under the lock. */
 static void add_event(struct tp_control *control, const char *job, struct tp_buffer *line)
 {
-    keep(&control->events[++control->event_last % TP_EVENTS_MAX], job, line, &control->event_bytes, &control->event_time);
+    keep(&control->events[++control->event_last % TP_EVENTS_MAX], job, line, &control->event_bytes,
+         &control->event_time);
     tp_control_wake(control);
 }
 
@@ -77,7 +83,8 @@ void tp_control_job_changed(void *arg, const struct tp_job_status *status, bool 
     tp_buffer_clear(&line);
 }
 
-void tp_control_event(struct tp_control *control, const char *kind, const char *name, const char *value)
+void tp_control_event(struct tp_control *control, const char *kind, const char *name,
+                      const char *value)
 {
     struct tp_json_writer json;
     struct tp_buffer line = {0};
@@ -110,7 +117,8 @@ bool tp_control_has_news(const struct tp_control *control, uint64_t since, const
     return false;
 }
 
-int tp_control_events(struct tp_control *control, uint64_t *seen, size_t room, struct tp_buffer *out)
+int tp_control_events(struct tp_control *control, uint64_t *seen, size_t room,
+                      struct tp_buffer *out)
 {
     uint64_t next = oldest(control->event_last, TP_EVENTS_MAX);
 
@@ -132,7 +140,8 @@ int tp_control_errors(struct tp_control *control, struct tp_text *text)
     int rc = 0;
 
     pthread_mutex_lock(&control->lock);
-    for (uint64_t i = oldest(control->error_last, TP_ERRORS_MAX); rc == 0 && i <= control->error_last; i++) {
+    for (uint64_t i = oldest(control->error_last, TP_ERRORS_MAX);
+         rc == 0 && i <= control->error_last; i++) {
         const struct tp_event *error = &control->errors[i % TP_ERRORS_MAX];
         rc = tp_buffer_append(&text->bytes, error->line, error->len);
     }
@@ -141,14 +150,15 @@ int tp_control_errors(struct tp_control *control, struct tp_text *text)
     return rc;
 }
 
-int tp_control_errors_since(struct tp_control *control, const struct tp_text *text, uint64_t off, size_t size,
-                            struct tp_buffer *out)
+int tp_control_errors_since(struct tp_control *control, const struct tp_text *text, uint64_t off,
+                            size_t size, struct tp_buffer *out)
 {
     uint64_t at = text->ends + off, end;
     int rc = 0;
 
     pthread_mutex_lock(&control->lock);
-    end = control->error_bytes > at && control->error_bytes - at > size ? at + size : control->error_bytes;
+    end = control->error_bytes > at && control->error_bytes - at > size ? at + size
+                                                                        : control->error_bytes;
     for (uint64_t i = oldest(control->error_last, TP_ERRORS_MAX); rc == 0 && at < end; i++) {
         const struct tp_event *error = &control->errors[i % TP_ERRORS_MAX];
         /* One line, which a terminal shows as a few empty ones, whatever number of lines it was. */
@@ -164,7 +174,8 @@ int tp_control_errors_since(struct tp_control *control, const struct tp_text *te
     return rc;
 }
 
-uint64_t tp_control_errors_size(struct tp_control *control, const struct tp_text *text, struct timespec *changed)
+uint64_t tp_control_errors_size(struct tp_control *control, const struct tp_text *text,
+                                struct timespec *changed)
 {
     pthread_mutex_lock(&control->lock);
     uint64_t more = control->error_bytes - text->ends;
@@ -188,8 +199,9 @@ static void put_text(struct tp_json_writer *json, const char *text, size_t len)
     tp_json_put_u64(json, "bytes", len);
 }
 
-void tp_control_refused(struct tp_control *control, const struct tp_asker *asker, const char *file, const char *text,
-                        size_t len, int code, const struct tp_request_spot *spot, const struct tp_error *err)
+void tp_control_refused(struct tp_control *control, const struct tp_asker *asker, const char *file,
+                        const char *text, size_t len, int code, const struct tp_request_spot *spot,
+                        const struct tp_error *err)
 {
     const char *name = strerrorname_np(code);
     struct tp_json_writer json;
@@ -209,8 +221,8 @@ void tp_control_refused(struct tp_control *control, const struct tp_asker *asker
     tp_json_put_u64(&json, "line", spot->line);
     tp_json_put_u64(&json, "column", spot->column);
     if (end(&json, &line) == 0)
-        keep(&control->errors[++control->error_last % TP_ERRORS_MAX], NULL, &line, &control->error_bytes,
-             &control->error_time);
+        keep(&control->errors[++control->error_last % TP_ERRORS_MAX], NULL, &line,
+             &control->error_bytes, &control->error_time);
     pthread_mutex_unlock(&control->lock);
     tp_buffer_clear(&line);
 }

@@ -51,7 +51,9 @@ int tp_control_open(fuse_req_t req, struct tp_node *node, struct fuse_file_info 
             return rc;
         }
     }
-    /* A document's pages are as good as its text. What is asked for anew by each read is not kept. */
+    /*
+     * A document's pages are as good as its text. What is asked for anew by each read is not kept.
+     */
     fi->direct_io = handle->kind != TP_HANDLE_TEXT && handle->kind != TP_HANDLE_LOG;
     fi->nonseekable = handle->kind == TP_HANDLE_WRITE || handle->kind == TP_HANDLE_EVENTS;
     fi->keep_cache = kept;
@@ -97,7 +99,8 @@ static void reply_part(fuse_req_t req, const struct tp_buffer *bytes, size_t siz
 }
 
 /* What was there at the open, and then what has come since. */
-static void read_errors(fuse_req_t req, struct tp_control *control, const struct tp_text *text, size_t size, off_t off)
+static void read_errors(fuse_req_t req, struct tp_control *control, const struct tp_text *text,
+                        size_t size, off_t off)
 {
     struct tp_buffer part = {0};
     size_t at = (uint64_t)off < text->bytes.len ? (size_t)off : text->bytes.len;
@@ -113,8 +116,8 @@ static void read_errors(fuse_req_t req, struct tp_control *control, const struct
     tp_buffer_clear(&part);
 }
 
-static void read_text(fuse_req_t req, struct tp_control *control, struct tp_control_handle *handle, size_t size,
-                      off_t off)
+static void read_text(fuse_req_t req, struct tp_control *control, struct tp_control_handle *handle,
+                      size_t size, off_t off)
 {
     struct tp_text *text = tp_control_node_text(control, handle->node);
 
@@ -125,8 +128,11 @@ static void read_text(fuse_req_t req, struct tp_control *control, struct tp_cont
     tp_text_unref(text);
 }
 
-/* What is next of BYTES, from *AT on; taken out of it under the lock, since descriptors are shared. */
-static void reply_next(fuse_req_t req, struct tp_control *control, struct tp_buffer *bytes, size_t *at, size_t size)
+/*
+ * What is next of BYTES, from *AT on; taken out of it under the lock, since descriptors are shared.
+ */
+static void reply_next(fuse_req_t req, struct tp_control *control, struct tp_buffer *bytes,
+                       size_t *at, size_t size)
 {
     struct tp_buffer part = {0};
     size_t n = bytes->len - *at < size ? bytes->len - *at : size;
@@ -147,7 +153,8 @@ static void reply_next(fuse_req_t req, struct tp_control *control, struct tp_buf
 }
 
 /* The reply to what was written; before anything was, what can be. */
-static void read_reply(fuse_req_t req, struct tp_control *control, struct tp_control_handle *handle, size_t size)
+static void read_reply(fuse_req_t req, struct tp_control *control, struct tp_control_handle *handle,
+                       size_t size)
 {
     pthread_mutex_lock(&control->lock);
     if (!handle->wrote && !handle->helped) {
@@ -157,7 +164,8 @@ static void read_reply(fuse_req_t req, struct tp_control *control, struct tp_con
     reply_next(req, control, &handle->reply, &handle->reply_at, size);
 }
 
-static void read_events(fuse_req_t req, struct tp_control *control, struct tp_control_handle *handle, size_t size)
+static void read_events(fuse_req_t req, struct tp_control *control,
+                        struct tp_control_handle *handle, size_t size)
 {
     pthread_mutex_lock(&control->lock);
     if (handle->line.len == 0)

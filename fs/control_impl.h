@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Between the parts of the control directory: its state, nodes, open files, and what each part offers. */
+/*
+ * Between the parts of the control directory: its state, nodes, open files, and what each part
+ * offers.
+ */
 #ifndef TP_FS_CONTROL_IMPL_H
 #define TP_FS_CONTROL_IMPL_H
 
@@ -28,8 +31,8 @@ enum tp_control_kind {
     TP_CONTROL_ERRORS,
     TP_CONTROL_JOB_FILE,
     TP_CONTROL_JOB_STATUS,
-    TP_CONTROL_VERB, /* written to, too */
-    TP_CONTROL_KNOB, /* written to, too */
+    TP_CONTROL_VERB,   /* written to, too */
+    TP_CONTROL_KNOB,   /* written to, too */
     TP_CONTROL_EVENTS, /* no documents from here on */
     TP_CONTROL_JOB_LOG,
     TP_CONTROL_JOB_WAIT
@@ -45,8 +48,8 @@ static inline bool tp_control_is_document(enum tp_control_kind kind)
     return kind >= TP_CONTROL_README && kind <= TP_CONTROL_KNOB;
 }
 
-/* A document that is made when it is opened, since that can be much work, and is not kept longer than it is open: looked
- * up or asked for its attributes before, its size is 0. */
+/* A document that is made when it is opened, since that can be much work, and is not kept longer
+ * than it is open: looked up or asked for its attributes before, its size is 0. */
 static inline bool tp_control_is_made_late(enum tp_control_kind kind)
 {
     return kind == TP_CONTROL_MODEL;
@@ -83,7 +86,13 @@ struct tp_control_node {
     struct tp_control_node *next, **at;
 };
 
-enum tp_handle_kind { TP_HANDLE_TEXT, TP_HANDLE_WRITE, TP_HANDLE_EVENTS, TP_HANDLE_LOG, TP_HANDLE_WAIT };
+enum tp_handle_kind {
+    TP_HANDLE_TEXT,
+    TP_HANDLE_WRITE,
+    TP_HANDLE_EVENTS,
+    TP_HANDLE_LOG,
+    TP_HANDLE_WAIT
+};
 
 /* An open file. */
 struct tp_control_handle {
@@ -93,8 +102,8 @@ struct tp_control_handle {
     struct tp_buffer reply; /* WRITE: what is to be read; under the lock */
     size_t reply_at;
     bool wrote, helped;
-    uint64_t seen;               /* EVENTS: the latest that was read */
-    struct tp_buffer line;       /* EVENTS: what did not fit into a read */
+    uint64_t seen;         /* EVENTS: the latest that was read */
+    struct tp_buffer line; /* EVENTS: what did not fit into a read */
     size_t line_at;
     struct fuse_pollhandle *poll; /* to be woken; NULL: nobody polls */
     bool ended;                   /* WAIT: the job has */
@@ -157,21 +166,27 @@ struct tp_control {
 
 /* --- Life (control.c) --- */
 
-/* Between these two JOBS and INVENTORY are there; false: they are not any more, and nothing is to be left. */
+/*
+ * Between these two JOBS and INVENTORY are there; false: they are not any more, and nothing is to
+ * be left.
+ */
 bool tp_control_enter(struct tp_control *control);
 void tp_control_leave(struct tp_control *control);
 /* Under the lock: let the thread look at who waits. */
 void tp_control_wake(struct tp_control *control);
-/* Have ANSWER called with ARG by a thread of its own: for what may wait, which the threads that serve reads do not. The
- * control directory stays until it returns. EAGAIN: there are TP_ASIDE_MAX such threads. */
-int tp_control_aside(struct tp_control *control, void (*answer)(struct tp_control *control, void *arg), void *arg);
+/* Have ANSWER called with ARG by a thread of its own: for what may wait, which the threads that
+ * serve reads do not. The control directory stays until it returns. EAGAIN: there are TP_ASIDE_MAX
+ * such threads. */
+int tp_control_aside(struct tp_control *control,
+                     void (*answer)(struct tp_control *control, void *arg), void *arg);
 #define TP_ASIDE_MAX 64u
 void tp_control_live(struct tp_fs *fs, struct tp_live *live, struct tp_buffer *status);
 
 /* --- Names (control_names.c) --- */
 
 /* What NAME in a directory is; ENOENT. Does not look whether the job, the model are there. */
-int tp_control_resolve(const struct tp_control_id *parent, const char *name, struct tp_control_id *out);
+int tp_control_resolve(const struct tp_control_id *parent, const char *name,
+                       struct tp_control_id *out);
 /* The I-th name of a directory whose names are always the same; NULL: no more. */
 const char *tp_control_fixed(enum tp_control_kind kind, size_t i, struct tp_control_id *out);
 const char *tp_control_job_file(unsigned which);
@@ -179,16 +194,23 @@ uint64_t tp_control_ino(const struct tp_control_id *id);
 
 /* --- Nodes (control_node.c); positive errno --- */
 
-/* A handle more or less reads the text of a document; KEPT: it is what its pages in the kernel, if any, have. */
+/*
+ * A handle more or less reads the text of a document; KEPT: it is what its pages in the kernel, if
+ * any, have.
+ */
 int tp_control_hold_text(struct tp_control *control, struct tp_control_node *node, bool *kept);
 void tp_control_drop_text(struct tp_control *control, struct tp_control_node *node);
 
 /* --- Contents (control_text.c); positive errno --- */
 
-int tp_control_text(struct tp_control *control, const struct tp_control_id *id, struct tp_text **out);
+int tp_control_text(struct tp_control *control, const struct tp_control_id *id,
+                    struct tp_text **out);
 struct tp_text *tp_text_ref(struct tp_text *text);
 void tp_text_unref(struct tp_text *text);
-/* The text of a document's node, made anew where its reader was told of news; NULL: it is made late, and not open. */
+/*
+ * The text of a document's node, made anew where its reader was told of news; NULL: it is made
+ * late, and not open.
+ */
 struct tp_text *tp_control_node_text(struct tp_control *control, struct tp_control_node *node);
 /* A descriptor of a job's log, or negative errno. */
 int tp_control_open_log(struct tp_control *control, const char *job);
@@ -198,22 +220,28 @@ int tp_control_open_log(struct tp_control *control, const char *job);
 /* For tp_jobs_options. */
 void tp_control_job_changed(void *arg, const struct tp_job_status *status, bool forgotten);
 /* Note something else, of this KIND: what NAME is now. */
-void tp_control_event(struct tp_control *control, const char *kind, const char *name, const char *value);
+void tp_control_event(struct tp_control *control, const char *kind, const char *name,
+                      const char *value);
 /* Under the lock: whether there is an event later than SINCE, about JOB unless it is NULL. */
 bool tp_control_has_news(const struct tp_control *control, uint64_t since, const char *job);
-/* Events after *SEEN, whole lines up to ROOM bytes (at least one), and *SEEN is the last of them. */
-int tp_control_events(struct tp_control *control, uint64_t *seen, size_t room, struct tp_buffer *out);
+/*
+ * Events after *SEEN, whole lines up to ROOM bytes (at least one), and *SEEN is the last of them.
+ */
+int tp_control_events(struct tp_control *control, uint64_t *seen, size_t room,
+                      struct tp_buffer *out);
 /* All that are kept, and where that ends. */
 int tp_control_errors(struct tp_control *control, struct tp_text *text);
-/* What was refused since TEXT was made: SIZE bytes from its OFF-th on, or fewer where there are no more. Lines that are not
- * kept any more are a line of blanks. */
-int tp_control_errors_since(struct tp_control *control, const struct tp_text *text, uint64_t off, size_t size,
-                            struct tp_buffer *out);
+/* What was refused since TEXT was made: SIZE bytes from its OFF-th on, or fewer where there are no
+ * more. Lines that are not kept any more are a line of blanks. */
+int tp_control_errors_since(struct tp_control *control, const struct tp_text *text, uint64_t off,
+                            size_t size, struct tp_buffer *out);
 /* How far error_log goes for who has TEXT of it, and when it grew last. */
-uint64_t tp_control_errors_size(struct tp_control *control, const struct tp_text *text, struct timespec *changed);
+uint64_t tp_control_errors_size(struct tp_control *control, const struct tp_text *text,
+                                struct timespec *changed);
 /* Note a command that was refused with CODE (positive). */
-void tp_control_refused(struct tp_control *control, const struct tp_asker *asker, const char *file, const char *text,
-                        size_t len, int code, const struct tp_request_spot *spot, const struct tp_error *err);
+void tp_control_refused(struct tp_control *control, const struct tp_asker *asker, const char *file,
+                        const char *text, size_t len, int code, const struct tp_request_spot *spot,
+                        const struct tp_error *err);
 void tp_control_events_clear(struct tp_control *control);
 
 /* --- Waiting (control_wait.c) --- */
@@ -228,6 +256,7 @@ void tp_control_end_waiting(struct tp_control *control, int code);
 
 const char *tp_knob_name(unsigned which);
 int tp_knob_get(struct tp_control *control, unsigned which, struct tp_buffer *out);
-int tp_knob_set(struct tp_control *control, unsigned which, const char *text, size_t len, struct tp_error *err);
+int tp_knob_set(struct tp_control *control, unsigned which, const char *text, size_t len,
+                struct tp_error *err);
 
 #endif

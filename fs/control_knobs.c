@@ -125,7 +125,8 @@ int tp_knob_get(struct tp_control *control, unsigned which, struct tp_buffer *ou
 }
 
 /* Blanks around a value say nothing. */
-static int read_value(const struct knob *knob, const char *text, size_t len, uint64_t *value, struct tp_error *err)
+static int read_value(const struct knob *knob, const char *text, size_t len, uint64_t *value,
+                      struct tp_error *err)
 {
     char word[64], *end;
 
@@ -151,11 +152,13 @@ static int read_value(const struct knob *knob, const char *text, size_t len, uin
         return -tp_fail(err, EINVAL, "'%s' takes one number%s", knob->name,
                         knob->is_size ? ", of bytes, such as 512M" : "");
     if (rc != 0 || *value < knob->low || *value > knob->high)
-        return -tp_fail(err, ERANGE, "'%s' is from %" PRIu64 " to %" PRIu64, knob->name, knob->low, knob->high);
+        return -tp_fail(err, ERANGE, "'%s' is from %" PRIu64 " to %" PRIu64, knob->name, knob->low,
+                        knob->high);
     return 0;
 }
 
-int tp_knob_set(struct tp_control *control, unsigned which, const char *text, size_t len, struct tp_error *err)
+int tp_knob_set(struct tp_control *control, unsigned which, const char *text, size_t len,
+                struct tp_error *err)
 {
     const struct knob *knob = &knobs[which];
     char shown[32];

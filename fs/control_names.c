@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The names of the control directory: what each is, its number, and the listing of its directories. */
+/*
+ * The names of the control directory: what each is, its number, and the listing of its directories.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -82,21 +84,24 @@ static int resolve_model(const char *name, struct tp_control_id *out)
 {
     size_t len = strlen(name), tail = sizeof json_suffix - 1;
 
-    if (len <= tail || len - tail >= sizeof out->name || strcmp(name + len - tail, json_suffix) != 0)
+    if (len <= tail || len - tail >= sizeof out->name ||
+        strcmp(name + len - tail, json_suffix) != 0)
         return ENOENT;
     *out = (struct tp_control_id){.kind = TP_CONTROL_MODEL};
     memcpy(out->name, name, len - tail);
     return 0;
 }
 
-int tp_control_resolve(const struct tp_control_id *parent, const char *name, struct tp_control_id *out)
+int tp_control_resolve(const struct tp_control_id *parent, const char *name,
+                       struct tp_control_id *out)
 {
     const char *fixed;
 
     if (parent->kind == TP_CONTROL_MODELS)
         return resolve_model(name, out);
     if (parent->kind == TP_CONTROL_JOBS) {
-        *out = (struct tp_control_id){.kind = strcmp(name, "last") == 0 ? TP_CONTROL_LAST : TP_CONTROL_JOB};
+        *out = (struct tp_control_id){.kind = strcmp(name, "last") == 0 ? TP_CONTROL_LAST
+                                                                        : TP_CONTROL_JOB};
         if (out->kind == TP_CONTROL_JOB && strlen(name) >= TP_JOB_ID_MAX)
             return ENOENT;
         if (out->kind == TP_CONTROL_JOB)
@@ -137,7 +142,7 @@ struct listing {
         size_t name;
         uint64_t ino;
         mode_t type;
-    } *items;
+    } * items;
     size_t n, cap;
     bool read; /* from its beginning, already */
 };
@@ -163,7 +168,9 @@ static int add(struct listing *listing, const char *name, const struct tp_contro
     size_t at = listing->names.len;
     if (tp_buffer_append(&listing->names, name, strlen(name) + 1) < 0)
         return ENOMEM;
-    mode_t type = tp_control_is_dir(id->kind) ? S_IFDIR : id->kind == TP_CONTROL_LAST ? S_IFLNK : S_IFREG;
+    mode_t type = tp_control_is_dir(id->kind)   ? S_IFDIR
+                  : id->kind == TP_CONTROL_LAST ? S_IFLNK
+                                                : S_IFREG;
     listing->items[listing->n++] = (struct listing_item){at, tp_control_ino(id), type};
     return 0;
 }
@@ -221,13 +228,16 @@ static int add_fixed(struct listing *listing)
     const char *name;
     int rc = 0;
 
-    if (dir->kind == TP_CONTROL_JOB && tp_jobs_get(listing->control->jobs, dir->name, &status, NULL) < 0)
+    if (dir->kind == TP_CONTROL_JOB &&
+        tp_jobs_get(listing->control->jobs, dir->name, &status, NULL) < 0)
         return ENOENT;
     for (size_t i = 0; rc == 0 && (name = tp_control_fixed(dir->kind, i, &id)); i++) {
         memcpy(id.name, dir->name, sizeof id.name);
-        if (id.kind == TP_CONTROL_JOB_FILE && strcmp(name, "report.json") == 0 && !status.has_report)
+        if (id.kind == TP_CONTROL_JOB_FILE && strcmp(name, "report.json") == 0 &&
+            !status.has_report)
             continue;
-        if (id.kind == TP_CONTROL_JOB_FILE && strcmp(name, "exit") == 0 && !tp_job_state_is_end(status.state))
+        if (id.kind == TP_CONTROL_JOB_FILE && strcmp(name, "exit") == 0 &&
+            !tp_job_state_is_end(status.state))
             continue;
         rc = add(listing, name, &id);
     }
@@ -277,7 +287,8 @@ void tp_control_list_open(fuse_req_t req, struct tp_node *node, struct fuse_file
     }
 }
 
-void tp_control_list_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi, bool plus)
+void tp_control_list_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi,
+                          bool plus)
 {
     struct listing *listing = (struct listing *)(uintptr_t)fi->fh;
     char *buffer = tp_thread_buffer();
@@ -296,9 +307,12 @@ void tp_control_list_read(fuse_req_t req, size_t size, off_t off, struct fuse_fi
     for (size_t i = (size_t)off; i < listing->n; i++) {
         const struct listing_item *item = &listing->items[i];
         const char *name = (const char *)listing->names.data + item->name;
-        struct fuse_entry_param entry = {.attr = {.st_ino = (ino_t)item->ino, .st_mode = item->type}};
-        size_t n = plus ? fuse_add_direntry_plus(req, buffer + used, size - used, name, &entry, (off_t)i + 1)
-                        : fuse_add_direntry(req, buffer + used, size - used, name, &entry.attr, (off_t)i + 1);
+        struct fuse_entry_param entry = {
+            .attr = {.st_ino = (ino_t)item->ino, .st_mode = item->type}};
+        size_t n = plus ? fuse_add_direntry_plus(req, buffer + used, size - used, name, &entry,
+                                                 (off_t)i + 1)
+                        : fuse_add_direntry(req, buffer + used, size - used, name, &entry.attr,
+                                            (off_t)i + 1);
         if (n > size - used)
             break;
         used += n;

@@ -30,7 +30,8 @@ static struct tp_control_node **bucket(struct tp_control *control, const struct 
 
 static bool is_node(const struct tp_control_node *node, const struct tp_control_id *id)
 {
-    return node->id.kind == id->kind && node->id.which == id->which && strcmp(node->id.name, id->name) == 0;
+    return node->id.kind == id->kind && node->id.which == id->which &&
+           strcmp(node->id.name, id->name) == 0;
 }
 
 /* Under the lock: the node that a look-up gives; of a document one that nobody has opened. */
@@ -136,8 +137,8 @@ static int model_attr(struct tp_control *control, const char *model, struct stat
 }
 
 /* TEXT: of a document that is made. */
-static int attr_of(struct tp_control *control, const struct tp_control_id *id, const struct tp_text *text,
-                   struct stat *st)
+static int attr_of(struct tp_control *control, const struct tp_control_id *id,
+                   const struct tp_text *text, struct stat *st)
 {
     bool is_dir = tp_control_is_dir(id->kind);
     char last[TP_JOB_ID_MAX];
@@ -145,7 +146,9 @@ static int attr_of(struct tp_control *control, const struct tp_control_id *id, c
 
     memset(st, 0, sizeof *st);
     st->st_ino = (ino_t)tp_control_ino(id);
-    st->st_mode = (is_dir ? S_IFDIR | 0770 : id->kind == TP_CONTROL_LAST ? S_IFLNK | 0777 : S_IFREG | 0660) &
+    st->st_mode = (is_dir                        ? S_IFDIR | 0770
+                   : id->kind == TP_CONTROL_LAST ? S_IFLNK | 0777
+                                                 : S_IFREG | 0660) &
                   (id->kind == TP_CONTROL_LAST ? ~(mode_t)0 : (S_IFMT | control->group));
     st->st_nlink = 1;
     st->st_uid = control->uid;
@@ -166,7 +169,8 @@ static int attr_of(struct tp_control *control, const struct tp_control_id *id, c
         st->st_mtim = control->event_time;
     }
     pthread_mutex_unlock(&control->lock);
-    if (id->kind == TP_CONTROL_JOB || id->kind == TP_CONTROL_JOB_LOG || id->kind == TP_CONTROL_JOB_WAIT)
+    if (id->kind == TP_CONTROL_JOB || id->kind == TP_CONTROL_JOB_LOG ||
+        id->kind == TP_CONTROL_JOB_WAIT)
         rc = job_attr(control, id, st);
     if (tp_control_is_made_late(id->kind) && !text)
         rc = model_attr(control, id->name, st);
@@ -179,15 +183,20 @@ static int attr_of(struct tp_control *control, const struct tp_control_id *id, c
     return rc;
 }
 
-/* Under the lock: TEXT, or that of an earlier look-up with the same bytes, which has its time still. */
-static struct tp_text *same_as_before(struct tp_control *control, const struct tp_control_id *id, struct tp_text *text)
+/*
+ * Under the lock: TEXT, or that of an earlier look-up with the same bytes, which has its time
+ * still.
+ */
+static struct tp_text *same_as_before(struct tp_control *control, const struct tp_control_id *id,
+                                      struct tp_text *text)
 {
     const struct tp_control_node *node = *bucket(control, id);
 
     while (node && !(is_node(node, id) && node->text))
         node = node->next;
     if (!node || node->text->bytes.len != text->bytes.len ||
-        (text->bytes.len > 0 && memcmp(node->text->bytes.data, text->bytes.data, text->bytes.len) != 0))
+        (text->bytes.len > 0 &&
+         memcmp(node->text->bytes.data, text->bytes.data, text->bytes.len) != 0))
         return text;
     if (node->text->knows < text->knows)
         node->text->knows = text->knows;
@@ -232,7 +241,8 @@ void tp_control_drop_text(struct tp_control *control, struct tp_control_node *no
 
 /* --- Look-ups --------------------------------------------------------------------------------- */
 
-int tp_control_lookup(struct tp_fs *fs, struct tp_node *parent, const char *name, struct fuse_entry_param *entry)
+int tp_control_lookup(struct tp_fs *fs, struct tp_node *parent, const char *name,
+                      struct fuse_entry_param *entry)
 {
     struct tp_control *control = fs->control;
     struct tp_control_id id = {.kind = TP_CONTROL_TOP};
@@ -275,7 +285,8 @@ int tp_control_lookup(struct tp_fs *fs, struct tp_node *parent, const char *name
 int tp_control_getattr(struct tp_fs *fs, struct tp_node *node, struct stat *st)
 {
     struct tp_control_node *own = (struct tp_control_node *)node;
-    struct tp_text *text = tp_control_is_document(own->id.kind) ? tp_control_node_text(fs->control, own) : NULL;
+    struct tp_text *text =
+        tp_control_is_document(own->id.kind) ? tp_control_node_text(fs->control, own) : NULL;
     int rc = attr_of(fs->control, &own->id, text, st);
 
     tp_text_unref(text);
@@ -287,7 +298,8 @@ void tp_control_setattr(fuse_req_t req, struct tp_node *node, int to_set)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
     struct tp_control_node *own = (struct tp_control_node *)node;
-    const int truncation = FUSE_SET_ATTR_SIZE | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW | FUSE_SET_ATTR_CTIME;
+    const int truncation =
+        FUSE_SET_ATTR_SIZE | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW | FUSE_SET_ATTR_CTIME;
     struct stat st;
     int rc = EPERM;
 
@@ -303,7 +315,9 @@ void tp_control_readlink(fuse_req_t req, struct tp_node *node)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
     char last[TP_JOB_ID_MAX];
-    int rc = ((struct tp_control_node *)node)->id.kind == TP_CONTROL_LAST ? last_job(fs->control, last) : EINVAL;
+    int rc = ((struct tp_control_node *)node)->id.kind == TP_CONTROL_LAST
+                 ? last_job(fs->control, last)
+                 : EINVAL;
 
     if (rc != 0)
         fuse_reply_err(req, rc);

@@ -27,7 +27,8 @@ void tp_text_unref(struct tp_text *text)
 }
 
 /* Between enter and leave; negative errno. */
-static int write_live(struct tp_control *control, enum tp_control_kind kind, struct tp_buffer *out, struct tp_error *err)
+static int write_live(struct tp_control *control, enum tp_control_kind kind, struct tp_buffer *out,
+                      struct tp_error *err)
 {
     struct tp_buffer status = {0};
     struct tp_policy policy;
@@ -54,7 +55,8 @@ static int write_schema(unsigned which, struct tp_buffer *out)
     return tp_buffer_append(out, text, len);
 }
 
-static int write_job_status(struct tp_control *control, const char *job, struct tp_buffer *out, struct tp_error *err)
+static int write_job_status(struct tp_control *control, const char *job, struct tp_buffer *out,
+                            struct tp_error *err)
 {
     struct tp_job_status status;
     int rc = tp_jobs_get(control->jobs, job, &status, err);
@@ -63,8 +65,8 @@ static int write_job_status(struct tp_control *control, const char *job, struct 
 }
 
 /* Between enter and leave; negative errno. */
-static int write_text(struct tp_control *control, const struct tp_control_id *id, struct tp_text *text,
-                      struct tp_error *err)
+static int write_text(struct tp_control *control, const struct tp_control_id *id,
+                      struct tp_text *text, struct tp_error *err)
 {
     struct tp_buffer *out = &text->bytes;
 
@@ -107,7 +109,8 @@ static bool is_fixed(enum tp_control_kind kind)
            kind == TP_CONTROL_CANDIDATES || kind == TP_CONTROL_HARDWARE;
 }
 
-int tp_control_text(struct tp_control *control, const struct tp_control_id *id, struct tp_text **out)
+int tp_control_text(struct tp_control *control, const struct tp_control_id *id,
+                    struct tp_text **out)
 {
     struct tp_text *text = calloc(1, sizeof *text);
     struct tp_error err = {0};

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Those who wait for a job, and those who poll: remembered here, answered by the directory's thread. */
+/*
+ * Those who wait for a job, and those who poll: remembered here, answered by the directory's
+ * thread.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -177,7 +180,8 @@ static void wake_pollers(struct tp_control *control)
     do {
         poll = NULL;
         pthread_mutex_lock(&control->lock);
-        for (struct tp_control_handle *handle = control->handles; handle && !poll; handle = handle->next)
+        for (struct tp_control_handle *handle = control->handles; handle && !poll;
+             handle = handle->next)
             if (handle->poll && events_of(control, handle)) {
                 poll = handle->poll;
                 handle->poll = NULL;
@@ -190,7 +194,9 @@ static void wake_pollers(struct tp_control *control)
     } while (poll);
 }
 
-/* --- The thread's turn ------------------------------------------------------------------------- */
+/*
+ * --- The thread's turn -------------------------------------------------------------------------
+ */
 
 static void add_verdict(struct verdict **list, const char *job)
 {

@@ -16,7 +16,9 @@
 /* What programs cut their output into when it is more than they keep; a command may lie across. */
 #define PIECE_BYTES 4096u
 
-/* --- Who asks ---------------------------------------------------------------------------------- */
+/*
+ * --- Who asks ----------------------------------------------------------------------------------
+ */
 
 /* A line of /proc/PID/FILE; 0: there is none. */
 static size_t read_proc(pid_t pid, const char *file, char *out, size_t room)
@@ -52,7 +54,9 @@ static void who_asks(fuse_req_t req, struct tp_asker *asker)
         asker->command[strcspn(asker->command, "\n")] = 0;
 }
 
-/* --- Transactions ------------------------------------------------------------------------------ */
+/*
+ * --- Transactions ------------------------------------------------------------------------------
+ */
 
 struct transaction {
     char (*ids)[TP_JOB_ID_MAX];
@@ -78,7 +82,8 @@ static int submit(struct tp_control *control, enum tp_verb verb, const char *dat
 
     if (looks_cut(data, size))
         return tp_fail(&t->err, EINVAL,
-                       "%zu bytes that end within a line may be a part of a longer text: end the last line, and write "
+                       "%zu bytes that end within a line may be a part of a longer text: end the "
+                       "last line, and write "
                        "the text at once",
                        size);
     int rc = tp_requests_parse(verb, data, size, &requests, &n, &t->spot, &t->err);

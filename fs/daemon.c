@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Who serves a mount, found without asking it anything: the process that has its connection open. */
+/*
+ * Who serves a mount, found without asking it anything: the process that has its connection open.
+ */
 #include <config.h>
 
 #include "fs/daemon.h"
@@ -29,7 +31,8 @@ static bool has_connection(const char *pid, const char *fd, unsigned number)
     if (!file)
         return false;
     while (!found && fgets(line, sizeof line, file))
-        found = strncmp(line, key, sizeof key - 1) == 0 && strtoul(line + sizeof key - 1, NULL, 10) == number;
+        found = strncmp(line, key, sizeof key - 1) == 0 &&
+                strtoul(line + sizeof key - 1, NULL, 10) == number;
     fclose(file);
     return found;
 }

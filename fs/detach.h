@@ -10,8 +10,9 @@ int tp_detach(const char *mountpoint, bool lazy);
 
 struct tp_fs;
 
-/* Whether FS is still mounted at its mount point; a lazy unmount leaves a daemon without one, and another mount may
- * have come there. True as long as it never answered, and its device is not known. */
+/* Whether FS is still mounted at its mount point; a lazy unmount leaves a daemon without one, and
+ * another mount may have come there. True as long as it never answered, and its device is not
+ * known. */
 bool tp_detach_is_due(const struct tp_fs *fs);
 
 #endif

@@ -46,8 +46,9 @@ struct tp_node {
     enum tp_node_kind kind;
     uint64_t lookups;    /* that the kernel has not forgotten */
     uint64_t generation; /* tells nodes that had the same address apart */
-    /* The kernel has one place for a directory. One that was found by way of a directory that is gone, or below such a
-     * one, has nodes of its own for that, by the generation of the node that it was found in. 0: its true place. */
+    /* The kernel has one place for a directory. One that was found by way of a directory that is
+     * gone, or below such a one, has nodes of its own for that, by the generation of the node that
+     * it was found in. 0: its true place. */
     uint64_t via;
 };
 
@@ -58,12 +59,14 @@ struct tp_plain {
     ino_t ino;
     struct tp_plain *chain;
     struct tp_pass pass;
-    unsigned writable; /* opens of which the kernel may have mapped pages that it did not write yet */
-    bool seen;  /* what follows is set */
-    off_t size; /* when it was last opened: pages of then are good as long as these stand */
+    unsigned
+        writable; /* opens of which the kernel may have mapped pages that it did not write yet */
+    bool seen;    /* what follows is set */
+    off_t size;   /* when it was last opened: pages of then are good as long as these stand */
     struct timespec mtime, ctime;
     bool is_directory;
-    fuse_ino_t parent; /* where it was found last, and NAME, which may be NULL: what fs/sweep.h needs */
+    fuse_ino_t
+        parent; /* where it was found last, and NAME, which may be NULL: what fs/sweep.h needs */
     char *name;
 };
 
@@ -104,7 +107,10 @@ struct tp_tree {
     char *name; /* of the model */
     struct tp_catalog_key key;
     uint8_t id[TP_SHA256_LEN];
-    /* Of the pack's file, as last seen; GRANTS: the permission bits that it leaves to its model (fs/grants.c). */
+    /*
+     * Of the pack's file, as last seen; GRANTS: the permission bits that it leaves to its model
+     * (fs/grants.c).
+     */
     _Atomic uid_t uid;
     _Atomic gid_t gid;
     _Atomic mode_t grants;
@@ -123,10 +129,10 @@ struct tp_tree {
     struct tp_packed_alias *aliases;
     struct tp_packed_dir *dirs; /* but for the model's own one */
     uint32_t dir_n;
-    struct tp_view *view;    /* NULL: the pack is closed */
-    unsigned users;          /* of VIEW */
-    int anchor;              /* the pack's file, while files are open that nobody has read: -1 */
-    unsigned anchors;        /* such opens */
+    struct tp_view *view; /* NULL: the pack is closed */
+    unsigned users;       /* of VIEW */
+    int anchor;           /* the pack's file, while files are open that nobody has read: -1 */
+    unsigned anchors;     /* such opens */
     bool opening;
     uint64_t idle_since;
     struct tp_removal *removal; /* what was removed of it (fs/removal.h); NULL: nothing */
@@ -151,13 +157,13 @@ struct tp_fs {
     pthread_cond_t opened;
     struct tp_listing *listing; /* of DIR, as it was when last listed */
     uint64_t generation, clock;
-    unsigned idle_n;     /* views that nobody uses, and bytes of their indexes */
+    unsigned idle_n; /* views that nobody uses, and bytes of their indexes */
     uint64_t idle_bytes;
-    _Atomic unsigned open_n;  /* files that are open */
+    _Atomic unsigned open_n;                    /* files that are open */
     _Atomic uint64_t reads, read_bytes, errors; /* requests for models' files; those answered EIO */
-    bool lists;               /* the kernel asks for access lists */
-    dev_t below_dev;          /* of what is under the mount */
-    _Atomic dev_t mount_dev;  /* of the mount itself, once it answers */
+    bool lists;                                 /* the kernel asks for access lists */
+    dev_t below_dev;                            /* of what is under the mount */
+    _Atomic dev_t mount_dev;                    /* of the mount itself, once it answers */
     const struct tp_mount_options *options;
     struct timespec started; /* CLOCK_MONOTONIC */
     struct tp_plain *plain[TP_FS_BUCKETS];
@@ -189,19 +195,24 @@ void tp_fs_tell(struct tp_fs *fs, const char *fmt, ...) __attribute__((format(pr
 
 /* --- DIR's own files and directories (plain.c); positive errno --- */
 
-/* ESTALE, which makes the kernel look its whole path up again: nothing is there because PARENT is gone. A directory is
- * given the node of VIA. */
+/* ESTALE, which makes the kernel look its whole path up again: nothing is there because PARENT is
+ * gone. A directory is given the node of VIA. */
 int tp_plain_lookup(struct tp_fs *fs, struct tp_plain *parent, const char *name, uint64_t via,
                     struct fuse_entry_param *entry);
-/* Whether this directory is no longer in DIR, or only until it is removed: its pack has its name. */
+/*
+ * Whether this directory is no longer in DIR, or only until it is removed: its pack has its name.
+ */
 bool tp_plain_same_time(const struct timespec *a, const struct timespec *b);
 /* Whether a change from now on would have another time. */
 bool tp_plain_is_settled(const struct timespec *stamp);
 bool tp_plain_is_gone(struct tp_fs *fs, const struct tp_plain *plain);
-/* Of a directory that is removed because the pack of its model has its place: what its path below DIR was. */
+/*
+ * Of a directory that is removed because the pack of its model has its place: what its path below
+ * DIR was.
+ */
 bool tp_plain_going_path(struct tp_fs *fs, const struct tp_plain *plain, char path[PATH_MAX]);
-/* Whether a file is of a directory that is removed because the pack of its model has its place: what is written to it now
- * would be lost. */
+/* Whether a file is of a directory that is removed because the pack of its model has its place:
+ * what is written to it now would be lost. */
 bool tp_plain_gave_way(struct tp_fs *fs, const struct tp_plain *plain);
 int tp_plain_getattr(struct tp_fs *fs, struct tp_plain *plain, struct stat *st);
 /* As a look-up of NAME, or NULL, in PARENT, which is open as FD. */
@@ -224,18 +235,20 @@ struct tp_plain_place {
     char *name;
 };
 /* Those of one bucket, at most so many. */
-unsigned tp_plain_places(struct tp_fs *fs, unsigned bucket, struct tp_plain_place *out, unsigned most);
+unsigned tp_plain_places(struct tp_fs *fs, unsigned bucket, struct tp_plain_place *out,
+                         unsigned most);
 uint64_t tp_plain_number(const struct tp_fs *fs, const struct stat *st);
 
 /* --- Both (operations.c, moved.c); positive errno --- */
 
 /* What NAME means at the top of the mount, but for the control directory. */
 int tp_top_lookup(struct tp_fs *fs, const char *name, struct fuse_entry_param *entry);
-/* After DIR answered ESTALE, because it is gone: NAME is looked for in what has its place, for who sent REQ. ESTALE again
- * where that is no answer. */
-int tp_moved_lookup(fuse_req_t req, struct tp_node *dir, const char *name, struct fuse_entry_param *entry);
-/* The same for any question: WHAT is asked of the directory that has the place, which is known as long as that takes, and
- * asked once more of the next one where it answers ESTALE. */
+/* After DIR answered ESTALE, because it is gone: NAME is looked for in what has its place, for who
+ * sent REQ. ESTALE again where that is no answer. */
+int tp_moved_lookup(fuse_req_t req, struct tp_node *dir, const char *name,
+                    struct fuse_entry_param *entry);
+/* The same for any question: WHAT is asked of the directory that has the place, which is known as
+ * long as that takes, and asked once more of the next one where it answers ESTALE. */
 int tp_moved_do(fuse_req_t req, struct tp_node *dir,
                 int (*what)(struct tp_fs *fs, struct tp_node *now, void *arg), void *arg);
 /* Of the nodes of directories in PARENT. */
@@ -254,11 +267,11 @@ int tp_tree_hold(struct tp_fs *fs, struct tp_tree *tree, struct tp_view **out);
  * may have come. */
 void tp_tree_retry_base(struct tp_fs *fs, struct tp_tree *tree);
 void tp_tree_let_go(struct tp_fs *fs, struct tp_view *view);
-/* Of a pack that is no longer in DIR nothing is kept when nothing of it is open: that would hold its room. Called when
- * something of it was closed. */
+/* Of a pack that is no longer in DIR nothing is kept when nothing of it is open: that would hold
+ * its room. Called when something of it was closed. */
 void tp_tree_closed(struct tp_fs *fs, struct tp_tree *tree);
-/* Without opening the pack: hold its file, so that it can be opened whatever becomes of its name. False when the
- * pack is open, or its file is not the one that is known. */
+/* Without opening the pack: hold its file, so that it can be opened whatever becomes of its name.
+ * False when the pack is open, or its file is not the one that is known. */
 bool tp_tree_anchor(struct tp_fs *fs, struct tp_tree *tree);
 /* Under the lock. */
 void tp_tree_unanchor(struct tp_tree *tree);
@@ -272,13 +285,13 @@ struct tp_tree *tp_tree_find(struct tp_fs *fs, const char *name);
 
 /* --- Who may use a pack's model (grants.c) --- */
 
-/* The permission bits that FILE, a pack in DIR with status ST, leaves to its model: all of a class that may read it,
- * none of any other. */
+/* The permission bits that FILE, a pack in DIR with status ST, leaves to its model: all of a class
+ * that may read it, none of any other. */
 mode_t tp_pack_grants(struct tp_fs *fs, const char *file, const struct stat *st);
 /* Under the lock: the pack's file has this owner and grants this. */
 void tp_tree_set_access(struct tp_tree *tree, const struct stat *st, mode_t grants);
-/* Owner, mode or access list of the pack of NAME may have changed: look at them again, and have the kernel ask for the
- * attributes of all that it knows of the model. */
+/* Owner, mode or access list of the pack of NAME may have changed: look at them again, and have the
+ * kernel ask for the attributes of all that it knows of the model. */
 void tp_tree_access_changed(struct tp_fs *fs, struct fuse_session *session, const char *name);
 /* MODE of an entry as the pack's file leaves it. */
 static inline mode_t tp_tree_mode(const struct tp_tree *tree, mode_t mode)
@@ -292,10 +305,14 @@ static inline mode_t tp_tree_mode(const struct tp_tree *tree, mode_t mode)
 bool tp_tree_dirs_create(struct tp_tree *tree, const struct tp_index *index);
 void tp_tree_dirs_free(struct tp_tree *tree);
 /* Under the lock: the node of VIA, which is not 0, of the directory FILE; NULL: out of memory. */
-struct tp_packed *tp_tree_alias(struct tp_fs *fs, struct tp_tree *tree, uint32_t file, uint64_t via);
+struct tp_packed *tp_tree_alias(struct tp_fs *fs, struct tp_tree *tree, uint32_t file,
+                                uint64_t via);
 /* Under the lock: the kernel has forgotten a node of tp_tree_alias. */
 void tp_tree_alias_free(struct tp_packed *packed);
-/* A directory that PACKED is, whatever has become of its pack; NULL: it is none, or the model's own one. */
+/*
+ * A directory that PACKED is, whatever has become of its pack; NULL: it is none, or the model's own
+ * one.
+ */
 const struct tp_packed_dir *tp_tree_dir(const struct tp_packed *packed);
 
 /* --- The entries of packs (packed.c); positive errno --- */
@@ -305,19 +322,25 @@ uint64_t tp_packed_stored_bytes(const struct tp_index *index, const struct tp_pa
 void tp_packed_attr(const struct tp_view *view, uint32_t file, struct stat *st);
 /* The file that FILE is a name of. */
 uint32_t tp_packed_file(const struct tp_index *index, uint32_t file);
-/* Where access lists hold, a packed file's MODE is as it was; elsewhere it grants no more than LIST, which may be NULL.
- * The pack's own file takes its part either way. */
+/* Where access lists hold, a packed file's MODE is as it was; elsewhere it grants no more than
+ * LIST, which may be NULL. The pack's own file takes its part either way. */
 mode_t tp_packed_mode(const struct tp_tree *tree, mode_t mode, const struct tp_attr *list);
-/* Whether lists hold: the kernel asks for them, and the pack's file denies nobody what they grant. */
+/*
+ * Whether lists hold: the kernel asks for them, and the pack's file denies nobody what they grant.
+ */
 static inline bool tp_tree_lists_hold(const struct tp_tree *tree)
 {
     return tree->lists && (tree->grants & (S_IRWXG | S_IRWXO)) == (S_IRWXG | S_IRWXO);
 }
-/* Count one lookup of the entry and fill ENTRY for the kernel. A directory is given the node of VIA. */
+/*
+ * Count one lookup of the entry and fill ENTRY for the kernel. A directory is given the node of
+ * VIA.
+ */
 int tp_packed_enter(struct tp_fs *fs, struct tp_view *view, uint32_t file, uint64_t via,
                     struct fuse_entry_param *entry);
 /* NAME in a directory, as an entry of the index; TP_NONE: there is none. */
-uint32_t tp_packed_find(const struct tp_view *view, const struct tp_packed *parent, const char *name);
+uint32_t tp_packed_find(const struct tp_view *view, const struct tp_packed *parent,
+                        const char *name);
 int tp_packed_lookup(struct tp_fs *fs, struct tp_packed *parent, const char *name, uint64_t via,
                      struct fuse_entry_param *entry);
 /* EROFS, for who would change it; the operator is told how it can be. */
@@ -332,11 +355,14 @@ void tp_packed_release(fuse_req_t req, struct tp_packed *packed, const struct fu
 
 /* --- Directories (list.c, packed_list.c) and reads (read.c) --- */
 
-/* Of a plain directory, or of what has the place of one that is gone, packed or not. The handle has this bit. */
+/*
+ * Of a plain directory, or of what has the place of one that is gone, packed or not. The handle has
+ * this bit.
+ */
 #define TP_LIST_TAG ((uint64_t)1)
 void tp_list_open(fuse_req_t req, struct tp_node *node, struct fuse_file_info *fi);
-void tp_list_read(fuse_req_t req, struct tp_node *node, size_t size, off_t off, struct fuse_file_info *fi,
-                  bool plus);
+void tp_list_read(fuse_req_t req, struct tp_node *node, size_t size, off_t off,
+                  struct fuse_file_info *fi, bool plus);
 void tp_list_release(struct tp_fs *fs, struct fuse_file_info *fi);
 void tp_list_unref(struct tp_fs *fs, struct tp_listing *listing);
 void tp_packed_list_open(fuse_req_t req, struct tp_packed *packed, struct fuse_file_info *fi);

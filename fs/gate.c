@@ -24,7 +24,8 @@ static bool refused(fuse_req_t req, fuse_ino_t ino, int code)
     return true;
 }
 
-void tp_gate_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
+void tp_gate_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                    struct fuse_file_info *fi)
 {
     if (!refused(req, parent, EPERM))
         tp_op_create(req, parent, name, mode, fi);
@@ -82,8 +83,8 @@ void tp_gate_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
         tp_op_rmdir(req, parent, name);
 }
 
-void tp_gate_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent, const char *new_name,
-                    unsigned flags)
+void tp_gate_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+                    const char *new_name, unsigned flags)
 {
     if (parent == FUSE_ROOT_ID && tp_control_is_name(fuse_req_userdata(req), name))
         fuse_reply_err(req, EPERM);
@@ -91,7 +92,8 @@ void tp_gate_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_in
         tp_op_rename(req, parent, name, new_parent, new_name, flags);
 }
 
-void tp_gate_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi)
+void tp_gate_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+                     struct fuse_file_info *fi)
 {
     struct tp_node *node = node_of(req, ino);
 
@@ -101,7 +103,8 @@ void tp_gate_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_s
         tp_op_setattr(req, ino, attr, to_set, fi);
 }
 
-void tp_gate_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off, struct fuse_file_info *fi)
+void tp_gate_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
+                   struct fuse_file_info *fi)
 {
     if (tp_is_control(node_of(req, ino)))
         tp_control_write(req, data, size, fi);
@@ -127,7 +130,8 @@ void tp_gate_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse
         tp_op_fsyncdir(req, ino, data_only, fi);
 }
 
-void tp_gate_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len, struct fuse_file_info *fi)
+void tp_gate_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
+                       struct fuse_file_info *fi)
 {
     if (!refused(req, ino, EOPNOTSUPP))
         tp_op_fallocate(req, ino, mode, off, len, fi);
@@ -144,8 +148,8 @@ void tp_gate_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct
 }
 
 /* The kernel copies by reading and writing then. */
-void tp_gate_copy(fuse_req_t req, fuse_ino_t from, off_t from_off, struct fuse_file_info *from_fi, fuse_ino_t to,
-                  off_t to_off, struct fuse_file_info *to_fi, size_t len, int flags)
+void tp_gate_copy(fuse_req_t req, fuse_ino_t from, off_t from_off, struct fuse_file_info *from_fi,
+                  fuse_ino_t to, off_t to_off, struct fuse_file_info *to_fi, size_t len, int flags)
 {
     if (!refused(req, from, EXDEV) && !refused(req, to, EXDEV))
         tp_op_copy(req, from, from_off, from_fi, to, to_off, to_fi, len, flags);
@@ -167,7 +171,8 @@ void tp_gate_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
         fuse_reply_buf(req, NULL, 0);
 }
 
-void tp_gate_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags)
+void tp_gate_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
+                      size_t size, int flags)
 {
     if (!refused(req, ino, EPERM))
         tp_op_setxattr(req, ino, name, value, size, flags);
@@ -179,16 +184,20 @@ void tp_gate_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
         tp_op_removexattr(req, ino, name);
 }
 
-void tp_gate_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned command, void *arg, struct fuse_file_info *fi,
-                   unsigned flags, const void *in, size_t in_size, size_t out_size)
+void tp_gate_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned command, void *arg,
+                   struct fuse_file_info *fi, unsigned flags, const void *in, size_t in_size,
+                   size_t out_size)
 {
     (void)arg;
     if (!refused(req, ino, ENOTTY))
         tp_op_ioctl(req, ino, command, fi, flags, in, in_size, out_size);
 }
 
-/* Files of models are always ready, as on a disk. An error would end polling for the whole mount. */
-void tp_gate_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct fuse_pollhandle *poll)
+/*
+ * Files of models are always ready, as on a disk. An error would end polling for the whole mount.
+ */
+void tp_gate_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
+                  struct fuse_pollhandle *poll)
 {
     if (tp_is_control(node_of(req, ino))) {
         tp_control_poll(req, fi, poll);

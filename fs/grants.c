@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the file of a pack denies, its model denies: the pack's owner, mode and access list, and how a change of them
- * reaches what the kernel knows of the model. */
+/* What the file of a pack denies, its model denies: the pack's owner, mode and access list, and how
+ * a change of them reaches what the kernel knows of the model. */
 #include <config.h>
 
 #include <errno.h>
@@ -41,7 +41,8 @@ void tp_tree_set_access(struct tp_tree *tree, const struct stat *st, mode_t gran
     tree->grants = grants;
     tree->attr.st_uid = st->st_uid;
     tree->attr.st_gid = st->st_gid;
-    tree->attr.st_mode = tp_tree_mode(tree, tp_tree_lists_hold(tree) ? tree->mode : tree->tight_mode);
+    tree->attr.st_mode =
+        tp_tree_mode(tree, tp_tree_lists_hold(tree) ? tree->mode : tree->tight_mode);
 }
 
 /* Under the lock: add what the kernel knows of PACKED. */

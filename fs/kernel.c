@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A mount in the kernel's table, and the read-ahead of a file system, as /proc and /sys show them. */
+/*
+ * A mount in the kernel's table, and the read-ahead of a file system, as /proc and /sys show them.
+ */
 #include <config.h>
 
 #include "fs/kernel.h"

@@ -18,7 +18,10 @@ int tp_kernel_canonical(const char *path, char **out, struct tp_error *err);
 bool tp_kernel_is_tenpak(const char *path);
 /* Whether that is the one with this device number. */
 bool tp_kernel_is_mounted(const char *path, dev_t dev);
-/* The number of that mount's connection, by which /sys/fs/fuse/connections knows it; false: there is none. */
+/*
+ * The number of that mount's connection, by which /sys/fs/fuse/connections knows it; false: there
+ * is none.
+ */
 bool tp_kernel_connection(const char *path, unsigned *number);
 /* Who mounted it; false: there is none. */
 bool tp_kernel_owner(const char *path, uid_t *owner);

@@ -86,7 +86,8 @@ int tp_known_copy(struct tp_known *known, struct tp_buffer *out)
 
     pthread_mutex_lock(&known->lock);
     for (unsigned i = 0; rc == 0 && i < 2; i++)
-        rc = tp_buffer_append(out, known->generations[i].names.data, known->generations[i].names.len);
+        rc = tp_buffer_append(out, known->generations[i].names.data,
+                              known->generations[i].names.len);
     pthread_mutex_unlock(&known->lock);
     return rc;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The names at the top that the kernel was told of within the time for which it may believe it: what is to be taken
- * back when changes were missed. Bounded; a name for which there is no room is not to be believed for long. Any
- * thread.
+ * The names at the top that the kernel was told of within the time for which it may believe it:
+ * what is to be taken back when changes were missed. Bounded; a name for which there is no room is
+ * not to be believed for long. Any thread.
  */
 #ifndef TP_FS_KNOWN_H
 #define TP_FS_KNOWN_H

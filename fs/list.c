@@ -32,7 +32,7 @@ struct tp_listing {
     struct tp_buffer names;
     struct item *items;
     size_t n, cap;
-    bool stands;                   /* as long as the directory has these times */
+    bool stands; /* as long as the directory has these times */
     struct timespec mtime, ctime;
 };
 
@@ -138,7 +138,8 @@ static int read_entries(struct tp_fs *fs, DIR *dir, bool top, struct tp_listing 
     if (rc == 0)
         rc = errno;
     if (rc == 0 && top && tp_control_is_visible(fs))
-        rc = add(listing, TP_CONTROL_NAME, strlen(TP_CONTROL_NAME), tp_control_number(), S_IFDIR, false);
+        rc = add(listing, TP_CONTROL_NAME, strlen(TP_CONTROL_NAME), tp_control_number(), S_IFDIR,
+                 false);
     if (rc == 0 && top)
         sort_and_merge(listing);
     return rc;
@@ -257,18 +258,21 @@ static int take_plain(struct tp_fs *fs, struct tp_plain *plain, struct tp_listin
 
 static int take_moved(struct tp_fs *fs, struct tp_node *now, void *arg)
 {
-    return tp_is_packed(now) ? take_packed(fs, tp_as_packed(now), arg) : take_plain(fs, tp_as_plain(now), arg);
+    return tp_is_packed(now) ? take_packed(fs, tp_as_packed(now), arg)
+                             : take_plain(fs, tp_as_plain(now), arg);
 }
 
 /* Of the directory, or of what has its place when it is gone. */
 static int take(fuse_req_t req, struct tp_node *node, struct tp_listing **out)
 {
-    int rc = tp_is_packed(node) ? ESTALE : take_plain(fuse_req_userdata(req), tp_as_plain(node), out);
+    int rc =
+        tp_is_packed(node) ? ESTALE : take_plain(fuse_req_userdata(req), tp_as_plain(node), out);
 
     return rc == ESTALE ? tp_moved_do(req, node, take_moved, out) : rc;
 }
 
-static int open_list(fuse_req_t req, struct tp_node *node, struct handle *handle, struct fuse_file_info *fi)
+static int open_list(fuse_req_t req, struct tp_node *node, struct handle *handle,
+                     struct fuse_file_info *fi)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
     bool top = node == &fs->root.node;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Look-ups that do not leave the file system cost nothing more; those that cross a mount have its line of the kernel's
- * table looked at, which asks no file system. */
+/* Look-ups that do not leave the file system cost nothing more; those that cross a mount have its
+ * line of the kernel's table looked at, which asks no file system. */
 #include <config.h>
 
 #include "fs/loop.h"
@@ -63,8 +63,8 @@ int tp_loop_open(struct tp_fs *fs, int dirfd, dev_t dev, const char *name)
     struct open_how how = {.flags = (unsigned)flags, .resolve = RESOLVE_NO_XDEV};
     int fd = (int)syscall(SYS_openat2, dirfd, name, &how, sizeof how), rc;
 
-    /* EXDEV: a mount is in the way; anything else that openat would not say: this kernel, or a filter of system calls,
-     * does not have openat2. */
+    /* EXDEV: a mount is in the way; anything else that openat would not say: this kernel, or a
+     * filter of system calls, does not have openat2. */
     if (fd >= 0 || (errno != EXDEV && errno != ENOSYS && errno != EPERM && errno != EAGAIN))
         return fd < 0 ? -errno : fd;
     fd = openat(dirfd, name, flags);

@@ -38,7 +38,8 @@ enum { ALLOCATOR_ARENAS = 2 };
 
 uint64_t tp_mount_default_cache(void)
 {
-    const uint64_t least = (uint64_t)256 << 20, most = (uint64_t)2 << 30, floor = (uint64_t)16 << 20;
+    const uint64_t least = (uint64_t)256 << 20, most = (uint64_t)2 << 30,
+                   floor = (uint64_t)16 << 20;
     uint64_t memory = tp_memory_limit(), cache = memory / 8;
 
     cache = cache < least ? least : cache > most ? most : cache;
@@ -86,9 +87,10 @@ static int check_not_ours(const char *path, struct tp_error *err)
     return tp_fail(err, EBUSY, "'%s' is a tenpak mount already", path);
 }
 
-/* DIR must not show the mount point, and so itself without an end: by whatever way it does, a bind mount, another mount of
- * ours, an overlay. */
-static int look_apart(const struct tp_fs *fs, int dirfd, const char *point, int point_fd, struct tp_error *err)
+/* DIR must not show the mount point, and so itself without an end: by whatever way it does, a bind
+ * mount, another mount of ours, an overlay. */
+static int look_apart(const struct tp_fs *fs, int dirfd, const char *point, int point_fd,
+                      struct tp_error *err)
 {
     const struct tp_mount_row *via = NULL;
     struct tp_mount_table table;
@@ -100,11 +102,14 @@ static int look_apart(const struct tp_fs *fs, int dirfd, const char *point, int 
     if (rc == 0 && !covers)
         rc = tp_mounts_show(&table, dirfd, fs->dir, point_fd, point, &shows, &via);
     if (rc < 0)
-        rc = tp_fail(err, -rc, "cannot tell whether '%s' contains '%s': %s", fs->dir, point, strerror(-rc));
+        rc = tp_fail(err, -rc, "cannot tell whether '%s' contains '%s': %s", fs->dir, point,
+                     strerror(-rc));
     else if (covers || (shows && !via))
-        rc = tp_fail(err, EINVAL, "cannot mount '%s' on '%s': one is within the other", fs->dir, point);
+        rc = tp_fail(err, EINVAL, "cannot mount '%s' on '%s': one is within the other", fs->dir,
+                     point);
     else if (shows)
-        rc = tp_fail(err, EINVAL, "cannot mount '%s' on '%s': it contains its mount point, by the mount at '%s'",
+        rc = tp_fail(err, EINVAL,
+                     "cannot mount '%s' on '%s': it contains its mount point, by the mount at '%s'",
                      fs->dir, point, via->point);
     tp_mount_table_clear(&table);
     return rc;
@@ -196,8 +201,8 @@ static void raise_descriptors(void)
 /* --- The session
  * --------------------------------------------------------------------------------------- */
 
-__attribute__((format(printf, 2, 0))) static void
-log_fuse(enum fuse_log_level level, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void log_fuse(enum fuse_log_level level,
+                                                           const char *fmt, va_list ap)
 {
     char line[TP_ERROR_MAX];
 
@@ -227,7 +232,10 @@ static int session_create(struct tp_fs *fs, const struct tp_mount_options *optio
         bad = fuse_opt_add_arg(&args, "-oro");
     if (!bad && options->flags)
         bad = fuse_opt_add_arg(&args, "-o") || fuse_opt_add_arg(&args, options->flags);
-    /* Models come from strangers: mount(8) gives "suid,dev" where fstab says nothing, and the last word counts. */
+    /*
+     * Models come from strangers: mount(8) gives "suid,dev" where fstab says nothing, and the last
+     * word counts.
+     */
     if (!bad)
         bad = fuse_opt_add_arg(&args, "-onosuid,nodev");
     if (!bad && options->allow_other)
@@ -295,8 +303,8 @@ static void *announce(void *arg)
     return NULL;
 }
 
-/* Whoever still waits for an answer is let go. Where the mount is gone already, what is there now is another's: then
- * the session's descriptor is closed without libfuse, which unmounts by path. */
+/* Whoever still waits for an answer is let go. Where the mount is gone already, what is there now
+ * is another's: then the session's descriptor is closed without libfuse, which unmounts by path. */
 static void end_session(struct tp_fs *fs, struct fuse_session *session)
 {
     int null = tp_detach_is_due(fs) ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -323,7 +331,10 @@ static int run_session(struct tp_fs *fs, struct fuse_session *session,
     tp_watch_start(fs->watch, session, fs);
     tp_sweep_start(fs->sweep, session);
     rc = fuse_session_loop_mt(session, config);
-    /* The kernel's word to who is taking a request at the moment when the mount goes: an end like any other. */
+    /*
+     * The kernel's word to who is taking a request at the moment when the mount goes: an end like
+     * any other.
+     */
     if (rc == -ECONNABORTED)
         rc = 0;
     /* Before the session's descriptor is closed, whose number may come to mean another file. */

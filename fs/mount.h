@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The mount as one call: a store's directory shown at a mount point, its packs as ordinary read-only
- * directories, its plain directories as they are, until it is unmounted or told to stop by SIGTERM, SIGINT
- * or SIGHUP.
+ * The mount as one call: a store's directory shown at a mount point, its packs as ordinary
+ * read-only directories, its plain directories as they are, until it is unmounted or told to stop
+ * by SIGTERM, SIGINT or SIGHUP.
  */
 #ifndef TP_FS_MOUNT_H
 #define TP_FS_MOUNT_H
@@ -23,7 +23,7 @@ struct tp_mount_ready {
     unsigned max_background;    /* requests of read-ahead in flight */
     unsigned read_ahead_kb;     /* in effect; 0: not known */
     unsigned read_ahead_wanted; /* what the mount asked for; only root may set it */
-    const char *slow;           /* what slows the mount, in a few words; "": nothing that is known */
+    const char *slow; /* what slows the mount, in a few words; "": nothing that is known */
 };
 
 /* The control directory, MNT/.tenpak: found but not listed, listed, or not there. */
@@ -40,7 +40,7 @@ struct tp_mount_options {
     bool allow_other; /* users other than the one who mounts; permissions are checked in any case */
     bool read_only;   /* plain directories, too */
     const char *flags; /* for the kernel: "nosuid,noexec", or NULL */
-    bool debug;       /* log every request */
+    bool debug;        /* log every request */
     enum tp_control_show control;
     bool control_group; /* CONTROL_GID may use the control directory, too */
     gid_t control_gid;
@@ -50,7 +50,10 @@ struct tp_mount_options {
     void *ready_arg;
 };
 
-/* An eighth of the memory that there is for this process, between 256 MiB and 2 GiB, but a quarter of it at most. */
+/*
+ * An eighth of the memory that there is for this process, between 256 MiB and 2 GiB, but a quarter
+ * of it at most.
+ */
 uint64_t tp_mount_default_cache(void);
 
 /*
@@ -61,13 +64,13 @@ uint64_t tp_mount_default_cache(void);
  *
  * -ENOENT, -ENOTDIR, -EACCES: DIR or the mount point is absent, no directory, not readable.
  * -ENOTEMPTY: the mount point has entries. -EBUSY: it is a tenpak mount already. -ENOTCONN: it
- * is one whose daemon died. -EINVAL: the mount point is DIR, within it, or above it, by whatever way. -ENODEV: no
- * /dev/fuse.
+ * is one whose daemon died. -EINVAL: the mount point is DIR, within it, or above it, by whatever
+ * way. -ENODEV: no /dev/fuse.
  */
 int tp_mount_run(const struct tp_mount_options *options, struct tp_error *err);
 
-/* What is in effect in the mount at MOUNTPOINT, as JSON (schema tenpak.mount/1): one line with a 0 after
- * it, the caller frees it. -EINVAL: no tenpak mount is there. */
+/* What is in effect in the mount at MOUNTPOINT, as JSON (schema tenpak.mount/1): one line with a 0
+ * after it, the caller frees it. -EINVAL: no tenpak mount is there. */
 int tp_mount_status(const char *mountpoint, char **json, struct tp_error *err);
 
 /*

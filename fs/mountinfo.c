@@ -35,7 +35,10 @@ static char *unescape(char *text)
     return text;
 }
 
-/* ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [TAG...] - TYPE SOURCE OPTIONS. False when it has another form. */
+/*
+ * ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [TAG...] - TYPE SOURCE OPTIONS. False when it has
+ * another form.
+ */
 static bool parse(char *line, struct tp_mount_row *out)
 {
     char *fields[6], *rest = line;
@@ -166,8 +169,8 @@ static char *move_path(const char *root, const char *path, const char *point)
     if (!tp_path_is_within(path, point))
         return NULL;
     below += strspn(below, "/");
-    if (asprintf(&out, "%s%s%s", strcmp(root, "/") == 0 ? "" : root, *below || strcmp(root, "/") == 0 ? "/" : "",
-                 below) < 0)
+    if (asprintf(&out, "%s%s%s", strcmp(root, "/") == 0 ? "" : root,
+                 *below || strcmp(root, "/") == 0 ? "/" : "", below) < 0)
         return NULL;
     return out;
 }
@@ -189,7 +192,8 @@ static int add_place(struct places *list, dev_t dev, char *path, const struct tp
         }
     if (list->n == list->cap) {
         size_t cap = list->cap ? 2 * list->cap : 16;
-        struct place *places = list->n < PLACES_MAX ? realloc(list->places, cap * sizeof *places) : NULL;
+        struct place *places =
+            list->n < PLACES_MAX ? realloc(list->places, cap * sizeof *places) : NULL;
         if (!places) {
             free(path);
             return list->n < PLACES_MAX ? -ENOMEM : -EXDEV;
@@ -221,7 +225,8 @@ static const struct tp_mount_row *holder(const struct tp_mount_table *table, con
 }
 
 /* What lies at WITHIN in a file system that shows the directory PATH. */
-static int add_layer(struct places *list, const char *path, const char *within, const struct tp_mount_row *via)
+static int add_layer(struct places *list, const char *path, const char *within,
+                     const struct tp_mount_row *via)
 {
     const struct tp_mount_row *row = *path == '/' ? holder(list->table, path) : NULL;
     char *layer = row ? move_path(row->root, path, row->point) : NULL;
@@ -286,7 +291,8 @@ static int follow(struct places *list, size_t at)
 }
 
 /* The place of what is open as FD at PATH. */
-static int find_place(const struct tp_mount_table *table, int fd, const char *path, struct place *out)
+static int find_place(const struct tp_mount_table *table, int fd, const char *path,
+                      struct place *out)
 {
     const struct tp_mount_row *row = tp_mount_of(table, fd);
 
@@ -300,8 +306,8 @@ static int find_place(const struct tp_mount_table *table, int fd, const char *pa
     return 0;
 }
 
-int tp_mount_covers(const struct tp_mount_table *table, int point_fd, const char *point, int fd, const char *path,
-                    bool *covers)
+int tp_mount_covers(const struct tp_mount_table *table, int point_fd, const char *point, int fd,
+                    const char *path, bool *covers)
 {
     struct place dir = {0}, target = {0};
     int rc = find_place(table, point_fd, point, &target);
@@ -314,8 +320,8 @@ int tp_mount_covers(const struct tp_mount_table *table, int point_fd, const char
     return rc;
 }
 
-int tp_mounts_show(const struct tp_mount_table *table, int fd, const char *path, int point_fd, const char *point,
-                   bool *shows, const struct tp_mount_row **via)
+int tp_mounts_show(const struct tp_mount_table *table, int fd, const char *path, int point_fd,
+                   const char *point, bool *shows, const struct tp_mount_row **via)
 {
     struct places list = {.table = table};
     struct place dir = {0}, target = {0};
@@ -337,7 +343,8 @@ int tp_mounts_show(const struct tp_mount_table *table, int fd, const char *path,
     return rc;
 }
 
-int tp_mount_asks(const struct tp_mount_table *table, const struct tp_mount_row *row, dev_t dev, bool *asks)
+int tp_mount_asks(const struct tp_mount_table *table, const struct tp_mount_row *row, dev_t dev,
+                  bool *asks)
 {
     struct places list = {.table = table};
     int rc = 0;

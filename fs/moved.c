@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A model whose directory and pack change places while who follows a path, or works in it or in a directory of it, still
- * holds the one: what is looked for there is found in the other. */
+/* A model whose directory and pack change places while who follows a path, or works in it or in a
+ * directory of it, still holds the one: what is looked for there is found in the other. */
 #include <config.h>
 
 #include <errno.h>
@@ -34,14 +34,16 @@ static bool packed_gone(struct tp_fs *fs, const struct tp_packed *packed, struct
     if (!dir)
         return false;
     gone->st.st_mode = tp_tree_mode(tree, dir->mode);
-    return snprintf(gone->path, sizeof gone->path, "%s/%s", tree->name, dir->path) < (int)sizeof gone->path;
+    return snprintf(gone->path, sizeof gone->path, "%s/%s", tree->name, dir->path) <
+           (int)sizeof gone->path;
 }
 
 static bool describe(struct tp_fs *fs, struct tp_node *dir, struct gone *gone)
 {
     if (tp_is_packed(dir))
         return packed_gone(fs, tp_as_packed(dir), gone);
-    return tp_plain_going_path(fs, tp_as_plain(dir), gone->path) && fstat(tp_as_plain(dir)->fd, &gone->st) == 0;
+    return tp_plain_going_path(fs, tp_as_plain(dir), gone->path) &&
+           fstat(tp_as_plain(dir)->fd, &gone->st) == 0;
 }
 
 /* It is not asked what they say. */
@@ -55,14 +57,17 @@ static bool has_list(struct tp_node *node)
     return getxattr(path, "system.posix_acl_access", NULL, 0) > 0;
 }
 
-/* The kernel let the caller search the old directory, and is not asked about the new one: it must be open to the same
- * users. */
+/* The kernel let the caller search the old directory, and is not asked about the new one: it must
+ * be open to the same users. */
 static bool same_access(struct tp_node *node, const struct stat *now, const struct stat *was)
 {
-    return now->st_mode == was->st_mode && now->st_uid == was->st_uid && now->st_gid == was->st_gid && !has_list(node);
+    return now->st_mode == was->st_mode && now->st_uid == was->st_uid &&
+           now->st_gid == was->st_gid && !has_list(node);
 }
 
-/* One above it must let him through by its mode; which groups he is in beside his own is not asked. */
+/*
+ * One above it must let him through by its mode; which groups he is in beside his own is not asked.
+ */
 static bool may_pass(struct tp_node *node, const struct stat *now, const struct fuse_ctx *caller)
 {
     mode_t needed = S_IXGRP | S_IXOTH;
@@ -89,8 +94,8 @@ static int look_in(struct tp_fs *fs, struct tp_node *node, const char *name, uin
 }
 
 /* What has the place now, as a look-up of it. */
-static int find_place(struct tp_fs *fs, const struct gone *gone, const struct fuse_ctx *caller, struct tp_node **out,
-                      struct stat *st)
+static int find_place(struct tp_fs *fs, const struct gone *gone, const struct fuse_ctx *caller,
+                      struct tp_node **out, struct stat *st)
 {
     char path[PATH_MAX], *name = path, *next;
     struct tp_node *node = &fs->root.node;
@@ -157,7 +162,8 @@ static int search(struct tp_fs *fs, struct tp_node *now, void *arg)
     return look_in(fs, now, s->name, s->via, s->entry);
 }
 
-int tp_moved_lookup(fuse_req_t req, struct tp_node *dir, const char *name, struct fuse_entry_param *entry)
+int tp_moved_lookup(fuse_req_t req, struct tp_node *dir, const char *name,
+                    struct fuse_entry_param *entry)
 {
     struct search s = {name, dir->generation, entry};
     int rc = tp_moved_do(req, dir, search, &s);

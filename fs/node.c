@@ -30,8 +30,10 @@ static void tell_nested(void *arg, const char *name, size_t packs)
 {
     const struct tp_fs *fs = arg;
 
-    tp_log(TP_LOG_WARNING, "'%s/%s' holds %zu pack%s, which show%s as %s there: mount '%s/%s' by itself", fs->dir, name,
-           packs, packs == 1 ? "" : "s", packs == 1 ? "s" : "", packs == 1 ? "a file" : "files", fs->dir, name);
+    tp_log(TP_LOG_WARNING,
+           "'%s/%s' holds %zu pack%s, which show%s as %s there: mount '%s/%s' by itself", fs->dir,
+           name, packs, packs == 1 ? "" : "s", packs == 1 ? "s" : "",
+           packs == 1 ? "a file" : "files", fs->dir, name);
 }
 
 int tp_fs_open(struct tp_fs *fs, const struct tp_mount_options *options, struct tp_error *err)
@@ -152,8 +154,8 @@ bool tp_fs_hidden(const char *name)
 {
     if (name[0] != '.')
         return false;
-    return strncmp(name, ".tenpak", 7) == 0 || strstr(name, TP_PACK_SUFFIX) || tp_is_temporary(name) ||
-           tp_is_removing(name);
+    return strncmp(name, ".tenpak", 7) == 0 || strstr(name, TP_PACK_SUFFIX) ||
+           tp_is_temporary(name) || tp_is_removing(name);
 }
 
 static bool told_lately(struct tp_fs *fs, const char *story)

@@ -26,8 +26,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
                             FUSE_CAP_ASYNC_DIO | FUSE_CAP_DONT_MASK;
 
     conn->want = (conn->want & ~unwanted) | (wanted & conn->capable);
-    /* Who serves others with root's rights is not to grant what the lists of a file deny. Any other daemon is held to
-     * them itself. */
+    /* Who serves others with root's rights is not to grant what the lists of a file deny. Any other
+     * daemon is held to them itself. */
     if (fs->options->allow_other && geteuid() == 0)
         conn->want |= FUSE_CAP_POSIX_ACL & conn->capable;
     fs->lists = conn->want & FUSE_CAP_POSIX_ACL;
@@ -54,7 +54,8 @@ int tp_top_lookup(struct tp_fs *fs, const char *name, struct fuse_entry_param *e
 }
 
 /* A name of DIR, or of one of its directories. */
-static int lookup_plain(struct tp_fs *fs, struct tp_node *node, const char *name, struct fuse_entry_param *entry)
+static int lookup_plain(struct tp_fs *fs, struct tp_node *node, const char *name,
+                        struct fuse_entry_param *entry)
 {
     bool top = node == &fs->root.node;
     int rc = top ? tp_top_lookup(fs, name, entry)

@@ -41,7 +41,10 @@ static nlink_t directory_links(const struct tp_view *view, uint32_t dir)
     return links;
 }
 
-/* What is stored. A file without a block has no data for some programs (tar -S), which do not read it then. */
+/*
+ * What is stored. A file without a block has no data for some programs (tar -S), which do not read
+ * it then.
+ */
 static blkcnt_t blocks_of(const struct tp_index *index, const struct tp_pack_file *file)
 {
     uint64_t bytes = tp_packed_stored_bytes(index, file);
@@ -79,15 +82,16 @@ void tp_packed_attr(const struct tp_view *view, uint32_t file, struct stat *st)
     if (file == TP_NONE) {
         st->st_ino = tree->first_ino;
         st->st_mode = S_IFDIR | tp_packed_mode(tree, index->root_mode & 07777,
-                                               tp_access_list(index->attrs + index->root_attr_first, index->root_attr_n));
+                                               tp_access_list(index->attrs + index->root_attr_first,
+                                                              index->root_attr_n));
         st->st_nlink = directory_links(view, file);
         set_time(st, index->root_mtime_sec, index->root_mtime_nsec);
         return;
     }
     const struct tp_pack_file *entry = &index->files[file];
     st->st_ino = tree->first_ino + 1 + file;
-    st->st_mode =
-        tp_packed_mode(tree, entry->mode & 07777, tp_access_list(index->attrs + entry->attr_first, entry->attr_n));
+    st->st_mode = tp_packed_mode(tree, entry->mode & 07777,
+                                 tp_access_list(index->attrs + entry->attr_first, entry->attr_n));
     st->st_nlink = 1 + (view->links ? view->links[file] : 0);
     set_time(st, entry->mtime_sec, entry->mtime_nsec);
     switch (entry->type) {
@@ -130,7 +134,8 @@ int tp_packed_enter(struct tp_fs *fs, struct tp_view *view, uint32_t file, uint6
     return packed ? 0 : ENOMEM;
 }
 
-uint32_t tp_packed_find(const struct tp_view *view, const struct tp_packed *parent, const char *name)
+uint32_t tp_packed_find(const struct tp_view *view, const struct tp_packed *parent,
+                        const char *name)
 {
     const struct tp_index *index = view->index;
     char path[PATH_MAX];
@@ -218,8 +223,8 @@ int tp_packed_reader(struct tp_fs *fs, struct tp_packed *packed, struct tp_reade
     return rc == 0 ? 0 : tp_fs_failed(fs, rc, &err);
 }
 
-/* Count one open that asks, and have what it will be read by: the pack is opened by the first read, unless it is
- * open, or promotion wants to know of it. */
+/* Count one open that asks, and have what it will be read by: the pack is opened by the first read,
+ * unless it is open, or promotion wants to know of it. */
 static int begin(struct tp_fs *fs, struct tp_packed *packed, struct fuse_file_info *fi)
 {
     struct tp_reader *reader;
@@ -262,12 +267,17 @@ static void end(fuse_req_t req, struct tp_packed *packed)
 
 int tp_packed_refuse(struct tp_fs *fs, const struct tp_packed *packed)
 {
-    tp_fs_tell(fs, "'%s' is a pack, which is read-only: to change the model, 'tenpak unpack %s/%s" TP_PACK_SUFFIX "' first",
+    tp_fs_tell(fs,
+               "'%s' is a pack, which is read-only: to change the model, 'tenpak unpack "
+               "%s/%s" TP_PACK_SUFFIX "' first",
                packed->tree->name, fs->dir, packed->tree->name);
     return EROFS;
 }
 
-/* An open file holds its pack open, or its file, and its tree alive; one that passes through only the tree. */
+/*
+ * An open file holds its pack open, or its file, and its tree alive; one that passes through only
+ * the tree.
+ */
 int tp_packed_open(fuse_req_t req, struct tp_packed *packed, struct fuse_file_info *fi)
 {
     struct tp_fs *fs = fuse_req_userdata(req);

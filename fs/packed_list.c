@@ -94,8 +94,13 @@ void tp_packed_list_read(fuse_req_t req, struct tp_packed *packed, size_t size, 
                          struct fuse_file_info *fi, bool plus)
 {
     struct tp_view *view = (struct tp_view *)(uintptr_t)fi->fh;
-    struct fill fill = {req, tp_thread_buffer(), size > TP_MAX_READ ? TP_MAX_READ : size, 0, plus,
-                        tp_via(&packed->node), 0};
+    struct fill fill = {req,
+                        tp_thread_buffer(),
+                        size > TP_MAX_READ ? TP_MAX_READ : size,
+                        0,
+                        plus,
+                        tp_via(&packed->node),
+                        0};
     uint32_t dir = packed->file;
     uint32_t first = dir == TP_NONE ? 0 : dir + 1;
     uint32_t end = dir == TP_NONE ? view->index->file_n : view->skip[dir];

@@ -115,8 +115,8 @@ static int put_codecs(const struct subject *of)
                 most = id;
         if (bytes[most] == 0)
             break;
-        int n = snprintf(of->out + used, of->room - used, "%s%s", used ? "," : "",
-                         tp_codec_name(most));
+        int n =
+            snprintf(of->out + used, of->room - used, "%s%s", used ? "," : "", tp_codec_name(most));
         if (n < 0 || (size_t)n >= of->room - used)
             return ERANGE;
         used += (size_t)n;
@@ -156,7 +156,10 @@ static int put_promoted(const struct subject *of)
     return put_truth(of, promoted);
 }
 
-/* Whether users of the mount are shown this attribute. Those of ours are told, whatever the file had. */
+/*
+ * Whether users of the mount are shown this attribute. Those of ours are told, whatever the file
+ * had.
+ */
 static bool is_shown(const struct tp_tree *tree, const char *name)
 {
     if (strncmp(name, PREFIX, sizeof PREFIX - 1) == 0)
@@ -168,12 +171,13 @@ static bool is_shown(const struct tp_tree *tree, const char *name)
 /* The attributes that a file or the model had when it was packed. */
 static uint32_t own_attrs(const struct tp_index *index, uint32_t file, const struct tp_attr **attrs)
 {
-    *attrs = index->attrs + (file == TP_NONE ? index->root_attr_first : index->files[file].attr_first);
+    *attrs =
+        index->attrs + (file == TP_NONE ? index->root_attr_first : index->files[file].attr_first);
     return file == TP_NONE ? index->root_attr_n : index->files[file].attr_n;
 }
 
-int tp_packed_own_xattr(struct tp_fs *fs, struct tp_packed *packed, const char *name, void *out, size_t room,
-                        size_t *len)
+int tp_packed_own_xattr(struct tp_fs *fs, struct tp_packed *packed, const char *name, void *out,
+                        size_t room, size_t *len)
 {
     const struct tp_attr *attrs;
     struct tp_view *view;
@@ -185,7 +189,8 @@ int tp_packed_own_xattr(struct tp_fs *fs, struct tp_packed *packed, const char *
     if (rc != 0)
         return rc;
     rc = ENODATA;
-    for (uint32_t i = 0, n = own_attrs(view->index, packed->file, &attrs); rc == ENODATA && i < n; i++)
+    for (uint32_t i = 0, n = own_attrs(view->index, packed->file, &attrs); rc == ENODATA && i < n;
+         i++)
         if (strcmp(attrs[i].name, name) == 0) {
             rc = attrs[i].len <= room ? 0 : ERANGE;
             if (rc == 0)
@@ -196,7 +201,8 @@ int tp_packed_own_xattr(struct tp_fs *fs, struct tp_packed *packed, const char *
     return rc;
 }
 
-int tp_packed_list_xattr(struct tp_fs *fs, struct tp_packed *packed, char *out, size_t room, size_t *len)
+int tp_packed_list_xattr(struct tp_fs *fs, struct tp_packed *packed, char *out, size_t room,
+                         size_t *len)
 {
     const struct tp_attr *attrs;
     struct tp_view *view;
@@ -229,11 +235,9 @@ int tp_packed_xattr(struct tp_fs *fs, struct tp_packed *packed, const char *name
         const char *name;
         int (*put)(const struct subject *of);
     } attributes[] = {
-        {"sha256", put_sha256}, {"id", put_id},
-        {"base", put_base},     {"codec", put_codecs},
-        {"ratio", put_ratio},   {"stored_bytes", put_stored},
-        {"verified", put_verified}, {"pin", put_pin},
-        {"promoted", put_promoted},
+        {"sha256", put_sha256},     {"id", put_id},       {"base", put_base},
+        {"codec", put_codecs},      {"ratio", put_ratio}, {"stored_bytes", put_stored},
+        {"verified", put_verified}, {"pin", put_pin},     {"promoted", put_promoted},
     };
     struct tp_view *view;
 

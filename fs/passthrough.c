@@ -99,8 +99,8 @@ void tp_passthrough_init(struct tp_passthrough *through, struct fuse_conn_info *
 {
     (void)conn;
     (void)stacked;
-    snprintf(through->why_not, sizeof through->why_not,
-             "libfuse %s is too old: 3.17 is needed", fuse_pkgversion());
+    snprintf(through->why_not, sizeof through->why_not, "libfuse %s is too old: 3.17 is needed",
+             fuse_pkgversion());
 }
 
 bool tp_pass_open(struct tp_passthrough *through, fuse_req_t req, struct tp_pass *pass, int fd,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * FUSE passthrough: an open file that the kernel reads from a file of ours by itself, at that file's speed.
+ * FUSE passthrough: an open file that the kernel reads from a file of ours by itself, at that
+ * file's speed.
  *
  * An inode is read in one way at a time, by asking us (the kernel keeps pages) or from one
  * backing file; while it is open in one way, an open in the other one fails. Whoever opens asks

@@ -53,19 +53,24 @@ unsigned tp_plain_count(struct tp_fs *fs)
     return n;
 }
 
-unsigned tp_plain_places(struct tp_fs *fs, unsigned bucket, struct tp_plain_place *out, unsigned most)
+unsigned tp_plain_places(struct tp_fs *fs, unsigned bucket, struct tp_plain_place *out,
+                         unsigned most)
 {
     unsigned n = 0;
 
     pthread_mutex_lock(&fs->lock);
     for (struct tp_plain *plain = fs->plain[bucket]; plain && n < most; plain = plain->chain)
-        out[n++] = (struct tp_plain_place){tp_fs_ino(fs, &plain->node), plain->parent, plain->is_directory,
-                                           plain->name ? strdup(plain->name) : NULL};
+        out[n++] =
+            (struct tp_plain_place){tp_fs_ino(fs, &plain->node), plain->parent, plain->is_directory,
+                                    plain->name ? strdup(plain->name) : NULL};
     pthread_mutex_unlock(&fs->lock);
     return n;
 }
 
-/* Under the lock: where it was found last, by a name or by none. Only for asking the kernel to forget it. */
+/*
+ * Under the lock: where it was found last, by a name or by none. Only for asking the kernel to
+ * forget it.
+ */
 static void note_name(struct tp_plain *plain, fuse_ino_t parent, const char *name)
 {
     plain->parent = parent;
@@ -82,7 +87,8 @@ static struct tp_plain *node_for(struct tp_fs *fs, const struct stat *st, uint64
 
     if (!S_ISDIR(st->st_mode))
         via = 0;
-    while (plain && (plain->ino != st->st_ino || plain->dev != st->st_dev || plain->node.via != via))
+    while (plain &&
+           (plain->ino != st->st_ino || plain->dev != st->st_dev || plain->node.via != via))
         plain = plain->chain;
     if (plain) {
         close(fd);
@@ -245,7 +251,8 @@ int tp_plain_lookup(struct tp_fs *fs, struct tp_plain *parent, const char *name,
         close(fd);
         return rc;
     }
-    if (parent == &fs->root && tp_catalog_is_pack(name) && tp_catalog_find_pack(fs->root.fd, name, &(struct stat){0})) {
+    if (parent == &fs->root && tp_catalog_is_pack(name) &&
+        tp_catalog_find_pack(fs->root.fd, name, &(struct stat){0})) {
         close(fd);
         return ENOENT;
     }

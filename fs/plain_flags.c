@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The flags that a file system keeps of DIR's own files: read and set as they are. Packs have none. */
+/*
+ * The flags that a file system keeps of DIR's own files: read and set as they are. Packs have none.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -11,7 +13,10 @@
 
 #include "fs/change.h"
 
-/* What the kernel sends, and wants back: the flags are an int there, whatever the command's number says. */
+/*
+ * What the kernel sends, and wants back: the flags are an int there, whatever the command's number
+ * says.
+ */
 union value {
     int flags;
     struct fsxattr more;
@@ -19,12 +24,16 @@ union value {
 
 static size_t in_size_of(unsigned command)
 {
-    return command == FS_IOC_SETFLAGS ? sizeof(int) : command == FS_IOC_FSSETXATTR ? sizeof(struct fsxattr) : 0;
+    return command == FS_IOC_SETFLAGS     ? sizeof(int)
+           : command == FS_IOC_FSSETXATTR ? sizeof(struct fsxattr)
+                                          : 0;
 }
 
 static size_t out_size_of(unsigned command)
 {
-    return command == FS_IOC_GETFLAGS ? sizeof(int) : command == FS_IOC_FSGETXATTR ? sizeof(struct fsxattr) : 0;
+    return command == FS_IOC_GETFLAGS     ? sizeof(int)
+           : command == FS_IOC_FSGETXATTR ? sizeof(struct fsxattr)
+                                          : 0;
 }
 
 /* The kernel has checked already whether the caller may. */

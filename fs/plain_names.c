@@ -80,8 +80,8 @@ static int may_take(struct tp_fs *fs, struct tp_node *parent, const char *name)
         return ENOENT;
     if (!is_model(fs, name))
         return 0;
-    tp_fs_tell(fs, "'%s' is a pack: to rename it, do so with '%s/%s" TP_PACK_SUFFIX "'",
-               name, fs->dir, name);
+    tp_fs_tell(fs, "'%s' is a pack: to rename it, do so with '%s/%s" TP_PACK_SUFFIX "'", name,
+               fs->dir, name);
     return EROFS;
 }
 
@@ -98,7 +98,10 @@ static void reply_made(fuse_req_t req, struct tp_plain *parent, const char *name
         tp_fs_forget(fs, tp_fs_node(fs, entry.ino), 1);
 }
 
-/* The kernel leaves the caller's umask to us: the default list of a directory is taken in its place. */
+/*
+ * The kernel leaves the caller's umask to us: the default list of a directory is taken in its
+ * place.
+ */
 static mode_t masked(fuse_req_t req, const struct tp_plain *parent, mode_t mode)
 {
     char path[TP_PROC_PATH_MAX];
@@ -127,7 +130,8 @@ static int open_new(fuse_req_t req, struct tp_plain *parent, const char *name, m
 }
 
 /* The answer to whoever made a file, of this name or of none, and has it open; takes over FD. */
-static void reply_opened(fuse_req_t req, struct tp_plain *parent, const char *name, int fd, struct fuse_file_info *fi)
+static void reply_opened(fuse_req_t req, struct tp_plain *parent, const char *name, int fd,
+                         struct fuse_file_info *fi)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
     struct fuse_entry_param entry;
@@ -274,7 +278,8 @@ static int take(struct tp_fs *fs, struct tp_node *parent, const struct taking *t
 
     if (tp_is_packed(parent))
         return tp_removal_entry(taking->req, tp_as_packed(parent), taking->name, is_dir);
-    if (parent == &fs->root.node && is_dir && !tp_fs_hidden(taking->name) && is_model(fs, taking->name))
+    if (parent == &fs->root.node && is_dir && !tp_fs_hidden(taking->name) &&
+        is_model(fs, taking->name))
         return tp_removal_model(taking->req, taking->name);
     int rc = may_take(fs, parent, taking->name);
     /* What is removed from a model that was packed meanwhile is removed from its pack. */
@@ -332,8 +337,8 @@ void tp_op_rename(fuse_req_t req, fuse_ino_t parent_ino, const char *name, fuse_
     /* Overlays know what these leave behind; nobody else needs them. */
     if (rc == 0 && flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE))
         rc = EINVAL;
-    if (rc == 0 && renameat2(tp_as_plain(parent)->fd, name, tp_as_plain(to)->fd, new_name,
-                             flags) < 0)
+    if (rc == 0 &&
+        renameat2(tp_as_plain(parent)->fd, name, tp_as_plain(to)->fd, new_name, flags) < 0)
         rc = errno;
     /* Without flags any system does. */
     if (rc == ENOSYS && flags == 0)

@@ -70,7 +70,9 @@ void tp_op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set
     if (tp_is_packed(node))
         rc = tp_packed_refuse(fs, tp_as_packed(node));
     else
-        rc = tp_plain_gave_way(fs, tp_as_plain(node)) ? ESTALE : set_attributes(tp_as_plain(node), attr, to_set, fi);
+        rc = tp_plain_gave_way(fs, tp_as_plain(node))
+                 ? ESTALE
+                 : set_attributes(tp_as_plain(node), attr, to_set, fi);
     if (rc == 0 && tp_plain_gave_way(fs, tp_as_plain(node)))
         rc = ESTALE;
     if (rc == 0)
@@ -175,7 +177,10 @@ static int seek_in_data(off_t size, off_t *off, int whence)
     return 0;
 }
 
-/* The kernel may hold pages back that were written through a mapping, and what is a hole on the disk is none then. */
+/*
+ * The kernel may hold pages back that were written through a mapping, and what is a hole on the
+ * disk is none then.
+ */
 static bool may_have_more(struct tp_fs *fs, const struct tp_plain *plain)
 {
     pthread_mutex_lock(&fs->lock);

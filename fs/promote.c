@@ -188,8 +188,8 @@ void tp_promote_opened(struct tp_fs *fs, struct tp_packed *packed, const struct 
         hot->pinned = is_pinned_name(promote, packed->tree->name);
     }
     /* It was read nearly whole, and here is one more who will. */
-    if (hot && (hot->pinned ||
-                __atomic_load_n(&hot->read, __ATOMIC_RELAXED) >= hot->size - hot->size / 4))
+    if (hot &&
+        (hot->pinned || __atomic_load_n(&hot->read, __ATOMIC_RELAXED) >= hot->size - hot->size / 4))
         want(promote, hot);
     pthread_mutex_unlock(&fs->lock);
 }
@@ -208,7 +208,9 @@ void tp_promote_read(struct tp_fs *fs, struct tp_packed *packed, size_t len)
     pthread_mutex_unlock(&fs->lock);
 }
 
-/* --- Pins -------------------------------------------------------------------------------------- */
+/*
+ * --- Pins --------------------------------------------------------------------------------------
+ */
 
 /* A file that is too small, or no file, is as good as promoted. */
 static int pin_file(struct tp_promote *promote, struct tp_packed *packed,
@@ -245,8 +247,8 @@ int tp_promote_pin(struct tp_fs *fs, struct tp_packed *packed, bool pin)
     return rc;
 }
 
-void tp_promote_get(struct tp_fs *fs, struct tp_packed *packed, const struct tp_view *view, bool *pinned,
-                    bool *promoted)
+void tp_promote_get(struct tp_fs *fs, struct tp_packed *packed, const struct tp_view *view,
+                    bool *pinned, bool *promoted)
 {
     const struct tp_pack_file *files = view->index->files;
     uint32_t first = packed->file == TP_NONE ? 0 : packed->file;
@@ -296,7 +298,8 @@ void tp_promote_closed(struct tp_fs *fs, const struct tp_packed *packed)
 {
     struct tp_promote *promote = fs->promote;
 
-    if (packed->pass.passing == 0 && promote && (promote->used > promote->budget || !packed->tree->current))
+    if (packed->pass.passing == 0 && promote &&
+        (promote->used > promote->budget || !packed->tree->current))
         pthread_cond_signal(&promote->wake);
 }
 
@@ -305,9 +308,11 @@ int tp_promote_set_budget(struct tp_fs *fs, uint64_t bytes, struct tp_error *err
     struct tp_promote *promote = fs->promote;
 
     if (!promote)
-        return tp_fail(err, EOPNOTSUPP, "this mount keeps no hot models: it was made without hot=SIZE");
+        return tp_fail(err, EOPNOTSUPP,
+                       "this mount keeps no hot models: it was made without hot=SIZE");
     if (bytes > fs->options->hot_bytes)
-        return tp_fail(err, ERANGE, "the mount was made with room for %llu bytes of hot models, not %llu",
+        return tp_fail(err, ERANGE,
+                       "the mount was made with room for %llu bytes of hot models, not %llu",
                        (unsigned long long)fs->options->hot_bytes, (unsigned long long)bytes);
     pthread_mutex_lock(&fs->lock);
     promote->budget = bytes;
@@ -316,7 +321,9 @@ int tp_promote_set_budget(struct tp_fs *fs, uint64_t bytes, struct tp_error *err
     return 0;
 }
 
-/* --- What is so -------------------------------------------------------------------------------- */
+/*
+ * --- What is so --------------------------------------------------------------------------------
+ */
 
 void tp_promote_get_status(struct tp_fs *fs, struct tp_promote_status *out)
 {

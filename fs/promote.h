@@ -19,18 +19,21 @@
 
 enum tp_hot_state { TP_HOT_COLD, TP_HOT_QUEUED, TP_HOT_FILLING, TP_HOT_READY, TP_HOT_NEVER };
 
-/* One file of a pack, from its first open on; goes with its tree. Under the mount's lock, but for READ. */
+/*
+ * One file of a pack, from its first open on; goes with its tree. Under the mount's lock, but for
+ * READ.
+ */
 struct tp_hot {
     struct tp_packed *first; /* the tree's own node of the file */
     struct tp_packed twin;
     struct tp_packed *current; /* of the two, what look-ups give */
     enum tp_hot_state state;
     bool pinned;
-    uint64_t size, room;            /* bytes; ROOM as the budget counts them */
-    uint64_t read;                  /* bytes asked for since it was last made or dropped; atomic */
+    uint64_t size, room;           /* bytes; ROOM as the budget counts them */
+    uint64_t read;                 /* bytes asked for since it was last made or dropped; atomic */
     uint64_t last_use, use_before; /* the mount's clock */
-    int fd;                         /* of the backing file, while READY */
-    struct tp_hot *next;            /* of the queue, or of those that are READY */
+    int fd;                        /* of the backing file, while READY */
+    struct tp_hot *next;           /* of the queue, or of those that are READY */
 };
 
 struct tp_promote_status {
@@ -73,20 +76,24 @@ void tp_promote_read(struct tp_fs *fs, struct tp_packed *packed, size_t len);
  * Positive errno; ENOSPC: there is no room for all of it. */
 int tp_promote_pin(struct tp_fs *fs, struct tp_packed *packed, bool pin);
 
-/* What is so of a file, or of all files of a model or a directory that can be promoted: pinned, promoted. Where there
- * is none both are false. */
-void tp_promote_get(struct tp_fs *fs, struct tp_packed *packed, const struct tp_view *view, bool *pinned,
-                    bool *promoted);
+/* What is so of a file, or of all files of a model or a directory that can be promoted: pinned,
+ * promoted. Where there is none both are false. */
+void tp_promote_get(struct tp_fs *fs, struct tp_packed *packed, const struct tp_view *view,
+                    bool *pinned, bool *promoted);
 
 /* Its second node. */
 struct tp_packed *tp_hot_twin(struct tp_hot *hot);
 /* With its tree. */
 void tp_hot_free(struct tp_hot *hot);
 
-/* Under the mount's lock: one open less that the kernel reads by itself. What only waited for that is dropped. */
+/*
+ * Under the mount's lock: one open less that the kernel reads by itself. What only waited for that
+ * is dropped.
+ */
 void tp_promote_closed(struct tp_fs *fs, const struct tp_packed *packed);
-/* The budget from here on, at most what the mount began with. What is too much goes, the least lately used first,
- * but for what is open or pinned. -EOPNOTSUPP: the mount promotes nothing. -ERANGE. */
+/* The budget from here on, at most what the mount began with. What is too much goes, the least
+ * lately used first, but for what is open or pinned. -EOPNOTSUPP: the mount promotes nothing.
+ * -ERANGE. */
 int tp_promote_set_budget(struct tp_fs *fs, uint64_t bytes, struct tp_error *err);
 
 void tp_promote_get_status(struct tp_fs *fs, struct tp_promote_status *out);

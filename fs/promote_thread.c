@@ -235,8 +235,9 @@ static int fill_tree(struct tp_promote *promote, const struct tp_hot *hot, char 
     if (tp_tree_hold(fs, tree, &view) != 0)
         return -1;
     int fd = fill(promote, view, hot, &err);
-    if (fd >= 0 && asprintf(told, "promoted '%s/%s', %s", tree->name,
-                            view->index->files[hot->first->file].path, tp_size_print(hot->size, size)) < 0)
+    if (fd >= 0 &&
+        asprintf(told, "promoted '%s/%s', %s", tree->name,
+                 view->index->files[hot->first->file].path, tp_size_print(hot->size, size)) < 0)
         *told = NULL;
     else if (fd < 0 && fd != -ECANCELED)
         tp_fs_failed(fs, fd == -ENOMEM ? -ENOMEM : -EIO, &err);

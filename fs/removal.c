@@ -47,8 +47,9 @@ static bool is_in_group(fuse_req_t req, gid_t gid)
     return false;
 }
 
-/* Whether the caller may remove the pack from DIR, by the modes. Where DIR has an access list, its group bits are the
- * most that anybody has but the owner: the kernel looks at the list when the model's directory goes. */
+/* Whether the caller may remove the pack from DIR, by the modes. Where DIR has an access list, its
+ * group bits are the most that anybody has but the owner: the kernel looks at the list when the
+ * model's directory goes. */
 static bool may_remove(fuse_req_t req, struct tp_fs *fs, const struct tp_tree *tree)
 {
     uid_t uid = fuse_req_ctx(req)->uid;
@@ -65,7 +66,8 @@ static bool may_remove(fuse_req_t req, struct tp_fs *fs, const struct tp_tree *t
         needed = S_IWUSR | S_IXUSR;
     else if (is_in_group(req, st.st_gid) || getxattr(path, "system.posix_acl_access", NULL, 0) > 0)
         needed = S_IWGRP | S_IXGRP;
-    return (st.st_mode & needed) == needed && (!(st.st_mode & S_ISVTX) || uid == st.st_uid || uid == tree->uid);
+    return (st.st_mode & needed) == needed &&
+           (!(st.st_mode & S_ISVTX) || uid == st.st_uid || uid == tree->uid);
 }
 
 /* 0, or why nothing of this model can be removed. */
@@ -97,7 +99,9 @@ static struct tp_removal *removal_of(struct tp_fs *fs, struct tp_tree *tree)
 {
     if (tree->removal && now() - tree->removal->touched > SECONDS) {
         drop(tree);
-        tp_fs_tell(fs, "what was removed of '%s' is there again: a pack goes as a whole, or not at all", tree->name);
+        tp_fs_tell(fs,
+                   "what was removed of '%s' is there again: a pack goes as a whole, or not at all",
+                   tree->name);
     }
     return tree->removal;
 }
@@ -126,7 +130,8 @@ static int begin(fuse_req_t req, struct tp_fs *fs, struct tp_view *view)
         return rc;
     pthread_mutex_lock(&fs->lock);
     if (!tree->removal)
-        tree->removal = calloc(1, sizeof *tree->removal + tree->file_n * sizeof tree->removal->hidden[0]);
+        tree->removal =
+            calloc(1, sizeof *tree->removal + tree->file_n * sizeof tree->removal->hidden[0]);
     if (tree->removal) {
         tree->removal->touched = now();
         tree->unsettled = true;

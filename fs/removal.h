@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Removing a packed model through the mount, as rm -r does it: file by file, directories when they are empty, the model's
- * own one last. A pack cannot lose a part of it, so what is removed is only hidden, from everybody, until the model's
- * directory goes, and the pack with it. When nothing more is removed for a while, or the mount ends before, all is there
- * again: all of a model goes, or nothing.
+ * Removing a packed model through the mount, as rm -r does it: file by file, directories when they
+ * are empty, the model's own one last. A pack cannot lose a part of it, so what is removed is only
+ * hidden, from everybody, until the model's directory goes, and the pack with it. When nothing more
+ * is removed for a while, or the mount ends before, all is there again: all of a model goes, or
+ * nothing.
  *
- * The kernel has checked the directories' modes by then; here the caller must be one that may remove the pack from DIR.
- * EBUSY: others need the pack as their base, or another process works on it; the log names them.
+ * The kernel has checked the directories' modes by then; here the caller must be one that may
+ * remove the pack from DIR. EBUSY: others need the pack as their base, or another process works on
+ * it; the log names them.
  */
 #ifndef TP_FS_REMOVAL_H
 #define TP_FS_REMOVAL_H

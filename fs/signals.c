@@ -84,7 +84,9 @@ static void *wait_for_signals(void *arg)
 
     set_of_ends(&ends);
     while (sigwait(&ends, &signal) == 0 && !atomic_load(&signals->ended)) {
-        int rc = seen++ == 0 && tp_detach_is_due(signals->fs) ? tp_detach(signals->fs->mountpoint, true) : -ECANCELED;
+        int rc = seen++ == 0 && tp_detach_is_due(signals->fs)
+                     ? tp_detach(signals->fs->mountpoint, true)
+                     : -ECANCELED;
         if (rc == 0) {
             tp_control_detach(signals->fs);
             tp_log(TP_LOG_INFO,

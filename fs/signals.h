@@ -24,8 +24,8 @@ struct tp_signal_mask {
 void tp_signals_block(struct tp_signal_mask *mask);
 void tp_signals_unblock(const struct tp_signal_mask *mask);
 
-/* From the thread that will run the session. The mount's control directory ends when the mount is detached, its
- * watch before the session is made to end. */
+/* From the thread that will run the session. The mount's control directory ends when the mount is
+ * detached, its watch before the session is made to end. */
 int tp_signals_start(struct fuse_session *session, struct tp_fs *fs, struct tp_signals **out,
                      struct tp_error *err);
 void tp_signals_stop(struct tp_signals *signals);

@@ -42,8 +42,7 @@ static void put_cache(struct tp_json_writer *json, struct tp_fs *fs)
     tp_json_put_u64(json, "evicted_blocks", stats.evicted_blocks);
     tp_json_end_object(json);
     tp_json_begin_object(json, "decode");
-    tp_json_put_u64(json, "threads",
-                    fs->options->threads ? fs->options->threads : tp_cpu_count());
+    tp_json_put_u64(json, "threads", fs->options->threads ? fs->options->threads : tp_cpu_count());
     tp_json_put_u64(json, "blocks", stats.decoded_blocks);
     tp_json_put_u64(json, "blocks_ahead", stats.prefetched_blocks);
     tp_json_put_u64(json, "bytes", stats.decoded_bytes);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What is in effect in a running mount, as one line of JSON: the value of an extended attribute of its
- * top directory. */
+/* What is in effect in a running mount, as one line of JSON: the value of an extended attribute of
+ * its top directory. */
 #ifndef TP_FS_STATUS_H
 #define TP_FS_STATUS_H
 

@@ -61,7 +61,10 @@ bool tp_detach_is_due(const struct tp_fs *fs)
     return dev == 0 || tp_kernel_is_mounted(fs->mountpoint, dev);
 }
 
-/* What the daemon holds of DIR's file system is free when it has ended, and only then can that be unmounted. */
+/*
+ * What the daemon holds of DIR's file system is free when it has ended, and only then can that be
+ * unmounted.
+ */
 static int detach_and_wait(const char *path, bool lazy)
 {
     int daemon = lazy ? -1 : tp_daemon_find(path);

@@ -20,10 +20,15 @@
 /* More take memory, and are asked for again as fast as that. */
 enum { MOST = 100000, BATCH = 256 };
 
-/* Threads that serve and wait at a time, so that there are some left to take what is forgotten; for how long. */
+/*
+ * Threads that serve and wait at a time, so that there are some left to take what is forgotten; for
+ * how long.
+ */
 enum { WAITING_MOST = 6, WAIT_MS = 2, WAIT_TRIES = 1000 };
 
-/* Of Linux 6.18: forget what is not in use, by numbers. Not in the headers of libfuse before 3.18. */
+/*
+ * Of Linux 6.18: forget what is not in use, by numbers. Not in the headers of libfuse before 3.18.
+ */
 enum { NOTIFY_PRUNE = 9 };
 
 struct notify_prune {
@@ -56,7 +61,8 @@ unsigned tp_sweep_most(void)
 {
     struct rlimit limit;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur / 2 > MOST)
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY ||
+        limit.rlim_cur / 2 > MOST)
         return MOST;
     return (unsigned)(limit.rlim_cur / 2);
 }
@@ -86,12 +92,16 @@ static bool prune(struct tp_sweep *sweep, const struct tp_plain_place *places, u
     return write(fuse_session_fd(sweep->session), &notice, notice.len) == (ssize_t)notice.len;
 }
 
-/* Also what is open, from then on under no name. The kernel makes us wait for look-ups in the directory. */
+/*
+ * Also what is open, from then on under no name. The kernel makes us wait for look-ups in the
+ * directory.
+ */
 static void forget(struct tp_sweep *sweep, const struct tp_plain_place *places, unsigned n)
 {
     for (unsigned i = 0; i < n && !atomic_load(&sweep->ends); i++)
         if (!places[i].is_directory && places[i].name)
-            fuse_lowlevel_notify_inval_entry(sweep->session, places[i].parent, places[i].name, strlen(places[i].name));
+            fuse_lowlevel_notify_inval_entry(sweep->session, places[i].parent, places[i].name,
+                                             strlen(places[i].name));
 }
 
 /* Once around at most: what is forgotten is told by the kernel, later. */

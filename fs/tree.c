@@ -17,7 +17,10 @@
 #include "fs/promote.h"
 #include "store/restored.h"
 
-/* Packs that stay open although nothing of them is, and bytes of their indexes: the one used last stays whatever it takes. */
+/*
+ * Packs that stay open although nothing of them is, and bytes of their indexes: the one used last
+ * stays whatever it takes.
+ */
 enum { IDLE_MAX = 8 };
 #define IDLE_BYTES_MAX (64u << 20)
 
@@ -226,7 +229,8 @@ static struct tp_tree *tree_create(struct tp_fs *fs, const char *name, struct tp
     }
     memcpy(tree->id, tp_pack_get_id(pack), sizeof tree->id);
     const struct tp_index *index = tp_pack_index(pack);
-    const struct tp_attr *list = tp_access_list(index->attrs + index->root_attr_first, index->root_attr_n);
+    const struct tp_attr *list =
+        tp_access_list(index->attrs + index->root_attr_first, index->root_attr_n);
     tree->mode = S_IFDIR | (index->root_mode & 07777);
     tree->tight_mode = list ? tp_acl_tighten(tree->mode, list->value, list->len) : tree->mode;
     tree->has_attrs = index->attr_n > 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The directories of a pack: what they are called stays known when the pack is gone, and who comes to one by way of
- * another directory that is gone gets a node of his own for it. */
+/* The directories of a pack: what they are called stays known when the pack is gone, and who comes
+ * to one by way of another directory that is gone gets a node of his own for it. */
 #include <config.h>
 
 #include <stdlib.h>
@@ -60,7 +60,8 @@ const struct tp_packed_dir *tp_tree_dir(const struct tp_packed *packed)
         else
             end = middle;
     }
-    return first < tree->dir_n && tree->dirs[first].file == packed->file ? &tree->dirs[first] : NULL;
+    return first < tree->dir_n && tree->dirs[first].file == packed->file ? &tree->dirs[first]
+                                                                         : NULL;
 }
 
 struct tp_packed *tp_tree_alias(struct tp_fs *fs, struct tp_tree *tree, uint32_t file, uint64_t via)

@@ -34,8 +34,8 @@
 /* After which what was expired is so once more. */
 enum { AGAIN_MS = 300, EVENTS_BYTES = 65536 };
 
-/* For the thread to end. Longer takes only one that the kernel holds up for a request that nobody serves any more,
- * until the session is gone. */
+/* For the thread to end. Longer takes only one that the kernel holds up for a request that nobody
+ * serves any more, until the session is gone. */
 enum { WAIT_SECONDS = 5 };
 
 struct tp_watch {
@@ -71,7 +71,7 @@ typedef int (*expire_flags_fn)(struct fuse_session *session, fuse_ino_t parent, 
 /* Releases before 3.15 have one argument more, of an enumeration; 1 is to expire only. */
 static void expire(struct fuse_session *session, const char *name)
 {
-    const bool has_flags = _Generic(&fuse_lowlevel_notify_expire_entry, expire_fn: 0, default: 1);
+    const bool has_flags = _Generic(&fuse_lowlevel_notify_expire_entry, expire_fn : 0, default : 1);
     void (*function)(void) = (void (*)(void))fuse_lowlevel_notify_expire_entry;
 
     if (has_flags)
@@ -142,7 +142,10 @@ struct tp_watch *tp_watch_create(int dirfd)
     return watch;
 }
 
-/* The kernel forgets the name and what it does not use below it, for what it knows holds the room of removed files. */
+/*
+ * The kernel forgets the name and what it does not use below it, for what it knows holds the room
+ * of removed files.
+ */
 static void forget(struct fuse_session *session, const char *name)
 {
     fuse_lowlevel_notify_inval_entry(session, FUSE_ROOT_ID, name, strlen(name));
@@ -179,7 +182,9 @@ static void tell_access(struct tp_watch *watch, const char *name)
     tp_tree_access_changed(watch->fs, watch->session, model_of(name, model) ? model : name);
 }
 
-/* Whether something went away: a pack that comes takes the place of another one, or of a directory. */
+/*
+ * Whether something went away: a pack that comes takes the place of another one, or of a directory.
+ */
 static bool is_loss(const struct inotify_event *event)
 {
     return event->mask & (IN_DELETE | IN_MOVED_FROM) ||
@@ -200,7 +205,9 @@ static void tell_again(struct tp_watch *watch)
     watch->lost = false;
 }
 
-/* What came while we looked away is not known: whatever the kernel knows is to be asked for again. */
+/*
+ * What came while we looked away is not known: whatever the kernel knows is to be asked for again.
+ */
 static int forget_all(struct tp_watch *watch)
 {
     size_t before = watch->again.len;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Extended attributes: those of DIR's own files as they are; those of packed files as they were packed.
- * What the mount tells of packs is told when asked for by name, and never listed, so that copies do not carry it off. */
+/* Extended attributes: those of DIR's own files as they are; those of packed files as they were
+ * packed. What the mount tells of packs is told when asked for by name, and never listed, so that
+ * copies do not carry it off. */
 #include <config.h>
 
 #include <errno.h>
@@ -98,7 +99,8 @@ void tp_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
         return;
     }
     if (tp_is_packed(node)) {
-        errno = tp_packed_list_xattr(fuse_req_userdata(req), tp_as_packed(node), names, VALUE_MAX_BYTES, &len);
+        errno = tp_packed_list_xattr(fuse_req_userdata(req), tp_as_packed(node), names,
+                                     VALUE_MAX_BYTES, &len);
         n = errno ? -1 : (ssize_t)len;
     } else {
         tp_plain_path(tp_as_plain(node), path);

@@ -12,11 +12,13 @@ bool tp_serve_is_built(void)
     return false;
 }
 
-int tp_serve_start(const struct tp_serve_options *options, struct tp_serve **out, struct tp_error *err)
+int tp_serve_start(const struct tp_serve_options *options, struct tp_serve **out,
+                   struct tp_error *err)
 {
     (void)options;
     *out = NULL;
-    return tp_fail(err, EOPNOTSUPP, "this build has no HTTP server: it was made without libmicrohttpd");
+    return tp_fail(err, EOPNOTSUPP,
+                   "this build has no HTTP server: it was made without libmicrohttpd");
 }
 
 void tp_serve_stop(struct tp_serve *serve)

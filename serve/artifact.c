@@ -19,7 +19,8 @@
 #define TYPE "application/vnd.tenpak.pack"
 
 /* The pack of the job's model: made by it, and still the same. */
-static int find_pack(struct tp_call *call, char **path, char etag[TP_SHA256_HEX + 2], struct tp_error *err)
+static int find_pack(struct tp_call *call, char **path, char etag[TP_SHA256_HEX + 2],
+                     struct tp_error *err)
 {
     struct tp_serve *serve = call->serve;
     struct tp_buffer text = {0};
@@ -33,13 +34,15 @@ static int find_pack(struct tp_call *call, char **path, char etag[TP_SHA256_HEX 
     if (rc == 0 && status.verb != TP_VERB_COMPRESS)
         rc = tp_fail(err, ENOENT, "the job '%s' makes no pack", call->id);
     if (rc == 0 && status.state != TP_JOB_COMPLETED)
-        rc = tp_fail(err, tp_job_state_is_end(status.state) ? ENOENT : EALREADY, "the job '%s' is %s: there is no pack of it",
-                     call->id, tp_job_state_name(status.state));
+        rc = tp_fail(err, tp_job_state_is_end(status.state) ? ENOENT : EALREADY,
+                     "the job '%s' is %s: there is no pack of it", call->id,
+                     tp_job_state_name(status.state));
     if (rc == 0)
         rc = tp_jobs_file(serve->jobs, call->id, "report.json", &text, err);
     if (rc == 0)
         rc = tp_json_parse(text.data, text.len, &report, err);
-    if (rc == 0 && !(*path = tp_path_join(tp_store_dir(serve->store), status.subject, TP_PACK_SUFFIX)))
+    if (rc == 0 &&
+        !(*path = tp_path_join(tp_store_dir(serve->store), status.subject, TP_PACK_SUFFIX)))
         rc = tp_fail(err, ENOMEM, "out of memory");
     if (rc == 0 && tp_pack_identify(*path, &id, NULL) < 0)
         rc = tp_fail(err, ENOENT, "the pack '%s' is not there any more", status.subject);
@@ -48,7 +51,8 @@ static int find_pack(struct tp_call *call, char **path, char etag[TP_SHA256_HEX 
         tp_hex(id.id, sizeof id.id, hex);
         snprintf(etag, TP_SHA256_HEX + 2, "\"%s\"", hex);
         if (!made || strcmp(made, hex) != 0)
-            rc = tp_fail(err, ENOENT, "the pack '%s' is another than the job '%s' made", status.subject, call->id);
+            rc = tp_fail(err, ENOENT, "the pack '%s' is another than the job '%s' made",
+                         status.subject, call->id);
     }
     tp_json_free(report);
     tp_buffer_clear(&text);
@@ -115,7 +119,8 @@ static enum MHD_Result send_file(struct tp_call *call, int fd, uint64_t size, co
     if (code == 416) {
         close(fd);
         snprintf(text, sizeof text, "bytes */%" PRIu64, size);
-        return tp_call_refuse_with(call, 416, ERANGE, "the pack is shorter than that", "Content-Range", text);
+        return tp_call_refuse_with(call, 416, ERANGE, "the pack is shorter than that",
+                                   "Content-Range", text);
     }
     if (code == 304) {
         close(fd);
@@ -128,7 +133,8 @@ static enum MHD_Result send_file(struct tp_call *call, int fd, uint64_t size, co
     }
     if (!response)
         return MHD_NO;
-    snprintf(text, sizeof text, "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, first, first + len - 1, size);
+    snprintf(text, sizeof text, "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, first, first + len - 1,
+             size);
     if (code == 206)
         MHD_add_response_header(response, "Content-Range", text);
     MHD_add_response_header(response, "Content-Type", TYPE);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A request for a job in the body of a POST: one object of JSON with the verb's keys. Values are of JSON's own kinds here
- * (no "4" for 4): what a description of the interface can say is all that is taken.
+ * A request for a job in the body of a POST: one object of JSON with the verb's keys. Values are of
+ * JSON's own kinds here (no "4" for 4): what a description of the interface can say is all that is
+ * taken.
  */
 #include <config.h>
 
@@ -21,7 +22,8 @@ static bool is_json_type(const char *type)
     static const char json[] = "application/json";
     size_t len = sizeof json - 1;
 
-    return type && !strncasecmp(type, json, len) && (!type[len] || type[len] == ';' || type[len] == ' ');
+    return type && !strncasecmp(type, json, len) &&
+           (!type[len] || type[len] == ';' || type[len] == ' ');
 }
 
 static size_t characters(const char *text)
@@ -60,8 +62,8 @@ static int check_name(const char *key, const struct tp_json *v, struct tp_error 
 }
 
 /* Also puts the value to JSON, in the one form that requests are read in: 4, not 4.0. */
-static int check_value(const struct tp_key *key, const struct tp_json *v, struct tp_json_writer *json,
-                       struct tp_error *err)
+static int check_value(const struct tp_key *key, const struct tp_json *v,
+                       struct tp_json_writer *json, struct tp_error *err)
 {
     char digits[32];
     uint64_t whole;
@@ -77,7 +79,8 @@ static int check_value(const struct tp_key *key, const struct tp_json *v, struct
     case TP_KEY_WORD:
     case TP_KEY_TEXT:
         if (!text || characters(text) > TEXT_MAX)
-            return tp_fail(err, EINVAL, "'%s' is a text of at most %u characters", key->name, TEXT_MAX);
+            return tp_fail(err, EINVAL, "'%s' is a text of at most %u characters", key->name,
+                           TEXT_MAX);
         tp_json_put_string(json, key->name, text);
         return 0;
     case TP_KEY_BOOL:
@@ -106,14 +109,15 @@ static int check_retry(const struct tp_json *v, struct tp_json_writer *json, str
     const char *text = tp_json_string(v);
 
     if (!text || !is_retry(text))
-        return tp_fail(err, EINVAL, "'id' has 1 to %u letters, digits, '.', '_', ':' or '-'", TP_RETRY_KEY_MAX);
+        return tp_fail(err, EINVAL, "'id' has 1 to %u letters, digits, '.', '_', ':' or '-'",
+                       TP_RETRY_KEY_MAX);
     tp_json_put_string(json, "id", text);
     return 0;
 }
 
 /* null is the same as nothing, but for the model. */
-static int check_member(const struct tp_verb_info *verb, const struct tp_json *member, struct tp_json_writer *json,
-                        struct tp_error *err)
+static int check_member(const struct tp_verb_info *verb, const struct tp_json *member,
+                        struct tp_json_writer *json, struct tp_error *err)
 {
     const char *name = tp_json_key(member);
 
@@ -140,8 +144,8 @@ static int check_base(const struct tp_json *root, struct tp_error *err)
     return 0;
 }
 
-/* The body, checked, as the text of a request. What no errno says comes as a code: 400 for what is no JSON at all, 409
- * for a model that is to be its own base. */
+/* The body, checked, as the text of a request. What no errno says comes as a code: 400 for what is
+ * no JSON at all, 409 for a model that is to be its own base. */
 static int read_body(const struct tp_call *call, const struct tp_verb_info *verb, bool with_base,
                      struct tp_buffer *text, unsigned *code, struct tp_error *err)
 {
@@ -159,11 +163,13 @@ static int read_body(const struct tp_call *call, const struct tp_verb_info *verb
         rc = tp_fail(err, EINVAL, "the body is one object");
     else if (!tp_json_get(root, "model"))
         rc = tp_fail(err, EINVAL, "'model' is not given");
-    for (const struct tp_json *m = rc == 0 ? tp_json_first(root) : NULL; m && rc == 0; m = tp_json_next(m))
+    for (const struct tp_json *m = rc == 0 ? tp_json_first(root) : NULL; m && rc == 0;
+         m = tp_json_next(m))
         rc = check_member(verb, m, &json, err);
     if (rc == 0 && with_base)
         rc = check_base(root, err);
-    const char *base = tp_json_string(tp_json_get(root, "base")), *model = tp_json_string(tp_json_get(root, "model"));
+    const char *base = tp_json_string(tp_json_get(root, "base")),
+               *model = tp_json_string(tp_json_get(root, "model"));
     if (rc == 0 && base && model && !strcmp(base, model)) {
         *code = 409;
         rc = tp_fail(err, EINVAL, "'%s' cannot be its own base", base);
@@ -186,7 +192,8 @@ static enum MHD_Result submit(struct tp_call *call, const struct tp_request *req
     int rc = tp_jobs_submit(call->serve->jobs, request, 1, &asker, ids, &spot, &err);
 
     if (rc < 0)
-        return spot.conflict ? tp_call_refuse(call, 409, -rc, err.message) : tp_call_fail(call, rc, &err);
+        return spot.conflict ? tp_call_refuse(call, 409, -rc, err.message)
+                             : tp_call_fail(call, rc, &err);
     rc = tp_jobs_reply(0, ids, 1, NULL, NULL, &text);
     if (rc < 0) {
         tp_buffer_clear(&text);
@@ -204,7 +211,8 @@ enum MHD_Result tp_call_submit(struct tp_call *call, enum tp_verb verb, bool wit
     unsigned code = 0;
     size_t n = 0;
 
-    if (!is_json_type(MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, "Content-Type")))
+    if (!is_json_type(
+            MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, "Content-Type")))
         return tp_call_refuse(call, 415, EINVAL, "the body is application/json");
     if (call->too_long)
         return tp_call_refuse(call, 413, E2BIG, "the body is longer than 64 KiB");
@@ -214,9 +222,9 @@ enum MHD_Result tp_call_submit(struct tp_call *call, enum tp_verb verb, bool wit
     if (rc == 0 && n != 1)
         rc = tp_fail(&err, EINVAL, "the body is one object");
     tp_buffer_clear(&text);
-    enum MHD_Result result = rc == 0  ? submit(call, &requests[0])
-                             : code   ? tp_call_refuse(call, code, -rc, err.message)
-                                      : tp_call_fail(call, rc, &err);
+    enum MHD_Result result = rc == 0 ? submit(call, &requests[0])
+                             : code  ? tp_call_refuse(call, code, -rc, err.message)
+                                     : tp_call_fail(call, rc, &err);
     tp_requests_free(requests, n);
     return result;
 }

@@ -26,32 +26,40 @@ struct tp_call {
     struct tp_serve *serve;
     struct MHD_Connection *connection;
     const char *method, *path;
-    char id[TP_JOB_ID_MAX]; /* that the path ends in, "" when the route has none; never longer, see route.c */
+    char id[TP_JOB_ID_MAX]; /* that the path ends in, "" when the route has none; never longer, see
+                               route.c */
     struct tp_buffer body;
     bool too_long; /* the body is longer than what is taken, and is not kept */
     uint64_t seen; /* bytes of it */
 };
 
 /* Each answers the call and returns what MHD wants to hear. */
-enum MHD_Result tp_call_reply(struct tp_call *call, unsigned code, const char *type, struct tp_buffer *text);
+enum MHD_Result tp_call_reply(struct tp_call *call, unsigned code, const char *type,
+                              struct tp_buffer *text);
 /* 202: the job is at LOCATION. */
-enum MHD_Result tp_call_accepted(struct tp_call *call, const char *location, struct tp_buffer *text);
-/* {"error": "ENOENT", "errno": 2, "message": "..."} with the code that goes with RC (negative errno). */
+enum MHD_Result tp_call_accepted(struct tp_call *call, const char *location,
+                                 struct tp_buffer *text);
+/*
+ * {"error": "ENOENT", "errno": 2, "message": "..."} with the code that goes with RC (negative
+ * errno).
+ */
 enum MHD_Result tp_call_fail(struct tp_call *call, int rc, const struct tp_error *err);
 enum MHD_Result tp_call_refuse(struct tp_call *call, unsigned code, int error, const char *message);
 /* The same with one more header. */
-enum MHD_Result tp_call_refuse_with(struct tp_call *call, unsigned code, int error, const char *message,
-                                    const char *header, const char *value);
+enum MHD_Result tp_call_refuse_with(struct tp_call *call, unsigned code, int error,
+                                    const char *message, const char *header, const char *value);
 /* 405, with what is allowed. */
 enum MHD_Result tp_call_wrong_method(struct tp_call *call, const char *allowed);
 
 /* MHD's handler of requests, CLS a struct tp_serve, and of their ends. */
-enum MHD_Result tp_call_take(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
-                             const char *version, const char *data, size_t *len, void **con_cls);
-void tp_call_end(void *cls, struct MHD_Connection *connection, void **con_cls, enum MHD_RequestTerminationCode why);
+enum MHD_Result tp_call_take(void *cls, struct MHD_Connection *connection, const char *url,
+                             const char *method, const char *version, const char *data, size_t *len,
+                             void **con_cls);
+void tp_call_end(void *cls, struct MHD_Connection *connection, void **con_cls,
+                 enum MHD_RequestTerminationCode why);
 
-/* Whether the headers say in one way what the body is. Otherwise the call is refused and its connection closed; *RESULT is
- * what MHD wants to hear. */
+/* Whether the headers say in one way what the body is. Otherwise the call is refused and its
+ * connection closed; *RESULT is what MHD wants to hear. */
 bool tp_call_is_framed(struct tp_call *call, const char *version, enum MHD_Result *result);
 
 /* Find the route and answer. */

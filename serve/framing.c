@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How long a request's body is must be said once, in one way. A proxy before the server that reads it in another way would
- * take the end of one request for the beginning of the next, which then has that proxy's trust (RFC 9112, 6 and 11.2).
+ * How long a request's body is must be said once, in one way. A proxy before the server that reads
+ * it in another way would take the end of one request for the beginning of the next, which then has
+ * that proxy's trust (RFC 9112, 6 and 11.2).
  */
 #include <config.h>
 
@@ -12,7 +13,8 @@
 #include "serve/call.h"
 
 /* Names that a request has once, if at all. */
-static const char *const once[] = {"Content-Length", "Transfer-Encoding", "Host", "Authorization", "Content-Type"};
+static const char *const once[] = {"Content-Length", "Transfer-Encoding", "Host", "Authorization",
+                                   "Content-Type"};
 enum { LENGTH, CODING, ONCE = sizeof once / sizeof once[0] };
 
 struct headers {
@@ -23,10 +25,14 @@ struct headers {
 
 static bool is_token(const char *name)
 {
-    return *name && !name[strspn(name, "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")];
+    return *name &&
+           !name[strspn(
+               name,
+               "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")];
 }
 
-static enum MHD_Result take_header(void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
+static enum MHD_Result take_header(void *cls, enum MHD_ValueKind kind, const char *name,
+                                   const char *value)
 {
     struct headers *h = cls;
 

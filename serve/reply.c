@@ -13,9 +13,9 @@ static const struct {
     int error;
     unsigned code;
 } codes[] = {
-    {EINVAL, 422},     {ERANGE, 422},  {ENOENT, 404}, {EEXIST, 409}, {EBUSY, 409}, {EALREADY, 409},
-    {E2BIG, 413},      {EAGAIN, 429},  {EACCES, 403}, {EPERM, 403},  {EROFS, 403}, {EOPNOTSUPP, 501},
-    {ENOLINK, 409},    {ENOSPC, 507},  {EDQUOT, 507}, {ENOMEM, 503}, {EMFILE, 503}, {ENFILE, 503},
+    {EINVAL, 422},  {ERANGE, 422}, {ENOENT, 404}, {EEXIST, 409}, {EBUSY, 409},  {EALREADY, 409},
+    {E2BIG, 413},   {EAGAIN, 429}, {EACCES, 403}, {EPERM, 403},  {EROFS, 403},  {EOPNOTSUPP, 501},
+    {ENOLINK, 409}, {ENOSPC, 507}, {EDQUOT, 507}, {ENOMEM, 503}, {EMFILE, 503}, {ENFILE, 503},
 };
 
 static unsigned code_of(int error)
@@ -26,8 +26,8 @@ static unsigned code_of(int error)
     return 500;
 }
 
-static enum MHD_Result send_text(struct tp_call *call, unsigned code, const char *type, struct tp_buffer *text,
-                                 const char *header, const char *value)
+static enum MHD_Result send_text(struct tp_call *call, unsigned code, const char *type,
+                                 struct tp_buffer *text, const char *header, const char *value)
 {
     struct MHD_Response *response =
         MHD_create_response_from_buffer(text->len, text->data, MHD_RESPMEM_MUST_FREE);
@@ -47,7 +47,8 @@ static enum MHD_Result send_text(struct tp_call *call, unsigned code, const char
     return rc;
 }
 
-enum MHD_Result tp_call_reply(struct tp_call *call, unsigned code, const char *type, struct tp_buffer *text)
+enum MHD_Result tp_call_reply(struct tp_call *call, unsigned code, const char *type,
+                              struct tp_buffer *text)
 {
     return send_text(call, code, type, text, NULL, NULL);
 }
@@ -57,8 +58,8 @@ enum MHD_Result tp_call_accepted(struct tp_call *call, const char *location, str
     return send_text(call, 202, "application/json", text, "Location", location);
 }
 
-enum MHD_Result tp_call_refuse_with(struct tp_call *call, unsigned code, int error, const char *message,
-                                    const char *header, const char *value)
+enum MHD_Result tp_call_refuse_with(struct tp_call *call, unsigned code, int error,
+                                    const char *message, const char *header, const char *value)
 {
     const char *name = strerrorname_np(error);
     struct tp_buffer text = {0};
@@ -80,7 +81,8 @@ enum MHD_Result tp_call_refuse_with(struct tp_call *call, unsigned code, int err
 enum MHD_Result tp_call_refuse(struct tp_call *call, unsigned code, int error, const char *message)
 {
     if (code == 401)
-        return tp_call_refuse_with(call, code, error, message, "WWW-Authenticate", "Bearer realm=\"tenpak\"");
+        return tp_call_refuse_with(call, code, error, message, "WWW-Authenticate",
+                                   "Bearer realm=\"tenpak\"");
     if (code == 429)
         return tp_call_refuse_with(call, code, error, message, "Retry-After", "5");
     return tp_call_refuse_with(call, code, error, message, NULL, NULL);

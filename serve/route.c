@@ -52,8 +52,8 @@ static const struct route routes[] = {
     {"/jobs/", CANCEL, true, false, false, "/cancel"},
 };
 
-/* A path that goes on where an id belongs, with no other '/', is one of those; an id that is too long to be one is
- * given as "?", which none is. */
+/* A path that goes on where an id belongs, with no other '/', is one of those; an id that is too
+ * long to be one is given as "?", which none is. */
 static const struct route *find(const char *path, char id[TP_JOB_ID_MAX])
 {
     for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
@@ -69,7 +69,8 @@ static const struct route *find(const char *path, char id[TP_JOB_ID_MAX])
             size_t n = strcspn(rest, "/");
             if (n == 0 || strcmp(rest + n, route->after ? route->after : "") != 0)
                 continue;
-            snprintf(id, TP_JOB_ID_MAX, "%.*s", n < TP_JOB_ID_MAX ? (int)n : 1, n < TP_JOB_ID_MAX ? rest : "?");
+            snprintf(id, TP_JOB_ID_MAX, "%.*s", n < TP_JOB_ID_MAX ? (int)n : 1,
+                     n < TP_JOB_ID_MAX ? rest : "?");
             return route;
         }
     }
@@ -96,7 +97,8 @@ static enum MHD_Result answer_health(struct tp_call *call)
 }
 
 /* RC and TEXT are what a document's function has made. */
-static enum MHD_Result answer_document(struct tp_call *call, int rc, struct tp_buffer *text, const struct tp_error *err)
+static enum MHD_Result answer_document(struct tp_call *call, int rc, struct tp_buffer *text,
+                                       const struct tp_error *err)
 {
     if (rc == 0)
         return tp_call_reply(call, 200, JSON, text);
@@ -157,7 +159,8 @@ static enum MHD_Result answer_openapi(struct tp_call *call)
     size_t len;
     const char *openapi = tp_openapi_text(&len);
 
-    return answer_document(call, tp_buffer_append(&text, openapi, len), &text, &(struct tp_error){0});
+    return answer_document(call, tp_buffer_append(&text, openapi, len), &text,
+                           &(struct tp_error){0});
 }
 
 static enum MHD_Result answer(struct tp_call *call, const struct route *route)
@@ -201,7 +204,8 @@ static enum MHD_Result answer(struct tp_call *call, const struct route *route)
 enum MHD_Result tp_call_answer(struct tp_call *call)
 {
     const struct route *route = find(call->path, call->id);
-    const char *header = MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, "Authorization");
+    const char *header =
+        MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, "Authorization");
     bool get = !strcmp(call->method, "GET") || !strcmp(call->method, "HEAD");
 
     /* Who has no token does not learn what there is. */

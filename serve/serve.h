@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The jobs of a directory over HTTP, for who wants that: JSON in and out, a bearer token, loopback unless told
- * otherwise. share/tenpak/openapi.json describes it. TLS is a proxy's.
+ * The jobs of a directory over HTTP, for who wants that: JSON in and out, a bearer token, loopback
+ * unless told otherwise. share/tenpak/openapi.json describes it. TLS is a proxy's.
  */
 #ifndef TP_SERVE_SERVE_H
 #define TP_SERVE_SERVE_H
@@ -17,15 +17,17 @@ struct tp_serve;
 
 struct tp_serve_options {
     const char *dir;
-    const char *listen;     /* "ADDRESS:PORT", "[ADDRESS]:PORT", numbers only; port 0: any free one. NULL: TP_SERVE_LISTEN */
+    const char *listen;     /* "ADDRESS:PORT", "[ADDRESS]:PORT", numbers only; port 0: any free one.
+                               NULL: TP_SERVE_LISTEN */
     const char *token_file; /* NULL: DIR/.tenpak/token, made when it is not there */
 };
 
 /* Whether this build can. */
 bool tp_serve_is_built(void);
-/* Answers requests from threads of its own from now on. -EOPNOTSUPP: not in this build. -EADDRINUSE. -EPERM: others
- * may read the token. */
-int tp_serve_start(const struct tp_serve_options *options, struct tp_serve **out, struct tp_error *err);
+/* Answers requests from threads of its own from now on. -EOPNOTSUPP: not in this build.
+ * -EADDRINUSE. -EPERM: others may read the token. */
+int tp_serve_start(const struct tp_serve_options *options, struct tp_serve **out,
+                   struct tp_error *err);
 /* Takes no more requests, ends those under way, and the jobs that it runs. */
 void tp_serve_stop(struct tp_serve *serve);
 

@@ -25,7 +25,8 @@ bool tp_serve_is_built(void)
 
 /* --- Requests --- */
 
-void tp_call_end(void *cls, struct MHD_Connection *connection, void **con_cls, enum MHD_RequestTerminationCode why)
+void tp_call_end(void *cls, struct MHD_Connection *connection, void **con_cls,
+                 enum MHD_RequestTerminationCode why)
 {
     struct tp_call *call = *con_cls;
 
@@ -38,7 +39,9 @@ void tp_call_end(void *cls, struct MHD_Connection *connection, void **con_cls, e
     *con_cls = NULL;
 }
 
-/* Paths come as they were sent: no id has anything to unescape, and "%00" ends none of our strings. */
+/*
+ * Paths come as they were sent: no id has anything to unescape, and "%00" ends none of our strings.
+ */
 static size_t keep_escapes(void *cls, struct MHD_Connection *connection, char *text)
 {
     (void)cls;
@@ -59,8 +62,9 @@ static enum MHD_Result take_body(struct tp_call *call, const char *data, size_t 
     return call->seen > DROP_BYTES ? MHD_NO : MHD_YES;
 }
 
-enum MHD_Result tp_call_take(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
-                             const char *version, const char *data, size_t *len, void **con_cls)
+enum MHD_Result tp_call_take(void *cls, struct MHD_Connection *connection, const char *url,
+                             const char *method, const char *version, const char *data, size_t *len,
+                             void **con_cls)
 {
     struct tp_call *call = *con_cls;
     enum MHD_Result result;
@@ -69,7 +73,8 @@ enum MHD_Result tp_call_take(void *cls, struct MHD_Connection *connection, const
         call = calloc(1, sizeof *call);
         if (!call)
             return MHD_NO;
-        *call = (struct tp_call){.serve = cls, .connection = connection, .method = method, .path = url};
+        *call =
+            (struct tp_call){.serve = cls, .connection = connection, .method = method, .path = url};
         *con_cls = call;
         /* Before any of the body is read. */
         tp_call_is_framed(call, version, &result);
@@ -102,7 +107,8 @@ union address {
 
 static int bad_address(const char *text, struct tp_error *err)
 {
-    return tp_fail(err, EINVAL, "'%s' is not ADDRESS:PORT, such as 127.0.0.1:8765 or [::1]:8765", text);
+    return tp_fail(err, EINVAL, "'%s' is not ADDRESS:PORT, such as 127.0.0.1:8765 or [::1]:8765",
+                   text);
 }
 
 static int read_address(const char *text, union address *out, struct tp_error *err)
@@ -149,8 +155,9 @@ static void set_url(struct tp_serve *serve, const union address *address)
         inet_ntop(AF_INET6, &address->v6.sin6_addr, host, sizeof host);
     else
         inet_ntop(AF_INET, &address->v4.sin_addr, host, sizeof host);
-    snprintf(serve->url, sizeof serve->url, address->any.sa_family == AF_INET6 ? "http://[%s]:%u" : "http://%s:%u",
-             host, info ? info->port : 0u);
+    snprintf(serve->url, sizeof serve->url,
+             address->any.sa_family == AF_INET6 ? "http://[%s]:%u" : "http://%s:%u", host,
+             info ? info->port : 0u);
 }
 
 /* --- Life --- */
@@ -166,25 +173,25 @@ static int listen_on(struct tp_serve *serve, const char *text, struct tp_error *
     if (address.any.sa_family == AF_INET6)
         flags |= MHD_USE_IPv6;
     errno = 0;
-    serve->http = MHD_start_daemon(flags, 0, NULL, NULL, tp_call_take, serve,
-                                   MHD_OPTION_EXTERNAL_LOGGER, log_line, NULL,
-                                   MHD_OPTION_SOCK_ADDR, &address.any,
-                                   MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS,
-                                   MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS,
-                                   MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)CONNECTIONS_OF_ONE,
-                                   MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
-                                   MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)32768,
-                                   MHD_OPTION_STRICT_FOR_CLIENT, 1,
-                                   MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
-                                   MHD_OPTION_NOTIFY_COMPLETED, tp_call_end, NULL, MHD_OPTION_END);
+    serve->http = MHD_start_daemon(
+        flags, 0, NULL, NULL, tp_call_take, serve, MHD_OPTION_EXTERNAL_LOGGER, log_line, NULL,
+        MHD_OPTION_SOCK_ADDR, &address.any, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        (unsigned)CONNECTIONS_OF_ONE, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)32768, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_NOTIFY_COMPLETED, tp_call_end,
+        NULL, MHD_OPTION_END);
     if (!serve->http)
         return errno ? tp_fail_errno(err, "cannot listen on '%s'", text)
                      : tp_fail(err, EIO, "cannot listen on '%s'", text);
     set_url(serve, &address);
     serve->exposed = !is_loopback(&address);
     if (serve->exposed)
-        tp_log(TP_LOG_WARNING, "others than this machine can reach '%s', which has no TLS: the token and all answers can be "
-                               "read on the way", serve->url);
+        tp_log(TP_LOG_WARNING,
+               "others than this machine can reach '%s', which has no TLS: the token and all "
+               "answers can be "
+               "read on the way",
+               serve->url);
     return 0;
 }
 
@@ -219,7 +226,8 @@ static int open_jobs(struct tp_serve *serve, const char *dir, struct tp_error *e
     return tp_jobs_open(&options, &serve->jobs, err);
 }
 
-int tp_serve_start(const struct tp_serve_options *options, struct tp_serve **out, struct tp_error *err)
+int tp_serve_start(const struct tp_serve_options *options, struct tp_serve **out,
+                   struct tp_error *err)
 {
     struct tp_serve *serve = calloc(1, sizeof *serve);
     int rc;
@@ -231,7 +239,8 @@ int tp_serve_start(const struct tp_serve_options *options, struct tp_serve **out
     if (rc == 0)
         rc = open_jobs(serve, options->dir, err);
     if (rc == 0)
-        rc = options->token_file ? given_token(serve, options->token_file, err) : own_token(serve, options->dir, err);
+        rc = options->token_file ? given_token(serve, options->token_file, err)
+                                 : own_token(serve, options->dir, err);
     if (rc == 0)
         rc = tp_inventory_create(serve->store, serve->jobs, &serve->inventory, err);
     if (rc == 0)

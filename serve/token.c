@@ -23,21 +23,22 @@ static int check_owner(int fd, const char *path, struct tp_error *err)
     if (!S_ISREG(st.st_mode))
         return tp_fail(err, EINVAL, "the token '%s' is no regular file", path);
     if (st.st_mode & (S_IRWXG | S_IRWXO))
-        return tp_fail(err, EPERM, "the token '%s' is open to others (mode %04o): chmod 600 it", path,
-                       (unsigned)st.st_mode & 07777);
+        return tp_fail(err, EPERM, "the token '%s' is open to others (mode %04o): chmod 600 it",
+                       path, (unsigned)st.st_mode & 07777);
     if (st.st_uid != geteuid() && st.st_uid != 0)
         return tp_fail(err, EPERM, "the token '%s' belongs to another user", path);
     return 0;
 }
 
 /* One word of visible ASCII, perhaps with an end of line. */
-static int take(char *text, size_t len, const char *path, struct tp_token *out, struct tp_error *err)
+static int take(char *text, size_t len, const char *path, struct tp_token *out,
+                struct tp_error *err)
 {
     while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r'))
         len--;
     if (len < TP_TOKEN_MIN || len > TP_TOKEN_MAX)
-        return tp_fail(err, EINVAL, "the token '%s' has %zu characters: at least %u, at most %u", path, len,
-                       TP_TOKEN_MIN, TP_TOKEN_MAX);
+        return tp_fail(err, EINVAL, "the token '%s' has %zu characters: at least %u, at most %u",
+                       path, len, TP_TOKEN_MIN, TP_TOKEN_MAX);
     for (size_t i = 0; i < len; i++)
         if (text[i] <= ' ' || text[i] > '~')
             return tp_fail(err, EINVAL, "the token '%s' is not one word of visible ASCII", path);
@@ -109,7 +110,10 @@ bool tp_token_fits(const struct tp_token *token, const char *header)
         return false;
     header += 7;
     header += strspn(header, " ");
-    /* Of hashes nothing can be learned by comparing one byte after the other; and it is not done so. */
+    /*
+     * Of hashes nothing can be learned by comparing one byte after the other; and it is not done
+     * so.
+     */
     if (tp_sha256(header, strlen(header), hash) < 0)
         return false;
     for (size_t i = 0; i < sizeof hash; i++)

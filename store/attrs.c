@@ -25,7 +25,10 @@ static bool has_no_attributes(int code)
     return code == EOPNOTSUPP || code == ENOSYS;
 }
 
-/* An attribute that packs do not keep. A label of SELinux is given anew by its policy, wherever the file is. */
+/*
+ * An attribute that packs do not keep. A label of SELinux is given anew by its policy, wherever the
+ * file is.
+ */
 static void count_lost(const char *name, struct tp_lost *lost, bool *other)
 {
     if (strcmp(name, "security.capability") == 0)
@@ -91,8 +94,8 @@ static void count_flags(int fd, struct tp_lost *lost)
         lost->flags += (flags & FLAGS_LOST) != 0;
 }
 
-int tp_attrs_read(int fd, const char *path, uint32_t file, struct tp_attrs *out, struct tp_lost *lost,
-                  struct tp_error *err)
+int tp_attrs_read(int fd, const char *path, uint32_t file, struct tp_attrs *out,
+                  struct tp_lost *lost, struct tp_error *err)
 {
     struct tp_lost ignored = {0};
     uint32_t first = out->n;
@@ -143,7 +146,8 @@ int tp_attrs_drop_lists(int fd, const char *path, struct tp_error *err)
 
     /* A default list of what is no directory is EACCES. */
     for (unsigned i = 0; i < 2; i++)
-        if (fremovexattr(fd, names[i]) < 0 && errno != ENODATA && errno != EACCES && !has_no_attributes(errno))
+        if (fremovexattr(fd, names[i]) < 0 && errno != ENODATA && errno != EACCES &&
+            !has_no_attributes(errno))
             return tp_fail_errno(err, "cannot take the access lists from '%s'", path);
     return 0;
 }
@@ -189,8 +193,8 @@ bool tp_lost_describe(const struct tp_lost *lost, char *out, size_t len)
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         if (parts[i].n == 0 || at >= len)
             continue;
-        at += (size_t)snprintf(out + at, len - at, "%s%s (%" PRIu64 " file%s)", at ? ", " : "", parts[i].what,
-                               parts[i].n, parts[i].n == 1 ? "" : "s");
+        at += (size_t)snprintf(out + at, len - at, "%s%s (%" PRIu64 " file%s)", at ? ", " : "",
+                               parts[i].what, parts[i].n, parts[i].n == 1 ? "" : "s");
     }
     return at > 0;
 }

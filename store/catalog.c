@@ -16,7 +16,10 @@
 #include "store/pack/pack_internal.h"
 #include "store/store.h"
 
-/* Packs that stay open although nobody uses them, and bytes of their indexes: the one used last stays whatever it takes. */
+/*
+ * Packs that stay open although nobody uses them, and bytes of their indexes: the one used last
+ * stays whatever it takes.
+ */
 enum { IDLE_MAX = 4 };
 #define IDLE_BYTES_MAX (64u << 20)
 
@@ -160,7 +163,8 @@ void tp_catalog_drop_removed(struct tp_catalog *catalog)
 
     for (size_t i = 0; i < catalog->n; i++) {
         struct tp_catalog_entry *entry = &catalog->entries[i];
-        if (!entry->pack || (tp_catalog_stat(catalog, entry->file, &key, NULL) == 0 && key_equal(&key, &entry->key)))
+        if (!entry->pack || (tp_catalog_stat(catalog, entry->file, &key, NULL) == 0 &&
+                             key_equal(&key, &entry->key)))
             continue;
         tp_pack_close(entry->pack);
         entry->pack = NULL;
@@ -277,8 +281,8 @@ int tp_catalog_refresh(struct tp_catalog *catalog, struct tp_error *err)
     return rc;
 }
 
-int tp_catalog_read(struct tp_catalog *catalog, const char *file, struct tp_pack_id *id, struct tp_pack_contents *out,
-                    struct tp_error *err)
+int tp_catalog_read(struct tp_catalog *catalog, const char *file, struct tp_pack_id *id,
+                    struct tp_pack_contents *out, struct tp_error *err)
 {
     struct tp_catalog_key key;
     struct tp_catalog_entry *entry = NULL;
@@ -288,7 +292,8 @@ int tp_catalog_read(struct tp_catalog *catalog, const char *file, struct tp_pack
     if (rc < 0)
         return rc;
     entry = entry_for(catalog, file, &key);
-    if (!entry || (!(entry->read && entry->identified) && asprintf(&path, "%s/%s", catalog->dir, file) < 0))
+    if (!entry ||
+        (!(entry->read && entry->identified) && asprintf(&path, "%s/%s", catalog->dir, file) < 0))
         return tp_fail(err, ENOMEM, "out of memory for '%s'", file);
     if (!entry->identified)
         rc = tp_pack_identify(path, &entry->id, err);
@@ -306,7 +311,8 @@ int tp_catalog_read(struct tp_catalog *catalog, const char *file, struct tp_pack
 
 /* The files of the entries that MATCH. */
 static int collect(const struct tp_catalog *catalog, const uint8_t *id,
-                   bool (*match)(const struct tp_catalog *, const struct tp_catalog_entry *, const uint8_t *),
+                   bool (*match)(const struct tp_catalog *, const struct tp_catalog_entry *,
+                                 const uint8_t *),
                    char ***out, size_t *n)
 {
     char **names = malloc((catalog->n + 1) * sizeof *names);
@@ -338,7 +344,8 @@ const struct tp_catalog_entry *tp_catalog_unasked(const struct tp_catalog *catal
     return NULL;
 }
 
-static bool has_id(const struct tp_catalog *catalog, const struct tp_catalog_entry *entry, const uint8_t *id)
+static bool has_id(const struct tp_catalog *catalog, const struct tp_catalog_entry *entry,
+                   const uint8_t *id)
 {
     (void)catalog;
     return memcmp(entry->id.id, id, TP_SHA256_LEN) == 0;
@@ -350,30 +357,36 @@ static bool may_have_content(const struct tp_catalog *catalog, const struct tp_c
     (void)catalog;
     if (entry->read)
         return memcmp(entry->contents.own, content, TP_SHA256_LEN) == 0;
-    return entry->id.version == 1 || memcmp(entry->id.content, content, sizeof entry->id.content) == 0;
+    return entry->id.version == 1 ||
+           memcmp(entry->id.content, content, sizeof entry->id.content) == 0;
 }
 
-static bool may_have_base(const struct tp_catalog *catalog, const struct tp_catalog_entry *entry, const uint8_t *id)
+static bool may_have_base(const struct tp_catalog *catalog, const struct tp_catalog_entry *entry,
+                          const uint8_t *id)
 {
     if (!entry->id.has_base)
         return false;
     for (size_t i = 0; i < catalog->n; i++)
-        if (catalog->entries[i].identified && memcmp(catalog->entries[i].id.id, entry->id.base_id, TP_SHA256_LEN) == 0)
+        if (catalog->entries[i].identified &&
+            memcmp(catalog->entries[i].id.id, entry->id.base_id, TP_SHA256_LEN) == 0)
             return memcmp(entry->id.base_id, id, TP_SHA256_LEN) == 0;
     return true;
 }
 
-int tp_catalog_with_id(const struct tp_catalog *catalog, const uint8_t *id, char ***files, size_t *n)
+int tp_catalog_with_id(const struct tp_catalog *catalog, const uint8_t *id, char ***files,
+                       size_t *n)
 {
     return collect(catalog, id, has_id, files, n);
 }
 
-int tp_catalog_with_content(const struct tp_catalog *catalog, const uint8_t *content, char ***files, size_t *n)
+int tp_catalog_with_content(const struct tp_catalog *catalog, const uint8_t *content, char ***files,
+                            size_t *n)
 {
     return collect(catalog, content, may_have_content, files, n);
 }
 
-int tp_catalog_with_base(const struct tp_catalog *catalog, const uint8_t *id, char ***files, size_t *n)
+int tp_catalog_with_base(const struct tp_catalog *catalog, const uint8_t *id, char ***files,
+                         size_t *n)
 {
     return collect(catalog, id, may_have_base, files, n);
 }

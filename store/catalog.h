@@ -32,7 +32,7 @@ struct tp_catalog_entry {
     bool identified; /* ID holds */
     int failed;      /* why not: negative errno, 0 where it was not asked */
     struct tp_pack_id id;
-    bool read;       /* CONTENTS hold: of version 1 the footer does not tell anything of them */
+    bool read; /* CONTENTS hold: of version 1 the footer does not tell anything of them */
     struct tp_pack_contents contents;
     struct tp_pack *pack; /* open, or NULL */
     uint64_t used;        /* when PACK was last asked for */
@@ -50,9 +50,9 @@ void tp_catalog_clear(struct tp_catalog *catalog);
 
 /* Whether a file of this name can be a pack of a model: NAME.tnpk, not hidden. */
 bool tp_catalog_is_pack(const char *file);
-/* Whether FILE of the directory DIRFD is one: a regular file of such a name, or a symbolic link to one. For root a link
- * counts where it is root's or of the owner of the file that it leads to, so that nobody shows another's file. ST is
- * that of the file. */
+/* Whether FILE of the directory DIRFD is one: a regular file of such a name, or a symbolic link to
+ * one. For root a link counts where it is root's or of the owner of the file that it leads to, so
+ * that nobody shows another's file. ST is that of the file. */
 bool tp_catalog_find_pack(int dirfd, const char *file, struct stat *st);
 /* -ENOENT: there is no such file. */
 int tp_catalog_stat(const struct tp_catalog *catalog, const char *file, struct tp_catalog_key *key,
@@ -71,13 +71,18 @@ void tp_catalog_drop_removed(struct tp_catalog *catalog);
 /* Read the directory, and the ids of the packs that are new or changed. Damaged packs have none. */
 int tp_catalog_refresh(struct tp_catalog *catalog, struct tp_error *err);
 /* Files of the packs with this id, and of those that may have this content id. -ENOMEM. */
-int tp_catalog_with_id(const struct tp_catalog *catalog, const uint8_t *id, char ***files, size_t *n);
-int tp_catalog_with_content(const struct tp_catalog *catalog, const uint8_t *content, char ***files, size_t *n);
+int tp_catalog_with_id(const struct tp_catalog *catalog, const uint8_t *id, char ***files,
+                       size_t *n);
+int tp_catalog_with_content(const struct tp_catalog *catalog, const uint8_t *content, char ***files,
+                            size_t *n);
 /* Files of the packs whose base has this id, and of those whose base's id no pack has. -ENOMEM. */
-int tp_catalog_with_base(const struct tp_catalog *catalog, const uint8_t *id, char ***files, size_t *n);
-/* What FILE's footer (ID may be NULL) and its index say; read once as long as it is the same file. */
-int tp_catalog_read(struct tp_catalog *catalog, const char *file, struct tp_pack_id *id, struct tp_pack_contents *out,
-                    struct tp_error *err);
+int tp_catalog_with_base(const struct tp_catalog *catalog, const uint8_t *id, char ***files,
+                         size_t *n);
+/*
+ * What FILE's footer (ID may be NULL) and its index say; read once as long as it is the same file.
+ */
+int tp_catalog_read(struct tp_catalog *catalog, const char *file, struct tp_pack_id *id,
+                    struct tp_pack_contents *out, struct tp_error *err);
 /* The first pack that may be whole and could not be asked for its base, or NULL. */
 const struct tp_catalog_entry *tp_catalog_unasked(const struct tp_catalog *catalog);
 

@@ -27,7 +27,7 @@ struct comparer {
     const struct tp_progress *progress;
     const struct tp_modeldir *now; /* what is in DIR */
     gid_t pack_gid;
-    struct tp_sha256 *sha;         /* NULL: content is not looked at */
+    struct tp_sha256 *sha; /* NULL: content is not looked at */
     uint8_t *buffer;
     uint64_t done;
     int rootfd;
@@ -40,9 +40,10 @@ static int differs(const struct comparer *c, const char *path, const char *what)
                    tp_pack_path(c->pack), what, path);
 }
 
-/* Restoring leaves set-ID bits out, and grants less where it cannot give a list or the group. A pack has less of what belonged
- * to another group than its own. */
-static bool same_mode(const struct comparer *c, uint32_t packed, uint32_t first, uint32_t n, uint32_t mode, gid_t gid)
+/* Restoring leaves set-ID bits out, and grants less where it cannot give a list or the group. A
+ * pack has less of what belonged to another group than its own. */
+static bool same_mode(const struct comparer *c, uint32_t packed, uint32_t first, uint32_t n,
+                      uint32_t mode, gid_t gid)
 {
     const struct tp_attr *list = tp_access_list(tp_pack_index(c->pack)->attrs + first, n);
 
@@ -54,7 +55,8 @@ static bool same_mode(const struct comparer *c, uint32_t packed, uint32_t first,
 }
 
 /* Whether names of one file are names of one file. */
-static bool same_link(const struct comparer *c, const struct tp_pack_file *f, const struct tp_entry *e)
+static bool same_link(const struct comparer *c, const struct tp_pack_file *f,
+                      const struct tp_entry *e)
 {
     const struct tp_entry *first;
 
@@ -78,7 +80,8 @@ static int compare_entry(const struct comparer *c, const struct tp_entry *e)
         return differs(c, e->path, "the target");
     if (!same_link(c, f, e))
         return differs(c, e->path, "the hard link");
-    if (f->type != TP_ENTRY_SYMLINK && !same_mode(c, f->mode, f->attr_first, f->attr_n, e->mode, e->gid))
+    if (f->type != TP_ENTRY_SYMLINK &&
+        !same_mode(c, f->mode, f->attr_first, f->attr_n, e->mode, e->gid))
         return differs(c, e->path, "the mode");
     if (f->mtime_sec != e->mtime_sec || f->mtime_nsec != e->mtime_nsec)
         return differs(c, e->path, "the modification time");
@@ -107,8 +110,8 @@ static int hash_file(struct comparer *c, int fd, const struct tp_pack_file *f)
     return 0;
 }
 
-/* Whether attribute A of the pack may be absent from the file open as FD: its file system does not keep it, or its group
- * is not the one that the list was for. */
+/* Whether attribute A of the pack may be absent from the file open as FD: its file system does not
+ * keep it, or its group is not the one that the list was for. */
 static bool may_lack(const struct comparer *c, int fd, const struct tp_attr *a, gid_t gid)
 {
     bool list = strcmp(a->name, TP_ACL_ACCESS) == 0;
@@ -117,7 +120,8 @@ static bool may_lack(const struct comparer *c, int fd, const struct tp_attr *a, 
 }
 
 /* The N attributes of the pack from FIRST on, and those of the file open as FD; both are sorted. */
-static int compare_attrs(const struct comparer *c, int fd, const char *path, uint32_t first, uint32_t n, gid_t gid)
+static int compare_attrs(const struct comparer *c, int fd, const char *path, uint32_t first,
+                         uint32_t n, gid_t gid)
 {
     const struct tp_attr *packed = tp_pack_index(c->pack)->attrs + first;
     struct tp_attrs now = {0};
@@ -166,7 +170,10 @@ static void end_contents(struct comparer *c)
     free(c->buffer);
 }
 
-/* What has to be opened for it: attributes, which format 1 does not have, and content, where that is asked for. */
+/*
+ * What has to be opened for it: attributes, which format 1 does not have, and content, where that
+ * is asked for.
+ */
 static int compare_inside(struct comparer *c, uint32_t i)
 {
     const struct tp_index *x = tp_pack_index(c->pack);
@@ -181,7 +188,8 @@ static int compare_inside(struct comparer *c, uint32_t i)
                    ? differs(c, f->path, "the identity")
                    : tp_fail_errno(c->err, "cannot open '%s/%s'", c->dir, f->path);
     if (x->version > 1)
-        rc = compare_attrs(c, fd, f->path, f->attr_first, f->attr_n, tp_modeldir_find(c->now, f->path)->gid);
+        rc = compare_attrs(c, fd, f->path, f->attr_first, f->attr_n,
+                           tp_modeldir_find(c->now, f->path)->gid);
     if (rc == 0 && c->sha && f->type == TP_ENTRY_FILE)
         rc = compare_content(c, fd, f);
     close(fd);
@@ -206,8 +214,8 @@ static int compare_insides(struct comparer *c, bool content)
     return rc;
 }
 
-int tp_compare_file(const struct tp_pack *pack, const char *dir, uint32_t file, int dirfd, const char *name,
-                    const struct tp_progress *progress, struct tp_error *err)
+int tp_compare_file(const struct tp_pack *pack, const char *dir, uint32_t file, int dirfd,
+                    const char *name, const struct tp_progress *progress, struct tp_error *err)
 {
     struct comparer c = {.pack = pack, .dir = dir, .progress = progress, .rootfd = -1, .err = err};
     const struct tp_index *x = tp_pack_index(pack);
@@ -219,7 +227,8 @@ int tp_compare_file(const struct tp_pack *pack, const char *dir, uint32_t file, 
 
     if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return tp_fail_errno(err, "cannot stat '%s/%s'", dir, f->path);
-    if ((f->type == TP_ENTRY_DIR) != S_ISDIR(st.st_mode) || (f->type == TP_ENTRY_FILE) != S_ISREG(st.st_mode))
+    if ((f->type == TP_ENTRY_DIR) != S_ISDIR(st.st_mode) ||
+        (f->type == TP_ENTRY_FILE) != S_ISREG(st.st_mode))
         return differs(&c, f->path, "the kind");
     if (f->type == TP_ENTRY_SYMLINK) {
         len = readlinkat(dirfd, name, target, sizeof target);
@@ -247,10 +256,12 @@ int tp_compare_dir(const struct tp_pack *pack, const char *dir, bool content,
 {
     const struct tp_index *x = tp_pack_index(pack);
     struct tp_modeldir now;
-    struct comparer c = {.pack = pack, .dir = dir, .now = &now, .progress = progress, .rootfd = -1, .err = err};
+    struct comparer c = {
+        .pack = pack, .dir = dir, .now = &now, .progress = progress, .rootfd = -1, .err = err};
     struct stat st;
-    int rc = fstat(tp_pack_fd(pack), &st) < 0 ? tp_fail_errno(err, "cannot stat '%s'", tp_pack_path(pack))
-                                              : tp_modeldir_scan(dir, &now, err);
+    int rc = fstat(tp_pack_fd(pack), &st) < 0
+                 ? tp_fail_errno(err, "cannot stat '%s'", tp_pack_path(pack))
+                 : tp_modeldir_scan(dir, &now, err);
 
     if (rc < 0)
         return rc;
@@ -259,8 +270,10 @@ int tp_compare_dir(const struct tp_pack *pack, const char *dir, bool content,
         rc = compare_entry(&c, &now.entries[i]);
     if (rc == 0 && now.entry_n != x->file_n)
         rc = differs(&c, "", "the number of files");
-    if (rc == 0 && (!same_mode(&c, x->root_mode, x->root_attr_first, x->root_attr_n, now.root_mode, now.root_gid) ||
-                    now.root_mtime_sec != x->root_mtime_sec || now.root_mtime_nsec != x->root_mtime_nsec))
+    if (rc == 0 &&
+        (!same_mode(&c, x->root_mode, x->root_attr_first, x->root_attr_n, now.root_mode,
+                    now.root_gid) ||
+         now.root_mtime_sec != x->root_mtime_sec || now.root_mtime_nsec != x->root_mtime_nsec))
         rc = differs(&c, ".", "the mode or modification time");
     if (rc == 0)
         rc = compare_insides(&c, content);

@@ -22,8 +22,8 @@
 #include "store/verify.h"
 
 struct job {
-    char *model;    /* the directory, without a '/' at its end */
-    char *pack;     /* MODEL.tnpk */
+    char *model; /* the directory, without a '/' at its end */
+    char *pack;  /* MODEL.tnpk */
     const struct tp_compress_options *options;
     struct tp_progress progress; /* the caller's; cancelled, too, by who writes to the model */
     struct tp_compress_report *report;
@@ -67,23 +67,28 @@ static int init(struct job *j, const char *path)
         return tp_fail(j->err, EINVAL, "'%s' is a symbolic link: pack what it points to", j->model);
     if (tp_path_name(j->model)[0] == '.' && !j->options->out)
         return tp_fail(j->err, EINVAL,
-                       "'%s' is hidden, and its pack would show nowhere: rename it, or write elsewhere with -o",
+                       "'%s' is hidden, and its pack would show nowhere: rename it, or write "
+                       "elsewhere with -o",
                        j->model);
     rc = j->options->out ? 0 : tp_modeldir_is_snapshot(j->model, j->err);
     if (rc < 0)
         return rc;
     if (rc > 0)
         return tp_fail(j->err, EINVAL,
-                       "'%s' is a snapshot of the hub's cache, whose files are links into its blobs: write its pack "
+                       "'%s' is a snapshot of the hub's cache, whose files are links into its "
+                       "blobs: write its pack "
                        "elsewhere with -o, or pack the whole directory of the model in the cache",
                        j->model);
     if (!j->options->out && !j->options->keep && j->options->links == TP_LINKS_FOLLOW)
-        return tp_fail(j->err, EINVAL, "'%s' is not removed for a pack of what its links lead to: keep it", j->model);
+        return tp_fail(j->err, EINVAL,
+                       "'%s' is not removed for a pack of what its links lead to: keep it",
+                       j->model);
     parent = tp_path_parent(j->model);
     j->pack = parent ? tp_path_join(parent, tp_path_name(j->model), TP_PACK_SUFFIX) : NULL;
     free(parent);
     if (j->pack && !j->options->out && strlen(tp_path_name(j->pack)) > NAME_MAX)
-        return tp_fail(j->err, ENAMETOOLONG, "'%s' has too long a name for a pack beside it: write elsewhere with -o",
+        return tp_fail(j->err, ENAMETOOLONG,
+                       "'%s' has too long a name for a pack beside it: write elsewhere with -o",
                        j->model);
     return j->pack ? 0 : tp_fail(j->err, ENOMEM, "out of memory for a name");
 }
@@ -160,7 +165,8 @@ static int explain(const struct job *j, struct tp_original *original, int rc)
     const struct tp_progress *theirs = j->options->progress;
     struct tp_error why = {0};
 
-    if (rc == 0 || (theirs && theirs->cancel && atomic_load(theirs->cancel)) || tp_original_check(original, &why) == 0)
+    if (rc == 0 || (theirs && theirs->cancel && atomic_load(theirs->cancel)) ||
+        tp_original_check(original, &why) == 0)
         return rc;
     return tp_fail(j->err, -why.code, "%s", why.message);
 }
@@ -191,9 +197,12 @@ static int check_pack_name(const struct job *j)
     if (lstat(j->pack, &st) < 0)
         return 0;
     if (S_ISREG(st.st_mode))
-        return j->options->links == TP_LINKS_FOLLOW ? tp_fail(j->err, EEXIST, "'%s' exists", j->pack) : 0;
-    return tp_fail(j->err, EINVAL, S_ISLNK(st.st_mode) ? "'%s' is a symbolic link: the pack must lie there itself"
-                                                       : "'%s' is no regular file, so no pack can be there",
+        return j->options->links == TP_LINKS_FOLLOW
+                   ? tp_fail(j->err, EEXIST, "'%s' exists", j->pack)
+                   : 0;
+    return tp_fail(j->err, EINVAL,
+                   S_ISLNK(st.st_mode) ? "'%s' is a symbolic link: the pack must lie there itself"
+                                       : "'%s' is no regular file, so no pack can be there",
                    j->pack);
 }
 
@@ -215,23 +224,29 @@ static int finish_existing(struct job *j)
         rc = replace_existing(j, pack);
     if (rc == 0) {
         report_existing(j, pack);
-        note(j, removing || plain ? "the pack was there already and is whole" : "it is packed already");
+        note(j, removing || plain ? "the pack was there already and is whole"
+                                  : "it is packed already");
     }
     tp_pack_close(pack);
     return rc;
 }
 
-/* In place, readers look for the base in the pack's own directory: it, or one that holds the same, must be there. */
+/*
+ * In place, readers look for the base in the pack's own directory: it, or one that holds the same,
+ * must be there.
+ */
 static int check_beside(const struct job *j, const struct tp_pack *base)
 {
     struct tp_base_query query = {.id = tp_pack_get_id(base), .content = tp_pack_content_id(base)};
     char *dir = tp_path_parent(j->model);
     struct tp_store *store = NULL;
     struct tp_pack *found = NULL;
-    int rc = dir ? tp_store_open(dir, &store, j->err) : tp_fail(j->err, ENOMEM, "out of memory for a name");
+    int rc = dir ? tp_store_open(dir, &store, j->err)
+                 : tp_fail(j->err, ENOMEM, "out of memory for a name");
 
     if (rc == 0 && tp_store_open_base(store, &query, &found, NULL) < 0)
-        rc = tp_fail(j->err, EINVAL, "the base '%s' is not in '%s': copy it there, or write elsewhere with -o",
+        rc = tp_fail(j->err, EINVAL,
+                     "the base '%s' is not in '%s': copy it there, or write elsewhere with -o",
                      tp_pack_path(base), dir);
     tp_pack_close(found);
     tp_store_close(store);
@@ -297,7 +312,8 @@ static int replace(const struct job *j, struct tp_original *original)
     if (rc < 0)
         return rc;
     if (tp_pack_base_error(pack)[0]) {
-        rc = tp_fail(j->err, ENOLINK, "'%s' is left in its place: %s", j->model, tp_pack_base_error(pack));
+        rc = tp_fail(j->err, ENOLINK, "'%s' is left in its place: %s", j->model,
+                     tp_pack_base_error(pack));
         tp_pack_close(pack);
         return rc;
     }
@@ -339,7 +355,9 @@ static int compress_in_place(struct job *j)
     if (exists(j->pack))
         return finish_existing(j);
     if (tp_original_is_half_removed(AT_FDCWD, j->model))
-        return tp_fail(j->err, EEXIST, "the pack '%s' is gone, and what an interrupted removal left of '%s' is hidden beside it",
+        return tp_fail(j->err, EEXIST,
+                       "the pack '%s' is gone, and what an interrupted removal left of '%s' is "
+                       "hidden beside it",
                        j->pack, j->model);
     if (!exists(j->model))
         return tp_fail(j->err, ENOENT, "there is no model '%s'", j->model);
@@ -385,7 +403,8 @@ int tp_compress(const char *path, const struct tp_compress_options *options,
     return rc;
 }
 
-int tp_compress_check(const char *path, const struct tp_compress_options *options, struct tp_error *err)
+int tp_compress_check(const char *path, const struct tp_compress_options *options,
+                      struct tp_error *err)
 {
     struct job j = {.options = options, .err = err};
     struct tp_original *original = NULL;

@@ -33,7 +33,10 @@ void tp_cursors_init(struct tp_cursors *cursors, uint64_t window_min, uint64_t w
 void tp_cursors_note(struct tp_cursors *cursors, uint64_t off, uint64_t end, uint64_t *from,
                      uint64_t *to);
 
-/* Of what was to be decoded up to TO, what lies behind REACHED was not asked for: the next read asks for it again. */
+/*
+ * Of what was to be decoded up to TO, what lies behind REACHED was not asked for: the next read
+ * asks for it again.
+ */
 void tp_cursors_fall_short(struct tp_cursors *cursors, uint64_t to, uint64_t reached);
 
 #endif

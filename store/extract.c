@@ -20,7 +20,7 @@
 #include "store/restored.h"
 
 #define WINDOW (32u << 20) /* of a large file at most two of these wait to be written */
-#define HOLE 4096u         /* runs of zeros of this size and place are not written into a sparse file */
+#define HOLE 4096u /* runs of zeros of this size and place are not written into a sparse file */
 
 struct extractor {
     struct tp_pack *pack;
@@ -30,13 +30,13 @@ struct extractor {
     const struct tp_progress *progress;
     struct tp_lost *lost;
     struct tp_sha256 *sha;
-    uid_t uid;           /* (uid_t)-1: as it comes */
+    uid_t uid; /* (uid_t)-1: as it comes */
     gid_t gid;
-    bool foreign;        /* the group is not the pack's */
-    bool sync_each;      /* the file system cannot be synced as one */
+    bool foreign;          /* the group is not the pack's */
+    bool sync_each;        /* the file system cannot be synced as one */
     char parent[PATH_MAX]; /* the directory that was used last, "" for the model's */
-    int parentfd;        /* -1: none */
-    int fd;              /* of the file that is being written, -1: none */
+    int parentfd;          /* -1: none */
+    int fd;                /* of the file that is being written, -1: none */
     uint64_t file_done, started, done;
 };
 
@@ -65,13 +65,17 @@ static int work(void *arg, void *worker, uint64_t chunk, void *slot, struct tp_e
     return tp_pack_decode_chunk(e->pack, (uint32_t)chunk, slot, worker, NULL, err);
 }
 
-static int failed(const struct extractor *e, const char *what, const char *path, struct tp_error *err)
+static int failed(const struct extractor *e, const char *what, const char *path,
+                  struct tp_error *err)
 {
     return tp_fail_errno(err, "cannot %s '%s/%s'", what, e->path, path);
 }
 
-/* The directory that PATH lies in, and its name there. The descriptor is good until the next call. */
-static int locate(struct extractor *e, const char *path, int *at, const char **name, struct tp_error *err)
+/*
+ * The directory that PATH lies in, and its name there. The descriptor is good until the next call.
+ */
+static int locate(struct extractor *e, const char *path, int *at, const char **name,
+                  struct tp_error *err)
 {
     const char *slash = strrchr(path, '/');
     size_t len = slash ? (size_t)(slash - path) : 0;
@@ -107,10 +111,11 @@ static int create_file(struct extractor *e, const struct tp_pack_file *f, struct
     return 0;
 }
 
-/* Owner, then mode, then attributes, of which an access list changes the mode, then times: each at the very end of what
- * changes it. -1 and errno, or a story in ERR and its code. */
-static int finish(struct extractor *e, int fd, const char *path, uint32_t mode, const struct tp_attr *attrs, uint32_t n,
-                  const struct timespec *mtime, struct tp_error *err)
+/* Owner, then mode, then attributes, of which an access list changes the mode, then times: each at
+ * the very end of what changes it. -1 and errno, or a story in ERR and its code. */
+static int finish(struct extractor *e, int fd, const char *path, uint32_t mode,
+                  const struct tp_attr *attrs, uint32_t n, const struct timespec *mtime,
+                  struct tp_error *err)
 {
     struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, *mtime};
     const struct tp_attr *list = tp_access_list(attrs, n);
@@ -144,7 +149,8 @@ static int close_file(struct extractor *e, const struct tp_pack_file *f, struct 
     if (rc == 0 && f->sparse && ftruncate(e->fd, (off_t)f->size) < 0)
         rc = failed(e, "write", f->path, err);
     if (rc == 0)
-        rc = finish(e, e->fd, f->path, f->mode, e->index->attrs + f->attr_first, f->attr_n, &mtime, err);
+        rc = finish(e, e->fd, f->path, f->mode, e->index->attrs + f->attr_first, f->attr_n, &mtime,
+                    err);
     if (rc == 0 && e->sync_each && fsync(e->fd) < 0)
         rc = failed(e, "sync", f->path, err);
     if (close(e->fd) < 0 && rc == 0)
@@ -153,7 +159,9 @@ static int close_file(struct extractor *e, const struct tp_pack_file *f, struct 
     return rc;
 }
 
-/* Of a large file the disk writes one window while the next is made, and both leave the page cache. */
+/*
+ * Of a large file the disk writes one window while the next is made, and both leave the page cache.
+ */
 static void drain(struct extractor *e)
 {
     if (e->file_done - e->started < WINDOW)
@@ -163,7 +171,8 @@ static void drain(struct extractor *e)
         off_t before = (off_t)(e->started - WINDOW);
 
         sync_file_range(e->fd, before, WINDOW,
-                        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+                        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+                            SYNC_FILE_RANGE_WAIT_AFTER);
         posix_fadvise(e->fd, before, WINDOW, POSIX_FADV_DONTNEED);
     }
     e->started += WINDOW;
@@ -174,7 +183,10 @@ static bool is_zero(const uint8_t *p, size_t len)
     return len == 0 || (p[0] == 0 && memcmp(p, p + 1, len - 1) == 0);
 }
 
-/* Where the blocks of the file end that are zeros, or are not, from AT on, of LEN bytes P at OFF of the file. */
+/*
+ * Where the blocks of the file end that are zeros, or are not, from AT on, of LEN bytes P at OFF of
+ * the file.
+ */
 static uint32_t run_end(const uint8_t *p, uint32_t len, uint64_t off, uint32_t at, bool *zero)
 {
     for (bool first = true; at < len; first = false) {
@@ -191,7 +203,8 @@ static uint32_t run_end(const uint8_t *p, uint32_t len, uint64_t off, uint32_t a
 }
 
 /* What of these bytes is no hole, at its place. */
-static int write_sparse(const struct extractor *e, const uint8_t *p, uint32_t len, const char *path, struct tp_error *err)
+static int write_sparse(const struct extractor *e, const uint8_t *p, uint32_t len, const char *path,
+                        struct tp_error *err)
 {
     bool zero = false;
     int rc = 0;
@@ -209,12 +222,14 @@ static int write_sparse(const struct extractor *e, const uint8_t *p, uint32_t le
 static int consume(void *arg, uint64_t chunk, void *slot, struct tp_error *err)
 {
     struct extractor *e = arg;
-    const struct tp_pack_file *f = &e->index->files[e->index->segments[e->index->chunks[chunk].segment].file];
+    const struct tp_pack_file *f =
+        &e->index->files[e->index->segments[e->index->chunks[chunk].segment].file];
     uint32_t len = tp_index_chunk_len(e->index, (uint32_t)chunk);
     int rc = e->fd < 0 ? create_file(e, f, err) : 0;
 
     if (rc == 0)
-        rc = f->sparse ? write_sparse(e, slot, len, f->path, err) : tp_file_write(e->fd, slot, len, f->path, err);
+        rc = f->sparse ? write_sparse(e, slot, len, f->path, err)
+                       : tp_file_write(e->fd, slot, len, f->path, err);
     if (rc < 0)
         return rc;
     tp_sha256_update(e->sha, slot, len);
@@ -276,7 +291,8 @@ static int make_links(struct extractor *e, struct tp_error *err)
         rc = locate(e, e->index->files[f->link].path, &from, &name, err);
         from = rc < 0 ? -1 : fcntl(from, F_DUPFD_CLOEXEC, 0);
         if (rc == 0)
-            rc = from < 0 ? failed(e, "link", f->path, err) : locate(e, f->path, &to, &to_name, err);
+            rc =
+                from < 0 ? failed(e, "link", f->path, err) : locate(e, f->path, &to, &to_name, err);
         if (rc == 0 && linkat(from, name, to, to_name, 0) < 0)
             rc = failed(e, "link", f->path, err);
         if (from >= 0)
@@ -309,7 +325,8 @@ static int finish_dirs(struct extractor *e, struct tp_error *err)
             rc = failed(e, "sync", f->path, err);
         close(fd);
     }
-    return rc == 0 ? finish(e, e->dirfd, ".", x->root_mode, x->attrs + x->root_attr_first, x->root_attr_n, &mtime, err)
+    return rc == 0 ? finish(e, e->dirfd, ".", x->root_mode, x->attrs + x->root_attr_first,
+                            x->root_attr_n, &mtime, err)
                    : rc;
 }
 
@@ -317,7 +334,8 @@ static int finish_dirs(struct extractor *e, struct tp_error *err)
 static int may_own(const struct extractor *e, uid_t uid, gid_t gid, bool *may, struct tp_error *err)
 {
     static const char probe[] = ".owner";
-    int fd = openat(e->dirfd, probe, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600), rc = 0;
+    int fd = openat(e->dirfd, probe, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600),
+        rc = 0;
 
     if (fd < 0)
         return failed(e, "create", probe, err);
@@ -354,7 +372,10 @@ static int settle_owner(struct extractor *e, struct tp_error *err)
     return rc;
 }
 
-/* All on the disk: at once, which for many small files takes a fraction of the time of one sync each. */
+/*
+ * All on the disk: at once, which for many small files takes a fraction of the time of one sync
+ * each.
+ */
 static int sync_all(const struct extractor *e, struct tp_error *err)
 {
     if ((e->sync_each ? fsync(e->dirfd) : syncfs(e->dirfd)) < 0)

@@ -32,11 +32,13 @@ static int try_lock(struct tp_model_lock *lock, const char *model, struct tp_err
                    : 1;
     if (flock(lock->fd, LOCK_EX | LOCK_NB) < 0)
         return errno == EWOULDBLOCK
-                   ? tp_fail(err, EBUSY, "'%s' is being worked on by another process or thread", model)
+                   ? tp_fail(err, EBUSY, "'%s' is being worked on by another process or thread",
+                             model)
                    : tp_fail_errno(err, "cannot lock '%s'", lock->path);
     if (fstat(lock->fd, &mine) < 0)
         return tp_fail_errno(err, "cannot stat '%s'", lock->path);
-    if (stat(lock->path, &named) < 0 || mine.st_ino != named.st_ino || mine.st_dev != named.st_dev) {
+    if (stat(lock->path, &named) < 0 || mine.st_ino != named.st_ino ||
+        mine.st_dev != named.st_dev) {
         close(lock->fd);
         lock->fd = -1;
         return 1;
@@ -121,9 +123,10 @@ static int lock_pack(const struct tp_pack *pack, int operation, int *out, struct
     if (fd < 0)
         return tp_fail_errno(err, "cannot open '%s'", path);
     if (flock(fd, operation | LOCK_NB) < 0)
-        rc = errno == EWOULDBLOCK ? tp_fail(err, EBUSY, "'%s' is being %s by another process", path,
-                                            operation == LOCK_EX ? "used as a base" : "written or removed")
-                                  : tp_fail_errno(err, "cannot lock '%s'", path);
+        rc = errno == EWOULDBLOCK
+                 ? tp_fail(err, EBUSY, "'%s' is being %s by another process", path,
+                           operation == LOCK_EX ? "used as a base" : "written or removed")
+                 : tp_fail_errno(err, "cannot lock '%s'", path);
     else if (fstat(tp_pack_fd(pack), &opened) < 0 || stat(path, &named) < 0 ||
              opened.st_ino != named.st_ino || opened.st_dev != named.st_dev)
         rc = tp_fail(err, EBUSY, "'%s' was removed or replaced by another process", path);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* One operation at a time on a model of a store, among all processes; a dead holder's lock is none. */
+/*
+ * One operation at a time on a model of a store, among all processes; a dead holder's lock is none.
+ */
 #ifndef TP_STORE_LOCK_H
 #define TP_STORE_LOCK_H
 
@@ -7,7 +9,7 @@
 
 struct tp_model_lock {
     int fd;
-    char *dir;  /* DIR/.tenpak */
+    char *dir; /* DIR/.tenpak */
     char *path;
 };
 
@@ -16,9 +18,10 @@ int tp_model_lock(const char *path, struct tp_model_lock *out, struct tp_error *
 void tp_model_unlock(struct tp_model_lock *lock);
 
 /*
- * A pack that another stands on must not go while that one is written. Who writes against PACK holds it, shared,
- * until the new pack has its name; who removes it claims it, alone, before it looks for packs that need it.
- * -EBUSY: the other is under way, or the file is no longer the one that was opened. *FD is closed to let go.
+ * A pack that another stands on must not go while that one is written. Who writes against PACK
+ * holds it, shared, until the new pack has its name; who removes it claims it, alone, before it
+ * looks for packs that need it. -EBUSY: the other is under way, or the file is no longer the one
+ * that was opened. *FD is closed to let go.
  */
 struct tp_pack;
 int tp_pack_hold(const struct tp_pack *pack, int *fd, struct tp_error *err);

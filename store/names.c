@@ -51,11 +51,15 @@ int tp_side_path(const char *path, const char *what, char **out, struct tp_error
     const char *name = tp_path_name(path);
     int dir = (int)(name - path), n;
 
-    /* Room for the end of a temporary name whatever WHAT is, so that all side names of a path agree. */
+    /*
+     * Room for the end of a temporary name whatever WHAT is, so that all side names of a path
+     * agree.
+     */
     if (strlen(name) + 48 <= NAME_BYTES_MAX)
         n = asprintf(out, "%.*s.%s.%s", dir, path, name, what);
     else
-        n = asprintf(out, "%.*s.tenpak-%016" PRIx64 ".%s", dir, path, tp_xxh3(name, strlen(name)), what);
+        n = asprintf(out, "%.*s.tenpak-%016" PRIx64 ".%s", dir, path, tp_xxh3(name, strlen(name)),
+                     what);
     if (n < 0)
         *out = NULL;
     return n < 0 ? tp_fail(err, ENOMEM, "out of memory for a name") : 0;
@@ -91,13 +95,15 @@ bool tp_is_temporary(const char *name)
 
 bool tp_is_removing(const char *name)
 {
-    return name[0] == '.' && (has_suffix(name + 1, ".removing") || has_suffix(name + 1, ".removing-files"));
+    return name[0] == '.' &&
+           (has_suffix(name + 1, ".removing") || has_suffix(name + 1, ".removing-files"));
 }
 
 bool tp_is_partial(const char *name)
 {
-    static const char *const suffixes[] = {".incomplete", ".part",     ".partial",  ".tmp",        ".temp", ".crdownload",
-                                           ".aria2",      ".download", ".filepart", ".unfinished", ".!qb",  ".opdownload"};
+    static const char *const suffixes[] = {".incomplete", ".part",       ".partial", ".tmp",
+                                           ".temp",       ".crdownload", ".aria2",   ".download",
+                                           ".filepart",   ".unfinished", ".!qb",     ".opdownload"};
     size_t len = strlen(name);
 
     for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {

@@ -25,7 +25,7 @@ struct state {
     pthread_cond_t done; /* an item was worked on */
     struct cell *cells;
     unsigned cell_n;
-    uint64_t next;       /* the item that the next free worker takes */
+    uint64_t next; /* the item that the next free worker takes */
     uint64_t consumed;
     bool stop;
     unsigned failed_workers, started;
@@ -152,14 +152,18 @@ static int create_cells(struct state *s, struct tp_error *err)
     return s->cells ? 0 : tp_fail(err, ENOMEM, "out of memory for the window of chunks");
 }
 
-/* With one thread, in the caller's: an item is consumed while its memory is still in the nearest caches. */
+/*
+ * With one thread, in the caller's: an item is consumed while its memory is still in the nearest
+ * caches.
+ */
 static int run_alone(const struct tp_pipeline *p, struct tp_error *err)
 {
     void *worker = p->worker_create(p->arg), *slot = p->slot_create(p->arg);
     int rc = worker && slot ? 0 : tp_fail(err, ENOMEM, "out of memory for a worker");
 
     for (uint64_t i = 0; rc == 0 && i < p->item_n; i++) {
-        rc = cancelled(p) ? tp_fail(err, ECANCELED, "cancelled") : p->work(p->arg, worker, i, slot, err);
+        rc = cancelled(p) ? tp_fail(err, ECANCELED, "cancelled")
+                          : p->work(p->arg, worker, i, slot, err);
         if (rc == 0)
             rc = p->consume(p->arg, i, slot, err);
     }

@@ -122,7 +122,10 @@ static unsigned cut(const struct tp_reader *reader, uint64_t off, uint64_t len,
     return n;
 }
 
-/* Queue the chunks of [from, to), to the end of the tensor when little of it is left beyond; how far there was room. */
+/*
+ * Queue the chunks of [from, to), to the end of the tensor when little of it is left beyond; how
+ * far there was room.
+ */
 static uint64_t decode_ahead(struct tp_reader *reader, uint64_t from, uint64_t to)
 {
     uint32_t chunk_size = reader->index->chunk_size;
@@ -140,7 +143,8 @@ static uint64_t decode_ahead(struct tp_reader *reader, uint64_t from, uint64_t t
             last = segment->len;
         uint32_t chunk = (uint32_t)(first / chunk_size);
         uint32_t n = (uint32_t)((last + chunk_size - 1) / chunk_size) - chunk;
-        uint32_t queued = tp_engine_prefetch(reader->engine, reader->pack, segment->chunk_first + chunk, n);
+        uint32_t queued =
+            tp_engine_prefetch(reader->engine, reader->pack, segment->chunk_first + chunk, n);
         if (queued < n)
             return segment->file_off + (uint64_t)(chunk + queued) * chunk_size;
     }
@@ -156,7 +160,8 @@ static void note_read(struct tp_reader *reader, uint64_t off, uint64_t end)
     pthread_mutex_unlock(&reader->lock);
     if (from >= to || from >= reader->file->size)
         return;
-    uint64_t reached = decode_ahead(reader, from, to < reader->file->size ? to : reader->file->size);
+    uint64_t reached =
+        decode_ahead(reader, from, to < reader->file->size ? to : reader->file->size);
     if (reached < to && reached < reader->file->size) {
         pthread_mutex_lock(&reader->lock);
         tp_cursors_fall_short(&reader->cursors, to, reached);

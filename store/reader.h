@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading a file of a pack as if it were a file: any range, from decoded blocks, with read-ahead by tensor.
- * One reader stands for one file of one pack and is shared by all that have it open.
+ * Reading a file of a pack as if it were a file: any range, from decoded blocks, with read-ahead by
+ * tensor. One reader stands for one file of one pack and is shared by all that have it open.
  */
 #ifndef TP_STORE_READER_H
 #define TP_STORE_READER_H
@@ -14,13 +14,13 @@
 struct tp_reader;
 
 /* FILE is a number in the index and must be a regular file. Holds a reference on PACK. */
-int tp_reader_open(struct tp_engine *engine, struct tp_pack *pack, uint32_t file, struct tp_reader **out,
-                   struct tp_error *err);
+int tp_reader_open(struct tp_engine *engine, struct tp_pack *pack, uint32_t file,
+                   struct tp_reader **out, struct tp_error *err);
 void tp_reader_close(struct tp_reader *reader);
 uint64_t tp_reader_size(const struct tp_reader *reader);
 
-/* A range of the file as pieces of decoded blocks, held until tp_span_release: what a reply is written from
- * without a copy. At the end of the file the span is shorter. */
+/* A range of the file as pieces of decoded blocks, held until tp_span_release: what a reply is
+ * written from without a copy. At the end of the file the span is shorter. */
 #define TP_SPAN_MAX 64
 struct tp_span {
     size_t len;
@@ -32,10 +32,16 @@ struct tp_span {
 int tp_reader_span(struct tp_reader *reader, uint64_t off, size_t len, struct tp_span *out,
                    struct tp_error *err);
 void tp_span_release(struct tp_span *span);
-/* The same, of a span that was given to who keeps it: the kernel, for its pages; a copy of the file. */
+/*
+ * The same, of a span that was given to who keeps it: the kernel, for its pages; a copy of the
+ * file.
+ */
 void tp_span_release_given(struct tp_span *span);
 
-/* Copy up to LEN bytes at OFF; the number copied (less only at the end of the file), or a negative errno. */
+/*
+ * Copy up to LEN bytes at OFF; the number copied (less only at the end of the file), or a negative
+ * errno.
+ */
 ssize_t tp_reader_pread(struct tp_reader *reader, void *dst, size_t len, uint64_t off,
                         struct tp_error *err);
 

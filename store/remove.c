@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A pack goes under the lock of its model and a claim on its file, after the look for packs that need it. */
+/*
+ * A pack goes under the lock of its model and a claim on its file, after the look for packs that
+ * need it.
+ */
 #include <config.h>
 
 #include "store/remove.h"
@@ -18,7 +21,8 @@
 /* Bytes of names that an error has. */
 enum { LIST_MAX = 700 };
 
-static int check_dependents(struct tp_store *store, const char *name, struct tp_pack *pack, struct tp_error *err)
+static int check_dependents(struct tp_store *store, const char *name, struct tp_pack *pack,
+                            struct tp_error *err)
 {
     struct tp_buffer list = {0};
     char **names = NULL;
@@ -28,8 +32,9 @@ static int check_dependents(struct tp_store *store, const char *name, struct tp_
     for (size_t i = 0; rc == 0 && i < n; i++)
         rc = tp_buffer_appendf(&list, "%s'%s'", i ? ", " : "", names[i]);
     if (rc == 0 && n > 0)
-        rc = tp_fail(err, EBUSY, "'%s' is the base of %zu other%s: %.*s", name, n, n == 1 ? "" : "s",
-                     (int)(list.len < LIST_MAX ? list.len : LIST_MAX), (const char *)list.data);
+        rc =
+            tp_fail(err, EBUSY, "'%s' is the base of %zu other%s: %.*s", name, n, n == 1 ? "" : "s",
+                    (int)(list.len < LIST_MAX ? list.len : LIST_MAX), (const char *)list.data);
     tp_buffer_clear(&list);
     tp_store_names_free(names, n);
     return rc;
@@ -39,12 +44,13 @@ static int check_dependents(struct tp_store *store, const char *name, struct tp_
 static int check_packed_wholly(const char *model, struct tp_error *err)
 {
     return tp_original_is_half_removed(AT_FDCWD, model)
-               ? tp_fail(err, EBUSY, "'%s' is still being packed: the rest of its directory is there", model)
+               ? tp_fail(err, EBUSY,
+                         "'%s' is still being packed: the rest of its directory is there", model)
                : 0;
 }
 
-static int remove_claimed(struct tp_store *store, const char *name, struct tp_pack *pack, bool for_good,
-                          struct tp_error *err)
+static int remove_claimed(struct tp_store *store, const char *name, struct tp_pack *pack,
+                          bool for_good, struct tp_error *err)
 {
     int rc = check_dependents(store, name, pack, err);
 
@@ -53,8 +59,8 @@ static int remove_claimed(struct tp_store *store, const char *name, struct tp_pa
     return rc;
 }
 
-static int remove_locked(struct tp_store *store, const char *name, struct tp_pack *pack, bool for_good,
-                         struct tp_error *err)
+static int remove_locked(struct tp_store *store, const char *name, struct tp_pack *pack,
+                         bool for_good, struct tp_error *err)
 {
     int claim, rc = tp_pack_claim(pack, &claim, err);
 
@@ -65,8 +71,8 @@ static int remove_locked(struct tp_store *store, const char *name, struct tp_pac
     return rc;
 }
 
-static int remove_model(struct tp_store *store, const char *name, struct tp_pack *pack, bool for_good,
-                        struct tp_error *err)
+static int remove_model(struct tp_store *store, const char *name, struct tp_pack *pack,
+                        bool for_good, struct tp_error *err)
 {
     char *model = tp_path_join(tp_store_dir(store), name, "");
     struct tp_model_lock lock;
@@ -82,12 +88,14 @@ static int remove_model(struct tp_store *store, const char *name, struct tp_pack
     return rc;
 }
 
-int tp_remove_check(struct tp_store *store, const char *name, struct tp_pack *pack, struct tp_error *err)
+int tp_remove_check(struct tp_store *store, const char *name, struct tp_pack *pack,
+                    struct tp_error *err)
 {
     return remove_model(store, name, pack, false, err);
 }
 
-int tp_remove_pack(struct tp_store *store, const char *name, struct tp_pack *pack, struct tp_error *err)
+int tp_remove_pack(struct tp_store *store, const char *name, struct tp_pack *pack,
+                   struct tp_error *err)
 {
     return remove_model(store, name, pack, true, err);
 }

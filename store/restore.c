@@ -21,9 +21,9 @@
 #include "store/pack/pack_internal.h"
 
 struct job {
-    const char *path;    /* the pack */
-    struct stat named;   /* what has that name: the pack, or a link to it */
-    char *target;        /* the directory that is to be */
+    const char *path;  /* the pack */
+    struct stat named; /* what has that name: the pack, or a link to it */
+    char *target;      /* the directory that is to be */
     struct tp_pack *pack;
     struct tp_store *store;
     const struct tp_restore_options *options;
@@ -32,8 +32,8 @@ struct job {
 
 static int check_base(const struct job *j)
 {
-    return tp_pack_base_error(j->pack)[0] ? tp_fail(j->err, ENOLINK, "'%s' cannot be restored: %s", j->path,
-                                                    tp_pack_base_error(j->pack))
+    return tp_pack_base_error(j->pack)[0] ? tp_fail(j->err, ENOLINK, "'%s' cannot be restored: %s",
+                                                    j->path, tp_pack_base_error(j->pack))
                                           : 0;
 }
 
@@ -50,8 +50,9 @@ static int check_dependents(const struct job *j)
     for (size_t i = 0; i < n; i++)
         tp_buffer_appendf(&list, "%s'%s'", i ? ", " : "", names[i]);
     if (n > 0)
-        rc = tp_fail(j->err, EBUSY, "'%s' is the base of %zu other%s: %.*s", j->path, n, n == 1 ? "" : "s",
-                     (int)(list.len < 700 ? list.len : 700), list.data ? (const char *)list.data : "");
+        rc = tp_fail(j->err, EBUSY, "'%s' is the base of %zu other%s: %.*s", j->path, n,
+                     n == 1 ? "" : "s", (int)(list.len < 700 ? list.len : 700),
+                     list.data ? (const char *)list.data : "");
     tp_buffer_clear(&list);
     tp_store_names_free(names, n);
     return rc;
@@ -81,8 +82,9 @@ static void warn_of_lost(const struct job *j, const struct tp_lost *lost)
     char what[256];
 
     if (tp_lost_describe(lost, what, sizeof what))
-        tp_log(TP_LOG_WARNING, "the file system of '%s' does not keep %s: nobody is granted more for that", j->target,
-               what);
+        tp_log(TP_LOG_WARNING,
+               "the file system of '%s' does not keep %s: nobody is granted more for that",
+               j->target, what);
 }
 
 static int extract(const struct job *j)
@@ -96,7 +98,8 @@ static int extract(const struct job *j)
     if (rc == 0)
         rc = tp_extract_check_space(tp_pack_index(j->pack), fd, j->target, j->err);
     if (rc == 0)
-        rc = tp_extract(j->pack, fd, temporary, j->options->threads, j->options->progress, &lost, j->err);
+        rc = tp_extract(j->pack, fd, temporary, j->options->threads, j->options->progress, &lost,
+                        j->err);
     if (rc == 0)
         warn_of_lost(j, &lost);
     if (rc == 0)
@@ -131,7 +134,10 @@ static int sync_target(const struct job *j)
     return rc;
 }
 
-/* The very file that was opened, or the link that led to it, and not one that was put in its place since. */
+/*
+ * The very file that was opened, or the link that led to it, and not one that was put in its place
+ * since.
+ */
 static int unlink_pack(const struct job *j)
 {
     struct stat now;
@@ -215,8 +221,10 @@ static int name_target(struct job *j)
             j->target[len - 1] = '\0';
         return tp_check_new(j->target, j->err);
     }
-    if (strlen(tp_path_name(j->path)) <= suffix || strcmp(j->path + len - suffix, TP_PACK_SUFFIX) != 0)
-        return tp_fail(j->err, EINVAL, "'%s' is not called NAME" TP_PACK_SUFFIX ": say where to restore it",
+    if (strlen(tp_path_name(j->path)) <= suffix ||
+        strcmp(j->path + len - suffix, TP_PACK_SUFFIX) != 0)
+        return tp_fail(j->err, EINVAL,
+                       "'%s' is not called NAME" TP_PACK_SUFFIX ": say where to restore it",
                        j->path);
     j->target = strndup(j->path, len - suffix);
     return j->target ? 0 : tp_fail(j->err, ENOMEM, "out of memory for a name");

@@ -23,9 +23,11 @@ static inline uint32_t tp_narrow_mode(uint32_t mode)
     return mode & (~(uint32_t)070 | (mode & 07) << 3);
 }
 
-/* Without set-ID bits, which are not restored. FOREIGN: the group is not the pack's, and may do what others may;
- * then, and where there are no lists, the mode grants no more than LIST did, which may be NULL. */
-static inline uint32_t tp_restored_mode(uint32_t mode, const struct tp_attr *list, bool has_list, bool foreign)
+/* Without set-ID bits, which are not restored. FOREIGN: the group is not the pack's, and may do
+ * what others may; then, and where there are no lists, the mode grants no more than LIST did, which
+ * may be NULL. */
+static inline uint32_t tp_restored_mode(uint32_t mode, const struct tp_attr *list, bool has_list,
+                                        bool foreign)
 {
     mode &= 01777;
     if (list && (!has_list || foreign))

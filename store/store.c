@@ -187,7 +187,8 @@ size_t tp_store_count_nested(struct tp_store *store, const char *name)
     return n;
 }
 
-int tp_store_find_nested(struct tp_store *store, void (*found)(void *arg, const char *name, size_t packs), void *arg,
+int tp_store_find_nested(struct tp_store *store,
+                         void (*found)(void *arg, const char *name, size_t packs), void *arg,
                          struct tp_error *err)
 {
     struct tp_model *models;
@@ -195,7 +196,8 @@ int tp_store_find_nested(struct tp_store *store, void (*found)(void *arg, const 
     int rc = tp_store_models(store, &models, &n, err);
 
     for (size_t i = 0; rc == 0 && i < n; i++) {
-        size_t packs = models[i].kind == TP_MODEL_PLAIN ? tp_store_count_nested(store, models[i].name) : 0;
+        size_t packs =
+            models[i].kind == TP_MODEL_PLAIN ? tp_store_count_nested(store, models[i].name) : 0;
 
         if (packs > 0)
             found(arg, models[i].name, packs);
@@ -291,7 +293,8 @@ static bool is_usable(struct tp_pack *pack, const struct tp_base_query *query)
 }
 
 /* Open one of the packs that had this id when last looked at; -ENOLINK when none has any more. */
-static int open_known(struct tp_store *store, const uint8_t *id, struct tp_pack **out, struct tp_error *err)
+static int open_known(struct tp_store *store, const uint8_t *id, struct tp_pack **out,
+                      struct tp_error *err)
 {
     char **names;
     size_t n;
@@ -326,9 +329,12 @@ static bool has_content(struct tp_store *store, const char *file, const uint8_t 
     return rc == 0 && memcmp(found.own, content, TP_SHA256_LEN) == 0;
 }
 
-/* The first pack of this content that is usable, one that is found damaged after all others; -ENOLINK: none is. */
-static int open_content(struct tp_store *store, const struct tp_base_query *query, struct tp_pack **out,
-                        struct tp_error *err)
+/*
+ * The first pack of this content that is usable, one that is found damaged after all others;
+ * -ENOLINK: none is.
+ */
+static int open_content(struct tp_store *store, const struct tp_base_query *query,
+                        struct tp_pack **out, struct tp_error *err)
 {
     struct tp_pack *damaged = NULL;
     char **files;
@@ -346,8 +352,9 @@ static int open_content(struct tp_store *store, const struct tp_base_query *quer
             continue;
         rc = open_file(store, files[i], out, err);
         if (rc == 0 && !is_usable(*out, query)) {
-            rc = tp_fail(err, ENOLINK, "'%s' holds the same files, and cannot be used%s%s", tp_pack_path(*out),
-                         tp_pack_base_error(*out)[0] ? ": " : "", tp_pack_base_error(*out));
+            rc = tp_fail(err, ENOLINK, "'%s' holds the same files, and cannot be used%s%s",
+                         tp_pack_path(*out), tp_pack_base_error(*out)[0] ? ": " : "",
+                         tp_pack_base_error(*out));
             tp_pack_close(*out);
             *out = NULL;
         } else if (rc == 0 && n > 1 && !damaged && !tp_pack_probe(*out)) {
@@ -373,9 +380,12 @@ static int refresh(struct tp_store *store, struct tp_error *err)
     return rc;
 }
 
-/* A pack of this id whose own base is absent is given where no other serves: it says what is missing. */
-int tp_store_open_base(struct tp_store *store, const struct tp_base_query *query, struct tp_pack **out,
-                       struct tp_error *err)
+/*
+ * A pack of this id whose own base is absent is given where no other serves: it says what is
+ * missing.
+ */
+int tp_store_open_base(struct tp_store *store, const struct tp_base_query *query,
+                       struct tp_pack **out, struct tp_error *err)
 {
     struct tp_pack *by_id = NULL;
     int rc = open_known(store, query->id, &by_id, NULL);
@@ -409,7 +419,8 @@ static bool rests_on(const struct tp_pack *what, const struct tp_pack *pack)
     bool rests = tp_pack_base_error(what)[0] || fstat(tp_pack_fd(pack), &own) < 0;
 
     for (; what && !rests; what = tp_pack_base(what))
-        rests = fstat(tp_pack_fd(what), &st) < 0 || (st.st_dev == own.st_dev && st.st_ino == own.st_ino);
+        rests = fstat(tp_pack_fd(what), &st) < 0 ||
+                (st.st_dev == own.st_dev && st.st_ino == own.st_ino);
     return rests;
 }
 
@@ -419,7 +430,8 @@ struct twins {
     bool same_id; /* one of them has its id, too */
 };
 
-static int find_twins(struct tp_store *store, const struct tp_pack *pack, struct twins *out, struct tp_error *err)
+static int find_twins(struct tp_store *store, const struct tp_pack *pack, struct twins *out,
+                      struct tp_error *err)
 {
     char **files;
     size_t n;
@@ -434,9 +446,11 @@ static int find_twins(struct tp_store *store, const struct tp_pack *pack, struct
     for (size_t i = 0; i < n; i++) {
         struct tp_pack *twin;
 
-        if (!has_content(store, files[i], tp_pack_content_id(pack)) || open_file(store, files[i], &twin, NULL) < 0)
+        if (!has_content(store, files[i], tp_pack_content_id(pack)) ||
+            open_file(store, files[i], &twin, NULL) < 0)
             continue;
-        if (!rests_on(twin, pack) && tp_pack_depth(twin) < TP_BASE_DEPTH_MAX && tp_pack_probe(twin)) {
+        if (!rests_on(twin, pack) && tp_pack_depth(twin) < TP_BASE_DEPTH_MAX &&
+            tp_pack_probe(twin)) {
             out->any = true;
             out->same_id |= memcmp(tp_pack_get_id(twin), tp_pack_get_id(pack), TP_SHA256_LEN) == 0;
         }
@@ -446,9 +460,12 @@ static int find_twins(struct tp_store *store, const struct tp_pack *pack, struct
     return 0;
 }
 
-/* Whether FILE, which may have PACK as its base, has it and no other. One whose index is damaged needs none. */
-static int needs(struct tp_store *store, const char *file, const struct tp_pack *pack, const struct twins *twins,
-                 bool *out, struct tp_error *err)
+/*
+ * Whether FILE, which may have PACK as its base, has it and no other. One whose index is damaged
+ * needs none.
+ */
+static int needs(struct tp_store *store, const char *file, const struct tp_pack *pack,
+                 const struct twins *twins, bool *out, struct tp_error *err)
 {
     static const uint8_t none[TP_SHA256_LEN];
     struct tp_pack_contents contents;
@@ -469,7 +486,8 @@ static int needs(struct tp_store *store, const char *file, const struct tp_pack 
 }
 
 /* Of the files that may have PACK as their base, the names of those that need it; the others go. */
-static int keep_needing(struct tp_store *store, const struct tp_pack *pack, char **files, size_t *n, struct tp_error *err)
+static int keep_needing(struct tp_store *store, const struct tp_pack *pack, char **files, size_t *n,
+                        struct tp_error *err)
 {
     struct twins twins;
     size_t kept = 0, all = *n;
@@ -491,8 +509,8 @@ static int keep_needing(struct tp_store *store, const struct tp_pack *pack, char
     return rc;
 }
 
-int tp_store_dependents(struct tp_store *store, const struct tp_pack *pack, char ***names, size_t *n,
-                        struct tp_error *err)
+int tp_store_dependents(struct tp_store *store, const struct tp_pack *pack, char ***names,
+                        size_t *n, struct tp_error *err)
 {
     *names = NULL;
     *n = 0;
@@ -500,8 +518,8 @@ int tp_store_dependents(struct tp_store *store, const struct tp_pack *pack, char
     int rc = tp_catalog_refresh(&store->catalog, err);
     const struct tp_catalog_entry *unasked = rc == 0 ? tp_catalog_unasked(&store->catalog) : NULL;
     if (unasked)
-        rc = tp_fail(err, -unasked->failed, "cannot tell which base '%s/%s' needs: %s", store->dir, unasked->file,
-                     strerror(-unasked->failed));
+        rc = tp_fail(err, -unasked->failed, "cannot tell which base '%s/%s' needs: %s", store->dir,
+                     unasked->file, strerror(-unasked->failed));
     if (rc == 0 && tp_catalog_with_base(&store->catalog, tp_pack_get_id(pack), names, n) < 0)
         rc = tp_fail(err, ENOMEM, "out of memory");
     pthread_mutex_unlock(&store->lock);

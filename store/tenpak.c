@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The public library's interface: a store, its models, their files and tensors, in stable structures. */
+/*
+ * The public library's interface: a store, its models, their files and tensors, in stable
+ * structures.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -38,7 +41,7 @@ struct tp_lib_model {
     struct tp_pack *pack;   /* NULL: a plain directory */
     struct tp_modeldir dir; /* of a plain directory */
     int dirfd;
-    pthread_mutex_t lock;   /* of opening files */
+    pthread_mutex_t lock; /* of opening files */
     struct lib_file *files;
     size_t file_n;
 };
@@ -68,7 +71,8 @@ static int open_lib(struct tp_lib *lib, const char *dir, const struct tp_lib_opt
     struct tp_engine_options engine = {.cache_bytes = DEFAULT_CACHE};
     struct tp_lib_options given = {0};
     if (options)
-        memcpy(&given, options, options->struct_size < sizeof given ? options->struct_size : sizeof given);
+        memcpy(&given, options,
+               options->struct_size < sizeof given ? options->struct_size : sizeof given);
     if (given.cache_bytes)
         engine.cache_bytes = given.cache_bytes;
     engine.threads = given.threads;
@@ -120,8 +124,11 @@ static void list_pack_files(struct tp_lib_model *model, const struct tp_index *i
         struct lib_file *mine = &model->files[model->file_n++];
         mine->fd = -1;
         mine->number = i;
-        mine->info = (struct tp_lib_file){.path = f->path, .link_target = f->target, .size = f->size,
-                                          .mode = f->mode, .mtime = f->mtime_sec};
+        mine->info = (struct tp_lib_file){.path = f->path,
+                                          .link_target = f->target,
+                                          .size = f->size,
+                                          .mode = f->mode,
+                                          .mtime = f->mtime_sec};
         if (f->type == TP_ENTRY_FILE)
             mine->info.sha256 = f->sha256;
     }
@@ -135,8 +142,11 @@ static void list_plain_files(struct tp_lib_model *model)
             continue;
         struct lib_file *mine = &model->files[model->file_n++];
         mine->fd = -1;
-        mine->info = (struct tp_lib_file){.path = f->path, .link_target = f->target, .size = f->size,
-                                          .mode = f->mode, .mtime = f->mtime_sec};
+        mine->info = (struct tp_lib_file){.path = f->path,
+                                          .link_target = f->target,
+                                          .size = f->size,
+                                          .mode = f->mode,
+                                          .mtime = f->mtime_sec};
     }
 }
 
@@ -189,7 +199,8 @@ int tp_lib_model_open(struct tp_lib *lib, const char *name, struct tp_lib_model 
         if (!strcmp(lib->models[i].name, name))
             found = &lib->models[i];
     if (!found)
-        return tell(error, tp_fail(&err, ENOENT, "no model '%s' in '%s'", name, tp_store_dir(lib->store)),
+        return tell(error,
+                    tp_fail(&err, ENOENT, "no model '%s' in '%s'", name, tp_store_dir(lib->store)),
                     &err);
     model = calloc(1, sizeof *model);
     if (!model)
@@ -284,8 +295,8 @@ static ssize_t read_plain(const struct lib_file *f, void *buf, size_t len, uint6
     return (ssize_t)done;
 }
 
-ssize_t tp_lib_pread(struct tp_lib_model *model, size_t number, void *buf, size_t len, uint64_t offset,
-                     struct tp_lib_error *error)
+ssize_t tp_lib_pread(struct tp_lib_model *model, size_t number, void *buf, size_t len,
+                     uint64_t offset, struct tp_lib_error *error)
 {
     struct tp_error err = {0};
     ssize_t n;
@@ -315,8 +326,13 @@ int tp_lib_tensor_get(const struct tp_lib_model *model, size_t number, struct tp
     ssize_t file = tp_lib_file_find(model, model->source->files[t->file].path);
     if (file < 0)
         return -ENOENT;
-    struct tp_lib_tensor info = {.name = t->name, .dtype = tp_dtype_name(t->dtype), .shape = t->shape,
-                                 .rank = t->rank, .file = (size_t)file, .offset = t->off, .size = t->len};
+    struct tp_lib_tensor info = {.name = t->name,
+                                 .dtype = tp_dtype_name(t->dtype),
+                                 .shape = t->shape,
+                                 .rank = t->rank,
+                                 .file = (size_t)file,
+                                 .offset = t->off,
+                                 .size = t->len};
     hand_out(out, &info, sizeof info);
     return 0;
 }

@@ -9,15 +9,16 @@
  *         errx(1, "%s", error.message);
  *     if (tp_lib_model_open(lib, "my-finetune", &model, &error) == 0) { ... }
  *
- * Link with `pkg-config --cflags --libs tenpak`. The functions of this header, and nothing else that the library
- * exports, are its interface: within one soname they keep their meaning and structures only grow at their end, which
- * is what struct_size is for: set it to the size of the structure that you were compiled with.
+ * Link with `pkg-config --cflags --libs tenpak`. The functions of this header, and nothing else
+ * that the library exports, are its interface: within one soname they keep their meaning and
+ * structures only grow at their end, which is what struct_size is for: set it to the size of the
+ * structure that you were compiled with.
  *
- * A function that can fail returns a negative errno, and tells why in the struct tp_lib_error that may be passed:
- *   -ENOENT no such model, file or tensor      -EBADMSG damaged, or breaks its format's rules
- *   -ENOLINK the base that a pack needs is absent   -EPROTONOSUPPORT written by a newer version
- * Handles may be used by many threads at a time; opening and closing one is for one thread. Close models before
- * their library.
+ * A function that can fail returns a negative errno, and tells why in the struct tp_lib_error that
+ * may be passed: -ENOENT no such model, file or tensor      -EBADMSG damaged, or breaks its
+ * format's rules -ENOLINK the base that a pack needs is absent   -EPROTONOSUPPORT written by a
+ * newer version Handles may be used by many threads at a time; opening and closing one is for one
+ * thread. Close models before their library.
  */
 #ifndef TENPAK_H
 #define TENPAK_H
@@ -32,7 +33,10 @@ extern "C" {
 
 #define TP_LIB_INTERFACE 1
 
-/* Version of the library that runs, "0.1.0", and of this interface: at least the TP_LIB_INTERFACE compiled with. */
+/*
+ * Version of the library that runs, "0.1.0", and of this interface: at least the TP_LIB_INTERFACE
+ * compiled with.
+ */
 const char *tp_lib_version(void);
 unsigned tp_lib_interface(void);
 
@@ -41,7 +45,10 @@ struct tp_lib_error {
     char message[1024]; /* one line, no full stop */
 };
 
-/* --- A directory of models ------------------------------------------------------------------------------ */
+/*
+ * --- A directory of models
+ * ------------------------------------------------------------------------------
+ */
 
 struct tp_lib;
 
@@ -56,10 +63,15 @@ int tp_lib_open(const char *dir, const struct tp_lib_options *options, struct tp
                 struct tp_lib_error *error);
 void tp_lib_close(struct tp_lib *lib);
 
-/* Names of the models, in byte order, as they were when the library was opened; NULL past the last. */
+/*
+ * Names of the models, in byte order, as they were when the library was opened; NULL past the last.
+ */
 const char *tp_lib_model_name(const struct tp_lib *lib, size_t number);
 
-/* --- A model ---------------------------------------------------------------------------------------------- */
+/*
+ * --- A model
+ * ----------------------------------------------------------------------------------------------
+ */
 
 struct tp_lib_model;
 
@@ -74,7 +86,8 @@ struct tp_lib_file {
     uint64_t size;           /* 0 for a link */
     uint32_t mode;           /* permission bits */
     int64_t mtime;           /* seconds since 1970 */
-    const uint8_t *sha256;   /* 32 bytes, where the model is a pack; NULL for a plain directory or a link */
+    const uint8_t
+        *sha256; /* 32 bytes, where the model is a pack; NULL for a plain directory or a link */
 };
 
 /* Files and symbolic links, directories not, from number 0. -ENOENT past the last. */
@@ -82,10 +95,11 @@ int tp_lib_file_get(const struct tp_lib_model *model, size_t number, struct tp_l
 /* The number of the file with this path, or -ENOENT. */
 ssize_t tp_lib_file_find(const struct tp_lib_model *model, const char *path);
 
-/* Copy up to LEN bytes of file NUMBER from OFFSET: the number copied, less only at the end of the file, or a
- * negative errno. The bytes are those that were packed, checked, or there is an error. */
-ssize_t tp_lib_pread(struct tp_lib_model *model, size_t number, void *buf, size_t len, uint64_t offset,
-                     struct tp_lib_error *error);
+/* Copy up to LEN bytes of file NUMBER from OFFSET: the number copied, less only at the end of the
+ * file, or a negative errno. The bytes are those that were packed, checked, or there is an error.
+ */
+ssize_t tp_lib_pread(struct tp_lib_model *model, size_t number, void *buf, size_t len,
+                     uint64_t offset, struct tp_lib_error *error);
 
 struct tp_lib_tensor {
     size_t struct_size;
@@ -93,12 +107,15 @@ struct tp_lib_tensor {
     const char *dtype;     /* as safetensors writes it: "BF16" */
     const uint64_t *shape; /* rank numbers */
     unsigned rank;
-    size_t file;           /* number of the file that it lies in */
-    uint64_t offset;       /* of its first byte there */
-    uint64_t size;         /* bytes, little-endian, row by row */
+    size_t file;     /* number of the file that it lies in */
+    uint64_t offset; /* of its first byte there */
+    uint64_t size;   /* bytes, little-endian, row by row */
 };
 
-/* Tensors of all safetensors files, in byte order of their names, from number 0. -ENOENT past the last. */
+/*
+ * Tensors of all safetensors files, in byte order of their names, from number 0. -ENOENT past the
+ * last.
+ */
 int tp_lib_tensor_get(const struct tp_lib_model *model, size_t number, struct tp_lib_tensor *out);
 /* The number of the tensor with this name, or -ENOENT. */
 ssize_t tp_lib_tensor_find(const struct tp_lib_model *model, const char *name);

@@ -17,7 +17,10 @@
 #include "store/pipeline.h"
 #include "store/verify.h"
 
-/* Of a pack that has just been written: how far the disk reads ahead of what was decoded, and in what steps. */
+/*
+ * Of a pack that has just been written: how far the disk reads ahead of what was decoded, and in
+ * what steps.
+ */
 #define AHEAD (16u << 20)
 #define STEP (4u << 20)
 
@@ -33,7 +36,7 @@ struct verifier {
     tp_verify_finding finding;
     void *arg;
     struct tp_verify_report *report;
-    struct tp_sha256 *sha;              /* one of these two, of the file that goes by */
+    struct tp_sha256 *sha; /* one of these two, of the file that goes by */
     struct tp_xxh128 *xxh;
     const struct tp_file_print *prints; /* what XXH should be, by file */
     uint64_t lead;                      /* AHEAD, and what is being decoded */
@@ -42,7 +45,7 @@ struct verifier {
     uint64_t file_done;
     bool file_bad;
     bool base_told;
-    int rc;                 /* of the worst finding: -EBADMSG before -ENOLINK */
+    int rc; /* of the worst finding: -EBADMSG before -ENOLINK */
     struct tp_error first;
 };
 
@@ -122,8 +125,9 @@ static void end_file(struct verifier *v, uint32_t f)
 
     v->report->files++;
     if (!v->file_bad && !matches) {
-        snprintf(story, sizeof story, "'%s' is damaged: '%.400s' does not match %s", tp_pack_path(v->pack),
-                 tp_pack_index(v->pack)->files[f].path, v->xxh ? "what was read of it" : "its SHA-256");
+        snprintf(story, sizeof story, "'%s' is damaged: '%.400s' does not match %s",
+                 tp_pack_path(v->pack), tp_pack_index(v->pack)->files[f].path,
+                 v->xxh ? "what was read of it" : "its SHA-256");
         found(v, -EBADMSG, story);
         v->file_bad = true;
     }
@@ -133,8 +137,9 @@ static void end_file(struct verifier *v, uint32_t f)
 }
 
 /*
- * The disk reads ahead of the decoding, and what was decoded leaves the page cache: so the same few pages of memory
- * serve for the whole pack, where fresh ones for all of it can take longer than the decoding does.
+ * The disk reads ahead of the decoding, and what was decoded leaves the page cache: so the same few
+ * pages of memory serve for the whole pack, where fresh ones for all of it can take longer than the
+ * decoding does.
  */
 static void pass(struct verifier *v, uint64_t off)
 {
@@ -209,10 +214,12 @@ static int verify_rest(struct verifier *v, struct tp_error *err)
                 found(v, -EBADMSG, why.message);
         }
     for (uint32_t i = 0; i < x->file_n; i++)
-        if (x->files[i].type == TP_ENTRY_FILE && x->files[i].size == 0 && x->files[i].link == TP_NONE) {
+        if (x->files[i].type == TP_ENTRY_FILE && x->files[i].size == 0 &&
+            x->files[i].link == TP_NONE) {
             v->report->files++;
             if (memcmp(x->files[i].sha256, empty, sizeof empty) != 0) {
-                tp_fail(&why, EBADMSG, "'%s' is damaged: the empty file '%.400s' has a wrong SHA-256", path,
+                tp_fail(&why, EBADMSG,
+                        "'%s' is damaged: the empty file '%.400s' has a wrong SHA-256", path,
                         x->files[i].path);
                 v->report->bad_files++;
                 found(v, -EBADMSG, why.message);
@@ -244,7 +251,8 @@ static int verify(struct verifier *v, unsigned threads, struct tp_error *err)
     if (rc == 0)
         rc = tp_pipeline_run(&p, err);
     clock_gettime(CLOCK_MONOTONIC, &end);
-    v->report->seconds = (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9;
+    v->report->seconds =
+        (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9;
     tp_sha256_destroy(v->sha);
     tp_xxh128_destroy(v->xxh);
     if (rc == 0 && v->rc < 0)
@@ -266,8 +274,9 @@ int tp_pack_verify(struct tp_pack *pack, unsigned threads, const struct tp_progr
     return verify(&v, threads, err);
 }
 
-int tp_pack_verify_written(struct tp_pack *pack, const struct tp_file_print *prints, unsigned threads,
-                           const struct tp_progress *progress, struct tp_error *err)
+int tp_pack_verify_written(struct tp_pack *pack, const struct tp_file_print *prints,
+                           unsigned threads, const struct tp_progress *progress,
+                           struct tp_error *err)
 {
     struct tp_verify_report report;
     struct verifier v = {.pack = pack,

@@ -36,7 +36,9 @@ enum tp_dtype {
 
 /* Bits of an element: 4, 6, 8, 16, 32 or 64; 8 for BYTES; 0 for a number that is no dtype. */
 unsigned tp_dtype_bits(unsigned dtype);
-/* The name that safetensors uses ("BF16"), "bytes" for BYTES, NULL for a number that is no dtype. */
+/*
+ * The name that safetensors uses ("BF16"), "bytes" for BYTES, NULL for a number that is no dtype.
+ */
 const char *tp_dtype_name(unsigned dtype);
 /* Find by safetensors' name (NAME need not end in NUL); false when unknown. */
 bool tp_dtype_find(const char *name, size_t len, enum tp_dtype *out);

@@ -18,10 +18,14 @@ static bool ends_with(const char *name, const char *suffix)
     return n > m && strcmp(name + n - m, suffix) == 0;
 }
 
-/* A name that says what the directory is: a model, an adapter, a pipeline of diffusers or of sentence-transformers. */
+/*
+ * A name that says what the directory is: a model, an adapter, a pipeline of diffusers or of
+ * sentence-transformers.
+ */
 static bool tells_model(const char *name)
 {
-    static const char *const names[] = {"config.json", "adapter_config.json", "model_index.json", "modules.json"};
+    static const char *const names[] = {"config.json", "adapter_config.json", "model_index.json",
+                                        "modules.json"};
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(name, names[i]) == 0)
@@ -51,7 +55,8 @@ static bool holds_tensors(int dirfd, const struct dirent *e)
     int fd = openat(dirfd, e->d_name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return false;
-    bool likely = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && tp_safetensors_likely(fd, (uint64_t)st.st_size);
+    bool likely = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+                  tp_safetensors_likely(fd, (uint64_t)st.st_size);
     close(fd);
     return likely;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Listing a model directory: descriptors and single names only, so that a link or a rename in its way leads
- * nowhere else, with a stack of our own, so that depth costs memory and neither stack nor descriptors.
+ * Listing a model directory: descriptors and single names only, so that a link or a rename in its
+ * way leads nowhere else, with a stack of our own, so that depth costs memory and neither stack nor
+ * descriptors.
  */
 #include <config.h>
 
@@ -122,7 +123,10 @@ static int read_names(struct scan *s, int fd, char ***out, size_t *out_n)
     return 0;
 }
 
-/* Make FD, whose path is in s->path, the deepest level. It is ours then, and closed here on failure. */
+/*
+ * Make FD, whose path is in s->path, the deepest level. It is ours then, and closed here on
+ * failure.
+ */
 static int push_level(struct scan *s, int fd)
 {
     struct stat st;
@@ -171,7 +175,8 @@ static int pop_level(struct scan *s)
     close(s->fd);
     s->fd = fd;
     if (fstat(fd, &st) < 0 || st.st_dev != up->dev || st.st_ino != up->ino)
-        return tp_fail(s->err, EBUSY, "'%s' was moved while '%s' was being listed", shown_path(s), s->root);
+        return tp_fail(s->err, EBUSY, "'%s' was moved while '%s' was being listed", shown_path(s),
+                       s->root);
     return 0;
 }
 
@@ -189,10 +194,11 @@ static int read_target(struct scan *s, const char *name, char **out)
         }
         free(text);
         if (n < 0)
-            return tp_fail_errno(s->err, "cannot read the link '%s' in '%s'", shown_path(s), s->root);
+            return tp_fail_errno(s->err, "cannot read the link '%s' in '%s'", shown_path(s),
+                                 s->root);
     }
-    return tp_fail(s->err, ENAMETOOLONG, "the target of the link '%s' in '%s' is too long", shown_path(s),
-                   s->root);
+    return tp_fail(s->err, ENAMETOOLONG, "the target of the link '%s' in '%s' is too long",
+                   shown_path(s), s->root);
 }
 
 static const char *kind_name(mode_t mode)
@@ -212,7 +218,8 @@ static bool is_snapshot(int fd)
 
     return fstatat(fd, "../../blobs", &blobs, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(blobs.st_mode) &&
            fstatat(fd, "..", &above, 0) == 0 &&
-           fstatat(fd, "../../snapshots", &snapshots, AT_SYMLINK_NOFOLLOW) == 0 && same_file(&above, &snapshots);
+           fstatat(fd, "../../snapshots", &snapshots, AT_SYMLINK_NOFOLLOW) == 0 &&
+           same_file(&above, &snapshots);
 }
 
 /* The blobs of the snapshot FD. The last part alone could be a link. */
@@ -221,13 +228,17 @@ static int open_blobs(int fd)
     return openat(fd, "../../blobs", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-/* Whether ST, where a link of the snapshot FD with this TARGET leads, is one of its blobs: the one that ends TARGET. */
+/*
+ * Whether ST, where a link of the snapshot FD with this TARGET leads, is one of its blobs: the one
+ * that ends TARGET.
+ */
 static bool is_blob(int fd, const char *target, const struct stat *st)
 {
     const char *slash = strrchr(target, '/');
     struct stat blob;
     int blobs = slash && slash[1] ? open_blobs(fd) : -1;
-    bool is = blobs >= 0 && fstatat(blobs, slash + 1, &blob, AT_SYMLINK_NOFOLLOW) == 0 && same_file(&blob, st);
+    bool is = blobs >= 0 && fstatat(blobs, slash + 1, &blob, AT_SYMLINK_NOFOLLOW) == 0 &&
+              same_file(&blob, st);
 
     if (blobs >= 0)
         close(blobs);
@@ -243,13 +254,16 @@ static int follow(struct scan *s, const char *name, struct stat *st)
     if (rc < 0)
         return rc;
     if (fstatat(s->fd, name, st, 0) < 0)
-        rc = tp_fail_errno(s->err, "cannot follow the link '%s' in '%s' to '%s'", shown_path(s), s->root, target);
+        rc = tp_fail_errno(s->err, "cannot follow the link '%s' in '%s' to '%s'", shown_path(s),
+                           s->root, target);
     else if (!S_ISREG(st->st_mode))
-        rc = tp_fail(s->err, EINVAL, "the link '%s' in '%s' leads to '%s', which is no regular file", shown_path(s),
-                     s->root, target);
+        rc =
+            tp_fail(s->err, EINVAL, "the link '%s' in '%s' leads to '%s', which is no regular file",
+                    shown_path(s), s->root, target);
     else if (s->out->links != TP_LINKS_FOLLOW && !is_blob(s->rootfd, target, st))
         rc = tp_fail(s->err, EINVAL,
-                     "the link '%s' in the snapshot '%s' leads to '%s', which is none of its blobs: --dereference "
+                     "the link '%s' in the snapshot '%s' leads to '%s', which is none of its "
+                     "blobs: --dereference "
                      "follows all links",
                      shown_path(s), s->root, target);
     st->st_nlink = 1; /* other names of it are no names in the model */
@@ -279,8 +293,8 @@ static int describe(struct scan *s, const char *name, const struct stat *st, str
         entry->type = TP_ENTRY_SYMLINK;
         rc = read_target(s, name, &entry->target);
     } else {
-        return tp_fail(s->err, EINVAL, "'%s' in '%s' is %s, which no model can hold", shown_path(s), s->root,
-                       kind_name(st->st_mode));
+        return tp_fail(s->err, EINVAL, "'%s' in '%s' is %s, which no model can hold", shown_path(s),
+                       s->root, kind_name(st->st_mode));
     }
     if (rc < 0)
         return rc;
@@ -353,7 +367,8 @@ static int walk(struct scan *s)
 /* By file, and of one file by place. */
 static int by_file(const void *a, const void *b)
 {
-    const struct tp_entry *x = *(const struct tp_entry *const *)a, *y = *(const struct tp_entry *const *)b;
+    const struct tp_entry *x = *(const struct tp_entry *const *)a,
+                          *y = *(const struct tp_entry *const *)b;
 
     if (x->dev != y->dev)
         return x->dev < y->dev ? -1 : 1;
@@ -362,8 +377,8 @@ static int by_file(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* Of each file that has several names in the directory, all but the first are links to that. Until now those have
- * link 0 that have more names anywhere. */
+/* Of each file that has several names in the directory, all but the first are links to that. Until
+ * now those have link 0 that have more names anywhere. */
 static int find_links(struct scan *s)
 {
     struct tp_modeldir *out = s->out;
@@ -407,7 +422,8 @@ int tp_modeldir_scan(const char *dir, struct tp_modeldir *out, struct tp_error *
     return tp_modeldir_scan_links(dir, TP_LINKS_AUTO, out, err);
 }
 
-int tp_modeldir_scan_links(const char *dir, enum tp_links links, struct tp_modeldir *out, struct tp_error *err)
+int tp_modeldir_scan_links(const char *dir, enum tp_links links, struct tp_modeldir *out,
+                           struct tp_error *err)
 {
     *out = (struct tp_modeldir){.links = links};
     struct stat st;
@@ -459,7 +475,8 @@ int tp_modeldir_is_snapshot(const char *dir, struct tp_error *err)
     bool is;
 
     if (fd < 0)
-        return errno == ENOENT || errno == ENOTDIR ? 0 : tp_fail_errno(err, "cannot open '%s'", dir);
+        return errno == ENOENT || errno == ENOTDIR ? 0
+                                                   : tp_fail_errno(err, "cannot open '%s'", dir);
     is = is_snapshot(fd);
     close(fd);
     return is;
@@ -477,7 +494,8 @@ static int open_blob(int fd, const char *path, const struct tp_entry *entry)
     if (n > 0 && is_blob(fd, target, &st))
         blobs = open_blobs(fd);
     if (blobs >= 0)
-        file = openat(blobs, strrchr(target, '/') + 1, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        file =
+            openat(blobs, strrchr(target, '/') + 1, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     else
         errno = ELOOP;
     if (blobs >= 0)
@@ -531,7 +549,8 @@ int tp_modeldir_open(const struct tp_modeldir *dir, int fd, const char *path)
     if (entry->type == TP_ENTRY_SYMLINK)
         return errno = ELOOP, -1;
     flags |= entry->type == TP_ENTRY_DIR ? O_DIRECTORY : 0;
-    file = dir->links == TP_LINKS_FOLLOW ? openat(fd, path, flags) : tp_open_beneath(fd, path, flags, 0);
+    file = dir->links == TP_LINKS_FOLLOW ? openat(fd, path, flags)
+                                         : tp_open_beneath(fd, path, flags, 0);
     if (file < 0 && errno == ELOOP && dir->snapshot && dir->links != TP_LINKS_FOLLOW)
         file = open_blob(fd, path, entry);
     if (file >= 0 && (fstat(file, &st) < 0 || st.st_dev != entry->dev || st.st_ino != entry->ino)) {

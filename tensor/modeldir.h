@@ -13,13 +13,15 @@
 enum tp_entry_type { TP_ENTRY_FILE = 0, TP_ENTRY_DIR = 1, TP_ENTRY_SYMLINK = 2 };
 
 /*
- * What becomes of symbolic links. A snapshot of the hub's cache, DIR/snapshots/REVISION, consists of links into
- * DIR/blobs: there TP_LINKS_AUTO follows these, and no others. Elsewhere it keeps links.
+ * What becomes of symbolic links. A snapshot of the hub's cache, DIR/snapshots/REVISION, consists
+ * of links into DIR/blobs: there TP_LINKS_AUTO follows these, and no others. Elsewhere it keeps
+ * links.
  */
 enum tp_links { TP_LINKS_AUTO, TP_LINKS_FOLLOW };
 
 struct tp_entry {
-    char *path;   /* relative to the model directory, '/'-separated, any bytes but NUL; the root is absent */
+    char *path; /* relative to the model directory, '/'-separated, any bytes but NUL; the root is
+                   absent */
     enum tp_entry_type type;
     uint32_t mode; /* permission bits only: mode & 07777 */
     int64_t mtime_sec;
@@ -30,8 +32,8 @@ struct tp_entry {
     ino_t ino;
     uid_t uid;
     gid_t gid;
-    size_t link;   /* the lower entry that is another name of this file, or TP_NO_ENTRY */
-    bool sparse;   /* the file has holes */
+    size_t link; /* the lower entry that is another name of this file, or TP_NO_ENTRY */
+    bool sparse; /* the file has holes */
 };
 
 #define TP_NO_ENTRY SIZE_MAX
@@ -44,20 +46,22 @@ struct tp_modeldir {
     uint32_t root_mtime_nsec;
     uid_t root_uid;
     gid_t root_gid;
-    uint64_t total_bytes;     /* of all files, of one with several names once */
+    uint64_t total_bytes; /* of all files, of one with several names once */
     enum tp_links links;
-    bool snapshot;            /* of the hub's cache */
+    bool snapshot; /* of the hub's cache */
 };
 
 /* List DIR, with TP_LINKS_AUTO. Sockets, devices and fifos are -EINVAL, naming the file. */
 int tp_modeldir_scan(const char *dir, struct tp_modeldir *out, struct tp_error *err);
-/* The same. Where links are followed, one that leads nowhere is -ENOENT, and one to what is no regular file, or in a
- * snapshot to what is none of its blobs, -EINVAL. */
-int tp_modeldir_scan_links(const char *dir, enum tp_links links, struct tp_modeldir *out, struct tp_error *err);
+/* The same. Where links are followed, one that leads nowhere is -ENOENT, and one to what is no
+ * regular file, or in a snapshot to what is none of its blobs, -EINVAL. */
+int tp_modeldir_scan_links(const char *dir, enum tp_links links, struct tp_modeldir *out,
+                           struct tp_error *err);
 /* Whether DIR is a snapshot of the hub's cache: 1, or 0, also where there is no such directory. */
 int tp_modeldir_is_snapshot(const char *dir, struct tp_error *err);
-/* Open for reading the file or directory PATH that a scan has listed; FD is the directory that was scanned. No link is followed but
- * as it was by the scan, and the file must be the one that was listed. -1 and errno, ESTALE: it is another file. */
+/* Open for reading the file or directory PATH that a scan has listed; FD is the directory that was
+ * scanned. No link is followed but as it was by the scan, and the file must be the one that was
+ * listed. -1 and errno, ESTALE: it is another file. */
 int tp_modeldir_open(const struct tp_modeldir *dir, int fd, const char *path);
 /* The entry of this path, or NULL; O(log n). */
 const struct tp_entry *tp_modeldir_find(const struct tp_modeldir *dir, const char *path);
@@ -65,9 +69,10 @@ const struct tp_entry *tp_modeldir_find(const struct tp_modeldir *dir, const cha
 int tp_path_compare(const char *a, const char *b);
 void tp_modeldir_clear(struct tp_modeldir *dir);
 
-/* Whether DIR looks like a model: config.json, adapter_config.json, model_index.json (a pipeline of diffusers),
- * modules.json (of sentence-transformers), a *.safetensors or *.gguf in it, the blobs and snapshots of a model in the
- * hub's cache, or a file of any name that begins as safetensors files do. */
+/* Whether DIR looks like a model: config.json, adapter_config.json, model_index.json (a pipeline of
+ * diffusers), modules.json (of sentence-transformers), a *.safetensors or *.gguf in it, the blobs
+ * and snapshots of a model in the hub's cache, or a file of any name that begins as safetensors
+ * files do. */
 bool tp_modeldir_is_model(const char *dir);
 
 #endif

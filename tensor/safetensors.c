@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading safetensors headers: JSON token by token into growing arrays, then the rules that span tensors. */
+/*
+ * Reading safetensors headers: JSON token by token into growing arrays, then the rules that span
+ * tensors.
+ */
 #include <config.h>
 
 #include "tensor/safetensors.h"
@@ -317,7 +320,9 @@ static int check_tiling(struct tp_safetensors *st, struct tp_error *err)
     return 0;
 }
 
-/* Turn drafts into tensors: one block of memory holds the tensors, then the shapes, then the names. */
+/*
+ * Turn drafts into tensors: one block of memory holds the tensors, then the shapes, then the names.
+ */
 static int settle(struct parser *p, struct tp_safetensors *out)
 {
     size_t n = p->drafts.len / sizeof(struct draft);
@@ -339,10 +344,8 @@ static int settle(struct parser *p, struct tp_safetensors *out)
     for (size_t i = 0; i < n; i++) {
         const struct draft *d = &drafts[i];
         struct tp_tensor *t = &out->tensors[i];
-        *t = (struct tp_tensor){.name = names + d->name,
-                                .dtype = d->dtype,
-                                .rank = d->rank,
-                                .shape = dims + d->shape};
+        *t = (struct tp_tensor){
+            .name = names + d->name, .dtype = d->dtype, .rank = d->rank, .shape = dims + d->shape};
         if (d->begin > d->end || d->end > p->data_len)
             return tp_fail(p->err, EBADMSG,
                            "tensor '%.*s': data_offsets %" PRIu64 " to %" PRIu64
@@ -356,7 +359,8 @@ static int settle(struct parser *p, struct tp_safetensors *out)
             return rc;
         if (len != t->len)
             return tp_fail(p->err, EBADMSG,
-                           "tensor '%.*s': its shape takes %" PRIu64 " bytes, its data_offsets %" PRIu64,
+                           "tensor '%.*s': its shape takes %" PRIu64
+                           " bytes, its data_offsets %" PRIu64,
                            SHOWN(t->name), len, t->len);
     }
     return 0;
@@ -369,14 +373,15 @@ static int header_len(const void *data, uint64_t file_size, size_t *out, struct 
     if (n > TP_SAFETENSORS_HEADER_MAX)
         return tp_fail(err, EBADMSG, "safetensors header of %" PRIu64 " bytes is too long", n);
     if (!tp_range_within(8, n, file_size))
-        return tp_fail(err, EBADMSG, "safetensors header of %" PRIu64 " bytes, in a file of %" PRIu64, n,
+        return tp_fail(err, EBADMSG,
+                       "safetensors header of %" PRIu64 " bytes, in a file of %" PRIu64, n,
                        file_size);
     *out = (size_t)n;
     return 0;
 }
 
-int tp_safetensors_parse(const void *data, size_t len, uint64_t file_size, struct tp_safetensors *out,
-                         struct tp_error *err)
+int tp_safetensors_parse(const void *data, size_t len, uint64_t file_size,
+                         struct tp_safetensors *out, struct tp_error *err)
 {
     size_t n = 0;
     *out = (struct tp_safetensors){0};

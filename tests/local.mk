@@ -264,6 +264,7 @@ EXTRA_DIST += tests/fuzz/replay_main.c tests/fuzz/corpus
 # lint: rules about the sources, run by make lint and by ./bootstrap check
 lint_scripts = \
 	tests/lint/dist.sh \
+	tests/lint/format.sh \
 	tests/lint/man.sh \
 	tests/lint/papers.sh \
 	tests/lint/semantics.sh \
@@ -274,6 +275,12 @@ EXTRA_DIST += $(lint_scripts) tests/lint/long-functions.txt
 lint:
 	rm -f tests/lint/*.log tests/lint/*.trs
 	$(MAKE) tests/lint/lint.log TESTS='$(lint_scripts)' TEST_SUITE_LOG=tests/lint/lint.log
+
+# As tests/lint/format.sh expects, with its version of clang-format.
+.PHONY: format
+format:
+	find $(top_srcdir) \( -name '.git' -o -name 'build*' \) -prune -o -name '*.[ch]' -print | \
+		xargs clang-format --style=file -i
 
 .PHONY: fuzz
 fuzz: $(fuzz_tests)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writes a small model directory for tests, the same bytes everywhere: a Llama-shaped model of invented
- * weights, or a fine-tune of one (same --seed, some --noise). See usage() for what can be varied.
+ * Writes a small model directory for tests, the same bytes everywhere: a Llama-shaped model of
+ * invented weights, or a fine-tune of one (same --seed, some --noise). See usage() for what can be
+ * varied.
  */
 #include <config.h>
 
@@ -24,11 +25,11 @@ struct dtype {
 };
 
 static const struct dtype dtypes[] = {
-    {"F64", 64},     {"F32", 32},        {"BF16", 16},        {"F16", 16},    {"I64", 64},
-    {"U64", 64},     {"I32", 32},        {"U32", 32},         {"I16", 16},    {"U16", 16},
-    {"C64", 64},     {"I8", 8},          {"U8", 8},           {"BOOL", 8},    {"F8_E4M3", 8},
-    {"F8_E5M2", 8},  {"F8_E8M0", 8},     {"F8_E4M3FNUZ", 8},  {"F8_E5M2FNUZ", 8},
-    {"F6_E2M3", 6},  {"F6_E3M2", 6},     {"F4", 4},
+    {"F64", 64},    {"F32", 32},    {"BF16", 16},       {"F16", 16},        {"I64", 64},
+    {"U64", 64},    {"I32", 32},    {"U32", 32},        {"I16", 16},        {"U16", 16},
+    {"C64", 64},    {"I8", 8},      {"U8", 8},          {"BOOL", 8},        {"F8_E4M3", 8},
+    {"F8_E5M2", 8}, {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}, {"F6_E2M3", 6},
+    {"F6_E3M2", 6}, {"F4", 4},
 };
 enum { DTYPE_N = sizeof dtypes / sizeof dtypes[0] };
 
@@ -39,16 +40,16 @@ struct tensor {
     uint64_t shape[2];
     uint64_t elements;
     uint64_t bytes;
-    bool norm;    /* weights about 1 */
-    bool frozen;  /* equals the base's */
+    bool norm;   /* weights about 1 */
+    bool frozen; /* equals the base's */
     unsigned shard;
 };
 
 struct model {
     const char *dir;
     uint64_t seed, noise_seed;
-    double noise;   /* standard deviation of the change, relative to that of the weights */
-    double sparse;  /* part of the weights that change at all */
+    double noise;  /* standard deviation of the change, relative to that of the weights */
+    double sparse; /* part of the weights that change at all */
     uint64_t layers, hidden, inter, vocab, extra_rows, frozen_layers, tokenizer;
     unsigned shards;
     const struct dtype *base_dtype, *dtype;
@@ -65,7 +66,10 @@ __attribute__((noreturn)) static void die(const char *what, const char *subject)
     exit(1);
 }
 
-/* --- Numbers: integer hashing and exactly rounded sums only, so that every machine gives the same -------- */
+/*
+ * --- Numbers: integer hashing and exactly rounded sums only, so that every machine gives the same
+ * --------
+ */
 
 static uint64_t mix(uint64_t z)
 {
@@ -86,8 +90,8 @@ static uint64_t hash_name(const char *name, uint64_t seed)
 /* About normal with deviation 1: the sum of four 16-bit uniforms. */
 static float normal(uint64_t r)
 {
-    int32_t sum = (int32_t)(r & 0xffff) + (int32_t)(r >> 16 & 0xffff) + (int32_t)(r >> 32 & 0xffff) +
-                  (int32_t)(r >> 48);
+    int32_t sum = (int32_t)(r & 0xffff) + (int32_t)(r >> 16 & 0xffff) +
+                  (int32_t)(r >> 32 & 0xffff) + (int32_t)(r >> 48);
     return (float)(sum - 131070) * (1.0f / 37837.0f);
 }
 
@@ -122,7 +126,8 @@ static uint16_t to_f16(float f)
     int shift = exponent > 0 ? 13 : 14 - exponent;
     if (shift > 24)
         return (uint16_t)sign;
-    uint32_t half = mantissa >> shift, rest = mantissa & ((1u << shift) - 1), tie = 1u << (shift - 1);
+    uint32_t half = mantissa >> shift, rest = mantissa & ((1u << shift) - 1),
+             tie = 1u << (shift - 1);
     half += rest > tie || (rest == tie && (half & 1));
     if (exponent > 0)
         half += (uint32_t)(exponent - 1) << 10;
@@ -143,8 +148,8 @@ static float from_f16(uint16_t h)
 
 static bool is_float(const struct dtype *dtype)
 {
-    return !strcmp(dtype->name, "F64") || !strcmp(dtype->name, "F32") || !strcmp(dtype->name, "F16") ||
-           !strcmp(dtype->name, "BF16");
+    return !strcmp(dtype->name, "F64") || !strcmp(dtype->name, "F32") ||
+           !strcmp(dtype->name, "F16") || !strcmp(dtype->name, "BF16");
 }
 
 /* VALUE as it reads back after being stored as DTYPE. */
@@ -172,7 +177,8 @@ static void store_float(uint8_t *dst, float value, const struct dtype *dtype)
 /* Bytes [0, t->bytes) of tensor T. */
 static void fill(const struct model *m, const struct tensor *t, uint8_t *dst)
 {
-    uint64_t base = hash_name(t->name, m->seed), change = hash_name(t->name, m->noise_seed ^ 0x5eed);
+    uint64_t base = hash_name(t->name, m->seed),
+             change = hash_name(t->name, m->noise_seed ^ 0x5eed);
     uint64_t threshold = m->sparse >= 1 ? UINT64_MAX : (uint64_t)(m->sparse * 0x1p63) * 2;
     bool changes = m->noise > 0 && !t->frozen;
     float scale = t->norm ? 0.05f : 0.02f, step = (float)m->noise * scale;
@@ -196,10 +202,13 @@ static void fill(const struct model *m, const struct tensor *t, uint8_t *dst)
     }
 }
 
-/* --- Which tensors -------------------------------------------------------------------------------------- */
+/*
+ * --- Which tensors
+ * --------------------------------------------------------------------------------------
+ */
 
-static void add_tensor(struct model *m, const struct dtype *dtype, uint64_t rows, uint64_t cols, bool frozen,
-                       const char *name)
+static void add_tensor(struct model *m, const struct dtype *dtype, uint64_t rows, uint64_t cols,
+                       bool frozen, const char *name)
 {
     struct tensor t = {.dtype = dtype, .frozen = frozen};
     snprintf(t.name, sizeof t.name, "%s%s", m->prefix, name);
@@ -262,7 +271,8 @@ static void list_tensors(struct model *m)
 {
     uint64_t total = 0, seen = 0;
 
-    add_tensor(m, m->dtype, m->vocab + m->extra_rows, m->hidden, false, "model.embed_tokens.weight");
+    add_tensor(m, m->dtype, m->vocab + m->extra_rows, m->hidden, false,
+               "model.embed_tokens.weight");
     for (uint64_t i = 0; i < m->layers; i++)
         list_layer(m, i);
     add_tensor(m, m->dtype, m->hidden, 0, false, "model.norm.weight");
@@ -278,7 +288,7 @@ static void list_tensors(struct model *m)
         if (dtypes[i].bits >= 8)
             add_tensor(m, &dtypes[i], 0, 0, false, name);
     }
-    qsort(m->tensors, m->tensor_n, sizeof *m->tensors, 
+    qsort(m->tensors, m->tensor_n, sizeof *m->tensors,
           m->reverse ? compare_tensors_reverse : compare_tensors);
     for (size_t i = 0; i < m->tensor_n; i++)
         total += m->tensors[i].bytes;
@@ -288,7 +298,10 @@ static void list_tensors(struct model *m)
     }
 }
 
-/* --- Files ------------------------------------------------------------------------------------------------ */
+/*
+ * --- Files
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static FILE *create_file(const struct model *m, const char *name)
 {
@@ -387,21 +400,25 @@ static void write_config(const struct model *m)
 {
     FILE *f = create_file(m, m->adapter_of ? "adapter_config.json" : "config.json");
     if (m->adapter_of) {
-        fprintf(f, "{\n  \"peft_type\": \"LORA\",\n  \"r\": 8,\n  \"lora_alpha\": 16,\n"
-                   "  \"base_model_name_or_path\": \"%s\"\n}\n", m->adapter_of);
+        fprintf(f,
+                "{\n  \"peft_type\": \"LORA\",\n  \"r\": 8,\n  \"lora_alpha\": 16,\n"
+                "  \"base_model_name_or_path\": \"%s\"\n}\n",
+                m->adapter_of);
     } else {
         fprintf(f, "{\n");
         if (m->name_or_path)
             fprintf(f, "  \"_name_or_path\": \"%s\",\n", m->name_or_path);
-        fprintf(f, "  \"architectures\": [\"LlamaForCausalLM\"],\n  \"model_type\": \"llama\",\n"
-                   "  \"hidden_act\": \"silu\",\n  \"hidden_size\": %" PRIu64 ",\n"
-                   "  \"intermediate_size\": %" PRIu64 ",\n  \"num_hidden_layers\": %" PRIu64 ",\n"
-                   "  \"num_attention_heads\": 4,\n  \"num_key_value_heads\": 2,\n"
-                   "  \"tie_word_embeddings\": %s,\n  \"torch_dtype\": \"%s\",\n"
-                   "  \"vocab_size\": %" PRIu64 "\n}\n",
+        fprintf(f,
+                "  \"architectures\": [\"LlamaForCausalLM\"],\n  \"model_type\": \"llama\",\n"
+                "  \"hidden_act\": \"silu\",\n  \"hidden_size\": %" PRIu64 ",\n"
+                "  \"intermediate_size\": %" PRIu64 ",\n  \"num_hidden_layers\": %" PRIu64 ",\n"
+                "  \"num_attention_heads\": 4,\n  \"num_key_value_heads\": 2,\n"
+                "  \"tie_word_embeddings\": %s,\n  \"torch_dtype\": \"%s\",\n"
+                "  \"vocab_size\": %" PRIu64 "\n}\n",
                 m->hidden, m->inter, m->layers, m->tied ? "true" : "false",
-                !strcmp(m->dtype->name, "F32") ? "float32"
-                : !strcmp(m->dtype->name, "F16") ? "float16" : "bfloat16",
+                !strcmp(m->dtype->name, "F32")   ? "float32"
+                : !strcmp(m->dtype->name, "F16") ? "float16"
+                                                 : "bfloat16",
                 m->vocab + m->extra_rows);
     }
     close_file(f, "config.json");
@@ -426,7 +443,10 @@ static void write_texts(const struct model *m)
     }
 }
 
-/* --- The command line --------------------------------------------------------------------------------------- */
+/*
+ * --- The command line
+ * ---------------------------------------------------------------------------------------
+ */
 
 static void usage(FILE *f)
 {
@@ -443,7 +463,8 @@ static void usage(FILE *f)
           "  --tied              no lm_head\n"
           "  --shards=N          shards of about equal size, with their index (1)\n"
           "  --reverse           tensors in reverse order of their names\n"
-          "  --dtype=D           of the weights: BF16, F16, F32, F64, or one of safetensors' others (BF16)\n"
+          "  --dtype=D           of the weights: BF16, F16, F32, F64, or one of safetensors' "
+          "others (BF16)\n"
           "  --base-dtype=D      what the base was stored as, before the noise (that of --dtype)\n"
           "  --every-dtype       tensors and scalars of each dtype besides\n"
           "  --prefix=S          put before each tensor's name\n"
@@ -489,24 +510,57 @@ static double real_of(const char *text)
 }
 
 enum {
-    OPT_SEED = 256, OPT_NOISE, OPT_NOISE_SEED, OPT_SPARSE, OPT_FROZEN, OPT_LAYERS, OPT_HIDDEN, OPT_INTER,
-    OPT_VOCAB, OPT_EXTRA, OPT_TIED, OPT_SHARDS, OPT_REVERSE, OPT_DTYPE, OPT_BASE_DTYPE, OPT_EVERY,
-    OPT_PREFIX, OPT_ADD, OPT_DROP, OPT_TOKENIZER, OPT_NAME, OPT_BASE_MODEL, OPT_ADAPTER, OPT_HELP
+    OPT_SEED = 256,
+    OPT_NOISE,
+    OPT_NOISE_SEED,
+    OPT_SPARSE,
+    OPT_FROZEN,
+    OPT_LAYERS,
+    OPT_HIDDEN,
+    OPT_INTER,
+    OPT_VOCAB,
+    OPT_EXTRA,
+    OPT_TIED,
+    OPT_SHARDS,
+    OPT_REVERSE,
+    OPT_DTYPE,
+    OPT_BASE_DTYPE,
+    OPT_EVERY,
+    OPT_PREFIX,
+    OPT_ADD,
+    OPT_DROP,
+    OPT_TOKENIZER,
+    OPT_NAME,
+    OPT_BASE_MODEL,
+    OPT_ADAPTER,
+    OPT_HELP
 };
 
 static const struct option options[] = {
-    {"seed", 1, NULL, OPT_SEED},           {"noise", 1, NULL, OPT_NOISE},
-    {"noise-seed", 1, NULL, OPT_NOISE_SEED}, {"sparse", 1, NULL, OPT_SPARSE},
-    {"frozen-layers", 1, NULL, OPT_FROZEN}, {"layers", 1, NULL, OPT_LAYERS},
-    {"hidden", 1, NULL, OPT_HIDDEN},       {"inter", 1, NULL, OPT_INTER},
-    {"vocab", 1, NULL, OPT_VOCAB},         {"extra-rows", 1, NULL, OPT_EXTRA},
-    {"tied", 0, NULL, OPT_TIED},           {"shards", 1, NULL, OPT_SHARDS},
-    {"reverse", 0, NULL, OPT_REVERSE},     {"dtype", 1, NULL, OPT_DTYPE},
-    {"base-dtype", 1, NULL, OPT_BASE_DTYPE}, {"every-dtype", 0, NULL, OPT_EVERY},
-    {"prefix", 1, NULL, OPT_PREFIX},       {"add", 1, NULL, OPT_ADD},
-    {"drop", 1, NULL, OPT_DROP},           {"tokenizer", 1, NULL, OPT_TOKENIZER},
-    {"name-or-path", 1, NULL, OPT_NAME},   {"base-model", 1, NULL, OPT_BASE_MODEL},
-    {"adapter-of", 1, NULL, OPT_ADAPTER},  {"help", 0, NULL, OPT_HELP},
+    {"seed", 1, NULL, OPT_SEED},
+    {"noise", 1, NULL, OPT_NOISE},
+    {"noise-seed", 1, NULL, OPT_NOISE_SEED},
+    {"sparse", 1, NULL, OPT_SPARSE},
+    {"frozen-layers", 1, NULL, OPT_FROZEN},
+    {"layers", 1, NULL, OPT_LAYERS},
+    {"hidden", 1, NULL, OPT_HIDDEN},
+    {"inter", 1, NULL, OPT_INTER},
+    {"vocab", 1, NULL, OPT_VOCAB},
+    {"extra-rows", 1, NULL, OPT_EXTRA},
+    {"tied", 0, NULL, OPT_TIED},
+    {"shards", 1, NULL, OPT_SHARDS},
+    {"reverse", 0, NULL, OPT_REVERSE},
+    {"dtype", 1, NULL, OPT_DTYPE},
+    {"base-dtype", 1, NULL, OPT_BASE_DTYPE},
+    {"every-dtype", 0, NULL, OPT_EVERY},
+    {"prefix", 1, NULL, OPT_PREFIX},
+    {"add", 1, NULL, OPT_ADD},
+    {"drop", 1, NULL, OPT_DROP},
+    {"tokenizer", 1, NULL, OPT_TOKENIZER},
+    {"name-or-path", 1, NULL, OPT_NAME},
+    {"base-model", 1, NULL, OPT_BASE_MODEL},
+    {"adapter-of", 1, NULL, OPT_ADAPTER},
+    {"help", 0, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
 };
 
@@ -514,38 +568,96 @@ static void set_option(struct model *m, int opt, const char *arg)
 {
     const uint64_t dim = 1 << 20;
     switch (opt) {
-    case OPT_SEED: m->seed = number_of(arg, 0, UINT64_MAX); break;
-    case OPT_NOISE: m->noise = real_of(arg); break;
-    case OPT_NOISE_SEED: m->noise_seed = number_of(arg, 0, UINT64_MAX); break;
-    case OPT_SPARSE: m->sparse = real_of(arg); break;
-    case OPT_FROZEN: m->frozen_layers = number_of(arg, 0, dim); break;
-    case OPT_LAYERS: m->layers = number_of(arg, 0, 1000); break;
-    case OPT_HIDDEN: m->hidden = number_of(arg, 2, dim); break;
-    case OPT_INTER: m->inter = number_of(arg, 1, dim); break;
-    case OPT_VOCAB: m->vocab = number_of(arg, 1, dim); break;
-    case OPT_EXTRA: m->extra_rows = number_of(arg, 0, dim); break;
-    case OPT_TIED: m->tied = true; break;
-    case OPT_SHARDS: m->shards = (unsigned)number_of(arg, 1, SHARDS_MAX); break;
-    case OPT_REVERSE: m->reverse = true; break;
-    case OPT_DTYPE: m->dtype = dtype_of(arg); break;
-    case OPT_BASE_DTYPE: m->base_dtype = dtype_of(arg); break;
-    case OPT_EVERY: m->every_dtype = true; break;
-    case OPT_PREFIX: m->prefix = arg; break;
-    case OPT_ADD: m->add = arg; break;
-    case OPT_DROP: m->drop = arg; break;
-    case OPT_TOKENIZER: m->tokenizer = number_of(arg, 64, 1u << 30); break;
-    case OPT_NAME: m->name_or_path = arg; break;
-    case OPT_BASE_MODEL: m->base_model = arg; break;
-    case OPT_ADAPTER: m->adapter_of = arg; break;
-    case OPT_HELP: usage(stdout); exit(0);
-    default: usage(stderr); exit(2);
+    case OPT_SEED:
+        m->seed = number_of(arg, 0, UINT64_MAX);
+        break;
+    case OPT_NOISE:
+        m->noise = real_of(arg);
+        break;
+    case OPT_NOISE_SEED:
+        m->noise_seed = number_of(arg, 0, UINT64_MAX);
+        break;
+    case OPT_SPARSE:
+        m->sparse = real_of(arg);
+        break;
+    case OPT_FROZEN:
+        m->frozen_layers = number_of(arg, 0, dim);
+        break;
+    case OPT_LAYERS:
+        m->layers = number_of(arg, 0, 1000);
+        break;
+    case OPT_HIDDEN:
+        m->hidden = number_of(arg, 2, dim);
+        break;
+    case OPT_INTER:
+        m->inter = number_of(arg, 1, dim);
+        break;
+    case OPT_VOCAB:
+        m->vocab = number_of(arg, 1, dim);
+        break;
+    case OPT_EXTRA:
+        m->extra_rows = number_of(arg, 0, dim);
+        break;
+    case OPT_TIED:
+        m->tied = true;
+        break;
+    case OPT_SHARDS:
+        m->shards = (unsigned)number_of(arg, 1, SHARDS_MAX);
+        break;
+    case OPT_REVERSE:
+        m->reverse = true;
+        break;
+    case OPT_DTYPE:
+        m->dtype = dtype_of(arg);
+        break;
+    case OPT_BASE_DTYPE:
+        m->base_dtype = dtype_of(arg);
+        break;
+    case OPT_EVERY:
+        m->every_dtype = true;
+        break;
+    case OPT_PREFIX:
+        m->prefix = arg;
+        break;
+    case OPT_ADD:
+        m->add = arg;
+        break;
+    case OPT_DROP:
+        m->drop = arg;
+        break;
+    case OPT_TOKENIZER:
+        m->tokenizer = number_of(arg, 64, 1u << 30);
+        break;
+    case OPT_NAME:
+        m->name_or_path = arg;
+        break;
+    case OPT_BASE_MODEL:
+        m->base_model = arg;
+        break;
+    case OPT_ADAPTER:
+        m->adapter_of = arg;
+        break;
+    case OPT_HELP:
+        usage(stdout);
+        exit(0);
+    default:
+        usage(stderr);
+        exit(2);
     }
 }
 
 int main(int argc, char **argv)
 {
-    struct model m = {.seed = 1, .noise_seed = 1, .sparse = 1, .layers = 2, .hidden = 64, .inter = 160,
-                      .vocab = 512, .shards = 1, .tokenizer = 4096, .prefix = ""};
+    struct model m = {.seed = 1,
+                      .noise_seed = 1,
+                      .sparse = 1,
+                      .layers = 2,
+                      .hidden = 64,
+                      .inter = 160,
+                      .vocab = 512,
+                      .shards = 1,
+                      .tokenizer = 4096,
+                      .prefix = ""};
     int opt;
     m.dtype = dtype_of("BF16");
     while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writes a copy of a pack with numbers or names of its index or footer changed and every checksum over them made
- * right again: what a hostile writer could hand out.
+ * Writes a copy of a pack with numbers or names of its index or footer changed and every checksum
+ * over them made right again: what a hostile writer could hand out.
  *
- *   packedit IN OUT EDIT...   EDIT: index@OFFSET:BYTES=VALUE, footer@OFFSET:BYTES=VALUE, name:OLD=NEW (as long)
+ *   packedit IN OUT EDIT...   EDIT: index@OFFSET:BYTES=VALUE, footer@OFFSET:BYTES=VALUE,
+ * name:OLD=NEW (as long)
  */
 #include <config.h>
 
@@ -59,8 +60,8 @@ static void settle_content(struct tp_footer *f, const uint8_t *index)
     uint8_t id[TP_SHA256_LEN];
     struct tp_index x;
 
-    if (f->version == 1 ||
-        tp_index_decode(f->version, index, f->index_len, f->index_off - TP_PACK_HEADER_LEN, &x, NULL) < 0)
+    if (f->version == 1 || tp_index_decode(f->version, index, f->index_len,
+                                           f->index_off - TP_PACK_HEADER_LEN, &x, NULL) < 0)
         return;
     if (tp_index_content_id(&x, id, NULL) == 0)
         memcpy(f->content, id, sizeof f->content);
@@ -84,12 +85,14 @@ int main(int argc, char **argv)
         tp_footer_decode(in.data + in.len - TP_PACK_FOOTER_LEN, in.len, argv[1], &f, &err) < 0)
         die("not a pack:", argv[1]);
     index_off = f.index_off;
-    if (tp_buffer_append(&out, in.data, index_off) < 0 || tp_buffer_reserve(&out, f.index_len + TP_PACK_FOOTER_LEN) < 0)
+    if (tp_buffer_append(&out, in.data, index_off) < 0 ||
+        tp_buffer_reserve(&out, f.index_len + TP_PACK_FOOTER_LEN) < 0)
         die("out of memory for", argv[1]);
     index = out.data + index_off;
     if (f.coding == TP_INDEX_RAW)
         memcpy(index, in.data + index_off, f.index_len);
-    else if (ZSTD_decompress(index, f.index_len, in.data + index_off, f.index_stored) != f.index_len)
+    else if (ZSTD_decompress(index, f.index_len, in.data + index_off, f.index_stored) !=
+             f.index_len)
         die("cannot expand the index of", argv[1]);
     for (int i = 3; i < argc; i++)
         if (strncmp(argv[i], "index@", 6) == 0)
@@ -110,7 +113,8 @@ int main(int argc, char **argv)
             put(footer, TP_PACK_FOOTER_LEN, argv[i] + 7);
     tp_put_le64(footer + TP_PACK_FOOTER_LEN - 8, tp_xxh3(footer, TP_PACK_FOOTER_LEN - 8));
     fd = open(argv[2], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (fd < 0 || tp_file_write(fd, out.data, index_off + f.index_len + TP_PACK_FOOTER_LEN, argv[2], &err) < 0)
+    if (fd < 0 || tp_file_write(fd, out.data, index_off + f.index_len + TP_PACK_FOOTER_LEN, argv[2],
+                                &err) < 0)
         die("cannot write", argv[2]);
     tp_buffer_clear(&in);
     tp_buffer_clear(&out);

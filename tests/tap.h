@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A small TAP writer for test programs: include it once, use ok() and the is_*() checks, end main with
- * return tap_done(). A failed check says where it stands and what it saw, and the test goes on.
+ * A small TAP writer for test programs: include it once, use ok() and the is_*() checks, end main
+ * with return tap_done(). A failed check says where it stands and what it saw, and the test goes
+ * on.
  */
 #ifndef TP_TESTS_TAP_H
 #define TP_TESTS_TAP_H
@@ -30,8 +31,8 @@ __attribute__((format(printf, 1, 2), unused)) static void diag(const char *fmt, 
     va_end(ap);
 }
 
-__attribute__((format(printf, 4, 5), unused)) static bool tap_ok(bool good, const char *file, int line,
-                                                                 const char *fmt, ...)
+__attribute__((format(printf, 4, 5), unused)) static bool tap_ok(bool good, const char *file,
+                                                                 int line, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
@@ -50,22 +51,24 @@ __attribute__((format(printf, 4, 5), unused)) static bool tap_ok(bool good, cons
 /* ok(condition, "name %d", ...): each of these gives whether it held. */
 #define ok(cond, ...) tap_ok((cond), __FILE__, __LINE__, __VA_ARGS__)
 
-__attribute__((unused)) static bool tap_is_int(intmax_t got, intmax_t want, const char *file, int line,
-                                               const char *name)
+__attribute__((unused)) static bool tap_is_int(intmax_t got, intmax_t want, const char *file,
+                                               int line, const char *name)
 {
     bool good = tap_ok(got == want, file, line, "%s", name);
     if (!good)
         diag("got %" PRIdMAX ", want %" PRIdMAX, got, want);
     return good;
 }
-#define is_int(got, want, name) tap_is_int((intmax_t)(got), (intmax_t)(want), __FILE__, __LINE__, name)
+#define is_int(got, want, name)                                                                    \
+    tap_is_int((intmax_t)(got), (intmax_t)(want), __FILE__, __LINE__, name)
 
-__attribute__((unused)) static bool tap_is_u64(uint64_t got, uint64_t want, const char *file, int line,
-                                               const char *name)
+__attribute__((unused)) static bool tap_is_u64(uint64_t got, uint64_t want, const char *file,
+                                               int line, const char *name)
 {
     bool good = tap_ok(got == want, file, line, "%s", name);
     if (!good)
-        diag("got %" PRIu64 " (0x%" PRIx64 "), want %" PRIu64 " (0x%" PRIx64 ")", got, got, want, want);
+        diag("got %" PRIu64 " (0x%" PRIx64 "), want %" PRIu64 " (0x%" PRIx64 ")", got, got, want,
+             want);
     return good;
 }
 #define is_u64(got, want, name) tap_is_u64((got), (want), __FILE__, __LINE__, name)
@@ -98,8 +101,8 @@ __attribute__((unused)) static bool tap_is_mem(const void *got, const void *want
 #define is_mem(got, want, len, name) tap_is_mem((got), (want), (len), __FILE__, __LINE__, name)
 
 /* Whether STR has PART in it: what checks of error stories use. */
-__attribute__((unused)) static bool tap_has(const char *str, const char *part, const char *file, int line,
-                                            const char *name)
+__attribute__((unused)) static bool tap_has(const char *str, const char *part, const char *file,
+                                            int line, const char *name)
 {
     bool good = tap_ok(str && strstr(str, part), file, line, "%s", name);
     if (!good)
@@ -138,8 +141,9 @@ __attribute__((unused)) static uint64_t tap_seed(void)
     const char *given = getenv("TP_SEED");
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    uint64_t seed = given ? strtoull(given, NULL, 0)
-                          : (uint64_t)now.tv_sec * 1000003u + (uint64_t)now.tv_nsec + (uint64_t)getpid();
+    uint64_t seed =
+        given ? strtoull(given, NULL, 0)
+              : (uint64_t)now.tv_sec * 1000003u + (uint64_t)now.tv_nsec + (uint64_t)getpid();
     diag("TP_SEED=%" PRIu64, seed);
     return seed;
 }
@@ -164,15 +168,16 @@ __attribute__((unused)) static char *tap_tmpdir(void)
 }
 
 /*
- * Whether COND comes to hold, looked at again and again: what another thread or process does takes as long as the
- * machine is busy. It gives up after two minutes at least, which is for what never happens.
+ * Whether COND comes to hold, looked at again and again: what another thread or process does takes
+ * as long as the machine is busy. It gives up after two minutes at least, which is for what never
+ * happens.
  */
-#define eventually(cond)                                                                                               \
-    ({                                                                                                                 \
-        bool holds_ = false;                                                                                           \
-        for (unsigned left_ = 12000; !(holds_ = (cond)) && left_ > 0; left_--)                                         \
-            usleep(10000);                                                                                             \
-        holds_;                                                                                                        \
+#define eventually(cond)                                                                           \
+    ({                                                                                             \
+        bool holds_ = false;                                                                       \
+        for (unsigned left_ = 12000; !(holds_ = (cond)) && left_ > 0; left_--)                     \
+            usleep(10000);                                                                         \
+        holds_;                                                                                    \
     })
 
 __attribute__((unused, warn_unused_result)) static int tap_done(void)

@@ -18,8 +18,8 @@ int tp_cuda_device_list(struct tp_cuda_device *out, int max, struct tp_error *er
         return tp_fail(err, ENODEV, "cannot use CUDA: %s", why);
     for (int i = 0; i < n && i < max; i++) {
         unsigned long long memory;
-        if (tp_cuda_query_device(i, out[i].name, sizeof out[i].name, &memory, &out[i].major, &out[i].minor,
-                                 &out[i].processors, why, sizeof why) < 0)
+        if (tp_cuda_query_device(i, out[i].name, sizeof out[i].name, &memory, &out[i].major,
+                                 &out[i].minor, &out[i].processors, why, sizeof why) < 0)
             return tp_fail(err, ENODEV, "cannot use CUDA device %d: %s", i, why);
         out[i].memory = memory;
     }

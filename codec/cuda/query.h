@@ -12,8 +12,8 @@ extern "C" {
 /* Number of devices, or -1 with WHY filled in. */
 int tp_cuda_query_count(char *why, size_t why_len);
 /* 0, or -1 with WHY filled in. */
-int tp_cuda_query_device(int device, char *name, size_t name_len, unsigned long long *memory, int *major,
-                         int *minor, int *processors, char *why, size_t why_len);
+int tp_cuda_query_device(int device, char *name, size_t name_len, unsigned long long *memory,
+                         int *major, int *minor, int *processors, char *why, size_t why_len);
 
 #ifdef __cplusplus
 }

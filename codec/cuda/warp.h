@@ -229,8 +229,9 @@ WARP_FN void warp_delta_step(const struct warp_model *m, struct warp_delta *d,
 }
 
 /*
- * Put bits that the lanes' states carry, which room->freq holds, into this lane's element, which differs by DIFF
- * from what it is a difference to: COUNT of them from bit AT on, at the top of its SHIFT raw bits.
+ * Put bits that the lanes' states carry, which room->freq holds, into this lane's element, which
+ * differs by DIFF from what it is a difference to: COUNT of them from bit AT on, at the top of its
+ * SHIFT raw bits.
  */
 WARP_FN uint32_t warp_put(const struct warp_room *room, uint32_t diff, uint32_t shift, uint32_t at,
                           uint32_t count)
@@ -250,7 +251,8 @@ WARP_FN void warp_put_all(const struct warp_model *m, const struct warp_chunk *c
     for (uint32_t left = chunk->n, end = moved; left && end;) {
         bool active = WARP_LANE < left;
         uint32_t i = active ? left - 1 - WARP_LANE : 0, base = active ? chunk->base[i] : 0;
-        uint32_t ctx = warp_context(m, base), from = warp_order(m->keep[ctx] ? base : 0), below, sum;
+        uint32_t ctx = warp_context(m, base), from = warp_order(m->keep[ctx] ? base : 0), below,
+                 sum;
         uint32_t diff = active ? (warp_order(chunk->dst[i]) - from) & 0xffff : 0;
         uint32_t shift = diff ? m->shift[ctx] : 0;
 

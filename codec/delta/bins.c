@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Differences to bins, 16 at a time: one body in vectors that the compiler makes for each instruction set. */
+/*
+ * Differences to bins, 16 at a time: one body in vectors that the compiler makes for each
+ * instruction set.
+ */
 #include <config.h>
 
 #include "codec/delta/bins.h"
@@ -36,8 +39,8 @@ TP_INLINE void order(lanes *v, unsigned width, bool is_float)
 }
 
 /*
- * tp_delta_bin_of the difference of V to B, both ordered. As a float, what is 128 or more has its octave in the
- * exponent and its place there in the first seven bits of the fraction.
+ * tp_delta_bin_of the difference of V to B, both ordered. As a float, what is 128 or more has its
+ * octave in the exponent and its place there in the first seven bits of the fraction.
  */
 TP_INLINE void bin(const lanes *v, const lanes *b, unsigned width, uint16_t *out)
 {
@@ -57,8 +60,9 @@ TP_INLINE void bin(const lanes *v, const lanes *b, unsigned width, uint16_t *out
     __builtin_memcpy(out, &w, sizeof w);
 }
 
-TP_INLINE void bins16(const struct tp_delta_kind *kind, const uint8_t *src, const uint8_t *base, unsigned width,
-                      bool is_float, bool direct, size_t i, struct tp_delta_bins *out)
+TP_INLINE void bins16(const struct tp_delta_kind *kind, const uint8_t *src, const uint8_t *base,
+                      unsigned width, bool is_float, bool direct, size_t i,
+                      struct tp_delta_bins *out)
 {
     lanes v, b, zero = {0};
     bytes field;
@@ -76,8 +80,9 @@ TP_INLINE void bins16(const struct tp_delta_kind *kind, const uint8_t *src, cons
     }
 }
 
-TP_INLINE void bins_width(const struct tp_delta_kind *kind, const uint8_t *src, const uint8_t *base, size_t n,
-                          unsigned width, bool is_float, bool direct, struct tp_delta_bins *out)
+TP_INLINE void bins_width(const struct tp_delta_kind *kind, const uint8_t *src, const uint8_t *base,
+                          size_t n, unsigned width, bool is_float, bool direct,
+                          struct tp_delta_bins *out)
 {
     size_t bytes_n = width / 8, whole = n - n % LANES;
 
@@ -92,8 +97,8 @@ TP_INLINE void bins_width(const struct tp_delta_kind *kind, const uint8_t *src, 
     }
 }
 
-TP_INLINE void bins_any(const struct tp_delta_kind *kind, const uint8_t *src, const uint8_t *base, size_t n,
-                        bool direct, struct tp_delta_bins *out)
+TP_INLINE void bins_any(const struct tp_delta_kind *kind, const uint8_t *src, const uint8_t *base,
+                        size_t n, bool direct, struct tp_delta_bins *out)
 {
     if (kind->width == 16 && kind->is_float)
         bins_width(kind, src, base, n, 16, true, direct, out);
@@ -108,21 +113,23 @@ TP_INLINE void bins_any(const struct tp_delta_kind *kind, const uint8_t *src, co
 }
 
 #if TP_HAVE_X86
-TP_TARGET_AVX512 static void bins_avx512(const struct tp_delta_kind *kind, const uint8_t *src, const uint8_t *base,
-                                         size_t n, bool direct, struct tp_delta_bins *out)
+TP_TARGET_AVX512 static void bins_avx512(const struct tp_delta_kind *kind, const uint8_t *src,
+                                         const uint8_t *base, size_t n, bool direct,
+                                         struct tp_delta_bins *out)
 {
     bins_any(kind, src, base, n, direct, out);
 }
 
-TP_TARGET_AVX2 static void bins_avx2(const struct tp_delta_kind *kind, const uint8_t *src, const uint8_t *base,
-                                     size_t n, bool direct, struct tp_delta_bins *out)
+TP_TARGET_AVX2 static void bins_avx2(const struct tp_delta_kind *kind, const uint8_t *src,
+                                     const uint8_t *base, size_t n, bool direct,
+                                     struct tp_delta_bins *out)
 {
     bins_any(kind, src, base, n, direct, out);
 }
 #endif
 
-void tp_delta_bins_of(const struct tp_delta_kind *kind, const uint8_t *src, const uint8_t *base, size_t n,
-                      bool direct, struct tp_delta_bins *out)
+void tp_delta_bins_of(const struct tp_delta_kind *kind, const uint8_t *src, const uint8_t *base,
+                      size_t n, bool direct, struct tp_delta_bins *out)
 {
 #if TP_HAVE_X86
     enum tp_isa isa = tp_isa_get();

@@ -7,7 +7,10 @@
 
 #define TP_DELTA_BLOCK 256
 
-/* Of elements in a row: the bin of the difference to the base, that of the difference to 0, the base's field. */
+/*
+ * Of elements in a row: the bin of the difference to the base, that of the difference to 0, the
+ * base's field.
+ */
 struct tp_delta_bins {
     uint16_t delta[TP_DELTA_BLOCK];
     uint16_t direct[TP_DELTA_BLOCK];
@@ -15,8 +18,9 @@ struct tp_delta_bins {
 };
 
 /*
- * Zero has bin 0. What is left of another difference when 1 is taken off is counted exactly below 256 and
- * in 128 bins an octave above: any shift that brings it below 256 makes the whole bin one symbol.
+ * Zero has bin 0. What is left of another difference when 1 is taken off is counted exactly below
+ * 256 and in 128 bins an octave above: any shift that brings it below 256 makes the whole bin one
+ * symbol.
  */
 static inline unsigned tp_delta_bin_count(unsigned width)
 {
@@ -31,8 +35,11 @@ TP_INLINE unsigned tp_delta_bin_of(uint32_t z)
     return z ? 1 + octave * 128 + (y >> octave) : 0;
 }
 
-/* The bins of the first N elements, at most TP_DELTA_BLOCK; those of the difference to 0 only with DIRECT. */
-void tp_delta_bins_of(const struct tp_delta_kind *kind, const uint8_t *src, const uint8_t *base, size_t n,
-                      bool direct, struct tp_delta_bins *out);
+/*
+ * The bins of the first N elements, at most TP_DELTA_BLOCK; those of the difference to 0 only with
+ * DIRECT.
+ */
+void tp_delta_bins_of(const struct tp_delta_kind *kind, const uint8_t *src, const uint8_t *base,
+                      size_t n, bool direct, struct tp_delta_bins *out);
 
 #endif

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Raw bits of the delta codec that travel in the lanes' states: taken from the end, and put back from the end. */
+/*
+ * Raw bits of the delta codec that travel in the lanes' states: taken from the end, and put back
+ * from the end.
+ */
 #include <config.h>
 
 #include <string.h>
@@ -43,8 +46,8 @@ size_t tp_delta_carry_take(const struct tp_delta_tables *t, const uint8_t *raw, 
     return total - n;
 }
 
-TP_INLINE void put_one(const struct tp_delta_tables *t, struct tp_delta_tail *tail, const uint8_t *base,
-                       uint8_t *dst, size_t i, unsigned width)
+TP_INLINE void put_one(const struct tp_delta_tables *t, struct tp_delta_tail *tail,
+                       const uint8_t *base, uint8_t *dst, size_t i, unsigned width)
 {
     bool is_float = t->kind->is_float;
     uint32_t b = tp_delta_load(base, i, width);
@@ -61,8 +64,8 @@ TP_INLINE void put_one(const struct tp_delta_tables *t, struct tp_delta_tail *ta
 }
 
 /* Elements below N. */
-TP_INLINE void put_width(const struct tp_delta_tables *t, struct tp_delta_tail *tail, const uint8_t *base,
-                         uint8_t *dst, size_t n, unsigned width)
+TP_INLINE void put_width(const struct tp_delta_tables *t, struct tp_delta_tail *tail,
+                         const uint8_t *base, uint8_t *dst, size_t n, unsigned width)
 {
     const size_t step = 64 / width;
 
@@ -78,8 +81,8 @@ TP_INLINE void put_width(const struct tp_delta_tables *t, struct tp_delta_tail *
     }
 }
 
-static void put_all(const struct tp_delta_tables *t, struct tp_delta_tail *tail, const uint8_t *base,
-                    uint8_t *dst, size_t n)
+static void put_all(const struct tp_delta_tables *t, struct tp_delta_tail *tail,
+                    const uint8_t *base, uint8_t *dst, size_t n)
 {
     if (t->kind->width == 32) {
         put_width(t, tail, base, dst, n, 32);
@@ -97,7 +100,8 @@ static void put_all(const struct tp_delta_tables *t, struct tp_delta_tail *tail,
 }
 
 bool tp_delta_carry_put(const struct tp_delta_tables *t, const struct tp_delta_reader *r,
-                        const uint8_t carry[TP_RANS_CARRY_BYTES], const uint8_t *base, uint8_t *dst, size_t n)
+                        const uint8_t carry[TP_RANS_CARRY_BYTES], const uint8_t *base, uint8_t *dst,
+                        size_t n)
 {
     size_t moved = t->carries ? carried(r->rans.lanes_log, r->raw_bit) : 0;
     size_t room = (size_t)TP_RANS_CARRY_BITS << r->rans.lanes_log;

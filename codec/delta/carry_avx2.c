@@ -37,8 +37,9 @@ TP_INLINE TP_TARGET_AVX2 __m256i order16(const struct vectors *v, __m256i x)
     return _mm256_xor_si256(_mm256_or_si256(sign, v->top), x);
 }
 
-TP_TARGET_AVX2 size_t tp_delta_carry_avx2(const struct tp_delta_tables *t, struct tp_delta_tail *tail,
-                                          const uint8_t *base, uint8_t *dst, size_t n)
+TP_TARGET_AVX2 size_t tp_delta_carry_avx2(const struct tp_delta_tables *t,
+                                          struct tp_delta_tail *tail, const uint8_t *base,
+                                          uint8_t *dst, size_t n)
 {
     const __m256i zero = _mm256_setzero_si256();
     const __m256i one = _mm256_set1_epi16(1);
@@ -50,7 +51,8 @@ TP_TARGET_AVX2 size_t tp_delta_carry_avx2(const struct tp_delta_tables *t, struc
         __m256i x = _mm256_loadu_si256((const __m256i *)(dst + 2 * (n - STEP)));
         __m256i ctx = contexts16(&v, b);
         __m256i keep = _mm256_shuffle_epi8(v.keep, ctx);
-        __m256i from = order16(&v, _mm256_and_si256(b, _mm256_or_si256(keep, _mm256_slli_epi16(keep, 8))));
+        __m256i from =
+            order16(&v, _mm256_and_si256(b, _mm256_or_si256(keep, _mm256_slli_epi16(keep, 8))));
         __m256i d = _mm256_sub_epi16(order16(&v, x), from);
         __m256i same = _mm256_cmpeq_epi16(d, zero);
         __m256i mask = _mm256_andnot_si256(same, _mm256_shuffle_epi8(v.mask, ctx));

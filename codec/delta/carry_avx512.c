@@ -24,8 +24,8 @@ TP_INLINE TP_TARGET_AVX512 __m512i take(struct tp_delta_tail *tail, __m512i mask
         tail->at -= (size_t)_mm_popcnt_u64(m[q]);
         low[q] = _pdep_u64(tp_get_le64(tail->bytes + tail->at / 8) >> tail->at % 8, m[q]);
     }
-    return _mm512_cvtepu8_epi16(_mm256_set_epi64x((long long)low[3], (long long)low[2], (long long)low[1],
-                                                  (long long)low[0]));
+    return _mm512_cvtepu8_epi16(_mm256_set_epi64x((long long)low[3], (long long)low[2],
+                                                  (long long)low[1], (long long)low[0]));
 }
 
 TP_INLINE TP_TARGET_AVX512 __m512i order16(const struct vectors *v, __m512i x)
@@ -35,8 +35,9 @@ TP_INLINE TP_TARGET_AVX512 __m512i order16(const struct vectors *v, __m512i x)
     return _mm512_ternarylogic_epi32(sign, v->top, x, 0x56);
 }
 
-TP_TARGET_AVX512 size_t tp_delta_carry_avx512(const struct tp_delta_tables *t, struct tp_delta_tail *tail,
-                                              const uint8_t *base, uint8_t *dst, size_t n)
+TP_TARGET_AVX512 size_t tp_delta_carry_avx512(const struct tp_delta_tables *t,
+                                              struct tp_delta_tail *tail, const uint8_t *base,
+                                              uint8_t *dst, size_t n)
 {
     const __m512i one = _mm512_set1_epi16(1);
     const __mmask64 low_bytes = 0x5555555555555555ull;

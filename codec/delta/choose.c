@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Choosing the delta codec's model: each context's cheapest shift first, then tables merged while that saves
- * more bytes of tables than it costs in codes, then contexts moved to whichever table and shift suits them best.
+ * Choosing the delta codec's model: each context's cheapest shift first, then tables merged while
+ * that saves more bytes of tables than it costs in codes, then contexts moved to whichever table
+ * and shift suits them best.
  */
 #include <config.h>
 
@@ -30,7 +31,10 @@ struct chooser {
     struct cluster clusters[TP_DELTA_CONTEXTS];
     /* What a context takes alone by mode and shift, its table included; all ones: unknown. */
     uint64_t alone[TP_DELTA_CONTEXTS][2][SHIFTS];
-    /* What merging two clusters saves, the lower number first; settled ones are as they were when it was taken. */
+    /*
+     * What merging two clusters saves, the lower number first; settled ones are as they were when
+     * it was taken.
+     */
     int64_t gain[TP_DELTA_CONTEXTS][TP_DELTA_CONTEXTS];
     bool settled[TP_DELTA_CONTEXTS];
 };
@@ -55,18 +59,23 @@ static uint64_t raw_bits(const struct chooser *ch, unsigned c, bool direct, unsi
 }
 
 /* Those that cannot be coded whatever the table is, and what they take. */
-static uint64_t escape_bits(const struct chooser *ch, unsigned c, bool direct, unsigned shift, uint64_t *escapes)
+static uint64_t escape_bits(const struct chooser *ch, unsigned c, bool direct, unsigned shift,
+                            uint64_t *escapes)
 {
     *escapes = tp_delta_escapes(&ch->learn->counts[c][direct], ch->learn->count[c], shift);
     return *escapes * ch->learn->kind->width * TP_DELTA_BIT;
 }
 
-static void symbols(const struct chooser *ch, unsigned c, bool direct, unsigned shift, struct tp_delta_hist *hist)
+static void symbols(const struct chooser *ch, unsigned c, bool direct, unsigned shift,
+                    struct tp_delta_hist *hist)
 {
     tp_delta_symbols(&ch->learn->counts[c][direct], ch->learn->count[c], shift, hist);
 }
 
-/* The shift and mode that would be best for context C alone. What is far from that is given up early. */
+/*
+ * The shift and mode that would be best for context C alone. What is far from that is given up
+ * early.
+ */
 static void choose_alone(struct chooser *ch, unsigned c)
 {
     const struct tp_delta_kind *kind = ch->learn->kind;
@@ -93,7 +102,8 @@ static void choose_alone(struct chooser *ch, unsigned c)
             if (cost < cl->cost) {
                 cl->cost = cost;
                 tp_delta_hist_copy(&cl->hist, &hist);
-                ch->model->ctx[c] = (struct tp_delta_context){(uint8_t)c, (uint8_t)shift, (uint8_t)direct};
+                ch->model->ctx[c] =
+                    (struct tp_delta_context){(uint8_t)c, (uint8_t)shift, (uint8_t)direct};
             }
         }
     }
@@ -107,15 +117,16 @@ static uint64_t times_log2(uint64_t n)
 }
 
 /*
- * Whether two tables differ so much in how often a symbol is 0, 1 to 2, 3 to 6, .. that coding both with one takes
- * more than that could save, even if all else were alike.
+ * Whether two tables differ so much in how often a symbol is 0, 1 to 2, 3 to 6, .. that coding both
+ * with one takes more than that could save, even if all else were alike.
  */
 static bool too_different(const struct cluster *a, const struct cluster *b)
 {
     uint64_t loss = times_log2(a->total + b->total) - times_log2(a->total) - times_log2(b->total);
 
     for (int p = 0; p < PARTS; p++)
-        loss += times_log2(a->part[p]) + times_log2(b->part[p]) - times_log2(a->part[p] + b->part[p]);
+        loss +=
+            times_log2(a->part[p]) + times_log2(b->part[p]) - times_log2(a->part[p] + b->part[p]);
     return (int64_t)loss > (int64_t)(2 * TABLE_MOST);
 }
 
@@ -180,23 +191,27 @@ static void merge_tables(struct chooser *ch)
     }
 }
 
-/* A table's real frequencies, and what each symbol costs with them, escapes with what follows them. */
-static void finish_table(const struct chooser *ch, const struct tp_delta_hist *raw, uint16_t freq[256],
-                         uint32_t cost[256])
+/*
+ * A table's real frequencies, and what each symbol costs with them, escapes with what follows them.
+ */
+static void finish_table(const struct chooser *ch, const struct tp_delta_hist *raw,
+                         uint16_t freq[256], uint32_t cost[256])
 {
     unsigned width = ch->learn->kind->width;
     uint32_t hist[256];
 
     tp_delta_hist_cut(raw, width, hist);
     tp_rans_normalize(hist, TP_DELTA_ESCAPE, freq);
-    cost[255] = (TP_RANS_BITS << TP_DELTA_FRAC) - tp_delta_log2(freq[255]) + ((uint32_t)width << TP_DELTA_FRAC);
+    cost[255] = (TP_RANS_BITS << TP_DELTA_FRAC) - tp_delta_log2(freq[255]) +
+                ((uint32_t)width << TP_DELTA_FRAC);
     for (int s = 0; s < 255; s++)
         cost[s] = freq[s] ? (TP_RANS_BITS << TP_DELTA_FRAC) - tp_delta_log2(freq[s]) : cost[255];
 }
 
 /*
- * Move context C to the table, shift and mode that are cheapest for it as the tables are; returns whether it was not
- * there. What it costs where it is, is known first: most others are then out of the question at once.
+ * Move context C to the table, shift and mode that are cheapest for it as the tables are; returns
+ * whether it was not there. What it costs where it is, is known first: most others are then out of
+ * the question at once.
  */
 static bool move_context(struct chooser *ch, unsigned c, uint32_t (*cost)[256])
 {
@@ -286,7 +301,10 @@ static bool move_contexts(struct chooser *ch)
     return true;
 }
 
-/* Number the tables that are left, and give the contexts that were not seen what their neighbour has. */
+/*
+ * Number the tables that are left, and give the contexts that were not seen what their neighbour
+ * has.
+ */
 static void number_tables(struct chooser *ch)
 {
     struct tp_delta_model *m = ch->model;

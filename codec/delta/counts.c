@@ -55,7 +55,8 @@ int tp_delta_counts_take(struct tp_delta_counts *counts, const uint32_t *bins, u
     return 0;
 }
 
-int tp_delta_counts_sorted(struct tp_delta_counts *counts, const uint16_t *bins, size_t all, unsigned bin_count)
+int tp_delta_counts_sorted(struct tp_delta_counts *counts, const uint16_t *bins, size_t all,
+                           unsigned bin_count)
 {
     unsigned n = 0;
     size_t i = 0;
@@ -115,7 +116,8 @@ uint32_t tp_delta_escapes(const struct tp_delta_counts *counts, uint32_t all, un
 }
 
 /* Appends symbols from 1 on, and returns how many elements have one. */
-static uint32_t from_list(const struct tp_delta_counts *counts, unsigned shift, struct tp_delta_hist *hist)
+static uint32_t from_list(const struct tp_delta_counts *counts, unsigned shift,
+                          struct tp_delta_hist *hist)
 {
     uint32_t before = counts->zeros;
 
@@ -135,7 +137,8 @@ static uint32_t from_list(const struct tp_delta_counts *counts, unsigned shift, 
 }
 
 /* The same; symbols of as many bits end with bins of one octave that lie evenly. */
-static uint32_t from_sums(const struct tp_delta_counts *counts, unsigned shift, struct tp_delta_hist *hist)
+static uint32_t from_sums(const struct tp_delta_counts *counts, unsigned shift,
+                          struct tp_delta_hist *hist)
 {
     uint32_t before = counts->zeros;
     unsigned n = hist->n;
@@ -164,5 +167,6 @@ void tp_delta_symbols(const struct tp_delta_counts *counts, uint32_t all, unsign
     hist->count[0] = counts->zeros;
     hist->n = counts->zeros != 0;
     /* What an estimate's rounding lost escapes too. */
-    hist->escapes = all - (counts->sums ? from_sums(counts, shift, hist) : from_list(counts, shift, hist));
+    hist->escapes =
+        all - (counts->sums ? from_sums(counts, shift, hist) : from_list(counts, shift, hist));
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How often each difference comes among elements of one context: what they are with any shift follows from it.
- * Few differences are kept in a list, many as sums by bin, so that asking costs what there is.
+ * How often each difference comes among elements of one context: what they are with any shift
+ * follows from it. Few differences are kept in a list, many as sums by bin, so that asking costs
+ * what there is.
  */
 #ifndef TP_CODEC_DELTA_COUNTS_H
 #define TP_CODEC_DELTA_COUNTS_H
@@ -23,7 +24,8 @@ struct tp_delta_counts {
 
 /* From the count of each bin; from the bins of ALL elements, in order. -ENOMEM, or 0. */
 int tp_delta_counts_take(struct tp_delta_counts *counts, const uint32_t *bins, unsigned bin_count);
-int tp_delta_counts_sorted(struct tp_delta_counts *counts, const uint16_t *bins, size_t all, unsigned bin_count);
+int tp_delta_counts_sorted(struct tp_delta_counts *counts, const uint16_t *bins, size_t all,
+                           unsigned bin_count);
 void tp_delta_counts_clear(struct tp_delta_counts *counts);
 
 /* Of ALL elements of the context, those that escape with this shift whatever the table is. */

@@ -26,12 +26,13 @@ static bool fits(enum tp_dtype dtype)
 #define RANS_END (RANS_AT + TP_RANS_HEAD_MAX + 2 * ELEMENTS_MAX)
 _Static_assert(RANS_END <= TP_SCRATCH_SIZE, "the work memory is too small");
 
-TP_INLINE void split_one(const struct tp_delta_tables *t, struct tp_delta_writer *w, const uint8_t *src,
-                         const uint8_t *base, size_t i, unsigned width)
+TP_INLINE void split_one(const struct tp_delta_tables *t, struct tp_delta_writer *w,
+                         const uint8_t *src, const uint8_t *base, size_t i, unsigned width)
 {
     uint32_t b = tp_delta_load(base, i, width);
     unsigned c = tp_delta_context_of(b, t->kind, t->first);
-    uint32_t z = tp_delta_diff(tp_delta_load(src, i, width), t->keep[c] ? b : 0, width, t->kind->is_float);
+    uint32_t z =
+        tp_delta_diff(tp_delta_load(src, i, width), t->keep[c] ? b : 0, width, t->kind->is_float);
     unsigned shift = t->shift[c];
     uint32_t sym = z ? ((z - 1) >> shift) + 1 : 0;
 
@@ -46,8 +47,8 @@ TP_INLINE void split_one(const struct tp_delta_tables *t, struct tp_delta_writer
     w->tabs[i] = t->table[c];
 }
 
-static void split_rest(const struct tp_delta_tables *t, struct tp_delta_writer *w, const uint8_t *src,
-                       const uint8_t *base, size_t i, size_t n)
+static void split_rest(const struct tp_delta_tables *t, struct tp_delta_writer *w,
+                       const uint8_t *src, const uint8_t *base, size_t i, size_t n)
 {
     unsigned width = t->kind->width;
 
@@ -62,8 +63,8 @@ static void split_rest(const struct tp_delta_tables *t, struct tp_delta_writer *
             split_one(t, w, src, base, i, 32);
 }
 
-TP_INLINE void merge_one(const struct tp_delta_tables *t, struct tp_delta_reader *r, const uint8_t *base,
-                         uint8_t *dst, size_t i, unsigned width)
+TP_INLINE void merge_one(const struct tp_delta_tables *t, struct tp_delta_reader *r,
+                         const uint8_t *base, uint8_t *dst, size_t i, unsigned width)
 {
     uint32_t b = tp_delta_load(base, i, width);
     unsigned c = tp_delta_context_of(b, t->kind, t->first);
@@ -82,8 +83,8 @@ TP_INLINE void merge_one(const struct tp_delta_tables *t, struct tp_delta_reader
     tp_delta_store(dst, i, width, tp_delta_undiff(z, t->keep[c] ? b : 0, width, t->kind->is_float));
 }
 
-static void merge_rest(const struct tp_delta_tables *t, struct tp_delta_reader *r, const uint8_t *base,
-                       uint8_t *dst, size_t i, size_t n)
+static void merge_rest(const struct tp_delta_tables *t, struct tp_delta_reader *r,
+                       const uint8_t *base, uint8_t *dst, size_t i, size_t n)
 {
     unsigned width = t->kind->width;
 
@@ -133,15 +134,17 @@ static size_t guess_size(const struct tp_delta_tables *t, const struct tp_delta_
 }
 
 /*
- * Lanes for symbols that will take about BYTES: where raw bits fill what they carry, a lane costs but half a
- * byte. Kernels want 16 at least.
+ * Lanes for symbols that will take about BYTES: where raw bits fill what they carry, a lane costs
+ * but half a byte. Kernels want 16 at least.
  */
-static unsigned choose_lanes(const struct tp_delta_tables *t, size_t n, size_t bytes, size_t raw_bits)
+static unsigned choose_lanes(const struct tp_delta_tables *t, size_t n, size_t bytes,
+                             size_t raw_bits)
 {
     unsigned log = tp_rans_lanes_log(n, bytes);
 
     for (unsigned more = TP_RANS_LANES_LOG_MAX; t->carries && more >= 4 && more > log; more--)
-        if (bytes >= (size_t)24 << more && raw_bits >= (size_t)TP_RANS_CARRY_BITS << more && n >> more >= 4)
+        if (bytes >= (size_t)24 << more && raw_bits >= (size_t)TP_RANS_CARRY_BITS << more &&
+            n >> more >= 4)
             return more;
     return log;
 }
@@ -155,8 +158,9 @@ static bool escape_fails(const struct tp_delta_tables *t, const struct tp_delta_
     return false;
 }
 
-static size_t encode(const struct tp_tables *tables, enum tp_dtype dtype, const void *src, const void *base,
-                     size_t len, void *dst, size_t cap, struct tp_scratch *scratch)
+static size_t encode(const struct tp_tables *tables, enum tp_dtype dtype, const void *src,
+                     const void *base, size_t len, void *dst, size_t cap,
+                     struct tp_scratch *scratch)
 {
     const struct tp_delta_tables *t = (const struct tp_delta_tables *)tables;
     struct tp_delta_writer w = {
@@ -214,8 +218,9 @@ static size_t encode(const struct tp_tables *tables, enum tp_dtype dtype, const 
     return total;
 }
 
-static int decode(const struct tp_tables *tables, enum tp_dtype dtype, const void *src, size_t src_len,
-                  const void *base, void *dst, size_t len, struct tp_scratch *scratch)
+static int decode(const struct tp_tables *tables, enum tp_dtype dtype, const void *src,
+                  size_t src_len, const void *base, void *dst, size_t len,
+                  struct tp_scratch *scratch)
 {
     const struct tp_delta_tables *t = (const struct tp_delta_tables *)tables;
     const uint8_t *p = src;

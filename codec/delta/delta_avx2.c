@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The delta codec with AVX2: as with AVX-512, 32 elements of 16 bits a turn, and 16 or 8 of those of other
- * widths.
+ * The delta codec with AVX2: as with AVX-512, 32 elements of 16 bits a turn, and 16 or 8 of those
+ * of other widths.
  */
 #include <config.h>
 
@@ -23,8 +23,8 @@ TP_INLINE TP_TARGET_AVX2 void words_done(struct tp_delta_reader *r, const uint8_
 }
 
 /* Symbols of 16 elements as words. */
-TP_INLINE TP_TARGET_AVX2 __m256i symbols16(const struct vectors *v, struct tp_delta_reader *r, __m256i *x0,
-                                           __m256i *x1, __m256i ctx)
+TP_INLINE TP_TARGET_AVX2 __m256i symbols16(const struct vectors *v, struct tp_delta_reader *r,
+                                           __m256i *x0, __m256i *x1, __m256i ctx)
 {
     __m256i table = _mm256_shuffle_epi8(v->table, ctx);
     __m256i off0 = _mm256_cvtepu16_epi32(_mm256_castsi256_si128(table));
@@ -48,8 +48,8 @@ TP_INLINE TP_TARGET_AVX2 uint64_t spread8(struct tp_delta_reader *r, uint64_t ma
 }
 
 /* Differences of 16 elements, from symbols and contexts as words. */
-TP_INLINE TP_TARGET_AVX2 __m256i diffs16(const struct vectors *v, struct tp_delta_reader *r, __m256i sym,
-                                         __m256i ctx)
+TP_INLINE TP_TARGET_AVX2 __m256i diffs16(const struct vectors *v, struct tp_delta_reader *r,
+                                         __m256i sym, __m256i ctx)
 {
     const __m256i minus1 = _mm256_set1_epi16(-1);
     __m256i zero = _mm256_cmpeq_epi16(sym, _mm256_setzero_si256());
@@ -64,7 +64,8 @@ TP_INLINE TP_TARGET_AVX2 __m256i diffs16(const struct vectors *v, struct tp_delt
 }
 
 /* Replace the differences of the elements that escaped: a bit in every other place of the mask. */
-TP_INLINE TP_TARGET_AVX2 __m256i take_escapes8(struct tp_delta_reader *r, unsigned escaped, __m256i z)
+TP_INLINE TP_TARGET_AVX2 __m256i take_escapes8(struct tp_delta_reader *r, unsigned escaped,
+                                               __m256i z)
 {
     uint16_t words[16];
 
@@ -76,8 +77,8 @@ TP_INLINE TP_TARGET_AVX2 __m256i take_escapes8(struct tp_delta_reader *r, unsign
     return _mm256_loadu_si256((const __m256i *)words);
 }
 
-TP_INLINE TP_TARGET_AVX2 __m256i differences(const struct vectors *v, struct tp_delta_reader *r, __m256i *x0,
-                                             __m256i *x1, __m256i ctx)
+TP_INLINE TP_TARGET_AVX2 __m256i differences(const struct vectors *v, struct tp_delta_reader *r,
+                                             __m256i *x0, __m256i *x1, __m256i ctx)
 {
     __m256i sym = symbols16(v, r, x0, x1, ctx);
     __m256i escape = _mm256_cmpeq_epi16(sym, _mm256_set1_epi16(TP_DELTA_ESCAPE));
@@ -88,8 +89,9 @@ TP_INLINE TP_TARGET_AVX2 __m256i differences(const struct vectors *v, struct tp_
 }
 
 /*
- * 32 elements of 16 bits keep what is a byte of each in one register, its qwords those of elements 0, 16, 8 and
- * 24 on: unpacked to words, the lower halves give elements 0 to 15 in order, the upper halves 16 to 31.
+ * 32 elements of 16 bits keep what is a byte of each in one register, its qwords those of elements
+ * 0, 16, 8 and 24 on: unpacked to words, the lower halves give elements 0 to 15 in order, the upper
+ * halves 16 to 31.
  */
 struct turn {
     __m256i ctx;
@@ -117,8 +119,9 @@ TP_INLINE TP_TARGET_AVX2 __m256i contexts16x32(const struct vectors *v, const ui
 /* Offsets into the slots of elements 8 * g on, from their tables << 3 as bytes. */
 TP_INLINE TP_TARGET_AVX2 __m256i offsets(__m256i table, const unsigned g)
 {
-    const __m256i spread = _mm256_setr_epi8(-1, 0, -1, -1, -1, 1, -1, -1, -1, 2, -1, -1, -1, 3, -1, -1, -1, 4,
-                                            -1, -1, -1, 5, -1, -1, -1, 6, -1, -1, -1, 7, -1, -1);
+    const __m256i spread =
+        _mm256_setr_epi8(-1, 0, -1, -1, -1, 1, -1, -1, -1, 2, -1, -1, -1, 3, -1, -1, -1, 4, -1, -1,
+                         -1, 5, -1, -1, -1, 6, -1, -1, -1, 7, -1, -1);
     __m256i eight = g == 0   ? _mm256_permute4x64_epi64(table, 0x00)
                     : g == 1 ? _mm256_permute4x64_epi64(table, 0xaa)
                     : g == 2 ? _mm256_permute4x64_epi64(table, 0x55)
@@ -127,8 +130,8 @@ TP_INLINE TP_TARGET_AVX2 __m256i offsets(__m256i table, const unsigned g)
     return _mm256_shuffle_epi8(eight, spread);
 }
 
-TP_INLINE TP_TARGET_AVX2 void look_ahead(const struct vectors *v, const __m256i *x, struct ahead *ahead,
-                                         const uint8_t *base)
+TP_INLINE TP_TARGET_AVX2 void look_ahead(const struct vectors *v, const __m256i *x,
+                                         struct ahead *ahead, const uint8_t *base)
 {
     __m256i table;
 
@@ -150,12 +153,14 @@ TP_INLINE TP_TARGET_AVX2 __m256i symbols32(const __m256i e[4])
 }
 
 /*
- * Take the symbols of 32 elements in the lanes of X. With 32 lanes or more, they have been looked up, and those of
- * the turn after it, whose base is at NEXT and whose lanes are AFTER, are looked up.
+ * Take the symbols of 32 elements in the lanes of X. With 32 lanes or more, they have been looked
+ * up, and those of the turn after it, whose base is at NEXT and whose lanes are AFTER, are looked
+ * up.
  */
-TP_INLINE TP_TARGET_AVX2 void begin16(const struct vectors *v, struct tp_delta_reader *r, __m256i *x,
-                                      const __m256i *after, struct ahead *ahead, const uint8_t *base,
-                                      const uint8_t *next, struct turn *turn, const unsigned regs)
+TP_INLINE TP_TARGET_AVX2 void begin16(const struct vectors *v, struct tp_delta_reader *r,
+                                      __m256i *x, const __m256i *after, struct ahead *ahead,
+                                      const uint8_t *base, const uint8_t *next, struct turn *turn,
+                                      const unsigned regs)
 {
     __m256i table;
     __m256i e[4];
@@ -188,7 +193,8 @@ TP_INLINE TP_TARGET_AVX2 size_t put_raw(const struct tp_delta_reader *r, struct 
 }
 
 /* The raw bits of 32 elements, at most 7 each. */
-TP_INLINE TP_TARGET_AVX2 void raw32(const struct vectors *v, struct tp_delta_reader *r, struct turn *turn)
+TP_INLINE TP_TARGET_AVX2 void raw32(const struct vectors *v, struct tp_delta_reader *r,
+                                    struct turn *turn)
 {
     __m256i zero = _mm256_cmpeq_epi8(turn->sym, _mm256_setzero_si256());
     uint64_t masks[4];
@@ -203,9 +209,12 @@ TP_INLINE TP_TARGET_AVX2 void raw32(const struct vectors *v, struct tp_delta_rea
     r->raw_bit = bit <= r->raw_bits ? bit : r->raw_bits + 1;
 }
 
-/* The differences of 32 elements as words, negated: z is symbol << k less the complement of its k raw bits. */
-TP_INLINE TP_TARGET_AVX2 void negated32(const struct vectors *v, const struct turn *turn, __m256i *z,
-                                        const bool has_raw)
+/*
+ * The differences of 32 elements as words, negated: z is symbol << k less the complement of its k
+ * raw bits.
+ */
+TP_INLINE TP_TARGET_AVX2 void negated32(const struct vectors *v, const struct turn *turn,
+                                        __m256i *z, const bool has_raw)
 {
     const __m256i one = _mm256_set1_epi8(1);
     __m256i t = _mm256_setzero_si256();
@@ -215,14 +224,15 @@ TP_INLINE TP_TARGET_AVX2 void negated32(const struct vectors *v, const struct tu
         t = _mm256_xor_si256(turn->mask, _mm256_loadu_si256((const __m256i *)turn->raw));
         weight = _mm256_shuffle_epi8(v->weight, turn->ctx);
     }
-    z[0] = _mm256_maddubs_epi16(_mm256_unpacklo_epi8(turn->sym, t), _mm256_unpacklo_epi8(weight, one));
-    z[1] = _mm256_maddubs_epi16(_mm256_unpackhi_epi8(turn->sym, t), _mm256_unpackhi_epi8(weight, one));
+    z[0] =
+        _mm256_maddubs_epi16(_mm256_unpacklo_epi8(turn->sym, t), _mm256_unpacklo_epi8(weight, one));
+    z[1] =
+        _mm256_maddubs_epi16(_mm256_unpackhi_epi8(turn->sym, t), _mm256_unpackhi_epi8(weight, one));
 }
 
 /* Replace the differences that escaped: a bit for each in the order of bytes in a turn. */
-static TP_TARGET_AVX2 __attribute__((noinline)) void take_escapes16(struct tp_delta_reader *r,
-                                                                        uint32_t places, __m256i *odd,
-                                                                        __m256i *half)
+static TP_TARGET_AVX2 __attribute__((noinline)) void
+take_escapes16(struct tp_delta_reader *r, uint32_t places, __m256i *odd, __m256i *half)
 {
     uint32_t escaped = (places & 0xff0000ffu) | (places >> 8 & 0xff00) | (places << 8 & 0xff0000);
     uint16_t odds[32];
@@ -243,10 +253,11 @@ static TP_TARGET_AVX2 __attribute__((noinline)) void take_escapes16(struct tp_de
 }
 
 /*
- * Merge 16 differences into the base. They are given by HALF, which is to be added where ODD is odd and to be
- * taken off elsewhere.
+ * Merge 16 differences into the base. They are given by HALF, which is to be added where ODD is odd
+ * and to be taken off elsewhere.
  */
-TP_INLINE TP_TARGET_AVX2 __m256i merge16(const struct vectors *v, __m256i base, __m256i odd, __m256i half)
+TP_INLINE TP_TARGET_AVX2 __m256i merge16(const struct vectors *v, __m256i base, __m256i odd,
+                                         __m256i half)
 {
     __m256i down = _mm256_or_si256(_mm256_slli_epi16(odd, 15), _mm256_set1_epi16(1));
     __m256i o = _mm256_xor_si256(base, _mm256_and_si256(_mm256_srai_epi16(base, 15), v->flip));
@@ -282,9 +293,10 @@ TP_INLINE TP_TARGET_AVX2 void finish16(const struct vectors *v, struct tp_delta_
 }
 
 /* In the order that the AVX-512 kernel has, and for its reasons. */
-TP_INLINE TP_TARGET_AVX2 size_t turns16(const struct vectors *v, struct tp_delta_reader *r, __m256i *x,
-                                        const uint8_t *base, uint8_t *dst, size_t n, const unsigned regs,
-                                        const bool has_raw, const bool has_direct)
+TP_INLINE TP_TARGET_AVX2 size_t turns16(const struct vectors *v, struct tp_delta_reader *r,
+                                        __m256i *x, const uint8_t *base, uint8_t *dst, size_t n,
+                                        const unsigned regs, const bool has_raw,
+                                        const bool has_direct)
 {
     const uint8_t *last = base + 2 * (n / 64 * 64) - 64;
     __m256i *upper = regs == 8 ? x + 4 : x;
@@ -339,7 +351,8 @@ TP_INLINE TP_TARGET_AVX2 void turn8(const struct vectors *v, struct tp_delta_rea
     __m256i words = _mm256_and_si256(differences(v, r, x0, x1, ctx), _mm256_set1_epi16(0xff));
     __m256i keeps = _mm256_shuffle_epi8(v->keep, ctx);
     __m128i z = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
-    __m128i keep = _mm_packus_epi16(_mm256_castsi256_si128(keeps), _mm256_extracti128_si256(keeps, 1));
+    __m128i keep =
+        _mm_packus_epi16(_mm256_castsi256_si128(keeps), _mm256_extracti128_si256(keeps, 1));
     __m128i half = _mm_and_si128(_mm_srli_epi16(z, 1), _mm_set1_epi8(0x7f));
     __m128i d = _mm_xor_si128(half, _mm_cmpeq_epi8(_mm_and_si128(z, one), one));
     __m128i o = _mm_or_si128(_mm_and_si128(_mm_cmpgt_epi8(none, base), order), top);
@@ -362,7 +375,8 @@ TP_INLINE TP_TARGET_AVX2 __m256i raw8(struct tp_delta_reader *r, __m256i n)
     sum = _mm256_add_epi32(sum, _mm256_shuffle_epi32(carry, 0xff));
 
     const long long *p = (const long long *)(const void *)(r->raw + r->raw_bit / 8);
-    __m256i bit = _mm256_add_epi32(_mm256_sub_epi32(sum, n), _mm256_set1_epi32((int)(r->raw_bit % 8)));
+    __m256i bit =
+        _mm256_add_epi32(_mm256_sub_epi32(sum, n), _mm256_set1_epi32((int)(r->raw_bit % 8)));
     __m256i at = _mm256_srli_epi32(bit, 3);
     __m256i rest = _mm256_and_si256(bit, _mm256_set1_epi32(7));
     __m256i a = _mm256_i32gather_epi64(p, _mm256_castsi256_si128(at), 1);
@@ -372,12 +386,14 @@ TP_INLINE TP_TARGET_AVX2 __m256i raw8(struct tp_delta_reader *r, __m256i n)
     r->raw_bit = next <= r->raw_bits ? next : r->raw_bits + 1;
     a = _mm256_srlv_epi64(a, _mm256_cvtepu32_epi64(_mm256_castsi256_si128(rest)));
     b = _mm256_srlv_epi64(b, _mm256_cvtepu32_epi64(_mm256_extracti128_si256(rest, 1)));
-    a = _mm256_castps_si256(_mm256_shuffle_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b), 0x88));
+    a = _mm256_castps_si256(
+        _mm256_shuffle_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b), 0x88));
     a = _mm256_permute4x64_epi64(a, 0xd8);
     return _mm256_and_si256(a, _mm256_sub_epi32(_mm256_sllv_epi32(one, n), one));
 }
 
-TP_INLINE TP_TARGET_AVX2 __m256i take_escapes32(struct tp_delta_reader *r, unsigned escaped, __m256i z)
+TP_INLINE TP_TARGET_AVX2 __m256i take_escapes32(struct tp_delta_reader *r, unsigned escaped,
+                                                __m256i z)
 {
     uint32_t words[8];
 
@@ -418,8 +434,9 @@ TP_INLINE TP_TARGET_AVX2 void half32(const struct vectors *v, struct tp_delta_re
     _mm256_storeu_si256((__m256i *)dst, _mm256_xor_si256(o, base));
 }
 
-TP_INLINE TP_TARGET_AVX2 size_t decode_regs(const struct tp_delta_tables *t, struct tp_delta_reader *out,
-                                            const uint8_t *base, uint8_t *dst, size_t n, const unsigned width,
+TP_INLINE TP_TARGET_AVX2 size_t decode_regs(const struct tp_delta_tables *t,
+                                            struct tp_delta_reader *out, const uint8_t *base,
+                                            uint8_t *dst, size_t n, const unsigned width,
                                             const unsigned regs, const bool has_raw,
                                             const bool has_direct)
 {
@@ -455,8 +472,9 @@ TP_INLINE TP_TARGET_AVX2 size_t decode_regs(const struct tp_delta_tables *t, str
     return i;
 }
 
-TP_INLINE TP_TARGET_AVX2 size_t decode_width(const struct tp_delta_tables *t, struct tp_delta_reader *r,
-                                             const uint8_t *base, uint8_t *dst, size_t n, const unsigned width,
+TP_INLINE TP_TARGET_AVX2 size_t decode_width(const struct tp_delta_tables *t,
+                                             struct tp_delta_reader *r, const uint8_t *base,
+                                             uint8_t *dst, size_t n, const unsigned width,
                                              const bool has_raw, const bool has_direct)
 {
     switch (r->rans.lanes_log) {
@@ -471,8 +489,9 @@ TP_INLINE TP_TARGET_AVX2 size_t decode_width(const struct tp_delta_tables *t, st
     }
 }
 
-TP_TARGET_AVX2 size_t tp_delta_decode_avx2(const struct tp_delta_tables *t, struct tp_delta_reader *r,
-                                           const uint8_t *base, uint8_t *dst, size_t n)
+TP_TARGET_AVX2 size_t tp_delta_decode_avx2(const struct tp_delta_tables *t,
+                                           struct tp_delta_reader *r, const uint8_t *base,
+                                           uint8_t *dst, size_t n)
 {
     if (t->kind->width == 32)
         return decode_width(t, r, base, dst, n, 32, true, true);

@@ -37,7 +37,8 @@ TP_INLINE TP_TARGET_AVX2 __m256i set1(unsigned v, unsigned width)
     return width == 16 ? _mm256_set1_epi16((short)v) : _mm256_set1_epi32((int)v);
 }
 
-TP_INLINE TP_TARGET_AVX2 void vectors_init(struct vectors *v, const struct tp_delta_tables *t, unsigned width)
+TP_INLINE TP_TARGET_AVX2 void vectors_init(struct vectors *v, const struct tp_delta_tables *t,
+                                           unsigned width)
 {
     __m256i shift = broadcast16(t->shift);
     /* Bytes are widened to words before their contexts are made. */
@@ -46,9 +47,9 @@ TP_INLINE TP_TARGET_AVX2 void vectors_init(struct vectors *v, const struct tp_de
     v->slots = t->dec[0].slot;
     v->table = _mm256_slli_epi16(broadcast16(t->table), 3);
     v->shift = shift;
-    v->mask = _mm256_shuffle_epi8(
-        _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 3, 7, 15, 31, 63, 127, 0, 0, 0, 0, 0, 0, 0, 0)),
-        shift);
+    v->mask = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_setr_epi8(
+                                      0, 1, 3, 7, 15, 31, 63, 127, 0, 0, 0, 0, 0, 0, 0, 0)),
+                                  shift);
     v->weight = _mm256_sub_epi8(_mm256_set1_epi8(-1), v->mask);
     v->keep = broadcast16(t->keep);
     v->first = set1(t->first, work);

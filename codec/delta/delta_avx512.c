@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The delta codec with AVX-512, 64 elements a turn: contexts from the base, symbols by rANS, raw bits by
- * multishift, all merged into the base in registers.
+ * The delta codec with AVX-512, 64 elements a turn: contexts from the base, symbols by rANS, raw
+ * bits by multishift, all merged into the base in registers.
  */
 #include <config.h>
 
@@ -26,9 +26,9 @@ struct cursor {
 };
 
 /*
- * 64 elements of 8 or 16 bits keep what is a byte of each in one register. Of 16 bits, its qwords hold elements
- * 0, 32, 8, 40, 16, 48, 24 and 56 on: unpacked to words, the lower half gives elements 0 to 31 in order, the
- * upper half 32 to 63. Of 8 bits, they are in order.
+ * 64 elements of 8 or 16 bits keep what is a byte of each in one register. Of 16 bits, its qwords
+ * hold elements 0, 32, 8, 40, 16, 48, 24 and 56 on: unpacked to words, the lower half gives
+ * elements 0 to 31 in order, the upper half 32 to 63. Of 8 bits, they are in order.
  */
 TP_INLINE TP_TARGET_AVX512 __m512i place_of(__m512i lane, const unsigned width)
 {
@@ -38,14 +38,16 @@ TP_INLINE TP_TARGET_AVX512 __m512i place_of(__m512i lane, const unsigned width)
 
     if (width == 8)
         return lane;
-    return _mm512_or_si512(_mm512_or_si512(low, _mm512_slli_epi32(half, 3)), _mm512_slli_epi32(eight, 4));
+    return _mm512_or_si512(_mm512_or_si512(low, _mm512_slli_epi32(half, 3)),
+                           _mm512_slli_epi32(eight, 4));
 }
 
 /* Offsets into the slots of lanes 16 * g on, from their tables << 3 as bytes. */
 TP_INLINE TP_TARGET_AVX512 __m512i offsets(__m512i table, int g, const unsigned width)
 {
     const __m512i every = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    __m512i i = _mm512_slli_epi32(place_of(_mm512_add_epi32(every, _mm512_set1_epi32(16 * g)), width), 8);
+    __m512i i =
+        _mm512_slli_epi32(place_of(_mm512_add_epi32(every, _mm512_set1_epi32(16 * g)), width), 8);
 
     return _mm512_maskz_permutexvar_epi8(0x2222222222222222ull, i, table);
 }
@@ -72,15 +74,18 @@ TP_INLINE TP_TARGET_AVX512 __m512i symbols64(const struct vectors *v, struct cur
     return tp_rans_symbols64(e0, e1, e2, e3, symbol_order(width));
 }
 
-/* A turn of 64 lanes that is looked up and not taken: its contexts, and the entries of its lanes. */
+/*
+ * A turn of 64 lanes that is looked up and not taken: its contexts, and the entries of its lanes.
+ */
 struct ahead {
     __m512i ctx;
     __m512i e[4];
 };
 
 /* As symbols64, of those that were looked up, while those with the contexts NEXT are looked up. */
-TP_INLINE TP_TARGET_AVX512 __m512i symbols_ahead(const struct vectors *v, struct cursor *r, __m512i *x,
-                                                 struct ahead *ahead, __m512i next, const unsigned width)
+TP_INLINE TP_TARGET_AVX512 __m512i symbols_ahead(const struct vectors *v, struct cursor *r,
+                                                 __m512i *x, struct ahead *ahead, __m512i next,
+                                                 const unsigned width)
 {
     __m512i table = _mm512_shuffle_epi8(v->table, next);
     const uint8_t *p = r->p;
@@ -103,8 +108,8 @@ TP_INLINE TP_TARGET_AVX512 __m512i symbols_ahead(const struct vectors *v, struct
     return tp_rans_symbols64(e0, e1, e2, e3, symbol_order(width));
 }
 
-TP_INLINE TP_TARGET_AVX512 void look_ahead(const struct vectors *v, const __m512i *x, struct ahead *ahead,
-                                           __m512i ctx, const unsigned width)
+TP_INLINE TP_TARGET_AVX512 void look_ahead(const struct vectors *v, const __m512i *x,
+                                           struct ahead *ahead, __m512i ctx, const unsigned width)
 {
     __m512i table = _mm512_shuffle_epi8(v->table, ctx);
 
@@ -121,8 +126,8 @@ struct turn {
     uint64_t *raw; /* those bits, in the places of the mask */
 };
 
-TP_INLINE TP_TARGET_AVX512 size_t put_raw(const struct cursor *r, struct turn *turn, const uint64_t *masks,
-                                          unsigned qword, size_t bit)
+TP_INLINE TP_TARGET_AVX512 size_t put_raw(const struct cursor *r, struct turn *turn,
+                                          const uint64_t *masks, unsigned qword, size_t bit)
 {
     uint64_t word;
 
@@ -131,7 +136,10 @@ TP_INLINE TP_TARGET_AVX512 size_t put_raw(const struct cursor *r, struct turn *t
     return bit + (size_t)_mm_popcnt_u64(masks[qword]);
 }
 
-/* The raw bits of 64 elements, at most 7 each: put under their masks by the scalar units, which are idle. */
+/*
+ * The raw bits of 64 elements, at most 7 each: put under their masks by the scalar units, which are
+ * idle.
+ */
 TP_INLINE TP_TARGET_AVX512 void raw64(const struct vectors *v, struct cursor *r, struct turn *turn,
                                       const unsigned width)
 {
@@ -153,11 +161,12 @@ TP_INLINE TP_TARGET_AVX512 void raw64(const struct vectors *v, struct cursor *r,
 }
 
 /*
- * The differences of 64 elements as words, negated, the lower and the upper half of each 16 bytes. With the
- * complement t of an element's k raw bits, z is symbol << k less t, for symbol 0 too, which has no raw bits.
+ * The differences of 64 elements as words, negated, the lower and the upper half of each 16 bytes.
+ * With the complement t of an element's k raw bits, z is symbol << k less t, for symbol 0 too,
+ * which has no raw bits.
  */
-TP_INLINE TP_TARGET_AVX512 void negated64(const struct vectors *v, const struct turn *turn, __m512i *lo,
-                                          __m512i *hi, const bool has_raw)
+TP_INLINE TP_TARGET_AVX512 void negated64(const struct vectors *v, const struct turn *turn,
+                                          __m512i *lo, __m512i *hi, const bool has_raw)
 {
     const __m512i one = _mm512_set1_epi8(1);
     __m512i t = _mm512_setzero_si512();
@@ -167,16 +176,19 @@ TP_INLINE TP_TARGET_AVX512 void negated64(const struct vectors *v, const struct 
         t = _mm512_xor_si512(turn->mask, _mm512_loadu_si512(turn->raw));
         weight = _mm512_shuffle_epi8(v->weight, turn->ctx);
     }
-    *lo = _mm512_maddubs_epi16(_mm512_unpacklo_epi8(turn->sym, t), _mm512_unpacklo_epi8(weight, one));
-    *hi = _mm512_maddubs_epi16(_mm512_unpackhi_epi8(turn->sym, t), _mm512_unpackhi_epi8(weight, one));
+    *lo =
+        _mm512_maddubs_epi16(_mm512_unpacklo_epi8(turn->sym, t), _mm512_unpacklo_epi8(weight, one));
+    *hi =
+        _mm512_maddubs_epi16(_mm512_unpackhi_epi8(turn->sym, t), _mm512_unpackhi_epi8(weight, one));
 }
 
 /*
- * Merge 32 differences into the base. They are given by HALF, which is to be added where ODD is odd and to be
- * taken off elsewhere. Between signed integers of the same order and floats, all bits but the top one are
- * inverted where that is set.
+ * Merge 32 differences into the base. They are given by HALF, which is to be added where ODD is odd
+ * and to be taken off elsewhere. Between signed integers of the same order and floats, all bits but
+ * the top one are inverted where that is set.
  */
-TP_INLINE TP_TARGET_AVX512 __m512i merge16(const struct vectors *v, __m512i base, __m512i odd, __m512i half)
+TP_INLINE TP_TARGET_AVX512 __m512i merge16(const struct vectors *v, __m512i base, __m512i odd,
+                                           __m512i half)
 {
     __mmask32 up = _mm512_test_epi16_mask(odd, _mm512_set1_epi16(1));
     __m512i o = _mm512_ternarylogic_epi32(base, _mm512_srai_epi16(base, 15), v->flip, 0x78);
@@ -186,11 +198,12 @@ TP_INLINE TP_TARGET_AVX512 __m512i merge16(const struct vectors *v, __m512i base
 }
 
 /* Replace the differences that escaped. */
-TP_INLINE TP_TARGET_AVX512 const uint8_t *take_escapes16(const uint8_t *p, __mmask32 escaped, __m512i *odd,
-                                                         __m512i *half)
+TP_INLINE TP_TARGET_AVX512 const uint8_t *take_escapes16(const uint8_t *p, __mmask32 escaped,
+                                                         __m512i *odd, __m512i *half)
 {
     __m512i z = _mm512_maskz_expand_epi16(escaped, _mm512_loadu_si512(p));
-    __m512i h = _mm512_add_epi16(_mm512_srli_epi16(z, 1), _mm512_and_si512(z, _mm512_set1_epi16(1)));
+    __m512i h =
+        _mm512_add_epi16(_mm512_srli_epi16(z, 1), _mm512_and_si512(z, _mm512_set1_epi16(1)));
 
     *odd = _mm512_mask_mov_epi16(*odd, escaped, z);
     *half = _mm512_mask_sub_epi16(*half, escaped, _mm512_setzero_si512(), h);
@@ -210,8 +223,8 @@ TP_INLINE TP_TARGET_AVX512 __m512i contexts16x64(const struct vectors *v, const 
 
 /* NEXT is where the base's elements of the next turn are. */
 TP_INLINE TP_TARGET_AVX512 void begin16(const struct vectors *v, struct cursor *r, __m512i *x,
-                                        struct ahead *ahead, const uint8_t *base, const uint8_t *next,
-                                        struct turn *turn, const unsigned regs)
+                                        struct ahead *ahead, const uint8_t *base,
+                                        const uint8_t *next, struct turn *turn, const unsigned regs)
 {
     if (regs == 4) {
         turn->ctx = ahead->ctx;
@@ -255,13 +268,14 @@ TP_INLINE TP_TARGET_AVX512 void finish16(const struct vectors *v, struct cursor 
 }
 
 /*
- * The symbols of a turn are begun before the turn before it is finished: so the processor has work that is
- * ready while it waits for the tables. Raw bits are stored a turn before they are loaded, because a load of
- * what several stores wrote waits for all of them.
+ * The symbols of a turn are begun before the turn before it is finished: so the processor has work
+ * that is ready while it waits for the tables. Raw bits are stored a turn before they are loaded,
+ * because a load of what several stores wrote waits for all of them.
  */
 TP_INLINE TP_TARGET_AVX512 size_t turns16(const struct vectors *v, struct cursor *r, __m512i *x,
-                                          const uint8_t *base, uint8_t *dst, size_t n, const unsigned regs,
-                                          const bool has_raw, const bool has_direct)
+                                          const uint8_t *base, uint8_t *dst, size_t n,
+                                          const unsigned regs, const bool has_raw,
+                                          const bool has_direct)
 {
     const uint8_t *last = base + 2 * (n / 64 * 64) - 128;
     uint64_t raw[2][8];
@@ -299,7 +313,8 @@ TP_INLINE TP_TARGET_AVX512 size_t turns16(const struct vectors *v, struct cursor
     return i + 128;
 }
 
-TP_INLINE TP_TARGET_AVX512 __m512i merge8(const struct vectors *v, __m512i base, __m512i ctx, __m512i z)
+TP_INLINE TP_TARGET_AVX512 __m512i merge8(const struct vectors *v, __m512i base, __m512i ctx,
+                                          __m512i z)
 {
     __m512i keep = _mm512_shuffle_epi8(v->keep, ctx);
     __m512i sign = _mm512_and_si512(_mm512_movm_epi8(_mm512_movepi8_mask(base)), v->order);
@@ -344,7 +359,10 @@ TP_INLINE TP_TARGET_AVX512 void turn8(const struct vectors *v, struct cursor *r,
     _mm512_storeu_si512(dst, merge8(v, b, turn.ctx, z));
 }
 
-/* The raw bits of 16 elements, up to 31 each: at most 62 bytes and 7 bits, so one register holds them. */
+/*
+ * The raw bits of 16 elements, up to 31 each: at most 62 bytes and 7 bits, so one register holds
+ * them.
+ */
 TP_INLINE TP_TARGET_AVX512 __m512i raw16(struct cursor *r, __m512i n)
 {
     const __m512i zero = _mm512_setzero_si512();
@@ -356,24 +374,27 @@ TP_INLINE TP_TARGET_AVX512 __m512i raw16(struct cursor *r, __m512i n)
     sum = _mm512_add_epi32(sum, _mm512_alignr_epi32(sum, zero, 8));
 
     __m512i data = _mm512_loadu_si512(r->raw + r->raw_bit / 8);
-    __m512i bit = _mm512_add_epi32(_mm512_sub_epi32(sum, n), _mm512_set1_epi32((int)(r->raw_bit % 8)));
+    __m512i bit =
+        _mm512_add_epi32(_mm512_sub_epi32(sum, n), _mm512_set1_epi32((int)(r->raw_bit % 8)));
     __m512i at = _mm512_srli_epi32(bit, 5);
     __m512i a = _mm512_permutexvar_epi32(at, data);
     __m512i b = _mm512_permutexvar_epi32(_mm512_add_epi32(at, one), data);
-    size_t next = r->raw_bit +
-                  (size_t)_mm_cvtsi128_si32(_mm512_castsi512_si128(_mm512_alignr_epi32(zero, sum, 15)));
+    size_t next = r->raw_bit + (size_t)_mm_cvtsi128_si32(
+                                   _mm512_castsi512_si128(_mm512_alignr_epi32(zero, sum, 15)));
 
     r->raw_bit = next <= r->raw_bits ? next : r->raw_bits + 1;
     /* Shift counts are taken modulo 32 here, and the mask is made by a shift that is below 32. */
-    return _mm512_and_si512(_mm512_shrdv_epi32(a, b, bit), _mm512_sub_epi32(_mm512_sllv_epi32(one, n), one));
+    return _mm512_and_si512(_mm512_shrdv_epi32(a, b, bit),
+                            _mm512_sub_epi32(_mm512_sllv_epi32(one, n), one));
 }
 
-TP_INLINE TP_TARGET_AVX512 __m512i merge32(const struct vectors *v, __m512i base, __mmask16 keep, __m512i z)
+TP_INLINE TP_TARGET_AVX512 __m512i merge32(const struct vectors *v, __m512i base, __mmask16 keep,
+                                           __m512i z)
 {
     __m512i sign = _mm512_and_si512(_mm512_srai_epi32(base, 31), v->order);
-    __m512i d = _mm512_xor_si512(_mm512_srli_epi32(z, 1),
-                                 _mm512_sub_epi32(_mm512_setzero_si512(),
-                                                  _mm512_and_si512(z, _mm512_set1_epi32(1))));
+    __m512i d = _mm512_xor_si512(
+        _mm512_srli_epi32(z, 1),
+        _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_and_si512(z, _mm512_set1_epi32(1))));
     __m512i o = _mm512_ternarylogic_epi32(sign, v->top, base, 0x56);
 
     o = _mm512_add_epi32(_mm512_mask_mov_epi32(v->top, keep, o), d);
@@ -418,9 +439,10 @@ TP_INLINE TP_TARGET_AVX512 void turn32(const struct vectors *v, struct cursor *r
     quarter32(v, r, &x[3 % regs], base + 192, dst + 192);
 }
 
-TP_INLINE TP_TARGET_AVX512 size_t decode_regs(const struct tp_delta_tables *t, struct tp_delta_reader *out,
-                                              const uint8_t *base, uint8_t *dst, size_t n,
-                                              const unsigned width, const unsigned regs, const bool has_raw,
+TP_INLINE TP_TARGET_AVX512 size_t decode_regs(const struct tp_delta_tables *t,
+                                              struct tp_delta_reader *out, const uint8_t *base,
+                                              uint8_t *dst, size_t n, const unsigned width,
+                                              const unsigned regs, const bool has_raw,
                                               const bool has_direct)
 {
     struct cursor r = {.p = out->rans.p,
@@ -453,10 +475,10 @@ TP_INLINE TP_TARGET_AVX512 size_t decode_regs(const struct tp_delta_tables *t, s
     return i;
 }
 
-TP_INLINE TP_TARGET_AVX512 size_t decode_width(const struct tp_delta_tables *t, struct tp_delta_reader *r,
-                                               const uint8_t *base, uint8_t *dst, size_t n,
-                                               const unsigned width, const bool has_raw,
-                                               const bool has_direct)
+TP_INLINE TP_TARGET_AVX512 size_t decode_width(const struct tp_delta_tables *t,
+                                               struct tp_delta_reader *r, const uint8_t *base,
+                                               uint8_t *dst, size_t n, const unsigned width,
+                                               const bool has_raw, const bool has_direct)
 {
     switch (r->rans.lanes_log) {
     case 6:
@@ -470,8 +492,9 @@ TP_INLINE TP_TARGET_AVX512 size_t decode_width(const struct tp_delta_tables *t, 
     }
 }
 
-TP_TARGET_AVX512 size_t tp_delta_decode_avx512(const struct tp_delta_tables *t, struct tp_delta_reader *r,
-                                               const uint8_t *base, uint8_t *dst, size_t n)
+TP_TARGET_AVX512 size_t tp_delta_decode_avx512(const struct tp_delta_tables *t,
+                                               struct tp_delta_reader *r, const uint8_t *base,
+                                               uint8_t *dst, size_t n)
 {
     if (t->kind->width == 32)
         return decode_width(t, r, base, dst, n, 32, true, true);

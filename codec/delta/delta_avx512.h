@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What the AVX-512 kernels of the delta codec share: tables as vectors, contexts, bytes and words. */
+/*
+ * What the AVX-512 kernels of the delta codec share: tables as vectors, contexts, bytes and words.
+ */
 #ifndef TP_CODEC_DELTA_DELTA_AVX512_H
 #define TP_CODEC_DELTA_DELTA_AVX512_H
 
@@ -23,7 +25,7 @@ struct vectors {
     __m512i fields; /* of 16 bits: where the fields of four words begin, twice */
     __m512i field_mask8;
     __m512i first8;
-    __m512i flip; /* what the sign inverts: all bits but itself of floats, none of integers */
+    __m512i flip;  /* what the sign inverts: all bits but itself of floats, none of integers */
     __m512i order; /* all ones for floats */
     __m512i top;   /* the sign bit for floats, 0 for integers */
 };
@@ -51,8 +53,10 @@ TP_INLINE TP_TARGET_AVX512 void vectors_init(struct vectors *v, const struct tp_
     v->shift = shift;
     /* 1 << shift, less 1, for shifts below 8. */
     v->mask = _mm512_shuffle_epi8(
-        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 3, 7, 15, 31, 63, 127, 0, 0, 0, 0, 0, 0, 0, 0)), shift);
-    v->weight = _mm512_sub_epi8(_mm512_setzero_si512(), _mm512_add_epi8(v->mask, _mm512_set1_epi8(1)));
+        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 3, 7, 15, 31, 63, 127, 0, 0, 0, 0, 0, 0, 0, 0)),
+        shift);
+    v->weight =
+        _mm512_sub_epi8(_mm512_setzero_si512(), _mm512_add_epi8(v->mask, _mm512_set1_epi8(1)));
     v->keep = broadcast16(t->keep);
     v->symbols = broadcast16(t->symbols);
     v->first = set1(t->first, width);
@@ -93,9 +97,9 @@ TP_INLINE TP_TARGET_AVX512 __m512i contexts32(const struct vectors *v, __m512i b
 TP_INLINE TP_TARGET_AVX512 __m512i pack64(__m512i lo, __m512i hi)
 {
     const __m512i order = _mm512_set_epi8(
-        63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29, 27, 25, 23, 21, 19, 17, 15,
-        13, 11, 9, 7, 5, 3, 1, 62, 60, 58, 56, 54, 52, 50, 48, 46, 44, 42, 40, 38, 36, 34, 32, 30, 28, 26,
-        24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+        63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29, 27, 25, 23, 21, 19,
+        17, 15, 13, 11, 9, 7, 5, 3, 1, 62, 60, 58, 56, 54, 52, 50, 48, 46, 44, 42, 40, 38, 36, 34,
+        32, 30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
 
     return _mm512_permutexvar_epi8(order, _mm512_or_si512(lo, _mm512_slli_epi16(hi, 8)));
 }

@@ -10,23 +10,26 @@
 
 /* log2(1 + i / 256). */
 static const uint32_t log2_of[257] = {
-    0, 368, 735, 1101, 1465, 1828, 2190, 2550, 2909, 3266, 3622, 3977, 4331, 4683, 5034, 5383, 5731, 6078,
-    6424, 6769, 7112, 7454, 7794, 8134, 8472, 8809, 9145, 9480, 9813, 10146, 10477, 10807, 11136, 11463,
-    11790, 12115, 12440, 12763, 13085, 13406, 13726, 14045, 14363, 14680, 14995, 15310, 15624, 15936, 16248,
-    16558, 16868, 17176, 17484, 17790, 18096, 18400, 18704, 19006, 19308, 19608, 19908, 20207, 20505, 20801,
-    21097, 21392, 21686, 21980, 22272, 22563, 22854, 23143, 23432, 23720, 24007, 24293, 24578, 24862, 25146,
-    25429, 25710, 25991, 26272, 26551, 26829, 27107, 27384, 27660, 27935, 28210, 28483, 28756, 29028, 29300,
-    29570, 29840, 30109, 30377, 30644, 30911, 31177, 31442, 31707, 31971, 32234, 32496, 32757, 33018, 33278,
-    33538, 33796, 34054, 34312, 34568, 34824, 35079, 35334, 35588, 35841, 36093, 36345, 36596, 36847, 37096,
-    37346, 37594, 37842, 38089, 38336, 38582, 38827, 39071, 39315, 39559, 39801, 40044, 40285, 40526, 40766,
-    41006, 41245, 41483, 41721, 41959, 42195, 42431, 42667, 42902, 43136, 43370, 43603, 43836, 44068, 44299,
-    44530, 44760, 44990, 45219, 45448, 45676, 45904, 46131, 46357, 46583, 46808, 47033, 47257, 47481, 47704,
-    47927, 48149, 48371, 48592, 48813, 49033, 49253, 49472, 49690, 49909, 50126, 50343, 50560, 50776, 50992,
-    51207, 51421, 51635, 51849, 52062, 52275, 52487, 52699, 52910, 53121, 53331, 53541, 53751, 53960, 54168,
-    54376, 54584, 54791, 54998, 55204, 55410, 55615, 55820, 56024, 56228, 56432, 56635, 56837, 57040, 57242,
-    57443, 57644, 57844, 58044, 58244, 58443, 58642, 58841, 59039, 59236, 59433, 59630, 59827, 60023, 60218,
-    60413, 60608, 60802, 60996, 61190, 61383, 61576, 61768, 61960, 62152, 62343, 62534, 62724, 62914, 63104,
-    63293, 63482, 63671, 63859, 64047, 64234, 64421, 64608, 64794, 64980, 65165, 65351, 65536,
+    0,     368,   735,   1101,  1465,  1828,  2190,  2550,  2909,  3266,  3622,  3977,  4331,
+    4683,  5034,  5383,  5731,  6078,  6424,  6769,  7112,  7454,  7794,  8134,  8472,  8809,
+    9145,  9480,  9813,  10146, 10477, 10807, 11136, 11463, 11790, 12115, 12440, 12763, 13085,
+    13406, 13726, 14045, 14363, 14680, 14995, 15310, 15624, 15936, 16248, 16558, 16868, 17176,
+    17484, 17790, 18096, 18400, 18704, 19006, 19308, 19608, 19908, 20207, 20505, 20801, 21097,
+    21392, 21686, 21980, 22272, 22563, 22854, 23143, 23432, 23720, 24007, 24293, 24578, 24862,
+    25146, 25429, 25710, 25991, 26272, 26551, 26829, 27107, 27384, 27660, 27935, 28210, 28483,
+    28756, 29028, 29300, 29570, 29840, 30109, 30377, 30644, 30911, 31177, 31442, 31707, 31971,
+    32234, 32496, 32757, 33018, 33278, 33538, 33796, 34054, 34312, 34568, 34824, 35079, 35334,
+    35588, 35841, 36093, 36345, 36596, 36847, 37096, 37346, 37594, 37842, 38089, 38336, 38582,
+    38827, 39071, 39315, 39559, 39801, 40044, 40285, 40526, 40766, 41006, 41245, 41483, 41721,
+    41959, 42195, 42431, 42667, 42902, 43136, 43370, 43603, 43836, 44068, 44299, 44530, 44760,
+    44990, 45219, 45448, 45676, 45904, 46131, 46357, 46583, 46808, 47033, 47257, 47481, 47704,
+    47927, 48149, 48371, 48592, 48813, 49033, 49253, 49472, 49690, 49909, 50126, 50343, 50560,
+    50776, 50992, 51207, 51421, 51635, 51849, 52062, 52275, 52487, 52699, 52910, 53121, 53331,
+    53541, 53751, 53960, 54168, 54376, 54584, 54791, 54998, 55204, 55410, 55615, 55820, 56024,
+    56228, 56432, 56635, 56837, 57040, 57242, 57443, 57644, 57844, 58044, 58244, 58443, 58642,
+    58841, 59039, 59236, 59433, 59630, 59827, 60023, 60218, 60413, 60608, 60802, 60996, 61190,
+    61383, 61576, 61768, 61960, 62152, 62343, 62534, 62724, 62914, 63104, 63293, 63482, 63671,
+    63859, 64047, 64234, 64421, 64608, 64794, 64980, 65165, 65351, 65536,
 };
 
 /* A straight line between entries of the table. */
@@ -97,8 +100,12 @@ static unsigned cut_symbols(const struct tp_delta_hist *hist, uint64_t total, un
     return cut.at;
 }
 
-/* What is left of the symbols when those from CUT on escape: how many come, and how many escape with them. */
-static unsigned kept(const struct tp_delta_hist *hist, unsigned cut, uint64_t total, uint64_t *escapes)
+/*
+ * What is left of the symbols when those from CUT on escape: how many come, and how many escape
+ * with them.
+ */
+static unsigned kept(const struct tp_delta_hist *hist, unsigned cut, uint64_t total,
+                     uint64_t *escapes)
 {
     unsigned n = 0;
 
@@ -122,7 +129,8 @@ TP_INLINE void add_cost(struct sum *sum, uint64_t count, uint64_t times)
 
     f = f < 256 ? 256 : f;
     sum->slots += times * f;
-    sum->cost += times * count * (((TP_RANS_BITS + 8) << TP_DELTA_FRAC) - log2_between((uint32_t)f));
+    sum->cost +=
+        times * count * (((TP_RANS_BITS + 8) << TP_DELTA_FRAC) - log2_between((uint32_t)f));
 }
 
 uint64_t tp_delta_hist_cost(const struct tp_delta_hist *hist, unsigned width)
@@ -131,7 +139,10 @@ uint64_t tp_delta_hist_cost(const struct tp_delta_hist *hist, unsigned width)
     unsigned cut = cut_symbols(hist, total, width), n = kept(hist, cut, total, &escapes);
     struct sum sum = {0};
 
-    /* Symbols in between that were not seen, and escapes, may come: they get the smallest frequency. */
+    /*
+     * Symbols in between that were not seen, and escapes, may come: they get the smallest
+     * frequency.
+     */
     total += cut - n + (escapes == 0);
     escapes += escapes == 0;
     sum.scale = ((uint64_t)1 << (TP_RANS_BITS + 8 + 32)) / total;
@@ -140,8 +151,10 @@ uint64_t tp_delta_hist_cost(const struct tp_delta_hist *hist, unsigned width)
     add_cost(&sum, 1, cut - n);
     add_cost(&sum, escapes, 1);
     if (sum.slots > (uint64_t)1 << (TP_RANS_BITS + 8))
-        sum.cost += total * (log2_between((uint32_t)sum.slots) - ((TP_RANS_BITS + 8) << TP_DELTA_FRAC));
-    return sum.cost + escapes * width * TP_DELTA_BIT + TP_DELTA_TABLE_BITS + (cut + 1) * TP_DELTA_SYMBOL_BITS;
+        sum.cost +=
+            total * (log2_between((uint32_t)sum.slots) - ((TP_RANS_BITS + 8) << TP_DELTA_FRAC));
+    return sum.cost + escapes * width * TP_DELTA_BIT + TP_DELTA_TABLE_BITS +
+           (cut + 1) * TP_DELTA_SYMBOL_BITS;
 }
 
 void tp_delta_hist_cut(const struct tp_delta_hist *hist, unsigned width, uint32_t out[256])
@@ -173,12 +186,14 @@ void tp_delta_hist_copy(struct tp_delta_hist *to, const struct tp_delta_hist *fr
     memcpy(to->count, from->count, from->n * sizeof *from->count);
 }
 
-void tp_delta_hist_sum(const struct tp_delta_hist *a, const struct tp_delta_hist *b, struct tp_delta_hist *out)
+void tp_delta_hist_sum(const struct tp_delta_hist *a, const struct tp_delta_hist *b,
+                       struct tp_delta_hist *out)
 {
     unsigned i = 0, k = 0, n = 0;
 
     while (i < a->n || k < b->n) {
-        unsigned x = i < a->n ? a->sym[i] : TP_DELTA_ESCAPE, y = k < b->n ? b->sym[k] : TP_DELTA_ESCAPE;
+        unsigned x = i < a->n ? a->sym[i] : TP_DELTA_ESCAPE,
+                 y = k < b->n ? b->sym[k] : TP_DELTA_ESCAPE;
 
         out->sym[n] = (uint8_t)(x < y ? x : y);
         out->count[n++] = (x <= y ? a->count[i] : 0) + (y <= x ? b->count[k] : 0);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* How often each symbol comes: what learning weighs tables by. Only symbols that come at all take place and time. */
+/*
+ * How often each symbol comes: what learning weighs tables by. Only symbols that come at all take
+ * place and time.
+ */
 #ifndef TP_CODEC_DELTA_HIST_H
 #define TP_CODEC_DELTA_HIST_H
 
@@ -11,7 +14,7 @@
 #define TP_DELTA_SYMBOL_BITS (4 * TP_DELTA_BIT) /* and for each symbol */
 
 struct tp_delta_hist {
-    unsigned n;                 /* symbols that come, escapes apart */
+    unsigned n; /* symbols that come, escapes apart */
     uint32_t escapes;
     uint8_t sym[TP_DELTA_ESCAPE]; /* in order */
     uint32_t count[TP_DELTA_ESCAPE];
@@ -20,10 +23,16 @@ struct tp_delta_hist {
 /* log2(v) in 1 / 2^TP_DELTA_FRAC, for v > 0; in integers, the same on every machine. */
 uint32_t tp_delta_log2(uint32_t v);
 
-/* About the bits that these symbols take with a table of their own, raw escapes of WIDTH bits and the table included. */
+/*
+ * About the bits that these symbols take with a table of their own, raw escapes of WIDTH bits and
+ * the table included.
+ */
 uint64_t tp_delta_hist_cost(const struct tp_delta_hist *hist, unsigned width);
 
-/* The same for every symbol, with what does not pay as an escape and what may come in between: what a table is made of. */
+/*
+ * The same for every symbol, with what does not pay as an escape and what may come in between: what
+ * a table is made of.
+ */
 void tp_delta_hist_cut(const struct tp_delta_hist *hist, unsigned width, uint32_t out[256]);
 
 /* What they take where each symbol takes COST. */
@@ -31,7 +40,8 @@ uint64_t tp_delta_hist_cross(const struct tp_delta_hist *hist, const uint32_t co
 
 void tp_delta_hist_copy(struct tp_delta_hist *to, const struct tp_delta_hist *from);
 /* OUT, another one than both: the sum. */
-void tp_delta_hist_sum(const struct tp_delta_hist *a, const struct tp_delta_hist *b, struct tp_delta_hist *out);
+void tp_delta_hist_sum(const struct tp_delta_hist *a, const struct tp_delta_hist *b,
+                       struct tp_delta_hist *out);
 bool tp_delta_hist_equal(const struct tp_delta_hist *a, const struct tp_delta_hist *b);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Learning a model for the delta codec: counts of differences by the base's field, then the contexts, their
- * shifts and the tables they share that make the fewest bits, tables included. All in integers, so that the
- * same samples give the same tables on every machine.
+ * Learning a model for the delta codec: counts of differences by the base's field, then the
+ * contexts, their shifts and the tables they share that make the fewest bits, tables included. All
+ * in integers, so that the same samples give the same tables on every machine.
  */
 #include <config.h>
 
@@ -15,7 +15,10 @@
 #include "codec/delta/learn.h"
 #include "codec/delta/tables.h"
 
-/* Differences to 0 are counted of so many elements of each row, and of every so manieth block besides. */
+/*
+ * Differences to 0 are counted of so many elements of each row, and of every so manieth block
+ * besides.
+ */
 #define DIRECT_LEAST 512u
 #define DIRECT_EVERY 8u
 #define DIRECT_FIRST 32u /* blocks */
@@ -84,11 +87,16 @@ static bool rows_ready(struct delta_stats *s, const struct tp_delta_bins *b, siz
 
 static uint32_t direct_bin(const struct tp_delta_kind *kind, const uint8_t *src, size_t i)
 {
-    return tp_delta_bin_of(tp_delta_diff(tp_delta_load(src, i, kind->width), 0, kind->width, kind->is_float));
+    return tp_delta_bin_of(
+        tp_delta_diff(tp_delta_load(src, i, kind->width), 0, kind->width, kind->is_float));
 }
 
-/* The difference to 0 pays in few rows, and a part of the elements tells which. SRC: NULL where B has it of BOTH. */
-static void count_rows(struct delta_stats *s, const struct tp_delta_bins *b, size_t n, const uint8_t *src)
+/*
+ * The difference to 0 pays in few rows, and a part of the elements tells which. SRC: NULL where B
+ * has it of BOTH.
+ */
+static void count_rows(struct delta_stats *s, const struct tp_delta_bins *b, size_t n,
+                       const uint8_t *src)
 {
     unsigned bins = tp_delta_bin_count(s->kind->width);
 
@@ -110,7 +118,8 @@ static void count_rows(struct delta_stats *s, const struct tp_delta_bins *b, siz
 
 static void count_block(struct delta_stats *s, const uint8_t *src, const uint8_t *base, size_t n)
 {
-    bool keep = s->blocks < KEPT_BLOCKS, both = s->blocks < DIRECT_FIRST || s->blocks % DIRECT_EVERY == 0;
+    bool keep = s->blocks < KEPT_BLOCKS,
+         both = s->blocks < DIRECT_FIRST || s->blocks % DIRECT_EVERY == 0;
     struct tp_delta_bins here, *b = keep ? &s->kept[s->blocks] : &here;
 
     tp_delta_bins_of(s->kind, src, base, n, both, b);
@@ -128,7 +137,9 @@ void tp_delta_stats_add(struct tp_stats *stats, const void *src, const void *bas
     struct delta_stats *s = (struct delta_stats *)stats;
     size_t bytes = s->kind->width / 8, n = len / bytes;
 
-    /* Counters have 32 bits: what comes after 2^30 elements would not change the tables any more. */
+    /*
+     * Counters have 32 bits: what comes after 2^30 elements would not change the tables any more.
+     */
     if (s->no_memory || s->count > 1u << 30)
         return;
     s->count += n;
@@ -241,7 +252,8 @@ static void sort(uint16_t *keys, uint16_t *room, size_t n)
 
 /* Elements that are kept, sorted by context and bin: a bin has 12 bits. */
 #define BIN_BITS 12
-static int list_kept(const struct delta_stats *s, unsigned first, bool direct, struct tp_delta_learn *learn)
+static int list_kept(const struct delta_stats *s, unsigned first, bool direct,
+                     struct tp_delta_learn *learn)
 {
     uint16_t keys[KEPT_BLOCKS * TP_DELTA_BLOCK], room[KEPT_BLOCKS * TP_DELTA_BLOCK];
     size_t n = 0;

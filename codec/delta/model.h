@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The model of the delta codec, shared by its parts: element kinds, contexts, tables, reader and writer. */
+/*
+ * The model of the delta codec, shared by its parts: element kinds, contexts, tables, reader and
+ * writer.
+ */
 #ifndef TP_CODEC_DELTA_MODEL_H
 #define TP_CODEC_DELTA_MODEL_H
 
@@ -11,7 +14,10 @@
 #define TP_DELTA_CONTEXTS 16
 #define TP_DELTA_ESCAPE 255
 
-/* How elements of a dtype are read: width in bits, and the field of the base that gives the context. */
+/*
+ * How elements of a dtype are read: width in bits, and the field of the base that gives the
+ * context.
+ */
 struct tp_delta_kind {
     uint8_t width;       /* 8, 16 or 32; 0: not coded by this codec */
     uint8_t is_float;    /* sign and magnitude: mapped to integers of the same order first */
@@ -23,7 +29,10 @@ struct tp_delta_kind {
 /* NULL when the codec does not do this dtype. */
 const struct tp_delta_kind *tp_delta_kind_of(enum tp_dtype dtype);
 
-/* What a context does: its table, the bits of the difference that stay raw, and what it is a difference to. */
+/*
+ * What a context does: its table, the bits of the difference that stay raw, and what it is a
+ * difference to.
+ */
 struct tp_delta_context {
     uint8_t table;
     uint8_t shift;  /* of differences that are not 0 */
@@ -43,7 +52,9 @@ int tp_delta_model_write(struct tp_buffer *out, const struct tp_delta_kind *kind
 int tp_delta_model_read(const uint8_t *src, size_t len, const struct tp_delta_kind *kind,
                         struct tp_delta_model *model);
 
-/* A model expanded. Arrays of bytes are indexed by context, and laid out to be loaded as vectors. */
+/*
+ * A model expanded. Arrays of bytes are indexed by context, and laid out to be loaded as vectors.
+ */
 struct tp_delta_tables {
     const struct tp_delta_kind *kind;
     uint8_t first;
@@ -54,22 +65,23 @@ struct tp_delta_tables {
     uint8_t table_count;
     _Alignas(16) uint8_t table[TP_DELTA_CONTEXTS];
     _Alignas(16) uint8_t shift[TP_DELTA_CONTEXTS];
-    _Alignas(16) uint8_t keep[TP_DELTA_CONTEXTS];    /* 0 where direct, else 0xff */
-    _Alignas(16) uint8_t symbols[TP_DELTA_CONTEXTS]; /* symbols below this have a code: the rest escapes */
-    uint16_t cost[TP_DELTA_CONTEXTS][256];           /* 1024ths of a bit, by table; to guess sizes */
+    _Alignas(16) uint8_t keep[TP_DELTA_CONTEXTS]; /* 0 where direct, else 0xff */
+    _Alignas(16)
+        uint8_t symbols[TP_DELTA_CONTEXTS]; /* symbols below this have a code: the rest escapes */
+    uint16_t cost[TP_DELTA_CONTEXTS][256];  /* 1024ths of a bit, by table; to guess sizes */
     struct tp_rans_dec *dec;
     struct tp_rans_enc *enc;
 };
 
 /*
- * The pieces of a chunk while it is read. Who reads beyond the end of a piece leaves its position beyond the
- * end, but not by much: past it by at most a few bytes whatever the chunk says.
+ * The pieces of a chunk while it is read. Who reads beyond the end of a piece leaves its position
+ * beyond the end, but not by much: past it by at most a few bytes whatever the chunk says.
  */
 struct tp_delta_reader {
     struct tp_rans_reader rans;
     const uint8_t *raw;
-    size_t raw_bit; /* next */
-    size_t raw_bits; /* what the lanes carry counted too */
+    size_t raw_bit;     /* next */
+    size_t raw_bits;    /* what the lanes carry counted too */
     const uint8_t *esc; /* next */
     const uint8_t *esc_begin;
     const uint8_t *esc_end;
@@ -86,17 +98,17 @@ struct tp_delta_writer {
 };
 
 /*
- * Kernels: do a multiple of their step from element 0 on, and return how many elements they did. The readers
- * stay within what slack allows whatever the bytes are.
+ * Kernels: do a multiple of their step from element 0 on, and return how many elements they did.
+ * The readers stay within what slack allows whatever the bytes are.
  */
-size_t tp_delta_decode_avx2(const struct tp_delta_tables *t, struct tp_delta_reader *r, const uint8_t *base,
-                            uint8_t *dst, size_t n);
-size_t tp_delta_decode_avx512(const struct tp_delta_tables *t, struct tp_delta_reader *r, const uint8_t *base,
-                              uint8_t *dst, size_t n);
-size_t tp_delta_split_avx2(const struct tp_delta_tables *t, struct tp_delta_writer *w, const uint8_t *src,
-                           const uint8_t *base, size_t n);
-size_t tp_delta_split_avx512(const struct tp_delta_tables *t, struct tp_delta_writer *w, const uint8_t *src,
-                             const uint8_t *base, size_t n);
+size_t tp_delta_decode_avx2(const struct tp_delta_tables *t, struct tp_delta_reader *r,
+                            const uint8_t *base, uint8_t *dst, size_t n);
+size_t tp_delta_decode_avx512(const struct tp_delta_tables *t, struct tp_delta_reader *r,
+                              const uint8_t *base, uint8_t *dst, size_t n);
+size_t tp_delta_split_avx2(const struct tp_delta_tables *t, struct tp_delta_writer *w,
+                           const uint8_t *src, const uint8_t *base, size_t n);
+size_t tp_delta_split_avx512(const struct tp_delta_tables *t, struct tp_delta_writer *w,
+                             const uint8_t *src, const uint8_t *base, size_t n);
 
 /* Append N raw bits, at most 56. Writes up to 8 bytes from w->raw on. */
 TP_INLINE void tp_delta_put_raw(struct tp_delta_writer *w, uint64_t bits, unsigned n)
@@ -178,11 +190,12 @@ TP_INLINE uint32_t tp_delta_undiff(uint32_t z, uint32_t base, unsigned width, bo
 {
     uint32_t d = (z >> 1) ^ (0u - (z & 1));
 
-    return tp_delta_unorder((tp_delta_order(base, width, is_float) + d) & tp_delta_mask(width), width,
-                            is_float);
+    return tp_delta_unorder((tp_delta_order(base, width, is_float) + d) & tp_delta_mask(width),
+                            width, is_float);
 }
 
-TP_INLINE unsigned tp_delta_context_of(uint32_t base, const struct tp_delta_kind *kind, unsigned first)
+TP_INLINE unsigned tp_delta_context_of(uint32_t base, const struct tp_delta_kind *kind,
+                                       unsigned first)
 {
     unsigned field = base >> kind->field_shift & kind->field_mask;
 

@@ -17,7 +17,10 @@ TP_INLINE TP_TARGET_AVX2 __m256i order16(const struct vectors *v, __m256i bits)
     return _mm256_xor_si256(_mm256_or_si256(sign, v->top), bits);
 }
 
-/* Shift words right by a count each below 8: multiply by 2^(16 - count) and keep the upper half; 0 apart. */
+/*
+ * Shift words right by a count each below 8: multiply by 2^(16 - count) and keep the upper half; 0
+ * apart.
+ */
 TP_INLINE TP_TARGET_AVX2 __m256i shift_right16(__m256i y, __m256i scale)
 {
     __m256i unshifted = _mm256_cmpeq_epi16(scale, _mm256_setzero_si256());
@@ -35,8 +38,10 @@ TP_INLINE TP_TARGET_AVX2 void put_raw16(struct tp_delta_writer *w, __m128i masks
     uint64_t m0 = (uint64_t)_mm_cvtsi128_si64(masks);
     uint64_t m1 = (uint64_t)_mm_extract_epi64(masks, 1);
 
-    tp_delta_put_raw(w, _pext_u64((uint64_t)_mm_cvtsi128_si64(raw), m0), (unsigned)_mm_popcnt_u64(m0));
-    tp_delta_put_raw(w, _pext_u64((uint64_t)_mm_extract_epi64(raw, 1), m1), (unsigned)_mm_popcnt_u64(m1));
+    tp_delta_put_raw(w, _pext_u64((uint64_t)_mm_cvtsi128_si64(raw), m0),
+                     (unsigned)_mm_popcnt_u64(m0));
+    tp_delta_put_raw(w, _pext_u64((uint64_t)_mm_extract_epi64(raw, 1), m1),
+                     (unsigned)_mm_popcnt_u64(m1));
 }
 
 TP_INLINE TP_TARGET_AVX2 void put_escapes16(struct tp_delta_writer *w, unsigned escaped, __m256i z)
@@ -51,8 +56,8 @@ TP_INLINE TP_TARGET_AVX2 void put_escapes16(struct tp_delta_writer *w, unsigned 
 }
 
 TP_INLINE TP_TARGET_AVX2 void split_turn16(const struct vectors *v, __m256i tables, __m256i scales,
-                                           __m256i symbols, struct tp_delta_writer *w, const uint8_t *src,
-                                           const uint8_t *base, size_t i)
+                                           __m256i symbols, struct tp_delta_writer *w,
+                                           const uint8_t *src, const uint8_t *base, size_t i)
 {
     const __m256i minus1 = _mm256_set1_epi16(-1);
     __m256i b = _mm256_loadu_si256((const __m256i *)(base + 2 * i));
@@ -83,8 +88,9 @@ TP_INLINE TP_TARGET_AVX2 void split_turn16(const struct vectors *v, __m256i tabl
     put_raw16(w, bytes_of(_mm256_andnot_si256(zero, mask)), bytes_of(_mm256_and_si256(y, mask)));
 }
 
-TP_TARGET_AVX2 size_t tp_delta_split_avx2(const struct tp_delta_tables *t, struct tp_delta_writer *out,
-                                          const uint8_t *src, const uint8_t *base, size_t n)
+TP_TARGET_AVX2 size_t tp_delta_split_avx2(const struct tp_delta_tables *t,
+                                          struct tp_delta_writer *out, const uint8_t *src,
+                                          const uint8_t *base, size_t n)
 {
     struct tp_delta_writer w = *out;
     struct vectors v;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Splitting elements into symbols, raw bits and escapes with AVX-512: 64 a turn, or 16 of 32 bits. */
+/*
+ * Splitting elements into symbols, raw bits and escapes with AVX-512: 64 a turn, or 16 of 32 bits.
+ */
 #include <config.h>
 
 #include "codec/isa.h"
@@ -17,7 +19,8 @@ TP_INLINE TP_TARGET_AVX512 __m512i order16(const struct vectors *v, __m512i bits
 }
 
 /* The differences of words, and which of them are to the base. */
-TP_INLINE TP_TARGET_AVX512 __m512i zigzag16(const struct vectors *v, __m512i src, __m512i base, __m512i ctx)
+TP_INLINE TP_TARGET_AVX512 __m512i zigzag16(const struct vectors *v, __m512i src, __m512i base,
+                                            __m512i ctx)
 {
     __m512i keep = _mm512_maskz_shuffle_epi8(0x5555555555555555ull, v->keep, ctx);
     __m512i d = _mm512_sub_epi16(order16(v, src, 0xffffffffu),
@@ -27,7 +30,8 @@ TP_INLINE TP_TARGET_AVX512 __m512i zigzag16(const struct vectors *v, __m512i src
 }
 
 /* As zigzag16, for 64 bytes. */
-TP_INLINE TP_TARGET_AVX512 __m512i zigzag8(const struct vectors *v, __m512i src, __m512i base, __m512i ctx)
+TP_INLINE TP_TARGET_AVX512 __m512i zigzag8(const struct vectors *v, __m512i src, __m512i base,
+                                           __m512i ctx)
 {
     __mmask64 keep = _mm512_movepi8_mask(_mm512_shuffle_epi8(v->keep, ctx));
     __m512i s = _mm512_and_si512(_mm512_movm_epi8(_mm512_movepi8_mask(src)), v->order);
@@ -39,16 +43,19 @@ TP_INLINE TP_TARGET_AVX512 __m512i zigzag8(const struct vectors *v, __m512i src,
     return _mm512_xor_si512(_mm512_add_epi8(s, s), _mm512_movm_epi8(_mm512_movepi8_mask(s)));
 }
 
-/* Symbols of 32 differences; *RAW gets what they leave, *ESCAPED a bit for each that has no code. */
-TP_INLINE TP_TARGET_AVX512 __m512i split16(const struct vectors *v, __m512i z, __m512i ctx, __m512i *raw,
-                                           __mmask32 *escaped)
+/*
+ * Symbols of 32 differences; *RAW gets what they leave, *ESCAPED a bit for each that has no code.
+ */
+TP_INLINE TP_TARGET_AVX512 __m512i split16(const struct vectors *v, __m512i z, __m512i ctx,
+                                           __m512i *raw, __mmask32 *escaped)
 {
     const __mmask64 low_bytes = 0x5555555555555555ull;
     const __m512i one = _mm512_set1_epi16(1);
     __m512i y = _mm512_sub_epi16(z, one);
     __m512i shift = _mm512_maskz_shuffle_epi8(low_bytes, v->shift, ctx);
     __m512i limit = _mm512_maskz_shuffle_epi8(low_bytes, v->symbols, ctx);
-    __m512i sym = _mm512_maskz_add_epi16(_mm512_test_epi16_mask(z, z), _mm512_srlv_epi16(y, shift), one);
+    __m512i sym =
+        _mm512_maskz_add_epi16(_mm512_test_epi16_mask(z, z), _mm512_srlv_epi16(y, shift), one);
 
     *escaped = _mm512_cmpge_epu16_mask(sym, limit);
     sym = _mm512_mask_mov_epi16(sym, *escaped, _mm512_set1_epi16(TP_DELTA_ESCAPE));
@@ -56,13 +63,14 @@ TP_INLINE TP_TARGET_AVX512 __m512i split16(const struct vectors *v, __m512i z, _
     return sym;
 }
 
-TP_INLINE TP_TARGET_AVX512 void put_raw64(const struct vectors *v, struct tp_delta_writer *w, __m512i ctx,
-                                          __m512i sym, __m512i raw)
+TP_INLINE TP_TARGET_AVX512 void put_raw64(const struct vectors *v, struct tp_delta_writer *w,
+                                          __m512i ctx, __m512i sym, __m512i raw)
 {
     uint64_t masks[8];
     uint64_t bits[8];
 
-    _mm512_storeu_si512(masks, _mm512_maskz_shuffle_epi8(_mm512_test_epi8_mask(sym, sym), v->mask, ctx));
+    _mm512_storeu_si512(masks,
+                        _mm512_maskz_shuffle_epi8(_mm512_test_epi8_mask(sym, sym), v->mask, ctx));
     _mm512_storeu_si512(bits, raw);
     for (unsigned i = 0; i < 8; i++)
         tp_delta_put_raw(w, _pext_u64(bits[i], masks[i]), (unsigned)_mm_popcnt_u64(masks[i]));
@@ -152,18 +160,21 @@ TP_INLINE TP_TARGET_AVX512 void split_turn32(const struct vectors *v, __m512i ta
 
     sym = _mm512_mask_mov_epi32(sym, escaped, _mm512_set1_epi32(TP_DELTA_ESCAPE));
     _mm_storeu_si128((__m128i *)(w->syms + i), _mm512_cvtepi32_epi8(sym));
-    _mm_storeu_si128((__m128i *)(w->tabs + i), _mm512_cvtepi32_epi8(_mm512_shuffle_epi8(tables, ctx)));
+    _mm_storeu_si128((__m128i *)(w->tabs + i),
+                     _mm512_cvtepi32_epi8(_mm512_shuffle_epi8(tables, ctx)));
     _mm512_storeu_si512(w->esc, _mm512_maskz_compress_epi32(escaped, z));
     w->esc += 4 * _mm_popcnt_u32(escaped);
     shift = _mm512_maskz_mov_epi32(_mm512_test_epi32_mask(sym, sym), shift);
     _mm512_storeu_si512(n, shift);
-    _mm512_storeu_si512(raw, _mm512_and_si512(y, _mm512_sub_epi32(_mm512_sllv_epi32(one, shift), one)));
+    _mm512_storeu_si512(raw,
+                        _mm512_and_si512(y, _mm512_sub_epi32(_mm512_sllv_epi32(one, shift), one)));
     for (unsigned j = 0; j < 16; j++)
         tp_delta_put_raw(w, raw[j], n[j]);
 }
 
-TP_TARGET_AVX512 size_t tp_delta_split_avx512(const struct tp_delta_tables *t, struct tp_delta_writer *out,
-                                              const uint8_t *src, const uint8_t *base, size_t n)
+TP_TARGET_AVX512 size_t tp_delta_split_avx512(const struct tp_delta_tables *t,
+                                              struct tp_delta_writer *out, const uint8_t *src,
+                                              const uint8_t *base, size_t n)
 {
     struct tp_delta_writer w = *out;
     struct vectors v;

@@ -9,12 +9,12 @@
 #include "codec/delta/tables.h"
 
 static const struct tp_delta_kind kinds[TP_DTYPE_COUNT] = {
-    [TP_DTYPE_U8] = {8, 0, 4, 0x0f, 7},         [TP_DTYPE_I8] = {8, 0, 4, 0x0f, 7},
-    [TP_DTYPE_U16] = {16, 0, 12, 0x0f, 7},      [TP_DTYPE_I16] = {16, 0, 12, 0x0f, 7},
-    [TP_DTYPE_F16] = {16, 1, 10, 0x1f, 7},      [TP_DTYPE_BF16] = {16, 1, 7, 0xff, 7},
-    [TP_DTYPE_U32] = {32, 0, 28, 0x0f, 31},     [TP_DTYPE_I32] = {32, 0, 28, 0x0f, 31},
-    [TP_DTYPE_F32] = {32, 1, 23, 0xff, 31},     [TP_DTYPE_F8_E4M3] = {8, 1, 3, 0x0f, 7},
-    [TP_DTYPE_F8_E5M2] = {8, 1, 2, 0x1f, 7},    [TP_DTYPE_F8_E8M0] = {8, 0, 0, 0xff, 7},
+    [TP_DTYPE_U8] = {8, 0, 4, 0x0f, 7},          [TP_DTYPE_I8] = {8, 0, 4, 0x0f, 7},
+    [TP_DTYPE_U16] = {16, 0, 12, 0x0f, 7},       [TP_DTYPE_I16] = {16, 0, 12, 0x0f, 7},
+    [TP_DTYPE_F16] = {16, 1, 10, 0x1f, 7},       [TP_DTYPE_BF16] = {16, 1, 7, 0xff, 7},
+    [TP_DTYPE_U32] = {32, 0, 28, 0x0f, 31},      [TP_DTYPE_I32] = {32, 0, 28, 0x0f, 31},
+    [TP_DTYPE_F32] = {32, 1, 23, 0xff, 31},      [TP_DTYPE_F8_E4M3] = {8, 1, 3, 0x0f, 7},
+    [TP_DTYPE_F8_E5M2] = {8, 1, 2, 0x1f, 7},     [TP_DTYPE_F8_E8M0] = {8, 0, 0, 0xff, 7},
     [TP_DTYPE_F8_E4M3FNUZ] = {8, 1, 3, 0x0f, 7}, [TP_DTYPE_F8_E5M2FNUZ] = {8, 1, 2, 0x1f, 7},
 };
 
@@ -30,8 +30,8 @@ const struct tp_delta_kind *tp_delta_kind_of(enum tp_dtype dtype)
 }
 
 /*
- * Two bytes, then one for each context: table, direct << 4, shift << 5; where shifts may exceed 7, four
- * bytes more with their upper two bits; then the tables.
+ * Two bytes, then one for each context: table, direct << 4, shift << 5; where shifts may exceed 7,
+ * four bytes more with their upper two bits; then the tables.
  */
 int tp_delta_model_write(struct tp_buffer *out, const struct tp_delta_kind *kind,
                          const struct tp_delta_model *model)
@@ -86,7 +86,9 @@ int tp_delta_model_read(const uint8_t *src, size_t len, const struct tp_delta_ki
     return head == len ? 0 : -EBADMSG;
 }
 
-/* Symbols 0 .. n - 1 that all have a code; with escapes impossible, that is how far differences go. */
+/*
+ * Symbols 0 .. n - 1 that all have a code; with escapes impossible, that is how far differences go.
+ */
 static unsigned coded_symbols(const uint16_t freq[256])
 {
     unsigned n = 0;
@@ -108,15 +110,16 @@ static uint16_t symbol_cost(uint32_t freq)
 }
 
 /*
- * Whether the bits that lanes carry can be put back: for that, no raw bits may make a difference overflow to 0,
- * and 0 may not be an escape, which has raw bits.
+ * Whether the bits that lanes carry can be put back: for that, no raw bits may make a difference
+ * overflow to 0, and 0 may not be an escape, which has raw bits.
  */
 static bool can_carry(const struct tp_delta_tables *t, const struct tp_delta_model *model)
 {
     bool can = t->has_raw;
 
     for (int c = 0; c < TP_DELTA_CONTEXTS; c++)
-        can &= t->shift[c] == 0 || (t->shift[c] <= t->kind->width - 8 && model->freq[t->table[c]][0] > 0);
+        can &= t->shift[c] == 0 ||
+               (t->shift[c] <= t->kind->width - 8 && model->freq[t->table[c]][0] > 0);
     return can;
 }
 
@@ -144,8 +147,8 @@ static void expand(struct tp_delta_tables *t, const struct tp_delta_model *model
     }
 }
 
-int tp_delta_tables_create(enum tp_dtype dtype, const uint8_t *blob, size_t len, struct tp_tables **out,
-                           struct tp_error *err)
+int tp_delta_tables_create(enum tp_dtype dtype, const uint8_t *blob, size_t len,
+                           struct tp_tables **out, struct tp_error *err)
 {
     const struct tp_delta_kind *kind = tp_delta_kind_of(dtype);
     struct tp_delta_model model;

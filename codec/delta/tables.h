@@ -5,8 +5,8 @@
 
 #include "codec/delta/model.h"
 
-int tp_delta_tables_create(enum tp_dtype dtype, const uint8_t *blob, size_t len, struct tp_tables **out,
-                           struct tp_error *err);
+int tp_delta_tables_create(enum tp_dtype dtype, const uint8_t *blob, size_t len,
+                           struct tp_tables **out, struct tp_error *err);
 void tp_delta_tables_destroy(struct tp_tables *tables);
 
 struct tp_stats *tp_delta_stats_create(enum tp_dtype dtype);

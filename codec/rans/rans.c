@@ -25,7 +25,8 @@ unsigned tp_rans_lanes_log(size_t n, size_t bytes)
 }
 
 static uint8_t *encode_scalar(uint32_t *x, const struct tp_rans_enc *enc, const uint8_t *syms,
-                              const uint8_t *tabs, size_t from, size_t n, unsigned lanes_log, uint8_t *p)
+                              const uint8_t *tabs, size_t from, size_t n, unsigned lanes_log,
+                              uint8_t *p)
 {
     size_t lane_mask = ((size_t)1 << lanes_log) - 1;
 
@@ -70,8 +71,8 @@ static unsigned get_bits(const uint8_t *src, size_t at, unsigned n)
 }
 
 /*
- * The states: how many bits each has beyond TP_RANS_CARRY_BITS, in 4 bits; then the bits below the top one,
- * which say most of a state, and the top bits nothing.
+ * The states: how many bits each has beyond TP_RANS_CARRY_BITS, in 4 bits; then the bits below the
+ * top one, which say most of a state, and the top bits nothing.
  */
 static uint8_t *put_states(const uint32_t *x, unsigned lanes_log, uint8_t *end)
 {
@@ -115,8 +116,8 @@ static size_t get_states(struct tp_rans_reader *r, const uint8_t *src, size_t le
     return (end + 7) / 8;
 }
 
-uint8_t *tp_rans_encode(const struct tp_rans_enc *enc, const uint8_t *syms, const uint8_t *tabs, size_t n,
-                        unsigned lanes_log, const uint8_t *carry, uint8_t *end)
+uint8_t *tp_rans_encode(const struct tp_rans_enc *enc, const uint8_t *syms, const uint8_t *tabs,
+                        size_t n, unsigned lanes_log, const uint8_t *carry, uint8_t *end)
 {
     uint32_t x[TP_RANS_LANES_MAX];
     uint8_t *p = end;
@@ -125,7 +126,8 @@ uint8_t *tp_rans_encode(const struct tp_rans_enc *enc, const uint8_t *syms, cons
     size_t kernel_n = 0;
 
     for (size_t l = 0; l < lanes; l++)
-        x[l] = TP_RANS_LOW + (carry ? get_bits(carry, TP_RANS_CARRY_BITS * l, TP_RANS_CARRY_BITS) : 0);
+        x[l] =
+            TP_RANS_LOW + (carry ? get_bits(carry, TP_RANS_CARRY_BITS * l, TP_RANS_CARRY_BITS) : 0);
     if (TP_HAVE_X86 && lanes_log >= KERNEL_LANES_LOG && isa != TP_ISA_SCALAR)
         kernel_n = n - n % KERNEL_STEP;
     p = encode_scalar(x, enc, syms, tabs, kernel_n, n, lanes_log, p);
@@ -185,7 +187,8 @@ void tp_rans_read(struct tp_rans_reader *r, const struct tp_rans_dec *dec, uint8
         dst[i] = (uint8_t)tp_rans_get(r, (unsigned)(i & lane_mask), dec);
 }
 
-int tp_rans_decode(const struct tp_rans_dec *dec, const uint8_t *src, size_t len, uint8_t *dst, size_t n)
+int tp_rans_decode(const struct tp_rans_dec *dec, const uint8_t *src, size_t len, uint8_t *dst,
+                   size_t n)
 {
     struct tp_rans_reader r;
     int rc = tp_rans_reader_init(&r, src, len);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Interleaved rANS over bytes, internal to codec/. Symbol i belongs to lane i mod LANES; every lane is a
- * 31-bit state that refills 16 bits at a time from one word stream which all lanes share, in the order of
- * the symbols. Probabilities have 11 bits. doc/codecs.md has the layout to the bit.
+ * Interleaved rANS over bytes, internal to codec/. Symbol i belongs to lane i mod LANES; every lane
+ * is a 31-bit state that refills 16 bits at a time from one word stream which all lanes share, in
+ * the order of the symbols. Probabilities have 11 bits. doc/codecs.md has the layout to the bit.
  *
- * A symbol can be coded under one of several tables, chosen by a byte that the decoder knows before the
- * symbol (codec/delta does this in kernels of its own, on the tables made here).
+ * A symbol can be coded under one of several tables, chosen by a byte that the decoder knows before
+ * the symbol (codec/delta does this in kernels of its own, on the tables made here).
  */
 #ifndef TP_CODEC_RANS_RANS_H
 #define TP_CODEC_RANS_RANS_H
@@ -24,16 +24,20 @@
 #define TP_RANS_CARRY_BITS 15 /* that a lane can carry besides its symbols */
 /* Room for what all lanes carry, with what wide stores write after it. */
 #define TP_RANS_CARRY_BYTES (TP_RANS_CARRY_BITS * TP_RANS_LANES_MAX / 8 + 8)
-#define TP_RANS_HEAD_MAX (1 + 34 * TP_RANS_LANES_MAX / 8) /* the number of lanes and their states */
+#define TP_RANS_HEAD_MAX (1 + 34 * TP_RANS_LANES_MAX / 8) /* the number of lanes and their states  \
+                                                           */
 
-/* Decoding: one entry a slot: symbol << 24 | offset of the slot within the symbol << 12 | frequency. */
+/*
+ * Decoding: one entry a slot: symbol << 24 | offset of the slot within the symbol << 12 |
+ * frequency.
+ */
 struct tp_rans_dec {
     uint32_t slot[TP_RANS_ONE];
 };
 
 /*
- * Encoding: one entry a symbol. x / f is (x * rcp) >> (31 + shift) for every x < f << 20, which is what a
- * state is after renormalisation. bits: frequency | first slot << 12 | shift << 24.
+ * Encoding: one entry a symbol. x / f is (x * rcp) >> (31 + shift) for every x < f << 20, which is
+ * what a state is after renormalisation. bits: frequency | first slot << 12 | shift << 24.
  */
 struct tp_rans_sym {
     uint32_t rcp;
@@ -44,14 +48,14 @@ struct tp_rans_enc {
 };
 
 /*
- * Frequencies that sum to TP_RANS_ONE, at least 1 for each symbol that was counted and, unless it is
- * TP_RANS_NO_ESCAPE, for the symbol ESCAPE, counted or not.
+ * Frequencies that sum to TP_RANS_ONE, at least 1 for each symbol that was counted and, unless it
+ * is TP_RANS_NO_ESCAPE, for the symbol ESCAPE, counted or not.
  */
 void tp_rans_normalize(const uint32_t hist[256], int escape, uint16_t freq[256]);
 
 /*
- * Serial form of frequencies. ESCAPE is the same as for tp_rans_normalize and not stored. The reader returns
- * the bytes that it used, or -EBADMSG; what it accepts sums to TP_RANS_ONE.
+ * Serial form of frequencies. ESCAPE is the same as for tp_rans_normalize and not stored. The
+ * reader returns the bytes that it used, or -EBADMSG; what it accepts sums to TP_RANS_ONE.
  */
 int tp_rans_freq_write(struct tp_buffer *out, const uint16_t freq[256], int escape);
 int tp_rans_freq_read(const uint8_t *src, size_t len, int escape, uint16_t freq[256]);
@@ -72,22 +76,23 @@ static inline size_t tp_rans_bound(size_t n)
 }
 
 /*
- * Code N symbols into the bytes that end at END, downwards; returns where the stream begins (at most
- * tp_rans_bound(N) before END; what lies below is kept). TABS chooses symbol i's table ENC[TABS[i]]; NULL: ENC[0]
- * for all. A symbol whose frequency is 0 must not occur (the stream would be garbage, nothing worse).
- * SYMS and TABS have TP_SLACK readable bytes after their end.
+ * Code N symbols into the bytes that end at END, downwards; returns where the stream begins (at
+ * most tp_rans_bound(N) before END; what lies below is kept). TABS chooses symbol i's table
+ * ENC[TABS[i]]; NULL: ENC[0] for all. A symbol whose frequency is 0 must not occur (the stream
+ * would be garbage, nothing worse). SYMS and TABS have TP_SLACK readable bytes after their end.
  *
- * CARRY: TP_RANS_CARRY_BITS bits for each lane that its state begins with, least significant first, and that
- * come out of the stream's end; together they cost some half a bit. NULL: none.
+ * CARRY: TP_RANS_CARRY_BITS bits for each lane that its state begins with, least significant first,
+ * and that come out of the stream's end; together they cost some half a bit. NULL: none.
  */
-uint8_t *tp_rans_encode(const struct tp_rans_enc *enc, const uint8_t *syms, const uint8_t *tabs, size_t n,
-                        unsigned lanes_log, const uint8_t *carry, uint8_t *end);
+uint8_t *tp_rans_encode(const struct tp_rans_enc *enc, const uint8_t *syms, const uint8_t *tabs,
+                        size_t n, unsigned lanes_log, const uint8_t *carry, uint8_t *end);
 
 /*
- * Decode a stream of exactly LEN bytes to N symbols: 0 or -EBADMSG. SRC has TP_SLACK readable bytes after
- * its end; DST TP_SLACK writable ones.
+ * Decode a stream of exactly LEN bytes to N symbols: 0 or -EBADMSG. SRC has TP_SLACK readable bytes
+ * after its end; DST TP_SLACK writable ones.
  */
-int tp_rans_decode(const struct tp_rans_dec *dec, const uint8_t *src, size_t len, uint8_t *dst, size_t n);
+int tp_rans_decode(const struct tp_rans_dec *dec, const uint8_t *src, size_t len, uint8_t *dst,
+                   size_t n);
 
 /* The decoder's state, for kernels: lanes, the next word, the end of the words. */
 struct tp_rans_reader {
@@ -102,13 +107,15 @@ int tp_rans_reader_init(struct tp_rans_reader *r, const uint8_t *src, size_t len
 /* The next N symbols; all but the last call take a multiple of TP_RANS_LANES_MAX. */
 void tp_rans_read(struct tp_rans_reader *r, const struct tp_rans_dec *dec, uint8_t *dst, size_t n);
 /*
- * Whether everything was read and every state is back where the encoder began: 0 or -EBADMSG. What the lanes
- * carried goes to CARRY, of TP_RANS_CARRY_BYTES; NULL: they must have carried nothing but zeros.
+ * Whether everything was read and every state is back where the encoder began: 0 or -EBADMSG. What
+ * the lanes carried goes to CARRY, of TP_RANS_CARRY_BYTES; NULL: they must have carried nothing but
+ * zeros.
  */
 int tp_rans_reader_finish(const struct tp_rans_reader *r, uint8_t *carry);
 
 /* Take the next symbol of lane L from the table. Never reads beyond end + 2. */
-static inline unsigned tp_rans_get(struct tp_rans_reader *r, unsigned l, const struct tp_rans_dec *dec)
+static inline unsigned tp_rans_get(struct tp_rans_reader *r, unsigned l,
+                                   const struct tp_rans_dec *dec)
 {
     uint32_t x = r->x[l];
     uint32_t e = dec->slot[x & (TP_RANS_ONE - 1)];
@@ -123,12 +130,14 @@ static inline unsigned tp_rans_get(struct tp_rans_reader *r, unsigned l, const s
 }
 
 /*
- * Kernels. Decoding starts at symbol 0 and does a multiple of 64; the result is how many. With fewer than 16
- * lanes that is none. Encoding wants N a multiple of 64 and 16 lanes or more, continues with the states X and
- * goes down to symbol 0; the result is where the words begin.
+ * Kernels. Decoding starts at symbol 0 and does a multiple of 64; the result is how many. With
+ * fewer than 16 lanes that is none. Encoding wants N a multiple of 64 and 16 lanes or more,
+ * continues with the states X and goes down to symbol 0; the result is where the words begin.
  */
-size_t tp_rans_decode_avx2(struct tp_rans_reader *r, const struct tp_rans_dec *dec, uint8_t *dst, size_t n);
-size_t tp_rans_decode_avx512(struct tp_rans_reader *r, const struct tp_rans_dec *dec, uint8_t *dst, size_t n);
+size_t tp_rans_decode_avx2(struct tp_rans_reader *r, const struct tp_rans_dec *dec, uint8_t *dst,
+                           size_t n);
+size_t tp_rans_decode_avx512(struct tp_rans_reader *r, const struct tp_rans_dec *dec, uint8_t *dst,
+                             size_t n);
 uint8_t *tp_rans_encode_avx2(uint32_t *x, const struct tp_rans_enc *enc, const uint8_t *syms,
                              const uint8_t *tabs, size_t n, unsigned lanes_log, uint8_t *p);
 uint8_t *tp_rans_encode_avx512(uint32_t *x, const struct tp_rans_enc *enc, const uint8_t *syms,

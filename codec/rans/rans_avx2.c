@@ -11,19 +11,23 @@
 /* The tables of permutations, one row for each mask M of 8 lanes. */
 #define ROWS1(row, m) row(m), row((m) + 1), row((m) + 2), row((m) + 3)
 #define ROWS2(row, m) ROWS1(row, m), ROWS1(row, (m) + 4), ROWS1(row, (m) + 8), ROWS1(row, (m) + 12)
-#define ROWS3(row, m) ROWS2(row, m), ROWS2(row, (m) + 16), ROWS2(row, (m) + 32), ROWS2(row, (m) + 48)
+#define ROWS3(row, m)                                                                              \
+    ROWS2(row, m), ROWS2(row, (m) + 16), ROWS2(row, (m) + 32), ROWS2(row, (m) + 48)
 #define ROWS(row) ROWS3(row, 0u), ROWS3(row, 64u), ROWS3(row, 128u), ROWS3(row, 192u)
 
 /* Four bytes for each lane J: those of its word, and 0x80, which gives zero. */
 #define BELOW(m, j) ((uint64_t)__builtin_popcount((m) & ((1u << (j)) - 1)))
-#define WORD(m, j) ((m) >> (j) & 1 ? 0x80800100u + 0x202u * BELOW(m, j) : 0x80808080u)
+#define WORD(m, j) ((m) >> (j)&1 ? 0x80800100u + 0x202u * BELOW(m, j) : 0x80808080u)
 #define TWO(m, j) (WORD(m, j) | WORD(m, (j) + 1) << 32)
-#define EXPAND(m) {TWO(m, 0), TWO(m, 2), TWO(m, 4), TWO(m, 6)}
+#define EXPAND(m)                                                                                  \
+    {                                                                                              \
+        TWO(m, 0), TWO(m, 2), TWO(m, 4), TWO(m, 6)                                                 \
+    }
 
 _Alignas(64) const uint64_t tp_rans_expand8[256][4] = {ROWS(EXPAND)};
 
-/* A byte for each lane J: the lane of the K-th bit of M, from the words' end, which packs the lanes of the mask
- * towards lane 7. FEW counts the lanes up to which there are too few. */
+/* A byte for each lane J: the lane of the K-th bit of M, from the words' end, which packs the lanes
+ * of the mask towards lane 7. FEW counts the lanes up to which there are too few. */
 #define FEW(m, k, j) ((uint64_t)(__builtin_popcount((m) & ((2u << (j)) - 1)) <= (k)))
 #define NTH(m, k)                                                                                  \
     (FEW(m, k, 0) + FEW(m, k, 1) + FEW(m, k, 2) + FEW(m, k, 3) + FEW(m, k, 4) + FEW(m, k, 5) +     \
@@ -36,8 +40,8 @@ _Alignas(64) const uint64_t tp_rans_expand8[256][4] = {ROWS(EXPAND)};
 static const uint64_t compress8[256] = {ROWS(COMPRESS)};
 
 /*
- * LANES / 8 registers of states; 64 symbols a turn. Entries are looked up up to four registers before they are
- * needed.
+ * LANES / 8 registers of states; 64 symbols a turn. Entries are looked up up to four registers
+ * before they are needed.
  */
 TP_INLINE TP_TARGET_AVX2 size_t decode_regs(struct tp_rans_reader *r, const struct tp_rans_dec *dec,
                                             uint8_t *dst, size_t n, const unsigned regs)
@@ -92,7 +96,10 @@ TP_TARGET_AVX2 size_t tp_rans_decode_avx2(struct tp_rans_reader *r, const struct
     }
 }
 
-/* Push 8 symbols, of lanes in order; words go below P, and up to 16 bytes there lose what they were. */
+/*
+ * Push 8 symbols, of lanes in order; words go below P, and up to 16 bytes there lose what they
+ * were.
+ */
 TP_INLINE TP_TARGET_AVX2 uint8_t *push8(__m256i *x, __m256i rcp, __m256i bits, uint8_t *p)
 {
     const __m256i mask12 = _mm256_set1_epi32(0xfff);
@@ -104,13 +111,13 @@ TP_INLINE TP_TARGET_AVX2 uint8_t *push8(__m256i *x, __m256i rcp, __m256i bits, u
     __m256i out = _mm256_permutevar8x32_epi32(_mm256_and_si256(*x, _mm256_set1_epi32(0xffff)), i);
     __m256i v = _mm256_blendv_epi8(_mm256_srli_epi32(*x, 16), *x, fits);
 
-    _mm_storeu_si128((__m128i *)(p - 16),
-                     _mm_packus_epi32(_mm256_castsi256_si128(out), _mm256_extracti128_si256(out, 1)));
+    _mm_storeu_si128((__m128i *)(p - 16), _mm_packus_epi32(_mm256_castsi256_si128(out),
+                                                           _mm256_extracti128_si256(out, 1)));
     p -= 2 * _mm_popcnt_u32(full);
 
     __m256i even = _mm256_srli_epi64(_mm256_mul_epu32(v, rcp), 31);
-    __m256i odd =
-        _mm256_srli_epi64(_mm256_mul_epu32(_mm256_srli_epi64(v, 32), _mm256_srli_epi64(rcp, 32)), 31);
+    __m256i odd = _mm256_srli_epi64(
+        _mm256_mul_epu32(_mm256_srli_epi64(v, 32), _mm256_srli_epi64(rcp, 32)), 31);
     __m256i q = _mm256_srlv_epi32(_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa),
                                   _mm256_srli_epi32(bits, 24));
 
@@ -120,8 +127,8 @@ TP_INLINE TP_TARGET_AVX2 uint8_t *push8(__m256i *x, __m256i rcp, __m256i bits, u
 }
 
 TP_INLINE TP_TARGET_AVX2 uint8_t *encode_regs(uint32_t *state, const struct tp_rans_enc *enc,
-                                              const uint8_t *syms, const uint8_t *tabs, size_t n, uint8_t *p,
-                                              const unsigned regs)
+                                              const uint8_t *syms, const uint8_t *tabs, size_t n,
+                                              uint8_t *p, const unsigned regs)
 {
     __m256i x[8];
 
@@ -148,8 +155,9 @@ TP_INLINE TP_TARGET_AVX2 uint8_t *encode_regs(uint32_t *state, const struct tp_r
     return p;
 }
 
-TP_TARGET_AVX2 uint8_t *tp_rans_encode_avx2(uint32_t *x, const struct tp_rans_enc *enc, const uint8_t *syms,
-                                            const uint8_t *tabs, size_t n, unsigned lanes_log, uint8_t *p)
+TP_TARGET_AVX2 uint8_t *tp_rans_encode_avx2(uint32_t *x, const struct tp_rans_enc *enc,
+                                            const uint8_t *syms, const uint8_t *tabs, size_t n,
+                                            unsigned lanes_log, uint8_t *p)
 {
     if (lanes_log == 6)
         return encode_regs(x, enc, syms, tabs, n, p, 8);

@@ -8,12 +8,15 @@
 #include "codec/isa.h"
 #include "codec/rans/rans.h"
 
-/* By mask of lanes: the shuffle of 16 bytes, in both halves, that gives each lane of it the next word. */
+/*
+ * By mask of lanes: the shuffle of 16 bytes, in both halves, that gives each lane of it the next
+ * word.
+ */
 extern const uint64_t tp_rans_expand8[256][4];
 
 /*
- * Taking one symbol from each of 8 lanes is two steps, as in rans_avx512.h. The first: the entries of the table, which OFF
- * chooses for each lane.
+ * Taking one symbol from each of 8 lanes is two steps, as in rans_avx512.h. The first: the entries
+ * of the table, which OFF chooses for each lane.
  */
 TP_INLINE TP_TARGET_AVX2 __m256i tp_rans_look8(__m256i x, const uint32_t *slots, __m256i off)
 {
@@ -22,11 +25,15 @@ TP_INLINE TP_TARGET_AVX2 __m256i tp_rans_look8(__m256i x, const uint32_t *slots,
     return _mm256_i32gather_epi32((const int *)slots, i, 4);
 }
 
-/* The second: the next states. Reads 16 bytes at *P, of which it uses two for each lane that refills. */
+/*
+ * The second: the next states. Reads 16 bytes at *P, of which it uses two for each lane that
+ * refills.
+ */
 TP_INLINE TP_TARGET_AVX2 void tp_rans_advance8(__m256i *x, __m256i e, const uint8_t **p)
 {
     const __m256i mask12 = _mm256_set1_epi32(0xfff);
-    __m256i v = _mm256_mullo_epi32(_mm256_and_si256(e, mask12), _mm256_srli_epi32(*x, TP_RANS_BITS));
+    __m256i v =
+        _mm256_mullo_epi32(_mm256_and_si256(e, mask12), _mm256_srli_epi32(*x, TP_RANS_BITS));
     __m256i words = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)*p));
     __m256i low;
     unsigned mask;

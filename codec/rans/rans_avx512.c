@@ -9,8 +9,9 @@
 #include "codec/rans/rans_avx512.h"
 
 /* 64 symbols a turn. The entries of a turn are looked up during the turn before it. */
-TP_INLINE TP_TARGET_AVX512 size_t turns64(__m512i *x, const struct tp_rans_dec *dec, const uint8_t **words,
-                                          const uint8_t *limit, uint8_t *dst, size_t n)
+TP_INLINE TP_TARGET_AVX512 size_t turns64(__m512i *x, const struct tp_rans_dec *dec,
+                                          const uint8_t **words, const uint8_t *limit, uint8_t *dst,
+                                          size_t n)
 {
     const __m512i order = tp_rans_in_order();
     const uint8_t *p = *words;
@@ -28,9 +29,9 @@ TP_INLINE TP_TARGET_AVX512 size_t turns64(__m512i *x, const struct tp_rans_dec *
 }
 
 /* As above, with fewer lanes: 16 or 32. */
-TP_INLINE TP_TARGET_AVX512 size_t turns_few(__m512i *x, const struct tp_rans_dec *dec, const uint8_t **words,
-                                            const uint8_t *limit, uint8_t *dst, size_t n,
-                                            const unsigned regs)
+TP_INLINE TP_TARGET_AVX512 size_t turns_few(__m512i *x, const struct tp_rans_dec *dec,
+                                            const uint8_t **words, const uint8_t *limit,
+                                            uint8_t *dst, size_t n, const unsigned regs)
 {
     const __m512i order = tp_rans_in_order();
     const __m512i off = _mm512_setzero_si512();
@@ -51,8 +52,9 @@ TP_INLINE TP_TARGET_AVX512 size_t turns_few(__m512i *x, const struct tp_rans_dec
 }
 
 /* LANES / 16 registers of states. */
-TP_INLINE TP_TARGET_AVX512 size_t decode_regs(struct tp_rans_reader *r, const struct tp_rans_dec *dec,
-                                              uint8_t *dst, size_t n, const unsigned regs)
+TP_INLINE TP_TARGET_AVX512 size_t decode_regs(struct tp_rans_reader *r,
+                                              const struct tp_rans_dec *dec, uint8_t *dst, size_t n,
+                                              const unsigned regs)
 {
     const uint8_t *limit = r->end + 2;
     __m512i x[4];
@@ -67,8 +69,8 @@ TP_INLINE TP_TARGET_AVX512 size_t decode_regs(struct tp_rans_reader *r, const st
     return done;
 }
 
-TP_TARGET_AVX512 size_t tp_rans_decode_avx512(struct tp_rans_reader *r, const struct tp_rans_dec *dec,
-                                              uint8_t *dst, size_t n)
+TP_TARGET_AVX512 size_t tp_rans_decode_avx512(struct tp_rans_reader *r,
+                                              const struct tp_rans_dec *dec, uint8_t *dst, size_t n)
 {
     switch (r->lanes_log) {
     case 6:
@@ -101,9 +103,11 @@ TP_INLINE TP_TARGET_AVX512 uint8_t *push16(__m512i *x, __m512i rcp, __m512i bits
     __m512i even = _mm512_srli_epi64(_mm512_mul_epu32(v, rcp), 31);
     __m512i odd = _mm512_srli_epi64(
         _mm512_mul_epu32(_mm512_srli_epi64(v, 32), _mm512_srli_epi64(rcp, 32)), 31);
-    /* The shift by 31 leaves less than 2^32: what v and rcp can be at most is below 2^31 and 2^32. */
-    __m512i q = _mm512_srlv_epi32(
-        _mm512_mask_shuffle_epi32(even, 0xaaaa, odd, _MM_PERM_CDAB), shift);
+    /*
+     * The shift by 31 leaves less than 2^32: what v and rcp can be at most is below 2^31 and 2^32.
+     */
+    __m512i q =
+        _mm512_srlv_epi32(_mm512_mask_shuffle_epi32(even, 0xaaaa, odd, _MM_PERM_CDAB), shift);
 
     freq = _mm512_sub_epi32(_mm512_set1_epi32(TP_RANS_ONE), freq);
     *x = _mm512_add_epi32(_mm512_add_epi32(v, first), _mm512_mullo_epi32(q, freq));
@@ -120,7 +124,8 @@ TP_INLINE TP_TARGET_AVX512 __m512i entries16(const struct tp_rans_enc *enc, cons
         i = _mm512_or_si512(
             i, _mm512_slli_epi32(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)tabs)), 8));
     /* A gather costs by the load: whole entries, halves taken apart afterwards. */
-    const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+    const __m512i even =
+        _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
     __m512i low = _mm512_i32gather_epi64(_mm512_castsi512_si256(i), enc, 8);
     __m512i high = _mm512_i32gather_epi64(_mm512_extracti64x4_epi64(i, 1), enc, 8);
 

@@ -9,9 +9,9 @@
 #include "codec/rans/rans.h"
 
 /*
- * Taking one symbol from each of 16 lanes is two steps. Between them pass some 25 cycles, and as many again
- * until the next symbol can be looked up: who has several registers of lanes looks up those of one while
- * others advance.
+ * Taking one symbol from each of 16 lanes is two steps. Between them pass some 25 cycles, and as
+ * many again until the next symbol can be looked up: who has several registers of lanes looks up
+ * those of one while others advance.
  *
  * The first: the entries of the table. OFF chooses each lane's: its number << TP_RANS_BITS.
  */
@@ -23,17 +23,22 @@ TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_look16(__m512i x, const uint32_t *slo
     return _mm512_i32gather_epi32(i, slots, 4);
 }
 
-/* The second: the next states. Reads 32 bytes at *P, of which it uses two for each lane that refills. */
+/*
+ * The second: the next states. Reads 32 bytes at *P, of which it uses two for each lane that
+ * refills.
+ */
 TP_INLINE TP_TARGET_AVX512 void tp_rans_advance16(__m512i *x, __m512i e, const uint8_t **p)
 {
     const __m512i mask12 = _mm512_set1_epi32(0xfff);
-    __m512i v = _mm512_mullo_epi32(_mm512_and_si512(e, mask12), _mm512_srli_epi32(*x, TP_RANS_BITS));
+    __m512i v =
+        _mm512_mullo_epi32(_mm512_and_si512(e, mask12), _mm512_srli_epi32(*x, TP_RANS_BITS));
     __m512i words = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)*p));
     __mmask16 low;
 
     v = _mm512_add_epi32(v, _mm512_and_si512(_mm512_srli_epi32(e, 12), mask12));
     low = _mm512_cmplt_epu32_mask(v, _mm512_set1_epi32(TP_RANS_LOW));
-    *x = _mm512_mask_or_epi32(v, low, _mm512_slli_epi32(v, 16), _mm512_maskz_expand_epi32(low, words));
+    *x = _mm512_mask_or_epi32(v, low, _mm512_slli_epi32(v, 16),
+                              _mm512_maskz_expand_epi32(low, words));
     *p += 2 * (size_t)_mm_popcnt_u64(low);
 }
 
@@ -48,8 +53,8 @@ TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_step16(__m512i *x, const uint32_t *sl
 }
 
 /*
- * The symbols of four times 16 entries as 64 bytes: ORDER says where each comes from, 4 * (lane % 16) +
- * lane / 16.
+ * The symbols of four times 16 entries as 64 bytes: ORDER says where each comes from, 4 * (lane %
+ * 16) + lane / 16.
  */
 TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_symbols64(__m512i e0, __m512i e1, __m512i e2, __m512i e3,
                                                      __m512i order)
@@ -63,19 +68,25 @@ TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_symbols64(__m512i e0, __m512i e1, __m
 /* The order of the lanes. */
 TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_in_order(void)
 {
-    return _mm512_set_epi8(
-        63, 59, 55, 51, 47, 43, 39, 35, 31, 27, 23, 19, 15, 11, 7, 3, 62, 58, 54, 50, 46, 42, 38, 34, 30,
-        26, 22, 18, 14, 10, 6, 2, 61, 57, 53, 49, 45, 41, 37, 33, 29, 25, 21, 17, 13, 9, 5, 1, 60, 56, 52,
-        48, 44, 40, 36, 32, 28, 24, 20, 16, 12, 8, 4, 0);
+    return _mm512_set_epi8(63, 59, 55, 51, 47, 43, 39, 35, 31, 27, 23, 19, 15, 11, 7, 3, 62, 58, 54,
+                           50, 46, 42, 38, 34, 30, 26, 22, 18, 14, 10, 6, 2, 61, 57, 53, 49, 45, 41,
+                           37, 33, 29, 25, 21, 17, 13, 9, 5, 1, 60, 56, 52, 48, 44, 40, 36, 32, 28,
+                           24, 20, 16, 12, 8, 4, 0);
 }
 
-/* Its eighths 0, 4, 1, 5, 2, 6, 3, 7: unpacked to words, the lower half gives lanes 0 to 31, the upper one the rest. */
+/*
+ * Its eighths 0, 4, 1, 5, 2, 6, 3, 7: unpacked to words, the lower half gives lanes 0 to 31, the
+ * upper one the rest.
+ */
 TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_to_unpack(__m512i bytes)
 {
     return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7), bytes);
 }
 
-/* A turn of 64 lanes: the symbols whose entries E were looked up before it, and meanwhile the entries after them. */
+/*
+ * A turn of 64 lanes: the symbols whose entries E were looked up before it, and meanwhile the
+ * entries after them.
+ */
 TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_turn64(__m512i *x, __m512i *e, const uint32_t *slots,
                                                   const uint8_t **p, __m512i order)
 {

@@ -8,7 +8,10 @@
 
 #include "codec/rans/rans.h"
 
-/* The symbol for which one slot more is worth most, or one slot less costs least; -1 when none has a slot to spare. */
+/*
+ * The symbol for which one slot more is worth most, or one slot less costs least; -1 when none has
+ * a slot to spare.
+ */
 static int best_step(const uint32_t hist[256], const uint16_t freq[256], bool more)
 {
     int best = -1;

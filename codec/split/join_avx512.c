@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Elements of two bytes from a raw plane and a coded one, with AVX-512: put together while the processor waits for
- * the tables, and without a way through memory for the symbols.
+ * Elements of two bytes from a raw plane and a coded one, with AVX-512: put together while the
+ * processor waits for the tables, and without a way through memory for the symbols.
  */
 #include <config.h>
 
@@ -12,8 +12,9 @@
 #include "codec/rans/rans_avx512.h"
 #include "codec/split/planes.h"
 
-TP_INLINE TP_TARGET_AVX512 size_t join(struct tp_rans_reader *r, const struct tp_rans_dec *dec, const uint8_t *low,
-                                       uint8_t *dst, size_t n, const bool rotate)
+TP_INLINE TP_TARGET_AVX512 size_t join(struct tp_rans_reader *r, const struct tp_rans_dec *dec,
+                                       const uint8_t *low, uint8_t *dst, size_t n,
+                                       const bool rotate)
 {
     const __m512i order = tp_rans_to_unpack(tp_rans_in_order());
     const uint8_t *limit = r->end + 2;
@@ -42,8 +43,9 @@ TP_INLINE TP_TARGET_AVX512 size_t join(struct tp_rans_reader *r, const struct tp
     return i;
 }
 
-TP_TARGET_AVX512 size_t tp_split_join_avx512(struct tp_rans_reader *r, const struct tp_rans_dec *dec,
-                                             const uint8_t *low, uint8_t *dst, size_t n, bool rotate)
+TP_TARGET_AVX512 size_t tp_split_join_avx512(struct tp_rans_reader *r,
+                                             const struct tp_rans_dec *dec, const uint8_t *low,
+                                             uint8_t *dst, size_t n, bool rotate)
 {
     if (r->lanes_log != 6)
         return 0;

@@ -28,10 +28,10 @@ void tp_split_cut(uint8_t *const plane[], const uint8_t *src, size_t n, struct s
 void tp_split_merge(uint8_t *dst, const uint8_t *const plane[], size_t n, struct split_shape shape);
 
 /*
- * Elements of two bytes from the plane LOW and the next N symbols of a stream. Does a multiple of 64 from the first
- * on, and returns how many; the lanes of the stream may be too few for it.
+ * Elements of two bytes from the plane LOW and the next N symbols of a stream. Does a multiple of
+ * 64 from the first on, and returns how many; the lanes of the stream may be too few for it.
  */
-size_t tp_split_join_avx512(struct tp_rans_reader *r, const struct tp_rans_dec *dec, const uint8_t *low,
-                            uint8_t *dst, size_t n, bool rotate);
+size_t tp_split_join_avx512(struct tp_rans_reader *r, const struct tp_rans_dec *dec,
+                            const uint8_t *low, uint8_t *dst, size_t n, bool rotate);
 
 #endif

@@ -289,8 +289,8 @@ static void apply_patches(struct input patches, size_t count, uint8_t *plane)
 }
 
 /*
- * A plane without patches is decoded piece by piece while the elements are put together: so it never leaves the
- * nearest cache, and the stores of one piece pass while the next is decoded.
+ * A plane without patches is decoded piece by piece while the elements are put together: so it
+ * never leaves the nearest cache, and the stores of one piece pass while the next is decoded.
  */
 #define PIECE 2048u
 struct later {
@@ -355,7 +355,9 @@ static int get_plane(struct input *in, const struct split_plane *learned, enum s
     }
 }
 
-/* As many elements as there is a kernel for that takes the symbols and puts them together in one. */
+/*
+ * As many elements as there is a kernel for that takes the symbols and puts them together in one.
+ */
 static size_t join(uint8_t *dst, const uint8_t *const plane[], struct later *later, size_t n,
                    struct split_shape shape)
 {
@@ -368,8 +370,8 @@ static size_t join(uint8_t *dst, const uint8_t *const plane[], struct later *lat
 }
 
 /* Put elements together; ROOM is where the first plane has its room. */
-static int merge(uint8_t *dst, const uint8_t *const plane[], struct later *later, uint8_t *room, size_t n,
-                 struct split_shape shape)
+static int merge(uint8_t *dst, const uint8_t *const plane[], struct later *later, uint8_t *room,
+                 size_t n, struct split_shape shape)
 {
     size_t step;
 
@@ -410,8 +412,8 @@ static int decode(const struct tp_tables *tables, enum tp_dtype dtype, const voi
         int rc;
 
         later[k].dec = NULL;
-        rc = get_plane(&in, &tables->plane[k], kind, scratch->block + k * plane_stride(n), n, &plane[k],
-                       &later[k]);
+        rc = get_plane(&in, &tables->plane[k], kind, scratch->block + k * plane_stride(n), n,
+                       &plane[k], &later[k]);
 
         if (rc)
             return rc;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Write a file of a model to standard output, or list the model's tensors, straight from a directory of packs:
+ * Write a file of a model to standard output, or list the model's tensors, straight from a
+ * directory of packs:
  *
  *     cc cat.c $(pkg-config --cflags --libs tenpak) -o cat
  *     ./cat /models my-finetune config.json

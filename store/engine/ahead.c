@@ -16,8 +16,8 @@ struct ahead {
     uint64_t asked; /* the cache's clock then */
 };
 
-/* They are kept until they are read (choose_victim). A small cache gives more of itself: less than what readers ask for
- * at once would leave threads without work. */
+/* They are kept until they are read (choose_victim). A small cache gives more of itself: less than
+ * what readers ask for at once would leave threads without work. */
 size_t tp_ahead_max(const struct tp_engine *engine)
 {
     size_t limit = engine->cache.limit, least = AHEAD_BYTES_LEAST / TP_SLOT_BYTES;
@@ -28,8 +28,8 @@ size_t tp_ahead_max(const struct tp_engine *engine)
     return part < engine->ahead_most ? part : engine->ahead_most;
 }
 
-/* Its reader has gone past by now, or will have before this is done. Each block that waits in the queue before it takes a
- * tick of the clock for itself, for its base's and for who reads it. */
+/* Its reader has gone past by now, or will have before this is done. Each block that waits in the
+ * queue before it takes a tick of the clock for itself, for its base's and for who reads it. */
 static bool is_stale(const struct tp_engine *engine, const struct ahead *ahead)
 {
     return engine->cache.clock - ahead->asked > TICKS_A_BLOCK * tp_ahead_max(engine);
@@ -92,7 +92,8 @@ bool tp_ahead_submit(struct tp_engine *engine, struct tp_pack *pack, uint32_t ch
     return true;
 }
 
-uint32_t tp_engine_prefetch(struct tp_engine *engine, struct tp_pack *pack, uint32_t first, uint32_t n)
+uint32_t tp_engine_prefetch(struct tp_engine *engine, struct tp_pack *pack, uint32_t first,
+                            uint32_t n)
 {
     uint32_t i;
 

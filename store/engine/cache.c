@@ -18,7 +18,10 @@ enum { MARKS = 8 };
 /* So many slots more for each block that was dropped and is asked for again: others will be. */
 enum { GROWTH = 8 };
 
-/* A block that was decoded ahead waits for its reader while so many times the cache's blocks are asked for. */
+/*
+ * A block that was decoded ahead waits for its reader while so many times the cache's blocks are
+ * asked for.
+ */
 enum { PATIENCE = 4 };
 
 static size_t window_max(const struct tp_cache *cache)
@@ -46,7 +49,9 @@ static int make_tables(struct tp_cache *cache, size_t most)
     cache->mark_mask = marks - 1;
     cache->buckets = tp_memory_cleared(buckets, sizeof(struct tp_block *));
     cache->marks = tp_memory_cleared(marks, sizeof *cache->marks);
-    return !cache->buckets || !cache->marks || tp_frequency_init(&cache->frequency, most) < 0 ? -ENOMEM : 0;
+    return !cache->buckets || !cache->marks || tp_frequency_init(&cache->frequency, most) < 0
+               ? -ENOMEM
+               : 0;
 }
 
 static void free_tables(struct tp_cache *cache)
@@ -186,7 +191,10 @@ void tp_cache_set_ahead(struct tp_cache *cache, struct tp_block *block, bool ahe
     block->ahead = ahead;
 }
 
-/* Give the slot of a block that is in no list and no table back, with its memory where there is too much. */
+/*
+ * Give the slot of a block that is in no list and no table back, with its memory where there is too
+ * much.
+ */
 static void free_slot(struct tp_cache *cache, struct tp_block *block)
 {
     if (cache->filled > cache->most)
@@ -265,8 +273,7 @@ bool tp_cache_is_dropped(const struct tp_cache *cache, const struct tp_block_key
 {
     uint64_t hash = key_hash(key);
 
-    return is_marked(cache, hash) &&
-           mark_of(cache, hash)->clock - (uint32_t)clock < UINT32_MAX / 2;
+    return is_marked(cache, hash) && mark_of(cache, hash)->clock - (uint32_t)clock < UINT32_MAX / 2;
 }
 
 static void set_mark(struct tp_cache *cache, uint64_t hash)
@@ -289,7 +296,8 @@ static void make_room(struct tp_cache *cache)
 {
     struct tp_block *victim = cache->list[TP_QUEUE_SPENT].newest;
 
-    if (cache->filled < cache->limit && (cache->free_blocks || (!victim && cache->used < cache->limit)))
+    if (cache->filled < cache->limit &&
+        (cache->free_blocks || (!victim && cache->used < cache->limit)))
         return;
     if (!victim)
         victim = choose_victim(cache);

@@ -10,17 +10,19 @@
  * several models share stay, and of a loop over more than fits, what fits stays.
  *
  * A block that was given whole to who keeps its bytes (the kernel, in its pages), that nobody else
- * asked for and that did not come back before is spent: its slot is the next to be used. So one copy
- * of a model is kept and not two, and what is decoded next goes where the processor's cache is warm.
+ * asked for and that did not come back before is spent: its slot is the next to be used. So one
+ * copy of a model is kept and not two, and what is decoded next goes where the processor's cache is
+ * warm.
  *
- * A block of a base that all have had who read over that base now is done: it goes before any other when there is no
- * room left. How often it was asked for says nothing then: those that only some of the readers had are the ones to keep.
+ * A block of a base that all have had who read over that base now is done: it goes before any other
+ * when there is no room left. How often it was asked for says nothing then: those that only some of
+ * the readers had are the ones to keep.
  *
  * A block that was decoded ahead is not dropped before its reader has had the time to come.
  *
  * Memory is taken as far as that is of use: from a part of all slots, some more for each block
- * that was dropped and is asked for again. Pages that were never touched cost about as much as decoding
- * into them.
+ * that was dropped and is asked for again. Pages that were never touched cost about as much as
+ * decoding into them.
  */
 #ifndef TP_STORE_CACHE_H
 #define TP_STORE_CACHE_H
@@ -57,13 +59,13 @@ struct tp_block {
     uint32_t refs; /* a block with none is in its queue's list, or free */
     enum tp_block_state state;
     enum tp_block_queue queue;
-    bool ahead;                   /* decoded ahead and not yet asked for */
-    bool again;                   /* it was dropped before */
-    bool wanted;                  /* by others than its file's readers, or once more: is not spent */
-    uint8_t had;                  /* by whom of those who share the base that it is of */
-    uint32_t given;               /* bytes, to who keeps them */
-    uint64_t touched;             /* cache->clock when last asked for */
-    struct tp_block *chain;       /* in the hash table, or of free blocks */
+    bool ahead;             /* decoded ahead and not yet asked for */
+    bool again;             /* it was dropped before */
+    bool wanted;            /* by others than its file's readers, or once more: is not spent */
+    uint8_t had;            /* by whom of those who share the base that it is of */
+    uint32_t given;         /* bytes, to who keeps them */
+    uint64_t touched;       /* cache->clock when last asked for */
+    struct tp_block *chain; /* in the hash table, or of free blocks */
     struct tp_block *prev, *next; /* in the queue: next is older */
     pthread_cond_t done;          /* the engine's: BUSY has ended */
     struct tp_error *error;       /* FAILED: the story, NULL when memory was short */
@@ -101,9 +103,11 @@ struct tp_cache {
 };
 
 /* MOST of SLOTS, LIMIT of MOST at first. -ENOMEM. */
-int tp_cache_init(struct tp_cache *cache, struct tp_engine *engine, size_t slots, size_t most, size_t limit);
-/* From here on MOST, no more than SLOTS: memory of what is too much is given back as soon as nobody holds it. What
- * is known of blocks that are not there is forgotten. -ENOMEM: it stays as it was. */
+int tp_cache_init(struct tp_cache *cache, struct tp_engine *engine, size_t slots, size_t most,
+                  size_t limit);
+/* From here on MOST, no more than SLOTS: memory of what is too much is given back as soon as nobody
+ * holds it. What is known of blocks that are not there is forgotten. -ENOMEM: it stays as it was.
+ */
 int tp_cache_resize(struct tp_cache *cache, size_t most, size_t limit);
 void tp_cache_clear(struct tp_cache *cache);
 
@@ -119,11 +123,12 @@ void tp_cache_set_ahead(struct tp_cache *cache, struct tp_block *block, bool ahe
 void tp_cache_give(struct tp_cache *cache, struct tp_block *block, uint32_t len);
 /* A block of a base, which is held, was given to one of those who share it. */
 void tp_cache_use(struct tp_cache *cache, struct tp_block *block, const struct tp_sharing *sharing);
-/* Whether a block of this key had better not be kept: it is not there, and was not asked for lately. If it is asked
- * for again, it counts as dropped. */
+/* Whether a block of this key had better not be kept: it is not there, and was not asked for
+ * lately. If it is asked for again, it counts as dropped. */
 bool tp_cache_pass(struct tp_cache *cache, const struct tp_block_key *key);
 /* Whether a block of this key was there and was dropped, at CLOCK or later. */
-bool tp_cache_is_dropped(const struct tp_cache *cache, const struct tp_block_key *key, uint64_t clock);
+bool tp_cache_is_dropped(const struct tp_cache *cache, const struct tp_block_key *key,
+                         uint64_t clock);
 void tp_cache_pin(struct tp_cache *cache, struct tp_block *block);
 /* The last reference on a block that failed frees its slot. */
 void tp_cache_unpin(struct tp_cache *cache, struct tp_block *block);

@@ -11,13 +11,18 @@
 
 /* Room for one operation's worst case, beside what the decoding threads use. */
 #define CACHE_BYTES_A_THREAD (4u << 20)
-/* Taken before any block is dropped: what the processor's caches may hold, and reading ahead needs. */
+/*
+ * Taken before any block is dropped: what the processor's caches may hold, and reading ahead needs.
+ */
 #define CACHE_BYTES_FIRST (48u << 20)
 /* Below which it cannot be set later: for the pieces of a reader's request. */
 #define CACHE_BYTES_FLOOR (32u << 20)
 /* Threads of callers that decode what they need themselves, beside those of the pool. */
 #define CALLER_WORKS_MAX 4u
-/* What a decoding thread needs beside the cache; that of more than so many is taken from the cache's. */
+/*
+ * What a decoding thread needs beside the cache; that of more than so many is taken from the
+ * cache's.
+ */
 #define WORK_BYTES (3u << 20)
 #define WORKS_BESIDE 8u
 
@@ -27,7 +32,8 @@ static int reserve(struct tp_engine *engine, uint64_t most, uint64_t bytes, uint
     int rc = -ENOMEM;
 
     if (most > bytes)
-        rc = tp_cache_init(&engine->cache, engine, most / TP_SLOT_BYTES, bytes / TP_SLOT_BYTES, first / TP_SLOT_BYTES);
+        rc = tp_cache_init(&engine->cache, engine, most / TP_SLOT_BYTES, bytes / TP_SLOT_BYTES,
+                           first / TP_SLOT_BYTES);
     if (rc < 0)
         rc = tp_cache_init(&engine->cache, engine, bytes / TP_SLOT_BYTES, bytes / TP_SLOT_BYTES,
                            first / TP_SLOT_BYTES);
@@ -60,7 +66,8 @@ int tp_engine_create(const struct tp_engine_options *options, struct tp_engine *
     engine->floor = (least > CACHE_BYTES_FLOOR ? least : CACHE_BYTES_FLOOR) / TP_SLOT_BYTES;
     if (engine->floor > bytes / TP_SLOT_BYTES)
         engine->floor = bytes / TP_SLOT_BYTES;
-    if (!engine->works || reserve(engine, options->cache_most, bytes, first < bytes ? first : bytes) < 0) {
+    if (!engine->works ||
+        reserve(engine, options->cache_most, bytes, first < bytes ? first : bytes) < 0) {
         tp_fail(err, ENOMEM, "cannot reserve %llu bytes for decoded blocks",
                 (unsigned long long)bytes);
         goto fail;
@@ -188,7 +195,8 @@ int tp_engine_set_cache(struct tp_engine *engine, uint64_t cache_bytes, struct t
 
     if (most < engine->floor || most > engine->cache.slots)
         return tp_fail(err, ERANGE, "a cache of %llu bytes is not within %llu and %llu",
-                       (unsigned long long)cache_bytes, (unsigned long long)engine->floor * TP_SLOT_BYTES,
+                       (unsigned long long)cache_bytes,
+                       (unsigned long long)engine->floor * TP_SLOT_BYTES,
                        (unsigned long long)engine->cache.slots * TP_SLOT_BYTES);
     pthread_mutex_lock(&engine->lock);
     size_t limit = engine->cache.limit > first ? engine->cache.limit : first;

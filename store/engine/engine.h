@@ -56,17 +56,21 @@ int tp_engine_get_many(struct tp_engine *engine, struct tp_pack *pack, const uin
                        unsigned n, struct tp_block **out, struct tp_error *err);
 unsigned tp_engine_get_max(const struct tp_engine *engine);
 
-/* Start decoding chunks [FIRST, FIRST + N) in the background, as far as the cache's budget allows; how many of them
- * are decoded or on their way. */
-uint32_t tp_engine_prefetch(struct tp_engine *engine, struct tp_pack *pack, uint32_t first, uint32_t n);
+/* Start decoding chunks [FIRST, FIRST + N) in the background, as far as the cache's budget allows;
+ * how many of them are decoded or on their way. */
+uint32_t tp_engine_prefetch(struct tp_engine *engine, struct tp_pack *pack, uint32_t first,
+                            uint32_t n);
 
 /* Forget every block of PACK that nobody holds. */
 void tp_engine_forget(struct tp_engine *engine, const struct tp_pack *pack);
 
-/* The cache's size from here on; what is too much goes as soon as nobody holds it. -ERANGE: less than the threads
- * need, or more than the engine was created for. -ENOMEM. */
+/* The cache's size from here on; what is too much goes as soon as nobody holds it. -ERANGE: less
+ * than the threads need, or more than the engine was created for. -ENOMEM. */
 int tp_engine_set_cache(struct tp_engine *engine, uint64_t cache_bytes, struct tp_error *err);
-/* Decode no more than so many bytes ahead of readers, and no more than a part of the cache; 0: none. */
+/*
+ * Decode no more than so many bytes ahead of readers, and no more than a part of the cache; 0:
+ * none.
+ */
 void tp_engine_set_ahead(struct tp_engine *engine, uint64_t bytes);
 uint64_t tp_engine_get_ahead(struct tp_engine *engine);
 

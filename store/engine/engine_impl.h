@@ -48,7 +48,7 @@ struct tp_engine {
     unsigned work_n, work_made, work_max;
 
     struct tp_pool *pool;
-    size_t queued; /* to be decoded ahead */
+    size_t queued;     /* to be decoded ahead */
     size_t ahead_most; /* blocks, whatever the cache has room for */
     size_t floor;      /* blocks that the cache must have */
     bool ending;
@@ -58,15 +58,15 @@ struct tp_engine {
 /* What one call of the engine holds while it runs. */
 struct tp_operation {
     struct tp_engine *engine;
-    size_t room;          /* reserved and not yet spent on a reference */
-    struct tp_work *work; /* NULL until something must be decoded */
-    unsigned depth;       /* of nested decoding */
+    size_t room;                  /* reserved and not yet spent on a reference */
+    struct tp_work *work;         /* NULL until something must be decoded */
+    unsigned depth;               /* of nested decoding */
     const struct tp_pack *reader; /* whose chunk is decoded, innermost */
     struct tp_chunk_fetch fetch;
 };
 
-/* At most so many blocks below the one that is decoded: of each pack in the chain of bases one that predicts, and one
- * that predicts that from the same pack. */
+/* At most so many blocks below the one that is decoded: of each pack in the chain of bases one that
+ * predicts, and one that predicts that from the same pack. */
 #define TP_ROOM_BELOW (2 * TP_BASE_DEPTH_MAX + 1)
 
 /* Blocks that decoding CHUNKS chunks of this pack holds at once. */

@@ -10,8 +10,9 @@
 #include <string.h>
 #include <time.h>
 
-static int fetch_get(void *arg, struct tp_pack *pack, uint32_t chunk, bool once, const uint8_t **data,
-                     void **handle, struct tp_work *work, struct tp_error *err);
+static int fetch_get(void *arg, struct tp_pack *pack, uint32_t chunk, bool once,
+                     const uint8_t **data, void **handle, struct tp_work *work,
+                     struct tp_error *err);
 static void fetch_release(void *arg, void *handle);
 
 void tp_operation_begin(struct tp_operation *operation, struct tp_engine *engine, size_t room)
@@ -188,7 +189,10 @@ int tp_flight_get(struct tp_operation *operation, struct tp_pack *pack, uint32_t
 
     tp_flight_resolve(&in, &chunk);
     tp_flight_key(in, chunk, &key);
-    /* Who reads a base itself takes part; who reads over it is counted where its chunks are asked for. */
+    /*
+     * Who reads a base itself takes part; who reads over it is counted where its chunks are asked
+     * for.
+     */
     if (operation->depth == 0 && !tp_pack_base(in))
         tp_sharers_note(&engine->sharers, key.pack_id, tp_pack_get_id(pack));
     for (;;) {
@@ -223,8 +227,8 @@ static bool leave_to_reader(struct tp_engine *engine, struct tp_pack *pack, uint
 }
 
 /* As the fetch's get, under the lock. */
-static int get_of_base(struct tp_operation *operation, struct tp_pack *pack, uint32_t chunk, bool once,
-                       struct tp_block **out, struct tp_error *err)
+static int get_of_base(struct tp_operation *operation, struct tp_pack *pack, uint32_t chunk,
+                       bool once, struct tp_block **out, struct tp_error *err)
 {
     struct tp_engine *engine = operation->engine;
     struct tp_sharing sharing =
@@ -243,8 +247,9 @@ static int get_of_base(struct tp_operation *operation, struct tp_pack *pack, uin
     return rc;
 }
 
-static int fetch_get(void *arg, struct tp_pack *pack, uint32_t chunk, bool once, const uint8_t **data,
-                     void **handle, struct tp_work *work, struct tp_error *err)
+static int fetch_get(void *arg, struct tp_pack *pack, uint32_t chunk, bool once,
+                     const uint8_t **data, void **handle, struct tp_work *work,
+                     struct tp_error *err)
 {
     struct tp_operation *operation = arg;
     struct tp_block *block = NULL;

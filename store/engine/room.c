@@ -17,7 +17,8 @@ size_t tp_room_for(const struct tp_pack *pack, unsigned chunks)
 static size_t available(const struct tp_engine *engine)
 {
     /* There may be less than before. */
-    return engine->cache.most > engine->room.reserved ? engine->cache.most - engine->room.reserved : 0;
+    return engine->cache.most > engine->room.reserved ? engine->cache.most - engine->room.reserved
+                                                      : 0;
 }
 
 bool tp_room_try(struct tp_engine *engine, size_t units)

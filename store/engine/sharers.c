@@ -6,8 +6,8 @@
 
 #include <string.h>
 
-/* Requests for chunks of a base within which a reader is expected to come back: the pool decodes dozens ahead for
- * one reader before it comes to the next one's. */
+/* Requests for chunks of a base within which a reader is expected to come back: the pool decodes
+ * dozens ahead for one reader before it comes to the next one's. */
 enum { LATELY = 256 };
 
 /* The id is a SHA-256: its first bytes are as good as all. */
@@ -54,7 +54,8 @@ static unsigned place_of(const struct tp_sharers_base *entry, uint64_t reader)
     return is_active(entry, oldest) ? TP_SHARERS_READERS : oldest;
 }
 
-struct tp_sharing tp_sharers_note(struct tp_sharers *sharers, const uint8_t *base, const uint8_t *reader)
+struct tp_sharing tp_sharers_note(struct tp_sharers *sharers, const uint8_t *base,
+                                  const uint8_t *reader)
 {
     struct tp_sharers_base *entry = entry_of(sharers, prefix(base));
     struct tp_sharing sharing = {0};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who reads over which base: whether the chunk of a base that one pack needs now will be wanted by others soon, and
- * when all of them have had it. The engine calls it under its lock.
+ * Who reads over which base: whether the chunk of a base that one pack needs now will be wanted by
+ * others soon, and when all of them have had it. The engine calls it under its lock.
  */
 #ifndef TP_STORE_SHARERS_H
 #define TP_STORE_SHARERS_H
@@ -19,11 +19,11 @@ struct tp_sharing {
 };
 
 struct tp_sharers_base {
-    uint64_t base;                                      /* the first bytes of its id */
-    uint64_t clock;                                     /* requests for its chunks */
-    uint64_t touched;                                   /* the clock of all, at the last one */
-    uint64_t readers[TP_SHARERS_READERS];               /* the first bytes of their ids */
-    uint64_t asked[TP_SHARERS_READERS];                 /* the clock at their last request; 0: never */
+    uint64_t base;                        /* the first bytes of its id */
+    uint64_t clock;                       /* requests for its chunks */
+    uint64_t touched;                     /* the clock of all, at the last one */
+    uint64_t readers[TP_SHARERS_READERS]; /* the first bytes of their ids */
+    uint64_t asked[TP_SHARERS_READERS];   /* the clock at their last request; 0: never */
 };
 
 struct tp_sharers {
@@ -31,8 +31,9 @@ struct tp_sharers {
     uint64_t clock;
 };
 
-/* Count a request of READER's for a chunk of BASE, both ids of packs; they are the same for who reads the base
- * itself. */
-struct tp_sharing tp_sharers_note(struct tp_sharers *sharers, const uint8_t *base, const uint8_t *reader);
+/* Count a request of READER's for a chunk of BASE, both ids of packs; they are the same for who
+ * reads the base itself. */
+struct tp_sharing tp_sharers_note(struct tp_sharers *sharers, const uint8_t *base,
+                                  const uint8_t *reader);
 
 #endif

@@ -43,7 +43,8 @@ static bool is_dir(const char *path)
 }
 
 /* Until no other works on the base at PATH. */
-static int wait_for_others(const char *path, const struct tp_compress_options *options, struct tp_error *err)
+static int wait_for_others(const char *path, const struct tp_compress_options *options,
+                           struct tp_error *err)
 {
     const struct timespec moment = {.tv_nsec = 100000000};
     const struct tp_progress *progress = options->progress;
@@ -62,8 +63,8 @@ static int wait_for_others(const char *path, const struct tp_compress_options *o
     return 0;
 }
 
-/* Packing the base, which another may begin, too, at any time; a base that goes on changing is -EBUSY in the end.
- * 1: the other has done it. */
+/* Packing the base, which another may begin, too, at any time; a base that goes on changing is
+ * -EBUSY in the end. 1: the other has done it. */
 static int compress_base(const char *plain, const struct tp_compress_options *options, bool wait,
                          struct tp_compress_report *report, struct tp_error *err)
 {
@@ -81,10 +82,11 @@ static int compress_base(const char *plain, const struct tp_compress_options *op
     return rc;
 }
 
-/* The plain directory DIR/NAME as a pack beside it, for the one of MODEL, against what suits it best itself; the
- * directory goes as the model's own would. */
-static int pack_base(const char *plain, const char *model, const struct tp_compress_options *options,
-                     struct tp_compress_report *report, struct tp_error *err)
+/* The plain directory DIR/NAME as a pack beside it, for the one of MODEL, against what suits it
+ * best itself; the directory goes as the model's own would. */
+static int pack_base(const char *plain, const char *model,
+                     const struct tp_compress_options *options, struct tp_compress_report *report,
+                     struct tp_error *err)
 {
     const struct tp_waiting waiting = {.name = tp_path_name(model), .next = options->waiting};
     struct tp_compress_options o = {.base = "auto",
@@ -102,7 +104,8 @@ static int pack_base(const char *plain, const char *model, const struct tp_compr
     if (!base)
         return tp_fail(err, ENOMEM, "out of memory for packing the base");
     if (is_dir(plain))
-        note(options, "the base '%s' is a plain directory: it is packed first", tp_path_name(plain));
+        note(options, "the base '%s' is a plain directory: it is packed first",
+             tp_path_name(plain));
     rc = compress_base(plain, &o, options->wait_for_base, base, err);
     if (rc < 0)
         tp_error_prefix(err, "packing the base '%s'", tp_path_name(plain));
@@ -126,9 +129,10 @@ static bool lie_in_one_directory(const char *a, const char *b)
 }
 
 /*
- * Packing a base replaces its directory: it must be a model, and neither the one at hand (MODEL), nor around it, nor
- * within it. Where MODEL is replaced, too, its readers look for the base in its directory, so no other one is touched.
- * That the base is gone is no error: another may have packed it.
+ * Packing a base replaces its directory: it must be a model, and neither the one at hand (MODEL),
+ * nor around it, nor within it. Where MODEL is replaced, too, its readers look for the base in its
+ * directory, so no other one is touched. That the base is gone is no error: another may have packed
+ * it.
  */
 static int check_plain(const char *plain, const char *model, bool replaced, struct tp_error *err)
 {
@@ -142,16 +146,22 @@ static int check_plain(const char *plain, const char *model, bool replaced, stru
     else if (!tp_modeldir_is_model(plain) && is_dir(plain))
         rc = tp_fail(err, EINVAL, "'%s' holds no model that could be the base", plain);
     else if (lies_within(a, b) || lies_within(b, a))
-        rc = tp_fail(err, EINVAL, "'%s' cannot be the base of '%s': one lies within the other", plain, model);
-    else if (replaced && !lie_in_one_directory(a, b))
-        rc = tp_fail(err, EINVAL, "the base '%s' does not lie beside '%s': copy it there, or write elsewhere with -o",
+        rc = tp_fail(err, EINVAL, "'%s' cannot be the base of '%s': one lies within the other",
                      plain, model);
+    else if (replaced && !lie_in_one_directory(a, b))
+        rc = tp_fail(
+            err, EINVAL,
+            "the base '%s' does not lie beside '%s': copy it there, or write elsewhere with -o",
+            plain, model);
     free(a);
     free(b);
     return rc;
 }
 
-/* Open the pack of model NAME in DIR, packing it first where there is only its directory. MODEL is to be packed. */
+/*
+ * Open the pack of model NAME in DIR, packing it first where there is only its directory. MODEL is
+ * to be packed.
+ */
 static int open_model(const char *dir, const char *name, const char *model, struct tp_store *store,
                       const struct tp_compress_options *options, struct tp_compress_report *report,
                       struct tp_pack **out, struct tp_error *err)
@@ -184,18 +194,26 @@ static uint64_t fingerprint(struct tp_store *store)
     if (tp_store_models(store, &models, &n, NULL) < 0)
         return 0;
     for (size_t i = 0; i < n; i++)
-        sum = sum * 31 + tp_xxh3(models[i].name, strlen(models[i].name)) + (models[i].kind == TP_MODEL_PACK);
+        sum = sum * 31 + tp_xxh3(models[i].name, strlen(models[i].name)) +
+              (models[i].kind == TP_MODEL_PACK);
     tp_store_models_free(models, n);
     return sum;
 }
 
-/* While others pack, a base may go from under the search, which then finds none, or a worse one: search again. */
-static int match(const char *path, struct tp_store *store, const struct tp_compress_options *options, bool packs_only,
-                 struct tp_match *out, struct tp_error *err)
+/*
+ * While others pack, a base may go from under the search, which then finds none, or a worse one:
+ * search again.
+ */
+static int match(const char *path, struct tp_store *store,
+                 const struct tp_compress_options *options, bool packs_only, struct tp_match *out,
+                 struct tp_error *err)
 {
-    const struct tp_match_query query = {
-        .self = tp_path_name(path), .links = options->links, .waiting = options->waiting, .packs_only = packs_only,
-        .cancel = options->progress ? options->progress->cancel : NULL};
+    const struct tp_match_query query = {.self = tp_path_name(path),
+                                         .links = options->links,
+                                         .waiting = options->waiting,
+                                         .packs_only = packs_only,
+                                         .cancel =
+                                             options->progress ? options->progress->cancel : NULL};
     bool others = options->wait_for_base || options->waiting;
     uint64_t before, after;
     int rc;
@@ -211,8 +229,9 @@ static int match(const char *path, struct tp_store *store, const struct tp_compr
 
 /* The best of all candidates, or of the packs among them. */
 static int by_best_match(const char *path, struct tp_store *store, bool packs_only,
-                         const struct tp_compress_options *options, struct tp_compress_report *report,
-                         struct tp_pack **out, struct tp_error *err)
+                         const struct tp_compress_options *options,
+                         struct tp_compress_report *report, struct tp_pack **out,
+                         struct tp_error *err)
 {
     struct tp_error why = {0};
     struct tp_match found;
@@ -220,23 +239,24 @@ static int by_best_match(const char *path, struct tp_store *store, bool packs_on
 
     if (rc == -ENOENT) {
         snprintf(report->why, sizeof report->why, "%.255s", why.message);
-        note(options, "no base%s%s: %s", options->waiting ? " for " : "", options->waiting ? tp_path_name(path) : "",
-             why.message);
+        note(options, "no base%s%s: %s", options->waiting ? " for " : "",
+             options->waiting ? tp_path_name(path) : "", why.message);
         return 0;
     }
     if (rc < 0)
         return tp_fail(err, -rc, "%s", why.message);
     snprintf(report->base, sizeof report->base, "%s", found.name);
     snprintf(report->why, sizeof report->why, "%s", found.why);
-    note(options, "base%s%s: %s (%s)", options->waiting ? " of " : "", options->waiting ? tp_path_name(path) : "",
-         found.name, found.why);
+    note(options, "base%s%s: %s (%s)", options->waiting ? " of " : "",
+         options->waiting ? tp_path_name(path) : "", found.name, found.why);
     return open_model(tp_store_dir(store), found.name, path, store, options, report, out, err);
 }
 
-/* Where this model is to be a base itself, it is so in any case: what stops its own base from being packed first, such
- * as another process at work on it, leaves it the packs that there are. */
-static int by_match(const char *path, struct tp_store *store, const struct tp_compress_options *options,
-                    struct tp_compress_report *report, struct tp_pack **out, struct tp_error *err)
+/* Where this model is to be a base itself, it is so in any case: what stops its own base from being
+ * packed first, such as another process at work on it, leaves it the packs that there are. */
+static int by_match(const char *path, struct tp_store *store,
+                    const struct tp_compress_options *options, struct tp_compress_report *report,
+                    struct tp_pack **out, struct tp_error *err)
 {
     struct tp_error why = {0};
     int rc = by_best_match(path, store, false, options, report, out, &why);
@@ -270,7 +290,8 @@ static int open_file(const char *path, struct tp_pack **out, struct tp_error *er
 
     if (asprintf(&longer, "%s%s", path, TP_PACK_SUFFIX) < 0)
         return tp_fail(err, ENOMEM, "out of memory for a name");
-    rc = tp_pack_open(stat(path, &st) < 0 && stat(longer, &st) == 0 ? longer : path, NULL, out, err);
+    rc =
+        tp_pack_open(stat(path, &st) < 0 && stat(longer, &st) == 0 ? longer : path, NULL, out, err);
     free(longer);
     return rc;
 }

@@ -39,7 +39,8 @@ int tp_distance_read_base(struct tp_source *base, const struct tp_source_tensor 
         return tp_source_read(base, b->file, b->off + off, dst, len, err);
     uint64_t width = tp_dtype_bits(t->dtype) / 8, base_width = tp_dtype_bits(b->dtype) / 8;
     size_t n = len / width;
-    int rc = tp_source_read(base, b->file, b->off + off / width * base_width, room, n * base_width, err);
+    int rc =
+        tp_source_read(base, b->file, b->off + off / width * base_width, room, n * base_width, err);
     if (!rc)
         tp_convert(t->dtype, dst, b->dtype, room, n);
     return rc;
@@ -71,7 +72,8 @@ static int learn(struct sampler *s, enum tp_dtype dtype, size_t len, bool equal)
 }
 
 static int sample_place(struct sampler *s, const struct tp_source_tensor *t,
-                        const struct tp_source_tensor *b, uint64_t off, size_t len, struct tp_error *err)
+                        const struct tp_source_tensor *b, uint64_t off, size_t len,
+                        struct tp_error *err)
 {
     int rc = tp_source_read(s->model, t->file, t->off + off, s->src, len, err);
     if (!rc)
@@ -99,8 +101,8 @@ static void forget_stats(struct sampler *s)
     s->seen = s->equal = 0;
 }
 
-/* What the codec promises for the samples of tensor T, its share of the tables too, relative to raw; 1 where it
- * has no say. */
+/* What the codec promises for the samples of tensor T, its share of the tables too, relative to
+ * raw; 1 where it has no say. */
 static int promise(struct sampler *s, const struct tp_source_tensor *t, unsigned c, double *out,
                    struct tp_buffer *tables)
 {
@@ -135,9 +137,9 @@ static int finish_tensor(struct sampler *s, const struct tp_source_tensor *t, st
 }
 
 /*
- * Places at even steps over the common bytes of all tensors, each moved down to a whole element. Of a small model
- * all is looked at: a place that a tensor cut short is followed by the next tensor's start, unless there are so many
- * that learning each would take long.
+ * Places at even steps over the common bytes of all tensors, each moved down to a whole element. Of
+ * a small model all is looked at: a place that a tensor cut short is followed by the next tensor's
+ * start, unless there are so many that learning each would take long.
  */
 static int sample_all(struct sampler *s, uint64_t matched, struct tp_error *err)
 {
@@ -186,8 +188,8 @@ static void conclude(const struct sampler *s, struct tp_distance *out)
     out->cost = (matched * out->with_base + (total - matched) * out->alone) / total;
 }
 
-int tp_distance_sample(struct tp_source *model, struct tp_source *base, const struct tp_pairs *pairs,
-                       struct tp_distance *out, struct tp_error *err)
+int tp_distance_sample(struct tp_source *model, struct tp_source *base,
+                       const struct tp_pairs *pairs, struct tp_distance *out, struct tp_error *err)
 {
     struct sampler *s = calloc(1, sizeof *s);
     int rc = -ENOMEM;

@@ -18,22 +18,30 @@
 
 enum { CHUNK = TP_CHUNK_MAX, TENSOR_DRAWS = 160, OPAQUE_DRAWS = 48, LEARN_CHUNKS = 3, CODECS = 3 };
 
-/* Beyond the samples' spread: tables are learned from less than the writer reads, and how well the index will
- * compress is known from experience. */
+/* Beyond the samples' spread: tables are learned from less than the writer reads, and how well the
+ * index will compress is known from experience. */
 #define LEARNING_ERROR 0.01
 #define INDEX_ERROR 0.15
 
-/* Bytes of the stored index: two hashes of a chunk do not compress, one where it refers to another, which has the
- * same one where it is of this pack. */
-enum { INDEX_CODED = 19, INDEX_OF_BASE = 11, INDEX_COPY = 2, INDEX_TABLES = 10, INDEX_TENSOR = 7, INDEX_FILE = 55,
-       INDEX_LEAST = 315 };
+/* Bytes of the stored index: two hashes of a chunk do not compress, one where it refers to another,
+ * which has the same one where it is of this pack. */
+enum {
+    INDEX_CODED = 19,
+    INDEX_OF_BASE = 11,
+    INDEX_COPY = 2,
+    INDEX_TABLES = 10,
+    INDEX_TENSOR = 7,
+    INDEX_FILE = 55,
+    INDEX_LEAST = 315
+};
 
 static const enum tp_codec_id codec_ids[CODECS] = {TP_CODEC_SPLIT, TP_CODEC_SPARSE, TP_CODEC_DELTA};
 
 /* A population of chunks, of which every one is taken, or one at every step of bytes. */
 struct pool {
     uint64_t total, chunks, start, next, step, random;
-    uint64_t weight; /* how often the chunk at hand was drawn: long ones are more often than short ones */
+    uint64_t weight; /* how often the chunk at hand was drawn: long ones are more often than short
+                        ones */
     uint64_t drawn, drawn_bytes, drawn_stored, drawn_index;
     double sum, squares; /* of the drawn chunks' ratios */
     double index;        /* of what they take in the index */
@@ -62,7 +70,10 @@ struct estimator {
     uint64_t several_n;                             /* how many of these there are */
 };
 
-/* CHUNKS of TOTAL bytes together. Few are all taken; so are some more that are short, but not very many. */
+/*
+ * CHUNKS of TOTAL bytes together. Few are all taken; so are some more that are short, but not very
+ * many.
+ */
 static void pool_init(struct pool *pool, uint64_t total, uint64_t chunks, unsigned draws)
 {
     *pool = (struct pool){.total = total, .chunks = chunks, .random = 0x7e57ab1e};
@@ -70,7 +81,10 @@ static void pool_init(struct pool *pool, uint64_t total, uint64_t chunks, unsign
     pool->next = pool->step / 2;
 }
 
-/* Whether the next LEN bytes are drawn: within each step, the chunk at a place chosen by a fixed seed. */
+/*
+ * Whether the next LEN bytes are drawn: within each step, the chunk at a place chosen by a fixed
+ * seed.
+ */
 static bool pool_takes(struct pool *pool, uint64_t len)
 {
     uint64_t end = pool->start + len;
@@ -116,9 +130,12 @@ static double pool_expect(const struct pool *pool, double *variance, double *ind
     return mean * total;
 }
 
-/* Read LEN bytes of a tensor at OFF, and, where all of them are predicted, what predicts them: *GIVEN says so. */
-static int read_place(struct estimator *e, const struct learned *l, uint64_t off, size_t len, bool *given,
-                      struct tp_error *err)
+/*
+ * Read LEN bytes of a tensor at OFF, and, where all of them are predicted, what predicts them:
+ * *GIVEN says so.
+ */
+static int read_place(struct estimator *e, const struct learned *l, uint64_t off, size_t len,
+                      bool *given, struct tp_error *err)
 {
     int rc = tp_source_read(e->model, l->t->file, l->t->off + off, e->src, len, err);
     *given = l->b && off + len <= l->common;
@@ -127,15 +144,22 @@ static int read_place(struct estimator *e, const struct learned *l, uint64_t off
     return rc;
 }
 
-/* Bytes of the chunk at OFF: none crosses the end of what is predicted, where the writer begins anew. */
+/*
+ * Bytes of the chunk at OFF: none crosses the end of what is predicted, where the writer begins
+ * anew.
+ */
 static size_t place_len(const struct learned *l, uint64_t off)
 {
     uint64_t end = off < l->common ? l->common : l->t->len;
     return end - off < CHUNK ? (size_t)(end - off) : CHUNK;
 }
 
-/* Whether the writer would have this codec look at the LEN bytes that were read, with what predicts them where GIVEN. */
-static bool tries(const struct estimator *e, const struct tp_codec *codec, enum tp_dtype dtype, size_t len, bool given)
+/*
+ * Whether the writer would have this codec look at the LEN bytes that were read, with what predicts
+ * them where GIVEN.
+ */
+static bool tries(const struct estimator *e, const struct tp_codec *codec, enum tp_dtype dtype,
+                  size_t len, bool given)
 {
     if (!codec->needs_base)
         return true;
@@ -145,7 +169,8 @@ static bool tries(const struct estimator *e, const struct tp_codec *codec, enum 
 static int learn_stats(struct estimator *e, struct learned *l, struct tp_stats **stats,
                        struct tp_error *err)
 {
-    uint64_t chunks = (l->t->len + CHUNK - 1) / CHUNK, n = chunks < LEARN_CHUNKS ? chunks : LEARN_CHUNKS;
+    uint64_t chunks = (l->t->len + CHUNK - 1) / CHUNK,
+             n = chunks < LEARN_CHUNKS ? chunks : LEARN_CHUNKS;
     for (uint64_t i = 0; i < n; i++) {
         uint64_t off = (2 * i + 1) * chunks / (2 * n) * CHUNK;
         size_t len = place_len(l, off);
@@ -246,7 +271,8 @@ static int draw_tensor(struct estimator *e, struct learned *l, uint64_t off, siz
 }
 
 /* Chunk by chunk: those of a tensor that is there already cost their place in the index. */
-static int draw_chunks(struct estimator *e, struct learned *l, enum tp_twin twin, struct tp_error *err)
+static int draw_chunks(struct estimator *e, struct learned *l, enum tp_twin twin,
+                       struct tp_error *err)
 {
     int rc = 0;
     for (uint64_t off = 0, len; !rc && off < l->t->len; off += len) {
@@ -254,7 +280,8 @@ static int draw_chunks(struct estimator *e, struct learned *l, enum tp_twin twin
         if (!pool_takes(&e->tensors, len))
             continue;
         if (twin)
-            pool_add(&e->tensors, (size_t)len, 0, twin == TP_TWIN_BASE ? INDEX_OF_BASE : INDEX_COPY);
+            pool_add(&e->tensors, (size_t)len, 0,
+                     twin == TP_TWIN_BASE ? INDEX_OF_BASE : INDEX_COPY);
         else
             rc = draw_tensor(e, l, off, (size_t)len, err);
     }
@@ -287,7 +314,8 @@ static size_t chunk_len(const struct tp_source *source, uint32_t file, uint64_t 
     return rest < CHUNK ? (size_t)rest : CHUNK;
 }
 
-static int draw_opaque(struct estimator *e, uint32_t file, uint64_t off, size_t len, struct tp_error *err)
+static int draw_opaque(struct estimator *e, uint32_t file, uint64_t off, size_t len,
+                       struct tp_error *err)
 {
     const struct tp_source_file *f = &e->model->files[file];
     uint32_t twin;
@@ -326,10 +354,12 @@ static int draw_files(struct estimator *e, struct tp_error *err)
 
 static void conclude(const struct estimator *e, struct tp_estimate *out)
 {
-    double tensor_variance, opaque_variance, tensor_index, opaque_index, fixed = TP_PACK_HEADER_LEN + TP_PACK_FOOTER_LEN;
+    double tensor_variance, opaque_variance, tensor_index, opaque_index,
+        fixed = TP_PACK_HEADER_LEN + TP_PACK_FOOTER_LEN;
     double stored = pool_expect(&e->tensors, &tensor_variance, &tensor_index) +
                     pool_expect(&e->opaque, &opaque_variance, &opaque_index);
-    double index = tensor_index + opaque_index + INDEX_LEAST + INDEX_TENSOR * (double)e->model->tensor_all +
+    double index = tensor_index + opaque_index + INDEX_LEAST +
+                   INDEX_TENSOR * (double)e->model->tensor_all +
                    INDEX_FILE * (double)e->model->file_n;
     double deviation = sqrt(tensor_variance + opaque_variance);
     if (e->learned_n) {
@@ -369,7 +399,8 @@ static int survey(struct estimator *e, struct tp_error *err)
     for (uint32_t i = 0; i < e->model->file_n; i++)
         opaque_chunks += chunks_of(tp_source_opaque(e->model, i));
     pool_init(&e->tensors, e->model->tensor_bytes, tensor_chunks, TENSOR_DRAWS);
-    pool_init(&e->opaque, e->model->logical_bytes - e->model->tensor_bytes, opaque_chunks, OPAQUE_DRAWS);
+    pool_init(&e->opaque, e->model->logical_bytes - e->model->tensor_bytes, opaque_chunks,
+              OPAQUE_DRAWS);
     e->twins = calloc(e->model->tensor_all + e->model->file_n + 1, sizeof *e->twins);
     if (!e->twins)
         return tp_fail(err, ENOMEM, "out of memory");

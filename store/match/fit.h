@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Which tensor of a base predicts another: one rule for who looks at models and for who writes packs. */
+/*
+ * Which tensor of a base predicts another: one rule for who looks at models and for who writes
+ * packs.
+ */
 #ifndef TP_STORE_FIT_H
 #define TP_STORE_FIT_H
 
@@ -13,9 +16,10 @@ struct tp_fit {
 };
 
 /*
- * How well tensor B of a base predicts T; 0: not at all, as one without elements does. Dtypes must convert, and shapes
- * may differ in the first dimension only, or not at all where elements are smaller than a byte, since rows then begin
- * in the middle of one. The same shape counts most, then the same dtype.
+ * How well tensor B of a base predicts T; 0: not at all, as one without elements does. Dtypes must
+ * convert, and shapes may differ in the first dimension only, or not at all where elements are
+ * smaller than a byte, since rows then begin in the middle of one. The same shape counts most, then
+ * the same dtype.
  */
 unsigned tp_fit(const struct tp_fit *b, const struct tp_fit *t);
 

@@ -12,7 +12,12 @@
 #include "store/match/distance.h"
 #include "store/match/glance.h"
 
-enum { PLACES = TP_GLANCE_PLACES, PLACE_LEN = TP_GLANCE_PLACE_LEN, ROW = TP_GLANCE_ROW, SEEN_LEAST = 4 };
+enum {
+    PLACES = TP_GLANCE_PLACES,
+    PLACE_LEN = TP_GLANCE_PLACE_LEN,
+    ROW = TP_GLANCE_ROW,
+    SEEN_LEAST = 4
+};
 
 /* Where too little was seen to tell: neither equal nor unrelated. */
 #define UNKNOWN 0.6
@@ -20,7 +25,7 @@ struct place {
     size_t tensor;
     uint64_t off; /* within the tensor */
     size_t len;
-    float scale;  /* of the weights there; 0: no weights that can be compared as numbers */
+    float scale; /* of the weights there; 0: no weights that can be compared as numbers */
     uint8_t bytes[PLACE_LEN];
 };
 
@@ -73,7 +78,9 @@ static int64_t element(const uint8_t *p, unsigned width, enum order order)
 
 double tp_glance_difference(enum tp_dtype dtype, const void *a, const void *b, size_t len)
 {
-    unsigned bits = tp_dtype_bits(dtype), width = bits < 8 ? 1 : dtype == TP_DTYPE_C64 ? 4 : bits / 8;
+    unsigned bits = tp_dtype_bits(dtype), width = bits < 8                ? 1
+                                                  : dtype == TP_DTYPE_C64 ? 4
+                                                                          : bits / 8;
     enum order order = order_of(dtype);
     const uint8_t *p = a, *q = b;
     uint64_t sum = 0, n = 0;
@@ -87,7 +94,10 @@ double tp_glance_difference(enum tp_dtype dtype, const void *a, const void *b, s
     return n ? (double)sum / (double)(n * 8 * width) : 0;
 }
 
-/* At even steps over the bytes of all tensors, whatever these are, each moved to where a place fits. */
+/*
+ * At even steps over the bytes of all tensors, whatever these are, each moved to where a place
+ * fits.
+ */
 static void lay_out(struct tp_glance *g)
 {
     const struct tp_source *m = g->model;
@@ -99,7 +109,8 @@ static void lay_out(struct tp_glance *g)
     for (size_t i = 0; i < m->tensor_all && g->n < PLACES; i++) {
         const struct tp_source_tensor *t = &m->tensors[i];
         unsigned unit = tp_distance_unit(t->dtype);
-        size_t most = PLACE_LEN / 24 * 24, len = t->len < most ? (size_t)t->len / unit * unit : most;
+        size_t most = PLACE_LEN / 24 * 24,
+               len = t->len < most ? (size_t)t->len / unit * unit : most;
 
         for (; g->n < PLACES && next < start + t->len; next += step) {
             uint64_t off = next - start;
@@ -107,7 +118,8 @@ static void lay_out(struct tp_glance *g)
             if (off > t->len - len)
                 off = t->len - len;
             if (len)
-                g->places[g->n++] = (struct place){.tensor = i, .off = off / unit * unit, .len = len};
+                g->places[g->n++] =
+                    (struct place){.tensor = i, .off = off / unit * unit, .len = len};
         }
         start += t->len;
     }
@@ -129,12 +141,14 @@ static bool as_numbers(enum tp_dtype dtype, const void *bytes, size_t len, float
 }
 
 /* Row I of SIGHT, in units of the model's weights there. */
-static void keep_weights(const struct tp_glance *g, unsigned i, const void *bytes, struct tp_sight *sight)
+static void keep_weights(const struct tp_glance *g, unsigned i, const void *bytes,
+                         struct tp_sight *sight)
 {
     const struct place *place = &g->places[i];
     float *row = sight->weights + (size_t)i * ROW;
 
-    sight->seen[i] = place->scale > 0 && as_numbers(g->model->tensors[place->tensor].dtype, bytes, place->len, row);
+    sight->seen[i] = place->scale > 0 &&
+                     as_numbers(g->model->tensors[place->tensor].dtype, bytes, place->len, row);
     for (unsigned k = 0; sight->seen[i] && k < ROW; k++)
         row[k] /= place->scale;
 }
@@ -201,15 +215,18 @@ const struct tp_sight *tp_glance_own(const struct tp_glance *glance)
     return &glance->own;
 }
 
-int tp_glance_look(struct tp_glance *g, struct tp_source *base, const struct tp_pairs *pairs, struct tp_sight *out,
-                   struct tp_error *err)
+int tp_glance_look(struct tp_glance *g, struct tp_source *base, const struct tp_pairs *pairs,
+                   struct tp_sight *out, struct tp_error *err)
 {
-    double sum = 0, share = g->model->tensor_bytes ? (double)pairs->matched_bytes / (double)g->model->tensor_bytes : 0;
+    double sum = 0, share = g->model->tensor_bytes
+                                ? (double)pairs->matched_bytes / (double)g->model->tensor_bytes
+                                : 0;
     int rc = make_weights(out, err);
 
     for (unsigned i = 0; rc == 0 && i < g->n; i++) {
         const struct place *place = &g->places[i];
-        const struct tp_source_tensor *t = &g->model->tensors[place->tensor], *b = pairs->of[place->tensor];
+        const struct tp_source_tensor *t = &g->model->tensors[place->tensor],
+                                      *b = pairs->of[place->tensor];
 
         if (!b || place->off + place->len > tp_source_common(t, b))
             continue;
@@ -224,7 +241,9 @@ int tp_glance_look(struct tp_glance *g, struct tp_source *base, const struct tp_
         tp_sight_clear(out);
         return rc;
     }
-    out->difference = out->places >= SEEN_LEAST || out->places == g->n ? sum / (out->places ? out->places : 1) : UNKNOWN;
+    out->difference = out->places >= SEEN_LEAST || out->places == g->n
+                          ? sum / (out->places ? out->places : 1)
+                          : UNKNOWN;
     out->cost = share * out->difference + 1 - share;
     return 0;
 }

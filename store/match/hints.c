@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading the base's name out of config.json, adapter_config.json and a model card's front matter. */
+/*
+ * Reading the base's name out of config.json, adapter_config.json and a model card's front matter.
+ */
 #include <config.h>
 
 #include <ctype.h>
@@ -22,8 +24,12 @@ static bool copy_part(char out[256], const char *text, size_t len)
     return true;
 }
 
-/* "models--org--name", as the hub's cache calls a model, LEN bytes of it: where its parts begin. False: it is none. */
-static bool split_cached(const char *text, size_t len, const char **org, size_t *org_len, const char **name)
+/*
+ * "models--org--name", as the hub's cache calls a model, LEN bytes of it: where its parts begin.
+ * False: it is none.
+ */
+static bool split_cached(const char *text, size_t len, const char **org, size_t *org_len,
+                         const char **name)
 {
     static const char prefix[] = "models--";
     size_t skip = sizeof prefix - 1;

@@ -15,7 +15,8 @@ double tp_kin_distance(const struct tp_sight *a, const struct tp_sight *b)
     size_t n = 0;
 
     for (unsigned i = 0; i < TP_GLANCE_PLACES; i++) {
-        const float *x = a->weights + (size_t)i * TP_GLANCE_ROW, *y = b->weights + (size_t)i * TP_GLANCE_ROW;
+        const float *x = a->weights + (size_t)i * TP_GLANCE_ROW,
+                    *y = b->weights + (size_t)i * TP_GLANCE_ROW;
 
         if (!a->seen[i] || !b->seen[i])
             continue;
@@ -36,7 +37,8 @@ double tp_kin_cosine(const struct tp_sight *at, const struct tp_sight *a, const 
         if (!at->seen[i] || !a->seen[i] || !b->seen[i])
             continue;
         for (size_t k = row; k < row + TP_GLANCE_ROW; k++) {
-            double x = (double)a->weights[k] - (double)at->weights[k], y = (double)b->weights[k] - (double)at->weights[k];
+            double x = (double)a->weights[k] - (double)at->weights[k],
+                   y = (double)b->weights[k] - (double)at->weights[k];
 
             to_a += x * x;
             to_b += y * y;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Choosing a base: candidates by their headers, the best few by their weights, one by cost and kinship. */
+/*
+ * Choosing a base: candidates by their headers, the best few by their weights, one by cost and
+ * kinship.
+ */
 #include <config.h>
 
 #include <ctype.h>
@@ -32,13 +35,22 @@ enum { SHORTLIST = 12, JURY = 4 };
 #define NEAR 0.03
 /* What a merge of models may cost less than another base, and is not taken nevertheless. */
 #define MERGE_GAIN 0.15
-/* Two models lie so far apart in directions, seen from a third, that this lies between them. A merge of six is so, too. */
+/*
+ * Two models lie so far apart in directions, seen from a third, that this lies between them. A
+ * merge of six is so, too.
+ */
 #define BETWEEN (-0.19)
-/* Models nearer to one of two than this part of their distance say nothing about which of them is the base. */
+/*
+ * Models nearer to one of two than this part of their distance say nothing about which of them is
+ * the base.
+ */
 #define COPY 0.25
 /* Models in directions that are as near as this went the same way. */
 #define BRANCH 0.4
-/* Bytes that a glance at a pack, which may be made to be slow, may decode, and each comparison of samples after it. */
+/*
+ * Bytes that a glance at a pack, which may be made to be slow, may decode, and each comparison of
+ * samples after it.
+ */
 #define GLANCE_MOST ((uint64_t)1 << 30)
 #define SAMPLE_MOST ((uint64_t)4 << 30)
 /* Whether an error says nothing about a candidate. */
@@ -53,7 +65,7 @@ struct candidate {
     bool merged;                 /* it lies between others */
     bool parent;                 /* the model at hand is one of those */
     bool refused;
-    double promise;              /* what a glance lets expect: the less the better */
+    double promise; /* what a glance lets expect: the less the better */
     struct tp_source *source;
     struct tp_pairs pairs;
     struct tp_sight sight;
@@ -123,7 +135,10 @@ static bool is_waiting(const struct search *s, const char *name)
     return false;
 }
 
-/* Whether pack NAME is, or is coded against, the pack of the model at hand, or of one that waits for it. */
+/*
+ * Whether pack NAME is, or is coded against, the pack of the model at hand, or of one that waits
+ * for it.
+ */
 static bool rests_on_these(struct search *s, const struct candidate *c)
 {
     struct tp_pack *pack = NULL;
@@ -151,14 +166,17 @@ static bool says_base(const char *name)
     return false;
 }
 
-/* Of models that are equally near, one that looks like a base comes first: many may be, and few are looked at closely. */
+/*
+ * Of models that are equally near, one that looks like a base comes first: many may be, and few are
+ * looked at closely.
+ */
 static double promise_of(const struct candidate *c)
 {
     return c->sight.cost * (1 + NEAR * ((c->depth > 0) + c->derived - 0.5 * says_base(c->name)));
 }
 
-/* One look: what the candidate shares, how deep its chain is, and a glance at its weights. Where it can be no base it is
- * forgotten again, which is no failure. */
+/* One look: what the candidate shares, how deep its chain is, and a glance at its weights. Where it
+ * can be no base it is forgotten again, which is no failure. */
 static int look_at(struct search *s, struct candidate *c, struct tp_error *err)
 {
     struct tp_hints hints;
@@ -192,8 +210,9 @@ static int look_at(struct search *s, struct candidate *c, struct tp_error *err)
     return 0;
 }
 
-/* A directory that is no model, such as one with models in it, is none of the candidates, nor is a link to one: that is
- * another candidate, if not the model at hand, or lies elsewhere, and is not packed from here. */
+/* A directory that is no model, such as one with models in it, is none of the candidates, nor is a
+ * link to one: that is another candidate, if not the model at hand, or lies elsewhere, and is not
+ * packed from here. */
 static bool is_candidate(const struct search *s, const struct tp_model *model)
 {
     struct stat st;
@@ -308,7 +327,10 @@ static enum tp_dtype main_dtype(const struct tp_source *source)
     return most;
 }
 
-/* More than 0 where the candidate has the dtype of the family, or the narrower one, and the model at hand has another. */
+/*
+ * More than 0 where the candidate has the dtype of the family, or the narrower one, and the model
+ * at hand has another.
+ */
 static int compare_dtypes(const struct search *s, const struct candidate *c)
 {
     enum tp_dtype a = main_dtype(s->model), b = main_dtype(c->source);
@@ -321,7 +343,9 @@ static int compare_dtypes(const struct search *s, const struct candidate *c)
     return sum ? sum : (int)tp_dtype_bits(a) - (int)tp_dtype_bits(b);
 }
 
-/* The number of a checkpoint by its name, as in "checkpoint-500" or "run_step20"; -1: it is none. */
+/*
+ * The number of a checkpoint by its name, as in "checkpoint-500" or "run_step20"; -1: it is none.
+ */
 static long step_of(const char *name)
 {
     static const char *const words[] = {"checkpoint", "ckpt", "step", "epoch", "iter"};
@@ -338,9 +362,9 @@ static long step_of(const char *name)
 }
 
 /*
- * Which of two related models was made from the other, by their looks: more than 0 for the candidate as the base, less
- * for the model at hand. A model that names a base is none; nor is one that was saved again in another dtype than its
- * family's; then the names.
+ * Which of two related models was made from the other, by their looks: more than 0 for the
+ * candidate as the base, less for the model at hand. A model that names a base is none; nor is one
+ * that was saved again in another dtype than its family's; then the names.
  */
 static int compare_looks(const struct search *s, const struct candidate *c)
 {
@@ -364,7 +388,10 @@ static int compare_ages(const struct search *s, const struct candidate *c)
     return sum ? sum : (b->weights_nsec < a->weights_nsec) - (b->weights_nsec > a->weights_nsec);
 }
 
-/* Which models are merges of others: these lie between them. All that are near count, the model at hand too. */
+/*
+ * Which models are merges of others: these lie between them. All that are near count, the model at
+ * hand too.
+ */
 static void find_merges(struct search *s)
 {
     const struct tp_sight *family[SHORTLIST + 1] = {tp_glance_own(s->glance)};
@@ -389,8 +416,8 @@ static void find_merges(struct search *s)
             }
 }
 
-static int distance_between(struct tp_source *model, struct tp_source *base, struct tp_distance *out,
-                            struct tp_error *err)
+static int distance_between(struct tp_source *model, struct tp_source *base,
+                            struct tp_distance *out, struct tp_error *err)
 {
     struct tp_pairs pairs;
     int rc = tp_pairs_find(model, base, &pairs, err);
@@ -401,7 +428,8 @@ static int distance_between(struct tp_source *model, struct tp_source *base, str
 }
 
 /* Whether OTHER is nearer to candidate C, which is more than 0, or to the model at hand. */
-static int vote(struct search *s, struct candidate *other, struct candidate *c, int *out, struct tp_error *err)
+static int vote(struct search *s, struct candidate *other, struct candidate *c, int *out,
+                struct tp_error *err)
 {
     struct tp_distance to_model = other->distance, to_candidate;
     double apart = COPY * c->distance.with_base;
@@ -413,16 +441,18 @@ static int vote(struct search *s, struct candidate *other, struct candidate *c, 
         rc = distance_between(other->source, s->model, &to_model, err);
     if (rc || to_candidate.with_base < apart || to_model.with_base < apart)
         return rc;
-    *out = (to_candidate.with_base < to_model.with_base * 0.995) - (to_candidate.with_base > to_model.with_base * 1.005);
+    *out = (to_candidate.with_base < to_model.with_base * 0.995) -
+           (to_candidate.with_base > to_model.with_base * 1.005);
     return 0;
 }
 
 /*
- * Between two plain models the delta costs the same either way, so which is the base must show elsewhere. A base
- * lies between its fine-tunes: if most others are nearer to the model at hand than to the candidate, the model is
- * the base itself, and packing it against the candidate would turn the family upside down. Those that went the same
- * way, as checkpoints of one run, count once; where that leaves one more here than there, looks tell more. A merge is
- * nearer to its parents than their base is, but no base.
+ * Between two plain models the delta costs the same either way, so which is the base must show
+ * elsewhere. A base lies between its fine-tunes: if most others are nearer to the model at hand
+ * than to the candidate, the model is the base itself, and packing it against the candidate would
+ * turn the family upside down. Those that went the same way, as checkpoints of one run, count once;
+ * where that leaves one more here than there, looks tell more. A merge is nearer to its parents
+ * than their base is, but no base.
  */
 static int is_rather_base(struct search *s, struct candidate *c, bool *out, struct tp_error *err)
 {
@@ -471,8 +501,8 @@ static long remoteness(const struct search *s, const struct candidate *c)
     return sum > 0 ? (long)floor(8 * log2(sum)) : LONG_MIN;
 }
 
-/* Of two that are equally near: a shorter chain, the one that is named, that has the model's dtype, that the others are
- * nearer to, the nearer, a pack, by name. */
+/* Of two that are equally near: a shorter chain, the one that is named, that has the model's dtype,
+ * that the others are nearer to, the nearer, a pack, by name. */
 static bool preferred(const struct search *s, const struct candidate *a, const struct candidate *b)
 {
     enum tp_dtype dtype = main_dtype(s->model);
@@ -510,7 +540,8 @@ static struct candidate *nearest(struct search *s)
     }
     for (size_t i = 0; near && i < s->listed; i++) {
         struct candidate *c = &s->all[i];
-        if (!c->refused && saves(c) && price(s, c) <= price(s, near) * (1 + NEAR) && (!best || preferred(s, c, best)))
+        if (!c->refused && saves(c) && price(s, c) <= price(s, near) * (1 + NEAR) &&
+            (!best || preferred(s, c, best)))
             best = c;
     }
     return best;
@@ -543,7 +574,8 @@ static int describe(const struct search *s, const struct candidate *c, struct tp
         if (!first)
             return tp_fail(err, ENOENT, "none of %zu other models has tensors like these", s->n);
         if (first->refused)
-            return tp_fail(err, ENOENT, "'%s' is related, but rather made from this model than its base",
+            return tp_fail(err, ENOENT,
+                           "'%s' is related, but rather made from this model than its base",
                            first->name);
         return tp_fail(err, ENOENT,
                        "'%s' has tensors like these, but as their base it would save nothing",
@@ -551,26 +583,30 @@ static int describe(const struct search *s, const struct candidate *c, struct tp
     }
     const struct tp_distance *d = &c->distance;
     double total = s->model->tensor_bytes ? (double)s->model->tensor_bytes : 1;
-    *out = (struct tp_match){.kind = c->kind, .shared = (double)c->pairs.matched_bytes / total,
-                             .distance = d->with_base, .named = c->named != NULL};
+    *out = (struct tp_match){.kind = c->kind,
+                             .shared = (double)c->pairs.matched_bytes / total,
+                             .distance = d->with_base,
+                             .named = c->named != NULL};
     snprintf(out->name, sizeof out->name, "%s", c->name);
-    snprintf(out->why, sizeof out->why,
-             "%s%s%sshares %.0f %% of the tensors' bytes, which take %.0f %% of their size against it, "
-             "%.0f %% alone",
-             c->named ? "named in " : "", c->named ? c->named->origin : "", c->named ? ", " : "",
-             100 * out->shared, 100 * d->with_base, 100 * d->alone);
+    snprintf(
+        out->why, sizeof out->why,
+        "%s%s%sshares %.0f %% of the tensors' bytes, which take %.0f %% of their size against it, "
+        "%.0f %% alone",
+        c->named ? "named in " : "", c->named ? c->named->origin : "", c->named ? ", " : "",
+        100 * out->shared, 100 * d->with_base, 100 * d->alone);
     return 0;
 }
 
-int tp_match_base(struct tp_store *store, const char *dir, const struct tp_match_query *query, struct tp_match *out,
-                  struct tp_error *err)
+int tp_match_base(struct tp_store *store, const char *dir, const struct tp_match_query *query,
+                  struct tp_match *out, struct tp_error *err)
 {
     struct search *s = calloc(1, sizeof *s);
     struct candidate *best = NULL;
     int rc;
     if (!s)
         return tp_fail(err, ENOMEM, "out of memory");
-    *s = (struct search){.store = store, .self = query->self, .waiting = query->waiting, .cancel = query->cancel};
+    *s = (struct search){
+        .store = store, .self = query->self, .waiting = query->waiting, .cancel = query->cancel};
     for (const struct tp_waiting *w = query->waiting; w; w = w->next)
         s->level++;
     s->packs_only = query->packs_only || s->level >= TP_WAITING_MAX;

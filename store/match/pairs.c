@@ -12,7 +12,9 @@
 #include "store/match/pairs.h"
 #include "store/match/rename.h"
 
-/* Tensors of a file that are sampled, and how many pairs of files at most are compared in this way. */
+/*
+ * Tensors of a file that are sampled, and how many pairs of files at most are compared in this way.
+ */
 enum { SAMPLES = 3, SAMPLE_LEN = 4080, FILE_PAIRS_MAX = 4096 };
 
 /* Weights whose differences take more of their bits have nothing in common. */
@@ -21,10 +23,11 @@ enum { SAMPLES = 3, SAMPLE_LEN = 4080, FILE_PAIRS_MAX = 4096 };
 /* How well a file of the base suits one of the model: NEARNESS first, then the following. */
 struct affinity {
     bool known;
-    unsigned nearness;  /* of the weights: 0 unrelated or unknown, else the more the nearer */
-    unsigned path;      /* 3: the same, 2: in the same directory, 1: in directories of one name, or of none */
+    unsigned nearness; /* of the weights: 0 unrelated or unknown, else the more the nearer */
+    unsigned
+        path; /* 3: the same, 2: in the same directory, 1: in directories of one name, or of none */
     unsigned neighbours; /* sixteenths of the file's bytes that the other can predict */
-    unsigned alike;     /* bytes with which both names begin */
+    unsigned alike;      /* bytes with which both names begin */
 };
 
 struct pairing {
@@ -56,7 +59,8 @@ static const char *name_in_base(const struct pairing *p, const struct tp_source_
 }
 
 /* The tensor that predicts T in FILE of the base. */
-static const struct tp_source_tensor *in_file(const struct pairing *p, const struct tp_source_tensor *t, uint32_t file)
+static const struct tp_source_tensor *in_file(const struct pairing *p,
+                                              const struct tp_source_tensor *t, uint32_t file)
 {
     const struct tp_source_tensor *b = NULL;
 
@@ -67,8 +71,8 @@ static const struct tp_source_tensor *in_file(const struct pairing *p, const str
 }
 
 /* The largest tensors of file F of which file G has some, and how much of F all of these are. */
-static unsigned choose_samples(const struct pairing *p, uint32_t f, uint32_t g, const struct tp_source_tensor **out,
-                               unsigned *sixteenths)
+static unsigned choose_samples(const struct pairing *p, uint32_t f, uint32_t g,
+                               const struct tp_source_tensor **out, unsigned *sixteenths)
 {
     uint64_t shared = 0;
     unsigned n = 0;
@@ -92,8 +96,8 @@ static unsigned choose_samples(const struct pairing *p, uint32_t f, uint32_t g, 
 }
 
 /* How far a place in the middle of T is from what is there in B. */
-static int compare_place(const struct pairing *p, const struct tp_source_tensor *t, const struct tp_source_tensor *b,
-                         double *out)
+static int compare_place(const struct pairing *p, const struct tp_source_tensor *t,
+                         const struct tp_source_tensor *b, double *out)
 {
     uint8_t src[SAMPLE_LEN + TP_SLACK], ref[SAMPLE_LEN + TP_SLACK], room[2 * SAMPLE_LEN + TP_SLACK];
     uint64_t common = tp_source_common(t, b), unit = tp_distance_unit(t->dtype);
@@ -116,7 +120,8 @@ static unsigned compare_paths(const char *a, const char *b, unsigned *alike)
 {
     const char *a_name = strrchr(a, '/'), *b_name = strrchr(b, '/');
     size_t a_len = a_name ? (size_t)(a_name - a) : 0, b_len = b_name ? (size_t)(b_name - b) : 0;
-    const char *a_last = a_len ? memrchr(a, '/', a_len) : NULL, *b_last = b_len ? memrchr(b, '/', b_len) : NULL;
+    const char *a_last = a_len ? memrchr(a, '/', a_len) : NULL,
+               *b_last = b_len ? memrchr(b, '/', b_len) : NULL;
 
     a_last = a_last ? a_last + 1 : a;
     b_last = b_last ? b_last + 1 : b;
@@ -167,7 +172,8 @@ static int affinity_of(struct pairing *p, uint32_t f, uint32_t g, const struct a
 }
 
 /* More than 0 where A suits better than B, each with a fit for the tensor at hand. */
-static int compare_affinities(const struct affinity *a, unsigned a_fit, const struct affinity *b, unsigned b_fit)
+static int compare_affinities(const struct affinity *a, unsigned a_fit, const struct affinity *b,
+                              unsigned b_fit)
 {
     if (a->nearness != b->nearness)
         return a->nearness > b->nearness ? 1 : -1;
@@ -181,7 +187,8 @@ static int compare_affinities(const struct affinity *a, unsigned a_fit, const st
 }
 
 /* Where there are too many files to compare: by their paths alone. */
-static struct affinity by_path(const struct pairing *p, const struct tp_source_tensor *t, const struct tp_source_tensor *b)
+static struct affinity by_path(const struct pairing *p, const struct tp_source_tensor *t,
+                               const struct tp_source_tensor *b)
 {
     struct affinity a = {0};
 
@@ -189,7 +196,8 @@ static struct affinity by_path(const struct pairing *p, const struct tp_source_t
     return a;
 }
 
-static int pair(struct pairing *p, const struct tp_source_tensor *t, const struct tp_source_tensor **out)
+static int pair(struct pairing *p, const struct tp_source_tensor *t,
+                const struct tp_source_tensor **out)
 {
     const char *name = name_in_base(p, t);
     const struct tp_source_tensor *best = NULL, *b = NULL;
@@ -213,7 +221,8 @@ static int pair(struct pairing *p, const struct tp_source_tensor *t, const struc
         if (rc < 0)
             break;
         a = known ? *known : by_path(p, t, b);
-        if (best && compare_affinities(&a, tp_source_fit(t, b), &of_best, tp_source_fit(t, best)) <= 0)
+        if (best &&
+            compare_affinities(&a, tp_source_fit(t, b), &of_best, tp_source_fit(t, best)) <= 0)
             continue;
         best = b;
         of_best = a;
@@ -222,7 +231,8 @@ static int pair(struct pairing *p, const struct tp_source_tensor *t, const struc
     return rc;
 }
 
-int tp_pairs_find(struct tp_source *model, struct tp_source *base, struct tp_pairs *out, struct tp_error *err)
+int tp_pairs_find(struct tp_source *model, struct tp_source *base, struct tp_pairs *out,
+                  struct tp_error *err)
 {
     struct pairing p = {.model = model, .base = base, .err = err};
     int rc;

@@ -9,8 +9,18 @@
 #include "base/hash.h"
 #include "store/match/rename.h"
 
-/* Longer names, or of more parts, have no other. Of a large group of names that might be one, the nearest are tried. */
-enum { PARTS = 24, NAME_MAX_LEN = 512, GROUP_ALL = 64, NEIGHBOURS = 16, VOTES = 512, HUNKS = PARTS };
+/*
+ * Longer names, or of more parts, have no other. Of a large group of names that might be one, the
+ * nearest are tried.
+ */
+enum {
+    PARTS = 24,
+    NAME_MAX_LEN = 512,
+    GROUP_ALL = 64,
+    NEIGHBOURS = 16,
+    VOTES = 512,
+    HUNKS = PARTS
+};
 
 struct parts {
     unsigned n;
@@ -19,13 +29,19 @@ struct parts {
     bool number[PARTS];
 };
 
-/* A name of the base. Names can only be one where KEY is equal: it is made of the numbers in them and the last part. */
+/*
+ * A name of the base. Names can only be one where KEY is equal: it is made of the numbers in them
+ * and the last part.
+ */
 struct entry {
     uint64_t key;
     const struct tp_source_tensor *t;
 };
 
-/* Parts from FIRST on that one of two names has more: at its start, where the other may have its own as well, or within. */
+/*
+ * Parts from FIRST on that one of two names has more: at its start, where the other may have its
+ * own as well, or within.
+ */
 struct hunk {
     bool of_base;
     unsigned first, n;
@@ -124,7 +140,9 @@ static int by_ending(const void *a, const void *b)
     return order ? order : (x->t > y->t) - (x->t < y->t);
 }
 
-/* Whether N parts of P from FIRST on have no number, so that they may be missing in the other name. */
+/*
+ * Whether N parts of P from FIRST on have no number, so that they may be missing in the other name.
+ */
 static bool may_miss(const struct parts *p, unsigned first, unsigned n)
 {
     for (unsigned i = first; i < first + n; i++)
@@ -133,7 +151,10 @@ static bool may_miss(const struct parts *p, unsigned first, unsigned n)
     return true;
 }
 
-/* What the parts from I of T and K of B on, which agree, have that does not agree; WAY leads on, to the next that do. */
+/*
+ * What the parts from I of T and K of B on, which agree, have that does not agree; WAY leads on, to
+ * the next that do.
+ */
 struct table {
     unsigned cost[PARTS][PARTS];
     struct {
@@ -143,7 +164,8 @@ struct table {
 
 enum { NEVER = 1000 };
 
-static void fill_cell(const struct parts *t, const struct parts *b, unsigned i, unsigned k, struct table *table)
+static void fill_cell(const struct parts *t, const struct parts *b, unsigned i, unsigned k,
+                      struct table *table)
 {
     unsigned best = NEVER;
 
@@ -162,8 +184,12 @@ static void fill_cell(const struct parts *t, const struct parts *b, unsigned i, 
     table->cost[i][k] = best;
 }
 
-/* How T and B, whose last parts agree, can be one name; false: not with fewer than LIMIT parts that do not agree. */
-static bool align(const struct parts *t, const struct parts *b, unsigned limit, struct alignment *out)
+/*
+ * How T and B, whose last parts agree, can be one name; false: not with fewer than LIMIT parts that
+ * do not agree.
+ */
+static bool align(const struct parts *t, const struct parts *b, unsigned limit,
+                  struct alignment *out)
 {
     struct table table;
     unsigned from_i = 0, from_k = 0, best = limit;
@@ -178,7 +204,8 @@ static bool align(const struct parts *t, const struct parts *b, unsigned limit, 
             else if (same_part(t, i, b, k))
                 fill_cell(t, b, i, k, &table);
             /* Two parts agree at least. */
-            if (i + 1 < t->n && table.cost[i][k] + i + k < best && may_miss(t, 0, i) && may_miss(b, 0, k)) {
+            if (i + 1 < t->n && table.cost[i][k] + i + k < best && may_miss(t, 0, i) &&
+                may_miss(b, 0, k)) {
                 best = table.cost[i][k] + i + k;
                 from_i = i;
                 from_k = k;
@@ -193,7 +220,8 @@ static bool align(const struct parts *t, const struct parts *b, unsigned limit, 
         if (i > from_i + 1)
             out->hunks[out->n++] = (struct hunk){.first = from_i + 1, .n = i - from_i - 1};
         if (k > from_k + 1)
-            out->hunks[out->n++] = (struct hunk){.of_base = true, .first = from_k + 1, .n = k - from_k - 1};
+            out->hunks[out->n++] =
+                (struct hunk){.of_base = true, .first = from_k + 1, .n = k - from_k - 1};
         from_i = i;
         from_k = k;
     }
@@ -232,15 +260,20 @@ static uint64_t hunk_of(const struct parts *t, const struct parts *b, const stru
     return hash_parts(h->of_base ? b : t, h->first, h->n, h->of_base ? 5 : 7) | 1;
 }
 
-static void vote(struct finder *f, const struct parts *t, const struct parts *b, const struct alignment *a, uint64_t bytes)
+static void vote(struct finder *f, const struct parts *t, const struct parts *b,
+                 const struct alignment *a, uint64_t bytes)
 {
     *votes_of(f, front_of(t, b, a)) += bytes;
     for (unsigned i = 0; i < a->n; i++)
         *votes_of(f, hunk_of(t, b, &a->hunks[i])) += bytes;
 }
 
-/* What the least known of the parts within explains, or where there are none those in front; 0: unknown ones within. */
-static uint64_t support(struct finder *f, const struct parts *t, const struct parts *b, const struct alignment *a)
+/*
+ * What the least known of the parts within explains, or where there are none those in front; 0:
+ * unknown ones within.
+ */
+static uint64_t support(struct finder *f, const struct parts *t, const struct parts *b,
+                        const struct alignment *a)
 {
     uint64_t least = *votes_of(f, front_of(t, b, a));
 
@@ -266,8 +299,8 @@ struct choice {
     const struct tp_source_tensor *t;
 };
 
-static void try_entry(struct finder *f, const struct tp_source_tensor *t, const struct parts *parts, const struct entry *e,
-                      enum step step, struct choice *best)
+static void try_entry(struct finder *f, const struct tp_source_tensor *t, const struct parts *parts,
+                      const struct entry *e, enum step step, struct choice *best)
 {
     uint64_t common = tp_source_common(t, e->t), bytes;
     struct alignment a;
@@ -305,8 +338,9 @@ static size_t first_not_less(const struct entry *entries, size_t n, const struct
 }
 
 /* Those of ENTRIES with the key of E that are nearest to it in their order. */
-static void try_near(struct finder *f, const struct entry *entries, int (*compare)(const void *, const void *),
-                     const struct entry *e, const struct parts *parts, enum step step, struct choice *best)
+static void try_near(struct finder *f, const struct entry *entries,
+                     int (*compare)(const void *, const void *), const struct entry *e,
+                     const struct parts *parts, enum step step, struct choice *best)
 {
     size_t at = first_not_less(entries, f->n, e, compare), from = at, to = at;
 
@@ -318,14 +352,15 @@ static void try_near(struct finder *f, const struct entry *entries, int (*compar
         try_entry(f, e->t, parts, &entries[from], step, best);
 }
 
-static void try_all(struct finder *f, const struct tp_source_tensor *t, const struct parts *parts, enum step step,
-                    struct choice *best)
+static void try_all(struct finder *f, const struct tp_source_tensor *t, const struct parts *parts,
+                    enum step step, struct choice *best)
 {
     struct entry e = {.key = key_of(parts), .t = t};
     size_t from, to;
 
-    from = first_not_less(f->forward, f->n, &(struct entry){.key = e.key, .t = &(struct tp_source_tensor){.name = ""}},
-                          by_name);
+    from = first_not_less(
+        f->forward, f->n,
+        &(struct entry){.key = e.key, .t = &(struct tp_source_tensor){.name = ""}}, by_name);
     for (to = from; to < f->n && to - from <= GROUP_ALL && f->forward[to].key == e.key;)
         to++;
     if (to - from <= GROUP_ALL) {
@@ -337,7 +372,8 @@ static void try_all(struct finder *f, const struct tp_source_tensor *t, const st
     }
 }
 
-static const struct tp_source_tensor *look_for(struct finder *f, const struct tp_source_tensor *t, bool voting)
+static const struct tp_source_tensor *look_for(struct finder *f, const struct tp_source_tensor *t,
+                                               bool voting)
 {
     struct choice best = {.penalty = NEVER - 1};
     struct parts parts;
@@ -367,8 +403,8 @@ static int sort_base(struct finder *f, struct tp_error *err)
     return 0;
 }
 
-int tp_renames_find(const struct tp_source *model, const struct tp_source *base, struct tp_renames *out,
-                    struct tp_error *err)
+int tp_renames_find(const struct tp_source *model, const struct tp_source *base,
+                    struct tp_renames *out, struct tp_error *err)
 {
     struct finder *f = calloc(1, sizeof *f);
     bool *unnamed = calloc(model->tensor_n + 1, sizeof *unnamed), any = false;
@@ -388,7 +424,8 @@ int tp_renames_find(const struct tp_source *model, const struct tp_source *base,
     }
     for (int voting = 1; rc == 0 && any && voting >= 0; voting--)
         for (size_t i = 0; i < model->tensor_n; i++) {
-            const struct tp_source_tensor *b = unnamed[i] ? look_for(f, &model->tensors[i], voting) : NULL;
+            const struct tp_source_tensor *b =
+                unnamed[i] ? look_for(f, &model->tensors[i], voting) : NULL;
 
             if (b)
                 out->to[i] = b->name;

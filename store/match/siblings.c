@@ -11,11 +11,16 @@
 #include "store/match/glance.h"
 #include "store/match/siblings.h"
 
-/* So many files may predict others; of so many that have its tensors a file looks at the weights. */
+/*
+ * So many files may predict others; of so many that have its tensors a file looks at the weights.
+ */
 enum { CENTRES_MOST = 256, RELATIVES_MOST = 12 };
 enum { PLACES = 24, PLACE_LEN = 4080 };
 
-/* Weights are related if they differ less than this part of what they differ from elements of other places. */
+/*
+ * Weights are related if they differ less than this part of what they differ from elements of other
+ * places.
+ */
 #define RELATED 0.95
 /* What a file must take, relative to what it takes without a sibling. */
 #define CLEARLY 0.95
@@ -24,8 +29,8 @@ struct chooser {
     struct tp_source *model, *base; /* BASE may be NULL */
     const struct tp_pairs *with_base;
     const struct tp_source_tensor **tensors; /* of the model by file, then by name */
-    size_t *first;                           /* of each file in TENSORS, and where the last one ends */
-    uint32_t centres[CENTRES_MOST];          /* files that are not predicted by others: these may predict */
+    size_t *first;                  /* of each file in TENSORS, and where the last one ends */
+    uint32_t centres[CENTRES_MOST]; /* files that are not predicted by others: these may predict */
     unsigned centre_n;
     struct tp_pairs trial; /* of the file at hand alone */
     struct tp_pairs *out;
@@ -56,12 +61,14 @@ static void sort_tensors(struct chooser *c)
 }
 
 /* What is tried for tensor T of the file at hand. */
-static const struct tp_source_tensor **trial_of(const struct chooser *c, const struct tp_source_tensor *t)
+static const struct tp_source_tensor **trial_of(const struct chooser *c,
+                                                const struct tp_source_tensor *t)
 {
     return &c->trial.of[t - c->model->tensors];
 }
 
-static void try_tensor(struct chooser *c, const struct tp_source_tensor *t, const struct tp_source_tensor *b)
+static void try_tensor(struct chooser *c, const struct tp_source_tensor *t,
+                       const struct tp_source_tensor *b)
 {
     *trial_of(c, t) = b;
     if (b)
@@ -80,7 +87,10 @@ static void try_sibling(struct chooser *c, uint32_t file, uint32_t centre)
 
         while (k < end && (order = strcmp(c->tensors[k]->name, t->name)) < 0)
             k++;
-        try_tensor(c, t, t->len && order == 0 && tp_source_common(t, c->tensors[k]) == t->len ? c->tensors[k] : NULL);
+        try_tensor(c, t,
+                   t->len && order == 0 && tp_source_common(t, c->tensors[k]) == t->len
+                       ? c->tensors[k]
+                       : NULL);
     }
 }
 
@@ -92,9 +102,13 @@ static void try_base(struct chooser *c, uint32_t file)
         try_tensor(c, c->tensors[i], c->with_base->of[c->tensors[i] - c->model->tensors]);
 }
 
-/* Read place OFF of tensor T, LEN bytes, and those of B, and add up how far they are, and how far from other elements. */
-static int look(struct chooser *c, const struct tp_source_tensor *t, const struct tp_source_tensor *b, uint64_t off,
-                size_t len, double *here, double *elsewhere)
+/*
+ * Read place OFF of tensor T, LEN bytes, and those of B, and add up how far they are, and how far
+ * from other elements.
+ */
+static int look(struct chooser *c, const struct tp_source_tensor *t,
+                const struct tp_source_tensor *b, uint64_t off, size_t len, double *here,
+                double *elsewhere)
 {
     unsigned unit = tp_distance_unit(t->dtype);
     size_t half = len / 2 / unit * unit;
@@ -105,12 +119,16 @@ static int look(struct chooser *c, const struct tp_source_tensor *t, const struc
     if (rc < 0)
         return rc;
     *here += (double)len * tp_glance_difference(t->dtype, c->src, c->ref, len);
-    *elsewhere += (double)half * tp_glance_difference(t->dtype, c->src, c->ref + (len - half), half) +
-                  (double)(len - half) * tp_glance_difference(t->dtype, c->src + half, c->ref, len - half);
+    *elsewhere +=
+        (double)half * tp_glance_difference(t->dtype, c->src, c->ref + (len - half), half) +
+        (double)(len - half) * tp_glance_difference(t->dtype, c->src + half, c->ref, len - half);
     return 0;
 }
 
-/* How far the sibling that is tried for FILE is, in a few places spread evenly over what both have: 1 is unrelated. */
+/*
+ * How far the sibling that is tried for FILE is, in a few places spread evenly over what both have:
+ * 1 is unrelated.
+ */
 static int glance(struct chooser *c, uint32_t file, double *out)
 {
     uint64_t step = c->trial.matched_bytes / PLACES + 1, next = step / 2, start = 0;
@@ -133,7 +151,9 @@ static int glance(struct chooser *c, uint32_t file, double *out)
     return rc;
 }
 
-/* The nearest of the files before FILE that have most of its tensors; UINT32_MAX: none is related. */
+/*
+ * The nearest of the files before FILE that have most of its tensors; UINT32_MAX: none is related.
+ */
 static int find_nearest(struct chooser *c, uint32_t file, uint32_t *out)
 {
     double least = RELATED, difference;
@@ -155,10 +175,15 @@ static int find_nearest(struct chooser *c, uint32_t file, uint32_t *out)
     return rc;
 }
 
-/* What FILE takes as it is tried with FROM, and what it takes alone, relative to its bytes. What has no partner takes REST. */
-static int sample(struct chooser *c, uint32_t file, struct tp_source *from, double rest, double *with, double *alone)
+/*
+ * What FILE takes as it is tried with FROM, and what it takes alone, relative to its bytes. What
+ * has no partner takes REST.
+ */
+static int sample(struct chooser *c, uint32_t file, struct tp_source *from, double rest,
+                  double *with, double *alone)
 {
-    double all = (double)c->model->files[file].tensor_bytes, matched = (double)c->trial.matched_bytes;
+    double all = (double)c->model->files[file].tensor_bytes,
+           matched = (double)c->trial.matched_bytes;
     struct tp_distance d;
     int rc = tp_distance_sample(c->model, from, &c->trial, &d, c->err);
 
@@ -206,8 +231,8 @@ static int choose(struct chooser *c, uint32_t file)
     return rc;
 }
 
-int tp_siblings_find(struct tp_source *model, struct tp_source *base, const struct tp_pairs *with_base,
-                     struct tp_pairs *out, struct tp_error *err)
+int tp_siblings_find(struct tp_source *model, struct tp_source *base,
+                     const struct tp_pairs *with_base, struct tp_pairs *out, struct tp_error *err)
 {
     struct chooser *c = calloc(1, sizeof *c);
     int rc = 0;
@@ -218,7 +243,8 @@ int tp_siblings_find(struct tp_source *model, struct tp_source *base, const stru
         tp_pairs_clear(out);
         return tp_fail(err, ENOMEM, "out of memory");
     }
-    *c = (struct chooser){.model = model, .base = base, .with_base = with_base, .out = out, .err = err};
+    *c = (struct chooser){
+        .model = model, .base = base, .with_base = with_base, .out = out, .err = err};
     c->tensors = calloc(model->tensor_all + 1, sizeof *c->tensors);
     c->first = calloc((size_t)model->file_n + 1, sizeof *c->first);
     c->trial.of = calloc(model->tensor_all + 1, sizeof *c->trial.of);

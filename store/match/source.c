@@ -42,7 +42,8 @@ static int compare_tensors(const void *a, const void *b)
     return order ? order : (s->file > t->file) - (s->file < t->file);
 }
 
-static int add_tensor(struct tp_source *source, const struct tp_source_tensor *t, struct tp_error *err)
+static int add_tensor(struct tp_source *source, const struct tp_source_tensor *t,
+                      struct tp_error *err)
 {
     struct tp_source_impl *impl = source->impl;
     if (source->tensor_n == impl->tensor_cap) {
@@ -63,7 +64,8 @@ static int add_tensor(struct tp_source *source, const struct tp_source_tensor *t
 static void see_time(struct tp_source *source, uint32_t file, int64_t sec, uint32_t nsec)
 {
     if (source->files[file].tensor_bytes &&
-        (sec > source->weights_sec || (sec == source->weights_sec && nsec > source->weights_nsec))) {
+        (sec > source->weights_sec ||
+         (sec == source->weights_sec && nsec > source->weights_nsec))) {
         source->weights_sec = sec;
         source->weights_nsec = nsec;
     }
@@ -112,22 +114,28 @@ static int add_header(struct tp_source *source, uint32_t file, struct tp_error *
     struct tp_safetensors *header = &impl->headers[impl->header_n];
     int rc = open_file(source, file, err);
     if (!rc)
-        rc = tp_safetensors_open(impl->fd, source->files[file].size, source->files[file].path, header,
-                                 err);
+        rc = tp_safetensors_open(impl->fd, source->files[file].size, source->files[file].path,
+                                 header, err);
     if (rc == -EBADMSG)
         return 0;
     if (!rc)
         impl->header_n++;
     for (size_t i = 0; !rc && i < header->tensor_n; i++) {
         const struct tp_tensor *t = &header->tensors[i];
-        struct tp_source_tensor mine = {.name = t->name, .dtype = t->dtype, .rank = t->rank,
-                                        .shape = t->shape, .len = t->len, .file = file, .off = t->off};
+        struct tp_source_tensor mine = {.name = t->name,
+                                        .dtype = t->dtype,
+                                        .rank = t->rank,
+                                        .shape = t->shape,
+                                        .len = t->len,
+                                        .file = file,
+                                        .off = t->off};
         rc = add_tensor(source, &mine, err);
     }
     return rc;
 }
 
-static int open_dir(struct tp_source *source, const char *path, enum tp_links links, struct tp_error *err)
+static int open_dir(struct tp_source *source, const char *path, enum tp_links links,
+                    struct tp_error *err)
 {
     struct tp_source_impl *impl = source->impl;
     int rc = tp_modeldir_scan_links(path, links, &impl->dir, err);
@@ -181,8 +189,12 @@ static int add_pack_file(struct tp_source *source, uint32_t number, struct tp_er
     source->file_n++;
     for (uint32_t i = 0; !rc && i < file->segment_n; i++) {
         const struct tp_segment *s = &index->segments[file->segment_first + i];
-        struct tp_source_tensor t = {.name = s->name, .dtype = s->dtype, .rank = s->rank,
-                                     .shape = s->shape, .file = mine, .off = s->file_off};
+        struct tp_source_tensor t = {.name = s->name,
+                                     .dtype = s->dtype,
+                                     .rank = s->rank,
+                                     .shape = s->shape,
+                                     .file = mine,
+                                     .off = s->file_off};
         /* A shape may say more than there are segments for. */
         if (!s->name[0] || s->elem_first || t.off < end || !whole_len(s, &t.len) ||
             !tp_range_within(t.off, t.len, file->size))
@@ -226,7 +238,10 @@ static int by_path(const void *a, const void *b)
     return strcmp(((const struct named_file *)a)->path, ((const struct named_file *)b)->path);
 }
 
-/* Where a link at PATH to TARGET leads, from the top of the model on; false: out of it, or it is too long. */
+/*
+ * Where a link at PATH to TARGET leads, from the top of the model on; false: out of it, or it is
+ * too long.
+ */
 static bool resolve(const char *path, const char *target, char out[LINK_MAX_LEN])
 {
     const char *slash = strrchr(path, '/');
@@ -266,9 +281,12 @@ static const char *within_snapshot(const char *path)
     return slash ? slash + 1 : path;
 }
 
-/* The N links at PATHS to TARGETS give the files their titles, the first one where there are several. */
-static int give_titles(struct tp_source *source, const char *const *paths, const char *const *targets, size_t n,
-                       struct tp_error *err)
+/*
+ * The N links at PATHS to TARGETS give the files their titles, the first one where there are
+ * several.
+ */
+static int give_titles(struct tp_source *source, const char *const *paths,
+                       const char *const *targets, size_t n, struct tp_error *err)
 {
     struct named_file *sorted = calloc((size_t)source->file_n + 1, sizeof *sorted);
     char text[LINK_MAX_LEN];
@@ -305,7 +323,8 @@ static int find_titles(struct tp_source *source, struct tp_error *err)
     if (!paths)
         return tp_fail(err, ENOMEM, "out of memory");
     for (size_t i = 0; i < most; i++) {
-        bool is_link = index ? index->files[i].type == TP_ENTRY_SYMLINK : dir->entries[i].type == TP_ENTRY_SYMLINK;
+        bool is_link = index ? index->files[i].type == TP_ENTRY_SYMLINK
+                             : dir->entries[i].type == TP_ENTRY_SYMLINK;
 
         if (!is_link)
             continue;
@@ -357,8 +376,8 @@ int tp_source_open(const char *path, struct tp_store *store, struct tp_source **
     return tp_source_open_links(path, TP_LINKS_AUTO, store, out, err);
 }
 
-int tp_source_open_links(const char *path, enum tp_links links, struct tp_store *store, struct tp_source **out,
-                         struct tp_error *err)
+int tp_source_open_links(const char *path, enum tp_links links, struct tp_store *store,
+                         struct tp_source **out, struct tp_error *err)
 {
     struct tp_pack *pack = NULL;
     struct tp_source *source;
@@ -404,8 +423,8 @@ void tp_source_close(struct tp_source *source)
 }
 
 /* The segment of FILE that holds the byte at OFF, which lies within the file. */
-static const struct tp_segment *segment_at(const struct tp_index *index, const struct tp_pack_file *file,
-                                           uint64_t off)
+static const struct tp_segment *segment_at(const struct tp_index *index,
+                                           const struct tp_pack_file *file, uint64_t off)
 {
     uint32_t low = 0, high = file->segment_n;
     while (high - low > 1) {
@@ -418,8 +437,8 @@ static const struct tp_segment *segment_at(const struct tp_index *index, const s
     return &index->segments[file->segment_first + low];
 }
 
-static int read_pack(struct tp_source *source, uint32_t number, uint64_t off, uint8_t *dst, size_t len,
-                     struct tp_error *err)
+static int read_pack(struct tp_source *source, uint32_t number, uint64_t off, uint8_t *dst,
+                     size_t len, struct tp_error *err)
 {
     struct tp_source_impl *impl = source->impl;
     const struct tp_index *index = tp_pack_index(impl->pack);
@@ -476,7 +495,8 @@ uint32_t tp_source_pack_file(const struct tp_source *source, uint32_t file)
 }
 
 /* The first of N tensors, sorted by name, whose name is not less than NAME. */
-static const struct tp_source_tensor *seek(const struct tp_source_tensor *tensors, size_t n, const char *name)
+static const struct tp_source_tensor *seek(const struct tp_source_tensor *tensors, size_t n,
+                                           const char *name)
 {
     size_t low = 0, high = n;
     while (low < high) {
@@ -498,7 +518,8 @@ const struct tp_source_tensor *tp_source_find(const struct tp_source *source, co
 const struct tp_source_tensor *tp_source_next(const struct tp_source *source, const char *name,
                                               const struct tp_source_tensor *before)
 {
-    const struct tp_source_tensor *first = source->tensors + source->tensor_n, *end = source->tensors + source->tensor_all;
+    const struct tp_source_tensor *first = source->tensors + source->tensor_n,
+                                  *end = source->tensors + source->tensor_all;
     const struct tp_source_tensor *t;
 
     if (!before && (t = tp_source_find(source, name)) != NULL)
@@ -519,7 +540,8 @@ bool tp_source_has(const struct tp_source *base, const struct tp_source_tensor *
     return false;
 }
 
-const struct tp_source_tensor *tp_source_at(const struct tp_source *source, const char *path, const char *name)
+const struct tp_source_tensor *tp_source_at(const struct tp_source *source, const char *path,
+                                            const char *name)
 {
     const struct tp_source_tensor *t = NULL;
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Finding equal tensors, and files, by probes: those of one length, longest first, by the same few places in each. */
+/*
+ * Finding equal tensors, and files, by probes: those of one length, longest first, by the same few
+ * places in each.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -41,29 +44,39 @@ static int by_content(const void *a, const void *b)
 }
 
 /* The tensors of SOURCE that have any bytes; PAIRS are those of the model with the base. */
-static size_t list_tensors(const struct tp_source *source, const struct tp_pairs *pairs, bool of_base, struct probe *out)
+static size_t list_tensors(const struct tp_source *source, const struct tp_pairs *pairs,
+                           bool of_base, struct probe *out)
 {
     size_t n = 0;
     for (size_t i = 0; i < source->tensor_all; i++) {
         const struct tp_source_tensor *t = &source->tensors[i];
         if (t->len)
-            out[n++] = (struct probe){.off = t->off, .len = t->len, .file = t->file, .number = i, .of_base = of_base,
+            out[n++] = (struct probe){.off = t->off,
+                                      .len = t->len,
+                                      .file = t->file,
+                                      .number = i,
+                                      .of_base = of_base,
                                       .given = pairs && pairs->of[i]};
     }
     return n;
 }
 
 /* The same of its files' bytes before any tensor. */
-static size_t list_files(const struct tp_source *source, const struct tp_source *base, bool of_base, struct probe *out)
+static size_t list_files(const struct tp_source *source, const struct tp_source *base, bool of_base,
+                         struct probe *out)
 {
     size_t n = 0;
     for (uint32_t i = 0; i < source->file_n; i++) {
         uint64_t len = tp_source_opaque(source, i);
         uint32_t named;
         if (len)
-            out[n++] = (struct probe){.len = len, .file = i, .number = source->tensor_all + i, .of_base = of_base,
-                                      .given = !of_base && base &&
-                                               tp_source_find_file(base, source->files[i].path, &named)};
+            out[n++] =
+                (struct probe){.len = len,
+                               .file = i,
+                               .number = source->tensor_all + i,
+                               .of_base = of_base,
+                               .given = !of_base && base &&
+                                        tp_source_find_file(base, source->files[i].path, &named)};
     }
     return n;
 }
@@ -86,8 +99,8 @@ static int take(struct tp_source *source, struct probe *p, struct tp_error *err)
     return 0;
 }
 
-/* How many from *FROM on have one length, and how many of these are to be looked at, from *FROM on: the base's, which
- * come first, only where one of the model's is not predicted by name. */
+/* How many from *FROM on have one length, and how many of these are to be looked at, from *FROM on:
+ * the base's, which come first, only where one of the model's is not predicted by name. */
 static size_t run_of(const struct probe *probes, size_t n, size_t *from, size_t *wanted)
 {
     size_t i = *from, of_base = 0, given = 0, run;
@@ -115,8 +128,8 @@ static void mark(const struct probe *probes, size_t n, enum tp_twin *out)
     }
 }
 
-static int find(struct tp_source *model, struct tp_source *base, struct probe *probes, size_t n, enum tp_twin *out,
-                struct tp_error *err)
+static int find(struct tp_source *model, struct tp_source *base, struct probe *probes, size_t n,
+                enum tp_twin *out, struct tp_error *err)
 {
     size_t taken = 0, run, wanted;
     int rc = 0;
@@ -135,10 +148,12 @@ static int find(struct tp_source *model, struct tp_source *base, struct probe *p
     return rc;
 }
 
-int tp_twins_find(struct tp_source *model, struct tp_source *base, const struct tp_pairs *pairs, enum tp_twin *out,
-                  struct tp_error *err)
+int tp_twins_find(struct tp_source *model, struct tp_source *base, const struct tp_pairs *pairs,
+                  enum tp_twin *out, struct tp_error *err)
 {
-    size_t most = model->tensor_all + (base ? base->tensor_all : 0) + model->file_n + (base ? base->file_n : 0), n;
+    size_t most = model->tensor_all + (base ? base->tensor_all : 0) + model->file_n +
+                  (base ? base->file_n : 0),
+           n;
     struct probe *probes = calloc(most + 1, sizeof *probes);
     int rc;
 

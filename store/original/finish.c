@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Ending a removal that another process began: what it left is held against the pack by content, and nothing else goes. */
+/*
+ * Ending a removal that another process began: what it left is held against the pack by content,
+ * and nothing else goes.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -39,7 +42,8 @@ static int open_directory(const char *path, int *out, struct tp_error *err)
 }
 
 /* What a directory was, where it is gone or was made writable. */
-static void take_from_index(struct tp_part *part, uint32_t mode, int64_t sec, uint32_t nsec, const struct stat *owner)
+static void take_from_index(struct tp_part *part, uint32_t mode, int64_t sec, uint32_t nsec,
+                            const struct stat *owner)
 {
     if (part->where == TP_PART_GONE) {
         part->st.stx_uid = owner->st_uid;
@@ -59,7 +63,9 @@ static enum tp_part_where look_for(const struct tp_original *o, const struct tp_
     snprintf(number, sizeof number, "%u", part->number);
     if (dir->where == TP_PART_TREE && exists(dir->fd, part->name))
         return TP_PART_TREE;
-    return part->type != TP_ENTRY_DIR && o->aside_fd >= 0 && exists(o->aside_fd, number) ? TP_PART_ASIDE : TP_PART_GONE;
+    return part->type != TP_ENTRY_DIR && o->aside_fd >= 0 && exists(o->aside_fd, number)
+               ? TP_PART_ASIDE
+               : TP_PART_GONE;
 }
 
 /* Of one that is at both places the one in the tree was made later. */
@@ -79,7 +85,8 @@ static int open_aside(struct tp_original *o, struct tp_part *part, struct tp_err
 
     snprintf(number, sizeof number, "%u", part->number);
     if (part->type == TP_ENTRY_FILE && o->leases) {
-        part->fd = openat(o->aside_fd, number, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        part->fd =
+            openat(o->aside_fd, number, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
         if (part->fd < 0)
             return tp_fail_errno(err, "cannot open '%s/%s'", o->aside, number);
         return tp_original_lease(o, part, err);
@@ -103,7 +110,9 @@ static int find_parts(struct tp_original *o, const struct tp_pack *pack, struct 
 {
     const struct tp_index *x = tp_pack_index(pack);
     struct stat owner;
-    int rc = fstat(tp_pack_fd(pack), &owner) < 0 ? tp_fail_errno(err, "cannot stat '%s'", tp_pack_path(pack)) : 0;
+    int rc = fstat(tp_pack_fd(pack), &owner) < 0
+                 ? tp_fail_errno(err, "cannot stat '%s'", tp_pack_path(pack))
+                 : 0;
 
     if (rc == 0)
         rc = tp_original_allow_files(o, x->file_n, err);
@@ -130,9 +139,12 @@ static int find_parts(struct tp_original *o, const struct tp_pack *pack, struct 
     return rc;
 }
 
-/* The content of what is left; files that the pack does not have are found when their directory is to go. */
-static int compare_parts(struct tp_original *o, const struct tp_pack *pack, const struct tp_progress *progress,
-                         struct tp_error *err)
+/*
+ * The content of what is left; files that the pack does not have are found when their directory is
+ * to go.
+ */
+static int compare_parts(struct tp_original *o, const struct tp_pack *pack,
+                         const struct tp_progress *progress, struct tp_error *err)
 {
     int rc = 0;
 
@@ -142,9 +154,11 @@ static int compare_parts(struct tp_original *o, const struct tp_pack *pack, cons
 
         snprintf(number, sizeof number, "%u", part->number);
         if (part->where == TP_PART_TREE)
-            rc = tp_compare_file(pack, o->removing, part->number, o->parts[part->parent].fd, part->name, progress, err);
+            rc = tp_compare_file(pack, o->removing, part->number, o->parts[part->parent].fd,
+                                 part->name, progress, err);
         else if (part->where == TP_PART_ASIDE)
-            rc = tp_compare_file(pack, o->removing, part->number, o->aside_fd, number, progress, err);
+            rc = tp_compare_file(pack, o->removing, part->number, o->aside_fd, number, progress,
+                                 err);
     }
     return rc;
 }
@@ -157,8 +171,8 @@ static bool is_complete(const struct tp_original *o)
     return true;
 }
 
-int tp_original_finish(const char *path, struct tp_pack *pack, bool unleased, const struct tp_progress *progress,
-                       struct tp_error *err)
+int tp_original_finish(const char *path, struct tp_pack *pack, bool unleased,
+                       const struct tp_progress *progress, struct tp_error *err)
 {
     struct tp_original *o;
     bool looked;
@@ -176,7 +190,8 @@ int tp_original_finish(const char *path, struct tp_pack *pack, bool unleased, co
     if (rc < 0 && looked && !o->committed && is_complete(o))
         rc = tp_original_undo(o, rc, err);
     else if (rc < 0 && !o->committed)
-        tp_error_prefix(err, "'%s' and '%s' are what an interrupted removal left", o->removing, o->aside);
+        tp_error_prefix(err, "'%s' and '%s' are what an interrupted removal left", o->removing,
+                        o->aside);
     tp_original_close(o);
     return rc;
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A thread that waits for the signals by which the kernel asks leases back, and gives them back at once. */
+/*
+ * A thread that waits for the signals by which the kernel asks leases back, and gives them back at
+ * once.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -38,16 +41,19 @@ struct tp_leases {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t started;
-    pid_t tid;            /* of the thread; 0: it has not started */
+    pid_t tid; /* of the thread; 0: it has not started */
     const atomic_int *cancel;
     atomic_int stop;
     bool sealed, quit;
-    int broken;           /* -1: none */
+    int broken; /* -1: none */
     int *fds;
     size_t fd_n, fd_cap;
 };
 
-/* Real-time signals are queued, one for each lease, and carry the descriptor. The thread alone receives it. */
+/*
+ * Real-time signals are queued, one for each lease, and carry the descriptor. The thread alone
+ * receives it.
+ */
 static int request_signal(void)
 {
     return SIGRTMIN + 1;
@@ -64,7 +70,10 @@ static void give_back(struct tp_leases *l, int fd)
     atomic_store(&l->stop, 1);
 }
 
-/* Under the lock. What was given back before is not asked back again: it has no lease, as one that was just asked back. */
+/*
+ * Under the lock. What was given back before is not asked back again: it has no lease, as one that
+ * was just asked back.
+ */
 static void give_back_all(struct tp_leases *l)
 {
     for (size_t i = 0; i < l->fd_n; i++)
@@ -160,10 +169,23 @@ void tp_leases_destroy(struct tp_leases *l)
 static bool is_shared(int fd)
 {
     static const unsigned shared[] = {
-        NFS_SUPER_MAGIC, SMB_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC, FUSE_SUPER_MAGIC, V9FS_MAGIC,
-        CEPH_SUPER_MAGIC, AFS_SUPER_MAGIC, AFS_FS_MAGIC, CODA_SUPER_MAGIC, OCFS2_SUPER_MAGIC,
-        0x01161970 /* GFS2 */, 0x0bd00bd0 /* Lustre */, 0x47504653 /* GPFS */, 0x19830326 /* BeeGFS */,
-        0x786f4256 /* shared folders of VirtualBox */, 0xbacbacbc /* and of VMware */,
+        NFS_SUPER_MAGIC,
+        SMB_SUPER_MAGIC,
+        CIFS_SUPER_MAGIC,
+        SMB2_SUPER_MAGIC,
+        FUSE_SUPER_MAGIC,
+        V9FS_MAGIC,
+        CEPH_SUPER_MAGIC,
+        AFS_SUPER_MAGIC,
+        AFS_FS_MAGIC,
+        CODA_SUPER_MAGIC,
+        OCFS2_SUPER_MAGIC,
+        0x01161970 /* GFS2 */,
+        0x0bd00bd0 /* Lustre */,
+        0x47504653 /* GPFS */,
+        0x19830326 /* BeeGFS */,
+        0x786f4256 /* shared folders of VirtualBox */,
+        0xbacbacbc /* and of VMware */,
     };
     struct statfs fs;
 
@@ -175,7 +197,10 @@ static bool is_shared(int fd)
     return false;
 }
 
-/* The owner of a file may lease it, or who has CAP_LEASE. Root in a container often has CAP_SETUID only. */
+/*
+ * The owner of a file may lease it, or who has CAP_LEASE. Root in a container often has CAP_SETUID
+ * only.
+ */
 static int set_lease(int fd)
 {
     struct stat st;
@@ -215,7 +240,8 @@ int tp_leases_add(struct tp_leases *l, int fd)
         }
     }
     /* Whom to signal comes first: a request may follow at once. */
-    if (rc == 0 && (fcntl(fd, F_SETOWN_EX, &owner) < 0 || fcntl(fd, F_SETSIG, request_signal()) < 0))
+    if (rc == 0 &&
+        (fcntl(fd, F_SETOWN_EX, &owner) < 0 || fcntl(fd, F_SETSIG, request_signal()) < 0))
         rc = -errno;
     if (rc == 0)
         rc = set_lease(fd);
@@ -241,7 +267,10 @@ int tp_leases_seal(struct tp_leases *l)
 {
     int fd;
 
-    /* The guard needs the lock to give anything back, so none goes between the last look and the seal. */
+    /*
+     * The guard needs the lock to give anything back, so none goes between the last look and the
+     * seal.
+     */
     pthread_mutex_lock(&l->lock);
     give_back_all(l);
     fd = l->broken;

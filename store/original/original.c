@@ -13,9 +13,13 @@
 #include "store/names.h"
 #include "store/original/original_impl.h"
 
-/* Descriptors for everything but the model's files: the pack, its bases, threads, a library's own. */
+/*
+ * Descriptors for everything but the model's files: the pack, its bases, threads, a library's own.
+ */
 #define OTHER_FILES 256u
-#define ADVICE "leave the directory (--keep), or answer for it yourself that nobody writes to it (--no-lease)"
+#define ADVICE                                                                                     \
+    "leave the directory (--keep), or answer for it yourself that nobody writes to it "            \
+    "(--no-lease)"
 
 int tp_original_names(const char *path, char **removing, char **aside, struct tp_error *err)
 {
@@ -31,8 +35,8 @@ int tp_original_names(const char *path, char **removing, char **aside, struct tp
     return rc;
 }
 
-int tp_original_create(const char *path, enum tp_original_use use, const atomic_int *cancel, struct tp_original **out,
-                       struct tp_error *err)
+int tp_original_create(const char *path, enum tp_original_use use, const atomic_int *cancel,
+                       struct tp_original **out, struct tp_error *err)
 {
     struct tp_original *o = calloc(1, sizeof *o);
     int rc;
@@ -86,7 +90,8 @@ static size_t find_parent(const struct tp_original *o, const char *path, size_t 
     return i;
 }
 
-int tp_original_add(struct tp_original *o, const char *path, enum tp_entry_type type, struct tp_error *err)
+int tp_original_add(struct tp_original *o, const char *path, enum tp_entry_type type,
+                    struct tp_error *err)
 {
     const char *slash = strrchr(path, '/');
     struct tp_part part = {.type = type, .fd = -1, .parent = TP_ORIGINAL_NONE};
@@ -120,11 +125,14 @@ int tp_original_allow_files(const struct tp_original *o, size_t n, struct tp_err
         return 0;
     if (limit.rlim_max < n + OTHER_FILES)
         return tp_fail(err, EMFILE,
-                       "'%s' has %zu files, which have to be open at once, and the hard limit on open files is %llu: "
+                       "'%s' has %zu files, which have to be open at once, and the hard limit on "
+                       "open files is %llu: "
                        "raise it (ulimit -Hn, LimitNOFILE=), " ADVICE,
                        o->path, n, (unsigned long long)limit.rlim_max);
     limit.rlim_cur = limit.rlim_max;
-    return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? tp_fail_errno(err, "cannot raise the limit on open files") : 0;
+    return setrlimit(RLIMIT_NOFILE, &limit) < 0
+               ? tp_fail_errno(err, "cannot raise the limit on open files")
+               : 0;
 }
 
 int tp_original_lease(struct tp_original *o, struct tp_part *part, struct tp_error *err)
@@ -139,12 +147,14 @@ int tp_original_lease(struct tp_original *o, struct tp_part *part, struct tp_err
         return tp_fail(err, EBUSY, "'%s/%s' is open for writing", o->path, part->path);
     case -EACCES:
         return tp_fail(err, EACCES,
-                       "'%s/%s' belongs to another user, so that a writer to it would not be noticed: pack it as that "
+                       "'%s/%s' belongs to another user, so that a writer to it would not be "
+                       "noticed: pack it as that "
                        "user or as root, " ADVICE,
                        o->path, part->path);
     case -EOPNOTSUPP:
         return tp_fail(err, EOPNOTSUPP,
-                       "the file system of '%s' has no leases, so that a writer to '%s' would not be noticed: " ADVICE,
+                       "the file system of '%s' has no leases, so that a writer to '%s' would not "
+                       "be noticed: " ADVICE,
                        o->path, part->path);
     default:
         return tp_fail(err, -rc, "cannot lease '%s/%s': %s", o->path, part->path, strerror(-rc));
@@ -159,7 +169,9 @@ static int stat_part(int fd, const char *name, struct statx *out)
 
 static enum tp_entry_type type_of(const struct statx *st)
 {
-    return S_ISDIR(st->stx_mode) ? TP_ENTRY_DIR : S_ISLNK(st->stx_mode) ? TP_ENTRY_SYMLINK : TP_ENTRY_FILE;
+    return S_ISDIR(st->stx_mode)   ? TP_ENTRY_DIR
+           : S_ISLNK(st->stx_mode) ? TP_ENTRY_SYMLINK
+                                   : TP_ENTRY_FILE;
 }
 
 int tp_original_open_part(struct tp_original *o, struct tp_part *part, struct tp_error *err)
@@ -180,7 +192,8 @@ int tp_original_open_part(struct tp_original *o, struct tp_part *part, struct tp
         return tp_fail_errno(err, "cannot stat '%s/%s'", o->path, part->path);
     if (type_of(&part->st) != part->type ||
         (part->type == TP_ENTRY_FILE && !S_ISREG(part->st.stx_mode)))
-        return tp_fail(err, EBUSY, "'%s/%s' became another while it was looked at", o->path, part->path);
+        return tp_fail(err, EBUSY, "'%s/%s' became another while it was looked at", o->path,
+                       part->path);
     if (!lease)
         return 0;
     /* What is recorded is what it is under the lease. */
@@ -209,15 +222,16 @@ static int open_parts(struct tp_original *o, struct tp_error *err)
         rc = tp_original_open_part(o, &o->parts[i], err);
         /* Nobody writes to it, so it may be all that there will ever be: the user knows. */
         if (rc == 0 && o->parts[i].type == TP_ENTRY_FILE && tp_is_partial(o->parts[i].name))
-            tp_log(TP_LOG_WARNING, "'%s/%s' is named as what is not complete", o->path, o->parts[i].path);
+            tp_log(TP_LOG_WARNING, "'%s/%s' is named as what is not complete", o->path,
+                   o->parts[i].path);
         if (rc == 0 && o->use != TP_ORIGINAL_READ)
             rc = tp_original_check_removable(o, &o->parts[i], err);
     }
     return rc;
 }
 
-int tp_original_open(const char *path, enum tp_original_use use, const atomic_int *cancel, struct tp_original **out,
-                     struct tp_error *err)
+int tp_original_open(const char *path, enum tp_original_use use, const atomic_int *cancel,
+                     struct tp_original **out, struct tp_error *err)
 {
     bool replace = use != TP_ORIGINAL_READ;
     int rc = tp_original_create(path, use, cancel, out, err);
@@ -258,8 +272,8 @@ int tp_original_check_leases(struct tp_original *o, struct tp_error *err)
 
     for (size_t i = 0; fd >= 0 && i < o->part_n; i++)
         if (o->parts[i].leased && o->parts[i].fd == fd)
-            return tp_fail(err, EBUSY, "'%s/%s' was opened for writing while it was packed", o->path,
-                           o->parts[i].path);
+            return tp_fail(err, EBUSY, "'%s/%s' was opened for writing while it was packed",
+                           o->path, o->parts[i].path);
     return fd >= 0 ? tp_fail(err, EBUSY, "'%s' was written to while it was packed", o->path) : 0;
 }
 
@@ -268,20 +282,23 @@ static bool same_time(const struct statx_timestamp *a, const struct statx_timest
     return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
 }
 
-int tp_original_check_part(const struct tp_original *o, const struct tp_part *part, int fd, const char *name, bool moved,
-                           struct tp_error *err)
+int tp_original_check_part(const struct tp_original *o, const struct tp_part *part, int fd,
+                           const char *name, bool moved, struct tp_error *err)
 {
     const struct statx *was = &part->st;
     struct statx st;
 
     if (stat_part(fd, name, &st) < 0)
-        return errno == ENOENT ? tp_fail(err, EBUSY, "'%s/%s' went away while it was packed", o->path, part->path)
+        return errno == ENOENT ? tp_fail(err, EBUSY, "'%s/%s' went away while it was packed",
+                                         o->path, part->path)
                                : tp_fail_errno(err, "cannot stat '%s/%s'", o->path, part->path);
     if (st.stx_ino != was->stx_ino || st.stx_dev_major != was->stx_dev_major ||
         st.stx_dev_minor != was->stx_dev_minor || type_of(&st) != part->type ||
         ((st.stx_mask & was->stx_mask & STATX_MNT_ID) && st.stx_mnt_id != was->stx_mnt_id))
-        return tp_fail(err, EBUSY, "'%s/%s' was replaced by another while it was packed", o->path, part->path);
-    if (!same_time(&st.stx_mtime, &was->stx_mtime) || (!moved && !same_time(&st.stx_ctime, &was->stx_ctime)) ||
+        return tp_fail(err, EBUSY, "'%s/%s' was replaced by another while it was packed", o->path,
+                       part->path);
+    if (!same_time(&st.stx_mtime, &was->stx_mtime) ||
+        (!moved && !same_time(&st.stx_ctime, &was->stx_ctime)) ||
         (part->type != TP_ENTRY_DIR && st.stx_size != was->stx_size))
         return tp_fail(err, EBUSY, "'%s/%s' changed while it was packed", o->path, part->path);
     return 0;
@@ -291,10 +308,15 @@ int tp_original_check(struct tp_original *o, struct tp_error *err)
 {
     int rc = tp_original_check_leases(o, err);
 
-    /* Renaming it out of sight changed the ctime of the directory itself, which was looked at before. */
+    /*
+     * Renaming it out of sight changed the ctime of the directory itself, which was looked at
+     * before.
+     */
     if (rc == 0)
-        rc = tp_original_check_part(o, &o->parts[0], AT_FDCWD, o->in_place ? o->path : o->removing, !o->in_place, err);
+        rc = tp_original_check_part(o, &o->parts[0], AT_FDCWD, o->in_place ? o->path : o->removing,
+                                    !o->in_place, err);
     for (size_t i = 1; rc == 0 && i < o->part_n; i++)
-        rc = tp_original_check_part(o, &o->parts[i], o->parts[o->parts[i].parent].fd, o->parts[i].name, false, err);
+        rc = tp_original_check_part(o, &o->parts[i], o->parts[o->parts[i].parent].fd,
+                                    o->parts[i].name, false, err);
     return rc;
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What must not be replaced by a pack, as far as it can be known before: mounts, stores, files that cannot be removed. */
+/*
+ * What must not be replaced by a pack, as far as it can be known before: mounts, stores, files that
+ * cannot be removed.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -70,22 +73,25 @@ static const char *within(const char *path, const char *dir)
 {
     size_t len = strcmp(dir, "/") == 0 ? 0 : strlen(dir);
 
-    return strncmp(path, dir, len) == 0 && (path[len] == '/' || path[len] == '\0') ? path + len : NULL;
+    return strncmp(path, dir, len) == 0 && (path[len] == '/' || path[len] == '\0') ? path + len
+                                                                                   : NULL;
 }
 
 /* FULL is the model's path without links, ID that of the mount which it is in. */
-static int check_mount(const struct tp_original *o, const struct mount_line *mount, const char *full,
-                       unsigned long long id, struct tp_error *err)
+static int check_mount(const struct tp_original *o, const struct mount_line *mount,
+                       const char *full, unsigned long long id, struct tp_error *err)
 {
     const char *inside = within(full, mount->point);
 
     if (strcmp(mount->type, TENPAK_TYPE) != 0)
         return 0;
     if (mount->id == id && inside)
-        return tp_fail(err, EXDEV, "'%s' lies in the mount of '%s': pack '%s%s%s'", o->path, mount->source,
-                       mount->source, strcmp(mount->root, "/") == 0 ? "" : mount->root, inside);
+        return tp_fail(err, EXDEV, "'%s' lies in the mount of '%s': pack '%s%s%s'", o->path,
+                       mount->source, mount->source,
+                       strcmp(mount->root, "/") == 0 ? "" : mount->root, inside);
     if (within(mount->source, full))
-        return tp_fail(err, EINVAL, "'%s' is a directory of models that is mounted at '%s'", o->path, mount->point);
+        return tp_fail(err, EINVAL, "'%s' is a directory of models that is mounted at '%s'",
+                       o->path, mount->point);
     return 0;
 }
 
@@ -114,7 +120,8 @@ static bool has_capability(unsigned capability)
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[2] = {0};
 
-    return syscall(SYS_capget, &header, data) == 0 && (data[capability / 32].effective & 1u << capability % 32);
+    return syscall(SYS_capget, &header, data) == 0 &&
+           (data[capability / 32].effective & 1u << capability % 32);
 }
 
 static bool is_ours(const struct statx *st)
@@ -132,21 +139,27 @@ static int check_flags(const struct statx *st, const char *shown, struct tp_erro
 }
 
 /* ST may be taken out of a directory DIR, which SHOWN lies in. */
-static int check_sticky(const struct statx *st, const struct statx *dir, const char *shown, struct tp_error *err)
+static int check_sticky(const struct statx *st, const struct statx *dir, const char *shown,
+                        struct tp_error *err)
 {
     if (!(dir->stx_mode & S_ISVTX) || is_ours(st) || is_ours(dir))
         return 0;
-    return tp_fail(err, EPERM, "'%s' belongs to another user, who alone may remove it from a sticky directory", shown);
+    return tp_fail(err, EPERM,
+                   "'%s' belongs to another user, who alone may remove it from a sticky directory",
+                   shown);
 }
 
-int tp_original_check_removable(const struct tp_original *o, const struct tp_part *part, struct tp_error *err)
+int tp_original_check_removable(const struct tp_original *o, const struct tp_part *part,
+                                struct tp_error *err)
 {
     const struct tp_part *dir = &o->parts[part->parent];
     char *shown = tp_path_join(o->path, part->path, "");
     int rc = shown ? 0 : tp_fail(err, ENOMEM, "out of memory for a name");
 
     if (rc == 0 && part->st.stx_mnt_id != o->parts[0].st.stx_mnt_id)
-        rc = tp_fail(err, EXDEV, "'%s' is another file system, mounted within the model: unmount it first", shown);
+        rc = tp_fail(err, EXDEV,
+                     "'%s' is another file system, mounted within the model: unmount it first",
+                     shown);
     if (rc == 0)
         rc = check_flags(&part->st, shown, err);
     if (rc == 0)
@@ -170,7 +183,8 @@ static int check_parent(const struct tp_original *o, const char *parent, struct 
         return tp_fail_errno(err, "cannot stat '%s'", parent);
     if (!(st.stx_mask & model->stx_mask & STATX_MNT_ID))
         return tp_fail(err, EOPNOTSUPP,
-                       "this kernel does not say where other file systems are mounted (Linux 5.8 does): leave the "
+                       "this kernel does not say where other file systems are mounted (Linux 5.8 "
+                       "does): leave the "
                        "directory '%s' (--keep)",
                        o->path);
     if (st.stx_mnt_id != model->stx_mnt_id)
@@ -211,8 +225,8 @@ static bool has_suffix(const char *name, const char *suffix)
 
 static bool describes_model(const char *name)
 {
-    static const char *const names[] = {"config.json", "adapter_config.json", "model_index.json", "modules.json",
-                                        "snapshots"};
+    static const char *const names[] = {"config.json", "adapter_config.json", "model_index.json",
+                                        "modules.json", "snapshots"};
 
     for (size_t n = 0; n < sizeof names / sizeof names[0]; n++)
         if (strcmp(name, names[n]) == 0)
@@ -225,13 +239,17 @@ static bool has_weights(const struct tp_original *o, size_t dir)
 {
     /* What is below a directory follows it, up to the first that is not. */
     for (size_t i = dir + 1; i < o->part_n && o->parts[i].parent >= dir; i++)
-        if (o->parts[i].parent == dir && (has_suffix(o->parts[i].name, ".safetensors") ||
-                                          has_suffix(o->parts[i].name, ".gguf") || has_suffix(o->parts[i].name, ".bin")))
+        if (o->parts[i].parent == dir &&
+            (has_suffix(o->parts[i].name, ".safetensors") ||
+             has_suffix(o->parts[i].name, ".gguf") || has_suffix(o->parts[i].name, ".bin")))
             return true;
     return false;
 }
 
-/* Loose files of weights say nothing of the directories beside them, as a description of the whole does. */
+/*
+ * Loose files of weights say nothing of the directories beside them, as a description of the whole
+ * does.
+ */
 static bool is_described(const struct tp_original *o)
 {
     for (size_t i = 1; i < o->part_n; i++)
@@ -252,12 +270,12 @@ int tp_original_check_no_store(const struct tp_original *o, struct tp_error *err
             why = "is tenpak's own";
         else if (part->type != TP_ENTRY_DIR && has_suffix(part->name, TP_PACK_SUFFIX))
             why = "is a pack";
-        else if (!described && part->parent > 0 && o->parts[part->parent].parent == 0 && describes_model(part->name) &&
-                 has_weights(o, part->parent))
+        else if (!described && part->parent > 0 && o->parts[part->parent].parent == 0 &&
+                 describes_model(part->name) && has_weights(o, part->parent))
             why = "describes another model";
         if (why)
-            return tp_fail(err, EINVAL, "'%s' is a directory of models and no model: '%s' in it %s", o->path,
-                           part->path, why);
+            return tp_fail(err, EINVAL, "'%s' is a directory of models and no model: '%s' in it %s",
+                           o->path, part->path, why);
     }
     return 0;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Removing the original: out of sight with one rename, compared there, its files moved where nobody follows them, its
- * directories removed one by one, which fails where something came that the pack does not have. Until the very end every
- * file is still on the disk, and everything can be put back.
+ * Removing the original: out of sight with one rename, compared there, its files moved where nobody
+ * follows them, its directories removed one by one, which fails where something came that the pack
+ * does not have. Until the very end every file is still on the disk, and everything can be put
+ * back.
  */
 #include <config.h>
 
@@ -27,7 +28,10 @@ static void number_text(const struct tp_part *part, char out[NUMBER_TEXT])
     snprintf(out, NUMBER_TEXT, "%u", part->number);
 }
 
-/* Rename, and fail with EEXIST where TO exists; also on file systems that cannot do this in one step. */
+/*
+ * Rename, and fail with EEXIST where TO exists; also on file systems that cannot do this in one
+ * step.
+ */
 static int move(int from_fd, const char *from, int to_fd, const char *to)
 {
     struct stat st;
@@ -74,8 +78,10 @@ static int move_aside(struct tp_original *o, struct tp_part *part, struct tp_err
 
     number_text(part, name);
     if (move(dir->fd, part->name, o->aside_fd, name) < 0)
-        return errno == ENOENT ? tp_fail(err, EBUSY, "'%s/%s' went away while it was packed", o->path, part->path)
-                               : tp_fail_errno(err, "cannot move '%s/%s' aside", o->path, part->path);
+        return errno == ENOENT
+                   ? tp_fail(err, EBUSY, "'%s/%s' went away while it was packed", o->path,
+                             part->path)
+                   : tp_fail_errno(err, "cannot move '%s/%s' aside", o->path, part->path);
     part->where = TP_PART_ASIDE;
     /* Whatever had this name was moved. */
     return tp_original_check_part(o, part, o->aside_fd, name, true, err);
@@ -99,7 +105,8 @@ static int move_all_aside(struct tp_original *o, struct tp_error *err)
 }
 
 /* Something came meanwhile into a directory that should be empty. */
-static int tell_what_came(const struct tp_original *o, const struct tp_part *part, struct tp_error *err)
+static int tell_what_came(const struct tp_original *o, const struct tp_part *part,
+                          struct tp_error *err)
 {
     int fd = openat(part->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -109,7 +116,8 @@ static int tell_what_came(const struct tp_original *o, const struct tp_part *par
     do
         entry = dir ? readdir(dir) : NULL;
     while (entry && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0));
-    rc = tp_fail(err, EBUSY, "'%s/%s/%s' came while it was packed", o->path, part->path, entry ? entry->d_name : "...");
+    rc = tp_fail(err, EBUSY, "'%s/%s/%s' came while it was packed", o->path, part->path,
+                 entry ? entry->d_name : "...");
     if (dir)
         closedir(dir);
     else if (fd >= 0)
@@ -182,8 +190,8 @@ int tp_original_remove_parts(struct tp_original *o, struct tp_error *err)
 
 /* --- Back --- */
 
-/* Owner, access lists and other attributes of the removed directory FROM, as far as they can be set: what cannot does not
- * keep its files from coming back. */
+/* Owner, access lists and other attributes of the removed directory FROM, as far as they can be
+ * set: what cannot does not keep its files from coming back. */
 static int copy_attributes(int from, int to, const struct statx *st)
 {
     char names[4096], value[4096];
@@ -264,8 +272,12 @@ static int finish_directories(struct tp_original *o, struct tp_error *err)
 
         if (part->type != TP_ENTRY_DIR)
             continue;
-        /* What a user who may write here but does not own it cannot set was not changed either, but for the time. */
-        if ((fchmod(part->fd, part->st.stx_mode & 07777) < 0 || futimens(part->fd, times) < 0) && errno != EPERM)
+        /*
+         * What a user who may write here but does not own it cannot set was not changed either, but
+         * for the time.
+         */
+        if ((fchmod(part->fd, part->st.stx_mode & 07777) < 0 || futimens(part->fd, times) < 0) &&
+            errno != EPERM)
             return tp_fail_errno(err, "cannot put back '%s/%s'", o->path, part->path);
     }
     return 0;
@@ -298,7 +310,8 @@ static int number_parts(struct tp_original *o, const struct tp_index *index, str
         const struct tp_pack_file *file = tp_index_find(index, o->parts[i].path);
 
         if (!file)
-            return tp_fail(err, EBUSY, "'%s/%s' came while it was packed", o->path, o->parts[i].path);
+            return tp_fail(err, EBUSY, "'%s/%s' came while it was packed", o->path,
+                           o->parts[i].path);
         o->parts[i].number = (uint32_t)(file - index->files);
     }
     return 0;
@@ -312,9 +325,10 @@ int tp_original_compare(struct tp_original *o, const struct tp_pack *pack, struc
     if (rc < 0)
         return rc;
     rc = tp_compare_dir(pack, o->in_place ? o->path : o->removing, false, NULL, &why);
-    return rc == -EEXIST ? tp_fail(err, EBUSY, "'%s' changed while it was packed: %s", o->path, why.message)
-           : rc < 0      ? tp_fail(err, -rc, "%s", why.message)
-                         : 0;
+    return rc == -EEXIST
+               ? tp_fail(err, EBUSY, "'%s' changed while it was packed: %s", o->path, why.message)
+           : rc < 0 ? tp_fail(err, -rc, "%s", why.message)
+                    : 0;
 }
 
 int tp_original_undo(struct tp_original *o, int rc, struct tp_error *err)
@@ -325,8 +339,10 @@ int tp_original_undo(struct tp_original *o, int rc, struct tp_error *err)
         return rc;
     if (o->in_place)
         return tp_fail(err, -rc, "%.600s; %.300s", first.message, why.message);
-    return tp_fail(err, -rc, "%.500s; what was '%.100s' is in '%.100s' now, since it could not be put back: %.200s",
-                   first.message, o->path, o->removing, why.message);
+    return tp_fail(
+        err, -rc,
+        "%.500s; what was '%.100s' is in '%.100s' now, since it could not be put back: %.200s",
+        first.message, o->path, o->removing, why.message);
 }
 
 int tp_original_remove(struct tp_original *o, const struct tp_pack *pack, struct tp_error *err)

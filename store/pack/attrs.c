@@ -33,7 +33,8 @@ static int check_owner(const struct tp_index *x, uint32_t i, struct tp_error *er
     if ((!f && a->file != TP_NONE) || (f && f->link != TP_NONE) ||
         !tp_attr_may_be(a->name, f ? f->type : TP_ENTRY_DIR))
         return BAD(err, "attribute %" PRIu32 " is one that no pack keeps", i);
-    if (i > 0 && (a[-1].file > a->file || (a[-1].file == a->file && strcmp(a[-1].name, a->name) >= 0)))
+    if (i > 0 &&
+        (a[-1].file > a->file || (a[-1].file == a->file && strcmp(a[-1].name, a->name) >= 0)))
         return BAD(err, "attribute %" PRIu32 " is out of order or there twice", i);
     return 0;
 }
@@ -49,7 +50,8 @@ static void give(struct tp_index *x, uint32_t i)
         *first = i;
 }
 
-int tp_attrs_decode(const uint8_t *records, struct tp_index *x, uint64_t *strings_left, struct tp_error *err)
+int tp_attrs_decode(const uint8_t *records, struct tp_index *x, uint64_t *strings_left,
+                    struct tp_error *err)
 {
     uint64_t off = 0;
 
@@ -81,7 +83,9 @@ int tp_attrs_decode(const uint8_t *records, struct tp_index *x, uint64_t *string
             return BAD(err, "attribute %" PRIu32 " is no access list", i);
         give(x, i);
     }
-    return off == x->values_len ? 0 : BAD(err, "its attributes do not add up to their %" PRIu32 " bytes", x->values_len);
+    return off == x->values_len
+               ? 0
+               : BAD(err, "its attributes do not add up to their %" PRIu32 " bytes", x->values_len);
 }
 
 void tp_attr_encode(const struct tp_attr *attr, uint32_t name, uint32_t value, uint8_t *out)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading what is stored from the pack's own file or, where that is damaged, from another one of the same id. */
+/*
+ * Reading what is stored from the pack's own file or, where that is damaged, from another one of
+ * the same id.
+ */
 #include <config.h>
 
 #include "store/pack/copies.h"
@@ -53,7 +56,8 @@ static void consider(struct tp_pack *pack, struct tp_copies *copies, const char 
         return;
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && fstat(tp_pack_fd(pack), &own) == 0 &&
         (st.st_dev != own.st_dev || st.st_ino != own.st_ino) && !is_known(copies, &st) &&
-        (uint64_t)st.st_size == tp_pack_stored_bytes(pack) && tp_pack_identify(path, &id, NULL) == 0 &&
+        (uint64_t)st.st_size == tp_pack_stored_bytes(pack) &&
+        tp_pack_identify(path, &id, NULL) == 0 &&
         memcmp(id.id, tp_pack_get_id(pack), sizeof id.id) == 0)
         copies->list[copies->n++] = (struct tp_copy){fd, st.st_dev, st.st_ino};
     else
@@ -70,7 +74,8 @@ static void look(struct tp_pack *pack, struct tp_copies *copies)
 
     while (dir && copies->n < TP_COPIES_MAX && (entry = readdir(dir))) {
         char *other = NULL;
-        if (tp_catalog_is_pack(entry->d_name) && asprintf(&other, "%s/%s", parent, entry->d_name) >= 0) {
+        if (tp_catalog_is_pack(entry->d_name) &&
+            asprintf(&other, "%s/%s", parent, entry->d_name) >= 0) {
             consider(pack, copies, other);
             free(other);
         }
@@ -80,8 +85,8 @@ static void look(struct tp_pack *pack, struct tp_copies *copies)
     free(parent);
 }
 
-/* The copies from number FROM on, as far as they are known; the directory is looked through when none is left and
- * that was not done lately. They stay open as long as the pack. */
+/* The copies from number FROM on, as far as they are known; the directory is looked through when
+ * none is left and that was not done lately. They stay open as long as the pack. */
 static unsigned more(struct tp_pack *pack, struct tp_copies *copies, unsigned from)
 {
     struct timespec now;
@@ -106,12 +111,13 @@ static void tell(struct tp_pack *pack, struct tp_copies *copies, uint64_t off)
     copies->told = true;
     pthread_mutex_unlock(&copies->lock);
     if (!told)
-        tp_log(TP_LOG_WARNING, "'%s' is damaged at offset %llu: what it has lost is read from a copy beside it",
+        tp_log(TP_LOG_WARNING,
+               "'%s' is damaged at offset %llu: what it has lost is read from a copy beside it",
                tp_pack_path(pack), (unsigned long long)off);
 }
 
-int tp_copies_read(struct tp_pack *pack, void *dst, size_t len, uint64_t off, uint64_t hash, bool others,
-                   struct tp_error *err)
+int tp_copies_read(struct tp_pack *pack, void *dst, size_t len, uint64_t off, uint64_t hash,
+                   bool others, struct tp_error *err)
 {
     struct tp_copies *copies = tp_pack_copies(pack);
     int rc = tp_file_pread(tp_pack_fd(pack), dst, len, off, tp_pack_path(pack), err);

@@ -16,7 +16,8 @@
 enum { PROBES = 256 }; /* chunks, and segments: 64 MiB at most */
 
 /* "'PACK' is damaged: chunk N of 'FILE' (offset X in the pack): WHAT" */
-static int damaged(const struct tp_pack *pack, uint32_t chunk, const char *what, struct tp_error *err)
+static int damaged(const struct tp_pack *pack, uint32_t chunk, const char *what,
+                   struct tp_error *err)
 {
     const struct tp_index *x = tp_pack_index(pack);
     const struct tp_chunk *c = &x->chunks[chunk];
@@ -24,8 +25,8 @@ static int damaged(const struct tp_pack *pack, uint32_t chunk, const char *what,
     uint64_t at = s->file_off + (uint64_t)(chunk - s->chunk_first) * x->chunk_size;
 
     return tp_fail(err, EBADMSG,
-                   "'%s' is damaged: chunk %" PRIu32 " (bytes from %" PRIu64 " of '%s', offset %" PRIu64
-                   " in the pack): %s",
+                   "'%s' is damaged: chunk %" PRIu32 " (bytes from %" PRIu64
+                   " of '%s', offset %" PRIu64 " in the pack): %s",
                    tp_pack_path(pack), chunk, at, x->files[s->file].path, c->stored_off, what);
 }
 
@@ -50,7 +51,8 @@ static int copy_from_base(struct tp_pack *pack, uint32_t chunk, void *dst, struc
     if (!base)
         return no_base(pack, chunk, err);
     if (fetch || c->alias == TP_NONE)
-        return tp_window_copy(base, c->ref, c->ref_off, tp_index_chunk_len(x, chunk), dst, work, fetch, err);
+        return tp_window_copy(base, c->ref, c->ref_off, tp_index_chunk_len(x, chunk), dst, work,
+                              fetch, err);
     work->depth++;
     rc = tp_pack_decode_chunk(base, c->alias, dst, work, NULL, err);
     work->depth--;
@@ -80,10 +82,12 @@ bool tp_pack_probe(struct tp_pack *pack)
     bool good = coded != NULL;
 
     for (uint64_t i = 0; good && i < x->chunk_n; i += chunk_step)
-        good = x->chunks[i].codec == TP_CODEC_SAME || read_stored(pack, (uint32_t)i, coded, false, NULL) == 0;
+        good = x->chunks[i].codec == TP_CODEC_SAME ||
+               read_stored(pack, (uint32_t)i, coded, false, NULL) == 0;
     for (uint64_t i = 0; good && i < x->segment_n; i += segment_step)
         for (uint32_t t = 0; good && t < x->segments[i].tables_n; t++)
-            good = tp_tables_check(pack, (uint32_t)i, x->tables[x->segments[i].tables_first + t].codec, NULL) == 0;
+            good = tp_tables_check(pack, (uint32_t)i,
+                                   x->tables[x->segments[i].tables_first + t].codec, NULL) == 0;
     free(coded);
     return good;
 }
@@ -98,7 +102,9 @@ static int get_window(struct tp_pack *pack, uint32_t chunk, struct tp_work *work
     struct tp_pack *from = s->from.whence == TP_FROM_PACK ? pack : tp_pack_base(pack);
 
     if (s->from.whence == TP_FROM_NONE)
-        return damaged(pack, chunk, "it is coded against what predicts it, and its segment has no such thing", err);
+        return damaged(pack, chunk,
+                       "it is coded against what predicts it, and its segment has no such thing",
+                       err);
     if (!from)
         return no_base(pack, chunk, err);
     w.off = (uint64_t)(chunk - s->chunk_first) * x->chunk_size;
@@ -124,9 +130,9 @@ static int run_codec(struct tp_pack *pack, uint32_t chunk, const struct means *m
 {
     const struct tp_index *x = tp_pack_index(pack);
     const struct tp_chunk *c = &x->chunks[chunk];
-    int rc = m->codec->decode(m->tables ? tp_tables_of(m->tables) : NULL, x->segments[c->segment].dtype,
-                              m->stored, c->stored_len, m->view.data, dst, tp_index_chunk_len(x, chunk),
-                              work->scratch);
+    int rc = m->codec->decode(m->tables ? tp_tables_of(m->tables) : NULL,
+                              x->segments[c->segment].dtype, m->stored, c->stored_len, m->view.data,
+                              dst, tp_index_chunk_len(x, chunk), work->scratch);
 
     if (rc == -ENOMEM)
         return tp_fail(err, ENOMEM, "out of memory for decoding '%s'", tp_pack_path(pack));
@@ -134,12 +140,13 @@ static int run_codec(struct tp_pack *pack, uint32_t chunk, const struct means *m
 }
 
 /*
- * With a fetch the content's checksum, which is computed then in any case, says all that the one of the coded
- * bytes would: that is only computed where something is wrong, to tell what, and to look for a copy.
- * Otherwise the coded bytes have been checked. 1: the content has been, too.
+ * With a fetch the content's checksum, which is computed then in any case, says all that the one of
+ * the coded bytes would: that is only computed where something is wrong, to tell what, and to look
+ * for a copy. Otherwise the coded bytes have been checked. 1: the content has been, too.
  */
 static int decode_read(struct tp_pack *pack, uint32_t chunk, const struct means *m, uint8_t *dst,
-                       struct tp_work *work, const struct tp_chunk_fetch *fetch, struct tp_error *err)
+                       struct tp_work *work, const struct tp_chunk_fetch *fetch,
+                       struct tp_error *err)
 {
     const struct tp_index *x = tp_pack_index(pack);
     int rc;
@@ -164,11 +171,12 @@ static int decode_coded(struct tp_pack *pack, uint32_t chunk, uint8_t *dst, stru
     if (!level)
         return damaged(pack, chunk, "it lies behind too many bases", err);
     if (!m.codec || !m.codec->fits(x->segments[c->segment].dtype))
-        return damaged(pack, chunk, "its codec does not fit its dtype, or is not in this build", err);
+        return damaged(pack, chunk, "its codec does not fit its dtype, or is not in this build",
+                       err);
     rc = tp_work_need(&level->stored, err);
     m.stored = level->stored;
-    if (rc == 0 && (!fetch || tp_file_pread(tp_pack_fd(pack), m.stored, c->stored_len, c->stored_off,
-                                            tp_pack_path(pack), NULL) < 0))
+    if (rc == 0 && (!fetch || tp_file_pread(tp_pack_fd(pack), m.stored, c->stored_len,
+                                            c->stored_off, tp_pack_path(pack), NULL) < 0))
         rc = read_stored(pack, chunk, m.stored, may_use_copies(work, fetch), err);
     if (rc == 0 && m.codec->needs_base)
         rc = get_window(pack, chunk, work, fetch, &m.view, err);
@@ -201,7 +209,8 @@ int tp_pack_decode_chunk(struct tp_pack *pack, uint32_t chunk, void *dst, struct
     if (c->codec == TP_CODEC_SAME)
         rc = copy_from_base(pack, from, dst, work, fetch, err);
     else if (c->codec == TP_CODEC_RAW)
-        return read_stored(pack, from, dst, may_use_copies(work, fetch), err); /* its hash is that of the content, too */
+        return read_stored(pack, from, dst, may_use_copies(work, fetch),
+                           err); /* its hash is that of the content, too */
     else
         rc = decode_coded(pack, from, dst, work, fetch, err);
     if (rc != 0)

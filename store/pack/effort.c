@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How much decoding one chunk takes, with all that it is made from: doc/FORMAT.md, "Effort". First as an upper bound,
- * from the most that a chunk of the base takes; where that is much, exactly, from the end of the chain up.
+ * How much decoding one chunk takes, with all that it is made from: doc/FORMAT.md, "Effort". First
+ * as an upper bound, from the most that a chunk of the base takes; where that is much, exactly,
+ * from the end of the chain up.
  */
 #include <config.h>
 
@@ -20,7 +21,8 @@
 /* What the chunks of a pack take. */
 struct ledger {
     uint64_t worst; /* the most of one */
-    uint64_t *upto; /* of all before each, less what neighbours share; NULL: only the bound is known */
+    uint64_t
+        *upto; /* of all before each, less what neighbours share; NULL: only the bound is known */
     uint64_t *shared; /* with the one before it */
 };
 
@@ -35,12 +37,14 @@ struct weigher {
     const struct tp_index *x, *base_index;
     const struct ledger *base;
     struct ledger own;
-    uint64_t coded, plain; /* the most of what is no reference, and of that in files that nothing here predicts */
+    uint64_t coded, plain; /* the most of what is no reference, and of that in files that nothing
+                              here predicts */
 };
 
 static uint64_t effort_of(const struct ledger *l, uint32_t first, uint32_t last)
 {
-    return l->upto ? l->upto[last + 1] - l->upto[first] + l->shared[first] : (last - first + (uint64_t)1) * l->worst;
+    return l->upto ? l->upto[last + 1] - l->upto[first] + l->shared[first]
+                   : (last - first + (uint64_t)1) * l->worst;
 }
 
 /* The chunk that holds the byte at OFF of FILE; SEGMENT: where to look first. */
@@ -55,8 +59,8 @@ static uint32_t chunk_at(const struct tp_index *x, uint32_t file, uint64_t off, 
     return s->chunk_first + (uint32_t)((off - s->file_off) / x->chunk_size);
 }
 
-static void set_range(struct needs *n, const struct tp_index *in, uint32_t file, uint64_t off, uint64_t len,
-                      uint32_t segment)
+static void set_range(struct needs *n, const struct tp_index *in, uint32_t file, uint64_t off,
+                      uint64_t len, uint32_t segment)
 {
     n->first = chunk_at(in, file, off, &segment);
     n->last = len > 1 ? chunk_at(in, file, off + len - 1, &segment) : n->first;
@@ -73,7 +77,8 @@ static void find_window(const struct weigher *w, uint32_t chunk, struct needs *n
 
     n->whence = s->from.whence;
     n->kept = true;
-    set_range(n, n->whence == TP_FROM_PACK ? w->x : w->base_index, s->from.file, bytes.off, bytes.len, s->from.segment);
+    set_range(n, n->whence == TP_FROM_PACK ? w->x : w->base_index, s->from.file, bytes.off,
+              bytes.len, s->from.segment);
 }
 
 /* What stands on a base that is not there takes nothing: it is not decoded. */
@@ -90,7 +95,8 @@ static struct needs find_needs(const struct weigher *w, uint32_t chunk)
         n.whence = TP_FROM_BASE;
         n.kept = c->alias == TP_NONE;
         set_range(&n, w->base_index, c->ref, c->ref_off, tp_index_chunk_len(w->x, chunk), 0);
-    } else if (codec && codec->needs_base && (whence == TP_FROM_PACK || (whence == TP_FROM_BASE && w->base))) {
+    } else if (codec && codec->needs_base &&
+               (whence == TP_FROM_PACK || (whence == TP_FROM_BASE && w->base))) {
         find_window(w, chunk, &n);
     }
     return n;
@@ -104,7 +110,9 @@ static uint64_t effort_of_needs(const struct weigher *w, uint32_t chunk, const s
         return effort_of(w->base, n->first, n->last);
     if (w->own.upto)
         return effort_of(&w->own, n->first, n->last);
-    return w->x->chunks[chunk].codec == TP_CODEC_SAME ? w->coded : (n->last - n->first + (uint64_t)1) * w->plain;
+    return w->x->chunks[chunk].codec == TP_CODEC_SAME
+               ? w->coded
+               : (n->last - n->first + (uint64_t)1) * w->plain;
 }
 
 /* The tables of a segment, of whichever codec. */
@@ -118,26 +126,30 @@ static uint64_t tables_of(const struct tp_index *x, const struct tp_segment *s)
 }
 
 /* Those of one segment; BEFORE: what the chunk before needed. -EBADMSG. */
-static int weigh_segment(struct weigher *w, const struct tp_segment *s, struct needs *before, const char *path,
-                         struct tp_error *err)
+static int weigh_segment(struct weigher *w, const struct tp_segment *s, struct needs *before,
+                         const char *path, struct tp_error *err)
 {
     uint64_t tables = tables_of(w->x, s);
 
     for (uint32_t i = s->chunk_first; i < s->chunk_first + s->chunk_n; i++) {
         bool coded = w->x->chunks[i].codec != TP_CODEC_SAME;
         struct needs n = find_needs(w, i);
-        uint64_t effort = VISIT + tp_index_chunk_len(w->x, i) + effort_of_needs(w, i, &n) + (coded ? tables : 0);
+        uint64_t effort =
+            VISIT + tp_index_chunk_len(w->x, i) + effort_of_needs(w, i, &n) + (coded ? tables : 0);
 
         if (w->own.upto) {
             const struct ledger *from = n.whence == TP_FROM_BASE ? w->base : &w->own;
-            bool share = n.kept && before->kept && n.whence == before->whence && n.first == before->last;
+            bool share =
+                n.kept && before->kept && n.whence == before->whence && n.first == before->last;
 
             w->own.shared[i] = share ? effort_of(from, n.first, n.first) : 0;
             w->own.upto[i + 1] = w->own.upto[i] + effort - w->own.shared[i];
             if (effort > TP_EFFORT_MAX)
-                return tp_fail(err, EBADMSG,
-                               "'%s': chunk %" PRIu32 " takes the decoding of more than %u MiB, with all that it stands on",
-                               path, i, TP_EFFORT_MAX >> 20);
+                return tp_fail(
+                    err, EBADMSG,
+                    "'%s': chunk %" PRIu32
+                    " takes the decoding of more than %u MiB, with all that it stands on",
+                    path, i, TP_EFFORT_MAX >> 20);
         }
         if (effort > w->own.worst)
             w->own.worst = effort;
@@ -171,9 +183,11 @@ static void ledger_clear(struct ledger *l)
     *l = (struct ledger){0};
 }
 
-/* Exactly, of an index that stands on BASE, and so on down; OUT has what it takes, also on failure. */
-static int ledger_fill(const struct tp_index *x, const struct tp_pack *base, const char *path, struct ledger *out,
-                       struct tp_error *err)
+/*
+ * Exactly, of an index that stands on BASE, and so on down; OUT has what it takes, also on failure.
+ */
+static int ledger_fill(const struct tp_index *x, const struct tp_pack *base, const char *path,
+                       struct ledger *out, struct tp_error *err)
 {
     struct ledger below = {0};
     struct weigher w = {.x = x};
@@ -195,11 +209,12 @@ static int ledger_fill(const struct tp_index *x, const struct tp_pack *base, con
     return rc;
 }
 
-int tp_effort_check(const struct tp_index *x, const struct tp_pack *base, const char *path, uint64_t *worst,
-                    struct tp_error *err)
+int tp_effort_check(const struct tp_index *x, const struct tp_pack *base, const char *path,
+                    uint64_t *worst, struct tp_error *err)
 {
     struct ledger below = {.worst = base ? tp_pack_effort(base) : 0}, exact = {0};
-    struct weigher w = {.x = x, .base = base ? &below : NULL, .base_index = base ? tp_pack_index(base) : NULL};
+    struct weigher w = {
+        .x = x, .base = base ? &below : NULL, .base_index = base ? tp_pack_index(base) : NULL};
     int rc = weigh(&w, path, err);
 
     if (rc == 0 && w.own.worst > EXACT_ABOVE) {

@@ -31,7 +31,8 @@ void tp_header_encode(unsigned version, uint8_t out[TP_PACK_HEADER_LEN])
     tp_put_le16(out + 8, (uint16_t)version);
 }
 
-int tp_header_check(const uint8_t in[TP_PACK_HEADER_LEN], unsigned version, const char *path, struct tp_error *err)
+int tp_header_check(const uint8_t in[TP_PACK_HEADER_LEN], unsigned version, const char *path,
+                    struct tp_error *err)
 {
     uint8_t want[TP_PACK_HEADER_LEN];
 
@@ -40,8 +41,8 @@ int tp_header_check(const uint8_t in[TP_PACK_HEADER_LEN], unsigned version, cons
     tp_header_encode(version, want);
     for (unsigned i = TP_PACK_MAGIC_LEN; i < TP_PACK_HEADER_LEN; i++)
         if (in[i] != want[i])
-            return tp_fail(err, EBADMSG, "'%s' is damaged: byte %u of its header is %u, not %u", path,
-                           i, in[i], want[i]);
+            return tp_fail(err, EBADMSG, "'%s' is damaged: byte %u of its header is %u, not %u",
+                           path, i, in[i], want[i]);
     return 0;
 }
 
@@ -70,7 +71,8 @@ static int check_identity(const uint8_t *in, const char *path, struct tp_error *
     if (memcmp(in, TP_PACK_MAGIC, TP_PACK_MAGIC_LEN) != 0)
         return tp_fail(err, EBADMSG, "'%s' is not a pack, or is cut short: it has no footer", path);
     if (tp_get_le64(in + FOOTER_HASH) != tp_xxh3(in, FOOTER_HASH))
-        return tp_fail(err, EBADMSG, "'%s' is damaged: its footer does not match its checksum", path);
+        return tp_fail(err, EBADMSG, "'%s' is damaged: its footer does not match its checksum",
+                       path);
     if (version > TP_PACK_VERSION)
         return tp_fail(err, EPROTONOSUPPORT,
                        "'%s' is of pack format %u, and this program reads up to %u", path, version,
@@ -87,7 +89,8 @@ static int check_identity(const uint8_t *in, const char *path, struct tp_error *
 bool tp_index_may_be(uint64_t len, uint64_t stored, uint64_t pack_bytes)
 {
     return len <= TP_INDEX_MAX && len / TP_INDEX_RATIO_MAX <= stored &&
-           (len <= TP_INDEX_ANY_PACK || (len - TP_INDEX_ANY_PACK) / TP_INDEX_OF_PACK_MAX <= pack_bytes);
+           (len <= TP_INDEX_ANY_PACK ||
+            (len - TP_INDEX_ANY_PACK) / TP_INDEX_OF_PACK_MAX <= pack_bytes);
 }
 
 int tp_footer_decode(const uint8_t in[TP_PACK_FOOTER_LEN], uint64_t file_size, const char *path,
@@ -110,7 +113,8 @@ int tp_footer_decode(const uint8_t in[TP_PACK_FOOTER_LEN], uint64_t file_size, c
 
     if (out->version < 2 && tp_get_le64(in + FOOTER_CONTENT) != 0)
         return tp_fail(err, EBADMSG, "'%s': reserved bytes of its footer are not zero", path);
-    if (out->index_off < TP_PACK_HEADER_LEN || !tp_add_u64(out->index_off, out->index_stored, &end) ||
+    if (out->index_off < TP_PACK_HEADER_LEN ||
+        !tp_add_u64(out->index_off, out->index_stored, &end) ||
         !tp_add_u64(end, TP_PACK_FOOTER_LEN, &end) || end != file_size)
         return tp_fail(err, EBADMSG,
                        "'%s' has %" PRIu64 " bytes, and its index of %" PRIu64 " bytes at %" PRIu64

@@ -25,8 +25,10 @@ void tp_index_clear(struct tp_index *index)
 uint64_t tp_index_memory(const struct tp_index *index)
 {
     return sizeof *index + (uint64_t)index->file_n * sizeof *index->files +
-           (uint64_t)index->segment_n * sizeof *index->segments + (uint64_t)index->chunk_n * sizeof *index->chunks +
-           (uint64_t)index->tables_n * sizeof *index->tables + (uint64_t)index->attr_n * sizeof *index->attrs +
+           (uint64_t)index->segment_n * sizeof *index->segments +
+           (uint64_t)index->chunk_n * sizeof *index->chunks +
+           (uint64_t)index->tables_n * sizeof *index->tables +
+           (uint64_t)index->attr_n * sizeof *index->attrs +
            (uint64_t)index->dim_n * sizeof *index->dims + index->values_len + index->strings_len;
 }
 
@@ -79,7 +81,8 @@ void tp_index_fill_links(struct tp_index *x)
     }
 }
 
-const struct tp_pack_file *tp_index_file_of(const struct tp_index *index, const struct tp_pack_file *file)
+const struct tp_pack_file *tp_index_file_of(const struct tp_index *index,
+                                            const struct tp_pack_file *file)
 {
     return file->link == TP_NONE ? file : &index->files[file->link];
 }
@@ -88,14 +91,19 @@ uint64_t tp_segment_predictor_len(const struct tp_segment *segment)
 {
     if (segment->from.dtype == segment->dtype)
         return segment->len;
-    return segment->len * 8 / tp_dtype_bits(segment->dtype) * (tp_dtype_bits(segment->from.dtype) / 8);
+    return segment->len * 8 / tp_dtype_bits(segment->dtype) *
+           (tp_dtype_bits(segment->from.dtype) / 8);
 }
 
-uint32_t tp_index_segment_at(const struct tp_index *index, const struct tp_pack_file *file, uint64_t off)
+uint32_t tp_index_segment_at(const struct tp_index *index, const struct tp_pack_file *file,
+                             uint64_t off)
 {
     uint32_t lo = file->segment_first, hi = lo + file->segment_n;
 
-    /* The last that begins at or before OFF: of several that begin there, those before it are empty. */
+    /*
+     * The last that begins at or before OFF: of several that begin there, those before it are
+     * empty.
+     */
     while (hi - lo > 1) {
         uint32_t mid = lo + (hi - lo) / 2;
 
@@ -121,7 +129,8 @@ static void hash_string(struct tp_sha256 *sha, const char *s)
     tp_sha256_update(sha, s, strlen(s));
 }
 
-int tp_index_content_id(const struct tp_index *index, uint8_t out[TP_SHA256_LEN], struct tp_error *err)
+int tp_index_content_id(const struct tp_index *index, uint8_t out[TP_SHA256_LEN],
+                        struct tp_error *err)
 {
     struct tp_sha256 *sha = tp_sha256_create();
 

@@ -21,7 +21,10 @@ struct decoder {
     const uint8_t *files, *segments, *chunks, *tables, *dims, *attrs, *values, *strings;
     struct tp_error *err;
     uint64_t strings_left; /* that the records may still refer to */
-    /* The directories that the file at hand lies in or follows, each in the one before: their numbers. */
+    /*
+     * The directories that the file at hand lies in or follows, each in the one before: their
+     * numbers.
+     */
     uint32_t above[DEPTH_MAX];
     uint32_t depth;
 };
@@ -134,7 +137,8 @@ static int decode_header(struct decoder *d, const uint8_t *in, size_t len)
     if (x->has_base == is_zero(x->base_id, TP_SHA256_LEN) ||
         (x->version > 1 && x->has_base == is_zero(x->base_content_id, TP_SHA256_LEN)))
         return BAD(d, "it does not say whether it has a base");
-    if (x->chunk_size < 4096 || x->chunk_size > TP_CHUNK_MAX || (x->chunk_size & (x->chunk_size - 1)))
+    if (x->chunk_size < 4096 || x->chunk_size > TP_CHUNK_MAX ||
+        (x->chunk_size & (x->chunk_size - 1)))
         return BAD(d, "a chunk size of %" PRIu32, x->chunk_size);
     if ((flags & ~TP_INDEX_FLAG_BASE) || !reserved || x->root_mode > 07777 ||
         x->root_mtime_nsec >= 1000000000)
@@ -159,8 +163,10 @@ static int allocate(struct decoder *d)
     x->attrs = alloc_records(x->attr_n, sizeof *x->attrs);
     x->values = malloc(x->values_len + 1u);
     x->strings = malloc(x->strings_len);
-    if (!x->files || !x->segments || !x->chunks || !x->tables || !x->dims || !x->attrs || !x->values || !x->strings)
-        return tp_fail(d->err, ENOMEM, "out of memory for an index of %" PRIu32 " chunks", x->chunk_n);
+    if (!x->files || !x->segments || !x->chunks || !x->tables || !x->dims || !x->attrs ||
+        !x->values || !x->strings)
+        return tp_fail(d->err, ENOMEM, "out of memory for an index of %" PRIu32 " chunks",
+                       x->chunk_n);
     memcpy(x->strings, d->strings, x->strings_len);
     memcpy(x->values, d->values, x->values_len);
     for (uint32_t i = 0; i < x->dim_n; i++)
@@ -168,8 +174,9 @@ static int allocate(struct decoder *d)
     return 0;
 }
 
-/* The parent of file I, the first LEN bytes of PATH, must be a directory of the pack, which keeps every path from leading
- * through a symbolic link. What is in a directory stands right after it, so the parent is one of those that are open. */
+/* The parent of file I, the first LEN bytes of PATH, must be a directory of the pack, which keeps
+ * every path from leading through a symbolic link. What is in a directory stands right after it, so
+ * the parent is one of those that are open. */
 static int check_parent(struct decoder *d, uint32_t i, const char *path, size_t len)
 {
     const struct tp_pack_file *files = d->index->files, *before = &files[i ? i - 1 : 0];
@@ -181,7 +188,8 @@ static int check_parent(struct decoder *d, uint32_t i, const char *path, size_t 
     if (d->depth > 0 && strlen(files[d->above[d->depth - 1]].path) == len &&
         memcmp(files[d->above[d->depth - 1]].path, path, len) == 0)
         return 0;
-    if (i > 0 && before->type != TP_ENTRY_DIR && strncmp(before->path, path, len) == 0 && before->path[len] == '\0')
+    if (i > 0 && before->type != TP_ENTRY_DIR && strncmp(before->path, path, len) == 0 &&
+        before->path[len] == '\0')
         return BAD(d, "'%s' lies under a path that is not a directory", path);
     return BAD(d, "'%s' has no parent directory", path);
 }
@@ -218,8 +226,9 @@ static int check_file(const struct decoder *d, uint32_t i)
         return 0;
     if (f->size || f->segment_n || f->sparse || !is_zero(f->sha256, TP_SHA256_LEN))
         return BAD(d, "'%s' has no content of its own and says what it is", f->path);
-    if (f->link != TP_NONE && (f->type != TP_ENTRY_FILE || f->link >= i || d->index->files[f->link].link != TP_NONE ||
-                               d->index->files[f->link].type != TP_ENTRY_FILE))
+    if (f->link != TP_NONE &&
+        (f->type != TP_ENTRY_FILE || f->link >= i || d->index->files[f->link].link != TP_NONE ||
+         d->index->files[f->link].type != TP_ENTRY_FILE))
         return BAD(d, "'%s' is another name of what is no file before it", f->path);
     if ((f->type == TP_ENTRY_SYMLINK) != (f->target != NULL))
         return BAD(d, "'%s' has a wrong link target", f->path);
@@ -295,8 +304,8 @@ static int check_tensor(const struct decoder *d, uint32_t i, const struct tp_seg
     if (!tp_mul_u64(s->len, 8, &bits) || bits % width)
         return BAD(d, "segment %" PRIu32 " is not of whole elements", i);
     n = bits / width;
-    if (!tp_add_u64(s->elem_first, n, &end) || end > elems || !tp_mul_u64(s->elem_first, width, &bits) ||
-        bits % 8)
+    if (!tp_add_u64(s->elem_first, n, &end) || end > elems ||
+        !tp_mul_u64(s->elem_first, width, &bits) || bits % 8)
         return BAD(d, "segment %" PRIu32 " is not within its tensor", i);
     return 0;
 }
@@ -311,12 +320,16 @@ static int decode_predictor_v1(struct decoder *d, const uint8_t *in, struct tp_s
     p->segment = tp_get_le32(in + 32);
     p->file = TP_NONE;
     p->whence = p->segment == TP_NONE ? TP_FROM_NONE : TP_FROM_BASE;
-    if (p->whence == TP_FROM_NONE ? p->off != 0 : !d->index->has_base || !tp_add_u64(p->off, n, &end))
+    if (p->whence == TP_FROM_NONE ? p->off != 0
+                                  : !d->index->has_base || !tp_add_u64(p->off, n, &end))
         return BAD(d, "segment %td has a wrong place in the base", s - d->index->segments);
     return 0;
 }
 
-/* One level only: what predicts is not predicted from this pack itself, so no chain of them is longer than two. */
+/*
+ * One level only: what predicts is not predicted from this pack itself, so no chain of them is
+ * longer than two.
+ */
 static int check_sibling(struct decoder *d, struct tp_segment *s)
 {
     struct tp_index *x = d->index;
@@ -324,7 +337,8 @@ static int check_sibling(struct decoder *d, struct tp_segment *s)
 
     if (!from || from->type != TP_ENTRY_FILE || from->link != TP_NONE || from->chained ||
         !tp_range_within(s->from.off, tp_segment_predictor_len(s), from->size))
-        return BAD(d, "segment %td is predicted by what is no file before its own", s - x->segments);
+        return BAD(d, "segment %td is predicted by what is no file before its own",
+                   s - x->segments);
     x->siblings = from->predicts = true;
     x->files[s->file].chained = true;
     s->from.segment = s->len ? tp_index_segment_at(x, from, s->from.off) : TP_NONE;
@@ -342,14 +356,19 @@ static int decode_predictor(struct decoder *d, const uint8_t *in, struct tp_segm
     p->dtype = (enum tp_dtype)in[37];
     p->segment = TP_NONE;
     if (p->whence == TP_FROM_NONE)
-        return is_zero(in + 24, 16) ? 0 : BAD(d, "segment %td has a predictor and none", s - d->index->segments);
-    if (p->whence > TP_FROM_PACK || in[38] || in[39] || in[37] >= TP_DTYPE_COUNT || p->dtype == TP_DTYPE_BYTES ||
-        s->dtype == TP_DTYPE_BYTES || !tp_convert_possible(p->dtype, s->dtype) ||
+        return is_zero(in + 24, 16)
+                   ? 0
+                   : BAD(d, "segment %td has a predictor and none", s - d->index->segments);
+    if (p->whence > TP_FROM_PACK || in[38] || in[39] || in[37] >= TP_DTYPE_COUNT ||
+        p->dtype == TP_DTYPE_BYTES || s->dtype == TP_DTYPE_BYTES ||
+        !tp_convert_possible(p->dtype, s->dtype) ||
         !tp_add_u64(p->off, tp_segment_predictor_len(s), &end) || end > INT64_MAX)
         return BAD(d, "segment %td has a wrong predictor", s - d->index->segments);
     if (p->whence == TP_FROM_PACK)
         return check_sibling(d, s);
-    return d->index->has_base ? 0 : BAD(d, "segment %td is predicted by a base, and there is none", s - d->index->segments);
+    return d->index->has_base ? 0
+                              : BAD(d, "segment %td is predicted by a base, and there is none",
+                                    s - d->index->segments);
 }
 
 static int decode_segment(struct decoder *d, uint32_t i, uint32_t *dims)
@@ -376,7 +395,8 @@ static int decode_segment(struct decoder *d, uint32_t i, uint32_t *dims)
         rc = d->index->version == 1 ? decode_predictor_v1(d, in, s) : decode_predictor(d, in, s);
     if (rc < 0)
         return rc;
-    if (s->dtype == TP_DTYPE_BYTES && (s->name[0] || s->rank || s->elem_first || s->from.whence != TP_FROM_NONE))
+    if (s->dtype == TP_DTYPE_BYTES &&
+        (s->name[0] || s->rank || s->elem_first || s->from.whence != TP_FROM_NONE))
         return BAD(d, "segment %" PRIu32 " is no tensor and has one's fields", i);
     return 0;
 }
@@ -430,7 +450,8 @@ static int check_same(const struct decoder *d, uint32_t i)
     if (c->ref >= i || x->chunks[c->ref].codec == TP_CODEC_SAME ||
         tp_index_chunk_len(x, c->ref) != tp_index_chunk_len(x, i) ||
         x->chunks[c->ref].content_hash != c->content_hash)
-        return BAD(d, "chunk %" PRIu32 " refers to chunk %" PRIu32 ", which is not the same", i, c->ref);
+        return BAD(d, "chunk %" PRIu32 " refers to chunk %" PRIu32 ", which is not the same", i,
+                   c->ref);
     if (x->files[x->segments[c->segment].file].predicts &&
         x->segments[x->chunks[c->ref].segment].from.whence == TP_FROM_PACK)
         return BAD(d, "chunk %" PRIu32 " predicts others and refers to one that is predicted", i);
@@ -453,7 +474,8 @@ static int decode_chunk(struct decoder *d, uint32_t i)
     if (c->codec >= TP_CODEC_COUNT || in[25] > TP_CHUNK_FLAG_REF_BASE || in[26] || in[27])
         return BAD(d, "chunk %" PRIu32 " is coded in an unknown way (%u)", i, c->codec);
     if (c->codec == TP_CODEC_SAME && c->ref_base && d->index->version == 1) {
-        c->alias = c->ref; /* a chunk of the base: where that lies in a file is known once the base is there */
+        c->alias = c->ref; /* a chunk of the base: where that lies in a file is known once the base
+                              is there */
         c->ref = TP_NONE;
     }
     if (c->codec == TP_CODEC_SAME)
@@ -512,8 +534,8 @@ static int decode_data(struct decoder *d, uint64_t data_len)
     return 0;
 }
 
-int tp_index_decode(unsigned version, const void *data, size_t len, uint64_t data_len, struct tp_index *out,
-                    struct tp_error *err)
+int tp_index_decode(unsigned version, const void *data, size_t len, uint64_t data_len,
+                    struct tp_index *out, struct tp_error *err)
 {
     struct decoder d = {.index = out, .err = err};
     const uint8_t *in = data;

@@ -144,7 +144,8 @@ static void encode_dims(const struct tp_index *index, uint8_t *out)
 }
 
 /* A name that the attribute before has, too, is not there twice. */
-static int encode_attrs(const struct tp_index *index, struct tp_buffer *pool, uint8_t *out, uint8_t *values)
+static int encode_attrs(const struct tp_index *index, struct tp_buffer *pool, uint8_t *out,
+                        uint8_t *values)
 {
     uint32_t value = 0, name = 0;
 

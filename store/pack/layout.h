@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Where each field of a pack lies (doc/FORMAT.md): the header, the footer and the records of the index. */
+/*
+ * Where each field of a pack lies (doc/FORMAT.md): the header, the footer and the records of the
+ * index.
+ */
 #ifndef TP_STORE_LAYOUT_H
 #define TP_STORE_LAYOUT_H
 
@@ -9,7 +12,7 @@
 #define TP_PACK_MAGIC_LEN 8
 #define TP_PACK_FEATURES_KNOWN 0u /* incompatible features that this reader understands */
 
-#define TP_INDEX_MAGIC 0x58495054u /* "TPIX" */
+#define TP_INDEX_MAGIC 0x58495054u   /* "TPIX" */
 #define TP_CONTENT_MAGIC 0x44435054u /* "TPCD", before what a content id hashes */
 #define TP_INDEX_HEADER_LEN 160u
 #define TP_FILE_RECORD_LEN 80u
@@ -26,14 +29,20 @@
 #define TP_CHUNK_FLAG_REF_BASE 1u
 #define TP_FILE_FLAG_SPARSE 1u
 
-#define TP_TABLES_MAX (1u << 20)  /* stored bytes of one table */
-#define TP_INDEX_RATIO_MAX 1024u  /* a compressed index never expands by more */
-/* And is of no more bytes than the pack can have a use for: these, and so many times the pack's own. */
+#define TP_TABLES_MAX (1u << 20) /* stored bytes of one table */
+#define TP_INDEX_RATIO_MAX 1024u /* a compressed index never expands by more */
+/*
+ * And is of no more bytes than the pack can have a use for: these, and so many times the pack's
+ * own.
+ */
 #define TP_INDEX_ANY_PACK (16u << 20)
 #define TP_INDEX_OF_PACK_MAX 16u
 #define TP_PATH_BYTES_MAX 4095u
 #define TP_NAME_BYTES_MAX 255u
-/* The records of an index may share strings, but refer to no more bytes than these, and so many times its own. */
+/*
+ * The records of an index may share strings, but refer to no more bytes than these, and so many
+ * times its own.
+ */
 #define TP_STRINGS_ANY_INDEX (1u << 20)
 #define TP_STRINGS_OF_INDEX 8u
 #define TP_ATTR_NAME_MAX 255u
@@ -53,21 +62,24 @@ struct tp_footer {
     uint8_t id[TP_SHA256_LEN];
     uint8_t base_id[TP_SHA256_LEN]; /* zero: none */
     uint64_t index_hash;            /* XXH3-64 of the stored index */
-    uint8_t content[TP_CONTENT_PREFIX_LEN]; /* the first bytes of the content id; zero in version 1 */
+    uint8_t
+        content[TP_CONTENT_PREFIX_LEN]; /* the first bytes of the content id; zero in version 1 */
 };
 
 void tp_header_encode(unsigned version, uint8_t out[TP_PACK_HEADER_LEN]);
 /* Whether it is that of a pack of VERSION, which its footer says; -EBADMSG. */
-int tp_header_check(const uint8_t in[TP_PACK_HEADER_LEN], unsigned version, const char *path, struct tp_error *err);
+int tp_header_check(const uint8_t in[TP_PACK_HEADER_LEN], unsigned version, const char *path,
+                    struct tp_error *err);
 
 void tp_footer_encode(const struct tp_footer *footer, uint8_t out[TP_PACK_FOOTER_LEN]);
 /* FILE_SIZE is the length of the whole pack, which the footer's numbers must add up to. */
 int tp_footer_decode(const uint8_t in[TP_PACK_FOOTER_LEN], uint64_t file_size, const char *path,
                      struct tp_footer *out, struct tp_error *err);
 
-/* The records of INDEX's attributes, whose strings and values it has, checked and given to its files. STRINGS_LEFT: bytes
- * that records may still refer to. */
-int tp_attrs_decode(const uint8_t *records, struct tp_index *index, uint64_t *strings_left, struct tp_error *err);
+/* The records of INDEX's attributes, whose strings and values it has, checked and given to its
+ * files. STRINGS_LEFT: bytes that records may still refer to. */
+int tp_attrs_decode(const uint8_t *records, struct tp_index *index, uint64_t *strings_left,
+                    struct tp_error *err);
 /* One record: NAME and VALUE say where its name and value lie. */
 void tp_attr_encode(const struct tp_attr *attr, uint32_t name, uint32_t value, uint8_t *out);
 

@@ -48,7 +48,8 @@ static _Thread_local struct {
 enum { TRIED_MAX = 64 };
 
 /* NAME in DIRFD; PATH is what it is called. */
-static int open_file(int dirfd, const char *name, const char *path, int *fd, uint64_t *size, struct tp_error *err)
+static int open_file(int dirfd, const char *name, const char *path, int *fd, uint64_t *size,
+                     struct tp_error *err)
 {
     struct stat st;
 
@@ -60,7 +61,10 @@ static int open_file(int dirfd, const char *name, const char *path, int *fd, uin
     if (!S_ISREG(st.st_mode))
         return tp_fail(err, EINVAL, "'%s' is not a file", path);
     *size = (uint64_t)st.st_size;
-    /* Advice: chunks lie in the order in which they are read, and several threads wait for the disk at once. */
+    /*
+     * Advice: chunks lie in the order in which they are read, and several threads wait for the disk
+     * at once.
+     */
     (void)posix_fadvise(*fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     return 0;
 }
@@ -73,8 +77,8 @@ static int read_footer(int fd, uint64_t size, const char *path, struct tp_footer
     int rc;
 
     if (size < TP_PACK_HEADER_LEN + TP_PACK_FOOTER_LEN)
-        return tp_fail(err, EBADMSG, "'%s' is not a pack, or is cut short: it has %" PRIu64 " bytes",
-                       path, size);
+        return tp_fail(err, EBADMSG,
+                       "'%s' is not a pack, or is cut short: it has %" PRIu64 " bytes", path, size);
     rc = tp_file_pread(fd, raw, sizeof raw, size - sizeof raw, path, err);
     if (rc < 0)
         return rc;
@@ -84,8 +88,8 @@ static int read_footer(int fd, uint64_t size, const char *path, struct tp_footer
     if (rc < 0)
         return rc;
     return memcmp(head, TP_PACK_MAGIC, TP_PACK_MAGIC_LEN) == 0
-               ? tp_fail(err, EBADMSG, "'%s' is damaged: it is cut short, or its footer is overwritten",
-                         path)
+               ? tp_fail(err, EBADMSG,
+                         "'%s' is damaged: it is cut short, or its footer is overwritten", path)
                : tp_fail(err, EBADMSG, "'%s' is not a pack", path);
 }
 
@@ -95,7 +99,8 @@ static int unzstd(struct tp_pack *pack, uint8_t *stored, uint8_t *decoded, struc
     size_t n = ZSTD_decompress(decoded, f->index_len, stored, f->index_stored);
 
     if (ZSTD_isError(n) || n != f->index_len)
-        return tp_fail(err, EBADMSG, "'%s' is damaged: its index at offset %" PRIu64 " does not expand",
+        return tp_fail(err, EBADMSG,
+                       "'%s' is damaged: its index at offset %" PRIu64 " does not expand",
                        pack->path, f->index_off);
     return 0;
 }
@@ -124,7 +129,8 @@ static int read_index(struct tp_pack *pack, struct tp_error *err)
     if (rc == 0 && memcmp(id, f->id, sizeof id) != 0)
         rc = tp_fail(err, EBADMSG, "'%s' is damaged: its index does not match its id", pack->path);
     if (rc == 0) {
-        rc = tp_index_decode(f->version, decoded, f->index_len, f->index_off - TP_PACK_HEADER_LEN, &pack->index, err);
+        rc = tp_index_decode(f->version, decoded, f->index_len, f->index_off - TP_PACK_HEADER_LEN,
+                             &pack->index, err);
         if (rc < 0)
             tp_error_prefix(err, "'%s'", pack->path);
         else
@@ -137,7 +143,8 @@ static int read_index(struct tp_pack *pack, struct tp_error *err)
 }
 
 /* Footer, index, and that they agree on the base. */
-static int open_alone(int dirfd, const char *name, const char *path, struct tp_pack **out, struct tp_error *err)
+static int open_alone(int dirfd, const char *name, const char *path, struct tp_pack **out,
+                      struct tp_error *err)
 {
     static const uint8_t none[TP_SHA256_LEN];
     struct tp_pack *pack = calloc(1, sizeof *pack);
@@ -157,8 +164,9 @@ static int open_alone(int dirfd, const char *name, const char *path, struct tp_p
         rc = read_footer(pack->fd, pack->size, path, &pack->footer, err);
     if (rc == 0)
         rc = read_index(pack, err);
-    if (rc == 0 && (memcmp(pack->footer.base_id, pack->index.base_id, TP_SHA256_LEN) != 0 ||
-                    pack->index.has_base != (memcmp(pack->index.base_id, none, TP_SHA256_LEN) != 0)))
+    if (rc == 0 &&
+        (memcmp(pack->footer.base_id, pack->index.base_id, TP_SHA256_LEN) != 0 ||
+         pack->index.has_base != (memcmp(pack->index.base_id, none, TP_SHA256_LEN) != 0)))
         rc = tp_fail(err, EBADMSG, "'%s': its footer and its index name different bases", path);
     if (rc == 0)
         rc = tp_index_content_id(&pack->index, pack->content_id, err);
@@ -193,8 +201,8 @@ static int set_base(struct tp_pack *pack, struct tp_pack *base, struct tp_error 
 }
 
 /* The directory that PATH lies in, as a store for this one question. */
-static int find_beside(const struct tp_pack *pack, const struct tp_base_query *query, struct tp_pack **base,
-                       struct tp_error *err)
+static int find_beside(const struct tp_pack *pack, const struct tp_base_query *query,
+                       struct tp_pack **base, struct tp_error *err)
 {
     const char *slash = strrchr(pack->path, '/');
     char *dir = slash ? strndup(pack->path, slash == pack->path ? 1 : (size_t)(slash - pack->path))
@@ -210,20 +218,22 @@ static int find_beside(const struct tp_pack *pack, const struct tp_base_query *q
     return rc;
 }
 
-/* A base of the right content is PACK's when everything is in it that PACK has from there, and costs no more
- * than it may. */
+/* A base of the right content is PACK's when everything is in it that PACK has from there, and
+ * costs no more than it may. */
 static bool suits(void *arg, struct tp_pack *base)
 {
     struct tp_pack *pack = arg;
 
-    return base->depth < TP_BASE_DEPTH_MAX && tp_pack_resolve(&pack->index, &base->index, pack->path, NULL) == 0 &&
+    return base->depth < TP_BASE_DEPTH_MAX &&
+           tp_pack_resolve(&pack->index, &base->index, pack->path, NULL) == 0 &&
            tp_effort_check(&pack->index, base, pack->path, &pack->effort, NULL) == 0;
 }
 
 static int find_base(struct tp_pack *pack, struct tp_store *store, struct tp_error *err)
 {
     struct tp_base_query query = {.id = pack->index.base_id,
-                                  .content = pack->index.version > 1 ? pack->index.base_content_id : NULL,
+                                  .content =
+                                      pack->index.version > 1 ? pack->index.base_content_id : NULL,
                                   .suits = suits,
                                   .arg = pack};
     struct tp_error why = {0};
@@ -249,8 +259,9 @@ static int find_base(struct tp_pack *pack, struct tp_store *store, struct tp_err
     if (rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE)
         return tp_fail(err, -rc, "%s", why.message);
     tp_hex(pack->index.base_id, TP_SHA256_LEN, id);
-    snprintf(pack->base_error, sizeof pack->base_error, "the base '%.255s' (id %.16s) is not there: %.600s",
-             pack->index.base_name, id, why.message);
+    snprintf(pack->base_error, sizeof pack->base_error,
+             "the base '%.255s' (id %.16s) is not there: %.600s", pack->index.base_name, id,
+             why.message);
     return 0;
 }
 
@@ -263,13 +274,14 @@ static bool is_being_opened(const struct tp_pack *pack)
     return false;
 }
 
-int tp_pack_open(const char *path, struct tp_store *store, struct tp_pack **out, struct tp_error *err)
+int tp_pack_open(const char *path, struct tp_store *store, struct tp_pack **out,
+                 struct tp_error *err)
 {
     return tp_pack_open_at(AT_FDCWD, path, path, store, out, err);
 }
 
-int tp_pack_open_at(int dirfd, const char *name, const char *path, struct tp_store *store, struct tp_pack **out,
-                    struct tp_error *err)
+int tp_pack_open_at(int dirfd, const char *name, const char *path, struct tp_store *store,
+                    struct tp_pack **out, struct tp_error *err)
 {
     int rc;
 

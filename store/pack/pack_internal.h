@@ -14,33 +14,42 @@ struct tp_copies;
 struct tp_copies *tp_pack_copies(struct tp_pack *pack);
 /* Of the format that it was written in. */
 unsigned tp_pack_version(const struct tp_pack *pack);
-/* Whether coded bytes and tables are what they should be: all of a small pack, of a large one some, evenly spread. */
+/*
+ * Whether coded bytes and tables are what they should be: all of a small pack, of a large one some,
+ * evenly spread.
+ */
 bool tp_pack_probe(struct tp_pack *pack);
 /* How many bases stand behind this pack. */
 unsigned tp_pack_depth(const struct tp_pack *pack);
 
-/* tp_pack_open of the file NAME in the directory DIRFD, wherever that is by now; PATH is what it was called. */
-int tp_pack_open_at(int dirfd, const char *name, const char *path, struct tp_store *store, struct tp_pack **out,
-                    struct tp_error *err);
+/*
+ * tp_pack_open of the file NAME in the directory DIRFD, wherever that is by now; PATH is what it
+ * was called.
+ */
+int tp_pack_open_at(int dirfd, const char *name, const char *path, struct tp_store *store,
+                    struct tp_pack **out, struct tp_error *err);
 
 /* Find everything that X has from the base; -EBADMSG: it is not there, of the pack PATH. */
-int tp_pack_resolve(struct tp_index *x, const struct tp_index *base, const char *path, struct tp_error *err);
-
-/* Decoded bytes and more that one chunk of a pack may take, with all that it is made from: a reader is busy with them for a
- * fraction of a second. What a writer makes takes a tenth (doc/FORMAT.md, "Effort"). */
-#define TP_EFFORT_MAX (128u << 20)
-/* The most that a chunk of X, resolved against BASE (NULL: there is none), takes, or more; -EBADMSG: X, the pack PATH,
- * takes more than it may. */
-int tp_effort_check(const struct tp_index *x, const struct tp_pack *base, const char *path, uint64_t *worst,
+int tp_pack_resolve(struct tp_index *x, const struct tp_index *base, const char *path,
                     struct tp_error *err);
+
+/* Decoded bytes and more that one chunk of a pack may take, with all that it is made from: a reader
+ * is busy with them for a fraction of a second. What a writer makes takes a tenth (doc/FORMAT.md,
+ * "Effort"). */
+#define TP_EFFORT_MAX (128u << 20)
+/* The most that a chunk of X, resolved against BASE (NULL: there is none), takes, or more;
+ * -EBADMSG: X, the pack PATH, takes more than it may. */
+int tp_effort_check(const struct tp_index *x, const struct tp_pack *base, const char *path,
+                    uint64_t *worst, struct tp_error *err);
 /* What that was when this pack was opened. */
 uint64_t tp_pack_effort(const struct tp_pack *pack);
 
 /* Open PATH with this base (NULL: none), which must have the id that the pack names. */
-int tp_pack_open_with(const char *path, struct tp_pack *base, struct tp_pack **out, struct tp_error *err);
+int tp_pack_open_with(const char *path, struct tp_pack *base, struct tp_pack **out,
+                      struct tp_error *err);
 
-/* The expanded tables of a codec in a segment, from a cache that all packs share: released after use. OTHERS: as
- * for tp_copies_read. */
+/* The expanded tables of a codec in a segment, from a cache that all packs share: released after
+ * use. OTHERS: as for tp_copies_read. */
 struct tp_tables_entry;
 int tp_tables_get(struct tp_pack *pack, uint32_t segment, const struct tp_codec *codec, bool others,
                   struct tp_tables_entry **out, struct tp_error *err);

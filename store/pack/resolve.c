@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where in the base everything lies that an index has from there: checked, and found once, when the pack is opened
- * against that base. Format 1 names segments and chunks of the base, format 2 bytes of its files.
+ * Where in the base everything lies that an index has from there: checked, and found once, when the
+ * pack is opened against that base. Format 1 names segments and chunks of the base, format 2 bytes
+ * of its files.
  */
 #include <config.h>
 
@@ -15,7 +16,8 @@
 /* Format 1: what the segment's number and an element say, as bytes of a file. */
 static bool place_segment_v1(struct tp_segment *s, const struct tp_index *base)
 {
-    const struct tp_segment *b = s->from.segment < base->segment_n ? &base->segments[s->from.segment] : NULL;
+    const struct tp_segment *b =
+        s->from.segment < base->segment_n ? &base->segments[s->from.segment] : NULL;
     uint64_t elem = s->from.off, n = s->len * 8 / tp_dtype_bits(s->dtype);
     unsigned bits;
 
@@ -31,16 +33,20 @@ static bool place_segment_v1(struct tp_segment *s, const struct tp_index *base)
 }
 
 /* A file of the base that has these bytes, or NULL. */
-static const struct tp_pack_file *file_with(const struct tp_index *base, uint32_t file, uint64_t off, uint64_t len)
+static const struct tp_pack_file *file_with(const struct tp_index *base, uint32_t file,
+                                            uint64_t off, uint64_t len)
 {
     const struct tp_pack_file *f = file < base->file_n ? &base->files[file] : NULL;
 
-    return f && f->type == TP_ENTRY_FILE && f->link == TP_NONE && tp_range_within(off, len, f->size) ? f : NULL;
+    return f && f->type == TP_ENTRY_FILE && f->link == TP_NONE && tp_range_within(off, len, f->size)
+               ? f
+               : NULL;
 }
 
 static bool place_segment(struct tp_segment *s, const struct tp_index *base)
 {
-    const struct tp_pack_file *f = file_with(base, s->from.file, s->from.off, tp_segment_predictor_len(s));
+    const struct tp_pack_file *f =
+        file_with(base, s->from.file, s->from.off, tp_segment_predictor_len(s));
 
     if (!f)
         return false;
@@ -74,14 +80,16 @@ static bool place_chunk(struct tp_chunk *c, uint32_t len, const struct tp_index 
     return true;
 }
 
-int tp_pack_resolve(struct tp_index *x, const struct tp_index *base, const char *path, struct tp_error *err)
+int tp_pack_resolve(struct tp_index *x, const struct tp_index *base, const char *path,
+                    struct tp_error *err)
 {
     for (uint32_t i = 0; i < x->segment_n; i++) {
         struct tp_segment *s = &x->segments[i];
 
         if (s->from.whence == TP_FROM_BASE &&
             !(x->version == 1 ? place_segment_v1(s, base) : place_segment(s, base)))
-            return tp_fail(err, EBADMSG, "'%s': segment %" PRIu32 " is not where it says in the base", path, i);
+            return tp_fail(err, EBADMSG,
+                           "'%s': segment %" PRIu32 " is not where it says in the base", path, i);
     }
     for (uint32_t i = 0; i < x->chunk_n; i++) {
         struct tp_chunk *c = &x->chunks[i];
@@ -92,7 +100,8 @@ int tp_pack_resolve(struct tp_index *x, const struct tp_index *base, const char 
         if (!(x->version == 1 ? place_chunk_v1(c, base) : place_chunk(c, len, base)) ||
             (c->alias != TP_NONE && (base->chunks[c->alias].content_hash != c->content_hash ||
                                      tp_index_chunk_len(base, c->alias) != len)))
-            return tp_fail(err, EBADMSG, "'%s': chunk %" PRIu32 " is not what it says in the base", path, i);
+            return tp_fail(err, EBADMSG, "'%s': chunk %" PRIu32 " is not what it says in the base",
+                           path, i);
     }
     return 0;
 }

@@ -12,8 +12,8 @@
 #include "store/pack/pack_internal.h"
 
 #define BUCKETS 1024u
-/* A mount's memory is its cache and a little: this is part of the little. A table takes up to 170 KB, and a reader
- * needs two or four at a time. */
+/* A mount's memory is its cache and a little: this is part of the little. A table takes up to 170
+ * KB, and a reader needs two or four at a time. */
 #define BUDGET (24u << 20)
 
 struct tp_tables_entry {
@@ -102,8 +102,9 @@ static void evict_locked(void)
 }
 
 /* Read and check; and expand, with a CODEC. Outside the lock. */
-static int load(struct tp_pack *pack, uint32_t segment, uint32_t number, const struct tp_codec *codec,
-                bool others, struct tp_tables **out, struct tp_error *err)
+static int load(struct tp_pack *pack, uint32_t segment, uint32_t number,
+                const struct tp_codec *codec, bool others, struct tp_tables **out,
+                struct tp_error *err)
 {
     const struct tp_index *index = tp_pack_index(pack);
     const struct tp_tables_ref *ref = &index->tables[number];
@@ -114,12 +115,14 @@ static int load(struct tp_pack *pack, uint32_t segment, uint32_t number, const s
 
     if (!blob)
         return tp_fail(err, ENOMEM, "out of memory for the tables of '%s'", path);
-    rc = tp_copies_read(pack, blob, ref->stored_len, ref->stored_off, ref->stored_hash, others, err);
+    rc =
+        tp_copies_read(pack, blob, ref->stored_len, ref->stored_off, ref->stored_hash, others, err);
     if (rc > 0)
         rc = tp_fail(err, EBADMSG,
                      "'%s' is damaged: the %s tables of '%s' (segment %" PRIu32 ", offset %" PRIu64
                      " in the pack) do not match their checksum",
-                     path, tp_codec_name(ref->codec), index->files[s->file].path, segment, ref->stored_off);
+                     path, tp_codec_name(ref->codec), index->files[s->file].path, segment,
+                     ref->stored_off);
     if (rc == 0 && codec) {
         rc = codec->tables_create(s->dtype, blob, ref->stored_len, out, err);
         if (rc < 0)

@@ -57,8 +57,8 @@ int tp_work_need(uint8_t **buffer, struct tp_error *err)
 }
 
 /* The chunk decoded into the level's own buffer, where the last one is remembered. */
-static int decode_here(struct tp_pack *base, uint32_t chunk, struct tp_work *work, struct tp_work_level *level,
-                       struct tp_error *err)
+static int decode_here(struct tp_pack *base, uint32_t chunk, struct tp_work *work,
+                       struct tp_work_level *level, struct tp_error *err)
 {
     uint64_t serial = tp_pack_serial(base);
 
@@ -100,9 +100,13 @@ int tp_window_chunk(struct tp_pack *base, uint32_t chunk, bool once, struct tp_w
     return rc;
 }
 
-/* The bytes [off, off + len) of the file that SEGMENT of BASE is a part of, chunk by chunk; OFF lies in SEGMENT. */
-static int gather(struct tp_pack *base, const struct tp_segment *s, uint64_t off, size_t len, uint8_t *dst,
-                  struct tp_work *work, const struct tp_chunk_fetch *fetch, struct tp_error *err)
+/*
+ * The bytes [off, off + len) of the file that SEGMENT of BASE is a part of, chunk by chunk; OFF
+ * lies in SEGMENT.
+ */
+static int gather(struct tp_pack *base, const struct tp_segment *s, uint64_t off, size_t len,
+                  uint8_t *dst, struct tp_work *work, const struct tp_chunk_fetch *fetch,
+                  struct tp_error *err)
 {
     const struct tp_index *index = tp_pack_index(base);
     int rc = 0;
@@ -132,13 +136,13 @@ static int gather(struct tp_pack *base, const struct tp_segment *s, uint64_t off
     return rc;
 }
 
-int tp_window_copy(struct tp_pack *base, uint32_t file, uint64_t off, size_t len, uint8_t *dst, struct tp_work *work,
-                   const struct tp_chunk_fetch *fetch, struct tp_error *err)
+int tp_window_copy(struct tp_pack *base, uint32_t file, uint64_t off, size_t len, uint8_t *dst,
+                   struct tp_work *work, const struct tp_chunk_fetch *fetch, struct tp_error *err)
 {
     const struct tp_index *index = tp_pack_index(base);
 
-    return gather(base, &index->segments[tp_index_segment_at(index, &index->files[file], off)], off, len, dst, work,
-                  fetch, err);
+    return gather(base, &index->segments[tp_index_segment_at(index, &index->files[file], off)], off,
+                  len, dst, work, fetch, err);
 }
 
 struct tp_window_bytes tp_window_bytes(const struct tp_window *window)
@@ -167,7 +171,8 @@ int tp_window_convert(const struct tp_window *window, size_t len, struct tp_work
 }
 
 int tp_window_get(struct tp_pack *base, const struct tp_window *window, struct tp_work *work,
-                  const struct tp_chunk_fetch *fetch, struct tp_window_view *view, struct tp_error *err)
+                  const struct tp_chunk_fetch *fetch, struct tp_window_view *view,
+                  struct tp_error *err)
 {
     const struct tp_index *index = tp_pack_index(base);
     const struct tp_segment *s = &index->segments[window->from->segment];
@@ -186,8 +191,10 @@ int tp_window_get(struct tp_pack *base, const struct tp_window *window, struct t
     }
     chunk = s->chunk_first + (uint32_t)(in / index->chunk_size);
     if (in % index->chunk_size == 0 && b.len <= tp_index_chunk_len(index, chunk)) {
-        view->aligned = window->from->dtype == window->dtype && b.len == tp_index_chunk_len(index, chunk);
-        rc = tp_window_chunk(base, chunk, view->aligned, work, fetch, &view->data, &view->handle, err);
+        view->aligned =
+            window->from->dtype == window->dtype && b.len == tp_index_chunk_len(index, chunk);
+        rc = tp_window_chunk(base, chunk, view->aligned, work, fetch, &view->data, &view->handle,
+                             err);
     } else {
         rc = tp_work_need(&level->joined, err);
         if (rc == 0)

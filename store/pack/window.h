@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the base says about a run of elements: the base's chunks that cover it, decoded, put together and
- * converted to the dtype of what is to be coded. And the memory of a thread that decodes.
+ * What the base says about a run of elements: the base's chunks that cover it, decoded, put
+ * together and converted to the dtype of what is to be coded. And the memory of a thread that
+ * decodes.
  */
 #ifndef TP_STORE_WINDOW_H
 #define TP_STORE_WINDOW_H
@@ -19,14 +20,14 @@ struct tp_work_level {
     uint8_t *decoded;    /* the last chunk of the base that was decoded without a fetch */
     uint64_t decoded_of; /* serial number of the pack that it is of, 0: none */
     uint32_t decoded_chunk;
-    uint8_t *joined;     /* pieces of the base's chunks, put together */
+    uint8_t *joined; /* pieces of the base's chunks, put together */
     uint8_t *converted;
 };
 
 struct tp_work {
-    unsigned depth; /* the level that a decoding started now uses */
+    unsigned depth;           /* the level that a decoding started now uses */
     const atomic_int *cancel; /* non-zero: no further chunk is decoded, -ECANCELED; NULL: none */
-    uint64_t decoded; /* bytes, of every chunk there was on the way */
+    uint64_t decoded;         /* bytes, of every chunk there was on the way */
     struct tp_scratch *scratch;
     struct tp_work_level levels[TP_WORK_LEVELS];
 };
@@ -52,25 +53,32 @@ struct tp_window_bytes {
 struct tp_window_bytes tp_window_bytes(const struct tp_window *window);
 
 struct tp_window_view {
-    const uint8_t *data;   /* the window's LEN bytes, TP_SLACK readable after them */
-    bool aligned;          /* the window is exactly one chunk of the base, of the same dtype */
-    void *handle;          /* of a fetch */
+    const uint8_t *data; /* the window's LEN bytes, TP_SLACK readable after them */
+    bool aligned;        /* the window is exactly one chunk of the base, of the same dtype */
+    void *handle;        /* of a fetch */
 };
 
-/* Fill VIEW from BASE, which FROM speaks of; its bytes stay until the next call with this WORK at this depth, and
- * tp_window_release. */
+/* Fill VIEW from BASE, which FROM speaks of; its bytes stay until the next call with this WORK at
+ * this depth, and tp_window_release. */
 int tp_window_get(struct tp_pack *base, const struct tp_window *window, struct tp_work *work,
-                  const struct tp_chunk_fetch *fetch, struct tp_window_view *view, struct tp_error *err);
-/* VIEW's data, LEN bytes as they are in the predictor, in the window's dtype: in LEVEL, where that is another one. */
+                  const struct tp_chunk_fetch *fetch, struct tp_window_view *view,
+                  struct tp_error *err);
+/*
+ * VIEW's data, LEN bytes as they are in the predictor, in the window's dtype: in LEVEL, where that
+ * is another one.
+ */
 int tp_window_convert(const struct tp_window *window, size_t len, struct tp_work_level *level,
                       struct tp_window_view *view, struct tp_error *err);
 void tp_window_release(const struct tp_chunk_fetch *fetch, struct tp_window_view *view);
 
 /* LEN bytes at OFF of file FILE of BASE, into DST. */
-int tp_window_copy(struct tp_pack *base, uint32_t file, uint64_t off, size_t len, uint8_t *dst, struct tp_work *work,
-                   const struct tp_chunk_fetch *fetch, struct tp_error *err);
+int tp_window_copy(struct tp_pack *base, uint32_t file, uint64_t off, size_t len, uint8_t *dst,
+                   struct tp_work *work, const struct tp_chunk_fetch *fetch, struct tp_error *err);
 
-/* One chunk of BASE, by FETCH or decoded into WORK's level, where the last one is remembered. ONCE as for FETCH. */
+/*
+ * One chunk of BASE, by FETCH or decoded into WORK's level, where the last one is remembered. ONCE
+ * as for FETCH.
+ */
 int tp_window_chunk(struct tp_pack *base, uint32_t chunk, bool once, struct tp_work *work,
                     const struct tp_chunk_fetch *fetch, const uint8_t **data, void **handle,
                     struct tp_error *err);

@@ -57,7 +57,8 @@ int tp_writer_read(struct tp_writer *w, uint32_t file, void *dst, size_t len, ui
     else if (rc == 0)
         rc = tp_file_pread(fd, dst, len, off, path, err);
     if (rc == -EBADMSG)
-        return tp_fail(err, EBUSY, "'%s/%s' became shorter while it was packed", w->plan.root, path);
+        return tp_fail(err, EBUSY, "'%s/%s' became shorter while it was packed", w->plan.root,
+                       path);
     return rc;
 }
 
@@ -90,8 +91,9 @@ int tp_writer_window(struct tp_writer *w, const struct tp_segment *s, uint32_t n
                                .off = (uint64_t)nth * w->plan.index.chunk_size,
                                .len = len};
 
-    return s->from.whence == TP_FROM_PACK ? read_window(w, &window, work, view, err)
-                                          : tp_window_get(w->plan.base, &window, work, NULL, view, err);
+    return s->from.whence == TP_FROM_PACK
+               ? read_window(w, &window, work, view, err)
+               : tp_window_get(w->plan.base, &window, work, NULL, view, err);
 }
 
 size_t tp_encode_zstd(const struct tp_writer *w, struct tp_work *work, const void *src, size_t len,
@@ -100,13 +102,18 @@ size_t tp_encode_zstd(const struct tp_writer *w, struct tp_work *work, const voi
     const struct tp_codec *codec = tp_codec_get(TP_CODEC_ZSTD);
     ZSTD_CCtx *ctx = tp_scratch_zstd_enc(work->scratch);
 
-    if (!codec || !ctx || ZSTD_isError(ZSTD_CCtx_setParameter(ctx, ZSTD_c_compressionLevel, w->zstd_level)))
+    if (!codec || !ctx ||
+        ZSTD_isError(ZSTD_CCtx_setParameter(ctx, ZSTD_c_compressionLevel, w->zstd_level)))
         return 0;
     return codec->encode(NULL, TP_DTYPE_BYTES, src, NULL, len, dst, cap, work->scratch);
 }
 
-/* Offer a coding of N bytes that stands in the coder's spare place and costs TABLES more; 0: there is none. */
-static void offer(struct tp_coded *out, struct tp_coder *coder, uint8_t codec, size_t n, size_t tables)
+/*
+ * Offer a coding of N bytes that stands in the coder's spare place and costs TABLES more; 0: there
+ * is none.
+ */
+static void offer(struct tp_coded *out, struct tp_coder *coder, uint8_t codec, size_t n,
+                  size_t tables)
 {
     uint8_t *was = out->bytes;
 
@@ -129,7 +136,8 @@ bool tp_writer_may_refer(const struct tp_writer *w, const struct tp_segment *s, 
 {
     const struct tp_index *x = &w->plan.index;
 
-    return !x->files[s->file].predicts || x->segments[x->chunks[chunk].segment].from.whence != TP_FROM_PACK;
+    return !x->files[s->file].predicts ||
+           x->segments[x->chunks[chunk].segment].from.whence != TP_FROM_PACK;
 }
 
 void tp_coded_set_same(struct tp_coded *c, uint32_t chunk, const struct tp_pack *base)
@@ -146,7 +154,8 @@ void tp_coded_set_same(struct tp_coded *c, uint32_t chunk, const struct tp_pack 
 /* The one of the base's chunks in the same place, or any that has this content. */
 static bool find_same(struct tp_writer *w, const struct tp_segment *s, struct tp_coded *out)
 {
-    uint32_t found = w->in_base ? tp_chunkmap_find(w->in_base, out->content_hash, out->len) : TP_NONE;
+    uint32_t found =
+        w->in_base ? tp_chunkmap_find(w->in_base, out->content_hash, out->len) : TP_NONE;
 
     if (found != TP_NONE) {
         tp_coded_set_same(out, found, w->plan.base);
@@ -182,7 +191,8 @@ static int encode_candidates(struct tp_writer *w, const struct tp_segment *s, ui
             rc = tp_writer_window(w, s, nth, out->len, coder->work, &view, err);
         if (rc < 0)
             return rc;
-        if (c->codec->id == TP_CODEC_SPARSE && !tp_sparse_worth(s->dtype, out->src, view.data, out->len))
+        if (c->codec->id == TP_CODEC_SPARSE &&
+            !tp_sparse_worth(s->dtype, out->src, view.data, out->len))
             continue;
         offer(out, coder, (uint8_t)c->codec->id,
               c->codec->encode(c->tables, s->dtype, out->src, view.data, out->len, coder->spare,
@@ -200,8 +210,8 @@ static void wait_learned(struct tp_writer *w, const struct tp_learned *learned)
     pthread_mutex_unlock(&w->lock);
 }
 
-int tp_encode_chunk(struct tp_writer *w, uint32_t chunk, struct tp_coder *coder, struct tp_coded *out,
-                    struct tp_error *err)
+int tp_encode_chunk(struct tp_writer *w, uint32_t chunk, struct tp_coder *coder,
+                    struct tp_coded *out, struct tp_error *err)
 {
     const struct tp_index *x = &w->plan.index;
     const struct tp_segment *s = &x->segments[x->chunks[chunk].segment];
@@ -214,7 +224,8 @@ int tp_encode_chunk(struct tp_writer *w, uint32_t chunk, struct tp_coder *coder,
     out->stored_len = out->cost = out->len;
     out->ref_base = false;
     out->ref = 0;
-    rc = tp_writer_read(w, s->file, out->src, out->len, s->file_off + (uint64_t)nth * x->chunk_size, err);
+    rc = tp_writer_read(w, s->file, out->src, out->len, s->file_off + (uint64_t)nth * x->chunk_size,
+                        err);
     if (rc < 0)
         return rc;
     out->content_hash = tp_xxh3(out->src, out->len);
@@ -229,8 +240,7 @@ int tp_encode_chunk(struct tp_writer *w, uint32_t chunk, struct tp_coder *coder,
     if (w->allowed[TP_CODEC_ZSTD] &&
         (s->dtype == TP_DTYPE_BYTES || learned->try_zstd || repeats(out->src, out->len)))
         offer(out, coder, TP_CODEC_ZSTD,
-              tp_encode_zstd(w, coder->work, out->src, out->len, coder->spare, out->cost),
-              0);
+              tp_encode_zstd(w, coder->work, out->src, out->len, coder->spare, out->cost), 0);
     out->stored_hash =
         out->codec == TP_CODEC_RAW ? out->content_hash : tp_xxh3(out->bytes, out->stored_len);
     return 0;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Learning a segment from samples: the tables of each codec that could code it, and which are worth having. */
+/*
+ * Learning a segment from samples: the tables of each codec that could code it, and which are worth
+ * having.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -9,7 +12,10 @@
 #include "codec/sparse/sparse.h"
 #include "store/write/writer_internal.h"
 
-/* A part in 16 of a segment, but neither more nor less than these: tables are small and settle soon. */
+/*
+ * A part in 16 of a segment, but neither more nor less than these: tables are small and settle
+ * soon.
+ */
 #define SAMPLE_LEAST (2u << 20)
 #define SAMPLE_MOST (8u << 20)
 #define COUNTED_MOST (1u << 20) /* and of these, so much is counted, in pieces */
@@ -56,7 +62,9 @@ static uint32_t chunk_len(const struct learner *l, uint32_t nth)
     return rest < l->w->plan.index.chunk_size ? (uint32_t)rest : l->w->plan.index.chunk_size;
 }
 
-/* How zstd does on a part of the sample in the middle: whether it is worth trying on every chunk. */
+/*
+ * How zstd does on a part of the sample in the middle: whether it is worth trying on every chunk.
+ */
 static void try_zstd(struct learner *l, uint32_t len)
 {
     size_t n;
@@ -68,20 +76,27 @@ static void try_zstd(struct learner *l, uint32_t len)
     l->zstd_sample = n ? n : len;
 }
 
-/* Show the chunk to a codec: pieces of it, evenly spread, but all of it to sparse, which looks at distances. */
+/*
+ * Show the chunk to a codec: pieces of it, evenly spread, but all of it to sparse, which looks at
+ * distances.
+ */
 static void show(struct learner *l, const struct tp_codec *codec, const uint8_t *base, uint32_t len)
 {
     uint64_t bytes = (uint64_t)sample_count(l) * l->w->plan.index.chunk_size;
-    uint32_t step = codec->id == TP_CODEC_SPARSE ? 1 : (uint32_t)((bytes + COUNTED_MOST - 1) / COUNTED_MOST);
+    uint32_t step =
+        codec->id == TP_CODEC_SPARSE ? 1 : (uint32_t)((bytes + COUNTED_MOST - 1) / COUNTED_MOST);
     uint32_t piece = step == 1 ? len : PIECE;
 
     for (uint32_t i = 0; i < len; i += piece * step)
-        codec->stats_add(l->stats[codec->id], l->coder->src + i, codec->needs_base ? base + i : NULL,
-                         len - i < piece ? len - i : piece);
+        codec->stats_add(l->stats[codec->id], l->coder->src + i,
+                         codec->needs_base ? base + i : NULL, len - i < piece ? len - i : piece);
     l->seen[codec->id] = true;
 }
 
-/* Show sample NTH to every codec that takes part. A chunk that equals the base's will be a reference. */
+/*
+ * Show sample NTH to every codec that takes part. A chunk that equals the base's will be a
+ * reference.
+ */
 static int add_sample(struct learner *l, uint32_t i, bool first_pass)
 {
     uint32_t nth = sample_chunk(l, i), len = chunk_len(l, nth);
@@ -157,9 +172,11 @@ static void drop(struct tp_candidate *c)
     memset(c, 0, sizeof *c);
 }
 
-/* What the segment would take, tables included. A codec that is far from the best is not worth trying; but one
- * that promises nothing of the dense samples is there for the chunks that are not, as some are in most tensors. */
-static void choose(struct learner *l, struct tp_candidate *c, const double *bits, struct tp_learned *out)
+/* What the segment would take, tables included. A codec that is far from the best is not worth
+ * trying; but one that promises nothing of the dense samples is there for the chunks that are not,
+ * as some are in most tensors. */
+static void choose(struct learner *l, struct tp_candidate *c, const double *bits,
+                   struct tp_learned *out)
 {
     double elems = (double)l->s->len * 8 / tp_dtype_bits(l->s->dtype);
     double best = (double)l->s->len;
@@ -180,7 +197,8 @@ static void choose(struct learner *l, struct tp_candidate *c, const double *bits
             drop(&c[i]);
     }
     if (l->best_sample)
-        out->try_zstd = (double)l->zstd_sample / (double)l->best_sample < 1.05 * best / (double)l->s->len;
+        out->try_zstd =
+            (double)l->zstd_sample / (double)l->best_sample < 1.05 * best / (double)l->s->len;
 }
 
 static int expand(struct learner *l, struct tp_learned *out)
@@ -230,7 +248,8 @@ static int learn(struct learner *l, struct tp_learned *out)
     return rc == 0 ? expand(l, out) : rc;
 }
 
-int tp_learn_segment(struct tp_writer *w, uint32_t segment, struct tp_coder *coder, struct tp_error *err)
+int tp_learn_segment(struct tp_writer *w, uint32_t segment, struct tp_coder *coder,
+                     struct tp_error *err)
 {
     struct tp_learned *out = &w->learned[segment];
     struct learner l = {.w = w, .s = &w->plan.index.segments[segment], .coder = coder, .err = err};

@@ -25,10 +25,10 @@ struct output {
     struct tp_writer *w;
     struct tp_pack_report *report;
     struct tp_sink *sink;
-    uint64_t off;            /* bytes given out so far */
-    struct tp_sha256 *sha;   /* of the file that is being read */
-    struct tp_xxh128 *xxh;   /* the same, to compare with what is read back */
-    uint64_t file_done;      /* its bytes seen */
+    uint64_t off;          /* bytes given out so far */
+    struct tp_sha256 *sha; /* of the file that is being read */
+    struct tp_xxh128 *xxh; /* the same, to compare with what is read back */
+    uint64_t file_done;    /* its bytes seen */
     uint64_t done;
     struct item *items;
     uint64_t item_n;
@@ -41,8 +41,8 @@ static int put(struct output *o, const void *data, size_t len, struct tp_error *
 }
 
 /* Before a segment's first chunk: its tables, or with a single chunk those that it used. */
-static int put_tables(struct output *o, struct tp_segment *s, struct tp_learned *learned, uint8_t used,
-                      struct tp_error *err)
+static int put_tables(struct output *o, struct tp_segment *s, struct tp_learned *learned,
+                      uint8_t used, struct tp_error *err)
 {
     struct tp_index *x = &o->w->plan.index;
 
@@ -53,10 +53,11 @@ static int put_tables(struct output *o, struct tp_segment *s, struct tp_learned 
 
         if (s->chunk_n == 1 && c->codec->id != used)
             continue;
-        x->tables[x->tables_n++] = (struct tp_tables_ref){.codec = (uint8_t)c->codec->id,
-                                                          .stored_len = (uint32_t)c->blob.len,
-                                                          .stored_hash = tp_xxh3(c->blob.data, c->blob.len),
-                                                          .stored_off = o->off};
+        x->tables[x->tables_n++] =
+            (struct tp_tables_ref){.codec = (uint8_t)c->codec->id,
+                                   .stored_len = (uint32_t)c->blob.len,
+                                   .stored_hash = tp_xxh3(c->blob.data, c->blob.len),
+                                   .stored_off = o->off};
         s->tables_n++;
         rc = put(o, c->blob.data, c->blob.len, err);
         if (rc < 0)
@@ -216,7 +217,10 @@ static void *coded_create(void *arg)
     return NULL;
 }
 
-/* The order of work: chunks as they lie, and the learning of a segment a little ahead of its first chunk. */
+/*
+ * The order of work: chunks as they lie, and the learning of a segment a little ahead of its first
+ * chunk.
+ */
 static int schedule(struct output *o, struct tp_error *err)
 {
     const struct tp_index *x = &o->w->plan.index;

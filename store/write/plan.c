@@ -41,8 +41,12 @@ static int out_of_memory(const struct planner *p)
     return tp_fail(p->err, ENOMEM, "out of memory for the plan of '%s'", p->plan->root);
 }
 
-/* A new segment of file FILE, behind those it has, of which the caller fills what differs from these defaults. */
-static struct tp_segment *add_segment(struct planner *p, uint32_t file, enum tp_dtype dtype, uint64_t len)
+/*
+ * A new segment of file FILE, behind those it has, of which the caller fills what differs from
+ * these defaults.
+ */
+static struct tp_segment *add_segment(struct planner *p, uint32_t file, enum tp_dtype dtype,
+                                      uint64_t len)
 {
     struct tp_index *x = &p->plan->index;
     struct tp_segment *s;
@@ -103,27 +107,34 @@ static int add_piece(struct planner *p, uint32_t file, const struct tp_tensor *t
 }
 
 /* The base's tensor that predicts T of the file PATH. Whether it is near, learning will show. */
-static const struct tp_source_tensor *find_in_base(const struct planner *p, const char *path, const struct tp_tensor *t)
+static const struct tp_source_tensor *find_in_base(const struct planner *p, const char *path,
+                                                   const struct tp_tensor *t)
 {
     const struct tp_source_tensor *mine = p->source ? tp_source_at(p->model, path, t->name) : NULL;
 
-    return mine && mine->len == t->len && p->delta_fits[t->dtype] ? p->pairs.of[mine - p->model->tensors] : NULL;
+    return mine && mine->len == t->len && p->delta_fits[t->dtype]
+               ? p->pairs.of[mine - p->model->tensors]
+               : NULL;
 }
 
 /* The file that SIBLING says predicts a tensor of FILE, LEN bytes of it; TP_NONE: it cannot. */
-static uint32_t find_sibling(const struct planner *p, uint32_t file, const struct tp_sibling *sibling, uint64_t len)
+static uint32_t find_sibling(const struct planner *p, uint32_t file,
+                             const struct tp_sibling *sibling, uint64_t len)
 {
     const struct tp_index *x = &p->plan->index;
     const struct tp_pack_file *f = tp_index_find(x, sibling->path);
 
-    if (!f || f >= &x->files[file] || f->type != TP_ENTRY_FILE || f->link != TP_NONE || f->chained ||
-        x->files[file].predicts || !tp_range_within(sibling->off, len, f->size))
+    if (!f || f >= &x->files[file] || f->type != TP_ENTRY_FILE || f->link != TP_NONE ||
+        f->chained || x->files[file].predicts || !tp_range_within(sibling->off, len, f->size))
         return TP_NONE;
     return (uint32_t)(f - x->files);
 }
 
-/* Whether another file of the model is to predict T of FILE: the caller says so, or what was found. */
-static bool has_sibling(const struct planner *p, uint32_t file, const struct tp_tensor *t, struct tp_sibling *out)
+/*
+ * Whether another file of the model is to predict T of FILE: the caller says so, or what was found.
+ */
+static bool has_sibling(const struct planner *p, uint32_t file, const struct tp_tensor *t,
+                        struct tp_sibling *out)
 {
     const char *path = p->plan->index.files[file].path;
     const struct tp_source_tensor *mine, *b;
@@ -133,46 +144,62 @@ static bool has_sibling(const struct planner *p, uint32_t file, const struct tp_
     if (p->options->sibling)
         return p->options->sibling(p->options->sibling_arg, path, t, out);
     mine = p->siblings.of ? tp_source_at(p->model, path, t->name) : NULL;
-    b = mine && mine->len == t->len && mine->dtype == t->dtype ? p->siblings.of[mine - p->model->tensors] : NULL;
+    b = mine && mine->len == t->len && mine->dtype == t->dtype
+            ? p->siblings.of[mine - p->model->tensors]
+            : NULL;
     if (!b)
         return false;
-    *out = (struct tp_sibling){.path = p->model->files[b->file].path, .off = b->off, .dtype = b->dtype};
+    *out = (struct tp_sibling){
+        .path = p->model->files[b->file].path, .off = b->off, .dtype = b->dtype};
     return true;
 }
 
-/* A tensor of FILE that another file of the model predicts: cut where that one is, so that chunks meet chunks. */
-static int add_predicted(struct planner *p, uint32_t file, const struct tp_tensor *t, const struct tp_sibling *sibling)
+/*
+ * A tensor of FILE that another file of the model predicts: cut where that one is, so that chunks
+ * meet chunks.
+ */
+static int add_predicted(struct planner *p, uint32_t file, const struct tp_tensor *t,
+                         const struct tp_sibling *sibling)
 {
     struct tp_index *x = &p->plan->index;
     const struct tp_segment like = {.dtype = t->dtype, .len = t->len, .from.dtype = sibling->dtype};
-    uint64_t bits = tp_dtype_bits(sibling->dtype), n = t->len * 8 / tp_dtype_bits(t->dtype), done = 0;
+    uint64_t bits = tp_dtype_bits(sibling->dtype), n = t->len * 8 / tp_dtype_bits(t->dtype),
+             done = 0;
     uint32_t from = TP_NONE;
     int rc = 0;
 
     if (tp_convert_possible(sibling->dtype, t->dtype) && sibling->dtype != TP_DTYPE_BYTES)
         from = find_sibling(p, file, sibling, tp_segment_predictor_len(&like));
     if (from == TP_NONE && !p->options->sibling)
-        return tp_fail(p->err, EBUSY, "'%s/%s' changed while it was packed", p->plan->root, sibling->path);
-    if (from == TP_NONE)
-        return tp_fail(p->err, EINVAL, "'%s' of '%s' cannot be predicted by '%s'", t->name, x->files[file].path,
+        return tp_fail(p->err, EBUSY, "'%s/%s' changed while it was packed", p->plan->root,
                        sibling->path);
+    if (from == TP_NONE)
+        return tp_fail(p->err, EINVAL, "'%s' of '%s' cannot be predicted by '%s'", t->name,
+                       x->files[file].path, sibling->path);
     x->siblings = x->files[file].chained = x->files[from].predicts = true;
     while (rc == 0 && done < n) {
         uint64_t off = sibling->off + done * bits / 8;
         uint32_t at = tp_index_segment_at(x, &x->files[from], off);
-        uint64_t left = x->segments[at].file_off + x->segments[at].len - off, have = left * 8 / bits;
+        uint64_t left = x->segments[at].file_off + x->segments[at].len - off,
+                 have = left * 8 / bits;
 
         if (have > n - done || bits < 8 || left % (bits / 8) != 0)
             have = n - done;
         rc = add_piece(p, file, t, done, have,
-                       (struct tp_predictor){
-                           .whence = TP_FROM_PACK, .dtype = sibling->dtype, .file = from, .off = off, .segment = at});
+                       (struct tp_predictor){.whence = TP_FROM_PACK,
+                                             .dtype = sibling->dtype,
+                                             .file = from,
+                                             .off = off,
+                                             .segment = at});
         done += have;
     }
     return rc;
 }
 
-/* One tensor: a piece for each segment of the base's tensor, and one for what the base does not have. */
+/*
+ * One tensor: a piece for each segment of the base's tensor, and one for what the base does not
+ * have.
+ */
 static int add_tensor(struct planner *p, uint32_t file, const struct tp_tensor *t)
 {
     const struct tp_index *base = p->source ? tp_pack_index(p->plan->base) : NULL;
@@ -193,8 +220,12 @@ static int add_tensor(struct planner *p, uint32_t file, const struct tp_tensor *
         const struct tp_segment *s = &base->segments[segment];
         uint64_t have = s->len * 8 / tp_dtype_bits(s->dtype);
 
-        /* Elements smaller than a byte follow one segment only: the next may begin in the middle of a byte. */
-        if (have == 0 || s->dtype != b->dtype || s->file_off != off || (done > 0 && tp_dtype_bits(t->dtype) < 8))
+        /*
+         * Elements smaller than a byte follow one segment only: the next may begin in the middle of
+         * a byte.
+         */
+        if (have == 0 || s->dtype != b->dtype || s->file_off != off ||
+            (done > 0 && tp_dtype_bits(t->dtype) < 8))
             break;
         if (have > n - done)
             have = n - done;
@@ -243,7 +274,8 @@ static int cut_file(struct planner *p, uint32_t file, int fd)
     rc = tp_safetensors_open(fd, f->size, f->path, &st, &why);
     if (rc == -EBADMSG) {
         if (has_suffix(f->path, ".safetensors"))
-            tp_log(TP_LOG_WARNING, "'%s/%s' is kept as plain bytes: %s", p->plan->root, f->path, why.message);
+            tp_log(TP_LOG_WARNING, "'%s/%s' is kept as plain bytes: %s", p->plan->root, f->path,
+                   why.message);
         return add_opaque(p, file, f->size);
     }
     if (rc < 0)
@@ -311,8 +343,8 @@ static int list_files(struct planner *p)
         struct tp_pack_file *f = &x->files[i];
 
         if (strlen(e->path) > TP_PATH_BYTES_MAX)
-            return tp_fail(p->err, ENAMETOOLONG, "'%s' has a path of more than %u bytes", plan->root,
-                           TP_PATH_BYTES_MAX);
+            return tp_fail(p->err, ENAMETOOLONG, "'%s' has a path of more than %u bytes",
+                           plan->root, TP_PATH_BYTES_MAX);
         f->path = e->path;
         f->target = e->target;
         f->type = e->type;
@@ -390,7 +422,10 @@ static bool leads_out(const char *path, const char *target)
     return up > depth;
 }
 
-/* Links are kept, so a pack of links that lead elsewhere or nowhere has next to nothing of what they stand for. */
+/*
+ * Links are kept, so a pack of links that lead elsewhere or nowhere has next to nothing of what
+ * they stand for.
+ */
 static void warn_of_links(const struct planner *p)
 {
     const struct tp_index *x = &p->plan->index;
@@ -413,12 +448,16 @@ static void warn_of_links(const struct planner *p)
     }
     if (links > files || bytes > x->logical_bytes)
         tp_log(TP_LOG_WARNING,
-               "'%s' consists mainly of links that lead out of it or nowhere (%" PRIu64 ", beside %" PRIu64
+               "'%s' consists mainly of links that lead out of it or nowhere (%" PRIu64
+               ", beside %" PRIu64
                " file%s): the pack has none of what they lead to; --dereference packs that",
                p->plan->root, links, files, files == 1 ? "" : "s");
 }
 
-/* Whether the plan looks for siblings: nobody else does, and a codec that may be used is given their bytes. */
+/*
+ * Whether the plan looks for siblings: nobody else does, and a codec that may be used is given
+ * their bytes.
+ */
 static bool wants_siblings(const struct planner *p)
 {
     const char *name = p->options->codec;
@@ -483,7 +522,8 @@ int tp_plan_make(const char *dir, const struct tp_pack_options *options, struct 
         memcpy(out->index.base_content_id, tp_pack_content_id(options->base), TP_SHA256_LEN);
     }
     if (strlen(out->index.base_name) > TP_PATH_BYTES_MAX)
-        return tp_fail(err, ENAMETOOLONG, "the base's name has more than %u bytes", TP_PATH_BYTES_MAX);
+        return tp_fail(err, ENAMETOOLONG, "the base's name has more than %u bytes",
+                       TP_PATH_BYTES_MAX);
     find_fitting(&p);
     out->root = strdup(dir);
     rc = out->root ? plan_all(&p, options->links) : tp_fail(err, ENOMEM, "out of memory");
@@ -501,9 +541,10 @@ int tp_plan_make(const char *dir, const struct tp_pack_options *options, struct 
 static bool same_entry(const struct tp_entry *a, const struct tp_entry *b)
 {
     return strcmp(a->path, b->path) == 0 && a->type == b->type && a->mode == b->mode &&
-           a->uid == b->uid && a->gid == b->gid && a->mtime_sec == b->mtime_sec && a->mtime_nsec == b->mtime_nsec &&
-           a->size == b->size && a->dev == b->dev && a->ino == b->ino &&
-           (a->target == NULL) == (b->target == NULL) && (!a->target || strcmp(a->target, b->target) == 0);
+           a->uid == b->uid && a->gid == b->gid && a->mtime_sec == b->mtime_sec &&
+           a->mtime_nsec == b->mtime_nsec && a->size == b->size && a->dev == b->dev &&
+           a->ino == b->ino && (a->target == NULL) == (b->target == NULL) &&
+           (!a->target || strcmp(a->target, b->target) == 0);
 }
 
 int tp_plan_recheck(const struct tp_plan *plan, struct tp_error *err)

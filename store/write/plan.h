@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a pack will hold, before a byte of it is coded: the files of the model directory, cut into segments,
- * each with the bytes of the base, or of the model, that predict it.
+ * What a pack will hold, before a byte of it is coded: the files of the model directory, cut into
+ * segments, each with the bytes of the base, or of the model, that predict it.
  */
 #ifndef TP_STORE_PLAN_H
 #define TP_STORE_PLAN_H
@@ -10,13 +10,13 @@
 #include "store/write/writer.h"
 
 struct tp_plan {
-    char *root;                 /* the model directory's path */
-    struct tp_modeldir dir;     /* as found; the index's paths point here */
-    struct tp_index index;      /* chunks and tables are filled in as they are written */
-    struct tp_pack *base;       /* borrowed */
+    char *root;             /* the model directory's path */
+    struct tp_modeldir dir; /* as found; the index's paths point here */
+    struct tp_index index;  /* chunks and tables are filled in as they are written */
+    struct tp_pack *base;   /* borrowed */
     uint32_t segment_cap;
     uint64_t tensor_n;
-    struct tp_attrs attrs;      /* the index's attributes point here */
+    struct tp_attrs attrs; /* the index's attributes point here */
     struct tp_lost lost;
 };
 

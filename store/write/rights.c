@@ -29,8 +29,8 @@ static bool grants(uint32_t permissions, bool is_dir)
     return (permissions & wanted) == wanted;
 }
 
-/* Take away from RIGHTS what S denies. Whoever belongs to one class of the pack may belong to another class of a file
- * with another owner or group. */
+/* Take away from RIGHTS what S denies. Whoever belongs to one class of the pack may belong to
+ * another class of a file with another owner or group. */
 static void restrict_to(struct tp_rights *rights, const struct tp_index *x, const struct subject *s)
 {
     uint32_t mode = s->mode;
@@ -38,7 +38,8 @@ static void restrict_to(struct tp_rights *rights, const struct tp_index *x, cons
     for (uint32_t i = s->attr_first; i < s->attr_first + s->attr_n; i++)
         if (strcmp(x->attrs[i].name, TP_ACL_ACCESS) == 0)
             mode = tp_acl_tighten(mode, x->attrs[i].value, x->attrs[i].len);
-    bool owner = grants(mode >> 6, s->is_dir), group = grants(mode >> 3, s->is_dir), others = grants(mode, s->is_dir);
+    bool owner = grants(mode >> 6, s->is_dir), group = grants(mode >> 3, s->is_dir),
+         others = grants(mode, s->is_dir);
     if (s->gid != rights->gid)
         group = others = group && others;
     if (s->uid != rights->uid) {
@@ -58,7 +59,8 @@ struct tp_rights tp_rights_find(const struct tp_plan *plan)
 {
     const struct tp_modeldir *dir = &plan->dir;
     const struct tp_index *x = &plan->index;
-    struct tp_rights rights = {.uid = dir->root_uid, .gid = dir->root_gid, .owner = true, .group = true, .others = true};
+    struct tp_rights rights = {
+        .uid = dir->root_uid, .gid = dir->root_gid, .owner = true, .group = true, .others = true};
     struct subject root = {.path = plan->root,
                            .uid = dir->root_uid,
                            .gid = dir->root_gid,
@@ -99,7 +101,8 @@ int tp_rights_own(const struct tp_rights *rights, int fd, const char *path, stru
     /* What is closed to the model's owner does not become his. */
     if (!rights->closed && st.st_uid != rights->uid && fchown(fd, rights->uid, rights->gid) == 0)
         return 0;
-    if (st.st_gid != rights->gid && fchown(fd, (uid_t)-1, rights->gid) < 0 && errno != EPERM && errno != EINVAL)
+    if (st.st_gid != rights->gid && fchown(fd, (uid_t)-1, rights->gid) < 0 && errno != EPERM &&
+        errno != EINVAL)
         return tp_fail_errno(err, "cannot give '%s' to the group of the model", path);
     return 0;
 }
@@ -119,8 +122,8 @@ int tp_rights_narrow(struct tp_plan *plan, int fd, const char *path, struct tp_e
     return 0;
 }
 
-int tp_rights_mode(const struct tp_rights *rights, int fd, bool replaces, const char *path, mode_t *mode,
-                   struct tp_error *err)
+int tp_rights_mode(const struct tp_rights *rights, int fd, bool replaces, const char *path,
+                   mode_t *mode, struct tp_error *err)
 {
     bool owner = rights->owner, group = rights->group, others = rights->others;
     struct stat st;
@@ -136,12 +139,15 @@ int tp_rights_mode(const struct tp_rights *rights, int fd, bool replaces, const 
         owner = true;
         if (replaces && rights->closed)
             return tp_fail(err, EPERM,
-                           "'%s' belongs to another user than the model, whose owner (user %lu) may not read it: no pack "
+                           "'%s' belongs to another user than the model, whose owner (user %lu) "
+                           "may not read it: no pack "
                            "can keep both",
                            rights->closed, (unsigned long)rights->uid);
         if (replaces && !group && !others)
-            return tp_fail(err, EPERM, "the model belongs to user %lu, who could not read its pack: pack as this user",
-                           (unsigned long)rights->uid);
+            return tp_fail(
+                err, EPERM,
+                "the model belongs to user %lu, who could not read its pack: pack as this user",
+                (unsigned long)rights->uid);
     }
     *mode = S_IWUSR | (owner ? S_IRUSR : 0) | (group ? S_IRGRP : 0) | (others ? S_IROTH : 0);
     return 0;

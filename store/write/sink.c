@@ -25,12 +25,12 @@ struct tp_sink {
     uint8_t *place[2];
     unsigned filling; /* the caller's place; the other is the thread's */
     size_t filled;
-    bool direct;      /* the thread's, or the caller's where there is none */
+    bool direct; /* the thread's, or the caller's where there is none */
     bool started;
     pthread_t thread;
     pthread_mutex_t lock; /* over what follows */
     pthread_cond_t changed;
-    bool waiting;     /* the thread's place is to be written */
+    bool waiting; /* the thread's place is to be written */
     bool ending;
     int rc;
     struct tp_error err;
@@ -43,8 +43,8 @@ static bool can_be_direct(int fd)
     struct statx st;
 
     return statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &st) == 0 && st.stx_mask & STATX_DIOALIGN &&
-           st.stx_dio_mem_align && st.stx_dio_offset_align && ALIGNMENT % st.stx_dio_mem_align == 0 &&
-           PLACE % st.stx_dio_offset_align == 0;
+           st.stx_dio_mem_align && st.stx_dio_offset_align &&
+           ALIGNMENT % st.stx_dio_mem_align == 0 && PLACE % st.stx_dio_offset_align == 0;
 #else
     (void)fd;
     return false;
@@ -76,7 +76,9 @@ static int write_place(struct tp_sink *s, const uint8_t *data, size_t len, struc
             return tp_fail_errno(err, "cannot write '%s'", s->path);
     }
     rc = tp_file_write(s->fd, data, len, s->path, err);
-    /* On its way to the disk while the rest is made. A hint only: what becomes of it, fsync tells. */
+    /*
+     * On its way to the disk while the rest is made. A hint only: what becomes of it, fsync tells.
+     */
     if (rc == 0 && len == PLACE)
         sync_file_range(s->fd, from, (off_t)len, SYNC_FILE_RANGE_WRITE);
     return rc;
@@ -131,8 +133,8 @@ static int wait_idle(struct tp_sink *s, struct tp_error *err)
     return rc;
 }
 
-/* The place that the caller has filled goes to the thread, for the one that it has written. Where there can be no
- * thread, the caller writes it. */
+/* The place that the caller has filled goes to the thread, for the one that it has written. Where
+ * there can be no thread, the caller writes it. */
 static int hand_over(struct tp_sink *s, struct tp_error *err)
 {
     int rc;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A new file that is written from its beginning to its end by a thread of its own, while the caller makes what
- * comes next. Past the page cache where the file system can do that: who writes much once has no use for a copy
- * of it in memory, and making room for one costs more than the disk does.
+ * A new file that is written from its beginning to its end by a thread of its own, while the caller
+ * makes what comes next. Past the page cache where the file system can do that: who writes much
+ * once has no use for a copy of it in memory, and making room for one costs more than the disk
+ * does.
  */
 #ifndef TP_STORE_SINK_H
 #define TP_STORE_SINK_H

@@ -111,7 +111,8 @@ static void finish(struct tp_writer *w)
 }
 
 /* What is on the disk now, not what the page cache remembers: decode it all and compare. */
-static int verify(const struct tp_writer *w, const char *path, const uint8_t *id, struct tp_error *err)
+static int verify(const struct tp_writer *w, const char *path, const uint8_t *id,
+                  struct tp_error *err)
 {
     struct tp_pack *pack;
     int rc = tp_pack_open_with(path, w->plan.base, &pack, err);
@@ -121,14 +122,15 @@ static int verify(const struct tp_writer *w, const char *path, const uint8_t *id
     if (memcmp(tp_pack_get_id(pack), id, TP_SHA256_LEN) != 0)
         rc = tp_fail(err, EBADMSG, "'%s' reads back with another id", path);
     if (rc == 0)
-        rc = tp_pack_verify_written(pack, w->prints, w->options->threads, w->options->progress, err);
+        rc =
+            tp_pack_verify_written(pack, w->prints, w->options->threads, w->options->progress, err);
     tp_pack_close(pack);
     return rc;
 }
 
 /* FD stays open, and so locked, until the pack has its name. */
-static int write_temporary(struct tp_writer *w, const char *path, int *fd, struct tp_pack_report *report,
-                           struct tp_error *err)
+static int write_temporary(struct tp_writer *w, const char *path, int *fd,
+                           struct tp_pack_report *report, struct tp_error *err)
 {
     struct tp_rights rights = tp_rights_find(&w->plan);
     double start = now();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writing packs. The same input, base, options and version give the same bytes, whatever the number of
- * threads. Memory is bounded however large the model.
+ * Writing packs. The same input, base, options and version give the same bytes, whatever the number
+ * of threads. Memory is bounded however large the model.
  */
 #ifndef TP_STORE_WRITER_H
 #define TP_STORE_WRITER_H
@@ -15,23 +15,26 @@ struct tp_tensor;
 
 /* Bytes of another file of the model that predict a tensor: as many elements as it has. */
 struct tp_sibling {
-    const char *path; /* in the model directory, before the tensor's own file in the order of an index */
+    const char
+        *path; /* in the model directory, before the tensor's own file in the order of an index */
     uint64_t off;
     enum tp_dtype dtype;
 };
 
 struct tp_pack_options {
-    unsigned threads;            /* 0: one for each CPU */
-    struct tp_pack *base;        /* NULL: without a base */
-    const char *base_name;       /* kept in the pack for messages */
-    const char *codec;           /* NULL or "auto"; else the one tensor codec to use beside zstd and raw */
-    int zstd_level;              /* 0: the default, 3 */
-    enum tp_links links;         /* what becomes of symbolic links in the directory */
-    bool replaces;               /* the pack takes the place of the directory, whose owner must be able to read it */
+    unsigned threads;      /* 0: one for each CPU */
+    struct tp_pack *base;  /* NULL: without a base */
+    const char *base_name; /* kept in the pack for messages */
+    const char *codec;   /* NULL or "auto"; else the one tensor codec to use beside zstd and raw */
+    int zstd_level;      /* 0: the default, 3 */
+    enum tp_links links; /* what becomes of symbolic links in the directory */
+    bool replaces; /* the pack takes the place of the directory, whose owner must be able to read it
+                    */
     const struct tp_progress *progress;
-    /* Asked for each tensor of the file PATH while the plan is made: whether something in the model predicts it better
-     * than the base does. A file with a tensor that is predicted in this way predicts none itself: -EINVAL. Each that
-     * predicts stays open as long as the pack is written. NULL: the plan asks tp_siblings_find. */
+    /* Asked for each tensor of the file PATH while the plan is made: whether something in the model
+     * predicts it better than the base does. A file with a tensor that is predicted in this way
+     * predicts none itself: -EINVAL. Each that predicts stays open as long as the pack is written.
+     * NULL: the plan asks tp_siblings_find. */
     bool (*sibling)(void *arg, const char *path, const struct tp_tensor *t, struct tp_sibling *out);
     void *sibling_arg;
 };
@@ -39,22 +42,22 @@ struct tp_pack_options {
 struct tp_pack_report {
     uint64_t logical_bytes, stored_bytes;
     uint64_t file_n, tensor_n, chunk_n;
-    uint64_t tensor_bytes;       /* logical bytes within tensors */
+    uint64_t tensor_bytes; /* logical bytes within tensors */
     uint64_t tensor_stored_bytes;
     uint64_t codec_chunks[TP_CODEC_COUNT];
     uint64_t codec_logical[TP_CODEC_COUNT];
     uint64_t codec_stored[TP_CODEC_COUNT];
     uint8_t id[TP_SHA256_LEN];
-    struct tp_lost lost;         /* what the pack does not keep */
+    struct tp_lost lost; /* what the pack does not keep */
     double write_seconds, verify_seconds;
 };
 
 /*
- * Pack the model directory DIR into the file OUT, which must not exist: written under a temporary name beside it,
- * fsynced, read back from disk and decoded against hashes of every chunk and file as they were read, renamed, directory
- * fsynced.
- * A source file that changes meanwhile is -EBUSY. On failure and on cancellation no file is left, but for OUT, whole,
- * where only the directory cannot be fsynced.
+ * Pack the model directory DIR into the file OUT, which must not exist: written under a temporary
+ * name beside it, fsynced, read back from disk and decoded against hashes of every chunk and file
+ * as they were read, renamed, directory fsynced. A source file that changes meanwhile is -EBUSY. On
+ * failure and on cancellation no file is left, but for OUT, whole, where only the directory cannot
+ * be fsynced.
  */
 int tp_pack_write(const char *dir, const char *out, const struct tp_pack_options *options,
                   struct tp_pack_report *report, struct tp_error *err);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What the parts of the pack writer share: learning (learn.c), coding (encode.c), output (output.c). */
+/*
+ * What the parts of the pack writer share: learning (learn.c), coding (encode.c), output
+ * (output.c).
+ */
 #ifndef TP_STORE_WRITER_INTERNAL_H
 #define TP_STORE_WRITER_INTERNAL_H
 
@@ -28,7 +31,7 @@ struct tp_learned {
 };
 
 struct tp_source {
-    int fd;        /* -1: not open */
+    int fd; /* -1: not open */
 };
 
 struct tp_writer {
@@ -38,11 +41,11 @@ struct tp_writer {
     bool allowed[TP_CODEC_COUNT];
     struct tp_chunkmap *in_base; /* NULL without a base */
     struct tp_chunkmap *in_pack;
-    struct tp_learned *learned;  /* of each segment */
-    pthread_mutex_t lock;        /* over learned[].done, learning and sources */
+    struct tp_learned *learned; /* of each segment */
+    pthread_mutex_t lock;       /* over learned[].done, learning and sources */
     pthread_cond_t learned_one;
-    unsigned learning;           /* segments being learned now: each takes memory */
-    struct tp_source *sources;   /* of each file */
+    unsigned learning;            /* segments being learned now: each takes memory */
+    struct tp_source *sources;    /* of each file */
     struct tp_file_print *prints; /* of each file, once it is read: what its pack must decode to */
     int rootfd;
 };
@@ -78,17 +81,21 @@ int tp_writer_window(struct tp_writer *w, const struct tp_segment *s, uint32_t n
                      struct tp_work *work, struct tp_window_view *view, struct tp_error *err);
 
 /* Decide which codecs chunks of SEGMENT may use; always marks it as done. */
-int tp_learn_segment(struct tp_writer *w, uint32_t segment, struct tp_coder *coder, struct tp_error *err);
+int tp_learn_segment(struct tp_writer *w, uint32_t segment, struct tp_coder *coder,
+                     struct tp_error *err);
 void tp_learned_clear(struct tp_learned *learned);
 
-/* Whether a chunk of S may be the same as CHUNK of this pack: what predicts others is not predicted itself. */
+/*
+ * Whether a chunk of S may be the same as CHUNK of this pack: what predicts others is not predicted
+ * itself.
+ */
 bool tp_writer_may_refer(const struct tp_writer *w, const struct tp_segment *s, uint32_t chunk);
 /* C is what CHUNK of this pack holds or, with one, of BASE. */
 void tp_coded_set_same(struct tp_coded *c, uint32_t chunk, const struct tp_pack *base);
 
 /* Read and code chunk CHUNK into OUT; waits until its segment is learned. */
-int tp_encode_chunk(struct tp_writer *w, uint32_t chunk, struct tp_coder *coder, struct tp_coded *out,
-                    struct tp_error *err);
+int tp_encode_chunk(struct tp_writer *w, uint32_t chunk, struct tp_coder *coder,
+                    struct tp_coded *out, struct tp_error *err);
 /* zstd's size of these bytes in DST of CAP, 0: not smaller than CAP. */
 size_t tp_encode_zstd(const struct tp_writer *w, struct tp_work *work, const void *src, size_t len,
                       void *dst, size_t cap);

@@ -28,7 +28,9 @@ static size_t write_list(const struct entry *e, size_t n)
     return 4 + 8 * n;
 }
 
-#define LIST(...) write_list((const struct entry[]){__VA_ARGS__}, sizeof((const struct entry[]){__VA_ARGS__}) / sizeof(struct entry))
+#define LIST(...)                                                                                  \
+    write_list((const struct entry[]){__VA_ARGS__},                                                \
+               sizeof((const struct entry[]){__VA_ARGS__}) / sizeof(struct entry))
 
 static void test_validity(void)
 {
@@ -40,23 +42,31 @@ static void test_validity(void)
     list[0] = 3;
     ok(!tp_acl_is_valid(list, len), "nor one of another version");
     ok(!tp_acl_is_valid(list, LIST({U, 6, 0}, {O, 0, 0})), "nor one without a group");
-    ok(!tp_acl_is_valid(list, LIST({U, 6, 0}, {NAMED, 4, 7}, {G, 4, 0}, {O, 0, 0})), "a name needs a mask");
-    ok(tp_acl_is_valid(list, LIST({U, 6, 0}, {NAMED, 4, 7}, {G, 4, 0}, {MASK, 4, 0}, {O, 0, 0})), "and has one here");
+    ok(!tp_acl_is_valid(list, LIST({U, 6, 0}, {NAMED, 4, 7}, {G, 4, 0}, {O, 0, 0})),
+       "a name needs a mask");
+    ok(tp_acl_is_valid(list, LIST({U, 6, 0}, {NAMED, 4, 7}, {G, 4, 0}, {MASK, 4, 0}, {O, 0, 0})),
+       "and has one here");
     ok(!tp_acl_is_valid(list, LIST({G, 4, 0}, {U, 6, 0}, {O, 0, 0})), "the order is fixed");
-    ok(!tp_acl_is_valid(list, LIST({U, 6, 0}, {G, 4, 0}, {G, 4, 0}, {O, 0, 0})), "there is one group that owns");
+    ok(!tp_acl_is_valid(list, LIST({U, 6, 0}, {G, 4, 0}, {G, 4, 0}, {O, 0, 0})),
+       "there is one group that owns");
     ok(!tp_acl_is_valid(list, LIST({U, 8, 0}, {G, 4, 0}, {O, 0, 0})), "permissions are three bits");
-    ok(!tp_acl_is_valid(list, LIST({U, 6, 0}, {G, 4, 0}, {O, 0, 0}, {64, 0, 0})), "kinds are known");
+    ok(!tp_acl_is_valid(list, LIST({U, 6, 0}, {G, 4, 0}, {O, 0, 0}, {64, 0, 0})),
+       "kinds are known");
 }
 
 static void test_tightening(void)
 {
-    is_int(tp_acl_tighten(0644, list, LIST({U, 6, 0}, {G, 4, 0}, {O, 4, 0})), 0644, "a list that says what the mode says");
-    is_int(tp_acl_tighten(0640, list, LIST({U, 6, 0}, {NAMED, 4, 7}, {G, 0, 0}, {MASK, 4, 0}, {O, 0, 0})), 0600,
-           "the mask shows as the group's bits, and the group has none");
-    is_int(tp_acl_tighten(0644, list, LIST({U, 6, 0}, {NAMED, 0, 7}, {G, 4, 0}, {MASK, 4, 0}, {O, 4, 0})), 0600,
-           "who is denied by name may be of the group, or of the others");
-    is_int(tp_acl_tighten(0604, list, LIST({U, 6, 0}, {NAMED_GROUP, 4, 7}, {G, 4, 0}, {MASK, 0, 0}, {O, 4, 0})), 0600,
-           "a mask denies who is named");
+    is_int(tp_acl_tighten(0644, list, LIST({U, 6, 0}, {G, 4, 0}, {O, 4, 0})), 0644,
+           "a list that says what the mode says");
+    is_int(tp_acl_tighten(0640, list,
+                          LIST({U, 6, 0}, {NAMED, 4, 7}, {G, 0, 0}, {MASK, 4, 0}, {O, 0, 0})),
+           0600, "the mask shows as the group's bits, and the group has none");
+    is_int(tp_acl_tighten(0644, list,
+                          LIST({U, 6, 0}, {NAMED, 0, 7}, {G, 4, 0}, {MASK, 4, 0}, {O, 4, 0})),
+           0600, "who is denied by name may be of the group, or of the others");
+    is_int(tp_acl_tighten(0604, list,
+                          LIST({U, 6, 0}, {NAMED_GROUP, 4, 7}, {G, 4, 0}, {MASK, 0, 0}, {O, 4, 0})),
+           0600, "a mask denies who is named");
     is_int(tp_acl_tighten(0604, list, LIST({U, 6, 0}, {G, 4, 0}, {MASK, 0, 0}, {O, 4, 0})), 0604,
            "and not the others, of whom nobody is named");
     is_int(tp_acl_tighten(01777, list, 5), 01700, "what is no list leaves the owner's bits");

@@ -34,7 +34,8 @@ static void make_files(void)
     put("model/sub/file");
     put("model/file");
     put("outside/file");
-    if (symlinkat("../outside", fd_dir, "model/link") < 0 || symlinkat("sub", fd_dir, "model/inner") < 0 ||
+    if (symlinkat("../outside", fd_dir, "model/link") < 0 ||
+        symlinkat("sub", fd_dir, "model/inner") < 0 ||
         symlinkat("../../outside/file", fd_dir, "model/sub/last") < 0)
         bail_out("no links");
 }
@@ -69,7 +70,8 @@ static void test_with(opener open_it, const char *name)
     is_int(outcome(open_it, at, "../outside/file", O_RDONLY), EXDEV, "'..' does not lead out");
     is_int(outcome(open_it, at, "sub/../file", O_RDONLY), EXDEV, "nor in again");
     is_int(outcome(open_it, at, "/etc/passwd", O_RDONLY), EXDEV, "nor does a '/'");
-    is_int(outcome(open_it, at, "link/new", O_WRONLY | O_CREAT | O_EXCL), ELOOP, "nothing is made behind a link");
+    is_int(outcome(open_it, at, "link/new", O_WRONLY | O_CREAT | O_EXCL), ELOOP,
+           "nothing is made behind a link");
     is_int(outcome(open_it, at, "sub/new", O_WRONLY | O_CREAT | O_EXCL), 0, "a file is made");
     is_int(outcome(open_it, at, "sub/new", O_WRONLY | O_CREAT | O_EXCL), EEXIST, "once");
     unlinkat(at, "sub/new", 0);

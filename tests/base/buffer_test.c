@@ -12,7 +12,8 @@
 static void test_append(void)
 {
     struct tp_buffer buf = {0};
-    static const uint8_t want[] = {0xab, 0x34, 0x12, 0x78, 0x56, 0x34, 0x12, 8, 7, 6, 5, 4, 3, 2, 1};
+    static const uint8_t want[] = {0xab, 0x34, 0x12, 0x78, 0x56, 0x34, 0x12, 8,
+                                   7,    6,    5,    4,    3,    2,    1};
     int rc = tp_buffer_append_u8(&buf, 0xab);
     rc |= tp_buffer_append_le16(&buf, 0x1234);
     rc |= tp_buffer_append_le32(&buf, 0x12345678);
@@ -59,8 +60,10 @@ static void test_limits(void)
     uint64_t v;
     ok(!tp_add_u64(UINT64_MAX, 1, &v), "sums are checked");
     ok(!tp_mul_u64(UINT64_C(1) << 32, UINT64_C(1) << 32, &v), "products are checked");
-    ok(tp_mul_u64(UINT32_MAX, UINT32_MAX, &v) && v == UINT64_C(0xfffffffe00000001), "what fits is right");
-    ok(tp_range_within(10, 0, 10) && !tp_range_within(11, 0, 10) && !tp_range_within(5, UINT64_MAX, 10),
+    ok(tp_mul_u64(UINT32_MAX, UINT32_MAX, &v) && v == UINT64_C(0xfffffffe00000001),
+       "what fits is right");
+    ok(tp_range_within(10, 0, 10) && !tp_range_within(11, 0, 10) &&
+           !tp_range_within(5, UINT64_MAX, 10),
        "ranges at and over the edge");
 }
 

@@ -11,11 +11,13 @@
 int main(void)
 {
     struct tp_error err = {0};
-    is_int(tp_fail(&err, EBADMSG, "chunk %d of '%s' is damaged", 7, "a.tnpk"), -EBADMSG, "tp_fail gives -CODE");
+    is_int(tp_fail(&err, EBADMSG, "chunk %d of '%s' is damaged", 7, "a.tnpk"), -EBADMSG,
+           "tp_fail gives -CODE");
     is_int(err.code, -EBADMSG, "and keeps it");
     is_str(err.message, "chunk 7 of 'a.tnpk' is damaged", "and formats the story");
 
-    is_int(tp_fail(NULL, ENOENT, "nobody listens"), -ENOENT, "without a struct the code is there all the same");
+    is_int(tp_fail(NULL, ENOENT, "nobody listens"), -ENOENT,
+           "without a struct the code is there all the same");
 
     errno = ENOSPC;
     is_int(tp_fail_errno(&err, "cannot write '%s'", "x"), -ENOSPC, "tp_fail_errno takes errno");
@@ -30,10 +32,15 @@ int main(void)
 
     tp_fail(&err, EINVAL, "name '%s'", "a\nb\x1b[2J");
     is_str(err.message, "name 'a?b?[2J'", "control bytes never reach a terminal or the next line");
-    tp_fail(&err, EINVAL, "'%s'", "\xc2\x9b\x9b" "a\xe2\x80\xae" "b\xe2\x81\xa6\xd8\x9c\xe2\x80\xa8\xff");
-    is_str(err.message, "'??a?b????'", "nor C1 controls, marks that turn text around, separators, or what is no UTF-8");
+    tp_fail(&err, EINVAL, "'%s'",
+            "\xc2\x9b\x9b"
+            "a\xe2\x80\xae"
+            "b\xe2\x81\xa6\xd8\x9c\xe2\x80\xa8\xff");
+    is_str(err.message, "'??a?b????'",
+           "nor C1 controls, marks that turn text around, separators, or what is no UTF-8");
     tp_fail(&err, EINVAL, "'%s'", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x92\xa5\xe2\x80\x8d\xc2\xa0");
-    is_str(err.message, "'\xc3\xa9\xe2\x82\xac\xf0\x9f\x92\xa5\xe2\x80\x8d\xc2\xa0'", "other characters stay");
+    is_str(err.message, "'\xc3\xa9\xe2\x82\xac\xf0\x9f\x92\xa5\xe2\x80\x8d\xc2\xa0'",
+           "other characters stay");
 
     char longer[2 * TP_ERROR_MAX];
     memset(longer, 'x', sizeof longer - 1);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Files: exact reads, bounded reads, atomic replacement, and removal that no link can lead astray. */
+/*
+ * Files: exact reads, bounded reads, atomic replacement, and removal that no link can lead astray.
+ */
 #include <config.h>
 
 #include "base/file.h"
@@ -38,7 +40,8 @@ static void test_read(void)
     is_str(got, "3456", "gives the range");
     is_int(tp_file_pread(fd, got, 4, 7, "ten", &err), -EBADMSG, "a range over the end is damage");
     has(err.message, "'ten' ends at byte 10", "and the story says where the file ends");
-    is_int(tp_file_pread(fd, got, 4, UINT64_MAX - 1, "ten", &err), -EBADMSG, "so is an offset beyond files");
+    is_int(tp_file_pread(fd, got, 4, UINT64_MAX - 1, "ten", &err), -EBADMSG,
+           "so is an offset beyond files");
     is_int(tp_file_pread(fd, NULL, 0, 10, "ten", &err), 0, "nothing can be read at the end");
     close(fd);
 
@@ -49,7 +52,8 @@ static void test_read(void)
     is_int(tp_file_read_all(dirfd_, "none", 10, &buf, &err), -ENOENT, "no such file");
     has(err.message, "'none'", "is named");
     tp_buffer_clear(&buf);
-    is_int(tp_file_read_all(AT_FDCWD, "/proc/self/status", 1 << 20, &buf, &err), 0, "a file without a size");
+    is_int(tp_file_read_all(AT_FDCWD, "/proc/self/status", 1 << 20, &buf, &err), 0,
+           "a file without a size");
     ok(buf.len > 100, "is read all the same");
     tp_buffer_clear(&buf);
 }
@@ -68,7 +72,8 @@ static void test_replace(void)
     is_str((char *)buf.data, "newer", "has the new bytes");
     stat(path, &st);
     is_int(st.st_mode & 0777, 0640, "and the mode");
-    is_int(tp_file_replace("/nonexistent-folder/x", "", 0, 0600, &err), -ENOENT, "where no folder is, it fails");
+    is_int(tp_file_replace("/nonexistent-folder/x", "", 0, 0600, &err), -ENOENT,
+           "where no folder is, it fails");
     ok(tp_file_sync_parent(path, &err) == 0 && tp_file_sync_parent("x", &err) == 0 &&
            tp_file_sync_parent("/", &err) == 0,
        "parents of any path can be synced");
@@ -94,7 +99,8 @@ static void test_remove(void)
         bail_out("no symbolic links here");
     is_int(tp_file_remove_tree(dirfd_, "link", &err), 0, "a link is removed");
     ok(!exists("link") && exists("keep/precious"), "itself, not what it points to");
-    is_int(tp_file_remove_tree(dirfd_, "none", &err), -ENOENT, "what is not there cannot be removed");
+    is_int(tp_file_remove_tree(dirfd_, "none", &err), -ENOENT,
+           "what is not there cannot be removed");
 
     /* Deeper than any path name and any limit of descriptors reaches. */
     int fd = dup(dirfd_);

@@ -77,8 +77,9 @@ static void test_refused(void)
 
 static void test_read(void)
 {
-    static const char text[] = " {\"name\": \"t\\u00e9\\ud83d\\ude00\\\\u0000\", \"n\": 9007199254740992,\n"
-                               " \"x\": -1.5e2, \"half\": 0.5, \"yes\": true, \"none\": null, \"list\": [1, \"b\", []]} ";
+    static const char text[] =
+        " {\"name\": \"t\\u00e9\\ud83d\\ude00\\\\u0000\", \"n\": 9007199254740992,\n"
+        " \"x\": -1.5e2, \"half\": 0.5, \"yes\": true, \"none\": null, \"list\": [1, \"b\", []]} ";
     struct tp_json *root;
     struct tp_error err = {0};
     uint64_t n = 0;
@@ -86,18 +87,21 @@ static void test_read(void)
     bool yes = false;
     if (!ok(tp_json_parse(TEXT(text), &root, &err) == 0, "a document: %s", err.message))
         return;
-    is_str(tp_json_string(tp_json_get(root, "name")), "t\xc3\xa9\xf0\x9f\x98\x80\\u0000", "escapes");
+    is_str(tp_json_string(tp_json_get(root, "name")), "t\xc3\xa9\xf0\x9f\x98\x80\\u0000",
+           "escapes");
     ok(tp_json_u64(tp_json_get(root, "n"), &n) && n == UINT64_C(1) << 53, "2^53");
     ok(!tp_json_u64(tp_json_get(root, "half"), &n) && !tp_json_u64(tp_json_get(root, "x"), &n),
        "fractions and negatives are no unsigned integers");
     ok(tp_json_double(tp_json_get(root, "x"), &x) && x == -150, "a number");
     ok(tp_json_bool(tp_json_get(root, "yes"), &yes) && yes, "a truth value");
-    ok(tp_json_is_null(tp_json_get(root, "none")) && !tp_json_get(root, "NAME"), "null, and keys have case");
+    ok(tp_json_is_null(tp_json_get(root, "none")) && !tp_json_get(root, "NAME"),
+       "null, and keys have case");
     const struct tp_json *list = tp_json_get(root, "list");
     is_int(tp_json_count(list), 3, "three elements");
     is_str(tp_json_string(tp_json_next(tp_json_first(list))), "b", "in order");
     is_str(tp_json_key(tp_json_first(root)), "name", "members have keys");
-    ok(!tp_json_get(NULL, "a") && !tp_json_string(NULL) && !tp_json_first(NULL) && !tp_json_u64(list, &n),
+    ok(!tp_json_get(NULL, "a") && !tp_json_string(NULL) && !tp_json_first(NULL) &&
+           !tp_json_u64(list, &n),
        "what is not there has nothing");
     tp_json_free(root);
 }
@@ -123,7 +127,8 @@ static void write_report(struct tp_json_writer *w)
     tp_json_put_time(w, "never", INT64_MAX, 0);
     tp_json_put_hex(w, "id", (const uint8_t *)"\x01\xfe", 2);
     tp_json_put_string(w, "absent", NULL);
-    tp_json_put_string(w, "un\xc2\x85safe", "\xc2\x9b\xe2\x80\xae\xe2\x81\xa9\xd8\x9c\x9b\xe2\x80\x8d");
+    tp_json_put_string(w, "un\xc2\x85safe",
+                       "\xc2\x9b\xe2\x80\xae\xe2\x81\xa9\xd8\x9c\x9b\xe2\x80\x8d");
     tp_json_end_object(w);
 }
 
@@ -134,13 +139,17 @@ static void test_write(void)
     tp_json_writer_init(&w, &buf, false);
     write_report(&w);
     is_int(tp_json_writer_finish(&w), 0, "a report");
-    is_str((char *)buf.data,
-           "{\"name\": \"a\\\"b\\\\c\\nd\\u0009e\\u007f\xc3\xa9\xef\xbf\xbd\", \"big\": 18446744073709551615, "
-           "\"small\": -9223372036854775808, \"ratio\": 0.125, \"nan\": null, \"list\": [true, {}], "
-           "\"none\": [], \"when\": \"1970-01-01T00:00:00Z\", \"then\": \"2000-02-29T00:00:00.005000000Z\", "
-           "\"before\": \"0001-01-01T00:00:00Z\", \"never\": null, \"id\": \"01fe\", \"absent\": null, "
-           "\"un\\u0085safe\": \"\\u009b\\u202e\\u2069\\u061c\xef\xbf\xbd\xe2\x80\x8d\"}",
-           "is exact");
+    is_str(
+        (char *)buf.data,
+        "{\"name\": \"a\\\"b\\\\c\\nd\\u0009e\\u007f\xc3\xa9\xef\xbf\xbd\", \"big\": "
+        "18446744073709551615, "
+        "\"small\": -9223372036854775808, \"ratio\": 0.125, \"nan\": null, \"list\": [true, {}], "
+        "\"none\": [], \"when\": \"1970-01-01T00:00:00Z\", \"then\": "
+        "\"2000-02-29T00:00:00.005000000Z\", "
+        "\"before\": \"0001-01-01T00:00:00Z\", \"never\": null, \"id\": \"01fe\", \"absent\": "
+        "null, "
+        "\"un\\u0085safe\": \"\\u009b\\u202e\\u2069\\u061c\xef\xbf\xbd\xe2\x80\x8d\"}",
+        "is exact");
 
     struct tp_json *root = NULL;
     is_int(tp_json_parse(buf.data, buf.len, &root, NULL), 0, "and can be read");

@@ -77,13 +77,16 @@ int main(void)
 
     put("cgroup/memory/x/memory.limit_in_bytes", "268435456\n");
     put("cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
-    is_u64(limit_of("5:cpu,cpuacct:/x\n4:memory:/x\n0::/none\n"), 250000000, "the least of both versions");
+    is_u64(limit_of("5:cpu,cpuacct:/x\n4:memory:/x\n0::/none\n"), 250000000,
+           "the least of both versions");
     put("cgroup/memory/x/memory.limit_in_bytes", "134217728\n");
-    is_u64(limit_of("5:cpu,cpuacct:/x\n4:hugetlb,memory:/x\n"), 134217728, "one of several controllers");
+    is_u64(limit_of("5:cpu,cpuacct:/x\n4:hugetlb,memory:/x\n"), 134217728,
+           "one of several controllers");
     is_u64(limit_of("4:memoryless:/x\n"), UINT64_MAX, "a controller of another name");
     is_u64(limit_of("nonsense\n\n4:memory\n:"), UINT64_MAX, "lines that are none");
 
-    ok(tp_memory_limit() > 0 && tp_memory_limit() <= (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE),
+    ok(tp_memory_limit() > 0 &&
+           tp_memory_limit() <= (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE),
        "never more than there is");
     snprintf(command, sizeof command, "rm -rf %s", top);
     if (system(command))

@@ -68,7 +68,8 @@ int main(void)
     for (size_t i = 0; i < sizeof parsed / sizeof *parsed; i++) {
         uint64_t bytes = 0;
         int rc = tp_size_parse(parsed[i].text, &bytes);
-        ok(rc == parsed[i].rc && bytes == parsed[i].bytes, "'%s': %d, %" PRIu64, parsed[i].text, rc, bytes);
+        ok(rc == parsed[i].rc && bytes == parsed[i].bytes, "'%s': %d, %" PRIu64, parsed[i].text, rc,
+           bytes);
     }
     for (size_t i = 0; i < sizeof printed / sizeof *printed; i++) {
         char text[TP_SIZE_TEXT];

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Bins of differences for learning delta: the same from every instruction set as one element at a time. */
+/*
+ * Bins of differences for learning delta: the same from every instruction set as one element at a
+ * time.
+ */
 #include <config.h>
 
 #include "codec/delta/bins.h"
@@ -22,7 +25,8 @@ static void fill(uint8_t *src, uint8_t *base, size_t n, size_t bytes)
 }
 
 /* How many of N elements, from OFF on, are binned as they should not be. */
-static unsigned count_wrong(const struct tp_delta_kind *kind, const uint8_t *src, const uint8_t *base, size_t n)
+static unsigned count_wrong(const struct tp_delta_kind *kind, const uint8_t *src,
+                            const uint8_t *base, size_t n)
 {
     struct tp_delta_bins bins;
     unsigned wrong = 0;
@@ -31,9 +35,10 @@ static unsigned count_wrong(const struct tp_delta_kind *kind, const uint8_t *src
     for (size_t i = 0; i < n; i++) {
         uint32_t v = tp_delta_load(src, i, kind->width), b = tp_delta_load(base, i, kind->width);
 
-        wrong += bins.delta[i] != tp_delta_bin_of(tp_delta_diff(v, b, kind->width, kind->is_float)) ||
-                 bins.direct[i] != tp_delta_bin_of(tp_delta_diff(v, 0, kind->width, kind->is_float)) ||
-                 bins.field[i] != (b >> kind->field_shift & kind->field_mask);
+        wrong +=
+            bins.delta[i] != tp_delta_bin_of(tp_delta_diff(v, b, kind->width, kind->is_float)) ||
+            bins.direct[i] != tp_delta_bin_of(tp_delta_diff(v, 0, kind->width, kind->is_float)) ||
+            bins.field[i] != (b >> kind->field_shift & kind->field_mask);
     }
     return wrong;
 }
@@ -57,7 +62,8 @@ int main(void)
                 fill(src + off, base + off, n, kind->width / 8);
                 wrong += count_wrong(kind, src + off, base + off, n);
             }
-            snprintf(name, sizeof name, "%s by %s", tp_dtype_name((unsigned)dtype), tp_isa_name((enum tp_isa)isa));
+            snprintf(name, sizeof name, "%s by %s", tp_dtype_name((unsigned)dtype),
+                     tp_isa_name((enum tp_isa)isa));
             is_int(wrong, 0, name);
         }
     }

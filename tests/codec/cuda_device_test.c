@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Asking for CUDA devices: an answer on every machine, a whole description of each device there is. */
+/*
+ * Asking for CUDA devices: an answer on every machine, a whole description of each device there is.
+ */
 #include <config.h>
 
 #include "codec/cuda/device.h"
@@ -19,12 +21,13 @@ int main(void)
 #endif
     ok(n >= 0 || n == -ENODEV, "an answer: %d", n);
     if (n < 0)
-        ok(err.code == n && strstr(err.message, "cannot use CUDA"), "with its reason: %s", err.message);
+        ok(err.code == n && strstr(err.message, "cannot use CUDA"), "with its reason: %s",
+           err.message);
     for (int i = 0; i < n && i < 16; i++)
         ok(devices[i].name[0] && devices[i].memory > 1 << 20 && devices[i].major > 0 &&
                devices[i].processors > 0,
-           "%s, %" PRIu64 " MiB, sm_%d%d", devices[i].name, devices[i].memory >> 20, devices[i].major,
-           devices[i].minor);
+           "%s, %" PRIu64 " MiB, sm_%d%d", devices[i].name, devices[i].memory >> 20,
+           devices[i].major, devices[i].minor);
     if (n <= 0)
         skip("no device to describe");
     return tap_done();

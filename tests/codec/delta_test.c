@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The delta codec: round trips of every dtype near to and far from its base, sizes, and damaged input. */
+/*
+ * The delta codec: round trips of every dtype near to and far from its base, sizes, and damaged
+ * input.
+ */
 #include <config.h>
 
 #include "codec/delta/carry.h"
@@ -10,26 +13,40 @@ static const struct tp_codec *delta = &tp_codec_delta;
 static struct tp_scratch *scratch;
 
 static const enum tp_dtype dtypes[] = {
-    TP_DTYPE_U8,      TP_DTYPE_I8,          TP_DTYPE_U16,         TP_DTYPE_I16,     TP_DTYPE_F16,
-    TP_DTYPE_BF16,    TP_DTYPE_U32,         TP_DTYPE_I32,         TP_DTYPE_F32,     TP_DTYPE_F8_E4M3,
-    TP_DTYPE_F8_E5M2, TP_DTYPE_F8_E4M3FNUZ, TP_DTYPE_F8_E5M2FNUZ, TP_DTYPE_F8_E8M0,
+    TP_DTYPE_U8,          TP_DTYPE_I8,      TP_DTYPE_U16,     TP_DTYPE_I16,
+    TP_DTYPE_F16,         TP_DTYPE_BF16,    TP_DTYPE_U32,     TP_DTYPE_I32,
+    TP_DTYPE_F32,         TP_DTYPE_F8_E4M3, TP_DTYPE_F8_E5M2, TP_DTYPE_F8_E4M3FNUZ,
+    TP_DTYPE_F8_E5M2FNUZ, TP_DTYPE_F8_E8M0,
 };
 #define DTYPES (sizeof dtypes / sizeof dtypes[0])
 
-enum change { CHANGE_NONE, CHANGE_NEAR, CHANGE_SOME, CHANGE_WIDE, CHANGE_SPECIAL, CHANGE_ALL, CHANGE_KINDS };
+enum change {
+    CHANGE_NONE,
+    CHANGE_NEAR,
+    CHANGE_SOME,
+    CHANGE_WIDE,
+    CHANGE_SPECIAL,
+    CHANGE_ALL,
+    CHANGE_KINDS
+};
 
-/* NaNs with payloads, infinities, denormals, both zeros, of bf16 or the upper half of fp32; and plain limits. */
+/*
+ * NaNs with payloads, infinities, denormals, both zeros, of bf16 or the upper half of fp32; and
+ * plain limits.
+ */
 static uint64_t special(uint64_t r)
 {
-    static const uint32_t some[] = {0x00000000, 0x80000000, 0x7f800000, 0xff800000, 0x7fc00000, 0xffc12345,
-                                    0x7f800001, 0x00000001, 0x807fffff, 0xffffffff, 0x7fffffff, 0x3f800000};
+    static const uint32_t some[] = {0x00000000, 0x80000000, 0x7f800000, 0xff800000,
+                                    0x7fc00000, 0xffc12345, 0x7f800001, 0x00000001,
+                                    0x807fffff, 0xffffffff, 0x7fffffff, 0x3f800000};
     uint32_t v = some[r % (sizeof some / sizeof some[0])];
 
     return r >> 32 & 1 ? v >> 16 : v;
 }
 
 /* A fine-tune of BASE. */
-static void change(uint64_t *seed, enum change how, size_t unit, const uint8_t *base, uint8_t *p, size_t len)
+static void change(uint64_t *seed, enum change how, size_t unit, const uint8_t *base, uint8_t *p,
+                   size_t len)
 {
     for (size_t i = 0; i < len; i += unit) {
         uint64_t r = tap_random(seed);
@@ -60,7 +77,8 @@ static void round_trips(uint64_t *seed, enum tp_dtype dtype)
         enum change how = (enum change)(tap_random(seed) % CHANGE_KINDS);
         size_t learn_len = check_length(seed, dtype), len = check_length(seed, dtype), coded_len;
         size_t most = learn_len > len ? learn_len : len;
-        uint8_t *base = check_alloc(most), *learn = check_alloc(learn_len), *src = check_alloc(len), *coded = NULL;
+        uint8_t *base = check_alloc(most), *learn = check_alloc(learn_len), *src = check_alloc(len),
+                *coded = NULL;
         struct tp_buffer blob = {0};
         struct tp_tables *tables;
         double bits = -1;
@@ -72,12 +90,12 @@ static void round_trips(uint64_t *seed, enum tp_dtype dtype)
         change(seed, how, unit, base, src, len);
         tables = check_learn(delta, dtype, learn, base, learn_len, &blob, &bits);
         good = bits >= 0 && bits <= 2 * tp_dtype_bits(dtype) + 11 && blob.len < 4096 &&
-               check_round_trip(delta, tables, dtype, src, base, len, 3 * len + 512, scratch, &coded,
-                                &coded_len) &&
+               check_round_trip(delta, tables, dtype, src, base, len, 3 * len + 512, scratch,
+                                &coded, &coded_len) &&
                coded_len > 0;
         if (!good)
-            diag("%zu bytes of kind %d, change %d, promised %g bits, coded %zu", len, kind, how, bits,
-                 coded_len);
+            diag("%zu bytes of kind %d, change %d, promised %g bits, coded %zu", len, kind, how,
+                 bits, coded_len);
         delta->tables_destroy(tables);
         tp_buffer_clear(&blob);
         free(coded);
@@ -88,8 +106,11 @@ static void round_trips(uint64_t *seed, enum tp_dtype dtype)
     ok(good, "%s: round trips", tp_dtype_name(dtype));
 }
 
-/* A chunk of weights and their fine-tune with noise of this deviation, in bf16 or, unrounded, fp32. */
-static void make_pair(uint64_t *seed, size_t unit, double noise, uint8_t *base, uint8_t *src, size_t n)
+/*
+ * A chunk of weights and their fine-tune with noise of this deviation, in bf16 or, unrounded, fp32.
+ */
+static void make_pair(uint64_t *seed, size_t unit, double noise, uint8_t *base, uint8_t *src,
+                      size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         float b = (float)(0.02 * check_normal(seed)), f;
@@ -154,12 +175,13 @@ static void sizes(uint64_t *seed)
         entropy = conditional_entropy(base, src, N * CHUNKS);
         tables = check_learn(delta, TP_DTYPE_BF16, src, base, 2 * N * CHUNKS, &blob, &promised);
         for (size_t c = 0; c < CHUNKS && good; c++) {
-            uint8_t *from = check_copy(src + 2 * N * c, 2 * N), *with = check_copy(base + 2 * N * c, 2 * N);
+            uint8_t *from = check_copy(src + 2 * N * c, 2 * N),
+                    *with = check_copy(base + 2 * N * c, 2 * N);
             uint8_t *coded = NULL;
             size_t coded_len;
 
-            good = check_round_trip(delta, tables, TP_DTYPE_BF16, from, with, 2 * N, 2 * N, scratch, &coded,
-                                    &coded_len) &&
+            good = check_round_trip(delta, tables, TP_DTYPE_BF16, from, with, 2 * N, 2 * N, scratch,
+                                    &coded, &coded_len) &&
                    coded_len > 0;
             total += coded_len;
             free(coded);
@@ -170,8 +192,8 @@ static void sizes(uint64_t *seed)
         ok(good && bits < 1.03 * promised, "noise %g: %.4f bits as promised", noises[i], bits);
         bits += 8.0 * (double)blob.len / (N * CHUNKS);
         /* Lanes and the least frequency weigh more where a weight takes half a bit. */
-        ok(bits < (entropy < 1 ? 1.05 : 1.02) * entropy, "noise %g: %.4f bits, all counted, for an entropy of %.4f", noises[i], bits,
-           entropy);
+        ok(bits < (entropy < 1 ? 1.05 : 1.02) * entropy,
+           "noise %g: %.4f bits, all counted, for an entropy of %.4f", noises[i], bits, entropy);
         delta->tables_destroy(tables);
         tp_buffer_clear(&blob);
     }
@@ -192,22 +214,24 @@ static void deviations(uint64_t *seed)
 
     make_pair(seed, 2, 0, base, src, N);
     tables = check_learn(delta, TP_DTYPE_BF16, src, base, 2 * N, &blob, &bits);
-    good = check_round_trip(delta, tables, TP_DTYPE_BF16, src, base, 2 * N, 2 * N, scratch, &coded, &coded_len);
+    good = check_round_trip(delta, tables, TP_DTYPE_BF16, src, base, 2 * N, 2 * N, scratch, &coded,
+                            &coded_len);
     ok(good && coded_len > 0 && coded_len < 128, "equal to the base: %zu bytes", coded_len);
     free(coded);
     for (size_t i = 7; i < N; i += 1000) {
         src[2 * i] ^= 0x55;
         src[2 * i + 1] ^= 0xff;
     }
-    good = check_round_trip(delta, tables, TP_DTYPE_BF16, src, base, 2 * N, 2 * N, scratch, &coded, &coded_len);
+    good = check_round_trip(delta, tables, TP_DTYPE_BF16, src, base, 2 * N, 2 * N, scratch, &coded,
+                            &coded_len);
     ok(good && coded_len > 0 && coded_len < 1024, "132 unforeseen elements: %zu bytes", coded_len);
     free(coded);
     uint8_t *out = check_alloc(2 * N);
 
     is_u64(delta->encode(tables, TP_DTYPE_BF16, src, base, 2 * N, out, coded_len, scratch), 0,
            "no more than CAP");
-    is_u64(delta->encode(tables, TP_DTYPE_BF16, src, base, 2 * N, out, coded_len + 1, scratch), coded_len,
-           "as CAP says");
+    is_u64(delta->encode(tables, TP_DTYPE_BF16, src, base, 2 * N, out, coded_len + 1, scratch),
+           coded_len, "as CAP says");
     free(out);
     delta->tables_destroy(tables);
     tp_buffer_clear(&blob);
@@ -215,7 +239,10 @@ static void deviations(uint64_t *seed)
     free(src);
 }
 
-/* Tables that can only code differences of 0: the format allows them, and an escape then has no code. */
+/*
+ * Tables that can only code differences of 0: the format allows them, and an escape then has no
+ * code.
+ */
 static void no_escapes(void)
 {
     static const uint8_t only_zero[18] = {0, 1}; /* one table, which all contexts use */
@@ -237,11 +264,13 @@ static void no_escapes(void)
     for (int i = 0; i < 12; i++, at++)
         bits[at / 8] |= (uint8_t)((v >> i & 1) << at % 8);
     tp_buffer_append(&blob, bits, (at + 7) / 8);
-    if (!ok(delta->tables_create(TP_DTYPE_BF16, blob.data, blob.len, &tables, NULL) == 0, "tables by hand"))
+    if (!ok(delta->tables_create(TP_DTYPE_BF16, blob.data, blob.len, &tables, NULL) == 0,
+            "tables by hand"))
         bail_out("no tables");
     memset(base, 0x3c, 2000);
     memset(src, 0x3c, 2000);
-    good = check_round_trip(delta, tables, TP_DTYPE_BF16, src, base, 2000, 2000, scratch, &coded, &coded_len);
+    good = check_round_trip(delta, tables, TP_DTYPE_BF16, src, base, 2000, 2000, scratch, &coded,
+                            &coded_len);
     ok(good && coded_len > 0 && coded_len < 100, "frequency 2048: %zu bytes", coded_len);
     free(coded);
     src[1000] ^= 1;
@@ -272,7 +301,8 @@ static bool damaged_tables(uint64_t *seed, enum tp_dtype dtype, const struct tp_
     rc = delta->tables_create(dtype, exact, bad_len, &tables, &err);
     good = rc == 0 || (rc == -EBADMSG && err.message[0]);
     if (rc == 0) {
-        good = check_damaged_decode(delta, tables, dtype, coded, coded_len, base, len, scratch, seed);
+        good =
+            check_damaged_decode(delta, tables, dtype, coded, coded_len, base, len, scratch, seed);
         delta->tables_destroy(tables);
     }
     free(exact);
@@ -294,9 +324,11 @@ static bool damage_once(uint64_t *seed, enum tp_dtype dtype)
     check_fill(seed, kind, dtype, base, len);
     change(seed, how, check_unit(dtype), base, src, len);
     tables = check_learn(delta, dtype, src, base, len, &blob, &bits);
-    good = check_round_trip(delta, tables, dtype, src, base, len, 3 * len + 512, scratch, &coded, &coded_len);
+    good = check_round_trip(delta, tables, dtype, src, base, len, 3 * len + 512, scratch, &coded,
+                            &coded_len);
     for (int i = 0; i < 30 && good; i++)
-        good = check_damaged_decode(delta, tables, dtype, coded, coded_len, base, len, scratch, seed);
+        good =
+            check_damaged_decode(delta, tables, dtype, coded, coded_len, base, len, scratch, seed);
     for (int i = 0; i < 30 && good; i++)
         good = damaged_tables(seed, dtype, &blob, coded, coded_len, base, len);
     delta->tables_destroy(tables);
@@ -313,11 +345,12 @@ static uint32_t random_low(uint64_t *seed, unsigned bits)
 }
 
 /*
- * SRC as a kernel would leave it that got the last raw bits wrong, in DST; W gets its raw bits. Returns how many
- * these are.
+ * SRC as a kernel would leave it that got the last raw bits wrong, in DST; W gets its raw bits.
+ * Returns how many these are.
  */
-static size_t lose_bits(uint64_t *seed, const struct tp_delta_tables *t, const uint8_t *src, const uint8_t *base,
-                        uint8_t *dst, size_t n, size_t lost, struct tp_delta_writer *w)
+static size_t lose_bits(uint64_t *seed, const struct tp_delta_tables *t, const uint8_t *src,
+                        const uint8_t *base, uint8_t *dst, size_t n, size_t lost,
+                        struct tp_delta_writer *w)
 {
     unsigned width = t->kind->width;
     const uint8_t *begin = w->raw;
@@ -326,7 +359,8 @@ static size_t lose_bits(uint64_t *seed, const struct tp_delta_tables *t, const u
     for (size_t i = 0; i < n; i++) {
         uint32_t b = tp_delta_load(base, i, width);
         unsigned c = tp_delta_context_of(b, t->kind, t->first), shift = t->shift[c];
-        uint32_t z = tp_delta_diff(tp_delta_load(src, i, width), t->keep[c] ? b : 0, width, t->kind->is_float);
+        uint32_t z = tp_delta_diff(tp_delta_load(src, i, width), t->keep[c] ? b : 0, width,
+                                   t->kind->is_float);
 
         if (z)
             tp_delta_put_raw(w, (z - 1) & ((1u << shift) - 1), shift);
@@ -339,7 +373,9 @@ static size_t lose_bits(uint64_t *seed, const struct tp_delta_tables *t, const u
         uint32_t from = t->keep[c] ? b : 0;
         uint32_t z = tp_delta_diff(tp_delta_load(src, i, width), from, width, t->kind->is_float);
         size_t gone = total - at;
-        unsigned wrong = !z || gone >= lost ? 0 : lost - gone < shift ? (unsigned)(lost - gone) : shift;
+        unsigned wrong = !z || gone >= lost    ? 0
+                         : lost - gone < shift ? (unsigned)(lost - gone)
+                                               : shift;
 
         if (z) {
             z = ((z - 1) ^ random_low(seed, wrong) << (shift - wrong)) + 1;
@@ -355,7 +391,8 @@ static bool carry_once(uint64_t *seed, enum tp_dtype dtype)
 {
     size_t unit = check_unit(dtype), len = check_length(seed, dtype), n = len / unit;
     enum change how = tap_random(seed) & 1 ? CHANGE_SOME : CHANGE_WIDE;
-    uint8_t *base = check_alloc(len), *src = check_alloc(len), *dst = check_alloc(len), *raw = check_alloc(len);
+    uint8_t *base = check_alloc(len), *src = check_alloc(len), *dst = check_alloc(len),
+            *raw = check_alloc(len);
     struct tp_buffer blob = {0};
     struct tp_tables *tables;
     double bits;
@@ -373,13 +410,14 @@ static bool carry_once(uint64_t *seed, enum tp_dtype dtype)
             size_t room = (size_t)TP_RANS_CARRY_BITS << log;
             size_t total = lose_bits(seed, t, src, base, dst, n, room, &w);
             size_t left = tp_delta_carry_take(t, raw, total, log, carry);
-            struct tp_delta_reader r = {.raw = raw, .raw_bit = total, .esc_begin = raw + (left + 7) / 8};
+            struct tp_delta_reader r = {
+                .raw = raw, .raw_bit = total, .esc_begin = raw + (left + 7) / 8};
 
             r.rans.lanes_log = log;
             tp_isa_set((enum tp_isa)isa);
             memset(raw + (left + 7) / 8, 0xa5, len - (left + 7) / 8);
-            good = left == (total > room ? total - room : 0) && tp_delta_carry_put(t, &r, carry, base, dst, n) &&
-                   !memcmp(src, dst, len);
+            good = left == (total > room ? total - room : 0) &&
+                   tp_delta_carry_put(t, &r, carry, base, dst, n) && !memcmp(src, dst, len);
             /* More than there is, and bits that belong to nothing. */
             r.raw_bit = total + 8;
             good &= !tp_delta_carry_put(t, &r, carry, base, dst, n) || total + 8 <= room;
@@ -400,16 +438,24 @@ static bool carry_once(uint64_t *seed, enum tp_dtype dtype)
     return good;
 }
 
-/* Tables whose raw bits cannot be put back afterwards carry nothing: too wide shifts, and escapes of 0. */
+/*
+ * Tables whose raw bits cannot be put back afterwards carry nothing: too wide shifts, and escapes
+ * of 0.
+ */
 static void not_carried(void)
 {
-    /* One table, of zeros and escapes, and one that is all escape; all contexts shift by BITS and use TABLE. */
+    /*
+     * One table, of zeros and escapes, and one that is all escape; all contexts shift by BITS and
+     * use TABLE.
+     */
     for (unsigned i = 0; i < 3; i++) {
         static const struct {
             enum tp_dtype dtype;
             uint8_t shift, table;
             bool carries;
-        } cases[] = {{TP_DTYPE_F32, 24, 0, true}, {TP_DTYPE_F32, 25, 0, false}, {TP_DTYPE_F32, 24, 1, false}};
+        } cases[] = {{TP_DTYPE_F32, 24, 0, true},
+                     {TP_DTYPE_F32, 25, 0, false},
+                     {TP_DTYPE_F32, 24, 1, false}};
         uint8_t head[22] = {0, 2};
         struct tp_buffer blob = {0};
         struct tp_tables *tables = NULL;
@@ -426,7 +472,8 @@ static void not_carried(void)
             tp_rans_freq_write(&blob, freq[t], TP_DELTA_ESCAPE);
         ok(delta->tables_create(cases[i].dtype, blob.data, blob.len, &tables, NULL) == 0 &&
                ((struct tp_delta_tables *)tables)->carries == cases[i].carries,
-           "shift %u, table %u: %s", cases[i].shift, cases[i].table, cases[i].carries ? "carried" : "not carried");
+           "shift %u, table %u: %s", cases[i].shift, cases[i].table,
+           cases[i].carries ? "carried" : "not carried");
         delta->tables_destroy(tables);
         tp_buffer_clear(&blob);
     }

@@ -109,7 +109,8 @@ static void write_one(const struct tp_codec *codec, enum tp_dtype dtype, size_t 
         if (tap_random(seed) % (codec->id == TP_CODEC_SPARSE ? 12 : 3) == 0)
             src[i] = (uint8_t)(src[i] + tap_random(seed) % 7 - 3);
     /* Far enough from the base for raw bits. */
-    for (size_t i = 0; codec->id == TP_CODEC_DELTA && unit > 1 && n > 100 && i < len; i += 2 * unit) {
+    for (size_t i = 0; codec->id == TP_CODEC_DELTA && unit > 1 && n > 100 && i < len;
+         i += 2 * unit) {
         uint16_t v = (uint16_t)(tp_get_le16(src + i) + tap_random(seed) % 3000 - 1500);
 
         tp_put_le16(src + i, v);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Learning for delta: counts and costs against plain definitions, and the same tables however elements are counted. */
+/*
+ * Learning for delta: counts and costs against plain definitions, and the same tables however
+ * elements are counted.
+ */
 #include <config.h>
 
 #include "codec/delta/bins.h"
@@ -15,7 +18,8 @@ static uint64_t seed;
 /* Many symbols or few, large counts or small. */
 static void random_hist(struct tp_delta_hist *hist)
 {
-    unsigned one_in = 1 + (unsigned)(tap_random(&seed) % 40), bits = (unsigned)(tap_random(&seed) % 24);
+    unsigned one_in = 1 + (unsigned)(tap_random(&seed) % 40),
+             bits = (unsigned)(tap_random(&seed) % 24);
     unsigned end = 1 + (unsigned)(tap_random(&seed) % TP_DELTA_ESCAPE);
 
     hist->n = 0;
@@ -25,7 +29,8 @@ static void random_hist(struct tp_delta_hist *hist)
         hist->sym[hist->n] = (uint8_t)s;
         hist->count[hist->n++] = 1 + (uint32_t)((tap_random(&seed) & ((1u << bits) - 1)) / (s + 1));
     }
-    hist->escapes = tap_random(&seed) % 2 || !hist->n ? 1 + (uint32_t)(tap_random(&seed) % 1000) : 0;
+    hist->escapes =
+        tap_random(&seed) % 2 || !hist->n ? 1 + (uint32_t)(tap_random(&seed) % 1000) : 0;
 }
 
 static void spread(const struct tp_delta_hist *hist, uint32_t out[256])
@@ -61,7 +66,8 @@ static unsigned plain_cut(const uint32_t hist[256], unsigned width)
     return cut;
 }
 
-static void plain_table(const struct tp_delta_hist *from, unsigned width, uint32_t hist[256], unsigned *cut)
+static void plain_table(const struct tp_delta_hist *from, unsigned width, uint32_t hist[256],
+                        unsigned *cut)
 {
     spread(from, hist);
     *cut = plain_cut(hist, width);
@@ -95,7 +101,8 @@ static uint64_t plain_cost(const struct tp_delta_hist *from, unsigned width)
     }
     if (slots > (uint64_t)1 << whole)
         cost += total * (tp_delta_log2((uint32_t)slots) - (whole << TP_DELTA_FRAC));
-    return cost + (uint64_t)hist[cut] * width * TP_DELTA_BIT + TP_DELTA_TABLE_BITS + (cut + 1) * TP_DELTA_SYMBOL_BITS;
+    return cost + (uint64_t)hist[cut] * width * TP_DELTA_BIT + TP_DELTA_TABLE_BITS +
+           (cut + 1) * TP_DELTA_SYMBOL_BITS;
 }
 
 static void test_hist(void)
@@ -171,7 +178,8 @@ static void plain_symbols(const uint32_t *diff, size_t n, unsigned shift, uint32
     }
 }
 
-static unsigned wrong_symbols(const struct tp_delta_counts *counts, const uint32_t *diff, size_t n, unsigned width)
+static unsigned wrong_symbols(const struct tp_delta_counts *counts, const uint32_t *diff, size_t n,
+                              unsigned width)
 {
     unsigned wrong = 0;
 
@@ -202,7 +210,8 @@ static void test_counts(void)
     unsigned wrong = 0, lists = 0, sums = 0;
 
     for (unsigned r = 0; r < ROUNDS; r++) {
-        unsigned width = 8u << tap_random(&seed) % 3, bits = (unsigned)(tap_random(&seed) % (width + 1));
+        unsigned width = 8u << tap_random(&seed) % 3,
+                 bits = (unsigned)(tap_random(&seed) % (width + 1));
         size_t n = 1 + tap_random(&seed) % (tap_random(&seed) % 2 ? 300 : ELEMS_MAX);
         struct tp_delta_counts taken = {0}, sorted = {0};
 
@@ -226,8 +235,8 @@ static void test_counts(void)
     ok(lists > 0 && sums > 0 && lists + sums == ROUNDS, "from %u lists and %u sums", lists, sums);
 }
 
-static void learn(enum tp_dtype dtype, const uint8_t *src, const uint8_t *base, size_t len, size_t piece,
-                  struct tp_buffer *out, double *bits)
+static void learn(enum tp_dtype dtype, const uint8_t *src, const uint8_t *base, size_t len,
+                  size_t piece, struct tp_buffer *out, double *bits)
 {
     struct tp_stats *stats = tp_delta_stats_create(dtype);
 
@@ -240,7 +249,10 @@ static void learn(enum tp_dtype dtype, const uint8_t *src, const uint8_t *base, 
     tp_delta_stats_destroy(stats);
 }
 
-/* Few elements are kept until all are there, and more are counted at once: in pieces, these few are too. */
+/*
+ * Few elements are kept until all are there, and more are counted at once: in pieces, these few are
+ * too.
+ */
 static void test_kept(enum tp_dtype dtype)
 {
     const struct tp_delta_kind *kind = tp_delta_kind_of(dtype);

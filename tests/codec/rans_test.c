@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* rANS: frequency tables, streams of every length and number of lanes, instruction sets alike, damage. */
+/*
+ * rANS: frequency tables, streams of every length and number of lanes, instruction sets alike,
+ * damage.
+ */
 #include <config.h>
 
 #include "codec/rans/rans.h"
@@ -8,7 +11,8 @@
 /* Counts of one of several shapes over at most 256 symbols, and N symbols drawn with them. */
 static void draw(uint64_t *seed, uint8_t *syms, size_t n, uint32_t hist[256])
 {
-    unsigned range = 1 + (unsigned)(tap_random(seed) % 256), shape = (unsigned)(tap_random(seed) % 4);
+    unsigned range = 1 + (unsigned)(tap_random(seed) % 256),
+             shape = (unsigned)(tap_random(seed) % 4);
     unsigned from = (unsigned)(tap_random(seed) % 256);
 
     memset(hist, 0, 256 * sizeof *hist);
@@ -87,7 +91,10 @@ static bool quotients(uint64_t *seed)
         tp_rans_enc_init(&enc, freq);
         for (uint32_t i = 0; i < 600; i++) {
             uint32_t top = f << 20, r = (uint32_t)(tap_random(seed) % top);
-            uint32_t x = i < 100 ? top - 1 - i : i < 300 ? (r / f + 1) * f - 1 : i < 500 ? r / f * f : r;
+            uint32_t x = i < 100   ? top - 1 - i
+                         : i < 300 ? (r / f + 1) * f - 1
+                         : i < 500 ? r / f * f
+                                   : r;
             unsigned shift = 31 + (enc.sym[0].bits >> 24);
 
             if ((uint32_t)((uint64_t)x * enc.sym[0].rcp >> shift) != x / f) {
@@ -105,7 +112,8 @@ struct model {
     struct tp_rans_dec dec[16];
 };
 
-static void make_model(struct model *m, const uint8_t *syms, const uint8_t *tabs, size_t n, unsigned tables)
+static void make_model(struct model *m, const uint8_t *syms, const uint8_t *tabs, size_t n,
+                       unsigned tables)
 {
     uint32_t hist[16][256] = {{0}};
     uint16_t freq[256];
@@ -135,16 +143,19 @@ static uint8_t *make_carry(uint64_t *seed, unsigned lanes_log, uint8_t room[TP_R
     return room;
 }
 
-static bool check_decode(const struct model *m, const uint8_t *stream, size_t len, const uint8_t *syms,
-                         const uint8_t *tabs, size_t n, const uint8_t *carry)
+static bool check_decode(const struct model *m, const uint8_t *stream, size_t len,
+                         const uint8_t *syms, const uint8_t *tabs, size_t n, const uint8_t *carry)
 {
     uint8_t back[TP_RANS_CARRY_BYTES];
     struct tp_rans_reader r;
     bool good = tp_rans_reader_init(&r, stream, len) == 0;
 
-    /* With tables or a carry, the decoding one by one is all that there is apart from codec/delta. */
+    /*
+     * With tables or a carry, the decoding one by one is all that there is apart from codec/delta.
+     */
     for (size_t i = 0; i < n && good && (tabs || carry); i++)
-        good = tp_rans_get(&r, i & ((1u << r.lanes_log) - 1), &m->dec[tabs ? tabs[i] : 0]) == syms[i];
+        good =
+            tp_rans_get(&r, i & ((1u << r.lanes_log) - 1), &m->dec[tabs ? tabs[i] : 0]) == syms[i];
     if (tabs || carry)
         return good && tp_rans_reader_finish(&r, carry ? back : NULL) == 0 &&
                (!carry || !memcmp(back, carry, carry_len(r.lanes_log)));
@@ -236,7 +247,10 @@ static bool stream_damage(uint64_t *seed, struct model *m)
     return good;
 }
 
-/* A symbol that is all there is costs nothing but the states; with a carry, these and what they carry. */
+/*
+ * A symbol that is all there is costs nothing but the states; with a carry, these and what they
+ * carry.
+ */
 static void constant(struct model *m)
 {
     enum { N = 100000, STATES = 1 + 64 * (4 + TP_RANS_CARRY_BITS) / 8 };

@@ -208,11 +208,13 @@ static void worth_trying(void)
 
     for (size_t i = 0; i < sizeof src; i += 8)
         src[i] = 1;
-    ok(tp_sparse_worth(TP_DTYPE_F64, src, base, sizeof src), "it is tried where no other takes a base");
+    ok(tp_sparse_worth(TP_DTYPE_F64, src, base, sizeof src),
+       "it is tried where no other takes a base");
     ok(tp_sparse_worth(TP_DTYPE_F4, src, base, sizeof src), "as below a byte");
     for (size_t i = 0; i < sizeof src; i += 2)
         src[i] = 1;
-    ok(!tp_sparse_worth(TP_DTYPE_BF16, src, base, sizeof src), "not on many changes where delta does");
+    ok(!tp_sparse_worth(TP_DTYPE_BF16, src, base, sizeof src),
+       "not on many changes where delta does");
     ok(tp_sparse_worth(TP_DTYPE_BF16, base, base, sizeof src), "but on few");
 }
 

@@ -28,8 +28,8 @@ static void round_trips(uint64_t *seed, enum tp_dtype dtype)
         tables = check_learn(split, dtype, learn, NULL, learn_len, &blob, &bits);
         /* Tables of other data may make a chunk longer. */
         good = bits >= 0 && bits <= tp_dtype_bits(dtype) &&
-               check_round_trip(split, tables, dtype, src, NULL, len, 2 * len + 1024, scratch, &coded,
-                                &coded_len) &&
+               check_round_trip(split, tables, dtype, src, NULL, len, 2 * len + 1024, scratch,
+                                &coded, &coded_len) &&
                coded_len > 0;
         if (!good)
             diag("%zu bytes of kind %d, promised %g bits, coded %zu", len, kind, bits, coded_len);
@@ -42,7 +42,10 @@ static void round_trips(uint64_t *seed, enum tp_dtype dtype)
     ok(good, "%s: round trips", tp_dtype_name(dtype));
 }
 
-/* Whole chunks, whose upper plane has all 64 lanes and whose lower one is raw: lengths about a kernel's step. */
+/*
+ * Whole chunks, whose upper plane has all 64 lanes and whose lower one is raw: lengths about a
+ * kernel's step.
+ */
 static void check_two_planes(uint64_t *seed, enum tp_dtype dtype)
 {
     uint8_t *src = check_alloc(TP_CHUNK_MAX), *coded = NULL;
@@ -61,7 +64,8 @@ static void check_two_planes(uint64_t *seed, enum tp_dtype dtype)
     for (size_t less = 0; less < 131 && good; less += less < 2 ? 1 : 43) {
         size_t len = TP_CHUNK_MAX - 2 * less;
 
-        good = check_round_trip(split, tables, dtype, src, NULL, len, len + 64, scratch, &coded, &coded_len);
+        good = check_round_trip(split, tables, dtype, src, NULL, len, len + 64, scratch, &coded,
+                                &coded_len);
         /* How the planes are coded, three bytes of length, no patches, log2 of the lanes. */
         lanes &= coded[0] == (SPLIT_RAW | SPLIT_RANS << 2) && coded[4] == 0 && coded[5] == 6;
         free(coded);

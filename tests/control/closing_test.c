@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The end of a manager with many jobs that wait: they are interrupted together, not one after the other. */
+/*
+ * The end of a manager with many jobs that wait: they are interrupted together, not one after the
+ * other.
+ */
 #include <config.h>
 
 #include <pthread.h>
@@ -17,7 +20,9 @@ static atomic_bool closing;
 static atomic_uint alone, others;
 static char running[TP_JOB_ID_MAX + 2]; /* the job that a worker ends by itself */
 
-/* In the place of the library's: who closes waits in its first one until another thread syncs, too. */
+/*
+ * In the place of the library's: who closes waits in its first one until another thread syncs, too.
+ */
 int fsync(int fd)
 {
     char link[64], path[4096];
@@ -41,9 +46,11 @@ static void check_records(struct tp_jobs *jobs, char (*ids)[TP_JOB_ID_MAX])
 
     for (int i = 0; i < JOBS; i++) {
         struct tp_job_status status = wait_job(jobs, ids[i]);
-        char *code = job_file(jobs, ids[i], "exit"), *left = job_file(jobs, ids[i], ".status.json.new");
+        char *code = job_file(jobs, ids[i], "exit"),
+             *left = job_file(jobs, ids[i], ".status.json.new");
 
-        good += status.state == TP_JOB_INTERRUPTED && status.error == EINTR && strcmp(code, "4\n") == 0 && !*left;
+        good += status.state == TP_JOB_INTERRUPTED && status.error == EINTR &&
+                strcmp(code, "4\n") == 0 && !*left;
         free(code);
         free(left);
     }

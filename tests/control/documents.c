@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* documents DIR NAME: print one document about DIR as a mount would give it, without a mount; for tests. */
+/*
+ * documents DIR NAME: print one document about DIR as a mount would give it, without a mount; for
+ * tests.
+ */
 #include <config.h>
 
 #include <stdio.h>
@@ -11,12 +14,21 @@
 
 /* As where a mount is: numbers that a test knows. */
 static const struct tp_live live = {
-    .mounted = true, .reads = 12, .read_bytes = 3456789, .cache_hits = 7, .cache_misses = 5, .cache_used_bytes = 1 << 20,
-    .cache_max_bytes = 1 << 28, .errors = 1, .open_files = 2, .decode_seconds = 0.25, .uptime_seconds = 61.5,
+    .mounted = true,
+    .reads = 12,
+    .read_bytes = 3456789,
+    .cache_hits = 7,
+    .cache_misses = 5,
+    .cache_used_bytes = 1 << 20,
+    .cache_max_bytes = 1 << 28,
+    .errors = 1,
+    .open_files = 2,
+    .decode_seconds = 0.25,
+    .uptime_seconds = 61.5,
 };
 
-static int document(struct tp_inventory *inventory, const struct tp_policy *policy, const char *name,
-                    struct tp_buffer *out, struct tp_error *err)
+static int document(struct tp_inventory *inventory, const struct tp_policy *policy,
+                    const char *name, struct tp_buffer *out, struct tp_error *err)
 {
     if (!strcmp(name, "status.json"))
         return tp_document_status(inventory, policy, &live, out, err);
@@ -51,10 +63,13 @@ static int schemas(const char *name)
     return name ? 1 : 0;
 }
 
-/* documents --verbs: the table of verbs as JSON, which descriptions of requests are held against. */
+/*
+ * documents --verbs: the table of verbs as JSON, which descriptions of requests are held against.
+ */
 static int verbs(void)
 {
-    static const char *const kinds[] = {"name", "word", "base", "bool", "number", "size", "decimal", "text"};
+    static const char *const kinds[] = {"name",   "word", "base",    "bool",
+                                        "number", "size", "decimal", "text"};
     struct tp_buffer out = {0};
     struct tp_json_writer json;
 
@@ -89,7 +104,10 @@ static int verbs(void)
     return rc ? 1 : 0;
 }
 
-/* documents --run PROGRAM DIR VERB TEXT: take the commands in TEXT, wait for their ends, print the reply. */
+/*
+ * documents --run PROGRAM DIR VERB TEXT: take the commands in TEXT, wait for their ends, print the
+ * reply.
+ */
 static int run_jobs(char **arguments)
 {
     struct tp_asker asker = {geteuid(), getegid(), getpid(), "documents"};
@@ -106,7 +124,8 @@ static int run_jobs(char **arguments)
     int rc = tp_jobs_open(&options, &jobs, &err);
 
     if (!rc)
-        rc = tp_requests_parse(verb, arguments[3], strlen(arguments[3]), &requests, &n, &spot, &err);
+        rc =
+            tp_requests_parse(verb, arguments[3], strlen(arguments[3]), &requests, &n, &spot, &err);
     if (!rc)
         rc = tp_jobs_submit(jobs, requests, n, &asker, ids, &spot, &err);
     tp_jobs_reply(rc, ids, n, &spot, &err, &out);
@@ -164,7 +183,10 @@ int main(int argc, char **argv)
     if (argc >= 3 && !strcmp(argv[1], "--keeper"))
         return tell_keeper(argv[2], argc > 3 ? argv[3] : NULL);
     if (argc < 3) {
-        fputs("usage: documents DIR NAME [TIMES]\n       documents --schemas\n       documents --schema NAME\n       documents --verbs\n       documents --keeper DIR [MOUNTPOINT]\n", stderr);
+        fputs(
+            "usage: documents DIR NAME [TIMES]\n       documents --schemas\n       documents "
+            "--schema NAME\n       documents --verbs\n       documents --keeper DIR [MOUNTPOINT]\n",
+            stderr);
         return 2;
     }
     repeat = argc > 3 ? (int)strtol(argv[3], NULL, 10) : 1;

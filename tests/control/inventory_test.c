@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The inventory: what changes in a directory shows at once, and asking again costs next to nothing. */
+/*
+ * The inventory: what changes in a directory shows at once, and asking again costs next to nothing.
+ */
 #include <config.h>
 
 #include <pthread.h>
@@ -46,20 +48,24 @@ static void test_changes(void)
     struct tp_error err = {0};
     struct tp_inventory_row row = row_of("m"), later;
 
-    ok(row.kind == TP_MODEL_PLAIN && row.logical_bytes > 0 && row.tensors > 5, "a plain model is seen");
+    ok(row.kind == TP_MODEL_PLAIN && row.logical_bytes > 0 && row.tensors > 5,
+       "a plain model is seen");
     is_int((intmax_t)row.stored_bytes, (intmax_t)row.logical_bytes, "and takes what it is");
     write_file(file, "0123456789", 10);
     later = row_of("m");
-    is_int((intmax_t)later.logical_bytes, (intmax_t)row.logical_bytes + 10, "a file more shows at once");
+    is_int((intmax_t)later.logical_bytes, (intmax_t)row.logical_bytes + 10,
+           "a file more shows at once");
     is_int((intmax_t)later.files, (intmax_t)row.files + 1, "and is counted");
     write_file(file, "01234567890123456789", 20);
-    ok(eventually(row_of("m").logical_bytes == row.logical_bytes + 20), "a file that grows shows soon");
+    ok(eventually(row_of("m").logical_bytes == row.logical_bytes + 20),
+       "a file that grows shows soon");
 
     if (tp_compress(model, &options, &report, &err) < 0)
         bail_out("%s", err.message);
     later = row_of("m");
     ok(later.kind == TP_MODEL_PACK && later.id[0] && !later.error[0], "its pack takes its place");
-    is_int((intmax_t)later.logical_bytes, (intmax_t)row.logical_bytes + 20, "and reads as large as it was");
+    is_int((intmax_t)later.logical_bytes, (intmax_t)row.logical_bytes + 20,
+           "and reads as large as it was");
     is_int((intmax_t)later.stored_bytes, (intmax_t)report.pack.stored_bytes, "but takes less");
     is_int((intmax_t)later.tensors, (intmax_t)row.tensors, "with as many tensors");
     is_str(later.family, "m", "it is its own family");
@@ -75,7 +81,8 @@ static void test_bad_packs(void)
 
     write_file(bad, "no pack at all", 14);
     row = row_of("bad");
-    ok(row.unreadable && row.error[0] && row.stored_bytes == 14, "noise is unreadable, and says so");
+    ok(row.unreadable && row.error[0] && row.stored_bytes == 14,
+       "noise is unreadable, and says so");
     if (unlink(bad) < 0 || symlink("/etc/passwd", link) < 0)
         bail_out("files");
     ok(!row_of("bad").name[0], "what is removed is gone");
@@ -86,7 +93,8 @@ static void test_bad_packs(void)
     name = in_scratch("dir/%0251d", 7);
     if (mkdir(name, 0755) < 0)
         bail_out("mkdir");
-    is_int(row_of(strrchr(name, '/') + 1).kind, TP_MODEL_PLAIN, "a name of 251 characters is a name");
+    is_int(row_of(strrchr(name, '/') + 1).kind, TP_MODEL_PLAIN,
+           "a name of 251 characters is a name");
     if (rmdir(name) < 0)
         bail_out("rmdir");
     free(name);
@@ -120,7 +128,8 @@ static void test_together(void)
             bail_out("rename");
     for (int i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
-    ok(row_of("m").kind == TP_MODEL_PACK && !row_of("n").name[0], "asked from many threads while names change");
+    ok(row_of("m").kind == TP_MODEL_PACK && !row_of("n").name[0],
+       "asked from many threads while names change");
     free(here);
     free(there);
 }
@@ -170,7 +179,8 @@ static void test_many(void)
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
     ok(true, "cheap to ask for # SKIP under a sanitizer");
 #else
-    ok(spent < 0.02, "asked ten times a second it takes less than a fifth of a processor, far less on a quiet one");
+    ok(spent < 0.02, "asked ten times a second it takes less than a fifth of a processor, far less "
+                     "on a quiet one");
 #endif
     tp_buffer_clear(&out);
     free(from);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For tests of jobs: a directory of models, a manager, and asking it in words. A test's main gives its arguments to
- * jobs_child() first, so that the program can be what the manager starts as a job.
+ * For tests of jobs: a directory of models, a manager, and asking it in words. A test's main gives
+ * its arguments to jobs_child() first, so that the program can be what the manager starts as a job.
  */
 #ifndef TP_TESTS_CONTROL_JOBS_H
 #define TP_TESTS_CONTROL_JOBS_H
@@ -22,7 +22,10 @@ __attribute__((unused)) static void jobs_child(int argc, char **argv)
         exit(tp_job_main(argv[2], argc > 3 ? strtol(argv[3], NULL, 10) : 0));
 }
 
-/* In a new scratch, a directory with the models m and n, one directory that is none, and a link to a model outside. */
+/*
+ * In a new scratch, a directory with the models m and n, one directory that is none, and a link to
+ * a model outside.
+ */
 __attribute__((unused)) static char *make_models(void)
 {
     char *dir, *empty, *link;
@@ -55,7 +58,8 @@ __attribute__((unused)) static struct tp_jobs *open_jobs(const struct tp_jobs_op
 __attribute__((unused)) static int submit(struct tp_jobs *jobs, enum tp_verb verb, const char *text,
                                           char (*ids)[TP_JOB_ID_MAX], struct tp_error *err)
 {
-    const struct tp_asker asker = {.uid = getuid(), .gid = getgid(), .pid = getpid(), .command = "test"};
+    const struct tp_asker asker = {
+        .uid = getuid(), .gid = getgid(), .pid = getpid(), .command = "test"};
     struct tp_request_spot spot;
     struct tp_request *list;
     size_t n;
@@ -68,8 +72,8 @@ __attribute__((unused)) static int submit(struct tp_jobs *jobs, enum tp_verb ver
 }
 
 /* The same for one that must be taken. */
-__attribute__((unused)) static void submit_good(struct tp_jobs *jobs, enum tp_verb verb, const char *text,
-                                                char (*ids)[TP_JOB_ID_MAX])
+__attribute__((unused)) static void submit_good(struct tp_jobs *jobs, enum tp_verb verb,
+                                                const char *text, char (*ids)[TP_JOB_ID_MAX])
 {
     struct tp_error err = {0};
 
@@ -87,7 +91,8 @@ __attribute__((unused)) static struct tp_job_status wait_job(struct tp_jobs *job
     return status;
 }
 
-__attribute__((unused)) static bool wait_state(struct tp_jobs *jobs, const char *id, enum tp_job_state state)
+__attribute__((unused)) static bool wait_state(struct tp_jobs *jobs, const char *id,
+                                               enum tp_job_state state)
 {
     struct tp_job_status status;
 
@@ -99,11 +104,12 @@ __attribute__((unused)) static bool wait_packing(struct tp_jobs *jobs, const cha
 {
     struct tp_job_status status;
 
-    return eventually(tp_jobs_get(jobs, id, &status, NULL) == 0 && strcmp(status.stage, "pack") == 0 &&
-                      status.done_bytes > 0);
+    return eventually(tp_jobs_get(jobs, id, &status, NULL) == 0 &&
+                      strcmp(status.stage, "pack") == 0 && status.done_bytes > 0);
 }
 
-__attribute__((unused)) static char *job_file(struct tp_jobs *jobs, const char *id, const char *name)
+__attribute__((unused)) static char *job_file(struct tp_jobs *jobs, const char *id,
+                                              const char *name)
 {
     struct tp_buffer text = {0};
 
@@ -141,7 +147,8 @@ __attribute__((unused)) static unsigned count_leftovers(const char *dir)
     unsigned n = 0;
     FILE *f;
 
-    if (asprintf(&command, "find '%s' -maxdepth 1 -name '.*' ! -name .tenpak ! -path '%s' | wc -l", dir, dir) < 0 ||
+    if (asprintf(&command, "find '%s' -maxdepth 1 -name '.*' ! -name .tenpak ! -path '%s' | wc -l",
+                 dir, dir) < 0 ||
         !(f = popen(command, "r")))
         bail_out("popen");
     if (fscanf(f, "%u", &n) != 1)

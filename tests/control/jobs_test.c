@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Jobs that do what they are asked: models packed, restored and verified by processes, whatever happens to these. */
+/*
+ * Jobs that do what they are asked: models packed, restored and verified by processes, whatever
+ * happens to these.
+ */
 #include <config.h>
 
 #include <dirent.h>
@@ -8,7 +11,10 @@
 #include "tests/control/jobs.h"
 
 #define BIG "--layers=3 --hidden=512 --inter=1536 --vocab=8192"
-/* Take so long that a test comes in time for them on any machine: to end them, and to meddle with them. */
+/*
+ * Take so long that a test comes in time for them on any machine: to end them, and to meddle with
+ * them.
+ */
 #define SLOWEST "big base=none codec=zstd zstd_level=19 threads=1"
 #define SLOWLY "big base=none codec=zstd zstd_level=12 threads=1"
 
@@ -40,7 +46,8 @@ static void copy_of(const char *name)
 {
     char *command;
 
-    if (asprintf(&command, "cp -a '%s/%s' '%s/copy-%s'", dir, name, scratch, name) < 0 || system(command) != 0)
+    if (asprintf(&command, "cp -a '%s/%s' '%s/copy-%s'", dir, name, scratch, name) < 0 ||
+        system(command) != 0)
         bail_out("cp");
     free(command);
 }
@@ -60,7 +67,8 @@ static void test_three(struct tp_jobs *jobs)
         report = job_file(jobs, ids[i], "report.json");
         has(report, "\"base\": \"base\"", "against the base");
         packed_base += strstr(report, "\"base_packed\": true") != NULL;
-        ok(has_entry(s.subject, ".tnpk") && !has_entry(s.subject, ""), "the pack is in the directory's place");
+        ok(has_entry(s.subject, ".tnpk") && !has_entry(s.subject, ""),
+           "the pack is in the directory's place");
         free(report);
     }
     is_u64(packed_base, 1, "one of them packed the base");
@@ -72,7 +80,8 @@ static void test_three(struct tp_jobs *jobs)
     submit_good(jobs, TP_VERB_RESTORE, "ft1\nft2 keep=yes", ids);
     for (int i = 0; i < 2; i++)
         is_int(wait_job(jobs, ids[i]).state, TP_JOB_COMPLETED, "restored");
-    ok(is_whole("ft1", "copy-ft1") && !has_entry("ft1", ".tnpk"), "as it was, and the pack has gone");
+    ok(is_whole("ft1", "copy-ft1") && !has_entry("ft1", ".tnpk"),
+       "as it was, and the pack has gone");
     ok(is_whole("ft2", "copy-ft2") && has_entry("ft2", ".tnpk"), "as it was, beside the pack");
     submit_good(jobs, TP_VERB_ESTIMATE, "ft1", ids);
     is_int(wait_job(jobs, ids[0]).state, TP_JOB_COMPLETED, "estimated");
@@ -124,14 +133,18 @@ static void test_cancelled(struct tp_jobs *jobs)
             submit_good(jobs, TP_VERB_RESTORE, "big", ids);
             wait_job(jobs, ids[0]);
         }
-        whole += is_whole("big", "copy-big") && !has_entry("big", ".tnpk") && count_leftovers(dir) == 0;
+        whole +=
+            is_whole("big", "copy-big") && !has_entry("big", ".tnpk") && count_leftovers(dir) == 0;
     }
     diag("%u of 8 were cancelled before their end", cancelled);
     ok(cancelled >= 2, "jobs can be cancelled");
     is_u64(whole, 8, "the model is as it was, and nothing is left beside it");
 }
 
-/* The processes that threads of this one have started; told by no process, which would be one more of them. */
+/*
+ * The processes that threads of this one have started; told by no process, which would be one more
+ * of them.
+ */
 static void kill_children(void)
 {
     DIR *tasks = opendir("/proc/self/task");
@@ -176,12 +189,15 @@ static void test_written(struct tp_jobs *jobs)
     ok(wait_packing(jobs, ids[0]), "a job packs");
     write_file(path, "{\"model_type\": \"other\"}", 23);
     s = wait_job(jobs, ids[0]);
-    ok(s.state == TP_JOB_FAILED && s.error == EBUSY, "a model that is written to fails its job with EBUSY");
+    ok(s.state == TP_JOB_FAILED && s.error == EBUSY,
+       "a model that is written to fails its job with EBUSY");
     report = job_file(jobs, ids[0], "report.json");
     has(report, "\"name\": \"EBUSY\"", "so the report says");
     now = read_file(path);
-    ok(now.len == 23 && memcmp(now.data, "{\"model_type\": \"other\"}", 23) == 0, "what was written stays");
-    ok(!has_entry("big", ".tnpk") && count_leftovers(dir) == 0, "there is no pack, and nothing is left");
+    ok(now.len == 23 && memcmp(now.data, "{\"model_type\": \"other\"}", 23) == 0,
+       "what was written stays");
+    ok(!has_entry("big", ".tnpk") && count_leftovers(dir) == 0,
+       "there is no pack, and nothing is left");
     write_file(path, was.data, was.len);
     tp_buffer_clear(&was);
     tp_buffer_clear(&now);
@@ -202,7 +218,8 @@ static void test_open(struct tp_jobs *jobs)
     submit_good(jobs, TP_VERB_COMPRESS, "big base=none", ids);
     is_int(wait_job(jobs, ids[0]).state, TP_JOB_COMPLETED, "a model that is open is compressed");
     ok(!exists(path) && has_entry("big", ".tnpk"), "the directory has gone");
-    ok(pread(fd, now.data, was.len, 0) == (ssize_t)was.len && memcmp(now.data, was.data, was.len) == 0,
+    ok(pread(fd, now.data, was.len, 0) == (ssize_t)was.len &&
+           memcmp(now.data, was.data, was.len) == 0,
        "the open file has its bytes");
     ok(memcmp(map, was.data, was.len) == 0, "so has the mapping");
     munmap(map, was.len);
@@ -225,7 +242,8 @@ static void test_memory(struct tp_jobs *jobs)
     }
     submit_good(jobs, TP_VERB_COMPRESS, "big base=none memory=64M threads=200", ids);
     s = wait_job(jobs, ids[0]);
-    if (!ok(s.state == TP_JOB_FAILED && (s.error == ENOMEM || s.error == EAGAIN), "a job has no more memory than it may"))
+    if (!ok(s.state == TP_JOB_FAILED && (s.error == ENOMEM || s.error == EAGAIN),
+            "a job has no more memory than it may"))
         diag("%s %d %s", tp_job_state_name(s.state), s.error, s.message);
     ok(is_whole("big", "copy-big") && count_leftovers(dir) == 0, "and its model stays");
     submit_good(jobs, TP_VERB_COMPRESS, "big base=none memory=1G threads=2 nice=19 io=idle", ids);
@@ -234,7 +252,10 @@ static void test_memory(struct tp_jobs *jobs)
     wait_job(jobs, ids[0]);
 }
 
-/* Killed outright while a job runs: its process ends, the job is interrupted, the model whole, and work goes on. */
+/*
+ * Killed outright while a job runs: its process ends, the job is interrupted, the model whole, and
+ * work goes on.
+ */
 static void test_runner_killed(const struct tp_jobs_options *options)
 {
     char id[TP_JOB_ID_MAX] = "", ids[1][TP_JOB_ID_MAX];

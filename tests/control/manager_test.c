@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The manager of jobs, with programs in the place of jobs that do what no job should: ends, limits, records, others. */
+/*
+ * The manager of jobs, with programs in the place of jobs that do what no job should: ends, limits,
+ * records, others.
+ */
 #include <config.h>
 
 #include <stdatomic.h>
@@ -20,7 +23,8 @@ static const struct {
     {"exit 0", TP_JOB_COMPLETED, 0, ""},
     {"exit 3", TP_JOB_FAILED, EIO, "without a word"},
     {"echo 'E 28 the disk is full' >&3; exit 1", TP_JOB_FAILED, ENOSPC, "the disk is full"},
-    {"echo 'E 99999 x' >&3; echo 'E x' >&3; echo E >&3; exit 1", TP_JOB_FAILED, EIO, "without a word"},
+    {"echo 'E 99999 x' >&3; echo 'E x' >&3; echo E >&3; exit 1", TP_JOB_FAILED, EIO,
+     "without a word"},
     {"kill -9 $$", TP_JOB_FAILED, EIO, "signal 9"},
     {"kill -SEGV $$", TP_JOB_FAILED, EIO, "signal 11"},
     {"exec 3>&-; sleep 0.3; exit 0", TP_JOB_COMPLETED, 0, ""},
@@ -31,7 +35,8 @@ static const struct {
 static void test_ends(void)
 {
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
-        char *program = make_program("program", ends[i].script), ids[1][TP_JOB_ID_MAX], want[16], *text;
+        char *program = make_program("program", ends[i].script), ids[1][TP_JOB_ID_MAX], want[16],
+             *text;
         struct tp_jobs *jobs = open_jobs(&(struct tp_jobs_options){.dir = dir, .program = program});
         struct tp_job_status s;
 
@@ -45,7 +50,8 @@ static void test_ends(void)
         is_str(text, want, "exit says the same");
         free(text);
         text = job_file(jobs, ids[0], "report.json");
-        ok(!!strstr(text, "\"result\": null") == (ends[i].error != 0), "a job that failed has a report that says so");
+        ok(!!strstr(text, "\"result\": null") == (ends[i].error != 0),
+           "a job that failed has a report that says so");
         free(text);
         tp_jobs_close(jobs);
         free(program);
@@ -55,7 +61,8 @@ static void test_ends(void)
 static void test_no_program(void)
 {
     char ids[1][TP_JOB_ID_MAX];
-    struct tp_jobs *jobs = open_jobs(&(struct tp_jobs_options){.dir = dir, .program = "/nonexistent/program"});
+    struct tp_jobs *jobs =
+        open_jobs(&(struct tp_jobs_options){.dir = dir, .program = "/nonexistent/program"});
 
     submit_good(jobs, TP_VERB_COMPRESS, "m", ids);
     struct tp_job_status s = wait_job(jobs, ids[0]);
@@ -82,7 +89,8 @@ static void test_child(void)
     /* ls has one more, of the directory that it lists. */
     has(log, "\n0 1 2 3 4 5 \n", "nothing of ours is open in it");
     const char *at = strstr(log, "5 \n");
-    ok(at && sscanf(at + 3, "%d pid %d", &pgid, &pid) == 2 && pgid == pid, "it has a group of its own");
+    ok(at && sscanf(at + 3, "%d pid %d", &pgid, &pid) == 2 && pgid == pid,
+       "it has a group of its own");
     free(log);
     close(leak);
     tp_jobs_close(jobs);
@@ -121,18 +129,22 @@ static double seconds(void)
 
 static bool is_at(struct tp_jobs *jobs, const char *id, uint64_t done, struct tp_job_status *s)
 {
-    return tp_jobs_get(jobs, id, s, NULL) == 0 && s->total_bytes == 1000000 && s->done_bytes == done;
+    return tp_jobs_get(jobs, id, s, NULL) == 0 && s->total_bytes == 1000000 &&
+           s->done_bytes == done;
 }
 
-/* A job that goes on when it is told to, so that the bounds of its rate are known on any machine. */
+/*
+ * A job that goes on when it is told to, so that the bounds of its rate are known on any machine.
+ */
 static void test_progress(void)
 {
-    char *program = make_program("program", "echo 'P pack 0 1000000' >&3; until [ -e $0.1 ]; do sleep 0.02; done; "
-                                            "echo 'P pack 400000 1000000' >&3; until [ -e $0.2 ]; do sleep 0.02; done"),
+    char *program = make_program(
+             "program", "echo 'P pack 0 1000000' >&3; until [ -e $0.1 ]; do sleep 0.02; done; "
+                        "echo 'P pack 400000 1000000' >&3; until [ -e $0.2 ]; do sleep 0.02; done"),
          *first = in_scratch("program.1"), *second = in_scratch("program.2"), ids[1][TP_JOB_ID_MAX];
     struct seen seen = {0};
-    struct tp_jobs *jobs = open_jobs(
-        &(struct tp_jobs_options){.dir = dir, .program = program, .changed = changed, .arg = &seen});
+    struct tp_jobs *jobs = open_jobs(&(struct tp_jobs_options){
+        .dir = dir, .program = program, .changed = changed, .arg = &seen});
     double asked = seconds(), before, told, rate;
     struct tp_job_status s;
 
@@ -155,11 +167,15 @@ static void test_progress(void)
     is_int(tp_jobs_forget(jobs, ids[0], NULL), 0, "it can be forgotten");
     is_int(tp_jobs_get(jobs, ids[0], &s, NULL), -ENOENT, "and is gone");
     tp_jobs_close(jobs);
-    ok(seen.states[TP_JOB_PENDING] == 1 && seen.states[TP_JOB_COMPLETED] == 2 && seen.forgotten == 1,
-       "each change is told once (%u, %u, %u)", seen.states[TP_JOB_PENDING], seen.states[TP_JOB_COMPLETED], seen.forgotten);
-    ok(seen.states[TP_JOB_RUNNING] <= 2 + 4 * (told - asked), "progress four times a second at most (%u in %.1f seconds)",
-       seen.states[TP_JOB_RUNNING], told - asked);
-    ok(seen.stage && seen.best_rate > 0 && seen.came_back, "with stage and rate, from where one may ask back");
+    ok(seen.states[TP_JOB_PENDING] == 1 && seen.states[TP_JOB_COMPLETED] == 2 &&
+           seen.forgotten == 1,
+       "each change is told once (%u, %u, %u)", seen.states[TP_JOB_PENDING],
+       seen.states[TP_JOB_COMPLETED], seen.forgotten);
+    ok(seen.states[TP_JOB_RUNNING] <= 2 + 4 * (told - asked),
+       "progress four times a second at most (%u in %.1f seconds)", seen.states[TP_JOB_RUNNING],
+       told - asked);
+    ok(seen.stage && seen.best_rate > 0 && seen.came_back,
+       "with stage and rate, from where one may ask back");
     free(program);
     free(first);
     free(second);
@@ -170,18 +186,22 @@ static void test_progress(void)
 static void test_cancel(void)
 {
     char *polite = make_program("polite", "sleep 600 & wait"),
-         *deaf = make_program("deaf", "trap '' TERM; : >$0.ready; sleep 600 & while :; do wait; done"),
+         *deaf =
+             make_program("deaf", "trap '' TERM; : >$0.ready; sleep 600 & while :; do wait; done"),
          *ready = in_scratch("deaf.ready"), ids[3][TP_JOB_ID_MAX];
-    struct tp_jobs *jobs = open_jobs(&(struct tp_jobs_options){.dir = dir, .program = polite, .slots = 1});
+    struct tp_jobs *jobs =
+        open_jobs(&(struct tp_jobs_options){.dir = dir, .program = polite, .slots = 1});
     struct tp_error err = {0};
     struct tp_job_status s;
     double began;
 
     submit_good(jobs, TP_VERB_COMPRESS, "m\nn", ids);
     ok(wait_state(jobs, ids[0], TP_JOB_RUNNING), "the first runs");
-    ok(tp_jobs_get(jobs, ids[1], &s, NULL) == 0 && s.state == TP_JOB_PENDING, "the second waits for a slot");
+    ok(tp_jobs_get(jobs, ids[1], &s, NULL) == 0 && s.state == TP_JOB_PENDING,
+       "the second waits for a slot");
     is_int(tp_jobs_wait(jobs, ids[0], 50, &s, NULL), -ETIMEDOUT, "waiting gives up after its time");
-    is_int(submit(jobs, TP_VERB_CANCEL, ids[1], ids + 2, &err), 0, "the one that waits is cancelled");
+    is_int(submit(jobs, TP_VERB_CANCEL, ids[1], ids + 2, &err), 0,
+           "the one that waits is cancelled");
     is_str(ids[2], ids[1], "the answer is its id");
     s = wait_job(jobs, ids[1]);
     ok(s.state == TP_JOB_CANCELLED && s.error == ECANCELED && s.started == 0, "it never began");
@@ -196,7 +216,8 @@ static void test_cancel(void)
     ok(eventually(exists(ready)), "one that does not listen");
     began = seconds();
     is_int(tp_jobs_forget(jobs, ids[0], &err), 0, "is killed, and forgotten");
-    ok(seconds() - began >= 8 && seconds() - began < 120, "after some grace (%.1f seconds)", seconds() - began);
+    ok(seconds() - began >= 8 && seconds() - began < 120, "after some grace (%.1f seconds)",
+       seconds() - began);
     tp_jobs_close(jobs);
     free(ready);
     free(polite);
@@ -213,7 +234,8 @@ static void test_close(void)
     wait_state(jobs, ids[0], TP_JOB_RUNNING);
     tp_jobs_close(jobs);
     jobs = open_jobs(&options);
-    is_int(wait_job(jobs, ids[0]).state, TP_JOB_INTERRUPTED, "what ran when its runner was stopped is interrupted");
+    is_int(wait_job(jobs, ids[0]).state, TP_JOB_INTERRUPTED,
+           "what ran when its runner was stopped is interrupted");
     is_int(wait_job(jobs, ids[1]).state, TP_JOB_INTERRUPTED, "what waited, too");
     tp_jobs_close(jobs);
     free(program);
@@ -224,7 +246,8 @@ static void test_close(void)
 static void test_refused(void)
 {
     char *program = make_program("program", "sleep 600 & wait"), ids[4][TP_JOB_ID_MAX];
-    struct tp_jobs *jobs = open_jobs(&(struct tp_jobs_options){.dir = dir, .program = program, .slots = 1, .queue = 1});
+    struct tp_jobs *jobs = open_jobs(
+        &(struct tp_jobs_options){.dir = dir, .program = program, .slots = 1, .queue = 1});
     struct tp_error err = {0};
     struct tp_job_status *list;
     size_t before, after;
@@ -234,17 +257,20 @@ static void test_refused(void)
     is_int(submit(jobs, TP_VERB_COMPRESS, "nope", ids, &err), -ENOENT, "no such model");
     is_int(submit(jobs, TP_VERB_COMPRESS, "m base=nope", ids, &err), -ENOENT, "no such base");
     is_int(submit(jobs, TP_VERB_COMPRESS, "m base=m", ids, &err), -EINVAL, "its own base");
-    is_int(submit(jobs, TP_VERB_COMPRESS, "empty", ids, &err), -EINVAL, "a directory without a model");
+    is_int(submit(jobs, TP_VERB_COMPRESS, "empty", ids, &err), -EINVAL,
+           "a directory without a model");
     is_int(submit(jobs, TP_VERB_COMPRESS, "link", ids, &err), -EINVAL, "a symbolic link out");
     is_int(submit(jobs, TP_VERB_COMPRESS, "m base=link", ids, &err), -EINVAL, "one as a base");
     is_int(submit(jobs, TP_VERB_RESTORE, "m", ids, &err), -EEXIST, "the name is taken");
     is_int(submit(jobs, TP_VERB_VERIFY, "m", ids, &err), -EINVAL, "nothing to verify with");
     is_int(submit(jobs, TP_VERB_EVALUATE, "m dataset=x", ids, &err), -EOPNOTSUPP, "evaluate");
     has(err.message, "no engine that runs models", "with its reason");
-    is_int(submit(jobs, TP_VERB_OPTIMIZE, "m max_perplexity=9", ids, &err), -EOPNOTSUPP, "optimize");
+    is_int(submit(jobs, TP_VERB_OPTIMIZE, "m max_perplexity=9", ids, &err), -EOPNOTSUPP,
+           "optimize");
     is_int(submit(jobs, TP_VERB_COMPRESS, "m\nn\nnope", ids, &err), -ENOENT, "one of several");
     is_int(submit(jobs, TP_VERB_COMPRESS, "m\nm", ids, &err), -EBUSY, "the same twice in one text");
-    is_int(submit(jobs, TP_VERB_COMPRESS, "m\nn\no", ids, &err), -EAGAIN, "more than slots and queue have room for");
+    is_int(submit(jobs, TP_VERB_COMPRESS, "m\nn\no", ids, &err), -EAGAIN,
+           "more than slots and queue have room for");
     tp_jobs_list(jobs, &list, &after, NULL);
     free(list);
     is_u64(after, before, "nothing that was refused has left a record");
@@ -284,8 +310,9 @@ static void test_retry(void)
     submit_good(jobs, TP_VERB_ESTIMATE, "m id=k", ids + 3);
     is_str(ids[3], ids[0], "also by another process, later");
     is_int(tp_jobs_get(jobs, ids[0], &s, NULL), 0, "its status is read back");
-    ok(s.verb == TP_VERB_ESTIMATE && s.state == TP_JOB_COMPLETED && s.created && s.started && s.ended &&
-           s.asker.uid == getuid() && s.asker.pid == getpid(), "as it was");
+    ok(s.verb == TP_VERB_ESTIMATE && s.state == TP_JOB_COMPLETED && s.created && s.started &&
+           s.ended && s.asker.uid == getuid() && s.asker.pid == getpid(),
+       "as it was");
     is_str(s.asker.command, "test", "who asked");
     is_str(s.subject, "m", "for what");
     tp_jobs_close(jobs);
@@ -299,10 +326,14 @@ static void test_retry_of_another(void)
         enum tp_verb verb;
         const char *text;
     } others[] = {
-        {TP_VERB_VERIFY, "all id=once"},       {TP_VERB_COMPRESS, "m id=once base=none"}, {TP_VERB_ESTIMATE, "n id=once"},
-        {TP_VERB_ESTIMATE, "m id=once nice=4"}, {TP_VERB_ESTIMATE, "m id=once memory=2GiB"},
+        {TP_VERB_VERIFY, "all id=once"},
+        {TP_VERB_COMPRESS, "m id=once base=none"},
+        {TP_VERB_ESTIMATE, "n id=once"},
+        {TP_VERB_ESTIMATE, "m id=once nice=4"},
+        {TP_VERB_ESTIMATE, "m id=once memory=2GiB"},
         {TP_VERB_ESTIMATE, "m id=once nice=3 memory=2GiB base=none"},
-        {TP_VERB_ESTIMATE, "n\nm id=once"},     {TP_VERB_ESTIMATE, "m id=new\nn id=new"},
+        {TP_VERB_ESTIMATE, "n\nm id=once"},
+        {TP_VERB_ESTIMATE, "m id=new\nn id=new"},
     };
     char *program = make_program("program", "exit 0"), ids[4][TP_JOB_ID_MAX];
     struct tp_jobs_options options = {.dir = dir, .program = program};
@@ -318,12 +349,14 @@ static void test_retry_of_another(void)
     if (tp_jobs_list(jobs, &list, &before, NULL) == 0)
         free(list);
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
-        ok(submit(jobs, others[i].verb, others[i].text, ids + 1, &err) == -EINVAL && strstr(err.message, "the id '"),
+        ok(submit(jobs, others[i].verb, others[i].text, ids + 1, &err) == -EINVAL &&
+               strstr(err.message, "the id '"),
            "another command of the same id is refused for it: %zu", i + 1);
     }
     tp_jobs_close(jobs);
     jobs = open_jobs(&options);
-    is_int(submit(jobs, TP_VERB_ESTIMATE, "m id=once", ids + 1, &err), -EINVAL, "also by another process, later");
+    is_int(submit(jobs, TP_VERB_ESTIMATE, "m id=once", ids + 1, &err), -EINVAL,
+           "also by another process, later");
     if (tp_jobs_list(jobs, &list, &after, NULL) == 0)
         free(list);
     is_int((intmax_t)after, (intmax_t)before, "and no job is taken");

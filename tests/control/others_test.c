@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What several processes share: records, models, the keeper of a directory; its policy, and records that are not ours. */
+/*
+ * What several processes share: records, models, the keeper of a directory; its policy, and records
+ * that are not ours.
+ */
 #include <config.h>
 
 #include <sys/file.h>
@@ -21,7 +24,8 @@ static void put(const char *name, const char *text)
 /* Two managers do as two processes would: they know of each other by the disk alone. */
 static void test_two(void)
 {
-    char *program = make_program("program", "sleep 600 & wait"), ids[2][TP_JOB_ID_MAX], last[TP_JOB_ID_MAX];
+    char *program = make_program("program", "sleep 600 & wait"), ids[2][TP_JOB_ID_MAX],
+         last[TP_JOB_ID_MAX];
     struct tp_jobs_options options = {.dir = dir, .program = program, .slots = 1};
     struct tp_jobs *a = open_jobs(&options), *b = open_jobs(&options);
     struct tp_error err = {0};
@@ -37,7 +41,8 @@ static void test_two(void)
     is_int(tp_jobs_list(a, &list, &n, &err), 0, "both are listed");
     ok(n == 2 && strcmp(list[0].id, ids[0]) == 0, "the oldest first");
     free(list);
-    is_int(tp_jobs_wait(b, ids[0], 100, &s, NULL), -ETIMEDOUT, "waiting for another's job has its time");
+    is_int(tp_jobs_wait(b, ids[0], 100, &s, NULL), -ETIMEDOUT,
+           "waiting for another's job has its time");
     is_int(tp_jobs_cancel(b, ids[0], &err), 0, "it can be cancelled");
     is_int(wait_job(b, ids[0]).state, TP_JOB_CANCELLED, "who runs it does so");
     is_int(tp_jobs_forget(a, ids[1], &err), 0, "and forgotten while it runs");
@@ -62,7 +67,8 @@ static void test_keeper(void)
     pid_t pid, child;
     int status;
 
-    is_int(tp_jobs_keeper(dir, where, sizeof where, &pid, &err), -ENOENT, "nobody keeps the directory");
+    is_int(tp_jobs_keeper(dir, where, sizeof where, &pid, &err), -ENOENT,
+           "nobody keeps the directory");
     jobs = open_jobs(&options);
     is_int(tp_jobs_keeper(dir, where, sizeof where, &pid, &err), 0, "somebody does");
     ok(pid == getpid() && strcmp(where, "/some where") == 0, "who, and where it is mounted");
@@ -76,7 +82,8 @@ static void test_keeper(void)
         kill(getpid(), SIGKILL);
     }
     waitpid(child, &status, 0);
-    is_int(tp_jobs_keeper(dir, where, sizeof where, &pid, &err), -ENOENT, "one that was killed keeps nothing");
+    is_int(tp_jobs_keeper(dir, where, sizeof where, &pid, &err), -ENOENT,
+           "one that was killed keeps nothing");
     jobs = open_jobs(&options);
     is_int(tp_jobs_keeper(dir, where, sizeof where, &pid, &err), 0, "another takes its place");
     tp_jobs_close(jobs);
@@ -88,7 +95,8 @@ static bool wait_keeper(struct tp_jobs *jobs, const char *point)
     char where[64];
     pid_t pid;
 
-    return eventually(tp_jobs_is_keeper(jobs) && tp_jobs_keeper(dir, where, sizeof where, &pid, NULL) == 0) &&
+    return eventually(tp_jobs_is_keeper(jobs) &&
+                      tp_jobs_keeper(dir, where, sizeof where, &pid, NULL) == 0) &&
            strcmp(where, point) == 0;
 }
 
@@ -96,18 +104,21 @@ static bool wait_keeper(struct tp_jobs *jobs, const char *point)
 static void test_heir(void)
 {
     struct tp_jobs_options first = {.dir = dir, .keeper = true, .mountpoint = "/first"};
-    struct tp_jobs_options second = {.dir = dir, .keeper = true, .heir = true, .mountpoint = "/second"};
+    struct tp_jobs_options second = {
+        .dir = dir, .keeper = true, .heir = true, .mountpoint = "/second"};
     struct tp_jobs *a = open_jobs(&first), *b = open_jobs(&second);
     char where[64], byte;
     int status, ready[2];
     pid_t pid, child;
 
     ok(tp_jobs_is_keeper(a) && !tp_jobs_is_keeper(b), "the first one keeps the directory");
-    ok(tp_jobs_keeper(dir, where, sizeof where, &pid, NULL) == 0 && strcmp(where, "/first") == 0, "as others see");
+    ok(tp_jobs_keeper(dir, where, sizeof where, &pid, NULL) == 0 && strcmp(where, "/first") == 0,
+       "as others see");
     tp_jobs_close(a);
     ok(wait_keeper(b, "/second"), "the second one keeps it when the first has ended");
     tp_jobs_close(b);
-    is_int(tp_jobs_keeper(dir, where, sizeof where, &pid, NULL), -ENOENT, "and nobody does when both have");
+    is_int(tp_jobs_keeper(dir, where, sizeof where, &pid, NULL), -ENOENT,
+           "and nobody does when both have");
 
     if (pipe(ready) < 0 || (child = fork()) < 0)
         bail_out("fork");
@@ -171,7 +182,8 @@ static void test_retention(void)
     }
     /* Records go after the job that was one too many has ended. */
     ok(eventually(count(jobs) == 3), "as many records as the policy keeps");
-    ok(tp_jobs_get(jobs, ids[5], &s, NULL) == 0 && tp_jobs_get(jobs, ids[0], &s, NULL) == -ENOENT, "the latest ones");
+    ok(tp_jobs_get(jobs, ids[5], &s, NULL) == 0 && tp_jobs_get(jobs, ids[0], &s, NULL) == -ENOENT,
+       "the latest ones");
     tp_jobs_close(jobs);
     put("tenpak.conf", "{\"retention\": {\"seconds\": 100000}}");
     make_old(ids[3]);
@@ -180,7 +192,8 @@ static void test_retention(void)
     submit_good(jobs, TP_VERB_ESTIMATE, "m", ids);
     wait_job(jobs, ids[0]);
     ok(eventually(count(jobs) == 2), "and as long as it keeps them");
-    ok(tp_jobs_get(jobs, ids[0], &s, NULL) == 0 && tp_jobs_get(jobs, ids[4], &s, NULL) == 0, "those that are young");
+    ok(tp_jobs_get(jobs, ids[0], &s, NULL) == 0 && tp_jobs_get(jobs, ids[4], &s, NULL) == 0,
+       "those that are young");
     tp_jobs_close(jobs);
     free(program);
 }
@@ -188,8 +201,10 @@ static void test_retention(void)
 /* As many as fit into the bytes that the policy gives them, and the latest one in any case. */
 static void test_retention_of_bytes(void)
 {
-    char *program = make_program("program", "dd if=/dev/zero of=\"$2\"/log bs=65536 count=10 2>/dev/null");
-    char *large = make_program("large", "dd if=/dev/zero of=\"$2\"/log bs=65536 count=40 2>/dev/null");
+    char *program =
+        make_program("program", "dd if=/dev/zero of=\"$2\"/log bs=65536 count=10 2>/dev/null");
+    char *large =
+        make_program("large", "dd if=/dev/zero of=\"$2\"/log bs=65536 count=40 2>/dev/null");
     struct tp_jobs_options options = {.dir = dir, .program = program, .slots = 1};
     char ids[4][TP_JOB_ID_MAX];
     struct tp_job_status s;
@@ -202,7 +217,8 @@ static void test_retention_of_bytes(void)
         wait_job(jobs, ids[i]);
     }
     ok(eventually(count(jobs) == 3), "as many records as fit into what the policy gives them");
-    ok(tp_jobs_get(jobs, ids[3], &s, NULL) == 0 && tp_jobs_get(jobs, ids[0], &s, NULL) == -ENOENT, "the latest ones");
+    ok(tp_jobs_get(jobs, ids[3], &s, NULL) == 0 && tp_jobs_get(jobs, ids[0], &s, NULL) == -ENOENT,
+       "the latest ones");
     tp_jobs_close(jobs);
     options.program = large;
     jobs = open_jobs(&options);
@@ -217,7 +233,8 @@ static void test_retention_of_bytes(void)
 
 static void test_policy(void)
 {
-    char *program = make_program("program", "exit 0"), conf_error[TP_ERROR_MAX], ids[1][TP_JOB_ID_MAX], *text;
+    char *program = make_program("program", "exit 0"), conf_error[TP_ERROR_MAX],
+         ids[1][TP_JOB_ID_MAX], *text;
     struct tp_jobs *jobs, *none;
     struct tp_policy policy;
     struct tp_error err = {0};
@@ -228,16 +245,20 @@ static void test_policy(void)
     submit_good(jobs, TP_VERB_ESTIMATE, "m nice=3", ids);
     wait_job(jobs, ids[0]);
     text = job_file(jobs, ids[0], "request.json");
-    ok(strstr(text, "\"base\": \"none\"") && strstr(text, "\"memory\": 1073741824") && strstr(text, "\"nice\": 3"),
+    ok(strstr(text, "\"base\": \"none\"") && strstr(text, "\"memory\": 1073741824") &&
+           strstr(text, "\"nice\": 3"),
        "so is what was not said");
     free(text);
     put("tenpak.conf", "{\"jobs\": {\"slots\": 6, \"sluts\": 1}}");
-    ok(eventually((tp_jobs_get_policy(jobs, &policy, conf_error), conf_error[0])), "a wrong one is told");
+    ok(eventually((tp_jobs_get_policy(jobs, &policy, conf_error), conf_error[0])),
+       "a wrong one is told");
     has(conf_error, "'jobs.sluts'", "by its key");
     ok(policy.jobs == 5, "and changes nothing");
-    is_int(tp_jobs_open(&(struct tp_jobs_options){.dir = dir}, &none, &err), -EINVAL, "nobody begins with it");
+    is_int(tp_jobs_open(&(struct tp_jobs_options){.dir = dir}, &none, &err), -EINVAL,
+           "nobody begins with it");
     put("tenpak.conf", "{\"jobs\": {\"slots\": 7}}");
-    ok(eventually((tp_jobs_get_policy(jobs, &policy, conf_error), policy.jobs == 7)), "a good one holds from then on");
+    ok(eventually((tp_jobs_get_policy(jobs, &policy, conf_error), policy.jobs == 7)),
+       "a good one holds from then on");
     ok(tp_jobs_get_slots(jobs) == 7 && !conf_error[0], "all of it");
     tp_jobs_close(jobs);
     put("tenpak.conf", "{}");
@@ -254,7 +275,8 @@ static unsigned asked(struct tp_jobs *jobs, const char *model)
     if (tp_jobs_list(jobs, &list, &n, NULL) < 0)
         bail_out("list");
     for (size_t i = 0; i < n; i++)
-        found += strcmp(list[i].asker.command, "policy") == 0 && strcmp(list[i].subject, model) == 0;
+        found +=
+            strcmp(list[i].asker.command, "policy") == 0 && strcmp(list[i].subject, model) == 0;
     free(list);
     return found;
 }
@@ -266,12 +288,14 @@ static bool wait_asked(struct tp_jobs *jobs, const char *model, unsigned n)
 
 static void test_auto(void)
 {
-    char *fails = make_program("fails", "echo 'E 5 no' >&3; exit 1"), *path = in_scratch("models/m/config.json"),
-         *pack = in_scratch("models/m.tnpk"), *kept = in_scratch("models/n.tnpk");
+    char *fails = make_program("fails", "echo 'E 5 no' >&3; exit 1"),
+         *path = in_scratch("models/m/config.json"), *pack = in_scratch("models/m.tnpk"),
+         *kept = in_scratch("models/n.tnpk");
     struct tp_jobs *jobs;
     struct tp_buffer text;
 
-    put("tenpak.conf", "{\"auto_compress\": {\"enabled\": true, \"quiet_seconds\": 1, \"least_bytes\": 0}}");
+    put("tenpak.conf",
+        "{\"auto_compress\": {\"enabled\": true, \"quiet_seconds\": 1, \"least_bytes\": 0}}");
     write_file(kept, "x", 1); /* a pack beside its directory: kept so */
     jobs = open_jobs(&(struct tp_jobs_options){.dir = dir, .program = fails, .keeper = true});
     ok(wait_asked(jobs, "m", 1), "a model that is quiet is to be compressed");
@@ -299,9 +323,11 @@ static void test_auto(void)
 /* An end for which there is no room is written when there is, and is no interruption meanwhile. */
 static void test_no_room(void)
 {
-    char *program = make_program("slow", ": >$0.ready; until [ -e $0.go ]; do sleep 0.02; done; exit 1");
+    char *program =
+        make_program("slow", ": >$0.ready; until [ -e $0.go ]; do sleep 0.02; done; exit 1");
     char *ready = in_scratch("slow.ready"), *go = in_scratch("slow.go"), ids[1][TP_JOB_ID_MAX];
-    struct tp_jobs *jobs = open_jobs(&(struct tp_jobs_options){.dir = dir, .program = program, .keeper = true});
+    struct tp_jobs *jobs =
+        open_jobs(&(struct tp_jobs_options){.dir = dir, .program = program, .keeper = true});
     struct tp_jobs *other = open_jobs(&(struct tp_jobs_options){.dir = dir});
     struct tp_job_status ended, seen;
     struct rlimit limit, none;
@@ -332,7 +358,10 @@ static void test_no_room(void)
     free(go);
 }
 
-/* Ids grow whatever the clock does, and whichever process takes them; those that are forgotten do not come again. */
+/*
+ * Ids grow whatever the clock does, and whichever process takes them; those that are forgotten do
+ * not come again.
+ */
 static void test_ids(void)
 {
     static const char future[] = "29990101-000000-7";
@@ -352,11 +381,13 @@ static void test_ids(void)
     submit_good(jobs, TP_VERB_ESTIMATE, "m\nm", ids + 1);
     is_str(ids[1], "29990101-000000-9", "is not given again");
     is_str(ids[2], "29990101-000000-10", "and the next is greater");
-    ok(tp_jobs_last(jobs, last) == 0 && strcmp(last, ids[2]) == 0, "the last is the one that was taken last");
+    ok(tp_jobs_last(jobs, last) == 0 && strcmp(last, ids[2]) == 0,
+       "the last is the one that was taken last");
     wait_job(jobs, ids[2]);
     put("jobs/.last", "99991231-235959-999999999");
     struct tp_error err = {0};
-    is_int(submit(jobs, TP_VERB_ESTIMATE, "m", ids, &err), -EOVERFLOW, "there is none after the last of all");
+    is_int(submit(jobs, TP_VERB_ESTIMATE, "m", ids, &err), -EOVERFLOW,
+           "there is none after the last of all");
     put("jobs/.last", "not an id");
     is_int(submit(jobs, TP_VERB_ESTIMATE, "m", ids, &err), 0, "what is no id is not believed");
     is_str(ids[0], "29990101-000000-11", "where records know better");
@@ -371,7 +402,8 @@ static void test_ids(void)
 /* Another process has the lock of the records, and does not go on. */
 static void test_stopped(void)
 {
-    char *program = make_program("program", "sleep 600 & wait"), *records = in_scratch("models/.tenpak/jobs");
+    char *program = make_program("program", "sleep 600 & wait"),
+         *records = in_scratch("models/.tenpak/jobs");
     struct tp_jobs_options options = {.dir = dir, .program = program, .slots = 1};
     struct tp_jobs *a = open_jobs(&options), *b = open_jobs(&options);
     char ids[2][TP_JOB_ID_MAX], last[TP_JOB_ID_MAX];
@@ -395,7 +427,8 @@ static void test_stopped(void)
     }
     if (read(ready[0], &byte, 1) != 1 || kill(stopped, SIGSTOP) < 0)
         bail_out("the lock");
-    is_int(tp_jobs_get(b, ids[0], &s, NULL), 0, "while a stopped process has the lock, a job is read");
+    is_int(tp_jobs_get(b, ids[0], &s, NULL), 0,
+           "while a stopped process has the lock, a job is read");
     ok(s.state == TP_JOB_RUNNING, "as it was");
     ok(tp_jobs_last(b, last) == 0 && strcmp(last, ids[0]) == 0, "and the last one");
     is_int(submit(a, TP_VERB_ESTIMATE, "n", ids + 1, &err), -EAGAIN, "and none is taken");
@@ -415,8 +448,13 @@ static void test_stopped(void)
 static void test_hostile(void)
 {
     static const char *const texts[] = {
-        "", "{", "[]", "{\"schema\": \"tenpak.job/1\"}", "{\"schema\": \"tenpak.job/2\", \"id\": \"x\"}",
-        "{\"schema\": \"tenpak.job/1\", \"id\": \"20200101-000000-1\", \"verb\": \"compress\", \"model\": 5}",
+        "",
+        "{",
+        "[]",
+        "{\"schema\": \"tenpak.job/1\"}",
+        "{\"schema\": \"tenpak.job/2\", \"id\": \"x\"}",
+        "{\"schema\": \"tenpak.job/1\", \"id\": \"20200101-000000-1\", \"verb\": \"compress\", "
+        "\"model\": 5}",
     };
     struct tp_jobs *jobs = open_jobs(&(struct tp_jobs_options){.dir = dir});
     size_t before = count(jobs);
@@ -447,7 +485,8 @@ static void test_hostile(void)
     is_u64(count(jobs), before, "records that are none are not listed");
     ok(!exists(path), "one that was never whole is removed");
     is_int(tp_jobs_get(jobs, "20200101-000000-1", &s, NULL), -ENOENT, "nor found");
-    is_int(tp_jobs_file(jobs, "20200101-000001-1", "passwd", &text, NULL), -ENOENT, "a link leads nowhere");
+    is_int(tp_jobs_file(jobs, "20200101-000001-1", "passwd", &text, NULL), -ENOENT,
+           "a link leads nowhere");
     is_int(tp_jobs_file(jobs, "../..", "tenpak.conf", &text, NULL), -ENOENT, "nor does a path");
     is_int(tp_jobs_forget(jobs, "../..", NULL), -ENOENT, "nor to remove");
     tp_jobs_close(jobs);

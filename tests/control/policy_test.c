@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* tenpak.conf: what it says is taken, what is wrong in it is told by its key, and requests get their defaults from it. */
+/*
+ * tenpak.conf: what it says is taken, what is wrong in it is told by its key, and requests get
+ * their defaults from it.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -52,16 +55,22 @@ static void test_good(void)
     put("{}");
     is_int(tp_policy_read(dir, &policy, &err), 0, "every key may be left out");
     is_same(&policy, &standard, "the defaults hold");
-    put("{\"schema\": \"tenpak.conf/1\", \"base\": \"llama\", \"codec\": \"split\", \"codec_budget\": 9,\n"
-        " \"auto_compress\": {\"enabled\": true, \"quiet_seconds\": 7, \"least_bytes\": \"2MiB\"},\n"
-        " \"jobs\": {\"slots\": 3, \"queue\": 4, \"memory\": \"1GiB\", \"nice\": 5, \"io\": \"idle\"},\n"
+    put("{\"schema\": \"tenpak.conf/1\", \"base\": \"llama\", \"codec\": \"split\", "
+        "\"codec_budget\": 9,\n"
+        " \"auto_compress\": {\"enabled\": true, \"quiet_seconds\": 7, \"least_bytes\": "
+        "\"2MiB\"},\n"
+        " \"jobs\": {\"slots\": 3, \"queue\": 4, \"memory\": \"1GiB\", \"nice\": 5, \"io\": "
+        "\"idle\"},\n"
         " \"retention\": {\"count\": 6, \"seconds\": 8, \"bytes\": \"2MiB\"}}");
     is_int(tp_policy_read(dir, &policy, &err), 0, "every key is taken");
     text = json_of(&policy);
     is_str(text,
-           "{\"base\": \"llama\", \"codec\": \"split\", \"codec_budget\": 9, \"auto_compress\": {\"enabled\": true, "
-           "\"quiet_seconds\": 7, \"least_bytes\": 2097152}, \"jobs\": {\"slots\": 3, \"queue\": 4, \"memory\": "
-           "1073741824, \"nice\": 5, \"io\": \"idle\"}, \"retention\": {\"count\": 6, \"seconds\": 8, \"bytes\": 2097152}}",
+           "{\"base\": \"llama\", \"codec\": \"split\", \"codec_budget\": 9, \"auto_compress\": "
+           "{\"enabled\": true, "
+           "\"quiet_seconds\": 7, \"least_bytes\": 2097152}, \"jobs\": {\"slots\": 3, \"queue\": "
+           "4, \"memory\": "
+           "1073741824, \"nice\": 5, \"io\": \"idle\"}, \"retention\": {\"count\": 6, \"seconds\": "
+           "8, \"bytes\": 2097152}}",
            "as it was said");
     put(text);
     is_int(tp_policy_read(dir, &again, &err), 0, "what is printed can be read");
@@ -110,7 +119,8 @@ static void test_wrong(void)
         struct tp_error err = {0};
 
         put(wrong[i].text);
-        is_int(tp_policy_read(dir, &policy, &err), wrong[i].rc, wrong[i].text[0] ? wrong[i].text : "an empty file");
+        is_int(tp_policy_read(dir, &policy, &err), wrong[i].rc,
+               wrong[i].text[0] ? wrong[i].text : "an empty file");
         has(err.message, wrong[i].story, "the story names it");
         has(err.message, conf, "and the file");
     }
@@ -152,7 +162,8 @@ static void test_fill(void)
     snprintf(policy.base, sizeof policy.base, "llama");
     policy.memory = (uint64_t)1 << 30;
     policy.io_idle = true;
-    if (tp_requests_parse(TP_VERB_COMPRESS, "m nice=3\nn base=none memory=2G", 30, &list, &n, NULL, NULL) < 0)
+    if (tp_requests_parse(TP_VERB_COMPRESS, "m nice=3\nn base=none memory=2G", 30, &list, &n, NULL,
+                          NULL) < 0)
         bail_out("parse");
     for (size_t i = 0; i < n; i++)
         is_int(tp_policy_fill(&policy, &list[i], NULL), 0, "filled");
@@ -170,7 +181,8 @@ int main(void)
     char *top = NULL;
 
     dir = tap_tmpdir();
-    if (asprintf(&top, "%s/.tenpak", dir) < 0 || mkdir(top, 0700) < 0 || asprintf(&conf, "%s/tenpak.conf", top) < 0)
+    if (asprintf(&top, "%s/.tenpak", dir) < 0 || mkdir(top, 0700) < 0 ||
+        asprintf(&conf, "%s/tenpak.conf", top) < 0)
         bail_out("cannot make '%s'", top);
     test_good();
     test_wrong();

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Requests: words and JSON mean the same, every value is checked, what is wrong has its place, noise is refused. */
+/*
+ * Requests: words and JSON mean the same, every value is checked, what is wrong has its place,
+ * noise is refused.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -39,7 +42,8 @@ static void is_request(enum tp_verb verb, const char *text, const char *want)
     }
     json = json_of(&list[0]);
     is_str(json, want, "its values");
-    if (tp_json_parse(json, strlen(json), &tree, &err) < 0 || tp_request_from_json(tree, &back, &err) < 0) {
+    if (tp_json_parse(json, strlen(json), &tree, &err) < 0 ||
+        tp_request_from_json(tree, &back, &err) < 0) {
         ok(false, "it is read back: %s", err.message);
     } else {
         again = json_of(&back);
@@ -53,8 +57,9 @@ static void is_request(enum tp_verb verb, const char *text, const char *want)
 }
 
 #define DEFAULTS "\"memory\": 4294967296, \"nice\": 10, \"io\": \"normal\"}"
-#define COMPRESS(model, before, after)                                                                     \
-    "{\"verb\": \"compress\", \"model\": \"" model "\", " before "\"codec\": \"auto\", \"zstd_level\": 3, " after "\"lease\": true, " DEFAULTS
+#define COMPRESS(model, before, after)                                                             \
+    "{\"verb\": \"compress\", \"model\": \"" model "\", " before                                   \
+    "\"codec\": \"auto\", \"zstd_level\": 3, " after "\"lease\": true, " DEFAULTS
 
 static void test_forms(void)
 {
@@ -65,22 +70,33 @@ static void test_forms(void)
                COMPRESS("a b", "\"base\": \"c d\", ", "\"keep\": false, "));
     is_request(TP_VERB_COMPRESS, "a\\ b 'base'=c\\'d",
                COMPRESS("a b", "\"base\": \"c'd\", ", "\"keep\": false, "));
-    is_request(TP_VERB_COMPRESS, "\"a\\\"b\\$c\\d\"", COMPRESS("a\\\"b$c\\\\d", "\"base\": \"auto\", ", "\"keep\": false, "));
+    is_request(TP_VERB_COMPRESS, "\"a\\\"b\\$c\\d\"",
+               COMPRESS("a\\\"b$c\\\\d", "\"base\": \"auto\", ", "\"keep\": false, "));
     is_request(TP_VERB_COMPRESS, "{\"model\": \"m\", \"keep\": true, \"base\": \"b\"}",
                COMPRESS("m", "\"base\": \"b\", ", "\"keep\": true, "));
-    is_request(TP_VERB_COMPRESS, "{\n  \"model\": \"m\",\n  \"keep\": \"yes\",\n  \"base\": null\n}\n",
+    is_request(TP_VERB_COMPRESS,
+               "{\n  \"model\": \"m\",\n  \"keep\": \"yes\",\n  \"base\": null\n}\n",
                COMPRESS("m", "\"base\": \"auto\", ", "\"keep\": true, "));
-    is_request(TP_VERB_COMPRESS, "m id=k-1", "{\"verb\": \"compress\", \"model\": \"m\", \"id\": \"k-1\", \"base\": \"auto\", "
-               "\"codec\": \"auto\", \"zstd_level\": 3, \"keep\": false, \"lease\": true, " DEFAULTS);
+    is_request(
+        TP_VERB_COMPRESS, "m id=k-1",
+        "{\"verb\": \"compress\", \"model\": \"m\", \"id\": \"k-1\", \"base\": \"auto\", "
+        "\"codec\": \"auto\", \"zstd_level\": 3, \"keep\": false, \"lease\": true, " DEFAULTS);
     is_request(TP_VERB_VERIFY, "all memory=1.5GiB nice=0 io=idle threads=3",
-               "{\"verb\": \"verify\", \"model\": \"all\", \"threads\": 3, \"memory\": 1610612736, \"nice\": 0, \"io\": \"idle\"}");
-    is_request(TP_VERB_VERIFY, "{\"verb\": \"verify\", \"model\": \"m\", \"memory\": 1073741824, \"threads\": 2}",
-               "{\"verb\": \"verify\", \"model\": \"m\", \"threads\": 2, \"memory\": 1073741824, \"nice\": 10, \"io\": \"normal\"}");
+               "{\"verb\": \"verify\", \"model\": \"all\", \"threads\": 3, \"memory\": 1610612736, "
+               "\"nice\": 0, \"io\": \"idle\"}");
+    is_request(TP_VERB_VERIFY,
+               "{\"verb\": \"verify\", \"model\": \"m\", \"memory\": 1073741824, \"threads\": 2}",
+               "{\"verb\": \"verify\", \"model\": \"m\", \"threads\": 2, \"memory\": 1073741824, "
+               "\"nice\": 10, \"io\": \"normal\"}");
     is_request(TP_VERB_OPTIMIZE, "m max_perplexity=9.25 max_loss=0.5",
-               "{\"verb\": \"optimize\", \"model\": \"m\", \"max_perplexity\": 9.25, \"max_loss\": 0.5, " DEFAULTS);
-    is_request(TP_VERB_OPTIMIZE, "{\"model\": \"m\", \"max_loss\": 5e-1, \"dataset\": \"w \\u00e9\"}",
-               "{\"verb\": \"optimize\", \"model\": \"m\", \"dataset\": \"w \xc3\xa9\", \"max_loss\": 0.5, " DEFAULTS);
-    is_request(TP_VERB_CANCEL, "20260203-040506-1", "{\"verb\": \"cancel\", \"job\": \"20260203-040506-1\"}");
+               "{\"verb\": \"optimize\", \"model\": \"m\", \"max_perplexity\": 9.25, \"max_loss\": "
+               "0.5, " DEFAULTS);
+    is_request(TP_VERB_OPTIMIZE,
+               "{\"model\": \"m\", \"max_loss\": 5e-1, \"dataset\": \"w \\u00e9\"}",
+               "{\"verb\": \"optimize\", \"model\": \"m\", \"dataset\": \"w \xc3\xa9\", "
+               "\"max_loss\": 0.5, " DEFAULTS);
+    is_request(TP_VERB_CANCEL, "20260203-040506-1",
+               "{\"verb\": \"cancel\", \"job\": \"20260203-040506-1\"}");
 }
 
 /* What is refused: errno, place, a part of the story. */
@@ -147,9 +163,11 @@ static void test_wrong(void)
         struct tp_request_spot spot;
         struct tp_error err = {0};
         size_t n = 1;
-        int rc = tp_requests_parse(wrong[i].verb, wrong[i].text, strlen(wrong[i].text), &list, &n, &spot, &err);
+        int rc = tp_requests_parse(wrong[i].verb, wrong[i].text, strlen(wrong[i].text), &list, &n,
+                                   &spot, &err);
 
-        if (!ok(rc == wrong[i].rc && spot.line == wrong[i].line && spot.column == wrong[i].column && !list && n == 0,
+        if (!ok(rc == wrong[i].rc && spot.line == wrong[i].line && spot.column == wrong[i].column &&
+                    !list && n == 0,
                 "refused: %zu", i))
             diag("'%s': %d at %u:%u", wrong[i].text, rc, spot.line, spot.column);
         has(err.message, wrong[i].story, "its story");
@@ -165,7 +183,8 @@ static void test_many(void)
     const char *several = "a\n\n{\"model\":\n\"b\"}\nc keep=yes";
     size_t n;
 
-    is_int(tp_requests_parse(TP_VERB_COMPRESS, several, strlen(several), &list, &n, &spot, &err), 0, "several lines");
+    is_int(tp_requests_parse(TP_VERB_COMPRESS, several, strlen(several), &list, &n, &spot, &err), 0,
+           "several lines");
     if (!is_u64(n, 3, "are several requests"))
         return;
     is_str(list[1].subject, "b", "in their order");
@@ -176,13 +195,13 @@ static void test_many(void)
     ok(!list && n == 0 && spot.line == 3, "and is told by its line");
     for (unsigned i = 0; i < TP_REQUEST_MAX; i++)
         tp_buffer_appendf(&text, "m%u\n", i);
-    is_int(tp_requests_parse(TP_VERB_VERIFY, (char *)text.data, text.len, &list, &n, &spot, &err), 0,
-           "as many as there may be");
+    is_int(tp_requests_parse(TP_VERB_VERIFY, (char *)text.data, text.len, &list, &n, &spot, &err),
+           0, "as many as there may be");
     is_u64(n, TP_REQUEST_MAX, "are taken");
     tp_requests_free(list, n);
     tp_buffer_appendf(&text, "m");
-    is_int(tp_requests_parse(TP_VERB_VERIFY, (char *)text.data, text.len, &list, &n, &spot, &err), -E2BIG,
-           "one more is too many");
+    is_int(tp_requests_parse(TP_VERB_VERIFY, (char *)text.data, text.len, &list, &n, &spot, &err),
+           -E2BIG, "one more is too many");
     tp_buffer_clear(&text);
 }
 
@@ -255,8 +274,10 @@ static void test_quoting(void)
             tp_buffer_appendf(&text, " dataset=");
             quote(&text, dataset, (unsigned)(tap_random(&seed) % 3));
         }
-        if (tp_requests_parse(TP_VERB_EVALUATE, (char *)text.data, text.len, &list, &n, &spot, &err) < 0 || n != 1 ||
-            strcmp(list[0].subject, name) != 0 || strcmp(tp_request_text(&list[0], "dataset"), dataset) != 0) {
+        if (tp_requests_parse(TP_VERB_EVALUATE, (char *)text.data, text.len, &list, &n, &spot,
+                              &err) < 0 ||
+            n != 1 || strcmp(list[0].subject, name) != 0 ||
+            strcmp(tp_request_text(&list[0], "dataset"), dataset) != 0) {
             if (bad++ < 3)
                 diag("%.*s: %s", (int)text.len, (char *)text.data, err.message);
         }
@@ -279,9 +300,11 @@ static void test_noise(void)
         bail_out("memory");
     for (size_t i = 0; i < len; i++)
         noise[i] = (char)tap_random(&seed);
-    is_int(tp_requests_parse(TP_VERB_COMPRESS, noise, len, &list, &n, &spot, NULL), -E2BIG, "1 MiB of noise");
+    is_int(tp_requests_parse(TP_VERB_COMPRESS, noise, len, &list, &n, &spot, NULL), -E2BIG,
+           "1 MiB of noise");
     for (unsigned i = 0; i < 200; i++) {
-        size_t at = tap_random(&seed) % (len / 2), size = tap_random(&seed) % (TP_REQUEST_TEXT_MAX + 1);
+        size_t at = tap_random(&seed) % (len / 2),
+               size = tap_random(&seed) % (TP_REQUEST_TEXT_MAX + 1);
         enum tp_verb verb = (enum tp_verb)(i % TP_VERB_COUNT);
 
         if (i & 1)
@@ -312,12 +335,15 @@ static void test_table(void)
         for (const struct tp_key *key = info->keys; key->name; key++, keys++) {
             char line[64];
 
-            snprintf(line, sizeof line, "\n  %s=%s\n", key->name, key->standard ? key->standard : "");
+            snprintf(line, sizeof line, "\n  %s=%s\n", key->name,
+                     key->standard ? key->standard : "");
             told += strstr((char *)help.data, line) != NULL;
         }
-        ok(keys == told && keys < TP_REQUEST_KEYS_MAX, "%s: help tells all %u keys with their defaults", info->name, keys);
-        is_int(tp_requests_parse((enum tp_verb)v, info->example, strlen(info->example), &list, &n, NULL, NULL), 0,
-               "and its examples are good");
+        ok(keys == told && keys < TP_REQUEST_KEYS_MAX,
+           "%s: help tells all %u keys with their defaults", info->name, keys);
+        is_int(tp_requests_parse((enum tp_verb)v, info->example, strlen(info->example), &list, &n,
+                                 NULL, NULL),
+               0, "and its examples are good");
         tp_requests_free(list, n);
         tp_buffer_clear(&help);
     }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* New records, many at once: named when all of them are on the disk, and none where one cannot be. */
+/*
+ * New records, many at once: named when all of them are on the disk, and none where one cannot be.
+ */
 #include <config.h>
 
 #include <dirent.h>
@@ -29,7 +31,8 @@ static void make_records(int jobs)
         snprintf(text, sizeof text, "model-%d nice=%d", i, i % 20);
         if (tp_requests_parse(TP_VERB_COMPRESS, text, strlen(text), &requests, &n, NULL, &err) < 0)
             bail_out("%s", err.message);
-        status[i] = (struct tp_job_status){.verb = TP_VERB_COMPRESS, .remaining = -1, .created = time(NULL)};
+        status[i] = (struct tp_job_status){
+            .verb = TP_VERB_COMPRESS, .remaining = -1, .created = time(NULL)};
         snprintf(status[i].subject, sizeof status[i].subject, "model-%d", i);
         fds[i] = tp_record_create(jobs, i ? status[i - 1].id : "", status[i].id, &err);
         if (fds[i] < 0 || tp_record_stage(fds[i], &requests[0], &status[i], &err) < 0)
@@ -67,7 +70,8 @@ static unsigned whole(void)
             continue;
         snprintf(nice, sizeof nice, "%d", i % 20);
         good += strcmp(got.subject, status[i].subject) == 0 && got.state == TP_JOB_PENDING &&
-                strcmp(request.subject, status[i].subject) == 0 && tp_request_text(&request, "nice") &&
+                strcmp(request.subject, status[i].subject) == 0 &&
+                tp_request_text(&request, "nice") &&
                 strcmp(tp_request_text(&request, "nice"), nice) == 0 && entries(fds[i]) == 2;
         tp_request_clear(&request);
     }
@@ -98,8 +102,8 @@ static unsigned interrupted(void)
     for (int i = 0; i < RECORDS; i++) {
         struct tp_job_status got;
 
-        n += tp_record_get_status(fds[i], status[i].id, &got, NULL) == 0 && got.state == TP_JOB_INTERRUPTED &&
-             entries(fds[i]) == 2;
+        n += tp_record_get_status(fds[i], status[i].id, &got, NULL) == 0 &&
+             got.state == TP_JOB_INTERRUPTED && entries(fds[i]) == 2;
     }
     return n;
 }
@@ -120,7 +124,8 @@ static void test_statuses(void)
     is_int(rc, 0, "another status of each is staged");
     is_int(interrupted(), 0, "and not seen yet");
     unlinkat(fds[RECORDS - 1], ".status.json.new", 0);
-    is_int(tp_records_settle_status(fds, RECORDS, &err), -ENOENT, "where one is missing they do not settle");
+    is_int(tp_records_settle_status(fds, RECORDS, &err), -ENOENT,
+           "where one is missing they do not settle");
     is_int(interrupted(), 0, "and none is another");
     is_int(tp_records_settle_status(fds, RECORDS - 1, &err), 0, "the others do");
     is_int(interrupted(), RECORDS - 1, "and each is the other one, whole, with nothing else in it");

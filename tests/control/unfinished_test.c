@@ -63,8 +63,9 @@ static void is_done(const char *what)
 
 static void test_names(void)
 {
-    static const char *const partial[] = {"m/model.safetensors.incomplete", "m/sub/a.part", "m/b.tmp", "m/c.crdownload",
-                                          "m/d.aria2", "m/blobs/0123.incomplete", "m/E.TMP"};
+    static const char *const partial[] = {
+        "m/model.safetensors.incomplete", "m/sub/a.part", "m/b.tmp", "m/c.crdownload", "m/d.aria2",
+        "m/blobs/0123.incomplete",        "m/E.TMP"};
 
     for (size_t i = 0; i < sizeof partial / sizeof partial[0]; i++) {
         put(partial[i], "");
@@ -77,7 +78,8 @@ static void test_names(void)
 
 static void test_locks(void)
 {
-    static const char lock[] = "m/.cache/huggingface/download/model.safetensors.lock", beside[] = ".locks/m/0123.lock";
+    static const char lock[] = "m/.cache/huggingface/download/model.safetensors.lock",
+                      beside[] = ".locks/m/0123.lock";
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     int fd = make(lock, "");
 

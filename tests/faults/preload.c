@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Put before the C library (LD_PRELOAD), this counts the calls that touch files under one directory, and lets
- * one of them fail, or the process die in front of it, as the environment says:
+ * Put before the C library (LD_PRELOAD), this counts the calls that touch files under one
+ * directory, and lets one of them fail, or the process die in front of it, as the environment says:
  *
  *   TP_FAULT_DIR    the directory, an absolute path
  *   TP_FAULT_AT     number of the call, from 1; 0 or absent: none, they are only counted
- *   TP_FAULT_KIND   kill (SIGKILL), stop (SIGSTOP), short (half of the bytes), or an errno: EIO, ENOSPC, EINTR,
- *                   EINVAL, EMFILE
- *   TP_FAULT_CALLS  which calls count: "read,write,sync,..." (absent: all); "flags" is fcntl(F_SETFL), "hint"
- *                   sync_file_range, "room" fallocate and ftruncate
+ *   TP_FAULT_KIND   kill (SIGKILL), stop (SIGSTOP), short (half of the bytes), or an errno: EIO,
+ * ENOSPC, EINTR, EINVAL, EMFILE TP_FAULT_CALLS  which calls count: "read,write,sync,..." (absent:
+ * all); "flags" is fcntl(F_SETFL), "hint" sync_file_range, "room" fallocate and ftruncate
  *   TP_FAULT_PATH   only those whose path contains this, too
  *   TP_FAULT_STICKY not empty: every call from TP_FAULT_AT on
  *   TP_FAULT_LOG    a file that gets a line for each counted call
@@ -54,7 +53,8 @@ static void read_environment(void)
     sticky = getenv("TP_FAULT_STICKY") && *getenv("TP_FAULT_STICKY");
     at = number ? strtol(number, NULL, 10) : 0;
     if (log)
-        log_fd = (int)syscall(SYS_openat, AT_FDCWD, log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        log_fd = (int)syscall(SYS_openat, AT_FDCWD, log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
+                              0600);
 }
 
 /* Whether NAME is one of the comma-separated words of LIST. */
@@ -92,13 +92,17 @@ static void resolve(int fd, const char *path, char *out, size_t size)
 
 enum verdict { GO_ON, FAIL, SHORT };
 
-/* This call in its turn: what is to become of it. Errno is what it was, or what the call is to fail with. */
+/*
+ * This call in its turn: what is to become of it. Errno is what it was, or what the call is to fail
+ * with.
+ */
 static enum verdict judge(const char *call, int fd, const char *path)
 {
     static const struct {
         const char *name;
         int code;
-    } errors[] = {{"EIO", EIO}, {"ENOSPC", ENOSPC}, {"EINTR", EINTR}, {"EINVAL", EINVAL}, {"EMFILE", EMFILE}};
+    } errors[] = {
+        {"EIO", EIO}, {"ENOSPC", ENOSPC}, {"EINTR", EINTR}, {"EINVAL", EINVAL}, {"EMFILE", EMFILE}};
     char full[2 * PATH_MAX], line[2 * PATH_MAX + 64];
     int saved = errno;
     long number;
@@ -138,16 +142,19 @@ static enum verdict judge(const char *call, int fd, const char *path)
 
 #define REAL(name) ((__typeof__(&name))(uintptr_t)dlsym(RTLD_NEXT, #name))
 
-/* --- Calls that name a path --------------------------------------------------------------------------------- */
+/*
+ * --- Calls that name a path
+ * ---------------------------------------------------------------------------------
+ */
 
-#define OPEN_MODE(flags, mode)                                                                           \
-    do {                                                                                                 \
-        if ((flags) & (O_CREAT | __O_TMPFILE)) {                                                         \
-            va_list ap;                                                                                  \
-            va_start(ap, flags);                                                                         \
-            mode = va_arg(ap, mode_t);                                                                   \
-            va_end(ap);                                                                                  \
-        }                                                                                                \
+#define OPEN_MODE(flags, mode)                                                                     \
+    do {                                                                                           \
+        if ((flags) & (O_CREAT | __O_TMPFILE)) {                                                   \
+            va_list ap;                                                                            \
+            va_start(ap, flags);                                                                   \
+            mode = va_arg(ap, mode_t);                                                             \
+            va_end(ap);                                                                            \
+        }                                                                                          \
     } while (0)
 
 int open(const char *path, int flags, ...)
@@ -188,7 +195,9 @@ int rename(const char *from, const char *to)
 
 int renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags)
 {
-    return judge("rename", from_fd, from) == FAIL ? -1 : REAL(renameat2)(from_fd, from, to_fd, to, flags);
+    return judge("rename", from_fd, from) == FAIL
+               ? -1
+               : REAL(renameat2)(from_fd, from, to_fd, to, flags);
 }
 
 int unlink(const char *path)
@@ -221,7 +230,10 @@ int symlinkat(const char *target, int fd, const char *path)
     return judge("symlink", fd, path) == FAIL ? -1 : REAL(symlinkat)(target, fd, path);
 }
 
-/* --- Calls on a descriptor ---------------------------------------------------------------------------------- */
+/*
+ * --- Calls on a descriptor
+ * ----------------------------------------------------------------------------------
+ */
 
 int fchmod(int fd, mode_t mode)
 {
@@ -280,7 +292,8 @@ int fcntl(int fd, int command, ...)
     va_start(ap, command);
     long value = va_arg(ap, long);
     va_end(ap);
-    return command == F_SETFL && judge("flags", fd, NULL) == FAIL ? -1 : REAL(fcntl)(fd, command, value);
+    return command == F_SETFL && judge("flags", fd, NULL) == FAIL ? -1
+                                                                  : REAL(fcntl)(fd, command, value);
 }
 
 int flock(int fd, int operation)
@@ -321,7 +334,10 @@ ssize_t pwrite(int fd, const void *src, size_t len, off_t off)
     return v == FAIL ? -1 : REAL(pwrite)(fd, src, v == SHORT ? half(len) : len, off);
 }
 
-/* With 64-bit offsets asked for, the same calls have these names; read and write have one name each. */
+/*
+ * With 64-bit offsets asked for, the same calls have these names; read and write have one name
+ * each.
+ */
 int open64(const char *path, int flags, ...) __attribute__((alias("open")));
 int openat64(int fd, const char *path, int flags, ...) __attribute__((alias("openat")));
 ssize_t pread64(int fd, void *dst, size_t len, off_t off) __attribute__((alias("pread")));
@@ -358,4 +374,5 @@ int __openat64_2(int fd, const char *path, int flags)
 }
 int __open_2(const char *path, int flags) __attribute__((alias("__open64_2")));
 int __openat_2(int fd, const char *path, int flags) __attribute__((alias("__openat64_2")));
-ssize_t __pread_chk(int fd, void *dst, size_t len, off_t off, size_t size) __attribute__((alias("__pread64_chk")));
+ssize_t __pread_chk(int fd, void *dst, size_t len, off_t off, size_t size)
+    __attribute__((alias("__pread64_chk")));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What system calls on names and attributes must answer, in a directory given: run on an ordinary file system it
- * shows that the table is right, run in a mount that the mount is like one.
+/* What system calls on names and attributes must answer, in a directory given: run on an ordinary
+ * file system it shows that the table is right, run in a mount that the mount is like one.
  *
  *   calls DIR        DIR is empty and stays so; prints what was wrong
  *
@@ -39,11 +39,11 @@ static void check(bool good, int line, const char *what)
 #define TRUE(condition) check((condition), __LINE__, #condition)
 #define OK(call) check((call) >= 0, __LINE__, #call)
 /* Fails, and with this errno. */
-#define FAILS(error, call)                                                                                    \
-    do {                                                                                                      \
-        errno = 0;                                                                                            \
-        int got = (int)(call);                                                                                \
-        check(got < 0 && errno == (error), __LINE__, #call " is to be " #error);                             \
+#define FAILS(error, call)                                                                         \
+    do {                                                                                           \
+        errno = 0;                                                                                 \
+        int got = (int)(call);                                                                     \
+        check(got < 0 && errno == (error), __LINE__, #call " is to be " #error);                   \
     } while (0)
 
 static struct stat look(const char *path)
@@ -290,7 +290,8 @@ static void test_attributes(void)
     struct timespec changed = look("file").st_mtim;
     nanosleep(&(struct timespec){0, 20000000}, NULL);
     make("file", "longer", 0666);
-    TRUE(look("file").st_mtim.tv_sec > changed.tv_sec || look("file").st_mtim.tv_nsec != changed.tv_nsec);
+    TRUE(look("file").st_mtim.tv_sec > changed.tv_sec ||
+         look("file").st_mtim.tv_nsec != changed.tv_nsec);
     OK(unlink("soft"));
     OK(unlink("fifo"));
     OK(unlink("file"));
@@ -364,12 +365,16 @@ static void as_other(void)
     TRUE(mode_of("setuid") == 0777);
 }
 
-/* Nodes of devices, which only root makes; that they cannot be opened in a mount is the mount's own affair. */
+/*
+ * Nodes of devices, which only root makes; that they cannot be opened in a mount is the mount's own
+ * affair.
+ */
 static void test_devices(void)
 {
     OK(mknod("char", S_IFCHR | 0640, makedev(1, 3)));
     OK(mknod("block", S_IFBLK | 0600, makedev(7, 200)));
-    TRUE(S_ISCHR(look("char").st_mode) && look("char").st_rdev == makedev(1, 3) && mode_of("char") == 0640);
+    TRUE(S_ISCHR(look("char").st_mode) && look("char").st_rdev == makedev(1, 3) &&
+         mode_of("char") == 0640);
     TRUE(S_ISBLK(look("block").st_mode) && look("block").st_rdev == makedev(7, 200));
     FAILS(EEXIST, mknod("char", S_IFCHR | 0600, makedev(1, 3)));
     OK(rename("char", "renamed"));
@@ -383,9 +388,12 @@ static void test_devices(void)
 
 static void test_users(void)
 {
-    static const char *const files[] = {"group/file", "sticky/mine",  "sticky/soft", "sticky/fifo", "sticky/sealed",
-                                        "sticky/roots", "open_dir/file", "shut/file", "setuid", "public", "private"};
-    static const char *const dirs[] = {"group/dir", "sticky/dir", "group", "sticky", "open_dir", "shut"};
+    static const char *const files[] = {"group/file",    "sticky/mine",   "sticky/soft",
+                                        "sticky/fifo",   "sticky/sealed", "sticky/roots",
+                                        "open_dir/file", "shut/file",     "setuid",
+                                        "public",        "private"};
+    static const char *const dirs[] = {"group/dir", "sticky/dir", "group",
+                                       "sticky",    "open_dir",   "shut"};
     int status = 0;
 
     make("private", "p", 0600);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Calls on control files that a shell does not show: the errno of a write, mappings, poll, a read that is interrupted. */
+/*
+ * Calls on control files that a shell does not show: the errno of a write, mappings, poll, a read
+ * that is interrupted.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -82,9 +85,9 @@ static int map(const char *path, int flags)
 enum { QUIET_MS = 1500, TRIES = 80 };
 
 /*
- * Read all; where it is to SETTLE until nothing is new any more: what happened in the directory before is told within a
- * second or so. Then run COMMAND, wait for news, and read on the same descriptor: AGAIN from its beginning, or on until
- * nothing comes.
+ * Read all; where it is to SETTLE until nothing is new any more: what happened in the directory
+ * before is told within a second or so. Then run COMMAND, wait for news, and read on the same
+ * descriptor: AGAIN from its beginning, or on until nothing comes.
  */
 static int news(const char *path, const char *command, bool settle, bool again)
 {
@@ -134,7 +137,10 @@ static int interrupted(const char *path)
     return told(fd < 0 || read(fd, text, sizeof text) < 0 ? -1 : 0);
 }
 
-/* What the file says at its second opening, by way of a descriptor that has held it since before the first. */
+/*
+ * What the file says at its second opening, by way of a descriptor that has held it since before
+ * the first.
+ */
 static int reopened(const char *path)
 {
     char proc[64];
@@ -177,6 +183,9 @@ int main(int argc, char **argv)
         return interrupted(argv[2]);
     if (strcmp(what, "reopened") == 0)
         return reopened(argv[2]);
-    fprintf(stderr, "usage: %s put|noise|ask|private|shared|news|woken|more|interrupted|reopened FILE [ARG]\n", argv[0]);
+    fprintf(
+        stderr,
+        "usage: %s put|noise|ask|private|shared|news|woken|more|interrupted|reopened FILE [ARG]\n",
+        argv[0]);
     return 2;
 }

@@ -180,7 +180,8 @@ static void check_one(uint64_t *state, struct means *means)
 
 static void *check(void *arg)
 {
-    uint64_t state = oracle.seed + 1000003 * (uint64_t)oracle.process_no + atomic_fetch_add(&oracle.thread_no, 1);
+    uint64_t state = oracle.seed + 1000003 * (uint64_t)oracle.process_no +
+                     atomic_fetch_add(&oracle.thread_no, 1);
     struct means means = {.fd = open(oracle.mounted, O_RDONLY | O_CLOEXEC),
                           .direct = open(oracle.mounted, O_RDONLY | O_DIRECT | O_CLOEXEC),
                           .uring = {.fd = -1}};
@@ -194,7 +195,10 @@ static void *check(void *arg)
         atomic_store(&oracle.failed, 1);
     }
     if (rc == -ENOMEM) {
-        /* Old kernels take the rings from what a user may lock, and give it back late: without one, then. */
+        /*
+         * Old kernels take the rings from what a user may lock, and give it back late: without one,
+         * then.
+         */
         means.uring.fd = -1;
         rounds = oracle.only == URING ? 0 : rounds;
     } else if (rc < 0) {

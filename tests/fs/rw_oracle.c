@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Random changes to one file, each held against what a model in memory says that it must now be: writes,
- * appends, truncation both ways, mappings, holes, copies within, reopening, and a second name.
+/* Random changes to one file, each held against what a model in memory says that it must now be:
+ * writes, appends, truncation both ways, mappings, holes, copies within, reopening, and a second
+ * name.
  *
  *   rw_oracle [-n OPERATIONS] [-m MAX-BYTES] [-o OTHER-PATH] FILE
  *
@@ -46,8 +47,8 @@ static size_t below(struct state *s, size_t n)
 
 __attribute__((noreturn)) static void die(const struct state *s, const char *what)
 {
-    fprintf(stderr, "step %lu, %s [%zu, +%zu) of %zu bytes: %s (%s)\n", s->step, s->doing, s->off, s->len,
-            s->size, what, strerror(errno));
+    fprintf(stderr, "step %lu, %s [%zu, +%zu) of %zu bytes: %s (%s)\n", s->step, s->doing, s->off,
+            s->len, s->size, what, strerror(errno));
     exit(1);
 }
 
@@ -179,7 +180,8 @@ static void do_punch(struct state *s)
         return;
     s->off = below(s, s->size);
     s->len = below(s, s->size - s->off) + 1;
-    if (fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)s->off, (off_t)s->len) < 0) {
+    if (fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)s->off, (off_t)s->len) <
+        0) {
         if (errno != EOPNOTSUPP)
             die(s, "cannot punch a hole");
         return;
@@ -250,10 +252,18 @@ static const struct {
     unsigned weight;
     void (*run)(struct state *s);
 } operations[] = {
-    {"read", 20, do_read},       {"write", 25, do_write},  {"append", 5, do_append},
-    {"truncate", 8, do_truncate}, {"map-write", 10, do_map_write}, {"map-read", 10, do_map_read},
-    {"punch", 4, do_punch},      {"extend", 4, do_extend}, {"copy", 4, do_copy},
-    {"reopen", 5, do_reopen},    {"sync", 3, do_sync},     {"rename", 2, do_rename},
+    {"read", 20, do_read},
+    {"write", 25, do_write},
+    {"append", 5, do_append},
+    {"truncate", 8, do_truncate},
+    {"map-write", 10, do_map_write},
+    {"map-read", 10, do_map_read},
+    {"punch", 4, do_punch},
+    {"extend", 4, do_extend},
+    {"copy", 4, do_copy},
+    {"reopen", 5, do_reopen},
+    {"sync", 3, do_sync},
+    {"rename", 2, do_rename},
 };
 
 static void run_one(struct state *s)
@@ -311,7 +321,8 @@ int main(int argc, char **argv)
     if (optind + 1 != argc || s.max < 4096)
         return 2;
     s.path = argv[optind];
-    s.random = seed ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL) * 2654435761u + (uint64_t)getpid();
+    s.random =
+        seed ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL) * 2654435761u + (uint64_t)getpid();
     printf("# TP_SEED=%" PRIu64 "\n", s.random);
     fflush(stdout);
     if (s.random == 0)

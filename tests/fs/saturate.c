@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Many threads that fault in pages of a few mapped files at once, each page held against the original's, while
- * another thread drops what was cached, so that every fault asks the mount again. Fails when a thread gets nowhere
- * for WATCHDOG seconds, and says in which state it is. Ends by SIGTERM, or after a time.
+ * Many threads that fault in pages of a few mapped files at once, each page held against the
+ * original's, while another thread drops what was cached, so that every fault asks the mount again.
+ * Fails when a thread gets nowhere for WATCHDOG seconds, and says in which state it is. Ends by
+ * SIGTERM, or after a time.
  */
 #include <config.h>
 
@@ -95,8 +96,7 @@ static void add_file(const char *original, const char *mounted)
         exit(1);
     }
     for (int i = 0; i < 3; i++) {
-        void *map =
-            mmap(NULL, size, PROT_READ, i == 0 ? MAP_PRIVATE : MAP_SHARED, file->fd, 0);
+        void *map = mmap(NULL, size, PROT_READ, i == 0 ? MAP_PRIVATE : MAP_SHARED, file->fd, 0);
         if (map == MAP_FAILED)
             exit(1);
         file->maps[i] = map;
@@ -193,7 +193,8 @@ int main(int argc, char **argv)
     signal(SIGTERM, on_term);
     puts("running");
     fflush(stdout);
-    for (time_t end = time(NULL) + seconds; time(NULL) < end && !told_to_end && !atomic_load(&wrong);) {
+    for (time_t end = time(NULL) + seconds;
+         time(NULL) < end && !told_to_end && !atomic_load(&wrong);) {
         drop_all();
         if (!all_alive(time(NULL)))
             _exit(1); /* who is stuck cannot be joined */

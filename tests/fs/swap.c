@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Threads that open, read and stat the files of a model by path, through a mount, while the model's directory and
- * its pack take each other's place beneath, by the renames that packing and unpacking make; and by their last names in
- * the directories that they had open before all that. Any error is one too many, and so is a byte that differs.
+ * Threads that open, read and stat the files of a model by path, through a mount, while the model's
+ * directory and its pack take each other's place beneath, by the renames that packing and unpacking
+ * make; and by their last names in the directories that they had open before all that. Any error is
+ * one too many, and so is a byte that differs.
  *
- * swap STORE POINT ORIGINAL NAME SECONDS PACK: ORIGINAL is the model's directory, PACK a pack of it beside STORE.
- * swap STORE POINT ORIGINAL NAME SECONDS - TENPAK: the program packs and unpacks.
+ * swap STORE POINT ORIGINAL NAME SECONDS PACK: ORIGINAL is the model's directory, PACK a pack of it
+ * beside STORE. swap STORE POINT ORIGINAL NAME SECONDS - TENPAK: the program packs and unpacks.
  */
 #include <config.h>
 
@@ -123,7 +124,8 @@ static void hold(void)
         struct file *file = &files[i];
         char *slash = strrchr(file->path, '/');
         file->last = slash ? slash + 1 : file->path;
-        snprintf(path, sizeof path, "%s/%s/%.*s", point, name, (int)(file->last - file->path), file->path);
+        snprintf(path, sizeof path, "%s/%s/%.*s", point, name, (int)(file->last - file->path),
+                 file->path);
         file->held = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         file->entry_n = file->held < 0 ? -1 : entries_of(file->held, ".");
         if (file->entry_n < 0)
@@ -206,9 +208,9 @@ static double seconds(void)
 }
 
 /*
- * Until every path that was being followed has been followed to its end. Packing and unpacking sync what they write, so
- * a name keeps its meaning for some time: a path that is followed twice meets one change at most. On a busy machine
- * that must be waited for.
+ * Until every path that was being followed has been followed to its end. Packing and unpacking sync
+ * what they write, so a name keeps its meaning for some time: a path that is followed twice meets
+ * one change at most. On a busy machine that must be waited for.
  */
 static void settle(void)
 {
@@ -216,7 +218,8 @@ static void settle(void)
     const double end = seconds() + PATIENCE;
 
     for (unsigned i = 0; i < READERS; i++)
-        for (unsigned long before = atomic_load(&walks[i]); atomic_load(&walks[i]) == before; nanosleep(&pause, NULL))
+        for (unsigned long before = atomic_load(&walks[i]); atomic_load(&walks[i]) == before;
+             nanosleep(&pause, NULL))
             if (seconds() > end) {
                 printf("# reader %u is stuck\n", i);
                 exit(2);
@@ -293,11 +296,12 @@ int main(int argc, char **argv)
         else
             swap_once();
         rounds++;
-    } while (seconds() - start < wanted || (atomic_load(&opens) < OPENS_LEAST && seconds() - start < PATIENCE));
+    } while (seconds() - start < wanted ||
+             (atomic_load(&opens) < OPENS_LEAST && seconds() - start < PATIENCE));
     atomic_store(&ending, true);
     for (unsigned i = 0; i < READERS; i++)
         pthread_join(readers[i], NULL);
-    printf("# %lu opens, %u rounds, %lu errors, %lu wrong\n", atomic_load(&opens), rounds, atomic_load(&errors),
-           atomic_load(&wrong));
+    printf("# %lu opens, %u rounds, %lu errors, %lu wrong\n", atomic_load(&opens), rounds,
+           atomic_load(&errors), atomic_load(&wrong));
     return atomic_load(&errors) || atomic_load(&wrong) || atomic_load(&opens) < OPENS_LEAST;
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads by io_uring, without a library: the pieces of a range are submitted together and answered in any order. */
+/*
+ * Reads by io_uring, without a library: the pieces of a range are submitted together and answered
+ * in any order.
+ */
 #ifndef TP_TESTS_FS_URING_H
 #define TP_TESTS_FS_URING_H
 

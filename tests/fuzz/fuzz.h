@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What every fuzz target has: the entry that libFuzzer and the replay program call, and a check that crashes. */
+/*
+ * What every fuzz target has: the entry that libFuzzer and the replay program call, and a check
+ * that crashes.
+ */
 #ifndef TP_TESTS_FUZZ_H
 #define TP_TESTS_FUZZ_H
 
@@ -10,12 +13,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
-#define FUZZ_CHECK(cond)                                                                                \
-    do {                                                                                                \
-        if (!(cond)) {                                                                                  \
-            fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__, #cond);                   \
-            abort();                                                                                    \
-        }                                                                                               \
+#define FUZZ_CHECK(cond)                                                                           \
+    do {                                                                                           \
+        if (!(cond)) {                                                                             \
+            fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__, #cond);              \
+            abort();                                                                               \
+        }                                                                                          \
     } while (0)
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A hostile model and what is said of it: the first byte says whether the model is packed, the second how many bytes name
- * it; then come its name, the header of its safetensors file, and behind a NUL its config.json. Every document about the
- * directory is made: it is JSON or metrics, bounded, UTF-8, and has no character that may not be printed.
+ * A hostile model and what is said of it: the first byte says whether the model is packed, the
+ * second how many bytes name it; then come its name, the header of its safetensors file, and behind
+ * a NUL its config.json. Every document about the directory is made: it is JSON or metrics,
+ * bounded, UTF-8, and has no character that may not be printed.
  */
 #include <config.h>
 
@@ -45,7 +46,8 @@ static void put(const char *model, const char *file, const struct tp_buffer *tex
     char path[256];
 
     snprintf(path, sizeof path, "%s/%s/%s", root, model, file);
-    FUZZ_CHECK(tp_file_replace(path, text->data ? (void *)text->data : "", text->len, 0600, NULL) == 0);
+    FUZZ_CHECK(tp_file_replace(path, text->data ? (void *)text->data : "", text->len, 0600, NULL) ==
+               0);
 }
 
 static void make_model(const char *name, const uint8_t *data, size_t len)
@@ -60,7 +62,8 @@ static void make_model(const char *name, const uint8_t *data, size_t len)
     snprintf(path, sizeof path, "%s/%s", root, name);
     FUZZ_CHECK(mkdir(path, 0700) == 0);
     tp_put_le64(length, header);
-    FUZZ_CHECK(tp_buffer_append(&text, length, 8) == 0 && tp_buffer_append(&text, data, header) == 0 &&
+    FUZZ_CHECK(tp_buffer_append(&text, length, 8) == 0 &&
+               tp_buffer_append(&text, data, header) == 0 &&
                tp_buffer_append(&text, zeros, sizeof zeros) == 0);
     put(name, "model.safetensors", &text);
     text.len = 0;
@@ -107,7 +110,8 @@ static void check_documents(const char *name)
     struct tp_error err = {0};
 
     tp_policy_default(&policy);
-    FUZZ_CHECK(tp_store_open(root, &store, &err) == 0 && tp_inventory_create(store, NULL, &inventory, &err) == 0);
+    FUZZ_CHECK(tp_store_open(root, &store, &err) == 0 &&
+               tp_inventory_create(store, NULL, &inventory, &err) == 0);
     check_json(tp_document_status(inventory, &policy, &live, &text, &err), &text);
     check_json(tp_document_models(inventory, &text, &err), &text);
     check_json(tp_document_model(inventory, name, &text, &err), &text);
@@ -132,7 +136,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
     if (!begun) {
         /* In memory where that can be: each input is files that are synced. */
-        snprintf(root, sizeof root, "%s/tenpak-fuzz-document.XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : P_tmpdir);
+        snprintf(root, sizeof root, "%s/tenpak-fuzz-document.XXXXXX",
+                 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : P_tmpdir);
         FUZZ_CHECK(mkdtemp(root) != NULL);
         atexit(remove_root);
         begun = true;

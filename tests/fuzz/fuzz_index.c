@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Any bytes as an index: refused, or one whose every number holds, and that encodes to one that decodes again. */
+/*
+ * Any bytes as an index: refused, or one whose every number holds, and that encodes to one that
+ * decodes again.
+ */
 #include <config.h>
 
 #include <string.h>
@@ -34,8 +37,8 @@ static void check_files(const struct tp_index *x)
         FUZZ_CHECK(f->path[0] != '/' && !strstr(f->path, "//") && strncmp(f->path, "../", 3) != 0);
         FUZZ_CHECK(tp_index_find(x, f->path) == f);
         FUZZ_CHECK(f->segment_first + f->segment_n <= x->segment_n);
-        FUZZ_CHECK(f->link == TP_NONE ||
-                   (f->link < i && x->files[f->link].link == TP_NONE && x->files[f->link].type == TP_ENTRY_FILE));
+        FUZZ_CHECK(f->link == TP_NONE || (f->link < i && x->files[f->link].link == TP_NONE &&
+                                          x->files[f->link].type == TP_ENTRY_FILE));
         bytes += f->size;
     }
     FUZZ_CHECK(bytes == x->logical_bytes);
@@ -103,9 +106,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     /* What stands on a base and is of format 1 cannot be said in format 2 without that base. */
     if (version > 1 || !x.has_base) {
         FUZZ_CHECK(tp_index_encode(&x, &again, &err) == 0);
-        FUZZ_CHECK(tp_index_decode(TP_PACK_VERSION, again.data, again.len, data_len, &y, &err) == 0);
-        FUZZ_CHECK(y.chunk_n == x.chunk_n && y.logical_bytes == x.logical_bytes && y.attr_n == x.attr_n);
-        FUZZ_CHECK(tp_index_content_id(&x, id, &err) == 0 && tp_index_content_id(&y, id_again, &err) == 0);
+        FUZZ_CHECK(tp_index_decode(TP_PACK_VERSION, again.data, again.len, data_len, &y, &err) ==
+                   0);
+        FUZZ_CHECK(y.chunk_n == x.chunk_n && y.logical_bytes == x.logical_bytes &&
+                   y.attr_n == x.attr_n);
+        FUZZ_CHECK(tp_index_content_id(&x, id, &err) == 0 &&
+                   tp_index_content_id(&y, id_again, &err) == 0);
         FUZZ_CHECK(memcmp(id, id_again, sizeof id) == 0);
         tp_index_clear(&y);
     }

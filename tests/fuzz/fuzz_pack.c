@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes as the index and the data of a pack whose checksums are all made right: refused, or opened, and then
- * every chunk decoded, alone and against a base. The input: length of the index (15 bits; the 16th: it is of format
- * 2, else 1), index, data.
+ * Any bytes as the index and the data of a pack whose checksums are all made right: refused, or
+ * opened, and then every chunk decoded, alone and against a base. The input: length of the index
+ * (15 bits; the 16th: it is of format 2, else 1), index, data.
  */
 #include <config.h>
 
@@ -16,15 +16,18 @@
 enum { CONTENT = 0, STORED_HASH = 8, STORED_LEN = 16, REF = 20, CODEC = 24, FLAGS = 25 };
 
 /* Where the records begin, as the counts say; false: the index does not even have them. */
-static bool find_records(unsigned version, const uint8_t *index, size_t len, uint64_t *chunks, uint64_t *tables)
+static bool find_records(unsigned version, const uint8_t *index, size_t len, uint64_t *chunks,
+                         uint64_t *tables)
 {
     size_t header = version == 1 ? TP_INDEX_HEADER_LEN_V1 : TP_INDEX_HEADER_LEN;
 
     if (len < header)
         return false;
     *chunks = header +
-              (uint64_t)tp_get_le32(index + 8) * (version == 1 ? TP_FILE_RECORD_LEN_V1 : TP_FILE_RECORD_LEN) +
-              (uint64_t)tp_get_le32(index + 12) * (version == 1 ? TP_SEGMENT_RECORD_LEN_V1 : TP_SEGMENT_RECORD_LEN);
+              (uint64_t)tp_get_le32(index + 8) *
+                  (version == 1 ? TP_FILE_RECORD_LEN_V1 : TP_FILE_RECORD_LEN) +
+              (uint64_t)tp_get_le32(index + 12) *
+                  (version == 1 ? TP_SEGMENT_RECORD_LEN_V1 : TP_SEGMENT_RECORD_LEN);
     *tables = *chunks + (uint64_t)tp_get_le32(index + 16) * TP_CHUNK_RECORD_LEN;
     return *tables + (uint64_t)tp_get_le32(index + 20) * TP_TABLES_RECORD_LEN <= len;
 }
@@ -37,7 +40,9 @@ static uint32_t chunk_at(const struct tp_index *base, uint32_t file, uint64_t of
     if (file >= base->file_n || off >= base->files[file].size)
         return TP_NONE;
     s = &base->segments[tp_index_segment_at(base, &base->files[file], off)];
-    return (off - s->file_off) % base->chunk_size ? TP_NONE : s->chunk_first + (uint32_t)((off - s->file_off) / base->chunk_size);
+    return (off - s->file_off) % base->chunk_size
+               ? TP_NONE
+               : s->chunk_first + (uint32_t)((off - s->file_off) / base->chunk_size);
 }
 
 /* What a reference repeats of what it refers to. */
@@ -59,7 +64,8 @@ static void settle_same(unsigned version, uint8_t *chunks, uint32_t i, const str
     }
 }
 
-static void settle_chunks(unsigned version, uint8_t *chunks, uint32_t n, const struct tp_index *base)
+static void settle_chunks(unsigned version, uint8_t *chunks, uint32_t n,
+                          const struct tp_index *base)
 {
     for (uint32_t i = 0; i < n; i++) {
         uint8_t *c = chunks + (size_t)i * TP_CHUNK_RECORD_LEN;
@@ -72,8 +78,8 @@ static void settle_chunks(unsigned version, uint8_t *chunks, uint32_t n, const s
 }
 
 /* The checksums of the data, once it is known where each piece of it lies. */
-static bool settle(unsigned version, uint8_t *index, size_t index_len, const uint8_t *data, size_t len,
-                   struct tp_pack *base)
+static bool settle(unsigned version, uint8_t *index, size_t index_len, const uint8_t *data,
+                   size_t len, struct tp_pack *base)
 {
     struct tp_index x;
     uint64_t chunks, tables;
@@ -97,8 +103,9 @@ static bool settle(unsigned version, uint8_t *index, size_t index_len, const uin
                         tp_xxh3(data + c->stored_off - TP_PACK_HEADER_LEN, c->stored_len));
     }
     for (uint32_t i = 0; i < x.tables_n; i++)
-        tp_put_le64(index + tables + (size_t)i * TP_TABLES_RECORD_LEN,
-                    tp_xxh3(data + x.tables[i].stored_off - TP_PACK_HEADER_LEN, x.tables[i].stored_len));
+        tp_put_le64(
+            index + tables + (size_t)i * TP_TABLES_RECORD_LEN,
+            tp_xxh3(data + x.tables[i].stored_off - TP_PACK_HEADER_LEN, x.tables[i].stored_len));
     settle_chunks(version, index + chunks, n, tp_pack_index(base));
     tp_index_clear(&x);
     return true;
@@ -154,7 +161,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t len)
     len -= 2 + index_len;
     if (settle(version, index, index_len, input, len, base)) {
         based = tp_get_le32(index + 56) & TP_INDEX_FLAG_BASE;
-        fd = pack_assemble(version, index, index_len, input, len, based ? tp_pack_get_id(base) : none);
+        fd = pack_assemble(version, index, index_len, input, len,
+                           based ? tp_pack_get_id(base) : none);
         pack = pack_open_fd(fd, based ? base : NULL, &err);
         FUZZ_CHECK(pack || err.message[0]);
         if (pack)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes as commands, a verb by the first byte; what is taken is the same when it has been kept as JSON, and names
- * nothing outside of its directory. And the same bytes as a record's status.
+ * Any bytes as commands, a verb by the first byte; what is taken is the same when it has been kept
+ * as JSON, and names nothing outside of its directory. And the same bytes as a record's status.
  */
 #include <config.h>
 
@@ -63,7 +63,8 @@ static void check_status(const uint8_t *data, size_t len)
         FUZZ_CHECK(tp_job_status_write(&status, &text) == 0);
         FUZZ_CHECK(tp_json_parse(text.data, text.len, &again, &err) == 0);
         FUZZ_CHECK(tp_job_status_read(again, &back, &err) == 0);
-        FUZZ_CHECK(strcmp(back.id, status.id) == 0 && back.state == status.state && back.error == status.error);
+        FUZZ_CHECK(strcmp(back.id, status.id) == 0 && back.state == status.state &&
+                   back.error == status.error);
         tp_json_free(again);
         tp_buffer_clear(&text);
     } else {
@@ -83,10 +84,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     check_status(data, len);
     if (len < 1)
         return 0;
-    rc = tp_requests_parse((enum tp_verb)(data[0] % TP_VERB_COUNT), (const char *)data + 1, len - 1, &list, &n, &spot,
-                           &err);
+    rc = tp_requests_parse((enum tp_verb)(data[0] % TP_VERB_COUNT), (const char *)data + 1, len - 1,
+                           &list, &n, &spot, &err);
     if (rc < 0)
-        FUZZ_CHECK(!list && n == 0 && err.message[0] && (rc == -E2BIG || (spot.line > 0 && spot.column > 0)));
+        FUZZ_CHECK(!list && n == 0 && err.message[0] &&
+                   (rc == -E2BIG || (spot.line > 0 && spot.column > 0)));
     for (size_t i = 0; i < n; i++)
         check_request(&list[i]);
     tp_requests_free(list, n);

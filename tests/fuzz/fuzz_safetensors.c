@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Any bytes as the beginning of a safetensors file: refused, or tensors that tile the file and lie in memory. */
+/*
+ * Any bytes as the beginning of a safetensors file: refused, or tensors that tile the file and lie
+ * in memory.
+ */
 #include <config.h>
 
 #include <stdlib.h>

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A request over HTTP as libmicrohttpd hands it on: the input is its text ("POST /compress HTTP/1.1", headers, an empty
- * line, the body), in which $TOKEN, $ID and $ETAG stand for those of a directory with a job that made a pack. The library
- * is replaced by functions that hold the request and look at the answer: there is one, its code is one that the
- * interface has, what says it is JSON is, a range lies within its file, and nothing is told without the token.
+ * A request over HTTP as libmicrohttpd hands it on: the input is its text ("POST /compress
+ * HTTP/1.1", headers, an empty line, the body), in which $TOKEN, $ID and $ETAG stand for those of a
+ * directory with a job that made a pack. The library is replaced by functions that hold the request
+ * and look at the answer: there is one, its code is one that the interface has, what says it is
+ * JSON is, a range lies within its file, and nothing is told without the token.
  */
 #include <config.h>
 
@@ -44,7 +45,8 @@ struct MHD_Response {
     bool json, ranged;
 };
 
-const char *MHD_lookup_connection_value(struct MHD_Connection *c, enum MHD_ValueKind kind, const char *key)
+const char *MHD_lookup_connection_value(struct MHD_Connection *c, enum MHD_ValueKind kind,
+                                        const char *key)
 {
     FUZZ_CHECK(kind == MHD_HEADER_KIND);
     for (unsigned i = 0; i < c->n; i++)
@@ -53,7 +55,8 @@ const char *MHD_lookup_connection_value(struct MHD_Connection *c, enum MHD_Value
     return NULL;
 }
 
-int MHD_get_connection_values(struct MHD_Connection *c, enum MHD_ValueKind kind, MHD_KeyValueIterator iterator, void *cls)
+int MHD_get_connection_values(struct MHD_Connection *c, enum MHD_ValueKind kind,
+                              MHD_KeyValueIterator iterator, void *cls)
 {
     for (unsigned i = 0; i < c->n; i++)
         if (iterator(cls, kind, c->headers[i].name, c->headers[i].value) != MHD_YES)
@@ -61,12 +64,14 @@ int MHD_get_connection_values(struct MHD_Connection *c, enum MHD_ValueKind kind,
     return (int)c->n;
 }
 
-struct MHD_Response *MHD_create_response_from_buffer(size_t size, void *buffer, enum MHD_ResponseMemoryMode mode)
+struct MHD_Response *MHD_create_response_from_buffer(size_t size, void *buffer,
+                                                     enum MHD_ResponseMemoryMode mode)
 {
     struct MHD_Response *r = calloc(1, sizeof *r);
 
     FUZZ_CHECK(r && (mode == MHD_RESPMEM_MUST_FREE || size == 0));
-    *r = (struct MHD_Response){.text = mode == MHD_RESPMEM_MUST_FREE ? buffer : NULL, .len = size, .fd = -1};
+    *r = (struct MHD_Response){
+        .text = mode == MHD_RESPMEM_MUST_FREE ? buffer : NULL, .len = size, .fd = -1};
     return r;
 }
 
@@ -77,7 +82,8 @@ struct MHD_Response *MHD_create_response_from_fd_at_offset64(uint64_t size, int 
 
     FUZZ_CHECK(r && fstat(fd, &st) == 0);
     FUZZ_CHECK(offset <= (uint64_t)st.st_size && size <= (uint64_t)st.st_size - offset && size > 0);
-    *r = (struct MHD_Response){.len = size, .fd = fd, .first = offset, .file_size = (uint64_t)st.st_size};
+    *r = (struct MHD_Response){
+        .len = size, .fd = fd, .first = offset, .file_size = (uint64_t)st.st_size};
     return r;
 }
 
@@ -88,16 +94,19 @@ enum MHD_Result MHD_add_response_header(struct MHD_Response *r, const char *name
     /* No answer can be split into two. */
     FUZZ_CHECK(!strpbrk(name, "\r\n: ") && !strpbrk(value, "\r\n"));
     r->json = r->json || (!strcmp(name, "Content-Type") && !strcmp(value, "application/json"));
-    if (!strcmp(name, "Content-Range") && sscanf(value, "bytes %llu-%llu/%llu", &first, &last, &size) == 3) {
+    if (!strcmp(name, "Content-Range") &&
+        sscanf(value, "bytes %llu-%llu/%llu", &first, &last, &size) == 3) {
         r->ranged = true;
-        FUZZ_CHECK(r->fd >= 0 && first == r->first && last - first + 1 == r->len && size == r->file_size);
+        FUZZ_CHECK(r->fd >= 0 && first == r->first && last - first + 1 == r->len &&
+                   size == r->file_size);
     }
     return MHD_YES;
 }
 
 enum MHD_Result MHD_queue_response(struct MHD_Connection *c, unsigned code, struct MHD_Response *r)
 {
-    static const unsigned codes[] = {200, 202, 206, 304, 400, 401, 403, 404, 405, 409, 413, 415, 416, 422, 429, 501, 503, 507};
+    static const unsigned codes[] = {200, 202, 206, 304, 400, 401, 403, 404, 405,
+                                     409, 413, 415, 416, 422, 429, 501, 503, 507};
     struct tp_json *json = NULL;
     bool known = false;
 
@@ -146,7 +155,11 @@ static void make_record(const uint8_t pack_id[TP_SHA256_LEN])
 {
     char hex[TP_SHA256_HEX], text[1024];
     struct tp_buffer status = {0};
-    struct tp_job_status s = {.verb = TP_VERB_COMPRESS, .state = TP_JOB_COMPLETED, .created = 1, .started = 1, .ended = 2};
+    struct tp_job_status s = {.verb = TP_VERB_COMPRESS,
+                              .state = TP_JOB_COMPLETED,
+                              .created = 1,
+                              .started = 1,
+                              .ended = 2};
 
     snprintf(id, sizeof id, "20260203-040506-1");
     snprintf(s.id, sizeof s.id, "%s", id);
@@ -156,7 +169,8 @@ static void make_record(const uint8_t pack_id[TP_SHA256_LEN])
     snprintf(etag, sizeof etag, "\"%s\"", hex);
     FUZZ_CHECK(tp_job_status_write(&s, &status) == 0);
     put(".tenpak/jobs/20260203-040506-1/status.json", (char *)status.data, status.len);
-    snprintf(text, sizeof text, "{\"schema\": \"tenpak.report/1\", \"result\": {\"id\": \"%s\"}}", hex);
+    snprintf(text, sizeof text, "{\"schema\": \"tenpak.report/1\", \"result\": {\"id\": \"%s\"}}",
+             hex);
     put(".tenpak/jobs/20260203-040506-1/report.json", text, strlen(text));
     tp_buffer_clear(&status);
 }
@@ -171,9 +185,11 @@ static void begin(void)
     char path[256];
 
     /* In memory where that can be: jobs are files that are synced. */
-    snprintf(root, sizeof root, "%s/tenpak-fuzz-serve.XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : P_tmpdir);
+    snprintf(root, sizeof root, "%s/tenpak-fuzz-serve.XXXXXX",
+             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : P_tmpdir);
     FUZZ_CHECK(mkdtemp(root) != NULL);
-    static const char *const dirs[] = {"m", ".tenpak", ".tenpak/jobs", ".tenpak/jobs/20260203-040506-1"};
+    static const char *const dirs[] = {"m", ".tenpak", ".tenpak/jobs",
+                                       ".tenpak/jobs/20260203-040506-1"};
     for (size_t i = 0; i < sizeof dirs / sizeof dirs[0]; i++) {
         snprintf(path, sizeof path, "%s/%s", root, dirs[i]);
         FUZZ_CHECK(mkdir(path, 0700) == 0);
@@ -207,7 +223,8 @@ static char *expand(const uint8_t *text, size_t len)
     for (size_t i = 0; i < len;) {
         size_t k = 0;
 
-        while (k < 3 && !(len - i >= strlen(own[k].name) && !memcmp(text + i, own[k].name, strlen(own[k].name))))
+        while (k < 3 && !(len - i >= strlen(own[k].name) &&
+                          !memcmp(text + i, own[k].name, strlen(own[k].name))))
             k++;
         if (k < 3) {
             FUZZ_CHECK(tp_buffer_append(&out, own[k].value, strlen(own[k].value)) == 0);
@@ -240,7 +257,8 @@ static void take_headers(struct MHD_Connection *c, const uint8_t **at, const uin
     char *line;
 
     while (c->n < HEADERS_MAX && (line = take_line(at, end_of_all)) && *line) {
-        char *colon = strchr(line, ':'), *value = colon ? colon + 1 + strspn(colon + 1, " \t") : NULL;
+        char *colon = strchr(line, ':'),
+             *value = colon ? colon + 1 + strspn(colon + 1, " \t") : NULL;
 
         if (!colon || colon == line) {
             free(line);
@@ -254,7 +272,8 @@ static void take_headers(struct MHD_Connection *c, const uint8_t **at, const uin
         free(line);
 }
 
-static void ask(struct MHD_Connection *c, const char *method, const char *path, const char *version, char *body, size_t len)
+static void ask(struct MHD_Connection *c, const char *method, const char *path, const char *version,
+                char *body, size_t len)
 {
     const char *token = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Authorization");
     bool is_open = !strcmp(path, "/") || !strcmp(path, "/openapi.json");

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Packs in memory for the fuzz target of whole packs: putting one together, and the base that inputs stand on. */
+/*
+ * Packs in memory for the fuzz target of whole packs: putting one together, and the base that
+ * inputs stand on.
+ */
 #ifndef TP_TESTS_FUZZ_PACK_BASE_H
 #define TP_TESTS_FUZZ_PACK_BASE_H
 
@@ -17,8 +20,12 @@
 
 #define PACK_BASE_BYTES 8192u
 
-/* A pack of this format and index, not compressed, and this data, all its own checksums right; a descriptor. */
-static inline int pack_assemble(unsigned version, const uint8_t *index, size_t index_len, const uint8_t *data, size_t len,
+/*
+ * A pack of this format and index, not compressed, and this data, all its own checksums right; a
+ * descriptor.
+ */
+static inline int pack_assemble(unsigned version, const uint8_t *index, size_t index_len,
+                                const uint8_t *data, size_t len,
                                 const uint8_t base_id[TP_SHA256_LEN])
 {
     struct tp_footer f = {.version = (uint16_t)version,
@@ -64,8 +71,11 @@ static inline struct tp_pack *pack_base_open(void)
     static const uint8_t none[TP_SHA256_LEN];
     uint64_t dims[2] = {PACK_BASE_BYTES / 4, PACK_BASE_BYTES / 8};
     char strings[] = "\0f\0a\0b";
-    struct tp_pack_file file = {
-        .path = strings + 1, .mode = 0644, .size = PACK_BASE_BYTES, .segment_n = 2, .link = TP_NONE};
+    struct tp_pack_file file = {.path = strings + 1,
+                                .mode = 0644,
+                                .size = PACK_BASE_BYTES,
+                                .segment_n = 2,
+                                .link = TP_NONE};
     struct tp_segment segments[2] = {{.name = strings + 3,
                                       .dtype = TP_DTYPE_BF16,
                                       .rank = 1,

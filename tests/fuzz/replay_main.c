@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs a fuzz target without libFuzzer, over the files or folders given, by default over its corpus:
- * tests/fuzz/corpus/NAME for fuzz_NAME. Each file as it is, cut short, and with some bytes changed.
- * TAP: one check a file; a target that finds something crashes, and the file's name is the last line.
+ * Runs a fuzz target without libFuzzer, over the files or folders given, by default over its
+ * corpus: tests/fuzz/corpus/NAME for fuzz_NAME. Each file as it is, cut short, and with some bytes
+ * changed. TAP: one check a file; a target that finds something crashes, and the file's name is the
+ * last line.
  */
 #include <config.h>
 
@@ -20,7 +21,9 @@
 static unsigned rounds = 200;
 static uint64_t seed;
 
-/* The target gets exact bytes in memory of their own, so that the sanitizer sees one byte too far. */
+/*
+ * The target gets exact bytes in memory of their own, so that the sanitizer sees one byte too far.
+ */
 static void run(const uint8_t *data, size_t len)
 {
     uint8_t *copy = malloc(len ? len : 1);

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 LAYERS = ["base", "tensor", "codec", "store", "optimizer", "control", "fs", "serve", "cli"]
-FILE_LINES = 600
+FILE_LINES = 700
 FUNCTION_LINES = 100
 BANNED = ["sprintf", "vsprintf", "strcpy", "strcat", "atoi", "atol", "gets", "alloca", "strtok"]
 # Spelt in pieces, so that this file does not find itself.

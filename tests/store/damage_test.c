@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Damage: every byte of a pack flipped, every length cut; each noticed, and never a wrong byte served. */
+/*
+ * Damage: every byte of a pack flipped, every length cut; each noticed, and never a wrong byte
+ * served.
+ */
 #include <config.h>
 
 #include "base/le.h"
@@ -43,7 +46,8 @@ static void collect(void *arg, const char *story)
 }
 
 /* Whether some chunk decodes to other bytes than it should. */
-static bool serves_wrong(struct tp_pack *pack, const struct truth *t, struct tp_work *work, uint8_t *dst)
+static bool serves_wrong(struct tp_pack *pack, const struct truth *t, struct tp_work *work,
+                         uint8_t *dst)
 {
     const struct tp_index *x = tp_pack_index(pack);
     bool wrong = x->chunk_n != t->chunk_n;
@@ -54,7 +58,10 @@ static bool serves_wrong(struct tp_pack *pack, const struct truth *t, struct tp_
     return wrong;
 }
 
-/* Open and verify the file at PATH: 0 whole, 1 noticed at open, 2 noticed by verify, -1 a wrong byte, -2 no story. */
+/*
+ * Open and verify the file at PATH: 0 whole, 1 noticed at open, 2 noticed by verify, -1 a wrong
+ * byte, -2 no story.
+ */
 static int examine(const char *path, const struct truth *t, struct tp_work *work, uint8_t *dst)
 {
     struct tp_verify_report report;
@@ -150,17 +157,20 @@ static void test_story(const char *path)
     if (tp_pack_open(path, NULL, &pack, &err) < 0)
         bail_out("%s", err.message);
     x = tp_pack_index(pack);
-    while (x->chunks[chunk].stored_len == 0 || x->segments[x->chunks[chunk].segment].dtype == TP_DTYPE_BYTES)
+    while (x->chunks[chunk].stored_len == 0 ||
+           x->segments[x->chunks[chunk].segment].dtype == TP_DTYPE_BYTES)
         chunk++;
     file.data[x->chunks[chunk].stored_off] ^= 1;
-    tp_buffer_appendf(&want, "chunk %" PRIu32 " (bytes from %" PRIu64 " of '%s', offset %" PRIu64 " in the pack)",
-                      chunk, x->segments[x->chunks[chunk].segment].file_off,
-                      x->files[x->segments[x->chunks[chunk].segment].file].path, x->chunks[chunk].stored_off);
+    tp_buffer_appendf(
+        &want, "chunk %" PRIu32 " (bytes from %" PRIu64 " of '%s', offset %" PRIu64 " in the pack)",
+        chunk, x->segments[x->chunks[chunk].segment].file_off,
+        x->files[x->segments[x->chunks[chunk].segment].file].path, x->chunks[chunk].stored_off);
     tp_pack_close(pack);
     write_file(copy, file.data, file.len);
     if (tp_pack_open(copy, NULL, &pack, &err) < 0)
         bail_out("%s", err.message);
-    is_int(tp_pack_verify(pack, 2, NULL, NULL, NULL, &report, &err), -EBADMSG, "a flipped byte in a chunk");
+    is_int(tp_pack_verify(pack, 2, NULL, NULL, NULL, &report, &err), -EBADMSG,
+           "a flipped byte in a chunk");
     has(err.message, (char *)want.data, "its story names file, chunk and offset");
     has(err.message, copy, "and the pack");
     is_u64(report.bad_chunks, 1, "one chunk is bad");
@@ -191,7 +201,9 @@ static struct tp_file_print *print_files(struct tp_pack *pack, const struct trut
     return prints;
 }
 
-/* The first two chunks of a pack of raw ones change places, and every checksum is made right again. */
+/*
+ * The first two chunks of a pack of raw ones change places, and every checksum is made right again.
+ */
 static void swap_chunks(struct tp_buffer *file, const struct tp_index *x)
 {
     struct tp_chunk first = x->chunks[0], second = x->chunks[1];
@@ -200,8 +212,10 @@ static void swap_chunks(struct tp_buffer *file, const struct tp_index *x)
     struct tp_footer footer;
     struct tp_error err;
 
-    if (!held || first.codec != TP_CODEC_RAW || second.codec != TP_CODEC_RAW || first.stored_len != second.stored_len ||
-        tp_footer_decode(file->data + file->len - TP_PACK_FOOTER_LEN, file->len, "", &footer, &err) < 0)
+    if (!held || first.codec != TP_CODEC_RAW || second.codec != TP_CODEC_RAW ||
+        first.stored_len != second.stored_len ||
+        tp_footer_decode(file->data + file->len - TP_PACK_FOOTER_LEN, file->len, "", &footer,
+                         &err) < 0)
         bail_out("chunks that cannot change places");
     memcpy(held, at, first.stored_len);
     memcpy(at, file->data + second.stored_off, second.stored_len);
@@ -215,7 +229,8 @@ static void swap_chunks(struct tp_buffer *file, const struct tp_index *x)
     footer.index_hash = tp_xxh3(index.data, index.len);
     tp_sha256(index.data, index.len, footer.id);
     file->len = footer.index_off;
-    if (tp_buffer_append(file, index.data, index.len) < 0 || tp_buffer_reserve(file, TP_PACK_FOOTER_LEN) < 0)
+    if (tp_buffer_append(file, index.data, index.len) < 0 ||
+        tp_buffer_reserve(file, TP_PACK_FOOTER_LEN) < 0)
         bail_out("memory");
     tp_footer_encode(&footer, file->data + file->len);
     file->len += TP_PACK_FOOTER_LEN;
@@ -223,7 +238,8 @@ static void swap_chunks(struct tp_buffer *file, const struct tp_index *x)
     free(held);
 }
 
-static int verify_file(const char *path, const struct tp_file_print *prints, unsigned threads, struct tp_error *err)
+static int verify_file(const char *path, const struct tp_file_print *prints, unsigned threads,
+                       struct tp_error *err)
 {
     struct tp_pack *pack;
     int rc;
@@ -235,11 +251,15 @@ static int verify_file(const char *path, const struct tp_file_print *prints, uns
     return rc;
 }
 
-/* What only a hash of the whole file tells that was taken of the source: every checksum in the pack is right. */
+/*
+ * What only a hash of the whole file tells that was taken of the source: every checksum in the pack
+ * is right.
+ */
 static void test_assembly(void)
 {
     size_t len = 2 * TP_CHUNK_MAX;
-    char *dir = in_scratch("raw"), *name = in_scratch("raw/weights.bin"), *out = in_scratch("raw.tnpk");
+    char *dir = in_scratch("raw"), *name = in_scratch("raw/weights.bin"),
+         *out = in_scratch("raw.tnpk");
     uint8_t *bytes = malloc(len);
     uint64_t seed = tap_seed();
     struct tp_pack_report report;
@@ -257,17 +277,20 @@ static void test_assembly(void)
     pack = must_pack(dir, out, NULL, &report);
     know(pack, &truth);
     prints = print_files(pack, &truth);
-    is_int(verify_file(out, prints, 1, &err), 0, "a pack decodes to what was printed of its source");
+    is_int(verify_file(out, prints, 1, &err), 0,
+           "a pack decodes to what was printed of its source");
     is_int(verify_file(out, prints, 2, &err), 0, "on two threads as well");
     prints[0].xxh128[3] ^= 16;
     is_int(verify_file(out, prints, 1, &err), -EBADMSG, "another file's print is not its own");
-    has(err.message, "'weights.bin' does not match what was read of it", "and the story names the file");
+    has(err.message, "'weights.bin' does not match what was read of it",
+        "and the story names the file");
     prints[0].xxh128[3] ^= 16;
     file = read_file(out);
     swap_chunks(&file, tp_pack_index(pack));
     write_file(out, file.data, file.len);
     is_int(verify_file(out, prints, 1, &err), -EBADMSG, "chunks that changed places are noticed");
-    has(err.message, "'weights.bin' does not match what was read of it", "by the hash of the whole file");
+    has(err.message, "'weights.bin' does not match what was read of it",
+        "by the hash of the whole file");
     is_int(verify_file(out, prints, 2, &err), -EBADMSG, "on two threads as well");
     tp_pack_close(pack);
     tp_file_remove_tree(AT_FDCWD, dir, NULL);
@@ -294,17 +317,23 @@ static void test_newer(const char *path)
     footer[8] = TP_PACK_VERSION + 1;
     tp_put_le64(footer + 120, tp_xxh3(footer, 120));
     write_file(copy, file.data, file.len);
-    is_int(tp_pack_open(copy, NULL, &pack, &err), -EPROTONOSUPPORT, "a newer version is told as one");
+    is_int(tp_pack_open(copy, NULL, &pack, &err), -EPROTONOSUPPORT,
+           "a newer version is told as one");
     has(err.message, "format 3", "with its number");
-    is_int(tp_pack_identify(copy, &id, &err), -EPROTONOSUPPORT, "also when only its id is asked for");
+    is_int(tp_pack_identify(copy, &id, &err), -EPROTONOSUPPORT,
+           "also when only its id is asked for");
     footer[8] = TP_PACK_VERSION;
     footer[12] = 4;
     tp_put_le64(footer + 120, tp_xxh3(footer, 120));
     write_file(copy, file.data, file.len);
-    is_int(tp_pack_open(copy, NULL, &pack, &err), -EPROTONOSUPPORT, "an unknown feature is told as one");
+    is_int(tp_pack_open(copy, NULL, &pack, &err), -EPROTONOSUPPORT,
+           "an unknown feature is told as one");
     has(err.message, "0x4", "with its bit");
-    write_file(copy, "not a pack at all, but long enough to be taken for one: "
-                     "it has a hundred and forty four bytes or more, as many as a header and a footer take together.", 150);
+    write_file(copy,
+               "not a pack at all, but long enough to be taken for one: "
+               "it has a hundred and forty four bytes or more, as many as a header and a footer "
+               "take together.",
+               150);
     is_int(tp_pack_open(copy, NULL, &pack, &err), -EBADMSG, "another file");
     has(err.message, "is not a pack", "is told as no pack");
     unlink(copy);
@@ -319,13 +348,17 @@ int main(void)
     char *base_dir, *base_out, *dir, *out;
 
     scratch = tap_tmpdir();
-    base_dir = make_model("base", "--seed=1 --layers=1 --hidden=32 --inter=48 --vocab=64 --tokenizer=512");
+    base_dir =
+        make_model("base", "--seed=1 --layers=1 --hidden=32 --inter=48 --vocab=64 --tokenizer=512");
     base_out = in_scratch("base.tnpk");
     base = must_pack(base_dir, base_out, NULL, &report);
-    dir = make_model("tune", "--seed=1 --layers=1 --hidden=32 --inter=48 --vocab=64 --tokenizer=512 --noise=0.004");
+    dir = make_model(
+        "tune",
+        "--seed=1 --layers=1 --hidden=32 --inter=48 --vocab=64 --tokenizer=512 --noise=0.004");
     out = in_scratch("tune.tnpk");
     pack = must_pack(dir, out, base, &report);
-    ok(report.codec_chunks[TP_CODEC_DELTA] + report.codec_chunks[TP_CODEC_SPARSE] > 0, "the fine-tune uses its base");
+    ok(report.codec_chunks[TP_CODEC_DELTA] + report.codec_chunks[TP_CODEC_SPARSE] > 0,
+       "the fine-tune uses its base");
     tp_pack_close(pack);
     test_flips(base_out, "base");
     test_flips(out, "fine-tune");

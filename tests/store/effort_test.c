@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What one chunk may take, with all that it stands on: chains that a writer makes are far from the limit, and those that
- * multiply the work are refused when they are opened. */
+/* What one chunk may take, with all that it stands on: chains that a writer makes are far from the
+ * limit, and those that multiply the work are refused when they are opened. */
 #include <config.h>
 
 #include <errno.h>
@@ -26,8 +26,12 @@ static void begin(struct draft *d, uint32_t chunk_size)
 
     memset(d, 0, sizeof *d);
     d->segments = segments;
-    d->x = (struct tp_index){.chunk_size = chunk_size, .base_name = "", .writer = "", .files = d->files,
-                             .segments = segments, .tables = &d->table};
+    d->x = (struct tp_index){.chunk_size = chunk_size,
+                             .base_name = "",
+                             .writer = "",
+                             .files = d->files,
+                             .segments = segments,
+                             .tables = &d->table};
     d->table = (struct tp_tables_ref){.codec = TP_CODEC_SPARSE, .stored_len = 1};
 }
 
@@ -42,7 +46,8 @@ static void add(struct draft *d, enum tp_dtype dtype, uint64_t len, struct tp_pr
     uint32_t n = d->x.segment_n++;
 
     d->dims[n] = len * 8 / tp_dtype_bits(dtype);
-    d->segments[n] = (struct tp_segment){.name = "w", .dtype = dtype, .rank = 1, .shape = &d->dims[n], .len = len, .from = from};
+    d->segments[n] = (struct tp_segment){
+        .name = "w", .dtype = dtype, .rank = 1, .shape = &d->dims[n], .len = len, .from = from};
     d->x.dim_n++;
     d->x.chunk_n += (uint32_t)((len + d->x.chunk_size - 1) / d->x.chunk_size);
     f->segment_n++;
@@ -52,8 +57,12 @@ static void add(struct draft *d, enum tp_dtype dtype, uint64_t len, struct tp_pr
         d->segments[n].tables_n = d->x.tables_n = 1;
 }
 
-/* The chunks, all alike: coded against what predicts them, or by zstd; those of segment SAME are as chunk 0. */
-static struct tp_pack *open_draft(struct draft *d, uint32_t same, struct tp_pack *base, struct tp_error *err)
+/*
+ * The chunks, all alike: coded against what predicts them, or by zstd; those of segment SAME are as
+ * chunk 0.
+ */
+static struct tp_pack *open_draft(struct draft *d, uint32_t same, struct tp_pack *base,
+                                  struct tp_error *err)
 {
     static const uint8_t none[TP_SHA256_LEN];
     struct tp_chunk *chunks = calloc(d->x.chunk_n, sizeof *chunks);
@@ -74,14 +83,16 @@ static struct tp_pack *open_draft(struct draft *d, uint32_t same, struct tp_pack
         for (uint64_t off = 0; off < d->segments[s].len; off += d->x.chunk_size, c++) {
             bool predicted = d->segments[s].from.whence != TP_FROM_NONE;
 
-            chunks[c] = (struct tp_chunk){.codec = predicted ? TP_CODEC_SPARSE : TP_CODEC_ZSTD, .stored_len = 1};
+            chunks[c] = (struct tp_chunk){.codec = predicted ? TP_CODEC_SPARSE : TP_CODEC_ZSTD,
+                                          .stored_len = 1};
             if (s == same)
                 chunks[c] = (struct tp_chunk){.codec = TP_CODEC_SAME};
             data_len += chunks[c].stored_len;
         }
     data = calloc(1, data_len);
     FUZZ_CHECK(tp_index_encode(&d->x, &index, err) == 0);
-    fd = pack_assemble(TP_PACK_VERSION, index.data, index.len, data, data_len, base ? d->x.base_id : none);
+    fd = pack_assemble(TP_PACK_VERSION, index.data, index.len, data, data_len,
+                       base ? d->x.base_id : none);
     pack = pack_open_fd(fd, base, err);
     close(fd);
     free(data);
@@ -91,18 +102,23 @@ static struct tp_pack *open_draft(struct draft *d, uint32_t same, struct tp_pack
 }
 
 /* One file of LEN bytes, predicted from byte OFF of the base's on. */
-static struct tp_pack *open_over(struct tp_pack *base, uint32_t chunk_size, enum tp_dtype dtype, uint64_t len, enum tp_dtype from,
-                                 uint64_t off, struct tp_error *err)
+static struct tp_pack *open_over(struct tp_pack *base, uint32_t chunk_size, enum tp_dtype dtype,
+                                 uint64_t len, enum tp_dtype from, uint64_t off,
+                                 struct tp_error *err)
 {
     static struct draft d;
 
     begin(&d, chunk_size);
     add_file(&d, "w");
-    add(&d, dtype, len, base ? (struct tp_predictor){TP_FROM_BASE, from, 0, off, 0} : (struct tp_predictor){0});
+    add(&d, dtype, len,
+        base ? (struct tp_predictor){TP_FROM_BASE, from, 0, off, 0} : (struct tp_predictor){0});
     return open_draft(&d, TP_NONE, base, err);
 }
 
-/* Each pack of the chain lies by half a chunk beside the next; every second one is of F32, the others of BF16. */
+/*
+ * Each pack of the chain lies by half a chunk beside the next; every second one is of F32, the
+ * others of BF16.
+ */
 static void test_writers(bool convert)
 {
     uint64_t elems = (TP_BASE_DEPTH_MAX + 12) * (uint64_t)LARGE / 2;
@@ -114,9 +130,11 @@ static void test_writers(bool convert)
         enum tp_dtype from = convert && level % 2 == 0 ? TP_DTYPE_F32 : TP_DTYPE_BF16;
         struct tp_pack *base = pack;
 
-        pack = open_over(base, LARGE, dtype, elems * tp_dtype_bits(dtype) / 8, from, LARGE / 2, &err);
+        pack =
+            open_over(base, LARGE, dtype, elems * tp_dtype_bits(dtype) / 8, from, LARGE / 2, &err);
         tp_pack_close(base);
-        if (!ok(pack != NULL, "%u bases, misaligned%s: opens", level, convert ? " and of other dtypes" : "")) {
+        if (!ok(pack != NULL, "%u bases, misaligned%s: opens", level,
+                convert ? " and of other dtypes" : "")) {
             diag("%s", err.message);
             return;
         }
@@ -127,14 +145,18 @@ static void test_writers(bool convert)
     tp_pack_close(pack);
 }
 
-/* A chunk of SMALL bytes across two large ones, and many that are the same: each is a look of its own. */
+/*
+ * A chunk of SMALL bytes across two large ones, and many that are the same: each is a look of its
+ * own.
+ */
 static struct tp_pack *open_small(struct tp_pack *base, struct tp_error *err)
 {
     static struct draft d;
 
     begin(&d, SMALL);
     add_file(&d, "w");
-    add(&d, TP_DTYPE_U8, SMALL, (struct tp_predictor){TP_FROM_BASE, TP_DTYPE_U8, 0, LARGE - SMALL / 2, 0});
+    add(&d, TP_DTYPE_U8, SMALL,
+        (struct tp_predictor){TP_FROM_BASE, TP_DTYPE_U8, 0, LARGE - SMALL / 2, 0});
     add(&d, TP_DTYPE_U8, 128 * SMALL, (struct tp_predictor){0});
     return open_draft(&d, 1, base, err);
 }
@@ -144,18 +166,21 @@ static void test_chain(void)
     struct tp_error err = {0};
     struct tp_pack *end = open_over(NULL, LARGE, TP_DTYPE_U8, 2 * LARGE, 0, 0, &err);
     struct tp_pack *small = open_small(end, &err);
-    struct tp_pack *large = open_over(small, LARGE, TP_DTYPE_U8, 2 * LARGE, TP_DTYPE_U8, SMALL, &err);
+    struct tp_pack *large =
+        open_over(small, LARGE, TP_DTYPE_U8, 2 * LARGE, TP_DTYPE_U8, SMALL, &err);
     struct tp_pack *again, *bad;
 
     if (!ok(end && small && large, "large chunks over small over large ones: opens"))
         bail_out("%s", err.message);
     /* Of the small ones the first is decoded anew for each that is the same. */
-    ok(tp_pack_effort(large) > 64u * 2 * LARGE && tp_pack_effort(large) < 65u * 2 * (LARGE + 3 * SMALL),
+    ok(tp_pack_effort(large) > 64u * 2 * LARGE &&
+           tp_pack_effort(large) < 65u * 2 * (LARGE + 3 * SMALL),
        "and what it takes is counted as it is done");
     again = open_small(large, &err);
     ok(again != NULL, "small ones over these");
     bad = open_over(again, LARGE, TP_DTYPE_U8, 2 * LARGE, TP_DTYPE_U8, SMALL, &err);
-    ok(!bad && err.code == -EBADMSG && strstr(err.message, "128 MiB"), "and large ones over them: refused (%s)", err.message);
+    ok(!bad && err.code == -EBADMSG && strstr(err.message, "128 MiB"),
+       "and large ones over them: refused (%s)", err.message);
     tp_pack_close(bad);
     tp_pack_close(again);
     tp_pack_close(large);
@@ -201,7 +226,8 @@ static void test_cancel(void)
     is_int(tp_pack_decode_chunk(pack, 0, data, work, NULL, &err), 0, "a chunk");
     is_u64(work->decoded, PACK_BASE_BYTES / 2, "counts");
     atomic_store(&cancel, 1);
-    is_int(tp_pack_decode_chunk(pack, 1, data, work, NULL, &err), -ECANCELED, "and none any more once that is cancelled");
+    is_int(tp_pack_decode_chunk(pack, 1, data, work, NULL, &err), -ECANCELED,
+           "and none any more once that is cancelled");
     tp_work_destroy(work);
     tp_pack_close(pack);
     free(data);

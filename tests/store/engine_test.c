@@ -29,7 +29,8 @@ static void test_basic(void)
     is_int(atomic_load(&base->decoded[3]), 1, "was decoded for the fine-tune already");
 
     tune->index.chunks[9] = (struct tp_chunk){.codec = TP_CODEC_SAME, .ref = 3};
-    tune->index.chunks[10] = (struct tp_chunk){.codec = TP_CODEC_SAME, .ref_base = true, .alias = 3};
+    tune->index.chunks[10] =
+        (struct tp_chunk){.codec = TP_CODEC_SAME, .ref_base = true, .alias = 3};
     tp_engine_get(engine, tune, 9, &block, NULL);
     tp_engine_get(engine, tune, 3, &again, NULL);
     ok(block == again, "SAME shares the block that it refers to");
@@ -62,7 +63,8 @@ static void test_basic(void)
 /* A cache of a running engine becomes smaller and larger. */
 static void test_resize(void)
 {
-    struct tp_engine_options options = {.threads = 2, .cache_bytes = 400 * SLOT, .cache_most = 900 * SLOT};
+    struct tp_engine_options options = {
+        .threads = 2, .cache_bytes = 400 * SLOT, .cache_most = 900 * SLOT};
     struct tp_engine *engine;
     struct tp_engine_stats stats;
     struct tp_block *held;
@@ -93,7 +95,8 @@ static void test_resize(void)
         good = get_whole(engine, packs[i % 4], i / 4 % CHUNKS_MAX) && good;
     tp_engine_get_stats(engine, &stats);
     ok(good && stats.cached_bytes > 150 * SLOT, "it takes more");
-    is_int(tp_engine_set_cache(engine, 901 * SLOT, NULL), -ERANGE, "not more than it was created for");
+    is_int(tp_engine_set_cache(engine, 901 * SLOT, NULL), -ERANGE,
+           "not more than it was created for");
     is_int(tp_engine_set_cache(engine, SLOT, NULL), -ERANGE, "nor less than its threads need");
     tp_engine_set_ahead(engine, 0);
     is_u64(tp_engine_get_ahead(engine), 0, "and nothing is decoded ahead");
@@ -217,7 +220,8 @@ static void test_crowd(uint64_t seed)
     ok(stats.cached_bytes <= stats.cached_bytes_max, "the budget is kept");
     ok(stats.cached_bytes_max <= 8 << 20, "and is what was asked for");
     ok(stats.evicted_blocks > 0, "blocks had to go");
-    ok(eventually((tp_engine_get_stats(engine, &stats), stats.queued_chunks + stats.decoding_threads == 0)),
+    ok(eventually((tp_engine_get_stats(engine, &stats),
+                   stats.queued_chunks + stats.decoding_threads == 0)),
        "what was asked for ahead is done");
     is_u64(stats.held_blocks, 0, "no block is held afterwards");
     is_u64(stats.reserved_blocks, 0, "no room is reserved");
@@ -338,8 +342,10 @@ static void test_ahead(void)
     bool good = true;
     for (uint32_t c = AHEAD; c < AHEAD + 64; c++)
         good = good && get_whole(engine, pack, c);
-    is_u64(tp_engine_prefetch(engine, pack, 0, AHEAD + 1), AHEAD, "a third of those there is room for, no more");
-    ok(eventually((tp_engine_get_stats(engine, &stats), stats.prefetched_blocks >= AHEAD)), "blocks are decoded ahead");
+    is_u64(tp_engine_prefetch(engine, pack, 0, AHEAD + 1), AHEAD,
+           "a third of those there is room for, no more");
+    ok(eventually((tp_engine_get_stats(engine, &stats), stats.prefetched_blocks >= AHEAD)),
+       "blocks are decoded ahead");
     is_u64(tp_engine_prefetch(engine, pack, 0, 1), 0, "no more before they are read");
     for (uint32_t c = 0; c < AHEAD; c++)
         good = good && get_whole(engine, pack, c) && atomic_load(&pack->decoded[c]) == 1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packs that a test of the decode engine makes up: its own tp_pack_*, which count what is decoded, take their time
- * and fail when told to.
+ * Packs that a test of the decode engine makes up: its own tp_pack_*, which count what is decoded,
+ * take their time and fail when told to.
  */
 #ifndef TP_TESTS_STORE_FAKE_PACKS_H
 #define TP_TESTS_STORE_FAKE_PACKS_H

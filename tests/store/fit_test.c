@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Which tensor of a base predicts another: the rule, and that who looks at models and who writes packs agree. */
+/*
+ * Which tensor of a base predicts another: the rule, and that who looks at models and who writes
+ * packs agree.
+ */
 #include <config.h>
 
 #include "store/match/fit.h"
@@ -17,8 +20,8 @@ static const enum tp_dtype dtypes[] = {TP_DTYPE_BF16, TP_DTYPE_F16, TP_DTYPE_F32
 
 static uint64_t seed;
 
-static unsigned fits(enum tp_dtype from, unsigned b_rank, const uint64_t *b_shape, enum tp_dtype to, unsigned rank,
-                     const uint64_t *shape)
+static unsigned fits(enum tp_dtype from, unsigned b_rank, const uint64_t *b_shape, enum tp_dtype to,
+                     unsigned rank, const uint64_t *shape)
 {
     struct tp_fit b = {.dtype = from, .rank = b_rank, .shape = b_shape};
     struct tp_fit t = {.dtype = to, .rank = rank, .shape = shape};
@@ -28,7 +31,8 @@ static unsigned fits(enum tp_dtype from, unsigned b_rank, const uint64_t *b_shap
 
 static void test_rule(void)
 {
-    static const uint64_t small[] = {64, 32}, tall[] = {128, 32}, wide[] = {64, 48}, none[] = {0, 32};
+    static const uint64_t small[] = {64, 32}, tall[] = {128, 32}, wide[] = {64, 48},
+                          none[] = {0, 32};
     enum tp_dtype bf16 = TP_DTYPE_BF16, f32 = TP_DTYPE_F32, f4 = TP_DTYPE_F4;
 
     ok(fits(bf16, 2, small, bf16, 2, small) > 0, "the same shape fits");
@@ -45,7 +49,8 @@ static void test_rule(void)
     is_int(fits(bf16, 2, none, bf16, 2, small), 0, "one without elements predicts nothing");
     ok(fits(f32, 2, small, bf16, 2, small) > fits(bf16, 2, tall, bf16, 2, small),
        "the shape counts more than the dtype");
-    ok(fits(bf16, 2, small, bf16, 2, small) > fits(f32, 2, small, bf16, 2, small), "the dtype a little");
+    ok(fits(bf16, 2, small, bf16, 2, small) > fits(f32, 2, small, bf16, 2, small),
+       "the dtype a little");
 }
 
 /* Bytes of N elements of dtype TO that a vector of B_N elements of dtype FROM predicts. */
@@ -61,11 +66,13 @@ static uint64_t common(enum tp_dtype from, uint64_t b_n, enum tp_dtype to, uint6
 
 static void test_common(void)
 {
-    is_int(common(TP_DTYPE_BF16, 7, TP_DTYPE_BF16, 9), 14, "a shorter tensor predicts as many elements as it has");
+    is_int(common(TP_DTYPE_BF16, 7, TP_DTYPE_BF16, 9), 14,
+           "a shorter tensor predicts as many elements as it has");
     is_int(common(TP_DTYPE_BF16, 3, TP_DTYPE_F32, 9), 12, "and as many of another dtype");
     is_int(common(TP_DTYPE_F32, 3, TP_DTYPE_BF16, 9), 6, "wide or narrow");
     is_int(common(TP_DTYPE_F32, 9, TP_DTYPE_BF16, 3), 6, "a longer one all");
-    is_int(common(TP_DTYPE_F4, 2, TP_DTYPE_F4, 4), 0, "none where elements are smaller than a byte");
+    is_int(common(TP_DTYPE_F4, 2, TP_DTYPE_F4, 4), 0,
+           "none where elements are smaller than a byte");
     is_int(common(TP_DTYPE_F4, 4, TP_DTYPE_F4, 4), 2, "but for as many");
 }
 
@@ -74,7 +81,9 @@ static unsigned below(unsigned n)
     return (unsigned)(tap_random(&seed) % n);
 }
 
-/* A file of some of the tensors t0 to t5, with PREFIX before their names and bytes of no pattern. */
+/*
+ * A file of some of the tensors t0 to t5, with PREFIX before their names and bytes of no pattern.
+ */
 static void make_file(const char *dir, const char *name, const char *prefix)
 {
     char header[2048] = "{", *path = NULL;
@@ -85,8 +94,10 @@ static void make_file(const char *dir, const char *name, const char *prefix)
 
     for (unsigned i = 0; i < TENSORS; i++) {
         enum tp_dtype dtype = dtypes[below(2) ? 0 : below(sizeof dtypes / sizeof *dtypes)];
-        unsigned rank = below(4) ? 2 : below(2), shape[2] = {below(9) ? 2 * (1 + below(3)) : 0, below(5) ? 32 : 48};
-        uint64_t bytes = (rank > 0 ? shape[0] : 2) * (rank > 1 ? shape[1] : 1) * tp_dtype_bits(dtype) / 8;
+        unsigned rank = below(4) ? 2 : below(2),
+                 shape[2] = {below(9) ? 2 * (1 + below(3)) : 0, below(5) ? 32 : 48};
+        uint64_t bytes =
+            (rank > 0 ? shape[0] : 2) * (rank > 1 ? shape[1] : 1) * tp_dtype_bits(dtype) / 8;
         char dims[32] = "";
 
         if (rank == 0 && dtype != TP_DTYPE_F4)
@@ -97,10 +108,11 @@ static void make_file(const char *dir, const char *name, const char *prefix)
             snprintf(dims, sizeof dims, "%u,%u", shape[0], shape[1]);
         else if (rank == 1)
             snprintf(dims, sizeof dims, "%u", shape[0]);
-        len += (size_t)snprintf(header + len, sizeof header - len,
-                                "%s\"%sw.t%u\":{\"dtype\":\"%s\",\"shape\":[%s],\"data_offsets\":[%" PRIu64 ",%" PRIu64
-                                "]}",
-                                len > 1 ? "," : "", prefix, i, tp_dtype_name(dtype), dims, off, off + bytes);
+        len += (size_t)snprintf(
+            header + len, sizeof header - len,
+            "%s\"%sw.t%u\":{\"dtype\":\"%s\",\"shape\":[%s],\"data_offsets\":[%" PRIu64 ",%" PRIu64
+            "]}",
+            len > 1 ? "," : "", prefix, i, tp_dtype_name(dtype), dims, off, off + bytes);
         off += bytes;
     }
     header[len++] = '}';
@@ -136,7 +148,8 @@ static bool has_codec(enum tp_dtype dtype)
 }
 
 /* The plan's first segment of the tensor. */
-static const struct tp_segment *segment_of(const struct tp_index *x, const char *path, const char *name)
+static const struct tp_segment *segment_of(const struct tp_index *x, const char *path,
+                                           const char *name)
 {
     for (uint32_t i = 0; i < x->segment_n; i++)
         if (strcmp(x->segments[i].name, name) == 0 && x->segments[i].elem_first == 0 &&
@@ -154,15 +167,17 @@ static const char *path_of(const struct tp_source *source, const struct tp_sourc
     return source->files[t->file].path;
 }
 
-/* Whether the plan pairs tensor I with what the pairs of the model and the pack say, and those of the model and the base's
- * directory say the same. */
-static void compare(const struct tp_index *x, const struct tp_source *model, const struct tp_source *base,
-                    const struct tp_pairs *pairs, const struct tp_source *plain, const struct tp_pairs *of_plain, size_t i,
+/* Whether the plan pairs tensor I with what the pairs of the model and the pack say, and those of
+ * the model and the base's directory say the same. */
+static void compare(const struct tp_index *x, const struct tp_source *model,
+                    const struct tp_source *base, const struct tp_pairs *pairs,
+                    const struct tp_source *plain, const struct tp_pairs *of_plain, size_t i,
                     struct tally *tally)
 {
     const struct tp_source_tensor *t = &model->tensors[i], *b = pairs->of[i], *p = of_plain->of[i];
     const struct tp_segment *s = segment_of(x, path_of(model, t), t->name);
-    bool paired = b && has_codec(t->dtype), good = paired == (s->from.whence == TP_FROM_BASE) && !b == !p;
+    bool paired = b && has_codec(t->dtype),
+         good = paired == (s->from.whence == TP_FROM_BASE) && !b == !p;
 
     if (b && p)
         good = good && !strcmp(b->name, p->name) && !strcmp(path_of(base, b), path_of(plain, p));
@@ -178,7 +193,8 @@ static void compare(const struct tp_index *x, const struct tp_source *model, con
 
 static void agree_once(struct tally *tally)
 {
-    char *out = in_scratch("base.tnpk"), *base_dir = make_dir("base", ""), *dir = make_dir("model", below(2) ? "" : "added.");
+    char *out = in_scratch("base.tnpk"), *base_dir = make_dir("base", ""),
+         *dir = make_dir("model", below(2) ? "" : "added.");
     struct tp_pack_report report;
     struct tp_pack *pack = must_pack(base_dir, out, NULL, &report);
     struct tp_pack_options options = {.base = pack};
@@ -187,9 +203,12 @@ static void agree_once(struct tally *tally)
     struct tp_error err = {0};
     struct tp_plan plan;
 
-    if (tp_plan_make(dir, &options, &plan, &err) < 0 || tp_source_open(dir, NULL, &model, &err) < 0 ||
-        tp_source_open(base_dir, NULL, &plain, &err) < 0 || tp_source_open_pack(pack, &base, &err) < 0 ||
-        tp_pairs_find(model, base, &pairs, &err) < 0 || tp_pairs_find(model, plain, &of_plain, &err) < 0)
+    if (tp_plan_make(dir, &options, &plan, &err) < 0 ||
+        tp_source_open(dir, NULL, &model, &err) < 0 ||
+        tp_source_open(base_dir, NULL, &plain, &err) < 0 ||
+        tp_source_open_pack(pack, &base, &err) < 0 ||
+        tp_pairs_find(model, base, &pairs, &err) < 0 ||
+        tp_pairs_find(model, plain, &of_plain, &err) < 0)
         bail_out("%s", err.message);
     for (size_t i = 0; i < model->tensor_all; i++)
         compare(&plan.index, model, base, &pairs, plain, &of_plain, i, tally);
@@ -215,16 +234,22 @@ static void test_agree(void)
     for (unsigned r = 0; r < ROUNDS; r++)
         agree_once(&tally);
     is_int(tally.wrong, 0, "who writes packs and who looks at models pair alike");
-    ok(tally.paired > tally.tensors / 32 && tally.paired < tally.tensors, "%u of %u", tally.paired, tally.tensors);
+    ok(tally.paired > tally.tensors / 32 && tally.paired < tally.tensors, "%u of %u", tally.paired,
+       tally.tensors);
 }
 
-/* A pack whose first tensor claims the bytes of the second as well: SHA-256 and all checks of an index hold. */
+/*
+ * A pack whose first tensor claims the bytes of the second as well: SHA-256 and all checks of an
+ * index hold.
+ */
 static void test_overlap(void)
 {
-    static const char header[] = "{\"a\":{\"dtype\":\"U8\",\"shape\":[1000],\"data_offsets\":[0,1000]},"
-                                 "\"b\":{\"dtype\":\"U8\",\"shape\":[1000],\"data_offsets\":[1000,2000]}}   ";
+    static const char header[] =
+        "{\"a\":{\"dtype\":\"U8\",\"shape\":[1000],\"data_offsets\":[0,1000]},"
+        "\"b\":{\"dtype\":\"U8\",\"shape\":[1000],\"data_offsets\":[1000,2000]}}   ";
     const char *build = getenv("top_builddir");
-    char *dir = in_scratch("twin"), *file = in_scratch("twin/m.safetensors"), *out = in_scratch("twin.tnpk");
+    char *dir = in_scratch("twin"), *file = in_scratch("twin/m.safetensors"),
+         *out = in_scratch("twin.tnpk");
     char *changed = in_scratch("changed.tnpk"), *command;
     struct tp_buffer bytes = {0};
     struct tp_pack_report report;
@@ -242,9 +267,11 @@ static void test_overlap(void)
     write_file(file, bytes.data, bytes.len);
     pack = must_pack(dir, out, NULL, &report);
     x = tp_pack_index(pack);
-    dims = TP_INDEX_HEADER_LEN + x->file_n * TP_FILE_RECORD_LEN + x->segment_n * TP_SEGMENT_RECORD_LEN +
-           x->chunk_n * TP_CHUNK_RECORD_LEN + x->tables_n * TP_TABLES_RECORD_LEN;
-    if (asprintf(&command, "'%s/tests/packedit' '%s' '%s' index@%zu:8=2000", build ? build : ".", out, changed, dims) < 0 ||
+    dims = TP_INDEX_HEADER_LEN + x->file_n * TP_FILE_RECORD_LEN +
+           x->segment_n * TP_SEGMENT_RECORD_LEN + x->chunk_n * TP_CHUNK_RECORD_LEN +
+           x->tables_n * TP_TABLES_RECORD_LEN;
+    if (asprintf(&command, "'%s/tests/packedit' '%s' '%s' index@%zu:8=2000", build ? build : ".",
+                 out, changed, dims) < 0 ||
         system(command) != 0 || tp_source_open(changed, NULL, &source, &err) < 0)
         bail_out("cannot change '%s': %s", out, err.message);
     is_int(source->tensor_bytes, 2000, "bytes that two tensors claim are one's");

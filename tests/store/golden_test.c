@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packs of each format that were written once and must decode for ever: tests/golden/vN, with the SHA-256 of each of
- * their files. "golden_test --make DIR" writes what DIR lacks of such a folder (only ever for a new format, or new codecs).
+ * Packs of each format that were written once and must decode for ever: tests/golden/vN, with the
+ * SHA-256 of each of their files. "golden_test --make DIR" writes what DIR lacks of such a folder
+ * (only ever for a new format, or new codecs).
  */
 #include <config.h>
 
@@ -14,13 +15,16 @@
 
 static const struct {
     const char *name, *base, *codec, *options;
-    const char *second; /* the directory holds two models: one of these options, and this one, predicted by it */
+    const char *second; /* the directory holds two models: one of these options, and this one,
+                           predicted by it */
 } packs[] = {
     {"base", NULL, NULL, "--seed=1 " SHAPE},
     {"tune", "base", NULL, "--seed=1 --noise=0.002 --extra-rows=9 " SHAPE},
     {"sparse", "base", "sparse", "--seed=1 --noise=0.3 --sparse=0.004 --shards=2 " SHAPE},
-    {"fp32", "tune", NULL, "--seed=1 --noise=0.002 --dtype=F32 --base-dtype=BF16 --extra-rows=9 " SHAPE},
-    {"every", NULL, NULL, "--seed=2 --every-dtype --layers=1 --hidden=16 --inter=32 --vocab=64 --tokenizer=300"},
+    {"fp32", "tune", NULL,
+     "--seed=1 --noise=0.002 --dtype=F32 --base-dtype=BF16 --extra-rows=9 " SHAPE},
+    {"every", NULL, NULL,
+     "--seed=2 --every-dtype --layers=1 --hidden=16 --inter=32 --vocab=64 --tokenizer=300"},
     /* Since format 2: */
     {"pair", "base", NULL, "--seed=1 --noise=0.1 " SHAPE,
      "--seed=1 --noise=0.1 --dtype=F32 --base-dtype=BF16 " SHAPE},
@@ -44,7 +48,8 @@ static void list_files(struct tp_buffer *list, const char *name, struct tp_pack 
 }
 
 /* Both files have the same tensors, in the same order, from the end of their headers on. */
-static bool predict_second(void *arg, const char *path, const struct tp_tensor *t, struct tp_sibling *out)
+static bool predict_second(void *arg, const char *path, const struct tp_tensor *t,
+                           struct tp_sibling *out)
 {
     static struct {
         bool seen;
@@ -58,7 +63,8 @@ static bool predict_second(void *arg, const char *path, const struct tp_tensor *
         return false;
     if (!second.seen)
         second.seen = true, second.data_off = t->off;
-    *out = (struct tp_sibling){"a/model.safetensors", first.data_off + (t->off - second.data_off) / 2, TP_DTYPE_BF16};
+    *out = (struct tp_sibling){"a/model.safetensors",
+                               first.data_off + (t->off - second.data_off) / 2, TP_DTYPE_BF16};
     return true;
 }
 
@@ -97,7 +103,8 @@ static int make(const char *dir)
         o.base = base;
         if (packs[i].second)
             o.sibling = predict_second;
-        if ((access(out, F_OK) < 0 && tp_pack_write(model, out, &o, &report, &err) < 0) || tp_pack_open(out, NULL, &pack, &err) < 0)
+        if ((access(out, F_OK) < 0 && tp_pack_write(model, out, &o, &report, &err) < 0) ||
+            tp_pack_open(out, NULL, &pack, &err) < 0)
             bail_out("%s", err.message);
         list_files(&list, packs[i].name, pack);
         tp_pack_close(pack);
@@ -123,7 +130,8 @@ static void check(const char *top, unsigned version)
     uint64_t used[TP_CODEC_COUNT] = {0};
     char *dir, *sums;
 
-    if (asprintf(&dir, "%s/tests/golden/v%u", top, version) < 0 || asprintf(&sums, "%s/SHA256SUMS", dir) < 0)
+    if (asprintf(&dir, "%s/tests/golden/v%u", top, version) < 0 ||
+        asprintf(&sums, "%s/SHA256SUMS", dir) < 0)
         bail_out("memory");
     want = read_file(sums);
     for (size_t i = 0; i < (version == 1 ? PACK_N_V1 : PACK_N); i++) {
@@ -134,11 +142,12 @@ static void check(const char *top, unsigned version)
 
         if (asprintf(&path, "%s/%s.tnpk", dir, packs[i].name) < 0)
             bail_out("memory");
-        if (!ok(tp_pack_open(path, NULL, &pack, &err) == 0, "%s of format %u opens", packs[i].name, version))
+        if (!ok(tp_pack_open(path, NULL, &pack, &err) == 0, "%s of format %u opens", packs[i].name,
+                version))
             bail_out("%s", err.message);
         is_int(tp_pack_index(pack)->version, version, "and says so");
-        if (!ok(tp_pack_verify(pack, 1, NULL, NULL, NULL, &report, &err) == 0, "%s decodes to the same files",
-                packs[i].name))
+        if (!ok(tp_pack_verify(pack, 1, NULL, NULL, NULL, &report, &err) == 0,
+                "%s decodes to the same files", packs[i].name))
             diag("%s", err.message);
         list_files(&list, packs[i].name, pack);
         for (uint32_t c = 0; c < tp_pack_index(pack)->chunk_n; c++)
@@ -146,7 +155,8 @@ static void check(const char *top, unsigned version)
         tp_pack_close(pack);
         free(path);
     }
-    ok(list.len == want.len && memcmp(list.data, want.data, want.len) == 0, "their files are those of SHA256SUMS");
+    ok(list.len == want.len && memcmp(list.data, want.data, want.len) == 0,
+       "their files are those of SHA256SUMS");
     for (unsigned id = 0; id < TP_CODEC_COUNT; id++)
         ok(used[id] > 0, "%s is among their codecs", tp_codec_name(id));
     tp_buffer_clear(&list);

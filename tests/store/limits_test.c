@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Limits of the format on what an index may refer to: strings that records share, and how deep its directories go. */
+/*
+ * Limits of the format on what an index may refer to: strings that records share, and how deep its
+ * directories go.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -34,15 +37,23 @@ static int decode_shared(const char *name, unsigned share, struct tp_error *err)
 {
     static const uint64_t none[1];
     struct tp_segment segments[SEGMENTS];
-    struct tp_pack_file file = {.path = "m", .type = TP_ENTRY_FILE, .mode = 0644, .link = TP_NONE, .segment_n = SEGMENTS};
-    struct tp_index x = {.chunk_size = 4096, .base_name = "", .writer = "", .files = &file, .file_n = 1,
-                         .segments = segments, .segment_n = SEGMENTS, .dim_n = SEGMENTS};
+    struct tp_pack_file file = {
+        .path = "m", .type = TP_ENTRY_FILE, .mode = 0644, .link = TP_NONE, .segment_n = SEGMENTS};
+    struct tp_index x = {.chunk_size = 4096,
+                         .base_name = "",
+                         .writer = "",
+                         .files = &file,
+                         .file_n = 1,
+                         .segments = segments,
+                         .segment_n = SEGMENTS,
+                         .dim_n = SEGMENTS};
     const size_t at = TP_INDEX_HEADER_LEN + TP_FILE_RECORD_LEN;
     struct tp_buffer b = {0};
     int rc;
 
     for (unsigned i = 0; i < SEGMENTS; i++)
-        segments[i] = (struct tp_segment){.name = i ? "" : name, .dtype = TP_DTYPE_U8, .rank = 1, .shape = none};
+        segments[i] = (struct tp_segment){
+            .name = i ? "" : name, .dtype = TP_DTYPE_U8, .rank = 1, .shape = none};
     encode(&x, &b);
     for (unsigned i = 1; i <= share; i++)
         tp_put_le32(b.data + at + (size_t)i * TP_SEGMENT_RECORD_LEN, tp_get_le32(b.data + at));
@@ -65,10 +76,13 @@ static void test_names(void)
     is_int(decode_shared(name, 0, &err), 0, "one byte less");
     /* Path and names beside it are two bytes and three zeros. */
     most = TP_STRINGS_ANY_INDEX +
-           TP_STRINGS_OF_INDEX * (TP_INDEX_HEADER_LEN + TP_FILE_RECORD_LEN +
-                                  SEGMENTS * (TP_SEGMENT_RECORD_LEN + TP_DIM_RECORD_LEN) + TP_TENSOR_NAME_MAX + 4);
-    is_int(decode_shared(name, (unsigned)((most - 1) / TP_TENSOR_NAME_MAX) - 1, &err), 0, "as many of one name as may be");
-    is_int(decode_shared(name, (unsigned)((most - 1) / TP_TENSOR_NAME_MAX), &err), -EBADMSG, "and one more");
+           TP_STRINGS_OF_INDEX *
+               (TP_INDEX_HEADER_LEN + TP_FILE_RECORD_LEN +
+                SEGMENTS * (TP_SEGMENT_RECORD_LEN + TP_DIM_RECORD_LEN) + TP_TENSOR_NAME_MAX + 4);
+    is_int(decode_shared(name, (unsigned)((most - 1) / TP_TENSOR_NAME_MAX) - 1, &err), 0,
+           "as many of one name as may be");
+    is_int(decode_shared(name, (unsigned)((most - 1) / TP_TENSOR_NAME_MAX), &err), -EBADMSG,
+           "and one more");
     has(err.message, "more strings", "which is what is said of it");
     free(name);
 }
@@ -77,7 +91,8 @@ static void test_names(void)
 static void test_other_strings(void)
 {
     struct tp_pack_file file = {.path = "l", .type = TP_ENTRY_SYMLINK, .link = TP_NONE};
-    struct tp_index x = {.chunk_size = 4096, .base_name = "", .writer = "", .files = &file, .file_n = 1};
+    struct tp_index x = {
+        .chunk_size = 4096, .base_name = "", .writer = "", .files = &file, .file_n = 1};
     char *text = malloc(TP_PATH_BYTES_MAX + 2);
     struct tp_buffer b = {0};
     struct tp_error err = {0};
@@ -90,7 +105,8 @@ static void test_other_strings(void)
         x.writer = i == 2 ? text + TP_PATH_BYTES_MAX - TP_NAME_BYTES_MAX : "";
         b.len = 0;
         encode(&x, &b);
-        ok(decode(&b, &err) == -EBADMSG && strstr(err.message, "more than"), "string %d is too long", i);
+        ok(decode(&b, &err) == -EBADMSG && strstr(err.message, "more than"),
+           "string %d is too long", i);
         file.target = i == 0 ? text + 1 : file.target;
         x.base_name = i == 1 ? text + 1 : "";
         x.writer = i == 2 ? text + TP_PATH_BYTES_MAX - TP_NAME_BYTES_MAX + 1 : "";
@@ -106,7 +122,8 @@ static void test_other_strings(void)
 static void test_depth(void)
 {
     struct tp_pack_file *files = calloc(DEPTH + 2, sizeof *files);
-    struct tp_index x = {.chunk_size = 4096, .base_name = "", .writer = "", .files = files, .file_n = DEPTH + 2};
+    struct tp_index x = {
+        .chunk_size = 4096, .base_name = "", .writer = "", .files = files, .file_n = DEPTH + 2};
     char *paths = malloc((size_t)DEPTH * (TP_PATH_BYTES_MAX + 1));
     struct tp_buffer b = {0};
     struct tp_error err = {0};
@@ -122,7 +139,8 @@ static void test_depth(void)
         files[i] = (struct tp_pack_file){.path = path, .type = TP_ENTRY_DIR, .link = TP_NONE};
     }
     files[DEPTH] = (struct tp_pack_file){.path = "d/e", .type = TP_ENTRY_DIR, .link = TP_NONE};
-    files[DEPTH + 1] = (struct tp_pack_file){.path = "d/e/f", .type = TP_ENTRY_DIR, .link = TP_NONE};
+    files[DEPTH + 1] =
+        (struct tp_pack_file){.path = "d/e/f", .type = TP_ENTRY_DIR, .link = TP_NONE};
     encode(&x, &b);
     if (!ok(decode(&b, &err) == 0, "directories of %d levels", (int)DEPTH))
         diag("%s", err.message);

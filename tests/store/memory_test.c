@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Packing and verifying stay within 512 MiB, with as many threads as there can be, against a base of other width. */
+/*
+ * Packing and verifying stay within 512 MiB, with as many threads as there can be, against a base
+ * of other width.
+ */
 #include <config.h>
 
 #include <sys/resource.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* For tests of packs: model directories made by tests/mkmodel, packing them, and holding them together. */
+/*
+ * For tests of packs: model directories made by tests/mkmodel, packing them, and holding them
+ * together.
+ */
 #ifndef TP_TESTS_STORE_MODEL_H
 #define TP_TESTS_STORE_MODEL_H
 
@@ -62,19 +65,19 @@ __attribute__((unused)) static struct tp_buffer read_file(const char *path)
     return buf;
 }
 
-__attribute__((unused)) static int pack_model(const char *dir, const char *out, struct tp_pack *base,
-                                              unsigned threads, struct tp_pack_report *report,
-                                              struct tp_error *err)
+__attribute__((unused)) static int pack_model(const char *dir, const char *out,
+                                              struct tp_pack *base, unsigned threads,
+                                              struct tp_pack_report *report, struct tp_error *err)
 {
-    struct tp_pack_options o = {.threads = threads, .base = base, .base_name = base ? "base" : NULL};
+    struct tp_pack_options o = {
+        .threads = threads, .base = base, .base_name = base ? "base" : NULL};
 
     return tp_pack_write(dir, out, &o, report, err);
 }
 
 /* Pack, or end the test. */
-__attribute__((unused)) static struct tp_pack *must_pack(const char *dir, const char *out,
-                                                         struct tp_pack *base,
-                                                         struct tp_pack_report *report)
+__attribute__((unused)) static struct tp_pack *
+must_pack(const char *dir, const char *out, struct tp_pack *base, struct tp_pack_report *report)
 {
     struct tp_error err = {0};
     struct tp_pack *pack;
@@ -84,8 +87,12 @@ __attribute__((unused)) static struct tp_pack *must_pack(const char *dir, const 
     return pack;
 }
 
-/* Restore PACK (at its path) to a fresh directory and compare that with DIR: metadata and every byte. */
-__attribute__((unused)) static void check_restores(struct tp_pack *pack, const char *dir, const char *name)
+/*
+ * Restore PACK (at its path) to a fresh directory and compare that with DIR: metadata and every
+ * byte.
+ */
+__attribute__((unused)) static void check_restores(struct tp_pack *pack, const char *dir,
+                                                   const char *name)
 {
     char *out = in_scratch("restored");
     struct tp_restore_options o = {.out = out, .threads = 2};
@@ -95,10 +102,11 @@ __attribute__((unused)) static void check_restores(struct tp_pack *pack, const c
 
     if (!ok(rc == 0, "%s: restores", name))
         diag("%s", err.message);
-    if (!ok(rc == 0 && tp_compare_dir(pack, out, true, NULL, &err) == 0, "%s: what is restored is what the pack says",
-            name))
+    if (!ok(rc == 0 && tp_compare_dir(pack, out, true, NULL, &err) == 0,
+            "%s: what is restored is what the pack says", name))
         diag("%s", err.message);
-    if (!ok(tp_compare_dir(pack, dir, true, NULL, &err) == 0, "%s: and what it was made from", name))
+    if (!ok(tp_compare_dir(pack, dir, true, NULL, &err) == 0, "%s: and what it was made from",
+            name))
         diag("%s", err.message);
     tp_file_remove_tree(AT_FDCWD, out, NULL);
     free(out);

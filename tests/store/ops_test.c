@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Compressing in place and restoring: what is left at every moment, also when the process dies or the disk is full. */
+/*
+ * Compressing in place and restoring: what is left at every moment, also when the process dies or
+ * the disk is full.
+ */
 #include <config.h>
 
 #include <sched.h>
@@ -11,7 +14,7 @@
 #include "store/names.h"
 #include "tests/store/model.h"
 
-static char *dir, *pack, *copy; /* the model, its pack, and an untouched copy of the model */
+static char *dir, *pack, *copy;   /* the model, its pack, and an untouched copy of the model */
 static struct tp_pack *copy_pack; /* what the copy packs to: to compare with */
 
 static bool exists(const char *path)
@@ -84,12 +87,14 @@ static void test_plain_way(void)
     is_int(compress_with(dir, "none", NULL, true, &report, &err), 0, "compresses and keeps");
     ok(exists(pack) && dir_whole(), "both are there");
     is_int(restore_with(pack, NULL, true, &err), -EEXIST, "restoring over a directory is refused");
-    is_int(compress_with(dir, "none", NULL, false, &report, &err), 0, "compressing finishes what was kept");
+    is_int(compress_with(dir, "none", NULL, false, &report, &err), 0,
+           "compressing finishes what was kept");
     ok(!exists(dir) && pack_whole(), "the directory is gone then");
     is_int(restore_with(pack, NULL, true, &err), 0, "restores and keeps");
     ok(exists(pack) && dir_whole(), "both are there");
     shell("printf x >> '%s/config.json'", dir);
-    is_int(compress_with(dir, "none", NULL, false, &report, &err), -EEXIST, "another content is not taken for it");
+    is_int(compress_with(dir, "none", NULL, false, &report, &err), -EEXIST,
+           "another content is not taken for it");
     ok(exists(dir) && pack_whole(), "both are left");
     is_int(restore_with(pack, NULL, false, &err), -EEXIST, "nor by restoring");
     shell("rm -r '%s' && cp -a '%s' '%s' && rm '%s'", dir, copy, dir, pack);
@@ -99,9 +104,20 @@ static void test_plain_way(void)
 /* What a dead run of ours has left goes; what somebody else calls nearly so does not. */
 static void test_names(void)
 {
-    static const char *const ours[] = {".model.tmp-1-0", ".model.tnpk.tmp-12345-678", ".tenpak-0123.tmp-1-2"},
-                      *const others[] = {".model.tmp-mine", ".model.tmp-1", ".model.tmp-1-", ".model.tmp--1", ".model.tmp-1-2x",
-                                         ".model.tmp-1-2 ", "model.tmp-1-2", ".tmp-1-2", ".", "", "tmp-1-2", ".model.tmp-1-2.old"};
+    static const char *const ours[] = {".model.tmp-1-0", ".model.tnpk.tmp-12345-678",
+                                       ".tenpak-0123.tmp-1-2"},
+                             *const others[] = {".model.tmp-mine",
+                                                ".model.tmp-1",
+                                                ".model.tmp-1-",
+                                                ".model.tmp--1",
+                                                ".model.tmp-1-2x",
+                                                ".model.tmp-1-2 ",
+                                                "model.tmp-1-2",
+                                                ".tmp-1-2",
+                                                ".",
+                                                "",
+                                                "tmp-1-2",
+                                                ".model.tmp-1-2.old"};
     static struct tp_compress_report report;
     struct tp_error err = {0};
 
@@ -109,15 +125,18 @@ static void test_names(void)
         ok(tp_is_temporary(ours[i]), "'%s' is temporary", ours[i]);
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         ok(!tp_is_temporary(others[i]), "'%s' is not", others[i]);
-    ok(tp_is_removing(".model.removing") && !tp_is_removing(".model.removing.old") && !tp_is_removing("model.removing") &&
-           !tp_is_removing(".removing"),
+    ok(tp_is_removing(".model.removing") && !tp_is_removing(".model.removing.old") &&
+           !tp_is_removing("model.removing") && !tp_is_removing(".removing"),
        "nor is any but a hidden name with that end one of a directory that goes");
     shell("mkdir '%s/.model.tnpk.tmp-mine' && echo x > '%s/.model.tnpk.tmp-1'", scratch, scratch);
-    shell("mkdir '%s/.model.tnpk.tmp-1-0' && echo x > '%s/.model.tnpk.tmp-1-0/file'", scratch, scratch);
-    is_int(compress_with(dir, "none", NULL, false, &report, &err), 0, "compresses beside such names");
+    shell("mkdir '%s/.model.tnpk.tmp-1-0' && echo x > '%s/.model.tnpk.tmp-1-0/file'", scratch,
+          scratch);
+    is_int(compress_with(dir, "none", NULL, false, &report, &err), 0,
+           "compresses beside such names");
     is_int(restore_with(pack, NULL, false, &err), 0, "and restores");
-    shell("test ! -e '%s/.model.tnpk.tmp-1-0' && rmdir '%s/.model.tnpk.tmp-mine' && rm '%s/.model.tnpk.tmp-1'", scratch,
-          scratch, scratch);
+    shell("test ! -e '%s/.model.tnpk.tmp-1-0' && rmdir '%s/.model.tnpk.tmp-mine' && rm "
+          "'%s/.model.tnpk.tmp-1'",
+          scratch, scratch, scratch);
     ok(nothing_hidden(scratch), "nothing else is left");
 }
 
@@ -132,7 +151,8 @@ static void test_long_name(void)
     name[sizeof name - 1] = '\0';
     path = in_scratch("%s", name);
     shell("cp -a '%s' '%s'", dir, path);
-    is_int(compress_with(path, "none", NULL, false, &report, &err), -ENAMETOOLONG, "too long a name");
+    is_int(compress_with(path, "none", NULL, false, &report, &err), -ENAMETOOLONG,
+           "too long a name");
     is_int(compress_with(path, "none", out, false, &report, &err), 0, "but not elsewhere");
     shell("rm -r '%s' '%s'", path, out);
     free(path);
@@ -147,11 +167,14 @@ static void test_out(void)
 
     if (asprintf(&slash, "%s///", dir) < 0)
         bail_out("memory");
-    is_int(compress_with(slash, "none", out, false, &report, &err), 0, "compresses to a file, whatever slashes");
+    is_int(compress_with(slash, "none", out, false, &report, &err), 0,
+           "compresses to a file, whatever slashes");
     ok(dir_whole() && !exists(pack), "the original is untouched");
-    is_int(compress_with(dir, "none", out, false, &report, &err), -EEXIST, "not over an existing file");
+    is_int(compress_with(dir, "none", out, false, &report, &err), -EEXIST,
+           "not over an existing file");
     is_int(restore_with(out, target, false, &err), 0, "restores elsewhere");
-    ok(tp_compare_dir(copy_pack, target, true, NULL, &err) == 0 && exists(out), "the same, and the pack stays");
+    ok(tp_compare_dir(copy_pack, target, true, NULL, &err) == 0 && exists(out),
+       "the same, and the pack stays");
     is_int(restore_with(out, target, false, &err), -EEXIST, "not over an existing directory");
     shell("rm -r '%s' '%s'", target, out);
     free(slash);
@@ -167,15 +190,19 @@ static void test_bases(void)
     char *other = make_model("other", "--seed=1 --noise=0.003"), *self = in_scratch("tune");
     char *dangling = in_scratch("model-link");
 
-    is_int(compress_with(tune, "tune", NULL, false, &report, &err), -EINVAL, "a model is not its own base");
-    is_int(compress_with(tune, "nobody", NULL, false, &report, &err), -ENOENT, "an unknown base is told");
+    is_int(compress_with(tune, "tune", NULL, false, &report, &err), -EINVAL,
+           "a model is not its own base");
+    is_int(compress_with(tune, "nobody", NULL, false, &report, &err), -ENOENT,
+           "an unknown base is told");
     has(err.message, "nobody", "by name");
     is_int(compress_with(tune, "model", NULL, false, &report, &err), 0, "a named plain base");
     ok(report.base_packed && pack_whole() && !exists(dir), "is packed first");
     is_str(report.base, "model", "and reported");
-    ok(report.pack.codec_chunks[TP_CODEC_DELTA] + report.pack.codec_chunks[TP_CODEC_SPARSE] > 0, "and used");
+    ok(report.pack.codec_chunks[TP_CODEC_DELTA] + report.pack.codec_chunks[TP_CODEC_SPARSE] > 0,
+       "and used");
     is_int(compress_with(other, pack, NULL, false, &report, &err), 0, "a base by its path");
-    is_int(restore_with(pack, NULL, false, &err), -EBUSY, "a base that others need is not restored away");
+    is_int(restore_with(pack, NULL, false, &err), -EBUSY,
+           "a base that others need is not restored away");
     has(err.message, "'other'", "which are listed");
     has(err.message, "'tune'", "all of them");
     is_int(restore_with(tune_pack, NULL, false, &err), 0, "a fine-tune restores");
@@ -183,7 +210,8 @@ static void test_bases(void)
     is_int(restore_with(pack, NULL, false, &err), 0, "then its base does");
     ok(dir_whole(), "whole");
     shell("ln -s model '%s'", dangling);
-    is_int(compress_with(dangling, "none", NULL, false, &report, &err), -EINVAL, "a link is not replaced");
+    is_int(compress_with(dangling, "none", NULL, false, &report, &err), -EINVAL,
+           "a link is not replaced");
     unlink(dangling);
     ok(nothing_hidden(scratch), "nothing hidden is left");
     free(dangling);
@@ -201,13 +229,15 @@ static void test_lock(void)
     char *folder;
 
     is_int(tp_model_lock(dir, &lock, &err), 0, "a lock is taken");
-    is_int(compress_with(dir, "none", NULL, false, &report, &err), -EBUSY, "another is told to wait");
+    is_int(compress_with(dir, "none", NULL, false, &report, &err), -EBUSY,
+           "another is told to wait");
     tp_model_unlock(&lock);
     ok(nothing_hidden(scratch), "the lock leaves nothing");
     folder = in_scratch(".tenpak");
     if (symlink("nowhere", folder) < 0)
         bail_out("cannot make '%s'", folder);
-    is_int(tp_model_lock(dir, &lock, &err), -ENOENT, "a link that leads nowhere is no folder for it");
+    is_int(tp_model_lock(dir, &lock, &err), -ENOENT,
+           "a link that leads nowhere is no folder for it");
     unlink(folder);
     free(folder);
 }
@@ -228,7 +258,10 @@ static void restless(void)
 static void test_kill(void)
 {
     static struct tp_compress_report report;
-    unsigned rounds = getenv("TP_KILL_ROUNDS") ? (unsigned)strtoul(getenv("TP_KILL_ROUNDS"), NULL, 10) : 60, bad = 0, packs = 0;
+    unsigned rounds = getenv("TP_KILL_ROUNDS")
+                          ? (unsigned)strtoul(getenv("TP_KILL_ROUNDS"), NULL, 10)
+                          : 60,
+             bad = 0, packs = 0;
     uint64_t seed = tap_seed();
 
     for (unsigned i = 0; i < rounds; i++) {
@@ -249,7 +282,8 @@ static void test_kill(void)
         }
         packs += exists(pack);
         if (i % 2 == 0) {
-            if (compress_with(dir, "none", NULL, false, &report, &err) < 0 || exists(dir) || !pack_whole())
+            if (compress_with(dir, "none", NULL, false, &report, &err) < 0 || exists(dir) ||
+                !pack_whole())
                 bad++, diag("round %u: compressing does not finish: %s", i, err.message);
         } else if (exists(pack)) {
             if (restore_with(pack, NULL, false, &err) < 0 || exists(pack) || !dir_whole())
@@ -262,22 +296,29 @@ static void test_kill(void)
         restore_with(pack, NULL, false, &(struct tp_error){0});
     static struct tp_compress_report last;
     struct tp_error err = {0};
-    ok(compress_with(dir, "none", NULL, false, &last, &err) == 0 && restore_with(pack, NULL, false, &err) == 0,
+    ok(compress_with(dir, "none", NULL, false, &last, &err) == 0 &&
+           restore_with(pack, NULL, false, &err) == 0,
        "and works as ever afterwards");
     shell("rm -f '%s'/.tenpak/.*.lock && rmdir '%s/.tenpak' 2>/dev/null || :", scratch, scratch);
     ok(nothing_hidden(scratch), "sweeping what the dead left");
 }
 
-/* In a mount namespace of its own: a file system of 200 KiB, too small for the pack, too small to restore. */
+/*
+ * In a mount namespace of its own: a file system of 200 KiB, too small for the pack, too small to
+ * restore.
+ */
 static int full_disk(void)
 {
     static struct tp_compress_report report;
-    char *small = in_scratch("small"), *out = in_scratch("small/model.tnpk"), *target = in_scratch("small/target");
+    char *small = in_scratch("small"), *out = in_scratch("small/model.tnpk"),
+         *target = in_scratch("small/target");
     struct tp_error err = {0};
     int rc;
 
-    if (mkdir(small, 0700) < 0 || (unshare(CLONE_NEWNS) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0) ||
-        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount("small", small, "tmpfs", 0, "size=128k") < 0)
+    if (mkdir(small, 0700) < 0 ||
+        (unshare(CLONE_NEWNS) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0) ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("small", small, "tmpfs", 0, "size=128k") < 0)
         return 77;
     rc = compress_with(dir, "none", out, false, &report, &err);
     if (rc != -ENOSPC || !strstr(err.message, "small") || exists(out) || !nothing_hidden(small))
@@ -299,7 +340,8 @@ static void test_full_disk(void)
     if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
         skip("cannot mount a small file system here");
     else
-        is_int(WIFEXITED(status) ? WEXITSTATUS(status) : -1, 0, "a full disk is told, and nothing is left");
+        is_int(WIFEXITED(status) ? WEXITSTATUS(status) : -1, 0,
+               "a full disk is told, and nothing is left");
 }
 
 int main(void)
@@ -312,7 +354,8 @@ int main(void)
     pack = in_scratch("model.tnpk");
     copy = in_scratch("copy/model");
     reference = in_scratch("copy/model.tnpk");
-    shell("mkdir '%s/copy' && mkdir '%s/sub' && ln -s config.json '%s/link' && chmod 600 '%s/config.json' && cp -a '%s' '%s'",
+    shell("mkdir '%s/copy' && mkdir '%s/sub' && ln -s config.json '%s/link' && chmod 600 "
+          "'%s/config.json' && cp -a '%s' '%s'",
           scratch, dir, dir, dir, dir, copy);
     copy_pack = must_pack(copy, reference, NULL, &report);
     ok(dir_whole(), "the model equals its copy");

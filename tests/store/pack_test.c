@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Packs of all kinds of model directories: what comes out is what went in, and the same bytes every time. */
+/*
+ * Packs of all kinds of model directories: what comes out is what went in, and the same bytes every
+ * time.
+ */
 #include <config.h>
 
 #include "tests/store/model.h"
@@ -28,7 +31,8 @@ static void check_tune(const char *name, const char *options, unsigned percent)
     struct tp_pack *pack = must_pack(dir, out, base, &report);
 
     check_restores(pack, dir, name);
-    if (!ok(report.stored_bytes * 100 <= report.logical_bytes * percent, "%s: at most %u %%", name, percent))
+    if (!ok(report.stored_bytes * 100 <= report.logical_bytes * percent, "%s: at most %u %%", name,
+            percent))
         diag("%" PRIu64 " of %" PRIu64, report.stored_bytes, report.logical_bytes);
     tp_pack_close(pack);
     tp_file_remove_tree(AT_FDCWD, dir, NULL);
@@ -61,7 +65,8 @@ static void test_renamed(void)
     char *dir = make_model("renamed", "--seed=1"), *out = in_scratch("renamed.tnpk"), *command;
     struct tp_pack *pack;
 
-    if (asprintf(&command, "LC_ALL=C sed -i '1s/\"model\\./\"modex./g' '%s/model.safetensors'", dir) < 0 ||
+    if (asprintf(&command, "LC_ALL=C sed -i '1s/\"model\\./\"modex./g' '%s/model.safetensors'",
+                 dir) < 0 ||
         system(command) != 0)
         bail_out("cannot rename tensors");
     pack = must_pack(dir, out, base, &report);
@@ -95,17 +100,25 @@ static char *make_nasty(void)
     p = in_scratch("nasty/tiny.safetensors");
     write_file(p, "x", 1);
     free(p);
-    if (asprintf(&command,
-                 "cd '%s' && mkdir -p 'sub dir/deeper' hollow 'sub dir-x' && printf 'print(1)\\n' > 'sub dir/run.py' && "
-                 "chmod 755 'sub dir/run.py' && : > empty && : > empty.safetensors && : > 'sub dir/deeper/\xc3\xa9\xe6\xbc\xa2' && "
-                 "printf 'x' > 'new\nline' && printf 'y' > '-f \"quoted\" \\ back' && printf '\\377' > $(printf '\\377\\376') && "
-                 "ln -s config.json link && ln -s /nowhere/at/all absolute && ln -s gone dangling && "
-                 "ln -s ../.. 'sub dir/up' && cp config.json 'sub dir/again.json' && cp model-00001* 'sub dir/copy.safetensors' && "
-                 "head -c 600000 /dev/zero > zeros.bin && chmod 600 zeros.bin && chmod 444 config.json && "
-                 "touch -h -d '1969-12-31 23:59:58.123456789 UTC' link && touch -d '2038-01-20 01:02:03.000000001 UTC' empty && "
-                 "touch -d '2001-02-03 04:05:06.789 UTC' 'sub dir/deeper' && chmod 2750 'sub dir/deeper' && "
-                 "chmod 750 hollow && touch -d '2011-11-11 11:11:11.5 UTC' hollow . && chmod 751 .",
-                 dir) < 0)
+    if (asprintf(
+            &command,
+            "cd '%s' && mkdir -p 'sub dir/deeper' hollow 'sub dir-x' && printf 'print(1)\\n' > "
+            "'sub dir/run.py' && "
+            "chmod 755 'sub dir/run.py' && : > empty && : > empty.safetensors && : > 'sub "
+            "dir/deeper/\xc3\xa9\xe6\xbc\xa2' && "
+            "printf 'x' > 'new\nline' && printf 'y' > '-f \"quoted\" \\ back' && printf '\\377' > "
+            "$(printf '\\377\\376') && "
+            "ln -s config.json link && ln -s /nowhere/at/all absolute && ln -s gone dangling && "
+            "ln -s ../.. 'sub dir/up' && cp config.json 'sub dir/again.json' && cp model-00001* "
+            "'sub dir/copy.safetensors' && "
+            "head -c 600000 /dev/zero > zeros.bin && chmod 600 zeros.bin && chmod 444 config.json "
+            "&& "
+            "touch -h -d '1969-12-31 23:59:58.123456789 UTC' link && touch -d '2038-01-20 "
+            "01:02:03.000000001 UTC' empty && "
+            "touch -d '2001-02-03 04:05:06.789 UTC' 'sub dir/deeper' && chmod 2750 'sub "
+            "dir/deeper' && "
+            "chmod 750 hollow && touch -d '2011-11-11 11:11:11.5 UTC' hollow . && chmod 751 .",
+            dir) < 0)
         bail_out("memory");
     if (system(command) != 0)
         bail_out("failed: %s", command);
@@ -125,7 +138,8 @@ static void test_nasty(void)
     ok(f && f->segment_n == 1 && x->segments[f->segment_first].dtype == TP_DTYPE_BYTES,
        "an invalid safetensors file is kept as bytes");
     f = tp_index_find(x, "link");
-    ok(f && f->type == TP_ENTRY_SYMLINK && strcmp(f->target, "config.json") == 0, "a link is kept as a link");
+    ok(f && f->type == TP_ENTRY_SYMLINK && strcmp(f->target, "config.json") == 0,
+       "a link is kept as a link");
     ok(tp_index_find(x, "sub dir/deeper/\xc3\xa9\xe6\xbc\xa2") != NULL, "a UTF-8 name is found");
     ok(tp_index_find(x, "sub dir/none") == NULL, "a name that is not there is not found");
     ok(report.codec_chunks[TP_CODEC_SAME] >= 2, "copies within the model are references");
@@ -136,7 +150,8 @@ static void test_nasty(void)
 
 static void test_determinism(void)
 {
-    char *dir = make_model("again", "--seed=1 --noise=0.01 --every-dtype --hidden=128"), *first = NULL;
+    char *dir = make_model("again", "--seed=1 --noise=0.01 --every-dtype --hidden=128"),
+         *first = NULL;
     struct tp_buffer want = {0};
     static const unsigned threads[] = {1, 2, 5, 16, 64};
 
@@ -146,7 +161,8 @@ static void test_determinism(void)
         struct tp_error err = {0};
         struct tp_buffer got;
 
-        if (!ok(pack_model(dir, out, base, threads[i], &report, &err) == 0, "%u threads", threads[i]))
+        if (!ok(pack_model(dir, out, base, threads[i], &report, &err) == 0, "%u threads",
+                threads[i]))
             diag("%s", err.message);
         got = read_file(out);
         if (!first) {
@@ -154,8 +170,8 @@ static void test_determinism(void)
             first = out;
             continue;
         }
-        ok(got.len == want.len && memcmp(got.data, want.data, got.len) == 0, "%u threads give the same bytes",
-           threads[i]);
+        ok(got.len == want.len && memcmp(got.data, want.data, got.len) == 0,
+           "%u threads give the same bytes", threads[i]);
         tp_buffer_clear(&got);
         free(out);
     }
@@ -169,8 +185,10 @@ static void test_chain(void)
 {
     struct tp_pack_report report;
     char *one = make_model("one", "--seed=1 --noise=0.002 --extra-rows=5");
-    char *two = make_model("two", "--seed=1 --noise=0.002 --extra-rows=9 --dtype=F32 --base-dtype=BF16");
-    char *one_out = in_scratch("one.tnpk"), *two_out = in_scratch("two.tnpk"), *hidden = in_scratch("hidden");
+    char *two =
+        make_model("two", "--seed=1 --noise=0.002 --extra-rows=9 --dtype=F32 --base-dtype=BF16");
+    char *one_out = in_scratch("one.tnpk"), *two_out = in_scratch("two.tnpk"),
+         *hidden = in_scratch("hidden");
     struct tp_pack *first = must_pack(one, one_out, base, &report);
     struct tp_pack *second = must_pack(two, two_out, first, &report);
     struct tp_pack *orphan = NULL;
@@ -187,7 +205,8 @@ static void test_chain(void)
     rename(base_path, hidden);
     ok(tp_pack_open(two_out, NULL, &orphan, &err) == 0, "a pack opens though a base is absent");
     has(tp_pack_base_error(orphan), "'base'", "and names the absent one");
-    is_int(tp_pack_verify(orphan, 2, NULL, NULL, NULL, &verified, &err), -ENOLINK, "verifying says so");
+    is_int(tp_pack_verify(orphan, 2, NULL, NULL, NULL, &verified, &err), -ENOLINK,
+           "verifying says so");
     tp_pack_close(orphan);
     rename(hidden, base_path);
     free(one);
@@ -205,21 +224,25 @@ static void test_refusals(void)
     atomic_int stop = 1;
     struct tp_progress progress = {.cancel = &stop};
     struct tp_pack_options o = {.threads = 2, .progress = &progress};
-    char *out = in_scratch("refused.tnpk"), *there = in_scratch("base.tnpk"), *fifo = in_scratch("base/fifo");
+    char *out = in_scratch("refused.tnpk"), *there = in_scratch("base.tnpk"),
+         *fifo = in_scratch("base/fifo");
 
-    is_int(tp_pack_write(base_dir, there, &o, &report, &err), -EEXIST, "an existing file is not overwritten");
+    is_int(tp_pack_write(base_dir, there, &o, &report, &err), -EEXIST,
+           "an existing file is not overwritten");
     is_int(tp_pack_write(base_dir, out, &o, &report, &err), -ECANCELED, "cancelling ends it");
     o.progress = NULL;
     o.codec = "no-such";
     is_int(tp_pack_write(base_dir, out, &o, &report, &err), -EINVAL, "an unknown codec is refused");
     o.codec = "delta";
-    is_int(tp_pack_write(base_dir, out, &o, &report, &err), -EINVAL, "delta without a base is refused");
+    is_int(tp_pack_write(base_dir, out, &o, &report, &err), -EINVAL,
+           "delta without a base is refused");
     o.codec = NULL;
     o.zstd_level = 23;
     is_int(tp_pack_write(base_dir, out, &o, &report, &err), -ERANGE, "zstd level 23 is refused");
     o.zstd_level = 0;
     mkfifo(fifo, 0600);
-    is_int(tp_pack_write(base_dir, out, &o, &report, &err), -EINVAL, "a fifo in the model is refused");
+    is_int(tp_pack_write(base_dir, out, &o, &report, &err), -EINVAL,
+           "a fifo in the model is refused");
     has(err.message, "fifo", "and named");
     unlink(fifo);
     ok(access(out, F_OK) < 0 && nothing_hidden(scratch), "none of them leaves a file");
@@ -253,7 +276,8 @@ static void test_changes(void)
     struct tp_error err = {0};
     char *out = in_scratch("changed.tnpk");
 
-    is_int(tp_pack_write(base_dir, out, &o, &report, &err), -EBUSY, "a source that changes is noticed");
+    is_int(tp_pack_write(base_dir, out, &o, &report, &err), -EBUSY,
+           "a source that changes is noticed");
     ok(access(out, F_OK) < 0 && nothing_hidden(scratch), "and leaves no file");
     free(m.path);
     free(out);
@@ -264,8 +288,10 @@ static void test_codec_option(void)
     static const char *const names[] = {"raw", "zstd", "split", "delta", "sparse"};
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        struct tp_pack_options o = {.threads = 2, .base = base, .base_name = "base", .codec = names[i]};
-        char *dir = make_model("option", "--seed=1 --noise=0.002"), *out = in_scratch("option.tnpk");
+        struct tp_pack_options o = {
+            .threads = 2, .base = base, .base_name = "base", .codec = names[i]};
+        char *dir = make_model("option", "--seed=1 --noise=0.002"),
+             *out = in_scratch("option.tnpk");
         struct tp_pack_report report;
         struct tp_error err = {0};
         unsigned others = 0;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Tensors that are called otherwise than the base's: which names are found, and that packing and matching go by them. */
+/*
+ * Tensors that are called otherwise than the base's: which names are found, and that packing and
+ * matching go by them.
+ */
 #include <config.h>
 
 #include "store/match/match.h"
@@ -9,26 +12,34 @@
 static const uint64_t wide[] = {64, 32}, tall[] = {128, 32}, other[] = {64, 48};
 
 /* A model of these names, in their order, which must be ascending. */
-static struct tp_source model_of(struct tp_source_tensor *room, const uint64_t *shape, const char *const *names)
+static struct tp_source model_of(struct tp_source_tensor *room, const uint64_t *shape,
+                                 const char *const *names)
 {
     static struct tp_source_file file = {.path = "model.safetensors"};
     struct tp_source source = {.files = &file, .file_n = 1, .tensors = room};
 
     for (; names[source.tensor_n]; source.tensor_n++)
-        room[source.tensor_n] = (struct tp_source_tensor){.name = names[source.tensor_n], .dtype = TP_DTYPE_BF16,
-                                                          .rank = 2, .shape = shape, .len = shape[0] * shape[1] * 2};
+        room[source.tensor_n] = (struct tp_source_tensor){.name = names[source.tensor_n],
+                                                          .dtype = TP_DTYPE_BF16,
+                                                          .rank = 2,
+                                                          .shape = shape,
+                                                          .len = shape[0] * shape[1] * 2};
     source.tensor_all = source.tensor_n;
     return source;
 }
 
 #define NAMES(...) ((const char *const[]){__VA_ARGS__, NULL})
 
-/* What the names of a model are in a base: WANT has one for each that has another, "" for one that has none. */
-static void gives(const uint64_t *shape, const char *const *of_model, const char *const *of_base, const char *const *want,
-                  const char *name)
+/*
+ * What the names of a model are in a base: WANT has one for each that has another, "" for one that
+ * has none.
+ */
+static void gives(const uint64_t *shape, const char *const *of_model, const char *const *of_base,
+                  const char *const *want, const char *name)
 {
     static struct tp_source_tensor model_room[8], base_room[8];
-    struct tp_source model = model_of(model_room, shape, of_model), base = model_of(base_room, wide, of_base);
+    struct tp_source model = model_of(model_room, shape, of_model),
+                     base = model_of(base_room, wide, of_base);
     struct tp_error err = {0};
     struct tp_renames renames;
     unsigned wrong = 0;
@@ -49,25 +60,31 @@ static void gives(const uint64_t *shape, const char *const *of_model, const char
 
 static void test_front(void)
 {
-    const char *const *plain = NAMES("lm_head.weight", "model.layers.0.up.weight", "model.layers.1.up.weight",
-                                     "model.norm.weight");
+    const char *const *plain = NAMES("lm_head.weight", "model.layers.0.up.weight",
+                                     "model.layers.1.up.weight", "model.norm.weight");
 
     gives(wide, plain, plain, NAMES("", "", "", ""), "equal names have no other");
     gives(wide, NAMES("layers.0.up.weight", "layers.1.up.weight", "norm.weight"), plain, plain + 1,
           "a part that was taken off");
-    gives(wide, NAMES("base_model.model.lm_head.weight", "base_model.model.model.layers.0.up.weight",
-                      "base_model.model.model.norm.weight"), plain,
-          NAMES("lm_head.weight", "model.layers.0.up.weight", "model.norm.weight"),
+    gives(wide,
+          NAMES("base_model.model.lm_head.weight", "base_model.model.model.layers.0.up.weight",
+                "base_model.model.model.norm.weight"),
+          plain, NAMES("lm_head.weight", "model.layers.0.up.weight", "model.norm.weight"),
           "parts put before all, one of which is there anyway");
-    gives(wide, NAMES("head.norm.weight", "text.layers.0.up.weight", "text.layers.1.up.weight"), plain,
-          NAMES("model.norm.weight", "model.layers.0.up.weight", "model.layers.1.up.weight"), "other parts before all");
+    gives(wide, NAMES("head.norm.weight", "text.layers.0.up.weight", "text.layers.1.up.weight"),
+          plain, NAMES("model.norm.weight", "model.layers.0.up.weight", "model.layers.1.up.weight"),
+          "other parts before all");
     gives(wide, NAMES("layers.0.up.weight", "layers.1.up.weight"),
           NAMES("a.layers.0.up.weight", "b.layers.0.up.weight", "b.layers.1.up.weight"),
-          NAMES("b.layers.0.up.weight", "b.layers.1.up.weight"), "of two the one that explains more");
-    gives(wide, NAMES("model.layers.7.up.weight"), plain, NAMES(""), "a layer is never taken for another");
-    gives(wide, NAMES("x.7.layers.1.up.weight"), plain, NAMES(""), "nor with a number in what was put before");
+          NAMES("b.layers.0.up.weight", "b.layers.1.up.weight"),
+          "of two the one that explains more");
+    gives(wide, NAMES("model.layers.7.up.weight"), plain, NAMES(""),
+          "a layer is never taken for another");
+    gives(wide, NAMES("x.7.layers.1.up.weight"), plain, NAMES(""),
+          "nor with a number in what was put before");
     gives(wide, NAMES("my_norm.weight"), plain, NAMES(""), "parts are whole");
-    gives(other, NAMES("layers.0.up.weight", "norm.weight"), plain, NAMES("", ""), "other shapes are no namesakes");
+    gives(other, NAMES("layers.0.up.weight", "norm.weight"), plain, NAMES("", ""),
+          "other shapes are no namesakes");
     gives(tall, NAMES("layers.0.up.weight", "norm.weight"), plain,
           NAMES("model.layers.0.up.weight", "model.norm.weight"), "more rows are");
     gives(wide, NAMES("", ".", "..", "0", "norm"), plain, NAMES("", "", "", "", ""), "odd names");
@@ -76,20 +93,30 @@ static void test_front(void)
 
 static void test_within(void)
 {
-    const char *const *plain = NAMES("model.layers.0.attn.q.weight", "model.layers.0.mlp.weight", "model.norm.weight");
+    const char *const *plain =
+        NAMES("model.layers.0.attn.q.weight", "model.layers.0.mlp.weight", "model.norm.weight");
 
-    gives(wide, NAMES("model.layers.0._checkpoint_wrapped_module.attn.q.weight",
-                      "model.layers.0._checkpoint_wrapped_module.mlp.weight", "model.norm.weight"), plain,
-          NAMES(plain[0], plain[1], ""), "a part that was put within");
-    gives(wide, NAMES("_fsdp_wrapped_module.model.layers.0._fsdp_wrapped_module._checkpoint_wrapped_module.mlp.weight",
-                      "_fsdp_wrapped_module.model.layers.0._fsdp_wrapped_module.attn.q.base_layer.weight"), plain,
-          NAMES(plain[1], plain[0]), "parts before all and in two places within");
-    gives(wide, NAMES("model.layers.0.attn.q.weight"), NAMES("model.layers.0.unknown.attn.whatever.q.weight"),
-          NAMES("model.layers.0.unknown.attn.whatever.q.weight"), "parts that nobody knows, and that were taken off");
-    gives(wide, NAMES("model.layers.0.new.q.weight"), plain, NAMES(""), "a part within in place of another is another tensor");
-    gives(wide, NAMES("model.layers.0.2.mlp.weight"), plain, NAMES(""), "so is one with one more number");
-    gives(wide, NAMES("module.model.layers.0.attn.module.q.weight", "module.model.layers.0.mlp.weight"), plain,
-          NAMES(plain[0], plain[1]), "the nearer of two");
+    gives(wide,
+          NAMES("model.layers.0._checkpoint_wrapped_module.attn.q.weight",
+                "model.layers.0._checkpoint_wrapped_module.mlp.weight", "model.norm.weight"),
+          plain, NAMES(plain[0], plain[1], ""), "a part that was put within");
+    gives(
+        wide,
+        NAMES("_fsdp_wrapped_module.model.layers.0._fsdp_wrapped_module._checkpoint_wrapped_module."
+              "mlp.weight",
+              "_fsdp_wrapped_module.model.layers.0._fsdp_wrapped_module.attn.q.base_layer.weight"),
+        plain, NAMES(plain[1], plain[0]), "parts before all and in two places within");
+    gives(wide, NAMES("model.layers.0.attn.q.weight"),
+          NAMES("model.layers.0.unknown.attn.whatever.q.weight"),
+          NAMES("model.layers.0.unknown.attn.whatever.q.weight"),
+          "parts that nobody knows, and that were taken off");
+    gives(wide, NAMES("model.layers.0.new.q.weight"), plain, NAMES(""),
+          "a part within in place of another is another tensor");
+    gives(wide, NAMES("model.layers.0.2.mlp.weight"), plain, NAMES(""),
+          "so is one with one more number");
+    gives(wide,
+          NAMES("module.model.layers.0.attn.module.q.weight", "module.model.layers.0.mlp.weight"),
+          plain, NAMES(plain[0], plain[1]), "the nearer of two");
     gives(tall, NAMES("model.layers.0.attn.q.lora_A.weight"), plain, NAMES(""),
           "other shapes alone do not make parts within known");
 }
@@ -100,7 +127,8 @@ static void test_many(void)
     enum { N = 20000 };
     struct tp_source_tensor *room = calloc(2 * N, sizeof *room);
     struct tp_source_file file = {.path = "model.safetensors"};
-    struct tp_source model = {.files = &file, .file_n = 1, .tensors = room, .tensor_n = N, .tensor_all = N};
+    struct tp_source model = {
+        .files = &file, .file_n = 1, .tensors = room, .tensor_n = N, .tensor_all = N};
     struct tp_source base = model;
     struct tp_renames renames;
     struct tp_error err = {0};
@@ -111,9 +139,11 @@ static void test_many(void)
         const char *before = i < N / 2 ? "a" : "b.";
         char *with, *without;
 
-        if (asprintf(&with, "%s%05u._orig_mod.x.weight", before, i) < 0 || asprintf(&without, "%s%05u.x.weight", before, i) < 0)
+        if (asprintf(&with, "%s%05u._orig_mod.x.weight", before, i) < 0 ||
+            asprintf(&without, "%s%05u.x.weight", before, i) < 0)
             bail_out("memory");
-        room[i] = (struct tp_source_tensor){.name = with, .dtype = TP_DTYPE_BF16, .rank = 2, .shape = wide, .len = 4096};
+        room[i] = (struct tp_source_tensor){
+            .name = with, .dtype = TP_DTYPE_BF16, .rank = 2, .shape = wide, .len = 4096};
         base.tensors[i] = room[i];
         base.tensors[i].name = without;
     }
@@ -128,7 +158,10 @@ static void test_many(void)
     free(room);
 }
 
-/* What stands in front of every tensor's name in the header of DIR/model.safetensors becomes PREFIX. */
+/*
+ * What stands in front of every tensor's name in the header of DIR/model.safetensors becomes
+ * PREFIX.
+ */
 static void put_prefix(const char *dir, const char *prefix)
 {
     char *path = NULL, *header = NULL, *rest, *key;
@@ -170,7 +203,8 @@ static uint64_t packed(const char *options, const char *prefix, struct tp_pack *
     struct tp_pack_report report, alone;
     struct tp_error err = {0};
     struct tp_pack *pack;
-    char *dir = make_model("tune", options), *out = in_scratch("tune.tnpk"), *one = in_scratch("one.tnpk");
+    char *dir = make_model("tune", options), *out = in_scratch("tune.tnpk"),
+         *one = in_scratch("one.tnpk");
     struct tp_buffer a, b;
 
     put_prefix(dir, prefix);
@@ -203,11 +237,13 @@ static void test_packs(const char *base_prefix, const char *prefix)
     pack = must_pack(dir, out, NULL, &report);
     named = packed("--seed=1 --hidden=128 --noise=0.002", base_prefix, pack);
     renamed = packed("--seed=1 --hidden=128 --noise=0.002", prefix, pack);
-    ok(renamed < named + named / 50 + 256, "'%s' for '%s': %" PRIu64 " bytes, %" PRIu64 " under the base's names", prefix,
-       base_prefix, renamed, named);
+    ok(renamed < named + named / 50 + 256,
+       "'%s' for '%s': %" PRIu64 " bytes, %" PRIu64 " under the base's names", prefix, base_prefix,
+       renamed, named);
     alone = packed("--seed=2 --hidden=128", prefix, NULL);
     unlike = packed("--seed=2 --hidden=128", prefix, pack);
-    ok(unlike < alone + alone / 100 + 256, "other weights: %" PRIu64 " bytes, %" PRIu64 " without a base", unlike, alone);
+    ok(unlike < alone + alone / 100 + 256,
+       "other weights: %" PRIu64 " bytes, %" PRIu64 " without a base", unlike, alone);
     tp_pack_close(pack);
     unlink(out);
     tp_file_remove_tree(AT_FDCWD, dir, NULL);
@@ -231,14 +267,16 @@ static void test_match(void)
     put_prefix(tune, "language_model.");
     if (tp_store_open(scratch, &store, &err) < 0)
         bail_out("%s", err.message);
-    is_int(tp_match_base(store, tune, &(struct tp_match_query){.self = "tune"}, &match, &err), 0, "a base is found");
+    is_int(tp_match_base(store, tune, &(struct tp_match_query){.self = "tune"}, &match, &err), 0,
+           "a base is found");
     is_str(match.name, "base", "this one");
     ok(match.shared > 0.99, "for all of the tensors");
     tp_store_close(store);
     is_int(tp_estimate(base_dir, tune, TP_LINKS_AUTO, NULL, &estimate, &err), 0, "an estimate");
     pack = must_pack(base_dir, base_out, NULL, &report);
     is_int(pack_model(tune, out, pack, 2, &report, &err), 0, "and the pack");
-    ok(estimate.stored_bytes > report.stored_bytes * 3 / 4 && estimate.stored_bytes < report.stored_bytes * 5 / 4,
+    ok(estimate.stored_bytes > report.stored_bytes * 3 / 4 &&
+           estimate.stored_bytes < report.stored_bytes * 5 / 4,
        "of %" PRIu64 " bytes, %" PRIu64 " estimated", report.stored_bytes, estimate.stored_bytes);
     tp_pack_close(pack);
     free(base_dir);

@@ -4,8 +4,8 @@
 
 #include "tests/store/fake_packs.h"
 
-static bool read_through(struct tp_engine *engine, struct tp_pack **packs, unsigned pack_n, uint32_t from,
-                         uint32_t to)
+static bool read_through(struct tp_engine *engine, struct tp_pack **packs, unsigned pack_n,
+                         uint32_t from, uint32_t to)
 {
     bool good = true;
 
@@ -62,7 +62,10 @@ static void test_alone(void)
     free_pack(base);
 }
 
-/* Who decodes ahead what a fine-tune left as its base has it reads over that base, and is not a reader of it. */
+/*
+ * Who decodes ahead what a fine-tune left as its base has it reads over that base, and is not a
+ * reader of it.
+ */
 static void test_unchanged(void)
 {
     enum { UNCHANGED = 8 };
@@ -71,7 +74,8 @@ static void test_unchanged(void)
     struct tp_engine_stats stats;
 
     for (uint32_t i = 0; i < UNCHANGED; i++)
-        tune->index.chunks[i] = (struct tp_chunk){.codec = TP_CODEC_SAME, .ref_base = true, .alias = i};
+        tune->index.chunks[i] =
+            (struct tp_chunk){.codec = TP_CODEC_SAME, .ref_base = true, .alias = i};
     tp_engine_prefetch(engine, tune, 0, UNCHANGED);
     ok(eventually((tp_engine_get_stats(engine, &stats), stats.prefetched_blocks == UNCHANGED)),
        "the base's own chunks are decoded ahead");
@@ -83,7 +87,10 @@ static void test_unchanged(void)
     free_pack(base);
 }
 
-/* Of a base's blocks those stay that not all of its readers had, however often the others were asked for. */
+/*
+ * Of a base's blocks those stay that not all of its readers had, however often the others were
+ * asked for.
+ */
 static void test_done(void)
 {
     enum { TUNES = 4, FIRST = 192 }; /* the cache takes so many blocks before it drops any */
@@ -102,8 +109,8 @@ static void test_done(void)
             tp_engine_forget(engine, tunes[i]);
     }
     ok(good, "four readers of one base, one far ahead");
-    is_int(decoded_in(base, 1 + FIRST / 3, CHUNKS_MAX - FIRST / 3), CHUNKS_MAX - 1 - 2 * (FIRST / 3),
-           "decode each block of it once");
+    is_int(decoded_in(base, 1 + FIRST / 3, CHUNKS_MAX - FIRST / 3),
+           CHUNKS_MAX - 1 - 2 * (FIRST / 3), "decode each block of it once");
     tp_engine_destroy(engine);
     for (unsigned i = 0; i < TUNES; i++)
         free_pack(tunes[i]);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packs of which one file predicts another: three checkpoints in one directory, the second and the third predicted by
- * the first, alone and with a base behind it. Written, verified, read through the engine by many threads, refused where
- * the rules are broken.
+ * Packs of which one file predicts another: three checkpoints in one directory, the second and the
+ * third predicted by the first, alone and with a base behind it. Written, verified, read through
+ * the engine by many threads, refused where the rules are broken.
  */
 #include <config.h>
 
@@ -21,7 +21,8 @@ enum { ELEMS = 1000003, TAIL = 501, THREADS = 4 };
 static uint64_t seed;
 
 /* A safetensors file: a tensor w of ELEMS and one v of TAIL elements, of this dtype. */
-static void write_checkpoint(const char *path, const char *dtype, unsigned width, const uint8_t *data)
+static void write_checkpoint(const char *path, const char *dtype, unsigned width,
+                             const uint8_t *data)
 {
     struct tp_buffer file = {0};
     char header[256];
@@ -31,8 +32,8 @@ static void write_checkpoint(const char *path, const char *dtype, unsigned width
                      "\"v\":{\"dtype\":\"%s\",\"shape\":[%d],\"data_offsets\":[%zu,%zu]}}",
                      dtype, ELEMS, w, dtype, TAIL, w, w + v);
 
-    if (tp_buffer_append_le64(&file, (uint64_t)n) < 0 || tp_buffer_append(&file, header, (size_t)n) < 0 ||
-        tp_buffer_append(&file, data, w + v) < 0)
+    if (tp_buffer_append_le64(&file, (uint64_t)n) < 0 ||
+        tp_buffer_append(&file, header, (size_t)n) < 0 || tp_buffer_append(&file, data, w + v) < 0)
         bail_out("memory");
     write_file(path, file.data, file.len);
     tp_buffer_clear(&file);
@@ -74,11 +75,14 @@ static bool choose(void *arg, const char *path, const struct tp_tensor *t, struc
     return true;
 }
 
-static int pack_with(const char *dir, const char *out, struct tp_pack *base, struct choice *c, unsigned threads,
-                     struct tp_pack_report *report, struct tp_error *err)
+static int pack_with(const char *dir, const char *out, struct tp_pack *base, struct choice *c,
+                     unsigned threads, struct tp_pack_report *report, struct tp_error *err)
 {
-    struct tp_pack_options o = {
-        .threads = threads, .base = base, .base_name = base ? "base" : NULL, .sibling = choose, .sibling_arg = c};
+    struct tp_pack_options o = {.threads = threads,
+                                .base = base,
+                                .base_name = base ? "base" : NULL,
+                                .sibling = choose,
+                                .sibling_arg = c};
 
     return tp_pack_write(dir, out, &o, report, err);
 }
@@ -108,7 +112,8 @@ static void *read_all(void *arg)
 
     t->good = true;
     for (uint32_t i = 0; i < x->chunk_n; i++) {
-        uint32_t n = t->number & 1 ? x->chunk_n - 1 - i : (i + t->number * x->chunk_n / THREADS) % x->chunk_n;
+        uint32_t n = t->number & 1 ? x->chunk_n - 1 - i
+                                   : (i + t->number * x->chunk_n / THREADS) % x->chunk_n;
         uint32_t chunks[3] = {n, (n + 7) % x->chunk_n, (n + 1) % x->chunk_n};
         struct tp_block *blocks[3];
         struct tp_error err = {0};
@@ -119,7 +124,8 @@ static void *read_all(void *arg)
             break;
         }
         for (unsigned k = 0; k < 3; k++) {
-            t->good &= tp_xxh3(tp_block_data(blocks[k]), tp_block_len(blocks[k])) == x->chunks[chunks[k]].content_hash;
+            t->good &= tp_xxh3(tp_block_data(blocks[k]), tp_block_len(blocks[k])) ==
+                       x->chunks[chunks[k]].content_hash;
             tp_block_release(blocks[k]);
         }
     }
@@ -149,7 +155,8 @@ static void check_engine(struct tp_pack *pack, const char *name)
     }
     ok(good, "%s: through the engine, by threads side by side", name);
     tp_engine_get_stats(engine, &stats);
-    ok(stats.held_blocks == 0 && stats.reserved_blocks == 0, "%s: which hold nothing afterwards", name);
+    ok(stats.held_blocks == 0 && stats.reserved_blocks == 0, "%s: which hold nothing afterwards",
+       name);
     tp_engine_destroy(engine);
 }
 
@@ -189,8 +196,10 @@ static void count_whence(const struct tp_pack *pack, unsigned n[3])
 
 static void test_written(const char *dir, const char *base_dir)
 {
-    char *first = in_scratch("models/1.safetensors"), *out = in_scratch("with.tnpk"), *alone = in_scratch("without.tnpk");
-    char *again = in_scratch("again.tnpk"), *base_out = in_scratch("base.tnpk"), *on_base = in_scratch("on_base.tnpk");
+    char *first = in_scratch("models/1.safetensors"), *out = in_scratch("with.tnpk"),
+         *alone = in_scratch("without.tnpk");
+    char *again = in_scratch("again.tnpk"), *base_out = in_scratch("base.tnpk"),
+         *on_base = in_scratch("on_base.tnpk");
     struct choice none = {0}, by_first = {"1.safetensors", data_of(first), NULL};
     struct tp_pack_report with, without;
     struct tp_error err = {0};
@@ -202,7 +211,8 @@ static void test_written(const char *dir, const char *base_dir)
         pack_with(dir, alone, NULL, &none, 2, &without, &err) < 0 ||
         pack_with(dir, again, NULL, &by_first, 1, &with, &err) < 0)
         bail_out("%s", err.message);
-    ok(with.stored_bytes < without.stored_bytes * 3 / 4, "files that predict others make a smaller pack");
+    ok(with.stored_bytes < without.stored_bytes * 3 / 4,
+       "files that predict others make a smaller pack");
     a = read_file(out);
     b = read_file(again);
     ok(a.len == b.len && memcmp(a.data, b.data, a.len) == 0, "the same bytes with one thread");
@@ -244,17 +254,19 @@ static void test_refused(const char *dir)
         struct choice c = wrong[i];
         struct tp_error err = {0};
 
-        ok(pack_with(dir, out, NULL, &c, 1, &report, &err) == -EINVAL && err.message[0], "refused: %s from %llu", c.by,
-           (unsigned long long)c.data_off);
+        ok(pack_with(dir, out, NULL, &c, 1, &report, &err) == -EINVAL && err.message[0],
+           "refused: %s from %llu", c.by, (unsigned long long)c.data_off);
     }
     ok(access(out, F_OK) < 0, "and nothing is left");
     free(first), free(out);
 }
 
 /* The second by the first, the fp32 one by the third: which has chunks that are the second's. */
-static bool choose_pairs(void *arg, const char *path, const struct tp_tensor *t, struct tp_sibling *out)
+static bool choose_pairs(void *arg, const char *path, const struct tp_tensor *t,
+                         struct tp_sibling *out)
 {
-    struct choice first = {"1.safetensors", *(uint64_t *)arg, NULL}, third = {"3.safetensors", *(uint64_t *)arg, NULL};
+    struct choice first = {"1.safetensors", *(uint64_t *)arg, NULL},
+                  third = {"3.safetensors", *(uint64_t *)arg, NULL};
 
     if (strcmp(path, "2.safetensors") == 0)
         return choose(&first, path, t, out);
@@ -270,7 +282,8 @@ static void refused(const struct tp_index *x, uint64_t len, const char *why, con
 
     if (tp_index_encode(x, &b, &err) < 0)
         bail_out("%s", err.message);
-    if (!ok(tp_index_decode(TP_PACK_VERSION, b.data, b.len, len, &again, &err) == -EBADMSG && strstr(err.message, why),
+    if (!ok(tp_index_decode(TP_PACK_VERSION, b.data, b.len, len, &again, &err) == -EBADMSG &&
+                strstr(err.message, why),
             "%s", name))
         diag("'%s'", err.message);
     tp_buffer_clear(&b);
@@ -287,7 +300,9 @@ static uint64_t data_len(const struct tp_index *x)
     return len;
 }
 
-/* What predicts is not predicted itself, neither by its segments nor by what its chunks refer to. */
+/*
+ * What predicts is not predicted itself, neither by its segments nor by what its chunks refer to.
+ */
 static void test_one_level(const char *dir)
 {
     char *first = in_scratch("models/1.safetensors"), *out = in_scratch("pairs.tnpk");
@@ -342,7 +357,8 @@ int main(void)
     one = weights(base);
     two = weights(one);
     three = weights(one);
-    memcpy(three + 600000, one + 600000, 700000); /* some chunks of the third are the first's, some the second's */
+    memcpy(three + 600000, one + 600000,
+           700000); /* some chunks of the third are the first's, some the second's */
     memcpy(three, two, 600000);
     path = in_scratch("base/1.safetensors");
     write_checkpoint(path, "BF16", 2, base);
@@ -356,7 +372,8 @@ int main(void)
     path = in_scratch("models/3.safetensors");
     write_checkpoint(path, "BF16", 2, three);
     free(path);
-    path = in_scratch("models/sub/fp32.safetensors"); /* the second as fp32: a predictor of another dtype */
+    path = in_scratch(
+        "models/sub/fp32.safetensors"); /* the second as fp32: a predictor of another dtype */
     {
         uint8_t *wide = calloc((size_t)ELEMS + TAIL, 4);
 
@@ -370,6 +387,7 @@ int main(void)
     test_refused(dir);
     test_one_level(dir);
     tp_file_remove_tree(AT_FDCWD, scratch, NULL);
-    free(dir), free(base_dir), free(sub), free(base), free(one), free(two), free(three), free(scratch);
+    free(dir), free(base_dir), free(sub), free(base), free(one), free(two), free(three),
+        free(scratch);
     return tap_done();
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The file that a thread writes: every byte in its place whatever the pieces, and what fails is told. */
+/*
+ * The file that a thread writes: every byte in its place whatever the pieces, and what fails is
+ * told.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -125,7 +128,8 @@ static void gives_up(size_t len)
 
 int main(void)
 {
-    static const size_t lengths[] = {0, 1, 4096, 4 * MIB - 1, 4 * MIB, 4 * MIB + 1, 8 * MIB, 12 * MIB + 4097, 17 * MIB};
+    static const size_t lengths[] = {
+        0, 1, 4096, 4 * MIB - 1, 4 * MIB, 4 * MIB + 1, 8 * MIB, 12 * MIB + 4097, 17 * MIB};
     const char *memory = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : NULL;
 
     dir = tap_tmpdir();
@@ -151,8 +155,8 @@ int main(void)
     } else {
         skip("there is no /dev/shm");
     }
-    fails(6 * MIB + 1, 7 * MIB);   /* in the last piece, which finish writes */
-    fails(6 * MIB + 1, 17 * MIB);  /* in one that the thread writes, cut short */
+    fails(6 * MIB + 1, 7 * MIB);  /* in the last piece, which finish writes */
+    fails(6 * MIB + 1, 17 * MIB); /* in one that the thread writes, cut short */
     fails(1, 17 * MIB);
     gives_up(100);
     gives_up(9 * MIB);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Listing model directories: every kind of name and entry, one order, and what no model can hold. */
+/*
+ * Listing model directories: every kind of name and entry, one order, and what no model can hold.
+ */
 #include <config.h>
 
 #include "tensor/modeldir.h"
@@ -63,8 +65,9 @@ static void test_entries(void)
     struct tp_modeldir m;
     struct tp_error err = {0};
     make_tree(long_name);
-    const char *want[] = {"config.json", "empty", "link", long_name, "not utf-8 \xff\n", "sub", "sub/A", "sub/b",
-                          "sub/root", "sub/void", "sub-a", "with space \xc3\xa9"};
+    const char *want[] = {"config.json",      "empty",    "link",  long_name,
+                          "not utf-8 \xff\n", "sub",      "sub/A", "sub/b",
+                          "sub/root",         "sub/void", "sub-a", "with space \xc3\xa9"};
     size_t want_n = sizeof want / sizeof *want;
     if (!ok(tp_modeldir_scan(dir, &m, &err) == 0, "a directory is listed"))
         bail_out("%s", err.message);
@@ -81,7 +84,8 @@ static void test_entries(void)
        "a file has size, mode and time to the nanosecond");
     ok(find(&m, "empty")->size == 0 && find(&m, "empty")->mode == 0444, "an empty one too");
     is_int(find(&m, "sub/A")->mode, 04711, "set-uid bits are kept");
-    ok(find(&m, "sub")->type == TP_ENTRY_DIR && find(&m, "sub")->mode == 0750 && find(&m, "sub")->size == 0,
+    ok(find(&m, "sub")->type == TP_ENTRY_DIR && find(&m, "sub")->mode == 0750 &&
+           find(&m, "sub")->size == 0,
        "a directory");
     e = find(&m, "link");
     is_int(e->type, TP_ENTRY_SYMLINK, "a link that leads nowhere is a link");
@@ -173,7 +177,8 @@ static void test_swapped(void)
     renameat(fd, "w/sub", fd, "elsewhere");
     if (symlinkat("../elsewhere", fd, "w/sub") < 0)
         bail_out("no symbolic links here");
-    is_int(open_listed(&m, "w/sub/file"), ELOOP, "a link in place of its directory is not followed");
+    is_int(open_listed(&m, "w/sub/file"), ELOOP,
+           "a link in place of its directory is not followed");
     unlinkat(fd, "w/sub", 0);
     mkdirat(fd, "w/sub", 0700);
     linkat(fd, "w/other", fd, "w/sub/file", 0);
@@ -195,8 +200,8 @@ static void test_is_model(void)
     put("m/notes.txt", "", 0600);
     put("m/.safetensors", "", 0600);
     ok(!tp_modeldir_is_model(path), "notes make none");
-    static const char *const names[] = {"config.json", "adapter_config.json", "model_index.json", "modules.json",
-                                        "x.safetensors", "x.gguf"};
+    static const char *const names[] = {"config.json",  "adapter_config.json", "model_index.json",
+                                        "modules.json", "x.safetensors",       "x.gguf"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char name[64];
         snprintf(name, sizeof name, "m/%s", names[i]);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Safetensors headers: what the format allows is understood, each of its rules refuses what breaks it. */
+/*
+ * Safetensors headers: what the format allows is understood, each of its rules refuses what breaks
+ * it.
+ */
 #include <config.h>
 
 #include "tensor/safetensors.h"
@@ -13,7 +16,7 @@
 #include "base/le.h"
 #include "tests/tap.h"
 
-#define T(dtype, shape, begin, end) \
+#define T(dtype, shape, begin, end)                                                                \
     "{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" begin "," end "]}"
 
 /* Header text, and how many bytes of data follow it. WHY NULL: valid, with TENSOR_N tensors. */
@@ -27,20 +30,39 @@ static const struct {
     {"one tensor", "{\"a\":" T("BF16", "[2,3]", "0", "12") "}", 12, NULL, 1},
     {"a scalar", "{\"a\":" T("F32", "[]", "0", "4") "}", 4, NULL, 1},
     {"an empty tensor", "{\"a\":" T("F64", "[0,5]", "0", "0") "}", 0, NULL, 1},
-    {"empty ones between", "{\"b\":" T("U8", "[4]", "0", "4") ",\"a\":" T("U8", "[0]", "4", "4") ",\"c\":" T("U8", "[0]", "0", "0") "}", 4, NULL, 3},
-    {"order of offsets, not of text", "{\"b\":" T("U8", "[4]", "3", "7") ",\"a\":" T("I8", "[3]", "0", "3") "}", 7, NULL, 2},
+    {"empty ones between",
+     "{\"b\":" T("U8", "[4]", "0", "4") ",\"a\":" T("U8", "[0]", "4",
+                                                    "4") ",\"c\":" T("U8", "[0]", "0", "0") "}",
+     4, NULL, 3},
+    {"order of offsets, not of text",
+     "{\"b\":" T("U8", "[4]", "3", "7") ",\"a\":" T("I8", "[3]", "0", "3") "}", 7, NULL, 2},
     {"padding with blanks", "{\"a\":" T("U8", "[1]", "0", "1") "}      ", 1, NULL, 1},
-    {"metadata", "{\"__metadata__\":{\"format\":\"pt\",\"x\":\"\"},\"a\":" T("U8", "[1]", "0", "1") "}", 1, NULL, 1},
+    {"metadata",
+     "{\"__metadata__\":{\"format\":\"pt\",\"x\":\"\"},\"a\":" T("U8", "[1]", "0", "1") "}", 1,
+     NULL, 1},
     {"no metadata", "{\"__metadata__\":null}", 0, NULL, 0},
-    {"fields in any order, others passed over", "{\"a\":{\"data_offsets\":[0,2],\"x\":[{\"y\":null},1.5e3],\"shape\":[1],\"dtype\":\"F16\"}}", 2, NULL, 1},
+    {"fields in any order, others passed over",
+     "{\"a\":{\"data_offsets\":[0,2],\"x\":[{\"y\":null},1.5e3],\"shape\":[1],\"dtype\":\"F16\"}}",
+     2, NULL, 1},
     {"F4, two to the byte", "{\"a\":" T("F4", "[3,2]", "0", "3") "}", 3, NULL, 1},
     {"F6, four to three bytes", "{\"a\":" T("F6_E2M3", "[4]", "0", "3") "}", 3, NULL, 1},
-    {"every 8-bit float", "{\"a\":" T("F8_E4M3", "[1]", "0", "1") ",\"b\":" T("F8_E5M2", "[1]", "1", "2") ",\"c\":" T("F8_E8M0", "[1]", "2", "3") ",\"d\":" T("F8_E4M3FNUZ", "[1]", "3", "4") ",\"e\":" T("F8_E5M2FNUZ", "[1]", "4", "5") "}", 5, NULL, 5},
+    {"every 8-bit float",
+     "{\"a\":" T("F8_E4M3", "[1]", "0", "1") ",\"b\":" T("F8_E5M2", "[1]", "1", "2") ",\"c\":" T(
+         "F8_E8M0", "[1]", "2", "3") ",\"d\":" T("F8_E4M3FNUZ", "[1]", "3",
+                                                 "4") ",\"e\":" T("F8_E5M2FNUZ", "[1]", "4",
+                                                                  "5") "}",
+     5, NULL, 5},
     {"a complex number", "{\"a\":" T("C64", "[1]", "0", "8") "}", 8, NULL, 1},
     {"an empty name", "{\"\":" T("U8", "[1]", "0", "1") "}", 1, NULL, 1},
-    {"32 dimensions", "{\"a\":" T("U8", "[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]", "0", "1") "}", 1, NULL, 1},
+    {"32 dimensions",
+     "{\"a\":" T("U8", "[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]", "0",
+                 "1") "}",
+     1, NULL, 1},
 
-    {"33 dimensions", "{\"a\":" T("U8", "[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]", "0", "1") "}", 1, "too many dimensions", 0},
+    {"33 dimensions",
+     "{\"a\":" T("U8", "[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]", "0",
+                 "1") "}",
+     1, "too many dimensions", 0},
     {"nothing", "", 0, "begin with '{'", 0},
     {"a blank first", " {}", 0, "begin with '{'", 0},
     {"a byte order mark", "\xef\xbb\xbf{}", 0, "begin with '{'", 0},
@@ -51,10 +73,15 @@ static const struct {
     {"a comma too many", "{\"a\":" T("U8", "[1]", "0", "1") ",}", 1, "key is missing", 0},
     {"a name of no UTF-8", "{\"\xff\":" T("U8", "[1]", "0", "1") "}", 1, "UTF-8", 0},
     {"a name with a NUL", "{\"a\\u0000b\":" T("U8", "[1]", "0", "1") "}", 1, "NUL", 0},
-    {"the same name twice", "{\"a\":" T("U8", "[1]", "0", "1") ",\"a\":" T("U8", "[1]", "1", "2") "}", 2, "'a' is there twice", 0},
-    {"the same name, once escaped", "{\"a\":" T("U8", "[1]", "0", "1") ",\"\\u0061\":" T("U8", "[1]", "1", "2") "}", 2, "'a' is there twice", 0},
+    {"the same name twice",
+     "{\"a\":" T("U8", "[1]", "0", "1") ",\"a\":" T("U8", "[1]", "1", "2") "}", 2,
+     "'a' is there twice", 0},
+    {"the same name, once escaped",
+     "{\"a\":" T("U8", "[1]", "0", "1") ",\"\\u0061\":" T("U8", "[1]", "1", "2") "}", 2,
+     "'a' is there twice", 0},
     {"metadata twice", "{\"__metadata__\":{},\"__metadata__\":{}}", 0, "twice", 0},
-    {"a metadata key twice", "{\"__metadata__\":{\"k\":\"1\",\"k\":\"2\"}}", 0, "'k' is there twice", 0},
+    {"a metadata key twice", "{\"__metadata__\":{\"k\":\"1\",\"k\":\"2\"}}", 0,
+     "'k' is there twice", 0},
     {"metadata with a number", "{\"__metadata__\":{\"k\":1}}", 0, "no string", 0},
     {"metadata with an object", "{\"__metadata__\":{\"k\":{}}}", 0, "no string", 0},
     {"metadata that is a string", "{\"__metadata__\":\"x\"}", 0, "no object", 0},
@@ -62,34 +89,55 @@ static const struct {
     {"no dtype", "{\"a\":{\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "lacks", 0},
     {"no shape", "{\"a\":{\"dtype\":\"U8\",\"data_offsets\":[0,1]}}", 1, "lacks", 0},
     {"no offsets", "{\"a\":{\"dtype\":\"U8\",\"shape\":[1]}}", 1, "lacks", 0},
-    {"dtype twice", "{\"a\":{\"dtype\":\"U8\",\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "field of a tensor is there twice", 0},
+    {"dtype twice",
+     "{\"a\":{\"dtype\":\"U8\",\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1,
+     "field of a tensor is there twice", 0},
     {"an unknown dtype", "{\"a\":" T("F128", "[1]", "0", "16") "}", 16, "unknown dtype 'F128'", 0},
     {"our own word for bytes", "{\"a\":" T("bytes", "[1]", "0", "1") "}", 1, "unknown dtype", 0},
-    {"a dtype that is a number", "{\"a\":{\"dtype\":7,\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "no string", 0},
+    {"a dtype that is a number", "{\"a\":{\"dtype\":7,\"shape\":[1],\"data_offsets\":[0,1]}}", 1,
+     "no string", 0},
     {"a shape that is a number", "{\"a\":" T("U8", "1", "0", "1") "}", 1, "no array", 0},
     {"a negative dimension", "{\"a\":" T("U8", "[-1]", "0", "1") "}", 1, "unsigned", 0},
     {"a dimension with a fraction", "{\"a\":" T("U8", "[1.0]", "0", "1") "}", 1, "unsigned", 0},
     {"a dimension with an exponent", "{\"a\":" T("U8", "[1e0]", "0", "1") "}", 1, "unsigned", 0},
-    {"a dimension of 2^64", "{\"a\":" T("U8", "[18446744073709551616]", "0", "1") "}", 1, "unsigned", 0},
+    {"a dimension of 2^64", "{\"a\":" T("U8", "[18446744073709551616]", "0", "1") "}", 1,
+     "unsigned", 0},
     {"a dimension in quotes", "{\"a\":" T("U8", "[\"1\"]", "0", "1") "}", 1, "no number", 0},
     {"nested dimensions", "{\"a\":" T("U8", "[[1]]", "0", "1") "}", 1, "no number", 0},
-    {"one offset", "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1]}}", 1, "not two", 0},
-    {"three offsets", "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1,2]}}", 1, "not two", 0},
+    {"one offset", "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1]}}", 1, "not two",
+     0},
+    {"three offsets", "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1,2]}}", 1,
+     "not two", 0},
     {"offsets backwards", "{\"a\":" T("U8", "[1]", "1", "0") "}", 1, "do not lie within", 0},
-    {"an offset behind the file", "{\"a\":" T("U8", "[2]", "0", "2") "}", 1, "do not lie within", 0},
-    {"an offset of 2^64 - 1", "{\"a\":" T("U8", "[1]", "18446744073709551614", "18446744073709551615") "}", 1, "do not lie within", 0},
-    {"a shape that says less", "{\"a\":" T("BF16", "[2]", "0", "6") "}", 6, "takes 4 bytes, its data_offsets 6", 0},
-    {"a shape that says more", "{\"a\":" T("BF16", "[4]", "0", "6") "}", 6, "takes 8 bytes, its data_offsets 6", 0},
-    {"dimensions that overflow", "{\"a\":" T("U8", "[4294967296,4294967296]", "0", "1") "}", 1, "shape overflows", 0},
-    {"dimensions that overflow before a 0", "{\"a\":" T("U8", "[4294967296,4294967296,0]", "0", "0") "}", 0, "shape overflows", 0},
-    {"bits that overflow", "{\"a\":" T("F64", "[288230376151711745]", "0", "8") "}", 8, "size overflows", 0},
+    {"an offset behind the file", "{\"a\":" T("U8", "[2]", "0", "2") "}", 1, "do not lie within",
+     0},
+    {"an offset of 2^64 - 1",
+     "{\"a\":" T("U8", "[1]", "18446744073709551614", "18446744073709551615") "}", 1,
+     "do not lie within", 0},
+    {"a shape that says less", "{\"a\":" T("BF16", "[2]", "0", "6") "}", 6,
+     "takes 4 bytes, its data_offsets 6", 0},
+    {"a shape that says more", "{\"a\":" T("BF16", "[4]", "0", "6") "}", 6,
+     "takes 8 bytes, its data_offsets 6", 0},
+    {"dimensions that overflow", "{\"a\":" T("U8", "[4294967296,4294967296]", "0", "1") "}", 1,
+     "shape overflows", 0},
+    {"dimensions that overflow before a 0",
+     "{\"a\":" T("U8", "[4294967296,4294967296,0]", "0", "0") "}", 0, "shape overflows", 0},
+    {"bits that overflow", "{\"a\":" T("F64", "[288230376151711745]", "0", "8") "}", 8,
+     "size overflows", 0},
     {"half a byte", "{\"a\":" T("F4", "[3]", "0", "2") "}", 2, "no whole bytes", 0},
-    {"three quarters of a byte", "{\"a\":" T("F6_E3M2", "[3]", "0", "3") "}", 3, "no whole bytes", 0},
+    {"three quarters of a byte", "{\"a\":" T("F6_E3M2", "[3]", "0", "3") "}", 3, "no whole bytes",
+     0},
     {"a hole at the beginning", "{\"a\":" T("U8", "[1]", "1", "2") "}", 2, "hole", 0},
-    {"a hole between", "{\"a\":" T("U8", "[1]", "0", "1") ",\"b\":" T("U8", "[1]", "2", "3") "}", 3, "hole", 0},
-    {"an overlap", "{\"a\":" T("U8", "[2]", "0", "2") ",\"b\":" T("U8", "[2]", "1", "3") "}", 3, "within the one before", 0},
-    {"the same place twice", "{\"a\":" T("U8", "[1]", "0", "1") ",\"b\":" T("U8", "[1]", "0", "1") "}", 1, "within the one before", 0},
-    {"an empty one within another", "{\"a\":" T("U8", "[2]", "0", "2") ",\"b\":" T("U8", "[0]", "1", "1") "}", 2, "within the one before", 0},
+    {"a hole between", "{\"a\":" T("U8", "[1]", "0", "1") ",\"b\":" T("U8", "[1]", "2", "3") "}", 3,
+     "hole", 0},
+    {"an overlap", "{\"a\":" T("U8", "[2]", "0", "2") ",\"b\":" T("U8", "[2]", "1", "3") "}", 3,
+     "within the one before", 0},
+    {"the same place twice",
+     "{\"a\":" T("U8", "[1]", "0", "1") ",\"b\":" T("U8", "[1]", "0", "1") "}", 1,
+     "within the one before", 0},
+    {"an empty one within another",
+     "{\"a\":" T("U8", "[2]", "0", "2") ",\"b\":" T("U8", "[0]", "1", "1") "}", 2,
+     "within the one before", 0},
     {"bytes left over", "{\"a\":" T("U8", "[1]", "0", "1") "}", 2, "tensors end at", 0},
     {"data without tensors", "{}", 1, "tensors end at", 0},
 };
@@ -111,9 +159,9 @@ static void test_table(void)
         if (strcmp(cases[i].name, "a NUL behind") == 0)
             buf.data[buf.len - 1] = 0;
         int rc = tp_safetensors_parse(buf.data, buf.len, buf.len + cases[i].data_len, &st, &err);
-        bool good = cases[i].why ? rc == -EBADMSG && strstr(err.message, cases[i].why) && !st.tensors
-                                 : rc == 0 && st.tensor_n == cases[i].tensor_n &&
-                                       st.data_off == buf.len;
+        bool good = cases[i].why
+                        ? rc == -EBADMSG && strstr(err.message, cases[i].why) && !st.tensors
+                        : rc == 0 && st.tensor_n == cases[i].tensor_n && st.data_off == buf.len;
         if (!ok(good, "%s: %s", cases[i].why ? "refused" : "taken", cases[i].name))
             diag("rc %d, '%s', %zu tensors", rc, err.message, st.tensor_n);
         tp_safetensors_clear(&st);
@@ -124,8 +172,8 @@ static void test_table(void)
 static void test_values(void)
 {
     static const char text[] =
-        "{\"z\":" T("U8", "[5]", "24", "29") ",\"caf\\u00e9 \\ud83d\\ude00\\n\":" T("F32", "[2,1,3]", "0", "24")
-        ",\"y\":" T("I64", "[0]", "24", "24") "}";
+        "{\"z\":" T("U8", "[5]", "24", "29") ",\"caf\\u00e9 \\ud83d\\ude00\\n\":" T(
+            "F32", "[2,1,3]", "0", "24") ",\"y\":" T("I64", "[0]", "24", "24") "}";
     struct tp_buffer buf = {0};
     struct tp_safetensors st;
     struct tp_error err;
@@ -158,12 +206,14 @@ static void test_lengths(void)
             ok(false, "cut to %zu bytes is refused", n);
     }
     ok(true, "each cut of it is refused");
-    is_int(tp_safetensors_parse(head, 9, 10, &st, &err), -EBADMSG, "less of it in memory than it needs");
+    is_int(tp_safetensors_parse(head, 9, 10, &st, &err), -EBADMSG,
+           "less of it in memory than it needs");
     tp_put_le64(head, TP_SAFETENSORS_HEADER_MAX + 1);
     is_int(tp_safetensors_parse(head, 10, UINT64_MAX, &st, &err), -EBADMSG, "a header over 100 MB");
     has(err.message, "too long", "is told so");
     tp_put_le64(head, UINT64_MAX);
-    is_int(tp_safetensors_parse(head, 10, UINT64_MAX, &st, &err), -EBADMSG, "a header of 2^64 - 1 bytes");
+    is_int(tp_safetensors_parse(head, 10, UINT64_MAX, &st, &err), -EBADMSG,
+           "a header of 2^64 - 1 bytes");
     tp_put_le64(head, UINT64_MAX - 7);
     is_int(tp_safetensors_parse(head, 10, 10, &st, &err), -EBADMSG, "one whose end overflows");
 }
@@ -208,9 +258,11 @@ static void test_open(void)
     is_int(tp_safetensors_open(fd, buf.len, path, &st, &err), 0, "a file");
     is_u64(st.tensor_n, 1, "has its tensor");
     tp_safetensors_clear(&st);
-    is_int(tp_safetensors_open(fd, buf.len - 1, path, &st, &err), -EBADMSG, "of another size than told: refused");
+    is_int(tp_safetensors_open(fd, buf.len - 1, path, &st, &err), -EBADMSG,
+           "of another size than told: refused");
     has(err.message, path, "and named");
-    is_int(tp_safetensors_open(fd, 7, path, &st, &err), -EBADMSG, "too short for a length: refused");
+    is_int(tp_safetensors_open(fd, 7, path, &st, &err), -EBADMSG,
+           "too short for a length: refused");
     is_int(ftruncate(fd, 0) == 0 ? 0 : 1, 1, "the descriptor is for reading only");
     close(fd);
     tp_file_remove_tree(AT_FDCWD, dir, NULL);
@@ -226,7 +278,10 @@ static double cpu_seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Nothing may grow with the square of the header: 4 times the tensors, well under 16 times the time. */
+/*
+ * Nothing may grow with the square of the header: 4 times the tensors, well under 16 times the
+ * time.
+ */
 static double time_of(unsigned n, const char *prefix)
 {
     struct tp_buffer text = {0}, buf = {0};
