@@ -24,8 +24,8 @@
 #define TP_RANS_CARRY_BITS 15 /* that a lane can carry besides its symbols */
 /* Room for what all lanes carry, with what wide stores write after it. */
 #define TP_RANS_CARRY_BYTES (TP_RANS_CARRY_BITS * TP_RANS_LANES_MAX / 8 + 8)
-#define TP_RANS_HEAD_MAX (1 + 34 * TP_RANS_LANES_MAX / 8) /* the number of lanes and their states  \
-                                                           */
+/* the number of lanes and their states */
+#define TP_RANS_HEAD_MAX (1 + 34 * TP_RANS_LANES_MAX / 8)
 
 /*
  * Decoding: one entry a slot: symbol << 24 | offset of the slot within the symbol << 12 |

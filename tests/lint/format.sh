@@ -21,6 +21,6 @@ xargs "$clang_format" --style=file --dry-run <"$tmp/files" >"$tmp/report" 2>&1
 is 'files that are formatted otherwise' \
     "$(sed -n 's/^\([^:]*\):[0-9]*:[0-9]*: .*clang-format-violations.*/\1/p' "$tmp/report" | sort -u | tr '\n' ' ')" ''
 # clang-format breaks no string.
-awk 'length > 100 && !/"/ { print FILENAME ":" FNR }' $(cat "$tmp/files") >"$tmp/long"
+xargs awk 'length > 100 && !/"/ { print FILENAME ":" FNR }' <"$tmp/files" >"$tmp/long"
 is 'lines of more than 100 columns without a string' "$(tr '\n' ' ' <"$tmp/long")" ''
 tap_done
