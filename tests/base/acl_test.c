@@ -63,12 +63,12 @@ static void test_tightening(void)
            0600, "the mask shows as the group's bits, and the group has none");
     is_int(tp_acl_tighten(0644, list,
                           LIST({U, 6, 0}, {NAMED, 0, 7}, {G, 4, 0}, {MASK, 4, 0}, {O, 4, 0})),
-           0600, "who is denied by name may be of the group, or of the others");
+           0600, "a user that is denied by name may be in the group or among the others");
     is_int(tp_acl_tighten(0604, list,
                           LIST({U, 6, 0}, {NAMED_GROUP, 4, 7}, {G, 4, 0}, {MASK, 0, 0}, {O, 4, 0})),
-           0600, "a mask denies who is named");
+           0600, "a mask denies named users");
     is_int(tp_acl_tighten(0604, list, LIST({U, 6, 0}, {G, 4, 0}, {MASK, 0, 0}, {O, 4, 0})), 0604,
-           "and not the others, of whom nobody is named");
+           "and not the others, none of whom is named");
     is_int(tp_acl_tighten(01777, list, 5), 01700, "what is no list leaves the owner's bits");
 }
 

@@ -168,7 +168,7 @@ static void test_write(void)
     tp_json_begin_object(&w, NULL);
     tp_json_put_u64(&w, NULL, 1);
     tp_json_end_object(&w);
-    is_int(tp_json_writer_finish(&w), -EINVAL, "a member without a key is a mistake that is told");
+    is_int(tp_json_writer_finish(&w), -EINVAL, "a member without a key is an error");
     tp_json_writer_init(&w, &buf, false);
     tp_json_begin_object(&w, NULL);
     is_int(tp_json_writer_finish(&w), -EINVAL, "so is a level left open");

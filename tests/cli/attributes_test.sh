@@ -77,7 +77,7 @@ cannot_read() {
 }
 chmod 600 store/m.tnpk
 ok 'a default list around it gives the pack no list' sh -c 'getfacl -p store/m.tnpk | grep -q 65534 && exit 1; getfacl -pn store/m.tnpk | grep -q "^user:65534" && exit 1; exit 0'
-ok 'and nobody whom it names the pack' cannot_read
+ok 'and no user whom it names reads the pack' cannot_read
 
 # --- Whose it is ---
 owner_of() {
@@ -106,10 +106,10 @@ pack
 check_fails() {
     [ -f store/m/secret ] && [ ! -e store/m.tnpk ]
 }
-ok 'what is closed to the owner of the model does not become his' check_fails
+ok 'what the owner of the model may not read stays unreadable to that user' check_fails
 ok 'which is said' grep -q "'secret' belongs to another user" err
 "$tenpak" pack -b none -o out.tnpk store/m >/dev/null 2>err
-ok 'a copy of it is for who made it' is_owner out.tnpk 0:0
+ok 'a copy of it belongs to its creator' is_owner out.tnpk 0:0
 ok 'alone' is_mode out.tnpk 600
 ok 'that owners are not kept is said' grep -q 'does not keep owners or groups of their own' err
 
@@ -162,7 +162,7 @@ if [ -c /dev/fuse ]; then
     ok 'the mount makes no set-ID bit work' sh -c 'grep -q "$1/mnt fuse.tenpak rw,nosuid,nodev" /proc/mounts' - "$tmp"
     "$tenpak" umount mnt
     "$tenpak" mount -q -o allow_other,suid,dev store mnt
-    ok 'not even where it is told to' sh -c 'grep -q "$1/mnt fuse.tenpak rw,nosuid,nodev" /proc/mounts' - "$tmp"
+    ok 'not even with the option suid' sh -c 'grep -q "$1/mnt fuse.tenpak rw,nosuid,nodev" /proc/mounts' - "$tmp"
     "$tenpak" umount mnt
 fi
 "$tenpak" unpack store/m.tnpk >/dev/null 2>err
@@ -184,7 +184,7 @@ if [ -c /dev/fuse ]; then
     denied() {
         ! by 65534 65534 'cat mnt/m/config.json' >/dev/null 2>&1
     }
-    ok 'who is denied by name is denied in the mount' denied
+    ok 'a user that is denied by name is denied in the mount' denied
     ok 'others are not' by 65533 65533 'cat mnt/m/config.json >/dev/null'
     "$tenpak" umount mnt
 fi

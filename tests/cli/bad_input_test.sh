@@ -133,7 +133,7 @@ for i in 1 2 3 4 5 6 7 8 9; do
     last=$i
 done
 is 'a chain of eight bases, and no more' "$last" 8
-has 'is told' "$tmp/.out" "m8.tnpk' stands on 8 others already"
+has 'the message gives the reason' "$tmp/.out" "m8.tnpk' stands on 8 others already"
 ok 'the deepest is whole' "$tenpak" verify -q "$tmp/chain/m8.tnpk"
 
 # --- safetensors that are none: kept as bytes, with a warning that says why ---
@@ -188,15 +188,15 @@ if [ "$(id -u)" -eq 0 ] && setpriv --reuid=65534 --regid=65534 --clear-groups tr
     if $nobody "$tmp/theirs/program" version >/dev/null 2>&1; then
         chmod 000 "$tmp/theirs/closed" "$tmp/theirs/secret.tnpk"
         exits 'a directory that may not be read' 1 $nobody "$tmp/theirs/program" pack --base=none "$tmp/theirs/closed"
-        has 'is told' "$tmp/.out" "theirs/closed.*Permission denied"
+        has 'the message gives the reason' "$tmp/.out" "theirs/closed.*Permission denied"
         exits 'a pack that may not be read' 1 $nobody "$tmp/theirs/program" verify -q "$tmp/theirs/secret.tnpk"
-        has 'is told' "$tmp/.out" "secret.tnpk.*Permission denied"
+        has 'the message gives the reason' "$tmp/.out" "secret.tnpk.*Permission denied"
         exits 'ls of a directory that may not be read' 1 $nobody "$tmp/theirs/program" ls "$tmp/theirs/closed"
         chmod 755 "$tmp/theirs/closed"
         chmod 000 "$tmp/theirs/closed/config.json"
         chmod 755 "$tmp/theirs"
         exits 'a directory that may not be written to' 1 $nobody "$tmp/theirs/program" pack --base=none "$tmp/theirs/closed"
-        has 'is told' "$tmp/.out" "Permission denied"
+        has 'the message gives the reason' "$tmp/.out" "Permission denied"
         chmod 777 "$tmp/theirs"
         chown -R 65534:65534 "$tmp/theirs/closed"
         exits 'one file that may not be read' 1 $nobody "$tmp/theirs/program" pack --base=none "$tmp/theirs/closed"
@@ -219,8 +219,8 @@ if [ -e /dev/fuse ] && command -v fusermount3 >/dev/null; then
         not_ok 'a pack with a name that leads out is not shown' ls "$tmp/mnt/out/"
         not_ok 'nor one of a newer format' ls "$tmp/mnt/new/"
         ok 'the good one is' cat "$tmp/mnt/good/sub/file"
-        has 'both are told' "$tmp/mount.log" "out.tnpk.*no relative path"
-        has 'both are told' "$tmp/mount.log" "new.tnpk.*pack format 3"
+        has 'both are reported' "$tmp/mount.log" "out.tnpk.*no relative path"
+        has 'both are reported' "$tmp/mount.log" "new.tnpk.*pack format 3"
         ok 'unmounted' unmount "$tmp/mnt"
     else
         fail 'the mount comes up'
@@ -233,7 +233,7 @@ if [ -e /dev/fuse ] && command -v fusermount3 >/dev/null; then
     if mount_dir "$tmp/worn" "$tmp/mnt"; then
         not_ok 'a fine-tune of a damaged base does not read' cat "$tmp/mnt/tune/model.safetensors"
         has 'which is an error of reading' "$tmp/.out" 'Input/output error'
-        has 'and told with the name of the base, chunk and offset' "$tmp/mount.log" "worn/base.tnpk' is damaged: .*offset [0-9]*"
+        has 'and reported with the name of the base, chunk and offset' "$tmp/mount.log" "worn/base.tnpk' is damaged: .*offset [0-9]*"
         ok 'unmounted' unmount "$tmp/mnt"
     else
         fail 'the mount comes up'

@@ -131,7 +131,7 @@ reads 'the base stands on a copy of the fine-tune' tune
 rm "$s/full.tnpk"
 rm -rf "$s/copy"
 exits 'which goes: each would stand on the other' 14 "$tenpak" verify -q "$s/tune"
-exits 'and is told' 14 "$tenpak" verify -q "$s/base"
+exits 'and is reported' 14 "$tenpak" verify -q "$s/base"
 store tune
 pack none "$s/tune"
 model tune "$s" same

@@ -19,7 +19,7 @@ ok 'pack' "$tenpak" pack -q -b none "$m/base"
 ok 'packs what is behind the mount' [ -f "$d/base.tnpk" ]
 ok 'in its place' [ ! -d "$d/base" ]
 ok 'and once more' "$tenpak" pack "$m/base"
-has 'tells that it is packed' "$tmp/.out" 'packed already'
+has 'reports that it is packed' "$tmp/.out" 'packed already'
 ok 'a dry run' "$tenpak" pack -n --json "$m/tuned"
 is 'finds the base' "$(jq -r '.models[0].base' "$tmp/.out")" base
 ok 'pack from within the mount' sh -c 'cd "$1" && "$2" pack -q tuned' sh "$m" "$tenpak"
@@ -37,7 +37,7 @@ ok 'verify of a model' "$tenpak" verify "$m/tuned"
 has 'checks its pack' "$tmp/.out" '^tuned.tnpk:.*whole'
 ok 'verify of the mount' "$tenpak" verify --json "$m"
 is 'checks all packs' "$(jq .verified "$tmp/.out")" 5
-is 'ls tells of packs' "$("$tenpak" ls --json "$m" | jq -r '[.models[].kind] | unique | join(" ")')" pack
+is 'ls shows packs' "$("$tenpak" ls --json "$m" | jq -r '[.models[].kind] | unique | join(" ")')" pack
 ok 'unpack' "$tenpak" unpack -q "$m/was"
 ok 'restores behind the mount' diff -r "$tmp/was" "$d/was"
 ok 'unpack to the mount' "$tenpak" unpack -q -o "$m/new" "$m/tuned"
@@ -50,7 +50,7 @@ ok 'verify as a job' "$tenpak" verify --job "$m" tuned
 # A file, an absent name, a place within a model.
 cp "$d/new/model.safetensors" "$d/one.safetensors"
 exits 'a single file' 1 "$tenpak" pack "$m/one.safetensors"
-has 'is told to be one' "$tmp/.out" 'single file'
+has 'is reported as one' "$tmp/.out" 'single file'
 exits 'what is not there' 1 "$tenpak" pack "$m/nothing"
 has 'is named as it is behind the mount' "$tmp/.out" "cannot open '$d/nothing'"
 exits 'a file of a pack' 1 "$tenpak" info "$m/tuned/config.json"

@@ -39,7 +39,7 @@ exits 'onto what exists' 1 "$tenpak" delta reconstruct "$tmp/out/tuned.tnpk" -o 
 mkdir "$tmp/far"
 "$tenpak" delta compress "$tmp/out/base.tnpk" "$tmp/tuned" -o "$tmp/far/tuned.tnpk" >/dev/null 2>"$tmp/err"
 is 'compress with a pack elsewhere' $? 0
-has 'tells that it is needed beside' "$tmp/err" "^hint: to read '$tmp/far/tuned.tnpk', '.*/out/base.tnpk' must lie beside it"
+has 'states that it is needed beside' "$tmp/err" "^hint: to read '$tmp/far/tuned.tnpk', '.*/out/base.tnpk' must lie beside it"
 exits 'reconstruct without it' 14 "$tenpak" delta reconstruct "$tmp/far/tuned.tnpk" -o "$tmp/far/back"
 ok 'nothing is left' [ ! -e "$tmp/far/back" ]
 cp "$tmp/out/base.tnpk" "$tmp/far/renamed.tnpk"

@@ -67,7 +67,7 @@ for file in one.safetensors two three.gguf; do
         [ "${command#*--job}" = "$command" ] || arg=$file
         # shellcheck disable=SC2086
         exits "$command $file" 1 "$tenpak" $command "$arg"
-        has 'is told to be a single file' "$tmp/.out" "$file' is a single file"
+        has 'is reported as a single file' "$tmp/.out" "$file' is a single file"
     done
     exits "a base $file" 1 "$tenpak" compress "$tmp/files" base base="$file"
     has 'is, too' "$tmp/.out" "$file' is a single file"
@@ -101,7 +101,7 @@ exits 'nor from within' 1 sh -c 'cd "$1" && "$2" pack -b none .' sh "$rev" "$ten
 exits 'nor by a job' 1 "$tenpak" compress "$rev" base=none
 rm -rf "$hub/snapshots/.tenpak"
 ok 'elsewhere it is packed' "$tenpak" pack -b none -o "$tmp/snapshot.tnpk" "$rev"
-has 'which is told' "$tmp/.out" 'links'
+has 'which is reported' "$tmp/.out" 'links'
 (cd "$hub" && find . | sort) >"$tmp/hub.now"
 ok 'the cache is as it was' cmp "$tmp/hub.was" "$tmp/hub.now"
 "$tenpak" unpack -q -o "$tmp/out" "$tmp/snapshot.tnpk"

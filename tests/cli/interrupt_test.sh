@@ -87,7 +87,7 @@ if [ "$(id -u)" -ne 0 ]; then
     cp -r "$tmp/small" "$tmp/locked/small"
     chmod 555 "$tmp/locked"
     exits 'read-only directory' 1 "$tenpak" pack --base=none "$tmp/locked/small"
-    has 'is told' "$tmp/.out" '^tenpak: .*Permission denied'
+    has 'the message gives the reason' "$tmp/.out" '^tenpak: .*Permission denied'
     chmod 755 "$tmp/locked"
 else
     skip 'read-only directory' 'root may write anywhere'

@@ -37,7 +37,7 @@ is 'against it' "$("$tenpak" info --json "$d/org/other" | jq -r .base.name)" bas
 ok 'and shows there' diff -r "$tmp/was/org" "$tmp/org"
 "$tenpak" umount "$tmp/org"
 "$tenpak" ls "$d" >"$tmp/out" 2>"$tmp/err"
-has 'ls tells of packs below' "$tmp/err" "'$d/org' holds 2 packs, no models here"
+has 'ls reports packs below' "$tmp/err" "'$d/org' holds 2 packs, no models here"
 is 'so does the document' "$(jq -r '.models[] | select(.name == "org") | .error' "$m/.tenpak/models.json")" \
     "it holds 2 packs, no models here: look at '$d/org' by itself"
 "$tenpak" umount "$m"
@@ -46,7 +46,7 @@ is 'so does the document' "$(jq -r '.models[] | select(.name == "org") | .error'
 "$tenpak" pack -q -b none "$tmp/later/org/base" && "$tenpak" pack -q -b none "$tmp/later/org/tuned"
 mkdir "$tmp/mnt2"
 "$tenpak" mount "$tmp/later" "$tmp/mnt2" >"$tmp/out" 2>"$tmp/err"
-has 'mount tells of packs below' "$tmp/err" "warning: '$tmp/later/org' holds 2 packs, which show as files there"
+has 'mount reports packs below' "$tmp/err" "warning: '$tmp/later/org' holds 2 packs, which show as files there"
 ok 'and mounts' is_mounted "$tmp/mnt2"
 "$tenpak" umount "$tmp/mnt2"
 
@@ -74,7 +74,7 @@ ok 'it verifies' "$tenpak" verify "$e"
 ok 'and by a job' "$tenpak" verify --job "$e" base
 ok 'a job estimates against it' "$tenpak" estimate "$e" tuned base=base
 exits 'it is not restored while it is needed' 11 "$tenpak" unpack "$e/base"
-has 'by whom is told' "$tmp/.out" "'tuned'"
+has 'the message names the dependent' "$tmp/.out" "'tuned'"
 ok 'what stands on it is restored' "$tenpak" unpack -q "$e/tuned"
 # Another file in its place.
 "$tenpak" pack -q -b none -o "$tmp/disk/new.tnpk" "$e/tuned"

@@ -74,7 +74,7 @@ is 'the older weights are the base: of the newer' "$(base_of "$d/a-newer")" olde
 is 'the older weights are the base: themselves none' "$(base_of "$d/older")" null
 mv "$d/older" "$d/zz"
 mv "$d/a-newer" "$d/zz-base"
-is 'the name tells more than the time' "$(base_of "$d/zz") $(base_of "$d/zz-base")" 'zz-base null'
+is 'the name counts more than the time' "$(base_of "$d/zz") $(base_of "$d/zz-base")" 'zz-base null'
 mv "$d/zz-base" "$d/zz-chat"
 touch "$d/zz/model.safetensors"
 is 'a longer name is the fine-tune' "$(base_of "$d/zz-chat") $(base_of "$d/zz")" 'zz null'

@@ -38,7 +38,7 @@ exec 7<&-
 wait_for 120 grep -qx sleep "/proc/$holder/comm"
 "$tenpak" umount "$tmp/mnt" >"$tmp/out" 2>"$tmp/err"
 is 'umount of a mount in use: exit code' $? 11
-has 'says who holds it' "$tmp/err" "process $holder (sleep) has a file of it open"
+has 'names the process that holds it' "$tmp/err" "process $holder (sleep) has a file of it open"
 has 'with a hint' "$tmp/err" '^hint: .*umount -l'
 ok 'umount --lazy' "$tenpak" umount --lazy "$tmp/mnt"
 ok 'is gone at once' is_unmounted "$tmp/mnt"
@@ -49,7 +49,7 @@ exits 'umount of no mount' 1 "$tenpak" umount "$tmp/mnt"
 ok 'mounted' "$tenpak" mount -q "$tmp/models" "$tmp/mnt"
 if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null && chmod 755 "$tmp" && unprivileged test -x "$tenpak"; then
     exits 'umount by another user' 1 unprivileged "$tenpak" umount "$tmp/mnt"
-    has 'is told why not' "$tmp/.out" "^tenpak: cannot unmount '$tmp/mnt': Operation not permitted"
+    has 'the message gives the reason' "$tmp/.out" "^tenpak: cannot unmount '$tmp/mnt': Operation not permitted"
 else
     skip 'umount by another user' 'there is none here'
 fi
@@ -60,14 +60,14 @@ ok 'umount with a file of it open' sh -c 'exec "$1" umount "$2" 7<"$2/tuned/conf
 # A daemon keeps nothing of who started it.
 exec 7>"$tmp/lock"
 flock 7
-ok 'mounted by who holds a lock' "$tenpak" mount -q "$tmp/models" "$tmp/mnt"
+ok 'mounted by a process that holds a lock' "$tenpak" mount -q "$tmp/models" "$tmp/mnt"
 exec 7>&-
 ok 'which is free when that one ends' flock -n "$tmp/lock" true
 
 mkdir "$tmp/mnt/a place" "$tmp/more"
 ok 'a mount within it' "$tenpak" mount -q "$tmp/more" "$tmp/mnt/a place"
 exits 'keeps it' 11 "$tenpak" umount "$tmp/mnt"
-has 'and is told' "$tmp/.out" "a file system is mounted at '$tmp/mnt/a place'"
+has 'and is reported' "$tmp/.out" "a file system is mounted at '$tmp/mnt/a place'"
 ok 'unmounted one after the other' sh -c '"$1" umount "$2/a place" && rmdir "$2/a place" && "$1" umount "$2"' sh \
     "$tenpak" "$tmp/mnt"
 
@@ -78,7 +78,7 @@ exits 'mounted over it' 1 "$tenpak" mount "$tmp/models" "$tmp/mnt"
 has 'says what is there' "$tmp/.out" 'has lost its daemon'
 exits 'doctor of a dead mount' 1 "$tenpak" doctor --json "$tmp/mnt"
 mend=$(jq -r '.findings[] | select(.check == "daemon" and .level == "broken") | .mend' "$tmp/.out")
-ok "what it says mends it: $mend" sh -c "$(dirname "$tenpak")/$mend"
+ok "the printed command fixes it: $mend" sh -c "$(dirname "$tenpak")/$mend"
 ok 'it is gone' is_unmounted "$tmp/mnt"
 rm "$tmp/mount.log"
 

@@ -106,7 +106,7 @@ is 'verify of a damaged pack: exit code' $? 4
 has 'names file, chunk and offset' "$tmp/err" 'tuned.tnpk.*chunk'
 has 'the other one is whole' "$tmp/out" '^base.tnpk: .* whole'
 "$tenpak" verify --json "$tmp/damaged/tuned.tnpk" >"$tmp/verify.json" 2>/dev/null
-is 'verify --json: tells it, too' "$(jq '.packs[0] | (.whole | not) and (.findings | length > 0)' "$tmp/verify.json")" true
+is 'verify --json: reports it, too' "$(jq '.packs[0] | (.whole | not) and (.findings | length > 0)' "$tmp/verify.json")" true
 exits 'unpack of a damaged pack: exit code' 4 "$tenpak" unpack -o "$tmp/damaged/out" "$tmp/damaged/tuned.tnpk"
 is 'and leaves nothing' "$(find "$tmp/damaged" -mindepth 1 | sort | tr '\n' ' ')" "$tmp/damaged/base.tnpk $tmp/damaged/tuned.tnpk "
 printf 'X' | dd of="$tmp/damaged/base.tnpk" bs=1 seek=0 conv=notrunc 2>/dev/null
@@ -130,7 +130,7 @@ is 'ls: says so' "$(jq '.models[0].base_absent' "$tmp/ls.json")" true
 # --- unpack in place ---
 "$tenpak" unpack "$d/base" >/dev/null 2>"$tmp/err"
 is 'a pack that others need stays: exit code' $? 11
-has 'and who needs it' "$tmp/err" 'tuned'
+has 'and its dependent' "$tmp/err" 'tuned'
 ok 'unpack in place' "$tenpak" unpack -q "$d/tuned"
 fingerprint "$d/tuned" >"$tmp/tuned.now"
 ok 'gives everything back' diff "$tmp/tuned.was" "$tmp/tuned.now"

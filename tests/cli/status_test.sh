@@ -41,7 +41,7 @@ ok 'uptime' test "$(field '.uptime_seconds > 0 and .uptime_seconds < 600')" = tr
 "$tenpak" status "$tmp/mnt" >"$tmp/text" 2>"$tmp/err"
 is 'for people: exit code' $? 0
 has 'where from' "$tmp/text" "^directory  *$tmp/models$"
-has 'who serves' "$tmp/text" "process $mount_pid,"
+has 'the serving process' "$tmp/text" "process $mount_pid,"
 has 'passthrough' "$tmp/text" '^passthrough  '
 is 'no errors' "$(cat "$tmp/err")" ''
 ok 'unmounted' unmount "$tmp/mnt"
@@ -63,12 +63,12 @@ ok 'with its options' test "$(field '.cache.max_bytes | . > 16000000 and . <= 16
 has "and the kernel's" /proc/mounts "^$tmp/models $tmp/mnt fuse.tenpak rw,sync,nosuid,nodev"
 ok 'unmounted' "$tenpak" umount "$tmp/mnt"
 ok 'read-only' "$helper" "$tmp/models" "$tmp/mnt" -r
-is 'is told' "$(field .writable)" false
+is 'the message gives the reason' "$(field .writable)" false
 ok 'unmounted' "$tenpak" umount "$tmp/mnt"
 ok 'a dry run' "$helper" "$tmp/models" "$tmp/mnt" -f
 ok 'mounts nothing' is_unmounted "$tmp/mnt"
 exits 'what cannot be mounted' 32 "$helper" "$tmp/absent" "$tmp/mnt"
-has 'is told' "$tmp/.out" "$tmp/absent"
+has 'the message gives the reason' "$tmp/.out" "$tmp/absent"
 exits 'too few words' 1 "$helper" "$tmp/models"
 
 if [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null; then

@@ -76,7 +76,7 @@ ok 'help of a command of a group' "$tenpak" help delta estimate
 ok 'help of a group' "$tenpak" delta --help
 "$tenpak" help exit-codes >"$tmp/out"
 for code in 0 1 2 3 4 11 12 14 130; do
-    has "exit code $code is told" "$tmp/out" "^$code "
+    has "exit code $code is printed" "$tmp/out" "^$code "
 done
 
 "$tenpak" version --json >"$tmp/version.json"
@@ -122,7 +122,7 @@ while IFS= read -r words; do
     # shellcheck disable=SC2086
     (cd "$tmp" && "$tenpak" $words) >"$tmp/failed.json" 2>"$tmp/err"
     is "'$words': fails" "$([ $? -ne 0 ] && echo yes)" yes
-    is "'$words': its document tells why" "$(jq -s 'length == 1 and (.[0].error | .errno > 0 and (.name | startswith("E")))' \
+    is "'$words': its document gives the reason" "$(jq -s 'length == 1 and (.[0].error | .errno > 0 and (.name | startswith("E")))' \
         "$tmp/failed.json")" true
     is "'$words': as standard error does" "$(jq -r '"tenpak: " + .error.message' "$tmp/failed.json")" "$(sed 1q "$tmp/err")"
 done <<'END'

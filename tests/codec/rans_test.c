@@ -266,7 +266,8 @@ static void constant(struct model *m)
     p = tp_rans_encode(m->enc, syms, NULL, N, 6, carry, work + tp_rans_bound(N));
     is_int(work + tp_rans_bound(N) - p, STATES, "with a carry too");
     ok(check_decode(m, p, STATES, syms, NULL, N, carry), "and both come back");
-    is_int(tp_rans_decode(m->dec, p, STATES, out, 0), -EBADMSG, "who wants no carry refuses it");
+    is_int(tp_rans_decode(m->dec, p, STATES, out, 0), -EBADMSG,
+           "a caller that wants no carry refuses it");
     free(out);
     free(syms);
     free(work);

@@ -76,7 +76,7 @@ int main(int argc, char **argv)
     atomic_store(&closing, true);
     tp_jobs_close(jobs);
     atomic_store(&closing, false);
-    is_int(atomic_load(&alone), 0, "who closes does not bring them to the disk one by one");
+    is_int(atomic_load(&alone), 0, "closing does not sync them one by one");
     jobs = open_jobs(&options);
     check_records(jobs, ids);
     tp_jobs_close(jobs);

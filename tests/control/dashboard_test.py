@@ -122,7 +122,7 @@ def check_lists(dom, status, models, jobs):
     candidates = [e[2] for e in dom.by_class("candidate")]
     ok(len(candidates) == len(plain) and all(m["name"] in c for m, c in zip(plain, candidates)),
        "candidates: those with an estimate first, then by size", candidates)
-    ok("would save" in candidates[0], "the estimate is told", candidates)
+    ok("would save" in candidates[0], "the estimate is shown", candidates)
     ended = [j for j in jobs if j["state"] not in ("pending", "running")]
     shown = [e[2] for e in dom.by_class("job")]
     ok(len(shown) == len(jobs), "every job is listed", shown)
@@ -217,7 +217,7 @@ def check_mount(where, browser):
             return
         dom = browser.dom(page)
         check_numbers(dom, json.loads((point / ".tenpak" / "status.json").read_text()), name)
-        ok(str(point) in dom.by_id("mount")[2], f"{name}: it tells of the mount", dom.by_id("mount"))
+        ok(str(point) in dom.by_id("mount")[2], f"{name}: it shows the mount", dom.by_id("mount"))
     finally:
         run(TENPAK.resolve(), "umount", point, check=False)
 

@@ -30,14 +30,14 @@ cp "$tmp/.out" "$tmp/report.json"
 is 'the report is the record'\''s' "$(jq -c . "$tmp/report.json")" "$(latest report.json . | jq -c .)"
 is 'an interval around what is expected' "$(jq '.result | .stored_bytes_low <= .stored_bytes and .stored_bytes <= .stored_bytes_high' "$tmp/report.json")" true
 ok 'compress DIR MODEL' "$tenpak" compress "$dir" 'ft 1'
-has 'told for people' "$tmp/.out" '^ft 1: .* smaller'
+has 'printed for people' "$tmp/.out" '^ft 1: .* smaller'
 ok 'compress DIR/MODEL' "$tenpak" compress --json "$dir/ft'2/" base=base keep=yes id=once
 cp "$tmp/.out" "$tmp/report.json"
 is 'its state' "$(jq -r .state "$tmp/report.json")" completed
 is 'against the base' "$(jq -r .result.base "$tmp/report.json")" base
 is 'the directory is kept' "$(jq -r .result.original_removed "$tmp/report.json")" false
 is 'the size is that of the pack' "$(jq .result.stored_bytes "$tmp/report.json")" "$(stat -c %s "$dir/ft'2.tnpk")"
-is 'who asked' "$(latest request.json '.asker | "\(.uid) \(.command)"')" "$(id -u) tenpak"
+is 'the requester' "$(latest request.json '.asker | "\(.uid) \(.command)"')" "$(id -u) tenpak"
 is 'what was asked' "$(latest request.json '.request | "\(.base) \(.keep) \(.id)"')" 'base true once'
 is 'exit' "$(latest exit .)" 0
 ok 'the same once more is the same job' "$tenpak" compress --json "$dir/ft'2" base=base keep=yes id=once
@@ -59,11 +59,11 @@ is 'records are for their owner alone' "$(stat -c %a "$dir/.tenpak/jobs")" 700
 # --- What is wrong ---
 
 exits 'an unknown key' 2 "$tenpak" compress "$dir" 'ft 1' bsae=x
-has 'is told' "$tmp/.out" "no key 'bsae'"
+has 'the message gives the reason' "$tmp/.out" "no key 'bsae'"
 exits 'a value out of bounds' 2 "$tenpak" compress "$dir" 'ft 1' nice=20
 exits 'a name that leads out' 2 "$tenpak" compress "$dir" ../x
 exits 'no such model' 1 "$tenpak" compress "$dir" nope
-has 'is told' "$tmp/.out" "there is no model 'nope'"
+has 'the message gives the reason' "$tmp/.out" "there is no model 'nope'"
 exits 'no such directory' 1 "$tenpak" compress "$tmp/nope" x
 exits 'a pack already' 1 "$tenpak" compress "$dir" base
 is 'without a hint at an option that there is not' "$(grep -c '^hint: ' "$tmp/.out")" 0
@@ -71,7 +71,7 @@ exits 'no daemon to leave it to' 1 "$tenpak" compress -n "$dir" 'ft 1'
 exits 'no such job' 1 "$tenpak" cancel "$dir" 20200101-000000-1
 exits 'an ended job' 1 "$tenpak" cancel "$dir" "$(jq -r '.jobs[0].id' "$tmp/jobs.json")"
 exits 'the base of others' 11 "$tenpak" restore "$dir" base
-has 'is told' "$tmp/.out" "is the base of"
+has 'the message gives the reason' "$tmp/.out" "is the base of"
 is 'and in the report' "$(latest report.json '"\(.state) \(.error.name)"')" 'failed EBUSY'
 printf x | dd of="$dir/ft'2.tnpk" bs=1 seek=3000 conv=notrunc 2>/dev/null
 exits 'damage' 4 "$tenpak" verify --job "$dir" "ft'2"
@@ -79,7 +79,7 @@ rm "$dir/ft'2.tnpk"
 mkdir -p "$dir/.tenpak"
 echo '{"jobs": {"slots": "many"}}' >"$dir/.tenpak/tenpak.conf"
 exits 'a wrong tenpak.conf' 1 "$tenpak" compress "$dir" 'ft 1'
-has 'is told by its key' "$tmp/.out" "'jobs.slots'"
+has 'the message names the key' "$tmp/.out" "'jobs.slots'"
 rm "$dir/.tenpak/tenpak.conf"
 
 # --- Ctrl-C, another's cancel, kill -9 ---
@@ -148,15 +148,15 @@ if [ "$(id -u)" -eq 0 ] && mkdir "$tmp/small" && mount -t tmpfs -o size=1m tenpa
     "$mkmodel" --layers=1 "$tmp/small/m"
     cp -a "$tmp/small/m" "$tmp/copies/m"
     dd if=/dev/zero of="$tmp/small/fill" bs=4k 2>/dev/null
-    exits 'no room for a record' 1 "$tenpak" compress "$tmp/small" m
-    has 'is told' "$tmp/.out" 'No space left on device'
+    exits 'no space for a record' 1 "$tenpak" compress "$tmp/small" m
+    has 'the message gives the reason' "$tmp/.out" 'No space left on device'
     ok 'the model is as it was' diff -r "$tmp/small/m" "$tmp/copies/m"
     is 'there is no record' "$(find "$tmp/small/.tenpak" -name status.json 2>/dev/null)" ''
     rm "$tmp/small/fill"
-    ok 'with room it is done' "$tenpak" compress "$tmp/small" m
+    ok 'with space it succeeds' "$tenpak" compress "$tmp/small" m
     mount -o remount,ro "$tmp/small"
     exits 'a read-only directory' 1 "$tenpak" restore "$tmp/small" m
-    has 'is told' "$tmp/.out" 'Read-only file system'
+    has 'the message gives the reason' "$tmp/.out" 'Read-only file system'
     ok 'its records can be read' "$tenpak" jobs --json "$tmp/small"
     is 'as they were' "$(jq -r '.jobs[0].state' "$tmp/.out")" completed
     mount -o remount,rw "$tmp/small"

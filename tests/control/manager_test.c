@@ -160,7 +160,7 @@ static void test_progress(void)
     ok(s.rate > 400000 / (seconds() - asked) && s.rate < rate && s.remaining > 600000 / rate &&
            s.remaining < 600000 / s.rate + 1,
        "how fast, and how long still (%.0f bytes a second, %.1f seconds)", s.rate, s.remaining);
-    ok(eventually(atomic_load(&seen.states[TP_JOB_RUNNING]) >= 4), "progress is told");
+    ok(eventually(atomic_load(&seen.states[TP_JOB_RUNNING]) >= 4), "progress is reported");
     write_file(second, "", 0);
     wait_job(jobs, ids[0]);
     told = seconds();
@@ -169,7 +169,7 @@ static void test_progress(void)
     tp_jobs_close(jobs);
     ok(seen.states[TP_JOB_PENDING] == 1 && seen.states[TP_JOB_COMPLETED] == 2 &&
            seen.forgotten == 1,
-       "each change is told once (%u, %u, %u)", seen.states[TP_JOB_PENDING],
+       "each change is reported once (%u, %u, %u)", seen.states[TP_JOB_PENDING],
        seen.states[TP_JOB_COMPLETED], seen.forgotten);
     ok(seen.states[TP_JOB_RUNNING] <= 2 + 4 * (told - asked),
        "progress four times a second at most (%u in %.1f seconds)", seen.states[TP_JOB_RUNNING],
@@ -206,7 +206,7 @@ static void test_cancel(void)
     s = wait_job(jobs, ids[1]);
     ok(s.state == TP_JOB_CANCELLED && s.error == ECANCELED && s.started == 0, "it never began");
     is_int(submit(jobs, TP_VERB_CANCEL, ids[1], ids + 2, &err), -EALREADY, "once is enough");
-    is_int(tp_jobs_cancel(jobs, ids[0], &err), 0, "the one that runs is told to end");
+    is_int(tp_jobs_cancel(jobs, ids[0], &err), 0, "the running one is asked to end");
     is_int(wait_job(jobs, ids[0]).state, TP_JOB_CANCELLED, "and ends");
     is_int(submit(jobs, TP_VERB_CANCEL, "20260203-040506-1", ids, &err), -ENOENT, "no such job");
     tp_jobs_close(jobs);
@@ -270,7 +270,7 @@ static void test_refused(void)
     is_int(submit(jobs, TP_VERB_COMPRESS, "m\nn\nnope", ids, &err), -ENOENT, "one of several");
     is_int(submit(jobs, TP_VERB_COMPRESS, "m\nm", ids, &err), -EBUSY, "the same twice in one text");
     is_int(submit(jobs, TP_VERB_COMPRESS, "m\nn\no", ids, &err), -EAGAIN,
-           "more than slots and queue have room for");
+           "more than slots and queue hold");
     tp_jobs_list(jobs, &list, &after, NULL);
     free(list);
     is_u64(after, before, "nothing that was refused has left a record");
@@ -286,7 +286,7 @@ static void test_refused(void)
     is_int(tp_jobs_set_slots(jobs, 2, &err), 0, "two slots");
     ok(wait_state(jobs, ids[1], TP_JOB_RUNNING), "let the second begin");
     submit_good(jobs, TP_VERB_ESTIMATE, "n", ids + 2);
-    is_int(tp_jobs_get_slots(jobs), 2, "slots are told");
+    is_int(tp_jobs_get_slots(jobs), 2, "slots are reported");
     tp_jobs_close(jobs);
     free(program);
 }
@@ -313,7 +313,7 @@ static void test_retry(void)
     ok(s.verb == TP_VERB_ESTIMATE && s.state == TP_JOB_COMPLETED && s.created && s.started &&
            s.ended && s.asker.uid == getuid() && s.asker.pid == getpid(),
        "as it was");
-    is_str(s.asker.command, "test", "who asked");
+    is_str(s.asker.command, "test", "the requester");
     is_str(s.subject, "m", "for what");
     tp_jobs_close(jobs);
     free(program);

@@ -17,7 +17,7 @@ mkdir "$dir"
 cp -a "$dir" "$tmp/copies"
 mount_dir "$dir" "$mnt" || skip_all 'no mount can be made here'
 
-is 'the daemon tells where it is' "$(jq -r '"\(.pid) \(.mountpoint)"' "$dir/.tenpak/daemon.json")" "$mount_pid $mnt"
+is 'the daemon records its mount point' "$(jq -r '"\(.pid) \(.mountpoint)"' "$dir/.tenpak/daemon.json")" "$mount_pid $mnt"
 ok 'compress, by the directory' "$tenpak" compress --json "$dir" ft1
 cp "$tmp/.out" "$tmp/report.json"
 id=$(jq -r .id "$tmp/report.json")
@@ -55,7 +55,7 @@ is_told() {
 job=$!
 ok 'a job is held' hold_job
 kill -TERM "$job"
-ok 'who is interrupted has the daemon end it' wait_for 120 is_told
+ok 'an interrupted command has the daemon end its job' wait_for 120 is_told
 kill -CONT "$held"
 wait "$job"
 is 'Ctrl-C cancels what the daemon runs: exit code' $? 130

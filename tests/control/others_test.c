@@ -44,13 +44,13 @@ static void test_two(void)
     is_int(tp_jobs_wait(b, ids[0], 100, &s, NULL), -ETIMEDOUT,
            "waiting for another's job has its time");
     is_int(tp_jobs_cancel(b, ids[0], &err), 0, "it can be cancelled");
-    is_int(wait_job(b, ids[0]).state, TP_JOB_CANCELLED, "who runs it does so");
+    is_int(wait_job(b, ids[0]).state, TP_JOB_CANCELLED, "the process that runs it does so");
     is_int(tp_jobs_forget(a, ids[1], &err), 0, "and forgotten while it runs");
     is_int(tp_jobs_get(b, ids[1], &s, NULL), -ENOENT, "by both");
     tp_jobs_close(b);
     submit_good(a, TP_VERB_COMPRESS, "m\nn", ids);
     b = open_jobs(&options);
-    is_int(tp_jobs_cancel(b, ids[1], &err), 0, "another's job that waits is told to end");
+    is_int(tp_jobs_cancel(b, ids[1], &err), 0, "a waiting job of another process is asked to end");
     is_int(tp_jobs_cancel(b, ids[0], &err), 0, "as the one that runs");
     is_int(wait_job(b, ids[1]).state, TP_JOB_CANCELLED, "it does, when its turn comes");
     tp_jobs_close(b);
@@ -71,7 +71,8 @@ static void test_keeper(void)
            "nobody keeps the directory");
     jobs = open_jobs(&options);
     is_int(tp_jobs_keeper(dir, where, sizeof where, &pid, &err), 0, "somebody does");
-    ok(pid == getpid() && strcmp(where, "/some where") == 0, "who, and where it is mounted");
+    ok(pid == getpid() && strcmp(where, "/some where") == 0,
+       "the process, and where it is mounted");
     is_int(tp_jobs_keeper(dir, where, 4, &pid, &err), -EBADMSG, "a place too small for that");
     is_int(tp_jobs_open(&options, &other, &err), -EBUSY, "there is one at a time");
     tp_jobs_close(jobs);
@@ -251,7 +252,7 @@ static void test_policy(void)
     free(text);
     put("tenpak.conf", "{\"jobs\": {\"slots\": 6, \"sluts\": 1}}");
     ok(eventually((tp_jobs_get_policy(jobs, &policy, conf_error), conf_error[0])),
-       "a wrong one is told");
+       "a wrong one is reported");
     has(conf_error, "'jobs.sluts'", "by its key");
     ok(policy.jobs == 5, "and changes nothing");
     is_int(tp_jobs_open(&(struct tp_jobs_options){.dir = dir}, &none, &err), -EINVAL,

@@ -36,7 +36,7 @@ recipe() {
 
 recipe 1
 is 'three have become packs' "$(find "$d" -name 'tuned-*' | sort | tr '\n' ' ')" "$d/tuned-1.tnpk $d/tuned-2.tnpk $d/tuned-3.tnpk "
-is 'what was saved is told' "$(jq -c keys "$tmp/said")" '["ratio","saved_bytes"]'
+is 'the saving is reported' "$(jq -c keys "$tmp/said")" '["ratio","saved_bytes"]'
 is 'and is what status.json says' "$(jq .saved_bytes "$tmp/said")" "$(jq .saved_bytes "$control/status.json")"
 recipe 2
 is 'plain models, the largest first' "$(cut -d ' ' -f 2- "$tmp/said" | tr '\n' '|')" 'other name|small|'

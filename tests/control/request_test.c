@@ -192,7 +192,7 @@ static void test_many(void)
     tp_requests_free(list, n);
     is_int(tp_requests_parse(TP_VERB_COMPRESS, "a\nb\nc=1 d", 9, &list, &n, &spot, &err), -EINVAL,
            "one that is wrong refuses all");
-    ok(!list && n == 0 && spot.line == 3, "and is told by its line");
+    ok(!list && n == 0 && spot.line == 3, "and is reported with its line");
     for (unsigned i = 0; i < TP_REQUEST_MAX; i++)
         tp_buffer_appendf(&text, "m%u\n", i);
     is_int(tp_requests_parse(TP_VERB_VERIFY, (char *)text.data, text.len, &list, &n, &spot, &err),
@@ -340,7 +340,7 @@ static void test_table(void)
             told += strstr((char *)help.data, line) != NULL;
         }
         ok(keys == told && keys < TP_REQUEST_KEYS_MAX,
-           "%s: help tells all %u keys with their defaults", info->name, keys);
+           "%s: help lists all %u keys with their defaults", info->name, keys);
         is_int(tp_requests_parse((enum tp_verb)v, info->example, strlen(info->example), &list, &n,
                                  NULL, NULL),
                0, "and its examples are good");

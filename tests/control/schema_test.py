@@ -109,7 +109,7 @@ def check_documents(where):
     for point in ([], ["/some where/\u00e9 \"q\""]):
         told = json.loads(run(DOCUMENTS, "--keeper", where.path, *point).stdout)
         fits("daemon.json", told, f"mounted at {point}")
-        ok(told["mountpoint"] == (point[0] if point else None) and told["pid"] > 1, "with what is so", told)
+        ok(told["mountpoint"] == (point[0] if point else None) and told["pid"] > 1, "with the true values", told)
     for wrong, why in (({"base": 1}, "a number for a name"), ({"codec_budget": 20}, "beyond a bound"),
                        ({"jobs": {"slot": 1}}, "an unknown key within"), ({"quiet": True}, "an unknown key")):
         ok(findings("conf.json", wrong), f"conf.json refuses {why}")

@@ -152,7 +152,7 @@ int main(void)
     make_records(jobs);
     unlinkat(fds[RECORDS / 2], ".status.json.new", 0);
     is_int(tp_records_settle(jobs, fds, RECORDS, &err), -ENOENT, "one that cannot be synced");
-    has(err.message, "cannot sync a record", "is told");
+    has(err.message, "cannot sync a record", "the message gives the reason");
     is_int(named(), 0, "and none of them is named");
     forget(jobs);
     is_int(entries(jobs), 1, "nothing is left of records that were removed but the latest id");

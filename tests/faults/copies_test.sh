@@ -29,7 +29,7 @@ unpack_tune() {
     "$tenpak" unpack -q -o "$tmp/out" "$tmp/store/tune.tnpk" && diff -r "$tmp/originals/tune" "$tmp/out"
 }
 not_ok 'a damaged base alone fails' unpack_tune
-has 'and is told' "$tmp/.out" "m.tnpk' is damaged"
+has 'and is reported' "$tmp/.out" "m.tnpk' is damaged"
 
 for other in a z; do
     cp "$tmp/whole" "$tmp/store/$other.tnpk"
@@ -43,7 +43,7 @@ for other in a z; do
         ok "through the mount it reads from $other" cmp "$tmp/originals/tune/$file" "$tmp/mnt/tune/$file"
         ok 'and so does the damaged base' cmp "$tmp/originals/base/$file" "$tmp/mnt/m/$file"
         # The one that comes first by name is the base; what it gave is in the cache for the other.
-        [ $other = a ] || is 'which is told once' "$(grep -c "m.tnpk' is damaged.*a copy beside it" "$tmp/mount.log")" 1
+        [ $other = a ] || is 'which is reported once' "$(grep -c "m.tnpk' is damaged.*a copy beside it" "$tmp/mount.log")" 1
         ok 'unmounted' unmount "$tmp/mnt"
     else
         skip "through the mount it reads from $other" 'no /dev/fuse'

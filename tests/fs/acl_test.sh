@@ -32,7 +32,7 @@ END
 acl access "$tmp/store/dir/file" owner:6: user:6:4001 group:0: mask:6: other:0: 2>/dev/null ||
     skip_all 'the file system here has no access lists'
 acl access "$tmp/store/dir" owner:7: user:5:4001 group:5: mask:5: other:0:
-is 'the mode does not tell' "$(stat -c %a "$tmp/store/dir/file")" 660
+is 'the mode does not show it' "$(stat -c %a "$tmp/store/dir/file")" 660
 
 by() {
     setpriv --reuid="$1" --regid="$2" --clear-groups -- sh -c "$3" 2>/dev/null
@@ -40,7 +40,7 @@ by() {
 mount_dir "$tmp/store" "$tmp/mnt" -o allow_other || exit 1
 for where in store mnt; do
     file=$tmp/$where/dir/file
-    ok "$where: who is named reads" by 4001 4001 "cat '$file'"
+    ok "$where: a named user reads" by 4001 4001 "cat '$file'"
     ok "$where: and writes" by 4001 4001 "echo content >>'$file'"
     not_ok "$where: the group, which is denied, does not read" by 4003 4002 "cat '$file'"
     not_ok "$where: nor write" by 4003 4002 "echo more >>'$file'"
@@ -80,7 +80,7 @@ for place in dir bare; do
     is "$place: what is made under a umask has the mode and lists of what is made on the disk" \
         "$(shown "$tmp/store/$place" mount)" "$(shown "$tmp/store/$place" disk)"
 done
-ok 'with a default list the umask does not shut out who is named' by 4001 4001 "cat '$tmp/mnt/dir/mount-file'"
+ok 'with a default list the umask does not exclude a named user' by 4001 4001 "cat '$tmp/mnt/dir/mount-file'"
 is 'without one it is taken off' "$(stat -c %a "$tmp/store/bare/mount-file")" 600
 ok 'unmounted' unmount "$tmp/mnt"
 tap_done

@@ -109,7 +109,7 @@ put compress 'nobody followed=2' >/dev/null
 tail -n 3 "$control/error_log" >"$tmp/log"
 ok 'tail -f follows it' wait_for 120 cmp "$tmp/tail" "$tmp/log"
 cat <&4 >>"$tmp/followed"
-ok 'as does who reads on' cmp "$tmp/followed" "$control/error_log"
+ok 'as does a reader that continues' cmp "$tmp/followed" "$control/error_log"
 is 'whose size grows' "$(stat -L -c %s /proc/self/fd/4)" "$(wc -c <"$tmp/followed")"
 i=0
 while [ $i -lt 300 ]; do
@@ -150,7 +150,7 @@ if command -v flock >/dev/null 2>&1; then
     for pid in $writers; do
         wait "$pid"
     done
-    is 'who asked for jobs is told' "$(cat "$tmp"/writer.* | sort -u)" EAGAIN
+    is 'requesters get the error' "$(cat "$tmp"/writer.* | sort -u)" EAGAIN
     has 'what is in the way' "$control/error_log" 'holds the lock'
     kill -KILL "$holder"
     wait "$holder" 2>/dev/null
@@ -172,7 +172,7 @@ done
 id=$(readlink "$control/jobs/last")
 not_ok 'nor is a job forgotten' rm -r "$control/jobs/$id"
 ok 'which is there still' test -d "$control/jobs/$id"
-ok 'commands by the mount point go to who keeps the directory' "$tenpak" verify --job "$tmp/ro" fp8
+ok 'commands by the mount point go to the owner of the directory' "$tenpak" verify --job "$tmp/ro" fp8
 mount_pid=$first_pid
 unmount "$tmp/mnt"
 ok 'or are done by the command' "$tenpak" estimate "$tmp/ro" fp32

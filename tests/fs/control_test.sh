@@ -16,7 +16,7 @@ put() {
 # refused WHAT FILE TEXT ERRNO WORD: the write fails so, and error_log says why with this word.
 refused() {
     is "$1" "$(put "$2" "$3")" "$4"
-    is "$1: told in error_log" \
+    is "$1: recorded in error_log" \
         "$(jq -r "select(.name == \"$4\" and .file == \"$2\") | .message" "$control/error_log" | tail -n 1 |
             grep -c -i -e "$5")" 1
 }
@@ -80,7 +80,7 @@ is 'models/ has a manifest each' "$(ls "$control/models" | tr '\n' ' ')" 'a.json
 ok 'find and tar go through it' tar -cf /dev/null --exclude=status.json --exclude=metrics --exclude=dashboard.html --exclude=models.json \
     -C "$tmp/mnt" .tenpak
 is 'numbers are unique in it' "$(find "$control" -printf '%i\n' | sort | uniq -d)" ''
-is 'which is for nobody else to write to' "$(find "$tmp/store/.tenpak" -perm /022)" ''
+is 'not writable by others' "$(find "$tmp/store/.tenpak" -perm /022)" ''
 is 'DIR/.tenpak does not show through' "$(ls "$tmp/store/.tenpak" | grep -c daemon.json) $(ls "$control" | grep -c daemon.json)" '1 0'
 
 # --- Three at once ----------------------------------------------------------------------------------------
@@ -92,7 +92,7 @@ for id in $(ls "$control/jobs" | grep -v last); do
     cat "$control/jobs/$id/wait" >"$tmp/end"
     is "job $id: completed" "$(jq -r .state "$tmp/end") $(cat "$control/jobs/$id/exit")" 'completed 0'
     is "job $id: a report" "$(jq -e '.result.stored_bytes > 0' "$control/jobs/$id/report.json")" true
-    is "job $id: who asked" "$(jq -r '.asker.uid' "$control/jobs/$id/status.json")" "$(id -u)"
+    is "job $id: the requester" "$(jq -r '.asker.uid' "$control/jobs/$id/status.json")" "$(id -u)"
 done
 for model in a b c; do
     ok "'$model' is a pack at once, and the same bytes" diff -r "$tmp/mnt/$model" "$tmp/plain/$model"
@@ -134,14 +134,14 @@ refused 'a name that is taken' compress 'a' EEXIST pack
 refused 'what this build cannot do' evaluate 'd' EOPNOTSUPP 'engine'
 refused 'nor this' optimize 'd' EOPNOTSUPP 'engine'
 is 'too long a text' "$("$call" noise "$control/compress" 1048576)" E2BIG
-is 'too long a text: told' "$(jq -s 'last | .name, .bytes > 65536' "$control/error_log" | tr '\n' ' ')" '"E2BIG" true '
+is 'too long a text: recorded' "$(jq -s 'last | .name, .bytes > 65536' "$control/error_log" | tr '\n' ' ')" '"E2BIG" true '
 is 'noise of the right length' "$("$call" noise "$control/compress" 60000)" EINVAL
 is 'a piece of a longer text' "$(head -c 8192 /dev/zero | tr '\0' x | "$call" put "$control/compress")" EINVAL
 refused 'one of several lines is wrong' compress 'd
 e nice=99' ERANGE nice
 is 'and none was taken' "$(find "$control/jobs/" -mindepth 1 -maxdepth 1 -newer "$tmp/end" -exec jq -r 'select(.verb == "compress" and .state != "completed") | .id' {}/status.json \; 2>/dev/null)" ''
-is 'the line and column are told' "$(jq -s 'last | .line, .column' "$control/error_log" | tr '\n' ' ')" '2 3 '
-is 'and who it was' "$(jq -s 'last | .uid' "$control/error_log") $(jq -rs 'last | .command' "$control/error_log")" "$(id -u) control_call"
+is 'the line and column are recorded' "$(jq -s 'last | .line, .column' "$control/error_log" | tr '\n' ' ')" '2 3 '
+is 'and the writer' "$(jq -s 'last | .uid' "$control/error_log") $(jq -rs 'last | .command' "$control/error_log")" "$(id -u) control_call"
 for bad in '../plain/a' "$tmp/plain/a" 'd/..' '.' '..' '.tenpak' 'd/../../plain/a' '/' 'a.tnpk/x'; do
     is "a name outside DIR: '$bad'" "$(put compress "$bad")" EINVAL
 done
@@ -177,18 +177,18 @@ done
 ok 'forty wait and the mount answers' cmp "$tmp/mnt/a/model.safetensors" "$tmp/plain/a/model.safetensors"
 exec 4<"$control/jobs/$id/status.json"
 "$call" woken "$control/jobs/$id/status.json" "kill -CONT $held; echo $id >'$control/cancel'" >"$tmp/news" 2>/dev/null
-is 'poll wakes who reads a status' "$(jq -r .id "$tmp/news")" "$id"
+is 'poll returns for a reader of a status' "$(jq -r .id "$tmp/news")" "$id"
 for pid in $waiting; do
     wait "$pid"
 done
-is 'all who waited know the end' "$(cat "$tmp"/wait.* | jq -r .state | sort | uniq -c | tr -s ' ')" ' 40 cancelled'
+is 'all waiting readers see the end' "$(cat "$tmp"/wait.* | jq -r .state | sort | uniq -c | tr -s ' ')" ' 40 cancelled'
 is 'a snapshot stays what it was' "$(jq -r .state <&4)" running
 exec 4<&-
 is 'the exit of a cancelled job' "$(cat "$control/jobs/$id/exit")" 125
 ok 'a cancelled job leaves the model' diff -r "$tmp/mnt/big" "$tmp/plain/big"
 is 'and nothing beside it' "$(ls -A "$tmp/store" | grep -c -e tmp -e removing)" 0
 is 'an end cannot be cancelled' "$(put cancel "$id")" EALREADY
-is 'poll wakes who reads the totals' "$("$call" news "$control/status.json" "echo e >'$control/estimate'" 2>"$tmp/early" |
+is 'poll returns for a reader of the totals' "$("$call" news "$control/status.json" "echo e >'$control/estimate'" 2>"$tmp/early" |
     jq '.jobs.completed + .jobs.running + .jobs.pending > 3')" true
 is 'and not before' "$(cat "$tmp/early")" ''
 cat "$control/jobs/last/wait" >/dev/null
@@ -220,7 +220,7 @@ kill -CONT "$held"
 is 'a model in use is compressed' "$(jq -r .state "$control/jobs/last/wait")" completed
 cat <&5 >>"$tmp/start"
 exec 5<&-
-ok 'and who has it open reads on' cmp "$tmp/start" "$tmp/plain/big/model.safetensors"
+ok 'and a reader that has it open continues' cmp "$tmp/start" "$tmp/plain/big/model.safetensors"
 ok 'the next one sees the pack' cmp "$tmp/mnt/big/model.safetensors" "$tmp/plain/big/model.safetensors"
 cat "$control/jobs/last/log" >"$tmp/log"
 ok 'tail -f follows the log to its end' wait_for 120 cmp "$tmp/tail" "$tmp/log"
@@ -289,7 +289,7 @@ kill -CONT "$held"
 cat "$control/jobs/last/wait" >/dev/null
 set_policy '{"jobs": {"slots": 1, "queues": 1}}'
 ok 'what is wrong with a changed policy shows' wait_for 120 sh -c "jq -e '.mount.conf_error | test(\"queues\")' '$control/status.json'"
-ok 'and is told' wait_for 120 grep -q 'queues' "$tmp/mount.log"
+ok 'and is reported' wait_for 120 grep -q 'queues' "$tmp/mount.log"
 mkdir "$tmp/other" "$tmp/other.mnt" "$tmp/other/.tenpak"
 cp "$tmp/store/.tenpak/tenpak.conf" "$tmp/other/.tenpak/"
 not_ok 'a mount with a wrong policy fails' "$tenpak" mount "$tmp/other" "$tmp/other.mnt"
@@ -310,7 +310,7 @@ wait_for 120 sh -c "ls -l '/proc/$waiter/fd' | grep -q '$id/wait'"
 kill -CONT "$held"
 kill -TERM "$mount_pid"
 wait $waiter
-is 'who waits is let go when the mount ends' "$(cat "$tmp/ended" | grep -c -e shutdown -e interrupted -e cancelled)" 1
+is 'a waiting reader is released when the mount ends' "$(cat "$tmp/ended" | grep -c -e shutdown -e interrupted -e cancelled)" 1
 ok 'the daemon ends' wait_gone "$mount_pid"
 wait "$mount_pid"
 mount_dir "$tmp/store" "$tmp/mnt" || exit 1
@@ -356,7 +356,7 @@ if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
     not_ok 'nor writes a command' $as sh -c "echo d >'$control/estimate'"
     as="setpriv --reuid=1234 --regid=1234 --groups=4321"
     ok 'one of the group does' $as sh -c "echo d >'$control/estimate'"
-    is 'and is told of' "$(jq .asker.uid "$control/jobs/last/status.json")" 1234
+    is 'and is recorded' "$(jq .asker.uid "$control/jobs/last/status.json")" 1234
     ok 'unmounted' unmount "$tmp/mnt"
     mkdir "$tmp/small"
     mount -t tmpfs -o size=2m,nr_inodes=40 none "$tmp/small" && cleanup_fn umount "$tmp/small"

@@ -26,13 +26,13 @@ echo nothing >"$tmp/store/text.tnpk"
 mount_dir "$tmp/store" "$tmp/mnt" || exit 1
 not_ok 'a damaged chunk is not served' cat "$tmp/mnt/bad/model.safetensors"
 has 'but is an error of reading' "$tmp/.out" 'Input/output error'
-has 'and told with pack, chunk and offset' "$tmp/mount.log" "store/bad.tnpk' is damaged: chunk [0-9]* (.*model.safetensors.*offset [0-9]*"
+has 'and reported with pack, chunk and offset' "$tmp/mount.log" "store/bad.tnpk' is damaged: chunk [0-9]* (.*model.safetensors.*offset [0-9]*"
 cat "$tmp/mnt/bad/model.safetensors" >/dev/null 2>&1
 is 'once, however often it is read' "$(grep -c 'bad.tnpk. is damaged' "$tmp/mount.log")" 1
 ok 'the rest of the model reads' cmp "$tmp/mnt/bad/config.json" "$tmp/originals/bad/config.json"
 ok 'other models, too' diff -r "$tmp/originals/tune" "$tmp/mnt/tune"
 not_ok 'a pack that was cut short' stat "$tmp/mnt/short"
-has 'is told' "$tmp/mount.log" 'short.tnpk'
+has 'the message gives the reason' "$tmp/mount.log" 'short.tnpk'
 not_ok 'a text file that calls itself a pack' stat "$tmp/mnt/text"
 ok 'the store lists all the same' ls "$tmp/mnt"
 ok 'unmounted' unmount "$tmp/mnt"
@@ -43,36 +43,36 @@ rm "$tmp/store/bad.tnpk" "$tmp/store/short.tnpk" "$tmp/store/text.tnpk"
 mount_dir "$tmp/store" "$tmp/mnt" || exit 1
 ok 'a model without its base is listed' test -f "$tmp/mnt/tune/model.safetensors"
 not_ok 'it does not read' cat "$tmp/mnt/tune/model.safetensors"
-has 'which is told with the name of the base' "$tmp/mount.log" "the base 'base' (id [0-9a-f]*) is not there"
+has 'which is reported with the name of the base' "$tmp/mount.log" "the base 'base' (id [0-9a-f]*) is not there"
 mv "$tmp/away.tnpk" "$tmp/store/base.tnpk"
 sleep 1.1
 ok 'until the base is back' wait_for 120 diff -r "$tmp/originals/tune" "$tmp/mnt/tune"
 
 # Mounts that cannot be.
 not_ok 'a mount point that is a mount already' "$tenpak" mount "$tmp/store" "$tmp/mnt"
-has 'is told' "$tmp/.out" 'tenpak mount already'
+has 'the message gives the reason' "$tmp/.out" 'tenpak mount already'
 kill -KILL "$mount_pid"
 wait "$mount_pid" 2>/dev/null
 not_ok 'a mount without its daemon' "$tenpak" mount "$tmp/store" "$tmp/mnt"
-has 'is told' "$tmp/.out" 'lost its daemon'
+has 'the message gives the reason' "$tmp/.out" 'lost its daemon'
 ok 'and can be taken away' "$tenpak" umount "$tmp/mnt"
 not_ok 'no mount there' "$tenpak" umount "$tmp/point"
-has 'is told' "$tmp/.out" 'no tenpak mount'
+has 'the message gives the reason' "$tmp/.out" 'no tenpak mount'
 not_ok 'an absent mount point' "$tenpak" mount "$tmp/store" "$tmp/absent"
-has 'is told' "$tmp/.out" 'absent.*No such file'
+has 'the message gives the reason' "$tmp/.out" 'absent.*No such file'
 not_ok 'an absent store' "$tenpak" mount "$tmp/absent" "$tmp/point"
-has 'is told' "$tmp/.out" 'absent.*No such file'
+has 'the message gives the reason' "$tmp/.out" 'absent.*No such file'
 echo x >"$tmp/file"
 not_ok 'a file as mount point' "$tenpak" mount "$tmp/store" "$tmp/file"
-has 'is told' "$tmp/.out" 'not a directory'
+has 'the message gives the reason' "$tmp/.out" 'not a directory'
 not_ok 'a file as store' "$tenpak" mount "$tmp/file" "$tmp/point"
-has 'is told' "$tmp/.out" 'not a directory'
+has 'the message gives the reason' "$tmp/.out" 'not a directory'
 mkdir "$tmp/full" "$tmp/store/inner" "$tmp/above"
 echo x >"$tmp/full/file"
 not_ok 'a mount point that is not empty' "$tenpak" mount "$tmp/store" "$tmp/full"
-has 'is told' "$tmp/.out" 'not empty'
+has 'the message gives the reason' "$tmp/.out" 'not empty'
 not_ok 'a mount over the store' "$tenpak" mount "$tmp/store" "$tmp/store"
-has 'is told' "$tmp/.out" 'within the other'
+has 'the message gives the reason' "$tmp/.out" 'within the other'
 not_ok 'a mount within the store' "$tenpak" mount "$tmp/store" "$tmp/store/inner"
 not_ok 'a mount above the store' "$tenpak" mount "$tmp/store" "$tmp"
 if [ "${tmp#/dev/}" != "$tmp" ]; then
@@ -81,7 +81,7 @@ elif [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null; then
     # shellcheck disable=SC2016
     not_ok 'no /dev/fuse' unshare -m sh -c 'mount -t tmpfs none /dev && exec "$@"' sh "$tenpak" mount \
         "$tmp/store" "$tmp/point"
-    has 'is told' "$tmp/.out" '/dev/fuse'
+    has 'the message gives the reason' "$tmp/.out" '/dev/fuse'
 else
     skip 'no /dev/fuse' 'needs root'
 fi

@@ -68,10 +68,10 @@ def test_room():
         mapping.close()
         os.close(fd)
     fd = os.open("room", os.O_RDONLY)
-    check("room in a file to read", fallocate(fd, 0, 0, 1), "EBADF")
+    check("space in a file that is open for reading", fallocate(fd, 0, 0, 1), "EBADF")
     os.close(fd)
     fd = os.open("room", os.O_RDWR)
-    check("no room", fallocate(fd, 0, 0, 0), "EINVAL")
+    check("no space", fallocate(fd, 0, 0, 0), "EINVAL")
     check("a hole without keeping the size", fallocate(fd, PUNCH, 0, 1), "ENOTSUP")
     os.close(fd)
     os.unlink("room")
@@ -108,7 +108,7 @@ def test_holes():
     mapping[2 << 20] = 65
     check("data behind a mapping", told(os.lseek, fd, 2 << 20, os.SEEK_DATA), 2 << 20)
     other = os.open("holes", os.O_RDONLY)
-    check("as others see it", told(os.lseek, other, 2 << 20, os.SEEK_DATA), 2 << 20)
+    check("as other processes see it", told(os.lseek, other, 2 << 20, os.SEEK_DATA), 2 << 20)
     os.close(other)
     mapping.close()
     os.close(fd)
@@ -172,7 +172,7 @@ def test_appends():
             "for i in range(500): os.write(fd, (sys.argv[1] * 63 + '\\n').encode())")
     os.close(make("log"))
     writers = [subprocess.Popen([sys.executable, "-c", code, letter]) for letter in "abc"]
-    check("three who append", [writer.wait() for writer in writers], [0, 0, 0])
+    check("three writers append", [writer.wait() for writer in writers], [0, 0, 0])
     with open("log") as file:
         lines = file.read().splitlines()
     check("all lines", len(lines), 1500)
@@ -272,7 +272,7 @@ def test_flags():
         before = struct.unpack("i", fcntl.ioctl(fd, GETFLAGS, bytes(8))[:4])[0]
         check(f"{name}: a flag is set", told(fcntl.ioctl, fd, SETFLAGS, struct.pack("q", before | NODUMP)) != "EPERM", True)
         after = struct.unpack("i", fcntl.ioctl(fd, GETFLAGS, bytes(8))[:4])[0]
-        check(f"{name}: and told", after, before | NODUMP)
+        check(f"{name}: and read back", after, before | NODUMP)
         check(f"{name}: what is unknown", told(fcntl.ioctl, fd, 0x5401, bytes(64)), "ENOTTY")
         os.close(fd)
         close(fd)
@@ -308,7 +308,7 @@ def test_databases():
         base.commit()
         base.close()
         writers = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
-        check(f"{mode}: two who write", [writer.wait() for writer in writers], [0, 0])
+        check(f"{mode}: two writers", [writer.wait() for writer in writers], [0, 0])
         base = sqlite3.connect("base")
         check(f"{mode}: all is there", base.execute("select count(*) from t").fetchone(), (80,))
         check(f"{mode}: and whole", base.execute("pragma integrity_check").fetchone(), ("ok",))

@@ -21,9 +21,9 @@ for table in room copies holes locks appends mappings many databases; do
 done
 # Not every file system has these.
 if files "$tmp/native" flags >"$tmp/native.out" 2>&1; then
-    ok 'flags are told and set as on the disk' files "$tmp/mnt/dir" flags
+    ok 'flags are read and set as on the disk' files "$tmp/mnt/dir" flags
 else
-    skip 'flags are told and set as on the disk' 'the file system here has none'
+    skip 'flags are read and set as on the disk' 'the file system here has none'
 fi
 if ! grep -q '^#define HAVE_STRUCT_FUSE_LOWLEVEL_OPS_TMPFILE' "$top_builddir/config.h"; then
     # shellcheck disable=SC2016

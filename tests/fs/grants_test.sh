@@ -44,7 +44,7 @@ is 'a pack that everybody may read shows the modes that were packed' \
 ok 'and others read' reads 4001 4001
 exec 3<"$tmp/mnt/m/config.json"
 chmod 600 "$pack"
-ok 'a pack that is shut to others shuts its model' wait_for 120 is_shown m '700 0:0'
+ok 'a pack that is closed to others closes its model' wait_for 120 is_shown m '700 0:0'
 not_ok 'others do not read what they have read before' reads 4001 4001
 has 'permission is denied' "$tmp/.out" 'Permission denied'
 is 'nor is anything in it open to them' "$(shown m/config.json) $(shown m/below) $(shown m/below/file)" '600 0:0 700 0:0 600 0:0'
@@ -105,7 +105,7 @@ chmod 644 "$pack"
 if acl owner:6: user:0:4001 group:4: mask:4: other:4: 2>/dev/null; then
     mount_dir "$tmp/store" "$tmp/mnt" -o allow_other || exit 1
     not_ok 'a list that denies one user' by 4001 4001 "cat '$pack'"
-    not_ok 'denies him the model' reads 4001 4001
+    not_ok 'denies that user the model' reads 4001 4001
     acl owner:6: user:4:4003 group:4: mask:4: other:4:
     ok 'a list that denies nobody' wait_for 120 reads 4001 4001
     acl owner:6: user:4:4003 group:4: mask:0: other:4:

@@ -94,7 +94,7 @@ done
 if [ "$knows" -gt 0 ]; then
     is 'which returns when the daemon has nothing open any more' "$open" ''
 else
-    skip 'the end of the daemon' 'this kernel does not tell which process serves a mount'
+    skip 'the end of the daemon' 'this kernel does not report which process serves a mount'
 fi
 ok 'gone' is_unmounted "$tmp/mnt"
 

@@ -63,7 +63,7 @@ if make_cgroup 256M; then
     mount_pid=$!
     ok 'a mount in a cgroup of 256 MiB' wait_mounted "$tmp/small"
     cache_max=$("$tenpak" status --json "$tmp/small" | jq .cache.max_bytes)
-    ok "has a cache that leaves room: $cache_max bytes" test "$cache_max" -le $((64 << 20))
+    ok "the cache leaves space: $cache_max bytes" test "$cache_max" -le $((64 << 20))
     ok 'and lives through reads all over a larger model' "$oracle" -n 500 -t 8 -p 1 "$tmp/big/model.safetensors" \
         "$tmp/small/big/model.safetensors"
     ok 'unmounted' unmount "$tmp/small"

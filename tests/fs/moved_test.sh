@@ -68,7 +68,7 @@ is 'the pack is held' "$(ask hold packed "$tmp/mnt/model")" held
 ok 'it is unpacked' "$tenpak" unpack -q "$tmp/store/model.tnpk"
 is 'its file is found, packed or plain' "$(ask read packed config.json)" "$want"
 sleep 1.1
-is 'and by who held the first directory' "$(ask read plain config.json)" "$want"
+is 'and by a process that held the first directory' "$(ask read plain config.json)" "$want"
 is 'also one that nobody asked for yet' "$(ask read plain tokenizer.json)" "$(sha256_of "$tmp/original/tokenizer.json")"
 
 # A directory of the model that is held by way of what is gone, and of those that come after: the model's own directory
@@ -84,11 +84,11 @@ for i in 1 2 3 4; do
     else
         ok "change $i: it is unpacked" "$tenpak" unpack -q "$tmp/store/model.tnpk"
     fi
-    is 'who held its directory lists what is there' "$(ask list top0) " "$all"
-    is 'who held one in it lists that' "$(ask list sub0)" "$here"
+    is 'a holder of the directory of the model lists the current files' "$(ask list top0) " "$all"
+    is 'a holder of a subdirectory lists the current files' "$(ask list sub0)" "$here"
     is 'and finds a file in it' "$(ask read sub0 $i)" "$(sha256_of "$tmp/original/sub/$i")"
     is 'and one deeper' "$(ask read sub0 deeper/$i)" "$(sha256_of "$tmp/original/sub/deeper/$i")"
-    is 'who held the model finds it, too' "$(ask read top0 sub/deeper/$i)" "$(sha256_of "$tmp/original/sub/deeper/$i")"
+    is 'a holder of the directory of the model finds it, too' "$(ask read top0 sub/deeper/$i)" "$(sha256_of "$tmp/original/sub/deeper/$i")"
     is 'what is not there is not' "$(ask read sub0 absent$i)" ESTALE
     is 'nothing is made there' "$(ask make sub0 new$i)" ESTALE
     is 'the directory in it is opened from the model' "$(ask open top0 at$i sub)" held
@@ -138,7 +138,7 @@ swapped() {
 if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
     chmod 755 "$tmp"
     is 'another user who holds a directory finds what is in the new one' "$(swapped 755)" 'deep text 1'
-    is 'and does not where one above it is shut to him' "$(swapped 700)" ''
+    is 'and not where a parent directory is closed to that user' "$(swapped 700)" ''
 else
     skip 'another user who holds a directory' 'only root mounts for other users'
 fi

@@ -57,12 +57,12 @@ asks() {
 }
 
 not_ok 'hot_dir without hot' "$tenpak" mount -o hot_dir="$tmp/hot" "$tmp/store" "$tmp/originals"
-has 'is told' "$tmp/.out" 'hot_dir= needs hot='
+has 'the message gives the reason' "$tmp/.out" 'hot_dir= needs hot='
 not_ok 'hot models of no size' "$tenpak" mount -o hot=much "$tmp/store" "$tmp/originals"
-has 'is told' "$tmp/.out" 'hot=SIZE'
+has 'the message gives the reason' "$tmp/.out" 'hot=SIZE'
 mkdir "$tmp/point"
 not_ok 'a hot_dir that is not there' "$tenpak" mount -o hot=1G,hot_dir="$tmp/absent" "$tmp/store" "$tmp/point"
-has 'is told' "$tmp/.out" "cannot open the directory for hot models '.*absent'"
+has 'the message gives the reason' "$tmp/.out" "cannot open the directory for hot models '.*absent'"
 
 # Without passthrough the option changes nothing but the log.
 mount_hot hot=64M
@@ -102,11 +102,11 @@ holder=$!
 exec 4>"$tmp/go"
 ok 'read while it is open' read_twice b
 ok 'promoted while it is open' wait_for 120 is_promoted b
-passes 'for who opens it now' "$(shown b)" "$(original b)"
+passes 'for a new open' "$(shown b)" "$(original b)"
 is 'as the same file' "$(stat -c %i "$(shown b)")" "$(stat -L -c %i /proc/self/fd/3)"
 cat <&3 >"$tmp/rest"
 cat "$tmp/head" "$tmp/rest" >"$tmp/whole"
-ok 'who had it open reads on' cmp "$tmp/whole" "$(original b)"
+ok 'a reader that had it open continues' cmp "$tmp/whole" "$(original b)"
 ok 'what is held can be opened again' cmp /proc/self/fd/3 "$(original b)"
 echo >&4
 exec 4>&-
@@ -132,7 +132,7 @@ rm "$tmp/originals/a/config.json"
 mv "$tmp/store/a.tnpk" "$tmp/old.tnpk"
 "$tenpak" pack -q -b none -o "$tmp/store/a.tnpk" "$tmp/originals/c" || fail 'pack another'
 ok 'replaced' wait_for 30 cmp "$(shown a)" "$(original c)"
-ok 'who has the old one open keeps it' cmp - "$(original a)" <&3
+ok 'an open of the old one keeps it' cmp - "$(original a)" <&3
 exec 3<&-
 mv "$tmp/old.tnpk" "$tmp/store/a.tnpk"
 ok 'and back' wait_for 30 cmp "$(shown a)" "$(original a)"
@@ -177,7 +177,7 @@ asks 'the first is read as before' "$(shown a)" "$(original a)"
 exec 3<"$(shown b)"
 echo 0 >"$tmp/mnt/.tenpak/knobs/hot"
 is 'it is none at all' "$(cat "$tmp/mnt/.tenpak/knobs/hot")" 0
-ok 'who has a file open reads on' cmp /dev/fd/3 "$(original b)"
+ok 'a reader with an open file continues' cmp /dev/fd/3 "$(original b)"
 exec 3<&-
 ok 'and when it is closed that is dropped, too' wait_for 120 dropped 2
 asks 'both are read as before' "$(shown b)" "$(original b)"
@@ -185,7 +185,7 @@ echo "$two" >"$tmp/mnt/.tenpak/knobs/hot"
 : >"$tmp/mount.log"
 ok 'as large as before it takes in what is read' wait_for 120 read_promoted a
 not_ok 'larger than at the start it is not' sh -c "echo $((two + 1)) >'$tmp/mnt/.tenpak/knobs/hot'"
-has 'as error_log tells' "$tmp/mnt/.tenpak/error_log" '"ERANGE".*made with room for'
+has 'as error_log states' "$tmp/mnt/.tenpak/error_log" '"ERANGE".*made with room for'
 ok 'unmounted' unmount "$tmp/mnt"
 
 # While many read: promotions, droppings, readers at once.
@@ -252,15 +252,15 @@ is 'and says that, too' "$(get "$tmp/mnt/a" promoted)$(get "$(shown a)" promoted
 passes 'pinned' "$(shown a)" "$(original a)"
 ok 'a file of another' "$PYTHON" -c "$pin" "$(shown b)" 1
 ok 'is promoted' wait_for 120 is_promoted b
-not_ok 'no room for one more' "$PYTHON" -c "$pin" "$tmp/mnt/c" 1
-has 'is told' "$tmp/.out" 'No space left'
+not_ok 'no space for one more' "$PYTHON" -c "$pin" "$tmp/mnt/c" 1
+has 'the message gives the reason' "$tmp/.out" 'No space left'
 ok 'read often' read_twice c
 ok 'and again' read_twice c
 passes 'the first stays' "$(shown a)" "$(original a)"
 ok 'let go' "$PYTHON" -c "$pin" "$tmp/mnt/a" 0
 is 'is no more pinned, but promoted still' "$(get "$tmp/mnt/a" pin)$(get "$tmp/mnt/a" promoted)" 01
 is 'a file too small to be promoted is neither' "$(get "$tmp/mnt/a/config.json" pin)$(get "$tmp/mnt/a/config.json" promoted)" 00
-ok 'read often it makes room' wait_for 120 read_promoted c
+ok 'a file that is read often replaces another' wait_for 120 read_promoted c
 passes 'for another' "$(shown c)" "$(original c)"
 not_ok 'no other value' "$PYTHON" -c "$pin" "$tmp/mnt/a" yes
 has 'is taken' "$tmp/.out" 'Invalid argument'
@@ -294,7 +294,7 @@ printf "$(printf '\\%03o' $(((byte + 1) % 256)))" |
     dd of="$tmp/store/b.tnpk" bs=1 seek=$((size / 4)) conv=notrunc 2>/dev/null
 mount_hot "hot=64M,pin=b:nowhere:c"
 ok 'a whole one after a damaged one' wait_for 120 is_promoted c
-has 'a damaged one is told' "$tmp/mount.log" "b.tnpk' is damaged"
+has 'a damaged one is reported' "$tmp/mount.log" "b.tnpk' is damaged"
 has 'an absent one, too' "$tmp/mount.log" "cannot promote 'nowhere'"
 not_ok 'it is not served' cat "$(shown b)"
 ok 'what is whole of it is' cmp "$tmp/mnt/b/config.json" "$tmp/originals/b/config.json"
@@ -308,7 +308,7 @@ ok 'unmounted' unmount "$tmp/mnt"
 if mkdir "$tmp/small" && mount -t tmpfs -o size=$((size / 2)) none "$tmp/small" 2>/dev/null; then
     mount_hot "hot=1G,hot_dir=$tmp/small"
     ok 'a full disk' read_twice a
-    ok 'is told' wait_for 120 grep -q 'no room for' "$tmp/mount.log"
+    ok 'the message gives the reason' wait_for 120 grep -q 'no room for' "$tmp/mount.log"
     asks 'and reading goes on' "$(shown a)" "$(original a)"
     ok 'unmounted' unmount "$tmp/mnt"
     umount "$tmp/small"

@@ -58,7 +58,7 @@ ok 'many threads' "$oracle" -n 10 -t 100 -p 2 "$tmp/originals/tune/model.safeten
 stored=$(du -s --block-size=1 "$tmp/mnt/tune" | cut -f 1)
 packed=$(stat -c %s "$tmp/store/tune.tnpk")
 ok "du shows what is stored ($stored of $packed)" test "$stored" -gt $((packed / 2)) -a "$stored" -lt $((packed + 65536))
-is 'a file that takes no room has a block' "$(stat -c %b "$tmp/mnt/twin/model-00001-of-00002.safetensors")" 1
+is 'a file that takes no space has a block' "$(stat -c %b "$tmp/mnt/twin/model-00001-of-00002.safetensors")" 1
 ok 'tar for sparse files stores it' sh -c 'tar -S -c -C "$1/mnt" -f "$1/twin.tar" twin && tar -x -C "$1" -f "$1/twin.tar"' \
     sh "$tmp"
 ok 'with all it has' diff -r "$tmp/originals/twin" "$tmp/twin"

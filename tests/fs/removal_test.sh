@@ -48,7 +48,7 @@ ok 'then it can go' rm -r "$tmp/mnt/base"
 exec 3<"$tmp/mnt/one/config.json"
 ok 'a file is removed' rm "$tmp/mnt/one/config.json"
 not_ok 'and gone' cat "$tmp/mnt/one/config.json"
-ok 'who has it open reads it' cmp - "$tmp/original/config.json" <&3
+ok 'a reader that has it open continues' cmp - "$tmp/original/config.json" <&3
 exec 3<&-
 is 'it is not listed' "$(ls "$tmp/mnt/one" | tr '\n' ' ')" 'empty link model.safetensors sub tokenizer.json '
 not_ok 'the model is not empty' rmdir "$tmp/mnt/one"
@@ -60,7 +60,7 @@ not_ok 'nothing is made in it' sh -c "echo >'$tmp/mnt/one/config.json'"
 has 'it is read-only' "$tmp/.out" 'Read-only file system'
 not_ok 'nor renamed in it' mv "$tmp/mnt/one/tokenizer.json" "$tmp/mnt/one/config.json"
 ok 'another model is as it was' diff -r --no-dereference "$tmp/original" "$tmp/mnt/two"
-ok 'what is not gone on with comes back' wait_for 120 cat "$tmp/mnt/one/config.json"
+ok 'an incomplete removal is undone' wait_for 120 cat "$tmp/mnt/one/config.json"
 ok 'all of it' diff -r --no-dereference "$tmp/original" "$tmp/mnt/one"
 has 'and the log says so' "$tmp/mount.log" "what was removed of 'one' is there again"
 ok 'a file is removed again' rm "$tmp/mnt/one/config.json"
@@ -102,7 +102,7 @@ if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
         chmod 644 "$tmp/store/$name.tnpk"
     done
     mount_dir "$tmp/store" "$tmp/mnt" -o allow_other || exit 1
-    not_ok 'in a directory that is not his the owner of a pack removes nothing' by 4001 "rm -r '$tmp/mnt/theirs'"
+    not_ok 'the owner of a pack removes nothing from the directory of another user' by 4001 "rm -r '$tmp/mnt/theirs'"
     is 'it is all there' "$(find "$tmp/mnt/theirs" | wc -l)" "$(find "$tmp/original" | wc -l)"
     chmod 1777 "$tmp/store"
     sleep 1.1
@@ -141,10 +141,10 @@ mount_dir "$tmp/store" "$tmp/mnt" || exit 1
     "$tmp/append" tokenizer.json
     echo "write $?"
 ) >"$tmp/said" 2>&1
-has 'who would write to what is being removed is told' "$tmp/said" '^append [^0]'
-has 'who would cut it' "$tmp/said" '^truncate [^0]'
-has 'who would change its times' "$tmp/said" '^touch [^0]'
-has 'and who finds the pack there' "$tmp/said" '^write [^0]'
+has 'a write to a file that is being removed fails' "$tmp/said" '^append [^0]'
+has 'truncating it fails' "$tmp/said" '^truncate [^0]'
+has 'changing its times fails' "$tmp/said" '^touch [^0]'
+has 'a write by a path that leads to the pack fails' "$tmp/said" '^write [^0]'
 ok 'nothing of it has changed' cmp "$tmp/store/.going.removing/config.json" "$tmp/mnt/three/config.json"
 not_ok 'a model that is still being packed is not removed' rm -r "$tmp/mnt/going"
 has 'it is busy' "$tmp/.out" 'Device or resource busy'

@@ -33,7 +33,7 @@ lets_go() {
 
 mount_dir "$tmp/store" "$tmp/mnt" || exit 1
 [ "$("$tenpak" status --json "$tmp/mnt" | jq .kernel.notices_new_models)" = true ] ||
-    skip_all 'nobody tells of changes here'
+    skip_all 'no change is reported here'
 ok 'everything is read' sh -c 'cat "$1"/*/* >/dev/null' sh "$tmp/mnt"
 holds_nothing || fail 'nothing is removed yet'
 

@@ -88,6 +88,6 @@ else
 fi
 diag "memory: $rss KiB, after detaching $rss_after KiB at most"
 [ -n "${TP_SANITIZED:-}" ] || ok "memory stays within the cache's and 64 MiB" test "$rss_after" -lt $(((24 + 64) * 1024))
-is 'nothing was left held, and no error was told' "$(grep -c -e error -e 'still held at the end' "$tmp/mount.log")" 0
+is 'nothing was left held, and no error was logged' "$(grep -c -e error -e 'still held at the end' "$tmp/mount.log")" 0
 sed 's/^/# /' "$tmp/mount.log"
 tap_done

@@ -121,14 +121,14 @@ not_ok 'a mount in use is not unmounted' fusermount3 -u "$tmp/mnt"
 mapper_end
 
 # Damage is an error, never a wrong byte.
-not_ok 'a damaged chunk is an error to who reads' cat "$tmp/mnt/bad/$file"
+not_ok 'a read of a damaged chunk is an error' cat "$tmp/mnt/bad/$file"
 has 'of input and output' "$tmp/.out" 'Input/output error'
 PYTHONHASHSEED=0 "$PYTHON" -c 'import mmap, sys
 f = open(sys.argv[1], "rb")
 a = mmap.mmap(f.fileno(), 0, mmap.MAP_SHARED, mmap.PROT_READ)
 print(sum(a[::4096]))' "$tmp/mnt/bad/$file" >"$tmp/sum" 2>/dev/null
-is 'and SIGBUS to who has it mapped' $? 135
-is 'who sees none of it' "$(cat "$tmp/sum")" ''
+is 'a mapping of it raises SIGBUS' $? 135
+is 'and gives no byte of it' "$(cat "$tmp/sum")" ''
 
 # A new model, and the daemon killed.
 cp "$tmp/other.tnpk" "$tmp/late" && mv "$tmp/late" "$tmp/store/late.tnpk"

@@ -28,7 +28,7 @@ ok 'a pack reads' as_user diff -r "$tmp/original/model" "$tmp/mnt/model"
 ok 'a plain file' as_user grep -q open "$tmp/mnt/foreign/open"
 ok 'what is made' as_user sh -c "mkdir '$tmp/mnt/own/dir' && echo text >'$tmp/mnt/own/dir/file'"
 is 'is on the disk' "$(cat "$tmp/store/own/dir/file")" text
-ok 'and is the one who made it' test "$(stat -c %u "$tmp/store/own/dir/file")" = "$(stat -c %u "$tmp/store/own")"
+ok 'and belongs to its creator' test "$(stat -c %u "$tmp/store/own/dir/file")" = "$(stat -c %u "$tmp/store/own")"
 ok 'changed, renamed, removed' as_user sh -c "cd '$tmp/mnt/own/dir' && chmod 600 file && truncate -s 100 file &&
     mv file other && ln -s other soft && rm other soft && cd .. && rmdir dir"
 is 'all of it' "$(ls -A "$tmp/store/own")" ''
@@ -42,7 +42,7 @@ if [ "$(id -u)" -eq 0 ]; then
     not_ok 'root is another user' ls "$tmp/mnt/model"
     not_ok 'a file cannot be given away' as_user chown 0 "$tmp/mnt/own"
 fi
-ok 'the status is told' as_user "$tenpak" status "$tmp/mnt"
+ok 'the status is reported' as_user "$tenpak" status "$tmp/mnt"
 as_user "$tenpak" doctor "$tmp/mnt" >"$tmp/doctor" 2>&1
 has 'and what slows it' "$tmp/doctor" read_ahead
 if ! grep -q '^[[:blank:]]*user_allow_other' /etc/fuse.conf 2>/dev/null; then

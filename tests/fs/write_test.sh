@@ -116,7 +116,7 @@ not_ok 'not there' test -e "$tmp/mnt/appears"
 mkdir "$tmp/store/appears"
 ok 'what appears shows at once' wait_for 30 test -d "$tmp/mnt/appears"
 (cd "$tmp/mnt/appears" && mkdir "$tmp/store/appears/x" && sleep 0.5 && pwd -P >/dev/null && ls x >/dev/null)
-is 'who works in it stays in it' $? 0
+is 'a process that works in it stays in it' $? 0
 rmdir "$tmp/store/appears/x" "$tmp/store/appears"
 ok 'what goes is gone at once' wait_for 30 test ! -e "$tmp/mnt/appears"
 

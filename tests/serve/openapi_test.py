@@ -129,7 +129,7 @@ def main():
     states = {j["state"] for j in server.get("/jobs")["jobs"]}
     ok(states <= {"completed", "failed", "cancelled"} and "completed" in states, "as jobs do", states)
     ok(server.process.poll() is None, "the server lives")
-    ok(server.stop() == 0, "and ends when it is told to")
+    ok(server.stop() == 0, "it ends on request")
     left = [str(p) for p in where.path.rglob("*") if ".tmp" in p.name or p.name.startswith(".base") or p.name.startswith(".tuned")]
     ok(not left, "nothing is left of what was under way", left)
     done()

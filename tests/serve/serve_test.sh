@@ -77,7 +77,7 @@ is 'it listens on this machine alone' "$(case $url in http://127.0.0.1:*) echo y
 
 is 'an estimate is taken' "$(post /delta/estimate '{"model": "tuned-1", "base": "base"}')" 202
 id=$(jq -r .id "$tmp/body")
-is 'and told where to look' "$(header Location)" "/status/$id"
+is 'the reply has its location' "$(header Location)" "/status/$id"
 ok 'it ends' wait_for 120 ended "$id"
 is 'as it should' "$(jq -r .state "$tmp/body")" completed
 is 'its report is there' "$(call GET "/report/$id")" 200
@@ -99,7 +99,7 @@ for job in "$first" "$second" "$third"; do
 done
 is 'jobs lists them, the newest first' "$(call GET /jobs) $(jq -r '[.jobs[].id] | . == (sort | reverse) and length == 4' "$tmp/body")" '200 true'
 is 'the directory has become a pack' "$(find "$d" -maxdepth 1 -name 'tuned-*' | sort | tr '\n' ' ')" "$d/tuned-1.tnpk $d/tuned-2.tnpk $d/tuned-3.tnpk "
-is 'who asked is known' "$(jq -r '.jobs[0].asker | "\(.uid) \(.command)"' "$tmp/body")" "$(id -u) tenpak serve"
+is 'the requester is recorded' "$(jq -r '.jobs[0].asker | "\(.uid) \(.command)"' "$tmp/body")" "$(id -u) tenpak serve"
 
 # --- The artifact and its ranges ---
 
@@ -231,7 +231,7 @@ running() {
 }
 begin_large
 ok 'a job runs' wait_for 120 running
-is 'it is cancelled by who has the token' "$(curl -s -X POST -o "$tmp/body" -w '%{http_code}' "$url/jobs/$id/cancel")" 401
+is 'cancelling needs the token' "$(curl -s -X POST -o "$tmp/body" -w '%{http_code}' "$url/jobs/$id/cancel")" 401
 refused 405 EPERM 'and not by looking' "$(call GET "/jobs/$id/cancel")"
 is 'but by a POST' "$(header Allow)" POST
 is 'so: 202' "$(call POST "/jobs/$id/cancel") $(jq -r .id "$tmp/body")" "202 $id"

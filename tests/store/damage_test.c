@@ -118,7 +118,7 @@ static void test_flips(const char *path, const char *name)
     }
     is_int(missed, 0, "every flipped byte is noticed");
     is_int(wrong, 0, "none gives wrong bytes");
-    is_int(mute, 0, "each is told, with the pack's path");
+    is_int(mute, 0, "each is reported, with the pack's path");
     close(fd);
     diag("%s: %zu bytes flipped", name, file.len);
 
@@ -318,7 +318,7 @@ static void test_newer(const char *path)
     tp_put_le64(footer + 120, tp_xxh3(footer, 120));
     write_file(copy, file.data, file.len);
     is_int(tp_pack_open(copy, NULL, &pack, &err), -EPROTONOSUPPORT,
-           "a newer version is told as one");
+           "a newer version is reported as newer");
     has(err.message, "format 3", "with its number");
     is_int(tp_pack_identify(copy, &id, &err), -EPROTONOSUPPORT,
            "also when only its id is asked for");
@@ -327,7 +327,7 @@ static void test_newer(const char *path)
     tp_put_le64(footer + 120, tp_xxh3(footer, 120));
     write_file(copy, file.data, file.len);
     is_int(tp_pack_open(copy, NULL, &pack, &err), -EPROTONOSUPPORT,
-           "an unknown feature is told as one");
+           "an unknown feature is reported as newer");
     has(err.message, "0x4", "with its bit");
     write_file(copy,
                "not a pack at all, but long enough to be taken for one: "
@@ -335,7 +335,7 @@ static void test_newer(const char *path)
                "take together.",
                150);
     is_int(tp_pack_open(copy, NULL, &pack, &err), -EBADMSG, "another file");
-    has(err.message, "is not a pack", "is told as no pack");
+    has(err.message, "is not a pack", "is reported as no pack");
     unlink(copy);
     tp_buffer_clear(&file);
     free(copy);

@@ -54,7 +54,7 @@ static void test_basic(void)
     uint32_t many[CHUNKS_MAX] = {0};
     struct tp_block *blocks[CHUNKS_MAX];
     is_int(tp_engine_get_many(engine, tune, many, tp_engine_get_max(engine) + 1, blocks, NULL),
-           -E2BIG, "more at once than there is room for");
+           -E2BIG, "more at once than the cache holds");
     tp_engine_destroy(engine);
     free_pack(tune);
     free_pack(base);
@@ -181,7 +181,7 @@ static void test_single_flight(void)
     run_crowd(&crowd, 64);
     atomic_store(&decode_usec, 0);
     is_int(atomic_load(&crowd.failed), 64, "all readers of a bad block fail");
-    is_int(atomic_load(&crowd.told), 64, "and are told the same");
+    is_int(atomic_load(&crowd.told), 64, "and get the same error");
     ok(atomic_load(&tune->decoded[0]) < 65, "without each decoding it");
     atomic_store(&bad_chunk, -1);
     ok(get_whole(engine, tune, 0), "an error is not kept");
@@ -214,7 +214,7 @@ static void test_crowd(uint64_t seed)
     atomic_store(&bad_chunk, -1);
     is_int(atomic_load(&crowd.wrong), 0, "300 threads on 30 blocks never see a wrong byte");
     ok(atomic_load(&crowd.failed) > 0 && atomic_load(&crowd.failed) == atomic_load(&crowd.told),
-       "who needs a bad chunk is told so, and nothing else fails");
+       "a read of a bad chunk fails, and nothing else does");
     is_int(atomic_load(&collisions), 0, "nothing is decoded twice at once");
     tp_engine_get_stats(engine, &stats);
     ok(stats.cached_bytes <= stats.cached_bytes_max, "the budget is kept");
@@ -224,7 +224,7 @@ static void test_crowd(uint64_t seed)
                    stats.queued_chunks + stats.decoding_threads == 0)),
        "what was asked for ahead is done");
     is_u64(stats.held_blocks, 0, "no block is held afterwards");
-    is_u64(stats.reserved_blocks, 0, "no room is reserved");
+    is_u64(stats.reserved_blocks, 0, "no space is reserved");
     is_u64(stats.queued_chunks, 0, "nothing is queued");
     is_u64(stats.decoding_threads, 0, "nobody decodes");
     tp_engine_destroy(engine);
@@ -293,7 +293,7 @@ static void test_given(void)
         for (unsigned c = 0; c < N - 1; c++)
             good = good && give(engine, tune, c, CHUNK_SIZE);
     is_int((int)total_decoded(tune), 2 * (N - 1) + 1,
-           "what made room and is asked for again is decoded once more, and then kept");
+           "a block that was evicted and is read again is decoded once more, and then kept");
 
     tp_engine_forget(engine, tune);
     for (unsigned c = N; c < 2 * N; c++)
@@ -343,14 +343,14 @@ static void test_ahead(void)
     for (uint32_t c = AHEAD; c < AHEAD + 64; c++)
         good = good && get_whole(engine, pack, c);
     is_u64(tp_engine_prefetch(engine, pack, 0, AHEAD + 1), AHEAD,
-           "a third of those there is room for, no more");
+           "a third of the capacity, no more");
     ok(eventually((tp_engine_get_stats(engine, &stats), stats.prefetched_blocks >= AHEAD)),
        "blocks are decoded ahead");
     is_u64(tp_engine_prefetch(engine, pack, 0, 1), 0, "no more before they are read");
     for (uint32_t c = 0; c < AHEAD; c++)
         good = good && get_whole(engine, pack, c) && atomic_load(&pack->decoded[c]) == 1;
     ok(good, "none of them is decoded again when it is read");
-    is_u64(tp_engine_prefetch(engine, pack, 200, 1), 1, "then there is room for others");
+    is_u64(tp_engine_prefetch(engine, pack, 200, 1), 1, "then there is space for others");
 
     atomic_store(&decode_usec, 5000);
     tp_engine_forget(engine, pack);

@@ -233,7 +233,7 @@ static void test_agree(void)
 
     for (unsigned r = 0; r < ROUNDS; r++)
         agree_once(&tally);
-    is_int(tally.wrong, 0, "who writes packs and who looks at models pair alike");
+    is_int(tally.wrong, 0, "the writer and the matcher pair alike");
     ok(tally.paired > tally.tensors / 32 && tally.paired < tally.tensors, "%u of %u", tally.paired,
        tally.tensors);
 }

@@ -193,7 +193,7 @@ static void test_bases(void)
     is_int(compress_with(tune, "tune", NULL, false, &report, &err), -EINVAL,
            "a model is not its own base");
     is_int(compress_with(tune, "nobody", NULL, false, &report, &err), -ENOENT,
-           "an unknown base is told");
+           "an unknown base is reported");
     has(err.message, "nobody", "by name");
     is_int(compress_with(tune, "model", NULL, false, &report, &err), 0, "a named plain base");
     ok(report.base_packed && pack_whole() && !exists(dir), "is packed first");
@@ -230,7 +230,7 @@ static void test_lock(void)
 
     is_int(tp_model_lock(dir, &lock, &err), 0, "a lock is taken");
     is_int(compress_with(dir, "none", NULL, false, &report, &err), -EBUSY,
-           "another is told to wait");
+           "another one has to wait");
     tp_model_unlock(&lock);
     ok(nothing_hidden(scratch), "the lock leaves nothing");
     folder = in_scratch(".tenpak");
@@ -341,7 +341,7 @@ static void test_full_disk(void)
         skip("cannot mount a small file system here");
     else
         is_int(WIFEXITED(status) ? WEXITSTATUS(status) : -1, 0,
-               "a full disk is told, and nothing is left");
+               "a full disk is reported, and nothing is left");
 }
 
 int main(void)

@@ -54,7 +54,7 @@ static void test_alone(void)
     is_int(decoded_in(base, 600, 610), 20, "the base's blocks are no longer kept at once");
     ok(read_through(engine, &base, 1, 610, 611) && read_through(engine, &tunes[1], 1, 611, 612) &&
            get_whole(engine, base, 611),
-       "beside who reads the base itself");
+       "beside a reader of the base itself");
     is_int(decoded_in(base, 611, 612), 1, "they are");
     tp_engine_destroy(engine);
     free_pack(tunes[0]);

@@ -99,7 +99,7 @@ static void fails(size_t limit, size_t len)
     if (tp_sink_create(fd, path, &sink, &err) < 0 || setrlimit(RLIMIT_FSIZE, &now) < 0)
         bail_out("cannot limit files");
     is_int(put_all(sink, len, MIB, &err), -EFBIG, "a file that may not grow");
-    has(err.message, "cannot write", "tells what failed");
+    has(err.message, "cannot write", "names what failed");
     has(err.message, path, "and of which file");
     tp_sink_destroy(sink);
     setrlimit(RLIMIT_FSIZE, &was);

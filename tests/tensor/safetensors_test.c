@@ -210,7 +210,7 @@ static void test_lengths(void)
            "less of it in memory than it needs");
     tp_put_le64(head, TP_SAFETENSORS_HEADER_MAX + 1);
     is_int(tp_safetensors_parse(head, 10, UINT64_MAX, &st, &err), -EBADMSG, "a header over 100 MB");
-    has(err.message, "too long", "is told so");
+    has(err.message, "too long", "the message says so");
     tp_put_le64(head, UINT64_MAX);
     is_int(tp_safetensors_parse(head, 10, UINT64_MAX, &st, &err), -EBADMSG,
            "a header of 2^64 - 1 bytes");
@@ -239,7 +239,7 @@ static void test_long_name(void)
         tp_buffer_clear(&text);
         tp_buffer_clear(&buf);
     }
-    has(err.message, "name is too long", "is told so");
+    has(err.message, "name is too long", "the message says so");
 }
 
 static void test_open(void)
@@ -259,7 +259,7 @@ static void test_open(void)
     is_u64(st.tensor_n, 1, "has its tensor");
     tp_safetensors_clear(&st);
     is_int(tp_safetensors_open(fd, buf.len - 1, path, &st, &err), -EBADMSG,
-           "of another size than told: refused");
+           "of another size than declared: refused");
     has(err.message, path, "and named");
     is_int(tp_safetensors_open(fd, 7, path, &st, &err), -EBADMSG,
            "too short for a length: refused");
