@@ -23,7 +23,7 @@
 #include <sys/stat.h>
 
 #include "fs/mount.h"
-#include "fs/passthrough.h"
+#include "fs/hot/passthrough.h"
 #include "store/catalog.h"
 #include "store/reader.h"
 #include "store/store.h"
@@ -109,7 +109,7 @@ struct tp_tree {
     uint8_t id[TP_SHA256_LEN];
     /*
      * Of the pack's file, as last seen; GRANTS: the permission bits that it leaves to its model
-     * (fs/grants.c).
+     * (fs/packed/grants.c).
      */
     _Atomic uid_t uid;
     _Atomic gid_t gid;
@@ -135,7 +135,7 @@ struct tp_tree {
     unsigned anchors;     /* such opens */
     bool opening;
     uint64_t idle_since;
-    struct tp_removal *removal; /* what was removed of it (fs/removal.h); NULL: nothing */
+    struct tp_removal *removal; /* what was removed of it (fs/packed/removal.h); NULL: nothing */
     _Atomic bool unsettled;     /* something was, once: the kernel keeps no listing of it */
 };
 

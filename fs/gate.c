@@ -8,7 +8,7 @@
 #include <poll.h>
 
 #include "fs/change.h"
-#include "fs/control.h"
+#include "fs/control/control.h"
 
 static struct tp_node *node_of(fuse_req_t req, fuse_ino_t ino)
 {

@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "fs/change.h"
-#include "fs/control.h"
+#include "fs/control/control.h"
 #include "fs/gate.h"
-#include "fs/promote.h"
+#include "fs/hot/promote.h"
 #include "fs/watch.h"
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)

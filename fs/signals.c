@@ -15,7 +15,7 @@
 #include <time.h>
 
 #include "base/log.h"
-#include "fs/control.h"
+#include "fs/control/control.h"
 #include "fs/detach.h"
 #include "fs/sweep.h"
 #include "fs/watch.h"

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "fs/kernel.h"
-#include "fs/promote.h"
+#include "fs/hot/promote.h"
 
 static void add(char *out, size_t room, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 

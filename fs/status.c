@@ -13,10 +13,10 @@
 
 #include "base/json.h"
 #include "base/pool.h"
-#include "fs/control.h"
+#include "fs/control/control.h"
 #include "fs/fs.h"
 #include "fs/kernel.h"
-#include "fs/promote.h"
+#include "fs/hot/promote.h"
 #include "fs/watch.h"
 
 static double uptime(const struct tp_fs *fs)

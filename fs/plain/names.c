@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "fs/change.h"
-#include "fs/removal.h"
+#include "fs/packed/removal.h"
 
 static bool exists(struct tp_fs *fs, const char *name)
 {

@@ -10,9 +10,9 @@
 #include <string.h>
 
 #include "base/size.h"
-#include "fs/control_impl.h"
+#include "fs/control/control_impl.h"
 #include "fs/kernel.h"
-#include "fs/promote.h"
+#include "fs/hot/promote.h"
 
 struct knob {
     const char *name;

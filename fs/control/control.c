@@ -2,7 +2,7 @@
 /* The life of the control directory: its jobs and documents, its thread, its end. */
 #include <config.h>
 
-#include "fs/control.h"
+#include "fs/control/control.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "fs/control_impl.h"
+#include "fs/control/control_impl.h"
 #include "fs/kernel.h"
 #include "fs/status.h"
 

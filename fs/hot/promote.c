@@ -2,7 +2,7 @@
 /* What is promoted when, and how an open finds it. */
 #include <config.h>
 
-#include "fs/promote.h"
+#include "fs/hot/promote.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "fs/promote_impl.h"
+#include "fs/hot/promote_impl.h"
 
 /* Smaller ones gain nothing. */
 #define SIZE_MIN 65536u

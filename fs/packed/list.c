@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "fs/fs.h"
-#include "fs/removal.h"
+#include "fs/packed/removal.h"
 
 /* Positions: 0 and 1 are "." and "..", entry I of the index is I + 2; the next one is asked for. */
 enum { DOTS = 2 };

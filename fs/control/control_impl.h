@@ -9,7 +9,7 @@
 #include "base/buffer.h"
 #include "control/documents.h"
 #include "control/jobs.h"
-#include "fs/control.h"
+#include "fs/control/control.h"
 
 enum tp_control_kind {
     TP_CONTROL_TOP,

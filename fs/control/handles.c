@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fs/control_impl.h"
+#include "fs/control/control_impl.h"
 
 static enum tp_handle_kind handle_kind(const struct tp_control_id *id, bool writes)
 {

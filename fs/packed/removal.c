@@ -2,7 +2,7 @@
 /* Which entries of a pack were removed, and when that becomes true of the pack. */
 #include <config.h>
 
-#include "fs/removal.h"
+#include "fs/packed/removal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "fs/change.h"
-#include "fs/promote.h"
+#include "fs/hot/promote.h"
 #include "store/remove.h"
 
 /* Without progress for so long nobody is about to remove the rest. */

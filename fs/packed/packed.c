@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "fs/fs.h"
-#include "fs/promote.h"
-#include "fs/removal.h"
+#include "fs/hot/promote.h"
+#include "fs/packed/removal.h"
 #include "fs/watch.h"
 #include "store/restored.h"
 

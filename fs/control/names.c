@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/hash.h"
-#include "fs/control_impl.h"
+#include "fs/control/control_impl.h"
 
 static const char json_suffix[] = ".json";
 

@@ -10,7 +10,7 @@
 
 #include "base/acl.h"
 #include "fs/change.h"
-#include "fs/promote.h"
+#include "fs/hot/promote.h"
 #include "store/names.h"
 
 enum { LIST_BYTES_MAX = 65536 };

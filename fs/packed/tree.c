@@ -14,7 +14,7 @@
 
 #include "base/hash.h"
 #include "fs/fs.h"
-#include "fs/promote.h"
+#include "fs/hot/promote.h"
 #include "store/restored.h"
 
 /*

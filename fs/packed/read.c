@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "fs/fs.h"
-#include "fs/promote.h"
+#include "fs/hot/promote.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t buffer_key;

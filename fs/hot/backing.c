@@ -2,7 +2,7 @@
 /* Files without a name, in a directory or in a tmpfs of our own. */
 #include <config.h>
 
-#include "fs/backing.h"
+#include "fs/hot/backing.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -10,7 +10,7 @@
 #include "base/hash.h"
 #include "codec/codec.h"
 #include "fs/change.h"
-#include "fs/promote.h"
+#include "fs/hot/promote.h"
 
 #define PREFIX "user.tenpak."
 

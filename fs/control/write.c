@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fs/control_impl.h"
+#include "fs/control/control_impl.h"
 
 /* Replies that nobody reads. */
 #define REPLY_BYTES_MAX (256u << 10)

@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "fs/control_impl.h"
+#include "fs/control/control_impl.h"
 
 struct tp_text *tp_text_ref(struct tp_text *text)
 {

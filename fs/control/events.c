@@ -11,7 +11,7 @@
 #include <time.h>
 
 #include "base/json.h"
-#include "fs/control_impl.h"
+#include "fs/control/control_impl.h"
 
 /* So much of a refused text is kept. */
 #define TEXT_KEPT 200u

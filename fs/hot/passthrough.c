@@ -2,7 +2,7 @@
 /* FUSE passthrough where libfuse and the kernel have it; why not where they have not. */
 #include <config.h>
 
-#include "fs/passthrough.h"
+#include "fs/hot/passthrough.h"
 
 #include <errno.h>
 #include <stdio.h>

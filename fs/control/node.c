@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
-#include "fs/control_impl.h"
+#include "fs/control/control_impl.h"
 
 bool tp_control_is_name(const struct tp_fs *fs, const char *name)
 {

@@ -12,7 +12,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/size.h"
-#include "fs/promote_impl.h"
+#include "fs/hot/promote_impl.h"
 
 #define PIECE ((size_t)2 << 20)
 

@@ -12,8 +12,8 @@
 
 #include "base/buffer.h"
 #include "fs/change.h"
-#include "fs/control.h"
-#include "fs/removal.h"
+#include "fs/control/control.h"
+#include "fs/packed/removal.h"
 #include "fs/sweep.h"
 #include "fs/watch.h"
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fs/control_impl.h"
+#include "fs/control/control_impl.h"
 
 #define READY_ALWAYS (POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM)
 #define READY_NEWS (POLLIN | POLLRDNORM | POLLPRI)

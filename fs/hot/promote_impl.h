@@ -5,8 +5,8 @@
 
 #include <sys/types.h>
 
-#include "fs/backing.h"
-#include "fs/promote.h"
+#include "fs/hot/backing.h"
+#include "fs/hot/promote.h"
 
 #define TP_PROMOTE_SENT 64
 

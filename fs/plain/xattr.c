@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "fs/change.h"
-#include "fs/promote.h"
+#include "fs/hot/promote.h"
 #include "fs/status.h"
 
 /* The largest that the kernel takes. */
