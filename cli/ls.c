@@ -45,7 +45,7 @@ static void name_base(struct tp_pack *pack, struct row *row)
     }
 }
 
-static void fill(struct tp_store *store, const struct tp_model *model, struct row *row)
+static void fill(struct tp_store *store, const struct tp_store_model *model, struct row *row)
 {
     *row = (struct row){.name = model->name, .kind = model->kind};
     if (model->kind == TP_MODEL_PACK) {
@@ -137,7 +137,7 @@ static void tell_nested(void *arg, const char *name, size_t packs)
 static int run(struct tp_options *o)
 {
     struct tp_store *store = NULL;
-    struct tp_model *models = NULL;
+    struct tp_store_model *models = NULL;
     struct tp_error err = {0};
     struct row *rows = NULL;
     char *dir = NULL;

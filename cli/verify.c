@@ -111,7 +111,7 @@ static bool is_file(const char *path)
 static int verify_store(struct verifying *v, const char *dir, struct tp_error *err)
 {
     struct tp_store *store = NULL;
-    struct tp_model *models = NULL;
+    struct tp_store_model *models = NULL;
     size_t n = 0;
     int rc = tp_store_open(dir, &store, err);
     if (!rc)

@@ -185,7 +185,7 @@ static void look_at(struct tp_jobs *jobs, const struct tp_policy *policy, const 
 void tp_auto_look(struct tp_jobs *jobs, const struct tp_policy *policy)
 {
     struct tp_store *store = NULL;
-    struct tp_model *models = NULL;
+    struct tp_store_model *models = NULL;
     size_t n = 0;
 
     if (!jobs->automatic && !(jobs->automatic = calloc(1, sizeof *jobs->automatic)))

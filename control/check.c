@@ -183,7 +183,7 @@ static void sweep_one(const char *dir, const char *name)
 void tp_job_sweep(const char *dir, enum tp_verb verb, const char *subject)
 {
     struct tp_store *store = NULL;
-    struct tp_model *models = NULL;
+    struct tp_store_model *models = NULL;
     size_t n = 0;
 
     if (only_reads(verb))

@@ -71,7 +71,7 @@ void tp_inventory_destroy(struct tp_inventory *inventory)
  * Entries for the models that are there now: what was known of a name of the same kind moves over.
  * Both lists are in byte order.
  */
-static int take_list(struct tp_inventory *inventory, const struct tp_model *models, size_t n)
+static int take_list(struct tp_inventory *inventory, const struct tp_store_model *models, size_t n)
 {
     struct tp_inventory_entry *entries = calloc(n + 1, sizeof *entries);
     size_t old = 0;
@@ -230,7 +230,7 @@ static int set_bases(struct tp_inventory *inventory)
 int tp_inventory_rows(struct tp_inventory *inventory, struct tp_inventory_row **rows, size_t *n,
                       struct tp_error *err)
 {
-    struct tp_model *models = NULL;
+    struct tp_store_model *models = NULL;
     size_t model_n = 0;
 
     *rows = NULL;

@@ -363,7 +363,7 @@ static bool has_pack(const struct child *c, const char *name)
 
 static int verify_all(struct verifying *v, struct tp_store *store, struct tp_error *err)
 {
-    struct tp_model *models = NULL;
+    struct tp_store_model *models = NULL;
     size_t n = 0;
     int rc = tp_store_models(store, &models, &n, err), first = 0;
 

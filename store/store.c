@@ -84,7 +84,7 @@ static bool is_pack(int dirfd, const struct dirent *entry)
 }
 
 struct models {
-    struct tp_model *list;
+    struct tp_store_model *list;
     size_t n, cap;
 };
 
@@ -92,7 +92,7 @@ static int add_model(struct models *models, const char *name, size_t len, enum t
 {
     if (models->n == models->cap) {
         size_t cap = models->cap ? 2 * models->cap : 64;
-        struct tp_model *list = realloc(models->list, cap * sizeof *list);
+        struct tp_store_model *list = realloc(models->list, cap * sizeof *list);
         if (!list)
             return -ENOMEM;
         models->list = list;
@@ -101,13 +101,13 @@ static int add_model(struct models *models, const char *name, size_t len, enum t
     char *copy = strndup(name, len);
     if (!copy)
         return -ENOMEM;
-    models->list[models->n++] = (struct tp_model){copy, kind};
+    models->list[models->n++] = (struct tp_store_model){copy, kind};
     return 0;
 }
 
 static int compare_models(const void *a, const void *b)
 {
-    const struct tp_model *x = a, *y = b;
+    const struct tp_store_model *x = a, *y = b;
     int order = strcmp(x->name, y->name);
 
     return order ? order : (int)x->kind - (int)y->kind;
@@ -127,7 +127,8 @@ static void drop_doubles(struct models *models)
     models->n = kept;
 }
 
-int tp_store_models(struct tp_store *store, struct tp_model **out, size_t *n, struct tp_error *err)
+int tp_store_models(struct tp_store *store, struct tp_store_model **out, size_t *n,
+                    struct tp_error *err)
 {
     int fd = openat(store->catalog.dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -191,7 +192,7 @@ int tp_store_find_nested(struct tp_store *store,
                          void (*found)(void *arg, const char *name, size_t packs), void *arg,
                          struct tp_error *err)
 {
-    struct tp_model *models;
+    struct tp_store_model *models;
     size_t n;
     int rc = tp_store_models(store, &models, &n, err);
 
@@ -207,7 +208,7 @@ int tp_store_find_nested(struct tp_store *store,
     return rc;
 }
 
-void tp_store_models_free(struct tp_model *models, size_t n)
+void tp_store_models_free(struct tp_store_model *models, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         free(models[i].name);

@@ -13,7 +13,7 @@ struct tp_store;
 
 enum tp_model_kind { TP_MODEL_PLAIN, TP_MODEL_PACK };
 
-struct tp_model {
+struct tp_store_model {
     char *name; /* without .tnpk */
     enum tp_model_kind kind;
 };
@@ -26,8 +26,9 @@ const char *tp_store_dir(const struct tp_store *store);
 /* The models of DIR itself, in byte order of their names: *OUT is freed with tp_store_models_free.
  * Where both NAME/ and NAME.tnpk exist the plain directory is listed (a pack that is not yet in its
  * place). */
-int tp_store_models(struct tp_store *store, struct tp_model **out, size_t *n, struct tp_error *err);
-void tp_store_models_free(struct tp_model *models, size_t n);
+int tp_store_models(struct tp_store *store, struct tp_store_model **out, size_t *n,
+                    struct tp_error *err);
+void tp_store_models_free(struct tp_store_model *models, size_t n);
 
 /* A store has one level: packs in a directory of DIR are files there and no models. FOUND is told
  * of each directory that has some, and how many: such a one is a store of its own. */

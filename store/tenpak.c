@@ -24,7 +24,7 @@
 struct tp_lib {
     struct tp_store *store;
     struct tp_engine *engine;
-    struct tp_model *models;
+    struct tp_store_model *models;
     size_t model_n;
 };
 
@@ -192,7 +192,7 @@ int tp_lib_model_open(struct tp_lib *lib, const char *name, struct tp_lib_model 
                       struct tp_lib_error *error)
 {
     struct tp_error err = {0};
-    const struct tp_model *found = NULL;
+    const struct tp_store_model *found = NULL;
     struct tp_lib_model *model;
     *out = NULL;
     for (size_t i = 0; i < lib->model_n && !found; i++)

@@ -178,7 +178,7 @@ static int add(struct listing *listing, const char *name, const struct tp_contro
 static int add_models(struct listing *listing)
 {
     struct tp_error err = {0};
-    struct tp_model *models;
+    struct tp_store_model *models;
     size_t n;
     int rc = tp_store_models(listing->control->fs->store, &models, &n, &err);
 

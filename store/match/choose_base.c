@@ -187,7 +187,7 @@ static int open_model(const char *dir, const char *name, const char *model, stru
 /* What the store has, in one number: another when a directory and its pack have changed places. */
 static uint64_t fingerprint(struct tp_store *store)
 {
-    struct tp_model *models = NULL;
+    struct tp_store_model *models = NULL;
     uint64_t sum = 0;
     size_t n = 0;
 

@@ -213,7 +213,7 @@ static int look_at(struct search *s, struct candidate *c, struct tp_error *err)
 /* A directory that is no model, such as one with models in it, is none of the candidates, nor is a
  * link to one: that is another candidate, if not the model at hand, or lies elsewhere, and is not
  * packed from here. */
-static bool is_candidate(const struct search *s, const struct tp_model *model)
+static bool is_candidate(const struct search *s, const struct tp_store_model *model)
 {
     struct stat st;
     if (is_self(s, model->name))
@@ -260,7 +260,7 @@ static void put_on_list(struct search *s, struct candidate *c)
 /* All models are looked at, each once; those on the list stay open. */
 static int list_candidates(struct search *s, struct tp_error *err)
 {
-    struct tp_model *models = NULL;
+    struct tp_store_model *models = NULL;
     size_t n = 0;
     int rc = tp_store_models(s->store, &models, &n, err);
     for (size_t i = 0; !rc && i < n; i++) {
