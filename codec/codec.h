@@ -50,14 +50,31 @@ struct tp_tables;  /* the tables of a tensor, expanded for coding and decoding; 
                       freely */
 struct tp_scratch; /* work memory of one thread at a time, for any codec */
 
+/*
+ * A codec, and all that its callers ask of it: no file outside codec/ names one. There are two
+ * kinds. A tensor codec (needs_tables) is trained on samples of one tensor. A general codec takes
+ * bytes of any kind, whatever their dtype, and has no tables: its stats_* and tables_* are NULL,
+ * and TABLES is NULL below.
+ */
 struct tp_codec {
     enum tp_codec_id id;
     const char *name;
-    bool needs_base;
-    bool needs_tables; /* false: stats_* and tables_* are NULL, and TABLES is NULL below */
+    bool needs_base; /* it codes differences from a base; never true of a general codec */
+    bool needs_tables;
+    bool whole_samples;  /* stats_add must see samples whole; pieces of them mislead it */
+    size_t tables_bytes; /* memory that tables_create takes at most; 0 without tables */
+    int level_max;       /* the encoder takes an effort from 1 to this (tp_scratch_set_level); 0: it
+                            takes none */
 
     /* Whether tensors of this dtype can be coded at all. */
     bool (*fits)(enum tp_dtype dtype);
+
+    /*
+     * Whether coding these LEN bytes is likely to pay. It looks at a part of them, which takes far
+     * less time than coding in vain. NULL: always; the size that stats_finish promises then holds
+     * for all chunks of a tensor, else only for those that are worth it. Call tp_codec_worth.
+     */
+    bool (*worth)(enum tp_dtype dtype, const void *src, const void *base, size_t len);
 
     /* Learning. stats_add sees LEN bytes of whole elements of the tensor, with the base's bytes in
      * the same place (NULL where !needs_base). stats_finish appends the tables to OUT and, in
@@ -87,19 +104,38 @@ struct tp_codec {
                   struct tp_scratch *scratch);
 };
 
-/* The codec with this wire id; NULL for RAW, SAME, an unknown one. */
-const struct tp_codec *tp_codec_get(unsigned id);
-/* Its name; also of RAW and SAME, and "unknown" for a number that is no codec. */
-const char *tp_codec_name(unsigned id);
-
 /*
- * Bytes that tp_codec->tables_create would keep for tables of this codec, for cache budgets: an
- * upper bound.
+ * The codec with this wire id; NULL for RAW, SAME, an unknown one. A writer tries tensor codecs in
+ * the order of their ids, below TP_CODEC_COUNT, and keeps the first of those that code a chunk to
+ * the same length.
  */
-size_t tp_codec_tables_size(enum tp_codec_id id);
+const struct tp_codec *tp_codec_get(unsigned id);
+/* The name of a wire id, also of RAW and SAME; "unknown" for a number that is no codec. */
+const char *tp_codec_name(unsigned id);
+/* The codec, not RAW or SAME, with this name; or NULL. */
+const struct tp_codec *tp_codec_find(const char *name);
+/* The general codec: for what is not a tensor, and where no tensor codec gains. */
+const struct tp_codec *tp_codec_general(void);
+
+/* What a user can choose from: "auto" (all of them), then the names that tp_codec_find knows, in
+ * the order of the alphabet. Ends with NULL. */
+extern const char *const tp_codec_choices[];
+
+/* codec->worth, and true for a codec that has none. */
+static inline bool tp_codec_worth(const struct tp_codec *codec, enum tp_dtype dtype,
+                                  const void *src, const void *base, size_t len)
+{
+    return !codec->worth || codec->worth(dtype, src, base, len);
+}
 
 struct tp_scratch *tp_scratch_create(void); /* NULL: out of memory; about 2 MiB */
 void tp_scratch_destroy(struct tp_scratch *scratch);
+/*
+ * The effort of encoders with a level_max that are given SCRATCH, from now on: 1 to level_max, or 0
+ * for TP_LEVEL_DEFAULT. Other encoders ignore it.
+ */
+#define TP_LEVEL_DEFAULT 3
+void tp_scratch_set_level(struct tp_scratch *scratch, int level);
 
 /*
  * Which kernels run: the best that the CPU has, chosen at first use. The environment's TENPAK_CPU

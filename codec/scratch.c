@@ -6,12 +6,6 @@
 
 #include <stdlib.h>
 
-/*
- * What chunks are compressed with: level 3, nothing in the frame that the pack's index knows
- * already.
- */
-#define ZSTD_LEVEL 3
-
 struct tp_scratch *tp_scratch_create(void)
 {
     struct tp_scratch *scratch = calloc(1, sizeof *scratch);
@@ -36,6 +30,12 @@ void tp_scratch_destroy(struct tp_scratch *scratch)
     free(scratch);
 }
 
+void tp_scratch_set_level(struct tp_scratch *scratch, int level)
+{
+    scratch->level = level;
+}
+
+/* Nothing is in the frame that the pack's index knows already. */
 ZSTD_CCtx *tp_scratch_zstd_enc(struct tp_scratch *scratch)
 {
     ZSTD_CCtx *ctx;
@@ -45,8 +45,7 @@ ZSTD_CCtx *tp_scratch_zstd_enc(struct tp_scratch *scratch)
     ctx = ZSTD_createCCtx();
     if (!ctx)
         return NULL;
-    if (ZSTD_isError(ZSTD_CCtx_setParameter(ctx, ZSTD_c_compressionLevel, ZSTD_LEVEL)) ||
-        ZSTD_isError(ZSTD_CCtx_setParameter(ctx, ZSTD_c_contentSizeFlag, 0)) ||
+    if (ZSTD_isError(ZSTD_CCtx_setParameter(ctx, ZSTD_c_contentSizeFlag, 0)) ||
         ZSTD_isError(ZSTD_CCtx_setParameter(ctx, ZSTD_c_checksumFlag, 0)) ||
         ZSTD_isError(ZSTD_CCtx_setParameter(ctx, ZSTD_c_dictIDFlag, 0))) {
         ZSTD_freeCCtx(ctx);

@@ -14,6 +14,7 @@
 
 struct tp_scratch {
     uint8_t *block; /* TP_SCRATCH_SIZE bytes, 64-byte aligned, TP_SLACK more after them */
+    int level;      /* tp_scratch_set_level */
     ZSTD_CCtx *zstd_enc;
     ZSTD_DCtx *zstd_dec;
 };

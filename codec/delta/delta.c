@@ -266,6 +266,7 @@ const struct tp_codec tp_codec_delta = {
     .name = "delta",
     .needs_base = true,
     .needs_tables = true,
+    .tables_bytes = TP_DELTA_TABLES_BYTES,
     .fits = fits,
     .stats_create = tp_delta_stats_create,
     .stats_add = tp_delta_stats_add,

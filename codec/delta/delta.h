@@ -11,7 +11,4 @@
 
 extern const struct tp_codec tp_codec_delta;
 
-/* What tables_create keeps at most, in bytes. */
-extern const size_t tp_delta_tables_size;
-
 #endif

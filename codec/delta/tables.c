@@ -18,10 +18,6 @@ static const struct tp_delta_kind kinds[TP_DTYPE_COUNT] = {
     [TP_DTYPE_F8_E4M3FNUZ] = {8, 1, 3, 0x0f, 7}, [TP_DTYPE_F8_E5M2FNUZ] = {8, 1, 2, 0x1f, 7},
 };
 
-const size_t tp_delta_tables_size =
-    sizeof(struct tp_delta_tables) +
-    TP_DELTA_CONTEXTS * (sizeof(struct tp_rans_dec) + sizeof(struct tp_rans_enc)) + 128;
-
 const struct tp_delta_kind *tp_delta_kind_of(enum tp_dtype dtype)
 {
     if ((unsigned)dtype >= TP_DTYPE_COUNT || kinds[dtype].width == 0)

@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const size_t tp_sparse_tables_size = sizeof(struct tp_tables);
-
 struct sparse_shape tp_sparse_shape(enum tp_dtype dtype)
 {
     switch (dtype) {

@@ -38,6 +38,12 @@ int tp_sparse_stats_finish(struct tp_stats *stats, struct tp_buffer *out, double
 void tp_sparse_stats_destroy(struct tp_stats *stats);
 
 /*
+ * Whether to try sparse on LEN bytes: few of the elements differ from the base's, or up to a half
+ * and these together; or no other codec has a use for the base of this dtype.
+ */
+bool tp_sparse_worth(enum tp_dtype dtype, const void *src, const void *base, size_t len);
+
+/*
  * Positions (counted in elements) where SRC and BASE differ, in order; OUT holds len / shape.width.
  */
 size_t tp_sparse_positions(const uint8_t *src, const uint8_t *base, size_t len,

@@ -6,7 +6,7 @@
 
 #include "base/le.h"
 #include "codec/delta/delta.h"
-#include "codec/sparse/sparse.h"
+#include "codec/sparse/tables.h"
 
 /* How many of N elements of BYTES bytes differ. */
 static size_t count_changes(const uint8_t *src, const uint8_t *base, size_t n, size_t bytes)
@@ -24,8 +24,9 @@ static size_t count_changes(const uint8_t *src, const uint8_t *base, size_t n, s
 #define LINE 64u
 #define LINE_STEP 8u
 
-bool tp_sparse_worth(enum tp_dtype dtype, const uint8_t *src, const uint8_t *base, size_t len)
+bool tp_sparse_worth(enum tp_dtype dtype, const void *src_bytes, const void *base_bytes, size_t len)
 {
+    const uint8_t *src = src_bytes, *base = base_bytes;
     unsigned bits = tp_dtype_bits(dtype);
     size_t bytes = bits < 8 ? 1 : bits / 8, line = LINE / bytes * bytes;
     size_t elems = 0, changed = 0, lines = 0, untouched = 0;

@@ -428,6 +428,7 @@ const struct tp_codec tp_codec_split = {
     .name = "split",
     .needs_base = false,
     .needs_tables = true,
+    .tables_bytes = sizeof(struct tp_tables) + SPLIT_PLANES_MAX * sizeof(struct split_plane),
     .fits = fits,
     .stats_create = tp_split_stats_create,
     .stats_add = tp_split_stats_add,

@@ -7,7 +7,4 @@
 
 extern const struct tp_codec tp_codec_split;
 
-/* What its tables_create keeps at most, in bytes. */
-extern const size_t tp_split_tables_size;
-
 #endif

@@ -10,9 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const size_t tp_split_tables_size =
-    sizeof(struct tp_tables) + SPLIT_PLANES_MAX * sizeof(struct split_plane);
-
 unsigned tp_split_log2(uint32_t x)
 {
     unsigned top = 31 - (unsigned)__builtin_clz(x);

@@ -9,6 +9,8 @@
 
 #include <zstd.h>
 
+#define LEVEL_MAX 22
+
 static bool fits(enum tp_dtype dtype)
 {
     return tp_dtype_bits(dtype) != 0;
@@ -22,7 +24,9 @@ static size_t encode(const struct tp_tables *tables, enum tp_dtype dtype, const 
     size_t n;
 
     (void)tables, (void)dtype, (void)base;
-    if (!ctx || cap < 2)
+    if (!ctx || cap < 2 ||
+        ZSTD_isError(ZSTD_CCtx_setParameter(ctx, ZSTD_c_compressionLevel,
+                                            scratch->level ? scratch->level : TP_LEVEL_DEFAULT)))
         return 0;
     /* libzstd wants more room than it uses; what it gets of the slack does not count. */
     n = ZSTD_compress2(ctx, dst, cap + TP_SLACK / 2, src, len);
@@ -75,6 +79,7 @@ const struct tp_codec tp_codec_zstd = {
     .name = "zstd",
     .needs_base = false,
     .needs_tables = false,
+    .level_max = LEVEL_MAX,
     .fits = fits,
     .encode = encode,
     .decode = decode,

@@ -9,7 +9,6 @@
 #include <time.h>
 
 #include "base/checked.h"
-#include "codec/sparse/sparse.h"
 #include "store/match/distance.h"
 #include "store/pack/layout.h"
 #include "store/match/match.h"
@@ -163,7 +162,7 @@ static bool tries(const struct estimator *e, const struct tp_codec *codec, enum 
 {
     if (!codec->needs_base)
         return true;
-    return given && (codec->id != TP_CODEC_SPARSE || tp_sparse_worth(dtype, e->src, e->ref, len));
+    return given && tp_codec_worth(codec, dtype, e->src, e->ref, len);
 }
 
 static int learn_stats(struct estimator *e, struct learned *l, struct tp_stats **stats,

@@ -67,7 +67,7 @@ static void unlink_entry(struct tp_tables_entry *e)
         p = &(*p)->chain;
     *p = e->chain;
     list_remove(e);
-    kept_bytes -= tp_codec_tables_size(e->codec->id);
+    kept_bytes -= e->codec->tables_bytes;
 }
 
 static struct tp_tables_entry *find_locked(uint64_t serial, uint32_t number)
@@ -145,7 +145,7 @@ static struct tp_tables_entry *add(struct tp_tables_entry *e)
         e->chain = *bucket;
         *bucket = e;
         list_push(e);
-        kept_bytes += tp_codec_tables_size(e->codec->id);
+        kept_bytes += e->codec->tables_bytes;
         evict_locked();
     }
     pthread_mutex_unlock(&lock);

@@ -6,12 +6,9 @@
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
-#include <zstd.h>
 
 #include "base/file.h"
 #include "base/hash.h"
-#include "codec/scratch.h"
-#include "codec/sparse/sparse.h"
 #include "store/write/writer_internal.h"
 
 static int open_source(struct tp_writer *w, uint32_t file, int *fd, struct tp_error *err)
@@ -99,13 +96,9 @@ int tp_writer_window(struct tp_writer *w, const struct tp_segment *s, uint32_t n
 size_t tp_encode_zstd(const struct tp_writer *w, struct tp_work *work, const void *src, size_t len,
                       void *dst, size_t cap)
 {
-    const struct tp_codec *codec = tp_codec_get(TP_CODEC_ZSTD);
-    ZSTD_CCtx *ctx = tp_scratch_zstd_enc(work->scratch);
-
-    if (!codec || !ctx ||
-        ZSTD_isError(ZSTD_CCtx_setParameter(ctx, ZSTD_c_compressionLevel, w->zstd_level)))
-        return 0;
-    return codec->encode(NULL, TP_DTYPE_BYTES, src, NULL, len, dst, cap, work->scratch);
+    tp_scratch_set_level(work->scratch, w->zstd_level);
+    return tp_codec_general()->encode(NULL, TP_DTYPE_BYTES, src, NULL, len, dst, cap,
+                                      work->scratch);
 }
 
 /*
@@ -191,8 +184,7 @@ static int encode_candidates(struct tp_writer *w, const struct tp_segment *s, ui
             rc = tp_writer_window(w, s, nth, out->len, coder->work, &view, err);
         if (rc < 0)
             return rc;
-        if (c->codec->id == TP_CODEC_SPARSE &&
-            !tp_sparse_worth(s->dtype, out->src, view.data, out->len))
+        if (!tp_codec_worth(c->codec, s->dtype, out->src, view.data, out->len))
             continue;
         offer(out, coder, (uint8_t)c->codec->id,
               c->codec->encode(c->tables, s->dtype, out->src, view.data, out->len, coder->spare,

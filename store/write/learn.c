@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec/sparse/sparse.h"
 #include "store/write/writer_internal.h"
 
 /*
@@ -118,7 +117,7 @@ static int add_sample(struct learner *l, uint32_t i, bool first_pass)
 
         if (!l->stats[id])
             continue;
-        if (id == TP_CODEC_SPARSE && !tp_sparse_worth(l->s->dtype, l->coder->src, view.data, len)) {
+        if (!tp_codec_worth(codec, l->s->dtype, l->coder->src, view.data, len)) {
             l->dense = true;
             continue;
         }

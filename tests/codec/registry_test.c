@@ -17,10 +17,31 @@ static void whole(const struct tp_codec *codec, unsigned id)
            (codec->stats_create && codec->stats_add && codec->stats_finish &&
             codec->stats_destroy && codec->tables_create && codec->tables_destroy),
        "%s: functions of tables where it has some", names[id]);
-    ok((tp_codec_tables_size((enum tp_codec_id)id) > 0) == codec->needs_tables,
-       "%s: size of tables", names[id]);
+    ok((codec->tables_bytes > 0) == codec->needs_tables, "%s: size of tables", names[id]);
+    ok(codec->needs_tables || (!codec->needs_base && codec->fits(TP_DTYPE_BYTES)),
+       "%s: trained, or for bytes of any kind", names[id]);
+    ok(!codec->worth || codec->needs_base, "%s: what is worth it shows in the base", names[id]);
+    ok(tp_codec_find(names[id]) == codec, "%s: by name", names[id]);
     ok(!codec->fits(TP_DTYPE_COUNT), "%s: no dtype that is none", names[id]);
     ok(codec->fits(TP_DTYPE_BF16), "%s: bf16", names[id]);
+}
+
+/* Every codec can be chosen, and nothing else but all of them. */
+static void choices(void)
+{
+    size_t n = 0, codecs = 0;
+    bool good = true;
+
+    is_str(tp_codec_choices[0], "auto", "the first choice is all of them");
+    while (tp_codec_choices[n]) {
+        good &= n == 0 || tp_codec_find(tp_codec_choices[n]);
+        good &= n < 2 || strcmp(tp_codec_choices[n - 1], tp_codec_choices[n]) < 0;
+        n++;
+    }
+    ok(good, "the others are codecs, in the order of the alphabet");
+    for (unsigned id = 0; id < TP_CODEC_COUNT; id++)
+        codecs += tp_codec_get(id) != NULL;
+    is_u64(n, codecs + 1, "and all codecs");
 }
 
 int main(void)
@@ -35,6 +56,11 @@ int main(void)
     ok(!tp_codec_get(TP_CODEC_COUNT) && !tp_codec_get(255) && !tp_codec_get(~0u),
        "no codec by other numbers");
     is_str(tp_codec_name(TP_CODEC_COUNT), "unknown", "name of no codec");
-    is_u64(tp_codec_tables_size(TP_CODEC_RAW), 0, "raw has no tables");
+    ok(!tp_codec_find("raw") && !tp_codec_find("same") && !tp_codec_find("auto") &&
+           !tp_codec_find(""),
+       "no codec by other names");
+    ok(!tp_codec_general()->needs_tables && tp_codec_general()->fits(TP_DTYPE_BYTES),
+       "the general codec takes bytes of any kind");
+    choices();
     return tap_done();
 }

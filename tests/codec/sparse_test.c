@@ -4,7 +4,6 @@
  */
 #include <config.h>
 
-#include "codec/sparse/sparse.h"
 #include "tests/codec/codec_check.h"
 
 static const struct tp_codec *sparse;
@@ -208,14 +207,14 @@ static void worth_trying(void)
 
     for (size_t i = 0; i < sizeof src; i += 8)
         src[i] = 1;
-    ok(tp_sparse_worth(TP_DTYPE_F64, src, base, sizeof src),
+    ok(tp_codec_worth(sparse, TP_DTYPE_F64, src, base, sizeof src),
        "it is tried where no other takes a base");
-    ok(tp_sparse_worth(TP_DTYPE_F4, src, base, sizeof src), "as below a byte");
+    ok(tp_codec_worth(sparse, TP_DTYPE_F4, src, base, sizeof src), "as below a byte");
     for (size_t i = 0; i < sizeof src; i += 2)
         src[i] = 1;
-    ok(!tp_sparse_worth(TP_DTYPE_BF16, src, base, sizeof src),
+    ok(!tp_codec_worth(sparse, TP_DTYPE_BF16, src, base, sizeof src),
        "not on many changes where delta does");
-    ok(tp_sparse_worth(TP_DTYPE_BF16, base, base, sizeof src), "but on few");
+    ok(tp_codec_worth(sparse, TP_DTYPE_BF16, base, base, sizeof src), "but on few");
 }
 
 int main(void)

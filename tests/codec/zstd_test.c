@@ -91,6 +91,35 @@ static void foreign_frames(const struct tp_codec *zstd, struct tp_scratch *scrat
     free(coded);
 }
 
+/* The effort that is asked for is the one that is used, and the default after that. */
+static void levels(const struct tp_codec *codec, struct tp_scratch *scratch, uint64_t *seed)
+{
+    uint8_t *src = malloc(60000 + TP_SLACK), *coded = malloc(60000 + TP_SLACK),
+            *out = malloc(60000 + TP_SLACK);
+    static const int level[] = {0, 1, TP_LEVEL_DEFAULT, 19, 22, 0};
+    size_t n[6] = {0};
+    bool exact = true;
+
+    /* Words of a small language. */
+    for (size_t i = 0; i < 60000; i++)
+        src[i] = i % 6 ? (uint8_t)("etaoinsh"[tap_random(seed) % 8] + src[i - i % 6] % 3)
+                       : (uint8_t)(tap_random(seed) % 40);
+    for (int i = 0; i < 6; i++) {
+        tp_scratch_set_level(scratch, level[i]);
+        n[i] = codec->encode(NULL, TP_DTYPE_BYTES, src, NULL, 60000, coded, 60000, scratch);
+        exact &= n[i] &&
+                 !codec->decode(NULL, TP_DTYPE_BYTES, coded, n[i], NULL, out, 60000, scratch) &&
+                 !memcmp(src, out, 60000);
+    }
+    ok(exact, "every level round trips");
+    ok(n[3] < n[1], "level 19 takes less than level 1: %zu, %zu", n[3], n[1]);
+    ok(n[0] == n[2] && n[5] == n[0] && n[0] != n[3], "0 is the default, also after others");
+    is_int(codec->level_max, 22, "levels up to 22");
+    free(src);
+    free(coded);
+    free(out);
+}
+
 int main(void)
 {
     const struct tp_codec *zstd = tp_codec_get(TP_CODEC_ZSTD);
@@ -102,6 +131,7 @@ int main(void)
     round_trips(zstd, scratch, &seed);
     not_smaller(zstd, scratch, &seed);
     foreign_frames(zstd, scratch);
+    levels(zstd, scratch, &seed);
     tp_scratch_destroy(scratch);
     tp_scratch_destroy(NULL);
     return tap_done();
