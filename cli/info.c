@@ -11,7 +11,7 @@
 #include "cli/options.h"
 #include "cli/place.h"
 #include "cli/report.h"
-#include "control/manifest.h"
+#include "control/documents/manifest.h"
 
 enum { OPT_TENSORS = 't' };
 

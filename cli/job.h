@@ -7,7 +7,7 @@
 #define TP_CLI_JOB_H
 
 #include "cli/options.h"
-#include "control/jobs.h"
+#include "control/jobs/jobs.h"
 
 /* Who runs the jobs of a directory. */
 struct tp_reach {

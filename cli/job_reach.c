@@ -12,7 +12,7 @@
 #include "base/file.h"
 #include "cli/behind.h"
 #include "cli/job.h"
-#include "control/record.h"
+#include "control/jobs/record.h"
 
 #define REPORT_MAX ((size_t)64 << 20)
 

@@ -11,7 +11,7 @@
 
 #include "cli/options.h"
 #include "cli/report.h"
-#include "control/jobs.h"
+#include "control/jobs/jobs.h"
 
 const struct tp_command *const tp_commands[] = {
     &tp_command_mount,

@@ -14,7 +14,7 @@
 #include "cli/packing.h"
 #include "cli/place.h"
 #include "cli/report.h"
-#include "control/jobs.h"
+#include "control/jobs/jobs.h"
 
 enum { OPT_NO_LEASE = 256 };
 

@@ -9,7 +9,7 @@
 
 #include "cli/packing.h"
 #include "cli/report.h"
-#include "control/result.h"
+#include "control/verb/result.h"
 #include "store/names.h"
 
 bool tp_packing_codec(struct tp_options *o, const char **out)

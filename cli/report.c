@@ -12,7 +12,7 @@
 #include "base/size.h"
 #include "cli/options.h"
 #include "cli/report.h"
-#include "control/record.h"
+#include "control/jobs/record.h"
 
 enum { RING = 16, TEXT = 80, NAMES = 8, NAME_TEXT = 4200 };
 

@@ -13,7 +13,7 @@
 #include "cli/options.h"
 #include "cli/place.h"
 #include "cli/report.h"
-#include "control/result.h"
+#include "control/verb/result.h"
 #include "store/names.h"
 #include "store/verify.h"
 

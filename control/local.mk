@@ -2,46 +2,56 @@
 noinst_LTLIBRARIES += control/libtp-control.la
 control_libtp_control_la_SOURCES =
 
-# requests, jobs, policy
+# what is asked for, and the policy
 control_libtp_control_la_SOURCES += \
-	control/auto.c \
-	control/check.c \
-	control/estimate.c \
-	control/finish.c \
-	control/job.c \
-	control/jobs.c control/jobs.h control/jobs_impl.h \
-	control/keeper.c \
-	control/level.c \
-	control/notify.c \
-	control/policy.c control/policy.h \
-	control/progress.c control/progress.h \
-	control/record.c control/record.h \
-	control/report.c control/result.h \
-	control/request.c control/request.h control/request_impl.h \
-	control/request_json.c \
-	control/request_value.c \
-	control/settle.c \
-	control/spawn.c \
-	control/state.c \
-	control/status.c \
-	control/submit.c \
-	control/table.c \
-	control/unfinished.c control/unfinished.h \
-	control/verbs.c \
-	control/worker.c
+	control/request/impl.h \
+	control/request/json.c \
+	control/request/policy.c control/request/policy.h \
+	control/request/request.c control/request/request.h \
+	control/request/value.c
 
-# documents
+# what a job does
 control_libtp_control_la_SOURCES += \
-	control/documents.c control/documents.h control/documents_internal.h \
-	control/documents_metrics.c \
-	control/documents_model.c \
-	control/documents_page.c \
-	control/embedded.h \
-	control/inventory.c control/inventory.h \
-	control/inventory_jobs.c \
-	control/inventory_models.c \
-	control/manifest.c control/manifest.h
-nodist_control_libtp_control_la_SOURCES = control/embedded.c
+	control/verb/check.c \
+	control/verb/estimate.c \
+	control/verb/level.c \
+	control/verb/report.c \
+	control/verb/result.h \
+	control/verb/verbs.c
+
+# jobs and their records
+control_libtp_control_la_SOURCES += \
+	control/jobs/auto.c \
+	control/jobs/finish.c \
+	control/jobs/impl.h \
+	control/jobs/job.c \
+	control/jobs/jobs.c control/jobs/jobs.h \
+	control/jobs/keeper.c \
+	control/jobs/notify.c \
+	control/jobs/progress.c control/jobs/progress.h \
+	control/jobs/record.c control/jobs/record.h \
+	control/jobs/settle.c \
+	control/jobs/spawn.c \
+	control/jobs/state.c \
+	control/jobs/status.c \
+	control/jobs/submit.c \
+	control/jobs/table.c \
+	control/jobs/unfinished.c control/jobs/unfinished.h \
+	control/jobs/worker.c
+
+# documents about a directory
+control_libtp_control_la_SOURCES += \
+	control/documents/documents.c control/documents/documents.h \
+	control/documents/embedded.h \
+	control/documents/internal.h \
+	control/documents/inventory.c control/documents/inventory.h \
+	control/documents/inventory_jobs.c \
+	control/documents/inventory_models.c \
+	control/documents/manifest.c control/documents/manifest.h \
+	control/documents/metrics.c \
+	control/documents/model.c \
+	control/documents/page.c
+nodist_control_libtp_control_la_SOURCES = control/documents/embedded.c
 
 # What the program carries in itself: the page, and the schemas, which are installed too.
 schemadir = $(datadir)/tenpak/schema
@@ -63,8 +73,8 @@ dist_schema_DATA = \
 	share/tenpak/schema/status.json
 openapidir = $(datadir)/tenpak
 dist_openapi_DATA = share/tenpak/openapi.json
-tp_embedded = control/dashboard.html $(dist_openapi_DATA) $(dist_schema_DATA)
-EXTRA_DIST += control/embed.sh control/dashboard.html
-CLEANFILES += control/embedded.c
-control/embedded.c: control/embed.sh $(tp_embedded) control/local.mk
-	$(AM_V_GEN)$(MKDIR_P) control && (cd $(srcdir) && $(SHELL) control/embed.sh $(tp_embedded)) >$@.tmp && mv $@.tmp $@
+tp_embedded = control/documents/dashboard.html $(dist_openapi_DATA) $(dist_schema_DATA)
+EXTRA_DIST += control/documents/embed.sh control/documents/dashboard.html
+CLEANFILES += control/documents/embedded.c
+control/documents/embedded.c: control/documents/embed.sh $(tp_embedded) control/local.mk
+	$(AM_V_GEN)$(MKDIR_P) control/documents && (cd $(srcdir) && $(SHELL) control/documents/embed.sh $(tp_embedded)) >$@.tmp && mv $@.tmp $@

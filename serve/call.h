@@ -6,8 +6,8 @@
 #include <microhttpd.h>
 
 #include "base/buffer.h"
-#include "control/documents.h"
-#include "control/jobs.h"
+#include "control/documents/documents.h"
+#include "control/jobs/jobs.h"
 #include "serve/serve.h"
 #include "serve/token.h"
 

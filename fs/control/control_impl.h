@@ -7,8 +7,8 @@
 #define TP_FS_CONTROL_IMPL_H
 
 #include "base/buffer.h"
-#include "control/documents.h"
-#include "control/jobs.h"
+#include "control/documents/documents.h"
+#include "control/jobs/jobs.h"
 #include "fs/control/control.h"
 
 enum tp_control_kind {

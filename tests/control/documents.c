@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "control/documents.h"
+#include "control/documents/documents.h"
 
 /* As where a mount is: numbers that a test knows. */
 static const struct tp_live live = {

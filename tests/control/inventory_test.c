@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "control/documents.h"
+#include "control/documents/documents.h"
 #include "tests/store/model.h"
 
 enum { MANY = 1000 };

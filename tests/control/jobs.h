@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "control/jobs.h"
+#include "control/jobs/jobs.h"
 #include "tests/store/model.h"
 
 /* Exits when this process is a job. */

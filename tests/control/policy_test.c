@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
-#include "control/policy.h"
+#include "control/request/policy.h"
 #include "tests/tap.h"
 
 static char *dir, *conf;

@@ -8,7 +8,7 @@
 #include <errno.h>
 
 #include "codec/codec.h"
-#include "control/request.h"
+#include "control/request/request.h"
 #include "tests/tap.h"
 
 static uint64_t seed;

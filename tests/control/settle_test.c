@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "control/record.h"
+#include "control/jobs/record.h"
 #include "tests/tap.h"
 
 #define RECORDS 40

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "control/unfinished.h"
+#include "control/jobs/unfinished.h"
 #include "tests/tap.h"
 
 static char *dir;

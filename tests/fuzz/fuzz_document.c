@@ -16,7 +16,7 @@
 #include "base/json.h"
 #include "base/le.h"
 #include "base/printable.h"
-#include "control/documents.h"
+#include "control/documents/documents.h"
 #include "store/ops.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "control/record.h"
+#include "control/jobs/record.h"
 #include "tests/fuzz/fuzz.h"
 
 static void keep(const struct tp_request *request, struct tp_buffer *out)

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* What the documents share. */
+#ifndef TP_CONTROL_DOCUMENTS_INTERNAL_H
+#define TP_CONTROL_DOCUMENTS_INTERNAL_H
+
+#include "base/json.h"
+#include "control/documents/inventory.h"
+
+/* One moment of a directory: what every document is written from. */
+struct tp_moment {
+    struct tp_inventory_row *rows;
+    size_t row_n;
+    struct tp_family *families;
+    size_t family_n;
+    struct tp_job_status *jobs; /* the oldest first */
+    size_t job_n;
+    uint64_t ended[TP_VERB_COUNT][TP_JOB_STATE_COUNT];
+    struct tp_totals totals;
+};
+
+int tp_moment_take(struct tp_inventory *inventory, struct tp_moment *moment, struct tp_error *err);
+void tp_moment_clear(struct tp_moment *moment);
+
+void tp_moment_status_json(const struct tp_moment *moment, struct tp_inventory *inventory,
+                           const struct tp_policy *policy, const struct tp_live *live,
+                           struct tp_json_writer *json);
+void tp_moment_models_json(const struct tp_moment *moment, struct tp_json_writer *json);
+void tp_moment_jobs_json(const struct tp_moment *moment, struct tp_json_writer *json);
+
+/* What the writer says at its end, with a story. */
+int tp_document_finish(struct tp_json_writer *json, struct tp_error *err);
+
+#endif

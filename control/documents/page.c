@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The documents that are mostly text: the dashboard, README, and what is known of candidates and
+ * machines.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "control/documents/internal.h"
+#include "control/documents/embedded.h"
+
+#define PAGE "dashboard.html"
+#define OPENAPI "openapi.json"
+#define MARK "@DATA@" /* where the page takes its data */
+
+static const struct tp_embedded *find(const char *name)
+{
+    for (size_t i = 0; i < tp_embedded_count; i++)
+        if (!strcmp(tp_embedded_files[i].name, name))
+            return &tp_embedded_files[i];
+    return NULL;
+}
+
+/* --- dashboard.html --- */
+
+/*
+ * JSON within a script element: '<', '>' and '&' can only stand in strings there, and a string may
+ * have them as escapes, so that no name ends the element or opens a comment. The two line ends of
+ * Unicode are none in JSON.
+ */
+static int put_for_script(struct tp_buffer *out, const struct tp_buffer *json)
+{
+    const uint8_t *p = json->data, *end = p + json->len;
+    int rc = 0;
+
+    while (p < end && rc == 0) {
+        const uint8_t *run = p;
+        while (p < end && *p != '<' && *p != '>' && *p != '&' && *p != 0xe2)
+            p++;
+        rc = tp_buffer_append(out, run, (size_t)(p - run));
+        if (p == end || rc < 0)
+            break;
+        if (end - p >= 3 && p[0] == 0xe2 && p[1] == 0x80 && (p[2] == 0xa8 || p[2] == 0xa9)) {
+            rc = tp_buffer_appendf(out, "\\u20%02x", p[2] - 0x80);
+            p += 3;
+        } else if (*p == 0xe2) {
+            rc = tp_buffer_append(out, p++, 1);
+        } else {
+            rc = tp_buffer_appendf(out, "\\u%04x", *p++);
+        }
+    }
+    return rc;
+}
+
+static int put_page(struct tp_buffer *out, const struct tp_buffer *json)
+{
+    const struct tp_embedded *page = find(PAGE);
+    const char *mark = page ? strstr(page->text, MARK) : NULL;
+
+    if (!mark)
+        return -EINVAL;
+    int rc = tp_buffer_append(out, page->text, (size_t)(mark - page->text));
+    if (rc == 0)
+        rc = put_for_script(out, json);
+    if (rc == 0)
+        rc = tp_buffer_append(out, mark + strlen(MARK), strlen(mark + strlen(MARK)));
+    return rc;
+}
+
+int tp_document_dashboard(struct tp_inventory *inventory, const struct tp_policy *policy,
+                          const struct tp_live *live, struct tp_buffer *out, struct tp_error *err)
+{
+    struct tp_buffer text = {0};
+    struct tp_json_writer json;
+    struct tp_moment moment;
+
+    int rc = tp_moment_take(inventory, &moment, err);
+    if (rc < 0)
+        return rc;
+    tp_json_writer_init(&json, &text, false);
+    tp_json_begin_array(&json, NULL);
+    tp_moment_status_json(&moment, inventory, policy, live, &json);
+    tp_moment_models_json(&moment, &json);
+    tp_moment_jobs_json(&moment, &json);
+    tp_json_end_array(&json);
+    tp_moment_clear(&moment);
+    rc = tp_document_finish(&json, err);
+    if (rc == 0 && (rc = put_page(out, &text)) < 0)
+        tp_fail(err, -rc, "cannot write the dashboard: %s", strerror(-rc));
+    tp_buffer_clear(&text);
+    return rc;
+}
+
+/* --- README --- */
+
+static const char readme_head[] =
+    "This directory runs the directory of models that is mounted above it. Everything here is read "
+    "and written\n"
+    "with ordinary tools; doc/CONTROL.md of tenpak describes it in full.\n"
+    "\n"
+    "To ask for something, write a line to one of these; read one to see its keys with their "
+    "defaults:\n"
+    "\n";
+
+static const char readme_tail[] =
+    "\n"
+    "    echo 'my-finetune' > compress          take the name of a model, then key=value ...\n"
+    "    echo '{\"model\": \"my-finetune\"}' > compress          the same as JSON\n"
+    "    cat jobs/last/wait                     wait for the end of the job that was asked for "
+    "last\n"
+    "    jq . jobs/last/report.json             what it did\n"
+    "    tail -n 1 error_log                    why a write failed\n"
+    "\n"
+    "status.json      totals, savings by family, running jobs, the mount's own numbers\n"
+    "models.json      a row a model; models/NAME.json has its files and tensors\n"
+    "metrics          the same for Prometheus\n"
+    "dashboard.html   the same as a page: open it in a browser\n"
+    "candidates.json  what the optimizer may try; hardware.json: what machines cost\n"
+    "schema/          a JSON Schema of every document here\n"
+    "knobs/           settings that hold while this is mounted, a value a file\n"
+    "events           what happens from now on, a line of JSON each\n"
+    "jobs/ID/         request.json, status.json, log, report.json, exit; wait blocks until the "
+    "end;\n"
+    "                 rm -r jobs/ID cancels the job and forgets it\n"
+    "error_log        the latest commands that were refused\n";
+
+int tp_document_readme(struct tp_buffer *out)
+{
+    int rc = tp_buffer_append(out, readme_head, sizeof readme_head - 1);
+
+    for (unsigned verb = 0; verb < TP_VERB_COUNT && rc == 0; verb++) {
+        const struct tp_verb_info *info = tp_verb_get(verb);
+        rc = tp_buffer_appendf(out, "    %-10s %s\n", info->name, info->summary);
+    }
+    return rc < 0 ? rc : tp_buffer_append(out, readme_tail, sizeof readme_tail - 1);
+}
+
+/* --- The optimizer's --- */
+
+static int put_empty(struct tp_buffer *out, const char *schema, const char *list,
+                     const char *reason, struct tp_error *err)
+{
+    struct tp_json_writer json;
+
+    tp_json_writer_init(&json, out, true);
+    tp_json_begin_object(&json, NULL);
+    tp_json_put_string(&json, "schema", schema);
+    tp_json_put_string(&json, "reason", reason);
+    tp_json_begin_array(&json, list);
+    tp_json_end_array(&json);
+    tp_json_end_object(&json);
+    return tp_document_finish(&json, err);
+}
+
+int tp_document_candidates(struct tp_buffer *out, struct tp_error *err)
+{
+    return put_empty(out, "tenpak.candidates/1", "candidates",
+                     "this version has no optimizer: nothing can be tried", err);
+}
+
+int tp_document_hardware(struct tp_buffer *out, struct tp_error *err)
+{
+    return put_empty(out, "tenpak.hardware/1", "machines",
+                     "this version has no optimizer: no machine has a price", err);
+}
+
+/* --- Schemas: all that is embedded but the page and the description of the server --- */
+
+const char *tp_openapi_text(size_t *len)
+{
+    const struct tp_embedded *file = find(OPENAPI);
+
+    *len = file ? file->len : 0;
+    return file ? file->text : "";
+}
+
+static const struct tp_embedded *schema(size_t i)
+{
+    for (size_t k = 0; k < tp_embedded_count; k++)
+        if (strcmp(tp_embedded_files[k].name, PAGE) && strcmp(tp_embedded_files[k].name, OPENAPI) &&
+            i-- == 0)
+            return &tp_embedded_files[k];
+    return NULL;
+}
+
+size_t tp_schema_count(void)
+{
+    size_t n = 0;
+
+    while (schema(n))
+        n++;
+    return n;
+}
+
+const char *tp_schema_name(size_t i)
+{
+    const struct tp_embedded *file = schema(i);
+
+    return file ? file->name : NULL;
+}
+
+const char *tp_schema_text(size_t i, size_t *len)
+{
+    const struct tp_embedded *file = schema(i);
+
+    *len = file ? file->len : 0;
+    return file ? file->text : NULL;
+}

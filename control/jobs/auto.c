@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Compressing what has been left alone: plain models that nobody has changed for a while, by the
+ * policy.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <fts.h>
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "control/jobs/impl.h"
+#include "control/request/impl.h"
+#include "control/jobs/unfinished.h"
+#include "store/names.h"
+#include "store/store.h"
+#include "tensor/modeldir.h"
+
+#define ASKER "policy"
+
+/* A model whose compression could not be asked for, and when it had last changed then. */
+struct refused {
+    char name[256];
+    int64_t changed;
+};
+
+struct tp_auto {
+    struct refused *list;
+    size_t n, cap;
+};
+
+void tp_auto_destroy(struct tp_auto *automatic)
+{
+    if (automatic)
+        free(automatic->list);
+    free(automatic);
+}
+
+static bool is_refused(const struct tp_auto *automatic, const char *name, int64_t changed)
+{
+    for (size_t i = 0; i < automatic->n; i++)
+        if (strcmp(automatic->list[i].name, name) == 0)
+            return automatic->list[i].changed == changed;
+    return false;
+}
+
+static void refuse(struct tp_auto *automatic, const char *name, int64_t changed)
+{
+    size_t i = 0;
+
+    while (i < automatic->n && strcmp(automatic->list[i].name, name) != 0)
+        i++;
+    if (i == automatic->cap) {
+        size_t cap = i ? 2 * i : 16;
+        struct refused *list = realloc(automatic->list, cap * sizeof(*list));
+
+        if (!list)
+            return;
+        automatic->list = list;
+        automatic->cap = cap;
+    }
+    snprintf(automatic->list[i].name, sizeof automatic->list[i].name, "%s", name);
+    automatic->list[i].changed = changed;
+    automatic->n += i == automatic->n;
+}
+
+/*
+ * Bytes of a directory's files, and when anything in it last changed: by the time that programs
+ * cannot set.
+ */
+static int measure(const char *path, uint64_t *bytes, int64_t *changed)
+{
+    char *const paths[] = {(char *)path, NULL};
+    FTS *walk = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+    int rc = 0;
+    FTSENT *e;
+
+    *bytes = 0;
+    *changed = 0;
+    if (!walk)
+        return -errno;
+    while ((errno = 0, e = fts_read(walk))) {
+        if (e->fts_info == FTS_ERR || e->fts_info == FTS_DNR || e->fts_info == FTS_NS) {
+            rc = -EAGAIN;
+            break;
+        }
+        if (e->fts_info == FTS_F)
+            *bytes += (uint64_t)e->fts_statp->st_size;
+        if (e->fts_info != FTS_DP && e->fts_statp->st_ctim.tv_sec > *changed)
+            *changed = e->fts_statp->st_ctim.tv_sec;
+    }
+    if (errno)
+        rc = -errno;
+    fts_close(walk);
+    return rc;
+}
+
+/* Whether the policy's latest try on this model, as it is, ended otherwise than well. A try comes
+ * at least a second after the change that it waited for. */
+static bool has_failed(struct tp_jobs *jobs, const char *name, int64_t changed)
+{
+    bool failed = false;
+
+    pthread_mutex_lock(&jobs->lock);
+    for (size_t i = 0; i < jobs->n; i++) {
+        const struct tp_job_status *s = &jobs->list[i]->status;
+
+        if (s->verb == TP_VERB_COMPRESS && strcmp(s->subject, name) == 0 &&
+            strcmp(s->asker.command, ASKER) == 0)
+            failed =
+                s->created > changed && (s->state == TP_JOB_FAILED || s->state == TP_JOB_CANCELLED);
+    }
+    pthread_mutex_unlock(&jobs->lock);
+    return failed;
+}
+
+static bool has_pack(const char *dir, const char *name)
+{
+    char *path = tp_path_join(dir, name, TP_PACK_SUFFIX);
+    bool found = path && access(path, F_OK) == 0;
+
+    free(path);
+    return found;
+}
+
+static void ask(struct tp_jobs *jobs, const char *name, int64_t changed)
+{
+    struct tp_asker asker = {.uid = geteuid(), .gid = getegid(), .pid = getpid(), .command = ASKER};
+    struct tp_request request;
+    struct tp_error err = {0};
+    char id[1][TP_JOB_ID_MAX];
+    int rc;
+
+    tp_request_begin(&request, TP_VERB_COMPRESS);
+    rc = tp_request_set_subject(&request, name, strlen(name), &err);
+    if (rc == 0)
+        rc = tp_request_end(&request, &err);
+    if (rc == 0)
+        rc = tp_jobs_submit(jobs, &request, 1, &asker, id, NULL, &err);
+    tp_request_clear(&request);
+    if (rc == 0) {
+        tp_log(TP_LOG_INFO, "'%s' has been quiet: job '%s' compresses it", name, id[0]);
+    } else if (rc != -EBUSY && rc != -EAGAIN) {
+        refuse(jobs->automatic, name, changed);
+        tp_log(TP_LOG_WARNING, "'%s' has been quiet, and cannot be compressed: %s", name,
+               err.message);
+    }
+}
+
+/* What has not changed for long may still not be done. */
+static bool is_done(const struct tp_jobs *jobs, const char *name)
+{
+    char why[512];
+
+    if (!tp_is_unfinished(jobs->dir, name, why, sizeof why))
+        return true;
+    tp_log(TP_LOG_DEBUG, "'%s' has been quiet, and is not done: %s", name, why);
+    return false;
+}
+
+static void look_at(struct tp_jobs *jobs, const struct tp_policy *policy, const char *name)
+{
+    char *path = tp_path_join(jobs->dir, name, "");
+    uint64_t bytes;
+    int64_t changed, now = time(NULL);
+    struct stat st;
+
+    /* A link is another's directory; a model with its pack beside it was kept so. */
+    if (path && lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && !has_pack(jobs->dir, name) &&
+        tp_modeldir_is_model(path) && measure(path, &bytes, &changed) == 0 &&
+        bytes >= policy->least_bytes && bytes > 0 && changed <= now &&
+        (uint64_t)(now - changed) >= policy->quiet_seconds &&
+        !is_refused(jobs->automatic, name, changed) && !has_failed(jobs, name, changed) &&
+        is_done(jobs, name))
+        ask(jobs, name, changed);
+    free(path);
+}
+
+void tp_auto_look(struct tp_jobs *jobs, const struct tp_policy *policy)
+{
+    struct tp_store *store = NULL;
+    struct tp_store_model *models = NULL;
+    size_t n = 0;
+
+    if (!jobs->automatic && !(jobs->automatic = calloc(1, sizeof *jobs->automatic)))
+        return;
+    if (tp_store_open(jobs->dir, &store, NULL) < 0)
+        return;
+    tp_store_models(store, &models, &n, NULL);
+    for (size_t i = 0; i < n && !jobs->closing; i++)
+        if (models[i].kind == TP_MODEL_PLAIN)
+            look_at(jobs, policy, models[i].name);
+    tp_store_models_free(models, n);
+    tp_store_close(store);
+}

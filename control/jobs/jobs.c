@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: MIT */
+/* The manager: opened and closed, asked for what it knows, told to end jobs. */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "control/jobs/impl.h"
+
+#define LOG_MAX ((size_t)64 << 20)
+#define OTHERS_MS 200 /* between two looks at a job of another process */
+
+static int init(struct tp_jobs *jobs, const struct tp_jobs_options *o, struct tp_error *err)
+{
+    pthread_condattr_t monotonic;
+
+    pthread_mutex_init(&jobs->submit, NULL);
+    pthread_mutex_init(&jobs->lock, NULL);
+    pthread_mutex_init(&jobs->notices_lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&jobs->work, &monotonic);
+    pthread_cond_init(&jobs->ended, &monotonic);
+    pthread_cond_init(&jobs->notices_come, NULL);
+    pthread_condattr_destroy(&monotonic);
+    jobs->dirfd = jobs->fd = jobs->keeper_fd = -1;
+    jobs->changed = o->changed;
+    jobs->arg = o->arg;
+    jobs->slots_asked = o->slots < TP_JOB_WORKERS_MAX ? o->slots : TP_JOB_WORKERS_MAX;
+    jobs->queue_asked = o->queue;
+    jobs->keeper = o->keeper;
+    jobs->heir = o->heir;
+    jobs->program = strdup(o->program ? o->program : "/proc/self/exe");
+    jobs->mountpoint = o->mountpoint ? strdup(o->mountpoint) : NULL;
+    if (!jobs->program || (o->mountpoint && !jobs->mountpoint))
+        return tp_fail(err, ENOMEM, "out of memory for jobs");
+    jobs->dir = realpath(o->dir, NULL);
+    jobs->dirfd = jobs->dir ? open(jobs->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (jobs->dirfd < 0)
+        return tp_fail_errno(err, "cannot open the directory '%s'", o->dir);
+    return 0;
+}
+
+int tp_jobs_open(const struct tp_jobs_options *options, struct tp_jobs **out, struct tp_error *err)
+{
+    struct tp_jobs *jobs = calloc(1, sizeof *jobs);
+    int rc;
+
+    *out = NULL;
+    if (!jobs)
+        return tp_fail(err, ENOMEM, "out of memory for jobs");
+    rc = init(jobs, options, err);
+    if (rc == 0) {
+        rc = tp_policy_read(jobs->dir, &jobs->policy, err);
+        rc = rc == -ENOENT ? 0 : rc;
+    }
+    jobs->slots = jobs->slots_asked ? jobs->slots_asked : jobs->policy.jobs;
+    /*
+     * What is there already is no news. Records that cannot be read are told of when one is asked
+     * for.
+     */
+    if (rc == 0)
+        tp_table_refresh(jobs, NULL);
+    if (rc == 0)
+        rc = tp_notifier_start(jobs, err);
+    if (rc == 0)
+        rc = tp_keeper_start(jobs, err);
+    if (rc < 0) {
+        tp_jobs_close(jobs);
+        return rc;
+    }
+    *out = jobs;
+    return 0;
+}
+
+void tp_jobs_close(struct tp_jobs *jobs)
+{
+    if (!jobs)
+        return;
+    tp_workers_stop(jobs);
+    tp_jobs_interrupt_pending(jobs);
+    tp_jobs_save_ends(jobs);
+    tp_keeper_stop(jobs);
+    tp_notifier_stop(jobs);
+    for (size_t i = 0; i < jobs->n; i++)
+        tp_job_destroy(jobs->list[i]);
+    free(jobs->list);
+    if (jobs->fd >= 0)
+        close(jobs->fd);
+    if (jobs->dirfd >= 0)
+        close(jobs->dirfd);
+    pthread_cond_destroy(&jobs->notices_come);
+    pthread_cond_destroy(&jobs->ended);
+    pthread_cond_destroy(&jobs->work);
+    pthread_mutex_destroy(&jobs->notices_lock);
+    pthread_mutex_destroy(&jobs->lock);
+    pthread_mutex_destroy(&jobs->submit);
+    free(jobs->mountpoint);
+    free(jobs->program);
+    free(jobs->dir);
+    free(jobs);
+}
+
+int tp_jobs_records(struct tp_jobs *jobs, bool create, struct tp_error *err)
+{
+    struct stat st;
+    int fd;
+
+    pthread_mutex_lock(&jobs->lock);
+    fd = jobs->fd;
+    /* Somebody may have removed it all. */
+    if (fd < 0 || fstat(fd, &st) < 0 || st.st_nlink == 0) {
+        fd = tp_records_open(jobs->dirfd, create, err);
+        if (fd >= 0 && jobs->fd < 0) {
+            jobs->fd = fd;
+            tp_records_sweep(fd);
+        } else if (fd >= 0) {
+            /* In the place of the old one, which another thread may be about to use. */
+            dup3(fd, jobs->fd, O_CLOEXEC);
+            close(fd);
+            jobs->scanned = (struct timespec){0};
+        }
+    }
+    pthread_mutex_unlock(&jobs->lock);
+    return fd < 0 ? fd : 0;
+}
+
+/* --- What is known --- */
+
+int tp_jobs_list(struct tp_jobs *jobs, struct tp_job_status **out, size_t *n, struct tp_error *err)
+{
+    int rc = tp_table_refresh(jobs, err);
+
+    *out = NULL;
+    *n = 0;
+    if (rc < 0)
+        return rc;
+    pthread_mutex_lock(&jobs->lock);
+    *out = calloc(jobs->n ? jobs->n : 1, sizeof **out);
+    for (size_t i = 0; *out && i < jobs->n; i++)
+        (*out)[i] = jobs->list[i]->status;
+    *n = *out ? jobs->n : 0;
+    pthread_mutex_unlock(&jobs->lock);
+    return *out ? 0 : tp_fail(err, ENOMEM, "out of memory for a list of jobs");
+}
+
+/* Whether ID is a job whose status is known without looking at the disk. */
+static bool get_known(struct tp_jobs *jobs, const char *id, bool any, struct tp_job_status *out)
+{
+    const struct tp_job *job;
+    bool known;
+
+    pthread_mutex_lock(&jobs->lock);
+    job = tp_table_find(jobs, id);
+    known = job && (any || (job->own && !tp_job_state_is_end(job->status.state)));
+    if (known)
+        *out = job->status;
+    pthread_mutex_unlock(&jobs->lock);
+    return known;
+}
+
+int tp_jobs_get(struct tp_jobs *jobs, const char *id, struct tp_job_status *out,
+                struct tp_error *err)
+{
+    int rc;
+
+    if (get_known(jobs, id, false, out))
+        return 0;
+    rc = tp_table_refresh(jobs, err);
+    if (rc < 0)
+        return rc;
+    return get_known(jobs, id, true, out) ? 0 : tp_fail(err, ENOENT, "there is no job '%.32s'", id);
+}
+
+int tp_jobs_last(struct tp_jobs *jobs, char id[TP_JOB_ID_MAX])
+{
+    int rc = tp_table_refresh(jobs, NULL);
+
+    pthread_mutex_lock(&jobs->lock);
+    if (jobs->n == 0)
+        rc = rc < 0 ? rc : -ENOENT;
+    else
+        memcpy(id, jobs->list[jobs->n - 1]->status.id, TP_JOB_ID_MAX);
+    pthread_mutex_unlock(&jobs->lock);
+    return rc;
+}
+
+static bool is_file_of_a_record(const char *name)
+{
+    static const char *const names[] = {"request.json", "report.json", "log", "exit"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
+int tp_jobs_file(struct tp_jobs *jobs, const char *id, const char *name, struct tp_buffer *out,
+                 struct tp_error *err)
+{
+    struct tp_job_status status;
+    int rc = tp_jobs_get(jobs, id, &status, err), fd;
+
+    if (rc < 0)
+        return rc;
+    if (strcmp(name, "status.json") == 0) {
+        rc = tp_job_status_write(&status, out);
+        return rc < 0 ? tp_fail(err, -rc, "out of memory for a job's status") : 0;
+    }
+    if (!is_file_of_a_record(name))
+        return tp_fail(err, ENOENT, "a record has no file '%.64s'", name);
+    fd = tp_record_open(jobs->fd, id, err);
+    if (fd < 0)
+        return fd;
+    rc = tp_record_get(fd, name, LOG_MAX, out, err);
+    close(fd);
+    /* It could not be written, for lack of room: it says no more than the state. */
+    if (rc == -ENOENT && strcmp(name, "exit") == 0 && tp_job_state_is_end(status.state))
+        rc = tp_buffer_appendf(out, "%d\n", status.error);
+    return rc;
+}
+
+void tp_jobs_get_policy(struct tp_jobs *jobs, struct tp_policy *out, char *conf_error)
+{
+    pthread_mutex_lock(&jobs->lock);
+    *out = jobs->policy;
+    if (conf_error)
+        memcpy(conf_error, jobs->conf_error, sizeof jobs->conf_error);
+    pthread_mutex_unlock(&jobs->lock);
+}
+
+int tp_jobs_set_slots(struct tp_jobs *jobs, unsigned slots, struct tp_error *err)
+{
+    if (slots < 1 || slots > TP_JOB_WORKERS_MAX)
+        return tp_fail(err, ERANGE, "jobs at once are from 1 to %d, not %u", TP_JOB_WORKERS_MAX,
+                       slots);
+    pthread_mutex_lock(&jobs->lock);
+    jobs->slots = jobs->slots_asked = slots;
+    tp_workers_wake(jobs);
+    pthread_mutex_unlock(&jobs->lock);
+    return 0;
+}
+
+unsigned tp_jobs_get_slots(struct tp_jobs *jobs)
+{
+    unsigned slots;
+
+    pthread_mutex_lock(&jobs->lock);
+    slots = jobs->slots;
+    pthread_mutex_unlock(&jobs->lock);
+    return slots;
+}
+
+/* --- Ending --- */
+
+/* A word in the record to whoever runs it. */
+static int cancel_other(struct tp_jobs *jobs, const char *id, struct tp_error *err)
+{
+    int fd = tp_record_open(jobs->fd, id, err), rc;
+
+    if (fd < 0)
+        return fd;
+    rc = tp_record_put(fd, "cancel", "", 0, false, err);
+    close(fd);
+    return rc;
+}
+
+int tp_jobs_cancel(struct tp_jobs *jobs, const char *id, struct tp_error *err)
+{
+    struct tp_job_status status;
+    struct tp_job *job;
+    bool pending = false, own = false;
+    int rc = tp_jobs_get(jobs, id, &status, err);
+
+    if (rc < 0)
+        return rc;
+    pthread_mutex_lock(&jobs->lock);
+    job = tp_table_find(jobs, id);
+    if (!job) {
+        rc = tp_fail(err, ENOENT, "there is no job '%s'", id);
+    } else if (tp_job_state_is_end(job->status.state)) {
+        rc = tp_fail(err, EALREADY, "job '%s' has ended: %s", id,
+                     tp_job_state_name(job->status.state));
+    } else {
+        own = job->own;
+        job->cancel = true;
+        pending = own && !job->busy && job->status.state == TP_JOB_PENDING;
+        if (pending)
+            job->busy = true;
+    }
+    pthread_mutex_unlock(&jobs->lock);
+    if (pending)
+        tp_job_finish(jobs, job, TP_JOB_CANCELLED, ECANCELED, "cancelled before it began");
+    return rc < 0 || own ? rc : cancel_other(jobs, id, err);
+}
+
+static void add_ms(struct timespec *at, int ms)
+{
+    at->tv_sec += ms / 1000;
+    at->tv_nsec += ms % 1000 * 1000000L;
+    if (at->tv_nsec >= 1000000000L) {
+        at->tv_nsec -= 1000000000L;
+        at->tv_sec++;
+    }
+}
+
+static bool is_before(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec : a->tv_nsec < b->tv_nsec;
+}
+
+int tp_jobs_wait(struct tp_jobs *jobs, const char *id, int timeout_ms, struct tp_job_status *status,
+                 struct tp_error *err)
+{
+    struct timespec end, next, now;
+    int rc;
+
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    if (timeout_ms >= 0)
+        add_ms(&end, timeout_ms);
+    for (;;) {
+        rc = tp_jobs_get(jobs, id, status, err);
+        if (rc < 0 || tp_job_state_is_end(status->state))
+            return rc;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        if (timeout_ms >= 0 && !is_before(&now, &end))
+            return tp_fail(err, ETIMEDOUT, "job '%s' has not ended: %s", id,
+                           tp_job_state_name(status->state));
+        next = now;
+        add_ms(&next, OTHERS_MS);
+        if (timeout_ms >= 0 && is_before(&end, &next))
+            next = end;
+        pthread_mutex_lock(&jobs->lock);
+        const struct tp_job *job = tp_table_find(jobs, id);
+        if (job && !tp_job_state_is_end(job->status.state))
+            pthread_cond_timedwait(&jobs->ended, &jobs->lock, &next);
+        pthread_mutex_unlock(&jobs->lock);
+    }
+}
+
+int tp_jobs_forget(struct tp_jobs *jobs, const char *id, struct tp_error *err)
+{
+    struct tp_job_status status;
+    struct tp_job *job;
+    int rc = tp_jobs_cancel(jobs, id, err);
+
+    if (rc == -EALREADY)
+        rc = 0;
+    if (rc == 0)
+        rc = tp_jobs_wait(jobs, id, -1, &status, err);
+    if (rc < 0)
+        return rc;
+    pthread_mutex_lock(&jobs->submit);
+    rc = tp_record_remove(jobs->fd, id, err);
+    pthread_mutex_lock(&jobs->lock);
+    job = rc == 0 || rc == -ENOENT ? tp_table_find(jobs, id) : NULL;
+    if (job) {
+        tp_notify(jobs, &job->status, true);
+        tp_table_drop(jobs, job);
+    }
+    pthread_mutex_unlock(&jobs->lock);
+    pthread_mutex_unlock(&jobs->submit);
+    return rc;
+}

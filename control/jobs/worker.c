@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Running jobs: a thread a slot, each with one child process at a time that it starts, watches and
+ * waits for.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "control/jobs/impl.h"
+#include "control/jobs/progress.h"
+
+#define POLL_MS 100
+#define TELL_SECONDS 0.25 /* between two notices of progress */
+#define WRITE_SECONDS 1.0 /* between two of them in the record, for other processes */
+
+struct run {
+    struct tp_jobs *jobs;
+    struct tp_job *job;
+    struct tp_tracker tracker;
+    pid_t pid;
+    int pipe;
+    double told, written;
+    double asked_to_end; /* when SIGTERM was sent; 0: not yet */
+    bool killed;
+};
+
+static double now(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
+}
+
+/* Let others know how far it is. */
+static void tell(struct run *run, double at)
+{
+    struct tp_job_status status;
+
+    if (at - run->told < TELL_SECONDS)
+        return;
+    run->told = at;
+    pthread_mutex_lock(&run->jobs->lock);
+    tp_tracker_show(&run->tracker, at, &run->job->status);
+    status = run->job->status;
+    tp_notify(run->jobs, &status, false);
+    pthread_mutex_unlock(&run->jobs->lock);
+    if (at - run->written >= WRITE_SECONDS) {
+        run->written = at;
+        tp_record_put_status(run->job->fd, &status, false, NULL);
+    }
+}
+
+/* By this process, or by a file "cancel" that another put into the record. */
+static bool is_cancelled(struct run *run)
+{
+    bool cancelled;
+
+    pthread_mutex_lock(&run->jobs->lock);
+    cancelled = run->job->cancel || run->jobs->closing;
+    pthread_mutex_unlock(&run->jobs->lock);
+    if (!cancelled && tp_record_has(run->job->fd, "cancel")) {
+        pthread_mutex_lock(&run->jobs->lock);
+        run->job->cancel = cancelled = true;
+        pthread_mutex_unlock(&run->jobs->lock);
+    }
+    return cancelled;
+}
+
+static void end_child(struct run *run, double at)
+{
+    if (run->asked_to_end == 0) {
+        if (!is_cancelled(run))
+            return;
+        run->asked_to_end = at;
+        kill(-run->pid, SIGTERM);
+    } else if (!run->killed && at - run->asked_to_end > TP_JOB_GRACE_SECONDS) {
+        run->killed = true;
+        kill(-run->pid, SIGKILL);
+    }
+}
+
+/*
+ * Read the pipe and look after the child until it has ended: its status as of waitpid; -1: it is
+ * not known.
+ */
+static int watch(struct run *run)
+{
+    char data[4096];
+    int status;
+
+    for (;;) {
+        struct pollfd fd = {.fd = run->pipe, .events = POLLIN};
+        int ready = poll(&fd, 1, run->pipe < 0 ? 5 : POLL_MS);
+        ssize_t n = ready > 0 ? read(run->pipe, data, sizeof data) : 0;
+        double at = now();
+        pid_t ended;
+
+        if (n > 0) {
+            tp_tracker_feed(&run->tracker, data, (size_t)n, at);
+        } else if (ready > 0 && run->pipe >= 0 && (n == 0 || errno != EINTR)) {
+            close(run->pipe);
+            run->pipe = -1;
+        }
+        tell(run, at);
+        end_child(run, at);
+        if (n > 0)
+            continue; /* to the end of what it told */
+        ended = waitpid(run->pid, &status, WNOHANG);
+        if (ended == run->pid && run->pipe < 0)
+            return status;
+        if (ended == run->pid) {
+            /* What stands in the pipe still, and no more: nobody else has its other end. */
+            while ((n = read(run->pipe, data, sizeof data)) > 0)
+                tp_tracker_feed(&run->tracker, data, (size_t)n, at);
+            return status;
+        }
+        if (ended < 0 && errno != EINTR)
+            return -1;
+    }
+}
+
+/* From how the child ended to the end of the job. */
+static void conclude(struct run *run, int status)
+{
+    struct tp_jobs *jobs = run->jobs;
+    const struct tp_tracker *t = &run->tracker;
+    enum tp_job_state state = TP_JOB_FAILED;
+    char message[TP_ERROR_MAX];
+    int error = t->error ? t->error : EIO;
+    bool cancel, closing;
+
+    pthread_mutex_lock(&jobs->lock);
+    cancel = run->job->cancel;
+    closing = jobs->closing;
+    tp_tracker_show(t, now(), &run->job->status);
+    pthread_mutex_unlock(&jobs->lock);
+    if (status >= 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+        tp_job_finish(jobs, run->job, TP_JOB_COMPLETED, 0, "");
+        return;
+    }
+    if (status >= 0 && WIFSIGNALED(status))
+        snprintf(message, sizeof message, "the job's process was ended by signal %d (%s)",
+                 WTERMSIG(status), strsignal(WTERMSIG(status)));
+    else if (t->error)
+        snprintf(message, sizeof message, "%s", t->message);
+    else
+        snprintf(message, sizeof message,
+                 "the job's process ended without a word; its log may tell");
+    tp_job_sweep(jobs->dir, run->job->status.verb, run->job->status.subject);
+    if ((status >= 0 && WIFSIGNALED(status) && run->asked_to_end > 0) || error == ECANCELED) {
+        state = cancel || !closing ? TP_JOB_CANCELLED : TP_JOB_INTERRUPTED;
+        error = state == TP_JOB_CANCELLED ? ECANCELED : EINTR;
+        snprintf(message, sizeof message, "%s",
+                 state == TP_JOB_CANCELLED ? "cancelled"
+                                           : "the process that ran the job was stopped");
+    }
+    tp_job_finish(jobs, run->job, state, error, message);
+}
+
+static void run_job(struct tp_jobs *jobs, struct tp_job *job)
+{
+    struct run *run = calloc(1, sizeof *run);
+    struct tp_job_status status;
+    struct tp_error err = {0};
+    char *record = NULL;
+    int rc = 0;
+
+    pthread_mutex_lock(&jobs->lock);
+    job->status.state = TP_JOB_RUNNING;
+    job->status.started = time(NULL);
+    job->status.remaining = -1;
+    status = job->status;
+    tp_notify(jobs, &status, false);
+    pthread_mutex_unlock(&jobs->lock);
+    /* Another process may have asked for the end while it waited. */
+    if (tp_record_has(job->fd, "cancel")) {
+        tp_job_finish(jobs, job, TP_JOB_CANCELLED, ECANCELED, "cancelled before it began");
+        free(run);
+        return;
+    }
+    if (!run || asprintf(&record, "%s/.tenpak/jobs/%s", jobs->dir, status.id) < 0) {
+        record = NULL;
+        rc = tp_fail(&err, ENOMEM, "out of memory");
+    }
+    if (rc == 0)
+        rc = tp_record_put_status(job->fd, &status, false, &err);
+    if (rc == 0) {
+        *run = (struct run){.jobs = jobs, .job = job, .pipe = -1};
+        rc = tp_job_spawn(jobs->program, record, job->fd, &run->pid, &run->pipe, &err);
+    }
+    if (rc < 0) {
+        tp_job_finish(jobs, job, TP_JOB_FAILED, -rc, err.message);
+    } else {
+        conclude(run, watch(run));
+        if (run->pipe >= 0)
+            close(run->pipe);
+    }
+    free(record);
+    free(run);
+}
+
+/* The oldest that waits; what was cancelled before it began ends here. */
+static struct tp_job *next(struct tp_jobs *jobs)
+{
+    for (size_t i = 0; i < jobs->n; i++) {
+        struct tp_job *job = jobs->list[i];
+
+        if (job->own && !job->busy && job->status.state == TP_JOB_PENDING)
+            return job;
+    }
+    return NULL;
+}
+
+static void *worker(void *arg)
+{
+    struct tp_jobs *jobs = arg;
+
+    pthread_mutex_lock(&jobs->lock);
+    while (!jobs->closing) {
+        struct tp_job *job = jobs->running < jobs->slots ? next(jobs) : NULL;
+
+        if (!job) {
+            pthread_cond_wait(&jobs->work, &jobs->lock);
+            continue;
+        }
+        job->busy = true;
+        jobs->running++;
+        pthread_mutex_unlock(&jobs->lock);
+        run_job(jobs, job);
+        tp_jobs_retain(jobs);
+        pthread_mutex_lock(&jobs->lock);
+        jobs->running--;
+        pthread_cond_broadcast(&jobs->work);
+    }
+    pthread_mutex_unlock(&jobs->lock);
+    return NULL;
+}
+
+void tp_workers_wake(struct tp_jobs *jobs)
+{
+    unsigned pending = 0;
+
+    for (size_t i = 0; i < jobs->n; i++)
+        pending += jobs->list[i]->own && !jobs->list[i]->busy &&
+                   jobs->list[i]->status.state == TP_JOB_PENDING;
+    while (!jobs->closing && jobs->workers_n < jobs->slots &&
+           jobs->workers_n < jobs->running + pending && jobs->workers_n < TP_JOB_WORKERS_MAX) {
+        int rc = pthread_create(&jobs->workers[jobs->workers_n], NULL, worker, jobs);
+
+        if (rc) {
+            tp_log(TP_LOG_WARNING, "cannot start a thread for jobs: %s", strerror(rc));
+            break;
+        }
+        jobs->workers_n++;
+    }
+    pthread_cond_broadcast(&jobs->work);
+}
+
+void tp_workers_stop(struct tp_jobs *jobs)
+{
+    pthread_mutex_lock(&jobs->lock);
+    jobs->closing = true;
+    pthread_cond_broadcast(&jobs->work);
+    pthread_mutex_unlock(&jobs->lock);
+    for (unsigned i = 0; i < jobs->workers_n; i++)
+        pthread_join(jobs->workers[i], NULL);
+    jobs->workers_n = 0;
+}
