@@ -254,7 +254,14 @@ static int check_beside(const struct job *j, const struct tp_pack *base)
     return rc;
 }
 
-static int write_pack(const struct job *j, const char *out)
+/* A model that was removed or changed meanwhile must not show again as its pack. */
+static int check_original(void *original, struct tp_error *err)
+{
+    return tp_original_check(original, err);
+}
+
+/* ORIGINAL: of a pack in place; else NULL. */
+static int write_pack(const struct job *j, const char *out, struct tp_original *original)
 {
     struct tp_pack *base;
     int hold = -1, rc = tp_choose_base(j->model, j->options, j->report, &base, j->err);
@@ -265,6 +272,8 @@ static int write_pack(const struct job *j, const char *out)
                                 .codec = j->options->codec,
                                 .zstd_level = j->options->zstd_level,
                                 .replaces = !j->options->out && !j->options->keep,
+                                .check_source = original ? check_original : NULL,
+                                .check_source_arg = original,
                                 .progress = &j->progress};
 
     if (rc == 0)
@@ -337,7 +346,7 @@ static int compress_new(struct job *j)
 
     if (rc < 0)
         return rc;
-    rc = explain(j, original, write_pack(j, j->pack));
+    rc = explain(j, original, write_pack(j, j->pack, original));
     if (rc == 0)
         rc = replace(j, original);
     tp_original_close(original);
@@ -397,7 +406,7 @@ int tp_compress(const char *path, const struct tp_compress_options *options,
             memcpy(report->out, out, strlen(out) + 1);
     }
     if (rc == 0)
-        rc = options->out ? write_pack(&j, options->out) : compress_locked(&j);
+        rc = options->out ? write_pack(&j, options->out, NULL) : compress_locked(&j);
     free(j.model);
     free(j.pack);
     return rc;

@@ -167,10 +167,13 @@ static void warn_of_lost(const struct tp_writer *w)
         tp_log(TP_LOG_WARNING, "the pack of '%s' does not keep %s", w->plan.root, what);
 }
 
-static int publish(const char *temporary, const char *out, struct tp_error *err)
+static int publish(const struct tp_pack_options *options, const char *temporary, const char *out,
+                   struct tp_error *err)
 {
-    int rc = tp_rename_new(temporary, out, err);
+    int rc = options->check_source ? options->check_source(options->check_source_arg, err) : 0;
 
+    if (rc == 0)
+        rc = tp_rename_new(temporary, out, err);
     return rc == 0 ? tp_file_sync_parent(out, err) : rc;
 }
 
@@ -184,7 +187,7 @@ static int write_verified(struct tp_writer *w, const char *temporary, const char
         rc = verify(w, temporary, report->id, err);
     report->verify_seconds = now() - start;
     if (rc == 0)
-        rc = publish(temporary, out, err);
+        rc = publish(w->options, temporary, out, err);
     if (rc < 0 && fd >= 0)
         unlink(temporary);
     if (fd >= 0)

@@ -37,6 +37,9 @@ struct tp_pack_options {
      * NULL: the plan asks tp_siblings_find. */
     bool (*sibling)(void *arg, const char *path, const struct tp_tensor *t, struct tp_sibling *out);
     void *sibling_arg;
+    /* Called directly before the pack gets its name; in an error it gets none. NULL: no call. */
+    int (*check_source)(void *arg, struct tp_error *err);
+    void *check_source_arg;
 };
 
 struct tp_pack_report {
