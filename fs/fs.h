@@ -136,6 +136,7 @@ struct tp_tree {
     bool opening;
     uint64_t idle_since;
     struct tp_removal *removal; /* what was removed of it (fs/packed/removal.h); NULL: nothing */
+    bool half_removed;          /* REMOVAL is not done: one of REFS */
     _Atomic bool unsettled;     /* something was, once: the kernel keeps no listing of it */
 };
 

@@ -21,6 +21,7 @@ enum { SECONDS = 20, GROUPS_MAX = 1024 };
 
 struct tp_removal {
     time_t touched; /* CLOCK_MONOTONIC */
+    bool done;      /* the pack is gone */
     bool hidden[];  /* each entry of the index */
 };
 
@@ -87,18 +88,36 @@ static int check(fuse_req_t req, struct tp_fs *fs, struct tp_view *view)
 
 /* --- What is hidden ------------------------------------------------------------------------ */
 
-/* Under the lock. */
-static void drop(struct tp_tree *tree)
+/* Under the lock: the kernel may have forgotten all of TREE, and what was removed of it holds. */
+static void remember(struct tp_tree *tree)
+{
+    tree->half_removed = true;
+    tree->refs++;
+}
+
+void tp_removal_forget(struct tp_fs *fs, struct tp_tree *tree)
+{
+    if (!tree->half_removed)
+        return;
+    tree->half_removed = false;
+    tp_tree_unref(fs, tree, 1);
+}
+
+/* Under the lock, with another reference to TREE. */
+static void drop(struct tp_fs *fs, struct tp_tree *tree)
 {
     free(tree->removal);
     tree->removal = NULL;
+    tp_removal_forget(fs, tree);
 }
 
 /* Under the lock: what is removed of TREE, unless that was given up. */
 static struct tp_removal *removal_of(struct tp_fs *fs, struct tp_tree *tree)
 {
-    if (tree->removal && now() - tree->removal->touched > SECONDS) {
-        drop(tree);
+    struct tp_removal *removal = tree->removal;
+
+    if (removal && !removal->done && now() - removal->touched > SECONDS) {
+        drop(fs, tree);
         tp_fs_tell(fs,
                    "what was removed of '%s' is there again: a pack goes as a whole, or not at all",
                    tree->name);
@@ -129,9 +148,12 @@ static int begin(fuse_req_t req, struct tp_fs *fs, struct tp_view *view)
     if (rc != 0)
         return rc;
     pthread_mutex_lock(&fs->lock);
-    if (!tree->removal)
+    if (!tree->removal) {
         tree->removal =
             calloc(1, sizeof *tree->removal + tree->file_n * sizeof tree->removal->hidden[0]);
+        if (tree->removal)
+            remember(tree);
+    }
     if (tree->removal) {
         tree->removal->touched = now();
         tree->unsettled = true;
@@ -203,10 +225,13 @@ static int remove_pack(struct tp_fs *fs, struct tp_view *view)
         tp_fs_tell(fs, "'%s' is not removed: %s", tree->name, err.message);
     pthread_mutex_lock(&fs->lock);
     if (rc < 0) {
-        drop(tree);
+        drop(fs, tree);
     } else {
+        if (tree->removal)
+            tree->removal->done = true;
         tp_tree_unlist(fs, tree);
         tp_promote_closed(fs, &tree->nodes[0]);
+        tp_removal_forget(fs, tree);
     }
     pthread_mutex_unlock(&fs->lock);
     return -rc;

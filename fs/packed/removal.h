@@ -23,6 +23,9 @@ int tp_removal_entry(fuse_req_t req, struct tp_packed *parent, const char *name,
 /* Remove the model NAME, of which all entries were removed before. Positive errno. */
 int tp_removal_model(fuse_req_t req, const char *name);
 
+/* Under the lock: the pack of TREE has lost its name. May free TREE. */
+void tp_removal_forget(struct tp_fs *fs, struct tp_tree *tree);
+
 /* Whether an entry is hidden. */
 bool tp_removal_hides(struct tp_fs *fs, struct tp_tree *tree, uint32_t file);
 

@@ -15,6 +15,7 @@
 #include "base/hash.h"
 #include "fs/fs.h"
 #include "fs/hot/promote.h"
+#include "fs/packed/removal.h"
 #include "store/restored.h"
 
 /*
@@ -182,6 +183,9 @@ static void close_view(struct tp_fs *fs, struct tp_tree *tree)
 void tp_tree_unref(struct tp_fs *fs, struct tp_tree *tree, uint64_t n)
 {
     tree->refs -= n;
+    /* What was removed of it is remembered; the pack need not be open for that. */
+    if (tree->refs == 1 && tree->half_removed && tree->view && tree->users == 0)
+        close_view(fs, tree);
     if (tree->refs > 0)
         return;
     tp_tree_unlist(fs, tree);
@@ -291,8 +295,10 @@ static struct tp_tree *tree_for(struct tp_fs *fs, const char *name, struct tp_pa
             tree_free(tree);
             return NULL;
         }
-        if (old)
+        if (old) {
             tp_tree_unlist(fs, old);
+            tp_removal_forget(fs, old);
+        }
         tree->chain = fs->trees[bucket_of(name)];
         fs->trees[bucket_of(name)] = tree;
         tree->current = true;

@@ -38,7 +38,7 @@ ok 'as on a disk' rmdir "$tmp/mnt/alone"
 # What others need.
 not_ok 'a base that is needed is not removed' rm -r "$tmp/mnt/base"
 has 'it is busy' "$tmp/.out" 'Device or resource busy'
-has 'and the log names what needs it' "$tmp/mount.log" "'base' is the base of 1 other: 'tuned'"
+has_soon 'and the log names what needs it' "$tmp/mount.log" "'base' is the base of 1 other: 'tuned'"
 ok 'nothing of it is missing' "$tenpak" verify -q "$tmp/store/base.tnpk"
 is 'in the mount, too' "$(ls "$tmp/mnt/base" | tr '\n' ' ')" 'config.json model.safetensors tokenizer.json '
 ok 'what needs it goes first' rm -r "$tmp/mnt/tuned"
@@ -59,10 +59,14 @@ not_ok 'once' rmdir "$tmp/mnt/one/empty"
 not_ok 'nothing is made in it' sh -c "echo >'$tmp/mnt/one/config.json'"
 has 'it is read-only' "$tmp/.out" 'Read-only file system'
 not_ok 'nor renamed in it' mv "$tmp/mnt/one/tokenizer.json" "$tmp/mnt/one/config.json"
+# Where root may, the kernel forgets all that it knows of names.
+ls "$tmp/mnt" >/dev/null
+(echo 2 >/proc/sys/vm/drop_caches) 2>/dev/null
+not_ok 'what is gone stays so when the kernel has forgotten it' cat "$tmp/mnt/one/config.json"
 ok 'another model is as it was' diff -r --no-dereference "$tmp/original" "$tmp/mnt/two"
 ok 'an incomplete removal is undone' wait_for 120 cat "$tmp/mnt/one/config.json"
-ok 'all of it' diff -r --no-dereference "$tmp/original" "$tmp/mnt/one"
-has 'and the log says so' "$tmp/mount.log" "what was removed of 'one' is there again"
+ok 'all of it' wait_for 120 diff -r --no-dereference "$tmp/original" "$tmp/mnt/one"
+has_soon 'and the log says so' "$tmp/mount.log" "what was removed of 'one' is there again"
 ok 'a file is removed again' rm "$tmp/mnt/one/config.json"
 ok 'unmounted' unmount "$tmp/mnt"
 mount_dir "$tmp/store" "$tmp/mnt" || exit 1
@@ -167,13 +171,16 @@ for step in 1 2 3 4 5; do
     [ "$step" -lt 3 ] || ok "rotation removes checkpoint $((step - 2))" \
         wait_for 120 rm -r "$tmp/mnt/checkpoint-$((step - 2))"
 done
-is 'the last ones are there' "$(ls "$tmp/mnt" | tr '\n' ' ')" 'base checkpoint-4 checkpoint-5 '
+# A job that was under way when its model was removed takes back a pack that it has just made.
+shows_the_last() {
+    [ "$(ls "$tmp/mnt" | tr '\n' ' ')" = 'base checkpoint-4 checkpoint-5 ' ]
+}
+ok 'the last ones are there, and no others' wait_for 120 shows_the_last
 "$mkmodel" --seed=9 --noise=0.04 "$tmp/saved"
 ok 'with what was saved' diff -r "$tmp/saved" "$tmp/mnt/checkpoint-4"
-# A job that was under way takes its pack back once it finds the directory gone.
 only_the_last() {
     [ "$(ls "$tmp/run" | sed 's/\.tnpk$//' | sort -u | tr '\n' ' ')" = 'base checkpoint-4 checkpoint-5 ' ]
 }
-ok 'no others are in the directory' wait_for 120 only_the_last
+ok 'and in the directory' wait_for 120 only_the_last
 ok 'unmounted' unmount "$tmp/mnt"
 tap_done
