@@ -158,6 +158,12 @@ has() {
     fi
 }
 
+# has_soon NAME FILE PATTERN: the same of a file that another process writes, which may come to it a moment later.
+has_soon() {
+    wait_for 120 grep -q -e "$3" "$2"
+    has "$@"
+}
+
 # skip NAME WHY: one check that cannot be made here.
 skip() {
     tap_n=$((tap_n + 1))
@@ -316,6 +322,11 @@ is_stopped() {
 
 hold_job() {
     wait_for 120 has_job && kill -STOP "$held" && wait_for 120 is_stopped "$held"
+}
+
+# is_terminated: SIGTERM, bit 15, waits for the job that is held.
+is_terminated() {
+    [ $((0x$(awk '$1 == "ShdPnd:" { print $2 }' "/proc/$held/status") & 0x4000)) -ne 0 ]
 }
 
 sha256_of() {

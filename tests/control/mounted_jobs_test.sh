@@ -46,16 +46,12 @@ ok 'cancel' "$tenpak" cancel "$dir" "$id"
 has 'it has ended' "$tmp/.out" "^$id: cancelled"
 ok 'the model is as it was' diff -r "$dir/big" "$tmp/copies/big"
 
-# Told to end by SIGTERM, bit 15 of what waits for it.
-is_told() {
-    [ $((0x$(awk '$1 == "ShdPnd:" { print $2 }' "/proc/$held/status") & 0x4000)) -ne 0 ]
-}
 # shellcheck disable=SC2086
 "$tenpak" compress "$dir" big $slowly 2>/dev/null &
 job=$!
 ok 'a job is held' hold_job
 kill -TERM "$job"
-ok 'an interrupted command has the daemon end its job' wait_for 120 is_told
+ok 'an interrupted command has the daemon end its job' wait_for 120 is_terminated
 kill -CONT "$held"
 wait "$job"
 is 'Ctrl-C cancels what the daemon runs: exit code' $? 130

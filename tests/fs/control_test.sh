@@ -26,10 +26,6 @@ job_state() {
     jq -r .state "$control/jobs/$1/status.json"
 }
 
-is_running() {
-    [ "$(job_state "$1")" = running ]
-}
-
 mkdir "$tmp/store" "$tmp/plain"
 "$mkmodel" --hidden=128 "$tmp/store/base"
 for name in a b c d e; do
@@ -176,7 +172,7 @@ while [ $i -lt 40 ]; do
 done
 ok 'forty wait and the mount answers' cmp "$tmp/mnt/a/model.safetensors" "$tmp/plain/a/model.safetensors"
 exec 4<"$control/jobs/$id/status.json"
-"$call" woken "$control/jobs/$id/status.json" "kill -CONT $held; echo $id >'$control/cancel'" >"$tmp/news" 2>/dev/null
+"$call" woken "$control/jobs/$id/status.json" "echo $id >'$control/cancel'; kill -CONT $held" >"$tmp/news" 2>/dev/null
 is 'poll returns for a reader of a status' "$(jq -r .id "$tmp/news")" "$id"
 for pid in $waiting; do
     wait "$pid"
@@ -251,8 +247,12 @@ ok 'rm -r forgets a job' rm -r "$control/jobs/$id"
 is 'wholly' "$(ls "$control/jobs" "$tmp/store/.tenpak/jobs" | grep -c "$id")" 0
 echo "$slowly" >"$control/compress"
 id=$(readlink "$control/jobs/last")
-hold_job && kill -CONT "$held"
-ok 'rm -r cancels a job that runs' rm -r "$control/jobs/$id"
+hold_job || fail 'a job of big is held'
+rm -r "$control/jobs/$id" &
+remover=$!
+ok 'rm -r cancels a job that runs' wait_for 120 is_terminated
+kill -CONT "$held"
+ok 'and ends with it' wait "$remover"
 ok 'which leaves its model' diff -r "$tmp/mnt/big" "$tmp/plain/big"
 
 # --- Knobs ------------------------------------------------------------------------------------------------
@@ -307,8 +307,9 @@ hold_job || fail 'a job of big is held'
 cat "$control/jobs/$id/wait" >"$tmp/ended" 2>&1 &
 waiter=$!
 wait_for 120 sh -c "ls -l '/proc/$waiter/fd' | grep -q '$id/wait'"
-kill -CONT "$held"
 kill -TERM "$mount_pid"
+ok 'a job is ended with its mount' wait_for 120 is_terminated
+kill -CONT "$held"
 wait $waiter
 is 'a waiting reader is released when the mount ends' "$(cat "$tmp/ended" | grep -c -e shutdown -e interrupted -e cancelled)" 1
 ok 'the daemon ends' wait_gone "$mount_pid"

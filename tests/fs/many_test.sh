@@ -51,10 +51,10 @@ else
 fi
 is 'a file that is open stays so' "$(cat <&3)" held
 exec 3<&-
-ok 'a pack is read' wait_for 60 test -s "$tmp/mnt/model/model.safetensors"
+ok 'a pack is read' wait_for 120 test -s "$tmp/mnt/model/model.safetensors"
 few() {
     [ "$(find "/proc/$mount_pid/fd" -type l | wc -l)" -lt 250 ]
 }
-ok 'descriptors are given back' wait_for 60 few
+ok 'descriptors are given back' wait_for 120 few
 ok 'unmounted' unmount "$tmp/mnt"
 tap_done

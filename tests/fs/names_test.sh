@@ -58,7 +58,7 @@ is 'and the same after a remount' "$(numbers)" "$before"
 # What appears, and what takes another's place.
 not_ok 'not there yet' stat "$tmp/mnt/late"
 cp "$tmp/store/copy.tnpk" "$tmp/late" && mv "$tmp/late" "$tmp/store/late.tnpk"
-ok 'a new pack is seen' wait_for 30 test -f "$tmp/mnt/late/config.json"
+ok 'a new pack is seen' wait_for 120 test -f "$tmp/mnt/late/config.json"
 ls "$tmp/mnt" >"$tmp/list"
 has 'and listed in the directory' "$tmp/list" '^late$'
 "$tenpak" pack -q -b none -o "$tmp/replacement" "$tmp/twin/other"
@@ -68,13 +68,13 @@ rm "$tmp/replacement"
 exec 3<"$tmp/mnt/late/config.json"
 inode=$(stat -c %i "$tmp/mnt/late/config.json")
 mv "$tmp/replacement" "$tmp/store/late.tnpk"
-ok 'the new content is seen' wait_for 30 grep -q changed "$tmp/mnt/late/config.json"
+ok 'the new content is seen' wait_for 120 grep -q changed "$tmp/mnt/late/config.json"
 ok 'as another file' test "$(stat -c %i "$tmp/mnt/late/config.json")" != "$inode"
 cat <&3 >"$tmp/kept"
 ok 'an open of the old one keeps it' cmp "$tmp/kept" "$model/config.json"
 exec 3<&-
 rm "$tmp/store/late.tnpk"
-ok 'a pack that is removed goes' wait_for 30 sh -c "! test -e '$tmp/mnt/late'"
+ok 'a pack that is removed goes' wait_for 120 sh -c "! test -e '$tmp/mnt/late'"
 # More changes than the kernel keeps for who watches: the mount sleeps meanwhile.
 not_ok 'nothing of this name, which the kernel may remember' stat "$tmp/mnt/missed"
 cp "$tmp/store/copy.tnpk" "$tmp/missed"
@@ -90,17 +90,17 @@ END
 mv "$tmp/missed" "$tmp/store/missed.tnpk"
 rm "$tmp/store/copy.tnpk"
 kill -CONT "$mount_pid"
-ok 'a pack that came among too many changes is seen at once' wait_for 30 test -f "$tmp/mnt/missed/config.json"
-ok 'and one that went is gone' wait_for 30 sh -c "! test -e '$tmp/mnt/copy'"
+ok 'a pack that came among too many changes is seen at once' wait_for 120 test -f "$tmp/mnt/missed/config.json"
+ok 'and one that went is gone' wait_for 120 sh -c "! test -e '$tmp/mnt/copy'"
 sleep 1.1 # what was expired is so once more
 not_ok 'nothing there, still' stat "$tmp/mnt/later"
 cp "$tmp/store/missed.tnpk" "$tmp/store/copy.tnpk" && mv "$tmp/store/missed.tnpk" "$tmp/store/later.tnpk"
-ok 'and the next changes are seen as before' wait_for 30 test -f "$tmp/mnt/later/config.json"
+ok 'and the next changes are seen as before' wait_for 120 test -f "$tmp/mnt/later/config.json"
 rm "$tmp/store/later.tnpk"
 echo fresh >"$tmp/store/both/file"
-ok 'a plain file that changes is seen' wait_for 30 grep -q fresh "$tmp/mnt/both/file"
+ok 'a plain file that changes is seen' wait_for 120 grep -q fresh "$tmp/mnt/both/file"
 echo more >"$tmp/store/both/new"
-ok 'and one that appears' wait_for 30 grep -q more "$tmp/mnt/both/new"
+ok 'and one that appears' wait_for 120 grep -q more "$tmp/mnt/both/new"
 
 # A listing is kept while nothing changes, and each change is in the next one at once.
 stale=0

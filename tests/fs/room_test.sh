@@ -55,7 +55,7 @@ lets_go 'until it is closed'
 exec 3<"$tmp/mnt/replaced/model.safetensors"
 cat <&3 >/dev/null
 mv "$tmp/other.tnpk" "$tmp/store/replaced.tnpk"
-ok 'a pack is replaced' wait_for 30 cmp "$tmp/mnt/replaced/model.safetensors" "$tmp/other/model.safetensors"
+ok 'a pack is replaced' wait_for 120 cmp "$tmp/mnt/replaced/model.safetensors" "$tmp/other/model.safetensors"
 is 'the old one is held while it is open' "$(held | wc -l)" 1
 exec 3<&-
 lets_go 'and no longer'

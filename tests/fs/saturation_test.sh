@@ -60,9 +60,9 @@ wait_for 120 full
 sleep 2
 not_ok 'the models differ' cmp -s -n 300000 "$tmp/originals/one/model.safetensors" "$tmp/originals/other/model.safetensors"
 mv "$tmp/replacement" "$tmp/store/one.tnpk"
-ok 'a pack is replaced meanwhile' wait_for 30 cmp -n 300000 "$tmp/mnt/one/model.safetensors" "$tmp/originals/other/model.safetensors"
+ok 'a pack is replaced meanwhile' wait_for 120 cmp -n 300000 "$tmp/mnt/one/model.safetensors" "$tmp/originals/other/model.safetensors"
 rm "$tmp/store/two.tnpk"
-ok 'one is removed' wait_for 30 sh -c "! test -e '$tmp/mnt/two'"
+ok 'one is removed' wait_for 120 sh -c "! test -e '$tmp/mnt/two'"
 ok 'names are looked up meanwhile' timeout 300 find "$tmp/mnt" -type f -size +1
 rss=$(awk '/VmHWM/ { print $2 }' "/proc/$mount_pid/status")
 fusermount3 -uz "$tmp/mnt"

@@ -96,7 +96,7 @@ read_again() {
     cat "$tmp/mnt/tune/$file" >"$tmp/again"
     [ "$(reads_of_packs)" = "$reads" ]
 }
-ok 'a file that is opened again is read from the page cache' wait_for 1 read_again
+ok 'a file that is opened again is read from the page cache' wait_for 120 read_again
 ok 'with the same bytes' cmp "$tmp/read" "$tmp/again"
 ok 'those of the original' cmp "$tmp/read" "$tmp/originals/tune/$file"
 rm "$tmp/read" "$tmp/again"
@@ -108,11 +108,11 @@ is 'a mapped page' "$(page 3)" "$(sum_of "$tmp/originals/tune/$file" 3)"
 cp "$tmp/other.tnpk" "$tmp/replacement"
 mv "$tmp/replacement" "$tmp/store/tune.tnpk"
 ok 'a replaced pack shows its new content to new opens' \
-    wait_for 30 cmp "$tmp/mnt/tune/$file" "$tmp/originals/other/$file"
+    wait_for 120 cmp "$tmp/mnt/tune/$file" "$tmp/originals/other/$file"
 echo 3 2>/dev/null >/proc/sys/vm/drop_caches
 is 'a mapping of the replaced pack keeps the old content' "$(page 900)" "$(sum_of "$tmp/originals/tune/$file" 900)"
 rm "$tmp/store/tune.tnpk"
-ok 'a removed pack goes from the directory' wait_for 30 sh -c "! test -e '$tmp/mnt/tune'"
+ok 'a removed pack goes from the directory' wait_for 120 sh -c "! test -e '$tmp/mnt/tune'"
 is 'a mapping of it reads on' "$(page 1500)" "$(sum_of "$tmp/originals/tune/$file" 1500)"
 cat <&7 >"$tmp/kept"
 exec 7<&-
@@ -132,7 +132,7 @@ is 'and gives no byte of it' "$(cat "$tmp/sum")" ''
 
 # A new model, and the daemon killed.
 cp "$tmp/other.tnpk" "$tmp/late" && mv "$tmp/late" "$tmp/store/late.tnpk"
-ok 'a new model appears' wait_for 30 cmp "$tmp/mnt/late/$file" "$tmp/originals/other/$file"
+ok 'a new model appears' wait_for 120 cmp "$tmp/mnt/late/$file" "$tmp/originals/other/$file"
 mapper "$tmp/mnt/base/$file"
 exec 7<"$tmp/mnt/base/$file"
 known=$(page 5)
