@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "store/pack/pack_internal.h"
 
@@ -85,12 +84,11 @@ static bool load_input(struct tp_pack *pack, uint32_t c, struct tp_work *work,
     if (in->codec->needs_base && !(in->base = base_bytes(pack, c, work)))
         return false;
     if (in->codec->needs_tables &&
-        tp_tables_get(pack, chunk->segment, in->codec, false, &in->tables, &err) < 0)
+        tp_tables_get(pack, tp_pack_bytes(pack), chunk->segment, in->codec, &in->tables, &err) < 0)
         fail("tables", &err);
     in->coded = allocate(in->coded_len);
-    if (pread(tp_pack_fd(pack), in->coded, in->coded_len, (off_t)chunk->stored_off) !=
-        (ssize_t)in->coded_len)
-        fail("reading the pack", NULL);
+    if (tp_bytes_read(tp_pack_bytes(pack), in->coded, in->coded_len, chunk->stored_off, &err) < 0)
+        fail("reading the pack", &err);
     return true;
 }
 

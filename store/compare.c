@@ -258,14 +258,14 @@ int tp_compare_dir(const struct tp_pack *pack, const char *dir, bool content,
     struct tp_modeldir now;
     struct comparer c = {
         .pack = pack, .dir = dir, .now = &now, .progress = progress, .rootfd = -1, .err = err};
-    struct stat st;
-    int rc = fstat(tp_pack_fd(pack), &st) < 0
-                 ? tp_fail_errno(err, "cannot stat '%s'", tp_pack_path(pack))
-                 : tp_modeldir_scan(dir, &now, err);
+    struct tp_owner owner;
+    int rc = tp_bytes_owner(tp_pack_bytes(pack), &owner, err);
 
+    if (rc == 0)
+        rc = tp_modeldir_scan(dir, &now, err);
     if (rc < 0)
         return rc;
-    c.pack_gid = st.st_gid;
+    c.pack_gid = owner.gid;
     for (size_t i = 0; rc == 0 && i < now.entry_n; i++)
         rc = compare_entry(&c, &now.entries[i]);
     if (rc == 0 && now.entry_n != x->file_n)

@@ -126,16 +126,16 @@ static void report_existing(const struct job *j, const struct tp_pack *pack)
     snprintf(j->report->why, sizeof j->report->why, "packed before");
 }
 
-/* Whoever wrote it: on the disk first, then read back from there. */
+/* On the disk first, then read back from there. */
 static int verify_existing(const struct job *j, struct tp_pack *pack)
 {
+    struct tp_bytes *bytes = tp_pack_bytes(pack);
     struct tp_verify_report report;
-    int rc = 0;
+    int rc = tp_bytes_sync(bytes, j->err);
 
-    if (fsync(tp_pack_fd(pack)) < 0)
-        return tp_fail_errno(j->err, "cannot sync '%s'", j->pack);
-    posix_fadvise(tp_pack_fd(pack), 0, 0, POSIX_FADV_DONTNEED);
-    rc = tp_file_sync_parent(j->pack, j->err);
+    tp_bytes_advise(bytes, 0, bytes->size, TP_ADVICE_DONE);
+    if (rc == 0)
+        rc = tp_file_sync_parent(j->pack, j->err);
     if (rc < 0)
         return rc;
     return tp_pack_verify(pack, j->options->threads, &j->progress, NULL, NULL, &report, j->err);

@@ -348,27 +348,30 @@ static int may_own(const struct extractor *e, uid_t uid, gid_t gid, bool *may, s
     return rc;
 }
 
-/* Whose the files become: the pack's owner's, where root restores for a user. */
+/* The owner of the files: that of the pack, where root restores for a user. */
 static int settle_owner(struct extractor *e, struct tp_error *err)
 {
-    struct stat pack, dir;
+    struct stat dir;
+    struct tp_owner owner;
     bool may = false;
-    int rc = 0;
+    int rc = tp_bytes_owner(tp_pack_bytes(e->pack), &owner, err);
 
     e->uid = (uid_t)-1;
     e->gid = (gid_t)-1;
-    if (fstat(tp_pack_fd(e->pack), &pack) < 0 || fstat(e->dirfd, &dir) < 0)
+    if (rc < 0)
+        return rc;
+    if (fstat(e->dirfd, &dir) < 0)
         return tp_fail_errno(err, "cannot stat '%s'", e->path);
-    bool same_group = pack.st_gid == getegid() && dir.st_gid == pack.st_gid;
-    if (geteuid() == 0 && (pack.st_uid != 0 || !same_group))
-        rc = may_own(e, pack.st_uid, pack.st_gid, &may, err);
+    bool same_group = owner.gid == getegid() && dir.st_gid == owner.gid;
+    if (geteuid() == 0 && (owner.uid != 0 || !same_group))
+        rc = may_own(e, owner.uid, owner.gid, &may, err);
     if (may)
-        e->uid = pack.st_uid;
+        e->uid = owner.uid;
     else if (rc == 0 && !same_group)
-        rc = may_own(e, (uid_t)-1, pack.st_gid, &may, err);
+        rc = may_own(e, (uid_t)-1, owner.gid, &may, err);
     e->foreign = !may && !same_group;
     if (may)
-        e->gid = pack.st_gid;
+        e->gid = owner.gid;
     return rc;
 }
 

@@ -32,6 +32,8 @@ store_libtp_store_la_SOURCES += \
 # opening and decoding a pack
 store_libtp_store_la_SOURCES += \
 	store/pack/attrs.c \
+	store/pack/bytes.c store/pack/bytes.h \
+	store/pack/bytes_file.c store/pack/bytes_file.h \
 	store/pack/copies.c store/pack/copies.h \
 	store/pack/decode.c \
 	store/pack/footer.c \
@@ -39,6 +41,7 @@ store_libtp_store_la_SOURCES += \
 	store/pack/index_decode.c \
 	store/pack/index_encode.c \
 	store/pack/layout.h \
+	store/pack/mirrors.c store/pack/mirrors.h \
 	store/pack/pack.c store/pack/pack.h \
 	store/pack/pack_internal.h \
 	store/pack/effort.c \

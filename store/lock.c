@@ -14,6 +14,7 @@
 
 #include "store/lock.h"
 #include "store/names.h"
+#include "store/pack/bytes_file.h"
 #include "store/pack/pack_internal.h"
 
 /* 1: the file that was locked is no longer the one of that name, try again. */
@@ -113,36 +114,22 @@ void tp_model_unlock(struct tp_model_lock *lock)
     release(lock);
 }
 
-static int lock_pack(const struct tp_pack *pack, int operation, int *out, struct tp_error *err)
+static int lock_pack(const struct tp_pack *pack, bool exclusive, int *fd, struct tp_error *err)
 {
-    const char *path = tp_pack_path(pack);
-    struct stat opened, named;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), rc = 0;
+    int rc = tp_bytes_file_lock(tp_pack_bytes(pack), exclusive, fd, err);
 
-    *out = -1;
-    if (fd < 0)
-        return tp_fail_errno(err, "cannot open '%s'", path);
-    if (flock(fd, operation | LOCK_NB) < 0)
-        rc = errno == EWOULDBLOCK
-                 ? tp_fail(err, EBUSY, "'%s' is being %s by another process", path,
-                           operation == LOCK_EX ? "used as a base" : "written or removed")
-                 : tp_fail_errno(err, "cannot lock '%s'", path);
-    else if (fstat(tp_pack_fd(pack), &opened) < 0 || stat(path, &named) < 0 ||
-             opened.st_ino != named.st_ino || opened.st_dev != named.st_dev)
-        rc = tp_fail(err, EBUSY, "'%s' was removed or replaced by another process", path);
-    if (rc < 0)
-        close(fd);
-    else
-        *out = fd;
-    return rc;
+    return rc == -EWOULDBLOCK
+               ? tp_fail(err, EBUSY, "'%s' is being %s by another process", tp_pack_path(pack),
+                         exclusive ? "used as a base" : "written or removed")
+               : rc;
 }
 
 int tp_pack_hold(const struct tp_pack *pack, int *fd, struct tp_error *err)
 {
-    return lock_pack(pack, LOCK_SH, fd, err);
+    return lock_pack(pack, false, fd, err);
 }
 
 int tp_pack_claim(const struct tp_pack *pack, int *fd, struct tp_error *err)
 {
-    return lock_pack(pack, LOCK_EX, fd, err);
+    return lock_pack(pack, true, fd, err);
 }

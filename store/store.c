@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "store/catalog.h"
+#include "store/pack/bytes_file.h"
 #include "store/pack/pack_internal.h"
 
 struct tp_store {
@@ -218,9 +219,10 @@ void tp_store_models_free(struct tp_store_model *models, size_t n)
 /* Whether PACK is the file that was looked at; a link, or another file, may have come between. */
 static bool is_keyed(const struct tp_pack *pack, const struct tp_catalog_key *key)
 {
-    struct stat st;
+    struct stat st = {.st_dev = key->dev, .st_ino = key->ino};
+    struct tp_identity identity = tp_bytes_file_identity(&st);
 
-    return fstat(tp_pack_fd(pack), &st) == 0 && st.st_dev == key->dev && st.st_ino == key->ino;
+    return tp_identity_equal(&tp_pack_bytes(pack)->identity, &identity);
 }
 
 /*
@@ -416,12 +418,10 @@ int tp_store_open_base(struct tp_store *store, const struct tp_base_query *query
 /* Whether WHAT is PACK's file, or cannot be read without it. */
 static bool rests_on(const struct tp_pack *what, const struct tp_pack *pack)
 {
-    struct stat own, st;
-    bool rests = tp_pack_base_error(what)[0] || fstat(tp_pack_fd(pack), &own) < 0;
+    bool rests = tp_pack_base_error(what)[0];
 
     for (; what && !rests; what = tp_pack_base(what))
-        rests = fstat(tp_pack_fd(what), &st) < 0 ||
-                (st.st_dev == own.st_dev && st.st_ino == own.st_ino);
+        rests = tp_identity_equal(&tp_pack_bytes(what)->identity, &tp_pack_bytes(pack)->identity);
     return rests;
 }
 

@@ -3,14 +3,12 @@
 #include <config.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "base/file.h"
 #include "base/hash.h"
 #include "store/pack/layout.h"
 #include "store/pack/pack_internal.h"
@@ -143,14 +141,14 @@ static void end_file(struct verifier *v, uint32_t f)
  */
 static void pass(struct verifier *v, uint64_t off)
 {
-    int fd = tp_pack_fd(v->pack);
+    struct tp_bytes *bytes = tp_pack_bytes(v->pack);
 
-    if (v->asked < off + v->lead && v->asked < tp_pack_stored_bytes(v->pack)) {
-        posix_fadvise(fd, (off_t)v->asked, STEP, POSIX_FADV_WILLNEED);
+    if (v->asked < off + v->lead && v->asked < bytes->size) {
+        tp_bytes_advise(bytes, v->asked, STEP, TP_ADVICE_WILL_NEED);
         v->asked += STEP;
     }
     if (off >= v->dropped + STEP) {
-        posix_fadvise(fd, (off_t)v->dropped, (off_t)(off - v->dropped), POSIX_FADV_DONTNEED);
+        tp_bytes_advise(bytes, v->dropped, off - v->dropped, TP_ADVICE_DONE);
         v->dropped = off;
     }
 }
@@ -195,7 +193,7 @@ static int verify_rest(struct verifier *v, struct tp_error *err)
     uint8_t header[TP_PACK_HEADER_LEN], empty[TP_SHA256_LEN];
     const char *path = tp_pack_path(v->pack);
     struct tp_error why = {0};
-    int rc = tp_file_pread(tp_pack_fd(v->pack), header, sizeof header, 0, path, err);
+    int rc = tp_bytes_read(tp_pack_bytes(v->pack), header, sizeof header, 0, err);
 
     if (rc == 0)
         rc = tp_sha256("", 0, empty);

@@ -67,6 +67,7 @@ codec_scripts = tests/codec/second_reader_test.py
 
 # store
 store_tests = \
+	tests/store/bytes_test \
 	tests/store/cursor_test \
 	tests/store/engine_test \
 	tests/store/sharing_test \

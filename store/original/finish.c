@@ -43,11 +43,11 @@ static int open_directory(const char *path, int *out, struct tp_error *err)
 
 /* What a directory was, where it is gone or was made writable. */
 static void take_from_index(struct tp_part *part, uint32_t mode, int64_t sec, uint32_t nsec,
-                            const struct stat *owner)
+                            const struct tp_owner *owner)
 {
     if (part->where == TP_PART_GONE) {
-        part->st.stx_uid = owner->st_uid;
-        part->st.stx_gid = owner->st_gid;
+        part->st.stx_uid = owner->uid;
+        part->st.stx_gid = owner->gid;
     }
     part->st.stx_mode = (uint16_t)(S_IFDIR | mode);
     part->st.stx_mtime.tv_sec = sec;
@@ -109,10 +109,8 @@ static int find_part(struct tp_original *o, size_t number, struct tp_error *err)
 static int find_parts(struct tp_original *o, const struct tp_pack *pack, struct tp_error *err)
 {
     const struct tp_index *x = tp_pack_index(pack);
-    struct stat owner;
-    int rc = fstat(tp_pack_fd(pack), &owner) < 0
-                 ? tp_fail_errno(err, "cannot stat '%s'", tp_pack_path(pack))
-                 : 0;
+    struct tp_owner owner;
+    int rc = tp_bytes_owner(tp_pack_bytes(pack), &owner, err);
 
     if (rc == 0)
         rc = tp_original_allow_files(o, x->file_n, err);

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
-#include "store/pack/copies.h"
 #include "store/pack/layout.h"
 #include "store/pack/pack_internal.h"
 #include "store/pack/window.h"
@@ -59,17 +57,18 @@ static int copy_from_base(struct tp_pack *pack, uint32_t chunk, void *dst, struc
     return rc;
 }
 
-/* Whoever asks about this very file (to verify it, to unpack it) is not told what a copy has. */
-static bool may_use_copies(const struct tp_work *work, const struct tp_chunk_fetch *fetch)
+/* Who asks about this very file, to verify or to unpack it, does not get what a copy has. */
+static struct tp_bytes *bytes_of(const struct tp_pack *pack, const struct tp_work *work,
+                                 const struct tp_chunk_fetch *fetch)
 {
-    return fetch || work->depth > 0;
+    return fetch || work->depth > 0 ? tp_pack_mirrored(pack) : tp_pack_bytes(pack);
 }
 
-static int read_stored(struct tp_pack *pack, uint32_t chunk, uint8_t *dst, bool others,
+static int read_stored(struct tp_pack *pack, struct tp_bytes *bytes, uint32_t chunk, uint8_t *dst,
                        struct tp_error *err)
 {
     const struct tp_chunk *c = &tp_pack_index(pack)->chunks[chunk];
-    int rc = tp_copies_read(pack, dst, c->stored_len, c->stored_off, c->stored_hash, others, err);
+    int rc = tp_bytes_read_checked(bytes, dst, c->stored_len, c->stored_off, c->stored_hash, err);
 
     return rc > 0 ? damaged(pack, chunk, "its coded bytes do not match their checksum", err) : rc;
 }
@@ -83,7 +82,7 @@ bool tp_pack_probe(struct tp_pack *pack)
 
     for (uint64_t i = 0; good && i < x->chunk_n; i += chunk_step)
         good = x->chunks[i].codec == TP_CODEC_SAME ||
-               read_stored(pack, (uint32_t)i, coded, false, NULL) == 0;
+               read_stored(pack, tp_pack_bytes(pack), (uint32_t)i, coded, NULL) == 0;
     for (uint64_t i = 0; good && i < x->segment_n; i += segment_step)
         for (uint32_t t = 0; good && t < x->segments[i].tables_n; t++)
             good = tp_tables_check(pack, (uint32_t)i,
@@ -155,7 +154,7 @@ static int decode_read(struct tp_pack *pack, uint32_t chunk, const struct means 
         return run_codec(pack, chunk, m, dst, work, err);
     if (run_codec(pack, chunk, m, dst, work, NULL) == 0 && is_content(x, chunk, dst))
         return 1;
-    rc = read_stored(pack, chunk, m->stored, true, err);
+    rc = read_stored(pack, tp_pack_mirrored(pack), chunk, m->stored, err);
     return rc < 0 ? rc : run_codec(pack, chunk, m, dst, work, err);
 }
 
@@ -165,6 +164,7 @@ static int decode_coded(struct tp_pack *pack, uint32_t chunk, uint8_t *dst, stru
     const struct tp_index *x = tp_pack_index(pack);
     const struct tp_chunk *c = &x->chunks[chunk];
     struct tp_work_level *level = tp_work_level_get(work, err);
+    struct tp_bytes *bytes = bytes_of(pack, work, fetch);
     struct means m = {.codec = tp_codec_get(c->codec)};
     int rc;
 
@@ -175,13 +175,12 @@ static int decode_coded(struct tp_pack *pack, uint32_t chunk, uint8_t *dst, stru
                        err);
     rc = tp_work_need(&level->stored, err);
     m.stored = level->stored;
-    if (rc == 0 && (!fetch || tp_file_pread(tp_pack_fd(pack), m.stored, c->stored_len,
-                                            c->stored_off, tp_pack_path(pack), NULL) < 0))
-        rc = read_stored(pack, chunk, m.stored, may_use_copies(work, fetch), err);
+    if (rc == 0 && (!fetch || tp_bytes_read(bytes, m.stored, c->stored_len, c->stored_off, NULL)))
+        rc = read_stored(pack, bytes, chunk, m.stored, err);
     if (rc == 0 && m.codec->needs_base)
         rc = get_window(pack, chunk, work, fetch, &m.view, err);
     if (rc == 0 && m.codec->needs_tables)
-        rc = tp_tables_get(pack, c->segment, m.codec, may_use_copies(work, fetch), &m.tables, err);
+        rc = tp_tables_get(pack, bytes, c->segment, m.codec, &m.tables, err);
     if (rc == 0)
         rc = decode_read(pack, chunk, &m, dst, work, fetch, err);
     if (m.tables)
@@ -209,7 +208,7 @@ int tp_pack_decode_chunk(struct tp_pack *pack, uint32_t chunk, void *dst, struct
     if (c->codec == TP_CODEC_SAME)
         rc = copy_from_base(pack, from, dst, work, fetch, err);
     else if (c->codec == TP_CODEC_RAW)
-        return read_stored(pack, from, dst, may_use_copies(work, fetch),
+        return read_stored(pack, bytes_of(pack, work, fetch), from, dst,
                            err); /* its hash is that of the content, too */
     else
         rc = decode_coded(pack, from, dst, work, fetch, err);

@@ -9,11 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <zstd.h>
 
-#include "base/file.h"
+#include "store/pack/bytes_file.h"
 #include "store/pack/copies.h"
 #include "store/pack/layout.h"
 #include "store/pack/pack_internal.h"
@@ -23,16 +21,14 @@
 struct tp_pack {
     atomic_uint refs;
     uint64_t serial;
-    int fd;
-    char *path;
-    uint64_t size;
+    struct tp_bytes *bytes;    /* its own */
+    struct tp_bytes *mirrored; /* these, with its copies behind them */
     struct tp_footer footer;
     struct tp_index index;
     struct tp_pack *base;
     unsigned depth;
     uint64_t effort; /* the most that a chunk takes */
     uint8_t content_id[TP_SHA256_LEN];
-    struct tp_copies copies;
     char base_error[TP_ERROR_MAX];
 };
 
@@ -47,50 +43,29 @@ static _Thread_local struct {
 /* A directory of many packs of one content, each in want of a base, does not take for ever. */
 enum { TRIED_MAX = 64 };
 
-/* NAME in DIRFD; PATH is what it is called. */
-static int open_file(int dirfd, const char *name, const char *path, int *fd, uint64_t *size,
-                     struct tp_error *err)
-{
-    struct stat st;
-
-    *fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (*fd < 0)
-        return tp_fail_errno(err, "cannot open '%s'", path);
-    if (fstat(*fd, &st) < 0)
-        return tp_fail_errno(err, "cannot stat '%s'", path);
-    if (!S_ISREG(st.st_mode))
-        return tp_fail(err, EINVAL, "'%s' is not a file", path);
-    *size = (uint64_t)st.st_size;
-    /*
-     * Advice: chunks lie in the order in which they are read, and several threads wait for the disk
-     * at once.
-     */
-    (void)posix_fadvise(*fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-    return 0;
-}
-
 /* A file without a footer: says whether it was ever a pack. */
-static int read_footer(int fd, uint64_t size, const char *path, struct tp_footer *footer,
-                       struct tp_error *err)
+static int read_footer(struct tp_bytes *bytes, struct tp_footer *footer, struct tp_error *err)
 {
     uint8_t raw[TP_PACK_FOOTER_LEN], head[TP_PACK_HEADER_LEN];
     int rc;
 
-    if (size < TP_PACK_HEADER_LEN + TP_PACK_FOOTER_LEN)
+    if (bytes->size < TP_PACK_HEADER_LEN + TP_PACK_FOOTER_LEN)
         return tp_fail(err, EBADMSG,
-                       "'%s' is not a pack, or is cut short: it has %" PRIu64 " bytes", path, size);
-    rc = tp_file_pread(fd, raw, sizeof raw, size - sizeof raw, path, err);
+                       "'%s' is not a pack, or is cut short: it has %" PRIu64 " bytes", bytes->name,
+                       bytes->size);
+    rc = tp_bytes_read(bytes, raw, sizeof raw, bytes->size - sizeof raw, err);
     if (rc < 0)
         return rc;
     if (memcmp(raw, TP_PACK_MAGIC, TP_PACK_MAGIC_LEN) == 0)
-        return tp_footer_decode(raw, size, path, footer, err);
-    rc = tp_file_pread(fd, head, sizeof head, 0, path, err);
+        return tp_footer_decode(raw, bytes->size, bytes->name, footer, err);
+    rc = tp_bytes_read(bytes, head, sizeof head, 0, err);
     if (rc < 0)
         return rc;
     return memcmp(head, TP_PACK_MAGIC, TP_PACK_MAGIC_LEN) == 0
                ? tp_fail(err, EBADMSG,
-                         "'%s' is damaged: it is cut short, or its footer is overwritten", path)
-               : tp_fail(err, EBADMSG, "'%s' is not a pack", path);
+                         "'%s' is damaged: it is cut short, or its footer is overwritten",
+                         bytes->name)
+               : tp_fail(err, EBADMSG, "'%s' is not a pack", bytes->name);
 }
 
 static int unzstd(struct tp_pack *pack, uint8_t *stored, uint8_t *decoded, struct tp_error *err)
@@ -101,7 +76,7 @@ static int unzstd(struct tp_pack *pack, uint8_t *stored, uint8_t *decoded, struc
     if (ZSTD_isError(n) || n != f->index_len)
         return tp_fail(err, EBADMSG,
                        "'%s' is damaged: its index at offset %" PRIu64 " does not expand",
-                       pack->path, f->index_off);
+                       pack->bytes->name, f->index_off);
     return 0;
 }
 
@@ -112,27 +87,29 @@ static int read_index(struct tp_pack *pack, struct tp_error *err)
     int rc;
 
     if (!stored)
-        return tp_fail(err, ENOMEM, "out of memory for the index of '%s'", pack->path);
-    rc = tp_file_pread(pack->fd, stored, f->index_stored, f->index_off, pack->path, err);
+        return tp_fail(err, ENOMEM, "out of memory for the index of '%s'", pack->bytes->name);
+    rc = tp_bytes_read(pack->bytes, stored, f->index_stored, f->index_off, err);
     if (rc == 0 && tp_xxh3(stored, f->index_stored) != f->index_hash)
         rc = tp_fail(err, EBADMSG,
                      "'%s' is damaged: its index (%" PRIu64 " bytes at offset %" PRIu64
                      ") does not match its checksum",
-                     pack->path, f->index_stored, f->index_off);
+                     pack->bytes->name, f->index_stored, f->index_off);
     if (rc == 0 && f->coding == TP_INDEX_ZSTD) {
         decoded = malloc(f->index_len + 1);
-        rc = decoded ? unzstd(pack, stored, decoded, err)
-                     : tp_fail(err, ENOMEM, "out of memory for the index of '%s'", pack->path);
+        rc = decoded
+                 ? unzstd(pack, stored, decoded, err)
+                 : tp_fail(err, ENOMEM, "out of memory for the index of '%s'", pack->bytes->name);
     }
     if (rc == 0)
         rc = tp_sha256(decoded, f->index_len, id);
     if (rc == 0 && memcmp(id, f->id, sizeof id) != 0)
-        rc = tp_fail(err, EBADMSG, "'%s' is damaged: its index does not match its id", pack->path);
+        rc = tp_fail(err, EBADMSG, "'%s' is damaged: its index does not match its id",
+                     pack->bytes->name);
     if (rc == 0) {
         rc = tp_index_decode(f->version, decoded, f->index_len, f->index_off - TP_PACK_HEADER_LEN,
                              &pack->index, err);
         if (rc < 0)
-            tp_error_prefix(err, "'%s'", pack->path);
+            tp_error_prefix(err, "'%s'", pack->bytes->name);
         else
             tp_index_fill_links(&pack->index);
     }
@@ -142,26 +119,15 @@ static int read_index(struct tp_pack *pack, struct tp_error *err)
     return rc;
 }
 
-/* Footer, index, and that they agree on the base. */
-static int open_alone(int dirfd, const char *name, const char *path, struct tp_pack **out,
-                      struct tp_error *err)
+/* Footer, index, and that they agree. */
+static int read_all(struct tp_pack *pack, struct tp_error *err)
 {
     static const uint8_t none[TP_SHA256_LEN];
-    struct tp_pack *pack = calloc(1, sizeof *pack);
-    int rc;
+    const char *path = pack->bytes->name;
+    int rc = read_footer(pack->bytes, &pack->footer, err);
 
-    *out = NULL;
-    if (!pack)
-        return tp_fail(err, ENOMEM, "out of memory for '%s'", path);
-    atomic_init(&pack->refs, 1);
-    pack->serial = atomic_fetch_add(&next_serial, 1);
-    pack->fd = -1;
-    tp_copies_init(&pack->copies);
-    pack->path = strdup(path);
-    rc = pack->path ? open_file(dirfd, name, path, &pack->fd, &pack->size, err)
-                    : tp_fail(err, ENOMEM, "out of memory for '%s'", path);
-    if (rc == 0)
-        rc = read_footer(pack->fd, pack->size, path, &pack->footer, err);
+    /* Chunks lie in the order in which they are read, and several threads wait for them at once. */
+    tp_bytes_advise(pack->bytes, 0, pack->bytes->size, TP_ADVICE_SEQUENTIAL);
     if (rc == 0)
         rc = read_index(pack, err);
     if (rc == 0 &&
@@ -175,6 +141,27 @@ static int open_alone(int dirfd, const char *name, const char *path, struct tp_p
         rc = tp_fail(err, EBADMSG, "'%s': its footer and its index name different contents", path);
     if (rc == 0)
         rc = tp_effort_check(&pack->index, NULL, path, &pack->effort, err);
+    return rc;
+}
+
+/* A pack without its base, of BYTES, which it takes over. */
+static int open_alone(struct tp_bytes *bytes, struct tp_pack **out, struct tp_error *err)
+{
+    struct tp_pack *pack = calloc(1, sizeof *pack);
+    int rc;
+
+    *out = NULL;
+    if (!pack) {
+        rc = tp_fail(err, ENOMEM, "out of memory for '%s'", bytes->name);
+        tp_bytes_close(bytes);
+        return rc;
+    }
+    atomic_init(&pack->refs, 1);
+    pack->serial = atomic_fetch_add(&next_serial, 1);
+    pack->bytes = bytes;
+    rc = tp_mirrors_open(bytes, tp_copies_find, pack, &pack->mirrored, err);
+    if (rc == 0)
+        rc = read_all(pack, err);
     if (rc < 0) {
         tp_pack_close(pack);
         return rc;
@@ -183,15 +170,24 @@ static int open_alone(int dirfd, const char *name, const char *path, struct tp_p
     return 0;
 }
 
+static int open_path(const char *path, struct tp_pack **out, struct tp_error *err)
+{
+    struct tp_bytes *bytes;
+    int rc = tp_bytes_file_open(AT_FDCWD, path, path, 0, &bytes, err);
+
+    *out = NULL;
+    return rc < 0 ? rc : open_alone(bytes, out, err);
+}
+
 /* BASE becomes PACK's, which takes over the reference on it where that is no failure. */
 static int set_base(struct tp_pack *pack, struct tp_pack *base, struct tp_error *err)
 {
     int rc = base->depth >= TP_BASE_DEPTH_MAX
                  ? tp_fail(err, ELOOP, "a chain of more than %d bases", TP_BASE_DEPTH_MAX)
-                 : tp_pack_resolve(&pack->index, &base->index, pack->path, err);
+                 : tp_pack_resolve(&pack->index, &base->index, pack->bytes->name, err);
 
     if (rc == 0)
-        rc = tp_effort_check(&pack->index, base, pack->path, &pack->effort, err);
+        rc = tp_effort_check(&pack->index, base, pack->bytes->name, &pack->effort, err);
     if (rc < 0)
         return rc;
     pack->base = base;
@@ -204,9 +200,11 @@ static int set_base(struct tp_pack *pack, struct tp_pack *base, struct tp_error 
 static int find_beside(const struct tp_pack *pack, const struct tp_base_query *query,
                        struct tp_pack **base, struct tp_error *err)
 {
-    const char *slash = strrchr(pack->path, '/');
-    char *dir = slash ? strndup(pack->path, slash == pack->path ? 1 : (size_t)(slash - pack->path))
-                      : strdup(".");
+    const char *slash = strrchr(pack->bytes->name, '/');
+    char *dir = slash
+                    ? strndup(pack->bytes->name,
+                              slash == pack->bytes->name ? 1 : (size_t)(slash - pack->bytes->name))
+                    : strdup(".");
     struct tp_store *store = NULL;
     int rc = dir ? tp_store_open(dir, &store, err) : tp_fail(err, ENOMEM, "out of memory");
 
@@ -225,8 +223,8 @@ static bool suits(void *arg, struct tp_pack *base)
     struct tp_pack *pack = arg;
 
     return base->depth < TP_BASE_DEPTH_MAX &&
-           tp_pack_resolve(&pack->index, &base->index, pack->path, NULL) == 0 &&
-           tp_effort_check(&pack->index, base, pack->path, &pack->effort, NULL) == 0;
+           tp_pack_resolve(&pack->index, &base->index, pack->bytes->name, NULL) == 0 &&
+           tp_effort_check(&pack->index, base, pack->bytes->name, &pack->effort, NULL) == 0;
 }
 
 static int find_base(struct tp_pack *pack, struct tp_store *store, struct tp_error *err)
@@ -283,13 +281,16 @@ int tp_pack_open(const char *path, struct tp_store *store, struct tp_pack **out,
 int tp_pack_open_at(int dirfd, const char *name, const char *path, struct tp_store *store,
                     struct tp_pack **out, struct tp_error *err)
 {
+    struct tp_bytes *bytes;
     int rc;
 
     *out = NULL;
     opening.tried = opening.n ? opening.tried + 1 : 0;
     if (opening.tried > TRIED_MAX)
         return tp_fail(err, ELOOP, "more than %d packs for one base", TRIED_MAX);
-    rc = open_alone(dirfd, name, path, out, err);
+    rc = tp_bytes_file_open(dirfd, name, path, 0, &bytes, err);
+    if (rc == 0)
+        rc = open_alone(bytes, out, err);
     if (rc < 0 || !(*out)->index.has_base)
         return rc;
     if (is_being_opened(*out)) {
@@ -309,7 +310,7 @@ int tp_pack_open_at(int dirfd, const char *name, const char *path, struct tp_sto
 int tp_pack_open_with(const char *path, struct tp_pack *base, struct tp_pack **out,
                       struct tp_error *err)
 {
-    int rc = open_alone(AT_FDCWD, path, path, out, err);
+    int rc = open_path(path, out, err);
 
     if (rc < 0)
         return rc;
@@ -340,23 +341,17 @@ void tp_pack_close(struct tp_pack *pack)
     tp_tables_forget(pack->serial);
     tp_pack_close(pack->base);
     tp_index_clear(&pack->index);
-    tp_copies_clear(&pack->copies);
-    if (pack->fd >= 0)
-        close(pack->fd);
-    free(pack->path);
+    tp_bytes_close(pack->mirrored);
+    tp_bytes_close(pack->bytes);
     free(pack);
 }
 
-int tp_pack_identify(const char *path, struct tp_pack_id *out, struct tp_error *err)
+int tp_pack_identify_bytes(struct tp_bytes *bytes, struct tp_pack_id *out, struct tp_error *err)
 {
     static const uint8_t none[TP_SHA256_LEN];
     struct tp_footer footer;
-    int fd = -1, rc = open_file(AT_FDCWD, path, path, &fd, &out->pack_bytes, err);
+    int rc = read_footer(bytes, &footer, err);
 
-    if (rc == 0)
-        rc = read_footer(fd, out->pack_bytes, path, &footer, err);
-    if (fd >= 0)
-        close(fd);
     if (rc < 0)
         return rc;
     memcpy(out->id, footer.id, TP_SHA256_LEN);
@@ -364,13 +359,25 @@ int tp_pack_identify(const char *path, struct tp_pack_id *out, struct tp_error *
     out->version = footer.version;
     memcpy(out->content, footer.content, sizeof out->content);
     out->has_base = memcmp(footer.base_id, none, TP_SHA256_LEN) != 0;
+    out->pack_bytes = bytes->size;
     return 0;
+}
+
+int tp_pack_identify(const char *path, struct tp_pack_id *out, struct tp_error *err)
+{
+    struct tp_bytes *bytes;
+    int rc = tp_bytes_file_open(AT_FDCWD, path, path, 0, &bytes, err);
+
+    if (rc == 0)
+        rc = tp_pack_identify_bytes(bytes, out, err);
+    tp_bytes_close(bytes);
+    return rc;
 }
 
 int tp_pack_read_contents(const char *path, struct tp_pack_contents *out, struct tp_error *err)
 {
     struct tp_pack *pack;
-    int rc = open_alone(AT_FDCWD, path, path, &pack, err);
+    int rc = open_path(path, &pack, err);
 
     if (rc < 0)
         return rc;
@@ -387,7 +394,7 @@ const struct tp_index *tp_pack_index(const struct tp_pack *pack)
 
 const char *tp_pack_path(const struct tp_pack *pack)
 {
-    return pack->path;
+    return pack->bytes->name;
 }
 
 const uint8_t *tp_pack_get_id(const struct tp_pack *pack)
@@ -397,7 +404,7 @@ const uint8_t *tp_pack_get_id(const struct tp_pack *pack)
 
 uint64_t tp_pack_stored_bytes(const struct tp_pack *pack)
 {
-    return pack->size;
+    return pack->bytes->size;
 }
 
 struct tp_pack *tp_pack_base(const struct tp_pack *pack)
@@ -420,9 +427,14 @@ uint64_t tp_pack_serial(const struct tp_pack *pack)
     return pack->serial;
 }
 
-int tp_pack_fd(const struct tp_pack *pack)
+struct tp_bytes *tp_pack_bytes(const struct tp_pack *pack)
 {
-    return pack->fd;
+    return pack->bytes;
+}
+
+struct tp_bytes *tp_pack_mirrored(const struct tp_pack *pack)
+{
+    return pack->mirrored;
 }
 
 const uint8_t *tp_pack_content_id(const struct tp_pack *pack)
@@ -433,11 +445,6 @@ const uint8_t *tp_pack_content_id(const struct tp_pack *pack)
 unsigned tp_pack_version(const struct tp_pack *pack)
 {
     return pack->index.version;
-}
-
-struct tp_copies *tp_pack_copies(struct tp_pack *pack)
-{
-    return &pack->copies;
 }
 
 uint64_t tp_pack_effort(const struct tp_pack *pack)

@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 
+#include "store/pack/bytes.h"
 #include "store/pack/index.h"
 
 struct tp_pack;
@@ -35,6 +36,7 @@ struct tp_pack_id {
     uint64_t pack_bytes;
 };
 int tp_pack_identify(const char *path, struct tp_pack_id *out, struct tp_error *err);
+int tp_pack_identify_bytes(struct tp_bytes *bytes, struct tp_pack_id *out, struct tp_error *err);
 
 /* What only the index knows: content ids. It is read, and not kept. */
 struct tp_pack_contents {

@@ -9,9 +9,10 @@
 uint64_t tp_pack_serial(const struct tp_pack *pack);
 /* Whether more than one reference is held. */
 bool tp_pack_is_shared(const struct tp_pack *pack);
-int tp_pack_fd(const struct tp_pack *pack);
-struct tp_copies;
-struct tp_copies *tp_pack_copies(struct tp_pack *pack);
+/* Where its bytes come from: for who asks about this very file. */
+struct tp_bytes *tp_pack_bytes(const struct tp_pack *pack);
+/* The same, with the copies of the pack beside it as mirrors. */
+struct tp_bytes *tp_pack_mirrored(const struct tp_pack *pack);
 /* Of the format that it was written in. */
 unsigned tp_pack_version(const struct tp_pack *pack);
 /*
@@ -49,10 +50,10 @@ int tp_pack_open_with(const char *path, struct tp_pack *base, struct tp_pack **o
                       struct tp_error *err);
 
 /* The expanded tables of a codec in a segment, from a cache that all packs share: released after
- * use. OTHERS: as for tp_copies_read. */
+ * use. They are read from BYTES, one of the pack's. */
 struct tp_tables_entry;
-int tp_tables_get(struct tp_pack *pack, uint32_t segment, const struct tp_codec *codec, bool others,
-                  struct tp_tables_entry **out, struct tp_error *err);
+int tp_tables_get(struct tp_pack *pack, struct tp_bytes *bytes, uint32_t segment,
+                  const struct tp_codec *codec, struct tp_tables_entry **out, struct tp_error *err);
 const struct tp_tables *tp_tables_of(const struct tp_tables_entry *entry);
 void tp_tables_put(struct tp_tables_entry *entry);
 /* Read and check the tables of codec number CODEC, whether this build has the codec or not. */

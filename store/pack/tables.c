@@ -7,7 +7,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "store/pack/copies.h"
 #include "store/pack/layout.h"
 #include "store/pack/pack_internal.h"
 
@@ -102,9 +101,8 @@ static void evict_locked(void)
 }
 
 /* Read and check; and expand, with a CODEC. Outside the lock. */
-static int load(struct tp_pack *pack, uint32_t segment, uint32_t number,
-                const struct tp_codec *codec, bool others, struct tp_tables **out,
-                struct tp_error *err)
+static int load(struct tp_pack *pack, struct tp_bytes *bytes, uint32_t segment, uint32_t number,
+                const struct tp_codec *codec, struct tp_tables **out, struct tp_error *err)
 {
     const struct tp_index *index = tp_pack_index(pack);
     const struct tp_tables_ref *ref = &index->tables[number];
@@ -116,7 +114,7 @@ static int load(struct tp_pack *pack, uint32_t segment, uint32_t number,
     if (!blob)
         return tp_fail(err, ENOMEM, "out of memory for the tables of '%s'", path);
     rc =
-        tp_copies_read(pack, blob, ref->stored_len, ref->stored_off, ref->stored_hash, others, err);
+        tp_bytes_read_checked(bytes, blob, ref->stored_len, ref->stored_off, ref->stored_hash, err);
     if (rc > 0)
         rc = tp_fail(err, EBADMSG,
                      "'%s' is damaged: the %s tables of '%s' (segment %" PRIu32 ", offset %" PRIu64
@@ -168,16 +166,17 @@ int tp_tables_check(struct tp_pack *pack, uint32_t segment, uint8_t codec, struc
 {
     const struct tp_codec *known = tp_codec_get(codec);
     struct tp_tables *tables = NULL;
-    int rc = load(pack, segment, find_number(tp_pack_index(pack), segment, codec),
-                  known && known->needs_tables ? known : NULL, false, &tables, err);
+    int rc =
+        load(pack, tp_pack_bytes(pack), segment, find_number(tp_pack_index(pack), segment, codec),
+             known && known->needs_tables ? known : NULL, &tables, err);
 
     if (tables)
         known->tables_destroy(tables);
     return rc;
 }
 
-int tp_tables_get(struct tp_pack *pack, uint32_t segment, const struct tp_codec *codec, bool others,
-                  struct tp_tables_entry **out, struct tp_error *err)
+int tp_tables_get(struct tp_pack *pack, struct tp_bytes *bytes, uint32_t segment,
+                  const struct tp_codec *codec, struct tp_tables_entry **out, struct tp_error *err)
 {
     const struct tp_index *index = tp_pack_index(pack);
     uint32_t number = find_number(index, segment, (uint8_t)codec->id);
@@ -198,7 +197,7 @@ int tp_tables_get(struct tp_pack *pack, uint32_t segment, const struct tp_codec 
     e->serial = tp_pack_serial(pack);
     e->number = number;
     e->codec = codec;
-    rc = load(pack, segment, number, codec, others, &e->tables, err);
+    rc = load(pack, bytes, segment, number, codec, &e->tables, err);
     if (rc < 0) {
         free(e);
         return rc;
