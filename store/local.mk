@@ -11,6 +11,7 @@ store_libtp_store_la_SOURCES += \
 	store/cursor.c store/cursor.h \
 	store/extract.c store/extract.h store/extract_space.c store/extract_space.h store/restored.h \
 	store/lock.c store/lock.h \
+	store/model.c store/model.h store/model_impl.h store/model_read.c \
 	store/names.c store/names.h \
 	store/ops.h \
 	store/pipeline.c store/pipeline.h \
@@ -74,7 +75,6 @@ store_libtp_store_la_SOURCES += \
 	store/match/pairs.c store/match/pairs.h \
 	store/match/rename.c store/match/rename.h \
 	store/match/siblings.c store/match/siblings.h \
-	store/match/source.c store/match/source.h \
 	store/match/twins.c store/match/twins.h
 
 # the decode engine and its cache

@@ -72,22 +72,6 @@ uint64_t tp_reader_size(const struct tp_reader *reader)
     return reader->file->size;
 }
 
-/* The segment with the byte at OFF, which is within the file: the last that begins at or before
- * it and is not empty. */
-static uint32_t segment_at(const struct tp_reader *reader, uint64_t off)
-{
-    uint32_t low = reader->file->segment_first, high = low + reader->file->segment_n;
-
-    while (high - low > 1) {
-        uint32_t middle = low + (high - low) / 2;
-        if (reader->index->segments[middle].file_off <= off)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 /* A piece of a chunk. */
 struct piece {
     uint32_t chunk;
@@ -101,7 +85,8 @@ static unsigned cut(const struct tp_reader *reader, uint64_t off, uint64_t len,
     uint32_t chunk_size = reader->index->chunk_size;
     unsigned n = 0;
 
-    for (uint32_t s = segment_at(reader, off); len > 0 && n < max; s++) {
+    for (uint32_t s = tp_index_segment_at(reader->index, reader->file, off); len > 0 && n < max;
+         s++) {
         const struct tp_segment *segment = &reader->index->segments[s];
         uint64_t within = off - segment->file_off;
         while (within < segment->len && len > 0 && n < max) {
@@ -131,7 +116,7 @@ static uint64_t decode_ahead(struct tp_reader *reader, uint64_t from, uint64_t t
     uint32_t chunk_size = reader->index->chunk_size;
     uint32_t end = reader->file->segment_first + reader->file->segment_n;
 
-    for (uint32_t s = segment_at(reader, from); s < end; s++) {
+    for (uint32_t s = tp_index_segment_at(reader->index, reader->file, from); s < end; s++) {
         const struct tp_segment *segment = &reader->index->segments[s];
         uint64_t first = from > segment->file_off ? from - segment->file_off : 0;
         uint64_t last = to - segment->file_off;
@@ -149,6 +134,11 @@ static uint64_t decode_ahead(struct tp_reader *reader, uint64_t from, uint64_t t
             return segment->file_off + (uint64_t)(chunk + queued) * chunk_size;
     }
     return to;
+}
+
+void tp_reader_prefetch(struct tp_reader *reader, uint64_t off, uint64_t len)
+{
+    decode_ahead(reader, off, off + len);
 }
 
 static void note_read(struct tp_reader *reader, uint64_t off, uint64_t end)

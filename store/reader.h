@@ -19,6 +19,10 @@ int tp_reader_open(struct tp_engine *engine, struct tp_pack *pack, uint32_t file
 void tp_reader_close(struct tp_reader *reader);
 uint64_t tp_reader_size(const struct tp_reader *reader);
 
+/* Start decoding these bytes, which lie within the file, in the background, as far as the engine's
+ * budget for this goes. */
+void tp_reader_prefetch(struct tp_reader *reader, uint64_t off, uint64_t len);
+
 /* A range of the file as pieces of decoded blocks, held until tp_span_release: what a reply is
  * written from without a copy. At the end of the file the span is shorter. */
 #define TP_SPAN_MAX 64

@@ -16,7 +16,7 @@
 
 #include "store/engine/engine.h"
 #include "store/reader.h"
-#include "store/match/source.h"
+#include "store/model.h"
 #include "store/tenpak.h"
 
 #define DEFAULT_CACHE (256u << 20)
@@ -37,7 +37,7 @@ struct lib_file {
 
 struct tp_lib_model {
     struct tp_lib *lib;
-    struct tp_source *source;
+    struct tp_model *source;
     struct tp_pack *pack;   /* NULL: a plain directory */
     struct tp_modeldir dir; /* of a plain directory */
     int dirfd;
@@ -154,7 +154,7 @@ static int open_pack_model(struct tp_lib_model *model, const char *name, struct 
 {
     int rc = tp_store_open_pack(model->lib->store, name, &model->pack, err);
     if (!rc)
-        rc = tp_source_open_pack(model->pack, &model->source, err);
+        rc = tp_model_open_pack(model->pack, NULL, &model->source, err);
     if (rc)
         return rc;
     const struct tp_index *index = tp_pack_index(model->pack);
@@ -170,7 +170,7 @@ static int open_plain_model(struct tp_lib_model *model, const char *name, struct
     char *path = NULL;
     if (asprintf(&path, "%s/%s", tp_store_dir(model->lib->store), name) < 0)
         return tp_fail(err, ENOMEM, "out of memory");
-    int rc = tp_source_open(path, model->lib->store, &model->source, err);
+    int rc = tp_model_open(path, NULL, &model->source, err);
     if (!rc)
         rc = tp_modeldir_scan(path, &model->dir, err);
     if (!rc) {
@@ -229,7 +229,7 @@ void tp_lib_model_close(struct tp_lib_model *model)
     free(model->files);
     if (model->dirfd >= 0)
         close(model->dirfd);
-    tp_source_close(model->source);
+    tp_model_close(model->source);
     tp_modeldir_clear(&model->dir);
     tp_pack_close(model->pack);
     pthread_mutex_destroy(&model->lock);
@@ -320,9 +320,9 @@ ssize_t tp_lib_pread(struct tp_lib_model *model, size_t number, void *buf, size_
 
 int tp_lib_tensor_get(const struct tp_lib_model *model, size_t number, struct tp_lib_tensor *out)
 {
-    if (number >= model->source->tensor_n)
+    if (number >= model->source->name_n)
         return -ENOENT;
-    const struct tp_source_tensor *t = &model->source->tensors[number];
+    const struct tp_model_tensor *t = &model->source->tensors[number];
     ssize_t file = tp_lib_file_find(model, model->source->files[t->file].path);
     if (file < 0)
         return -ENOENT;
@@ -339,6 +339,6 @@ int tp_lib_tensor_get(const struct tp_lib_model *model, size_t number, struct tp
 
 ssize_t tp_lib_tensor_find(const struct tp_lib_model *model, const char *name)
 {
-    const struct tp_source_tensor *t = tp_source_find(model->source, name);
+    const struct tp_model_tensor *t = tp_model_find(model->source, name);
     return t ? t - model->source->tensors : -ENOENT;
 }

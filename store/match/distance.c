@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "codec/convert.h"
+#include "store/match/fit.h"
 #include "store/match/distance.h"
 
 enum { PLACES = 64, PLACES_MOST = 512, PLACE_LEN = 32 * 1024, WITH_BASE = 2, CODECS = 3 };
@@ -14,7 +15,7 @@ enum { PLACES = 64, PLACES_MOST = 512, PLACE_LEN = 32 * 1024, WITH_BASE = 2, COD
 static const enum tp_codec_id codec_ids[CODECS] = {TP_CODEC_DELTA, TP_CODEC_SPARSE, TP_CODEC_SPLIT};
 
 struct sampler {
-    struct tp_source *model, *base;
+    struct tp_model *model, *base;
     const struct tp_pairs *pairs;
     uint8_t *src, *ref, *room;
     /* Of the tensor at hand: tensors differ too much to be seen as one. */
@@ -31,16 +32,16 @@ unsigned tp_distance_unit(enum tp_dtype dtype)
     return bits >= 8 ? bits / 8 : bits == 6 ? 3 : 1;
 }
 
-int tp_distance_read_base(struct tp_source *base, const struct tp_source_tensor *b,
-                          const struct tp_source_tensor *t, uint64_t off, void *dst, size_t len,
+int tp_distance_read_base(struct tp_model *base, const struct tp_model_tensor *b,
+                          const struct tp_model_tensor *t, uint64_t off, void *dst, size_t len,
                           void *room, struct tp_error *err)
 {
     if (b->dtype == t->dtype)
-        return tp_source_read(base, b->file, b->off + off, dst, len, err);
+        return tp_model_read(base, b->file, b->off + off, dst, len, err);
     uint64_t width = tp_dtype_bits(t->dtype) / 8, base_width = tp_dtype_bits(b->dtype) / 8;
     size_t n = len / width;
     int rc =
-        tp_source_read(base, b->file, b->off + off / width * base_width, room, n * base_width, err);
+        tp_model_read(base, b->file, b->off + off / width * base_width, room, n * base_width, err);
     if (!rc)
         tp_convert(t->dtype, dst, b->dtype, room, n);
     return rc;
@@ -71,11 +72,11 @@ static int learn(struct sampler *s, enum tp_dtype dtype, size_t len, bool equal)
     return 0;
 }
 
-static int sample_place(struct sampler *s, const struct tp_source_tensor *t,
-                        const struct tp_source_tensor *b, uint64_t off, size_t len,
+static int sample_place(struct sampler *s, const struct tp_model_tensor *t,
+                        const struct tp_model_tensor *b, uint64_t off, size_t len,
                         struct tp_error *err)
 {
-    int rc = tp_source_read(s->model, t->file, t->off + off, s->src, len, err);
+    int rc = tp_model_read(s->model, t->file, t->off + off, s->src, len, err);
     if (!rc)
         rc = tp_distance_read_base(s->base, b, t, off, s->ref, len, s->room, err);
     if (rc)
@@ -103,7 +104,7 @@ static void forget_stats(struct sampler *s)
 
 /* What the codec promises for the samples of tensor T, its share of the tables too, relative to
  * raw; 1 where it has no say. */
-static int promise(struct sampler *s, const struct tp_source_tensor *t, unsigned c, double *out,
+static int promise(struct sampler *s, const struct tp_model_tensor *t, unsigned c, double *out,
                    struct tp_buffer *tables)
 {
     double bits = 0;
@@ -119,7 +120,7 @@ static int promise(struct sampler *s, const struct tp_source_tensor *t, unsigned
 }
 
 /* No more samples of tensor T: add up what they would take. */
-static int finish_tensor(struct sampler *s, const struct tp_source_tensor *t, struct tp_error *err)
+static int finish_tensor(struct sampler *s, const struct tp_model_tensor *t, struct tp_error *err)
 {
     struct tp_buffer tables = {0};
     double ratio[CODECS] = {1, 1, 1};
@@ -147,10 +148,10 @@ static int sample_all(struct sampler *s, uint64_t matched, struct tp_error *err)
     if (step < PLACE_LEN)
         step = PLACE_LEN;
     next = matched > (uint64_t)PLACES * PLACE_LEN ? step / 2 : 0;
-    for (size_t i = 0; i < s->model->tensor_all; i++) {
-        const struct tp_source_tensor *t = &s->model->tensors[i];
-        const struct tp_source_tensor *b = s->pairs->of[i];
-        uint64_t common = b ? tp_source_common(t, b) : 0;
+    for (size_t i = 0; i < s->model->tensor_n; i++) {
+        const struct tp_model_tensor *t = &s->model->tensors[i];
+        const struct tp_model_tensor *b = s->pairs->of[i];
+        uint64_t common = b ? tp_fit_common(t, b) : 0;
         unsigned unit = tp_distance_unit(t->dtype);
         int rc = 0;
         if (!common)
@@ -188,8 +189,8 @@ static void conclude(const struct sampler *s, struct tp_distance *out)
     out->cost = (matched * out->with_base + (total - matched) * out->alone) / total;
 }
 
-int tp_distance_sample(struct tp_source *model, struct tp_source *base,
-                       const struct tp_pairs *pairs, struct tp_distance *out, struct tp_error *err)
+int tp_distance_sample(struct tp_model *model, struct tp_model *base, const struct tp_pairs *pairs,
+                       struct tp_distance *out, struct tp_error *err)
 {
     struct sampler *s = calloc(1, sizeof *s);
     int rc = -ENOMEM;

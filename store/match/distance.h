@@ -15,16 +15,16 @@ struct tp_distance {
 };
 
 /* Some 64 places, spread evenly over the matched bytes, the same ones at every call. */
-int tp_distance_sample(struct tp_source *model, struct tp_source *base,
-                       const struct tp_pairs *pairs, struct tp_distance *out, struct tp_error *err);
+int tp_distance_sample(struct tp_model *model, struct tp_model *base, const struct tp_pairs *pairs,
+                       struct tp_distance *out, struct tp_error *err);
 
 /* Bytes that hold whole elements of DTYPE: places within a tensor are multiples of it. */
 unsigned tp_distance_unit(enum tp_dtype dtype);
 
 /* Read LEN bytes of tensor T at byte OFF of it, as the elements of B, the base's tensor, at the
  * same place: converted to T's dtype. ROOM holds twice LEN and TP_SLACK more. */
-int tp_distance_read_base(struct tp_source *base, const struct tp_source_tensor *b,
-                          const struct tp_source_tensor *t, uint64_t off, void *dst, size_t len,
+int tp_distance_read_base(struct tp_model *base, const struct tp_model_tensor *b,
+                          const struct tp_model_tensor *t, uint64_t off, void *dst, size_t len,
                           void *room, struct tp_error *err);
 
 /* Elements that differ between two runs of LEN bytes of DTYPE. */

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/checked.h"
+#include "store/match/fit.h"
 #include "store/match/distance.h"
 #include "store/pack/layout.h"
 #include "store/match/match.h"
@@ -48,8 +49,8 @@ struct pool {
 
 /* A tensor's tables, learned when its first chunk is drawn. */
 struct learned {
-    const struct tp_source_tensor *t, *b; /* B: what predicts T, or NULL */
-    struct tp_source *from;               /* that B is of: the base, or the model itself */
+    const struct tp_model_tensor *t, *b; /* B: what predicts T, or NULL */
+    struct tp_model *from;               /* that B is of: the base, or the model itself */
     uint64_t common;
     bool done;
     struct tp_tables *tables[CODECS];
@@ -58,7 +59,7 @@ struct learned {
 };
 
 struct estimator {
-    struct tp_source *model, *base;
+    struct tp_model *model, *base;
     struct tp_pairs pairs, siblings;
     uint8_t *src, *ref, *room, *dst;
     struct tp_scratch *scratch;
@@ -136,7 +137,7 @@ static double pool_expect(const struct pool *pool, double *variance, double *ind
 static int read_place(struct estimator *e, const struct learned *l, uint64_t off, size_t len,
                       bool *given, struct tp_error *err)
 {
-    int rc = tp_source_read(e->model, l->t->file, l->t->off + off, e->src, len, err);
+    int rc = tp_model_read(e->model, l->t->file, l->t->off + off, e->src, len, err);
     *given = l->b && off + len <= l->common;
     if (!rc && *given)
         rc = tp_distance_read_base(l->from, l->b, l->t, off, e->ref, len, e->room, err);
@@ -290,13 +291,13 @@ static int draw_chunks(struct estimator *e, struct learned *l, enum tp_twin twin
 static int draw_tensors(struct estimator *e, struct tp_error *err)
 {
     int rc = 0;
-    for (size_t i = 0; !rc && i < e->model->tensor_all; i++) {
+    for (size_t i = 0; !rc && i < e->model->tensor_n; i++) {
         struct learned l = {.t = &e->model->tensors[i], .b = e->siblings.of[i], .from = e->model};
         if (!l.b && e->base) {
             l.b = e->pairs.of[i];
             l.from = e->base;
         }
-        l.common = l.b ? tp_source_common(l.t, l.b) : 0;
+        l.common = l.b ? tp_fit_common(l.t, l.b) : 0;
         e->several_n += l.t->len > CHUNK && !e->twins[i];
         rc = draw_chunks(e, &l, e->twins[i], err);
         for (unsigned c = 0; c < CODECS; c++)
@@ -307,21 +308,21 @@ static int draw_tensors(struct estimator *e, struct tp_error *err)
 }
 
 /* Bytes of the chunk at OFF of what is no tensor in FILE; 0: there is none. */
-static size_t chunk_len(const struct tp_source *source, uint32_t file, uint64_t off)
+static size_t chunk_len(const struct tp_model *source, uint32_t file, uint64_t off)
 {
-    uint64_t size = tp_source_opaque(source, file), rest = off < size ? size - off : 0;
+    uint64_t size = tp_model_opaque(source, file), rest = off < size ? size - off : 0;
     return rest < CHUNK ? (size_t)rest : CHUNK;
 }
 
 static int draw_opaque(struct estimator *e, uint32_t file, uint64_t off, size_t len,
                        struct tp_error *err)
 {
-    const struct tp_source_file *f = &e->model->files[file];
+    const struct tp_model_file *f = &e->model->files[file];
     uint32_t twin;
-    int rc = tp_source_read(e->model, file, off, e->src, len, err);
-    if (!rc && e->base && tp_source_find_file(e->base, f->path, &twin) &&
+    int rc = tp_model_read(e->model, file, off, e->src, len, err);
+    if (!rc && e->base && tp_model_find_file(e->base, f->path, &twin) &&
         chunk_len(e->base, twin, off) == len) {
-        rc = tp_source_read(e->base, twin, off, e->ref, len, err);
+        rc = tp_model_read(e->base, twin, off, e->ref, len, err);
         if (!rc && !memcmp(e->src, e->ref, len)) {
             pool_add(&e->opaque, len, 0, INDEX_OF_BASE);
             return 0;
@@ -337,7 +338,7 @@ static int draw_files(struct estimator *e, struct tp_error *err)
 {
     int rc = 0;
     for (uint32_t i = 0; !rc && i < e->model->file_n; i++) {
-        enum tp_twin twin = e->twins[e->model->tensor_all + i];
+        enum tp_twin twin = e->twins[e->model->tensor_n + i];
         size_t len;
         for (uint64_t off = 0; !rc && (len = chunk_len(e->model, i, off)) > 0; off += CHUNK) {
             if (!pool_takes(&e->opaque, len))
@@ -358,7 +359,7 @@ static void conclude(const struct estimator *e, struct tp_estimate *out)
     double stored = pool_expect(&e->tensors, &tensor_variance, &tensor_index) +
                     pool_expect(&e->opaque, &opaque_variance, &opaque_index);
     double index = tensor_index + opaque_index + INDEX_LEAST +
-                   INDEX_TENSOR * (double)e->model->tensor_all +
+                   INDEX_TENSOR * (double)e->model->tensor_n +
                    INDEX_FILE * (double)e->model->file_n;
     double deviation = sqrt(tensor_variance + opaque_variance);
     if (e->learned_n) {
@@ -393,14 +394,14 @@ static int survey(struct estimator *e, struct tp_error *err)
 {
     uint64_t tensor_chunks = 0, opaque_chunks = 0;
     int rc;
-    for (size_t i = 0; i < e->model->tensor_all; i++)
+    for (size_t i = 0; i < e->model->tensor_n; i++)
         tensor_chunks += chunks_of(e->model->tensors[i].len);
     for (uint32_t i = 0; i < e->model->file_n; i++)
-        opaque_chunks += chunks_of(tp_source_opaque(e->model, i));
+        opaque_chunks += chunks_of(tp_model_opaque(e->model, i));
     pool_init(&e->tensors, e->model->tensor_bytes, tensor_chunks, TENSOR_DRAWS);
     pool_init(&e->opaque, e->model->logical_bytes - e->model->tensor_bytes, opaque_chunks,
               OPAQUE_DRAWS);
-    e->twins = calloc(e->model->tensor_all + e->model->file_n + 1, sizeof *e->twins);
+    e->twins = calloc(e->model->tensor_n + e->model->file_n + 1, sizeof *e->twins);
     if (!e->twins)
         return tp_fail(err, ENOMEM, "out of memory");
     rc = e->base ? tp_pairs_find(e->model, e->base, &e->pairs, err) : 0;
@@ -425,9 +426,10 @@ int tp_estimate(const char *base, const char *model, enum tp_links links, struct
     if (!e.src || !e.ref || !e.room || !e.dst || !e.scratch)
         rc = tp_fail(err, ENOMEM, "out of memory");
     else
-        rc = tp_source_open_links(model, links, store, &e.model, err);
+        rc = tp_model_open(model, &(struct tp_model_options){.links = links, .store = store},
+                           &e.model, err);
     if (!rc && base)
-        rc = tp_source_open(base, store, &e.base, err);
+        rc = tp_model_open(base, &(struct tp_model_options){.store = store}, &e.base, err);
     if (!rc)
         rc = survey(&e, err);
     if (!rc)
@@ -439,8 +441,8 @@ int tp_estimate(const char *base, const char *model, enum tp_links links, struct
     out->seconds = now() - began;
     tp_pairs_clear(&e.pairs);
     tp_pairs_clear(&e.siblings);
-    tp_source_close(e.model);
-    tp_source_close(e.base);
+    tp_model_close(e.model);
+    tp_model_close(e.base);
     tp_scratch_destroy(e.scratch);
     free(e.src);
     free(e.ref);

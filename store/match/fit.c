@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* How well one tensor predicts another, by what their headers say. */
+/* Whether one tensor can predict another: the only rule for this. */
 #include <config.h>
-
-#include <stdbool.h>
 
 #include "codec/convert.h"
 #include "store/match/fit.h"
 
-unsigned tp_fit(const struct tp_fit *b, const struct tp_fit *t)
+unsigned tp_fit(const struct tp_model_tensor *t, const struct tp_model_tensor *b)
 {
     bool equal = b->rank == 0 || t->rank == 0 || b->shape[0] == t->shape[0];
 
@@ -19,4 +17,14 @@ unsigned tp_fit(const struct tp_fit *b, const struct tp_fit *t)
     if (!equal && tp_dtype_bits(t->dtype) < 8)
         return 0;
     return 1 + 2 * equal + (b->dtype == t->dtype);
+}
+
+uint64_t tp_fit_common(const struct tp_model_tensor *t, const struct tp_model_tensor *b)
+{
+    if (!tp_fit(t, b))
+        return 0;
+    if (!t->rank || t->shape[0] <= b->shape[0])
+        return t->len;
+    /* B is shorter in its first dimension, so elements are whole bytes. */
+    return b->len / (tp_dtype_bits(b->dtype) / 8) * (tp_dtype_bits(t->dtype) / 8);
 }

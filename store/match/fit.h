@@ -1,26 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Which tensor of a base predicts another: one rule for who looks at models and for who writes
- * packs.
- */
+/* Whether one tensor can predict another, by what their headers say. */
 #ifndef TP_STORE_FIT_H
 #define TP_STORE_FIT_H
 
-#include "tensor/dtype.h"
-
-/* A tensor as the rule sees it. */
-struct tp_fit {
-    enum tp_dtype dtype;
-    unsigned rank;
-    const uint64_t *shape;
-};
+#include "store/model.h"
 
 /*
- * How well tensor B of a base predicts T; 0: not at all, as one without elements does. Dtypes must
- * convert, and shapes may differ in the first dimension only, or not at all where elements are
- * smaller than a byte, since rows then begin in the middle of one. The same shape counts most, then
+ * How well tensor B of a base predicts T; 0: not at all, and never where B has no elements. Dtypes
+ * must convert. Shapes may differ in the first dimension only, and not at all where elements are
+ * smaller than a byte, since rows may then begin within a byte. The same shape counts most, then
  * the same dtype.
  */
-unsigned tp_fit(const struct tp_fit *b, const struct tp_fit *t);
+unsigned tp_fit(const struct tp_model_tensor *t, const struct tp_model_tensor *b);
+
+/*
+ * Bytes at the start of T that B can predict: all of them where the shapes are equal, the common
+ * rows where only the first dimension differs; 0 where B does not fit.
+ */
+uint64_t tp_fit_common(const struct tp_model_tensor *t, const struct tp_model_tensor *b);
 
 #endif

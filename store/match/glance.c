@@ -9,6 +9,7 @@
 
 #include "codec/codec.h"
 #include "codec/convert.h"
+#include "store/match/fit.h"
 #include "store/match/distance.h"
 #include "store/match/glance.h"
 
@@ -30,7 +31,7 @@ struct place {
 };
 
 struct tp_glance {
-    struct tp_source *model;
+    struct tp_model *model;
     unsigned n;
     struct place places[PLACES];
     struct tp_sight own;
@@ -100,14 +101,14 @@ double tp_glance_difference(enum tp_dtype dtype, const void *a, const void *b, s
  */
 static void lay_out(struct tp_glance *g)
 {
-    const struct tp_source *m = g->model;
+    const struct tp_model *m = g->model;
     uint64_t step = m->tensor_bytes / PLACES, start = 0, next;
 
     if (step < PLACE_LEN)
         step = PLACE_LEN;
     next = step / 2;
-    for (size_t i = 0; i < m->tensor_all && g->n < PLACES; i++) {
-        const struct tp_source_tensor *t = &m->tensors[i];
+    for (size_t i = 0; i < m->tensor_n && g->n < PLACES; i++) {
+        const struct tp_model_tensor *t = &m->tensors[i];
         unsigned unit = tp_distance_unit(t->dtype);
         size_t most = PLACE_LEN / 24 * 24,
                len = t->len < most ? (size_t)t->len / unit * unit : most;
@@ -159,11 +160,11 @@ static int read_own(struct tp_glance *g, struct tp_error *err)
 
     for (unsigned i = 0; rc == 0 && i < g->n; i++) {
         struct place *place = &g->places[i];
-        const struct tp_source_tensor *t = &g->model->tensors[place->tensor];
+        const struct tp_model_tensor *t = &g->model->tensors[place->tensor];
         float row[ROW];
         double squares = 0;
 
-        rc = tp_source_read(g->model, t->file, t->off + place->off, place->bytes, place->len, err);
+        rc = tp_model_read(g->model, t->file, t->off + place->off, place->bytes, place->len, err);
         if (rc < 0 || !as_numbers(t->dtype, place->bytes, place->len, row))
             continue;
         for (unsigned k = 0; k < ROW; k++)
@@ -183,7 +184,7 @@ static int make_weights(struct tp_sight *sight, struct tp_error *err)
     return sight->weights ? 0 : tp_fail(err, ENOMEM, "out of memory");
 }
 
-int tp_glance_create(struct tp_source *model, struct tp_glance **out, struct tp_error *err)
+int tp_glance_create(struct tp_model *model, struct tp_glance **out, struct tp_error *err)
 {
     struct tp_glance *g = calloc(1, sizeof *g);
     int rc;
@@ -215,7 +216,7 @@ const struct tp_sight *tp_glance_own(const struct tp_glance *glance)
     return &glance->own;
 }
 
-int tp_glance_look(struct tp_glance *g, struct tp_source *base, const struct tp_pairs *pairs,
+int tp_glance_look(struct tp_glance *g, struct tp_model *base, const struct tp_pairs *pairs,
                    struct tp_sight *out, struct tp_error *err)
 {
     double sum = 0, share = g->model->tensor_bytes
@@ -225,10 +226,10 @@ int tp_glance_look(struct tp_glance *g, struct tp_source *base, const struct tp_
 
     for (unsigned i = 0; rc == 0 && i < g->n; i++) {
         const struct place *place = &g->places[i];
-        const struct tp_source_tensor *t = &g->model->tensors[place->tensor],
-                                      *b = pairs->of[place->tensor];
+        const struct tp_model_tensor *t = &g->model->tensors[place->tensor],
+                                     *b = pairs->of[place->tensor];
 
-        if (!b || place->off + place->len > tp_source_common(t, b))
+        if (!b || place->off + place->len > tp_fit_common(t, b))
             continue;
         rc = tp_distance_read_base(base, b, t, place->off, g->ref, place->len, g->room, err);
         if (rc < 0)

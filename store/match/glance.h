@@ -27,13 +27,13 @@ enum {
     TP_GLANCE_ROW = TP_GLANCE_PLACE_LEN / 2
 }; /* elements of the smallest dtype that counts as weights here */
 
-int tp_glance_create(struct tp_source *model, struct tp_glance **out, struct tp_error *err);
+int tp_glance_create(struct tp_model *model, struct tp_glance **out, struct tp_error *err);
 void tp_glance_destroy(struct tp_glance *glance);
 /* What the model itself has there. */
 const struct tp_sight *tp_glance_own(const struct tp_glance *glance);
 
 /* PAIRS are of the model and BASE. OUT is cleared with tp_sight_clear. */
-int tp_glance_look(struct tp_glance *glance, struct tp_source *base, const struct tp_pairs *pairs,
+int tp_glance_look(struct tp_glance *glance, struct tp_model *base, const struct tp_pairs *pairs,
                    struct tp_sight *out, struct tp_error *err);
 void tp_sight_clear(struct tp_sight *sight);
 

@@ -85,7 +85,7 @@ static void add_hint(struct tp_hints *hints, const char *name, size_t len, const
 }
 
 /* A whole small file, NUL-terminated; NULL when it is absent, too long or not readable. */
-static char *read_small(struct tp_source *source, const char *path, size_t *len)
+static char *read_small(struct tp_model *source, const char *path, size_t *len)
 {
     uint32_t file = 0;
     while (file < source->file_n && strcmp(source->files[file].title, path))
@@ -94,7 +94,7 @@ static char *read_small(struct tp_source *source, const char *path, size_t *len)
         return NULL;
     *len = (size_t)source->files[file].size;
     char *text = malloc(*len + 1);
-    if (!text || tp_source_read(source, file, 0, text, *len, NULL)) {
+    if (!text || tp_model_read(source, file, 0, text, *len, NULL)) {
         free(text);
         return NULL;
     }
@@ -102,7 +102,7 @@ static char *read_small(struct tp_source *source, const char *path, size_t *len)
     return text;
 }
 
-static void read_json(struct tp_source *source, const char *path, const char *const *keys,
+static void read_json(struct tp_model *source, const char *path, const char *const *keys,
                       struct tp_hints *out)
 {
     struct tp_json *root = NULL;
@@ -154,7 +154,7 @@ static void add_yaml_list(struct tp_hints *out, const char *text, size_t len)
 }
 
 /* The lines between the first two "---": "base_model: x", or a list below "base_model:". */
-static void read_card(struct tp_source *source, struct tp_hints *out)
+static void read_card(struct tp_model *source, struct tp_hints *out)
 {
     static const char key[] = "base_model:";
     size_t len;
@@ -186,7 +186,7 @@ static void read_card(struct tp_source *source, struct tp_hints *out)
     free(text);
 }
 
-void tp_hints_read(struct tp_source *source, struct tp_hints *out)
+void tp_hints_read(struct tp_model *source, struct tp_hints *out)
 {
     static const char *const config_keys[] = {"_name_or_path", "base_model", NULL};
     static const char *const pipeline_keys[] = {"_name_or_path", NULL};

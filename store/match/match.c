@@ -66,7 +66,7 @@ struct candidate {
     bool parent;                 /* the model at hand is one of those */
     bool refused;
     double promise; /* what a glance lets expect: the less the better */
-    struct tp_source *source;
+    struct tp_model *source;
     struct tp_pairs pairs;
     struct tp_sight sight;
     struct tp_distance distance;
@@ -74,7 +74,7 @@ struct candidate {
 
 struct search {
     struct tp_store *store;
-    struct tp_source *model;
+    struct tp_model *model;
     struct tp_glance *glance;
     struct tp_hints hints;
     const char *self;
@@ -92,12 +92,12 @@ static void forget(struct candidate *c)
 {
     tp_sight_clear(&c->sight);
     tp_pairs_clear(&c->pairs);
-    tp_source_close(c->source);
+    tp_model_close(c->source);
     free(c->name);
     *c = (struct candidate){0};
 }
 
-static int open_candidate(struct search *s, const struct candidate *c, struct tp_source **out,
+static int open_candidate(struct search *s, const struct candidate *c, struct tp_model **out,
                           struct tp_error *err)
 {
     struct tp_pack *pack = NULL;
@@ -108,7 +108,7 @@ static int open_candidate(struct search *s, const struct candidate *c, struct tp
     if (c->kind == TP_MODEL_PLAIN) {
         if (asprintf(&path, "%s/%s", tp_store_dir(s->store), c->name) < 0)
             return tp_fail(err, ENOMEM, "out of memory");
-        rc = tp_source_open(path, s->store, out, err);
+        rc = tp_model_open(path, NULL, out, err);
         free(path);
         return rc;
     }
@@ -116,7 +116,7 @@ static int open_candidate(struct search *s, const struct candidate *c, struct tp
     if (!rc && tp_pack_base_error(pack)[0])
         rc = tp_fail(err, ENOLINK, "%s", tp_pack_base_error(pack));
     if (!rc)
-        rc = tp_source_open_pack(pack, out, err);
+        rc = tp_model_open_pack(pack, NULL, out, err);
     tp_pack_close(pack);
     return rc;
 }
@@ -183,7 +183,7 @@ static int look_at(struct search *s, struct candidate *c, struct tp_error *err)
     struct tp_error why = {0};
     int rc = open_candidate(s, c, &c->source, &why);
     if (!rc) {
-        tp_source_bound(c->source, s->cancel, GLANCE_MOST);
+        tp_model_limit(c->source, s->cancel, GLANCE_MOST);
         rc = tp_pairs_find(s->model, c->source, &c->pairs, &why);
     }
     if (!rc && (!c->pairs.matched_bytes ||
@@ -286,7 +286,7 @@ static int sample_shortlist(struct search *s, struct tp_error *err)
     for (size_t i = 0; i < s->listed;) {
         struct candidate *c = &s->all[i];
         struct tp_error why = {0};
-        tp_source_bound(c->source, s->cancel, SAMPLE_MOST);
+        tp_model_limit(c->source, s->cancel, SAMPLE_MOST);
         int rc = tp_distance_sample(s->model, c->source, &c->pairs, &c->distance, &why);
         if (IS_FINAL(rc))
             return tp_fail(err, -rc, "%s", why.message);
@@ -315,11 +315,11 @@ static bool begins(const char *longer, const char *name)
 }
 
 /* The dtype that most of the weights have. */
-static enum tp_dtype main_dtype(const struct tp_source *source)
+static enum tp_dtype main_dtype(const struct tp_model *source)
 {
     uint64_t bytes[TP_DTYPE_COUNT] = {0};
     enum tp_dtype most = TP_DTYPE_BYTES;
-    for (size_t i = 0; i < source->tensor_all; i++)
+    for (size_t i = 0; i < source->tensor_n; i++)
         bytes[source->tensors[i].dtype] += source->tensors[i].len;
     for (unsigned d = 0; d < TP_DTYPE_COUNT; d++)
         if (bytes[d] > bytes[most])
@@ -383,7 +383,7 @@ static int compare_looks(const struct search *s, const struct candidate *c)
 /* The same by which weights are older. */
 static int compare_ages(const struct search *s, const struct candidate *c)
 {
-    const struct tp_source *a = s->model, *b = c->source;
+    const struct tp_model *a = s->model, *b = c->source;
     int sum = (b->weights_sec < a->weights_sec) - (b->weights_sec > a->weights_sec);
     return sum ? sum : (b->weights_nsec < a->weights_nsec) - (b->weights_nsec > a->weights_nsec);
 }
@@ -416,8 +416,8 @@ static void find_merges(struct search *s)
             }
 }
 
-static int distance_between(struct tp_source *model, struct tp_source *base,
-                            struct tp_distance *out, struct tp_error *err)
+static int distance_between(struct tp_model *model, struct tp_model *base, struct tp_distance *out,
+                            struct tp_error *err)
 {
     struct tp_pairs pairs;
     int rc = tp_pairs_find(model, base, &pairs, err);
@@ -433,7 +433,7 @@ static int vote(struct search *s, struct candidate *other, struct candidate *c, 
 {
     struct tp_distance to_model = other->distance, to_candidate;
     double apart = COPY * c->distance.with_base;
-    tp_source_bound(other->source, s->cancel, SAMPLE_MOST);
+    tp_model_limit(other->source, s->cancel, SAMPLE_MOST);
     int rc = distance_between(other->source, c->source, &to_candidate, err);
     *out = 0;
     /* A distance is the same both ways, if not from one dtype to another. */
@@ -610,7 +610,8 @@ int tp_match_base(struct tp_store *store, const char *dir, const struct tp_match
     for (const struct tp_waiting *w = query->waiting; w; w = w->next)
         s->level++;
     s->packs_only = query->packs_only || s->level >= TP_WAITING_MAX;
-    rc = tp_source_open_links(dir, query->links, store, &s->model, err);
+    rc = tp_model_open(dir, &(struct tp_model_options){.links = query->links, .store = store},
+                       &s->model, err);
     if (!rc) {
         tp_hints_read(s->model, &s->hints);
         rc = tp_glance_create(s->model, &s->glance, err);
@@ -628,7 +629,7 @@ int tp_match_base(struct tp_store *store, const char *dir, const struct tp_match
     for (size_t i = 0; i < s->listed; i++)
         forget(&s->all[i]);
     tp_glance_destroy(s->glance);
-    tp_source_close(s->model);
+    tp_model_close(s->model);
     free(s);
     return rc;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "codec/codec.h"
+#include "store/match/fit.h"
 #include "store/match/distance.h"
 #include "store/match/glance.h"
 #include "store/match/pairs.h"
@@ -31,7 +32,7 @@ struct affinity {
 };
 
 struct pairing {
-    struct tp_source *model, *base;
+    struct tp_model *model, *base;
     struct tp_renames renames;
     uint32_t *model_number, *base_number; /* of files with tensors, counted from 0 */
     uint32_t model_n, base_n;
@@ -39,7 +40,7 @@ struct pairing {
     struct tp_error *err;
 };
 
-static uint32_t number_files(const struct tp_source *source, uint32_t *out)
+static uint32_t number_files(const struct tp_model *source, uint32_t *out)
 {
     uint32_t n = 0;
 
@@ -50,35 +51,35 @@ static uint32_t number_files(const struct tp_source *source, uint32_t *out)
 }
 
 /* What the base calls T. */
-static const char *name_in_base(const struct pairing *p, const struct tp_source_tensor *t)
+static const char *name_in_base(const struct pairing *p, const struct tp_model_tensor *t)
 {
-    const struct tp_source_tensor *first = tp_source_find(p->model, t->name);
+    const struct tp_model_tensor *first = tp_model_find(p->model, t->name);
     const char *other = first ? p->renames.to[first - p->model->tensors] : NULL;
 
     return other ? other : t->name;
 }
 
 /* The tensor that predicts T in FILE of the base. */
-static const struct tp_source_tensor *in_file(const struct pairing *p,
-                                              const struct tp_source_tensor *t, uint32_t file)
+static const struct tp_model_tensor *in_file(const struct pairing *p,
+                                             const struct tp_model_tensor *t, uint32_t file)
 {
-    const struct tp_source_tensor *b = NULL;
+    const struct tp_model_tensor *b = NULL;
 
-    while ((b = tp_source_next(p->base, name_in_base(p, t), b)) != NULL)
-        if (b->file == file && tp_source_fit(t, b))
+    while ((b = tp_model_find_next(p->base, name_in_base(p, t), b)) != NULL)
+        if (b->file == file && tp_fit(t, b))
             return b;
     return NULL;
 }
 
 /* The largest tensors of file F of which file G has some, and how much of F all of these are. */
 static unsigned choose_samples(const struct pairing *p, uint32_t f, uint32_t g,
-                               const struct tp_source_tensor **out, unsigned *sixteenths)
+                               const struct tp_model_tensor **out, unsigned *sixteenths)
 {
     uint64_t shared = 0;
     unsigned n = 0;
 
-    for (size_t i = 0; i < p->model->tensor_all; i++) {
-        const struct tp_source_tensor *t = &p->model->tensors[i];
+    for (size_t i = 0; i < p->model->tensor_n; i++) {
+        const struct tp_model_tensor *t = &p->model->tensors[i];
         unsigned at;
 
         if (t->file != f || !t->len || !in_file(p, t, g))
@@ -96,11 +97,11 @@ static unsigned choose_samples(const struct pairing *p, uint32_t f, uint32_t g,
 }
 
 /* How far a place in the middle of T is from what is there in B. */
-static int compare_place(const struct pairing *p, const struct tp_source_tensor *t,
-                         const struct tp_source_tensor *b, double *out)
+static int compare_place(const struct pairing *p, const struct tp_model_tensor *t,
+                         const struct tp_model_tensor *b, double *out)
 {
     uint8_t src[SAMPLE_LEN + TP_SLACK], ref[SAMPLE_LEN + TP_SLACK], room[2 * SAMPLE_LEN + TP_SLACK];
-    uint64_t common = tp_source_common(t, b), unit = tp_distance_unit(t->dtype);
+    uint64_t common = tp_fit_common(t, b), unit = tp_distance_unit(t->dtype);
     uint64_t len = common / unit * unit < SAMPLE_LEN ? common / unit * unit : SAMPLE_LEN / 24 * 24;
     uint64_t off = (common - len) / 2 / unit * unit;
     int rc;
@@ -108,7 +109,7 @@ static int compare_place(const struct pairing *p, const struct tp_source_tensor 
     *out = 1;
     if (!len)
         return 0;
-    rc = tp_source_read(p->model, t->file, t->off + off, src, (size_t)len, p->err);
+    rc = tp_model_read(p->model, t->file, t->off + off, src, (size_t)len, p->err);
     if (rc == 0)
         rc = tp_distance_read_base(p->base, b, t, off, ref, (size_t)len, room, p->err);
     if (rc == 0)
@@ -140,7 +141,7 @@ static unsigned compare_paths(const char *a, const char *b, unsigned *alike)
 
 static int measure(struct pairing *p, uint32_t f, uint32_t g, struct affinity *out)
 {
-    const struct tp_source_tensor *samples[SAMPLES] = {0};
+    const struct tp_model_tensor *samples[SAMPLES] = {0};
     unsigned n = choose_samples(p, f, g, samples, &out->neighbours);
     double sum = 0, one = 0;
     int rc = 0;
@@ -187,8 +188,8 @@ static int compare_affinities(const struct affinity *a, unsigned a_fit, const st
 }
 
 /* Where there are too many files to compare: by their paths alone. */
-static struct affinity by_path(const struct pairing *p, const struct tp_source_tensor *t,
-                               const struct tp_source_tensor *b)
+static struct affinity by_path(const struct pairing *p, const struct tp_model_tensor *t,
+                               const struct tp_model_tensor *b)
 {
     struct affinity a = {0};
 
@@ -196,33 +197,32 @@ static struct affinity by_path(const struct pairing *p, const struct tp_source_t
     return a;
 }
 
-static int pair(struct pairing *p, const struct tp_source_tensor *t,
-                const struct tp_source_tensor **out)
+static int pair(struct pairing *p, const struct tp_model_tensor *t,
+                const struct tp_model_tensor **out)
 {
     const char *name = name_in_base(p, t);
-    const struct tp_source_tensor *best = NULL, *b = NULL;
+    const struct tp_model_tensor *best = NULL, *b = NULL;
     struct affinity of_best = {0};
     unsigned rivals = 0;
     int rc = 0;
 
     *out = NULL;
-    while ((b = tp_source_next(p->base, name, b)) != NULL && rivals < 2)
-        if (tp_source_common(t, b) && ++rivals == 1)
+    while ((b = tp_model_find_next(p->base, name, b)) != NULL && rivals < 2)
+        if (tp_fit_common(t, b) && ++rivals == 1)
             *out = b;
     if (rivals < 2)
         return 0;
-    for (b = NULL; rc == 0 && (b = tp_source_next(p->base, name, b)) != NULL;) {
+    for (b = NULL; rc == 0 && (b = tp_model_find_next(p->base, name, b)) != NULL;) {
         const struct affinity *known;
         struct affinity a;
 
-        if (!tp_source_common(t, b))
+        if (!tp_fit_common(t, b))
             continue;
         rc = affinity_of(p, t->file, b->file, &known);
         if (rc < 0)
             break;
         a = known ? *known : by_path(p, t, b);
-        if (best &&
-            compare_affinities(&a, tp_source_fit(t, b), &of_best, tp_source_fit(t, best)) <= 0)
+        if (best && compare_affinities(&a, tp_fit(t, b), &of_best, tp_fit(t, best)) <= 0)
             continue;
         best = b;
         of_best = a;
@@ -231,13 +231,13 @@ static int pair(struct pairing *p, const struct tp_source_tensor *t,
     return rc;
 }
 
-int tp_pairs_find(struct tp_source *model, struct tp_source *base, struct tp_pairs *out,
+int tp_pairs_find(struct tp_model *model, struct tp_model *base, struct tp_pairs *out,
                   struct tp_error *err)
 {
     struct pairing p = {.model = model, .base = base, .err = err};
     int rc;
 
-    *out = (struct tp_pairs){.of = calloc(model->tensor_all + 1, sizeof *out->of)};
+    *out = (struct tp_pairs){.of = calloc(model->tensor_n + 1, sizeof *out->of)};
     p.model_number = calloc((size_t)model->file_n + 1, sizeof *p.model_number);
     p.base_number = calloc((size_t)base->file_n + 1, sizeof *p.base_number);
     if (!out->of || !p.model_number || !p.base_number) {
@@ -247,10 +247,10 @@ int tp_pairs_find(struct tp_source *model, struct tp_source *base, struct tp_pai
         p.base_n = number_files(base, p.base_number);
         rc = tp_renames_find(model, base, &p.renames, err);
     }
-    for (size_t i = 0; rc == 0 && i < model->tensor_all; i++) {
+    for (size_t i = 0; rc == 0 && i < model->tensor_n; i++) {
         rc = model->tensors[i].len ? pair(&p, &model->tensors[i], &out->of[i]) : 0;
         if (rc == 0 && out->of[i])
-            out->matched_bytes += tp_source_common(&model->tensors[i], out->of[i]);
+            out->matched_bytes += tp_fit_common(&model->tensors[i], out->of[i]);
     }
     tp_renames_clear(&p.renames);
     free(p.affinities);

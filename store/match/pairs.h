@@ -6,11 +6,11 @@
 #ifndef TP_STORE_PAIRS_H
 #define TP_STORE_PAIRS_H
 
-#include "store/match/source.h"
+#include "store/model.h"
 
 struct tp_pairs {
-    const struct tp_source_tensor **of; /* for each tensor of the model the base's, or NULL */
-    uint64_t matched_bytes; /* of the model's tensors, those that the base can predict */
+    const struct tp_model_tensor **of; /* for each tensor of the model the base's, or NULL */
+    uint64_t matched_bytes;            /* of the model's tensors, those that the base can predict */
 };
 
 /*
@@ -19,7 +19,7 @@ struct tp_pairs {
  * weights are near, as samples of both show; then the same path, directory, or neighbours; then the
  * shape and the dtype. OUT borrows from both, and is the same for the same models.
  */
-int tp_pairs_find(struct tp_source *model, struct tp_source *base, struct tp_pairs *out,
+int tp_pairs_find(struct tp_model *model, struct tp_model *base, struct tp_pairs *out,
                   struct tp_error *err);
 void tp_pairs_clear(struct tp_pairs *pairs);
 

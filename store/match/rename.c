@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "store/match/fit.h"
 #include "store/match/rename.h"
 
 /*
@@ -35,7 +36,7 @@ struct parts {
  */
 struct entry {
     uint64_t key;
-    const struct tp_source_tensor *t;
+    const struct tp_model_tensor *t;
 };
 
 /*
@@ -55,7 +56,7 @@ struct alignment {
 };
 
 struct finder {
-    const struct tp_source *model, *base;
+    const struct tp_model *model, *base;
     struct entry *forward, *backward; /* by key; then by name, or by name from its end */
     size_t n;
     struct vote {
@@ -287,7 +288,7 @@ static uint64_t support(struct finder *f, const struct parts *t, const struct pa
     return least + 1;
 }
 
-static bool same_shape(const struct tp_source_tensor *t, const struct tp_source_tensor *b)
+static bool same_shape(const struct tp_model_tensor *t, const struct tp_model_tensor *b)
 {
     return t->rank == b->rank && (!t->rank || t->shape[0] == b->shape[0]);
 }
@@ -296,13 +297,13 @@ static bool same_shape(const struct tp_source_tensor *t, const struct tp_source_
 struct choice {
     unsigned penalty;
     uint64_t support;
-    const struct tp_source_tensor *t;
+    const struct tp_model_tensor *t;
 };
 
-static void try_entry(struct finder *f, const struct tp_source_tensor *t, const struct parts *parts,
+static void try_entry(struct finder *f, const struct tp_model_tensor *t, const struct parts *parts,
                       const struct entry *e, enum step step, struct choice *best)
 {
-    uint64_t common = tp_source_common(t, e->t), bytes;
+    uint64_t common = tp_fit_common(t, e->t), bytes;
     struct alignment a;
     struct parts b;
 
@@ -352,15 +353,15 @@ static void try_near(struct finder *f, const struct entry *entries,
         try_entry(f, e->t, parts, &entries[from], step, best);
 }
 
-static void try_all(struct finder *f, const struct tp_source_tensor *t, const struct parts *parts,
+static void try_all(struct finder *f, const struct tp_model_tensor *t, const struct parts *parts,
                     enum step step, struct choice *best)
 {
     struct entry e = {.key = key_of(parts), .t = t};
     size_t from, to;
 
-    from = first_not_less(
-        f->forward, f->n,
-        &(struct entry){.key = e.key, .t = &(struct tp_source_tensor){.name = ""}}, by_name);
+    from = first_not_less(f->forward, f->n,
+                          &(struct entry){.key = e.key, .t = &(struct tp_model_tensor){.name = ""}},
+                          by_name);
     for (to = from; to < f->n && to - from <= GROUP_ALL && f->forward[to].key == e.key;)
         to++;
     if (to - from <= GROUP_ALL) {
@@ -372,8 +373,8 @@ static void try_all(struct finder *f, const struct tp_source_tensor *t, const st
     }
 }
 
-static const struct tp_source_tensor *look_for(struct finder *f, const struct tp_source_tensor *t,
-                                               bool voting)
+static const struct tp_model_tensor *look_for(struct finder *f, const struct tp_model_tensor *t,
+                                              bool voting)
 {
     struct choice best = {.penalty = NEVER - 1};
     struct parts parts;
@@ -386,15 +387,26 @@ static const struct tp_source_tensor *look_for(struct finder *f, const struct tp
     return best.t;
 }
 
+/* Whether BASE has a tensor of T's name that can predict it. */
+static bool has_same_name(const struct tp_model *base, const struct tp_model_tensor *t)
+{
+    const struct tp_model_tensor *b = NULL;
+
+    while ((b = tp_model_find_next(base, t->name, b)) != NULL)
+        if (tp_fit(t, b))
+            return true;
+    return false;
+}
+
 static int sort_base(struct finder *f, struct tp_error *err)
 {
     struct parts parts;
 
-    f->forward = calloc(f->base->tensor_all + 1, sizeof *f->forward);
-    f->backward = calloc(f->base->tensor_all + 1, sizeof *f->backward);
+    f->forward = calloc(f->base->tensor_n + 1, sizeof *f->forward);
+    f->backward = calloc(f->base->tensor_n + 1, sizeof *f->backward);
     if (!f->forward || !f->backward)
         return tp_fail(err, ENOMEM, "out of memory");
-    for (size_t i = 0; i < f->base->tensor_all; i++)
+    for (size_t i = 0; i < f->base->tensor_n; i++)
         if (split(f->base->tensors[i].name, &parts))
             f->forward[f->n++] = (struct entry){.key = key_of(&parts), .t = &f->base->tensors[i]};
     memcpy(f->backward, f->forward, f->n * sizeof *f->forward);
@@ -403,18 +415,18 @@ static int sort_base(struct finder *f, struct tp_error *err)
     return 0;
 }
 
-int tp_renames_find(const struct tp_source *model, const struct tp_source *base,
+int tp_renames_find(const struct tp_model *model, const struct tp_model *base,
                     struct tp_renames *out, struct tp_error *err)
 {
     struct finder *f = calloc(1, sizeof *f);
-    bool *unnamed = calloc(model->tensor_n + 1, sizeof *unnamed), any = false;
+    bool *unnamed = calloc(model->name_n + 1, sizeof *unnamed), any = false;
     int rc = 0;
 
-    *out = (struct tp_renames){.to = calloc(model->tensor_n + 1, sizeof *out->to)};
+    *out = (struct tp_renames){.to = calloc(model->name_n + 1, sizeof *out->to)};
     if (!f || !unnamed || !out->to)
         rc = tp_fail(err, ENOMEM, "out of memory");
-    for (size_t i = 0; rc == 0 && i < model->tensor_n; i++) {
-        unnamed[i] = model->tensors[i].len && !tp_source_has(base, &model->tensors[i]);
+    for (size_t i = 0; rc == 0 && i < model->name_n; i++) {
+        unnamed[i] = model->tensors[i].len && !has_same_name(base, &model->tensors[i]);
         any |= unnamed[i];
     }
     if (rc == 0 && any) {
@@ -423,8 +435,8 @@ int tp_renames_find(const struct tp_source *model, const struct tp_source *base,
         rc = sort_base(f, err);
     }
     for (int voting = 1; rc == 0 && any && voting >= 0; voting--)
-        for (size_t i = 0; i < model->tensor_n; i++) {
-            const struct tp_source_tensor *b =
+        for (size_t i = 0; i < model->name_n; i++) {
+            const struct tp_model_tensor *b =
                 unnamed[i] ? look_for(f, &model->tensors[i], voting) : NULL;
 
             if (b)

@@ -8,14 +8,14 @@
 #ifndef TP_STORE_RENAME_H
 #define TP_STORE_RENAME_H
 
-#include "store/match/source.h"
+#include "store/model.h"
 
 /*
  * For each name of the model that the base does not have, the name in the base that it was, or
  * NULL.
  */
 struct tp_renames {
-    const char **to; /* by the place of the name in the model's tensors, of which it has tensor_n */
+    const char **to; /* by the place of the name in the model's tensors, of which it has name_n */
 };
 
 /*
@@ -25,7 +25,7 @@ struct tp_renames {
  * taken, then the one whose parts explain most other tensors. OUT borrows from both, and is the
  * same for the same tensors.
  */
-int tp_renames_find(const struct tp_source *model, const struct tp_source *base,
+int tp_renames_find(const struct tp_model *model, const struct tp_model *base,
                     struct tp_renames *out, struct tp_error *err);
 void tp_renames_clear(struct tp_renames *renames);
 

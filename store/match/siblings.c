@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "codec/codec.h"
+#include "store/match/fit.h"
 #include "store/match/distance.h"
 #include "store/match/glance.h"
 #include "store/match/siblings.h"
@@ -26,9 +27,9 @@ enum { PLACES = 24, PLACE_LEN = 4080 };
 #define CLEARLY 0.95
 
 struct chooser {
-    struct tp_source *model, *base; /* BASE may be NULL */
+    struct tp_model *model, *base; /* BASE may be NULL */
     const struct tp_pairs *with_base;
-    const struct tp_source_tensor **tensors; /* of the model by file, then by name */
+    const struct tp_model_tensor **tensors; /* of the model by file, then by name */
     size_t *first;                  /* of each file in TENSORS, and where the last one ends */
     uint32_t centres[CENTRES_MOST]; /* files that are not predicted by others: these may predict */
     unsigned centre_n;
@@ -40,15 +41,15 @@ struct chooser {
 
 static int by_file(const void *a, const void *b)
 {
-    const struct tp_source_tensor *s = *(const struct tp_source_tensor *const *)a;
-    const struct tp_source_tensor *t = *(const struct tp_source_tensor *const *)b;
+    const struct tp_model_tensor *s = *(const struct tp_model_tensor *const *)a;
+    const struct tp_model_tensor *t = *(const struct tp_model_tensor *const *)b;
 
     return s->file != t->file ? (s->file > t->file ? 1 : -1) : strcmp(s->name, t->name);
 }
 
 static void sort_tensors(struct chooser *c)
 {
-    size_t n = c->model->tensor_all, at = 0;
+    size_t n = c->model->tensor_n, at = 0;
 
     for (size_t i = 0; i < n; i++)
         c->tensors[i] = &c->model->tensors[i];
@@ -61,18 +62,18 @@ static void sort_tensors(struct chooser *c)
 }
 
 /* What is tried for tensor T of the file at hand. */
-static const struct tp_source_tensor **trial_of(const struct chooser *c,
-                                                const struct tp_source_tensor *t)
+static const struct tp_model_tensor **trial_of(const struct chooser *c,
+                                               const struct tp_model_tensor *t)
 {
     return &c->trial.of[t - c->model->tensors];
 }
 
-static void try_tensor(struct chooser *c, const struct tp_source_tensor *t,
-                       const struct tp_source_tensor *b)
+static void try_tensor(struct chooser *c, const struct tp_model_tensor *t,
+                       const struct tp_model_tensor *b)
 {
     *trial_of(c, t) = b;
     if (b)
-        c->trial.matched_bytes += tp_source_common(t, b);
+        c->trial.matched_bytes += tp_fit_common(t, b);
 }
 
 /* Try FILE with its counterparts in file CENTRE. */
@@ -82,15 +83,14 @@ static void try_sibling(struct chooser *c, uint32_t file, uint32_t centre)
 
     c->trial.matched_bytes = 0;
     for (size_t i = c->first[file]; i < c->first[file + 1]; i++) {
-        const struct tp_source_tensor *t = c->tensors[i];
+        const struct tp_model_tensor *t = c->tensors[i];
         int order = 1;
 
         while (k < end && (order = strcmp(c->tensors[k]->name, t->name)) < 0)
             k++;
         try_tensor(c, t,
-                   t->len && order == 0 && tp_source_common(t, c->tensors[k]) == t->len
-                       ? c->tensors[k]
-                       : NULL);
+                   t->len && order == 0 && tp_fit_common(t, c->tensors[k]) == t->len ? c->tensors[k]
+                                                                                     : NULL);
     }
 }
 
@@ -106,13 +106,12 @@ static void try_base(struct chooser *c, uint32_t file)
  * Read place OFF of tensor T, LEN bytes, and those of B, and add up how far they are, and how far
  * from other elements.
  */
-static int look(struct chooser *c, const struct tp_source_tensor *t,
-                const struct tp_source_tensor *b, uint64_t off, size_t len, double *here,
-                double *elsewhere)
+static int look(struct chooser *c, const struct tp_model_tensor *t, const struct tp_model_tensor *b,
+                uint64_t off, size_t len, double *here, double *elsewhere)
 {
     unsigned unit = tp_distance_unit(t->dtype);
     size_t half = len / 2 / unit * unit;
-    int rc = tp_source_read(c->model, t->file, t->off + off, c->src, len, c->err);
+    int rc = tp_model_read(c->model, t->file, t->off + off, c->src, len, c->err);
 
     if (rc == 0)
         rc = tp_distance_read_base(c->model, b, t, off, c->ref, len, c->room, c->err);
@@ -136,7 +135,7 @@ static int glance(struct chooser *c, uint32_t file, double *out)
     int rc = 0;
 
     for (size_t i = c->first[file]; rc == 0 && i < c->first[file + 1]; i++) {
-        const struct tp_source_tensor *t = c->tensors[i], *b = *trial_of(c, t);
+        const struct tp_model_tensor *t = c->tensors[i], *b = *trial_of(c, t);
         unsigned unit = tp_distance_unit(t->dtype);
 
         for (; rc == 0 && b && next < start + t->len; next += step) {
@@ -179,7 +178,7 @@ static int find_nearest(struct chooser *c, uint32_t file, uint32_t *out)
  * What FILE takes as it is tried with FROM, and what it takes alone, relative to its bytes. What
  * has no partner takes REST.
  */
-static int sample(struct chooser *c, uint32_t file, struct tp_source *from, double rest,
+static int sample(struct chooser *c, uint32_t file, struct tp_model *from, double rest,
                   double *with, double *alone)
 {
     double all = (double)c->model->files[file].tensor_bytes,
@@ -231,13 +230,13 @@ static int choose(struct chooser *c, uint32_t file)
     return rc;
 }
 
-int tp_siblings_find(struct tp_source *model, struct tp_source *base,
+int tp_siblings_find(struct tp_model *model, struct tp_model *base,
                      const struct tp_pairs *with_base, struct tp_pairs *out, struct tp_error *err)
 {
     struct chooser *c = calloc(1, sizeof *c);
     int rc = 0;
 
-    *out = (struct tp_pairs){.of = calloc(model->tensor_all + 1, sizeof *out->of)};
+    *out = (struct tp_pairs){.of = calloc(model->tensor_n + 1, sizeof *out->of)};
     if (!c || !out->of) {
         free(c);
         tp_pairs_clear(out);
@@ -245,9 +244,9 @@ int tp_siblings_find(struct tp_source *model, struct tp_source *base,
     }
     *c = (struct chooser){
         .model = model, .base = base, .with_base = with_base, .out = out, .err = err};
-    c->tensors = calloc(model->tensor_all + 1, sizeof *c->tensors);
+    c->tensors = calloc(model->tensor_n + 1, sizeof *c->tensors);
     c->first = calloc((size_t)model->file_n + 1, sizeof *c->first);
-    c->trial.of = calloc(model->tensor_all + 1, sizeof *c->trial.of);
+    c->trial.of = calloc(model->tensor_n + 1, sizeof *c->trial.of);
     if (!c->tensors || !c->first || !c->trial.of)
         rc = tp_fail(err, ENOMEM, "out of memory");
     else

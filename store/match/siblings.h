@@ -15,7 +15,7 @@
  * over both packing it alone and against BASE; that may be NULL, else WITH_BASE are the pairs of
  * the two. The same for the same models.
  */
-int tp_siblings_find(struct tp_source *model, struct tp_source *base,
+int tp_siblings_find(struct tp_model *model, struct tp_model *base,
                      const struct tp_pairs *with_base, struct tp_pairs *out, struct tp_error *err);
 
 #endif

@@ -44,12 +44,12 @@ static int by_content(const void *a, const void *b)
 }
 
 /* The tensors of SOURCE that have any bytes; PAIRS are those of the model with the base. */
-static size_t list_tensors(const struct tp_source *source, const struct tp_pairs *pairs,
+static size_t list_tensors(const struct tp_model *source, const struct tp_pairs *pairs,
                            bool of_base, struct probe *out)
 {
     size_t n = 0;
-    for (size_t i = 0; i < source->tensor_all; i++) {
-        const struct tp_source_tensor *t = &source->tensors[i];
+    for (size_t i = 0; i < source->tensor_n; i++) {
+        const struct tp_model_tensor *t = &source->tensors[i];
         if (t->len)
             out[n++] = (struct probe){.off = t->off,
                                       .len = t->len,
@@ -62,26 +62,26 @@ static size_t list_tensors(const struct tp_source *source, const struct tp_pairs
 }
 
 /* The same of its files' bytes before any tensor. */
-static size_t list_files(const struct tp_source *source, const struct tp_source *base, bool of_base,
+static size_t list_files(const struct tp_model *source, const struct tp_model *base, bool of_base,
                          struct probe *out)
 {
     size_t n = 0;
     for (uint32_t i = 0; i < source->file_n; i++) {
-        uint64_t len = tp_source_opaque(source, i);
+        uint64_t len = tp_model_opaque(source, i);
         uint32_t named;
         if (len)
             out[n++] =
                 (struct probe){.len = len,
                                .file = i,
-                               .number = source->tensor_all + i,
+                               .number = source->tensor_n + i,
                                .of_base = of_base,
                                .given = !of_base && base &&
-                                        tp_source_find_file(base, source->files[i].path, &named)};
+                                        tp_model_find_file(base, source->files[i].path, &named)};
     }
     return n;
 }
 
-static int take(struct tp_source *source, struct probe *p, struct tp_error *err)
+static int take(struct tp_model *source, struct probe *p, struct tp_error *err)
 {
     uint8_t bytes[PLACES * PLACE_LEN];
     uint64_t rest = p->len;
@@ -89,7 +89,7 @@ static int take(struct tp_source *source, struct probe *p, struct tp_error *err)
     for (unsigned i = 0; i < PLACES && rest; i++) {
         uint64_t off = p->len > sizeof bytes ? i * ((p->len - PLACE_LEN) / (PLACES - 1)) : used;
         size_t len = rest < PLACE_LEN ? (size_t)rest : PLACE_LEN;
-        int rc = tp_source_read(source, p->file, p->off + off, bytes + used, len, err);
+        int rc = tp_model_read(source, p->file, p->off + off, bytes + used, len, err);
         if (rc)
             return rc;
         used += len;
@@ -128,7 +128,7 @@ static void mark(const struct probe *probes, size_t n, enum tp_twin *out)
     }
 }
 
-static int find(struct tp_source *model, struct tp_source *base, struct probe *probes, size_t n,
+static int find(struct tp_model *model, struct tp_model *base, struct probe *probes, size_t n,
                 enum tp_twin *out, struct tp_error *err)
 {
     size_t taken = 0, run, wanted;
@@ -148,10 +148,10 @@ static int find(struct tp_source *model, struct tp_source *base, struct probe *p
     return rc;
 }
 
-int tp_twins_find(struct tp_source *model, struct tp_source *base, const struct tp_pairs *pairs,
+int tp_twins_find(struct tp_model *model, struct tp_model *base, const struct tp_pairs *pairs,
                   enum tp_twin *out, struct tp_error *err)
 {
-    size_t most = model->tensor_all + (base ? base->tensor_all : 0) + model->file_n +
+    size_t most = model->tensor_n + (base ? base->tensor_n : 0) + model->file_n +
                   (base ? base->file_n : 0),
            n;
     struct probe *probes = calloc(most + 1, sizeof *probes);
@@ -159,7 +159,7 @@ int tp_twins_find(struct tp_source *model, struct tp_source *base, const struct 
 
     if (!probes)
         return tp_fail(err, ENOMEM, "out of memory");
-    for (size_t i = 0; i < model->tensor_all + model->file_n; i++)
+    for (size_t i = 0; i < model->tensor_n + model->file_n; i++)
         out[i] = TP_TWIN_NONE;
     n = list_tensors(model, base ? pairs : NULL, false, probes);
     n += base ? list_tensors(base, NULL, true, probes + n) : 0;

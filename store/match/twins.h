@@ -15,10 +15,10 @@ enum tp_twin {
     TP_TWIN_BASE,  /* equals one of the base */
 };
 
-/* OUT has room for tensor_all and then file_n of MODEL, of which the latter are about what is no
+/* OUT has room for tensor_n and then file_n of MODEL, of which the latter are about what is no
  * tensor; BASE may be NULL, else PAIRS are of the two. Only so many are looked at, the longest
  * first. What the base predicts is mostly left to the caller, who compares these two anyway. */
-int tp_twins_find(struct tp_source *model, struct tp_source *base, const struct tp_pairs *pairs,
+int tp_twins_find(struct tp_model *model, struct tp_model *base, const struct tp_pairs *pairs,
                   enum tp_twin *out, struct tp_error *err);
 
 #endif

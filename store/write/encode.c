@@ -3,59 +3,19 @@
 #include <config.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/file.h"
 #include "base/hash.h"
 #include "store/write/writer_internal.h"
-
-static int open_source(struct tp_writer *w, uint32_t file, int *fd, struct tp_error *err)
-{
-    const char *path = w->plan.index.files[file].path;
-    int rc = 0;
-
-    pthread_mutex_lock(&w->lock);
-    if (w->sources[file].fd < 0)
-        w->sources[file].fd = tp_modeldir_open(&w->plan.dir, w->rootfd, path);
-    if (w->sources[file].fd < 0)
-        rc = tp_fail_errno(err, "cannot open '%s/%s'", w->plan.root, path);
-    *fd = w->sources[file].fd;
-    pthread_mutex_unlock(&w->lock);
-    return rc;
-}
-
-void tp_writer_close_source(struct tp_writer *w, uint32_t file)
-{
-    pthread_mutex_lock(&w->lock);
-    if (w->sources[file].fd >= 0)
-        close(w->sources[file].fd);
-    w->sources[file].fd = -1;
-    pthread_mutex_unlock(&w->lock);
-}
-
-/* Zeros that need not be read. */
-static bool is_hole(int fd, uint64_t off, size_t len)
-{
-    off_t data = lseek(fd, (off_t)off, SEEK_DATA);
-
-    return data < 0 ? errno == ENXIO : (uint64_t)data >= off + len;
-}
 
 int tp_writer_read(struct tp_writer *w, uint32_t file, void *dst, size_t len, uint64_t off,
                    struct tp_error *err)
 {
-    const char *path = w->plan.index.files[file].path;
-    int fd, rc = open_source(w, file, &fd, err);
+    int rc = tp_model_read(w->plan.model, w->plan.model_file[file], off, dst, len, err);
 
-    if (rc == 0 && w->plan.index.files[file].sparse && is_hole(fd, off, len))
-        memset(dst, 0, len);
-    else if (rc == 0)
-        rc = tp_file_pread(fd, dst, len, off, path, err);
     if (rc == -EBADMSG)
         return tp_fail(err, EBUSY, "'%s/%s' became shorter while it was packed", w->plan.root,
-                       path);
+                       w->plan.index.files[file].path);
     return rc;
 }
 

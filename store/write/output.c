@@ -97,7 +97,7 @@ static void count(struct output *o, const struct tp_segment *s, const struct tp_
     }
 }
 
-/* The file's bytes go by in order: hash them, and close the file with its last. */
+/* The file's bytes go by in order: hash them. */
 static void hash_source(struct output *o, uint32_t file, const struct tp_coded *c)
 {
     struct tp_pack_file *f = &o->w->plan.index.files[file];
@@ -111,8 +111,6 @@ static void hash_source(struct output *o, uint32_t file, const struct tp_coded *
     tp_sha256_final(o->sha, f->sha256);
     tp_xxh128_final(o->xxh, o->w->prints[file].xxh128);
     o->file_done = 0;
-    if (!f->predicts)
-        tp_writer_close_source(o->w, file);
 }
 
 static void tell(const struct output *o)

@@ -17,11 +17,10 @@
 #include "store/pack/layout.h"
 #include "store/pack/pack_internal.h"
 #include "store/write/plan.h"
-#include "tensor/safetensors.h"
 
 struct planner {
     struct tp_plan *plan;
-    struct tp_source *model, *source; /* the directory, and the base; NULL without one */
+    struct tp_model *base; /* NULL without one */
     struct tp_pairs pairs;
     struct tp_pairs siblings; /* where the caller leaves them to the plan */
     const struct tp_pack_options *options;
@@ -29,12 +28,6 @@ struct planner {
     bool delta_fits[TP_DTYPE_COUNT]; /* some codec can use a base for this dtype */
     struct tp_error *err;
 };
-
-/* What the index only looks at, a plan owns. */
-static void free_const(const void *p)
-{
-    free((void *)(uintptr_t)p);
-}
 
 static int out_of_memory(const struct planner *p)
 {
@@ -67,38 +60,23 @@ static struct tp_segment *add_segment(struct planner *p, uint32_t file, enum tp_
     s->len = len;
     if (x->files[file].segment_n)
         s->file_off = s[-1].file_off + s[-1].len;
-    s->name = strdup("");
-    if (!s->name)
-        return NULL;
+    s->name = "";
     x->segment_n++;
     x->files[file].segment_n++;
     return s;
 }
 
-static int add_opaque(struct planner *p, uint32_t file, uint64_t len)
-{
-    return add_segment(p, file, TP_DTYPE_BYTES, len) ? 0 : out_of_memory(p);
-}
-
 /* N elements of tensor T from element FIRST on, and what predicts them. */
-static int add_piece(struct planner *p, uint32_t file, const struct tp_tensor *t, uint64_t first,
-                     uint64_t n, struct tp_predictor from)
+static int add_piece(struct planner *p, uint32_t file, const struct tp_model_tensor *t,
+                     uint64_t first, uint64_t n, struct tp_predictor from)
 {
     uint64_t bits = tp_dtype_bits(t->dtype);
     struct tp_segment *s = add_segment(p, file, t->dtype, n / 8 * bits + n % 8 * bits / 8);
-    uint64_t *shape;
 
     if (!s)
         return out_of_memory(p);
-    free_const(s->name);
-    s->name = strdup(t->name);
-    shape = malloc((t->rank + 1) * sizeof *shape);
-    if (!s->name || !shape) {
-        free(shape);
-        return out_of_memory(p);
-    }
-    memcpy(shape, t->shape, t->rank * sizeof *shape);
-    s->shape = shape;
+    s->name = t->name;
+    s->shape = t->shape;
     s->rank = t->rank;
     p->plan->index.dim_n += t->rank;
     s->elem_first = first;
@@ -106,15 +84,11 @@ static int add_piece(struct planner *p, uint32_t file, const struct tp_tensor *t
     return 0;
 }
 
-/* The base's tensor that predicts T of the file PATH. Whether it is near, learning will show. */
-static const struct tp_source_tensor *find_in_base(const struct planner *p, const char *path,
-                                                   const struct tp_tensor *t)
+/* What PAIRS have for tensor T of the model. */
+static const struct tp_model_tensor *partner(const struct planner *p, const struct tp_pairs *pairs,
+                                             const struct tp_model_tensor *t)
 {
-    const struct tp_source_tensor *mine = p->source ? tp_source_at(p->model, path, t->name) : NULL;
-
-    return mine && mine->len == t->len && p->delta_fits[t->dtype]
-               ? p->pairs.of[mine - p->model->tensors]
-               : NULL;
+    return pairs->of && p->delta_fits[t->dtype] ? pairs->of[t - p->plan->model->tensors] : NULL;
 }
 
 /* The file that SIBLING says predicts a tensor of FILE, LEN bytes of it; TP_NONE: it cannot. */
@@ -133,24 +107,19 @@ static uint32_t find_sibling(const struct planner *p, uint32_t file,
 /*
  * Whether another file of the model is to predict T of FILE: the caller says so, or what was found.
  */
-static bool has_sibling(const struct planner *p, uint32_t file, const struct tp_tensor *t,
+static bool has_sibling(const struct planner *p, uint32_t file, const struct tp_model_tensor *t,
                         struct tp_sibling *out)
 {
-    const char *path = p->plan->index.files[file].path;
-    const struct tp_source_tensor *mine, *b;
+    const struct tp_model_tensor *b = partner(p, &p->siblings, t);
 
-    if (!p->delta_fits[t->dtype] || t->len == 0)
-        return false;
     if (p->options->sibling)
-        return p->options->sibling(p->options->sibling_arg, path, t, out);
-    mine = p->siblings.of ? tp_source_at(p->model, path, t->name) : NULL;
-    b = mine && mine->len == t->len && mine->dtype == t->dtype
-            ? p->siblings.of[mine - p->model->tensors]
-            : NULL;
+        return p->delta_fits[t->dtype] && t->len &&
+               p->options->sibling(p->options->sibling_arg, p->plan->index.files[file].path, t,
+                                   out);
     if (!b)
         return false;
     *out = (struct tp_sibling){
-        .path = p->model->files[b->file].path, .off = b->off, .dtype = b->dtype};
+        .path = p->plan->model->files[b->file].path, .off = b->off, .dtype = b->dtype};
     return true;
 }
 
@@ -158,7 +127,7 @@ static bool has_sibling(const struct planner *p, uint32_t file, const struct tp_
  * A tensor of FILE that another file of the model predicts: cut where that one is, so that chunks
  * meet chunks.
  */
-static int add_predicted(struct planner *p, uint32_t file, const struct tp_tensor *t,
+static int add_predicted(struct planner *p, uint32_t file, const struct tp_model_tensor *t,
                          const struct tp_sibling *sibling)
 {
     struct tp_index *x = &p->plan->index;
@@ -200,11 +169,11 @@ static int add_predicted(struct planner *p, uint32_t file, const struct tp_tenso
  * One tensor: a piece for each segment of the base's tensor, and one for what the base does not
  * have.
  */
-static int add_tensor(struct planner *p, uint32_t file, const struct tp_tensor *t)
+static int add_tensor(struct planner *p, uint32_t file, const struct tp_model_tensor *t)
 {
-    const struct tp_index *base = p->source ? tp_pack_index(p->plan->base) : NULL;
+    const struct tp_index *base = p->base ? tp_pack_index(p->plan->base) : NULL;
     uint64_t n = t->len * 8 / tp_dtype_bits(t->dtype), done = 0, off;
-    const struct tp_source_tensor *b;
+    const struct tp_model_tensor *b;
     struct tp_sibling sibling;
     uint32_t base_file;
     int rc = 0;
@@ -212,9 +181,9 @@ static int add_tensor(struct planner *p, uint32_t file, const struct tp_tensor *
     p->plan->tensor_n++;
     if (has_sibling(p, file, t, &sibling))
         return add_predicted(p, file, t, &sibling);
-    b = find_in_base(p, p->plan->index.files[file].path, t);
+    b = partner(p, &p->pairs, t);
     off = b ? b->off : 0;
-    base_file = b ? tp_source_pack_file(p->source, b->file) : 0;
+    base_file = b ? p->base->files[b->file].entry : 0;
     while (rc == 0 && b && done < n && off < b->off + b->len) {
         uint32_t segment = tp_index_segment_at(base, &base->files[base_file], off);
         const struct tp_segment *s = &base->segments[segment];
@@ -243,45 +212,22 @@ static int add_tensor(struct planner *p, uint32_t file, const struct tp_tensor *
     return rc;
 }
 
-static bool has_suffix(const char *path, const char *suffix)
+/* The segments of FILE; one that is not valid safetensors is one segment of plain bytes. */
+static int cut_file(struct planner *p, uint32_t file)
 {
-    size_t n = strlen(path), m = strlen(suffix);
+    const struct tp_model *model = p->plan->model;
+    uint32_t number = p->plan->model_file[file];
+    const struct tp_model_file *f = &model->files[number];
+    uint64_t opaque = tp_model_opaque(model, number);
+    int rc = 0;
 
-    return n >= m && strcmp(path + n - m, suffix) == 0;
-}
-
-static int add_safetensors(struct planner *p, uint32_t file, const struct tp_safetensors *st)
-{
-    int rc = add_opaque(p, file, st->data_off);
-
-    for (size_t i = 0; rc == 0 && i < st->tensor_n; i++)
-        rc = add_tensor(p, file, &st->tensors[i]);
-    return rc;
-}
-
-/* The segments of one file, open as FD; what is not understood is one opaque segment. */
-static int cut_file(struct planner *p, uint32_t file, int fd)
-{
-    const struct tp_pack_file *f = &p->plan->index.files[file];
-    struct tp_safetensors st;
-    struct tp_error why = {0};
-    int rc;
-
-    if (f->size == 0)
-        return 0;
-    if (f->size < TP_SAFETENSORS_MIN && !has_suffix(f->path, ".safetensors"))
-        return add_opaque(p, file, f->size);
-    rc = tp_safetensors_open(fd, f->size, f->path, &st, &why);
-    if (rc == -EBADMSG) {
-        if (has_suffix(f->path, ".safetensors"))
-            tp_log(TP_LOG_WARNING, "'%s/%s' is kept as plain bytes: %s", p->plan->root, f->path,
-                   why.message);
-        return add_opaque(p, file, f->size);
-    }
-    if (rc < 0)
-        return tp_fail(p->err, -rc, "%s", why.message);
-    rc = add_safetensors(p, file, &st);
-    tp_safetensors_clear(&st);
+    if (f->problem)
+        tp_log(TP_LOG_WARNING, "'%s/%s' is kept as plain bytes: %s", p->plan->root, f->path,
+               f->problem);
+    if (opaque)
+        rc = add_segment(p, file, TP_DTYPE_BYTES, opaque) ? 0 : out_of_memory(p);
+    for (size_t i = 0; rc == 0 && i < f->tensor_n; i++)
+        rc = add_tensor(p, file, model->by_place[f->tensor_first + i]);
     return rc;
 }
 
@@ -295,14 +241,14 @@ static int plan_entry(struct planner *p, uint32_t i)
     f->segment_first = plan->index.segment_n;
     if (f->type == TP_ENTRY_SYMLINK || f->link != TP_NONE)
         return 0;
-    fd = tp_modeldir_open(&plan->dir, p->rootfd, f->path);
+    fd = tp_modeldir_open(tp_model_dir(plan->model), p->rootfd, f->path);
     if (fd < 0)
         return tp_fail_errno(p->err, "cannot open '%s/%s'", plan->root, f->path);
     f->attr_first = plan->attrs.n;
     rc = tp_attrs_read(fd, f->path, i, &plan->attrs, &plan->lost, p->err);
     f->attr_n = plan->attrs.n - f->attr_first;
     if (rc == 0 && f->type == TP_ENTRY_FILE)
-        rc = cut_file(p, i, fd);
+        rc = cut_file(p, i);
     close(fd);
     return rc;
 }
@@ -330,16 +276,19 @@ static int plan_entries(struct planner *p)
 static int list_files(struct planner *p)
 {
     struct tp_plan *plan = p->plan;
+    const struct tp_modeldir *dir = tp_model_dir(plan->model);
     struct tp_index *x = &plan->index;
 
-    if (plan->dir.entry_n >= TP_NONE)
-        return tp_fail(p->err, EFBIG, "'%s' has too many files", plan->root);
-    x->file_n = (uint32_t)plan->dir.entry_n;
+    x->file_n = (uint32_t)dir->entry_n;
     x->files = calloc(x->file_n + 1u, sizeof *x->files);
-    if (!x->files)
+    plan->model_file = calloc(x->file_n + 1u, sizeof *plan->model_file);
+    if (!x->files || !plan->model_file)
         return out_of_memory(p);
+    memset(plan->model_file, 0xff, x->file_n * sizeof *plan->model_file);
+    for (uint32_t i = 0; i < plan->model->file_n; i++)
+        plan->model_file[plan->model->files[i].entry] = i;
     for (uint32_t i = 0; i < x->file_n; i++) {
-        const struct tp_entry *e = &plan->dir.entries[i];
+        const struct tp_entry *e = &dir->entries[i];
         struct tp_pack_file *f = &x->files[i];
 
         if (strlen(e->path) > TP_PATH_BYTES_MAX)
@@ -352,7 +301,7 @@ static int list_files(struct planner *p)
         f->mtime_sec = e->mtime_sec;
         f->mtime_nsec = e->mtime_nsec;
         f->size = e->size;
-        plan->lost.owners += e->uid != plan->dir.root_uid || e->gid != plan->dir.root_gid;
+        plan->lost.owners += e->uid != dir->root_uid || e->gid != dir->root_gid;
         f->link = e->link == TP_NO_ENTRY ? TP_NONE : (uint32_t)e->link;
         if (f->link != TP_NONE) {
             f->size = 0;
@@ -362,10 +311,10 @@ static int list_files(struct planner *p)
         if (f->type == TP_ENTRY_FILE && f->size == 0)
             tp_sha256("", 0, f->sha256);
     }
-    x->logical_bytes = plan->dir.total_bytes;
-    x->root_mode = plan->dir.root_mode;
-    x->root_mtime_sec = plan->dir.root_mtime_sec;
-    x->root_mtime_nsec = plan->dir.root_mtime_nsec;
+    x->logical_bytes = dir->total_bytes;
+    x->root_mode = dir->root_mode;
+    x->root_mtime_sec = dir->root_mtime_sec;
+    x->root_mtime_nsec = dir->root_mtime_nsec;
     return 0;
 }
 
@@ -474,22 +423,26 @@ static bool wants_siblings(const struct planner *p)
 /* What predicts the model's tensors: the base's, or those of its other files. */
 static int find_predictors(struct planner *p)
 {
-    int rc = tp_source_open_links(p->plan->root, p->plan->dir.links, NULL, &p->model, p->err);
+    struct tp_model *model = p->plan->model;
+    int rc = 0;
 
-    if (rc == 0 && p->plan->base)
-        rc = tp_source_open_pack(p->plan->base, &p->source, p->err);
-    if (rc == 0 && p->source)
-        rc = tp_pairs_find(p->model, p->source, &p->pairs, p->err);
+    if (p->plan->base)
+        rc = tp_model_open_pack(p->plan->base, NULL, &p->base, p->err);
+    if (rc == 0 && p->base)
+        rc = tp_pairs_find(model, p->base, &p->pairs, p->err);
     if (rc == 0 && wants_siblings(p))
-        rc = tp_siblings_find(p->model, p->source, &p->pairs, &p->siblings, p->err);
+        rc = tp_siblings_find(model, p->base, &p->pairs, &p->siblings, p->err);
     return rc;
 }
 
-static int plan_all(struct planner *p, enum tp_links links)
+static int plan_all(struct planner *p)
 {
     struct tp_plan *plan = p->plan;
-    int rc = tp_modeldir_scan_links(plan->root, links, &plan->dir, p->err);
+    const struct tp_model_options options = {.links = p->options->links};
+    int rc = tp_model_open(plan->root, &options, &plan->model, p->err);
 
+    if (rc == 0 && !tp_model_dir(plan->model))
+        rc = tp_fail(p->err, ENOTDIR, "'%s' is not a directory", plan->root);
     if (rc == 0)
         rc = list_files(p);
     if (rc == 0)
@@ -526,11 +479,10 @@ int tp_plan_make(const char *dir, const struct tp_pack_options *options, struct 
                        TP_PATH_BYTES_MAX);
     find_fitting(&p);
     out->root = strdup(dir);
-    rc = out->root ? plan_all(&p, options->links) : tp_fail(err, ENOMEM, "out of memory");
+    rc = out->root ? plan_all(&p) : tp_fail(err, ENOMEM, "out of memory");
     tp_pairs_clear(&p.pairs);
     tp_pairs_clear(&p.siblings);
-    tp_source_close(p.model);
-    tp_source_close(p.source);
+    tp_model_close(p.base);
     if (p.rootfd >= 0)
         close(p.rootfd);
     if (rc < 0)
@@ -549,33 +501,30 @@ static bool same_entry(const struct tp_entry *a, const struct tp_entry *b)
 
 int tp_plan_recheck(const struct tp_plan *plan, struct tp_error *err)
 {
+    const struct tp_modeldir *then = tp_model_dir(plan->model);
     struct tp_modeldir now;
-    int rc = tp_modeldir_scan_links(plan->root, plan->dir.links, &now, err);
+    int rc = tp_modeldir_scan_links(plan->root, then->links, &now, err);
 
     if (rc < 0)
         return rc;
-    if (now.entry_n != plan->dir.entry_n || now.root_mode != plan->dir.root_mode ||
-        now.root_mtime_sec != plan->dir.root_mtime_sec ||
-        now.root_mtime_nsec != plan->dir.root_mtime_nsec)
+    if (now.entry_n != then->entry_n || now.root_mode != then->root_mode ||
+        now.root_mtime_sec != then->root_mtime_sec || now.root_mtime_nsec != then->root_mtime_nsec)
         rc = tp_fail(err, EBUSY, "'%s' changed while it was packed", plan->root);
     for (size_t i = 0; rc == 0 && i < now.entry_n; i++)
-        if (!same_entry(&now.entries[i], &plan->dir.entries[i]))
+        if (!same_entry(&now.entries[i], &then->entries[i]))
             rc = tp_fail(err, EBUSY, "'%s/%s' changed while it was packed", plan->root,
-                         plan->dir.entries[i].path);
+                         then->entries[i].path);
     tp_modeldir_clear(&now);
     return rc;
 }
 
 void tp_plan_clear(struct tp_plan *plan)
 {
-    for (uint32_t i = 0; i < plan->index.segment_n; i++) {
-        free_const(plan->index.segments[i].name);
-        free_const(plan->index.segments[i].shape);
-    }
     plan->index.attrs = NULL;
     tp_index_clear(&plan->index);
     tp_attrs_clear(&plan->attrs);
-    tp_modeldir_clear(&plan->dir);
+    tp_model_close(plan->model);
+    free(plan->model_file);
     free(plan->root);
     memset(plan, 0, sizeof *plan);
 }

@@ -7,11 +7,13 @@
 #define TP_STORE_PLAN_H
 
 #include "store/attrs.h"
+#include "store/model.h"
 #include "store/write/writer.h"
 
 struct tp_plan {
     char *root;             /* the model directory's path */
-    struct tp_modeldir dir; /* as found; the index's paths point here */
+    struct tp_model *model; /* the directory; names, shapes and paths of the index point here */
+    uint32_t *model_file;   /* for each file of the index that of the model, or TP_NONE */
     struct tp_index index;  /* chunks and tables are filled in as they are written */
     struct tp_pack *base;   /* borrowed */
     uint32_t segment_cap;

@@ -57,7 +57,7 @@ static void restrict_to(struct tp_rights *rights, const struct tp_index *x, cons
 
 struct tp_rights tp_rights_find(const struct tp_plan *plan)
 {
-    const struct tp_modeldir *dir = &plan->dir;
+    const struct tp_modeldir *dir = tp_model_dir(plan->model);
     const struct tp_index *x = &plan->index;
     struct tp_rights rights = {
         .uid = dir->root_uid, .gid = dir->root_gid, .owner = true, .group = true, .others = true};
@@ -109,15 +109,16 @@ int tp_rights_own(const struct tp_rights *rights, int fd, const char *path, stru
 
 int tp_rights_narrow(struct tp_plan *plan, int fd, const char *path, struct tp_error *err)
 {
+    const struct tp_modeldir *dir = tp_model_dir(plan->model);
     struct tp_index *x = &plan->index;
     struct stat st;
 
     if (fstat(fd, &st) < 0)
         return tp_fail_errno(err, "cannot stat '%s'", path);
-    if (plan->dir.root_gid != st.st_gid)
+    if (dir->root_gid != st.st_gid)
         x->root_mode = tp_narrow_mode(x->root_mode);
     for (uint32_t i = 0; i < x->file_n; i++)
-        if (plan->dir.entries[i].gid != st.st_gid && x->files[i].type != TP_ENTRY_SYMLINK)
+        if (dir->entries[i].gid != st.st_gid && x->files[i].type != TP_ENTRY_SYMLINK)
             x->files[i].mode = tp_narrow_mode(x->files[i].mode);
     return 0;
 }

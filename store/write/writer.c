@@ -71,7 +71,6 @@ static int prepare(struct tp_writer *w, const char *dir, struct tp_error *err)
     const struct tp_index *x = &w->plan.index;
     int rc;
 
-    w->rootfd = -1;
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->learned_one, NULL);
     rc = allow(w, err);
@@ -82,26 +81,17 @@ static int prepare(struct tp_writer *w, const char *dir, struct tp_error *err)
     if (rc < 0)
         return rc;
     w->learned = calloc(x->segment_n + 1u, sizeof *w->learned);
-    w->sources = calloc(x->file_n + 1u, sizeof *w->sources);
     w->prints = calloc(x->file_n + 1u, sizeof *w->prints);
-    for (uint32_t i = 0; w->sources && i < x->file_n; i++)
-        w->sources[i].fd = -1;
-    if (!w->learned || !w->sources || !w->prints)
-        return tp_fail(err, ENOMEM, "out of memory for the plan of '%s'", dir);
-    w->rootfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return w->rootfd >= 0 ? 0 : tp_fail_errno(err, "cannot open '%s'", dir);
+    return w->learned && w->prints
+               ? 0
+               : tp_fail(err, ENOMEM, "out of memory for the plan of '%s'", dir);
 }
 
 static void finish(struct tp_writer *w)
 {
     for (uint32_t i = 0; w->learned && i < w->plan.index.segment_n; i++)
         tp_learned_clear(&w->learned[i]);
-    for (uint32_t i = 0; w->sources && i < w->plan.index.file_n; i++)
-        tp_writer_close_source(w, i);
-    if (w->rootfd >= 0)
-        close(w->rootfd);
     free(w->learned);
-    free(w->sources);
     free(w->prints);
     tp_chunkmap_destroy(w->in_base);
     tp_chunkmap_destroy(w->in_pack);

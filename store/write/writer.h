@@ -11,7 +11,7 @@
 #include "store/store.h"
 #include "tensor/modeldir.h"
 
-struct tp_tensor;
+struct tp_model_tensor;
 
 /* Bytes of another file of the model that predict a tensor: as many elements as it has. */
 struct tp_sibling {
@@ -33,9 +33,10 @@ struct tp_pack_options {
     const struct tp_progress *progress;
     /* Asked for each tensor of the file PATH while the plan is made: whether something in the model
      * predicts it better than the base does. A file with a tensor that is predicted in this way
-     * predicts none itself: -EINVAL. Each that predicts stays open as long as the pack is written.
+     * predicts none itself: -EINVAL.
      * NULL: the plan asks tp_siblings_find. */
-    bool (*sibling)(void *arg, const char *path, const struct tp_tensor *t, struct tp_sibling *out);
+    bool (*sibling)(void *arg, const char *path, const struct tp_model_tensor *t,
+                    struct tp_sibling *out);
     void *sibling_arg;
     /* Called directly before the pack gets its name; in an error it gets none. NULL: no call. */
     int (*check_source)(void *arg, struct tp_error *err);

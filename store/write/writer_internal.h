@@ -30,10 +30,6 @@ struct tp_learned {
     struct tp_candidate candidates[TP_TENSOR_CODEC_N];
 };
 
-struct tp_source {
-    int fd; /* -1: not open */
-};
-
 struct tp_writer {
     struct tp_plan plan;
     const struct tp_pack_options *options;
@@ -42,12 +38,10 @@ struct tp_writer {
     struct tp_chunkmap *in_base; /* NULL without a base */
     struct tp_chunkmap *in_pack;
     struct tp_learned *learned; /* of each segment */
-    pthread_mutex_t lock;       /* over learned[].done, learning and sources */
+    pthread_mutex_t lock;       /* over learned[].done and learning */
     pthread_cond_t learned_one;
     unsigned learning;            /* segments being learned now: each takes memory */
-    struct tp_source *sources;    /* of each file */
     struct tp_file_print *prints; /* of each file, once it is read: what its pack must decode to */
-    int rootfd;
 };
 
 /* The memory of a worker. */
@@ -74,7 +68,6 @@ struct tp_coded {
 /* Read LEN bytes at OFF of file FILE of the model directory. */
 int tp_writer_read(struct tp_writer *w, uint32_t file, void *dst, size_t len, uint64_t off,
                    struct tp_error *err);
-void tp_writer_close_source(struct tp_writer *w, uint32_t file);
 
 /* The predictor's bytes for chunk number NTH of segment S, which has one. */
 int tp_writer_window(struct tp_writer *w, const struct tp_segment *s, uint32_t nth, uint32_t len,

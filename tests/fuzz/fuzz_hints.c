@@ -44,7 +44,7 @@ static void walk(const struct tp_json *v, unsigned depth)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     static const char *const names[] = {"config.json", "adapter_config.json", "README.md"};
-    struct tp_source *source;
+    struct tp_model *source;
     struct tp_hints hints;
     struct tp_json *json;
     struct tp_error err = {0};
@@ -59,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         return 0;
     name = names[data[0] % 3];
     put(name, data + 1, len - 1);
-    FUZZ_CHECK(tp_source_open(root, NULL, &source, &err) == 0);
+    FUZZ_CHECK(tp_model_open(root, NULL, &source, &err) == 0);
     tp_hints_read(source, &hints);
     FUZZ_CHECK(hints.n <= TP_HINTS_MAX);
     for (unsigned i = 0; i < hints.n; i++) {
@@ -70,7 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         if (strncmp(h->name, "models--", 8) != 0)
             FUZZ_CHECK(tp_hints_find(&hints, h->name) != NULL);
     }
-    tp_source_close(source);
+    tp_model_close(source);
     FUZZ_CHECK(unlinkat(rootfd, name, 0) == 0);
     if (tp_json_parse(data + 1, len - 1, &json, &err) == 0) {
         walk(json, 0);

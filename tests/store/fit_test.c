@@ -7,7 +7,7 @@
 
 #include "store/match/fit.h"
 #include "store/match/pairs.h"
-#include "store/match/source.h"
+#include "store/model.h"
 #include "store/pack/layout.h"
 #include "store/write/plan.h"
 #include "tests/store/model.h"
@@ -23,10 +23,10 @@ static uint64_t seed;
 static unsigned fits(enum tp_dtype from, unsigned b_rank, const uint64_t *b_shape, enum tp_dtype to,
                      unsigned rank, const uint64_t *shape)
 {
-    struct tp_fit b = {.dtype = from, .rank = b_rank, .shape = b_shape};
-    struct tp_fit t = {.dtype = to, .rank = rank, .shape = shape};
+    struct tp_model_tensor b = {.dtype = from, .rank = b_rank, .shape = b_shape};
+    struct tp_model_tensor t = {.dtype = to, .rank = rank, .shape = shape};
 
-    return tp_fit(&b, &t);
+    return tp_fit(&t, &b);
 }
 
 static void test_rule(void)
@@ -56,12 +56,12 @@ static void test_rule(void)
 /* Bytes of N elements of dtype TO that a vector of B_N elements of dtype FROM predicts. */
 static uint64_t common(enum tp_dtype from, uint64_t b_n, enum tp_dtype to, uint64_t n)
 {
-    struct tp_source_tensor b = {.name = "v", .dtype = from, .rank = 1, .shape = &b_n},
-                            t = {.name = "v", .dtype = to, .rank = 1, .shape = &n};
+    struct tp_model_tensor b = {.name = "v", .dtype = from, .rank = 1, .shape = &b_n},
+                           t = {.name = "v", .dtype = to, .rank = 1, .shape = &n};
 
     b.len = b_n * tp_dtype_bits(from) / 8;
     t.len = n * tp_dtype_bits(to) / 8;
-    return tp_source_common(&t, &b);
+    return tp_fit_common(&t, &b);
 }
 
 static void test_common(void)
@@ -162,19 +162,19 @@ struct tally {
     unsigned tensors, paired, wrong;
 };
 
-static const char *path_of(const struct tp_source *source, const struct tp_source_tensor *t)
+static const char *path_of(const struct tp_model *source, const struct tp_model_tensor *t)
 {
     return source->files[t->file].path;
 }
 
 /* Whether the plan pairs tensor I with what the pairs of the model and the pack say, and those of
  * the model and the base's directory say the same. */
-static void compare(const struct tp_index *x, const struct tp_source *model,
-                    const struct tp_source *base, const struct tp_pairs *pairs,
-                    const struct tp_source *plain, const struct tp_pairs *of_plain, size_t i,
+static void compare(const struct tp_index *x, const struct tp_model *model,
+                    const struct tp_model *base, const struct tp_pairs *pairs,
+                    const struct tp_model *plain, const struct tp_pairs *of_plain, size_t i,
                     struct tally *tally)
 {
-    const struct tp_source_tensor *t = &model->tensors[i], *b = pairs->of[i], *p = of_plain->of[i];
+    const struct tp_model_tensor *t = &model->tensors[i], *b = pairs->of[i], *p = of_plain->of[i];
     const struct tp_segment *s = segment_of(x, path_of(model, t), t->name);
     bool paired = b && has_codec(t->dtype),
          good = paired == (s->from.whence == TP_FROM_BASE) && !b == !p;
@@ -182,8 +182,8 @@ static void compare(const struct tp_index *x, const struct tp_source *model,
     if (b && p)
         good = good && !strcmp(b->name, p->name) && !strcmp(path_of(base, b), path_of(plain, p));
     if (paired && good)
-        good = s->from.off == b->off && s->from.file == tp_source_pack_file(base, b->file) &&
-               tp_source_common(t, b) == s->len;
+        good = s->from.off == b->off && s->from.file == base->files[b->file].entry &&
+               tp_fit_common(t, b) == s->len;
     if (!good)
         diag("%s of %s", t->name, path_of(model, t));
     tally->tensors++;
@@ -198,25 +198,25 @@ static void agree_once(struct tally *tally)
     struct tp_pack_report report;
     struct tp_pack *pack = must_pack(base_dir, out, NULL, &report);
     struct tp_pack_options options = {.base = pack};
-    struct tp_source *model, *base, *plain;
+    struct tp_model *model, *base, *plain;
     struct tp_pairs pairs, of_plain;
     struct tp_error err = {0};
     struct tp_plan plan;
 
     if (tp_plan_make(dir, &options, &plan, &err) < 0 ||
-        tp_source_open(dir, NULL, &model, &err) < 0 ||
-        tp_source_open(base_dir, NULL, &plain, &err) < 0 ||
-        tp_source_open_pack(pack, &base, &err) < 0 ||
+        tp_model_open(dir, NULL, &model, &err) < 0 ||
+        tp_model_open(base_dir, NULL, &plain, &err) < 0 ||
+        tp_model_open_pack(pack, NULL, &base, &err) < 0 ||
         tp_pairs_find(model, base, &pairs, &err) < 0 ||
         tp_pairs_find(model, plain, &of_plain, &err) < 0)
         bail_out("%s", err.message);
-    for (size_t i = 0; i < model->tensor_all; i++)
+    for (size_t i = 0; i < model->tensor_n; i++)
         compare(&plan.index, model, base, &pairs, plain, &of_plain, i, tally);
     tp_pairs_clear(&pairs);
     tp_pairs_clear(&of_plain);
-    tp_source_close(model);
-    tp_source_close(base);
-    tp_source_close(plain);
+    tp_model_close(model);
+    tp_model_close(base);
+    tp_model_close(plain);
     tp_plan_clear(&plan);
     tp_pack_close(pack);
     unlink(out);
@@ -253,7 +253,7 @@ static void test_overlap(void)
     char *changed = in_scratch("changed.tnpk"), *command;
     struct tp_buffer bytes = {0};
     struct tp_pack_report report;
-    struct tp_source *source;
+    struct tp_model *source;
     struct tp_error err = {0};
     struct tp_pack *pack;
     const struct tp_index *x;
@@ -272,11 +272,11 @@ static void test_overlap(void)
            x->tables_n * TP_TABLES_RECORD_LEN;
     if (asprintf(&command, "'%s/tests/packedit' '%s' '%s' index@%zu:8=2000", build ? build : ".",
                  out, changed, dims) < 0 ||
-        system(command) != 0 || tp_source_open(changed, NULL, &source, &err) < 0)
+        system(command) != 0 || tp_model_open(changed, NULL, &source, &err) < 0)
         bail_out("cannot change '%s': %s", out, err.message);
     is_int(source->tensor_bytes, 2000, "bytes that two tensors claim are one's");
-    is_int(tp_source_opaque(source, 0), 8 + sizeof header - 1, "and leave what is none");
-    tp_source_close(source);
+    is_int(tp_model_opaque(source, 0), 8 + sizeof header - 1, "and leave what is none");
+    tp_model_close(source);
     tp_pack_close(pack);
     tp_buffer_clear(&bytes);
     free(command);

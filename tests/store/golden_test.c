@@ -8,7 +8,7 @@
 
 #include <dirent.h>
 
-#include "tensor/safetensors.h"
+#include "store/model.h"
 #include "tests/store/model.h"
 
 #define SHAPE "--layers=1 --hidden=32 --inter=64 --vocab=192 --tokenizer=700"
@@ -48,7 +48,7 @@ static void list_files(struct tp_buffer *list, const char *name, struct tp_pack 
 }
 
 /* Both files have the same tensors, in the same order, from the end of their headers on. */
-static bool predict_second(void *arg, const char *path, const struct tp_tensor *t,
+static bool predict_second(void *arg, const char *path, const struct tp_model_tensor *t,
                            struct tp_sibling *out)
 {
     static struct {

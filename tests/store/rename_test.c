@@ -12,19 +12,19 @@
 static const uint64_t wide[] = {64, 32}, tall[] = {128, 32}, other[] = {64, 48};
 
 /* A model of these names, in their order, which must be ascending. */
-static struct tp_source model_of(struct tp_source_tensor *room, const uint64_t *shape,
-                                 const char *const *names)
+static struct tp_model model_of(struct tp_model_tensor *room, const uint64_t *shape,
+                                const char *const *names)
 {
-    static struct tp_source_file file = {.path = "model.safetensors"};
-    struct tp_source source = {.files = &file, .file_n = 1, .tensors = room};
+    static struct tp_model_file file = {.path = "model.safetensors"};
+    struct tp_model source = {.files = &file, .file_n = 1, .tensors = room};
 
-    for (; names[source.tensor_n]; source.tensor_n++)
-        room[source.tensor_n] = (struct tp_source_tensor){.name = names[source.tensor_n],
-                                                          .dtype = TP_DTYPE_BF16,
-                                                          .rank = 2,
-                                                          .shape = shape,
-                                                          .len = shape[0] * shape[1] * 2};
-    source.tensor_all = source.tensor_n;
+    for (; names[source.name_n]; source.name_n++)
+        room[source.name_n] = (struct tp_model_tensor){.name = names[source.name_n],
+                                                       .dtype = TP_DTYPE_BF16,
+                                                       .rank = 2,
+                                                       .shape = shape,
+                                                       .len = shape[0] * shape[1] * 2};
+    source.tensor_n = source.name_n;
     return source;
 }
 
@@ -37,16 +37,16 @@ static struct tp_source model_of(struct tp_source_tensor *room, const uint64_t *
 static void gives(const uint64_t *shape, const char *const *of_model, const char *const *of_base,
                   const char *const *want, const char *name)
 {
-    static struct tp_source_tensor model_room[8], base_room[8];
-    struct tp_source model = model_of(model_room, shape, of_model),
-                     base = model_of(base_room, wide, of_base);
+    static struct tp_model_tensor model_room[8], base_room[8];
+    struct tp_model model = model_of(model_room, shape, of_model),
+                    base = model_of(base_room, wide, of_base);
     struct tp_error err = {0};
     struct tp_renames renames;
     unsigned wrong = 0;
 
     if (tp_renames_find(&model, &base, &renames, &err) < 0)
         bail_out("%s", err.message);
-    for (size_t i = 0; i < model.tensor_n; i++) {
+    for (size_t i = 0; i < model.name_n; i++) {
         const char *got = renames.to[i] ? renames.to[i] : "";
 
         if (strcmp(got, want[i]) == 0)
@@ -125,11 +125,11 @@ static void test_within(void)
 static void test_many(void)
 {
     enum { N = 20000 };
-    struct tp_source_tensor *room = calloc(2 * N, sizeof *room);
-    struct tp_source_file file = {.path = "model.safetensors"};
-    struct tp_source model = {
-        .files = &file, .file_n = 1, .tensors = room, .tensor_n = N, .tensor_all = N};
-    struct tp_source base = model;
+    struct tp_model_tensor *room = calloc(2 * N, sizeof *room);
+    struct tp_model_file file = {.path = "model.safetensors"};
+    struct tp_model model = {
+        .files = &file, .file_n = 1, .tensors = room, .name_n = N, .tensor_n = N};
+    struct tp_model base = model;
     struct tp_renames renames;
     struct tp_error err = {0};
     unsigned wrong = 0;
@@ -142,7 +142,7 @@ static void test_many(void)
         if (asprintf(&with, "%s%05u._orig_mod.x.weight", before, i) < 0 ||
             asprintf(&without, "%s%05u.x.weight", before, i) < 0)
             bail_out("memory");
-        room[i] = (struct tp_source_tensor){
+        room[i] = (struct tp_model_tensor){
             .name = with, .dtype = TP_DTYPE_BF16, .rank = 2, .shape = wide, .len = 4096};
         base.tensors[i] = room[i];
         base.tensors[i].name = without;

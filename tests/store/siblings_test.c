@@ -13,7 +13,7 @@
 #include "store/pack/pack_internal.h"
 #include "store/reader.h"
 #include "store/write/writer.h"
-#include "tensor/safetensors.h"
+#include "store/model.h"
 #include "tests/store/model.h"
 
 enum { ELEMS = 1000003, TAIL = 501, THREADS = 4 };
@@ -63,7 +63,8 @@ struct choice {
     const char *only; /* for this file; NULL: for all but BY */
 };
 
-static bool choose(void *arg, const char *path, const struct tp_tensor *t, struct tp_sibling *out)
+static bool choose(void *arg, const char *path, const struct tp_model_tensor *t,
+                   struct tp_sibling *out)
 {
     const struct choice *c = arg;
 
@@ -262,7 +263,7 @@ static void test_refused(const char *dir)
 }
 
 /* The second by the first, the fp32 one by the third: which has chunks that are the second's. */
-static bool choose_pairs(void *arg, const char *path, const struct tp_tensor *t,
+static bool choose_pairs(void *arg, const char *path, const struct tp_model_tensor *t,
                          struct tp_sibling *out)
 {
     struct choice first = {"1.safetensors", *(uint64_t *)arg, NULL},

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* What the parts of the model reader share: opening (model.c) and reading (model_read.c). */
+#ifndef TP_STORE_MODEL_IMPL_H
+#define TP_STORE_MODEL_IMPL_H
+
+#include <pthread.h>
+
+#include "store/model.h"
+#include "tensor/safetensors.h"
+
+/* Files of a plain model that stay open; a further one is opened for a single read. */
+enum { TP_MODEL_OPEN_FILES = 8 };
+
+struct tp_model_slot {
+    int fd; /* -1: none */
+    uint32_t file;
+    unsigned users;
+    uint64_t used; /* when it was last used: the clock then */
+};
+
+struct tp_decoder;
+
+struct tp_model_impl {
+    pthread_mutex_t lock; /* of slots, clock, decoders and readers */
+    /* of a directory */
+    struct tp_modeldir dir;
+    struct tp_safetensors *headers; /* of the files that have one */
+    uint32_t header_n;
+    char **problems; /* of each file */
+    int dirfd;
+    struct tp_model_slot slots[TP_MODEL_OPEN_FILES];
+    uint64_t clock;
+    /* of a pack */
+    struct tp_pack *pack;
+    struct tp_engine *engine;
+    struct tp_reader **readers;  /* with an engine: of each file, opened by its first read */
+    struct tp_decoder *decoders; /* without: those that no thread uses */
+    const atomic_int *cancel;
+    uint64_t decoded_most;
+    atomic_ullong decoded;
+};
+
+/* A descriptor of plain FILE, for reading until it is given back with SLOT. */
+int tp_model_fd_get(struct tp_model *model, uint32_t file, int *fd, struct tp_model_slot **slot,
+                    struct tp_error *err);
+void tp_model_fd_put(struct tp_model *model, int fd, struct tp_model_slot *slot);
+/* Close the readers, decoders and descriptors of a model that no thread uses. */
+void tp_model_close_files(struct tp_model *model);
+
+#endif
