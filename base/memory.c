@@ -1,19 +1,39 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How much memory this process may use: the machine's, cut by the limits of its cgroups. And taking
- * some at once.
+ * How much memory this process may use: the machine's, cut by the limits of its cgroups. Staying
+ * within that, and taking some at once.
  */
 #include <config.h>
 
 #include "base/memory.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
+
+#define MIB ((uint64_t)1 << 20)
+/* The default of 8 MiB for each thread would be most of a small limit. */
+#define THREAD_STACK ((size_t)512 << 10)
+
+/* What a sanitizer takes for itself is more than any limit. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
+    __has_feature(memory_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
 
 /* The number in a file; UINT64_MAX: there is no file, or it says "max". */
 static uint64_t limit_in(const char *root, const char *dir, const char *file)
@@ -95,11 +115,93 @@ uint64_t tp_memory_cgroup_limit(const char *membership, const char *root)
     return limit;
 }
 
+static uint64_t machine_memory(void)
+{
+    return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+uint64_t tp_memory_cgroups(void)
+{
+    uint64_t limit = tp_memory_cgroup_limit("/proc/self/cgroup", "/sys/fs/cgroup");
+
+    /* Version 1 has a number for "no limit". */
+    return limit < machine_memory() ? limit : UINT64_MAX;
+}
+
 uint64_t tp_memory_limit(void)
 {
-    uint64_t machine = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    return least(machine_memory(), tp_memory_cgroups());
+}
 
-    return least(machine, tp_memory_cgroup_limit("/proc/self/cgroup", "/sys/fs/cgroup"));
+uint64_t tp_memory_jobs_share(uint64_t limit)
+{
+    return limit / 4;
+}
+
+/* Page tables, pipes, requests in the kernel, and code: none of these counts as data. */
+static uint64_t kernels_share(uint64_t limit)
+{
+    uint64_t share = limit / 16;
+
+    return share < 8 * MIB ? 8 * MIB : share > 256 * MIB ? 256 * MIB : share;
+}
+
+uint64_t tp_memory_daemon_share(uint64_t limit, uint64_t apart, uint64_t mapped)
+{
+    uint64_t others = kernels_share(limit) + tp_memory_jobs_share(limit) + apart;
+
+    return (limit > others ? limit - others : 0) + mapped;
+}
+
+void tp_memory_shrink_stacks(void)
+{
+    pthread_attr_t attr;
+
+    if (pthread_attr_init(&attr) != 0)
+        return;
+    if (pthread_attr_setstacksize(&attr, THREAD_STACK) == 0)
+        pthread_setattr_default_np(&attr);
+    pthread_attr_destroy(&attr);
+}
+
+int tp_memory_confine(uint64_t bytes, bool for_good)
+{
+    struct rlimit limit;
+
+    if (SANITIZED)
+        return 0;
+    if (getrlimit(RLIMIT_DATA, &limit) < 0)
+        return -errno;
+    if (limit.rlim_max < bytes)
+        bytes = limit.rlim_max;
+    limit.rlim_cur = bytes;
+    if (for_good)
+        limit.rlim_max = bytes;
+    return setrlimit(RLIMIT_DATA, &limit) < 0 ? -errno : 0;
+}
+
+/* Bytes that count for RLIMIT_DATA, and the main thread's stack; 0: not known. */
+static uint64_t data_in_use(void)
+{
+    uint64_t pages = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+
+    if (f && fscanf(f, "%*u %*u %*u %*u %*u %" SCNu64, &pages) != 1)
+        pages = 0;
+    if (f)
+        fclose(f);
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+int tp_memory_check(uint64_t bytes)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_DATA, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+        return 0;
+    uint64_t reserve = least(32 * MIB, limit.rlim_cur / 8), used = data_in_use();
+    uint64_t left = limit.rlim_cur > used + reserve ? limit.rlim_cur - used - reserve : 0;
+    return bytes <= left ? 0 : -ENOMEM;
 }
 
 void *tp_memory_cleared(size_t n, size_t size)

@@ -166,7 +166,9 @@ struct tp_fs {
     dev_t below_dev;                            /* of what is under the mount */
     _Atomic dev_t mount_dev;                    /* of the mount itself, once it answers */
     const struct tp_mount_options *options;
-    struct timespec started; /* CLOCK_MONOTONIC */
+    _Atomic time_t budget_at; /* seconds: fs/budget.h looked then */
+    _Atomic bool confined;    /* a cgroup limits the memory */
+    struct timespec started;  /* CLOCK_MONOTONIC */
     struct tp_plain *plain[TP_FS_BUCKETS];
     unsigned plain_n, plain_most; /* above which the kernel is to forget some */
     struct tp_tree *trees[TP_FS_BUCKETS];

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 noinst_LTLIBRARIES += fs/libtp-fs.la
 fs_libtp_fs_la_SOURCES = \
+	fs/budget.c fs/budget.h \
 	fs/change.h \
 	fs/daemon.c fs/daemon.h \
 	fs/detach.h \

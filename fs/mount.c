@@ -21,6 +21,7 @@
 #include "base/pool.h"
 #include "fs/control/control.h"
 #include "fs/detach.h"
+#include "fs/budget.h"
 #include "fs/fs.h"
 #include "fs/kernel.h"
 #include "fs/loop.h"
@@ -395,8 +396,9 @@ static int mount_and_serve(struct tp_fs *fs, const struct tp_mount_options *opti
     return rc;
 }
 
-int tp_mount_run(const struct tp_mount_options *options, struct tp_error *err)
+int tp_mount_run(const struct tp_mount_options *given, struct tp_error *err)
 {
+    struct tp_mount_options cut = *given, *options = &cut;
     struct tp_fs *fs = calloc(1, sizeof *fs);
     struct tp_signal_mask mask;
     int rc;
@@ -410,6 +412,7 @@ int tp_mount_run(const struct tp_mount_options *options, struct tp_error *err)
     mallopt(M_ARENA_MAX, ALLOCATOR_ARENAS);
     raise_descriptors();
     fuse_set_log_func(log_fuse);
+    tp_budget_cut_options(options);
     /* Threads inherit it: signals reach the one that waits for them. */
     tp_signals_block(&mask);
     /* That of whoever makes a file counts. */

@@ -15,7 +15,7 @@
 
 #include "base/hash.h"
 #include "base/log.h"
-#include "base/memory.h"
+#include "fs/budget.h"
 #include "fs/control/control.h"
 #include "fs/fs.h"
 #include "fs/hot/promote.h"
@@ -44,8 +44,7 @@ int tp_fs_open(struct tp_fs *fs, const struct tp_mount_options *options, struct 
 
     if (engine.cache_bytes == 0)
         engine.cache_bytes = tp_mount_default_cache();
-    /* As far as the knob may go. */
-    engine.cache_most = tp_memory_limit() / 2;
+    engine.cache_most = tp_budget_cache_most();
     fs->root.fd = open(fs->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fs->root.fd < 0 || fstat(fs->root.fd, &st) < 0)
         return tp_fail_errno(err, "cannot read the directory '%s'", fs->dir);
@@ -64,7 +63,10 @@ int tp_fs_open(struct tp_fs *fs, const struct tp_mount_options *options, struct 
         rc = tp_store_find_nested(fs->store, tell_nested, fs, err);
     if (rc == 0)
         rc = tp_engine_create(&engine, &fs->engine, err);
-    return rc < 0 ? rc : tp_promote_create(fs, options, err);
+    if (rc < 0)
+        return rc;
+    tp_budget_keep(fs);
+    return tp_promote_create(fs, options, err);
 }
 
 /* What the engine did, for who looks into a mount's speed; and whether it got everything back. */

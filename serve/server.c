@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "serve/call.h"
 #include "store/names.h"
 
@@ -235,6 +236,11 @@ int tp_serve_start(const struct tp_serve_options *options, struct tp_serve **out
     *out = NULL;
     if (!serve)
         return tp_fail(err, ENOMEM, "out of memory");
+    uint64_t limit = tp_memory_cgroups();
+    if (limit != UINT64_MAX) {
+        tp_memory_shrink_stacks();
+        tp_memory_confine(tp_memory_daemon_share(limit, 0, 0), false);
+    }
     rc = tp_store_open(options->dir, &serve->store, err);
     if (rc == 0)
         rc = open_jobs(serve, options->dir, err);

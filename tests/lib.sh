@@ -329,6 +329,26 @@ is_terminated() {
     [ $((0x$(awk '$1 == "ShdPnd:" { print $2 }' "/proc/$held/status") & 0x4000)) -ne 0 ]
 }
 
+end_cgroup() {
+    [ -d "$cgroup" ] || return 0
+    xargs -r kill -KILL <"$cgroup/cgroup.procs"
+    wait_for 10 rmdir "$cgroup"
+}
+
+# make_cgroup BYTES: one of this test's own that allows so much, in $cgroup.
+make_cgroup() {
+    for cgroup in /sys/fs/cgroup/memory /sys/fs/cgroup; do
+        cgroup=$cgroup/tenpak-test.$$
+        mkdir "$cgroup" 2>/dev/null || continue
+        cleanup_fn end_cgroup
+        for limit in memory.limit_in_bytes memory.max; do
+            [ -e "$cgroup/$limit" ] && echo "$1" 2>/dev/null >"$cgroup/$limit" && return 0
+        done
+        rmdir "$cgroup"
+    done
+    return 1
+}
+
 sha256_of() {
     sha256sum <"$1" | cut -d ' ' -f 1
 }

@@ -102,6 +102,7 @@ tests_fs_swap_LDADD =
 fs_scripts = \
 	tests/fs/control_stress_test.sh \
 	tests/fs/acl_test.sh \
+	tests/fs/budget_test.sh \
 	tests/fs/control_odd_test.sh \
 	tests/fs/control_test.sh \
 	tests/fs/failure_test.sh \
@@ -132,7 +133,7 @@ EXTRA_DIST += tests/fs/files.py
 check_PROGRAMS += tests/mkmodel
 tests_mkmodel_LDADD =
 # A pack with chosen numbers changed and signed again, for tests of hostile ones.
-check_PROGRAMS += tests/packedit
+check_PROGRAMS += tests/packedit tests/manyfiles
 
 # control
 control_tests = \

@@ -115,11 +115,11 @@ void tp_jobs_save_ends(struct tp_jobs *jobs);
 /* --- spawn.c --- */
 
 /*
- * Start PROGRAM job RECORD; FD of the record is kept locked by it too. *PROGRESS is the pipe's end
- * to read.
+ * Start PROGRAM job RECORD; FD of the record is kept locked by it too. MEMORY: bytes that it may
+ * have at most; 0: no limit from here. *PROGRESS is the pipe's end to read.
  */
-int tp_job_spawn(const char *program, const char *record, int fd, pid_t *pid, int *progress,
-                 struct tp_error *err);
+int tp_job_spawn(const char *program, const char *record, int fd, uint64_t memory, pid_t *pid,
+                 int *progress, struct tp_error *err);
 #define TP_JOB_PROGRESS_FD 3
 #define TP_JOB_LOCK_FD 4
 

@@ -22,12 +22,12 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/printable.h"
 #include "control/jobs/impl.h"
 #include "control/verb/result.h"
 #include "store/names.h"
 
-#define THREAD_STACK ((size_t)2 << 20)
 #define TELL_SECONDS 0.1
 
 #define IOPRIO_WHO_PROCESS 1
@@ -159,40 +159,6 @@ static void update(void *arg, const char *stage, uint64_t done, uint64_t total)
 
 /* --- Limits --- */
 
-/* What a sanitizer takes for itself is more than any limit. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
-    __has_feature(memory_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
-/* Memory that is written to, threads' stacks included; what only maps a file does not count. */
-static int limit_memory(uint64_t bytes, struct tp_error *err)
-{
-    struct rlimit limit = {.rlim_cur = bytes, .rlim_max = bytes}, was;
-    pthread_attr_t attr;
-
-    if (bytes == 0 || SANITIZED)
-        return 0;
-    /* The stacks' default of 8 MiB each would be most of a small limit. */
-    if (pthread_attr_init(&attr) == 0) {
-        if (pthread_attr_setstacksize(&attr, THREAD_STACK) == 0)
-            pthread_setattr_default_np(&attr);
-        pthread_attr_destroy(&attr);
-    }
-    if (getrlimit(RLIMIT_DATA, &was) == 0 && was.rlim_max < bytes)
-        return 0; /* there is a lower one already */
-    return setrlimit(RLIMIT_DATA, &limit) < 0
-               ? tp_fail_errno(err, "cannot limit the memory of the job")
-               : 0;
-}
-
 /* More eagerly taken than who serves readers, when memory runs out all the same. */
 static void offer_to_the_killer(void)
 {
@@ -216,7 +182,11 @@ static int take_limits(const struct tp_request *request, struct tp_error *err)
     if (io && strcmp(io, "idle") == 0 &&
         syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_CLASS_IDLE << IOPRIO_CLASS_SHIFT) < 0)
         return tp_fail_errno(err, "cannot set the priority of disk accesses");
-    return limit_memory(tp_request_number(request, "memory"), err);
+    /* A lower limit came from the daemon, where its cgroups have one. */
+    uint64_t memory = tp_request_number(request, "memory");
+    tp_memory_shrink_stacks();
+    int rc = memory > 0 ? tp_memory_confine(memory, true) : 0;
+    return rc < 0 ? tp_fail(err, -rc, "cannot limit the memory of the job") : 0;
 }
 
 /* --- Verbs --- */

@@ -11,6 +11,7 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "control/jobs/impl.h"
@@ -73,8 +74,8 @@ static int spawn(const char *program, const char *record, const int fds[3], pid_
     return rc;
 }
 
-int tp_job_spawn(const char *program, const char *record, int fd, pid_t *pid, int *progress,
-                 struct tp_error *err)
+int tp_job_spawn(const char *program, const char *record, int fd, uint64_t memory, pid_t *pid,
+                 int *progress, struct tp_error *err)
 {
     int fds[3] = {-1, -1, -1}, ends[2] = {-1, -1}, rc = 0;
     int log = openat(fd, "log", O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -92,6 +93,8 @@ int tp_job_spawn(const char *program, const char *record, int fd, pid_t *pid, in
         errno = spawn(program, record, fds, pid);
         if (errno)
             rc = tp_fail_errno(err, "cannot start '%s'", program);
+        else if (memory > 0)
+            prlimit(*pid, RLIMIT_DATA, &(struct rlimit){memory, memory}, NULL);
     }
     for (int i = 0; i < 3; i++)
         if (fds[i] >= 0)

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "control/jobs/impl.h"
 #include "control/jobs/progress.h"
 
@@ -167,6 +168,14 @@ static void conclude(struct run *run, int status)
     tp_job_finish(jobs, run->job, state, error, message);
 }
 
+/* Of one job: what the cgroups of this process leave to all jobs is shared among them. */
+static uint64_t memory_share(struct tp_jobs *jobs)
+{
+    uint64_t limit = tp_memory_cgroups();
+
+    return limit == UINT64_MAX ? 0 : tp_memory_jobs_share(limit) / tp_jobs_get_slots(jobs);
+}
+
 static void run_job(struct tp_jobs *jobs, struct tp_job *job)
 {
     struct run *run = calloc(1, sizeof *run);
@@ -196,7 +205,8 @@ static void run_job(struct tp_jobs *jobs, struct tp_job *job)
         rc = tp_record_put_status(job->fd, &status, false, &err);
     if (rc == 0) {
         *run = (struct run){.jobs = jobs, .job = job, .pipe = -1};
-        rc = tp_job_spawn(jobs->program, record, job->fd, &run->pid, &run->pipe, &err);
+        rc = tp_job_spawn(jobs->program, record, job->fd, memory_share(jobs), &run->pid, &run->pipe,
+                          &err);
     }
     if (rc < 0) {
         tp_job_finish(jobs, job, TP_JOB_FAILED, -rc, err.message);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "fs/budget.h"
 #include "fs/fs.h"
 #include "fs/hot/promote.h"
 #include "fs/packed/removal.h"
@@ -344,6 +345,8 @@ static int open_view(struct tp_fs *fs, struct tp_tree *tree, struct tp_view **ou
 {
     struct tp_error err = {0};
     struct tp_pack *pack;
+
+    tp_budget_keep(fs);
     int rc = tp_store_open_pack(fs->store, tree->name, &pack, &err);
 
     if (rc == 0)
@@ -519,6 +522,7 @@ int tp_tree_lookup(struct tp_fs *fs, const char *name, struct fuse_entry_param *
     if (tree)
         return 0;
 
+    tp_budget_keep(fs);
     int rc = tp_store_open_pack(fs->store, name, &pack, &err);
     if (rc < 0)
         return tp_fs_failed(fs, rc, &err);

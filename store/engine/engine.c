@@ -229,6 +229,7 @@ void tp_engine_get_stats(struct tp_engine *engine, struct tp_engine_stats *out)
     out->evicted_blocks = engine->cache.evicted;
     out->cached_bytes = (uint64_t)engine->cache.filled * TP_SLOT_BYTES;
     out->cached_bytes_max = (uint64_t)engine->cache.most * TP_SLOT_BYTES;
+    out->mapped_bytes = engine->cache.arena_bytes;
     out->held_blocks = engine->cache.pinned;
     out->reserved_blocks = engine->room.reserved;
     out->queued_chunks = engine->queued;

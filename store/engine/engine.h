@@ -27,6 +27,7 @@ struct tp_engine_stats {
     uint64_t decode_nsec; /* CPU time of all threads */
     uint64_t prefetched_blocks, evicted_blocks, errors;
     uint64_t cached_bytes, cached_bytes_max;
+    uint64_t mapped_bytes; /* address space for the cache: what it may ever grow to */
     /* Gauges, 0 when nobody asks for anything: blocks that somebody holds, references reserved,
      * chunks queued to be decoded ahead, threads that decode. */
     uint64_t held_blocks, reserved_blocks, queued_chunks, decoding_threads;

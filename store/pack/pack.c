@@ -11,6 +11,7 @@
 #include <string.h>
 #include <zstd.h>
 
+#include "base/memory.h"
 #include "store/pack/bytes_file.h"
 #include "store/pack/copies.h"
 #include "store/pack/layout.h"
@@ -83,11 +84,15 @@ static int unzstd(struct tp_pack *pack, uint8_t *stored, uint8_t *decoded, struc
 static int read_index(struct tp_pack *pack, struct tp_error *err)
 {
     const struct tp_footer *f = &pack->footer;
-    uint8_t id[TP_SHA256_LEN], *stored = malloc(f->index_stored + 1), *decoded = stored;
-    int rc;
+    uint8_t id[TP_SHA256_LEN], *stored = NULL, *decoded;
+    /* Its records take about twice as much again. */
+    int rc = tp_memory_check(f->index_stored + 3 * f->index_len);
 
+    if (rc == 0)
+        stored = malloc(f->index_stored + 1);
     if (!stored)
         return tp_fail(err, ENOMEM, "out of memory for the index of '%s'", pack->bytes->name);
+    decoded = stored;
     rc = tp_bytes_read(pack->bytes, stored, f->index_stored, f->index_off, err);
     if (rc == 0 && tp_xxh3(stored, f->index_stored) != f->index_hash)
         rc = tp_fail(err, EBADMSG,

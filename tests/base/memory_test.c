@@ -4,10 +4,12 @@
 
 #include "base/memory.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "tests/tap.h"
 
@@ -54,6 +56,52 @@ static void test_cleared(void)
     free(memory);
 }
 
+static void test_shares(void)
+{
+    const uint64_t mib = 1 << 20, limit = 1024 * mib;
+
+    is_u64(tp_memory_jobs_share(limit), 256 * mib, "jobs have a quarter");
+    is_u64(tp_memory_daemon_share(limit, 0, 0), 704 * mib, "a 16th is the kernel's");
+    is_u64(tp_memory_daemon_share(limit, 300 * mib, 100 * mib), 504 * mib,
+           "what has bounds of its own comes off, but for its address space");
+    is_u64(tp_memory_daemon_share(64 * mib, 60 * mib, 5 * mib), 5 * mib, "nothing is left");
+    ok(tp_memory_daemon_share(limit, 0, 0) + tp_memory_jobs_share(limit) < limit,
+       "all shares fit into the limit");
+}
+
+/* In a process of its own, which keeps the limit: the number of the step that failed. */
+static int check_confined(void)
+{
+    const uint64_t mib = 1 << 20;
+
+    if (tp_memory_check(UINT64_MAX / 2) != 0)
+        return 1;
+    if (tp_memory_confine(256 * mib, false) != 0 || tp_memory_check(64 * mib) != 0)
+        return 2;
+    if (tp_memory_check(250 * mib) != -ENOMEM)
+        return 3;
+    if (malloc(300 * mib))
+        return 4;
+    if (tp_memory_confine(512 * mib, true) != 0 || tp_memory_check(250 * mib) != 0)
+        return 5;
+    /* It is for good. */
+    tp_memory_confine(1024 * mib, false);
+    return tp_memory_check(600 * mib) == -ENOMEM ? 0 : 6;
+}
+
+static void test_confine(void)
+{
+    int status = -1;
+    pid_t child = fork();
+
+    if (child == 0)
+        _exit(check_confined());
+    waitpid(child, &status, 0);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    is_int(status, 0, "allocations fail above the limit, and large ones are refused before");
+#endif
+}
+
 int main(void)
 {
     char command[sizeof top + 16];
@@ -92,5 +140,7 @@ int main(void)
     if (system(command))
         diag("'%s' stays", top);
     test_cleared();
+    test_shares();
+    test_confine();
     return tap_done();
 }

@@ -35,26 +35,6 @@ ok 'eight threads at random' "$oracle" -n 40 -t 8 -p 1 "$tmp/big/model.safetenso
 within 'a big model'
 ok 'unmounted' unmount "$tmp/mnt"
 
-end_cgroup() {
-    [ -d "$cgroup" ] || return 0
-    xargs -r kill -KILL <"$cgroup/cgroup.procs"
-    wait_for 10 rmdir "$cgroup"
-}
-
-# make_cgroup BYTES: one of this test's own that allows so much, in $cgroup.
-make_cgroup() {
-    for cgroup in /sys/fs/cgroup/memory /sys/fs/cgroup; do
-        cgroup=$cgroup/tenpak-test.$$
-        mkdir "$cgroup" 2>/dev/null || continue
-        cleanup_fn end_cgroup
-        for limit in memory.limit_in_bytes memory.max; do
-            [ -e "$cgroup/$limit" ] && echo "$1" 2>/dev/null >"$cgroup/$limit" && return 0
-        done
-        rmdir "$cgroup"
-    done
-    return 1
-}
-
 if make_cgroup 256M; then
     mkdir "$tmp/small"
     # shellcheck disable=SC2016
