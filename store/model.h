@@ -123,9 +123,9 @@ int tp_model_view(struct tp_model *model, uint32_t file, uint64_t off, size_t le
 void tp_model_release(struct tp_model_view *view);
 
 /*
- * Announce that these bytes of FILE will be read soon: an engine decodes them in the background, as
- * far as its budget for this goes; the kernel reads those of a plain file. It never waits, and
- * ignores what lies beyond the file. Of a pack without an engine it does nothing.
+ * Announce that these bytes of FILE will be read soon. An engine decodes them in the background, as
+ * far as its budget for this goes; without one the pack's coded bytes are fetched, or the bytes of
+ * the plain file. It never waits, and ignores what lies beyond the file.
  */
 void tp_model_prefetch(struct tp_model *model, uint32_t file, uint64_t off, uint64_t len);
 

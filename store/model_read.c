@@ -11,6 +11,8 @@
 #include "base/checked.h"
 #include "base/file.h"
 #include "store/model_impl.h"
+#include "store/pack/bytes.h"
+#include "store/pack/pack_internal.h"
 #include "store/pack/window.h"
 
 /* What a thread decodes with, and the chunk that it decoded last. */
@@ -292,6 +294,29 @@ void tp_model_release(struct tp_model_view *view)
     view->span.len = 0;
 }
 
+/* Have the source of a pack fetch the coded bytes of a range, which is not empty. */
+static void advise_stored(struct tp_model *model, uint32_t number, uint64_t off, uint64_t len)
+{
+    const struct tp_index *index = tp_pack_index(model->impl->pack);
+    const struct tp_pack_file *file = &index->files[model->files[number].entry];
+    uint64_t from = UINT64_MAX, to = 0;
+
+    for (uint64_t end = off + len; off < end;) {
+        const struct tp_segment *s = &index->segments[tp_index_segment_at(index, file, off)];
+        uint32_t nth = (uint32_t)((off - s->file_off) / index->chunk_size);
+        const struct tp_chunk *c = &index->chunks[s->chunk_first + nth];
+
+        if (c->stored_len && c->stored_off < from)
+            from = c->stored_off;
+        if (c->stored_len && c->stored_off + c->stored_len > to)
+            to = c->stored_off + c->stored_len;
+        off = s->file_off + (uint64_t)nth * index->chunk_size +
+              tp_index_chunk_len(index, s->chunk_first + nth);
+    }
+    if (from < to)
+        tp_bytes_advise(tp_pack_bytes(model->impl->pack), from, to - from, TP_ADVICE_WILL_NEED);
+}
+
 void tp_model_prefetch(struct tp_model *model, uint32_t file, uint64_t off, uint64_t len)
 {
     uint64_t size = model->files[file].size;
@@ -299,13 +324,15 @@ void tp_model_prefetch(struct tp_model *model, uint32_t file, uint64_t off, uint
     struct tp_reader *reader;
     int fd;
 
-    if (off >= size)
+    if (off >= size || len == 0)
         return;
     len = len < size - off ? len : size - off;
     if (model->impl->engine) {
         if (get_reader(model, file, &reader, NULL) == 0)
             tp_reader_prefetch(reader, off, len);
-    } else if (!model->impl->pack && tp_model_fd_get(model, file, &fd, &slot, NULL) == 0) {
+    } else if (model->impl->pack) {
+        advise_stored(model, file, off, len);
+    } else if (tp_model_fd_get(model, file, &fd, &slot, NULL) == 0) {
         posix_fadvise(fd, (off_t)off, (off_t)len, POSIX_FADV_WILLNEED);
         tp_model_fd_put(model, fd, slot);
     }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 noinst_LTLIBRARIES += tensor/libtp-tensor.la
 tensor_libtp_tensor_la_SOURCES = \
+	tensor/config.c tensor/config.h \
 	tensor/dtype.c tensor/dtype.h \
 	tensor/is_model.c \
 	tensor/modeldir.c tensor/modeldir.h \

@@ -41,6 +41,7 @@ base_scripts =
 
 # tensor
 tensor_tests = \
+	tests/tensor/config_test \
 	tests/tensor/dtype_test \
 	tests/tensor/modeldir_test \
 	tests/tensor/safetensors_test
@@ -79,6 +80,7 @@ store_tests = \
 	tests/store/effort_test \
 	tests/store/limits_test \
 	tests/store/memory_test \
+	tests/store/model_test \
 	tests/store/ops_test \
 	tests/store/pack_test \
 	tests/store/rename_test \
@@ -225,6 +227,7 @@ tests/faults/preload.so: tests/faults/preload.c
 # fuzz: with libFuzzer under --enable-fuzzing, else with a main() that replays the corpora
 fuzz_tests = \
 	tests/fuzz/fuzz_codec \
+	tests/fuzz/fuzz_config \
 	tests/fuzz/fuzz_document \
 	tests/fuzz/fuzz_hints \
 	tests/fuzz/fuzz_index \
@@ -244,6 +247,8 @@ TP_FUZZ_LINK = $(AM_LDFLAGS)
 endif
 tests_fuzz_fuzz_codec_SOURCES = tests/fuzz/fuzz_codec.c tests/fuzz/codec_base.h tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
 tests_fuzz_fuzz_codec_LDFLAGS = $(TP_FUZZ_LINK)
+tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
+tests_fuzz_fuzz_config_LDFLAGS = $(TP_FUZZ_LINK)
 tests_fuzz_fuzz_document_SOURCES = tests/fuzz/fuzz_document.c tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
 tests_fuzz_fuzz_document_LDFLAGS = $(TP_FUZZ_LINK)
 tests_fuzz_fuzz_document_LDADD = $(TP_CONTROL_LIBS)

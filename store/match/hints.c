@@ -12,6 +12,7 @@
 
 #include "base/json.h"
 #include "store/match/hints.h"
+#include "tensor/config.h"
 
 #define HINT_FILE_MAX (1u << 20)
 
@@ -122,6 +123,24 @@ static void read_json(struct tp_model *source, const char *path, const char *con
     free(text);
 }
 
+/* config.json. Its names count whatever its numbers are. */
+static void read_config(struct tp_model *source, struct tp_hints *out)
+{
+    struct tp_config config;
+    size_t len;
+    char *text = read_small(source, "config.json", &len);
+
+    if (!text)
+        return;
+    tp_config_parse(text, len, &config, NULL);
+    if (config.name)
+        add_hint(out, config.name, strlen(config.name), "config.json");
+    if (config.base_model)
+        add_hint(out, config.base_model, strlen(config.base_model), "config.json");
+    tp_config_clear(&config);
+    free(text);
+}
+
 /* One value of YAML as model cards have them: plain or in quotes. */
 static void add_yaml(struct tp_hints *out, const char *text, size_t len)
 {
@@ -188,11 +207,10 @@ static void read_card(struct tp_model *source, struct tp_hints *out)
 
 void tp_hints_read(struct tp_model *source, struct tp_hints *out)
 {
-    static const char *const config_keys[] = {"_name_or_path", "base_model", NULL};
     static const char *const pipeline_keys[] = {"_name_or_path", NULL};
     static const char *const adapter_keys[] = {"base_model_name_or_path", NULL};
     out->n = 0;
-    read_json(source, "config.json", config_keys, out);
+    read_config(source, out);
     read_json(source, "model_index.json", pipeline_keys, out);
     read_json(source, "adapter_config.json", adapter_keys, out);
     read_card(source, out);
