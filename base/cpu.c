@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* How many CPUs this process may keep busy: the affinity mask, cut by the cgroup's quota. */
+/* The number of CPUs: the affinity mask, limited by the quota of the cgroup. */
 #include <config.h>
 
-#include "base/pool.h"
+#include "base/cpu.h"
 
 #include <inttypes.h>
 #include <sched.h>

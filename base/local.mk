@@ -5,10 +5,11 @@ base_libtp_base_la_SOURCES = \
 	base/beneath.c base/beneath.h \
 	base/buffer.c base/buffer.h \
 	base/checked.h \
-	base/cpu.c \
+	base/cpu.c base/cpu.h \
 	base/error.c base/error.h \
 	base/file.c base/file.h \
 	base/hash.c base/hash.h \
+	base/isa.c base/isa.h \
 	base/json.c base/json.h base/json_write.c \
 	base/le.h \
 	base/lex.c base/lex.h \

@@ -5,6 +5,7 @@
  */
 #include <config.h>
 
+#include "base/cpu.h"
 #include "base/pool.h"
 
 #include <errno.h>

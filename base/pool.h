@@ -22,7 +22,4 @@ int tp_pool_submit(struct tp_pool *pool, tp_task_fn fn, void *arg, bool urgent);
 /* Runs what is queued to its end, then joins the threads. NULL is allowed. */
 void tp_pool_destroy(struct tp_pool *pool);
 
-/* CPUs in this process's affinity mask and cgroup quota, at least 1. */
-unsigned tp_cpu_count(void);
-
 #endif

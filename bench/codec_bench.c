@@ -13,7 +13,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/isa.h"
 #include "codec/codec.h"
+#include "codec/scratch.h"
 
 #define SAMPLE_EVERY 8 /* chunks: what is learned from */
 

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/pool.h"
+#include "base/cpu.h"
 #include "store/reader.h"
 #include "store/store.h"
 

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/isa.h"
+#include "codec/scratch.h"
 #include "store/pack/pack_internal.h"
 
 enum {

@@ -11,7 +11,8 @@
 #define FUSE_USE_VERSION 312
 #include <fuse_lowlevel.h>
 
-#include "base/pool.h"
+#include "base/cpu.h"
+#include "base/isa.h"
 #include "cli/doctor.h"
 #include "cli/report.h"
 #include "codec/codec.h"

@@ -10,6 +10,7 @@
 #include <xxhash.h>
 #include <zstd.h>
 
+#include "base/isa.h"
 #include "cli/options.h"
 #include "cli/report.h"
 #include "codec/codec.h"

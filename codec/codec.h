@@ -128,24 +128,4 @@ static inline bool tp_codec_worth(const struct tp_codec *codec, enum tp_dtype dt
     return !codec->worth || codec->worth(dtype, src, base, len);
 }
 
-struct tp_scratch *tp_scratch_create(void); /* NULL: out of memory; about 2 MiB */
-void tp_scratch_destroy(struct tp_scratch *scratch);
-/*
- * The effort of encoders with a level_max that are given SCRATCH, from now on: 1 to level_max, or 0
- * for TP_LEVEL_DEFAULT. Other encoders ignore it.
- */
-#define TP_LEVEL_DEFAULT 3
-void tp_scratch_set_level(struct tp_scratch *scratch, int level);
-
-/*
- * Which kernels run: the best that the CPU has, chosen at first use. The environment's TENPAK_CPU
- * may lower it ("scalar", "avx2", "avx512"); tests set it directly. All give the same bits.
- */
-enum tp_isa { TP_ISA_SCALAR, TP_ISA_AVX2, TP_ISA_AVX512 };
-enum tp_isa tp_isa_get(void);
-enum tp_isa tp_isa_best(void);
-/* Lower or raise, never above tp_isa_best(); not while other threads code. */
-void tp_isa_set(enum tp_isa isa);
-const char *tp_isa_name(enum tp_isa isa);
-
 #endif

@@ -8,7 +8,7 @@
 #include "codec/convert.h"
 
 #include "codec/codec.h"
-#include "codec/isa.h"
+#include "base/isa.h"
 
 #include <string.h>
 

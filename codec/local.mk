@@ -4,9 +4,8 @@ codec_libtp_codec_la_CFLAGS = $(AM_CFLAGS) $(KERNEL_CFLAGS)
 codec_libtp_codec_la_SOURCES = \
 	codec/codec.h \
 	codec/convert.c codec/convert.h \
-	codec/isa.c codec/isa.h \
 	codec/registry.c \
-	codec/scratch.c codec/scratch.h
+	codec/scratch.c codec/scratch.h codec/scratch_impl.h
 
 # rans: the entropy coder of split and delta
 codec_libtp_codec_la_SOURCES += \

@@ -2,7 +2,7 @@
 /* Work memory of one thread. */
 #include <config.h>
 
-#include "codec/scratch.h"
+#include "codec/scratch_impl.h"
 
 #include <stdlib.h>
 

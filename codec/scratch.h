@@ -1,26 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Work memory of one thread: a codec may use the whole block within a call and finds garbage in the
- * next.
- */
+/* The work memory that codecs need to code a chunk: one thread at a time, any codec. */
 #ifndef TP_CODEC_SCRATCH_H
 #define TP_CODEC_SCRATCH_H
 
-#include <zstd.h>
+struct tp_scratch;
 
-#include "codec/codec.h"
+struct tp_scratch *tp_scratch_create(void);          /* NULL: out of memory; about 2 MiB */
+void tp_scratch_destroy(struct tp_scratch *scratch); /* NULL is allowed */
 
-#define TP_SCRATCH_SIZE (2u * 1024u * 1024u)
-
-struct tp_scratch {
-    uint8_t *block; /* TP_SCRATCH_SIZE bytes, 64-byte aligned, TP_SLACK more after them */
-    int level;      /* tp_scratch_set_level */
-    ZSTD_CCtx *zstd_enc;
-    ZSTD_DCtx *zstd_dec;
-};
-
-/* Created at first use, kept for the next; NULL: out of memory. */
-ZSTD_CCtx *tp_scratch_zstd_enc(struct tp_scratch *scratch);
-ZSTD_DCtx *tp_scratch_zstd_dec(struct tp_scratch *scratch);
+/*
+ * The effort of encoders with a level_max that are given SCRATCH, from now on: 1 to level_max, or 0
+ * for TP_LEVEL_DEFAULT. Other encoders ignore it.
+ */
+#define TP_LEVEL_DEFAULT 3
+void tp_scratch_set_level(struct tp_scratch *scratch, int level);
 
 #endif

@@ -12,10 +12,10 @@
 #include <sys/vfs.h>
 #include <time.h>
 
+#include "base/cpu.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/size.h"
-#include "base/pool.h"
 #include "fs/fs.h"
 #include "fs/hot/promote.h"
 

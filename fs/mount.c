@@ -2,6 +2,7 @@
 /* The life of a mount: what must hold before it, its session and threads, and its end. */
 #include <config.h>
 
+#include "base/cpu.h"
 #include "fs/mount.h"
 
 #include <dirent.h>
@@ -18,7 +19,6 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/pool.h"
 #include "fs/control/control.h"
 #include "fs/detach.h"
 #include "fs/budget.h"

@@ -2,6 +2,7 @@
 /* What is in effect in a running mount. */
 #include <config.h>
 
+#include "base/cpu.h"
 #include "fs/status.h"
 
 #include <errno.h>
@@ -12,7 +13,6 @@
 #include <unistd.h>
 
 #include "base/json.h"
-#include "base/pool.h"
 #include "fs/control/control.h"
 #include "fs/fs.h"
 #include "fs/kernel.h"

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#include "base/pool.h"
+#include "base/cpu.h"
 #include "base/thread.h"
 #include "store/pipeline.h"
 

@@ -32,6 +32,7 @@ base_tests = \
 	tests/base/error_test \
 	tests/base/file_test \
 	tests/base/hash_test \
+	tests/base/isa_test \
 	tests/base/json_test \
 	tests/base/log_test \
 	tests/base/memory_test \
@@ -55,7 +56,6 @@ codec_tests = \
 	tests/codec/cuda_device_test \
 	tests/codec/delta_test \
 	tests/codec/golden_test \
-	tests/codec/isa_test \
 	tests/codec/learn_test \
 	tests/codec/rans_test \
 	tests/codec/registry_test \

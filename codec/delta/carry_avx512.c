@@ -2,7 +2,7 @@
 /* Putting carried raw bits back into 16-bit elements with AVX-512, 32 at a time from the end. */
 #include <config.h>
 
-#include "codec/isa.h"
+#include "base/isa.h"
 
 #if TP_HAVE_X86
 

@@ -9,7 +9,7 @@
 #include "codec/delta/carry.h"
 #include "codec/delta/delta.h"
 #include "codec/delta/tables.h"
-#include "codec/scratch.h"
+#include "codec/scratch_impl.h"
 
 static bool fits(enum tp_dtype dtype)
 {

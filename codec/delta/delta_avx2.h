@@ -6,7 +6,7 @@
 #include <immintrin.h>
 
 #include "codec/delta/model.h"
-#include "codec/isa.h"
+#include "base/isa.h"
 
 /* What the tables say, as vectors: indexed by context, in both 128-bit lanes. */
 struct vectors {

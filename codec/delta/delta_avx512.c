@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "codec/isa.h"
+#include "base/isa.h"
 
 #if TP_HAVE_X86
 

@@ -8,7 +8,7 @@
 #include <immintrin.h>
 
 #include "codec/delta/model.h"
-#include "codec/isa.h"
+#include "base/isa.h"
 
 /* What the tables say, as vectors: indexed by context, in every 128-bit lane. */
 struct vectors {

@@ -8,7 +8,7 @@
 
 #include "base/buffer.h"
 #include "codec/codec.h"
-#include "codec/isa.h"
+#include "base/isa.h"
 #include "codec/rans/rans.h"
 
 #define TP_DELTA_CONTEXTS 16

@@ -2,7 +2,7 @@
 /* The delta codec with AVX2: elements and their base to symbols, raw bits and escapes. */
 #include <config.h>
 
-#include "codec/isa.h"
+#include "base/isa.h"
 
 #if TP_HAVE_X86
 

@@ -4,7 +4,7 @@
  */
 #include <config.h>
 
-#include "codec/isa.h"
+#include "base/isa.h"
 
 #if TP_HAVE_X86
 

@@ -7,7 +7,7 @@
 
 #include "base/le.h"
 #include "codec/codec.h"
-#include "codec/isa.h"
+#include "base/isa.h"
 #include "codec/rans/rans.h"
 
 /* Kernels do this many symbols at a time, in at least 2^KERNEL_LANES_LOG lanes. */

@@ -2,7 +2,7 @@
 /* rANS with AVX2: 8 lanes a register, tables by gather, refills by permutations from a table. */
 #include <config.h>
 
-#include "codec/isa.h"
+#include "base/isa.h"
 
 #if TP_HAVE_X86
 

@@ -2,7 +2,7 @@
 /* rANS with AVX-512: 16 lanes a register, tables by gather, refills by expansion. */
 #include <config.h>
 
-#include "codec/isa.h"
+#include "base/isa.h"
 
 #if TP_HAVE_X86
 

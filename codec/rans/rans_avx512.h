@@ -5,7 +5,7 @@
 
 #include <immintrin.h>
 
-#include "codec/isa.h"
+#include "base/isa.h"
 #include "codec/rans/rans.h"
 
 /*

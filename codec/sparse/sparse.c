@@ -14,7 +14,7 @@
 #include "codec/sparse/tables.h"
 
 #include "codec/sparse/sparse.h"
-#include "codec/scratch.h"
+#include "codec/scratch_impl.h"
 
 #include <errno.h>
 #include <string.h>

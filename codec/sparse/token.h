@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "codec/codec.h"
-#include "codec/isa.h"
+#include "base/isa.h"
 #include "base/le.h"
 
 #define TOKENS_DIRECT 16u

@@ -7,7 +7,7 @@
 
 #include "codec/split/planes.h"
 
-#include "codec/isa.h"
+#include "base/isa.h"
 
 #include <string.h>
 

@@ -7,9 +7,9 @@
 
 #include "codec/split/tables.h"
 
-#include "codec/isa.h"
+#include "base/isa.h"
 #include "codec/split/split.h"
-#include "codec/scratch.h"
+#include "codec/scratch_impl.h"
 #include "base/le.h"
 
 #include <errno.h>

@@ -3,7 +3,7 @@
 #include <config.h>
 
 #include "codec/zstd/zstd.h"
-#include "codec/scratch.h"
+#include "codec/scratch_impl.h"
 
 #include <errno.h>
 

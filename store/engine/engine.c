@@ -2,6 +2,7 @@
 /* The engine as its users see it: creating and destroying, getting blocks, statistics. */
 #include <config.h>
 
+#include "base/cpu.h"
 #include "store/engine/engine.h"
 
 #include <errno.h>

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/checked.h"
+#include "codec/scratch.h"
 #include "store/match/fit.h"
 #include "store/match/distance.h"
 #include "store/pack/layout.h"

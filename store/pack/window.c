@@ -8,6 +8,7 @@
 
 #include "base/checked.h"
 #include "codec/convert.h"
+#include "codec/scratch.h"
 #include "store/pack/pack_internal.h"
 #include "store/pack/window.h"
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "codec/scratch.h"
 #include "store/write/writer_internal.h"
 
 int tp_writer_read(struct tp_writer *w, uint32_t file, void *dst, size_t len, uint64_t off,

@@ -2,6 +2,7 @@
 /* The pool: every task runs once, urgent ones first, tasks submit tasks, the end waits for all. */
 #include <config.h>
 
+#include "base/cpu.h"
 #include "base/pool.h"
 
 #include <pthread.h>

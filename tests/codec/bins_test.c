@@ -5,6 +5,7 @@
  */
 #include <config.h>
 
+#include "base/isa.h"
 #include "codec/delta/bins.h"
 #include "tests/tap.h"
 

@@ -11,6 +11,7 @@
 #include <math.h>
 
 #include "base/buffer.h"
+#include "base/isa.h"
 #include "codec/codec.h"
 #include "tests/tap.h"
 

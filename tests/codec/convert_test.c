@@ -7,6 +7,7 @@
 
 #include <math.h>
 
+#include "base/isa.h"
 #include "codec/codec.h"
 #include "codec/convert.h"
 #include "tests/tap.h"

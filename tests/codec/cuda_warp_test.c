@@ -9,6 +9,7 @@
 #include <pthread.h>
 
 #include "codec/cuda/model.h"
+#include "codec/scratch.h"
 #include "tests/codec/codec_check.h"
 
 static __thread uint32_t this_lane;

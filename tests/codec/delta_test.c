@@ -5,8 +5,10 @@
  */
 #include <config.h>
 
+#include "base/isa.h"
 #include "codec/delta/carry.h"
 #include "codec/delta/delta.h"
+#include "codec/scratch.h"
 #include "tests/codec/codec_check.h"
 
 static const struct tp_codec *delta = &tp_codec_delta;

@@ -7,7 +7,9 @@
 #include <config.h>
 
 #include "base/hash.h"
+#include "base/isa.h"
 #include "base/le.h"
+#include "codec/scratch.h"
 #include "tests/codec/codec_check.h"
 #include "tests/fuzz/codec_base.h"
 

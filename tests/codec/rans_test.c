@@ -5,6 +5,7 @@
  */
 #include <config.h>
 
+#include "base/isa.h"
 #include "codec/rans/rans.h"
 #include "tests/codec/codec_check.h"
 

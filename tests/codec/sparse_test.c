@@ -4,6 +4,7 @@
  */
 #include <config.h>
 
+#include "codec/scratch.h"
 #include "tests/codec/codec_check.h"
 
 static const struct tp_codec *sparse;

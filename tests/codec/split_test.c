@@ -2,6 +2,7 @@
 /* The split codec: round trips of every dtype, what it promises to save, and damaged input. */
 #include <config.h>
 
+#include "codec/scratch.h"
 #include "codec/split/tables.h"
 #include "tests/codec/codec_check.h"
 

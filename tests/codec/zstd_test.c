@@ -4,6 +4,7 @@
 
 #include <zstd.h>
 
+#include "codec/scratch.h"
 #include "tests/codec/codec_check.h"
 
 static void round_trips(const struct tp_codec *zstd, struct tp_scratch *scratch, uint64_t *seed)

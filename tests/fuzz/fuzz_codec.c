@@ -10,8 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/isa.h"
 #include "base/le.h"
 #include "codec/codec.h"
+#include "codec/scratch.h"
 #include "tests/fuzz/codec_base.h"
 #include "tests/fuzz/fuzz.h"
 

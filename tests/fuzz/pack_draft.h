@@ -9,6 +9,7 @@
 #define TP_TESTS_FUZZ_PACK_DRAFT_H
 
 #include "codec/convert.h"
+#include "codec/scratch.h"
 #include "tests/fuzz/pack_base.h"
 
 enum {

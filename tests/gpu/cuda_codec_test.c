@@ -9,6 +9,7 @@
 
 #include "codec/cuda/cuda.h"
 #include "codec/cuda/device.h"
+#include "codec/scratch.h"
 #include "tests/codec/codec_check.h"
 
 enum { CHUNKS = 24, COPIES = 64 };

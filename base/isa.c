@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* Which kernels run: asked of the CPU once, lowered by the environment or by a test. */
+/* The instruction set in use: detected once, lowered by the environment or by a call. */
 #include <config.h>
 
-#include "codec/codec.h"
-#include "codec/isa.h"
+#include "base/isa.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-static atomic_int chosen = -1;
+#if TP_HAVE_X86
+#include <cpuid.h>
+#endif
+
+static atomic_int chosen = -1; /* enum tp_isa; -1: not yet */
 
 static const char *const names[] = {
     [TP_ISA_SCALAR] = "scalar",
@@ -17,12 +21,23 @@ static const char *const names[] = {
     [TP_ISA_AVX512] = "avx512",
 };
 
+#if TP_HAVE_X86
+/* Not every compiler's __builtin_cpu_supports knows lzcnt; without it the instruction is another.
+ */
+static bool has_lzcnt(void)
+{
+    unsigned a, b, c, d;
+
+    return __get_cpuid(0x80000001, &a, &b, &c, &d) && (c & 1u << 5);
+}
+#endif
+
 enum tp_isa tp_isa_best(void)
 {
 #if TP_HAVE_X86
     __builtin_cpu_init();
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi") ||
-        !__builtin_cpu_supports("bmi2") || !__builtin_cpu_supports("popcnt"))
+        !__builtin_cpu_supports("bmi2") || !__builtin_cpu_supports("popcnt") || !has_lzcnt())
         return TP_ISA_SCALAR;
     if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
         !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq") ||
@@ -50,8 +65,12 @@ enum tp_isa tp_isa_get(void)
     int isa = atomic_load_explicit(&chosen, memory_order_relaxed);
 
     if (isa < 0) {
-        isa = choose();
-        atomic_store_explicit(&chosen, isa, memory_order_relaxed);
+        int none = -1;
+
+        isa = (int)choose();
+        /* A call of tp_isa_set may have come between. */
+        if (!atomic_compare_exchange_strong(&chosen, &none, isa))
+            isa = none;
     }
     return (enum tp_isa)isa;
 }

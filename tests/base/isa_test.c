@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Kernels can be lowered by the environment and by a call, and raised to what the CPU has, never
- * above.
- */
+/* The environment and a call lower the instruction set, and raise it to the CPU's best at most. */
 #include <config.h>
 
-#include "codec/codec.h"
+#include "base/isa.h"
 #include "tests/tap.h"
 
 #include <sys/wait.h>

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Instruction sets: which one the CPU has, which one is in use, and how to compile a kernel for
+ * one.
+ *
+ * A module with kernels has a table of them, with a row for each instruction set, and uses the row
+ * tp_isa_get(). All rows give the same bits; TP_ISA_SCALAR, in portable C, is the reference.
+ */
+#ifndef TP_BASE_ISA_H
+#define TP_BASE_ISA_H
+
+enum tp_isa { TP_ISA_SCALAR, TP_ISA_AVX2, TP_ISA_AVX512, TP_ISA_COUNT };
+
+/* The best instruction set of this CPU. */
+enum tp_isa tp_isa_best(void);
+/*
+ * The instruction set in use: the best one, unless the environment variable TENPAK_CPU names a
+ * lower one ("scalar", "avx2", "avx512") when this is first called. Any thread may call it.
+ */
+enum tp_isa tp_isa_get(void);
+/* Use another one, at most tp_isa_best(). Kernels that run in other threads finish as they began.
+ */
+void tp_isa_set(enum tp_isa isa);
+const char *tp_isa_name(enum tp_isa isa);
+
+#if defined(__x86_64__)
+#define TP_HAVE_X86 1
+/* tp_isa_best checks for exactly these features. */
+#define TP_TARGET_AVX2 __attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt")))
+#define TP_TARGET_AVX512                                                                           \
+    __attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512vl,avx512dq,"         \
+                          "avx512vbmi,avx512vbmi2")))
+#else
+#define TP_HAVE_X86 0
+#endif
+
+/* A function that is compiled anew for the instruction set of each kernel that calls it. */
+#define TP_INLINE static inline __attribute__((always_inline))
+
+#endif
