@@ -30,8 +30,24 @@ const char *tp_isa_name(enum tp_isa isa);
 #define TP_TARGET_AVX512                                                                           \
     __attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512vl,avx512dq,"         \
                           "avx512vbmi,avx512vbmi2")))
+/* DEFINE(SUFFIX, TARGET) for each instruction set that this program has kernels for. */
+#define TP_FOR_EACH_ISA(DEFINE)                                                                    \
+    DEFINE(scalar, )                                                                               \
+    DEFINE(avx2, TP_TARGET_AVX2)                                                                   \
+    DEFINE(avx512, TP_TARGET_AVX512)
+/* An array by enum tp_isa of what NAME_scalar, NAME_avx2 and NAME_avx512 are. */
+#define TP_BY_ISA(NAME)                                                                            \
+    {                                                                                              \
+        [TP_ISA_SCALAR] = NAME##_scalar, [TP_ISA_AVX2] = NAME##_avx2,                              \
+        [TP_ISA_AVX512] = NAME##_avx512                                                            \
+    }
 #else
 #define TP_HAVE_X86 0
+#define TP_FOR_EACH_ISA(DEFINE) DEFINE(scalar, )
+#define TP_BY_ISA(NAME)                                                                            \
+    {                                                                                              \
+        [TP_ISA_SCALAR] = NAME##_scalar                                                            \
+    }
 #endif
 
 /* A function that is compiled anew for the instruction set of each kernel that calls it. */

@@ -112,41 +112,28 @@ TP_INLINE void loop_f16_bf16(any_u16 *restrict dst, const any_u16 *restrict src,
         dst[i] = bf16_from_f32(f32_from_f16(src[i]));
 }
 
-#define FOR_ISA(SUFFIX, TARGET)                                                                    \
-    FUNCTION(bf16_f32, SUFFIX, TARGET)                                                             \
-    FUNCTION(f32_bf16, SUFFIX, TARGET)                                                             \
-    FUNCTION(f16_f32, SUFFIX, TARGET)                                                              \
-    FUNCTION(f32_f16, SUFFIX, TARGET)                                                              \
-    FUNCTION(bf16_f16, SUFFIX, TARGET)                                                             \
-    FUNCTION(f16_bf16, SUFFIX, TARGET)
-#define FUNCTION(NAME, SUFFIX, TARGET)                                                             \
+#define LOOPS(SUFFIX, TARGET)                                                                      \
+    LOOP(bf16_f32, SUFFIX, TARGET)                                                                 \
+    LOOP(f32_bf16, SUFFIX, TARGET)                                                                 \
+    LOOP(f16_f32, SUFFIX, TARGET)                                                                  \
+    LOOP(f32_f16, SUFFIX, TARGET)                                                                  \
+    LOOP(bf16_f16, SUFFIX, TARGET)                                                                 \
+    LOOP(f16_bf16, SUFFIX, TARGET)
+#define LOOP(NAME, SUFFIX, TARGET)                                                                 \
     TARGET static void NAME##_##SUFFIX(void *dst, const void *src, size_t n)                       \
     {                                                                                              \
         loop_##NAME(dst, src, n);                                                                  \
     }
 
-FOR_ISA(scalar, )
-#if TP_HAVE_X86
-FOR_ISA(avx2, TP_TARGET_AVX2)
-FOR_ISA(avx512, TP_TARGET_AVX512)
-#define ALL(NAME)                                                                                  \
-    {                                                                                              \
-        NAME##_scalar, NAME##_avx2, NAME##_avx512                                                  \
-    }
-#else
-#define ALL(NAME)                                                                                  \
-    {                                                                                              \
-        NAME##_scalar, NAME##_scalar, NAME##_scalar                                                \
-    }
-#endif
+TP_FOR_EACH_ISA(LOOPS)
 
 enum { KIND_NONE = -1, KIND_BF16, KIND_F16, KIND_F32, KIND_COUNT };
 
 /* By source, destination and enum tp_isa. */
-static const convert_fn functions[KIND_COUNT][KIND_COUNT][3] = {
-    [KIND_BF16] = {[KIND_F16] = ALL(bf16_f16), [KIND_F32] = ALL(bf16_f32)},
-    [KIND_F16] = {[KIND_BF16] = ALL(f16_bf16), [KIND_F32] = ALL(f16_f32)},
-    [KIND_F32] = {[KIND_BF16] = ALL(f32_bf16), [KIND_F16] = ALL(f32_f16)},
+static const convert_fn functions[KIND_COUNT][KIND_COUNT][TP_ISA_COUNT] = {
+    [KIND_BF16] = {[KIND_F16] = TP_BY_ISA(bf16_f16), [KIND_F32] = TP_BY_ISA(bf16_f32)},
+    [KIND_F16] = {[KIND_BF16] = TP_BY_ISA(f16_bf16), [KIND_F32] = TP_BY_ISA(f16_f32)},
+    [KIND_F32] = {[KIND_BF16] = TP_BY_ISA(f32_bf16), [KIND_F16] = TP_BY_ISA(f32_f16)},
 };
 
 static int kind_of(enum tp_dtype dtype)

@@ -5,7 +5,7 @@
  */
 #include <config.h>
 
-#include "codec/delta/bins.h"
+#include "codec/delta/kernels.h"
 
 #define LANES 16
 
@@ -112,36 +112,12 @@ TP_INLINE void bins_any(const struct tp_delta_kind *kind, const uint8_t *src, co
         bins_width(kind, src, base, n, 32, false, direct, out);
 }
 
-#if TP_HAVE_X86
-TP_TARGET_AVX512 static void bins_avx512(const struct tp_delta_kind *kind, const uint8_t *src,
-                                         const uint8_t *base, size_t n, bool direct,
-                                         struct tp_delta_bins *out)
-{
-    bins_any(kind, src, base, n, direct, out);
-}
-
-TP_TARGET_AVX2 static void bins_avx2(const struct tp_delta_kind *kind, const uint8_t *src,
-                                     const uint8_t *base, size_t n, bool direct,
-                                     struct tp_delta_bins *out)
-{
-    bins_any(kind, src, base, n, direct, out);
-}
-#endif
-
-void tp_delta_bins_of(const struct tp_delta_kind *kind, const uint8_t *src, const uint8_t *base,
-                      size_t n, bool direct, struct tp_delta_bins *out)
-{
-#if TP_HAVE_X86
-    enum tp_isa isa = tp_isa_get();
-
-    if (isa == TP_ISA_AVX512) {
-        bins_avx512(kind, src, base, n, direct, out);
-        return;
+#define BINS(SUFFIX, TARGET)                                                                       \
+    TARGET void tp_delta_bins_##SUFFIX(const struct tp_delta_kind *kind, const uint8_t *src,       \
+                                       const uint8_t *base, size_t n, bool direct,                 \
+                                       struct tp_delta_bins *out)                                  \
+    {                                                                                              \
+        bins_any(kind, src, base, n, direct, out);                                                 \
     }
-    if (isa == TP_ISA_AVX2) {
-        bins_avx2(kind, src, base, n, direct, out);
-        return;
-    }
-#endif
-    bins_any(kind, src, base, n, direct, out);
-}
+
+TP_FOR_EACH_ISA(BINS)

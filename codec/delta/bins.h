@@ -35,11 +35,4 @@ TP_INLINE unsigned tp_delta_bin_of(uint32_t z)
     return z ? 1 + octave * 128 + (y >> octave) : 0;
 }
 
-/*
- * The bins of the first N elements, at most TP_DELTA_BLOCK; those of the difference to 0 only with
- * DIRECT.
- */
-void tp_delta_bins_of(const struct tp_delta_kind *kind, const uint8_t *src, const uint8_t *base,
-                      size_t n, bool direct, struct tp_delta_bins *out);
-
 #endif

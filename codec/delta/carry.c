@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/le.h"
-#include "codec/delta/carry.h"
+#include "codec/delta/kernels.h"
 
 #define PIECE 48 /* bits moved at a time */
 
@@ -81,22 +81,19 @@ TP_INLINE void put_width(const struct tp_delta_tables *t, struct tp_delta_tail *
     }
 }
 
+size_t tp_delta_carry_scalar(const struct tp_delta_tables *t, struct tp_delta_tail *tail,
+                             const uint8_t *base, uint8_t *dst, size_t n)
+{
+    put_width(t, tail, base, dst, n, 16);
+    return 0;
+}
+
 static void put_all(const struct tp_delta_tables *t, struct tp_delta_tail *tail,
                     const uint8_t *base, uint8_t *dst, size_t n)
 {
-    if (t->kind->width == 32) {
-        put_width(t, tail, base, dst, n, 32);
-        return;
-    }
-#if TP_HAVE_X86
-    enum tp_isa isa = tp_isa_get();
-
-    if (isa == TP_ISA_AVX2)
-        n = tp_delta_carry_avx2(t, tail, base, dst, n);
-    else if (isa == TP_ISA_AVX512)
-        n = tp_delta_carry_avx512(t, tail, base, dst, n);
-#endif
-    put_width(t, tail, base, dst, n, 16);
+    if (t->kind->width == 16)
+        n = tp_delta_kernels.carry[tp_isa_get()](t, tail, base, dst, n);
+    TP_DELTA_BY_WIDTH(t->kind->width, put_width, t, tail, base, dst, n);
 }
 
 bool tp_delta_carry_put(const struct tp_delta_tables *t, const struct tp_delta_reader *r,

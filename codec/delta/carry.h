@@ -37,13 +37,4 @@ struct tp_delta_tail {
     size_t at;    /* behind the bits of the elements to come */
 };
 
-/*
- * For 16 bits, from element N down; returns how many elements are left. Stops when no carried bits
- * are.
- */
-size_t tp_delta_carry_avx2(const struct tp_delta_tables *t, struct tp_delta_tail *tail,
-                           const uint8_t *base, uint8_t *dst, size_t n);
-size_t tp_delta_carry_avx512(const struct tp_delta_tables *t, struct tp_delta_tail *tail,
-                             const uint8_t *base, uint8_t *dst, size_t n);
-
 #endif

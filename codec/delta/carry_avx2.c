@@ -7,8 +7,8 @@
 #if TP_HAVE_X86
 
 #include "base/le.h"
-#include "codec/delta/carry.h"
 #include "codec/delta/delta_avx2.h"
+#include "codec/delta/kernels.h"
 
 #define STEP 16
 

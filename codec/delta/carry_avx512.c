@@ -7,8 +7,8 @@
 #if TP_HAVE_X86
 
 #include "base/le.h"
-#include "codec/delta/carry.h"
 #include "codec/delta/delta_avx512.h"
+#include "codec/delta/kernels.h"
 
 #define STEP 32
 _Static_assert(STEP * 7 <= TP_DELTA_TAIL_BEFORE * 8, "a step may reach too far back");

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* The delta codec: chunks, portable element by element, or by the kernels and then the rest. */
+/* The delta codec: chunks, by a kernel and then, for the rest, by portable code. */
 #include <config.h>
 
 #include <errno.h>
 #include <string.h>
 
 #include "base/le.h"
-#include "codec/delta/carry.h"
 #include "codec/delta/delta.h"
+#include "codec/delta/kernels.h"
 #include "codec/delta/tables.h"
 #include "codec/scratch_impl.h"
 
@@ -47,20 +47,26 @@ TP_INLINE void split_one(const struct tp_delta_tables *t, struct tp_delta_writer
     w->tabs[i] = t->table[c];
 }
 
-static void split_rest(const struct tp_delta_tables *t, struct tp_delta_writer *w,
+TP_INLINE void split_width(const struct tp_delta_tables *t, struct tp_delta_writer *w,
+                           const uint8_t *src, const uint8_t *base, size_t i, size_t n,
+                           unsigned width)
+{
+    for (; i < n; i++)
+        split_one(t, w, src, base, i, width);
+}
+
+/* The elements from number I on. */
+static void split_from(const struct tp_delta_tables *t, struct tp_delta_writer *w,
                        const uint8_t *src, const uint8_t *base, size_t i, size_t n)
 {
-    unsigned width = t->kind->width;
+    TP_DELTA_BY_WIDTH(t->kind->width, split_width, t, w, src, base, i, n);
+}
 
-    if (width == 8)
-        for (; i < n; i++)
-            split_one(t, w, src, base, i, 8);
-    else if (width == 16)
-        for (; i < n; i++)
-            split_one(t, w, src, base, i, 16);
-    else
-        for (; i < n; i++)
-            split_one(t, w, src, base, i, 32);
+size_t tp_delta_split_scalar(const struct tp_delta_tables *t, struct tp_delta_writer *w,
+                             const uint8_t *src, const uint8_t *base, size_t n)
+{
+    split_from(t, w, src, base, 0, n);
+    return n;
 }
 
 TP_INLINE void merge_one(const struct tp_delta_tables *t, struct tp_delta_reader *r,
@@ -83,20 +89,24 @@ TP_INLINE void merge_one(const struct tp_delta_tables *t, struct tp_delta_reader
     tp_delta_store(dst, i, width, tp_delta_undiff(z, t->keep[c] ? b : 0, width, t->kind->is_float));
 }
 
-static void merge_rest(const struct tp_delta_tables *t, struct tp_delta_reader *r,
+TP_INLINE void merge_width(const struct tp_delta_tables *t, struct tp_delta_reader *r,
+                           const uint8_t *base, uint8_t *dst, size_t i, size_t n, unsigned width)
+{
+    for (; i < n; i++)
+        merge_one(t, r, base, dst, i, width);
+}
+
+static void merge_from(const struct tp_delta_tables *t, struct tp_delta_reader *r,
                        const uint8_t *base, uint8_t *dst, size_t i, size_t n)
 {
-    unsigned width = t->kind->width;
+    TP_DELTA_BY_WIDTH(t->kind->width, merge_width, t, r, base, dst, i, n);
+}
 
-    if (width == 8)
-        for (; i < n; i++)
-            merge_one(t, r, base, dst, i, 8);
-    else if (width == 16)
-        for (; i < n; i++)
-            merge_one(t, r, base, dst, i, 16);
-    else
-        for (; i < n; i++)
-            merge_one(t, r, base, dst, i, 32);
+size_t tp_delta_decode_scalar(const struct tp_delta_tables *t, struct tp_delta_reader *r,
+                              const uint8_t *base, uint8_t *dst, size_t n)
+{
+    merge_from(t, r, base, dst, 0, n);
+    return n;
 }
 
 /* Lengths of 21 bits, seven to a byte, the lowest first. */
@@ -158,63 +168,62 @@ static bool escape_fails(const struct tp_delta_tables *t, const struct tp_delta_
     return false;
 }
 
+/*
+ * Move what the lanes carry from the end of the raw bits, at RAW, to CARRY, and put 0 into the
+ * unused bits of the last byte: the bytes that remain.
+ */
+static size_t finish_raw(const struct tp_delta_tables *t, const struct tp_delta_writer *w,
+                         uint8_t *raw, size_t bits, unsigned lanes_log,
+                         uint8_t carry[TP_RANS_CARRY_BYTES])
+{
+    *w->raw = (uint8_t)w->acc;
+    bits = tp_delta_carry_take(t, raw, bits, lanes_log, carry);
+    if (bits % 8)
+        raw[bits / 8] &= (uint8_t)((1u << bits % 8) - 1);
+    return (bits + 7) / 8;
+}
+
+static uint8_t *append(uint8_t *out, const void *bytes, size_t len)
+{
+    memcpy(out, bytes, len);
+    return out + len;
+}
+
 static size_t encode(const struct tp_tables *tables, enum tp_dtype dtype, const void *src,
                      const void *base, size_t len, void *dst, size_t cap,
                      struct tp_scratch *scratch)
 {
     const struct tp_delta_tables *t = (const struct tp_delta_tables *)tables;
+    uint8_t *raw_begin = scratch->block + RAW_AT, *esc_begin = scratch->block + ESC_AT;
     struct tp_delta_writer w = {
         .syms = scratch->block + SYMS_AT,
         .tabs = scratch->block + TABS_AT,
-        .raw = scratch->block + RAW_AT,
-        .esc = scratch->block + ESC_AT,
+        .raw = raw_begin,
+        .esc = esc_begin,
     };
-    size_t n = len / (t->kind->width / 8);
-    size_t done = 0;
-    uint8_t head[8];
-    uint8_t *out = dst;
+    uint8_t head[8], carry[TP_RANS_CARRY_BYTES], *coded, *end = scratch->block + RANS_END,
+                                                         *out = dst;
+    size_t n = len / (t->kind->width / 8), raw_bits, raw, esc, head_len, total;
+    unsigned lanes_log;
 
     (void)dtype;
-#if TP_HAVE_X86
-    enum tp_isa isa = tp_isa_get();
-
-    if (isa == TP_ISA_AVX512)
-        done = tp_delta_split_avx512(t, &w, src, base, n);
-    else if (isa == TP_ISA_AVX2)
-        done = tp_delta_split_avx2(t, &w, src, base, n);
-#endif
-    split_rest(t, &w, src, base, done, n);
-
-    uint8_t *raw_bytes = scratch->block + RAW_AT;
-    uint8_t *end = scratch->block + RANS_END;
-    uint8_t carry[TP_RANS_CARRY_BYTES];
-    size_t raw_bits = (size_t)(w.raw - raw_bytes) * 8 + w.acc_bits;
-    unsigned lanes_log = choose_lanes(t, n, guess_size(t, &w, n), raw_bits);
-    size_t raw;
-    size_t esc = (size_t)(w.esc - (scratch->block + ESC_AT));
-    size_t head_len;
-
-    *w.raw = (uint8_t)w.acc;
-    raw_bits = tp_delta_carry_take(t, raw_bytes, raw_bits, lanes_log, carry);
-    raw = (raw_bits + 7) / 8;
-    if (raw_bits % 8)
-        raw_bytes[raw - 1] &= (uint8_t)((1u << raw_bits % 8) - 1);
+    split_from(t, &w, src, base, tp_delta_kernels.split[tp_isa_get()](t, &w, src, base, n), n);
+    esc = (size_t)(w.esc - esc_begin);
+    raw_bits = (size_t)(w.raw - raw_begin) * 8 + w.acc_bits;
+    lanes_log = choose_lanes(t, n, guess_size(t, &w, n), raw_bits);
+    raw = finish_raw(t, &w, raw_begin, raw_bits, lanes_log, carry);
     head_len = put_length(head, raw);
     head_len += put_length(head + head_len, esc);
     if (head_len + raw + esc >= cap || (esc && t->no_escape && escape_fails(t, &w, n)))
         return 0;
-
-    uint8_t *start = tp_rans_encode(t->enc, w.syms, w.tabs, n, lanes_log, carry, end);
-    size_t total = head_len + raw + esc + (size_t)(end - start);
-
+    coded = tp_rans_encode(t->enc, w.syms, w.tabs, n, lanes_log, carry, end);
+    total = head_len + (size_t)(end - coded) + raw + esc;
     if (total >= cap)
         return 0;
-    memcpy(out, head, head_len);
-    out += head_len;
-    memcpy(out, start, (size_t)(end - start));
-    out += end - start;
-    memcpy(out, raw_bytes, raw);
-    memcpy(out + raw, scratch->block + ESC_AT, esc);
+    out = append(out, head, head_len);
+    out = append(out, coded, (size_t)(end - coded));
+    out = append(out, raw_begin, raw);
+    append(out, esc_begin, esc);
     return total;
 }
 
@@ -227,7 +236,6 @@ static int decode(const struct tp_tables *tables, enum tp_dtype dtype, const voi
     const uint8_t *end = p + src_len;
     struct tp_delta_reader r;
     size_t n = len / (t->kind->width / 8);
-    size_t done = 0;
     uint8_t carry[TP_RANS_CARRY_BYTES] = {0};
     size_t raw;
     size_t esc;
@@ -246,15 +254,7 @@ static int decode(const struct tp_tables *tables, enum tp_dtype dtype, const voi
     if (rc)
         return rc;
     r.raw_bits = raw * 8 + (t->carries ? TP_RANS_CARRY_BITS << r.rans.lanes_log : 0);
-#if TP_HAVE_X86
-    enum tp_isa isa = tp_isa_get();
-
-    if (isa == TP_ISA_AVX512)
-        done = tp_delta_decode_avx512(t, &r, base, dst, n);
-    else if (isa == TP_ISA_AVX2)
-        done = tp_delta_decode_avx2(t, &r, base, dst, n);
-#endif
-    merge_rest(t, &r, base, dst, done, n);
+    merge_from(t, &r, base, dst, tp_delta_kernels.decode[tp_isa_get()](t, &r, base, dst, n), n);
     rc = tp_rans_reader_finish(&r.rans, t->carries ? carry : NULL);
     if (rc || r.esc != r.esc_end || r.raw_bit > r.raw_bits)
         return -EBADMSG;

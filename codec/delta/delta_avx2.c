@@ -13,6 +13,7 @@
 
 #include "base/le.h"
 #include "codec/delta/delta_avx2.h"
+#include "codec/delta/kernels.h"
 #include "codec/rans/rans_avx2.h"
 
 TP_INLINE TP_TARGET_AVX2 void words_done(struct tp_delta_reader *r, const uint8_t *p)

@@ -12,6 +12,7 @@
 #if TP_HAVE_X86
 
 #include "codec/delta/delta_avx512.h"
+#include "codec/delta/kernels.h"
 #include "codec/rans/rans_avx512.h"
 
 /* Where a reader is: see there. What is in no array stays in registers. */

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec/delta/bins.h"
+#include "codec/delta/kernels.h"
 #include "codec/delta/learn.h"
 #include "codec/delta/tables.h"
 
@@ -122,7 +122,7 @@ static void count_block(struct delta_stats *s, const uint8_t *src, const uint8_t
          both = s->blocks < DIRECT_FIRST || s->blocks % DIRECT_EVERY == 0;
     struct tp_delta_bins here, *b = keep ? &s->kept[s->blocks] : &here;
 
-    tp_delta_bins_of(s->kind, src, base, n, both, b);
+    tp_delta_kernels.bins[tp_isa_get()](s->kind, src, base, n, both, b);
     if (keep)
         s->kept_n[s->blocks] = (uint16_t)n;
     for (unsigned i = 0; s->blocks == KEPT_BLOCKS && i < KEPT_BLOCKS && !s->no_memory; i++)

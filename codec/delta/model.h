@@ -98,17 +98,11 @@ struct tp_delta_writer {
 };
 
 /*
- * Kernels: do a multiple of their step from element 0 on, and return how many elements they did.
- * The readers stay within what slack allows whatever the bytes are.
+ * FN(..., width) with the WIDTH of an element as a constant, 8, 16 or 32, so that the loop in FN is
+ * compiled for each.
  */
-size_t tp_delta_decode_avx2(const struct tp_delta_tables *t, struct tp_delta_reader *r,
-                            const uint8_t *base, uint8_t *dst, size_t n);
-size_t tp_delta_decode_avx512(const struct tp_delta_tables *t, struct tp_delta_reader *r,
-                              const uint8_t *base, uint8_t *dst, size_t n);
-size_t tp_delta_split_avx2(const struct tp_delta_tables *t, struct tp_delta_writer *w,
-                           const uint8_t *src, const uint8_t *base, size_t n);
-size_t tp_delta_split_avx512(const struct tp_delta_tables *t, struct tp_delta_writer *w,
-                             const uint8_t *src, const uint8_t *base, size_t n);
+#define TP_DELTA_BY_WIDTH(WIDTH, FN, ...)                                                          \
+    ((WIDTH) == 8 ? FN(__VA_ARGS__, 8) : (WIDTH) == 16 ? FN(__VA_ARGS__, 16) : FN(__VA_ARGS__, 32))
 
 /* Append N raw bits, at most 56. Writes up to 8 bytes from w->raw on. */
 TP_INLINE void tp_delta_put_raw(struct tp_delta_writer *w, uint64_t bits, unsigned n)

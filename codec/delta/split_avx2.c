@@ -8,6 +8,7 @@
 
 #include "base/le.h"
 #include "codec/delta/delta_avx2.h"
+#include "codec/delta/kernels.h"
 
 /* Bits to the integer of the same order, as words. */
 TP_INLINE TP_TARGET_AVX2 __m256i order16(const struct vectors *v, __m256i bits)

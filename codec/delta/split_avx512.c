@@ -9,6 +9,7 @@
 #if TP_HAVE_X86
 
 #include "codec/delta/delta_avx512.h"
+#include "codec/delta/kernels.h"
 
 /* Bits to the integer of the same order, as words; where KEEP has no bit, that of 0. */
 TP_INLINE TP_TARGET_AVX512 __m512i order16(const struct vectors *v, __m512i bits, __mmask32 keep)

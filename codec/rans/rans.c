@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* rANS streams: portable coding and decoding, and the choice of the kernel that does most of it. */
+/* rANS streams: the portable coder and decoder, and the table of the kernels that do most of it. */
 #include <config.h>
 
 #include <errno.h>
@@ -24,9 +24,10 @@ unsigned tp_rans_lanes_log(size_t n, size_t bytes)
     return log;
 }
 
-static uint8_t *encode_scalar(uint32_t *x, const struct tp_rans_enc *enc, const uint8_t *syms,
-                              const uint8_t *tabs, size_t from, size_t n, unsigned lanes_log,
-                              uint8_t *p)
+/* Code the symbols from number N - 1 down to number FROM. */
+static uint8_t *encode_from(uint32_t *x, const struct tp_rans_enc *enc, const uint8_t *syms,
+                            const uint8_t *tabs, size_t from, size_t n, unsigned lanes_log,
+                            uint8_t *p)
 {
     size_t lane_mask = ((size_t)1 << lanes_log) - 1;
 
@@ -47,6 +48,28 @@ static uint8_t *encode_scalar(uint32_t *x, const struct tp_rans_enc *enc, const 
     }
     return p;
 }
+
+static uint8_t *tp_rans_encode_scalar(uint32_t *x, const struct tp_rans_enc *enc,
+                                      const uint8_t *syms, const uint8_t *tabs, size_t n,
+                                      unsigned lanes_log, uint8_t *p)
+{
+    return encode_from(x, enc, syms, tabs, 0, n, lanes_log, p);
+}
+
+static size_t tp_rans_decode_scalar(struct tp_rans_reader *r, const struct tp_rans_dec *dec,
+                                    uint8_t *dst, size_t n)
+{
+    size_t lane_mask = ((size_t)1 << r->lanes_log) - 1;
+
+    for (size_t i = 0; i < n; i++)
+        dst[i] = (uint8_t)tp_rans_get(r, (unsigned)(i & lane_mask), dec);
+    return n;
+}
+
+static const struct {
+    tp_rans_decode_fn *decode[TP_ISA_COUNT];
+    tp_rans_encode_fn *encode[TP_ISA_COUNT];
+} kernels = {TP_BY_ISA(tp_rans_decode), TP_BY_ISA(tp_rans_encode)};
 
 /* Bits packed from the least significant of each byte up; up to 8 bytes from P on are written. */
 struct bits {
@@ -122,21 +145,14 @@ uint8_t *tp_rans_encode(const struct tp_rans_enc *enc, const uint8_t *syms, cons
     uint32_t x[TP_RANS_LANES_MAX];
     uint8_t *p = end;
     size_t lanes = (size_t)1 << lanes_log;
-    enum tp_isa isa = tp_isa_get();
-    size_t kernel_n = 0;
+    size_t kernel_n = lanes_log >= KERNEL_LANES_LOG ? n - n % KERNEL_STEP : 0;
 
     for (size_t l = 0; l < lanes; l++)
         x[l] =
             TP_RANS_LOW + (carry ? get_bits(carry, TP_RANS_CARRY_BITS * l, TP_RANS_CARRY_BITS) : 0);
-    if (TP_HAVE_X86 && lanes_log >= KERNEL_LANES_LOG && isa != TP_ISA_SCALAR)
-        kernel_n = n - n % KERNEL_STEP;
-    p = encode_scalar(x, enc, syms, tabs, kernel_n, n, lanes_log, p);
-#if TP_HAVE_X86
-    if (kernel_n && isa == TP_ISA_AVX512)
-        p = tp_rans_encode_avx512(x, enc, syms, tabs, kernel_n, lanes_log, p);
-    else if (kernel_n)
-        p = tp_rans_encode_avx2(x, enc, syms, tabs, kernel_n, lanes_log, p);
-#endif
+    p = encode_from(x, enc, syms, tabs, kernel_n, n, lanes_log, p);
+    if (kernel_n)
+        p = kernels.encode[tp_isa_get()](x, enc, syms, tabs, kernel_n, lanes_log, p);
     return put_states(x, lanes_log, p);
 }
 
@@ -172,19 +188,9 @@ int tp_rans_reader_finish(const struct tp_rans_reader *r, uint8_t *carry)
 
 void tp_rans_read(struct tp_rans_reader *r, const struct tp_rans_dec *dec, uint8_t *dst, size_t n)
 {
-    size_t lane_mask = ((size_t)1 << r->lanes_log) - 1;
-    size_t done = 0;
+    size_t done = kernels.decode[tp_isa_get()](r, dec, dst, n);
 
-#if TP_HAVE_X86
-    enum tp_isa isa = tp_isa_get();
-
-    if (isa == TP_ISA_AVX512)
-        done = tp_rans_decode_avx512(r, dec, dst, n);
-    else if (isa == TP_ISA_AVX2)
-        done = tp_rans_decode_avx2(r, dec, dst, n);
-#endif
-    for (size_t i = done; i < n; i++)
-        dst[i] = (uint8_t)tp_rans_get(r, (unsigned)(i & lane_mask), dec);
+    tp_rans_decode_scalar(r, dec, dst + done, n - done);
 }
 
 int tp_rans_decode(const struct tp_rans_dec *dec, const uint8_t *src, size_t len, uint8_t *dst,

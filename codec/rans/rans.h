@@ -130,17 +130,17 @@ static inline unsigned tp_rans_get(struct tp_rans_reader *r, unsigned l,
 }
 
 /*
- * Kernels. Decoding starts at symbol 0 and does a multiple of 64; the result is how many. With
- * fewer than 16 lanes that is none. Encoding wants N a multiple of 64 and 16 lanes or more,
- * continues with the states X and goes down to symbol 0; the result is where the words begin.
+ * Kernels. decode does symbols from 0 on, a multiple of TP_RANS_LANES_MAX unless it does all N, and
+ * returns how many; with fewer than 16 lanes that may be none. encode wants N a multiple of 64 and
+ * 16 lanes or more; it continues with the states X, goes down to symbol 0, and returns where the
+ * words begin.
  */
-size_t tp_rans_decode_avx2(struct tp_rans_reader *r, const struct tp_rans_dec *dec, uint8_t *dst,
-                           size_t n);
-size_t tp_rans_decode_avx512(struct tp_rans_reader *r, const struct tp_rans_dec *dec, uint8_t *dst,
-                             size_t n);
-uint8_t *tp_rans_encode_avx2(uint32_t *x, const struct tp_rans_enc *enc, const uint8_t *syms,
-                             const uint8_t *tabs, size_t n, unsigned lanes_log, uint8_t *p);
-uint8_t *tp_rans_encode_avx512(uint32_t *x, const struct tp_rans_enc *enc, const uint8_t *syms,
-                               const uint8_t *tabs, size_t n, unsigned lanes_log, uint8_t *p);
+typedef size_t tp_rans_decode_fn(struct tp_rans_reader *r, const struct tp_rans_dec *dec,
+                                 uint8_t *dst, size_t n);
+typedef uint8_t *tp_rans_encode_fn(uint32_t *x, const struct tp_rans_enc *enc, const uint8_t *syms,
+                                   const uint8_t *tabs, size_t n, unsigned lanes_log, uint8_t *p);
+
+tp_rans_decode_fn tp_rans_decode_avx2, tp_rans_decode_avx512;
+tp_rans_encode_fn tp_rans_encode_avx2, tp_rans_encode_avx512;
 
 #endif

@@ -7,8 +7,6 @@
 
 #include "codec/split/planes.h"
 
-#include "base/isa.h"
-
 #include <string.h>
 
 typedef uint16_t any_u16 __attribute__((aligned(1), may_alias));
@@ -123,99 +121,61 @@ TP_INLINE void merge8(any_u64 *dst, const uint8_t *const plane[], size_t n, bool
     }
 }
 
-TP_INLINE void cut_body(uint8_t *const plane[], const void *src, size_t n, struct split_shape shape)
+/* FN(..., rotate) with ROTATE as a constant. */
+#define BY_ROTATE(ROTATE, FN, ...) ((ROTATE) ? FN(__VA_ARGS__, true) : FN(__VA_ARGS__, false))
+
+TP_INLINE void cut(uint8_t *const p[], const void *src, size_t n, struct split_shape shape)
 {
     switch (shape.width) {
     case 1:
-        memcpy(plane[0], src, n);
+        memcpy(p[0], src, n);
         break;
     case 2:
-        if (shape.rotate)
-            cut2(plane[0], plane[1], src, n, true);
-        else
-            cut2(plane[0], plane[1], src, n, false);
+        BY_ROTATE(shape.rotate, cut2, p[0], p[1], src, n);
         break;
     case 4:
-        if (shape.rotate)
-            cut4(plane[0], plane[1], plane[2], plane[3], src, n, true);
-        else
-            cut4(plane[0], plane[1], plane[2], plane[3], src, n, false);
+        BY_ROTATE(shape.rotate, cut4, p[0], p[1], p[2], p[3], src, n);
         break;
     default:
-        cut8(plane, src, n, shape.rotate);
+        cut8(p, src, n, shape.rotate);
     }
 }
 
-TP_INLINE void merge_body(void *dst, const uint8_t *const plane[], size_t n,
-                          struct split_shape shape)
+TP_INLINE void merge(void *dst, const uint8_t *const p[], size_t n, struct split_shape shape)
 {
     switch (shape.width) {
     case 1:
-        memcpy(dst, plane[0], n);
+        memcpy(dst, p[0], n);
         break;
     case 2:
-        if (shape.rotate)
-            merge2(dst, plane[0], plane[1], n, true);
-        else
-            merge2(dst, plane[0], plane[1], n, false);
+        BY_ROTATE(shape.rotate, merge2, dst, p[0], p[1], n);
         break;
     case 4:
-        if (shape.rotate)
-            merge4(dst, plane[0], plane[1], plane[2], plane[3], n, true);
-        else
-            merge4(dst, plane[0], plane[1], plane[2], plane[3], n, false);
+        BY_ROTATE(shape.rotate, merge4, dst, p[0], p[1], p[2], p[3], n);
         break;
     default:
-        merge8(dst, plane, n, shape.rotate);
+        merge8(dst, p, n, shape.rotate);
     }
 }
 
-#define FOR_ISA(SUFFIX, TARGET)                                                                    \
+#define KERNELS(SUFFIX, TARGET)                                                                    \
     TARGET static void cut_##SUFFIX(uint8_t *const plane[], const void *src, size_t n,             \
                                     struct split_shape shape)                                      \
     {                                                                                              \
-        cut_body(plane, src, n, shape);                                                            \
+        cut(plane, src, n, shape);                                                                 \
     }                                                                                              \
     TARGET static void merge_##SUFFIX(void *dst, const uint8_t *const plane[], size_t n,           \
                                       struct split_shape shape)                                    \
     {                                                                                              \
-        merge_body(dst, plane, n, shape);                                                          \
+        merge(dst, plane, n, shape);                                                               \
     }
 
-FOR_ISA(scalar, )
-#if TP_HAVE_X86
-FOR_ISA(avx2, TP_TARGET_AVX2)
-FOR_ISA(avx512, TP_TARGET_AVX512)
-#endif
+TP_FOR_EACH_ISA(KERNELS)
 
-void tp_split_cut(uint8_t *const plane[], const uint8_t *src, size_t n, struct split_shape shape)
-{
-    switch (tp_isa_get()) {
+const struct tp_split_kernels tp_split_kernels = {
+    .cut = TP_BY_ISA(cut),
+    .merge = TP_BY_ISA(merge),
 #if TP_HAVE_X86
-    case TP_ISA_AVX512:
-        cut_avx512(plane, src, n, shape);
-        break;
-    case TP_ISA_AVX2:
-        cut_avx2(plane, src, n, shape);
-        break;
+    .join[TP_ISA_AVX512] = tp_split_join_avx512,
 #endif
-    default:
-        cut_scalar(plane, src, n, shape);
-    }
-}
-
-void tp_split_merge(uint8_t *dst, const uint8_t *const plane[], size_t n, struct split_shape shape)
-{
-    switch (tp_isa_get()) {
-#if TP_HAVE_X86
-    case TP_ISA_AVX512:
-        merge_avx512(dst, plane, n, shape);
-        break;
-    case TP_ISA_AVX2:
-        merge_avx2(dst, plane, n, shape);
-        break;
-#endif
-    default:
-        merge_scalar(dst, plane, n, shape);
-    }
-}
+};

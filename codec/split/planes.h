@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/isa.h"
 #include "codec/codec.h"
 #include "codec/rans/rans.h"
 
@@ -23,15 +24,27 @@ struct split_shape {
 
 struct split_shape tp_split_shape(enum tp_dtype dtype);
 
-/* SRC has n * shape.width bytes. */
-void tp_split_cut(uint8_t *const plane[], const uint8_t *src, size_t n, struct split_shape shape);
-void tp_split_merge(uint8_t *dst, const uint8_t *const plane[], size_t n, struct split_shape shape);
-
 /*
- * Elements of two bytes from the plane LOW and the next N symbols of a stream. Does a multiple of
- * 64 from the first on, and returns how many; the lanes of the stream may be too few for it.
+ * Kernels. cut takes elements apart and merge puts them together: N of them, of shape.width bytes.
+ *
+ * join makes elements of two bytes from the plane LOW and the next symbols of a stream: a multiple
+ * of 64 of N, from the first on. It returns how many, which is none where the stream has too few
+ * lanes.
  */
-size_t tp_split_join_avx512(struct tp_rans_reader *r, const struct tp_rans_dec *dec,
-                            const uint8_t *low, uint8_t *dst, size_t n, bool rotate);
+typedef void tp_split_cut_fn(uint8_t *const plane[], const void *src, size_t n,
+                             struct split_shape shape);
+typedef void tp_split_merge_fn(void *dst, const uint8_t *const plane[], size_t n,
+                               struct split_shape shape);
+typedef size_t tp_split_join_fn(struct tp_rans_reader *r, const struct tp_rans_dec *dec,
+                                const uint8_t *low, uint8_t *dst, size_t n, bool rotate);
+
+tp_split_join_fn tp_split_join_avx512;
+
+/* By instruction set; use the row tp_isa_get(). All rows give the same bits. */
+extern const struct tp_split_kernels {
+    tp_split_cut_fn *cut[TP_ISA_COUNT];
+    tp_split_merge_fn *merge[TP_ISA_COUNT];
+    tp_split_join_fn *join[TP_ISA_COUNT]; /* NULL: there is none */
+} tp_split_kernels;
 
 #endif

@@ -211,7 +211,7 @@ static size_t encode(const struct tp_tables *tables, enum tp_dtype dtype, const 
         return 0;
     for (unsigned k = 0; k < planes; k++)
         plane[k] = scratch->block + k * plane_stride(n);
-    tp_split_cut(plane, src, n, tables->shape);
+    tp_split_kernels.cut[tp_isa_get()](plane, src, n, tables->shape);
     for (unsigned k = planes; n && k-- > 0;) {
         enum split_kind kind;
 
@@ -361,12 +361,11 @@ static int get_plane(struct input *in, const struct split_plane *learned, enum s
 static size_t join(uint8_t *dst, const uint8_t *const plane[], struct later *later, size_t n,
                    struct split_shape shape)
 {
-#if TP_HAVE_X86
-    if (shape.width == 2 && !later[0].dec && later[1].dec && tp_isa_get() == TP_ISA_AVX512)
-        return tp_split_join_avx512(&later[1].reader, later[1].dec, plane[0], dst, n, shape.rotate);
-#endif
-    (void)dst, (void)plane, (void)later, (void)n, (void)shape;
-    return 0;
+    tp_split_join_fn *kernel = tp_split_kernels.join[tp_isa_get()];
+
+    if (!kernel || shape.width != 2 || later[0].dec || !later[1].dec)
+        return 0;
+    return kernel(&later[1].reader, later[1].dec, plane[0], dst, n, shape.rotate);
 }
 
 /* Put elements together; ROOM is where the first plane has its room. */
@@ -386,7 +385,7 @@ static int merge(uint8_t *dst, const uint8_t *const plane[], struct later *later
             if (later[k].dec)
                 tp_rans_read(&later[k].reader, later[k].dec, symbols, step);
         }
-        tp_split_merge(dst + at * shape.width, piece, step, shape);
+        tp_split_kernels.merge[tp_isa_get()](dst + at * shape.width, piece, step, shape);
     }
     for (unsigned k = 0; k < shape.width; k++)
         if (later[k].dec && tp_rans_reader_finish(&later[k].reader, NULL))

@@ -49,7 +49,8 @@ void tp_split_stats_add(struct tp_stats *stats, const void *src, const void *bas
     for (size_t done = 0; done < n; done += PIECE) {
         size_t count = n - done < PIECE ? n - done : PIECE;
 
-        tp_split_cut(plane, s + done * stats->shape.width, count, stats->shape);
+        tp_split_kernels.cut[tp_isa_get()](plane, s + done * stats->shape.width, count,
+                                           stats->shape);
         for (unsigned k = 0; k < stats->shape.width; k++) {
             uint32_t hist[256];
 

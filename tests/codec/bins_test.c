@@ -6,7 +6,7 @@
 #include <config.h>
 
 #include "base/isa.h"
-#include "codec/delta/bins.h"
+#include "codec/delta/kernels.h"
 #include "tests/tap.h"
 
 #define ROUNDS 400
@@ -25,14 +25,14 @@ static void fill(uint8_t *src, uint8_t *base, size_t n, size_t bytes)
     }
 }
 
-/* How many of N elements, from OFF on, are binned as they should not be. */
-static unsigned count_wrong(const struct tp_delta_kind *kind, const uint8_t *src,
-                            const uint8_t *base, size_t n)
+/* How many of N elements the kernel puts into a wrong bin. */
+static unsigned count_wrong(tp_delta_bins_fn *kernel, const struct tp_delta_kind *kind,
+                            const uint8_t *src, const uint8_t *base, size_t n)
 {
     struct tp_delta_bins bins;
     unsigned wrong = 0;
 
-    tp_delta_bins_of(kind, src, base, n, true, &bins);
+    kernel(kind, src, base, n, true, &bins);
     for (size_t i = 0; i < n; i++) {
         uint32_t v = tp_delta_load(src, i, kind->width), b = tp_delta_load(base, i, kind->width);
 
@@ -56,12 +56,11 @@ int main(void)
             unsigned wrong = 0;
             char name[64];
 
-            tp_isa_set((enum tp_isa)isa);
             for (unsigned r = 0; r < ROUNDS; r++) {
                 size_t n = 1 + tap_random(&seed) % TP_DELTA_BLOCK, off = tap_random(&seed) % 4;
 
                 fill(src + off, base + off, n, kind->width / 8);
-                wrong += count_wrong(kind, src + off, base + off, n);
+                wrong += count_wrong(tp_delta_kernels.bins[isa], kind, src + off, base + off, n);
             }
             snprintf(name, sizeof name, "%s by %s", tp_dtype_name((unsigned)dtype),
                      tp_isa_name((enum tp_isa)isa));
