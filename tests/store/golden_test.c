@@ -7,6 +7,7 @@
 #include <config.h>
 
 #include <dirent.h>
+#include <sys/xattr.h>
 
 #include "store/model.h"
 #include "tests/store/model.h"
@@ -17,6 +18,7 @@ static const struct {
     const char *name, *base, *codec, *options;
     const char *second; /* the directory holds two models: one of these options, and this one,
                            predicted by it */
+    bool dressed;       /* it has links, a hole and attributes */
 } packs[] = {
     {"base", NULL, NULL, "--seed=1 " SHAPE},
     {"tune", "base", NULL, "--seed=1 --noise=0.002 --extra-rows=9 " SHAPE},
@@ -28,6 +30,7 @@ static const struct {
     /* Since format 2: */
     {"pair", "base", NULL, "--seed=1 --noise=0.1 " SHAPE,
      "--seed=1 --noise=0.1 --dtype=F32 --base-dtype=BF16 " SHAPE},
+    {"dressed", "base", NULL, "--seed=1 --noise=0.1 " SHAPE, NULL, true},
 };
 enum { PACK_N_V1 = 5 };
 enum { PACK_N = sizeof packs / sizeof packs[0] };
@@ -81,6 +84,59 @@ static char *make_pair(const char *name, const char *first, const char *second)
     return dir;
 }
 
+static void set_attribute(const char *path, const char *name, const void *value, size_t len)
+{
+    if (setxattr(path, name, value, len, 0) < 0)
+        bail_out("cannot set '%s' of '%s'", name, path);
+}
+
+/* What is not bytes, modes and times. */
+static void dress(const char *dir)
+{
+    /* The owner 7, user 4001 5, the group 5, the mask 5, others 0. */
+    static const uint8_t list[] = {2,   0,   0,   0,   1,  0, 7, 0, 255, 255, 255, 255, 2,  0, 5, 0,
+                                   161, 15,  0,   0,   4,  0, 5, 0, 255, 255, 255, 255, 16, 0, 5, 0,
+                                   255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255};
+    static const char end[] = "the end";
+    char *sub, *again, *config, *sparse;
+    int fd;
+
+    if (asprintf(&sub, "%s/sub", dir) < 0 || asprintf(&again, "%s/config.json", sub) < 0 ||
+        asprintf(&config, "%s/config.json", dir) < 0 || asprintf(&sparse, "%s/sparse", dir) < 0)
+        bail_out("memory");
+    if (mkdir(sub, 0750) < 0 || link(config, again) < 0 ||
+        (fd = open(sparse, O_WRONLY | O_CREAT, 0640)) < 0 ||
+        pwrite(fd, end, sizeof end, 300000) != sizeof end || close(fd) < 0)
+        bail_out("cannot make links and holes in '%s'", dir);
+    set_attribute(config, "user.note", "kept", 4);
+    set_attribute(config, "user.empty", "", 0);
+    set_attribute(sparse, "system.posix_acl_access", list, sizeof list);
+    set_attribute(sub, "system.posix_acl_default", list, sizeof list);
+    set_attribute(dir, "user.model", "dressed", 7);
+    free(sub);
+    free(again);
+    free(config);
+    free(sparse);
+}
+
+/* That PACK has what dress gave its model. */
+static void check_dressed(struct tp_pack *pack)
+{
+    const struct tp_index *x = tp_pack_index(pack);
+    const struct tp_pack_file *again = tp_index_find(x, "sub/config.json");
+    const struct tp_pack_file *sparse = tp_index_find(x, "sparse");
+
+    ok(again && again->link != TP_NONE && strcmp(x->files[again->link].path, "config.json") == 0,
+       "a file has two names");
+    ok(sparse && sparse->sparse, "and one a hole");
+    is_int(x->attr_n, 5, "attributes are kept");
+    is_int(x->root_attr_n, 1, "one of the model itself");
+    ok(x->attr_n == 5 && strcmp(x->attrs[0].name, "user.empty") == 0 &&
+           strcmp(x->attrs[1].name, "user.note") == 0 && x->attrs[1].len == 4 &&
+           memcmp(x->attrs[1].value, "kept", 4) == 0,
+       "with names and values");
+}
+
 static int make(const char *dir)
 {
     struct tp_buffer list = {0};
@@ -101,6 +157,8 @@ static int make(const char *dir)
         if (packs[i].base && tp_pack_open(base_path, NULL, &base, &err) < 0)
             bail_out("%s", err.message);
         o.base = base;
+        if (packs[i].dressed)
+            dress(model);
         if (packs[i].second)
             o.sibling = predict_second;
         if ((access(out, F_OK) < 0 && tp_pack_write(model, out, &o, &report, &err) < 0) ||
@@ -150,6 +208,8 @@ static void check(const char *top, unsigned version)
                 "%s decodes to the same files", packs[i].name))
             diag("%s", err.message);
         list_files(&list, packs[i].name, pack);
+        if (packs[i].dressed)
+            check_dressed(pack);
         for (uint32_t c = 0; c < tp_pack_index(pack)->chunk_n; c++)
             used[tp_pack_index(pack)->chunks[c].codec]++;
         tp_pack_close(pack);
