@@ -21,7 +21,7 @@ struct cell {
 struct state {
     const struct tp_pipeline *p;
     pthread_mutex_t lock;
-    pthread_cond_t room; /* an item was consumed, or all is over */
+    pthread_cond_t room; /* half of the cells were consumed, or all is over */
     pthread_cond_t done; /* an item was worked on */
     struct cell *cells;
     unsigned cell_n;
@@ -120,7 +120,9 @@ static int consume_all(struct state *s, struct tp_error *err)
         pthread_mutex_lock(&s->lock);
         c->done = false;
         s->consumed = i + 1;
-        pthread_cond_broadcast(&s->room);
+        /* Room for several items at a time: a small item must not cost a wake-up of each worker. */
+        if (s->next - s->consumed <= s->cell_n / 2)
+            pthread_cond_broadcast(&s->room);
         pthread_mutex_unlock(&s->lock);
     }
     return 0;
