@@ -41,10 +41,13 @@ static int open_directory(const char *path, int *out, struct tp_error *err)
     return *out >= 0 || errno == ENOENT ? 0 : tp_fail_errno(err, "cannot open '%s'", path);
 }
 
-/* What a directory was, where it is gone or was made writable. */
+/* What a directory was, where it is gone or was made writable. ATTRS: its attributes. */
 static void take_from_index(struct tp_part *part, uint32_t mode, int64_t sec, uint32_t nsec,
+                            const struct tp_attr *attrs, uint32_t attr_n,
                             const struct tp_owner *owner)
 {
+    part->attrs = attrs;
+    part->attr_n = attr_n;
     if (part->where == TP_PART_GONE) {
         part->st.stx_uid = owner->uid;
         part->st.stx_gid = owner->gid;
@@ -124,7 +127,8 @@ static int find_parts(struct tp_original *o, const struct tp_pack *pack, struct 
         return rc;
     rc = open_directory(o->removing, &o->parts[0].fd, err);
     o->parts[0].where = o->parts[0].fd >= 0 ? TP_PART_TREE : TP_PART_GONE;
-    take_from_index(&o->parts[0], x->root_mode, x->root_mtime_sec, x->root_mtime_nsec, &owner);
+    take_from_index(&o->parts[0], x->root_mode, x->root_mtime_sec, x->root_mtime_nsec,
+                    x->attrs + x->root_attr_first, x->root_attr_n, &owner);
     for (uint32_t i = 0; rc == 0 && i < x->file_n; i++) {
         const struct tp_pack_file *f = &x->files[i];
 
@@ -132,7 +136,8 @@ static int find_parts(struct tp_original *o, const struct tp_pack *pack, struct 
         if (rc == 0)
             rc = find_part(o, i + 1u, err);
         if (rc == 0 && f->type == TP_ENTRY_DIR)
-            take_from_index(&o->parts[i + 1u], f->mode, f->mtime_sec, f->mtime_nsec, &owner);
+            take_from_index(&o->parts[i + 1u], f->mode, f->mtime_sec, f->mtime_nsec,
+                            x->attrs + f->attr_first, f->attr_n, &owner);
     }
     return rc;
 }

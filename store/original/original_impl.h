@@ -26,6 +26,8 @@ struct tp_part {
     int fd;          /* of directories, and of files under a lease; -1: none */
     bool leased;
     struct statx st;
+    const struct tp_attr *attrs; /* of a directory that is gone, ATTR_N of them, from its pack */
+    uint32_t attr_n;
 };
 
 struct tp_original {

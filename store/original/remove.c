@@ -190,13 +190,14 @@ int tp_original_remove_parts(struct tp_original *o, struct tp_error *err)
 
 /* --- Back --- */
 
-/* Owner, access lists and other attributes of the removed directory FROM, as far as they can be
+/* Owner, access lists and other attributes of the removed directory PART, as far as they can be
  * set: what cannot does not keep its files from coming back. */
-static int copy_attributes(int from, int to, const struct statx *st)
+static int copy_attributes(const struct tp_part *part, int to)
 {
+    int from = part->fd;
     char names[4096], value[4096];
     ssize_t len = from >= 0 ? flistxattr(from, names, sizeof names) : 0;
-    int ignored = fchown(to, st->stx_uid, st->stx_gid);
+    int ignored = fchown(to, part->st.stx_uid, part->st.stx_gid);
 
     (void)ignored;
     for (ssize_t i = 0; i < len; i += (ssize_t)strlen(names + i) + 1) {
@@ -205,7 +206,9 @@ static int copy_attributes(int from, int to, const struct statx *st)
         if (n >= 0)
             fsetxattr(to, names + i, value, (size_t)n, 0);
     }
-    return fchmod(to, st->stx_mode & 07777);
+    for (uint32_t i = 0; from < 0 && i < part->attr_n; i++)
+        fsetxattr(to, part->attrs[i].name, part->attrs[i].value, part->attrs[i].len, 0);
+    return fchmod(to, part->st.stx_mode & 07777);
 }
 
 static int make_directory(struct tp_original *o, size_t number)
@@ -219,7 +222,7 @@ static int make_directory(struct tp_original *o, size_t number)
     fd = openat(in, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return -1;
-    if (copy_attributes(part->fd, fd, &part->st) < 0 || make_writable(fd, &part->st) < 0) {
+    if (copy_attributes(part, fd) < 0 || make_writable(fd, &part->st) < 0) {
         int code = errno;
 
         close(fd);

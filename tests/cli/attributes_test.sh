@@ -189,6 +189,30 @@ if [ -c /dev/fuse ]; then
     "$tenpak" umount mnt
 fi
 
+# --- A removal that was killed, and cannot be completed ---
+fresh
+mkdir -m 750 store/m/sub
+echo x >store/m/sub/file
+setfacl -m u:65534:rwx -m d:u:65534:r store/m/sub
+setfattr -n user.note -v kept store/m/sub
+described() {
+    mode store/m/sub && getfacl -cp store/m/sub && getfattr -d store/m/sub
+}
+was=$(described)
+ok 'a directory with lists and attributes is packed' "$tenpak" pack -q -b none --keep store/m
+# Its file, number 2 of the pack, is aside and it is gone; a file came meanwhile.
+mv store/m store/.m.removing
+mkdir -m 700 store/.m.removing-files
+mv store/.m.removing/sub/file store/.m.removing-files/2
+rmdir store/.m.removing/sub
+echo new >store/.m.removing/new
+exits 'a removal that was killed is not completed where a file came' 11 "$tenpak" pack -q -b none store/m
+ok 'the model is in its place' cmp store/m/sub/file - <<X
+x
+X
+is 'its directory has its lists and attributes again' "$(described)" "$was"
+ok 'and the new file is there' test -f store/m/new
+
 # --- Space ---
 if mkdir small && mount -t tmpfs -o size=4m tmpfs small 2>/dev/null; then
     cleanup_fn "umount -l '$tmp/small' 2>/dev/null"
