@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The stories of errors: formatted into the caller's struct, never printed. */
+/* Error messages: formatted into the caller's struct, never printed. */
 #include <config.h>
 
 #include "base/error.h"
@@ -11,13 +11,13 @@
 
 #include "base/printable.h"
 
-__attribute__((format(printf, 3, 0))) static void tell(struct tp_error *err, int code,
-                                                       const char *fmt, va_list ap)
+__attribute__((format(printf, 3, 0))) static void set_error(struct tp_error *err, int code,
+                                                            const char *fmt, va_list ap)
 {
     err->code = -code;
     if (vsnprintf(err->message, sizeof err->message, fmt, ap) < 0)
         err->message[0] = '\0';
-    /* Names come from hostile files: a story stays one line whatever they hold. */
+    /* Names come from hostile files: a message stays one line whatever they hold. */
     tp_text_make_printable(err->message);
 }
 
@@ -26,7 +26,7 @@ int tp_fail(struct tp_error *err, int code, const char *fmt, ...)
     if (err) {
         va_list ap;
         va_start(ap, fmt);
-        tell(err, code, fmt, ap);
+        set_error(err, code, fmt, ap);
         va_end(ap);
     }
     return -code;
@@ -38,7 +38,7 @@ int tp_fail_errno(struct tp_error *err, const char *fmt, ...)
     if (err) {
         va_list ap;
         va_start(ap, fmt);
-        tell(err, code, fmt, ap);
+        set_error(err, code, fmt, ap);
         va_end(ap);
 
         char why[128];
@@ -49,10 +49,15 @@ int tp_fail_errno(struct tp_error *err, const char *fmt, ...)
     return -code;
 }
 
-int tp_error_prefix(struct tp_error *err, const char *fmt, ...)
+int tp_oom(struct tp_error *err)
+{
+    return tp_fail(err, ENOMEM, "out of memory");
+}
+
+void tp_error_prefix(struct tp_error *err, const char *fmt, ...)
 {
     if (!err)
-        return -EIO;
+        return;
 
     char old[TP_ERROR_MAX];
     memcpy(old, err->message, sizeof old);
@@ -60,10 +65,9 @@ int tp_error_prefix(struct tp_error *err, const char *fmt, ...)
 
     va_list ap;
     va_start(ap, fmt);
-    tell(err, -code, fmt, ap);
+    set_error(err, -code, fmt, ap);
     va_end(ap);
 
     size_t used = strlen(err->message);
     snprintf(err->message + used, sizeof err->message - used, ": %s", old);
-    return code ? code : -EIO;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Errors: a function that can fail returns 0 or a negative errno, and tells the story (what was
- * being done, to which file, why) in the struct tp_error that its caller may pass. NULL is always
+ * Errors: a function that can fail returns 0 or a negative errno, and writes a message (what was
+ * being done, to which file, why) into the struct tp_error that its caller may pass. NULL is always
  * allowed.
  *
  * Codes with a meaning of their own in this project:
@@ -21,21 +21,18 @@ struct tp_error {
     char message[TP_ERROR_MAX]; /* one line, no full stop, no newline */
 };
 
-/*
- * Record CODE (a positive errno) and the formatted story; returns -CODE, so: return tp_fail(err,
- * ...).
- */
+/* Record CODE (a positive errno) and the formatted message. Returns -CODE. */
 int tp_fail(struct tp_error *err, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* As tp_fail with the current errno, and ": strerror" appended to the story. */
+/* As tp_fail with the current errno, and ": strerror" appended to the message. */
 int tp_fail_errno(struct tp_error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/*
- * Put "PREFIX: " before the story; returns err's code (or -EIO when ERR is NULL: keep your own rc
- * then).
- */
-int tp_error_prefix(struct tp_error *err, const char *fmt, ...)
+/* Record ENOMEM, "out of memory"; returns -ENOMEM. */
+int tp_oom(struct tp_error *err);
+
+/* Put "PREFIX: " before the message. */
+void tp_error_prefix(struct tp_error *err, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
 #endif

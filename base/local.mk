@@ -5,7 +5,9 @@ base_libtp_base_la_SOURCES = \
 	base/beneath.c base/beneath.h \
 	base/buffer.c base/buffer.h \
 	base/checked.h \
+	base/clock.h \
 	base/cpu.c base/cpu.h \
+	base/dir.c base/dir.h \
 	base/error.c base/error.h \
 	base/file.c base/file.h \
 	base/hash.c base/hash.h \
@@ -20,4 +22,6 @@ base_libtp_base_la_SOURCES = \
 	base/progress.h \
 	base/remove.c \
 	base/size.c base/size.h \
-	base/thread.c base/thread.h
+	base/stamp.c base/stamp.h \
+	base/thread.c base/thread.h \
+	base/vector.h

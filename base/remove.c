@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Removing a directory tree, by descriptors alone: a symbolic link put in the way removes nothing
- * else.
+ * Removes a directory tree through descriptors only: a symbolic link that is put in the way does
+ * not lead the removal elsewhere.
  */
 #include <config.h>
 
 #include "base/file.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/dir.h"
+#include "base/vector.h"
 
 /*
  * One level of the walk. Only the deepest levels keep their directory open, so that the depth of a
@@ -37,14 +39,8 @@ static int push(struct walk *w, const char *name, int fd)
     struct stat st;
     if (fstat(fd, &st) < 0)
         return -errno;
-    if (w->n == w->cap) {
-        size_t cap = w->cap ? 2 * w->cap : 16;
-        struct level *levels = realloc(w->levels, cap * sizeof *levels);
-        if (!levels)
-            return -ENOMEM;
-        w->levels = levels;
-        w->cap = cap;
-    }
+    if (TP_VECTOR_GROW(w->levels, w->n, w->cap) < 0)
+        return -ENOMEM;
     char *copy = strdup(name);
     if (!copy)
         return -ENOMEM;
@@ -77,7 +73,7 @@ static int leave(struct walk *w)
         return -errno;
     if (fstat(fd, &st) < 0 || st.st_dev != up->dev || st.st_ino != up->ino) {
         close(fd);
-        return -EBUSY; /* somebody moves the tree while we remove it */
+        return -EBUSY; /* the tree is being moved */
     }
     close(w->fd);
     w->fd = fd;
@@ -93,26 +89,11 @@ static int leave(struct walk *w)
  */
 static int sweep(struct walk *w)
 {
-    int fd = dup(w->fd);
-    if (fd < 0)
-        return -errno;
-    DIR *dir = fdopendir(fd);
-    if (!dir) {
-        int rc = -errno;
-        close(fd);
-        return rc;
-    }
-    rewinddir(dir);
-    int rc = 0;
-    while (rc == 0) {
-        errno = 0;
-        const struct dirent *e = readdir(dir);
-        if (!e) {
-            rc = -errno;
-            break;
-        }
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-            continue;
+    const struct dirent *e;
+    struct tp_dir dir;
+    int rc = tp_dir_open(&dir, w->fd, "."), failed;
+
+    while (rc == 0 && (e = tp_dir_next(&dir))) {
         if (unlinkat(w->fd, e->d_name, 0) == 0 || errno == ENOENT)
             continue;
         if (errno != EISDIR && errno != EPERM) {
@@ -125,8 +106,8 @@ static int sweep(struct walk *w)
         else if (rc == -ENOTDIR || rc == -ELOOP)
             rc = -EPERM;
     }
-    closedir(dir);
-    return rc;
+    failed = tp_dir_close(&dir);
+    return rc ? rc : failed;
 }
 
 int tp_file_remove_tree(int dirfd, const char *path, struct tp_error *err)

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/stamp.h"
 #include "cli/behind.h"
 #include "cli/options.h"
 #include "cli/packing.h"
@@ -75,8 +76,7 @@ static void warn_apart(const struct tp_options *o, const char *base, const char 
 {
     char *base_dir = tp_path_parent(base), *out_dir = tp_path_parent(out);
     struct stat a, b;
-    if (base_dir && out_dir && !stat(base_dir, &a) && !stat(out_dir, &b) &&
-        (a.st_dev != b.st_dev || a.st_ino != b.st_ino))
+    if (base_dir && out_dir && !stat(base_dir, &a) && !stat(out_dir, &b) && !tp_same_file(&a, &b))
         say(o, "hint: to read '%s', '%s' must lie beside it", out, base);
     free(base_dir);
     free(out_dir);

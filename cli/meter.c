@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/size.h"
 #include "cli/report.h"
 
@@ -26,13 +27,6 @@ static struct {
     char stage[32];
     struct tp_progress progress;
 } meter = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-static double now(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
-}
 
 static void on_signal(int sig)
 {
@@ -50,7 +44,7 @@ static void clear_line(void)
 
 static void update(void *arg, const char *stage, uint64_t done, uint64_t total)
 {
-    double t = now();
+    double t = tp_seconds();
     (void)arg;
     pthread_mutex_lock(&meter.lock);
     if (strncmp(stage, meter.stage, sizeof meter.stage - 1)) {

@@ -3,7 +3,7 @@
 #include <config.h>
 
 #include <ctype.h>
-#include <dirent.h>
+#include <fcntl.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/file.h"
 #include "cli/options.h"
 #include "cli/report.h"
@@ -39,16 +40,15 @@ static bool leads_into(const char *link, const char *mnt)
 static bool has_open(const char *pid, const char *mnt)
 {
     char path[512];
+    struct tp_dir dir;
     bool found = false;
     snprintf(path, sizeof path, "/proc/%s/fd", pid);
-    DIR *dir = opendir(path);
-    if (!dir)
-        return false;
-    for (struct dirent *e; !found && (e = readdir(dir));) {
+    tp_dir_open(&dir, AT_FDCWD, path);
+    for (const struct dirent *e; !found && (e = tp_dir_next(&dir));) {
         snprintf(path, sizeof path, "/proc/%.20s/fd/%.200s", pid, e->d_name);
         found = leads_into(path, mnt);
     }
-    closedir(dir);
+    tp_dir_close(&dir);
     return found;
 }
 
@@ -88,10 +88,12 @@ static void tell_mount(const char *point)
 
 static void tell_holders(const char *mnt)
 {
+    struct tp_dir dir;
     unsigned told = 0;
+
     tp_kernel_mounts_below(mnt, tell_mount);
-    DIR *dir = opendir("/proc");
-    for (struct dirent *e; dir && told < HOLDERS_MAX && (e = readdir(dir));) {
+    tp_dir_open(&dir, AT_FDCWD, "/proc");
+    for (const struct dirent *e; told < HOLDERS_MAX && (e = tp_dir_next(&dir));) {
         struct tp_buffer name = {0};
         char path[64];
         if (!isdigit((unsigned char)e->d_name[0]) || strtol(e->d_name, NULL, 10) == getpid())
@@ -107,8 +109,7 @@ static void tell_holders(const char *mnt)
         tp_buffer_clear(&name);
         told++;
     }
-    if (dir)
-        closedir(dir);
+    tp_dir_close(&dir);
     fputs("hint: end these, or 'tenpak umount -l' to detach it now and let them finish\n", stderr);
 }
 

@@ -105,7 +105,7 @@ struct tp_view {
 
 struct tp_tree {
     char *name; /* of the model */
-    struct tp_catalog_key key;
+    struct tp_stamp key;
     uint8_t id[TP_SHA256_LEN];
     /*
      * Of the pack's file, as last seen; GRANTS: the permission bits that it leaves to its model

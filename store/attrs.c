@@ -15,6 +15,7 @@
 #include <sys/xattr.h>
 
 #include "base/acl.h"
+#include "base/vector.h"
 #include "store/pack/layout.h"
 
 #define NAMES_MAX 65536u /* the most that the kernel gives */
@@ -37,21 +38,6 @@ static void count_lost(const char *name, struct tp_lost *lost, bool *other)
         *other = true;
 }
 
-static int grow(struct tp_attrs *attrs)
-{
-    uint32_t cap = attrs->cap ? 2 * attrs->cap : 16;
-    struct tp_attr *grown;
-
-    if (attrs->n < attrs->cap)
-        return 0;
-    grown = realloc(attrs->list, cap * sizeof *grown);
-    if (!grown)
-        return -ENOMEM;
-    attrs->list = grown;
-    attrs->cap = cap;
-    return 0;
-}
-
 /* One attribute, unless it has gone since it was listed. */
 static int read_one(int fd, const char *path, const char *name, uint32_t file, struct tp_attrs *out,
                     struct tp_error *err)
@@ -71,7 +57,7 @@ static int read_one(int fd, const char *path, const char *name, uint32_t file, s
     }
     uint8_t *fits = value ? realloc(value, len ? (size_t)len : 1) : NULL;
     char *copy = strdup(name);
-    if (!value || !copy || grow(out) < 0) {
+    if (!value || !copy || TP_VECTOR_GROW(out->list, out->n, out->cap) < 0) {
         free(fits ? fits : value);
         free(copy);
         return tp_fail(err, ENOMEM, "out of memory for the attributes of '%s'", path);

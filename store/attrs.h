@@ -11,7 +11,8 @@
 /* Attributes with their names and values, which it owns. */
 struct tp_attrs {
     struct tp_attr *list;
-    uint32_t n, cap;
+    uint32_t n;
+    size_t cap;
     uint64_t bytes; /* of the values */
 };
 

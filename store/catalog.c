@@ -4,7 +4,6 @@
 
 #include "store/catalog.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/dir.h"
+#include "base/vector.h"
 #include "store/pack/pack_internal.h"
 #include "store/store.h"
 
@@ -59,26 +60,15 @@ bool tp_catalog_find_pack(int dirfd, const char *file, struct stat *st)
            (geteuid() != 0 || owner == 0 || owner == st->st_uid);
 }
 
-int tp_catalog_stat(const struct tp_catalog *catalog, const char *file, struct tp_catalog_key *key,
+int tp_catalog_stat(const struct tp_catalog *catalog, const char *file, struct tp_stamp *stamp,
                     struct tp_error *err)
 {
     struct stat st;
 
     if (!tp_catalog_find_pack(catalog->dirfd, file, &st))
         return tp_fail(err, ENOENT, "there is no pack '%s/%s'", catalog->dir, file);
-    *key = (struct tp_catalog_key){st.st_dev, st.st_ino, st.st_size, st.st_mtim, st.st_ctim};
+    *stamp = tp_stamp_of(&st);
     return 0;
-}
-
-static bool time_equal(const struct timespec *a, const struct timespec *b)
-{
-    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
-}
-
-static bool key_equal(const struct tp_catalog_key *a, const struct tp_catalog_key *b)
-{
-    return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
-           time_equal(&a->mtime, &b->mtime) && time_equal(&a->ctime, &b->ctime);
 }
 
 /* Where FILE is, or would be. */
@@ -104,7 +94,7 @@ static size_t find(const struct tp_catalog *catalog, const char *file, bool *fou
 
 /* The entry of FILE as it is now; what was known of an older file of this name is dropped. */
 static struct tp_catalog_entry *entry_for(struct tp_catalog *catalog, const char *file,
-                                          const struct tp_catalog_key *key)
+                                          const struct tp_stamp *stamp)
 {
     bool found;
     size_t at = find(catalog, file, &found);
@@ -112,40 +102,34 @@ static struct tp_catalog_entry *entry_for(struct tp_catalog *catalog, const char
 
     if (found) {
         entry = &catalog->entries[at];
-        if (!key_equal(&entry->key, key)) {
+        if (!tp_stamp_equal(&entry->stamp, stamp)) {
             tp_pack_close(entry->pack);
             entry->pack = NULL;
             entry->identified = entry->read = false;
-            entry->key = *key;
+            entry->stamp = *stamp;
         }
         return entry;
     }
-    if (catalog->n == catalog->cap) {
-        size_t cap = catalog->cap ? 2 * catalog->cap : 64;
-        struct tp_catalog_entry *entries = realloc(catalog->entries, cap * sizeof *entries);
-        if (!entries)
-            return NULL;
-        catalog->entries = entries;
-        catalog->cap = cap;
-    }
+    if (TP_VECTOR_GROW(catalog->entries, catalog->n, catalog->cap) < 0)
+        return NULL;
     char *copy = strdup(file);
     if (!copy)
         return NULL;
     entry = &catalog->entries[at];
     memmove(entry + 1, entry, (catalog->n - at) * sizeof *entry);
     catalog->n++;
-    *entry = (struct tp_catalog_entry){.file = copy, .key = *key};
+    *entry = (struct tp_catalog_entry){.file = copy, .stamp = *stamp};
     return entry;
 }
 
 struct tp_pack *tp_catalog_shared(struct tp_catalog *catalog, const char *file,
-                                  const struct tp_catalog_key *key)
+                                  const struct tp_stamp *stamp)
 {
     bool found;
     size_t at = find(catalog, file, &found);
     struct tp_catalog_entry *entry = found ? &catalog->entries[at] : NULL;
 
-    if (!entry || !entry->pack || !key_equal(&entry->key, key))
+    if (!entry || !entry->pack || !tp_stamp_equal(&entry->stamp, stamp))
         return NULL;
     /* One that lacked its base when it was opened is opened again: the base may have come. */
     if (tp_pack_base_error(entry->pack)[0]) {
@@ -159,12 +143,12 @@ struct tp_pack *tp_catalog_shared(struct tp_catalog *catalog, const char *file,
 
 void tp_catalog_drop_removed(struct tp_catalog *catalog)
 {
-    struct tp_catalog_key key;
+    struct tp_stamp stamp;
 
     for (size_t i = 0; i < catalog->n; i++) {
         struct tp_catalog_entry *entry = &catalog->entries[i];
-        if (!entry->pack || (tp_catalog_stat(catalog, entry->file, &key, NULL) == 0 &&
-                             key_equal(&key, &entry->key)))
+        if (!entry->pack || (tp_catalog_stat(catalog, entry->file, &stamp, NULL) == 0 &&
+                             tp_stamp_equal(&stamp, &entry->stamp)))
             continue;
         tp_pack_close(entry->pack);
         entry->pack = NULL;
@@ -195,10 +179,10 @@ static void close_idle(struct tp_catalog *catalog)
     }
 }
 
-int tp_catalog_share(struct tp_catalog *catalog, const char *file, const struct tp_catalog_key *key,
+int tp_catalog_share(struct tp_catalog *catalog, const char *file, const struct tp_stamp *stamp,
                      struct tp_pack **pack)
 {
-    struct tp_catalog_entry *entry = entry_for(catalog, file, key);
+    struct tp_catalog_entry *entry = entry_for(catalog, file, stamp);
 
     if (!entry) {
         tp_pack_close(*pack);
@@ -218,9 +202,9 @@ int tp_catalog_share(struct tp_catalog *catalog, const char *file, const struct 
 }
 
 /* Add FILE, or see whether it is still the same, and learn its id. */
-static int look_at(struct tp_catalog *catalog, const char *file, const struct tp_catalog_key *key)
+static int look_at(struct tp_catalog *catalog, const char *file, const struct tp_stamp *stamp)
 {
-    struct tp_catalog_entry *entry = entry_for(catalog, file, key);
+    struct tp_catalog_entry *entry = entry_for(catalog, file, stamp);
     char *path = NULL;
 
     if (!entry)
@@ -241,9 +225,9 @@ static void drop_absent(struct tp_catalog *catalog)
     size_t kept = 0;
 
     for (size_t i = 0; i < catalog->n; i++) {
-        struct tp_catalog_key key;
+        struct tp_stamp stamp;
         struct tp_catalog_entry *entry = &catalog->entries[i];
-        if (tp_catalog_stat(catalog, entry->file, &key, NULL) < 0)
+        if (tp_catalog_stat(catalog, entry->file, &stamp, NULL) < 0)
             entry_clear(entry);
         else
             catalog->entries[kept++] = *entry;
@@ -253,45 +237,34 @@ static void drop_absent(struct tp_catalog *catalog)
 
 int tp_catalog_refresh(struct tp_catalog *catalog, struct tp_error *err)
 {
-    int fd = openat(catalog->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    struct dirent *entry;
+    const struct dirent *entry;
+    struct tp_dir dir;
     int rc = 0;
 
-    if (!dir) {
-        rc = tp_fail_errno(err, "cannot read the directory '%s'", catalog->dir);
-        if (fd >= 0)
-            close(fd);
-        return rc;
-    }
-    drop_absent(catalog);
-    errno = 0;
-    while (rc == 0 && (entry = readdir(dir))) {
-        struct tp_catalog_key key;
+    if (tp_dir_open(&dir, catalog->dirfd, ".") == 0)
+        drop_absent(catalog);
+    while (rc == 0 && (entry = tp_dir_next(&dir))) {
+        struct tp_stamp stamp;
         if (tp_catalog_is_pack(entry->d_name) &&
-            tp_catalog_stat(catalog, entry->d_name, &key, NULL) == 0)
-            rc = look_at(catalog, entry->d_name, &key);
-        errno = 0;
+            tp_catalog_stat(catalog, entry->d_name, &stamp, NULL) == 0)
+            rc = look_at(catalog, entry->d_name, &stamp);
     }
-    if (rc < 0)
-        tp_fail(err, ENOMEM, "out of memory for the packs of '%s'", catalog->dir);
-    else if (errno)
-        rc = tp_fail_errno(err, "cannot read the directory '%s'", catalog->dir);
-    closedir(dir);
-    return rc;
+    if (tp_dir_close(&dir) < 0 && rc == 0)
+        return tp_fail_errno(err, "cannot read the directory '%s'", catalog->dir);
+    return rc < 0 ? tp_oom(err) : 0;
 }
 
 int tp_catalog_read(struct tp_catalog *catalog, const char *file, struct tp_pack_id *id,
                     struct tp_pack_contents *out, struct tp_error *err)
 {
-    struct tp_catalog_key key;
+    struct tp_stamp stamp;
     struct tp_catalog_entry *entry = NULL;
     char *path = NULL;
-    int rc = tp_catalog_stat(catalog, file, &key, err);
+    int rc = tp_catalog_stat(catalog, file, &stamp, err);
 
     if (rc < 0)
         return rc;
-    entry = entry_for(catalog, file, &key);
+    entry = entry_for(catalog, file, &stamp);
     if (!entry ||
         (!(entry->read && entry->identified) && asprintf(&path, "%s/%s", catalog->dir, file) < 0))
         return tp_fail(err, ENOMEM, "out of memory for '%s'", file);

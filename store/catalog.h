@@ -10,25 +10,17 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
-#include <sys/types.h>
-#include <time.h>
 
+#include "base/stamp.h"
 #include "store/names.h"
 #include "store/pack/pack.h"
 
 #define TP_PACK_SUFFIX_LEN (sizeof TP_PACK_SUFFIX - 1)
 
-/* A file whose key is the same has the same bytes: packs are never written to in place. */
-struct tp_catalog_key {
-    dev_t dev;
-    ino_t ino;
-    off_t size;
-    struct timespec mtime, ctime;
-};
-
 struct tp_catalog_entry {
     char *file; /* NAME.tnpk */
-    struct tp_catalog_key key;
+    struct tp_stamp
+        stamp;       /* packs are never written to in place: the same one has the same bytes */
     bool identified; /* ID holds */
     int failed;      /* why not: negative errno, 0 where it was not asked */
     struct tp_pack_id id;
@@ -55,14 +47,14 @@ bool tp_catalog_is_pack(const char *file);
  * that nobody shows another's file. ST is that of the file. */
 bool tp_catalog_find_pack(int dirfd, const char *file, struct stat *st);
 /* -ENOENT: there is no such file. */
-int tp_catalog_stat(const struct tp_catalog *catalog, const char *file, struct tp_catalog_key *key,
+int tp_catalog_stat(const struct tp_catalog *catalog, const char *file, struct tp_stamp *stamp,
                     struct tp_error *err);
 /* A reference on the pack, when this very file is open; else NULL. */
 struct tp_pack *tp_catalog_shared(struct tp_catalog *catalog, const char *file,
-                                  const struct tp_catalog_key *key);
+                                  const struct tp_stamp *stamp);
 /* Remember *PACK, just opened; or, when another thread was faster, close it and give what that
  * one opened. -ENOMEM closes it. */
-int tp_catalog_share(struct tp_catalog *catalog, const char *file, const struct tp_catalog_key *key,
+int tp_catalog_share(struct tp_catalog *catalog, const char *file, const struct tp_stamp *stamp,
                      struct tp_pack **pack);
 
 /* Close packs that are no longer in their places, but for who has them open. */

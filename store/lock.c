@@ -2,7 +2,6 @@
 /* flock on DIR/.tenpak/.NAME.lock and on packs, which goes with its holder. */
 #include <config.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/dir.h"
+#include "base/stamp.h"
 #include "store/lock.h"
 #include "store/names.h"
 #include "store/pack/bytes_file.h"
@@ -38,8 +39,7 @@ static int try_lock(struct tp_model_lock *lock, const char *model, struct tp_err
                    : tp_fail_errno(err, "cannot lock '%s'", lock->path);
     if (fstat(lock->fd, &mine) < 0)
         return tp_fail_errno(err, "cannot stat '%s'", lock->path);
-    if (stat(lock->path, &named) < 0 || mine.st_ino != named.st_ino ||
-        mine.st_dev != named.st_dev) {
+    if (stat(lock->path, &named) < 0 || !tp_same_file(&mine, &named)) {
         close(lock->fd);
         lock->fd = -1;
         return 1;
@@ -84,22 +84,23 @@ int tp_model_lock(const char *path, struct tp_model_lock *out, struct tp_error *
 /* Lock files of dead holders; they are removed while they are held, as living ones are. */
 static void sweep(const char *path)
 {
-    DIR *dir = opendir(path);
-    struct dirent *entry;
+    const struct dirent *entry;
+    struct tp_dir dir;
 
-    while (dir && (entry = readdir(dir))) {
+    tp_dir_open(&dir, AT_FDCWD, path);
+    while ((entry = tp_dir_next(&dir))) {
         size_t len = strlen(entry->d_name);
         int fd = -1;
 
         if (len > 6 && entry->d_name[0] == '.' && strcmp(entry->d_name + len - 5, ".lock") == 0)
-            fd = openat(dirfd(dir), entry->d_name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+            fd = openat(tp_dir_fd(&dir), entry->d_name,
+                        O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
         if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
-            unlinkat(dirfd(dir), entry->d_name, 0);
+            unlinkat(tp_dir_fd(&dir), entry->d_name, 0);
         if (fd >= 0)
             close(fd);
     }
-    if (dir)
-        closedir(dir);
+    tp_dir_close(&dir);
 }
 
 void tp_model_unlock(struct tp_model_lock *lock)

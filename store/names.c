@@ -2,7 +2,6 @@
 /* Hidden names, temporary ones, and renaming without overwriting. */
 #include <config.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -16,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "store/names.h"
@@ -139,19 +139,18 @@ static void sweep(int dirfd, const char *name)
 void tp_temporaries_sweep(const char *path)
 {
     char *prefix = NULL, *parent = tp_path_parent(path);
-    struct dirent *entry;
-    DIR *dir = NULL;
+    const struct dirent *entry;
+    struct tp_dir dir = {0};
 
     if (parent && tp_side_path(path, TEMPORARY, &prefix, NULL) == 0)
-        dir = opendir(parent);
-    while (dir && (entry = readdir(dir))) {
+        tp_dir_open(&dir, AT_FDCWD, parent);
+    while ((entry = tp_dir_next(&dir))) {
         const char *want = tp_path_name(prefix);
 
         if (strncmp(entry->d_name, want, strlen(want)) == 0 && tp_is_temporary(entry->d_name))
-            sweep(dirfd(dir), entry->d_name);
+            sweep(tp_dir_fd(&dir), entry->d_name);
     }
-    if (dir)
-        closedir(dir);
+    tp_dir_close(&dir);
     free(prefix);
     free(parent);
 }

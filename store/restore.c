@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/stamp.h"
 #include "store/compare.h"
 #include "store/extract.h"
 #include "store/extract_space.h"
@@ -152,7 +153,7 @@ static int unlink_pack(const struct job *j)
     }
     if (lstat(aside, &now) < 0)
         rc = tp_fail_errno(j->err, "cannot stat '%s'", aside);
-    else if (now.st_dev != j->named.st_dev || now.st_ino != j->named.st_ino)
+    else if (!tp_same_file(&now, &j->named))
         rc = tp_fail(j->err, EBUSY, "'%s' was replaced by another while it was restored", j->path);
     else if (unlink(aside) < 0)
         rc = tp_fail_errno(j->err, "cannot remove '%s'", j->path);

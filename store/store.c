@@ -4,7 +4,6 @@
 
 #include "store/store.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -14,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/dir.h"
+#include "base/vector.h"
 #include "store/catalog.h"
 #include "store/pack/bytes_file.h"
 #include "store/pack/pack_internal.h"
@@ -91,14 +92,8 @@ struct models {
 
 static int add_model(struct models *models, const char *name, size_t len, enum tp_model_kind kind)
 {
-    if (models->n == models->cap) {
-        size_t cap = models->cap ? 2 * models->cap : 64;
-        struct tp_store_model *list = realloc(models->list, cap * sizeof *list);
-        if (!list)
-            return -ENOMEM;
-        models->list = list;
-        models->cap = cap;
-    }
+    if (TP_VECTOR_GROW(models->list, models->n, models->cap) < 0)
+        return -ENOMEM;
     char *copy = strndup(name, len);
     if (!copy)
         return -ENOMEM;
@@ -131,36 +126,28 @@ static void drop_doubles(struct models *models)
 int tp_store_models(struct tp_store *store, struct tp_store_model **out, size_t *n,
                     struct tp_error *err)
 {
-    int fd = openat(store->catalog.dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     struct models models = {0};
-    struct dirent *entry;
+    const struct dirent *entry;
+    struct tp_dir dir;
     int rc = 0;
 
     *out = NULL;
     *n = 0;
-    if (!dir) {
-        rc = tp_fail_errno(err, "cannot read the directory '%s'", store->dir);
-        if (fd >= 0)
-            close(fd);
-        return rc;
-    }
-    errno = 0;
-    while (rc == 0 && (entry = readdir(dir))) {
+    tp_dir_open(&dir, store->catalog.dirfd, ".");
+    while (rc == 0 && (entry = tp_dir_next(&dir))) {
         size_t len = strlen(entry->d_name);
-        if (entry->d_name[0] != '.') {
-            if (is_directory(fd, entry))
-                rc = add_model(&models, entry->d_name, len, TP_MODEL_PLAIN);
-            else if (is_pack(fd, entry))
-                rc = add_model(&models, entry->d_name, len - TP_PACK_SUFFIX_LEN, TP_MODEL_PACK);
-        }
-        errno = 0;
+
+        if (entry->d_name[0] == '.')
+            continue;
+        if (is_directory(tp_dir_fd(&dir), entry))
+            rc = add_model(&models, entry->d_name, len, TP_MODEL_PLAIN);
+        else if (is_pack(tp_dir_fd(&dir), entry))
+            rc = add_model(&models, entry->d_name, len - TP_PACK_SUFFIX_LEN, TP_MODEL_PACK);
     }
-    if (rc < 0)
-        tp_fail(err, ENOMEM, "out of memory for the list of models in '%s'", store->dir);
-    else if (errno)
+    if (tp_dir_close(&dir) < 0 && rc == 0)
         rc = tp_fail_errno(err, "cannot read the directory '%s'", store->dir);
-    closedir(dir);
+    else if (rc < 0)
+        tp_oom(err);
     if (rc < 0) {
         tp_store_models_free(models.list, models.n);
         return rc;
@@ -175,17 +162,14 @@ int tp_store_models(struct tp_store *store, struct tp_store_model **out, size_t 
 
 size_t tp_store_count_nested(struct tp_store *store, const char *name)
 {
-    int fd = openat(store->catalog.dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     const struct dirent *entry;
+    struct tp_dir dir;
     size_t n = 0;
 
-    if (!dir && fd >= 0)
-        close(fd);
-    while (dir && (entry = readdir(dir)))
-        n += is_pack(fd, entry);
-    if (dir)
-        closedir(dir);
+    tp_dir_open(&dir, store->catalog.dirfd, name);
+    while ((entry = tp_dir_next(&dir)))
+        n += is_pack(tp_dir_fd(&dir), entry);
+    tp_dir_close(&dir);
     return n;
 }
 
@@ -217,9 +201,9 @@ void tp_store_models_free(struct tp_store_model *models, size_t n)
 }
 
 /* Whether PACK is the file that was looked at; a link, or another file, may have come between. */
-static bool is_keyed(const struct tp_pack *pack, const struct tp_catalog_key *key)
+static bool is_keyed(const struct tp_pack *pack, const struct tp_stamp *stamp)
 {
-    struct stat st = {.st_dev = key->dev, .st_ino = key->ino};
+    struct stat st = {.st_dev = stamp->dev, .st_ino = stamp->ino};
     struct tp_identity identity = tp_bytes_file_identity(&st);
 
     return tp_identity_equal(&tp_pack_bytes(pack)->identity, &identity);
@@ -233,13 +217,13 @@ static bool is_keyed(const struct tp_pack *pack, const struct tp_catalog_key *ke
 static int open_file(struct tp_store *store, const char *name, struct tp_pack **out,
                      struct tp_error *err)
 {
-    struct tp_catalog_key key;
+    struct tp_stamp stamp;
     char *path = NULL;
     int rc;
 
     pthread_mutex_lock(&store->lock);
-    rc = tp_catalog_stat(&store->catalog, name, &key, err);
-    *out = rc == 0 ? tp_catalog_shared(&store->catalog, name, &key) : NULL;
+    rc = tp_catalog_stat(&store->catalog, name, &stamp, err);
+    *out = rc == 0 ? tp_catalog_shared(&store->catalog, name, &stamp) : NULL;
     pthread_mutex_unlock(&store->lock);
     if (rc < 0 || *out)
         return rc;
@@ -247,7 +231,7 @@ static int open_file(struct tp_store *store, const char *name, struct tp_pack **
     if (asprintf(&path, "%s/%s", store->dir, name) < 0)
         return tp_fail(err, ENOMEM, "out of memory");
     rc = tp_pack_open_at(store->catalog.dirfd, name, path, store, out, err);
-    if (rc == 0 && !is_keyed(*out, &key)) {
+    if (rc == 0 && !is_keyed(*out, &stamp)) {
         rc = tp_fail(err, ENOENT, "'%s' was replaced while it was opened", path);
         tp_pack_close(*out);
         *out = NULL;
@@ -256,7 +240,7 @@ static int open_file(struct tp_store *store, const char *name, struct tp_pack **
     if (rc < 0)
         return rc;
     pthread_mutex_lock(&store->lock);
-    rc = tp_catalog_share(&store->catalog, name, &key, out);
+    rc = tp_catalog_share(&store->catalog, name, &stamp, out);
     pthread_mutex_unlock(&store->lock);
     return rc < 0 ? tp_fail(err, ENOMEM, "out of memory for '%s'", name) : 0;
 }

@@ -7,8 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
+#include "base/file.h"
 #include "base/hash.h"
 #include "store/pack/layout.h"
 #include "store/pack/pack_internal.h"
@@ -238,19 +239,16 @@ static int verify(struct verifier *v, unsigned threads, struct tp_error *err)
                             .slot_destroy = block_destroy,
                             .work = work,
                             .consume = consume};
-    struct timespec start, end;
+    double began = tp_seconds();
     int rc;
 
     memset(v->report, 0, sizeof *v->report);
     if (!v->sha && !v->xxh)
         return tp_fail(err, ENOMEM, "out of memory for verifying '%s'", tp_pack_path(v->pack));
-    clock_gettime(CLOCK_MONOTONIC, &start);
     rc = verify_rest(v, err);
     if (rc == 0)
         rc = tp_pipeline_run(&p, err);
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    v->report->seconds =
-        (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9;
+    v->report->seconds = tp_seconds() - began;
     tp_sha256_destroy(v->sha);
     tp_xxh128_destroy(v->xxh);
     if (rc == 0 && v->rc < 0)

@@ -4,12 +4,12 @@
 
 #include "tensor/modeldir.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "tensor/safetensors.h"
 
 static bool ends_with(const char *name, const char *suffix)
@@ -33,16 +33,19 @@ static bool tells_model(const char *name)
     return ends_with(name, ".safetensors") || ends_with(name, ".gguf");
 }
 
-static bool names_tell_model(DIR *dir)
+static bool names_tell_model(const char *path)
 {
     bool found = false, blobs = false, snapshots = false;
     const struct dirent *e;
+    struct tp_dir dir;
 
-    while (!found && (e = readdir(dir)) != NULL) {
+    tp_dir_open(&dir, AT_FDCWD, path);
+    while (!found && (e = tp_dir_next(&dir))) {
         blobs = blobs || strcmp(e->d_name, "blobs") == 0;
         snapshots = snapshots || strcmp(e->d_name, "snapshots") == 0;
         found = (blobs && snapshots) || tells_model(e->d_name);
     }
+    tp_dir_close(&dir);
     return found;
 }
 
@@ -63,14 +66,13 @@ static bool holds_tensors(int dirfd, const struct dirent *e)
 
 bool tp_modeldir_is_model(const char *path)
 {
-    DIR *dir = opendir(path);
-    if (!dir)
-        return false;
-    bool found = names_tell_model(dir);
+    bool found = names_tell_model(path);
     const struct dirent *e;
-    rewinddir(dir);
-    while (!found && (e = readdir(dir)) != NULL)
-        found = holds_tensors(dirfd(dir), e);
-    closedir(dir);
+    struct tp_dir dir;
+
+    tp_dir_open(&dir, AT_FDCWD, path);
+    while (!found && (e = tp_dir_next(&dir)))
+        found = holds_tensors(tp_dir_fd(&dir), e);
+    tp_dir_close(&dir);
     return found;
 }

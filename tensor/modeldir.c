@@ -8,7 +8,6 @@
 
 #include "tensor/modeldir.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -21,6 +20,9 @@
 #include "base/beneath.h"
 #include "base/buffer.h"
 #include "base/checked.h"
+#include "base/dir.h"
+#include "base/stamp.h"
+#include "base/vector.h"
 #include "tensor/safetensors.h"
 
 #define TARGET_MAX 65536u
@@ -75,43 +77,21 @@ static int read_names(struct scan *s, int fd, char ***out, size_t *out_n)
 {
     char **names = NULL;
     size_t n = 0, cap = 0;
+    const struct dirent *e;
+    struct tp_dir dir;
     int rc = 0;
-    int own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = own < 0 ? NULL : fdopendir(own);
-    if (!dir) {
+
+    tp_dir_open(&dir, fd, ".");
+    while (rc == 0 && (e = tp_dir_next(&dir))) {
+        rc = TP_VECTOR_GROW(names, n, cap);
+        if (rc == 0 && !(names[n] = strdup(e->d_name)))
+            rc = -ENOMEM;
+        n += rc == 0;
+    }
+    if (tp_dir_close(&dir) < 0 && rc == 0)
         rc = tp_fail_errno(s->err, "cannot list '%s' in '%s'", shown_path(s), s->root);
-        if (own >= 0)
-            close(own);
-        return rc;
-    }
-    for (;;) {
-        errno = 0;
-        const struct dirent *e = readdir(dir);
-        if (!e) {
-            if (errno)
-                rc = tp_fail_errno(s->err, "cannot list '%s' in '%s'", shown_path(s), s->root);
-            break;
-        }
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-            continue;
-        if (n == cap) {
-            size_t more = cap ? 2 * cap : 32;
-            char **grown = realloc(names, more * sizeof *names);
-            if (!grown) {
-                rc = no_memory(s);
-                break;
-            }
-            names = grown;
-            cap = more;
-        }
-        names[n] = strdup(e->d_name);
-        if (!names[n]) {
-            rc = no_memory(s);
-            break;
-        }
-        n++;
-    }
-    closedir(dir);
+    else if (rc < 0)
+        no_memory(s);
     if (rc < 0) {
         free_names(names, n);
         return rc;
@@ -134,15 +114,8 @@ static int push_level(struct scan *s, int fd)
     int rc = 0;
     if (fstat(fd, &st) < 0) {
         rc = tp_fail_errno(s->err, "cannot stat '%s' in '%s'", shown_path(s), s->root);
-    } else if (s->level_n == s->level_cap) {
-        size_t cap = s->level_cap ? 2 * s->level_cap : 16;
-        struct level *levels = realloc(s->levels, cap * sizeof *levels);
-        if (levels) {
-            s->levels = levels;
-            s->level_cap = cap;
-        } else {
-            rc = no_memory(s);
-        }
+    } else if (TP_VECTOR_GROW(s->levels, s->level_n, s->level_cap) < 0) {
+        rc = no_memory(s);
     }
     if (rc == 0)
         rc = read_names(s, fd, &l.names, &l.name_n);
@@ -206,11 +179,6 @@ static const char *kind_name(mode_t mode)
     return S_ISSOCK(mode) ? "a socket" : S_ISFIFO(mode) ? "a fifo" : "a device";
 }
 
-static bool same_file(const struct stat *a, const struct stat *b)
-{
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
-}
-
 /* Whether FD is a directory DIR/snapshots/REVISION beside DIR/blobs. */
 static bool is_snapshot(int fd)
 {
@@ -219,7 +187,7 @@ static bool is_snapshot(int fd)
     return fstatat(fd, "../../blobs", &blobs, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(blobs.st_mode) &&
            fstatat(fd, "..", &above, 0) == 0 &&
            fstatat(fd, "../../snapshots", &snapshots, AT_SYMLINK_NOFOLLOW) == 0 &&
-           same_file(&above, &snapshots);
+           tp_same_file(&above, &snapshots);
 }
 
 /* The blobs of the snapshot FD. The last part alone could be a link. */
@@ -238,7 +206,7 @@ static bool is_blob(int fd, const char *target, const struct stat *st)
     struct stat blob;
     int blobs = slash && slash[1] ? open_blobs(fd) : -1;
     bool is = blobs >= 0 && fstatat(blobs, slash + 1, &blob, AT_SYMLINK_NOFOLLOW) == 0 &&
-              same_file(&blob, st);
+              tp_same_file(&blob, st);
 
     if (blobs >= 0)
         close(blobs);
@@ -309,14 +277,8 @@ static int describe(struct scan *s, const char *name, const struct stat *st, str
 static int add_entry(struct scan *s, const struct tp_entry *entry)
 {
     struct tp_modeldir *out = s->out;
-    if (out->entry_n == s->entry_cap) {
-        size_t cap = s->entry_cap ? 2 * s->entry_cap : 64;
-        struct tp_entry *entries = realloc(out->entries, cap * sizeof *entries);
-        if (!entries)
-            return no_memory(s);
-        out->entries = entries;
-        s->entry_cap = cap;
-    }
+    if (TP_VECTOR_GROW(out->entries, out->entry_n, s->entry_cap) < 0)
+        return no_memory(s);
     out->entries[out->entry_n++] = *entry;
     return 0;
 }

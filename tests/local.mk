@@ -29,6 +29,7 @@ base_tests = \
 	tests/base/acl_test \
 	tests/base/beneath_test \
 	tests/base/buffer_test \
+	tests/base/dir_test \
 	tests/base/error_test \
 	tests/base/file_test \
 	tests/base/hash_test \
@@ -37,7 +38,9 @@ base_tests = \
 	tests/base/log_test \
 	tests/base/memory_test \
 	tests/base/pool_test \
-	tests/base/size_test
+	tests/base/size_test \
+	tests/base/stamp_test \
+	tests/base/vector_test
 base_scripts =
 
 # tensor

@@ -11,22 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-void tp_stamp_set(struct tp_stamp *stamp, const struct stat *st)
-{
-    *stamp = (struct tp_stamp){st->st_dev, st->st_ino, st->st_size, st->st_mtim, st->st_ctim};
-}
-
-static bool time_equal(const struct timespec *a, const struct timespec *b)
-{
-    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
-}
-
-bool tp_stamp_equal(const struct tp_stamp *a, const struct tp_stamp *b)
-{
-    return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
-           time_equal(&a->mtime, &b->mtime) && time_equal(&a->ctime, &b->ctime);
-}
-
 int tp_inventory_create(struct tp_store *store, struct tp_jobs *jobs, struct tp_inventory **out,
                         struct tp_error *err)
 {

@@ -9,18 +9,8 @@
 #include <sys/stat.h>
 
 #include "base/hash.h"
+#include "base/stamp.h"
 #include "control/documents/documents.h"
-
-/*
- * A file or directory that is the same has the same key, but for writes that fall into one tick of
- * the clock.
- */
-struct tp_stamp {
-    dev_t dev;
-    ino_t ino;
-    off_t size;
-    struct timespec mtime, ctime;
-};
 
 /* A directory of a plain model; the path from the store's top. */
 struct tp_plain_dir {
@@ -71,9 +61,6 @@ struct tp_inventory {
     char (*counted)[TP_JOB_ID_MAX];
     size_t counted_n;
 };
-
-void tp_stamp_set(struct tp_stamp *stamp, const struct stat *st);
-bool tp_stamp_equal(const struct tp_stamp *a, const struct tp_stamp *b);
 
 /*
  * Bring an entry up to date. -ENOENT: the model is gone; -ENOMEM. Anything else wrong with it is

@@ -10,20 +10,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "control/documents/inventory.h"
 #include "control/documents/manifest.h"
 #include "store/catalog.h"
 #include "store/names.h"
 #include "tensor/modeldir.h"
 #include "tensor/safetensors.h"
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 /* --- Packs --- */
 
@@ -82,7 +75,7 @@ int tp_inventory_look_pack(struct tp_inventory *inventory, struct tp_inventory_e
     snprintf(file, sizeof file, "%s" TP_PACK_SUFFIX, entry->row.name);
     if (!tp_catalog_find_pack(inventory->dirfd, file, &st))
         return -ENOENT;
-    tp_stamp_set(&stamp, &st);
+    stamp = tp_stamp_of(&st);
     if (entry->known && tp_stamp_equal(&stamp, &entry->stamp))
         return 0;
     int rc = tp_store_open_pack(inventory->store, entry->row.name, &pack, &why);
@@ -125,7 +118,7 @@ static int stamp_of(const struct tp_inventory *inventory, const char *path, bool
 
     if (fstatat(inventory->dirfd, path, &st, top ? 0 : AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
-    tp_stamp_set(stamp, &st);
+    *stamp = tp_stamp_of(&st);
     return 0;
 }
 
@@ -133,7 +126,7 @@ static bool is_fresh(const struct tp_inventory *inventory, const struct tp_plain
 {
     struct tp_stamp stamp;
 
-    if (!cache->dir_n || now() - cache->looked > cache->good_for)
+    if (!cache->dir_n || tp_seconds() - cache->looked > cache->good_for)
         return false;
     for (size_t i = 0; i < cache->dir_n; i++)
         if (stamp_of(inventory, cache->dirs[i].path, i == 0, &stamp) < 0 ||
@@ -257,7 +250,7 @@ static int list_plain(struct tp_inventory *inventory, struct tp_inventory_entry 
     int rc = dirfd < 0 ? tp_fail_errno(why, "cannot open '%s'", entry->row.name)
                        : tp_modeldir_scan(path, &listing, why);
 
-    *cache = (struct tp_plain_cache){.looked = now()};
+    *cache = (struct tp_plain_cache){.looked = tp_seconds()};
     clear_row(&entry->row);
     if (rc == 0)
         rc = take_dirs(inventory, cache, entry->row.name, &listing);
@@ -316,7 +309,7 @@ int tp_inventory_look_plain(struct tp_inventory *inventory, struct tp_inventory_
 {
     struct tp_error why = {0};
     struct stat st;
-    double began = now();
+    double began = tp_seconds();
 
     if (entry->known && is_fresh(inventory, &entry->plain))
         return 0;
@@ -336,7 +329,7 @@ int tp_inventory_look_plain(struct tp_inventory *inventory, struct tp_inventory_
         snprintf(entry->row.error, sizeof entry->row.error, "%.255s",
                  why.message[0] ? why.message : "it changes while it is read");
     }
-    entry->plain.looked = now();
+    entry->plain.looked = tp_seconds();
     entry->plain.good_for = good_for(entry, entry->plain.looked - began);
     entry->known = rc == 0;
     return 0;

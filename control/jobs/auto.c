@@ -15,9 +15,10 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/vector.h"
 #include "control/jobs/impl.h"
-#include "control/request/impl.h"
 #include "control/jobs/unfinished.h"
+#include "control/request/impl.h"
 #include "store/names.h"
 #include "store/store.h"
 #include "tensor/modeldir.h"
@@ -56,15 +57,8 @@ static void refuse(struct tp_auto *automatic, const char *name, int64_t changed)
 
     while (i < automatic->n && strcmp(automatic->list[i].name, name) != 0)
         i++;
-    if (i == automatic->cap) {
-        size_t cap = i ? 2 * i : 16;
-        struct refused *list = realloc(automatic->list, cap * sizeof(*list));
-
-        if (!list)
-            return;
-        automatic->list = list;
-        automatic->cap = cap;
-    }
+    if (TP_VECTOR_GROW(automatic->list, i, automatic->cap) < 0)
+        return;
     snprintf(automatic->list[i].name, sizeof automatic->list[i].name, "%s", name);
     automatic->list[i].changed = changed;
     automatic->n += i == automatic->n;

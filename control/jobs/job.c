@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -130,19 +131,11 @@ static void tell(struct child *c, const char *line, int len)
         c->pipe = -1;
 }
 
-static double now(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
-}
-
 static void update(void *arg, const char *stage, uint64_t done, uint64_t total)
 {
     struct child *c = arg;
     bool other = strncmp(stage, c->stage, sizeof c->stage - 1) != 0;
-    double at = now();
+    double at = tp_seconds();
     char line[128];
 
     if (!other && at - c->told < TELL_SECONDS && done < total)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/stamp.h"
 #include "control/jobs/impl.h"
 
 #define SCHEMA "tenpak.daemon/1"
@@ -171,11 +172,6 @@ int tp_jobs_keeper(const char *dir, char *mountpoint, size_t size, pid_t *pid, s
 
 /* --- What it does --- */
 
-static bool same_time(const struct timespec *a, const struct timespec *b)
-{
-    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
-}
-
 /* Take a policy that was changed; a wrong one is told, and the one before it stays. */
 static void look_at_policy(struct tp_jobs *jobs)
 {
@@ -187,7 +183,7 @@ static void look_at_policy(struct tp_jobs *jobs)
 
     if (fstatat(jobs->dirfd, TOP "/tenpak.conf", &st, AT_SYMLINK_NOFOLLOW) == 0)
         changed = st.st_ctim;
-    if (same_time(&changed, &jobs->conf_time))
+    if (tp_same_time(&changed, &jobs->conf_time))
         return;
     jobs->conf_time = changed;
     rc = tp_policy_read(jobs->dir, &policy, &err);

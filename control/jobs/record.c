@@ -2,7 +2,6 @@
 /* The directories of records: made, locked, removed; their files read and replaced. */
 #include <config.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/file.h"
 #include "control/jobs/record.h"
 
@@ -96,17 +96,14 @@ int tp_records_lock(int jobs, int wait_ms, struct tp_error *err)
 
 void tp_records_sweep(int jobs)
 {
-    int fd = openat(jobs, ".", DIRECTORY);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     const struct dirent *e;
+    struct tp_dir dir;
 
-    while (dir && (e = readdir(dir)))
+    tp_dir_open(&dir, jobs, ".");
+    while ((e = tp_dir_next(&dir)))
         if (strncmp(e->d_name, GONE, strlen(GONE)) == 0)
             tp_file_remove_tree(jobs, e->d_name, NULL);
-    if (dir)
-        closedir(dir);
-    else if (fd >= 0)
-        close(fd);
+    tp_dir_close(&dir);
 }
 
 /* --- Ids --- */

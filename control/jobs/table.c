@@ -5,7 +5,6 @@
  */
 #include <config.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,6 +13,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/dir.h"
+#include "base/stamp.h"
+#include "base/vector.h"
 #include "control/jobs/impl.h"
 
 static size_t lower_bound(const struct tp_jobs *jobs, const char *id)
@@ -42,15 +44,8 @@ int tp_table_add(struct tp_jobs *jobs, struct tp_job *job)
 {
     size_t i = lower_bound(jobs, job->status.id);
 
-    if (jobs->n == jobs->cap) {
-        size_t cap = jobs->cap ? 2 * jobs->cap : 64;
-        struct tp_job **list = realloc(jobs->list, cap * sizeof(*list));
-
-        if (!list)
-            return -ENOMEM;
-        jobs->list = list;
-        jobs->cap = cap;
-    }
+    if (TP_VECTOR_GROW(jobs->list, jobs->n, jobs->cap) < 0)
+        return -ENOMEM;
     if (tp_record_compare(job->status.id, jobs->last_id) > 0)
         memcpy(jobs->last_id, job->status.id, sizeof jobs->last_id);
     memmove(&jobs->list[i + 1], &jobs->list[i], (jobs->n - i) * sizeof(*jobs->list));
@@ -81,11 +76,6 @@ void tp_table_drop(struct tp_jobs *jobs, struct tp_job *job)
 
 /* --- The disk --- */
 
-static bool same_time(const struct timespec *a, const struct timespec *b)
-{
-    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
-}
-
 /* Whether jobs/ has the entries that it had, and no other process runs one of them. */
 static bool is_fresh(struct tp_jobs *jobs, struct timespec *now)
 {
@@ -96,7 +86,7 @@ static bool is_fresh(struct tp_jobs *jobs, struct timespec *now)
         return false;
     *now = st.st_mtim;
     pthread_mutex_lock(&jobs->lock);
-    fresh = same_time(now, &jobs->scanned);
+    fresh = tp_same_time(now, &jobs->scanned);
     for (size_t i = 0; fresh && i < jobs->n; i++)
         fresh = jobs->list[i]->own || tp_job_state_is_end(jobs->list[i]->status.state);
     pthread_mutex_unlock(&jobs->lock);
@@ -206,25 +196,19 @@ static void drop_unseen(struct tp_jobs *jobs)
 
 static int scan(struct tp_jobs *jobs, struct tp_error *err)
 {
-    int fd = openat(jobs->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     const struct dirent *e;
+    struct tp_dir dir;
 
-    if (!dir) {
-        int rc = tp_fail_errno(err, "cannot read '%s/.tenpak/jobs'", jobs->dir);
-
-        if (fd >= 0)
-            close(fd);
-        return rc;
-    }
+    if (tp_dir_open(&dir, jobs->fd, ".") < 0)
+        return tp_fail_errno(err, "cannot read '%s/.tenpak/jobs'", jobs->dir);
     pthread_mutex_lock(&jobs->lock);
     for (size_t i = 0; i < jobs->n; i++)
         jobs->list[i]->seen = false;
     pthread_mutex_unlock(&jobs->lock);
-    while ((e = readdir(dir)))
+    while ((e = tp_dir_next(&dir)))
         if (tp_record_is_id(e->d_name))
             take(jobs, e->d_name);
-    closedir(dir);
+    tp_dir_close(&dir);
     drop_unseen(jobs);
     return 0;
 }

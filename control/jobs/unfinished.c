@@ -3,7 +3,6 @@
 #include <config.h>
 
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
@@ -14,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "control/jobs/unfinished.h"
@@ -137,17 +137,17 @@ static bool is_busy_directory(const char *path, char *why, size_t size)
 /* Downloads into the hub's cache hold their locks beside the model: DIR/.locks/NAME. */
 static bool is_locked_beside(const char *dir, const char *name, char *why, size_t size)
 {
-    struct dirent *entry;
+    const struct dirent *entry;
+    struct tp_dir locks;
     bool busy = false;
     char *path;
-    DIR *locks;
 
     if (asprintf(&path, "%s/.locks/%s", dir, name) < 0)
         return false;
-    locks = opendir(path);
-    while (locks && !busy && (entry = readdir(locks))) {
+    tp_dir_open(&locks, AT_FDCWD, path);
+    while (!busy && (entry = tp_dir_next(&locks))) {
         int fd = has_suffix(entry->d_name, ".lock")
-                     ? openat(dirfd(locks), entry->d_name,
+                     ? openat(tp_dir_fd(&locks), entry->d_name,
                               O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
                      : -1;
 
@@ -157,8 +157,7 @@ static bool is_locked_beside(const char *dir, const char *name, char *why, size_
         if (fd >= 0)
             close(fd);
     }
-    if (locks)
-        closedir(locks);
+    tp_dir_close(&locks);
     free(path);
     return busy;
 }

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "control/jobs/impl.h"
@@ -33,14 +34,6 @@ struct run {
     double asked_to_end; /* when SIGTERM was sent; 0: not yet */
     bool killed;
 };
-
-static double now(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
-}
 
 /* Let others know how far it is. */
 static void tell(struct run *run, double at)
@@ -103,7 +96,7 @@ static int watch(struct run *run)
         struct pollfd fd = {.fd = run->pipe, .events = POLLIN};
         int ready = poll(&fd, 1, run->pipe < 0 ? 5 : POLL_MS);
         ssize_t n = ready > 0 ? read(run->pipe, data, sizeof data) : 0;
-        double at = now();
+        double at = tp_seconds();
         pid_t ended;
 
         if (n > 0) {
@@ -143,7 +136,7 @@ static void conclude(struct run *run, int status)
     pthread_mutex_lock(&jobs->lock);
     cancel = run->job->cancel;
     closing = jobs->closing;
-    tp_tracker_show(t, now(), &run->job->status);
+    tp_tracker_show(t, tp_seconds(), &run->job->status);
     pthread_mutex_unlock(&jobs->lock);
     if (status >= 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
         tp_job_finish(jobs, run->job, TP_JOB_COMPLETED, 0, "");

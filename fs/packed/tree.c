@@ -310,8 +310,7 @@ static struct tp_tree *tree_for(struct tp_fs *fs, const char *name, struct tp_pa
         fs->all = tree;
     }
     tp_tree_set_access(tree, st, grants);
-    tree->key =
-        (struct tp_catalog_key){st->st_dev, st->st_ino, st->st_size, st->st_mtim, st->st_ctim};
+    tree->key = tp_stamp_of(st);
     return tree;
 }
 
@@ -410,11 +409,9 @@ void tp_tree_let_go(struct tp_fs *fs, struct tp_view *view)
 /* Under the lock: whether a tree's file is still the same. */
 static bool is_same(const struct tp_tree *tree, const struct stat *st)
 {
-    const struct tp_catalog_key *key = &tree->key;
+    struct tp_stamp now = tp_stamp_of(st);
 
-    return key->dev == st->st_dev && key->ino == st->st_ino && key->size == st->st_size &&
-           tp_plain_same_time(&key->mtime, &st->st_mtim) &&
-           tp_plain_same_time(&key->ctime, &st->st_ctim);
+    return tp_stamp_equal(&tree->key, &now);
 }
 
 void tp_tree_closed(struct tp_fs *fs, struct tp_tree *tree)

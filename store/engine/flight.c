@@ -10,6 +10,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
+
 static int fetch_get(void *arg, struct tp_pack *pack, uint32_t chunk, bool once,
                      const uint8_t **data, void **handle, struct tp_work *work,
                      struct tp_error *err);
@@ -81,14 +83,6 @@ void tp_flight_key(struct tp_pack *pack, uint32_t chunk, struct tp_block_key *ke
     key->chunk = chunk;
 }
 
-static uint64_t thread_nsec(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 void tp_flight_release(struct tp_engine *engine, struct tp_block *block)
 {
     tp_cache_unpin(&engine->cache, block);
@@ -146,13 +140,13 @@ static int decode(struct tp_operation *operation, struct tp_pack *pack, uint32_t
     pthread_mutex_unlock(&engine->lock);
 
     if (operation->depth++ == 0)
-        nsec = thread_nsec();
+        nsec = tp_clock_nsec(CLOCK_THREAD_CPUTIME_ID);
     operation->reader = pack;
     int rc =
         tp_pack_decode_chunk(pack, chunk, block->data, operation->work, &operation->fetch, &why);
     operation->reader = reader;
     if (--operation->depth == 0)
-        nsec = thread_nsec() - nsec;
+        nsec = tp_clock_nsec(CLOCK_THREAD_CPUTIME_ID) - nsec;
 
     pthread_mutex_lock(&engine->lock);
     engine->stats.decode_nsec += nsec;

@@ -9,13 +9,14 @@
 #include <time.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "codec/scratch.h"
 #include "store/match/fit.h"
 #include "store/match/distance.h"
-#include "store/pack/layout.h"
 #include "store/match/match.h"
 #include "store/match/siblings.h"
 #include "store/match/twins.h"
+#include "store/pack/layout.h"
 
 enum { CHUNK = TP_CHUNK_MAX, TENSOR_DRAWS = 160, OPAQUE_DRAWS = 48, LEARN_CHUNKS = 3, CODECS = 3 };
 
@@ -378,13 +379,6 @@ static void conclude(const struct estimator *e, struct tp_estimate *out)
     out->changed = e->elements ? (double)e->changed / (double)e->elements : 0;
 }
 
-static double now(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
-}
-
 static uint64_t chunks_of(uint64_t len)
 {
     return len / CHUNK + (len % CHUNK != 0);
@@ -415,7 +409,7 @@ int tp_estimate(const char *base, const char *model, enum tp_links links, struct
                 struct tp_estimate *out, struct tp_error *err)
 {
     struct estimator e = {0};
-    double began = now();
+    double began = tp_seconds();
     int rc;
 
     *out = (struct tp_estimate){0};
@@ -439,7 +433,7 @@ int tp_estimate(const char *base, const char *model, enum tp_links links, struct
         rc = draw_files(&e, err);
     if (!rc)
         conclude(&e, out);
-    out->seconds = now() - began;
+    out->seconds = tp_seconds() - began;
     tp_pairs_clear(&e.pairs);
     tp_pairs_clear(&e.siblings);
     tp_model_close(e.model);

@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/vector.h"
 #include "store/original/leases.h"
 
 #ifndef CEPH_SUPER_MAGIC
@@ -228,17 +229,7 @@ int tp_leases_add(struct tp_leases *l, int fd)
     if (is_shared(fd))
         return -EOPNOTSUPP;
     pthread_mutex_lock(&l->lock);
-    if (l->fd_n == l->fd_cap) {
-        size_t cap = l->fd_cap ? 2 * l->fd_cap : 64;
-        int *fds = realloc(l->fds, cap * sizeof *fds);
-
-        if (fds) {
-            l->fds = fds;
-            l->fd_cap = cap;
-        } else {
-            rc = -ENOMEM;
-        }
-    }
+    rc = TP_VECTOR_GROW(l->fds, l->fd_n, l->fd_cap);
     /* Whom to signal comes first: a request may follow at once. */
     if (rc == 0 &&
         (fcntl(fd, F_SETOWN_EX, &owner) < 0 || fcntl(fd, F_SETSIG, request_signal()) < 0))

@@ -7,7 +7,6 @@
  */
 #include <config.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,6 +15,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/file.h"
 #include "store/compare.h"
 #include "store/names.h"
@@ -108,20 +108,15 @@ static int move_all_aside(struct tp_original *o, struct tp_error *err)
 static int tell_what_came(const struct tp_original *o, const struct tp_part *part,
                           struct tp_error *err)
 {
-    int fd = openat(part->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     const struct dirent *entry;
+    struct tp_dir dir;
     int rc;
 
-    do
-        entry = dir ? readdir(dir) : NULL;
-    while (entry && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0));
+    tp_dir_open(&dir, part->fd, ".");
+    entry = tp_dir_next(&dir);
     rc = tp_fail(err, EBUSY, "'%s/%s/%s' came while it was packed", o->path, part->path,
                  entry ? entry->d_name : "...");
-    if (dir)
-        closedir(dir);
-    else if (fd >= 0)
-        close(fd);
+    tp_dir_close(&dir);
     return rc;
 }
 

@@ -4,11 +4,11 @@
 
 #include "store/pack/copies.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/dir.h"
 #include "store/catalog.h"
 #include "store/pack/bytes_file.h"
 #include "store/pack/pack_internal.h"
@@ -34,13 +34,14 @@ void tp_copies_find(void *arg, struct tp_mirrors *mirrors)
     const struct tp_pack *pack = arg;
     const char *path = tp_pack_path(pack), *slash = strrchr(path, '/');
     char *parent = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
-    DIR *dir = parent ? opendir(parent) : NULL;
     const struct dirent *entry;
+    struct tp_dir dir = {0};
 
-    while (dir && (entry = readdir(dir)))
+    if (parent)
+        tp_dir_open(&dir, AT_FDCWD, parent);
+    while ((entry = tp_dir_next(&dir)))
         if (tp_catalog_is_pack(entry->d_name))
-            add_copy(pack, dirfd(dir), entry->d_name, mirrors);
-    if (dir)
-        closedir(dir);
+            add_copy(pack, tp_dir_fd(&dir), entry->d_name, mirrors);
+    tp_dir_close(&dir);
     free(parent);
 }

@@ -12,6 +12,7 @@
 
 #include "base/checked.h"
 #include "base/log.h"
+#include "base/vector.h"
 #include "codec/convert.h"
 #include "store/match/siblings.h"
 #include "store/pack/layout.h"
@@ -44,15 +45,8 @@ static struct tp_segment *add_segment(struct planner *p, uint32_t file, enum tp_
     struct tp_index *x = &p->plan->index;
     struct tp_segment *s;
 
-    if (x->segment_n == p->plan->segment_cap) {
-        uint32_t cap = p->plan->segment_cap ? 2 * p->plan->segment_cap : 256;
-        void *grown = realloc(x->segments, cap * sizeof *x->segments);
-
-        if (!grown)
-            return NULL;
-        x->segments = grown;
-        p->plan->segment_cap = cap;
-    }
+    if (TP_VECTOR_GROW(x->segments, x->segment_n, p->plan->segment_cap) < 0)
+        return NULL;
     s = &x->segments[x->segment_n];
     memset(s, 0, sizeof *s);
     s->file = file;

@@ -16,7 +16,7 @@ struct tp_plan {
     uint32_t *model_file;   /* for each file of the index that of the model, or TP_NONE */
     struct tp_index index;  /* chunks and tables are filled in as they are written */
     struct tp_pack *base;   /* borrowed */
-    uint32_t segment_cap;
+    size_t segment_cap;
     uint64_t tensor_n;
     struct tp_attrs attrs; /* the index's attributes point here */
     struct tp_lost lost;

@@ -12,20 +12,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "store/names.h"
 #include "store/pack/pack_internal.h"
 #include "store/write/rights.h"
 #include "store/write/writer_internal.h"
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 /* Which codecs the option leaves. */
 static int allow(struct tp_writer *w, struct tp_error *err)
@@ -123,7 +116,7 @@ static int write_temporary(struct tp_writer *w, const char *path, int *fd,
                            struct tp_pack_report *report, struct tp_error *err)
 {
     struct tp_rights rights = tp_rights_find(&w->plan);
-    double start = now();
+    double start = tp_seconds();
     mode_t mode = 0;
     int rc;
 
@@ -145,7 +138,7 @@ static int write_temporary(struct tp_writer *w, const char *path, int *fd,
         rc = tp_fail_errno(err, "cannot sync '%s'", path);
     if (rc == 0)
         posix_fadvise(*fd, 0, 0, POSIX_FADV_DONTNEED);
-    report->write_seconds = now() - start;
+    report->write_seconds = tp_seconds() - start;
     return rc;
 }
 
@@ -171,11 +164,11 @@ static int write_verified(struct tp_writer *w, const char *temporary, const char
                           struct tp_pack_report *report, struct tp_error *err)
 {
     int fd, rc = write_temporary(w, temporary, &fd, report, err);
-    double start = now();
+    double start = tp_seconds();
 
     if (rc == 0)
         rc = verify(w, temporary, report->id, err);
-    report->verify_seconds = now() - start;
+    report->verify_seconds = tp_seconds() - start;
     if (rc == 0)
         rc = publish(w->options, temporary, out, err);
     if (rc < 0 && fd >= 0)

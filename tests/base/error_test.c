@@ -26,9 +26,14 @@ int main(void)
     is_int(tp_fail_errno(&err, "odd"), -EIO, "without errno it is still a failure");
 
     tp_fail(&err, ENOLINK, "base is absent");
-    is_int(tp_error_prefix(&err, "cannot open '%s'", "m"), -ENOLINK, "a prefix keeps the code");
+    tp_error_prefix(&err, "cannot open '%s'", "m");
+    is_int(err.code, -ENOLINK, "a prefix keeps the code");
     is_str(err.message, "cannot open 'm': base is absent", "and goes first");
-    is_int(tp_error_prefix(NULL, "x"), -EIO, "a prefix of nothing is EIO");
+    tp_error_prefix(NULL, "x");
+
+    is_int(tp_oom(&err), -ENOMEM, "tp_oom gives its code");
+    is_str(err.message, "out of memory", "and its message");
+    is_int(tp_oom(NULL), -ENOMEM, "without a struct, too");
 
     tp_fail(&err, EINVAL, "name '%s'", "a\nb\x1b[2J");
     is_str(err.message, "name 'a?b?[2J'", "control bytes never reach a terminal or the next line");
