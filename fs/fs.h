@@ -75,22 +75,17 @@ struct tp_packed {
     struct tp_tree *tree;
     uint32_t file; /* in the index; TP_NONE: the model's own directory */
     struct tp_pass pass;
-    struct tp_reader *reader; /* while it is open, from the first read on */
-    struct tp_view *view;     /* held by READER */
-    struct tp_hot *hot;       /* what promotion knows of the file; NULL: nothing */
+    struct tp_reader *reader;  /* while it is open, from the first read on */
+    struct tp_view *view;      /* held by READER */
+    struct tp_hot *hot;        /* what promotion knows of the file; NULL: nothing */
+    struct tp_packed_dir *dir; /* NULL: it is no directory, or the model's own one */
+    struct tp_packed *chain;   /* in a bucket of the tree */
 };
 
 /* A directory of a pack, known by its path also when the pack is closed or gone. */
 struct tp_packed_dir {
-    uint32_t file;
     mode_t mode;
-    char *path;
-};
-
-/* A further node of a directory of a pack. */
-struct tp_packed_alias {
-    struct tp_packed packed;
-    struct tp_packed_alias *next;
+    char path[];
 };
 
 /* What is only there while the pack is open. */
@@ -125,10 +120,9 @@ struct tp_tree {
     bool lists;                 /* the kernel asks for access lists and holds users to them */
     struct stat attr;           /* of the model's directory, as it shows */
     uint32_t file_n;
-    struct tp_packed *nodes; /* of the model's directory, then of the entries */
-    struct tp_packed_alias *aliases;
-    struct tp_packed_dir *dirs; /* but for the model's own one */
-    uint32_t dir_n;
+    struct tp_packed root;    /* the node of the model's directory */
+    struct tp_packed **nodes; /* of the entries that the kernel knows, in buckets */
+    uint32_t bucket_n, node_n;
     struct tp_view *view; /* NULL: the pack is closed */
     unsigned users;       /* of VIEW */
     int anchor;           /* the pack's file, while files are open that nobody has read: -1 */
@@ -280,7 +274,6 @@ bool tp_tree_anchor(struct tp_fs *fs, struct tp_tree *tree);
 void tp_tree_unanchor(struct tp_tree *tree);
 /* Under the lock: N references less; the last one frees the tree. */
 void tp_tree_unref(struct tp_fs *fs, struct tp_tree *tree, uint64_t n);
-struct tp_packed *tp_tree_node(struct tp_tree *tree, uint32_t file);
 /* Under the lock: its name means something else from here on. */
 void tp_tree_unlist(struct tp_fs *fs, struct tp_tree *tree);
 /* Under the lock: the tree that has this name, or NULL. */
@@ -302,21 +295,20 @@ static inline mode_t tp_tree_mode(const struct tp_tree *tree, mode_t mode)
     return mode & (tree->grants | ~(mode_t)(S_IRWXU | S_IRWXG | S_IRWXO));
 }
 
-/* --- The directories of packs (tree_dirs.c) --- */
+/* --- The nodes of packs (nodes.c); all under the lock --- */
 
-/* False: out of memory. */
-bool tp_tree_dirs_create(struct tp_tree *tree, const struct tp_index *index);
-void tp_tree_dirs_free(struct tp_tree *tree);
-/* Under the lock: the node of VIA, which is not 0, of the directory FILE; NULL: out of memory. */
-struct tp_packed *tp_tree_alias(struct tp_fs *fs, struct tp_tree *tree, uint32_t file,
-                                uint64_t via);
-/* Under the lock: the kernel has forgotten a node of tp_tree_alias. */
-void tp_tree_alias_free(struct tp_packed *packed);
 /*
- * A directory that PACKED is, whatever has become of its pack; NULL: it is none, or the model's own
- * one.
+ * The node of entry FILE, which is made where there is none; NULL: out of memory. VIA is not 0 for
+ * a directory that was found by way of one that is gone. A node that is not given to the kernel is
+ * dropped again.
  */
-const struct tp_packed_dir *tp_tree_dir(const struct tp_packed *packed);
+struct tp_packed *tp_tree_node(struct tp_fs *fs, const struct tp_view *view, uint32_t file,
+                               uint64_t via);
+/* The same without making one: NULL where there is none. */
+struct tp_packed *tp_tree_known_node(struct tp_tree *tree, uint32_t file, uint64_t via);
+/* Free a node that the kernel has forgotten, unless it is open or promotion knows of it. */
+void tp_tree_drop_node(struct tp_packed *node);
+void tp_tree_free_nodes(struct tp_tree *tree);
 
 /* --- The entries of packs (packed.c); positive errno --- */
 

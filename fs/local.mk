@@ -28,7 +28,7 @@ fs_libtp_fs_la_SOURCES = \
 	fs/plain/plain.c \
 	fs/plain/write.c \
 	fs/plain/xattr.c \
-	fs/packed/dirs.c \
+	fs/packed/nodes.c \
 	fs/packed/grants.c \
 	fs/packed/list.c \
 	fs/packed/packed.c \

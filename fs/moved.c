@@ -24,7 +24,7 @@ struct gone {
 static bool packed_gone(struct tp_fs *fs, const struct tp_packed *packed, struct gone *gone)
 {
     const struct tp_tree *tree = packed->tree;
-    const struct tp_packed_dir *dir = tp_tree_dir(packed);
+    const struct tp_packed_dir *dir = packed->dir;
 
     pthread_mutex_lock(&fs->lock);
     gone->st = tree->attr;

@@ -138,8 +138,7 @@ void tp_fs_forget(struct tp_fs *fs, struct tp_node *node, uint64_t n)
     node->lookups -= n;
     if (node->kind == TP_NODE_PACKED) {
         struct tp_tree *tree = ((struct tp_packed *)node)->tree;
-        if (node->via && node->lookups == 0)
-            tp_tree_alias_free((struct tp_packed *)node);
+        tp_tree_drop_node((struct tp_packed *)node);
         tp_tree_unref(fs, tree, n);
     } else if (node->lookups == 0) {
         struct tp_plain *plain = (struct tp_plain *)node;

@@ -133,16 +133,21 @@ void tp_hot_free(struct tp_hot *hot)
     free(hot);
 }
 
+static bool is_worth_it(const struct tp_view *view, uint32_t file)
+{
+    return view->index->files[file].type == TP_ENTRY_FILE &&
+           view->index->files[file].size >= SIZE_MIN;
+}
+
 /* Under the lock. */
 static struct tp_hot *hot_of(struct tp_promote *promote, struct tp_packed *packed,
                              const struct tp_view *view)
 {
     if (packed->hot || packed->file == TP_NONE)
         return packed->hot;
-    const struct tp_pack_file *file = &view->index->files[packed->file];
-    if (file->type != TP_ENTRY_FILE || file->size < SIZE_MIN)
-        return NULL;
-    return hot_create(promote, packed, file->size);
+    return is_worth_it(view, packed->file)
+               ? hot_create(promote, packed, view->index->files[packed->file].size)
+               : NULL;
 }
 
 /* Under the lock. */
@@ -213,13 +218,18 @@ void tp_promote_read(struct tp_fs *fs, struct tp_packed *packed, size_t len)
  */
 
 /* A file that is too small, or no file, is as good as promoted. */
-static int pin_file(struct tp_promote *promote, struct tp_packed *packed,
-                    const struct tp_view *view, bool pin)
+static int pin_file(struct tp_promote *promote, uint32_t file, const struct tp_view *view, bool pin)
 {
-    struct tp_hot *hot = hot_of(promote, packed, view);
-
-    if (!hot)
+    if (!is_worth_it(view, file))
         return 0;
+    struct tp_packed *packed = tp_tree_node(promote->fs, view, file, 0);
+    struct tp_hot *hot = packed ? hot_of(promote, packed, view) : NULL;
+
+    if (!hot) {
+        if (packed)
+            tp_tree_drop_node(packed);
+        return ENOMEM;
+    }
     hot->pinned = pin;
     if (pin)
         want(promote, hot);
@@ -241,7 +251,7 @@ int tp_promote_pin(struct tp_fs *fs, struct tp_packed *packed, bool pin)
     pthread_mutex_lock(&fs->lock);
     for (uint32_t i = first; i < end; i++)
         if (view->index->files[i].link == TP_NONE)
-            rc = pin_file(promote, tp_tree_node(packed->tree, i), view, pin) ? ENOSPC : rc;
+            rc = pin_file(promote, i, view, pin) ? ENOSPC : rc;
     pthread_mutex_unlock(&fs->lock);
     tp_tree_let_go(fs, view);
     return rc;
@@ -258,9 +268,10 @@ void tp_promote_get(struct tp_fs *fs, struct tp_packed *packed, const struct tp_
     *pinned = *promoted = fs->promote != NULL;
     pthread_mutex_lock(&fs->lock);
     for (uint32_t i = first; fs->promote && i < end; i++) {
-        if (files[i].type != TP_ENTRY_FILE || files[i].link != TP_NONE || files[i].size < SIZE_MIN)
+        if (files[i].link != TP_NONE || !is_worth_it(view, i))
             continue;
-        const struct tp_hot *hot = tp_tree_node(packed->tree, i)->hot;
+        const struct tp_packed *node = tp_tree_known_node(packed->tree, i, 0);
+        const struct tp_hot *hot = node ? node->hot : NULL;
         any = true;
         *pinned = *pinned && (hot ? hot->pinned : is_pinned_name(fs->promote, packed->tree->name));
         *promoted = *promoted && hot && hot->state == TP_HOT_READY;

@@ -55,21 +55,18 @@ static void note(struct tp_fs *fs, struct tp_packed *packed, fuse_ino_t *inos, s
 /* Under the lock: the nodes of a tree that the kernel knows; NULL: out of memory. */
 static fuse_ino_t *known_nodes(struct tp_fs *fs, struct tp_tree *tree, size_t *n)
 {
-    size_t most = 2 * ((size_t)tree->file_n + 1);
+    fuse_ino_t *inos = calloc(2 * (size_t)tree->node_n + 1, sizeof *inos);
 
     *n = 0;
-    for (const struct tp_packed_alias *alias = tree->aliases; alias; alias = alias->next)
-        most++;
-    fuse_ino_t *inos = calloc(most, sizeof *inos);
     if (!inos)
         return NULL;
-    for (uint32_t i = 0; i <= tree->file_n; i++) {
-        note(fs, &tree->nodes[i], inos, n);
-        if (tree->nodes[i].hot)
-            note(fs, tp_hot_twin(tree->nodes[i].hot), inos, n);
-    }
-    for (struct tp_packed_alias *alias = tree->aliases; alias; alias = alias->next)
-        note(fs, &alias->packed, inos, n);
+    note(fs, &tree->root, inos, n);
+    for (uint32_t i = 0; i < tree->bucket_n; i++)
+        for (struct tp_packed *node = tree->nodes[i]; node; node = node->chain) {
+            note(fs, node, inos, n);
+            if (node->hot)
+                note(fs, tp_hot_twin(node->hot), inos, n);
+        }
     return inos;
 }
 

@@ -122,9 +122,9 @@ int tp_packed_enter(struct tp_fs *fs, struct tp_view *view, uint32_t file, uint6
     entry->entry_timeout = TP_TIMEOUT_PACKED;
     tp_packed_attr(view, file, &entry->attr);
     pthread_mutex_lock(&fs->lock);
-    struct tp_packed *packed = alias ? tp_tree_alias(fs, view->tree, file, via)
-                                     : tp_promote_node(tp_tree_node(view->tree, file));
+    struct tp_packed *packed = tp_tree_node(fs, view, file, alias ? via : 0);
     if (packed) {
+        packed = tp_promote_node(packed);
         entry->ino = tp_fs_ino(fs, &packed->node);
         entry->generation = packed->node.generation;
         packed->node.lookups++;
@@ -314,6 +314,7 @@ void tp_packed_release(fuse_req_t req, struct tp_packed *packed, const struct fu
     pthread_mutex_unlock(&fs->lock);
     tp_tree_closed(fs, tree);
     pthread_mutex_lock(&fs->lock);
+    tp_tree_drop_node(packed);
     tp_tree_unref(fs, tree, 1);
     pthread_mutex_unlock(&fs->lock);
     atomic_fetch_sub(&fs->open_n, 1);

@@ -230,7 +230,7 @@ static int remove_pack(struct tp_fs *fs, struct tp_view *view)
         if (tree->removal)
             tree->removal->done = true;
         tp_tree_unlist(fs, tree);
-        tp_promote_closed(fs, &tree->nodes[0]);
+        tp_promote_closed(fs, &tree->root);
         tp_removal_forget(fs, tree);
     }
     pthread_mutex_unlock(&fs->lock);

@@ -52,11 +52,6 @@ void tp_tree_unlist(struct tp_fs *fs, struct tp_tree *tree)
     tree->current = false;
 }
 
-struct tp_packed *tp_tree_node(struct tp_tree *tree, uint32_t file)
-{
-    return &tree->nodes[file == TP_NONE ? 0 : file + 1];
-}
-
 static void view_free(struct tp_view *view)
 {
     if (!view)
@@ -144,17 +139,11 @@ static void tree_free(struct tp_tree *tree)
         if (tree->next)
             tree->next->at = tree->at;
     }
-    /* Open still only when the session was ended by force. */
-    for (uint32_t i = 0; tree->nodes && i <= tree->file_n; i++) {
-        tp_reader_close(tree->nodes[i].reader);
-        tp_hot_free(tree->nodes[i].hot);
-    }
+    tp_tree_free_nodes(tree);
     view_free(tree->view);
-    tp_tree_dirs_free(tree);
     if (tree->anchor >= 0)
         close(tree->anchor);
     free(tree->removal);
-    free(tree->nodes);
     free(tree->name);
     free(tree);
 }
@@ -227,8 +216,7 @@ static struct tp_tree *tree_create(struct tp_fs *fs, const char *name, struct tp
     tree->anchor = -1;
     tree->file_n = tp_pack_index(pack)->file_n;
     tree->name = strdup(name);
-    tree->nodes = calloc((size_t)tree->file_n + 1, sizeof *tree->nodes);
-    if (!tree->name || !tree->nodes || !tp_tree_dirs_create(tree, tp_pack_index(pack))) {
+    if (!tree->name) {
         tree_free(tree);
         return NULL;
     }
@@ -240,12 +228,8 @@ static struct tp_tree *tree_create(struct tp_fs *fs, const char *name, struct tp
     tree->tight_mode = list ? tp_acl_tighten(tree->mode, list->value, list->len) : tree->mode;
     tree->has_attrs = index->attr_n > 0;
     tree->lists = fs->lists;
-    for (uint32_t i = 0; i <= tree->file_n; i++) {
-        tree->nodes[i].node.kind = TP_NODE_PACKED;
-        tree->nodes[i].node.generation = ++fs->generation;
-        tree->nodes[i].tree = tree;
-        tree->nodes[i].file = i == 0 ? TP_NONE : i - 1;
-    }
+    tree->root = (struct tp_packed){
+        .node = {TP_NODE_PACKED, 0, ++fs->generation, 0}, .tree = tree, .file = TP_NONE};
     return tree;
 }
 
@@ -486,7 +470,7 @@ void tp_tree_unanchor(struct tp_tree *tree)
  * pack. */
 static void enter(const struct tp_fs *fs, struct tp_tree *tree, struct fuse_entry_param *entry)
 {
-    struct tp_packed *root = &tree->nodes[0];
+    struct tp_packed *root = &tree->root;
 
     tree->refs++;
     root->node.lookups++;

@@ -49,4 +49,20 @@ if make_cgroup 128M; then
 else
     skip 'a cgroup of 128 MiB' 'no cgroup can be made here'
 fi
+
+# Packs that are looked at and not used: their indexes have a budget, and their files no nodes. Without these two each of
+# the packs would keep some 28 MB.
+rm "$tmp/store/large.tnpk"
+ok 'a pack of 100,000 files' "$many" "$tmp/store/p1.tnpk" 100000
+i=2
+while [ $i -le 24 ]; do
+    cp "$tmp/store/p1.tnpk" "$tmp/store/p$i.tnpk"
+    i=$((i + 1))
+done
+mount_dir "$tmp/store" "$tmp/mnt" -o cache=32M || exit 1
+ok 'each pack is looked at' stat "$tmp/mnt"/p*
+anon=$(awk '/^RssAnon:/ { print $2 }' "/proc/$mount_pid/status")
+ok "24 idle packs keep $anon KiB, 256 MiB at most" test "$anon" -lt $((256 << 10))
+ok 'a file of the first one is there still' test -f "$tmp/mnt/p1/f00099999"
+ok 'unmounted' unmount "$tmp/mnt"
 tap_done
