@@ -201,6 +201,7 @@ cli_scripts = \
 	tests/cli/printable_test.sh \
 	tests/cli/status_test.sh \
 	tests/cli/streams_test.sh \
+	tests/cli/unit_test.sh \
 	tests/cli/usage_test.sh
 
 # loaders: unmodified frameworks over a mount
