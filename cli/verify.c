@@ -15,6 +15,7 @@
 #include "cli/report.h"
 #include "control/verb/result.h"
 #include "store/names.h"
+#include "store/remove.h"
 #include "store/verify.h"
 
 struct verifying {
@@ -49,6 +50,16 @@ static int worse(int a, int b)
     return a ? a : b;
 }
 
+/* What a damaged base takes with it. */
+static void find_dependents(struct verifying *v, const char *path, const struct tp_pack *pack,
+                            struct tp_store *store)
+{
+    struct tp_error err = {0};
+
+    if (store && tp_dependents_check(store, path, pack, &err) == -EBUSY)
+        found(v, err.message);
+}
+
 static void put_report(struct verifying *v, int rc, const struct tp_error *err,
                        const struct tp_verify_report *report)
 {
@@ -73,6 +84,8 @@ static void verify(struct verifying *v, const char *path, struct tp_store *store
     int rc = tp_pack_open(path, store, &pack, &err);
     if (!rc)
         rc = tp_pack_verify(pack, v->options->threads, v->progress, found, v, &report, &err);
+    if (pack && rc == -EBADMSG)
+        find_dependents(v, path, pack, store);
     tp_pack_close(pack);
     if (v->options->json)
         put_report(v, rc, &err, &report);

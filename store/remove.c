@@ -21,8 +21,8 @@
 /* Bytes of names that an error has. */
 enum { LIST_MAX = 700 };
 
-static int check_dependents(struct tp_store *store, const char *name, struct tp_pack *pack,
-                            struct tp_error *err)
+int tp_dependents_check(struct tp_store *store, const char *name, const struct tp_pack *pack,
+                        struct tp_error *err)
 {
     struct tp_buffer list = {0};
     char **names = NULL;
@@ -52,7 +52,7 @@ static int check_packed_wholly(const char *model, struct tp_error *err)
 static int remove_claimed(struct tp_store *store, const char *name, struct tp_pack *pack,
                           bool for_good, struct tp_error *err)
 {
-    int rc = check_dependents(store, name, pack, err);
+    int rc = tp_dependents_check(store, name, pack, err);
 
     if (rc == 0 && for_good && unlink(tp_pack_path(pack)) < 0)
         rc = tp_fail_errno(err, "cannot remove '%s'", tp_pack_path(pack));

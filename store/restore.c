@@ -20,6 +20,7 @@
 #include "store/ops.h"
 #include "store/original/original.h"
 #include "store/pack/pack_internal.h"
+#include "store/remove.h"
 
 struct job {
     const char *path;  /* the pack */
@@ -36,27 +37,6 @@ static int check_base(const struct job *j)
     return tp_pack_base_error(j->pack)[0] ? tp_fail(j->err, ENOLINK, "'%s' cannot be restored: %s",
                                                     j->path, tp_pack_base_error(j->pack))
                                           : 0;
-}
-
-/* -EBUSY with their names when packs of the store have this one as their base. */
-static int check_dependents(const struct job *j)
-{
-    struct tp_buffer list = {0};
-    char **names = NULL;
-    size_t n = 0;
-    int rc = tp_store_dependents(j->store, j->pack, &names, &n, j->err);
-
-    if (rc < 0)
-        return rc;
-    for (size_t i = 0; i < n; i++)
-        tp_buffer_appendf(&list, "%s'%s'", i ? ", " : "", names[i]);
-    if (n > 0)
-        rc = tp_fail(j->err, EBUSY, "'%s' is the base of %zu other%s: %.*s", j->path, n,
-                     n == 1 ? "" : "s", (int)(list.len < 700 ? list.len : 700),
-                     list.data ? (const char *)list.data : "");
-    tp_buffer_clear(&list);
-    tp_store_names_free(names, n);
-    return rc;
 }
 
 static int make_temporary(const struct job *j, char **path, int *fd)
@@ -185,7 +165,7 @@ static int restore_locked(const struct job *j)
     if (!j->options->keep)
         rc = tp_pack_claim(j->pack, &claim, j->err);
     if (rc == 0 && !j->options->keep)
-        rc = check_dependents(j);
+        rc = tp_dependents_check(j->store, j->path, j->pack, j->err);
     if (rc == 0 && was_there)
         rc = j->options->keep ? tp_fail(j->err, EEXIST, "'%s' exists", j->target) : 0;
     else if (rc == 0)

@@ -30,6 +30,8 @@ unpack_tune() {
 }
 not_ok 'a damaged base alone fails' unpack_tune
 has 'and is reported' "$tmp/.out" "m.tnpk' is damaged"
+not_ok 'it does not verify' "$tenpak" verify -q "$tmp/store/m.tnpk"
+has 'which names what needs it' "$tmp/.out" "m.tnpk' is the base of 1 other: 'tune'"
 
 for other in a z; do
     cp "$tmp/whole" "$tmp/store/$other.tnpk"
