@@ -22,6 +22,7 @@
 #include "fs/control/control.h"
 #include "fs/detach.h"
 #include "fs/budget.h"
+#include "fs/dispatch.h"
 #include "fs/fs.h"
 #include "fs/kernel.h"
 #include "fs/loop.h"
@@ -407,7 +408,7 @@ int tp_mount_run(const struct tp_mount_options *given, struct tp_error *err)
         return tp_fail(err, ENOMEM, "out of memory");
     fs->root.fd = -1;
     pthread_mutex_init(&fs->lock, NULL);
-    pthread_mutex_init(&fs->story_lock, NULL);
+    pthread_mutex_init(&fs->logged_lock, NULL);
     pthread_cond_init(&fs->opened, NULL);
     mallopt(M_ARENA_MAX, ALLOCATOR_ARENAS);
     raise_descriptors();
@@ -435,7 +436,7 @@ int tp_mount_run(const struct tp_mount_options *given, struct tp_error *err)
     umask(mode_mask);
     tp_signals_unblock(&mask);
     pthread_cond_destroy(&fs->opened);
-    pthread_mutex_destroy(&fs->story_lock);
+    pthread_mutex_destroy(&fs->logged_lock);
     pthread_mutex_destroy(&fs->lock);
     free(fs);
     return rc;

@@ -23,6 +23,7 @@
 #include "base/thread.h"
 #include "fs/fs.h"
 #include "fs/known.h"
+#include "fs/packed/grants.h"
 #include "store/catalog.h"
 
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 13)

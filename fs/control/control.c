@@ -226,7 +226,7 @@ static void *run(void *arg)
         bool detached = control->detached;
         pthread_mutex_unlock(&control->lock);
         if (detached && !closed) {
-            tp_control_end_waiting(control, ESHUTDOWN);
+            tp_control_end_waiting(control, -ESHUTDOWN);
             close_jobs(control);
             closed = true;
         }
@@ -289,7 +289,7 @@ int tp_control_aside(struct tp_control *control,
     bool full;
 
     if (!aside)
-        return ENOMEM;
+        return -ENOMEM;
     *aside = (struct aside){control, answer, arg};
     pthread_mutex_lock(&control->lock);
     full = control->aside == TP_ASIDE_MAX;
@@ -297,7 +297,7 @@ int tp_control_aside(struct tp_control *control,
     pthread_mutex_unlock(&control->lock);
     if (full) {
         free(aside);
-        return EAGAIN;
+        return -EAGAIN;
     }
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
@@ -307,7 +307,7 @@ int tp_control_aside(struct tp_control *control,
         leave_aside(control);
         free(aside);
     }
-    return rc;
+    return -rc;
 }
 
 /* --- Going ----------------------------------------------------------------------------------- */
@@ -337,7 +337,7 @@ void tp_control_stop(struct tp_fs *fs)
     if (control->running)
         pthread_join(control->thread, NULL);
     control->running = false;
-    tp_control_end_waiting(control, ESHUTDOWN);
+    tp_control_end_waiting(control, -ESHUTDOWN);
     close_jobs(control);
     pthread_mutex_lock(&control->lock);
     while (control->aside > 0)

@@ -38,31 +38,14 @@ uint64_t tp_control_number(void);
 /* What is wrong with tenpak.conf, so that the policy before it holds; "": nothing. */
 void tp_control_conf_error(struct tp_fs *fs, char out[TP_ERROR_MAX]);
 
+extern const struct tp_node_ops tp_control_ops;
+
 static inline bool tp_is_control(const struct tp_node *node)
 {
-    return node->kind == TP_NODE_CONTROL;
+    return node->ops == &tp_control_ops;
 }
 
-/* --- Requests about its nodes; those that return a value give a positive errno --- */
-
-/* PARENT NULL: the directory itself. */
-int tp_control_lookup(struct tp_fs *fs, struct tp_node *parent, const char *name,
-                      struct fuse_entry_param *entry);
-void tp_control_forget(struct tp_fs *fs, struct tp_node *node, uint64_t n);
-int tp_control_getattr(struct tp_fs *fs, struct tp_node *node, struct stat *st);
-void tp_control_setattr(fuse_req_t req, struct tp_node *node, int to_set);
-void tp_control_readlink(fuse_req_t req, struct tp_node *node);
-int tp_control_open(fuse_req_t req, struct tp_node *node, struct fuse_file_info *fi);
-void tp_control_release(fuse_req_t req, struct fuse_file_info *fi);
-void tp_control_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi);
-void tp_control_write(fuse_req_t req, const char *data, size_t size, struct fuse_file_info *fi);
-void tp_control_lseek(fuse_req_t req, struct tp_node *node, off_t off, int whence);
-void tp_control_poll(fuse_req_t req, struct fuse_file_info *fi, struct fuse_pollhandle *poll);
-void tp_control_list_open(fuse_req_t req, struct tp_node *node, struct fuse_file_info *fi);
-void tp_control_list_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi,
-                          bool plus);
-void tp_control_list_release(struct fuse_file_info *fi);
-void tp_control_unlink(fuse_req_t req, struct tp_node *parent, const char *name);
-void tp_control_rmdir(fuse_req_t req, struct tp_node *parent, const char *name);
+/* Count a look-up of the control directory itself. */
+int tp_control_enter_top(struct tp_fs *fs, struct fuse_entry_param *entry);
 
 #endif

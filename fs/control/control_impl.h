@@ -175,7 +175,7 @@ void tp_control_leave(struct tp_control *control);
 /* Under the lock: let the thread look at who waits. */
 void tp_control_wake(struct tp_control *control);
 /* Have ANSWER called with ARG by a thread of its own: for what may wait, which the threads that
- * serve reads do not. The control directory stays until it returns. EAGAIN: there are TP_ASIDE_MAX
+ * serve reads do not. The control directory stays until it returns. -EAGAIN: there are TP_ASIDE_MAX
  * such threads. */
 int tp_control_aside(struct tp_control *control,
                      void (*answer)(struct tp_control *control, void *arg), void *arg);
@@ -184,15 +184,16 @@ void tp_control_live(struct tp_fs *fs, struct tp_live *live, struct tp_buffer *s
 
 /* --- Names (control_names.c) --- */
 
-/* What NAME in a directory is; ENOENT. Does not look whether the job, the model are there. */
+/* What NAME in a directory is; -ENOENT. Does not look whether the job, the model are there. */
 int tp_control_resolve(const struct tp_control_id *parent, const char *name,
                        struct tp_control_id *out);
 /* The I-th name of a directory whose names are always the same; NULL: no more. */
 const char *tp_control_fixed(enum tp_control_kind kind, size_t i, struct tp_control_id *out);
 const char *tp_control_job_file(unsigned which);
 uint64_t tp_control_ino(const struct tp_control_id *id);
+int tp_control_snapshot(struct tp_fs *fs, struct tp_node *dir, struct tp_listing *listing);
 
-/* --- Nodes (control_node.c); positive errno --- */
+/* --- Nodes (control_node.c) --- */
 
 /*
  * A handle more or less reads the text of a document; KEPT: it is what its pages in the kernel, if
@@ -201,7 +202,16 @@ uint64_t tp_control_ino(const struct tp_control_id *id);
 int tp_control_hold_text(struct tp_control *control, struct tp_control_node *node, bool *kept);
 void tp_control_drop_text(struct tp_control *control, struct tp_control_node *node);
 
-/* --- Contents (control_text.c); positive errno --- */
+/* --- Open files (handles.c, write.c) --- */
+
+int tp_control_open(fuse_req_t req, struct tp_node *node, struct fuse_file_info *fi);
+void tp_control_release(fuse_req_t req, struct tp_node *node, struct fuse_file_info *fi);
+int tp_control_read(fuse_req_t req, struct tp_node *node, size_t size, off_t off,
+                    struct fuse_file_info *fi);
+int tp_control_write(fuse_req_t req, struct tp_node *node, const char *data, size_t size, off_t off,
+                     struct fuse_file_info *fi);
+
+/* --- Contents (control_text.c) --- */
 
 int tp_control_text(struct tp_control *control, const struct tp_control_id *id,
                     struct tp_text **out);
@@ -246,13 +256,15 @@ void tp_control_events_clear(struct tp_control *control);
 
 /* --- Waiting (control_wait.c) --- */
 
-void tp_control_wait_read(fuse_req_t req, struct tp_control_handle *handle, size_t size, off_t off);
+int tp_control_wait_read(fuse_req_t req, struct tp_control_handle *handle, size_t size, off_t off);
+int tp_control_poll(fuse_req_t req, struct tp_node *node, struct fuse_file_info *fi,
+                    struct fuse_pollhandle *poll);
 /* The thread's turn: answer those whose time has come, wake those who poll. */
 void tp_control_serve_waiting(struct tp_control *control);
 /* Let go everybody who waits. */
 void tp_control_end_waiting(struct tp_control *control, int code);
 
-/* --- Knobs (control_knobs.c); positive errno --- */
+/* --- Knobs (control_knobs.c) --- */
 
 const char *tp_knob_name(unsigned which);
 int tp_knob_get(struct tp_control *control, unsigned which, struct tp_buffer *out);

@@ -129,7 +129,7 @@ int tp_control_events(struct tp_control *control, uint64_t *seen, size_t room,
         if (out->len > 0 && out->len + event->len > room)
             break;
         if (tp_buffer_append(out, event->line, event->len) < 0)
-            return ENOMEM;
+            return -ENOMEM;
         *seen = next;
     }
     return 0;

@@ -29,17 +29,17 @@ int tp_control_open(fuse_req_t req, struct tp_node *node, struct fuse_file_info 
     bool writes = (fi->flags & O_ACCMODE) != O_RDONLY, kept = true;
 
     if ((writes || fi->flags & O_TRUNC) && !tp_control_is_written(own->id.kind))
-        return EACCES;
+        return -EACCES;
     struct tp_control_handle *handle = calloc(1, sizeof *handle);
     if (!handle)
-        return ENOMEM;
+        return -ENOMEM;
     handle->kind = handle_kind(&own->id, writes);
     handle->node = own;
     handle->fd = -1;
     if (handle->kind == TP_HANDLE_LOG) {
         handle->fd = tp_control_open_log(control, own->id.name);
         if (handle->fd < 0) {
-            int rc = -handle->fd;
+            int rc = handle->fd;
             free(handle);
             return rc;
         }
@@ -69,11 +69,12 @@ int tp_control_open(fuse_req_t req, struct tp_node *node, struct fuse_file_info 
     return 0;
 }
 
-void tp_control_release(fuse_req_t req, struct fuse_file_info *fi)
+void tp_control_release(fuse_req_t req, struct tp_node *node, struct fuse_file_info *fi)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
     struct tp_control_handle *handle = (struct tp_control_handle *)(uintptr_t)fi->fh;
 
+    (void)node;
     pthread_mutex_lock(&fs->control->lock);
     *handle->at = handle->next;
     if (handle->next)
@@ -90,17 +91,29 @@ void tp_control_release(fuse_req_t req, struct fuse_file_info *fi)
     free(handle);
 }
 
-static void reply_part(fuse_req_t req, const struct tp_buffer *bytes, size_t size, off_t off)
+static int reply_part(fuse_req_t req, const struct tp_buffer *bytes, size_t size, off_t off)
 {
     size_t at = (uint64_t)off < bytes->len ? (size_t)off : bytes->len;
     size_t n = bytes->len - at < size ? bytes->len - at : size;
 
     fuse_reply_buf(req, n ? (const char *)bytes->data + at : NULL, n);
+    return TP_ANSWERED;
+}
+
+/* RC of making PART, which is cleared. */
+static int reply_made(fuse_req_t req, int rc, struct tp_buffer *part)
+{
+    if (rc == 0) {
+        fuse_reply_buf(req, (const char *)part->data, part->len);
+        rc = TP_ANSWERED;
+    }
+    tp_buffer_clear(part);
+    return rc;
 }
 
 /* What was there at the open, and then what has come since. */
-static void read_errors(fuse_req_t req, struct tp_control *control, const struct tp_text *text,
-                        size_t size, off_t off)
+static int read_errors(fuse_req_t req, struct tp_control *control, const struct tp_text *text,
+                       size_t size, off_t off)
 {
     struct tp_buffer part = {0};
     size_t at = (uint64_t)off < text->bytes.len ? (size_t)off : text->bytes.len;
@@ -109,30 +122,24 @@ static void read_errors(fuse_req_t req, struct tp_control *control, const struct
 
     if (rc == 0 && n < size)
         rc = tp_control_errors_since(control, text, (uint64_t)off - at, size - n, &part);
-    if (rc < 0)
-        fuse_reply_err(req, -rc);
-    else
-        fuse_reply_buf(req, (const char *)part.data, part.len);
-    tp_buffer_clear(&part);
+    return reply_made(req, rc, &part);
 }
 
-static void read_text(fuse_req_t req, struct tp_control *control, struct tp_control_handle *handle,
-                      size_t size, off_t off)
+static int read_text(fuse_req_t req, struct tp_control *control, struct tp_control_handle *handle,
+                     size_t size, off_t off)
 {
     struct tp_text *text = tp_control_node_text(control, handle->node);
+    int rc = handle->node->id.kind == TP_CONTROL_ERRORS ? read_errors(req, control, text, size, off)
+                                                        : reply_part(req, &text->bytes, size, off);
 
-    if (handle->node->id.kind == TP_CONTROL_ERRORS)
-        read_errors(req, control, text, size, off);
-    else
-        reply_part(req, &text->bytes, size, off);
     tp_text_unref(text);
+    return rc;
 }
 
-/*
- * What is next of BYTES, from *AT on; taken out of it under the lock, since descriptors are shared.
- */
-static void reply_next(fuse_req_t req, struct tp_control *control, struct tp_buffer *bytes,
-                       size_t *at, size_t size)
+/* Under the lock, which is released: what is next of BYTES, from *AT on, taken out of it, since
+ * descriptors are shared. */
+static int reply_next(fuse_req_t req, struct tp_control *control, struct tp_buffer *bytes,
+                      size_t *at, size_t size)
 {
     struct tp_buffer part = {0};
     size_t n = bytes->len - *at < size ? bytes->len - *at : size;
@@ -145,88 +152,63 @@ static void reply_next(fuse_req_t req, struct tp_control *control, struct tp_buf
         *at = 0;
     }
     pthread_mutex_unlock(&control->lock);
-    if (rc < 0)
-        fuse_reply_err(req, -rc);
-    else
-        fuse_reply_buf(req, (const char *)part.data, part.len);
-    tp_buffer_clear(&part);
+    return reply_made(req, rc, &part);
 }
 
 /* The reply to what was written; before anything was, what can be. */
-static void read_reply(fuse_req_t req, struct tp_control *control, struct tp_control_handle *handle,
-                       size_t size)
+static int read_reply(fuse_req_t req, struct tp_control *control, struct tp_control_handle *handle,
+                      size_t size)
 {
     pthread_mutex_lock(&control->lock);
     if (!handle->wrote && !handle->helped) {
         const struct tp_buffer *help = &handle->node->text->bytes;
         handle->helped = tp_buffer_append(&handle->reply, help->data, help->len) == 0;
     }
-    reply_next(req, control, &handle->reply, &handle->reply_at, size);
+    return reply_next(req, control, &handle->reply, &handle->reply_at, size);
 }
 
-static void read_events(fuse_req_t req, struct tp_control *control,
-                        struct tp_control_handle *handle, size_t size)
+static int read_events(fuse_req_t req, struct tp_control *control, struct tp_control_handle *handle,
+                       size_t size)
 {
     pthread_mutex_lock(&control->lock);
     if (handle->line.len == 0)
         tp_control_events(control, &handle->seen, size, &handle->line);
-    reply_next(req, control, &handle->line, &handle->line_at, size);
+    return reply_next(req, control, &handle->line, &handle->line_at, size);
 }
 
-static void read_log(fuse_req_t req, struct tp_control_handle *handle, size_t size, off_t off)
+static int read_log(fuse_req_t req, const struct tp_control_handle *handle, size_t size, off_t off)
 {
     char *buffer = tp_thread_buffer();
-    ssize_t n = -1;
+    ssize_t n;
 
-    if (!buffer) {
-        fuse_reply_err(req, ENOMEM);
-        return;
-    }
+    if (!buffer)
+        return -ENOMEM;
     do
-        n = pread(handle->fd, buffer, size < TP_MAX_READ ? size : TP_MAX_READ, off);
+        n = pread(handle->fd, buffer, size, off);
     while (n < 0 && errno == EINTR);
     if (n < 0)
-        fuse_reply_err(req, errno);
-    else
-        fuse_reply_buf(req, buffer, (size_t)n);
+        return -errno;
+    fuse_reply_buf(req, buffer, (size_t)n);
+    return TP_ANSWERED;
 }
 
-void tp_control_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi)
+int tp_control_read(fuse_req_t req, struct tp_node *node, size_t size, off_t off,
+                    struct fuse_file_info *fi)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
     struct tp_control_handle *handle = (struct tp_control_handle *)(uintptr_t)fi->fh;
 
+    (void)node;
     switch (handle->kind) {
-    case TP_HANDLE_TEXT:
-        read_text(req, fs->control, handle, size, off);
-        break;
     case TP_HANDLE_WRITE:
-        read_reply(req, fs->control, handle, size);
-        break;
+        return read_reply(req, fs->control, handle, size);
     case TP_HANDLE_EVENTS:
-        read_events(req, fs->control, handle, size);
-        break;
+        return read_events(req, fs->control, handle, size);
     case TP_HANDLE_LOG:
-        read_log(req, handle, size, off);
-        break;
+        return read_log(req, handle, size, off);
     case TP_HANDLE_WAIT:
-        tp_control_wait_read(req, handle, size, off);
-        break;
+        return tp_control_wait_read(req, handle, size, off);
+    default:
+        return read_text(req, fs->control, handle, size, off);
     }
-}
-
-/* All of a file is data. */
-void tp_control_lseek(fuse_req_t req, struct tp_node *node, off_t off, int whence)
-{
-    struct stat st;
-    int rc = tp_control_getattr(fuse_req_userdata(req), node, &st);
-
-    if (rc == 0 && whence != SEEK_DATA && whence != SEEK_HOLE)
-        rc = EINVAL;
-    if (rc == 0 && (off < 0 || off >= st.st_size))
-        rc = ENXIO;
-    if (rc != 0)
-        fuse_reply_err(req, rc);
-    else
-        fuse_reply_lseek(req, whence == SEEK_DATA ? off : st.st_size);
 }

@@ -11,6 +11,7 @@
 
 #include "base/hash.h"
 #include "fs/control/control_impl.h"
+#include "fs/list.h"
 
 static const char json_suffix[] = ".json";
 
@@ -86,7 +87,7 @@ static int resolve_model(const char *name, struct tp_control_id *out)
 
     if (len <= tail || len - tail >= sizeof out->name ||
         strcmp(name + len - tail, json_suffix) != 0)
-        return ENOENT;
+        return -ENOENT;
     *out = (struct tp_control_id){.kind = TP_CONTROL_MODEL};
     memcpy(out->name, name, len - tail);
     return 0;
@@ -103,7 +104,7 @@ int tp_control_resolve(const struct tp_control_id *parent, const char *name,
         *out = (struct tp_control_id){.kind = strcmp(name, "last") == 0 ? TP_CONTROL_LAST
                                                                         : TP_CONTROL_JOB};
         if (out->kind == TP_CONTROL_JOB && strlen(name) >= TP_JOB_ID_MAX)
-            return ENOENT;
+            return -ENOENT;
         if (out->kind == TP_CONTROL_JOB)
             memcpy(out->name, name, strlen(name));
         return 0;
@@ -113,7 +114,7 @@ int tp_control_resolve(const struct tp_control_id *parent, const char *name,
             memcpy(out->name, parent->name, sizeof out->name);
             return 0;
         }
-    return ENOENT;
+    return -ENOENT;
 }
 
 /* As those of packs, with the top bit, which DIR's own numbers never have. */
@@ -134,56 +135,24 @@ uint64_t tp_control_number(void)
 
 /* --- Listing ---------------------------------------------------------------------------------- */
 
-struct listing {
-    struct tp_control *control;
-    struct tp_control_node *node;
-    struct tp_buffer names; /* each with its 0 */
-    struct listing_item {
-        size_t name;
-        uint64_t ino;
-        mode_t type;
-    } * items;
-    size_t n, cap;
-    bool read; /* from its beginning, already */
-};
-
-static void clear(struct listing *listing)
+static int add(struct tp_listing *listing, const char *name, const struct tp_control_id *id)
 {
-    tp_buffer_clear(&listing->names);
-    free(listing->items);
-    listing->items = NULL;
-    listing->n = listing->cap = 0;
-}
-
-static int add(struct listing *listing, const char *name, const struct tp_control_id *id)
-{
-    if (listing->n == listing->cap) {
-        size_t cap = listing->cap ? 2 * listing->cap : 32;
-        struct listing_item *items = realloc(listing->items, cap * sizeof *items);
-        if (!items)
-            return ENOMEM;
-        listing->items = items;
-        listing->cap = cap;
-    }
-    size_t at = listing->names.len;
-    if (tp_buffer_append(&listing->names, name, strlen(name) + 1) < 0)
-        return ENOMEM;
     mode_t type = tp_control_is_dir(id->kind)   ? S_IFDIR
                   : id->kind == TP_CONTROL_LAST ? S_IFLNK
                                                 : S_IFREG;
-    listing->items[listing->n++] = (struct listing_item){at, tp_control_ino(id), type};
-    return 0;
+
+    return tp_listing_add(listing, name, strlen(name), tp_control_ino(id), type, false);
 }
 
-static int add_models(struct listing *listing)
+static int add_models(struct tp_control *control, struct tp_listing *listing)
 {
     struct tp_error err = {0};
     struct tp_store_model *models;
     size_t n;
-    int rc = tp_store_models(listing->control->fs->store, &models, &n, &err);
+    int rc = tp_store_models(control->fs->store, &models, &n, &err);
 
     if (rc < 0)
-        return tp_fs_failed(listing->control->fs, rc, &err);
+        return tp_fs_failed(control->fs, rc, &err);
     for (size_t i = 0; rc == 0 && i < n; i++) {
         struct tp_control_id id = {.kind = TP_CONTROL_MODEL};
         char name[256];
@@ -197,18 +166,18 @@ static int add_models(struct listing *listing)
 }
 
 /* Between enter and leave. */
-static int add_jobs(struct listing *listing)
+static int add_jobs(struct tp_control *control, struct tp_listing *listing)
 {
     struct tp_error err = {0};
     struct tp_control_id id = {.kind = TP_CONTROL_LAST};
     struct tp_job_status *jobs;
     char last[TP_JOB_ID_MAX];
     size_t n;
-    int rc = tp_jobs_list(listing->control->jobs, &jobs, &n, &err);
+    int rc = tp_jobs_list(control->jobs, &jobs, &n, &err);
 
     if (rc < 0)
-        return tp_fs_failed(listing->control->fs, rc, &err);
-    if (tp_jobs_last(listing->control->jobs, last) == 0)
+        return tp_fs_failed(control->fs, rc, &err);
+    if (tp_jobs_last(control->jobs, last) == 0)
         rc = add(listing, "last", &id);
     for (size_t i = 0; rc == 0 && i < n; i++) {
         id = (struct tp_control_id){.kind = TP_CONTROL_JOB};
@@ -220,17 +189,16 @@ static int add_jobs(struct listing *listing)
 }
 
 /* Those of a job that are there now: it may have no report, and no end. Between enter and leave. */
-static int add_fixed(struct listing *listing)
+static int add_fixed(struct tp_control *control, const struct tp_control_id *dir,
+                     struct tp_listing *listing)
 {
-    const struct tp_control_id *dir = &listing->node->id;
     struct tp_job_status status;
     struct tp_control_id id;
     const char *name;
     int rc = 0;
 
-    if (dir->kind == TP_CONTROL_JOB &&
-        tp_jobs_get(listing->control->jobs, dir->name, &status, NULL) < 0)
-        return ENOENT;
+    if (dir->kind == TP_CONTROL_JOB && tp_jobs_get(control->jobs, dir->name, &status, NULL) < 0)
+        return -ENOENT;
     for (size_t i = 0; rc == 0 && (name = tp_control_fixed(dir->kind, i, &id)); i++) {
         memcpy(id.name, dir->name, sizeof id.name);
         if (id.kind == TP_CONTROL_JOB_FILE && strcmp(name, "report.json") == 0 &&
@@ -244,86 +212,17 @@ static int add_fixed(struct listing *listing)
     return rc;
 }
 
-static int fill(struct listing *listing)
+int tp_control_snapshot(struct tp_fs *fs, struct tp_node *node, struct tp_listing *listing)
 {
-    int rc;
+    const struct tp_control_id *dir = &((struct tp_control_node *)node)->id;
+    struct tp_control *control = fs->control;
 
-    clear(listing);
-    if (!tp_control_enter(listing->control))
-        return ESHUTDOWN;
-    switch (listing->node->id.kind) {
-    case TP_CONTROL_MODELS:
-        rc = add_models(listing);
-        break;
-    case TP_CONTROL_JOBS:
-        rc = add_jobs(listing);
-        break;
-    default:
-        rc = add_fixed(listing);
-        break;
-    }
-    tp_control_leave(listing->control);
+    tp_listing_clear(listing);
+    if (!tp_control_enter(control))
+        return -ESHUTDOWN;
+    int rc = dir->kind == TP_CONTROL_MODELS ? add_models(control, listing)
+             : dir->kind == TP_CONTROL_JOBS ? add_jobs(control, listing)
+                                            : add_fixed(control, dir, listing);
+    tp_control_leave(control);
     return rc;
-}
-
-void tp_control_list_open(fuse_req_t req, struct tp_node *node, struct fuse_file_info *fi)
-{
-    struct tp_fs *fs = fuse_req_userdata(req);
-    struct listing *listing = calloc(1, sizeof *listing);
-    int rc = ENOMEM;
-
-    if (listing) {
-        listing->control = fs->control;
-        listing->node = (struct tp_control_node *)node;
-        rc = fill(listing);
-    }
-    fi->fh = (uint64_t)(uintptr_t)listing;
-    if (rc != 0) {
-        fuse_reply_err(req, rc);
-        if (listing)
-            tp_control_list_release(fi);
-    } else if (fuse_reply_open(req, fi) == -ENOENT) {
-        tp_control_list_release(fi);
-    }
-}
-
-void tp_control_list_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi,
-                          bool plus)
-{
-    struct listing *listing = (struct listing *)(uintptr_t)fi->fh;
-    char *buffer = tp_thread_buffer();
-    size_t used = 0;
-    int rc = buffer ? 0 : ENOMEM;
-
-    if (rc == 0 && off == 0 && listing->read)
-        rc = fill(listing);
-    if (rc != 0) {
-        fuse_reply_err(req, rc);
-        return;
-    }
-    listing->read = true;
-    if (size > TP_MAX_READ)
-        size = TP_MAX_READ;
-    for (size_t i = (size_t)off; i < listing->n; i++) {
-        const struct listing_item *item = &listing->items[i];
-        const char *name = (const char *)listing->names.data + item->name;
-        struct fuse_entry_param entry = {
-            .attr = {.st_ino = (ino_t)item->ino, .st_mode = item->type}};
-        size_t n = plus ? fuse_add_direntry_plus(req, buffer + used, size - used, name, &entry,
-                                                 (off_t)i + 1)
-                        : fuse_add_direntry(req, buffer + used, size - used, name, &entry.attr,
-                                            (off_t)i + 1);
-        if (n > size - used)
-            break;
-        used += n;
-    }
-    fuse_reply_buf(req, buffer, used);
-}
-
-void tp_control_list_release(struct fuse_file_info *fi)
-{
-    struct listing *listing = (struct listing *)(uintptr_t)fi->fh;
-
-    clear(listing);
-    free(listing);
 }

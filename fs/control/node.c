@@ -10,6 +10,8 @@
 
 #include "base/hash.h"
 #include "fs/control/control_impl.h"
+#include "fs/list.h"
+#include "fs/plain/write.h"
 
 bool tp_control_is_name(const struct tp_fs *fs, const char *name)
 {
@@ -46,7 +48,7 @@ static struct tp_control_node *node_for(struct tp_control *control, const struct
     node = calloc(1, sizeof *node);
     if (!node)
         return NULL;
-    node->node = (struct tp_node){TP_NODE_CONTROL, 0, ++control->generation};
+    node->node = (struct tp_node){&tp_control_ops, 0, ++control->generation, 0};
     node->id = *id;
     node->next = *head;
     node->at = head;
@@ -56,7 +58,7 @@ static struct tp_control_node *node_for(struct tp_control *control, const struct
     return node;
 }
 
-void tp_control_forget(struct tp_fs *fs, struct tp_node *node, uint64_t n)
+static void control_forget(struct tp_fs *fs, struct tp_node *node, uint64_t n)
 {
     struct tp_control_node *own = (struct tp_control_node *)node;
 
@@ -79,7 +81,7 @@ static int job_status(struct tp_control *control, const char *job, struct tp_job
     struct tp_error err = {0};
 
     if (!tp_control_enter(control))
-        return ESHUTDOWN;
+        return -ESHUTDOWN;
     int rc = tp_jobs_get(control->jobs, job, status, &err);
     tp_control_leave(control);
     return rc < 0 ? tp_fs_failed(control->fs, rc, &err) : 0;
@@ -88,10 +90,10 @@ static int job_status(struct tp_control *control, const char *job, struct tp_job
 static int last_job(struct tp_control *control, char id[TP_JOB_ID_MAX])
 {
     if (!tp_control_enter(control))
-        return ESHUTDOWN;
+        return -ESHUTDOWN;
     int rc = tp_jobs_last(control->jobs, id);
     tp_control_leave(control);
-    return -rc;
+    return rc;
 }
 
 /* Of what belongs to a job: when that was taken, or ended. */
@@ -108,7 +110,7 @@ static int job_attr(struct tp_control *control, const struct tp_control_id *id, 
     if (id->kind == TP_CONTROL_JOB_LOG) {
         int fd = tp_control_open_log(control, id->name);
         if (fd < 0 || fstat(fd, &log) < 0)
-            rc = fd < 0 ? -fd : errno;
+            rc = fd < 0 ? fd : -errno;
         if (fd >= 0)
             close(fd);
         if (rc != 0)
@@ -117,7 +119,7 @@ static int job_attr(struct tp_control *control, const struct tp_control_id *id, 
         st->st_mtim = log.st_mtim;
     } else if (id->kind == TP_CONTROL_JOB_WAIT && tp_job_state_is_end(status.state)) {
         st->st_mtim.tv_sec = status.ended;
-        rc = -tp_job_status_write(&status, &text);
+        rc = tp_job_status_write(&status, &text);
         st->st_size = (off_t)text.len;
         tp_buffer_clear(&text);
     }
@@ -130,7 +132,7 @@ static int model_attr(struct tp_control *control, const char *model, struct stat
     struct tp_error err = {0};
 
     if (!tp_control_enter(control))
-        return ESHUTDOWN;
+        return -ESHUTDOWN;
     int rc = tp_document_model_time(control->inventory, model, &st->st_mtim, &err);
     tp_control_leave(control);
     return rc < 0 ? tp_fs_failed(control->fs, rc, &err) : 0;
@@ -241,29 +243,27 @@ void tp_control_drop_text(struct tp_control *control, struct tp_control_node *no
 
 /* --- Look-ups --------------------------------------------------------------------------------- */
 
-int tp_control_lookup(struct tp_fs *fs, struct tp_node *parent, const char *name,
-                      struct fuse_entry_param *entry)
+static int enter(struct tp_control *control, const struct tp_control_id *id,
+                 struct fuse_entry_param *entry)
 {
-    struct tp_control *control = fs->control;
-    struct tp_control_id id = {.kind = TP_CONTROL_TOP};
     struct tp_text *text = NULL;
-    int rc = parent ? tp_control_resolve(&((struct tp_control_node *)parent)->id, name, &id) : 0;
+    int rc = 0;
 
-    if (rc == 0 && tp_control_is_document(id.kind) && !tp_control_is_made_late(id.kind))
-        rc = tp_control_text(control, &id, &text);
+    if (tp_control_is_document(id->kind) && !tp_control_is_made_late(id->kind))
+        rc = tp_control_text(control, id, &text);
     memset(entry, 0, sizeof *entry);
     if (rc == 0)
-        rc = attr_of(control, &id, text, &entry->attr);
+        rc = attr_of(control, id, text, &entry->attr);
     if (rc != 0) {
         tp_text_unref(text);
         return rc;
     }
     pthread_mutex_lock(&control->lock);
     if (text)
-        text = same_as_before(control, &id, text);
+        text = same_as_before(control, id, text);
     if (text)
         entry->attr.st_mtim = entry->attr.st_ctim = entry->attr.st_atim = text->made;
-    struct tp_control_node *node = node_for(control, &id);
+    struct tp_control_node *node = node_for(control, id);
     if (node) {
         node->node.lookups++;
         if (text) {
@@ -277,52 +277,77 @@ int tp_control_lookup(struct tp_fs *fs, struct tp_node *parent, const char *name
     if (!node)
         tp_text_unref(text);
     /* What never changes is still asked for each time: it is cheap, and nobody else pays for it. */
-    if (tp_control_is_dir(id.kind) && id.kind != TP_CONTROL_JOB)
+    if (tp_control_is_dir(id->kind) && id->kind != TP_CONTROL_JOB)
         entry->entry_timeout = TP_TIMEOUT_PACKED;
-    return node ? 0 : ENOMEM;
+    return node ? 0 : -ENOMEM;
 }
 
-int tp_control_getattr(struct tp_fs *fs, struct tp_node *node, struct stat *st)
+int tp_control_enter_top(struct tp_fs *fs, struct fuse_entry_param *entry)
+{
+    const struct tp_control_id top = {.kind = TP_CONTROL_TOP};
+
+    return enter(fs->control, &top, entry);
+}
+
+static int control_lookup(struct tp_fs *fs, struct tp_node *dir, const char *name, uint64_t alias,
+                          struct fuse_entry_param *entry)
+{
+    struct tp_control_id id;
+    int rc = tp_control_resolve(&((struct tp_control_node *)dir)->id, name, &id);
+
+    (void)alias;
+    return rc < 0 ? rc : enter(fs->control, &id, entry);
+}
+
+static int control_getattr(struct tp_fs *fs, struct tp_node *node, struct stat *st, double *timeout)
 {
     struct tp_control_node *own = (struct tp_control_node *)node;
     struct tp_text *text =
         tp_control_is_document(own->id.kind) ? tp_control_node_text(fs->control, own) : NULL;
     int rc = attr_of(fs->control, &own->id, text, st);
 
+    *timeout = 0;
     tp_text_unref(text);
     return rc;
 }
 
 /* Truncation is what a shell does before it writes; nothing else can be set. */
-void tp_control_setattr(fuse_req_t req, struct tp_node *node, int to_set)
+static int control_setattr(struct tp_fs *fs, struct tp_node *node, const struct stat *attr,
+                           int to_set, const struct fuse_file_info *fi)
 {
-    struct tp_fs *fs = fuse_req_userdata(req);
-    struct tp_control_node *own = (struct tp_control_node *)node;
     const int truncation =
         FUSE_SET_ATTR_SIZE | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW | FUSE_SET_ATTR_CTIME;
-    struct stat st;
-    int rc = EPERM;
 
-    if (to_set & FUSE_SET_ATTR_SIZE && !(to_set & ~truncation))
-        rc = tp_control_is_written(own->id.kind) ? tp_control_getattr(fs, node, &st) : EACCES;
-    if (rc != 0)
-        fuse_reply_err(req, rc);
-    else
-        fuse_reply_attr(req, &st, 0);
+    (void)fs;
+    (void)attr;
+    (void)fi;
+    if (!(to_set & FUSE_SET_ATTR_SIZE) || to_set & ~truncation)
+        return -EPERM;
+    return tp_control_is_written(((struct tp_control_node *)node)->id.kind) ? 0 : -EACCES;
 }
 
-void tp_control_readlink(fuse_req_t req, struct tp_node *node)
+static int control_readlink(struct tp_fs *fs, struct tp_node *node, char target[PATH_MAX + 1])
 {
-    struct tp_fs *fs = fuse_req_userdata(req);
     char last[TP_JOB_ID_MAX];
     int rc = ((struct tp_control_node *)node)->id.kind == TP_CONTROL_LAST
                  ? last_job(fs->control, last)
-                 : EINVAL;
+                 : -EINVAL;
 
-    if (rc != 0)
-        fuse_reply_err(req, rc);
-    else
-        fuse_reply_readlink(req, last);
+    if (rc == 0)
+        memcpy(target, last, strlen(last) + 1);
+    return rc;
+}
+
+/* All of a file is data. */
+static int control_lseek(struct tp_fs *fs, struct tp_node *node, off_t *off, int whence,
+                         const struct fuse_file_info *fi)
+{
+    struct stat st;
+    double timeout;
+    int rc = control_getattr(fs, node, &st, &timeout);
+
+    (void)fi;
+    return rc < 0 ? rc : tp_seek_in_data(st.st_size, off, whence);
 }
 
 /* --- Removing: rm -r jobs/ID ------------------------------------------------------------------ */
@@ -337,13 +362,13 @@ static void forget_job(struct tp_control *control, void *arg)
 {
     struct forgetting *forgetting = arg;
     struct tp_error err = {0};
-    int rc = ESHUTDOWN;
+    int rc = -ESHUTDOWN;
 
     if (tp_control_enter(control)) {
-        rc = -tp_jobs_forget(control->jobs, forgetting->job, &err);
+        rc = tp_jobs_forget(control->jobs, forgetting->job, &err);
         tp_control_leave(control);
     }
-    fuse_reply_err(forgetting->req, rc);
+    fuse_reply_err(forgetting->req, -rc);
     free(forgetting);
 }
 
@@ -353,7 +378,7 @@ static int start_forgetting(struct tp_control *control, fuse_req_t req, const ch
     int rc;
 
     if (!forgetting)
-        return ENOMEM;
+        return -ENOMEM;
     forgetting->req = req;
     memcpy(forgetting->job, job, strlen(job));
     rc = tp_control_aside(control, forget_job, forgetting);
@@ -362,28 +387,47 @@ static int start_forgetting(struct tp_control *control, fuse_req_t req, const ch
     return rc;
 }
 
-void tp_control_rmdir(fuse_req_t req, struct tp_node *parent, const char *name)
+/* The files of a job are removed with its directory; until then they stay. */
+static int control_remove(fuse_req_t req, struct tp_node *dir, const char *name, bool is_dir)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
+    const struct tp_control_id *dir_id = &((struct tp_control_node *)dir)->id;
     struct tp_control_id id;
-    int rc = tp_control_resolve(&((struct tp_control_node *)parent)->id, name, &id);
+    int rc = tp_control_resolve(dir_id, name, &id);
 
-    if (rc == 0 && id.kind != TP_CONTROL_JOB)
-        rc = tp_control_is_dir(id.kind) ? EPERM : ENOTDIR;
-    if (rc == 0)
-        rc = start_forgetting(fs->control, req, id.name);
-    if (rc != 0)
-        fuse_reply_err(req, rc);
+    if (rc < 0)
+        return rc;
+    if (!is_dir)
+        return dir_id->kind == TP_CONTROL_JOB ? 0 : -EPERM;
+    if (id.kind != TP_CONTROL_JOB)
+        return tp_control_is_dir(id.kind) ? -EPERM : -ENOTDIR;
+    rc = start_forgetting(fs->control, req, id.name);
+    return rc < 0 ? rc : TP_ANSWERED;
 }
 
-/* The files of a job go with its directory; until then they stay. */
-void tp_control_unlink(fuse_req_t req, struct tp_node *parent, const char *name)
+static int control_refuse(struct tp_fs *fs, struct tp_node *node)
 {
-    struct tp_control_id id;
-    const struct tp_control_id *dir = &((struct tp_control_node *)parent)->id;
-    int rc = tp_control_resolve(dir, name, &id);
-
-    if (rc == 0 && dir->kind != TP_CONTROL_JOB)
-        rc = EPERM;
-    fuse_reply_err(req, rc);
+    (void)fs;
+    (void)node;
+    return -EPERM;
 }
+
+const struct tp_node_ops tp_control_ops = {
+    .refuse = control_refuse,
+    .forget = control_forget,
+    .lookup = control_lookup,
+    .remove = control_remove,
+    .opendir = tp_list_open,
+    .readdir = tp_list_read,
+    .releasedir = tp_list_release,
+    .snapshot = tp_control_snapshot,
+    .getattr = control_getattr,
+    .setattr = control_setattr,
+    .readlink = control_readlink,
+    .open = tp_control_open,
+    .release = tp_control_release,
+    .read = tp_control_read,
+    .write = tp_control_write,
+    .lseek = control_lseek,
+    .poll = tp_control_poll,
+};

@@ -26,7 +26,7 @@ struct knob {
 static int get_jobs(struct tp_control *control, uint64_t *value)
 {
     if (!tp_control_enter(control))
-        return ESHUTDOWN;
+        return -ESHUTDOWN;
     *value = tp_jobs_get_slots(control->jobs);
     tp_control_leave(control);
     return 0;
@@ -35,10 +35,10 @@ static int get_jobs(struct tp_control *control, uint64_t *value)
 static int set_jobs(struct tp_control *control, uint64_t value, struct tp_error *err)
 {
     if (!tp_control_enter(control))
-        return -tp_fail(err, ESHUTDOWN, "the mount is ending");
+        return tp_fail(err, ESHUTDOWN, "the mount is ending");
     int rc = tp_jobs_set_slots(control->jobs, (unsigned)value, err);
     tp_control_leave(control);
-    return -rc;
+    return rc;
 }
 
 /* What the kernel reads ahead of a reader by itself, in KiB. */
@@ -54,7 +54,7 @@ static int set_read_ahead(struct tp_control *control, uint64_t value, struct tp_
 {
     int rc = tp_kernel_set_read_ahead(atomic_load(&control->fs->mount_dev), (unsigned)value);
 
-    return rc < 0 ? -tp_fail(err, -rc, "cannot set the kernel's read-ahead: %s", strerror(-rc)) : 0;
+    return rc < 0 ? tp_fail(err, -rc, "cannot set the kernel's read-ahead: %s", strerror(-rc)) : 0;
 }
 
 /* Bytes of decoded blocks. */
@@ -69,7 +69,7 @@ static int get_cache(struct tp_control *control, uint64_t *value)
 
 static int set_cache(struct tp_control *control, uint64_t value, struct tp_error *err)
 {
-    return -tp_engine_set_cache(control->fs->engine, value, err);
+    return tp_engine_set_cache(control->fs->engine, value, err);
 }
 
 /* Bytes that are decoded ahead of readers. */
@@ -98,7 +98,7 @@ static int get_hot(struct tp_control *control, uint64_t *value)
 
 static int set_hot(struct tp_control *control, uint64_t value, struct tp_error *err)
 {
-    return -tp_promote_set_budget(control->fs, value, err);
+    return tp_promote_set_budget(control->fs, value, err);
 }
 
 static const struct knob knobs[] = {
@@ -121,7 +121,7 @@ int tp_knob_get(struct tp_control *control, unsigned which, struct tp_buffer *ou
     uint64_t value;
     int rc = knobs[which].get(control, &value);
 
-    return rc != 0 ? rc : -tp_buffer_appendf(out, "%" PRIu64 "\n", value);
+    return rc != 0 ? rc : tp_buffer_appendf(out, "%" PRIu64 "\n", value);
 }
 
 /* Blanks around a value say nothing. */
@@ -137,23 +137,23 @@ static int read_value(const struct knob *knob, const char *text, size_t len, uin
     while (len > 0 && isspace((unsigned char)text[len - 1]))
         len--;
     if (len == 0 || len >= sizeof word || memchr(text, 0, len))
-        return -tp_fail(err, EINVAL, "'%s' takes one number", knob->name);
+        return tp_fail(err, EINVAL, "'%s' takes one number", knob->name);
     memcpy(word, text, len);
     word[len] = 0;
     int rc = 0;
     if (knob->is_size) {
-        rc = -tp_size_parse(word, value);
+        rc = tp_size_parse(word, value);
     } else {
         errno = 0;
         *value = strtoull(word, &end, 10);
-        rc = !isdigit((unsigned char)word[0]) || *end ? EINVAL : errno;
+        rc = !isdigit((unsigned char)word[0]) || *end ? -EINVAL : -errno;
     }
-    if (rc == EINVAL)
-        return -tp_fail(err, EINVAL, "'%s' takes one number%s", knob->name,
-                        knob->is_size ? ", of bytes, such as 512M" : "");
+    if (rc == -EINVAL)
+        return tp_fail(err, EINVAL, "'%s' takes one number%s", knob->name,
+                       knob->is_size ? ", of bytes, such as 512M" : "");
     if (rc != 0 || *value < knob->low || *value > knob->high)
-        return -tp_fail(err, ERANGE, "'%s' is from %" PRIu64 " to %" PRIu64, knob->name, knob->low,
-                        knob->high);
+        return tp_fail(err, ERANGE, "'%s' is from %" PRIu64 " to %" PRIu64, knob->name, knob->low,
+                       knob->high);
     return 0;
 }
 

@@ -96,7 +96,7 @@ static int write_text(struct tp_control *control, const struct tp_control_id *id
     case TP_CONTROL_VERB:
         return tp_verb_help((enum tp_verb)id->which, out);
     case TP_CONTROL_KNOB:
-        return -tp_knob_get(control, id->which, out);
+        return tp_knob_get(control, id->which, out);
     default:
         return -ENOENT;
     }
@@ -114,11 +114,11 @@ int tp_control_text(struct tp_control *control, const struct tp_control_id *id,
 {
     struct tp_text *text = calloc(1, sizeof *text);
     struct tp_error err = {0};
-    int rc = ESHUTDOWN;
+    int rc = -ESHUTDOWN;
 
     *out = NULL;
     if (!text)
-        return ENOMEM;
+        return -ENOMEM;
     atomic_init(&text->refs, 1);
     pthread_mutex_lock(&control->lock);
     text->knows = control->event_last;

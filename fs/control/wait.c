@@ -18,7 +18,7 @@
 /* What is known of a job that somebody waits for: looked at without the lock. */
 struct verdict {
     char job[TP_JOB_ID_MAX];
-    int rc; /* EAGAIN: it goes on; 0: TEXT is its final status */
+    int rc; /* -EAGAIN: it goes on; 0: TEXT is its final status */
     struct tp_buffer text;
     struct verdict *next;
 };
@@ -28,7 +28,7 @@ static void judge(struct tp_control *control, struct verdict *verdict)
     struct tp_job_status status;
     struct tp_error err = {0};
 
-    verdict->rc = ESHUTDOWN;
+    verdict->rc = -ESHUTDOWN;
     if (!tp_control_enter(control))
         return;
     int rc = tp_jobs_get(control->jobs, verdict->job, &status, &err);
@@ -36,9 +36,9 @@ static void judge(struct tp_control *control, struct verdict *verdict)
     if (rc < 0)
         verdict->rc = tp_fs_failed(control->fs, rc, &err);
     else if (!tp_job_state_is_end(status.state))
-        verdict->rc = EAGAIN;
+        verdict->rc = -EAGAIN;
     else
-        verdict->rc = -tp_job_status_write(&status, &verdict->text);
+        verdict->rc = tp_job_status_write(&status, &verdict->text);
 }
 
 static void answer(const struct tp_parked *parked, const struct verdict *verdict)
@@ -46,7 +46,7 @@ static void answer(const struct tp_parked *parked, const struct verdict *verdict
     const struct tp_buffer *text = &verdict->text;
 
     if (verdict->rc != 0) {
-        fuse_reply_err(parked->req, verdict->rc);
+        fuse_reply_err(parked->req, -verdict->rc);
         return;
     }
     size_t at = (uint64_t)parked->off < text->len ? (size_t)parked->off : text->len;
@@ -72,31 +72,29 @@ static void interrupted(fuse_req_t req, void *arg)
     free(found);
 }
 
-void tp_control_wait_read(fuse_req_t req, struct tp_control_handle *handle, size_t size, off_t off)
+int tp_control_wait_read(fuse_req_t req, struct tp_control_handle *handle, size_t size, off_t off)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
     struct tp_control *control = fs->control;
     struct verdict verdict = {0};
     struct tp_parked *parked = calloc(1, sizeof *parked);
 
-    if (!parked) {
-        fuse_reply_err(req, ENOMEM);
-        return;
-    }
+    if (!parked)
+        return -ENOMEM;
     memcpy(parked->job, handle->node->id.name, sizeof parked->job);
     memcpy(verdict.job, parked->job, sizeof verdict.job);
     parked->req = req;
     parked->size = size;
     parked->off = off;
     judge(control, &verdict);
-    if (verdict.rc == EAGAIN) {
+    if (verdict.rc == -EAGAIN) {
         fuse_req_interrupt_func(req, interrupted, control);
         pthread_mutex_lock(&control->lock);
-        /* From here on who is interrupted is found in the list. */
+        /* From here on an interrupted reader is found in the list. */
         if (fuse_req_interrupted(req)) {
-            verdict.rc = EINTR;
+            verdict.rc = -EINTR;
         } else if (control->detached) {
-            verdict.rc = ESHUTDOWN;
+            verdict.rc = -ESHUTDOWN;
         } else {
             parked->next = control->parked;
             control->parked = parked;
@@ -104,11 +102,12 @@ void tp_control_wait_read(fuse_req_t req, struct tp_control_handle *handle, size
         }
         pthread_mutex_unlock(&control->lock);
     }
-    if (verdict.rc != EAGAIN) {
+    if (verdict.rc != -EAGAIN) {
         answer(parked, &verdict);
         free(parked);
     }
     tp_buffer_clear(&verdict.text);
+    return TP_ANSWERED;
 }
 
 void tp_control_end_waiting(struct tp_control *control, int code)
@@ -148,13 +147,15 @@ static unsigned events_of(const struct tp_control *control, const struct tp_cont
     return news ? READY_NEWS : 0;
 }
 
-void tp_control_poll(fuse_req_t req, struct fuse_file_info *fi, struct fuse_pollhandle *poll)
+int tp_control_poll(fuse_req_t req, struct tp_node *node, struct fuse_file_info *fi,
+                    struct fuse_pollhandle *poll)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
     struct tp_control *control = fs->control;
     struct tp_control_handle *handle = (struct tp_control_handle *)(uintptr_t)fi->fh;
     struct fuse_pollhandle *old = NULL;
 
+    (void)node;
     pthread_mutex_lock(&control->lock);
     if (poll) {
         old = handle->poll;
@@ -170,6 +171,7 @@ void tp_control_poll(fuse_req_t req, struct fuse_file_info *fi, struct fuse_poll
     fuse_reply_poll(req, events);
     if (old)
         fuse_pollhandle_destroy(old);
+    return TP_ANSWERED;
 }
 
 /* Wake those whose time has come. */
@@ -261,7 +263,7 @@ void tp_control_serve_waiting(struct tp_control *control)
     while (list) {
         struct verdict *next = list->next;
         judge(control, list);
-        if (list->rc != EAGAIN)
+        if (list->rc != -EAGAIN)
             apply(control, list);
         tp_buffer_clear(&list->text);
         free(list);

@@ -140,7 +140,7 @@ static void take_text(struct tp_control *control, void *arg)
 
     if (id->kind == TP_CONTROL_KNOB) {
         snprintf(file, sizeof file, "knobs/%s", tp_knob_name(id->which));
-        rc = -tp_knob_set(control, id->which, w->data, w->size, &t.err);
+        rc = tp_knob_set(control, id->which, w->data, w->size, &t.err);
     } else {
         snprintf(file, sizeof file, "%s", tp_verb_get((enum tp_verb)id->which)->name);
         rc = submit(control, (enum tp_verb)id->which, w->data, w->size, &w->asker, &t);
@@ -156,30 +156,27 @@ static void take_text(struct tp_control *control, void *arg)
     free(w);
 }
 
-/* Another process may hold the lock of the records. */
-void tp_control_write(fuse_req_t req, const char *data, size_t size, struct fuse_file_info *fi)
+/* Not in this thread: another process may hold the lock of the records. */
+int tp_control_write(fuse_req_t req, struct tp_node *node, const char *data, size_t size, off_t off,
+                     struct fuse_file_info *fi)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
     struct tp_control_handle *handle = (struct tp_control_handle *)(uintptr_t)fi->fh;
-    struct writing *w;
-    int rc;
 
-    if (handle->kind != TP_HANDLE_WRITE) {
-        fuse_reply_err(req, EBADF);
-        return;
-    }
-    w = malloc(sizeof *w + size + 1);
-    if (!w) {
-        fuse_reply_err(req, ENOMEM);
-        return;
-    }
+    (void)node;
+    (void)off;
+    if (handle->kind != TP_HANDLE_WRITE)
+        return -EBADF;
+    struct writing *w = malloc(sizeof *w + size + 1);
+    if (!w)
+        return -ENOMEM;
     *w = (struct writing){.req = req, .handle = handle, .size = size};
     memcpy(w->data, data, size);
     w->data[size] = '\0';
     who_asks(req, &w->asker);
-    rc = tp_control_aside(fs->control, take_text, w);
-    if (rc != 0) {
-        free(w);
-        fuse_reply_err(req, rc);
-    }
+    int rc = tp_control_aside(fs->control, take_text, w);
+    if (rc == 0)
+        return TP_ANSWERED;
+    free(w);
+    return rc;
 }

@@ -105,7 +105,7 @@ static struct tp_hot *hot_create(struct tp_promote *promote, struct tp_packed *p
     if (!hot)
         return NULL;
     hot->first = hot->current = packed;
-    hot->twin = (struct tp_packed){.node = {TP_NODE_PACKED, 0, ++promote->fs->generation},
+    hot->twin = (struct tp_packed){.node = {&tp_packed_ops, 0, ++promote->fs->generation, 0},
                                    .tree = packed->tree,
                                    .file = packed->file,
                                    .hot = hot};
@@ -228,12 +228,12 @@ static int pin_file(struct tp_promote *promote, uint32_t file, const struct tp_v
     if (!hot) {
         if (packed)
             tp_tree_drop_node(packed);
-        return ENOMEM;
+        return -ENOMEM;
     }
     hot->pinned = pin;
     if (pin)
         want(promote, hot);
-    return pin && (hot->state == TP_HOT_COLD || hot->state == TP_HOT_NEVER) ? ENOSPC : 0;
+    return pin && (hot->state == TP_HOT_COLD || hot->state == TP_HOT_NEVER) ? -ENOSPC : 0;
 }
 
 int tp_promote_pin(struct tp_fs *fs, struct tp_packed *packed, bool pin)
@@ -242,7 +242,7 @@ int tp_promote_pin(struct tp_fs *fs, struct tp_packed *packed, bool pin)
     struct tp_view *view;
 
     if (!promote || !fs->passthrough.ready)
-        return EOPNOTSUPP;
+        return -EOPNOTSUPP;
     int rc = tp_tree_hold(fs, packed->tree, &view);
     if (rc != 0)
         return rc;
@@ -251,7 +251,7 @@ int tp_promote_pin(struct tp_fs *fs, struct tp_packed *packed, bool pin)
     pthread_mutex_lock(&fs->lock);
     for (uint32_t i = first; i < end; i++)
         if (view->index->files[i].link == TP_NONE)
-            rc = pin_file(promote, i, view, pin) ? ENOSPC : rc;
+            rc = pin_file(promote, i, view, pin) < 0 ? -ENOSPC : rc;
     pthread_mutex_unlock(&fs->lock);
     tp_tree_let_go(fs, view);
     return rc;
@@ -287,12 +287,12 @@ static void pin_name(struct tp_fs *fs, const char *name)
     int rc = tp_tree_lookup(fs, name, &entry);
 
     if (rc == 0) {
-        struct tp_packed *root = (struct tp_packed *)(uintptr_t)entry.ino;
+        struct tp_packed *root = tp_as_packed(tp_node_get(fs, entry.ino));
         rc = tp_promote_pin(fs, root, true);
-        tp_fs_forget(fs, &root->node, 1);
+        tp_node_forget(fs, &root->node, 1);
     }
     if (rc != 0)
-        tp_log(TP_LOG_WARNING, "cannot promote '%s': %s", name, strerror(rc));
+        tp_log(TP_LOG_WARNING, "cannot promote '%s': %s", name, strerror(-rc));
 }
 
 void tp_promote_pin_names(struct tp_promote *promote)

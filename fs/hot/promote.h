@@ -16,6 +16,7 @@
 #define TP_FS_PROMOTE_H
 
 #include "fs/fs.h"
+#include "fs/packed/packed.h"
 
 enum tp_hot_state { TP_HOT_COLD, TP_HOT_QUEUED, TP_HOT_FILLING, TP_HOT_READY, TP_HOT_NEVER };
 
@@ -73,7 +74,7 @@ void tp_promote_read(struct tp_fs *fs, struct tp_packed *packed, size_t len);
 #define TP_PIN_XATTR "user.tenpak.pin"
 
 /* Pin a file of a pack, or a whole model: promote it now and do not drop it; or let it go.
- * Positive errno; ENOSPC: there is no room for all of it. */
+ * -ENOSPC: there is no space for all of it. */
 int tp_promote_pin(struct tp_fs *fs, struct tp_packed *packed, bool pin);
 
 /* What is so of a file, or of all files of a model or a directory that can be promoted: pinned,

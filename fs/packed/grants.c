@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* What the file of a pack denies, its model denies: the pack's owner, mode and access list, and how
- * a change of them reaches what the kernel knows of the model. */
+/* The pack's owner, mode and access list, and how a change of them reaches what the kernel knows of
+ * the model. */
 #include <config.h>
+
+#include "fs/packed/grants.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -9,8 +11,9 @@
 #include <sys/xattr.h>
 
 #include "base/acl.h"
-#include "fs/change.h"
+#include "fs/fs.h"
 #include "fs/hot/promote.h"
+#include "fs/packed/packed.h"
 #include "store/names.h"
 
 enum { LIST_BYTES_MAX = 65536 };
@@ -49,7 +52,7 @@ void tp_tree_set_access(struct tp_tree *tree, const struct stat *st, mode_t gran
 static void note(struct tp_fs *fs, struct tp_packed *packed, fuse_ino_t *inos, size_t *n)
 {
     if (packed->node.lookups > 0)
-        inos[(*n)++] = tp_fs_ino(fs, &packed->node);
+        inos[(*n)++] = tp_node_ino(fs, &packed->node);
 }
 
 /* Under the lock: the nodes of a tree that the kernel knows; NULL: out of memory. */

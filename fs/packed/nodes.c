@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The nodes of a pack, made when the kernel asks for them and freed when it has forgotten them: a
- * pack of very many files costs nothing for those that nobody looks at. A caller that comes to a
- * directory by way of another directory that is gone gets a further node for it.
- */
+/* The nodes of a pack in a hash table, by entry and alias. */
 #include <config.h>
+
+#include "fs/packed/nodes.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -14,13 +12,14 @@
 #include "base/memory.h"
 #include "fs/fs.h"
 #include "fs/hot/promote.h"
+#include "fs/packed/packed.h"
 #include "store/restored.h"
 
 enum { BUCKETS_FIRST = 16 };
 
-static struct tp_packed **bucket_of(const struct tp_tree *tree, uint32_t file, uint64_t via)
+static struct tp_packed **bucket_of(const struct tp_tree *tree, uint32_t file, uint64_t alias)
 {
-    const uint64_t key[2] = {file, via};
+    const uint64_t key[2] = {file, alias};
 
     return &tree->nodes[tp_xxh3(key, sizeof key) & (tree->bucket_n - 1)];
 }
@@ -40,7 +39,7 @@ static bool grow(struct tp_tree *tree)
     tree->bucket_n = n;
     for (uint32_t i = 0; i < old.bucket_n; i++)
         for (struct tp_packed *node = old.nodes[i], *next; node; node = next) {
-            struct tp_packed **at = bucket_of(tree, node->file, node->node.via);
+            struct tp_packed **at = bucket_of(tree, node->file, node->node.alias);
             next = node->chain;
             node->chain = *at;
             *at = node;
@@ -49,12 +48,12 @@ static bool grow(struct tp_tree *tree)
     return true;
 }
 
-struct tp_packed *tp_tree_known_node(struct tp_tree *tree, uint32_t file, uint64_t via)
+struct tp_packed *tp_tree_known_node(struct tp_tree *tree, uint32_t file, uint64_t alias)
 {
     if (file == TP_NONE)
         return &tree->root;
-    struct tp_packed *node = tree->bucket_n ? *bucket_of(tree, file, via) : NULL;
-    while (node && (node->file != file || node->node.via != via))
+    struct tp_packed *node = tree->bucket_n ? *bucket_of(tree, file, alias) : NULL;
+    while (node && (node->file != file || node->node.alias != alias))
         node = node->chain;
     return node;
 }
@@ -74,17 +73,17 @@ static struct tp_packed_dir *dir_create(const struct tp_index *index, const stru
 }
 
 struct tp_packed *tp_tree_node(struct tp_fs *fs, const struct tp_view *view, uint32_t file,
-                               uint64_t via)
+                               uint64_t alias)
 {
     struct tp_tree *tree = view->tree;
-    struct tp_packed *node = tp_tree_known_node(tree, file, via);
+    struct tp_packed *node = tp_tree_known_node(tree, file, alias);
 
     if (node || (tree->node_n >= tree->bucket_n && !grow(tree)))
         return node;
     node = calloc(1, sizeof *node);
     if (!node)
         return NULL;
-    node->node = (struct tp_node){TP_NODE_PACKED, 0, ++fs->generation, via};
+    node->node = (struct tp_node){&tp_packed_ops, 0, ++fs->generation, alias};
     node->tree = tree;
     node->file = file;
     if (view->index->files[file].type == TP_ENTRY_DIR) {
@@ -94,7 +93,7 @@ struct tp_packed *tp_tree_node(struct tp_fs *fs, const struct tp_view *view, uin
             return NULL;
         }
     }
-    struct tp_packed **at = bucket_of(tree, file, via);
+    struct tp_packed **at = bucket_of(tree, file, alias);
     node->chain = *at;
     *at = node;
     tree->node_n++;
@@ -109,7 +108,7 @@ void tp_tree_drop_node(struct tp_packed *node)
     if (node->file == TP_NONE || node->node.lookups > 0 || node->hot || node->reader ||
         node->pass.asking > 0 || node->pass.passing > 0)
         return;
-    struct tp_packed **at = bucket_of(tree, node->file, node->node.via);
+    struct tp_packed **at = bucket_of(tree, node->file, node->node.alias);
     while (*at != node)
         at = &(*at)->chain;
     *at = node->chain;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The entries of a pack: attributes, look-ups, opens. */
+/* Packed nodes: attributes, look-ups, opens. */
 #include <config.h>
+
+#include "fs/packed/packed.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +13,12 @@
 
 #include "fs/fs.h"
 #include "fs/hot/promote.h"
+#include "fs/packed/grants.h"
+#include "fs/packed/list.h"
+#include "fs/packed/read.h"
 #include "fs/packed/removal.h"
+#include "fs/packed/xattr.h"
+#include "fs/plain/write.h"
 #include "fs/watch.h"
 #include "store/restored.h"
 
@@ -29,21 +36,34 @@ uint64_t tp_packed_stored_bytes(const struct tp_index *index, const struct tp_pa
     return bytes;
 }
 
+const char *tp_packed_name(const struct tp_view *view, uint32_t file)
+{
+    const char *path = view->index->files[file].path, *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+void tp_packed_range(const struct tp_view *view, uint32_t dir, uint32_t *first, uint32_t *end)
+{
+    *first = dir == TP_NONE ? 0 : dir + 1;
+    *end = dir == TP_NONE ? view->index->file_n : view->skip[dir];
+}
+
 /* A directory has a link from its parent, one from itself and one from each directory in it. */
 static nlink_t directory_links(const struct tp_view *view, uint32_t dir)
 {
-    const struct tp_index *index = view->index;
-    uint32_t end = dir == TP_NONE ? index->file_n : view->skip[dir];
+    uint32_t first, end;
     nlink_t links = 2;
 
-    for (uint32_t i = dir == TP_NONE ? 0 : dir + 1; i < end; i = view->skip[i])
-        links += index->files[i].type == TP_ENTRY_DIR;
+    tp_packed_range(view, dir, &first, &end);
+    for (uint32_t i = first; i < end; i = view->skip[i])
+        links += view->index->files[i].type == TP_ENTRY_DIR;
     return links;
 }
 
 /*
- * What is stored. A file without a block has no data for some programs (tar -S), which do not read
- * it then.
+ * What is stored. A file without a block has no data for some programs (tar -S), which would not
+ * read it.
  */
 static blkcnt_t blocks_of(const struct tp_index *index, const struct tp_pack_file *file)
 {
@@ -57,12 +77,15 @@ static void set_time(struct stat *st, int64_t sec, uint32_t nsec)
     st->st_mtim = st->st_ctim = st->st_atim = (struct timespec){sec, nsec};
 }
 
-uint32_t tp_packed_file(const struct tp_index *index, uint32_t file)
+/* The file that FILE is a name of. */
+static uint32_t linked_file(const struct tp_index *index, uint32_t file)
 {
     return file == TP_NONE || index->files[file].link == TP_NONE ? file : index->files[file].link;
 }
 
-mode_t tp_packed_mode(const struct tp_tree *tree, mode_t mode, const struct tp_attr *list)
+/* Where access lists are enforced, MODE is as it was packed; elsewhere it grants no more than LIST,
+ * which may be NULL. The pack's own file takes its part either way. */
+static mode_t visible_mode(const struct tp_tree *tree, mode_t mode, const struct tp_attr *list)
 {
     if (list && !tp_tree_lists_hold(tree))
         mode = tp_acl_tighten(mode, list->value, list->len);
@@ -74,24 +97,24 @@ void tp_packed_attr(const struct tp_view *view, uint32_t file, struct stat *st)
     const struct tp_index *index = view->index;
     const struct tp_tree *tree = view->tree;
 
-    file = tp_packed_file(index, file);
+    file = linked_file(index, file);
     memset(st, 0, sizeof *st);
     st->st_uid = tree->uid;
     st->st_gid = tree->gid;
     st->st_blksize = 4096;
     if (file == TP_NONE) {
         st->st_ino = tree->first_ino;
-        st->st_mode = S_IFDIR | tp_packed_mode(tree, index->root_mode & 07777,
-                                               tp_access_list(index->attrs + index->root_attr_first,
-                                                              index->root_attr_n));
+        st->st_mode = S_IFDIR | visible_mode(tree, index->root_mode & 07777,
+                                             tp_access_list(index->attrs + index->root_attr_first,
+                                                            index->root_attr_n));
         st->st_nlink = directory_links(view, file);
         set_time(st, index->root_mtime_sec, index->root_mtime_nsec);
         return;
     }
     const struct tp_pack_file *entry = &index->files[file];
     st->st_ino = tree->first_ino + 1 + file;
-    st->st_mode = tp_packed_mode(tree, entry->mode & 07777,
-                                 tp_access_list(index->attrs + entry->attr_first, entry->attr_n));
+    st->st_mode = visible_mode(tree, entry->mode & 07777,
+                               tp_access_list(index->attrs + entry->attr_first, entry->attr_n));
     st->st_nlink = 1 + (view->links ? view->links[file] : 0);
     set_time(st, entry->mtime_sec, entry->mtime_nsec);
     switch (entry->type) {
@@ -111,57 +134,62 @@ void tp_packed_attr(const struct tp_view *view, uint32_t file, struct stat *st)
     }
 }
 
-int tp_packed_enter(struct tp_fs *fs, struct tp_view *view, uint32_t file, uint64_t via,
+int tp_packed_enter(struct tp_fs *fs, struct tp_view *view, uint32_t file, uint64_t alias,
                     struct fuse_entry_param *entry)
 {
-    bool alias = via && view->index->files[file].type == TP_ENTRY_DIR;
+    bool is_dir = view->index->files[file].type == TP_ENTRY_DIR;
 
-    file = tp_packed_file(view->index, file);
+    file = linked_file(view->index, file);
     memset(entry, 0, sizeof *entry);
     entry->attr_timeout = tp_packed_attr_timeout(fs);
     entry->entry_timeout = TP_TIMEOUT_PACKED;
     tp_packed_attr(view, file, &entry->attr);
     pthread_mutex_lock(&fs->lock);
-    struct tp_packed *packed = tp_tree_node(fs, view, file, alias ? via : 0);
+    struct tp_packed *packed = tp_tree_node(fs, view, file, is_dir ? alias : 0);
     if (packed) {
         packed = tp_promote_node(packed);
-        entry->ino = tp_fs_ino(fs, &packed->node);
+        entry->ino = tp_node_ino(fs, &packed->node);
         entry->generation = packed->node.generation;
         packed->node.lookups++;
         view->tree->refs++;
     }
     pthread_mutex_unlock(&fs->lock);
-    return packed ? 0 : ENOMEM;
+    return packed ? 0 : -ENOMEM;
 }
 
-uint32_t tp_packed_find(const struct tp_view *view, const struct tp_packed *parent,
-                        const char *name)
+uint32_t tp_packed_find(const struct tp_view *view, const struct tp_packed *dir, const char *name)
 {
     const struct tp_index *index = view->index;
     char path[PATH_MAX];
-    int len = parent->file == TP_NONE
+    int len = dir->file == TP_NONE
                   ? snprintf(path, sizeof path, "%s", name)
-                  : snprintf(path, sizeof path, "%s/%s", index->files[parent->file].path, name);
+                  : snprintf(path, sizeof path, "%s/%s", index->files[dir->file].path, name);
     const struct tp_pack_file *file = len < (int)sizeof path ? tp_index_find(index, path) : NULL;
 
     return file ? (uint32_t)(file - index->files) : TP_NONE;
 }
 
-int tp_packed_lookup(struct tp_fs *fs, struct tp_packed *parent, const char *name, uint64_t via,
-                     struct fuse_entry_param *entry)
+double tp_packed_attr_timeout(const struct tp_fs *fs)
 {
+    return tp_watch_is_on(fs->watch) ? TP_TIMEOUT_PACKED : TP_TIMEOUT_ACCESS;
+}
+
+static int packed_lookup(struct tp_fs *fs, struct tp_node *node, const char *name, uint64_t alias,
+                         struct fuse_entry_param *entry)
+{
+    struct tp_packed *dir = tp_as_packed(node);
     struct tp_view *view;
 
     /* The kernel lets longer ones pass than other file systems have. */
     if (strlen(name) > NAME_MAX)
-        return ENAMETOOLONG;
-    int rc = tp_tree_hold(fs, parent->tree, &view);
+        return -ENAMETOOLONG;
+    int rc = tp_tree_hold(fs, dir->tree, &view);
     if (rc != 0)
         return rc;
-    uint32_t file = tp_packed_find(view, parent, name);
+    uint32_t file = tp_packed_find(view, dir, name);
     bool hidden = tp_removal_hides(fs, view->tree, file);
     if (file != TP_NONE && !hidden) {
-        rc = tp_packed_enter(fs, view, file, via, entry);
+        rc = tp_packed_enter(fs, view, file, alias, entry);
     } else {
         /* That it is not there is as lasting as what is. */
         memset(entry, 0, sizeof *entry);
@@ -171,15 +199,12 @@ int tp_packed_lookup(struct tp_fs *fs, struct tp_packed *parent, const char *nam
     return rc;
 }
 
-double tp_packed_attr_timeout(const struct tp_fs *fs)
+static int packed_getattr(struct tp_fs *fs, struct tp_node *node, struct stat *st, double *timeout)
 {
-    return tp_watch_is_on(fs->watch) ? TP_TIMEOUT_PACKED : TP_TIMEOUT_ACCESS;
-}
-
-int tp_packed_getattr(struct tp_fs *fs, struct tp_packed *packed, struct stat *st)
-{
+    struct tp_packed *packed = tp_as_packed(node);
     struct tp_view *view;
 
+    *timeout = tp_packed_attr_timeout(fs);
     if (packed->file == TP_NONE) {
         pthread_mutex_lock(&fs->lock);
         *st = packed->tree->attr;
@@ -187,7 +212,7 @@ int tp_packed_getattr(struct tp_fs *fs, struct tp_packed *packed, struct stat *s
         return 0;
     }
     int rc = tp_tree_hold(fs, packed->tree, &view);
-    if (rc != 0)
+    if (rc < 0)
         return rc;
     tp_packed_attr(view, packed->file, st);
     if (tp_removal_hides(fs, packed->tree, packed->file))
@@ -196,7 +221,6 @@ int tp_packed_getattr(struct tp_fs *fs, struct tp_packed *packed, struct stat *s
     return 0;
 }
 
-/* Shared by all opens of its node; holds the pack open. */
 int tp_packed_reader(struct tp_fs *fs, struct tp_packed *packed, struct tp_reader **out)
 {
     struct tp_reader *reader = NULL;
@@ -223,19 +247,18 @@ int tp_packed_reader(struct tp_fs *fs, struct tp_packed *packed, struct tp_reade
     return rc == 0 ? 0 : tp_fs_failed(fs, rc, &err);
 }
 
-/* Count one open that asks, and have what it will be read by: the pack is opened by the first read,
+/* Count one open that is served by us, and prepare its reads: the pack is opened by the first read,
  * unless it is open, or promotion wants to know of it. */
-static int begin(struct tp_fs *fs, struct tp_packed *packed, struct fuse_file_info *fi)
+static int begin_open(struct tp_fs *fs, struct tp_packed *packed, struct fuse_file_info *fi)
 {
     struct tp_reader *reader;
-    int rc = 0;
 
     tp_tree_retry_base(fs, packed->tree);
     if (!fs->promote && tp_tree_anchor(fs, packed->tree)) {
         fi->fh = 1;
     } else {
-        rc = tp_packed_reader(fs, packed, &reader);
-        if (rc != 0)
+        int rc = tp_packed_reader(fs, packed, &reader);
+        if (rc < 0)
             return rc;
         tp_promote_opened(fs, packed, packed->view);
     }
@@ -245,8 +268,8 @@ static int begin(struct tp_fs *fs, struct tp_packed *packed, struct fuse_file_in
     return 0;
 }
 
-/* One open less of those that ask. */
-static void end(fuse_req_t req, struct tp_packed *packed)
+/* One open less of those that are served by us. */
+static void end_open(fuse_req_t req, struct tp_packed *packed)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
     struct tp_view *view = NULL;
@@ -265,35 +288,38 @@ static void end(fuse_req_t req, struct tp_packed *packed)
         tp_tree_let_go(fs, view);
 }
 
-int tp_packed_refuse(struct tp_fs *fs, const struct tp_packed *packed)
+static int packed_refuse(struct tp_fs *fs, struct tp_node *node)
 {
-    tp_fs_tell(fs,
-               "'%s' is a pack, which is read-only: to change the model, 'tenpak unpack "
-               "%s/%s" TP_PACK_SUFFIX "' first",
-               packed->tree->name, fs->dir, packed->tree->name);
-    return EROFS;
+    const char *name = tp_as_packed(node)->tree->name;
+
+    tp_fs_log_hint(fs,
+                   "'%s' is a pack, which is read-only: to change the model, 'tenpak unpack "
+                   "%s/%s" TP_PACK_SUFFIX "' first",
+                   name, fs->dir, name);
+    return -EROFS;
 }
 
 /*
- * An open file holds its pack open, or its file, and its tree alive; one that passes through only
- * the tree.
+ * An open file holds its pack open, or its file, and its tree alive; one that the kernel reads by
+ * itself holds only the tree.
  */
-int tp_packed_open(fuse_req_t req, struct tp_packed *packed, struct fuse_file_info *fi)
+static int packed_open(fuse_req_t req, struct tp_node *node, struct fuse_file_info *fi)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
+    struct tp_packed *packed = tp_as_packed(node);
 
     if ((fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC)
-        return tp_packed_refuse(fs, packed);
+        return packed_refuse(fs, node);
     enum tp_promote_open how = tp_promote_open(req, packed, fi);
     fi->noflush = 1;
     if (how == TP_OPEN_ANEW)
-        return ESTALE;
+        return -ESTALE;
     atomic_fetch_add(&fs->open_n, 1);
     if (how == TP_OPEN_PASSES)
         return 0;
-    int rc = begin(fs, packed, fi);
-    if (rc != 0) {
-        end(req, packed);
+    int rc = begin_open(fs, packed, fi);
+    if (rc < 0) {
+        end_open(req, packed);
         atomic_fetch_sub(&fs->open_n, 1);
         return rc;
     }
@@ -301,13 +327,14 @@ int tp_packed_open(fuse_req_t req, struct tp_packed *packed, struct fuse_file_in
     return 0;
 }
 
-void tp_packed_release(fuse_req_t req, struct tp_packed *packed, const struct fuse_file_info *fi)
+static void packed_release(fuse_req_t req, struct tp_node *node, struct fuse_file_info *fi)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
+    struct tp_packed *packed = tp_as_packed(node);
     struct tp_tree *tree = packed->tree;
 
     /* No open of a node that is open changes how it is read. */
-    end(req, packed);
+    end_open(req, packed);
     pthread_mutex_lock(&fs->lock);
     if (fi->fh)
         tp_tree_unanchor(tree);
@@ -319,3 +346,88 @@ void tp_packed_release(fuse_req_t req, struct tp_packed *packed, const struct fu
     pthread_mutex_unlock(&fs->lock);
     atomic_fetch_sub(&fs->open_n, 1);
 }
+
+/* --- Other operations --- */
+
+static void packed_forget(struct tp_fs *fs, struct tp_node *node, uint64_t n)
+{
+    struct tp_packed *packed = tp_as_packed(node);
+    struct tp_tree *tree = packed->tree;
+
+    pthread_mutex_lock(&fs->lock);
+    node->lookups -= n;
+    tp_tree_drop_node(packed);
+    tp_tree_unref(fs, tree, n);
+    pthread_mutex_unlock(&fs->lock);
+}
+
+static bool packed_place(struct tp_fs *fs, struct tp_node *node, struct tp_place *out)
+{
+    const struct tp_packed *packed = tp_as_packed(node);
+    const struct tp_tree *tree = packed->tree;
+    const struct tp_packed_dir *dir = packed->dir;
+    int len;
+
+    pthread_mutex_lock(&fs->lock);
+    out->st = tree->attr;
+    pthread_mutex_unlock(&fs->lock);
+    if (packed->file == TP_NONE) {
+        len = snprintf(out->path, sizeof out->path, "%s", tree->name);
+    } else {
+        if (!dir)
+            return false;
+        out->st.st_mode = tp_tree_mode(tree, dir->mode);
+        len = snprintf(out->path, sizeof out->path, "%s/%s", tree->name, dir->path);
+    }
+    return len < (int)sizeof out->path;
+}
+
+static int packed_readlink(struct tp_fs *fs, struct tp_node *node, char target[PATH_MAX + 1])
+{
+    struct tp_packed *packed = tp_as_packed(node);
+    struct tp_view *view;
+    int rc = tp_tree_hold(fs, packed->tree, &view);
+
+    if (rc < 0)
+        return rc;
+    const char *to = packed->file == TP_NONE ? NULL : view->index->files[packed->file].target;
+    if (!to)
+        rc = -EINVAL;
+    else if (snprintf(target, PATH_MAX + 1, "%s", to) > PATH_MAX)
+        rc = -ENAMETOOLONG;
+    tp_tree_let_go(fs, view);
+    return rc;
+}
+
+/* A packed file has no holes. */
+static int packed_lseek(struct tp_fs *fs, struct tp_node *node, off_t *off, int whence,
+                        const struct fuse_file_info *fi)
+{
+    struct stat st;
+    double timeout;
+    int rc = packed_getattr(fs, node, &st, &timeout);
+
+    (void)fi;
+    return rc < 0 ? rc : tp_seek_in_data(st.st_size, off, whence);
+}
+
+const struct tp_node_ops tp_packed_ops = {
+    .refuse = packed_refuse,
+    .forget = packed_forget,
+    .lookup = packed_lookup,
+    .place = packed_place,
+    .remove = tp_packed_remove,
+    .opendir = tp_packed_opendir,
+    .readdir = tp_packed_readdir,
+    .releasedir = tp_packed_releasedir,
+    .snapshot = tp_packed_snapshot,
+    .getattr = packed_getattr,
+    .readlink = packed_readlink,
+    .getxattr = tp_packed_getxattr,
+    .listxattr = tp_packed_listxattr,
+    .setxattr = tp_packed_setxattr,
+    .open = packed_open,
+    .release = packed_release,
+    .read = tp_packed_read,
+    .lseek = packed_lseek,
+};

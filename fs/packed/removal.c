@@ -12,11 +12,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "fs/change.h"
+#include "fs/fs.h"
 #include "fs/hot/promote.h"
 #include "store/remove.h"
 
-/* Without progress for so long nobody is about to remove the rest. */
+/* Seconds without progress after which the rest will not be removed. */
 enum { SECONDS = 20, GROUPS_MAX = 1024 };
 
 struct tp_removal {
@@ -77,13 +77,13 @@ static int check(fuse_req_t req, struct tp_fs *fs, struct tp_view *view)
     struct tp_error err = {0};
 
     if (!may_remove(req, fs, view->tree))
-        return EACCES;
+        return -EACCES;
     if (faccessat(fs->root.fd, ".", W_OK | X_OK, AT_EACCESS) < 0)
-        return errno;
+        return -errno;
     int rc = tp_remove_check(fs->store, view->tree->name, view->pack, &err);
     if (rc < 0)
-        tp_fs_tell(fs, "'%s' is not removed: %s", view->tree->name, err.message);
-    return -rc;
+        tp_fs_log_hint(fs, "'%s' is not removed: %s", view->tree->name, err.message);
+    return rc;
 }
 
 /* --- What is hidden ------------------------------------------------------------------------ */
@@ -118,16 +118,17 @@ static struct tp_removal *removal_of(struct tp_fs *fs, struct tp_tree *tree)
 
     if (removal && !removal->done && now() - removal->touched > SECONDS) {
         drop(fs, tree);
-        tp_fs_tell(fs,
-                   "what was removed of '%s' is there again: a pack goes as a whole, or not at all",
-                   tree->name);
+        tp_fs_log_hint(
+            fs,
+            "what was removed of '%s' is there again: a pack is removed as a whole, or not at all",
+            tree->name);
     }
     return tree->removal;
 }
 
 bool tp_removal_hides(struct tp_fs *fs, struct tp_tree *tree, uint32_t file)
 {
-    if (!tree->unsettled || file == TP_NONE)
+    if (!tree->was_hidden || file == TP_NONE)
         return false;
     pthread_mutex_lock(&fs->lock);
     const struct tp_removal *removal = removal_of(fs, tree);
@@ -144,7 +145,7 @@ static int begin(fuse_req_t req, struct tp_fs *fs, struct tp_view *view)
     pthread_mutex_lock(&fs->lock);
     bool begun = removal_of(fs, tree) != NULL;
     pthread_mutex_unlock(&fs->lock);
-    int rc = begun ? may_remove(req, fs, tree) ? 0 : EACCES : check(req, fs, view);
+    int rc = begun ? may_remove(req, fs, tree) ? 0 : -EACCES : check(req, fs, view);
     if (rc != 0)
         return rc;
     pthread_mutex_lock(&fs->lock);
@@ -156,9 +157,9 @@ static int begin(fuse_req_t req, struct tp_fs *fs, struct tp_view *view)
     }
     if (tree->removal) {
         tree->removal->touched = now();
-        tree->unsettled = true;
+        tree->was_hidden = true;
     } else {
-        rc = ENOMEM;
+        rc = -ENOMEM;
     }
     pthread_mutex_unlock(&fs->lock);
     return rc;
@@ -179,19 +180,20 @@ static int hide(struct tp_fs *fs, const struct tp_view *view, uint32_t file)
     pthread_mutex_lock(&fs->lock);
     struct tp_removal *removal = removal_of(fs, view->tree);
     if (!removal)
-        rc = EAGAIN;
+        rc = -EAGAIN;
     else if (removal->hidden[file])
-        rc = ENOENT;
+        rc = -ENOENT;
     else if (!all_hidden(removal, file + 1, view->skip[file]))
-        rc = ENOTEMPTY;
+        rc = -ENOTEMPTY;
     else
         removal->hidden[file] = true;
     pthread_mutex_unlock(&fs->lock);
     return rc;
 }
 
-int tp_removal_entry(fuse_req_t req, struct tp_packed *parent, const char *name, bool is_dir)
+int tp_packed_remove(fuse_req_t req, struct tp_node *dir, const char *name, bool is_dir)
 {
+    struct tp_packed *parent = tp_as_packed(dir);
     struct tp_fs *fs = fuse_req_userdata(req);
     struct tp_view *view;
     uint32_t file;
@@ -201,9 +203,9 @@ int tp_removal_entry(fuse_req_t req, struct tp_packed *parent, const char *name,
         return rc;
     file = tp_packed_find(view, parent, name);
     if (file == TP_NONE || tp_removal_hides(fs, parent->tree, file))
-        rc = ENOENT;
+        rc = -ENOENT;
     else if ((view->index->files[file].type == TP_ENTRY_DIR) != is_dir)
-        rc = is_dir ? ENOTDIR : EISDIR;
+        rc = is_dir ? -ENOTDIR : -EISDIR;
     if (rc == 0)
         rc = begin(req, fs, view);
     if (rc == 0)
@@ -222,7 +224,7 @@ static int remove_pack(struct tp_fs *fs, struct tp_view *view)
     int rc = tp_remove_pack(fs->store, tree->name, view->pack, &err);
 
     if (rc < 0)
-        tp_fs_tell(fs, "'%s' is not removed: %s", tree->name, err.message);
+        tp_fs_log_hint(fs, "'%s' is not removed: %s", tree->name, err.message);
     pthread_mutex_lock(&fs->lock);
     if (rc < 0) {
         drop(fs, tree);
@@ -234,7 +236,7 @@ static int remove_pack(struct tp_fs *fs, struct tp_view *view)
         tp_removal_forget(fs, tree);
     }
     pthread_mutex_unlock(&fs->lock);
-    return -rc;
+    return rc;
 }
 
 static int remove_tree(fuse_req_t req, struct tp_fs *fs, struct tp_tree *tree)
@@ -249,7 +251,7 @@ static int remove_tree(fuse_req_t req, struct tp_fs *fs, struct tp_tree *tree)
     bool empty = tree->file_n == 0 || (removal && all_hidden(removal, 0, tree->file_n));
     pthread_mutex_unlock(&fs->lock);
     if (!empty)
-        rc = ENOTEMPTY;
+        rc = -ENOTEMPTY;
     else
         rc = begin(req, fs, view);
     if (rc == 0)
@@ -267,8 +269,8 @@ int tp_removal_model(fuse_req_t req, const char *name)
 
     if (rc != 0)
         return rc;
-    struct tp_node *node = tp_fs_node(fs, entry.ino);
+    struct tp_node *node = tp_node_get(fs, entry.ino);
     rc = remove_tree(req, fs, tp_as_packed(node)->tree);
-    tp_fs_forget(fs, node, 1);
+    tp_node_forget(fs, node, 1);
     return rc;
 }

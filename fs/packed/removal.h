@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Removing a packed model through the mount, as rm -r does it: file by file, directories when they
- * are empty, the model's own one last. A pack cannot lose a part of it, so what is removed is only
- * hidden, from everybody, until the model's directory goes, and the pack with it. When nothing more
- * is removed for a while, or the mount ends before, all is there again: all of a model goes, or
- * nothing.
+ * are empty, the model's own directory last. A pack cannot lose a part of it, so what is removed is
+ * only hidden, from all users, until the model's directory is removed, and the pack with it. When
+ * nothing more is removed for a while, or the mount ends before, all of it shows again: a model is
+ * removed as a whole, or not at all.
  *
- * The kernel has checked the directories' modes by then; here the caller must be one that may
- * remove the pack from DIR. EBUSY: others need the pack as their base, or another process works on
+ * The kernel has checked the modes of the directories; here the caller must be one that may remove
+ * the pack from DIR. -EBUSY: other packs need this one as their base, or another process works on
  * it; the log names them.
  */
 #ifndef TP_FS_REMOVAL_H
 #define TP_FS_REMOVAL_H
 
-#include "fs/fs.h"
+#include "fs/packed/packed.h"
 
 /* What was removed of a tree. */
 struct tp_removal;
 
-/* Remove NAME, a directory where IS_DIR says so, from a directory of a pack. Positive errno. */
-int tp_removal_entry(fuse_req_t req, struct tp_packed *parent, const char *name, bool is_dir);
-/* Remove the model NAME, of which all entries were removed before. Positive errno. */
+/* Remove NAME from a directory of a pack. */
+int tp_packed_remove(fuse_req_t req, struct tp_node *dir, const char *name, bool is_dir);
+/* Remove the model NAME, of which all entries were removed before. */
 int tp_removal_model(fuse_req_t req, const char *name);
 
 /* Under the lock: the pack of TREE has lost its name. May free TREE. */

@@ -3,6 +3,8 @@
  * file is. */
 #include <config.h>
 
+#include "fs/packed/tree.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -16,6 +18,8 @@
 #include "fs/budget.h"
 #include "fs/fs.h"
 #include "fs/hot/promote.h"
+#include "fs/packed/grants.h"
+#include "fs/packed/packed.h"
 #include "fs/packed/removal.h"
 #include "store/restored.h"
 
@@ -229,7 +233,7 @@ static struct tp_tree *tree_create(struct tp_fs *fs, const char *name, struct tp
     tree->has_attrs = index->attr_n > 0;
     tree->lists = fs->lists;
     tree->root = (struct tp_packed){
-        .node = {TP_NODE_PACKED, 0, ++fs->generation, 0}, .tree = tree, .file = TP_NONE};
+        .node = {&tp_packed_ops, 0, ++fs->generation, 0}, .tree = tree, .file = TP_NONE};
     return tree;
 }
 
@@ -337,9 +341,9 @@ static int open_view(struct tp_fs *fs, struct tp_tree *tree, struct tp_view **ou
     if (rc == -ENOENT || rc == -ESTALE)
         rc = open_anchored(fs, tree, &pack, &err);
     if (rc < 0)
-        return rc == -ENOENT ? ESTALE : tp_fs_failed(fs, rc, &err);
+        return rc == -ENOENT ? -ESTALE : tp_fs_failed(fs, rc, &err);
     *out = view_create(tree, pack);
-    return *out ? 0 : ENOMEM;
+    return *out ? 0 : -ENOMEM;
 }
 
 int tp_tree_hold(struct tp_fs *fs, struct tp_tree *tree, struct tp_view **out)
@@ -490,10 +494,10 @@ int tp_tree_lookup(struct tp_fs *fs, const char *name, struct fuse_entry_param *
     struct stat st;
 
     if (strlen(name) + TP_PACK_SUFFIX_LEN > NAME_MAX)
-        return ENOENT;
+        return -ENOENT;
     snprintf(file, sizeof file, "%s" TP_PACK_SUFFIX, name);
     if (!tp_catalog_find_pack(fs->root.fd, file, &st))
-        return ENOENT;
+        return -ENOENT;
 
     pthread_mutex_lock(&fs->lock);
     tree = known(fs, name, &st);
@@ -514,5 +518,5 @@ int tp_tree_lookup(struct tp_fs *fs, const char *name, struct fuse_entry_param *
         enter(fs, tree, entry);
     pthread_mutex_unlock(&fs->lock);
     tp_pack_close(pack);
-    return tree ? 0 : ENOMEM;
+    return tree ? 0 : -ENOMEM;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What a packed file or model tells of itself as user.tenpak.NAME: one short text each. */
+/* The extended attributes of packed nodes; user.tenpak.NAME is one short text each. */
 #include <config.h>
+
+#include "fs/packed/xattr.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -9,8 +11,10 @@
 
 #include "base/hash.h"
 #include "codec/codec.h"
-#include "fs/change.h"
+#include "fs/fs.h"
 #include "fs/hot/promote.h"
+#include "fs/packed/grants.h"
+#include "fs/packed/packed.h"
 
 #define PREFIX "user.tenpak."
 
@@ -20,13 +24,13 @@ struct subject {
     const struct tp_view *view;
     const struct tp_pack_file *file; /* NULL: the whole model */
     char *out;
-    size_t room;
+    size_t size;
 };
 
 static int put_hex(const struct subject *of, const uint8_t *bytes, size_t len)
 {
-    if (2 * len >= of->room)
-        return ERANGE;
+    if (2 * len >= of->size)
+        return -ERANGE;
     for (size_t i = 0; i < len; i++)
         snprintf(of->out + 2 * i, 3, "%02x", bytes[i]);
     return 0;
@@ -35,13 +39,13 @@ static int put_hex(const struct subject *of, const uint8_t *bytes, size_t len)
 static int put_sha256(const struct subject *of)
 {
     if (!of->file || of->file->type != TP_ENTRY_FILE)
-        return ENODATA;
+        return -ENODATA;
     return put_hex(of, of->file->sha256, TP_SHA256_LEN);
 }
 
 static int put_id(const struct subject *of)
 {
-    return of->file ? ENODATA : put_hex(of, of->view->tree->id, TP_SHA256_LEN);
+    return of->file ? -ENODATA : put_hex(of, of->view->tree->id, TP_SHA256_LEN);
 }
 
 static int put_base(const struct subject *of)
@@ -49,9 +53,9 @@ static int put_base(const struct subject *of)
     const struct tp_index *index = of->view->index;
 
     if (!index->has_base)
-        return ENODATA;
+        return -ENODATA;
     if (index->base_name && index->base_name[0])
-        return snprintf(of->out, of->room, "%s", index->base_name) < (int)of->room ? 0 : ERANGE;
+        return snprintf(of->out, of->size, "%s", index->base_name) < (int)of->size ? 0 : -ERANGE;
     return put_hex(of, index->base_id, TP_SHA256_LEN);
 }
 
@@ -65,7 +69,7 @@ static uint64_t stored_bytes(const struct subject *of)
 
 static int put_stored(const struct subject *of)
 {
-    snprintf(of->out, of->room, "%" PRIu64, stored_bytes(of));
+    snprintf(of->out, of->size, "%" PRIu64, stored_bytes(of));
     return 0;
 }
 
@@ -76,11 +80,11 @@ static int put_ratio(const struct subject *of)
     uint64_t stored = stored_bytes(of);
 
     if (size == 0)
-        return ENODATA;
+        return -ENODATA;
     if (stored == 0)
-        snprintf(of->out, of->room, "inf");
+        snprintf(of->out, of->size, "inf");
     else
-        snprintf(of->out, of->room, "%.3f", (double)size / (double)stored);
+        snprintf(of->out, of->size, "%.3f", (double)size / (double)stored);
     return 0;
 }
 
@@ -106,7 +110,7 @@ static int put_codecs(const struct subject *of)
     size_t used = 0;
 
     if (of->file && of->file->type != TP_ENTRY_FILE)
-        return ENODATA;
+        return -ENODATA;
     count_codecs(of, bytes);
     for (;;) {
         unsigned most = 0;
@@ -116,27 +120,27 @@ static int put_codecs(const struct subject *of)
         if (bytes[most] == 0)
             break;
         int n =
-            snprintf(of->out + used, of->room - used, "%s%s", used ? "," : "", tp_codec_name(most));
-        if (n < 0 || (size_t)n >= of->room - used)
-            return ERANGE;
+            snprintf(of->out + used, of->size - used, "%s%s", used ? "," : "", tp_codec_name(most));
+        if (n < 0 || (size_t)n >= of->size - used)
+            return -ERANGE;
         used += (size_t)n;
         bytes[most] = 0;
     }
-    return used ? 0 : ENODATA;
+    return used ? 0 : -ENODATA;
 }
 
 /* Each block's hash is checked whenever it is decoded, and what fails is not given out. */
 static int put_verified(const struct subject *of)
 {
     if (of->file && of->file->type != TP_ENTRY_FILE)
-        return ENODATA;
-    snprintf(of->out, of->room, "on-read");
+        return -ENODATA;
+    snprintf(of->out, of->size, "on-read");
     return 0;
 }
 
 static int put_truth(const struct subject *of, bool truth)
 {
-    snprintf(of->out, of->room, "%d", truth);
+    snprintf(of->out, of->size, "%d", truth);
     return 0;
 }
 
@@ -157,14 +161,14 @@ static int put_promoted(const struct subject *of)
 }
 
 /*
- * Whether users of the mount are shown this attribute. Those of ours are told, whatever the file
- * had.
+ * Whether users of the mount are shown this attribute that the file had. user.tenpak.NAME is
+ * answered by the mount, whatever the file had.
  */
 static bool is_shown(const struct tp_tree *tree, const char *name)
 {
     if (strncmp(name, PREFIX, sizeof PREFIX - 1) == 0)
         return false;
-    /* The kernel would hold users to a list alone, and not to what the pack's file denies. */
+    /* The kernel would enforce a list alone, and not what the pack's file denies. */
     return strncmp(name, "user.", 5) == 0 || !tree->lists || tp_tree_lists_hold(tree);
 }
 
@@ -176,60 +180,23 @@ static uint32_t own_attrs(const struct tp_index *index, uint32_t file, const str
     return file == TP_NONE ? index->root_attr_n : index->files[file].attr_n;
 }
 
-int tp_packed_own_xattr(struct tp_fs *fs, struct tp_packed *packed, const char *name, void *out,
-                        size_t room, size_t *len)
+static int get_own(const struct tp_view *view, const struct tp_packed *packed, const char *name,
+                   void *value, size_t size, size_t *len)
 {
     const struct tp_attr *attrs;
-    struct tp_view *view;
-    int rc;
 
-    if (!packed->tree->has_attrs || !is_shown(packed->tree, name))
-        return ENODATA;
-    rc = tp_tree_hold(fs, packed->tree, &view);
-    if (rc != 0)
-        return rc;
-    rc = ENODATA;
-    for (uint32_t i = 0, n = own_attrs(view->index, packed->file, &attrs); rc == ENODATA && i < n;
-         i++)
+    for (uint32_t i = 0, n = own_attrs(view->index, packed->file, &attrs); i < n; i++)
         if (strcmp(attrs[i].name, name) == 0) {
-            rc = attrs[i].len <= room ? 0 : ERANGE;
-            if (rc == 0)
-                memcpy(out, attrs[i].value, attrs[i].len);
+            if (attrs[i].len > size)
+                return -ERANGE;
+            memcpy(value, attrs[i].value, attrs[i].len);
             *len = attrs[i].len;
+            return 0;
         }
-    tp_tree_let_go(fs, view);
-    return rc;
+    return -ENODATA;
 }
 
-int tp_packed_list_xattr(struct tp_fs *fs, struct tp_packed *packed, char *out, size_t room,
-                         size_t *len)
-{
-    const struct tp_attr *attrs;
-    struct tp_view *view;
-    int rc;
-
-    *len = 0;
-    if (!packed->tree->has_attrs)
-        return 0;
-    rc = tp_tree_hold(fs, packed->tree, &view);
-    if (rc != 0)
-        return rc;
-    for (uint32_t i = 0, n = own_attrs(view->index, packed->file, &attrs); rc == 0 && i < n; i++) {
-        size_t size = strlen(attrs[i].name) + 1;
-
-        if (!is_shown(packed->tree, attrs[i].name))
-            continue;
-        rc = size <= room - *len ? 0 : E2BIG;
-        if (rc == 0)
-            memcpy(out + *len, attrs[i].name, size);
-        *len += rc == 0 ? size : 0;
-    }
-    tp_tree_let_go(fs, view);
-    return rc;
-}
-
-int tp_packed_xattr(struct tp_fs *fs, struct tp_packed *packed, const char *name, char *out,
-                    size_t room)
+static int (*find_getter(const char *name))(const struct subject *of)
 {
     static const struct {
         const char *name;
@@ -239,27 +206,77 @@ int tp_packed_xattr(struct tp_fs *fs, struct tp_packed *packed, const char *name
         {"codec", put_codecs},      {"ratio", put_ratio}, {"stored_bytes", put_stored},
         {"verified", put_verified}, {"pin", put_pin},     {"promoted", put_promoted},
     };
+
+    if (strncmp(name, PREFIX, sizeof PREFIX - 1) == 0)
+        for (size_t i = 0; i < sizeof attributes / sizeof *attributes; i++)
+            if (strcmp(name + sizeof PREFIX - 1, attributes[i].name) == 0)
+                return attributes[i].put;
+    return NULL;
+}
+
+int tp_packed_getxattr(struct tp_fs *fs, struct tp_node *node, const char *name, void *value,
+                       size_t size, size_t *len)
+{
+    struct tp_packed *packed = tp_as_packed(node);
+    int (*put)(const struct subject *of) = find_getter(name);
     struct tp_view *view;
 
-    if (strncmp(name, PREFIX, sizeof PREFIX - 1) != 0)
-        return ENODATA;
-    for (size_t i = 0; i < sizeof attributes / sizeof *attributes; i++) {
-        if (strcmp(name + sizeof PREFIX - 1, attributes[i].name) != 0)
-            continue;
-        int rc = tp_tree_hold(fs, packed->tree, &view);
-        if (rc != 0)
-            return rc;
+    if (!put && !(packed->tree->has_attrs && is_shown(packed->tree, name)))
+        return -ENODATA;
+    int rc = tp_tree_hold(fs, packed->tree, &view);
+    if (rc < 0)
+        return rc;
+    if (put) {
         const struct subject of = {
             .fs = fs,
             .packed = packed,
             .view = view,
             .file = packed->file == TP_NONE ? NULL : &view->index->files[packed->file],
-            .out = out,
-            .room = room,
+            .out = value,
+            .size = size,
         };
-        rc = attributes[i].put(&of);
-        tp_tree_let_go(fs, view);
-        return rc;
+        rc = put(&of);
+        *len = rc == 0 ? strlen(value) : 0;
+    } else {
+        rc = get_own(view, packed, name, value, size, len);
     }
-    return ENODATA;
+    tp_tree_let_go(fs, view);
+    return rc;
+}
+
+int tp_packed_listxattr(struct tp_fs *fs, struct tp_node *node, char *names, size_t size,
+                        size_t *len)
+{
+    struct tp_packed *packed = tp_as_packed(node);
+    const struct tp_attr *attrs;
+    struct tp_view *view;
+
+    if (!packed->tree->has_attrs)
+        return 0;
+    int rc = tp_tree_hold(fs, packed->tree, &view);
+    if (rc < 0)
+        return rc;
+    for (uint32_t i = 0, n = own_attrs(view->index, packed->file, &attrs); rc == 0 && i < n; i++) {
+        size_t name_size = strlen(attrs[i].name) + 1;
+
+        if (!is_shown(packed->tree, attrs[i].name))
+            continue;
+        rc = name_size <= size - *len ? 0 : -E2BIG;
+        if (rc == 0)
+            memcpy(names + *len, attrs[i].name, name_size);
+        *len += rc == 0 ? name_size : 0;
+    }
+    tp_tree_let_go(fs, view);
+    return rc;
+}
+
+int tp_packed_setxattr(struct tp_fs *fs, struct tp_node *node, const char *name, const char *value,
+                       size_t size, int flags)
+{
+    (void)flags;
+    if (strcmp(name, TP_PIN_XATTR) != 0)
+        return -EROFS;
+    if (size != 1 || (*value != '0' && *value != '1'))
+        return -EINVAL;
+    return tp_promote_pin(fs, tp_as_packed(node), *value == '1');
 }

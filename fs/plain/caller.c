@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* Acting as who asks: what a thread of root makes is its caller's from the first moment on. */
+/* Acting as the caller: what a thread of root makes belongs to the caller from the first moment. */
 #include <config.h>
+
+#include "fs/plain/caller.h"
 
 #include <linux/capability.h>
 #include <sys/fsuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "fs/change.h"
-
-/* The kernel has checked already what the caller may, with groups and all: the thread that acts for
- * him is not to be refused once more for groups that it does not have. */
+/* The kernel has checked what the caller may, with all groups: the thread that acts for the caller
+ * must not be refused for groups that it does not have. */
 static void keep_access(void)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};

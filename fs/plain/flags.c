@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The flags that a file system keeps of DIR's own files: read and set as they are. Packs have none.
- */
+/* Flags of plain files, read and set as the file system of DIR has them. */
 #include <config.h>
+
+#include "fs/plain/flags.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "fs/change.h"
+#include "fs/plain/plain.h"
 
 /*
  * What the kernel sends, and wants back: the flags are an int there, whatever the command's number
@@ -36,28 +36,26 @@ static size_t out_size_of(unsigned command)
                                           : 0;
 }
 
-/* The kernel has checked already whether the caller may. */
-void tp_op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned command, struct fuse_file_info *fi,
-                 unsigned flags, const void *in, size_t in_size, size_t out_size)
+/* The kernel has checked whether the caller may. */
+int tp_plain_ioctl(fuse_req_t req, struct tp_node *node, unsigned command,
+                   struct fuse_file_info *fi, unsigned flags, const void *in, size_t in_size,
+                   size_t out_size)
 {
-    struct tp_node *node = tp_fs_node(fuse_req_userdata(req), ino);
     const size_t in_want = in_size_of(command), out_want = out_size_of(command);
     union value value = {0};
 
-    if (tp_is_packed(node) || in_want + out_want == 0 || in_size < in_want || out_size < out_want) {
-        fuse_reply_err(req, ENOTTY);
-        return;
-    }
+    if (in_want + out_want == 0 || in_size < in_want || out_size < out_want)
+        return -ENOTTY;
     int fd = flags & FUSE_IOCTL_DIR
                  ? openat(tp_as_plain(node)->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
                  : (int)fi->fh;
     if (in_want > 0)
         memcpy(&value, in, in_want);
-    int rc = fd < 0 || ioctl(fd, command, &value) < 0 ? errno : 0;
+    int rc = fd < 0 || ioctl(fd, command, &value) < 0 ? -errno : 0;
     if (flags & FUSE_IOCTL_DIR && fd >= 0)
         close(fd);
-    if (rc != 0)
-        fuse_reply_err(req, rc);
-    else
-        fuse_reply_ioctl(req, 0, &value, out_want);
+    if (rc < 0)
+        return rc;
+    fuse_reply_ioctl(req, 0, &value, out_want);
+    return TP_ANSWERED;
 }

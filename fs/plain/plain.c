@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* DIR's own files and directories: found, opened and read as they are. Nothing here follows a link:
- * the kernel does, in the mount. */
+/* Plain nodes: found, listed, opened and read. */
 #include <config.h>
+
+#include "fs/plain/plain.h"
+
+#include <dirent.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,9 +16,16 @@
 #include <unistd.h>
 
 #include "base/hash.h"
-#include "fs/change.h"
+#include "fs/control/control.h"
+#include "fs/fs.h"
+#include "fs/list.h"
 #include "fs/loop.h"
+#include "fs/plain/flags.h"
+#include "fs/plain/names.h"
+#include "fs/plain/write.h"
+#include "fs/plain/xattr.h"
 #include "fs/sweep.h"
+#include "fs/watch.h"
 #include "store/names.h"
 
 #define LEASE_TRIES 1000u /* of a millisecond */
@@ -61,8 +71,8 @@ unsigned tp_plain_places(struct tp_fs *fs, unsigned bucket, struct tp_plain_plac
     pthread_mutex_lock(&fs->lock);
     for (struct tp_plain *plain = fs->plain[bucket]; plain && n < most; plain = plain->chain)
         out[n++] =
-            (struct tp_plain_place){tp_fs_ino(fs, &plain->node), plain->parent, plain->is_directory,
-                                    plain->name ? strdup(plain->name) : NULL};
+            (struct tp_plain_place){tp_node_ino(fs, &plain->node), plain->parent,
+                                    plain->is_directory, plain->name ? strdup(plain->name) : NULL};
     pthread_mutex_unlock(&fs->lock);
     return n;
 }
@@ -80,15 +90,15 @@ static void note_name(struct tp_plain *plain, fuse_ino_t parent, const char *nam
     plain->name = name ? strdup(name) : NULL;
 }
 
-/* Under the lock: the node of this file, which takes over FD; NULL: out of memory. */
-static struct tp_plain *node_for(struct tp_fs *fs, const struct stat *st, uint64_t via, int fd)
+/* Under the lock: the node of this file for ALIAS, which takes over FD; NULL: out of memory. */
+static struct tp_plain *node_for(struct tp_fs *fs, const struct stat *st, uint64_t alias, int fd)
 {
     struct tp_plain *plain = *bucket(fs, st->st_ino);
 
     if (!S_ISDIR(st->st_mode))
-        via = 0;
+        alias = 0;
     while (plain &&
-           (plain->ino != st->st_ino || plain->dev != st->st_dev || plain->node.via != via))
+           (plain->ino != st->st_ino || plain->dev != st->st_dev || plain->node.alias != alias))
         plain = plain->chain;
     if (plain) {
         close(fd);
@@ -99,7 +109,7 @@ static struct tp_plain *node_for(struct tp_fs *fs, const struct stat *st, uint64
         close(fd);
         return NULL;
     }
-    plain->node = (struct tp_node){TP_NODE_PLAIN, 0, ++fs->generation, via};
+    plain->node = (struct tp_node){&tp_plain_ops, 0, ++fs->generation, alias};
     plain->fd = fd;
     plain->dev = st->st_dev;
     plain->ino = st->st_ino;
@@ -115,24 +125,24 @@ void tp_plain_path(const struct tp_plain *plain, char out[TP_PROC_PATH_MAX])
     snprintf(out, TP_PROC_PATH_MAX, "/proc/self/fd/%d", plain->fd);
 }
 
-/* Count a look-up of NAME in PARENT, which FD (O_PATH) leads to; takes over FD. */
-static int enter(struct tp_fs *fs, struct tp_plain *parent, const char *name, uint64_t via, int fd,
+/* Count a look-up of NAME in DIR, which FD (O_PATH) leads to; takes over FD. */
+static int enter(struct tp_fs *fs, struct tp_plain *dir, const char *name, uint64_t alias, int fd,
                  const struct stat *st, struct fuse_entry_param *entry)
 {
     pthread_mutex_lock(&fs->lock);
-    struct tp_plain *plain = node_for(fs, st, via, fd);
+    struct tp_plain *plain = node_for(fs, st, alias, fd);
     if (plain) {
         plain->node.lookups++;
-        note_name(plain, tp_fs_ino(fs, &parent->node), name);
+        note_name(plain, tp_node_ino(fs, &dir->node), name);
     }
     bool too_many = fs->plain_n > fs->plain_most;
     pthread_mutex_unlock(&fs->lock);
     if (too_many)
         tp_sweep_call(fs->sweep);
     if (!plain)
-        return ENOMEM;
+        return -ENOMEM;
     memset(entry, 0, sizeof *entry);
-    entry->ino = tp_fs_ino(fs, &plain->node);
+    entry->ino = tp_node_ino(fs, &plain->node);
     entry->generation = plain->node.generation;
     entry->attr_timeout = entry->entry_timeout = TP_TIMEOUT_PLAIN;
     entry->attr = *st;
@@ -184,7 +194,7 @@ static bool is_deleted(const struct tp_plain *plain, const char *path)
            (lstat(path, &st) < 0 || st.st_dev != plain->dev || st.st_ino != plain->ino);
 }
 
-bool tp_plain_is_gone(struct tp_fs *fs, const struct tp_plain *plain)
+bool tp_plain_is_removed(struct tp_fs *fs, const struct tp_plain *plain)
 {
     char path[PATH_MAX];
 
@@ -194,13 +204,13 @@ bool tp_plain_is_gone(struct tp_fs *fs, const struct tp_plain *plain)
     char *name = below_top(fs, path), *slash = name ? strchr(name, '/') : NULL;
     if (slash)
         *slash = 0;
-    bool hidden = name && tp_fs_hidden(name);
+    bool hidden = name && tp_fs_is_hidden(name);
     if (slash)
         *slash = '/';
     return hidden || is_deleted(plain, path);
 }
 
-bool tp_plain_going_path(struct tp_fs *fs, const struct tp_plain *plain, char out[PATH_MAX])
+bool tp_plain_removing_path(struct tp_fs *fs, const struct tp_plain *plain, char out[PATH_MAX])
 {
     char path[PATH_MAX];
 
@@ -221,7 +231,7 @@ bool tp_plain_going_path(struct tp_fs *fs, const struct tp_plain *plain, char ou
     return true;
 }
 
-bool tp_plain_gave_way(struct tp_fs *fs, const struct tp_plain *plain)
+bool tp_plain_is_replaced(struct tp_fs *fs, const struct tp_plain *plain)
 {
     char path[PATH_MAX], *name = path_of(plain->fd, path, sizeof path) ? below_top(fs, path) : NULL;
 
@@ -230,36 +240,34 @@ bool tp_plain_gave_way(struct tp_fs *fs, const struct tp_plain *plain)
     return name && (tp_is_removing(name) || tp_is_temporary(name));
 }
 
-int tp_plain_lookup(struct tp_fs *fs, struct tp_plain *parent, const char *name, uint64_t via,
+int tp_plain_lookup(struct tp_fs *fs, struct tp_plain *dir, const char *name, uint64_t alias,
                     struct fuse_entry_param *entry)
 {
     struct stat st;
     unsigned tries = 0;
-
-    if (parent == &fs->root && tp_fs_hidden(name))
-        return ENOENT;
     int fd;
+
+    if (dir == &fs->root && tp_fs_is_hidden(name))
+        return -ENOENT;
     do
-        fd = tp_loop_open(fs, parent->fd, parent->dev, name);
+        fd = tp_loop_open(fs, dir->fd, dir->dev, name);
     while (fd == -EMFILE && tp_sweep_wait(fs->sweep, &tries));
-    if (fd < 0) {
-        int rc = -fd;
-        return rc == ENOENT && tp_plain_is_gone(fs, parent) ? ESTALE : rc;
-    }
+    if (fd < 0)
+        return fd == -ENOENT && tp_plain_is_removed(fs, dir) ? -ESTALE : fd;
     if (fstat(fd, &st) < 0) {
-        int rc = errno;
+        int rc = -errno;
         close(fd);
         return rc;
     }
-    if (parent == &fs->root && tp_catalog_is_pack(name) &&
+    if (dir == &fs->root && tp_catalog_is_pack(name) &&
         tp_catalog_find_pack(fs->root.fd, name, &(struct stat){0})) {
         close(fd);
-        return ENOENT;
+        return -ENOENT;
     }
-    return enter(fs, parent, name, via, fd, &st, entry);
+    return enter(fs, dir, name, alias, fd, &st, entry);
 }
 
-int tp_plain_enter_open(struct tp_fs *fs, struct tp_plain *parent, const char *name, int fd,
+int tp_plain_enter_open(struct tp_fs *fs, struct tp_plain *dir, const char *name, int fd,
                         struct fuse_entry_param *entry)
 {
     char path[TP_PROC_PATH_MAX];
@@ -268,24 +276,13 @@ int tp_plain_enter_open(struct tp_fs *fs, struct tp_plain *parent, const char *n
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     int held = open(path, O_PATH | O_CLOEXEC);
     if (held < 0)
-        return errno;
+        return -errno;
     if (fstat(held, &st) < 0) {
-        int rc = errno;
+        int rc = -errno;
         close(held);
         return rc;
     }
-    return enter(fs, parent, name, 0, held, &st, entry);
-}
-
-int tp_plain_getattr(struct tp_fs *fs, struct tp_plain *plain, struct stat *st)
-{
-    if (fstatat(plain->fd, "", st, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0)
-        return errno;
-    st->st_ino = (ino_t)tp_plain_number(fs, st);
-    /* DIR counts its own directories and not its packs; 1 is what those say that do not count. */
-    if (plain == &fs->root)
-        st->st_nlink = 1;
-    return 0;
+    return enter(fs, dir, name, 0, held, &st, entry);
 }
 
 bool tp_plain_same_time(const struct timespec *a, const struct timespec *b)
@@ -344,8 +341,9 @@ static bool wait_for_lease(unsigned *tries)
     return ++*tries < LEASE_TRIES;
 }
 
-int tp_plain_open(fuse_req_t req, struct tp_plain *plain, struct fuse_file_info *fi)
+static int plain_open(fuse_req_t req, struct tp_node *node, struct fuse_file_info *fi)
 {
+    struct tp_plain *plain = tp_as_plain(node);
     struct tp_fs *fs = fuse_req_userdata(req);
     bool writes = (fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC;
     char path[TP_PROC_PATH_MAX];
@@ -354,8 +352,8 @@ int tp_plain_open(fuse_req_t req, struct tp_plain *plain, struct fuse_file_info 
     int fd;
 
     /* The kernel looks its path up again, and finds the pack. */
-    if (writes && tp_plain_gave_way(fs, plain))
-        return ESTALE;
+    if (writes && tp_plain_is_replaced(fs, plain))
+        return -ESTALE;
 
     /* The node's own descriptor cannot be read; through /proc it opens this very file, whatever its
      * name is now. The kernel appends, syncs and bypasses its own cache; here that is none. */
@@ -365,13 +363,13 @@ int tp_plain_open(fuse_req_t req, struct tp_plain *plain, struct fuse_file_info 
     while (fd < 0 && ((errno == EMFILE && tp_sweep_wait(fs->sweep, &tries)) ||
                       (errno == EWOULDBLOCK && wait_for_lease(&leases))));
     if (fd < 0)
-        return errno == EWOULDBLOCK ? EBUSY : errno;
-    if (writes && tp_plain_gave_way(fs, plain)) {
+        return errno == EWOULDBLOCK ? -EBUSY : -errno;
+    if (writes && tp_plain_is_replaced(fs, plain)) {
         close(fd);
-        return ESTALE;
+        return -ESTALE;
     }
     if (fstat(fd, &st) < 0) {
-        int rc = errno;
+        int rc = -errno;
         close(fd);
         return rc;
     }
@@ -379,8 +377,9 @@ int tp_plain_open(fuse_req_t req, struct tp_plain *plain, struct fuse_file_info 
     return 0;
 }
 
-void tp_plain_release(fuse_req_t req, struct tp_plain *plain, struct fuse_file_info *fi)
+static void plain_release(fuse_req_t req, struct tp_node *node, struct fuse_file_info *fi)
 {
+    struct tp_plain *plain = tp_as_plain(node);
     struct tp_fs *fs = fuse_req_userdata(req);
 
     pthread_mutex_lock(&fs->lock);
@@ -391,26 +390,22 @@ void tp_plain_release(fuse_req_t req, struct tp_plain *plain, struct fuse_file_i
     close((int)fi->fh);
 }
 
-void tp_plain_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi)
+static int plain_read(fuse_req_t req, struct tp_node *node, size_t size, off_t off,
+                      struct fuse_file_info *fi)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
     char *buffer = tp_thread_buffer();
     size_t done = 0;
 
-    if (!buffer) {
-        fuse_reply_err(req, ENOMEM);
-        return;
-    }
-    if (size > TP_MAX_READ)
-        size = TP_MAX_READ;
+    (void)node;
+    if (!buffer)
+        return -ENOMEM;
     while (done < size) {
         ssize_t n = pread((int)fi->fh, buffer + done, size - done, off + (off_t)done);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0) {
-            fuse_reply_err(req, errno);
-            return;
-        }
+        if (n < 0)
+            return -errno;
         if (n == 0)
             break;
         done += (size_t)n;
@@ -418,4 +413,225 @@ void tp_plain_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info
     atomic_fetch_add_explicit(&fs->reads, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&fs->read_bytes, done, memory_order_relaxed);
     fuse_reply_buf(req, buffer, done);
+    return TP_ANSWERED;
 }
+
+/* --- Listing --- */
+
+static int add_entry(struct tp_fs *fs, struct tp_listing *listing, bool top, int fd,
+                     const struct dirent *entry)
+{
+    const char *name = entry->d_name;
+    size_t len = strlen(name);
+    mode_t type = DTTOIF(entry->d_type);
+    uint64_t ino = entry->d_ino;
+    struct stat st;
+
+    if (top && tp_fs_is_hidden(name))
+        return 0;
+    if (top && tp_catalog_is_pack(name)) {
+        if (type == S_IFREG || tp_catalog_find_pack(fd, name, &st))
+            return tp_listing_add(listing, name, len - TP_PACK_SUFFIX_LEN, TP_LIST_NO_NUMBER,
+                                  S_IFDIR, true);
+    }
+    st.st_dev = fs->dev;
+    st.st_ino = entry->d_ino;
+    ino = tp_plain_number(fs, &st);
+    return tp_listing_add(listing, name, len, ino, type, false);
+}
+
+static int compare(const void *a, const void *b, void *names_arg)
+{
+    const struct tp_listing_item *x = a, *y = b;
+    const char *names = names_arg;
+    int order = strcmp(names + x->name, names + y->name);
+
+    return order ? order : (int)x->pack - (int)y->pack;
+}
+
+/* A file or directory hides the model of a pack that has its name. */
+static void sort_and_merge(struct tp_listing *listing)
+{
+    size_t kept = 0;
+    const char *names = (const char *)listing->names.data;
+
+    if (listing->n == 0)
+        return;
+    qsort_r(listing->items, listing->n, sizeof *listing->items, compare, listing->names.data);
+    for (size_t i = 0; i < listing->n; i++) {
+        bool hidden =
+            kept > 0 && listing->items[i].pack &&
+            strcmp(names + listing->items[kept - 1].name, names + listing->items[i].name) == 0;
+        if (!hidden)
+            listing->items[kept++] = listing->items[i];
+    }
+    listing->n = kept;
+}
+
+static int read_entries(struct tp_fs *fs, DIR *dir, bool top, struct tp_listing *listing)
+{
+    struct dirent *entry;
+    int rc = 0;
+
+    errno = 0;
+    while (rc == 0 && (entry = readdir(dir))) {
+        rc = add_entry(fs, listing, top, dirfd(dir), entry);
+        errno = 0;
+    }
+    if (rc == 0)
+        rc = -errno;
+    if (rc == 0 && top && tp_control_is_visible(fs))
+        rc = tp_listing_add(listing, TP_CONTROL_NAME, strlen(TP_CONTROL_NAME), tp_control_number(),
+                            S_IFDIR, false);
+    if (rc == 0 && top)
+        sort_and_merge(listing);
+    return rc;
+}
+
+static int read_snapshot(struct tp_fs *fs, const struct tp_plain *dir, struct tp_listing *listing)
+{
+    unsigned tries = 0;
+    struct stat st;
+    DIR *stream;
+    int fd;
+
+    tp_listing_clear(listing);
+    do
+        fd = openat(dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (fd < 0 && errno == EMFILE && tp_sweep_wait(fs->sweep, &tries));
+    if (fd < 0 || fstat(fd, &st) < 0 || !(stream = fdopendir(fd))) {
+        int rc = -errno;
+        if (fd >= 0)
+            close(fd);
+        return rc;
+    }
+    listing->mtime = st.st_mtim;
+    listing->ctime = st.st_ctim;
+    listing->stands = tp_plain_is_settled(&st.st_mtim) && tp_plain_is_settled(&st.st_ctim);
+    int rc = read_entries(fs, stream, dir == &fs->root, listing);
+    closedir(stream);
+    return rc;
+}
+
+static int plain_snapshot(struct tp_fs *fs, struct tp_node *dir, struct tp_listing *listing)
+{
+    int rc = read_snapshot(fs, tp_as_plain(dir), listing);
+
+    /* While it is being removed it has some of its entries, or none. */
+    return (rc == 0 || rc == -ENOENT) && tp_plain_is_removed(fs, tp_as_plain(dir)) ? -ESTALE : rc;
+}
+
+/* --- Operations --- */
+
+/* What NAME means at the top of the mount: a plain file or directory, else the model of a pack. A
+ * directory may replace its pack after it was looked for and before the pack is. */
+static int lookup_top(struct tp_fs *fs, const char *name, struct fuse_entry_param *entry)
+{
+    int rc = tp_plain_lookup(fs, &fs->root, name, 0, entry);
+
+    if (rc != -ENOENT || tp_fs_is_hidden(name))
+        return rc;
+    rc = tp_tree_lookup(fs, name, entry);
+    return rc == -ENOENT ? tp_plain_lookup(fs, &fs->root, name, 0, entry) : rc;
+}
+
+static int plain_lookup(struct tp_fs *fs, struct tp_node *dir, const char *name, uint64_t alias,
+                        struct fuse_entry_param *entry)
+{
+    bool top = dir == &fs->root.node;
+    int rc;
+
+    if (top && tp_control_is_name(fs, name))
+        return tp_control_enter_top(fs, entry);
+    rc = top ? lookup_top(fs, name, entry)
+             : tp_plain_lookup(fs, tp_as_plain(dir), name, alias, entry);
+    if (rc == -ENOENT) {
+        /* The kernel may remember it, but unless changes are told, not for long. */
+        entry->ino = 0;
+        entry->entry_timeout = TP_TIMEOUT_PLAIN;
+        rc = 0;
+    }
+    if (top && tp_watch_note(fs->watch, name))
+        entry->entry_timeout = TP_TIMEOUT_WATCHED;
+    return rc;
+}
+
+static bool plain_place(struct tp_fs *fs, struct tp_node *dir, struct tp_place *out)
+{
+    return tp_plain_removing_path(fs, tp_as_plain(dir), out->path) &&
+           fstat(tp_as_plain(dir)->fd, &out->st) == 0;
+}
+
+static void plain_forget(struct tp_fs *fs, struct tp_node *node, uint64_t n)
+{
+    struct tp_plain *plain = tp_as_plain(node);
+
+    pthread_mutex_lock(&fs->lock);
+    node->lookups -= n;
+    if (node->lookups == 0) {
+        struct tp_plain **at = bucket(fs, plain->ino);
+        while (*at != plain)
+            at = &(*at)->chain;
+        *at = plain->chain;
+        tp_plain_free(fs, plain);
+    }
+    pthread_mutex_unlock(&fs->lock);
+}
+
+static int plain_getattr(struct tp_fs *fs, struct tp_node *node, struct stat *st, double *timeout)
+{
+    if (fstatat(tp_as_plain(node)->fd, "", st, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    st->st_ino = (ino_t)tp_plain_number(fs, st);
+    /* DIR counts its own directories and not its packs; a file system that does not count says 1.
+     */
+    if (node == &fs->root.node)
+        st->st_nlink = 1;
+    *timeout = TP_TIMEOUT_PLAIN;
+    return 0;
+}
+
+static int plain_readlink(struct tp_fs *fs, struct tp_node *node, char target[PATH_MAX + 1])
+{
+    ssize_t len = readlinkat(tp_as_plain(node)->fd, "", target, PATH_MAX + 1);
+
+    (void)fs;
+    if (len < 0)
+        return -errno;
+    if (len == PATH_MAX + 1)
+        return -ENAMETOOLONG;
+    target[len] = 0;
+    return 0;
+}
+
+const struct tp_node_ops tp_plain_ops = {
+    .forget = plain_forget,
+    .lookup = plain_lookup,
+    .place = plain_place,
+    .create = tp_plain_create,
+    .make = tp_plain_make,
+    .remove = tp_plain_remove,
+    .rename = tp_plain_rename,
+    .opendir = tp_list_open,
+    .readdir = tp_list_read,
+    .releasedir = tp_list_release,
+    .snapshot = plain_snapshot,
+    .fsyncdir = tp_plain_fsyncdir,
+    .getattr = plain_getattr,
+    .setattr = tp_plain_setattr,
+    .readlink = plain_readlink,
+    .getxattr = tp_plain_getxattr,
+    .listxattr = tp_plain_listxattr,
+    .setxattr = tp_plain_setxattr,
+    .removexattr = tp_plain_removexattr,
+    .ioctl = tp_plain_ioctl,
+    .open = plain_open,
+    .release = plain_release,
+    .read = plain_read,
+    .write = tp_plain_write,
+    .flush = tp_plain_flush,
+    .fsync = tp_plain_fsync,
+    .fallocate = tp_plain_fallocate,
+    .lseek = tp_plain_lseek,
+    .copy = tp_plain_copy,
+};

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Extended attributes of packed files and models: those that they had when they were packed, and
+ * user.tenpak.NAME, which the mount answers when asked for by name and does not list, so that
+ * copies do not carry them along.
+ */
+#ifndef TP_FS_PACKED_XATTR_H
+#define TP_FS_PACKED_XATTR_H
+
+#include "fs/node.h"
+
+int tp_packed_getxattr(struct tp_fs *fs, struct tp_node *node, const char *name, void *value,
+                       size_t size, size_t *len);
+int tp_packed_listxattr(struct tp_fs *fs, struct tp_node *node, char *names, size_t size,
+                        size_t *len);
+/* Only TP_PIN_XATTR can be set (fs/hot/promote.h). */
+int tp_packed_setxattr(struct tp_fs *fs, struct tp_node *node, const char *name, const char *value,
+                       size_t size, int flags);
+
+#endif
