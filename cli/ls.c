@@ -11,6 +11,7 @@
 #include "cli/options.h"
 #include "cli/report.h"
 #include "store/names.h"
+#include "store/place.h"
 #include "store/store.h"
 #include "tensor/modeldir.h"
 
@@ -35,8 +36,7 @@ static void name_base(struct tp_pack *pack, struct row *row)
         return;
     if (base) {
         const char *file = tp_path_name(tp_pack_path(base));
-        snprintf(row->base, sizeof row->base, "%.*s", (int)(strlen(file) - strlen(TP_PACK_SUFFIX)),
-                 file);
+        snprintf(row->base, sizeof row->base, "%.*s", (int)tp_place_name_len(file), file);
     } else {
         snprintf(row->base, sizeof row->base, "%.255s",
                  index->base_name[0] ? index->base_name : "?");

@@ -25,6 +25,7 @@
 #include "fs/known.h"
 #include "fs/packed/grants.h"
 #include "store/catalog.h"
+#include "store/place.h"
 
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 13)
 #define CAN_EXPIRE 1
@@ -157,10 +158,11 @@ static bool model_of(const char *name, char model[NAME_MAX + 1])
 {
     size_t len = strlen(name);
 
-    if (!tp_catalog_is_pack(name) || len > NAME_MAX)
+    if (!tp_place_is_pack_name(name) || len > NAME_MAX)
         return false;
-    memcpy(model, name, len - TP_PACK_SUFFIX_LEN);
-    model[len - TP_PACK_SUFFIX_LEN] = 0;
+    len = tp_place_name_len(name);
+    memcpy(model, name, len);
+    model[len] = 0;
     return true;
 }
 
@@ -189,7 +191,7 @@ static void tell_access(struct tp_watch *watch, const char *name)
 static bool is_loss(const struct inotify_event *event)
 {
     return event->mask & (IN_DELETE | IN_MOVED_FROM) ||
-           (event->mask & IN_MOVED_TO && tp_catalog_is_pack(event->name));
+           (event->mask & IN_MOVED_TO && tp_place_is_pack_name(event->name));
 }
 
 static void tell_again(struct tp_watch *watch)
@@ -243,7 +245,7 @@ static void take_events(struct tp_watch *watch, char *events)
                 if (forget_all(watch) < 0)
                     give_up(watch, "out of memory");
             } else if (event->len > 0 && (!(event->mask & (IN_CLOSE_WRITE | IN_ATTRIB)) ||
-                                          tp_catalog_is_pack(event->name))) {
+                                          tp_place_is_pack_name(event->name))) {
                 bool lost = is_loss(event);
                 tell(watch, event->name, lost ? forget : expire);
                 if (event->mask & IN_ATTRIB)

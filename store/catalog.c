@@ -15,6 +15,7 @@
 #include "base/dir.h"
 #include "base/vector.h"
 #include "store/pack/pack_internal.h"
+#include "store/place.h"
 #include "store/store.h"
 
 /*
@@ -39,33 +40,12 @@ void tp_catalog_clear(struct tp_catalog *catalog)
     catalog->n = catalog->cap = 0;
 }
 
-bool tp_catalog_is_pack(const char *file)
-{
-    size_t len = strlen(file);
-
-    return file[0] != '.' && len > TP_PACK_SUFFIX_LEN &&
-           strcmp(file + len - TP_PACK_SUFFIX_LEN, TP_PACK_SUFFIX) == 0;
-}
-
-bool tp_catalog_find_pack(int dirfd, const char *file, struct stat *st)
-{
-    uid_t owner;
-
-    if (!tp_catalog_is_pack(file) || fstatat(dirfd, file, st, AT_SYMLINK_NOFOLLOW) < 0)
-        return false;
-    if (!S_ISLNK(st->st_mode))
-        return S_ISREG(st->st_mode);
-    owner = st->st_uid;
-    return fstatat(dirfd, file, st, 0) == 0 && S_ISREG(st->st_mode) &&
-           (geteuid() != 0 || owner == 0 || owner == st->st_uid);
-}
-
 int tp_catalog_stat(const struct tp_catalog *catalog, const char *file, struct tp_stamp *stamp,
                     struct tp_error *err)
 {
     struct stat st;
 
-    if (!tp_catalog_find_pack(catalog->dirfd, file, &st))
+    if (!tp_place_is_pack(catalog->dirfd, file, &st))
         return tp_fail(err, ENOENT, "there is no pack '%s/%s'", catalog->dir, file);
     *stamp = tp_stamp_of(&st);
     return 0;
@@ -245,7 +225,7 @@ int tp_catalog_refresh(struct tp_catalog *catalog, struct tp_error *err)
         drop_absent(catalog);
     while (rc == 0 && (entry = tp_dir_next(&dir))) {
         struct tp_stamp stamp;
-        if (tp_catalog_is_pack(entry->d_name) &&
+        if (tp_place_is_pack_name(entry->d_name) &&
             tp_catalog_stat(catalog, entry->d_name, &stamp, NULL) == 0)
             rc = look_at(catalog, entry->d_name, &stamp);
     }

@@ -12,10 +12,7 @@
 #include <sys/stat.h>
 
 #include "base/stamp.h"
-#include "store/names.h"
 #include "store/pack/pack.h"
-
-#define TP_PACK_SUFFIX_LEN (sizeof TP_PACK_SUFFIX - 1)
 
 struct tp_catalog_entry {
     char *file; /* NAME.tnpk */
@@ -40,12 +37,6 @@ struct tp_catalog {
 
 void tp_catalog_clear(struct tp_catalog *catalog);
 
-/* Whether a file of this name can be a pack of a model: NAME.tnpk, not hidden. */
-bool tp_catalog_is_pack(const char *file);
-/* Whether FILE of the directory DIRFD is one: a regular file of such a name, or a symbolic link to
- * one. For root a link counts where it is root's or of the owner of the file that it leads to, so
- * that nobody shows another's file. ST is that of the file. */
-bool tp_catalog_find_pack(int dirfd, const char *file, struct stat *st);
 /* -ENOENT: there is no such file. */
 int tp_catalog_stat(const struct tp_catalog *catalog, const char *file, struct tp_stamp *stamp,
                     struct tp_error *err);

@@ -15,6 +15,7 @@ store_libtp_store_la_SOURCES += \
 	store/names.c store/names.h \
 	store/ops.h \
 	store/pipeline.c store/pipeline.h \
+	store/place.c store/place.h \
 	store/reader.c store/reader.h \
 	store/remove.c store/remove.h \
 	store/restore.c \
@@ -27,7 +28,7 @@ store_libtp_store_la_SOURCES += \
 	store/original/leases.c store/original/leases.h \
 	store/original/original.c store/original/original.h \
 	store/original/original_impl.h \
-	store/original/place.c \
+	store/original/guard.c \
 	store/original/remove.c
 
 # opening and decoding a pack

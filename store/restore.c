@@ -192,7 +192,7 @@ static int restore_in_place(const struct job *j)
 /* DIR/NAME of DIR/NAME.tnpk. */
 static int name_target(struct job *j)
 {
-    size_t len = strlen(j->path), suffix = strlen(TP_PACK_SUFFIX);
+    size_t len;
 
     if (j->options->out) {
         j->target = strdup(j->options->out);
@@ -202,12 +202,12 @@ static int name_target(struct job *j)
             j->target[len - 1] = '\0';
         return tp_check_new(j->target, j->err);
     }
-    if (strlen(tp_path_name(j->path)) <= suffix ||
-        strcmp(j->path + len - suffix, TP_PACK_SUFFIX) != 0)
+    len = tp_place_name_len(tp_path_name(j->path));
+    if (!tp_path_name(j->path)[len])
         return tp_fail(j->err, EINVAL,
                        "'%s' is not called NAME" TP_PACK_SUFFIX ": say where to restore it",
                        j->path);
-    j->target = strndup(j->path, len - suffix);
+    j->target = strndup(j->path, tp_place_name_len(j->path));
     return j->target ? 0 : tp_fail(j->err, ENOMEM, "out of memory for a name");
 }
 

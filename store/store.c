@@ -18,6 +18,7 @@
 #include "store/catalog.h"
 #include "store/pack/bytes_file.h"
 #include "store/pack/pack_internal.h"
+#include "store/place.h"
 
 struct tp_store {
     char *dir;
@@ -81,8 +82,8 @@ static bool is_pack(int dirfd, const struct dirent *entry)
     struct stat st;
 
     if (entry->d_type == DT_REG)
-        return tp_catalog_is_pack(entry->d_name);
-    return tp_catalog_find_pack(dirfd, entry->d_name, &st);
+        return tp_place_is_pack_name(entry->d_name);
+    return tp_place_is_pack(dirfd, entry->d_name, &st);
 }
 
 struct models {
@@ -142,7 +143,7 @@ int tp_store_models(struct tp_store *store, struct tp_store_model **out, size_t 
         if (is_directory(tp_dir_fd(&dir), entry))
             rc = add_model(&models, entry->d_name, len, TP_MODEL_PLAIN);
         else if (is_pack(tp_dir_fd(&dir), entry))
-            rc = add_model(&models, entry->d_name, len - TP_PACK_SUFFIX_LEN, TP_MODEL_PACK);
+            rc = add_model(&models, entry->d_name, tp_place_name_len(entry->d_name), TP_MODEL_PACK);
     }
     if (tp_dir_close(&dir) < 0 && rc == 0)
         rc = tp_fail_errno(err, "cannot read the directory '%s'", store->dir);
@@ -484,7 +485,7 @@ static int keep_needing(struct tp_store *store, const struct tp_pack *pack, char
         if (rc == 0)
             rc = needs(store, files[i], pack, &twins, &needed, err);
         if (needed) {
-            files[i][strlen(files[i]) - TP_PACK_SUFFIX_LEN] = '\0';
+            files[i][tp_place_name_len(files[i])] = '\0';
             files[kept++] = files[i];
         } else {
             free(files[i]);

@@ -86,6 +86,7 @@ store_tests = \
 	tests/store/model_test \
 	tests/store/ops_test \
 	tests/store/pack_test \
+	tests/store/place_test \
 	tests/store/rename_test \
 	tests/store/sink_test
 EXTRA_DIST += tests/store/fake_packs.h tests/store/model.h tests/golden

@@ -13,8 +13,8 @@
 #include "base/clock.h"
 #include "control/documents/inventory.h"
 #include "control/documents/manifest.h"
-#include "store/catalog.h"
 #include "store/names.h"
+#include "store/place.h"
 #include "tensor/modeldir.h"
 #include "tensor/safetensors.h"
 
@@ -66,14 +66,14 @@ static void clear_row(struct tp_inventory_row *row)
 
 int tp_inventory_look_pack(struct tp_inventory *inventory, struct tp_inventory_entry *entry)
 {
-    char file[sizeof entry->row.name + sizeof TP_PACK_SUFFIX];
+    char file[NAME_MAX + 1];
     struct tp_pack *pack = NULL;
     struct tp_error why = {0};
     struct tp_stamp stamp;
     struct stat st;
 
-    snprintf(file, sizeof file, "%s" TP_PACK_SUFFIX, entry->row.name);
-    if (!tp_catalog_find_pack(inventory->dirfd, file, &st))
+    if (!tp_place_pack_name(entry->row.name, file) ||
+        !tp_place_is_pack(inventory->dirfd, file, &st))
         return -ENOENT;
     stamp = tp_stamp_of(&st);
     if (entry->known && tp_stamp_equal(&stamp, &entry->stamp))

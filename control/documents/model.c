@@ -15,8 +15,8 @@
 
 #include "control/documents/internal.h"
 #include "control/documents/manifest.h"
-#include "store/catalog.h"
 #include "store/names.h"
+#include "store/place.h"
 #include "tensor/modeldir.h"
 #include "tensor/safetensors.h"
 
@@ -99,15 +99,13 @@ static int put_plain(const char *path, struct tp_json_writer *json, struct tp_er
 static int find_kind(const struct tp_inventory *inventory, const char *name,
                      enum tp_model_kind *kind, struct stat *st, struct tp_error *err)
 {
-    char file[256 + sizeof TP_PACK_SUFFIX];
+    struct tp_placed at;
 
     if (*name && name[0] != '.' && !strchr(name, '/') && strlen(name) < 256) {
-        *kind = TP_MODEL_PLAIN;
-        if (fstatat(inventory->dirfd, name, st, 0) == 0 && S_ISDIR(st->st_mode))
-            return 0;
-        *kind = TP_MODEL_PACK;
-        snprintf(file, sizeof file, "%s" TP_PACK_SUFFIX, name);
-        if (tp_catalog_find_pack(inventory->dirfd, file, st))
+        tp_place_look(inventory->dirfd, name, &at);
+        *kind = at.plain ? TP_MODEL_PLAIN : TP_MODEL_PACK;
+        *st = at.plain ? at.plain_st : at.pack_st;
+        if (at.plain || at.pack)
             return 0;
     }
     return tp_fail(err, ENOENT, "there is no model '%s' in '%s'", name,

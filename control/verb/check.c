@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 #include "control/jobs/impl.h"
-#include "store/catalog.h"
 #include "store/names.h"
 #include "store/original/original.h"
+#include "store/place.h"
 #include "store/store.h"
 #include "tensor/modeldir.h"
 
@@ -38,7 +38,7 @@ static void look(int dirfd, const char *name, struct place *out)
     *out = (struct place){.link = is(dirfd, name, S_IFLNK),
                           .plain = is(dirfd, name, S_IFDIR),
                           .file = is(dirfd, name, S_IFREG),
-                          .pack = tp_catalog_find_pack(dirfd, pack, &st),
+                          .pack = tp_place_is_pack(dirfd, pack, &st),
                           .half_removed = tp_original_is_half_removed(dirfd, name)};
 }
 

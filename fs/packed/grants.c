@@ -15,6 +15,7 @@
 #include "fs/hot/promote.h"
 #include "fs/packed/packed.h"
 #include "store/names.h"
+#include "store/place.h"
 
 enum { LIST_BYTES_MAX = 65536 };
 
@@ -80,8 +81,7 @@ void tp_tree_access_changed(struct tp_fs *fs, struct fuse_session *session, cons
     struct stat st;
     size_t n = 0;
 
-    if (snprintf(file, sizeof file, "%s" TP_PACK_SUFFIX, name) >= (int)sizeof file ||
-        !tp_catalog_find_pack(fs->root.fd, file, &st))
+    if (!tp_place_pack_name(name, file) || !tp_place_is_pack(fs->root.fd, file, &st))
         return;
     mode_t grants = tp_pack_grants(fs, file, &st);
     pthread_mutex_lock(&fs->lock);

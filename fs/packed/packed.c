@@ -20,6 +20,7 @@
 #include "fs/packed/xattr.h"
 #include "fs/plain/write.h"
 #include "fs/watch.h"
+#include "store/names.h"
 #include "store/restored.h"
 
 uint64_t tp_packed_stored_bytes(const struct tp_index *index, const struct tp_pack_file *file)

@@ -21,6 +21,7 @@
 #include "fs/packed/grants.h"
 #include "fs/packed/packed.h"
 #include "fs/packed/removal.h"
+#include "store/place.h"
 #include "store/restored.h"
 
 /*
@@ -412,8 +413,7 @@ void tp_tree_closed(struct tp_fs *fs, struct tp_tree *tree)
     pthread_mutex_unlock(&fs->lock);
     if (!idle)
         return;
-    snprintf(file, sizeof file, "%s" TP_PACK_SUFFIX, tree->name);
-    bool there = tp_catalog_find_pack(fs->root.fd, file, &st);
+    bool there = tp_place_pack_name(tree->name, file) && tp_place_is_pack(fs->root.fd, file, &st);
     pthread_mutex_lock(&fs->lock);
     there = there && is_same(tree, &st);
     if (tree->view && tree->users == 0 && !there) {
@@ -445,8 +445,9 @@ bool tp_tree_anchor(struct tp_fs *fs, struct tp_tree *tree)
     if (is_open || anchored)
         return anchored;
 
-    snprintf(file, sizeof file, "%s" TP_PACK_SUFFIX, tree->name);
-    int fd = openat(fs->root.fd, file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = !tp_place_pack_name(tree->name, file)
+                 ? -1
+                 : openat(fs->root.fd, file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return false;
     same = fstat(fd, &st) == 0;
@@ -493,10 +494,7 @@ int tp_tree_lookup(struct tp_fs *fs, const char *name, struct fuse_entry_param *
     struct tp_pack *pack;
     struct stat st;
 
-    if (strlen(name) + TP_PACK_SUFFIX_LEN > NAME_MAX)
-        return -ENOENT;
-    snprintf(file, sizeof file, "%s" TP_PACK_SUFFIX, name);
-    if (!tp_catalog_find_pack(fs->root.fd, file, &st))
+    if (!tp_place_pack_name(name, file) || !tp_place_is_pack(fs->root.fd, file, &st))
         return -ENOENT;
 
     pthread_mutex_lock(&fs->lock);

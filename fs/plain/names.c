@@ -25,31 +25,21 @@ static bool exists(struct tp_fs *fs, const char *name)
     return fstatat(fs->root.fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-static bool has_pack_suffix(const char *name)
-{
-    size_t len = strlen(name);
-
-    return len >= TP_PACK_SUFFIX_LEN &&
-           strcmp(name + len - TP_PACK_SUFFIX_LEN, TP_PACK_SUFFIX) == 0;
-}
-
 /* A pack's own file, which does not show. */
 static bool is_pack(struct tp_fs *fs, const char *name)
 {
     struct stat st;
 
-    return tp_catalog_find_pack(fs->root.fd, name, &st);
+    return tp_place_is_pack(fs->root.fd, name, &st);
 }
 
 /* Whether NAME at the top means a pack's model: a file or directory of that name hides it. */
 static bool is_model(struct tp_fs *fs, const char *name)
 {
-    char file[NAME_MAX + 1];
+    struct tp_placed at;
 
-    if (strlen(name) + TP_PACK_SUFFIX_LEN > NAME_MAX)
-        return false;
-    snprintf(file, sizeof file, "%s" TP_PACK_SUFFIX, name);
-    return is_pack(fs, file) && !exists(fs, name);
+    tp_place_look(fs->root.fd, name, &at);
+    return at.pack && !at.type;
 }
 
 /* 0, or why nothing can be made here, whatever its name. */
@@ -68,7 +58,7 @@ static int may_make(struct tp_fs *fs, struct tp_node *dir, const char *name)
         return may_make_in(fs, dir);
     if (tp_fs_is_hidden(name))
         return -EPERM;
-    if (has_pack_suffix(name))
+    if (tp_place_is_pack_name(name))
         return exists(fs, name) ? -EEXIST : -EPERM;
     return is_model(fs, name) ? -EEXIST : 0;
 }

@@ -27,6 +27,7 @@
 #include "fs/sweep.h"
 #include "fs/watch.h"
 #include "store/names.h"
+#include "store/place.h"
 
 #define LEASE_TRIES 1000u /* of a millisecond */
 
@@ -259,8 +260,8 @@ int tp_plain_lookup(struct tp_fs *fs, struct tp_plain *dir, const char *name, ui
         close(fd);
         return rc;
     }
-    if (dir == &fs->root && tp_catalog_is_pack(name) &&
-        tp_catalog_find_pack(fs->root.fd, name, &(struct stat){0})) {
+    if (dir == &fs->root && tp_place_is_pack_name(name) &&
+        tp_place_is_pack(fs->root.fd, name, &(struct stat){0})) {
         close(fd);
         return -ENOENT;
     }
@@ -429,9 +430,9 @@ static int add_entry(struct tp_fs *fs, struct tp_listing *listing, bool top, int
 
     if (top && tp_fs_is_hidden(name))
         return 0;
-    if (top && tp_catalog_is_pack(name)) {
-        if (type == S_IFREG || tp_catalog_find_pack(fd, name, &st))
-            return tp_listing_add(listing, name, len - TP_PACK_SUFFIX_LEN, TP_LIST_NO_NUMBER,
+    if (top && tp_place_is_pack_name(name)) {
+        if (type == S_IFREG || tp_place_is_pack(fd, name, &st))
+            return tp_listing_add(listing, name, tp_place_name_len(name), TP_LIST_NO_NUMBER,
                                   S_IFDIR, true);
     }
     st.st_dev = fs->dev;

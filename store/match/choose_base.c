@@ -12,11 +12,12 @@
 #include <time.h>
 
 #include "base/hash.h"
-#include "store/match/choose_base.h"
 #include "store/lock.h"
+#include "store/match/choose_base.h"
 #include "store/names.h"
 #include "store/original/original.h"
 #include "store/pack/pack_internal.h"
+#include "store/place.h"
 #include "tensor/modeldir.h"
 
 static void note(const struct tp_compress_options *options, const char *fmt, ...)
@@ -271,14 +272,12 @@ static int by_match(const char *path, struct tp_store *store,
     return by_best_match(path, store, true, options, report, out, err);
 }
 
-/* How long NAME is without ".tnpk", said or not. */
-static int bare_len(const char *name)
+/* NAME without ".tnpk", given or not. */
+static void set_bare(char out[256], const char *name)
 {
-    size_t suffix = strlen(TP_PACK_SUFFIX), len = strlen(name);
+    size_t len = tp_place_name_len(name);
 
-    if (len > suffix && strcmp(name + len - suffix, TP_PACK_SUFFIX) == 0)
-        len -= suffix;
-    return len < 255 ? (int)len : 255;
+    snprintf(out, 256, "%.*s", len < 256 ? (int)len : 255, name);
 }
 
 /* The pack's file PATH, whose ".tnpk" may be left out. */
@@ -316,7 +315,7 @@ static int by_path(const char *path, const char *spec, const struct tp_compress_
     } else {
         const char *name = tp_path_name(clean);
 
-        snprintf(report->base, sizeof report->base, "%.*s", bare_len(name), name);
+        set_bare(report->base, name);
         rc = open_file(clean, out, err);
     }
     free(parent);
@@ -331,7 +330,7 @@ static int by_name(const char *path, const char *spec, struct tp_store *store,
     char name[256];
     int rc;
 
-    snprintf(name, sizeof name, "%.*s", bare_len(spec), spec);
+    set_bare(name, spec);
     if (strcmp(name, tp_path_name(path)) == 0)
         return tp_fail(err, EINVAL, "'%s' cannot be its own base", name);
     if (!name[0] || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)

@@ -23,6 +23,7 @@
 #include "store/match/kin.h"
 #include "store/match/match.h"
 #include "store/names.h"
+#include "store/place.h"
 #include "tensor/modeldir.h"
 
 enum { SHORTLIST = 12, JURY = 4 };
@@ -147,8 +148,7 @@ static bool rests_on_these(struct search *s, const struct candidate *c)
         return false;
     for (struct tp_pack *p = pack; p && !found; p = tp_pack_base(p)) {
         const char *file = tp_path_name(tp_pack_path(p));
-        size_t suffix = strlen(TP_PACK_SUFFIX), len = strlen(file);
-        char *name = len > suffix ? strndup(file, len - suffix) : NULL;
+        char *name = strndup(file, tp_place_name_len(file));
 
         found = name && (is_self(s, name) || is_waiting(s, name));
         free(name);

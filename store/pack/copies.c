@@ -9,9 +9,9 @@
 #include <string.h>
 
 #include "base/dir.h"
-#include "store/catalog.h"
 #include "store/pack/bytes_file.h"
 #include "store/pack/pack_internal.h"
+#include "store/place.h"
 
 static void add_copy(const struct tp_pack *pack, int dirfd, const char *name,
                      struct tp_mirrors *mirrors)
@@ -40,7 +40,7 @@ void tp_copies_find(void *arg, struct tp_mirrors *mirrors)
     if (parent)
         tp_dir_open(&dir, AT_FDCWD, parent);
     while ((entry = tp_dir_next(&dir)))
-        if (tp_catalog_is_pack(entry->d_name))
+        if (tp_place_is_pack_name(entry->d_name))
             add_copy(pack, tp_dir_fd(&dir), entry->d_name, mirrors);
     tp_dir_close(&dir);
     free(parent);
