@@ -17,6 +17,7 @@
 #include "fs/fs.h"
 #include "fs/packed/removal.h"
 #include "fs/plain/caller.h"
+#include "store/place.h"
 
 static bool exists(struct tp_fs *fs, const char *name)
 {
