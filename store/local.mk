@@ -51,11 +51,14 @@ store_libtp_store_la_SOURCES += \
 	store/pack/tables.c \
 	store/pack/window.c store/pack/window.h
 
+# coding tensors
+store_libtp_store_la_SOURCES += \
+	store/code/candidates.c store/code/code.h store/code/encode.c store/code/train.c
+
 # writing one
 store_libtp_store_la_SOURCES += \
 	store/write/chunkmap.c \
 	store/write/encode.c \
-	store/write/learn.c \
 	store/write/output.c \
 	store/write/plan.c store/write/plan.h \
 	store/write/rights.c store/write/rights.h \

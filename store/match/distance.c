@@ -7,19 +7,18 @@
 #include <string.h>
 
 #include "codec/convert.h"
+#include "store/code/code.h"
 #include "store/match/fit.h"
 #include "store/match/distance.h"
 
-enum { PLACES = 64, PLACES_MOST = 512, PLACE_LEN = 32 * 1024, WITH_BASE = 2, CODECS = 3 };
-
-static const enum tp_codec_id codec_ids[CODECS] = {TP_CODEC_DELTA, TP_CODEC_SPARSE, TP_CODEC_SPLIT};
+enum { PLACES = 64, PLACES_MOST = 512, PLACE_LEN = 32 * 1024 };
 
 struct sampler {
     struct tp_model *model, *base;
     const struct tp_pairs *pairs;
     uint8_t *src, *ref, *room;
     /* Of the tensor at hand: tensors differ too much to be seen as one. */
-    struct tp_stats *stats[CODECS];
+    struct tp_trainer trainer;
     uint64_t seen, equal; /* sampled bytes; of these, in places where nothing differs */
     /* Of all. */
     uint64_t elements, changed, sampled;
@@ -57,19 +56,20 @@ uint64_t tp_distance_count(enum tp_dtype dtype, const void *a, const void *b, si
     return n;
 }
 
-static int learn(struct sampler *s, enum tp_dtype dtype, size_t len, bool equal)
+/* Show a place to all codecs; where nothing differs, only to those without a base. */
+static int show(struct sampler *s, enum tp_dtype dtype, size_t len, bool equal,
+                struct tp_error *err)
 {
-    for (unsigned c = 0; c < CODECS; c++) {
-        const struct tp_codec *codec = tp_codec_get(codec_ids[c]);
-        if (!codec || !codec->stats_create || !codec->fits(dtype) || (c < WITH_BASE && equal))
-            continue;
-        if (!s->stats[c])
-            s->stats[c] = codec->stats_create(dtype);
-        if (!s->stats[c])
-            return -ENOMEM;
-        codec->stats_add(s->stats[c], s->src, codec->needs_base ? s->ref : NULL, len);
+    int rc = 0;
+
+    s->trainer.dtype = dtype;
+    for (unsigned id = 0; rc == 0 && id < TP_CODEC_COUNT; id++) {
+        const struct tp_codec *codec = tp_codec_get(id);
+
+        if (tp_trainer_takes(codec, dtype) && !(codec->needs_base && equal))
+            rc = tp_trainer_show(&s->trainer, codec, s->src, s->ref, len, err);
     }
-    return 0;
+    return rc;
 }
 
 static int sample_place(struct sampler *s, const struct tp_model_tensor *t,
@@ -88,53 +88,41 @@ static int sample_place(struct sampler *s, const struct tp_model_tensor *t,
     s->seen += len;
     if (!changed)
         s->equal += len;
-    rc = learn(s, t->dtype, len, !changed);
-    return rc ? tp_fail(err, -rc, "out of memory") : 0;
+    return show(s, t->dtype, len, !changed, err);
 }
 
-static void forget_stats(struct sampler *s)
-{
-    for (unsigned c = 0; c < CODECS; c++) {
-        if (s->stats[c])
-            tp_codec_get(codec_ids[c])->stats_destroy(s->stats[c]);
-        s->stats[c] = NULL;
-    }
-    s->seen = s->equal = 0;
-}
-
-/* What the codec promises for the samples of tensor T, its share of the tables too, relative to
- * raw; 1 where it has no say. */
-static int promise(struct sampler *s, const struct tp_model_tensor *t, unsigned c, double *out,
-                   struct tp_buffer *tables)
-{
-    double bits = 0;
-    *out = 1;
-    if (!s->stats[c])
-        return 0;
-    tables->len = 0;
-    int rc = tp_codec_get(codec_ids[c])->stats_finish(s->stats[c], tables, &bits);
-    double ratio = bits / tp_dtype_bits(t->dtype) + (double)tables->len / (double)t->len;
-    if (!rc && ratio < 1)
-        *out = ratio;
-    return rc;
-}
-
-/* No more samples of tensor T: add up what they would take. */
+/*
+ * No more samples of tensor T: add up what they take, by the best of all codecs and by the best of
+ * those without a base. The tables count by the tensor's length; no codec takes more than raw.
+ */
 static int finish_tensor(struct sampler *s, const struct tp_model_tensor *t, struct tp_error *err)
 {
     struct tp_buffer tables = {0};
-    double ratio[CODECS] = {1, 1, 1};
+    double best = 1, alone = 1;
     int rc = 0;
-    for (unsigned c = 0; !rc && s->seen && c < CODECS; c++)
-        rc = promise(s, t, c, &ratio[c], &tables);
+
+    for (unsigned id = 0; rc == 0 && id < TP_CODEC_COUNT; id++) {
+        const struct tp_codec *codec = tp_codec_get(id);
+        double bits, ratio;
+
+        if (!s->trainer.stats[id])
+            continue;
+        tables.len = 0;
+        rc = tp_trainer_finish(&s->trainer, codec, &tables, &bits, err);
+        if (rc < 0)
+            break;
+        ratio = bits / tp_dtype_bits(t->dtype) + (double)tables.len / (double)t->len;
+        best = ratio < best ? ratio : best;
+        if (!codec->needs_base)
+            alone = ratio < alone ? ratio : alone;
+    }
     tp_buffer_clear(&tables);
-    double best = ratio[0] < ratio[1] ? ratio[0] : ratio[1];
-    best = best < ratio[2] ? best : ratio[2];
     s->given += best * (double)(s->seen - s->equal);
-    s->alone += ratio[2] * (double)s->seen;
+    s->alone += alone * (double)s->seen;
     s->sampled += s->seen;
-    forget_stats(s);
-    return rc ? tp_fail(err, -rc, "out of memory") : 0;
+    s->seen = s->equal = 0;
+    tp_trainer_clear(&s->trainer);
+    return rc;
 }
 
 /*
@@ -212,7 +200,7 @@ int tp_distance_sample(struct tp_model *model, struct tp_model *base, const stru
     if (!rc)
         conclude(s, out);
 out:
-    forget_stats(s);
+    tp_trainer_clear(&s->trainer);
     free(s->src);
     free(s->ref);
     free(s->room);

@@ -11,6 +11,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "codec/scratch.h"
+#include "store/code/code.h"
 #include "store/match/fit.h"
 #include "store/match/distance.h"
 #include "store/match/match.h"
@@ -18,11 +19,11 @@
 #include "store/match/twins.h"
 #include "store/pack/layout.h"
 
-enum { CHUNK = TP_CHUNK_MAX, TENSOR_DRAWS = 160, OPAQUE_DRAWS = 48, LEARN_CHUNKS = 3, CODECS = 3 };
+enum { CHUNK = TP_CHUNK_MAX, TENSOR_DRAWS = 160, OPAQUE_DRAWS = 48, TRAIN_CHUNKS = 3 };
 
-/* Beyond the samples' spread: tables are learned from less than the writer reads, and how well the
+/* Beyond the samples' spread: the coder is trained on less than the writer reads, and how well the
  * index will compress is known from experience. */
-#define LEARNING_ERROR 0.01
+#define TRAINING_ERROR 0.01
 #define INDEX_ERROR 0.15
 
 /* Bytes of the stored index: two hashes of a chunk do not compress, one where it refers to another,
@@ -37,8 +38,6 @@ enum {
     INDEX_LEAST = 315
 };
 
-static const enum tp_codec_id codec_ids[CODECS] = {TP_CODEC_SPLIT, TP_CODEC_SPARSE, TP_CODEC_DELTA};
-
 /* A population of chunks, of which every one is taken, or one at every step of bytes. */
 struct pool {
     uint64_t total, chunks, start, next, step, random;
@@ -49,27 +48,32 @@ struct pool {
     double index;        /* of what they take in the index */
 };
 
-/* A tensor's tables, learned when its first chunk is drawn. */
-struct learned {
-    const struct tp_model_tensor *t, *b; /* B: what predicts T, or NULL */
-    struct tp_model *from;               /* that B is of: the base, or the model itself */
-    uint64_t common;
-    bool done;
-    struct tp_tables *tables[CODECS];
-    size_t tables_len[CODECS];
-    bool used[CODECS];
-};
-
 struct estimator {
     struct tp_model *model, *base;
     struct tp_pairs pairs, siblings;
-    uint8_t *src, *ref, *room, *dst;
-    struct tp_scratch *scratch;
+    uint8_t *src, *ref, *room;
+    struct tp_coder coder;
+    struct tp_code_options options;
+    struct tp_coding coding;
     struct pool tensors, opaque;
     enum tp_twin *twins; /* of the model's tensors, then of what is none in its files */
     uint64_t elements, changed;
-    uint64_t learned_n, tables_bytes, tables_index; /* of tensors of several chunks */
+    uint64_t trained_n, tables_bytes, tables_index; /* of pieces of several chunks */
     uint64_t several_n;                             /* how many of these there are */
+};
+
+/*
+ * A tensor, or the part of it that something predicts, or the rest: what the writer codes as one.
+ * The coder is trained for it when its first chunk is drawn.
+ */
+struct piece {
+    struct estimator *e;
+    const struct tp_model_tensor *t, *b; /* B: what predicts the piece, or NULL */
+    struct tp_model *from;               /* that B is of: the base, or the model itself */
+    uint64_t off;                        /* in the tensor */
+    struct tp_code_source source;
+    bool done;
+    struct tp_trained trained;
 };
 
 /*
@@ -132,179 +136,120 @@ static double pool_expect(const struct pool *pool, double *variance, double *ind
     return mean * total;
 }
 
-/*
- * Read LEN bytes of a tensor at OFF, and, where all of them are predicted, what predicts them:
- * *GIVEN says so.
- */
-static int read_place(struct estimator *e, const struct learned *l, uint64_t off, size_t len,
-                      bool *given, struct tp_error *err)
+static int read_piece(void *arg, uint32_t chunk, void *dst, size_t len, struct tp_error *err)
 {
-    int rc = tp_model_read(e->model, l->t->file, l->t->off + off, e->src, len, err);
-    *given = l->b && off + len <= l->common;
-    if (!rc && *given)
-        rc = tp_distance_read_base(l->from, l->b, l->t, off, e->ref, len, e->room, err);
-    return rc;
+    const struct piece *p = arg;
+
+    return tp_model_read_tensor(p->e->model, p->t, p->off + (uint64_t)chunk * CHUNK, dst, len, err);
 }
 
-/*
- * Bytes of the chunk at OFF: none crosses the end of what is predicted, where the writer begins
- * anew.
- */
-static size_t place_len(const struct learned *l, uint64_t off)
+static int predict_piece(void *arg, uint32_t chunk, size_t len, const uint8_t **out, bool *whole,
+                         struct tp_error *err)
 {
-    uint64_t end = off < l->common ? l->common : l->t->len;
-    return end - off < CHUNK ? (size_t)(end - off) : CHUNK;
+    const struct piece *p = arg;
+
+    *out = p->e->ref;
+    *whole = true;
+    return tp_distance_read_base(p->from, p->b, p->t, p->off + (uint64_t)chunk * CHUNK, p->e->ref,
+                                 len, p->e->room, err);
 }
 
-/*
- * Whether the writer would have this codec look at the LEN bytes that were read, with what predicts
- * them where GIVEN.
- */
-static bool tries(const struct estimator *e, const struct tp_codec *codec, enum tp_dtype dtype,
-                  size_t len, bool given)
+static int train(struct estimator *e, struct piece *p, struct tp_error *err)
 {
-    if (!codec->needs_base)
-        return true;
-    return given && tp_codec_worth(codec, dtype, e->src, e->ref, len);
-}
+    int rc = tp_train(&p->source, &e->options, TRAIN_CHUNKS, &e->coder, &p->trained, err);
 
-static int learn_stats(struct estimator *e, struct learned *l, struct tp_stats **stats,
-                       struct tp_error *err)
-{
-    uint64_t chunks = (l->t->len + CHUNK - 1) / CHUNK,
-             n = chunks < LEARN_CHUNKS ? chunks : LEARN_CHUNKS;
-    for (uint64_t i = 0; i < n; i++) {
-        uint64_t off = (2 * i + 1) * chunks / (2 * n) * CHUNK;
-        size_t len = place_len(l, off);
-        bool given;
-        int rc = read_place(e, l, off, len, &given, err);
-        if (rc)
-            return rc;
-        bool equal = given && !memcmp(e->src, e->ref, len);
-        for (unsigned c = 0; c < CODECS; c++) {
-            const struct tp_codec *codec = tp_codec_get(codec_ids[c]);
-            if (!codec || !codec->needs_tables || !codec->fits(l->t->dtype) || equal ||
-                !tries(e, codec, l->t->dtype, len, given))
-                continue;
-            if (!stats[c])
-                stats[c] = codec->stats_create(l->t->dtype);
-            if (!stats[c])
-                return tp_fail(err, ENOMEM, "out of memory");
-            codec->stats_add(stats[c], e->src, codec->needs_base ? e->ref : NULL, len);
-        }
-    }
-    return 0;
-}
-
-static int learn(struct estimator *e, struct learned *l, struct tp_error *err)
-{
-    struct tp_stats *stats[CODECS] = {0};
-    struct tp_buffer blob = {0};
-    int rc = learn_stats(e, l, stats, err);
-    for (unsigned c = 0; c < CODECS; c++) {
-        const struct tp_codec *codec = tp_codec_get(codec_ids[c]);
-        double bits;
-        blob.len = 0;
-        if (!rc && stats[c]) {
-            rc = codec->stats_finish(stats[c], &blob, &bits);
-            if (!rc)
-                rc = codec->tables_create(l->t->dtype, blob.data, blob.len, &l->tables[c], err);
-            l->tables_len[c] = blob.len;
-        }
-        if (stats[c])
-            codec->stats_destroy(stats[c]);
-    }
-    tp_buffer_clear(&blob);
-    l->done = true;
-    e->learned_n += l->t->len > CHUNK;
-    return rc;
-}
-
-static size_t encode_zstd(struct estimator *e, enum tp_dtype dtype, size_t len, size_t best)
-{
-    const struct tp_codec *zstd = tp_codec_get(TP_CODEC_ZSTD);
-    size_t n = zstd ? zstd->encode(NULL, dtype, e->src, NULL, len, e->dst, best, e->scratch) : 0;
-    return n ? n : best;
-}
-
-/* Coded size of the chunk at OFF by the codec that makes it smallest. */
-static int draw_tensor(struct estimator *e, struct learned *l, uint64_t off, size_t len,
-                       struct tp_error *err)
-{
-    bool given, single = l->t->len <= CHUNK;
-    size_t best = len;
-    int winner = -1, rc = l->done ? 0 : learn(e, l, err);
-    if (!rc)
-        rc = read_place(e, l, off, len, &given, err);
-    if (rc)
+    p->done = true;
+    if (p->source.len <= CHUNK)
         return rc;
-    if (given) {
-        unsigned bits = tp_dtype_bits(l->t->dtype);
-        uint64_t changed = tp_distance_count(l->t->dtype, e->src, e->ref, len);
-        if (l->from == e->base) {
+    e->trained_n++;
+    for (unsigned i = 0; i < p->trained.n; i++) {
+        e->tables_bytes += p->trained.candidates[i].blob.len;
+        e->tables_index += INDEX_TABLES;
+    }
+    return rc;
+}
+
+/* The cost of chunk number CHUNK. */
+static int draw_chunk(struct estimator *e, struct piece *p, uint32_t chunk, struct tp_error *err)
+{
+    size_t len = tp_code_chunk_len(&p->source, chunk);
+    bool tables, whole;
+    const uint8_t *ref;
+    int rc = p->done ? 0 : train(e, p, err);
+
+    if (rc == 0)
+        rc = read_piece(p, chunk, e->src, len, err);
+    if (rc == 0 && p->b)
+        rc = predict_piece(p, chunk, len, &ref, &whole, err);
+    if (rc < 0)
+        return rc;
+    if (p->b) {
+        unsigned bits = tp_dtype_bits(p->t->dtype);
+        uint64_t changed = tp_distance_count(p->t->dtype, e->src, ref, len);
+
+        if (p->from == e->base) {
             e->elements += bits >= 8 ? len / (bits / 8) : len;
             e->changed += changed;
         }
         if (!changed) {
-            pool_add(&e->tensors, len, 0, l->from == e->base ? INDEX_OF_BASE : INDEX_COPY);
+            pool_add(&e->tensors, len, 0, p->from == e->base ? INDEX_OF_BASE : INDEX_COPY);
             return 0;
         }
     }
-    for (unsigned c = 0; c < CODECS; c++) {
-        const struct tp_codec *codec = tp_codec_get(codec_ids[c]);
-        size_t tables = single ? l->tables_len[c] : 0, n;
-        if (!l->tables[c] || tables >= best || !tries(e, codec, l->t->dtype, len, given))
-            continue;
-        n = codec->encode(l->tables[c], l->t->dtype, e->src, codec->needs_base ? e->ref : NULL, len,
-                          e->dst, best - tables, e->scratch);
-        if (n && n + tables < best) {
-            best = n + tables;
-            winner = (int)c;
-        }
-    }
-    if (winner < 0)
-        best = encode_zstd(e, l->t->dtype, len, best);
-    else if (!single && !l->used[winner])
-        e->tables_bytes += l->tables_len[winner], e->tables_index += INDEX_TABLES;
-    if (winner >= 0)
-        l->used[winner] = true;
-    pool_add(&e->tensors, len, best, INDEX_CODED + (single && winner >= 0 ? INDEX_TABLES : 0));
+    rc = tp_code_chunk(&p->source, chunk, e->src, &p->trained, &e->options, &e->coder, &e->coding,
+                       err);
+    if (rc < 0)
+        return rc;
+    tables = e->coding.cost > e->coding.len;
+    pool_add(&e->tensors, len, e->coding.cost, INDEX_CODED + (tables ? INDEX_TABLES : 0));
     return 0;
 }
 
-/* Chunk by chunk: those of a tensor that is there already cost their place in the index. */
-static int draw_chunks(struct estimator *e, struct learned *l, enum tp_twin twin,
-                       struct tp_error *err)
+/* LEN bytes at OFF of tensor number I, which B of FROM predicts; NULL: nothing does. */
+static int draw_piece(struct estimator *e, size_t i, uint64_t off, uint64_t len,
+                      const struct tp_model_tensor *b, struct tp_model *from, struct tp_error *err)
 {
+    enum tp_twin twin = e->twins[i];
+    struct piece p = {.e = e, .t = &e->model->tensors[i], .b = b, .from = from, .off = off};
     int rc = 0;
-    for (uint64_t off = 0, len; !rc && off < l->t->len; off += len) {
-        len = place_len(l, off);
-        if (!pool_takes(&e->tensors, len))
+
+    p.source = (struct tp_code_source){.dtype = p.t->dtype,
+                                       .len = len,
+                                       .chunk_size = CHUNK,
+                                       .predicted = b != NULL,
+                                       .read = read_piece,
+                                       .predict = predict_piece,
+                                       .arg = &p};
+    e->several_n += len > CHUNK && !twin;
+    for (uint32_t chunk = 0; rc == 0 && chunk < tp_code_chunk_n(&p.source); chunk++) {
+        uint32_t n = tp_code_chunk_len(&p.source, chunk);
+
+        if (!pool_takes(&e->tensors, n))
             continue;
         if (twin)
-            pool_add(&e->tensors, (size_t)len, 0,
-                     twin == TP_TWIN_BASE ? INDEX_OF_BASE : INDEX_COPY);
+            pool_add(&e->tensors, n, 0, twin == TP_TWIN_BASE ? INDEX_OF_BASE : INDEX_COPY);
         else
-            rc = draw_tensor(e, l, off, (size_t)len, err);
+            rc = draw_chunk(e, &p, chunk, err);
     }
+    tp_trained_clear(&p.trained);
     return rc;
 }
 
 static int draw_tensors(struct estimator *e, struct tp_error *err)
 {
     int rc = 0;
-    for (size_t i = 0; !rc && i < e->model->tensor_n; i++) {
-        struct learned l = {.t = &e->model->tensors[i], .b = e->siblings.of[i], .from = e->model};
-        if (!l.b && e->base) {
-            l.b = e->pairs.of[i];
-            l.from = e->base;
-        }
-        l.common = l.b ? tp_fit_common(l.t, l.b) : 0;
-        e->several_n += l.t->len > CHUNK && !e->twins[i];
-        rc = draw_chunks(e, &l, e->twins[i], err);
-        for (unsigned c = 0; c < CODECS; c++)
-            if (l.tables[c])
-                tp_codec_get(codec_ids[c])->tables_destroy(l.tables[c]);
+
+    for (size_t i = 0; rc == 0 && i < e->model->tensor_n; i++) {
+        const struct tp_model_tensor *t = &e->model->tensors[i], *b = e->siblings.of[i];
+        struct tp_model *from = b ? e->model : e->base;
+        uint64_t common;
+
+        if (!b && e->base)
+            b = e->pairs.of[i];
+        common = b ? tp_fit_common(t, b) : 0;
+        rc = draw_piece(e, i, 0, common, b, from, err);
+        if (rc == 0)
+            rc = draw_piece(e, i, common, t->len - common, NULL, NULL, err);
     }
     return rc;
 }
@@ -319,6 +264,7 @@ static size_t chunk_len(const struct tp_model *source, uint32_t file, uint64_t o
 static int draw_opaque(struct estimator *e, uint32_t file, uint64_t off, size_t len,
                        struct tp_error *err)
 {
+    const struct tp_code_source source = {.dtype = TP_DTYPE_BYTES, .len = len, .chunk_size = CHUNK};
     const struct tp_model_file *f = &e->model->files[file];
     uint32_t twin;
     int rc = tp_model_read(e->model, file, off, e->src, len, err);
@@ -331,7 +277,9 @@ static int draw_opaque(struct estimator *e, uint32_t file, uint64_t off, size_t 
         }
     }
     if (!rc)
-        pool_add(&e->opaque, len, encode_zstd(e, TP_DTYPE_BYTES, len, len), INDEX_CODED);
+        rc = tp_code_chunk(&source, 0, e->src, NULL, &e->options, &e->coder, &e->coding, err);
+    if (!rc)
+        pool_add(&e->opaque, len, e->coding.len, INDEX_CODED);
     return rc;
 }
 
@@ -364,11 +312,11 @@ static void conclude(const struct estimator *e, struct tp_estimate *out)
                    INDEX_TENSOR * (double)e->model->tensor_n +
                    INDEX_FILE * (double)e->model->file_n;
     double deviation = sqrt(tensor_variance + opaque_variance);
-    if (e->learned_n) {
-        stored += (double)e->tables_bytes / (double)e->learned_n * (double)e->several_n;
-        index += (double)e->tables_index / (double)e->learned_n * (double)e->several_n;
+    if (e->trained_n) {
+        stored += (double)e->tables_bytes / (double)e->trained_n * (double)e->several_n;
+        index += (double)e->tables_index / (double)e->trained_n * (double)e->several_n;
     }
-    double margin = 1.96 * deviation + LEARNING_ERROR * stored + INDEX_ERROR * index;
+    double margin = 1.96 * deviation + TRAINING_ERROR * stored + INDEX_ERROR * index;
     stored += fixed + index;
     out->stored_bytes = (uint64_t)stored;
     out->stored_low = (uint64_t)(stored > margin ? stored - margin : 0);
@@ -416,11 +364,14 @@ int tp_estimate(const char *base, const char *model, enum tp_links links, struct
     e.src = calloc(1, CHUNK + TP_SLACK);
     e.ref = calloc(1, CHUNK + TP_SLACK);
     e.room = calloc(2, CHUNK + TP_SLACK);
-    e.dst = calloc(1, CHUNK + TP_SLACK);
-    e.scratch = tp_scratch_create();
-    if (!e.src || !e.ref || !e.room || !e.dst || !e.scratch)
+    e.coding.bytes = calloc(1, TP_CODED_CAP);
+    if (!e.src || !e.ref || !e.room || !e.coding.bytes)
         rc = tp_fail(err, ENOMEM, "out of memory");
     else
+        rc = tp_coder_init(&e.coder, err);
+    if (!rc)
+        rc = tp_code_options_set(&e.options, NULL, 0, base != NULL, err);
+    if (!rc)
         rc = tp_model_open(model, &(struct tp_model_options){.links = links, .store = store},
                            &e.model, err);
     if (!rc && base)
@@ -438,11 +389,11 @@ int tp_estimate(const char *base, const char *model, enum tp_links links, struct
     tp_pairs_clear(&e.siblings);
     tp_model_close(e.model);
     tp_model_close(e.base);
-    tp_scratch_destroy(e.scratch);
+    tp_coder_clear(&e.coder);
     free(e.src);
     free(e.ref);
     free(e.room);
-    free(e.dst);
+    free(e.coding.bytes);
     free(e.twins);
     return rc;
 }

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* One chunk: a reference where its content is known, else coded by whatever makes it smallest. */
+/* The writer's segments: their chunks for the coder, and references to chunks that are known. */
 #include <config.h>
 
 #include <errno.h>
 #include <string.h>
 
 #include "base/hash.h"
-#include "codec/scratch.h"
 #include "store/write/writer_internal.h"
 
-int tp_writer_read(struct tp_writer *w, uint32_t file, void *dst, size_t len, uint64_t off,
-                   struct tp_error *err)
+#define TRAINING_MAX 8u /* segments at a time: each takes memory */
+
+static int read_model(struct tp_writer *w, uint32_t file, void *dst, size_t len, uint64_t off,
+                      struct tp_error *err)
 {
     int rc = tp_model_read(w->plan.model, w->plan.model_file[file], off, dst, len, err);
 
@@ -32,7 +33,7 @@ static int read_window(struct tp_writer *w, const struct tp_window *window, stru
 
     memset(view, 0, sizeof *view);
     if (rc == 0)
-        rc = tp_writer_read(w, window->from->file, level->joined, b.len, b.off, err);
+        rc = read_model(w, window->from->file, level->joined, b.len, b.off, err);
     if (rc < 0)
         return rc;
     view->data = level->joined;
@@ -41,49 +42,81 @@ static int read_window(struct tp_writer *w, const struct tp_window *window, stru
     return tp_window_convert(window, b.len, level, view, err);
 }
 
-int tp_writer_window(struct tp_writer *w, const struct tp_segment *s, uint32_t nth, uint32_t len,
-                     struct tp_work *work, struct tp_window_view *view, struct tp_error *err)
+/* A segment as the coder asks for it. */
+struct segment_source {
+    struct tp_writer *w;
+    const struct tp_segment *s;
+    struct tp_work *work;
+    struct tp_window_view view;
+};
+
+static int read_segment(void *arg, uint32_t chunk, void *dst, size_t len, struct tp_error *err)
 {
+    const struct segment_source *from = arg;
+
+    return read_model(from->w, from->s->file, dst, len,
+                      from->s->file_off + (uint64_t)chunk * from->w->plan.index.chunk_size, err);
+}
+
+static int predict_segment(void *arg, uint32_t chunk, size_t len, const uint8_t **out, bool *whole,
+                           struct tp_error *err)
+{
+    struct segment_source *from = arg;
+    const struct tp_segment *s = from->s;
     struct tp_window window = {.from = &s->from,
                                .dtype = s->dtype,
-                               .off = (uint64_t)nth * w->plan.index.chunk_size,
-                               .len = len};
+                               .off = (uint64_t)chunk * from->w->plan.index.chunk_size,
+                               .len = (uint32_t)len};
+    int rc = s->from.whence == TP_FROM_PACK
+                 ? read_window(from->w, &window, from->work, &from->view, err)
+                 : tp_window_get(from->w->plan.base, &window, from->work, NULL, &from->view, err);
 
-    return s->from.whence == TP_FROM_PACK
-               ? read_window(w, &window, work, view, err)
-               : tp_window_get(w->plan.base, &window, work, NULL, view, err);
+    *out = from->view.data;
+    *whole = from->view.aligned;
+    return rc;
 }
 
-size_t tp_encode_zstd(const struct tp_writer *w, struct tp_work *work, const void *src, size_t len,
-                      void *dst, size_t cap)
+static struct tp_code_source source_of(struct segment_source *from)
 {
-    tp_scratch_set_level(work->scratch, w->zstd_level);
-    return tp_codec_general()->encode(NULL, TP_DTYPE_BYTES, src, NULL, len, dst, cap,
-                                      work->scratch);
+    return (struct tp_code_source){.dtype = from->s->dtype,
+                                   .len = from->s->len,
+                                   .chunk_size = from->w->plan.index.chunk_size,
+                                   .predicted = from->s->from.whence != TP_FROM_NONE,
+                                   .read = read_segment,
+                                   .predict = predict_segment,
+                                   .arg = from};
 }
 
-/*
- * Offer a coding of N bytes that stands in the coder's spare place and costs TABLES more; 0: there
- * is none.
- */
-static void offer(struct tp_coded *out, struct tp_coder *coder, uint8_t codec, size_t n,
-                  size_t tables)
+int tp_train_segment(struct tp_writer *w, uint32_t segment, struct tp_writer_memory *memory,
+                     struct tp_error *err)
 {
-    uint8_t *was = out->bytes;
+    struct segment_source from = {
+        .w = w, .s = &w->plan.index.segments[segment], .work = memory->work};
+    const struct tp_code_source source = source_of(&from);
+    int rc;
 
-    if (n == 0 || n + tables >= out->cost)
-        return;
-    out->codec = codec;
-    out->stored_len = (uint32_t)n;
-    out->cost = (uint32_t)(n + tables);
-    out->bytes = coder->spare;
-    coder->spare = was;
+    pthread_mutex_lock(&w->lock);
+    while (w->training_n >= TRAINING_MAX)
+        pthread_cond_wait(&w->segment_trained, &w->lock);
+    w->training_n++;
+    pthread_mutex_unlock(&w->lock);
+
+    rc = tp_train(&source, &w->code, 0, &memory->coder, &w->segments[segment].trained, err);
+
+    pthread_mutex_lock(&w->lock);
+    w->training_n--;
+    w->segments[segment].done = true;
+    pthread_cond_broadcast(&w->segment_trained);
+    pthread_mutex_unlock(&w->lock);
+    return rc;
 }
 
-/* Whether the bytes repeat every 64: what only zstd makes nothing of. */
-static bool repeats(const uint8_t *src, uint32_t len)
+static void wait_trained(struct tp_writer *w, uint32_t segment)
 {
-    return len > 64 && memcmp(src, src + 64, len - 64) == 0;
+    pthread_mutex_lock(&w->lock);
+    while (!w->segments[segment].done)
+        pthread_cond_wait(&w->segment_trained, &w->lock);
+    pthread_mutex_unlock(&w->lock);
 }
 
 bool tp_writer_may_refer(const struct tp_writer *w, const struct tp_segment *s, uint32_t chunk)
@@ -96,8 +129,8 @@ bool tp_writer_may_refer(const struct tp_writer *w, const struct tp_segment *s, 
 
 void tp_coded_set_same(struct tp_coded *c, uint32_t chunk, const struct tp_pack *base)
 {
-    c->codec = TP_CODEC_SAME;
-    c->stored_len = 0;
+    c->coding.codec = TP_CODEC_SAME;
+    c->coding.len = 0;
     c->stored_hash = 0;
     c->ref = chunk;
     c->ref_base = base != NULL;
@@ -122,79 +155,36 @@ static bool find_same(struct tp_writer *w, const struct tp_segment *s, struct tp
     return true;
 }
 
-/* With one chunk in the segment, its tables are this chunk's cost alone: count them. */
-static size_t tables_cost(const struct tp_segment *s, const struct tp_candidate *c)
-{
-    return s->chunk_n == 1 ? c->blob.len : 0;
-}
-
-static int encode_candidates(struct tp_writer *w, const struct tp_segment *s, uint32_t nth,
-                             const struct tp_learned *learned, struct tp_coder *coder,
-                             struct tp_coded *out, struct tp_error *err)
-{
-    struct tp_window_view view = {0};
-
-    for (unsigned i = 0; i < learned->n; i++) {
-        const struct tp_candidate *c = &learned->candidates[i];
-        size_t tables = tables_cost(s, c);
-        int rc = 0;
-
-        if (tables >= out->cost)
-            continue;
-        if (c->codec->needs_base && !view.data)
-            rc = tp_writer_window(w, s, nth, out->len, coder->work, &view, err);
-        if (rc < 0)
-            return rc;
-        if (!tp_codec_worth(c->codec, s->dtype, out->src, view.data, out->len))
-            continue;
-        offer(out, coder, (uint8_t)c->codec->id,
-              c->codec->encode(c->tables, s->dtype, out->src, view.data, out->len, coder->spare,
-                               out->cost - tables, coder->work->scratch),
-              tables);
-    }
-    return 0;
-}
-
-static void wait_learned(struct tp_writer *w, const struct tp_learned *learned)
-{
-    pthread_mutex_lock(&w->lock);
-    while (!learned->done)
-        pthread_cond_wait(&w->learned_one, &w->lock);
-    pthread_mutex_unlock(&w->lock);
-}
-
-int tp_encode_chunk(struct tp_writer *w, uint32_t chunk, struct tp_coder *coder,
+int tp_encode_chunk(struct tp_writer *w, uint32_t chunk, struct tp_writer_memory *memory,
                     struct tp_coded *out, struct tp_error *err)
 {
     const struct tp_index *x = &w->plan.index;
-    const struct tp_segment *s = &x->segments[x->chunks[chunk].segment];
-    struct tp_learned *learned = &w->learned[x->chunks[chunk].segment];
-    uint32_t nth = chunk - s->chunk_first;
+    uint32_t segment = x->chunks[chunk].segment;
+    const struct tp_segment *s = &x->segments[segment];
+    struct segment_source from = {.w = w, .s = s, .work = memory->work};
+    const struct tp_code_source source = source_of(&from);
+    const struct tp_trained *trained = NULL;
     int rc;
 
     out->len = tp_index_chunk_len(x, chunk);
-    out->codec = TP_CODEC_RAW;
-    out->stored_len = out->cost = out->len;
     out->ref_base = false;
     out->ref = 0;
-    rc = tp_writer_read(w, s->file, out->src, out->len, s->file_off + (uint64_t)nth * x->chunk_size,
-                        err);
+    rc = read_segment(&from, chunk - s->chunk_first, out->src, out->len, err);
     if (rc < 0)
         return rc;
     out->content_hash = tp_xxh3(out->src, out->len);
     if (find_same(w, s, out))
         return 0;
     if (s->dtype != TP_DTYPE_BYTES) {
-        wait_learned(w, learned);
-        rc = encode_candidates(w, s, nth, learned, coder, out, err);
-        if (rc < 0)
-            return rc;
+        wait_trained(w, segment);
+        trained = &w->segments[segment].trained;
     }
-    if (w->allowed[TP_CODEC_ZSTD] &&
-        (s->dtype == TP_DTYPE_BYTES || learned->try_zstd || repeats(out->src, out->len)))
-        offer(out, coder, TP_CODEC_ZSTD,
-              tp_encode_zstd(w, coder->work, out->src, out->len, coder->spare, out->cost), 0);
-    out->stored_hash =
-        out->codec == TP_CODEC_RAW ? out->content_hash : tp_xxh3(out->bytes, out->stored_len);
+    rc = tp_code_chunk(&source, chunk - s->chunk_first, out->src, trained, &w->code, &memory->coder,
+                       &out->coding, err);
+    if (rc < 0)
+        return rc;
+    out->stored_hash = out->coding.codec == TP_CODEC_RAW
+                           ? out->content_hash
+                           : tp_xxh3(out->coding.bytes, out->coding.len);
     return 0;
 }

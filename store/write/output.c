@@ -15,10 +15,10 @@
 
 #define INDEX_SLOW_MAX (8u << 20) /* indexes up to here are compressed as well as zstd can */
 
-/* What a worker is to do: learn a segment, or code a chunk. */
+/* What a worker is to do: train the coder for a segment, or code a chunk. */
 struct item {
     uint32_t number;
-    bool learn;
+    bool train;
 };
 
 struct output {
@@ -41,14 +41,14 @@ static int put(struct output *o, const void *data, size_t len, struct tp_error *
 }
 
 /* Before a segment's first chunk: its tables, or with a single chunk those that it used. */
-static int put_tables(struct output *o, struct tp_segment *s, struct tp_learned *learned,
+static int put_tables(struct output *o, struct tp_segment *s, const struct tp_trained *trained,
                       uint8_t used, struct tp_error *err)
 {
     struct tp_index *x = &o->w->plan.index;
 
     s->tables_first = x->tables_n;
-    for (unsigned i = 0; i < learned->n; i++) {
-        const struct tp_candidate *c = &learned->candidates[i];
+    for (unsigned i = 0; i < trained->n; i++) {
+        const struct tp_candidate *c = &trained->candidates[i];
         int rc;
 
         if (s->chunk_n == 1 && c->codec->id != used)
@@ -73,7 +73,7 @@ static void settle_same(struct output *o, uint32_t chunk, struct tp_coded *c)
     const struct tp_index *x = &o->w->plan.index;
     uint32_t known;
 
-    if (c->codec == TP_CODEC_SAME)
+    if (c->coding.codec == TP_CODEC_SAME)
         return;
     known = tp_chunkmap_find(o->w->in_pack, c->content_hash, c->len);
     if (known == TP_NONE) {
@@ -88,12 +88,12 @@ static void count(struct output *o, const struct tp_segment *s, const struct tp_
 {
     struct tp_pack_report *r = o->report;
 
-    r->codec_chunks[c->codec]++;
-    r->codec_logical[c->codec] += c->len;
-    r->codec_stored[c->codec] += c->stored_len;
+    r->codec_chunks[c->coding.codec]++;
+    r->codec_logical[c->coding.codec] += c->len;
+    r->codec_stored[c->coding.codec] += c->coding.len;
     if (s->dtype != TP_DTYPE_BYTES) {
         r->tensor_bytes += c->len;
-        r->tensor_stored_bytes += c->stored_len;
+        r->tensor_stored_bytes += c->coding.len;
     }
 }
 
@@ -130,27 +130,28 @@ static int consume(void *arg, uint64_t number, void *slot, struct tp_error *err)
     uint32_t chunk = o->items[number].number;
     int rc = 0;
 
-    if (o->items[number].learn)
+    if (o->items[number].train)
         return 0;
     s = &x->segments[x->chunks[chunk].segment];
     settle_same(o, chunk, c);
     if (chunk == s->chunk_first)
-        rc = put_tables(o, s, &o->w->learned[x->chunks[chunk].segment], c->codec, err);
-    x->chunks[chunk].codec = c->codec;
+        rc = put_tables(o, s, &o->w->segments[x->chunks[chunk].segment].trained, c->coding.codec,
+                        err);
+    x->chunks[chunk].codec = c->coding.codec;
     x->chunks[chunk].ref_base = c->ref_base;
     x->chunks[chunk].ref = c->ref;
-    x->chunks[chunk].stored_len = c->stored_len;
+    x->chunks[chunk].stored_len = c->coding.len;
     x->chunks[chunk].stored_hash = c->stored_hash;
     x->chunks[chunk].content_hash = c->content_hash;
     x->chunks[chunk].stored_off = o->off;
-    if (rc == 0 && c->stored_len)
-        rc = put(o, c->codec == TP_CODEC_RAW ? c->src : c->bytes, c->stored_len, err);
+    if (rc == 0 && c->coding.len)
+        rc = put(o, c->coding.codec == TP_CODEC_RAW ? c->src : c->coding.bytes, c->coding.len, err);
     if (rc < 0)
         return rc;
     count(o, s, c);
     hash_source(o, s->file, c);
     if (chunk + 1 == s->chunk_first + s->chunk_n)
-        tp_learned_clear(&o->w->learned[x->chunks[chunk].segment]);
+        tp_trained_clear(&o->w->segments[x->chunks[chunk].segment].trained);
     tell(o);
     return 0;
 }
@@ -160,34 +161,31 @@ static int work(void *arg, void *worker, uint64_t number, void *slot, struct tp_
     struct output *o = arg;
     const struct item *item = &o->items[number];
 
-    return item->learn ? tp_learn_segment(o->w, item->number, worker, err)
+    return item->train ? tp_train_segment(o->w, item->number, worker, err)
                        : tp_encode_chunk(o->w, item->number, worker, slot, err);
 }
 
-static void coder_destroy(void *worker)
+static void memory_destroy(void *worker)
 {
-    struct tp_coder *coder = worker;
+    struct tp_writer_memory *memory = worker;
 
-    tp_work_destroy(coder->work);
-    free(coder->spare);
-    free(coder->src);
-    free(coder);
+    tp_work_destroy(memory->work);
+    tp_coder_clear(&memory->coder);
+    free(memory);
 }
 
-static void *coder_create(void *arg)
+static void *memory_create(void *arg)
 {
-    struct tp_coder *coder = calloc(1, sizeof *coder);
+    struct tp_writer_memory *memory = calloc(1, sizeof *memory);
     const struct output *o = arg;
     const struct tp_progress *progress = o->w->options->progress;
 
-    if (!coder)
+    if (!memory)
         return NULL;
-    coder->work = tp_work_create(progress ? progress->cancel : NULL);
-    coder->spare = malloc(TP_CODED_CAP);
-    coder->src = malloc(TP_CODED_CAP);
-    if (coder->work && coder->spare && coder->src)
-        return coder;
-    coder_destroy(coder);
+    memory->work = tp_work_create(progress ? progress->cancel : NULL);
+    if (memory->work && tp_coder_init(&memory->coder, NULL) == 0)
+        return memory;
+    memory_destroy(memory);
     return NULL;
 }
 
@@ -196,7 +194,7 @@ static void coded_destroy(void *slot)
     struct tp_coded *c = slot;
 
     free(c->src);
-    free(c->bytes);
+    free(c->coding.bytes);
     free(c);
 }
 
@@ -208,15 +206,15 @@ static void *coded_create(void *arg)
     if (!c)
         return NULL;
     c->src = malloc(TP_CODED_CAP);
-    c->bytes = malloc(TP_CODED_CAP);
-    if (c->src && c->bytes)
+    c->coding.bytes = malloc(TP_CODED_CAP);
+    if (c->src && c->coding.bytes)
         return c;
     coded_destroy(c);
     return NULL;
 }
 
 /*
- * The order of work: chunks as they lie, and the learning of a segment a little ahead of its first
+ * The order of work: chunks as they lie, and training for a segment a little before its first
  * chunk.
  */
 static int schedule(struct output *o, struct tp_error *err)
@@ -231,7 +229,7 @@ static int schedule(struct output *o, struct tp_error *err)
     for (uint32_t c = 0; c < x->chunk_n; c++) {
         for (; segment < x->segment_n && x->segments[segment].chunk_first <= c + lead; segment++)
             if (x->segments[segment].dtype != TP_DTYPE_BYTES && x->segments[segment].chunk_n)
-                o->items[o->item_n++] = (struct item){.number = segment, .learn = true};
+                o->items[o->item_n++] = (struct item){.number = segment, .train = true};
         o->items[o->item_n++] = (struct item){.number = c};
     }
     return 0;
@@ -244,8 +242,8 @@ static int put_data(struct output *o, struct tp_error *err)
                             .item_n = o->item_n,
                             .cancel = progress ? progress->cancel : NULL,
                             .arg = o,
-                            .worker_create = coder_create,
-                            .worker_destroy = coder_destroy,
+                            .worker_create = memory_create,
+                            .worker_destroy = memory_destroy,
                             .slot_create = coded_create,
                             .slot_destroy = coded_destroy,
                             .work = work,

@@ -20,31 +20,6 @@
 #include "store/write/rights.h"
 #include "store/write/writer_internal.h"
 
-/* Which codecs the option leaves. */
-static int allow(struct tp_writer *w, struct tp_error *err)
-{
-    const char *name = w->options->codec;
-    bool all = !name || strcmp(name, "auto") == 0, found = all;
-
-    for (unsigned id = 0; id < TP_CODEC_COUNT; id++) {
-        bool named = name && strcmp(tp_codec_name(id), name) == 0;
-
-        w->allowed[id] = all || named;
-        found |= named && id != TP_CODEC_SAME;
-    }
-    w->allowed[TP_CODEC_ZSTD] |= !name || strcmp(name, "raw") != 0;
-    if (!found)
-        return tp_fail(err, EINVAL, "there is no codec '%s'", name);
-    if (name && !w->options->base && strcmp(name, "delta") == 0)
-        return tp_fail(err, EINVAL, "the codec '%s' needs a base", name);
-    if (name && !w->options->base && strcmp(name, "sparse") == 0)
-        return tp_fail(err, EINVAL, "the codec '%s' needs a base", name);
-    w->zstd_level = w->options->zstd_level ? w->options->zstd_level : 3;
-    if (w->zstd_level < 1 || w->zstd_level > 22)
-        return tp_fail(err, ERANGE, "zstd has no level %d", w->zstd_level);
-    return 0;
-}
-
 static int fill_maps(struct tp_writer *w, struct tp_error *err)
 {
     const struct tp_index *base = w->plan.base ? tp_pack_index(w->plan.base) : NULL;
@@ -65,31 +40,32 @@ static int prepare(struct tp_writer *w, const char *dir, struct tp_error *err)
     int rc;
 
     pthread_mutex_init(&w->lock, NULL);
-    pthread_cond_init(&w->learned_one, NULL);
-    rc = allow(w, err);
+    pthread_cond_init(&w->segment_trained, NULL);
+    rc = tp_code_options_set(&w->code, w->options->codec, w->options->zstd_level,
+                             w->options->base != NULL, err);
     if (rc == 0)
         rc = tp_plan_make(dir, w->options, &w->plan, err);
     if (rc == 0)
         rc = fill_maps(w, err);
     if (rc < 0)
         return rc;
-    w->learned = calloc(x->segment_n + 1u, sizeof *w->learned);
+    w->segments = calloc(x->segment_n + 1u, sizeof *w->segments);
     w->prints = calloc(x->file_n + 1u, sizeof *w->prints);
-    return w->learned && w->prints
+    return w->segments && w->prints
                ? 0
                : tp_fail(err, ENOMEM, "out of memory for the plan of '%s'", dir);
 }
 
 static void finish(struct tp_writer *w)
 {
-    for (uint32_t i = 0; w->learned && i < w->plan.index.segment_n; i++)
-        tp_learned_clear(&w->learned[i]);
-    free(w->learned);
+    for (uint32_t i = 0; w->segments && i < w->plan.index.segment_n; i++)
+        tp_trained_clear(&w->segments[i].trained);
+    free(w->segments);
     free(w->prints);
     tp_chunkmap_destroy(w->in_base);
     tp_chunkmap_destroy(w->in_pack);
     tp_plan_clear(&w->plan);
-    pthread_cond_destroy(&w->learned_one);
+    pthread_cond_destroy(&w->segment_trained);
     pthread_mutex_destroy(&w->lock);
 }
 

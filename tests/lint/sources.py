@@ -78,6 +78,19 @@ def check_layers(sources):
                         yield f"{path}: {word}() does not belong below cli/"
 
 
+def check_codecs(sources):
+    """A codec is a folder in codec/ and a line in its registry: nobody else names one."""
+    for path, text in sources.items():
+        if path.startswith(("codec/", "tests/", "bench/")):
+            continue
+        for name in includes(text):
+            if re.match(r'"codec/\w+/', name):
+                yield f'{path}: "{name[1:]}" is inside a codec'
+        for word in set(re.findall(r"\bTP_CODEC_[A-Z0-9]+\b", without_comments(text))):
+            if word not in ("TP_CODEC_RAW", "TP_CODEC_SAME", "TP_CODEC_COUNT"):
+                yield f"{path}: {word} names a codec"
+
+
 def check_banned(sources):
     pattern = re.compile(r"(?<![\w])(%s)\s*\(" % "|".join(BANNED))
     for path, text in sources.items():
@@ -175,6 +188,7 @@ def main():
                 sources[name] = f.read()
     rules = [
         ("layers look to their left only", check_layers(sources)),
+        ("only codec/ names codecs", check_codecs(sources)),
         ("no banned function", check_banned(sources)),
         ("every file begins as it should", check_heads(sources)),
         ("comments of one kind, nothing unfinished", check_comments(sources)),
