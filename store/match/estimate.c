@@ -174,7 +174,7 @@ static int draw_chunk(struct estimator *e, struct piece *p, uint32_t chunk, stru
 {
     size_t len = tp_code_chunk_len(&p->source, chunk);
     bool tables, whole;
-    const uint8_t *ref;
+    const uint8_t *ref = NULL;
     int rc = p->done ? 0 : train(e, p, err);
 
     if (rc == 0)
