@@ -20,6 +20,7 @@
 #include "store/ops.h"
 #include "store/original/original.h"
 #include "store/pack/pack_internal.h"
+#include "store/place.h"
 #include "store/remove.h"
 
 struct job {
