@@ -25,3 +25,21 @@ base_libtp_base_la_SOURCES = \
 	base/stamp.c base/stamp.h \
 	base/thread.c base/thread.h \
 	base/vector.h
+
+# cuda
+base_libtp_base_la_SOURCES += base/cuda/device.c base/cuda/device.h base/cuda/runtime.h
+if HAVE_CUDA
+base_libtp_base_la_SOURCES += base/cuda/runtime.cu
+endif
+# nvcc compiles. libtool would pass it the C compiler's flags for position-independent code, hence -prefer-non-pic, and
+# removes -Xcompiler, hence the long form.
+AM_V_NVCC = $(am__v_NVCC_@AM_V@)
+am__v_NVCC_ = $(am__v_NVCC_@AM_DEFAULT_V@)
+am__v_NVCC_0 = @echo "  NVCC    " $@;
+am__v_NVCC_1 =
+.cu.lo:
+	$(AM_V_NVCC)$(MKDIR_P) $(@D) && $(LIBTOOL) $(AM_V_lt) --tag=CC $(AM_LIBTOOLFLAGS) --mode=compile $(NVCC) \
+		$(NVCCFLAGS) $(NVCC_GENCODE) $(DEFS) $(DEFAULT_INCLUDES) $(AM_CPPFLAGS) \
+		--compiler-options=-fPIC,-fno-exceptions -prefer-non-pic -MMD -MF $(@:.lo=.cu.d) -MT $@ -c -o $@ $<
+-include base/cuda/*.cu.d
+CLEANFILES += base/cuda/runtime.cu.d

@@ -52,26 +52,15 @@ codec_libtp_codec_la_SOURCES += \
 # zstd
 codec_libtp_codec_la_SOURCES += codec/zstd/zstd.c codec/zstd/zstd.h
 
-# cuda: compiled by nvcc. libtool would pass the C compiler's flags for position-independent code, hence
-# -prefer-non-pic, and eats -Xcompiler, hence the long form.
+# cuda
 codec_libtp_codec_la_SOURCES += \
 	codec/cuda/cuda.c codec/cuda/cuda.h \
 	codec/cuda/decode.h \
-	codec/cuda/device.c codec/cuda/device.h \
 	codec/cuda/model.c codec/cuda/model.h \
-	codec/cuda/query.h \
 	codec/cuda/types.h \
 	codec/cuda/warp.h
 if HAVE_CUDA
-codec_libtp_codec_la_SOURCES += codec/cuda/decode.cu codec/cuda/query.cu
+codec_libtp_codec_la_SOURCES += codec/cuda/decode.cu
 endif
-AM_V_NVCC = $(am__v_NVCC_@AM_V@)
-am__v_NVCC_ = $(am__v_NVCC_@AM_DEFAULT_V@)
-am__v_NVCC_0 = @echo "  NVCC    " $@;
-am__v_NVCC_1 =
-.cu.lo:
-	$(AM_V_NVCC)$(MKDIR_P) $(@D) && $(LIBTOOL) $(AM_V_lt) --tag=CC $(AM_LIBTOOLFLAGS) --mode=compile $(NVCC) \
-		$(NVCCFLAGS) $(NVCC_GENCODE) $(DEFS) $(DEFAULT_INCLUDES) $(AM_CPPFLAGS) \
-		--compiler-options=-fPIC,-fno-exceptions -prefer-non-pic -MMD -MF $(@:.lo=.cu.d) -MT $@ -c -o $@ $<
 -include codec/cuda/*.cu.d
-CLEANFILES += codec/cuda/decode.cu.d codec/cuda/query.cu.d
+CLEANFILES += codec/cuda/decode.cu.d

@@ -97,5 +97,5 @@ libtenpak_la_SOURCES = store/tenpak.c store/tenpak.h
 include_HEADERS += store/tenpak.h
 # Both kinds of library: the convenience libraries' flag against double compilation must not reach this one.
 libtenpak_la_LIBTOOLFLAGS =
-libtenpak_la_LDFLAGS = $(TP_LDFLAGS) -version-info 0:0:0 -export-symbols-regex '^tp_' -no-undefined
+libtenpak_la_LDFLAGS = $(TP_LDFLAGS) -version-info 0:0:0 -export-symbols-regex '^tp_lib_' -no-undefined
 libtenpak_la_LIBADD = $(TP_STORE_LIBS)

@@ -9,16 +9,20 @@
  *         errx(1, "%s", error.message);
  *     if (tp_lib_model_open(lib, "my-finetune", &model, &error) == 0) { ... }
  *
- * Link with `pkg-config --cflags --libs tenpak`. The functions of this header, and nothing else
- * that the library exports, are its interface: within one soname they keep their meaning and
- * structures only grow at their end, which is what struct_size is for: set it to the size of the
- * structure that you were compiled with.
+ * Link with `pkg-config --cflags --libs tenpak`. The library exports the functions of this header
+ * and nothing else. Within one soname they keep their meaning, and structures grow at their end
+ * only: set struct_size to the size of the structure that you were compiled with.
  *
- * A function that can fail returns a negative errno, and tells why in the struct tp_lib_error that
- * may be passed: -ENOENT no such model, file or tensor      -EBADMSG damaged, or breaks its
- * format's rules -ENOLINK the base that a pack needs is absent   -EPROTONOSUPPORT written by a
- * newer version Handles may be used by many threads at a time; opening and closing one is for one
- * thread. Close models before their library.
+ * A function that can fail returns a negative errno, and writes the reason to the struct
+ * tp_lib_error, which may be NULL:
+ *
+ *     -ENOENT           no such model, file or tensor
+ *     -EBADMSG          damaged, or breaks the rules of its format
+ *     -ENOLINK          the base that a pack needs is absent
+ *     -EPROTONOSUPPORT  written by a newer version
+ *
+ * Many threads may use a handle at a time; one thread opens and closes it. Close models before
+ * their library.
  */
 #ifndef TENPAK_H
 #define TENPAK_H
@@ -34,8 +38,8 @@ extern "C" {
 #define TP_LIB_INTERFACE 1
 
 /*
- * Version of the library that runs, "0.1.0", and of this interface: at least the TP_LIB_INTERFACE
- * compiled with.
+ * The version of the library that runs, "0.1.0", and of its interface, which must be at least the
+ * TP_LIB_INTERFACE that you were compiled with.
  */
 const char *tp_lib_version(void);
 unsigned tp_lib_interface(void);
@@ -45,17 +49,14 @@ struct tp_lib_error {
     char message[1024]; /* one line, no full stop */
 };
 
-/*
- * --- A directory of models
- * ------------------------------------------------------------------------------
- */
+/* --- A directory of models --- */
 
 struct tp_lib;
 
 struct tp_lib_options {
     size_t struct_size;
     uint64_t cache_bytes; /* decoded blocks kept in memory for all models together; 0: 256 MiB */
-    unsigned threads;     /* that decode; 0: one for each CPU */
+    unsigned threads;     /* for decoding; 0: one for each CPU */
 };
 
 /* OPTIONS NULL means the defaults. */
@@ -64,14 +65,12 @@ int tp_lib_open(const char *dir, const struct tp_lib_options *options, struct tp
 void tp_lib_close(struct tp_lib *lib);
 
 /*
- * Names of the models, in byte order, as they were when the library was opened; NULL past the last.
+ * The name of a model, in byte order from number 0, as it was when the library was opened; NULL
+ * past the last.
  */
 const char *tp_lib_model_name(const struct tp_lib *lib, size_t number);
 
-/*
- * --- A model
- * ----------------------------------------------------------------------------------------------
- */
+/* --- A model --- */
 
 struct tp_lib_model;
 
@@ -86,17 +85,17 @@ struct tp_lib_file {
     uint64_t size;           /* 0 for a link */
     uint32_t mode;           /* permission bits */
     int64_t mtime;           /* seconds since 1970 */
-    const uint8_t
-        *sha256; /* 32 bytes, where the model is a pack; NULL for a plain directory or a link */
+    const uint8_t *sha256;   /* 32 bytes; NULL for a plain directory or a link */
 };
 
-/* Files and symbolic links, directories not, from number 0. -ENOENT past the last. */
+/* A file or symbolic link, from number 0; directories are not counted. -ENOENT past the last. */
 int tp_lib_file_get(const struct tp_lib_model *model, size_t number, struct tp_lib_file *out);
 /* The number of the file with this path, or -ENOENT. */
 ssize_t tp_lib_file_find(const struct tp_lib_model *model, const char *path);
 
-/* Copy up to LEN bytes of file NUMBER from OFFSET: the number copied, less only at the end of the
- * file, or a negative errno. The bytes are those that were packed, checked, or there is an error.
+/*
+ * Copy up to LEN bytes of file NUMBER from OFFSET on. Returns the number of bytes, which is less
+ * than LEN at the end of the file only, or a negative errno. Bytes of a pack are verified.
  */
 ssize_t tp_lib_pread(struct tp_lib_model *model, size_t number, void *buf, size_t len,
                      uint64_t offset, struct tp_lib_error *error);
@@ -107,14 +106,14 @@ struct tp_lib_tensor {
     const char *dtype;     /* as safetensors writes it: "BF16" */
     const uint64_t *shape; /* rank numbers */
     unsigned rank;
-    size_t file;     /* number of the file that it lies in */
-    uint64_t offset; /* of its first byte there */
+    size_t file;     /* the number of its file */
+    uint64_t offset; /* of its first byte in the file */
     uint64_t size;   /* bytes, little-endian, row by row */
 };
 
 /*
- * Tensors of all safetensors files, in byte order of their names, from number 0. -ENOENT past the
- * last.
+ * A tensor of any of the safetensors files, in byte order of the names, from number 0. -ENOENT past
+ * the last.
  */
 int tp_lib_tensor_get(const struct tp_lib_model *model, size_t number, struct tp_lib_tensor *out);
 /* The number of the tensor with this name, or -ENOENT. */

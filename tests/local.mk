@@ -29,6 +29,7 @@ base_tests = \
 	tests/base/acl_test \
 	tests/base/beneath_test \
 	tests/base/buffer_test \
+	tests/base/cuda_device_test \
 	tests/base/dir_test \
 	tests/base/error_test \
 	tests/base/file_test \
@@ -56,7 +57,6 @@ codec_tests = \
 	tests/codec/bins_test \
 	tests/codec/convert_test \
 	tests/codec/cuda_warp_test \
-	tests/codec/cuda_device_test \
 	tests/codec/delta_test \
 	tests/codec/golden_test \
 	tests/codec/learn_test \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Decoding on a CUDA device, the host's part: arguments checked, tables brought over, errors told.
+ * Decoding on a CUDA device, the host's part: checks arguments, uploads tables, reports errors.
  */
 #include <config.h>
 
@@ -12,55 +12,15 @@
 
 #ifdef HAVE_CUDA
 
+#include "base/cuda/device.h"
+#include "base/cuda/runtime.h"
 #include "codec/cuda/decode.h"
-#include "codec/cuda/device.h"
 #include "codec/cuda/model.h"
 
 struct tp_cuda_tables {
     struct warp_model model; /* its slots are on the device */
     bool needs_base;
 };
-
-/* -ENODEV unless there is a device. */
-static int need_device(struct tp_error *err)
-{
-    struct tp_cuda_device device;
-    int n = tp_cuda_device_list(&device, 1, err);
-
-    if (n < 0)
-        return n;
-    return n > 0 ? 0 : tp_fail(err, ENODEV, "there is no CUDA device");
-}
-
-int tp_cuda_alloc(size_t len, void **out, struct tp_error *err)
-{
-    char why[TP_CUDA_WHY];
-    int rc = need_device(err);
-
-    if (rc)
-        return rc;
-    return tp_cuda_run_alloc(len, out, why) ? tp_fail(err, ENOMEM, "CUDA: %s", why) : 0;
-}
-
-void tp_cuda_free(void *p)
-{
-    if (p)
-        tp_cuda_run_free(p);
-}
-
-int tp_cuda_upload(void *device, const void *host, size_t len, struct tp_error *err)
-{
-    char why[TP_CUDA_WHY];
-
-    return tp_cuda_run_copy(device, host, len, true, why) ? tp_fail(err, EIO, "CUDA: %s", why) : 0;
-}
-
-int tp_cuda_download(void *host, const void *device, size_t len, struct tp_error *err)
-{
-    char why[TP_CUDA_WHY];
-
-    return tp_cuda_run_copy(host, device, len, false, why) ? tp_fail(err, EIO, "CUDA: %s", why) : 0;
-}
 
 int tp_cuda_tables_create(enum tp_codec_id codec, enum tp_dtype dtype, const uint8_t *blob,
                           size_t len, struct tp_cuda_tables **out, struct tp_error *err)
@@ -149,29 +109,6 @@ int tp_cuda_decode(const struct tp_cuda_tables *tables, const struct tp_cuda_chu
 static int not_built(struct tp_error *err)
 {
     return tp_fail(err, EOPNOTSUPP, "built without CUDA");
-}
-
-int tp_cuda_alloc(size_t len, void **out, struct tp_error *err)
-{
-    (void)len, (void)out;
-    return not_built(err);
-}
-
-void tp_cuda_free(void *p)
-{
-    (void)p;
-}
-
-int tp_cuda_upload(void *device, const void *host, size_t len, struct tp_error *err)
-{
-    (void)device, (void)host, (void)len;
-    return not_built(err);
-}
-
-int tp_cuda_download(void *host, const void *device, size_t len, struct tp_error *err)
-{
-    (void)host, (void)device, (void)len;
-    return not_built(err);
 }
 
 int tp_cuda_tables_create(enum tp_codec_id codec, enum tp_dtype dtype, const uint8_t *blob,

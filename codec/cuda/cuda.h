@@ -38,10 +38,4 @@ void tp_cuda_tables_destroy(struct tp_cuda_tables *tables);
 int tp_cuda_decode(const struct tp_cuda_tables *tables, const struct tp_cuda_chunk *chunks,
                    size_t n, void *stream, bool *bad, struct tp_error *err);
 
-/* Device memory, for those who have no CUDA headers: 0 or -ENODEV, -ENOMEM, -EIO. */
-int tp_cuda_alloc(size_t len, void **out, struct tp_error *err);
-void tp_cuda_free(void *p);
-int tp_cuda_upload(void *device, const void *host, size_t len, struct tp_error *err);
-int tp_cuda_download(void *host, const void *device, size_t len, struct tp_error *err);
-
 #endif

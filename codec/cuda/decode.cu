@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The kernel that decodes a chunk a warp, and the few calls of the CUDA runtime around it. */
+/* The kernel, which decodes a chunk in each warp, and its start. */
 #include <config.h>
 
-#include <stdio.h>
+#include "base/cuda/runtime.h"
+#include "codec/cuda/decode.h"
 
 #define WARP_FN static __device__ __forceinline__
 #define WARP_LANE (threadIdx.x)
 #define WARP_BALLOT(p) __ballot_sync(0xffffffffu, (p))
 #define WARP_SYNC() __syncwarp()
 #define WARP_POPC(x) ((uint32_t)__popc(x))
-#include "codec/cuda/decode.h"
 #include "codec/cuda/warp.h"
 
 /* Warps of one block share nothing; several of them hide one another's waiting. */
@@ -30,45 +30,21 @@ static __global__ void __launch_bounds__(32 * WARPS_PER_BLOCK)
         bad[i] = !good;
 }
 
-static int failed(cudaError_t rc, const char *what, char *why)
-{
-    if (rc == cudaSuccess)
-        return 0;
-    snprintf(why, TP_CUDA_WHY, "%s: %s", what, cudaGetErrorString(rc));
-    return -1;
-}
-
-extern "C" int tp_cuda_run_alloc(size_t len, void **out, char *why)
-{
-    return failed(cudaMalloc(out, len ? len : 1), "device memory", why);
-}
-
-extern "C" void tp_cuda_run_free(void *p)
-{
-    cudaFree(p);
-}
-
-extern "C" int tp_cuda_run_copy(void *to, const void *from, size_t len, bool to_device, char *why)
-{
-    return failed(
-        cudaMemcpy(to, from, len, to_device ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToHost),
-        "copying", why);
-}
-
 static int decode_on(const struct warp_model *model, const struct warp_chunk *chunks, uint32_t n,
                      cudaStream_t stream, struct warp_chunk *device_chunks, uint8_t *device_bad,
                      uint8_t *bad, char *why)
 {
-    if (failed(cudaMemcpyAsync(device_chunks, chunks, n * sizeof *chunks, cudaMemcpyHostToDevice,
-                               stream),
-               "copying", why))
+    if (tp_cuda_check(cudaMemcpyAsync(device_chunks, chunks, n * sizeof *chunks,
+                                      cudaMemcpyHostToDevice, stream),
+                      "copying", why))
         return -1;
     decode_kernel<<<(n + WARPS_PER_BLOCK - 1) / WARPS_PER_BLOCK, dim3(32, WARPS_PER_BLOCK), 0,
                     stream>>>(*model, device_chunks, n, device_bad);
-    if (failed(cudaGetLastError(), "decoding", why) ||
-        failed(cudaMemcpyAsync(bad, device_bad, n, cudaMemcpyDeviceToHost, stream), "copying", why))
+    if (tp_cuda_check(cudaGetLastError(), "decoding", why) ||
+        tp_cuda_check(cudaMemcpyAsync(bad, device_bad, n, cudaMemcpyDeviceToHost, stream),
+                      "copying", why))
         return -1;
-    return failed(cudaStreamSynchronize(stream), "decoding", why);
+    return tp_cuda_check(cudaStreamSynchronize(stream), "decoding", why);
 }
 
 extern "C" int tp_cuda_run_decode(const struct warp_model *model, const struct warp_chunk *chunks,
@@ -77,11 +53,11 @@ extern "C" int tp_cuda_run_decode(const struct warp_model *model, const struct w
     void *device_chunks = NULL, *device_bad = NULL;
     int rc = -1;
 
-    if (!tp_cuda_run_alloc(n * sizeof *chunks, &device_chunks, why) &&
-        !tp_cuda_run_alloc(n, &device_bad, why))
+    if (!tp_cuda_runtime_alloc(n * sizeof *chunks, &device_chunks, why) &&
+        !tp_cuda_runtime_alloc(n, &device_bad, why))
         rc = decode_on(model, chunks, (uint32_t)n, (cudaStream_t)stream,
                        (struct warp_chunk *)device_chunks, (uint8_t *)device_bad, bad, why);
-    cudaFree(device_chunks);
-    cudaFree(device_bad);
+    tp_cuda_runtime_free(device_chunks);
+    tp_cuda_runtime_free(device_bad);
     return rc;
 }

@@ -8,7 +8,7 @@
 #include <time.h>
 
 #include "codec/cuda/cuda.h"
-#include "codec/cuda/device.h"
+#include "base/cuda/device.h"
 #include "codec/scratch.h"
 #include "tests/codec/codec_check.h"
 

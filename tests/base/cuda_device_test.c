@@ -4,7 +4,7 @@
  */
 #include <config.h>
 
-#include "codec/cuda/device.h"
+#include "base/cuda/device.h"
 
 #include <errno.h>
 
