@@ -55,11 +55,14 @@ TP_INLINE void split_width(const struct tp_delta_tables *t, struct tp_delta_writ
         split_one(t, w, src, base, i, width);
 }
 
-/* The elements from number I on. */
-static void split_from(const struct tp_delta_tables *t, struct tp_delta_writer *w,
+/* The elements from number I on. A copy of OUT stays in registers, since no store can alias it. */
+static void split_from(const struct tp_delta_tables *t, struct tp_delta_writer *out,
                        const uint8_t *src, const uint8_t *base, size_t i, size_t n)
 {
-    TP_DELTA_BY_WIDTH(t->kind->width, split_width, t, w, src, base, i, n);
+    struct tp_delta_writer w = *out;
+
+    TP_DELTA_BY_WIDTH(t->kind->width, split_width, t, &w, src, base, i, n);
+    *out = w;
 }
 
 size_t tp_delta_split_scalar(const struct tp_delta_tables *t, struct tp_delta_writer *w,
@@ -96,10 +99,13 @@ TP_INLINE void merge_width(const struct tp_delta_tables *t, struct tp_delta_read
         merge_one(t, r, base, dst, i, width);
 }
 
-static void merge_from(const struct tp_delta_tables *t, struct tp_delta_reader *r,
+static void merge_from(const struct tp_delta_tables *t, struct tp_delta_reader *out,
                        const uint8_t *base, uint8_t *dst, size_t i, size_t n)
 {
-    TP_DELTA_BY_WIDTH(t->kind->width, merge_width, t, r, base, dst, i, n);
+    struct tp_delta_reader r = *out;
+
+    TP_DELTA_BY_WIDTH(t->kind->width, merge_width, t, &r, base, dst, i, n);
+    *out = r;
 }
 
 size_t tp_delta_decode_scalar(const struct tp_delta_tables *t, struct tp_delta_reader *r,

@@ -25,9 +25,9 @@ unsigned tp_rans_lanes_log(size_t n, size_t bytes)
 }
 
 /* Code the symbols from number N - 1 down to number FROM. */
-static uint8_t *encode_from(uint32_t *x, const struct tp_rans_enc *enc, const uint8_t *syms,
-                            const uint8_t *tabs, size_t from, size_t n, unsigned lanes_log,
-                            uint8_t *p)
+TP_INLINE uint8_t *encode_from(uint32_t *x, const struct tp_rans_enc *enc, const uint8_t *syms,
+                               const uint8_t *tabs, size_t from, size_t n, unsigned lanes_log,
+                               uint8_t *p)
 {
     size_t lane_mask = ((size_t)1 << lanes_log) - 1;
 
