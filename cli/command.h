@@ -31,6 +31,11 @@ struct tp_option {
     const char *name;
     const char *arg;  /* how help calls its argument; NULL: it takes none */
     const char *help; /* one line */
+    /*
+     * What the argument can be, the default first, with a NULL at the end; NULL: anything.
+     * tp_options_next refuses other arguments; help and completion list these.
+     */
+    const char *const *words;
 };
 
 /* Options that every command shares, each only where a bit below asks for it. */

@@ -17,11 +17,12 @@
 #include "cli/packing.h"
 #include "cli/place.h"
 #include "cli/report.h"
+#include "codec/codec.h"
 #include "store/names.h"
 
 static const struct tp_option options[] = {
     {'o', "output", "OUT", "the pack to write, which must not exist"},
-    {'c', "codec", "CODEC", "auto (the default), delta, sparse, split or zstd"},
+    {'c', "codec", "CODEC", "the codec for tensors", tp_codec_choices},
     {0, NULL, NULL, NULL},
 };
 
@@ -116,8 +117,8 @@ static int run(struct tp_options *o)
     while ((opt = tp_options_next(o)) > 0) {
         if (opt == 'o')
             options_now.out = o->arg;
-        else if (opt == 'c' && !tp_packing_codec(o, &options_now.codec))
-            return TP_EXIT_USAGE;
+        else if (opt == 'c')
+            options_now.codec = o->arg;
     }
     if (opt < 0)
         return o->exit;

@@ -237,7 +237,7 @@ const struct tp_command tp_command_compress = {
     COMMON,
     .summary = "Replace a model directory by its pack, as a job with a record.",
     .about =
-        ABOUT "base=auto|none|MODEL codec=auto|delta|sparse|split|zstd zstd_level=N keep=yes|no\n"
+        ABOUT "base=auto|none|MODEL codec=auto|CODEC zstd_level=N keep=yes|no\n"
               "dereference=yes|no lease=yes|no threads=N memory=SIZE nice=N io=idle|normal id=KEY",
     .examples = "  tenpak compress models my-finetune\n"
                 "  tenpak compress models/my-finetune base=llama-3.2-1b keep=yes\n"

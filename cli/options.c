@@ -16,7 +16,7 @@
 #include "cli/options.h"
 #include "cli/report.h"
 
-enum { OPT_LIST = 1000, COMMON_N = 6, OPTIONS_MAX = 32 };
+enum { OPT_LIST = 1000, COMMON_N = 6, OPTIONS_MAX = 32, WORDS_MAX = 256 };
 
 /* What getopt_long goes by: there is one command line. */
 static struct option table[OPTIONS_MAX];
@@ -136,6 +136,43 @@ static int complain(struct tp_options *o, int opt)
     return tp_options_bad(o, "%s: unknown or ambiguous option '%s'", o->command->name, word);
 }
 
+static const struct tp_option *find_option(const struct tp_command *command, int letter)
+{
+    const struct tp_option *option = command->options;
+
+    while (option->letter != letter)
+        option++;
+    return option;
+}
+
+/* The words of an option: "a (the default), b or c" with DEFAULT_NOTED, else "a, b or c". */
+static void list_words(const struct tp_option *option, bool default_noted, char *out, size_t len)
+{
+    size_t used = 0;
+
+    *out = '\0';
+    for (size_t i = 0; option->words[i] && used < len; i++) {
+        const char *before = option->words[i + 1] ? ", " : " or ";
+
+        used += (size_t)snprintf(out + used, len - used, "%s%s%s", i ? before : "",
+                                 option->words[i], !i && default_noted ? " (the default)" : "");
+    }
+}
+
+static bool check_word(struct tp_options *o, const struct tp_option *option)
+{
+    char words[WORDS_MAX];
+
+    for (size_t i = 0; option->words && option->words[i]; i++)
+        if (!strcmp(option->words[i], o->arg))
+            return true;
+    if (!option->words)
+        return true;
+    list_words(option, false, words, sizeof words);
+    tp_options_bad(o, "%s: unknown %s '%s': use %s", o->command->name, option->name, o->arg, words);
+    return false;
+}
+
 int tp_options_next(struct tp_options *o)
 {
     uint64_t n;
@@ -167,6 +204,8 @@ int tp_options_next(struct tp_options *o)
                 if (!tp_options_number(o, "-j", 1, 1024, &n))
                     return stop(o, TP_EXIT_USAGE);
                 o->threads = (unsigned)n;
+            } else if (!check_word(o, find_option(o->command, opt))) {
+                return stop(o, TP_EXIT_USAGE);
             } else {
                 return opt;
             }
@@ -190,7 +229,7 @@ bool tp_options_number(struct tp_options *o, const char *what, uint64_t low, uin
 
 static void print_option(const struct tp_option *option)
 {
-    char left[64];
+    char left[64], words[WORDS_MAX] = "";
     if (!option->help)
         return;
     int n = has_letter(option)
@@ -198,7 +237,9 @@ static void print_option(const struct tp_option *option)
                 : snprintf(left, sizeof left, "    --%s", option->name);
     if (option->arg && n > 0 && (size_t)n < sizeof left)
         snprintf(left + n, sizeof left - (size_t)n, "=%s", option->arg);
-    printf("  %-24s  %s\n", left, option->help);
+    if (option->words)
+        list_words(option, true, words, sizeof words);
+    printf("  %-24s  %s%s%s\n", left, option->help, *words ? ": " : "", words);
 }
 
 void tp_options_help(const struct tp_command *command)
@@ -223,8 +264,10 @@ static void list_option(const struct tp_option *option)
         return;
     if (has_letter(option))
         snprintf(letter, sizeof letter, "-%c", option->letter);
-    printf("%s\t--%s\t%s\t%s\n", letter, option->name, option->arg ? option->arg : "",
-           option->help);
+    printf("%s\t--%s\t%s\t%s", letter, option->name, option->arg ? option->arg : "", option->help);
+    for (size_t i = 0; option->words && option->words[i]; i++)
+        printf("%c%s", i ? ' ' : '\t', option->words[i]);
+    putchar('\n');
 }
 
 void tp_options_list(const struct tp_command *command)

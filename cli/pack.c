@@ -14,6 +14,7 @@
 #include "cli/packing.h"
 #include "cli/place.h"
 #include "cli/report.h"
+#include "codec/codec.h"
 #include "control/jobs/jobs.h"
 
 enum { OPT_NO_LEASE = 256 };
@@ -23,7 +24,7 @@ static const struct tp_option options[] = {
      "auto (the default), none, a model of the same directory, or a pack's path"},
     {'o', "output", "FILE", "write the pack to FILE and leave the original"},
     {'k', "keep", NULL, "write MODEL.tnpk beside the original and leave it"},
-    {'c', "codec", "CODEC", "auto (the default), delta, sparse, split or zstd"},
+    {'c', "codec", "CODEC", "the codec for tensors", tp_codec_choices},
     {'L', "dereference", NULL, "pack the files that symbolic links lead to; with -o or --keep"},
     {OPT_NO_LEASE, "no-lease", NULL,
      "replace a directory also where the kernel reports no writers"},
@@ -52,8 +53,7 @@ static int parse(struct tp_options *o, struct job *job)
             job->pack.keep = true;
             break;
         case 'c':
-            if (!tp_packing_codec(o, &job->pack.codec))
-                return o->exit = TP_EXIT_USAGE, -1;
+            job->pack.codec = o->arg;
             break;
         case 'L':
             job->pack.links = TP_LINKS_FOLLOW;

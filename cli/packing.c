@@ -12,19 +12,6 @@
 #include "control/verb/result.h"
 #include "store/names.h"
 
-bool tp_packing_codec(struct tp_options *o, const char **out)
-{
-    *out = o->arg;
-    if (!strcmp(o->arg, "auto"))
-        return true;
-    for (unsigned id = 0; id < TP_CODEC_COUNT; id++)
-        if (tp_codec_get(id) && !strcmp(tp_codec_get(id)->name, o->arg))
-            return true;
-    tp_options_bad(o, "%s: unknown codec '%s'; 'tenpak version' lists them", o->command->name,
-                   o->arg);
-    return false;
-}
-
 int tp_packing_place(const char *arg, struct tp_place *out, struct tp_error *err)
 {
     int rc = tp_place_find(arg, out, err);

@@ -11,8 +11,6 @@
 #include "cli/place.h"
 #include "store/ops.h"
 
-/* The argument of --codec; false, and told, when no codec of tensors has that name. */
-bool tp_packing_codec(struct tp_options *options, const char **out);
 
 /* As tp_place_find, and the place can be packed: -EINVAL for a pack and for what holds no model. A
  * model that is a pack already while a run before died between pack and removal counts as a model.

@@ -58,13 +58,13 @@ _tenpak() {
     elif [ "$previous" = = ]; then
         previous=${COMP_WORDS[COMP_CWORD - 2]}
     fi
-    argument=$(_tenpak_options "$command" | awk -F '\t' -v word="$previous" '$1 == word || $2 == word { print $3 }')
+    argument=$(_tenpak_options "$command" | awk -F '\t' -v word="$previous" '$1 == word || $2 == word { print $5 ? "=" $5 : $3 }')
     case $argument in
+    =*) mapfile -t COMPREPLY < <(compgen -W "${argument#=}" -- "$current") ;;
     BASE)
         _tenpak_paths "$current"
         mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W 'auto none' -- "$current")
         ;;
-    CODEC) mapfile -t COMPREPLY < <(compgen -W 'auto delta sparse split zstd' -- "$current") ;;
     'OPT,...') _tenpak_mount_options "$current" ;;
     N | ADDRESS:PORT) ;;
     ?*) _tenpak_paths "$current" ;;

@@ -7,12 +7,12 @@
 #include <string.h>
 
 #include "base/size.h"
+#include "codec/codec.h"
 #include "control/request/request.h"
 
 #define MIB ((uint64_t)1 << 20)
 #define SIZE_HIGH ((uint64_t)1 << 50)
 
-static const char *const codecs[] = {"auto", "delta", "sparse", "split", "zstd", NULL};
 static const char *const io_classes[] = {"normal", "idle", NULL};
 
 /* clang-format off */
@@ -35,7 +35,7 @@ static const struct tp_key estimate_keys[] = {
 static const struct tp_key compress_keys[] = {
     {"base", TP_KEY_BASE, "auto", 0, 0, NULL,
      "what to store differences from: auto finds one, none takes none"},
-    {"codec", TP_KEY_WORD, "auto", 0, 0, codecs,
+    {"codec", TP_KEY_WORD, "auto", 0, 0, tp_codec_choices,
      "for tensors; auto takes what is smallest, chunk by chunk"},
     {"zstd_level", TP_KEY_NUMBER, "3", 1, 19, NULL, "effort for what zstd codes"},
     {"keep", TP_KEY_BOOL, "no", 0, 0, NULL, "yes leaves the plain directory beside the pack"},

@@ -25,7 +25,8 @@ complains 'argument to an option that takes none' 2 "pack: option '--keep' takes
 complains 'too few arguments' 2 'unpack: too few arguments' unpack
 complains 'too many arguments' 2 "ls: unexpected argument 'b'" ls a b
 complains 'bad number' 2 "pack: -j is a number from 1 to 1024, not '0'" pack -j 0 m
-complains 'bad codec' 2 "pack: unknown codec 'lz4'" pack --codec=lz4 m
+complains 'bad codec' 2 "pack: unknown codec 'lz4': use auto, delta, sparse, split or zstd" pack --codec=lz4 m
+complains 'bad codec of a delta' 2 "delta compress: unknown codec 'raw'" delta compress -c raw -o o a b
 complains 'two models for one output' 2 'pack: -o takes one model' pack -o f a b
 complains 'output and keep' 2 'pack: -o leaves the original' pack -k -o f a
 complains 'no output' 2 'delta compress: -o OUT' delta compress a b
@@ -68,6 +69,15 @@ while IFS='	' read -r command summary; do
     done >"$tmp/missing"
     is "$command --help: has every option" "$(cat "$tmp/missing")" ''
 done <"$tmp/commands"
+
+# The codecs: help, completion, schemas and the list of the version say the same.
+codecs=$("$tenpak" pack --list-options | awk -F '\t' '$2 == "--codec" { print $5 }')
+is 'the codecs are listed' "$codecs" 'auto delta sparse split zstd'
+"$tenpak" pack --help >"$tmp/help"
+has 'help lists them' "$tmp/help" "^  -c, --codec=CODEC .*: auto (the default), delta, sparse, split or zstd\$"
+is 'the schemas have the same ones' "$(jq -r '.. | objects | .enum | select(. != null) |
+    select(index("auto") and index("zstd")) | map(select(.)) | join(" ")' \
+    "$top_srcdir"/share/tenpak/schema/*.json "$top_srcdir/share/tenpak/openapi.json" | sort -u)" "$codecs"
 is 'there are commands' "$([ "$(wc -l <"$tmp/commands")" -ge 13 ] && echo yes)" yes
 
 ok 'help lists commands' "$tenpak" help
