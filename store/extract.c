@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "store/extract.h"
+#include "store/pack/decode.h"
 #include "store/pack/pack_internal.h"
 #include "store/pipeline.h"
 #include "store/restored.h"
@@ -62,7 +63,7 @@ static int work(void *arg, void *worker, uint64_t chunk, void *slot, struct tp_e
 {
     struct extractor *e = arg;
 
-    return tp_pack_decode_chunk(e->pack, (uint32_t)chunk, slot, worker, NULL, err);
+    return tp_pack_decode_chunk(e->pack, (uint32_t)chunk, slot, worker, err);
 }
 
 static int failed(const struct extractor *e, const char *what, const char *path,

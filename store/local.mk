@@ -36,8 +36,9 @@ store_libtp_store_la_SOURCES += \
 	store/pack/attrs.c \
 	store/pack/bytes.c store/pack/bytes.h \
 	store/pack/bytes_file.c store/pack/bytes_file.h \
+	store/pack/chunk_plan.c store/pack/chunk_plan.h \
 	store/pack/copies.c store/pack/copies.h \
-	store/pack/decode.c \
+	store/pack/decode.c store/pack/decode.h \
 	store/pack/footer.c \
 	store/pack/index.c store/pack/index.h \
 	store/pack/index_decode.c \
@@ -49,7 +50,8 @@ store_libtp_store_la_SOURCES += \
 	store/pack/effort.c \
 	store/pack/resolve.c \
 	store/pack/tables.c \
-	store/pack/window.c store/pack/window.h
+	store/pack/window.c store/pack/window.h \
+	store/pack/work.c store/pack/work.h
 
 # coding tensors
 store_libtp_store_la_SOURCES += \

@@ -12,8 +12,8 @@
 #include "base/file.h"
 #include "store/model_impl.h"
 #include "store/pack/bytes.h"
+#include "store/pack/decode.h"
 #include "store/pack/pack_internal.h"
-#include "store/pack/window.h"
 
 /* What a thread decodes with, and the chunk that it decoded last. */
 struct tp_decoder {
@@ -158,7 +158,7 @@ static int decode_chunk(struct tp_model_impl *impl, struct tp_decoder *decoder, 
     if (decoder->chunk == chunk)
         return 0;
     decoder->chunk = TP_NONE;
-    rc = tp_pack_decode_chunk(impl->pack, chunk, decoder->block, decoder->work, NULL, err);
+    rc = tp_pack_decode_chunk(impl->pack, chunk, decoder->block, decoder->work, err);
     if (rc < 0)
         return rc;
     decoded = decoder->work->decoded - before;

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "store/pack/decode.h"
 #include "store/pack/layout.h"
 #include "store/pack/pack_internal.h"
 #include "store/pipeline.h"
@@ -98,7 +99,7 @@ static int work(void *arg, void *worker, uint64_t chunk, void *slot, struct tp_e
     struct block *b = slot;
 
     b->err.code = 0;
-    b->rc = tp_pack_decode_chunk(v->pack, (uint32_t)chunk, b->data, worker, NULL, &b->err);
+    b->rc = tp_pack_decode_chunk(v->pack, (uint32_t)chunk, b->data, worker, &b->err);
     if (b->rc == -ENOMEM || b->rc == -ECANCELED)
         return tp_fail(err, -b->rc, "%s", b->err.message);
     return 0;

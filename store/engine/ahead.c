@@ -3,6 +3,7 @@
 #include <config.h>
 
 #include "store/engine/engine_impl.h"
+#include "store/pack/pack_internal.h"
 
 #include <stdlib.h>
 
@@ -47,7 +48,7 @@ static void decode_ahead(struct ahead *ahead)
 
     if (is_stale(engine, ahead))
         return;
-    tp_flight_resolve(&in, &chunk);
+    tp_chunk_resolve(&in, &chunk);
     tp_flight_key(in, chunk, &key);
     if (engine->ending || tp_cache_find(&engine->cache, &key) ||
         tp_cache_is_dropped(&engine->cache, &key, ahead->asked) || !tp_room_try(engine, room))
@@ -102,7 +103,7 @@ uint32_t tp_engine_prefetch(struct tp_engine *engine, struct tp_pack *pack, uint
         struct tp_pack *in = pack;
         uint32_t chunk = first + i;
         struct tp_block_key key;
-        tp_flight_resolve(&in, &chunk);
+        tp_chunk_resolve(&in, &chunk);
         tp_flight_key(in, chunk, &key);
         if (!tp_cache_find(&engine->cache, &key) &&
             !tp_ahead_submit(engine, pack, first + i, false))

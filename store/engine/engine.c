@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "store/engine/engine_impl.h"
+#include "store/pack/pack_internal.h"
 
 /* Room for one operation's worst case, beside what the decoding threads use. */
 #define CACHE_BYTES_A_THREAD (4u << 20)
@@ -114,7 +115,7 @@ static void start_others(struct tp_engine *engine, struct tp_pack *pack, const u
         struct tp_pack *in = pack;
         uint32_t chunk = chunks[i];
         struct tp_block_key key;
-        tp_flight_resolve(&in, &chunk);
+        tp_chunk_resolve(&in, &chunk);
         tp_flight_key(in, chunk, &key);
         if (!tp_cache_find(&engine->cache, &key))
             tp_ahead_submit(engine, pack, chunks[i], true);

@@ -39,7 +39,7 @@ void tp_engine_destroy(struct tp_engine *engine);
 
 /* The block of chunk CHUNK, from the cache, or decoded (or being decoded by another: waits). The
  * caller's thread may do the decoding itself. Release with tp_block_release. Errors are those of
- * tp_pack_decode_chunk and are not cached. */
+ * tp_chunk_plan_decode and are not cached. */
 int tp_engine_get(struct tp_engine *engine, struct tp_pack *pack, uint32_t chunk,
                   struct tp_block **out, struct tp_error *err);
 const uint8_t *tp_block_data(const struct tp_block *block);

@@ -4,14 +4,21 @@
  * block, and the single flight. One lock guards all of it and is never held while anything is
  * decoded.
  *
- * Why nothing waits for ever. An operation reserves, at once and holding nothing, the references
- * it may come to hold: those it was asked for and one for each step of prediction below (room.c).
- * A block is BUSY only in the hands of a thread that has a tp_work, taken before; such a thread
- * waits for nothing but BUSY blocks of packs further down the chain of bases and, of the same
- * pack, of chunks with lower numbers: what predicts a segment from its own pack is a file with a
- * lower number, and a reference is to a lower chunk (index_decode.c). Both orders end, and no
- * order leads back from a base. So threads that decode always come to an end, and with them
- * those that wait for a work or for room.
+ * Why nothing waits for ever. A thread waits for three things, in this order: space, a tp_work, a
+ * block that another thread decodes.
+ *
+ *  - Space. An operation reserves it at once and holding nothing, for all the blocks that it may
+ *    hold at a time: those that it was asked for, and one for each step of prediction below them
+ *    (room.c). It never waits for space again.
+ *  - A tp_work. An operation takes one before it has a block that is BUSY, and keeps it to its end.
+ *  - A BUSY block. Only a thread that has a tp_work makes one, and decodes it by its plan
+ *    (store/pack/chunk_plan.h): it gets the blocks that the plan needs, one at a time, and may wait
+ *    for them. These are of a pack further down the chain of bases or, in the same pack, of a file
+ *    with a lower number; a reference leads to a lower chunk (index_decode.c). Both orders end, and
+ *    no order leads back from a base. So of all threads with BUSY blocks one waits for no block; it
+ *    has its space and its work, and goes on.
+ *
+ * What tp_decode_apart decodes is in nobody's reach: no thread waits for it, and it waits for none.
  */
 #ifndef TP_STORE_ENGINE_IMPL_H
 #define TP_STORE_ENGINE_IMPL_H
@@ -23,6 +30,7 @@
 #include "store/engine/cache.h"
 #include "store/engine/engine.h"
 #include "store/engine/sharers.h"
+#include "store/pack/work.h"
 
 struct tp_room_waiter {
     size_t units;
@@ -58,11 +66,8 @@ struct tp_engine {
 /* What one call of the engine holds while it runs. */
 struct tp_operation {
     struct tp_engine *engine;
-    size_t room;                  /* reserved and not yet spent on a reference */
-    struct tp_work *work;         /* NULL until something must be decoded */
-    unsigned depth;               /* of nested decoding */
-    const struct tp_pack *reader; /* whose chunk is decoded, innermost */
-    struct tp_chunk_fetch fetch;
+    size_t room;          /* reserved and not yet spent on a reference */
+    struct tp_work *work; /* NULL until something must be decoded */
 };
 
 /* At most so many blocks below the one that is decoded: of each pack in the chain of bases one that
@@ -78,8 +83,7 @@ void tp_room_give(struct tp_engine *engine, size_t units);
 /* All under the lock, which flight_get leaves while it decodes or waits. */
 void tp_operation_begin(struct tp_operation *operation, struct tp_engine *engine, size_t room);
 void tp_operation_end(struct tp_operation *operation);
-/* Where a chunk's bytes are in the cache: SAME is followed, within the pack and into its bases. */
-void tp_flight_resolve(struct tp_pack **pack, uint32_t *chunk);
+/* Of a chunk that tp_chunk_resolve gave. */
 void tp_flight_key(struct tp_pack *pack, uint32_t chunk, struct tp_block_key *key);
 int tp_flight_get(struct tp_operation *operation, struct tp_pack *pack, uint32_t chunk, bool ahead,
                   struct tp_block **out, struct tp_error *err);

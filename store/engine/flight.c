@@ -8,19 +8,17 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
+#include "store/pack/decode.h"
+#include "store/pack/pack_internal.h"
 
-static int fetch_get(void *arg, struct tp_pack *pack, uint32_t chunk, bool once,
-                     const uint8_t **data, void **handle, struct tp_work *work,
-                     struct tp_error *err);
-static void fetch_release(void *arg, void *handle);
+static int get(struct tp_operation *operation, struct tp_pack *pack, uint32_t chunk, unsigned level,
+               bool ahead, struct tp_block **out, struct tp_error *err);
 
 void tp_operation_begin(struct tp_operation *operation, struct tp_engine *engine, size_t room)
 {
     *operation = (struct tp_operation){.engine = engine, .room = room};
-    operation->fetch = (struct tp_chunk_fetch){fetch_get, fetch_release, operation};
 }
 
 /* A work that nobody uses, or a new one while there may be more; otherwise wait. */
@@ -52,29 +50,6 @@ void tp_operation_end(struct tp_operation *operation)
     }
     tp_room_give(engine, operation->room);
     operation->room = 0;
-}
-
-void tp_flight_resolve(struct tp_pack **pack, uint32_t *chunk)
-{
-    for (unsigned depth = 0; depth <= 2 * TP_BASE_DEPTH_MAX; depth++) {
-        const struct tp_index *index = tp_pack_index(*pack);
-        const struct tp_chunk *from = &index->chunks[*chunk];
-        if (from->codec != TP_CODEC_SAME)
-            return;
-
-        struct tp_pack *target = from->ref_base ? tp_pack_base(*pack) : *pack;
-        /* What cannot be followed is left to the decoder, which knows what to say of it. */
-        if (!target)
-            return;
-        const struct tp_index *in = tp_pack_index(target);
-        uint32_t to = from->ref_base ? from->alias : from->ref;
-        if (to >= in->chunk_n || (target == *pack && to >= *chunk) ||
-            in->chunks[to].content_hash != from->content_hash ||
-            tp_index_chunk_len(in, to) != tp_index_chunk_len(index, *chunk))
-            return;
-        *chunk = to;
-        *pack = target;
-    }
 }
 
 void tp_flight_key(struct tp_pack *pack, uint32_t chunk, struct tp_block_key *key)
@@ -125,27 +100,112 @@ static void keep_error(struct tp_block *block, const struct tp_error *why)
         *block->error = *why;
 }
 
-static int decode(struct tp_operation *operation, struct tp_pack *pack, uint32_t chunk, bool ahead,
-                  const struct tp_block_key *key, struct tp_block **out, struct tp_error *err)
+/*
+ * Whether to decode a chunk of a base without a block: only the chunk that is being decoded needs
+ * it, and nobody asked for it lately.
+ */
+static bool pass(struct tp_engine *engine, struct tp_pack *pack, uint32_t chunk)
+{
+    struct tp_block_key key;
+
+    tp_flight_key(pack, chunk, &key);
+    if (!tp_cache_pass(&engine->cache, &key))
+        return false;
+    engine->stats.misses++;
+    engine->stats.decoded_blocks++;
+    engine->stats.decoded_bytes += tp_index_chunk_len(tp_pack_index(pack), chunk);
+    return true;
+}
+
+/*
+ * Bring the content of a chunk that PLAN needs: in a block, or with *BLOCK NULL in memory of the
+ * work, which the processor's cache holds until PLAN is decoded.
+ */
+static int get_needed(struct tp_operation *operation, const struct tp_chunk_plan *plan,
+                      uint32_t chunk, const uint8_t **data, struct tp_block **block,
+                      struct tp_error *err)
+{
+    struct tp_engine *engine = operation->engine;
+    struct tp_sharing sharing;
+    bool once, apart;
+    int rc = 0;
+
+    *block = NULL;
+    /* What is in several places of a base is needed more than once. */
+    once = plan->once && tp_pack_index(plan->from)->chunks[chunk].codec != TP_CODEC_SAME;
+    pthread_mutex_lock(&engine->lock);
+    sharing =
+        tp_sharers_note(&engine->sharers, tp_pack_get_id(plan->from), tp_pack_get_id(plan->pack));
+    apart = once && sharing.alone && pass(engine, plan->from, chunk);
+    if (!apart)
+        rc = get(operation, plan->from, chunk, plan->level + 1, false, block, err);
+    if (rc == 0 && !apart && once)
+        tp_cache_use(&engine->cache, *block, &sharing);
+    pthread_mutex_unlock(&engine->lock);
+    if (apart)
+        return tp_decode_apart(plan->from, chunk, plan->work, plan->level, data, err);
+    if (rc == 0)
+        *data = (*block)->data;
+    return rc;
+}
+
+/* The space goes back to the operation, which may need it for the next block. */
+static void put_needed(struct tp_operation *operation, struct tp_block *block)
+{
+    if (!block)
+        return;
+    pthread_mutex_lock(&operation->engine->lock);
+    tp_cache_unpin(&operation->engine->cache, block);
+    operation->room++;
+    pthread_mutex_unlock(&operation->engine->lock);
+}
+
+static int carry_out(struct tp_operation *operation, struct tp_chunk_plan *plan,
+                     struct tp_error *err)
+{
+    struct tp_block *block = NULL;
+    struct tp_part part;
+    const uint8_t *data;
+    int rc = tp_chunk_plan_make(plan, err);
+
+    while (rc == 0 && tp_range_next(&plan->range, &part)) {
+        rc = get_needed(operation, plan, part.chunk, &data, &block, err);
+        if (rc == 0 && !tp_range_add(&plan->range, &part, data)) {
+            put_needed(operation, block);
+            block = NULL;
+        }
+    }
+    if (rc == 0)
+        rc = tp_chunk_plan_decode(plan, err);
+    put_needed(operation, block);
+    return rc;
+}
+
+/* Under the lock, which is left meanwhile. */
+static int decode(struct tp_operation *operation, struct tp_pack *pack, uint32_t chunk,
+                  unsigned level, bool ahead, const struct tp_block_key *key, struct tp_block **out,
+                  struct tp_error *err)
 {
     struct tp_engine *engine = operation->engine;
     struct tp_block *block = tp_cache_take(&engine->cache, key);
-    const struct tp_pack *reader = operation->reader;
+    struct tp_chunk_plan plan = {.pack = pack,
+                                 .chunk = chunk,
+                                 .dst = block->data,
+                                 .check = TP_CHECK_CONTENT,
+                                 .work = operation->work,
+                                 .level = level};
     struct tp_error why = {0};
-    uint64_t nsec = 0;
+    uint64_t nsec;
+    int rc;
 
     operation->room--;
     engine->stats.misses++;
     block->len = tp_index_chunk_len(tp_pack_index(pack), chunk);
     pthread_mutex_unlock(&engine->lock);
 
-    if (operation->depth++ == 0)
-        nsec = tp_clock_nsec(CLOCK_THREAD_CPUTIME_ID);
-    operation->reader = pack;
-    int rc =
-        tp_pack_decode_chunk(pack, chunk, block->data, operation->work, &operation->fetch, &why);
-    operation->reader = reader;
-    if (--operation->depth == 0)
+    nsec = level == 0 ? tp_clock_nsec(CLOCK_THREAD_CPUTIME_ID) : 0;
+    rc = carry_out(operation, &plan, &why);
+    if (level == 0)
         nsec = tp_clock_nsec(CLOCK_THREAD_CPUTIME_ID) - nsec;
 
     pthread_mutex_lock(&engine->lock);
@@ -173,29 +233,29 @@ static int decode(struct tp_operation *operation, struct tp_pack *pack, uint32_t
     return 0;
 }
 
-int tp_flight_get(struct tp_operation *operation, struct tp_pack *pack, uint32_t chunk, bool ahead,
-                  struct tp_block **out, struct tp_error *err)
+/* LEVEL: as in struct tp_chunk_plan. */
+static int get(struct tp_operation *operation, struct tp_pack *pack, uint32_t chunk, unsigned level,
+               bool ahead, struct tp_block **out, struct tp_error *err)
 {
     struct tp_engine *engine = operation->engine;
     const uint32_t asked = chunk;
     struct tp_pack *in = pack;
     struct tp_block_key key;
 
-    tp_flight_resolve(&in, &chunk);
+    if (operation->room == 0)
+        return tp_fail(err, ENOBUFS, "a decoding holds more blocks than it has reserved");
+    tp_chunk_resolve(&in, &chunk);
     tp_flight_key(in, chunk, &key);
-    /*
-     * Who reads a base itself takes part; who reads over it is counted where its chunks are asked
-     * for.
-     */
-    if (operation->depth == 0 && !tp_pack_base(in))
+    /* A reader of a base takes part; one that reads over it is counted in get_needed. */
+    if (level == 0 && !tp_pack_base(in))
         tp_sharers_note(&engine->sharers, key.pack_id, tp_pack_get_id(pack));
     for (;;) {
         struct tp_block *block = tp_cache_find(&engine->cache, &key);
         if (block || operation->work) {
             int rc = block ? join(operation, block, out, err)
-                           : decode(operation, in, chunk, ahead, &key, out, err);
+                           : decode(operation, in, chunk, level, ahead, &key, out, err);
             /* A base's, or one for several places. */
-            if (rc == 0 && (operation->depth > 0 || in != pack || chunk != asked))
+            if (rc == 0 && (level > 0 || in != pack || chunk != asked))
                 (*out)->wanted = true;
             return rc;
         }
@@ -206,68 +266,8 @@ int tp_flight_get(struct tp_operation *operation, struct tp_pack *pack, uint32_t
     }
 }
 
-/* Whether a base's chunk is left to who asks for it. */
-static bool leave_to_reader(struct tp_engine *engine, struct tp_pack *pack, uint32_t chunk)
+int tp_flight_get(struct tp_operation *operation, struct tp_pack *pack, uint32_t chunk, bool ahead,
+                  struct tp_block **out, struct tp_error *err)
 {
-    struct tp_block_key key;
-
-    tp_flight_key(pack, chunk, &key);
-    if (!tp_cache_pass(&engine->cache, &key))
-        return false;
-    engine->stats.misses++;
-    engine->stats.decoded_blocks++;
-    engine->stats.decoded_bytes += tp_index_chunk_len(tp_pack_index(pack), chunk);
-    return true;
-}
-
-/* As the fetch's get, under the lock. */
-static int get_of_base(struct tp_operation *operation, struct tp_pack *pack, uint32_t chunk,
-                       bool once, struct tp_block **out, struct tp_error *err)
-{
-    struct tp_engine *engine = operation->engine;
-    struct tp_sharing sharing =
-        tp_sharers_note(&engine->sharers, tp_pack_get_id(pack), tp_pack_get_id(operation->reader));
-
-    /* What is in several places of a base is needed more than once. */
-    if (tp_pack_index(pack)->chunks[chunk].codec == TP_CODEC_SAME)
-        once = false;
-    if (once && sharing.alone && leave_to_reader(engine, pack, chunk))
-        return 1;
-    if (operation->room == 0)
-        return tp_fail(err, ENOBUFS, "a decoding holds more blocks than it has reserved");
-    int rc = tp_flight_get(operation, pack, chunk, false, out, err);
-    if (rc == 0 && once)
-        tp_cache_use(&engine->cache, *out, &sharing);
-    return rc;
-}
-
-static int fetch_get(void *arg, struct tp_pack *pack, uint32_t chunk, bool once,
-                     const uint8_t **data, void **handle, struct tp_work *work,
-                     struct tp_error *err)
-{
-    struct tp_operation *operation = arg;
-    struct tp_block *block = NULL;
-
-    (void)work; /* the operation's own */
-    pthread_mutex_lock(&operation->engine->lock);
-    int rc = get_of_base(operation, pack, chunk, once, &block, err);
-    pthread_mutex_unlock(&operation->engine->lock);
-    if (rc == 0) {
-        *data = block->data;
-        *handle = block;
-    }
-    return rc;
-}
-
-static void fetch_release(void *arg, void *handle)
-{
-    struct tp_operation *operation = arg;
-    struct tp_engine *engine = operation->engine;
-    struct tp_block *block = handle;
-
-    pthread_mutex_lock(&engine->lock);
-    /* The room goes back to the operation, which may need it for the next block of its base. */
-    tp_cache_unpin(&engine->cache, block);
-    operation->room++;
-    pthread_mutex_unlock(&engine->lock);
+    return get(operation, pack, chunk, 0, ahead, out, err);
 }

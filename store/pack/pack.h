@@ -54,33 +54,4 @@ struct tp_pack *tp_pack_base(const struct tp_pack *pack); /* borrowed; NULL when
 /* Why the base that the pack needs is not there: "" when it is, or when none is needed. */
 const char *tp_pack_base_error(const struct tp_pack *pack);
 
-/*
- * Decode chunk number CHUNK into DST (tp_index_chunk_len bytes and TP_SLACK more). Reads the coded
- * bytes with one pread, verifies both hashes; with FETCH the content's, and the other where that
- * fails. FETCH, where given, brings a base's chunk (a cache); without it the base's chunk is
- * decoded into WORK. -EBADMSG names pack, file, chunk and offset; -ENOLINK.
- */
-struct tp_work; /* per-thread memory for decoding through a chain of bases */
-/*
- * CANCEL, which may be NULL: once it is non-zero decoding with it fails, -ECANCELED, however much
- * one chunk takes.
- */
-struct tp_work *tp_work_create(const atomic_int *cancel);
-void tp_work_destroy(struct tp_work *work);
-
-struct tp_chunk_fetch {
-    /* Give the decoded bytes of a chunk of the base pack (with TP_SLACK readable after them), valid
-     * until release. May block on another thread's decoding of it, never on a caller higher in the
-     * chain. ONCE: who asks needs all of the chunk, and does not come back for it. 1, only then:
-     * nobody else is expected to want it, and who asks is to decode it as if there were no fetch.
-     */
-    int (*get)(void *arg, struct tp_pack *pack, uint32_t chunk, bool once, const uint8_t **data,
-               void **handle, struct tp_work *work, struct tp_error *err);
-    void (*release)(void *arg, void *handle);
-    void *arg;
-};
-
-int tp_pack_decode_chunk(struct tp_pack *pack, uint32_t chunk, void *dst, struct tp_work *work,
-                         const struct tp_chunk_fetch *fetch, struct tp_error *err);
-
 #endif

@@ -34,6 +34,12 @@ int tp_pack_open_at(int dirfd, const char *name, const char *path, struct tp_sto
 int tp_pack_resolve(struct tp_index *x, const struct tp_index *base, const char *path,
                     struct tp_error *err);
 
+/*
+ * Follow references to other chunks of the pack and of its bases. What is left refers to something
+ * only where its base is absent, or where that lies across several chunks.
+ */
+void tp_chunk_resolve(struct tp_pack **pack, uint32_t *chunk);
+
 /* Decoded bytes and more that one chunk of a pack may take, with all that it is made from: a reader
  * is busy with them for a fraction of a second. What a writer makes takes a tenth (doc/FORMAT.md,
  * "Effort"). */

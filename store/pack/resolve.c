@@ -105,3 +105,23 @@ int tp_pack_resolve(struct tp_index *x, const struct tp_index *base, const char 
     }
     return 0;
 }
+
+/* Indexes were checked for all that is followed here, the last of it by tp_pack_resolve. */
+void tp_chunk_resolve(struct tp_pack **pack, uint32_t *chunk)
+{
+    for (;;) {
+        const struct tp_chunk *c = &tp_pack_index(*pack)->chunks[*chunk];
+        struct tp_pack *base = tp_pack_base(*pack);
+
+        if (c->codec != TP_CODEC_SAME)
+            return;
+        if (!c->ref_base) {
+            *chunk = c->ref;
+        } else if (base && c->alias != TP_NONE) {
+            *chunk = c->alias;
+            *pack = base;
+        } else {
+            return;
+        }
+    }
+}

@@ -26,20 +26,19 @@ static int read_window(struct tp_writer *w, const struct tp_window *window, stru
                        struct tp_window_view *view, struct tp_error *err)
 {
     const struct tp_segment *s = &w->plan.index.segments[window->from->segment];
-    struct tp_work_level *level = tp_work_level_get(work, err);
+    uint8_t **joined = &work->levels[0].joined;
     struct tp_window_bytes b = tp_window_bytes(window);
     uint64_t in = b.off - s->file_off, chunk_size = w->plan.index.chunk_size;
-    int rc = level ? tp_work_need(&level->joined, err) : -EBADMSG;
+    int rc = tp_work_need(joined, err);
 
-    memset(view, 0, sizeof *view);
     if (rc == 0)
-        rc = read_model(w, window->from->file, level->joined, b.len, b.off, err);
+        rc = read_model(w, window->from->file, *joined, b.len, b.off, err);
     if (rc < 0)
         return rc;
-    view->data = level->joined;
+    view->data = *joined;
     view->aligned = window->from->dtype == window->dtype && in % chunk_size == 0 && in < s->len &&
                     b.len == (s->len - in < chunk_size ? s->len - in : chunk_size);
-    return tp_window_convert(window, b.len, level, view, err);
+    return tp_window_convert(window, b.len, work, &view->data, err);
 }
 
 /* A segment as the coder asks for it. */
@@ -69,7 +68,7 @@ static int predict_segment(void *arg, uint32_t chunk, size_t len, const uint8_t 
                                .len = (uint32_t)len};
     int rc = s->from.whence == TP_FROM_PACK
                  ? read_window(from->w, &window, from->work, &from->view, err)
-                 : tp_window_get(from->w->plan.base, &window, from->work, NULL, &from->view, err);
+                 : tp_window_get(from->w->plan.base, &window, from->work, &from->view, err);
 
     *out = from->view.data;
     *whole = from->view.aligned;

@@ -9,7 +9,7 @@
 #include "store/code/code.h"
 #include "store/write/plan.h"
 #include "store/verify.h"
-#include "store/pack/window.h"
+#include "store/pack/decode.h"
 
 /* A segment, and what the coder was trained to for it. */
 struct tp_writer_segment {

@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "base/le.h"
+#include "store/pack/decode.h"
 #include "tests/fuzz/pack_base.h"
 
 #define CHUNKS_MAX 24u /* decoded of one input */
@@ -124,7 +125,7 @@ static void decode_all(struct tp_pack *pack)
         int rc;
 
         FUZZ_CHECK(dst != NULL);
-        rc = tp_pack_decode_chunk(pack, i, dst, work, NULL, &err);
+        rc = tp_pack_decode_chunk(pack, i, dst, work, &err);
         FUZZ_CHECK(rc == 0 ? tp_xxh3(dst, len) == x->chunks[i].content_hash
                            : rc == -EBADMSG && err.message[0]);
         free(dst);

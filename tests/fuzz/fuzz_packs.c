@@ -13,7 +13,7 @@
 #include <errno.h>
 #include <sys/resource.h>
 
-#include "store/pack/window.h"
+#include "store/pack/decode.h"
 #include "store/reader.h"
 #include "store/verify.h"
 #include "tests/fuzz/pack_draft.h"
@@ -44,7 +44,7 @@ static bool decode_all(struct tp_pack *pack, const struct draft *d)
         int rc;
 
         FUZZ_CHECK(dst != NULL);
-        rc = tp_pack_decode_chunk(pack, i, dst, work, NULL, &err);
+        rc = tp_pack_decode_chunk(pack, i, dst, work, &err);
         FUZZ_CHECK(rc == 0 ? tp_xxh3(dst, len) == x->chunks[i].content_hash
                            : rc == -EBADMSG && err.message[0]);
         FUZZ_CHECK(work->decoded - before <= tp_pack_effort(pack));

@@ -6,6 +6,7 @@
 #include <config.h>
 
 #include "base/le.h"
+#include "store/pack/decode.h"
 #include "store/pack/layout.h"
 #include "tests/store/model.h"
 
@@ -25,7 +26,7 @@ static void know(struct tp_pack *pack, struct truth *t)
     t->chunks = calloc(t->chunk_n, sizeof *t->chunks);
     for (uint32_t i = 0; i < t->chunk_n; i++) {
         t->chunks[i] = malloc(TP_CHUNK_MAX + TP_SLACK);
-        if (tp_pack_decode_chunk(pack, i, t->chunks[i], work, NULL, &err) < 0)
+        if (tp_pack_decode_chunk(pack, i, t->chunks[i], work, &err) < 0)
             bail_out("%s", err.message);
     }
     tp_work_destroy(work);
@@ -53,7 +54,7 @@ static bool serves_wrong(struct tp_pack *pack, const struct truth *t, struct tp_
     bool wrong = x->chunk_n != t->chunk_n;
 
     for (uint32_t i = 0; !wrong && i < x->chunk_n; i++)
-        wrong = tp_pack_decode_chunk(pack, i, dst, work, NULL, NULL) == 0 &&
+        wrong = tp_pack_decode_chunk(pack, i, dst, work, NULL) == 0 &&
                 memcmp(dst, t->chunks[i], tp_index_chunk_len(x, i)) != 0;
     return wrong;
 }

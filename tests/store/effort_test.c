@@ -5,7 +5,8 @@
 
 #include <errno.h>
 
-#include "store/pack/window.h"
+#include "store/pack/decode.h"
+#include "store/pack/pack_internal.h"
 #include "tests/fuzz/pack_base.h"
 #include "tests/tap.h"
 
@@ -223,10 +224,10 @@ static void test_cancel(void)
     uint8_t *data = malloc(PACK_BASE_BYTES + TP_SLACK);
     struct tp_error err = {0};
 
-    is_int(tp_pack_decode_chunk(pack, 0, data, work, NULL, &err), 0, "a chunk");
+    is_int(tp_pack_decode_chunk(pack, 0, data, work, &err), 0, "a chunk");
     is_u64(work->decoded, PACK_BASE_BYTES / 2, "counts");
     atomic_store(&cancel, 1);
-    is_int(tp_pack_decode_chunk(pack, 1, data, work, NULL, &err), -ECANCELED,
+    is_int(tp_pack_decode_chunk(pack, 1, data, work, &err), -ECANCELED,
            "and none any more once that is cancelled");
     tp_work_destroy(work);
     tp_pack_close(pack);

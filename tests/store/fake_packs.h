@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packs that a test of the decode engine makes up: its own tp_pack_*, which count what is decoded,
- * take their time and fail when told to.
+ * Packs that a test of the decode engine makes up: its own tp_pack_* and tp_chunk_plan_*, which
+ * count what is decoded, take their time and fail when told to.
  */
 #ifndef TP_TESTS_STORE_FAKE_PACKS_H
 #define TP_TESTS_STORE_FAKE_PACKS_H
@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "store/engine/engine.h"
+#include "store/pack/decode.h"
 #include "tests/tap.h"
 
 enum { CHUNKS_MAX = 1024, CHUNK_SIZE = 8192, SLOT = TP_CHUNK_MAX + 4096 };
@@ -23,7 +24,8 @@ struct tp_pack {
     atomic_int running[CHUNKS_MAX];
 };
 
-struct tp_work {
+struct fake_work {
+    struct tp_work work; /* first: a pointer to it is one to the whole */
     atomic_int busy;
     uint8_t below[CHUNK_SIZE];
 };
@@ -35,13 +37,22 @@ static atomic_bool once;       /* packs need each chunk of their base once */
 
 struct tp_work *tp_work_create(const atomic_int *cancel)
 {
+    struct fake_work *work = calloc(1, sizeof *work);
+
     (void)cancel;
-    return calloc(1, sizeof(struct tp_work));
+    return work ? &work->work : NULL;
 }
 
 void tp_work_destroy(struct tp_work *work)
 {
     free(work);
+}
+
+/* No chunk here needs more than one block. */
+int tp_work_need(uint8_t **buffer, struct tp_error *err)
+{
+    (void)buffer;
+    return tp_fail(err, ENOMEM, "there are no buffers");
 }
 
 const struct tp_index *tp_pack_index(const struct tp_pack *pack)
@@ -84,46 +95,51 @@ static uint8_t expected(const struct tp_pack *pack, uint32_t chunk, size_t i)
     return (uint8_t)(own_byte(pack, chunk, i) + (pack->base ? expected(pack->base, chunk, i) : 0));
 }
 
-static int get_below(struct tp_pack *base, uint32_t chunk, struct tp_work *work,
-                     const struct tp_chunk_fetch *fetch, const uint8_t **data, void **handle,
-                     struct tp_error *err)
+int tp_chunk_plan_make(struct tp_chunk_plan *plan, struct tp_error *err)
 {
-    int rc = fetch->get(fetch->arg, base, chunk, atomic_load(&once), data, handle, work, err);
-
-    if (rc != 1)
-        return rc;
-    atomic_fetch_add(&base->decoded[chunk], 1);
-    for (size_t i = 0; i < CHUNK_SIZE; i++)
-        work->below[i] = expected(base, chunk, i);
-    *data = work->below;
+    (void)err;
+    plan->from = plan->pack->base;
+    plan->once = atomic_load(&once);
+    if (plan->from)
+        tp_range_init(&plan->range, &plan->from->index, 0, (uint64_t)plan->chunk * CHUNK_SIZE,
+                      CHUNK_SIZE);
     return 0;
 }
 
-int tp_pack_decode_chunk(struct tp_pack *pack, uint32_t chunk, void *dst, struct tp_work *work,
-                         const struct tp_chunk_fetch *fetch, struct tp_error *err)
+int tp_decode_apart(struct tp_pack *pack, uint32_t chunk, struct tp_work *work, unsigned level,
+                    const uint8_t **data, struct tp_error *err)
 {
-    const uint8_t *below = NULL;
-    void *handle = NULL;
-    uint8_t *out = dst;
+    uint8_t *below = ((struct fake_work *)work)->below;
+
+    (void)level, (void)err;
+    atomic_fetch_add(&pack->decoded[chunk], 1);
+    for (size_t i = 0; i < CHUNK_SIZE; i++)
+        below[i] = expected(pack, chunk, i);
+    *data = below;
+    return 0;
+}
+
+int tp_chunk_plan_decode(struct tp_chunk_plan *plan, struct tp_error *err)
+{
+    struct fake_work *work = (struct fake_work *)plan->work;
+    const uint8_t *below = plan->range.data;
+    struct tp_pack *pack = plan->pack;
+    uint32_t chunk = plan->chunk;
+    int rc = 0;
 
     if (atomic_fetch_add(&pack->running[chunk], 1) > 0)
         atomic_fetch_add(&collisions, 1);
     atomic_fetch_add(&pack->decoded[chunk], 1);
-    int rc = pack->base ? get_below(pack->base, chunk, work, fetch, &below, &handle, err) : 0;
-    if (rc == 0) {
-        if (atomic_fetch_add(&work->busy, 1) > 0)
-            atomic_fetch_add(&collisions, 1);
-        if (atomic_load(&decode_usec) > 0)
-            usleep((useconds_t)atomic_load(&decode_usec));
-        for (size_t i = 0; i < CHUNK_SIZE; i++)
-            out[i] = (uint8_t)(own_byte(pack, chunk, i) + (below ? below[i] : 0));
-        memset(out + CHUNK_SIZE, 0xee, TP_SLACK);
-        atomic_fetch_sub(&work->busy, 1);
-        if (pack->base && (int)chunk == atomic_load(&bad_chunk))
-            rc = tp_fail(err, EBADMSG, "chunk %u is bad", chunk);
-    }
-    if (handle)
-        fetch->release(fetch->arg, handle);
+    if (atomic_fetch_add(&work->busy, 1) > 0)
+        atomic_fetch_add(&collisions, 1);
+    if (atomic_load(&decode_usec) > 0)
+        usleep((useconds_t)atomic_load(&decode_usec));
+    for (size_t i = 0; i < CHUNK_SIZE; i++)
+        plan->dst[i] = (uint8_t)(own_byte(pack, chunk, i) + (below ? below[i] : 0));
+    memset(plan->dst + CHUNK_SIZE, 0xee, TP_SLACK);
+    if (pack->base && (int)chunk == atomic_load(&bad_chunk))
+        rc = tp_fail(err, EBADMSG, "chunk %u is bad", chunk);
+    atomic_fetch_sub(&work->busy, 1);
     atomic_fetch_sub(&pack->running[chunk], 1);
     return rc;
 }
