@@ -35,25 +35,6 @@ static const struct tp_segment *segment_of(const struct tp_chunk_plan *plan)
     return &x->segments[x->chunks[plan->chunk].segment];
 }
 
-/* Bytes [OFF, OFF + LEN) of the file that SEGMENT of FROM is of, or that comes before them in it.
- */
-static int plan_range(struct tp_chunk_plan *plan, struct tp_pack *from, uint32_t segment,
-                      uint64_t off, size_t len, struct tp_error *err)
-{
-    struct tp_work_level *level = &plan->work->levels[plan->level];
-
-    plan->from = from;
-    tp_range_init(&plan->range, tp_pack_index(from), segment, off, len);
-    if (!plan->codec) {
-        plan->range.joined = plan->dst;
-        return 0;
-    }
-    if (!plan->range.single && tp_work_need(&level->joined, err) < 0)
-        return -ENOMEM;
-    plan->range.joined = level->joined;
-    return 0;
-}
-
 static int no_base(const struct tp_chunk_plan *plan, struct tp_error *err)
 {
     const struct tp_index *x = tp_pack_index(plan->pack);
@@ -63,62 +44,38 @@ static int no_base(const struct tp_chunk_plan *plan, struct tp_error *err)
                    tp_pack_base_error(plan->pack));
 }
 
-static int plan_window(struct tp_chunk_plan *plan, struct tp_error *err)
-{
-    const struct tp_index *x = tp_pack_index(plan->pack);
-    const struct tp_segment *s = segment_of(plan);
-    struct tp_pack *from = s->from.whence == TP_FROM_PACK ? plan->pack : tp_pack_base(plan->pack);
-    struct tp_window_bytes bytes;
-    int rc;
-
-    if (s->from.whence == TP_FROM_NONE)
-        return damaged(plan, "it is coded against what predicts it, and nothing does", err);
-    if (!from)
-        return no_base(plan, err);
-    plan->window =
-        (struct tp_window){.from = &s->from,
-                           .dtype = s->dtype,
-                           .off = (uint64_t)(plan->chunk - s->chunk_first) * x->chunk_size,
-                           .len = tp_index_chunk_len(x, plan->chunk)};
-    bytes = tp_window_bytes(&plan->window);
-    rc = plan_range(plan, from, s->from.segment, bytes.off, bytes.len, err);
-    plan->once = plan->range.whole && s->from.dtype == s->dtype;
-    return rc;
-}
-
-/* Of a chunk that is bytes of the base. */
-static int plan_copy(struct tp_chunk_plan *plan, struct tp_error *err)
-{
-    const struct tp_index *x = tp_pack_index(plan->pack), *in;
-    const struct tp_chunk *c = &x->chunks[plan->chunk];
-    struct tp_pack *base = tp_pack_base(plan->pack);
-
-    if (!base)
-        return no_base(plan, err);
-    in = tp_pack_index(base);
-    return plan_range(plan, base, tp_index_segment_at(in, &in->files[c->ref], c->ref_off),
-                      c->ref_off, tp_index_chunk_len(x, plan->chunk), err);
-}
-
 int tp_chunk_plan_make(struct tp_chunk_plan *plan, struct tp_error *err)
 {
     const struct tp_index *x = tp_pack_index(plan->pack);
-    const struct tp_chunk *c = &x->chunks[plan->chunk];
+    const struct tp_segment *s = segment_of(plan);
+    struct tp_pack *base = tp_pack_base(plan->pack);
+    uint8_t codec = x->chunks[plan->chunk].codec;
     struct tp_work *work = plan->work;
+    enum tp_whence whence;
 
     if (work->cancel && atomic_load_explicit(work->cancel, memory_order_relaxed))
         return tp_fail(err, ECANCELED, "cancelled");
     if (plan->level >= TP_WORK_LEVELS)
         return damaged(plan, "it lies behind too many bases", err);
     work->decoded += tp_index_chunk_len(x, plan->chunk);
-    if (c->codec == TP_CODEC_SAME)
-        return plan_copy(plan, err);
-    if (c->codec == TP_CODEC_RAW)
-        return 0;
-    plan->codec = tp_codec_get(c->codec);
-    if (!plan->codec || !plan->codec->fits(segment_of(plan)->dtype))
+    plan->codec = tp_codec_get(codec);
+    if (codec != TP_CODEC_RAW && codec != TP_CODEC_SAME &&
+        (!plan->codec || !plan->codec->fits(s->dtype)))
         return damaged(plan, "its codec does not fit its dtype, or is not in this build", err);
-    return plan->codec->needs_base ? plan_window(plan, err) : 0;
+    whence = tp_chunk_range(x, base ? tp_pack_index(base) : NULL, plan->chunk, &plan->range);
+    if (whence == TP_FROM_NONE)
+        return plan->codec && plan->codec->needs_base
+                   ? damaged(plan, "it is coded against what predicts it, and nothing does", err)
+                   : 0;
+    plan->from = whence == TP_FROM_PACK ? plan->pack : base;
+    if (!plan->from)
+        return no_base(plan, err);
+    plan->once = plan->codec && plan->range.whole && s->from.dtype == s->dtype;
+    /* What is no more than a copy is put together in its place. */
+    if (plan->codec && !plan->range.single && tp_work_need(&work->levels[plan->level].joined, err))
+        return -ENOMEM;
+    plan->range.joined = plan->codec ? work->levels[plan->level].joined : plan->dst;
+    return 0;
 }
 
 static struct tp_bytes *bytes_of(const struct tp_chunk_plan *plan)
@@ -187,12 +144,13 @@ static int read_and_decode(const struct tp_chunk_plan *plan, const struct tp_tab
 
 static int decode_coded(const struct tp_chunk_plan *plan, struct tp_error *err)
 {
+    const struct tp_segment *s = segment_of(plan);
     struct tp_tables_entry *tables = NULL;
     const uint8_t *base = plan->range.data;
     int rc = tp_work_need(&plan->work->stored, err);
 
     if (rc == 0 && plan->from)
-        rc = tp_window_convert(&plan->window, plan->range.len, plan->work, &base, err);
+        rc = tp_work_convert(plan->work, s->from.dtype, s->dtype, plan->range.len, &base, err);
     if (rc == 0 && plan->codec->needs_tables)
         rc = tp_tables_get(plan->pack, bytes_of(plan),
                            tp_pack_index(plan->pack)->chunks[plan->chunk].segment, plan->codec,

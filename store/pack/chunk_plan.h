@@ -38,7 +38,6 @@ struct tp_chunk_plan {
     /* What tp_chunk_plan_make finds. */
     const struct tp_codec *codec; /* NULL: the chunk is RAW, or what RANGE has */
     struct tp_pack *from;         /* the pack that RANGE is of; NULL: no other block is needed */
-    struct tp_window window;      /* what RANGE predicts, where there is a codec */
     struct tp_range range;
     bool once; /* each chunk of FROM is needed for one chunk only */
 };

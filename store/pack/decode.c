@@ -89,5 +89,5 @@ int tp_window_get(struct tp_pack *base, const struct tp_window *window, struct t
         return rc;
     view->data = range.data;
     view->aligned = range.whole && window->from->dtype == window->dtype;
-    return tp_window_convert(window, bytes.len, work, &view->data, err);
+    return tp_work_convert(work, window->from->dtype, window->dtype, bytes.len, &view->data, err);
 }

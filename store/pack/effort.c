@@ -47,58 +47,28 @@ static uint64_t effort_of(const struct ledger *l, uint32_t first, uint32_t last)
                    : (last - first + (uint64_t)1) * l->worst;
 }
 
-/* The chunk that holds the byte at OFF of FILE; SEGMENT: where to look first. */
-static uint32_t chunk_at(const struct tp_index *x, uint32_t file, uint64_t off, uint32_t *segment)
-{
-    const struct tp_segment *s = &x->segments[*segment];
-
-    if (s->file != file || off < s->file_off || off - s->file_off >= s->len) {
-        *segment = tp_index_segment_at(x, &x->files[file], off);
-        s = &x->segments[*segment];
-    }
-    return s->chunk_first + (uint32_t)((off - s->file_off) / x->chunk_size);
-}
-
-static void set_range(struct needs *n, const struct tp_index *in, uint32_t file, uint64_t off,
-                      uint64_t len, uint32_t segment)
-{
-    n->first = chunk_at(in, file, off, &segment);
-    n->last = len > 1 ? chunk_at(in, file, off + len - 1, &segment) : n->first;
-}
-
-static void find_window(const struct weigher *w, uint32_t chunk, struct needs *n)
-{
-    const struct tp_segment *s = &w->x->segments[w->x->chunks[chunk].segment];
-    struct tp_window window = {.from = &s->from,
-                               .dtype = s->dtype,
-                               .off = (uint64_t)(chunk - s->chunk_first) * w->x->chunk_size,
-                               .len = tp_index_chunk_len(w->x, chunk)};
-    struct tp_window_bytes bytes = tp_window_bytes(&window);
-
-    n->whence = s->from.whence;
-    n->kept = true;
-    set_range(n, n->whence == TP_FROM_PACK ? w->x : w->base_index, s->from.file, bytes.off,
-              bytes.len, s->from.segment);
-}
-
 /* What stands on a base that is not there takes nothing: it is not decoded. */
 static struct needs find_needs(const struct weigher *w, uint32_t chunk)
 {
     const struct tp_chunk *c = &w->x->chunks[chunk];
-    const struct tp_codec *codec = tp_codec_get(c->codec);
+    bool same = c->codec == TP_CODEC_SAME;
     struct needs n = {.whence = TP_FROM_NONE};
-    uint8_t whence = w->x->segments[c->segment].from.whence;
+    enum tp_whence whence;
+    struct tp_range range;
+    struct tp_part part;
 
-    if (c->codec == TP_CODEC_SAME && !c->ref_base) {
-        n = (struct needs){.whence = TP_FROM_PACK, .first = c->ref, .last = c->ref};
-    } else if (c->codec == TP_CODEC_SAME && w->base) {
-        n.whence = TP_FROM_BASE;
-        n.kept = c->alias == TP_NONE;
-        set_range(&n, w->base_index, c->ref, c->ref_off, tp_index_chunk_len(w->x, chunk), 0);
-    } else if (codec && codec->needs_base &&
-               (whence == TP_FROM_PACK || (whence == TP_FROM_BASE && w->base))) {
-        find_window(w, chunk, &n);
-    }
+    if (same && !c->ref_base)
+        return (struct needs){.whence = TP_FROM_PACK, .first = c->ref, .last = c->ref};
+    whence = tp_chunk_range(w->x, w->base ? w->base_index : NULL, chunk, &range);
+    if (whence == TP_FROM_NONE || (whence == TP_FROM_BASE && !w->base))
+        return n;
+    n.whence = (uint8_t)whence;
+    n.kept = !same || c->alias == TP_NONE;
+    tp_range_next(&range, &part);
+    n.first = part.chunk;
+    range.done = range.len - 1;
+    tp_range_next(&range, &part);
+    n.last = part.chunk;
     return n;
 }
 

@@ -58,18 +58,45 @@ bool tp_range_add(struct tp_range *range, const struct tp_part *part, const uint
     return range->single;
 }
 
-int tp_window_convert(const struct tp_window *window, size_t len, struct tp_work *work,
-                      const uint8_t **data, struct tp_error *err)
+enum tp_whence tp_chunk_range(const struct tp_index *x, const struct tp_index *base, uint32_t chunk,
+                              struct tp_range *range)
 {
-    enum tp_dtype dtype = window->from->dtype;
+    const struct tp_chunk *c = &x->chunks[chunk];
+    const struct tp_segment *s = &x->segments[c->segment];
+    const struct tp_codec *codec = tp_codec_get(c->codec);
+    const struct tp_index *in = s->from.whence == TP_FROM_PACK ? x : base;
+    struct tp_window window = {.from = &s->from,
+                               .dtype = s->dtype,
+                               .off = (uint64_t)(chunk - s->chunk_first) * x->chunk_size,
+                               .len = tp_index_chunk_len(x, chunk)};
+    struct tp_window_bytes bytes;
+
+    if (c->codec == TP_CODEC_SAME) {
+        if (base)
+            tp_range_init(range, base, tp_index_segment_at(base, &base->files[c->ref], c->ref_off),
+                          c->ref_off, window.len);
+        return TP_FROM_BASE;
+    }
+    if (!codec || !codec->needs_base || s->from.whence == TP_FROM_NONE)
+        return TP_FROM_NONE;
+    if (in) {
+        bytes = tp_window_bytes(&window);
+        tp_range_init(range, in, s->from.segment, bytes.off, bytes.len);
+    }
+    return s->from.whence;
+}
+
+int tp_work_convert(struct tp_work *work, enum tp_dtype from, enum tp_dtype to, size_t len,
+                    const uint8_t **data, struct tp_error *err)
+{
     int rc;
 
-    if (dtype == window->dtype)
+    if (from == to)
         return 0;
     rc = tp_work_need(&work->converted, err);
     if (rc < 0)
         return rc;
-    tp_convert(window->dtype, work->converted, dtype, *data, len * 8 / tp_dtype_bits(dtype));
+    tp_convert(to, work->converted, from, *data, len * 8 / tp_dtype_bits(from));
     *data = work->converted;
     return 0;
 }

@@ -22,12 +22,6 @@ struct tp_window_bytes {
     size_t len;
 };
 struct tp_window_bytes tp_window_bytes(const struct tp_window *window);
-/*
- * Convert *DATA, LEN bytes of the predictor, to the window's dtype: in memory of WORK, where that
- * is another one.
- */
-int tp_window_convert(const struct tp_window *window, size_t len, struct tp_work *work,
-                      const uint8_t **data, struct tp_error *err);
 
 /* A range of a file, taken from one block after the other. */
 struct tp_range {
@@ -52,5 +46,16 @@ void tp_range_init(struct tp_range *range, const struct tp_index *index, uint32_
 bool tp_range_next(struct tp_range *range, struct tp_part *part);
 /* BLOCK is the content of PART's chunk. True: DATA points into BLOCK, which has to stay. */
 bool tp_range_add(struct tp_range *range, const struct tp_part *part, const uint8_t *block);
+
+/*
+ * What a chunk of X is decoded from beside its own coded bytes: RANGE, of BASE or of X itself. It
+ * is unset where there is nothing of that kind, or BASE is NULL. CHUNK does not refer to another of
+ * X.
+ */
+enum tp_whence tp_chunk_range(const struct tp_index *x, const struct tp_index *base, uint32_t chunk,
+                              struct tp_range *range);
+/* Convert *DATA, LEN bytes of dtype FROM, to TO: in memory of WORK, where that is another one. */
+int tp_work_convert(struct tp_work *work, enum tp_dtype from, enum tp_dtype to, size_t len,
+                    const uint8_t **data, struct tp_error *err);
 
 #endif

@@ -38,7 +38,7 @@ static int read_window(struct tp_writer *w, const struct tp_window *window, stru
     view->data = *joined;
     view->aligned = window->from->dtype == window->dtype && in % chunk_size == 0 && in < s->len &&
                     b.len == (s->len - in < chunk_size ? s->len - in : chunk_size);
-    return tp_window_convert(window, b.len, work, &view->data, err);
+    return tp_work_convert(work, window->from->dtype, window->dtype, b.len, &view->data, err);
 }
 
 /* A segment as the coder asks for it. */
