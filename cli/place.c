@@ -128,6 +128,13 @@ int tp_place_find(const char *arg, struct tp_place *out, struct tp_error *err)
 {
     *out = (struct tp_place){0};
     int rc = find(arg, out, err);
+    /* A directory that vanished while it was examined was replaced by its pack: that is the answer.
+     */
+    if (!rc && out->kind == TP_PLACE_STORE && access(out->path, F_OK) < 0 && errno == ENOENT) {
+        tp_place_clear(out);
+        *out = (struct tp_place){0};
+        rc = find(arg, out, err);
+    }
     if (rc)
         tp_place_clear(out);
     return rc;
