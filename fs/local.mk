@@ -41,12 +41,13 @@ fs_libtp_fs_la_SOURCES = \
 	fs/hot/promote_impl.h \
 	fs/hot/thread.c \
 	fs/control/control.c fs/control/control.h \
-	fs/control/control_impl.h \
-	fs/control/events.c \
-	fs/control/handles.c \
-	fs/control/names.c \
-	fs/control/node.c \
-	fs/control/settings.c \
-	fs/control/text.c \
-	fs/control/wait.c \
-	fs/control/write.c
+	fs/control/entries.c fs/control/entries.h \
+	fs/control/events.c fs/control/events.h \
+	fs/control/figures.c fs/control/figures.h \
+	fs/control/handles.c fs/control/handles.h \
+	fs/control/impl.h \
+	fs/control/node.c fs/control/node.h \
+	fs/control/settings.c fs/control/settings.h \
+	fs/control/text.c fs/control/text.h \
+	fs/control/wait.c fs/control/wait.h \
+	fs/control/write.c fs/control/write.h

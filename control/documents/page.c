@@ -119,7 +119,7 @@ static const char readme_tail[] =
     "dashboard.html   the same as a page: open it in a browser\n"
     "candidates.json  what the optimizer may try; hardware.json: what machines cost\n"
     "schema/          a JSON Schema of every document here\n"
-    "knobs/           settings that hold while this is mounted, a value a file\n"
+    "settings/        settings that hold while this is mounted, a value a file\n"
     "events           what happens from now on, a line of JSON each\n"
     "jobs/ID/         request.json, status.json, log, report.json, exit; wait blocks until the "
     "end;\n"

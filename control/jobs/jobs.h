@@ -133,7 +133,7 @@ int tp_job_status_write(const struct tp_job_status *status, struct tp_buffer *ou
 void tp_job_status_json(const struct tp_job_status *status, struct tp_json_writer *json,
                         const char *key);
 
-/* How many at once, from now on: the knob. */
+/* How many at once, from now on: the setting "jobs". */
 int tp_jobs_set_slots(struct tp_jobs *jobs, unsigned slots, struct tp_error *err);
 unsigned tp_jobs_get_slots(struct tp_jobs *jobs);
 

@@ -12,18 +12,24 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "fs/control/control_impl.h"
+#include "base/stamp.h"
+#include "fs/control/events.h"
+#include "fs/control/figures.h"
+#include "fs/control/handles.h"
+#include "fs/control/impl.h"
+#include "fs/control/wait.h"
 #include "fs/kernel.h"
-#include "fs/status.h"
 
 /* For another daemon of this directory to end, when it is unmounted already. */
 enum { KEEPER_WAITS = 100, KEEPER_WAIT_MS = 100 };
-/* How often the thread looks at what nobody tells. */
+/* How often the thread looks at what is not reported to it. */
 enum { TICK_SECONDS = 1 };
+/* For replies that wait for a lock of another process, or for the end of a job. */
+enum { POOL_THREADS = 8 };
 
 /* --- Coming ---------------------------------------------------------------------------------- */
 
-/* Whether who keeps DIR has lost its mount, and will be gone in a moment. */
+/* Whether the daemon that owns DIR has lost its mount, and will end in a moment. */
 static bool keeper_is_ending(const struct tp_fs *fs)
 {
     char mountpoint[4096];
@@ -86,8 +92,9 @@ int tp_control_create(struct tp_fs *fs, struct tp_error *err)
     pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
     pthread_cond_init(&control->wake, &clock);
     pthread_condattr_destroy(&clock);
-    pthread_cond_init(&control->idle, NULL);
-    int rc = open_jobs(control, err);
+    int rc = tp_pool_create(POOL_THREADS, "control", &control->pool, err);
+    if (rc == 0)
+        rc = open_jobs(control, err);
     return rc < 0 ? rc : tp_inventory_create(fs->store, control->jobs, &control->inventory, err);
 }
 
@@ -113,31 +120,6 @@ void tp_control_wake(struct tp_control *control)
     pthread_cond_signal(&control->wake);
 }
 
-void tp_control_live(struct tp_fs *fs, struct tp_live *live, struct tp_buffer *status)
-{
-    struct tp_engine_stats stats;
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    tp_engine_get_stats(fs->engine, &stats);
-    *live = (struct tp_live){
-        .mounted = true,
-        .reads = atomic_load(&fs->reads),
-        .read_bytes = atomic_load(&fs->read_bytes),
-        .cache_hits = stats.hits,
-        .cache_misses = stats.misses,
-        .cache_used_bytes = stats.cached_bytes,
-        .cache_max_bytes = stats.cached_bytes_max,
-        .errors = atomic_load(&fs->errors),
-        .open_files = atomic_load(&fs->open_n),
-        .decode_seconds = (double)stats.decode_nsec / 1e9,
-        .uptime_seconds = (double)(now.tv_sec - fs->started.tv_sec) +
-                          (double)(now.tv_nsec - fs->started.tv_nsec) / 1e9,
-    };
-    if (status && tp_status_write(fs, status) == 0 && tp_buffer_append_u8(status, 0) == 0)
-        live->status = (char *)status->data;
-}
-
 void tp_control_conf_error(struct tp_fs *fs, char out[TP_ERROR_MAX])
 {
     struct tp_policy policy;
@@ -156,13 +138,8 @@ struct seen {
     struct tp_policy policy;
 };
 
-static bool same_time(const struct timespec *a, const struct timespec *b)
-{
-    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
-}
-
-/* Note what changed in DIR's top, and in the policy, without a word from anybody. */
-static void look_around(struct tp_control *control, struct seen *seen, bool first)
+/* Note what changed at the top of DIR, and in the policy. */
+static void look_for_changes(struct tp_control *control, struct seen *seen, bool first)
 {
     struct tp_policy policy;
     char conf_error[TP_ERROR_MAX];
@@ -171,7 +148,7 @@ static void look_around(struct tp_control *control, struct seen *seen, bool firs
     memset(&policy, 0, sizeof policy);
     if (fstat(control->fs->root.fd, &st) == 0) {
         if (!first &&
-            !(same_time(&st.st_mtim, &seen->mtime) && same_time(&st.st_ctim, &seen->ctime)))
+            !(tp_same_time(&st.st_mtim, &seen->mtime) && tp_same_time(&st.st_ctim, &seen->ctime)))
             tp_control_event(control, "directory", ".", "changed");
         seen->mtime = st.st_mtim;
         seen->ctime = st.st_ctim;
@@ -207,13 +184,13 @@ static void close_jobs(struct tp_control *control)
         tp_jobs_close(jobs);
 }
 
-static void *run(void *arg)
+static void *control_thread(void *arg)
 {
     struct tp_control *control = arg;
     struct seen seen = {0};
     bool closed = false;
 
-    look_around(control, &seen, true);
+    look_for_changes(control, &seen, true);
     pthread_mutex_lock(&control->lock);
     while (!control->stop) {
         struct timespec until;
@@ -226,13 +203,14 @@ static void *run(void *arg)
         bool detached = control->detached;
         pthread_mutex_unlock(&control->lock);
         if (detached && !closed) {
-            tp_control_end_waiting(control, -ESHUTDOWN);
+            tp_control_release_waiters(control, -ESHUTDOWN);
             close_jobs(control);
             closed = true;
         }
         if (rc == ETIMEDOUT)
-            look_around(control, &seen, false);
-        tp_control_serve_waiting(control);
+            look_for_changes(control, &seen, false);
+        tp_control_answer_waiters(control);
+        tp_control_wake_pollers(control);
         pthread_mutex_lock(&control->lock);
     }
     pthread_mutex_unlock(&control->lock);
@@ -245,69 +223,11 @@ int tp_control_start(struct tp_fs *fs, struct tp_error *err)
 
     if (!control)
         return 0;
-    int rc = pthread_create(&control->thread, NULL, run, control);
+    int rc = pthread_create(&control->thread, NULL, control_thread, control);
     if (rc != 0)
         return tp_fail(err, rc, "cannot start a thread");
     control->running = true;
     return 0;
-}
-
-/*
- * --- Answers that may wait ---------------------------------------------------------------------
- */
-
-struct aside {
-    struct tp_control *control;
-    void (*answer)(struct tp_control *control, void *arg);
-    void *arg;
-};
-
-static void leave_aside(struct tp_control *control)
-{
-    pthread_mutex_lock(&control->lock);
-    if (--control->aside == 0)
-        pthread_cond_signal(&control->idle);
-    pthread_mutex_unlock(&control->lock);
-}
-
-static void *answer_aside(void *arg)
-{
-    struct aside *aside = arg;
-
-    aside->answer(aside->control, aside->arg);
-    leave_aside(aside->control);
-    free(aside);
-    return NULL;
-}
-
-int tp_control_aside(struct tp_control *control,
-                     void (*answer)(struct tp_control *control, void *arg), void *arg)
-{
-    struct aside *aside = malloc(sizeof *aside);
-    pthread_attr_t attr;
-    pthread_t thread;
-    bool full;
-
-    if (!aside)
-        return -ENOMEM;
-    *aside = (struct aside){control, answer, arg};
-    pthread_mutex_lock(&control->lock);
-    full = control->aside == TP_ASIDE_MAX;
-    control->aside += !full;
-    pthread_mutex_unlock(&control->lock);
-    if (full) {
-        free(aside);
-        return -EAGAIN;
-    }
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    int rc = pthread_create(&thread, &attr, answer_aside, aside);
-    pthread_attr_destroy(&attr);
-    if (rc != 0) {
-        leave_aside(control);
-        free(aside);
-    }
-    return -rc;
 }
 
 /* --- Going ----------------------------------------------------------------------------------- */
@@ -337,18 +257,10 @@ void tp_control_stop(struct tp_fs *fs)
     if (control->running)
         pthread_join(control->thread, NULL);
     control->running = false;
-    tp_control_end_waiting(control, -ESHUTDOWN);
+    tp_control_release_waiters(control, -ESHUTDOWN);
     close_jobs(control);
-    pthread_mutex_lock(&control->lock);
-    while (control->aside > 0)
-        pthread_cond_wait(&control->idle, &control->lock);
-    pthread_mutex_unlock(&control->lock);
-}
-
-static void free_node(struct tp_control_node *node)
-{
-    tp_text_unref(node->text);
-    free(node);
+    tp_pool_destroy(control->pool);
+    control->pool = NULL;
 }
 
 void tp_control_destroy(struct tp_fs *fs)
@@ -358,23 +270,10 @@ void tp_control_destroy(struct tp_fs *fs)
     if (!control)
         return;
     close_jobs(control);
-    for (unsigned i = 0; i < TP_CONTROL_BUCKETS; i++)
-        while (control->nodes[i]) {
-            struct tp_control_node *node = control->nodes[i];
-            control->nodes[i] = node->next;
-            free_node(node);
-        }
-    while (control->handles) {
-        struct tp_control_handle *handle = control->handles;
-        control->handles = handle->next;
-        if (handle->fd >= 0)
-            close(handle->fd);
-        tp_buffer_clear(&handle->reply);
-        tp_buffer_clear(&handle->line);
-        free(handle);
-    }
+    tp_pool_destroy(control->pool);
+    tp_control_free_nodes(control);
+    tp_control_free_handles(control);
     tp_control_events_clear(control);
-    pthread_cond_destroy(&control->idle);
     pthread_cond_destroy(&control->wake);
     pthread_mutex_destroy(&control->lock);
     pthread_rwlock_destroy(&control->use);

@@ -5,15 +5,17 @@
  */
 #include <config.h>
 
+#include "fs/control/events.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/json.h"
-#include "fs/control/control_impl.h"
+#include "fs/control/text.h"
 
-/* So much of a refused text is kept. */
+/* Bytes of a refused text that are kept. */
 #define TEXT_KEPT 200u
 
 void tp_control_events_clear(struct tp_control *control)
@@ -25,8 +27,8 @@ void tp_control_events_clear(struct tp_control *control)
 }
 
 /* Under the lock: takes over LINE. */
-static void keep(struct tp_event *event, const char *job, struct tp_buffer *line, uint64_t *bytes,
-                 struct timespec *when)
+static void keep_line(struct tp_event *event, const char *job, struct tp_buffer *line,
+                      uint64_t *bytes, struct timespec *when)
 {
     free(event->line);
     *event = (struct tp_event){.line = (char *)line->data, .len = line->len, .at = *bytes};
@@ -37,8 +39,8 @@ static void keep(struct tp_event *event, const char *job, struct tp_buffer *line
     *line = (struct tp_buffer){0};
 }
 
-static void begin(struct tp_json_writer *json, struct tp_buffer *line, const char *schema,
-                  uint64_t number)
+static void begin_line(struct tp_json_writer *json, struct tp_buffer *line, const char *schema,
+                       uint64_t number)
 {
     struct timespec now;
 
@@ -50,7 +52,7 @@ static void begin(struct tp_json_writer *json, struct tp_buffer *line, const cha
     tp_json_put_time(json, "time", now.tv_sec, (uint32_t)now.tv_nsec / 1000000u * 1000000u);
 }
 
-static int end(struct tp_json_writer *json, struct tp_buffer *line)
+static int end_line(struct tp_json_writer *json, struct tp_buffer *line)
 {
     tp_json_end_object(json);
     int rc = tp_json_writer_finish(json);
@@ -60,8 +62,8 @@ static int end(struct tp_json_writer *json, struct tp_buffer *line)
 /* Under the lock. */
 static void add_event(struct tp_control *control, const char *job, struct tp_buffer *line)
 {
-    keep(&control->events[++control->event_last % TP_EVENTS_MAX], job, line, &control->event_bytes,
-         &control->event_time);
+    keep_line(&control->events[++control->event_last % TP_EVENTS_MAX], job, line,
+              &control->event_bytes, &control->event_time);
     tp_control_wake(control);
 }
 
@@ -72,10 +74,10 @@ void tp_control_job_changed(void *arg, const struct tp_job_status *status, bool 
     struct tp_buffer line = {0};
 
     pthread_mutex_lock(&control->lock);
-    begin(&json, &line, "tenpak.event/1", control->event_last + 1);
+    begin_line(&json, &line, "tenpak.event/1", control->event_last + 1);
     tp_json_put_string(&json, "event", forgotten ? "forgotten" : "job");
     tp_job_status_json(status, &json, "job");
-    if (end(&json, &line) == 0) {
+    if (end_line(&json, &line) == 0) {
         add_event(control, status->id, &line);
         clock_gettime(CLOCK_REALTIME, &control->changed);
     }
@@ -90,11 +92,11 @@ void tp_control_event(struct tp_control *control, const char *kind, const char *
     struct tp_buffer line = {0};
 
     pthread_mutex_lock(&control->lock);
-    begin(&json, &line, "tenpak.event/1", control->event_last + 1);
+    begin_line(&json, &line, "tenpak.event/1", control->event_last + 1);
     tp_json_put_string(&json, "event", kind);
     tp_json_put_string(&json, "name", name);
     tp_json_put_string(&json, "value", value);
-    if (end(&json, &line) == 0)
+    if (end_line(&json, &line) == 0)
         add_event(control, NULL, &line);
     pthread_mutex_unlock(&control->lock);
     tp_buffer_clear(&line);
@@ -105,7 +107,7 @@ static uint64_t oldest(uint64_t last, uint64_t kept)
     return last > kept ? last - kept + 1 : 1;
 }
 
-bool tp_control_has_news(const struct tp_control *control, uint64_t since, const char *job)
+bool tp_control_has_events(const struct tp_control *control, uint64_t since, const char *job)
 {
     uint64_t first = oldest(control->event_last, TP_EVENTS_MAX);
 
@@ -117,8 +119,25 @@ bool tp_control_has_news(const struct tp_control *control, uint64_t since, const
     return false;
 }
 
-int tp_control_events(struct tp_control *control, uint64_t *seen, size_t room,
-                      struct tp_buffer *out)
+/* --- events -------------------------------------------------------------------------------------
+ */
+
+int tp_control_events_attr(struct tp_control *control, const struct tp_control_id *id,
+                           const struct tp_text *text, struct stat *st)
+{
+    (void)id;
+    (void)text;
+    pthread_mutex_lock(&control->lock);
+    st->st_size = (off_t)control->event_bytes;
+    st->st_mtim = control->event_time;
+    pthread_mutex_unlock(&control->lock);
+    return 0;
+}
+
+/* Under the lock: events after *SEEN, whole lines up to SIZE bytes (at least one), and *SEEN is the
+ * last of them. */
+static int append_events(const struct tp_control *control, uint64_t *seen, size_t size,
+                         struct tp_buffer *out)
 {
     uint64_t next = oldest(control->event_last, TP_EVENTS_MAX);
 
@@ -126,19 +145,48 @@ int tp_control_events(struct tp_control *control, uint64_t *seen, size_t room,
         next = *seen + 1;
     for (; next <= control->event_last; next++) {
         const struct tp_event *event = &control->events[next % TP_EVENTS_MAX];
-        if (out->len > 0 && out->len + event->len > room)
+        if (out->len > 0 && out->len + event->len > size)
             break;
-        if (tp_buffer_append(out, event->line, event->len) < 0)
-            return -ENOMEM;
+        int rc = tp_buffer_append(out, event->line, event->len);
+        if (rc < 0)
+            return rc;
         *seen = next;
     }
     return 0;
 }
 
-int tp_control_errors(struct tp_control *control, struct tp_text *text)
+int tp_control_events_read(fuse_req_t req, struct tp_control *control,
+                           struct tp_control_handle *handle, size_t size, off_t off)
 {
     int rc = 0;
 
+    (void)off;
+    pthread_mutex_lock(&control->lock);
+    if (handle->line.len == 0)
+        rc = append_events(control, &handle->seen, size, &handle->line);
+    if (rc < 0 && handle->line.len == 0) {
+        pthread_mutex_unlock(&control->lock);
+        return rc;
+    }
+    return tp_control_reply_next(req, control, &handle->line, &handle->line_at, size);
+}
+
+bool tp_control_events_has_news(const struct tp_control *control,
+                                const struct tp_control_handle *handle)
+{
+    return handle->line.len > 0 || control->event_last > handle->seen;
+}
+
+/* --- error_log ----------------------------------------------------------------------------------
+ */
+
+int tp_control_errors_write(struct tp_control *control, const struct tp_control_id *id,
+                            struct tp_text *text, struct tp_error *err)
+{
+    int rc = 0;
+
+    (void)id;
+    (void)err;
     pthread_mutex_lock(&control->lock);
     for (uint64_t i = oldest(control->error_last, TP_ERRORS_MAX);
          rc == 0 && i <= control->error_last; i++) {
@@ -150,8 +198,10 @@ int tp_control_errors(struct tp_control *control, struct tp_text *text)
     return rc;
 }
 
-int tp_control_errors_since(struct tp_control *control, const struct tp_text *text, uint64_t off,
-                            size_t size, struct tp_buffer *out)
+/* What was refused since TEXT was made: SIZE bytes from its OFF-th on, or fewer where there are no
+ * more. Lines that are not kept any more are a line of blanks. */
+static int append_errors(struct tp_control *control, const struct tp_text *text, uint64_t off,
+                         size_t size, struct tp_buffer *out)
 {
     uint64_t at = text->ends + off, end;
     int rc = 0;
@@ -174,15 +224,36 @@ int tp_control_errors_since(struct tp_control *control, const struct tp_text *te
     return rc;
 }
 
-uint64_t tp_control_errors_size(struct tp_control *control, const struct tp_text *text,
-                                struct timespec *changed)
+/* What was there when TEXT was made, and then what has come since. */
+int tp_control_errors_read(fuse_req_t req, struct tp_control *control,
+                           struct tp_control_handle *handle, size_t size, off_t off)
 {
+    struct tp_text *text = tp_text_of_node(control, handle->node);
+    struct tp_buffer part = {0};
+    size_t at = (uint64_t)off < text->bytes.len ? (size_t)off : text->bytes.len;
+    size_t n = text->bytes.len - at < size ? text->bytes.len - at : size;
+    int rc = n ? tp_buffer_append(&part, text->bytes.data + at, n) : 0;
+
+    if (rc == 0 && n < size)
+        rc = append_errors(control, text, (uint64_t)off - at, size - n, &part);
+    tp_text_unref(text);
+    return tp_control_reply_made(req, rc, &part);
+}
+
+/* It has grown since TEXT was made. */
+int tp_control_errors_attr(struct tp_control *control, const struct tp_control_id *id,
+                           const struct tp_text *text, struct stat *st)
+{
+    (void)id;
+    if (!text)
+        return 0;
     pthread_mutex_lock(&control->lock);
     uint64_t more = control->error_bytes - text->ends;
     if (more > 0)
-        *changed = control->error_time;
+        st->st_mtim = control->error_time;
     pthread_mutex_unlock(&control->lock);
-    return text->bytes.len + more;
+    st->st_size = (off_t)(text->bytes.len + more);
+    return 0;
 }
 
 static void put_text(struct tp_json_writer *json, const char *text, size_t len)
@@ -199,16 +270,16 @@ static void put_text(struct tp_json_writer *json, const char *text, size_t len)
     tp_json_put_u64(json, "bytes", len);
 }
 
-void tp_control_refused(struct tp_control *control, const struct tp_asker *asker, const char *file,
-                        const char *text, size_t len, int code, const struct tp_request_spot *spot,
-                        const struct tp_error *err)
+void tp_control_log_refusal(struct tp_control *control, const struct tp_asker *asker,
+                            const char *file, const char *text, size_t len, int code,
+                            const struct tp_request_spot *spot, const struct tp_error *err)
 {
     const char *name = strerrorname_np(code);
     struct tp_json_writer json;
     struct tp_buffer line = {0};
 
     pthread_mutex_lock(&control->lock);
-    begin(&json, &line, "tenpak.error/1", control->error_last + 1);
+    begin_line(&json, &line, "tenpak.error/1", control->error_last + 1);
     tp_json_put_u64(&json, "uid", asker->uid);
     tp_json_put_u64(&json, "gid", asker->gid);
     tp_json_put_i64(&json, "pid", asker->pid);
@@ -220,9 +291,9 @@ void tp_control_refused(struct tp_control *control, const struct tp_asker *asker
     tp_json_put_string(&json, "message", err->message[0] ? err->message : strerror(code));
     tp_json_put_u64(&json, "line", spot->line);
     tp_json_put_u64(&json, "column", spot->column);
-    if (end(&json, &line) == 0)
-        keep(&control->errors[++control->error_last % TP_ERRORS_MAX], NULL, &line,
-             &control->error_bytes, &control->error_time);
+    if (end_line(&json, &line) == 0)
+        keep_line(&control->errors[++control->error_last % TP_ERRORS_MAX], NULL, &line,
+                  &control->error_bytes, &control->error_time);
     pthread_mutex_unlock(&control->lock);
     tp_buffer_clear(&line);
 }

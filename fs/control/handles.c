@@ -2,60 +2,60 @@
 /* Open files of the control directory, and reads of them. */
 #include <config.h>
 
+#include "fs/control/handles.h"
+
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-#include "fs/control/control_impl.h"
+#include "fs/control/events.h"
+#include "fs/control/text.h"
+#include "fs/control/wait.h"
 
-static enum tp_handle_kind handle_kind(const struct tp_control_id *id, bool writes)
+/* Whether reads are answered out of a document. */
+static bool reads_text(const struct tp_control_handle *handle)
 {
-    if (writes)
-        return TP_HANDLE_WRITE;
-    if (id->kind == TP_CONTROL_EVENTS)
-        return TP_HANDLE_EVENTS;
-    if (id->kind == TP_CONTROL_JOB_LOG)
-        return TP_HANDLE_LOG;
-    return id->kind == TP_CONTROL_JOB_WAIT ? TP_HANDLE_WAIT : TP_HANDLE_TEXT;
+    return !handle->writes && handle->node->id.entry->write;
+}
+
+static void free_handle(struct tp_control_handle *handle)
+{
+    if (handle->fd >= 0)
+        close(handle->fd);
+    tp_buffer_clear(&handle->reply);
+    tp_buffer_clear(&handle->line);
+    free(handle);
 }
 
 int tp_control_open(fuse_req_t req, struct tp_node *node, struct fuse_file_info *fi)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
     struct tp_control *control = fs->control;
-    struct tp_control_node *own = (struct tp_control_node *)node;
+    struct tp_control_node *own = tp_as_control(node);
+    const struct tp_control_entry *entry = own->id.entry;
     bool writes = (fi->flags & O_ACCMODE) != O_RDONLY, kept = true;
+    int rc = 0;
 
-    if ((writes || fi->flags & O_TRUNC) && !tp_control_is_written(own->id.kind))
+    if ((writes || fi->flags & O_TRUNC) && !entry->accept)
         return -EACCES;
     struct tp_control_handle *handle = calloc(1, sizeof *handle);
     if (!handle)
         return -ENOMEM;
-    handle->kind = handle_kind(&own->id, writes);
-    handle->node = own;
-    handle->fd = -1;
-    if (handle->kind == TP_HANDLE_LOG) {
-        handle->fd = tp_control_open_log(control, own->id.name);
-        if (handle->fd < 0) {
-            int rc = handle->fd;
-            free(handle);
-            return rc;
-        }
+    *handle = (struct tp_control_handle){.node = own, .writes = writes, .fd = -1};
+    if (reads_text(handle))
+        rc = tp_text_open(control, own, &kept);
+    else if (!writes && entry->open)
+        rc = entry->open(control, handle);
+    if (rc < 0) {
+        free_handle(handle);
+        return rc;
     }
-    if (handle->kind == TP_HANDLE_TEXT) {
-        int rc = tp_control_hold_text(control, own, &kept);
-        if (rc != 0) {
-            free(handle);
-            return rc;
-        }
-    }
-    /*
-     * A document's pages are as good as its text. What is asked for anew by each read is not kept.
-     */
-    fi->direct_io = handle->kind != TP_HANDLE_TEXT && handle->kind != TP_HANDLE_LOG;
-    fi->nonseekable = handle->kind == TP_HANDLE_WRITE || handle->kind == TP_HANDLE_EVENTS;
+    /* The pages of a document are as good as its text. What each read asks for anew is not kept. */
+    fi->direct_io = !reads_text(handle) && !entry->pages;
+    fi->nonseekable = writes || entry->stream;
     fi->keep_cache = kept;
     fi->noflush = 1;
     fi->fh = (uint64_t)(uintptr_t)handle;
@@ -72,7 +72,7 @@ int tp_control_open(fuse_req_t req, struct tp_node *node, struct fuse_file_info 
 void tp_control_release(fuse_req_t req, struct tp_node *node, struct fuse_file_info *fi)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
-    struct tp_control_handle *handle = (struct tp_control_handle *)(uintptr_t)fi->fh;
+    struct tp_control_handle *handle = tp_control_handle_of(fi);
 
     (void)node;
     pthread_mutex_lock(&fs->control->lock);
@@ -80,18 +80,25 @@ void tp_control_release(fuse_req_t req, struct tp_node *node, struct fuse_file_i
     if (handle->next)
         handle->next->at = handle->at;
     pthread_mutex_unlock(&fs->control->lock);
-    if (handle->kind == TP_HANDLE_TEXT)
-        tp_control_drop_text(fs->control, handle->node);
+    if (reads_text(handle))
+        tp_text_close(fs->control, handle->node);
     if (handle->poll)
         fuse_pollhandle_destroy(handle->poll);
-    if (handle->fd >= 0)
-        close(handle->fd);
-    tp_buffer_clear(&handle->reply);
-    tp_buffer_clear(&handle->line);
-    free(handle);
+    free_handle(handle);
 }
 
-static int reply_part(fuse_req_t req, const struct tp_buffer *bytes, size_t size, off_t off)
+void tp_control_free_handles(struct tp_control *control)
+{
+    while (control->handles) {
+        struct tp_control_handle *handle = control->handles;
+        control->handles = handle->next;
+        free_handle(handle);
+    }
+}
+
+/* --- Reads ------------------------------------------------------------------------------------ */
+
+int tp_control_reply_part(fuse_req_t req, const struct tp_buffer *bytes, size_t size, off_t off)
 {
     size_t at = (uint64_t)off < bytes->len ? (size_t)off : bytes->len;
     size_t n = bytes->len - at < size ? bytes->len - at : size;
@@ -100,8 +107,7 @@ static int reply_part(fuse_req_t req, const struct tp_buffer *bytes, size_t size
     return TP_ANSWERED;
 }
 
-/* RC of making PART, which is cleared. */
-static int reply_made(fuse_req_t req, int rc, struct tp_buffer *part)
+int tp_control_reply_made(fuse_req_t req, int rc, struct tp_buffer *part)
 {
     if (rc == 0) {
         fuse_reply_buf(req, (const char *)part->data, part->len);
@@ -111,35 +117,8 @@ static int reply_made(fuse_req_t req, int rc, struct tp_buffer *part)
     return rc;
 }
 
-/* What was there at the open, and then what has come since. */
-static int read_errors(fuse_req_t req, struct tp_control *control, const struct tp_text *text,
-                       size_t size, off_t off)
-{
-    struct tp_buffer part = {0};
-    size_t at = (uint64_t)off < text->bytes.len ? (size_t)off : text->bytes.len;
-    size_t n = text->bytes.len - at < size ? text->bytes.len - at : size;
-    int rc = n ? tp_buffer_append(&part, text->bytes.data + at, n) : 0;
-
-    if (rc == 0 && n < size)
-        rc = tp_control_errors_since(control, text, (uint64_t)off - at, size - n, &part);
-    return reply_made(req, rc, &part);
-}
-
-static int read_text(fuse_req_t req, struct tp_control *control, struct tp_control_handle *handle,
-                     size_t size, off_t off)
-{
-    struct tp_text *text = tp_control_node_text(control, handle->node);
-    int rc = handle->node->id.kind == TP_CONTROL_ERRORS ? read_errors(req, control, text, size, off)
-                                                        : reply_part(req, &text->bytes, size, off);
-
-    tp_text_unref(text);
-    return rc;
-}
-
-/* Under the lock, which is released: what is next of BYTES, from *AT on, taken out of it, since
- * descriptors are shared. */
-static int reply_next(fuse_req_t req, struct tp_control *control, struct tp_buffer *bytes,
-                      size_t *at, size_t size)
+int tp_control_reply_next(fuse_req_t req, struct tp_control *control, struct tp_buffer *bytes,
+                          size_t *at, size_t size)
 {
     struct tp_buffer part = {0};
     size_t n = bytes->len - *at < size ? bytes->len - *at : size;
@@ -152,7 +131,17 @@ static int reply_next(fuse_req_t req, struct tp_control *control, struct tp_buff
         *at = 0;
     }
     pthread_mutex_unlock(&control->lock);
-    return reply_made(req, rc, &part);
+    return tp_control_reply_made(req, rc, &part);
+}
+
+static int read_text(fuse_req_t req, struct tp_control *control,
+                     struct tp_control_handle *handle, size_t size, off_t off)
+{
+    struct tp_text *text = tp_text_of_node(control, handle->node);
+    int rc = tp_control_reply_part(req, &text->bytes, size, off);
+
+    tp_text_unref(text);
+    return rc;
 }
 
 /* The reply to what was written; before anything was, what can be. */
@@ -164,23 +153,45 @@ static int read_reply(fuse_req_t req, struct tp_control *control, struct tp_cont
         const struct tp_buffer *help = &handle->node->text->bytes;
         handle->helped = tp_buffer_append(&handle->reply, help->data, help->len) == 0;
     }
-    return reply_next(req, control, &handle->reply, &handle->reply_at, size);
+    return tp_control_reply_next(req, control, &handle->reply, &handle->reply_at, size);
 }
 
-static int read_events(fuse_req_t req, struct tp_control *control, struct tp_control_handle *handle,
-                       size_t size)
+int tp_control_read(fuse_req_t req, struct tp_node *node, size_t size, off_t off,
+                    struct fuse_file_info *fi)
 {
-    pthread_mutex_lock(&control->lock);
-    if (handle->line.len == 0)
-        tp_control_events(control, &handle->seen, size, &handle->line);
-    return reply_next(req, control, &handle->line, &handle->line_at, size);
+    struct tp_fs *fs = fuse_req_userdata(req);
+    struct tp_control_handle *handle = tp_control_handle_of(fi);
+    const struct tp_control_entry *entry = tp_as_control(node)->id.entry;
+
+    if (handle->writes)
+        return read_reply(req, fs->control, handle, size);
+    return (entry->read ? entry->read : read_text)(req, fs->control, handle, size, off);
 }
 
-static int read_log(fuse_req_t req, const struct tp_control_handle *handle, size_t size, off_t off)
+/* --- Logs of jobs ----------------------------------------------------------------------------- */
+
+int tp_control_log_fd(struct tp_control *control, const char *job)
+{
+    char path[64 + TP_JOB_ID_MAX];
+
+    snprintf(path, sizeof path, TP_CONTROL_NAME "/jobs/%s/log", job);
+    int fd = openat(control->fs->root.fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+int tp_control_log_open(struct tp_control *control, struct tp_control_handle *handle)
+{
+    handle->fd = tp_control_log_fd(control, handle->node->id.name);
+    return handle->fd < 0 ? handle->fd : 0;
+}
+
+int tp_control_log_read(fuse_req_t req, struct tp_control *control,
+                        struct tp_control_handle *handle, size_t size, off_t off)
 {
     char *buffer = tp_thread_buffer();
     ssize_t n;
 
+    (void)control;
     if (!buffer)
         return -ENOMEM;
     do
@@ -192,23 +203,75 @@ static int read_log(fuse_req_t req, const struct tp_control_handle *handle, size
     return TP_ANSWERED;
 }
 
-int tp_control_read(fuse_req_t req, struct tp_node *node, size_t size, off_t off,
-                    struct fuse_file_info *fi)
+/* --- Polling ---------------------------------------------------------------------------------- */
+
+#define READY_ALWAYS (POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM)
+#define READY_NEWS (POLLIN | POLLRDNORM | POLLPRI)
+
+bool tp_control_text_has_news(const struct tp_control *control,
+                              const struct tp_control_handle *handle)
+{
+    const struct tp_control_node *node = handle->node;
+
+    return node->stale || tp_control_has_events(control, node->text->knows,
+                                                node->id.name[0] ? node->id.name : NULL);
+}
+
+/* Under the lock: what a poll of this file reports now. */
+static unsigned poll_events(const struct tp_control *control,
+                            const struct tp_control_handle *handle)
+{
+    const struct tp_control_entry *entry = handle->node->id.entry;
+
+    if (handle->writes || !entry->has_news)
+        return READY_ALWAYS;
+    return entry->has_news(control, handle) ? READY_NEWS : 0;
+}
+
+int tp_control_poll(fuse_req_t req, struct tp_node *node, struct fuse_file_info *fi,
+                    struct fuse_pollhandle *poll)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
-    struct tp_control_handle *handle = (struct tp_control_handle *)(uintptr_t)fi->fh;
+    struct tp_control *control = fs->control;
+    struct tp_control_handle *handle = tp_control_handle_of(fi);
+    struct fuse_pollhandle *old = NULL;
 
     (void)node;
-    switch (handle->kind) {
-    case TP_HANDLE_WRITE:
-        return read_reply(req, fs->control, handle, size);
-    case TP_HANDLE_EVENTS:
-        return read_events(req, fs->control, handle, size);
-    case TP_HANDLE_LOG:
-        return read_log(req, handle, size, off);
-    case TP_HANDLE_WAIT:
-        return tp_control_wait_read(req, handle, size, off);
-    default:
-        return read_text(req, fs->control, handle, size, off);
+    pthread_mutex_lock(&control->lock);
+    if (poll) {
+        old = handle->poll;
+        handle->poll = poll;
     }
+    unsigned events = poll_events(control, handle);
+    /* A reader that polled and reads on the same descriptor reads the news. */
+    if (events == READY_NEWS && reads_text(handle))
+        handle->node->stale = true;
+    if (events == 0)
+        tp_control_wake(control);
+    pthread_mutex_unlock(&control->lock);
+    fuse_reply_poll(req, events);
+    if (old)
+        fuse_pollhandle_destroy(old);
+    return TP_ANSWERED;
+}
+
+void tp_control_wake_pollers(struct tp_control *control)
+{
+    struct fuse_pollhandle *poll;
+
+    do {
+        poll = NULL;
+        pthread_mutex_lock(&control->lock);
+        for (struct tp_control_handle *handle = control->handles; handle && !poll;
+             handle = handle->next)
+            if (handle->poll && poll_events(control, handle)) {
+                poll = handle->poll;
+                handle->poll = NULL;
+            }
+        pthread_mutex_unlock(&control->lock);
+        if (poll) {
+            fuse_lowlevel_notify_poll(poll);
+            fuse_pollhandle_destroy(poll);
+        }
+    } while (poll);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Knobs: what of a running mount can be turned, one value a file. */
+/* The settings of a running mount: read, checked, changed. */
 #include <config.h>
+
+#include "fs/control/settings.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -10,11 +12,12 @@
 #include <string.h>
 
 #include "base/size.h"
-#include "fs/control/control_impl.h"
+#include "fs/control/events.h"
+#include "fs/control/impl.h"
 #include "fs/kernel.h"
 #include "fs/hot/promote.h"
 
-struct knob {
+struct setting {
     const char *name;
     bool is_size; /* a unit may follow */
     uint64_t low, high;
@@ -101,7 +104,7 @@ static int set_hot(struct tp_control *control, uint64_t value, struct tp_error *
     return tp_promote_set_budget(control->fs, value, err);
 }
 
-static const struct knob knobs[] = {
+static const struct setting settings[] = {
     {"cache", true, 0, UINT64_MAX, get_cache, set_cache},
     {"hot", true, 0, UINT64_MAX, get_hot, set_hot},
     {"jobs", false, 1, 64, get_jobs, set_jobs},
@@ -109,23 +112,25 @@ static const struct knob knobs[] = {
     {"read_ahead_kb", false, 0, 65536, get_read_ahead, set_read_ahead},
 };
 
-#define KNOBS_N (sizeof knobs / sizeof *knobs)
+#define SETTING_N (sizeof settings / sizeof *settings)
 
-const char *tp_knob_name(unsigned which)
+const char *tp_setting_name(unsigned which)
 {
-    return which < KNOBS_N ? knobs[which].name : NULL;
+    return which < SETTING_N ? settings[which].name : NULL;
 }
 
-int tp_knob_get(struct tp_control *control, unsigned which, struct tp_buffer *out)
+int tp_setting_write(struct tp_control *control, unsigned which, struct tp_buffer *out,
+                     struct tp_error *err)
 {
     uint64_t value;
-    int rc = knobs[which].get(control, &value);
+    int rc = settings[which].get(control, &value);
 
+    (void)err;
     return rc != 0 ? rc : tp_buffer_appendf(out, "%" PRIu64 "\n", value);
 }
 
-/* Blanks around a value say nothing. */
-static int read_value(const struct knob *knob, const char *text, size_t len, uint64_t *value,
+/* Blanks around a value are ignored. */
+static int read_value(const struct setting *setting, const char *text, size_t len, uint64_t *value,
                       struct tp_error *err)
 {
     char word[64], *end;
@@ -137,11 +142,11 @@ static int read_value(const struct knob *knob, const char *text, size_t len, uin
     while (len > 0 && isspace((unsigned char)text[len - 1]))
         len--;
     if (len == 0 || len >= sizeof word || memchr(text, 0, len))
-        return tp_fail(err, EINVAL, "'%s' takes one number", knob->name);
+        return tp_fail(err, EINVAL, "'%s' takes one number", setting->name);
     memcpy(word, text, len);
     word[len] = 0;
     int rc = 0;
-    if (knob->is_size) {
+    if (setting->is_size) {
         rc = tp_size_parse(word, value);
     } else {
         errno = 0;
@@ -149,27 +154,27 @@ static int read_value(const struct knob *knob, const char *text, size_t len, uin
         rc = !isdigit((unsigned char)word[0]) || *end ? -EINVAL : -errno;
     }
     if (rc == -EINVAL)
-        return tp_fail(err, EINVAL, "'%s' takes one number%s", knob->name,
-                       knob->is_size ? ", of bytes, such as 512M" : "");
-    if (rc != 0 || *value < knob->low || *value > knob->high)
-        return tp_fail(err, ERANGE, "'%s' is from %" PRIu64 " to %" PRIu64, knob->name, knob->low,
-                       knob->high);
+        return tp_fail(err, EINVAL, "'%s' takes one number%s", setting->name,
+                       setting->is_size ? ", of bytes, such as 512M" : "");
+    if (rc != 0 || *value < setting->low || *value > setting->high)
+        return tp_fail(err, ERANGE, "'%s' is from %" PRIu64 " to %" PRIu64, setting->name,
+                       setting->low, setting->high);
     return 0;
 }
 
-int tp_knob_set(struct tp_control *control, unsigned which, const char *text, size_t len,
-                struct tp_error *err)
+int tp_setting_change(struct tp_control *control, unsigned which, const char *text, size_t len,
+                      struct tp_error *err)
 {
-    const struct knob *knob = &knobs[which];
+    const struct setting *setting = &settings[which];
     char shown[32];
     uint64_t value;
-    int rc = read_value(knob, text, len, &value, err);
+    int rc = read_value(setting, text, len, &value, err);
 
     if (rc == 0)
-        rc = knob->set(control, value, err);
+        rc = setting->set(control, value, err);
     if (rc != 0)
         return rc;
     snprintf(shown, sizeof shown, "%" PRIu64, value);
-    tp_control_event(control, "knob", knob->name, shown);
+    tp_control_event(control, "setting", setting->name, shown);
     return 0;
 }

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* What the documents of the control directory say, each made as a snapshot. */
+/* The texts of documents, made by the functions of their entries. */
 #include <config.h>
 
+#include "fs/control/text.h"
+
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
-
-#include "fs/control/control_impl.h"
 
 struct tp_text *tp_text_ref(struct tp_text *text)
 {
@@ -26,91 +23,7 @@ void tp_text_unref(struct tp_text *text)
     free(text);
 }
 
-/* Between enter and leave; negative errno. */
-static int write_live(struct tp_control *control, enum tp_control_kind kind, struct tp_buffer *out,
-                      struct tp_error *err)
-{
-    struct tp_buffer status = {0};
-    struct tp_policy policy;
-    struct tp_live live;
-    int rc;
-
-    tp_control_live(control->fs, &live, &status);
-    tp_jobs_get_policy(control->jobs, &policy, NULL);
-    if (kind == TP_CONTROL_STATUS)
-        rc = tp_document_status(control->inventory, &policy, &live, out, err);
-    else if (kind == TP_CONTROL_METRICS)
-        rc = tp_document_metrics(control->inventory, &live, out, err);
-    else
-        rc = tp_document_dashboard(control->inventory, &policy, &live, out, err);
-    tp_buffer_clear(&status);
-    return rc;
-}
-
-static int write_schema(unsigned which, struct tp_buffer *out)
-{
-    size_t len;
-    const char *text = tp_schema_text(which, &len);
-
-    return tp_buffer_append(out, text, len);
-}
-
-static int write_job_status(struct tp_control *control, const char *job, struct tp_buffer *out,
-                            struct tp_error *err)
-{
-    struct tp_job_status status;
-    int rc = tp_jobs_get(control->jobs, job, &status, err);
-
-    return rc < 0 ? rc : tp_job_status_write(&status, out);
-}
-
-/* Between enter and leave; negative errno. */
-static int write_text(struct tp_control *control, const struct tp_control_id *id,
-                      struct tp_text *text, struct tp_error *err)
-{
-    struct tp_buffer *out = &text->bytes;
-
-    switch (id->kind) {
-    case TP_CONTROL_README:
-        return tp_document_readme(out);
-    case TP_CONTROL_STATUS:
-    case TP_CONTROL_METRICS:
-    case TP_CONTROL_DASHBOARD:
-        return write_live(control, id->kind, out, err);
-    case TP_CONTROL_MODEL_ROWS:
-        return tp_document_models(control->inventory, out, err);
-    case TP_CONTROL_MODEL:
-        return tp_document_model(control->inventory, id->name, out, err);
-    case TP_CONTROL_CANDIDATES:
-        return tp_document_candidates(out, err);
-    case TP_CONTROL_HARDWARE:
-        return tp_document_hardware(out, err);
-    case TP_CONTROL_SCHEMA:
-        return write_schema(id->which, out);
-    case TP_CONTROL_ERRORS:
-        return tp_control_errors(control, text);
-    case TP_CONTROL_JOB_FILE:
-        return tp_jobs_file(control->jobs, id->name, tp_control_job_file(id->which), out, err);
-    case TP_CONTROL_JOB_STATUS:
-        return write_job_status(control, id->name, out, err);
-    case TP_CONTROL_VERB:
-        return tp_verb_help((enum tp_verb)id->which, out);
-    case TP_CONTROL_KNOB:
-        return tp_knob_get(control, id->which, out);
-    default:
-        return -ENOENT;
-    }
-}
-
-/* What says the same as long as the daemon lives. */
-static bool is_fixed(enum tp_control_kind kind)
-{
-    return kind == TP_CONTROL_README || kind == TP_CONTROL_SCHEMA || kind == TP_CONTROL_VERB ||
-           kind == TP_CONTROL_CANDIDATES || kind == TP_CONTROL_HARDWARE;
-}
-
-int tp_control_text(struct tp_control *control, const struct tp_control_id *id,
-                    struct tp_text **out)
+int tp_text_make(struct tp_control *control, const struct tp_control_id *id, struct tp_text **out)
 {
     struct tp_text *text = calloc(1, sizeof *text);
     struct tp_error err = {0};
@@ -124,21 +37,38 @@ int tp_control_text(struct tp_control *control, const struct tp_control_id *id,
     text->knows = control->event_last;
     pthread_mutex_unlock(&control->lock);
     clock_gettime(CLOCK_REALTIME, &text->made);
-    if (is_fixed(id->kind))
+    if (id->entry->made == TP_MADE_ONCE)
         text->made = control->started;
     if (tp_control_enter(control)) {
-        rc = write_text(control, id, text, &err);
+        rc = id->entry->write(control, id, text, &err);
         tp_control_leave(control);
         rc = rc < 0 ? tp_fs_failed(control->fs, rc, &err) : 0;
     }
-    if (rc != 0)
+    if (rc < 0)
         tp_text_unref(text);
     else
         *out = text;
     return rc;
 }
 
-struct tp_text *tp_control_node_text(struct tp_control *control, struct tp_control_node *node)
+struct tp_text *tp_text_same(struct tp_control *control, const struct tp_control_id *id,
+                             struct tp_text *text)
+{
+    struct tp_text *known = tp_control_known_text(control, id);
+
+    if (known && known->bytes.len == text->bytes.len &&
+        (text->bytes.len == 0 ||
+         memcmp(known->bytes.data, text->bytes.data, text->bytes.len) == 0)) {
+        if (known->knows < text->knows)
+            known->knows = text->knows;
+        tp_text_unref(text);
+        return known;
+    }
+    tp_text_unref(known);
+    return text;
+}
+
+struct tp_text *tp_text_of_node(struct tp_control *control, struct tp_control_node *node)
 {
     struct tp_text *text = NULL;
 
@@ -147,7 +77,7 @@ struct tp_text *tp_control_node_text(struct tp_control *control, struct tp_contr
     node->stale = false;
     pthread_mutex_unlock(&control->lock);
     if (stale)
-        tp_control_text(control, &node->id, &text);
+        tp_text_make(control, &node->id, &text);
     pthread_mutex_lock(&control->lock);
     /* What is gone meanwhile is read as it was. */
     if (text) {
@@ -159,11 +89,36 @@ struct tp_text *tp_control_node_text(struct tp_control *control, struct tp_contr
     return text;
 }
 
-int tp_control_open_log(struct tp_control *control, const char *job)
+int tp_text_open(struct tp_control *control, struct tp_control_node *node, bool *kept)
 {
-    char path[64 + TP_JOB_ID_MAX];
+    struct tp_text *text = NULL;
 
-    snprintf(path, sizeof path, TP_CONTROL_NAME "/jobs/%s/log", job);
-    int fd = openat(control->fs->root.fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    return fd < 0 ? -errno : fd;
+    pthread_mutex_lock(&control->lock);
+    node->open_n++;
+    node->opened = true;
+    *kept = node->text != NULL;
+    pthread_mutex_unlock(&control->lock);
+    if (*kept)
+        return 0;
+    int rc = tp_text_make(control, &node->id, &text);
+    if (rc < 0) {
+        tp_text_close(control, node);
+        return rc;
+    }
+    pthread_mutex_lock(&control->lock);
+    text = tp_text_same(control, &node->id, text);
+    tp_text_unref(node->text); /* another open was as fast */
+    node->text = text;
+    pthread_mutex_unlock(&control->lock);
+    return 0;
+}
+
+void tp_text_close(struct tp_control *control, struct tp_control_node *node)
+{
+    pthread_mutex_lock(&control->lock);
+    if (--node->open_n == 0 && node->id.entry->made == TP_MADE_AT_OPEN) {
+        tp_text_unref(node->text);
+        node->text = NULL;
+    }
+    pthread_mutex_unlock(&control->lock);
 }

@@ -1,273 +1,201 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Those who wait for a job, and those who poll: remembered here, answered by the directory's
- * thread.
- */
+/* Readers that wait for the end of a job. No thread that serves requests waits. */
 #include <config.h>
 
+#include "fs/control/wait.h"
+
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "fs/control/control_impl.h"
+/* A read of jobs/ID/wait that is not answered yet. */
+struct tp_waiter {
+    fuse_req_t req;
+    char job[TP_JOB_ID_MAX];
+    size_t size;
+    off_t off;
+    struct tp_waiter *next;
+};
 
-#define READY_ALWAYS (POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM)
-#define READY_NEWS (POLLIN | POLLRDNORM | POLLPRI)
-
-/* What is known of a job that somebody waits for: looked at without the lock. */
-struct verdict {
+/* The end of a job that is waited for: found without the lock. */
+struct outcome {
     char job[TP_JOB_ID_MAX];
     int rc; /* -EAGAIN: it goes on; 0: TEXT is its final status */
     struct tp_buffer text;
-    struct verdict *next;
+    struct outcome *next;
 };
 
-static void judge(struct tp_control *control, struct verdict *verdict)
+static void find_outcome(struct tp_control *control, struct outcome *outcome)
 {
     struct tp_job_status status;
     struct tp_error err = {0};
 
-    verdict->rc = -ESHUTDOWN;
+    outcome->rc = -ESHUTDOWN;
     if (!tp_control_enter(control))
         return;
-    int rc = tp_jobs_get(control->jobs, verdict->job, &status, &err);
+    int rc = tp_jobs_get(control->jobs, outcome->job, &status, &err);
     tp_control_leave(control);
     if (rc < 0)
-        verdict->rc = tp_fs_failed(control->fs, rc, &err);
+        outcome->rc = tp_fs_failed(control->fs, rc, &err);
     else if (!tp_job_state_is_end(status.state))
-        verdict->rc = -EAGAIN;
+        outcome->rc = -EAGAIN;
     else
-        verdict->rc = tp_job_status_write(&status, &verdict->text);
+        outcome->rc = tp_job_status_write(&status, &outcome->text);
 }
 
-static void answer(const struct tp_parked *parked, const struct verdict *verdict)
+static void answer_and_free(struct tp_waiter *waiter, const struct outcome *outcome)
 {
-    const struct tp_buffer *text = &verdict->text;
+    if (outcome->rc < 0)
+        fuse_reply_err(waiter->req, -outcome->rc);
+    else
+        tp_control_reply_part(waiter->req, &outcome->text, waiter->size, waiter->off);
+    free(waiter);
+}
 
-    if (verdict->rc != 0) {
-        fuse_reply_err(parked->req, -verdict->rc);
-        return;
+static void answer_all(struct tp_waiter *waiter, const struct outcome *outcome)
+{
+    while (waiter) {
+        struct tp_waiter *next = waiter->next;
+        answer_and_free(waiter, outcome);
+        waiter = next;
     }
-    size_t at = (uint64_t)parked->off < text->len ? (size_t)parked->off : text->len;
-    size_t n = text->len - at < parked->size ? text->len - at : parked->size;
-    fuse_reply_buf(parked->req, n ? (const char *)text->data + at : NULL, n);
 }
 
 /* Called by the session when the reader got a signal, or died. */
-static void interrupted(fuse_req_t req, void *arg)
+static void interrupt_waiter(fuse_req_t req, void *arg)
 {
     struct tp_control *control = arg;
-    struct tp_parked **at, *found;
+    struct tp_waiter **at, *found;
 
     pthread_mutex_lock(&control->lock);
-    for (at = &control->parked; *at && (*at)->req != req; at = &(*at)->next)
+    for (at = &control->waiters; *at && (*at)->req != req; at = &(*at)->next)
         ;
     found = *at;
     if (found)
         *at = found->next;
     pthread_mutex_unlock(&control->lock);
     if (found)
-        fuse_reply_err(req, EINTR);
-    free(found);
+        answer_and_free(found, &(struct outcome){.rc = -EINTR});
 }
 
-int tp_control_wait_read(fuse_req_t req, struct tp_control_handle *handle, size_t size, off_t off)
+int tp_control_wait_read(fuse_req_t req, struct tp_control *control,
+                         struct tp_control_handle *handle, size_t size, off_t off)
 {
-    struct tp_fs *fs = fuse_req_userdata(req);
-    struct tp_control *control = fs->control;
-    struct verdict verdict = {0};
-    struct tp_parked *parked = calloc(1, sizeof *parked);
+    struct outcome outcome = {0};
+    struct tp_waiter *waiter = calloc(1, sizeof *waiter);
 
-    if (!parked)
+    if (!waiter)
         return -ENOMEM;
-    memcpy(parked->job, handle->node->id.name, sizeof parked->job);
-    memcpy(verdict.job, parked->job, sizeof verdict.job);
-    parked->req = req;
-    parked->size = size;
-    parked->off = off;
-    judge(control, &verdict);
-    if (verdict.rc == -EAGAIN) {
-        fuse_req_interrupt_func(req, interrupted, control);
+    *waiter = (struct tp_waiter){.req = req, .size = size, .off = off};
+    memcpy(waiter->job, handle->node->id.name, sizeof waiter->job);
+    memcpy(outcome.job, waiter->job, sizeof outcome.job);
+    find_outcome(control, &outcome);
+    if (outcome.rc == -EAGAIN) {
+        fuse_req_interrupt_func(req, interrupt_waiter, control);
         pthread_mutex_lock(&control->lock);
         /* From here on an interrupted reader is found in the list. */
         if (fuse_req_interrupted(req)) {
-            verdict.rc = -EINTR;
+            outcome.rc = -EINTR;
         } else if (control->detached) {
-            verdict.rc = -ESHUTDOWN;
+            outcome.rc = -ESHUTDOWN;
         } else {
-            parked->next = control->parked;
-            control->parked = parked;
+            waiter->next = control->waiters;
+            control->waiters = waiter;
             tp_control_wake(control);
         }
         pthread_mutex_unlock(&control->lock);
     }
-    if (verdict.rc != -EAGAIN) {
-        answer(parked, &verdict);
-        free(parked);
-    }
-    tp_buffer_clear(&verdict.text);
+    if (outcome.rc != -EAGAIN)
+        answer_and_free(waiter, &outcome);
+    tp_buffer_clear(&outcome.text);
     return TP_ANSWERED;
 }
 
-void tp_control_end_waiting(struct tp_control *control, int code)
+bool tp_control_wait_has_news(const struct tp_control *control,
+                              const struct tp_control_handle *handle)
 {
-    const struct verdict verdict = {.rc = code};
+    (void)control;
+    return handle->ended;
+}
 
+void tp_control_release_waiters(struct tp_control *control, int rc)
+{
     pthread_mutex_lock(&control->lock);
-    struct tp_parked *parked = control->parked;
-    control->parked = NULL;
+    struct tp_waiter *waiters = control->waiters;
+    control->waiters = NULL;
     pthread_mutex_unlock(&control->lock);
-    while (parked) {
-        struct tp_parked *next = parked->next;
-        answer(parked, &verdict);
-        free(parked);
-        parked = next;
-    }
+    answer_all(waiters, &(struct outcome){.rc = rc});
 }
 
-/* --- Polling ---------------------------------------------------------------------------------- */
+/* --- The thread's turn ------------------------------------------------------------------------ */
 
-/* Under the lock: what a poll of this file says now. */
-static unsigned events_of(const struct tp_control *control, const struct tp_control_handle *handle)
+static bool waits(const struct tp_control_handle *handle)
 {
-    const struct tp_control_node *node = handle->node;
-    bool news;
-
-    if (handle->kind == TP_HANDLE_EVENTS)
-        news = handle->line.len > 0 || control->event_last > handle->seen;
-    else if (handle->kind == TP_HANDLE_WAIT)
-        news = handle->ended;
-    else if (handle->kind == TP_HANDLE_TEXT && node->id.kind == TP_CONTROL_STATUS)
-        news = node->stale || tp_control_has_news(control, node->text->knows, NULL);
-    else if (handle->kind == TP_HANDLE_TEXT && node->id.kind == TP_CONTROL_JOB_STATUS)
-        news = node->stale || tp_control_has_news(control, node->text->knows, node->id.name);
-    else
-        return READY_ALWAYS;
-    return news ? READY_NEWS : 0;
+    return handle->node->id.entry->read == tp_control_wait_read;
 }
 
-int tp_control_poll(fuse_req_t req, struct tp_node *node, struct fuse_file_info *fi,
-                    struct fuse_pollhandle *poll)
+static void add_job(struct outcome **list, const char *job)
 {
-    struct tp_fs *fs = fuse_req_userdata(req);
-    struct tp_control *control = fs->control;
-    struct tp_control_handle *handle = (struct tp_control_handle *)(uintptr_t)fi->fh;
-    struct fuse_pollhandle *old = NULL;
-
-    (void)node;
-    pthread_mutex_lock(&control->lock);
-    if (poll) {
-        old = handle->poll;
-        handle->poll = poll;
-    }
-    unsigned events = events_of(control, handle);
-    /* Whoever is told of news and reads on the same descriptor reads them. */
-    if (events && handle->kind == TP_HANDLE_TEXT && events != READY_ALWAYS)
-        handle->node->stale = true;
-    if (handle->kind == TP_HANDLE_WAIT && !handle->ended)
-        tp_control_wake(control);
-    pthread_mutex_unlock(&control->lock);
-    fuse_reply_poll(req, events);
-    if (old)
-        fuse_pollhandle_destroy(old);
-    return TP_ANSWERED;
-}
-
-/* Wake those whose time has come. */
-static void wake_pollers(struct tp_control *control)
-{
-    struct fuse_pollhandle *poll;
-
-    do {
-        poll = NULL;
-        pthread_mutex_lock(&control->lock);
-        for (struct tp_control_handle *handle = control->handles; handle && !poll;
-             handle = handle->next)
-            if (handle->poll && events_of(control, handle)) {
-                poll = handle->poll;
-                handle->poll = NULL;
-            }
-        pthread_mutex_unlock(&control->lock);
-        if (poll) {
-            fuse_lowlevel_notify_poll(poll);
-            fuse_pollhandle_destroy(poll);
-        }
-    } while (poll);
-}
-
-/*
- * --- The thread's turn -------------------------------------------------------------------------
- */
-
-static void add_verdict(struct verdict **list, const char *job)
-{
-    const struct verdict *known = *list;
+    const struct outcome *known = *list;
 
     while (known && strcmp(known->job, job) != 0)
         known = known->next;
-    struct verdict *verdict = known ? NULL : calloc(1, sizeof *verdict);
-    if (!verdict)
+    struct outcome *outcome = known ? NULL : calloc(1, sizeof *outcome);
+    if (!outcome)
         return;
-    memcpy(verdict->job, job, sizeof verdict->job);
-    verdict->next = *list;
-    *list = verdict;
+    memcpy(outcome->job, job, sizeof outcome->job);
+    outcome->next = *list;
+    *list = outcome;
 }
 
-static struct verdict *waited_for(struct tp_control *control)
+/* The jobs that are waited for. */
+static struct outcome *list_jobs(struct tp_control *control)
 {
-    struct verdict *list = NULL;
+    struct outcome *list = NULL;
 
     pthread_mutex_lock(&control->lock);
-    for (const struct tp_parked *parked = control->parked; parked; parked = parked->next)
-        add_verdict(&list, parked->job);
+    for (const struct tp_waiter *waiter = control->waiters; waiter; waiter = waiter->next)
+        add_job(&list, waiter->job);
     for (const struct tp_control_handle *handle = control->handles; handle; handle = handle->next)
-        if (handle->kind == TP_HANDLE_WAIT && handle->poll && !handle->ended)
-            add_verdict(&list, handle->node->id.name);
+        if (waits(handle) && handle->poll && !handle->ended)
+            add_job(&list, handle->node->id.name);
     pthread_mutex_unlock(&control->lock);
     return list;
 }
 
-/* Answer all who wait for this job. */
-static void apply(struct tp_control *control, const struct verdict *verdict)
+static void answer_job(struct tp_control *control, const struct outcome *outcome)
 {
-    struct tp_parked *ready = NULL;
+    struct tp_waiter *ready = NULL;
 
     pthread_mutex_lock(&control->lock);
-    for (struct tp_parked **at = &control->parked; *at;) {
-        struct tp_parked *parked = *at;
-        if (strcmp(parked->job, verdict->job) != 0) {
-            at = &parked->next;
+    for (struct tp_waiter **at = &control->waiters; *at;) {
+        struct tp_waiter *waiter = *at;
+        if (strcmp(waiter->job, outcome->job) != 0) {
+            at = &waiter->next;
             continue;
         }
-        *at = parked->next;
-        parked->next = ready;
-        ready = parked;
+        *at = waiter->next;
+        waiter->next = ready;
+        ready = waiter;
     }
     for (struct tp_control_handle *handle = control->handles; handle; handle = handle->next)
-        if (handle->kind == TP_HANDLE_WAIT && strcmp(handle->node->id.name, verdict->job) == 0)
+        if (waits(handle) && strcmp(handle->node->id.name, outcome->job) == 0)
             handle->ended = true;
     pthread_mutex_unlock(&control->lock);
-    while (ready) {
-        struct tp_parked *next = ready->next;
-        answer(ready, verdict);
-        free(ready);
-        ready = next;
-    }
+    answer_all(ready, outcome);
 }
 
-void tp_control_serve_waiting(struct tp_control *control)
+void tp_control_answer_waiters(struct tp_control *control)
 {
-    struct verdict *list = waited_for(control);
+    struct outcome *list = list_jobs(control);
 
     while (list) {
-        struct verdict *next = list->next;
-        judge(control, list);
+        struct outcome *next = list->next;
+        find_outcome(control, list);
         if (list->rc != -EAGAIN)
-            apply(control, list);
+            answer_job(control, list);
         tp_buffer_clear(&list->text);
         free(list);
         list = next;
     }
-    wake_pollers(control);
 }

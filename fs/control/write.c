@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Commands and knobs: one write is one transaction, refused whole or taken whole, and answered. */
+/* Writes to the control directory: read, carried out, replied to. */
 #include <config.h>
+
+#include "fs/control/write.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,19 +11,20 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fs/control/control_impl.h"
+#include "fs/control/events.h"
+#include "fs/control/settings.h"
 
-/* Replies that nobody reads. */
+/* Of replies that are not read. */
 #define REPLY_BYTES_MAX (256u << 10)
-/* What programs cut their output into when it is more than they keep; a command may lie across. */
+/* What programs cut their output into when it is more than they buffer; a command may lie across.
+ */
 #define PIECE_BYTES 4096u
 
-/*
- * --- Who asks ----------------------------------------------------------------------------------
+/* --- The requester ------------------------------------------------------------------------------
  */
 
 /* A line of /proc/PID/FILE; 0: there is none. */
-static size_t read_proc(pid_t pid, const char *file, char *out, size_t room)
+static size_t read_proc(pid_t pid, const char *file, char *out, size_t size)
 {
     char path[64];
 
@@ -29,14 +32,14 @@ static size_t read_proc(pid_t pid, const char *file, char *out, size_t room)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return 0;
-    ssize_t n = read(fd, out, room - 1);
+    ssize_t n = read(fd, out, size - 1);
     close(fd);
     out[n > 0 ? n : 0] = 0;
     return n > 0 ? (size_t)n : 0;
 }
 
-/* The kernel tells the thread; people know the process. */
-static void who_asks(fuse_req_t req, struct tp_asker *asker)
+/* The kernel names the thread; people know the process. */
+static void find_requester(fuse_req_t req, struct tp_asker *asker)
 {
     const struct fuse_ctx *ctx = fuse_req_ctx(req);
     char text[1024];
@@ -54,16 +57,8 @@ static void who_asks(fuse_req_t req, struct tp_asker *asker)
         asker->command[strcspn(asker->command, "\n")] = 0;
 }
 
-/*
- * --- Transactions ------------------------------------------------------------------------------
+/* --- Transactions -------------------------------------------------------------------------------
  */
-
-struct transaction {
-    char (*ids)[TP_JOB_ID_MAX];
-    size_t n;
-    struct tp_request_spot spot;
-    struct tp_error err;
-};
 
 static bool looks_cut(const char *data, size_t size)
 {
@@ -74,43 +69,53 @@ static bool looks_cut(const char *data, size_t size)
     return size > 0 && size % PIECE_BYTES == 0 && data[size - 1] != '\n' && data[blanks] != '{';
 }
 
-static int submit(struct tp_control *control, enum tp_verb verb, const char *data, size_t size,
-                  const struct tp_asker *asker, struct transaction *t)
+int tp_control_submit(struct tp_control *control, const struct tp_control_id *id,
+                      struct tp_control_command *command)
 {
+    const enum tp_verb verb = (enum tp_verb)id->which;
     struct tp_request *requests = NULL;
     size_t n = 0;
 
-    if (looks_cut(data, size))
-        return tp_fail(&t->err, EINVAL,
+    snprintf(command->file, sizeof command->file, "%s", tp_verb_get(verb)->name);
+    if (looks_cut(command->text, command->len))
+        return tp_fail(&command->err, EINVAL,
                        "%zu bytes that end within a line may be a part of a longer text: end the "
-                       "last line, and write "
-                       "the text at once",
-                       size);
-    int rc = tp_requests_parse(verb, data, size, &requests, &n, &t->spot, &t->err);
+                       "last line, and write the text at once",
+                       command->len);
+    int rc = tp_requests_parse(verb, command->text, command->len, &requests, &n, &command->spot,
+                               &command->err);
     if (rc < 0)
         return rc;
-    t->ids = calloc(n ? n : 1, sizeof *t->ids);
-    if (!t->ids) {
-        rc = tp_fail(&t->err, ENOMEM, "out of memory");
+    command->ids = calloc(n ? n : 1, sizeof *command->ids);
+    if (!command->ids) {
+        rc = tp_fail(&command->err, ENOMEM, "out of memory");
     } else if (!tp_control_enter(control)) {
-        rc = tp_fail(&t->err, ESHUTDOWN, "the mount is ending");
+        rc = tp_fail(&command->err, ESHUTDOWN, "the mount is ending");
     } else {
-        rc = tp_jobs_submit(control->jobs, requests, n, asker, t->ids, &t->spot, &t->err);
+        rc = tp_jobs_submit(control->jobs, requests, n, &command->asker, command->ids,
+                            &command->spot, &command->err);
         tp_control_leave(control);
     }
-    t->n = rc < 0 ? 0 : n;
+    command->n = rc < 0 ? 0 : n;
     tp_requests_free(requests, n);
     return rc;
 }
 
+int tp_control_change_setting(struct tp_control *control, const struct tp_control_id *id,
+                              struct tp_control_command *command)
+{
+    snprintf(command->file, sizeof command->file, "settings/%s", tp_setting_name(id->which));
+    return tp_setting_change(control, id->which, command->text, command->len, &command->err);
+}
+
 static void keep_reply(struct tp_control *control, struct tp_control_handle *handle, int rc,
-                       const struct transaction *t)
+                       const struct tp_control_command *command)
 {
     struct tp_buffer reply = {0};
 
-    if (tp_jobs_reply(rc, t->ids, t->n, &t->spot, &t->err, &reply) == 0) {
+    if (tp_jobs_reply(rc, command->ids, command->n, &command->spot, &command->err, &reply) == 0) {
         pthread_mutex_lock(&control->lock);
-        /* The help, if it was begun, ends here; so do replies that nobody wants. */
+        /* The help, if it was begun, ends here; so do replies that are not read. */
         if (!handle->wrote || handle->reply.len > REPLY_BYTES_MAX) {
             tp_buffer_clear(&handle->reply);
             handle->reply_at = 0;
@@ -123,6 +128,7 @@ static void keep_reply(struct tp_control *control, struct tp_control_handle *han
 }
 
 struct writing {
+    struct tp_control *control;
     fuse_req_t req;
     struct tp_control_handle *handle;
     struct tp_asker asker;
@@ -130,29 +136,23 @@ struct writing {
     char data[];
 };
 
-static void take_text(struct tp_control *control, void *arg)
+static void carry_out(void *arg)
 {
     struct writing *w = arg;
+    struct tp_control *control = w->control;
     const struct tp_control_id *id = &w->handle->node->id;
-    struct transaction t = {0};
-    char file[64];
-    int rc;
+    struct tp_control_command command = {.text = w->data, .len = w->size, .asker = w->asker};
+    int rc = id->entry->accept(control, id, &command);
 
-    if (id->kind == TP_CONTROL_KNOB) {
-        snprintf(file, sizeof file, "knobs/%s", tp_knob_name(id->which));
-        rc = tp_knob_set(control, id->which, w->data, w->size, &t.err);
-    } else {
-        snprintf(file, sizeof file, "%s", tp_verb_get((enum tp_verb)id->which)->name);
-        rc = submit(control, (enum tp_verb)id->which, w->data, w->size, &w->asker, &t);
-    }
-    keep_reply(control, w->handle, rc, &t);
+    keep_reply(control, w->handle, rc, &command);
     if (rc < 0) {
-        tp_control_refused(control, &w->asker, file, w->data, w->size, -rc, &t.spot, &t.err);
+        tp_control_log_refusal(control, &w->asker, command.file, w->data, w->size, -rc,
+                               &command.spot, &command.err);
         fuse_reply_err(w->req, -rc);
     } else {
         fuse_reply_write(w->req, w->size);
     }
-    free(t.ids);
+    free(command.ids);
     free(w);
 }
 
@@ -161,20 +161,20 @@ int tp_control_write(fuse_req_t req, struct tp_node *node, const char *data, siz
                      struct fuse_file_info *fi)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
-    struct tp_control_handle *handle = (struct tp_control_handle *)(uintptr_t)fi->fh;
+    struct tp_control_handle *handle = tp_control_handle_of(fi);
 
     (void)node;
     (void)off;
-    if (handle->kind != TP_HANDLE_WRITE)
+    if (!handle->writes)
         return -EBADF;
     struct writing *w = malloc(sizeof *w + size + 1);
     if (!w)
         return -ENOMEM;
-    *w = (struct writing){.req = req, .handle = handle, .size = size};
+    *w = (struct writing){.control = fs->control, .req = req, .handle = handle, .size = size};
     memcpy(w->data, data, size);
     w->data[size] = '\0';
-    who_asks(req, &w->asker);
-    int rc = tp_control_aside(fs->control, take_text, w);
+    find_requester(req, &w->asker);
+    int rc = tp_pool_submit(fs->control->pool, carry_out, w, false);
     if (rc == 0)
         return TP_ANSWERED;
     free(w);

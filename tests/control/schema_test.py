@@ -171,7 +171,7 @@ def check_control(control):
             refused = True
         ok(refused, f"{name} {text[:20]} is refused")
     (control / "verify").write_text("base")
-    (control / "knobs" / "jobs").write_text("3")
+    (control / "settings" / "jobs").write_text("3")
     (control / "jobs" / "last" / "wait").read_text()
     lines = (control / "error_log").read_text().splitlines()
     ok(len(lines) >= 4, "error_log has a line for each", lines)
@@ -182,11 +182,11 @@ def check_control(control):
     for _ in range(6000):
         lines += os.read(events, 1 << 20).decode().splitlines()
         kinds = {json.loads(line)["event"] for line in lines}
-        if {"job", "knob"} <= kinds:
+        if {"job", "setting"} <= kinds:
             break
         time.sleep(0.02)
     os.close(events)
-    ok({"job", "knob"} <= kinds, "events has the job and the knob", lines)
+    ok({"job", "setting"} <= kinds, "events has the job and the setting", lines)
     found = [f for line in lines for f in findings("event.json", json.loads(line))]
     ok(not found, "event.json: every line of events", found)
     fits("status.json", json.loads((control / "status.json").read_text()), "from a mount, with what it says of itself")

@@ -165,7 +165,7 @@ control=$tmp/ro/.tenpak
 is 'a read-only mount has the documents' "$(jq -r '.models.packs' "$control/status.json")" "$(jq .models.packs "$tmp/mnt/.tenpak/status.json")"
 is 'and the jobs of others' "$(readlink "$control/jobs/last")" "$(readlink "$tmp/mnt/.tenpak/jobs/last")"
 is 'it says that it is one' "$(jq .mount.writable "$control/status.json")" false
-for file in verify estimate compress cancel knobs/jobs; do
+for file in verify estimate compress cancel settings/jobs; do
     is "$file takes nothing" "$(put $file fp8)" EROFS
     ok 'but explains itself' test -s "$control/$file"
 done

@@ -47,9 +47,9 @@ is 'for its owner alone' "$(stat -c '%a %u' "$control")" "700 $(id -u)"
 is 'and so are its files' "$(stat -c %a "$control/status.json" "$control/compress" | sort -u)" 600
 ls "$control" >"$tmp/names"
 is 'what it holds' "$(tr '\n' ' ' <"$tmp/names")" \
-    'README cancel candidates.json compress dashboard.html error_log estimate evaluate events hardware.json jobs knobs metrics models models.json optimize restore schema status.json verify '
+    'README cancel candidates.json compress dashboard.html error_log estimate evaluate events hardware.json jobs metrics models models.json optimize restore schema settings status.json verify '
 sizes=
-for f in "$control"/* "$control"/schema/* "$control"/models/* "$control"/knobs/*; do
+for f in "$control"/* "$control"/schema/* "$control"/models/* "$control"/settings/*; do
     [ -f "$f" ] || continue
     exec 4<"$f"
     size=$(stat -L -c %s /proc/self/fd/4)
@@ -58,6 +58,9 @@ for f in "$control"/* "$control"/schema/* "$control"/models/* "$control"/knobs/*
 done
 is 'with a true size each' "$sizes" ''
 is 'but that of a model has none until it is open' "$(stat -c %s "$control/models/a.json")" 0
+is 'nor have the totals and the rows' \
+    "$(stat -c %s "$control/status.json" "$control/models.json" "$control/metrics" | sort -u)" 0
+is 'what always says the same has one before' "$(stat -c %s "$control/README")" "$(cat "$control/README" | wc -c)"
 printf 'no pack at all, but long enough to be one: %0200d' 0 >"$tmp/store/broken.tnpk"
 is 'so one of a broken pack is there' "$(stat -c %F "$control/models/broken.json")" 'regular empty file'
 not_ok 'and cannot be opened' cat "$control/models/broken.json"
@@ -255,21 +258,21 @@ kill -CONT "$held"
 ok 'and ends with it' wait "$remover"
 ok 'which leaves its model' diff -r "$tmp/mnt/big" "$tmp/plain/big"
 
-# --- Knobs ------------------------------------------------------------------------------------------------
+# --- Settings ------------------------------------------------------------------------------------------------
 
-is 'a knob reads its value' "$(cat "$control/knobs/jobs" | grep -c '^[0-9]*$')" 1
-echo 3 >"$control/knobs/jobs"
-is 'and is turned' "$(cat "$control/knobs/jobs")" 3
-refused 'not beyond its bounds' knobs/jobs 1000 ERANGE jobs
-refused 'nor by words' knobs/jobs many EINVAL jobs
-is 'the cache is made smaller' "$(put knobs/cache 64MiB)" ok
+is 'a setting reads its value' "$(cat "$control/settings/jobs" | grep -c '^[0-9]*$')" 1
+echo 3 >"$control/settings/jobs"
+is 'and is changed' "$(cat "$control/settings/jobs")" 3
+refused 'not beyond its bounds' settings/jobs 1000 ERANGE jobs
+refused 'nor by words' settings/jobs many EINVAL jobs
+is 'the cache is made smaller' "$(put settings/cache 64MiB)" ok
 is 'by as much' "$(jq '.mount.cache.max_bytes / 1048576 | round' "$control/status.json")" 64
 ok 'and reads go on' cmp "$tmp/mnt/a/model.safetensors" "$tmp/plain/a/model.safetensors"
-is 'and larger' "$(put knobs/cache 128MiB)" ok
-refused 'but not to nothing' knobs/cache 1 ERANGE cache
-is 'nothing is decoded ahead' "$(put knobs/prefetch 0) $(cat "$control/knobs/prefetch")" 'ok 0'
-refused 'hot models need a mount for them' knobs/hot 1GiB EOPNOTSUPP hot
-is 'which changes nothing' "$(cat "$control/knobs/jobs")" 3
+is 'and larger' "$(put settings/cache 128MiB)" ok
+refused 'but not to nothing' settings/cache 1 ERANGE cache
+is 'nothing is decoded ahead' "$(put settings/prefetch 0) $(cat "$control/settings/prefetch")" 'ok 0'
+refused 'hot models need a mount for them' settings/hot 1GiB EOPNOTSUPP hot
+is 'which changes nothing' "$(cat "$control/settings/jobs")" 3
 
 # --- The policy -------------------------------------------------------------------------------------------
 
@@ -282,7 +285,7 @@ wait_for 120 sh -c "grep -q '\"policy\"' '$control/events'"
 echo "$slowly" >"$control/compress"
 id=$(readlink "$control/jobs/last")
 hold_job || fail 'a job of big is held'
-echo 1 >"$control/knobs/jobs"
+echo 1 >"$control/settings/jobs"
 is 'a job in the queue' "$(put estimate e)" ok
 refused 'the queue is full' estimate 'd' EAGAIN queue
 kill -CONT "$held"
@@ -338,7 +341,7 @@ ok 'unmounted' unmount "$tmp/mnt"
 
 mount_dir "$tmp/store" "$tmp/mnt" -o control=visible,jobs=2 || exit 1
 is 'control=visible lists it' "$(ls -A "$tmp/mnt" | grep -c '^\.tenpak$')" 1
-is 'jobs= is how many at once' "$(cat "$control/knobs/jobs")" 2
+is 'jobs= is how many at once' "$(cat "$control/settings/jobs")" 2
 ok 'unmounted' unmount "$tmp/mnt"
 mount_dir "$tmp/store" "$tmp/mnt" -o control=no || exit 1
 not_ok 'control=no has none' ls "$control"

@@ -166,25 +166,25 @@ ok 'the first' read_twice a
 ok 'is promoted' wait_for 120 is_promoted a
 ok 'the second' read_twice b
 ok 'is promoted' wait_for 120 is_promoted b
-is 'the budget is a knob' "$(cat "$tmp/mnt/.tenpak/knobs/hot")" "$two"
+is 'the budget is a setting' "$(cat "$tmp/mnt/.tenpak/settings/hot")" "$two"
 dropped() {
     [ "$(grep -c 'dropped a hot' "$tmp/mount.log")" -ge "$1" ]
 }
-echo $((two / 2)) >"$tmp/mnt/.tenpak/knobs/hot"
+echo $((two / 2)) >"$tmp/mnt/.tenpak/settings/hot"
 ok 'halved it drops one' wait_for 120 dropped 1
 passes 'the other passes' "$(shown b)" "$(original b)"
 asks 'the first is read as before' "$(shown a)" "$(original a)"
 exec 3<"$(shown b)"
-echo 0 >"$tmp/mnt/.tenpak/knobs/hot"
-is 'it is none at all' "$(cat "$tmp/mnt/.tenpak/knobs/hot")" 0
+echo 0 >"$tmp/mnt/.tenpak/settings/hot"
+is 'it is none at all' "$(cat "$tmp/mnt/.tenpak/settings/hot")" 0
 ok 'a reader with an open file continues' cmp /dev/fd/3 "$(original b)"
 exec 3<&-
 ok 'and when it is closed that is dropped, too' wait_for 120 dropped 2
 asks 'both are read as before' "$(shown b)" "$(original b)"
-echo "$two" >"$tmp/mnt/.tenpak/knobs/hot"
+echo "$two" >"$tmp/mnt/.tenpak/settings/hot"
 : >"$tmp/mount.log"
 ok 'as large as before it takes in what is read' wait_for 120 read_promoted a
-not_ok 'larger than at the start it is not' sh -c "echo $((two + 1)) >'$tmp/mnt/.tenpak/knobs/hot'"
+not_ok 'larger than at the start it is not' sh -c "echo $((two + 1)) >'$tmp/mnt/.tenpak/settings/hot'"
 has 'as error_log states' "$tmp/mnt/.tenpak/error_log" '"ERANGE".*made with room for'
 ok 'unmounted' unmount "$tmp/mnt"
 
