@@ -50,8 +50,9 @@ struct tp_fs {
     pthread_cond_t opened;
     struct tp_listing *listing; /* of DIR, as it was when last listed */
     uint64_t generation, clock;
-    unsigned idle_n; /* views that are not in use, and bytes of their indexes */
-    uint64_t idle_bytes;
+    struct tp_tree *idle_oldest, *idle_newest; /* trees whose view is not in use, by last use */
+    unsigned idle_n;
+    uint64_t idle_bytes;                        /* of their indexes */
     _Atomic unsigned open_n;                    /* files that are open */
     _Atomic uint64_t reads, read_bytes, errors; /* requests for models' files; those answered EIO */
     bool lists;                                 /* the kernel asks for access lists */

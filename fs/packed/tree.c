@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Packs as trees of nodes: found by name, opened when used, closed when idle, replaced when the
- * file is. */
+/* Trees of packs: found by name, opened when used, closed when idle, replaced when the file is. */
 #include <config.h>
 
 #include "fs/packed/tree.h"
@@ -25,8 +24,8 @@
 #include "store/restored.h"
 
 /*
- * Packs that stay open although nothing of them is, and bytes of their indexes: the one used last
- * stays whatever it takes.
+ * Packs that stay open although nothing of them is in use, and bytes of their indexes: the most
+ * recently used one stays whatever its size.
  */
 enum { IDLE_MAX = 8 };
 #define IDLE_BYTES_MAX (64u << 20)
@@ -153,21 +152,32 @@ static void tree_free(struct tp_tree *tree)
     free(tree);
 }
 
-/* Under the lock: nobody uses the view of TREE any more, or somebody does again. */
+/* Under the lock: the view of TREE is not in use any more, and was used most recently. */
 static void add_idle(struct tp_fs *fs, struct tp_tree *tree)
 {
-    tree->idle_since = ++fs->clock;
+    tree->idle_older = fs->idle_newest;
+    tree->idle_newer = NULL;
+    *(tree->idle_older ? &tree->idle_older->idle_newer : &fs->idle_oldest) = tree;
+    fs->idle_newest = tree;
     fs->idle_n++;
     fs->idle_bytes += tp_index_memory(tree->view->index);
 }
 
-static void remove_idle(struct tp_fs *fs, const struct tp_tree *tree)
+/* Under the lock: the view of TREE is in use again, or will be closed. */
+static void remove_idle(struct tp_fs *fs, struct tp_tree *tree)
 {
+    *(tree->idle_older ? &tree->idle_older->idle_newer : &fs->idle_oldest) = tree->idle_newer;
+    *(tree->idle_newer ? &tree->idle_newer->idle_older : &fs->idle_newest) = tree->idle_older;
     fs->idle_n--;
     fs->idle_bytes -= tp_index_memory(tree->view->index);
 }
 
-/* Under the lock: close a view that nobody uses. */
+static bool is_idle(const struct tp_tree *tree)
+{
+    return tree->view && tree->users == 0;
+}
+
+/* Under the lock: close a view that is not in use. */
 static void close_view(struct tp_fs *fs, struct tp_tree *tree)
 {
     remove_idle(fs, tree);
@@ -179,13 +189,13 @@ void tp_tree_unref(struct tp_fs *fs, struct tp_tree *tree, uint64_t n)
 {
     tree->refs -= n;
     /* What was removed of it is remembered; the pack need not be open for that. */
-    if (tree->refs == 1 && tree->half_removed && tree->view && tree->users == 0)
+    if (tree->refs == 1 && tree->half_removed && is_idle(tree))
         close_view(fs, tree);
     if (tree->refs > 0)
         return;
     tp_tree_unlist(fs, tree);
-    if (tree->view && tree->users == 0)
-        remove_idle(fs, tree);
+    if (is_idle(tree))
+        close_view(fs, tree);
     tree_free(tree);
 }
 
@@ -193,10 +203,9 @@ static bool numbers_taken(const struct tp_fs *fs, uint64_t first, uint64_t last)
 {
     if (last < first)
         return true;
-    for (unsigned i = 0; i < TP_FS_BUCKETS; i++)
-        for (const struct tp_tree *other = fs->trees[i]; other; other = other->chain)
-            if (first <= other->first_ino + other->file_n && other->first_ino <= last)
-                return true;
+    for (const struct tp_tree *other = fs->all; other; other = other->next)
+        if (other->current && first <= other->first_ino + other->file_n && other->first_ino <= last)
+            return true;
     return false;
 }
 
@@ -238,21 +247,11 @@ static struct tp_tree *tree_create(struct tp_fs *fs, const char *name, struct tp
     return tree;
 }
 
-/* Under the lock: give back the views that were not used for longest. */
+/* Under the lock: close the least recently used views. */
 static void close_idle(struct tp_fs *fs)
 {
-    while (fs->idle_n > 1 && (fs->idle_n > IDLE_MAX || fs->idle_bytes > IDLE_BYTES_MAX)) {
-        struct tp_tree *oldest = NULL;
-        for (unsigned i = 0; i < TP_FS_BUCKETS; i++)
-            for (struct tp_tree *tree = fs->trees[i]; tree; tree = tree->chain)
-                if (tree->view && tree->users == 0 &&
-                    (!oldest || tree->idle_since < oldest->idle_since))
-                    oldest = tree;
-        /* Those that were replaced are in no list; they go with their last reference. */
-        if (!oldest)
-            return;
-        close_view(fs, oldest);
-    }
+    while (fs->idle_n > 1 && (fs->idle_n > IDLE_MAX || fs->idle_bytes > IDLE_BYTES_MAX))
+        close_view(fs, fs->idle_oldest);
 }
 
 /* Under the lock: PACK is open already, keep it so for what comes next, and learn of the
@@ -377,9 +376,8 @@ int tp_tree_hold(struct tp_fs *fs, struct tp_tree *tree, struct tp_view **out)
 void tp_tree_retry_base(struct tp_fs *fs, struct tp_tree *tree)
 {
     pthread_mutex_lock(&fs->lock);
-    if (tree->view && tree->users == 0 && tp_pack_base_error(tree->view->pack)[0]) {
+    if (is_idle(tree) && tp_pack_base_error(tree->view->pack)[0])
         close_view(fs, tree);
-    }
     pthread_mutex_unlock(&fs->lock);
 }
 
@@ -409,16 +407,15 @@ void tp_tree_closed(struct tp_fs *fs, struct tp_tree *tree)
     struct stat st;
 
     pthread_mutex_lock(&fs->lock);
-    bool idle = tree->view && tree->users == 0;
+    bool idle = is_idle(tree);
     pthread_mutex_unlock(&fs->lock);
     if (!idle)
         return;
     bool there = tp_place_pack_name(tree->name, file) && tp_place_is_pack(fs->root.fd, file, &st);
     pthread_mutex_lock(&fs->lock);
     there = there && is_same(tree, &st);
-    if (tree->view && tree->users == 0 && !there) {
+    if (is_idle(tree) && !there)
         close_view(fs, tree);
-    }
     pthread_mutex_unlock(&fs->lock);
     if (!there)
         tp_store_drop_removed(fs->store);

@@ -60,7 +60,7 @@ struct tp_tree {
     int anchor;       /* the pack's file, while files are open that were not read yet; else -1 */
     unsigned anchors; /* such opens */
     bool opening;
-    uint64_t idle_since;
+    struct tp_tree *idle_older, *idle_newer; /* among those whose VIEW is not in use */
     struct tp_removal *removal; /* what was removed of it (fs/packed/removal.h); NULL: nothing */
     bool half_removed;          /* REMOVAL is not done: one of REFS */
     _Atomic bool was_hidden;    /* something was, once: the kernel keeps no listing of it */
