@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who serves a mount, found without asking it anything: the process that has its connection open.
+ * The daemon of a mount, found without a request to it: the process that has its connection open.
  */
 #include <config.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The process that serves a mount, as whoever ends the mount needs it: until that has ended, too,
- * the file system of DIR is busy. */
+/* The process that serves a mount: until it has ended, the file system of DIR is busy after an
+ * unmount. */
 #ifndef TP_FS_DAEMON_H
 #define TP_FS_DAEMON_H
 

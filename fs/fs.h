@@ -24,9 +24,9 @@
 /* Seconds that the kernel may keep names and attributes: of DIR's own entries, and of what never
  * changes. */
 #define TP_TIMEOUT_PLAIN 1.0
-#define TP_TIMEOUT_WATCHED 60.0 /* names at the top, while changes there are told (fs/watch.h) */
+#define TP_TIMEOUT_WATCHED 60.0 /* names at the top, with fs/watch.h */
 #define TP_TIMEOUT_PACKED 86400.0
-#define TP_TIMEOUT_ACCESS 60.0 /* owners and modes of packs, where changes are not told */
+#define TP_TIMEOUT_ACCESS 60.0 /* owners and modes of packs, without fs/watch.h */
 
 #define TP_MAX_BACKGROUND 64u
 #define TP_CONGESTION 48u
@@ -44,7 +44,7 @@ struct tp_fs {
     struct tp_passthrough passthrough;
     struct tp_promote *promote; /* NULL: no model is promoted */
     struct tp_control *control; /* NULL: there is no control directory */
-    struct tp_watch *watch;     /* NULL: changes in DIR are not told */
+    struct tp_watch *watch;     /* NULL: there is none */
     struct tp_sweep *sweep;
     pthread_mutex_t lock; /* of nodes and trees; nothing is opened or decoded under it */
     pthread_cond_t opened;

@@ -48,7 +48,7 @@ int tp_kernel_canonical(const char *path, char **out, struct tp_error *err)
     return rc;
 }
 
-/* Whether a mount of ours is at PATH, its device's minor number, and who mounted it. */
+/* Whether a mount of ours is at PATH, its device's minor number, and the user who mounted it. */
 static bool find(const char *path, unsigned *number, uid_t *owner)
 {
     static const char user[] = "user_id=";

@@ -23,7 +23,7 @@ bool tp_kernel_is_mounted(const char *path, dev_t dev);
  * is none.
  */
 bool tp_kernel_connection(const char *path, unsigned *number);
-/* Who mounted it; false: there is none. */
+/* The user who mounted it; false: there is none. */
 bool tp_kernel_owner(const char *path, uid_t *owner);
 /* Give FN each mount point below PATH, which is canonical. */
 void tp_kernel_mounts_below(const char *path, void (*fn)(const char *point));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Names in two generations, of which the older one goes when all in it are no longer believed. */
+/* Names in two generations; the older one is dropped when the kernel keeps none of it any more. */
 #include <config.h>
 
 #include "fs/known.h"

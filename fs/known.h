@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The names at the top that the kernel was told of within the time for which it may believe it:
- * what is to be taken back when changes were missed. Bounded; a name for which there is no room is
- * not to be believed for long. Any thread.
+ * The names at the top that the kernel may still keep: those to invalidate when changes were
+ * missed. Bounded; a name for which there is no space is not to be believed for long. Any thread.
  */
 #ifndef TP_FS_KNOWN_H
 #define TP_FS_KNOWN_H
@@ -17,7 +16,7 @@ struct tp_known;
 struct tp_known *tp_known_create(unsigned seconds);
 void tp_known_destroy(struct tp_known *known);
 
-/* Before the kernel is told of NAME; false: there is no room for it. */
+/* Before a reply about NAME; false: there is no space for it. */
 bool tp_known_note(struct tp_known *known, const char *name);
 /* Append the names, each with its 0 and some of them twice. */
 int tp_known_copy(struct tp_known *known, struct tp_buffer *out);

@@ -7,6 +7,7 @@ fs_libtp_fs_la_SOURCES = \
 	fs/detach.h \
 	fs/dispatch.c fs/dispatch.h \
 	fs/fs.c fs/fs.h \
+	fs/hints.c fs/hints.h \
 	fs/kernel.c fs/kernel.h \
 	fs/known.c fs/known.h \
 	fs/list.c fs/list.h \
@@ -16,7 +17,6 @@ fs_libtp_fs_la_SOURCES = \
 	fs/node.c fs/node.h \
 	fs/relocated.c fs/relocated.h \
 	fs/signals.c fs/signals.h \
-	fs/slow.c fs/slow.h \
 	fs/status.c fs/status.h \
 	fs/stop.c \
 	fs/sweep.c fs/sweep.h \

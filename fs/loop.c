@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Look-ups that do not leave the file system cost nothing more; those that cross a mount have its
- * line of the kernel's table looked at, which asks no file system. */
+ * line of the kernel's table looked at, which sends no request to a file system. */
 #include <config.h>
 
 #include "fs/loop.h"
@@ -36,16 +36,16 @@ static int check(const struct tp_fs *fs, int fd)
 {
     dev_t own = atomic_load(&fs->mount_dev);
     struct tp_mount_table table;
-    bool asks = false;
+    bool reaches = false;
     int rc = tp_mount_table_read(&table);
 
     if (rc < 0)
         return rc;
     const struct tp_mount_row *row = tp_mount_of(&table, fd);
     /* It was unmounted meanwhile. */
-    rc = row ? tp_mount_asks(&table, row, own, &asks) : -ENOENT;
+    rc = row ? tp_mount_reaches(&table, row, own, &reaches) : -ENOENT;
     tp_mount_table_clear(&table);
-    return asks ? -ELOOP : rc;
+    return reaches ? -ELOOP : rc;
 }
 
 /* Whether FD is of DEV, by what the kernel has: without asking the file system. */

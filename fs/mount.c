@@ -29,7 +29,7 @@
 #include "fs/mountinfo.h"
 #include "fs/hot/promote.h"
 #include "fs/signals.h"
-#include "fs/slow.h"
+#include "fs/hints.h"
 #include "fs/sweep.h"
 #include "fs/watch.h"
 
@@ -59,8 +59,7 @@ static unsigned serve_threads(void)
                                    : n;
 }
 
-/* --- Before mounting
- * ----------------------------------------------------------------------------------- */
+/* --- Before mounting --- */
 
 static int check_empty(const char *path, struct tp_error *err)
 {
@@ -200,8 +199,7 @@ static void raise_descriptors(void)
     }
 }
 
-/* --- The session
- * --------------------------------------------------------------------------------------- */
+/* --- The session --- */
 
 __attribute__((format(printf, 2, 0))) static void log_fuse(enum fuse_log_level level,
                                                            const char *fmt, va_list ap)
@@ -260,16 +258,16 @@ struct ready {
 
 /* A thread of its own: its first look at the mount waits until the others have answered the
  * kernel's greeting. */
-static void *announce(void *arg)
+static void *announce_thread(void *arg)
 {
     const struct ready *ready = arg;
     struct tp_fs *fs = ready->fs;
     struct tp_engine_stats stats;
-    char slow[TP_SLOW_MAX];
+    char slow[TP_HINTS_MAX];
     struct stat st;
 
     int rc = stat(fs->mountpoint, &st);
-    /* It is gone already: nobody is told, and what is below is not ours to set up. */
+    /* The mount is gone already, and what is below it is not ours to set up. */
     if (rc == 0 && st.st_dev == fs->below_dev)
         return NULL;
     if (rc < 0) {
@@ -278,13 +276,13 @@ static void *announce(void *arg)
         return NULL;
     }
     atomic_store(&fs->mount_dev, st.st_dev);
-    /* The greeting can only lower it. Who may not raise it is told by the status. */
+    /* FUSE_INIT can only lower it. A user who may not raise it sees that in the status. */
     rc = tp_kernel_set_read_ahead(st.st_dev, TP_READ_AHEAD_KB);
     if (rc < 0)
         tp_log(TP_LOG_DEBUG, "read-ahead stays as it is: %s", strerror(-rc));
     tp_promote_start(fs);
     tp_engine_get_stats(fs->engine, &stats);
-    tp_slow_write(fs, slow, sizeof slow);
+    tp_hints_write(fs, slow, sizeof slow);
     struct tp_mount_ready status = {
         .dir = fs->dir,
         .mountpoint = fs->mountpoint,
@@ -305,8 +303,8 @@ static void *announce(void *arg)
     return NULL;
 }
 
-/* Whoever still waits for an answer is let go. Where the mount is gone already, what is there now
- * is another's: then the session's descriptor is closed without libfuse, which unmounts by path. */
+/* Requests that still wait fail. Where the mount is gone already, another one may have its place:
+ * then the session's descriptor is closed without libfuse, which unmounts by path. */
 static void end_session(struct tp_fs *fs, struct fuse_session *session)
 {
     int null = tp_detach_is_due(fs) ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -324,7 +322,7 @@ static int run_session(struct tp_fs *fs, struct fuse_session *session,
                        struct fuse_loop_config *config, struct ready *ready, struct tp_error *err)
 {
     pthread_t announcer;
-    int rc = pthread_create(&announcer, NULL, announce, ready);
+    int rc = pthread_create(&announcer, NULL, announce_thread, ready);
 
     if (rc != 0) {
         fuse_session_unmount(session);
@@ -334,15 +332,14 @@ static int run_session(struct tp_fs *fs, struct fuse_session *session,
     tp_sweep_start(fs->sweep, session);
     rc = fuse_session_loop_mt(session, config);
     /*
-     * The kernel's word to who is taking a request at the moment when the mount goes: an end like
-     * any other.
+     * What the kernel returns to a thread that reads a request while the mount is taken away.
      */
     if (rc == -ECONNABORTED)
         rc = 0;
     /* Before the session's descriptor is closed, whose number may come to mean another file. */
     tp_watch_stop(fs->watch);
     tp_sweep_stop(fs->sweep);
-    /* The announcer may be among those who wait for an answer. */
+    /* The announcer may wait for a reply, too. */
     end_session(fs, session);
     pthread_join(announcer, NULL);
     return rc < 0 ? tp_fail(err, -rc, "the mount at '%s' ended: %s", fs->mountpoint, strerror(-rc))
@@ -416,7 +413,7 @@ int tp_mount_run(const struct tp_mount_options *given, struct tp_error *err)
     tp_budget_cut_options(options);
     /* Threads inherit it: signals reach the one that waits for them. */
     tp_signals_block(&mask);
-    /* That of whoever makes a file counts. */
+    /* The caller's mask counts. */
     mode_t mode_mask = umask(0);
 
     rc = check_dir(options->dir, fs, err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The mount as one call: a store's directory shown at a mount point, its packs as ordinary
- * read-only directories, its plain directories as they are, until it is unmounted or told to stop
+ * read-only directories, its plain directories as they are, until it is unmounted or stopped
  * by SIGTERM, SIGINT or SIGHUP.
  */
 #ifndef TP_FS_MOUNT_H

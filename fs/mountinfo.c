@@ -343,19 +343,19 @@ int tp_mounts_show(const struct tp_mount_table *table, int fd, const char *path,
     return rc;
 }
 
-int tp_mount_asks(const struct tp_mount_table *table, const struct tp_mount_row *row, dev_t dev,
-                  bool *asks)
+int tp_mount_reaches(const struct tp_mount_table *table, const struct tp_mount_row *row, dev_t dev,
+                     bool *reaches)
 {
     struct places list = {.table = table};
     int rc = 0;
 
-    *asks = row->dev == dev;
-    if (*asks || (!is_ours(row) && strcmp(row->type, "overlay") != 0))
+    *reaches = row->dev == dev;
+    if (*reaches || (!is_ours(row) && strcmp(row->type, "overlay") != 0))
         return 0;
     rc = add_place(&list, row->dev, strdup("/"), NULL);
-    for (size_t i = 0; rc == 0 && i < list.n && !*asks; i++) {
-        *asks = list.places[i].dev == dev;
-        if (!*asks)
+    for (size_t i = 0; rc == 0 && i < list.n && !*reaches; i++) {
+        *reaches = list.places[i].dev == dev;
+        if (!*reaches)
             rc = follow(&list, i);
     }
     clear_places(&list);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kernel's table of mounts, as this process sees it, and what lies where in it. A place is told
- * by the device of a file system and a path within that file system, so that it is the same place
- * however many bind mounts show it; and nothing here asks a file system, so a mount that does not
- * answer is no trouble.
+ * The kernel's table of mounts, as this process sees it, and what lies where in it. A place is
+ * named by the device of a file system and a path within that file system, so that it is the same
+ * place however many bind mounts show it; and nothing here sends a request to a file system, so a
+ * mount that does not answer is no trouble.
  */
 #ifndef TP_FS_MOUNTINFO_H
 #define TP_FS_MOUNTINFO_H
@@ -49,8 +49,9 @@ int tp_mount_covers(const struct tp_mount_table *table, int point_fd, const char
 int tp_mounts_show(const struct tp_mount_table *table, int fd, const char *path, int point_fd,
                    const char *point, bool *shows, const struct tp_mount_row **via);
 
-/* Whether a look at what is mounted by ROW asks the file system DEV. A negative errno as above. */
-int tp_mount_asks(const struct tp_mount_table *table, const struct tp_mount_row *row, dev_t dev,
-                  bool *asks);
+/* Whether a look at what is mounted by ROW sends a request to the file system DEV. A negative errno
+ * as above. */
+int tp_mount_reaches(const struct tp_mount_table *table, const struct tp_mount_row *row, dev_t dev,
+                     bool *reaches);
 
 #endif

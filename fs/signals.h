@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SIGTERM, SIGINT and SIGHUP end a mount. The first detaches it: nobody finds it any more, and
- * what is open stays readable until it is closed, which then ends the session. A second one ends
- * it at once.
+ * SIGTERM, SIGINT and SIGHUP end a mount. The first detaches it: it is found by no path any more,
+ * and what is open stays readable until it is closed, which then ends the session. A second one
+ * ends it at once.
  */
 #ifndef TP_FS_SIGNALS_H
 #define TP_FS_SIGNALS_H

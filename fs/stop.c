@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Taking a mount away, as root by ourselves, else by fusermount3, which may do so for who
- * mounted it. */
+/* Unmounting: by ourselves as root, else by fusermount3, which may do so for the user who mounted
+ * it. */
 #include <config.h>
 
 #include <errno.h>
@@ -21,7 +21,7 @@
 /* That a daemon takes to end, at most. */
 enum { END_SECONDS = 5 };
 
-/* 0, or -EBUSY for whatever the helper did not like: it tells that on its own standard error. */
+/* 0, or -EBUSY when the helper failed: it writes the reason to its standard error. */
 static int run_helper(const char *mountpoint, bool lazy)
 {
     char program[] = "fusermount3", unmount[] = "-u", quiet[] = "-q", detach[] = "-z", end[] = "--";
@@ -71,7 +71,7 @@ static int detach_and_wait(const char *path, bool lazy)
     int rc = tp_detach(path, lazy);
     uid_t owner;
 
-    /* What the helper did not like may be who asks. */
+    /* The helper may have refused the user. */
     if (rc == -EBUSY && geteuid() != 0 && tp_kernel_owner(path, &owner) && owner != geteuid())
         rc = -EPERM;
 

@@ -104,8 +104,8 @@ static void forget(struct tp_sweep *sweep, const struct tp_plain_place *places, 
                                              strlen(places[i].name));
 }
 
-/* Once around at most: what is forgotten is told by the kernel, later. */
-static void pass(struct tp_sweep *sweep)
+/* Once around at most: the kernel reports later what it has forgotten. */
+static void sweep_once(struct tp_sweep *sweep)
 {
     unsigned known = tp_plain_count(sweep->fs), most = sweep->fs->plain_most / 2;
     unsigned left = known > most ? known - most : 0;
@@ -124,7 +124,7 @@ static void pass(struct tp_sweep *sweep)
     }
 }
 
-static void *run(void *arg)
+static void *sweep_thread(void *arg)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
     struct tp_sweep *sweep = arg;
@@ -135,7 +135,7 @@ static void *run(void *arg)
             pthread_cond_wait(&sweep->wake, &sweep->lock);
         sweep->called = false;
         pthread_mutex_unlock(&sweep->lock);
-        pass(sweep);
+        sweep_once(sweep);
         /* Look-ups come faster than this, and the next pass finds more to do. */
         nanosleep(&pause, NULL);
     }
@@ -146,7 +146,7 @@ void tp_sweep_start(struct tp_sweep *sweep, struct fuse_session *session)
 {
     sweep->session = session;
     pthread_mutex_lock(&sweep->stopping);
-    sweep->started = pthread_create(&sweep->thread, NULL, run, sweep) == 0;
+    sweep->started = pthread_create(&sweep->thread, NULL, sweep_thread, sweep) == 0;
     pthread_mutex_unlock(&sweep->stopping);
 }
 
@@ -172,7 +172,7 @@ bool tp_sweep_wait(struct tp_sweep *sweep, unsigned *tries)
 }
 
 /* Forever where SECONDS is 0. */
-static void stop(struct tp_sweep *sweep, unsigned seconds)
+static void end_thread(struct tp_sweep *sweep, unsigned seconds)
 {
     atomic_store(&sweep->ends, true);
     tp_sweep_call(sweep);
@@ -184,14 +184,14 @@ static void stop(struct tp_sweep *sweep, unsigned seconds)
 
 void tp_sweep_stop(struct tp_sweep *sweep)
 {
-    stop(sweep, STOP_SECONDS);
+    end_thread(sweep, STOP_SECONDS);
 }
 
 void tp_sweep_destroy(struct tp_sweep *sweep)
 {
     if (!sweep)
         return;
-    stop(sweep, 0);
+    end_thread(sweep, 0);
     pthread_cond_destroy(&sweep->wake);
     pthread_mutex_destroy(&sweep->lock);
     pthread_mutex_destroy(&sweep->stopping);

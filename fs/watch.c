@@ -44,7 +44,7 @@ struct tp_watch {
     struct fuse_session *session;
     int inotify, stop;
     pthread_t thread;
-    pthread_mutex_t stopping; /* of STARTED: who comes second waits for the thread's end, too */
+    pthread_mutex_t stopping; /* of STARTED: a second caller waits for the thread's end, too */
     bool started;
     atomic_bool on;
     struct tp_buffer again; /* names, each with its 0 */
@@ -82,7 +82,7 @@ static void expire(struct fuse_session *session, const char *name)
         ((expire_fn)function)(session, FUSE_ROOT_ID, name, strlen(name));
 }
 
-/* Where changes are made by other machines, too, nobody tells. */
+/* Where other machines make changes, too, inotify does not report them. */
 static bool is_local(int fd)
 {
     static const unsigned long remote[] = {
@@ -167,8 +167,8 @@ static bool model_of(const char *name, char model[NAME_MAX + 1])
 }
 
 /* NAME and what a pack of that name shows as. */
-static void tell(struct tp_watch *watch, const char *name,
-                 void (*how)(struct fuse_session *session, const char *name))
+static void notify(struct tp_watch *watch, const char *name,
+                   void (*how)(struct fuse_session *session, const char *name))
 {
     char model[NAME_MAX + 1];
 
@@ -178,7 +178,7 @@ static void tell(struct tp_watch *watch, const char *name,
 }
 
 /* NAME is a pack's, or its model's. */
-static void tell_access(struct tp_watch *watch, const char *name)
+static void notify_access(struct tp_watch *watch, const char *name)
 {
     char model[NAME_MAX + 1];
 
@@ -199,8 +199,8 @@ static void tell_again(struct tp_watch *watch)
     const char *names = (const char *)watch->again.data;
 
     for (size_t at = 0; at < watch->again.len; at += strlen(names + at) + 1) {
-        tell(watch, names + at, expire);
-        tell_access(watch, names + at);
+        notify(watch, names + at, expire);
+        notify_access(watch, names + at);
     }
     tp_buffer_clear(&watch->again);
     if (watch->lost)
@@ -222,7 +222,7 @@ static int forget_all(struct tp_watch *watch)
     return rc;
 }
 
-/* From here on names are believed for a second, as without us. */
+/* From here on the kernel keeps names for a second, as without a watch. */
 static void give_up(struct tp_watch *watch, const char *why)
 {
     if (atomic_exchange(&watch->on, false))
@@ -234,7 +234,7 @@ static void take_events(struct tp_watch *watch, char *events)
     ssize_t n;
 
     while ((n = read(watch->inotify, events, EVENTS_BYTES)) > 0) {
-        /* Its times: whoever reads on in a listing that is kept looks at them. */
+        /* Its times: a reader of a listing that the kernel keeps looks at them. */
         fuse_lowlevel_notify_inval_inode(watch->session, FUSE_ROOT_ID, -1, 0);
         for (char *at = events; at < events + n;) {
             const struct inotify_event *event = (const struct inotify_event *)(void *)at;
@@ -247,9 +247,9 @@ static void take_events(struct tp_watch *watch, char *events)
             } else if (event->len > 0 && (!(event->mask & (IN_CLOSE_WRITE | IN_ATTRIB)) ||
                                           tp_place_is_pack_name(event->name))) {
                 bool lost = is_loss(event);
-                tell(watch, event->name, lost ? forget : expire);
+                notify(watch, event->name, lost ? forget : expire);
                 if (event->mask & IN_ATTRIB)
-                    tell_access(watch, event->name);
+                    notify_access(watch, event->name);
                 watch->lost |= lost;
                 if (tp_buffer_append(&watch->again, event->name, strlen(event->name) + 1) < 0)
                     give_up(watch, "out of memory");

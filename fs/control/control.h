@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The control directory MNT/.tenpak: documents to read, files to write commands to, jobs as
- * directories.
+ * directories (fs/control/entries.h).
  *
- * A document is a snapshot: each look-up makes one anew, and what is opened is a node of its own
- * whose bytes never change, so that its size is true, it can be mapped, and two readers may have
- * two moments before them. Only a descriptor that poll told of news reads the next one, once, from
- * its beginning on.
+ * A document is a snapshot: what is opened is a node of its own whose bytes never change, so that
+ * its size is true, it can be mapped, and two readers may read two moments. Only a descriptor whose
+ * poll reported news reads the next snapshot, once, from its beginning.
  *
- * Nobody who serves requests waits here for a job: whoever reads jobs/ID/wait is remembered and
- * answered by the directory's own thread, as are those who poll.
+ * No thread that serves requests waits here for a job: a reader of jobs/ID/wait is remembered and
+ * answered by the directory's own thread, as are those that poll. Writes go to a pool of threads.
  */
 #ifndef TP_FS_CONTROL_H
 #define TP_FS_CONTROL_H
@@ -19,15 +18,15 @@
 #define TP_CONTROL_NAME ".tenpak"
 
 /*
- * Set FS->control up as the mount's options say: jobs, documents. Whatever is wrong with
- * tenpak.conf is told here.
+ * Set FS->control up as the mount's options say: jobs, documents. An error in tenpak.conf is
+ * returned here.
  */
 int tp_control_create(struct tp_fs *fs, struct tp_error *err);
 /* When requests come. */
 int tp_control_start(struct tp_fs *fs, struct tp_error *err);
-/* The mount is found by nobody any more: jobs end, who waits for one is let go. Returns at once. */
+/* The mount is detached: jobs end, readers that wait for one get -ESHUTDOWN. Returns at once. */
 void tp_control_detach(struct tp_fs *fs);
-/* When no request comes any more, before the session goes. */
+/* When no request comes any more, before the session is destroyed. */
 void tp_control_stop(struct tp_fs *fs);
 void tp_control_destroy(struct tp_fs *fs);
 
@@ -35,7 +34,7 @@ void tp_control_destroy(struct tp_fs *fs);
 bool tp_control_is_name(const struct tp_fs *fs, const char *name);
 bool tp_control_is_visible(const struct tp_fs *fs);
 uint64_t tp_control_number(void);
-/* What is wrong with tenpak.conf, so that the policy before it holds; "": nothing. */
+/* The error in tenpak.conf for which the earlier policy holds; "": none. */
 void tp_control_conf_error(struct tp_fs *fs, char out[TP_ERROR_MAX]);
 
 extern const struct tp_node_ops tp_control_ops;

@@ -134,8 +134,8 @@ int tp_control_reply_next(fuse_req_t req, struct tp_control *control, struct tp_
     return tp_control_reply_made(req, rc, &part);
 }
 
-static int read_text(fuse_req_t req, struct tp_control *control,
-                     struct tp_control_handle *handle, size_t size, off_t off)
+static int read_text(fuse_req_t req, struct tp_control *control, struct tp_control_handle *handle,
+                     size_t size, off_t off)
 {
     struct tp_text *text = tp_text_of_node(control, handle->node);
     int rc = tp_control_reply_part(req, &text->bytes, size, off);

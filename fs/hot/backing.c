@@ -19,7 +19,7 @@
 #define HUGE_PAGE ((uint64_t)2 << 20)
 
 #ifdef FSOPEN_CLOEXEC
-/* Never attached to a directory: nobody else sees it, and it ends with the last descriptor of
+/* Never attached to a directory: no other process sees it, and it ends with the last descriptor of
  * its files. The limit is a second line behind the budget. */
 static int own_tmpfs(uint64_t bytes, struct tp_error *err)
 {
@@ -79,7 +79,7 @@ void tp_backing_close(struct tp_backing *backing)
     free(backing->dir);
 }
 
-uint64_t tp_backing_room(const struct tp_backing *backing, uint64_t size)
+uint64_t tp_backing_space(const struct tp_backing *backing, uint64_t size)
 {
     return backing->dir ? size : (size + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
 }
@@ -111,7 +111,7 @@ int tp_backing_create(const struct tp_backing *backing, uint64_t size, struct tp
         rc = posix_fallocate(fd, 0, (off_t)size);
     if (rc != 0) {
         close(fd);
-        return tp_fail(err, rc, "no room for %" PRIu64 " bytes of a hot model in '%s': %s", size,
+        return tp_fail(err, rc, "no space for %" PRIu64 " bytes of a hot model in '%s': %s", size,
                        backing->dir ? backing->dir : "tmpfs", strerror(rc));
     }
     return fd;

@@ -19,8 +19,8 @@ int tp_backing_open(struct tp_backing *backing, const char *dir, uint64_t bytes,
                     struct tp_error *err);
 void tp_backing_close(struct tp_backing *backing);
 /* What a file of SIZE bytes takes. */
-uint64_t tp_backing_room(const struct tp_backing *backing, uint64_t size);
-/* A new, empty file with room for SIZE bytes: its descriptor, or a negative errno. */
+uint64_t tp_backing_space(const struct tp_backing *backing, uint64_t size);
+/* A new, empty file with space for SIZE bytes: its descriptor, or a negative errno. */
 int tp_backing_create(const struct tp_backing *backing, uint64_t size, struct tp_error *err);
 /* Whether the file system of FD is made of others (an overlay). */
 bool tp_backing_is_stacked(int fd);

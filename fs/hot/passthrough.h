@@ -4,7 +4,7 @@
  * file's speed.
  *
  * An inode is read in one way at a time, by asking us (the kernel keeps pages) or from one
- * backing file; while it is open in one way, an open in the other one fails. Whoever opens asks
+ * backing file; while it is open in one way, an open in the other one fails. Each open asks
  * here first.
  */
 #ifndef TP_FS_PASSTHROUGH_H

@@ -110,9 +110,9 @@ static struct tp_hot *hot_create(struct tp_promote *promote, struct tp_packed *p
                                    .file = packed->file,
                                    .hot = hot};
     hot->size = size;
-    hot->room = tp_backing_room(&promote->backing, size);
+    hot->space = tp_backing_space(&promote->backing, size);
     hot->fd = -1;
-    if (hot->room > promote->budget)
+    if (hot->space > promote->budget)
         hot->state = TP_HOT_NEVER;
     __atomic_store_n(&packed->hot, hot, __ATOMIC_RELEASE);
     return hot;
@@ -156,7 +156,7 @@ static void want(struct tp_promote *promote, struct tp_hot *hot)
     struct tp_fs *fs = promote->fs;
 
     if (hot->state != TP_HOT_COLD || !fs->passthrough.ready || !promote->started ||
-        !tp_promote_has_room(promote, hot))
+        !tp_promote_has_space(promote, hot))
         return;
     hot->state = TP_HOT_QUEUED;
     hot->first->tree->refs++; /* until it is dropped */
@@ -192,7 +192,7 @@ void tp_promote_opened(struct tp_fs *fs, struct tp_packed *packed, const struct 
         count_use(fs, hot);
         hot->pinned = is_pinned_name(promote, packed->tree->name);
     }
-    /* It was read nearly whole, and here is one more who will. */
+    /* It was read nearly whole, and is opened once more. */
     if (hot &&
         (hot->pinned || __atomic_load_n(&hot->read, __ATOMIC_RELAXED) >= hot->size - hot->size / 4))
         want(promote, hot);
@@ -323,7 +323,7 @@ int tp_promote_set_budget(struct tp_fs *fs, uint64_t bytes, struct tp_error *err
                        "this mount keeps no hot models: it was made without hot=SIZE");
     if (bytes > fs->options->hot_bytes)
         return tp_fail(err, ERANGE,
-                       "the mount was made with room for %llu bytes of hot models, not %llu",
+                       "the mount was made with space for %llu bytes of hot models, not %llu",
                        (unsigned long long)fs->options->hot_bytes, (unsigned long long)bytes);
     pthread_mutex_lock(&fs->lock);
     promote->budget = bytes;

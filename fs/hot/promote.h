@@ -3,14 +3,13 @@
  * Promotion: files of packs that are read often are decoded whole into files that the kernel reads
  * by itself (passthrough), within a budget.
  *
- * A file has two nodes of the same number, so that who has the one open as it was read before
- * reads on, while new opens pass through the other; which one is for new opens is decided when
- * one is opened. An open of the wrong one is answered ESTALE once: the kernel looks the name up
- * again by itself and comes with the right one. So nothing has to be invalidated from here.
+ * A file has two nodes of the same number, so that a program that has one open as it was read
+ * before reads on, while new opens pass through the other; which one is for new opens is decided at
+ * an open. An open of the wrong one fails with ESTALE once: the kernel looks the name up again by
+ * itself and comes with the right one. So nothing has to be invalidated from here.
  *
- * What gives way to another is what was used least lately, when that was before the other's
- * last use but one (which keeps models in turns from pushing each other out), and never what is
- * open.
+ * The least recently used file is dropped for another, if its last use was before the other's last
+ * use but one (so that models in turns do not displace each other), and it is not open.
  */
 #ifndef TP_FS_PROMOTE_H
 #define TP_FS_PROMOTE_H
@@ -21,7 +20,7 @@
 enum tp_hot_state { TP_HOT_COLD, TP_HOT_QUEUED, TP_HOT_FILLING, TP_HOT_READY, TP_HOT_NEVER };
 
 /*
- * One file of a pack, from its first open on; goes with its tree. Under the mount's lock, but for
+ * One file of a pack, from its first open on; freed with its tree. Under the mount's lock, but for
  * READ.
  */
 struct tp_hot {
@@ -30,7 +29,7 @@ struct tp_hot {
     struct tp_packed *current; /* of the two, what look-ups give */
     enum tp_hot_state state;
     bool pinned;
-    uint64_t size, room;           /* bytes; ROOM as the budget counts them */
+    uint64_t size, space;          /* bytes; SPACE as the budget counts them */
     uint64_t read;                 /* bytes asked for since it was last made or dropped; atomic */
     uint64_t last_use, use_before; /* the mount's clock */
     int fd;                        /* of the backing file, while READY */
@@ -92,9 +91,9 @@ void tp_hot_free(struct tp_hot *hot);
  * is dropped.
  */
 void tp_promote_closed(struct tp_fs *fs, const struct tp_packed *packed);
-/* The budget from here on, at most what the mount began with. What is too much goes, the least
- * lately used first, but for what is open or pinned. -EOPNOTSUPP: the mount promotes nothing.
- * -ERANGE. */
+/* The budget from here on, at most what the mount began with. What is too much is dropped, the
+ * least recently used first, but for what is open or pinned. -EOPNOTSUPP: the mount promotes
+ * nothing. -ERANGE. */
 int tp_promote_set_budget(struct tp_fs *fs, uint64_t bytes, struct tp_error *err);
 
 void tp_promote_get_status(struct tp_fs *fs, struct tp_promote_status *out);

@@ -27,14 +27,14 @@ struct tp_promote {
     uint64_t promotions, demotions, failures;
     struct {
         pid_t thread;
-    } sent[TP_PROMOTE_SENT]; /* answered ESTALE lately */
+    } sent[TP_PROMOTE_SENT]; /* answered ESTALE before */
     unsigned sent_next;
     int *closing; /* backing files that were dropped; the thread's own */
     size_t closing_n, closing_cap;
 };
 
-/* Under the lock: whether HOT may come, when what may give way to it does. */
-bool tp_promote_has_room(const struct tp_promote *promote, const struct tp_hot *hot);
+/* Under the lock: whether there is space for HOT, once what may be dropped for it is. */
+bool tp_promote_has_space(const struct tp_promote *promote, const struct tp_hot *hot);
 
 void tp_promote_pin_names(struct tp_promote *promote);
 

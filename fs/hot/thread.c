@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The thread that promotes: makes room, decodes a file whole into its backing file, checks it. */
+/* The thread that promotes: makes space, decodes a file whole into its backing file, checks it. */
 #include <config.h>
 
 #include <errno.h>
@@ -16,20 +16,20 @@
 
 #define PIECE ((size_t)2 << 20)
 
-/* --- Room ---------------------------------------------------------------------------------- */
+/* --- Space ---------------------------------------------------------------------------------- */
 
 static bool is_open(const struct tp_hot *hot)
 {
     return hot->first->pass.passing > 0 || hot->twin.pass.passing > 0;
 }
 
-/* Nobody will open it: another pack has its place, or the kernel refused to read it. */
+/* It will not be opened: another pack has its place, or the kernel refused to read it. */
 static bool is_useless(const struct tp_hot *hot)
 {
     return !hot->first->tree->current || hot->first->pass.refused || hot->twin.pass.refused;
 }
 
-static bool gives_way(const struct tp_hot *old, const struct tp_hot *hot)
+static bool may_be_dropped(const struct tp_hot *old, const struct tp_hot *hot)
 {
     if (is_open(old))
         return false;
@@ -38,17 +38,17 @@ static bool gives_way(const struct tp_hot *old, const struct tp_hot *hot)
     return !old->pinned && (hot->pinned || old->last_use < hot->use_before);
 }
 
-bool tp_promote_has_room(const struct tp_promote *promote, const struct tp_hot *hot)
+bool tp_promote_has_space(const struct tp_promote *promote, const struct tp_hot *hot)
 {
     uint64_t stays = promote->used;
 
     for (const struct tp_hot *old = promote->ready; old; old = old->next)
-        if (gives_way(old, hot))
-            stays -= old->room;
-    return hot->room <= promote->budget && stays <= promote->budget - hot->room;
+        if (may_be_dropped(old, hot))
+            stays -= old->space;
+    return hot->space <= promote->budget && stays <= promote->budget - hot->space;
 }
 
-/* Closing a large file takes its time, which nobody shall wait for. */
+/* Closing a large file takes time, for which no request is to wait. */
 static void close_later(struct tp_promote *promote, int fd)
 {
     if (promote->closing_n == promote->closing_cap) {
@@ -83,7 +83,7 @@ static void drop(struct tp_promote *promote, struct tp_hot *hot)
     hot->state = is_useless(hot) ? TP_HOT_NEVER : TP_HOT_COLD;
     hot->pinned = hot->pinned && !is_useless(hot);
     __atomic_store_n(&hot->read, 0, __ATOMIC_RELAXED);
-    promote->used -= hot->room;
+    promote->used -= hot->space;
     promote->ready_n--;
     promote->demotions++;
     tp_log(TP_LOG_DEBUG, "dropped a hot file of '%s'", hot->first->tree->name);
@@ -113,15 +113,15 @@ static void drop_excess(struct tp_promote *promote)
     }
 }
 
-/* Under the lock: what was used least lately goes first. */
-static bool make_room(struct tp_promote *promote, const struct tp_hot *hot)
+/* Under the lock: the least recently used is dropped first. */
+static bool make_space(struct tp_promote *promote, const struct tp_hot *hot)
 {
-    if (!tp_promote_has_room(promote, hot))
+    if (!tp_promote_has_space(promote, hot))
         return false;
-    while (promote->used > promote->budget - hot->room) {
+    while (promote->used > promote->budget - hot->space) {
         struct tp_hot *oldest = NULL;
         for (struct tp_hot *old = promote->ready; old; old = old->next)
-            if (gives_way(old, hot) && (!oldest || old->last_use < oldest->last_use))
+            if (may_be_dropped(old, hot) && (!oldest || old->last_use < oldest->last_use))
                 oldest = old;
         drop(promote, oldest);
     }
@@ -163,7 +163,7 @@ static int write_span(int fd, const struct tp_span *span, uint64_t off, struct t
         tp_sha256_update(sha, span->iov[i].iov_base, span->iov[i].iov_len);
     if (n == (ssize_t)span->len)
         return 0;
-    /* Short, or interrupted: once more, piece by piece, which tells what is wrong. */
+    /* Short, or interrupted: once more, piece by piece, which shows what is wrong. */
     for (int i = 0; i < span->n && rc == 0; i++) {
         rc = write_all(fd, span->iov[i].iov_base, span->iov[i].iov_len, off, err);
         off += span->iov[i].iov_len;
@@ -223,8 +223,8 @@ static int fill(struct tp_promote *promote, struct tp_view *view, const struct t
     return rc < 0 ? rc : fd;
 }
 
-/* *TOLD: what there is to log of it, once it is in use; the caller's. */
-static int fill_tree(struct tp_promote *promote, const struct tp_hot *hot, char **told)
+/* *MESSAGE: to be logged once the file is in use; the caller frees it. */
+static int fill_tree(struct tp_promote *promote, const struct tp_hot *hot, char **message)
 {
     struct tp_fs *fs = promote->fs;
     struct tp_tree *tree = hot->first->tree;
@@ -236,9 +236,9 @@ static int fill_tree(struct tp_promote *promote, const struct tp_hot *hot, char 
         return -1;
     int fd = fill(promote, view, hot, &err);
     if (fd >= 0 &&
-        asprintf(told, "promoted '%s/%s', %s", tree->name,
+        asprintf(message, "promoted '%s/%s', %s", tree->name,
                  view->index->files[hot->first->file].path, tp_size_print(hot->size, size)) < 0)
-        *told = NULL;
+        *message = NULL;
     else if (fd < 0 && fd != -ECANCELED)
         tp_fs_failed(fs, fd == -ENOMEM ? -ENOMEM : -EIO, &err);
     tp_tree_let_go(fs, view);
@@ -252,21 +252,21 @@ static void promote_next(struct tp_promote *promote)
 {
     struct tp_fs *fs = promote->fs;
     struct tp_hot *hot = promote->queue;
-    char *told = NULL;
+    char *message = NULL;
     int fd = -1;
 
     promote->queue = hot->next;
     if (!promote->queue)
         promote->queue_end = &promote->queue;
-    if (make_room(promote, hot)) {
+    if (make_space(promote, hot)) {
         hot->state = TP_HOT_FILLING;
-        promote->used += hot->room;
+        promote->used += hot->space;
         pthread_mutex_unlock(&fs->lock);
         close_dropped(promote);
-        fd = fill_tree(promote, hot, &told);
+        fd = fill_tree(promote, hot, &message);
         pthread_mutex_lock(&fs->lock);
         if (fd < 0) {
-            promote->used -= hot->room;
+            promote->used -= hot->space;
             promote->failures += fd != -ECANCELED;
         }
     }
@@ -283,15 +283,15 @@ static void promote_next(struct tp_promote *promote)
     promote->ready = hot;
     promote->ready_n++;
     promote->promotions++;
-    if (told) {
+    if (message) {
         pthread_mutex_unlock(&fs->lock);
-        tp_log(TP_LOG_INFO, "%s", told);
+        tp_log(TP_LOG_INFO, "%s", message);
         pthread_mutex_lock(&fs->lock);
-        free(told);
+        free(message);
     }
 }
 
-static void *run(void *arg)
+static void *promote_thread(void *arg)
 {
     struct tp_promote *promote = arg;
     struct tp_fs *fs = promote->fs;
@@ -346,7 +346,8 @@ void tp_promote_start(struct tp_fs *fs)
     if (!ready)
         tp_log(TP_LOG_WARNING, "hot models are decoded all the same, there is no passthrough: %s",
                fs->passthrough.why_not);
-    promote->started = ready && pthread_create(&promote->thread, NULL, run, promote) == 0;
+    promote->started =
+        ready && pthread_create(&promote->thread, NULL, promote_thread, promote) == 0;
     pthread_mutex_unlock(&fs->lock);
 }
 

@@ -19,7 +19,7 @@ static inline mode_t tp_tree_mode(const struct tp_tree *tree, mode_t mode)
     return mode & (tree->grants | ~(mode_t)(S_IRWXU | S_IRWXG | S_IRWXO));
 }
 /* Whether access lists of files are shown and enforced: the kernel asks for them, and the pack's
- * file denies nobody what they grant. */
+ * file denies no user what they grant. */
 static inline bool tp_tree_lists_hold(const struct tp_tree *tree)
 {
     return tree->lists && (tree->grants & (S_IRWXG | S_IRWXO)) == (S_IRWXG | S_IRWXO);

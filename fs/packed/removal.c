@@ -33,7 +33,7 @@ static time_t now(void)
     return time.tv_sec;
 }
 
-/* --- Who may ------------------------------------------------------------------------------- */
+/* --- Permission ------------------------------------------------------------------------------- */
 
 static bool is_in_group(fuse_req_t req, gid_t gid)
 {
@@ -49,8 +49,8 @@ static bool is_in_group(fuse_req_t req, gid_t gid)
 }
 
 /* Whether the caller may remove the pack from DIR, by the modes. Where DIR has an access list, its
- * group bits are the most that anybody has but the owner: the kernel looks at the list when the
- * model's directory goes. */
+ * group bits are the most that any user but the owner has: the kernel looks at the list when the
+ * model's directory is removed. */
 static bool may_remove(fuse_req_t req, struct tp_fs *fs, const struct tp_tree *tree)
 {
     uid_t uid = fuse_req_ctx(req)->uid;

@@ -152,13 +152,13 @@ static int enter(struct tp_fs *fs, struct tp_plain *dir, const char *name, uint6
 }
 
 /* The path that the kernel has for an open file; false: it is too long. */
-static bool path_of(int fd, char *out, size_t room)
+static bool path_of(int fd, char *out, size_t size)
 {
     char link[TP_PROC_PATH_MAX];
 
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t len = readlink(link, out, room);
-    if (len < 0 || (size_t)len >= room)
+    ssize_t len = readlink(link, out, size);
+    if (len < 0 || (size_t)len >= size)
         return false;
     out[len] = 0;
     return true;
@@ -186,7 +186,7 @@ static char *below_top(struct tp_fs *fs, char *path)
     return strncmp(path, top, len) == 0 && path[len] == '/' ? path + len + 1 : NULL;
 }
 
-/* Whether PATH, which the kernel has for PLAIN, tells that it was removed. */
+/* Whether PATH, which the kernel has for PLAIN, says that it was removed. */
 static bool is_deleted(const struct tp_plain *plain, const char *path)
 {
     struct stat st;
@@ -322,7 +322,7 @@ void tp_plain_opened(fuse_req_t req, struct tp_plain *plain, int fd, const struc
     struct tp_fs *fs = fuse_req_userdata(req);
 
     fi->fh = (uint64_t)fd;
-    /* Who writes is told by close() what went wrong. */
+    /* A writer learns from close() what failed. */
     fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY;
     pthread_mutex_lock(&fs->lock);
     fi->keep_cache = unchanged(plain, st);
@@ -547,7 +547,7 @@ static int plain_lookup(struct tp_fs *fs, struct tp_node *dir, const char *name,
     rc = top ? lookup_top(fs, name, entry)
              : tp_plain_lookup(fs, tp_as_plain(dir), name, alias, entry);
     if (rc == -ENOENT) {
-        /* The kernel may remember it, but unless changes are told, not for long. */
+        /* The kernel may keep that, but without a watch not for long. */
         entry->ino = 0;
         entry->entry_timeout = TP_TIMEOUT_PLAIN;
         rc = 0;

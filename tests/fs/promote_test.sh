@@ -185,7 +185,7 @@ echo "$two" >"$tmp/mnt/.tenpak/settings/hot"
 : >"$tmp/mount.log"
 ok 'as large as before it takes in what is read' wait_for 120 read_promoted a
 not_ok 'larger than at the start it is not' sh -c "echo $((two + 1)) >'$tmp/mnt/.tenpak/settings/hot'"
-has 'as error_log states' "$tmp/mnt/.tenpak/error_log" '"ERANGE".*made with room for'
+has 'as error_log states' "$tmp/mnt/.tenpak/error_log" '"ERANGE".*made with space for'
 ok 'unmounted' unmount "$tmp/mnt"
 
 # While many read: promotions, droppings, readers at once.
@@ -308,7 +308,7 @@ ok 'unmounted' unmount "$tmp/mnt"
 if mkdir "$tmp/small" && mount -t tmpfs -o size=$((size / 2)) none "$tmp/small" 2>/dev/null; then
     mount_hot "hot=1G,hot_dir=$tmp/small"
     ok 'a full disk' read_twice a
-    ok 'the message gives the reason' wait_for 120 grep -q 'no room for' "$tmp/mount.log"
+    ok 'the message gives the reason' wait_for 120 grep -q 'no space for' "$tmp/mount.log"
     asks 'and reading goes on' "$(shown a)" "$(original a)"
     ok 'unmounted' unmount "$tmp/mnt"
     umount "$tmp/small"

@@ -2,7 +2,7 @@
 /* What slows a mount that answers, in a few words for the line that is printed at its start. */
 #include <config.h>
 
-#include "fs/slow.h"
+#include "fs/hints.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,23 +11,24 @@
 #include "fs/kernel.h"
 #include "fs/hot/promote.h"
 
-static void add(char *out, size_t room, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static void add_hint(char *out, size_t size, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
-static void add(char *out, size_t room, const char *fmt, ...)
+static void add_hint(char *out, size_t size, const char *fmt, ...)
 {
     size_t len = strlen(out);
     va_list ap;
 
-    if (len > 0 && len + 2 < room) {
+    if (len > 0 && len + 2 < size) {
         memcpy(out + len, "; ", 3);
         len += 2;
     }
     va_start(ap, fmt);
-    vsnprintf(out + len, room - len, fmt, ap);
+    vsnprintf(out + len, size - len, fmt, ap);
     va_end(ap);
 }
 
-void tp_slow_write(struct tp_fs *fs, char *out, size_t room)
+void tp_hints_write(struct tp_fs *fs, char *out, size_t size)
 {
     dev_t dev = atomic_load(&fs->mount_dev);
     unsigned ahead = tp_kernel_read_ahead(dev), request = tp_kernel_max_request_kb();
@@ -36,12 +37,12 @@ void tp_slow_write(struct tp_fs *fs, char *out, size_t room)
 
     out[0] = 0;
     if (ahead && ahead < TP_READ_AHEAD_KB)
-        add(out, room, "the kernel reads ahead %u KiB of %u", ahead, TP_READ_AHEAD_KB);
+        add_hint(out, size, "the kernel reads ahead %u KiB of %u", ahead, TP_READ_AHEAD_KB);
     if (request && request < TP_MAX_READ / 1024)
-        add(out, room, "requests are at most %u KiB of %u", request, TP_MAX_READ / 1024);
+        add_hint(out, size, "requests are at most %u KiB of %u", request, TP_MAX_READ / 1024);
     if (in_flight && in_flight < TP_MAX_BACKGROUND)
-        add(out, room, "%u requests in flight of %u", in_flight, TP_MAX_BACKGROUND);
+        add_hint(out, size, "%u requests in flight of %u", in_flight, TP_MAX_BACKGROUND);
     tp_promote_get_status(fs, &status);
     if (!status.passthrough)
-        add(out, room, "no passthrough (%s)", status.why_not);
+        add_hint(out, size, "no passthrough (%s)", status.why_not);
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* What slows this mount: settings of the kernel, limits, what libfuse or the kernel lacks. */
-#ifndef TP_FS_SLOW_H
-#define TP_FS_SLOW_H
+#ifndef TP_FS_HINTS_H
+#define TP_FS_HINTS_H
 
 #include "fs/fs.h"
 
-#define TP_SLOW_MAX 384
+#define TP_HINTS_MAX 384
 
 /* Once the mount answers: "" where nothing is known to slow it. Cut where it does not fit. */
-void tp_slow_write(struct tp_fs *fs, char *out, size_t room);
+void tp_hints_write(struct tp_fs *fs, char *out, size_t size);
 
 #endif
