@@ -7,6 +7,7 @@
 #define TP_CLI_COMMAND_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/error.h"
 
@@ -55,14 +56,15 @@ struct tp_command {
 };
 
 extern const struct tp_command tp_command_mount, tp_command_umount, tp_command_status,
-    tp_command_pack, tp_command_unpack, tp_command_ls, tp_command_info, tp_command_verify,
-    tp_command_compress, tp_command_estimate, tp_command_restore, tp_command_jobs,
-    tp_command_cancel, tp_command_delta_estimate, tp_command_delta_compress,
-    tp_command_delta_reconstruct, tp_command_serve, tp_command_doctor, tp_command_version,
-    tp_command_help;
+    tp_command_pack, tp_command_unpack, tp_command_estimate, tp_command_ls, tp_command_info,
+    tp_command_verify, tp_command_jobs, tp_command_cancel, tp_command_serve, tp_command_doctor,
+    tp_command_version, tp_command_help;
 
-/* All of them, in the order of the list; ends with NULL. */
-extern const struct tp_command *const tp_commands[];
+/* Other names of commands (alias.c); ends with NULL. */
+extern const struct tp_command *const tp_aliases[];
+
+/* Command I in the order of the list, aliases last; NULL: there are no more. */
+const struct tp_command *tp_command_at(size_t i);
 
 /* The command with this name ("delta" alone is none), or NULL. */
 const struct tp_command *tp_command_find(const char *name);

@@ -10,27 +10,29 @@
 
 void tp_command_list(const char *group)
 {
+    const struct tp_command *command;
+
     printf("usage: tenpak %s%sCOMMAND [OPTION...] [ARGUMENT...]\n\ncommands:\n", group ? group : "",
            group ? " " : "");
-    for (size_t i = 0; tp_commands[i]; i++)
-        if (!group || !strncmp(tp_commands[i]->name, group, strlen(group)))
-            printf("  %-18s %s\n", tp_commands[i]->name, tp_commands[i]->summary);
-    puts("\n'tenpak COMMAND --help' shows a command's options and examples, 'tenpak help "
-         "exit-codes' what\n"
-         "scripts can go by.");
+    for (size_t i = 0; (command = tp_command_at(i)); i++)
+        if (!group || !strncmp(command->name, group, strlen(group)))
+            printf("  %-18s %s\n", command->name, command->summary);
+    puts("\n'tenpak COMMAND --help' shows options and examples of a command, 'tenpak help "
+         "exit-codes' the\n"
+         "exit codes.");
 }
 
 static void print_exit_codes(void)
 {
     puts("0    all is done\n"
-         "1    a failure; standard error tells\n"
+         "1    a failure; standard error has the message\n"
          "2    the command line is wrong\n"
-         "3    some of what was asked is done, some failed\n"
+         "3    some of the arguments are done, some failed\n"
          "4    something read is damaged\n"
          "11   held by another process, in use, or needed by another pack\n"
          "12   written by a newer version of the format\n"
          "14   the base that a pack needs is absent\n"
-         "130  interrupted; nothing half done is left\n"
+         "130  interrupted; no partial result is left\n"
          "\n"
          "Treat codes that are not listed as a failure.");
 }

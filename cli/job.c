@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tenpak compress, estimate, restore: jobs, followed to their end. */
+/* Commands as jobs: submitted, followed to their end, and reported. */
 #include <config.h>
 
 #include <errno.h>
@@ -12,19 +12,21 @@
 #include "cli/report.h"
 #include "store/names.h"
 
-/* Words of a command as the control files take them: quoted, whatever they are. */
-static void append_quoted(struct tp_buffer *out, const char *word)
+void tp_job_words_add(struct tp_job_words *words, const char *key, const char *value)
 {
-    tp_buffer_append(out, "'", 1);
-    for (; *word; word++)
-        if (*word == '\'')
-            tp_buffer_appendf(out, "'\\''");
-        else
-            tp_buffer_append(out, word, 1);
-    tp_buffer_append(out, "'", 1);
+    if (words->n == sizeof words->list / sizeof words->list[0] ||
+        asprintf(&words->list[words->n], "%s=%s", key, value) < 0)
+        return;
+    words->n++;
 }
 
-/* MODEL without what completion puts behind it. */
+void tp_job_words_clear(struct tp_job_words *words)
+{
+    while (words->n > 0)
+        free(words->list[--words->n]);
+}
+
+/* MODEL without the slash or suffix that completion appends. */
 static char *model_of(const char *word)
 {
     size_t len = strlen(word), suffix = strlen(TP_PACK_SUFFIX);
@@ -46,7 +48,7 @@ static int split(const struct tp_options *o, enum tp_verb verb, char **dir, char
         *model = model_of(o->argv[1]);
         return *dir && *model ? 2 : -ENOMEM;
     }
-    if (verb == TP_VERB_VERIFY) { /* of a directory: every pack */
+    if (verb == TP_VERB_VERIFY) { /* all packs of a directory */
         *dir = strdup(o->argv[0]);
         *model = strdup("all");
         return *dir && *model ? 1 : -ENOMEM;
@@ -58,14 +60,14 @@ static int split(const struct tp_options *o, enum tp_verb verb, char **dir, char
     return *dir && *model ? 1 : -ENOMEM;
 }
 
-static void nap(void)
+static void sleep_briefly(void)
 {
     const struct timespec moment = {.tv_nsec = 50000000};
 
     nanosleep(&moment, NULL);
 }
 
-/* Show how far it is until it ends; Ctrl-C cancels it, and its end is waited for. */
+/* Shows the progress until the job ends. Ctrl-C cancels it, and its end is waited for. */
 static int follow(struct tp_reach *reach, const char *id, bool quiet, struct tp_job_status *status,
                   struct tp_error *err)
 {
@@ -83,31 +85,48 @@ static int follow(struct tp_reach *reach, const char *id, bool quiet, struct tp_
             cancelled = true;
             tp_reach_cancel(reach, id, NULL);
         }
-        nap();
+        sleep_briefly();
     }
     tp_meter_stop();
     return rc;
 }
 
-static int print_report(struct tp_options *o, struct tp_reach *reach,
-                        const struct tp_job_status *status)
+static int print_report(const struct tp_options *o, const struct tp_buffer *text,
+                        struct tp_error *err)
+{
+    struct tp_json *report = NULL;
+    struct tp_buffer lines = {0};
+    const char *verb, *model;
+    int rc = tp_json_parse(text->data, text->len, &report, err);
+
+    verb = tp_json_string(tp_json_get(report, "verb"));
+    model = tp_json_string(tp_json_get(report, "model"));
+    if (rc == 0 && (!verb || !model || tp_verb_find(verb) >= TP_VERB_CANCEL))
+        rc = tp_fail(err, EPROTO, "the report of the job is not understood");
+    if (rc == 0)
+        tp_verb_get(tp_verb_find(verb))
+            ->print(tp_json_get(report, "result"), tp_report_name(model), &lines);
+    if (rc == 0 && !o->quiet)
+        fwrite(lines.data, 1, lines.len, stdout);
+    tp_buffer_clear(&lines);
+    tp_json_free(report);
+    return rc;
+}
+
+static int conclude(const struct tp_options *o, struct tp_reach *reach,
+                    const struct tp_job_status *status)
 {
     struct tp_buffer text = {0};
-    struct tp_json *report = NULL;
     struct tp_error err = {0};
     int rc = tp_reach_report(reach, status->id, &text, &err);
     bool reported = rc == 0;
 
-    if (rc == 0 && o->json) {
+    if (rc == 0 && o->json)
         fwrite(text.data, 1, text.len, stdout);
-    } else if (rc == 0 && !o->quiet && status->state == TP_JOB_COMPLETED) {
-        rc = tp_json_parse(text.data, text.len, &report, &err);
-        if (rc == 0)
-            tp_job_report_print(report);
-    }
+    else if (rc == 0 && status->state == TP_JOB_COMPLETED)
+        rc = print_report(o, &text, &err);
     if (rc == -ENOENT && status->state != TP_JOB_COMPLETED)
         rc = 0; /* a job that was stopped has none */
-    tp_json_free(report);
     tp_buffer_clear(&text);
     if (status->state == TP_JOB_COMPLETED)
         return rc < 0 ? tp_report_failed(o, &err) : tp_report_flush();
@@ -121,7 +140,7 @@ static int print_report(struct tp_options *o, struct tp_reach *reach,
 }
 
 static int submit_and_follow(struct tp_options *o, const char *dir,
-                             const struct tp_request *request, const char *command, bool no_wait)
+                             const struct tp_request *request, bool detach)
 {
     struct tp_error err = {0};
     struct tp_reach reach;
@@ -131,138 +150,62 @@ static int submit_and_follow(struct tp_options *o, const char *dir,
 
     if (rc < 0)
         return tp_report_failed(o, &err);
-    rc = no_wait && !reach.control ? tp_fail(&err, ENXIO,
-                                             "no daemon takes jobs of '%s': --no-wait is for a "
-                                             "directory that is mounted, without ro",
-                                             dir)
-                                   : tp_reach_submit(&reach, request, command, id, &err);
-    if (rc == 0 && no_wait) {
+    rc = detach && !reach.control ? tp_fail(&err, ENXIO,
+                                            "no daemon runs jobs of '%s': --detach needs a mount "
+                                            "of it, without ro",
+                                            dir)
+                                  : tp_reach_submit(&reach, request, id, &err);
+    if (rc == 0 && detach) {
         puts(id);
         code = tp_report_flush();
     } else {
         if (rc == 0)
             rc = follow(&reach, id, o->quiet, &status, &err);
-        code = rc < 0 ? tp_report_failed(o, &err) : print_report(o, &reach, &status);
+        code = rc < 0 ? tp_report_failed(o, &err) : conclude(o, &reach, &status);
     }
     tp_reach_close(&reach);
     return code;
 }
 
-int tp_job_run(struct tp_options *o, enum tp_verb verb, bool no_wait)
+/* The words of the options, and the arguments behind the first TAKEN. */
+static int read_request(const struct tp_options *o, enum tp_verb verb, const char *model,
+                        const struct tp_job_words *words, int taken, struct tp_request *out,
+                        struct tp_error *err)
 {
-    char *dir = NULL, *model = NULL;
-    struct tp_buffer command = {0};
-    struct tp_request *requests = NULL;
+    int n = o->argc - taken, rc;
+    char **all = calloc((size_t)(words->n + n + 1), sizeof *all);
+
+    if (!all)
+        return tp_fail(err, ENOMEM, "out of memory");
+    if (words->n)
+        memcpy(all, words->list, (size_t)words->n * sizeof *all);
+    if (n)
+        memcpy(all + words->n, o->argv + taken, (size_t)n * sizeof *all);
+    rc = tp_request_from_words(verb, model, all, words->n + n, out, err);
+    free(all);
+    return rc;
+}
+
+int tp_job_run(struct tp_options *o, enum tp_verb verb, struct tp_job_words *words, bool detach)
+{
+    char *dir = NULL, *model = NULL, threads[16];
+    struct tp_request request;
     struct tp_error err = {0};
-    size_t n = 0;
     int code, taken = split(o, verb, &dir, &model), rc;
 
-    if (taken > 0) {
-        append_quoted(&command, model);
-        for (int i = taken; i < o->argc; i++) {
-            tp_buffer_append(&command, " ", 1);
-            /* Quotes around the whole word would hide its '='. */
-            size_t key = strcspn(o->argv[i], "=");
-            tp_buffer_append(&command, o->argv[i], key);
-            if (o->argv[i][key]) {
-                tp_buffer_append(&command, "=", 1);
-                append_quoted(&command, o->argv[i] + key + 1);
-            }
-        }
+    if (o->threads_given) {
+        snprintf(threads, sizeof threads, "%u", o->threads);
+        tp_job_words_add(words, "threads", threads);
     }
-    rc = taken < 0 || tp_buffer_reserve(&command, 1) < 0
-             ? tp_fail(&err, ENOMEM, "out of memory")
-             : tp_requests_parse(verb, (const char *)command.data, command.len, &requests, &n, NULL,
-                                 &err);
-    if (rc == -EINVAL || rc == -ERANGE) {
+    rc = taken < 0 ? tp_fail(&err, ENOMEM, "out of memory")
+                   : read_request(o, verb, model, words, taken, &request, &err);
+    if (rc == -EINVAL || rc == -ERANGE)
         code = tp_options_bad(o, "%s: %s", o->command->name, err.message);
-    } else if (rc < 0) {
+    else if (rc < 0)
         code = tp_report_failed(o, &err);
-    } else {
-        command.data[command.len] = '\0';
-        code = submit_and_follow(o, dir, &requests[0], (const char *)command.data, no_wait);
-    }
-    tp_requests_free(requests, n);
-    tp_buffer_clear(&command);
+    else
+        code = submit_and_follow(o, dir, &request, detach);
     free(dir);
     free(model);
     return code;
 }
-
-static const struct tp_option options[] = {
-    {'n', "no-wait", NULL,
-     "print the job's id and leave it to the daemon that keeps the directory"},
-    {0, NULL, NULL, NULL},
-};
-
-static int run(struct tp_options *o, enum tp_verb verb)
-{
-    bool no_wait = false;
-    int opt;
-
-    while ((opt = tp_options_next(o)) > 0)
-        no_wait = true;
-    return opt < 0 ? o->exit : tp_job_run(o, verb, no_wait);
-}
-
-static int run_compress(struct tp_options *o)
-{
-    return run(o, TP_VERB_COMPRESS);
-}
-
-static int run_estimate(struct tp_options *o)
-{
-    return run(o, TP_VERB_ESTIMATE);
-}
-
-static int run_restore(struct tp_options *o)
-{
-    return run(o, TP_VERB_RESTORE);
-}
-
-#define COMMON                                                                                     \
-    .args = "[OPTION...] DIR MODEL [KEY=VALUE...]", .options = options,                            \
-    .with = TP_WITH_JSON | TP_WITH_QUIET, .min_args = 1, .max_args = 64
-
-#define ABOUT                                                                                      \
-    "This is a job: where DIR is mounted its daemon runs it, and it can be seen in "               \
-    "MNT/.tenpak/jobs;\n"                                                                          \
-    "else this process does. It leaves a record in DIR/.tenpak/jobs. DIR/MODEL is taken as well, " \
-    "and a\n"                                                                                      \
-    "mount point for DIR. Keys are those of the control files, and what is not given is as\n"      \
-    "DIR/.tenpak/tenpak.conf says:\n"
-
-const struct tp_command tp_command_compress = {
-    .name = "compress",
-    COMMON,
-    .summary = "Replace a model directory by its pack, as a job with a record.",
-    .about =
-        ABOUT "base=auto|none|MODEL codec=auto|CODEC zstd_level=N keep=yes|no\n"
-              "dereference=yes|no lease=yes|no threads=N memory=SIZE nice=N io=idle|normal id=KEY",
-    .examples = "  tenpak compress models my-finetune\n"
-                "  tenpak compress models/my-finetune base=llama-3.2-1b keep=yes\n"
-                "  tenpak compress --no-wait /mnt/models my-finetune memory=2GiB\n",
-    .run = run_compress,
-};
-
-const struct tp_command tp_command_estimate = {
-    .name = "estimate",
-    COMMON,
-    .summary = "Say what compressing a model would save, as a job with a record.",
-    .about = ABOUT
-    "base=auto|none|MODEL dereference=yes|no threads=N memory=SIZE nice=N io=idle|normal id=KEY",
-    .examples =
-        "  tenpak estimate models my-finetune\n"
-        "  tenpak estimate --json models/my-finetune base=llama-3.2-1b | jq .result.ratio\n",
-    .run = run_estimate,
-};
-
-const struct tp_command tp_command_restore = {
-    .name = "restore",
-    COMMON,
-    .summary = "Write a pack out as the directory that it was, as a job with a record.",
-    .about = ABOUT "keep=yes|no threads=N memory=SIZE nice=N io=idle|normal id=KEY",
-    .examples = "  tenpak restore models my-finetune\n"
-                "  tenpak restore models/my-finetune keep=yes\n",
-    .run = run_restore,
-};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Jobs from the command line: by the daemon that keeps the directory, or by this process where
+ * Jobs from the command line: the daemon that owns the directory runs them, or this process where
  * there is none.
  */
 #ifndef TP_CLI_JOB_H
@@ -9,21 +9,19 @@
 #include "cli/options.h"
 #include "control/jobs/jobs.h"
 
-/* Who runs the jobs of a directory. */
+/* The jobs of a directory, and the process that runs them. */
 struct tp_reach {
-    char *dir; /* the directory itself, also where its mount point was named */
-    char
-        *control; /* MNT/.tenpak of the daemon that keeps it; NULL: none, or none that we may ask */
-    struct tp_jobs *jobs; /* records, and jobs of this process where there is no daemon */
+    char *dir;     /* the directory itself, even if its mount point was named */
+    char *control; /* MNT/.tenpak of the daemon; NULL: there is none, or this user may not use it */
+    struct tp_jobs *jobs; /* records, and the jobs of this process where there is no daemon */
 };
 
-/* DIR or the mount point of one. */
+/* DIR or a mount point of it. */
 int tp_reach_open(const char *arg, struct tp_reach *out, struct tp_error *err);
-/* Jobs that this process runs are told to end, and waited for. */
+/* Cancels the jobs that this process runs, and waits for them. */
 void tp_reach_close(struct tp_reach *reach);
 
-/* Ask for one job. COMMAND is what REQUEST was read from. */
-int tp_reach_submit(struct tp_reach *reach, const struct tp_request *request, const char *command,
+int tp_reach_submit(struct tp_reach *reach, const struct tp_request *request,
                     char id[TP_JOB_ID_MAX], struct tp_error *err);
 int tp_reach_cancel(struct tp_reach *reach, const char *id, struct tp_error *err);
 int tp_reach_status(struct tp_reach *reach, const char *id, struct tp_job_status *out,
@@ -32,11 +30,37 @@ int tp_reach_status(struct tp_reach *reach, const char *id, struct tp_job_status
 int tp_reach_report(struct tp_reach *reach, const char *id, struct tp_buffer *out,
                     struct tp_error *err);
 
-/* The report of a job that was completed, for people. */
-void tp_job_report_print(const struct tp_json *report);
+/* --- Commands that can be jobs --- */
 
-/* Do what the arguments say ("DIR MODEL KEY=VALUE..." or "DIR/MODEL KEY=VALUE...") as a job, wait
- * for it unless NO_WAIT, print its report; the exit code. */
-int tp_job_run(struct tp_options *options, enum tp_verb verb, bool no_wait);
+enum { TP_OPT_JOB = 300, TP_OPT_DETACH };
+
+/* The last options of such a command, and the end of its table. */
+#define TP_JOB_OPTIONS                                                                             \
+    {TP_OPT_JOB, "job", NULL, "run as a job with a record: DIR MODEL [KEY=VALUE...]"},             \
+        {TP_OPT_DETACH, "detach", NULL, "as --job; print the job's id and do not wait for it"},    \
+    {                                                                                              \
+        0, NULL, NULL, NULL                                                                        \
+    }
+
+#define TP_JOB_ABOUT                                                                               \
+    "With --job the arguments are DIR MODEL or DIR/MODEL, and keys. The daemon of a mount of "     \
+    "DIR\n"                                                                                        \
+    "runs the job, or this process where there is none; a record is kept in DIR/.tenpak/jobs.\n"   \
+    "tenpak.conf has the defaults of the keys:\n"
+
+/* What options say, as KEY=VALUE. */
+struct tp_job_words {
+    char *list[16];
+    int n;
+};
+void tp_job_words_add(struct tp_job_words *words, const char *key, const char *value);
+void tp_job_words_clear(struct tp_job_words *words);
+
+/*
+ * Runs VERB as a job by WORDS and by the arguments, waits for it unless DETACH, and prints its
+ * report; the exit code.
+ */
+int tp_job_run(struct tp_options *options, enum tp_verb verb, struct tp_job_words *words,
+               bool detach);
 
 #endif

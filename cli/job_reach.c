@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Asking the daemon that keeps a directory, by its control files, or doing without one. */
+/* Using the control files of the daemon that owns a directory, or working without a daemon. */
 #include <config.h>
 
 #include <errno.h>
@@ -16,7 +16,7 @@
 
 #define REPORT_MAX ((size_t)64 << 20)
 
-/* The daemon's control directory, where it is one that we may use. */
+/* The daemon's control directory, if this user may use it. */
 static char *find_control(const char *dir)
 {
     char mountpoint[4096], *control = NULL;
@@ -82,8 +82,8 @@ static int read_reply(int fd, char id[TP_JOB_ID_MAX], int refused, struct tp_err
     return rc;
 }
 
-/* -ENXIO: there is nobody to ask after all. */
-static int command(const struct tp_reach *reach, const char *verb, const char *text,
+/* -ENXIO: there is no daemon after all. */
+static int command(const struct tp_reach *reach, const char *verb, const char *text, size_t len,
                    char id[TP_JOB_ID_MAX], struct tp_error *err)
 {
     char *path = NULL;
@@ -97,20 +97,28 @@ static int command(const struct tp_reach *reach, const char *verb, const char *t
     free(path);
     if (fd < 0)
         return -ENXIO;
-    rc = write(fd, text, strlen(text)) < 0 ? errno : 0;
+    rc = write(fd, text, len) < 0 ? errno : 0;
     rc = read_reply(fd, id, rc, err);
     close(fd);
     return rc;
 }
 
-int tp_reach_submit(struct tp_reach *reach, const struct tp_request *request, const char *text,
+int tp_reach_submit(struct tp_reach *reach, const struct tp_request *request,
                     char id[TP_JOB_ID_MAX], struct tp_error *err)
 {
     struct tp_asker asker = {
         .uid = getuid(), .gid = getgid(), .pid = getpid(), .command = "tenpak"};
+    struct tp_json_writer json;
+    struct tp_buffer text = {0};
     char ids[1][TP_JOB_ID_MAX];
-    int rc = command(reach, tp_verb_get(request->verb)->name, text, id, err);
+    int rc;
 
+    tp_json_writer_init(&json, &text, false);
+    tp_request_to_json(request, false, &json, NULL);
+    rc = tp_json_writer_finish(&json) < 0 ? tp_fail(err, ENOMEM, "out of memory for a request")
+                                          : command(reach, tp_verb_get(request->verb)->name,
+                                                    (const char *)text.data, text.len, id, err);
+    tp_buffer_clear(&text);
     if (rc != -ENXIO)
         return rc;
     free(reach->control);
@@ -124,7 +132,7 @@ int tp_reach_submit(struct tp_reach *reach, const struct tp_request *request, co
 int tp_reach_cancel(struct tp_reach *reach, const char *id, struct tp_error *err)
 {
     char answer[TP_JOB_ID_MAX];
-    int rc = command(reach, "cancel", id, answer, err);
+    int rc = command(reach, "cancel", id, strlen(id), answer, err);
 
     return rc == -ENXIO ? tp_jobs_cancel(reach->jobs, id, err) : rc;
 }
@@ -154,7 +162,7 @@ int tp_reach_status(struct tp_reach *reach, const char *id, struct tp_job_status
         rc = tp_job_status_read(json, out, NULL);
     tp_json_free(json);
     tp_buffer_clear(&text);
-    /* The mount may have gone meanwhile: the record tells what became of the job. */
+    /* The mount may have gone meanwhile: the record has the outcome of the job. */
     return rc == 0 ? 0 : tp_jobs_get(reach->jobs, id, out, err);
 }
 

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
 bin_PROGRAMS += tenpak
 tenpak_SOURCES = \
+	cli/alias.c \
 	cli/behind.c cli/behind.h \
 	cli/command.h \
-	cli/delta.c \
 	cli/doctor.c cli/doctor.h cli/doctor_fuse.c cli/doctor_machine.c \
-	cli/estimate.c cli/estimate.h \
+	cli/foreground.c cli/foreground.h \
 	cli/help.c \
 	cli/info.c \
-	cli/job.c cli/job.h cli/job_reach.c cli/job_report.c \
+	cli/job.c cli/job.h cli/job_reach.c \
 	cli/jobs.c \
 	cli/ls.c \
 	cli/main.c \
@@ -16,7 +16,6 @@ tenpak_SOURCES = \
 	cli/mount.c \
 	cli/options.c cli/options.h \
 	cli/pack.c \
-	cli/packing.c cli/packing.h \
 	cli/place.c cli/place.h \
 	cli/report.c cli/report.h \
 	cli/serve.c \

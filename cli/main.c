@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The program: finds the command that the first words name, and hands the rest to it. */
+/* The program: finds the command that the first words name, and runs it. */
 #include <config.h>
 
 #include <fcntl.h>
@@ -13,44 +13,37 @@
 #include "cli/report.h"
 #include "control/jobs/jobs.h"
 
-const struct tp_command *const tp_commands[] = {
-    &tp_command_mount,
-    &tp_command_umount,
-    &tp_command_status,
-    &tp_command_pack,
-    &tp_command_unpack,
-    &tp_command_ls,
-    &tp_command_info,
-    &tp_command_verify,
-    &tp_command_compress,
-    &tp_command_estimate,
-    &tp_command_restore,
-    &tp_command_jobs,
-    &tp_command_cancel,
-    &tp_command_delta_estimate,
-    &tp_command_delta_compress,
-    &tp_command_delta_reconstruct,
-    &tp_command_serve,
-    &tp_command_doctor,
-    &tp_command_version,
-    &tp_command_help,
-    NULL,
+static const struct tp_command *const commands[] = {
+    &tp_command_mount,  &tp_command_umount,   &tp_command_status, &tp_command_pack,
+    &tp_command_unpack, &tp_command_estimate, &tp_command_ls,     &tp_command_info,
+    &tp_command_verify, &tp_command_jobs,     &tp_command_cancel, &tp_command_serve,
+    &tp_command_doctor, &tp_command_version,  &tp_command_help,
 };
+#define COMMAND_N (sizeof commands / sizeof commands[0])
+
+const struct tp_command *tp_command_at(size_t i)
+{
+    return i < COMMAND_N ? commands[i] : tp_aliases[i - COMMAND_N];
+}
 
 const struct tp_command *tp_command_find(const char *name)
 {
-    for (size_t i = 0; tp_commands[i]; i++)
-        if (!strcmp(tp_commands[i]->name, name))
-            return tp_commands[i];
+    const struct tp_command *command;
+
+    for (size_t i = 0; (command = tp_command_at(i)); i++)
+        if (!strcmp(command->name, name))
+            return command;
     return NULL;
 }
 
 /* Whether commands begin with WORD and a blank, as "delta estimate" does. */
 static bool is_group(const char *word)
 {
+    const struct tp_command *command;
     size_t len = strlen(word);
-    for (size_t i = 0; tp_commands[i]; i++)
-        if (!strncmp(tp_commands[i]->name, word, len) && tp_commands[i]->name[len] == ' ')
+
+    for (size_t i = 0; (command = tp_command_at(i)); i++)
+        if (!strncmp(command->name, word, len) && command->name[len] == ' ')
             return true;
     return false;
 }
@@ -88,7 +81,7 @@ static int run_group(const char *group, int argc, char **argv)
     return command ? run(command, argc - 1, argv + 1) : unknown(name);
 }
 
-/* What a job's process is started as, by this program itself: in no list and no manual. */
+/* The process of a job, started by this program itself: not listed, not in the manual. */
 static int run_job(int argc, char **argv)
 {
     if (argc < 3)
@@ -98,16 +91,17 @@ static int run_job(int argc, char **argv)
 
 static void list_names(void)
 {
-    for (size_t i = 0; tp_commands[i]; i++)
-        printf("%s\t%s\n", tp_commands[i]->name, tp_commands[i]->summary);
+    const struct tp_command *command;
+
+    for (size_t i = 0; (command = tp_command_at(i)); i++)
+        printf("%s\t%s\n", command->name, command->summary);
 }
 
 /*
- * Descriptors 0 to 2 are taken, where the caller closed some, the wrong way round: what is opened
- * next must not be what messages are written to, and writing to standard output that is not there
- * must fail.
+ * Opens those of descriptors 0 to 2 that the caller closed, in the wrong direction: files opened
+ * later must not receive messages, and writing to a closed standard output must fail.
  */
-static bool take_standard_streams(void)
+static bool open_standard_streams(void)
 {
     for (int fd = 0; fd <= 2; fd++)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) != fd)
@@ -117,9 +111,9 @@ static bool take_standard_streams(void)
 
 int main(int argc, char **argv)
 {
-    if (!take_standard_streams())
+    if (!open_standard_streams())
         return TP_EXIT_FAILURE;
-    /* A reader that has seen enough (head) is no reason to die silently in the middle of a job. */
+    /* A reader that closes the pipe (head) must not kill the process in the middle of a job. */
     signal(SIGPIPE, SIG_IGN);
     if (argc < 2) {
         fputs("usage: tenpak COMMAND [OPTION...] [ARGUMENT...]\ntry 'tenpak help'\n", stderr);

@@ -18,7 +18,7 @@
 
 enum { OPT_LIST = 1000, COMMON_N = 6, OPTIONS_MAX = 32, WORDS_MAX = 256 };
 
-/* What getopt_long goes by: there is one command line. */
+/* The options of getopt_long. */
 static struct option table[OPTIONS_MAX];
 
 static const struct {
@@ -27,7 +27,7 @@ static const struct {
 } common[COMMON_N] = {
     {TP_WITH_THREADS, {'j', "threads", "N", "threads to use (default: one for each CPU)"}},
     {TP_WITH_JSON, {'J', "json", NULL, "print one JSON document instead of text"}},
-    {TP_WITH_QUIET, {'q', "quiet", NULL, "say nothing but errors"}},
+    {TP_WITH_QUIET, {'q', "quiet", NULL, "print only errors"}},
     {0, {'h', "help", NULL, "show this help"}},
     {0, {OPT_LIST, "list-options", NULL, NULL}},
     {0, {0, NULL, NULL, NULL}},
@@ -70,6 +70,7 @@ static void prepare(struct tp_options *o)
 {
     const struct tp_option *own = o->command->options;
     size_t n = 0;
+    memset(table, 0, sizeof table); /* an alias has used it before its target */
     while (own && own[n].name && n < OPTIONS_MAX - COMMON_N)
         n++;
     snprintf(o->short_options, sizeof o->short_options, ":");
@@ -136,7 +137,7 @@ static int complain(struct tp_options *o, int opt)
     return tp_options_bad(o, "%s: unknown or ambiguous option '%s'", o->command->name, word);
 }
 
-static const struct tp_option *find_option(const struct tp_command *command, int letter)
+const struct tp_option *tp_option_find(const struct tp_command *command, int letter)
 {
     const struct tp_option *option = command->options;
 
@@ -204,7 +205,8 @@ int tp_options_next(struct tp_options *o)
                 if (!tp_options_number(o, "-j", 1, 1024, &n))
                     return stop(o, TP_EXIT_USAGE);
                 o->threads = (unsigned)n;
-            } else if (!check_word(o, find_option(o->command, opt))) {
+                o->threads_given = true;
+            } else if (!check_word(o, tp_option_find(o->command, opt))) {
                 return stop(o, TP_EXIT_USAGE);
             } else {
                 return opt;

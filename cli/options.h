@@ -15,7 +15,8 @@ struct tp_options {
     const char *arg; /* of the option just returned */
     int exit;        /* when parsing ended early: with this code */
     bool json, quiet;
-    unsigned threads; /* -j, or TENPAK_THREADS; 0: one for each CPU */
+    unsigned threads;   /* -j, or TENPAK_THREADS; 0: one for each CPU */
+    bool threads_given; /* by -j */
     bool prepared;
     char short_options[64];
 };
@@ -31,6 +32,9 @@ int tp_options_bad(const struct tp_options *options, const char *fmt, ...)
 /* Whole numbers within bounds; false, and the complaint is printed. */
 bool tp_options_number(struct tp_options *options, const char *what, uint64_t low, uint64_t high,
                        uint64_t *out);
+
+/* The option that COMMAND has with this letter. */
+const struct tp_option *tp_option_find(const struct tp_command *command, int letter);
 
 void tp_options_help(const struct tp_command *command);
 /* Its options, a line each, for completion: "-o\t--output\tFILE\thelp". */

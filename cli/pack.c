@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tenpak pack: model directories become packs. */
+/* tenpak pack, tenpak estimate: model directories become packs, or would. */
 #include <config.h>
 
 #include <errno.h>
@@ -9,155 +9,174 @@
 #include <unistd.h>
 
 #include "cli/behind.h"
-#include "cli/estimate.h"
-#include "cli/options.h"
-#include "cli/packing.h"
-#include "cli/place.h"
+#include "cli/foreground.h"
+#include "cli/job.h"
 #include "cli/report.h"
 #include "codec/codec.h"
-#include "control/jobs/jobs.h"
+#include "store/names.h"
+#include "store/ops.h"
 
 enum { OPT_NO_LEASE = 256 };
 
-static const struct tp_option options[] = {
-    {'b', "base", "BASE",
-     "auto (the default), none, a model of the same directory, or a pack's path"},
+static const struct tp_option pack_options[] = {
+    {'b', "base", "BASE", "auto (the default), none, a model of the same directory, or a path"},
     {'o', "output", "FILE", "write the pack to FILE and leave the original"},
     {'k', "keep", NULL, "write MODEL.tnpk beside the original and leave it"},
     {'c', "codec", "CODEC", "the codec for tensors", tp_codec_choices},
     {'L', "dereference", NULL, "pack the files that symbolic links lead to; with -o or --keep"},
     {OPT_NO_LEASE, "no-lease", NULL,
-     "replace a directory also where the kernel reports no writers"},
-    {'n', "dry-run", NULL, "only say which base would be taken and what would be saved"},
-    {0, NULL, NULL, NULL},
+     "replace a directory even where the kernel does not report writers"},
+    {'n', "dry-run", NULL, "only estimate the result"},
+    TP_JOB_OPTIONS,
 };
 
-struct job {
-    struct tp_compress_options pack;
-    bool dry_run;
-    char *base, *out; /* behind the mount that they lie in */
+static const struct tp_option estimate_options[] = {
+    {'b', "base", "BASE", "auto (the default), none, a model of the same directory, or a path"},
+    {'L', "dereference", NULL, "count the files that symbolic links lead to"},
+    TP_JOB_OPTIONS,
 };
 
-static int parse(struct tp_options *o, struct job *job)
+struct packing {
+    struct tp_job_words words;  /* what the options say, as keys */
+    struct tp_request request;  /* the same, for the foreground */
+    struct tp_place base_place; /* of a base given by its path */
+    const char *base, *output;
+    char *out; /* OUTPUT, in the directory behind a mount */
+    bool keep, dereference, dry_run, as_job, detach;
+};
+
+static int parse_options(struct tp_options *o, struct packing *p)
 {
     int opt;
+
     while ((opt = tp_options_next(o)) > 0) {
         switch (opt) {
         case 'b':
-            job->pack.base = o->arg;
+            p->base = o->arg;
             break;
         case 'o':
-            job->pack.out = o->arg;
+            p->output = o->arg;
             break;
         case 'k':
-            job->pack.keep = true;
+            p->keep = true;
             break;
         case 'c':
-            job->pack.codec = o->arg;
+            tp_job_words_add(&p->words, "codec", o->arg);
             break;
         case 'L':
-            job->pack.links = TP_LINKS_FOLLOW;
+            p->dereference = true;
             break;
         case OPT_NO_LEASE:
-            job->pack.no_lease = true;
+            tp_job_words_add(&p->words, "lease", "no");
             break;
         case 'n':
-            job->dry_run = true;
+            p->dry_run = true;
             break;
+        default:
+            p->as_job = true;
+            p->detach |= opt == TP_OPT_DETACH;
         }
     }
-    if (opt < 0)
-        return -1;
-    if (job->pack.out && o->argc > 1)
-        return o->exit = tp_options_bad(o, "pack: -o takes one model, not %d", o->argc), -1;
-    if (job->pack.out && job->pack.keep)
-        return o->exit = tp_options_bad(
-                   o, "pack: -o leaves the original: --keep is for packing in place"),
-               -1;
-    if (job->pack.links == TP_LINKS_FOLLOW && !job->pack.out && !job->pack.keep)
-        return o->exit = tp_options_bad(
-                   o, "pack: --dereference leaves what links lead to: it needs -o or --keep"),
-               -1;
-    job->pack.threads = o->threads;
+    return opt;
+}
+
+/* Combinations of options that exclude each other: 0, or the exit code. */
+static int check_options(const struct tp_options *o, const struct packing *p)
+{
+    if (p->output && p->as_job)
+        return tp_options_bad(o, "pack: a job writes beside the model: -o is for the foreground");
+    if (p->output && o->argc > 1)
+        return tp_options_bad(o, "pack: -o takes one model, not %d", o->argc);
+    if (p->output && p->keep)
+        return tp_options_bad(o, "pack: -o leaves the original: --keep is for packing in place");
+    if (!p->dry_run && p->dereference && !p->output && !p->keep)
+        return tp_options_bad(
+            o, "pack: --dereference leaves what links lead to: it needs -o or --keep");
     return 0;
 }
 
-/* A base with no slash in it is a name. */
-static int leave_mounts(struct job *job, struct tp_error *err)
+/* The request of the foreground; its model is named by the place. */
+static int make_request(const struct tp_options *o, struct packing *p, enum tp_verb verb,
+                        struct tp_error *err)
 {
     int rc = 0;
-    if (job->pack.base && strchr(job->pack.base, '/') &&
-        !(rc = tp_behind_mount(job->pack.base, &job->base, err)))
-        job->pack.base = job->base;
-    if (!rc && job->pack.out && !(rc = tp_behind_mount(job->pack.out, &job->out, err)))
-        job->pack.out = job->out;
+
+    /* A base without '/' is a name. */
+    if (p->base && strchr(p->base, '/')) {
+        rc = tp_place_find(p->base, &p->base_place, err);
+        if (rc == 0 && p->base_place.kind == TP_PLACE_STORE)
+            rc = tp_fail(err, EINVAL, "'%s' holds no model", p->base_place.path);
+    }
+    if (rc == 0 && p->output)
+        rc = tp_behind_mount(p->output, &p->out, err);
+    if (rc < 0)
+        return rc;
+    rc = tp_request_from_words(verb, "model", p->words.list, p->words.n, &p->request, err);
+    p->request.limits.threads = o->threads;
     return rc;
 }
 
-/* What would be done with one model. */
-static int try_one(const struct job *job, const char *arg, const struct tp_options *o,
-                   struct tp_json_writer *json, struct tp_error *err)
+static int find_model(const char *arg, struct tp_place *out, struct tp_error *err)
 {
-    struct tp_base_choice choice;
-    struct tp_estimate estimate;
-    struct tp_place place;
-    int rc = tp_packing_place(arg, &place, err);
+    int rc = tp_place_find(arg, out, err);
+
     if (rc)
         return rc;
-    if (access(place.path, F_OK))
-        rc = tp_fail(err, EINVAL, "'%s' is a pack already", arg);
-    else
-        rc = tp_compress_check(place.path, &job->pack, err);
-    if (!rc)
-        rc = tp_estimate_against(place.parent, place.name, place.path, job->pack.links,
-                                 job->pack.base, &choice, &estimate, err);
-    if (!rc && o->json) {
-        tp_json_begin_object(json, NULL);
-        tp_json_put_string(json, "model", place.path);
-        tp_json_put_bool(json, "dry_run", true);
-        tp_result_estimate(json, &choice, &estimate);
-        tp_json_end_object(json);
-    } else if (!rc && !o->quiet) {
-        printf("%s: would take ", tp_report_name(place.name));
-        tp_estimate_print(&choice, &estimate);
+    /* ".tnpk" was not given: the directory has gone, and a packing that was cut off is finished. */
+    if (out->kind == TP_PLACE_PACK && strlen(out->path) > strlen(arg)) {
+        out->path[strlen(out->path) - strlen(TP_PACK_SUFFIX)] = '\0';
+        out->kind = TP_PLACE_PLAIN;
     }
-    tp_place_clear(&place);
+    if (out->kind == TP_PLACE_PACK)
+        rc = tp_fail(err, EINVAL, "'%s' is a pack already", out->path);
+    else if (out->kind == TP_PLACE_STORE && access(out->path, R_OK | X_OK) < 0)
+        rc = tp_fail_errno(err, "cannot read the directory '%s'", out->path);
+    else if (out->kind == TP_PLACE_STORE)
+        rc = tp_fail(err, EINVAL,
+                     "'%s' holds no model: no config.json, no safetensors or GGUF file in it",
+                     out->path);
+    if (rc)
+        tp_place_clear(out);
     return rc;
 }
 
-static int pack_one(const struct job *job, const char *arg, const struct tp_options *o,
-                    struct tp_json_writer *json, struct tp_error *err)
+/* What packing would refuse is refused by its dry run. */
+static int check_dry_run(const struct packing *p, const char *arg, const struct tp_place *place,
+                         struct tp_error *err)
 {
-    struct tp_compress_report *report = calloc(1, sizeof *report);
+    struct tp_compress_options options = {.base = p->base_place.path ? p->base_place.path : p->base,
+                                          .out = p->out,
+                                          .keep = p->keep,
+                                          .links =
+                                              p->dereference ? TP_LINKS_FOLLOW : TP_LINKS_AUTO};
+
+    if (access(place->path, F_OK))
+        return tp_fail(err, EINVAL, "'%s' is a pack already", arg);
+    return tp_compress_check(place->path, &options, err);
+}
+
+static int pack_one(const struct tp_options *o, const struct packing *p, const char *arg,
+                    struct tp_json_writer *array, struct tp_error *err)
+{
     struct tp_place place;
-    if (!report)
-        return tp_fail(err, ENOMEM, "out of memory");
-    int rc = tp_packing_place(arg, &place, err);
-    if (rc) {
-        free(report);
+    int rc = find_model(arg, &place, err);
+
+    if (rc)
         return rc;
-    }
-    if (!job->pack.out && !job->pack.keep)
-        rc = tp_check_level(place.parent, err);
-    struct tp_compress_options options_now = job->pack;
-    options_now.progress = tp_meter_start(o->quiet);
-    options_now.note = o->quiet ? NULL : tp_meter_note;
+    if (p->dry_run)
+        rc = check_dry_run(p, arg, &place, err);
     if (!rc)
-        rc = tp_compress(place.path, &options_now, report, err);
-    tp_meter_stop();
-    if (!rc && o->json)
-        tp_packing_json(json, place.path, !job->pack.out && !job->pack.keep, report);
-    else if (!rc && !o->quiet)
-        tp_packing_print(place.name, report);
+        rc = tp_foreground_run(o, &p->request, &place, p->base_place.path, p->out, "model", array,
+                               err);
     tp_place_clear(&place);
-    free(report);
     return rc;
 }
 
-/* "models" with an asterisk has the packs in it, too: there is nothing to do for these. */
+/* "models/" with an asterisk names the packs in it, too: these are done. */
 static bool is_pack(const char *arg)
 {
     struct tp_place place;
+
     if (tp_place_find(arg, &place, NULL))
         return false;
     bool pack = place.kind == TP_PLACE_PACK && !strcmp(place.path, arg);
@@ -165,46 +184,116 @@ static bool is_pack(const char *arg)
     return pack;
 }
 
-static int run(struct tp_options *o)
+static int pack_all(const struct tp_options *o, const struct packing *p)
 {
-    struct job job = {0};
     struct tp_document doc;
-    struct tp_error why = {0};
-    int done = 0, code = TP_EXIT_OK;
+    int done = 0, code = TP_EXIT_OK, printed;
 
-    if (parse(o, &job) < 0)
-        return o->exit;
-    if (leave_mounts(&job, &why) < 0)
-        return tp_report_failed(o, &why);
     if (o->json) {
         tp_document_begin(&doc);
         tp_json_begin_array(&doc.json, "models");
     }
-    for (int i = 0; i < o->argc; i++) {
+    for (int i = 0; i < o->argc && code != TP_EXIT_INTERRUPTED; i++) {
         struct tp_error err = {0};
-        if (o->argc > 1 && is_pack(o->argv[i])) {
+
+        if ((o->argc > 1 && is_pack(o->argv[i])) ||
+            pack_one(o, p, o->argv[i], o->json ? &doc.json : NULL, &err) == 0)
             done++;
-            continue;
-        }
-        int rc = (job.dry_run ? try_one : pack_one)(&job, o->argv[i], o, &doc.json, &err);
-        if (rc)
-            code = tp_report_error(&err);
         else
-            done++;
-        if (code == TP_EXIT_INTERRUPTED)
-            break;
+            code = tp_report_error(&err);
     }
     if (o->json) {
         tp_json_end_array(&doc.json);
         tp_json_put_u64(&doc.json, "failed", (uint64_t)(o->argc - done));
-        int printed = tp_document_end(&doc);
-        code = code ? code : printed;
-    } else if (!code) {
-        code = tp_report_flush();
+        printed = tp_document_end(&doc);
+    } else {
+        printed = tp_report_flush();
     }
-    free(job.base);
-    free(job.out);
+    code = code ? code : printed;
     return code && code != TP_EXIT_INTERRUPTED && done && o->argc > 1 ? TP_EXIT_PARTIAL : code;
+}
+
+static void free_packing(struct packing *p)
+{
+    tp_place_clear(&p->base_place);
+    tp_job_words_clear(&p->words);
+    free(p->out);
+}
+
+/* The options that are keys of both verbs, and those that only packing has. */
+static void add_words(struct packing *p, enum tp_verb verb)
+{
+    if (verb == TP_VERB_ESTIMATE)
+        tp_job_words_clear(&p->words);
+    else if (p->keep)
+        tp_job_words_add(&p->words, "keep", "yes");
+    if (p->base && (p->as_job || !strchr(p->base, '/')))
+        tp_job_words_add(&p->words, "base", p->base);
+    if (p->dereference)
+        tp_job_words_add(&p->words, "dereference", "yes");
+}
+
+static int run_pack(struct tp_options *o)
+{
+    struct packing p = {0};
+    struct tp_error err = {0};
+    enum tp_verb verb;
+    int code;
+
+    if (parse_options(o, &p) < 0) {
+        free_packing(&p);
+        return o->exit;
+    }
+    code = check_options(o, &p);
+    verb = p.dry_run ? TP_VERB_ESTIMATE : TP_VERB_COMPRESS;
+    add_words(&p, verb);
+    if (code)
+        ;
+    else if (p.as_job)
+        code = tp_job_run(o, verb, &p.words, p.detach);
+    else if (make_request(o, &p, verb, &err) < 0)
+        code = tp_report_failed(o, &err);
+    else
+        code = pack_all(o, &p);
+    free_packing(&p);
+    return code;
+}
+
+static int estimate_one(const struct tp_options *o, struct packing *p)
+{
+    struct tp_error err = {0};
+    struct tp_place place = {0};
+    int rc = make_request(o, p, TP_VERB_ESTIMATE, &err);
+
+    if (!rc)
+        rc = tp_place_find(o->argv[0], &place, &err);
+    if (!rc && place.kind == TP_PLACE_STORE)
+        rc = tp_fail(&err, EINVAL, "'%s' holds no model", place.path);
+    if (!rc)
+        rc = tp_foreground_run(o, &p->request, &place, p->base_place.path, NULL, "model", NULL,
+                               &err);
+    tp_place_clear(&place);
+    return rc ? tp_report_failed(o, &err) : tp_report_flush();
+}
+
+static int run_estimate(struct tp_options *o)
+{
+    struct packing p = {.dry_run = true};
+    int code;
+
+    if (parse_options(o, &p) < 0) {
+        free_packing(&p);
+        return o->exit;
+    }
+    add_words(&p, TP_VERB_ESTIMATE);
+    if (p.as_job)
+        code = tp_job_run(o, TP_VERB_ESTIMATE, &p.words, p.detach);
+    else if (o->argc > 1)
+        code = tp_options_bad(o, "estimate: one model at a time; DIR MODEL is for --job");
+    else
+        code = estimate_one(o, &p);
+    free_packing(&p);
+    return code;
 }
 
 const struct tp_command tp_command_pack = {
@@ -213,16 +302,38 @@ const struct tp_command tp_command_pack = {
     .summary = "Replace a model directory by its pack.",
     .about =
         "The pack, DIR/MODEL.tnpk, is written beside the directory, read back and compared with\n"
-        "hashes of all that was read; only then the directory is removed. A base that is found, or "
-        "named, and\n"
-        "is still a plain directory is packed first.",
+        "hashes of all that was read; only then the directory is removed. A base that is found, "
+        "or named, and\n"
+        "is still a plain directory is packed first, with -o beside FILE.\n" TP_JOB_ABOUT
+        "base=auto|none|MODEL codec=auto|CODEC zstd_level=N keep=yes|no\n"
+        "dereference=yes|no lease=yes|no threads=N memory=SIZE nice=N io=idle|normal id=KEY",
     .examples = "  tenpak pack models/my-finetune\n"
                 "  tenpak pack --base=llama-3.2-1b --keep models/my-finetune\n"
                 "  tenpak pack -n models/*\n"
-                "  tenpak pack --base=none -o /backup/llama.tnpk models/llama-3.2-1b\n",
-    .options = options,
+                "  tenpak pack --base=none -o /backup/llama.tnpk models/llama-3.2-1b\n"
+                "  tenpak pack --job models my-finetune memory=2GiB\n",
+    .options = pack_options,
     .with = TP_WITH_JSON | TP_WITH_THREADS | TP_WITH_QUIET,
     .min_args = 1,
     .max_args = 1 << 20,
-    .run = run,
+    .run = run_pack,
+};
+
+const struct tp_command tp_command_estimate = {
+    .name = "estimate",
+    .args = "[OPTION...] DIR/MODEL",
+    .summary = "Estimate from samples what packing a model would save.",
+    .about = "Chunks drawn evenly from the model are coded, and nothing is written. The interval "
+             "is that of\n"
+             "their spread. MODEL may be a pack.\n" TP_JOB_ABOUT
+             "base=auto|none|MODEL dereference=yes|no threads=N memory=SIZE nice=N io=idle|normal "
+             "id=KEY",
+    .examples = "  tenpak estimate models/my-finetune\n"
+                "  tenpak estimate --json --base=llama-3.2-1b models/my-finetune | jq .ratio\n"
+                "  tenpak estimate --job models my-finetune\n",
+    .options = estimate_options,
+    .with = TP_WITH_JSON | TP_WITH_THREADS | TP_WITH_QUIET,
+    .min_args = 1,
+    .max_args = 64,
+    .run = run_estimate,
 };

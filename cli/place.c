@@ -16,15 +16,6 @@
 #include "store/pack/layout.h"
 #include "tensor/modeldir.h"
 
-char *tp_place_name(const char *path)
-{
-    char *name = strdup(tp_path_name(path));
-    size_t len = name ? strlen(name) : 0, suffix = strlen(TP_PACK_SUFFIX);
-    if (len > suffix && !strcmp(name + len - suffix, TP_PACK_SUFFIX))
-        name[len - suffix] = '\0';
-    return name;
-}
-
 /* ARG without the slashes that end it, but "/" itself stays. */
 static char *trimmed(const char *arg)
 {
@@ -120,7 +111,7 @@ static int find(const char *arg, struct tp_place *place, struct tp_error *err)
     else
         return tp_fail(err, EINVAL, "'%s' is no directory and no regular file", place->path);
     place->parent = tp_path_parent(place->path);
-    place->name = tp_place_name(place->path);
+    place->name = tp_path_model(place->path);
     return place->parent && place->name ? 0 : tp_fail(err, ENOMEM, "out of memory");
 }
 

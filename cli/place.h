@@ -26,7 +26,4 @@ void tp_place_clear(struct tp_place *place);
 int tp_place_open(const struct tp_place *place, struct tp_store **store, struct tp_pack **pack,
                   struct tp_error *err);
 
-/* The name of model PATH: its last component without ".tnpk"; to be freed. NULL: out of memory. */
-char *tp_place_name(const char *path);
-
 #endif

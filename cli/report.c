@@ -14,7 +14,7 @@
 #include "cli/report.h"
 #include "control/jobs/record.h"
 
-enum { RING = 16, TEXT = 80, NAMES = 8, NAME_TEXT = 4200 };
+enum { RING = 16, TEXT = TP_SAVING_TEXT + 16, NAMES = 8, NAME_TEXT = 4200 };
 
 /* A place for a short text, used again after RING others. */
 static char *ring(void)
@@ -43,6 +43,13 @@ int tp_document_end(struct tp_document *doc)
     return rc ? TP_EXIT_FAILURE : tp_report_flush();
 }
 
+void tp_document_drop(struct tp_document *doc)
+{
+    tp_json_end_object(&doc->json);
+    tp_json_writer_finish(&doc->json);
+    tp_buffer_clear(&doc->buf);
+}
+
 int tp_report_flush(void)
 {
     if (!fflush(stdout) && !ferror(stdout))
@@ -58,22 +65,12 @@ const char *tp_report_size(uint64_t bytes)
 
 double tp_report_ratio(uint64_t logical, uint64_t stored)
 {
-    return stored ? (double)logical / (double)stored : 0;
+    return tp_saving_ratio(logical, stored);
 }
 
 const char *tp_report_saving(uint64_t logical, uint64_t stored)
 {
-    char *text = ring();
-    if (stored == logical)
-        snprintf(text, TEXT, "the same size");
-    else if (!logical)
-        snprintf(text, TEXT, "larger");
-    else if (stored > logical)
-        snprintf(text, TEXT, "%.1f %% larger",
-                 100.0 * (double)(stored - logical) / (double)logical);
-    else
-        snprintf(text, TEXT, "%.2fx smaller", tp_report_ratio(logical, stored));
-    return text;
+    return tp_saving_print(logical, stored, ring());
 }
 
 const char *tp_report_name(const char *name)

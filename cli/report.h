@@ -25,6 +25,8 @@ struct tp_document {
 void tp_document_begin(struct tp_document *doc);
 /* End it and print it: TP_EXIT_OK, or TP_EXIT_FAILURE with the error told. */
 int tp_document_end(struct tp_document *doc);
+/* End it without printing. */
+void tp_document_drop(struct tp_document *doc);
 
 /*
  * Standard output, flushed: TP_EXIT_FAILURE and a message when not all could be written (a full

@@ -10,13 +10,22 @@ _tenpak_options() {
     command tenpak $1 --list-options 2>/dev/null
 }
 
-# What stands before '=' in a job's words.
+# Whether the words are those of a job.
+_tenpak_is_job() {
+    case $1 in
+    compress | restore) return 0 ;;
+    pack | unpack | estimate | verify) [[ " ${COMP_WORDS[*]} " = *\ --job\ * || " ${COMP_WORDS[*]} " = *\ --detach\ * ]] ;;
+    *) return 1 ;;
+    esac
+}
+
+# The keys of a job.
 _tenpak_keys() {
     echo 'threads= memory= nice= io= id='
     case $1 in
-    compress) echo 'base= codec= zstd_level= keep= dereference= lease=' ;;
+    compress | pack) echo 'base= codec= zstd_level= keep= dereference= lease=' ;;
     estimate) echo 'base= dereference=' ;;
-    restore) echo 'keep=' ;;
+    restore | unpack) echo 'keep=' ;;
     esac
 }
 
@@ -72,7 +81,7 @@ _tenpak() {
         case $current in
         -*) mapfile -t COMPREPLY < <(compgen -W "$(_tenpak_options "$command" | cut -f 1,2 | tr '\t' '\n')" -- "$current") ;;
         *)
-            if [ "$COMP_CWORD" -gt 2 ] && [[ " compress estimate restore " = *" $command "* ]]; then
+            if [ "$COMP_CWORD" -gt 2 ] && _tenpak_is_job "$command"; then
                 compopt -o nospace 2>/dev/null
                 mapfile -t COMPREPLY < <(compgen -W "$(_tenpak_keys "$command")" -- "$current"; compgen -d -- "$current")
             elif [ "$command" = help ]; then

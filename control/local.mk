@@ -13,11 +13,17 @@ control_libtp_control_la_SOURCES += \
 # what a job does
 control_libtp_control_la_SOURCES += \
 	control/verb/check.c \
+	control/verb/compress.c \
 	control/verb/estimate.c \
+	control/verb/evaluate.c \
+	control/verb/impl.h \
 	control/verb/level.c \
-	control/verb/report.c \
-	control/verb/result.h \
-	control/verb/verbs.c
+	control/verb/optimize.c \
+	control/verb/print.c \
+	control/verb/restore.c \
+	control/verb/verb.h \
+	control/verb/verbs.c \
+	control/verb/verify.c
 
 # jobs and their records
 control_libtp_control_la_SOURCES += \
@@ -30,6 +36,7 @@ control_libtp_control_la_SOURCES += \
 	control/jobs/notify.c \
 	control/jobs/progress.c control/jobs/progress.h \
 	control/jobs/record.c control/jobs/record.h \
+	control/jobs/report.c control/jobs/report.h \
 	control/jobs/settle.c \
 	control/jobs/spawn.c \
 	control/jobs/state.c \

@@ -19,6 +19,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "store/names.h"
+#include "store/place.h"
 
 #define NAME_BYTES_MAX 255
 #define TEMPORARY "tmp-"
@@ -28,6 +29,13 @@ const char *tp_path_name(const char *path)
     const char *slash = strrchr(path, '/');
 
     return slash ? slash + 1 : path;
+}
+
+char *tp_path_model(const char *path)
+{
+    const char *name = tp_path_name(path);
+
+    return strndup(name, tp_place_name_len(name));
 }
 
 char *tp_path_parent(const char *path)

@@ -16,6 +16,8 @@
 
 /* The last part of PATH, in PATH. */
 const char *tp_path_name(const char *path);
+/* The name of the model at PATH: the last part without ".tnpk"; free() it. NULL: out of memory. */
+char *tp_path_model(const char *path);
 /* The directory that PATH lies in ("." where there is no '/'); NULL: out of memory. */
 char *tp_path_parent(const char *path);
 /* DIR "/" NAME SUFFIX; NULL: out of memory. */

@@ -131,7 +131,7 @@ int tp_document_readme(struct tp_buffer *out)
     int rc = tp_buffer_append(out, readme_head, sizeof readme_head - 1);
 
     for (unsigned verb = 0; verb < TP_VERB_COUNT && rc == 0; verb++) {
-        const struct tp_verb_info *info = tp_verb_get(verb);
+        const struct tp_verb_ops *info = tp_verb_get(verb);
         rc = tp_buffer_appendf(out, "    %-10s %s\n", info->name, info->summary);
     }
     return rc < 0 ? rc : tp_buffer_append(out, readme_tail, sizeof readme_tail - 1);

@@ -131,13 +131,9 @@ static void ask(struct tp_jobs *jobs, const char *name, int64_t changed)
     char id[1][TP_JOB_ID_MAX];
     int rc;
 
-    tp_request_begin(&request, TP_VERB_COMPRESS);
-    rc = tp_request_set_subject(&request, name, strlen(name), &err);
-    if (rc == 0)
-        rc = tp_request_end(&request, &err);
+    rc = tp_request_from_words(TP_VERB_COMPRESS, name, NULL, 0, &request, &err);
     if (rc == 0)
         rc = tp_jobs_submit(jobs, &request, 1, &asker, id, NULL, &err);
-    tp_request_clear(&request);
     if (rc == 0) {
         tp_log(TP_LOG_INFO, "'%s' has been quiet: job '%s' compresses it", name, id[0]);
     } else if (rc != -EBUSY && rc != -EAGAIN) {

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "control/jobs/impl.h"
+#include "control/jobs/report.h"
 
 static int write_exit(int fd, const struct tp_job_status *status, struct tp_error *err)
 {
@@ -60,7 +61,6 @@ static void enter_end(struct tp_jobs *jobs, struct tp_job *job, const struct tp_
 {
     job->status = *status;
     job->busy = false;
-    tp_request_clear(&job->request);
     job->unsaved = !saved;
     if (saved)
         let_go(job);
@@ -189,4 +189,10 @@ void tp_jobs_save_ends(struct tp_jobs *jobs)
     }
     pthread_mutex_unlock(&jobs->lock);
     pthread_mutex_unlock(&jobs->submit);
+}
+
+void tp_jobs_sweep(const struct tp_jobs *jobs, enum tp_verb verb, const char *subject)
+{
+    if (tp_verb_get(verb)->sweep)
+        tp_verb_get(verb)->sweep(jobs->dir, subject);
 }

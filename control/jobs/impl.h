@@ -19,7 +19,6 @@
 /* A record that is known. Those that this process runs, or will, are its OWN. */
 struct tp_job {
     struct tp_job_status status;
-    struct tp_request request; /* of an own one */
     bool own;
     bool busy;      /* a worker has it */
     bool cancel;    /* somebody asked for its end */
@@ -86,16 +85,6 @@ int tp_table_refresh(struct tp_jobs *jobs, struct tp_error *err);
 /* The same with SUBMIT held, and jobs/ there. */
 int tp_table_look(struct tp_jobs *jobs, struct tp_error *err);
 
-/* --- check.c: whether a request can be done in the directory as it is now --- */
-
-int tp_request_check(int dirfd, const char *dir, const struct tp_request *request,
-                     struct tp_error *err);
-/* Whether two requests cannot be under way at the same time. */
-bool tp_request_excludes(enum tp_verb a, const char *a_subject, enum tp_verb b,
-                         const char *b_subject);
-/* Remove what a job of this kind left that did not end by itself. */
-void tp_job_sweep(const char *dir, enum tp_verb verb, const char *subject);
-
 /* --- worker.c --- */
 
 /* With LOCK held: as many threads as the slots and what is pending ask for. */
@@ -111,6 +100,9 @@ void tp_job_finish(struct tp_jobs *jobs, struct tp_job *job, enum tp_job_state s
 void tp_jobs_interrupt_pending(struct tp_jobs *jobs);
 /* Try again to write the ends that could not be written, for lack of room perhaps. Takes SUBMIT. */
 void tp_jobs_save_ends(struct tp_jobs *jobs);
+
+/* Remove what a job of this verb left in the directory if it was killed. */
+void tp_jobs_sweep(const struct tp_jobs *jobs, enum tp_verb verb, const char *subject);
 
 /* --- spawn.c --- */
 
@@ -148,10 +140,5 @@ void tp_auto_destroy(struct tp_auto *automatic);
 
 /* jobs/, opened, made where CREATE says so; -ENOENT: there is none. */
 int tp_jobs_records(struct tp_jobs *jobs, bool create, struct tp_error *err);
-
-/* --- report.c --- */
-
-/* report.json of a job that ended without a result. */
-int tp_report_failure(int fd, const struct tp_job_status *status, struct tp_error *err);
 
 #endif

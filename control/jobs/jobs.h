@@ -21,6 +21,7 @@
 #include "base/error.h"
 #include "control/request/policy.h"
 #include "control/request/request.h"
+#include "control/verb/verb.h"
 
 /*
  * "20260203-040506-1", with its 0. Each is greater than those before it, whatever the clock does.
@@ -149,11 +150,6 @@ bool tp_jobs_is_keeper(struct tp_jobs *jobs);
  */
 int tp_jobs_keeper(const char *dir, char *mountpoint, size_t size, pid_t *pid,
                    struct tp_error *err);
-/* Before a pack takes the place of a model of DIR: -EBUSY where DIR lies within a directory that is
- * mounted, and is not mounted by itself. There the pack would show as a file, and the model
- * nowhere. */
-int tp_check_level(const char *dir, struct tp_error *err);
-
 /* The child's side: does what the record says and writes its report. PARENT is the process that
  * began it, 0 when it was begun by hand. Exit status of the process. */
 int tp_job_main(const char *record, long parent);

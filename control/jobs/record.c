@@ -344,12 +344,12 @@ int tp_record_get_request(int fd, struct tp_request *out, struct tp_error *err)
 
     memset(out, 0, sizeof *out);
     if (rc == 0)
-        rc = tp_request_from_json(tp_json_get(json, "request"), out, err);
-    /* The defaults that held are in it, too. Records of earlier builds do not tell them apart. */
+        rc = tp_request_from_json(TP_VERB_COUNT, tp_json_get(json, "request"), false, out, err);
+    /* The request has the defaults, too. Records of older versions do not say which are. */
     given = tp_json_get(json, "given");
-    for (size_t i = 0; rc == 0 && given && tp_verb_get(out->verb)->keys[i].name; i++)
-        out->values[i].given =
-            out->values[i].given && is_listed(given, tp_verb_get(out->verb)->keys[i].name);
+    for (unsigned i = 0; rc == 0 && given && tp_verb_get(out->verb)->keys[i].name; i++)
+        if (!is_listed(given, tp_verb_get(out->verb)->keys[i].name))
+            out->given &= ~((uint32_t)1 << i);
     tp_json_free(json);
     return rc;
 }

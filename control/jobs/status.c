@@ -82,7 +82,7 @@ static void put_progress(struct tp_json_writer *json, const struct tp_job_status
 
 static void put_members(const struct tp_job_status *s, struct tp_json_writer *json)
 {
-    const struct tp_verb_info *verb = tp_verb_get(s->verb);
+    const struct tp_verb_ops *verb = tp_verb_get(s->verb);
 
     tp_json_put_string(json, "id", s->id);
     tp_json_put_string(json, "verb", verb ? verb->name : "unknown");
@@ -129,10 +129,10 @@ int tp_request_write(const struct tp_request *request, const struct tp_job_statu
     tp_json_put_string(&json, "id", status->id);
     put_time(&json, "created", status->created);
     put_asker(&json, &status->asker);
-    tp_request_to_json(request, &json, "request");
+    tp_request_to_json(request, true, &json, "request");
     tp_json_begin_array(&json, "given");
-    for (size_t i = 0; tp_verb_get(request->verb)->keys[i].name; i++)
-        if (request->values[i].given)
+    for (unsigned i = 0; tp_verb_get(request->verb)->keys[i].name; i++)
+        if (request->given >> i & 1)
             tp_json_put_string(&json, NULL, tp_verb_get(request->verb)->keys[i].name);
     tp_json_end_array(&json);
     tp_json_end_object(&json);

@@ -14,8 +14,9 @@
 
 /* One request on its way. */
 struct taking {
-    struct tp_job *job;      /* that is being made; NULL where the answer is an older one */
-    const struct tp_job *as; /* the same request, earlier in the text */
+    struct tp_job *job;        /* that is being made; NULL where the answer is an older one */
+    struct tp_request request; /* with the policy's defaults */
+    const struct tp_job *as;   /* the same request, earlier in the text */
     char id[TP_JOB_ID_MAX];
 };
 
@@ -78,8 +79,6 @@ static bool is_command_of(struct tp_jobs *jobs, const char *id, const struct tp_
     int rc = fd < 0 ? fd : tp_record_get_request(fd, &old, NULL);
     bool same = rc < 0 || tp_request_is_same(&old, r);
 
-    if (rc == 0)
-        tp_request_clear(&old);
     if (fd >= 0)
         close(fd);
     return same;
@@ -137,23 +136,6 @@ static int check_cancel(struct tp_jobs *jobs, const struct tp_request *r, struct
     return rc;
 }
 
-static int copy_request(struct tp_jobs *jobs, const struct tp_request *r, struct tp_request *out,
-                        struct tp_error *err)
-{
-    struct tp_policy policy;
-
-    *out = *r;
-    for (size_t k = 0; k < TP_REQUEST_KEYS_MAX; k++) {
-        out->values[k].text = NULL;
-        if (r->values[k].text && !(out->values[k].text = strdup(r->values[k].text))) {
-            tp_request_clear(out);
-            return tp_fail(err, ENOMEM, "out of memory for a job");
-        }
-    }
-    tp_jobs_get_policy(jobs, &policy, NULL);
-    return tp_policy_fill(&policy, out, err);
-}
-
 /* Jobs go by the path of the directory, which may lead elsewhere by now. */
 static int check_place(const struct tp_jobs *jobs, struct tp_error *err)
 {
@@ -174,7 +156,8 @@ static int check_one(struct tp_jobs *jobs, const struct tp_request *requests, si
                      struct tp_error *err)
 {
     const struct tp_request *r = &requests[i];
-    const struct tp_verb_info *verb = tp_verb_get(r->verb);
+    const struct tp_verb_ops *verb = tp_verb_get(r->verb);
+    struct tp_policy policy;
     struct tp_job *job;
     int rc;
 
@@ -194,9 +177,10 @@ static int check_one(struct tp_jobs *jobs, const struct tp_request *requests, si
     if (!job)
         return tp_fail(err, ENOMEM, "out of memory for a job");
     job->fd = -1;
-    rc = copy_request(jobs, r, &job->request, err);
-    if (rc == 0)
-        rc = tp_request_check(jobs->dirfd, jobs->dir, &job->request, err);
+    tp_jobs_get_policy(jobs, &policy, NULL);
+    all[i].request = *r;
+    tp_policy_fill(&policy, &all[i].request);
+    rc = tp_request_check(jobs->dirfd, jobs->dir, &all[i].request, err);
     if (rc == 0)
         rc = check_among(requests, i, all, err);
     if (rc < 0)
@@ -239,7 +223,7 @@ static int make_record(struct tp_jobs *jobs, struct taking *t, struct tp_error *
         memcpy(jobs->last_id, job->status.id, sizeof jobs->last_id);
     job->status.created = time(NULL);
     memcpy(t->id, job->status.id, sizeof t->id);
-    return tp_record_stage(fd, &job->request, &job->status, err);
+    return tp_record_stage(fd, &t->request, &job->status, err);
 }
 
 /* Of all of them together, which takes hardly longer than of one. */

@@ -58,7 +58,6 @@ void tp_job_destroy(struct tp_job *job)
 {
     if (!job)
         return;
-    tp_request_clear(&job->request);
     if (job->fd >= 0)
         close(job->fd);
     free(job);
@@ -111,7 +110,7 @@ static int interrupt(struct tp_jobs *jobs, int fd, const char *id, struct tp_job
     tp_record_put_status(fd, status, true, NULL);
     n = snprintf(text, sizeof text, "%d\n", status->error);
     tp_record_put(fd, "exit", text, (size_t)n, false, NULL);
-    tp_job_sweep(jobs->dir, status->verb, status->subject);
+    tp_jobs_sweep(jobs, status->verb, status->subject);
     return 0;
 }
 

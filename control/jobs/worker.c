@@ -150,7 +150,7 @@ static void conclude(struct run *run, int status)
     else
         snprintf(message, sizeof message,
                  "the job's process ended without a word; its log may tell");
-    tp_job_sweep(jobs->dir, run->job->status.verb, run->job->status.subject);
+    tp_jobs_sweep(jobs, run->job->status.verb, run->job->status.subject);
     if ((status >= 0 && WIFSIGNALED(status) && run->asked_to_end > 0) || error == ECANCELED) {
         state = cancel || !closing ? TP_JOB_CANCELLED : TP_JOB_INTERRUPTED;
         error = state == TP_JOB_CANCELLED ? ECANCELED : EINTR;

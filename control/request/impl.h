@@ -1,12 +1,36 @@
 /* SPDX-License-Identifier: MIT */
-/* How a request is filled, value by value, whatever it is written in. */
+/* Filling a request value by value, whatever it is written in. */
 #ifndef TP_CONTROL_REQUEST_IMPL_H
 #define TP_CONTROL_REQUEST_IMPL_H
 
 #include "control/request/request.h"
 
-/* What a value was written as: words say everything as text, JSON has kinds of its own. */
+/* What a value was written as: a word, or a JSON value of this type. */
 enum tp_value_form { TP_FORM_WORD, TP_FORM_STRING, TP_FORM_NUMBER, TP_FORM_BOOL };
+
+/* --- value.c: one value, held by a member of the structure at BASE --- */
+
+/* TEXT is LEN bytes of anything. On failure the member is unchanged. */
+int tp_value_from_text(const struct tp_key *key, enum tp_value_form form, const char *text,
+                       size_t len, void *base, struct tp_error *err);
+/* STRICT as tp_request_from_json has it. */
+int tp_value_from_json(const struct tp_key *key, const struct tp_json *value, bool strict,
+                       void *base, struct tp_error *err);
+void tp_value_to_json(const struct tp_key *key, const char *name, const void *base,
+                      struct tp_json_writer *json);
+bool tp_value_is_same(const struct tp_key *key, const void *a, const void *b);
+
+/* The default of KEY; nothing where it has none. */
+void tp_value_set_default(const struct tp_key *key, void *base);
+
+/* UTF-8 of at most MAX bytes without control characters. */
+bool tp_value_is_text(const char *text, size_t len, size_t max);
+/* A name that an entry of the directory can have: it leads nowhere else, and is not hidden. */
+bool tp_value_is_name(const char *text, size_t len);
+/* Untrusted text, cut and made printable for a message. */
+const char *tp_value_quote(const char *text, size_t len, char out[64]);
+
+/* --- request.c: a request, member by member --- */
 
 /* "model" or "job": the subject's key in JSON. */
 const char *tp_request_subject_key(enum tp_verb verb);
@@ -14,13 +38,23 @@ const char *tp_request_subject_key(enum tp_verb verb);
 void tp_request_begin(struct tp_request *request, enum tp_verb verb);
 int tp_request_set_subject(struct tp_request *request, const char *text, size_t len,
                            struct tp_error *err);
-/* KEY and TEXT are LEN bytes of anything, checked here. */
-int tp_request_set(struct tp_request *request, const char *key, size_t key_len,
+int tp_request_set_retry(struct tp_request *request, const char *text, size_t len,
+                         struct tp_error *err);
+/* The key of this name that was not given before; NULL: the error says which keys there are. */
+const struct tp_key *tp_request_find_key(const struct tp_request *request, const char *name,
+                                         size_t len, struct tp_error *err);
+/* KEY has its value now. */
+void tp_request_mark_given(struct tp_request *request, const struct tp_key *key);
+/* A key and a value that were read as text; "id" is one. */
+int tp_request_set(struct tp_request *request, const char *name, size_t name_len,
                    enum tp_value_form form, const char *text, size_t len, struct tp_error *err);
-/* Defaults for what is not there yet; on failure the request is to be cleared by the caller. */
+/* Sets the defaults of all other keys. */
 int tp_request_end(struct tp_request *request, struct tp_error *err);
 
-/* One request that begins at *POS with '{'; *POS is moved behind it, or to what is wrong. */
+/* --- json.c --- */
+
+/* Reads one request that begins at *POS with '{'; *POS becomes its end, or the place of the error.
+ */
 int tp_request_read_object(enum tp_verb verb, const char *text, size_t len, size_t *pos,
                            struct tp_request *out, struct tp_error *err);
 

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Requests as objects of JSON: as they are typed, and as they are kept. */
+/* Requests as objects of JSON: read from text, read from a tree, and written. */
 #include <config.h>
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/lex.h"
 #include "control/request/impl.h"
+#include "control/verb/verb.h"
 
 static int set_member(struct tp_request *request, const char *key, size_t key_len,
                       enum tp_value_form form, const char *text, size_t len, struct tp_error *err)
@@ -19,15 +18,15 @@ static int set_member(struct tp_request *request, const char *key, size_t key_le
 
     if (key_len == strlen(subject) && memcmp(key, subject, key_len) == 0)
         return form == TP_FORM_STRING ? tp_request_set_subject(request, text, len, err)
-                                      : tp_fail(err, EINVAL, "'%s' is a name", subject);
+                                      : tp_fail(err, EINVAL, "'%s' must be a name", subject);
     if (key_len == 4 && memcmp(key, "verb", 4) == 0)
         return form == TP_FORM_STRING && len == strlen(verb) && memcmp(text, verb, len) == 0
                    ? 0
-                   : tp_fail(err, EINVAL, "'verb' is another than '%s'", verb);
+                   : tp_fail(err, EINVAL, "'verb' must be '%s'", verb);
     return tp_request_set(request, key, key_len, form, text, len, err);
 }
 
-/* --- As it is typed: token by token, so that what is wrong is known by its place --- */
+/* --- From text: token by token, so that an error has its position --- */
 
 struct reading {
     struct tp_lex lex;
@@ -37,7 +36,7 @@ struct reading {
     struct tp_error *err;
 };
 
-/* 1: null, which is the same as not to say the key. */
+/* A null is the same as no key. */
 static int read_value(struct reading *r, enum tp_lex_token token)
 {
     const char *word;
@@ -56,18 +55,18 @@ static int read_value(struct reading *r, enum tp_lex_token token)
     case TP_LEX_NULL:
         return 0;
     case TP_LEX_ERROR:
-        return tp_fail(r->err, EINVAL, "no JSON: %s", r->lex.why);
+        return tp_fail(r->err, EINVAL, "invalid JSON: %s", r->lex.why);
     default:
-        return tp_fail(r->err, EINVAL, "a value that is an object or an array");
+        return tp_fail(r->err, EINVAL, "a value is an object or an array");
     }
 }
 
-/* AT: where the member that is wrong begins. */
+/* AT: where the wrong member begins. */
 static int read_members(struct reading *r, size_t *at)
 {
     int rc = 0;
 
-    tp_lex_next(&r->lex); /* the brace that brought us here */
+    tp_lex_next(&r->lex); /* the opening brace */
     while (rc == 0) {
         enum tp_lex_token token = tp_lex_next(&r->lex);
 
@@ -75,7 +74,7 @@ static int read_members(struct reading *r, size_t *at)
         if (token == TP_LEX_OBJECT_END)
             return 0;
         if (token != TP_LEX_KEY)
-            return tp_fail(r->err, EINVAL, "no JSON: %s", r->lex.why);
+            return tp_fail(r->err, EINVAL, "invalid JSON: %s", r->lex.why);
         *at = (size_t)(r->lex.text - r->lex.data) - 1;
         r->key_len = tp_lex_unescape(&r->lex, r->key);
         token = tp_lex_next(&r->lex);
@@ -110,90 +109,93 @@ int tp_request_read_object(enum tp_verb verb, const char *text, size_t len, size
     return rc;
 }
 
-/* --- As it is kept --- */
+/* --- From a tree --- */
 
-static void put_value(const struct tp_request *request, size_t i, struct tp_json_writer *json)
+/* The schema of the HTTP interface has fewer characters than a line can give. */
+static int check_strict_retry(const char *text, struct tp_error *err)
 {
-    const struct tp_key *key = &tp_verb_get(request->verb)->keys[i];
+    size_t len = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-");
 
-    switch (key->kind) {
-    case TP_KEY_NUMBER:
-    case TP_KEY_SIZE:
-        tp_json_put_u64(json, key->name, request->values[i].number);
-        break;
-    case TP_KEY_DECIMAL:
-        tp_json_put_double(json, key->name, request->values[i].decimal);
-        break;
-    case TP_KEY_BOOL:
-        tp_json_put_bool(json, key->name, request->values[i].number != 0);
-        break;
-    default:
-        tp_json_put_string(json, key->name, request->values[i].text);
+    return len > 0 && len <= TP_RETRY_KEY_MAX && !text[len]
+               ? 0
+               : tp_fail(err, EINVAL,
+                         "'id' must have 1 to %u letters, digits, '.', '_', ':' or '-'",
+                         TP_RETRY_KEY_MAX);
+}
+
+static int set_text_member(struct tp_request *request, const char *key, const char *text,
+                           bool strict, struct tp_error *err)
+{
+    size_t len = strlen(text);
+    int rc = 0;
+
+    if (strcmp(key, "id") == 0) {
+        rc = strict ? check_strict_retry(text, err) : 0;
+        return rc < 0 ? rc : tp_request_set_retry(request, text, len, err);
     }
+    if (strict && len > 0 && !tp_value_is_name(text, len))
+        return tp_fail(err, ENOENT, "there is no model of the name in '%s'", key);
+    return tp_request_set_subject(request, text, len, err);
 }
 
-void tp_request_to_json(const struct tp_request *request, struct tp_json_writer *json,
-                        const char *key)
+static int set_member_from_tree(struct tp_request *request, const struct tp_json *member,
+                                bool strict, struct tp_error *err)
 {
-    const struct tp_verb_info *info = tp_verb_get(request->verb);
+    const char *name = tp_json_key(member), *text = tp_json_string(member);
+    bool is_subject = strcmp(name, tp_request_subject_key(request->verb)) == 0;
+    const struct tp_key *key;
+    int rc;
 
-    tp_json_begin_object(json, key);
-    tp_json_put_string(json, "verb", info->name);
-    tp_json_put_string(json, tp_request_subject_key(request->verb), request->subject);
-    if (request->retry[0])
-        tp_json_put_string(json, "id", request->retry);
-    for (size_t i = 0; info->keys[i].name; i++)
-        if (request->values[i].text)
-            put_value(request, i, json);
-    tp_json_end_object(json);
-}
-
-static int from_member(struct tp_request *request, const struct tp_json *member,
-                       struct tp_error *err)
-{
-    const char *key = tp_json_key(member), *text = tp_json_string(member);
-    enum tp_value_form form = TP_FORM_STRING;
-    char number[32];
-    uint64_t whole;
-    double d;
-    bool yes;
-
-    if (tp_json_is_null(member))
+    if (tp_json_is_null(member) && !(strict && is_subject))
         return 0;
-    if (tp_json_u64(member, &whole)) {
-        form = TP_FORM_NUMBER;
-        snprintf(number, sizeof number, "%" PRIu64, whole);
-        text = number;
-    } else if (tp_json_double(member, &d)) {
-        form = TP_FORM_NUMBER;
-        snprintf(number, sizeof number, "%.17g", d);
-        text = number;
-    } else if (tp_json_bool(member, &yes)) {
-        form = TP_FORM_BOOL;
-        text = yes ? "true" : "false";
-    }
-    if (!text)
-        return tp_fail(err, EINVAL, "'%.48s' is an object or an array", key);
-    return set_member(request, key, strlen(key), form, text, strlen(text), err);
+    if (!strict && strcmp(name, "verb") == 0)
+        return 0;
+    if (is_subject || strcmp(name, "id") == 0)
+        return text ? set_text_member(request, name, text, strict, err)
+                    : tp_fail(err, EINVAL, "'%s' must be a string", name);
+    key = tp_request_find_key(request, name, strlen(name), err);
+    if (!key)
+        return -EINVAL;
+    rc = tp_value_from_json(key, member, strict, request, err);
+    if (rc == 0)
+        tp_request_mark_given(request, key);
+    return rc;
 }
 
-int tp_request_from_json(const struct tp_json *object, struct tp_request *out, struct tp_error *err)
+int tp_request_from_json(enum tp_verb verb, const struct tp_json *object, bool strict,
+                         struct tp_request *out, struct tp_error *err)
 {
     const char *name = tp_json_string(tp_json_get(object, "verb"));
-    enum tp_verb verb = name ? tp_verb_find(name) : TP_VERB_COUNT;
     int rc = 0;
 
     memset(out, 0, sizeof *out);
     if (!tp_json_is_object(object))
-        return tp_fail(err, EINVAL, "a request is an object");
+        return tp_fail(err, EINVAL, "a request must be an object");
     if (verb == TP_VERB_COUNT)
-        return tp_fail(err, EINVAL, "a request has a 'verb' that is known");
+        verb = name ? tp_verb_find(name) : TP_VERB_COUNT;
+    if (verb == TP_VERB_COUNT)
+        return tp_fail(err, EINVAL, "a request must have a known 'verb'");
     tp_request_begin(out, verb);
     for (const struct tp_json *m = tp_json_first(object); m && rc == 0; m = tp_json_next(m))
-        rc = from_member(out, m, err);
-    if (rc == 0)
-        rc = tp_request_end(out, err);
-    if (rc < 0)
-        tp_request_clear(out);
-    return rc;
+        rc = set_member_from_tree(out, m, strict, err);
+    return rc < 0 ? rc : tp_request_end(out, err);
+}
+
+/* --- Writing --- */
+
+void tp_request_to_json(const struct tp_request *request, bool defaults,
+                        struct tp_json_writer *json, const char *key)
+{
+    const struct tp_verb_ops *verb = tp_verb_get(request->verb);
+    uint32_t members = defaults ? request->set : request->given;
+
+    tp_json_begin_object(json, key);
+    tp_json_put_string(json, "verb", verb->name);
+    tp_json_put_string(json, tp_request_subject_key(request->verb), request->subject);
+    if (request->retry[0])
+        tp_json_put_string(json, "id", request->retry);
+    for (unsigned i = 0; verb->keys[i].name; i++)
+        if (members >> i & 1)
+            tp_value_to_json(&verb->keys[i], verb->keys[i].name, request, json);
+    tp_json_end_object(json);
 }

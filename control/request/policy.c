@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tenpak.conf: read, checked key by key, and what requests that leave something open get from it.
+ * tenpak.conf: read by a table of keys, and the defaults that requests get from it.
  */
 #include <config.h>
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,176 +13,106 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "base/size.h"
+#include "codec/codec.h"
+#include "control/request/impl.h"
 #include "control/request/policy.h"
+#include "control/verb/impl.h"
 
 #define CONF_MAX (1u << 20)
-#define GIB ((uint64_t)1 << 30)
 
-/* Where a key's value goes. */
-enum kind { WHOLE, SIZE, YES, BASE, CODEC, IO };
+/* A key of tenpak.conf; FILLS is the key of requests that it is the default of, or NULL. */
 struct slot {
-    const char *section; /* NULL: at the top */
-    const char *key;
-    enum kind kind;
-    uint64_t low, high;
-    size_t offset, width;
+    struct tp_key key; /* "section.key", or "key" at the top */
+    const char *fills;
 };
 
-#define SLOT(section, key, kind, low, high, member)                                                \
+#define SLOT(name, kind, standard, low, high, words, member, fills)                                \
     {                                                                                              \
-        section, key, kind, low, high, offsetof(struct tp_policy, member),                         \
-            sizeof(((struct tp_policy *)0)->member)                                                \
+        {name, kind, standard, low, high, words, NULL, TP_KEY_AT(struct tp_policy, member)}, fills \
     }
 
+/* In the order in which they are written. */
 static const struct slot slots[] = {
-    SLOT(NULL, "base", BASE, 0, 0, base),
-    SLOT(NULL, "codec", CODEC, 0, 0, codec),
-    SLOT(NULL, "codec_budget", WHOLE, 1, 19, zstd_level),
-    SLOT("auto_compress", "enabled", YES, 0, 1, auto_compress),
-    SLOT("auto_compress", "quiet_seconds", WHOLE, 1, (uint64_t)1 << 32, quiet_seconds),
-    SLOT("auto_compress", "least_bytes", SIZE, 0, (uint64_t)1 << 50, least_bytes),
-    SLOT("jobs", "slots", WHOLE, 1, 64, jobs),
-    SLOT("jobs", "queue", WHOLE, 0, 10000, queue),
-    SLOT("jobs", "memory", SIZE, (uint64_t)64 << 20, (uint64_t)1 << 50, memory),
-    SLOT("jobs", "nice", WHOLE, 0, 19, niceness),
-    SLOT("jobs", "io", IO, 0, 0, io_idle),
-    SLOT("retention", "count", WHOLE, 1, 100000, keep_count),
-    SLOT("retention", "seconds", WHOLE, 1, (uint64_t)1 << 36, keep_seconds),
-    SLOT("retention", "bytes", SIZE, 1u << 20, (uint64_t)1 << 50, keep_bytes),
+    SLOT("base", TP_KEY_BASE, "auto", 0, 0, NULL, base, "base"),
+    SLOT("codec", TP_KEY_WORD, "auto", 0, 0, tp_codec_choices, codec, "codec"),
+    SLOT("codec_budget", TP_KEY_NUMBER, "3", 1, 19, NULL, zstd_level, "zstd_level"),
+    SLOT("auto_compress.enabled", TP_KEY_BOOL, "no", 0, 0, NULL, auto_compress, NULL),
+    SLOT("auto_compress.quiet_seconds", TP_KEY_NUMBER, "3600", 1, (uint64_t)1 << 32, NULL,
+         quiet_seconds, NULL),
+    SLOT("auto_compress.least_bytes", TP_KEY_SIZE, "64MiB", 0, (uint64_t)1 << 50, NULL, least_bytes,
+         NULL),
+    SLOT("jobs.slots", TP_KEY_NUMBER, "2", 1, 64, NULL, jobs, NULL),
+    SLOT("jobs.queue", TP_KEY_NUMBER, "256", 0, 10000, NULL, queue, NULL),
+    SLOT("jobs.memory", TP_KEY_SIZE, "4GiB", (uint64_t)64 << 20, (uint64_t)1 << 50, NULL, memory,
+         "memory"),
+    SLOT("jobs.nice", TP_KEY_NUMBER, "10", 0, 19, NULL, niceness, "nice"),
+    SLOT("jobs.io", TP_KEY_WORD, "normal", 0, 0, tp_io_words, io, "io"),
+    SLOT("retention.count", TP_KEY_NUMBER, "200", 1, 100000, NULL, keep_count, NULL),
+    SLOT("retention.seconds", TP_KEY_NUMBER, "2592000", 1, (uint64_t)1 << 36, NULL, keep_seconds,
+         NULL),
+    SLOT("retention.bytes", TP_KEY_SIZE, "64MiB", 1u << 20, (uint64_t)1 << 50, NULL, keep_bytes,
+         NULL),
 };
 #define SLOT_N (sizeof slots / sizeof slots[0])
 
 void tp_policy_default(struct tp_policy *policy)
 {
-    *policy = (struct tp_policy){
-        .base = "auto",
-        .codec = "auto",
-        .zstd_level = 3,
-        .quiet_seconds = 3600,
-        .least_bytes = (uint64_t)64 << 20,
-        .jobs = 2,
-        .queue = 256,
-        .memory = 4 * GIB,
-        .niceness = 10,
-        .keep_count = 200,
-        .keep_seconds = (uint64_t)30 * 86400,
-        .keep_bytes = (uint64_t)64 << 20,
-    };
+    *policy = (struct tp_policy){0};
+    for (size_t i = 0; i < SLOT_N; i++)
+        tp_value_set_default(&slots[i].key, policy);
 }
 
-/* "jobs.slots". */
-static const char *full_name(const struct slot *slot, char out[64])
+static const char *section_end(const char *name)
 {
-    snprintf(out, 64, "%s%s%s", slot->section ? slot->section : "", slot->section ? "." : "",
-             slot->key);
-    return out;
-}
-
-static void put_number(struct tp_policy *policy, const struct slot *slot, uint64_t value)
-{
-    void *at = (char *)policy + slot->offset;
-    bool yes = value != 0;
-    unsigned number = (unsigned)value;
-
-    if (slot->width == sizeof value)
-        memcpy(at, &value, sizeof value);
-    else if (slot->width == sizeof number)
-        memcpy(at, &number, sizeof number);
-    else
-        memcpy(at, &yes, sizeof yes);
-}
-
-/* Words are checked as those of requests are: by asking for them. */
-static int take_word(struct tp_policy *policy, const struct slot *slot, const char *key,
-                     const char *text, struct tp_error *err)
-{
-    struct tp_request request = {.verb = TP_VERB_COMPRESS};
-    struct tp_error why = {0};
-    int rc = text ? tp_request_fill(&request, slot->key, text, &why) : -EINVAL;
-
-    tp_request_clear(&request);
-    if (rc == -ENOMEM)
-        return tp_fail(err, ENOMEM, "out of memory");
-    if (rc < 0)
-        return tp_fail(err, EINVAL, "'%s': %s", key, why.message[0] ? why.message : "it is a text");
-    if (slot->kind == IO)
-        put_number(policy, slot, strcmp(text, "idle") == 0);
-    else if (strlen(text) >= slot->width)
-        return tp_fail(err, EINVAL, "'%s' is too long", key);
-    else
-        snprintf((char *)policy + slot->offset, slot->width, "%s", text);
-    return 0;
-}
-
-static int take_value(struct tp_policy *policy, const struct slot *slot, const struct tp_json *v,
-                      struct tp_error *err)
-{
-    const char *text = tp_json_string(v);
-    uint64_t number = 0;
-    char key[64];
-    bool yes;
-    int rc = 0;
-
-    full_name(slot, key);
-    if (slot->kind == BASE || slot->kind == CODEC || slot->kind == IO) {
-        return take_word(policy, slot, key, text, err);
-    }
-    if (slot->kind == YES) {
-        if (!tp_json_bool(v, &yes))
-            return tp_fail(err, EINVAL, "'%s' is true or false", key);
-        put_number(policy, slot, yes);
-        return 0;
-    }
-    if (slot->kind == SIZE && text)
-        rc = tp_size_parse(text, &number);
-    else if (!tp_json_u64(v, &number))
-        rc = -EINVAL;
-    if (rc == -EINVAL)
-        return tp_fail(err, EINVAL, "'%s' is %s", key,
-                       slot->kind == SIZE ? "a number of bytes, or a size such as \"2GiB\""
-                                          : "a whole number");
-    if (rc == -ERANGE || number < slot->low || number > slot->high)
-        return tp_fail(err, ERANGE, "'%s' is from %" PRIu64 " to %" PRIu64, key, slot->low,
-                       slot->high);
-    put_number(policy, slot, number);
-    return 0;
+    return strchr(name, '.');
 }
 
 static bool is_section(const char *name)
 {
+    size_t len = strlen(name);
+
     for (size_t i = 0; i < SLOT_N; i++)
-        if (slots[i].section && strcmp(slots[i].section, name) == 0)
+        if (strncmp(slots[i].key.name, name, len) == 0 && slots[i].key.name[len] == '.')
             return true;
     return false;
 }
 
-static int take_members(struct tp_policy *policy, const char *section, const struct tp_json *object,
-                        struct tp_error *err)
+static int set_value(struct tp_policy *policy, const struct tp_key *key, const struct tp_json *v,
+                     struct tp_error *err)
+{
+    /* A size may be text, such as "2GiB"; a number or a boolean may not. */
+    bool strict = key->kind == TP_KEY_NUMBER || key->kind == TP_KEY_BOOL;
+
+    return tp_value_from_json(key, v, strict, policy, err);
+}
+
+static int set_members(struct tp_policy *policy, const char *section, const struct tp_json *object,
+                       struct tp_error *err)
 {
     int rc = 0;
 
     for (const struct tp_json *m = tp_json_first(object); m && rc == 0; m = tp_json_next(m)) {
         const char *key = tp_json_key(m);
+        char name[128];
         size_t i = 0;
 
-        while (i < SLOT_N && (strcmp(slots[i].key, key) != 0 || !slots[i].section != !section ||
-                              (section && strcmp(slots[i].section, section) != 0)))
+        snprintf(name, sizeof name, "%s%s%.64s", section ? section : "", section ? "." : "", key);
+        while (i < SLOT_N &&
+               (strcmp(slots[i].key.name, name) != 0 || (!section && section_end(key))))
             i++;
         if (i < SLOT_N)
-            rc = take_value(policy, &slots[i], m, err);
+            rc = set_value(policy, &slots[i].key, m, err);
         else if (!section && is_section(key) && tp_json_is_object(m))
-            rc = take_members(policy, key, m, err);
+            rc = set_members(policy, key, m, err);
         else if (!section && is_section(key))
-            rc = tp_fail(err, EINVAL, "'%s' is an object", key);
+            rc = tp_fail(err, EINVAL, "'%s' must be an object", key);
         else if (section || strcmp(key, "schema") != 0)
-            rc = tp_fail(err, EINVAL, "there is no key '%s%s%.64s'", section ? section : "",
-                         section ? "." : "", key);
+            rc = tp_fail(err, EINVAL, "there is no key '%s'", name);
     }
     return rc;
 }
 
-/* The text of the file, which may be neither a link nor anything that a read would wait for. */
+/* The text of the file: no link is followed, and nothing that a read could wait for is opened. */
 static int read_conf(const char *path, struct tp_buffer *out, struct tp_error *err)
 {
     int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY), rc = 0;
@@ -192,7 +121,7 @@ static int read_conf(const char *path, struct tp_buffer *out, struct tp_error *e
     if (fd < 0)
         return tp_fail_errno(err, "cannot open '%s'", path);
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-        rc = tp_fail(err, EINVAL, "'%s' is no regular file", path);
+        rc = tp_fail(err, EINVAL, "'%s' is not a regular file", path);
     else if (st.st_size > (off_t)CONF_MAX)
         rc = tp_fail(err, EINVAL, "'%s' is longer than %u bytes", path, CONF_MAX);
     else if (tp_buffer_reserve(out, (size_t)st.st_size + 1) < 0)
@@ -230,9 +159,9 @@ int tp_policy_read(const char *dir, struct tp_policy *policy, struct tp_error *e
                 err->code = rc;
         }
         if (rc == 0 && !tp_json_is_object(root))
-            rc = tp_fail(err, EINVAL, "it is no object");
+            rc = tp_fail(err, EINVAL, "it must be an object");
         if (rc == 0)
-            rc = take_members(&now, NULL, root, err);
+            rc = set_members(&now, NULL, root, err);
         if (rc < 0)
             tp_error_prefix(err, "'%s'", path);
     }
@@ -245,46 +174,38 @@ out:
     return rc;
 }
 
-int tp_policy_fill(const struct tp_policy *policy, struct tp_request *request, struct tp_error *err)
+void tp_policy_fill(const struct tp_policy *policy, struct tp_request *request)
 {
-    char level[16], memory[32], niceness[16];
-    const char *const fills[][2] = {
-        {"base", policy->base}, {"codec", policy->codec},
-        {"zstd_level", level},  {"memory", memory},
-        {"nice", niceness},     {"io", policy->io_idle ? "idle" : "normal"},
-    };
-    int rc = 0;
+    const struct tp_key *keys = tp_verb_get(request->verb)->keys;
 
-    snprintf(level, sizeof level, "%u", policy->zstd_level);
-    snprintf(memory, sizeof memory, "%" PRIu64, policy->memory);
-    snprintf(niceness, sizeof niceness, "%d", policy->niceness);
-    for (size_t i = 0; i < sizeof fills / sizeof fills[0] && rc == 0; i++)
-        rc = tp_request_fill(request, fills[i][0], fills[i][1], err);
-    return rc;
+    for (unsigned i = 0; keys[i].name; i++)
+        for (size_t k = 0; k < SLOT_N && !(request->given >> i & 1); k++)
+            if (slots[k].fills && strcmp(slots[k].fills, keys[i].name) == 0) {
+                memcpy((char *)request + keys[i].offset, (const char *)policy + slots[k].key.offset,
+                       keys[i].width);
+                request->set |= (uint32_t)1 << i;
+            }
 }
 
 void tp_policy_json(const struct tp_policy *policy, struct tp_json_writer *json, const char *key)
 {
+    char section[32] = "";
+
     tp_json_begin_object(json, key);
-    tp_json_put_string(json, "base", policy->base);
-    tp_json_put_string(json, "codec", policy->codec);
-    tp_json_put_u64(json, "codec_budget", policy->zstd_level);
-    tp_json_begin_object(json, "auto_compress");
-    tp_json_put_bool(json, "enabled", policy->auto_compress);
-    tp_json_put_u64(json, "quiet_seconds", policy->quiet_seconds);
-    tp_json_put_u64(json, "least_bytes", policy->least_bytes);
-    tp_json_end_object(json);
-    tp_json_begin_object(json, "jobs");
-    tp_json_put_u64(json, "slots", policy->jobs);
-    tp_json_put_u64(json, "queue", policy->queue);
-    tp_json_put_u64(json, "memory", policy->memory);
-    tp_json_put_i64(json, "nice", policy->niceness);
-    tp_json_put_string(json, "io", policy->io_idle ? "idle" : "normal");
-    tp_json_end_object(json);
-    tp_json_begin_object(json, "retention");
-    tp_json_put_u64(json, "count", policy->keep_count);
-    tp_json_put_u64(json, "seconds", policy->keep_seconds);
-    tp_json_put_u64(json, "bytes", policy->keep_bytes);
-    tp_json_end_object(json);
+    for (size_t i = 0; i < SLOT_N; i++) {
+        const char *name = slots[i].key.name, *end = section_end(name);
+        size_t len = end ? (size_t)(end - name) : 0;
+
+        if (strlen(section) != len || strncmp(section, name, len) != 0) {
+            if (section[0])
+                tp_json_end_object(json);
+            snprintf(section, sizeof section, "%.*s", (int)len, name);
+            if (end)
+                tp_json_begin_object(json, section);
+        }
+        tp_value_to_json(&slots[i].key, end ? end + 1 : name, policy, json);
+    }
+    if (section[0])
+        tp_json_end_object(json);
     tp_json_end_object(json);
 }

@@ -1,19 +1,181 @@
 /* SPDX-License-Identifier: MIT */
-/* A text of requests, line by line: words quoted as in a shell, or an object of JSON. */
+/* Requests: filled key by key, and read from words and from texts of several lines. */
 #include <config.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "control/request/impl.h"
+#include "control/verb/verb.h"
+
+/* --- One request --- */
+
+const char *tp_request_subject_key(enum tp_verb verb)
+{
+    return verb == TP_VERB_CANCEL ? "job" : "model";
+}
+
+void tp_request_begin(struct tp_request *request, enum tp_verb verb)
+{
+    memset(request, 0, sizeof *request);
+    request->verb = verb;
+}
+
+int tp_request_set_subject(struct tp_request *request, const char *text, size_t len,
+                           struct tp_error *err)
+{
+    const char *kind = tp_request_subject_key(request->verb);
+    char part[64];
+
+    if (request->subject[0])
+        return tp_fail(err, EINVAL, "the %s is named twice", kind);
+    if (len == 0)
+        return tp_fail(err, EINVAL, "the %s is not named", kind);
+    if (!tp_value_is_name(text, len))
+        return tp_fail(err, EINVAL,
+                       "'%s' is not a valid name of a %s: a name has no '/' and no control "
+                       "characters, and does not begin with '.'",
+                       tp_value_quote(text, len, part), kind);
+    memcpy(request->subject, text, len);
+    request->subject[len] = '\0';
+    return 0;
+}
+
+int tp_request_set_retry(struct tp_request *request, const char *text, size_t len,
+                         struct tp_error *err)
+{
+    if (request->retry[0])
+        return tp_fail(err, EINVAL, "the key 'id' is given twice");
+    if (len > TP_RETRY_KEY_MAX)
+        return tp_fail(err, ERANGE, "'id' has at most %u characters", TP_RETRY_KEY_MAX);
+    if (!tp_value_is_text(text, len, TP_RETRY_KEY_MAX))
+        return tp_fail(err, EINVAL, "'id' must be text without control characters");
+    memcpy(request->retry, text, len);
+    request->retry[len] = '\0';
+    return 0;
+}
+
+static int unknown_key(const struct tp_verb_ops *verb, const char *name, size_t len,
+                       struct tp_error *err)
+{
+    char list[256] = "", part[64];
+    size_t used = 0;
+
+    tp_value_quote(name, len, part);
+    for (size_t i = 0; verb->keys[i].name && used < sizeof list; i++)
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "",
+                                 verb->keys[i].name);
+    if (!list[0])
+        return tp_fail(err, EINVAL, "'%s' takes no key '%s'", verb->name, part);
+    return tp_fail(err, EINVAL, "'%s' has no key '%s': it has %s, id", verb->name, part, list);
+}
+
+static uint32_t bit_of(const struct tp_request *request, const struct tp_key *key)
+{
+    return (uint32_t)1 << (key - tp_verb_get(request->verb)->keys);
+}
+
+const struct tp_key *tp_request_find_key(const struct tp_request *request, const char *name,
+                                         size_t len, struct tp_error *err)
+{
+    const struct tp_verb_ops *verb = tp_verb_get(request->verb);
+    const struct tp_key *key = verb->keys;
+
+    while (key->name && (strlen(key->name) != len || memcmp(key->name, name, len) != 0))
+        key++;
+    if (!key->name) {
+        unknown_key(verb, name, len, err);
+        return NULL;
+    }
+    if (request->given & bit_of(request, key)) {
+        tp_fail(err, EINVAL, "the key '%s' is given twice", key->name);
+        return NULL;
+    }
+    return key;
+}
+
+void tp_request_mark_given(struct tp_request *request, const struct tp_key *key)
+{
+    request->given |= bit_of(request, key);
+}
+
+int tp_request_set(struct tp_request *request, const char *name, size_t name_len,
+                   enum tp_value_form form, const char *text, size_t len, struct tp_error *err)
+{
+    const struct tp_key *key;
+    int rc;
+
+    if (name_len == 2 && memcmp(name, "id", 2) == 0 && request->verb != TP_VERB_CANCEL)
+        return form == TP_FORM_BOOL ? tp_fail(err, EINVAL, "'id' must be text")
+                                    : tp_request_set_retry(request, text, len, err);
+    key = tp_request_find_key(request, name, name_len, err);
+    if (!key)
+        return -EINVAL;
+    rc = tp_value_from_text(key, form, text, len, request, err);
+    if (rc == 0)
+        tp_request_mark_given(request, key);
+    return rc;
+}
+
+int tp_request_end(struct tp_request *request, struct tp_error *err)
+{
+    if (!request->subject[0])
+        return tp_fail(err, EINVAL, "the %s is not named", tp_request_subject_key(request->verb));
+    request->set = request->given;
+    for (const struct tp_key *key = tp_verb_get(request->verb)->keys; key->name; key++)
+        if (!(request->given & bit_of(request, key)) && key->standard) {
+            tp_value_set_default(key, request);
+            request->set |= bit_of(request, key);
+        }
+    return 0;
+}
+
+bool tp_request_is_same(const struct tp_request *a, const struct tp_request *b)
+{
+    if (a->verb != b->verb || strcmp(a->subject, b->subject) != 0 || a->given != b->given)
+        return false;
+    for (const struct tp_key *key = tp_verb_get(a->verb)->keys; key->name; key++)
+        if ((a->given & bit_of(a, key)) && !tp_value_is_same(key, a, b))
+            return false;
+    return true;
+}
+
+static int set_word(struct tp_request *request, const char *word, size_t len, size_t equals,
+                    struct tp_error *err)
+{
+    if (equals == 0 || equals >= len + 1)
+        return tp_fail(err, EINVAL, "expected KEY=VALUE after the %s; quote a name that has spaces",
+                       tp_request_subject_key(request->verb));
+    return tp_request_set(request, word, equals, TP_FORM_WORD, word + equals + 1, len - equals - 1,
+                          err);
+}
+
+int tp_request_from_words(enum tp_verb verb, const char *model, char *const *words, int n,
+                          struct tp_request *out, struct tp_error *err)
+{
+    int rc;
+
+    tp_request_begin(out, verb);
+    rc = tp_request_set_subject(out, model, strlen(model), err);
+    for (int i = 0; i < n && rc == 0; i++) {
+        const char *equals = strchr(words[i], '=');
+
+        rc = set_word(out, words[i], strlen(words[i]),
+                      equals ? (size_t)(equals - words[i]) : SIZE_MAX, err);
+    }
+    return rc < 0 ? rc : tp_request_end(out, err);
+}
+
+/* --- A text --- */
 
 struct parser {
     enum tp_verb verb;
     const char *text;
     size_t len, pos;
-    size_t bad; /* where what is wrong begins */
-    char *word; /* the latest word without its quotes: room for the whole text */
+    size_t bad; /* where the error is */
+    char *word; /* the latest word without its quotes: has space for the whole text */
     size_t word_len;
     size_t equals; /* of the word's first '=' that was not quoted; SIZE_MAX: none */
     struct tp_request *list;
@@ -26,14 +188,14 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t' || c == '\r';
 }
 
-/* A backslash between double quotes is one, except before these. */
+/* Between double quotes a backslash quotes only these. */
 static bool is_escapable(char c)
 {
     return c == '"' || c == '\\' || c == '$' || c == '`';
 }
 
-/* What is between quotes, to the closing one. */
-static int take_quoted(struct parser *p)
+/* The text between quotes, to the closing one. */
+static int read_quoted(struct parser *p)
 {
     char quote = p->text[p->pos];
 
@@ -50,8 +212,8 @@ static int take_quoted(struct parser *p)
     return 0;
 }
 
-/* The word at POS, which is no blank. */
-static int take_word(struct parser *p)
+/* The word at POS, which is not a blank. */
+static int read_word(struct parser *p)
 {
     size_t start = p->pos;
     int rc = 0;
@@ -63,15 +225,15 @@ static int take_word(struct parser *p)
 
         p->bad = p->pos;
         if (c == '\'' || c == '"') {
-            rc = take_quoted(p);
+            rc = read_quoted(p);
             continue;
         }
         if (c == '\0')
-            return tp_fail(p->err, EINVAL, "a NUL byte in a command");
+            return tp_fail(p->err, EINVAL, "a command has a NUL byte");
         if (c == '\\') {
             p->pos++;
             if (p->pos == p->len || p->text[p->pos] == '\n')
-                return tp_fail(p->err, EINVAL, "a backslash at the end of a line");
+                return tp_fail(p->err, EINVAL, "a line ends with a backslash");
         } else if (c == '=' && p->equals == SIZE_MAX) {
             p->equals = p->word_len;
         }
@@ -82,23 +244,13 @@ static int take_word(struct parser *p)
     return rc;
 }
 
-static int take_key(struct parser *p, struct tp_request *request)
-{
-    if (p->equals == SIZE_MAX || p->equals == 0)
-        return tp_fail(p->err, EINVAL,
-                       "after the %s come words KEY=VALUE; a name with blanks is quoted",
-                       tp_request_subject_key(p->verb));
-    return tp_request_set(request, p->word, p->equals, TP_FORM_WORD, p->word + p->equals + 1,
-                          p->word_len - p->equals - 1, p->err);
-}
-
-static int take_words(struct parser *p, struct tp_request *request)
+static int read_words(struct parser *p, struct tp_request *request)
 {
     size_t start = p->pos;
     int rc;
 
     tp_request_begin(request, p->verb);
-    rc = take_word(p);
+    rc = read_word(p);
     if (rc == 0)
         rc = tp_request_set_subject(request, p->word, p->word_len, p->err);
     while (rc == 0) {
@@ -106,9 +258,9 @@ static int take_words(struct parser *p, struct tp_request *request)
             p->pos++;
         if (p->pos == p->len || p->text[p->pos] == '\n')
             break;
-        rc = take_word(p);
+        rc = read_word(p);
         if (rc == 0)
-            rc = take_key(p, request);
+            rc = set_word(request, p->word, p->word_len, p->equals, p->err);
     }
     if (rc < 0)
         return rc;
@@ -116,7 +268,7 @@ static int take_words(struct parser *p, struct tp_request *request)
     return tp_request_end(request, p->err);
 }
 
-static int take_object(struct parser *p, struct tp_request *request)
+static int read_object(struct parser *p, struct tp_request *request)
 {
     int rc = tp_request_read_object(p->verb, p->text, p->len, &p->pos, request, p->err);
 
@@ -125,7 +277,7 @@ static int take_object(struct parser *p, struct tp_request *request)
         p->pos++;
     if (rc == 0 && p->pos < p->len && p->text[p->pos] != '\n') {
         p->bad = p->pos;
-        rc = tp_fail(p->err, EINVAL, "more after the object in its line");
+        rc = tp_fail(p->err, EINVAL, "unexpected text after the object");
     }
     return rc;
 }
@@ -165,9 +317,9 @@ static int parse(struct parser *p)
         for (; counted < p->pos; counted++)
             line += p->text[counted] == '\n';
         rc =
-            p->text[p->pos] == '{' ? take_object(p, &p->list[p->n]) : take_words(p, &p->list[p->n]);
+            p->text[p->pos] == '{' ? read_object(p, &p->list[p->n]) : read_words(p, &p->list[p->n]);
         p->list[p->n].line = line;
-        p->n++; /* a request that is wrong has values to free, too */
+        p->n++;
     }
     if (rc == 0 && p->n == 0) {
         p->bad = p->pos;
@@ -176,7 +328,7 @@ static int parse(struct parser *p)
     return rc;
 }
 
-/* Lines and characters from 1. */
+/* The line and the character of position AT, both from 1. */
 static void find_spot(const char *text, size_t at, struct tp_request_spot *spot)
 {
     size_t line = 0;
@@ -213,17 +365,10 @@ int tp_requests_parse(enum tp_verb verb, const char *text, size_t len, struct tp
     free(p.word);
     if (rc < 0) {
         find_spot(text, p.bad < len ? p.bad : len, spot);
-        tp_requests_free(p.list, p.n);
+        free(p.list);
         return rc;
     }
     *out = p.list;
     *n = p.n;
     return 0;
-}
-
-void tp_requests_free(struct tp_request *requests, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        tp_request_clear(&requests[i]);
-    free(requests);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What can be asked of a directory: verbs with their keys, and requests read from words ("MODEL
- * key=value ...", with a shell's quoting) or from the same as a JSON object. One text may hold
- * several, a line each; all are good or none is taken.
+ * Requests: what a directory can be asked to do. A request is a verb, a model, and a typed value
+ * for each key of the verb. It is read from words ("MODEL key=value ...", quoted as in a shell) or
+ * from an object of JSON. A text may hold several requests, one on each line; all of them are
+ * valid, or none is accepted.
  */
 #ifndef TP_CONTROL_REQUEST_H
 #define TP_CONTROL_REQUEST_H
@@ -17,8 +18,10 @@
 
 #define TP_REQUEST_TEXT_MAX (64u << 10) /* bytes of one write */
 #define TP_REQUEST_MAX 256u             /* requests in one write */
-#define TP_REQUEST_KEYS_MAX 24u
-#define TP_RETRY_KEY_MAX 64u /* characters of id= */
+#define TP_REQUEST_KEYS_MAX 32u         /* keys of a verb: bits of GIVEN */
+#define TP_RETRY_KEY_MAX 64u            /* characters of id= */
+#define TP_NAME_MAX 255u                /* bytes of a model's name */
+#define TP_TEXT_MAX 1024u               /* bytes of a TP_KEY_TEXT */
 
 enum tp_verb {
     TP_VERB_ESTIMATE,
@@ -31,92 +34,112 @@ enum tp_verb {
     TP_VERB_COUNT
 };
 
+/* --- Keys --- */
+
+/* The kind of a value, and the type of the member that holds it. */
 enum tp_key_kind {
-    TP_KEY_NAME,    /* a model of the directory: no '/', no "..", not hidden */
-    TP_KEY_WORD,    /* one of WORDS */
-    TP_KEY_BASE,    /* auto, none or a model's name */
-    TP_KEY_BOOL,    /* yes or no; true and false in JSON */
-    TP_KEY_NUMBER,  /* whole, within LOW and HIGH */
-    TP_KEY_SIZE,    /* bytes with a unit (base/size.h), within LOW and HIGH */
-    TP_KEY_DECIMAL, /* a number with a fraction, within LOW and HIGH */
-    TP_KEY_TEXT     /* up to 1024 characters of UTF-8 without control characters */
+    TP_KEY_NAME,    /* a model of the directory: no '/', no "..", not hidden; char[] */
+    TP_KEY_WORD,    /* one of WORDS; const char *, a pointer from WORDS */
+    TP_KEY_BASE,    /* auto, none or a model's name; char[] */
+    TP_KEY_BOOL,    /* yes or no; true and false in JSON; bool */
+    TP_KEY_NUMBER,  /* a whole number from LOW to HIGH; unsigned or uint64_t */
+    TP_KEY_SIZE,    /* bytes with a unit (base/size.h), from LOW to HIGH; uint64_t */
+    TP_KEY_DECIMAL, /* a number with a fraction, from LOW to HIGH; double */
+    TP_KEY_TEXT     /* up to TP_TEXT_MAX bytes of UTF-8 without control characters; char[] */
 };
 
 struct tp_key {
     const char *name;
     enum tp_key_kind kind;
-    const char *standard; /* what holds when it is not given, as a text; NULL: nothing */
+    const char *standard; /* the default, as text; NULL: none */
     uint64_t low, high;
     const char *const *words; /* ends with NULL */
     const char *help;         /* one line */
+    size_t offset, width;     /* of the member that holds the value */
 };
 
-struct tp_verb_info {
-    const char *name;
-    const char *subject;       /* "MODEL" or "JOB" */
-    const char *summary;       /* one line */
-    const char *unavailable;   /* why requests are answered with EOPNOTSUPP; NULL: they are not */
-    const struct tp_key *keys; /* ends with a NULL name */
-    const char *example;       /* lines, as they are typed */
+/* OFFSET and WIDTH of a key. */
+#define TP_KEY_AT(type, member) offsetof(type, member), sizeof(((type *)0)->member)
+
+/* --- Requests --- */
+
+/* What each job may use. */
+struct tp_limits {
+    unsigned threads; /* 0: one for each CPU */
+    uint64_t memory;
+    unsigned niceness;
+    const char *io; /* "normal" or "idle" */
 };
 
-const struct tp_verb_info *tp_verb_get(enum tp_verb verb);
-/* TP_VERB_COUNT: there is none of that name. */
-enum tp_verb tp_verb_find(const char *name);
-/* What reading the verb's control file gives: what it does, each key with its default, examples. */
-int tp_verb_help(enum tp_verb verb, struct tp_buffer *out);
-
+/* Holds no memory of its own: copied by assignment, and freed with nothing. */
 struct tp_request {
     enum tp_verb verb;
-    unsigned line;                    /* of the text that it was read from, from 1; 0: of none */
-    char subject[256];                /* the model's name, or the job's id */
-    char retry[TP_RETRY_KEY_MAX + 1]; /* id=KEY: the same again is the same job; "" */
-    struct {
-        bool given;
-        uint64_t number; /* of BOOL, NUMBER, SIZE; the index of the word of WORD */
-        double decimal;  /* of DECIMAL */
-        char *text;      /* of all kinds, as it was given or as the default says; NULL: nothing */
-    } values[TP_REQUEST_KEYS_MAX]; /* in the order of the verb's keys, defaults filled in */
+    unsigned line;                    /* of the text that it was read from, from 1; 0: none */
+    char subject[TP_NAME_MAX + 1];    /* the model's name, or the job's id */
+    char retry[TP_RETRY_KEY_MAX + 1]; /* id=KEY: a repeated request is the same job; "" */
+    uint32_t given;                   /* bit I: the verb's key I was given */
+    uint32_t set;                     /* bit I: it has a value, given or by default */
+    struct tp_limits limits;
+    union {
+        struct {
+            char base[TP_NAME_MAX + 1];
+            bool dereference;
+        } estimate;
+        struct {
+            char base[TP_NAME_MAX + 1];
+            const char *codec;
+            unsigned zstd_level;
+            bool keep, dereference, lease;
+        } compress;
+        struct {
+            bool keep;
+        } restore;
+        struct {
+            char dataset[TP_TEXT_MAX + 1], reference[TP_NAME_MAX + 1];
+            uint64_t tokens;
+        } evaluate;
+        struct {
+            char dataset[TP_TEXT_MAX + 1], candidates[TP_TEXT_MAX + 1], hardware[TP_TEXT_MAX + 1];
+            double max_perplexity, max_loss, max_latency_ms, min_tokens_per_second;
+            uint64_t max_memory;
+        } optimize;
+    };
 };
 
 /* Where a text is wrong: both from 1; 0 where that does not apply. */
 struct tp_request_spot {
     unsigned line, column;
-    bool conflict; /* set by tp_jobs_submit: nothing is wrong with the text, but its id= is another
-                      command's */
+    bool conflict; /* set by tp_jobs_submit: the text is valid, but its id= belongs to another
+                      request */
 };
 
 /*
- * Read TEXT, LEN bytes. *OUT has *N requests and is freed with tp_requests_free. Nothing of DIR is
- * looked at here. -E2BIG: too long or too many. -EINVAL: syntax, an unknown or repeated key, a
- * subject that cannot be a name in DIR. -ERANGE: a value outside its bounds. -ENOMEM. SPOT says
- * where.
+ * Reads TEXT, LEN bytes. *OUT has *N requests; free() it. Does not look at the directory. -E2BIG:
+ * too long or too many. -EINVAL: syntax, an unknown or repeated key, a subject that cannot be a
+ * name in the directory. -ERANGE: a value out of bounds. -ENOMEM. SPOT says where; it may be NULL.
  */
 int tp_requests_parse(enum tp_verb verb, const char *text, size_t len, struct tp_request **out,
                       size_t *n, struct tp_request_spot *spot, struct tp_error *err);
-void tp_requests_free(struct tp_request *requests, size_t n);
 
-/* The value of a key of the request's verb; NULL, 0 or false for a key that the verb has not. */
-const char *tp_request_text(const struct tp_request *request, const char *key);
-uint64_t tp_request_number(const struct tp_request *request, const char *key);
-bool tp_request_bool(const struct tp_request *request, const char *key);
-double tp_request_decimal(const struct tp_request *request, const char *key);
-/* Another default for a key that was not given; a key that the verb has not, or that was given, is
- * left alone. Errors are those of reading such a value. */
-int tp_request_fill(struct tp_request *request, const char *key, const char *text,
-                    struct tp_error *err);
+/* Reads a request from arguments: the model's name, and N words KEY=VALUE. Errors are the same. */
+int tp_request_from_words(enum tp_verb verb, const char *model, char *const *words, int n,
+                          struct tp_request *out, struct tp_error *err);
 
 /*
- * Whether both are the same command: what one says and the other leaves open is no less than a
- * difference.
+ * Reads a request from a tree. VERB is its verb; TP_VERB_COUNT: its member "verb" names it. STRICT
+ * accepts only what the schema of the HTTP interface describes: each value has JSON's own type (no
+ * "4" for 4), texts are shorter, and a name that no model can have is -ENOENT.
  */
-bool tp_request_is_same(const struct tp_request *a, const struct tp_request *b);
+int tp_request_from_json(enum tp_verb verb, const struct tp_json *object, bool strict,
+                         struct tp_request *out, struct tp_error *err);
+/*
+ * Writes an object that tp_request_from_json and tp_requests_parse read: the values that were
+ * given, and with DEFAULTS those that hold by default.
+ */
+void tp_request_to_json(const struct tp_request *request, bool defaults,
+                        struct tp_json_writer *json, const char *key);
 
-/* As an object that tp_request_from_json reads: what was given, and the defaults that hold. */
-void tp_request_to_json(const struct tp_request *request, struct tp_json_writer *json,
-                        const char *key);
-int tp_request_from_json(const struct tp_json *object, struct tp_request *out,
-                         struct tp_error *err);
-void tp_request_clear(struct tp_request *request);
+/* Whether both are the same request: a value that only one of them gives is a difference. */
+bool tp_request_is_same(const struct tp_request *a, const struct tp_request *b);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The values of a request: what each kind of key takes, defaults, and reading them. */
+/* One value of a key: read from text or JSON, checked, stored by its offset, and written. */
 #include <config.h>
 
 #include <errno.h>
@@ -14,15 +14,9 @@
 #include "base/size.h"
 #include "control/request/impl.h"
 
-#define TEXT_MAX 1024
+#define STRICT_TEXT_MAX 256u /* characters; base/json has checked that they are UTF-8 */
 
-const char *tp_request_subject_key(enum tp_verb verb)
-{
-    return verb == TP_VERB_CANCEL ? "job" : "model";
-}
-
-/* UTF-8 of at most MAX bytes without control characters. */
-static bool is_text(const char *text, size_t len, size_t max)
+bool tp_value_is_text(const char *text, size_t len, size_t max)
 {
     const uint8_t *p = (const uint8_t *)text, *end = p + len;
 
@@ -38,22 +32,18 @@ static bool is_text(const char *text, size_t len, size_t max)
     return true;
 }
 
-/*
- * What may be the name of an entry of the directory: nothing that leads elsewhere, nothing hidden.
- */
-static bool is_name(const char *text, size_t len)
+bool tp_value_is_name(const char *text, size_t len)
 {
-    return is_text(text, len, 255) && text[0] != '.' && !memchr(text, '/', len);
+    return tp_value_is_text(text, len, TP_NAME_MAX) && text[0] != '.' && !memchr(text, '/', len);
 }
 
-/* Text from a stranger as a part of a message. */
-static const char *shown(const char *text, size_t len, char out[64])
+const char *tp_value_quote(const char *text, size_t len, char out[64])
 {
     size_t n = len < 48 ? len : 48, i;
 
     for (i = 0; i < n; i++)
         out[i] = text[i] ? text[i] : '?';
-    /* Not in the middle of a character. */
+    /* Do not cut a character in half. */
     while (n < len && i > 0 && ((unsigned char)out[i - 1] & 0xc0) == 0x80)
         i--;
     if (n < len && i > 0 && (unsigned char)out[i - 1] >= 0xc0)
@@ -63,113 +53,93 @@ static const char *shown(const char *text, size_t len, char out[64])
     return out;
 }
 
-void tp_request_begin(struct tp_request *request, enum tp_verb verb)
+/* --- Members --- */
+
+static void *member(const struct tp_key *key, void *base)
 {
-    memset(request, 0, sizeof *request);
-    request->verb = verb;
+    return (char *)base + key->offset;
 }
 
-void tp_request_clear(struct tp_request *request)
+static void put_number(const struct tp_key *key, void *base, uint64_t value)
 {
-    for (size_t i = 0; i < TP_REQUEST_KEYS_MAX; i++)
-        free(request->values[i].text);
-    memset(request->values, 0, sizeof request->values);
+    unsigned narrow = (unsigned)value;
+
+    if (key->width == sizeof value)
+        memcpy(member(key, base), &value, sizeof value);
+    else
+        memcpy(member(key, base), &narrow, sizeof narrow);
 }
 
-int tp_request_set_subject(struct tp_request *request, const char *text, size_t len,
-                           struct tp_error *err)
+static uint64_t get_number(const struct tp_key *key, const void *base)
 {
-    const char *kind = tp_request_subject_key(request->verb);
-    char part[64];
+    const void *at = (const char *)base + key->offset;
 
-    if (request->subject[0])
-        return tp_fail(err, EINVAL, "the %s is named twice", kind);
-    if (len == 0)
-        return tp_fail(err, EINVAL, "the %s is not named", kind);
-    if (!is_name(text, len))
-        return tp_fail(err, EINVAL,
-                       "'%s' is no name of a %s here: no '/', no control characters, not hidden",
-                       shown(text, len, part), kind);
-    memcpy(request->subject, text, len);
-    request->subject[len] = '\0';
-    return 0;
+    return key->width == sizeof(uint64_t) ? *(const uint64_t *)at : *(const unsigned *)at;
 }
 
-static int find_key(const struct tp_verb_info *info, const char *key, size_t len)
+static void put_text(const struct tp_key *key, void *base, const char *text, size_t len)
 {
-    for (int i = 0; info->keys[i].name; i++)
-        if (strlen(info->keys[i].name) == len && memcmp(info->keys[i].name, key, len) == 0)
-            return i;
-    return -ENOENT;
+    memcpy(member(key, base), text, len);
+    ((char *)member(key, base))[len] = '\0';
 }
 
-static int unknown_key(const struct tp_verb_info *info, const char *key, size_t len,
-                       struct tp_error *err)
-{
-    char list[256] = "", part[64];
-    size_t used = 0;
-
-    for (size_t i = 0; info->keys[i].name && used < sizeof list; i++)
-        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "",
-                                 info->keys[i].name);
-    if (!list[0])
-        return tp_fail(err, EINVAL, "'%s' takes no key '%s'", info->name, shown(key, len, part));
-    return tp_fail(err, EINVAL, "'%s' has no key '%s': it has %s, id", info->name,
-                   shown(key, len, part), list);
-}
-
-static int set_retry(struct tp_request *request, const char *text, size_t len, struct tp_error *err)
-{
-    if (request->retry[0])
-        return tp_fail(err, EINVAL, "the key 'id' is given twice");
-    if (len > TP_RETRY_KEY_MAX)
-        return tp_fail(err, ERANGE, "'id' has at most %u characters", TP_RETRY_KEY_MAX);
-    if (!is_text(text, len, TP_RETRY_KEY_MAX))
-        return tp_fail(err, EINVAL, "'id' is a text without control characters");
-    memcpy(request->retry, text, len);
-    request->retry[len] = '\0';
-    return 0;
-}
+/* --- Reading --- */
 
 static int out_of_bounds(const struct tp_key *key, const char *text, struct tp_error *err)
 {
     char low[TP_SIZE_TEXT], high[TP_SIZE_TEXT];
 
     if (key->kind == TP_KEY_SIZE)
-        return tp_fail(err, ERANGE, "'%s' is from %s to %s, not '%.48s'", key->name,
+        return tp_fail(err, ERANGE, "'%s' must be from %s to %s, not '%.48s'", key->name,
                        tp_size_print(key->low, low), tp_size_print(key->high, high), text);
-    return tp_fail(err, ERANGE, "'%s' is from %" PRIu64 " to %" PRIu64 ", not '%.48s'", key->name,
-                   key->low, key->high, text);
+    return tp_fail(err, ERANGE, "'%s' must be from %" PRIu64 " to %" PRIu64 ", not '%.48s'",
+                   key->name, key->low, key->high, text);
 }
 
-static int read_number(const struct tp_key *key, const char *text, uint64_t *out,
+static int set_number(const struct tp_key *key, uint64_t value, const char *text, void *base,
+                      struct tp_error *err)
+{
+    if (value < key->low || value > key->high)
+        return out_of_bounds(key, text, err);
+    put_number(key, base, value);
+    return 0;
+}
+
+static int set_decimal(const struct tp_key *key, double value, const char *text, void *base,
                        struct tp_error *err)
 {
+    if (!isfinite(value) || value < (double)key->low || value > (double)key->high)
+        return out_of_bounds(key, text, err);
+    *(double *)member(key, base) = value;
+    return 0;
+}
+
+static int read_number(const struct tp_key *key, const char *text, void *base, struct tp_error *err)
+{
     size_t digits = strspn(text, "0123456789");
-    int rc = 0;
+    uint64_t value;
 
     if (key->kind == TP_KEY_SIZE) {
-        rc = tp_size_parse(text, out);
+        int rc = tp_size_parse(text, &value);
+
         if (rc == -EINVAL)
-            return tp_fail(err, EINVAL, "'%s' is a size such as 512M or 2GiB, not '%.48s'",
+            return tp_fail(err, EINVAL, "'%s' must be a size such as 512M or 2GiB, not '%.48s'",
                            key->name, text);
-    } else if (text[0] == '-' && text[1] && strspn(text + 1, "0123456789") == strlen(text + 1)) {
-        rc = -ERANGE;
-    } else if (digits == 0 || text[digits]) {
-        return tp_fail(err, EINVAL, "'%s' is a whole number, not '%.48s'", key->name, text);
-    } else {
-        errno = 0;
-        *out = strtoull(text, NULL, 10);
-        rc = errno ? -ERANGE : 0;
+        return rc < 0 ? out_of_bounds(key, text, err) : set_number(key, value, text, base, err);
     }
-    return rc < 0 || *out < key->low || *out > key->high ? out_of_bounds(key, text, err) : 0;
+    if (text[0] == '-' && text[1] && strspn(text + 1, "0123456789") == strlen(text + 1))
+        return out_of_bounds(key, text, err);
+    if (digits == 0 || text[digits])
+        return tp_fail(err, EINVAL, "'%s' must be a whole number, not '%.48s'", key->name, text);
+    errno = 0;
+    value = strtoull(text, NULL, 10);
+    return errno ? out_of_bounds(key, text, err) : set_number(key, value, text, base, err);
 }
 
 /*
- * Digits, a point, an exponent; by hand, since strtod goes by the locale and takes words such as
- * "nan".
+ * Digits, a point, an exponent. strtod would depend on the locale, and accept words such as "nan".
  */
-static int read_decimal(const struct tp_key *key, const char *text, double *out,
+static int read_decimal(const struct tp_key *key, const char *text, void *base,
                         struct tp_error *err)
 {
     struct tp_lex lex;
@@ -178,7 +148,7 @@ static int read_decimal(const struct tp_key *key, const char *text, double *out,
 
     tp_lex_init(&lex, text, strlen(text));
     if (tp_lex_next(&lex) != TP_LEX_NUMBER || tp_lex_next(&lex) != TP_LEX_END)
-        return tp_fail(err, EINVAL, "'%s' is a number, not '%.48s'", key->name, text);
+        return tp_fail(err, EINVAL, "'%s' must be a number, not '%.48s'", key->name, text);
     if (*p == '-')
         return out_of_bounds(key, text, err);
     for (; *p >= '0' && *p <= '9'; p++)
@@ -187,209 +157,195 @@ static int read_decimal(const struct tp_key *key, const char *text, double *out,
         v += (scale /= 10) * (*p - '0');
     if (*p)
         v *= pow(10, (double)strtol(p + 1, NULL, 10));
-    *out = v;
-    return !isfinite(v) || v < (double)key->low || v > (double)key->high
-               ? out_of_bounds(key, text, err)
-               : 0;
+    return set_decimal(key, v, text, base, err);
 }
 
-static int read_word(const struct tp_key *key, const char *text, uint64_t *out,
-                     struct tp_error *err)
+static int read_word(const struct tp_key *key, const char *text, void *base, struct tp_error *err)
 {
     char list[128] = "";
     size_t used = 0;
 
     for (size_t i = 0; key->words[i]; i++) {
         if (strcmp(key->words[i], text) == 0) {
-            *out = i;
+            *(const char **)member(key, base) = key->words[i];
             return 0;
         }
         if (used < sizeof list)
             used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "",
                                      key->words[i]);
     }
-    return tp_fail(err, EINVAL, "'%s' is one of %s, not '%.48s'", key->name, list, text);
+    return tp_fail(err, EINVAL, "'%s' must be one of %s, not '%.48s'", key->name, list, text);
 }
 
-static int read_bool(const struct tp_key *key, const char *text, uint64_t *out,
-                     struct tp_error *err)
+static int read_bool(const struct tp_key *key, const char *text, void *base, struct tp_error *err)
 {
-    *out = strcmp(text, "yes") == 0 || strcmp(text, "true") == 0;
-    if (!*out && strcmp(text, "no") != 0 && strcmp(text, "false") != 0)
-        return tp_fail(err, EINVAL, "'%s' is yes or no, not '%.48s'", key->name, text);
+    bool yes = strcmp(text, "yes") == 0 || strcmp(text, "true") == 0;
+
+    if (!yes && strcmp(text, "no") != 0 && strcmp(text, "false") != 0)
+        return tp_fail(err, EINVAL, "'%s' must be yes or no, not '%.48s'", key->name, text);
+    *(bool *)member(key, base) = yes;
     return 0;
 }
 
-/* Put TEXT, UTF-8 without control characters, into the value of key INDEX. */
-static int store(struct tp_request *request, int index, char *text, struct tp_error *err)
+/* TEXT ends with NUL, and has LEN bytes of UTF-8 without control characters. */
+static int read_text(const struct tp_key *key, const char *text, size_t len, void *base,
+                     struct tp_error *err)
 {
-    const struct tp_key *key = &tp_verb_get(request->verb)->keys[index];
-    uint64_t number = 0;
-    double decimal = 0;
-    int rc = 0;
-
     switch (key->kind) {
     case TP_KEY_NAME:
     case TP_KEY_BASE:
-        if (!is_name(text, strlen(text)))
-            rc = tp_fail(err, EINVAL, "'%s' is a model's name in this directory, not '%.48s'",
-                         key->name, text);
-        break;
+        if (!tp_value_is_name(text, len))
+            return tp_fail(err, EINVAL,
+                           "'%s' must be the name of a model in this directory, not '%.48s'",
+                           key->name, text);
+        put_text(key, base, text, len);
+        return 0;
+    case TP_KEY_TEXT:
+        put_text(key, base, text, len);
+        return 0;
     case TP_KEY_WORD:
-        rc = read_word(key, text, &number, err);
-        break;
+        return read_word(key, text, base, err);
     case TP_KEY_BOOL:
-        rc = read_bool(key, text, &number, err);
-        break;
+        return read_bool(key, text, base, err);
     case TP_KEY_NUMBER:
     case TP_KEY_SIZE:
-        rc = read_number(key, text, &number, err);
-        break;
+        return read_number(key, text, base, err);
     case TP_KEY_DECIMAL:
-        rc = read_decimal(key, text, &decimal, err);
-        break;
-    case TP_KEY_TEXT:
-        break;
+        return read_decimal(key, text, base, err);
     }
-    if (rc < 0)
-        return rc;
-    free(request->values[index].text);
-    request->values[index].text = text;
-    request->values[index].number = number;
-    request->values[index].decimal = decimal;
     return 0;
 }
 
-static int store_copy(struct tp_request *request, int index, const char *text, size_t len,
-                      struct tp_error *err)
+static bool holds_number(enum tp_key_kind kind)
 {
-    char *copy = strndup(text, len);
-    int rc =
-        copy ? store(request, index, copy, err) : tp_fail(err, ENOMEM, "out of memory for a value");
-
-    if (rc < 0)
-        free(copy);
-    return rc;
+    return kind == TP_KEY_NUMBER || kind == TP_KEY_SIZE || kind == TP_KEY_DECIMAL;
 }
 
-/* Whether JSON's kind of value can be that of the key. */
-static bool fits(enum tp_value_form form, enum tp_key_kind kind)
+static bool holds_text(enum tp_key_kind kind)
 {
-    switch (form) {
-    case TP_FORM_NUMBER:
-        return kind == TP_KEY_NUMBER || kind == TP_KEY_SIZE || kind == TP_KEY_DECIMAL;
-    case TP_FORM_BOOL:
-        return kind == TP_KEY_BOOL;
-    default:
-        return true;
-    }
+    return !holds_number(kind) && kind != TP_KEY_BOOL;
 }
 
-int tp_request_set(struct tp_request *request, const char *key, size_t key_len,
-                   enum tp_value_form form, const char *text, size_t len, struct tp_error *err)
+static int wrong_type(const struct tp_key *key, struct tp_error *err)
 {
-    const struct tp_verb_info *info = tp_verb_get(request->verb);
-    int index, rc;
-
-    if (key_len == 2 && memcmp(key, "id", 2) == 0 && request->verb != TP_VERB_CANCEL)
-        return form == TP_FORM_BOOL ? tp_fail(err, EINVAL, "'id' is a text")
-                                    : set_retry(request, text, len, err);
-    index = find_key(info, key, key_len);
-    if (index < 0)
-        return unknown_key(info, key, key_len, err);
-    if (request->values[index].given)
-        return tp_fail(err, EINVAL, "the key '%s' is given twice", info->keys[index].name);
-    if (!fits(form, info->keys[index].kind))
-        return tp_fail(err, EINVAL, "'%s' is of another kind of value: %s", info->keys[index].name,
-                       info->keys[index].help);
-    if (len > TEXT_MAX)
-        return tp_fail(err, ERANGE, "'%s' has at most %d bytes", info->keys[index].name, TEXT_MAX);
-    if (!is_text(text, len, TEXT_MAX))
-        return tp_fail(err, EINVAL, "'%s' is empty, or no text of UTF-8 without control characters",
-                       info->keys[index].name);
-    rc = store_copy(request, index, text, len, err);
-    if (rc == 0)
-        request->values[index].given = true;
-    return rc;
+    return tp_fail(err, EINVAL, "'%s' must be %s", key->name,
+                   key->kind == TP_KEY_BOOL      ? "true or false"
+                   : key->kind == TP_KEY_DECIMAL ? "a number"
+                   : holds_number(key->kind)     ? "a whole number"
+                                                 : "a string");
 }
 
-int tp_request_end(struct tp_request *request, struct tp_error *err)
+int tp_value_from_text(const struct tp_key *key, enum tp_value_form form, const char *text,
+                       size_t len, void *base, struct tp_error *err)
 {
-    const struct tp_verb_info *info = tp_verb_get(request->verb);
-    int rc = 0;
+    char copy[TP_TEXT_MAX + 1];
 
-    if (!request->subject[0])
-        return tp_fail(err, EINVAL, "the %s is not named", tp_request_subject_key(request->verb));
-    for (int i = 0; info->keys[i].name && rc == 0; i++)
-        if (!request->values[i].given && info->keys[i].standard)
-            rc =
-                store_copy(request, i, info->keys[i].standard, strlen(info->keys[i].standard), err);
-    return rc;
+    if ((form == TP_FORM_NUMBER && !holds_number(key->kind)) ||
+        (form == TP_FORM_BOOL && key->kind != TP_KEY_BOOL))
+        return wrong_type(key, err);
+    if (len > TP_TEXT_MAX)
+        return tp_fail(err, ERANGE, "'%s' has at most %u bytes", key->name, TP_TEXT_MAX);
+    if (!tp_value_is_text(text, len, TP_TEXT_MAX))
+        return tp_fail(err, EINVAL, "'%s' is empty, is not UTF-8, or has control characters",
+                       key->name);
+    memcpy(copy, text, len);
+    copy[len] = '\0';
+    return read_text(key, copy, len, base, err);
 }
 
-int tp_request_fill(struct tp_request *request, const char *key, const char *text,
-                    struct tp_error *err)
+static size_t count_characters(const char *text)
 {
-    int index = find_key(tp_verb_get(request->verb), key, strlen(key));
+    size_t n = 0;
 
-    if (index < 0 || request->values[index].given)
+    for (; *text; text++)
+        n += ((unsigned char)*text & 0xc0) != 0x80;
+    return n;
+}
+
+static int from_string(const struct tp_key *key, const char *text, bool strict, void *base,
+                       struct tp_error *err)
+{
+    bool is_name = key->kind == TP_KEY_NAME || key->kind == TP_KEY_BASE;
+
+    if (strict && !holds_text(key->kind))
+        return wrong_type(key, err);
+    if (strict && is_name && *text && !tp_value_is_name(text, strlen(text)))
+        return tp_fail(err, ENOENT, "there is no model of the name in '%s'", key->name);
+    if (strict && !is_name && count_characters(text) > STRICT_TEXT_MAX)
+        return tp_fail(err, EINVAL, "'%s' has at most %u characters", key->name, STRICT_TEXT_MAX);
+    return tp_value_from_text(key, TP_FORM_STRING, text, strlen(text), base, err);
+}
+
+int tp_value_from_json(const struct tp_key *key, const struct tp_json *value, bool strict,
+                       void *base, struct tp_error *err)
+{
+    const char *text = tp_json_string(value);
+    char digits[32];
+    uint64_t whole;
+    double number;
+    bool yes;
+
+    if (text)
+        return from_string(key, text, strict, base, err);
+    if (tp_json_bool(value, &yes) && key->kind == TP_KEY_BOOL) {
+        *(bool *)member(key, base) = yes;
         return 0;
-    return store_copy(request, index, text, strlen(text), err);
+    }
+    if (tp_json_double(value, &number) && key->kind == TP_KEY_DECIMAL) {
+        snprintf(digits, sizeof digits, "%.17g", number);
+        return set_decimal(key, number, digits, base, err);
+    }
+    if (tp_json_u64(value, &whole) && holds_number(key->kind)) {
+        snprintf(digits, sizeof digits, "%" PRIu64, whole);
+        return set_number(key, whole, digits, base, err);
+    }
+    return wrong_type(key, err);
 }
 
-static bool is_same_value(const struct tp_request *a, const struct tp_request *b, int i)
+void tp_value_set_default(const struct tp_key *key, void *base)
 {
-    switch (tp_verb_get(a->verb)->keys[i].kind) {
-    case TP_KEY_WORD:
-    case TP_KEY_BOOL:
+    if (key->standard)
+        read_text(key, key->standard, strlen(key->standard), base, NULL);
+}
+
+/* --- Writing and comparing --- */
+
+void tp_value_to_json(const struct tp_key *key, const char *name, const void *base,
+                      struct tp_json_writer *json)
+{
+    const void *at = (const char *)base + key->offset;
+
+    switch (key->kind) {
     case TP_KEY_NUMBER:
     case TP_KEY_SIZE:
-        return a->values[i].number == b->values[i].number;
+        tp_json_put_u64(json, name, get_number(key, base));
+        break;
     case TP_KEY_DECIMAL:
-        return a->values[i].decimal == b->values[i].decimal;
+        tp_json_put_double(json, name, *(const double *)at);
+        break;
+    case TP_KEY_BOOL:
+        tp_json_put_bool(json, name, *(const bool *)at);
+        break;
+    case TP_KEY_WORD:
+        tp_json_put_string(json, name, *(const char *const *)at);
+        break;
     default:
-        return strcmp(a->values[i].text, b->values[i].text) == 0;
+        tp_json_put_string(json, name, at);
     }
 }
 
-bool tp_request_is_same(const struct tp_request *a, const struct tp_request *b)
+bool tp_value_is_same(const struct tp_key *key, const void *a, const void *b)
 {
-    if (a->verb != b->verb || strcmp(a->subject, b->subject) != 0)
-        return false;
-    for (int i = 0; tp_verb_get(a->verb)->keys[i].name; i++)
-        if (a->values[i].given != b->values[i].given ||
-            (a->values[i].given && !is_same_value(a, b, i)))
-            return false;
-    return true;
-}
+    const void *x = (const char *)a + key->offset, *y = (const char *)b + key->offset;
 
-static int index_of(const struct tp_request *request, const char *key)
-{
-    return find_key(tp_verb_get(request->verb), key, strlen(key));
-}
-
-const char *tp_request_text(const struct tp_request *request, const char *key)
-{
-    int i = index_of(request, key);
-
-    return i < 0 ? NULL : request->values[i].text;
-}
-
-uint64_t tp_request_number(const struct tp_request *request, const char *key)
-{
-    int i = index_of(request, key);
-
-    return i < 0 ? 0 : request->values[i].number;
-}
-
-bool tp_request_bool(const struct tp_request *request, const char *key)
-{
-    return tp_request_number(request, key) != 0;
-}
-
-double tp_request_decimal(const struct tp_request *request, const char *key)
-{
-    int i = index_of(request, key);
-
-    return i < 0 ? 0 : request->values[i].decimal;
+    switch (key->kind) {
+    case TP_KEY_DECIMAL:
+        return *(const double *)x == *(const double *)y;
+    case TP_KEY_NAME:
+    case TP_KEY_BASE:
+    case TP_KEY_TEXT:
+        return strcmp(x, y) == 0;
+    default:
+        return memcmp(x, y, key->width) == 0;
+    }
 }

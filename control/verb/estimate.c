@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which base a model would be compressed against, and what that would save. */
+/* estimate: what compressing a model would save, from samples. */
 #include <config.h>
 
 #include <errno.h>
@@ -8,12 +8,22 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "control/verb/result.h"
+#include "control/verb/impl.h"
+#include "store/match/match.h"
 #include "store/names.h"
 
+struct choice {
+    char name[256];    /* "" for none */
+    char path[4096];   /* directory or pack */
+    char parent[4096]; /* of a base given by its path: the directory that has its own bases */
+    char why[TP_ERROR_MAX];
+};
+
+/* --- Choosing the base --- */
+
 /* Where model NAME lies in DIR: its directory, or its pack. */
-static int by_name(const char *dir, const char *name, struct tp_base_choice *choice,
-                   struct tp_error *err)
+static int choose_name(const char *dir, const char *name, struct choice *choice,
+                       struct tp_error *err)
 {
     struct stat st;
     int n = snprintf(choice->path, sizeof choice->path, "%s/%s", dir, name);
@@ -28,8 +38,8 @@ static int by_name(const char *dir, const char *name, struct tp_base_choice *cho
     return 0;
 }
 
-static int by_match(struct tp_store *store, const char *name, const char *path, enum tp_links links,
-                    struct tp_base_choice *choice, struct tp_error *err)
+static int choose_match(struct tp_store *store, const char *name, const char *path,
+                        enum tp_links links, struct choice *choice, struct tp_error *err)
 {
     struct tp_error why = {0};
     struct tp_match match;
@@ -41,79 +51,180 @@ static int by_match(struct tp_store *store, const char *name, const char *path, 
         return 0;
     if (rc < 0)
         return tp_fail(err, -rc, "%s", why.message);
-    return by_name(tp_store_dir(store), match.name, choice, err);
+    return choose_name(tp_store_dir(store), match.name, choice, err);
 }
 
-/* NAME ends before ".tnpk". */
-static void bare(char *name)
+/* A directory or a pack in DIR; SPEC may end in ".tnpk". */
+static int choose_spec(const char *dir, const char *spec, struct choice *choice,
+                       struct tp_error *err)
 {
-    size_t suffix = strlen(TP_PACK_SUFFIX), len = strlen(name);
+    char *name = tp_path_model(spec);
+    int rc = name ? choose_name(dir, name, choice, err)
+                  : tp_fail(err, ENOMEM, "out of memory for a name");
 
-    if (len > suffix && strcmp(name + len - suffix, TP_PACK_SUFFIX) == 0)
-        name[len - suffix] = '\0';
+    free(name);
+    return rc;
 }
 
-/* Another model of the store, ".tnpk" said or not. */
-static int by_other_name(const char *dir, const char *self, const char *spec,
-                         struct tp_base_choice *choice, struct tp_error *err)
+/* Another model of the store. */
+static int choose_other(const char *dir, const char *self, const char *spec, struct choice *choice,
+                        struct tp_error *err)
 {
-    char name[256];
+    int rc = choose_spec(dir, spec, choice, err);
 
-    snprintf(name, sizeof name, "%s", spec);
-    bare(name);
-    if (strcmp(name, self) == 0)
-        return tp_fail(err, EINVAL, "'%s' cannot be its own base", name);
-    return by_name(dir, name, choice, err);
+    return rc == 0 && strcmp(choice->name, self) == 0
+               ? tp_fail(err, EINVAL, "'%s' cannot be its own base", self)
+               : rc;
 }
 
-/* A directory or a pack anywhere, ".tnpk" said or not. */
-static int by_path(const char *spec, struct tp_base_choice *choice, struct tp_error *err)
+/* A directory or a pack anywhere. */
+static int choose_path(const char *spec, struct choice *choice, struct tp_error *err)
 {
     size_t len = strlen(spec);
     char *clean, *parent = NULL;
+    struct stat st;
     int rc;
 
     while (len > 1 && spec[len - 1] == '/')
         len--;
     clean = strndup(spec, len);
     parent = clean ? tp_path_parent(clean) : NULL;
-    if (!parent) {
-        free(clean);
-        return tp_fail(err, ENOMEM, "out of memory for a name");
-    }
-    bare(clean);
-    rc = by_name(parent, tp_path_name(clean), choice, err);
+    rc = parent ? choose_spec(parent, clean, choice, err)
+                : tp_fail(err, ENOMEM, "out of memory for a name");
+    if (rc == 0 && stat(choice->path, &st) == 0 && S_ISREG(st.st_mode))
+        snprintf(choice->parent, sizeof choice->parent, "%s", parent);
     free(parent);
     free(clean);
     return rc;
 }
 
-static int choose(struct tp_store *store, const char *name, const char *path, enum tp_links links,
-                  const char *base, struct tp_base_choice *choice, struct tp_error *err)
+static int choose(struct tp_store *store, const struct tp_work *work, const char *path,
+                  enum tp_links links, const char *base, struct choice *choice,
+                  struct tp_error *err)
 {
-    if (!base || strcmp(base, "auto") == 0)
-        return by_match(store, name, path, links, choice, err);
+    if (strcmp(base, "auto") == 0)
+        return choose_match(store, work->name, path, links, choice, err);
     if (strcmp(base, "none") == 0) {
         snprintf(choice->why, sizeof choice->why, "asked for none");
         return 0;
     }
     snprintf(choice->why, sizeof choice->why, "asked for");
-    return strchr(base, '/') ? by_path(base, choice, err)
-                             : by_other_name(tp_store_dir(store), name, base, choice, err);
+    return strchr(base, '/') ? choose_path(base, choice, err)
+                             : choose_other(tp_store_dir(store), work->name, base, choice, err);
 }
 
-int tp_estimate_against(const char *dir, const char *name, const char *path, enum tp_links links,
-                        const char *base, struct tp_base_choice *choice,
-                        struct tp_estimate *estimate, struct tp_error *err)
-{
-    struct tp_store *store = NULL;
-    int rc = tp_store_open(dir, &store, err);
+/* --- The work --- */
 
-    *choice = (struct tp_base_choice){0};
+static void put_result(struct tp_json_writer *json, const struct choice *choice,
+                       const struct tp_estimate *e)
+{
+    tp_json_put_string(json, "base", choice->name[0] ? choice->name : NULL);
+    tp_json_put_string(json, "base_reason", choice->why);
+    tp_json_put_u64(json, "logical_bytes", e->logical_bytes);
+    tp_json_put_u64(json, "stored_bytes", e->stored_bytes);
+    tp_json_put_u64(json, "stored_bytes_low", e->stored_low);
+    tp_json_put_u64(json, "stored_bytes_high", e->stored_high);
+    tp_json_put_double(json, "ratio", tp_saving_ratio(e->logical_bytes, e->stored_bytes));
+    tp_json_put_u64(json, "sampled_bytes", e->sampled_bytes);
+    tp_json_put_u64(json, "matched_bytes", e->matched_bytes);
+    tp_json_put_double(json, "changed_fraction", e->changed);
+    tp_json_put_double(json, "seconds", e->seconds);
+    tp_json_end_object(json);
+}
+
+static int estimate(const struct tp_request *request, const struct tp_work *work, const char *path,
+                    struct choice *choice, struct tp_estimate *out, struct tp_error *err)
+{
+    enum tp_links links = request->estimate.dereference ? TP_LINKS_FOLLOW : TP_LINKS_AUTO;
+    const char *base = work->base ? work->base : request->estimate.base;
+    struct tp_store *store = NULL;
+    int rc = tp_store_open(work->dir, &store, err);
+
     if (rc == 0)
-        rc = choose(store, name, path, links, base, choice, err);
+        rc = choose(store, work, path, links, base, choice, err);
+    /* The bases of a pack lie beside it. */
+    if (rc == 0 && choice->parent[0]) {
+        tp_store_close(store);
+        store = NULL;
+        rc = tp_store_open(choice->parent, &store, err);
+    }
     if (rc == 0)
-        rc = tp_estimate(choice->path[0] ? choice->path : NULL, path, links, store, estimate, err);
+        rc = tp_estimate(choice->path[0] ? choice->path : NULL, path, links, store, out, err);
     tp_store_close(store);
     return rc;
 }
+
+static int run_estimate(const struct tp_request *request, struct tp_work *work,
+                        struct tp_error *err)
+{
+    struct choice *choice = calloc(1, sizeof *choice);
+    char *path = tp_work_path(work, "");
+    struct tp_estimate result;
+    struct stat st;
+    int rc = 0;
+
+    if (path && !work->path && stat(path, &st) < 0) {
+        free(path);
+        path = tp_work_path(work, TP_PACK_SUFFIX);
+    }
+    if (!path || !choice)
+        rc = tp_fail(err, ENOMEM, "out of memory");
+    if (rc == 0 && work->progress && work->progress->update)
+        work->progress->update(work->progress->arg, "estimate", 0, 0);
+    if (rc == 0)
+        rc = estimate(request, work, path, choice, &result, err);
+    if (rc == 0)
+        put_result(work->begin(work->arg), choice, &result);
+    free(choice);
+    free(path);
+    return rc;
+}
+
+static int check_estimate(const struct tp_target *target, const struct tp_request *request,
+                          struct tp_error *err)
+{
+    if (!target->plain && !target->pack)
+        return tp_target_fail(target, request->subject, err);
+    return tp_target_check_base(target, request->subject, request->estimate.base, err);
+}
+
+static void print_estimate(const struct tp_json *result, const char *model, struct tp_buffer *out)
+{
+    uint64_t logical = tp_result_number(result, "logical_bytes"),
+             stored = tp_result_number(result, "stored_bytes");
+    char a[TP_SIZE_TEXT], b[TP_SIZE_TEXT], c[TP_SIZE_TEXT], saving[TP_SAVING_TEXT];
+
+    tp_buffer_appendf(out, "%s: would take %s of %s, %s", model, tp_size_print(stored, a),
+                      tp_size_print(logical, b), tp_saving_print(logical, stored, saving));
+    tp_buffer_appendf(out, " (%s to %s with 95 %% confidence, from %s in %.1f s)\n",
+                      tp_size_print(tp_result_number(result, "stored_bytes_low"), a),
+                      tp_size_print(tp_result_number(result, "stored_bytes_high"), b),
+                      tp_size_print(tp_result_number(result, "sampled_bytes"), c),
+                      tp_result_decimal(result, "seconds"));
+    tp_print_base(out, result);
+    if (*tp_result_text(result, "base"))
+        tp_buffer_appendf(out, "  %.1f %% of the weights that it predicts (%s) differ\n",
+                          100 * tp_result_decimal(result, "changed_fraction"),
+                          tp_size_print(tp_result_number(result, "matched_bytes"), a));
+}
+
+static const struct tp_key keys[] = {
+    {"base", TP_KEY_BASE, "auto", 0, 0, NULL,
+     "the base to compare with; auto finds one, none uses none", TP_REQUEST_AT(estimate.base)},
+    {"dereference", TP_KEY_BOOL, NULL, 0, 0, NULL, "count the files that symbolic links lead to",
+     TP_REQUEST_AT(estimate.dereference)},
+    TP_JOB_KEYS,
+};
+
+const struct tp_verb_ops tp_verb_estimate = {
+    .name = "estimate",
+    .subject = "MODEL",
+    .summary = "estimate from samples what compressing a model would save, with an interval",
+    .keys = keys,
+    .example = "my-finetune\n"
+               "my-finetune base=llama-3.2-1b\n",
+    .reads_only = true,
+    .check = check_estimate,
+    .run = run_estimate,
+    .print = print_estimate,
+};

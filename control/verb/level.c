@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A store has one level: the models of a mount are those of the mounted directory itself. */
+/* A store has one level: a mount shows only the models of the mounted directory itself. */
 #include <config.h>
 
 #include <errno.h>
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/jobs/jobs.h"
+#include "control/verb/verb.h"
 
 static bool lies_within(const char *inner, const char *outer)
 {
@@ -39,8 +39,7 @@ int tp_check_level(const char *dir, struct tp_error *err)
     if (itself || !around[0])
         return 0;
     return tp_fail(err, EBUSY,
-                   "'%s' is mounted at '%s', where a pack in '%s' would show as a file and no "
-                   "model: mount '%s' by "
-                   "itself first, or write the pack elsewhere with -o",
+                   "'%s' is mounted at '%s', where a pack in '%s' would be shown as a file, not a "
+                   "model: mount '%s' by itself first, or write the pack elsewhere with -o",
                    around, where, dir, dir);
 }

@@ -97,7 +97,7 @@ int tp_control_submit(struct tp_control *control, const struct tp_control_id *id
         tp_control_leave(control);
     }
     command->n = rc < 0 ? 0 : n;
-    tp_requests_free(requests, n);
+    free(requests);
     return rc;
 }
 

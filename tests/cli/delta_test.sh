@@ -21,7 +21,7 @@ has 'says that the base is packed first' "$tmp/.out" "^base: .*/base' is a plain
 ok 'the base is packed beside' [ -f "$tmp/out/base.tnpk" ]
 "$tenpak" delta compress --json "$tmp/base" "$tmp/sparse" -o "$tmp/out/sparse.tnpk" >"$tmp/sparse.json" 2>"$tmp/err"
 is 'compress again' $? 0
-has 'takes the base that is there' "$tmp/err" "^base: taking '$tmp/out/base.tnpk'"
+has 'takes the base that is there' "$tmp/err" "^base: using '$tmp/out/base.tnpk'"
 is 'report' "$(jq -r '.models[0] | "\(.base) \(.original_removed) \(.stored_bytes)"' "$tmp/sparse.json")" \
     "base false $(stat -c %s "$tmp/out/sparse.tnpk")"
 hashes "$tmp/base" >"$tmp/base.now"

@@ -35,7 +35,7 @@ for file in flux.sft weights 'model.safetensors.bak' 0123456789abcdef; do
     size=$(stat -c %s "$e/tuned.tnpk")
     ok "'$file' is packed as what it is" [ "$size" -le $((named + named / 10)) ]
     is "'$file': its tensors are known" "$("$tenpak" info --json "$e/tuned.tnpk" | jq '.tensors | length')" "$tensors"
-    estimate=$(jq .result.stored_bytes "$tmp/estimate.json")
+    estimate=$(jq .stored_bytes "$tmp/estimate.json")
     ok "'$file': estimated so" [ "$estimate" -le $((size + size / 4)) ]
     not_ok "'$file': no warning" grep "plain bytes" "$tmp/said"
     "$tenpak" unpack -q "$e/tuned"
@@ -110,7 +110,7 @@ is 'times are those of the files' "$(stat -c %Y "$tmp/out/config.json")" "$(stat
 is 'its tensors are known' "$("$tenpak" info --json "$tmp/snapshot.tnpk" | jq '.tensors | length > 0')" true
 is 'what is there twice is stored once' "$("$tenpak" info --json "$tmp/snapshot.tnpk" |
     jq '[.files[] | select(.path | startswith("vae/")) | .stored_bytes] | add')" 0
-"$tenpak" estimate --json "$rev" base=none >"$tmp/estimate.json"
+"$tenpak" estimate --job --json "$rev" base=none >"$tmp/estimate.json"
 is 'an estimate counts these' "$(jq .result.logical_bytes "$tmp/estimate.json")" \
     "$("$tenpak" info --json "$tmp/snapshot.tnpk" | jq .logical_bytes)"
 "$tenpak" pack -n --json -b none -o "$tmp/no.tnpk" "$rev" >"$tmp/dry.json"
@@ -167,7 +167,7 @@ exits 'a job needs keep' 1 "$tenpak" compress "$tmp/links" base=none dereference
 has 'and says so' "$tmp/.out" 'needs keep=yes'
 ok 'a job packs them' "$tenpak" compress "$tmp/links" base=none dereference=yes keep=yes
 is 'as files' "$("$tenpak" info --json "$tmp/links.tnpk" | jq '[.files[] | select(.type == "file")] | length')" 3
-"$tenpak" estimate --json "$tmp/links" base=none dereference=yes >"$tmp/estimate.json"
+"$tenpak" estimate --job --json "$tmp/links" base=none dereference=yes >"$tmp/estimate.json"
 is 'an estimate by a job, too' "$(jq .result.logical_bytes "$tmp/estimate.json")" "$(jq '.models[0].logical_bytes' "$tmp/dry.json")"
 for target in nowhere / loop /dev/null ..; do
     rm -f "$tmp/links/loop"

@@ -72,7 +72,7 @@ ok 'it has a document' jq -e .id "$m/.tenpak/models/base.json"
 not_ok 'its name is taken' mkdir "$m/base"
 ok 'it verifies' "$tenpak" verify "$e"
 ok 'and by a job' "$tenpak" verify --job "$e" base
-ok 'a job estimates against it' "$tenpak" estimate "$e" tuned base=base
+ok 'a job estimates against it' "$tenpak" estimate --job "$e" tuned base=base
 exits 'it is not restored while it is needed' 11 "$tenpak" unpack "$e/base"
 has 'the message names the dependent' "$tmp/.out" "'tuned'"
 ok 'what stands on it is restored' "$tenpak" unpack -q "$e/tuned"

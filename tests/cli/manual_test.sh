@@ -9,7 +9,8 @@ requires mandoc
 page_of() {
     case $1 in
     mount | pack) echo "$top_srcdir/man/tenpak-$1.1" ;;
-    compress | estimate | restore | jobs | cancel) echo "$top_srcdir/man/tenpak-jobs.1" ;;
+    'delta compress') echo "$top_srcdir/man/tenpak-pack.1" ;; # as its target
+    compress | restore | jobs | cancel) echo "$top_srcdir/man/tenpak-jobs.1" ;;
     *) echo "$top_srcdir/man/tenpak.1" ;;
     esac
 }
@@ -31,6 +32,7 @@ while IFS= read -r command; do
         : "$rest"
         case $long in
         --json | --quiet | --help | --threads) where=$tmp/tenpak.1 ;;
+        --job | --detach) where=$tmp/tenpak-jobs.1 ;;
         *) where=$tmp/${page##*/} ;;
         esac
         if [ -n "$letter" ]; then
@@ -80,7 +82,8 @@ if command -v bash >/dev/null 2>&1; then
         sh "$top_srcdir/completion/_tenpak" "$tmp/told"
     is 'completion of a second mount option' "$(complete_words mount -o ro,ca)" 'ro,cache= '
     is 'completion of a base' "$(cd "$tmp" && complete_words pack --base = no)" 'none '
-    is 'completion of a key of a job' "$(complete_words compress models zs)" 'zstd_level= '
+    is 'completion of a key of a job' "$(complete_words pack --job models zs)" 'zstd_level= '
+    is 'completion of a key of an alias' "$(complete_words compress models zs)" 'zstd_level= '
     is 'completion of a key that the command has not' "$(complete_words restore models zs)" ' '
     mkdir -p "$tmp/dir/model"
     : >"$tmp/dir/pack.tnpk"
@@ -153,10 +156,11 @@ END
     is 'zsh: those that the command has' "$(complete_zsh restore models m '')" \
         '-S  -- threads= memory= nice= io= id= keep= FILES '
     is 'zsh: the directory first' "$(complete_zsh compress '')" 'FILES '
-    is 'zsh: none for what is no job' "$(complete_zsh verify models m)" 'FILES '
-    is 'zsh: but for one' "$(complete_zsh verify --job models m)" '-S  -- threads= memory= nice= io= id= FILES '
+    is 'zsh: none in the foreground' "$(complete_zsh verify models m)" 'FILES '
+    is 'zsh: with --job' "$(complete_zsh verify --job models m)" '-S  -- threads= memory= nice= io= id= FILES '
     is 'zsh: words of a key' "$(complete_zsh compress models m io=)" '-- normal idle '
-    is 'zsh: models of a key' "$(complete_zsh estimate models m base=)" 'words:base:(auto none) files:model:_files '
+    is 'zsh: keys of an act as a job' "$(complete_zsh unpack --detach models m)" '-S  -- threads= memory= nice= io= id= keep= FILES '
+    is 'zsh: models of a key' "$(complete_zsh estimate --job models m base=)" 'words:base:(auto none) files:model:_files '
 else
     skip 'the completion of zsh parses' 'zsh is not installed'
 fi

@@ -144,7 +144,8 @@ unpack --json absent
 unpack --json damaged/bad
 status --json empty
 jobs --json absent
-estimate --json empty absent
+estimate --json absent
+estimate --job --json empty absent
 compress --json absent model
 restore --json empty absent
 delta estimate --json absent empty

@@ -76,7 +76,7 @@ static int verbs(void)
     tp_json_writer_init(&json, &out, true);
     tp_json_begin_array(&json, NULL);
     for (unsigned v = 0; v < TP_VERB_COUNT; v++) {
-        const struct tp_verb_info *info = tp_verb_get((enum tp_verb)v);
+        const struct tp_verb_ops *info = tp_verb_get((enum tp_verb)v);
         tp_json_begin_object(&json, NULL);
         tp_json_put_string(&json, "name", info->name);
         tp_json_begin_array(&json, "keys");
@@ -133,7 +133,7 @@ static int run_jobs(char **arguments)
         tp_jobs_wait(jobs, ids[i], -1, &status, NULL);
     fwrite(out.data, 1, out.len, stdout);
     tp_buffer_clear(&out);
-    tp_requests_free(requests, n);
+    free(requests);
     tp_jobs_close(jobs);
     free(ids);
     return rc ? 1 : 0;

@@ -67,7 +67,7 @@ __attribute__((unused)) static int submit(struct tp_jobs *jobs, enum tp_verb ver
 
     if (rc == 0)
         rc = tp_jobs_submit(jobs, list, n, &asker, ids, &spot, err);
-    tp_requests_free(list, n);
+    free(list);
     return rc;
 }
 

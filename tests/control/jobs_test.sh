@@ -25,7 +25,7 @@ latest() {
 
 # --- What is asked is done, and recorded ---
 
-ok 'estimate' "$tenpak" estimate --json "$dir" 'ft 1'
+ok 'estimate' "$tenpak" estimate --job --json "$dir" 'ft 1'
 cp "$tmp/.out" "$tmp/report.json"
 is 'the report is the record'\''s' "$(jq -c . "$tmp/report.json")" "$(latest report.json . | jq -c .)"
 is 'an interval around what is expected' "$(jq '.result | .stored_bytes_low <= .stored_bytes and .stored_bytes <= .stored_bytes_high' "$tmp/report.json")" true
@@ -116,7 +116,7 @@ stopped 'Ctrl-C' cancelled 130
 "$tenpak" compress "$dir" big $slowly 2>/dev/null &
 job=$!
 wait_for 120 running
-exits 'the model is held' 11 "$tenpak" estimate "$dir" big
+exits 'the model is held' 11 "$tenpak" estimate --job "$dir" big
 ok 'cancel from elsewhere' "$tenpak" cancel "$dir" "$("$tenpak" jobs --json "$dir" | jq -r '.jobs[0].id')"
 stopped 'cancelled from elsewhere' cancelled 130
 # shellcheck disable=SC2086

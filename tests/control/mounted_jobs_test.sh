@@ -41,7 +41,7 @@ ok 'left to the daemon' "$tenpak" compress --no-wait "$dir" big $slowly
 id=$(cat "$tmp/.out")
 has 'listed' "$tmp/.out" '^[0-9]*-[0-9]*-[0-9]*$'
 is 'the list is that of the mount' "$("$tenpak" jobs --json "$mnt" | jq -r '.jobs[0].id')" "$id"
-exits 'its model is held' 11 "$tenpak" estimate "$dir" big
+exits 'its model is held' 11 "$tenpak" estimate --job "$dir" big
 ok 'cancel' "$tenpak" cancel "$dir" "$id"
 has 'it has ended' "$tmp/.out" "^$id: cancelled"
 ok 'the model is as it was' diff -r "$dir/big" "$tmp/copies/big"

@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "control/request/policy.h"
+#include "control/verb/verb.h"
 #include "tests/tap.h"
 
 static char *dir, *conf;
@@ -84,7 +85,7 @@ static const struct {
     const char *story;
 } wrong[] = {
     {"", -EINVAL, "no JSON"},
-    {"[]", -EINVAL, "no object"},
+    {"[]", -EINVAL, "must be an object"},
     {"{\"bsae\": \"x\"}", -EINVAL, "'bsae'"},
     {"{\"base\": \"../x\"}", -EINVAL, "'base'"},
     {"{\"base\": 1}", -EINVAL, "'base'"},
@@ -161,19 +162,19 @@ static void test_fill(void)
     tp_policy_default(&policy);
     snprintf(policy.base, sizeof policy.base, "llama");
     policy.memory = (uint64_t)1 << 30;
-    policy.io_idle = true;
+    policy.io = tp_verb_get(TP_VERB_VERIFY)->keys[3].words[1];
     if (tp_requests_parse(TP_VERB_COMPRESS, "m nice=3\nn base=none memory=2G", 30, &list, &n, NULL,
                           NULL) < 0)
         bail_out("parse");
     for (size_t i = 0; i < n; i++)
-        is_int(tp_policy_fill(&policy, &list[i], NULL), 0, "filled");
-    is_str(tp_request_text(&list[0], "base"), "llama", "what was not given is the policy's");
-    is_u64(tp_request_number(&list[0], "memory"), (uint64_t)1 << 30, "a size, too");
-    is_str(tp_request_text(&list[0], "io"), "idle", "a word, too");
-    is_u64(tp_request_number(&list[0], "nice"), 3, "what was given stays");
-    is_str(tp_request_text(&list[1], "base"), "none", "also where it is a word like the default");
-    is_u64(tp_request_number(&list[1], "memory"), (uint64_t)2 << 30, "and a size");
-    tp_requests_free(list, n);
+        tp_policy_fill(&policy, &list[i]);
+    is_str(list[0].compress.base, "llama", "what was not given is the policy's");
+    is_u64(list[0].limits.memory, (uint64_t)1 << 30, "a size, too");
+    is_str(list[0].limits.io, "idle", "a word, too");
+    is_u64(list[0].limits.niceness, 3, "what was given stays");
+    is_str(list[1].compress.base, "none", "also where it is a word like the default");
+    is_u64(list[1].limits.memory, (uint64_t)2 << 30, "and a size");
+    free(list);
 }
 
 int main(void)

@@ -175,7 +175,7 @@ ok 'which is there still' test -d "$control/jobs/$id"
 ok 'commands by the mount point go to the owner of the directory' "$tenpak" verify --job "$tmp/ro" fp8
 mount_pid=$first_pid
 unmount "$tmp/mnt"
-ok 'or are done by the command' "$tenpak" estimate "$tmp/ro" fp32
+ok 'or are done by the command' "$tenpak" estimate --job "$tmp/ro" fp32
 is 'whose job the mount shows' "$(jq -r '"\(.verb) \(.model) \(.state)"' "$control/jobs/last/status.json")" 'estimate fp32 completed'
 not_ok 'it does not keep the directory' test -e "$dir/.tenpak/daemon.json"
 ok 'unmounted' fusermount3 -u "$tmp/ro"
