@@ -16,7 +16,7 @@
 #include "cli/options.h"
 #include "cli/report.h"
 #include "fs/kernel.h"
-#include "fs/mount.h"
+#include "fs/unmount.h"
 
 enum { HOLDERS_MAX = 10 };
 
@@ -125,7 +125,7 @@ static int run(struct tp_options *o)
         return o->exit;
     /* What the caller has open in the mount, and gave to us, is not to hold it. */
     close_range(3, ~0u, 0);
-    int rc = tp_mount_stop(o->argv[0], lazy, &err);
+    int rc = tp_unmount(o->argv[0], lazy, &err);
     if (rc == -EBUSY) {
         char *full = realpath(o->argv[0], NULL);
         fprintf(stderr, "tenpak: %s\n", err.message);

@@ -4,7 +4,6 @@ fs_libtp_fs_la_SOURCES = \
 	fs/budget.c fs/budget.h \
 	fs/buffer.c fs/buffer.h \
 	fs/daemon.c fs/daemon.h \
-	fs/detach.h \
 	fs/dispatch.c fs/dispatch.h \
 	fs/fs.c fs/fs.h \
 	fs/hints.c fs/hints.h \
@@ -18,8 +17,8 @@ fs_libtp_fs_la_SOURCES = \
 	fs/relocated.c fs/relocated.h \
 	fs/signals.c fs/signals.h \
 	fs/status.c fs/status.h \
-	fs/stop.c \
 	fs/sweep.c fs/sweep.h \
+	fs/unmount.c fs/unmount.h \
 	fs/watch.c fs/watch.h \
 	fs/plain/caller.c fs/plain/caller.h \
 	fs/plain/flags.c fs/plain/flags.h \

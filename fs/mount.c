@@ -20,7 +20,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "fs/control/control.h"
-#include "fs/detach.h"
+#include "fs/unmount.h"
 #include "fs/budget.h"
 #include "fs/dispatch.h"
 #include "fs/fs.h"

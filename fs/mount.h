@@ -73,12 +73,4 @@ int tp_mount_run(const struct tp_mount_options *options, struct tp_error *err);
  * after it, the caller frees it. -EINVAL: no tenpak mount is there. */
 int tp_mount_status(const char *mountpoint, char **json, struct tp_error *err);
 
-/*
- * Unmount a tenpak mount, as the user who mounted it or as root. LAZY detaches it now, and what
- * is open stays readable until it is closed; otherwise a mount in use is -EBUSY, and the daemon
- * has ended on return, where the kernel tells which it is and it takes seconds at most. -EINVAL:
- * no tenpak mount is there.
- */
-int tp_mount_stop(const char *mountpoint, bool lazy, struct tp_error *err);
-
 #endif

@@ -16,7 +16,7 @@
 
 #include "base/log.h"
 #include "fs/control/control.h"
-#include "fs/detach.h"
+#include "fs/unmount.h"
 #include "fs/sweep.h"
 #include "fs/watch.h"
 

@@ -3,6 +3,8 @@
  * it. */
 #include <config.h>
 
+#include "fs/unmount.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
@@ -13,7 +15,6 @@
 #include <unistd.h>
 
 #include "fs/daemon.h"
-#include "fs/detach.h"
 #include "fs/fs.h"
 #include "fs/kernel.h"
 #include "fs/mount.h"
@@ -79,7 +80,7 @@ static int detach_and_wait(const char *path, bool lazy)
     return rc;
 }
 
-int tp_mount_stop(const char *mountpoint, bool lazy, struct tp_error *err)
+int tp_unmount(const char *mountpoint, bool lazy, struct tp_error *err)
 {
     char *path;
     int rc = tp_kernel_canonical(mountpoint, &path, err);
