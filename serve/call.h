@@ -4,6 +4,8 @@
 #define TP_SERVE_CALL_H
 
 #include <microhttpd.h>
+#include <stdatomic.h>
+#include <time.h>
 
 #include "base/buffer.h"
 #include "control/documents/documents.h"
@@ -19,7 +21,9 @@ struct tp_serve {
     struct tp_token token;
     char *token_file;
     char url[128];
-    bool exposed; /* others than this machine can reach it, and there is no TLS */
+    _Atomic time_t limit_at; /* seconds: the limit of the cgroup was read then */
+    atomic_bool confined;    /* a cgroup limits the memory */
+    bool exposed;            /* others than this machine can reach it, and there is no TLS */
 };
 
 struct tp_call {

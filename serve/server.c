@@ -10,18 +10,38 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "base/memory.h"
 #include "serve/call.h"
 #include "store/names.h"
 
-enum { THREADS = 4, CONNECTIONS = 64, CONNECTIONS_OF_ONE = 48, IDLE_SECONDS = 30 };
+enum { CONNECTIONS = 64, CONNECTIONS_OF_ONE = 48, IDLE_SECONDS = 30 };
 #define DROP_BYTES ((uint64_t)1 << 20) /* a longer body ends its connection */
 
 bool tp_serve_is_built(void)
 {
     return true;
+}
+
+/*
+ * Stay within the limit of the cgroup, which may change: it is read again for a request, once a
+ * second at most.
+ */
+static void keep_limit(struct tp_serve *serve)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    if (atomic_exchange(&serve->limit_at, now.tv_sec) == now.tv_sec)
+        return;
+    uint64_t limit = tp_memory_cgroups();
+    bool limited = limit != UINT64_MAX;
+
+    if (limited || atomic_load(&serve->confined))
+        tp_memory_confine(limited ? tp_memory_daemon_share(limit, 0, 0) : UINT64_MAX, false);
+    atomic_store(&serve->confined, limited);
 }
 
 /* --- Requests --- */
@@ -77,6 +97,7 @@ enum MHD_Result tp_call_take(void *cls, struct MHD_Connection *connection, const
         *call =
             (struct tp_call){.serve = cls, .connection = connection, .method = method, .path = url};
         *con_cls = call;
+        keep_limit(call->serve);
         /* Before any of the body is read. */
         tp_call_is_framed(call, version, &result);
         return result;
@@ -166,7 +187,12 @@ static void set_url(struct tp_serve *serve, const union address *address)
 static int listen_on(struct tp_serve *serve, const char *text, struct tp_error *err)
 {
     union address address;
-    unsigned flags = MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ERROR_LOG;
+    /*
+     * A thread for each connection: a request that waits, for the records of jobs or for the disk,
+     * holds up no other. What they take in all is bounded by the number of connections.
+     */
+    unsigned flags = MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD |
+                     MHD_USE_THREAD_PER_CONNECTION | MHD_USE_ERROR_LOG;
     int rc = read_address(text, &address, err);
 
     if (rc < 0)
@@ -176,12 +202,11 @@ static int listen_on(struct tp_serve *serve, const char *text, struct tp_error *
     errno = 0;
     serve->http = MHD_start_daemon(
         flags, 0, NULL, NULL, tp_call_take, serve, MHD_OPTION_EXTERNAL_LOGGER, log_line, NULL,
-        MHD_OPTION_SOCK_ADDR, &address.any, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-        (unsigned)CONNECTIONS_OF_ONE, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)32768, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_NOTIFY_COMPLETED, tp_call_end,
-        NULL, MHD_OPTION_END);
+        MHD_OPTION_SOCK_ADDR, &address.any, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS,
+        MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)CONNECTIONS_OF_ONE,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)32768, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes,
+        NULL, MHD_OPTION_NOTIFY_COMPLETED, tp_call_end, NULL, MHD_OPTION_END);
     if (!serve->http)
         return errno ? tp_fail_errno(err, "cannot listen on '%s'", text)
                      : tp_fail(err, EIO, "cannot listen on '%s'", text);
@@ -236,11 +261,9 @@ int tp_serve_start(const struct tp_serve_options *options, struct tp_serve **out
     *out = NULL;
     if (!serve)
         return tp_fail(err, ENOMEM, "out of memory");
-    uint64_t limit = tp_memory_cgroups();
-    if (limit != UINT64_MAX) {
+    if (tp_memory_cgroups() != UINT64_MAX)
         tp_memory_shrink_stacks();
-        tp_memory_confine(tp_memory_daemon_share(limit, 0, 0), false);
-    }
+    keep_limit(serve);
     rc = tp_store_open(options->dir, &serve->store, err);
     if (rc == 0)
         rc = open_jobs(serve, options->dir, err);

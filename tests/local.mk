@@ -176,8 +176,10 @@ EXTRA_DIST += tests/control/directory.py
 # serve
 serve_scripts = \
 	tests/serve/framing_test.py \
+	tests/serve/limit_test.sh \
 	tests/serve/openapi_test.py \
-	tests/serve/serve_test.sh
+	tests/serve/serve_test.sh \
+	tests/serve/waiting_test.py
 
 # cli
 cli_tests =
