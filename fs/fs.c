@@ -19,6 +19,7 @@
 #include "fs/budget.h"
 #include "fs/list.h"
 #include "fs/hot/promote.h"
+#include "fs/packed/long_read.h"
 #include "fs/sweep.h"
 #include "fs/watch.h"
 #include "store/names.h"
@@ -63,6 +64,8 @@ int tp_fs_open(struct tp_fs *fs, const struct tp_mount_options *options, struct 
         rc = tp_store_find_nested(fs->store, log_nested, fs, err);
     if (rc == 0)
         rc = tp_engine_create(&engine, &fs->engine, err);
+    if (rc == 0)
+        rc = tp_long_reads_create(fs, err);
     if (rc < 0)
         return rc;
     tp_budget_keep(fs);
@@ -93,6 +96,7 @@ void tp_fs_close(struct tp_fs *fs)
     tp_watch_destroy(fs->watch);
     tp_sweep_destroy(fs->sweep);
     tp_promote_stop(fs);
+    tp_long_reads_stop(fs);
     for (unsigned i = 0; i < TP_FS_BUCKETS; i++)
         while (fs->plain[i]) {
             struct tp_plain *plain = fs->plain[i];

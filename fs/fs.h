@@ -46,6 +46,7 @@ struct tp_fs {
     struct tp_control *control; /* NULL: there is no control directory */
     struct tp_watch *watch;     /* NULL: there is none */
     struct tp_sweep *sweep;
+    struct tp_long_reads *long_reads;
     pthread_mutex_t lock; /* of nodes and trees; nothing is opened or decoded under it */
     pthread_cond_t opened;
     struct tp_listing *listing; /* of DIR, as it was when last listed */

@@ -15,6 +15,7 @@ fs_libtp_fs_la_SOURCES = \
 	fs/mountinfo.c fs/mountinfo.h \
 	fs/node.c fs/node.h \
 	fs/relocated.c fs/relocated.h \
+	fs/requester.c fs/requester.h \
 	fs/signals.c fs/signals.h \
 	fs/status.c fs/status.h \
 	fs/sweep.c fs/sweep.h \
@@ -28,6 +29,7 @@ fs_libtp_fs_la_SOURCES = \
 	fs/plain/xattr.c fs/plain/xattr.h \
 	fs/packed/grants.c fs/packed/grants.h \
 	fs/packed/list.c fs/packed/list.h \
+	fs/packed/long_read.c fs/packed/long_read.h \
 	fs/packed/nodes.c fs/packed/nodes.h \
 	fs/packed/packed.c fs/packed/packed.h \
 	fs/packed/read.c fs/packed/read.h \

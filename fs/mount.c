@@ -28,6 +28,7 @@
 #include "fs/loop.h"
 #include "fs/mountinfo.h"
 #include "fs/hot/promote.h"
+#include "fs/packed/long_read.h"
 #include "fs/signals.h"
 #include "fs/hints.h"
 #include "fs/sweep.h"
@@ -339,6 +340,7 @@ static int run_session(struct tp_fs *fs, struct fuse_session *session,
     /* Before the session's descriptor is closed, whose number may come to mean another file. */
     tp_watch_stop(fs->watch);
     tp_sweep_stop(fs->sweep);
+    tp_long_reads_stop(fs);
     /* The announcer may wait for a reply, too. */
     end_session(fs, session);
     pthread_join(announcer, NULL);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "store/cursor.h"
+#include "store/pack/pack_internal.h"
 
 /* Decoding ahead of one position: from so many chunks, doubled up to so many. */
 enum { WINDOW_MIN = 2, WINDOW_MAX = 64 };
@@ -46,6 +47,11 @@ int tp_reader_open(struct tp_engine *engine, struct tp_pack *pack, uint32_t file
     reader->span_max = tp_engine_get_max(engine);
     if (reader->span_max > TP_SPAN_MAX)
         reader->span_max = TP_SPAN_MAX;
+    /* Each of a few chunks may take as much decoding as thousands: the reader is asked in between
+     * whether it is to go on, and others have their turn. */
+    uint64_t effort = tp_pack_effort(pack);
+    if (effort * reader->span_max > TP_EFFORT_MAX)
+        reader->span_max = (unsigned)(TP_EFFORT_MAX / effort);
     pthread_mutex_init(&reader->lock, NULL);
 
     /* One file is not to take more than a sixteenth of the cache ahead of its readers. */
@@ -191,6 +197,16 @@ int tp_reader_span(struct tp_reader *reader, uint64_t off, size_t len, struct tp
     return 0;
 }
 
+void tp_span_copy(const struct tp_span *span, void *dst)
+{
+    uint8_t *at = dst;
+
+    for (int i = 0; i < span->n; i++) {
+        memcpy(at, span->iov[i].iov_base, span->iov[i].iov_len);
+        at += span->iov[i].iov_len;
+    }
+}
+
 void tp_span_release(struct tp_span *span)
 {
     for (int i = 0; i < span->n; i++)
@@ -220,10 +236,7 @@ ssize_t tp_reader_pread(struct tp_reader *reader, void *dst, size_t len, uint64_
             return rc;
         if (span.len == 0)
             break;
-        for (int i = 0; i < span.n; i++) {
-            memcpy(at, span.iov[i].iov_base, span.iov[i].iov_len);
-            at += span.iov[i].iov_len;
-        }
+        tp_span_copy(&span, at + done);
         done += span.len;
         tp_span_release(&span);
     }

@@ -32,9 +32,14 @@ struct tp_span {
     struct iovec iov[TP_SPAN_MAX];
     struct tp_block *blocks[TP_SPAN_MAX];
 };
-/* At most TP_SPAN_MAX pieces; a longer range is cut short there and the caller asks again. */
+/*
+ * At most TP_SPAN_MAX pieces, and no more than take the decoding of TP_EFFORT_MAX bytes, but one at
+ * least; a longer range is cut short there and the caller asks again.
+ */
 int tp_reader_span(struct tp_reader *reader, uint64_t off, size_t len, struct tp_span *out,
                    struct tp_error *err);
+/* Copy the bytes of SPAN to DST. */
+void tp_span_copy(const struct tp_span *span, void *dst);
 void tp_span_release(struct tp_span *span);
 /*
  * The same, of a span that was given to who keeps it: the kernel, for its pages; a copy of the

@@ -18,7 +18,7 @@ AM_TESTS_ENVIRONMENT = \
 	PYTHONDONTWRITEBYTECODE=1; export PYTHONDONTWRITEBYTECODE; \
 	unset XDG_CONFIG_HOME TENPAK_DEBUG;
 
-EXTRA_DIST += tests/tap.h tests/lib.sh tests/requirements.txt
+EXTRA_DIST += tests/rawpack.h tests/tap.h tests/lib.sh tests/requirements.txt
 
 # One block a layer. A C test needs one line, in its layer's list: its source is NAME.c, and it links with LDADD
 # (Makefile.am). Shell and Python tests go into the layer's _scripts. Sanitizer builds run unit_tests and
@@ -114,6 +114,7 @@ fs_scripts = \
 	tests/fs/failure_test.sh \
 	tests/fs/files_test.sh \
 	tests/fs/grants_test.sh \
+	tests/fs/interrupt_test.sh \
 	tests/fs/life_test.sh \
 	tests/fs/loop_test.sh \
 	tests/fs/many_test.sh \
@@ -139,7 +140,7 @@ EXTRA_DIST += tests/fs/files.py
 check_PROGRAMS += tests/mkmodel
 tests_mkmodel_LDADD =
 # A pack with chosen numbers changed and signed again, for tests of hostile ones.
-check_PROGRAMS += tests/packedit tests/manyfiles
+check_PROGRAMS += tests/packedit tests/manyfiles tests/slowpacks
 
 # control
 control_tests = \

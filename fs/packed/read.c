@@ -9,23 +9,8 @@
 
 #include "fs/fs.h"
 #include "fs/hot/promote.h"
+#include "fs/packed/long_read.h"
 #include "fs/packed/packed.h"
-
-/* Too many pieces for one reply: tensors of a few bytes each. */
-static int read_by_copy(fuse_req_t req, struct tp_fs *fs, struct tp_reader *reader, size_t size,
-                        off_t off)
-{
-    struct tp_error err = {0};
-    void *buffer = tp_thread_buffer();
-
-    if (!buffer)
-        return -ENOMEM;
-    ssize_t n = tp_reader_pread(reader, buffer, size, (uint64_t)off, &err);
-    if (n < 0)
-        return tp_fs_failed(fs, (int)n, &err);
-    fuse_reply_buf(req, buffer, (size_t)n);
-    return TP_ANSWERED;
-}
 
 int tp_packed_read(fuse_req_t req, struct tp_node *node, size_t size, off_t off,
                    struct fuse_file_info *fi)
@@ -52,14 +37,14 @@ int tp_packed_read(fuse_req_t req, struct tp_node *node, size_t size, off_t off,
     rc = tp_reader_span(reader, (uint64_t)off, want, &span, &err);
     if (rc < 0)
         return tp_fs_failed(fs, rc, &err);
-    /* A short reply would mean the end of the file. */
-    bool whole = span.len == want;
-    if (whole)
-        fuse_reply_iov(req, span.iov, span.n);
+    bool direct = fi->flags & O_DIRECT;
+    if (span.len < want)
+        return tp_long_read(req, reader, &span, (uint64_t)off, want, direct);
+    fuse_reply_iov(req, span.iov, span.n);
     /* The kernel keeps what it read into pages of its own. */
-    if (whole && !(fi->flags & O_DIRECT))
-        tp_span_release_given(&span);
-    else
+    if (direct)
         tp_span_release(&span);
-    return whole ? TP_ANSWERED : read_by_copy(req, fs, reader, want, off);
+    else
+        tp_span_release_given(&span);
+    return TP_ANSWERED;
 }

@@ -54,6 +54,7 @@ struct tp_engine {
     pthread_cond_t work_free;
     struct tp_work **works; /* a stack of those that nobody uses */
     unsigned work_n, work_made, work_max;
+    uint64_t work_asked, work_served; /* tickets: the first to wait is the first to get one */
 
     struct tp_pool *pool;
     size_t queued;     /* to be decoded ahead */

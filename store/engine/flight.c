@@ -21,22 +21,41 @@ void tp_operation_begin(struct tp_operation *operation, struct tp_engine *engine
     *operation = (struct tp_operation){.engine = engine, .room = room};
 }
 
-/* A work that nobody uses, or a new one while there may be more; otherwise wait. */
+/* A work may be free: wake the threads that wait for one, of which the first takes it. */
+static void wake_next(struct tp_engine *engine)
+{
+    if (engine->work_asked != engine->work_served)
+        pthread_cond_broadcast(&engine->work_free);
+}
+
+/*
+ * A work that nobody uses, or a new one while there may be more; otherwise wait. First come, first
+ * served, so that reads of slow packs cannot take each work that becomes free. NULL: out of memory.
+ */
 static struct tp_work *take_work(struct tp_engine *engine)
 {
-    for (;;) {
-        if (engine->work_n > 0)
-            return engine->works[--engine->work_n];
-        if (engine->work_made < engine->work_max) {
-            engine->work_made++;
-            struct tp_work *work = tp_work_create(NULL);
-            if (work)
-                return work;
-            if (--engine->work_made == 0)
-                return NULL;
+    uint64_t ticket = engine->work_asked++;
+    struct tp_work *work = NULL;
+    bool failed = false;
+
+    while (!work && !failed) {
+        if (ticket != engine->work_served) {
+            pthread_cond_wait(&engine->work_free, &engine->lock);
+        } else if (engine->work_n > 0) {
+            work = engine->works[--engine->work_n];
+        } else {
+            bool more = engine->work_made < engine->work_max;
+
+            work = more ? tp_work_create(NULL) : NULL;
+            engine->work_made += work != NULL;
+            failed = !work && engine->work_made == 0;
+            if (!work && !failed)
+                pthread_cond_wait(&engine->work_free, &engine->lock);
         }
-        pthread_cond_wait(&engine->work_free, &engine->lock);
     }
+    engine->work_served++;
+    wake_next(engine);
+    return work;
 }
 
 void tp_operation_end(struct tp_operation *operation)
@@ -46,7 +65,7 @@ void tp_operation_end(struct tp_operation *operation)
     if (operation->work) {
         engine->works[engine->work_n++] = operation->work;
         operation->work = NULL;
-        pthread_cond_signal(&engine->work_free);
+        wake_next(engine);
     }
     tp_room_give(engine, operation->room);
     operation->room = 0;
