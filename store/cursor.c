@@ -44,7 +44,7 @@ static struct tp_cursor *replace_oldest(struct tp_cursors *cursors, uint64_t end
     for (int i = 1; i < TP_CURSORS; i++)
         if (cursors->list[i].used < oldest->used)
             oldest = &cursors->list[i];
-    *oldest = (struct tp_cursor){.pos = end, .ahead = end};
+    *oldest = (struct tp_cursor){.pos = end, .prefetched = end};
     return oldest;
 }
 
@@ -63,22 +63,22 @@ void tp_cursors_note(struct tp_cursors *cursors, uint64_t off, uint64_t end, uin
     if (end <= cursor->pos)
         return; /* a straggler, or a second look at what was read */
     cursor->pos = end;
-    if (cursor->ahead < end)
-        cursor->ahead = end;
+    if (cursor->prefetched < end)
+        cursor->prefetched = end;
     /* Ask in large steps: when half of the window is used up. */
-    if (cursor->window && cursor->ahead - end > cursor->window / 2)
+    if (cursor->window && cursor->prefetched - end > cursor->window / 2)
         return;
     cursor->window = cursor->window ? 2 * cursor->window : cursors->window_min;
     if (cursor->window > cursors->window_max)
         cursor->window = cursors->window_max;
-    *from = cursor->ahead;
+    *from = cursor->prefetched;
     *to = end + cursor->window;
-    cursor->ahead = *to;
+    cursor->prefetched = *to;
 }
 
 void tp_cursors_fall_short(struct tp_cursors *cursors, uint64_t to, uint64_t reached)
 {
     for (int i = 0; i < TP_CURSORS; i++)
-        if (cursors->list[i].used && cursors->list[i].ahead == to)
-            cursors->list[i].ahead = reached;
+        if (cursors->list[i].used && cursors->list[i].prefetched == to)
+            cursors->list[i].prefetched = reached;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who reads where in a file: several positions at once, since loaders share one descriptor and
- * the kernel sends the requests of one reader out of order. Says how far ahead of each it is
- * worth decoding. Pure bookkeeping.
+ * Where a file is read: several positions at once, since loaders share one descriptor and
+ * the kernel sends the requests of one reader out of order. Says up to where it is worth
+ * prefetching for each. Pure bookkeeping.
  */
 #ifndef TP_STORE_CURSOR_H
 #define TP_STORE_CURSOR_H
@@ -12,9 +12,9 @@
 #define TP_CURSORS 8
 
 struct tp_cursor {
-    uint64_t pos;    /* end of the furthest read so far */
-    uint64_t ahead;  /* decoding was asked for up to here */
-    uint64_t window; /* bytes to be ahead; 0: not known to be sequential */
+    uint64_t pos;        /* end of the furthest read so far */
+    uint64_t prefetched; /* prefetching was asked for up to here */
+    uint64_t window;     /* bytes to prefetch; 0: not known to be sequential */
     uint64_t used;
 };
 

@@ -85,14 +85,14 @@ store_libtp_store_la_SOURCES += \
 
 # the decode engine and its cache
 store_libtp_store_la_SOURCES += \
-	store/engine/ahead.c \
 	store/engine/cache.c store/engine/cache.h \
 	store/engine/engine.c store/engine/engine.h \
 	store/engine/engine_impl.h \
 	store/engine/flight.c \
 	store/engine/frequency.c store/engine/frequency.h \
-	store/engine/room.c \
-	store/engine/sharers.c store/engine/sharers.h
+	store/engine/prefetch.c \
+	store/engine/sharers.c store/engine/sharers.h \
+	store/engine/space.c
 
 lib_LTLIBRARIES += libtenpak.la
 libtenpak_la_SOURCES = store/tenpak.c store/tenpak.h

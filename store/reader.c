@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* From byte ranges of a file to chunks of its pack, and ahead of who reads on. */
+/* From byte ranges of a file to chunks of its pack, and to those that will be read next. */
 #include <config.h>
 
 #include "store/reader.h"
@@ -13,7 +13,7 @@
 #include "store/cursor.h"
 #include "store/pack/pack_internal.h"
 
-/* Decoding ahead of one position: from so many chunks, doubled up to so many. */
+/* Prefetching for one position: from so many chunks, doubled up to so many. */
 enum { WINDOW_MIN = 2, WINDOW_MAX = 64 };
 
 struct tp_reader {
@@ -54,7 +54,7 @@ int tp_reader_open(struct tp_engine *engine, struct tp_pack *pack, uint32_t file
         reader->span_max = (unsigned)(TP_EFFORT_MAX / effort);
     pthread_mutex_init(&reader->lock, NULL);
 
-    /* One file is not to take more than a sixteenth of the cache ahead of its readers. */
+    /* One file is not to take more than a sixteenth of the cache for what is prefetched. */
     tp_engine_get_stats(engine, &stats);
     uint64_t window_max = stats.cached_bytes_max / 16;
     if (window_max > (uint64_t)WINDOW_MAX * index->chunk_size)
@@ -115,9 +115,9 @@ static unsigned cut(const struct tp_reader *reader, uint64_t off, uint64_t len,
 
 /*
  * Queue the chunks of [from, to), to the end of the tensor when little of it is left beyond; how
- * far there was room.
+ * far there was space.
  */
-static uint64_t decode_ahead(struct tp_reader *reader, uint64_t from, uint64_t to)
+static uint64_t prefetch_range(struct tp_reader *reader, uint64_t from, uint64_t to)
 {
     uint32_t chunk_size = reader->index->chunk_size;
     uint32_t end = reader->file->segment_first + reader->file->segment_n;
@@ -144,7 +144,7 @@ static uint64_t decode_ahead(struct tp_reader *reader, uint64_t from, uint64_t t
 
 void tp_reader_prefetch(struct tp_reader *reader, uint64_t off, uint64_t len)
 {
-    decode_ahead(reader, off, off + len);
+    prefetch_range(reader, off, off + len);
 }
 
 static void note_read(struct tp_reader *reader, uint64_t off, uint64_t end)
@@ -157,7 +157,7 @@ static void note_read(struct tp_reader *reader, uint64_t off, uint64_t end)
     if (from >= to || from >= reader->file->size)
         return;
     uint64_t reached =
-        decode_ahead(reader, from, to < reader->file->size ? to : reader->file->size);
+        prefetch_range(reader, from, to < reader->file->size ? to : reader->file->size);
     if (reached < to && reached < reader->file->size) {
         pthread_mutex_lock(&reader->lock);
         tp_cursors_fall_short(&reader->cursors, to, reached);
@@ -185,7 +185,7 @@ int tp_reader_span(struct tp_reader *reader, uint64_t off, size_t len, struct tp
     if (rc < 0)
         return rc;
     for (unsigned i = 0; i < n; i++) {
-        /* iov_base is not const for the sake of those who read into it; nobody does so here. */
+        /* iov_base is not const, for callers that read into it; none does so here. */
         union {
             const void *in;
             void *out;

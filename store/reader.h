@@ -42,8 +42,8 @@ int tp_reader_span(struct tp_reader *reader, uint64_t off, size_t len, struct tp
 void tp_span_copy(const struct tp_span *span, void *dst);
 void tp_span_release(struct tp_span *span);
 /*
- * The same, of a span that was given to who keeps it: the kernel, for its pages; a copy of the
- * file.
+ * The same, of a span that went to a reader that keeps its bytes: the kernel, in its page cache, or
+ * a copy of the file.
  */
 void tp_span_release_given(struct tp_span *span);
 

@@ -78,14 +78,14 @@ static int set_cache(struct tp_control *control, uint64_t value, struct tp_error
 /* Bytes that are decoded ahead of readers. */
 static int get_prefetch(struct tp_control *control, uint64_t *value)
 {
-    *value = tp_engine_get_ahead(control->fs->engine);
+    *value = tp_engine_get_prefetch(control->fs->engine);
     return 0;
 }
 
 static int set_prefetch(struct tp_control *control, uint64_t value, struct tp_error *err)
 {
     (void)err;
-    tp_engine_set_ahead(control->fs->engine, value);
+    tp_engine_set_prefetch(control->fs->engine, value);
     return 0;
 }
 

@@ -19,7 +19,7 @@ enum { MARKS = 8 };
 enum { GROWTH = 8 };
 
 /*
- * A block that was decoded ahead waits for its reader while so many times the cache's blocks are
+ * A prefetched block waits for its reader while so many times the cache's blocks are
  * asked for.
  */
 enum { PATIENCE = 4 };
@@ -185,10 +185,10 @@ static void move_to_main(struct tp_cache *cache, struct tp_block *block)
     list_push(cache, block);
 }
 
-void tp_cache_set_ahead(struct tp_cache *cache, struct tp_block *block, bool ahead)
+void tp_cache_set_prefetched(struct tp_cache *cache, struct tp_block *block, bool prefetched)
 {
-    cache->ahead += (size_t)ahead - (size_t)block->ahead;
-    block->ahead = ahead;
+    cache->prefetched += (size_t)prefetched - (size_t)block->prefetched;
+    block->prefetched = prefetched;
 }
 
 /*
@@ -199,7 +199,7 @@ static void free_slot(struct tp_cache *cache, struct tp_block *block)
 {
     if (cache->filled > cache->most)
         madvise(block->data, TP_SLOT_BYTES, MADV_DONTNEED);
-    tp_cache_set_ahead(cache, block, false);
+    tp_cache_set_prefetched(cache, block, false);
     cache->queue_n[block->queue]--;
     cache->filled--;
     free(block->error);
@@ -215,13 +215,13 @@ static void discard(struct tp_cache *cache, struct tp_block *block)
     free_slot(cache, block);
 }
 
-/* Decoded ahead, and not so long ago that its reader must have given up. */
+/* Prefetched, and not so long ago that its reader must have given up. */
 static bool is_awaited(const struct tp_cache *cache, const struct tp_block *block)
 {
-    return block->ahead && cache->clock - block->touched < PATIENCE * cache->limit;
+    return block->prefetched && cache->clock - block->touched < PATIENCE * cache->limit;
 }
 
-/* The oldest that is not awaited, or the oldest of all. Those that were decoded ahead are few. */
+/* The oldest that is not awaited, or the oldest of all. Prefetched blocks are few. */
 static struct tp_block *oldest_of(const struct tp_cache *cache, const struct tp_block_list *list)
 {
     struct tp_block *block = list->oldest;
@@ -231,7 +231,7 @@ static struct tp_block *oldest_of(const struct tp_cache *cache, const struct tp_
     return block ? block : list->oldest;
 }
 
-/* The block that is worth least among those that nobody holds; NULL when all are held. */
+/* The least valuable of the blocks that no thread holds; NULL: all are held. */
 static struct tp_block *choose_victim(struct tp_cache *cache)
 {
     size_t main_max = cache->limit - window_max(cache);
@@ -292,7 +292,7 @@ bool tp_cache_pass(struct tp_cache *cache, const struct tp_block_key *key)
 }
 
 /* A free slot, or none that was ever used, is there afterwards. */
-static void make_room(struct tp_cache *cache)
+static void make_space(struct tp_cache *cache)
 {
     struct tp_block *victim = cache->list[TP_QUEUE_SPENT].newest;
 
@@ -327,7 +327,7 @@ struct tp_block *tp_cache_take(struct tp_cache *cache, const struct tp_block_key
 
     if (again)
         cache->limit += cache->most - cache->limit < GROWTH ? cache->most - cache->limit : GROWTH;
-    make_room(cache);
+    make_space(cache);
     struct tp_block *block = cache->free_blocks;
     if (block)
         cache->free_blocks = block->chain;
@@ -340,7 +340,7 @@ struct tp_block *tp_cache_take(struct tp_cache *cache, const struct tp_block_key
     block->refs = 1;
     block->state = TP_BLOCK_BUSY;
     block->queue = TP_QUEUE_WINDOW;
-    block->ahead = false;
+    block->prefetched = false;
     block->again = block->wanted = again;
     block->had = 0;
     block->given = 0;
@@ -357,10 +357,10 @@ struct tp_block *tp_cache_take(struct tp_cache *cache, const struct tp_block_key
 void tp_cache_touch(struct tp_cache *cache, struct tp_block *block)
 {
     cache->clock++;
-    /* The one whom it was decoded for was counted then. */
-    if (!block->ahead && cache->clock - block->touched > correlated(cache))
+    /* The reader that it was prefetched for was counted then. */
+    if (!block->prefetched && cache->clock - block->touched > correlated(cache))
         tp_frequency_add(&cache->frequency, block->hash);
-    tp_cache_set_ahead(cache, block, false);
+    tp_cache_set_prefetched(cache, block, false);
     block->touched = cache->clock;
 }
 
@@ -374,7 +374,7 @@ void tp_cache_give(struct tp_cache *cache, struct tp_block *block, uint32_t len)
 void tp_cache_use(struct tp_cache *cache, struct tp_block *block, const struct tp_sharing *sharing)
 {
     block->had |= sharing->self;
-    /* What one reader alone comes back for is left to its frequency. */
+    /* Of what a single reader comes back for the frequency decides. */
     if ((block->had & sharing->active) == sharing->active && !(sharing->alone && block->again))
         set_queue(cache, block, TP_QUEUE_DONE);
 }

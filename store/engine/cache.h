@@ -1,28 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The table of decoded blocks, within a fixed number of slots: which block is where, and which
- * one goes when a slot is needed. Knows neither threads nor decoding; the engine calls
+ * The table of decoded blocks, within a fixed number of slots: which block is where, and which one
+ * is dropped when a slot is needed. It knows neither threads nor decoding; the engine calls
  * everything here under its lock.
  *
- * Policy: W-TinyLFU, a small LRU window before a larger LRU part. What is new enters the window;
- * what falls out of it enters the main part only when it was asked for more often, lately, than
- * what it would displace. So a long scan passes through the window, the blocks of a base that
- * several models share stay, and of a loop over more than fits, what fits stays.
+ * Policy: W-TinyLFU, a small window of the least recently used kind before a larger part of that
+ * kind. A new block enters the window. A block that falls out of the window enters the main part
+ * only when it was asked for more often, lately, than the block that it would replace. So a long
+ * scan passes through the window, the blocks of a base that several models share stay, and of a
+ * loop over more than fits, what fits stays.
  *
- * A block that was given whole to who keeps its bytes (the kernel, in its pages), that nobody else
- * asked for and that did not come back before is spent: its slot is the next to be used. So one
- * copy of a model is kept and not two, and what is decoded next goes where the processor's cache is
- * warm.
+ * A block is spent when all of it went to a reader that keeps its bytes (the kernel, in its page
+ * cache), no other reader asked for it, and it did not come back before. Its slot is the next to be
+ * used. So one copy of a model is kept and not two, and the next block is decoded where the
+ * processor's cache is warm.
  *
- * A block of a base that all have had who read over that base now is done: it goes before any other
- * when there is no room left. How often it was asked for says nothing then: those that only some of
- * the readers had are the ones to keep.
+ * A block of a base is done when all models that are read over that base now have had it. Done
+ * blocks are dropped before all others. Their frequency says nothing then: the blocks to keep are
+ * those that only some of the models had.
  *
- * A block that was decoded ahead is not dropped before its reader has had the time to come.
+ * A prefetched block is not dropped before its reader has had time to come.
  *
- * Memory is taken as far as that is of use: from a part of all slots, some more for each block
- * that was dropped and is asked for again. Pages that were never touched cost about as much as
- * decoding into them.
+ * Memory is taken as far as it is of use: at first for a part of all slots, then for some more with
+ * each block that was dropped and is asked for again. Pages that were never touched cost about as
+ * much as decoding into them.
  */
 #ifndef TP_STORE_CACHE_H
 #define TP_STORE_CACHE_H
@@ -59,16 +60,16 @@ struct tp_block {
     uint32_t refs; /* a block with none is in its queue's list, or free */
     enum tp_block_state state;
     enum tp_block_queue queue;
-    bool ahead;             /* decoded ahead and not yet asked for */
+    bool prefetched;        /* and not yet asked for */
     bool again;             /* it was dropped before */
-    bool wanted;            /* by others than its file's readers, or once more: is not spent */
-    uint8_t had;            /* by whom of those who share the base that it is of */
-    uint32_t given;         /* bytes, to who keeps them */
+    bool wanted;            /* by others than its file's readers, or again: never spent */
+    uint8_t had;            /* a bit for each model that had it, of those that share its base */
+    uint32_t given;         /* bytes, to a reader that keeps them */
     uint64_t touched;       /* cache->clock when last asked for */
     struct tp_block *chain; /* in the hash table, or of free blocks */
     struct tp_block *prev, *next; /* in the queue: next is older */
     pthread_cond_t done;          /* the engine's: BUSY has ended */
-    struct tp_error *error;       /* FAILED: the story, NULL when memory was short */
+    struct tp_error *error;       /* FAILED: the message, NULL where memory was short */
 };
 
 struct tp_block_list {
@@ -88,7 +89,7 @@ struct tp_cache {
     size_t used;               /* slots handed out at least once: memory touched so far */
     size_t pinned;             /* blocks with refs */
     size_t filled;             /* blocks that hold or await a content */
-    size_t ahead;              /* blocks with AHEAD set */
+    size_t prefetched;         /* blocks with PREFETCHED set */
     size_t queue_n[TP_QUEUES]; /* blocks that belong to each queue, pinned ones too */
     struct tp_block_list list[TP_QUEUES];
     struct tp_block *blocks, *free_blocks;
@@ -117,11 +118,11 @@ struct tp_block *tp_cache_find(const struct tp_cache *cache, const struct tp_blo
 struct tp_block *tp_cache_take(struct tp_cache *cache, const struct tp_block_key *key);
 /* Count an access by a reader or by a decoding. */
 void tp_cache_touch(struct tp_cache *cache, struct tp_block *block);
-/* Say that a block was decoded ahead, or no longer awaits its reader. */
-void tp_cache_set_ahead(struct tp_cache *cache, struct tp_block *block, bool ahead);
-/* LEN bytes of a block that is held went to who keeps them. */
+/* The block was prefetched, or no longer awaits its reader. */
+void tp_cache_set_prefetched(struct tp_cache *cache, struct tp_block *block, bool prefetched);
+/* LEN bytes of a block that is held went to a reader that keeps them. */
 void tp_cache_give(struct tp_cache *cache, struct tp_block *block, uint32_t len);
-/* A block of a base, which is held, was given to one of those who share it. */
+/* A block of a base, which is held, was given to one of the models that share it. */
 void tp_cache_use(struct tp_cache *cache, struct tp_block *block, const struct tp_sharing *sharing);
 /* Whether a block of this key had better not be kept: it is not there, and was not asked for
  * lately. If it is asked for again, it counts as dropped. */

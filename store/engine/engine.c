@@ -11,10 +11,10 @@
 #include "store/engine/engine_impl.h"
 #include "store/pack/pack_internal.h"
 
-/* Room for one operation's worst case, beside what the decoding threads use. */
+/* Space for one operation's worst case, beside what the decoding threads use. */
 #define CACHE_BYTES_A_THREAD (4u << 20)
 /*
- * Taken before any block is dropped: what the processor's caches may hold, and reading ahead needs.
+ * Taken before any block is dropped: what the processor's caches may hold, and prefetching needs.
  */
 #define CACHE_BYTES_FIRST (48u << 20)
 /* Below which it cannot be set later: for the pieces of a reader's request. */
@@ -64,7 +64,7 @@ int tp_engine_create(const struct tp_engine_options *options, struct tp_engine *
     bytes = bytes > least + taken ? bytes - taken : least;
     engine->works = calloc(engine->work_max, sizeof(struct tp_work *));
     uint64_t first = least > CACHE_BYTES_FIRST ? least : CACHE_BYTES_FIRST;
-    engine->ahead_most = SIZE_MAX;
+    engine->prefetch_most = SIZE_MAX;
     engine->floor = (least > CACHE_BYTES_FLOOR ? least : CACHE_BYTES_FLOOR) / TP_SLOT_BYTES;
     if (engine->floor > bytes / TP_SLOT_BYTES)
         engine->floor = bytes / TP_SLOT_BYTES;
@@ -104,7 +104,7 @@ void tp_engine_destroy(struct tp_engine *engine)
 
 unsigned tp_engine_get_max(const struct tp_engine *engine)
 {
-    return (unsigned)(engine->floor - TP_ROOM_BELOW);
+    return (unsigned)(engine->floor - TP_SPACE_BELOW);
 }
 
 /* Let the pool decode, beside the caller, those of the chunks that are not there. */
@@ -118,7 +118,7 @@ static void start_others(struct tp_engine *engine, struct tp_pack *pack, const u
         tp_chunk_resolve(&in, &chunk);
         tp_flight_key(in, chunk, &key);
         if (!tp_cache_find(&engine->cache, &key))
-            tp_ahead_submit(engine, pack, chunks[i], true);
+            tp_prefetch_submit(engine, pack, chunks[i], true);
     }
 }
 
@@ -126,15 +126,15 @@ int tp_engine_get_many(struct tp_engine *engine, struct tp_pack *pack, const uin
                        unsigned n, struct tp_block **out, struct tp_error *err)
 {
     struct tp_operation operation;
-    size_t room = tp_room_for(pack, n);
+    size_t space = tp_space_needed(pack, n);
     unsigned got = 0;
     int rc = 0;
 
     if (n > tp_engine_get_max(engine))
         return tp_fail(err, E2BIG, "%u blocks at once are more than the cache can hold", n);
     pthread_mutex_lock(&engine->lock);
-    tp_room_take(engine, room);
-    tp_operation_begin(&operation, engine, room);
+    tp_space_reserve(engine, space);
+    tp_operation_begin(&operation, engine, space);
     if (n > 1)
         start_others(engine, pack, chunks + 1, n - 1);
     while (got < n && rc == 0) {
@@ -203,23 +203,23 @@ int tp_engine_set_cache(struct tp_engine *engine, uint64_t cache_bytes, struct t
     pthread_mutex_lock(&engine->lock);
     size_t limit = engine->cache.limit > first ? engine->cache.limit : first;
     int rc = tp_cache_resize(&engine->cache, most, limit < most ? limit : most);
-    /* Who waits for room may have it now. */
-    tp_room_give(engine, 0);
+    /* There may be enough now for an operation that waits. */
+    tp_space_release(engine, 0);
     pthread_mutex_unlock(&engine->lock);
     return rc < 0 ? tp_fail(err, -rc, "out of memory for a larger cache") : 0;
 }
 
-void tp_engine_set_ahead(struct tp_engine *engine, uint64_t bytes)
+void tp_engine_set_prefetch(struct tp_engine *engine, uint64_t bytes)
 {
     pthread_mutex_lock(&engine->lock);
-    engine->ahead_most = (size_t)(bytes / TP_SLOT_BYTES);
+    engine->prefetch_most = (size_t)(bytes / TP_SLOT_BYTES);
     pthread_mutex_unlock(&engine->lock);
 }
 
-uint64_t tp_engine_get_ahead(struct tp_engine *engine)
+uint64_t tp_engine_get_prefetch(struct tp_engine *engine)
 {
     pthread_mutex_lock(&engine->lock);
-    size_t blocks = tp_ahead_max(engine);
+    size_t blocks = tp_prefetch_max(engine);
     pthread_mutex_unlock(&engine->lock);
     return (uint64_t)blocks * TP_SLOT_BYTES;
 }
@@ -233,7 +233,7 @@ void tp_engine_get_stats(struct tp_engine *engine, struct tp_engine_stats *out)
     out->cached_bytes_max = (uint64_t)engine->cache.most * TP_SLOT_BYTES;
     out->mapped_bytes = engine->cache.arena_bytes;
     out->held_blocks = engine->cache.pinned;
-    out->reserved_blocks = engine->room.reserved;
+    out->reserved_blocks = engine->space.reserved;
     out->queued_chunks = engine->queued;
     out->decoding_threads = engine->work_made - engine->work_n;
     pthread_mutex_unlock(&engine->lock);

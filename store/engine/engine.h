@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The decode engine: blocks (decoded chunks) of any number of packs, each decoded once however
- * many wait for it, by a pool of its own, kept in one bounded cache, ahead of the reader when
- * told to. The chunks of a base are shared by all who read over it; as long as only one does, he
- * decodes them for himself, beside what he makes of them, and they take no room.
+ * The decode engine: blocks (decoded chunks) of any number of packs. A block is decoded once
+ * however many readers wait for it, by the reader's thread or by a pool of threads, before a reader
+ * asks where it is told to, and is kept in one bounded cache. The blocks of a base are shared by
+ * all models that are read over it. As long as only one is, they are decoded for it alone, next to
+ * the chunk that needs them, and take no space in the cache.
  */
 #ifndef TP_STORE_ENGINE_H
 #define TP_STORE_ENGINE_H
@@ -29,7 +30,7 @@ struct tp_engine_stats {
     uint64_t cached_bytes, cached_bytes_max;
     uint64_t mapped_bytes; /* address space for the cache: what it may ever grow to */
     /* Gauges, 0 when nobody asks for anything: blocks that somebody holds, references reserved,
-     * chunks queued to be decoded ahead, threads that decode. */
+     * chunks queued to be prefetched, threads that decode. */
     uint64_t held_blocks, reserved_blocks, queued_chunks, decoding_threads;
 };
 
@@ -45,13 +46,13 @@ int tp_engine_get(struct tp_engine *engine, struct tp_pack *pack, uint32_t chunk
 const uint8_t *tp_block_data(const struct tp_block *block);
 uint32_t tp_block_len(const struct tp_block *block);
 void tp_block_release(struct tp_block *block);
-/* The same, LEN of its bytes having gone to who keeps them: once all have, nobody is expected to
- * come back for them, and the block makes room before others do. */
+/* The same, where LEN of its bytes went to a reader that keeps them: once all have, no reader is
+ * expected to come back for them, and the block is dropped before others. */
 void tp_block_release_given(struct tp_block *block, uint32_t len);
 
-/* As tp_engine_get for N chunks at once, decoded side by side: all of them or none. A thread
- * that holds blocks and asks for more one by one can wait for ever when all that there are are
- * held in this way; this call waits for room before it takes the first. At most
+/* As tp_engine_get for N chunks at once, decoded side by side: all of them or none. Threads that
+ * hold blocks and ask for more one by one can wait for each other for ever; this call waits for
+ * space before it takes the first. At most
  * tp_engine_get_max() chunks; more is -E2BIG. */
 int tp_engine_get_many(struct tp_engine *engine, struct tp_pack *pack, const uint32_t *chunks,
                        unsigned n, struct tp_block **out, struct tp_error *err);
@@ -65,15 +66,12 @@ uint32_t tp_engine_prefetch(struct tp_engine *engine, struct tp_pack *pack, uint
 /* Forget every block of PACK that nobody holds. */
 void tp_engine_forget(struct tp_engine *engine, const struct tp_pack *pack);
 
-/* The cache's size from here on; what is too much goes as soon as nobody holds it. -ERANGE: less
- * than the threads need, or more than the engine was created for. -ENOMEM. */
+/* The cache's size from here on; blocks beyond it are dropped as soon as no thread holds them.
+ * -ERANGE: less than the threads need, or more than the engine was created for. -ENOMEM. */
 int tp_engine_set_cache(struct tp_engine *engine, uint64_t cache_bytes, struct tp_error *err);
-/*
- * Decode no more than so many bytes ahead of readers, and no more than a part of the cache; 0:
- * none.
- */
-void tp_engine_set_ahead(struct tp_engine *engine, uint64_t bytes);
-uint64_t tp_engine_get_ahead(struct tp_engine *engine);
+/* Prefetch no more than so many bytes, and no more than a part of the cache; 0: nothing. */
+void tp_engine_set_prefetch(struct tp_engine *engine, uint64_t bytes);
+uint64_t tp_engine_get_prefetch(struct tp_engine *engine);
 
 void tp_engine_get_stats(struct tp_engine *engine, struct tp_engine_stats *out);
 

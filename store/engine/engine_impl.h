@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Inside the engine: its state, the room that an operation reserves before it takes its first
+ * Inside the engine: its state, the space that an operation reserves before it takes its first
  * block, and the single flight. One lock guards all of it and is never held while anything is
  * decoded.
  *
@@ -9,7 +9,7 @@
  *
  *  - Space. An operation reserves it at once and holding nothing, for all the blocks that it may
  *    hold at a time: those that it was asked for, and one for each step of prediction below them
- *    (room.c). It never waits for space again.
+ *    (space.c). It never waits for space again.
  *  - A tp_work. An operation takes one before it has a block that is BUSY, and keeps it to its end.
  *  - A BUSY block. Only a thread that has a tp_work makes one, and decodes it by its plan
  *    (store/pack/chunk_plan.h): it gets the blocks that the plan needs, one at a time, and may wait
@@ -32,23 +32,23 @@
 #include "store/engine/sharers.h"
 #include "store/pack/work.h"
 
-struct tp_room_waiter {
+struct tp_space_waiter {
     size_t units;
     bool granted;
     pthread_cond_t cond;
-    struct tp_room_waiter *next;
+    struct tp_space_waiter *next;
 };
 
-/* First come, first served, so that who needs much is not starved by those who need little. */
-struct tp_room {
+/* First come, first served: operations that need little do not starve one that needs much. */
+struct tp_space {
     size_t reserved; /* what operations may still take, and every reference that is held */
-    struct tp_room_waiter *first, *last;
+    struct tp_space_waiter *first, *last;
 };
 
 struct tp_engine {
     pthread_mutex_t lock;
     struct tp_cache cache;
-    struct tp_room room;
+    struct tp_space space;
     struct tp_sharers sharers;
 
     pthread_cond_t work_free;
@@ -57,9 +57,9 @@ struct tp_engine {
     uint64_t work_asked, work_served; /* tickets: the first to wait is the first to get one */
 
     struct tp_pool *pool;
-    size_t queued;     /* to be decoded ahead */
-    size_t ahead_most; /* blocks, whatever the cache has room for */
-    size_t floor;      /* blocks that the cache must have */
+    size_t queued;        /* to be prefetched */
+    size_t prefetch_most; /* blocks, whatever the size of the cache */
+    size_t floor;         /* blocks that the cache must have */
     bool ending;
     struct tp_engine_stats stats;
 };
@@ -67,33 +67,34 @@ struct tp_engine {
 /* What one call of the engine holds while it runs. */
 struct tp_operation {
     struct tp_engine *engine;
-    size_t room;          /* reserved and not yet spent on a reference */
+    size_t space;         /* reserved and not yet spent on a reference */
     struct tp_work *work; /* NULL until something must be decoded */
 };
 
 /* At most so many blocks below the one that is decoded: of each pack in the chain of bases one that
  * predicts, and one that predicts that from the same pack. */
-#define TP_ROOM_BELOW (2 * TP_BASE_DEPTH_MAX + 1)
+#define TP_SPACE_BELOW (2 * TP_BASE_DEPTH_MAX + 1)
 
 /* Blocks that decoding CHUNKS chunks of this pack holds at once. */
-size_t tp_room_for(const struct tp_pack *pack, unsigned chunks);
-void tp_room_take(struct tp_engine *engine, size_t units);
-bool tp_room_try(struct tp_engine *engine, size_t units);
-void tp_room_give(struct tp_engine *engine, size_t units);
+size_t tp_space_needed(const struct tp_pack *pack, unsigned chunks);
+void tp_space_reserve(struct tp_engine *engine, size_t units);
+bool tp_space_try(struct tp_engine *engine, size_t units);
+void tp_space_release(struct tp_engine *engine, size_t units);
 
 /* All under the lock, which flight_get leaves while it decodes or waits. */
-void tp_operation_begin(struct tp_operation *operation, struct tp_engine *engine, size_t room);
+void tp_operation_begin(struct tp_operation *operation, struct tp_engine *engine, size_t space);
 void tp_operation_end(struct tp_operation *operation);
 /* Of a chunk that tp_chunk_resolve gave. */
 void tp_flight_key(struct tp_pack *pack, uint32_t chunk, struct tp_block_key *key);
-int tp_flight_get(struct tp_operation *operation, struct tp_pack *pack, uint32_t chunk, bool ahead,
-                  struct tp_block **out, struct tp_error *err);
-/* Drop a reference and the room that it took. */
+int tp_flight_get(struct tp_operation *operation, struct tp_pack *pack, uint32_t chunk,
+                  bool prefetch, struct tp_block **out, struct tp_error *err);
+/* Drop a reference and the space that it took. */
 void tp_flight_release(struct tp_engine *engine, struct tp_block *block);
 
-/* So many blocks at most are to be decoded, or decoded and unused, ahead of readers. */
-size_t tp_ahead_max(const struct tp_engine *engine);
+/* At most so many blocks are to be prefetched, or are prefetched and not yet read. */
+size_t tp_prefetch_max(const struct tp_engine *engine);
 /* Queue a chunk for the pool, under the lock; URGENT: somebody waits for it. False: not queued. */
-bool tp_ahead_submit(struct tp_engine *engine, struct tp_pack *pack, uint32_t chunk, bool urgent);
+bool tp_prefetch_submit(struct tp_engine *engine, struct tp_pack *pack, uint32_t chunk,
+                        bool urgent);
 
 #endif

@@ -14,11 +14,11 @@
 #include "store/pack/pack_internal.h"
 
 static int get(struct tp_operation *operation, struct tp_pack *pack, uint32_t chunk, unsigned level,
-               bool ahead, struct tp_block **out, struct tp_error *err);
+               bool prefetch, struct tp_block **out, struct tp_error *err);
 
-void tp_operation_begin(struct tp_operation *operation, struct tp_engine *engine, size_t room)
+void tp_operation_begin(struct tp_operation *operation, struct tp_engine *engine, size_t space)
 {
-    *operation = (struct tp_operation){.engine = engine, .room = room};
+    *operation = (struct tp_operation){.engine = engine, .space = space};
 }
 
 /* A work may be free: wake the threads that wait for one, of which the first takes it. */
@@ -67,8 +67,8 @@ void tp_operation_end(struct tp_operation *operation)
         operation->work = NULL;
         wake_next(engine);
     }
-    tp_room_give(engine, operation->room);
-    operation->room = 0;
+    tp_space_release(engine, operation->space);
+    operation->space = 0;
 }
 
 void tp_flight_key(struct tp_pack *pack, uint32_t chunk, struct tp_block_key *key)
@@ -80,7 +80,7 @@ void tp_flight_key(struct tp_pack *pack, uint32_t chunk, struct tp_block_key *ke
 void tp_flight_release(struct tp_engine *engine, struct tp_block *block)
 {
     tp_cache_unpin(&engine->cache, block);
-    tp_room_give(engine, 1);
+    tp_space_release(engine, 1);
 }
 
 /* A block that is there or on its way. */
@@ -89,7 +89,7 @@ static int join(struct tp_operation *operation, struct tp_block *block, struct t
 {
     struct tp_engine *engine = operation->engine;
 
-    operation->room--;
+    operation->space--;
     tp_cache_pin(&engine->cache, block);
     if (block->state == TP_BLOCK_BUSY) {
         engine->stats.waits++;
@@ -111,7 +111,7 @@ static int join(struct tp_operation *operation, struct tp_block *block, struct t
     return 0;
 }
 
-/* The error that those who wait for BLOCK will be told. */
+/* The error that all waiters for BLOCK get. */
 static void keep_error(struct tp_block *block, const struct tp_error *why)
 {
     block->error = malloc(sizeof *block->error);
@@ -175,7 +175,7 @@ static void put_needed(struct tp_operation *operation, struct tp_block *block)
         return;
     pthread_mutex_lock(&operation->engine->lock);
     tp_cache_unpin(&operation->engine->cache, block);
-    operation->room++;
+    operation->space++;
     pthread_mutex_unlock(&operation->engine->lock);
 }
 
@@ -202,8 +202,8 @@ static int carry_out(struct tp_operation *operation, struct tp_chunk_plan *plan,
 
 /* Under the lock, which is left meanwhile. */
 static int decode(struct tp_operation *operation, struct tp_pack *pack, uint32_t chunk,
-                  unsigned level, bool ahead, const struct tp_block_key *key, struct tp_block **out,
-                  struct tp_error *err)
+                  unsigned level, bool prefetch, const struct tp_block_key *key,
+                  struct tp_block **out, struct tp_error *err)
 {
     struct tp_engine *engine = operation->engine;
     struct tp_block *block = tp_cache_take(&engine->cache, key);
@@ -217,7 +217,7 @@ static int decode(struct tp_operation *operation, struct tp_pack *pack, uint32_t
     uint64_t nsec;
     int rc;
 
-    operation->room--;
+    operation->space--;
     engine->stats.misses++;
     block->len = tp_index_chunk_len(tp_pack_index(pack), chunk);
     pthread_mutex_unlock(&engine->lock);
@@ -245,7 +245,7 @@ static int decode(struct tp_operation *operation, struct tp_pack *pack, uint32_t
     engine->stats.decoded_bytes += block->len;
     block->state = TP_BLOCK_READY;
     if (block->refs == 1)
-        tp_cache_set_ahead(&engine->cache, block, ahead);
+        tp_cache_set_prefetched(&engine->cache, block, prefetch);
     else
         pthread_cond_broadcast(&block->done);
     *out = block;
@@ -254,14 +254,14 @@ static int decode(struct tp_operation *operation, struct tp_pack *pack, uint32_t
 
 /* LEVEL: as in struct tp_chunk_plan. */
 static int get(struct tp_operation *operation, struct tp_pack *pack, uint32_t chunk, unsigned level,
-               bool ahead, struct tp_block **out, struct tp_error *err)
+               bool prefetch, struct tp_block **out, struct tp_error *err)
 {
     struct tp_engine *engine = operation->engine;
     const uint32_t asked = chunk;
     struct tp_pack *in = pack;
     struct tp_block_key key;
 
-    if (operation->room == 0)
+    if (operation->space == 0)
         return tp_fail(err, ENOBUFS, "a decoding holds more blocks than it has reserved");
     tp_chunk_resolve(&in, &chunk);
     tp_flight_key(in, chunk, &key);
@@ -272,7 +272,7 @@ static int get(struct tp_operation *operation, struct tp_pack *pack, uint32_t ch
         struct tp_block *block = tp_cache_find(&engine->cache, &key);
         if (block || operation->work) {
             int rc = block ? join(operation, block, out, err)
-                           : decode(operation, in, chunk, level, ahead, &key, out, err);
+                           : decode(operation, in, chunk, level, prefetch, &key, out, err);
             /* A base's, or one for several places. */
             if (rc == 0 && (level > 0 || in != pack || chunk != asked))
                 (*out)->wanted = true;
@@ -285,8 +285,8 @@ static int get(struct tp_operation *operation, struct tp_pack *pack, uint32_t ch
     }
 }
 
-int tp_flight_get(struct tp_operation *operation, struct tp_pack *pack, uint32_t chunk, bool ahead,
-                  struct tp_block **out, struct tp_error *err)
+int tp_flight_get(struct tp_operation *operation, struct tp_pack *pack, uint32_t chunk,
+                  bool prefetch, struct tp_block **out, struct tp_error *err)
 {
-    return get(operation, pack, chunk, 0, ahead, out, err);
+    return get(operation, pack, chunk, 0, prefetch, out, err);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Who reads over which base, of the few bases that are read now. */
+/* Which packs are read over which base, of the few bases that are read now. */
 #include <config.h>
 
 #include "store/engine/sharers.h"
@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* Requests for chunks of a base within which a reader is expected to come back: the pool decodes
- * dozens ahead for one reader before it comes to the next one's. */
+ * dozens for one reader before it comes to the next one's. */
 enum { LATELY = 256 };
 
 /* The id is a SHA-256: its first bytes are as good as all. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who reads over which base: whether the chunk of a base that one pack needs now will be wanted by
- * others soon, and when all of them have had it. The engine calls it under its lock.
+ * Which packs are read over which base: whether the chunk of a base that one pack needs now will
+ * soon be needed by others, and when all of them have had it. The engine calls it under its lock.
+ * A reader here is a pack.
  */
 #ifndef TP_STORE_SHARERS_H
 #define TP_STORE_SHARERS_H
@@ -13,9 +14,9 @@ enum { TP_SHARERS_BASES = 8, TP_SHARERS_READERS = 8 };
 
 /* Readers of one base, a bit each. */
 struct tp_sharing {
-    uint8_t self;   /* who asks; 0: there are too many */
-    uint8_t active; /* all who asked lately, SELF too */
-    bool alone;     /* nobody else did */
+    uint8_t self;   /* the requester; 0: there are too many */
+    uint8_t active; /* all that asked lately, SELF too */
+    bool alone;     /* no other did */
 };
 
 struct tp_sharers_base {
@@ -31,8 +32,8 @@ struct tp_sharers {
     uint64_t clock;
 };
 
-/* Count a request of READER's for a chunk of BASE, both ids of packs; they are the same for who
- * reads the base itself. */
+/* Count a request of READER for a chunk of BASE, both ids of packs; they are equal where the base
+ * itself is read. */
 struct tp_sharing tp_sharers_note(struct tp_sharers *sharers, const uint8_t *base,
                                   const uint8_t *reader);
 

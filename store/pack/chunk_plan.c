@@ -65,7 +65,8 @@ int tp_chunk_plan_make(struct tp_chunk_plan *plan, struct tp_error *err)
     whence = tp_chunk_range(x, base ? tp_pack_index(base) : NULL, plan->chunk, &plan->range);
     if (whence == TP_FROM_NONE)
         return plan->codec && plan->codec->needs_base
-                   ? damaged(plan, "it is coded against what predicts it, and nothing does", err)
+                   ? damaged(plan, "it is coded as a difference, and its segment has no predictor",
+                             err)
                    : 0;
     plan->from = whence == TP_FROM_PACK ? plan->pack : base;
     if (!plan->from)

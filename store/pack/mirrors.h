@@ -16,7 +16,7 @@ struct tp_mirrors;
  */
 typedef void (*tp_mirrors_find)(void *arg, struct tp_mirrors *mirrors);
 
-/* OWN stays the caller's, who closes it after *OUT. */
+/* OWN stays the caller's; close it after *OUT. */
 int tp_mirrors_open(struct tp_bytes *own, tp_mirrors_find find, void *arg, struct tp_bytes **out,
                     struct tp_error *err);
 /* Takes BYTES over; closes it where it is known, is the source itself, or is one too many. */

@@ -9,9 +9,9 @@
 uint64_t tp_pack_serial(const struct tp_pack *pack);
 /* Whether more than one reference is held. */
 bool tp_pack_is_shared(const struct tp_pack *pack);
-/* Where its bytes come from: for who asks about this very file. */
+/* Its own source of bytes: for a caller that asks about this very file. */
 struct tp_bytes *tp_pack_bytes(const struct tp_pack *pack);
-/* The same, with the copies of the pack beside it as mirrors. */
+/* The same, with the copies of the pack in its directory as mirrors. */
 struct tp_bytes *tp_pack_mirrored(const struct tp_pack *pack);
 /* Of the format that it was written in. */
 unsigned tp_pack_version(const struct tp_pack *pack);
@@ -30,7 +30,8 @@ unsigned tp_pack_depth(const struct tp_pack *pack);
 int tp_pack_open_at(int dirfd, const char *name, const char *path, struct tp_store *store,
                     struct tp_pack **out, struct tp_error *err);
 
-/* Find everything that X has from the base; -EBADMSG: it is not there, of the pack PATH. */
+/* Find everything that X, the index of the pack PATH, has from the base. -EBADMSG: it is not there.
+ */
 int tp_pack_resolve(struct tp_index *x, const struct tp_index *base, const char *path,
                     struct tp_error *err);
 

@@ -98,8 +98,8 @@ static void test_resize(void)
     is_int(tp_engine_set_cache(engine, 901 * SLOT, NULL), -ERANGE,
            "not more than it was created for");
     is_int(tp_engine_set_cache(engine, SLOT, NULL), -ERANGE, "nor less than its threads need");
-    tp_engine_set_ahead(engine, 0);
-    is_u64(tp_engine_get_ahead(engine), 0, "and nothing is decoded ahead");
+    tp_engine_set_prefetch(engine, 0);
+    is_u64(tp_engine_get_prefetch(engine), 0, "and nothing is decoded ahead");
     tp_engine_get_stats(engine, &stats);
     uint64_t ahead = stats.prefetched_blocks;
     tp_engine_forget(engine, packs[0]);
