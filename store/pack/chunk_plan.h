@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What decoding one chunk takes, worked out from the indexes: its codec, and the bytes of other
- * blocks that predict it. The caller brings these blocks, from wherever it has them, and then has
- * the chunk decoded:
- *
- *     tp_chunk_plan_make;  while tp_range_next(&plan.range): get the block, tp_range_add;
- * tp_chunk_plan_decode
- *
- * The decode engine takes them from its cache; tp_pack_decode_chunk decodes them for itself.
+ * blocks that predict it. The caller makes a plan, brings the blocks that tp_range_next names one
+ * after the other, from wherever it has them, adds each with tp_range_add, and then has the chunk
+ * decoded. The decode engine takes them from its cache; tp_pack_decode_chunk decodes them itself.
  */
 #ifndef TP_STORE_CHUNK_PLAN_H
 #define TP_STORE_CHUNK_PLAN_H
