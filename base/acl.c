@@ -25,7 +25,7 @@ bool tp_acl_is_valid(const void *list, size_t len)
             return false;
         seen |= last = tag;
     }
-    /* Those that a mode has must be there, and a mask where somebody is named. */
+    /* Every mode has these; a list that names users or groups has a mask, too. */
     return (seen & (OWNER | OWNING_GROUP | OTHER)) == (OWNER | OWNING_GROUP | OTHER) &&
            (!(seen & (USER | GROUP)) || seen & MASK);
 }
@@ -49,7 +49,8 @@ uint32_t tp_acl_tighten(uint32_t mode, const void *list, size_t len)
             named &= permissions, somebody = true;
     }
     /*
-     * The mask binds the group and who is named, not others: but one of these may be of the others.
+     * The mask limits the group and named users and groups, but not others; a named one may be
+     * among the others.
      */
     if (somebody)
         named &= mask;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* POSIX access lists, as the kernel gives them in system.posix_acl_access. */
+/* POSIX access lists, as the kernel has them in system.posix_acl_access. */
 #ifndef TP_BASE_ACL_H
 #define TP_BASE_ACL_H
 
@@ -14,9 +14,9 @@
 bool tp_acl_is_valid(const void *list, size_t len);
 
 /*
- * What of MODE grants nobody more than MODE with this list does, where the list does not count:
- * group and others keep what the list grants its group and everybody whom it names. What is no list
- * leaves the owner's bits alone.
+ * The bits of MODE that grant nobody more than MODE with this list does, where lists are not
+ * enforced: group and others keep what the list grants its group and everyone that it names. Bytes
+ * that are not a list leave the owner's bits only.
  */
 uint32_t tp_acl_tighten(uint32_t mode, const void *list, size_t len);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* openat2(2), or where that is not to be had a walk that opens each part with O_NOFOLLOW. */
+/* openat2(2), or, where the kernel lacks it, a walk that opens each part with O_NOFOLLOW. */
 #include <config.h>
 
 #include "base/beneath.h"
@@ -24,7 +24,7 @@ static int close_with(int fd, int code)
     return -1;
 }
 
-/* A directory on the way. O_DIRECTORY makes a link ENOTDIR, as it does a file: tell them apart. */
+/* A directory on the way. With O_DIRECTORY a link is ENOTDIR, as a file is: find out which. */
 static int open_part(int dirfd, const char *part)
 {
     struct stat st;
@@ -78,7 +78,7 @@ int tp_open_beneath(int dirfd, const char *path, int flags, mode_t mode)
                                RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
     long fd = -1;
 
-    /* The kernel allows ".." that stays within: no path of ours has one. */
+    /* The kernel allows ".." that stays beneath; the paths of this program have none. */
     if (strcmp(path, "..") == 0 || strncmp(path, "../", 3) == 0 || strstr(path, "/../"))
         return errno = EXDEV, -1;
     errno = EAGAIN;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A growable byte string that always has a NUL behind its last byte once it has any memory. */
+/* A growable byte string. Once it has memory, a NUL follows its last byte. */
 #include <config.h>
 
 #include "base/buffer.h"

@@ -12,7 +12,7 @@ struct tp_buffer {
     size_t cap;
 };
 
-/* Make room for EXTRA more bytes; -ENOMEM leaves the buffer as it was. */
+/* Reserve space for EXTRA more bytes; -ENOMEM leaves the buffer as it was. */
 int tp_buffer_reserve(struct tp_buffer *buf, size_t extra);
 /* Append LEN bytes; -ENOMEM leaves the buffer as it was. */
 int tp_buffer_append(struct tp_buffer *buf, const void *data, size_t len);

@@ -17,7 +17,7 @@ __attribute__((format(printf, 3, 0))) static void set_error(struct tp_error *err
     err->code = -code;
     if (vsnprintf(err->message, sizeof err->message, fmt, ap) < 0)
         err->message[0] = '\0';
-    /* Names come from hostile files: a message stays one line whatever they hold. */
+    /* Names come from hostile files: a message stays one line, whatever they hold. */
     tp_text_make_printable(err->message);
 }
 

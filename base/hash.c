@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* XXH3 from libxxhash, SHA-256 from libcrypto (which uses the processor's own instructions). */
+/* XXH3 from libxxhash, SHA-256 from libcrypto, which uses the processor's instructions. */
 #include <config.h>
 
 #include "base/hash.h"
@@ -76,7 +76,8 @@ struct tp_sha256 *tp_sha256_create(void)
 }
 
 /*
- * With a context that create has initialised, libcrypto's SHA-256 has no way to fail in these two.
+ * With a context that create has initialised, libcrypto's SHA-256 cannot fail in these two
+ * functions.
  */
 void tp_sha256_update(struct tp_sha256 *sha, const void *data, size_t len)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hashes: XXH3-64 for chunks, SHA-256 (libcrypto) for files and pack ids, XXH3-128 to see a file
- * twice.
+ * Hashes: XXH3-64 for chunks, SHA-256 (libcrypto) for files and pack ids, XXH3-128 to compare two
+ * reads of a file.
  */
 #ifndef TP_BASE_HASH_H
 #define TP_BASE_HASH_H
@@ -18,7 +18,9 @@ uint64_t tp_xxh3(const void *data, size_t len);
 
 #define TP_XXH128_LEN 16
 
-/* XXH3-128, piece by piece: against accidents only, and far faster than SHA-256. Never on disk. */
+/*
+ * XXH3-128, incremental. It detects accidents only, and is far faster than SHA-256. Never on disk.
+ */
 struct tp_xxh128; /* incremental state */
 
 struct tp_xxh128 *tp_xxh128_create(void); /* NULL: out of memory */

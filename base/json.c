@@ -51,7 +51,7 @@ static int check_keys(const cJSON *object, struct tp_error *err)
     return rc;
 }
 
-/* Depth is bounded by the lexer before any tree exists. */
+/* The lexer limits the depth before a tree exists. */
 static int check_tree(const cJSON *v, struct tp_error *err)
 {
     int rc = cJSON_IsObject(v) ? check_keys(v, err) : 0;
@@ -62,7 +62,7 @@ static int check_tree(const cJSON *v, struct tp_error *err)
     return rc;
 }
 
-/* A NUL cannot stand in a C string, and cut short there it would be another string. */
+/* A C string cannot hold a NUL; cut off there, it would be another string. */
 static bool has_nul(const struct tp_lex *lex)
 {
     for (size_t i = 0; i + 6 <= lex->text_len; i++) {
@@ -70,7 +70,7 @@ static bool has_nul(const struct tp_lex *lex)
             continue;
         if (memcmp(lex->text + i, "\\u0000", 6) == 0)
             return true;
-        i++; /* what a backslash escapes begins no escape */
+        i++; /* the second character of an escape begins no escape */
     }
     return false;
 }
@@ -87,7 +87,7 @@ static int check_text(const void *text, size_t len, struct tp_error *err)
         case TP_LEX_END:
             return 0;
         case TP_LEX_ERROR:
-            return tp_fail(err, EBADMSG, "no JSON at byte %zu: %s", lex.pos, lex.why);
+            return tp_fail(err, EBADMSG, "invalid JSON at byte %zu: %s", lex.pos, lex.why);
         case TP_LEX_KEY:
         case TP_LEX_STRING:
             if (lex.escaped && has_nul(&lex))
@@ -108,7 +108,7 @@ int tp_json_parse(const void *text, size_t len, struct tp_json **out, struct tp_
 {
     *out = NULL;
     if (len > TP_JSON_MAX)
-        return tp_fail(err, EFBIG, "%zu bytes of JSON are too many", len);
+        return tp_fail(err, EFBIG, "JSON of %zu bytes is too long", len);
     int rc = check_text(text, len, err);
     if (rc < 0)
         return rc;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * JSON: a tree for reading configuration (cJSON beneath, stricter: UTF-8 checked, no duplicate
- * keys, size and depth bounded), and a writer for reports (order of insertion, 64-bit integers
- * exact, never a NaN).
+ * JSON: a tree for reading (cJSON beneath, but stricter: UTF-8 is checked, keys are unique, size
+ * and depth are bounded), and a writer (order of insertion, exact 64-bit integers, never a NaN).
  */
 #ifndef TP_BASE_JSON_H
 #define TP_BASE_JSON_H
@@ -15,15 +14,15 @@
 #include "base/error.h"
 
 /*
- * --- Reading: every getter takes NULL and values of another kind, and says so by NULL, false or 0.
- * ---
+ * --- Reading: every getter accepts NULL and values of another kind, and returns NULL, false or 0
+ * for them. ---
  */
 
 #define TP_JSON_MAX (64u << 20)
 
 struct tp_json;
 
-/* -EBADMSG: no JSON (err says where), -EFBIG: more than TP_JSON_MAX bytes. */
+/* -EBADMSG: not JSON; the message says where. -EFBIG: more than TP_JSON_MAX bytes. */
 int tp_json_parse(const void *text, size_t len, struct tp_json **out, struct tp_error *err);
 int tp_json_read_file(int dirfd, const char *path, struct tp_json **out, struct tp_error *err);
 void tp_json_free(struct tp_json *root);
@@ -55,7 +54,7 @@ bool tp_json_bool(const struct tp_json *v, bool *out);
 struct tp_json_writer {
     struct tp_buffer *buf;
     bool pretty; /* two blanks a level and a newline at the end; else all on one line */
-    int rc;      /* first error; what follows it writes nothing */
+    int rc;      /* the first error; nothing is written after it */
     unsigned depth;
     uint32_t filled; /* bit d: level d has a member already */
     uint32_t arrays; /* bit d: level d is an array */
@@ -66,14 +65,16 @@ void tp_json_begin_object(struct tp_json_writer *w, const char *key);
 void tp_json_end_object(struct tp_json_writer *w);
 void tp_json_begin_array(struct tp_json_writer *w, const char *key);
 void tp_json_end_array(struct tp_json_writer *w);
-/* TEXT NULL writes null. Bytes that are no UTF-8 (file names may have such) become U+FFFD; what
- * base/printable.h names is written as an escape. */
+/*
+ * A NULL TEXT writes null. Bytes that are not UTF-8 (as in file names) become U+FFFD; the
+ * characters of base/printable.h are written as escapes.
+ */
 void tp_json_put_string(struct tp_json_writer *w, const char *key, const char *text);
 void tp_json_put_stringf(struct tp_json_writer *w, const char *key, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void tp_json_put_u64(struct tp_json_writer *w, const char *key, uint64_t v);
 void tp_json_put_i64(struct tp_json_writer *w, const char *key, int64_t v);
-/* What is not finite is written as null. Six significant digits. */
+/* A number that is not finite is written as null. Six significant digits. */
 void tp_json_put_double(struct tp_json_writer *w, const char *key, double v);
 void tp_json_put_bool(struct tp_json_writer *w, const char *key, bool v);
 void tp_json_put_null(struct tp_json_writer *w, const char *key);
@@ -81,8 +82,8 @@ void tp_json_put_null(struct tp_json_writer *w, const char *key);
 void tp_json_put_time(struct tp_json_writer *w, const char *key, int64_t sec, uint32_t nsec);
 void tp_json_put_hex(struct tp_json_writer *w, const char *key, const uint8_t *bytes, size_t len);
 /*
- * TEXT is the text of one JSON value, as this writer or tp_json_parse would have it: it is not
- * looked at.
+ * TEXT is the text of one JSON value, in the form of this writer or of tp_json_parse; it is not
+ * checked.
  */
 void tp_json_put_raw(struct tp_json_writer *w, const char *key, const char *text, size_t len);
 /* After the outermost value: 0, -ENOMEM, or -EINVAL when levels do not match. */

@@ -62,7 +62,7 @@ static void quote(struct tp_json_writer *w, const char *text)
         } else if (!is_unsafe) {
             put(w, (const char *)p, n);
         } else if (n == 1 && code > 0x7f) {
-            puts_json(w, "\xef\xbf\xbd"); /* no UTF-8 */
+            puts_json(w, "\xef\xbf\xbd"); /* not UTF-8 */
         } else {
             char escape[8];
             snprintf(escape, sizeof escape, "\\u%04x", (unsigned)(code & 0xffff));
@@ -73,7 +73,7 @@ static void quote(struct tp_json_writer *w, const char *text)
     puts_json(w, "\"");
 }
 
-/* What stands before a value: comma, line, key. */
+/* Write what precedes a value: comma, line, key. */
 static void lead(struct tp_json_writer *w, const char *key)
 {
     if (w->depth > 0) {
@@ -215,7 +215,7 @@ void tp_json_put_time(struct tp_json_writer *w, const char *key, int64_t sec, ui
     char text[64] = "";
     time_t t = (time_t)sec;
     struct tm tm;
-    /* RFC 3339 has four digits for the year; what lies outside has no form there. */
+    /* RFC 3339 has four digits for the year; other years have no form. */
     if (!gmtime_r(&t, &tm) || tm.tm_year < -1900 || tm.tm_year > 8099 || nsec > 999999999) {
         tp_json_put_null(w, key);
         return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * JSON, token by token. The grammar is a state for "what may come next" and a bit a level for its
- * kind.
+ * JSON, token by token. The grammar is a state for what may come next, and a bit for the kind of
+ * each level.
  */
 #include <config.h>
 
@@ -79,7 +79,9 @@ static int hex4(const uint8_t *p)
     return v;
 }
 
-/* Check the escape at P (a backslash) and give its length; 0 with WHY set when it is none. */
+/*
+ * Check the escape at P (a backslash) and return its length; 0, with WHY set, when it is not valid.
+ */
 static size_t escape_len(const uint8_t *p, const uint8_t *end, const char **why)
 {
     *why = "bad escape in a string";
@@ -99,7 +101,7 @@ static size_t escape_len(const uint8_t *p, const uint8_t *end, const char **why)
     return lo >= 0xdc00 && lo <= 0xdfff ? 12 : 0;
 }
 
-/* pos is behind the opening quote; leaves it behind the closing one. */
+/* pos is after the opening quote; leaves it after the closing one. */
 static enum tp_lex_token lex_string(struct tp_lex *lex, enum tp_lex_token token)
 {
     const uint8_t *end = lex->data + lex->len;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The one place where log lines pass: from any thread to the sink that the program set. */
+/* The one place where log lines pass, from any thread to the sink of the program. */
 #include <config.h>
 
 #include "base/log.h"
@@ -17,7 +17,7 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static tp_log_sink current_sink;
 static void *current_arg;
-static atomic_int threshold = -1; /* read without the lock: most lines are dropped by it alone */
+static atomic_int threshold = -1; /* read without the lock: it alone drops most lines */
 
 void tp_log_set_sink(tp_log_sink sink, void *arg, enum tp_log_level max_level)
 {
@@ -42,7 +42,7 @@ void tp_log(enum tp_log_level level, const char *fmt, ...)
         return;
     tp_text_make_printable(line);
 
-    /* Under the lock, so that a sink that was removed is not running any more. */
+    /* Under the lock, so that a removed sink is not running any more. */
     pthread_mutex_lock(&lock);
     if (current_sink)
         current_sink(current_arg, level, line);

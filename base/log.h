@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Logging: libraries say what an operator should know; the program decides where it goes. Until a
- * sink is set nothing is printed. Thread-safe. One line each, no newline.
+ * Logging: libraries log what an operator should know; the program decides where it goes. Nothing
+ * is printed until a sink is set. Thread-safe. Messages are one line, without a newline.
  */
 #ifndef TP_BASE_LOG_H
 #define TP_BASE_LOG_H
@@ -11,7 +11,8 @@ enum tp_log_level { TP_LOG_ERROR, TP_LOG_WARNING, TP_LOG_INFO, TP_LOG_DEBUG };
 typedef void (*tp_log_sink)(void *arg, enum tp_log_level level, const char *line);
 
 /*
- * Set (or with NULL remove) the sink; lines above MAX_LEVEL are dropped before they are formatted.
+ * Set the sink, or remove it with NULL. Lines above MAX_LEVEL are dropped before they are
+ * formatted.
  */
 void tp_log_set_sink(tp_log_sink sink, void *arg, enum tp_log_level max_level);
 

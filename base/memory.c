@@ -22,7 +22,7 @@
 /* The default of 8 MiB for each thread would be most of a small limit. */
 #define THREAD_STACK ((size_t)512 << 10)
 
-/* What a sanitizer takes for itself is more than any limit. */
+/* Sanitizers need more memory than any limit allows. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
 #elif defined(__has_feature)

@@ -49,9 +49,9 @@ void tp_memory_shrink_stacks(void);
 int tp_memory_check(uint64_t bytes);
 
 /*
- * As calloc, with every page taken at once: for tables that are read in places which nobody wrote.
- * There calloc's pages cost two faults each, and the second interrupts all other processors. NULL:
- * out of memory; free it with free.
+ * As calloc, with every page present: for tables that are read where nothing was written. There
+ * each page of calloc costs two faults, and the second interrupts all other processors. NULL: out
+ * of memory. Free it with free.
  */
 void *tp_memory_cleared(size_t n, size_t size);
 

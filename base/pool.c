@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A fixed pool of threads over two queues: urgent tasks pass the others, within a queue order is
- * kept.
+ * A fixed pool of threads over two queues: urgent tasks come first, and order is kept within a
+ * queue.
  */
 #include <config.h>
 
@@ -31,7 +31,7 @@ struct tp_pool {
     struct queue urgent, normal;
     bool ending;
     unsigned thread_n;
-    unsigned running; /* tasks being run: they may still submit others */
+    unsigned running; /* running tasks: they may still submit others */
     pthread_t *threads;
     char name[16];
 };
@@ -76,7 +76,7 @@ static void *worker(void *arg)
             t.fn(t.arg);
             pthread_mutex_lock(&pool->lock);
             pool->running--;
-            /* The last one out tells those that waited for what it might have submitted. */
+            /* The last thread wakes those that waited for tasks it might have submitted. */
             if (pool->ending && pool->running == 0)
                 pthread_cond_broadcast(&pool->work);
         } else if (pool->ending && pool->running == 0) {

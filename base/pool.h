@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A fixed pool of threads. Tasks run in the order submitted, urgent ones first. A task may submit
- * tasks; it must not wait for one.
+ * A fixed pool of threads. Tasks run in the order of submission, urgent ones first. A task may
+ * submit tasks, but must not wait for one.
  */
 #ifndef TP_BASE_POOL_H
 #define TP_BASE_POOL_H
@@ -19,7 +19,7 @@ int tp_pool_create(unsigned threads, const char *name, struct tp_pool **out, str
 unsigned tp_pool_threads(const struct tp_pool *pool);
 /* -ENOMEM when the task cannot be queued; it then never runs. */
 int tp_pool_submit(struct tp_pool *pool, tp_task_fn fn, void *arg, bool urgent);
-/* Runs what is queued to its end, then joins the threads. NULL is allowed. */
+/* Run the queued tasks to their end, then join the threads. NULL is allowed. */
 void tp_pool_destroy(struct tp_pool *pool);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Characters that may not be written as they are. */
+/* Characters that must not be written as they are. */
 #include <config.h>
 
 #include "base/printable.h"

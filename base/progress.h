@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How a long operation tells how far it is, and learns that it should stop. */
+/* How a long operation reports its progress, and learns that it should stop. */
 #ifndef TP_BASE_PROGRESS_H
 #define TP_BASE_PROGRESS_H
 

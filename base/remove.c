@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Removes a directory tree through descriptors only: a symbolic link that is put in the way does
- * not lead the removal elsewhere.
+ * Removes a directory tree through descriptors only: a symbolic link that somebody puts in the way
+ * does not lead the removal elsewhere.
  */
 #include <config.h>
 
@@ -84,8 +84,8 @@ static int leave(struct walk *w)
 }
 
 /*
- * Remove what is no directory from the deepest level; 1 when a directory was entered, 0 when it is
- * empty.
+ * Remove everything but directories from the deepest level; 1 when a directory was entered, 0 when
+ * the level is empty.
  */
 static int sweep(struct walk *w)
 {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Numbers of bytes as people write and read them, by integers alone: no size is rounded on its way
- * in.
+ * Numbers of bytes as people write and read them. Integers only: no size is rounded on its way in.
  */
 #include <config.h>
 
@@ -66,8 +65,8 @@ int tp_size_parse(const char *text, uint64_t *out)
     if (!tp_mul_u64(whole, unit, &total))
         return -ERANGE;
     /*
-     * Long division in base ten, from the last digit: exact to 18 digits, the rest cannot make a
-     * byte more.
+     * Long division in base ten, from the last digit: exact to 18 digits; further digits cannot add
+     * a byte.
      */
     uint64_t part = 0;
     if (fraction) {

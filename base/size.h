@@ -5,10 +5,12 @@
 
 #include <stdint.h>
 
-/* Parse a number of bytes: digits, perhaps a decimal fraction, perhaps a blank, perhaps a unit. K,
- * M, G, T, P and KiB, MiB, ... are powers of 1024; kB, KB, MB, ... powers of 1000; B, or nothing,
- * bytes; case is free. A fraction of a byte is dropped. -EINVAL: no such number; -ERANGE: beyond 64
- * bits. */
+/*
+ * Parse a number of bytes: digits, an optional decimal fraction, an optional blank, an optional
+ * unit. K, M, G, T, P and KiB, MiB, ... are powers of 1024; kB, KB, MB, ... powers of 1000; B, or
+ * no unit, is bytes; case does not matter. A fraction of a byte is dropped. -EINVAL: not such a
+ * number; -ERANGE: beyond 64 bits.
+ */
 int tp_size_parse(const char *text, uint64_t *out);
 
 #define TP_SIZE_TEXT 16

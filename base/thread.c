@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Beginning and end of threads. */
+/* Starting and joining threads. */
 #include <config.h>
 
 #include "base/thread.h"
@@ -11,7 +11,7 @@ int tp_thread_start(pthread_t *thread, void *(*run)(void *), void *arg)
 {
     sigset_t all, old;
 
-    /* It is born with its parent's mask. */
+    /* It inherits the mask of its parent. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     int rc = pthread_create(thread, NULL, run, arg);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading config.json: names and dimensions by the keys that families of models have for them. */
+/* Reading config.json: names and dimensions, by the keys that the families of models use. */
 #include <config.h>
 
 #include "tensor/config.h"
@@ -12,7 +12,7 @@
 
 #define NUMBER(member) offsetof(struct tp_config, member)
 
-/* The numbers, the most that is taken for true, and their keys. */
+/* The numbers: the greatest value that is accepted, and their keys. */
 static const struct {
     size_t at; /* in struct tp_config */
     uint64_t most;
@@ -42,7 +42,7 @@ static const struct {
     {NUMBER(rope_theta), 0, 1e15, {"rope_theta", "rotary_emb_base"}},
 };
 
-/* What PyTorch calls the dtypes that weights have. */
+/* PyTorch's names of the dtypes of weights. */
 static const struct {
     const char *name;
     enum tp_dtype dtype;
@@ -121,7 +121,7 @@ static int complete(struct tp_config *c, struct tp_error *err)
                        "%" PRIu64 " heads cannot share %" PRIu64 " heads of keys and values",
                        c->head_n, c->kv_head_n);
     if (c->expert_n && c->expert_used_n > c->expert_n)
-        return tp_fail(err, ERANGE, "%" PRIu64 " experts cannot be chosen of %" PRIu64,
+        return tp_fail(err, ERANGE, "%" PRIu64 " experts cannot be chosen from %" PRIu64,
                        c->expert_used_n, c->expert_n);
     return 0;
 }
@@ -155,7 +155,7 @@ int tp_config_parse(const void *text, size_t len, struct tp_config *out, struct 
 
     *out = c;
     if (len > TP_CONFIG_MAX)
-        return tp_fail(err, EFBIG, "it has %zu bytes, and %u are the most", len, TP_CONFIG_MAX);
+        return tp_fail(err, EFBIG, "its %zu bytes are more than %u", len, TP_CONFIG_MAX);
     rc = tp_json_parse(text, len, &out->root, err);
     if (rc == 0 && !tp_json_is_object(out->root))
         rc = tp_fail(err, EBADMSG, "it must be an object");

@@ -47,7 +47,7 @@ const char *tp_dtype_name(unsigned dtype)
 
 bool tp_dtype_find(const char *name, size_t len, enum tp_dtype *out)
 {
-    /* BYTES is no name of safetensors': the search begins behind it. */
+    /* BYTES is not a name of safetensors: the search begins after it. */
     for (unsigned i = TP_DTYPE_BYTES + 1; i < TP_DTYPE_COUNT; i++) {
         if (strlen(dtypes[i].name) == len && memcmp(dtypes[i].name, name, len) == 0) {
             *out = (enum tp_dtype)i;

@@ -19,7 +19,7 @@ static bool ends_with(const char *name, const char *suffix)
 }
 
 /*
- * A name that says what the directory is: a model, an adapter, a pipeline of diffusers or of
+ * A name that shows what the directory is: a model, an adapter, a pipeline of diffusers or of
  * sentence-transformers.
  */
 static bool tells_model(const char *name)

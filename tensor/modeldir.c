@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Listing a model directory: descriptors and single names only, so that a link or a rename in its
- * way leads nowhere else, with a stack of our own, so that depth costs memory and neither stack nor
- * descriptors.
+ * Listing a model directory. It opens single names relative to descriptors, so that no link or
+ * rename on the way leads elsewhere, and keeps a stack of its own, so that depth costs memory, but
+ * neither stack nor descriptors.
  */
 #include <config.h>
 
@@ -28,7 +28,7 @@
 #define TARGET_MAX 65536u
 #define TARGET_PATH_MAX 4096u
 
-/* A directory that is being listed: its names, sorted, and how far we are. */
+/* A directory that is being listed: its names, sorted, and the position in them. */
 struct level {
     char **names;
     size_t name_n, next;
@@ -39,12 +39,12 @@ struct level {
 
 struct scan {
     const char *root;
-    int rootfd; /* only to look at a snapshot's blobs */
+    int rootfd; /* listed only for the blobs of a snapshot */
     struct tp_modeldir *out;
     size_t entry_cap;
     struct level *levels;
     size_t level_n, level_cap;
-    int fd; /* of the deepest level: the others are reached again by ".." */
+    int fd; /* of the deepest level; ".." leads to the others */
     struct tp_buffer path;
     struct tp_error *err;
 };
@@ -104,7 +104,7 @@ static int read_names(struct scan *s, int fd, char ***out, size_t *out_n)
 }
 
 /*
- * Make FD, whose path is in s->path, the deepest level. It is ours then, and closed here on
+ * Make FD, whose path is in s->path, the deepest level. The stack owns it, and closes it on
  * failure.
  */
 static int push_level(struct scan *s, int fd)
@@ -197,8 +197,8 @@ static int open_blobs(int fd)
 }
 
 /*
- * Whether ST, where a link of the snapshot FD with this TARGET leads, is one of its blobs: the one
- * that ends TARGET.
+ * Whether ST, the file that a link of the snapshot FD with this TARGET leads to, is one of its
+ * blobs: the one that ends TARGET.
  */
 static bool is_blob(int fd, const char *target, const struct stat *st)
 {
@@ -213,7 +213,7 @@ static bool is_blob(int fd, const char *target, const struct stat *st)
     return is;
 }
 
-/* ST becomes that of the file which the link NAME leads to. */
+/* Make ST that of the file which the link NAME leads to. */
 static int follow(struct scan *s, const char *name, struct stat *st)
 {
     char *target = NULL;
@@ -225,14 +225,13 @@ static int follow(struct scan *s, const char *name, struct stat *st)
         rc = tp_fail_errno(s->err, "cannot follow the link '%s' in '%s' to '%s'", shown_path(s),
                            s->root, target);
     else if (!S_ISREG(st->st_mode))
-        rc =
-            tp_fail(s->err, EINVAL, "the link '%s' in '%s' leads to '%s', which is no regular file",
-                    shown_path(s), s->root, target);
+        rc = tp_fail(s->err, EINVAL,
+                     "the link '%s' in '%s' leads to '%s', which is not a regular file",
+                     shown_path(s), s->root, target);
     else if (s->out->links != TP_LINKS_FOLLOW && !is_blob(s->rootfd, target, st))
         rc = tp_fail(s->err, EINVAL,
-                     "the link '%s' in the snapshot '%s' leads to '%s', which is none of its "
-                     "blobs: --dereference "
-                     "follows all links",
+                     "the link '%s' in the snapshot '%s' leads to '%s', which is not "
+                     "one of its blobs: --dereference follows all links",
                      shown_path(s), s->root, target);
     st->st_nlink = 1; /* other names of it are no names in the model */
     free(target);
@@ -261,8 +260,8 @@ static int describe(struct scan *s, const char *name, const struct stat *st, str
         entry->type = TP_ENTRY_SYMLINK;
         rc = read_target(s, name, &entry->target);
     } else {
-        return tp_fail(s->err, EINVAL, "'%s' in '%s' is %s, which no model can hold", shown_path(s),
-                       s->root, kind_name(st->st_mode));
+        return tp_fail(s->err, EINVAL, "'%s' in '%s' is %s, which a model cannot hold",
+                       shown_path(s), s->root, kind_name(st->st_mode));
     }
     if (rc < 0)
         return rc;
@@ -339,8 +338,10 @@ static int by_file(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* Of each file that has several names in the directory, all but the first are links to that. Until
- * now those have link 0 that have more names anywhere. */
+/*
+ * Of a file with several names in the directory, make all names but the first links to that one.
+ * Until now, files with more names anywhere have link 0.
+ */
 static int find_links(struct scan *s)
 {
     struct tp_modeldir *out = s->out;

@@ -20,7 +20,7 @@
 
 #define SHOWN(name) (int)(strlen(name) > 200 ? 200 : strlen(name)), (name)
 
-/* A tensor while the arrays behind it still move: places instead of pointers. */
+/* A tensor while the arrays still grow: offsets instead of pointers. */
 struct draft {
     size_t name, shape; /* byte offset into names; index into dims */
     unsigned rank;
@@ -41,7 +41,7 @@ struct parser {
 
 static int out_of_memory(struct parser *p)
 {
-    return tp_fail(p->err, ENOMEM, "out of memory for a safetensors header");
+    return tp_oom(p->err);
 }
 
 static int broken(struct parser *p, const char *what)
@@ -82,7 +82,7 @@ static bool text_is(const struct tp_lex *lex, const char *word)
            memcmp(lex->text, word, lex->text_len) == 0;
 }
 
-/* Pass over the value of a key that means nothing to us. */
+/* Skip the value of a key that is not used. */
 static int skip_value(struct parser *p)
 {
     unsigned depth = 0;
@@ -109,13 +109,13 @@ static int skip_value(struct parser *p)
 static int parse_metadata(struct parser *p)
 {
     if (p->meta_seen)
-        return broken(p, "__metadata__ is there twice");
+        return broken(p, "duplicate __metadata__");
     p->meta_seen = true;
     enum tp_lex_token t = tp_lex_next(&p->lex);
     if (t == TP_LEX_NULL)
         return 0;
     if (t != TP_LEX_OBJECT)
-        return broken(p, "__metadata__ is no object");
+        return broken(p, "__metadata__ is not an object");
     while ((t = tp_lex_next(&p->lex)) == TP_LEX_KEY) {
         size_t at;
         int rc = keep_string(p, &at);
@@ -123,7 +123,7 @@ static int parse_metadata(struct parser *p)
             return rc;
         if (tp_buffer_append(&p->meta, &at, sizeof at) < 0)
             return out_of_memory(p);
-        rc = expect(p, TP_LEX_STRING, "a value of __metadata__ is no string");
+        rc = expect(p, TP_LEX_STRING, "a value of __metadata__ is not a string");
         if (rc < 0)
             return rc;
     }
@@ -137,7 +137,7 @@ static int parse_u64(struct parser *p, const char *what, uint64_t *out)
 
 static int parse_shape(struct parser *p, struct draft *d)
 {
-    int rc = expect(p, TP_LEX_ARRAY, "shape is no array");
+    int rc = expect(p, TP_LEX_ARRAY, "shape is not an array");
     if (rc < 0)
         return rc;
     d->shape = p->dims.len / sizeof(uint64_t);
@@ -145,7 +145,7 @@ static int parse_shape(struct parser *p, struct draft *d)
     enum tp_lex_token t;
     while ((t = tp_lex_next(&p->lex)) == TP_LEX_NUMBER) {
         uint64_t dim = 0;
-        rc = parse_u64(p, "a dimension is no unsigned 64-bit integer", &dim);
+        rc = parse_u64(p, "a dimension is not an unsigned 64-bit integer", &dim);
         if (rc < 0)
             return rc;
         if (d->rank == TP_TENSOR_RANK_MAX)
@@ -154,7 +154,7 @@ static int parse_shape(struct parser *p, struct draft *d)
         if (tp_buffer_append(&p->dims, &dim, sizeof dim) < 0)
             return out_of_memory(p);
     }
-    return t == TP_LEX_ARRAY_END ? 0 : broken(p, "a dimension is no number");
+    return t == TP_LEX_ARRAY_END ? 0 : broken(p, "a dimension is not a number");
 }
 
 static int parse_offsets(struct parser *p, struct draft *d)
@@ -172,7 +172,7 @@ static int parse_offsets(struct parser *p, struct draft *d)
 
 static int parse_dtype(struct parser *p, struct draft *d)
 {
-    int rc = expect(p, TP_LEX_STRING, "dtype is no string");
+    int rc = expect(p, TP_LEX_STRING, "dtype is not a string");
     if (rc < 0)
         return rc;
     if (p->lex.escaped || !tp_dtype_find((const char *)p->lex.text, p->lex.text_len, &d->dtype))
@@ -191,7 +191,7 @@ static int parse_tensor(struct parser *p)
     if (rc == 0 && p->names.len - d.name - 1 > TP_TENSOR_NAME_MAX)
         rc = broken(p, "a tensor's name is too long");
     if (rc == 0)
-        rc = expect(p, TP_LEX_OBJECT, "a tensor is no object");
+        rc = expect(p, TP_LEX_OBJECT, "a tensor is not an object");
     if (rc < 0)
         return rc;
 
@@ -202,7 +202,7 @@ static int parse_tensor(struct parser *p)
                 : text_is(&p->lex, "data_offsets") ? OFFSETS
                                                    : 0;
         if (seen & field)
-            return broken(p, "a field of a tensor is there twice");
+            return broken(p, "duplicate field of a tensor");
         seen |= field;
         rc = field == DTYPE     ? parse_dtype(p, &d)
              : field == SHAPE   ? parse_shape(p, &d)
@@ -234,7 +234,10 @@ static int parse_header(struct parser *p)
     return expect(p, TP_LEX_END, "something follows the header");
 }
 
-/* Bytes of a tensor by its shape and dtype, in the reference's order of multiplications. */
+/*
+ * Bytes of a tensor by its shape and dtype; multiplications in the order of the reference
+ * implementation.
+ */
 static int measure(const struct tp_tensor *t, uint64_t *out, struct tp_error *err)
 {
     uint64_t n = 1, bits;
@@ -245,7 +248,8 @@ static int measure(const struct tp_tensor *t, uint64_t *out, struct tp_error *er
     if (!tp_mul_u64(n, tp_dtype_bits(t->dtype), &bits))
         return tp_fail(err, EBADMSG, "tensor '%.*s': its size overflows", SHOWN(t->name));
     if (bits % 8)
-        return tp_fail(err, EBADMSG, "tensor '%.*s': %" PRIu64 " bits are no whole bytes",
+        return tp_fail(err, EBADMSG,
+                       "tensor '%.*s': %" PRIu64 " bits are not a whole number of bytes",
                        SHOWN(t->name), bits);
     *out = bits / 8;
     return 0;
@@ -273,7 +277,7 @@ static int check_unique(const char **names, size_t n, const char *what, struct t
     qsort(names, n, sizeof *names, by_string);
     for (size_t i = 1; i < n; i++) {
         if (strcmp(names[i - 1], names[i]) == 0)
-            return tp_fail(err, EBADMSG, "%s '%.*s' is there twice", what, SHOWN(names[i]));
+            return tp_fail(err, EBADMSG, "duplicate %s '%.*s'", what, SHOWN(names[i]));
     }
     return 0;
 }
@@ -286,7 +290,7 @@ static int check_names(const struct parser *p, const struct tp_safetensors *st)
         return 0;
     const char **names = malloc(n * sizeof *names);
     if (!names)
-        return tp_fail(p->err, ENOMEM, "out of memory for a safetensors header");
+        return tp_oom(p->err);
     for (size_t i = 0; i < st->tensor_n; i++)
         names[i] = st->tensors[i].name;
     int rc = check_unique(names, st->tensor_n, "tensor", p->err);
@@ -300,7 +304,7 @@ static int check_names(const struct parser *p, const struct tp_safetensors *st)
     return rc;
 }
 
-/* The tensors must tile the data exactly: no hole, no overlap, nothing left over. */
+/* The tensors must cover the data exactly: no hole, no overlap, no rest. */
 static int check_tiling(struct tp_safetensors *st, struct tp_error *err)
 {
     uint64_t at = st->data_off;
@@ -323,7 +327,7 @@ static int check_tiling(struct tp_safetensors *st, struct tp_error *err)
 /*
  * Turn drafts into tensors: one block of memory holds the tensors, then the shapes, then the names.
  */
-static int settle(struct parser *p, struct tp_safetensors *out)
+static int make_tensors(struct parser *p, struct tp_safetensors *out)
 {
     size_t n = p->drafts.len / sizeof(struct draft);
     const struct draft *drafts = (const struct draft *)(const void *)p->drafts.data;
@@ -359,7 +363,7 @@ static int settle(struct parser *p, struct tp_safetensors *out)
             return rc;
         if (len != t->len)
             return tp_fail(p->err, EBADMSG,
-                           "tensor '%.*s': its shape takes %" PRIu64
+                           "tensor '%.*s': its shape needs %" PRIu64
                            " bytes, its data_offsets %" PRIu64,
                            SHOWN(t->name), len, t->len);
     }
@@ -399,7 +403,7 @@ int tp_safetensors_parse(const void *data, size_t len, uint64_t file_size,
     tp_lex_init(&p.lex, (const uint8_t *)data + 8, n);
     rc = parse_header(&p);
     if (rc == 0)
-        rc = settle(&p, out);
+        rc = make_tensors(&p, out);
     if (rc == 0)
         rc = check_names(&p, out);
     if (rc == 0)
@@ -413,7 +417,7 @@ int tp_safetensors_parse(const void *data, size_t len, uint64_t file_size,
     return rc;
 }
 
-/* One short read, which settles it for nearly all files of other formats. */
+/* One short read, which is enough to refuse nearly all files of other formats. */
 static int read_len(int fd, uint64_t file_size, const char *path, size_t *out, struct tp_error *err)
 {
     uint8_t head[9];
@@ -450,7 +454,7 @@ int tp_safetensors_open(int fd, uint64_t file_size, const char *path, struct tp_
         return tp_fail(err, ENOMEM, "'%s': out of memory for a header of %zu bytes", path, n);
     rc = tp_file_pread(fd, data, 8 + n, 0, path, err);
     if (rc == 0) {
-        /* The length may have been changed between the two reads: parse checks it anew. */
+        /* The length may have changed between the two reads: parse checks it again. */
         rc = tp_safetensors_parse(data, 8 + n, file_size, out, err);
         if (rc < 0)
             tp_error_prefix(err, "'%s'", path);

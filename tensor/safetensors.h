@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The header of a safetensors file: u64 length, that many bytes of JSON, then the tensors' bytes.
- * Strict, as the reference implementation: what it refuses is -EBADMSG here, and the caller keeps
- * such a file as opaque bytes.
+ * The header of a safetensors file: u64 length, that many bytes of JSON, then the bytes of the
+ * tensors. As strict as the reference implementation: a file that it refuses is -EBADMSG here, and
+ * the caller keeps such a file as opaque bytes.
  */
 #ifndef TP_TENSOR_SAFETENSORS_H
 #define TP_TENSOR_SAFETENSORS_H
@@ -37,10 +37,12 @@ struct tp_safetensors {
         *tensors; /* by offset (empty ones first, then by name); they tile [data_off, file_size) */
 };
 
-/* Whether an open file of FILE_SIZE bytes begins as one in this format; reads 9 bytes at most. */
+/* Whether an open file of FILE_SIZE bytes begins as one of this format; reads 9 bytes at most. */
 bool tp_safetensors_likely(int fd, uint64_t file_size);
-/* Parse from an open file of FILE_SIZE bytes. -EBADMSG: not a valid safetensors file, err says why;
- * for nearly all files of other formats a read of 9 bytes settles it. */
+/*
+ * Parse from an open file of FILE_SIZE bytes. -EBADMSG: not a valid safetensors file; the message
+ * gives the reason. For nearly all files of other formats, a read of 9 bytes shows it.
+ */
 int tp_safetensors_open(int fd, uint64_t file_size, const char *path, struct tp_safetensors *out,
                         struct tp_error *err);
 /*

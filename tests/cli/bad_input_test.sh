@@ -162,7 +162,7 @@ odd 'a header of 2^64 - 1 bytes' 'too long'
 import struct, sys
 h = b"{\"__metadata__\":{},\"a\":" + b"[" * 100000 + b"]" * 100000 + b"}"
 sys.stdout.buffer.write(struct.pack("<Q", len(h)) + h)' >"$tmp/in"
-odd 'deep JSON' 'no object'
+odd 'deep JSON' 'not an object'
 "$PYTHON" -c '
 import struct, sys
 h = b"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1],\"x\":" + b"[" * 5000 + b"]" * 5000 + b"}}"
@@ -173,7 +173,7 @@ import struct, sys
 t = b"{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%d,%d]}"
 h = b"{\"a\":" + t % (0, 1) + b",\"a\":" + t % (1, 2) + b"}"
 sys.stdout.buffer.write(struct.pack("<Q", len(h)) + h + b"xy")' >"$tmp/in"
-odd 'duplicate keys' 'there twice'
+odd 'duplicate keys' 'duplicate'
 
 # --- without permission, as another user ---
 if [ "$(id -u)" -eq 0 ] && setpriv --reuid=65534 --regid=65534 --clear-groups true 2>/dev/null; then

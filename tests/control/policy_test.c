@@ -84,7 +84,7 @@ static const struct {
     int rc;
     const char *story;
 } wrong[] = {
-    {"", -EINVAL, "no JSON"},
+    {"", -EINVAL, "invalid JSON"},
     {"[]", -EINVAL, "must be an object"},
     {"{\"bsae\": \"x\"}", -EINVAL, "'bsae'"},
     {"{\"base\": \"../x\"}", -EINVAL, "'base'"},

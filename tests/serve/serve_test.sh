@@ -144,7 +144,7 @@ ok 'what comes out is what went in' diff -r "$tmp/unpacked" "$tmp/originals/tune
 refused() {
     is "$3: $1" "$4 $(jq -r .error "$tmp/body")" "$1 $2"
 }
-refused 400 EINVAL 'no JSON' "$(post /compress '{"model": ')"
+refused 400 EINVAL 'invalid JSON' "$(post /compress '{"model": ')"
 refused 400 EINVAL 'the words of a shell' "$(post /compress 'tuned-1 base=base')"
 refused 400 EINVAL 'two objects' "$(post /compress '{"model": "base"}
 {"model": "base"}')"
