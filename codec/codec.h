@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Codecs: pure, exact transforms of one chunk of weights (at most TP_CHUNK_MAX bytes), some of them
- * given the base's chunk. A codec is one folder here and one line in the registry (registry.c).
- * None of them knows a file, a path, a thread or JSON.
+ * Codecs: pure, exact transforms of one chunk of weights (at most TP_CHUNK_MAX bytes). Some of them
+ * are given the base's bytes in the same place. A codec is a folder here and a line in the registry
+ * (registry.c). It knows no file, path, thread or JSON.
  *
- * A tensor codec works in two steps. A model of the tensor is learned from samples of it (stats_*),
- * which gives a short string of bytes, the tables; every chunk is then coded with these tables, on
- * its own. A decoder needs the tables, the coded chunk and the same base bytes, and reconstructs to
- * the bit.
+ * A tensor codec works in two steps. It is trained on samples of a tensor (stats_*), which makes a
+ * short string of bytes, the tables. Every chunk is then coded with these tables, on its own. A
+ * decoder needs the tables, the coded chunk and the same base bytes, and reconstructs every bit.
  *
  * Coded chunks and tables are hostile until checked: decode and tables_create never read or write
- * out of bounds and never loop for longer than the output is long, whatever bytes they get. They
- * need not notice every damage (the store's checksums do).
+ * out of bounds, and never loop for longer than the output is long, whatever bytes they get. They
+ * need not detect all damage; the store's checksums do.
  *
  * Buffers of elements and of coded bytes have TP_SLACK readable bytes after their end, destinations
  * TP_SLACK writable ones, whose content is unspecified before and after. No alignment is assumed.
- * BASE has the chunk's dtype and length (convert.h brings it there).
+ * BASE has the chunk's dtype and length (convert.h converts it).
  */
 #ifndef TP_CODEC_CODEC_H
 #define TP_CODEC_CODEC_H
@@ -32,8 +31,8 @@
 #define TP_SLACK 256u
 
 /*
- * Wire ids; on disk, never renumbered. RAW and SAME are the store's own: bytes as they are, a
- * reference.
+ * Wire ids; they are on disk, and never renumbered. RAW (bytes as they are) and SAME (a reference
+ * to another chunk) belong to the store.
  */
 enum tp_codec_id {
     TP_CODEC_RAW = 0,
@@ -45,7 +44,7 @@ enum tp_codec_id {
     TP_CODEC_COUNT
 };
 
-struct tp_stats;   /* what was seen of a tensor while learning; each codec has its own */
+struct tp_stats;   /* statistics of a tensor while a codec is trained; each codec has its own */
 struct tp_tables;  /* the tables of a tensor, expanded for coding and decoding; immutable, shared
                       freely */
 struct tp_scratch; /* work memory of one thread at a time, for any codec */
@@ -76,16 +75,21 @@ struct tp_codec {
      */
     bool (*worth)(enum tp_dtype dtype, const void *src, const void *base, size_t len);
 
-    /* Learning. stats_add sees LEN bytes of whole elements of the tensor, with the base's bytes in
-     * the same place (NULL where !needs_base). stats_finish appends the tables to OUT and, in
-     * *BITS, gives the coded size that they promise per element, tables not counted. NULL or
-     * -ENOMEM: out of memory. */
+    /*
+     * Training. stats_add counts LEN bytes of whole elements of the tensor, with the base's bytes
+     * in the same place (NULL where !needs_base). stats_finish appends the tables to OUT, and
+     * writes to *BITS the coded size of an element that they promise, without the tables. NULL or
+     * -ENOMEM: out of memory.
+     */
     struct tp_stats *(*stats_create)(enum tp_dtype dtype);
     void (*stats_add)(struct tp_stats *stats, const void *src, const void *base, size_t len);
     int (*stats_finish)(struct tp_stats *stats, struct tp_buffer *out, double *bits);
     void (*stats_destroy)(struct tp_stats *stats);
 
-    /* Check and expand tables read from a file: -EBADMSG when they break the format's rules. */
+    /*
+     * Check and expand tables that were read from a file: -EBADMSG when they break the format's
+     * rules.
+     */
     int (*tables_create)(enum tp_dtype dtype, const uint8_t *blob, size_t len,
                          struct tp_tables **out, struct tp_error *err);
     void (*tables_destroy)(struct tp_tables *tables);
@@ -114,7 +118,9 @@ const struct tp_codec *tp_codec_get(unsigned id);
 const char *tp_codec_name(unsigned id);
 /* The codec, not RAW or SAME, with this name; or NULL. */
 const struct tp_codec *tp_codec_find(const char *name);
-/* The general codec: for what is not a tensor, and where no tensor codec gains. */
+/*
+ * The general codec: for what is not a tensor, and for chunks that no tensor codec makes smaller.
+ */
 const struct tp_codec *tp_codec_general(void);
 
 /* What a user can choose from: "auto" (all of them), then the names that tp_codec_find knows, in

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bf16, fp16 and fp32 into one another, by integer arithmetic on whole vectors: one body of each
- * loop, compiled once for each instruction set.
+ * bf16, fp16 and fp32 converted to one another, by integer arithmetic on whole vectors: one body
+ * for each loop, compiled once for each instruction set.
  */
 #include <config.h>
 
@@ -15,8 +15,8 @@
 typedef void (*convert_fn)(void *dst, const void *src, size_t n);
 
 /*
- * A choice that stays arithmetic: compilers turn ?: into branches, which keeps a loop from being a
- * vector's.
+ * A choice without a branch: compilers turn ?: into a branch, which keeps them from vectorising a
+ * loop.
  */
 TP_INLINE uint32_t pick(bool condition, uint32_t yes, uint32_t no)
 {
@@ -72,7 +72,7 @@ TP_INLINE uint16_t f16_from_f32(uint32_t x)
     return (uint16_t)(sign | r);
 }
 
-/* Elements at any address: what the vectoriser understands better than a call of memcpy. */
+/* Elements at any address: compilers vectorise this better than a call of memcpy. */
 typedef uint16_t any_u16 __attribute__((aligned(1), may_alias));
 typedef uint32_t any_u32 __attribute__((aligned(1), may_alias));
 

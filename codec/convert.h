@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Predicting across dtypes: a base's bf16, fp16 or fp32 elements as the fine-tune's dtype, by IEEE
- * round-to-nearest-even in integer arithmetic, the same on every machine (NaNs keep their top
- * payload bits and become quiet where bits are dropped).
+ * Prediction across dtypes: a base's bf16, fp16 or fp32 elements converted to the fine-tune's
+ * dtype. IEEE round-to-nearest-even in integer arithmetic, the same on every machine. NaNs keep the
+ * top bits of their payload, and become quiet where bits are dropped.
  */
 #ifndef TP_CODEC_CONVERT_H
 #define TP_CODEC_CONVERT_H

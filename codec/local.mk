@@ -28,7 +28,7 @@ codec_libtp_codec_la_SOURCES += \
 	codec/delta/split_avx2.c \
 	codec/delta/split_avx512.c \
 	codec/delta/hist.c codec/delta/hist.h \
-	codec/delta/learn.c codec/delta/learn.h \
+	codec/delta/train.c codec/delta/train.h \
 	codec/delta/kernels.c codec/delta/kernels.h \
 	codec/delta/model.h \
 	codec/delta/tables.c codec/delta/tables.h

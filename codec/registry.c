@@ -12,7 +12,8 @@
 #include <string.h>
 
 /*
- * Names stand apart from the functions: what a pack holds is named even where it cannot be decoded.
+ * Names are apart from the functions, so that a codec that this program cannot decode has a name,
+ * too.
  */
 static const struct {
     const char *name;

@@ -35,7 +35,7 @@ void tp_scratch_set_level(struct tp_scratch *scratch, int level)
     scratch->level = level;
 }
 
-/* Nothing is in the frame that the pack's index knows already. */
+/* The frame holds nothing that the pack's index has already. */
 ZSTD_CCtx *tp_scratch_zstd_enc(struct tp_scratch *scratch)
 {
     ZSTD_CCtx *ctx;

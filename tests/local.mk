@@ -59,7 +59,7 @@ codec_tests = \
 	tests/codec/cuda_warp_test \
 	tests/codec/delta_test \
 	tests/codec/golden_test \
-	tests/codec/learn_test \
+	tests/codec/train_test \
 	tests/codec/rans_test \
 	tests/codec/registry_test \
 	tests/codec/sparse_test \

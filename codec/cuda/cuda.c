@@ -32,7 +32,7 @@ int tp_cuda_tables_create(enum tp_codec_id codec, enum tp_dtype dtype, const uin
     int rc;
 
     if (!tables)
-        return tp_fail(err, ENOMEM, "out of memory for the tables of a tensor");
+        return tp_oom(err);
     rc = tp_cuda_model_create(codec, dtype, blob, len, &tables->model, &n, err);
     if (rc) {
         free(tables);

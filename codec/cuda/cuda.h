@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Decoding on a CUDA device: batches of coded chunks of 16-bit floats (codecs delta and split) that
- * are in device memory already, to the same bytes as the portable decoders. A warp a chunk: batches
- * of thousands of chunks are what it is for.
+ * Decoding on a CUDA device: batches of coded chunks of 16-bit floats (codecs delta and split) in
+ * the memory of the device, to the same bytes as the portable decoders. A warp decodes a chunk, so
+ * batches should have thousands of chunks.
  */
 #ifndef TP_CODEC_CUDA_CUDA_H
 #define TP_CODEC_CUDA_CUDA_H
@@ -12,7 +12,8 @@
 struct tp_cuda_tables; /* the tables of one tensor, on the device that was current */
 
 /*
- * Addresses of the device; no alignment is assumed but DST's and BASE's to 2 bytes, and no slack.
+ * Addresses in device memory. DST and BASE are aligned to 2 bytes; nothing else is, and there is no
+ * slack.
  */
 struct tp_cuda_chunk {
     const void *src;
@@ -23,17 +24,16 @@ struct tp_cuda_chunk {
 };
 
 /*
- * Check tables as tp_codec->tables_create does, and bring them to the current device. -EOPNOTSUPP:
- * built without CUDA, or not one of these codecs and dtypes. -ENODEV: no device that could be used.
+ * Check tables as tp_codec->tables_create does, and upload them to the current device. -EOPNOTSUPP:
+ * built without CUDA, or not one of these codecs and dtypes. -ENODEV: no usable device.
  */
 int tp_cuda_tables_create(enum tp_codec_id codec, enum tp_dtype dtype, const uint8_t *blob,
                           size_t len, struct tp_cuda_tables **out, struct tp_error *err);
 void tp_cuda_tables_destroy(struct tp_cuda_tables *tables);
 
 /*
- * Decode N chunks of one tensor and wait until they are there. STREAM is a cudaStream_t; NULL: the
- * default one. BAD, unless NULL, gets for each chunk whether its bytes break the format's rules,
- * -EBADMSG then.
+ * Decode N chunks of one tensor and wait until they are decoded. STREAM is a cudaStream_t; NULL:
+ * the default one. -EBADMSG: some chunks break the format's rules; BAD, unless NULL, says which.
  */
 int tp_cuda_decode(const struct tp_cuda_tables *tables, const struct tp_cuda_chunk *chunks,
                    size_t n, void *stream, bool *bad, struct tp_error *err);

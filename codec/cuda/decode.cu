@@ -12,20 +12,20 @@
 #define WARP_POPC(x) ((uint32_t)__popc(x))
 #include "codec/cuda/warp.h"
 
-/* Warps of one block share nothing; several of them hide one another's waiting. */
+/* Warps of a block share nothing; several of them hide each other's latency. */
 #define WARPS_PER_BLOCK 4
 
 static __global__ void __launch_bounds__(32 * WARPS_PER_BLOCK)
     decode_kernel(const __grid_constant__ struct warp_model model, const struct warp_chunk *chunks,
                   uint32_t n, uint8_t *bad)
 {
-    __shared__ struct warp_room rooms[WARPS_PER_BLOCK];
+    __shared__ struct warp_shared shared[WARPS_PER_BLOCK];
     uint32_t i = blockIdx.x * WARPS_PER_BLOCK + threadIdx.y;
 
     if (i >= n)
         return;
     struct warp_chunk chunk = chunks[i];
-    bool good = warp_decode(&model, &chunk, &rooms[threadIdx.y]);
+    bool good = warp_decode(&model, &chunk, &shared[threadIdx.y]);
     if (threadIdx.x == 0)
         bad[i] = !good;
 }

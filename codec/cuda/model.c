@@ -69,5 +69,5 @@ int tp_cuda_model_create(enum tp_codec_id codec, enum tp_dtype dtype, const uint
         *slots = (size_t)rc * TP_RANS_ONE;
     }
     functions->tables_destroy(tables);
-    return slot ? 0 : tp_fail(err, ENOMEM, "out of memory for the tables of a tensor");
+    return slot ? 0 : tp_oom(err);
 }

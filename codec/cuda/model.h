@@ -8,8 +8,8 @@
 #include "codec/cuda/types.h"
 
 /*
- * Check and flatten tables: MODEL, whose slots are the caller's to free. *SLOTS of them stand
- * there. -EOPNOTSUPP: not a codec or dtype that warps decode.
+ * Check and flatten tables into MODEL; the caller frees its slots, *SLOTS of them. -EOPNOTSUPP: not
+ * a codec or dtype that warps decode.
  */
 int tp_cuda_model_create(enum tp_codec_id codec, enum tp_dtype dtype, const uint8_t *blob,
                          size_t len, struct warp_model *model, size_t *slots, struct tp_error *err);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What host and device share of decoding: a tensor's tables and a chunk, flat. C and CUDA read
- * this.
+ * The data that host and device share: a tensor's tables and a chunk, flat. C and CUDA read this.
  */
 #ifndef TP_CODEC_CUDA_TYPES_H
 #define TP_CODEC_CUDA_TYPES_H
@@ -29,7 +28,7 @@ struct warp_model {
     uint8_t table[WARP_CONTEXTS];
     uint8_t shift[WARP_CONTEXTS];
     uint8_t keep[WARP_CONTEXTS];
-    uint8_t has_table[2]; /* split: whether the low and the high plane were learned as rANS */
+    uint8_t has_table[2]; /* split: whether the tables have one for the low and the high plane */
     const uint32_t *slots;
 };
 

@@ -20,11 +20,8 @@
 
 #include "codec/cuda/types.h"
 
-/*
- * Memory of a warp that its lanes share: the frequencies and the expanded table that a chunk
- * brings.
- */
-struct warp_room {
+/* Memory that the lanes of a warp share: the frequencies and the expanded table of a chunk. */
+struct warp_shared {
     uint16_t freq[256];
     uint32_t slot[WARP_RANS_ONE];
     uint32_t used; /* bytes of the serial form; 0: it breaks the rules */
@@ -35,7 +32,7 @@ struct warp_room {
 struct warp_rans {
     uint32_t x[2];
     const uint8_t *words;
-    uint32_t at;    /* of the next word; behind the end when the stream is damaged */
+    uint32_t at;    /* of the next word; beyond the end when the stream is damaged */
     uint32_t len;   /* of the words */
     uint32_t step;  /* symbols a step: lanes, 32 at most */
     uint32_t steps; /* until the first lane is next again: 1 or 2 */
@@ -56,7 +53,7 @@ WARP_FN uint32_t warp_sum(uint32_t v, uint32_t bits, uint32_t *below)
     return total;
 }
 
-/* N bits, at most 30, from bit AT on; what lies behind LEN bytes is 0. */
+/* N bits, at most 30, from bit AT on; bits beyond LEN bytes are 0. */
 WARP_FN uint32_t warp_bits_at(const uint8_t *src, uint32_t len, uint32_t at, uint32_t n)
 {
     uint64_t v = 0;
@@ -229,24 +226,23 @@ WARP_FN void warp_delta_step(const struct warp_model *m, struct warp_delta *d,
 }
 
 /*
- * Put bits that the lanes' states carry, which room->freq holds, into this lane's element, which
- * differs by DIFF from what it is a difference to: COUNT of them from bit AT on, at the top of its
- * SHIFT raw bits.
+ * Write carried bits, which shared->freq holds, into this lane's element, whose difference is DIFF:
+ * COUNT bits from bit AT on, at the top of its SHIFT raw bits.
  */
-WARP_FN uint32_t warp_put(const struct warp_room *room, uint32_t diff, uint32_t shift, uint32_t at,
-                          uint32_t count)
+WARP_FN uint32_t warp_put(const struct warp_shared *shared, uint32_t diff, uint32_t shift,
+                          uint32_t at, uint32_t count)
 {
     uint32_t z = diff & 0x8000 ? 2 * (0x10000 - diff) - 1 : 2 * diff, q = at / WARP_CARRY_BITS;
-    uint32_t bits = room->freq[q] | (uint32_t)room->freq[q + 1] << WARP_CARRY_BITS;
+    uint32_t bits = shared->freq[q] | (uint32_t)shared->freq[q + 1] << WARP_CARRY_BITS;
     uint32_t mask = ((1u << count) - 1) << (shift - count);
 
     z = (((z - 1) & ~mask) | (bits >> at % WARP_CARRY_BITS << (shift - count) & mask)) + 1;
     return z >> 1 ^ (0u - (z & 1));
 }
 
-/* Put back the last MOVED raw bits, from the last element on. */
+/* Write the last MOVED raw bits into the elements, from the last element on. */
 WARP_FN void warp_put_all(const struct warp_model *m, const struct warp_chunk *chunk,
-                          const struct warp_room *room, uint32_t moved)
+                          const struct warp_shared *shared, uint32_t moved)
 {
     for (uint32_t left = chunk->n, end = moved; left && end;) {
         bool active = WARP_LANE < left;
@@ -260,7 +256,7 @@ WARP_FN void warp_put_all(const struct warp_model *m, const struct warp_chunk *c
         if (shift && below < end) {
             uint32_t count = shift < end - below ? shift : end - below;
 
-            diff = warp_put(room, diff, shift, end - below - count, count);
+            diff = warp_put(shared, diff, shift, end - below - count, count);
             chunk->dst[i] = (uint16_t)warp_unorder((from + diff) & 0xffff);
         }
         end -= sum < end ? sum : end;
@@ -268,9 +264,9 @@ WARP_FN void warp_put_all(const struct warp_model *m, const struct warp_chunk *c
     }
 }
 
-/* The end of a chunk: what the lanes carry comes out and must be raw bits and then zeros. */
+/* The end of a chunk: what the lanes carried must be raw bits and then zeros. */
 WARP_FN bool warp_delta_finish(const struct warp_model *m, const struct warp_delta *d,
-                               const struct warp_chunk *chunk, struct warp_room *room)
+                               const struct warp_chunk *chunk, struct warp_shared *shared)
 {
     uint32_t limit = m->carries ? WARP_CARRY_BITS * d->rans.step * d->rans.steps : 0;
     uint32_t moved = d->raw_bit < limit ? d->raw_bit : limit, wrong = 0;
@@ -281,19 +277,19 @@ WARP_FN bool warp_delta_finish(const struct warp_model *m, const struct warp_del
         uint32_t carried = d->rans.x[g] ^ WARP_RANS_LOW;
 
         wrong |= carried >> (taken < WARP_CARRY_BITS ? taken : WARP_CARRY_BITS);
-        room->freq[lane] = (uint16_t)carried;
+        shared->freq[lane] = (uint16_t)carried;
     }
-    room->freq[2 * WARP_WIDTH] = 0;
+    shared->freq[2 * WARP_WIDTH] = 0;
     WARP_SYNC();
     if (WARP_BALLOT(wrong != 0) || d->rans.at != d->rans.len || d->esc_at != d->esc_len ||
         (d->raw_bit - moved + 7) / 8 != d->raw_len)
         return false;
-    warp_put_all(m, chunk, room, moved);
+    warp_put_all(m, chunk, shared, moved);
     return true;
 }
 
 WARP_FN bool warp_delta_decode(const struct warp_model *m, const struct warp_chunk *chunk,
-                               struct warp_room *room)
+                               struct warp_shared *shared)
 {
     struct warp_delta d;
 
@@ -303,7 +299,7 @@ WARP_FN bool warp_delta_decode(const struct warp_model *m, const struct warp_chu
         for (uint32_t g = 0; g < d.rans.steps && i < chunk->n; g++, i += d.rans.step)
             warp_delta_step(m, &d, chunk, g, i + WARP_LANE,
                             WARP_LANE < d.rans.step && i + WARP_LANE < chunk->n);
-    return warp_delta_finish(m, &d, chunk, room);
+    return warp_delta_finish(m, &d, chunk, shared);
 }
 
 /* split. */
@@ -342,7 +338,8 @@ WARP_FN uint32_t warp_freq_next(struct warp_bits *b, uint32_t prev)
 }
 
 /*
- * tp_rans_freq_read for tables without escape: the bytes that it took, 0 when they break the rules.
+ * tp_rans_freq_read for tables without escape: the number of bytes used, 0 when they break the
+ * rules.
  */
 WARP_FN uint32_t warp_freq_read(const uint8_t *src, uint32_t len, uint16_t *freq)
 {
@@ -364,28 +361,28 @@ WARP_FN uint32_t warp_freq_read(const uint8_t *src, uint32_t len, uint16_t *freq
     return b.pos > b.count ? 0 : (b.pos + 7) / 8;
 }
 
-/* Read a chunk's own table into the room; how many bytes it took, 0: it breaks the rules. */
-WARP_FN uint32_t warp_own_table(struct warp_room *room, const uint8_t *src, uint32_t len)
+/* Read a chunk's own table into SHARED; the number of bytes used, 0 when they break the rules. */
+WARP_FN uint32_t warp_own_table(struct warp_shared *shared, const uint8_t *src, uint32_t len)
 {
     uint32_t start = 0, used;
 
     WARP_SYNC();
     if (WARP_LANE == 0)
-        room->used = warp_freq_read(src, len, room->freq);
+        shared->used = warp_freq_read(src, len, shared->freq);
     WARP_SYNC();
-    used = room->used;
+    used = shared->used;
     for (uint32_t s = 0; used && s < 256; s++) {
-        uint32_t freq = room->freq[s];
+        uint32_t freq = shared->freq[s];
 
         for (uint32_t j = WARP_LANE; j < freq; j += WARP_WIDTH)
-            room->slot[start + j] = s << 24 | j << 12 | freq;
+            shared->slot[start + j] = s << 24 | j << 12 | freq;
         start += freq;
     }
     WARP_SYNC();
     return used;
 }
 
-/* Check the patches of a plane and step over them. */
+/* Check the patches of a plane and skip them. */
 WARP_FN bool warp_patches(const uint8_t **p, const uint8_t *end, uint32_t n, uint32_t *count,
                           const uint8_t **list)
 {
@@ -432,11 +429,11 @@ WARP_FN bool warp_rans_plane(const uint32_t *slot, const uint8_t *src, uint32_t 
 }
 
 /*
- * A coded plane, with the tensor's table or (SLOT is NULL) its own, into every second byte from
- * PLANE on.
+ * A coded plane, with the tensor's table or, where SLOT is NULL, its own, into every second byte
+ * from PLANE on.
  */
 WARP_FN bool warp_coded_plane(const uint8_t **p, const uint8_t *end, const uint32_t *slot,
-                              struct warp_room *room, uint8_t *plane, uint32_t n)
+                              struct warp_shared *shared, uint8_t *plane, uint32_t n)
 {
     const uint8_t *list = *p;
     uint32_t len, count = 0;
@@ -449,12 +446,12 @@ WARP_FN bool warp_coded_plane(const uint8_t **p, const uint8_t *end, const uint3
         if (!warp_patches(p, end, n, &count, &list))
             return false;
     } else {
-        uint32_t used = warp_own_table(room, *p, (uint32_t)(end - *p));
+        uint32_t used = warp_own_table(shared, *p, (uint32_t)(end - *p));
 
         if (!used)
             return false;
         *p += used;
-        slot = room->slot;
+        slot = shared->slot;
     }
     if (len > (uint32_t)(end - *p) || !warp_rans_plane(slot, *p, len, plane, n))
         return false;
@@ -466,7 +463,7 @@ WARP_FN bool warp_coded_plane(const uint8_t **p, const uint8_t *end, const uint3
 }
 
 WARP_FN bool warp_split_plane(const struct warp_model *m, uint32_t k, uint32_t kind,
-                              const uint8_t **p, const uint8_t *end, struct warp_room *room,
+                              const uint8_t **p, const uint8_t *end, struct warp_shared *shared,
                               uint8_t *plane, uint32_t n)
 {
     uint32_t step = kind == WARP_RAW;
@@ -474,7 +471,7 @@ WARP_FN bool warp_split_plane(const struct warp_model *m, uint32_t k, uint32_t k
     if (kind == WARP_RANS && !m->has_table[k])
         return false;
     if (kind == WARP_RANS || kind == WARP_OWN)
-        return warp_coded_plane(p, end, kind == WARP_OWN ? 0 : m->slots + k * WARP_RANS_ONE, room,
+        return warp_coded_plane(p, end, kind == WARP_OWN ? 0 : m->slots + k * WARP_RANS_ONE, shared,
                                 plane, n);
     if ((uint32_t)(end - *p) < (step ? n : 1))
         return false;
@@ -484,9 +481,9 @@ WARP_FN bool warp_split_plane(const struct warp_model *m, uint32_t k, uint32_t k
     return true;
 }
 
-/* The planes go where they belong in DST; the rotation is undone at the end. */
+/* The planes go to their places in DST; then the rotation is undone. */
 WARP_FN bool warp_split_decode(const struct warp_model *m, const struct warp_chunk *chunk,
-                               struct warp_room *room)
+                               struct warp_shared *shared)
 {
     const uint8_t *p = chunk->src, *end = p + chunk->src_len;
     uint8_t *bytes = (uint8_t *)chunk->dst;
@@ -496,7 +493,7 @@ WARP_FN bool warp_split_decode(const struct warp_model *m, const struct warp_chu
         return false;
     kinds = *p++;
     for (uint32_t k = 2; chunk->n && k-- > 0;)
-        if (!warp_split_plane(m, k, kinds >> 2 * k & 3, &p, end, room, bytes + k, chunk->n))
+        if (!warp_split_plane(m, k, kinds >> 2 * k & 3, &p, end, shared, bytes + k, chunk->n))
             return false;
     WARP_SYNC();
     for (uint32_t i = WARP_LANE; i < chunk->n; i += WARP_WIDTH)
@@ -505,9 +502,9 @@ WARP_FN bool warp_split_decode(const struct warp_model *m, const struct warp_chu
 }
 
 WARP_FN bool warp_decode(const struct warp_model *m, const struct warp_chunk *chunk,
-                         struct warp_room *room)
+                         struct warp_shared *shared)
 {
-    return m->is_split ? warp_split_decode(m, chunk, room) : warp_delta_decode(m, chunk, room);
+    return m->is_split ? warp_split_decode(m, chunk, shared) : warp_delta_decode(m, chunk, shared);
 }
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Differences to bins, 16 at a time: one body in vectors that the compiler makes for each
+ * The bins of differences, 16 at a time: one body in the compiler's vectors, compiled once for each
  * instruction set.
  */
 #include <config.h>
@@ -39,8 +39,9 @@ TP_INLINE void order(lanes *v, unsigned width, bool is_float)
 }
 
 /*
- * tp_delta_bin_of the difference of V to B, both ordered. As a float, what is 128 or more has its
- * octave in the exponent and its place there in the first seven bits of the fraction.
+ * tp_delta_bin_of the difference of V to B, both ordered. A difference of 128 or more, converted to
+ * a float, has its octave in the exponent and its place within it in the first seven bits of the
+ * fraction.
  */
 TP_INLINE void bin(const lanes *v, const lanes *b, unsigned width, uint16_t *out)
 {

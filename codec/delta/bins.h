@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Bins of differences, in which learning counts them. */
+/*
+ * Bins: a difference of 32 bits, rounded to one of some thousand classes. Training counts
+ * differences by bin.
+ */
 #ifndef TP_CODEC_DELTA_BINS_H
 #define TP_CODEC_DELTA_BINS_H
 
@@ -8,8 +11,8 @@
 #define TP_DELTA_BLOCK 256
 
 /*
- * Of elements in a row: the bin of the difference to the base, that of the difference to 0, the
- * base's field.
+ * Of consecutive elements: the bin of the difference to the base, the bin of the difference to 0,
+ * and the base's field.
  */
 struct tp_delta_bins {
     uint16_t delta[TP_DELTA_BLOCK];
@@ -18,9 +21,9 @@ struct tp_delta_bins {
 };
 
 /*
- * Zero has bin 0. What is left of another difference when 1 is taken off is counted exactly below
- * 256 and in 128 bins an octave above: any shift that brings it below 256 makes the whole bin one
- * symbol.
+ * Zero has bin 0. Another difference, less 1, has a bin of its own below 256, and one of 128 bins
+ * in each octave above. So a shift that makes one difference of a bin a symbol below 256 makes the
+ * same symbol of all of them.
  */
 static inline unsigned tp_delta_bin_count(unsigned width)
 {

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Raw bits of the delta codec that travel in the lanes' states: taken from the end, and put back
- * from the end.
- */
+/* Moving raw bits of the delta codec into the states of the lanes, and back. */
 #include <config.h>
 
 #include <string.h>
@@ -72,7 +69,10 @@ TP_INLINE void put_width(const struct tp_delta_tables *t, struct tp_delta_tail *
     while (n > 0 && tail->at > tail->begin) {
         size_t i = n > step ? n - step : 0;
 
-        /* Most often nothing changed, which is 0 where no difference is to 0 itself. */
+        /*
+         * Most often nothing changed. An equal element has the difference 0 and no raw bits, unless
+         * its difference is to 0 itself.
+         */
         if (n >= step && !t->has_direct &&
             tp_get_le64(dst + i * (width / 8)) == tp_get_le64(base + i * (width / 8)))
             n = i;

@@ -13,7 +13,7 @@
 #define STEP 32
 _Static_assert(STEP * 7 <= TP_DELTA_TAIL_BEFORE * 8, "a step may reach too far back");
 
-/* The bits that belong under the bytes of MASK, which are the next ones from the end. */
+/* The next bits from the end, spread over the bytes of MASK. */
 TP_INLINE TP_TARGET_AVX512 __m512i take(struct tp_delta_tail *tail, __m512i mask)
 {
     uint64_t m[4];
@@ -62,7 +62,7 @@ TP_TARGET_AVX512 size_t tp_delta_carry_avx512(const struct tp_delta_tables *t,
             continue;
         z = _mm512_andnot_si512(mask, _mm512_sub_epi16(z, one));
         z = _mm512_or_si512(z, take(tail, mask));
-        /* One more than this may need 17 bits, in a damaged chunk: its half does not. */
+        /* In a damaged chunk, one more than this may need 17 bits; half of it does not. */
         d = _mm512_maskz_avg_epu16(changed, z, _mm512_setzero_si512());
         z = _mm512_add_epi16(z, one);
         d = _mm512_xor_si512(d, _mm512_sub_epi16(_mm512_setzero_si512(), _mm512_and_si512(z, one)));

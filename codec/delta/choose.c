@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Choosing the delta codec's model: each context's cheapest shift first, then tables merged while
- * that saves more bytes of tables than it costs in codes, then contexts moved to whichever table
- * and shift suits them best.
+ * Choosing the model of the delta codec. Each context gets its cheapest shift. Then tables are
+ * merged while that saves more bytes of tables than it costs in codes. Then contexts move to the
+ * table and shift that suit them best.
  */
 #include <config.h>
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec/delta/learn.h"
+#include "codec/delta/train.h"
 
 #define TABLE_MOST (TP_DELTA_TABLE_BITS + 256 * TP_DELTA_SYMBOL_BITS)
 #define ROUNDS 3
 #define SHIFTS 32
 #define PARTS 9
 
-/* A table in the making: what its contexts will send to it. */
+/* A table in the making: the counts of its contexts. */
 struct cluster {
     struct tp_delta_hist hist;
     uint64_t cost;
@@ -26,22 +26,22 @@ struct cluster {
 };
 
 struct chooser {
-    const struct tp_delta_learn *learn;
+    const struct tp_delta_totals *totals;
     struct tp_delta_model *model;
     struct cluster clusters[TP_DELTA_CONTEXTS];
-    /* What a context takes alone by mode and shift, its table included; all ones: unknown. */
+    /* The cost of a context with a table of its own, by mode and shift; all ones: unknown. */
     uint64_t alone[TP_DELTA_CONTEXTS][2][SHIFTS];
     /*
-     * What merging two clusters saves, the lower number first; settled ones are as they were when
-     * it was taken.
+     * The saving by merging two clusters, the lower number first. It is valid while neither has
+     * changed since.
      */
     int64_t gain[TP_DELTA_CONTEXTS][TP_DELTA_CONTEXTS];
-    bool settled[TP_DELTA_CONTEXTS];
+    bool known[TP_DELTA_CONTEXTS];
 };
 
-static void settle_cluster(const struct chooser *ch, struct cluster *cl)
+static void measure_cluster(const struct chooser *ch, struct cluster *cl)
 {
-    cl->cost = tp_delta_hist_cost(&cl->hist, ch->learn->kind->width);
+    cl->cost = tp_delta_hist_cost(&cl->hist, ch->totals->kind->width);
     cl->total = cl->hist.escapes;
     memset(cl->part, 0, sizeof cl->part);
     cl->part[PARTS - 1] = cl->hist.escapes;
@@ -53,36 +53,33 @@ static void settle_cluster(const struct chooser *ch, struct cluster *cl)
 
 static uint64_t raw_bits(const struct chooser *ch, unsigned c, bool direct, unsigned shift)
 {
-    uint32_t zeros = ch->learn->counts[c][direct].zeros;
+    uint32_t zeros = ch->totals->counts[c][direct].zeros;
 
-    return (uint64_t)(ch->learn->count[c] - zeros) * shift * TP_DELTA_BIT;
+    return (uint64_t)(ch->totals->count[c] - zeros) * shift * TP_DELTA_BIT;
 }
 
-/* Those that cannot be coded whatever the table is, and what they take. */
+/* The elements that escape whatever the table is, and their cost. */
 static uint64_t escape_bits(const struct chooser *ch, unsigned c, bool direct, unsigned shift,
                             uint64_t *escapes)
 {
-    *escapes = tp_delta_escapes(&ch->learn->counts[c][direct], ch->learn->count[c], shift);
-    return *escapes * ch->learn->kind->width * TP_DELTA_BIT;
+    *escapes = tp_delta_escapes(&ch->totals->counts[c][direct], ch->totals->count[c], shift);
+    return *escapes * ch->totals->kind->width * TP_DELTA_BIT;
 }
 
 static void symbols(const struct chooser *ch, unsigned c, bool direct, unsigned shift,
                     struct tp_delta_hist *hist)
 {
-    tp_delta_symbols(&ch->learn->counts[c][direct], ch->learn->count[c], shift, hist);
+    tp_delta_symbols(&ch->totals->counts[c][direct], ch->totals->count[c], shift, hist);
 }
 
-/*
- * The shift and mode that would be best for context C alone. What is far from that is given up
- * early.
- */
+/* The best shift and mode for context C alone. One that is far from the best is given up early. */
 static void choose_alone(struct chooser *ch, unsigned c)
 {
-    const struct tp_delta_kind *kind = ch->learn->kind;
+    const struct tp_delta_kind *kind = ch->totals->kind;
     struct cluster *cl = &ch->clusters[c];
 
     cl->cost = UINT64_MAX;
-    cl->used = ch->learn->count[c] > 0;
+    cl->used = ch->totals->count[c] > 0;
     memset(ch->alone[c], 0xff, sizeof ch->alone[c]);
     for (unsigned direct = 0; direct < 2 && cl->used; direct++) {
         for (unsigned shift = 0; shift <= kind->shift_max; shift++) {
@@ -96,7 +93,7 @@ static void choose_alone(struct chooser *ch, unsigned c)
             symbols(ch, c, direct, shift, &hist);
             cost = tp_delta_hist_cost(&hist, kind->width) + raw;
             ch->alone[c][direct][shift] = cost;
-            if (escapes < ch->learn->count[c] / 16 && cl->cost != UINT64_MAX &&
+            if (escapes < ch->totals->count[c] / 16 && cl->cost != UINT64_MAX &&
                 cost > cl->cost + cl->cost / 8 + TABLE_MOST)
                 break;
             if (cost < cl->cost) {
@@ -108,7 +105,7 @@ static void choose_alone(struct chooser *ch, unsigned c)
         }
     }
     if (cl->used)
-        settle_cluster(ch, cl);
+        measure_cluster(ch, cl);
 }
 
 static uint64_t times_log2(uint64_t n)
@@ -118,7 +115,7 @@ static uint64_t times_log2(uint64_t n)
 
 /*
  * Whether two tables differ so much in how often a symbol is 0, 1 to 2, 3 to 6, .. that coding both
- * with one takes more than that could save, even if all else were alike.
+ * with one table costs more than merging could save, even if all else were equal.
  */
 static bool too_different(const struct cluster *a, const struct cluster *b)
 {
@@ -130,7 +127,7 @@ static bool too_different(const struct cluster *a, const struct cluster *b)
     return (int64_t)loss > (int64_t)(2 * TABLE_MOST);
 }
 
-/* What it saves to make tables I and J one; 0 where one is not there. */
+/* The saving by merging tables I and J; 0 where one of them does not exist. */
 static int64_t merge_gain(const struct chooser *ch, int i, int j)
 {
     const struct cluster *a = &ch->clusters[i];
@@ -140,7 +137,8 @@ static int64_t merge_gain(const struct chooser *ch, int i, int j)
     if (i == j || !a->used || !b->used || too_different(a, b))
         return 0;
     tp_delta_hist_sum(&a->hist, &b->hist, &sum);
-    return (int64_t)(a->cost + b->cost) - (int64_t)tp_delta_hist_cost(&sum, ch->learn->kind->width);
+    return (int64_t)(a->cost + b->cost) -
+           (int64_t)tp_delta_hist_cost(&sum, ch->totals->kind->width);
 }
 
 static void merge_pair(struct chooser *ch, int to, int from)
@@ -149,24 +147,24 @@ static void merge_pair(struct chooser *ch, int to, int from)
 
     tp_delta_hist_sum(&ch->clusters[to].hist, &ch->clusters[from].hist, &sum);
     tp_delta_hist_copy(&ch->clusters[to].hist, &sum);
-    settle_cluster(ch, &ch->clusters[to]);
+    measure_cluster(ch, &ch->clusters[to]);
     ch->clusters[from].used = false;
     for (int c = 0; c < TP_DELTA_CONTEXTS; c++)
         if (ch->model->ctx[c].table == from)
             ch->model->ctx[c].table = (uint8_t)to;
 }
 
-/* What merging saves, where that is not known from before. */
+/* Compute the savings that are not known from before. */
 static void take_gains(struct chooser *ch)
 {
     for (int i = 0; i < TP_DELTA_CONTEXTS; i++)
         for (int j = i + 1; j < TP_DELTA_CONTEXTS; j++)
-            if (!ch->settled[i] || !ch->settled[j])
+            if (!ch->known[i] || !ch->known[j])
                 ch->gain[i][j] = merge_gain(ch, i, j);
-    memset(ch->settled, true, sizeof ch->settled);
+    memset(ch->known, true, sizeof ch->known);
 }
 
-/* Merge the pair of tables that saves most, while one does. */
+/* Merge the pair of tables that saves most, as long as there is one that saves. */
 static void merge_tables(struct chooser *ch)
 {
     for (;;) {
@@ -187,17 +185,18 @@ static void merge_tables(struct chooser *ch)
         if (from < 0)
             return;
         merge_pair(ch, to, from);
-        ch->settled[to] = ch->settled[from] = false;
+        ch->known[to] = ch->known[from] = false;
     }
 }
 
 /*
- * A table's real frequencies, and what each symbol costs with them, escapes with what follows them.
+ * The real frequencies of a table, and the cost of each symbol with them; an escape includes the
+ * raw element.
  */
 static void finish_table(const struct chooser *ch, const struct tp_delta_hist *raw,
                          uint16_t freq[256], uint32_t cost[256])
 {
-    unsigned width = ch->learn->kind->width;
+    unsigned width = ch->totals->kind->width;
     uint32_t hist[256];
 
     tp_delta_hist_cut(raw, width, hist);
@@ -209,9 +208,8 @@ static void finish_table(const struct chooser *ch, const struct tp_delta_hist *r
 }
 
 /*
- * Move context C to the table, shift and mode that are cheapest for it as the tables are; returns
- * whether it was not there. What it costs where it is, is known first: most others are then out of
- * the question at once.
+ * Move context C to the table, shift and mode that are cheapest for it with the tables as they are;
+ * true: it moved. The cost where it is comes first: it rules out most others at once.
  */
 static bool move_context(struct chooser *ch, unsigned c, uint32_t (*cost)[256])
 {
@@ -224,7 +222,7 @@ static bool move_context(struct chooser *ch, unsigned c, uint32_t (*cost)[256])
     best = raw_bits(ch, c, was.direct, was.shift) + tp_delta_hist_cross(&hist, cost[was.table]);
 
     for (unsigned direct = 0; direct < 2; direct++) {
-        for (unsigned shift = 0; shift <= ch->learn->kind->shift_max; shift++) {
+        for (unsigned shift = 0; shift <= ch->totals->kind->shift_max; shift++) {
             uint64_t alone = ch->alone[c][direct][shift];
             uint64_t raw = raw_bits(ch, c, direct, shift);
 
@@ -250,7 +248,7 @@ static bool move_context(struct chooser *ch, unsigned c, uint32_t (*cost)[256])
     return memcmp(&was, ctx, sizeof was) != 0;
 }
 
-/* What goes to each table now. */
+/* Count again what each table codes. */
 static void share_symbols(const struct chooser *ch, struct cluster *made)
 {
     for (int t = 0; t < TP_DELTA_CONTEXTS; t++) {
@@ -261,7 +259,7 @@ static void share_symbols(const struct chooser *ch, struct cluster *made)
         const struct tp_delta_context *ctx = &ch->model->ctx[c];
         struct tp_delta_hist hist, sum;
 
-        if (ch->learn->count[c] == 0)
+        if (ch->totals->count[c] == 0)
             continue;
         symbols(ch, c, ctx->direct, ctx->shift, &hist);
         tp_delta_hist_sum(&made[ctx->table].hist, &hist, &sum);
@@ -282,7 +280,7 @@ static bool move_contexts(struct chooser *ch)
         if (ch->clusters[t].used)
             finish_table(ch, &ch->clusters[t].hist, freq, cost[t]);
     for (unsigned c = 0; c < TP_DELTA_CONTEXTS; c++)
-        if (ch->learn->count[c])
+        if (ch->totals->count[c])
             moved |= move_context(ch, c, cost);
     if (!moved)
         return false;
@@ -295,16 +293,13 @@ static bool move_contexts(struct chooser *ch)
         tp_delta_hist_copy(&cl->hist, &made[t].hist);
         cl->used = made[t].used;
         if (cl->used)
-            settle_cluster(ch, cl);
-        ch->settled[t] = false;
+            measure_cluster(ch, cl);
+        ch->known[t] = false;
     }
     return true;
 }
 
-/*
- * Number the tables that are left, and give the contexts that were not seen what their neighbour
- * has.
- */
+/* Number the remaining tables. Contexts without elements get what their neighbour has. */
 static void number_tables(struct chooser *ch)
 {
     struct tp_delta_model *m = ch->model;
@@ -315,7 +310,7 @@ static void number_tables(struct chooser *ch)
         if (ch->clusters[t].used)
             number[t] = m->table_count++;
     for (int c = 0; c < TP_DELTA_CONTEXTS; c++) {
-        if (ch->learn->count[c] == 0)
+        if (ch->totals->count[c] == 0)
             continue;
         m->ctx[c].table = number[m->ctx[c].table];
         for (int i = last + 1; i < c; i++)
@@ -327,7 +322,7 @@ static void number_tables(struct chooser *ch)
     m->table_count += m->table_count == 0;
 }
 
-double tp_delta_learn(const struct tp_delta_learn *learn, struct tp_delta_model *model)
+double tp_delta_train(const struct tp_delta_totals *totals, struct tp_delta_model *model)
 {
     struct chooser *ch = calloc(1, sizeof *ch);
     uint64_t bits = 0;
@@ -336,7 +331,7 @@ double tp_delta_learn(const struct tp_delta_learn *learn, struct tp_delta_model 
 
     if (!ch)
         return -1;
-    ch->learn = learn;
+    ch->totals = totals;
     ch->model = model;
     for (unsigned c = 0; c < TP_DELTA_CONTEXTS; c++)
         choose_alone(ch, c);
@@ -344,7 +339,7 @@ double tp_delta_learn(const struct tp_delta_learn *learn, struct tp_delta_model 
     for (int round = 0; round < ROUNDS && move_contexts(ch); round++)
         merge_tables(ch);
     number_tables(ch);
-    model->freq[0][TP_DELTA_ESCAPE] = TP_RANS_ONE; /* where nothing was seen */
+    model->freq[0][TP_DELTA_ESCAPE] = TP_RANS_ONE; /* no elements */
     for (int t = 0; t < TP_DELTA_CONTEXTS; t++) {
         uint32_t cost[256];
 
@@ -355,7 +350,7 @@ double tp_delta_learn(const struct tp_delta_learn *learn, struct tp_delta_model 
     }
     for (unsigned c = 0; c < TP_DELTA_CONTEXTS; c++) {
         bits += raw_bits(ch, c, model->ctx[c].direct, model->ctx[c].shift);
-        total += learn->count[c];
+        total += totals->count[c];
     }
     free(ch);
     return total ? (double)bits / (double)total / (double)TP_DELTA_BIT : 0;

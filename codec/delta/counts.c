@@ -9,9 +9,9 @@
 #include "codec/delta/bins.h"
 #include "codec/delta/counts.h"
 
-#define LIST_MOST 192u /* about where asking the list takes as long as asking the sums */
+#define LIST_MOST 192u /* about where a look-up in the list takes as long as one in the sums */
 
-/* The smallest difference in BIN, which is not 0's, less 1. */
+/* The smallest difference in BIN, less 1; BIN is not 0's. */
 static uint32_t least_of(unsigned bin)
 {
     unsigned octave = bin > 256 ? (bin - 1) / 128 - 1 : 0;
@@ -19,7 +19,7 @@ static uint32_t least_of(unsigned bin)
     return (bin - 1 - octave * 128) << octave;
 }
 
-/* Room for N bins but that of 0, one way or the other. */
+/* Allocate space for N bins besides 0's, in the one form or the other. */
 static int make_room(struct tp_delta_counts *counts, unsigned n, unsigned bin_count)
 {
     counts->bin_count = bin_count;
@@ -136,7 +136,7 @@ static uint32_t from_list(const struct tp_delta_counts *counts, unsigned shift,
     return before;
 }
 
-/* The same; symbols of as many bits end with bins of one octave that lie evenly. */
+/* The same, for symbols of as many bits: they end with bins of one octave, at equal distances. */
 static uint32_t from_sums(const struct tp_delta_counts *counts, unsigned shift,
                           struct tp_delta_hist *hist)
 {
@@ -166,7 +166,7 @@ void tp_delta_symbols(const struct tp_delta_counts *counts, uint32_t all, unsign
     hist->sym[0] = 0;
     hist->count[0] = counts->zeros;
     hist->n = counts->zeros != 0;
-    /* What an estimate's rounding lost escapes too. */
+    /* What the rounding of an estimate lost escapes, too. */
     hist->escapes =
         all - (counts->sums ? from_sums(counts, shift, hist) : from_list(counts, shift, hist));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How often each difference comes among elements of one context: what they are with any shift
- * follows from it. Few differences are kept in a list, many as sums by bin, so that asking costs
+ * Counts of the differences of one context. The symbols that they make with any shift follow from
+ * these. Few differences are kept in a list, many as sums by bin, so that a look-up takes time by
  * what there is.
  */
 #ifndef TP_CODEC_DELTA_COUNTS_H
@@ -28,10 +28,10 @@ int tp_delta_counts_sorted(struct tp_delta_counts *counts, const uint16_t *bins,
                            unsigned bin_count);
 void tp_delta_counts_clear(struct tp_delta_counts *counts);
 
-/* Of ALL elements of the context, those that escape with this shift whatever the table is. */
+/* Of ALL elements of the context, the number that escape with this shift whatever the table is. */
 uint32_t tp_delta_escapes(const struct tp_delta_counts *counts, uint32_t all, unsigned shift);
 
-/* The symbols that they have with this shift. */
+/* The symbols of ALL elements with this shift. */
 void tp_delta_symbols(const struct tp_delta_counts *counts, uint32_t all, unsigned shift,
                       struct tp_delta_hist *hist);
 

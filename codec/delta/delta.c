@@ -139,7 +139,7 @@ static bool get_length(const uint8_t **p, const uint8_t *end, size_t *v)
     return false;
 }
 
-/* What the symbols will take coded, from one in 61 of them. */
+/* The coded size of the symbols, estimated from one in 61 of them. */
 static size_t guess_size(const struct tp_delta_tables *t, const struct tp_delta_writer *w, size_t n)
 {
     size_t cost = 0;
@@ -150,8 +150,8 @@ static size_t guess_size(const struct tp_delta_tables *t, const struct tp_delta_
 }
 
 /*
- * Lanes for symbols that will take about BYTES: where raw bits fill what they carry, a lane costs
- * but half a byte. Kernels want 16 at least.
+ * Lanes for symbols of about BYTES coded bytes. Where raw bits fill what the lanes carry, a lane
+ * costs half a byte only. Kernels need 16 lanes at least.
  */
 static unsigned choose_lanes(const struct tp_delta_tables *t, size_t n, size_t bytes,
                              size_t raw_bits)
@@ -165,7 +165,7 @@ static unsigned choose_lanes(const struct tp_delta_tables *t, size_t n, size_t b
     return log;
 }
 
-/* Whether some element escaped from a table that cannot code that. */
+/* Whether an element escaped from a table that has no code for escapes. */
 static bool escape_fails(const struct tp_delta_tables *t, const struct tp_delta_writer *w, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -175,8 +175,8 @@ static bool escape_fails(const struct tp_delta_tables *t, const struct tp_delta_
 }
 
 /*
- * Move what the lanes carry from the end of the raw bits, at RAW, to CARRY, and put 0 into the
- * unused bits of the last byte: the bytes that remain.
+ * Move the bits that the lanes carry from the end of the raw bits, at RAW, to CARRY, and clear the
+ * unused bits of the last byte. Returns the number of bytes that remain.
  */
 static size_t finish_raw(const struct tp_delta_tables *t, const struct tp_delta_writer *w,
                          uint8_t *raw, size_t bits, unsigned lanes_log,

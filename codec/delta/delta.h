@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The delta codec: the difference of a weight to its base in the order of the numbers that the bits
- * stand for, entropy-coded with the base's exponent as context. doc/codecs.md has the layout to the
+ * The delta codec: the difference of a weight to its base, both as numbers in the order of the
+ * values, is entropy-coded with the base's exponent as context. doc/codecs.md has the layout to the
  * bit.
  */
 #ifndef TP_CODEC_DELTA_DELTA_H

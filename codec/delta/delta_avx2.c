@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The delta codec with AVX2: as with AVX-512, 32 elements of 16 bits a turn, and 16 or 8 of those
- * of other widths.
+ * The delta codec with AVX2. As with AVX-512, but 32 elements of 16 bits a turn, and 16 or 8
+ * elements of the other widths.
  */
 #include <config.h>
 
@@ -90,9 +90,9 @@ TP_INLINE TP_TARGET_AVX2 __m256i differences(const struct vectors *v, struct tp_
 }
 
 /*
- * 32 elements of 16 bits keep what is a byte of each in one register, its qwords those of elements
- * 0, 16, 8 and 24 on: unpacked to words, the lower halves give elements 0 to 15 in order, the upper
- * halves 16 to 31.
+ * For 32 elements of 16 bits, one byte of each is in one register. Its quadwords hold elements 0,
+ * 16, 8 and 24 on, so that the lower halves unpack to the words of elements 0 to 15 in order, and
+ * the upper halves to those of 16 to 31.
  */
 struct turn {
     __m256i ctx;
@@ -101,7 +101,10 @@ struct turn {
     uint64_t *raw; /* those bits, in the places of the mask */
 };
 
-/* A turn that is looked up and not taken: its contexts, and the entries of its lanes. */
+/*
+ * A turn that is looked up, but whose symbols are not taken yet: its contexts, and the entries of
+ * its lanes.
+ */
 struct ahead {
     __m256i ctx;
     __m256i e[4];
@@ -154,9 +157,9 @@ TP_INLINE TP_TARGET_AVX2 __m256i symbols32(const __m256i e[4])
 }
 
 /*
- * Take the symbols of 32 elements in the lanes of X. With 32 lanes or more, they have been looked
- * up, and those of the turn after it, whose base is at NEXT and whose lanes are AFTER, are looked
- * up.
+ * Take the symbols of 32 elements from the lanes X. With 32 lanes or more, their entries have been
+ * looked up, and those of the next turn, whose base is at NEXT and whose lanes are AFTER, are
+ * looked up now.
  */
 TP_INLINE TP_TARGET_AVX2 void begin16(const struct vectors *v, struct tp_delta_reader *r,
                                       __m256i *x, const __m256i *after, struct ahead *ahead,
@@ -253,10 +256,7 @@ take_escapes16(struct tp_delta_reader *r, uint32_t places, __m256i *odd, __m256i
     memcpy(half, halves, sizeof halves);
 }
 
-/*
- * Merge 16 differences into the base. They are given by HALF, which is to be added where ODD is odd
- * and to be taken off elsewhere.
- */
+/* Add 16 differences to the base: HALF is added where ODD is odd, and subtracted elsewhere. */
 TP_INLINE TP_TARGET_AVX2 __m256i merge16(const struct vectors *v, __m256i base, __m256i odd,
                                          __m256i half)
 {
@@ -293,7 +293,7 @@ TP_INLINE TP_TARGET_AVX2 void finish16(const struct vectors *v, struct tp_delta_
     _mm256_storeu_si256((__m256i *)(dst + 32), merge16(v, b1, z[1], half[1]));
 }
 
-/* In the order that the AVX-512 kernel has, and for its reasons. */
+/* In the order of the AVX-512 kernel, for the same reasons. */
 TP_INLINE TP_TARGET_AVX2 size_t turns16(const struct vectors *v, struct tp_delta_reader *r,
                                         __m256i *x, const uint8_t *base, uint8_t *dst, size_t n,
                                         const unsigned regs, const bool has_raw,
@@ -370,7 +370,7 @@ TP_INLINE TP_TARGET_AVX2 __m256i raw8(struct tp_delta_reader *r, __m256i n)
     __m256i sum = _mm256_add_epi32(n, _mm256_slli_si256(n, 4));
 
     sum = _mm256_add_epi32(sum, _mm256_slli_si256(sum, 8));
-    /* The lower half's sum to all of the upper half. */
+    /* Add the sum of the lower half to all of the upper half. */
     __m256i carry = _mm256_permute2x128_si256(sum, sum, 0x08);
 
     sum = _mm256_add_epi32(sum, _mm256_shuffle_epi32(carry, 0xff));

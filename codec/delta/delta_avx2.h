@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the AVX2 kernels of the delta codec share: tables as vectors, contexts. */
+/* What the AVX2 kernels of the delta codec share: tables as vectors, and contexts. */
 #ifndef TP_CODEC_DELTA_DELTA_AVX2_H
 #define TP_CODEC_DELTA_DELTA_AVX2_H
 
@@ -8,7 +8,7 @@
 #include "codec/delta/model.h"
 #include "base/isa.h"
 
-/* What the tables say, as vectors: indexed by context, in both 128-bit lanes. */
+/* The tables as vectors, indexed by context, in both 128-bit lanes. */
 struct vectors {
     const uint32_t *slots;
     __m256i table; /* table << 3 */
@@ -61,7 +61,7 @@ TP_INLINE TP_TARGET_AVX2 void vectors_init(struct vectors *v, const struct tp_de
     v->top = t->kind->is_float ? set1(1u << (width - 1), width) : _mm256_setzero_si256();
 }
 
-/* Contexts as words, ready to index bytes: the upper byte's index gives 0. */
+/* Contexts as words that index bytes: the index in the upper byte gives 0. */
 TP_INLINE TP_TARGET_AVX2 __m256i contexts16(const struct vectors *v, __m256i base)
 {
     __m256i field = _mm256_and_si256(_mm256_srl_epi16(base, v->field_shift), v->field_mask);

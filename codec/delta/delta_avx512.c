@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The delta codec with AVX-512, 64 elements a turn: contexts from the base, symbols by rANS, raw
- * bits by multishift, all merged into the base in registers.
+ * bits by multishift, all added to the base in registers.
  */
 #include <config.h>
 
@@ -15,7 +15,7 @@
 #include "codec/delta/kernels.h"
 #include "codec/rans/rans_avx512.h"
 
-/* Where a reader is: see there. What is in no array stays in registers. */
+/* The reader's position. Members that are not in an array stay in registers. */
 struct cursor {
     const uint8_t *p;
     const uint8_t *limit; /* P stays at or below it */
@@ -27,9 +27,10 @@ struct cursor {
 };
 
 /*
- * 64 elements of 8 or 16 bits keep what is a byte of each in one register. Of 16 bits, its qwords
- * hold elements 0, 32, 8, 40, 16, 48, 24 and 56 on: unpacked to words, the lower half gives
- * elements 0 to 31 in order, the upper half 32 to 63. Of 8 bits, they are in order.
+ * For 64 elements of 8 or 16 bits, one byte of each is in one register. For 16 bits, its quadwords
+ * hold elements 0, 32, 8, 40, 16, 48, 24 and 56 on, so that the lower half unpacks to the words of
+ * elements 0 to 31 in order, and the upper half to those of 32 to 63. For 8 bits, they are in
+ * order.
  */
 TP_INLINE TP_TARGET_AVX512 __m512i place_of(__m512i lane, const unsigned width)
 {
@@ -76,14 +77,17 @@ TP_INLINE TP_TARGET_AVX512 __m512i symbols64(const struct vectors *v, struct cur
 }
 
 /*
- * A turn of 64 lanes that is looked up and not taken: its contexts, and the entries of its lanes.
+ * A turn of 64 lanes that is looked up, but whose symbols are not taken yet: its contexts, and the
+ * entries of its lanes.
  */
 struct ahead {
     __m512i ctx;
     __m512i e[4];
 };
 
-/* As symbols64, of those that were looked up, while those with the contexts NEXT are looked up. */
+/*
+ * As symbols64, for entries that were looked up already; those of the contexts NEXT are looked up.
+ */
 TP_INLINE TP_TARGET_AVX512 __m512i symbols_ahead(const struct vectors *v, struct cursor *r,
                                                  __m512i *x, struct ahead *ahead, __m512i next,
                                                  const unsigned width)
@@ -119,7 +123,7 @@ TP_INLINE TP_TARGET_AVX512 void look_ahead(const struct vectors *v, const __m512
         ahead->e[g] = tp_rans_look16(x[g], v->slots, offsets(table, g, width));
 }
 
-/* 64 elements of which what is a byte of each is known. */
+/* 64 elements, of which one byte of each is known. */
 struct turn {
     __m512i ctx;
     __m512i sym;
@@ -138,7 +142,7 @@ TP_INLINE TP_TARGET_AVX512 size_t put_raw(const struct cursor *r, struct turn *t
 }
 
 /*
- * The raw bits of 64 elements, at most 7 each: put under their masks by the scalar units, which are
+ * The raw bits of 64 elements, at most 7 each, put under their masks by the scalar units, which are
  * idle.
  */
 TP_INLINE TP_TARGET_AVX512 void raw64(const struct vectors *v, struct cursor *r, struct turn *turn,
@@ -184,9 +188,9 @@ TP_INLINE TP_TARGET_AVX512 void negated64(const struct vectors *v, const struct 
 }
 
 /*
- * Merge 32 differences into the base. They are given by HALF, which is to be added where ODD is odd
- * and to be taken off elsewhere. Between signed integers of the same order and floats, all bits but
- * the top one are inverted where that is set.
+ * Add 32 differences to the base: HALF is added where ODD is odd, and subtracted elsewhere. A float
+ * becomes an integer of the same order, or back, by inverting all bits but the top one where that
+ * is set.
  */
 TP_INLINE TP_TARGET_AVX512 __m512i merge16(const struct vectors *v, __m512i base, __m512i odd,
                                            __m512i half)
@@ -269,9 +273,9 @@ TP_INLINE TP_TARGET_AVX512 void finish16(const struct vectors *v, struct cursor 
 }
 
 /*
- * The symbols of a turn are begun before the turn before it is finished: so the processor has work
- * that is ready while it waits for the tables. Raw bits are stored a turn before they are loaded,
- * because a load of what several stores wrote waits for all of them.
+ * The symbols of a turn are begun before the previous turn is finished, so that the processor has
+ * work while it waits for the tables. Raw bits are stored a turn before they are loaded, because a
+ * load of bytes of several stores waits for all of them.
  */
 TP_INLINE TP_TARGET_AVX512 size_t turns16(const struct vectors *v, struct cursor *r, __m512i *x,
                                           const uint8_t *base, uint8_t *dst, size_t n,
@@ -384,7 +388,7 @@ TP_INLINE TP_TARGET_AVX512 __m512i raw16(struct cursor *r, __m512i n)
                                    _mm512_castsi512_si128(_mm512_alignr_epi32(zero, sum, 15)));
 
     r->raw_bit = next <= r->raw_bits ? next : r->raw_bits + 1;
-    /* Shift counts are taken modulo 32 here, and the mask is made by a shift that is below 32. */
+    /* Shift counts are modulo 32 here, and the mask is made by a shift below 32. */
     return _mm512_and_si512(_mm512_shrdv_epi32(a, b, bit),
                             _mm512_sub_epi32(_mm512_sllv_epi32(one, n), one));
 }

@@ -10,7 +10,7 @@
 #include "codec/delta/model.h"
 #include "base/isa.h"
 
-/* What the tables say, as vectors: indexed by context, in every 128-bit lane. */
+/* The tables as vectors, indexed by context, in every 128-bit lane. */
 struct vectors {
     const uint32_t *slots;
     __m512i table;   /* table << 3: shifted by another byte it is an offset into SLOTS */
@@ -71,7 +71,10 @@ TP_INLINE TP_TARGET_AVX512 void vectors_init(struct vectors *v, const struct tp_
     v->top = t->kind->is_float ? set1(1u << (width - 1), width) : _mm512_setzero_si512();
 }
 
-/* Contexts of 64 bytes, 32 words, 16 dwords; fields and what is taken from them stay below 256. */
+/*
+ * Contexts of 64 bytes, 32 words, 16 doublewords. Fields, and differences of fields, stay below
+ * 256.
+ */
 TP_INLINE TP_TARGET_AVX512 __m512i contexts8(const struct vectors *v, __m512i base)
 {
     __m512i field = _mm512_and_si512(_mm512_srl_epi16(base, v->field_shift), v->field_mask);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a table costs for symbols that come so often, and what is left out of it. */
+/* The cost of a table for symbols of given counts, and which symbols a table leaves out. */
 #include <config.h>
 
 #include <string.h>
@@ -64,7 +64,9 @@ struct cut {
     unsigned at;
 };
 
-/* Of symbols from LOW up to HIGH that do not come, all or none are left out: each takes as much. */
+/*
+ * Of symbols from LOW up to HIGH that do not occur, all or none are left out: each costs as much.
+ */
 static void cut_empty(struct cut *cut, unsigned low, unsigned high, uint64_t each)
 {
     if (low >= high)
@@ -76,7 +78,7 @@ static void cut_empty(struct cut *cut, unsigned low, unsigned high, uint64_t eac
     }
 }
 
-/* Up to which symbol codes pay, given that each takes a slot at least and that the rest escapes. */
+/* The last symbol whose code pays: each takes one slot at least, and the rest escapes. */
 static unsigned cut_symbols(const struct tp_delta_hist *hist, uint64_t total, unsigned width)
 {
     uint64_t slot = total / TP_RANS_ONE, empty = slot * LN2_INVERSE + TP_DELTA_SYMBOL_BITS / 2;
@@ -101,8 +103,8 @@ static unsigned cut_symbols(const struct tp_delta_hist *hist, uint64_t total, un
 }
 
 /*
- * What is left of the symbols when those from CUT on escape: how many come, and how many escape
- * with them.
+ * The symbols when those from CUT on escape: how many occur, and how many elements escape with
+ * them.
  */
 static unsigned kept(const struct tp_delta_hist *hist, unsigned cut, uint64_t total,
                      uint64_t *escapes)
@@ -122,7 +124,7 @@ struct sum {
     uint64_t cost;
 };
 
-/* TIMES symbols that come COUNT times each. */
+/* TIMES symbols that occur COUNT times each. */
 TP_INLINE void add_cost(struct sum *sum, uint64_t count, uint64_t times)
 {
     uint64_t f = (uint64_t)((count * (unsigned __int128)sum->scale) >> 32);
@@ -139,10 +141,7 @@ uint64_t tp_delta_hist_cost(const struct tp_delta_hist *hist, unsigned width)
     unsigned cut = cut_symbols(hist, total, width), n = kept(hist, cut, total, &escapes);
     struct sum sum = {0};
 
-    /*
-     * Symbols in between that were not seen, and escapes, may come: they get the smallest
-     * frequency.
-     */
+    /* Symbols that were not seen, and escapes, may still occur: they get the smallest frequency. */
     total += cut - n + (escapes == 0);
     escapes += escapes == 0;
     sum.scale = ((uint64_t)1 << (TP_RANS_BITS + 8 + 32)) / total;

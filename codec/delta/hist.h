@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How often each symbol comes: what learning weighs tables by. Only symbols that come at all take
- * place and time.
+ * Histograms of symbols, by which training weighs tables. Only symbols that occur take memory and
+ * time.
  */
 #ifndef TP_CODEC_DELTA_HIST_H
 #define TP_CODEC_DELTA_HIST_H
@@ -10,11 +10,11 @@
 
 #define TP_DELTA_FRAC 16 /* bits are counted in 1 / 2^TP_DELTA_FRAC */
 #define TP_DELTA_BIT ((uint64_t)1 << TP_DELTA_FRAC)
-#define TP_DELTA_TABLE_BITS (20 * TP_DELTA_BIT) /* what a table takes besides its symbols */
-#define TP_DELTA_SYMBOL_BITS (4 * TP_DELTA_BIT) /* and for each symbol */
+#define TP_DELTA_TABLE_BITS (20 * TP_DELTA_BIT) /* cost of a table besides its symbols */
+#define TP_DELTA_SYMBOL_BITS (4 * TP_DELTA_BIT) /* cost of each of its symbols */
 
 struct tp_delta_hist {
-    unsigned n; /* symbols that come, escapes apart */
+    unsigned n; /* symbols that occur, without escapes */
     uint32_t escapes;
     uint8_t sym[TP_DELTA_ESCAPE]; /* in order */
     uint32_t count[TP_DELTA_ESCAPE];
@@ -24,22 +24,22 @@ struct tp_delta_hist {
 uint32_t tp_delta_log2(uint32_t v);
 
 /*
- * About the bits that these symbols take with a table of their own, raw escapes of WIDTH bits and
- * the table included.
+ * About the bits that these symbols take with a table of their own, including raw escapes of WIDTH
+ * bits and the table.
  */
 uint64_t tp_delta_hist_cost(const struct tp_delta_hist *hist, unsigned width);
 
 /*
- * The same for every symbol, with what does not pay as an escape and what may come in between: what
- * a table is made of.
+ * The count of every symbol that a table is made from: symbols that do not pay count as escapes,
+ * and symbols that may occur have a count, too.
  */
 void tp_delta_hist_cut(const struct tp_delta_hist *hist, unsigned width, uint32_t out[256]);
 
-/* What they take where each symbol takes COST. */
+/* Their cost, where COST is the cost of each symbol. */
 uint64_t tp_delta_hist_cross(const struct tp_delta_hist *hist, const uint32_t cost[256]);
 
 void tp_delta_hist_copy(struct tp_delta_hist *to, const struct tp_delta_hist *from);
-/* OUT, another one than both: the sum. */
+/* OUT, which is neither A nor B, gets the sum. */
 void tp_delta_hist_sum(const struct tp_delta_hist *a, const struct tp_delta_hist *b,
                        struct tp_delta_hist *out);
 bool tp_delta_hist_equal(const struct tp_delta_hist *a, const struct tp_delta_hist *b);

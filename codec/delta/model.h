@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The model of the delta codec, shared by its parts: element kinds, contexts, tables, reader and
- * writer.
+ * The model of the delta codec, which its parts share: kinds of elements, contexts, tables, reader
+ * and writer.
  */
 #ifndef TP_CODEC_DELTA_MODEL_H
 #define TP_CODEC_DELTA_MODEL_H
@@ -30,8 +30,8 @@ struct tp_delta_kind {
 const struct tp_delta_kind *tp_delta_kind_of(enum tp_dtype dtype);
 
 /*
- * What a context does: its table, the bits of the difference that stay raw, and what it is a
- * difference to.
+ * A context: its table, the number of bits of a difference that stay raw, and what the difference
+ * is to.
  */
 struct tp_delta_context {
     uint8_t table;
@@ -40,7 +40,7 @@ struct tp_delta_context {
 };
 
 struct tp_delta_model {
-    uint8_t first; /* the field value of context 0; what is below belongs to it too */
+    uint8_t first; /* the field value of context 0, which smaller values belong to as well */
     uint8_t table_count;
     struct tp_delta_context ctx[TP_DELTA_CONTEXTS];
     uint16_t freq[TP_DELTA_CONTEXTS][256]; /* of table_count tables */
@@ -74,20 +74,20 @@ struct tp_delta_tables {
 };
 
 /*
- * The pieces of a chunk while it is read. Who reads beyond the end of a piece leaves its position
- * beyond the end, but not by much: past it by at most a few bytes whatever the chunk says.
+ * The parts of a chunk while it is read. A reader that passes the end of a part leaves its position
+ * beyond the end, by a few bytes at most, whatever the chunk holds.
  */
 struct tp_delta_reader {
     struct tp_rans_reader rans;
     const uint8_t *raw;
     size_t raw_bit;     /* next */
-    size_t raw_bits;    /* what the lanes carry counted too */
+    size_t raw_bits;    /* those that the lanes carry included */
     const uint8_t *esc; /* next */
     const uint8_t *esc_begin;
     const uint8_t *esc_end;
 };
 
-/* The pieces of a chunk while it is written. syms and tabs have one byte an element. */
+/* The parts of a chunk while it is written. syms and tabs have one byte an element. */
 struct tp_delta_writer {
     uint8_t *syms;
     uint8_t *tabs;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The delta codec with AVX2: elements and their base to symbols, raw bits and escapes. */
+/* Splitting elements into symbols, raw bits and escapes with AVX2: 16 of 16 bits a turn. */
 #include <config.h>
 
 #include "base/isa.h"
@@ -19,8 +19,8 @@ TP_INLINE TP_TARGET_AVX2 __m256i order16(const struct vectors *v, __m256i bits)
 }
 
 /*
- * Shift words right by a count each below 8: multiply by 2^(16 - count) and keep the upper half; 0
- * apart.
+ * Shift words right by a count each below 8, 0 apart: multiply by 2^(16 - count) and keep the upper
+ * half.
  */
 TP_INLINE TP_TARGET_AVX2 __m256i shift_right16(__m256i y, __m256i scale)
 {
@@ -66,7 +66,7 @@ TP_INLINE TP_TARGET_AVX2 void split_turn16(const struct vectors *v, __m256i tabl
     __m256i ctx = contexts16(v, b);
     __m256i keep = _mm256_shuffle_epi8(v->keep, ctx);
     __m256i limit = _mm256_shuffle_epi8(symbols, ctx);
-    /* The scale 2^(16 - shift) is above 8 bits: a byte moved to the upper half of its word. */
+    /* The scale 2^(16 - shift) has more than 8 bits: move a byte to the upper half of its word. */
     __m256i scale = _mm256_slli_epi16(_mm256_shuffle_epi8(scales, ctx), 8);
     __m256i mask = _mm256_shuffle_epi8(v->mask, ctx);
 

@@ -11,7 +11,7 @@
 #include "codec/delta/delta_avx512.h"
 #include "codec/delta/kernels.h"
 
-/* Bits to the integer of the same order, as words; where KEEP has no bit, that of 0. */
+/* Bits to the integer of the same order, as words; 0's where KEEP has no bit. */
 TP_INLINE TP_TARGET_AVX512 __m512i order16(const struct vectors *v, __m512i bits, __mmask32 keep)
 {
     __m512i sign = _mm512_and_si512(_mm512_srai_epi16(bits, 15), v->order);
@@ -45,7 +45,8 @@ TP_INLINE TP_TARGET_AVX512 __m512i zigzag8(const struct vectors *v, __m512i src,
 }
 
 /*
- * Symbols of 32 differences; *RAW gets what they leave, *ESCAPED a bit for each that has no code.
+ * Symbols of 32 differences; *RAW gets the remainders, *ESCAPED a bit for each difference without a
+ * code.
  */
 TP_INLINE TP_TARGET_AVX512 __m512i split16(const struct vectors *v, __m512i z, __m512i ctx,
                                            __m512i *raw, __mmask32 *escaped)

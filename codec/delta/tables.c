@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The delta codec's model as bytes, and expanded for coding. */
+/* The model of the delta codec: serial form, and tables expanded for coding. */
 #include <config.h>
 
 #include <errno.h>
@@ -83,7 +83,8 @@ int tp_delta_model_read(const uint8_t *src, size_t len, const struct tp_delta_ki
 }
 
 /*
- * Symbols 0 .. n - 1 that all have a code; with escapes impossible, that is how far differences go.
+ * The number of symbols from 0 on that all have a code; where no element can escape, differences go
+ * no further.
  */
 static unsigned coded_symbols(const uint16_t freq[256])
 {
@@ -94,7 +95,7 @@ static unsigned coded_symbols(const uint16_t freq[256])
     return n;
 }
 
-/* 1024ths of a bit that a symbol of this frequency costs, roughly. */
+/* The cost of a symbol of this frequency in 1024ths of a bit, roughly. */
 static uint16_t symbol_cost(uint32_t freq)
 {
     unsigned log;
@@ -106,8 +107,8 @@ static uint16_t symbol_cost(uint32_t freq)
 }
 
 /*
- * Whether the bits that lanes carry can be put back: for that, no raw bits may make a difference
- * overflow to 0, and 0 may not be an escape, which has raw bits.
+ * Whether lanes can carry bits: no raw bits may make a difference overflow to 0, and 0 may not
+ * escape, since an escape has raw bits.
  */
 static bool can_carry(const struct tp_delta_tables *t, const struct tp_delta_model *model)
 {
@@ -155,13 +156,13 @@ int tp_delta_tables_create(enum tp_dtype dtype, const uint8_t *blob, size_t len,
         return tp_fail(err, EBADMSG, "delta tables are damaged");
     t = calloc(1, sizeof *t);
     if (!t)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     t->kind = kind;
     t->dec = aligned_alloc(64, model.table_count * sizeof *t->dec);
     t->enc = aligned_alloc(64, model.table_count * sizeof *t->enc);
     if (!t->dec || !t->enc) {
         tp_delta_tables_destroy((struct tp_tables *)t);
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     }
     expand(t, &model);
     *out = (struct tp_tables *)t;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The parts of the codec's interface that live apart from coding: learning and tables. */
+/* Training and tables of the delta codec. */
 #ifndef TP_CODEC_DELTA_TABLES_H
 #define TP_CODEC_DELTA_TABLES_H
 
 #include "codec/delta/model.h"
 
-/* What tp_delta_tables_create takes at most. */
+/* The memory that tp_delta_tables_create takes at most. */
 #define TP_DELTA_TABLES_BYTES                                                                      \
     (sizeof(struct tp_delta_tables) +                                                              \
      TP_DELTA_CONTEXTS * (sizeof(struct tp_rans_dec) + sizeof(struct tp_rans_enc)) + 128)

@@ -94,8 +94,8 @@ static unsigned get_bits(const uint8_t *src, size_t at, unsigned n)
 }
 
 /*
- * The states: how many bits each has beyond TP_RANS_CARRY_BITS, in 4 bits; then the bits below the
- * top one, which say most of a state, and the top bits nothing.
+ * The states: the number of bits of each beyond TP_RANS_CARRY_BITS, in 4 bits; then the bits of
+ * each below its top bit, which is always set.
  */
 static uint8_t *put_states(const uint32_t *x, unsigned lanes_log, uint8_t *end)
 {
@@ -117,7 +117,7 @@ static uint8_t *put_states(const uint32_t *x, unsigned lanes_log, uint8_t *end)
     return end - len;
 }
 
-/* Bytes that the states took; 0: there are fewer than that. */
+/* The number of bytes of the states; 0: there are too few bytes. */
 static size_t get_states(struct tp_rans_reader *r, const uint8_t *src, size_t len)
 {
     size_t lanes = (size_t)1 << r->lanes_log;

@@ -21,8 +21,8 @@
 #define TP_RANS_LANES_LOG_MAX 6 /* 64 lanes */
 #define TP_RANS_LANES_MAX (1u << TP_RANS_LANES_LOG_MAX)
 #define TP_RANS_NO_ESCAPE (-1)
-#define TP_RANS_CARRY_BITS 15 /* that a lane can carry besides its symbols */
-/* Room for what all lanes carry, with what wide stores write after it. */
+#define TP_RANS_CARRY_BITS 15 /* bits that a lane can carry besides its symbols */
+/* Space for what all lanes carry, and for what wide stores write after it. */
 #define TP_RANS_CARRY_BYTES (TP_RANS_CARRY_BITS * TP_RANS_LANES_MAX / 8 + 8)
 /* the number of lanes and their states */
 #define TP_RANS_HEAD_MAX (1 + 34 * TP_RANS_LANES_MAX / 8)
@@ -36,8 +36,8 @@ struct tp_rans_dec {
 };
 
 /*
- * Encoding: one entry a symbol. x / f is (x * rcp) >> (31 + shift) for every x < f << 20, which is
- * what a state is after renormalisation. bits: frequency | first slot << 12 | shift << 24.
+ * Encoding: one entry a symbol. x / f is (x * rcp) >> (31 + shift) for every x < f << 20, which
+ * holds for a state after renormalisation. bits: frequency | first slot << 12 | shift << 24.
  */
 struct tp_rans_sym {
     uint32_t rcp;
@@ -48,14 +48,15 @@ struct tp_rans_enc {
 };
 
 /*
- * Frequencies that sum to TP_RANS_ONE, at least 1 for each symbol that was counted and, unless it
- * is TP_RANS_NO_ESCAPE, for the symbol ESCAPE, counted or not.
+ * Frequencies that sum to TP_RANS_ONE: at least 1 for each symbol that was counted and for the
+ * symbol ESCAPE, counted or not, unless it is TP_RANS_NO_ESCAPE.
  */
 void tp_rans_normalize(const uint32_t hist[256], int escape, uint16_t freq[256]);
 
 /*
- * Serial form of frequencies. ESCAPE is the same as for tp_rans_normalize and not stored. The
- * reader returns the bytes that it used, or -EBADMSG; what it accepts sums to TP_RANS_ONE.
+ * Serial form of frequencies. ESCAPE is the same as for tp_rans_normalize; its presence is not
+ * stored. The reader returns the number of bytes that it used, or -EBADMSG; frequencies that it
+ * accepts sum to TP_RANS_ONE.
  */
 int tp_rans_freq_write(struct tp_buffer *out, const uint16_t freq[256], int escape);
 int tp_rans_freq_read(const uint8_t *src, size_t len, int escape, uint16_t freq[256]);
@@ -66,7 +67,7 @@ size_t tp_rans_freq_size(const uint16_t freq[256], int escape);
 void tp_rans_dec_init(struct tp_rans_dec *dec, const uint16_t freq[256]);
 void tp_rans_enc_init(struct tp_rans_enc *enc, const uint16_t freq[256]);
 
-/* The number of lanes, as a power of two, to code N symbols with that will take about BYTES. */
+/* The number of lanes, as a power of two, for N symbols of about BYTES coded bytes. */
 unsigned tp_rans_lanes_log(size_t n, size_t bytes);
 
 /* A stream of N symbols takes at most this. */
@@ -104,16 +105,16 @@ struct tp_rans_reader {
 
 /* Read the lane count and the states of a stream of exactly LEN bytes, and slack: 0 or -EBADMSG. */
 int tp_rans_reader_init(struct tp_rans_reader *r, const uint8_t *src, size_t len);
-/* The next N symbols; all but the last call take a multiple of TP_RANS_LANES_MAX. */
+/* The next N symbols; every call but the last asks for a multiple of TP_RANS_LANES_MAX. */
 void tp_rans_read(struct tp_rans_reader *r, const struct tp_rans_dec *dec, uint8_t *dst, size_t n);
 /*
- * Whether everything was read and every state is back where the encoder began: 0 or -EBADMSG. What
- * the lanes carried goes to CARRY, of TP_RANS_CARRY_BYTES; NULL: they must have carried nothing but
+ * Whether everything was read and every state is the initial one of the encoder: 0 or -EBADMSG.
+ * What the lanes carried goes to CARRY, of TP_RANS_CARRY_BYTES; NULL: they must have carried only
  * zeros.
  */
 int tp_rans_reader_finish(const struct tp_rans_reader *r, uint8_t *carry);
 
-/* Take the next symbol of lane L from the table. Never reads beyond end + 2. */
+/* The next symbol of lane L, by the table. Never reads beyond end + 2. */
 static inline unsigned tp_rans_get(struct tp_rans_reader *r, unsigned l,
                                    const struct tp_rans_dec *dec)
 {

@@ -15,7 +15,7 @@
     ROWS2(row, m), ROWS2(row, (m) + 16), ROWS2(row, (m) + 32), ROWS2(row, (m) + 48)
 #define ROWS(row) ROWS3(row, 0u), ROWS3(row, 64u), ROWS3(row, 128u), ROWS3(row, 192u)
 
-/* Four bytes for each lane J: those of its word, and 0x80, which gives zero. */
+/* Four bytes for each lane J: those of its word, or 0x80, which gives zero. */
 #define BELOW(m, j) ((uint64_t)__builtin_popcount((m) & ((1u << (j)) - 1)))
 #define WORD(m, j) ((m) >> (j)&1 ? 0x80800100u + 0x202u * BELOW(m, j) : 0x80808080u)
 #define TWO(m, j) (WORD(m, j) | WORD(m, (j) + 1) << 32)
@@ -40,8 +40,8 @@ _Alignas(64) const uint64_t tp_rans_expand8[256][4] = {ROWS(EXPAND)};
 static const uint64_t compress8[256] = {ROWS(COMPRESS)};
 
 /*
- * LANES / 8 registers of states; 64 symbols a turn. Entries are looked up up to four registers
- * before they are needed.
+ * LANES / 8 registers of states; 64 symbols a turn. Entries are looked up to four registers before
+ * their use.
  */
 TP_INLINE TP_TARGET_AVX2 size_t decode_regs(struct tp_rans_reader *r, const struct tp_rans_dec *dec,
                                             uint8_t *dst, size_t n, const unsigned regs)
@@ -96,10 +96,7 @@ TP_TARGET_AVX2 size_t tp_rans_decode_avx2(struct tp_rans_reader *r, const struct
     }
 }
 
-/*
- * Push 8 symbols, of lanes in order; words go below P, and up to 16 bytes there lose what they
- * were.
- */
+/* Push 8 symbols, of lanes in order. Words go below P; up to 16 bytes there are overwritten. */
 TP_INLINE TP_TARGET_AVX2 uint8_t *push8(__m256i *x, __m256i rcp, __m256i bits, uint8_t *p)
 {
     const __m256i mask12 = _mm256_set1_epi32(0xfff);

@@ -15,7 +15,7 @@
 extern const uint64_t tp_rans_expand8[256][4];
 
 /*
- * Taking one symbol from each of 8 lanes is two steps, as in rans_avx512.h. The first: the entries
+ * Taking one symbol from each of 8 lanes has two steps, as in rans_avx512.h. The first: the entries
  * of the table, which OFF chooses for each lane.
  */
 TP_INLINE TP_TARGET_AVX2 __m256i tp_rans_look8(__m256i x, const uint32_t *slots, __m256i off)
@@ -26,8 +26,7 @@ TP_INLINE TP_TARGET_AVX2 __m256i tp_rans_look8(__m256i x, const uint32_t *slots,
 }
 
 /*
- * The second: the next states. Reads 16 bytes at *P, of which it uses two for each lane that
- * refills.
+ * The second step: the next states. Reads 16 bytes at *P, and uses two for each lane that refills.
  */
 TP_INLINE TP_TARGET_AVX2 void tp_rans_advance8(__m256i *x, __m256i e, const uint8_t **p)
 {
@@ -47,7 +46,7 @@ TP_INLINE TP_TARGET_AVX2 void tp_rans_advance8(__m256i *x, __m256i e, const uint
     *p += 2 * _mm_popcnt_u32(mask);
 }
 
-/* Both. */
+/* Both steps. */
 TP_INLINE TP_TARGET_AVX2 __m256i tp_rans_step8(__m256i *x, const uint32_t *slots, __m256i off,
                                                const uint8_t **p)
 {

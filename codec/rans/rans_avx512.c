@@ -103,9 +103,7 @@ TP_INLINE TP_TARGET_AVX512 uint8_t *push16(__m512i *x, __m512i rcp, __m512i bits
     __m512i even = _mm512_srli_epi64(_mm512_mul_epu32(v, rcp), 31);
     __m512i odd = _mm512_srli_epi64(
         _mm512_mul_epu32(_mm512_srli_epi64(v, 32), _mm512_srli_epi64(rcp, 32)), 31);
-    /*
-     * The shift by 31 leaves less than 2^32: what v and rcp can be at most is below 2^31 and 2^32.
-     */
+    /* The shift by 31 leaves less than 2^32: v is below 2^31 and rcp below 2^32. */
     __m512i q =
         _mm512_srlv_epi32(_mm512_mask_shuffle_epi32(even, 0xaaaa, odd, _MM_PERM_CDAB), shift);
 
@@ -123,7 +121,10 @@ TP_INLINE TP_TARGET_AVX512 __m512i entries16(const struct tp_rans_enc *enc, cons
     if (tabs)
         i = _mm512_or_si512(
             i, _mm512_slli_epi32(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)tabs)), 8));
-    /* A gather costs by the load: whole entries, halves taken apart afterwards. */
+    /*
+     * The cost of a gather is that of its loads: load whole entries and separate the halves
+     * afterwards.
+     */
     const __m512i even =
         _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
     __m512i low = _mm512_i32gather_epi64(_mm512_castsi512_si256(i), enc, 8);

@@ -9,11 +9,11 @@
 #include "codec/rans/rans.h"
 
 /*
- * Taking one symbol from each of 16 lanes is two steps. Between them pass some 25 cycles, and as
- * many again until the next symbol can be looked up: who has several registers of lanes looks up
+ * Taking one symbol from each of 16 lanes has two steps. Some 25 cycles pass between them, and as
+ * many until the next symbol can be looked up. So a kernel with several registers of lanes looks up
  * those of one while others advance.
  *
- * The first: the entries of the table. OFF chooses each lane's: its number << TP_RANS_BITS.
+ * The first step: the entries of the table. OFF chooses each lane's: its number << TP_RANS_BITS.
  */
 TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_look16(__m512i x, const uint32_t *slots, __m512i off)
 {
@@ -24,8 +24,7 @@ TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_look16(__m512i x, const uint32_t *slo
 }
 
 /*
- * The second: the next states. Reads 32 bytes at *P, of which it uses two for each lane that
- * refills.
+ * The second step: the next states. Reads 32 bytes at *P, and uses two for each lane that refills.
  */
 TP_INLINE TP_TARGET_AVX512 void tp_rans_advance16(__m512i *x, __m512i e, const uint8_t **p)
 {
@@ -42,7 +41,7 @@ TP_INLINE TP_TARGET_AVX512 void tp_rans_advance16(__m512i *x, __m512i e, const u
     *p += 2 * (size_t)_mm_popcnt_u64(low);
 }
 
-/* Both. */
+/* Both steps. */
 TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_step16(__m512i *x, const uint32_t *slots, __m512i off,
                                                   const uint8_t **p)
 {
@@ -84,8 +83,8 @@ TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_to_unpack(__m512i bytes)
 }
 
 /*
- * A turn of 64 lanes: the symbols whose entries E were looked up before it, and meanwhile the
- * entries after them.
+ * A turn of 64 lanes: take the symbols of the entries E, which were looked up before, and look up
+ * the next entries.
  */
 TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_turn64(__m512i *x, __m512i *e, const uint32_t *slots,
                                                   const uint8_t **p, __m512i order)

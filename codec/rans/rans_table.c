@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Frequency tables of rANS: made from counts, written, read, expanded for coding and decoding. */
+/*
+ * Frequency tables of rANS: made from counts, written, read, and expanded for coding and decoding.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -9,8 +11,8 @@
 #include "codec/rans/rans.h"
 
 /*
- * The symbol for which one slot more is worth most, or one slot less costs least; -1 when none has
- * a slot to spare.
+ * The symbol that gains most by one slot more, or loses least by one slot less; -1 when none has a
+ * slot to spare.
  */
 static int best_step(const uint32_t hist[256], const uint16_t freq[256], bool more)
 {
@@ -82,7 +84,7 @@ static unsigned bit_length(uint32_t v)
     return v ? 32 - (unsigned)__builtin_clz(v) : 0;
 }
 
-/* Exp-Golomb code whose order grows with the value before. */
+/* Exponential Golomb code; its order grows with the previous value. */
 static unsigned order_after(uint32_t prev)
 {
     return bit_length(prev) / 2;
@@ -165,7 +167,7 @@ static uint32_t get_bits(struct bit_reader *r, unsigned n)
     return v;
 }
 
-/* The next frequency; above TP_RANS_ONE when the code is no code. */
+/* The next frequency; above TP_RANS_ONE when the code is not valid. */
 static uint32_t get_freq(struct bit_reader *r, uint32_t prev)
 {
     unsigned order = order_after(prev);
@@ -211,7 +213,7 @@ int tp_rans_freq_read(const uint8_t *src, size_t len, int escape, uint16_t freq[
 
 enum { STEP = 8 };
 
-/* Entries are made STEP at a time; what is beyond a symbol's slots the next symbol's overwrite. */
+/* Entries are made STEP at a time; the next symbol overwrites those beyond a symbol's slots. */
 void tp_rans_dec_init(struct tp_rans_dec *dec, const uint16_t freq[256])
 {
     uint32_t slots[TP_RANS_ONE + STEP], *at = slots;

@@ -21,12 +21,12 @@
 
 #define STATE_LOW (UINT64_C(1) << 31) /* words remain: the state is at least this */
 #define STATE_BITS 63
-#define PIECE_BITS 24u /* plain bits go in pieces of at most this many */
+#define PIECE_BITS 24u /* plain bits are coded in pieces of at most this many */
 /*
  * Words that one change can emit: two escapes and tokens, 16 + 61 plain bits, over 32, rounded up.
  */
 #define WORDS_PER_CHANGE 6
-/* With so many changes, one in so many tells beforehand whether to go on. */
+/* With so many changes, one in so many is sampled first, to see whether to go on. */
 #define GUESS_CHANGES 4096u
 #define GUESS_STEP 8u
 
@@ -157,7 +157,7 @@ static unsigned number_cost(const struct sparse_alphabet *a, unsigned escape, un
                                              : symbol_cost(a, escape) + 16 * escape_bits);
 }
 
-/* Whether a sample of many changes says that they will take far more than CAP. */
+/* Whether a sample of many changes shows that they take far more than CAP. */
 static bool far_above(const struct tp_tables *tables, const uint8_t *src, const uint8_t *base,
                       const uint32_t *position, size_t n, struct sparse_shape shape, size_t cap)
 {
@@ -185,17 +185,17 @@ static size_t encode(const struct tp_tables *tables, enum tp_dtype dtype, const 
     size_t list = (len / shape.width + 1) * sizeof *position;
     uint8_t *end = scratch->block + TP_SCRATCH_SIZE, *out = dst;
     struct writer w = {0, end};
-    size_t n, room, head, state_len, words;
+    size_t n, space, head, state_len, words;
     uint8_t count[8];
 
     n = tp_sparse_positions(src, base, len, shape, position);
     if (far_above(tables, src, base, position, n, shape, cap))
         return 0;
-    /* No use in writing more words than CAP has room for. */
-    room = TP_SCRATCH_SIZE - list;
-    if (cap + 4 * WORDS_PER_CHANGE < room)
-        room = cap + 4 * WORDS_PER_CHANGE;
-    if (!write_any(&w, tables, src, base, position, n, shape, end - room))
+    /* CAP limits the number of words that are worth writing. */
+    space = TP_SCRATCH_SIZE - list;
+    if (cap + 4 * WORDS_PER_CHANGE < space)
+        space = cap + 4 * WORDS_PER_CHANGE;
+    if (!write_any(&w, tables, src, base, position, n, shape, end - space))
         return 0;
     words = (size_t)(end - w.word);
     head = put_count(count, n);
@@ -250,7 +250,7 @@ TP_INLINE uint64_t get_bits(struct reader *r, unsigned n)
     return v;
 }
 
-/* A number of an alphabet; UINT64_MAX (which no number is) when there is no such token. */
+/* A number of an alphabet; UINT64_MAX, which no number is, when there is no such token. */
 TP_INLINE uint64_t get_number(struct reader *r, const struct sparse_alphabet *a, unsigned escape,
                               unsigned escape_bits)
 {
@@ -305,7 +305,8 @@ static int read_any(struct reader *r, const struct tp_tables *tables, uint8_t *d
 }
 
 /*
- * How many changes, which every chunk begins with; false: more than there are elements, or cut off.
+ * The number of changes, with which every chunk begins; false: more than there are elements, or cut
+ * off.
  */
 static bool get_count(const uint8_t **p, const uint8_t *end, size_t most, size_t *out)
 {

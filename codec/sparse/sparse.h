@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The codec of the few elements that changed, where and by how much. */
+/* The codec for chunks with few changed elements: where these are, and by how much they changed. */
 #ifndef TP_CODEC_SPARSE_SPARSE_H
 #define TP_CODEC_SPARSE_SPARSE_H
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Learning for sparse: how far apart the changed elements of a tensor are, and how they changed. */
+/*
+ * Training the sparse codec: the distances between changed elements of a tensor, and how they
+ * changed.
+ */
 #include <config.h>
 
 #include "codec/sparse/tables.h"
@@ -10,13 +13,12 @@
 #include <string.h>
 
 /*
- * Of a tensor that changes throughout, which is not for this codec, so many changes are enough to
- * see.
+ * A tensor that changes throughout is not for this codec; this many changes are enough to see that.
  */
 #define DENSE_CHANGES 65536u
 #define DENSE_ONE_IN 8u
 
-/* What a chunk costs besides its changes: their number, and rounding up to bytes. */
+/* The cost of a chunk besides its changes: their number, and rounding up to bytes. */
 #define CHUNK_BITS 20.0
 
 struct tp_stats {
@@ -26,11 +28,11 @@ struct tp_stats {
     uint64_t changes;
     uint64_t gap[GAP_TOKENS];
     uint64_t value[VALUE_TOKENS];
-    double extra_bits; /* what followed the tokens as it was */
+    double extra_bits; /* plain bits after the tokens */
     uint32_t *positions;
 };
 
-/* For one width, so that each has a loop without choices. */
+/* For one width, so that each has a loop without branches. */
 TP_INLINE size_t positions(const uint8_t *src, const uint8_t *base, size_t len, unsigned width,
                            uint32_t *out)
 {
@@ -82,8 +84,7 @@ struct tp_stats *tp_sparse_stats_create(enum tp_dtype dtype)
     stats->dtype = dtype;
     stats->shape = tp_sparse_shape(dtype);
     /*
-     * One more than there are elements: the list is written before it is known whether to keep an
-     * entry.
+     * One more than there are elements: an entry is written before it is known whether it counts.
      */
     stats->positions = malloc((TP_CHUNK_MAX / stats->shape.width + 1) * sizeof *stats->positions);
     if (!stats->positions) {
@@ -133,7 +134,7 @@ void tp_sparse_stats_add(struct tp_stats *stats, const void *src, const void *ba
     }
 }
 
-/* X to the N by squaring: the same on every machine, which pow() does not promise. */
+/* X to the power of N by squaring: the same on every machine, which pow() does not promise. */
 static double power(double x, uint64_t n)
 {
     double r = 1;
@@ -145,8 +146,8 @@ static double power(double x, uint64_t n)
 }
 
 /*
- * Weights of gaps: what was counted, and eight more spread as if every element changed with the
- * tensor's probability by itself: few samples would else leave holes in between.
+ * Weights of gaps: the counts, and eight more gaps, distributed as if every element changed
+ * independently with the tensor's probability: few samples would leave holes otherwise.
  */
 static void weigh_gaps(const struct tp_stats *stats, double *weight)
 {
@@ -166,8 +167,8 @@ static void weigh_gaps(const struct tp_stats *stats, double *weight)
 }
 
 /*
- * Weights of values: what was counted, a little for the smallest steps, and the unseen by the seen-
- * once.
+ * Weights of values: the counts, a little for the smallest steps, and for unseen values the number
+ * of those seen once.
  */
 static void weigh_values(const struct tp_stats *stats, double *weight)
 {
@@ -181,8 +182,8 @@ static void weigh_values(const struct tp_stats *stats, double *weight)
 }
 
 /*
- * Frequencies that sum to the scale, at least 1 where a token is worth its place. The rest of the
- * rounding goes to where it costs least: one by one to or from the symbol with the best ratio.
+ * Frequencies that sum to the scale, at least 1 where a token is worth its slot. The rest of the
+ * rounding goes, one by one, to or from the symbol with the best ratio.
  */
 static void normalise(const double *weight, unsigned symbols, uint16_t *freq)
 {
@@ -272,7 +273,7 @@ int tp_sparse_stats_finish(struct tp_stats *stats, struct tp_buffer *out, double
     total = stats->extra_bits + cost(stats->gap, gap, GAP_TOKENS, 7) +
             cost(stats->value, value, VALUE_TOKENS, 8);
     *bits = CHUNK_BITS / chunk + (stats->elements ? total / (double)stats->elements : 0);
-    /* An element of the dtype may be two of ours, or a part of one. */
+    /* An element of the dtype may be two elements here, or a part of one. */
     *bits *= tp_dtype_bits(stats->dtype) / (8.0 * stats->shape.width);
     rc = put_alphabet(out, gap, GAP_TOKENS + 1);
     return rc ? rc : put_alphabet(out, value, VALUE_TOKENS + 1);

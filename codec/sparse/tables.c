@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading the tables of sparse: frequencies as a run of numbers, checked, expanded for both
- * directions.
+ * Reading the tables of the sparse codec: frequencies as a list of numbers, checked, and expanded
+ * for both directions.
  */
 #include <config.h>
 
@@ -38,12 +38,12 @@ struct sparse_shape tp_sparse_shape(enum tp_dtype dtype)
         return (struct sparse_shape){8, false};
     case TP_DTYPE_F64:
         return (struct sparse_shape){8, true};
-    default: /* bytes, and what is packed into them */
+    default: /* bytes, and elements packed into bytes */
         return (struct sparse_shape){1, false};
     }
 }
 
-/* A number of at most 14 bits, seven a byte, the last without the top bit. */
+/* A number of at most 14 bits, seven a byte; the last byte has no top bit. */
 static bool get_number(const uint8_t **p, const uint8_t *end, unsigned *out)
 {
     unsigned v;
@@ -61,8 +61,8 @@ static bool get_number(const uint8_t **p, const uint8_t *end, unsigned *out)
 }
 
 /*
- * Frequencies from the first symbol on, 0 and N for N symbols that are not there, until all is
- * given away.
+ * Frequencies from the first symbol on; 0 and N mean N symbols of frequency 0. They end when they
+ * sum to the scale.
  */
 static bool read_alphabet(struct sparse_alphabet *a, unsigned symbols, const uint8_t **p,
                           const uint8_t *end)
@@ -87,7 +87,7 @@ static bool read_alphabet(struct sparse_alphabet *a, unsigned symbols, const uin
         sum += v;
         symbol++;
     }
-    return a->freq[symbols - 1] != 0; /* the escape: whatever comes can be coded */
+    return a->freq[symbols - 1] != 0; /* the escape: every number can be coded */
 }
 
 int tp_sparse_tables_create(enum tp_dtype dtype, const uint8_t *blob, size_t len,
@@ -98,7 +98,7 @@ int tp_sparse_tables_create(enum tp_dtype dtype, const uint8_t *blob, size_t len
 
     (void)dtype;
     if (!tables)
-        return tp_fail(err, ENOMEM, "out of memory for the tables of a tensor");
+        return tp_oom(err);
     if (!read_alphabet(&tables->gap, GAP_TOKENS + 1, &p, end) ||
         !read_alphabet(&tables->value, VALUE_TOKENS + 1, &p, end) || p != end) {
         free(tables);

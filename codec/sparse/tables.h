@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The two alphabets of sparse, gaps and values, with their frequencies in 1/2048. */
+/* The two alphabets of the sparse codec, gaps and values, with their frequencies in 1/2048. */
 #ifndef TP_CODEC_SPARSE_TABLES_H
 #define TP_CODEC_SPARSE_TABLES_H
 
@@ -12,17 +12,18 @@
 #define SPARSE_SCALE (1u << SPARSE_SCALE_BITS)
 
 /*
- * The symbol after an alphabet's tokens: a token that was not seen while learning follows as it is.
+ * The symbol after the tokens of an alphabet: a token that training did not see follows as plain
+ * bits.
  */
 #define GAP_ESCAPE GAP_TOKENS
 #define VALUE_ESCAPE VALUE_TOKENS
 
 struct sparse_alphabet {
-    uint16_t freq[VALUE_TOKENS + 1]; /* 0: the symbol is not there */
+    uint16_t freq[VALUE_TOKENS + 1]; /* 0: no such symbol */
     uint16_t start[VALUE_TOKENS + 1];
     /*
-     * By the state's low bits: frequency - 1, how far into the symbol's interval, symbol (11, 11, 9
-     * bits).
+     * By the low bits of the state: frequency - 1, offset within the symbol's interval, symbol (11,
+     * 11, 9 bits).
      */
     uint32_t slot[SPARSE_SCALE];
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How sparse codes a number: small ones are a token each; a larger one is a token for its leading 1
- * and the two bits below it, and the rest as they are. Elements become numbers by their order
- * (floats: the order of their values), so that a small step is a small number.
+ * How the sparse codec codes a number. A small one is a token; a larger one is a token for its
+ * leading 1 and the two bits below it, and the other bits as they are. Elements become numbers in
+ * the order of their values, so that a small step is a small number.
  */
 #ifndef TP_CODEC_SPARSE_TOKEN_H
 #define TP_CODEC_SPARSE_TOKEN_H
@@ -19,8 +19,7 @@
 #define VALUE_TOKENS 256u /* of any 64-bit number */
 
 /*
- * How the elements of a dtype are seen: their width in bytes, and whether they are sign and
- * magnitude.
+ * How elements of a dtype are read: their width in bytes, and whether they are sign and magnitude.
  */
 struct sparse_shape {
     unsigned width;

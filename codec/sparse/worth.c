@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Whether a chunk is one for sparse, from a part of it: coding one in vain takes long. */
+/* Whether to try the sparse codec on a chunk, from a part of it: coding in vain takes long. */
 #include <config.h>
 
 #include <string.h>
@@ -20,7 +20,7 @@ static size_t count_changes(const uint8_t *src, const uint8_t *base, size_t n, s
     return changed;
 }
 
-/* Looks at one line in so many: whether changes are few or lie together shows there. */
+/* One line in so many is examined: that shows whether changes are few or lie together. */
 #define LINE 64u
 #define LINE_STEP 8u
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Elements of two bytes from a raw plane and a coded one, with AVX-512: put together while the
- * processor waits for the tables, and without a way through memory for the symbols.
+ * Elements of two bytes from a raw plane and a coded one with AVX-512, made while the processor
+ * waits for the tables. Symbols do not pass through memory.
  */
 #include <config.h>
 

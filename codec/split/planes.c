@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Cutting elements into byte planes and back: plain loops, vectorised once for each instruction
- * set.
+ * Separating elements into byte planes, and joining them: plain loops, compiled once for each
+ * instruction set.
  */
 #include <config.h>
 
@@ -33,7 +33,7 @@ struct split_shape tp_split_shape(enum tp_dtype dtype)
         return (struct split_shape){8, false};
     case TP_DTYPE_F64:
         return (struct split_shape){8, true};
-    default: /* bytes, and what is packed into them */
+    default: /* bytes, and elements packed into bytes */
         return (struct split_shape){1, false};
     }
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Elements cut into byte planes, the least significant byte's first. Of floats of two bytes and
- * more the top 16 bits are rotated left by one before: the sign leaves the exponent's byte, and
- * what an upcast from 16 bits appended stays by itself.
+ * Byte planes: plane K has byte K of each element, the least significant first. The top 16 bits of
+ * floats of two bytes and more are first rotated left by one. So the sign leaves the byte of the
+ * exponent, and the zeros that an upcast from 16 bits appended are in planes of their own.
  */
 #ifndef TP_CODEC_SPLIT_PLANES_H
 #define TP_CODEC_SPLIT_PLANES_H
@@ -25,10 +25,10 @@ struct split_shape {
 struct split_shape tp_split_shape(enum tp_dtype dtype);
 
 /*
- * Kernels. cut takes elements apart and merge puts them together: N of them, of shape.width bytes.
+ * Kernels. cut separates N elements of shape.width bytes into planes; merge joins them.
  *
  * join makes elements of two bytes from the plane LOW and the next symbols of a stream: a multiple
- * of 64 of N, from the first on. It returns how many, which is none where the stream has too few
+ * of 64 of N, from the first on. It returns how many, which may be none where the stream has few
  * lanes.
  */
 typedef void tp_split_cut_fn(uint8_t *const plane[], const void *src, size_t n,
@@ -44,7 +44,7 @@ tp_split_join_fn tp_split_join_avx512;
 extern const struct tp_split_kernels {
     tp_split_cut_fn *cut[TP_ISA_COUNT];
     tp_split_merge_fn *merge[TP_ISA_COUNT];
-    tp_split_join_fn *join[TP_ISA_COUNT]; /* NULL: there is none */
+    tp_split_join_fn *join[TP_ISA_COUNT]; /* NULL: no such kernel */
 } tp_split_kernels;
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The codec for weights without a base: byte planes, each coded for itself by what was learned of
- * the tensor, or by what is smaller where a chunk deviates from it. doc/codecs.md has the layout.
+ * The codec for weights without a base. Byte planes are coded each by itself, by the tables of the
+ * tensor, or in another way where that makes a chunk smaller. doc/codecs.md has the layout.
  */
 #include <config.h>
 
@@ -16,21 +16,21 @@
 #include <string.h>
 
 /*
- * A plane that was learned as raw is looked at again when a sample of it is below so many bits a
- * symbol.
+ * A plane that the tables leave raw is examined again where a sample of it takes fewer bits a
+ * symbol than this.
  */
 #define RAW_BITS 7u
-/* One block in so many is that sample. */
+/* The sample is one block of this many. */
 #define SAMPLE_STEP 16u
 #define SAMPLE_BLOCK 64u
-#define OWN_TABLE_BYTES 48u /* what a chunk's own table takes, about */
+#define OWN_TABLE_BYTES 48u /* bytes of a chunk's own table, about */
 
 static bool fits(enum tp_dtype dtype)
 {
     return tp_dtype_bits(dtype) != 0;
 }
 
-/* Planes stand in the scratch block one after the other, each with its slack. */
+/* The scratch block has the planes one after the other, each with its slack. */
 static size_t plane_stride(size_t n)
 {
     return (n + TP_SLACK + 63) & ~(size_t)63;
@@ -76,7 +76,7 @@ static bool put_length(struct output *out, size_t len)
     return put(out, bytes, sizeof bytes);
 }
 
-/* A sample of a plane says that coding it may pay. */
+/* Whether a sample of a plane shows that coding it may pay. */
 static bool worth_counting(const uint8_t *plane, size_t n)
 {
     uint32_t hist[256] = {0}, seen = 0;
@@ -92,10 +92,10 @@ static bool worth_counting(const uint8_t *plane, size_t n)
 }
 
 /*
- * How this chunk's plane is smallest; HIST is filled where that is a question. *BYTES: about so
- * many.
+ * The kind that makes this chunk's plane smallest; *BYTES is about its size. HIST is filled where
+ * counts decide.
  */
-static enum split_kind choose(const struct split_plane *learned, const uint8_t *plane, size_t n,
+static enum split_kind choose(const struct split_plane *trained, const uint8_t *plane, size_t n,
                               uint32_t *hist, size_t *bytes)
 {
     size_t own, table = SIZE_MAX, overhead;
@@ -103,40 +103,40 @@ static enum split_kind choose(const struct split_plane *learned, const uint8_t *
 
     if (!memcmp(plane, plane + 1, n - 1))
         return SPLIT_CONST;
-    if (learned->kind == SPLIT_RAW && !worth_counting(plane, n))
+    if (trained->kind == SPLIT_RAW && !worth_counting(plane, n))
         return SPLIT_RAW;
     tp_split_count(plane, n, hist);
     own = (size_t)(tp_split_entropy(hist, (uint32_t)n) / 8);
     overhead = 4 + 1 + ((size_t)3 << tp_rans_lanes_log(n, own));
-    if (learned->kind == SPLIT_RANS) {
+    if (trained->kind == SPLIT_RANS) {
         for (unsigned s = 0; s < 256; s++)
-            bits += (uint64_t)hist[s] * learned->cost[s];
+            bits += (uint64_t)hist[s] * trained->cost[s];
         table = (size_t)(bits >> 11) + overhead;
     }
-    own +=
-        own / 64 + OWN_TABLE_BYTES + overhead; /* and a little for what expanding a table takes */
+    own += own / 64 + OWN_TABLE_BYTES +
+           overhead; /* and the time that expanding a table takes, as bytes */
     *bytes = own < table ? own : table;
     if (*bytes >= n - n / 64)
         return SPLIT_RAW;
     return own < table ? SPLIT_OWN : SPLIT_RANS;
 }
 
-/* Replace symbols that the table lacks and say where they were. */
-static bool put_patches(struct output *out, const struct split_plane *learned, uint8_t *plane,
+/* Replace symbols that the table lacks, and write down where they were. */
+static bool put_patches(struct output *out, const struct split_plane *trained, uint8_t *plane,
                         const uint32_t *hist)
 {
     size_t patches = 0, next = 0;
 
     for (unsigned s = 0; s < 256; s++)
-        patches += learned->freq[s] ? 0 : hist[s];
+        patches += trained->freq[s] ? 0 : hist[s];
     if (!put_number(out, patches))
         return false;
     for (size_t i = 0; patches; i++) {
-        if (learned->freq[plane[i]])
+        if (trained->freq[plane[i]])
             continue;
         if (!put_number(out, i - next) || !put(out, &plane[i], 1))
             return false;
-        plane[i] = learned->filler;
+        plane[i] = trained->filler;
         next = i + 1;
         patches--;
     }
@@ -175,21 +175,21 @@ static bool put_own(struct output *out, const uint8_t *plane, size_t n, const ui
     return put_stream(out, &enc, plane, n, bytes, length_at);
 }
 
-/* One plane; *KIND tells how. */
-static bool put_plane(struct output *out, const struct split_plane *learned, uint8_t *plane,
+/* Write one plane; *KIND is how. */
+static bool put_plane(struct output *out, const struct split_plane *trained, uint8_t *plane,
                       size_t n, enum split_kind *kind)
 {
     uint8_t *length_at = out->p;
     uint32_t hist[256];
     size_t bytes = 0;
 
-    *kind = choose(learned, plane, n, hist, &bytes);
+    *kind = choose(trained, plane, n, hist, &bytes);
     switch (*kind) {
     case SPLIT_CONST:
         return put(out, plane, 1);
     case SPLIT_RANS:
-        return put_length(out, 0) && put_patches(out, learned, plane, hist) &&
-               put_stream(out, &learned->enc, plane, n, bytes, length_at);
+        return put_length(out, 0) && put_patches(out, trained, plane, hist) &&
+               put_stream(out, &trained->enc, plane, n, bytes, length_at);
     case SPLIT_OWN:
         return put_own(out, plane, n, hist, bytes);
     default:
@@ -259,7 +259,7 @@ static bool get_number(struct input *in, size_t *out)
     return false;
 }
 
-/* Patches are checked here and applied when the plane is there. */
+/* Patches are checked here and applied when the plane is decoded. */
 static bool get_patches(struct input *in, size_t n, size_t *count, struct input *patches)
 {
     size_t next = 0, gap;
@@ -289,19 +289,19 @@ static void apply_patches(struct input patches, size_t count, uint8_t *plane)
 }
 
 /*
- * A plane without patches is decoded piece by piece while the elements are put together: so it
- * never leaves the nearest cache, and the stores of one piece pass while the next is decoded.
+ * A plane without patches is decoded piece by piece while the elements are joined. So it never
+ * leaves the nearest cache, and the stores of one piece complete while the next is decoded.
  */
 #define PIECE 2048u
 struct later {
-    const struct tp_rans_dec *dec; /* NULL: the plane is there */
+    const struct tp_rans_dec *dec; /* NULL: the plane is decoded already */
     struct tp_rans_reader reader;
 };
 
-static int get_coded(struct input *in, const struct split_plane *learned, bool own, uint8_t *plane,
+static int get_coded(struct input *in, const struct split_plane *trained, bool own, uint8_t *plane,
                      size_t n, struct later *later)
 {
-    const struct tp_rans_dec *dec = &learned->dec;
+    const struct tp_rans_dec *dec = &trained->dec;
     struct input patches = {NULL, NULL};
     const uint8_t *length, *stream;
     struct tp_rans_dec own_dec;
@@ -320,7 +320,7 @@ static int get_coded(struct input *in, const struct split_plane *learned, bool o
         in->p += used;
         tp_rans_dec_init(&own_dec, freq);
         dec = &own_dec;
-    } else if (learned->kind != SPLIT_RANS || !get_patches(in, n, &count, &patches)) {
+    } else if (trained->kind != SPLIT_RANS || !get_patches(in, n, &count, &patches)) {
         return -EBADMSG;
     }
     if (!get(in, len, &stream))
@@ -335,28 +335,29 @@ static int get_coded(struct input *in, const struct split_plane *learned, bool o
     return rc;
 }
 
-/* *PLANE is where there is room for it; a raw one is read where it is. */
-static int get_plane(struct input *in, const struct split_plane *learned, enum split_kind kind,
-                     uint8_t *room, size_t n, const uint8_t **plane, struct later *later)
+/* *PLANE is SPACE, or, for a raw plane, where it is in the input. */
+static int get_plane(struct input *in, const struct split_plane *trained, enum split_kind kind,
+                     uint8_t *space, size_t n, const uint8_t **plane, struct later *later)
 {
     const uint8_t *byte;
 
-    *plane = room;
+    *plane = space;
     switch (kind) {
     case SPLIT_CONST:
         if (!get(in, 1, &byte))
             return -EBADMSG;
-        memset(room, *byte, n);
+        memset(space, *byte, n);
         return 0;
     case SPLIT_RAW:
         return get(in, n, plane) ? 0 : -EBADMSG;
     default:
-        return get_coded(in, learned, kind == SPLIT_OWN, room, n, later);
+        return get_coded(in, trained, kind == SPLIT_OWN, space, n, later);
     }
 }
 
 /*
- * As many elements as there is a kernel for that takes the symbols and puts them together in one.
+ * As many elements as the kernel does that takes symbols and joins them with the other plane in one
+ * step.
  */
 static size_t join(uint8_t *dst, const uint8_t *const plane[], struct later *later, size_t n,
                    struct split_shape shape)
@@ -368,8 +369,8 @@ static size_t join(uint8_t *dst, const uint8_t *const plane[], struct later *lat
     return kernel(&later[1].reader, later[1].dec, plane[0], dst, n, shape.rotate);
 }
 
-/* Put elements together; ROOM is where the first plane has its room. */
-static int merge(uint8_t *dst, const uint8_t *const plane[], struct later *later, uint8_t *room,
+/* Join the elements; SPACE is that of the first plane. */
+static int merge(uint8_t *dst, const uint8_t *const plane[], struct later *later, uint8_t *space,
                  size_t n, struct split_shape shape)
 {
     size_t step;
@@ -379,7 +380,7 @@ static int merge(uint8_t *dst, const uint8_t *const plane[], struct later *later
 
         step = n - at < PIECE ? n - at : PIECE;
         for (unsigned k = 0; k < shape.width; k++) {
-            uint8_t *symbols = room + k * plane_stride(n);
+            uint8_t *symbols = space + k * plane_stride(n);
 
             piece[k] = later[k].dec ? symbols : plane[k] + at;
             if (later[k].dec)

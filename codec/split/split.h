@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The codec of weights without a base, as byte planes that are coded each for itself. */
+/* The codec for weights without a base: byte planes, each coded by itself. */
 #ifndef TP_CODEC_SPLIT_SPLIT_H
 #define TP_CODEC_SPLIT_SPLIT_H
 

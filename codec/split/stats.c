@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Learning for split: how often each byte stands in each plane. */
+/* Training the split codec: how often each byte occurs in each plane. */
 #include <config.h>
 
 #include "codec/split/tables.h"
@@ -10,7 +10,7 @@
 
 /* Planes are counted in pieces of this many elements. */
 #define PIECE 4096u
-/* A plane that would keep more than this of its bits is left as it is: decoding it costs time. */
+/* A plane that keeps more than this part of its bits stays raw: decoding it costs time. */
 #define WORTH_PERCENT 97u
 
 struct tp_stats {
@@ -62,7 +62,7 @@ void tp_split_stats_add(struct tp_stats *stats, const void *src, const void *bas
     stats->elements += n;
 }
 
-/* Counts as the coder wants them: within 24 bits, and none that was there lost. */
+/* Counts as the coder needs them: within 24 bits, and at least 1 for a byte that occurred. */
 static uint32_t scale(const uint64_t *from, uint64_t total, uint32_t *to)
 {
     unsigned shift = 0;
@@ -77,7 +77,7 @@ static uint32_t scale(const uint64_t *from, uint64_t total, uint32_t *to)
     return n;
 }
 
-/* Decide on one plane and write it; *COST in 1/256 bits a symbol. */
+/* Decide how one plane is coded, and write that; *COST in 1/256 bits a symbol. */
 static int finish_plane(const uint64_t *counted, uint64_t total, struct tp_buffer *out,
                         double *cost)
 {
@@ -117,7 +117,7 @@ int tp_split_stats_finish(struct tp_stats *stats, struct tp_buffer *out, double 
         rc = finish_plane(stats->hist[k], stats->elements, out, &cost);
         total += cost / 256;
     }
-    /* An element of the dtype may be two of ours, or a part of one. */
+    /* An element of the dtype may be two elements here, or a part of one. */
     *bits = total * tp_dtype_bits(stats->dtype) / (8.0 * stats->shape.width);
     return rc;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The tables of split: reading them, and what a symbol costs. */
+/* The tables of the split codec: reading them, and the cost of a symbol. */
 #include <config.h>
 
 #include "codec/split/tables.h"
@@ -44,7 +44,8 @@ void tp_split_costs(const uint16_t freq[256], uint16_t cost[256])
 
 void tp_split_count(const uint8_t *plane, size_t n, uint32_t hist[256])
 {
-    uint32_t part[3][256] = {{0}}; /* apart, so that equal neighbours do not wait for one another */
+    uint32_t part[3][256] = {
+        {0}}; /* two counters, so that equal neighbours do not wait for each other */
     size_t i = 0;
 
     memset(hist, 0, 256 * sizeof *hist);
@@ -92,7 +93,7 @@ int tp_split_tables_create(enum tp_dtype dtype, const uint8_t *blob, size_t len,
     bool good = true;
 
     if (!tables)
-        return tp_fail(err, ENOMEM, "out of memory for the tables of a tensor");
+        return tp_oom(err);
     tables->shape = shape;
     for (unsigned k = 0; k < shape.width && good; k++)
         good = read_plane(&tables->plane[k], &p, end);

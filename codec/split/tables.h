@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What split learns of a tensor: for each byte plane, how it is best coded. */
+/* The tables of the split codec: how each byte plane of a tensor is coded. */
 #ifndef TP_CODEC_SPLIT_TABLES_H
 #define TP_CODEC_SPLIT_TABLES_H
 
@@ -11,17 +11,17 @@
 
 /* How a plane is coded, in a tensor's tables (the first three) and in a chunk; on disk. */
 enum split_kind {
-    SPLIT_CONST = 0, /* one byte, many times */
+    SPLIT_CONST = 0, /* one byte, repeated */
     SPLIT_RAW = 1,
     SPLIT_RANS = 2, /* with the tensor's table */
-    SPLIT_OWN = 3   /* with a table that the chunk brings */
+    SPLIT_OWN = 3   /* with a table in the chunk */
 };
 
 struct split_plane {
     enum split_kind kind;
-    uint8_t filler; /* a symbol that the table knows: it stands where one is that the table lacks */
-    uint16_t
-        cost[256]; /* of each symbol, in 1/256 bits; of one that the table lacks, its patch's */
+    uint8_t filler;     /* a symbol of the table, which stands in for one that the table lacks */
+    uint16_t cost[256]; /* of each symbol, in 1/256 bits; of one that the table lacks, the cost of
+                           its patch */
     uint16_t freq[256];
     struct tp_rans_enc enc;
     struct tp_rans_dec dec;
@@ -37,7 +37,10 @@ struct tp_tables {
 
 /* Log2 of X >= 1 in 1/256, by squaring: integers, so that choices are the same everywhere. */
 unsigned tp_split_log2(uint32_t x);
-/* What N symbols of these counts cost at best, in bits; and of these frequencies in 1/2048. */
+/*
+ * The least cost of N symbols of these counts, in bits; and the cost of each symbol of these
+ * frequencies in 1/2048.
+ */
 uint64_t tp_split_entropy(const uint32_t hist[256], uint32_t n);
 void tp_split_costs(const uint16_t freq[256], uint16_t cost[256]);
 void tp_split_count(const uint8_t *plane, size_t n, uint32_t hist[256]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The codec for everything that is not weights: one zstd frame a chunk. */
+/* The codec for what is not weights: one zstd frame a chunk. */
 #include <config.h>
 
 #include "codec/zstd/zstd.h"
@@ -28,14 +28,14 @@ static size_t encode(const struct tp_tables *tables, enum tp_dtype dtype, const 
         ZSTD_isError(ZSTD_CCtx_setParameter(ctx, ZSTD_c_compressionLevel,
                                             scratch->level ? scratch->level : TP_LEVEL_DEFAULT)))
         return 0;
-    /* libzstd wants more room than it uses; what it gets of the slack does not count. */
+    /* libzstd needs more space than it uses; bytes beyond CAP do not count. */
     n = ZSTD_compress2(ctx, dst, cap + TP_SLACK / 2, src, len);
     return ZSTD_isError(n) || n >= cap ? 0 : n;
 }
 
 /*
- * What libzstd does not refuse by itself in one-shot decoding: skippable and several frames, which
- * could hide bytes, dictionaries, and a window or a size larger than a chunk ever needs.
+ * What libzstd accepts in one-shot decoding and this codec refuses: skippable frames and several
+ * frames, which could hide bytes, dictionaries, and a window or a size beyond that of a chunk.
  */
 static bool frame_is_ours(const uint8_t *src, size_t src_len, size_t len)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The codec of bytes of any kind, one zstd frame a chunk. */
+/* The codec for bytes of any kind: one zstd frame a chunk. */
 #ifndef TP_CODEC_ZSTD_ZSTD_H
 #define TP_CODEC_ZSTD_ZSTD_H
 

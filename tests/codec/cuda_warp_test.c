@@ -40,7 +40,7 @@ static uint32_t ballot(bool vote)
 struct job {
     const struct warp_model *model;
     const struct warp_chunk *chunk;
-    struct warp_room room;
+    struct warp_shared shared;
     bool good[32];
 };
 
@@ -55,7 +55,7 @@ static void *run_lane(void *arg)
 
     this_lane = w->lane;
     round_of = 0;
-    w->job->good[this_lane] = warp_decode(w->job->model, w->job->chunk, &w->job->room);
+    w->job->good[this_lane] = warp_decode(w->job->model, w->job->chunk, &w->job->shared);
     return NULL;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Learning a model for the delta codec: counts of differences by the base's field, then the
- * contexts, their shifts and the tables they share that make the fewest bits, tables included. All
- * in integers, so that the same samples give the same tables on every machine.
+ * Training the delta codec: counts of differences by the base's field, and from these the contexts,
+ * their shifts and the tables they share that take the fewest bits, tables included. All arithmetic
+ * is on integers, so that the same samples give the same tables on every machine.
  */
 #include <config.h>
 
@@ -12,24 +12,22 @@
 #include <string.h>
 
 #include "codec/delta/kernels.h"
-#include "codec/delta/learn.h"
+#include "codec/delta/train.h"
 #include "codec/delta/tables.h"
 
-/*
- * Differences to 0 are counted of so many elements of each row, and of every so manieth block
- * besides.
- */
-#define DIRECT_LEAST 512u
-#define DIRECT_EVERY 8u
-#define DIRECT_FIRST 32u /* blocks */
+/* Differences to 0 are counted for the first elements of each row, and in some blocks. */
+#define DIRECT_LEAST 512u /* elements of each row */
+#define DIRECT_EVERY 8u   /* one block in so many */
+#define DIRECT_FIRST 32u  /* and all of the first blocks */
 
-/* So many blocks are kept as they are: a tensor that has no more than that needs no rows. */
+/* This many blocks are kept as they are. A tensor with no more blocks needs no rows. */
 #define KEPT_BLOCKS 16u
 
-/* Counts of elements whose base has the same field. */
+/* A row: counts of the elements whose base has the same field. */
 struct row {
-    uint32_t left;   /* how many more are counted in both ways wherever they are */
-    uint32_t bins[]; /* of the difference to the base, then, of some elements only, of that to 0 */
+    uint32_t left;   /* how many more elements are counted in both ways wherever they are */
+    uint32_t bins[]; /* of the difference to the base; then, for some elements only, of the
+                        difference to 0 */
 };
 
 struct delta_stats {
@@ -76,7 +74,7 @@ static struct row *row_of(struct delta_stats *s, unsigned field)
     return s->rows[field];
 }
 
-/* That there are rows for these. */
+/* Allocate the rows for these. */
 static bool rows_ready(struct delta_stats *s, const struct tp_delta_bins *b, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -92,8 +90,8 @@ static uint32_t direct_bin(const struct tp_delta_kind *kind, const uint8_t *src,
 }
 
 /*
- * The difference to 0 pays in few rows, and a part of the elements tells which. SRC: NULL where B
- * has it of BOTH.
+ * The difference to 0 pays in few rows; a part of the elements shows in which. SRC is NULL where B
+ * has both.
  */
 static void count_rows(struct delta_stats *s, const struct tp_delta_bins *b, size_t n,
                        const uint8_t *src)
@@ -137,9 +135,7 @@ void tp_delta_stats_add(struct tp_stats *stats, const void *src, const void *bas
     struct delta_stats *s = (struct delta_stats *)stats;
     size_t bytes = s->kind->width / 8, n = len / bytes;
 
-    /*
-     * Counters have 32 bits: what comes after 2^30 elements would not change the tables any more.
-     */
+    /* Counters have 32 bits: elements after the first 2^30 would not change the tables any more. */
     if (s->no_memory || s->count > 1u << 30)
         return;
     s->count += n;
@@ -195,7 +191,7 @@ static unsigned context_of(unsigned field, unsigned first)
     return c < TP_DELTA_CONTEXTS - 1 ? c : TP_DELTA_CONTEXTS - 1;
 }
 
-/* Add a row to its context's bins. What was counted of some elements stands for all. */
+/* Add a row to the bins of its context. Counts of some elements are scaled to all. */
 static void pool_row(const struct row *row, uint64_t seen, unsigned bins, uint32_t *pool)
 {
     const uint32_t *direct = row->bins + bins;
@@ -211,33 +207,33 @@ static void pool_row(const struct row *row, uint64_t seen, unsigned bins, uint32
         pool[bins + i] += (uint32_t)(direct[i] * factor >> 16);
 }
 
-/* What the rows of each context have. */
-static int pool_rows(const struct delta_stats *s, unsigned first, struct tp_delta_learn *learn)
+/* The sum of the rows of each context. */
+static int pool_rows(const struct delta_stats *s, unsigned first, struct tp_delta_totals *totals)
 {
     unsigned bins = tp_delta_bin_count(s->kind->width), field = 0;
     uint32_t *pool = malloc(2 * (size_t)bins * sizeof *pool);
     int rc = pool ? 0 : -ENOMEM;
 
     for (unsigned c = 0; rc == 0 && c < TP_DELTA_CONTEXTS; c++) {
-        if (learn->count[c] == 0)
+        if (totals->count[c] == 0)
             continue;
         memset(pool, 0, 2 * (size_t)bins * sizeof *pool);
         for (; field <= s->kind->field_mask && context_of(field, first) <= c; field++)
             if (s->rows[field])
                 pool_row(s->rows[field], s->seen[field], bins, pool);
-        rc = tp_delta_counts_take(&learn->counts[c][0], pool, bins);
+        rc = tp_delta_counts_take(&totals->counts[c][0], pool, bins);
         if (rc == 0)
-            rc = tp_delta_counts_take(&learn->counts[c][1], pool + bins, bins);
+            rc = tp_delta_counts_take(&totals->counts[c][1], pool + bins, bins);
     }
     free(pool);
     return rc;
 }
 
-/* N keys, by their lower eight bits and then by the upper; ROOM is for as many. */
-static void sort(uint16_t *keys, uint16_t *room, size_t n)
+/* Sort N keys, by their lower eight bits and then by the upper; SPARE has space for as many. */
+static void sort(uint16_t *keys, uint16_t *spare, size_t n)
 {
     for (unsigned shift = 0; shift < 16; shift += 8) {
-        uint16_t at[256] = {0}, next = 0, *from = shift ? room : keys, *to = shift ? keys : room;
+        uint16_t at[256] = {0}, next = 0, *from = shift ? spare : keys, *to = shift ? keys : spare;
 
         for (size_t i = 0; i < n; i++)
             at[from[i] >> shift & 255]++;
@@ -250,12 +246,12 @@ static void sort(uint16_t *keys, uint16_t *room, size_t n)
     }
 }
 
-/* Elements that are kept, sorted by context and bin: a bin has 12 bits. */
+/* The elements that were kept, sorted by context and bin: a bin has 12 bits. */
 #define BIN_BITS 12
 static int list_kept(const struct delta_stats *s, unsigned first, bool direct,
-                     struct tp_delta_learn *learn)
+                     struct tp_delta_totals *totals)
 {
-    uint16_t keys[KEPT_BLOCKS * TP_DELTA_BLOCK], room[KEPT_BLOCKS * TP_DELTA_BLOCK];
+    uint16_t keys[KEPT_BLOCKS * TP_DELTA_BLOCK], spare[KEPT_BLOCKS * TP_DELTA_BLOCK];
     size_t n = 0;
     int rc = 0;
 
@@ -265,63 +261,63 @@ static int list_kept(const struct delta_stats *s, unsigned first, bool direct,
 
             keys[n++] = (uint16_t)(context_of(s->kept[b].field[i], first) << BIN_BITS | bin);
         }
-    sort(keys, room, n);
+    sort(keys, spare, n);
     for (size_t i = 0; i < n; i++)
-        room[i] = keys[i] & ((1u << BIN_BITS) - 1);
+        spare[i] = keys[i] & ((1u << BIN_BITS) - 1);
     n = 0;
     for (unsigned c = 0; rc == 0 && c < TP_DELTA_CONTEXTS; c++) {
-        if (learn->count[c])
-            rc = tp_delta_counts_sorted(&learn->counts[c][direct], room + n, learn->count[c],
+        if (totals->count[c])
+            rc = tp_delta_counts_sorted(&totals->counts[c][direct], spare + n, totals->count[c],
                                         tp_delta_bin_count(s->kind->width));
-        n += learn->count[c];
+        n += totals->count[c];
     }
     return rc;
 }
 
-/* Give each context what was seen. */
-static int share(struct delta_stats *s, unsigned first, struct tp_delta_learn *learn)
+/* Divide the counts among the contexts. */
+static int share(struct delta_stats *s, unsigned first, struct tp_delta_totals *totals)
 {
     int rc;
 
     for (unsigned field = 0; field <= s->kind->field_mask; field++)
-        learn->count[context_of(field, first)] += s->seen[field];
+        totals->count[context_of(field, first)] += s->seen[field];
     if (s->blocks > KEPT_BLOCKS)
-        return pool_rows(s, first, learn);
-    rc = list_kept(s, first, false, learn);
-    return rc ? rc : list_kept(s, first, true, learn);
+        return pool_rows(s, first, totals);
+    rc = list_kept(s, first, false, totals);
+    return rc ? rc : list_kept(s, first, true, totals);
 }
 
 int tp_delta_stats_finish(struct tp_stats *stats, struct tp_buffer *out, double *bits)
 {
     struct delta_stats *s = (struct delta_stats *)stats;
-    struct tp_delta_learn *learn;
+    struct tp_delta_totals *totals;
     struct tp_delta_model *model;
     int rc = -ENOMEM;
 
     if (s->no_memory)
         return -ENOMEM;
-    learn = calloc(1, sizeof *learn);
+    totals = calloc(1, sizeof *totals);
     model = calloc(1, sizeof *model);
-    if (!learn || !model)
+    if (!totals || !model)
         goto out;
-    learn->kind = s->kind;
+    totals->kind = s->kind;
     memset(s->seen, 0, sizeof s->seen);
     if (s->blocks > KEPT_BLOCKS)
         sum_rows(s);
     else
         sum_kept(s);
     model->first = (uint8_t)first_field(s);
-    rc = share(s, model->first, learn);
+    rc = share(s, model->first, totals);
     if (rc)
         goto out;
-    *bits = tp_delta_learn(learn, model);
+    *bits = tp_delta_train(totals, model);
     rc = *bits < 0 ? -ENOMEM : tp_delta_model_write(out, s->kind, model);
 out:
-    for (unsigned c = 0; learn && c < TP_DELTA_CONTEXTS; c++) {
-        tp_delta_counts_clear(&learn->counts[c][0]);
-        tp_delta_counts_clear(&learn->counts[c][1]);
+    for (unsigned c = 0; totals && c < TP_DELTA_CONTEXTS; c++) {
+        tp_delta_counts_clear(&totals->counts[c][0]);
+        tp_delta_counts_clear(&totals->counts[c][1]);
     }
-    free(learn);
+    free(totals);
     free(model);
     return rc;
 }

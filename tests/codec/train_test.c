@@ -235,7 +235,7 @@ static void test_counts(void)
     ok(lists > 0 && sums > 0 && lists + sums == ROUNDS, "from %u lists and %u sums", lists, sums);
 }
 
-static void learn(enum tp_dtype dtype, const uint8_t *src, const uint8_t *base, size_t len,
+static void train(enum tp_dtype dtype, const uint8_t *src, const uint8_t *base, size_t len,
                   size_t piece, struct tp_buffer *out, double *bits)
 {
     struct tp_stats *stats = tp_delta_stats_create(dtype);
@@ -245,7 +245,7 @@ static void learn(enum tp_dtype dtype, const uint8_t *src, const uint8_t *base, 
     for (size_t i = 0; i < len; i += piece)
         tp_delta_stats_add(stats, src + i, base + i, len - i < piece ? len - i : piece);
     if (tp_delta_stats_finish(stats, out, bits))
-        bail_out("learning failed");
+        bail_out("training failed");
     tp_delta_stats_destroy(stats);
 }
 
@@ -273,8 +273,8 @@ static void test_kept(enum tp_dtype dtype)
             v -= (d & 0xff) >> (d >> 8) % 8;
             memcpy(base + i * bytes, &v, bytes);
         }
-        learn(dtype, src, base, n * bytes, n * bytes, &kept, &bits[0]);
-        learn(dtype, src, base, n * bytes, 200 * bytes, &counted, &bits[1]);
+        train(dtype, src, base, n * bytes, n * bytes, &kept, &bits[0]);
+        train(dtype, src, base, n * bytes, 200 * bytes, &counted, &bits[1]);
         same += kept.len == counted.len && memcmp(kept.data, counted.data, kept.len) == 0 &&
                 memcmp(&bits[0], &bits[1], sizeof bits[0]) == 0;
         tp_buffer_clear(&kept);
