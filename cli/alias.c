@@ -27,6 +27,7 @@ struct alias {
 struct words {
     char *list[WORDS_MAX];
     int n;
+    bool failed; /* one is missing: the command must not run without it */
 };
 
 __attribute__((format(printf, 2, 3))) static void add_word(struct words *words, const char *fmt,
@@ -35,8 +36,10 @@ __attribute__((format(printf, 2, 3))) static void add_word(struct words *words, 
     va_list ap;
 
     va_start(ap, fmt);
-    if (words->n < WORDS_MAX - 1 && vasprintf(&words->list[words->n], fmt, ap) >= 0)
+    if (words->n < WORDS_MAX && vasprintf(&words->list[words->n], fmt, ap) >= 0)
         words->n++;
+    else
+        words->failed = true;
     va_end(ap);
 }
 
@@ -75,7 +78,9 @@ static int run_target(struct tp_options *o, const struct alias *alias, struct wo
         add_word(words, "--base=%s%s", strchr(o->argv[0], '/') ? "" : "./", o->argv[0]);
     add_word(words, "--");
     argv = calloc((size_t)(words->n + o->argc + 1), sizeof *argv);
-    if (argv) {
+    if (!argv || words->failed) {
+        tp_options_bad(o, "%s: too many options, or out of memory", alias->command.name);
+    } else {
         memcpy(argv, words->list, (size_t)words->n * sizeof *argv);
         memcpy(argv + words->n, o->argv + skipped, (size_t)(o->argc - skipped) * sizeof *argv);
         target.argc = words->n + o->argc - skipped;

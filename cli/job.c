@@ -14,16 +14,45 @@
 
 void tp_job_words_add(struct tp_job_words *words, const char *key, const char *value)
 {
-    if (words->n == sizeof words->list / sizeof words->list[0] ||
-        asprintf(&words->list[words->n], "%s=%s", key, value) < 0)
+    size_t len = strlen(key);
+    char *word;
+    int i = 0;
+
+    while (i < words->n && (strncmp(words->list[i], key, len) != 0 || words->list[i][len] != '='))
+        i++;
+    if (i == sizeof words->list / sizeof words->list[0] ||
+        asprintf(&word, "%s=%s", key, value) < 0) {
+        words->failed = true;
         return;
-    words->n++;
+    }
+    if (i < words->n)
+        free(words->list[i]);
+    else
+        words->n++;
+    words->list[i] = word;
 }
 
 void tp_job_words_clear(struct tp_job_words *words)
 {
     while (words->n > 0)
         free(words->list[--words->n]);
+}
+
+int tp_job_words_read(const struct tp_job_words *words, char *const *more, int n, enum tp_verb verb,
+                      const char *model, struct tp_request *out, struct tp_error *err)
+{
+    char **all = words->failed ? NULL : calloc((size_t)(words->n + n + 1), sizeof *all);
+    int rc;
+
+    if (!all)
+        return tp_fail(err, ENOMEM, "out of memory for a request");
+    for (int i = 0; i < words->n; i++)
+        all[i] = words->list[i];
+    for (int i = 0; i < n; i++)
+        all[words->n + i] = more[i];
+    rc = tp_request_from_words(verb, model, all, words->n + n, out, err);
+    free(all);
+    return rc;
 }
 
 /* MODEL without the slash or suffix that completion appends. */
@@ -167,25 +196,6 @@ static int submit_and_follow(struct tp_options *o, const char *dir,
     return code;
 }
 
-/* The words of the options, and the arguments behind the first TAKEN. */
-static int read_request(const struct tp_options *o, enum tp_verb verb, const char *model,
-                        const struct tp_job_words *words, int taken, struct tp_request *out,
-                        struct tp_error *err)
-{
-    int n = o->argc - taken, rc;
-    char **all = calloc((size_t)(words->n + n + 1), sizeof *all);
-
-    if (!all)
-        return tp_fail(err, ENOMEM, "out of memory");
-    if (words->n)
-        memcpy(all, words->list, (size_t)words->n * sizeof *all);
-    if (n)
-        memcpy(all + words->n, o->argv + taken, (size_t)n * sizeof *all);
-    rc = tp_request_from_words(verb, model, all, words->n + n, out, err);
-    free(all);
-    return rc;
-}
-
 int tp_job_run(struct tp_options *o, enum tp_verb verb, struct tp_job_words *words, bool detach)
 {
     char *dir = NULL, *model = NULL, threads[16];
@@ -198,7 +208,8 @@ int tp_job_run(struct tp_options *o, enum tp_verb verb, struct tp_job_words *wor
         tp_job_words_add(words, "threads", threads);
     }
     rc = taken < 0 ? tp_fail(&err, ENOMEM, "out of memory")
-                   : read_request(o, verb, model, words, taken, &request, &err);
+                   : tp_job_words_read(words, o->argv + taken, o->argc - taken, verb, model,
+                                       &request, &err);
     if (rc == -EINVAL || rc == -ERANGE)
         code = tp_options_bad(o, "%s: %s", o->command->name, err.message);
     else if (rc < 0)

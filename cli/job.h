@@ -52,9 +52,14 @@ enum { TP_OPT_JOB = 300, TP_OPT_DETACH };
 struct tp_job_words {
     char *list[16];
     int n;
+    bool failed; /* a word is missing for lack of memory */
 };
+/* Of a key that is added twice the last value counts. */
 void tp_job_words_add(struct tp_job_words *words, const char *key, const char *value);
 void tp_job_words_clear(struct tp_job_words *words);
+/* The request of WORDS and of N more words. */
+int tp_job_words_read(const struct tp_job_words *words, char *const *more, int n, enum tp_verb verb,
+                      const char *model, struct tp_request *out, struct tp_error *err);
 
 /*
  * Runs VERB as a job by WORDS and by the arguments, waits for it unless DETACH, and prints its

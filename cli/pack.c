@@ -111,7 +111,7 @@ static int make_request(const struct tp_options *o, struct packing *p, enum tp_v
         rc = tp_behind_mount(p->output, &p->out, err);
     if (rc < 0)
         return rc;
-    rc = tp_request_from_words(verb, "model", p->words.list, p->words.n, &p->request, err);
+    rc = tp_job_words_read(&p->words, NULL, 0, verb, "model", &p->request, err);
     p->request.limits.threads = o->threads;
     return rc;
 }

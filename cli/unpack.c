@@ -31,7 +31,7 @@ static int unpack(struct tp_options *o, const struct tp_job_words *words, const 
     if (!rc && place.kind != TP_PLACE_PACK)
         rc = tp_fail(&err, EINVAL, "'%s' is a directory, not a pack", place.path);
     if (!rc)
-        rc = tp_request_from_words(TP_VERB_RESTORE, "model", words->list, words->n, &request, &err);
+        rc = tp_job_words_read(words, NULL, 0, TP_VERB_RESTORE, "model", &request, &err);
     request.limits.threads = o->threads;
     if (!rc)
         rc = tp_foreground_run(o, &request, &place, NULL, out, "pack", NULL, &err);

@@ -33,6 +33,12 @@ ok 'reconstruct' "$tenpak" delta reconstruct "$tmp/out/tuned.tnpk" -o "$tmp/back
 hashes "$tmp/back" >"$tmp/tuned.now"
 ok 'every file as it was' diff "$tmp/tuned.was" "$tmp/tuned.now"
 ok 'the pack stays' [ -f "$tmp/out/tuned.tnpk" ]
+ok 'pack -o does the same as delta compress' "$tenpak" pack -q -b "$tmp/base" -c zstd -c auto -o "$tmp/out/same.tnpk" "$tmp/tuned"
+ok 'to the byte' cmp "$tmp/out/same.tnpk" "$tmp/out/tuned.tnpk"
+rm "$tmp/out/same.tnpk"
+is 'estimate does the same as delta estimate' \
+    "$("$tenpak" estimate --json -b "$tmp/base" "$tmp/tuned" | jq -c 'del(.seconds)')" \
+    "$("$tenpak" delta estimate --json "$tmp/base" "$tmp/tuned" | jq -c 'del(.seconds)')"
 exits 'onto what exists' 1 "$tenpak" delta reconstruct "$tmp/out/tuned.tnpk" -o "$tmp/back"
 
 # A base elsewhere: told that it is needed beside; reading without it is exit code 14.

@@ -30,6 +30,8 @@ complains 'bad codec of a delta' 2 "delta compress: unknown codec 'raw'" delta c
 complains 'two models for one output' 2 'pack: -o takes one model' pack -o f a b
 complains 'output and keep' 2 'pack: -o leaves the original' pack -k -o f a
 complains 'no output' 2 'delta compress: -o OUT' delta compress a b
+complains 'output and job' 2 'pack: a job writes beside the model' pack --job -o f a
+complains 'two models to estimate' 2 'estimate: one model at a time' estimate a b
 complains 'group alone' 2 "'delta' needs one of its commands" delta
 complains 'unknown of a group' 2 "unknown command 'delta frobnicate'" delta frobnicate
 complains 'bad mount option' 2 "mount: unknown mount option 'cash'" mount -o cash=1G a b
