@@ -33,19 +33,16 @@ static bool tells_model(const char *name)
     return ends_with(name, ".safetensors") || ends_with(name, ".gguf");
 }
 
-static bool names_tell_model(const char *path)
+static bool names_tell_model(struct tp_dir *dir)
 {
     bool found = false, blobs = false, snapshots = false;
     const struct dirent *e;
-    struct tp_dir dir;
 
-    tp_dir_open(&dir, AT_FDCWD, path);
-    while (!found && (e = tp_dir_next(&dir))) {
+    while (!found && (e = tp_dir_next(dir))) {
         blobs = blobs || strcmp(e->d_name, "blobs") == 0;
         snapshots = snapshots || strcmp(e->d_name, "snapshots") == 0;
         found = (blobs && snapshots) || tells_model(e->d_name);
     }
-    tp_dir_close(&dir);
     return found;
 }
 
@@ -66,13 +63,16 @@ static bool holds_tensors(int dirfd, const struct dirent *e)
 
 bool tp_modeldir_is_model(const char *path)
 {
-    bool found = names_tell_model(path);
     const struct dirent *e;
     struct tp_dir dir;
+    bool found = false;
 
-    tp_dir_open(&dir, AT_FDCWD, path);
-    while (!found && (e = tp_dir_next(&dir)))
-        found = holds_tensors(tp_dir_fd(&dir), e);
+    if (tp_dir_open(&dir, AT_FDCWD, path) == 0) {
+        found = names_tell_model(&dir);
+        rewinddir(dir.stream);
+        while (!found && (e = tp_dir_next(&dir)))
+            found = holds_tensors(tp_dir_fd(&dir), e);
+    }
     tp_dir_close(&dir);
     return found;
 }

@@ -177,7 +177,8 @@ def told(code, said, what):
     if code == 0:
         call = what.split()[1]
         harmless = "/.tenpak" in what and (call == "unlink" or "is packed first" in said)
-        sweeping = "/.base.tnpk.tmp-1-0" in what
+        # Leftovers of other processes are found by listing the directory of the model.
+        sweeping = "/.base.tnpk.tmp-1-0" in what or (call == "open" and what.endswith(("/store", "/out")))
         # What a base is found by, and what names one, may be passed over: hashes tell whether the base is the right one. A
         # base that is packed first looks for one of its own, and says what it could not read; a list of the models that
         # fails is taken again.
