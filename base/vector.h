@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,8 +27,11 @@ static inline int tp_vector_grow(void *array, size_t n, size_t *cap, size_t size
 
     if (n < *cap)
         return 0;
+    /* Sanitizers abort in an allocation of an impossible size. */
+    if (*cap > SIZE_MAX / 2 / size)
+        return -ENOMEM;
     memcpy(&items, array, sizeof items);
-    items = reallocarray(items, wanted, size);
+    items = realloc(items, wanted * size);
     if (!items)
         return -ENOMEM;
     memcpy(array, &items, sizeof items);
