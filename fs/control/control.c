@@ -25,7 +25,7 @@ enum { KEEPER_WAITS = 100, KEEPER_WAIT_MS = 100 };
 /* How often the thread looks at what is not reported to it. */
 enum { TICK_SECONDS = 1 };
 /* For replies that wait for a lock of another process, or for the end of a job. */
-enum { POOL_THREADS = 8 };
+enum { POOL_THREADS = 4 };
 
 /* --- Coming ---------------------------------------------------------------------------------- */
 
@@ -92,9 +92,7 @@ int tp_control_create(struct tp_fs *fs, struct tp_error *err)
     pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
     pthread_cond_init(&control->wake, &clock);
     pthread_condattr_destroy(&clock);
-    int rc = tp_pool_create(POOL_THREADS, "control", &control->pool, err);
-    if (rc == 0)
-        rc = open_jobs(control, err);
+    int rc = open_jobs(control, err);
     return rc < 0 ? rc : tp_inventory_create(fs->store, control->jobs, &control->inventory, err);
 }
 
@@ -112,6 +110,22 @@ bool tp_control_enter(struct tp_control *control)
 void tp_control_leave(struct tp_control *control)
 {
     pthread_rwlock_unlock(&control->use);
+}
+
+int tp_control_defer(struct tp_control *control, tp_task_fn fn, void *arg)
+{
+    int rc = 0;
+
+    pthread_mutex_lock(&control->lock);
+    /* Stacks count where memory is limited, and most mounts are never written to. */
+    if (control->stop)
+        rc = -ESHUTDOWN;
+    else if (!control->pool)
+        rc = tp_pool_create(POOL_THREADS, "control", &control->pool, NULL);
+    if (rc == 0)
+        rc = tp_pool_submit(control->pool, fn, arg, false);
+    pthread_mutex_unlock(&control->lock);
+    return rc;
 }
 
 void tp_control_wake(struct tp_control *control)

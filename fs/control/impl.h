@@ -31,9 +31,9 @@ struct tp_control {
     gid_t gid;
     mode_t group; /* bits of the mode that the group has of the owner's */
     struct timespec started;
-    struct tp_pool *pool; /* for replies that may wait */
 
     pthread_mutex_t lock; /* of all that follows; nothing is called under it that may wait */
+    struct tp_pool *pool; /* for replies that may wait; NULL: there was none yet */
     pthread_cond_t wake;  /* of the thread */
     pthread_t thread;
     bool running, stop, detached, woken;
@@ -59,6 +59,9 @@ struct tp_control {
  */
 bool tp_control_enter(struct tp_control *control);
 void tp_control_leave(struct tp_control *control);
+/* Have FN called with ARG by a thread of the pool: for a reply that may wait. The control directory
+ * stays until it returns. */
+int tp_control_defer(struct tp_control *control, tp_task_fn fn, void *arg);
 /* Under the lock: let the thread look at those that wait. */
 void tp_control_wake(struct tp_control *control);
 

@@ -290,7 +290,7 @@ static int control_remove(fuse_req_t req, struct tp_node *dir, const char *name,
         return -ENOMEM;
     *f = (struct forgetting){.control = fs->control, .req = req};
     memcpy(f->job, id.name, strlen(id.name));
-    rc = tp_pool_submit(fs->control->pool, forget_job, f, false);
+    rc = tp_control_defer(fs->control, forget_job, f);
     if (rc == 0)
         return TP_ANSWERED;
     free(f);

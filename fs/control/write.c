@@ -174,7 +174,7 @@ int tp_control_write(fuse_req_t req, struct tp_node *node, const char *data, siz
     memcpy(w->data, data, size);
     w->data[size] = '\0';
     find_requester(req, &w->asker);
-    int rc = tp_pool_submit(fs->control->pool, carry_out, w, false);
+    int rc = tp_control_defer(fs->control, carry_out, w);
     if (rc == 0)
         return TP_ANSWERED;
     free(w);
