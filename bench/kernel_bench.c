@@ -168,7 +168,7 @@ static struct tp_pack *open_pack(const char *path)
     struct tp_pack *pack;
     struct tp_error err = {0};
 
-    if (tp_pack_open(path, NULL, &pack, &err) < 0)
+    if (tp_store_open_path(NULL, path, &pack, &err) < 0)
         fail("opening", &err);
     if (tp_pack_base_error(pack)[0]) {
         fprintf(stderr, "kernel_bench: %s\n", tp_pack_base_error(pack));

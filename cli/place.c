@@ -169,7 +169,7 @@ int tp_place_open(const struct tp_place *place, struct tp_store **store, struct 
         return tp_fail(err, EINVAL, "'%s' is a directory, not a pack", place->path);
     int rc = tp_store_open(place->parent, store, err);
     if (!rc)
-        rc = tp_pack_open(place->path, *store, pack, err);
+        rc = tp_store_open_path(*store, place->path, pack, err);
     if (rc) {
         if (*store)
             tp_store_close(*store);

@@ -211,7 +211,7 @@ static int finish_existing(struct job *j)
 {
     bool removing = tp_original_is_half_removed(AT_FDCWD, j->model), plain = exists(j->model);
     struct tp_pack *pack;
-    int rc = tp_pack_open(j->pack, NULL, &pack, j->err);
+    int rc = tp_store_open_path(NULL, j->pack, &pack, j->err);
 
     if (rc < 0)
         return rc;
@@ -316,7 +316,7 @@ static void withdraw(const struct job *j, const struct tp_pack *pack)
 static int replace(const struct job *j, struct tp_original *original)
 {
     struct tp_pack *pack;
-    int rc = tp_pack_open(j->pack, NULL, &pack, j->err);
+    int rc = tp_store_open_path(NULL, j->pack, &pack, j->err);
 
     if (rc < 0)
         return rc;

@@ -424,7 +424,7 @@ int tp_model_open(const char *path, const struct tp_model_options *options, stru
         return tp_fail_errno(err, "cannot open '%s'", path);
     if (S_ISDIR(st.st_mode))
         return open_model(path, o->links, NULL, NULL, out, err);
-    rc = tp_pack_open(path, o->store, &pack, err);
+    rc = tp_store_open_path(o->store, path, &pack, err);
     if (rc == 0)
         rc = tp_model_open_pack(pack, o->engine, out, err);
     tp_pack_close(pack);

@@ -221,7 +221,7 @@ static int open_all(struct job *j)
     if (rc == 0 && lstat(j->path, &j->named) < 0)
         rc = tp_fail_errno(j->err, "cannot stat '%s'", j->path);
     if (rc == 0)
-        rc = tp_pack_open(j->path, j->store, &j->pack, j->err);
+        rc = tp_store_open_path(j->store, j->path, &j->pack, j->err);
     return rc == 0 ? check_base(j) : rc;
 }
 

@@ -210,14 +210,46 @@ static bool is_keyed(const struct tp_pack *pack, const struct tp_stamp *stamp)
     return tp_identity_equal(&tp_pack_bytes(pack)->identity, &identity);
 }
 
+static int find_in_store(void *arg, const struct tp_base_query *query, struct tp_pack **out,
+                         struct tp_error *err)
+{
+    return tp_store_open_base(arg, query, out, err);
+}
+
+/* The directory that the pack lies in, as a store for this one question. */
+static int find_beside(void *arg, const struct tp_base_query *query, struct tp_pack **out,
+                       struct tp_error *err)
+{
+    char *dir = tp_path_parent(query->path);
+    struct tp_store *store = NULL;
+    int rc = dir ? tp_store_open(dir, &store, err) : tp_oom(err);
+
+    (void)arg;
+    if (rc == 0)
+        rc = tp_store_open_base(store, query, out, err);
+    tp_store_close(store);
+    free(dir);
+    return rc;
+}
+
+int tp_store_open_path(struct tp_store *store, const char *path, struct tp_pack **out,
+                       struct tp_error *err)
+{
+    const struct tp_base_finder finder = {.find = store ? find_in_store : find_beside,
+                                          .arg = store};
+
+    return tp_pack_open(path, &finder, out, err);
+}
+
 /*
  * Open the pack file NAME, or share it. The lock is not held while it is opened: opening looks
  * for its base in this store. When two threads open one file at once, the later one takes what
  * the earlier one opened.
  */
-static int open_file(struct tp_store *store, const char *name, struct tp_pack **out,
-                     struct tp_error *err)
+static int open_file(struct tp_store *store, const char *name, const struct tp_base_chain *chain,
+                     struct tp_pack **out, struct tp_error *err)
 {
+    const struct tp_base_finder finder = {.find = find_in_store, .arg = store, .chain = chain};
     struct tp_stamp stamp;
     char *path = NULL;
     int rc;
@@ -231,7 +263,7 @@ static int open_file(struct tp_store *store, const char *name, struct tp_pack **
 
     if (asprintf(&path, "%s/%s", store->dir, name) < 0)
         return tp_fail(err, ENOMEM, "out of memory");
-    rc = tp_pack_open_at(store->catalog.dirfd, name, path, store, out, err);
+    rc = tp_pack_open_at(store->catalog.dirfd, name, path, &finder, out, err);
     if (rc == 0 && !is_keyed(*out, &stamp)) {
         rc = tp_fail(err, ENOENT, "'%s' was replaced while it was opened", path);
         tp_pack_close(*out);
@@ -257,7 +289,7 @@ int tp_store_open_pack(struct tp_store *store, const char *name, struct tp_pack 
         return tp_fail(err, EINVAL, "'%s' is not the name of a model", name);
     if (asprintf(&file, "%s" TP_PACK_SUFFIX, name) < 0)
         return tp_fail(err, ENOMEM, "out of memory");
-    rc = open_file(store, file, out, err);
+    rc = open_file(store, file, NULL, out, err);
     free(file);
     return rc;
 }
@@ -281,22 +313,22 @@ static bool is_usable(struct tp_pack *pack, const struct tp_base_query *query)
 }
 
 /* Open one of the packs that had this id when last looked at; -ENOLINK when none has any more. */
-static int open_known(struct tp_store *store, const uint8_t *id, struct tp_pack **out,
-                      struct tp_error *err)
+static int open_known(struct tp_store *store, const struct tp_base_query *query,
+                      struct tp_pack **out, struct tp_error *err)
 {
     char **names;
     size_t n;
     int rc;
 
     pthread_mutex_lock(&store->lock);
-    rc = tp_catalog_with_id(&store->catalog, id, &names, &n);
+    rc = tp_catalog_with_id(&store->catalog, query->id, &names, &n);
     pthread_mutex_unlock(&store->lock);
     if (rc < 0)
         return tp_fail(err, ENOMEM, "out of memory");
     rc = tp_fail(err, ENOLINK, "no pack in '%s' has this id", store->dir);
     for (size_t i = 0; i < n && rc < 0; i++) {
-        rc = open_file(store, names[i], out, err);
-        if (rc == 0 && memcmp(tp_pack_get_id(*out), id, TP_SHA256_LEN) != 0) {
+        rc = open_file(store, names[i], query->chain, out, err);
+        if (rc == 0 && memcmp(tp_pack_get_id(*out), query->id, TP_SHA256_LEN) != 0) {
             tp_pack_close(*out);
             *out = NULL;
             rc = tp_fail(err, ENOLINK, "'%s' in '%s' was replaced by another pack", names[i],
@@ -338,7 +370,7 @@ static int open_content(struct tp_store *store, const struct tp_base_query *quer
     for (size_t i = 0; i < n && rc < 0 && !is_shortage(rc); i++) {
         if (!has_content(store, files[i], query->content))
             continue;
-        rc = open_file(store, files[i], out, err);
+        rc = open_file(store, files[i], query->chain, out, err);
         if (rc == 0 && !is_usable(*out, query)) {
             rc = tp_fail(err, ENOLINK, "'%s' holds the same files, and cannot be used%s%s",
                          tp_pack_path(*out), tp_pack_base_error(*out)[0] ? ": " : "",
@@ -376,14 +408,14 @@ int tp_store_open_base(struct tp_store *store, const struct tp_base_query *query
                        struct tp_pack **out, struct tp_error *err)
 {
     struct tp_pack *by_id = NULL;
-    int rc = open_known(store, query->id, &by_id, NULL);
+    int rc = open_known(store, query, &by_id, NULL);
 
     *out = NULL;
     if (rc < 0 || tp_pack_base_error(by_id)[0]) {
         int looked = refresh(store, err);
 
         if (looked == 0 && rc < 0)
-            rc = open_known(store, query->id, &by_id, err);
+            rc = open_known(store, query, &by_id, err);
         if (looked < 0 && rc < 0)
             rc = looked;
     }
@@ -433,7 +465,7 @@ static int find_twins(struct tp_store *store, const struct tp_pack *pack, struct
         struct tp_pack *twin;
 
         if (!has_content(store, files[i], tp_pack_content_id(pack)) ||
-            open_file(store, files[i], &twin, NULL) < 0)
+            open_file(store, files[i], NULL, &twin, NULL) < 0)
             continue;
         if (!rests_on(twin, pack) && tp_pack_depth(twin) < TP_BASE_DEPTH_MAX &&
             tp_pack_probe(twin)) {

@@ -41,16 +41,15 @@ size_t tp_store_count_nested(struct tp_store *store, const char *name);
 /* Open pack NAME (of NAME.tnpk in DIR); packs that are open already are shared. */
 int tp_store_open_pack(struct tp_store *store, const char *name, struct tp_pack **out,
                        struct tp_error *err);
+/*
+ * Open the pack PATH, which need not be in DIR. Its bases are looked for in STORE or, where that is
+ * NULL, in the directory that PATH lies in.
+ */
+int tp_store_open_path(struct tp_store *store, const char *path, struct tp_pack **out,
+                       struct tp_error *err);
 /* Packs are kept open for a while. Of those that were removed or replaced meanwhile, keep none:
  * that would hold their room. Who has one open has it still. */
 void tp_store_drop_removed(struct tp_store *store);
-/* What may be a base. */
-struct tp_base_query {
-    const uint8_t *id;      /* the pack with this id, or */
-    const uint8_t *content; /* one with this content id that is not broken (NULL: not by content) */
-    bool (*suits)(void *arg, struct tp_pack *base); /* and that suits the caller; NULL: any does */
-    void *arg;
-};
 /* Open a base, wherever in DIR it is: by its id and, where none has that or its own base is absent,
  * by its content. -ENOLINK: there is none. */
 int tp_store_open_base(struct tp_store *store, const struct tp_base_query *query,

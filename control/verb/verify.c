@@ -63,7 +63,8 @@ int tp_verify_one(struct tp_verifying *v, struct tp_store *store, const char *pa
     struct tp_error own = {0};
     struct tp_pack *pack = NULL;
     char *name = v->work->foreground ? strdup(path) : tp_path_model(path);
-    int rc = name ? tp_pack_open(path, store, &pack, &own) : tp_fail(err, ENOMEM, "out of memory");
+    int rc =
+        name ? tp_store_open_path(store, path, &pack, &own) : tp_fail(err, ENOMEM, "out of memory");
 
     if (!name)
         return rc;

@@ -323,7 +323,7 @@ static int open_anchored(struct tp_fs *fs, struct tp_tree *tree, struct tp_pack 
     if (fd < 0)
         return -ESTALE;
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    int rc = tp_pack_open(path, fs->store, out, err);
+    int rc = tp_store_open_path(fs->store, path, out, err);
     close(fd);
     return rc < 0 ? rc : check_id(tree, out);
 }

@@ -178,7 +178,7 @@ static int open_model(const char *dir, const char *name, const char *model, stru
         rc = pack_base(plain, model, options, report, err);
     if (rc == 0) {
         tp_temporaries_sweep(plain); /* what a run that died had removed nearly */
-        rc = tp_pack_open(pack, store, out, err);
+        rc = tp_store_open_path(store, pack, out, err);
     }
     free(plain);
     free(pack);
@@ -289,8 +289,8 @@ static int open_file(const char *path, struct tp_pack **out, struct tp_error *er
 
     if (asprintf(&longer, "%s%s", path, TP_PACK_SUFFIX) < 0)
         return tp_fail(err, ENOMEM, "out of memory for a name");
-    rc =
-        tp_pack_open(stat(path, &st) < 0 && stat(longer, &st) == 0 ? longer : path, NULL, out, err);
+    rc = tp_store_open_path(NULL, stat(path, &st) < 0 && stat(longer, &st) == 0 ? longer : path,
+                            out, err);
     free(longer);
     return rc;
 }

@@ -16,7 +16,6 @@
 #include "store/pack/copies.h"
 #include "store/pack/layout.h"
 #include "store/pack/pack_internal.h"
-#include "store/store.h"
 #include "store/pack/window.h"
 
 struct tp_pack {
@@ -34,12 +33,13 @@ struct tp_pack {
 };
 
 static atomic_ullong next_serial = 1;
-/* The chain of bases that this thread is opening: each waits for the next. */
-static _Thread_local struct {
-    unsigned n;
-    const struct tp_pack *packs[TP_BASE_DEPTH_MAX + 2];
-    unsigned tried; /* packs that were opened for the first one's sake */
-} opening;
+
+struct tp_base_chain {
+    const struct tp_base_chain *above; /* the pack that waits for this one */
+    const struct tp_pack *pack;
+    unsigned n;      /* packs in the chain */
+    unsigned *tried; /* packs that were opened for the first one's sake */
+};
 
 /* A directory of many packs of one content, each in want of a base, does not take for ever. */
 enum { TRIED_MAX = 64 };
@@ -201,26 +201,6 @@ static int set_base(struct tp_pack *pack, struct tp_pack *base, struct tp_error 
     return 0;
 }
 
-/* The directory that PATH lies in, as a store for this one question. */
-static int find_beside(const struct tp_pack *pack, const struct tp_base_query *query,
-                       struct tp_pack **base, struct tp_error *err)
-{
-    const char *slash = strrchr(pack->bytes->name, '/');
-    char *dir = slash
-                    ? strndup(pack->bytes->name,
-                              slash == pack->bytes->name ? 1 : (size_t)(slash - pack->bytes->name))
-                    : strdup(".");
-    struct tp_store *store = NULL;
-    int rc = dir ? tp_store_open(dir, &store, err) : tp_fail(err, ENOMEM, "out of memory");
-
-    if (rc == 0) {
-        rc = tp_store_open_base(store, query, base, err);
-        tp_store_close(store);
-    }
-    free(dir);
-    return rc;
-}
-
 /* A base of the right content is PACK's when everything is in it that PACK has from there, and
  * costs no more than it may. */
 static bool suits(void *arg, struct tp_pack *base)
@@ -232,24 +212,27 @@ static bool suits(void *arg, struct tp_pack *base)
            tp_effort_check(&pack->index, base, pack->bytes->name, &pack->effort, NULL) == 0;
 }
 
-static int find_base(struct tp_pack *pack, struct tp_store *store, struct tp_error *err)
+/* FINDER may be NULL. */
+static int find_base(struct tp_pack *pack, const struct tp_base_finder *finder,
+                     const struct tp_base_chain *chain, struct tp_error *err)
 {
-    struct tp_base_query query = {.id = pack->index.base_id,
+    struct tp_base_query query = {.path = pack->bytes->name,
+                                  .id = pack->index.base_id,
                                   .content =
                                       pack->index.version > 1 ? pack->index.base_content_id : NULL,
                                   .suits = suits,
-                                  .arg = pack};
+                                  .arg = pack,
+                                  .chain = chain};
     struct tp_error why = {0};
     struct tp_pack *base = NULL;
     char id[TP_SHA256_HEX];
     int rc;
 
-    if (opening.n > TP_BASE_DEPTH_MAX)
+    if (chain->n > TP_BASE_DEPTH_MAX)
         rc = tp_fail(&why, ELOOP, "a chain of more than %d bases", TP_BASE_DEPTH_MAX);
-    else if (store)
-        rc = tp_store_open_base(store, &query, &base, &why);
     else
-        rc = find_beside(pack, &query, &base, &why);
+        rc = finder ? finder->find(finder->arg, &query, &base, &why)
+                    : tp_fail(&why, ENOLINK, "no place to look for it");
     if (rc == 0) {
         rc = set_base(pack, base, &why);
         if (rc < 0)
@@ -268,43 +251,42 @@ static int find_base(struct tp_pack *pack, struct tp_store *store, struct tp_err
     return 0;
 }
 
-/* Whether this thread opens PACK to find the base of that very pack. */
-static bool is_being_opened(const struct tp_pack *pack)
+/* Whether PACK is opened to find the base of that very pack. */
+static bool is_in_chain(const struct tp_base_chain *chain, const struct tp_pack *pack)
 {
-    for (unsigned i = 0; i < opening.n; i++)
-        if (memcmp(opening.packs[i]->footer.id, pack->footer.id, TP_SHA256_LEN) == 0)
+    for (; chain; chain = chain->above)
+        if (memcmp(chain->pack->footer.id, pack->footer.id, TP_SHA256_LEN) == 0)
             return true;
     return false;
 }
 
-int tp_pack_open(const char *path, struct tp_store *store, struct tp_pack **out,
+int tp_pack_open(const char *path, const struct tp_base_finder *finder, struct tp_pack **out,
                  struct tp_error *err)
 {
-    return tp_pack_open_at(AT_FDCWD, path, path, store, out, err);
+    return tp_pack_open_at(AT_FDCWD, path, path, finder, out, err);
 }
 
-int tp_pack_open_at(int dirfd, const char *name, const char *path, struct tp_store *store,
-                    struct tp_pack **out, struct tp_error *err)
+int tp_pack_open_at(int dirfd, const char *name, const char *path,
+                    const struct tp_base_finder *finder, struct tp_pack **out, struct tp_error *err)
 {
+    const struct tp_base_chain *above = finder ? finder->chain : NULL;
+    unsigned tried = 0;
+    struct tp_base_chain chain = {
+        .above = above, .n = above ? above->n + 1 : 1, .tried = above ? above->tried : &tried};
     struct tp_bytes *bytes;
     int rc;
 
     *out = NULL;
-    opening.tried = opening.n ? opening.tried + 1 : 0;
-    if (opening.tried > TRIED_MAX)
+    if (above && ++*above->tried > TRIED_MAX)
         return tp_fail(err, ELOOP, "more than %d packs for one base", TRIED_MAX);
     rc = tp_bytes_file_open(dirfd, name, path, 0, &bytes, err);
     if (rc == 0)
         rc = open_alone(bytes, out, err);
     if (rc < 0 || !(*out)->index.has_base)
         return rc;
-    if (is_being_opened(*out)) {
-        rc = tp_fail(err, ELOOP, "'%s' stands on itself", path);
-    } else {
-        opening.packs[opening.n++] = *out;
-        rc = find_base(*out, store, err);
-        opening.n--;
-    }
+    chain.pack = *out;
+    rc = is_in_chain(above, *out) ? tp_fail(err, ELOOP, "'%s' stands on itself", path)
+                                  : find_base(*out, finder, &chain, err);
     if (rc < 0) {
         tp_pack_close(*out);
         *out = NULL;

@@ -12,13 +12,34 @@
 #include "store/pack/index.h"
 
 struct tp_pack;
-struct tp_store; /* finds a base by its id or its content: store.h */
 
-/* Open PATH and, through STORE (may be NULL when the pack needs no base), its bases. An absent or
- * damaged base is no failure here: the pack opens, lists its files, and decoding what needs the
- * base is -ENOLINK; see tp_pack_base_error. -EBADMSG damaged, -EPROTONOSUPPORT newer format.
- * References count; close drops one. */
-int tp_pack_open(const char *path, struct tp_store *store, struct tp_pack **out,
+struct tp_base_chain; /* the packs that are being opened, each as the base of the one before it */
+
+/* A base that a pack needs. */
+struct tp_base_query {
+    const char *path;       /* of the pack that needs it */
+    const uint8_t *id;      /* the pack with this id, or */
+    const uint8_t *content; /* one with this content id that is not broken (NULL: not by content) */
+    bool (*suits)(void *arg, struct tp_pack *base); /* and that suits the caller; NULL: any does */
+    void *arg;
+    const struct tp_base_chain *chain; /* for the finders of packs that are opened on the way */
+};
+
+/* How a pack finds its base when it is opened. */
+struct tp_base_finder {
+    /* Open the pack that QUERY asks for; -ENOLINK: there is none. */
+    int (*find)(void *arg, const struct tp_base_query *query, struct tp_pack **out,
+                struct tp_error *err);
+    void *arg;
+    /* That of the query for which the pack is opened, so that a circle ends; NULL: for none. */
+    const struct tp_base_chain *chain;
+};
+
+/* Open PATH and, through FINDER, its bases. An absent or damaged base is no failure here: the pack
+ * opens, lists its files, and decoding what needs the base is -ENOLINK; see tp_pack_base_error. So
+ * it is without a finder (NULL). -EBADMSG damaged, -EPROTONOSUPPORT newer format. References count;
+ * close drops one. */
+int tp_pack_open(const char *path, const struct tp_base_finder *finder, struct tp_pack **out,
                  struct tp_error *err);
 struct tp_pack *tp_pack_ref(struct tp_pack *pack);
 void tp_pack_close(struct tp_pack *pack);

@@ -27,8 +27,9 @@ unsigned tp_pack_depth(const struct tp_pack *pack);
  * tp_pack_open of the file NAME in the directory DIRFD, wherever that is by now; PATH is what it
  * was called.
  */
-int tp_pack_open_at(int dirfd, const char *name, const char *path, struct tp_store *store,
-                    struct tp_pack **out, struct tp_error *err);
+int tp_pack_open_at(int dirfd, const char *name, const char *path,
+                    const struct tp_base_finder *finder, struct tp_pack **out,
+                    struct tp_error *err);
 
 /* Find everything that X, the index of the pack PATH, has from the base. -EBADMSG: it is not there.
  */

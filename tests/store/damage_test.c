@@ -71,7 +71,7 @@ static int examine(const char *path, const struct truth *t, struct tp_work *work
     struct tp_pack *pack;
     int rc, result;
 
-    if (tp_pack_open(path, NULL, &pack, &err) < 0)
+    if (tp_store_open_path(NULL, path, &pack, &err) < 0)
         return err.message[0] && strstr(err.message, path) ? 1 : -2;
     rc = tp_pack_verify(pack, 1, NULL, collect, &stories, &report, &err);
     result = rc == 0 ? 0 : stories.len && strstr((char *)stories.data, path) ? 2 : -2;
@@ -95,7 +95,7 @@ static void test_flips(const char *path, const char *name)
     struct tp_error err = {0};
     int fd;
 
-    if (tp_pack_open(path, NULL, &pack, &err) < 0)
+    if (tp_store_open_path(NULL, path, &pack, &err) < 0)
         bail_out("%s", err.message);
     know(pack, &truth);
     tp_pack_close(pack);
@@ -127,7 +127,7 @@ static void test_flips(const char *path, const char *name)
     for (size_t n = file.len; n-- > 0;) {
         if (truncate(copy, (off_t)n) < 0)
             bail_out("cannot cut '%s'", copy);
-        missed += tp_pack_open(copy, NULL, &pack, &err) == 0 || !strstr(err.message, copy);
+        missed += tp_store_open_path(NULL, copy, &pack, &err) == 0 || !strstr(err.message, copy);
     }
     is_int(missed, 0, "every shorter length is noticed");
     write_file(copy, file.data, file.len);
@@ -135,7 +135,7 @@ static void test_flips(const char *path, const char *name)
     if (write(fd, "x", 1) != 1)
         bail_out("cannot write '%s'", copy);
     close(fd);
-    is_int(tp_pack_open(copy, NULL, &pack, &err), -EBADMSG, "a longer file is noticed");
+    is_int(tp_store_open_path(NULL, copy, &pack, &err), -EBADMSG, "a longer file is noticed");
     unlink(copy);
     forget(&truth);
     tp_work_destroy(work);
@@ -155,7 +155,7 @@ static void test_story(const char *path)
     struct tp_pack *pack;
     uint32_t chunk = 0;
 
-    if (tp_pack_open(path, NULL, &pack, &err) < 0)
+    if (tp_store_open_path(NULL, path, &pack, &err) < 0)
         bail_out("%s", err.message);
     x = tp_pack_index(pack);
     while (x->chunks[chunk].stored_len == 0 ||
@@ -168,7 +168,7 @@ static void test_story(const char *path)
         x->files[x->segments[x->chunks[chunk].segment].file].path, x->chunks[chunk].stored_off);
     tp_pack_close(pack);
     write_file(copy, file.data, file.len);
-    if (tp_pack_open(copy, NULL, &pack, &err) < 0)
+    if (tp_store_open_path(NULL, copy, &pack, &err) < 0)
         bail_out("%s", err.message);
     is_int(tp_pack_verify(pack, 2, NULL, NULL, NULL, &report, &err), -EBADMSG,
            "a flipped byte in a chunk");
@@ -245,7 +245,7 @@ static int verify_file(const char *path, const struct tp_file_print *prints, uns
     struct tp_pack *pack;
     int rc;
 
-    if (tp_pack_open(path, NULL, &pack, err) < 0)
+    if (tp_store_open_path(NULL, path, &pack, err) < 0)
         bail_out("%s", err->message);
     rc = tp_pack_verify_written(pack, prints, threads, NULL, err);
     tp_pack_close(pack);
@@ -318,7 +318,7 @@ static void test_newer(const char *path)
     footer[8] = TP_PACK_VERSION + 1;
     tp_put_le64(footer + 120, tp_xxh3(footer, 120));
     write_file(copy, file.data, file.len);
-    is_int(tp_pack_open(copy, NULL, &pack, &err), -EPROTONOSUPPORT,
+    is_int(tp_store_open_path(NULL, copy, &pack, &err), -EPROTONOSUPPORT,
            "a newer version is reported as newer");
     has(err.message, "format 3", "with its number");
     is_int(tp_pack_identify(copy, &id, &err), -EPROTONOSUPPORT,
@@ -327,7 +327,7 @@ static void test_newer(const char *path)
     footer[12] = 4;
     tp_put_le64(footer + 120, tp_xxh3(footer, 120));
     write_file(copy, file.data, file.len);
-    is_int(tp_pack_open(copy, NULL, &pack, &err), -EPROTONOSUPPORT,
+    is_int(tp_store_open_path(NULL, copy, &pack, &err), -EPROTONOSUPPORT,
            "an unknown feature is reported as newer");
     has(err.message, "0x4", "with its bit");
     write_file(copy,
@@ -335,7 +335,7 @@ static void test_newer(const char *path)
                "it has a hundred and forty four bytes or more, as many as a header and a footer "
                "take together.",
                150);
-    is_int(tp_pack_open(copy, NULL, &pack, &err), -EBADMSG, "another file");
+    is_int(tp_store_open_path(NULL, copy, &pack, &err), -EBADMSG, "another file");
     has(err.message, "is not a pack", "is reported as no pack");
     unlink(copy);
     tp_buffer_clear(&file);

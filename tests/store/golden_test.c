@@ -154,7 +154,7 @@ static int make(const char *dir)
         if (asprintf(&out, "%s/%s.tnpk", dir, packs[i].name) < 0 ||
             asprintf(&base_path, "%s/%s.tnpk", dir, packs[i].base ? packs[i].base : "") < 0)
             bail_out("memory");
-        if (packs[i].base && tp_pack_open(base_path, NULL, &base, &err) < 0)
+        if (packs[i].base && tp_store_open_path(NULL, base_path, &base, &err) < 0)
             bail_out("%s", err.message);
         o.base = base;
         if (packs[i].dressed)
@@ -162,7 +162,7 @@ static int make(const char *dir)
         if (packs[i].second)
             o.sibling = predict_second;
         if ((access(out, F_OK) < 0 && tp_pack_write(model, out, &o, &report, &err) < 0) ||
-            tp_pack_open(out, NULL, &pack, &err) < 0)
+            tp_store_open_path(NULL, out, &pack, &err) < 0)
             bail_out("%s", err.message);
         list_files(&list, packs[i].name, pack);
         tp_pack_close(pack);
@@ -200,8 +200,8 @@ static void check(const char *top, unsigned version)
 
         if (asprintf(&path, "%s/%s.tnpk", dir, packs[i].name) < 0)
             bail_out("memory");
-        if (!ok(tp_pack_open(path, NULL, &pack, &err) == 0, "%s of format %u opens", packs[i].name,
-                version))
+        if (!ok(tp_store_open_path(NULL, path, &pack, &err) == 0, "%s of format %u opens",
+                packs[i].name, version))
             bail_out("%s", err.message);
         is_int(tp_pack_index(pack)->version, version, "and says so");
         if (!ok(tp_pack_verify(pack, 1, NULL, NULL, NULL, &report, &err) == 0,

@@ -30,7 +30,7 @@ int main(void)
     out = in_scratch("base.tnpk");
     tune_out = in_scratch("tune.tnpk");
     is_int(pack_model(dir, out, NULL, 64, &report, &err), 0, "a base with 64 threads");
-    if (tp_pack_open(out, NULL, &base, &err) < 0)
+    if (tp_store_open_path(NULL, out, &base, &err) < 0)
         bail_out("%s", err.message);
     is_int(pack_model(tune, tune_out, base, 64, &report, &err), 0, "a fine-tune with 64 threads");
     ok(report.chunk_n > 2 * 64 + 2, "its %" PRIu64 " chunks fill the window", report.chunk_n);

@@ -82,7 +82,8 @@ must_pack(const char *dir, const char *out, struct tp_pack *base, struct tp_pack
     struct tp_error err = {0};
     struct tp_pack *pack;
 
-    if (pack_model(dir, out, base, 2, report, &err) < 0 || tp_pack_open(out, NULL, &pack, &err) < 0)
+    if (pack_model(dir, out, base, 2, report, &err) < 0 ||
+        tp_store_open_path(NULL, out, &pack, &err) < 0)
         bail_out("%s", err.message);
     return pack;
 }

@@ -64,7 +64,7 @@ static bool pack_whole(void)
     struct tp_pack *p;
     bool whole;
 
-    if (tp_pack_open(pack, NULL, &p, NULL) < 0)
+    if (tp_store_open_path(NULL, pack, &p, NULL) < 0)
         return false;
     whole = tp_pack_verify(p, 2, NULL, NULL, NULL, &report, NULL) == 0 &&
             tp_compare_dir(p, copy, true, NULL, NULL) == 0;

@@ -93,7 +93,7 @@ static struct tp_pack *must_open(const char *path)
     struct tp_error err = {0};
     struct tp_pack *pack;
 
-    if (tp_pack_open(path, NULL, &pack, &err) < 0 || tp_pack_base_error(pack)[0])
+    if (tp_store_open_path(NULL, path, &pack, &err) < 0 || tp_pack_base_error(pack)[0])
         bail_out("%s", err.message);
     return pack;
 }
