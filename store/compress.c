@@ -5,14 +5,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
-#include "store/match/choose_base.h"
+#include "store/choose_base.h"
 #include "store/compare.h"
 #include "store/lock.h"
 #include "store/names.h"
@@ -37,10 +39,26 @@ static bool exists(const char *path)
     return lstat(path, &st) == 0;
 }
 
-static void note(const struct job *j, const char *line)
+static void note(const struct job *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void note(const struct job *j, const char *fmt, ...)
 {
-    if (j->options->note)
-        j->options->note(j->options->note_arg, line);
+    char line[TP_ERROR_MAX];
+    va_list args;
+
+    if (!j->options->note)
+        return;
+    va_start(args, fmt);
+    vsnprintf(line, sizeof line, fmt, args);
+    va_end(args);
+    j->options->note(j->options->note_arg, line);
+}
+
+static bool is_dir(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 static int init(struct job *j, const char *path)
@@ -224,8 +242,9 @@ static int finish_existing(struct job *j)
         rc = replace_existing(j, pack);
     if (rc == 0) {
         report_existing(j, pack);
-        note(j, removing || plain ? "the pack was there already and is whole"
-                                  : "it is packed already");
+        note(j, "%s",
+             removing || plain ? "the pack was there already and is whole"
+                               : "it is packed already");
     }
     tp_pack_close(pack);
     return rc;
@@ -260,11 +279,151 @@ static int check_original(void *original, struct tp_error *err)
     return tp_original_check(original, err);
 }
 
+/* Until no other works on the base at PATH. */
+static int wait_for_others(const struct job *j, const char *path)
+{
+    const struct timespec moment = {.tv_nsec = 100000000};
+    const struct tp_progress *progress = j->options->progress;
+    struct tp_model_lock lock;
+    bool noted = false;
+
+    while (tp_model_lock(path, &lock, NULL) == -EBUSY) {
+        if (progress && progress->cancel && atomic_load(progress->cancel))
+            return tp_fail(j->err, ECANCELED, "cancelled");
+        if (!noted)
+            note(j, "waiting for another who works on the base '%s'", tp_path_name(path));
+        noted = true;
+        nanosleep(&moment, NULL);
+    }
+    tp_model_unlock(&lock);
+    return 0;
+}
+
+/*
+ * Pack the base at PLAIN, which another process may begin, too, at any time; a base that goes on
+ * changing is -EBUSY in the end. 1: the other process has packed it.
+ */
+static int compress_base(const struct job *j, const char *plain,
+                         const struct tp_compress_options *options,
+                         struct tp_compress_report *report)
+{
+    bool wait = j->options->wait_for_base;
+    int rc = -EBUSY;
+
+    for (int i = 0; i < 3 && rc == -EBUSY; i++) {
+        rc = wait ? wait_for_others(j, plain) : 0;
+        if (rc == 0 && wait && !is_dir(plain) && !tp_original_is_half_removed(AT_FDCWD, plain))
+            return 1;
+        if (rc == 0)
+            rc = tp_compress(plain, options, report, j->err);
+        if (!wait)
+            break;
+    }
+    return rc;
+}
+
+/*
+ * Make a pack of the base's directory PLAIN beside it, against the best base for it; the directory
+ * goes as the model's own would.
+ */
+static int pack_base(const struct job *j, const char *plain)
+{
+    const struct tp_compress_options *options = j->options;
+    const struct tp_waiting waiting = {.name = tp_path_name(j->model), .next = options->waiting};
+    const struct tp_compress_options o = {.base = "auto",
+                                          .waiting = &waiting,
+                                          .keep = options->keep || options->out,
+                                          .no_lease = options->no_lease,
+                                          .threads = options->threads,
+                                          .zstd_level = options->zstd_level,
+                                          .progress = options->progress,
+                                          .note = options->note,
+                                          .note_arg = options->note_arg};
+    struct tp_compress_report *report = calloc(1, sizeof *report);
+    int rc;
+
+    if (!report)
+        return tp_oom(j->err);
+    if (is_dir(plain))
+        note(j, "the base '%s' is a plain directory: it is packed first", tp_path_name(plain));
+    rc = compress_base(j, plain, &o, report);
+    if (rc < 0)
+        tp_error_prefix(j->err, "packing the base '%s'", tp_path_name(plain));
+    free(report);
+    j->report->base_packed = rc == 0;
+    return rc < 0 ? rc : 0;
+}
+
+static int check_usable(struct tp_pack *base, struct tp_error *err)
+{
+    if (tp_pack_base_error(base)[0])
+        return tp_fail(err, ENOLINK, "the base '%s' cannot be read: %s", tp_pack_path(base),
+                       tp_pack_base_error(base));
+    if (tp_pack_depth(base) >= TP_BASE_DEPTH_MAX)
+        return tp_fail(err, EINVAL, "the base '%s' stands on %d others already", tp_pack_path(base),
+                       TP_BASE_DEPTH_MAX);
+    return 0;
+}
+
+/* Open the pack of the base that is chosen, which is made first where there is only a directory. */
+static int open_choice(const struct job *j, const struct tp_base_choice *choice,
+                       struct tp_pack **out)
+{
+    const char *of = j->options->waiting ? tp_path_name(j->model) : "";
+    int rc = 0;
+
+    if (choice->searched && !choice->pack)
+        note(j, "no base%s%s: %s", *of ? " for " : "", of, choice->why);
+    else if (choice->searched)
+        note(j, "base%s%s: %s (%s)", *of ? " of " : "", of, choice->name, choice->why);
+    snprintf(j->report->base, sizeof j->report->base, "%s", choice->name);
+    snprintf(j->report->why, sizeof j->report->why, "%s", choice->why);
+    if (!choice->pack)
+        return 0;
+    if (choice->unpacked)
+        rc = pack_base(j, choice->plain);
+    if (rc == 0 && choice->plain)
+        tp_temporaries_sweep(choice->plain); /* what a run that died had nearly removed */
+    if (rc == 0)
+        rc = tp_store_open_path(NULL, choice->pack, out, j->err);
+    if (rc == 0)
+        rc = check_usable(*out, j->err);
+    return rc;
+}
+
+/* The base, open; *OUT is NULL for none. */
+static int open_base(const struct job *j, bool packs_only, struct tp_pack **out)
+{
+    struct tp_base_choice choice;
+    int rc = tp_base_resolve(j->model, j->options, packs_only, &choice, j->err);
+
+    *out = NULL;
+    if (rc == 0)
+        rc = open_choice(j, &choice, out);
+    if (rc < 0) {
+        tp_pack_close(*out);
+        *out = NULL;
+    }
+    /*
+     * A model that is to be a base itself is packed in any case: what stops its own base from being
+     * packed first, such as another process at work on it, leaves the packs that there are.
+     */
+    if (rc < 0 && rc != -ECANCELED && rc != -ENOMEM && choice.searched && !packs_only &&
+        j->options->waiting) {
+        note(j, "%s", j->err ? j->err->message : "");
+        j->report->base[0] = j->report->why[0] = '\0';
+        j->report->base_packed = false;
+        rc = open_base(j, true, out);
+    }
+    tp_base_choice_clear(&choice);
+    return rc;
+}
+
 /* ORIGINAL: of a pack in place; else NULL. */
 static int write_pack(const struct job *j, const char *out, struct tp_original *original)
 {
     struct tp_pack *base;
-    int hold = -1, rc = tp_choose_base(j->model, j->options, j->report, &base, j->err);
+    int hold = -1, rc = open_base(j, false, &base);
     struct tp_pack_options o = {.threads = j->options->threads,
                                 .links = j->options->links,
                                 .base = base,

@@ -6,6 +6,7 @@ store_libtp_store_la_SOURCES =
 store_libtp_store_la_SOURCES += \
 	store/attrs.c store/attrs.h \
 	store/catalog.c store/catalog.h \
+	store/choose_base.c store/choose_base.h \
 	store/compare.c store/compare.h \
 	store/compress.c \
 	store/cursor.c store/cursor.h \
@@ -70,7 +71,6 @@ store_libtp_store_la_SOURCES += \
 
 # finding a base, estimating
 store_libtp_store_la_SOURCES += \
-	store/match/choose_base.c store/match/choose_base.h \
 	store/match/distance.c store/match/distance.h \
 	store/match/estimate.c \
 	store/match/fit.c store/match/fit.h \
