@@ -8,6 +8,15 @@ import subprocess
 import sys
 
 LAYERS = ["base", "tensor", "codec", "store", "optimizer", "control", "fs", "serve", "cli"]
+# Within store/: what of it each of these may include, beside itself. They look down only.
+STORE = {
+    "pack": ["names", "place"],
+    "engine": ["pack"],
+    "code": [],
+    "model": ["engine", "names", "pack", "place", "reader", "store"],
+    "match": ["code", "model", "names", "pack", "place", "store"],
+    "write": ["attrs", "code", "match", "model", "names", "pack", "pipeline", "restored", "store", "verify"],
+}
 FILE_LINES = 700
 FUNCTION_LINES = 100
 BANNED = ["sprintf", "vsprintf", "strcpy", "strcat", "atoi", "atol", "gets", "alloca", "strtok"]
@@ -76,6 +85,16 @@ def check_layers(sources):
                 if re.search(r"(?<![\w>.])%s\s*\(" % word, clean) and "noreturn" not in clean:
                     if not re.search(r"format\s*\(\s*printf|__printf__", clean) or word != "printf":
                         yield f"{path}: {word}() does not belong below cli/"
+
+
+def check_store(sources):
+    for path, text in sources.items():
+        match = re.match(r"store/(\w+?)(?:_impl|_read)?[./]", path)
+        own = match and match.group(1)
+        for name in includes(text) if own in STORE else []:
+            other = re.match(r'"store/(\w+?)(?:_impl)?[./]', name)
+            if other and other.group(1) != own and other.group(1) not in STORE[own]:
+                yield f'{path}: store/{own} must not know "{name[1:]}"'
 
 
 def check_codecs(sources):
@@ -188,6 +207,7 @@ def main():
                 sources[name] = f.read()
     rules = [
         ("layers look to their left only", check_layers(sources)),
+        ("parts of store/ look down only", check_store(sources)),
         ("only codec/ names codecs", check_codecs(sources)),
         ("no banned function", check_banned(sources)),
         ("every file begins as it should", check_heads(sources)),
