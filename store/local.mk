@@ -81,7 +81,7 @@ store_libtp_store_la_SOURCES += \
 	store/match/pairs.c store/match/pairs.h \
 	store/match/rename.c store/match/rename.h \
 	store/match/siblings.c store/match/siblings.h \
-	store/match/twins.c store/match/twins.h
+	store/match/duplicates.c store/match/duplicates.h
 
 # the decode engine and its cache
 store_libtp_store_la_SOURCES += \

@@ -16,7 +16,7 @@
 #include "store/match/distance.h"
 #include "store/match/match.h"
 #include "store/match/siblings.h"
-#include "store/match/twins.h"
+#include "store/match/duplicates.h"
 #include "store/pack/layout.h"
 
 enum { CHUNK = TP_CHUNK_MAX, TENSOR_DRAWS = 160, OPAQUE_DRAWS = 48, TRAIN_CHUNKS = 3 };
@@ -56,7 +56,7 @@ struct estimator {
     struct tp_code_options options;
     struct tp_coding coding;
     struct pool tensors, opaque;
-    enum tp_twin *twins; /* of the model's tensors, then of what is none in its files */
+    enum tp_duplicate *duplicates; /* of the model's tensors, then of what is none in its files */
     uint64_t elements, changed;
     uint64_t trained_n, tables_bytes, tables_index; /* of pieces of several chunks */
     uint64_t several_n;                             /* how many of these there are */
@@ -209,7 +209,7 @@ static int draw_chunk(struct estimator *e, struct piece *p, uint32_t chunk, stru
 static int draw_piece(struct estimator *e, size_t i, uint64_t off, uint64_t len,
                       const struct tp_model_tensor *b, struct tp_model *from, struct tp_error *err)
 {
-    enum tp_twin twin = e->twins[i];
+    enum tp_duplicate duplicate = e->duplicates[i];
     struct piece p = {.e = e, .t = &e->model->tensors[i], .b = b, .from = from, .off = off};
     int rc = 0;
 
@@ -220,14 +220,15 @@ static int draw_piece(struct estimator *e, size_t i, uint64_t off, uint64_t len,
                                        .read = read_piece,
                                        .predict = predict_piece,
                                        .arg = &p};
-    e->several_n += len > CHUNK && !twin;
+    e->several_n += len > CHUNK && !duplicate;
     for (uint32_t chunk = 0; rc == 0 && chunk < tp_code_chunk_n(&p.source); chunk++) {
         uint32_t n = tp_code_chunk_len(&p.source, chunk);
 
         if (!pool_takes(&e->tensors, n))
             continue;
-        if (twin)
-            pool_add(&e->tensors, n, 0, twin == TP_TWIN_BASE ? INDEX_OF_BASE : INDEX_COPY);
+        if (duplicate)
+            pool_add(&e->tensors, n, 0,
+                     duplicate == TP_DUPLICATE_BASE ? INDEX_OF_BASE : INDEX_COPY);
         else
             rc = draw_chunk(e, &p, chunk, err);
     }
@@ -266,11 +267,11 @@ static int draw_opaque(struct estimator *e, uint32_t file, uint64_t off, size_t 
 {
     const struct tp_code_source source = {.dtype = TP_DTYPE_BYTES, .len = len, .chunk_size = CHUNK};
     const struct tp_model_file *f = &e->model->files[file];
-    uint32_t twin;
+    uint32_t duplicate;
     int rc = tp_model_read(e->model, file, off, e->src, len, err);
-    if (!rc && e->base && tp_model_find_file(e->base, f->path, &twin) &&
-        chunk_len(e->base, twin, off) == len) {
-        rc = tp_model_read(e->base, twin, off, e->ref, len, err);
+    if (!rc && e->base && tp_model_find_file(e->base, f->path, &duplicate) &&
+        chunk_len(e->base, duplicate, off) == len) {
+        rc = tp_model_read(e->base, duplicate, off, e->ref, len, err);
         if (!rc && !memcmp(e->src, e->ref, len)) {
             pool_add(&e->opaque, len, 0, INDEX_OF_BASE);
             return 0;
@@ -288,13 +289,14 @@ static int draw_files(struct estimator *e, struct tp_error *err)
 {
     int rc = 0;
     for (uint32_t i = 0; !rc && i < e->model->file_n; i++) {
-        enum tp_twin twin = e->twins[e->model->tensor_n + i];
+        enum tp_duplicate duplicate = e->duplicates[e->model->tensor_n + i];
         size_t len;
         for (uint64_t off = 0; !rc && (len = chunk_len(e->model, i, off)) > 0; off += CHUNK) {
             if (!pool_takes(&e->opaque, len))
                 continue;
-            if (twin)
-                pool_add(&e->opaque, len, 0, twin == TP_TWIN_BASE ? INDEX_OF_BASE : INDEX_COPY);
+            if (duplicate)
+                pool_add(&e->opaque, len, 0,
+                         duplicate == TP_DUPLICATE_BASE ? INDEX_OF_BASE : INDEX_COPY);
             else
                 rc = draw_opaque(e, i, off, len, err);
         }
@@ -344,13 +346,13 @@ static int survey(struct estimator *e, struct tp_error *err)
     pool_init(&e->tensors, e->model->tensor_bytes, tensor_chunks, TENSOR_DRAWS);
     pool_init(&e->opaque, e->model->logical_bytes - e->model->tensor_bytes, opaque_chunks,
               OPAQUE_DRAWS);
-    e->twins = calloc(e->model->tensor_n + e->model->file_n + 1, sizeof *e->twins);
-    if (!e->twins)
+    e->duplicates = calloc(e->model->tensor_n + e->model->file_n + 1, sizeof *e->duplicates);
+    if (!e->duplicates)
         return tp_fail(err, ENOMEM, "out of memory");
     rc = e->base ? tp_pairs_find(e->model, e->base, &e->pairs, err) : 0;
     if (rc == 0)
         rc = tp_siblings_find(e->model, e->base, &e->pairs, &e->siblings, err);
-    return rc == 0 ? tp_twins_find(e->model, e->base, &e->pairs, e->twins, err) : rc;
+    return rc == 0 ? tp_duplicates_find(e->model, e->base, &e->pairs, e->duplicates, err) : rc;
 }
 
 int tp_estimate(const char *base, const char *model, enum tp_links links, struct tp_store *store,
@@ -394,6 +396,6 @@ int tp_estimate(const char *base, const char *model, enum tp_links links, struct
     free(e.ref);
     free(e.room);
     free(e.coding.bytes);
-    free(e.twins);
+    free(e.duplicates);
     return rc;
 }

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
-#include "store/match/twins.h"
+#include "store/match/duplicates.h"
 
 enum { PLACES = 3, PLACE_LEN = 4096, PROBES_MOST = 4096 };
 
@@ -17,7 +17,7 @@ struct probe {
     uint64_t off, len;
     uint64_t hash;
     uint32_t file;
-    size_t number; /* in what the caller is told */
+    size_t number; /* in the result */
     bool of_base;
     bool given; /* one of the model's, and the base predicts it */
 };
@@ -81,7 +81,8 @@ static size_t list_files(const struct tp_model *source, const struct tp_model *b
     return n;
 }
 
-static int take(struct tp_model *source, struct probe *p, struct tp_error *err)
+/* Hash a few places of the probe. */
+static int hash_probe(struct tp_model *source, struct probe *p, struct tp_error *err)
 {
     uint8_t bytes[PLACES * PLACE_LEN];
     uint64_t rest = p->len;
@@ -101,7 +102,7 @@ static int take(struct tp_model *source, struct probe *p, struct tp_error *err)
 
 /* How many from *FROM on have one length, and how many of these are to be looked at, from *FROM on:
  * the base's, which come first, only where one of the model's is not predicted by name. */
-static size_t run_of(const struct probe *probes, size_t n, size_t *from, size_t *wanted)
+static size_t run_of_length(const struct probe *probes, size_t n, size_t *from, size_t *wanted)
 {
     size_t i = *from, of_base = 0, given = 0, run;
     for (; i < n && probes[i].len == probes[*from].len; i++) {
@@ -117,39 +118,39 @@ static size_t run_of(const struct probe *probes, size_t n, size_t *from, size_t 
     return run;
 }
 
-static void mark(const struct probe *probes, size_t n, enum tp_twin *out)
+static void mark_duplicates(const struct probe *probes, size_t n, enum tp_duplicate *out)
 {
     for (size_t i = 1; i < n; i++) {
         const struct probe *p = &probes[i], *before = p - 1;
         if (p->of_base || p->hash != before->hash)
             continue;
-        enum tp_twin found = before->of_base ? TP_TWIN_BASE : out[before->number];
-        out[p->number] = found ? found : TP_TWIN_MODEL;
+        enum tp_duplicate found = before->of_base ? TP_DUPLICATE_BASE : out[before->number];
+        out[p->number] = found ? found : TP_DUPLICATE_MODEL;
     }
 }
 
-static int find(struct tp_model *model, struct tp_model *base, struct probe *probes, size_t n,
-                enum tp_twin *out, struct tp_error *err)
+static int find_among(struct tp_model *model, struct tp_model *base, struct probe *probes, size_t n,
+                      enum tp_duplicate *out, struct tp_error *err)
 {
     size_t taken = 0, run, wanted;
     int rc = 0;
 
     qsort(probes, n, sizeof *probes, by_length);
     for (size_t i = 0; !rc && i < n; i += run) {
-        run = run_of(probes, n, &i, &wanted);
+        run = run_of_length(probes, n, &i, &wanted);
         if (!wanted || taken + wanted > PROBES_MOST)
             continue;
         taken += wanted;
         for (size_t k = i; !rc && k < i + wanted; k++)
-            rc = take(probes[k].of_base ? base : model, &probes[k], err);
+            rc = hash_probe(probes[k].of_base ? base : model, &probes[k], err);
         qsort(probes + i, wanted, sizeof *probes, by_content);
-        mark(probes + i, wanted, out);
+        mark_duplicates(probes + i, wanted, out);
     }
     return rc;
 }
 
-int tp_twins_find(struct tp_model *model, struct tp_model *base, const struct tp_pairs *pairs,
-                  enum tp_twin *out, struct tp_error *err)
+int tp_duplicates_find(struct tp_model *model, struct tp_model *base, const struct tp_pairs *pairs,
+                       enum tp_duplicate *out, struct tp_error *err)
 {
     size_t most = model->tensor_n + (base ? base->tensor_n : 0) + model->file_n +
                   (base ? base->file_n : 0),
@@ -160,14 +161,14 @@ int tp_twins_find(struct tp_model *model, struct tp_model *base, const struct tp
     if (!probes)
         return tp_fail(err, ENOMEM, "out of memory");
     for (size_t i = 0; i < model->tensor_n + model->file_n; i++)
-        out[i] = TP_TWIN_NONE;
+        out[i] = TP_DUPLICATE_NONE;
     n = list_tensors(model, base ? pairs : NULL, false, probes);
     n += base ? list_tensors(base, NULL, true, probes + n) : 0;
-    rc = find(model, base, probes, n, out, err);
+    rc = find_among(model, base, probes, n, out, err);
     n = list_files(model, base, false, probes);
     n += base ? list_files(base, NULL, true, probes + n) : 0;
     if (!rc)
-        rc = find(model, base, probes, n, out, err);
+        rc = find_among(model, base, probes, n, out, err);
     free(probes);
     return rc;
 }
