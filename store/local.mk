@@ -71,8 +71,10 @@ store_libtp_store_la_SOURCES += \
 
 # finding a base, estimating
 store_libtp_store_la_SOURCES += \
+	store/match/candidates.c \
 	store/match/distance.c store/match/distance.h \
 	store/match/estimate.c \
+	store/match/family.c \
 	store/match/fit.c store/match/fit.h \
 	store/match/glance.c store/match/glance.h \
 	store/match/hints.c store/match/hints.h \
@@ -80,6 +82,7 @@ store_libtp_store_la_SOURCES += \
 	store/match/match.c store/match/match.h \
 	store/match/pairs.c store/match/pairs.h \
 	store/match/rename.c store/match/rename.h \
+	store/match/search_impl.h \
 	store/match/siblings.c store/match/siblings.h \
 	store/match/duplicates.c store/match/duplicates.h
 

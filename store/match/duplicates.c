@@ -44,12 +44,12 @@ static int by_content(const void *a, const void *b)
 }
 
 /* The tensors of SOURCE that have any bytes; PAIRS are those of the model with the base. */
-static size_t list_tensors(const struct tp_model *source, const struct tp_pairs *pairs,
-                           bool of_base, struct probe *out)
+static size_t list_tensors(const struct tp_model *model, const struct tp_pairs *pairs, bool of_base,
+                           struct probe *out)
 {
     size_t n = 0;
-    for (size_t i = 0; i < source->tensor_n; i++) {
-        const struct tp_model_tensor *t = &source->tensors[i];
+    for (size_t i = 0; i < model->tensor_n; i++) {
+        const struct tp_model_tensor *t = &model->tensors[i];
         if (t->len)
             out[n++] = (struct probe){.off = t->off,
                                       .len = t->len,
@@ -62,27 +62,27 @@ static size_t list_tensors(const struct tp_model *source, const struct tp_pairs 
 }
 
 /* The same of its files' bytes before any tensor. */
-static size_t list_files(const struct tp_model *source, const struct tp_model *base, bool of_base,
+static size_t list_files(const struct tp_model *model, const struct tp_model *base, bool of_base,
                          struct probe *out)
 {
     size_t n = 0;
-    for (uint32_t i = 0; i < source->file_n; i++) {
-        uint64_t len = tp_model_opaque(source, i);
+    for (uint32_t i = 0; i < model->file_n; i++) {
+        uint64_t len = tp_model_opaque(model, i);
         uint32_t named;
         if (len)
             out[n++] =
                 (struct probe){.len = len,
                                .file = i,
-                               .number = source->tensor_n + i,
+                               .number = model->tensor_n + i,
                                .of_base = of_base,
                                .given = !of_base && base &&
-                                        tp_model_find_file(base, source->files[i].path, &named)};
+                                        tp_model_find_file(base, model->files[i].path, &named)};
     }
     return n;
 }
 
 /* Hash a few places of the probe. */
-static int hash_probe(struct tp_model *source, struct probe *p, struct tp_error *err)
+static int hash_probe(struct tp_model *model, struct probe *p, struct tp_error *err)
 {
     uint8_t bytes[PLACES * PLACE_LEN];
     uint64_t rest = p->len;
@@ -90,7 +90,7 @@ static int hash_probe(struct tp_model *source, struct probe *p, struct tp_error 
     for (unsigned i = 0; i < PLACES && rest; i++) {
         uint64_t off = p->len > sizeof bytes ? i * ((p->len - PLACE_LEN) / (PLACES - 1)) : used;
         size_t len = rest < PLACE_LEN ? (size_t)rest : PLACE_LEN;
-        int rc = tp_model_read(source, p->file, p->off + off, bytes + used, len, err);
+        int rc = tp_model_read(model, p->file, p->off + off, bytes + used, len, err);
         if (rc)
             return rc;
         used += len;

@@ -86,16 +86,16 @@ static void add_hint(struct tp_hints *hints, const char *name, size_t len, const
 }
 
 /* A whole small file, NUL-terminated; NULL when it is absent, too long or not readable. */
-static char *read_small(struct tp_model *source, const char *path, size_t *len)
+static char *read_small(struct tp_model *model, const char *path, size_t *len)
 {
     uint32_t file = 0;
-    while (file < source->file_n && strcmp(source->files[file].title, path))
+    while (file < model->file_n && strcmp(model->files[file].title, path))
         file++;
-    if (file == source->file_n || source->files[file].size > HINT_FILE_MAX)
+    if (file == model->file_n || model->files[file].size > HINT_FILE_MAX)
         return NULL;
-    *len = (size_t)source->files[file].size;
+    *len = (size_t)model->files[file].size;
     char *text = malloc(*len + 1);
-    if (!text || tp_model_read(source, file, 0, text, *len, NULL)) {
+    if (!text || tp_model_read(model, file, 0, text, *len, NULL)) {
         free(text);
         return NULL;
     }
@@ -103,12 +103,12 @@ static char *read_small(struct tp_model *source, const char *path, size_t *len)
     return text;
 }
 
-static void read_json(struct tp_model *source, const char *path, const char *const *keys,
+static void read_json(struct tp_model *model, const char *path, const char *const *keys,
                       struct tp_hints *out)
 {
     struct tp_json *root = NULL;
     size_t len;
-    char *text = read_small(source, path, &len);
+    char *text = read_small(model, path, &len);
     if (text && tp_json_parse(text, len, &root, NULL) == 0) {
         for (; *keys; keys++) {
             const struct tp_json *value = tp_json_get(root, *keys);
@@ -124,11 +124,11 @@ static void read_json(struct tp_model *source, const char *path, const char *con
 }
 
 /* config.json. Its names count whatever its numbers are. */
-static void read_config(struct tp_model *source, struct tp_hints *out)
+static void read_config(struct tp_model *model, struct tp_hints *out)
 {
     struct tp_config config;
     size_t len;
-    char *text = read_small(source, "config.json", &len);
+    char *text = read_small(model, "config.json", &len);
 
     if (!text)
         return;
@@ -173,11 +173,11 @@ static void add_yaml_list(struct tp_hints *out, const char *text, size_t len)
 }
 
 /* The lines between the first two "---": "base_model: x", or a list below "base_model:". */
-static void read_card(struct tp_model *source, struct tp_hints *out)
+static void read_card(struct tp_model *model, struct tp_hints *out)
 {
     static const char key[] = "base_model:";
     size_t len;
-    char *text = read_small(source, "README.md", &len);
+    char *text = read_small(model, "README.md", &len);
     bool in_list = false;
     if (!text || strncmp(text, "---", 3)) {
         free(text);
@@ -205,15 +205,15 @@ static void read_card(struct tp_model *source, struct tp_hints *out)
     free(text);
 }
 
-void tp_hints_read(struct tp_model *source, struct tp_hints *out)
+void tp_hints_read(struct tp_model *model, struct tp_hints *out)
 {
     static const char *const pipeline_keys[] = {"_name_or_path", NULL};
     static const char *const adapter_keys[] = {"base_model_name_or_path", NULL};
     out->n = 0;
-    read_config(source, out);
-    read_json(source, "model_index.json", pipeline_keys, out);
-    read_json(source, "adapter_config.json", adapter_keys, out);
-    read_card(source, out);
+    read_config(model, out);
+    read_json(model, "model_index.json", pipeline_keys, out);
+    read_json(model, "adapter_config.json", adapter_keys, out);
+    read_card(model, out);
 }
 
 /* Whether NAME is ORG and HINT's name with one of the usual marks between. */

@@ -22,7 +22,7 @@ struct tp_hints {
 /* config.json (_name_or_path, base_model), model_index.json (_name_or_path), adapter_config.json
  * (base_model_name_or_path) and README.md's front matter (base_model); in the hub's cache as a
  * snapshot has them. Files that cannot be read or understood say nothing: that is no failure. */
-void tp_hints_read(struct tp_model *source, struct tp_hints *out);
+void tp_hints_read(struct tp_model *model, struct tp_hints *out);
 
 /* The hint that means the model called NAME in the store, or NULL. "models--org--name" counts as
  * "name", and so does "org--name", "org_name" or "org-name" where that organization is named. */

@@ -40,12 +40,12 @@ struct pairing {
     struct tp_error *err;
 };
 
-static uint32_t number_files(const struct tp_model *source, uint32_t *out)
+static uint32_t number_files(const struct tp_model *model, uint32_t *out)
 {
     uint32_t n = 0;
 
-    for (uint32_t i = 0; i < source->file_n; i++)
-        if (source->files[i].tensor_bytes)
+    for (uint32_t i = 0; i < model->file_n; i++)
+        if (model->files[i].tensor_bytes)
             out[i] = n++;
     return n;
 }
