@@ -78,6 +78,8 @@ int tp_check_level(const char *dir, struct tp_error *err);
 
 /* --- verify.c: for commands that verify several packs --- */
 
+struct tp_store;
+
 struct tp_verifying {
     struct tp_work *work;
     struct tp_json_writer *json; /* an array is open */
