@@ -66,7 +66,7 @@ extern const struct tp_command *const tp_aliases[];
 /* Command I in the order of the list, aliases last; NULL: there are no more. */
 const struct tp_command *tp_command_at(size_t i);
 
-/* The command with this name ("delta" alone is none), or NULL. */
+/* The command with this name, or NULL; "delta" alone is not one. */
 const struct tp_command *tp_command_find(const char *name);
 /*
  * The list of commands, as `tenpak help` prints it; only those that begin with GROUP where that is

@@ -74,7 +74,7 @@ static int wait_for_end(struct tp_reach *reach, const char *id, struct tp_job_st
         rc = tp_reach_status(reach, id, status, err);
     }
     if (rc == 0 && !tp_job_state_is_end(status->state))
-        rc = tp_fail(err, ETIMEDOUT, "job '%s' was told to end, and has not yet", id);
+        rc = tp_fail(err, ETIMEDOUT, "job '%s' was cancelled, but has not ended yet", id);
     return rc;
 }
 

@@ -125,8 +125,8 @@ static int complain(struct tp_options *o, int opt)
     if (opt == ':')
         return tp_options_bad(o, "%s: option '%s' needs an argument", o->command->name, word);
     /*
-     * Of a long option getopt tells the value from the table, of a short one the letter that is not
-     * there.
+     * For a long option getopt returns the value from the table, for a short one the unknown
+     * letter.
      */
     for (const struct option *known = table; optopt && known->name; known++)
         if (known->val == optopt)

@@ -109,7 +109,7 @@ static int find(const char *arg, struct tp_place *place, struct tp_error *err)
     else if (S_ISREG(st.st_mode))
         return rc;
     else
-        return tp_fail(err, EINVAL, "'%s' is no directory and no regular file", place->path);
+        return tp_fail(err, EINVAL, "'%s' is neither a directory nor a regular file", place->path);
     place->parent = tp_path_parent(place->path);
     place->name = tp_path_model(place->path);
     return place->parent && place->name ? 0 : tp_fail(err, ENOMEM, "out of memory");

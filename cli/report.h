@@ -23,7 +23,7 @@ struct tp_document {
 
 /* Begin an object for standard output. */
 void tp_document_begin(struct tp_document *doc);
-/* End it and print it: TP_EXIT_OK, or TP_EXIT_FAILURE with the error told. */
+/* End it and print it: TP_EXIT_OK, or TP_EXIT_FAILURE after printing the error. */
 int tp_document_end(struct tp_document *doc);
 /* End it without printing. */
 void tp_document_drop(struct tp_document *doc);
@@ -50,7 +50,7 @@ const char *tp_report_hex(const uint8_t sha256[TP_SHA256_LEN]);
 
 /* --- Errors --- */
 
-/* Print the story, and a hint where one is known; the exit code that goes with it. */
+/* Print the message, and a hint where there is one; the matching exit code. */
 int tp_report_error(const struct tp_error *err);
 /* The same of a command that has nothing else to print: with --json the error is its document. */
 int tp_report_failed(const struct tp_options *options, const struct tp_error *err);

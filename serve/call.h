@@ -33,11 +33,11 @@ struct tp_call {
     char id[TP_JOB_ID_MAX]; /* that the path ends in, "" when the route has none; never longer, see
                                route.c */
     struct tp_buffer body;
-    bool too_long; /* the body is longer than what is taken, and is not kept */
+    bool too_long; /* the body is longer than the limit, and is not kept */
     uint64_t seen; /* bytes of it */
 };
 
-/* Each answers the call and returns what MHD wants to hear. */
+/* Each answers the call and returns the result for MHD. */
 enum MHD_Result tp_call_reply(struct tp_call *call, unsigned code, const char *type,
                               struct tp_buffer *text);
 /* 202: the job is at LOCATION. */
@@ -63,7 +63,7 @@ void tp_call_end(void *cls, struct MHD_Connection *connection, void **con_cls,
                  enum MHD_RequestTerminationCode why);
 
 /* Whether the headers say in one way what the body is. Otherwise the call is refused and its
- * connection closed; *RESULT is what MHD wants to hear. */
+ * connection closed; *RESULT is the result for MHD. */
 bool tp_call_is_framed(struct tp_call *call, const char *version, enum MHD_Result *result);
 
 /* Find the route and answer. */
@@ -71,7 +71,7 @@ enum MHD_Result tp_call_answer(struct tp_call *call);
 
 /* The pack that a job made, or the part of it that is asked for. */
 enum MHD_Result tp_call_artifact(struct tp_call *call);
-/* What the body asks for becomes a job; WITH_BASE: a base must be named. */
+/* The request in the body becomes a job; WITH_BASE: it must name a base. */
 enum MHD_Result tp_call_submit(struct tp_call *call, enum tp_verb verb, bool with_base);
 
 #endif

@@ -20,7 +20,7 @@ enum { LENGTH, CODING, ONCE = sizeof once / sizeof once[0] };
 struct headers {
     unsigned count[ONCE];
     const char *coding;
-    bool odd; /* a name that is no token: what it is depends on the reader */
+    bool odd; /* a name that is not a token: readers differ about it */
 };
 
 static bool is_token(const char *name)
@@ -64,7 +64,7 @@ bool tp_call_is_framed(struct tp_call *call, const char *version, enum MHD_Resul
             return false;
         }
     if (h.odd)
-        *result = refuse(call, 400, EINVAL, "a header has a name that is none");
+        *result = refuse(call, 400, EINVAL, "a header has an invalid name");
     else if (h.count[LENGTH] && h.count[CODING])
         *result = refuse(call, 400, EINVAL, "Content-Length and Transfer-Encoding are both given");
     else if (h.count[CODING] && strcmp(version, "HTTP/1.1") != 0)

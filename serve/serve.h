@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The jobs of a directory over HTTP, for who wants that: JSON in and out, a bearer token, loopback
- * unless told otherwise. share/tenpak/openapi.json describes it. TLS is a proxy's.
+ * The jobs of a directory over HTTP: JSON in and out, a bearer token, only the loopback address by
+ * default. share/tenpak/openapi.json describes it. A proxy adds TLS.
  */
 #ifndef TP_SERVE_SERVE_H
 #define TP_SERVE_SERVE_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The HTTP server: who may connect, how much of what is taken, and its life. */
+/* The HTTP server: its start and end, its connections, and its limits. */
 #include <config.h>
 
 #include <arpa/inet.h>
@@ -221,7 +221,7 @@ static int listen_on(struct tp_serve *serve, const char *text, struct tp_error *
     return 0;
 }
 
-/* DIR/.tenpak/token: in the directory that the jobs' records are in, whoever makes it. */
+/* DIR/.tenpak/token: in the directory of the records of jobs. */
 static int own_token(struct tp_serve *serve, const char *dir, struct tp_error *err)
 {
     char *folder = tp_path_join(dir, ".tenpak", "");

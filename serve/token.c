@@ -21,7 +21,7 @@ static int check_owner(int fd, const char *path, struct tp_error *err)
     if (fstat(fd, &st) < 0)
         return tp_fail_errno(err, "cannot look at the token '%s'", path);
     if (!S_ISREG(st.st_mode))
-        return tp_fail(err, EINVAL, "the token '%s' is no regular file", path);
+        return tp_fail(err, EINVAL, "the token '%s' is not a regular file", path);
     if (st.st_mode & (S_IRWXG | S_IRWXO))
         return tp_fail(err, EPERM, "the token '%s' is open to others (mode %04o): chmod 600 it",
                        path, (unsigned)st.st_mode & 07777);

@@ -27,7 +27,7 @@ void tp_moment_status_json(const struct tp_moment *moment, struct tp_inventory *
 void tp_moment_models_json(const struct tp_moment *moment, struct tp_json_writer *json);
 void tp_moment_jobs_json(const struct tp_moment *moment, struct tp_json_writer *json);
 
-/* What the writer says at its end, with a story. */
+/* The result of the writer, with a message. */
 int tp_document_finish(struct tp_json_writer *json, struct tp_error *err);
 
 #endif

@@ -32,7 +32,7 @@ static void put_plain_file(const struct tp_entry *e, struct tp_json_writer *json
     tp_json_end_object(json);
 }
 
-/* What is no safetensors file has none. */
+/* A file that is not in the safetensors format has none. */
 static void put_plain_tensors(const struct tp_modeldir *listing, int dirfd,
                               const struct tp_entry *e, struct tp_json_writer *json,
                               bool *truncated)

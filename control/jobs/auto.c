@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Compressing what has been left alone: plain models that nobody has changed for a while, by the
- * policy.
+ * auto_compress of the policy: packs plain models that have not changed for a while.
  */
 #include <config.h>
 
@@ -25,7 +24,7 @@
 
 #define ASKER "policy"
 
-/* A model whose compression could not be asked for, and when it had last changed then. */
+/* A model whose request was refused, and the time of its last change then. */
 struct refused {
     char name[256];
     int64_t changed;
@@ -65,8 +64,8 @@ static void refuse(struct tp_auto *automatic, const char *name, int64_t changed)
 }
 
 /*
- * Bytes of a directory's files, and when anything in it last changed: by the time that programs
- * cannot set.
+ * The bytes of a directory's files, and the time of its last change, which is the ctime: programs
+ * cannot set it.
  */
 static int measure(const char *path, uint64_t *bytes, int64_t *changed)
 {
@@ -95,8 +94,8 @@ static int measure(const char *path, uint64_t *bytes, int64_t *changed)
     return rc;
 }
 
-/* Whether the policy's latest try on this model, as it is, ended otherwise than well. A try comes
- * at least a second after the change that it waited for. */
+/* Whether the policy's latest job for this model, as it is now, failed or was cancelled. A job is
+ * created at least a second after the change that it waited for. */
 static bool has_failed(struct tp_jobs *jobs, const char *name, int64_t changed)
 {
     bool failed = false;
@@ -143,7 +142,7 @@ static void ask(struct tp_jobs *jobs, const char *name, int64_t changed)
     }
 }
 
-/* What has not changed for long may still not be done. */
+/* A model that has not changed for long can still be unfinished. */
 static bool is_done(const struct tp_jobs *jobs, const char *name)
 {
     char why[512];
@@ -161,7 +160,7 @@ static void look_at(struct tp_jobs *jobs, const struct tp_policy *policy, const 
     int64_t changed, now = time(NULL);
     struct stat st;
 
-    /* A link is another's directory; a model with its pack beside it was kept so. */
+    /* A link names another directory; a model with a pack beside it was packed with keep=yes. */
     if (path && lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && !has_pack(jobs->dir, name) &&
         tp_modeldir_is_model(path) && measure(path, &bytes, &changed) == 0 &&
         bytes >= policy->least_bytes && bytes > 0 && changed <= now &&

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The end of a job: written into its record, and told to who waits. */
+/* The end of a job: written into its record, and announced to waiting threads. */
 #include <config.h>
 
 #include <errno.h>
@@ -94,7 +94,7 @@ void tp_job_finish(struct tp_jobs *jobs, struct tp_job *job, enum tp_job_state s
 
 static const char stopped[] = "the process that was to run the job was stopped";
 
-/* As many as MAX of the jobs that nobody has begun, taken from all others. */
+/* Claims up to MAX of the jobs that no worker has begun. */
 static size_t take_pending(struct tp_jobs *jobs, struct tp_job **out, size_t max)
 {
     size_t n = 0;
@@ -155,7 +155,7 @@ void tp_jobs_interrupt_pending(struct tp_jobs *jobs)
             enter_end(jobs, list[i], &ends[i], true);
         pthread_mutex_unlock(&jobs->lock);
     } else {
-        /* What cannot be done together, for lack of room perhaps, may be done for some of them. */
+        /* What cannot be done together, perhaps for lack of space, may be done for some of them. */
         for (size_t i = 0; i < n; i++)
             tp_job_finish(jobs, list[i], TP_JOB_INTERRUPTED, EINTR, stopped);
     }

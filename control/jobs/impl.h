@@ -2,7 +2,7 @@
 /*
  * The manager of a directory's jobs, inside. LOCK guards the table and everything in its jobs; it
  * is never held while a file is written, a child is waited for, or a caller is called back. SUBMIT
- * is taken before it, by who makes or removes records; a thread that has LOCK takes nothing else.
+ * is taken before it, to make or remove records; a thread that has LOCK takes no other lock.
  */
 #ifndef TP_CONTROL_JOBS_IMPL_H
 #define TP_CONTROL_JOBS_IMPL_H
@@ -24,8 +24,8 @@ struct tp_job {
     bool cancel;    /* somebody asked for its end */
     bool seen;      /* while the table is compared with the disk */
     uint64_t bytes; /* of an ended one: what its record takes on the disk; 0: not known */
-    bool unsaved; /* its end is not in its record yet: so that nobody takes it for interrupted, the
-                     record stays locked */
+    bool unsaved; /* its end is not in its record yet: so that no process takes it for interrupted,
+                     the record stays locked */
     int fd;       /* of an own one: its record, locked */
 };
 
@@ -40,10 +40,10 @@ struct tp_jobs {
     void *arg;
 
     pthread_mutex_t submit, lock;
-    bool records_locked;         /* by who has SUBMIT: tp_records_lock */
+    bool records_locked;         /* by the holder of SUBMIT: tp_records_lock */
     char last_id[TP_JOB_ID_MAX]; /* the latest that was ever seen, with SUBMIT held */
     pthread_cond_t work;         /* for workers: something is pending, or the slots changed */
-    pthread_cond_t ended;        /* for who waits: some job ended or went */
+    pthread_cond_t ended;        /* a job ended, or its record was removed */
     struct tp_job **list;        /* the oldest first */
     size_t n, cap;
     struct timespec scanned; /* mtime of jobs/ when the table was last the same; 0: look again */
@@ -80,7 +80,7 @@ struct tp_job *tp_table_find(struct tp_jobs *jobs, const char *id);
 int tp_table_add(struct tp_jobs *jobs, struct tp_job *job);
 void tp_table_drop(struct tp_jobs *jobs, struct tp_job *job);
 void tp_job_destroy(struct tp_job *job);
-/* Look for records of other processes; those that nobody runs become interrupted. */
+/* Look for records of other processes; those that no process runs become interrupted. */
 int tp_table_refresh(struct tp_jobs *jobs, struct tp_error *err);
 /* The same with SUBMIT held, and jobs/ there. */
 int tp_table_look(struct tp_jobs *jobs, struct tp_error *err);
@@ -93,12 +93,13 @@ void tp_workers_stop(struct tp_jobs *jobs);
 
 /* --- finish.c --- */
 
-/* Write the end of own JOB, and tell. STATE is an end; takes LOCK. */
+/* Write and announce the end of own JOB. STATE is an end; takes LOCK. */
 void tp_job_finish(struct tp_jobs *jobs, struct tp_job *job, enum tp_job_state state, int error,
                    const char *message);
-/* End all own jobs that nobody has begun, when no worker is left to begin one. */
+/* End all own jobs that no worker has begun, when no worker is left. */
 void tp_jobs_interrupt_pending(struct tp_jobs *jobs);
-/* Try again to write the ends that could not be written, for lack of room perhaps. Takes SUBMIT. */
+/* Try again to write the ends that could not be written, perhaps for lack of space. Takes SUBMIT.
+ */
 void tp_jobs_save_ends(struct tp_jobs *jobs);
 
 /* Remove what a job of this verb left in the directory if it was killed. */
@@ -118,7 +119,7 @@ int tp_job_spawn(const char *program, const char *record, int fd, uint64_t memor
 /* --- notify.c --- */
 
 int tp_notifier_start(struct tp_jobs *jobs, struct tp_error *err);
-/* After all that was noted has been told. */
+/* Returns after all notices were delivered. */
 void tp_notifier_stop(struct tp_jobs *jobs);
 /* Any lock may be held but that of notices. */
 void tp_notify(struct tp_jobs *jobs, const struct tp_job_status *status, bool forgotten);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The manager: opened and closed, asked for what it knows, told to end jobs. */
+/* The manager: opening, closing, queries, and cancelling jobs. */
 #include <config.h>
 
 #include <errno.h>
@@ -219,7 +219,7 @@ int tp_jobs_file(struct tp_jobs *jobs, const char *id, const char *name, struct 
         return fd;
     rc = tp_record_get(fd, name, LOG_MAX, out, err);
     close(fd);
-    /* It could not be written, for lack of room: it says no more than the state. */
+    /* It could not be written, for lack of space: it has only the state. */
     if (rc == -ENOENT && strcmp(name, "exit") == 0 && tp_job_state_is_end(status.state))
         rc = tp_buffer_appendf(out, "%d\n", status.error);
     return rc;
@@ -258,7 +258,7 @@ unsigned tp_jobs_get_slots(struct tp_jobs *jobs)
 
 /* --- Ending --- */
 
-/* A word in the record to whoever runs it. */
+/* A file in the record, for the process that runs the job. */
 static int cancel_other(struct tp_jobs *jobs, const char *id, struct tp_error *err)
 {
     int fd = tp_record_open(jobs->fd, id, err), rc;

@@ -3,11 +3,11 @@
  * Jobs of a directory: each a child process of its own, with a record under DIR/.tenpak/jobs/ID
  * that outlives it.
  *
- * A record is a directory: request.json (what was asked, by whom, when), status.json (the state,
- * rewritten by renaming), log, report.json (when there is one), exit (0 or the errno). Several
- * processes may run jobs of one directory at a time (a mount's daemon, command lines): ids are
- * taken by mkdir, and whoever runs a job holds a lock (flock) on its record, so that a job whose
- * runner died is found to be interrupted by whoever looks next.
+ * A record is a directory: request.json (the request, its requester and time), status.json (the
+ * state, rewritten by renaming), log, report.json (when there is one), exit (0 or the errno).
+ * Several processes may run jobs of one directory at a time (a mount's daemon, command lines): ids
+ * are taken by mkdir, and the runner of a job holds a lock (flock) on its record, so that the next
+ * process that looks finds a job whose runner died, and marks it as interrupted.
  */
 #ifndef TP_CONTROL_JOBS_H
 #define TP_CONTROL_JOBS_H
@@ -56,7 +56,7 @@ struct tp_job_status {
     char retry[TP_RETRY_KEY_MAX + 1]; /* "": none */
     enum tp_job_state state;
     int error;                  /* positive errno of a failed job, ECANCELED, or 0 */
-    char message[TP_ERROR_MAX]; /* its story; "" */
+    char message[TP_ERROR_MAX]; /* why it failed; "" */
     struct tp_asker asker;
     int64_t created, started, ended; /* seconds since 1970, 0: not yet */
     char stage[32];                  /* "pack", "verify"; "" */
@@ -72,9 +72,9 @@ struct tp_jobs_options {
         *program; /* run as PROGRAM job RECORD for each job; NULL: this program (/proc/self/exe) */
     unsigned slots; /* jobs at once; 0: what the policy says */
     unsigned queue; /* jobs pending at most; 0: what the policy says */
-    bool keeper;    /* the one process that answers for DIR: applies retention and auto-compress */
-    bool heir;      /* a KEEPER that another is now takes its place as soon as that one ends */
-    const char *mountpoint; /* told to others in DIR/.tenpak/daemon.json while KEEPER; NULL: none */
+    bool keeper;    /* the one process that owns DIR: applies retention and auto_compress */
+    bool heir;      /* a standby KEEPER: takes the place of the present one when that ends */
+    const char *mountpoint; /* written to DIR/.tenpak/daemon.json while KEEPER; NULL: none */
     /* A job changed: created, started, progressed (at most four times a second), ended, forgotten.
      * From a thread of the manager's own, without locks: calling back into the manager is fine. May
      * be NULL. */
@@ -84,12 +84,13 @@ struct tp_jobs_options {
 
 struct tp_jobs;
 
-/* Reads the records that are there; those that nobody runs any more become interrupted. A DIR that
- * cannot be written to has records that can be read and takes no jobs (-EROFS, -EACCES when one is
- * asked for). -EBUSY: KEEPER and no HEIR, and another is. -EINVAL, -ERANGE: tenpak.conf is wrong.
+/* Reads the records that are there; those that no process runs any more become interrupted. A DIR
+ * that cannot be written to has records that can be read and takes no jobs (-EROFS, -EACCES when
+ * one is asked for). -EBUSY: KEEPER and no HEIR, and another is. -EINVAL, -ERANGE: tenpak.conf is
+ * wrong.
  */
 int tp_jobs_open(const struct tp_jobs_options *options, struct tp_jobs **out, struct tp_error *err);
-/* Stops: running jobs are told to cancel and waited for, pending ones are interrupted. */
+/* Cancels running jobs and waits for them; pending ones become interrupted. */
 void tp_jobs_close(struct tp_jobs *jobs);
 
 /*
@@ -98,7 +99,7 @@ void tp_jobs_close(struct tp_jobs *jobs);
  * verb has no engine here, -EROFS, -EACCES. With a retry key that a kept job has, that job is the
  * answer where it was the same command, and -EINVAL where it was not. -EAGAIN, too: another process
  * holds the lock of the records for longer than TP_RECORDS_LOCK_MS. IDS has space for N. CANCEL is
- * done at once, and its id is that of the job it ended. SPOT tells which request was refused.
+ * done at once, and its id is that of the job it ended. SPOT says which request was refused.
  */
 int tp_jobs_submit(struct tp_jobs *jobs, const struct tp_request *requests, size_t n,
                    const struct tp_asker *asker, char (*ids)[TP_JOB_ID_MAX],
@@ -108,9 +109,9 @@ int tp_jobs_cancel(struct tp_jobs *jobs, const char *id, struct tp_error *err);
 /* Cancel it if it runs, wait for its end, remove its record. */
 int tp_jobs_forget(struct tp_jobs *jobs, const char *id, struct tp_error *err);
 /*
- * What who wrote a command reads back, one line of JSON (tenpak.reply/1): {"ids": [...], "id": the
- * first} with "error" null, or no ids and "error" with errno, name, message, line, column. RC is
- * what tp_requests_parse or tp_jobs_submit gave.
+ * The reply that the writer of a command reads back, one line of JSON (tenpak.reply/1): {"ids":
+ * [...], "id": the first} with "error" null, or no ids and "error" with errno, name, message, line,
+ * column. RC is what tp_requests_parse or tp_jobs_submit gave.
  */
 int tp_jobs_reply(int rc, char (*ids)[TP_JOB_ID_MAX], size_t n, const struct tp_request_spot *spot,
                   const struct tp_error *err, struct tp_buffer *out);
@@ -146,7 +147,7 @@ void tp_jobs_get_policy(struct tp_jobs *jobs, struct tp_policy *out, char *conf_
 /* Whether this one is the keeper now. */
 bool tp_jobs_is_keeper(struct tp_jobs *jobs);
 /*
- * Who keeps DIR now: where it is mounted ("" for a keeper without a mount). -ENOENT: nobody does.
+ * The process that owns DIR now: where it is mounted ("" without a mount). -ENOENT: there is none.
  */
 int tp_jobs_keeper(const char *dir, char *mountpoint, size_t size, pid_t *pid,
                    struct tp_error *err);

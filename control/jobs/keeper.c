@@ -94,7 +94,7 @@ static int become(struct tp_jobs *jobs, struct tp_error *err)
     int fd = -EAGAIN, rc = 0;
 
     /*
-     * Who lets go of a model's lock removes an empty .tenpak, and a keeper that ends its own file.
+     * A process that unlocks a model removes an empty .tenpak, and a keeper that ends its own file.
      */
     for (int i = 0; i < 100 && (fd == -EAGAIN || fd == -ENOENT); i++) {
         int top = open_top(jobs->dirfd, true);
@@ -160,7 +160,7 @@ int tp_jobs_keeper(const char *dir, char *mountpoint, size_t size, pid_t *pid, s
         fd = openat(top, LOCK, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
     /* Asked for, not taken: a keeper that begins now must find it free. */
     if (fd < 0 || fcntl(fd, F_OFD_GETLK, &whole) < 0 || whole.l_type == F_UNLCK)
-        rc = tp_fail(err, ENOENT, "nobody keeps '%s'", dir);
+        rc = tp_fail(err, ENOENT, "no process owns '%s'", dir);
     else
         rc = read_told(top, mountpoint, size, pid, err);
     if (fd >= 0)
@@ -172,7 +172,7 @@ int tp_jobs_keeper(const char *dir, char *mountpoint, size_t size, pid_t *pid, s
 
 /* --- What it does --- */
 
-/* Take a policy that was changed; a wrong one is told, and the one before it stays. */
+/* Read a policy that was changed; a wrong one is logged, and the one before it stays. */
 static void look_at_policy(struct tp_jobs *jobs)
 {
     struct timespec changed = {0};
@@ -306,7 +306,7 @@ static void *keep(void *arg)
         tp_table_refresh(jobs, NULL);
         clock_gettime(CLOCK_MONOTONIC, &next);
         if (!jobs->keeping && become(jobs, NULL) == 0)
-            tp_log(TP_LOG_INFO, "who kept '%s' has ended: this process keeps it now", jobs->dir);
+            tp_log(TP_LOG_INFO, "the owner of '%s' has ended: this process owns it now", jobs->dir);
         if (jobs->keeping)
             keep_once(jobs, &last, next.tv_sec);
         pthread_mutex_lock(&jobs->lock);
@@ -326,7 +326,7 @@ int tp_keeper_start(struct tp_jobs *jobs, struct tp_error *err)
         return 0;
     rc = become(jobs, err);
     if (rc == -EROFS || rc == -EACCES || rc == -EPERM)
-        tp_log(TP_LOG_INFO, "'%s' cannot be written to: it takes no jobs", jobs->dir);
+        tp_log(TP_LOG_INFO, "'%s' cannot be written to: it accepts no jobs", jobs->dir);
     else if (rc < 0 && !(rc == -EBUSY && jobs->heir))
         return rc;
     rc = pthread_create(&jobs->keeper_thread, NULL, keep, jobs);

@@ -64,7 +64,7 @@ void tp_notifier_stop(struct tp_jobs *jobs)
     jobs->notifier_started = false;
 }
 
-/* A notice that cannot be had is lost: who is told looks again at the next one. */
+/* Without memory a notice is lost; the receiver looks again at the next one. */
 void tp_notify(struct tp_jobs *jobs, const struct tp_job_status *status, bool forgotten)
 {
     struct tp_notice *notice = jobs->notifier_started ? malloc(sizeof *notice) : NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading what a job's process tells; nothing that it says is believed unchecked. */
+/* Reading the progress that the process of a job sends; every line is checked. */
 #include <config.h>
 
 #include <stdio.h>

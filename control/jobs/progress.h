@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a job's process tells who runs it, a line each, by a pipe: "P stage done total", and before
- * it ends without success "E errno story". The rest, how fast it is and how long it will still
- * take, is found here.
+ * What the process of a job sends to its manager, line by line, by a pipe: "P stage done total",
+ * and before it ends without success "E errno message". The rate and the remaining time are
+ * computed here.
  */
 #ifndef TP_CONTROL_PROGRESS_H
 #define TP_CONTROL_PROGRESS_H
@@ -17,7 +17,7 @@ struct tp_tracker {
     bool too_long;
     char stage[32];
     uint64_t done, total;
-    int error; /* 0 until it tells one */
+    int error; /* 0 until it sends one */
     char message[TP_ERROR_MAX];
     /* How far it was at some moments of the last seconds, in a ring. */
     struct {

@@ -33,7 +33,7 @@ static int enter(int dirfd, const char *name, bool create, mode_t mode)
 {
     int fd = openat(dirfd, name, DIRECTORY);
 
-    /* Who lets go of a model's lock removes an empty .tenpak, perhaps between these two calls. */
+    /* A process that unlocks a model removes an empty .tenpak, perhaps between these two calls. */
     for (int i = 0; fd < 0 && errno == ENOENT && create && i < 100; i++) {
         if (mkdirat(dirfd, name, mode) == 0)
             fsync(dirfd);
@@ -172,7 +172,7 @@ int tp_record_create(int jobs, const char *after, char id[TP_JOB_ID_MAX], struct
             return tp_fail_errno(err, "cannot create the record '%s'", id);
         memcpy(last, id, sizeof last);
     }
-    /* Not synced: after a power loss the records that are there tell. */
+    /* Not synced: after a power loss the records that are there have it. */
     if (rc == 0)
         rc = tp_record_put(jobs, LAST, id, strlen(id), false, err);
     if (rc == 0)
@@ -252,7 +252,7 @@ int tp_record_get(int fd, const char *name, size_t max, struct tp_buffer *out, s
     if (file < 0)
         return tp_fail_errno(err, "cannot open '%s' of a record", name);
     if (fstat(file, &st) < 0 || !S_ISREG(st.st_mode))
-        rc = tp_fail(err, EBADMSG, "'%s' of a record is no regular file", name);
+        rc = tp_fail(err, EBADMSG, "'%s' of a record is not a regular file", name);
     else if ((uint64_t)st.st_size > max)
         rc = tp_fail(err, EFBIG, "'%s' of a record is longer than %zu bytes", name, max);
     len = rc == 0 ? (size_t)st.st_size : 0;

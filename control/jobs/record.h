@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Records of jobs on disk: DIR/.tenpak/jobs/ID/, by descriptors, following no link. Whoever runs a
- * job, or will, holds a lock (flock) on its record's directory; who makes records, or concludes
- * that nobody runs one, holds that of jobs/.
+ * Records of jobs on disk: DIR/.tenpak/jobs/ID/, by descriptors, following no link. The runner of a
+ * job holds a lock (flock) on its record's directory. A process that makes records, or concludes
+ * that no process runs one, holds the lock of jobs/.
  */
 #ifndef TP_CONTROL_RECORD_H
 #define TP_CONTROL_RECORD_H
@@ -25,7 +25,7 @@ int tp_records_open(int dirfd, bool create, struct tp_error *err);
  * Lock jobs/: a descriptor, closed to let go. -EAGAIN: another process has it, still after WAIT_MS.
  */
 int tp_records_lock(int jobs, int wait_ms, struct tp_error *err);
-/* Remove what removals left that died. */
+/* Remove what interrupted removals left. */
 void tp_records_sweep(int jobs);
 
 /* "20260203-040506-1". */
@@ -37,7 +37,7 @@ int tp_record_compare(const char *a, const char *b);
  * record: the descriptor. With JOBS locked. */
 int tp_record_create(int jobs, const char *after, char id[TP_JOB_ID_MAX], struct tp_error *err);
 int tp_record_open(int jobs, const char *id, struct tp_error *err);
-/* -EBUSY: somebody holds it. */
+/* -EBUSY: another process holds it. */
 int tp_record_lock(int fd);
 int tp_record_remove(int jobs, const char *id, struct tp_error *err);
 

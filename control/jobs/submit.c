@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Taking requests: all are checked, all get their records, and only then they are jobs; or none. */
+/* Submitting requests: all are checked and get records before any becomes a job; or none does. */
 #include <config.h>
 
 #include <errno.h>
@@ -136,7 +136,7 @@ static int check_cancel(struct tp_jobs *jobs, const struct tp_request *r, struct
     return rc;
 }
 
-/* Jobs go by the path of the directory, which may lead elsewhere by now. */
+/* Jobs use the path of the directory, which may lead elsewhere by now. */
 static int check_place(const struct tp_jobs *jobs, struct tp_error *err)
 {
     struct stat held, there;
@@ -145,10 +145,9 @@ static int check_place(const struct tp_jobs *jobs, struct tp_error *err)
         return tp_fail_errno(err, "cannot stat '%s'", jobs->dir);
     if (stat(jobs->dir, &there) == 0 && there.st_dev == held.st_dev && there.st_ino == held.st_ino)
         return 0;
-    return tp_fail(
-        err, ENOENT,
-        "'%s' is not the directory any more that is asked here: it was renamed or removed",
-        jobs->dir);
+    return tp_fail(err, ENOENT,
+                   "'%s' is no longer the directory that was opened: it was renamed or removed",
+                   jobs->dir);
 }
 
 static int check_one(struct tp_jobs *jobs, const struct tp_request *requests, size_t i,
@@ -226,7 +225,7 @@ static int make_record(struct tp_jobs *jobs, struct taking *t, struct tp_error *
     return tp_record_stage(fd, &t->request, &job->status, err);
 }
 
-/* Of all of them together, which takes hardly longer than of one. */
+/* All together: this takes hardly longer than one. */
 static int settle_records(struct tp_jobs *jobs, const struct taking *all, size_t n,
                           struct tp_error *err)
 {
@@ -317,8 +316,8 @@ static int begin_records(struct tp_jobs *jobs, const struct tp_request *requests
     return rc < 0 ? rc : tp_jobs_records(jobs, true, err);
 }
 
-/* With the records of all processes in hand, so that none takes a model meanwhile. Readers need
- * SUBMIT, so it is not held while others are waited for. */
+/* With the lock of the records, so that no other process accepts a job for a model meanwhile.
+ * Readers need SUBMIT, so it is not held while waiting for the lock. */
 static int submit(struct tp_jobs *jobs, const struct tp_request *requests, size_t n,
                   const struct tp_asker *asker, struct taking *all, struct tp_request_spot *spot,
                   struct tp_error *err)
@@ -361,7 +360,7 @@ int tp_jobs_submit(struct tp_jobs *jobs, const struct tp_request *requests, size
         if (requests[i].verb == TP_VERB_CANCEL) {
             snprintf(all[i].id, sizeof all[i].id, "%.31s", requests[i].subject);
             rc = tp_jobs_cancel(jobs, requests[i].subject, err);
-            /* It ended since it was looked at, which is what was asked for. */
+            /* It has ended since the check, which was the request. */
             rc = rc == -EALREADY ? 0 : rc;
         }
         memcpy(ids[i], all[i].id, sizeof all[i].id);

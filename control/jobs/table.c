@@ -92,7 +92,7 @@ static bool is_fresh(struct tp_jobs *jobs, struct timespec *now)
     return fresh;
 }
 
-/* Nobody runs it, nor will: say so in its record, where that can be written. */
+/* No process runs it, or will: its record says so, where it can be written. */
 static int interrupt(struct tp_jobs *jobs, int fd, const char *id, struct tp_job_status *status)
 {
     char text[16];
@@ -114,7 +114,7 @@ static int interrupt(struct tp_jobs *jobs, int fd, const char *id, struct tp_job
     return 0;
 }
 
-/* The status of a record as it is on disk. -ENOENT: it is no whole record (yet). */
+/* The status of a record as it is on disk. -ENOENT: the record is not complete (yet). */
 static int load(struct tp_jobs *jobs, const char *id, struct tp_job_status *out)
 {
     int fd = tp_record_open(jobs->fd, id, NULL), whole = -1, rc;

@@ -21,8 +21,8 @@
 #include "control/jobs/progress.h"
 
 #define POLL_MS 100
-#define TELL_SECONDS 0.25 /* between two notices of progress */
-#define WRITE_SECONDS 1.0 /* between two of them in the record, for other processes */
+#define ANNOUNCE_SECONDS 0.25 /* between two notices of progress */
+#define WRITE_SECONDS 1.0     /* between two of them in the record, for other processes */
 
 struct run {
     struct tp_jobs *jobs;
@@ -30,19 +30,19 @@ struct run {
     struct tp_tracker tracker;
     pid_t pid;
     int pipe;
-    double told, written;
+    double announced, written;
     double asked_to_end; /* when SIGTERM was sent; 0: not yet */
     bool killed;
 };
 
-/* Let others know how far it is. */
-static void tell(struct run *run, double at)
+/* Announces the progress. */
+static void announce_progress(struct run *run, double at)
 {
     struct tp_job_status status;
 
-    if (at - run->told < TELL_SECONDS)
+    if (at - run->announced < ANNOUNCE_SECONDS)
         return;
-    run->told = at;
+    run->announced = at;
     pthread_mutex_lock(&run->jobs->lock);
     tp_tracker_show(&run->tracker, at, &run->job->status);
     status = run->job->status;
@@ -105,15 +105,15 @@ static int watch(struct run *run)
             close(run->pipe);
             run->pipe = -1;
         }
-        tell(run, at);
+        announce_progress(run, at);
         end_child(run, at);
         if (n > 0)
-            continue; /* to the end of what it told */
+            continue; /* to the end of what it sent */
         ended = waitpid(run->pid, &status, WNOHANG);
         if (ended == run->pid && run->pipe < 0)
             return status;
         if (ended == run->pid) {
-            /* What stands in the pipe still, and no more: nobody else has its other end. */
+            /* The rest of the pipe: no other process has its write end. */
             while ((n = read(run->pipe, data, sizeof data)) > 0)
                 tp_tracker_feed(&run->tracker, data, (size_t)n, at);
             return status;
@@ -123,7 +123,7 @@ static int watch(struct run *run)
     }
 }
 
-/* From how the child ended to the end of the job. */
+/* Derives the end of the job from the exit of its process. */
 static void conclude(struct run *run, int status)
 {
     struct tp_jobs *jobs = run->jobs;
@@ -148,8 +148,7 @@ static void conclude(struct run *run, int status)
     else if (t->error)
         snprintf(message, sizeof message, "%s", t->message);
     else
-        snprintf(message, sizeof message,
-                 "the job's process ended without a word; its log may tell");
+        snprintf(message, sizeof message, "the job's process ended without a message; see its log");
     tp_jobs_sweep(jobs, run->job->status.verb, run->job->status.subject);
     if ((status >= 0 && WIFSIGNALED(status) && run->asked_to_end > 0) || error == ECANCELED) {
         state = cancel || !closing ? TP_JOB_CANCELLED : TP_JOB_INTERRUPTED;
@@ -212,8 +211,8 @@ static void run_job(struct tp_jobs *jobs, struct tp_job *job)
     free(run);
 }
 
-/* The oldest that waits; what was cancelled before it began ends here. */
-static struct tp_job *next(struct tp_jobs *jobs)
+/* The oldest pending job; a job that was cancelled before it began ends here. */
+static struct tp_job *find_pending(struct tp_jobs *jobs)
 {
     for (size_t i = 0; i < jobs->n; i++) {
         struct tp_job *job = jobs->list[i];
@@ -230,7 +229,7 @@ static void *worker(void *arg)
 
     pthread_mutex_lock(&jobs->lock);
     while (!jobs->closing) {
-        struct tp_job *job = jobs->running < jobs->slots ? next(jobs) : NULL;
+        struct tp_job *job = jobs->running < jobs->slots ? find_pending(jobs) : NULL;
 
         if (!job) {
             pthread_cond_wait(&jobs->work, &jobs->lock);

@@ -21,10 +21,10 @@ static const struct {
     const char *message;
 } ends[] = {
     {"exit 0", TP_JOB_COMPLETED, 0, ""},
-    {"exit 3", TP_JOB_FAILED, EIO, "without a word"},
+    {"exit 3", TP_JOB_FAILED, EIO, "without a message"},
     {"echo 'E 28 the disk is full' >&3; exit 1", TP_JOB_FAILED, ENOSPC, "the disk is full"},
     {"echo 'E 99999 x' >&3; echo 'E x' >&3; echo E >&3; exit 1", TP_JOB_FAILED, EIO,
-     "without a word"},
+     "without a message"},
     {"kill -9 $$", TP_JOB_FAILED, EIO, "signal 9"},
     {"kill -SEGV $$", TP_JOB_FAILED, EIO, "signal 11"},
     {"exec 3>&-; sleep 0.3; exit 0", TP_JOB_COMPLETED, 0, ""},
