@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int tp_dir_open(struct tp_dir *dir, int dirfd, const char *name)
@@ -35,6 +36,12 @@ const struct dirent *tp_dir_next(struct tp_dir *dir)
     return entry;
 }
 
+void tp_dir_rewind(struct tp_dir *dir)
+{
+    if (dir->stream)
+        rewinddir(dir->stream);
+}
+
 int tp_dir_fd(const struct tp_dir *dir)
 {
     return dirfd(dir->stream);
@@ -47,4 +54,16 @@ int tp_dir_close(struct tp_dir *dir)
     dir->stream = NULL;
     errno = -dir->error;
     return dir->error;
+}
+
+int tp_dir_enter(int dirfd, const char *name, bool create, mode_t mode)
+{
+    int fd;
+
+    if (create && mkdirat(dirfd, name, mode) == 0)
+        fsync(dirfd);
+    else if (create && errno != EEXIST)
+        return -errno;
+    fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
 }

@@ -13,6 +13,8 @@
 #define TP_BASE_DIR_H
 
 #include <dirent.h>
+#include <stdbool.h>
+#include <sys/types.h>
 
 struct tp_dir {
     DIR *stream; /* NULL where it could not be opened */
@@ -23,9 +25,17 @@ struct tp_dir {
 int tp_dir_open(struct tp_dir *dir, int dirfd, const char *name);
 /* The next entry but "." and "..", valid until the next call; NULL: the end, or an error. */
 const struct dirent *tp_dir_next(struct tp_dir *dir);
+/* Begin again at the first entry. */
+void tp_dir_rewind(struct tp_dir *dir);
 /* The descriptor, for openat() and the like. Belongs to DIR. */
 int tp_dir_fd(const struct tp_dir *dir);
 /* The first error of open and read, negative, and in errno for tp_fail_errno(); or 0. */
 int tp_dir_close(struct tp_dir *dir);
+
+/*
+ * A descriptor of the directory NAME of DIRFD, without following a link; CREATE makes it with MODE
+ * and syncs DIRFD where it is not there. A negative errno on failure.
+ */
+int tp_dir_enter(int dirfd, const char *name, bool create, mode_t mode);
 
 #endif

@@ -24,7 +24,7 @@ tenpak_SOURCES = \
 	cli/unpack.c \
 	cli/verify.c \
 	cli/version.c
-tenpak_LDADD = $(TP_SERVE_LIBS)
+tenpak_LDADD = $(TP_FS_LIBS) $(TP_SERVE_LIBS)
 
 # What mount(8) runs for the types tenpak and fuse.tenpak: found in /sbin, so it is for a prefix of /usr.
 sbin_SCRIPTS += cli/mount.tenpak

@@ -122,7 +122,7 @@ bool tp_fs_is_hidden(const char *name)
     if (name[0] != '.')
         return false;
     return strncmp(name, ".tenpak", 7) == 0 || strstr(name, TP_PACK_SUFFIX) ||
-           tp_is_temporary(name) || tp_is_removing(name);
+           tp_is_temporary(name) || tp_is_removing(name) || tp_is_lock(name);
 }
 
 static bool logged_lately(struct tp_fs *fs, const char *message)

@@ -16,6 +16,7 @@
 #include "base/memory.h"
 #include "serve/call.h"
 #include "store/names.h"
+#include "store/private.h"
 
 enum { CONNECTIONS = 64, CONNECTIONS_OF_ONE = 48, IDLE_SECONDS = 30 };
 #define DROP_BYTES ((uint64_t)1 << 20) /* a longer body ends its connection */
@@ -224,16 +225,10 @@ static int listen_on(struct tp_serve *serve, const char *text, struct tp_error *
 /* DIR/.tenpak/token: in the directory of the records of jobs. */
 static int own_token(struct tp_serve *serve, const char *dir, struct tp_error *err)
 {
-    char *folder = tp_path_join(dir, ".tenpak", "");
-    int rc = 0;
-
-    serve->token_file = folder ? tp_path_join(folder, "token", "") : NULL;
+    serve->token_file = tp_path_join(dir, TP_PRIVATE "/token", "");
     if (!serve->token_file)
-        rc = tp_fail(err, ENOMEM, "out of memory");
-    else if (mkdir(folder, 0777) < 0 && errno != EEXIST)
-        rc = tp_fail_errno(err, "cannot make the directory '%s'", folder);
-    free(folder);
-    return rc < 0 ? rc : tp_token_make(serve->token_file, &serve->token, err);
+        return tp_oom(err);
+    return tp_token_make(serve->token_file, &serve->token, err);
 }
 
 static int given_token(struct tp_serve *serve, const char *path, struct tp_error *err)

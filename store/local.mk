@@ -17,6 +17,7 @@ store_libtp_store_la_SOURCES += \
 	store/ops.h \
 	store/pipeline.c store/pipeline.h \
 	store/place.c store/place.h \
+	store/private.c store/private.h \
 	store/reader.c store/reader.h \
 	store/remove.c store/remove.h \
 	store/restore.c \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* flock on DIR/.tenpak/.NAME.lock and on packs, which goes with its holder. */
+/* Locks by flock(2) on DIR/.NAME.tenpak-lock and on packs, which end with their holder. */
 #include <config.h>
 
 #include <errno.h>
@@ -23,15 +23,9 @@ static int try_lock(struct tp_model_lock *lock, const char *model, struct tp_err
 {
     struct stat mine, named;
 
-    if (mkdir(lock->dir, 0777) < 0 && errno != EEXIST)
-        return tp_fail_errno(err, "cannot create '%s'", lock->dir);
     lock->fd = open(lock->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
-    if (lock->fd < 0 && errno != ENOENT)
-        return tp_fail_errno(err, "cannot create '%s'", lock->path);
     if (lock->fd < 0)
-        return lstat(lock->dir, &named) == 0 && S_ISLNK(named.st_mode)
-                   ? tp_fail(err, ENOENT, "'%s' is a link that leads nowhere", lock->dir)
-                   : 1;
+        return tp_fail_errno(err, "cannot create '%s'", lock->path);
     if (flock(lock->fd, LOCK_EX | LOCK_NB) < 0)
         return errno == EWOULDBLOCK
                    ? tp_fail(err, EBUSY, "'%s' is being worked on by another process or thread",
@@ -52,66 +46,53 @@ static void release(struct tp_model_lock *lock)
     if (lock->fd >= 0)
         close(lock->fd);
     free(lock->path);
-    free(lock->dir);
     *lock = (struct tp_model_lock){.fd = -1};
 }
 
 int tp_model_lock(const char *path, struct tp_model_lock *out, struct tp_error *err)
 {
-    char *parent = tp_path_parent(path), *inner = NULL;
-    int rc = 0;
+    int rc;
 
     *out = (struct tp_model_lock){.fd = -1};
-    if (parent)
-        out->dir = tp_path_join(parent, ".tenpak", "");
-    if (out->dir)
-        inner = tp_path_join(out->dir, tp_path_name(path), "");
-    if (!inner)
-        rc = tp_fail(err, ENOMEM, "out of memory for a name");
-    if (rc == 0)
-        rc = tp_side_path(inner, "lock", &out->path, err);
+    rc = tp_side_path(path, "tenpak-lock", &out->path, err);
     if (rc == 0)
         do
             rc = try_lock(out, path, err);
         while (rc == 1);
     if (rc < 0)
         release(out);
-    free(inner);
-    free(parent);
     return rc;
 }
 
-/* Lock files of dead holders; they are removed while they are held, as living ones are. */
+/* Remove the lock files of dead holders beside PATH; they are removed while they are locked. */
 static void sweep(const char *path)
 {
+    char *parent = tp_path_parent(path);
     const struct dirent *entry;
-    struct tp_dir dir;
+    struct tp_dir dir = {0};
 
-    tp_dir_open(&dir, AT_FDCWD, path);
+    if (parent)
+        tp_dir_open(&dir, AT_FDCWD, parent);
     while ((entry = tp_dir_next(&dir))) {
-        size_t len = strlen(entry->d_name);
-        int fd = -1;
+        int fd = tp_is_lock(entry->d_name) ? openat(tp_dir_fd(&dir), entry->d_name,
+                                                    O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+                                           : -1;
 
-        if (len > 6 && entry->d_name[0] == '.' && strcmp(entry->d_name + len - 5, ".lock") == 0)
-            fd = openat(tp_dir_fd(&dir), entry->d_name,
-                        O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
         if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
             unlinkat(tp_dir_fd(&dir), entry->d_name, 0);
         if (fd >= 0)
             close(fd);
     }
     tp_dir_close(&dir);
+    free(parent);
 }
 
 void tp_model_unlock(struct tp_model_lock *lock)
 {
     if (lock->fd < 0)
         return;
-    unlink(lock->path); /* while it is held: who opened it meanwhile sees that it is gone */
-    if (rmdir(lock->dir) < 0 && errno == ENOTEMPTY) {
-        sweep(lock->dir);
-        rmdir(lock->dir); /* fails where other things are in it, as it should */
-    }
+    unlink(lock->path); /* while it is locked: a process that has opened it finds it removed */
+    sweep(lock->path);
     release(lock);
 }
 

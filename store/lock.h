@@ -9,8 +9,7 @@
 
 struct tp_model_lock {
     int fd;
-    char *dir; /* DIR/.tenpak */
-    char *path;
+    char *path; /* DIR/.NAME.tenpak-lock */
 };
 
 /* Lock the model at PATH (DIR/NAME, there or not). -EBUSY: another holds it. */

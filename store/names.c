@@ -101,6 +101,11 @@ bool tp_is_temporary(const char *name)
     return count > 0 && !dash[1 + count];
 }
 
+bool tp_is_lock(const char *name)
+{
+    return name[0] == '.' && has_suffix(name + 1, ".tenpak-lock");
+}
+
 bool tp_is_removing(const char *name)
 {
     return name[0] == '.' &&

@@ -32,6 +32,8 @@ int tp_side_path(const char *path, const char *what, char **out, struct tp_error
 int tp_temporary_beside(const char *path, char **out, struct tp_error *err);
 /* Whether NAME is of that kind: ".SOMETHING.tmp-NUMBER-NUMBER". */
 bool tp_is_temporary(const char *name);
+/* Whether NAME is a lock of a model: ".SOMETHING.tenpak-lock". */
+bool tp_is_lock(const char *name);
 /* Whether NAME is what a model's directory is called while it goes, or where its files are then. */
 bool tp_is_removing(const char *name);
 /* Whether NAME is what downloaders and copying tools call a file until all of it is there. */

@@ -65,14 +65,13 @@ bool tp_modeldir_is_model(const char *path)
 {
     const struct dirent *e;
     struct tp_dir dir;
-    bool found = false;
+    bool found;
 
-    if (tp_dir_open(&dir, AT_FDCWD, path) == 0) {
-        found = names_tell_model(&dir);
-        rewinddir(dir.stream);
-        while (!found && (e = tp_dir_next(&dir)))
-            found = holds_tensors(tp_dir_fd(&dir), e);
-    }
+    tp_dir_open(&dir, AT_FDCWD, path);
+    found = names_tell_model(&dir);
+    tp_dir_rewind(&dir);
+    while (!found && (e = tp_dir_next(&dir)))
+        found = holds_tensors(tp_dir_fd(&dir), e);
     tp_dir_close(&dir);
     return found;
 }

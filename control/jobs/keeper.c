@@ -14,9 +14,9 @@
 #include "base/log.h"
 #include "base/stamp.h"
 #include "control/jobs/impl.h"
+#include "store/private.h"
 
 #define SCHEMA "tenpak.daemon/1"
-#define TOP ".tenpak"
 #define LOCK "daemon.lock"
 #define TOLD "daemon.json"
 
@@ -43,16 +43,6 @@ static int try_lock(int top)
     return fd;
 }
 
-static int open_top(int dirfd, bool create)
-{
-    int fd;
-
-    if (create && mkdirat(dirfd, TOP, tp_record_top_mode(dirfd)) < 0 && errno != EEXIST)
-        return -errno;
-    fd = openat(dirfd, TOP, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return fd < 0 ? -errno : fd;
-}
-
 static int write_told(const struct tp_jobs *jobs, int top, struct tp_error *err)
 {
     struct tp_buffer text = {0};
@@ -74,14 +64,12 @@ static int write_told(const struct tp_jobs *jobs, int top, struct tp_error *err)
 
 static void resign(struct tp_jobs *jobs)
 {
-    int top = open_top(jobs->dirfd, false);
+    int top = tp_private_open(jobs->dirfd, false);
 
     if (top >= 0) {
         unlinkat(top, TOLD, 0);
         unlinkat(top, LOCK, 0);
         close(top);
-        unlinkat(jobs->dirfd, TOP,
-                 AT_REMOVEDIR); /* fails where other things are in it, as it should */
     }
     jobs->keeping = false;
     close(jobs->keeper_fd);
@@ -93,11 +81,9 @@ static int become(struct tp_jobs *jobs, struct tp_error *err)
 {
     int fd = -EAGAIN, rc = 0;
 
-    /*
-     * A process that unlocks a model removes an empty .tenpak, and a keeper that ends its own file.
-     */
-    for (int i = 0; i < 100 && (fd == -EAGAIN || fd == -ENOENT); i++) {
-        int top = open_top(jobs->dirfd, true);
+    /* An owner that ends removes its lock file, perhaps just before this one locks it. */
+    for (int i = 0; i < 100 && fd == -EAGAIN; i++) {
+        int top = tp_private_open(jobs->dirfd, true);
 
         fd = top < 0 ? top : try_lock(top);
         if (fd >= 0)
@@ -109,7 +95,7 @@ static int become(struct tp_jobs *jobs, struct tp_error *err)
         return tp_fail(err, EBUSY, "'%s' is kept by another process already", jobs->dir);
     if (fd < 0) {
         errno = -fd;
-        return tp_fail_errno(err, "cannot lock '%s/%s/%s'", jobs->dir, TOP, LOCK);
+        return tp_fail_errno(err, "cannot lock '%s/%s/%s'", jobs->dir, TP_PRIVATE, LOCK);
     }
     jobs->keeper_fd = fd;
     jobs->keeping = true;
@@ -154,7 +140,7 @@ int tp_jobs_keeper(const char *dir, char *mountpoint, size_t size, pid_t *pid, s
 
     if (dirfd < 0)
         return tp_fail_errno(err, "cannot open the directory '%s'", dir);
-    top = open_top(dirfd, false);
+    top = tp_private_open(dirfd, false);
     close(dirfd);
     if (top >= 0)
         fd = openat(top, LOCK, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
@@ -181,7 +167,7 @@ static void look_at_policy(struct tp_jobs *jobs)
     struct stat st;
     int rc;
 
-    if (fstatat(jobs->dirfd, TOP "/tenpak.conf", &st, AT_SYMLINK_NOFOLLOW) == 0)
+    if (fstatat(jobs->dirfd, TP_PRIVATE "/tenpak.conf", &st, AT_SYMLINK_NOFOLLOW) == 0)
         changed = st.st_ctim;
     if (tp_same_time(&changed, &jobs->conf_time))
         return;

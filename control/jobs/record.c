@@ -15,48 +15,21 @@
 #include "base/dir.h"
 #include "base/file.h"
 #include "control/jobs/record.h"
+#include "store/private.h"
 
 #define DIRECTORY (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 #define GONE ".gone-"
 #define LAST ".last"
 #define SMALL_MAX (256u << 10)
 
-mode_t tp_record_top_mode(int dirfd)
-{
-    struct stat st;
-
-    return fstat(dirfd, &st) < 0 ? 0700 : st.st_mode & 0775;
-}
-
-/* Open directory NAME, made where it is not there. */
-static int enter(int dirfd, const char *name, bool create, mode_t mode)
-{
-    int fd = openat(dirfd, name, DIRECTORY);
-
-    /* A process that unlocks a model removes an empty .tenpak, perhaps between these two calls. */
-    for (int i = 0; fd < 0 && errno == ENOENT && create && i < 100; i++) {
-        if (mkdirat(dirfd, name, mode) == 0)
-            fsync(dirfd);
-        else if (errno != EEXIST)
-            return -errno;
-        fd = openat(dirfd, name, DIRECTORY);
-    }
-    return fd < 0 ? -errno : fd;
-}
-
 int tp_records_open(int dirfd, bool create, struct tp_error *err)
 {
-    int top, fd = -ENOENT;
+    int top = tp_private_open(dirfd, create),
+        fd = top < 0 ? top : tp_dir_enter(top, "jobs", create, 0700);
     struct stat st;
 
-    for (int i = 0; i < 100 && fd == -ENOENT; i++) {
-        top = enter(dirfd, ".tenpak", create, tp_record_top_mode(dirfd));
-        fd = top < 0 ? top : enter(top, "jobs", create, 0700);
-        if (top >= 0)
-            close(top);
-        if (!create)
-            break;
-    }
+    if (top >= 0)
+        close(top);
     if (fd < 0) {
         errno = -fd;
         return tp_fail_errno(err, "cannot %s '.tenpak/jobs'", create ? "create" : "open");

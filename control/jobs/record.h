@@ -12,11 +12,6 @@
 #define TP_JOB_LOG_MAX (1u << 20) /* bytes of a job's log, but for its last lines */
 
 /*
- * Of DIR/.tenpak: as DIR is, but never for everybody to write to, whatever the umask (a mount's
- * daemon has none).
- */
-mode_t tp_record_top_mode(int dirfd);
-/*
  * jobs/ of the directory that DIRFD is, as a descriptor; CREATE makes it, for its owner alone.
  * -ENOENT: it is not there.
  */

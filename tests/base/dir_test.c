@@ -34,6 +34,8 @@ static void test_entries(int top)
     }
     ok(files == 1 && folders == 1, "each entry comes once");
     is_int(others, 0, "'.' and '..' do not come");
+    tp_dir_rewind(&dir);
+    is_int(count(&dir), 2, "after a rewind all come again");
     ok(faccessat(tp_dir_fd(&dir), "file", F_OK, 0) == 0, "the descriptor leads into it");
     is_int(tp_dir_close(&dir), 0, "the end is no error");
     is_int(tp_dir_open(&dir, top, "empty"), 0, "an empty one is opened");
@@ -67,6 +69,15 @@ static void test_errors(int top)
     is_int(errno, ENOENT, "and errno has it");
     is_int(tp_dir_open(&dir, top, "d/file"), -ENOTDIR, "a file is no directory");
     is_int(tp_dir_close(&dir), -ENOTDIR, "at the end, too");
+    is_int(tp_dir_enter(top, "made", false, 0700), -ENOENT, "what is absent is not entered");
+    int fd = tp_dir_enter(top, "made", true, 0700);
+    ok(fd >= 0 && faccessat(top, "made", F_OK, 0) == 0, "it is made where that is wanted");
+    close(fd);
+    fd = tp_dir_enter(top, "made", true, 0700);
+    ok(fd >= 0, "and entered where it is there");
+    close(fd);
+    ok(symlinkat("made", top, "link") == 0 && tp_dir_enter(top, "link", true, 0700) == -ENOTDIR,
+       "a link is not followed");
     dir = (struct tp_dir){0};
     ok(tp_dir_next(&dir) == NULL && tp_dir_close(&dir) == 0, "one that is all zero is empty");
 }

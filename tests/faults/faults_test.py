@@ -19,7 +19,7 @@ WANT = {name: fingerprint(origin / name) for name in ("base", "tune")}
 store = root / "store"
 out = root / "out"
 restored = root / "restored"
-MAY_STAY = (".tenpak",)
+LOCK = ".tenpak-lock"  # of a process that died, until the next work on a model of the directory
 
 
 def pack_all(*names):
@@ -85,8 +85,8 @@ class Leftovers(Scenario):
 
     def prepare(self):
         (store / ".base.tnpk.tmp-1-0").write_bytes(b"half a pack")
-        (store / ".tenpak").mkdir()
-        (store / ".tenpak" / ".base.lock").write_bytes(b"")
+        (store / ".base.tenpak-lock").write_bytes(b"")
+        (store / ".other.tenpak-lock").write_bytes(b"")
 
 
 def complaint(scenario):
@@ -119,7 +119,7 @@ def finish(scenario):
     """A rerun finishes the work, and leaves only what should be there."""
     def lasting():
         # Where there is nothing to do any more, temporary files stay for the next work on the model.
-        return [e for e in listing() if e not in MAY_STAY and ".tmp-" not in e]
+        return [e for e in listing() if not e.endswith(LOCK) and ".tmp-" not in e]
 
     already = scenario.end == lasting()
     code, said = scenario.run()
@@ -134,7 +134,7 @@ def finish(scenario):
 
 def left_behind(scenario):
     """Temporary files, which only a killed process may leave."""
-    return [n for d in (store, out) for n in hidden(d) if n not in MAY_STAY and not n.endswith(scenario.may_stay)]
+    return [n for d in (store, out) for n in hidden(d) if not n.endswith((LOCK, *scenario.may_stay))]
 
 
 def every_call(scenario, kind, expect, calls=None, tidy=True, **more):
@@ -176,9 +176,10 @@ def told(code, said, what):
     """Fails with a story; only giving back a lock, sweeping, and looking for a base may be passed over."""
     if code == 0:
         call = what.split()[1]
-        harmless = "/.tenpak" in what and (call == "unlink" or "is packed first" in said)
+        harmless = LOCK in what and (call == "unlink" or "is packed first" in said)
         # Leftovers of other processes are found by listing the directory of the model.
-        sweeping = "/.base.tnpk.tmp-1-0" in what or (call == "open" and what.endswith(("/store", "/out")))
+        sweeping = "/.base.tnpk.tmp-1-0" in what or "/.other" + LOCK in what or (
+            call == "open" and what.endswith(("/store", "/out")))
         # What a base is found by, and what names one, may be passed over: hashes tell whether the base is the right one. A
         # base that is packed first looks for one of its own, and says what it could not read; a list of the models that
         # fails is taken again.

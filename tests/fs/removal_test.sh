@@ -76,7 +76,7 @@ ok 'another mount has it' diff -r --no-dereference "$tmp/original" "$tmp/mnt/one
 exec 3<"$tmp/store/.tenpak"
 before=$(ls "$tmp/mnt" | wc -l)
 if command -v flock >/dev/null; then
-    exec 4>"$tmp/store/.tenpak/.two.lock"
+    exec 4>"$tmp/store/.two.tenpak-lock"
     flock 4
     not_ok 'a model that is worked on is not removed' rm -r "$tmp/mnt/two"
     exec 4>&-

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 LAYERS = ["base", "tensor", "codec", "store", "optimizer", "control", "fs", "serve", "cli"]
+SIBLINGS = ["fs", "serve"]  # both stand on control; neither knows the other
 # Within store/: what of it each of these may include, beside itself. They look down only.
 STORE = {
     "pack": ["names", "place"],
@@ -75,7 +76,7 @@ def check_layers(sources):
                 yield f'{path}: "{name[1:]}" does not say its layer'
             elif other not in LAYERS:
                 yield f'{path}: "{name[1:]}" is of no layer'
-            elif LAYERS.index(other) > LAYERS.index(own):
+            elif LAYERS.index(other) > LAYERS.index(own) or (own != other and {own, other} <= set(SIBLINGS)):
                 yield f'{path}: {own}/ must not know "{name[1:]}"'
         if own in LAYERS[:LAYERS.index("fs")] and re.search(r"#\s*include\s*<fuse", text):
             yield f"{path}: FUSE belongs to fs/"
