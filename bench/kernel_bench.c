@@ -66,8 +66,7 @@ static uint8_t *base_bytes(struct tp_pack *pack, uint32_t c, struct tp_work *wor
     if (b->dtype != s->dtype || b->len != s->len || b->file_off != s->from.off)
         return NULL;
     out = allocate(TP_CHUNK_MAX);
-    if (tp_pack_decode_chunk(base, b->chunk_first + (c - s->chunk_first), out, work, &err) <
-        0)
+    if (tp_pack_decode_chunk(base, b->chunk_first + (c - s->chunk_first), out, work, &err) < 0)
         fail("the base", &err);
     return out;
 }
