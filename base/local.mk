@@ -19,7 +19,7 @@ base_libtp_base_la_SOURCES = \
 	base/memory.c base/memory.h \
 	base/pool.c base/pool.h \
 	base/printable.c base/printable.h \
-	base/progress.h \
+	base/progress.c base/progress.h \
 	base/remove.c \
 	base/size.c base/size.h \
 	base/stamp.c base/stamp.h \

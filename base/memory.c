@@ -157,7 +157,7 @@ void tp_memory_shrink_stacks(void)
 {
     pthread_attr_t attr;
 
-    if (pthread_attr_init(&attr) != 0)
+    if (SANITIZED || pthread_attr_init(&attr) != 0)
         return;
     if (pthread_attr_setstacksize(&attr, THREAD_STACK) == 0)
         pthread_setattr_default_np(&attr);

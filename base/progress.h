@@ -6,6 +6,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "base/error.h"
+
 struct tp_progress {
     /*
      * Called from one thread at a time; may be NULL. STAGE is a short word such as "pack" or
@@ -15,5 +17,16 @@ struct tp_progress {
     void *arg;
     const atomic_int *cancel; /* non-zero: the operation ends with -ECANCELED; may be NULL */
 };
+
+/*
+ * Have CANCEL (NULL: nothing) observed by long work that is not given a struct tp_progress, such as
+ * the opening of a pack with a large index. For programs that end when CANCEL is set, not for
+ * daemons. CANCEL must stay valid.
+ */
+void tp_cancel_watch(const atomic_int *cancel);
+
+/* -ECANCELED when the observed flag is set, else 0. Cheap enough for each of some thousand items.
+ */
+int tp_cancel_check(struct tp_error *err);
 
 #endif

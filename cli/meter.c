@@ -82,6 +82,7 @@ const struct tp_progress *tp_meter_start(bool quiet)
     meter.visible = !quiet && isatty(STDERR_FILENO);
     meter.every = rate > 0 ? 1 / rate : 0.1;
     meter.progress = (struct tp_progress){.update = update, .cancel = &meter.cancel};
+    tp_cancel_watch(&meter.cancel);
     return &meter.progress;
 }
 

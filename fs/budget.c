@@ -52,9 +52,10 @@ void tp_budget_cut_options(struct tp_mount_options *options)
 {
     uint64_t limit = tp_memory_cgroups();
 
+    /* Stacks count against every limit, also one that the starter of the daemon has set. */
+    tp_memory_shrink_stacks();
     if (limit == UINT64_MAX)
         return;
-    tp_memory_shrink_stacks();
     if (hot_is_memory(options))
         cut("hot", &options->hot_bytes, limit / 4);
     cut("cache", &options->cache_bytes, limit / 4);

@@ -273,6 +273,7 @@ static void prepare_process(struct child *c, long parent)
     signal(SIGHUP, SIG_IGN);
     c->pipe = was_started_by_manager(parent) ? TP_JOB_PROGRESS_FD : -1;
     c->progress = (struct tp_progress){.update = send_progress, .arg = c, .cancel = &cancelled};
+    tp_cancel_watch(&cancelled);
     tp_log_set_sink(log_sink, NULL, TP_LOG_INFO);
 }
 

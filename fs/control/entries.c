@@ -477,7 +477,8 @@ static const struct tp_control_entry last_entry = {"last", LINK, .attr = attr_la
 static const struct tp_control_entry top_entries[] = {
     {"README", FILE_MODE, .write = write_readme, .made = TP_MADE_ONCE},
     {"candidates.json", FILE_MODE, .write = write_candidates, .made = TP_MADE_ONCE},
-    {"dashboard.html", FILE_MODE, .write = write_dashboard, .made = TP_MADE_AT_OPEN},
+    /* Browsers believe the size that they see before they open it. */
+    {"dashboard.html", FILE_MODE, .write = write_dashboard},
     {"error_log", FILE_MODE, .write = tp_control_errors_write, .attr = tp_control_errors_attr,
      .read = tp_control_errors_read},
     {"events", FILE_MODE, .attr = tp_control_events_attr, .read = tp_control_events_read,

@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/progress.h"
 #include "store/pack/pack_internal.h"
 #include "store/pack/window.h"
 
@@ -140,6 +141,8 @@ static int weigh(struct weigher *w, const char *path, struct tp_error *err)
         const struct tp_pack_file *file = &w->x->files[f];
         struct needs before = {0};
 
+        if (f % 4096 == 0)
+            rc = tp_cancel_check(err);
         for (uint32_t i = 0; rc == 0 && i < file->segment_n; i++)
             rc = weigh_segment(w, &w->x->segments[file->segment_first + i], &before, path, err);
     }

@@ -9,6 +9,7 @@
 
 #include "base/checked.h"
 #include "base/le.h"
+#include "base/progress.h"
 #include "codec/convert.h"
 #include "store/pack/layout.h"
 #include "tensor/safetensors.h"
@@ -174,6 +175,12 @@ static int allocate(struct decoder *d)
     return 0;
 }
 
+/* An index may have millions of records: look at every few thousandth whether to go on. */
+static int poll_cancel(const struct decoder *d, uint32_t i)
+{
+    return i % 4096 == 0 ? tp_cancel_check(d->err) : 0;
+}
+
 /* The parent of file I, the first LEN bytes of PATH, must be a directory of the pack, which keeps
  * every path from leading through a symbolic link. What is in a directory stands right after it, so
  * the parent is one of those that are open. */
@@ -275,7 +282,10 @@ static int decode_files(struct decoder *d)
     uint64_t segments = 0, bytes = 0;
 
     for (uint32_t i = 0; i < x->file_n; i++) {
-        int rc = decode_file(d, i);
+        int rc = poll_cancel(d, i);
+
+        if (rc == 0)
+            rc = decode_file(d, i);
 
         if (rc < 0)
             return rc;
@@ -416,7 +426,9 @@ static int decode_segments(struct decoder *d)
 
             s->file = f;
             s->file_off = off;
-            rc = decode_segment(d, i, &dims);
+            rc = poll_cancel(d, i);
+            if (rc == 0)
+                rc = decode_segment(d, i, &dims);
             if (rc < 0)
                 return rc;
             s->chunk_first = (uint32_t)chunks;
@@ -521,7 +533,9 @@ static int decode_data(struct decoder *d, uint64_t data_len)
 
         for (uint32_t i = seg->chunk_first; rc == 0 && i < seg->chunk_first + seg->chunk_n; i++) {
             x->chunks[i].segment = s;
-            rc = decode_chunk(d, i);
+            rc = poll_cancel(d, i);
+            if (rc == 0)
+                rc = decode_chunk(d, i);
             x->chunks[i].stored_off = off;
             off += x->chunks[i].stored_len;
         }

@@ -12,6 +12,7 @@
 #include <zstd.h>
 
 #include "base/memory.h"
+#include "base/progress.h"
 #include "store/pack/bytes_file.h"
 #include "store/pack/copies.h"
 #include "store/pack/layout.h"
@@ -106,6 +107,8 @@ static int read_index(struct tp_pack *pack, struct tp_error *err)
                  : tp_fail(err, ENOMEM, "out of memory for the index of '%s'", pack->bytes->name);
     }
     if (rc == 0)
+        rc = tp_cancel_check(err);
+    if (rc == 0)
         rc = tp_sha256(decoded, f->index_len, id);
     if (rc == 0 && memcmp(id, f->id, sizeof id) != 0)
         rc = tp_fail(err, EBADMSG, "'%s' is damaged: its index does not match its id",
@@ -139,6 +142,8 @@ static int read_all(struct tp_pack *pack, struct tp_error *err)
         (memcmp(pack->footer.base_id, pack->index.base_id, TP_SHA256_LEN) != 0 ||
          pack->index.has_base != (memcmp(pack->index.base_id, none, TP_SHA256_LEN) != 0)))
         rc = tp_fail(err, EBADMSG, "'%s': its footer and its index name different bases", path);
+    if (rc == 0)
+        rc = tp_cancel_check(err);
     if (rc == 0)
         rc = tp_index_content_id(&pack->index, pack->content_id, err);
     if (rc == 0 && pack->footer.version > 1 &&

@@ -5,6 +5,7 @@
  */
 #include <config.h>
 
+#include "base/progress.h"
 #include "tests/store/model.h"
 
 static struct tp_pack *base;
@@ -308,10 +309,29 @@ static void test_codec_option(void)
     }
 }
 
+/* A program that ends on a signal does not wait for an index. */
+static void test_cancel(void)
+{
+    static atomic_int cancel = 1;
+    char *out = in_scratch("base.tnpk");
+    struct tp_pack *pack = NULL;
+    struct tp_error err = {0};
+
+    tp_cancel_watch(&cancel);
+    is_int(tp_pack_open(out, NULL, &pack, &err), -ECANCELED, "opening a pack is cancelled");
+    ok(!pack, "and gives no pack");
+    atomic_store(&cancel, 0);
+    is_int(tp_pack_open(out, NULL, &pack, &err), 0, "a flag that is not set changes nothing");
+    tp_pack_close(pack);
+    tp_cancel_watch(NULL);
+    free(out);
+}
+
 int main(void)
 {
     scratch = tap_tmpdir();
     make_base();
+    test_cancel();
     test_tunes();
     test_renamed();
     test_nasty();
