@@ -30,7 +30,7 @@ ok 'when another has its name, a new model is that of the one that is mounted' \
     cmp "$tmp/later/model.safetensors" "$tmp/mnt/later/model.safetensors"
 not_ok 'no job is taken for the other one' sh -c "echo plain >'$tmp/mnt/.tenpak/compress'"
 is 'with the reason' "$(jq -rs 'last | .name, .message' "$tmp/mnt/.tenpak/error_log" | tr '\n' ' ')" \
-    "ENOENT '$(realpath "$tmp")/store' is not the directory any more that is asked here: it was renamed or removed "
+    "ENOENT '$(realpath "$tmp")/store' is no longer the directory that was opened: it was renamed or removed "
 ok 'nothing was done to it' test -d "$tmp/store/plain" -a ! -e "$tmp/store/plain.tnpk"
 echo made >"$tmp/mnt/plain/made"
 ok 'what is written is in the one that is mounted' test -s "$tmp/renamed/plain/made"
