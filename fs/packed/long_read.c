@@ -87,10 +87,12 @@ static void read_in_turn(void *arg)
     struct tp_long_reads *all = r->fs->long_reads;
     int rc = atomic_load(&all->ending) || is_abandoned(r) ? -EINTR : read_on(r);
 
-    if (rc == 0 && r->done < r->want)
+    /* Once it is queued again it belongs to the next thread. */
+    if (rc == 0 && r->done < r->want) {
         rc = tp_pool_submit(all->pool, read_in_turn, r, false);
-    if (rc == 0 && r->done < r->want)
-        return;
+        if (rc == 0)
+            return;
+    }
     if (rc < 0)
         fuse_reply_err(r->req, -rc);
     else
