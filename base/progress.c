@@ -9,9 +9,9 @@
 
 static _Atomic(const atomic_int *) flag;
 
-void tp_cancel_watch(const atomic_int *cancel)
+const atomic_int *tp_cancel_watch(const atomic_int *cancel)
 {
-    atomic_store(&flag, cancel);
+    return atomic_exchange(&flag, cancel);
 }
 
 int tp_cancel_check(struct tp_error *err)

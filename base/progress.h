@@ -21,9 +21,10 @@ struct tp_progress {
 /*
  * Have CANCEL (NULL: nothing) observed by long work that is not given a struct tp_progress, such as
  * the opening of a pack with a large index. For programs that end when CANCEL is set, not for
- * daemons. CANCEL must stay valid.
+ * daemons. CANCEL must stay valid. Gives what was observed before, so that a part of the work that
+ * has to be completed, or taken back, can exempt itself.
  */
-void tp_cancel_watch(const atomic_int *cancel);
+const atomic_int *tp_cancel_watch(const atomic_int *cancel);
 
 /* -ECANCELED when the observed flag is set, else 0. Cheap enough for each of some thousand items.
  */

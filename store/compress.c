@@ -506,8 +506,13 @@ static int compress_new(struct job *j)
     if (rc < 0)
         return rc;
     rc = explain(j, original, write_pack(j, j->pack, original));
-    if (rc == 0)
+    if (rc == 0) {
+        /* The pack has its name: it is opened to be kept or to be taken back. */
+        const atomic_int *watched = tp_cancel_watch(NULL);
+
         rc = replace(j, original);
+        tp_cancel_watch(watched);
+    }
     tp_original_close(original);
     return rc;
 }

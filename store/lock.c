@@ -64,8 +64,7 @@ int tp_model_lock(const char *path, struct tp_model_lock *out, struct tp_error *
     return rc;
 }
 
-/* Remove the lock files of dead holders beside PATH; they are removed while they are locked. */
-static void sweep(const char *path)
+void tp_model_locks_sweep(const char *path)
 {
     char *parent = tp_path_parent(path);
     const struct dirent *entry;
@@ -78,6 +77,7 @@ static void sweep(const char *path)
                                                     O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
                                            : -1;
 
+        /* While it is locked: a process that has opened it finds it removed. */
         if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
             unlinkat(tp_dir_fd(&dir), entry->d_name, 0);
         if (fd >= 0)
@@ -92,7 +92,7 @@ void tp_model_unlock(struct tp_model_lock *lock)
     if (lock->fd < 0)
         return;
     unlink(lock->path); /* while it is locked: a process that has opened it finds it removed */
-    sweep(lock->path);
+    tp_model_locks_sweep(lock->path);
     release(lock);
 }
 

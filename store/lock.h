@@ -16,6 +16,9 @@ struct tp_model_lock {
 int tp_model_lock(const char *path, struct tp_model_lock *out, struct tp_error *err);
 void tp_model_unlock(struct tp_model_lock *lock);
 
+/* Remove the lock files that dead holders have left in the directory of PATH. */
+void tp_model_locks_sweep(const char *path);
+
 /*
  * A pack that another stands on must not go while that one is written. Who writes against PACK
  * holds it, shared, until the new pack has its name; who removes it claims it, alone, before it

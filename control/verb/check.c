@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "control/verb/impl.h"
+#include "store/lock.h"
 #include "store/names.h"
 #include "store/original/original.h"
 #include "store/place.h"
@@ -84,6 +85,7 @@ void tp_target_sweep(const char *dir, const char *name)
     char *plain = tp_path_join(dir, name, ""), *pack = tp_path_join(dir, name, TP_PACK_SUFFIX);
 
     if (plain && pack) {
+        tp_model_locks_sweep(plain);
         tp_temporaries_sweep(plain);
         tp_temporaries_sweep(pack);
     }
