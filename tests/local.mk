@@ -168,7 +168,7 @@ tests_control_documents_LDADD = $(TP_CONTROL_LIBS)
 control_scripts = \
 	tests/control/dashboard_test.py \
 	tests/control/documents_test.py \
-	tests/control/jobs_test.sh \
+	tests/control/jobs_cli_test.sh \
 	tests/control/mounted_jobs_test.sh \
 	tests/control/recipes_test.sh \
 	tests/control/schema_test.py

@@ -198,6 +198,17 @@ def check_places(top, names):
                 yield f"{name}:{number}: a pictograph"
 
 
+def check_test_names(names):
+    """make check keeps one log for each name without its ending: two tests of one log are one."""
+    stems = {}
+    for name in names:
+        stem, ending = os.path.splitext(name)
+        if stem.startswith("tests/") and stem.endswith("_test") and ending in (".c", ".py", ".sh"):
+            if stem in stems:
+                yield f"{name}: has the log of {stems[stem]}"
+            stems[stem] = name
+
+
 def main():
     top = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("top_srcdir", ".")
     names = files_of(top)
@@ -215,6 +226,7 @@ def main():
         ("comments of one kind, nothing unfinished", check_comments(sources)),
         (f"at most {FILE_LINES} lines a file, {FUNCTION_LINES} a function", check_lengths(sources, top)),
         ("no place of one machine in any file", check_places(top, names)),
+        ("every test has a log of its own", check_test_names(names)),
     ]
     failed = 0
     lengths = sorted(n for p, t in sources.items() if not p.startswith("tests/") for _, _, n in functions(t))
