@@ -15,6 +15,7 @@
 #include "codec/scratch.h"
 #include "store/pack/decode.h"
 #include "store/pack/pack_internal.h"
+#include "store/store.h"
 
 enum {
     KERNEL_CHUNKS = 256, /* of one codec, 64 MiB: more than a cache holds */
