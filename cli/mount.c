@@ -35,7 +35,7 @@ static const struct tp_option options[] = {
     {0, NULL, NULL, NULL},
 };
 
-/* What the daemon tells the one who started it: the outcome, once. */
+/* What the daemon reports to its starter: the outcome, once. */
 struct outcome {
     int code; /* 0: the mount answers; else a negative errno */
     char message[TP_ERROR_MAX];
@@ -277,7 +277,7 @@ static void ready(void *arg, const struct tp_mount_ready *status)
                  "hint: could be faster: %s; 'tenpak doctor %s' shows what to do", status->slow,
                  tp_report_name(status->mountpoint));
     if (d->foreground) {
-        /* In one write, for who waits for the first line and looks for the other. */
+        /* In one write, for a reader that waits for the first line and looks for the other. */
         if (!d->quiet)
             fprintf(stderr, "tenpak: '%s' is mounted at '%s'\n%s%s", tp_report_name(status->dir),
                     tp_report_name(status->mountpoint), text, text[0] ? "\n" : "");
@@ -347,7 +347,7 @@ static int interrupt(pid_t child)
 
     kill(child, SIGTERM);
     tp_daemon_wait(process, END_SECONDS);
-    /* Nobody was told of the mount: whoever uses it by now loses it. */
+    /* The mount was not reported: a process that uses it by now loses it. */
     if (waitpid(child, NULL, WNOHANG) == 0)
         kill(child, SIGTERM);
     fputs("tenpak: interrupted\n", stderr);

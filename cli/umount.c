@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tenpak umount: end a mount; when it is in use, say who uses it. */
+/* tenpak umount: end a mount; when it is in use, name the processes that use it. */
 #include <config.h>
 
 #include <ctype.h>

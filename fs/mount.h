@@ -37,10 +37,10 @@ struct tp_mount_options {
     uint64_t hot_bytes;   /* for files that the kernel reads by itself; 0: none */
     const char *hot_dir;  /* where they are kept; NULL: in memory */
     const char *pins;     /* models to keep so in any case, with colons between; or NULL */
-    bool allow_other; /* users other than the one who mounts; permissions are checked in any case */
-    bool read_only;   /* plain directories, too */
-    const char *flags; /* for the kernel: "nosuid,noexec", or NULL */
-    bool debug;        /* log every request */
+    bool allow_other;     /* access for other users; permissions are checked in any case */
+    bool read_only;       /* plain directories, too */
+    const char *flags;    /* for the kernel: "nosuid,noexec", or NULL */
+    bool debug;           /* log every request */
     enum tp_control_show control;
     bool control_group; /* CONTROL_GID may use the control directory, too */
     gid_t control_gid;

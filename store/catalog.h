@@ -48,7 +48,7 @@ struct tp_pack *tp_catalog_shared(struct tp_catalog *catalog, const char *file,
 int tp_catalog_share(struct tp_catalog *catalog, const char *file, const struct tp_stamp *stamp,
                      struct tp_pack **pack);
 
-/* Close packs that are no longer in their places, but for who has them open. */
+/* Drop packs that are no longer in their places; those in use stay open for their users. */
 void tp_catalog_drop_removed(struct tp_catalog *catalog);
 
 /* Read the directory, and the ids of the packs that are new or changed. Damaged packs have none. */

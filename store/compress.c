@@ -27,7 +27,7 @@ struct job {
     char *model; /* the directory, without a '/' at its end */
     char *pack;  /* MODEL.tnpk */
     const struct tp_compress_options *options;
-    struct tp_progress progress; /* the caller's; cancelled, too, by who writes to the model */
+    struct tp_progress progress; /* the caller's; a writer to the model also cancels it */
     struct tp_compress_report *report;
     struct tp_error *err;
 };
@@ -291,7 +291,7 @@ static int wait_for_others(const struct job *j, const char *path)
         if (progress && progress->cancel && atomic_load(progress->cancel))
             return tp_fail(j->err, ECANCELED, "cancelled");
         if (!noted)
-            note(j, "waiting for another who works on the base '%s'", tp_path_name(path));
+            note(j, "waiting for another process that works on the base '%s'", tp_path_name(path));
         noted = true;
         nanosleep(&moment, NULL);
     }

@@ -21,7 +21,7 @@ void tp_model_locks_sweep(const char *path);
 
 /*
  * A pack that another stands on must not go while that one is written. Who writes against PACK
- * holds it, shared, until the new pack has its name; who removes it claims it, alone, before it
+ * holds it, shared, until the new pack has its name; its remover claims it, alone, before it
  * looks for packs that need it. -EBUSY: the other is under way, or the file is no longer the one
  * that was opened. *FD is closed to let go.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * DIR/.tenpak: what tenpak keeps about a directory of models. Jobs and their settings, the token of
- * the server, and who owns the directory are in it; what lies there stays until it is removed by
- * hand.
+ * the server, and the owner of the directory are in it; what lies there stays until it is removed
+ * by hand.
  */
 #ifndef TP_STORE_PRIVATE_H
 #define TP_STORE_PRIVATE_H

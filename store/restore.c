@@ -103,7 +103,7 @@ static bool exists(const char *path)
     return lstat(path, &st) == 0;
 }
 
-/* A directory that was there already may not be on the disk yet, whoever wrote it. */
+/* A directory that was there already may not be on the disk yet. */
 static int sync_target(const struct job *j)
 {
     int fd = open(j->target, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW), rc = 0;

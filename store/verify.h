@@ -23,7 +23,7 @@ struct tp_verify_report {
 typedef void (*tp_verify_finding)(void *arg, const char *story);
 
 /*
- * A hash of a file's content that who wrote the pack took of the source, and keeps in memory only.
+ * A hash of a file's content that the writer took of the source, and keeps in memory only.
  */
 struct tp_file_print {
     uint8_t xxh128[TP_XXH128_LEN];
@@ -37,7 +37,7 @@ int tp_pack_verify(struct tp_pack *pack, unsigned threads, const struct tp_progr
                    tp_verify_finding finding, void *arg, struct tp_verify_report *report,
                    struct tp_error *err);
 
-/* The same for who has just written the pack: every file's content against PRINTS, in the index's
+/* The same for the writer of the pack: every file's content against PRINTS, in the index's
  * order, and not against its SHA-256, which takes several times as long. Prints of files without
  * content are not looked at. */
 int tp_pack_verify_written(struct tp_pack *pack, const struct tp_file_print *prints,

@@ -199,8 +199,8 @@ static bool is_shared(int fd)
 }
 
 /*
- * The owner of a file may lease it, or who has CAP_LEASE. Root in a container often has CAP_SETUID
- * only.
+ * The owner of a file may lease it, or a process with CAP_LEASE. Root in a container often has
+ * CAP_SETUID only.
  */
 static int set_lease(int fd)
 {

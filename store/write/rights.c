@@ -12,7 +12,7 @@
 #include "base/acl.h"
 #include "store/restored.h"
 
-/* Something of the model, and who it is for. */
+/* A file or directory of the model, and its owner and mode. */
 struct subject {
     const char *path;
     uid_t uid;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Whose a pack is and who may read it: nobody who could not read all of the model. */
+/* The owner and the mode of a pack: no user may read it who could not read all of the model. */
 #ifndef TP_STORE_RIGHTS_H
 #define TP_STORE_RIGHTS_H
 
@@ -27,7 +27,7 @@ int tp_rights_own(const struct tp_rights *rights, int fd, const char *path, stru
  * the mode of something of another group grants to that other group. */
 int tp_rights_narrow(struct tp_plan *plan, int fd, const char *path, struct tp_error *err);
 
-/* The mode of the pack FD that RIGHTS leave, whoever it belongs to now. -1 and a story where the
+/* The mode of the pack FD that RIGHTS leave, whatever its owner is now. -1 and a story where the
  * pack would take the place of a model whose owner could not read it. */
 int tp_rights_mode(const struct tp_rights *rights, int fd, bool replaces, const char *path,
                    mode_t *mode, struct tp_error *err);
