@@ -477,7 +477,6 @@ static const struct tp_control_entry last_entry = {"last", LINK, .attr = attr_la
 static const struct tp_control_entry top_entries[] = {
     {"README", FILE_MODE, .write = write_readme, .made = TP_MADE_ONCE},
     {"candidates.json", FILE_MODE, .write = write_candidates, .made = TP_MADE_ONCE},
-    /* Browsers believe the size that they see before they open it. */
     {"dashboard.html", FILE_MODE, .write = write_dashboard},
     {"error_log", FILE_MODE, .write = tp_control_errors_write, .attr = tp_control_errors_attr,
      .read = tp_control_errors_read},
@@ -485,13 +484,12 @@ static const struct tp_control_entry top_entries[] = {
      .has_news = tp_control_events_has_news, .stream = true},
     {"hardware.json", FILE_MODE, .write = write_hardware, .made = TP_MADE_ONCE},
     {"jobs", DIRECTORY, .find = find_job, .list = list_jobs, .attr = attr_jobs},
-    {"metrics", FILE_MODE, .write = write_metrics, .made = TP_MADE_AT_OPEN},
+    {"metrics", FILE_MODE, .write = write_metrics},
     {"models", DIRECTORY, .find = find_model, .list = list_models},
-    {"models.json", FILE_MODE, .write = write_models, .made = TP_MADE_AT_OPEN},
+    {"models.json", FILE_MODE, .write = write_models},
     {"schema", DIRECTORY, .nth = nth_schema, .item = &schema_entry},
     {"settings", DIRECTORY, .nth = tp_setting_name, .item = &setting_entry},
-    {"status.json", FILE_MODE, .write = write_status, .made = TP_MADE_AT_OPEN,
-     .has_news = tp_control_text_has_news},
+    {"status.json", FILE_MODE, .write = write_status, .has_news = tp_control_text_has_news},
     {0},
 };
 
