@@ -182,11 +182,11 @@ def told(code, said, what):
             call == "open" and what.endswith(("/store", "/out")))
         # What a base is found by, and what names one, may be passed over: hashes tell whether the base is the right one. A
         # base that is packed first looks for one of its own, and says what it could not read; a list of the models that
-        # fails is taken again.
+        # fails is taken again, and a directory that cannot be listed is no model.
         looking = call in ("open", "read") and (
             what.endswith("tune.tnpk")
             or ("tune: " in said and what.endswith(("base.tnpk", "/config.json")))
-            or ("no base for base" in said and ("cannot " in said or what.endswith("/store/."))))
+            or ("no base for base" in said and ("cannot " in said or what.endswith(("/store/.", "/store/tune")))))
         return None if harmless or sweeping or looking else "succeeds all the same"
     if code < 0 or not said.startswith("tenpak: ") and "\ntenpak: " not in said:
         return "no story"
