@@ -145,8 +145,8 @@ struct tp_watch *tp_watch_create(int dirfd)
 }
 
 /*
- * The kernel forgets the name and what it does not use below it, for what it knows holds the room
- * of removed files.
+ * The kernel forgets the name and the unused names below it: nodes that it knows keep the space of
+ * removed files.
  */
 static void forget(struct fuse_session *session, const char *name)
 {

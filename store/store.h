@@ -47,8 +47,8 @@ int tp_store_open_pack(struct tp_store *store, const char *name, struct tp_pack 
  */
 int tp_store_open_path(struct tp_store *store, const char *path, struct tp_pack **out,
                        struct tp_error *err);
-/* Packs are kept open for a while. Of those that were removed or replaced meanwhile, keep none:
- * that would hold their room. Who has one open has it still. */
+/* Packs are kept open for a while. Drop those that were removed or replaced meanwhile, since an
+ * open file keeps its space. Packs in use stay open for their users. */
 void tp_store_drop_removed(struct tp_store *store);
 /* Open a base, wherever in DIR it is: by its id and, where none has that or its own base is absent,
  * by its content. -ENOLINK: there is none. */

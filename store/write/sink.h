@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A new file that is written from its beginning to its end by a thread of its own, while the caller
- * makes what comes next. Past the page cache where the file system can do that: who writes much
- * once has no use for a copy of it in memory, and making room for one costs more than the disk
+ * makes what comes next. It uses O_DIRECT where the file system supports it: a pack is written
+ * once, so a copy of it in memory has no use, and freeing pages for one costs more than the disk
  * does.
  */
 #ifndef TP_STORE_SINK_H
