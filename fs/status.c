@@ -118,12 +118,12 @@ int tp_status_write(struct tp_fs *fs, struct tp_buffer *out)
 int tp_mount_status(const char *mountpoint, char **json, struct tp_error *err)
 {
     /* The kernel's limit for an attribute, and its 0. */
-    const size_t room = 65536;
-    char *text = malloc(room + 1);
+    const size_t capacity = 65536;
+    char *text = malloc(capacity + 1);
 
     if (!text)
         return tp_fail(err, ENOMEM, "out of memory");
-    ssize_t n = getxattr(mountpoint, TP_STATUS_XATTR, text, room);
+    ssize_t n = getxattr(mountpoint, TP_STATUS_XATTR, text, capacity);
     if (n < 0) {
         int code = errno;
         free(text);

@@ -21,8 +21,8 @@ struct cell {
 struct state {
     const struct tp_pipeline *p;
     pthread_mutex_t lock;
-    pthread_cond_t room; /* half of the cells were consumed, or all is over */
-    pthread_cond_t done; /* an item was worked on */
+    pthread_cond_t has_space; /* half of the cells were consumed, or all is over */
+    pthread_cond_t done;      /* an item was worked on */
     struct cell *cells;
     unsigned cell_n;
     uint64_t next; /* the item that the next free worker takes */
@@ -50,7 +50,7 @@ static bool claim(struct state *s, uint64_t *item)
 
     pthread_mutex_lock(&s->lock);
     while (!s->stop && s->next < s->p->item_n && s->next >= s->consumed + s->cell_n)
-        pthread_cond_wait(&s->room, &s->lock);
+        pthread_cond_wait(&s->has_space, &s->lock);
     got = !s->stop && s->next < s->p->item_n;
     if (got)
         *item = s->next++;
@@ -122,7 +122,7 @@ static int consume_all(struct state *s, struct tp_error *err)
         s->consumed = i + 1;
         /* Room for several items at a time: a small item must not cost a wake-up of each worker. */
         if (s->next - s->consumed <= s->cell_n / 2)
-            pthread_cond_broadcast(&s->room);
+            pthread_cond_broadcast(&s->has_space);
         pthread_mutex_unlock(&s->lock);
     }
     return 0;
@@ -191,7 +191,7 @@ int tp_pipeline_run(const struct tp_pipeline *pipeline, struct tp_error *err)
         return run_alone(pipeline, err);
     s.cell_n = 2 * n + 2;
     pthread_mutex_init(&s.lock, NULL);
-    pthread_cond_init(&s.room, NULL);
+    pthread_cond_init(&s.has_space, NULL);
     pthread_cond_init(&s.done, NULL);
     rc = create_cells(&s, err);
     if (rc == 0)
@@ -200,7 +200,7 @@ int tp_pipeline_run(const struct tp_pipeline *pipeline, struct tp_error *err)
         rc = consume_all(&s, err);
     pthread_mutex_lock(&s.lock);
     s.stop = true;
-    pthread_cond_broadcast(&s.room);
+    pthread_cond_broadcast(&s.has_space);
     pthread_mutex_unlock(&s.lock);
     for (unsigned i = 0; i < s.started; i++)
         pthread_join(threads[i], NULL);
@@ -209,7 +209,7 @@ int tp_pipeline_run(const struct tp_pipeline *pipeline, struct tp_error *err)
             pipeline->slot_destroy(s.cells[i].slot);
     free(s.cells);
     pthread_cond_destroy(&s.done);
-    pthread_cond_destroy(&s.room);
+    pthread_cond_destroy(&s.has_space);
     pthread_mutex_destroy(&s.lock);
     return rc;
 }

@@ -17,9 +17,9 @@ TP_INLINE uint64_t bits_at(const uint8_t *p, size_t at, unsigned n)
 
 static size_t carried(unsigned lanes_log, size_t total)
 {
-    size_t room = (size_t)TP_RANS_CARRY_BITS << lanes_log;
+    size_t capacity = (size_t)TP_RANS_CARRY_BITS << lanes_log;
 
-    return total < room ? total : room;
+    return total < capacity ? total : capacity;
 }
 
 /* Append N bits from bit FROM of P on. */
@@ -101,7 +101,7 @@ bool tp_delta_carry_put(const struct tp_delta_tables *t, const struct tp_delta_r
                         size_t n)
 {
     size_t moved = t->carries ? carried(r->rans.lanes_log, r->raw_bit) : 0;
-    size_t room = (size_t)TP_RANS_CARRY_BITS << r->rans.lanes_log;
+    size_t capacity = (size_t)TP_RANS_CARRY_BITS << r->rans.lanes_log;
     size_t stored = r->raw_bit - moved;
     size_t whole = stored / 8;
     struct tp_delta_tail tail = {.begin = TP_DELTA_TAIL_BEFORE * 8 + stored % 8};
@@ -110,8 +110,8 @@ bool tp_delta_carry_put(const struct tp_delta_tables *t, const struct tp_delta_r
 
     if ((stored + 7) / 8 != (size_t)(r->esc_begin - r->raw))
         return false;
-    for (size_t at = moved; t->carries && at < room; at += PIECE)
-        if (bits_at(carry, at, room - at < PIECE ? (unsigned)(room - at) : PIECE))
+    for (size_t at = moved; t->carries && at < capacity; at += PIECE)
+        if (bits_at(carry, at, capacity - at < PIECE ? (unsigned)(capacity - at) : PIECE))
             return false;
     if (moved == 0)
         return true;

@@ -16,7 +16,7 @@ enum { PLACES = 64, PLACES_MOST = 512, PLACE_LEN = 32 * 1024 };
 struct sampler {
     struct tp_model *model, *base;
     const struct tp_pairs *pairs;
-    uint8_t *src, *ref, *room;
+    uint8_t *src, *ref, *unconverted;
     /* Of the tensor at hand: tensors differ too much to be seen as one. */
     struct tp_trainer trainer;
     uint64_t seen, equal; /* sampled bytes; of these, in places where nothing differs */
@@ -33,16 +33,16 @@ unsigned tp_distance_unit(enum tp_dtype dtype)
 
 int tp_distance_read_base(struct tp_model *base, const struct tp_model_tensor *b,
                           const struct tp_model_tensor *t, uint64_t off, void *dst, size_t len,
-                          void *room, struct tp_error *err)
+                          void *unconverted, struct tp_error *err)
 {
     if (b->dtype == t->dtype)
         return tp_model_read(base, b->file, b->off + off, dst, len, err);
     uint64_t width = tp_dtype_bits(t->dtype) / 8, base_width = tp_dtype_bits(b->dtype) / 8;
     size_t n = len / width;
-    int rc =
-        tp_model_read(base, b->file, b->off + off / width * base_width, room, n * base_width, err);
+    int rc = tp_model_read(base, b->file, b->off + off / width * base_width, unconverted,
+                           n * base_width, err);
     if (!rc)
-        tp_convert(t->dtype, dst, b->dtype, room, n);
+        tp_convert(t->dtype, dst, b->dtype, unconverted, n);
     return rc;
 }
 
@@ -78,7 +78,7 @@ static int sample_place(struct sampler *s, const struct tp_model_tensor *t,
 {
     int rc = tp_model_read(s->model, t->file, t->off + off, s->src, len, err);
     if (!rc)
-        rc = tp_distance_read_base(s->base, b, t, off, s->ref, len, s->room, err);
+        rc = tp_distance_read_base(s->base, b, t, off, s->ref, len, s->unconverted, err);
     if (rc)
         return rc;
     uint64_t changed = tp_distance_count(t->dtype, s->src, s->ref, len);
@@ -190,8 +190,8 @@ int tp_distance_sample(struct tp_model *model, struct tp_model *base, const stru
     s->pairs = pairs;
     s->src = calloc(1, PLACE_LEN + TP_SLACK);
     s->ref = calloc(1, PLACE_LEN + TP_SLACK);
-    s->room = calloc(1, 2 * PLACE_LEN + TP_SLACK);
-    if (!s->src || !s->ref || !s->room) {
+    s->unconverted = calloc(1, 2 * PLACE_LEN + TP_SLACK);
+    if (!s->src || !s->ref || !s->unconverted) {
         tp_fail(err, ENOMEM, "out of memory");
         goto out;
     }
@@ -203,7 +203,7 @@ out:
     tp_trainer_clear(&s->trainer);
     free(s->src);
     free(s->ref);
-    free(s->room);
+    free(s->unconverted);
     free(s);
     return rc;
 }

@@ -22,10 +22,10 @@ int tp_distance_sample(struct tp_model *model, struct tp_model *base, const stru
 unsigned tp_distance_unit(enum tp_dtype dtype);
 
 /* Read LEN bytes of tensor T at byte OFF of it, as the elements of B, the base's tensor, at the
- * same place: converted to T's dtype. ROOM holds twice LEN and TP_SLACK more. */
+ * same place: converted to T's dtype. UNCONVERTED holds twice LEN and TP_SLACK more. */
 int tp_distance_read_base(struct tp_model *base, const struct tp_model_tensor *b,
                           const struct tp_model_tensor *t, uint64_t off, void *dst, size_t len,
-                          void *room, struct tp_error *err);
+                          void *unconverted, struct tp_error *err);
 
 /* Elements that differ between two runs of LEN bytes of DTYPE. */
 uint64_t tp_distance_count(enum tp_dtype dtype, const void *a, const void *b, size_t len);

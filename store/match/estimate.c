@@ -51,7 +51,7 @@ struct pool {
 struct estimator {
     struct tp_model *model, *base;
     struct tp_pairs pairs, siblings;
-    uint8_t *src, *ref, *room;
+    uint8_t *src, *ref, *unconverted;
     struct tp_coder coder;
     struct tp_code_options options;
     struct tp_coding coding;
@@ -151,7 +151,7 @@ static int predict_piece(void *arg, uint32_t chunk, size_t len, const uint8_t **
     *out = p->e->ref;
     *whole = true;
     return tp_distance_read_base(p->from, p->b, p->t, p->off + (uint64_t)chunk * CHUNK, p->e->ref,
-                                 len, p->e->room, err);
+                                 len, p->e->unconverted, err);
 }
 
 static int train(struct estimator *e, struct piece *p, struct tp_error *err)
@@ -365,9 +365,9 @@ int tp_estimate(const char *base, const char *model, enum tp_links links, struct
     *out = (struct tp_estimate){0};
     e.src = calloc(1, CHUNK + TP_SLACK);
     e.ref = calloc(1, CHUNK + TP_SLACK);
-    e.room = calloc(2, CHUNK + TP_SLACK);
+    e.unconverted = calloc(2, CHUNK + TP_SLACK);
     e.coding.bytes = calloc(1, TP_CODED_CAP);
-    if (!e.src || !e.ref || !e.room || !e.coding.bytes)
+    if (!e.src || !e.ref || !e.unconverted || !e.coding.bytes)
         rc = tp_fail(err, ENOMEM, "out of memory");
     else
         rc = tp_coder_init(&e.coder, err);
@@ -394,7 +394,7 @@ int tp_estimate(const char *base, const char *model, enum tp_links links, struct
     tp_coder_clear(&e.coder);
     free(e.src);
     free(e.ref);
-    free(e.room);
+    free(e.unconverted);
     free(e.coding.bytes);
     free(e.duplicates);
     return rc;

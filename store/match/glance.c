@@ -35,7 +35,7 @@ struct tp_glance {
     unsigned n;
     struct place places[PLACES];
     struct tp_sight own;
-    uint8_t ref[PLACE_LEN + TP_SLACK], room[2 * PLACE_LEN + TP_SLACK];
+    uint8_t ref[PLACE_LEN + TP_SLACK], unconverted[2 * PLACE_LEN + TP_SLACK];
 };
 
 /* How the bits of an element become a number whose order is that of the values. */
@@ -231,7 +231,7 @@ int tp_glance_look(struct tp_glance *g, struct tp_model *base, const struct tp_p
 
         if (!b || place->off + place->len > tp_fit_common(t, b))
             continue;
-        rc = tp_distance_read_base(base, b, t, place->off, g->ref, place->len, g->room, err);
+        rc = tp_distance_read_base(base, b, t, place->off, g->ref, place->len, g->unconverted, err);
         if (rc < 0)
             break;
         sum += tp_glance_difference(t->dtype, place->bytes, g->ref, place->len);

@@ -100,7 +100,8 @@ static unsigned choose_samples(const struct pairing *p, uint32_t f, uint32_t g,
 static int compare_place(const struct pairing *p, const struct tp_model_tensor *t,
                          const struct tp_model_tensor *b, double *out)
 {
-    uint8_t src[SAMPLE_LEN + TP_SLACK], ref[SAMPLE_LEN + TP_SLACK], room[2 * SAMPLE_LEN + TP_SLACK];
+    uint8_t src[SAMPLE_LEN + TP_SLACK], ref[SAMPLE_LEN + TP_SLACK],
+        unconverted[2 * SAMPLE_LEN + TP_SLACK];
     uint64_t common = tp_fit_common(t, b), unit = tp_distance_unit(t->dtype);
     uint64_t len = common / unit * unit < SAMPLE_LEN ? common / unit * unit : SAMPLE_LEN / 24 * 24;
     uint64_t off = (common - len) / 2 / unit * unit;
@@ -111,7 +112,7 @@ static int compare_place(const struct pairing *p, const struct tp_model_tensor *
         return 0;
     rc = tp_model_read(p->model, t->file, t->off + off, src, (size_t)len, p->err);
     if (rc == 0)
-        rc = tp_distance_read_base(p->base, b, t, off, ref, (size_t)len, room, p->err);
+        rc = tp_distance_read_base(p->base, b, t, off, ref, (size_t)len, unconverted, p->err);
     if (rc == 0)
         *out = tp_glance_difference(t->dtype, src, ref, (size_t)len);
     return rc;

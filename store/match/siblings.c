@@ -35,7 +35,8 @@ struct chooser {
     unsigned centre_n;
     struct tp_pairs trial; /* of the file at hand alone */
     struct tp_pairs *out;
-    uint8_t src[PLACE_LEN + TP_SLACK], ref[PLACE_LEN + TP_SLACK], room[2 * PLACE_LEN + TP_SLACK];
+    uint8_t src[PLACE_LEN + TP_SLACK], ref[PLACE_LEN + TP_SLACK],
+        unconverted[2 * PLACE_LEN + TP_SLACK];
     struct tp_error *err;
 };
 
@@ -114,7 +115,7 @@ static int look(struct chooser *c, const struct tp_model_tensor *t, const struct
     int rc = tp_model_read(c->model, t->file, t->off + off, c->src, len, c->err);
 
     if (rc == 0)
-        rc = tp_distance_read_base(c->model, b, t, off, c->ref, len, c->room, c->err);
+        rc = tp_distance_read_base(c->model, b, t, off, c->ref, len, c->unconverted, c->err);
     if (rc < 0)
         return rc;
     *here += (double)len * tp_glance_difference(t->dtype, c->src, c->ref, len);
