@@ -93,6 +93,12 @@ EXTRA_DIST += tests/store/fake_packs.h tests/store/model.h tests/golden
 store_scripts = \
 	tests/store/symbols_test.sh
 
+# optimizer
+optimizer_tests = \
+	tests/optimizer/evaluate_test
+tests_optimizer_evaluate_test_LDADD = $(TP_OPTIMIZER_LIBS)
+optimizer_scripts =
+
 # fs
 fs_tests =
 check_PROGRAMS += tests/fs/oracle tests/fs/saturate
@@ -315,8 +321,8 @@ thread_tests = \
 	tests/base/log_test \
 	tests/base/pool_test
 
-unit_tests = $(base_tests) $(tensor_tests) $(codec_tests) $(store_tests) $(control_tests) $(fs_tests) $(cli_tests)
-test_scripts = $(base_scripts) $(tensor_scripts) $(codec_scripts) $(store_scripts) $(control_scripts) \
+unit_tests = $(base_tests) $(tensor_tests) $(codec_tests) $(store_tests) $(optimizer_tests) $(control_tests) $(fs_tests) $(cli_tests)
+test_scripts = $(base_scripts) $(tensor_scripts) $(codec_scripts) $(store_scripts) $(optimizer_scripts) $(control_scripts) \
 	$(fs_scripts) $(serve_scripts) \
 	$(cli_scripts) $(fault_scripts) $(loader_scripts)
 check_PROGRAMS += $(unit_tests) $(fuzz_tests)

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: MIT
+noinst_LTLIBRARIES += optimizer/libtp-optimizer.la
+optimizer_libtp_optimizer_la_SOURCES =
+
+# text to tokens, and back
+optimizer_libtp_optimizer_la_SOURCES += \
+	optimizer/tokenizer/tokenizer.h
+
+# running a model
+optimizer_libtp_optimizer_la_SOURCES += \
+	optimizer/runtime/arch.h \
+	optimizer/runtime/layer.h \
+	optimizer/runtime/linear.h \
+	optimizer/runtime/rope.h \
+	optimizer/runtime/runtime.h
+
+# measuring one
+optimizer_libtp_optimizer_la_SOURCES += \
+	optimizer/evaluate/corpus.c optimizer/evaluate/corpus.h \
+	optimizer/evaluate/sample.c optimizer/evaluate/sample.h \
+	optimizer/evaluate/score.c optimizer/evaluate/score.h \
+	optimizer/evaluate/statistics.c optimizer/evaluate/statistics.h \
+	optimizer/evaluate/windows.c optimizer/evaluate/windows.h
+
+# The default texts.
+textdir = $(datadir)/tenpak/text
+dist_text_DATA = \
+	share/tenpak/text/README \
+	share/tenpak/text/calibration.txt \
+	share/tenpak/text/evaluation.txt
+optimizer_libtp_optimizer_la_CFLAGS = $(AM_CFLAGS) $(KERNEL_CFLAGS)
+optimizer_libtp_optimizer_la_CPPFLAGS = $(AM_CPPFLAGS) -DTP_TEXT_DIR='"$(textdir)"'

@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: MIT */
+/* What measurements are made of: percentiles, standard errors, windows, scores, samples, texts. */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/isa.h"
+#include "optimizer/evaluate/corpus.h"
+#include "optimizer/evaluate/sample.h"
+#include "optimizer/evaluate/score.h"
+#include "optimizer/evaluate/statistics.h"
+#include "optimizer/evaluate/windows.h"
+#include "tests/tap.h"
+
+static bool near(double got, double want, double relative)
+{
+    bool good = fabs(got - want) <= relative * (fabs(want) > 1 ? fabs(want) : 1);
+
+    if (!good)
+        diag("got %.17g, want %.17g", got, want);
+    return good;
+}
+
+static uint32_t random_number(uint64_t *state)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(*state >> 33);
+}
+
+/* --- Statistics --- */
+
+static void test_percentiles(void)
+{
+    double v[] = {7, 1, 3, 12, 5}, one[] = {4}, two[] = {10, 20};
+
+    tp_values_sort(v, 5);
+    ok(v[0] == 1 && v[4] == 12, "values are sorted");
+    /* numpy.percentile([1, 3, 5, 7, 12], [0, 50, 95, 99, 100]) */
+    ok(near(tp_values_percentile(v, 5, 0), 1, 0), "percentile 0");
+    ok(near(tp_values_percentile(v, 5, 50), 5, 0), "the median");
+    ok(near(tp_values_percentile(v, 5, 95), 11, 1e-12), "percentile 95 between two values");
+    ok(near(tp_values_percentile(v, 5, 99), 11.8, 1e-12), "percentile 99 between two values");
+    ok(near(tp_values_percentile(v, 5, 100), 12, 0), "percentile 100");
+    ok(near(tp_values_percentile(one, 1, 99), 4, 0), "of one value");
+    ok(near(tp_values_percentile(two, 2, 25), 12.5, 0), "of two values");
+    ok(isnan(tp_values_percentile(NULL, 0, 50)), "of none");
+}
+
+static void test_means(void)
+{
+    static const double v[] = {2, 4, 4, 4, 5, 5, 7, 9};
+    struct tp_mean m = {0}, large = {0};
+
+    ok(tp_mean_error(&m) == 0, "no values have no error");
+    for (size_t i = 0; i < 8; i++)
+        tp_mean_add(&m, v[i]);
+    ok(near(m.mean, 5, 1e-15), "the mean");
+    ok(near(tp_mean_deviation(&m), sqrt(32.0 / 7), 1e-15), "the deviation, by n - 1");
+    ok(near(tp_mean_error(&m), sqrt(32.0 / 7 / 8), 1e-15), "the standard error");
+    for (int i = 0; i < 1000; i++)
+        tp_mean_add(&large, 1e9 + (i % 2 ? 0.5 : -0.5));
+    ok(near(tp_mean_deviation(&large), 0.5 * sqrt(1000.0 / 999), 1e-9),
+       "a small deviation of large values");
+}
+
+/* --- Windows --- */
+
+static void is_place(const struct tp_windows *w, uint64_t i, uint64_t begin, uint32_t len,
+                     uint32_t first)
+{
+    struct tp_window_place p = tp_windows_place(w, i);
+
+    if (!ok(p.begin == begin && p.len == len && p.first == first, "%s: window %" PRIu64,
+            tp_convention_name(w->convention), i))
+        diag("begin %" PRIu64 ", len %u, first %u", p.begin, p.len, p.first);
+}
+
+static void test_windows(void)
+{
+    struct tp_error err = {0};
+    struct tp_windows w;
+
+    is_int(tp_windows_plan(TP_CONVENTION_HF_WINDOW, 25, 8, 8, 0, &w, &err), 0, "hf-window");
+    is_u64(w.n, 3, "hf-window: 25 tokens are 3 windows of 8");
+    is_u64(w.scored, 21, "hf-window: 7 of each are scored");
+    is_u64(w.dropped, 1, "hf-window: the rest is dropped");
+    is_place(&w, 2, 16, 8, 1);
+    is_int(tp_windows_plan(TP_CONVENTION_HF_WINDOW, 25, 8, 8, 2, &w, &err), 0, "two samples");
+    ok(w.n == 2 && w.scored == 14 && w.dropped == 9, "two samples are the first two windows");
+
+    /* The loop of the documentation: begins 0, 3, 6, ...; it ends with the window that reaches the
+     * end of the text. */
+    is_int(tp_windows_plan(TP_CONVENTION_HF_STRIDE, 16, 8, 3, 0, &w, &err), 0, "hf-stride");
+    is_u64(w.n, 4, "hf-stride: 16 tokens are 4 windows");
+    is_u64(w.scored, 15, "hf-stride: each token but the first is scored once");
+    is_u64(w.dropped, 0, "hf-stride: nothing is dropped");
+    is_place(&w, 0, 0, 8, 1);
+    is_place(&w, 1, 3, 8, 5);
+    is_place(&w, 2, 6, 8, 5);
+    is_place(&w, 3, 9, 7, 5);
+    is_int(tp_windows_plan(TP_CONVENTION_HF_STRIDE, 14, 8, 3, 0, &w, &err), 0, "a whole end");
+    ok(w.n == 3 && w.scored == 13, "hf-stride: a last window that is whole");
+    is_int(tp_windows_plan(TP_CONVENTION_HF_STRIDE, 8, 8, 3, 0, &w, &err), 0, "one window");
+    ok(w.n == 1 && w.scored == 7, "hf-stride: a text of one window");
+
+    is_int(tp_windows_plan(TP_CONVENTION_LLAMA_CPP, 25, 8, 8, 0, &w, &err), 0, "llama.cpp");
+    is_u64(w.scored, 9, "llama.cpp: 3 of 8 are scored");
+    is_place(&w, 1, 8, 8, 5);
+    is_int(tp_windows_plan(TP_CONVENTION_LLAMA_CPP, 5120, 512, 512, 0, &w, &err), 0, "as 512");
+    is_u64(w.scored, 2550, "llama.cpp: 255 of 512 are scored");
+
+    is_int(tp_windows_plan(TP_CONVENTION_HF_WINDOW, 7, 8, 8, 0, &w, &err), -EINVAL, "too short");
+    is_str(err.message, "the text has 7 tokens, fewer than the context of 8", "which says so");
+    is_int(tp_windows_plan(TP_CONVENTION_HF_WINDOW, 0, 8, 8, 0, &w, &err), -EINVAL, "no tokens");
+    is_int(tp_windows_plan(TP_CONVENTION_HF_WINDOW, 9, 1, 1, 0, &w, &err), -EINVAL, "context 1");
+    is_int(tp_windows_plan(TP_CONVENTION_HF_STRIDE, 9, 4, 5, 0, &w, &err), -EINVAL,
+           "a stride above the context");
+    is_int(tp_windows_plan(TP_CONVENTION_HF_STRIDE, 9, 4, 0, 0, &w, &err), -EINVAL, "stride 0");
+    is_int(tp_windows_plan(TP_CONVENTION_LLAMA_CPP, 9, 4, 2, 0, &w, &err), -EINVAL,
+           "llama.cpp has no stride");
+}
+
+/* Each token is scored at most once, by any convention; by hf-stride exactly once. */
+static void test_all_windows(void)
+{
+    unsigned wrong = 0;
+
+    for (uint64_t tokens = 4; tokens < 40; tokens++)
+        for (uint32_t context = 4; context <= tokens; context++)
+            for (uint32_t stride = 1; stride < context; stride++) {
+                unsigned seen[40] = {0};
+                struct tp_windows w;
+
+                wrong += tp_windows_plan(TP_CONVENTION_HF_STRIDE, tokens, context, stride, 0, &w,
+                                         NULL) < 0;
+                for (uint64_t i = 0; i < w.n; i++) {
+                    struct tp_window_place p = tp_windows_place(&w, i);
+
+                    for (uint32_t t = p.first; t < p.len; t++)
+                        seen[p.begin + t]++;
+                }
+                for (uint64_t t = 0; t < tokens; t++)
+                    wrong += seen[t] != (t > 0);
+            }
+    is_int(wrong, 0, "hf-stride: any text and stride");
+}
+
+/* --- Scores --- */
+
+static double exact_log_sum(const float *logits, uint32_t n)
+{
+    long double top = -INFINITY, sum = 0;
+
+    for (uint32_t i = 0; i < n; i++)
+        top = logits[i] > top ? logits[i] : top;
+    for (uint32_t i = 0; i < n; i++)
+        sum += expl(logits[i] - top);
+    return (double)(top + logl(sum));
+}
+
+static double exact_divergence(const float *p, const float *q, uint32_t n)
+{
+    double a = exact_log_sum(p, n), b = exact_log_sum(q, n);
+    long double sum = 0;
+
+    for (uint32_t i = 0; i < n; i++)
+        sum += expl(p[i] - (long double)a) * ((p[i] - (long double)a) - (q[i] - (long double)b));
+    return (double)sum;
+}
+
+static void fill(float *logits, uint32_t n, float scale, uint64_t *state)
+{
+    for (uint32_t i = 0; i < n; i++)
+        logits[i] = scale * ((float)random_number(state) / 0x1p31f - 0.5f);
+}
+
+static void test_scores_of(uint32_t n, float scale, uint64_t *state)
+{
+    float *p = malloc(n * sizeof *p), *q = malloc(n * sizeof *q);
+    struct tp_score a = {0}, b = {0}, first = {0};
+    double kl = 0;
+    uint32_t top = 0;
+
+    fill(p, n, scale, state);
+    fill(q, n, scale, state);
+    for (uint32_t i = 0; i < n; i++)
+        top = p[i] > p[top] ? i : top;
+    for (enum tp_isa isa = TP_ISA_SCALAR; isa <= tp_isa_best(); isa++) {
+        tp_isa_set(isa);
+        ok(tp_score_logits(p, n, &a) && tp_score_logits(q, n, &b), "%u logits, %s", n,
+           tp_isa_name(isa));
+        ok(near(a.log_sum, exact_log_sum(p, n), 1e-14), "the log-sum-exp of %u", n);
+        ok(a.top == top, "the largest of %u", n);
+        if (isa == TP_ISA_SCALAR) {
+            first = a;
+            kl = tp_score_divergence(p, &a, q, &b, n);
+            ok(near(kl, exact_divergence(p, q, n), 1e-12), "the KL divergence of %u", n);
+        }
+        ok(a.log_sum == first.log_sum && tp_score_divergence(p, &a, q, &b, n) == kl,
+           "the same bits");
+    }
+    ok(fabs(tp_score_divergence(p, &a, p, &a, n)) < 1e-13, "no divergence from itself");
+    free(p);
+    free(q);
+}
+
+static void test_scores(void)
+{
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    const float equal[] = {1, 3, 3, 2}, two[] = {0, logf(3)}, even[] = {0, 0};
+    struct tp_score score, other;
+    float logits[100];
+    uint64_t state = 5;
+
+    test_scores_of(1, 4, &state);
+    test_scores_of(7, 4, &state);
+    test_scores_of(8, 30, &state);
+    test_scores_of(1000, 20, &state);
+    test_scores_of(49157, 60, &state);
+    test_scores_of(1003, 3000, &state);
+    ok(tp_score_logits(equal, 4, &score) && score.top == 1, "of equal logits the first is the top");
+    tp_score_logits(two, 2, &score);
+    tp_score_logits(even, 2, &other);
+    /* P is 1/4, 3/4 and Q is 1/2, 1/2. */
+    ok(near(tp_score_divergence(two, &score, even, &other, 2), 0.25 * log(0.5) + 0.75 * log(1.5),
+            1e-7),
+       "a KL divergence by hand");
+    for (size_t b = 0; b < 3; b++)
+        for (size_t at = 0; at < 100; at += 33) {
+            fill(logits, 100, 4, &state);
+            logits[at] = bad[b];
+            ok(!tp_score_logits(logits, 100, &score), "%f at %zu is found", (double)bad[b], at);
+        }
+}
+
+/* --- Samples --- */
+
+static void draw(const struct tp_sampling *sampling, const float *logits, uint32_t n,
+                 unsigned counts[], unsigned draws)
+{
+    struct tp_sampler *s;
+    uint32_t token;
+
+    if (tp_sampler_create(sampling, n, &s, NULL) < 0)
+        return;
+    for (unsigned i = 0; i < draws; i++)
+        if (tp_sampler_choose(s, logits, &token, NULL) == 0 && token < n)
+            counts[token]++;
+    tp_sampler_destroy(s);
+}
+
+static bool about(unsigned count, double share, unsigned draws)
+{
+    double error = sqrt(share * (1 - share) * draws);
+
+    return fabs(count - share * draws) <= 5 * error + 1e-9;
+}
+
+static void test_samples(void)
+{
+    /* Probabilities 0.1, 0.4, 0.2, 0.3. */
+    const float logits[] = {logf(1), logf(4), logf(2), logf(3)}, odd[] = {1, NAN};
+    unsigned a[4] = {0}, b[4] = {0};
+    struct tp_error err = {0};
+    struct tp_sampler *s;
+    uint32_t token;
+
+    draw(&(struct tp_sampling){.top_p = 1}, logits, 4, a, 10);
+    ok(a[1] == 10, "temperature 0 is greedy");
+    memset(a, 0, sizeof a);
+    draw(&(struct tp_sampling){.temperature = 1, .top_p = 1, .seed = 3}, logits, 4, a, 20000);
+    ok(about(a[0], .1, 20000) && about(a[1], .4, 20000) && about(a[2], .2, 20000) &&
+           about(a[3], .3, 20000),
+       "temperature 1: %u %u %u %u", a[0], a[1], a[2], a[3]);
+    draw(&(struct tp_sampling){.temperature = 1, .top_p = 1, .seed = 3}, logits, 4, b, 20000);
+    ok(memcmp(a, b, sizeof a) == 0, "the same seed gives the same tokens");
+    memset(b, 0, sizeof b);
+    draw(&(struct tp_sampling){.temperature = 1, .top_p = 1, .seed = 4}, logits, 4, b, 20000);
+    ok(memcmp(a, b, sizeof a) != 0, "another seed gives others");
+    memset(a, 0, sizeof a);
+    draw(&(struct tp_sampling){.temperature = 0.5, .top_p = 1}, logits, 4, a, 20000);
+    ok(about(a[1], 16.0 / 30, 20000) && about(a[0], 1.0 / 30, 20000), "temperature 0.5: %u", a[1]);
+    memset(a, 0, sizeof a);
+    draw(&(struct tp_sampling){.temperature = 1, .top_k = 2, .top_p = 1}, logits, 4, a, 20000);
+    ok(a[0] == 0 && a[2] == 0 && about(a[1], 4.0 / 7, 20000), "top_k 2: %u", a[1]);
+    memset(a, 0, sizeof a);
+    /* 0.4 + 0.3 reach 0.6. */
+    draw(&(struct tp_sampling){.temperature = 1, .top_p = 0.6}, logits, 4, a, 20000);
+    ok(a[0] == 0 && a[2] == 0 && about(a[3], 3.0 / 7, 20000), "top_p 0.6: %u", a[3]);
+    memset(a, 0, sizeof a);
+    draw(&(struct tp_sampling){.temperature = 1, .top_p = 0}, logits, 4, a, 100);
+    ok(a[1] == 100, "top_p 0 leaves one");
+    is_int(tp_sampler_create(&(struct tp_sampling){.temperature = 1}, 2, &s, &err), 0, "a sampler");
+    is_int(tp_sampler_choose(s, odd, &token, &err), -EDOM, "a NaN is an error");
+    tp_sampler_destroy(s);
+}
+
+/* --- Texts --- */
+
+static void write_text(const char *name, const void *bytes, size_t len, off_t size)
+{
+    int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+    if (write(fd, bytes, len) != (ssize_t)len || (size && ftruncate(fd, size) < 0))
+        diag("cannot write '%s'", name);
+    close(fd);
+}
+
+static void test_refused_text(const char *dir, const char *name, int code, const char *words)
+{
+    struct tp_error err = {0};
+    struct tp_corpus corpus;
+
+    is_int(tp_corpus_read(name, dir, &corpus, &err), code, name);
+    if (!ok(strstr(err.message, words), "which says '%s'", words))
+        diag("%s", err.message);
+    tp_corpus_clear(&corpus);
+}
+
+static void test_texts(void)
+{
+    char dir[] = "/tmp/tp-evaluate-XXXXXX", path[64];
+    struct tp_error err = {0};
+    struct tp_corpus corpus;
+
+    if (!mkdtemp(dir) || chdir(dir) < 0)
+        return;
+    write_text("good", "Grüße, 世界\n", 16, 0);
+    write_text("empty", "", 0, 0);
+    write_text("binary", "abc\0def", 7, 0);
+    write_text("latin", "caf\xe9 au lait", 12, 0);
+    write_text("cut", "ab\xe4\xb8", 4, 0);
+    write_text("huge", "a", 1, (off_t)1 << 30);
+    mkfifo("fifo", 0600);
+    is_int(tp_corpus_read("good", dir, &corpus, &err), 0, "a text of the directory");
+    is_u64(corpus.bytes.len, 16, "its bytes");
+    tp_corpus_clear(&corpus);
+    snprintf(path, sizeof path, "%s/good", dir);
+    is_int(tp_corpus_read(path, "/nowhere", &corpus, &err), 0, "an absolute path");
+    tp_corpus_clear(&corpus);
+    is_int(tp_corpus_read("good", NULL, &corpus, &err), 0, "of the working directory");
+    tp_corpus_clear(&corpus);
+    test_refused_text(dir, "empty", -EINVAL, "is empty");
+    test_refused_text(dir, "binary", -EINVAL, "byte 3");
+    test_refused_text(dir, "latin", -EINVAL, "byte 3");
+    test_refused_text(dir, "cut", -EINVAL, "byte 2");
+    test_refused_text(dir, "huge", -EFBIG, "1.00 GiB");
+    test_refused_text(dir, "fifo", -EINVAL, "regular file");
+    test_refused_text(dir, ".", -EINVAL, "regular file");
+    test_refused_text(dir, "absent", -ENOENT, "absent");
+    for (size_t i = 0; i < 6; i++)
+        unlink((const char *[]){"good", "empty", "binary", "latin", "cut", "huge"}[i]);
+    unlink("fifo");
+    if (chdir("/") < 0 || rmdir(dir) < 0)
+        diag("'%s' is left behind", dir);
+}
+
+static void test_installed_texts(void)
+{
+    const char *top = getenv("top_srcdir");
+    struct tp_corpus a, b;
+    char dir[4096];
+
+    if (!top)
+        return;
+    snprintf(dir, sizeof dir, "%s/share/tenpak/text", top);
+    setenv("TENPAK_TEXT_DIR", dir, 1);
+    is_int(tp_corpus_read("evaluation", "/", &a, NULL), 0, "the text for evaluation");
+    is_int(tp_corpus_read("calibration", "/", &b, NULL), 0, "the text for calibration");
+    ok(a.bytes.len > 450000 && b.bytes.len > 450000, "both are large enough");
+    ok(memcmp(a.sha256, b.sha256, sizeof a.sha256) != 0, "and differ");
+    tp_corpus_clear(&a);
+    tp_corpus_clear(&b);
+}
+
+int main(void)
+{
+    test_percentiles();
+    test_means();
+    test_windows();
+    test_all_windows();
+    test_scores();
+    test_samples();
+    test_texts();
+    test_installed_texts();
+    return tap_done();
+}
