@@ -8,10 +8,11 @@ optimizer_libtp_optimizer_la_SOURCES += \
 
 # running a model
 optimizer_libtp_optimizer_la_SOURCES += \
-	optimizer/runtime/arch.h \
+	optimizer/runtime/arch.c optimizer/runtime/arch.h \
+	optimizer/runtime/families.c optimizer/runtime/families.h \
 	optimizer/runtime/layer.h \
 	optimizer/runtime/linear.h \
-	optimizer/runtime/rope.h \
+	optimizer/runtime/rope.c optimizer/runtime/rope.h \
 	optimizer/runtime/runtime.h
 
 # measuring one

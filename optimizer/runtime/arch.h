@@ -75,8 +75,8 @@ struct tp_arch {
     bool scale_by_layer;   /* that of layer i is divided by i + 1 */
     float attention_cap;   /* c: scores are c * tanh(s / c); 0: none */
     float logit_cap;       /* the same of logits */
-    float embedding_scale; /* factor of embeddings; 0: none. Rounded to the dtype of the weights */
-    bool tied;             /* the head is the embedding */
+    float embedding_scale; /* factor of embeddings, in the compute dtype; 0: none */
+    bool tied;             /* the config says that the head is the embedding */
 
     uint32_t window; /* positions that a sliding layer sees, its own included; 0: no such layer */
     uint8_t *spans;  /* LAYER_N values of enum tp_span_kind */
@@ -85,8 +85,9 @@ struct tp_arch {
 
 /*
  * What CONFIG says. -EOPNOTSUPP: an architecture that is not in the table, or a key or a value that
- * is not implemented; the message names it. -EINVAL: a value that makes no sense. Nothing of a size
- * that the config states is allocated, but for LAYER_N bytes.
+ * is not implemented; the message names it. -EINVAL: a value that makes no sense. Values that the
+ * config does not have are those of the family's class in transformers, but dimensions must be
+ * there. At most LAYER_N bytes, and two arrays of TP_ROPE_DIM_MAX numbers, are allocated.
  */
 int tp_arch_init(struct tp_arch *arch, const struct tp_config *config, struct tp_error *err);
 void tp_arch_clear(struct tp_arch *arch);
