@@ -7,70 +7,13 @@
 
 #include "codec/convert.h"
 
-#include "codec/codec.h"
 #include "base/isa.h"
+#include "codec/codec.h"
+#include "codec/half.h"
 
 #include <string.h>
 
 typedef void (*convert_fn)(void *dst, const void *src, size_t n);
-
-/*
- * A choice without a branch: compilers turn ?: into a branch, which keeps them from vectorising a
- * loop.
- */
-TP_INLINE uint32_t pick(bool condition, uint32_t yes, uint32_t no)
-{
-    uint32_t mask = -(uint32_t)condition;
-
-    return (yes & mask) | (no & ~mask);
-}
-
-/* Everything goes through fp32, which holds both 16-bit formats exactly: one rounding at most. */
-
-TP_INLINE uint32_t f32_from_bf16(uint16_t h)
-{
-    return (uint32_t)h << 16;
-}
-
-TP_INLINE uint16_t bf16_from_f32(uint32_t x)
-{
-    uint32_t rounded = (x + 0x7fff + (x >> 16 & 1)) >> 16;
-    uint32_t quiet = x >> 16 | 0x40;
-
-    return (uint16_t)pick((x & 0x7fffffff) > 0x7f800000, quiet, rounded);
-}
-
-TP_INLINE uint32_t f32_from_f16(uint16_t h)
-{
-    uint32_t sign = (uint32_t)(h & 0x8000) << 16;
-    uint32_t magnitude = h & 0x7fff;
-    uint32_t normal = (magnitude << 13) + (112u << 23);
-    uint32_t special = (magnitude << 13) + (224u << 23);
-    float scaled = (float)(int32_t)magnitude * 0x1p-24f; /* exact: a denormal's value */
-    uint32_t tiny;
-
-    memcpy(&tiny, &scaled, sizeof tiny);
-    normal = pick(magnitude >= 0x7c00, special, normal);
-    return sign | pick(magnitude < 0x400, tiny, normal);
-}
-
-TP_INLINE uint16_t f16_from_f32(uint32_t x)
-{
-    uint32_t sign = x >> 16 & 0x8000;
-    uint32_t magnitude = x & 0x7fffffff;
-    uint32_t exponent = magnitude >> 23;
-    uint32_t normal = (magnitude - (112u << 23) + 0xfff + (magnitude >> 13 & 1)) >> 13;
-    /* Below 2^-14: the significand in steps of 2^-24; a shift by 25 rounds everything to zero. */
-    uint32_t shift = pick(exponent < 101, 25, pick(exponent > 112, 13, 126 - exponent));
-    uint32_t significand = (magnitude & 0x7fffff) | 0x800000;
-    uint32_t tiny = (significand + (1u << (shift - 1)) - 1 + (significand >> shift & 1)) >> shift;
-    uint32_t nan = 0x7e00 | (magnitude >> 13 & 0x3ff);
-    uint32_t r = pick(magnitude < 0x38800000, tiny, normal);
-
-    r = pick(magnitude >= 0x477ff000, 0x7c00, r); /* from 65520 on the nearest is infinity */
-    r = pick(magnitude > 0x7f800000, nan, r);
-    return (uint16_t)(sign | r);
-}
 
 /* Elements at any address: compilers vectorise this better than a call of memcpy. */
 typedef uint16_t any_u16 __attribute__((aligned(1), may_alias));
@@ -79,37 +22,37 @@ typedef uint32_t any_u32 __attribute__((aligned(1), may_alias));
 TP_INLINE void loop_bf16_f32(any_u32 *restrict dst, const any_u16 *restrict src, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        dst[i] = f32_from_bf16(src[i]);
+        dst[i] = tp_f32_from_bf16(src[i]);
 }
 
 TP_INLINE void loop_f32_bf16(any_u16 *restrict dst, const any_u32 *restrict src, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        dst[i] = bf16_from_f32(src[i]);
+        dst[i] = tp_bf16_from_f32(src[i]);
 }
 
 TP_INLINE void loop_f16_f32(any_u32 *restrict dst, const any_u16 *restrict src, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        dst[i] = f32_from_f16(src[i]);
+        dst[i] = tp_f32_from_f16(src[i]);
 }
 
 TP_INLINE void loop_f32_f16(any_u16 *restrict dst, const any_u32 *restrict src, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        dst[i] = f16_from_f32(src[i]);
+        dst[i] = tp_f16_from_f32(src[i]);
 }
 
 TP_INLINE void loop_bf16_f16(any_u16 *restrict dst, const any_u16 *restrict src, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        dst[i] = f16_from_f32(f32_from_bf16(src[i]));
+        dst[i] = tp_f16_from_f32(tp_f32_from_bf16(src[i]));
 }
 
 TP_INLINE void loop_f16_bf16(any_u16 *restrict dst, const any_u16 *restrict src, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        dst[i] = bf16_from_f32(f32_from_f16(src[i]));
+        dst[i] = tp_bf16_from_f32(tp_f32_from_f16(src[i]));
 }
 
 #define LOOPS(SUFFIX, TARGET)                                                                      \

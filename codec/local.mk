@@ -4,6 +4,7 @@ codec_libtp_codec_la_CFLAGS = $(AM_CFLAGS) $(KERNEL_CFLAGS)
 codec_libtp_codec_la_SOURCES = \
 	codec/codec.h \
 	codec/convert.c codec/convert.h \
+	codec/half.h \
 	codec/registry.c \
 	codec/scratch.c codec/scratch.h codec/scratch_impl.h
 
@@ -51,6 +52,13 @@ codec_libtp_codec_la_SOURCES += \
 
 # zstd
 codec_libtp_codec_la_SOURCES += codec/zstd/zstd.c codec/zstd/zstd.h
+
+# quant: quantized matrices, with an interface of their own
+codec_libtp_codec_la_SOURCES += \
+	codec/quant/dequantize.c \
+	codec/quant/kinds.h \
+	codec/quant/layout.c codec/quant/quant.h \
+	codec/quant/values.c
 
 # cuda
 codec_libtp_codec_la_SOURCES += \

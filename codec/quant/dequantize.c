@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From packed bytes to fp32: one body for each kind of part, compiled once for each instruction
+ * set. A row is done in tiles that stay in the first cache: codes to bytes, then bytes to values.
+ */
+#include <config.h>
+
+#include "codec/quant/kinds.h"
+
+#include <string.h>
+
+#include "base/le.h"
+#include "codec/half.h"
+
+#define TILE 512u /* columns; a multiple of 8, so that a tile of codes begins at a byte */
+
+typedef uint16_t any_u16 __attribute__((aligned(1), may_alias));
+
+/* 1 / 127, rounded. */
+static const float int8_unit = 0x1.020408p-7f;
+
+/* N codes of B bits from a byte on. */
+TP_INLINE void unpack4(uint8_t *restrict q, const uint8_t *restrict p, size_t n)
+{
+    for (size_t i = 0; i < n / 2; i++) {
+        q[2 * i] = p[i] & 15;
+        q[2 * i + 1] = p[i] >> 4;
+    }
+    if (n & 1)
+        q[n - 1] = p[n / 2] & 15;
+}
+
+TP_INLINE void unpack2(uint8_t *restrict q, const uint8_t *restrict p, size_t n)
+{
+    for (size_t i = 0; i < n / 4; i++)
+        for (unsigned k = 0; k < 4; k++)
+            q[4 * i + k] = p[i] >> 2 * k & 3;
+    for (size_t i = n & ~(size_t)3; i < n; i++)
+        q[i] = p[i / 4] >> 2 * (i & 3) & 3;
+}
+
+TP_INLINE void unpack3(uint8_t *restrict q, const uint8_t *restrict p, size_t n)
+{
+    for (size_t i = 0; i < n / 8; i++) {
+        uint32_t v = p[3 * i] | (uint32_t)p[3 * i + 1] << 8 | (uint32_t)p[3 * i + 2] << 16;
+
+        for (unsigned k = 0; k < 8; k++)
+            q[8 * i + k] = v >> 3 * k & 7;
+    }
+    for (size_t i = n & ~(size_t)7; i < n; i++)
+        q[i] = (uint8_t)tp_quant_code(p, i, 3);
+}
+
+TP_INLINE void unpack(uint8_t *restrict q, const uint8_t *restrict p, size_t n, unsigned b)
+{
+    switch (b) {
+    case 2:
+        unpack2(q, p, n);
+        break;
+    case 3:
+        unpack3(q, p, n);
+        break;
+    case 4:
+        unpack4(q, p, n);
+        break;
+    case 8:
+        memcpy(q, p, n);
+        break;
+    default:
+        for (size_t i = 0; i < n; i++)
+            q[i] = (uint8_t)tp_quant_code(p, i, b);
+    }
+}
+
+/* Nibbles of NF4, of which the first is the high one: N from element E of the section on. */
+TP_INLINE void unpack_high(uint8_t *restrict q, const uint8_t *restrict p, uint64_t e, size_t n)
+{
+    size_t i = 0;
+
+    if (e & 1 && n > 0)
+        q[i++] = p[e / 2] & 15;
+    p += (e + i) / 2;
+    for (; i + 1 < n; i += 2, p++) {
+        q[i] = *p >> 4;
+        q[i + 1] = *p & 15;
+    }
+    if (i < n)
+        q[i] = *p >> 4;
+}
+
+TP_INLINE void put(float *dst, float w, bool add)
+{
+    *dst = add ? *dst + w : w;
+}
+
+/* (q - ZERO) * SCALE: the difference is exact. */
+TP_INLINE void scale_codes(float *restrict dst, const uint8_t *restrict q, size_t n, float scale,
+                           int zero, bool add)
+{
+    for (size_t j = 0; j < n; j++)
+        put(dst + j, (float)(q[j] - zero) * scale, add);
+}
+
+TP_INLINE void scale_offset(float *restrict dst, const uint8_t *restrict q, size_t n, float scale,
+                            float offset, bool add)
+{
+    for (size_t j = 0; j < n; j++)
+        put(dst + j, (float)q[j] * scale + offset, add);
+}
+
+/* Loops of a constant length for the usual groups: compilers vectorise these well. */
+#define BY_LENGTH(FN, N, DST, Q, ...)                                                              \
+    do {                                                                                           \
+        if ((N) % 32 == 0) {                                                                       \
+            for (size_t l_ = 0; l_ < (N); l_ += 32)                                                \
+                FN((DST) + l_, (Q) + l_, 32, __VA_ARGS__);                                         \
+        } else if ((N) % 8 == 0) {                                                                 \
+            for (size_t l_ = 0; l_ < (N); l_ += 8)                                                 \
+                FN((DST) + l_, (Q) + l_, 8, __VA_ARGS__);                                          \
+        } else {                                                                                   \
+            FN((DST), (Q), (N), __VA_ARGS__);                                                      \
+        }                                                                                          \
+    } while (0)
+
+TP_INLINE void row_group(const struct tp_quant_view *v, const struct tp_quant_spec *spec,
+                         uint32_t r, float *restrict dst, bool add)
+{
+    const uint8_t *codes = v->section[TP_QUANT_CODES] + r * v->stride[TP_QUANT_CODES];
+    const any_u16 *scales =
+        (const any_u16 *)(v->section[TP_QUANT_SCALES] + r * v->stride[TP_QUANT_SCALES]);
+    const uint8_t *zeros = v->section[TP_QUANT_ZEROS];
+    uint32_t group = v->part.group;
+    unsigned b = v->part.bits;
+    uint8_t q[TILE];
+
+    if (zeros)
+        zeros += r * v->stride[TP_QUANT_ZEROS];
+    for (uint32_t c = 0, k = 0; c < spec->cols; c += TILE) {
+        uint32_t n = spec->cols - c < TILE ? spec->cols - c : TILE;
+
+        unpack(q, codes + (size_t)c / 8 * b, n, b);
+        for (uint32_t j = 0; j < n;) {
+            uint32_t left = (k + 1) * group - (c + j); /* of this group */
+            uint32_t len = left < n - j ? left : n - j;
+            float scale = tp_float_from_f16(scales[k]);
+
+            if (v->part.kind == TP_QUANT_AFFINE) {
+                float offset = tp_float_from_f16(tp_get_le16(zeros + 2 * (size_t)k));
+
+                BY_LENGTH(scale_offset, len, dst + c + j, q + j, scale, offset, add);
+            } else {
+                int zero = zeros ? (int)tp_quant_code(zeros, k, b) : 1 << (b - 1);
+
+                BY_LENGTH(scale_codes, len, dst + c + j, q + j, scale, zero, add);
+            }
+            j += len;
+            k += len == left;
+        }
+    }
+}
+
+TP_INLINE void row_int8(const struct tp_quant_view *v, const struct tp_quant_spec *spec, uint32_t r,
+                        float *restrict dst, bool add)
+{
+    const int8_t *codes =
+        (const int8_t *)v->section[TP_QUANT_CODES] + r * v->stride[TP_QUANT_CODES];
+    float scale;
+
+    memcpy(&scale, v->section[TP_QUANT_SCALES] + 4 * (size_t)r, 4);
+    scale = scale * int8_unit;
+    for (uint32_t c = 0; c < spec->cols; c++)
+        put(dst + c, (float)codes[c] * scale, add);
+}
+
+/* The absolute maximum of block B. */
+TP_INLINE float block_scale(const struct tp_quant_view *v, uint64_t b)
+{
+    const uint8_t *scales = v->section[TP_QUANT_SCALES];
+    float scale, offset;
+
+    if (v->part.kind == TP_QUANT_NF4) {
+        memcpy(&scale, scales + 4 * b, 4);
+        return scale;
+    }
+    memcpy(&scale, v->section[TP_QUANT_ZEROS] + 4 * (b / TP_QUANT_SCALE_BLOCK), 4);
+    memcpy(&offset, v->section[TP_QUANT_TABLE], 4);
+    return tp_quant_dynamic[scales[b]] * scale + offset;
+}
+
+TP_INLINE void scale_nf4(float *restrict dst, const uint8_t *restrict q, size_t n, float scale,
+                         bool add)
+{
+    for (size_t j = 0; j < n; j++)
+        put(dst + j, tp_quant_nf4[q[j]] * scale, add);
+}
+
+TP_INLINE void row_nf4(const struct tp_quant_view *v, const struct tp_quant_spec *spec, uint32_t r,
+                       float *restrict dst, bool add)
+{
+    uint64_t e = (uint64_t)r * spec->cols, end = e + spec->cols;
+    uint8_t q[TP_QUANT_BLOCK];
+
+    while (e < end) {
+        uint64_t left = TP_QUANT_BLOCK - e % TP_QUANT_BLOCK;
+        uint32_t n = (uint32_t)(left < end - e ? left : end - e);
+
+        unpack_high(q, v->section[TP_QUANT_CODES], e, n);
+        BY_LENGTH(scale_nf4, n, dst, q, block_scale(v, e / TP_QUANT_BLOCK), add);
+        dst += n;
+        e += n;
+    }
+}
+
+TP_INLINE void row_outliers(const struct tp_quant_view *v, const struct tp_quant_spec *spec,
+                            uint32_t r, float *restrict dst)
+{
+    const uint8_t *starts = v->section[TP_QUANT_TABLE], *columns = v->section[TP_QUANT_CODES];
+    const uint8_t *values = v->section[TP_QUANT_SCALES];
+    bool wide = tp_quant_column_bytes(spec->cols) == 4;
+
+    for (size_t k = tp_get_le32(starts + 4 * (size_t)r);
+         k < tp_get_le32(starts + 4 * (size_t)r + 4); k++) {
+        uint32_t c = wide ? tp_get_le32(columns + 4 * k) : tp_get_le16(columns + 2 * k);
+
+        dst[c] = dst[c] + tp_float_from_f16(tp_get_le16(values + 2 * k));
+    }
+}
+
+TP_INLINE void row_columns(const struct tp_quant_view *v, uint32_t r, float *restrict dst)
+{
+    const uint8_t *values = v->section[TP_QUANT_SCALES] + r * v->stride[TP_QUANT_SCALES];
+
+    for (size_t k = 0; k < v->part.count; k++) {
+        uint32_t c = tp_get_le32(v->section[TP_QUANT_TABLE] + 4 * k);
+
+        dst[c] = dst[c] + tp_float_from_f16(tp_get_le16(values + 2 * k));
+    }
+}
+
+/* The sum of left[k] * right[k][column], from 0, by k ascending. */
+TP_INLINE void row_low_rank(const struct tp_quant_view *v, const struct tp_quant_spec *spec,
+                            uint32_t r, float *restrict dst, bool add)
+{
+    const uint8_t *left = v->section[TP_QUANT_SCALES] + r * v->stride[TP_QUANT_SCALES];
+    float sum[TILE];
+
+    for (uint32_t c = 0; c < spec->cols; c += TILE) {
+        uint32_t n = spec->cols - c < TILE ? spec->cols - c : TILE;
+
+        memset(sum, 0, sizeof sum);
+        for (size_t k = 0; k < v->part.count; k++) {
+            const any_u16 *right =
+                (const any_u16 *)(v->section[TP_QUANT_TABLE] + k * v->stride[TP_QUANT_TABLE]) + c;
+            float factor = tp_float_from_f16(tp_get_le16(left + 2 * k));
+
+            for (uint32_t j = 0; j < n; j++)
+                sum[j] = sum[j] + factor * tp_float_from_f16(right[j]);
+        }
+        for (uint32_t j = 0; j < n; j++)
+            put(dst + c + j, sum[j], add);
+    }
+}
+
+TP_INLINE void row_codebook(const struct tp_quant_view *v, uint32_t r, float *restrict dst,
+                            bool add)
+{
+    const uint8_t *codes = v->section[TP_QUANT_CODES] + r * v->stride[TP_QUANT_CODES];
+    float scale = tp_float_from_f16(tp_get_le16(v->section[TP_QUANT_SCALES] + 2 * (size_t)r));
+    uint32_t group = v->part.group;
+
+    for (uint32_t k = 0; k < v->groups; k++) {
+        unsigned code = tp_quant_code(codes, k, v->part.bits);
+        const any_u16 *centroid =
+            (const any_u16 *)(v->section[TP_QUANT_TABLE] + code * v->stride[TP_QUANT_TABLE]);
+
+        for (uint32_t j = 0; j < group; j++)
+            put(dst + (size_t)k * group + j, tp_float_from_f16(centroid[j]) * scale, add);
+    }
+}
+
+TP_INLINE void row_set(const struct tp_quant_view *v, const struct tp_quant_spec *spec, uint32_t r,
+                       float *dst, bool add)
+{
+    switch (v->part.kind) {
+    case TP_QUANT_INT8:
+        row_int8(v, spec, r, dst, add);
+        break;
+    case TP_QUANT_NF4:
+    case TP_QUANT_NF4_DOUBLE:
+        row_nf4(v, spec, r, dst, add);
+        break;
+    case TP_QUANT_SYM:
+    case TP_QUANT_ASYM:
+    case TP_QUANT_AFFINE:
+        row_group(v, spec, r, dst, add);
+        break;
+    case TP_QUANT_LOW_RANK:
+        row_low_rank(v, spec, r, dst, add);
+        break;
+    case TP_QUANT_CODEBOOK:
+        row_codebook(v, r, dst, add);
+        break;
+    default:
+        break;
+    }
+}
+
+TP_INLINE void row_any(const struct tp_quant_view *v, const struct tp_quant_spec *spec, uint32_t r,
+                       float *dst, bool add)
+{
+    if (v->part.kind == TP_QUANT_OUTLIERS)
+        row_outliers(v, spec, r, dst);
+    else if (v->part.kind == TP_QUANT_COLUMNS)
+        row_columns(v, r, dst);
+    else if (add)
+        row_set(v, spec, r, dst, true);
+    else
+        row_set(v, spec, r, dst, false);
+}
+
+#define KERNELS(SUFFIX, TARGET)                                                                    \
+    TARGET static void row_##SUFFIX(const struct tp_quant_view *view,                              \
+                                    const struct tp_quant_spec *spec, uint32_t r, float *dst,      \
+                                    bool add)                                                      \
+    {                                                                                              \
+        row_any(view, spec, r, dst, add);                                                          \
+    }
+
+TP_FOR_EACH_ISA(KERNELS)
+
+tp_quant_row_fn *const tp_quant_row[TP_ISA_COUNT] = TP_BY_ISA(row);

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of codec/quant/ share about the kinds of parts. */
+#ifndef TP_CODEC_QUANT_KINDS_H
+#define TP_CODEC_QUANT_KINDS_H
+
+#include "base/isa.h"
+#include "codec/quant/quant.h"
+
+/* Whether a part has a value for every element; the first part of a matrix must. */
+bool tp_quant_kind_dense(enum tp_quant_kind kind);
+
+/* The bytes of a column's number in the part OUTLIERS. */
+static inline unsigned tp_quant_column_bytes(uint32_t cols)
+{
+    return cols > 65536 ? 4 : 2;
+}
+
+/* Kernels by instruction set: the values of row R of a part, set or added to DST. */
+typedef void tp_quant_row_fn(const struct tp_quant_view *view, const struct tp_quant_spec *spec,
+                             uint32_t r, float *dst, bool add);
+extern tp_quant_row_fn *const tp_quant_row[TP_ISA_COUNT];
+
+#endif
