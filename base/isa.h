@@ -26,10 +26,10 @@ const char *tp_isa_name(enum tp_isa isa);
 #if defined(__x86_64__)
 #define TP_HAVE_X86 1
 /* tp_isa_best checks for exactly these features. */
-#define TP_TARGET_AVX2 __attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt")))
+#define TP_TARGET_AVX2 __attribute__((target("avx2,fma,f16c,bmi,bmi2,lzcnt,popcnt")))
 #define TP_TARGET_AVX512                                                                           \
-    __attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512vl,avx512dq,"         \
-                          "avx512vbmi,avx512vbmi2")))
+    __attribute__((target("avx2,fma,f16c,bmi,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512vl,"         \
+                          "avx512dq,avx512vbmi,avx512vbmi2")))
 /* DEFINE(SUFFIX, TARGET) for each instruction set that this program has kernels for. */
 #define TP_FOR_EACH_ISA(DEFINE)                                                                    \
     DEFINE(scalar, )                                                                               \
