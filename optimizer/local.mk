@@ -6,6 +6,16 @@ optimizer_libtp_optimizer_la_SOURCES =
 optimizer_libtp_optimizer_la_SOURCES += \
 	optimizer/tokenizer/tokenizer.h
 
+# products, attention, norms
+optimizer_libtp_optimizer_la_SOURCES += \
+	optimizer/kernel/attention.c \
+	optimizer/kernel/impl.h \
+	optimizer/kernel/kernel.h \
+	optimizer/kernel/logits.c \
+	optimizer/kernel/math.h \
+	optimizer/kernel/matrix.c \
+	optimizer/kernel/rows.c
+
 # running a model
 optimizer_libtp_optimizer_la_SOURCES += \
 	optimizer/runtime/arch.c optimizer/runtime/arch.h \

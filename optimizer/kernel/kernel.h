@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Kernels of the forward pass: products with matrices, attention, norms, rotations, activations
+ * and softmax.
+ *
+ * They neither allocate nor fail, know no threads, and read no configuration: the caller checks
+ * everything and divides the work. Each function does a part (rows of a matrix, rows of
+ * activations, heads), and the result of an element does not depend on the part that it is in: any
+ * division gives the same bits.
+ *
+ * All arithmetic is IEEE fp32 unless stated, in a fixed order, without flushing denormals. Every
+ * instruction set gives the same bits as the scalar C kernels (base/isa.h): a sum over elements has
+ * LANES partial sums, where partial sum l adds elements l, l + LANES, l + 2 * LANES and so on in
+ * this order, and then the partial sums are added as
+ *
+ *     ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7))
+ *
+ * Where an exponential is needed, it is a polynomial with an error below 2 units in the last place.
+ * NaN in gives NaN out; which NaN is not defined.
+ */
+#ifndef TP_OPTIMIZER_KERNEL_KERNEL_H
+#define TP_OPTIMIZER_KERNEL_KERNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tensor/dtype.h"
+
+enum { TP_KERNEL_LANES = 8 };
+
+/*
+ * Memory that a thread lends to the functions that ask for it; it is not shared and not kept.
+ * Aligned to 64 bytes.
+ */
+#define TP_KERNEL_SCRATCH ((size_t)512 << 10)
+
+/* --- Matrices --- */
+
+struct tp_matrix_form;
+
+/*
+ * W has ROWS rows of COLS elements. Row r of a matrix of a floating-point form starts at DATA + r *
+ * STRIDE, at any alignment of its elements.
+ */
+struct tp_matrix {
+    const struct tp_matrix_form *form;
+    const void *data;
+    size_t rows, cols;
+    size_t stride; /* bytes */
+};
+
+/* The form of elements of F32, BF16 or F16; NULL for another dtype. */
+const struct tp_matrix_form *tp_matrix_float_form(enum tp_dtype dtype);
+const char *tp_matrix_form_name(const struct tp_matrix_form *form); /* as "bf16" */
+
+/* COUNT elements of row ROW from column COL on, as fp32: exact. */
+void tp_matrix_read(const struct tp_matrix *w, size_t row, size_t col, size_t count, float *dst);
+
+/*
+ * The products of M vectors with the rows FIRST to END - 1 of W:
+ *
+ *     Y[i * Y_STRIDE + r] = sum over c of X[i * X_STRIDE + c] * W[r][c]
+ *
+ * Each step of a partial sum is a fused multiplication and addition. Y has the index r, not
+ * r - FIRST; strides are in elements; X and Y do not overlap. Few vectors are bound by the reading
+ * of W, which is read once for up to 4 of them; for many, W is expanded in SCRATCH, so that parts
+ * of at least 64 rows are better than smaller ones. SCRATCH has TP_KERNEL_SCRATCH bytes.
+ */
+void tp_matrix_multiply(const struct tp_matrix *w, size_t first, size_t end, const float *x,
+                        size_t x_stride, size_t m, float *y, size_t y_stride, void *scratch);
+/* What FIRST and END, but for the last END, should be multiples of. */
+enum { TP_MATRIX_ROWS = 24 };
+
+/*
+ * DST[c][r] = SRC[r][c] for elements of SIZE bytes, 2 or 4, of the rows FIRST to END - 1 of SRC,
+ * which has ROWS rows of COLS elements: a Conv1D weight is transposed once, when it is read.
+ */
+void tp_transpose(unsigned size, const void *src, size_t rows, size_t cols, size_t first,
+                  size_t end, void *dst);
+
+/* --- Attention --- */
+
+/*
+ * One head of keys and values and the HEADS heads of queries that share it. Position p of the keys
+ * starts at element p * KEY_STRIDE of KEYS, and likewise for the values. A query at position p sees
+ * the positions up to p, at most the last WINDOW of them if WINDOW is not 0.
+ *
+ *     score = SCALE * (q . k);  score = CAP * tanh(score / CAP), if CAP is not 0
+ */
+struct tp_attention {
+    size_t head_dim; /* at most TP_ATTENTION_DIM_MAX */
+    size_t heads;
+    enum tp_dtype dtype; /* of keys and values: F32, BF16 or F16 */
+    const void *keys, *values;
+    size_t key_stride, value_stride; /* elements */
+    float scale, cap;
+    size_t window;
+};
+
+enum { TP_ATTENTION_DIM_MAX = 1024 };
+
+/*
+ * The outputs of N queries at the positions FIRST to FIRST + N - 1. Head h of query i starts at Q +
+ * i * Q_STRIDE + h * HEAD_DIM, and its output at OUT + i * OUT_STRIDE + h * HEAD_DIM. The keys and
+ * values of all positions up to FIRST + N - 1 are there. OUT and Q may be the same.
+ */
+void tp_attend(const struct tp_attention *a, size_t first, size_t n, const float *q,
+               size_t q_stride, float *out, size_t out_stride, void *scratch);
+
+/* --- Rows of activations; DST may be X --- */
+
+/* x / sqrt(mean of squares + EPSILON), times WEIGHT, or times 1 + WEIGHT with PLUS_ONE. */
+void tp_rms_norm(const float *x, const float *weight, size_t n, float epsilon, bool plus_one,
+                 float *dst);
+/* The same, where x / sqrt(...) is rounded to bf16 before it is multiplied. */
+void tp_rms_norm_bf16(const float *x, const float *weight, size_t n, float epsilon, float *dst);
+/* (x - mean) / sqrt(variance + EPSILON) * WEIGHT + BIAS; BIAS may be NULL. */
+void tp_layer_norm(const float *x, const float *weight, const float *bias, size_t n, float epsilon,
+                   float *dst);
+
+/*
+ * Rotate the first DIM elements of X, in place, by DIM / 2 angles. HALVES: element i belongs to
+ * element i + DIM / 2 (Llama); PAIRS: element 2 * i to element 2 * i + 1 (GPT-J).
+ */
+void tp_rotate_halves(float *x, size_t dim, const float *cos, const float *sin);
+void tp_rotate_pairs(float *x, size_t dim, const float *cos, const float *sin);
+
+/* activation(x) * up; UP NULL: activation(x). */
+void tp_silu(const float *x, const float *up, size_t n, float *dst);
+void tp_gelu(const float *x, const float *up, size_t n, float *dst);      /* by erf */
+void tp_gelu_tanh(const float *x, const float *up, size_t n, float *dst); /* by tanh */
+/* C * tanh(x / C) */
+void tp_soft_cap(const float *x, float c, size_t n, float *dst);
+
+void tp_add(const float *x, const float *y, size_t n, float *dst);
+void tp_scale(const float *x, float factor, size_t n, float *dst);
+
+/* --- Logits: sums in fp64, of fp32 exponentials --- */
+
+/* log of the sum of exp(x). -infinity where all elements are. */
+double tp_log_sum_exp(const float *x, size_t n);
+/* exp(x - max) / sum; DST may be X. */
+void tp_softmax(const float *x, size_t n, float *dst);
+/* x - LOG_SUM_EXP, rounded once. */
+void tp_log_softmax(const float *x, size_t n, double log_sum_exp, float *dst);
+/*
+ * The Kullback-Leibler divergence of softmax(Q) from softmax(P), sum of p * (log p - log q), with
+ * the log-sum-exp of both. Where p is 0, it adds nothing.
+ */
+double tp_kl_divergence(const float *p, double p_log_sum_exp, const float *q, double q_log_sum_exp,
+                        size_t n);
+/* The index of the largest element, the first of equal ones; a NaN is never it. 0 if N is 0. */
+size_t tp_arg_max(const float *x, size_t n);
+
+/*
+ * Round to the values of BF16 or F16, to nearest even; F32: copy. DST may be X. Conversions are in
+ * codec/convert.h.
+ */
+void tp_round_to(enum tp_dtype dtype, const float *x, size_t n, float *dst);
+
+#endif
