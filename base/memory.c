@@ -193,15 +193,21 @@ static uint64_t data_in_use(void)
     return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+uint64_t tp_memory_left(uint64_t limit)
+{
+    uint64_t whole = limit ? limit : tp_memory_limit();
+    uint64_t reserve = least(32 * MIB, whole / 8), used = data_in_use();
+
+    return whole > used + reserve ? whole - used - reserve : 0;
+}
+
 int tp_memory_check(uint64_t bytes)
 {
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_DATA, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
         return 0;
-    uint64_t reserve = least(32 * MIB, limit.rlim_cur / 8), used = data_in_use();
-    uint64_t left = limit.rlim_cur > used + reserve ? limit.rlim_cur - used - reserve : 0;
-    return bytes <= left ? 0 : -ENOMEM;
+    return bytes <= tp_memory_left(limit.rlim_cur) ? 0 : -ENOMEM;
 }
 
 void *tp_memory_cleared(size_t n, size_t size)

@@ -49,6 +49,12 @@ void tp_memory_shrink_stacks(void);
 int tp_memory_check(uint64_t bytes);
 
 /*
+ * How many bytes this process may still allocate if it may have LIMIT in all (0: tp_memory_limit),
+ * with the same reserve.
+ */
+uint64_t tp_memory_left(uint64_t limit);
+
+/*
  * As calloc, with every page present: for tables that are read where nothing was written. There
  * each page of calloc costs two faults, and the second interrupts all other processors. NULL: out
  * of memory. Free it with free.

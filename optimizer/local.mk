@@ -28,9 +28,14 @@ optimizer_libtp_optimizer_la_SOURCES += \
 # measuring one
 optimizer_libtp_optimizer_la_SOURCES += \
 	optimizer/evaluate/corpus.c optimizer/evaluate/corpus.h \
+	optimizer/evaluate/generate.c optimizer/evaluate/generate.h \
+	optimizer/evaluate/machine.c optimizer/evaluate/machine.h \
+	optimizer/evaluate/perplexity.c optimizer/evaluate/perplexity.h \
+	optimizer/evaluate/report.c optimizer/evaluate/report.h \
 	optimizer/evaluate/sample.c optimizer/evaluate/sample.h \
-	optimizer/evaluate/score.c optimizer/evaluate/score.h \
 	optimizer/evaluate/statistics.c optimizer/evaluate/statistics.h \
+	optimizer/evaluate/subject.c optimizer/evaluate/subject.h \
+	optimizer/evaluate/timing.c optimizer/evaluate/timing.h \
 	optimizer/evaluate/windows.c optimizer/evaluate/windows.h
 
 # The default texts.

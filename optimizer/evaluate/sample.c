@@ -9,7 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "optimizer/evaluate/score.h"
+#include "optimizer/kernel/kernel.h"
 
 struct choice {
     double weight;
@@ -117,10 +117,10 @@ static uint32_t choose(struct tp_sampler *s, const float *logits, float top)
 int tp_sampler_choose(struct tp_sampler *s, const float *logits, uint32_t *out,
                       struct tp_error *err)
 {
-    struct tp_score score;
+    size_t top = tp_arg_max(logits, s->vocab);
 
-    if (!tp_score_logits(logits, s->vocab, &score))
+    if (!isfinite(tp_log_sum_exp(logits, s->vocab)))
         return tp_fail(err, EDOM, "the model computes a logit that is not a finite number");
-    *out = s->sampling.temperature > 0 ? choose(s, logits, logits[score.top]) : score.top;
+    *out = s->sampling.temperature > 0 ? choose(s, logits, logits[top]) : (uint32_t)top;
     return 0;
 }

@@ -11,12 +11,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/isa.h"
 #include "optimizer/evaluate/corpus.h"
 #include "optimizer/evaluate/sample.h"
-#include "optimizer/evaluate/score.h"
 #include "optimizer/evaluate/statistics.h"
 #include "optimizer/evaluate/windows.h"
+#include "optimizer/kernel/kernel.h"
 #include "tests/tap.h"
 
 static bool near(double got, double want, double relative)
@@ -26,12 +25,6 @@ static bool near(double got, double want, double relative)
     if (!good)
         diag("got %.17g, want %.17g", got, want);
     return good;
-}
-
-static uint32_t random_number(uint64_t *state)
-{
-    *state = *state * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(*state >> 33);
 }
 
 /* --- Statistics --- */
@@ -154,90 +147,23 @@ static void test_all_windows(void)
 
 /* --- Scores --- */
 
-static double exact_log_sum(const float *logits, uint32_t n)
+static double divergence(const float *p, const float *q, size_t n)
 {
-    long double top = -INFINITY, sum = 0;
-
-    for (uint32_t i = 0; i < n; i++)
-        top = logits[i] > top ? logits[i] : top;
-    for (uint32_t i = 0; i < n; i++)
-        sum += expl(logits[i] - top);
-    return (double)(top + logl(sum));
-}
-
-static double exact_divergence(const float *p, const float *q, uint32_t n)
-{
-    double a = exact_log_sum(p, n), b = exact_log_sum(q, n);
-    long double sum = 0;
-
-    for (uint32_t i = 0; i < n; i++)
-        sum += expl(p[i] - (long double)a) * ((p[i] - (long double)a) - (q[i] - (long double)b));
-    return (double)sum;
-}
-
-static void fill(float *logits, uint32_t n, float scale, uint64_t *state)
-{
-    for (uint32_t i = 0; i < n; i++)
-        logits[i] = scale * ((float)random_number(state) / 0x1p31f - 0.5f);
-}
-
-static void test_scores_of(uint32_t n, float scale, uint64_t *state)
-{
-    float *p = malloc(n * sizeof *p), *q = malloc(n * sizeof *q);
-    struct tp_score a = {0}, b = {0}, first = {0};
-    double kl = 0;
-    uint32_t top = 0;
-
-    fill(p, n, scale, state);
-    fill(q, n, scale, state);
-    for (uint32_t i = 0; i < n; i++)
-        top = p[i] > p[top] ? i : top;
-    for (enum tp_isa isa = TP_ISA_SCALAR; isa <= tp_isa_best(); isa++) {
-        tp_isa_set(isa);
-        ok(tp_score_logits(p, n, &a) && tp_score_logits(q, n, &b), "%u logits, %s", n,
-           tp_isa_name(isa));
-        ok(near(a.log_sum, exact_log_sum(p, n), 1e-14), "the log-sum-exp of %u", n);
-        ok(a.top == top, "the largest of %u", n);
-        if (isa == TP_ISA_SCALAR) {
-            first = a;
-            kl = tp_score_divergence(p, &a, q, &b, n);
-            ok(near(kl, exact_divergence(p, q, n), 1e-12), "the KL divergence of %u", n);
-        }
-        ok(a.log_sum == first.log_sum && tp_score_divergence(p, &a, q, &b, n) == kl,
-           "the same bits");
-    }
-    ok(fabs(tp_score_divergence(p, &a, p, &a, n)) < 1e-13, "no divergence from itself");
-    free(p);
-    free(q);
+    return tp_kl_divergence(p, tp_log_sum_exp(p, n), q, tp_log_sum_exp(q, n), n);
 }
 
 static void test_scores(void)
 {
-    static const float bad[] = {NAN, INFINITY, -INFINITY};
-    const float equal[] = {1, 3, 3, 2}, two[] = {0, logf(3)}, even[] = {0, 0};
-    struct tp_score score, other;
-    float logits[100];
-    uint64_t state = 5;
-
-    test_scores_of(1, 4, &state);
-    test_scores_of(7, 4, &state);
-    test_scores_of(8, 30, &state);
-    test_scores_of(1000, 20, &state);
-    test_scores_of(49157, 60, &state);
-    test_scores_of(1003, 3000, &state);
-    ok(tp_score_logits(equal, 4, &score) && score.top == 1, "of equal logits the first is the top");
-    tp_score_logits(two, 2, &score);
-    tp_score_logits(even, 2, &other);
     /* P is 1/4, 3/4 and Q is 1/2, 1/2. */
-    ok(near(tp_score_divergence(two, &score, even, &other, 2), 0.25 * log(0.5) + 0.75 * log(1.5),
-            1e-7),
+    const float p[] = {0, logf(3)}, q[] = {7, 7}, odd[] = {1, NAN}, high[] = {1, INFINITY};
+
+    ok(near(tp_log_sum_exp(p, 2), log(4), 1e-7), "a log-sum-exp by hand");
+    ok(near(divergence(p, q, 2), 0.25 * log(0.5) + 0.75 * log(1.5), 1e-7),
        "a KL divergence by hand");
-    for (size_t b = 0; b < 3; b++)
-        for (size_t at = 0; at < 100; at += 33) {
-            fill(logits, 100, 4, &state);
-            logits[at] = bad[b];
-            ok(!tp_score_logits(logits, 100, &score), "%f at %zu is found", (double)bad[b], at);
-        }
+    ok(near(divergence(q, p, 2), 0.5 * log(2) + 0.5 * log(2.0 / 3), 1e-7), "and its reverse");
+    ok(divergence(p, p, 2) == 0, "no divergence from itself");
+    ok(!isfinite(tp_log_sum_exp(odd, 2)) && !isfinite(tp_log_sum_exp(high, 2)),
+       "NaN and infinity are found");
 }
 
 /* --- Samples --- */

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/* A model that is measured, or that generates. */
+#include <config.h>
+
+#include "optimizer/evaluate/subject.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+#define OTHER_FILE_MAX ((uint64_t)16 << 20) /* bytes of a file beside tokenizer.json */
+
+/* --- The tokenizer --- */
+
+/* A whole file of the model; *OUT is empty where there is none. */
+static int read_file(struct tp_model *model, const char *path, uint64_t most, struct tp_buffer *out,
+                     struct tp_error *err)
+{
+    uint32_t file;
+    uint64_t size;
+    int rc;
+
+    if (!tp_model_find_file(model, path, &file))
+        return 0;
+    size = model->files[file].size;
+    if (size > most)
+        return tp_fail(err, EFBIG, "'%s' has %" PRIu64 " bytes, more than %" PRIu64, path, size,
+                       most);
+    /* A file without bytes is there, too. */
+    rc = tp_buffer_reserve(out, (size_t)size + 1);
+    if (rc < 0)
+        return tp_oom(err);
+    out->len = (size_t)size;
+    return tp_model_read(model, file, 0, out->data, (size_t)size, err);
+}
+
+static int open_tokenizer(struct tp_subject *s, struct tp_error *err)
+{
+    static const char *const names[] = {"tokenizer.json", "tokenizer_config.json",
+                                        "special_tokens_map.json", "generation_config.json",
+                                        "config.json"};
+    struct tp_buffer texts[5] = {0};
+    struct tp_tokenizer_files files = {0};
+    struct tp_file_bytes *const parts[] = {&files.tokenizer, &files.tokenizer_config,
+                                           &files.special_tokens_map, &files.generation_config,
+                                           &files.config};
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < 5; i++) {
+        rc = read_file(s->model, names[i], i == 0 ? TP_TOKENIZER_FILE_MAX : OTHER_FILE_MAX,
+                       &texts[i], err);
+        *parts[i] = (struct tp_file_bytes){texts[i].data, texts[i].len};
+    }
+    if (rc == 0 && files.tokenizer.data)
+        rc = tp_tokenizer_open(&files, &s->tokenizer, err);
+    for (size_t i = 0; i < 5; i++)
+        tp_buffer_clear(&texts[i]);
+    return rc;
+}
+
+/* --- Opening --- */
+
+int tp_subject_open(const char *path, const char *name, const struct tp_runtime_options *options,
+                    struct tp_subject *out, struct tp_error *err)
+{
+    int rc;
+
+    *out = (struct tp_subject){.name = strdup(name)};
+    rc = out->name ? tp_model_open(path, NULL, &out->model, err) : tp_oom(err);
+    if (rc == 0)
+        rc = tp_runtime_open(out->model, options, &out->runtime, err);
+    if (rc == 0)
+        rc = open_tokenizer(out, err);
+    if (rc < 0) {
+        tp_subject_close(out);
+        tp_error_prefix(err, "'%s'", name);
+    }
+    return rc;
+}
+
+void tp_subject_close(struct tp_subject *s)
+{
+    tp_tokenizer_close(s->tokenizer);
+    tp_runtime_close(s->runtime);
+    tp_model_close(s->model);
+    free(s->name);
+    *s = (struct tp_subject){0};
+}
+
+int tp_subject_load(struct tp_subject *s, const struct tp_progress *progress, struct tp_error *err)
+{
+    uint64_t bytes = tp_runtime_weight_bytes(s->runtime);
+    double began = tp_seconds();
+    int rc;
+
+    if (progress && progress->update)
+        progress->update(progress->arg, "load", 0, bytes);
+    rc = tp_runtime_load(s->runtime, err);
+    if (rc < 0) {
+        tp_error_prefix(err, "'%s'", s->name);
+        return rc;
+    }
+    if (s->load_seconds == 0)
+        s->load_seconds = tp_seconds() - began;
+    if (progress && progress->update)
+        progress->update(progress->arg, "load", bytes, bytes);
+    return 0;
+}
+
+/* --- Tokens --- */
+
+static int check_tokens(const struct tp_subject *s, const struct tp_ids *ids, size_t first,
+                        struct tp_error *err)
+{
+    uint32_t vocab = tp_runtime_arch(s->runtime)->vocab;
+    size_t i = first;
+
+    while (i < ids->n && ids->items[i] < vocab)
+        i++;
+    if (i == ids->n)
+        return 0;
+    return tp_fail(err, EINVAL,
+                   "the tokenizer of '%s' does not match the model: it gives the token %" PRIu32
+                   ", and the vocabulary has %" PRIu32,
+                   s->name, ids->items[i], vocab);
+}
+
+static int put_bos(const struct tp_subject *s, struct tp_ids *out, struct tp_error *err)
+{
+    uint32_t bos = tp_tokenizer_bos(s->tokenizer), *grown;
+
+    if (bos == TP_TOKEN_NONE)
+        return tp_fail(err, EINVAL,
+                       "the tokenizer of '%s' has no token of the beginning: "
+                       "add_bos=yes is not possible",
+                       s->name);
+    grown = realloc(out->items, (out->n + 16) * sizeof *grown);
+    if (!grown)
+        return tp_oom(err);
+    out->items = grown;
+    out->cap = out->n + 16;
+    out->items[out->n++] = bos;
+    return 0;
+}
+
+int tp_subject_encode(const struct tp_subject *s, const void *text, size_t len, enum tp_add_bos bos,
+                      struct tp_ids *out, struct tp_error *err)
+{
+    size_t first = out->n;
+    int rc = 0;
+
+    if (!s->tokenizer)
+        return tp_fail(err, ENOENT, "'%s' has no tokenizer.json", s->name);
+    if (bos == TP_ADD_BOS_YES)
+        rc = put_bos(s, out, err);
+    if (rc < 0)
+        return rc;
+    rc = tp_tokenizer_encode(s->tokenizer, text, len, bos == TP_ADD_BOS_AUTO, out, err);
+    if (rc < 0) {
+        tp_error_prefix(err, "the tokenizer of '%s'", s->name);
+        return rc;
+    }
+    return check_tokens(s, out, first, err);
+}
+
+uint32_t tp_subject_bos(const struct tp_subject *s, enum tp_add_bos add_bos)
+{
+    uint32_t bos = s->tokenizer ? tp_tokenizer_bos(s->tokenizer) : TP_TOKEN_NONE;
+    struct tp_ids ids = {0};
+
+    if (add_bos == TP_ADD_BOS_NO)
+        return TP_TOKEN_NONE;
+    /* What it puts before any text. */
+    if (add_bos == TP_ADD_BOS_AUTO && bos != TP_TOKEN_NONE &&
+        (tp_tokenizer_encode(s->tokenizer, "a", 1, true, &ids, NULL) < 0 || ids.n == 0 ||
+         ids.items[0] != bos))
+        bos = TP_TOKEN_NONE;
+    free(ids.items);
+    return bos;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* A model that is measured, or that generates: opened with its tokenizer and a runtime. */
+#ifndef TP_OPTIMIZER_EVALUATE_SUBJECT_H
+#define TP_OPTIMIZER_EVALUATE_SUBJECT_H
+
+#include "base/progress.h"
+#include "optimizer/runtime/runtime.h"
+#include "optimizer/tokenizer/tokenizer.h"
+
+struct tp_subject {
+    char *name; /* for messages */
+    struct tp_model *model;
+    struct tp_runtime *runtime;
+    struct tp_tokenizer *tokenizer; /* NULL: the model has no tokenizer.json */
+    double load_seconds;            /* of tp_subject_load; 0 before */
+};
+
+/* Open the directory or the pack PATH; messages call it NAME. No weights are read. */
+int tp_subject_open(const char *path, const char *name, const struct tp_runtime_options *options,
+                    struct tp_subject *out, struct tp_error *err);
+void tp_subject_close(struct tp_subject *subject);
+
+/* Read all weights into memory. PROGRESS may be NULL. */
+int tp_subject_load(struct tp_subject *subject, const struct tp_progress *progress,
+                    struct tp_error *err);
+
+/* Whether a text is preceded by the token of the beginning. */
+enum tp_add_bos { TP_ADD_BOS_AUTO, TP_ADD_BOS_YES, TP_ADD_BOS_NO };
+
+/*
+ * The tokens of TEXT, appended to OUT. TP_ADD_BOS_AUTO: with those that the tokenizer adds by
+ * itself. -ENOENT: there is no tokenizer; -EINVAL: a token is not in the vocabulary of the model,
+ * or the tokenizer has no token of the beginning.
+ */
+int tp_subject_encode(const struct tp_subject *subject, const void *text, size_t len,
+                      enum tp_add_bos bos, struct tp_ids *out, struct tp_error *err);
+
+/* The token of the beginning, where ADD_BOS puts it before a text; TP_TOKEN_NONE: it does not. */
+uint32_t tp_subject_bos(const struct tp_subject *subject, enum tp_add_bos add_bos);
+
+#endif
