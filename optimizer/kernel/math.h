@@ -64,7 +64,7 @@ TP_INLINE struct tp_exp_parts tp_exp_reduce(float x)
     const float magic = 0x1.8p23f;
     float t = tp_fma(x, 0x1.715476p0f, magic);
     float k = t - magic;
-    float r = tp_fma(k, 0x1.05c61p-13f, tp_fma(k, -0x1.63p-1f, x));
+    float r = tp_fma(k, 0x1.bd0106p-13f, tp_fma(k, -0x1.63p-1f, x));
     float q = tp_fma(r, 0x1.6d836ap-10f, 0x1.121588p-7f);
 
     q = tp_fma(q, r, 0x1.5554acp-5f);
