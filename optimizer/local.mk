@@ -19,11 +19,16 @@ optimizer_libtp_optimizer_la_SOURCES += \
 # running a model
 optimizer_libtp_optimizer_la_SOURCES += \
 	optimizer/runtime/arch.c optimizer/runtime/arch.h \
+	optimizer/runtime/cache.c \
 	optimizer/runtime/families.c optimizer/runtime/families.h \
-	optimizer/runtime/layer.h \
-	optimizer/runtime/linear.h \
+	optimizer/runtime/layer.c optimizer/runtime/layer.h \
+	optimizer/runtime/linear.c optimizer/runtime/linear.h \
+	optimizer/runtime/pass.c \
 	optimizer/runtime/rope.c optimizer/runtime/rope.h \
-	optimizer/runtime/runtime.h
+	optimizer/runtime/runtime.c optimizer/runtime/runtime.h \
+	optimizer/runtime/runtime_impl.h \
+	optimizer/runtime/team.c optimizer/runtime/team.h \
+	optimizer/runtime/weights.c optimizer/runtime/weights_read.c
 
 # measuring one
 optimizer_libtp_optimizer_la_SOURCES += \

@@ -98,7 +98,11 @@ store_scripts = \
 optimizer_tests = \
 	tests/optimizer/evaluate_test
 tests_optimizer_evaluate_test_LDADD = $(TP_OPTIMIZER_LIBS)
-optimizer_scripts =
+# Runs a model and writes its logits: see the usage in its first lines.
+check_PROGRAMS += tests/optimizer/forward
+tests_optimizer_forward_LDADD = $(TP_OPTIMIZER_LIBS)
+optimizer_scripts = \
+	tests/optimizer/families_test.py
 
 # fs
 fs_tests =

@@ -123,8 +123,9 @@ static int need_dimension(const char *name, uint64_t value, struct tp_error *err
 /* tensor/config.h has 0 as "missing"; for these it is a value, and wrong. */
 static int check_not_zero(const struct input *in, struct tp_error *err)
 {
-    static const char *const keys[] = {"num_key_value_heads", "head_dim", "intermediate_size",
-                                       "n_inner", "max_position_embeddings", "n_positions"};
+    static const char *const keys[] = {"num_key_value_heads",     "head_dim",
+                                       "intermediate_size",       "n_inner",
+                                       "max_position_embeddings", "n_positions"};
     uint64_t any;
 
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {

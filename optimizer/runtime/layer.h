@@ -49,7 +49,8 @@ struct tp_layer {
     struct tp_norm norms[TP_NORM_ROLE_COUNT];
 };
 
+void tp_norm_clear(struct tp_norm *norm);
 void tp_layer_clear(struct tp_layer *layer);
-uint64_t tp_layer_bytes(const struct tp_layer *layer);
+uint64_t tp_layer_bytes(const struct tp_layer *layer); /* of its matrices, in memory */
 
 #endif

@@ -85,8 +85,12 @@ int tp_runtime_read_layer(struct tp_runtime *rt, uint32_t number, struct tp_laye
 int tp_runtime_load_ends(struct tp_runtime *rt, struct tp_error *err);
 /* A loaded layer, whose linears may be replaced while no pass is running; NULL: not loaded. */
 struct tp_layer *tp_runtime_loaded_layer(struct tp_runtime *rt, uint32_t number);
-/* The name of the tensor that holds the matrix or its bias; NULL: the family has none. */
-const char *tp_runtime_tensor_name(const struct tp_runtime *rt, uint32_t layer, enum tp_role role);
+/*
+ * The tensor that holds the matrix of ROLE; NULL: the family has none. Its shape is that of the
+ * file, [in][out] with struct tp_arch's TRANSPOSED.
+ */
+const struct tp_model_tensor *tp_runtime_tensor(const struct tp_runtime *rt, uint32_t layer,
+                                                enum tp_role role);
 
 /* --- The forward pass --- */
 
@@ -150,8 +154,5 @@ int tp_runtime_layer(struct tp_runtime *rt, const struct tp_layer *layer,
  */
 int tp_runtime_logits(struct tp_runtime *rt, const struct tp_window *windows, uint32_t n,
                       const float *hidden, tp_logits_fn fn, void *arg, struct tp_error *err);
-
-/* log(softmax(logits))[token], summed in fp64 in the order of the vocabulary. */
-double tp_log_probability(const float *logits, uint32_t vocab, uint32_t token);
 
 #endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of the runtime share. */
+#ifndef TP_OPTIMIZER_RUNTIME_RUNTIME_IMPL_H
+#define TP_OPTIMIZER_RUNTIME_RUNTIME_IMPL_H
+
+#include "optimizer/runtime/families.h"
+#include "optimizer/runtime/runtime.h"
+#include "optimizer/runtime/team.h"
+
+/* Space for the longest name that a family gives to a tensor. */
+#define TP_TENSOR_NAME_MAX 128
+typedef char tp_tensor_name[TP_TENSOR_NAME_MAX];
+
+/*
+ * Rows of activations that go through a layer together. More rows use a matrix that was expanded
+ * more often, but the buffers leave the caches.
+ */
+#define TP_GROUP_ROWS 512
+
+struct tp_runtime {
+    struct tp_arch arch;
+    struct tp_model *model;
+    struct tp_team *team;
+    const atomic_int *cancel;
+    enum tp_dtype dtype; /* activations are rounded to it: F32 or BF16 */
+
+    /* Names: the file's tensors lack the family's prefix; which of the head's names it has. */
+    bool no_prefix;
+    const char *head_name; /* NULL: the file has no head of its own */
+    bool no_embedding;     /* the head's tensor is the embedding */
+
+    /* The first and last steps, once ENDS_LOADED. */
+    bool ends_loaded;
+    struct tp_linear embedding, positions;
+    struct tp_linear head; /* form NULL: the embedding */
+    struct tp_norm final_norm;
+
+    struct tp_layer *layers; /* LAYER_N; NULL: not loaded */
+
+    float *buffer; /* of pass.c; BUFFER_N elements */
+    size_t buffer_n;
+};
+
+/* --- weights.c: names, shapes and sizes --- */
+
+/* Compare the model's tensors with the architecture; find out which names it uses. */
+int tp_weights_check(struct tp_runtime *rt, struct tp_error *err);
+/* All_weights, largest_layer and ends. */
+void tp_weights_need(const struct tp_runtime *rt, struct tp_runtime_need *out);
+
+/* The dimensions of a layer's matrix; false: the family has no such matrix. */
+bool tp_role_shape(const struct tp_arch *arch, enum tp_role role, uint32_t *out, uint32_t *in);
+bool tp_role_has_bias(const struct tp_arch *arch, enum tp_role role);
+uint32_t tp_norm_width(const struct tp_arch *arch, enum tp_norm_role role);
+
+/* Names of tensors: NAME is that of the family's table, SUFFIX "weight" or "bias". */
+void tp_layer_tensor_name(const struct tp_runtime *rt, uint32_t layer, const char *name,
+                          const char *suffix, tp_tensor_name out);
+void tp_end_tensor_name(const struct tp_runtime *rt, const char *name, const char *suffix,
+                        tp_tensor_name out);
+void tp_head_tensor_name(const struct tp_runtime *rt, tp_tensor_name out);
+/* *OUT is NULL where there is no such tensor. -EBADMSG: two files have it. */
+int tp_tensor_find(const struct tp_runtime *rt, const char *name,
+                   const struct tp_model_tensor **out, struct tp_error *err);
+
+/* --- weights_read.c --- */
+
+void tp_ends_clear(struct tp_runtime *rt);
+void tp_layers_clear(struct tp_runtime *rt);
+
+/* --- runtime.c --- */
+
+/* -ECANCELED, once the caller asked to stop. */
+int tp_runtime_check_cancel(const struct tp_runtime *rt, struct tp_error *err);
+
+/* --- cache.c --- */
+
+struct tp_cache {
+    enum tp_dtype dtype;
+    unsigned element; /* bytes */
+    uint32_t layer_n, sequence_n, position_n, kv_head_n, head_dim;
+    uint32_t *lengths; /* SEQUENCE_N */
+    uint32_t *tokens;  /* [sequence][position] */
+    uint8_t *data;     /* [layer][keys, values][sequence][kv head][position][head_dim] */
+};
+
+/* Bytes of a cache; false: more than 64 bits. */
+bool tp_cache_bytes(const struct tp_runtime *rt, uint64_t sequences, uint64_t positions,
+                    uint64_t *out);
+/* The keys (or values) of one head. */
+void *tp_cache_head(const struct tp_cache *cache, uint32_t layer, bool values, uint32_t sequence,
+                    uint32_t kv_head);
+
+/* --- pass.c --- */
+
+/* Bytes of its buffers for windows of at most POSITIONS tokens; false: more than 64 bits. */
+bool tp_pass_bytes(const struct tp_runtime *rt, uint64_t positions, bool cached, uint64_t *out);
+/* One layer. CACHE may be NULL; its lengths are those before the pass. */
+int tp_pass_layer(struct tp_runtime *rt, const struct tp_layer *layer,
+                  const struct tp_window *windows, uint32_t n, struct tp_cache *cache,
+                  float *hidden, const struct tp_watch *watch, struct tp_error *err);
+/* Apply NORM to rows, in the kind of the architecture, and round. X may be DST. */
+void tp_pass_norm(struct tp_runtime *rt, const struct tp_norm *norm, size_t width, size_t rows,
+                  const float *x, float *dst);
+
+#endif
