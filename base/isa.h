@@ -52,5 +52,11 @@ const char *tp_isa_name(enum tp_isa isa);
 
 /* A function that is compiled anew for the instruction set of each kernel that calls it. */
 #define TP_INLINE static inline __attribute__((always_inline))
+/* Before a loop of few iterations, which number is known: so that arrays become registers. */
+#if defined(__clang__)
+#define TP_UNROLL _Pragma("unroll")
+#else
+#define TP_UNROLL _Pragma("GCC unroll 16")
+#endif
 
 #endif

@@ -9,12 +9,17 @@ optimizer_libtp_optimizer_la_SOURCES += \
 # products, attention, norms
 optimizer_libtp_optimizer_la_SOURCES += \
 	optimizer/kernel/attention.c \
+	optimizer/kernel/attention_avx2.c \
+	optimizer/kernel/attention_avx512.c \
 	optimizer/kernel/impl.h \
 	optimizer/kernel/kernel.h \
 	optimizer/kernel/logits.c \
 	optimizer/kernel/math.h \
 	optimizer/kernel/matrix.c \
-	optimizer/kernel/rows.c
+	optimizer/kernel/matrix_avx2.c \
+	optimizer/kernel/matrix_avx512.c \
+	optimizer/kernel/rows.c \
+	optimizer/kernel/vector_avx2.h
 
 # running a model
 optimizer_libtp_optimizer_la_SOURCES += \

@@ -1,39 +1,90 @@
 /* SPDX-License-Identifier: MIT */
-/* What the kernels share among themselves: forms of matrices, and tables by instruction set. */
+/*
+ * What the kernels share among themselves: forms of matrices, and functions by instruction set.
+ *
+ * A product with many vectors works on a block of at most TP_BLOCK_ROWS rows and TP_BLOCK_COLS
+ * columns of W at a time, which is expanded to fp32 once, and then stays in the first cache. Its
+ * rows lie in panels of TP_PANEL_ROWS:
+ *
+ *     panel[c / 8][row % TP_PANEL_ROWS][c % 8]
+ *
+ * A tile is the products of a few vectors with a panel. Its partial sums stay in registers, and in
+ * memory only between two blocks of columns.
+ */
 #ifndef TP_OPTIMIZER_KERNEL_IMPL_H
 #define TP_OPTIMIZER_KERNEL_IMPL_H
 
 #include "base/isa.h"
 #include "optimizer/kernel/kernel.h"
 
-/* COUNT elements of row ROW from column COL on. */
-typedef void tp_matrix_read_fn(const struct tp_matrix *w, size_t row, size_t col, size_t count,
-                               float *dst);
+enum {
+    TP_PANEL_ROWS = 4,
+    TP_BLOCK_ROWS = 24,
+    TP_BLOCK_COLS = 256,
+    TP_BLOCK_VECTORS = 192,
+    TP_TILE_SUMS = 8 * TP_PANEL_ROWS, /* partial sums of a vector and a panel */
+};
+
+/*
+ * Elements COL to COL + COUNT - 1 of row ROW, as groups of 8 that are STEP elements apart in DST;
+ * zeros follow in the last group. COL is a multiple of 8.
+ */
+typedef void tp_matrix_expand_fn(const struct tp_matrix *w, size_t row, size_t col, size_t count,
+                                 float *dst, size_t step);
 /* tp_matrix_multiply for few vectors: it reads W as it is. */
 typedef void tp_matrix_few_fn(const struct tp_matrix *w, size_t first, size_t end, const float *x,
                               size_t x_stride, size_t m, float *y, size_t y_stride);
 
-/* A form of a matrix. Only READ knows what the bytes mean; FEW does the same in registers. */
+/* A form of a matrix. Only EXPAND knows what the bytes mean; FEW does the same in registers. */
 struct tp_matrix_form {
     const char *name;
-    tp_matrix_read_fn *read[TP_ISA_COUNT];
+    tp_matrix_expand_fn *expand[TP_ISA_COUNT];
     tp_matrix_few_fn *few[TP_ISA_COUNT];
 };
 
-/* The reference: any form, by READ. */
-tp_matrix_few_fn tp_matrix_few_scalar;
+/* The reference: any form, by EXPAND. */
+tp_matrix_few_fn tp_few_any_scalar;
 
-#define TP_FLOAT_FORM(NAME)                                                                        \
-    tp_matrix_read_fn tp_read_##NAME##_scalar, tp_read_##NAME##_avx2, tp_read_##NAME##_avx512;     \
+#define TP_DECLARE_FORM(NAME)                                                                      \
+    tp_matrix_expand_fn tp_expand_##NAME##_scalar, tp_expand_##NAME##_avx2,                        \
+        tp_expand_##NAME##_avx512;                                                                 \
     tp_matrix_few_fn tp_few_##NAME##_avx2, tp_few_##NAME##_avx512;
-TP_FLOAT_FORM(f32)
-TP_FLOAT_FORM(bf16)
-TP_FLOAT_FORM(f16)
-#undef TP_FLOAT_FORM
+TP_DECLARE_FORM(f32)
+TP_DECLARE_FORM(bf16)
+TP_DECLARE_FORM(f16)
+#undef TP_DECLARE_FORM
 
-/* One query head at one position; LOW and HIGH: the positions that it sees, HIGH excluded. */
-typedef void tp_attend_fn(const struct tp_attention *a, size_t low, size_t high, const float *q,
-                          float *out);
-tp_attend_fn tp_attend_scalar;
+/*
+ * The tiles of M vectors with PANELS panels, of COLS columns from X on. The partial sums of vector
+ * i and panel p are at SUMS + (i * PANELS + p) * TP_TILE_SUMS; with FRESH they begin as zero. With
+ * LAST they are added up and go to Y, of which ROWS rows exist.
+ */
+struct tp_tiles {
+    const float *panels; /* each of 32 * groups of 8 columns */
+    size_t cols, rows, m;
+    const float *x;
+    float *y;
+    size_t x_stride, y_stride;
+    float *sums;
+    bool fresh, last;
+};
+typedef void tp_tiles_fn(const struct tp_tiles *t);
+tp_tiles_fn tp_tiles_avx2, tp_tiles_avx512;
+
+/*
+ * ACC[r] += WEIGHTS[r][p] * VALUES[p] for ROWS rows of HEAD_DIM elements and POSITIONS positions in
+ * order. STRIDE is in elements.
+ */
+struct tp_mix {
+    enum tp_dtype dtype;
+    size_t head_dim, positions, rows;
+    const void *values;
+    size_t stride;
+    const float *weights;
+    size_t weight_stride;
+    float *acc;
+};
+typedef void tp_mix_fn(const struct tp_mix *m);
+tp_mix_fn tp_mix_scalar, tp_mix_avx2, tp_mix_avx512;
 
 #endif

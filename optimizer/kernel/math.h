@@ -79,7 +79,7 @@ TP_INLINE float tp_power_of_2(uint32_t n)
     return tp_float_of((n + 127) << 23);
 }
 
-/* Below 1 unit in the last place from exp(x); denormal results are rounded twice. */
+/* Below 1.5 units in the last place from exp(x); denormal results are rounded twice. */
 TP_INLINE float tp_exp(float x)
 {
     struct tp_exp_parts e;
