@@ -3,10 +3,14 @@
 #include <config.h>
 
 #include <stdio.h>
+#include <string.h>
 
 #define FUSE_USE_VERSION 312
 #include <fuse_lowlevel.h>
 #include <openssl/crypto.h>
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+#include <utf8proc.h>
 #include <xxhash.h>
 #include <zstd.h>
 
@@ -21,9 +25,20 @@ static bool is_built(unsigned id)
     return id == TP_CODEC_RAW || id == TP_CODEC_SAME || tp_codec_get(id);
 }
 
+/* "10.42 2022-12-11": the number of it. */
+static void pcre2_number(char out[64])
+{
+    out[0] = 0;
+    pcre2_config(PCRE2_CONFIG_VERSION, out);
+    out[strcspn(out, " ")] = 0;
+}
+
 static int print_json(void)
 {
+    char pcre2[64];
     struct tp_document doc;
+
+    pcre2_number(pcre2);
     tp_document_begin(&doc);
     tp_json_put_string(&doc.json, "version", TENPAK_VERSION);
     tp_json_put_u64(&doc.json, "format_read_max", TP_PACK_VERSION);
@@ -47,12 +62,16 @@ static int print_json(void)
     tp_json_put_stringf(&doc.json, "xxhash", "%u.%u.%u", XXH_versionNumber() / 10000,
                         XXH_versionNumber() / 100 % 100, XXH_versionNumber() % 100);
     tp_json_put_string(&doc.json, "crypto", OpenSSL_version(OPENSSL_VERSION));
+    tp_json_put_string(&doc.json, "pcre2", pcre2);
+    tp_json_put_string(&doc.json, "utf8proc", utf8proc_version());
     tp_json_end_object(&doc.json);
     return tp_document_end(&doc);
 }
 
 static int run(struct tp_options *o)
 {
+    char pcre2[64];
+
     if (tp_options_next(o) < 0)
         return o->exit;
     if (o->json)
@@ -62,9 +81,11 @@ static int run(struct tp_options *o)
         printf(" %s%s", tp_codec_name(id), is_built(id) ? "" : " (not built)");
     printf("\nkernels   %s (best of this CPU: %s)\n", tp_isa_name(tp_isa_get()),
            tp_isa_name(tp_isa_best()));
-    printf("libraries fuse %s, zstd %s, xxhash %u.%u.%u, %s\n", fuse_pkgversion(),
-           ZSTD_versionString(), XXH_versionNumber() / 10000, XXH_versionNumber() / 100 % 100,
-           XXH_versionNumber() % 100, OpenSSL_version(OPENSSL_VERSION));
+    pcre2_number(pcre2);
+    printf("libraries fuse %s, zstd %s, xxhash %u.%u.%u, %s, pcre2 %s, utf8proc %s\n",
+           fuse_pkgversion(), ZSTD_versionString(), XXH_versionNumber() / 10000,
+           XXH_versionNumber() / 100 % 100, XXH_versionNumber() % 100,
+           OpenSSL_version(OPENSSL_VERSION), pcre2, utf8proc_version());
     return tp_report_flush();
 }
 

@@ -4,7 +4,26 @@ optimizer_libtp_optimizer_la_SOURCES =
 
 # text to tokens, and back
 optimizer_libtp_optimizer_la_SOURCES += \
-	optimizer/tokenizer/tokenizer.h
+	optimizer/tokenizer/added.c optimizer/tokenizer/added.h \
+	optimizer/tokenizer/bpe.c optimizer/tokenizer/bpe.h \
+	optimizer/tokenizer/bpe_impl.h \
+	optimizer/tokenizer/bpe_tables.c \
+	optimizer/tokenizer/components.c \
+	optimizer/tokenizer/components_out.c \
+	optimizer/tokenizer/decode.c \
+	optimizer/tokenizer/encode.c \
+	optimizer/tokenizer/model.c optimizer/tokenizer/model.h \
+	optimizer/tokenizer/normalize.c \
+	optimizer/tokenizer/regex.c optimizer/tokenizer/regex.h \
+	optimizer/tokenizer/regex_sets.c optimizer/tokenizer/regex_sets.h \
+	optimizer/tokenizer/regex_translate.c \
+	optimizer/tokenizer/settings.c \
+	optimizer/tokenizer/split.c \
+	optimizer/tokenizer/tokenizer.c optimizer/tokenizer/tokenizer.h \
+	optimizer/tokenizer/tokenizer_impl.h \
+	optimizer/tokenizer/unicode.c optimizer/tokenizer/unicode.h \
+	optimizer/tokenizer/values.c \
+	optimizer/tokenizer/vocab.c optimizer/tokenizer/vocab.h
 
 # products, attention, norms
 optimizer_libtp_optimizer_la_SOURCES += \

@@ -108,6 +108,9 @@ check_PROGRAMS += tests/optimizer/forward
 tests_optimizer_forward_LDADD = $(TP_OPTIMIZER_LIBS)
 optimizer_scripts = \
 	tests/optimizer/families_test.py
+# A tokenizer at work, for tests in other languages.
+check_PROGRAMS += tests/optimizer/tokenizer_run
+tests_optimizer_tokenizer_run_LDADD = $(TP_OPTIMIZER_LIBS)
 
 # fs
 fs_tests =

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+/* Text to ids: added tokens are found, what is between them is normalized and divided. */
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/vector.h"
+#include "optimizer/tokenizer/tokenizer_impl.h"
+
+#define BLOCK (1u << 20) /* bytes that are normalized together, if they can be cut */
+
+struct encoding {
+    const struct tp_tokenizer *t;
+    struct tp_encoder *e;
+    struct tp_error *err;
+};
+
+static void destroy_encoder(struct tp_encoder *e)
+{
+    if (!e)
+        return;
+    tp_matcher_destroy(e->matcher);
+    tp_bpe_work_destroy(e->work);
+    tp_buffer_clear(&e->normal[0]);
+    tp_buffer_clear(&e->normal[1]);
+    tp_buffer_clear(&e->valid);
+    tp_buffer_clear(&e->window);
+    for (unsigned i = 0; i < TP_STEPS_MAX; i++)
+        tp_buffer_clear(&e->steps[i]);
+    free(e);
+}
+
+void tp_encoders_destroy(struct tp_encoder *list)
+{
+    while (list) {
+        struct tp_encoder *next = list->next;
+
+        destroy_encoder(list);
+        list = next;
+    }
+}
+
+static struct tp_encoder *create_encoder(struct tp_error *err)
+{
+    struct tp_encoder *e = calloc(1, sizeof *e);
+
+    if (e)
+        e->work = tp_bpe_work_create();
+    if (!e || !e->work || tp_matcher_create(&e->matcher, err) < 0) {
+        destroy_encoder(e);
+        tp_oom(err);
+        return NULL;
+    }
+    return e;
+}
+
+struct tp_encoder *tp_encoder_get(const struct tp_tokenizer *t, struct tp_error *err)
+{
+    /* The list is not what callers share. */
+    struct tp_tokenizer *shared = (struct tp_tokenizer *)t;
+    struct tp_encoder *e;
+
+    pthread_mutex_lock(&shared->lock);
+    e = shared->idle;
+    if (e)
+        shared->idle = e->next;
+    pthread_mutex_unlock(&shared->lock);
+    return e ? e : create_encoder(err);
+}
+
+/* Large buffers are not kept. */
+static void shrink(struct tp_buffer *buf)
+{
+    buf->len = 0;
+    if (buf->cap > 4 * BLOCK)
+        tp_buffer_clear(buf);
+}
+
+void tp_encoder_put(const struct tp_tokenizer *t, struct tp_encoder *e)
+{
+    struct tp_tokenizer *shared = (struct tp_tokenizer *)t;
+
+    shrink(&e->normal[0]);
+    shrink(&e->normal[1]);
+    shrink(&e->valid);
+    shrink(&e->window);
+    for (unsigned i = 0; i < TP_STEPS_MAX; i++)
+        shrink(&e->steps[i]);
+    e->started = e->first = e->continued = false;
+    e->wanted = 0;
+    e->out = NULL;
+    pthread_mutex_lock(&shared->lock);
+    e->next = shared->idle;
+    shared->idle = e;
+    pthread_mutex_unlock(&shared->lock);
+}
+
+static int add_id(struct tp_ids *ids, uint32_t id, struct tp_error *err)
+{
+    if (TP_VECTOR_GROW(ids->items, ids->n, ids->cap) < 0)
+        return tp_oom(err);
+    ids->items[ids->n++] = id;
+    return 0;
+}
+
+/* Normalized text: the added tokens in it, and what is between them. LAST: the section ends. */
+static int encode_normal(const struct encoding *x, const char *text, size_t len, bool last)
+{
+    struct tp_added_match match;
+    size_t from = 0, floor = 0;
+    int rc = 0;
+
+    while (rc == 0 && tp_added_find(&x->t->added, true, text, len, floor, &from, &match)) {
+        size_t end = match.start > floor ? match.start : floor;
+
+        rc = tp_split_push(x->t, x->e, text + floor, end - floor, true, x->err);
+        if (rc == 0)
+            rc = add_id(x->e->out, match.id, x->err);
+        floor = match.end;
+    }
+    if (rc == 0 && (last || floor < len))
+        rc = tp_split_push(x->t, x->e, text + floor, len - floor, last, x->err);
+    return rc;
+}
+
+/*
+ * How many bytes of TEXT to normalize next: all, or a piece that can be normalized by itself.
+ * CHARS: it can be cut between any two characters.
+ */
+static size_t next_piece(const struct tp_tokenizer *t, const char *text, size_t len, bool chars)
+{
+    for (size_t piece = BLOCK; piece < len; piece *= 2) {
+        size_t cut = chars ? piece : tp_normalize_cut(t, text, piece);
+
+        if (cut > 0)
+            return cut;
+    }
+    return len;
+}
+
+/* The text between two added tokens. */
+static int encode_section(const struct encoding *x, const char *text, size_t len, bool first)
+{
+    const struct tp_tokenizer *t = x->t;
+    struct tp_encoder *e = x->e;
+    bool chars = t->normal_n == 0 && !t->added.normalized.n;
+    struct tp_buffer *normal = &e->valid;
+    size_t at = 0;
+    int rc = 0;
+
+    e->first = first;
+    if (t->normal_n == 0 && t->split_first == 0 && tp_text_is_valid(text, len))
+        return encode_normal(x, text, len, true);
+    while (rc == 0 && at < len) {
+        size_t piece = next_piece(t, text + at, len - at, chars);
+        bool last = at + piece == len;
+        int64_t used;
+
+        e->valid.len = 0;
+        used = tp_text_make_valid(text + at, piece, last || !chars, &e->valid);
+        if (used < 0)
+            return tp_oom(x->err);
+        if (t->normal_n)
+            rc = tp_normalize(t, e->matcher, (const char *)e->valid.data, e->valid.len, at == 0,
+                              last, e->normal, &normal, x->err);
+        if (rc == 0)
+            rc = encode_normal(x, (const char *)normal->data, normal->len, last);
+        at += (size_t)used;
+    }
+    return rc;
+}
+
+static int encode_text(const struct encoding *x, const char *text, size_t len)
+{
+    struct tp_added_match match;
+    size_t from = 0, floor = 0;
+    int rc = 0;
+
+    while (rc == 0 && tp_added_find(&x->t->added, false, text, len, floor, &from, &match)) {
+        if (match.start > floor)
+            rc = encode_section(x, text + floor, match.start - floor, floor == 0);
+        if (rc == 0)
+            rc = add_id(x->e->out, match.id, x->err);
+        floor = match.end;
+    }
+    if (rc == 0 && floor < len)
+        rc = encode_section(x, text + floor, len - floor, floor == 0);
+    return rc;
+}
+
+static int add_ids(struct tp_ids *out, const struct tp_ids *ids, struct tp_error *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < ids->n && rc == 0; i++)
+        rc = add_id(out, ids->items[i], err);
+    return rc;
+}
+
+int tp_tokenizer_encode(const struct tp_tokenizer *tokenizer, const void *text, size_t len,
+                        bool add_special, struct tp_ids *out, struct tp_error *err)
+{
+    struct encoding x = {.t = tokenizer, .e = tp_encoder_get(tokenizer, err), .err = err};
+    int rc = 0;
+
+    if (!x.e)
+        return -ENOMEM;
+    x.e->out = out;
+    if (add_special)
+        rc = add_ids(out, &tokenizer->before, err);
+    if (rc == 0)
+        rc = encode_text(&x, text, len);
+    if (rc == 0 && add_special)
+        rc = add_ids(out, &tokenizer->after, err);
+    tp_encoder_put(tokenizer, x.e);
+    return rc;
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/* Normalizing text, as a whole or in pieces. */
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/lex.h"
+#include "optimizer/tokenizer/tokenizer_impl.h"
+
+int tp_append_alphabet(struct tp_buffer *out, const char *bytes, size_t len)
+{
+    int rc = tp_buffer_reserve(out, 2 * len);
+    char c[4];
+
+    for (size_t i = 0; i < len && rc == 0; i++)
+        rc = tp_buffer_append(out, c, tp_char_put(tp_byte_to_char((uint8_t)bytes[i]), c));
+    return rc;
+}
+
+int tp_replace_all(const struct tp_regex *regex, struct tp_matcher *matcher, const char *text,
+                   size_t len, const struct tp_name *content, struct tp_buffer *out,
+                   struct tp_error *err)
+{
+    struct tp_finder finder = {.regex = regex, .matcher = matcher, .text = text, .len = len};
+    size_t done = 0, start, end;
+    int rc = 0, found;
+
+    while ((found = tp_finder_next(&finder, true, &start, &end, err)) == TP_REGEX_FOUND) {
+        if (start > done)
+            rc = tp_buffer_append(out, text + done, start - done);
+        if (rc == 0)
+            rc = tp_buffer_append(out, content->text, content->len);
+        if (rc < 0)
+            return tp_oom(err);
+        done = end;
+    }
+    if (found < 0)
+        return found;
+    return tp_buffer_append(out, text + done, len - done) < 0 ? tp_oom(err) : 0;
+}
+
+/* --- Steps that look at one character --- */
+
+static bool is_chinese(uint32_t c)
+{
+    return (c >= 0x4e00 && c <= 0x9fff) || (c >= 0x3400 && c <= 0x4dbf) ||
+           (c >= 0x20000 && c <= 0x2a6df) || (c >= 0x2a700 && c <= 0x2b73f) ||
+           (c >= 0x2b740 && c <= 0x2b81f) || (c >= 0x2b920 && c <= 0x2ceaf) ||
+           (c >= 0xf900 && c <= 0xfaff) || (c >= 0x2f800 && c <= 0x2fa1f);
+}
+
+/* C without what the step "Nmt" removes, and its blanks. */
+static unsigned map_nmt(uint32_t c, uint32_t out[3])
+{
+    if ((c >= 1 && c <= 8) || c == 0xb || (c >= 0xe && c <= 0x1f) || c == 0x7f || c == 0x8f ||
+        c == 0x9f)
+        return 0;
+    if (c == 9 || c == 0xa || c == 0xc || c == 0xd || c == 0x1680 || (c >= 0x200b && c <= 0x200f) ||
+        c == 0x2028 || c == 0x2029 || c == 0x2581 || c == 0xfeff || c == 0xfffd)
+        c = ' ';
+    *out = c;
+    return 1;
+}
+
+static unsigned map_clean(uint32_t c, uint32_t out[3])
+{
+    bool space = tp_char_is_space(c);
+
+    if (c == 0 || c == 0xfffd || (c != '\t' && c != '\n' && c != '\r' && tp_char_is_other(c)))
+        return 0;
+    *out = space ? ' ' : c;
+    return 1;
+}
+
+/* What becomes of one character: up to 3, or none. */
+static unsigned map_char(enum tp_normal_kind kind, uint32_t c, uint32_t out[3])
+{
+    *out = c;
+    switch (kind) {
+    case TP_NORMAL_LOWERCASE:
+        return tp_char_lower(c, out);
+    case TP_NORMAL_STRIP_MARKS:
+        return !tp_char_is_mark(c);
+    case TP_NORMAL_STRIP_NONSPACING_MARKS:
+        return !tp_char_is_nonspacing_mark(c);
+    case TP_NORMAL_NMT:
+        return map_nmt(c, out);
+    case TP_NORMAL_CLEAN:
+        return map_clean(c, out);
+    case TP_NORMAL_CHINESE:
+        if (!is_chinese(c))
+            return 1;
+        out[0] = out[2] = ' ';
+        out[1] = c;
+        return 3;
+    default:
+        return 1;
+    }
+}
+
+static int map_text(enum tp_normal_kind kind, const char *text, size_t len, struct tp_buffer *out)
+{
+    const char *p = text, *end = text + len;
+    int rc = tp_buffer_reserve(out, len);
+
+    while (p < end && rc == 0) {
+        uint32_t chars[3];
+        unsigned n, many;
+        char bytes[4];
+
+        many = map_char(kind, tp_char_get(p, &n), chars);
+        for (unsigned i = 0; i < many && rc == 0; i++)
+            rc = tp_buffer_append(out, bytes, tp_char_put(chars[i], bytes));
+        p += n;
+    }
+    return rc;
+}
+
+/* --- All steps --- */
+
+static int strip(const struct tp_normal_step *step, const char *text, size_t len, bool first,
+                 bool last, struct tp_buffer *out)
+{
+    const char *p = text, *end = text + len;
+    unsigned n;
+
+    while (first && step->left && p < end && tp_char_is_space(tp_char_get(p, &n)))
+        p += n;
+    while (last && step->right && p < end && tp_char_is_space(tp_char_before(p, end, &n)))
+        end -= n;
+    return tp_buffer_append(out, p, (size_t)(end - p));
+}
+
+static int prepend(const struct tp_normal_step *step, const char *text, size_t len, bool first,
+                   struct tp_buffer *out)
+{
+    int rc = first && len ? tp_buffer_append(out, step->content.text, step->content.len) : 0;
+
+    return rc < 0 ? rc : tp_buffer_append(out, text, len);
+}
+
+static int run_step(const struct tp_normal_step *step, struct tp_matcher *matcher, const char *text,
+                    size_t len, bool first, bool last, struct tp_buffer *out, struct tp_error *err)
+{
+    int rc;
+
+    switch (step->kind) {
+    case TP_NORMAL_FORM:
+        rc = tp_text_normalize(text, len, step->form, out);
+        break;
+    case TP_NORMAL_PREPEND:
+        rc = prepend(step, text, len, first, out);
+        break;
+    case TP_NORMAL_REPLACE:
+        return tp_replace_all(step->regex, matcher, text, len, &step->content, out, err);
+    case TP_NORMAL_STRIP:
+        rc = strip(step, text, len, first, last, out);
+        break;
+    case TP_NORMAL_BYTES:
+        rc = tp_append_alphabet(out, text, len);
+        break;
+    default:
+        rc = map_text(step->kind, text, len, out);
+    }
+    return rc < 0 ? tp_oom(err) : 0;
+}
+
+int tp_normalize(const struct tp_tokenizer *t, struct tp_matcher *matcher, const char *text,
+                 size_t len, bool first, bool last, struct tp_buffer buffers[2],
+                 struct tp_buffer **out, struct tp_error *err)
+{
+    struct tp_buffer *from = NULL, *to = &buffers[0];
+    int rc = 0;
+
+    to->len = 0;
+    if (t->normal_n == 0 && tp_buffer_append(to, text, len) < 0)
+        return tp_oom(err);
+    for (unsigned i = 0; i < t->normal_n && rc == 0; i++) {
+        to = &buffers[i % 2];
+        to->len = 0;
+        rc = run_step(&t->normal[i], matcher, from ? (const char *)from->data : text,
+                      from ? from->len : len, first, last, to, err);
+        from = to;
+    }
+    *out = to;
+    return rc;
+}
+
+/* --- Pieces --- */
+
+static void forbid_all(struct tp_tokenizer *t)
+{
+    memset(t->cut_ascii, 0, sizeof t->cut_ascii);
+    t->cut_chinese = false;
+}
+
+/* No cut before a character of TEXT from its byte FROM on, in any case. */
+static void forbid(struct tp_tokenizer *t, const char *text, size_t len, size_t from)
+{
+    for (size_t i = from; i < len; i++) {
+        uint8_t c = (uint8_t)text[i];
+
+        if (c >= 0x80) {
+            t->cut_chinese = false;
+            continue;
+        }
+        t->cut_ascii[c] = false;
+        if ((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'))
+            t->cut_ascii[c ^ 0x20] = false;
+    }
+}
+
+void tp_normalize_prepare(struct tp_tokenizer *t)
+{
+    bool strips = false;
+
+    for (unsigned c = 0; c < 128; c++)
+        t->cut_ascii[c] =
+            (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+    t->cut_chinese = true;
+    for (unsigned i = 0; i < t->normal_n; i++) {
+        const struct tp_normal_step *step = &t->normal[i];
+        size_t len;
+        const char *literal = step->regex ? tp_regex_literal(step->regex, &len) : NULL;
+
+        if (step->regex && !literal)
+            forbid_all(t);
+        if (literal)
+            forbid(t, literal, len, 0);
+        strips |= step->regex && step->content.len == 0;
+        strips |= step->kind == TP_NORMAL_STRIP || step->kind == TP_NORMAL_CLEAN ||
+                  step->kind == TP_NORMAL_NMT || step->kind == TP_NORMAL_STRIP_MARKS;
+        /* What is before the first character that remains cannot be known in pieces. */
+        if (step->kind == TP_NORMAL_PREPEND && strips)
+            forbid_all(t);
+        if (step->kind == TP_NORMAL_STRIP && strips && i > 0)
+            forbid_all(t);
+        if (step->kind == TP_NORMAL_BYTES || step->kind == TP_NORMAL_CHINESE)
+            t->cut_chinese = false;
+    }
+    for (size_t i = 0; i < t->added.n; i++) {
+        const struct tp_added_token *token = &t->added.tokens[i];
+
+        if (!token->normalized)
+            continue;
+        if (token->single_word || token->lstrip || token->rstrip)
+            forbid_all(t);
+        forbid(t, token->name, token->name_len, 1);
+        if (token->normal)
+            forbid(t, token->normal, token->normal_len, 1);
+    }
+}
+
+size_t tp_normalize_cut(const struct tp_tokenizer *t, const char *text, size_t len)
+{
+    const uint8_t *p = (const uint8_t *)text;
+
+    for (size_t i = len; i-- > 1;) {
+        if (p[i] < 0x80
+                ? t->cut_ascii[p[i]]
+                : t->cut_chinese && p[i] >= 0xe5 && p[i] <= 0xe9 && tp_utf8_len(p + i, p + len))
+            return i;
+    }
+    return 0;
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/* Values of the components of tokenizer.json. */
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "optimizer/tokenizer/tokenizer_impl.h"
+
+int tp_read_type(const struct tp_json *json, const char *component, const char **type,
+                 struct tp_error *err)
+{
+    *type = tp_json_string(tp_json_get(json, "type"));
+    if (!*type)
+        return tp_fail(err, EBADMSG, "a %s has no \"type\"", component);
+    return 0;
+}
+
+int tp_read_unknown(const char *component, const char *type, struct tp_error *err)
+{
+    return tp_fail(err, ENOTSUP, "the %s '%.60s' is not supported", component, type);
+}
+
+int tp_name_set(struct tp_name *name, const char *text, struct tp_error *err)
+{
+    name->len = strlen(text);
+    name->text = strdup(text);
+    return name->text ? 0 : tp_oom(err);
+}
+
+int tp_read_name(const struct tp_json *json, const char *key, struct tp_name *out,
+                 struct tp_error *err)
+{
+    const char *text = tp_json_string(tp_json_get(json, key));
+
+    if (!text)
+        return tp_fail(err, EBADMSG, "\"%s\" is missing or no string", key);
+    return tp_name_set(out, text, err);
+}
+
+int tp_read_char(const struct tp_json *json, const char *key, struct tp_name *out,
+                 struct tp_error *err)
+{
+    int rc = tp_read_name(json, key, out, err);
+
+    if (rc == 0 && (out->len == 0 || out->len != tp_char_len((uint8_t)*out->text)))
+        rc = tp_fail(err, EBADMSG, "\"%s\" is not one character", key);
+    return rc;
+}
+
+int tp_read_bool(const struct tp_json *json, const char *key, int fallback, bool *out,
+                 struct tp_error *err)
+{
+    const struct tp_json *value = tp_json_get(json, key);
+
+    if (fallback >= 0 && (!value || tp_json_is_null(value))) {
+        *out = fallback;
+        return 0;
+    }
+    if (!tp_json_bool(value, out))
+        return tp_fail(err, EBADMSG, "\"%s\" is missing or neither true nor false", key);
+    return 0;
+}
+
+int tp_read_count(const struct tp_json *json, const char *key, size_t *out, struct tp_error *err)
+{
+    uint64_t n;
+
+    if (!tp_json_u64(tp_json_get(json, key), &n) || n > UINT32_MAX)
+        return tp_fail(err, EBADMSG, "\"%s\" is missing or no whole number", key);
+    *out = (size_t)n;
+    return 0;
+}
+
+int tp_read_pattern(const struct tp_json *json, const char *key, struct tp_regex **out,
+                    struct tp_error *err)
+{
+    const struct tp_json *pattern = tp_json_get(json, key);
+    const char *literal = tp_json_string(tp_json_get(pattern, "String"));
+    const char *regex = tp_json_string(tp_json_get(pattern, "Regex"));
+
+    if (tp_json_count(pattern) != 1 || (!literal && !regex))
+        return tp_fail(err, EBADMSG, "\"%s\" is neither {\"String\": ...} nor {\"Regex\": ...}",
+                       key);
+    if (!literal)
+        return tp_regex_compile(regex, strlen(regex), false, out, err);
+    return tp_regex_compile(literal, strlen(literal), true, out, err);
+}
