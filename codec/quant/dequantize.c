@@ -19,6 +19,11 @@ typedef uint16_t any_u16 __attribute__((aligned(1), may_alias));
 /* 1 / 127, rounded. */
 static const float int8_unit = 0x1.020408p-7f;
 
+/* The columns COL to END - 1 of a row; COL is a multiple of 8. DST has its first one at 0. */
+struct span {
+    uint32_t row, col, end;
+};
+
 /* N codes of B bits from a byte on. */
 TP_INLINE void unpack4(uint8_t *restrict q, const uint8_t *restrict p, size_t n)
 {
@@ -122,21 +127,21 @@ TP_INLINE void scale_offset(float *restrict dst, const uint8_t *restrict q, size
         }                                                                                          \
     } while (0)
 
-TP_INLINE void row_group(const struct tp_quant_view *v, const struct tp_quant_spec *spec,
-                         uint32_t r, float *restrict dst, bool add)
+TP_INLINE void row_group(const struct tp_quant_view *v, struct span s, float *restrict dst,
+                         bool add)
 {
-    const uint8_t *codes = v->section[TP_QUANT_CODES] + r * v->stride[TP_QUANT_CODES];
+    const uint8_t *codes = v->section[TP_QUANT_CODES] + s.row * v->stride[TP_QUANT_CODES];
     const any_u16 *scales =
-        (const any_u16 *)(v->section[TP_QUANT_SCALES] + r * v->stride[TP_QUANT_SCALES]);
+        (const any_u16 *)(v->section[TP_QUANT_SCALES] + s.row * v->stride[TP_QUANT_SCALES]);
     const uint8_t *zeros = v->section[TP_QUANT_ZEROS];
     uint32_t group = v->part.group;
     unsigned b = v->part.bits;
     uint8_t q[TILE];
 
     if (zeros)
-        zeros += r * v->stride[TP_QUANT_ZEROS];
-    for (uint32_t c = 0, k = 0; c < spec->cols; c += TILE) {
-        uint32_t n = spec->cols - c < TILE ? spec->cols - c : TILE;
+        zeros += s.row * v->stride[TP_QUANT_ZEROS];
+    for (uint32_t c = s.col, k = s.col / group; c < s.end; c += TILE, dst += TILE) {
+        uint32_t n = s.end - c < TILE ? s.end - c : TILE;
 
         unpack(q, codes + (size_t)c / 8 * b, n, b);
         for (uint32_t j = 0; j < n;) {
@@ -147,11 +152,11 @@ TP_INLINE void row_group(const struct tp_quant_view *v, const struct tp_quant_sp
             if (v->part.kind == TP_QUANT_AFFINE) {
                 float offset = tp_float_from_f16(tp_get_le16(zeros + 2 * (size_t)k));
 
-                BY_LENGTH(scale_offset, len, dst + c + j, q + j, scale, offset, add);
+                BY_LENGTH(scale_offset, len, dst + j, q + j, scale, offset, add);
             } else {
                 int zero = zeros ? (int)tp_quant_code(zeros, k, b) : 1 << (b - 1);
 
-                BY_LENGTH(scale_codes, len, dst + c + j, q + j, scale, zero, add);
+                BY_LENGTH(scale_codes, len, dst + j, q + j, scale, zero, add);
             }
             j += len;
             k += len == left;
@@ -159,17 +164,16 @@ TP_INLINE void row_group(const struct tp_quant_view *v, const struct tp_quant_sp
     }
 }
 
-TP_INLINE void row_int8(const struct tp_quant_view *v, const struct tp_quant_spec *spec, uint32_t r,
-                        float *restrict dst, bool add)
+TP_INLINE void row_int8(const struct tp_quant_view *v, struct span s, float *restrict dst, bool add)
 {
     const int8_t *codes =
-        (const int8_t *)v->section[TP_QUANT_CODES] + r * v->stride[TP_QUANT_CODES];
+        (const int8_t *)v->section[TP_QUANT_CODES] + s.row * v->stride[TP_QUANT_CODES];
     float scale;
 
-    memcpy(&scale, v->section[TP_QUANT_SCALES] + 4 * (size_t)r, 4);
+    memcpy(&scale, v->section[TP_QUANT_SCALES] + 4 * (size_t)s.row, 4);
     scale = scale * int8_unit;
-    for (uint32_t c = 0; c < spec->cols; c++)
-        put(dst + c, (float)codes[c] * scale, add);
+    for (uint32_t c = s.col; c < s.end; c++)
+        put(dst + c - s.col, (float)codes[c] * scale, add);
 }
 
 /* The absolute maximum of block B. */
@@ -194,10 +198,10 @@ TP_INLINE void scale_nf4(float *restrict dst, const uint8_t *restrict q, size_t 
         put(dst + j, tp_quant_nf4[q[j]] * scale, add);
 }
 
-TP_INLINE void row_nf4(const struct tp_quant_view *v, const struct tp_quant_spec *spec, uint32_t r,
-                       float *restrict dst, bool add)
+TP_INLINE void row_nf4(const struct tp_quant_view *v, const struct tp_quant_spec *spec,
+                       struct span s, float *restrict dst, bool add)
 {
-    uint64_t e = (uint64_t)r * spec->cols, end = e + spec->cols;
+    uint64_t e = (uint64_t)s.row * spec->cols + s.col, end = e + s.end - s.col;
     uint8_t q[TP_QUANT_BLOCK];
 
     while (e < end) {
@@ -212,40 +216,42 @@ TP_INLINE void row_nf4(const struct tp_quant_view *v, const struct tp_quant_spec
 }
 
 TP_INLINE void row_outliers(const struct tp_quant_view *v, const struct tp_quant_spec *spec,
-                            uint32_t r, float *restrict dst)
+                            struct span s, float *restrict dst)
 {
     const uint8_t *starts = v->section[TP_QUANT_TABLE], *columns = v->section[TP_QUANT_CODES];
     const uint8_t *values = v->section[TP_QUANT_SCALES];
     bool wide = tp_quant_column_bytes(spec->cols) == 4;
 
-    for (size_t k = tp_get_le32(starts + 4 * (size_t)r);
-         k < tp_get_le32(starts + 4 * (size_t)r + 4); k++) {
+    for (size_t k = tp_get_le32(starts + 4 * (size_t)s.row);
+         k < tp_get_le32(starts + 4 * (size_t)s.row + 4); k++) {
         uint32_t c = wide ? tp_get_le32(columns + 4 * k) : tp_get_le16(columns + 2 * k);
 
-        dst[c] = dst[c] + tp_float_from_f16(tp_get_le16(values + 2 * k));
+        if (c >= s.col && c < s.end)
+            dst[c - s.col] += tp_float_from_f16(tp_get_le16(values + 2 * k));
     }
 }
 
-TP_INLINE void row_columns(const struct tp_quant_view *v, uint32_t r, float *restrict dst)
+TP_INLINE void row_columns(const struct tp_quant_view *v, struct span s, float *restrict dst)
 {
-    const uint8_t *values = v->section[TP_QUANT_SCALES] + r * v->stride[TP_QUANT_SCALES];
+    const uint8_t *values = v->section[TP_QUANT_SCALES] + s.row * v->stride[TP_QUANT_SCALES];
 
     for (size_t k = 0; k < v->part.count; k++) {
         uint32_t c = tp_get_le32(v->section[TP_QUANT_TABLE] + 4 * k);
 
-        dst[c] = dst[c] + tp_float_from_f16(tp_get_le16(values + 2 * k));
+        if (c >= s.col && c < s.end)
+            dst[c - s.col] += tp_float_from_f16(tp_get_le16(values + 2 * k));
     }
 }
 
 /* The sum of left[k] * right[k][column], from 0, by k ascending. */
-TP_INLINE void row_low_rank(const struct tp_quant_view *v, const struct tp_quant_spec *spec,
-                            uint32_t r, float *restrict dst, bool add)
+TP_INLINE void row_low_rank(const struct tp_quant_view *v, struct span s, float *restrict dst,
+                            bool add)
 {
-    const uint8_t *left = v->section[TP_QUANT_SCALES] + r * v->stride[TP_QUANT_SCALES];
+    const uint8_t *left = v->section[TP_QUANT_SCALES] + s.row * v->stride[TP_QUANT_SCALES];
     float sum[TILE];
 
-    for (uint32_t c = 0; c < spec->cols; c += TILE) {
-        uint32_t n = spec->cols - c < TILE ? spec->cols - c : TILE;
+    for (uint32_t c = s.col; c < s.end; c += TILE) {
+        uint32_t n = s.end - c < TILE ? s.end - c : TILE;
 
         memset(sum, 0, sizeof sum);
         for (size_t k = 0; k < v->part.count; k++) {
@@ -257,73 +263,75 @@ TP_INLINE void row_low_rank(const struct tp_quant_view *v, const struct tp_quant
                 sum[j] = sum[j] + factor * tp_float_from_f16(right[j]);
         }
         for (uint32_t j = 0; j < n; j++)
-            put(dst + c + j, sum[j], add);
+            put(dst + (c - s.col) + j, sum[j], add);
     }
 }
 
-TP_INLINE void row_codebook(const struct tp_quant_view *v, uint32_t r, float *restrict dst,
+TP_INLINE void row_codebook(const struct tp_quant_view *v, struct span s, float *restrict dst,
                             bool add)
 {
-    const uint8_t *codes = v->section[TP_QUANT_CODES] + r * v->stride[TP_QUANT_CODES];
-    float scale = tp_float_from_f16(tp_get_le16(v->section[TP_QUANT_SCALES] + 2 * (size_t)r));
+    const uint8_t *codes = v->section[TP_QUANT_CODES] + s.row * v->stride[TP_QUANT_CODES];
+    float scale = tp_float_from_f16(tp_get_le16(v->section[TP_QUANT_SCALES] + 2 * (size_t)s.row));
     uint32_t group = v->part.group;
 
-    for (uint32_t k = 0; k < v->groups; k++) {
+    for (uint32_t c = s.col, next; c < s.end; c = next) {
+        uint32_t k = c / group, end = (k + 1) * group;
         unsigned code = tp_quant_code(codes, k, v->part.bits);
         const any_u16 *centroid =
             (const any_u16 *)(v->section[TP_QUANT_TABLE] + code * v->stride[TP_QUANT_TABLE]);
 
-        for (uint32_t j = 0; j < group; j++)
-            put(dst + (size_t)k * group + j, tp_float_from_f16(centroid[j]) * scale, add);
+        next = end < s.end ? end : s.end;
+        for (uint32_t j = c; j < next; j++)
+            put(dst + j - s.col, tp_float_from_f16(centroid[j - k * group]) * scale, add);
     }
 }
 
-TP_INLINE void row_set(const struct tp_quant_view *v, const struct tp_quant_spec *spec, uint32_t r,
-                       float *dst, bool add)
+TP_INLINE void row_set(const struct tp_quant_view *v, const struct tp_quant_spec *spec,
+                       struct span s, float *dst, bool add)
 {
     switch (v->part.kind) {
     case TP_QUANT_INT8:
-        row_int8(v, spec, r, dst, add);
+        row_int8(v, s, dst, add);
         break;
     case TP_QUANT_NF4:
     case TP_QUANT_NF4_DOUBLE:
-        row_nf4(v, spec, r, dst, add);
+        row_nf4(v, spec, s, dst, add);
         break;
     case TP_QUANT_SYM:
     case TP_QUANT_ASYM:
     case TP_QUANT_AFFINE:
-        row_group(v, spec, r, dst, add);
+        row_group(v, s, dst, add);
         break;
     case TP_QUANT_LOW_RANK:
-        row_low_rank(v, spec, r, dst, add);
+        row_low_rank(v, s, dst, add);
         break;
     case TP_QUANT_CODEBOOK:
-        row_codebook(v, r, dst, add);
+        row_codebook(v, s, dst, add);
         break;
     default:
         break;
     }
 }
 
-TP_INLINE void row_any(const struct tp_quant_view *v, const struct tp_quant_spec *spec, uint32_t r,
-                       float *dst, bool add)
+TP_INLINE void row_any(const struct tp_quant_view *v, const struct tp_quant_spec *spec,
+                       struct span s, float *dst, bool add)
 {
     if (v->part.kind == TP_QUANT_OUTLIERS)
-        row_outliers(v, spec, r, dst);
+        row_outliers(v, spec, s, dst);
     else if (v->part.kind == TP_QUANT_COLUMNS)
-        row_columns(v, r, dst);
+        row_columns(v, s, dst);
     else if (add)
-        row_set(v, spec, r, dst, true);
+        row_set(v, spec, s, dst, true);
     else
-        row_set(v, spec, r, dst, false);
+        row_set(v, spec, s, dst, false);
 }
 
 #define KERNELS(SUFFIX, TARGET)                                                                    \
     TARGET static void row_##SUFFIX(const struct tp_quant_view *view,                              \
-                                    const struct tp_quant_spec *spec, uint32_t r, float *dst,      \
-                                    bool add)                                                      \
+                                    const struct tp_quant_spec *spec, uint32_t r, uint32_t col,    \
+                                    uint32_t end, float *dst, bool add)                            \
     {                                                                                              \
-        row_any(view, spec, r, dst, add);                                                          \
+        row_any(view, spec, (struct span){r, col, end}, dst, add);                                 \
     }
 
 TP_FOR_EACH_ISA(KERNELS)

@@ -15,9 +15,12 @@ static inline unsigned tp_quant_column_bytes(uint32_t cols)
     return cols > 65536 ? 4 : 2;
 }
 
-/* Kernels by instruction set: the values of row R of a part, set or added to DST. */
+/*
+ * Kernels by instruction set: the values of the columns COL to END - 1 of row R of a part, set or
+ * added to DST. COL is a multiple of 8.
+ */
 typedef void tp_quant_row_fn(const struct tp_quant_view *view, const struct tp_quant_spec *spec,
-                             uint32_t r, float *dst, bool add);
+                             uint32_t r, uint32_t col, uint32_t end, float *dst, bool add);
 extern tp_quant_row_fn *const tp_quant_row[TP_ISA_COUNT];
 
 #endif

@@ -356,12 +356,18 @@ int tp_quant_open(const uint8_t *data, size_t len, struct tp_quant_matrix *out,
     return 0;
 }
 
+void tp_quant_read(const struct tp_quant_matrix *m, uint32_t row, uint32_t col, uint32_t end,
+                   float *dst)
+{
+    tp_quant_row_fn *read = tp_quant_row[tp_isa_get()];
+
+    for (unsigned i = 0; i < m->spec.parts; i++)
+        read(&m->view[i], &m->spec, row, col, end, dst, i > 0);
+}
+
 void tp_quant_dequantize(const struct tp_quant_matrix *m, uint32_t first, uint32_t end, float *dst,
                          size_t stride)
 {
-    tp_quant_row_fn *row = tp_quant_row[tp_isa_get()];
-
     for (uint32_t r = first; r < end; r++)
-        for (unsigned i = 0; i < m->spec.parts; i++)
-            row(&m->view[i], &m->spec, r, dst + (r - first) * stride, i > 0);
+        tp_quant_read(m, r, 0, m->spec.cols, dst + (r - first) * stride);
 }

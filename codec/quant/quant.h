@@ -155,6 +155,9 @@ int tp_quant_header_get(const uint8_t *data, size_t len, struct tp_quant_spec *s
 int tp_quant_open(const uint8_t *data, size_t len, struct tp_quant_matrix *out,
                   struct tp_error *err);
 
+/* The values of the columns COL to END - 1 of row ROW. COL is a multiple of 8. */
+void tp_quant_read(const struct tp_quant_matrix *m, uint32_t row, uint32_t col, uint32_t end,
+                   float *dst);
 /* The values of the rows FIRST to END - 1: row r goes to DST + (r - FIRST) * STRIDE. */
 void tp_quant_dequantize(const struct tp_quant_matrix *m, uint32_t first, uint32_t end, float *dst,
                          size_t stride);
