@@ -78,6 +78,11 @@ void tp_cache_truncate(struct tp_cache *cache, uint32_t sequence, uint32_t lengt
         cache->lengths[sequence] = length;
 }
 
+uint32_t *tp_cache_tokens(const struct tp_cache *cache, uint32_t sequence)
+{
+    return cache->tokens + (size_t)sequence * cache->position_n;
+}
+
 void *tp_cache_head(const struct tp_cache *cache, uint32_t layer, bool values, uint32_t sequence,
                     uint32_t kv_head)
 {

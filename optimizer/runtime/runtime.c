@@ -381,14 +381,73 @@ static int run_layers(struct tp_runtime *rt, const struct tp_window *windows, ui
     return rc;
 }
 
+/*
+ * The cache keeps the tokens too. They are put behind those that it has before the pass, since its
+ * callback may use their memory for the next ones.
+ */
+static void put_tokens(struct tp_cache *cache, const struct tp_window *w)
+{
+    memcpy(tp_cache_tokens(cache, w->sequence) + cache->lengths[w->sequence], w->tokens,
+           w->n * sizeof *w->tokens);
+}
+
 static void append(struct tp_cache *cache, const struct tp_window *windows, uint32_t n)
 {
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t *length = &cache->lengths[windows[i].sequence];
-        memcpy(cache->tokens + (size_t)windows[i].sequence * cache->position_n + *length,
-               windows[i].tokens, windows[i].n * sizeof *windows[i].tokens);
-        *length += windows[i].n;
+    for (uint32_t i = 0; i < n; i++)
+        cache->lengths[windows[i].sequence] += windows[i].n;
+}
+
+/* Whether the keys that the cache has of W's sequence would be others in the longer sequence. */
+static bool must_restart(const struct tp_runtime *rt, const struct tp_window *w,
+                         const struct tp_cache *cache)
+{
+    uint32_t before = cache->lengths[w->sequence];
+
+    for (unsigned i = 0; i < TP_SPAN_KIND_COUNT; i++)
+        if (tp_rope_changes(&rt->arch.ropes[i], before, (uint64_t)before + w->n))
+            return true;
+    return false;
+}
+
+/* The callback of a pass in which windows were made longer at their beginning. */
+struct restart {
+    tp_logits_fn fn;
+    void *arg;
+    struct tp_window *windows;
+    uint32_t *before; /* tokens that were added to each */
+};
+
+static int pass_on(void *arg, uint32_t window, uint32_t at, const float *logits)
+{
+    const struct restart *r = arg;
+
+    return r->fn(r->arg, window, at - r->before[window], logits);
+}
+
+/* A pass in which some sequences begin anew, with the tokens that the cache has of them. */
+static int forward_anew(struct tp_runtime *rt, const struct tp_window *windows, uint32_t n,
+                        struct tp_cache *cache, tp_logits_fn fn, void *arg, struct tp_error *err)
+{
+    struct restart r = {fn, arg, calloc(n, sizeof *r.windows), calloc(n, sizeof *r.before)};
+    int rc = r.windows && r.before ? 0 : tp_oom(err);
+
+    for (uint32_t i = 0; rc == 0 && i < n; i++) {
+        r.windows[i] = windows[i];
+        if (!must_restart(rt, &windows[i], cache))
+            continue;
+        r.before[i] = cache->lengths[windows[i].sequence];
+        r.windows[i].tokens = tp_cache_tokens(cache, windows[i].sequence);
+        r.windows[i].n += r.before[i];
+        r.windows[i].logits_at += r.before[i];
+        cache->lengths[windows[i].sequence] = 0;
     }
+    if (rc == 0)
+        rc = run_layers(rt, r.windows, n, cache, pass_on, &r, err);
+    if (rc == 0)
+        append(cache, r.windows, n);
+    free(r.windows);
+    free(r.before);
+    return rc;
 }
 
 int tp_runtime_forward(struct tp_runtime *rt, const struct tp_window *windows, uint32_t n,
@@ -399,8 +458,14 @@ int tp_runtime_forward(struct tp_runtime *rt, const struct tp_window *windows, u
     if (!rt->layers)
         return tp_fail(err, EINVAL, "the weights are not loaded");
     rc = check_windows(rt, windows, n, cache, err);
-    if (rc == 0)
-        rc = run_layers(rt, windows, n, cache, fn, arg, err);
+    if (rc < 0)
+        return rc;
+    for (uint32_t i = 0; cache && i < n; i++)
+        put_tokens(cache, &windows[i]);
+    for (uint32_t i = 0; cache && i < n; i++)
+        if (must_restart(rt, &windows[i], cache))
+            return forward_anew(rt, windows, n, cache, fn, arg, err);
+    rc = run_layers(rt, windows, n, cache, fn, arg, err);
     if (rc == 0 && cache)
         append(cache, windows, n);
     return rc;

@@ -115,7 +115,7 @@ typedef int (*tp_logits_fn)(void *arg, uint32_t window, uint32_t at, const float
 /*
  * Compute the logits of N windows. All weights must be loaded. CACHE may be NULL. -EINVAL: a token
  * that the vocabulary does not have, no tokens, or more than the cache or the model has positions
- * for; then nothing was appended.
+ * for; then nothing was appended. After another failure each sequence is as it was, or empty.
  */
 int tp_runtime_forward(struct tp_runtime *rt, const struct tp_window *windows, uint32_t n,
                        struct tp_cache *cache, tp_logits_fn fn, void *arg, struct tp_error *err);

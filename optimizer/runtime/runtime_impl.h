@@ -87,6 +87,7 @@ struct tp_cache {
 /* Bytes of a cache; false: more than 64 bits. */
 bool tp_cache_bytes(const struct tp_runtime *rt, uint64_t sequences, uint64_t positions,
                     uint64_t *out);
+uint32_t *tp_cache_tokens(const struct tp_cache *cache, uint32_t sequence);
 /* The keys (or values) of one head. */
 void *tp_cache_head(const struct tp_cache *cache, uint32_t layer, bool values, uint32_t sequence,
                     uint32_t kv_head);
