@@ -98,11 +98,13 @@ store_scripts = \
 optimizer_tests = \
 	tests/optimizer/evaluate_test \
 	tests/optimizer/kernel_rows_test \
-	tests/optimizer/kernel_test
+	tests/optimizer/kernel_test \
+	tests/optimizer/runtime_test
 EXTRA_DIST += tests/optimizer/kernel_check.h
 tests_optimizer_evaluate_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_kernel_rows_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_kernel_test_LDADD = $(TP_OPTIMIZER_LIBS)
+tests_optimizer_runtime_test_LDADD = $(TP_OPTIMIZER_LIBS)
 # Runs a model and writes its logits: see the usage in its first lines.
 check_PROGRAMS += tests/optimizer/forward
 tests_optimizer_forward_LDADD = $(TP_OPTIMIZER_LIBS)

@@ -88,7 +88,7 @@ MODELS = {
     "neox": ("GPTNeoX", WITHOUT_KV, {}),
     "neox-serial": ("GPTNeoX", {**WITHOUT_KV, "use_parallel_residual": False, "attention_bias": False,
                                 "rope_parameters": {"rope_type": "default", "rope_theta": 500.0,
-                                                    "partial_rotary_factor": 0.5}}, {"old_head": True}),
+                                                    "partial_rotary_factor": 0.5}}, {"new_head": True}),
 }
 # The older form of a config's rope parameters: beside "rope_theta", with "type".
 OLD_ROPES = ("llama-linear", "llama-dynamic", "llama-yarn", "llama-3", "phi3-long")
@@ -115,20 +115,26 @@ def make(root, name):
     directory = root / name
     model.to(options.get("dtype", torch.float32)).save_pretrained(
         directory, max_shard_size=options.get("shard", "5GB"))
-    if options.get("bare") or options.get("old_head"):
+    if options.get("bare") or options.get("new_head"):
         rename_tensors(directory / "model.safetensors", options)
     return directory
 
 
+def load(directory, dtype):
+    model = AutoModelForCausalLM.from_pretrained(directory, dtype=dtype, attn_implementation="eager").eval()
+    model.generation_config.eos_token_id = None
+    return model
+
+
 def rename_tensors(path, options):
-    """Names of older files: without the prefix of the base model, or with another name of the head."""
+    """Other names: without the prefix of the base model, or of the head."""
     from safetensors.torch import load_file, save_file
     tensors = load_file(path)
     if options.get("bare"):
         tensors = {k.removeprefix("transformer."): v for k, v in tensors.items()}
         tensors["h.0.attn.bias"] = torch.ones(1, 1, 64, 64).tril()
-    if options.get("old_head"):
-        tensors["embed_out.weight"] = tensors.pop("lm_head.weight")
+    if options.get("new_head"):
+        tensors["lm_head.weight"] = tensors.pop("embed_out.weight")
     save_file(tensors, path, {"format": "pt"})
 
 
@@ -176,9 +182,11 @@ def is_close(value, limit):
     return isinstance(value, float) and value <= limit
 
 
-def greedy_of(model, windows, steps):
+def greedy_of(name, model, directory, windows, steps):
     result = []
     for w in windows:
+        if name == "llama-dynamic":  # transformers keeps the frequencies of the longest sequence so far
+            model = load(directory, torch.float32)
         out = model.generate(w[None], max_new_tokens=steps, min_new_tokens=steps, do_sample=False,
                              attention_mask=torch.ones(1, len(w), dtype=torch.long))
         result.append(out[0, len(w):].tolist())
@@ -189,7 +197,7 @@ def check_model(root, name):
     generator = torch.Generator().manual_seed(11)
     directory = make(root, name)
     windows = windows_for(name, generator)
-    model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager").eval()
+    model = load(directory, torch.float32)
     want = expected(model, windows)
     got = forward("prefill", directory, windows)
     d = distance(got, want)
@@ -201,10 +209,11 @@ def check_model(root, name):
     if not MODELS[name][2].get("one_length"):
         d = distance(forward("decode", directory, windows), want)
         ok(is_close(d, 1e-4), f"{name}: token by token with a cache", d)
-    model.generation_config.eos_token_id = None
-    steps = 12
-    ours = forward("greedy", directory, windows, extra=(steps,))
-    theirs = greedy_of(model, windows, steps)
+    steps, prompts = 12, list(windows)
+    if name == "phi3-long":  # the factors change on the way: transformers, too, begins anew
+        prompts.append(windows[0][:20])
+    ours = forward("greedy", directory, prompts, extra=(steps,))
+    theirs = greedy_of(name, model, directory, prompts, steps)
     ok(ours == theirs, f"{name}: greedy tokens", f"{ours}\n{theirs}")
     if name in BF16:
         check_bf16(name, directory, windows)
@@ -215,7 +224,7 @@ def check_model(root, name):
 
 
 def check_bf16(name, directory, windows):
-    model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.bfloat16, attn_implementation="eager").eval()
+    model = load(directory, torch.bfloat16)
     want, exact = expected(model, windows), forward("prefill", directory, windows)
     for mode in ("prefill", "decode"):
         got = forward(mode, directory, windows, "bf16")
