@@ -55,9 +55,24 @@ codec_libtp_codec_la_SOURCES += codec/zstd/zstd.c codec/zstd/zstd.h
 
 # quant: quantized matrices, with an interface of their own
 codec_libtp_codec_la_SOURCES += \
+	codec/quant/codebook.c \
 	codec/quant/dequantize.c \
+	codec/quant/encode.c codec/quant/encode.h \
+	codec/quant/factor.c codec/quant/factor.h \
+	codec/quant/fold.c \
+	codec/quant/gptq.c codec/quant/gptq.h \
+	codec/quant/grid.c codec/quant/grid.h \
+	codec/quant/hessian.c codec/quant/hessian.h \
+	codec/quant/job.c codec/quant/job.h \
 	codec/quant/kinds.h \
-	codec/quant/layout.c codec/quant/quant.h \
+	codec/quant/layout.c \
+	codec/quant/lowrank.c codec/quant/lowrank.h \
+	codec/quant/method.h \
+	codec/quant/methods.c \
+	codec/quant/plan.c \
+	codec/quant/product.c codec/quant/product.h \
+	codec/quant/quant.h \
+	codec/quant/rows.c \
 	codec/quant/values.c
 
 # cuda
