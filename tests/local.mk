@@ -264,6 +264,7 @@ fuzz_tests = \
 	tests/fuzz/fuzz_index \
 	tests/fuzz/fuzz_pack \
 	tests/fuzz/fuzz_packs \
+	tests/fuzz/fuzz_quant \
 	tests/fuzz/fuzz_request \
 	tests/fuzz/fuzz_safetensors
 if HAVE_MICROHTTPD
@@ -291,6 +292,8 @@ tests_fuzz_fuzz_pack_SOURCES = tests/fuzz/fuzz_pack.c tests/fuzz/codec_base.h te
 tests_fuzz_fuzz_pack_LDFLAGS = $(TP_FUZZ_LINK)
 tests_fuzz_fuzz_packs_SOURCES = tests/fuzz/fuzz_packs.c tests/fuzz/codec_base.h tests/fuzz/fuzz.h tests/fuzz/pack_base.h tests/fuzz/pack_draft.h $(TP_FUZZ_MAIN)
 tests_fuzz_fuzz_packs_LDFLAGS = $(TP_FUZZ_LINK)
+tests_fuzz_fuzz_quant_SOURCES = tests/fuzz/fuzz_quant.c tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
+tests_fuzz_fuzz_quant_LDFLAGS = $(TP_FUZZ_LINK)
 tests_fuzz_fuzz_request_SOURCES = tests/fuzz/fuzz_request.c tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
 tests_fuzz_fuzz_request_LDFLAGS = $(TP_FUZZ_LINK)
 tests_fuzz_fuzz_request_LDADD = $(TP_CONTROL_LIBS)
