@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # bench/run and what it measures with (doc/benchmarking.md).
-noinst_PROGRAMS += bench/codec_bench bench/engine_bench bench/kernel_bench bench/mount_reader
+noinst_PROGRAMS += bench/codec_bench bench/engine_bench bench/kernel_bench bench/mount_reader bench/quant_bench
 bench_codec_bench_LDADD = $(TP_CODEC_LIBS)
+bench_quant_bench_LDADD = $(TP_CODEC_LIBS)
 bench_mount_reader_LDADD =
 
 EXTRA_DIST += \
