@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A team: the threads of a pool run one long task each, which waits for jobs. A job is published by
- * its number. Threads take parts from a common counter, and the last one to leave ends the job.
+ * A team: the threads of a pool run one long task each, which waits for jobs.
+ *
+ * A ticket has the number of the job, how many parts it has, and the next part. Threads take a part
+ * by exchanging the ticket for the next one. The job is done when all parts are, whether or not
+ * every thread has seen it: a thread that the kernel has stopped delays the part that it has taken,
+ * and no other.
  */
 #include <config.h>
 
@@ -10,6 +14,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -17,7 +22,8 @@
 #include "base/pool.h"
 #include "optimizer/kernel/kernel.h"
 
-#define SPINS 4000 /* looks at the number before a thread sleeps: some tens of microseconds */
+#define SPINS 4000 /* looks at the ticket before a thread sleeps: some tens of microseconds */
+#define PARTS_MAX 0xffff
 
 struct tp_team {
     struct tp_pool *pool;
@@ -25,16 +31,16 @@ struct tp_team {
     void **scratch;    /* THREAD_N */
     atomic_uint started;
 
-    /* The job; written before its number is published. */
+    /* The job: written before its ticket. Nobody reads it who has not taken a part. */
     tp_part_fn fn;
     void *arg;
-    size_t part_n;
-    atomic_size_t next;
-    atomic_uint busy; /* threads of the pool that have not left the job */
+    size_t first; /* number of part 0 */
 
-    atomic_uint number; /* of the job; changes under LOCK */
+    atomic_uint_fast64_t ticket; /* number << 32 | parts << 16 | next part */
+    atomic_uint done;            /* parts */
+    atomic_uint sleepers;
     atomic_bool ending;
-    pthread_mutex_t lock;
+    pthread_mutex_t lock; /* of the sleepers */
     pthread_cond_t changed;
 };
 
@@ -45,27 +51,44 @@ static inline void relax(void)
 #endif
 }
 
-static void do_parts(struct tp_team *team, void *scratch)
+static inline uint32_t number_of(uint64_t ticket)
 {
-    size_t part;
-
-    while ((part = atomic_fetch_add(&team->next, 1)) < team->part_n)
-        team->fn(team->arg, part, scratch);
+    return (uint32_t)(ticket >> 32);
 }
 
-/* Wait until the number is not SEEN. False: the team ends. */
-static bool wait_for_job(struct tp_team *team, unsigned seen)
+static inline bool has_part(uint64_t ticket)
+{
+    return (ticket & PARTS_MAX) < (ticket >> 16 & PARTS_MAX);
+}
+
+/* Do parts of the current job until there are none. Returns the number of that job. */
+static uint32_t do_parts(struct tp_team *team, void *scratch)
+{
+    uint64_t ticket = atomic_load(&team->ticket);
+
+    while (has_part(ticket))
+        if (atomic_compare_exchange_weak(&team->ticket, &ticket, ticket + 1)) {
+            team->fn(team->arg, team->first + (ticket & PARTS_MAX), scratch);
+            atomic_fetch_add(&team->done, 1);
+            ticket = atomic_load(&team->ticket);
+        }
+    return number_of(ticket);
+}
+
+/* Wait until there is another job than SEEN, or the team ends. */
+static void wait_for_job(struct tp_team *team, uint32_t seen)
 {
     for (unsigned i = 0; i < SPINS; i++) {
-        if (atomic_load_explicit(&team->number, memory_order_acquire) != seen)
-            return !atomic_load(&team->ending);
+        if (number_of(atomic_load(&team->ticket)) != seen)
+            return;
         relax();
     }
     pthread_mutex_lock(&team->lock);
-    while (atomic_load(&team->number) == seen)
+    atomic_fetch_add(&team->sleepers, 1);
+    while (number_of(atomic_load(&team->ticket)) == seen)
         pthread_cond_wait(&team->changed, &team->lock);
+    atomic_fetch_sub(&team->sleepers, 1);
     pthread_mutex_unlock(&team->lock);
-    return !atomic_load(&team->ending);
 }
 
 static void work(void *arg)
@@ -73,18 +96,21 @@ static void work(void *arg)
     struct tp_team *team = arg;
     void *scratch = team->scratch[1 + atomic_fetch_add(&team->started, 1)];
 
-    for (unsigned seen = 0; wait_for_job(team, seen); seen++) {
-        do_parts(team, scratch);
-        atomic_fetch_sub_explicit(&team->busy, 1, memory_order_release);
-    }
+    while (!atomic_load(&team->ending))
+        wait_for_job(team, do_parts(team, scratch));
 }
 
-static void publish(struct tp_team *team)
+/* A new ticket, for N parts. */
+static void publish(struct tp_team *team, size_t n)
 {
-    pthread_mutex_lock(&team->lock);
-    atomic_fetch_add_explicit(&team->number, 1, memory_order_release);
-    pthread_cond_broadcast(&team->changed);
-    pthread_mutex_unlock(&team->lock);
+    uint64_t number = number_of(atomic_load(&team->ticket)) + 1;
+
+    atomic_store(&team->ticket, number << 32 | n << 16);
+    if (atomic_load(&team->sleepers) > 0) {
+        pthread_mutex_lock(&team->lock);
+        pthread_cond_broadcast(&team->changed);
+        pthread_mutex_unlock(&team->lock);
+    }
 }
 
 int tp_team_create(unsigned threads, struct tp_team **out, struct tp_error *err)
@@ -122,7 +148,7 @@ void tp_team_destroy(struct tp_team *team)
     if (!team)
         return;
     atomic_store(&team->ending, true);
-    publish(team);
+    publish(team, 0);
     tp_pool_destroy(team->pool);
     for (unsigned i = 0; team->scratch && i < team->thread_n; i++)
         free(team->scratch[i]);
@@ -137,23 +163,27 @@ unsigned tp_team_threads(const struct tp_team *team)
     return team->thread_n;
 }
 
-void tp_team_run(struct tp_team *team, size_t n, tp_part_fn fn, void *arg)
+static void run_job(struct tp_team *team, size_t first, size_t n, tp_part_fn fn, void *arg)
 {
-    if (n <= 1 || team->thread_n == 1) {
-        for (size_t i = 0; i < n; i++)
-            fn(arg, i, team->scratch[0]);
-        return;
-    }
     team->fn = fn;
     team->arg = arg;
-    team->part_n = n;
-    atomic_store(&team->next, 0);
-    atomic_store(&team->busy, team->thread_n - 1);
-    publish(team);
+    team->first = first;
+    atomic_store(&team->done, 0);
+    publish(team, n);
     do_parts(team, team->scratch[0]);
-    for (unsigned i = 0; atomic_load_explicit(&team->busy, memory_order_acquire) > 0; i++)
+    for (unsigned i = 0; atomic_load(&team->done) < n; i++)
         if (i < SPINS)
             relax();
         else
             sched_yield();
+}
+
+void tp_team_run(struct tp_team *team, size_t n, tp_part_fn fn, void *arg)
+{
+    if (n == 1 || team->thread_n == 1)
+        for (size_t i = 0; i < n; i++)
+            fn(arg, i, team->scratch[0]);
+    else
+        for (size_t i = 0; i < n; i += PARTS_MAX)
+            run_job(team, i, n - i < PARTS_MAX ? n - i : PARTS_MAX, fn, arg);
 }

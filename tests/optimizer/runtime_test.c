@@ -260,6 +260,20 @@ static void count_part(void *arg, size_t part, void *scratch)
     atomic_fetch_add(&c->parts[part], 1);
 }
 
+enum { LARGE = 200000 };
+
+struct large {
+    uint8_t seen[LARGE];
+};
+
+static void mark_part(void *arg, size_t part, void *scratch)
+{
+    struct large *l = arg;
+
+    (void)scratch;
+    l->seen[part]++;
+}
+
 static void check_team(void)
 {
     static struct count c;
@@ -274,6 +288,11 @@ static void check_team(void)
     for (size_t i = 0; i < 1000; i++)
         right &= c.parts[i] == (i < 3 ? 200 : 100);
     ok(right, "a team does each part once");
+    static struct large large;
+    tp_team_run(team, LARGE, mark_part, &large);
+    for (size_t i = 0; i < LARGE; i++)
+        right &= large.seen[i] == 1;
+    ok(right, "more parts than a ticket can count");
     ok(tp_team_threads(team) == 5, "number of threads");
     tp_team_destroy(team);
     tp_team_destroy(NULL);
