@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,6 @@
 
 #include "base/file.h"
 #include "base/lex.h"
-#include "base/size.h"
 
 static const char *const installed[] = {"evaluation", "calibration"};
 
@@ -74,76 +74,102 @@ static char *find_installed(const char *name)
     return join(TP_TEXT_DIR, name, ".txt");
 }
 
-static int check_text(const char *path, const struct tp_buffer *bytes, struct tp_error *err)
-{
-    const uint8_t *p = bytes->data, *end = p + bytes->len;
+/* --- Reading --- */
 
-    if (bytes->len == 0)
-        return tp_fail(err, EINVAL, "the text '%s' is empty", path);
+/* The bytes from FROM on, which begin a character, up to LEN: whether they are text. */
+static int check_text(const struct tp_corpus *c, size_t from, size_t len, struct tp_error *err)
+{
+    const uint8_t *p = c->bytes.data + from, *end = c->bytes.data + len;
+
     while (p < end) {
         size_t n = *p == 0 ? 0 : tp_utf8_len(p, end);
 
         if (n == 0)
-            return tp_fail(err, EINVAL, "'%s' is not a text in UTF-8: see its byte %zu", path,
-                           (size_t)(p - bytes->data));
+            return tp_fail(err, EINVAL, "'%s' is not a text in UTF-8: see its byte %zu", c->path,
+                           (size_t)(p - c->bytes.data));
         p += n;
     }
     return 0;
 }
 
-static int check_file(int fd, const char *path, struct tp_error *err)
+/* Where the bytes up to LEN can be cut: after a line near the end, or before a character. */
+static size_t find_cut(const struct tp_corpus *c, size_t from, size_t len)
 {
-    char size[TP_SIZE_TEXT], most[TP_SIZE_TEXT];
-    struct stat st;
+    size_t at = len, least = len - (len - from) / 2;
 
-    if (fstat(fd, &st) < 0)
-        return tp_fail_errno(err, "cannot read the text '%s'", path);
-    if (!S_ISREG(st.st_mode))
-        return tp_fail(err, EINVAL, "the text '%s' is not a regular file", path);
-    if ((uint64_t)st.st_size > TP_CORPUS_MAX)
-        return tp_fail(err, EFBIG, "the text '%s' has %s, more than %s: cut a part out of it", path,
-                       tp_size_print((uint64_t)st.st_size, size),
-                       tp_size_print(TP_CORPUS_MAX, most));
-    return 0;
+    while (at > least && c->bytes.data[at - 1] != '\n')
+        at--;
+    if (at > least)
+        return at;
+    for (at = len; at > from && (c->bytes.data[at - 1] & 0xc0) == 0x80; at--)
+        ;
+    return at > from ? at - 1 : len;
 }
 
-static int read_file(const char *path, struct tp_corpus *out, struct tp_error *err)
+bool tp_corpus_is_whole(const struct tp_corpus *c)
 {
-    /* A FIFO must not block. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), rc;
-    char name[32];
-
-    if (fd < 0)
-        return tp_fail_errno(err, "cannot read the text '%s'", path);
-    rc = check_file(fd, path, err);
-    if (rc == 0) {
-        snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
-        rc = tp_file_read_all(AT_FDCWD, name, TP_CORPUS_MAX, &out->bytes, err);
-        if (rc < 0)
-            tp_error_prefix(err, "the text '%s'", path);
-    }
-    close(fd);
-    if (rc == 0)
-        rc = check_text(path, &out->bytes, err);
-    return rc < 0 ? rc : tp_sha256(out->bytes.data, out->bytes.len, out->sha256);
+    return c->bytes.len == c->size;
 }
 
-int tp_corpus_read(const char *spec, const char *dir, struct tp_corpus *out, struct tp_error *err)
+int tp_corpus_read(struct tp_corpus *c, uint64_t len, struct tp_error *err)
 {
-    char *path;
+    size_t from = c->bytes.len, end;
     int rc;
 
-    *out = (struct tp_corpus){0};
-    if (tp_corpus_is_installed(spec))
-        path = find_installed(spec);
-    else
-        path = dir && spec[0] != '/' ? join(dir, spec, "") : strdup(spec);
-    rc = path ? read_file(path, out, err) : tp_oom(err);
-    free(path);
+    if (len > c->size)
+        len = c->size;
+    if (len <= from)
+        return 0;
+    if (len > SIZE_MAX / 4 || tp_buffer_reserve(&c->bytes, (size_t)len - from) < 0)
+        return tp_fail(err, ENOMEM, "out of memory for %" PRIu64 " bytes of the text '%s'", len,
+                       c->path);
+    rc = tp_file_pread(c->fd, c->bytes.data + from, (size_t)len - from, from, c->path, err);
+    if (rc < 0)
+        return rc;
+    end = len < c->size ? find_cut(c, from, (size_t)len) : (size_t)len;
+    rc = check_text(c, from, end, err);
+    if (rc == 0)
+        c->bytes.len = end;
     return rc;
 }
 
-void tp_corpus_clear(struct tp_corpus *corpus)
+/* --- Opening --- */
+
+static int check_file(struct tp_corpus *c, struct tp_error *err)
 {
-    tp_buffer_clear(&corpus->bytes);
+    struct stat st;
+
+    if (fstat(c->fd, &st) < 0)
+        return tp_fail_errno(err, "cannot read the text '%s'", c->path);
+    if (!S_ISREG(st.st_mode))
+        return tp_fail(err, EINVAL, "the text '%s' is not a regular file", c->path);
+    if (st.st_size == 0)
+        return tp_fail(err, EINVAL, "the text '%s' is empty", c->path);
+    c->size = (uint64_t)st.st_size;
+    return 0;
+}
+
+int tp_corpus_open(const char *spec, const char *dir, struct tp_corpus *out, struct tp_error *err)
+{
+    *out = (struct tp_corpus){.fd = -1};
+    if (tp_corpus_is_installed(spec))
+        out->path = find_installed(spec);
+    else
+        out->path = dir && spec[0] != '/' ? join(dir, spec, "") : strdup(spec);
+    if (!out->path)
+        return tp_oom(err);
+    /* A FIFO must not block. */
+    out->fd = open(out->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (out->fd < 0)
+        return tp_fail_errno(err, "cannot read the text '%s'", out->path);
+    return check_file(out, err);
+}
+
+void tp_corpus_close(struct tp_corpus *c)
+{
+    if (c->path && c->fd >= 0)
+        close(c->fd);
+    free(c->path);
+    tp_buffer_clear(&c->bytes);
+    *c = (struct tp_corpus){.fd = -1};
 }

@@ -9,24 +9,31 @@
 #include "base/error.h"
 #include "base/hash.h"
 
-#define TP_CORPUS_MAX ((size_t)64 << 20) /* bytes */
-
 struct tp_corpus {
-    struct tp_buffer bytes; /* UTF-8 without NUL */
-    uint8_t sha256[TP_SHA256_LEN];
+    char *path;
+    int fd;
+    uint64_t size;          /* of the file */
+    struct tp_buffer bytes; /* its beginning, or all of it: UTF-8 without NUL */
 };
 
 /*
- * Read SPEC: "evaluation" or "calibration", which are installed, or a path. A relative path starts
+ * Open SPEC: "evaluation" or "calibration", which are installed, or a path. A relative path starts
  * at DIR; NULL: at the working directory. The installed texts are looked for in the directory of
  * the environment variable TENPAK_TEXT_DIR, then by the place of the program, then where make
- * install puts them.
+ * install puts them. Nothing is read yet.
  *
- * -EFBIG: more than TP_CORPUS_MAX; -EINVAL: empty, not a file, not UTF-8, or with NUL bytes;
- * -ENOENT. In any case OUT is for tp_corpus_clear.
+ * -EINVAL: empty, or not a regular file; -ENOENT. In any case OUT is for tp_corpus_close.
  */
-int tp_corpus_read(const char *spec, const char *dir, struct tp_corpus *out, struct tp_error *err);
-void tp_corpus_clear(struct tp_corpus *corpus);
+int tp_corpus_open(const char *spec, const char *dir, struct tp_corpus *out, struct tp_error *err);
+void tp_corpus_close(struct tp_corpus *corpus);
+
+/*
+ * Read on until BYTES has about LEN bytes, or the whole file: whole characters, and whole lines
+ * unless they are long. -EINVAL: not UTF-8, or with NUL bytes; -ENOMEM.
+ */
+int tp_corpus_read(struct tp_corpus *corpus, uint64_t len, struct tp_error *err);
+bool tp_corpus_is_whole(const struct tp_corpus *corpus);
+
 /* Whether SPEC is the name of an installed text. */
 bool tp_corpus_is_installed(const char *spec);
 

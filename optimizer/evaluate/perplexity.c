@@ -212,6 +212,7 @@ static int measure_group(struct measuring *m, uint64_t first, uint32_t n, struct
         rc = score_window(m, &m->windows[i], &place, row, err);
         row += m->windows[i].n;
     }
+    m->out->computed += row;
     return rc;
 }
 
@@ -404,47 +405,56 @@ static int check_positions(const struct tp_subject *s, uint32_t context, struct 
                          s->name, limit);
 }
 
-static int plan_windows(struct measuring *m, struct tp_error *err)
+/* Context and stride, as they are given or by default. */
+static int choose_context(const struct measuring *m, uint32_t *context, uint32_t *stride,
+                          struct tp_error *err)
 {
     const struct tp_perplexity_options *o = m->options;
     uint64_t positions = tp_runtime_arch(m->subject->runtime)->position_n;
-    uint32_t context = o->context, stride;
-    enum tp_convention convention;
     int rc;
 
-    if (context == 0)
-        context = positions > 0 && positions < TP_CONTEXT_DEFAULT ? (uint32_t)positions
-                                                                  : TP_CONTEXT_DEFAULT;
-    stride = o->stride ? o->stride : context;
-    convention = o->llama_cpp       ? TP_CONVENTION_LLAMA_CPP
-                 : stride < context ? TP_CONVENTION_HF_STRIDE
-                                    : TP_CONVENTION_HF_WINDOW;
-    rc = check_positions(m->subject, context, err);
-    if (rc == 0 && m->reference)
-        rc = check_positions(m->reference, context, err);
-    return rc < 0 ? rc
-                  : tp_windows_plan(convention, m->ids.n, context, stride, o->samples,
-                                    &m->out->windows, err);
+    *context = o->context;
+    if (*context == 0)
+        *context = positions > 0 && positions < TP_CONTEXT_DEFAULT ? (uint32_t)positions
+                                                                   : TP_CONTEXT_DEFAULT;
+    *stride = o->stride ? o->stride : *context;
+    rc = check_positions(m->subject, *context, err);
+    return rc == 0 && m->reference ? check_positions(m->reference, *context, err) : rc;
 }
 
-static int prepare(struct measuring *m, const struct tp_corpus *corpus, struct tp_error *err)
+static int read_text(struct measuring *m, struct tp_corpus *corpus, struct tp_error *err)
 {
     const struct tp_progress *progress = m->options->progress;
     double began = tp_seconds();
-    int rc;
+    uint32_t context, stride;
+    int rc = choose_context(m, &context, &stride, err);
 
+    if (rc < 0)
+        return rc;
     if (progress && progress->update)
-        progress->update(progress->arg, "tokenize", 0, m->bytes);
-    rc = tp_subject_encode(m->subject, corpus->bytes.data, corpus->bytes.len, m->options->add_bos,
-                           &m->ids, err);
+        progress->update(progress->arg, "tokenize", 0, corpus->size);
+    rc = tp_subject_encode_corpus(m->subject, corpus, m->options->add_bos,
+                                  tp_windows_span(m->options->samples, context, stride), &m->ids,
+                                  err);
     m->out->tokenize_seconds = tp_seconds() - began;
     m->out->bos = tp_subject_bos(m->subject, m->options->add_bos);
+    m->bytes = corpus->bytes.len;
+    if (rc == 0)
+        rc = tp_sha256(corpus->bytes.data, corpus->bytes.len, m->out->sha256);
     if (rc == 0)
         rc = check_reference(m, corpus, err);
+    return rc < 0 ? rc
+                  : tp_windows_plan(tp_convention_find(m->options->convention, context, stride),
+                                    m->ids.n, context, stride, m->options->samples,
+                                    &m->out->windows, err);
+}
+
+static int prepare(struct measuring *m, struct tp_corpus *corpus, struct tp_error *err)
+{
+    int rc = read_text(m, corpus, err);
+
     if (rc == 0)
         rc = check_cancelled(m, err);
-    if (rc == 0)
-        rc = plan_windows(m, err);
     if (rc == 0)
         rc = plan_memory(m, err);
     if (rc == 0)
@@ -455,15 +465,11 @@ static int prepare(struct measuring *m, const struct tp_corpus *corpus, struct t
 }
 
 int tp_perplexity_measure(struct tp_subject *subject, struct tp_subject *reference,
-                          const struct tp_corpus *corpus,
-                          const struct tp_perplexity_options *options, struct tp_perplexity *out,
-                          struct tp_error *err)
+                          struct tp_corpus *corpus, const struct tp_perplexity_options *options,
+                          struct tp_perplexity *out, struct tp_error *err)
 {
-    struct measuring m = {.subject = subject,
-                          .reference = reference,
-                          .options = options,
-                          .out = out,
-                          .bytes = corpus->bytes.len};
+    struct measuring m = {
+        .subject = subject, .reference = reference, .options = options, .out = out};
     int rc;
 
     *out = (struct tp_perplexity){.bos = TP_TOKEN_NONE};

@@ -17,10 +17,10 @@
 #define TP_CONTEXT_DEFAULT 2048u
 
 struct tp_perplexity_options {
-    bool llama_cpp;   /* its convention; else hf-window, or hf-stride where STRIDE < CONTEXT */
-    uint32_t context; /* 0: TP_CONTEXT_DEFAULT, or the model's positions where that is less */
-    uint32_t stride;  /* 0: CONTEXT */
-    uint64_t samples; /* windows at most; 0: all */
+    const char *convention; /* one of tp_convention_words */
+    uint32_t context;       /* 0: TP_CONTEXT_DEFAULT, or the model's positions where that is less */
+    uint32_t stride;        /* 0: CONTEXT */
+    uint64_t samples;       /* windows at most; 0: all */
     enum tp_add_bos add_bos;
     uint64_t memory; /* bytes that this process may use; 0: what the machine has */
     const struct tp_progress *progress; /* may be NULL */
@@ -29,7 +29,9 @@ struct tp_perplexity_options {
 /* Means are over the scored tokens, in nats. Standard errors take tokens as independent. */
 struct tp_perplexity {
     struct tp_windows windows;
-    uint32_t bos; /* the token before the text, or before each window; TP_TOKEN_NONE: none */
+    uint8_t sha256[TP_SHA256_LEN]; /* of the text, as far as it was read */
+    uint32_t bos;      /* the token before the text, or before each window; TP_TOKEN_NONE: none */
+    uint64_t computed; /* tokens of all windows */
     struct tp_mean log_likelihood;
     double tokenize_seconds, seconds; /* SECONDS: of computing, without loading */
     bool streamed;                    /* layers were read for each group of windows */
@@ -46,13 +48,12 @@ struct tp_perplexity {
 double tp_perplexity_of(const struct tp_mean *log_likelihood, double *error);
 
 /*
- * REFERENCE may be NULL. -EINVAL: the options do not fit the model or the text, the tokenizer does
- * not match the model, or the two models are not comparable; -ENOMEM: not even one window fits;
- * -EDOM: a logit is NaN or infinite.
+ * Of CORPUS only as much is read as the samples need. REFERENCE may be NULL. -EINVAL: the options
+ * do not fit the model or the text, the tokenizer does not match the model, or the two models are
+ * not comparable; -ENOMEM: not even one window fits; -EDOM: a logit is NaN or infinite.
  */
 int tp_perplexity_measure(struct tp_subject *subject, struct tp_subject *reference,
-                          const struct tp_corpus *corpus,
-                          const struct tp_perplexity_options *options, struct tp_perplexity *out,
-                          struct tp_error *err);
+                          struct tp_corpus *corpus, const struct tp_perplexity_options *options,
+                          struct tp_perplexity *out, struct tp_error *err);
 
 #endif

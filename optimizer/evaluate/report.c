@@ -23,8 +23,9 @@ static void put_text(struct tp_json_writer *json, const char *text, const struct
 {
     tp_json_begin_object(json, "text");
     tp_json_put_string(json, "name", text);
-    tp_json_put_hex(json, "sha256", corpus->sha256, sizeof corpus->sha256);
-    tp_json_put_u64(json, "bytes", corpus->bytes.len);
+    tp_json_put_u64(json, "bytes", corpus->size);
+    tp_json_put_u64(json, "read_bytes", corpus->bytes.len);
+    tp_json_put_hex(json, "sha256", p->sha256, sizeof p->sha256);
     tp_json_put_u64(json, "tokens", p->windows.tokens);
     tp_json_end_object(json);
 }
@@ -50,11 +51,12 @@ static void put_convention(struct tp_json_writer *json, const struct tp_perplexi
                        : w->convention == TP_CONVENTION_LLAMA_CPP ? "each window"
                                                                   : "start");
     tp_json_put_u64(json, "windows", w->n);
+    tp_json_put_u64(json, "computed_tokens", p->computed);
     tp_json_put_u64(json, "scored_tokens", w->scored);
     tp_json_put_u64(json, "dropped_tokens", w->dropped);
 }
 
-static void put_reference(struct tp_json_writer *json, const struct tp_subject *reference,
+static void put_reference(struct tp_json_writer *json, const char *reference,
                           const struct tp_perplexity *p)
 {
     double error, value;
@@ -64,7 +66,7 @@ static void put_reference(struct tp_json_writer *json, const struct tp_subject *
         return;
     }
     tp_json_begin_object(json, "reference");
-    tp_json_put_string(json, "model", reference->name);
+    tp_json_put_string(json, "model", reference);
     value = tp_perplexity_of(&p->reference_log_likelihood, &error);
     put_mean(json, "perplexity", value, error);
     value = tp_perplexity_of(&p->difference, &error);
@@ -90,8 +92,8 @@ static void put_results(struct tp_json_writer *json, const char *text, double pe
 }
 
 void tp_perplexity_put(struct tp_json_writer *json, const struct tp_subject *subject,
-                       const struct tp_subject *reference, const char *text,
-                       const struct tp_corpus *corpus, const struct tp_perplexity *p)
+                       const char *reference, const char *text, const struct tp_corpus *corpus,
+                       const struct tp_perplexity *p)
 {
     double error, value = tp_perplexity_of(&p->log_likelihood, &error);
 

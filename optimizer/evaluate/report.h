@@ -10,10 +10,11 @@
 #include "optimizer/evaluate/perplexity.h"
 #include "optimizer/evaluate/timing.h"
 
-/* The members of the text and of the perplexity. TEXT is how the text was named. */
+/* The members of the text and of the perplexity. TEXT and REFERENCE are how they
+ * were named. */
 void tp_perplexity_put(struct tp_json_writer *json, const struct tp_subject *subject,
-                       const struct tp_subject *reference, const char *text,
-                       const struct tp_corpus *corpus, const struct tp_perplexity *perplexity);
+                       const char *reference, const char *text, const struct tp_corpus *corpus,
+                       const struct tp_perplexity *perplexity);
 /* A member: an object, or null where TIMING is NULL. */
 void tp_timing_put(struct tp_json_writer *json, const char *key, const struct tp_timing *timing);
 

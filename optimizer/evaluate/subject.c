@@ -13,6 +13,32 @@
 
 #define OTHER_FILE_MAX ((uint64_t)16 << 20) /* bytes of a file beside tokenizer.json */
 
+/* --- Words --- */
+
+const char *const tp_add_bos_words[] = {
+    [TP_ADD_BOS_AUTO] = "auto", [TP_ADD_BOS_YES] = "yes", [TP_ADD_BOS_NO] = "no", NULL};
+const char *const tp_compute_words[] = {
+    [TP_COMPUTE_F32] = "fp32", [TP_COMPUTE_BF16] = "bf16", NULL};
+
+static unsigned find_word(const char *const words[], const char *word)
+{
+    unsigned i = 0;
+
+    while (words[i + 1] && strcmp(words[i], word) != 0)
+        i++;
+    return i;
+}
+
+enum tp_add_bos tp_add_bos_find(const char *word)
+{
+    return (enum tp_add_bos)find_word(tp_add_bos_words, word);
+}
+
+enum tp_compute tp_compute_find(const char *word)
+{
+    return (enum tp_compute)find_word(tp_compute_words, word);
+}
+
 /* --- The tokenizer --- */
 
 /* A whole file of the model; *OUT is empty where there is none. */
@@ -164,6 +190,36 @@ int tp_subject_encode(const struct tp_subject *s, const void *text, size_t len, 
         return rc;
     }
     return check_tokens(s, out, first, err);
+}
+
+/*
+ * The tokens at a cut may be others than those of the whole text: there must be EXTRA more than are
+ * wanted.
+ */
+#define EXTRA 1024u
+#define BYTES_FIRST ((uint64_t)256 << 10) /* of the text that are read first */
+
+int tp_subject_encode_corpus(const struct tp_subject *s, struct tp_corpus *corpus,
+                             enum tp_add_bos bos, uint64_t wanted, struct tp_ids *out,
+                             struct tp_error *err)
+{
+    uint64_t bytes = wanted ? BYTES_FIRST : corpus->size;
+    int rc = 0;
+
+    if (wanted > UINT64_MAX / 8)
+        wanted = UINT64_MAX / 8;
+    if (wanted && bytes < 6 * wanted)
+        bytes = 6 * wanted;
+    if (bytes < corpus->bytes.len)
+        bytes = corpus->bytes.len;
+    for (;; bytes = bytes > UINT64_MAX / 2 ? UINT64_MAX : 2 * bytes) {
+        rc = tp_corpus_read(corpus, bytes, err);
+        out->n = 0;
+        if (rc == 0)
+            rc = tp_subject_encode(s, corpus->bytes.data, corpus->bytes.len, bos, out, err);
+        if (rc < 0 || tp_corpus_is_whole(corpus) || (wanted && out->n >= wanted + EXTRA))
+            return rc;
+    }
 }
 
 uint32_t tp_subject_bos(const struct tp_subject *s, enum tp_add_bos add_bos)

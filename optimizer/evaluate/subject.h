@@ -4,6 +4,7 @@
 #define TP_OPTIMIZER_EVALUATE_SUBJECT_H
 
 #include "base/progress.h"
+#include "optimizer/evaluate/corpus.h"
 #include "optimizer/runtime/runtime.h"
 #include "optimizer/tokenizer/tokenizer.h"
 
@@ -27,6 +28,12 @@ int tp_subject_load(struct tp_subject *subject, const struct tp_progress *progre
 /* Whether a text is preceded by the token of the beginning. */
 enum tp_add_bos { TP_ADD_BOS_AUTO, TP_ADD_BOS_YES, TP_ADD_BOS_NO };
 
+/* The words of requests: "auto", "yes", "no", and "fp32", "bf16"; each ends with NULL. */
+extern const char *const tp_add_bos_words[], *const tp_compute_words[];
+/* WORD must be one of them. */
+enum tp_add_bos tp_add_bos_find(const char *word);
+enum tp_compute tp_compute_find(const char *word);
+
 /*
  * The tokens of TEXT, appended to OUT. TP_ADD_BOS_AUTO: with those that the tokenizer adds by
  * itself. -ENOENT: there is no tokenizer; -EINVAL: a token is not in the vocabulary of the model,
@@ -34,6 +41,14 @@ enum tp_add_bos { TP_ADD_BOS_AUTO, TP_ADD_BOS_YES, TP_ADD_BOS_NO };
  */
 int tp_subject_encode(const struct tp_subject *subject, const void *text, size_t len,
                       enum tp_add_bos bos, struct tp_ids *out, struct tp_error *err);
+
+/*
+ * The tokens of CORPUS, of which only as much is read as has WANTED tokens, and some more; 0: all.
+ * Errors as of tp_subject_encode and tp_corpus_read.
+ */
+int tp_subject_encode_corpus(const struct tp_subject *subject, struct tp_corpus *corpus,
+                             enum tp_add_bos bos, uint64_t wanted, struct tp_ids *out,
+                             struct tp_error *err);
 
 /* The token of the beginning, where ADD_BOS puts it before a text; TP_TOKEN_NONE: it does not. */
 uint32_t tp_subject_bos(const struct tp_subject *subject, enum tp_add_bos add_bos);

@@ -152,7 +152,7 @@ static int check_memory(const struct timing *t, struct tp_error *err)
                    tp_size_print(left, have));
 }
 
-static int prepare(struct timing *t, const struct tp_corpus *corpus, struct tp_error *err)
+static int prepare(struct timing *t, struct tp_corpus *corpus, struct tp_error *err)
 {
     const struct tp_timing_options *o = t->options;
     uint32_t limit = tp_runtime_arch(t->subject->runtime)->position_limit;
@@ -163,8 +163,8 @@ static int prepare(struct timing *t, const struct tp_corpus *corpus, struct tp_e
                        "%" PRIu32 " tokens of a prompt and %" PRIu32
                        " new ones are more than the %" PRIu32 " positions of '%s'",
                        o->prompt_tokens, o->new_tokens, limit, t->subject->name);
-    rc = tp_subject_encode(t->subject, corpus->bytes.data, corpus->bytes.len, TP_ADD_BOS_AUTO,
-                           &t->ids, err);
+    rc = tp_subject_encode_corpus(t->subject, corpus, TP_ADD_BOS_AUTO, o->prompt_tokens, &t->ids,
+                                  err);
     if (rc == 0 && t->ids.n < o->prompt_tokens)
         rc = tp_fail(err, EINVAL, "the text has %zu tokens, fewer than the prompt of %" PRIu32,
                      t->ids.n, o->prompt_tokens);
@@ -184,7 +184,7 @@ static uint32_t next_batch(uint32_t batch, uint32_t most)
     return 2 * batch < most ? 2 * batch : most;
 }
 
-int tp_timing_measure(struct tp_subject *subject, const struct tp_corpus *corpus,
+int tp_timing_measure(struct tp_subject *subject, struct tp_corpus *corpus,
                       const struct tp_timing_options *options, struct tp_timing *out,
                       struct tp_error *err)
 {

@@ -46,7 +46,7 @@ struct tp_timing {
  * Prompts are parts of CORPUS. -EINVAL: the model has too few positions, or the text too few
  * tokens; -ENOMEM: weights and caches do not fit.
  */
-int tp_timing_measure(struct tp_subject *subject, const struct tp_corpus *corpus,
+int tp_timing_measure(struct tp_subject *subject, struct tp_corpus *corpus,
                       const struct tp_timing_options *options, struct tp_timing *out,
                       struct tp_error *err);
 

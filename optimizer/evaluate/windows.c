@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 static const struct {
     const char *name, *about;
@@ -20,6 +21,15 @@ static const struct {
                                  "non-overlapping windows, the second half of each is scored, a "
                                  "shorter last window is dropped"},
 };
+
+const char *const tp_convention_words[] = {"hf", "llama.cpp", NULL};
+
+enum tp_convention tp_convention_find(const char *word, uint32_t context, uint32_t stride)
+{
+    if (strcmp(word, tp_convention_words[1]) == 0)
+        return TP_CONVENTION_LLAMA_CPP;
+    return stride < context ? TP_CONVENTION_HF_STRIDE : TP_CONVENTION_HF_WINDOW;
+}
 
 const char *tp_convention_name(enum tp_convention convention)
 {
@@ -56,6 +66,15 @@ struct tp_window_place tp_windows_place(const struct tp_windows *w, uint64_t i)
             place.first = 1;
     }
     return place;
+}
+
+uint64_t tp_windows_span(uint64_t samples, uint32_t context, uint32_t stride)
+{
+    if (samples == 0)
+        return 0;
+    if (samples - 1 > (UINT64_MAX - context) / stride)
+        return UINT64_MAX;
+    return (samples - 1) * stride + context;
 }
 
 int tp_windows_plan(enum tp_convention convention, uint64_t tokens, uint32_t context,

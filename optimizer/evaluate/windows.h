@@ -21,6 +21,10 @@
 #include "base/error.h"
 
 enum tp_convention { TP_CONVENTION_HF_WINDOW, TP_CONVENTION_HF_STRIDE, TP_CONVENTION_LLAMA_CPP };
+/* The words of requests: "hf", "llama.cpp"; ends with NULL. */
+extern const char *const tp_convention_words[];
+/* The convention of WORD, which is one of them: the stride decides between the two of hf. */
+enum tp_convention tp_convention_find(const char *word, uint32_t context, uint32_t stride);
 const char *tp_convention_name(enum tp_convention convention);
 /* One line that says which tokens are scored. */
 const char *tp_convention_about(enum tp_convention convention);
@@ -48,6 +52,8 @@ struct tp_window_place {
 int tp_windows_plan(enum tp_convention convention, uint64_t tokens, uint32_t context,
                     uint32_t stride, uint64_t samples, struct tp_windows *out,
                     struct tp_error *err);
+/* The tokens that SAMPLES windows span; UINT64_MAX: more than 64 bits can say. */
+uint64_t tp_windows_span(uint64_t samples, uint32_t context, uint32_t stride);
 /* Window I, which is less than N. */
 struct tp_window_place tp_windows_place(const struct tp_windows *windows, uint64_t i);
 
