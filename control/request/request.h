@@ -95,8 +95,12 @@ struct tp_request {
             bool keep;
         } restore;
         struct {
-            char dataset[TP_TEXT_MAX + 1], reference[TP_NAME_MAX + 1];
-            uint64_t tokens;
+            char text[TP_TEXT_MAX + 1], reference[TP_NAME_MAX + 1];
+            const char *convention, *add_bos, *dtype;
+            unsigned context, stride; /* 0: by default */
+            uint64_t samples;         /* 0: all */
+            bool timing;
+            unsigned batch, prompt_tokens, new_tokens;
         } evaluate;
         struct {
             char dataset[TP_TEXT_MAX + 1], candidates[TP_TEXT_MAX + 1], hardware[TP_TEXT_MAX + 1];

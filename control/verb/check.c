@@ -38,22 +38,28 @@ int tp_target_fail(const struct tp_target *target, const char *name, struct tp_e
     return tp_fail(err, ENOENT, "there is no model '%s'", name);
 }
 
-int tp_target_check_base(const struct tp_target *target, const char *name, const char *base,
-                         struct tp_error *err)
+int tp_target_check_other(const struct tp_target *target, const char *other, const char *role,
+                          struct tp_error *err)
 {
     struct tp_target at;
 
+    look(target->dirfd, target->dir, other, &at);
+    if (at.plain || at.pack)
+        return 0;
+    if (at.file)
+        return tp_target_fail(&at, other, err);
+    return at.link ? tp_fail(err, EINVAL, "%s '%s' is a symbolic link", role, other)
+                   : tp_fail(err, ENOENT, "there is no model '%s' to be %s", other, role);
+}
+
+int tp_target_check_base(const struct tp_target *target, const char *name, const char *base,
+                         struct tp_error *err)
+{
     if (strcmp(base, "auto") == 0 || strcmp(base, "none") == 0)
         return 0;
     if (strcmp(base, name) == 0)
         return tp_fail(err, EINVAL, "'%s' cannot be its own base", base);
-    look(target->dirfd, target->dir, base, &at);
-    if (at.plain || at.pack)
-        return 0;
-    if (at.file)
-        return tp_target_fail(&at, base, err);
-    return at.link ? tp_fail(err, EINVAL, "the base '%s' is a symbolic link", base)
-                   : tp_fail(err, ENOENT, "there is no model '%s' to be the base", base);
+    return tp_target_check_other(target, base, "the base", err);
 }
 
 int tp_request_check(int dirfd, const char *dir, const struct tp_request *request,

@@ -34,7 +34,10 @@ extern const char *const tp_io_words[];
 
 /* The error for a name that is neither a directory nor a pack. */
 int tp_target_fail(const struct tp_target *target, const char *name, struct tp_error *err);
-/* Whether BASE, of a request for model NAME, is there. */
+/* Whether OTHER, of a request, is there; messages call it ROLE, as "the base". */
+int tp_target_check_other(const struct tp_target *target, const char *other, const char *role,
+                          struct tp_error *err);
+/* The same of BASE, of a request for model NAME. */
 int tp_target_check_base(const struct tp_target *target, const char *name, const char *base,
                          struct tp_error *err);
 /* Removes temporary files of one model. */

@@ -27,7 +27,7 @@ struct tp_work {
     const char *dir;  /* the store */
     const char *name; /* the model in it */
     const char *path; /* the model's directory or pack; NULL: by its name in DIR */
-    const char *base; /* path of a base, in place of the request's; NULL: none */
+    const char *base; /* path of a base or reference, in place of the request's; NULL: none */
     const char *out;  /* what to write, leaving the model as it is; NULL: DIR is changed */
     bool foreground;  /* results have paths, not names; busy bases are not waited for */
     const struct tp_progress *progress;

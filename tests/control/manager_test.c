@@ -263,10 +263,15 @@ static void test_refused(void)
     is_int(submit(jobs, TP_VERB_COMPRESS, "m base=link", ids, &err), -EINVAL, "one as a base");
     is_int(submit(jobs, TP_VERB_RESTORE, "m", ids, &err), -EEXIST, "the name is taken");
     is_int(submit(jobs, TP_VERB_VERIFY, "m", ids, &err), -EINVAL, "nothing to verify with");
-    is_int(submit(jobs, TP_VERB_EVALUATE, "m dataset=x", ids, &err), -EOPNOTSUPP, "evaluate");
-    has(err.message, "no engine that runs models", "with its reason");
+    is_int(submit(jobs, TP_VERB_EVALUATE, "m reference=nope", ids, &err), -ENOENT,
+           "no such reference");
+    is_int(submit(jobs, TP_VERB_EVALUATE, "m context=8 stride=9", ids, &err), -EINVAL,
+           "a stride above the context");
+    is_int(submit(jobs, TP_VERB_EVALUATE, "m convention=llama.cpp stride=9", ids, &err), -EINVAL,
+           "a stride of a convention without one");
     is_int(submit(jobs, TP_VERB_OPTIMIZE, "m max_perplexity=9", ids, &err), -EOPNOTSUPP,
            "optimize");
+    has(err.message, "no engine that runs models", "with its reason");
     is_int(submit(jobs, TP_VERB_COMPRESS, "m\nn\nnope", ids, &err), -ENOENT, "one of several");
     is_int(submit(jobs, TP_VERB_COMPRESS, "m\nm", ids, &err), -EBUSY, "the same twice in one text");
     is_int(submit(jobs, TP_VERB_COMPRESS, "m\nn\no", ids, &err), -EAGAIN,

@@ -266,18 +266,18 @@ static void test_quoting(void)
 
             tp_json_writer_init(&json, &text, round & 4);
             tp_json_begin_object(&json, NULL);
-            tp_json_put_string(&json, "dataset", dataset);
+            tp_json_put_string(&json, "text", dataset);
             tp_json_put_string(&json, "model", name);
             tp_json_end_object(&json);
         } else {
             quote(&text, name, round % 4);
-            tp_buffer_appendf(&text, " dataset=");
+            tp_buffer_appendf(&text, " text=");
             quote(&text, dataset, (unsigned)(tap_random(&seed) % 3));
         }
         if (tp_requests_parse(TP_VERB_EVALUATE, (char *)text.data, text.len, &list, &n, &spot,
                               &err) < 0 ||
             n != 1 || strcmp(list[0].subject, name) != 0 ||
-            strcmp(list[0].evaluate.dataset, dataset) != 0) {
+            strcmp(list[0].evaluate.text, dataset) != 0) {
             if (bad++ < 3)
                 diag("%.*s: %s", (int)text.len, (char *)text.data, err.message);
         }

@@ -148,7 +148,7 @@ def check_jobs(where):
         fits("report.json", report, f"{verb} {text}")
         ok(report["result"] is not None or want == "failed", f"{verb} {text}: the report has a result")
         fits("request.json", where.record(job, "request.json"), f"{verb} {text}")
-    for verb, text in (("compress", "nobody"), ("compress", "tuned-2 speed=9"), ("evaluate", "base"), ("restore", "")):
+    for verb, text in (("compress", "nobody"), ("compress", "tuned-2 speed=9"), ("evaluate", "base reference=nobody"), ("optimize", "base"), ("restore", "")):
         reply = where.job(verb, text)
         fits("reply.json", reply, f"refused: {verb} {text}")
         ok(reply["id"] is None and reply["error"]["message"], f"refused, with a story: {verb} {text}", reply)

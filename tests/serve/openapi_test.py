@@ -23,7 +23,7 @@ CONFIG = "".join(f"""[[operations]]
 include-path = "{path}"
 checks.not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", 501]
 
-""" for path in ("/evaluate", "/optimize"))
+""" for path in ("/optimize",))
 
 
 class Server:
