@@ -57,8 +57,8 @@ struct tp_command {
 
 extern const struct tp_command tp_command_mount, tp_command_umount, tp_command_status,
     tp_command_pack, tp_command_unpack, tp_command_estimate, tp_command_ls, tp_command_info,
-    tp_command_verify, tp_command_jobs, tp_command_cancel, tp_command_serve, tp_command_doctor,
-    tp_command_version, tp_command_help;
+    tp_command_verify, tp_command_eval, tp_command_generate, tp_command_jobs, tp_command_cancel,
+    tp_command_serve, tp_command_doctor, tp_command_version, tp_command_help;
 
 /* Other names of commands (alias.c); ends with NULL. */
 extern const struct tp_command *const tp_aliases[];

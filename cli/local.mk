@@ -5,7 +5,9 @@ tenpak_SOURCES = \
 	cli/behind.c cli/behind.h \
 	cli/command.h \
 	cli/doctor.c cli/doctor.h cli/doctor_fuse.c cli/doctor_machine.c \
+	cli/eval.c \
 	cli/foreground.c cli/foreground.h \
+	cli/generate.c \
 	cli/help.c \
 	cli/info.c \
 	cli/job.c cli/job.h cli/job_reach.c \

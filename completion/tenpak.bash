@@ -14,7 +14,7 @@ _tenpak_options() {
 _tenpak_is_job() {
     case $1 in
     compress | restore) return 0 ;;
-    pack | unpack | estimate | verify) [[ " ${COMP_WORDS[*]} " = *\ --job\ * || " ${COMP_WORDS[*]} " = *\ --detach\ * ]] ;;
+    pack | unpack | estimate | verify | eval) [[ " ${COMP_WORDS[*]} " = *\ --job\ * || " ${COMP_WORDS[*]} " = *\ --detach\ * ]] ;;
     *) return 1 ;;
     esac
 }
@@ -25,6 +25,7 @@ _tenpak_keys() {
     case $1 in
     compress | pack) echo 'base= codec= zstd_level= keep= dereference= lease=' ;;
     estimate) echo 'base= dereference=' ;;
+    eval) echo 'text= reference= convention= context= stride= samples= add_bos= dtype= timing= batch= prompt_tokens= new_tokens=' ;;
     restore | unpack) echo 'keep=' ;;
     esac
 }

@@ -10,6 +10,7 @@ page_of() {
     case $1 in
     mount | pack) echo "$top_srcdir/man/tenpak-$1.1" ;;
     'delta compress') echo "$top_srcdir/man/tenpak-pack.1" ;; # as its target
+    eval | generate) echo "$top_srcdir/man/tenpak-eval.1" ;;
     compress | restore | jobs | cancel) echo "$top_srcdir/man/tenpak-jobs.1" ;;
     *) echo "$top_srcdir/man/tenpak.1" ;;
     esac
