@@ -99,11 +99,13 @@ store_scripts = \
 # optimizer
 optimizer_tests = \
 	tests/optimizer/evaluate_test \
+	tests/optimizer/kernel_quantized_test \
 	tests/optimizer/kernel_rows_test \
 	tests/optimizer/kernel_test \
 	tests/optimizer/runtime_test
 EXTRA_DIST += tests/optimizer/kernel_check.h
 tests_optimizer_evaluate_test_LDADD = $(TP_OPTIMIZER_LIBS)
+tests_optimizer_kernel_quantized_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_kernel_rows_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_kernel_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_runtime_test_LDADD = $(TP_OPTIMIZER_LIBS)

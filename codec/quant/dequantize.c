@@ -16,9 +16,6 @@
 
 typedef uint16_t any_u16 __attribute__((aligned(1), may_alias));
 
-/* 1 / 127, rounded. */
-static const float int8_unit = 0x1.020408p-7f;
-
 /* The columns COL to END - 1 of a row; COL is a multiple of 8. DST has its first one at 0. */
 struct span {
     uint32_t row, col, end;
@@ -171,7 +168,7 @@ TP_INLINE void row_int8(const struct tp_quant_view *v, struct span s, float *res
     float scale;
 
     memcpy(&scale, v->section[TP_QUANT_SCALES] + 4 * (size_t)s.row, 4);
-    scale = scale * int8_unit;
+    scale = scale * TP_QUANT_INT8_UNIT;
     for (uint32_t c = s.col; c < s.end; c++)
         put(dst + c - s.col, (float)codes[c] * scale, add);
 }

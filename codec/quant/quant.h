@@ -119,6 +119,8 @@ struct tp_quant_matrix {
     struct tp_quant_view view[TP_QUANT_PARTS];
 };
 
+/* 1 / 127, rounded: INT8's scale is this times the row's absmax. */
+#define TP_QUANT_INT8_UNIT 0x1.020408p-7f
 /* NF4's values, by code. */
 extern const float tp_quant_nf4[16];
 /* The values of NF4_DOUBLE's coded scales, by code, ascending. */

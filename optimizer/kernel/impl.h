@@ -35,7 +35,10 @@ typedef void tp_matrix_expand_fn(const struct tp_matrix *w, size_t row, size_t c
 typedef void tp_matrix_few_fn(const struct tp_matrix *w, size_t first, size_t end, const float *x,
                               size_t x_stride, size_t m, float *y, size_t y_stride);
 
-/* A form of a matrix. Only EXPAND knows what the bytes mean; FEW does the same in registers. */
+/*
+ * A form of a matrix. Only EXPAND knows what the bytes mean; FEW does the same in registers, and is
+ * NULL where there is no such kernel.
+ */
 struct tp_matrix_form {
     const char *name;
     tp_matrix_expand_fn *expand[TP_ISA_COUNT];
@@ -53,6 +56,9 @@ TP_DECLARE_FORM(f32)
 TP_DECLARE_FORM(bf16)
 TP_DECLARE_FORM(f16)
 #undef TP_DECLARE_FORM
+
+/* The matrices of tp_matrix_quantized with one part of a common kind and whole groups of 8. */
+tp_matrix_few_fn tp_few_quantized_avx2, tp_few_quantized_avx512;
 
 /*
  * The tiles of M vectors with PANELS panels, of COLS columns from X on. The partial sums of vector

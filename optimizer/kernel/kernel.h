@@ -40,8 +40,9 @@ enum { TP_KERNEL_LANES = 8 };
 struct tp_matrix_form;
 
 /*
- * W has ROWS rows of COLS elements. Row r of a matrix of a floating-point form starts at DATA + r *
- * STRIDE, at any alignment of its elements.
+ * W has ROWS rows of COLS elements, at least one of each. Row r of a matrix of a floating-point
+ * form starts at DATA + r * STRIDE, at any alignment of its elements; DATA of a quantized one is
+ * its struct tp_quant_matrix.
  */
 struct tp_matrix {
     const struct tp_matrix_form *form;
@@ -52,6 +53,12 @@ struct tp_matrix {
 
 /* The form of elements of F32, BF16 or F16; NULL for another dtype. */
 const struct tp_matrix_form *tp_matrix_float_form(enum tp_dtype dtype);
+/*
+ * A quantized matrix. M must outlive it. Weights are expanded in registers, or block by block, to
+ * the values of tp_quant_read; activations are never quantized.
+ */
+struct tp_quant_matrix;
+struct tp_matrix tp_matrix_quantized(const struct tp_quant_matrix *m);
 const char *tp_matrix_form_name(const struct tp_matrix_form *form); /* as "bf16" */
 
 /* COUNT elements of row ROW from column COL on, as fp32: exact. */
@@ -64,7 +71,7 @@ void tp_matrix_read(const struct tp_matrix *w, size_t row, size_t col, size_t co
  *
  * Each step of a partial sum is a fused multiplication and addition. Y has the index r, not
  * r - FIRST; strides are in elements; X and Y do not overlap. Few vectors are bound by the reading
- * of W, which is read once for up to 4 of them; for many, W is expanded in SCRATCH, so that parts
+ * of W, which is read from memory once; for many, W is expanded in SCRATCH, so that parts
  * of at least 64 rows are better than smaller ones. SCRATCH has TP_KERNEL_SCRATCH bytes.
  */
 void tp_matrix_multiply(const struct tp_matrix *w, size_t first, size_t end, const float *x,

@@ -32,12 +32,13 @@ TP_INLINE float largest(const float *x, size_t n)
         max[l] = -INFINITY;
     for (; i + TP_KERNEL_LANES <= n; i += TP_KERNEL_LANES)
         for (size_t l = 0; l < TP_KERNEL_LANES; l++)
-            max[l] =
-                tp_pick(x[i + l] <= max[l], max[l], tp_pick(max[l] == max[l], x[i + l], max[l]));
+            max[l] = tp_choose(x[i + l] <= max[l], max[l],
+                               tp_choose(max[l] == max[l], x[i + l], max[l]));
     for (size_t l = 0; i + l < n; l++)
-        max[l] = tp_pick(x[i + l] <= max[l], max[l], tp_pick(max[l] == max[l], x[i + l], max[l]));
+        max[l] =
+            tp_choose(x[i + l] <= max[l], max[l], tp_choose(max[l] == max[l], x[i + l], max[l]));
     for (size_t l = 1; l < TP_KERNEL_LANES; l++)
-        max[0] = tp_pick(max[l] <= max[0], max[0], tp_pick(max[0] == max[0], max[l], max[0]));
+        max[0] = tp_choose(max[l] <= max[0], max[0], tp_choose(max[0] == max[0], max[l], max[0]));
     return max[0];
 }
 

@@ -33,7 +33,7 @@ TP_INLINE float tp_fma(float a, float b, float c)
 }
 
 /* CONDITION ? YES : NO, by masks: compilers make branches of the operator. */
-TP_INLINE float tp_pick(bool condition, float yes, float no)
+TP_INLINE float tp_choose(bool condition, float yes, float no)
 {
     uint32_t mask = -(uint32_t)condition;
 
@@ -85,8 +85,8 @@ TP_INLINE float tp_exp(float x)
     struct tp_exp_parts e;
     uint32_t half;
 
-    x = tp_pick(x > 89.0f, 89.0f, x);
-    x = tp_pick(x < -105.0f, -105.0f, x);
+    x = tp_choose(x > 89.0f, 89.0f, x);
+    x = tp_choose(x < -105.0f, -105.0f, x);
     e = tp_exp_reduce(x);
     half = (uint32_t)((int32_t)e.n >> 1); /* one factor would not hold 2^128 or 2^-149 */
     return (1.0f + e.p) * tp_power_of_2(half) * tp_power_of_2(e.n - half);
@@ -103,12 +103,12 @@ TP_INLINE float tp_tanh(float x)
     small = tp_fma(small, s, -0x1.555552p-2f);
     small = tp_fma(small * s, x, x);
     large = 1.0f - 2.0f / (tp_exp(2.0f * a) + 1.0f);
-    return tp_pick(a < 0.625f, small, tp_copy_sign(large, x));
+    return tp_choose(a < 0.625f, small, tp_copy_sign(large, x));
 }
 
 TP_INLINE float tp_erf(float x)
 {
-    float s = x * x, a = tp_abs(x), b = tp_pick(a > 4.0f, 4.0f, a);
+    float s = x * x, a = tp_abs(x), b = tp_choose(a > 4.0f, 4.0f, a);
     float small = tp_fma(s, 0x1.4ae4dp-14f, -0x1.a485ecp-11f);
     float large = tp_fma(b, 0x1.ad728p-20f, -0x1.7bfcc2p-15f);
 
@@ -126,7 +126,7 @@ TP_INLINE float tp_erf(float x)
     large = tp_fma(large, b, -0x1.214f86p0f);
     large = tp_fma(large, b, 0x1.3128b4p-12f);
     large = 1.0f - tp_exp(large);
-    return tp_pick(a < 1.0f, small * x, tp_copy_sign(large, x));
+    return tp_choose(a < 1.0f, small * x, tp_copy_sign(large, x));
 }
 
 /* The partial sums of kernel.h, added. */

@@ -168,7 +168,7 @@ void tp_matrix_multiply(const struct tp_matrix *w, size_t first, size_t end, con
     enum tp_isa isa = tp_isa_get();
     struct tp_tiles t = {.x_stride = x_stride, .y_stride = y_stride};
 
-    if (m < FEW_VECTORS || isa == TP_ISA_SCALAR) {
+    if (isa == TP_ISA_SCALAR || (m < FEW_VECTORS && w->form->few[isa])) {
         w->form->few[isa](w, first, end, x, x_stride, m, y, y_stride);
         return;
     }

@@ -44,7 +44,7 @@ TP_INLINE float round_bf16(float x)
     uint32_t u = tp_bits_of(x);
     uint32_t rounded = (u + 0x7fff + (u >> 16 & 1)) & 0xffff0000;
 
-    return tp_pick(x == x, tp_float_of(rounded), x);
+    return tp_choose(x == x, tp_float_of(rounded), x);
 }
 
 enum rms_kind { RMS_PLAIN, RMS_PLUS_ONE, RMS_BF16 };

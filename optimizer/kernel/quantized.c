@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/* Quantized matrices as forms: which of them the kernels expand in registers. */
+#include <config.h>
+
+#include "codec/quant/quant.h"
+#include "optimizer/kernel/impl.h"
+#include "optimizer/kernel/quantized.h"
+
+static enum tp_quantized kind_of(const struct tp_quant_part *part)
+{
+    switch (part->kind) {
+    case TP_QUANT_INT8:
+        return TP_QUANTIZED_SIGNED8;
+    case TP_QUANT_NF4:
+    case TP_QUANT_NF4_DOUBLE:
+        return TP_QUANTIZED_NF4;
+    case TP_QUANT_SYM:
+    case TP_QUANT_ASYM:
+        return part->bits == 4   ? TP_QUANTIZED_SCALED4
+               : part->bits == 8 ? TP_QUANTIZED_SCALED8
+                                 : TP_QUANTIZED_NONE;
+    case TP_QUANT_AFFINE:
+        return part->bits == 4   ? TP_QUANTIZED_AFFINE4
+               : part->bits == 8 ? TP_QUANTIZED_AFFINE8
+                                 : TP_QUANTIZED_NONE;
+    default:
+        return TP_QUANTIZED_NONE;
+    }
+}
+
+enum tp_quantized tp_quantized_kind(const struct tp_quant_matrix *m)
+{
+    size_t group = tp_quantized_group(m);
+
+    if (m->spec.parts != 1 || group == 0 || group % 8 || m->spec.cols % group)
+        return TP_QUANTIZED_NONE;
+    return kind_of(&m->view[0].part);
+}
+
+/* Infinite scales, and the sign of a zero, would differ from the definition. */
+static bool scales_ordinary(const struct tp_quant_matrix *m)
+{
+    const struct tp_quant_view *v = &m->view[0];
+
+    for (size_t r = 0; r < m->spec.rows; r++)
+        for (size_t k = 0; k < v->groups; k++) {
+            uint16_t h;
+
+            memcpy(&h, v->section[TP_QUANT_SCALES] + r * v->stride[TP_QUANT_SCALES] + 2 * k, 2);
+            if (h >= 0x7c00)
+                return false;
+        }
+    return true;
+}
+
+/* All instruction sets: tp_quant_read has a kernel for each. */
+static void expand(const struct tp_matrix *w, size_t row, size_t col, size_t count, float *dst,
+                   size_t step)
+{
+    const struct tp_quant_matrix *m = w->data;
+    float part[TP_BLOCK_COLS];
+
+    for (size_t c = 0; c < count; c += TP_BLOCK_COLS) {
+        size_t n = count - c < TP_BLOCK_COLS ? count - c : TP_BLOCK_COLS;
+
+        tp_quant_read(m, (uint32_t)row, (uint32_t)(col + c), (uint32_t)(col + c + n), part);
+        for (; n % 8; n++)
+            part[n] = 0;
+        for (size_t i = 0; i < n; i += 8, dst += step)
+            memcpy(dst, part + i, 8 * sizeof *dst);
+    }
+}
+
+#if TP_HAVE_X86
+#define EXPAND                                                                                     \
+    {                                                                                              \
+        expand, expand, expand                                                                     \
+    }
+#define FEW                                                                                        \
+    {                                                                                              \
+        tp_few_any_scalar, tp_few_quantized_avx2, tp_few_quantized_avx512                          \
+    }
+#else
+#define EXPAND                                                                                     \
+    {                                                                                              \
+        expand                                                                                     \
+    }
+#define FEW                                                                                        \
+    {                                                                                              \
+        tp_few_any_scalar                                                                          \
+    }
+#endif
+
+struct tp_matrix tp_matrix_quantized(const struct tp_quant_matrix *m)
+{
+    static const struct tp_matrix_form by_blocks = {
+        .name = "quantized", .expand = EXPAND, .few = {tp_few_any_scalar}};
+    static const struct tp_matrix_form in_registers = {
+        .name = "quantized", .expand = EXPAND, .few = FEW};
+    enum tp_quantized kind = tp_quantized_kind(m);
+    bool scaled = kind == TP_QUANTIZED_SCALED4 || kind == TP_QUANTIZED_SCALED8;
+    bool ready = kind != TP_QUANTIZED_NONE && (!scaled || scales_ordinary(m));
+
+    return (struct tp_matrix){.form = ready ? &in_registers : &by_blocks,
+                              .data = m,
+                              .rows = m->spec.rows,
+                              .cols = m->spec.cols};
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Products with quantized matrices: to the bit those with the values of tp_quant_read as fp32, by
+ * every instruction set, for any number of vectors and any division.
+ */
+#include <config.h>
+
+#include "base/isa.h"
+#include "codec/quant/quant.h"
+#include "optimizer/kernel/kernel.h"
+#include "tests/codec/quant_check.h"
+#include "tests/optimizer/kernel_check.h"
+
+static void *scratch;
+
+/* What a quantizer writes: scales that are not negative. */
+static void clear_signs(const struct tp_quant_spec *spec, const struct tp_quant_layout *layout,
+                        uint8_t *data)
+{
+    const struct tp_quant_section *s = &layout->section[0][TP_QUANT_SCALES];
+    enum tp_quant_kind kind = spec->part[0].kind;
+
+    if (kind == TP_QUANT_SYM || kind == TP_QUANT_ASYM || kind == TP_QUANT_AFFINE)
+        for (uint64_t i = 1; i < s->bytes; i += 2)
+            data[s->offset + i] &= 0x7f;
+}
+
+static float *multiply(const struct tp_matrix *w, const float *x, size_t m, bool divided)
+{
+    float *y = allocate(m * w->rows * sizeof *y);
+
+    for (size_t r = 0, next; r < w->rows; r = next) {
+        next = divided ? r + 1 + below(w->rows - r) : w->rows;
+        tp_matrix_multiply(w, r, next, x, w->cols, m, y, w->rows, scratch);
+    }
+    return y;
+}
+
+static bool reads_alike(const struct tp_matrix *w, const float *values)
+{
+    float *row = allocate(w->cols * sizeof *row);
+    bool good = true;
+
+    for (size_t r = 0; r < w->rows; r++) {
+        size_t col = below(w->cols);
+
+        tp_matrix_read(w, r, col, w->cols - col, row);
+        good = good && same(row, values + r * w->cols + col, w->cols - col);
+    }
+    free(row);
+    return good;
+}
+
+/* SCALES: 0: of both signs, 1: positive, 2: one is infinite. */
+static void test_spec(const struct tp_quant_spec *spec, int scales, size_t m)
+{
+    struct tp_quant_layout layout;
+    struct tp_quant_matrix q;
+    struct tp_error err;
+    float *x = numbers(m * spec->cols), *want, *values;
+    struct tp_matrix w, plain = {.form = tp_matrix_float_form(TP_DTYPE_F32),
+                                 .rows = spec->rows,
+                                 .cols = spec->cols,
+                                 .stride = spec->cols * sizeof *x};
+    bool good = true;
+    uint8_t *data;
+
+    if (tp_quant_layout(spec, &layout, &err))
+        bail_out("%s", err.message);
+    data = check_random_matrix(&seed, spec, &layout);
+    if (scales)
+        clear_signs(spec, &layout, data);
+    if (scales == 2)
+        tp_put_le16(data + layout.section[0][TP_QUANT_SCALES].offset, 0x7c00);
+    if (tp_quant_open(data, layout.bytes, &q, &err))
+        bail_out("%s", err.message);
+    plain.data = values = allocate((size_t)spec->rows * spec->cols * sizeof *values);
+    tp_isa_set(TP_ISA_SCALAR);
+    tp_quant_dequantize(&q, 0, spec->rows, values, spec->cols);
+    want = multiply(&plain, x, m, false);
+    w = tp_matrix_quantized(&q);
+    for (enum tp_isa isa = TP_ISA_SCALAR; isa <= tp_isa_best(); isa++) {
+        tp_isa_set(isa);
+        good = good && reads_alike(&w, values);
+        for (int divided = 0; divided < 2; divided++) {
+            float *got = multiply(&w, x, m, divided);
+
+            good = good && same(got, want, m * spec->rows);
+            free(got);
+        }
+    }
+    ok(good, "%s, %u bits, group %u, %u parts: %u x %u, %zu vectors%s",
+       tp_quant_kind_name(spec->part[0].kind), spec->part[0].bits, spec->part[0].group, spec->parts,
+       spec->rows, spec->cols, m, scales == 2 ? ", an infinite scale" : "");
+    free(x);
+    free(want);
+    free(values);
+    free(data);
+}
+
+/* The kinds that are expanded in registers. */
+static void test_common(void)
+{
+    static const struct tp_quant_part parts[] = {
+        {TP_QUANT_INT8, 8, 0, 0},    {TP_QUANT_NF4, 4, 64, 0},   {TP_QUANT_NF4_DOUBLE, 4, 64, 0},
+        {TP_QUANT_SYM, 4, 64, 0},    {TP_QUANT_SYM, 4, 8, 0},    {TP_QUANT_ASYM, 4, 32, 0},
+        {TP_QUANT_AFFINE, 4, 16, 0}, {TP_QUANT_SYM, 8, 192, 0},  {TP_QUANT_ASYM, 8, 64, 0},
+        {TP_QUANT_AFFINE, 8, 64, 0}, {TP_QUANT_ASYM, 4, 192, 0}, {TP_QUANT_SYM, 3, 64, 0},
+    };
+
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        for (size_t m = 1; m < 14; m = m < 4 ? m + 1 : m + 3) {
+            struct tp_quant_spec spec = {
+                .rows = 1 + (uint32_t)below(40), .cols = 576, .parts = 1, .part = {parts[i]}};
+
+            test_spec(&spec, m % 3 != 0, m);
+        }
+    for (size_t i = 3; i < sizeof parts / sizeof parts[0]; i++) {
+        struct tp_quant_spec spec = {.rows = 9, .cols = 576, .parts = 1, .part = {parts[i]}};
+
+        test_spec(&spec, 2, 2);
+    }
+}
+
+static void test_others(void)
+{
+    for (unsigned kind = 1; kind < TP_QUANT_KIND_COUNT; kind++) {
+        if (kind == TP_QUANT_OUTLIERS || kind == TP_QUANT_COLUMNS)
+            continue;
+        for (unsigned parts = 1; parts <= 3; parts++) {
+            struct tp_quant_spec spec =
+                check_random_spec(&seed, 1 + (uint32_t)below(30), 1 + (uint32_t)below(700),
+                                  (enum tp_quant_kind)kind, parts);
+
+            test_spec(&spec, 1, 1 + below(12));
+        }
+    }
+}
+
+int main(void)
+{
+    seed = tap_seed();
+    if (posix_memalign(&scratch, 64, TP_KERNEL_SCRATCH))
+        bail_out("no memory");
+    diag("the best instruction set is %s", tp_isa_name(tp_isa_best()));
+    test_common();
+    test_others();
+    free(scratch);
+    return tap_done();
+}
