@@ -74,7 +74,7 @@ int tp_file_read_all(int dirfd, const char *path, size_t max, struct tp_buffer *
     for (;;) {
         rc = tp_buffer_reserve(buf, step);
         if (rc < 0) {
-            tp_fail(err, ENOMEM, "cannot read '%s': out of memory", path);
+            tp_oom(err);
             break;
         }
         ssize_t n = read(fd, buf->data + buf->len, step < IO_MAX ? step : IO_MAX);
@@ -119,7 +119,7 @@ int tp_file_sync_parent(const char *path, struct tp_error *err)
 {
     char *dir = parent_of(path);
     if (!dir)
-        return tp_fail(err, ENOMEM, "cannot sync the directory of '%s'", path);
+        return tp_oom(err);
 
     int rc = 0;
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -146,7 +146,7 @@ int tp_file_replace(const char *path, const void *data, size_t len, mode_t mode,
     int rc = 0;
     if (!dir || asprintf(&tmp, "%s/.tenpak-XXXXXX", dir) < 0) {
         tmp = NULL;
-        rc = tp_fail(err, ENOMEM, "cannot write '%s'", path);
+        rc = tp_oom(err);
         goto out;
     }
     fd = mkostemp(tmp, O_CLOEXEC);

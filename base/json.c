@@ -38,7 +38,7 @@ static int check_keys(const cJSON *object, struct tp_error *err)
         return 0;
     const cJSON **members = malloc(n * sizeof *members);
     if (!members)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     for (const cJSON *c = object->child; c; c = c->next)
         members[i++] = c;
     qsort(members, n, sizeof *members, by_key);
@@ -114,7 +114,7 @@ int tp_json_parse(const void *text, size_t len, struct tp_json **out, struct tp_
         return rc;
     cJSON *root = cJSON_ParseWithLength(text, len);
     if (!root)
-        return tp_fail(err, ENOMEM, "cannot parse %zu bytes of JSON", len);
+        return tp_oom(err);
     rc = check_tree(root, err);
     if (rc < 0) {
         cJSON_Delete(root);

@@ -97,14 +97,14 @@ int tp_pool_create(unsigned threads, const char *name, struct tp_pool **out, str
 
     struct tp_pool *pool = calloc(1, sizeof *pool);
     if (!pool)
-        return tp_fail(err, ENOMEM, "cannot start the threads of '%s'", name);
+        return tp_oom(err);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->work, NULL);
     snprintf(pool->name, sizeof pool->name, "%s", name);
     pool->threads = calloc(threads, sizeof *pool->threads);
     if (!pool->threads) {
         tp_pool_destroy(pool);
-        return tp_fail(err, ENOMEM, "cannot start the threads of '%s'", name);
+        return tp_oom(err);
     }
 
     for (unsigned i = 0; i < threads; i++) {

@@ -62,7 +62,7 @@ static int check_same(const char *root, const char *dir, struct tp_error *err)
 static int resolve(const char *full, char **out, struct tp_error *err)
 {
     char *root = strdup(full), *dir = NULL;
-    int rc = root ? 0 : tp_fail(err, ENOMEM, "out of memory");
+    int rc = root ? 0 : tp_oom(err);
 
     *out = NULL;
     while (rc == 0 && root[0] && is_fuse(root) && !(dir = mounted_dir(root)))
@@ -70,7 +70,7 @@ static int resolve(const char *full, char **out, struct tp_error *err)
     if (rc == 0 && dir)
         rc = check_same(root, dir, err);
     if (rc == 0 && dir && asprintf(out, "%s%s", dir, full + strlen(root)) < 0)
-        rc = tp_fail(err, ENOMEM, "out of memory");
+        rc = tp_oom(err);
     free(root);
     free(dir);
     return rc;
@@ -80,13 +80,13 @@ static int resolve(const char *full, char **out, struct tp_error *err)
 static int by_parent(const char *path, char **out, struct tp_error *err)
 {
     char *parent = tp_path_parent(path), *full = NULL, *dir = NULL;
-    int rc = parent ? 0 : tp_fail(err, ENOMEM, "out of memory");
+    int rc = parent ? 0 : tp_oom(err);
 
     *out = NULL;
     if (rc == 0 && is_fuse(parent) && (full = realpath(parent, NULL)))
         rc = resolve(full, &dir, err);
     if (rc == 0 && dir && !(*out = tp_path_join(dir, tp_path_name(path), "")))
-        rc = tp_fail(err, ENOMEM, "out of memory");
+        rc = tp_oom(err);
     free(parent);
     free(full);
     free(dir);
@@ -106,6 +106,6 @@ int tp_behind_mount(const char *path, char **out, struct tp_error *err)
         rc = resolve(full, out, err);
     free(full);
     if (rc == 0 && !*out && !(*out = strdup(path)))
-        rc = tp_fail(err, ENOMEM, "out of memory");
+        rc = tp_oom(err);
     return rc;
 }

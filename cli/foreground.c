@@ -2,7 +2,6 @@
 /* Running a verb in the foreground, and printing its result. */
 #include <config.h>
 
-#include <errno.h>
 #include <stdio.h>
 
 #include "cli/foreground.h"
@@ -37,7 +36,7 @@ static int print_result(const struct tp_options *o, struct foreground *f,
     int rc = tp_json_writer_finish(&f->json);
 
     if (rc < 0)
-        return tp_fail(err, ENOMEM, "out of memory for a result");
+        return tp_oom(err);
     if (o->json) {
         fwrite(f->text.data, 1, f->text.len, stdout);
         return 0;

@@ -45,7 +45,7 @@ int tp_job_words_read(const struct tp_job_words *words, char *const *more, int n
     int rc;
 
     if (!all)
-        return tp_fail(err, ENOMEM, "out of memory for a request");
+        return tp_oom(err);
     for (int i = 0; i < words->n; i++)
         all[i] = words->list[i];
     for (int i = 0; i < n; i++)
@@ -207,7 +207,7 @@ int tp_job_run(struct tp_options *o, enum tp_verb verb, struct tp_job_words *wor
         snprintf(threads, sizeof threads, "%u", o->threads);
         tp_job_words_add(words, "threads", threads);
     }
-    rc = taken < 0 ? tp_fail(&err, ENOMEM, "out of memory")
+    rc = taken < 0 ? tp_oom(&err)
                    : tp_job_words_read(words, o->argv + taken, o->argc - taken, verb, model,
                                        &request, &err);
     if (rc == -EINVAL || rc == -ERANGE)

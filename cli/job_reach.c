@@ -92,7 +92,7 @@ static int command(const struct tp_reach *reach, const char *verb, const char *t
     if (!reach->control)
         return -ENXIO;
     if (asprintf(&path, "%s/%s", reach->control, verb) < 0)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     fd = open(path, O_RDWR | O_CLOEXEC);
     free(path);
     if (fd < 0)
@@ -115,7 +115,7 @@ int tp_reach_submit(struct tp_reach *reach, const struct tp_request *request,
 
     tp_json_writer_init(&json, &text, false);
     tp_request_to_json(request, false, &json, NULL);
-    rc = tp_json_writer_finish(&json) < 0 ? tp_fail(err, ENOMEM, "out of memory for a request")
+    rc = tp_json_writer_finish(&json) < 0 ? tp_oom(err)
                                           : command(reach, tp_verb_get(request->verb)->name,
                                                     (const char *)text.data, text.len, id, err);
     tp_buffer_clear(&text);
@@ -144,7 +144,7 @@ static int read_control(const struct tp_reach *reach, const char *id, const char
     int rc;
 
     if (asprintf(&path, "%s/jobs/%s/%s", reach->control, id, name) < 0)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     rc = tp_file_read_all(AT_FDCWD, path, REPORT_MAX, out, err);
     free(path);
     return rc;

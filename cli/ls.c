@@ -152,7 +152,7 @@ static int run(struct tp_options *o)
     if (!rc)
         rc = tp_store_models(store, &models, &n, &err);
     if (!rc && !(rows = calloc(n + 1, sizeof *rows)))
-        rc = tp_fail(&err, ENOMEM, "out of memory");
+        rc = tp_oom(&err);
     if (rc) {
         code = tp_report_failed(o, &err);
     } else {

@@ -79,7 +79,7 @@ static int find(const char *arg, struct tp_place *place, struct tp_error *err)
         return tp_fail(err, ENOENT, "cannot open '': No such file or directory");
     place->path = trimmed(arg);
     if (!place->path)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     int rc = resolve_dots(place, err);
     if (!rc)
         rc = leave_mount(place, err);
@@ -88,7 +88,7 @@ static int find(const char *arg, struct tp_place *place, struct tp_error *err)
     if (stat(place->path, &st) < 0 && errno == ENOENT) {
         char *pack;
         if (asprintf(&pack, "%s%s", place->path, TP_PACK_SUFFIX) < 0)
-            return tp_fail(err, ENOMEM, "out of memory");
+            return tp_oom(err);
         rc = stat(pack, &st);
         if (rc)
             rc = tp_fail_errno(err, "cannot open '%s'", place->path);
@@ -112,7 +112,7 @@ static int find(const char *arg, struct tp_place *place, struct tp_error *err)
         return tp_fail(err, EINVAL, "'%s' is neither a directory nor a regular file", place->path);
     place->parent = tp_path_parent(place->path);
     place->name = tp_path_model(place->path);
-    return place->parent && place->name ? 0 : tp_fail(err, ENOMEM, "out of memory");
+    return place->parent && place->name ? 0 : tp_oom(err);
 }
 
 int tp_place_find(const char *arg, struct tp_place *out, struct tp_error *err)
@@ -140,7 +140,7 @@ int tp_place_find_pack(const char *arg, struct tp_place *out, struct tp_error *e
         return rc;
     if (asprintf(&pack, "%s%s", out->path, TP_PACK_SUFFIX) < 0) {
         tp_place_clear(out);
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     }
     if (stat(pack, &st) == 0 && S_ISREG(st.st_mode)) {
         free(out->path);

@@ -57,7 +57,7 @@ int tp_fs_open(struct tp_fs *fs, const struct tp_mount_options *options, struct 
     fs->plain_most = tp_sweep_most();
     fs->sweep = tp_sweep_create(fs);
     if (!fs->sweep)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     clock_gettime(CLOCK_MONOTONIC, &fs->started);
     int rc = tp_store_open(fs->dir, &fs->store, err);
     if (rc == 0)

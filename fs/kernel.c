@@ -25,7 +25,7 @@ int tp_kernel_canonical(const char *path, char **out, struct tp_error *err)
 
     *out = NULL;
     if (!copy)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     for (size_t len = strlen(copy); len > 1 && copy[len - 1] == '/'; len--)
         copy[len - 1] = 0;
     char *slash = strrchr(copy, '/');
@@ -42,7 +42,7 @@ int tp_kernel_canonical(const char *path, char **out, struct tp_error *err)
     if (!parent)
         rc = tp_fail_errno(err, "cannot find '%s'", path);
     else if (asprintf(out, "%s/%s", strcmp(parent, "/") == 0 ? "" : parent, name) < 0)
-        rc = tp_fail(err, ENOMEM, "out of memory");
+        rc = tp_oom(err);
     free(parent);
     free(copy);
     return rc;

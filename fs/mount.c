@@ -357,7 +357,7 @@ static int serve(struct tp_fs *fs, const struct tp_mount_options *options,
 
     if (!config) {
         fuse_session_unmount(session);
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     }
     fuse_loop_cfg_set_max_threads(config, ready.threads);
     fuse_loop_cfg_set_idle_threads(config, ready.threads);
@@ -404,7 +404,7 @@ int tp_mount_run(const struct tp_mount_options *given, struct tp_error *err)
     int rc;
 
     if (!fs)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     fs->root.fd = -1;
     pthread_mutex_init(&fs->lock, NULL);
     pthread_mutex_init(&fs->logged_lock, NULL);

@@ -110,7 +110,7 @@ int tp_signals_start(struct fuse_session *session, struct tp_fs *fs, struct tp_s
     struct tp_signals *signals = calloc(1, sizeof *signals);
 
     if (!signals)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     signals->session = session;
     signals->fs = fs;
     signals->session_thread = pthread_self();

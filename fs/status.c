@@ -122,7 +122,7 @@ int tp_mount_status(const char *mountpoint, char **json, struct tp_error *err)
     char *text = malloc(capacity + 1);
 
     if (!text)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     ssize_t n = getxattr(mountpoint, TP_STATUS_XATTR, text, capacity);
     if (n < 0) {
         int code = errno;

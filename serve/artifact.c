@@ -43,7 +43,7 @@ static int find_pack(struct tp_call *call, char **path, char etag[TP_SHA256_HEX 
         rc = tp_json_parse(text.data, text.len, &report, err);
     if (rc == 0 &&
         !(*path = tp_path_join(tp_store_dir(serve->store), status.subject, TP_PACK_SUFFIX)))
-        rc = tp_fail(err, ENOMEM, "out of memory");
+        rc = tp_oom(err);
     if (rc == 0 && tp_pack_identify(*path, &id, NULL) < 0)
         rc = tp_fail(err, ENOENT, "the pack '%s' is not there any more", status.subject);
     if (rc == 0) {

@@ -235,7 +235,7 @@ static int given_token(struct tp_serve *serve, const char *path, struct tp_error
 {
     serve->token_file = strdup(path);
     if (!serve->token_file)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     return tp_token_read(path, &serve->token, err);
 }
 
@@ -255,7 +255,7 @@ int tp_serve_start(const struct tp_serve_options *options, struct tp_serve **out
 
     *out = NULL;
     if (!serve)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     if (tp_memory_cgroups() != UINT64_MAX)
         tp_memory_shrink_stacks();
     keep_limit(serve);

@@ -42,7 +42,7 @@ static int take(char *text, size_t len, const char *path, struct tp_token *out,
     for (size_t i = 0; i < len; i++)
         if (text[i] <= ' ' || text[i] > '~')
             return tp_fail(err, EINVAL, "the token '%s' is not one word of visible ASCII", path);
-    return tp_sha256(text, len, out->hash) < 0 ? tp_fail(err, ENOMEM, "out of memory") : 0;
+    return tp_sha256(text, len, out->hash) < 0 ? tp_oom(err) : 0;
 }
 
 int tp_token_read(const char *path, struct tp_token *out, struct tp_error *err)

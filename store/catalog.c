@@ -247,7 +247,7 @@ int tp_catalog_read(struct tp_catalog *catalog, const char *file, struct tp_pack
     entry = entry_for(catalog, file, &stamp);
     if (!entry ||
         (!(entry->read && entry->identified) && asprintf(&path, "%s/%s", catalog->dir, file) < 0))
-        return tp_fail(err, ENOMEM, "out of memory for '%s'", file);
+        return tp_oom(err);
     if (!entry->identified)
         rc = tp_pack_identify(path, &entry->id, err);
     if (rc == 0 && !entry->read)

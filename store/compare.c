@@ -161,7 +161,7 @@ static int begin_contents(struct comparer *c)
 {
     c->sha = tp_sha256_create();
     c->buffer = malloc(PIECE);
-    return c->sha && c->buffer ? 0 : tp_fail(c->err, ENOMEM, "out of memory for comparing");
+    return c->sha && c->buffer ? 0 : tp_oom(c->err);
 }
 
 static void end_contents(struct comparer *c)

@@ -71,7 +71,7 @@ static int init(struct job *j, const char *path)
 
     j->model = strdup(path);
     if (!j->model)
-        return tp_fail(j->err, ENOMEM, "out of memory for a name");
+        return tp_oom(j->err);
     for (len = strlen(j->model); len > 1 && j->model[len - 1] == '/'; len--)
         j->model[len - 1] = '\0';
     name = tp_path_name(j->model);
@@ -108,7 +108,7 @@ static int init(struct job *j, const char *path)
         return tp_fail(j->err, ENAMETOOLONG,
                        "'%s' has too long a name for a pack beside it: write elsewhere with -o",
                        j->model);
-    return j->pack ? 0 : tp_fail(j->err, ENOMEM, "out of memory for a name");
+    return j->pack ? 0 : tp_oom(j->err);
 }
 
 static void report_existing(const struct job *j, const struct tp_pack *pack)
@@ -260,8 +260,7 @@ static int check_beside(const struct job *j, const struct tp_pack *base)
     char *dir = tp_path_parent(j->model);
     struct tp_store *store = NULL;
     struct tp_pack *found = NULL;
-    int rc = dir ? tp_store_open(dir, &store, j->err)
-                 : tp_fail(j->err, ENOMEM, "out of memory for a name");
+    int rc = dir ? tp_store_open(dir, &store, j->err) : tp_oom(j->err);
 
     if (rc == 0 && tp_store_open_base(store, &query, &found, NULL) < 0)
         rc = tp_fail(j->err, EINVAL,

@@ -428,7 +428,7 @@ int tp_extract(struct tp_pack *pack, int dirfd, const char *path, unsigned threa
                             .slot_destroy = free,
                             .work = work,
                             .consume = consume};
-    int rc = e.sha ? extract(&e, &p, err) : tp_fail(err, ENOMEM, "out of memory for restoring");
+    int rc = e.sha ? extract(&e, &p, err) : tp_oom(err);
 
     if (e.fd >= 0)
         close(e.fd);

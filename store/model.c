@@ -21,11 +21,6 @@ struct opening {
     struct tp_error *err;
 };
 
-static int out_of_memory(struct tp_error *err)
-{
-    return tp_fail(err, ENOMEM, "out of memory for reading a model");
-}
-
 /* A tensor of the file that was added last, behind those that it has. */
 static int add_tensor(struct opening *o, const struct tp_model_tensor *t)
 {
@@ -37,7 +32,7 @@ static int add_tensor(struct opening *o, const struct tp_model_tensor *t)
         struct tp_model_tensor *grown = reallocarray(model->tensors, cap, sizeof *grown);
 
         if (!grown)
-            return out_of_memory(o->err);
+            return tp_oom(o->err);
         model->tensors = grown;
         o->cap = cap;
     }
@@ -97,7 +92,7 @@ static int add_header(struct opening *o, struct tp_model_file *file)
         if (!is_named_safetensors(file->path))
             return 0;
         file->problem = impl->problems[number] = strdup(why.message);
-        return file->problem ? 0 : out_of_memory(o->err);
+        return file->problem ? 0 : tp_oom(o->err);
     }
     if (rc < 0)
         return tp_fail(o->err, -rc, "%s", why.message);
@@ -132,7 +127,7 @@ static int open_dir(struct opening *o, const char *path, enum tp_links links)
     impl->headers = calloc(impl->dir.entry_n + 1, sizeof *impl->headers);
     impl->problems = calloc(impl->dir.entry_n + 1, sizeof *impl->problems);
     if (!model->files || !impl->headers || !impl->problems)
-        return out_of_memory(o->err);
+        return tp_oom(o->err);
     for (size_t i = 0; rc == 0 && i < impl->dir.entry_n; i++) {
         const struct tp_entry *entry = &impl->dir.entries[i];
         struct tp_model_file *file;
@@ -198,7 +193,7 @@ static int open_pack(struct opening *o, struct tp_pack *pack, struct tp_engine *
     model->files = calloc((size_t)index->file_n + 1, sizeof *model->files);
     model->impl->readers = calloc((size_t)index->file_n + 1, sizeof *model->impl->readers);
     if (!model->files || !model->impl->readers)
-        return out_of_memory(o->err);
+        return tp_oom(o->err);
     for (struct tp_pack *p = pack; p && tp_pack_index(p)->has_base; p = tp_pack_base(p))
         model->depth++;
     for (uint32_t i = 0; rc == 0 && i < index->file_n; i++)
@@ -236,7 +231,7 @@ static int sort_tensors(struct tp_model *model, struct tp_error *err)
     model->by_place = calloc(all + 1, sizeof *model->by_place);
     if (!rest || !model->by_place) {
         free(rest);
-        return out_of_memory(err);
+        return tp_oom(err);
     }
     if (all)
         qsort(model->tensors, all, sizeof *model->tensors, compare_tensors);
@@ -322,7 +317,7 @@ static int give_titles(struct tp_model *model, const char *const *paths, const c
     char text[LINK_MAX_LEN];
 
     if (!sorted)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     for (uint32_t i = 0; i < model->file_n; i++) {
         sorted[i] = (struct named_file){.path = model->files[i].path, .file = i};
         model->files[i].title = within_snapshot(model->files[i].path);
@@ -351,7 +346,7 @@ static int find_titles(struct tp_model *model, struct tp_error *err)
     int rc;
 
     if (!paths)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     for (size_t i = 0; i < most; i++) {
         bool is_link = index ? index->files[i].type == TP_ENTRY_SYMLINK
                              : dir->entries[i].type == TP_ENTRY_SYMLINK;
@@ -392,7 +387,7 @@ static int open_model(const char *path, enum tp_links links, struct tp_pack *pac
 
     *out = NULL;
     if (!o.model)
-        return out_of_memory(err);
+        return tp_oom(err);
     rc = pack ? open_pack(&o, pack, engine) : open_dir(&o, path, links);
     if (rc == 0)
         rc = sort_tensors(o.model, err);

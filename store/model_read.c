@@ -180,7 +180,7 @@ static int decode_range(struct tp_model *model, uint32_t number, uint64_t off, u
     int rc = 0;
 
     if (len && !decoder)
-        return tp_fail(err, ENOMEM, "out of memory for decoding '%s'", file->path);
+        return tp_oom(err);
     while (rc == 0 && len) {
         const struct tp_segment *s = &index->segments[tp_index_segment_at(index, file, off)];
         uint64_t inner = off - s->file_off;
@@ -271,8 +271,7 @@ int tp_model_view(struct tp_model *model, uint32_t file, uint64_t off, size_t le
         return rc < 0 ? rc : tp_reader_span(reader, off, len, &out->span, err);
     }
     out->buffer = malloc(len + TP_SLACK);
-    rc = out->buffer ? tp_model_read(model, file, off, out->buffer, len, err)
-                     : tp_fail(err, ENOMEM, "out of memory for '%s'", model->files[file].path);
+    rc = out->buffer ? tp_model_read(model, file, off, out->buffer, len, err) : tp_oom(err);
     if (rc < 0) {
         free(out->buffer);
         out->buffer = NULL;

@@ -70,7 +70,7 @@ int tp_side_path(const char *path, const char *what, char **out, struct tp_error
                      what);
     if (n < 0)
         *out = NULL;
-    return n < 0 ? tp_fail(err, ENOMEM, "out of memory for a name") : 0;
+    return n < 0 ? tp_oom(err) : 0;
 }
 
 int tp_temporary_beside(const char *path, char **out, struct tp_error *err)
@@ -175,7 +175,7 @@ int tp_check_new(const char *path, struct tp_error *err)
     int rc = 0;
 
     if (!parent)
-        return tp_fail(err, ENOMEM, "out of memory for a name");
+        return tp_oom(err);
     if (!path[0])
         rc = tp_fail(err, ENOENT, "cannot create '': No such file or directory");
     else if (lstat(path, &st) == 0)

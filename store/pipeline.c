@@ -94,7 +94,7 @@ static int wait_item(struct state *s, struct cell *c, struct tp_error *err)
     while (!c->done && s->failed_workers < s->started)
         pthread_cond_wait(&s->done, &s->lock);
     if (!c->done)
-        rc = tp_fail(err, ENOMEM, "out of memory for a worker");
+        rc = tp_oom(err);
     pthread_mutex_unlock(&s->lock);
     return rc;
 }
@@ -149,9 +149,9 @@ static int create_cells(struct state *s, struct tp_error *err)
     for (unsigned i = 0; s->cells && i < s->cell_n; i++) {
         s->cells[i].slot = s->p->slot_create(s->p->arg);
         if (!s->cells[i].slot)
-            return tp_fail(err, ENOMEM, "out of memory for the window of chunks");
+            return tp_oom(err);
     }
-    return s->cells ? 0 : tp_fail(err, ENOMEM, "out of memory for the window of chunks");
+    return s->cells ? 0 : tp_oom(err);
 }
 
 /*
@@ -161,7 +161,7 @@ static int create_cells(struct state *s, struct tp_error *err)
 static int run_alone(const struct tp_pipeline *p, struct tp_error *err)
 {
     void *worker = p->worker_create(p->arg), *slot = p->slot_create(p->arg);
-    int rc = worker && slot ? 0 : tp_fail(err, ENOMEM, "out of memory for a worker");
+    int rc = worker && slot ? 0 : tp_oom(err);
 
     for (uint64_t i = 0; rc == 0 && i < p->item_n; i++) {
         rc = cancelled(p) ? tp_fail(err, ECANCELED, "cancelled")

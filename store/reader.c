@@ -39,7 +39,7 @@ int tp_reader_open(struct tp_engine *engine, struct tp_pack *pack, uint32_t file
                        tp_pack_path(pack));
     reader = calloc(1, sizeof *reader);
     if (!reader)
-        return tp_fail(err, ENOMEM, "out of memory for '%s'", index->files[file].path);
+        return tp_oom(err);
     reader->engine = engine;
     reader->pack = tp_pack_ref(pack);
     reader->index = index;

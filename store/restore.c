@@ -198,7 +198,7 @@ static int name_target(struct job *j)
     if (j->options->out) {
         j->target = strdup(j->options->out);
         if (!j->target)
-            return tp_fail(j->err, ENOMEM, "out of memory for a name");
+            return tp_oom(j->err);
         for (len = strlen(j->target); len > 1 && j->target[len - 1] == '/'; len--)
             j->target[len - 1] = '\0';
         return tp_check_new(j->target, j->err);
@@ -209,13 +209,13 @@ static int name_target(struct job *j)
                        "'%s' is not called NAME" TP_PACK_SUFFIX ": say where to restore it",
                        j->path);
     j->target = strndup(j->path, tp_place_name_len(j->path));
-    return j->target ? 0 : tp_fail(j->err, ENOMEM, "out of memory for a name");
+    return j->target ? 0 : tp_oom(j->err);
 }
 
 static int open_all(struct job *j)
 {
     char *dir = tp_path_parent(j->path);
-    int rc = dir ? tp_store_open(dir, &j->store, j->err) : tp_fail(j->err, ENOMEM, "out of memory");
+    int rc = dir ? tp_store_open(dir, &j->store, j->err) : tp_oom(j->err);
 
     free(dir);
     if (rc == 0 && lstat(j->path, &j->named) < 0)

@@ -34,7 +34,7 @@ int tp_store_open(const char *dir, struct tp_store **out, struct tp_error *err)
     *out = NULL;
     if (!store || !(store->dir = strdup(dir))) {
         free(store);
-        return tp_fail(err, ENOMEM, "out of memory for the store '%s'", dir);
+        return tp_oom(err);
     }
     pthread_mutex_init(&store->lock, NULL);
     store->catalog.dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -262,7 +262,7 @@ static int open_file(struct tp_store *store, const char *name, const struct tp_b
         return rc;
 
     if (asprintf(&path, "%s/%s", store->dir, name) < 0)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     rc = tp_pack_open_at(store->catalog.dirfd, name, path, &finder, out, err);
     if (rc == 0 && !is_keyed(*out, &stamp)) {
         rc = tp_fail(err, ENOENT, "'%s' was replaced while it was opened", path);
@@ -275,7 +275,7 @@ static int open_file(struct tp_store *store, const char *name, const struct tp_b
     pthread_mutex_lock(&store->lock);
     rc = tp_catalog_share(&store->catalog, name, &stamp, out);
     pthread_mutex_unlock(&store->lock);
-    return rc < 0 ? tp_fail(err, ENOMEM, "out of memory for '%s'", name) : 0;
+    return rc < 0 ? tp_oom(err) : 0;
 }
 
 int tp_store_open_pack(struct tp_store *store, const char *name, struct tp_pack **out,
@@ -288,7 +288,7 @@ int tp_store_open_pack(struct tp_store *store, const char *name, struct tp_pack 
     if (!*name || strchr(name, '/'))
         return tp_fail(err, EINVAL, "'%s' is not the name of a model", name);
     if (asprintf(&file, "%s" TP_PACK_SUFFIX, name) < 0)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     rc = open_file(store, file, NULL, out, err);
     free(file);
     return rc;
@@ -324,7 +324,7 @@ static int open_known(struct tp_store *store, const struct tp_base_query *query,
     rc = tp_catalog_with_id(&store->catalog, query->id, &names, &n);
     pthread_mutex_unlock(&store->lock);
     if (rc < 0)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     rc = tp_fail(err, ENOLINK, "no pack in '%s' has this id", store->dir);
     for (size_t i = 0; i < n && rc < 0; i++) {
         rc = open_file(store, names[i], query->chain, out, err);
@@ -365,7 +365,7 @@ static int open_content(struct tp_store *store, const struct tp_base_query *quer
     rc = tp_catalog_with_content(&store->catalog, query->content, &files, &n);
     pthread_mutex_unlock(&store->lock);
     if (rc < 0)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     rc = tp_fail(err, ENOLINK, "no pack in '%s' has its id or holds the same files", store->dir);
     for (size_t i = 0; i < n && rc < 0 && !is_shortage(rc); i++) {
         if (!has_content(store, files[i], query->content))
@@ -460,7 +460,7 @@ static int find_twins(struct tp_store *store, const struct tp_pack *pack, struct
     rc = tp_catalog_with_content(&store->catalog, tp_pack_content_id(pack), &files, &n);
     pthread_mutex_unlock(&store->lock);
     if (rc < 0)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     for (size_t i = 0; i < n; i++) {
         struct tp_pack *twin;
 
@@ -539,7 +539,7 @@ int tp_store_dependents(struct tp_store *store, const struct tp_pack *pack, char
         rc = tp_fail(err, -unasked->failed, "cannot tell which base '%s/%s' needs: %s", store->dir,
                      unasked->file, strerror(-unasked->failed));
     if (rc == 0 && tp_catalog_with_base(&store->catalog, tp_pack_get_id(pack), names, n) < 0)
-        rc = tp_fail(err, ENOMEM, "out of memory");
+        rc = tp_oom(err);
     pthread_mutex_unlock(&store->lock);
     if (rc == 0)
         rc = keep_needing(store, pack, *names, n, err);

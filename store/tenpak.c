@@ -89,7 +89,7 @@ int tp_lib_open(const char *dir, const struct tp_lib_options *options, struct tp
     struct tp_lib *lib = calloc(1, sizeof *lib);
     *out = NULL;
     if (!lib)
-        return tell(error, tp_fail(&err, ENOMEM, "out of memory"), &err);
+        return tell(error, tp_oom(&err), &err);
     int rc = open_lib(lib, dir, options, &err);
     if (rc)
         tp_lib_close(lib);
@@ -160,7 +160,7 @@ static int open_pack_model(struct tp_lib_model *model, const char *name, struct 
     const struct tp_index *index = tp_pack_index(model->pack);
     model->files = calloc((size_t)index->file_n + 1, sizeof *model->files);
     if (!model->files)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     list_pack_files(model, index);
     return 0;
 }
@@ -169,7 +169,7 @@ static int open_plain_model(struct tp_lib_model *model, const char *name, struct
 {
     char *path = NULL;
     if (asprintf(&path, "%s/%s", tp_store_dir(model->lib->store), name) < 0)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     int rc = tp_model_open(path, NULL, &model->source, err);
     if (!rc)
         rc = tp_modeldir_scan(path, &model->dir, err);
@@ -183,7 +183,7 @@ static int open_plain_model(struct tp_lib_model *model, const char *name, struct
         return rc;
     model->files = calloc(model->dir.entry_n + 1, sizeof *model->files);
     if (!model->files)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     list_plain_files(model);
     return 0;
 }
@@ -204,7 +204,7 @@ int tp_lib_model_open(struct tp_lib *lib, const char *name, struct tp_lib_model 
                     &err);
     model = calloc(1, sizeof *model);
     if (!model)
-        return tell(error, tp_fail(&err, ENOMEM, "out of memory"), &err);
+        return tell(error, tp_oom(&err), &err);
     model->lib = lib;
     model->dirfd = -1;
     pthread_mutex_init(&model->lock, NULL);

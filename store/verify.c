@@ -245,7 +245,7 @@ static int verify(struct verifier *v, unsigned threads, struct tp_error *err)
 
     memset(v->report, 0, sizeof *v->report);
     if (!v->sha && !v->xxh)
-        return tp_fail(err, ENOMEM, "out of memory for verifying '%s'", tp_pack_path(v->pack));
+        return tp_oom(err);
     rc = verify_rest(v, err);
     if (rc == 0)
         rc = tp_pipeline_run(&p, err);

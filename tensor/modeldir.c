@@ -49,11 +49,6 @@ struct scan {
     struct tp_error *err;
 };
 
-static int no_memory(struct scan *s)
-{
-    return tp_fail(s->err, ENOMEM, "cannot list '%s': out of memory", s->root);
-}
-
 static const char *shown_path(const struct scan *s)
 {
     return s->path.len ? (const char *)s->path.data : ".";
@@ -91,7 +86,7 @@ static int read_names(struct scan *s, int fd, char ***out, size_t *out_n)
     if (tp_dir_close(&dir) < 0 && rc == 0)
         rc = tp_fail_errno(s->err, "cannot list '%s' in '%s'", shown_path(s), s->root);
     else if (rc < 0)
-        no_memory(s);
+        tp_oom(s->err);
     if (rc < 0) {
         free_names(names, n);
         return rc;
@@ -115,7 +110,7 @@ static int push_level(struct scan *s, int fd)
     if (fstat(fd, &st) < 0) {
         rc = tp_fail_errno(s->err, "cannot stat '%s' in '%s'", shown_path(s), s->root);
     } else if (TP_VECTOR_GROW(s->levels, s->level_n, s->level_cap) < 0) {
-        rc = no_memory(s);
+        rc = tp_oom(s->err);
     }
     if (rc == 0)
         rc = read_names(s, fd, &l.names, &l.name_n);
@@ -158,7 +153,7 @@ static int read_target(struct scan *s, const char *name, char **out)
     for (size_t cap = 256; cap <= TARGET_MAX; cap *= 2) {
         char *text = malloc(cap);
         if (!text)
-            return no_memory(s);
+            return tp_oom(s->err);
         ssize_t n = readlinkat(s->fd, name, text, cap);
         if (n >= 0 && (size_t)n < cap) {
             text[n] = '\0';
@@ -268,7 +263,7 @@ static int describe(struct scan *s, const char *name, const struct stat *st, str
     entry->path = strdup(shown_path(s));
     if (!entry->path) {
         free(entry->target);
-        return no_memory(s);
+        return tp_oom(s->err);
     }
     return 0;
 }
@@ -277,7 +272,7 @@ static int add_entry(struct scan *s, const struct tp_entry *entry)
 {
     struct tp_modeldir *out = s->out;
     if (TP_VECTOR_GROW(out->entries, out->entry_n, s->entry_cap) < 0)
-        return no_memory(s);
+        return tp_oom(s->err);
     out->entries[out->entry_n++] = *entry;
     return 0;
 }
@@ -289,7 +284,7 @@ static int visit(struct scan *s, const char *name)
     const struct level *l = &s->levels[s->level_n - 1];
     s->path.len = l->path_len;
     if (tp_buffer_appendf(&s->path, "%s%s", l->path_len ? "/" : "", name) < 0)
-        return no_memory(s);
+        return tp_oom(s->err);
     if (fstatat(s->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return tp_fail_errno(s->err, "cannot stat '%s' in '%s'", shown_path(s), s->root);
 
@@ -354,7 +349,7 @@ static int find_links(struct scan *s)
         return 0;
     named = malloc(n * sizeof *named);
     if (!named)
-        return no_memory(s);
+        return tp_oom(s->err);
     n = 0;
     for (size_t i = 0; i < out->entry_n; i++)
         if (out->entries[i].link == 0)

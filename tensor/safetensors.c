@@ -39,11 +39,6 @@ struct parser {
     bool meta_seen;
 };
 
-static int out_of_memory(struct parser *p)
-{
-    return tp_oom(p->err);
-}
-
 static int broken(struct parser *p, const char *what)
 {
     if (p->lex.why)
@@ -61,7 +56,7 @@ static int keep_string(struct parser *p, size_t *at)
 {
     size_t start = p->names.len;
     if (tp_buffer_reserve(&p->names, p->lex.text_len + 1) < 0)
-        return out_of_memory(p);
+        return tp_oom(p->err);
     char *to = (char *)p->names.data + start;
     size_t n = p->lex.text_len;
     if (p->lex.escaped)
@@ -122,7 +117,7 @@ static int parse_metadata(struct parser *p)
         if (rc < 0)
             return rc;
         if (tp_buffer_append(&p->meta, &at, sizeof at) < 0)
-            return out_of_memory(p);
+            return tp_oom(p->err);
         rc = expect(p, TP_LEX_STRING, "a value of __metadata__ is not a string");
         if (rc < 0)
             return rc;
@@ -152,7 +147,7 @@ static int parse_shape(struct parser *p, struct draft *d)
             return broken(p, "too many dimensions");
         d->rank++;
         if (tp_buffer_append(&p->dims, &dim, sizeof dim) < 0)
-            return out_of_memory(p);
+            return tp_oom(p->err);
     }
     return t == TP_LEX_ARRAY_END ? 0 : broken(p, "a dimension is not a number");
 }
@@ -215,7 +210,7 @@ static int parse_tensor(struct parser *p)
         return broken(p, "malformed tensor");
     if (seen != ALL)
         return broken(p, "a tensor lacks dtype, shape or data_offsets");
-    return tp_buffer_append(&p->drafts, &d, sizeof d) < 0 ? out_of_memory(p) : 0;
+    return tp_buffer_append(&p->drafts, &d, sizeof d) < 0 ? tp_oom(p->err) : 0;
 }
 
 static int parse_header(struct parser *p)
@@ -336,7 +331,7 @@ static int make_tensors(struct parser *p, struct tp_safetensors *out)
         return 0;
     uint8_t *block = malloc(tensors_len + p->dims.len + p->names.len);
     if (!block)
-        return out_of_memory(p);
+        return tp_oom(p->err);
     out->tensors = (struct tp_tensor *)(void *)block;
     out->tensor_n = n;
     uint64_t *dims = (uint64_t *)(void *)(block + tensors_len);

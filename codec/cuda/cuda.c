@@ -84,7 +84,7 @@ int tp_cuda_decode(const struct tp_cuda_tables *tables, const struct tp_cuda_chu
     int rc = 0;
 
     if (!work || !wrong || n > INT32_MAX)
-        rc = tp_fail(err, ENOMEM, "out of memory for %zu chunks", n);
+        rc = tp_oom(err);
     for (size_t i = 0; i < n && !rc; i++) {
         rc = check_chunk(tables, &chunks[i], i, err);
         work[i] = (struct warp_chunk){chunks[i].src, chunks[i].base, chunks[i].dst,

@@ -4,7 +4,6 @@
 
 #include "control/documents/documents.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -19,7 +18,7 @@ int tp_moment_take(struct tp_inventory *inventory, struct tp_moment *moment, str
         rc = tp_inventory_jobs(inventory, &moment->jobs, &moment->job_n, moment->ended, err);
     if (rc == 0 &&
         tp_families(moment->rows, moment->row_n, &moment->families, &moment->family_n) < 0)
-        rc = tp_fail(err, ENOMEM, "out of memory for the families of models");
+        rc = tp_oom(err);
     for (size_t i = 0; i < moment->row_n; i++)
         tp_totals_add(&moment->totals, &moment->rows[i]);
     if (rc < 0)

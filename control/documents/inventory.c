@@ -18,7 +18,7 @@ int tp_inventory_create(struct tp_store *store, struct tp_jobs *jobs, struct tp_
 
     *out = NULL;
     if (!inventory)
-        return tp_fail(err, ENOMEM, "out of memory for the inventory of '%s'", tp_store_dir(store));
+        return tp_oom(err);
     inventory->store = store;
     inventory->jobs = jobs;
     inventory->dirfd = open(tp_store_dir(store), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -231,8 +231,7 @@ int tp_inventory_rows(struct tp_inventory *inventory, struct tp_inventory_row **
     if (rc == 0 && !(*rows = calloc(inventory->n + 1, sizeof **rows)))
         rc = -ENOMEM;
     if (rc == -ENOMEM)
-        tp_fail(err, ENOMEM, "out of memory for the inventory of '%s'",
-                tp_store_dir(inventory->store));
+        tp_oom(err);
     for (size_t i = 0; rc == 0 && i < inventory->n; i++)
         (*rows)[i] = inventory->entries[i].row;
     *n = rc == 0 ? inventory->n : 0;

@@ -87,7 +87,7 @@ int tp_inventory_estimates(struct tp_inventory *inventory, struct tp_inventory_r
     rc = take_notes(inventory, jobs, job_n);
     free(jobs);
     if (rc < 0)
-        return tp_fail(err, ENOMEM, "out of memory for the estimates");
+        return tp_oom(err);
     /* The latest of a model wins. */
     for (size_t i = 0; i < inventory->note_n; i++) {
         const struct tp_estimate_note *note = &inventory->notes[i];
@@ -163,7 +163,7 @@ int tp_inventory_jobs(struct tp_inventory *inventory, struct tp_job_status **job
         free(*jobs);
         *jobs = NULL;
         *n = 0;
-        return tp_fail(err, ENOMEM, "out of memory for the list of jobs");
+        return tp_oom(err);
     }
     return 0;
 }

@@ -138,7 +138,7 @@ int tp_document_model(struct tp_inventory *inventory, const char *name, struct t
         rc = tp_store_open_pack(inventory->store, name, &pack, err);
     if (rc == 0 && kind == TP_MODEL_PLAIN &&
         !(path = tp_path_join(tp_store_dir(inventory->store), name, "")))
-        rc = tp_fail(err, ENOMEM, "out of memory");
+        rc = tp_oom(err);
     if (rc < 0)
         return rc;
     tp_json_writer_init(&json, out, true);

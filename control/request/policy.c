@@ -125,7 +125,7 @@ static int read_conf(const char *path, struct tp_buffer *out, struct tp_error *e
     else if (st.st_size > (off_t)CONF_MAX)
         rc = tp_fail(err, EINVAL, "'%s' is longer than %u bytes", path, CONF_MAX);
     else if (tp_buffer_reserve(out, (size_t)st.st_size + 1) < 0)
-        rc = tp_fail(err, ENOMEM, "out of memory");
+        rc = tp_oom(err);
     else if (st.st_size)
         rc = tp_file_pread(fd, out->data, (size_t)st.st_size, 0, path, err);
     if (rc == 0)
@@ -144,7 +144,7 @@ int tp_policy_read(const char *dir, struct tp_policy *policy, struct tp_error *e
 
     tp_policy_default(&now);
     if (asprintf(&path, "%s/.tenpak/tenpak.conf", dir) < 0)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     rc = read_conf(path, &text, err);
     if (rc == -ENOENT || rc == -ENOTDIR) {
         *policy = now;

@@ -293,7 +293,7 @@ static int grow(struct parser *p)
         return 0;
     list = realloc(p->list, cap * sizeof *list);
     if (!list)
-        return tp_fail(p->err, ENOMEM, "out of memory for commands");
+        return tp_oom(p->err);
     p->list = list;
     p->cap = cap;
     return 0;
@@ -361,7 +361,7 @@ int tp_requests_parse(enum tp_verb verb, const char *text, size_t len, struct tp
         return tp_fail(err, E2BIG, "a text of commands has at most %u bytes, not %zu",
                        TP_REQUEST_TEXT_MAX, len);
     p.word = malloc(len + 1);
-    rc = p.word ? parse(&p) : tp_fail(err, ENOMEM, "out of memory for a word");
+    rc = p.word ? parse(&p) : tp_oom(err);
     free(p.word);
     if (rc < 0) {
         find_spot(text, p.bad < len ? p.bad : len, spot);

@@ -37,7 +37,7 @@ static int check_model(const struct tp_target *target, const char *name, struct 
     bool model;
 
     if (!path)
-        return tp_fail(err, ENOMEM, "out of memory for a name");
+        return tp_oom(err);
     snapshot = tp_modeldir_is_snapshot(path, err);
     model = tp_modeldir_is_model(path);
     free(path);
@@ -152,7 +152,7 @@ static int pack_base(const struct tp_work *work, const struct tp_compress_option
     free(parent);
     free(name);
     if (!*pack) {
-        rc = tp_fail(err, ENOMEM, "out of memory");
+        rc = tp_oom(err);
     } else if (stat(*pack, &st) == 0) {
         note(work, "base: using '%s', which exists already, for '%s'", *pack, work->base);
     } else {
@@ -225,7 +225,7 @@ static int run_compress(const struct tp_request *request, struct tp_work *work,
         .note = work->note,
         .note_arg = work->arg,
     };
-    int rc = report && path ? 0 : tp_fail(err, ENOMEM, "out of memory");
+    int rc = report && path ? 0 : tp_oom(err);
 
     if (rc == 0 && replaces)
         rc = tp_check_level(work->dir, err);

@@ -59,8 +59,7 @@ static int choose_spec(const char *dir, const char *spec, struct choice *choice,
                        struct tp_error *err)
 {
     char *name = tp_path_model(spec);
-    int rc = name ? choose_name(dir, name, choice, err)
-                  : tp_fail(err, ENOMEM, "out of memory for a name");
+    int rc = name ? choose_name(dir, name, choice, err) : tp_oom(err);
 
     free(name);
     return rc;
@@ -89,8 +88,7 @@ static int choose_path(const char *spec, struct choice *choice, struct tp_error 
         len--;
     clean = strndup(spec, len);
     parent = clean ? tp_path_parent(clean) : NULL;
-    rc = parent ? choose_spec(parent, clean, choice, err)
-                : tp_fail(err, ENOMEM, "out of memory for a name");
+    rc = parent ? choose_spec(parent, clean, choice, err) : tp_oom(err);
     if (rc == 0 && stat(choice->path, &st) == 0 && S_ISREG(st.st_mode))
         snprintf(choice->parent, sizeof choice->parent, "%s", parent);
     free(parent);
@@ -168,7 +166,7 @@ static int run_estimate(const struct tp_request *request, struct tp_work *work,
         path = tp_work_path(work, TP_PACK_SUFFIX);
     }
     if (!path || !choice)
-        rc = tp_fail(err, ENOMEM, "out of memory");
+        rc = tp_oom(err);
     if (rc == 0 && work->progress && work->progress->update)
         work->progress->update(work->progress->arg, "estimate", 0, 0);
     if (rc == 0)

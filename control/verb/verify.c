@@ -63,8 +63,7 @@ int tp_verify_one(struct tp_verifying *v, struct tp_store *store, const char *pa
     struct tp_error own = {0};
     struct tp_pack *pack = NULL;
     char *name = v->work->foreground ? strdup(path) : tp_path_model(path);
-    int rc =
-        name ? tp_store_open_path(store, path, &pack, &own) : tp_fail(err, ENOMEM, "out of memory");
+    int rc = name ? tp_store_open_path(store, path, &pack, &own) : tp_oom(err);
 
     if (!name)
         return rc;
@@ -116,7 +115,7 @@ int tp_verify_all(struct tp_verifying *v, const char *dir, struct tp_error *err)
         int bad = 0;
 
         if (!path)
-            rc = tp_fail(err, ENOMEM, "out of memory");
+            rc = tp_oom(err);
         else if (models[i].kind == TP_MODEL_PACK || is_file(path))
             bad = tp_verify_one(v, store, path, &one);
         if (bad < 0 && (first == 0 || bad == -ECANCELED)) {
@@ -135,8 +134,7 @@ static int verify_name(struct tp_verifying *v, struct tp_error *err)
 {
     struct tp_store *store = NULL;
     char *path = tp_work_path(v->work, TP_PACK_SUFFIX);
-    int rc =
-        path ? tp_store_open(v->work->dir, &store, err) : tp_fail(err, ENOMEM, "out of memory");
+    int rc = path ? tp_store_open(v->work->dir, &store, err) : tp_oom(err);
 
     if (rc == 0)
         rc = tp_verify_one(v, store, path, err);

@@ -77,7 +77,7 @@ int tp_control_create(struct tp_fs *fs, struct tp_error *err)
         return 0;
     control = calloc(1, sizeof *control);
     if (!control)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     fs->control = control;
     control->fs = fs;
     control->visible = options->control == TP_CONTROL_VISIBLE;

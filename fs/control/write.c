@@ -88,7 +88,7 @@ int tp_control_submit(struct tp_control *control, const struct tp_control_id *id
         return rc;
     command->ids = calloc(n ? n : 1, sizeof *command->ids);
     if (!command->ids) {
-        rc = tp_fail(&command->err, ENOMEM, "out of memory");
+        rc = tp_oom(&command->err);
     } else if (!tp_control_enter(control)) {
         rc = tp_fail(&command->err, ESHUTDOWN, "the mount is ending");
     } else {

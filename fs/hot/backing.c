@@ -61,7 +61,7 @@ int tp_backing_open(struct tp_backing *backing, const char *dir, uint64_t bytes,
     }
     backing->dir = strdup(dir);
     if (!backing->dir)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     backing->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (backing->dirfd < 0)
         return tp_fail_errno(err, "cannot open the directory for hot models '%s'", dir);

@@ -204,7 +204,7 @@ static int fill(struct tp_promote *promote, struct tp_view *view, const struct t
     struct tp_reader *reader = NULL;
     int fd = -1;
     int rc = sha ? tp_reader_open(promote->fs->engine, view->pack, hot->first->file, &reader, err)
-                 : tp_fail(err, ENOMEM, "out of memory");
+                 : tp_oom(err);
 
     if (rc == 0)
         rc = fd = tp_backing_create(&promote->backing, hot->size, err);
@@ -322,7 +322,7 @@ int tp_promote_create(struct tp_fs *fs, const struct tp_mount_options *options,
         return 0;
     struct tp_promote *promote = calloc(1, sizeof *promote);
     if (!promote)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     promote->fs = fs;
     promote->budget = options->hot_bytes;
     promote->queue_end = &promote->queue;
@@ -331,7 +331,7 @@ int tp_promote_create(struct tp_fs *fs, const struct tp_mount_options *options,
     fs->promote = promote;
     promote->pins = options->pins ? strdup(options->pins) : NULL;
     if (options->pins && !promote->pins)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     return tp_backing_open(&promote->backing, options->hot_dir, options->hot_bytes, err);
 }
 

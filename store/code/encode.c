@@ -2,7 +2,6 @@
 /* Coding one chunk by whatever makes it smallest. */
 #include <config.h>
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,7 +27,7 @@ int tp_coder_init(struct tp_coder *coder, struct tp_error *err)
     if (coder->scratch && coder->src && coder->spare)
         return 0;
     tp_coder_clear(coder);
-    return tp_fail(err, ENOMEM, "out of memory for coding");
+    return tp_oom(err);
 }
 
 void tp_coder_clear(struct tp_coder *coder)

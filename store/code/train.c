@@ -2,7 +2,6 @@
 /* Training the codecs of a tensor on samples of it, and what each of them promises. */
 #include <config.h>
 
-#include <errno.h>
 #include <string.h>
 
 #include "store/code/code.h"
@@ -40,7 +39,7 @@ int tp_trainer_show(struct tp_trainer *trainer, const struct tp_codec *codec, co
     if (!*stats)
         *stats = codec->stats_create(trainer->dtype);
     if (!*stats)
-        return tp_fail(err, ENOMEM, "out of memory for training");
+        return tp_oom(err);
     codec->stats_add(*stats, src, codec->needs_base ? base : NULL, len);
     return 0;
 }
@@ -50,7 +49,7 @@ int tp_trainer_finish(struct tp_trainer *trainer, const struct tp_codec *codec,
 {
     if (codec->stats_finish(trainer->stats[codec->id], tables, bits) < 0 ||
         tp_buffer_reserve(tables, TP_SLACK) < 0)
-        return tp_fail(err, ENOMEM, "out of memory for training");
+        return tp_oom(err);
     return 0;
 }
 

@@ -50,7 +50,7 @@ int tp_engine_create(const struct tp_engine_options *options, struct tp_engine *
 
     *out = NULL;
     if (!engine)
-        return tp_fail(err, ENOMEM, "out of memory for the decode engine");
+        return tp_oom(err);
     pthread_mutex_init(&engine->lock, NULL);
     pthread_cond_init(&engine->work_free, NULL);
 

@@ -99,8 +99,7 @@ static int join(struct tp_operation *operation, struct tp_block *block, struct t
         engine->stats.hits++;
     }
     if (block->state == TP_BLOCK_FAILED) {
-        int rc = block->error ? block->error->code
-                              : tp_fail(err, ENOMEM, "out of memory while a chunk was decoded");
+        int rc = block->error ? block->error->code : tp_oom(err);
         if (err && block->error)
             *err = *block->error;
         tp_flight_release(engine, block);
@@ -281,7 +280,7 @@ static int get(struct tp_operation *operation, struct tp_pack *pack, uint32_t ch
         /* Others may decode the block while this waits: look again afterwards. */
         operation->work = take_work(engine);
         if (!operation->work)
-            return tp_fail(err, ENOMEM, "out of memory for decoding");
+            return tp_oom(err);
     }
 }
 

@@ -37,7 +37,7 @@ static int open_candidate(struct tp_base_search *s, const struct tp_base_candida
         return rc;
     if (c->kind == TP_MODEL_PLAIN) {
         if (asprintf(&path, "%s/%s", tp_store_dir(s->store), c->name) < 0)
-            return tp_fail(err, ENOMEM, "out of memory");
+            return tp_oom(err);
         rc = tp_model_open(path, NULL, out, err);
         free(path);
         return rc;
@@ -192,7 +192,7 @@ int tp_candidates_list(struct tp_base_search *s, struct tp_error *err)
         if (s->packs_only && c.kind != TP_MODEL_PACK && !is_waiting(s, models[i].name))
             continue;
         c.name = strdup(models[i].name);
-        rc = c.name ? examine(s, &c, err) : tp_fail(err, ENOMEM, "out of memory");
+        rc = c.name ? examine(s, &c, err) : tp_oom(err);
         if (rc || !c.model)
             continue;
         put_on_list(s, &c);

@@ -184,7 +184,7 @@ int tp_distance_sample(struct tp_model *model, struct tp_model *base, const stru
     int rc = -ENOMEM;
     *out = (struct tp_distance){0};
     if (!s)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     s->model = model;
     s->base = base;
     s->pairs = pairs;
@@ -192,7 +192,7 @@ int tp_distance_sample(struct tp_model *model, struct tp_model *base, const stru
     s->ref = calloc(1, PLACE_LEN + TP_SLACK);
     s->unconverted = calloc(1, 2 * PLACE_LEN + TP_SLACK);
     if (!s->src || !s->ref || !s->unconverted) {
-        tp_fail(err, ENOMEM, "out of memory");
+        tp_oom(err);
         goto out;
     }
     out->matched_bytes = pairs->matched_bytes;

@@ -5,7 +5,6 @@
  */
 #include <config.h>
 
-#include <errno.h>
 #include <stdlib.h>
 
 #include "base/hash.h"
@@ -159,7 +158,7 @@ int tp_duplicates_find(struct tp_model *model, struct tp_model *base, const stru
     int rc;
 
     if (!probes)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     for (size_t i = 0; i < model->tensor_n + model->file_n; i++)
         out[i] = TP_DUPLICATE_NONE;
     n = list_tensors(model, base ? pairs : NULL, false, probes);

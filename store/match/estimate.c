@@ -2,7 +2,6 @@
 /* What a model would take as a pack, by really coding chunks drawn evenly from its bytes. */
 #include <config.h>
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -348,7 +347,7 @@ static int survey(struct estimator *e, struct tp_error *err)
               OPAQUE_DRAWS);
     e->duplicates = calloc(e->model->tensor_n + e->model->file_n + 1, sizeof *e->duplicates);
     if (!e->duplicates)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     rc = e->base ? tp_pairs_find(e->model, e->base, &e->pairs, err) : 0;
     if (rc == 0)
         rc = tp_siblings_find(e->model, e->base, &e->pairs, &e->siblings, err);
@@ -368,7 +367,7 @@ int tp_estimate(const char *base, const char *model, enum tp_links links, struct
     e.unconverted = calloc(2, CHUNK + TP_SLACK);
     e.coding.bytes = calloc(1, TP_CODED_CAP);
     if (!e.src || !e.ref || !e.unconverted || !e.coding.bytes)
-        rc = tp_fail(err, ENOMEM, "out of memory");
+        rc = tp_oom(err);
     else
         rc = tp_coder_init(&e.coder, err);
     if (!rc)

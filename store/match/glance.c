@@ -2,7 +2,6 @@
 /* Reading the places of a glance, and comparing what stands there. */
 #include <config.h>
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -181,7 +180,7 @@ static int read_own(struct tp_glance *g, struct tp_error *err)
 static int make_weights(struct tp_sight *sight, struct tp_error *err)
 {
     *sight = (struct tp_sight){.weights = calloc((size_t)PLACES * ROW, sizeof *sight->weights)};
-    return sight->weights ? 0 : tp_fail(err, ENOMEM, "out of memory");
+    return sight->weights ? 0 : tp_oom(err);
 }
 
 int tp_glance_create(struct tp_model *model, struct tp_glance **out, struct tp_error *err)
@@ -191,7 +190,7 @@ int tp_glance_create(struct tp_model *model, struct tp_glance **out, struct tp_e
 
     *out = NULL;
     if (!g)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     g->model = model;
     lay_out(g);
     rc = make_weights(&g->own, err);

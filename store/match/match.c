@@ -117,7 +117,7 @@ int tp_match_base(struct tp_store *store, const char *dir, const struct tp_match
     struct tp_base_candidate *best = NULL;
     int rc;
     if (!s)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     *s = (struct tp_base_search){
         .store = store, .self = query->self, .waiting = query->waiting, .cancel = query->cancel};
     for (const struct tp_waiting *w = query->waiting; w; w = w->next)

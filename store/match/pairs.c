@@ -2,7 +2,6 @@
 /* Pairing the tensors of a model with those of a base, and files where several have one name. */
 #include <config.h>
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -167,7 +166,7 @@ static int affinity_of(struct pairing *p, uint32_t f, uint32_t g, const struct a
     if (n > FILE_PAIRS_MAX)
         return 0;
     if (!p->affinities && !(p->affinities = calloc(n, sizeof *p->affinities)))
-        return tp_fail(p->err, ENOMEM, "out of memory");
+        return tp_oom(p->err);
     a = &p->affinities[(size_t)p->model_number[f] * p->base_n + p->base_number[g]];
     *out = a;
     return a->known ? 0 : measure(p, f, g, a);
@@ -242,7 +241,7 @@ int tp_pairs_find(struct tp_model *model, struct tp_model *base, struct tp_pairs
     p.model_number = calloc((size_t)model->file_n + 1, sizeof *p.model_number);
     p.base_number = calloc((size_t)base->file_n + 1, sizeof *p.base_number);
     if (!out->of || !p.model_number || !p.base_number) {
-        rc = tp_fail(err, ENOMEM, "out of memory");
+        rc = tp_oom(err);
     } else {
         p.model_n = number_files(model, p.model_number);
         p.base_n = number_files(base, p.base_number);

@@ -405,7 +405,7 @@ static int sort_base(struct finder *f, struct tp_error *err)
     f->forward = calloc(f->base->tensor_n + 1, sizeof *f->forward);
     f->backward = calloc(f->base->tensor_n + 1, sizeof *f->backward);
     if (!f->forward || !f->backward)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     for (size_t i = 0; i < f->base->tensor_n; i++)
         if (split(f->base->tensors[i].name, &parts))
             f->forward[f->n++] = (struct entry){.key = key_of(&parts), .t = &f->base->tensors[i]};
@@ -424,7 +424,7 @@ int tp_renames_find(const struct tp_model *model, const struct tp_model *base,
 
     *out = (struct tp_renames){.to = calloc(model->name_n + 1, sizeof *out->to)};
     if (!f || !unnamed || !out->to)
-        rc = tp_fail(err, ENOMEM, "out of memory");
+        rc = tp_oom(err);
     for (size_t i = 0; rc == 0 && i < model->name_n; i++) {
         unnamed[i] = model->tensors[i].len && !has_same_name(base, &model->tensors[i]);
         any |= unnamed[i];

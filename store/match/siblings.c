@@ -2,7 +2,6 @@
 /* Which file of a model predicts which: by headers, then a glance at the weights, then samples. */
 #include <config.h>
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -241,7 +240,7 @@ int tp_siblings_find(struct tp_model *model, struct tp_model *base,
     if (!c || !out->of) {
         free(c);
         tp_pairs_clear(out);
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     }
     *c = (struct chooser){
         .model = model, .base = base, .with_base = with_base, .out = out, .err = err};
@@ -249,7 +248,7 @@ int tp_siblings_find(struct tp_model *model, struct tp_model *base,
     c->first = calloc((size_t)model->file_n + 1, sizeof *c->first);
     c->trial.of = calloc(model->tensor_n + 1, sizeof *c->trial.of);
     if (!c->tensors || !c->first || !c->trial.of)
-        rc = tp_fail(err, ENOMEM, "out of memory");
+        rc = tp_oom(err);
     else
         sort_tensors(c);
     for (uint32_t f = 0; rc == 0 && f < model->file_n; f++)

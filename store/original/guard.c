@@ -154,7 +154,7 @@ int tp_original_check_removable(const struct tp_original *o, const struct tp_par
 {
     const struct tp_part *dir = &o->parts[part->parent];
     char *shown = tp_path_join(o->path, part->path, "");
-    int rc = shown ? 0 : tp_fail(err, ENOMEM, "out of memory for a name");
+    int rc = shown ? 0 : tp_oom(err);
 
     if (rc == 0 && part->st.stx_mnt_id != o->parts[0].st.stx_mnt_id)
         rc = tp_fail(err, EXDEV,
@@ -204,7 +204,7 @@ static int check_parent(const struct tp_original *o, const char *parent, struct 
 int tp_original_check_place(const struct tp_original *o, struct tp_error *err)
 {
     char *parent = tp_path_parent(o->path);
-    int rc = parent ? 0 : tp_fail(err, ENOMEM, "out of memory for a name");
+    int rc = parent ? 0 : tp_oom(err);
 
     if (rc == 0)
         rc = check_mounts(o, o->parts[0].st.stx_mnt_id, err);

@@ -127,7 +127,7 @@ int tp_leases_create(const atomic_int *cancel, struct tp_leases **out, struct tp
     int rc;
 
     if (!l)
-        return tp_fail(err, ENOMEM, "out of memory for leases");
+        return tp_oom(err);
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->started, NULL);
     l->cancel = cancel;

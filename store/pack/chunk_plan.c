@@ -118,7 +118,7 @@ static int decode_stored(const struct tp_chunk_plan *plan, const struct tp_table
                                  tp_index_chunk_len(x, plan->chunk), plan->work->scratch);
 
     if (rc == -ENOMEM)
-        return tp_fail(err, ENOMEM, "out of memory for decoding '%s'", tp_pack_path(plan->pack));
+        return tp_oom(err);
     return rc < 0 ? damaged(plan, "its coded bytes break the rules of its codec", err) : 0;
 }
 

@@ -174,7 +174,7 @@ static int ledger_fill(const struct tp_index *x, const struct tp_pack *base, con
     w.own.upto = calloc((size_t)x->chunk_n + 1, sizeof *w.own.upto);
     w.own.shared = calloc((size_t)x->chunk_n + 1, sizeof *w.own.shared);
     if (rc == 0 && (!w.own.upto || !w.own.shared))
-        rc = tp_fail(err, ENOMEM, "out of memory for weighing '%s'", path);
+        rc = tp_oom(err);
     if (rc == 0)
         rc = weigh(&w, path, err);
     ledger_clear(&below);

@@ -166,8 +166,7 @@ static int allocate(struct decoder *d)
     x->strings = malloc(x->strings_len);
     if (!x->files || !x->segments || !x->chunks || !x->tables || !x->dims || !x->attrs ||
         !x->values || !x->strings)
-        return tp_fail(d->err, ENOMEM, "out of memory for an index of %" PRIu32 " chunks",
-                       x->chunk_n);
+        return tp_oom(d->err);
     memcpy(x->strings, d->strings, x->strings_len);
     memcpy(x->values, d->values, x->values_len);
     for (uint32_t i = 0; i < x->dim_n; i++)

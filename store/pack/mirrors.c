@@ -4,7 +4,6 @@
 
 #include "store/pack/mirrors.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -123,7 +122,7 @@ int tp_mirrors_open(struct tp_bytes *own, tp_mirrors_find find, void *arg, struc
 
     *out = NULL;
     if (!mirrors)
-        return tp_fail(err, ENOMEM, "out of memory for '%s'", own->name);
+        return tp_oom(err);
     mirrors->source = *own;
     mirrors->source.operations = &operations;
     mirrors->own = own;

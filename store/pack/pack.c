@@ -92,7 +92,7 @@ static int read_index(struct tp_pack *pack, struct tp_error *err)
     if (rc == 0)
         stored = malloc(f->index_stored + 1);
     if (!stored)
-        return tp_fail(err, ENOMEM, "out of memory for the index of '%s'", pack->bytes->name);
+        return tp_oom(err);
     decoded = stored;
     rc = tp_bytes_read(pack->bytes, stored, f->index_stored, f->index_off, err);
     if (rc == 0 && tp_xxh3(stored, f->index_stored) != f->index_hash)
@@ -102,9 +102,7 @@ static int read_index(struct tp_pack *pack, struct tp_error *err)
                      pack->bytes->name, f->index_stored, f->index_off);
     if (rc == 0 && f->coding == TP_INDEX_ZSTD) {
         decoded = malloc(f->index_len + 1);
-        rc = decoded
-                 ? unzstd(pack, stored, decoded, err)
-                 : tp_fail(err, ENOMEM, "out of memory for the index of '%s'", pack->bytes->name);
+        rc = decoded ? unzstd(pack, stored, decoded, err) : tp_oom(err);
     }
     if (rc == 0)
         rc = tp_cancel_check(err);
@@ -162,7 +160,7 @@ static int open_alone(struct tp_bytes *bytes, struct tp_pack **out, struct tp_er
 
     *out = NULL;
     if (!pack) {
-        rc = tp_fail(err, ENOMEM, "out of memory for '%s'", bytes->name);
+        rc = tp_oom(err);
         tp_bytes_close(bytes);
         return rc;
     }

@@ -112,7 +112,7 @@ static int load(struct tp_pack *pack, struct tp_bytes *bytes, uint32_t segment, 
     int rc;
 
     if (!blob)
-        return tp_fail(err, ENOMEM, "out of memory for the tables of '%s'", path);
+        return tp_oom(err);
     rc =
         tp_bytes_read_checked(bytes, blob, ref->stored_len, ref->stored_off, ref->stored_hash, err);
     if (rc > 0)
@@ -193,7 +193,7 @@ int tp_tables_get(struct tp_pack *pack, struct tp_bytes *bytes, uint32_t segment
         return 0;
     e = calloc(1, sizeof *e);
     if (!e)
-        return tp_fail(err, ENOMEM, "out of memory for the tables of '%s'", tp_pack_path(pack));
+        return tp_oom(err);
     e->serial = tp_pack_serial(pack);
     e->number = number;
     e->codec = codec;

@@ -2,7 +2,6 @@
 /* Coded chunks in their order into a file, then the index and the footer. */
 #include <config.h>
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
@@ -225,7 +224,7 @@ static int schedule(struct output *o, struct tp_error *err)
 
     o->items = calloc((uint64_t)x->chunk_n + x->segment_n + 1, sizeof *o->items);
     if (!o->items)
-        return tp_fail(err, ENOMEM, "out of memory for the plan of '%s'", o->w->plan.root);
+        return tp_oom(err);
     for (uint32_t c = 0; c < x->chunk_n; c++) {
         for (; segment < x->segment_n && x->segments[segment].chunk_first <= c + lead; segment++)
             if (x->segments[segment].dtype != TP_DTYPE_BYTES && x->segments[segment].chunk_n)
@@ -265,7 +264,7 @@ static int put_index(struct output *o, const struct tp_buffer *index, struct tp_
     int rc;
 
     if (!packed)
-        return tp_fail(err, ENOMEM, "out of memory for the index");
+        return tp_oom(err);
     n = ZSTD_compress(packed, cap, index->data, index->len, index->len <= INDEX_SLOW_MAX ? 19 : 9);
     footer->coding = TP_INDEX_ZSTD;
     if (ZSTD_isError(n) || n >= index->len ||
@@ -319,7 +318,7 @@ int tp_output_write(struct tp_writer *w, int fd, const char *path, struct tp_pac
         return rc;
     o.sha = tp_sha256_create();
     o.xxh = tp_xxh128_create();
-    rc = o.sha && o.xxh ? schedule(&o, err) : tp_fail(err, ENOMEM, "out of memory for writing");
+    rc = o.sha && o.xxh ? schedule(&o, err) : tp_oom(err);
     if (rc == 0)
         rc = put_data(&o, err);
     if (rc == 0)

@@ -30,11 +30,6 @@ struct planner {
     struct tp_error *err;
 };
 
-static int out_of_memory(const struct planner *p)
-{
-    return tp_fail(p->err, ENOMEM, "out of memory for the plan of '%s'", p->plan->root);
-}
-
 /*
  * A new segment of file FILE, behind those it has, of which the caller fills what differs from
  * these defaults.
@@ -68,7 +63,7 @@ static int add_piece(struct planner *p, uint32_t file, const struct tp_model_ten
     struct tp_segment *s = add_segment(p, file, t->dtype, n / 8 * bits + n % 8 * bits / 8);
 
     if (!s)
-        return out_of_memory(p);
+        return tp_oom(p->err);
     s->name = t->name;
     s->shape = t->shape;
     s->rank = t->rank;
@@ -219,7 +214,7 @@ static int cut_file(struct planner *p, uint32_t file)
         tp_log(TP_LOG_WARNING, "'%s/%s' is kept as plain bytes: %s", p->plan->root, f->path,
                f->problem);
     if (opaque)
-        rc = add_segment(p, file, TP_DTYPE_BYTES, opaque) ? 0 : out_of_memory(p);
+        rc = add_segment(p, file, TP_DTYPE_BYTES, opaque) ? 0 : tp_oom(p->err);
     for (size_t i = 0; rc == 0 && i < f->tensor_n; i++)
         rc = add_tensor(p, file, model->by_place[f->tensor_first + i]);
     return rc;
@@ -277,7 +272,7 @@ static int list_files(struct planner *p)
     x->files = calloc(x->file_n + 1u, sizeof *x->files);
     plan->model_file = calloc(x->file_n + 1u, sizeof *plan->model_file);
     if (!x->files || !plan->model_file)
-        return out_of_memory(p);
+        return tp_oom(p->err);
     memset(plan->model_file, 0xff, x->file_n * sizeof *plan->model_file);
     for (uint32_t i = 0; i < plan->model->file_n; i++)
         plan->model_file[plan->model->files[i].entry] = i;
@@ -332,7 +327,7 @@ static int number_chunks(struct planner *p)
     x->chunks = calloc(chunks + 1, sizeof *x->chunks);
     x->tables = calloc((size_t)x->segment_n * TP_CODEC_COUNT + 1, sizeof *x->tables);
     if (!x->chunks || !x->tables)
-        return out_of_memory(p);
+        return tp_oom(p->err);
     for (s = 0; s < x->segment_n; s++)
         for (uint32_t c = 0; c < x->segments[s].chunk_n; c++)
             x->chunks[x->segments[s].chunk_first + c].segment = s;
@@ -473,7 +468,7 @@ int tp_plan_make(const char *dir, const struct tp_pack_options *options, struct 
                        TP_PATH_BYTES_MAX);
     find_fitting(&p);
     out->root = strdup(dir);
-    rc = out->root ? plan_all(&p) : tp_fail(err, ENOMEM, "out of memory");
+    rc = out->root ? plan_all(&p) : tp_oom(err);
     tp_pairs_clear(&p.pairs);
     tp_pairs_clear(&p.siblings);
     tp_model_close(p.base);

@@ -161,7 +161,7 @@ int tp_sink_create(int fd, const char *path, struct tp_sink **out, struct tp_err
 
     *out = NULL;
     if (!s)
-        return tp_fail(err, ENOMEM, "out of memory for writing '%s'", path);
+        return tp_oom(err);
     s->fd = fd;
     s->path = path;
     pthread_mutex_init(&s->lock, NULL);
@@ -170,7 +170,7 @@ int tp_sink_create(int fd, const char *path, struct tp_sink **out, struct tp_err
         s->place[i] = aligned_alloc(ALIGNMENT, PLACE);
     if (!s->place[0] || !s->place[1]) {
         tp_sink_destroy(s);
-        return tp_fail(err, ENOMEM, "out of memory for writing '%s'", path);
+        return tp_oom(err);
     }
     *out = s;
     return 0;

@@ -28,7 +28,7 @@ static int fill_maps(struct tp_writer *w, struct tp_error *err)
     if (base)
         w->in_base = tp_chunkmap_create(base->chunk_n);
     if (!w->in_pack || (base && !w->in_base))
-        return tp_fail(err, ENOMEM, "out of memory for the chunks of '%s'", w->plan.root);
+        return tp_oom(err);
     for (uint32_t i = 0; base && i < base->chunk_n; i++)
         tp_chunkmap_put(w->in_base, base->chunks[i].content_hash, tp_index_chunk_len(base, i), i);
     return 0;
@@ -51,9 +51,7 @@ static int prepare(struct tp_writer *w, const char *dir, struct tp_error *err)
         return rc;
     w->segments = calloc(x->segment_n + 1u, sizeof *w->segments);
     w->prints = calloc(x->file_n + 1u, sizeof *w->prints);
-    return w->segments && w->prints
-               ? 0
-               : tp_fail(err, ENOMEM, "out of memory for the plan of '%s'", dir);
+    return w->segments && w->prints ? 0 : tp_oom(err);
 }
 
 static void finish(struct tp_writer *w)
