@@ -106,7 +106,7 @@ static int command(const struct tp_reach *reach, const char *verb, const char *t
 int tp_reach_submit(struct tp_reach *reach, const struct tp_request *request,
                     char id[TP_JOB_ID_MAX], struct tp_error *err)
 {
-    struct tp_asker asker = {
+    struct tp_requester requester = {
         .uid = getuid(), .gid = getgid(), .pid = getpid(), .command = "tenpak"};
     struct tp_json_writer json;
     struct tp_buffer text = {0};
@@ -123,7 +123,7 @@ int tp_reach_submit(struct tp_reach *reach, const struct tp_request *request,
         return rc;
     free(reach->control);
     reach->control = NULL;
-    rc = tp_jobs_submit(reach->jobs, request, 1, &asker, ids, NULL, err);
+    rc = tp_jobs_submit(reach->jobs, request, 1, &requester, ids, NULL, err);
     if (rc == 0)
         memcpy(id, ids[0], TP_JOB_ID_MAX);
     return rc;

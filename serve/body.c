@@ -61,13 +61,13 @@ static int read_body(const struct tp_call *call, enum tp_verb verb, bool with_ba
 
 static enum MHD_Result submit(struct tp_call *call, const struct tp_request *request)
 {
-    struct tp_asker asker = {geteuid(), getegid(), getpid(), "tenpak serve"};
+    struct tp_requester requester = {geteuid(), getegid(), getpid(), "tenpak serve"};
     char ids[1][TP_JOB_ID_MAX];
     struct tp_request_spot spot = {0};
     struct tp_error err = {0};
     struct tp_buffer text = {0};
     char location[TP_JOB_ID_MAX + 16];
-    int rc = tp_jobs_submit(call->serve->jobs, request, 1, &asker, ids, &spot, &err);
+    int rc = tp_jobs_submit(call->serve->jobs, request, 1, &requester, ids, &spot, &err);
 
     if (rc < 0)
         return spot.conflict ? tp_call_refuse(call, 409, -rc, err.message)

@@ -22,7 +22,7 @@
 #include "store/store.h"
 #include "tensor/modeldir.h"
 
-#define ASKER "policy"
+#define REQUESTER "policy"
 
 /* A model whose request was refused, and the time of its last change then. */
 struct refused {
@@ -105,7 +105,7 @@ static bool has_failed(struct tp_jobs *jobs, const char *name, int64_t changed)
         const struct tp_job_status *s = &jobs->list[i]->status;
 
         if (s->verb == TP_VERB_COMPRESS && strcmp(s->subject, name) == 0 &&
-            strcmp(s->asker.command, ASKER) == 0)
+            strcmp(s->requester.command, REQUESTER) == 0)
             failed =
                 s->created > changed && (s->state == TP_JOB_FAILED || s->state == TP_JOB_CANCELLED);
     }
@@ -124,7 +124,8 @@ static bool has_pack(const char *dir, const char *name)
 
 static void ask(struct tp_jobs *jobs, const char *name, int64_t changed)
 {
-    struct tp_asker asker = {.uid = geteuid(), .gid = getegid(), .pid = getpid(), .command = ASKER};
+    struct tp_requester requester = {
+        .uid = geteuid(), .gid = getegid(), .pid = getpid(), .command = REQUESTER};
     struct tp_request request;
     struct tp_error err = {0};
     char id[1][TP_JOB_ID_MAX];
@@ -132,7 +133,7 @@ static void ask(struct tp_jobs *jobs, const char *name, int64_t changed)
 
     rc = tp_request_from_words(TP_VERB_COMPRESS, name, NULL, 0, &request, &err);
     if (rc == 0)
-        rc = tp_jobs_submit(jobs, &request, 1, &asker, id, NULL, &err);
+        rc = tp_jobs_submit(jobs, &request, 1, &requester, id, NULL, &err);
     if (rc == 0) {
         tp_log(TP_LOG_INFO, "'%s' has been quiet: job '%s' compresses it", name, id[0]);
     } else if (rc != -EBUSY && rc != -EAGAIN) {

@@ -42,7 +42,7 @@ const char *tp_job_state_name(enum tp_job_state state);
 /* Completed, failed, cancelled or interrupted. */
 bool tp_job_state_is_end(enum tp_job_state state);
 
-struct tp_asker {
+struct tp_requester {
     uid_t uid;
     gid_t gid;
     pid_t pid;
@@ -57,7 +57,7 @@ struct tp_job_status {
     enum tp_job_state state;
     int error;                  /* positive errno of a failed job, ECANCELED, or 0 */
     char message[TP_ERROR_MAX]; /* why it failed; "" */
-    struct tp_asker asker;
+    struct tp_requester requester;
     int64_t created, started, ended; /* seconds since 1970, 0: not yet */
     char stage[32];                  /* "pack", "verify"; "" */
     uint64_t done_bytes, total_bytes;
@@ -102,7 +102,7 @@ void tp_jobs_close(struct tp_jobs *jobs);
  * done at once, and its id is that of the job it ended. SPOT says which request was refused.
  */
 int tp_jobs_submit(struct tp_jobs *jobs, const struct tp_request *requests, size_t n,
-                   const struct tp_asker *asker, char (*ids)[TP_JOB_ID_MAX],
+                   const struct tp_requester *requester, char (*ids)[TP_JOB_ID_MAX],
                    struct tp_request_spot *spot, struct tp_error *err);
 /* -ENOENT, -EALREADY: it has ended. Returns when the signal is sent; the state follows. */
 int tp_jobs_cancel(struct tp_jobs *jobs, const char *id, struct tp_error *err);

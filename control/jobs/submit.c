@@ -151,8 +151,8 @@ static int check_place(const struct tp_jobs *jobs, struct tp_error *err)
 }
 
 static int check_one(struct tp_jobs *jobs, const struct tp_request *requests, size_t i,
-                     struct taking *all, const struct tp_asker *asker, struct tp_request_spot *spot,
-                     struct tp_error *err)
+                     struct taking *all, const struct tp_requester *requester,
+                     struct tp_request_spot *spot, struct tp_error *err)
 {
     const struct tp_request *r = &requests[i];
     const struct tp_verb_ops *verb = tp_verb_get(r->verb);
@@ -185,7 +185,7 @@ static int check_one(struct tp_jobs *jobs, const struct tp_request *requests, si
     if (rc < 0)
         return rc;
     job->own = true;
-    job->status = (struct tp_job_status){.verb = r->verb, .asker = *asker, .remaining = -1};
+    job->status = (struct tp_job_status){.verb = r->verb, .requester = *requester, .remaining = -1};
     snprintf(job->status.subject, sizeof job->status.subject, "%s", r->subject);
     snprintf(job->status.retry, sizeof job->status.retry, "%s", r->retry);
     pthread_mutex_lock(&jobs->lock);
@@ -277,13 +277,13 @@ static int enter_all(struct tp_jobs *jobs, struct taking *all, size_t n, struct 
 }
 
 static int take_all(struct tp_jobs *jobs, const struct tp_request *requests, size_t n,
-                    const struct tp_asker *asker, struct taking *all, struct tp_request_spot *spot,
-                    struct tp_error *err)
+                    const struct tp_requester *requester, struct taking *all,
+                    struct tp_request_spot *spot, struct tp_error *err)
 {
     int rc = tp_table_look(jobs, err);
 
     for (size_t i = 0; i < n && rc == 0; i++)
-        rc = check_one(jobs, requests, i, all, asker, spot, err);
+        rc = check_one(jobs, requests, i, all, requester, spot, err);
     if (rc == 0)
         rc = check_room(jobs, all, n, err);
     for (size_t i = 0; i < n && rc == 0; i++) {
@@ -304,13 +304,13 @@ static int take_all(struct tp_jobs *jobs, const struct tp_request *requests, siz
 
 /* The first request has yet to make the place for records: not for one that is refused. */
 static int begin_records(struct tp_jobs *jobs, const struct tp_request *requests, size_t n,
-                         const struct tp_asker *asker, struct taking *all,
+                         const struct tp_requester *requester, struct taking *all,
                          struct tp_request_spot *spot, struct tp_error *err)
 {
     int rc = 0;
 
     for (size_t i = 0; i < n && rc == 0; i++)
-        rc = check_one(jobs, requests, i, all, asker, spot, err);
+        rc = check_one(jobs, requests, i, all, requester, spot, err);
     undo(jobs, all, n);
     memset(all, 0, n * sizeof *all);
     return rc < 0 ? rc : tp_jobs_records(jobs, true, err);
@@ -319,14 +319,14 @@ static int begin_records(struct tp_jobs *jobs, const struct tp_request *requests
 /* With the lock of the records, so that no other process accepts a job for a model meanwhile.
  * Readers need SUBMIT, so it is not held while waiting for the lock. */
 static int submit(struct tp_jobs *jobs, const struct tp_request *requests, size_t n,
-                  const struct tp_asker *asker, struct taking *all, struct tp_request_spot *spot,
-                  struct tp_error *err)
+                  const struct tp_requester *requester, struct taking *all,
+                  struct tp_request_spot *spot, struct tp_error *err)
 {
     int rc = tp_jobs_records(jobs, false, NULL), whole;
 
     if (rc == -ENOENT) {
         pthread_mutex_lock(&jobs->submit);
-        rc = begin_records(jobs, requests, n, asker, all, spot, err);
+        rc = begin_records(jobs, requests, n, requester, all, spot, err);
         pthread_mutex_unlock(&jobs->submit);
     } else if (rc < 0) {
         rc = tp_jobs_records(jobs, false, err);
@@ -338,7 +338,7 @@ static int submit(struct tp_jobs *jobs, const struct tp_request *requests, size_
         return whole;
     pthread_mutex_lock(&jobs->submit);
     jobs->records_locked = true;
-    rc = take_all(jobs, requests, n, asker, all, spot, err);
+    rc = take_all(jobs, requests, n, requester, all, spot, err);
     jobs->records_locked = false;
     pthread_mutex_unlock(&jobs->submit);
     close(whole);
@@ -346,7 +346,7 @@ static int submit(struct tp_jobs *jobs, const struct tp_request *requests, size_
 }
 
 int tp_jobs_submit(struct tp_jobs *jobs, const struct tp_request *requests, size_t n,
-                   const struct tp_asker *asker, char (*ids)[TP_JOB_ID_MAX],
+                   const struct tp_requester *requester, char (*ids)[TP_JOB_ID_MAX],
                    struct tp_request_spot *spot, struct tp_error *err)
 {
     struct taking *all = calloc(n ? n : 1, sizeof *all);
@@ -355,7 +355,7 @@ int tp_jobs_submit(struct tp_jobs *jobs, const struct tp_request *requests, size
 
     if (!all)
         return tp_fail(err, ENOMEM, "out of memory for jobs");
-    rc = submit(jobs, requests, n, asker, all, &where, err);
+    rc = submit(jobs, requests, n, requester, all, &where, err);
     for (size_t i = 0; i < n && rc == 0; i++) {
         if (requests[i].verb == TP_VERB_CANCEL) {
             snprintf(all[i].id, sizeof all[i].id, "%.31s", requests[i].subject);

@@ -270,7 +270,7 @@ static void put_text(struct tp_json_writer *json, const char *text, size_t len)
     tp_json_put_u64(json, "bytes", len);
 }
 
-void tp_control_log_refusal(struct tp_control *control, const struct tp_asker *asker,
+void tp_control_log_refusal(struct tp_control *control, const struct tp_requester *requester,
                             const char *file, const char *text, size_t len, int code,
                             const struct tp_request_spot *spot, const struct tp_error *err)
 {
@@ -280,10 +280,10 @@ void tp_control_log_refusal(struct tp_control *control, const struct tp_asker *a
 
     pthread_mutex_lock(&control->lock);
     begin_line(&json, &line, "tenpak.error/1", control->error_last + 1);
-    tp_json_put_u64(&json, "uid", asker->uid);
-    tp_json_put_u64(&json, "gid", asker->gid);
-    tp_json_put_i64(&json, "pid", asker->pid);
-    tp_json_put_string(&json, "command", asker->command);
+    tp_json_put_u64(&json, "uid", requester->uid);
+    tp_json_put_u64(&json, "gid", requester->gid);
+    tp_json_put_i64(&json, "pid", requester->pid);
+    tp_json_put_string(&json, "command", requester->command);
     tp_json_put_string(&json, "file", file);
     put_text(&json, text, len);
     tp_json_put_i64(&json, "errno", code);

@@ -110,7 +110,7 @@ static int verbs(void)
  */
 static int run_jobs(char **arguments)
 {
-    struct tp_asker asker = {geteuid(), getegid(), getpid(), "documents"};
+    struct tp_requester requester = {geteuid(), getegid(), getpid(), "documents"};
     struct tp_jobs_options options = {.program = arguments[0], .dir = arguments[1], .keeper = true};
     enum tp_verb verb = tp_verb_find(arguments[2]);
     char(*ids)[TP_JOB_ID_MAX] = calloc(TP_REQUEST_MAX, sizeof *ids);
@@ -127,7 +127,7 @@ static int run_jobs(char **arguments)
         rc =
             tp_requests_parse(verb, arguments[3], strlen(arguments[3]), &requests, &n, &spot, &err);
     if (!rc)
-        rc = tp_jobs_submit(jobs, requests, n, &asker, ids, &spot, &err);
+        rc = tp_jobs_submit(jobs, requests, n, &requester, ids, &spot, &err);
     tp_jobs_reply(rc, ids, n, &spot, &err, &out);
     for (size_t i = 0; !rc && i < n; i++)
         tp_jobs_wait(jobs, ids[i], -1, &status, NULL);

@@ -311,9 +311,9 @@ static void test_retry(void)
     is_str(ids[3], ids[0], "also by another process, later");
     is_int(tp_jobs_get(jobs, ids[0], &s, NULL), 0, "its status is read back");
     ok(s.verb == TP_VERB_ESTIMATE && s.state == TP_JOB_COMPLETED && s.created && s.started &&
-           s.ended && s.asker.uid == getuid() && s.asker.pid == getpid(),
+           s.ended && s.requester.uid == getuid() && s.requester.pid == getpid(),
        "as it was");
-    is_str(s.asker.command, "test", "the requester");
+    is_str(s.requester.command, "test", "the requester");
     is_str(s.subject, "m", "for what");
     tp_jobs_close(jobs);
     free(program);

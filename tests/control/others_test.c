@@ -277,7 +277,7 @@ static unsigned asked(struct tp_jobs *jobs, const char *model)
         bail_out("list");
     for (size_t i = 0; i < n; i++)
         found +=
-            strcmp(list[i].asker.command, "policy") == 0 && strcmp(list[i].subject, model) == 0;
+            strcmp(list[i].requester.command, "policy") == 0 && strcmp(list[i].subject, model) == 0;
     free(list);
     return found;
 }
