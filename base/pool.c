@@ -64,7 +64,7 @@ static bool queue_pop(struct queue *q, struct task *out)
     return true;
 }
 
-static void *worker(void *arg)
+static void *worker_main(void *arg)
 {
     struct tp_pool *pool = arg;
     pthread_mutex_lock(&pool->lock);
@@ -108,7 +108,7 @@ int tp_pool_create(unsigned threads, const char *name, struct tp_pool **out, str
     }
 
     for (unsigned i = 0; i < threads; i++) {
-        int rc = pthread_create(&pool->threads[i], NULL, worker, pool);
+        int rc = pthread_create(&pool->threads[i], NULL, worker_main, pool);
         if (rc) {
             tp_pool_destroy(pool);
             return tp_fail(err, rc, "cannot start thread %u of '%s'", i, name);

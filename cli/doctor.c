@@ -59,7 +59,7 @@ static int print_text(const struct tp_findings *all, bool fine)
     return tp_report_flush();
 }
 
-static int run(struct tp_options *o)
+static int run_doctor(struct tp_options *o)
 {
     struct tp_error err = {0};
     bool fine = true;
@@ -96,5 +96,5 @@ const struct tp_command tp_command_doctor = {
     .with = TP_WITH_JSON,
     .min_args = 0,
     .max_args = 1,
-    .run = run,
+    .run = run_doctor,
 };

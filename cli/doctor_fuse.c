@@ -186,7 +186,7 @@ static void ask_mount(struct tp_findings *all, const char *point)
 }
 
 /* The kernel writes blanks, tabs, newlines and backslashes as three octal digits. */
-static void unescape(char *text)
+static void unescape_octal(char *text)
 {
     char *to = text;
     for (const char *from = text; *from; to++) {
@@ -212,7 +212,7 @@ bool tp_doctor_mounts(struct tp_findings *all, const char *mnt)
         if (!strstr(line, " - " TP_FS_TYPE " ") ||
             sscanf(line, "%*u %*u %lu:%lu %*s %4095s", &major, &minor, point) != 3)
             continue;
-        unescape(point);
+        unescape_octal(point);
         if (wanted && strcmp(point, wanted))
             continue;
         n++;

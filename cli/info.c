@@ -45,7 +45,7 @@ static void tensor_print(const struct tp_segment *s, const struct tp_usage *u)
            tp_report_name(s->name), codecs_text(u, codecs, sizeof codecs));
 }
 
-static void tensors(const struct tp_index *x)
+static void print_tensors(const struct tp_index *x)
 {
     for (uint32_t n = 0; n < x->file_n; n++) {
         const struct tp_pack_file *f = &x->files[n];
@@ -53,7 +53,7 @@ static void tensors(const struct tp_index *x)
             const struct tp_segment *s = &x->segments[f->segment_first + i];
             struct tp_usage u;
             bool predicted;
-            i = tp_manifest_take_tensor(x, f, i, &u, &predicted);
+            i = tp_manifest_add_tensor(x, f, i, &u, &predicted);
             if (s->dtype != TP_DTYPE_BYTES)
                 tensor_print(s, &u);
         }
@@ -100,11 +100,11 @@ static void print_text(struct tp_pack *pack, const struct tp_index *x, const str
     }
     if (with_tensors) {
         putchar('\n');
-        tensors(x);
+        print_tensors(x);
     }
 }
 
-static int run(struct tp_options *o)
+static int run_info(struct tp_options *o)
 {
     struct tp_error err = {0};
     struct tp_store *store = NULL;
@@ -152,5 +152,5 @@ const struct tp_command tp_command_info = {
     .with = TP_WITH_JSON,
     .min_args = 1,
     .max_args = 1,
-    .run = run,
+    .run = run_info,
 };

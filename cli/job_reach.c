@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "cli/behind.h"
+#include "cli/mounted_path.h"
 #include "cli/job.h"
 #include "control/jobs/record.h"
 
@@ -38,7 +38,7 @@ int tp_reach_open(const char *arg, struct tp_reach *out, struct tp_error *err)
     int rc;
 
     *out = (struct tp_reach){0};
-    rc = tp_behind_mount(arg, &out->dir, err);
+    rc = tp_mounted_path_resolve(arg, &out->dir, err);
     if (rc < 0)
         return rc;
     out->control = find_control(out->dir);

@@ -2,7 +2,7 @@
 bin_PROGRAMS += tenpak
 tenpak_SOURCES = \
 	cli/alias.c \
-	cli/behind.c cli/behind.h \
+	cli/mounted_path.c cli/mounted_path.h \
 	cli/command.h \
 	cli/doctor.c cli/doctor.h cli/doctor_fuse.c cli/doctor_machine.c \
 	cli/foreground.c cli/foreground.h \

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/behind.h"
+#include "cli/mounted_path.h"
 #include "cli/options.h"
 #include "cli/report.h"
 #include "store/names.h"
@@ -45,7 +45,7 @@ static void name_base(struct tp_pack *pack, struct row *row)
     }
 }
 
-static void fill(struct tp_store *store, const struct tp_store_model *model, struct row *row)
+static void fill_row(struct tp_store *store, const struct tp_store_model *model, struct row *row)
 {
     *row = (struct row){.name = model->name, .kind = model->kind};
     if (model->kind == TP_MODEL_PACK) {
@@ -127,14 +127,14 @@ static int print_json(const char *dir, const struct row *rows, size_t n)
     return tp_document_end(&doc);
 }
 
-static void tell_nested(void *arg, const char *name, size_t packs)
+static void print_nested(void *arg, const char *name, size_t packs)
 {
     const char *dir = arg;
     fprintf(stderr, "hint: '%s/%s' holds %zu pack%s, no model%s here: look at it by itself\n", dir,
             name, packs, packs == 1 ? "" : "s", packs == 1 ? "" : "s");
 }
 
-static int run(struct tp_options *o)
+static int run_ls(struct tp_options *o)
 {
     struct tp_store *store = NULL;
     struct tp_store_model *models = NULL;
@@ -146,7 +146,7 @@ static int run(struct tp_options *o)
 
     if (tp_options_next(o) < 0)
         return o->exit;
-    int rc = tp_behind_mount(o->argc ? o->argv[0] : ".", &dir, &err);
+    int rc = tp_mounted_path_resolve(o->argc ? o->argv[0] : ".", &dir, &err);
     if (!rc)
         rc = tp_store_open(dir, &store, &err);
     if (!rc)
@@ -157,12 +157,12 @@ static int run(struct tp_options *o)
         code = tp_report_failed(o, &err);
     } else {
         for (size_t i = 0; i < n; i++)
-            fill(store, &models[i], &rows[i]);
+            fill_row(store, &models[i], &rows[i]);
         if (o->json)
             code = print_json(tp_store_dir(store), rows, n);
         else
             print_rows(rows, n), code = tp_report_flush();
-        tp_store_find_nested(store, tell_nested, dir, NULL);
+        tp_store_find_nested(store, print_nested, dir, NULL);
         for (size_t i = 0; i < n; i++)
             if (rows[i].err.code)
                 code = tp_report_error(&rows[i].err);
@@ -184,5 +184,5 @@ const struct tp_command tp_command_ls = {
     .with = TP_WITH_JSON,
     .min_args = 0,
     .max_args = 1,
-    .run = run,
+    .run = run_ls,
 };

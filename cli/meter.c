@@ -42,7 +42,7 @@ static void clear_line(void)
     meter.shown = false;
 }
 
-static void update(void *arg, const char *stage, uint64_t done, uint64_t total)
+static void update_meter(void *arg, const char *stage, uint64_t done, uint64_t total)
 {
     double t = tp_seconds();
     (void)arg;
@@ -81,7 +81,7 @@ const struct tp_progress *tp_meter_start(bool quiet)
             sigaction(signals[i], &action, NULL);
     meter.visible = !quiet && isatty(STDERR_FILENO);
     meter.every = rate > 0 ? 1 / rate : 0.1;
-    meter.progress = (struct tp_progress){.update = update, .cancel = &meter.cancel};
+    meter.progress = (struct tp_progress){.update = update_meter, .cancel = &meter.cancel};
     tp_cancel_watch(&meter.cancel);
     return &meter.progress;
 }

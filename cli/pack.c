@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/behind.h"
+#include "cli/mounted_path.h"
 #include "cli/foreground.h"
 #include "cli/job.h"
 #include "cli/report.h"
@@ -108,7 +108,7 @@ static int make_request(const struct tp_options *o, struct packing *p, enum tp_v
             rc = tp_fail(err, EINVAL, "'%s' holds no model", p->base_place.path);
     }
     if (rc == 0 && p->output)
-        rc = tp_behind_mount(p->output, &p->out, err);
+        rc = tp_mounted_path_resolve(p->output, &p->out, err);
     if (rc < 0)
         return rc;
     rc = tp_job_words_read(&p->words, NULL, 0, verb, "model", &p->request, err);

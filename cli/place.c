@@ -10,14 +10,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cli/behind.h"
+#include "cli/mounted_path.h"
 #include "cli/place.h"
 #include "store/names.h"
 #include "store/pack/layout.h"
 #include "tensor/modeldir.h"
 
 /* ARG without the slashes that end it, but "/" itself stays. */
-static char *trimmed(const char *arg)
+static char *trim_slashes(const char *arg)
 {
     size_t len = strlen(arg);
     while (len > 1 && arg[len - 1] == '/')
@@ -42,7 +42,7 @@ static int resolve_dots(struct tp_place *place, struct tp_error *err)
 static int leave_mount(struct tp_place *place, struct tp_error *err)
 {
     char *behind;
-    int rc = tp_behind_mount(place->path, &behind, err);
+    int rc = tp_mounted_path_resolve(place->path, &behind, err);
     if (rc)
         return rc;
     free(place->path);
@@ -72,12 +72,12 @@ static int check_pack(const char *path, struct tp_error *err)
         path);
 }
 
-static int find(const char *arg, struct tp_place *place, struct tp_error *err)
+static int find_place(const char *arg, struct tp_place *place, struct tp_error *err)
 {
     struct stat st;
     if (!*arg)
         return tp_fail(err, ENOENT, "cannot open '': No such file or directory");
-    place->path = trimmed(arg);
+    place->path = trim_slashes(arg);
     if (!place->path)
         return tp_oom(err);
     int rc = resolve_dots(place, err);
@@ -118,13 +118,13 @@ static int find(const char *arg, struct tp_place *place, struct tp_error *err)
 int tp_place_find(const char *arg, struct tp_place *out, struct tp_error *err)
 {
     *out = (struct tp_place){0};
-    int rc = find(arg, out, err);
+    int rc = find_place(arg, out, err);
     /* A directory that vanished while it was examined was replaced by its pack: that is the answer.
      */
     if (!rc && out->kind == TP_PLACE_STORE && access(out->path, F_OK) < 0 && errno == ENOENT) {
         tp_place_clear(out);
         *out = (struct tp_place){0};
-        rc = find(arg, out, err);
+        rc = find_place(arg, out, err);
     }
     if (rc)
         tp_place_clear(out);

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "cli/behind.h"
+#include "cli/mounted_path.h"
 #include "cli/foreground.h"
 #include "cli/job.h"
 #include "cli/report.h"
@@ -16,7 +16,7 @@ static const struct tp_option options[] = {
     TP_JOB_OPTIONS,
 };
 
-static int unpack(struct tp_options *o, const struct tp_job_words *words, const char *output)
+static int unpack_model(struct tp_options *o, const struct tp_job_words *words, const char *output)
 {
     struct tp_request request;
     struct tp_error err = {0};
@@ -27,7 +27,7 @@ static int unpack(struct tp_options *o, const struct tp_job_words *words, const 
     if (rc)
         return tp_report_failed(o, &err);
     if (output)
-        rc = tp_behind_mount(output, &out, &err);
+        rc = tp_mounted_path_resolve(output, &out, &err);
     if (!rc && place.kind != TP_PLACE_PACK)
         rc = tp_fail(&err, EINVAL, "'%s' is a directory, not a pack", place.path);
     if (!rc)
@@ -66,7 +66,8 @@ static int run_unpack(struct tp_options *o)
         return tp_options_bad(o, "unpack: one pack at a time; DIR MODEL is for --job");
     if (keep)
         tp_job_words_add(&words, "keep", "yes");
-    code = as_job ? tp_job_run(o, TP_VERB_RESTORE, &words, detach) : unpack(o, &words, output);
+    code =
+        as_job ? tp_job_run(o, TP_VERB_RESTORE, &words, detach) : unpack_model(o, &words, output);
     tp_job_words_clear(&words);
     return code;
 }

@@ -33,7 +33,7 @@ static void print_finding(void *arg, const char *story)
 }
 
 /* The worst of two exit codes: an interruption, damage, anything else. */
-static int worse(int a, int b)
+static int worse_exit_code(int a, int b)
 {
     static const int order[] = {TP_EXIT_INTERRUPTED, TP_EXIT_DAMAGED, TP_EXIT_BASE,
                                 TP_EXIT_VERSION};
@@ -46,7 +46,7 @@ static int worse(int a, int b)
 static void print_error(struct verifying *v, const struct tp_error *err)
 {
     tp_meter_stop();
-    v->code = worse(v->code, tp_report_error(err));
+    v->code = worse_exit_code(v->code, tp_report_error(err));
     v->work.progress = tp_meter_start(v->options->quiet);
 }
 
@@ -77,7 +77,7 @@ static void print_pack(void *arg, const char *path, int rc, struct tp_error *err
 }
 
 /* *TOLD: print_pack has printed the error. */
-static int verify_place(struct verifying *v, const char *arg, bool *told, struct tp_error *err)
+static int verify_argument(struct verifying *v, const char *arg, bool *told, struct tp_error *err)
 {
     struct tp_store *store = NULL;
     struct tp_place place;
@@ -118,7 +118,7 @@ static int verify_all(struct verifying *v)
         struct tp_error err = {0};
         bool told = false;
 
-        if (verify_place(v, o->argv[i], &told, &err) && !told) {
+        if (verify_argument(v, o->argv[i], &told, &err) && !told) {
             v->failed++;
             print_error(v, &err);
         }

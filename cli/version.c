@@ -51,7 +51,7 @@ static int print_json(void)
     return tp_document_end(&doc);
 }
 
-static int run(struct tp_options *o)
+static int run_version(struct tp_options *o)
 {
     if (tp_options_next(o) < 0)
         return o->exit;
@@ -77,5 +77,5 @@ const struct tp_command tp_command_version = {
     .with = TP_WITH_JSON,
     .min_args = 0,
     .max_args = 0,
-    .run = run,
+    .run = run_version,
 };

@@ -155,7 +155,7 @@ void tp_fs_log_hint(struct tp_fs *fs, const char *fmt, ...)
         tp_log(TP_LOG_INFO, "%s", message);
 }
 
-int tp_fs_failed(struct tp_fs *fs, int rc, const struct tp_error *err)
+int tp_fs_log_failure(struct tp_fs *fs, int rc, const struct tp_error *err)
 {
     switch (-rc) {
     case ENOENT:

@@ -49,7 +49,7 @@ int tp_kernel_canonical(const char *path, char **out, struct tp_error *err)
 }
 
 /* Whether a mount of ours is at PATH, its device's minor number, and the user who mounted it. */
-static bool find(const char *path, unsigned *number, uid_t *owner)
+static bool find_connection(const char *path, unsigned *number, uid_t *owner)
 {
     static const char user[] = "user_id=";
     struct tp_mount_table table;
@@ -76,7 +76,7 @@ bool tp_kernel_is_tenpak(const char *path)
     unsigned number;
     uid_t owner;
 
-    return find(path, &number, &owner);
+    return find_connection(path, &number, &owner);
 }
 
 bool tp_kernel_is_mounted(const char *path, dev_t dev)
@@ -90,14 +90,14 @@ bool tp_kernel_connection(const char *path, unsigned *number)
 {
     uid_t owner;
 
-    return find(path, number, &owner);
+    return find_connection(path, number, &owner);
 }
 
 bool tp_kernel_owner(const char *path, uid_t *owner)
 {
     unsigned number;
 
-    return find(path, &number, owner);
+    return find_connection(path, &number, owner);
 }
 
 void tp_kernel_mounts_below(const char *path, void (*fn)(const char *point))

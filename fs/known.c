@@ -48,7 +48,7 @@ void tp_known_destroy(struct tp_known *known)
 }
 
 /* Under the lock. */
-static struct generation *current(struct tp_known *known)
+static struct generation *current_generation(struct tp_known *known)
 {
     struct timespec now;
 
@@ -68,7 +68,7 @@ bool tp_known_note(struct tp_known *known, const char *name)
     uint64_t hash = tp_xxh3(name, len) | 1;
 
     pthread_mutex_lock(&known->lock);
-    struct generation *generation = current(known);
+    struct generation *generation = current_generation(known);
     uint64_t *seen = &generation->seen[(hash >> 1) % SEEN];
     bool noted = *seen == hash;
     if (!noted && generation->names.len + len <= NAMES_BYTES_MAX &&

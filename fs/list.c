@@ -75,8 +75,8 @@ static struct tp_listing *last_snapshot(struct tp_fs *fs)
         return NULL;
     pthread_mutex_lock(&fs->lock);
     struct tp_listing *last = fs->listing;
-    if (last && last->stands && tp_plain_same_time(&last->mtime, &st.st_mtim) &&
-        tp_plain_same_time(&last->ctime, &st.st_ctim)) {
+    if (last && last->stands && tp_same_time(&last->mtime, &st.st_mtim) &&
+        tp_same_time(&last->ctime, &st.st_ctim)) {
         listing = last;
         listing->refs++;
     }

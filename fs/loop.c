@@ -15,7 +15,7 @@
 
 #include "fs/mountinfo.h"
 
-void tp_loop_begin(struct tp_fs *fs)
+void tp_loop_set_mount(struct tp_fs *fs)
 {
     int fd = open(fs->mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
     struct tp_mount_table table;
@@ -32,7 +32,7 @@ void tp_loop_begin(struct tp_fs *fs)
 }
 
 /* 0, or a negative errno. */
-static int check(const struct tp_fs *fs, int fd)
+static int check_mount_of(const struct tp_fs *fs, int fd)
 {
     dev_t own = atomic_load(&fs->mount_dev);
     struct tp_mount_table table;
@@ -70,7 +70,7 @@ int tp_loop_open(struct tp_fs *fs, int dirfd, dev_t dev, const char *name)
     fd = openat(dirfd, name, flags);
     if (fd < 0)
         return -errno;
-    rc = is_of(fd, dev) ? 0 : check(fs, fd);
+    rc = is_of(fd, dev) ? 0 : check_mount_of(fs, fd);
     if (rc == 0)
         return fd;
     close(fd);

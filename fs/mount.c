@@ -91,8 +91,8 @@ static int check_not_ours(const char *path, struct tp_error *err)
 
 /* DIR must not show the mount point, and so itself without an end: by whatever way it does, a bind
  * mount, another mount of ours, an overlay. */
-static int look_apart(const struct tp_fs *fs, int dirfd, const char *point, int point_fd,
-                      struct tp_error *err)
+static int check_not_shown(const struct tp_fs *fs, int dirfd, const char *point, int point_fd,
+                           struct tp_error *err)
 {
     const struct tp_mount_row *via = NULL;
     struct tp_mount_table table;
@@ -126,7 +126,7 @@ static int check_apart(const struct tp_fs *fs, const char *point, struct tp_erro
     if (dirfd < 0 || point_fd < 0)
         rc = tp_fail_errno(err, "cannot open '%s'", dirfd < 0 ? fs->dir : point);
     else
-        rc = look_apart(fs, dirfd, point, point_fd, err);
+        rc = check_not_shown(fs, dirfd, point, point_fd, err);
     if (dirfd >= 0)
         close(dirfd);
     if (point_fd >= 0)
@@ -348,8 +348,8 @@ static int run_session(struct tp_fs *fs, struct fuse_session *session,
                   : 0;
 }
 
-static int serve(struct tp_fs *fs, const struct tp_mount_options *options,
-                 struct fuse_session *session, struct tp_error *err)
+static int serve_session(struct tp_fs *fs, const struct tp_mount_options *options,
+                         struct fuse_session *session, struct tp_error *err)
 {
     struct ready ready = {fs, options, serve_threads()};
     struct fuse_loop_config *config = fuse_loop_cfg_create();
@@ -389,8 +389,8 @@ static int mount_and_serve(struct tp_fs *fs, const struct tp_mount_options *opti
         rc = tp_fail(err, EPERM, "cannot mount on '%s': the kernel or fusermount3 refused it",
                      fs->mountpoint);
     } else {
-        tp_loop_begin(fs);
-        rc = serve(fs, options, session, err);
+        tp_loop_set_mount(fs);
+        rc = serve_session(fs, options, session, err);
     }
     fuse_session_destroy(session);
     return rc;

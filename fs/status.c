@@ -19,7 +19,7 @@
 #include "fs/hot/promote.h"
 #include "fs/watch.h"
 
-static double uptime(const struct tp_fs *fs)
+static double mount_uptime(const struct tp_fs *fs)
 {
     struct timespec now;
 
@@ -104,7 +104,7 @@ int tp_status_write(struct tp_fs *fs, struct tp_buffer *out)
     tp_json_put_string(&json, "mountpoint", fs->mountpoint);
     tp_json_put_bool(&json, "writable", !fs->options->read_only);
     tp_json_put_bool(&json, "allow_other", fs->options->allow_other);
-    tp_json_put_double(&json, "uptime_seconds", uptime(fs));
+    tp_json_put_double(&json, "uptime_seconds", mount_uptime(fs));
     tp_json_put_u64(&json, "open_files", atomic_load(&fs->open_n));
     put_cache(&json, fs);
     put_kernel(&json, fs);

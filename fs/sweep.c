@@ -82,7 +82,7 @@ struct tp_sweep *tp_sweep_create(struct tp_fs *fs)
 }
 
 /* False: this kernel does not know how. */
-static bool prune(struct tp_sweep *sweep, const struct tp_plain_place *places, unsigned n)
+static bool prune_dentries(struct tp_sweep *sweep, const struct tp_plain_place *places, unsigned n)
 {
     struct notify_prune notice = {.code = NOTIFY_PRUNE, .count = n};
 
@@ -96,7 +96,7 @@ static bool prune(struct tp_sweep *sweep, const struct tp_plain_place *places, u
  * Also what is open, from then on under no name. The kernel makes us wait for look-ups in the
  * directory.
  */
-static void forget(struct tp_sweep *sweep, const struct tp_plain_place *places, unsigned n)
+static void forget_names(struct tp_sweep *sweep, const struct tp_plain_place *places, unsigned n)
 {
     for (unsigned i = 0; i < n && !atomic_load(&sweep->ends); i++)
         if (!places[i].is_directory && places[i].name)
@@ -114,10 +114,10 @@ static void sweep_once(struct tp_sweep *sweep)
     for (unsigned i = 0; i < TP_FS_BUCKETS && left > 0 && !atomic_load(&sweep->ends); i++) {
         unsigned n = tp_plain_places(sweep->fs, sweep->at, places, left < BATCH ? left : BATCH);
         sweep->at = (sweep->at + 1) % TP_FS_BUCKETS;
-        if (n > 0 && atomic_load(&sweep->prunes) && !prune(sweep, places, n))
+        if (n > 0 && atomic_load(&sweep->prunes) && !prune_dentries(sweep, places, n))
             atomic_store(&sweep->prunes, false);
         if (!atomic_load(&sweep->prunes))
-            forget(sweep, places, n);
+            forget_names(sweep, places, n);
         for (unsigned j = 0; j < n; j++)
             free(places[j].name);
         left -= n;
@@ -150,7 +150,7 @@ void tp_sweep_start(struct tp_sweep *sweep, struct fuse_session *session)
     pthread_mutex_unlock(&sweep->stopping);
 }
 
-void tp_sweep_call(struct tp_sweep *sweep)
+void tp_sweep_request(struct tp_sweep *sweep)
 {
     pthread_mutex_lock(&sweep->lock);
     sweep->called = true;
@@ -163,7 +163,7 @@ bool tp_sweep_wait(struct tp_sweep *sweep, unsigned *tries)
     const struct timespec pause = {.tv_nsec = WAIT_MS * 1000000L};
     bool may = (*tries)++ < WAIT_TRIES && atomic_load(&sweep->prunes) && !atomic_load(&sweep->ends);
 
-    tp_sweep_call(sweep);
+    tp_sweep_request(sweep);
     may = atomic_fetch_add(&sweep->waiting, 1) < WAITING_MOST && may;
     if (may)
         nanosleep(&pause, NULL);
@@ -175,7 +175,7 @@ bool tp_sweep_wait(struct tp_sweep *sweep, unsigned *tries)
 static void end_thread(struct tp_sweep *sweep, unsigned seconds)
 {
     atomic_store(&sweep->ends, true);
-    tp_sweep_call(sweep);
+    tp_sweep_request(sweep);
     pthread_mutex_lock(&sweep->stopping);
     if (sweep->started)
         sweep->started = !tp_thread_join(sweep->thread, seconds);

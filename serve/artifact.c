@@ -146,7 +146,7 @@ static enum MHD_Result send_file(struct tp_call *call, int fd, uint64_t size, co
     return rc;
 }
 
-enum MHD_Result tp_call_artifact(struct tp_call *call)
+enum MHD_Result tp_call_send_artifact(struct tp_call *call)
 {
     char etag[TP_SHA256_HEX + 2], *path = NULL;
     struct tp_error err = {0};

@@ -59,7 +59,7 @@ static int read_body(const struct tp_call *call, enum tp_verb verb, bool with_ba
     return rc;
 }
 
-static enum MHD_Result submit(struct tp_call *call, const struct tp_request *request)
+static enum MHD_Result submit_request(struct tp_call *call, const struct tp_request *request)
 {
     struct tp_requester requester = {geteuid(), getegid(), getpid(), "tenpak serve"};
     char ids[1][TP_JOB_ID_MAX];
@@ -95,6 +95,6 @@ enum MHD_Result tp_call_submit(struct tp_call *call, enum tp_verb verb, bool wit
         return tp_call_refuse(call, 413, E2BIG, "the body is longer than 64 KiB");
     rc = read_body(call, verb, with_base, &request, &code, &err);
     if (rc == 0)
-        return submit(call, &request);
+        return submit_request(call, &request);
     return code ? tp_call_refuse(call, code, -rc, err.message) : tp_call_fail(call, rc, &err);
 }

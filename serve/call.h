@@ -56,9 +56,9 @@ enum MHD_Result tp_call_refuse_with(struct tp_call *call, unsigned code, int err
 enum MHD_Result tp_call_wrong_method(struct tp_call *call, const char *allowed);
 
 /* MHD's handler of requests, CLS a struct tp_serve, and of their ends. */
-enum MHD_Result tp_call_take(void *cls, struct MHD_Connection *connection, const char *url,
-                             const char *method, const char *version, const char *data, size_t *len,
-                             void **con_cls);
+enum MHD_Result tp_call_receive(void *cls, struct MHD_Connection *connection, const char *url,
+                                const char *method, const char *version, const char *data,
+                                size_t *len, void **con_cls);
 void tp_call_end(void *cls, struct MHD_Connection *connection, void **con_cls,
                  enum MHD_RequestTerminationCode why);
 
@@ -70,7 +70,7 @@ bool tp_call_is_framed(struct tp_call *call, const char *version, enum MHD_Resul
 enum MHD_Result tp_call_answer(struct tp_call *call);
 
 /* The pack that a job made, or the part of it that is asked for. */
-enum MHD_Result tp_call_artifact(struct tp_call *call);
+enum MHD_Result tp_call_send_artifact(struct tp_call *call);
 /* The request in the body becomes a job; WITH_BASE: it must name a base. */
 enum MHD_Result tp_call_submit(struct tp_call *call, enum tp_verb verb, bool with_base);
 

@@ -114,7 +114,7 @@ static enum MHD_Result answer_openapi(struct tp_call *call, const struct route *
 static enum MHD_Result answer_artifact(struct tp_call *call, const struct route *route)
 {
     (void)route;
-    return tp_call_artifact(call);
+    return tp_call_send_artifact(call);
 }
 
 static enum MHD_Result answer_jobs(struct tp_call *call, const struct route *route)

@@ -84,9 +84,9 @@ static enum MHD_Result take_body(struct tp_call *call, const char *data, size_t 
     return call->seen > DROP_BYTES ? MHD_NO : MHD_YES;
 }
 
-enum MHD_Result tp_call_take(void *cls, struct MHD_Connection *connection, const char *url,
-                             const char *method, const char *version, const char *data, size_t *len,
-                             void **con_cls)
+enum MHD_Result tp_call_receive(void *cls, struct MHD_Connection *connection, const char *url,
+                                const char *method, const char *version, const char *data,
+                                size_t *len, void **con_cls)
 {
     struct tp_call *call = *con_cls;
     enum MHD_Result result;
@@ -202,7 +202,7 @@ static int listen_on(struct tp_serve *serve, const char *text, struct tp_error *
         flags |= MHD_USE_IPv6;
     errno = 0;
     serve->http = MHD_start_daemon(
-        flags, 0, NULL, NULL, tp_call_take, serve, MHD_OPTION_EXTERNAL_LOGGER, log_line, NULL,
+        flags, 0, NULL, NULL, tp_call_receive, serve, MHD_OPTION_EXTERNAL_LOGGER, log_line, NULL,
         MHD_OPTION_SOCK_ADDR, &address.any, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS,
         MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)CONNECTIONS_OF_ONE,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,

@@ -31,8 +31,8 @@ static int check_owner(int fd, const char *path, struct tp_error *err)
 }
 
 /* One word of visible ASCII, perhaps with an end of line. */
-static int take(char *text, size_t len, const char *path, struct tp_token *out,
-                struct tp_error *err)
+static int take_token(char *text, size_t len, const char *path, struct tp_token *out,
+                      struct tp_error *err)
 {
     while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r'))
         len--;
@@ -62,7 +62,7 @@ int tp_token_read(const char *path, struct tp_token *out, struct tp_error *err)
             len += (size_t)n;
     }
     if (rc == 0)
-        rc = take(text, len, path, out, err);
+        rc = take_token(text, len, path, out, err);
     explicit_bzero(text, sizeof text);
     close(fd);
     return rc;

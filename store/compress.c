@@ -32,16 +32,17 @@ struct job {
     struct tp_error *err;
 };
 
-static bool exists(const char *path)
+static bool path_exists(const char *path)
 {
     struct stat st;
 
     return lstat(path, &st) == 0;
 }
 
-static void note(const struct job *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void log_note(const struct job *j, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
-static void note(const struct job *j, const char *fmt, ...)
+static void log_note(const struct job *j, const char *fmt, ...)
 {
     char line[TP_ERROR_MAX];
     va_list args;
@@ -61,7 +62,7 @@ static bool is_dir(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-static int init(struct job *j, const char *path)
+static int init_job(struct job *j, const char *path)
 {
     const char *name;
     struct stat st;
@@ -159,7 +160,7 @@ static int verify_existing(const struct job *j, struct tp_pack *pack)
     return tp_pack_verify(pack, j->options->threads, &j->progress, NULL, NULL, &report, j->err);
 }
 
-static enum tp_original_use use(const struct job *j)
+static enum tp_original_use original_use(const struct job *j)
 {
     if (j->options->keep)
         return TP_ORIGINAL_READ;
@@ -170,7 +171,8 @@ static enum tp_original_use use(const struct job *j)
 static int open_original(struct job *j, struct tp_original **out)
 {
     const struct tp_progress *theirs = j->options->progress;
-    int rc = tp_original_open(j->model, use(j), theirs ? theirs->cancel : NULL, out, j->err);
+    int rc =
+        tp_original_open(j->model, original_use(j), theirs ? theirs->cancel : NULL, out, j->err);
 
     if (rc == 0)
         j->progress.cancel = tp_original_cancel(*out);
@@ -178,7 +180,7 @@ static int open_original(struct job *j, struct tp_original **out)
 }
 
 /* Whatever reading it failed with: where the directory is not what it was, that is the story. */
-static int explain(const struct job *j, struct tp_original *original, int rc)
+static int explain_failure(const struct job *j, struct tp_original *original, int rc)
 {
     const struct tp_progress *theirs = j->options->progress;
     struct tp_error why = {0};
@@ -200,7 +202,7 @@ static int replace_existing(struct job *j, struct tp_pack *pack)
     rc = tp_compare_dir(pack, j->model, true, &j->progress, j->err);
     if (rc == 0)
         rc = verify_existing(j, pack);
-    rc = explain(j, original, rc);
+    rc = explain_failure(j, original, rc);
     if (rc == 0 && !j->options->keep)
         rc = tp_original_remove(original, pack, j->err);
     tp_original_close(original);
@@ -227,7 +229,7 @@ static int check_pack_name(const struct job *j)
 /* 0: the work is done. */
 static int finish_existing(struct job *j)
 {
-    bool removing = tp_original_is_half_removed(AT_FDCWD, j->model), plain = exists(j->model);
+    bool removing = tp_original_is_half_removed(AT_FDCWD, j->model), plain = path_exists(j->model);
     struct tp_pack *pack;
     int rc = tp_store_open_path(NULL, j->pack, &pack, j->err);
 
@@ -242,9 +244,9 @@ static int finish_existing(struct job *j)
         rc = replace_existing(j, pack);
     if (rc == 0) {
         report_existing(j, pack);
-        note(j, "%s",
-             removing || plain ? "the pack was there already and is whole"
-                               : "it is packed already");
+        log_note(j, "%s",
+                 removing || plain ? "the pack was there already and is whole"
+                                   : "it is packed already");
     }
     tp_pack_close(pack);
     return rc;
@@ -290,7 +292,8 @@ static int wait_for_others(const struct job *j, const char *path)
         if (progress && progress->cancel && atomic_load(progress->cancel))
             return tp_fail(j->err, ECANCELED, "cancelled");
         if (!noted)
-            note(j, "waiting for another process that works on the base '%s'", tp_path_name(path));
+            log_note(j, "waiting for another process that works on the base '%s'",
+                     tp_path_name(path));
         noted = true;
         nanosleep(&moment, NULL);
     }
@@ -344,7 +347,7 @@ static int pack_base(const struct job *j, const char *plain)
     if (!report)
         return tp_oom(j->err);
     if (is_dir(plain))
-        note(j, "the base '%s' is a plain directory: it is packed first", tp_path_name(plain));
+        log_note(j, "the base '%s' is a plain directory: it is packed first", tp_path_name(plain));
     rc = compress_base(j, plain, &o, report);
     if (rc < 0)
         tp_error_prefix(j->err, "packing the base '%s'", tp_path_name(plain));
@@ -372,9 +375,9 @@ static int open_choice(const struct job *j, const struct tp_base_choice *choice,
     int rc = 0;
 
     if (choice->searched && !choice->pack)
-        note(j, "no base%s%s: %s", *of ? " for " : "", of, choice->why);
+        log_note(j, "no base%s%s: %s", *of ? " for " : "", of, choice->why);
     else if (choice->searched)
-        note(j, "base%s%s: %s (%s)", *of ? " of " : "", of, choice->name, choice->why);
+        log_note(j, "base%s%s: %s (%s)", *of ? " of " : "", of, choice->name, choice->why);
     snprintf(j->report->base, sizeof j->report->base, "%s", choice->name);
     snprintf(j->report->why, sizeof j->report->why, "%s", choice->why);
     if (!choice->pack)
@@ -409,7 +412,7 @@ static int open_base(const struct job *j, bool packs_only, struct tp_pack **out)
      */
     if (rc < 0 && rc != -ECANCELED && rc != -ENOMEM && choice.searched && !packs_only &&
         j->options->waiting) {
-        note(j, "%s", j->err ? j->err->message : "");
+        log_note(j, "%s", j->err ? j->err->message : "");
         j->report->base[0] = j->report->why[0] = '\0';
         j->report->base_packed = false;
         rc = open_base(j, true, out);
@@ -437,7 +440,7 @@ static int write_pack(const struct job *j, const char *out, struct tp_original *
     if (rc == 0)
         rc = tp_modeldir_is_snapshot(j->model, j->err);
     if (rc > 0) {
-        note(j, "a snapshot of the hub's cache: the files that its links lead to are packed");
+        log_note(j, "a snapshot of the hub's cache: the files that its links lead to are packed");
         rc = 0;
     }
     if (rc == 0 && base)
@@ -453,7 +456,7 @@ static int write_pack(const struct job *j, const char *out, struct tp_original *
 }
 
 /* Take back the pack just written, unless somebody stands on it already: then both are left. */
-static void withdraw(const struct job *j, const struct tp_pack *pack)
+static void withdraw_pack(const struct job *j, const struct tp_pack *pack)
 {
     char *dir = tp_path_parent(j->pack), **names = NULL;
     struct tp_store *store = NULL;
@@ -471,7 +474,7 @@ static void withdraw(const struct job *j, const struct tp_pack *pack)
 }
 
 /* The pack has been written: the directory, if it still is what was packed, goes. */
-static int replace(const struct job *j, struct tp_original *original)
+static int replace_original(const struct job *j, struct tp_original *original)
 {
     struct tp_pack *pack;
     int rc = tp_store_open_path(NULL, j->pack, &pack, j->err);
@@ -492,7 +495,7 @@ static int replace(const struct job *j, struct tp_original *original)
     else
         rc = tp_original_remove(original, pack, j->err);
     if (rc < 0 && tp_original_is_in_place(original))
-        withdraw(j, pack);
+        withdraw_pack(j, pack);
     tp_pack_close(pack);
     return rc;
 }
@@ -504,12 +507,12 @@ static int compress_new(struct job *j)
 
     if (rc < 0)
         return rc;
-    rc = explain(j, original, write_pack(j, j->pack, original));
+    rc = explain_failure(j, original, write_pack(j, j->pack, original));
     if (rc == 0) {
         /* The pack has its name: it is opened to be kept or to be taken back. */
         const atomic_int *watched = tp_cancel_watch(NULL);
 
-        rc = replace(j, original);
+        rc = replace_original(j, original);
         tp_cancel_watch(watched);
     }
     tp_original_close(original);
@@ -524,14 +527,14 @@ static int compress_in_place(struct job *j)
         return rc;
     tp_temporaries_sweep(j->pack);
     tp_temporaries_sweep(j->model);
-    if (exists(j->pack))
+    if (path_exists(j->pack))
         return finish_existing(j);
     if (tp_original_is_half_removed(AT_FDCWD, j->model))
         return tp_fail(j->err, EEXIST,
                        "the pack '%s' is gone, and what an interrupted removal left of '%s' is "
                        "hidden beside it",
                        j->pack, j->model);
-    if (!exists(j->model))
+    if (!path_exists(j->model))
         return tp_fail(j->err, ENOENT, "there is no model '%s'", j->model);
     return compress_new(j);
 }
@@ -557,7 +560,7 @@ int tp_compress(const char *path, const struct tp_compress_options *options,
     if (options->progress)
         j.progress = *options->progress;
     memset(report, 0, sizeof *report);
-    rc = init(&j, path);
+    rc = init_job(&j, path);
     if (rc == 0 && options->out)
         rc = tp_check_new(options->out, err);
     if (rc == 0) {
@@ -580,7 +583,7 @@ int tp_compress_check(const char *path, const struct tp_compress_options *option
 {
     struct job j = {.options = options, .err = err};
     struct tp_original *original = NULL;
-    int rc = init(&j, path);
+    int rc = init_job(&j, path);
 
     if (rc == 0)
         rc = options->out ? tp_check_new(options->out, err) : check_pack_name(&j);

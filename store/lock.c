@@ -41,7 +41,7 @@ static int try_lock(struct tp_model_lock *lock, const char *model, struct tp_err
     return 0;
 }
 
-static void release(struct tp_model_lock *lock)
+static void release_lock(struct tp_model_lock *lock)
 {
     if (lock->fd >= 0)
         close(lock->fd);
@@ -60,7 +60,7 @@ int tp_model_lock(const char *path, struct tp_model_lock *out, struct tp_error *
             rc = try_lock(out, path, err);
         while (rc == 1);
     if (rc < 0)
-        release(out);
+        release_lock(out);
     return rc;
 }
 
@@ -93,7 +93,7 @@ void tp_model_unlock(struct tp_model_lock *lock)
         return;
     unlink(lock->path); /* while it is locked: a process that has opened it finds it removed */
     tp_model_locks_sweep(lock->path);
-    release(lock);
+    release_lock(lock);
 }
 
 static int lock_pack(const struct tp_pack *pack, bool exclusive, int *fd, struct tp_error *err)

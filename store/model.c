@@ -267,7 +267,7 @@ static int by_path(const void *a, const void *b)
  * Where a link at PATH to TARGET leads, from the top of the model on; false: out of it, or it is
  * too long.
  */
-static bool resolve(const char *path, const char *target, char out[LINK_MAX_LEN])
+static bool resolve_link(const char *path, const char *target, char out[LINK_MAX_LEN])
 {
     const char *slash = strrchr(path, '/');
     size_t len = slash ? (size_t)(slash - path) : 0;
@@ -326,7 +326,7 @@ static int give_titles(struct tp_model *model, const char *const *paths, const c
     for (size_t i = 0; i < n; i++) {
         struct named_file key = {.path = text}, *found;
 
-        if (!resolve(paths[i], targets[i], text) ||
+        if (!resolve_link(paths[i], targets[i], text) ||
             !(found = bsearch(&key, sorted, model->file_n, sizeof *sorted, by_path)))
             continue;
         if (model->files[found->file].title == found->path)
@@ -459,8 +459,8 @@ const struct tp_modeldir *tp_model_dir(const struct tp_model *model)
 }
 
 /* The first of N tensors, sorted by name, whose name is not less than NAME. */
-static const struct tp_model_tensor *seek(const struct tp_model_tensor *tensors, size_t n,
-                                          const char *name)
+static const struct tp_model_tensor *find_tensor(const struct tp_model_tensor *tensors, size_t n,
+                                                 const char *name)
 {
     size_t low = 0, high = n;
     while (low < high) {
@@ -475,7 +475,7 @@ static const struct tp_model_tensor *seek(const struct tp_model_tensor *tensors,
 
 const struct tp_model_tensor *tp_model_find(const struct tp_model *model, const char *name)
 {
-    const struct tp_model_tensor *t = seek(model->tensors, model->name_n, name);
+    const struct tp_model_tensor *t = find_tensor(model->tensors, model->name_n, name);
     return t < model->tensors + model->name_n && !strcmp(t->name, name) ? t : NULL;
 }
 
@@ -490,7 +490,7 @@ const struct tp_model_tensor *tp_model_find_next(const struct tp_model *model, c
         return t;
     if (!before)
         return NULL;
-    t = before < first ? seek(first, model->tensor_n - model->name_n, name) : before + 1;
+    t = before < first ? find_tensor(first, model->tensor_n - model->name_n, name) : before + 1;
     return t < end && !strcmp(t->name, name) ? t : NULL;
 }
 

@@ -138,7 +138,7 @@ int tp_temporary_lock(int fd, const char *path, struct tp_error *err)
 }
 
 /* With the lock of a dead writer's file in hand nobody else takes it for a live one's. */
-static void sweep(int dirfd, const char *name)
+static void remove_if_unlocked(int dirfd, const char *name)
 {
     int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
@@ -161,7 +161,7 @@ void tp_temporaries_sweep(const char *path)
         const char *want = tp_path_name(prefix);
 
         if (strncmp(entry->d_name, want, strlen(want)) == 0 && tp_is_temporary(entry->d_name))
-            sweep(tp_dir_fd(&dir), entry->d_name);
+            remove_if_unlocked(tp_dir_fd(&dir), entry->d_name);
     }
     tp_dir_close(&dir);
     free(prefix);

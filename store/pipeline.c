@@ -38,13 +38,13 @@ unsigned tp_pipeline_threads(unsigned threads)
     return threads > TP_PIPELINE_THREADS_MAX ? TP_PIPELINE_THREADS_MAX : threads;
 }
 
-static bool cancelled(const struct tp_pipeline *p)
+static bool is_cancelled(const struct tp_pipeline *p)
 {
     return p->cancel && atomic_load(p->cancel);
 }
 
 /* Take the next item once its slot is free; false: there is none any more. */
-static bool claim(struct state *s, uint64_t *item)
+static bool claim_item(struct state *s, uint64_t *item)
 {
     bool got;
 
@@ -71,7 +71,7 @@ static void *worker_main(void *arg)
         pthread_mutex_unlock(&s->lock);
         return NULL;
     }
-    while (claim(s, &item)) {
+    while (claim_item(s, &item)) {
         struct cell *c = &s->cells[item % s->cell_n];
         int rc = s->p->work(s->p->arg, worker, item, c->slot, &c->err);
 
@@ -105,7 +105,7 @@ static int consume_all(struct state *s, struct tp_error *err)
         struct cell *c = &s->cells[i % s->cell_n];
         int rc = wait_item(s, c, err);
 
-        if (rc == 0 && cancelled(s->p))
+        if (rc == 0 && is_cancelled(s->p))
             rc = tp_fail(err, ECANCELED, "cancelled");
         if (rc < 0)
             return rc;
@@ -164,8 +164,8 @@ static int run_alone(const struct tp_pipeline *p, struct tp_error *err)
     int rc = worker && slot ? 0 : tp_oom(err);
 
     for (uint64_t i = 0; rc == 0 && i < p->item_n; i++) {
-        rc = cancelled(p) ? tp_fail(err, ECANCELED, "cancelled")
-                          : p->work(p->arg, worker, i, slot, err);
+        rc = is_cancelled(p) ? tp_fail(err, ECANCELED, "cancelled")
+                             : p->work(p->arg, worker, i, slot, err);
         if (rc == 0)
             rc = p->consume(p->arg, i, slot, err);
     }

@@ -69,7 +69,7 @@ static void warn_of_lost(const struct job *j, const struct tp_lost *lost)
                j->target, what);
 }
 
-static int extract(const struct job *j)
+static int extract_pack(const struct job *j)
 {
     struct tp_lost lost = {0};
     char *temporary = NULL;
@@ -96,7 +96,7 @@ static int extract(const struct job *j)
     return rc;
 }
 
-static bool exists(const char *path)
+static bool path_exists(const char *path)
 {
     struct stat st;
 
@@ -159,7 +159,7 @@ static int remove_pack(const struct job *j, bool was_there)
 
 static int restore_locked(const struct job *j)
 {
-    bool was_there = exists(j->target);
+    bool was_there = path_exists(j->target);
     int claim = -1, rc = 0;
 
     tp_temporaries_sweep(j->target);
@@ -170,7 +170,7 @@ static int restore_locked(const struct job *j)
     if (rc == 0 && was_there)
         rc = j->options->keep ? tp_fail(j->err, EEXIST, "'%s' exists", j->target) : 0;
     else if (rc == 0)
-        rc = extract(j);
+        rc = extract_pack(j);
     if (rc == 0 && !j->options->keep)
         rc = remove_pack(j, was_there);
     if (claim >= 0)
@@ -234,7 +234,7 @@ int tp_restore(const char *path, const struct tp_restore_options *options, uint6
     if (rc == 0)
         rc = open_all(&j);
     if (rc == 0)
-        rc = options->out ? extract(&j) : restore_in_place(&j);
+        rc = options->out ? extract_pack(&j) : restore_in_place(&j);
     if (rc == 0 && bytes)
         *bytes = tp_pack_index(j.pack)->logical_bytes;
     tp_pack_close(j.pack);

@@ -392,7 +392,7 @@ static int open_content(struct tp_store *store, const struct tp_base_query *quer
     return rc;
 }
 
-static int refresh(struct tp_store *store, struct tp_error *err)
+static int refresh_catalog(struct tp_store *store, struct tp_error *err)
 {
     pthread_mutex_lock(&store->lock);
     int rc = tp_catalog_refresh(&store->catalog, err);
@@ -412,7 +412,7 @@ int tp_store_open_base(struct tp_store *store, const struct tp_base_query *query
 
     *out = NULL;
     if (rc < 0 || tp_pack_base_error(by_id)[0]) {
-        int looked = refresh(store, err);
+        int looked = refresh_catalog(store, err);
 
         if (looked == 0 && rc < 0)
             rc = open_known(store, query, &by_id, err);
@@ -443,36 +443,37 @@ static bool rests_on(const struct tp_pack *what, const struct tp_pack *pack)
 }
 
 /* Other packs that hold what PACK does, as far as is seen whole, and stay readable without it. */
-struct twins {
+struct duplicates {
     bool any;     /* there is one */
     bool same_id; /* one of them has its id, too */
 };
 
-static int find_twins(struct tp_store *store, const struct tp_pack *pack, struct twins *out,
-                      struct tp_error *err)
+static int find_duplicates(struct tp_store *store, const struct tp_pack *pack,
+                           struct duplicates *out, struct tp_error *err)
 {
     char **files;
     size_t n;
     int rc;
 
-    *out = (struct twins){0};
+    *out = (struct duplicates){0};
     pthread_mutex_lock(&store->lock);
     rc = tp_catalog_with_content(&store->catalog, tp_pack_content_id(pack), &files, &n);
     pthread_mutex_unlock(&store->lock);
     if (rc < 0)
         return tp_oom(err);
     for (size_t i = 0; i < n; i++) {
-        struct tp_pack *twin;
+        struct tp_pack *duplicate;
 
         if (!has_content(store, files[i], tp_pack_content_id(pack)) ||
-            open_file(store, files[i], NULL, &twin, NULL) < 0)
+            open_file(store, files[i], NULL, &duplicate, NULL) < 0)
             continue;
-        if (!rests_on(twin, pack) && tp_pack_depth(twin) < TP_BASE_DEPTH_MAX &&
-            tp_pack_probe(twin)) {
+        if (!rests_on(duplicate, pack) && tp_pack_depth(duplicate) < TP_BASE_DEPTH_MAX &&
+            tp_pack_probe(duplicate)) {
             out->any = true;
-            out->same_id |= memcmp(tp_pack_get_id(twin), tp_pack_get_id(pack), TP_SHA256_LEN) == 0;
+            out->same_id |=
+                memcmp(tp_pack_get_id(duplicate), tp_pack_get_id(pack), TP_SHA256_LEN) == 0;
         }
-        tp_pack_close(twin);
+        tp_pack_close(duplicate);
     }
     tp_store_names_free(files, n);
     return 0;
@@ -482,8 +483,8 @@ static int find_twins(struct tp_store *store, const struct tp_pack *pack, struct
  * Whether FILE, which may have PACK as its base, has it and no other. One whose index is damaged
  * needs none.
  */
-static int needs(struct tp_store *store, const char *file, const struct tp_pack *pack,
-                 const struct twins *twins, bool *out, struct tp_error *err)
+static int needs_pack(struct tp_store *store, const char *file, const struct tp_pack *pack,
+                      const struct duplicates *duplicates, bool *out, struct tp_error *err)
 {
     static const uint8_t none[TP_SHA256_LEN];
     struct tp_pack_contents contents;
@@ -497,25 +498,26 @@ static int needs(struct tp_store *store, const char *file, const struct tp_pack 
     if (rc < 0)
         return rc == -EBADMSG ? 0 : rc;
     if (memcmp(contents.base, none, sizeof none) == 0)
-        *out = !twins->same_id && memcmp(id.base_id, tp_pack_get_id(pack), TP_SHA256_LEN) == 0;
+        *out = !duplicates->same_id && memcmp(id.base_id, tp_pack_get_id(pack), TP_SHA256_LEN) == 0;
     else
-        *out = !twins->any && memcmp(contents.base, tp_pack_content_id(pack), TP_SHA256_LEN) == 0;
+        *out =
+            !duplicates->any && memcmp(contents.base, tp_pack_content_id(pack), TP_SHA256_LEN) == 0;
     return 0;
 }
 
 /* Of the files that may have PACK as their base, the names of those that need it; the others go. */
-static int keep_needing(struct tp_store *store, const struct tp_pack *pack, char **files, size_t *n,
-                        struct tp_error *err)
+static int keep_files_that_need(struct tp_store *store, const struct tp_pack *pack, char **files,
+                                size_t *n, struct tp_error *err)
 {
-    struct twins twins;
+    struct duplicates duplicates;
     size_t kept = 0, all = *n;
-    int rc = all ? find_twins(store, pack, &twins, err) : 0;
+    int rc = all ? find_duplicates(store, pack, &duplicates, err) : 0;
 
     for (size_t i = 0; i < all; i++) {
         bool needed = false;
 
         if (rc == 0)
-            rc = needs(store, files[i], pack, &twins, &needed, err);
+            rc = needs_pack(store, files[i], pack, &duplicates, &needed, err);
         if (needed) {
             files[i][tp_place_name_len(files[i])] = '\0';
             files[kept++] = files[i];
@@ -534,15 +536,16 @@ int tp_store_dependents(struct tp_store *store, const struct tp_pack *pack, char
     *n = 0;
     pthread_mutex_lock(&store->lock);
     int rc = tp_catalog_refresh(&store->catalog, err);
-    const struct tp_catalog_entry *unasked = rc == 0 ? tp_catalog_unasked(&store->catalog) : NULL;
-    if (unasked)
-        rc = tp_fail(err, -unasked->failed, "cannot tell which base '%s/%s' needs: %s", store->dir,
-                     unasked->file, strerror(-unasked->failed));
+    const struct tp_catalog_entry *unreadable =
+        rc == 0 ? tp_catalog_find_unreadable(&store->catalog) : NULL;
+    if (unreadable)
+        rc = tp_fail(err, -unreadable->failed, "cannot tell which base '%s/%s' needs: %s",
+                     store->dir, unreadable->file, strerror(-unreadable->failed));
     if (rc == 0 && tp_catalog_with_base(&store->catalog, tp_pack_get_id(pack), names, n) < 0)
         rc = tp_oom(err);
     pthread_mutex_unlock(&store->lock);
     if (rc == 0)
-        rc = keep_needing(store, pack, *names, n, err);
+        rc = keep_files_that_need(store, pack, *names, n, err);
     if (rc < 0) {
         tp_store_names_free(*names, *n);
         *names = NULL;

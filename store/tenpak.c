@@ -46,7 +46,7 @@ struct tp_lib_model {
     size_t file_n;
 };
 
-static int tell(struct tp_lib_error *error, int rc, const struct tp_error *err)
+static int fill_error(struct tp_lib_error *error, int rc, const struct tp_error *err)
 {
     if (error && rc < 0) {
         error->code = rc;
@@ -89,13 +89,13 @@ int tp_lib_open(const char *dir, const struct tp_lib_options *options, struct tp
     struct tp_lib *lib = calloc(1, sizeof *lib);
     *out = NULL;
     if (!lib)
-        return tell(error, tp_oom(&err), &err);
+        return fill_error(error, tp_oom(&err), &err);
     int rc = open_lib(lib, dir, options, &err);
     if (rc)
         tp_lib_close(lib);
     else
         *out = lib;
-    return tell(error, rc, &err);
+    return fill_error(error, rc, &err);
 }
 
 void tp_lib_close(struct tp_lib *lib)
@@ -199,12 +199,12 @@ int tp_lib_model_open(struct tp_lib *lib, const char *name, struct tp_lib_model 
         if (!strcmp(lib->models[i].name, name))
             found = &lib->models[i];
     if (!found)
-        return tell(error,
-                    tp_fail(&err, ENOENT, "no model '%s' in '%s'", name, tp_store_dir(lib->store)),
-                    &err);
+        return fill_error(
+            error, tp_fail(&err, ENOENT, "no model '%s' in '%s'", name, tp_store_dir(lib->store)),
+            &err);
     model = calloc(1, sizeof *model);
     if (!model)
-        return tell(error, tp_oom(&err), &err);
+        return fill_error(error, tp_oom(&err), &err);
     model->lib = lib;
     model->dirfd = -1;
     pthread_mutex_init(&model->lock, NULL);
@@ -214,7 +214,7 @@ int tp_lib_model_open(struct tp_lib *lib, const char *name, struct tp_lib_model 
         tp_lib_model_close(model);
     else
         *out = model;
-    return tell(error, rc, &err);
+    return fill_error(error, rc, &err);
 }
 
 void tp_lib_model_close(struct tp_lib_model *model)
@@ -237,7 +237,7 @@ void tp_lib_model_close(struct tp_lib_model *model)
 }
 
 /* Copy as much of a structure as its caller knows, and leave struct_size as the caller set it. */
-static void hand_out(void *out, const void *from, size_t size)
+static void copy_to_caller(void *out, const void *from, size_t size)
 {
     size_t theirs;
     memcpy(&theirs, out, sizeof theirs);
@@ -250,7 +250,7 @@ int tp_lib_file_get(const struct tp_lib_model *model, size_t number, struct tp_l
 {
     if (number >= model->file_n)
         return -ENOENT;
-    hand_out(out, &model->files[number].info, sizeof model->files[number].info);
+    copy_to_caller(out, &model->files[number].info, sizeof model->files[number].info);
     return 0;
 }
 
@@ -301,10 +301,11 @@ ssize_t tp_lib_pread(struct tp_lib_model *model, size_t number, void *buf, size_
     struct tp_error err = {0};
     ssize_t n;
     if (number >= model->file_n)
-        return tell(error, tp_fail(&err, ENOENT, "no file number %zu", number), &err);
+        return fill_error(error, tp_fail(&err, ENOENT, "no file number %zu", number), &err);
     struct lib_file *f = &model->files[number];
     if (f->info.link_target)
-        return tell(error, tp_fail(&err, ELOOP, "'%s' is a symbolic link", f->info.path), &err);
+        return fill_error(error, tp_fail(&err, ELOOP, "'%s' is a symbolic link", f->info.path),
+                          &err);
     if (offset > INT64_MAX)
         return 0;
     if (len > SSIZE_MAX)
@@ -314,7 +315,7 @@ ssize_t tp_lib_pread(struct tp_lib_model *model, size_t number, void *buf, size_
         n = model->pack ? tp_reader_pread(f->reader, buf, len, offset, &err)
                         : read_plain(f, buf, len, offset, &err);
     if (n < 0)
-        tell(error, (int)n, &err);
+        fill_error(error, (int)n, &err);
     return n;
 }
 
@@ -333,7 +334,7 @@ int tp_lib_tensor_get(const struct tp_lib_model *model, size_t number, struct tp
                                  .file = (size_t)file,
                                  .offset = t->off,
                                  .size = t->len};
-    hand_out(out, &info, sizeof info);
+    copy_to_caller(out, &info, sizeof info);
     return 0;
 }
 

@@ -22,7 +22,7 @@ static bool ends_with(const char *name, const char *suffix)
  * A name that shows what the directory is: a model, an adapter, a pipeline of diffusers or of
  * sentence-transformers.
  */
-static bool tells_model(const char *name)
+static bool shows_model(const char *name)
 {
     static const char *const names[] = {"config.json", "adapter_config.json", "model_index.json",
                                         "modules.json"};
@@ -33,7 +33,7 @@ static bool tells_model(const char *name)
     return ends_with(name, ".safetensors") || ends_with(name, ".gguf");
 }
 
-static bool names_tell_model(struct tp_dir *dir)
+static bool names_show_model(struct tp_dir *dir)
 {
     bool found = false, blobs = false, snapshots = false;
     const struct dirent *e;
@@ -41,7 +41,7 @@ static bool names_tell_model(struct tp_dir *dir)
     while (!found && (e = tp_dir_next(dir))) {
         blobs = blobs || strcmp(e->d_name, "blobs") == 0;
         snapshots = snapshots || strcmp(e->d_name, "snapshots") == 0;
-        found = (blobs && snapshots) || tells_model(e->d_name);
+        found = (blobs && snapshots) || shows_model(e->d_name);
     }
     return found;
 }
@@ -68,7 +68,7 @@ bool tp_modeldir_is_model(const char *path)
     bool found;
 
     tp_dir_open(&dir, AT_FDCWD, path);
-    found = names_tell_model(&dir);
+    found = names_show_model(&dir);
     tp_dir_rewind(&dir);
     while (!found && (e = tp_dir_next(&dir)))
         found = holds_tensors(tp_dir_fd(&dir), e);

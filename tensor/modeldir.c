@@ -209,7 +209,7 @@ static bool is_blob(int fd, const char *target, const struct stat *st)
 }
 
 /* Make ST that of the file which the link NAME leads to. */
-static int follow(struct scan *s, const char *name, struct stat *st)
+static int follow_link(struct scan *s, const char *name, struct stat *st)
 {
     char *target = NULL;
     int rc = read_target(s, name, &target);
@@ -234,7 +234,8 @@ static int follow(struct scan *s, const char *name, struct stat *st)
 }
 
 /* Fill ENTRY from what STAT says of NAME; s->path has its path. */
-static int describe(struct scan *s, const char *name, const struct stat *st, struct tp_entry *entry)
+static int describe_entry(struct scan *s, const char *name, const struct stat *st,
+                          struct tp_entry *entry)
 {
     *entry = (struct tp_entry){.mode = st->st_mode & 07777,
                                .mtime_sec = st->st_mtim.tv_sec,
@@ -278,7 +279,7 @@ static int add_entry(struct scan *s, const struct tp_entry *entry)
 }
 
 /* The next name of the deepest level: list it, and go into it when it is a directory. */
-static int visit(struct scan *s, const char *name)
+static int visit_name(struct scan *s, const char *name)
 {
     struct stat st;
     const struct level *l = &s->levels[s->level_n - 1];
@@ -291,9 +292,9 @@ static int visit(struct scan *s, const char *name)
     struct tp_entry entry;
     int rc = 0;
     if (S_ISLNK(st.st_mode) && (s->out->links == TP_LINKS_FOLLOW || s->out->snapshot))
-        rc = follow(s, name, &st);
+        rc = follow_link(s, name, &st);
     if (rc == 0)
-        rc = describe(s, name, &st, &entry);
+        rc = describe_entry(s, name, &st, &entry);
     if (rc < 0)
         return rc;
     rc = add_entry(s, &entry);
@@ -310,12 +311,12 @@ static int visit(struct scan *s, const char *name)
     return push_level(s, fd);
 }
 
-static int walk(struct scan *s)
+static int walk_tree(struct scan *s)
 {
     int rc = 0;
     while (rc == 0 && s->level_n > 0) {
         struct level *l = &s->levels[s->level_n - 1];
-        rc = l->next < l->name_n ? visit(s, l->names[l->next++]) : pop_level(s);
+        rc = l->next < l->name_n ? visit_name(s, l->names[l->next++]) : pop_level(s);
     }
     return rc;
 }
@@ -409,7 +410,7 @@ int tp_modeldir_scan_links(const char *dir, enum tp_links links, struct tp_model
     if (rc == 0)
         rc = push_level(&s, fd);
     if (rc == 0)
-        rc = walk(&s);
+        rc = walk_tree(&s);
     if (rc == 0)
         rc = find_links(&s);
     if (rc == 0)

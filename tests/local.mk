@@ -188,7 +188,7 @@ cli_scripts = \
 	tests/cli/attributes_test.sh \
 	tests/cli/bad_input_test.sh \
 	tests/cli/bases_test.sh \
-	tests/cli/behind_test.sh \
+	tests/cli/mounted_path_test.sh \
 	tests/cli/binary_test.sh \
 	tests/cli/collection_test.sh \
 	tests/cli/delta_test.sh \

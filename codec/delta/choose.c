@@ -66,8 +66,8 @@ static uint64_t escape_bits(const struct chooser *ch, unsigned c, bool direct, u
     return *escapes * ch->totals->kind->width * TP_DELTA_BIT;
 }
 
-static void symbols(const struct chooser *ch, unsigned c, bool direct, unsigned shift,
-                    struct tp_delta_hist *hist)
+static void make_hist(const struct chooser *ch, unsigned c, bool direct, unsigned shift,
+                      struct tp_delta_hist *hist)
 {
     tp_delta_symbols(&ch->totals->counts[c][direct], ch->totals->count[c], shift, hist);
 }
@@ -90,7 +90,7 @@ static void choose_alone(struct chooser *ch, unsigned c)
                 break;
             if (raw + escape_bits(ch, c, direct, shift, &escapes) >= cl->cost)
                 continue;
-            symbols(ch, c, direct, shift, &hist);
+            make_hist(ch, c, direct, shift, &hist);
             cost = tp_delta_hist_cost(&hist, kind->width) + raw;
             ch->alone[c][direct][shift] = cost;
             if (escapes < ch->totals->count[c] / 16 && cl->cost != UINT64_MAX &&
@@ -218,7 +218,7 @@ static bool move_context(struct chooser *ch, unsigned c, uint32_t (*cost)[256])
     struct tp_delta_hist hist;
     uint64_t best, escapes;
 
-    symbols(ch, c, was.direct, was.shift, &hist);
+    make_hist(ch, c, was.direct, was.shift, &hist);
     best = raw_bits(ch, c, was.direct, was.shift) + tp_delta_hist_cross(&hist, cost[was.table]);
 
     for (unsigned direct = 0; direct < 2; direct++) {
@@ -231,7 +231,7 @@ static bool move_context(struct chooser *ch, unsigned c, uint32_t (*cost)[256])
             if (alone != UINT64_MAX ? alone > best + TABLE_MOST
                                     : raw + escape_bits(ch, c, direct, shift, &escapes) >= best)
                 continue;
-            symbols(ch, c, direct, shift, &hist);
+            make_hist(ch, c, direct, shift, &hist);
             for (unsigned t = 0; t < TP_DELTA_CONTEXTS; t++) {
                 uint64_t sum;
 
@@ -261,7 +261,7 @@ static void share_symbols(const struct chooser *ch, struct cluster *made)
 
         if (ch->totals->count[c] == 0)
             continue;
-        symbols(ch, c, ctx->direct, ctx->shift, &hist);
+        make_hist(ch, c, ctx->direct, ctx->shift, &hist);
         tp_delta_hist_sum(&made[ctx->table].hist, &hist, &sum);
         tp_delta_hist_copy(&made[ctx->table].hist, &sum);
         made[ctx->table].used = true;

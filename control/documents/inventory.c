@@ -82,15 +82,15 @@ static int take_list(struct tp_inventory *inventory, const struct tp_store_model
     return 0;
 }
 
-static int look(struct tp_inventory *inventory)
+static int read_directory(struct tp_inventory *inventory)
 {
     size_t kept = 0;
     int rc = 0;
 
     for (size_t i = 0; i < inventory->n && rc == 0; i++) {
         struct tp_inventory_entry *entry = &inventory->entries[i];
-        rc = entry->row.kind == TP_MODEL_PACK ? tp_inventory_look_pack(inventory, entry)
-                                              : tp_inventory_look_plain(inventory, entry);
+        rc = entry->row.kind == TP_MODEL_PACK ? tp_inventory_read_pack(inventory, entry)
+                                              : tp_inventory_read_plain(inventory, entry);
         if (rc == -ENOENT) {
             /* Gone since it was listed. */
             tp_plain_cache_clear(&entry->plain);
@@ -225,7 +225,7 @@ int tp_inventory_rows(struct tp_inventory *inventory, struct tp_inventory_row **
     pthread_mutex_lock(&inventory->lock);
     rc = take_list(inventory, models, model_n);
     if (rc == 0)
-        rc = look(inventory);
+        rc = read_directory(inventory);
     if (rc == 0)
         rc = set_bases(inventory);
     if (rc == 0 && !(*rows = calloc(inventory->n + 1, sizeof **rows)))

@@ -66,8 +66,8 @@ struct tp_inventory {
  * Bring an entry up to date. -ENOENT: the model is gone; -ENOMEM. Anything else wrong with it is
  * its row's error.
  */
-int tp_inventory_look_pack(struct tp_inventory *inventory, struct tp_inventory_entry *entry);
-int tp_inventory_look_plain(struct tp_inventory *inventory, struct tp_inventory_entry *entry);
+int tp_inventory_read_pack(struct tp_inventory *inventory, struct tp_inventory_entry *entry);
+int tp_inventory_read_plain(struct tp_inventory *inventory, struct tp_inventory_entry *entry);
 void tp_plain_cache_clear(struct tp_plain_cache *cache);
 
 /* Estimates into the rows, under the lock; without jobs nothing. */

@@ -64,7 +64,7 @@ static void clear_row(struct tp_inventory_row *row)
     *row = empty;
 }
 
-int tp_inventory_look_pack(struct tp_inventory *inventory, struct tp_inventory_entry *entry)
+int tp_inventory_read_pack(struct tp_inventory *inventory, struct tp_inventory_entry *entry)
 {
     char file[NAME_MAX + 1];
     struct tp_pack *pack = NULL;
@@ -111,8 +111,8 @@ void tp_plain_cache_clear(struct tp_plain_cache *cache)
 }
 
 /* The top may be a link to a directory; below it none is followed. */
-static int stamp_of(const struct tp_inventory *inventory, const char *path, bool top,
-                    struct tp_stamp *stamp)
+static int row_stamp(const struct tp_inventory *inventory, const char *path, bool top,
+                     struct tp_stamp *stamp)
 {
     struct stat st;
 
@@ -129,7 +129,7 @@ static bool is_fresh(const struct tp_inventory *inventory, const struct tp_plain
     if (!cache->dir_n || tp_seconds() - cache->looked > cache->good_for)
         return false;
     for (size_t i = 0; i < cache->dir_n; i++)
-        if (stamp_of(inventory, cache->dirs[i].path, i == 0, &stamp) < 0 ||
+        if (row_stamp(inventory, cache->dirs[i].path, i == 0, &stamp) < 0 ||
             !tp_stamp_equal(&stamp, &cache->dirs[i].stamp))
             return false;
     return true;
@@ -146,7 +146,7 @@ static int add_dir(const struct tp_inventory *inventory, struct tp_plain_cache *
     dir->path = path ? tp_path_join(model, path, "") : strdup(model);
     if (!dir->path)
         return -ENOMEM;
-    rc = stamp_of(inventory, dir->path, !path, &dir->stamp);
+    rc = row_stamp(inventory, dir->path, !path, &dir->stamp);
     if (rc < 0)
         free(dir->path);
     else
@@ -172,7 +172,7 @@ static int take_dirs(const struct tp_inventory *inventory, struct tp_plain_cache
     return rc;
 }
 
-static int fingerprint(const struct tp_modeldir *listing, uint64_t *out)
+static int fingerprint_listing(const struct tp_modeldir *listing, uint64_t *out)
 {
     struct tp_buffer text = {0};
     int rc = 0;
@@ -229,7 +229,7 @@ static void fill_plain(struct tp_inventory_entry *entry, const struct tp_modeldi
 }
 
 /* A store has one level: what such a directory has shows elsewhere. */
-static void tell_nested(const struct tp_inventory *inventory, struct tp_inventory_row *row)
+static void note_nested(const struct tp_inventory *inventory, struct tp_inventory_row *row)
 {
     size_t packs = tp_store_count_nested(inventory->store, row->name);
 
@@ -255,14 +255,14 @@ static int list_plain(struct tp_inventory *inventory, struct tp_inventory_entry 
     if (rc == 0)
         rc = take_dirs(inventory, cache, entry->row.name, &listing);
     if (rc == 0)
-        rc = fingerprint(&listing, &cache->fingerprint);
+        rc = fingerprint_listing(&listing, &cache->fingerprint);
     if (rc == 0) {
         cache->tensors = old.counted && old.fingerprint == cache->fingerprint
                              ? old.tensors
                              : count_tensors(dirfd, &listing);
         cache->counted = true;
         fill_plain(entry, &listing);
-        tell_nested(inventory, &entry->row);
+        note_nested(inventory, &entry->row);
     }
     tp_plain_cache_clear(&old);
     tp_modeldir_clear(&listing);
@@ -288,7 +288,7 @@ static bool was_young(const struct timespec *ctime, double spent)
 /* How long a listing is believed that took SPENT seconds: so that at most a hundredth of the time
  * goes into looking, and no longer than a second where something has just changed and may go on
  * changing. */
-static double good_for(const struct tp_inventory_entry *entry, double spent)
+static double lifetime_of(const struct tp_inventory_entry *entry, double spent)
 {
     time_t newest = (time_t)entry->row.changed;
     double seconds = 100 * spent;
@@ -305,7 +305,7 @@ static double good_for(const struct tp_inventory_entry *entry, double spent)
     return seconds > 60 ? 60 : seconds;
 }
 
-int tp_inventory_look_plain(struct tp_inventory *inventory, struct tp_inventory_entry *entry)
+int tp_inventory_read_plain(struct tp_inventory *inventory, struct tp_inventory_entry *entry)
 {
     struct tp_error why = {0};
     struct stat st;
@@ -330,7 +330,7 @@ int tp_inventory_look_plain(struct tp_inventory *inventory, struct tp_inventory_
                  why.message[0] ? why.message : "it changes while it is read");
     }
     entry->plain.looked = tp_seconds();
-    entry->plain.good_for = good_for(entry, entry->plain.looked - began);
+    entry->plain.good_for = lifetime_of(entry, entry->plain.looked - began);
     entry->known = rc == 0;
     return 0;
 }

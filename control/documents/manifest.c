@@ -32,8 +32,8 @@ void tp_usage_add_index(const struct tp_index *index, struct tp_usage *usage)
         tp_usage_add_segment(index, &index->segments[i], usage);
 }
 
-uint32_t tp_manifest_take_tensor(const struct tp_index *index, const struct tp_pack_file *file,
-                                 uint32_t i, struct tp_usage *usage, bool *predicted)
+uint32_t tp_manifest_add_tensor(const struct tp_index *index, const struct tp_pack_file *file,
+                                uint32_t i, struct tp_usage *usage, bool *predicted)
 {
     const struct tp_segment *first = &index->segments[file->segment_first + i];
 
@@ -117,7 +117,7 @@ static void put_tensors(struct tp_json_writer *json, const struct tp_index *inde
         const struct tp_segment *segment = &index->segments[file->segment_first + i];
         struct tp_usage usage;
         bool predicted;
-        i = tp_manifest_take_tensor(index, file, i, &usage, &predicted);
+        i = tp_manifest_add_tensor(index, file, i, &usage, &predicted);
         if (segment->dtype == TP_DTYPE_BYTES)
             continue;
         tp_json_begin_object(json, NULL);

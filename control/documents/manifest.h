@@ -23,8 +23,8 @@ void tp_usage_add_index(const struct tp_index *index, struct tp_usage *usage);
  * Segments that follow each other and belong to one tensor, from number I of FILE; the number after
  * them.
  */
-uint32_t tp_manifest_take_tensor(const struct tp_index *index, const struct tp_pack_file *file,
-                                 uint32_t i, struct tp_usage *usage, bool *predicted);
+uint32_t tp_manifest_add_tensor(const struct tp_index *index, const struct tp_pack_file *file,
+                                uint32_t i, struct tp_usage *usage, bool *predicted);
 uint64_t tp_manifest_count_tensors(const struct tp_index *index);
 
 const char *tp_manifest_type_name(enum tp_entry_type type);

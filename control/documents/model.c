@@ -102,7 +102,7 @@ static int find_kind(const struct tp_inventory *inventory, const char *name,
     struct tp_placed at;
 
     if (*name && name[0] != '.' && !strchr(name, '/') && strlen(name) < 256) {
-        tp_place_look(inventory->dirfd, name, &at);
+        tp_place_stat(inventory->dirfd, name, &at);
         *kind = at.plain ? TP_MODEL_PLAIN : TP_MODEL_PACK;
         *st = at.plain ? at.plain_st : at.pack_st;
         if (at.plain || at.pack)

@@ -120,8 +120,8 @@ static void put_result(struct tp_json_writer *json, const char *pack_name, bool 
     tp_json_end_object(json);
 }
 
-__attribute__((format(printf, 2, 3))) static void note(const struct tp_work *work, const char *fmt,
-                                                       ...)
+__attribute__((format(printf, 2, 3))) static void log_note(const struct tp_work *work,
+                                                           const char *fmt, ...)
 {
     char line[TP_ERROR_MAX];
     va_list ap;
@@ -154,9 +154,10 @@ static int pack_base(const struct tp_work *work, const struct tp_compress_option
     if (!*pack) {
         rc = tp_oom(err);
     } else if (stat(*pack, &st) == 0) {
-        note(work, "base: using '%s', which exists already, for '%s'", *pack, work->base);
+        log_note(work, "base: using '%s', which exists already, for '%s'", *pack, work->base);
     } else {
-        note(work, "base: '%s' is a plain directory, packing it to '%s' first", work->base, *pack);
+        log_note(work, "base: '%s' is a plain directory, packing it to '%s' first", work->base,
+                 *pack);
         options.out = *pack;
         rc = tp_compress(work->base, &options, report, err);
         *packed = rc == 0;
@@ -172,7 +173,7 @@ static void note_if_apart(const struct tp_work *work, const char *base)
 
     if (base_dir && out_dir && stat(base_dir, &a) == 0 && stat(out_dir, &b) == 0 &&
         !tp_same_file(&a, &b))
-        note(work, "hint: to read '%s', '%s' must lie beside it", work->out, base);
+        log_note(work, "hint: to read '%s', '%s' must lie beside it", work->out, base);
     free(base_dir);
     free(out_dir);
 }

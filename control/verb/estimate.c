@@ -96,9 +96,9 @@ static int choose_path(const char *spec, struct choice *choice, struct tp_error 
     return rc;
 }
 
-static int choose(struct tp_store *store, const struct tp_work *work, const char *path,
-                  enum tp_links links, const char *base, struct choice *choice,
-                  struct tp_error *err)
+static int choose_base(struct tp_store *store, const struct tp_work *work, const char *path,
+                       enum tp_links links, const char *base, struct choice *choice,
+                       struct tp_error *err)
 {
     if (strcmp(base, "auto") == 0)
         return choose_match(store, work->name, path, links, choice, err);
@@ -130,8 +130,9 @@ static void put_result(struct tp_json_writer *json, const struct choice *choice,
     tp_json_end_object(json);
 }
 
-static int estimate(const struct tp_request *request, const struct tp_work *work, const char *path,
-                    struct choice *choice, struct tp_estimate *out, struct tp_error *err)
+static int estimate_model(const struct tp_request *request, const struct tp_work *work,
+                          const char *path, struct choice *choice, struct tp_estimate *out,
+                          struct tp_error *err)
 {
     enum tp_links links = request->estimate.dereference ? TP_LINKS_FOLLOW : TP_LINKS_AUTO;
     const char *base = work->base ? work->base : request->estimate.base;
@@ -139,7 +140,7 @@ static int estimate(const struct tp_request *request, const struct tp_work *work
     int rc = tp_store_open(work->dir, &store, err);
 
     if (rc == 0)
-        rc = choose(store, work, path, links, base, choice, err);
+        rc = choose_base(store, work, path, links, base, choice, err);
     /* The bases of a pack lie beside it. */
     if (rc == 0 && choice->parent[0]) {
         tp_store_close(store);
@@ -170,7 +171,7 @@ static int run_estimate(const struct tp_request *request, struct tp_work *work,
     if (rc == 0 && work->progress && work->progress->update)
         work->progress->update(work->progress->arg, "estimate", 0, 0);
     if (rc == 0)
-        rc = estimate(request, work, path, choice, &result, err);
+        rc = estimate_model(request, work, path, choice, &result, err);
     if (rc == 0)
         put_result(work->begin(work->arg), choice, &result);
     free(choice);

@@ -102,14 +102,14 @@ void tp_control_event(struct tp_control *control, const char *kind, const char *
     tp_buffer_clear(&line);
 }
 
-static uint64_t oldest(uint64_t last, uint64_t kept)
+static uint64_t oldest_kept(uint64_t last, uint64_t kept)
 {
     return last > kept ? last - kept + 1 : 1;
 }
 
 bool tp_control_has_events(const struct tp_control *control, uint64_t since, const char *job)
 {
-    uint64_t first = oldest(control->event_last, TP_EVENTS_MAX);
+    uint64_t first = oldest_kept(control->event_last, TP_EVENTS_MAX);
 
     if (!job || since + 1 < first)
         return control->event_last > since;
@@ -139,7 +139,7 @@ int tp_control_events_attr(struct tp_control *control, const struct tp_control_i
 static int append_events(const struct tp_control *control, uint64_t *seen, size_t size,
                          struct tp_buffer *out)
 {
-    uint64_t next = oldest(control->event_last, TP_EVENTS_MAX);
+    uint64_t next = oldest_kept(control->event_last, TP_EVENTS_MAX);
 
     if (next <= *seen)
         next = *seen + 1;
@@ -188,7 +188,7 @@ int tp_control_errors_write(struct tp_control *control, const struct tp_control_
     (void)id;
     (void)err;
     pthread_mutex_lock(&control->lock);
-    for (uint64_t i = oldest(control->error_last, TP_ERRORS_MAX);
+    for (uint64_t i = oldest_kept(control->error_last, TP_ERRORS_MAX);
          rc == 0 && i <= control->error_last; i++) {
         const struct tp_event *error = &control->errors[i % TP_ERRORS_MAX];
         rc = tp_buffer_append(&text->bytes, error->line, error->len);
@@ -209,7 +209,7 @@ static int append_errors(struct tp_control *control, const struct tp_text *text,
     pthread_mutex_lock(&control->lock);
     end = control->error_bytes > at && control->error_bytes - at > size ? at + size
                                                                         : control->error_bytes;
-    for (uint64_t i = oldest(control->error_last, TP_ERRORS_MAX); rc == 0 && at < end; i++) {
+    for (uint64_t i = oldest_kept(control->error_last, TP_ERRORS_MAX); rc == 0 && at < end; i++) {
         const struct tp_event *error = &control->errors[i % TP_ERRORS_MAX];
         /* One line, which a terminal shows as a few empty ones, whatever number of lines it was. */
         for (; rc == 0 && at < error->at && at < end; at++)

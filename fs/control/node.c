@@ -26,7 +26,8 @@ bool tp_control_is_visible(const struct tp_fs *fs)
 
 /* --- Nodes ------------------------------------------------------------------------------------ */
 
-static struct tp_control_node **bucket(struct tp_control *control, const struct tp_control_id *id)
+static struct tp_control_node **bucket_of(struct tp_control *control,
+                                          const struct tp_control_id *id)
 {
     return &control->nodes[tp_control_ino(id) % TP_CONTROL_BUCKETS];
 }
@@ -35,7 +36,7 @@ static struct tp_control_node **bucket(struct tp_control *control, const struct 
  * opened. */
 static struct tp_control_node *node_for(struct tp_control *control, const struct tp_control_id *id)
 {
-    struct tp_control_node **head = bucket(control, id), *node = *head;
+    struct tp_control_node **head = bucket_of(control, id), *node = *head;
     bool shared = id->entry->made == TP_MADE_ONCE;
 
     while (node && ((node->opened && !shared) || !tp_control_is_same(&node->id, id)))
@@ -57,7 +58,7 @@ static struct tp_control_node *node_for(struct tp_control *control, const struct
 
 struct tp_text *tp_control_known_text(struct tp_control *control, const struct tp_control_id *id)
 {
-    const struct tp_control_node *node = *bucket(control, id);
+    const struct tp_control_node *node = *bucket_of(control, id);
 
     while (node && !(node->text && tp_control_is_same(&node->id, id)))
         node = node->next;
@@ -179,8 +180,8 @@ static int text_at_lookup(struct tp_control *control, const struct tp_control_id
 }
 
 /* Count a look-up of ID. */
-static int enter(struct tp_control *control, const struct tp_control_id *id,
-                 struct fuse_entry_param *entry)
+static int add_node(struct tp_control *control, const struct tp_control_id *id,
+                    struct fuse_entry_param *entry)
 {
     struct tp_text *text;
     int rc = text_at_lookup(control, id, &text);
@@ -218,7 +219,7 @@ static int enter(struct tp_control *control, const struct tp_control_id *id,
 
 int tp_control_enter_top(struct tp_fs *fs, struct fuse_entry_param *entry)
 {
-    return enter(fs->control, &(struct tp_control_id){.entry = &tp_control_top}, entry);
+    return add_node(fs->control, &(struct tp_control_id){.entry = &tp_control_top}, entry);
 }
 
 static int control_lookup(struct tp_fs *fs, struct tp_node *dir, const char *name, uint64_t alias,
@@ -228,7 +229,7 @@ static int control_lookup(struct tp_fs *fs, struct tp_node *dir, const char *nam
     int rc = tp_control_find(&tp_as_control(dir)->id, name, &id);
 
     (void)alias;
-    return rc < 0 ? rc : enter(fs->control, &id, entry);
+    return rc < 0 ? rc : add_node(fs->control, &id, entry);
 }
 
 static int control_snapshot(struct tp_fs *fs, struct tp_node *dir, struct tp_listing *listing)

@@ -42,7 +42,7 @@ int tp_text_make(struct tp_control *control, const struct tp_control_id *id, str
     if (tp_control_enter(control)) {
         rc = id->entry->write(control, id, text, &err);
         tp_control_leave(control);
-        rc = rc < 0 ? tp_fs_failed(control->fs, rc, &err) : 0;
+        rc = rc < 0 ? tp_fs_log_failure(control->fs, rc, &err) : 0;
     }
     if (rc < 0)
         tp_text_unref(text);

@@ -136,7 +136,7 @@ struct writing {
     char data[];
 };
 
-static void carry_out(void *arg)
+static void run_write(void *arg)
 {
     struct writing *w = arg;
     struct tp_control *control = w->control;
@@ -175,7 +175,7 @@ int tp_control_write(fuse_req_t req, struct tp_node *node, const char *data, siz
     memcpy(w->data, data, size);
     w->data[size] = '\0';
     find_requester(req, &w->requester);
-    int rc = tp_control_defer(fs->control, carry_out, w);
+    int rc = tp_control_defer(fs->control, run_write, w);
     if (rc == 0)
         return TP_ANSWERED;
     free(w);

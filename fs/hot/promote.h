@@ -25,7 +25,7 @@ enum tp_hot_state { TP_HOT_COLD, TP_HOT_QUEUED, TP_HOT_FILLING, TP_HOT_READY, TP
  */
 struct tp_hot {
     struct tp_packed *first; /* the tree's own node of the file */
-    struct tp_packed twin;
+    struct tp_packed second;
     struct tp_packed *current; /* of the two, what look-ups give */
     enum tp_hot_state state;
     bool pinned;
@@ -82,7 +82,7 @@ void tp_promote_get(struct tp_fs *fs, struct tp_packed *packed, const struct tp_
                     bool *pinned, bool *promoted);
 
 /* Its second node. */
-struct tp_packed *tp_hot_twin(struct tp_hot *hot);
+struct tp_packed *tp_hot_second(struct tp_hot *hot);
 /* With its tree. */
 void tp_hot_free(struct tp_hot *hot);
 

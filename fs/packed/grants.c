@@ -50,7 +50,7 @@ void tp_tree_set_access(struct tp_tree *tree, const struct stat *st, mode_t gran
 }
 
 /* Under the lock: add what the kernel knows of PACKED. */
-static void note(struct tp_fs *fs, struct tp_packed *packed, fuse_ino_t *inos, size_t *n)
+static void note_nodes(struct tp_fs *fs, struct tp_packed *packed, fuse_ino_t *inos, size_t *n)
 {
     if (packed->node.lookups > 0)
         inos[(*n)++] = tp_node_ino(fs, &packed->node);
@@ -64,12 +64,12 @@ static fuse_ino_t *known_nodes(struct tp_fs *fs, struct tp_tree *tree, size_t *n
     *n = 0;
     if (!inos)
         return NULL;
-    note(fs, &tree->root, inos, n);
+    note_nodes(fs, &tree->root, inos, n);
     for (uint32_t i = 0; i < tree->bucket_n; i++)
         for (struct tp_packed *node = tree->nodes[i]; node; node = node->chain) {
-            note(fs, node, inos, n);
+            note_nodes(fs, node, inos, n);
             if (node->hot)
-                note(fs, tp_hot_twin(node->hot), inos, n);
+                note_nodes(fs, tp_hot_second(node->hot), inos, n);
         }
     return inos;
 }

@@ -196,7 +196,7 @@ static int packed_lookup(struct tp_fs *fs, struct tp_node *node, const char *nam
         memset(entry, 0, sizeof *entry);
         entry->entry_timeout = hidden ? 0 : TP_TIMEOUT_PACKED;
     }
-    tp_tree_let_go(fs, view);
+    tp_tree_release(fs, view);
     return rc;
 }
 
@@ -218,7 +218,7 @@ static int packed_getattr(struct tp_fs *fs, struct tp_node *node, struct stat *s
     tp_packed_attr(view, packed->file, st);
     if (tp_removal_hides(fs, packed->tree, packed->file))
         st->st_nlink = 0;
-    tp_tree_let_go(fs, view);
+    tp_tree_release(fs, view);
     return 0;
 }
 
@@ -244,8 +244,8 @@ int tp_packed_reader(struct tp_fs *fs, struct tp_packed *packed, struct tp_reade
     *out = packed->reader;
     pthread_mutex_unlock(&fs->lock);
     if (!reader)
-        tp_tree_let_go(fs, view);
-    return rc == 0 ? 0 : tp_fs_failed(fs, rc, &err);
+        tp_tree_release(fs, view);
+    return rc == 0 ? 0 : tp_fs_log_failure(fs, rc, &err);
 }
 
 /* Count one open that is served by us, and prepare its reads: the pack is opened by the first read,
@@ -286,7 +286,7 @@ static void end_open(fuse_req_t req, struct tp_packed *packed)
     }
     pthread_mutex_unlock(&fs->lock);
     if (view)
-        tp_tree_let_go(fs, view);
+        tp_tree_release(fs, view);
 }
 
 static int packed_refuse(struct tp_fs *fs, struct tp_node *node)
@@ -396,7 +396,7 @@ static int packed_readlink(struct tp_fs *fs, struct tp_node *node, char target[P
         rc = -EINVAL;
     else if (snprintf(target, PATH_MAX + 1, "%s", to) > PATH_MAX)
         rc = -ENAMETOOLONG;
-    tp_tree_let_go(fs, view);
+    tp_tree_release(fs, view);
     return rc;
 }
 

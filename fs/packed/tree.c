@@ -341,7 +341,7 @@ static int open_view(struct tp_fs *fs, struct tp_tree *tree, struct tp_view **ou
     if (rc == -ENOENT || rc == -ESTALE)
         rc = open_anchored(fs, tree, &pack, &err);
     if (rc < 0)
-        return rc == -ENOENT ? -ESTALE : tp_fs_failed(fs, rc, &err);
+        return rc == -ENOENT ? -ESTALE : tp_fs_log_failure(fs, rc, &err);
     *out = view_create(tree, pack);
     return *out ? 0 : -ENOMEM;
 }
@@ -381,7 +381,7 @@ void tp_tree_retry_base(struct tp_fs *fs, struct tp_tree *tree)
     pthread_mutex_unlock(&fs->lock);
 }
 
-void tp_tree_let_go(struct tp_fs *fs, struct tp_view *view)
+void tp_tree_release(struct tp_fs *fs, struct tp_view *view)
 {
     struct tp_tree *tree = view->tree;
 
@@ -422,7 +422,7 @@ void tp_tree_closed(struct tp_fs *fs, struct tp_tree *tree)
 }
 
 /* Under the lock: a tree that is known and whose file is still the same. */
-static struct tp_tree *known(struct tp_fs *fs, const char *name, const struct stat *st)
+static struct tp_tree *known_tree(struct tp_fs *fs, const char *name, const struct stat *st)
 {
     struct tp_tree *tree = tp_tree_find(fs, name);
 
@@ -470,7 +470,7 @@ void tp_tree_unanchor(struct tp_tree *tree)
 
 /* Under the lock: the kernel learns of the model's directory. Its name may come to mean another
  * pack. */
-static void enter(const struct tp_fs *fs, struct tp_tree *tree, struct fuse_entry_param *entry)
+static void enter_tree(const struct tp_fs *fs, struct tp_tree *tree, struct fuse_entry_param *entry)
 {
     struct tp_packed *root = &tree->root;
 
@@ -495,9 +495,9 @@ int tp_tree_lookup(struct tp_fs *fs, const char *name, struct fuse_entry_param *
         return -ENOENT;
 
     pthread_mutex_lock(&fs->lock);
-    tree = known(fs, name, &st);
+    tree = known_tree(fs, name, &st);
     if (tree)
-        enter(fs, tree, entry);
+        enter_tree(fs, tree, entry);
     pthread_mutex_unlock(&fs->lock);
     if (tree)
         return 0;
@@ -505,12 +505,12 @@ int tp_tree_lookup(struct tp_fs *fs, const char *name, struct fuse_entry_param *
     tp_budget_keep(fs);
     int rc = tp_store_open_pack(fs->store, name, &pack, &err);
     if (rc < 0)
-        return tp_fs_failed(fs, rc, &err);
+        return tp_fs_log_failure(fs, rc, &err);
     mode_t grants = tp_pack_grants(fs, file, &st);
     pthread_mutex_lock(&fs->lock);
     tree = tree_for(fs, name, pack, &st, grants);
     if (tree)
-        enter(fs, tree, entry);
+        enter_tree(fs, tree, entry);
     pthread_mutex_unlock(&fs->lock);
     tp_pack_close(pack);
     return tree ? 0 : -ENOMEM;

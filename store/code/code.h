@@ -59,10 +59,10 @@ struct tp_trainer {
     struct tp_stats *stats[TP_CODEC_COUNT]; /* NULL: the codec was shown nothing */
 };
 /* Whether CODEC, which may be NULL, can be trained for tensors of this dtype. */
-bool tp_trainer_takes(const struct tp_codec *codec, enum tp_dtype dtype);
+bool tp_trainer_accepts(const struct tp_codec *codec, enum tp_dtype dtype);
 /* Show LEN bytes, and BASE those that predict them, which only some codecs look at. -ENOMEM. */
-int tp_trainer_show(struct tp_trainer *trainer, const struct tp_codec *codec, const void *src,
-                    const void *base, size_t len, struct tp_error *err);
+int tp_trainer_add(struct tp_trainer *trainer, const struct tp_codec *codec, const void *src,
+                   const void *base, size_t len, struct tp_error *err);
 /*
  * Append the tables of a codec that was shown something; BITS is the coded size of an element that
  * they promise. -ENOMEM.

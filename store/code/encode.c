@@ -65,7 +65,7 @@ static void take_smaller(struct tp_coding *out, struct tp_coder *coder,
 }
 
 /* Whether the bytes repeat every 64: only the general codec makes nothing of these. */
-static bool repeats(const uint8_t *src, uint32_t len)
+static bool has_period_64(const uint8_t *src, uint32_t len)
 {
     return len > 64 && memcmp(src, src + 64, len - 64) == 0;
 }
@@ -104,7 +104,8 @@ int tp_code_chunk(const struct tp_code_source *source, uint32_t chunk, const uin
                                           out->cost - tables, coder->scratch),
                          tables);
     }
-    if (options->allowed[general->id] && (!trained || trained->try_general || repeats(src, len)))
+    if (options->allowed[general->id] &&
+        (!trained || trained->try_general || has_period_64(src, len)))
         take_smaller(out, coder, general,
                      tp_code_general(options, coder, src, len, coder->spare, out->cost), 0);
     return 0;

@@ -29,7 +29,7 @@
 #define WORKS_BESIDE 8u
 
 /* The address space for MOST may be refused where that of BYTES is not. */
-static int reserve(struct tp_engine *engine, uint64_t most, uint64_t bytes, uint64_t first)
+static int reserve_space(struct tp_engine *engine, uint64_t most, uint64_t bytes, uint64_t first)
 {
     int rc = -ENOMEM;
 
@@ -69,7 +69,7 @@ int tp_engine_create(const struct tp_engine_options *options, struct tp_engine *
     if (engine->floor > bytes / TP_SLOT_BYTES)
         engine->floor = bytes / TP_SLOT_BYTES;
     if (!engine->works ||
-        reserve(engine, options->cache_most, bytes, first < bytes ? first : bytes) < 0) {
+        reserve_space(engine, options->cache_most, bytes, first < bytes ? first : bytes) < 0) {
         tp_fail(err, ENOMEM, "cannot reserve %llu bytes for decoded blocks",
                 (unsigned long long)bytes);
         goto fail;
@@ -179,7 +179,7 @@ void tp_block_release_given(struct tp_block *block, uint32_t len)
     struct tp_engine *engine = block->engine;
 
     pthread_mutex_lock(&engine->lock);
-    tp_cache_give(&engine->cache, block, len);
+    tp_cache_note_given(&engine->cache, block, len);
     tp_flight_release(engine, block);
     pthread_mutex_unlock(&engine->lock);
 }

@@ -18,7 +18,8 @@
  *    no order leads back from a base. So of all threads with BUSY blocks one waits for no block; it
  *    has its space and its work, and goes on.
  *
- * What tp_decode_apart decodes is in nobody's reach: no thread waits for it, and it waits for none.
+ * What tp_decode_privately decodes is in nobody's reach: no thread waits for it, and it waits for
+ * none.
  */
 #ifndef TP_STORE_ENGINE_IMPL_H
 #define TP_STORE_ENGINE_IMPL_H

@@ -98,7 +98,8 @@ static double promise_of(const struct tp_base_candidate *c)
 
 /* One look: what the candidate shares, how deep its chain is, and a glance at its weights. Where it
  * can be no base it is forgotten again, which is no failure. */
-static int examine(struct tp_base_search *s, struct tp_base_candidate *c, struct tp_error *err)
+static int examine_candidate(struct tp_base_search *s, struct tp_base_candidate *c,
+                             struct tp_error *err)
 {
     struct tp_hints hints;
     struct tp_error why = {0};
@@ -114,7 +115,7 @@ static int examine(struct tp_base_search *s, struct tp_base_candidate *c, struct
         return 0;
     }
     if (!rc)
-        rc = tp_glance_look(s->glance, c->model, &c->pairs, &c->sight, &why);
+        rc = tp_glance_read_base(s->glance, c->model, &c->pairs, &c->sight, &why);
     if (rc) {
         if (!TP_MATCH_IS_FINAL(rc))
             tp_log(TP_LOG_WARNING, "'%s' cannot serve as a base: %s", c->name, why.message);
@@ -148,7 +149,7 @@ static bool is_candidate(const struct tp_base_search *s, const struct tp_store_m
 }
 
 /* Those named, the most promising, short chains. */
-static bool goes_before(const struct tp_base_candidate *a, const struct tp_base_candidate *b)
+static bool is_more_promising(const struct tp_base_candidate *a, const struct tp_base_candidate *b)
 {
     if (!a->named != !b->named)
         return a->named != NULL;
@@ -165,7 +166,7 @@ static bool goes_before(const struct tp_base_candidate *a, const struct tp_base_
 static void put_on_list(struct tp_base_search *s, struct tp_base_candidate *c)
 {
     size_t at = s->listed;
-    while (at > 0 && goes_before(c, &s->all[at - 1]))
+    while (at > 0 && is_more_promising(c, &s->all[at - 1]))
         at--;
     if (at == TP_SHORTLIST) {
         tp_base_candidate_clear(c);
@@ -192,7 +193,7 @@ int tp_candidates_list(struct tp_base_search *s, struct tp_error *err)
         if (s->packs_only && c.kind != TP_MODEL_PACK && !is_waiting(s, models[i].name))
             continue;
         c.name = strdup(models[i].name);
-        rc = c.name ? examine(s, &c, err) : tp_oom(err);
+        rc = c.name ? examine_candidate(s, &c, err) : tp_oom(err);
         if (rc || !c.model)
             continue;
         put_on_list(s, &c);

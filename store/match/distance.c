@@ -57,8 +57,8 @@ uint64_t tp_distance_count(enum tp_dtype dtype, const void *a, const void *b, si
 }
 
 /* Show a place to all codecs; where nothing differs, only to those without a base. */
-static int show(struct sampler *s, enum tp_dtype dtype, size_t len, bool equal,
-                struct tp_error *err)
+static int show_sample(struct sampler *s, enum tp_dtype dtype, size_t len, bool equal,
+                       struct tp_error *err)
 {
     int rc = 0;
 
@@ -66,8 +66,8 @@ static int show(struct sampler *s, enum tp_dtype dtype, size_t len, bool equal,
     for (unsigned id = 0; rc == 0 && id < TP_CODEC_COUNT; id++) {
         const struct tp_codec *codec = tp_codec_get(id);
 
-        if (tp_trainer_takes(codec, dtype) && !(codec->needs_base && equal))
-            rc = tp_trainer_show(&s->trainer, codec, s->src, s->ref, len, err);
+        if (tp_trainer_accepts(codec, dtype) && !(codec->needs_base && equal))
+            rc = tp_trainer_add(&s->trainer, codec, s->src, s->ref, len, err);
     }
     return rc;
 }
@@ -88,7 +88,7 @@ static int sample_place(struct sampler *s, const struct tp_model_tensor *t,
     s->seen += len;
     if (!changed)
         s->equal += len;
-    return show(s, t->dtype, len, !changed, err);
+    return show_sample(s, t->dtype, len, !changed, err);
 }
 
 /*
@@ -165,7 +165,7 @@ static int sample_all(struct sampler *s, uint64_t matched, struct tp_error *err)
     return 0;
 }
 
-static void conclude(const struct sampler *s, struct tp_distance *out)
+static void compute_distance(const struct sampler *s, struct tp_distance *out)
 {
     double sampled = s->sampled ? (double)s->sampled : 1;
     double total = s->model->tensor_bytes ? (double)s->model->tensor_bytes : 1;
@@ -198,7 +198,7 @@ int tp_distance_sample(struct tp_model *model, struct tp_model *base, const stru
     out->matched_bytes = pairs->matched_bytes;
     rc = sample_all(s, out->matched_bytes, err);
     if (!rc)
-        conclude(s, out);
+        compute_distance(s, out);
 out:
     tp_trainer_clear(&s->trainer);
     free(s->src);

@@ -101,7 +101,7 @@ static int hash_probe(struct tp_model *model, struct probe *p, struct tp_error *
 
 /* How many from *FROM on have one length, and how many of these are to be looked at, from *FROM on:
  * the base's, which come first, only where one of the model's is not predicted by name. */
-static size_t run_of_length(const struct probe *probes, size_t n, size_t *from, size_t *wanted)
+static size_t find_run(const struct probe *probes, size_t n, size_t *from, size_t *wanted)
 {
     size_t i = *from, of_base = 0, given = 0, run;
     for (; i < n && probes[i].len == probes[*from].len; i++) {
@@ -136,7 +136,7 @@ static int find_among(struct tp_model *model, struct tp_model *base, struct prob
 
     qsort(probes, n, sizeof *probes, by_length);
     for (size_t i = 0; !rc && i < n; i += run) {
-        run = run_of_length(probes, n, &i, &wanted);
+        run = find_run(probes, n, &i, &wanted);
         if (!wanted || taken + wanted > PROBES_MOST)
             continue;
         taken += wanted;

@@ -14,8 +14,8 @@
 
 /* Of two that are equally near: a shorter chain, the one that is named, that has the model's dtype,
  * that the others are nearer to, the nearer, a pack, by name. */
-static bool preferred(const struct tp_base_search *s, const struct tp_base_candidate *a,
-                      const struct tp_base_candidate *b)
+static bool is_preferred(const struct tp_base_search *s, const struct tp_base_candidate *a,
+                         const struct tp_base_candidate *b)
 {
     enum tp_dtype dtype = tp_family_dtype(s->model);
     bool a_same = tp_family_dtype(a->model) == dtype, b_same = tp_family_dtype(b->model) == dtype;
@@ -37,23 +37,25 @@ static bool preferred(const struct tp_base_search *s, const struct tp_base_candi
 }
 
 /* The cost that counts. */
-static double price(const struct tp_base_search *s, const struct tp_base_candidate *c)
+static double candidate_cost(const struct tp_base_search *s, const struct tp_base_candidate *c)
 {
     return c->distance.cost * (c->merged && !s->merged && !c->named ? 1 + MERGE_GAIN : 1);
 }
 
-static struct tp_base_candidate *nearest(struct tp_base_search *s)
+static struct tp_base_candidate *nearest_candidate(struct tp_base_search *s)
 {
     struct tp_base_candidate *near = NULL, *best = NULL;
     for (size_t i = 0; i < s->listed; i++) {
         struct tp_base_candidate *c = &s->all[i];
-        if (!c->refused && tp_base_candidate_saves(c) && (!near || price(s, c) < price(s, near)))
+        if (!c->refused && tp_base_candidate_saves(c) &&
+            (!near || candidate_cost(s, c) < candidate_cost(s, near)))
             near = c;
     }
     for (size_t i = 0; near && i < s->listed; i++) {
         struct tp_base_candidate *c = &s->all[i];
         if (!c->refused && tp_base_candidate_saves(c) &&
-            price(s, c) <= price(s, near) * (1 + TP_MATCH_NEAR) && (!best || preferred(s, c, best)))
+            candidate_cost(s, c) <= candidate_cost(s, near) * (1 + TP_MATCH_NEAR) &&
+            (!best || is_preferred(s, c, best)))
             best = c;
     }
     return best;
@@ -63,7 +65,7 @@ static int choose_base(struct tp_base_search *s, struct tp_base_candidate **out,
                        struct tp_error *err)
 {
     for (;;) {
-        struct tp_base_candidate *best = nearest(s);
+        struct tp_base_candidate *best = nearest_candidate(s);
         bool rather = false;
         if (best && best->kind == TP_MODEL_PLAIN && !best->named) {
             int rc = tp_family_model_is_base(s, best, &rather, err);
@@ -77,8 +79,8 @@ static int choose_base(struct tp_base_search *s, struct tp_base_candidate **out,
     }
 }
 
-static int describe(const struct tp_base_search *s, const struct tp_base_candidate *c,
-                    struct tp_match *out, struct tp_error *err)
+static int describe_candidate(const struct tp_base_search *s, const struct tp_base_candidate *c,
+                              struct tp_match *out, struct tp_error *err)
 {
     if (!c) {
         const struct tp_base_candidate *first = s->listed ? &s->all[0] : NULL;
@@ -138,7 +140,7 @@ int tp_match_base(struct tp_store *store, const char *dir, const struct tp_match
         rc = choose_base(s, &best, err);
     }
     if (!rc)
-        rc = describe(s, best, out, err);
+        rc = describe_candidate(s, best, out, err);
     for (size_t i = 0; i < s->listed; i++)
         tp_base_candidate_clear(&s->all[i]);
     tp_glance_destroy(s->glance);

@@ -139,7 +139,7 @@ static unsigned compare_paths(const char *a, const char *b, unsigned *alike)
     return a_len == b_len && !memcmp(a_last, b_last, a_len);
 }
 
-static int measure(struct pairing *p, uint32_t f, uint32_t g, struct affinity *out)
+static int measure_affinity(struct pairing *p, uint32_t f, uint32_t g, struct affinity *out)
 {
     const struct tp_model_tensor *samples[SAMPLES] = {0};
     unsigned n = choose_samples(p, f, g, samples, &out->neighbours);
@@ -169,7 +169,7 @@ static int affinity_of(struct pairing *p, uint32_t f, uint32_t g, const struct a
         return tp_oom(p->err);
     a = &p->affinities[(size_t)p->model_number[f] * p->base_n + p->base_number[g]];
     *out = a;
-    return a->known ? 0 : measure(p, f, g, a);
+    return a->known ? 0 : measure_affinity(p, f, g, a);
 }
 
 /* More than 0 where A suits better than B, each with a fit for the tensor at hand. */
@@ -197,8 +197,8 @@ static struct affinity by_path(const struct pairing *p, const struct tp_model_te
     return a;
 }
 
-static int pair(struct pairing *p, const struct tp_model_tensor *t,
-                const struct tp_model_tensor **out)
+static int pair_tensor(struct pairing *p, const struct tp_model_tensor *t,
+                       const struct tp_model_tensor **out)
 {
     const char *name = name_in_base(p, t);
     const struct tp_model_tensor *best = NULL, *b = NULL;
@@ -248,7 +248,7 @@ int tp_pairs_find(struct tp_model *model, struct tp_model *base, struct tp_pairs
         rc = tp_renames_find(model, base, &p.renames, err);
     }
     for (size_t i = 0; rc == 0 && i < model->tensor_n; i++) {
-        rc = model->tensors[i].len ? pair(&p, &model->tensors[i], &out->of[i]) : 0;
+        rc = model->tensors[i].len ? pair_tensor(&p, &model->tensors[i], &out->of[i]) : 0;
         if (rc == 0 && out->of[i])
             out->matched_bytes += tp_fit_common(&model->tensors[i], out->of[i]);
     }

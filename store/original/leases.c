@@ -89,7 +89,7 @@ static bool is_held(const struct tp_leases *l, int fd)
     return false;
 }
 
-static void *guard(void *arg)
+static void *guard_thread(void *arg)
 {
     const struct timespec look = {.tv_nsec = LOOK_NANOSECONDS};
     struct tp_leases *l = arg;
@@ -134,7 +134,7 @@ int tp_leases_create(const atomic_int *cancel, struct tp_leases **out, struct tp
     l->broken = -1;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&l->thread, NULL, guard, l);
+    rc = pthread_create(&l->thread, NULL, guard_thread, l);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (rc != 0) {
         free(l);

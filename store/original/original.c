@@ -21,7 +21,7 @@
     "leave the directory (--keep), or answer for it yourself that nobody writes to it "            \
     "(--no-lease)"
 
-int tp_original_names(const char *path, char **removing, char **aside, struct tp_error *err)
+int tp_original_make_names(const char *path, char **removing, char **aside, struct tp_error *err)
 {
     int rc = tp_side_path(path, "removing", removing, err);
 
@@ -48,7 +48,7 @@ int tp_original_create(const char *path, enum tp_original_use use, const atomic_
     o->cancel = cancel;
     o->aside_fd = -1;
     o->path = strdup(path);
-    rc = o->path ? tp_original_names(path, &o->removing, &o->aside, err) : tp_oom(err);
+    rc = o->path ? tp_original_make_names(path, &o->removing, &o->aside, err) : tp_oom(err);
     if (rc == 0 && use == TP_ORIGINAL_REPLACE)
         rc = tp_leases_create(cancel, &o->leases, err);
     if (rc < 0)

@@ -45,7 +45,7 @@ struct tp_original {
 };
 
 /* "NAME.removing" and "NAME.removing-files" beside PATH. */
-int tp_original_names(const char *path, char **removing, char **aside, struct tp_error *err);
+int tp_original_make_names(const char *path, char **removing, char **aside, struct tp_error *err);
 
 /* A struct with its names and PATH and nothing else. */
 int tp_original_create(const char *path, enum tp_original_use use, const atomic_int *cancel,

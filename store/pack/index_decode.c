@@ -152,7 +152,7 @@ static void *alloc_records(uint64_t n, size_t size)
     return calloc(n ? n : 1, size);
 }
 
-static int allocate(struct decoder *d)
+static int alloc_arrays(struct decoder *d)
 {
     struct tp_index *x = d->index;
 
@@ -559,7 +559,7 @@ int tp_index_decode(unsigned version, const void *data, size_t len, uint64_t dat
     d.strings_left = TP_STRINGS_ANY_INDEX + TP_STRINGS_OF_INDEX * (uint64_t)len;
     rc = decode_header(&d, in, len);
     if (rc == 0)
-        rc = allocate(&d);
+        rc = alloc_arrays(&d);
     if (rc == 0)
         rc = get_string(&d, tp_get_le32(in + 60), TP_PATH_BYTES_MAX, &out->base_name);
     if (rc == 0)

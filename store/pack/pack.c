@@ -70,7 +70,8 @@ static int read_footer(struct tp_bytes *bytes, struct tp_footer *footer, struct 
                : tp_fail(err, EBADMSG, "'%s' is not a pack", bytes->name);
 }
 
-static int unzstd(struct tp_pack *pack, uint8_t *stored, uint8_t *decoded, struct tp_error *err)
+static int decompress_index(struct tp_pack *pack, uint8_t *stored, uint8_t *decoded,
+                            struct tp_error *err)
 {
     const struct tp_footer *f = &pack->footer;
     size_t n = ZSTD_decompress(decoded, f->index_len, stored, f->index_stored);
@@ -102,7 +103,7 @@ static int read_index(struct tp_pack *pack, struct tp_error *err)
                      pack->bytes->name, f->index_stored, f->index_off);
     if (rc == 0 && f->coding == TP_INDEX_ZSTD) {
         decoded = malloc(f->index_len + 1);
-        rc = decoded ? unzstd(pack, stored, decoded, err) : tp_oom(err);
+        rc = decoded ? decompress_index(pack, stored, decoded, err) : tp_oom(err);
     }
     if (rc == 0)
         rc = tp_cancel_check(err);
@@ -206,7 +207,7 @@ static int set_base(struct tp_pack *pack, struct tp_pack *base, struct tp_error 
 
 /* A base of the right content is PACK's when everything is in it that PACK has from there, and
  * costs no more than it may. */
-static bool suits(void *arg, struct tp_pack *base)
+static bool is_suitable_base(void *arg, struct tp_pack *base)
 {
     struct tp_pack *pack = arg;
 
@@ -223,7 +224,7 @@ static int find_base(struct tp_pack *pack, const struct tp_base_finder *finder,
                                   .id = pack->index.base_id,
                                   .content =
                                       pack->index.version > 1 ? pack->index.base_content_id : NULL,
-                                  .suits = suits,
+                                  .suits = is_suitable_base,
                                   .arg = pack,
                                   .chain = chain};
     struct tp_error why = {0};

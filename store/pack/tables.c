@@ -101,8 +101,9 @@ static void evict_locked(void)
 }
 
 /* Read and check; and expand, with a CODEC. Outside the lock. */
-static int load(struct tp_pack *pack, struct tp_bytes *bytes, uint32_t segment, uint32_t number,
-                const struct tp_codec *codec, struct tp_tables **out, struct tp_error *err)
+static int load_tables(struct tp_pack *pack, struct tp_bytes *bytes, uint32_t segment,
+                       uint32_t number, const struct tp_codec *codec, struct tp_tables **out,
+                       struct tp_error *err)
 {
     const struct tp_index *index = tp_pack_index(pack);
     const struct tp_tables_ref *ref = &index->tables[number];
@@ -132,7 +133,7 @@ static int load(struct tp_pack *pack, struct tp_bytes *bytes, uint32_t segment, 
 }
 
 /* Put a fresh entry into the cache, unless another thread was faster. */
-static struct tp_tables_entry *add(struct tp_tables_entry *e)
+static struct tp_tables_entry *insert_entry(struct tp_tables_entry *e)
 {
     struct tp_tables_entry *there, **bucket = bucket_of(e->serial, e->number);
 
@@ -166,9 +167,9 @@ int tp_tables_check(struct tp_pack *pack, uint32_t segment, uint8_t codec, struc
 {
     const struct tp_codec *known = tp_codec_get(codec);
     struct tp_tables *tables = NULL;
-    int rc =
-        load(pack, tp_pack_bytes(pack), segment, find_number(tp_pack_index(pack), segment, codec),
-             known && known->needs_tables ? known : NULL, &tables, err);
+    int rc = load_tables(pack, tp_pack_bytes(pack), segment,
+                         find_number(tp_pack_index(pack), segment, codec),
+                         known && known->needs_tables ? known : NULL, &tables, err);
 
     if (tables)
         known->tables_destroy(tables);
@@ -197,12 +198,12 @@ int tp_tables_get(struct tp_pack *pack, struct tp_bytes *bytes, uint32_t segment
     e->serial = tp_pack_serial(pack);
     e->number = number;
     e->codec = codec;
-    rc = load(pack, bytes, segment, number, codec, &e->tables, err);
+    rc = load_tables(pack, bytes, segment, number, codec, &e->tables, err);
     if (rc < 0) {
         free(e);
         return rc;
     }
-    *out = add(e);
+    *out = insert_entry(e);
     return 0;
 }
 

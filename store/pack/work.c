@@ -40,7 +40,7 @@ void tp_work_destroy(struct tp_work *work)
     free(work);
 }
 
-int tp_work_need(uint8_t **buffer, struct tp_error *err)
+int tp_work_allocate(uint8_t **buffer, struct tp_error *err)
 {
     if (!*buffer)
         *buffer = malloc(BUFFER_BYTES);

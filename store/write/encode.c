@@ -29,7 +29,7 @@ static int read_window(struct tp_writer *w, const struct tp_window *window, stru
     uint8_t **joined = &work->levels[0].joined;
     struct tp_window_bytes b = tp_window_bytes(window);
     uint64_t in = b.off - s->file_off, chunk_size = w->plan.index.chunk_size;
-    int rc = tp_work_need(joined, err);
+    int rc = tp_work_allocate(joined, err);
 
     if (rc == 0)
         rc = read_model(w, window->from->file, *joined, b.len, b.off, err);
@@ -68,7 +68,7 @@ static int predict_segment(void *arg, uint32_t chunk, size_t len, const uint8_t 
                                .len = (uint32_t)len};
     int rc = s->from.whence == TP_FROM_PACK
                  ? read_window(from->w, &window, from->work, &from->view, err)
-                 : tp_window_get(from->w->plan.base, &window, from->work, &from->view, err);
+                 : tp_window_read(from->w->plan.base, &window, from->work, &from->view, err);
 
     *out = from->view.data;
     *whole = from->view.aligned;

@@ -33,7 +33,7 @@ struct output {
     uint64_t item_n;
 };
 
-static int put(struct output *o, const void *data, size_t len, struct tp_error *err)
+static int put_bytes(struct output *o, const void *data, size_t len, struct tp_error *err)
 {
     o->off += len;
     return tp_sink_put(o->sink, data, len, err);
@@ -58,7 +58,7 @@ static int put_tables(struct output *o, struct tp_segment *s, const struct tp_tr
                                    .stored_hash = tp_xxh3(c->blob.data, c->blob.len),
                                    .stored_off = o->off};
         s->tables_n++;
-        rc = put(o, c->blob.data, c->blob.len, err);
+        rc = put_bytes(o, c->blob.data, c->blob.len, err);
         if (rc < 0)
             return rc;
         o->report->tensor_stored_bytes += c->blob.len;
@@ -67,7 +67,7 @@ static int put_tables(struct output *o, struct tp_segment *s, const struct tp_tr
 }
 
 /* A lower chunk of this pack may hold the same; only here, in order, is that certain. */
-static void settle_same(struct output *o, uint32_t chunk, struct tp_coded *c)
+static void resolve_same(struct output *o, uint32_t chunk, struct tp_coded *c)
 {
     const struct tp_index *x = &o->w->plan.index;
     uint32_t known;
@@ -83,7 +83,7 @@ static void settle_same(struct output *o, uint32_t chunk, struct tp_coded *c)
         tp_coded_set_same(c, known, NULL);
 }
 
-static void count(struct output *o, const struct tp_segment *s, const struct tp_coded *c)
+static void count_coded(struct output *o, const struct tp_segment *s, const struct tp_coded *c)
 {
     struct tp_pack_report *r = o->report;
 
@@ -112,7 +112,7 @@ static void hash_source(struct output *o, uint32_t file, const struct tp_coded *
     o->file_done = 0;
 }
 
-static void tell(const struct output *o)
+static void report_progress(const struct output *o)
 {
     const struct tp_progress *p = o->w->options->progress;
 
@@ -120,7 +120,7 @@ static void tell(const struct output *o)
         p->update(p->arg, "pack", o->done, o->w->plan.index.logical_bytes);
 }
 
-static int consume(void *arg, uint64_t number, void *slot, struct tp_error *err)
+static int write_coded(void *arg, uint64_t number, void *slot, struct tp_error *err)
 {
     struct output *o = arg;
     struct tp_index *x = &o->w->plan.index;
@@ -132,7 +132,7 @@ static int consume(void *arg, uint64_t number, void *slot, struct tp_error *err)
     if (o->items[number].train)
         return 0;
     s = &x->segments[x->chunks[chunk].segment];
-    settle_same(o, chunk, c);
+    resolve_same(o, chunk, c);
     if (chunk == s->chunk_first)
         rc = put_tables(o, s, &o->w->segments[x->chunks[chunk].segment].trained, c->coding.codec,
                         err);
@@ -144,18 +144,19 @@ static int consume(void *arg, uint64_t number, void *slot, struct tp_error *err)
     x->chunks[chunk].content_hash = c->content_hash;
     x->chunks[chunk].stored_off = o->off;
     if (rc == 0 && c->coding.len)
-        rc = put(o, c->coding.codec == TP_CODEC_RAW ? c->src : c->coding.bytes, c->coding.len, err);
+        rc = put_bytes(o, c->coding.codec == TP_CODEC_RAW ? c->src : c->coding.bytes, c->coding.len,
+                       err);
     if (rc < 0)
         return rc;
-    count(o, s, c);
+    count_coded(o, s, c);
     hash_source(o, s->file, c);
     if (chunk + 1 == s->chunk_first + s->chunk_n)
         tp_trained_clear(&o->w->segments[x->chunks[chunk].segment].trained);
-    tell(o);
+    report_progress(o);
     return 0;
 }
 
-static int work(void *arg, void *worker, uint64_t number, void *slot, struct tp_error *err)
+static int code_chunk(void *arg, void *worker, uint64_t number, void *slot, struct tp_error *err)
 {
     struct output *o = arg;
     const struct item *item = &o->items[number];
@@ -216,7 +217,7 @@ static void *coded_create(void *arg)
  * The order of work: chunks as they lie, and training for a segment a little before its first
  * chunk.
  */
-static int schedule(struct output *o, struct tp_error *err)
+static int order_items(struct output *o, struct tp_error *err)
 {
     const struct tp_index *x = &o->w->plan.index;
     uint64_t lead = 2 * tp_pipeline_threads(o->w->options->threads);
@@ -245,13 +246,13 @@ static int put_data(struct output *o, struct tp_error *err)
                             .worker_destroy = memory_destroy,
                             .slot_create = coded_create,
                             .slot_destroy = coded_destroy,
-                            .work = work,
-                            .consume = consume};
+                            .work = code_chunk,
+                            .consume = write_coded};
     uint8_t header[TP_PACK_HEADER_LEN];
     int rc;
 
     tp_header_encode(TP_PACK_VERSION, header);
-    rc = put(o, header, sizeof header, err);
+    rc = put_bytes(o, header, sizeof header, err);
     return rc == 0 ? tp_pipeline_run(&p, err) : rc;
 }
 
@@ -275,7 +276,7 @@ static int put_index(struct output *o, const struct tp_buffer *index, struct tp_
     footer->index_off = o->off;
     footer->index_stored = n;
     footer->index_hash = tp_xxh3(footer->coding == TP_INDEX_RAW ? index->data : packed, n);
-    rc = put(o, footer->coding == TP_INDEX_RAW ? index->data : packed, n, err);
+    rc = put_bytes(o, footer->coding == TP_INDEX_RAW ? index->data : packed, n, err);
     free(packed);
     return rc;
 }
@@ -302,7 +303,7 @@ static int put_end(struct output *o, struct tp_error *err)
     }
     if (rc == 0) {
         tp_footer_encode(&footer, raw);
-        rc = put(o, raw, sizeof raw, err);
+        rc = put_bytes(o, raw, sizeof raw, err);
     }
     tp_buffer_clear(&index);
     return rc == 0 ? tp_sink_finish(o->sink, err) : rc;
@@ -318,7 +319,7 @@ int tp_output_write(struct tp_writer *w, int fd, const char *path, struct tp_pac
         return rc;
     o.sha = tp_sha256_create();
     o.xxh = tp_xxh128_create();
-    rc = o.sha && o.xxh ? schedule(&o, err) : tp_oom(err);
+    rc = o.sha && o.xxh ? order_items(&o, err) : tp_oom(err);
     if (rc == 0)
         rc = put_data(&o, err);
     if (rc == 0)

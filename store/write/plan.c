@@ -74,8 +74,9 @@ static int add_piece(struct planner *p, uint32_t file, const struct tp_model_ten
 }
 
 /* What PAIRS have for tensor T of the model. */
-static const struct tp_model_tensor *partner(const struct planner *p, const struct tp_pairs *pairs,
-                                             const struct tp_model_tensor *t)
+static const struct tp_model_tensor *paired_tensor(const struct planner *p,
+                                                   const struct tp_pairs *pairs,
+                                                   const struct tp_model_tensor *t)
 {
     return pairs->of && p->delta_fits[t->dtype] ? pairs->of[t - p->plan->model->tensors] : NULL;
 }
@@ -99,7 +100,7 @@ static uint32_t find_sibling(const struct planner *p, uint32_t file,
 static bool has_sibling(const struct planner *p, uint32_t file, const struct tp_model_tensor *t,
                         struct tp_sibling *out)
 {
-    const struct tp_model_tensor *b = partner(p, &p->siblings, t);
+    const struct tp_model_tensor *b = paired_tensor(p, &p->siblings, t);
 
     if (p->options->sibling)
         return p->delta_fits[t->dtype] && t->len &&
@@ -170,7 +171,7 @@ static int add_tensor(struct planner *p, uint32_t file, const struct tp_model_te
     p->plan->tensor_n++;
     if (has_sibling(p, file, t, &sibling))
         return add_predicted(p, file, t, &sibling);
-    b = partner(p, &p->pairs, t);
+    b = paired_tensor(p, &p->pairs, t);
     off = b ? b->off : 0;
     base_file = b ? p->base->files[b->file].entry : 0;
     while (rc == 0 && b && done < n && off < b->off + b->len) {

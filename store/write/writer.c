@@ -34,7 +34,7 @@ static int fill_maps(struct tp_writer *w, struct tp_error *err)
     return 0;
 }
 
-static int prepare(struct tp_writer *w, const char *dir, struct tp_error *err)
+static int prepare_writer(struct tp_writer *w, const char *dir, struct tp_error *err)
 {
     const struct tp_index *x = &w->plan.index;
     int rc;
@@ -54,7 +54,7 @@ static int prepare(struct tp_writer *w, const char *dir, struct tp_error *err)
     return w->segments && w->prints ? 0 : tp_oom(err);
 }
 
-static void finish(struct tp_writer *w)
+static void free_writer(struct tp_writer *w)
 {
     for (uint32_t i = 0; w->segments && i < w->plan.index.segment_n; i++)
         tp_trained_clear(&w->segments[i].trained);
@@ -68,8 +68,8 @@ static void finish(struct tp_writer *w)
 }
 
 /* What is on the disk now, not what the page cache remembers: decode it all and compare. */
-static int verify(const struct tp_writer *w, const char *path, const uint8_t *id,
-                  struct tp_error *err)
+static int verify_pack(const struct tp_writer *w, const char *path, const uint8_t *id,
+                       struct tp_error *err)
 {
     struct tp_pack *pack;
     int rc = tp_pack_open_with(path, w->plan.base, &pack, err);
@@ -99,7 +99,7 @@ static int write_temporary(struct tp_writer *w, const char *path, int *fd,
         return tp_fail_errno(err, "cannot create '%s'", path);
     rc = tp_temporary_lock(*fd, path, err);
     if (rc == 0)
-        rc = tp_rights_own(&rights, *fd, path, err);
+        rc = tp_rights_set_owner(&rights, *fd, path, err);
     if (rc == 0)
         rc = tp_rights_narrow(&w->plan, *fd, path, err);
     if (rc == 0)
@@ -124,8 +124,8 @@ static void warn_of_lost(const struct tp_writer *w)
         tp_log(TP_LOG_WARNING, "the pack of '%s' does not keep %s", w->plan.root, what);
 }
 
-static int publish(const struct tp_pack_options *options, const char *temporary, const char *out,
-                   struct tp_error *err)
+static int publish_pack(const struct tp_pack_options *options, const char *temporary,
+                        const char *out, struct tp_error *err)
 {
     int rc = options->check_source ? options->check_source(options->check_source_arg, err) : 0;
 
@@ -141,10 +141,10 @@ static int write_verified(struct tp_writer *w, const char *temporary, const char
     double start = tp_seconds();
 
     if (rc == 0)
-        rc = verify(w, temporary, report->id, err);
+        rc = verify_pack(w, temporary, report->id, err);
     report->verify_seconds = tp_seconds() - start;
     if (rc == 0)
-        rc = publish(w->options, temporary, out, err);
+        rc = publish_pack(w->options, temporary, out, err);
     if (rc < 0 && fd >= 0)
         unlink(temporary);
     if (fd >= 0)
@@ -173,12 +173,12 @@ int tp_pack_write(const char *dir, const char *out, const struct tp_pack_options
     if (rc < 0)
         return rc;
     tp_temporaries_sweep(out);
-    rc = prepare(&w, dir, err);
+    rc = prepare_writer(&w, dir, err);
     if (rc == 0)
         warn_of_lost(&w);
     if (rc == 0)
         rc = write_verified(&w, temporary, out, report, err);
-    finish(&w);
+    free_writer(&w);
     free(temporary);
     return rc;
 }

@@ -2,7 +2,7 @@
 /* From a path in a mount to the mounted directory, which the mount itself names. */
 #include <config.h>
 
-#include "cli/behind.h"
+#include "cli/mounted_path.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -59,7 +59,7 @@ static int check_same(const char *root, const char *dir, struct tp_error *err)
  * FULL, an absolute path without links, behind the mount that it lies in; *OUT is NULL where that
  * is no tenpak mount.
  */
-static int resolve(const char *full, char **out, struct tp_error *err)
+static int resolve_path(const char *full, char **out, struct tp_error *err)
 {
     char *root = strdup(full), *dir = NULL;
     int rc = root ? 0 : tp_oom(err);
@@ -84,7 +84,7 @@ static int by_parent(const char *path, char **out, struct tp_error *err)
 
     *out = NULL;
     if (rc == 0 && is_fuse(parent) && (full = realpath(parent, NULL)))
-        rc = resolve(full, &dir, err);
+        rc = resolve_path(full, &dir, err);
     if (rc == 0 && dir && !(*out = tp_path_join(dir, tp_path_name(path), "")))
         rc = tp_oom(err);
     free(parent);
@@ -93,7 +93,7 @@ static int by_parent(const char *path, char **out, struct tp_error *err)
     return rc;
 }
 
-int tp_behind_mount(const char *path, char **out, struct tp_error *err)
+int tp_mounted_path_resolve(const char *path, char **out, struct tp_error *err)
 {
     char *full = NULL;
     struct stat st;
@@ -103,7 +103,7 @@ int tp_behind_mount(const char *path, char **out, struct tp_error *err)
     if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode))
         rc = by_parent(path, out, err);
     else if (is_fuse(path) && (full = realpath(path, NULL)))
-        rc = resolve(full, out, err);
+        rc = resolve_path(full, out, err);
     free(full);
     if (rc == 0 && !*out && !(*out = strdup(path)))
         rc = tp_oom(err);
