@@ -33,7 +33,6 @@ control_libtp_control_la_SOURCES += \
 	control/jobs/job.c \
 	control/jobs/jobs.c control/jobs/jobs.h \
 	control/jobs/keeper.c \
-	control/jobs/notify.c \
 	control/jobs/progress.c control/jobs/progress.h \
 	control/jobs/record.c control/jobs/record.h \
 	control/jobs/report.c control/jobs/report.h \

@@ -65,7 +65,7 @@ static void enter_end(struct tp_jobs *jobs, struct tp_job *job, const struct tp_
     if (saved)
         let_go(job);
     pthread_cond_broadcast(&jobs->ended);
-    tp_notify(jobs, status, false);
+    tp_jobs_changed(jobs, status, false);
 }
 
 void tp_job_finish(struct tp_jobs *jobs, struct tp_job *job, enum tp_job_state state, int error,
@@ -184,7 +184,7 @@ void tp_jobs_save_ends(struct tp_jobs *jobs)
         if (rc == 0) {
             job->status.has_report = status.has_report;
             let_go(job);
-            tp_notify(jobs, &job->status, false);
+            tp_jobs_changed(jobs, &job->status, false);
         }
     }
     pthread_mutex_unlock(&jobs->lock);

@@ -29,8 +29,6 @@ struct tp_job {
     int fd;       /* of an own one: its record, locked */
 };
 
-struct tp_notice; /* notify.c */
-
 struct tp_jobs {
     char *dir; /* absolute */
     char *program, *mountpoint;
@@ -62,12 +60,6 @@ struct tp_jobs {
     bool keeper_started;
     pthread_t keeper_thread;
     struct tp_auto *automatic; /* auto.c: of a keeper */
-
-    pthread_mutex_t notices_lock;
-    pthread_cond_t notices_come;
-    struct tp_notice *first, *last;
-    bool notices_end, notifier_started;
-    pthread_t notifier;
 };
 
 /*
@@ -116,14 +108,6 @@ int tp_job_spawn(const char *program, const char *record, int fd, uint64_t memor
 #define TP_JOB_PROGRESS_FD 3
 #define TP_JOB_LOCK_FD 4
 
-/* --- notify.c --- */
-
-int tp_notifier_start(struct tp_jobs *jobs, struct tp_error *err);
-/* Returns after all notices were delivered. */
-void tp_notifier_stop(struct tp_jobs *jobs);
-/* Any lock may be held but that of notices. */
-void tp_notify(struct tp_jobs *jobs, const struct tp_job_status *status, bool forgotten);
-
 /* --- keeper.c --- */
 
 int tp_keeper_start(struct tp_jobs *jobs, struct tp_error *err);
@@ -138,6 +122,9 @@ void tp_auto_look(struct tp_jobs *jobs, const struct tp_policy *policy);
 void tp_auto_destroy(struct tp_auto *automatic);
 
 /* --- jobs.c --- */
+
+/* Report a change to the caller's function, with LOCK held: so that changes come in their order. */
+void tp_jobs_changed(struct tp_jobs *jobs, const struct tp_job_status *status, bool forgotten);
 
 /* jobs/, opened, made where CREATE says so; -ENOENT: there is none. */
 int tp_jobs_records(struct tp_jobs *jobs, bool create, struct tp_error *err);

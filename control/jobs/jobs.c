@@ -21,16 +21,12 @@ static int init(struct tp_jobs *jobs, const struct tp_jobs_options *o, struct tp
 
     pthread_mutex_init(&jobs->submit, NULL);
     pthread_mutex_init(&jobs->lock, NULL);
-    pthread_mutex_init(&jobs->notices_lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&jobs->work, &monotonic);
     pthread_cond_init(&jobs->ended, &monotonic);
-    pthread_cond_init(&jobs->notices_come, NULL);
     pthread_condattr_destroy(&monotonic);
     jobs->dirfd = jobs->fd = jobs->keeper_fd = -1;
-    jobs->changed = o->changed;
-    jobs->arg = o->arg;
     jobs->slots_asked = o->slots < TP_JOB_WORKERS_MAX ? o->slots : TP_JOB_WORKERS_MAX;
     jobs->queue_asked = o->queue;
     jobs->keeper = o->keeper;
@@ -60,14 +56,11 @@ int tp_jobs_open(const struct tp_jobs_options *options, struct tp_jobs **out, st
         rc = rc == -ENOENT ? 0 : rc;
     }
     jobs->slots = jobs->slots_asked ? jobs->slots_asked : jobs->policy.jobs;
-    /*
-     * What is there already is no news. Records that cannot be read are told of when one is asked
-     * for.
-     */
+    /* Existing records are not reported as changes. An error is reported to whoever queries one. */
     if (rc == 0)
         tp_table_refresh(jobs, NULL);
-    if (rc == 0)
-        rc = tp_notifier_start(jobs, err);
+    jobs->changed = options->changed;
+    jobs->arg = options->arg;
     if (rc == 0)
         rc = tp_keeper_start(jobs, err);
     if (rc < 0) {
@@ -86,7 +79,6 @@ void tp_jobs_close(struct tp_jobs *jobs)
     tp_jobs_interrupt_pending(jobs);
     tp_jobs_save_ends(jobs);
     tp_keeper_stop(jobs);
-    tp_notifier_stop(jobs);
     for (size_t i = 0; i < jobs->n; i++)
         tp_job_destroy(jobs->list[i]);
     free(jobs->list);
@@ -94,10 +86,8 @@ void tp_jobs_close(struct tp_jobs *jobs)
         close(jobs->fd);
     if (jobs->dirfd >= 0)
         close(jobs->dirfd);
-    pthread_cond_destroy(&jobs->notices_come);
     pthread_cond_destroy(&jobs->ended);
     pthread_cond_destroy(&jobs->work);
-    pthread_mutex_destroy(&jobs->notices_lock);
     pthread_mutex_destroy(&jobs->lock);
     pthread_mutex_destroy(&jobs->submit);
     free(jobs->mountpoint);
@@ -128,6 +118,12 @@ int tp_jobs_records(struct tp_jobs *jobs, bool create, struct tp_error *err)
     }
     pthread_mutex_unlock(&jobs->lock);
     return fd < 0 ? fd : 0;
+}
+
+void tp_jobs_changed(struct tp_jobs *jobs, const struct tp_job_status *status, bool forgotten)
+{
+    if (jobs->changed)
+        jobs->changed(jobs->arg, status, forgotten);
 }
 
 /* --- What is known --- */
@@ -360,7 +356,7 @@ int tp_jobs_forget(struct tp_jobs *jobs, const char *id, struct tp_error *err)
     pthread_mutex_lock(&jobs->lock);
     job = rc == 0 || rc == -ENOENT ? tp_table_find(jobs, id) : NULL;
     if (job) {
-        tp_notify(jobs, &job->status, true);
+        tp_jobs_changed(jobs, &job->status, true);
         tp_table_drop(jobs, job);
     }
     pthread_mutex_unlock(&jobs->lock);

@@ -75,9 +75,12 @@ struct tp_jobs_options {
     bool keeper;    /* the one process that owns DIR: applies retention and auto_compress */
     bool heir;      /* a standby KEEPER: takes the place of the present one when that ends */
     const char *mountpoint; /* written to DIR/.tenpak/daemon.json while KEEPER; NULL: none */
-    /* A job changed: created, started, progressed (at most four times a second), ended, forgotten.
-     * From a thread of the manager's own, without locks: calling back into the manager is fine. May
-     * be NULL. */
+    /*
+     * A job changed: created, started, progressed (at most four times a second), ended, forgotten.
+     * The thread that made the change calls this, in the order of the changes. The table of jobs is
+     * locked meanwhile: the function must not wait, and must not call functions of this header
+     * that take a struct tp_jobs. May be NULL.
+     */
     void (*changed)(void *arg, const struct tp_job_status *status, bool forgotten);
     void *arg;
 };

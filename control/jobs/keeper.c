@@ -244,7 +244,7 @@ void tp_jobs_retain(struct tp_jobs *jobs)
         if (!is_old(&policy, &job->status, later++, bytes, time(NULL)))
             continue;
         memcpy(id, job->status.id, sizeof id);
-        tp_notify(jobs, &job->status, true);
+        tp_jobs_changed(jobs, &job->status, true);
         tp_table_drop(jobs, job);
         pthread_mutex_unlock(&jobs->lock);
         tp_record_remove(jobs->fd, id, NULL);

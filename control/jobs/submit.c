@@ -267,7 +267,7 @@ static int enter_all(struct tp_jobs *jobs, struct taking *all, size_t n, struct 
             continue;
         rc = tp_table_add(jobs, job);
         if (rc == 0) {
-            tp_notify(jobs, &job->status, false);
+            tp_jobs_changed(jobs, &job->status, false);
             all[i].job = NULL;
         }
     }

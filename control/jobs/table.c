@@ -174,7 +174,7 @@ static void take(struct tp_jobs *jobs, const char *id)
             pthread_cond_broadcast(&jobs->ended);
     }
     if (job)
-        tp_notify(jobs, &job->status, false);
+        tp_jobs_changed(jobs, &job->status, false);
     pthread_mutex_unlock(&jobs->lock);
 }
 
@@ -187,7 +187,7 @@ static void drop_unseen(struct tp_jobs *jobs)
 
         if (job->seen || (job->own && (job->busy || !tp_job_state_is_end(job->status.state))))
             continue;
-        tp_notify(jobs, &job->status, true);
+        tp_jobs_changed(jobs, &job->status, true);
         tp_table_drop(jobs, job);
     }
     pthread_mutex_unlock(&jobs->lock);

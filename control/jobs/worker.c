@@ -46,7 +46,7 @@ static void announce_progress(struct run *run, double at)
     pthread_mutex_lock(&run->jobs->lock);
     tp_tracker_show(&run->tracker, at, &run->job->status);
     status = run->job->status;
-    tp_notify(run->jobs, &status, false);
+    tp_jobs_changed(run->jobs, &status, false);
     pthread_mutex_unlock(&run->jobs->lock);
     if (at - run->written >= WRITE_SECONDS) {
         run->written = at;
@@ -181,7 +181,7 @@ static void run_job(struct tp_jobs *jobs, struct tp_job *job)
     job->status.started = time(NULL);
     job->status.remaining = -1;
     status = job->status;
-    tp_notify(jobs, &status, false);
+    tp_jobs_changed(jobs, &status, false);
     pthread_mutex_unlock(&jobs->lock);
     /* Another process may have asked for the end while it waited. */
     if (tp_record_has(job->fd, "cancel")) {
