@@ -22,7 +22,7 @@ static char *find_control(const char *dir)
     char mountpoint[4096], *control = NULL;
     pid_t pid;
 
-    if (tp_jobs_keeper(dir, mountpoint, sizeof mountpoint, &pid, NULL) < 0 || !mountpoint[0] ||
+    if (tp_jobs_find_owner(dir, mountpoint, sizeof mountpoint, &pid, NULL) < 0 || !mountpoint[0] ||
         asprintf(&control, "%s/.tenpak", mountpoint) < 0)
         return NULL;
     if (access(control, R_OK | W_OK | X_OK) < 0) {

@@ -40,8 +40,8 @@ static int serve_directory(const struct tp_serve_options *given, bool quiet)
     }
     printf("%s\ntoken: %s\n", tp_serve_url(server), tp_report_name(tp_serve_token_file(server)));
     int code = tp_report_flush();
-    if (!tp_serve_is_keeper(server) && !quiet)
-        fputs("tenpak: another process keeps this directory: auto-compress and retention are its\n",
+    if (!tp_serve_is_owner(server) && !quiet)
+        fputs("tenpak: another process owns this directory and applies its policy until it ends\n",
               stderr);
     while (sigwait(&ends, &number) != 0)
         continue;

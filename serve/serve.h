@@ -35,6 +35,6 @@ void tp_serve_stop(struct tp_serve *serve);
 const char *tp_serve_url(const struct tp_serve *serve);
 const char *tp_serve_token_file(const struct tp_serve *serve);
 /* Whether it answers for DIR, or a mount does and this runs only its own jobs. */
-bool tp_serve_is_keeper(const struct tp_serve *serve);
+bool tp_serve_is_owner(const struct tp_serve *serve);
 
 #endif

@@ -241,8 +241,7 @@ static int given_token(struct tp_serve *serve, const char *path, struct tp_error
 
 static int open_jobs(struct tp_serve *serve, const char *dir, struct tp_error *err)
 {
-    /* Where a mount keeps it, until that ends. */
-    const struct tp_jobs_options options = {.dir = dir, .keeper = true, .heir = true};
+    const struct tp_jobs_options options = {.dir = dir, .owner = true};
 
     return tp_jobs_open(&options, &serve->jobs, err);
 }
@@ -301,7 +300,7 @@ const char *tp_serve_token_file(const struct tp_serve *serve)
     return serve->token_file;
 }
 
-bool tp_serve_is_keeper(const struct tp_serve *serve)
+bool tp_serve_is_owner(const struct tp_serve *serve)
 {
-    return tp_jobs_is_keeper(serve->jobs);
+    return tp_jobs_is_owner(serve->jobs);
 }

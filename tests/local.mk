@@ -152,7 +152,7 @@ control_tests = \
 	tests/control/policy_test \
 	tests/control/unfinished_test \
 	tests/control/request_test \
-	tests/control/settle_test
+	tests/control/record_test
 tests_control_closing_test_LDADD = $(TP_CONTROL_LIBS)
 tests_control_inventory_test_LDADD = $(TP_CONTROL_LIBS)
 tests_control_jobs_test_LDADD = $(TP_CONTROL_LIBS)
@@ -161,7 +161,7 @@ tests_control_others_test_LDADD = $(TP_CONTROL_LIBS)
 tests_control_policy_test_LDADD = $(TP_CONTROL_LIBS)
 tests_control_unfinished_test_LDADD = $(TP_CONTROL_LIBS)
 tests_control_request_test_LDADD = $(TP_CONTROL_LIBS)
-tests_control_settle_test_LDADD = $(TP_CONTROL_LIBS)
+tests_control_record_test_LDADD = $(TP_CONTROL_LIBS)
 EXTRA_DIST += tests/control/jobs.h
 check_PROGRAMS += tests/control/documents
 tests_control_documents_LDADD = $(TP_CONTROL_LIBS)

@@ -172,7 +172,7 @@ static void look_at(struct tp_jobs *jobs, const struct tp_policy *policy, const 
     free(path);
 }
 
-void tp_auto_look(struct tp_jobs *jobs, const struct tp_policy *policy)
+void tp_auto_compress(struct tp_jobs *jobs, const struct tp_policy *policy)
 {
     struct tp_store *store = NULL;
     struct tp_store_model *models = NULL;

@@ -13,6 +13,22 @@
 #define REQUEST_SCHEMA "tenpak.request/1"
 #define REPLY_SCHEMA "tenpak.reply/1"
 
+static const char *const state_names[TP_JOB_STATE_COUNT] = {
+    [TP_JOB_PENDING] = "pending",     [TP_JOB_RUNNING] = "running",
+    [TP_JOB_COMPLETED] = "completed", [TP_JOB_FAILED] = "failed",
+    [TP_JOB_CANCELLED] = "cancelled", [TP_JOB_INTERRUPTED] = "interrupted",
+};
+
+const char *tp_job_state_name(enum tp_job_state state)
+{
+    return (unsigned)state < TP_JOB_STATE_COUNT ? state_names[state] : "unknown";
+}
+
+bool tp_job_state_is_end(enum tp_job_state state)
+{
+    return state != TP_JOB_PENDING && state != TP_JOB_RUNNING;
+}
+
 const char *tp_errno_name(int code, char out[16])
 {
     const char *name = strerrorname_np(code);

@@ -20,8 +20,6 @@
 #include "fs/control/wait.h"
 #include "fs/kernel.h"
 
-/* For another daemon of this directory to end, when it is unmounted already. */
-enum { KEEPER_WAITS = 100, KEEPER_WAIT_MS = 100 };
 /* How often the thread looks at what is not reported to it. */
 enum { TICK_SECONDS = 1 };
 /* For replies that wait for a lock of another process, or for the end of a job. */
@@ -29,42 +27,17 @@ enum { POOL_THREADS = 4 };
 
 /* --- Coming ---------------------------------------------------------------------------------- */
 
-/* Whether the daemon that owns DIR has lost its mount, and will end in a moment. */
-static bool keeper_is_ending(const struct tp_fs *fs)
-{
-    char mountpoint[4096];
-    pid_t pid;
-
-    return tp_jobs_keeper(fs->dir, mountpoint, sizeof mountpoint, &pid, NULL) == -ENOENT ||
-           (mountpoint[0] && !tp_kernel_is_tenpak(mountpoint));
-}
-
 static int open_jobs(struct tp_control *control, struct tp_error *err)
 {
-    const struct timespec pause = {.tv_nsec = KEEPER_WAIT_MS * 1000000};
     struct tp_fs *fs = control->fs;
     struct tp_jobs_options options = {.dir = fs->dir,
                                       .slots = fs->options->jobs,
-                                      .keeper = !fs->options->read_only,
+                                      .owner = !fs->options->read_only,
                                       .mountpoint = fs->mountpoint,
                                       .changed = tp_control_job_changed,
                                       .arg = control};
-    int rc = tp_jobs_open(&options, &control->jobs, err);
 
-    for (int i = 0; rc == -EBUSY && i < KEEPER_WAITS && keeper_is_ending(fs); i++) {
-        nanosleep(&pause, NULL);
-        rc = tp_jobs_open(&options, &control->jobs, err);
-    }
-    if (rc == -EBUSY) {
-        options.heir = true;
-        rc = tp_jobs_open(&options, &control->jobs, err);
-        if (rc == 0 && !tp_jobs_is_keeper(control->jobs))
-            tp_log(TP_LOG_INFO,
-                   "'%s' has another daemon: until that ends it keeps records and compresses "
-                   "models by itself",
-                   fs->dir);
-    }
-    return rc;
+    return tp_jobs_open(&options, &control->jobs, err);
 }
 
 int tp_control_create(struct tp_fs *fs, struct tp_error *err)
