@@ -2,6 +2,7 @@
 /* Reading JSON: base/lex.h decides whether the text is acceptable, cJSON makes the tree. */
 #include <config.h>
 
+#include "base/cleanup.h"
 #include "base/json.h"
 
 #include <cjson/cJSON.h>
@@ -36,7 +37,7 @@ static int check_keys(const cJSON *object, struct tp_error *err)
         n++;
     if (n < 2)
         return 0;
-    const cJSON **members = malloc(n * sizeof *members);
+    tp_autofree const cJSON **members = malloc(n * sizeof *members);
     if (!members)
         return tp_oom(err);
     for (const cJSON *c = object->child; c; c = c->next)
@@ -47,7 +48,6 @@ static int check_keys(const cJSON *object, struct tp_error *err)
         if (strcmp(members[i - 1]->string, members[i]->string) == 0)
             rc = tp_fail(err, EBADMSG, "duplicate key '%s'", members[i]->string);
     }
-    free(members);
     return rc;
 }
 
@@ -126,7 +126,7 @@ int tp_json_parse(const void *text, size_t len, struct tp_json **out, struct tp_
 
 int tp_json_read_file(int dirfd, const char *path, struct tp_json **out, struct tp_error *err)
 {
-    struct tp_buffer buf = {0};
+    tp_auto(tp_buffer_clear) struct tp_buffer buf = {0};
     *out = NULL;
     int rc = tp_file_read_all(dirfd, path, TP_JSON_MAX, &buf, err);
     if (rc == 0) {
@@ -134,7 +134,6 @@ int tp_json_read_file(int dirfd, const char *path, struct tp_json **out, struct 
         if (rc < 0)
             tp_error_prefix(err, "'%s'", path);
     }
-    tp_buffer_clear(&buf);
     return rc;
 }
 

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/buffer.h"
+#include "base/cleanup.h"
 #include "base/error.h"
 
 /*
@@ -26,6 +27,12 @@ struct tp_json;
 int tp_json_parse(const void *text, size_t len, struct tp_json **out, struct tp_error *err);
 int tp_json_read_file(int dirfd, const char *path, struct tp_json **out, struct tp_error *err);
 void tp_json_free(struct tp_json *root);
+/* A tree that is released when its block is left (base/cleanup.h). */
+#define tp_autojson tp_auto(tp_cleanup_json)
+static inline void tp_cleanup_json(struct tp_json **root)
+{
+    tp_json_free(*root);
+}
 
 bool tp_json_is_object(const struct tp_json *v);
 bool tp_json_is_array(const struct tp_json *v);

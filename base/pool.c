@@ -5,6 +5,7 @@
  */
 #include <config.h>
 
+#include "base/cleanup.h"
 #include "base/cpu.h"
 #include "base/pool.h"
 
@@ -127,11 +128,10 @@ unsigned tp_pool_threads(const struct tp_pool *pool)
 
 int tp_pool_submit(struct tp_pool *pool, tp_task_fn fn, void *arg, bool urgent)
 {
-    pthread_mutex_lock(&pool->lock);
+    TP_LOCK_SCOPE(&pool->lock);
     int rc = queue_push(urgent ? &pool->urgent : &pool->normal, (struct task){fn, arg});
     if (rc == 0)
         pthread_cond_signal(&pool->work);
-    pthread_mutex_unlock(&pool->lock);
     return rc;
 }
 

@@ -13,6 +13,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/json.h"
 #include "cli/doctor.h"
 #include "fs/fs.h"
@@ -175,14 +176,12 @@ static bool is_dead(struct tp_findings *all, const char *point)
 /* What only its daemon knows; not where it does not answer to this user. */
 static void ask_mount(struct tp_findings *all, const char *point)
 {
-    struct tp_json *status = NULL;
-    char *text = NULL;
+    tp_autojson struct tp_json *status = NULL;
+    tp_autofree char *text = NULL;
 
     if (tp_mount_status(point, &text, NULL) == 0 &&
         tp_json_parse(text, strlen(text), &status, NULL) == 0)
         check_limits(all, point, status);
-    tp_json_free(status);
-    free(text);
 }
 
 /* The kernel writes blanks, tabs, newlines and backslashes as three octal digits. */

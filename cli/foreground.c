@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "base/cleanup.h"
 #include "cli/foreground.h"
 #include "cli/report.h"
 
@@ -31,8 +32,8 @@ static struct tp_json_writer *begin_result(void *arg)
 static int print_result(const struct tp_options *o, struct foreground *f,
                         const struct tp_request *request, const char *model, struct tp_error *err)
 {
-    struct tp_json *result = NULL;
-    struct tp_buffer lines = {0};
+    tp_autojson struct tp_json *result = NULL;
+    tp_auto(tp_buffer_clear) struct tp_buffer lines = {0};
     int rc = tp_json_writer_finish(&f->json);
 
     if (rc < 0)
@@ -46,8 +47,6 @@ static int print_result(const struct tp_options *o, struct foreground *f,
         tp_verb_get(request->verb)->print(result, model, &lines);
     if (rc == 0 && !o->quiet)
         fwrite(lines.data, 1, lines.len, stdout);
-    tp_buffer_clear(&lines);
-    tp_json_free(result);
     return rc;
 }
 

@@ -2,12 +2,12 @@
 /* tenpak info: the manifest of a pack. */
 #include <config.h>
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/cleanup.h"
 #include "cli/options.h"
 #include "cli/place.h"
 #include "cli/report.h"
@@ -107,9 +107,9 @@ static void print_text(struct tp_pack *pack, const struct tp_index *x, const str
 static int run_info(struct tp_options *o)
 {
     struct tp_error err = {0};
-    struct tp_store *store = NULL;
-    struct tp_pack *pack = NULL;
-    struct tp_place place = {0};
+    tp_autostore struct tp_store *store = NULL;
+    tp_autopack struct tp_pack *pack = NULL;
+    tp_auto(tp_place_clear) struct tp_place place = {0};
     struct tp_usage all = {0};
     bool with_tensors = false;
     int opt, code = TP_EXIT_OK;
@@ -131,10 +131,6 @@ static int run_info(struct tp_options *o)
         else
             print_text(pack, x, &all, with_tensors), code = tp_report_flush();
     }
-    tp_pack_close(pack);
-    if (store)
-        tp_store_close(store);
-    tp_place_clear(&place);
     return code;
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/file.h"
 #include "cli/mounted_path.h"
 #include "cli/job.h"
@@ -61,7 +62,7 @@ void tp_reach_close(struct tp_reach *reach)
 static int read_reply(int fd, char id[TP_JOB_ID_MAX], int refused, struct tp_error *err)
 {
     char text[8192];
-    struct tp_json *json = NULL;
+    tp_autojson struct tp_json *json = NULL;
     const char *value;
     ssize_t n = read(fd, text, sizeof text);
     int rc = 0;
@@ -78,7 +79,6 @@ static int read_reply(int fd, char id[TP_JOB_ID_MAX], int refused, struct tp_err
         else
             rc = tp_fail(err, EPROTO, "the daemon's answer is not understood");
     }
-    tp_json_free(json);
     return rc;
 }
 
@@ -86,21 +86,15 @@ static int read_reply(int fd, char id[TP_JOB_ID_MAX], int refused, struct tp_err
 static int command(const struct tp_reach *reach, const char *verb, const char *text, size_t len,
                    char id[TP_JOB_ID_MAX], struct tp_error *err)
 {
-    char *path = NULL;
-    int fd, rc;
-
     if (!reach->control)
         return -ENXIO;
-    if (asprintf(&path, "%s/%s", reach->control, verb) < 0)
+    tp_autofree char *path = tp_format("%s/%s", reach->control, verb);
+    if (!path)
         return tp_oom(err);
-    fd = open(path, O_RDWR | O_CLOEXEC);
-    free(path);
+    tp_autoclose int fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0)
         return -ENXIO;
-    rc = write(fd, text, len) < 0 ? errno : 0;
-    rc = read_reply(fd, id, rc, err);
-    close(fd);
-    return rc;
+    return read_reply(fd, id, write(fd, text, len) < 0 ? errno : 0, err);
 }
 
 int tp_reach_submit(struct tp_reach *reach, const struct tp_request *request,
@@ -140,14 +134,9 @@ int tp_reach_cancel(struct tp_reach *reach, const char *id, struct tp_error *err
 static int read_control(const struct tp_reach *reach, const char *id, const char *name,
                         struct tp_buffer *out, struct tp_error *err)
 {
-    char *path = NULL;
-    int rc;
+    tp_autofree char *path = tp_format("%s/jobs/%s/%s", reach->control, id, name);
 
-    if (asprintf(&path, "%s/jobs/%s/%s", reach->control, id, name) < 0)
-        return tp_oom(err);
-    rc = tp_file_read_all(AT_FDCWD, path, REPORT_MAX, out, err);
-    free(path);
-    return rc;
+    return path ? tp_file_read_all(AT_FDCWD, path, REPORT_MAX, out, err) : tp_oom(err);
 }
 
 int tp_reach_status(struct tp_reach *reach, const char *id, struct tp_job_status *out,

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "cli/mounted_path.h"
 #include "cli/options.h"
 #include "cli/report.h"
@@ -49,21 +50,18 @@ static void fill_row(struct tp_store *store, const struct tp_store_model *model,
 {
     *row = (struct row){.name = model->name, .kind = model->kind};
     if (model->kind == TP_MODEL_PACK) {
-        struct tp_pack *pack = NULL;
+        tp_autopack struct tp_pack *pack = NULL;
         if (tp_store_open_pack(store, model->name, &pack, &row->err))
             return;
         row->logical = tp_pack_index(pack)->logical_bytes;
         row->stored = tp_pack_stored_bytes(pack);
         name_base(pack, row);
-        tp_pack_close(pack);
         return;
     }
-    struct tp_modeldir dir = {0};
-    char *path = tp_path_join(tp_store_dir(store), model->name, "");
+    tp_auto(tp_modeldir_clear) struct tp_modeldir dir = {0};
+    tp_autofree char *path = tp_path_join(tp_store_dir(store), model->name, "");
     if (path && !tp_modeldir_scan(path, &dir, &row->err))
         row->logical = row->stored = dir.total_bytes;
-    tp_modeldir_clear(&dir);
-    free(path);
 }
 
 static const char *kind_name(const struct row *row)
@@ -136,7 +134,7 @@ static void print_nested(void *arg, const char *name, size_t packs)
 
 static int run_ls(struct tp_options *o)
 {
-    struct tp_store *store = NULL;
+    tp_autostore struct tp_store *store = NULL;
     struct tp_store_model *models = NULL;
     struct tp_error err = {0};
     struct row *rows = NULL;
@@ -170,8 +168,6 @@ static int run_ls(struct tp_options *o)
     free(dir);
     free(rows);
     tp_store_models_free(models, n);
-    if (store)
-        tp_store_close(store);
     return code;
 }
 

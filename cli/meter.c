@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/size.h"
 #include "cli/report.h"
@@ -46,7 +47,7 @@ static void update_meter(void *arg, const char *stage, uint64_t done, uint64_t t
 {
     double t = tp_seconds();
     (void)arg;
-    pthread_mutex_lock(&meter.lock);
+    TP_LOCK_SCOPE(&meter.lock);
     if (strncmp(stage, meter.stage, sizeof meter.stage - 1)) {
         snprintf(meter.stage, sizeof meter.stage, "%s", stage);
         meter.began = t;
@@ -66,7 +67,6 @@ static void update_meter(void *arg, const char *stage, uint64_t done, uint64_t t
         fflush(stderr);
         meter.shown = true;
     }
-    pthread_mutex_unlock(&meter.lock);
 }
 
 const struct tp_progress *tp_meter_start(bool quiet)
@@ -88,19 +88,17 @@ const struct tp_progress *tp_meter_start(bool quiet)
 
 void tp_meter_stop(void)
 {
-    pthread_mutex_lock(&meter.lock);
+    TP_LOCK_SCOPE(&meter.lock);
     clear_line();
     meter.visible = false;
     fflush(stderr);
-    pthread_mutex_unlock(&meter.lock);
 }
 
 void tp_meter_note(void *unused, const char *line)
 {
     (void)unused;
-    pthread_mutex_lock(&meter.lock);
+    TP_LOCK_SCOPE(&meter.lock);
     clear_line();
     fprintf(stderr, "%s\n", tp_report_name(line));
     fflush(stderr);
-    pthread_mutex_unlock(&meter.lock);
 }

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 
+#include "base/cleanup.h"
 #include "base/json.h"
 #include "fs/mount.h"
 #include "store/names.h"
@@ -27,7 +28,7 @@ static bool is_fuse(const char *path)
 /* The directory that is mounted at exactly ROOT; NULL: no tenpak mount is there. */
 static char *mounted_dir(const char *root)
 {
-    struct tp_json *json = NULL;
+    tp_autojson struct tp_json *json = NULL;
     const char *dir = NULL;
     char *text = NULL, *found = NULL;
 
@@ -36,7 +37,6 @@ static char *mounted_dir(const char *root)
         dir = tp_json_string(tp_json_get(json, "dir"));
     if (dir)
         found = strdup(dir);
-    tp_json_free(json);
     free(text);
     return found;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "cli/mounted_path.h"
 #include "cli/foreground.h"
 #include "cli/job.h"
@@ -158,7 +159,7 @@ static int check_dry_run(const struct packing *p, const char *arg, const struct 
 static int pack_one(const struct tp_options *o, const struct packing *p, const char *arg,
                     struct tp_json_writer *array, struct tp_error *err)
 {
-    struct tp_place place;
+    tp_auto(tp_place_clear) struct tp_place place = {0};
     int rc = find_model(arg, &place, err);
 
     if (rc)
@@ -168,20 +169,17 @@ static int pack_one(const struct tp_options *o, const struct packing *p, const c
     if (!rc)
         rc = tp_foreground_run(o, &p->request, &place, p->base_place.path, p->out, "model", array,
                                err);
-    tp_place_clear(&place);
     return rc;
 }
 
 /* "models/" with an asterisk names the packs in it, too: these are done. */
 static bool is_pack(const char *arg)
 {
-    struct tp_place place;
+    tp_auto(tp_place_clear) struct tp_place place = {0};
 
     if (tp_place_find(arg, &place, NULL))
         return false;
-    bool pack = place.kind == TP_PLACE_PACK && !strcmp(place.path, arg);
-    tp_place_clear(&place);
-    return pack;
+    return place.kind == TP_PLACE_PACK && !strcmp(place.path, arg);
 }
 
 static int pack_all(const struct tp_options *o, const struct packing *p)
@@ -262,7 +260,7 @@ static int run_pack(struct tp_options *o)
 static int estimate_one(const struct tp_options *o, struct packing *p)
 {
     struct tp_error err = {0};
-    struct tp_place place = {0};
+    tp_auto(tp_place_clear) struct tp_place place = {0};
     int rc = make_request(o, p, TP_VERB_ESTIMATE, &err);
 
     if (!rc)
@@ -272,7 +270,6 @@ static int estimate_one(const struct tp_options *o, struct packing *p)
     if (!rc)
         rc = tp_foreground_run(o, &p->request, &place, p->base_place.path, NULL, "model", NULL,
                                &err);
-    tp_place_clear(&place);
     return rc ? tp_report_failed(o, &err) : tp_report_flush();
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/json.h"
 #include "cli/options.h"
 #include "cli/report.h"
@@ -102,9 +103,8 @@ static void print_status(const struct tp_json *all)
 static int run_status(struct tp_options *o)
 {
     struct tp_error err = {0};
-    struct tp_json *all = NULL;
-    char *json = NULL;
-    int code;
+    tp_autojson struct tp_json *all = NULL;
+    tp_autofree char *json = NULL;
 
     if (tp_options_next(o) < 0)
         return o->exit;
@@ -115,10 +115,7 @@ static int run_status(struct tp_options *o)
         rc = tp_json_parse(json, strlen(json), &all, &err);
     if (rc == 0 && all)
         print_status(all);
-    code = rc ? tp_report_failed(o, &err) : tp_report_flush();
-    tp_json_free(all);
-    free(json);
-    return code;
+    return rc ? tp_report_failed(o, &err) : tp_report_flush();
 }
 
 const struct tp_command tp_command_status = {

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/cleanup.h"
 #include "cli/mounted_path.h"
 #include "cli/foreground.h"
 #include "cli/job.h"
@@ -20,8 +21,8 @@ static int unpack_model(struct tp_options *o, const struct tp_job_words *words, 
 {
     struct tp_request request;
     struct tp_error err = {0};
-    struct tp_place place;
-    char *out = NULL;
+    tp_auto(tp_place_clear) struct tp_place place = {0};
+    tp_autofree char *out = NULL;
     int rc = tp_place_find_pack(o->argv[0], &place, &err);
 
     if (rc)
@@ -35,8 +36,6 @@ static int unpack_model(struct tp_options *o, const struct tp_job_words *words, 
     request.limits.threads = o->threads;
     if (!rc)
         rc = tp_foreground_run(o, &request, &place, NULL, out, "pack", NULL, &err);
-    tp_place_clear(&place);
-    free(out);
     return rc ? tp_report_failed(o, &err) : tp_report_flush();
 }
 

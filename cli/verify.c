@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "cli/job.h"
 #include "cli/place.h"
 #include "cli/report.h"
@@ -55,7 +56,7 @@ static void print_pack(void *arg, const char *path, int rc, struct tp_error *err
                        const struct tp_verify_report *report)
 {
     struct verifying *v = arg;
-    struct tp_buffer line = {0};
+    tp_auto(tp_buffer_clear) struct tp_buffer line = {0};
 
     if (rc) {
         /* The findings have the details. */
@@ -73,7 +74,6 @@ static void print_pack(void *arg, const char *path, int rc, struct tp_error *err
     tp_meter_stop();
     fwrite(line.data, 1, line.len, stdout);
     v->work.progress = tp_meter_start(v->options->quiet);
-    tp_buffer_clear(&line);
 }
 
 /* *TOLD: print_pack has printed the error. */

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "fs/budget.h"
@@ -133,13 +134,12 @@ static bool logged_lately(struct tp_fs *fs, const char *message)
     bool lately;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    pthread_mutex_lock(&fs->logged_lock);
+    TP_LOCK_SCOPE(&fs->logged_lock);
     lately = fs->logged[slot].hash == hash && now.tv_sec - fs->logged[slot].at < REPEAT_SECONDS;
     if (!lately) {
         fs->logged[slot].hash = hash;
         fs->logged[slot].at = now.tv_sec;
     }
-    pthread_mutex_unlock(&fs->logged_lock);
     return lately;
 }
 

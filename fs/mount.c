@@ -2,6 +2,7 @@
 /* The life of a mount: what must hold before it, its session and threads, and its end. */
 #include <config.h>
 
+#include "base/cleanup.h"
 #include "base/cpu.h"
 #include "fs/mount.h"
 
@@ -95,7 +96,7 @@ static int check_not_shown(const struct tp_fs *fs, int dirfd, const char *point,
                            struct tp_error *err)
 {
     const struct tp_mount_row *via = NULL;
-    struct tp_mount_table table;
+    tp_auto(tp_mount_table_clear) struct tp_mount_table table = {0};
     bool covers = false, shows = false;
     int rc = tp_mount_table_read(&table);
 
@@ -113,24 +114,19 @@ static int check_not_shown(const struct tp_fs *fs, int dirfd, const char *point,
         rc = tp_fail(err, EINVAL,
                      "cannot mount '%s' on '%s': it contains its mount point, by the mount at '%s'",
                      fs->dir, point, via->point);
-    tp_mount_table_clear(&table);
     return rc;
 }
 
 static int check_apart(const struct tp_fs *fs, const char *point, struct tp_error *err)
 {
-    int dirfd = open(fs->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    int point_fd = open(point, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    tp_autoclose int dirfd = open(fs->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    tp_autoclose int point_fd = open(point, O_PATH | O_DIRECTORY | O_CLOEXEC);
     int rc;
 
     if (dirfd < 0 || point_fd < 0)
         rc = tp_fail_errno(err, "cannot open '%s'", dirfd < 0 ? fs->dir : point);
     else
         rc = check_not_shown(fs, dirfd, point, point_fd, err);
-    if (dirfd >= 0)
-        close(dirfd);
-    if (point_fd >= 0)
-        close(point_fd);
     return rc;
 }
 
@@ -176,12 +172,10 @@ static int check_dir(const char *given, struct tp_fs *fs, struct tp_error *err)
 
 static int check_device(struct tp_error *err)
 {
-    int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+    tp_autoclose int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 
-    if (fd >= 0) {
-        close(fd);
+    if (fd >= 0)
         return 0;
-    }
     if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
         return tp_fail(err, ENODEV,
                        "there is no '/dev/fuse': the kernel has no FUSE, or its module is "
@@ -308,14 +302,13 @@ static void *announce_thread(void *arg)
  * then the session's descriptor is closed without libfuse, which unmounts by path. */
 static void end_session(struct tp_fs *fs, struct fuse_session *session)
 {
-    int null = tp_detach_is_due(fs) ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
+    tp_autoclose int null = tp_detach_is_due(fs) ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
 
     if (null < 0) {
         fuse_session_unmount(session);
         return;
     }
     dup3(null, fuse_session_fd(session), O_CLOEXEC);
-    close(null);
 }
 
 /* Run the session's threads until the mount is gone or a second signal came. */
@@ -399,7 +392,7 @@ static int mount_and_serve(struct tp_fs *fs, const struct tp_mount_options *opti
 int tp_mount_run(const struct tp_mount_options *given, struct tp_error *err)
 {
     struct tp_mount_options cut = *given, *options = &cut;
-    struct tp_fs *fs = calloc(1, sizeof *fs);
+    tp_autofree struct tp_fs *fs = calloc(1, sizeof *fs);
     struct tp_signal_mask mask;
     int rc;
 
@@ -437,6 +430,5 @@ int tp_mount_run(const struct tp_mount_options *given, struct tp_error *err)
     pthread_cond_destroy(&fs->opened);
     pthread_mutex_destroy(&fs->logged_lock);
     pthread_mutex_destroy(&fs->lock);
-    free(fs);
     return rc;
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
+#include "base/cleanup.h"
 #include "fs/kernel.h"
 
 /* Places that are followed at most: more is no directory of models. */
@@ -281,12 +282,11 @@ static int follow_place(struct places *list, size_t at)
             rc = add_layers(list, row, within);
         if (rc < 0 || !parent || parent == row || parent->dev != place.dev)
             continue;
-        char *point = move_path(parent->root, row->point, parent->point);
+        tp_autofree char *point = move_path(parent->root, row->point, parent->point);
         if (point && is_in(&place, parent->dev, point)) {
             char *root = strdup(row->root);
             rc = add_place(list, row->dev, root, place.via ? place.via : row);
         }
-        free(point);
     }
     return rc;
 }

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/thread.h"
 #include "fs/fs.h"
 
@@ -145,17 +146,15 @@ static void *sweep_thread(void *arg)
 void tp_sweep_start(struct tp_sweep *sweep, struct fuse_session *session)
 {
     sweep->session = session;
-    pthread_mutex_lock(&sweep->stopping);
+    TP_LOCK_SCOPE(&sweep->stopping);
     sweep->started = pthread_create(&sweep->thread, NULL, sweep_thread, sweep) == 0;
-    pthread_mutex_unlock(&sweep->stopping);
 }
 
 void tp_sweep_request(struct tp_sweep *sweep)
 {
-    pthread_mutex_lock(&sweep->lock);
+    TP_LOCK_SCOPE(&sweep->lock);
     sweep->called = true;
     pthread_cond_signal(&sweep->wake);
-    pthread_mutex_unlock(&sweep->lock);
 }
 
 bool tp_sweep_wait(struct tp_sweep *sweep, unsigned *tries)
@@ -176,10 +175,9 @@ static void end_thread(struct tp_sweep *sweep, unsigned seconds)
 {
     atomic_store(&sweep->ends, true);
     tp_sweep_request(sweep);
-    pthread_mutex_lock(&sweep->stopping);
+    TP_LOCK_SCOPE(&sweep->stopping);
     if (sweep->started)
         sweep->started = !tp_thread_join(sweep->thread, seconds);
-    pthread_mutex_unlock(&sweep->stopping);
 }
 
 void tp_sweep_stop(struct tp_sweep *sweep)

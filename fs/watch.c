@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/buffer.h"
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "fs/fs.h"
@@ -261,7 +262,7 @@ static void take_events(struct tp_watch *watch, char *events)
 static void *watch_thread(void *arg)
 {
     struct tp_watch *watch = arg;
-    char *events = malloc(EVENTS_BYTES);
+    tp_autofree char *events = malloc(EVENTS_BYTES);
     struct pollfd fds[2] = {{watch->inotify, POLLIN, 0}, {watch->stop, POLLIN, 0}};
 
     while (events) {
@@ -276,7 +277,6 @@ static void *watch_thread(void *arg)
         if (n > 0)
             take_events(watch, events);
     }
-    free(events);
     return NULL;
 }
 
@@ -321,10 +321,9 @@ static void stop_watching(struct tp_watch *watch, unsigned seconds)
 {
     const uint64_t one = 1;
 
-    pthread_mutex_lock(&watch->stopping);
+    TP_LOCK_SCOPE(&watch->stopping);
     if (watch->started && write(watch->stop, &one, sizeof one) == (ssize_t)sizeof one)
         watch->started = !tp_thread_join(watch->thread, seconds);
-    pthread_mutex_unlock(&watch->stopping);
 }
 
 void tp_watch_stop(struct tp_watch *watch)

@@ -10,6 +10,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/json.h"
 #include "serve/call.h"
 
@@ -39,7 +40,7 @@ static int check_base(const char *base, struct tp_error *err)
 static int read_body(const struct tp_call *call, enum tp_verb verb, bool with_base,
                      struct tp_request *request, unsigned *code, struct tp_error *err)
 {
-    struct tp_json *root = NULL;
+    tp_autojson struct tp_json *root = NULL;
     const char *base;
     int rc = tp_json_parse(call->body.data, call->body.len, &root, err);
 
@@ -55,7 +56,6 @@ static int read_body(const struct tp_call *call, enum tp_verb verb, bool with_ba
         *code = 409;
         rc = tp_fail(err, EINVAL, "'%s' cannot be its own base", base);
     }
-    tp_json_free(root);
     return rc;
 }
 
@@ -65,7 +65,7 @@ static enum MHD_Result submit_request(struct tp_call *call, const struct tp_requ
     char ids[1][TP_JOB_ID_MAX];
     struct tp_request_spot spot = {0};
     struct tp_error err = {0};
-    struct tp_buffer text = {0};
+    tp_auto(tp_buffer_clear) struct tp_buffer text = {0};
     char location[TP_JOB_ID_MAX + 16];
     int rc = tp_jobs_submit(call->serve->jobs, request, 1, &requester, ids, &spot, &err);
 
@@ -73,10 +73,8 @@ static enum MHD_Result submit_request(struct tp_call *call, const struct tp_requ
         return spot.conflict ? tp_call_refuse(call, 409, -rc, err.message)
                              : tp_call_fail(call, rc, &err);
     rc = tp_jobs_reply(0, ids, 1, NULL, NULL, &text);
-    if (rc < 0) {
-        tp_buffer_clear(&text);
+    if (rc < 0)
         return tp_call_fail(call, rc, &err);
-    }
     snprintf(location, sizeof location, "/status/%s", ids[0]);
     return tp_call_accepted(call, location, &text);
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/json.h"
 #include "serve/call.h"
 
@@ -22,7 +23,7 @@ struct route {
 
 static enum MHD_Result answer_health(struct tp_call *call, const struct route *route)
 {
-    struct tp_buffer text = {0};
+    tp_auto(tp_buffer_clear) struct tp_buffer text = {0};
     struct tp_json_writer json;
 
     (void)route;
@@ -33,10 +34,8 @@ static enum MHD_Result answer_health(struct tp_call *call, const struct route *r
     tp_json_put_string(&json, "status", "ok");
     tp_json_put_bool(&json, "exposed", call->serve->exposed);
     tp_json_end_object(&json);
-    if (tp_json_writer_finish(&json) < 0) {
-        tp_buffer_clear(&text);
+    if (tp_json_writer_finish(&json) < 0)
         return MHD_NO;
-    }
     return tp_call_reply(call, 200, JSON, &text);
 }
 

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/file.h"
 
 static int check_owner(int fd, const char *path, struct tp_error *err)
@@ -50,7 +51,7 @@ int tp_token_read(const char *path, struct tp_token *out, struct tp_error *err)
     char text[TP_TOKEN_MAX + 3] = "";
     size_t len = 0;
     ssize_t n;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    tp_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
     if (fd < 0)
         return tp_fail_errno(err, "cannot open the token '%s'", path);
@@ -64,7 +65,6 @@ int tp_token_read(const char *path, struct tp_token *out, struct tp_error *err)
     if (rc == 0)
         rc = take_token(text, len, path, out, err);
     explicit_bzero(text, sizeof text);
-    close(fd);
     return rc;
 }
 

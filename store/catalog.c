@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/dir.h"
 #include "base/vector.h"
 #include "store/pack/pack_internal.h"
@@ -185,17 +186,16 @@ int tp_catalog_share(struct tp_catalog *catalog, const char *file, const struct 
 static int read_entry(struct tp_catalog *catalog, const char *file, const struct tp_stamp *stamp)
 {
     struct tp_catalog_entry *entry = entry_for(catalog, file, stamp);
-    char *path = NULL;
 
     if (!entry)
         return -ENOMEM;
     if (entry->identified)
         return 0;
-    if (asprintf(&path, "%s/%s", catalog->dir, file) < 0)
+    tp_autofree char *path = tp_format("%s/%s", catalog->dir, file);
+    if (!path)
         return -ENOMEM;
     entry->failed = tp_pack_identify(path, &entry->id, NULL);
     entry->identified = entry->failed == 0;
-    free(path);
     return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/cleanup.h"
 #include "base/hash.h"
 #include "store/choose_base.h"
 #include "store/names.h"
@@ -211,15 +212,13 @@ int tp_base_resolve(const char *path, const struct tp_compress_options *options,
                     struct tp_base_choice *out, struct tp_error *err)
 {
     const char *spec = options->base ? options->base : "auto";
-    char *dir = tp_path_parent(path);
-    struct tp_store *store = NULL;
-    int rc = dir ? 0 : tp_oom(err);
+    tp_autofree char *dir = tp_path_parent(path);
+    tp_autostore struct tp_store *store = NULL;
+    int rc = dir ? tp_store_open(dir, &store, err) : tp_oom(err);
 
     *out = (struct tp_base_choice){0};
-    if (rc == 0)
-        rc = tp_store_open(dir, &store, err);
     if (rc < 0)
-        goto out;
+        return rc;
     if (strcmp(spec, "none") == 0)
         snprintf(out->why, sizeof out->why, "asked for none");
     else if (strcmp(spec, "auto") == 0)
@@ -232,9 +231,6 @@ int tp_base_resolve(const char *path, const struct tp_compress_options *options,
         snprintf(out->why, sizeof out->why, "asked for");
     if (rc < 0)
         tp_base_choice_clear(out);
-out:
-    tp_store_close(store);
-    free(dir);
     return rc;
 }
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/beneath.h"
+#include "base/cleanup.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "store/attrs.h"
@@ -255,7 +256,7 @@ int tp_compare_dir(const struct tp_pack *pack, const char *dir, bool content,
                    const struct tp_progress *progress, struct tp_error *err)
 {
     const struct tp_index *x = tp_pack_index(pack);
-    struct tp_modeldir now;
+    tp_auto(tp_modeldir_clear) struct tp_modeldir now = {0};
     struct comparer c = {
         .pack = pack, .dir = dir, .now = &now, .progress = progress, .rootfd = -1, .err = err};
     struct tp_owner owner;
@@ -277,6 +278,5 @@ int tp_compare_dir(const struct tp_pack *pack, const char *dir, bool content,
         rc = report_difference(&c, ".", "the mode or modification time");
     if (rc == 0)
         rc = compare_insides(&c, content);
-    tp_modeldir_clear(&now);
     return rc;
 }

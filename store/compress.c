@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/file.h"
 #include "store/choose_base.h"
 #include "store/compare.h"
@@ -230,7 +231,7 @@ static int check_pack_name(const struct job *j)
 static int finish_existing(struct job *j)
 {
     bool removing = tp_original_is_half_removed(AT_FDCWD, j->model), plain = path_exists(j->model);
-    struct tp_pack *pack;
+    tp_autopack struct tp_pack *pack = NULL;
     int rc = tp_store_open_path(NULL, j->pack, &pack, j->err);
 
     if (rc < 0)
@@ -248,7 +249,6 @@ static int finish_existing(struct job *j)
                  removing || plain ? "the pack was there already and is whole"
                                    : "it is packed already");
     }
-    tp_pack_close(pack);
     return rc;
 }
 
@@ -260,16 +260,14 @@ static int check_beside(const struct job *j, const struct tp_pack *base)
 {
     struct tp_base_query query = {.id = tp_pack_get_id(base), .content = tp_pack_content_id(base)};
     char *dir = tp_path_parent(j->model);
-    struct tp_store *store = NULL;
-    struct tp_pack *found = NULL;
+    tp_autostore struct tp_store *store = NULL;
+    tp_autopack struct tp_pack *found = NULL;
     int rc = dir ? tp_store_open(dir, &store, j->err) : tp_oom(j->err);
 
     if (rc == 0 && tp_store_open_base(store, &query, &found, NULL) < 0)
         rc = tp_fail(j->err, EINVAL,
                      "the base '%s' is not in '%s': copy it there, or write elsewhere with -o",
                      tp_pack_path(base), dir);
-    tp_pack_close(found);
-    tp_store_close(store);
     free(dir);
     return rc;
 }
@@ -459,34 +457,28 @@ static int write_pack(const struct job *j, const char *out, struct tp_original *
 static void withdraw_pack(const struct job *j, const struct tp_pack *pack)
 {
     char *dir = tp_path_parent(j->pack), **names = NULL;
-    struct tp_store *store = NULL;
+    tp_autostore struct tp_store *store = NULL;
     size_t n = 0;
-    int claim = -1;
+    tp_autoclose int claim = -1;
 
     if (dir && tp_pack_claim(pack, &claim, NULL) == 0 && tp_store_open(dir, &store, NULL) == 0 &&
         tp_store_dependents(store, pack, &names, &n, NULL) == 0 && n == 0)
         unlink(j->pack);
     tp_store_names_free(names, n);
-    tp_store_close(store);
-    if (claim >= 0)
-        close(claim);
     free(dir);
 }
 
 /* The pack has been written: the directory, if it still is what was packed, goes. */
 static int replace_original(const struct job *j, struct tp_original *original)
 {
-    struct tp_pack *pack;
+    tp_autopack struct tp_pack *pack = NULL;
     int rc = tp_store_open_path(NULL, j->pack, &pack, j->err);
 
     if (rc < 0)
         return rc;
-    if (tp_pack_base_error(pack)[0]) {
-        rc = tp_fail(j->err, ENOLINK, "'%s' is left in its place: %s", j->model,
-                     tp_pack_base_error(pack));
-        tp_pack_close(pack);
-        return rc;
-    }
+    if (tp_pack_base_error(pack)[0])
+        return tp_fail(j->err, ENOLINK, "'%s' is left in its place: %s", j->model,
+                       tp_pack_base_error(pack));
     /* Where links are followed, the pack has other things than the directory. */
     if (j->options->links == TP_LINKS_FOLLOW)
         rc = tp_original_check(original, j->err);
@@ -496,7 +488,6 @@ static int replace_original(const struct job *j, struct tp_original *original)
         rc = tp_original_remove(original, pack, j->err);
     if (rc < 0 && tp_original_is_in_place(original))
         withdraw_pack(j, pack);
-    tp_pack_close(pack);
     return rc;
 }
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/beneath.h"
+#include "base/cleanup.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "store/extract.h"
@@ -314,7 +315,7 @@ static int finish_dirs(struct extractor *e, struct tp_error *err)
     for (uint32_t i = x->file_n; rc == 0 && i-- > 0;) {
         const struct tp_pack_file *f = &x->files[i];
         struct timespec own = {f->mtime_sec, f->mtime_nsec};
-        int fd;
+        tp_autoclose int fd = -1;
 
         if (f->type != TP_ENTRY_DIR)
             continue;
@@ -324,7 +325,6 @@ static int finish_dirs(struct extractor *e, struct tp_error *err)
         rc = finish_entry(e, fd, f->path, f->mode, x->attrs + f->attr_first, f->attr_n, &own, err);
         if (rc == 0 && e->sync_each && fsync(fd) < 0)
             rc = fail_for_path(e, "sync", f->path, err);
-        close(fd);
     }
     return rc == 0 ? finish_entry(e, e->dirfd, ".", x->root_mode, x->attrs + x->root_attr_first,
                                   x->root_attr_n, &mtime, err)

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/dir.h"
 #include "base/stamp.h"
 #include "store/lock.h"
@@ -66,25 +67,23 @@ int tp_model_lock(const char *path, struct tp_model_lock *out, struct tp_error *
 
 void tp_model_locks_sweep(const char *path)
 {
-    char *parent = tp_path_parent(path);
+    tp_autofree char *parent = tp_path_parent(path);
     const struct dirent *entry;
     struct tp_dir dir = {0};
 
     if (parent)
         tp_dir_open(&dir, AT_FDCWD, parent);
     while ((entry = tp_dir_next(&dir))) {
-        int fd = tp_is_lock(entry->d_name) ? openat(tp_dir_fd(&dir), entry->d_name,
-                                                    O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
-                                           : -1;
+        tp_autoclose int fd = tp_is_lock(entry->d_name)
+                                  ? openat(tp_dir_fd(&dir), entry->d_name,
+                                           O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+                                  : -1;
 
         /* While it is locked: a process that has opened it finds it removed. */
         if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
             unlinkat(tp_dir_fd(&dir), entry->d_name, 0);
-        if (fd >= 0)
-            close(fd);
     }
     tp_dir_close(&dir);
-    free(parent);
 }
 
 void tp_model_unlock(struct tp_model_lock *lock)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "base/cleanup.h"
 #include "store/model_impl.h"
 
 enum { LINK_MAX_LEN = 4096 };
@@ -313,7 +314,7 @@ static const char *within_snapshot(const char *path)
 static int give_titles(struct tp_model *model, const char *const *paths, const char *const *targets,
                        size_t n, struct tp_error *err)
 {
-    struct named_file *sorted = calloc((size_t)model->file_n + 1, sizeof *sorted);
+    tp_autofree struct named_file *sorted = calloc((size_t)model->file_n + 1, sizeof *sorted);
     char text[LINK_MAX_LEN];
 
     if (!sorted)
@@ -332,7 +333,6 @@ static int give_titles(struct tp_model *model, const char *const *paths, const c
         if (model->files[found->file].title == found->path)
             model->files[found->file].title = within_snapshot(paths[i]);
     }
-    free(sorted);
     return 0;
 }
 
@@ -410,7 +410,7 @@ int tp_model_open(const char *path, const struct tp_model_options *options, stru
                   struct tp_error *err)
 {
     const struct tp_model_options defaults = {0}, *o = options ? options : &defaults;
-    struct tp_pack *pack = NULL;
+    tp_autopack struct tp_pack *pack = NULL;
     struct stat st;
     int rc;
 
@@ -422,7 +422,6 @@ int tp_model_open(const char *path, const struct tp_model_options *options, stru
     rc = tp_store_open_path(o->store, path, &pack, err);
     if (rc == 0)
         rc = tp_model_open_pack(pack, o->engine, out, err);
-    tp_pack_close(pack);
     return rc;
 }
 

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "base/cleanup.h"
 #include "base/cpu.h"
 #include "base/thread.h"
 #include "store/pipeline.h"
@@ -46,16 +47,13 @@ static bool is_cancelled(const struct tp_pipeline *p)
 /* Take the next item once its slot is free; false: there is none any more. */
 static bool claim_item(struct state *s, uint64_t *item)
 {
-    bool got;
-
-    pthread_mutex_lock(&s->lock);
+    TP_LOCK_SCOPE(&s->lock);
     while (!s->stop && s->next < s->p->item_n && s->next >= s->consumed + s->cell_n)
         pthread_cond_wait(&s->has_space, &s->lock);
-    got = !s->stop && s->next < s->p->item_n;
-    if (got)
-        *item = s->next++;
-    pthread_mutex_unlock(&s->lock);
-    return got;
+    if (s->stop || s->next >= s->p->item_n)
+        return false;
+    *item = s->next++;
+    return true;
 }
 
 static void *worker_main(void *arg)
@@ -88,15 +86,10 @@ static void *worker_main(void *arg)
 
 static int wait_item(struct state *s, struct cell *c, struct tp_error *err)
 {
-    int rc = 0;
-
-    pthread_mutex_lock(&s->lock);
+    TP_LOCK_SCOPE(&s->lock);
     while (!c->done && s->failed_workers < s->started)
         pthread_cond_wait(&s->done, &s->lock);
-    if (!c->done)
-        rc = tp_oom(err);
-    pthread_mutex_unlock(&s->lock);
-    return rc;
+    return c->done ? 0 : tp_oom(err);
 }
 
 static int consume_all(struct state *s, struct tp_error *err)

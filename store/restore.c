@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/stamp.h"
@@ -72,7 +73,7 @@ static void warn_of_lost(const struct job *j, const struct tp_lost *lost)
 static int extract_pack(const struct job *j)
 {
     struct tp_lost lost = {0};
-    char *temporary = NULL;
+    tp_autofree char *temporary = NULL;
     int fd = -1, rc;
 
     tp_temporaries_sweep(j->target);
@@ -92,7 +93,6 @@ static int extract_pack(const struct job *j)
         tp_file_remove_tree(AT_FDCWD, temporary, NULL);
     if (fd >= 0)
         close(fd);
-    free(temporary);
     return rc;
 }
 
@@ -123,15 +123,13 @@ static int sync_target(const struct job *j)
 static int unlink_pack(const struct job *j)
 {
     struct stat now;
-    char *aside;
+    tp_autofree char *aside = NULL;
     int rc = tp_temporary_beside(j->path, &aside, j->err);
 
     if (rc == 0)
         rc = tp_rename_new(j->path, aside, j->err);
-    if (rc < 0) {
-        free(aside);
+    if (rc < 0)
         return rc;
-    }
     if (lstat(aside, &now) < 0)
         rc = tp_fail_errno(j->err, "cannot stat '%s'", aside);
     else if (!tp_same_file(&now, &j->named))
@@ -140,7 +138,6 @@ static int unlink_pack(const struct job *j)
         rc = tp_fail_errno(j->err, "cannot remove '%s'", j->path);
     if (rc < 0)
         tp_rename_new(aside, j->path, NULL);
-    free(aside);
     return rc == 0 ? tp_file_sync_parent(j->path, j->err) : rc;
 }
 

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/dir.h"
 #include "base/vector.h"
 #include "store/catalog.h"
@@ -221,13 +222,12 @@ static int find_beside(void *arg, const struct tp_base_query *query, struct tp_p
                        struct tp_error *err)
 {
     char *dir = tp_path_parent(query->path);
-    struct tp_store *store = NULL;
+    tp_autostore struct tp_store *store = NULL;
     int rc = dir ? tp_store_open(dir, &store, err) : tp_oom(err);
 
     (void)arg;
     if (rc == 0)
         rc = tp_store_open_base(store, query, out, err);
-    tp_store_close(store);
     free(dir);
     return rc;
 }
@@ -251,7 +251,7 @@ static int open_file(struct tp_store *store, const char *name, const struct tp_b
 {
     const struct tp_base_finder finder = {.find = find_in_store, .arg = store, .chain = chain};
     struct tp_stamp stamp;
-    char *path = NULL;
+    tp_autofree char *path = NULL;
     int rc;
 
     pthread_mutex_lock(&store->lock);
@@ -261,44 +261,33 @@ static int open_file(struct tp_store *store, const char *name, const struct tp_b
     if (rc < 0 || *out)
         return rc;
 
-    if (asprintf(&path, "%s/%s", store->dir, name) < 0)
-        return tp_oom(err);
-    rc = tp_pack_open_at(store->catalog.dirfd, name, path, &finder, out, err);
+    path = tp_path_join(store->dir, name, "");
+    rc = path ? tp_pack_open_at(store->catalog.dirfd, name, path, &finder, out, err) : tp_oom(err);
     if (rc == 0 && !is_keyed(*out, &stamp)) {
         rc = tp_fail(err, ENOENT, "'%s' was replaced while it was opened", path);
         tp_pack_close(*out);
         *out = NULL;
     }
-    free(path);
     if (rc < 0)
         return rc;
-    pthread_mutex_lock(&store->lock);
-    rc = tp_catalog_share(&store->catalog, name, &stamp, out);
-    pthread_mutex_unlock(&store->lock);
-    return rc < 0 ? tp_oom(err) : 0;
+    TP_LOCK_SCOPE(&store->lock);
+    return tp_catalog_share(&store->catalog, name, &stamp, out) < 0 ? tp_oom(err) : 0;
 }
 
 int tp_store_open_pack(struct tp_store *store, const char *name, struct tp_pack **out,
                        struct tp_error *err)
 {
-    char *file = NULL;
-    int rc;
-
     *out = NULL;
     if (!*name || strchr(name, '/'))
         return tp_fail(err, EINVAL, "'%s' is not the name of a model", name);
-    if (asprintf(&file, "%s" TP_PACK_SUFFIX, name) < 0)
-        return tp_oom(err);
-    rc = open_file(store, file, NULL, out, err);
-    free(file);
-    return rc;
+    tp_autofree char *file = tp_format("%s" TP_PACK_SUFFIX, name);
+    return file ? open_file(store, file, NULL, out, err) : tp_oom(err);
 }
 
 void tp_store_drop_removed(struct tp_store *store)
 {
-    pthread_mutex_lock(&store->lock);
+    TP_LOCK_SCOPE(&store->lock);
     tp_catalog_drop_removed(&store->catalog);
-    pthread_mutex_unlock(&store->lock);
 }
 
 /* What says nothing of any pack. */
@@ -343,9 +332,8 @@ static bool has_content(struct tp_store *store, const char *file, const uint8_t 
 {
     struct tp_pack_contents found;
 
-    pthread_mutex_lock(&store->lock);
+    TP_LOCK_SCOPE(&store->lock);
     int rc = tp_catalog_read(&store->catalog, file, NULL, &found, NULL);
-    pthread_mutex_unlock(&store->lock);
     return rc == 0 && memcmp(found.own, content, TP_SHA256_LEN) == 0;
 }
 
@@ -394,10 +382,8 @@ static int open_content(struct tp_store *store, const struct tp_base_query *quer
 
 static int refresh_catalog(struct tp_store *store, struct tp_error *err)
 {
-    pthread_mutex_lock(&store->lock);
-    int rc = tp_catalog_refresh(&store->catalog, err);
-    pthread_mutex_unlock(&store->lock);
-    return rc;
+    TP_LOCK_SCOPE(&store->lock);
+    return tp_catalog_refresh(&store->catalog, err);
 }
 
 /*
@@ -462,7 +448,7 @@ static int find_duplicates(struct tp_store *store, const struct tp_pack *pack,
     if (rc < 0)
         return tp_oom(err);
     for (size_t i = 0; i < n; i++) {
-        struct tp_pack *duplicate;
+        tp_autopack struct tp_pack *duplicate = NULL;
 
         if (!has_content(store, files[i], tp_pack_content_id(pack)) ||
             open_file(store, files[i], NULL, &duplicate, NULL) < 0)
@@ -473,7 +459,6 @@ static int find_duplicates(struct tp_store *store, const struct tp_pack *pack,
             out->same_id |=
                 memcmp(tp_pack_get_id(duplicate), tp_pack_get_id(pack), TP_SHA256_LEN) == 0;
         }
-        tp_pack_close(duplicate);
     }
     tp_store_names_free(files, n);
     return 0;

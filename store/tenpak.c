@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "store/engine/engine.h"
 #include "store/reader.h"
 #include "store/model.h"
@@ -266,7 +267,7 @@ ssize_t tp_lib_file_find(const struct tp_lib_model *model, const char *path)
 static int open_file(struct tp_lib_model *model, struct lib_file *f, struct tp_error *err)
 {
     int rc = 0;
-    pthread_mutex_lock(&model->lock);
+    TP_LOCK_SCOPE(&model->lock);
     if (model->pack && !f->reader)
         rc = tp_reader_open(model->lib->engine, model->pack, f->number, &f->reader, err);
     if (!model->pack && f->fd < 0) {
@@ -274,7 +275,6 @@ static int open_file(struct tp_lib_model *model, struct lib_file *f, struct tp_e
         if (f->fd < 0)
             rc = tp_fail_errno(err, "cannot open '%s'", f->info.path);
     }
-    pthread_mutex_unlock(&model->lock);
     return rc;
 }
 

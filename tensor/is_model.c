@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/dir.h"
 #include "tensor/safetensors.h"
 
@@ -52,13 +53,11 @@ static bool holds_tensors(int dirfd, const struct dirent *e)
 
     if (fstatat(dirfd, e->d_name, &st, 0) < 0 || !S_ISREG(st.st_mode))
         return false;
-    int fd = openat(dirfd, e->d_name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    tp_autoclose int fd = openat(dirfd, e->d_name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return false;
-    bool likely = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-                  tp_safetensors_likely(fd, (uint64_t)st.st_size);
-    close(fd);
-    return likely;
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+           tp_safetensors_likely(fd, (uint64_t)st.st_size);
 }
 
 bool tp_modeldir_is_model(const char *path)

@@ -20,6 +20,7 @@
 #include "base/beneath.h"
 #include "base/buffer.h"
 #include "base/checked.h"
+#include "base/cleanup.h"
 #include "base/dir.h"
 #include "base/stamp.h"
 #include "base/vector.h"
@@ -199,19 +200,15 @@ static bool is_blob(int fd, const char *target, const struct stat *st)
 {
     const char *slash = strrchr(target, '/');
     struct stat blob;
-    int blobs = slash && slash[1] ? open_blobs(fd) : -1;
-    bool is = blobs >= 0 && fstatat(blobs, slash + 1, &blob, AT_SYMLINK_NOFOLLOW) == 0 &&
-              tp_same_file(&blob, st);
-
-    if (blobs >= 0)
-        close(blobs);
-    return is;
+    tp_autoclose int blobs = slash && slash[1] ? open_blobs(fd) : -1;
+    return blobs >= 0 && fstatat(blobs, slash + 1, &blob, AT_SYMLINK_NOFOLLOW) == 0 &&
+           tp_same_file(&blob, st);
 }
 
 /* Make ST that of the file which the link NAME leads to. */
 static int follow_link(struct scan *s, const char *name, struct stat *st)
 {
-    char *target = NULL;
+    tp_autofree char *target = NULL;
     int rc = read_target(s, name, &target);
 
     if (rc < 0)
@@ -229,7 +226,6 @@ static int follow_link(struct scan *s, const char *name, struct stat *st)
                      "one of its blobs: --dereference follows all links",
                      shown_path(s), s->root, target);
     st->st_nlink = 1; /* other names of it are no names in the model */
-    free(target);
     return rc;
 }
 
@@ -341,7 +337,7 @@ static int by_file(const void *a, const void *b)
 static int find_links(struct scan *s)
 {
     struct tp_modeldir *out = s->out;
-    struct tp_entry **named = NULL;
+    tp_autofree struct tp_entry **named = NULL;
     size_t n = 0, first = 0;
 
     for (size_t i = 0; i < out->entry_n; i++)
@@ -361,7 +357,6 @@ static int find_links(struct scan *s)
             first = i;
         named[i]->link = i == first ? TP_NO_ENTRY : (size_t)(named[first] - out->entries);
     }
-    free(named);
     return 0;
 }
 
@@ -430,15 +425,12 @@ int tp_modeldir_scan_links(const char *dir, enum tp_links links, struct tp_model
 
 int tp_modeldir_is_snapshot(const char *dir, struct tp_error *err)
 {
-    int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    bool is;
+    tp_autoclose int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
     if (fd < 0)
         return errno == ENOENT || errno == ENOTDIR ? 0
                                                    : tp_fail_errno(err, "cannot open '%s'", dir);
-    is = is_snapshot(fd);
-    close(fd);
-    return is;
+    return is_snapshot(fd);
 }
 
 /* The blob that the link PATH of the snapshot FD leads to, by a way without links. */

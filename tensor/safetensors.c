@@ -14,6 +14,7 @@
 
 #include "base/buffer.h"
 #include "base/checked.h"
+#include "base/cleanup.h"
 #include "base/file.h"
 #include "base/le.h"
 #include "base/lex.h"
@@ -283,7 +284,7 @@ static int check_names(const struct parser *p, const struct tp_safetensors *st)
     size_t n = st->tensor_n > meta_n ? st->tensor_n : meta_n;
     if (n < 2)
         return 0;
-    const char **names = malloc(n * sizeof *names);
+    tp_autofree const char **names = malloc(n * sizeof *names);
     if (!names)
         return tp_oom(p->err);
     for (size_t i = 0; i < st->tensor_n; i++)
@@ -295,7 +296,6 @@ static int check_names(const struct parser *p, const struct tp_safetensors *st)
             names[i] = (const char *)p->names.data + at[i];
         rc = check_unique(names, meta_n, "key of __metadata__", p->err);
     }
-    free(names);
     return rc;
 }
 
@@ -444,7 +444,7 @@ int tp_safetensors_open(int fd, uint64_t file_size, const char *path, struct tp_
     if (rc < 0)
         return rc;
 
-    uint8_t *data = malloc(8 + n);
+    tp_autofree uint8_t *data = malloc(8 + n);
     if (!data)
         return tp_fail(err, ENOMEM, "'%s': out of memory for a header of %zu bytes", path, n);
     rc = tp_file_pread(fd, data, 8 + n, 0, path, err);
@@ -454,7 +454,6 @@ int tp_safetensors_open(int fd, uint64_t file_size, const char *path, struct tp_
         if (rc < 0)
             tp_error_prefix(err, "'%s'", path);
     }
-    free(data);
     return rc;
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "codec/delta/train.h"
 
 #define TABLE_MOST (TP_DELTA_TABLE_BITS + 256 * TP_DELTA_SYMBOL_BITS)
@@ -324,7 +325,7 @@ static void number_tables(struct chooser *ch)
 
 double tp_delta_train(const struct tp_delta_totals *totals, struct tp_delta_model *model)
 {
-    struct chooser *ch = calloc(1, sizeof *ch);
+    tp_autofree struct chooser *ch = calloc(1, sizeof *ch);
     uint64_t bits = 0;
     uint64_t total = 0;
     unsigned next = 0;
@@ -352,6 +353,5 @@ double tp_delta_train(const struct tp_delta_totals *totals, struct tp_delta_mode
         bits += raw_bits(ch, c, model->ctx[c].direct, model->ctx[c].shift);
         total += totals->count[c];
     }
-    free(ch);
     return total ? (double)bits / (double)total / (double)TP_DELTA_BIT : 0;
 }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "codec/delta/kernels.h"
 #include "codec/delta/train.h"
 #include "codec/delta/tables.h"
@@ -290,8 +291,8 @@ static int distribute_counts(struct delta_stats *s, unsigned first, struct tp_de
 int tp_delta_stats_finish(struct tp_stats *stats, struct tp_buffer *out, double *bits)
 {
     struct delta_stats *s = (struct delta_stats *)stats;
-    struct tp_delta_totals *totals;
-    struct tp_delta_model *model;
+    tp_autofree struct tp_delta_totals *totals = NULL;
+    tp_autofree struct tp_delta_model *model = NULL;
     int rc = -ENOMEM;
 
     if (s->no_memory)
@@ -317,7 +318,5 @@ out:
         tp_delta_counts_clear(&totals->counts[c][0]);
         tp_delta_counts_clear(&totals->counts[c][1]);
     }
-    free(totals);
-    free(model);
     return rc;
 }

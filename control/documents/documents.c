@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/cleanup.h"
 #include "control/documents/internal.h"
 
 int tp_snapshot_make(struct tp_inventory *inventory, struct tp_snapshot *moment,
@@ -136,14 +137,13 @@ int tp_document_status(struct tp_inventory *inventory, const struct tp_policy *p
                        const struct tp_live *live, struct tp_buffer *out, struct tp_error *err)
 {
     struct tp_json_writer json;
-    struct tp_snapshot moment;
+    tp_auto(tp_snapshot_clear) struct tp_snapshot moment = {0};
 
     int rc = tp_snapshot_make(inventory, &moment, err);
     if (rc < 0)
         return rc;
     tp_json_writer_init(&json, out, true);
     tp_snapshot_status_json(&moment, inventory, policy, live, &json);
-    tp_snapshot_clear(&moment);
     return tp_document_finish(&json, err);
 }
 
@@ -202,14 +202,13 @@ void tp_snapshot_models_json(const struct tp_snapshot *moment, struct tp_json_wr
 int tp_document_models(struct tp_inventory *inventory, struct tp_buffer *out, struct tp_error *err)
 {
     struct tp_json_writer json;
-    struct tp_snapshot moment;
+    tp_auto(tp_snapshot_clear) struct tp_snapshot moment = {0};
 
     int rc = tp_snapshot_make(inventory, &moment, err);
     if (rc < 0)
         return rc;
     tp_json_writer_init(&json, out, true);
     tp_snapshot_models_json(&moment, &json);
-    tp_snapshot_clear(&moment);
     return tp_document_finish(&json, err);
 }
 
@@ -229,13 +228,12 @@ void tp_snapshot_jobs_json(const struct tp_snapshot *moment, struct tp_json_writ
 int tp_document_jobs(struct tp_inventory *inventory, struct tp_buffer *out, struct tp_error *err)
 {
     struct tp_json_writer json;
-    struct tp_snapshot moment = {0};
+    tp_auto(tp_snapshot_clear) struct tp_snapshot moment = {0};
 
     int rc = tp_inventory_jobs(inventory, &moment.jobs, &moment.job_n, NULL, err);
     if (rc < 0)
         return rc;
     tp_json_writer_init(&json, out, true);
     tp_snapshot_jobs_json(&moment, &json);
-    tp_snapshot_clear(&moment);
     return tp_document_finish(&json, err);
 }

@@ -2,6 +2,7 @@
 /* The models of a directory, each looked at again only when it has changed. */
 #include <config.h>
 
+#include "base/cleanup.h"
 #include "control/documents/inventory.h"
 
 #include <errno.h>
@@ -194,7 +195,7 @@ static void set_base(struct tp_inventory_entry *entry, struct tp_inventory_entry
 
 static int set_bases(struct tp_inventory *inventory)
 {
-    struct tp_inventory_entry **sorted = malloc((inventory->n + 1) * sizeof *sorted);
+    tp_autofree struct tp_inventory_entry **sorted = malloc((inventory->n + 1) * sizeof *sorted);
     size_t n = 0;
 
     if (!sorted)
@@ -207,7 +208,6 @@ static int set_bases(struct tp_inventory *inventory)
     for (size_t i = 0; i < inventory->n; i++)
         if (inventory->entries[i].row.kind == TP_MODEL_PACK)
             set_base(&inventory->entries[i], sorted, n);
-    free(sorted);
     return 0;
 }
 

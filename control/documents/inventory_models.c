@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "control/documents/inventory.h"
 #include "control/documents/manifest.h"
@@ -174,7 +175,7 @@ static int take_dirs(const struct tp_inventory *inventory, struct tp_plain_cache
 
 static int fingerprint_listing(const struct tp_modeldir *listing, uint64_t *out)
 {
-    struct tp_buffer text = {0};
+    tp_auto(tp_buffer_clear) struct tp_buffer text = {0};
     int rc = 0;
 
     for (size_t i = 0; i < listing->entry_n && rc == 0; i++) {
@@ -188,7 +189,6 @@ static int fingerprint_listing(const struct tp_modeldir *listing, uint64_t *out)
             rc = tp_buffer_append_le64(&text, ((uint64_t)e->mtime_nsec << 2) | e->type);
     }
     *out = tp_xxh3(text.data, text.len);
-    tp_buffer_clear(&text);
     return rc;
 }
 
@@ -198,16 +198,14 @@ static uint64_t count_tensors(int dirfd, const struct tp_modeldir *listing)
 
     for (size_t i = 0; i < listing->entry_n; i++) {
         const struct tp_entry *e = &listing->entries[i];
-        struct tp_safetensors header = {0};
+        tp_auto(tp_safetensors_clear) struct tp_safetensors header = {0};
         if (e->type != TP_ENTRY_FILE || e->size < TP_SAFETENSORS_MIN)
             continue;
-        int fd = tp_modeldir_open(listing, dirfd, e->path);
+        tp_autoclose int fd = tp_modeldir_open(listing, dirfd, e->path);
         if (fd < 0)
             continue;
         if (tp_safetensors_open(fd, e->size, e->path, &header, NULL) == 0)
             n += header.tensor_n;
-        tp_safetensors_clear(&header);
-        close(fd);
     }
     return n;
 }
@@ -245,8 +243,9 @@ static int list_plain(struct tp_inventory *inventory, struct tp_inventory_entry 
                       const char *path, struct tp_error *why)
 {
     struct tp_plain_cache *cache = &entry->plain, old = *cache;
-    struct tp_modeldir listing = {0};
-    int dirfd = openat(inventory->dirfd, entry->row.name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    tp_auto(tp_modeldir_clear) struct tp_modeldir listing = {0};
+    tp_autoclose int dirfd =
+        openat(inventory->dirfd, entry->row.name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int rc = dirfd < 0 ? tp_fail_errno(why, "cannot open '%s'", entry->row.name)
                        : tp_modeldir_scan(path, &listing, why);
 
@@ -265,9 +264,6 @@ static int list_plain(struct tp_inventory *inventory, struct tp_inventory_entry 
         note_nested(inventory, &entry->row);
     }
     tp_plain_cache_clear(&old);
-    tp_modeldir_clear(&listing);
-    if (dirfd >= 0)
-        close(dirfd);
     return rc;
 }
 

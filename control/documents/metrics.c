@@ -5,10 +5,10 @@
  */
 #include <config.h>
 
-#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/printable.h"
 #include "control/documents/internal.h"
 
@@ -158,7 +158,7 @@ static void put_live(struct tp_buffer *out, int *rc, const struct tp_live *live)
 int tp_document_metrics(struct tp_inventory *inventory, const struct tp_live *live,
                         struct tp_buffer *out, struct tp_error *err)
 {
-    struct tp_snapshot moment;
+    tp_auto(tp_snapshot_clear) struct tp_snapshot moment = {0};
     int rc = tp_snapshot_make(inventory, &moment, err);
 
     if (rc < 0)
@@ -168,6 +168,5 @@ int tp_document_metrics(struct tp_inventory *inventory, const struct tp_live *li
         put_jobs(out, &rc, &moment);
     if (live && live->mounted)
         put_live(out, &rc, live);
-    tp_snapshot_clear(&moment);
     return rc < 0 ? tp_fail(err, -rc, "cannot write the metrics: %s", strerror(-rc)) : 0;
 }

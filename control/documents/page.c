@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "control/documents/internal.h"
 #include "control/documents/embedded.h"
 
@@ -72,7 +73,7 @@ static int put_page(struct tp_buffer *out, const struct tp_buffer *json)
 int tp_document_dashboard(struct tp_inventory *inventory, const struct tp_policy *policy,
                           const struct tp_live *live, struct tp_buffer *out, struct tp_error *err)
 {
-    struct tp_buffer text = {0};
+    tp_auto(tp_buffer_clear) struct tp_buffer text = {0};
     struct tp_json_writer json;
     struct tp_snapshot moment;
 
@@ -89,7 +90,6 @@ int tp_document_dashboard(struct tp_inventory *inventory, const struct tp_policy
     rc = tp_document_finish(&json, err);
     if (rc == 0 && (rc = put_page(out, &text)) < 0)
         tp_fail(err, -rc, "cannot write the dashboard: %s", strerror(-rc));
-    tp_buffer_clear(&text);
     return rc;
 }
 

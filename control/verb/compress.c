@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/cleanup.h"
 #include "base/stamp.h"
 #include "codec/codec.h"
 #include "control/verb/impl.h"
@@ -141,7 +142,7 @@ __attribute__((format(printf, 2, 3))) static void log_note(const struct tp_work 
 static int pack_base(const struct tp_work *work, const struct tp_compress_options *model,
                      char **pack, bool *packed, struct tp_error *err)
 {
-    struct tp_compress_report *report = calloc(1, sizeof *report);
+    tp_autofree struct tp_compress_report *report = calloc(1, sizeof *report);
     struct tp_compress_options options = {
         .base = "none", .threads = model->threads, .progress = model->progress};
     char *parent = tp_path_parent(work->out), *name = tp_path_model(work->base);
@@ -162,7 +163,6 @@ static int pack_base(const struct tp_work *work, const struct tp_compress_option
         rc = tp_compress(work->base, &options, report, err);
         *packed = rc == 0;
     }
-    free(report);
     return rc;
 }
 
@@ -210,8 +210,8 @@ static int run_compress(const struct tp_request *request, struct tp_work *work,
                         struct tp_error *err)
 {
     bool replaces = !work->out && !request->compress.keep;
-    struct tp_compress_report *report = calloc(1, sizeof *report);
-    char *path = tp_work_path(work, "");
+    tp_autofree struct tp_compress_report *report = calloc(1, sizeof *report);
+    tp_autofree char *path = tp_work_path(work, "");
     struct tp_compress_options options = {
         .base = work->base ? work->base : request->compress.base,
         .out = work->out,
@@ -236,8 +236,6 @@ static int run_compress(const struct tp_request *request, struct tp_work *work,
     if (rc == 0)
         put_result(work->begin(work->arg),
                    work->foreground ? report->out : tp_path_name(report->out), replaces, report);
-    free(report);
-    free(path);
     return rc;
 }
 
@@ -245,7 +243,7 @@ static int run_compress(const struct tp_request *request, struct tp_work *work,
 
 static void sweep_compress(const char *dir, const char *name)
 {
-    struct tp_store *store = NULL;
+    tp_autostore struct tp_store *store = NULL;
     struct tp_store_model *models = NULL;
     size_t n = 0;
 
@@ -258,7 +256,6 @@ static void sweep_compress(const char *dir, const char *name)
         if (models[i].kind == TP_MODEL_PLAIN && strcmp(models[i].name, name) != 0)
             tp_target_sweep(dir, models[i].name);
     tp_store_models_free(models, n);
-    tp_store_close(store);
 }
 
 static void print_compress(const struct tp_json *result, const char *model, struct tp_buffer *out)

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/cleanup.h"
 #include "control/verb/impl.h"
 #include "store/match/match.h"
 #include "store/names.h"
@@ -156,7 +157,7 @@ static int estimate_model(const struct tp_request *request, const struct tp_work
 static int run_estimate(const struct tp_request *request, struct tp_work *work,
                         struct tp_error *err)
 {
-    struct choice *choice = calloc(1, sizeof *choice);
+    tp_autofree struct choice *choice = calloc(1, sizeof *choice);
     char *path = tp_work_path(work, "");
     struct tp_estimate result;
     struct stat st;
@@ -174,7 +175,6 @@ static int run_estimate(const struct tp_request *request, struct tp_work *work,
         rc = estimate_model(request, work, path, choice, &result, err);
     if (rc == 0)
         put_result(work->begin(work->arg), choice, &result);
-    free(choice);
     free(path);
     return rc;
 }

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "base/stamp.h"
 #include "fs/control/events.h"
@@ -87,18 +88,13 @@ void tp_control_leave(struct tp_control *control)
 
 int tp_control_defer(struct tp_control *control, tp_task_fn fn, void *arg)
 {
-    int rc = 0;
-
-    pthread_mutex_lock(&control->lock);
-    /* Stacks count where memory is limited, and most mounts are never written to. */
+    TP_LOCK_SCOPE(&control->lock);
     if (control->stop)
-        rc = -ESHUTDOWN;
-    else if (!control->pool)
-        rc = tp_pool_create(POOL_THREADS, "control", &control->pool, NULL);
-    if (rc == 0)
-        rc = tp_pool_submit(control->pool, fn, arg, false);
-    pthread_mutex_unlock(&control->lock);
-    return rc;
+        return -ESHUTDOWN;
+    /* Stacks count where memory is limited, and most mounts are never written to. */
+    int rc = control->pool ? 0 : tp_pool_create(POOL_THREADS, "control", &control->pool, NULL);
+
+    return rc ? rc : tp_pool_submit(control->pool, fn, arg, false);
 }
 
 void tp_control_wake(struct tp_control *control)
@@ -225,10 +221,9 @@ void tp_control_detach(struct tp_fs *fs)
 
     if (!control)
         return;
-    pthread_mutex_lock(&control->lock);
+    TP_LOCK_SCOPE(&control->lock);
     control->detached = true;
     tp_control_wake(control);
-    pthread_mutex_unlock(&control->lock);
 }
 
 void tp_control_stop(struct tp_fs *fs)

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/hash.h"
 #include "fs/control/events.h"
 #include "fs/control/figures.h"
@@ -69,37 +70,31 @@ static int write_schema(struct tp_control *control, const struct tp_control_id *
 static int write_status(struct tp_control *control, const struct tp_control_id *id,
                         struct tp_text *text, struct tp_error *err)
 {
-    struct tp_control_figures now;
+    tp_auto(tp_control_figures_clear) struct tp_control_figures now = {0};
 
     (void)id;
     tp_control_figures_get(control, &now);
-    int rc = tp_document_status(control->inventory, &now.policy, &now.live, &text->bytes, err);
-    tp_control_figures_clear(&now);
-    return rc;
+    return tp_document_status(control->inventory, &now.policy, &now.live, &text->bytes, err);
 }
 
 static int write_metrics(struct tp_control *control, const struct tp_control_id *id,
                          struct tp_text *text, struct tp_error *err)
 {
-    struct tp_control_figures now;
+    tp_auto(tp_control_figures_clear) struct tp_control_figures now = {0};
 
     (void)id;
     tp_control_figures_get(control, &now);
-    int rc = tp_document_metrics(control->inventory, &now.live, &text->bytes, err);
-    tp_control_figures_clear(&now);
-    return rc;
+    return tp_document_metrics(control->inventory, &now.live, &text->bytes, err);
 }
 
 static int write_dashboard(struct tp_control *control, const struct tp_control_id *id,
                            struct tp_text *text, struct tp_error *err)
 {
-    struct tp_control_figures now;
+    tp_auto(tp_control_figures_clear) struct tp_control_figures now = {0};
 
     (void)id;
     tp_control_figures_get(control, &now);
-    int rc = tp_document_dashboard(control->inventory, &now.policy, &now.live, &text->bytes, err);
-    tp_control_figures_clear(&now);
-    return rc;
+    return tp_document_dashboard(control->inventory, &now.policy, &now.live, &text->bytes, err);
 }
 
 static int write_models(struct tp_control *control, const struct tp_control_id *id,
@@ -166,9 +161,8 @@ static int attr_jobs(struct tp_control *control, const struct tp_control_id *id,
 {
     (void)id;
     (void)text;
-    pthread_mutex_lock(&control->lock);
+    TP_LOCK_SCOPE(&control->lock);
     st->st_mtim = control->changed;
-    pthread_mutex_unlock(&control->lock);
     return 0;
 }
 
@@ -243,7 +237,7 @@ static int attr_wait(struct tp_control *control, const struct tp_control_id *id,
                      const struct tp_text *text, struct stat *st)
 {
     struct tp_job_status status;
-    struct tp_buffer end = {0};
+    tp_auto(tp_buffer_clear) struct tp_buffer end = {0};
     int rc = job_status(control, id->name, &status);
 
     (void)text;
@@ -255,7 +249,6 @@ static int attr_wait(struct tp_control *control, const struct tp_control_id *id,
     st->st_mtim.tv_sec = status.ended;
     rc = tp_job_status_write(&status, &end);
     st->st_size = (off_t)end.len;
-    tp_buffer_clear(&end);
     return rc;
 }
 
@@ -377,7 +370,7 @@ static int list_jobs(struct tp_control *control, const struct tp_control_id *dir
 {
     struct tp_error err = {0};
     struct tp_control_id id = {.entry = &last_entry};
-    struct tp_job_status *jobs;
+    tp_autofree struct tp_job_status *jobs = NULL;
     char last[TP_JOB_ID_MAX];
     size_t n;
     int rc = tp_jobs_list(control->jobs, &jobs, &n, &err);
@@ -392,7 +385,6 @@ static int list_jobs(struct tp_control *control, const struct tp_control_id *dir
         snprintf(id.name, sizeof id.name, "%s", jobs[i].id);
         rc = add_entry(listing, jobs[i].id, &id);
     }
-    free(jobs);
     return rc;
 }
 

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/cleanup.h"
 #include "base/json.h"
 #include "fs/control/text.h"
 
@@ -71,7 +72,7 @@ void tp_control_job_changed(void *arg, const struct tp_job_status *status, bool 
 {
     struct tp_control *control = arg;
     struct tp_json_writer json;
-    struct tp_buffer line = {0};
+    tp_auto(tp_buffer_clear) struct tp_buffer line = {0};
 
     pthread_mutex_lock(&control->lock);
     begin_line(&json, &line, "tenpak.event/1", control->event_last + 1);
@@ -82,14 +83,13 @@ void tp_control_job_changed(void *arg, const struct tp_job_status *status, bool 
         clock_gettime(CLOCK_REALTIME, &control->changed);
     }
     pthread_mutex_unlock(&control->lock);
-    tp_buffer_clear(&line);
 }
 
 void tp_control_event(struct tp_control *control, const char *kind, const char *name,
                       const char *value)
 {
     struct tp_json_writer json;
-    struct tp_buffer line = {0};
+    tp_auto(tp_buffer_clear) struct tp_buffer line = {0};
 
     pthread_mutex_lock(&control->lock);
     begin_line(&json, &line, "tenpak.event/1", control->event_last + 1);
@@ -99,7 +99,6 @@ void tp_control_event(struct tp_control *control, const char *kind, const char *
     if (end_line(&json, &line) == 0)
         add_event(control, NULL, &line);
     pthread_mutex_unlock(&control->lock);
-    tp_buffer_clear(&line);
 }
 
 static uint64_t oldest_kept(uint64_t last, uint64_t kept)
@@ -127,10 +126,9 @@ int tp_control_events_attr(struct tp_control *control, const struct tp_control_i
 {
     (void)id;
     (void)text;
-    pthread_mutex_lock(&control->lock);
+    TP_LOCK_SCOPE(&control->lock);
     st->st_size = (off_t)control->event_bytes;
     st->st_mtim = control->event_time;
-    pthread_mutex_unlock(&control->lock);
     return 0;
 }
 
@@ -187,14 +185,13 @@ int tp_control_errors_write(struct tp_control *control, const struct tp_control_
 
     (void)id;
     (void)err;
-    pthread_mutex_lock(&control->lock);
+    TP_LOCK_SCOPE(&control->lock);
     for (uint64_t i = oldest_kept(control->error_last, TP_ERRORS_MAX);
          rc == 0 && i <= control->error_last; i++) {
         const struct tp_event *error = &control->errors[i % TP_ERRORS_MAX];
         rc = tp_buffer_append(&text->bytes, error->line, error->len);
     }
     text->ends = control->error_bytes;
-    pthread_mutex_unlock(&control->lock);
     return rc;
 }
 
@@ -206,7 +203,7 @@ static int append_errors(struct tp_control *control, const struct tp_text *text,
     uint64_t at = text->ends + off, end;
     int rc = 0;
 
-    pthread_mutex_lock(&control->lock);
+    TP_LOCK_SCOPE(&control->lock);
     end = control->error_bytes > at && control->error_bytes - at > size ? at + size
                                                                         : control->error_bytes;
     for (uint64_t i = oldest_kept(control->error_last, TP_ERRORS_MAX); rc == 0 && at < end; i++) {
@@ -220,7 +217,6 @@ static int append_errors(struct tp_control *control, const struct tp_text *text,
             at += n;
         }
     }
-    pthread_mutex_unlock(&control->lock);
     return rc;
 }
 
@@ -276,7 +272,7 @@ void tp_control_log_refusal(struct tp_control *control, const struct tp_requeste
 {
     const char *name = strerrorname_np(code);
     struct tp_json_writer json;
-    struct tp_buffer line = {0};
+    tp_auto(tp_buffer_clear) struct tp_buffer line = {0};
 
     pthread_mutex_lock(&control->lock);
     begin_line(&json, &line, "tenpak.error/1", control->error_last + 1);
@@ -295,5 +291,4 @@ void tp_control_log_refusal(struct tp_control *control, const struct tp_requeste
         keep_line(&control->errors[++control->error_last % TP_ERRORS_MAX], NULL, &line,
                   &control->error_bytes, &control->error_time);
     pthread_mutex_unlock(&control->lock);
-    tp_buffer_clear(&line);
 }

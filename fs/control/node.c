@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "fs/control/handles.h"
 #include "fs/control/text.h"
 #include "fs/control/write.h"
@@ -69,7 +70,7 @@ static void control_forget(struct tp_fs *fs, struct tp_node *node, uint64_t n)
 {
     struct tp_control_node *own = tp_as_control(node);
 
-    pthread_mutex_lock(&fs->control->lock);
+    TP_LOCK_SCOPE(&fs->control->lock);
     node->lookups -= n;
     if (node->lookups == 0) {
         *own->at = own->next;
@@ -78,17 +79,15 @@ static void control_forget(struct tp_fs *fs, struct tp_node *node, uint64_t n)
         tp_text_unref(own->text);
         free(own);
     }
-    pthread_mutex_unlock(&fs->control->lock);
 }
 
 void tp_control_free_nodes(struct tp_control *control)
 {
     for (unsigned i = 0; i < TP_CONTROL_BUCKETS; i++)
         while (control->nodes[i]) {
-            struct tp_control_node *node = control->nodes[i];
+            tp_autofree struct tp_control_node *node = control->nodes[i];
             control->nodes[i] = node->next;
             tp_text_unref(node->text);
-            free(node);
         }
 }
 
@@ -259,7 +258,7 @@ struct forgetting {
 
 static void forget_job(void *arg)
 {
-    struct forgetting *f = arg;
+    tp_autofree struct forgetting *f = arg;
     struct tp_error err = {0};
     int rc = -ESHUTDOWN;
 
@@ -268,7 +267,6 @@ static void forget_job(void *arg)
         tp_control_leave(f->control);
     }
     fuse_reply_err(f->req, -rc);
-    free(f);
 }
 
 /* The files of a job are removed with its directory; until then they stay. Not in this thread: the

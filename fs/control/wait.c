@@ -2,6 +2,7 @@
 /* Readers that wait for the end of a job. No thread that serves requests waits. */
 #include <config.h>
 
+#include "base/cleanup.h"
 #include "fs/control/wait.h"
 
 #include <errno.h>
@@ -153,13 +154,12 @@ static struct outcome *list_jobs(struct tp_control *control)
 {
     struct outcome *list = NULL;
 
-    pthread_mutex_lock(&control->lock);
+    TP_LOCK_SCOPE(&control->lock);
     for (const struct tp_waiter *waiter = control->waiters; waiter; waiter = waiter->next)
         add_job(&list, waiter->job);
     for (const struct tp_control_handle *handle = control->handles; handle; handle = handle->next)
         if (is_waiting(handle) && handle->poll && !handle->ended)
             add_job(&list, handle->node->id.name);
-    pthread_mutex_unlock(&control->lock);
     return list;
 }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "fs/control/events.h"
 #include "fs/control/settings.h"
 
@@ -73,7 +74,7 @@ int tp_control_submit(struct tp_control *control, const struct tp_control_id *id
                       struct tp_control_command *command)
 {
     const enum tp_verb verb = (enum tp_verb)id->which;
-    struct tp_request *requests = NULL;
+    tp_autofree struct tp_request *requests = NULL;
     size_t n = 0;
 
     snprintf(command->file, sizeof command->file, "%s", tp_verb_get(verb)->name);
@@ -97,7 +98,6 @@ int tp_control_submit(struct tp_control *control, const struct tp_control_id *id
         tp_control_leave(control);
     }
     command->n = rc < 0 ? 0 : n;
-    free(requests);
     return rc;
 }
 
@@ -111,7 +111,7 @@ int tp_control_change_setting(struct tp_control *control, const struct tp_contro
 static void keep_reply(struct tp_control *control, struct tp_control_handle *handle, int rc,
                        const struct tp_control_command *command)
 {
-    struct tp_buffer reply = {0};
+    tp_auto(tp_buffer_clear) struct tp_buffer reply = {0};
 
     if (tp_jobs_reply(rc, command->ids, command->n, &command->spot, &command->err, &reply) == 0) {
         pthread_mutex_lock(&control->lock);
@@ -124,7 +124,6 @@ static void keep_reply(struct tp_control *control, struct tp_control_handle *han
         tp_buffer_append(&handle->reply, reply.data, reply.len);
         pthread_mutex_unlock(&control->lock);
     }
-    tp_buffer_clear(&reply);
 }
 
 struct writing {

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "fs/hot/promote_impl.h"
 
@@ -185,7 +186,7 @@ void tp_promote_opened(struct tp_fs *fs, struct tp_packed *packed, const struct 
 
     if (!promote)
         return;
-    pthread_mutex_lock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
     bool first = !packed->hot;
     struct tp_hot *hot = hot_of(promote, packed, view);
     if (hot && first) {
@@ -196,7 +197,6 @@ void tp_promote_opened(struct tp_fs *fs, struct tp_packed *packed, const struct 
     if (hot &&
         (hot->pinned || __atomic_load_n(&hot->read, __ATOMIC_RELAXED) >= hot->size - hot->size / 4))
         queue_hot(promote, hot);
-    pthread_mutex_unlock(&fs->lock);
 }
 
 void tp_promote_read(struct tp_fs *fs, struct tp_packed *packed, size_t len)
@@ -208,9 +208,8 @@ void tp_promote_read(struct tp_fs *fs, struct tp_packed *packed, size_t len)
     uint64_t before = __atomic_fetch_add(&hot->read, len, __ATOMIC_RELAXED);
     if (before / 2 >= hot->size || (before + len) / 2 < hot->size)
         return;
-    pthread_mutex_lock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
     queue_hot(fs->promote, hot);
-    pthread_mutex_unlock(&fs->lock);
 }
 
 /*
@@ -325,10 +324,9 @@ int tp_promote_set_budget(struct tp_fs *fs, uint64_t bytes, struct tp_error *err
         return tp_fail(err, ERANGE,
                        "the mount was made with space for %llu bytes of hot models, not %llu",
                        (unsigned long long)fs->options->hot_bytes, (unsigned long long)bytes);
-    pthread_mutex_lock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
     promote->budget = bytes;
     pthread_cond_signal(&promote->wake);
-    pthread_mutex_unlock(&fs->lock);
     return 0;
 }
 
@@ -340,7 +338,7 @@ void tp_promote_get_status(struct tp_fs *fs, struct tp_promote_status *out)
 {
     const struct tp_promote *promote = fs->promote;
 
-    pthread_mutex_lock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
     *out = (struct tp_promote_status){.passthrough = fs->passthrough.ready};
     if (!fs->passthrough.ready)
         memcpy(out->why_not, fs->passthrough.why_not, sizeof out->why_not);
@@ -352,5 +350,4 @@ void tp_promote_get_status(struct tp_fs *fs, struct tp_promote_status *out)
         out->demotions = promote->demotions;
         out->failures = promote->failures;
     }
-    pthread_mutex_unlock(&fs->lock);
 }

@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/size.h"
@@ -341,14 +342,13 @@ void tp_promote_start(struct tp_fs *fs)
 
     if (!promote)
         return;
-    pthread_mutex_lock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
     bool ready = fs->passthrough.ready;
     if (!ready)
         tp_log(TP_LOG_WARNING, "hot models are decoded all the same, there is no passthrough: %s",
                fs->passthrough.why_not);
     promote->started =
         ready && pthread_create(&promote->thread, NULL, promote_thread, promote) == 0;
-    pthread_mutex_unlock(&fs->lock);
 }
 
 void tp_promote_stop(struct tp_fs *fs)

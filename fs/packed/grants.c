@@ -11,6 +11,7 @@
 #include <sys/xattr.h>
 
 #include "base/acl.h"
+#include "base/cleanup.h"
 #include "fs/fs.h"
 #include "fs/hot/promote.h"
 #include "fs/packed/packed.h"
@@ -77,7 +78,7 @@ static fuse_ino_t *known_nodes(struct tp_fs *fs, struct tp_tree *tree, size_t *n
 void tp_tree_access_changed(struct tp_fs *fs, struct fuse_session *session, const char *name)
 {
     char file[NAME_MAX + 1];
-    fuse_ino_t *inos = NULL;
+    tp_autofree fuse_ino_t *inos = NULL;
     struct stat st;
     size_t n = 0;
 
@@ -94,5 +95,4 @@ void tp_tree_access_changed(struct tp_fs *fs, struct fuse_session *session, cons
     pthread_mutex_unlock(&fs->lock);
     for (size_t i = 0; i < n; i++)
         fuse_lowlevel_notify_inval_inode(session, inos[i], -1, 0);
-    free(inos);
 }

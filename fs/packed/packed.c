@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "fs/fs.h"
 #include "fs/hot/promote.h"
 #include "fs/packed/grants.h"
@@ -145,7 +146,7 @@ int tp_packed_enter(struct tp_fs *fs, struct tp_view *view, uint32_t file, uint6
     entry->attr_timeout = tp_packed_attr_timeout(fs);
     entry->entry_timeout = TP_TIMEOUT_PACKED;
     tp_packed_attr(view, file, &entry->attr);
-    pthread_mutex_lock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
     struct tp_packed *packed = tp_tree_node(fs, view, file, is_dir ? alias : 0);
     if (packed) {
         packed = tp_promote_node(packed);
@@ -154,7 +155,6 @@ int tp_packed_enter(struct tp_fs *fs, struct tp_view *view, uint32_t file, uint6
         packed->node.lookups++;
         view->tree->refs++;
     }
-    pthread_mutex_unlock(&fs->lock);
     return packed ? 0 : -ENOMEM;
 }
 
@@ -263,9 +263,8 @@ static int begin_open(struct tp_fs *fs, struct tp_packed *packed, struct fuse_fi
             return rc;
         tp_promote_opened(fs, packed, packed->view);
     }
-    pthread_mutex_lock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
     packed->tree->refs++;
-    pthread_mutex_unlock(&fs->lock);
     return 0;
 }
 
@@ -355,11 +354,10 @@ static void packed_forget(struct tp_fs *fs, struct tp_node *node, uint64_t n)
     struct tp_packed *packed = tp_as_packed(node);
     struct tp_tree *tree = packed->tree;
 
-    pthread_mutex_lock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
     node->lookups -= n;
     tp_tree_drop_node(packed);
     tp_tree_unref(fs, tree, n);
-    pthread_mutex_unlock(&fs->lock);
 }
 
 static bool packed_place(struct tp_fs *fs, struct tp_node *node, struct tp_place *out)

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "fs/fs.h"
 #include "fs/hot/promote.h"
 #include "store/remove.h"
@@ -130,11 +131,9 @@ bool tp_removal_hides(struct tp_fs *fs, struct tp_tree *tree, uint32_t file)
 {
     if (!tree->was_hidden || file == TP_NONE)
         return false;
-    pthread_mutex_lock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
     const struct tp_removal *removal = removal_of(fs, tree);
-    bool hidden = removal && removal->hidden[file];
-    pthread_mutex_unlock(&fs->lock);
-    return hidden;
+    return removal && removal->hidden[file];
 }
 
 /* Begin to remove what VIEW shows, unless that has begun. */
@@ -177,7 +176,7 @@ static int hide_file(struct tp_fs *fs, const struct tp_view *view, uint32_t file
 {
     int rc = 0;
 
-    pthread_mutex_lock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
     struct tp_removal *removal = removal_of(fs, view->tree);
     if (!removal)
         rc = -EAGAIN;
@@ -187,7 +186,6 @@ static int hide_file(struct tp_fs *fs, const struct tp_view *view, uint32_t file
         rc = -ENOTEMPTY;
     else
         removal->hidden[file] = true;
-    pthread_mutex_unlock(&fs->lock);
     return rc;
 }
 
@@ -225,7 +223,7 @@ static int remove_pack(struct tp_fs *fs, struct tp_view *view)
 
     if (rc < 0)
         tp_fs_log_hint(fs, "'%s' is not removed: %s", tree->name, err.message);
-    pthread_mutex_lock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
     if (rc < 0) {
         drop_removal(fs, tree);
     } else {
@@ -235,7 +233,6 @@ static int remove_pack(struct tp_fs *fs, struct tp_view *view)
         tp_promote_closed(fs, &tree->root);
         tp_removal_forget(fs, tree);
     }
-    pthread_mutex_unlock(&fs->lock);
     return rc;
 }
 

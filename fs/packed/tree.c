@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/hash.h"
 #include "fs/budget.h"
 #include "fs/fs.h"
@@ -318,13 +319,12 @@ static int open_anchored(struct tp_fs *fs, struct tp_tree *tree, struct tp_pack 
     char path[40];
 
     pthread_mutex_lock(&fs->lock);
-    int fd = tree->anchor >= 0 ? fcntl(tree->anchor, F_DUPFD_CLOEXEC, 0) : -1;
+    tp_autoclose int fd = tree->anchor >= 0 ? fcntl(tree->anchor, F_DUPFD_CLOEXEC, 0) : -1;
     pthread_mutex_unlock(&fs->lock);
     if (fd < 0)
         return -ESTALE;
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     int rc = tp_store_open_path(fs->store, path, out, err);
-    close(fd);
     return rc < 0 ? rc : check_id(tree, out);
 }
 
@@ -375,22 +375,20 @@ int tp_tree_hold(struct tp_fs *fs, struct tp_tree *tree, struct tp_view **out)
 
 void tp_tree_retry_base(struct tp_fs *fs, struct tp_tree *tree)
 {
-    pthread_mutex_lock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
     if (is_idle(tree) && tp_pack_base_error(tree->view->pack)[0])
         close_view(fs, tree);
-    pthread_mutex_unlock(&fs->lock);
 }
 
 void tp_tree_release(struct tp_fs *fs, struct tp_view *view)
 {
     struct tp_tree *tree = view->tree;
 
-    pthread_mutex_lock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
     if (--tree->users == 0) {
         add_idle(fs, tree);
         close_idle(fs);
     }
-    pthread_mutex_unlock(&fs->lock);
 }
 
 /* Under the lock: whether a tree's file is still the same. */
@@ -488,7 +486,7 @@ int tp_tree_lookup(struct tp_fs *fs, const char *name, struct fuse_entry_param *
     char file[NAME_MAX + 1];
     struct tp_error err = {0};
     struct tp_tree *tree;
-    struct tp_pack *pack;
+    tp_autopack struct tp_pack *pack = NULL;
     struct stat st;
 
     if (!tp_place_pack_name(name, file) || !tp_place_is_pack(fs->root.fd, file, &st))
@@ -512,6 +510,5 @@ int tp_tree_lookup(struct tp_fs *fs, const char *name, struct fuse_entry_param *
     if (tree)
         enter_tree(fs, tree, entry);
     pthread_mutex_unlock(&fs->lock);
-    tp_pack_close(pack);
     return tree ? 0 : -ENOMEM;
 }

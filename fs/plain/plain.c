@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/hash.h"
 #include "fs/control/control.h"
 #include "fs/fs.h"
@@ -58,10 +59,8 @@ void tp_plain_free(struct tp_fs *fs, struct tp_plain *plain)
 
 unsigned tp_plain_count(struct tp_fs *fs)
 {
-    pthread_mutex_lock(&fs->lock);
-    unsigned n = fs->plain_n;
-    pthread_mutex_unlock(&fs->lock);
-    return n;
+    TP_LOCK_SCOPE(&fs->lock);
+    return fs->plain_n;
 }
 
 unsigned tp_plain_places(struct tp_fs *fs, unsigned bucket, struct tp_plain_place *out,
@@ -69,12 +68,11 @@ unsigned tp_plain_places(struct tp_fs *fs, unsigned bucket, struct tp_plain_plac
 {
     unsigned n = 0;
 
-    pthread_mutex_lock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
     for (struct tp_plain *plain = fs->plain[bucket]; plain && n < most; plain = plain->chain)
         out[n++] =
             (struct tp_plain_place){tp_node_ino(fs, &plain->node), plain->parent,
                                     plain->is_directory, plain->name ? strdup(plain->name) : NULL};
-    pthread_mutex_unlock(&fs->lock);
     return n;
 }
 
@@ -319,13 +317,12 @@ void tp_plain_opened(fuse_req_t req, struct tp_plain *plain, int fd, const struc
     fi->fh = (uint64_t)fd;
     /* A writer learns from close() what failed. */
     fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY;
-    pthread_mutex_lock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
     fi->keep_cache = is_unchanged(plain, st);
     /* The kernel would go on appending to a backing file when the caller no more wants it. */
     if (!tp_pass_open(&fs->passthrough, req, &plain->pass, fi->flags & O_APPEND ? -1 : fd, fi))
         plain->writable += (fi->flags & O_ACCMODE) == O_RDWR;
     atomic_fetch_add(&fs->open_n, 1);
-    pthread_mutex_unlock(&fs->lock);
 }
 
 /* A packer gives its lease back as soon as it is asked, which the first try did. */
@@ -562,7 +559,7 @@ static void plain_forget(struct tp_fs *fs, struct tp_node *node, uint64_t n)
 {
     struct tp_plain *plain = tp_as_plain(node);
 
-    pthread_mutex_lock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
     node->lookups -= n;
     if (node->lookups == 0) {
         struct tp_plain **at = bucket_of(fs, plain->ino);
@@ -571,7 +568,6 @@ static void plain_forget(struct tp_fs *fs, struct tp_node *node, uint64_t n)
         *at = plain->chain;
         tp_plain_free(fs, plain);
     }
-    pthread_mutex_unlock(&fs->lock);
 }
 
 static int plain_getattr(struct tp_fs *fs, struct tp_node *node, struct stat *st, double *timeout)

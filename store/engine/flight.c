@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "store/pack/decode.h"
 #include "store/pack/pack_internal.h"
@@ -172,10 +173,9 @@ static void put_needed(struct tp_operation *operation, struct tp_block *block)
 {
     if (!block)
         return;
-    pthread_mutex_lock(&operation->engine->lock);
+    TP_LOCK_SCOPE(&operation->engine->lock);
     tp_cache_unpin(&operation->engine->cache, block);
     operation->space++;
-    pthread_mutex_unlock(&operation->engine->lock);
 }
 
 static int decode_from_blocks(struct tp_operation *operation, struct tp_chunk_plan *plan,

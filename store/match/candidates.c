@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "store/match/search_impl.h"
 #include "store/names.h"
@@ -30,24 +31,19 @@ void tp_base_candidate_clear(struct tp_base_candidate *c)
 static int open_candidate(struct tp_base_search *s, const struct tp_base_candidate *c,
                           struct tp_model **out, struct tp_error *err)
 {
-    struct tp_pack *pack = NULL;
-    char *path = NULL;
+    tp_autopack struct tp_pack *pack = NULL;
     int rc = s->cancel && atomic_load(s->cancel) ? tp_fail(err, ECANCELED, "cancelled") : 0;
     if (rc)
         return rc;
     if (c->kind == TP_MODEL_PLAIN) {
-        if (asprintf(&path, "%s/%s", tp_store_dir(s->store), c->name) < 0)
-            return tp_oom(err);
-        rc = tp_model_open(path, NULL, out, err);
-        free(path);
-        return rc;
+        tp_autofree char *path = tp_path_join(tp_store_dir(s->store), c->name, "");
+        return path ? tp_model_open(path, NULL, out, err) : tp_oom(err);
     }
     rc = tp_store_open_pack(s->store, c->name, &pack, err);
     if (!rc && tp_pack_base_error(pack)[0])
         rc = tp_fail(err, ENOLINK, "%s", tp_pack_base_error(pack));
     if (!rc)
         rc = tp_model_open_pack(pack, NULL, out, err);
-    tp_pack_close(pack);
     return rc;
 }
 
@@ -77,10 +73,9 @@ static bool rests_on_these(struct tp_base_search *s, const struct tp_base_candid
         return false;
     for (struct tp_pack *p = pack; p && !found; p = tp_pack_base(p)) {
         const char *file = tp_path_name(tp_pack_path(p));
-        char *name = strndup(file, tp_place_name_len(file));
+        tp_autofree char *name = strndup(file, tp_place_name_len(file));
 
         found = name && (is_self(s, name) || is_waiting(s, name));
-        free(name);
     }
     tp_pack_close(pack);
     return found;
@@ -142,10 +137,8 @@ static bool is_candidate(const struct tp_base_search *s, const struct tp_store_m
         return false;
     if (model->kind != TP_MODEL_PLAIN)
         return true;
-    char *path = tp_path_join(tp_store_dir(s->store), model->name, "");
-    bool is = path && !lstat(path, &st) && !S_ISLNK(st.st_mode) && tp_modeldir_is_model(path);
-    free(path);
-    return is;
+    tp_autofree char *path = tp_path_join(tp_store_dir(s->store), model->name, "");
+    return path && !lstat(path, &st) && !S_ISLNK(st.st_mode) && tp_modeldir_is_model(path);
 }
 
 /* Those named, the most promising, short chains. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "codec/convert.h"
 #include "store/code/code.h"
 #include "store/match/fit.h"
@@ -180,7 +181,7 @@ static void compute_distance(const struct sampler *s, struct tp_distance *out)
 int tp_distance_sample(struct tp_model *model, struct tp_model *base, const struct tp_pairs *pairs,
                        struct tp_distance *out, struct tp_error *err)
 {
-    struct sampler *s = calloc(1, sizeof *s);
+    tp_autofree struct sampler *s = calloc(1, sizeof *s);
     int rc = -ENOMEM;
     *out = (struct tp_distance){0};
     if (!s)
@@ -204,6 +205,5 @@ out:
     free(s->src);
     free(s->ref);
     free(s->unconverted);
-    free(s);
     return rc;
 }

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 
+#include "base/cleanup.h"
 #include "base/hash.h"
 #include "store/match/duplicates.h"
 
@@ -154,7 +155,7 @@ int tp_duplicates_find(struct tp_model *model, struct tp_model *base, const stru
     size_t most = model->tensor_n + (base ? base->tensor_n : 0) + model->file_n +
                   (base ? base->file_n : 0),
            n;
-    struct probe *probes = calloc(most + 1, sizeof *probes);
+    tp_autofree struct probe *probes = calloc(most + 1, sizeof *probes);
     int rc;
 
     if (!probes)
@@ -168,6 +169,5 @@ int tp_duplicates_find(struct tp_model *model, struct tp_model *base, const stru
     n += base ? list_files(base, NULL, true, probes + n) : 0;
     if (!rc)
         rc = find_among(model, base, probes, n, out, err);
-    free(probes);
     return rc;
 }

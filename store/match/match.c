@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "store/match/search_impl.h"
 
 /* What a merge of models may cost less than another base, and is not taken nevertheless. */
@@ -115,7 +116,7 @@ static int describe_candidate(const struct tp_base_search *s, const struct tp_ba
 int tp_match_base(struct tp_store *store, const char *dir, const struct tp_match_query *query,
                   struct tp_match *out, struct tp_error *err)
 {
-    struct tp_base_search *s = calloc(1, sizeof *s);
+    tp_autofree struct tp_base_search *s = calloc(1, sizeof *s);
     struct tp_base_candidate *best = NULL;
     int rc;
     if (!s)
@@ -145,6 +146,5 @@ int tp_match_base(struct tp_store *store, const char *dir, const struct tp_match
         tp_base_candidate_clear(&s->all[i]);
     tp_glance_destroy(s->glance);
     tp_model_close(s->model);
-    free(s);
     return rc;
 }

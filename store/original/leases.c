@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/vector.h"
 #include "store/original/leases.h"
 
@@ -228,7 +229,7 @@ int tp_leases_add(struct tp_leases *l, int fd)
 
     if (is_shared(fd))
         return -EOPNOTSUPP;
-    pthread_mutex_lock(&l->lock);
+    TP_LOCK_SCOPE(&l->lock);
     rc = TP_VECTOR_GROW(l->fds, l->fd_n, l->fd_cap);
     /* Whom to signal comes first: a request may follow at once. */
     if (rc == 0 &&
@@ -238,20 +239,15 @@ int tp_leases_add(struct tp_leases *l, int fd)
         rc = set_lease(fd);
     if (rc == 0)
         l->fds[l->fd_n++] = fd;
-    pthread_mutex_unlock(&l->lock);
     return rc;
 }
 
 int tp_leases_broken(struct tp_leases *l)
 {
-    int fd;
-
-    pthread_mutex_lock(&l->lock);
+    TP_LOCK_SCOPE(&l->lock);
     if (!l->sealed)
         give_back_all(l);
-    fd = l->broken;
-    pthread_mutex_unlock(&l->lock);
-    return fd;
+    return l->broken;
 }
 
 int tp_leases_seal(struct tp_leases *l)
@@ -262,11 +258,10 @@ int tp_leases_seal(struct tp_leases *l)
      * The guard needs the lock to give anything back, so none goes between the last look and the
      * seal.
      */
-    pthread_mutex_lock(&l->lock);
+    TP_LOCK_SCOPE(&l->lock);
     give_back_all(l);
     fd = l->broken;
     l->sealed = fd < 0;
-    pthread_mutex_unlock(&l->lock);
     return fd;
 }
 

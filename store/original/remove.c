@@ -15,6 +15,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/dir.h"
 #include "base/file.h"
 #include "store/compare.h"
@@ -140,7 +141,7 @@ static int remove_directories(struct tp_original *o, struct tp_error *err)
 /* From here on what is aside is rubbish, which the next run sweeps away if this one does not. */
 static int commit_removal(struct tp_original *o, struct tp_error *err)
 {
-    char *rubbish = NULL;
+    tp_autofree char *rubbish = NULL;
     int rc = 0;
 
     if (o->leases && tp_leases_seal(o->leases) >= 0)
@@ -149,10 +150,8 @@ static int commit_removal(struct tp_original *o, struct tp_error *err)
         rc = tp_temporary_beside(o->path, &rubbish, err);
     if (rc == 0)
         rc = tp_rename_new(o->aside, rubbish, err);
-    if (rc < 0) {
-        free(rubbish);
+    if (rc < 0)
         return rc;
-    }
     o->committed = true;
     rc = tp_file_sync_parent(rubbish, err);
     for (size_t i = 1; i < o->part_n; i++) {
@@ -166,7 +165,6 @@ static int commit_removal(struct tp_original *o, struct tp_error *err)
         rc = tp_fail_errno(err, "cannot remove '%s'", rubbish);
     if (rc == 0)
         rc = tp_file_sync_parent(rubbish, err);
-    free(rubbish);
     return rc;
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "store/pack/pack_internal.h"
 
 enum { PROBES = 256 }; /* chunks, and segments: 64 MiB at most */
@@ -180,7 +181,7 @@ bool tp_pack_probe(struct tp_pack *pack)
     const struct tp_index *x = tp_pack_index(pack);
     uint32_t chunk_step = x->chunk_n / PROBES + 1, segment_step = x->segment_n / PROBES + 1;
     struct tp_chunk_plan plan = {.pack = pack, .check = TP_CHECK_FILE};
-    uint8_t *coded = malloc(TP_CHUNK_MAX);
+    tp_autofree uint8_t *coded = malloc(TP_CHUNK_MAX);
     bool good = coded != NULL;
 
     for (uint64_t i = 0; good && i < x->chunk_n; i += chunk_step) {
@@ -191,6 +192,5 @@ bool tp_pack_probe(struct tp_pack *pack)
         for (uint32_t t = 0; good && t < x->segments[i].tables_n; t++)
             good = tp_tables_check(pack, (uint32_t)i,
                                    x->tables[x->segments[i].tables_first + t].codec, NULL) == 0;
-    free(coded);
     return good;
 }

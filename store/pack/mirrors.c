@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/cleanup.h"
 #include "base/hash.h"
 #include "base/log.h"
 
@@ -46,19 +47,16 @@ static ssize_t mirrors_read(struct tp_bytes *bytes, void *dst, size_t len, uint6
 static struct tp_bytes *mirror_at(struct tp_mirrors *mirrors, unsigned i)
 {
     struct timespec now;
-    struct tp_bytes *mirror;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    pthread_mutex_lock(&mirrors->lock);
+    TP_LOCK_SCOPE(&mirrors->lock);
     if (i == mirrors->n && i < MIRRORS_MAX &&
         (!mirrors->searched || now.tv_sec - mirrors->searched_at.tv_sec >= SECONDS_BETWEEN)) {
         mirrors->find(mirrors->arg, mirrors);
         mirrors->searched = true;
         mirrors->searched_at = now;
     }
-    mirror = i < mirrors->n ? mirrors->list[i] : NULL;
-    pthread_mutex_unlock(&mirrors->lock);
-    return mirror;
+    return i < mirrors->n ? mirrors->list[i] : NULL;
 }
 
 /* An operator is to replace or remove the damaged source while another one is whole. */

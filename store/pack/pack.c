@@ -11,6 +11,7 @@
 #include <string.h>
 #include <zstd.h>
 
+#include "base/cleanup.h"
 #include "base/memory.h"
 #include "base/progress.h"
 #include "store/pack/bytes_file.h"
@@ -367,14 +368,13 @@ int tp_pack_identify(const char *path, struct tp_pack_id *out, struct tp_error *
 
 int tp_pack_read_contents(const char *path, struct tp_pack_contents *out, struct tp_error *err)
 {
-    struct tp_pack *pack;
+    tp_autopack struct tp_pack *pack = NULL;
     int rc = open_path(path, &pack, err);
 
     if (rc < 0)
         return rc;
     memcpy(out->own, pack->content_id, TP_SHA256_LEN);
     memcpy(out->base, pack->index.base_content_id, TP_SHA256_LEN);
-    tp_pack_close(pack);
     return 0;
 }
 

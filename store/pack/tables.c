@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/cleanup.h"
 #include "store/pack/layout.h"
 #include "store/pack/pack_internal.h"
 
@@ -109,7 +110,7 @@ static int load_tables(struct tp_pack *pack, struct tp_bytes *bytes, uint32_t se
     const struct tp_tables_ref *ref = &index->tables[number];
     const struct tp_segment *s = &index->segments[segment];
     const char *path = tp_pack_path(pack);
-    uint8_t *blob = malloc(ref->stored_len + TP_SLACK);
+    tp_autofree uint8_t *blob = malloc(ref->stored_len + TP_SLACK);
     int rc;
 
     if (!blob)
@@ -128,7 +129,6 @@ static int load_tables(struct tp_pack *pack, struct tp_bytes *bytes, uint32_t se
             tp_error_prefix(err, "'%s', %s tables of '%s' at offset %" PRIu64, path, codec->name,
                             index->files[s->file].path, ref->stored_off);
     }
-    free(blob);
     return rc;
 }
 
@@ -214,16 +214,15 @@ const struct tp_tables *tp_tables_of(const struct tp_tables_entry *entry)
 
 void tp_tables_put(struct tp_tables_entry *entry)
 {
-    pthread_mutex_lock(&lock);
+    TP_LOCK_SCOPE(&lock);
     entry->users--;
-    pthread_mutex_unlock(&lock);
 }
 
 void tp_tables_forget(uint64_t serial)
 {
     struct tp_tables_entry *e, *next;
 
-    pthread_mutex_lock(&lock);
+    TP_LOCK_SCOPE(&lock);
     for (e = newest; e; e = next) {
         next = e->next;
         if (e->serial != serial)
@@ -231,5 +230,4 @@ void tp_tables_forget(uint64_t serial)
         unlink_entry(e);
         entry_free(e);
     }
-    pthread_mutex_unlock(&lock);
 }

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/hash.h"
 #include "store/write/writer_internal.h"
 
@@ -112,10 +113,9 @@ int tp_train_segment(struct tp_writer *w, uint32_t segment, struct tp_writer_mem
 
 static void wait_trained(struct tp_writer *w, uint32_t segment)
 {
-    pthread_mutex_lock(&w->lock);
+    TP_LOCK_SCOPE(&w->lock);
     while (!w->segments[segment].done)
         pthread_cond_wait(&w->segment_trained, &w->lock);
-    pthread_mutex_unlock(&w->lock);
 }
 
 bool tp_writer_may_refer(const struct tp_writer *w, const struct tp_segment *s, uint32_t chunk)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <zstd.h>
 
+#include "base/cleanup.h"
 #include "base/hash.h"
 #include "store/pack/layout.h"
 #include "store/pipeline.h"
@@ -261,8 +262,7 @@ static int put_index(struct output *o, const struct tp_buffer *index, struct tp_
                      struct tp_error *err)
 {
     size_t cap = ZSTD_compressBound(index->len), n;
-    uint8_t *packed = malloc(cap);
-    int rc;
+    tp_autofree uint8_t *packed = malloc(cap);
 
     if (!packed)
         return tp_oom(err);
@@ -276,15 +276,13 @@ static int put_index(struct output *o, const struct tp_buffer *index, struct tp_
     footer->index_off = o->off;
     footer->index_stored = n;
     footer->index_hash = tp_xxh3(footer->coding == TP_INDEX_RAW ? index->data : packed, n);
-    rc = put_bytes(o, footer->coding == TP_INDEX_RAW ? index->data : packed, n, err);
-    free(packed);
-    return rc;
+    return put_bytes(o, footer->coding == TP_INDEX_RAW ? index->data : packed, n, err);
 }
 
 static int put_end(struct output *o, struct tp_error *err)
 {
     struct tp_index *x = &o->w->plan.index;
-    struct tp_buffer index = {0};
+    tp_auto(tp_buffer_clear) struct tp_buffer index = {0};
     struct tp_footer footer = {.version = TP_PACK_VERSION};
     uint8_t content[TP_SHA256_LEN];
     uint8_t raw[TP_PACK_FOOTER_LEN];
@@ -305,7 +303,6 @@ static int put_end(struct output *o, struct tp_error *err)
         tp_footer_encode(&footer, raw);
         rc = put_bytes(o, raw, sizeof raw, err);
     }
-    tp_buffer_clear(&index);
     return rc == 0 ? tp_sink_finish(o->sink, err) : rc;
 }
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "base/vector.h"
 #include "codec/convert.h"
@@ -492,7 +493,7 @@ static bool same_entry(const struct tp_entry *a, const struct tp_entry *b)
 int tp_plan_recheck(const struct tp_plan *plan, struct tp_error *err)
 {
     const struct tp_modeldir *then = tp_model_dir(plan->model);
-    struct tp_modeldir now;
+    tp_auto(tp_modeldir_clear) struct tp_modeldir now = {0};
     int rc = tp_modeldir_scan_links(plan->root, then->links, &now, err);
 
     if (rc < 0)
@@ -504,7 +505,6 @@ int tp_plan_recheck(const struct tp_plan *plan, struct tp_error *err)
         if (!same_entry(&now.entries[i], &then->entries[i]))
             rc = tp_fail(err, EBUSY, "'%s/%s' changed while it was packed", plan->root,
                          then->entries[i].path);
-    tp_modeldir_clear(&now);
     return rc;
 }
 

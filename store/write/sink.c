@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/file.h"
 #include "base/thread.h"
 #include "store/write/sink.h"
@@ -143,7 +144,7 @@ static int pass_buffer(struct tp_sink *s, struct tp_error *err)
         s->filled = 0;
         return write_place(s, s->place[s->filling], PLACE, err);
     }
-    pthread_mutex_lock(&s->lock);
+    TP_LOCK_SCOPE(&s->lock);
     rc = wait_idle(s, err);
     if (rc == 0) {
         s->filling = !s->filling;
@@ -151,7 +152,6 @@ static int pass_buffer(struct tp_sink *s, struct tp_error *err)
         s->waiting = true;
         pthread_cond_broadcast(&s->changed);
     }
-    pthread_mutex_unlock(&s->lock);
     return rc;
 }
 

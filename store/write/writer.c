@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -71,7 +72,7 @@ static void free_writer(struct tp_writer *w)
 static int verify_pack(const struct tp_writer *w, const char *path, const uint8_t *id,
                        struct tp_error *err)
 {
-    struct tp_pack *pack;
+    tp_autopack struct tp_pack *pack = NULL;
     int rc = tp_pack_open_with(path, w->plan.base, &pack, err);
 
     if (rc < 0)
@@ -81,7 +82,6 @@ static int verify_pack(const struct tp_writer *w, const char *path, const uint8_
     if (rc == 0)
         rc =
             tp_pack_verify_written(pack, w->prints, w->options->threads, w->options->progress, err);
-    tp_pack_close(pack);
     return rc;
 }
 
@@ -162,7 +162,7 @@ int tp_pack_write(const char *dir, const char *out, const struct tp_pack_options
 {
     struct tp_writer w = {.options = options};
     struct stat st;
-    char *temporary = NULL;
+    tp_autofree char *temporary = NULL;
     int rc;
 
     memset(report, 0, sizeof *report);
@@ -179,6 +179,5 @@ int tp_pack_write(const char *dir, const char *out, const struct tp_pack_options
     if (rc == 0)
         rc = write_verified(&w, temporary, out, report, err);
     free_writer(&w);
-    free(temporary);
     return rc;
 }
