@@ -2,7 +2,7 @@
 /* Writing JSON into a buffer: cJSON has only doubles for numbers, reports need 64-bit integers. */
 #include <config.h>
 
-#include "base/json.h"
+#include "base/json_write.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "cli/foreground.h"
 #include "cli/report.h"
+#include "cli/meter.h"
 
 struct foreground {
     struct tp_buffer text;

@@ -10,6 +10,8 @@
 
 #include "base/cleanup.h"
 #include "cli/job.h"
+#include "cli/job_reach.h"
+#include "cli/meter.h"
 #include "cli/report.h"
 #include "store/names.h"
 

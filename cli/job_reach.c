@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "cli/mounted_path.h"
 #include "cli/job.h"
+#include "cli/job_reach.h"
 #include "control/jobs/record.h"
 
 #define REPORT_MAX ((size_t)64 << 20)

@@ -8,11 +8,12 @@ tenpak_SOURCES = \
 	cli/foreground.c cli/foreground.h \
 	cli/help.c \
 	cli/info.c \
-	cli/job.c cli/job.h cli/job_reach.c \
+	cli/job.c cli/job.h \
+	cli/job_reach.c cli/job_reach.h \
 	cli/jobs.c \
 	cli/ls.c \
 	cli/main.c \
-	cli/meter.c \
+	cli/meter.c cli/meter.h \
 	cli/mount.c \
 	cli/options.c cli/options.h \
 	cli/pack.c \

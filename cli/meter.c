@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/size.h"
 #include "cli/report.h"
+#include "cli/meter.h"
 
 static struct {
     atomic_int cancel;

@@ -15,6 +15,7 @@
 #include "store/names.h"
 #include "store/pack/layout.h"
 #include "tensor/modeldir.h"
+#include "tensor/is_model.h"
 
 /* ARG without the slashes that end it, but "/" itself stays. */
 static char *trim_slashes(const char *arg)

@@ -13,6 +13,7 @@
 #include "cli/options.h"
 #include "cli/report.h"
 #include "control/jobs/record.h"
+#include "cli/meter.h"
 
 enum { RING = 16, TEXT = TP_SAVING_TEXT + 16, NAMES = 8, NAME_TEXT = 4200 };
 

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "cli/job.h"
+#include "cli/meter.h"
 #include "cli/place.h"
 #include "cli/report.h"
 #include "store/names.h"

@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/json.h"
+#include "base/json_write.h"
 #include "fs/control/control.h"
 #include "fs/fs.h"
 #include "fs/kernel.h"

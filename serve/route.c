@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/json.h"
+#include "base/json_write.h"
 #include "serve/call.h"
 
 #define JSON "application/json"

@@ -22,6 +22,8 @@ struct tp_serve_options {
     const char *token_file; /* NULL: DIR/.tenpak/token, made when it is not there */
 };
 
+/* --- server.c --- */
+
 /* Whether this build can. */
 bool tp_serve_is_built(void);
 /* Answers requests from threads of its own from now on. -EOPNOTSUPP: not in this build.

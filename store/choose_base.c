@@ -16,6 +16,7 @@
 #include "store/original/original.h"
 #include "store/place.h"
 #include "tensor/modeldir.h"
+#include "tensor/is_model.h"
 
 static bool is_dir(const char *path)
 {

@@ -61,7 +61,7 @@ store_libtp_store_la_SOURCES += \
 
 # writing one
 store_libtp_store_la_SOURCES += \
-	store/write/chunkmap.c \
+	store/write/chunkmap.c store/write/chunkmap.h \
 	store/write/encode.c \
 	store/write/output.c \
 	store/write/plan.c store/write/plan.h \

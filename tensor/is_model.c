@@ -3,6 +3,7 @@
 #include <config.h>
 
 #include "tensor/modeldir.h"
+#include "tensor/is_model.h"
 
 #include <fcntl.h>
 #include <string.h>

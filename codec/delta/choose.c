@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "codec/delta/train.h"
+#include "codec/delta/choose.h"
 
 #define TABLE_MOST (TP_DELTA_TABLE_BITS + 256 * TP_DELTA_SYMBOL_BITS)
 #define ROUNDS 3

@@ -9,6 +9,7 @@
 #include "codec/delta/delta.h"
 #include "codec/delta/kernels.h"
 #include "codec/delta/tables.h"
+#include "codec/delta/train.h"
 #include "codec/scratch_impl.h"
 
 static bool fits_dtype(enum tp_dtype dtype)

@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "codec/delta/kernels.h"
 #include "codec/delta/train.h"
+#include "codec/delta/choose.h"
 #include "codec/delta/tables.h"
 
 /* Differences to 0 are counted for the first elements of each row, and in some blocks. */

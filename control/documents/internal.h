@@ -3,7 +3,7 @@
 #ifndef TP_CONTROL_DOCUMENTS_INTERNAL_H
 #define TP_CONTROL_DOCUMENTS_INTERNAL_H
 
-#include "base/json.h"
+#include "base/json_write.h"
 #include "control/documents/inventory.h"
 
 /* One moment of a directory: what every document is written from. */
@@ -17,6 +17,8 @@ struct tp_snapshot {
     uint64_t ended[TP_VERB_COUNT][TP_JOB_STATE_COUNT];
     struct tp_totals totals;
 };
+
+/* --- documents.c --- */
 
 int tp_snapshot_make(struct tp_inventory *inventory, struct tp_snapshot *moment,
                      struct tp_error *err);

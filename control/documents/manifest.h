@@ -4,6 +4,7 @@
 #define TP_CONTROL_MANIFEST_H
 
 #include "base/json.h"
+#include "base/json_write.h"
 #include "store/pack/pack.h"
 
 struct tp_usage {

@@ -21,6 +21,7 @@
 #include "store/names.h"
 #include "store/store.h"
 #include "tensor/modeldir.h"
+#include "tensor/is_model.h"
 
 #define REQUESTER "policy"
 

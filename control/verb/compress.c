@@ -17,6 +17,7 @@
 #include "store/ops.h"
 #include "store/store.h"
 #include "tensor/modeldir.h"
+#include "tensor/is_model.h"
 
 /* --- Before --- */
 

@@ -13,7 +13,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
-#include "base/json.h"
+#include "base/json_write.h"
 #include "fs/control/text.h"
 
 /* Bytes of a refused text that are kept. */

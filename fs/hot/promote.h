@@ -44,6 +44,8 @@ struct tp_promote_status {
     uint64_t promotions, demotions, failures;
 };
 
+/* --- thread.c --- */
+
 /* Set up what OPTIONS ask for: -o hot=, hot_dir=, pin=. With none of them nothing is promoted. */
 int tp_promote_create(struct tp_fs *fs, const struct tp_mount_options *options,
                       struct tp_error *err);
@@ -52,6 +54,8 @@ void tp_promote_start(struct tp_fs *fs);
 /* When no request comes any more. */
 void tp_promote_stop(struct tp_fs *fs);
 void tp_promote_destroy(struct tp_fs *fs);
+
+/* --- promote.c --- */
 
 /* Whether DIR or the backing files lie on a file system made of others. */
 bool tp_promote_is_stacked(const struct tp_fs *fs);

@@ -13,6 +13,7 @@
 #include "store/names.h"
 #include "store/place.h"
 #include "tensor/modeldir.h"
+#include "tensor/is_model.h"
 
 /* Fewer shared bytes than this part of the model, and a candidate is not looked at. */
 #define SHARED_MIN 0.05

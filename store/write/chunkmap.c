@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "store/write/plan.h"
+#include "store/write/chunkmap.h"
 
 struct tp_chunkmap {
     pthread_mutex_t lock;

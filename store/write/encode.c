@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/hash.h"
 #include "store/write/writer_internal.h"
+#include "store/write/chunkmap.h"
 
 #define TRAINING_MAX 8u /* segments at a time: each takes memory */
 

@@ -12,6 +12,7 @@
 #include "store/pipeline.h"
 #include "store/write/sink.h"
 #include "store/write/writer_internal.h"
+#include "store/write/chunkmap.h"
 
 #define INDEX_SLOW_MAX (8u << 20) /* indexes up to here are compressed as well as zstd can */
 

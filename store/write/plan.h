@@ -28,12 +28,4 @@ int tp_plan_make(const char *dir, const struct tp_pack_options *options, struct 
 int tp_plan_recheck(const struct tp_plan *plan, struct tp_error *err);
 void tp_plan_clear(struct tp_plan *plan);
 
-/* Chunks by their content: of a base, or of the pack that is being written. */
-struct tp_chunkmap;
-struct tp_chunkmap *tp_chunkmap_create(uint64_t capacity); /* NULL: out of memory */
-void tp_chunkmap_destroy(struct tp_chunkmap *map);
-/* Thread-safe. The first chunk put with this hash and length; TP_NONE: none. */
-uint32_t tp_chunkmap_find(struct tp_chunkmap *map, uint64_t hash, uint32_t len);
-void tp_chunkmap_put(struct tp_chunkmap *map, uint64_t hash, uint32_t len, uint32_t chunk);
-
 #endif

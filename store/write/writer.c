@@ -20,6 +20,7 @@
 #include "store/pack/pack_internal.h"
 #include "store/write/rights.h"
 #include "store/write/writer_internal.h"
+#include "store/write/chunkmap.h"
 
 static int fill_maps(struct tp_writer *w, struct tp_error *err)
 {

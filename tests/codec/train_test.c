@@ -8,6 +8,7 @@
 #include "codec/delta/bins.h"
 #include "codec/delta/counts.h"
 #include "codec/delta/tables.h"
+#include "codec/delta/train.h"
 #include "tests/tap.h"
 
 #define ROUNDS 300
