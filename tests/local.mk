@@ -172,7 +172,7 @@ control_scripts = \
 	tests/control/mounted_jobs_test.sh \
 	tests/control/recipes_test.sh \
 	tests/control/schema_test.py
-EXTRA_DIST += tests/control/directory.py
+EXTRA_DIST += tests/control/directory.py tests/serve/server.py
 
 # serve
 serve_scripts = \
@@ -215,7 +215,7 @@ loader_scripts = \
 	tests/loaders/save_test.py \
 	tests/loaders/safetensors_test.py \
 	tests/loaders/transformers_test.py
-EXTRA_DIST += tests/loaders/harness.py
+EXTRA_DIST += tests/tap.py tests/loaders/harness.py
 
 # faults: each call on files fails, or is the last before a kill; under a library put before the C library
 fault_scripts = \
