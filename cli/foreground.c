@@ -52,7 +52,7 @@ static int print_result(const struct tp_options *o, struct foreground *f,
 }
 
 int tp_foreground_run(const struct tp_options *o, const struct tp_request *request,
-                      const struct tp_place *place, const char *base, const char *out,
+                      const struct tp_argument *place, const char *base, const char *out,
                       const char *key, struct tp_json_writer *array, struct tp_error *err)
 {
     struct foreground f = {.array = array,

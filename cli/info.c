@@ -9,7 +9,7 @@
 
 #include "base/cleanup.h"
 #include "cli/options.h"
-#include "cli/place.h"
+#include "cli/argument.h"
 #include "cli/report.h"
 #include "control/documents/manifest.h"
 
@@ -109,7 +109,7 @@ static int run_info(struct tp_options *o)
     struct tp_error err = {0};
     tp_autostore struct tp_store *store = NULL;
     tp_autopack struct tp_pack *pack = NULL;
-    tp_auto(tp_place_clear) struct tp_place place = {0};
+    tp_auto(tp_argument_clear) struct tp_argument place = {0};
     struct tp_usage all = {0};
     bool with_tensors = false;
     int opt, code = TP_EXIT_OK;
@@ -118,14 +118,14 @@ static int run_info(struct tp_options *o)
         with_tensors |= opt == OPT_TENSORS;
     if (opt < 0)
         return o->exit;
-    int rc = tp_place_find_pack(o->argv[0], &place, &err);
+    int rc = tp_argument_find_pack(o->argv[0], &place, &err);
     if (!rc)
-        rc = tp_place_open(&place, &store, &pack, &err);
+        rc = tp_argument_open(&place, &store, &pack, &err);
     if (rc) {
         code = tp_report_failed(o, &err);
     } else {
         const struct tp_index *x = tp_pack_index(pack);
-        tp_usage_add_index(x, &all);
+        tp_usage_add_index(x, &all, NULL);
         if (o->json)
             code = print_json(pack);
         else

@@ -17,7 +17,7 @@ tenpak_SOURCES = \
 	cli/mount.c \
 	cli/options.c cli/options.h \
 	cli/pack.c \
-	cli/place.c cli/place.h \
+	cli/argument.c cli/argument.h \
 	cli/report.c cli/report.h \
 	cli/serve.c \
 	cli/status.c \

@@ -21,15 +21,15 @@ static int unpack_model(struct tp_options *o, const struct tp_job_words *words, 
 {
     struct tp_request request;
     struct tp_error err = {0};
-    tp_auto(tp_place_clear) struct tp_place place = {0};
+    tp_auto(tp_argument_clear) struct tp_argument place = {0};
     tp_autofree char *out = NULL;
-    int rc = tp_place_find_pack(o->argv[0], &place, &err);
+    int rc = tp_argument_find_pack(o->argv[0], &place, &err);
 
     if (rc)
         return tp_report_failed(o, &err);
     if (output)
         rc = tp_mounted_path_resolve(output, &out, &err);
-    if (!rc && place.kind != TP_PLACE_PACK)
+    if (!rc && place.kind != TP_ARGUMENT_PACK)
         rc = tp_fail(&err, EINVAL, "'%s' is a directory, not a pack", place.path);
     if (!rc)
         rc = tp_job_words_read(words, NULL, 0, TP_VERB_RESTORE, "model", &request, &err);

@@ -8,9 +8,9 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "cli/argument.h"
 #include "cli/job.h"
 #include "cli/meter.h"
-#include "cli/place.h"
 #include "cli/report.h"
 #include "store/names.h"
 
@@ -81,23 +81,23 @@ static void print_pack(void *arg, const char *path, int rc, struct tp_error *err
 static int verify_argument(struct verifying *v, const char *arg, bool *told, struct tp_error *err)
 {
     struct tp_store *store = NULL;
-    struct tp_place place;
+    struct tp_argument place;
     uint64_t bad = v->verifying.bad;
-    int rc = tp_place_find_pack(arg, &place, err);
+    int rc = tp_argument_find_pack(arg, &place, err);
 
     if (rc)
         return rc;
-    if (place.kind == TP_PLACE_PLAIN)
+    if (place.kind == TP_ARGUMENT_PLAIN)
         rc = tp_fail(err, EINVAL, "'%s' is a plain directory: there are no hashes to compare with",
                      place.path);
-    else if (place.kind == TP_PLACE_STORE)
+    else if (place.kind == TP_ARGUMENT_STORE)
         rc = tp_verify_all(&v->verifying, place.path, err);
     else
         rc = tp_store_open(place.parent, &store, err);
     if (!rc && store)
         rc = tp_verify_one(&v->verifying, store, place.path, err);
     tp_store_close(store);
-    tp_place_clear(&place);
+    tp_argument_clear(&place);
     *told = v->verifying.bad > bad;
     return rc;
 }

@@ -119,28 +119,9 @@ static void report_existing(const struct job *j, const struct tp_pack *pack)
     struct tp_pack_report *r = &j->report->pack;
 
     memset(r, 0, sizeof *r);
-    r->logical_bytes = x->logical_bytes;
+    tp_pack_report_fill(r, x);
     r->stored_bytes = tp_pack_stored_bytes(pack);
-    r->file_n = x->file_n;
-    r->chunk_n = x->chunk_n;
     memcpy(r->id, tp_pack_get_id(pack), sizeof r->id);
-    for (uint32_t i = 0; i < x->segment_n; i++) {
-        const struct tp_segment *s = &x->segments[i];
-        bool tensor = s->dtype != TP_DTYPE_BYTES;
-
-        r->tensor_n += tensor && s->elem_first == 0;
-        for (uint32_t t = 0; t < s->tables_n; t++)
-            r->tensor_stored_bytes += x->tables[s->tables_first + t].stored_len;
-        for (uint32_t c = s->chunk_first; c < s->chunk_first + s->chunk_n; c++) {
-            uint32_t len = tp_index_chunk_len(x, c);
-
-            r->codec_chunks[x->chunks[c].codec]++;
-            r->codec_logical[x->chunks[c].codec] += len;
-            r->codec_stored[x->chunks[c].codec] += x->chunks[c].stored_len;
-            r->tensor_bytes += tensor ? len : 0;
-            r->tensor_stored_bytes += tensor ? x->chunks[c].stored_len : 0;
-        }
-    }
     if (x->has_base)
         snprintf(j->report->base, sizeof j->report->base, "%.255s", x->base_name);
     snprintf(j->report->why, sizeof j->report->why, "packed before");

@@ -26,9 +26,9 @@ static const char *main_codec(const struct tp_usage *usage)
     unsigned most = 0;
 
     for (unsigned id = 1; id < TP_CODEC_COUNT; id++)
-        if (usage->bytes[id] > usage->bytes[most])
+        if (usage->decoded[id] > usage->decoded[most])
             most = id;
-    return usage->bytes[most] ? tp_codec_name(most) : "";
+    return usage->decoded[most] ? tp_codec_name(most) : "";
 }
 
 static void fill_pack(struct tp_inventory_entry *entry, struct tp_pack *pack)
@@ -37,10 +37,10 @@ static void fill_pack(struct tp_inventory_entry *entry, struct tp_pack *pack)
     struct tp_inventory_row *row = &entry->row;
     struct tp_usage usage = {0};
 
-    tp_usage_add_index(index, &usage);
+    tp_usage_add_index(index, &usage, NULL);
     for (uint32_t i = 0; i < index->file_n; i++)
         row->files += index->files[i].type == TP_ENTRY_FILE;
-    row->tensors = tp_manifest_count_tensors(index);
+    row->tensors = tp_usage_count_tensors(index);
     row->logical_bytes = index->logical_bytes;
     row->stored_bytes = tp_pack_stored_bytes(pack);
     row->exact = true;

@@ -63,7 +63,6 @@ static int put_tables(struct output *o, struct tp_segment *s, const struct tp_tr
         rc = put_bytes(o, c->blob.data, c->blob.len, err);
         if (rc < 0)
             return rc;
-        o->report->tensor_stored_bytes += c->blob.len;
     }
     return 0;
 }
@@ -83,19 +82,6 @@ static void resolve_same(struct output *o, uint32_t chunk, struct tp_coded *c)
     }
     if (tp_writer_may_refer(o->w, &x->segments[x->chunks[chunk].segment], known))
         tp_coded_set_same(c, known, NULL);
-}
-
-static void count_coded(struct output *o, const struct tp_segment *s, const struct tp_coded *c)
-{
-    struct tp_pack_report *r = o->report;
-
-    r->codec_chunks[c->coding.codec]++;
-    r->codec_logical[c->coding.codec] += c->len;
-    r->codec_stored[c->coding.codec] += c->coding.len;
-    if (s->dtype != TP_DTYPE_BYTES) {
-        r->tensor_bytes += c->len;
-        r->tensor_stored_bytes += c->coding.len;
-    }
 }
 
 /* The file's bytes go by in order: hash them. */
@@ -150,7 +136,6 @@ static int write_coded(void *arg, uint64_t number, void *slot, struct tp_error *
                        err);
     if (rc < 0)
         return rc;
-    count_coded(o, s, c);
     hash_source(o, s->file, c);
     if (chunk + 1 == s->chunk_first + s->chunk_n)
         tp_trained_clear(&o->w->segments[x->chunks[chunk].segment].trained);

@@ -169,7 +169,6 @@ static int add_tensor(struct planner *p, uint32_t file, const struct tp_model_te
     uint32_t base_file;
     int rc = 0;
 
-    p->plan->tensor_n++;
     if (has_sibling(p, file, t, &sibling))
         return add_predicted(p, file, t, &sibling);
     b = paired_tensor(p, &p->pairs, t);

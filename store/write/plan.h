@@ -17,7 +17,6 @@ struct tp_plan {
     struct tp_index index;  /* chunks and tables are filled in as they are written */
     struct tp_pack *base;   /* borrowed */
     size_t segment_cap;
-    uint64_t tensor_n;
     struct tp_attrs attrs; /* the index's attributes point here */
     struct tp_lost lost;
 };

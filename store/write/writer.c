@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "store/names.h"
 #include "store/pack/pack_internal.h"
+#include "store/pack/usage.h"
 #include "store/write/rights.h"
 #include "store/write/writer_internal.h"
 #include "store/write/chunkmap.h"
@@ -86,6 +87,22 @@ static int verify_pack(const struct tp_writer *w, const char *path, const uint8_
     return rc;
 }
 
+void tp_pack_report_fill(struct tp_pack_report *report, const struct tp_index *index)
+{
+    struct tp_usage all = {0}, tensors = {0};
+
+    tp_usage_add_index(index, &all, &tensors);
+    report->logical_bytes = index->logical_bytes;
+    report->file_n = index->file_n;
+    report->tensor_n = tp_usage_count_tensors(index);
+    report->chunk_n = index->chunk_n;
+    report->tensor_bytes = tensors.logical;
+    report->tensor_stored_bytes = tensors.stored;
+    memcpy(report->codec_chunks, all.chunks, sizeof all.chunks);
+    memcpy(report->codec_logical, all.decoded, sizeof all.decoded);
+    memcpy(report->codec_stored, all.coded, sizeof all.coded);
+}
+
 /* FD stays open, and so locked, until the pack has its name. */
 static int write_temporary(struct tp_writer *w, const char *path, int *fd,
                            struct tp_pack_report *report, struct tp_error *err)
@@ -150,10 +167,8 @@ static int write_verified(struct tp_writer *w, const char *temporary, const char
         unlink(temporary);
     if (fd >= 0)
         close(fd);
-    report->logical_bytes = w->plan.index.logical_bytes;
-    report->file_n = w->plan.index.file_n;
-    report->tensor_n = w->plan.tensor_n;
-    report->chunk_n = w->plan.index.chunk_n;
+    if (rc == 0)
+        tp_pack_report_fill(report, &w->plan.index);
     report->lost = w->plan.lost;
     return rc;
 }
