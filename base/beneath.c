@@ -37,7 +37,7 @@ static int open_part(int dirfd, const char *part)
     return fd;
 }
 
-int tp_open_beneath_slowly(int dirfd, const char *path, int flags, mode_t mode)
+int tp_open_beneath_by_parts(int dirfd, const char *path, int flags, mode_t mode)
 {
     char part[NAME_MAX + 1];
     int at = dirfd, next;
@@ -85,6 +85,6 @@ int tp_open_beneath(int dirfd, const char *path, int flags, mode_t mode)
     for (unsigned i = 0; fd < 0 && errno == EAGAIN && i < TRIES; i++)
         fd = syscall(SYS_openat2, dirfd, path, &how, sizeof how);
     if (fd < 0 && (errno == ENOSYS || errno == EPERM))
-        return tp_open_beneath_slowly(dirfd, path, flags, mode);
+        return tp_open_beneath_by_parts(dirfd, path, flags, mode);
     return (int)fd;
 }

@@ -13,6 +13,6 @@
 int tp_open_beneath(int dirfd, const char *path, int flags, mode_t mode);
 
 /* The same, part by part, for kernels and sandboxes without openat2(2). */
-int tp_open_beneath_slowly(int dirfd, const char *path, int flags, mode_t mode);
+int tp_open_beneath_by_parts(int dirfd, const char *path, int flags, mode_t mode);
 
 #endif

@@ -96,3 +96,15 @@ void tp_buffer_clear(struct tp_buffer *buf)
     free(buf->data);
     *buf = (struct tp_buffer){0};
 }
+
+char *tp_format(const char *fmt, ...)
+{
+    char *text;
+    va_list ap;
+
+    va_start(ap, fmt);
+    if (vasprintf(&text, fmt, ap) < 0)
+        text = NULL;
+    va_end(ap);
+    return text;
+}

@@ -25,4 +25,7 @@ int tp_buffer_appendf(struct tp_buffer *buf, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 void tp_buffer_clear(struct tp_buffer *buf);
 
+/* A string of its own, for free(); NULL without memory. */
+char *tp_format(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
 #endif

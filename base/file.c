@@ -2,6 +2,7 @@
 /* Whole reads and writes, and what makes a rename durable. */
 #include <config.h>
 
+#include "base/cleanup.h"
 #include "base/file.h"
 
 #include <errno.h>
@@ -74,7 +75,7 @@ int tp_file_read_all(int dirfd, const char *path, size_t max, struct tp_buffer *
     for (;;) {
         rc = tp_buffer_reserve(buf, step);
         if (rc < 0) {
-            tp_fail(err, ENOMEM, "cannot read '%s': out of memory", path);
+            tp_oom(err);
             break;
         }
         ssize_t n = read(fd, buf->data + buf->len, step < IO_MAX ? step : IO_MAX);
@@ -117,9 +118,9 @@ static char *parent_of(const char *path)
 
 int tp_file_sync_parent(const char *path, struct tp_error *err)
 {
-    char *dir = parent_of(path);
+    tp_autofree char *dir = parent_of(path);
     if (!dir)
-        return tp_fail(err, ENOMEM, "cannot sync the directory of '%s'", path);
+        return tp_oom(err);
 
     int rc = 0;
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -133,28 +134,21 @@ int tp_file_sync_parent(const char *path, struct tp_error *err)
             rc = tp_fail_errno(err, "cannot sync directory '%s'", dir);
         close(fd);
     }
-    free(dir);
     return rc;
 }
 
 int tp_file_replace(const char *path, const void *data, size_t len, mode_t mode,
                     struct tp_error *err)
 {
-    char *dir = parent_of(path);
-    char *tmp = NULL;
-    int fd = -1;
-    int rc = 0;
-    if (!dir || asprintf(&tmp, "%s/.tenpak-XXXXXX", dir) < 0) {
-        tmp = NULL;
-        rc = tp_fail(err, ENOMEM, "cannot write '%s'", path);
-        goto out;
-    }
-    fd = mkostemp(tmp, O_CLOEXEC);
-    if (fd < 0) {
-        rc = tp_fail_errno(err, "cannot create a file beside '%s'", path);
-        goto out;
-    }
-    rc = tp_file_write(fd, data, len, path, err);
+    tp_autofree char *dir = parent_of(path);
+    tp_autofree char *tmp = dir ? tp_format("%s/.tenpak-XXXXXX", dir) : NULL;
+
+    if (!tmp)
+        return tp_oom(err);
+    int fd = mkostemp(tmp, O_CLOEXEC);
+    if (fd < 0)
+        return tp_fail_errno(err, "cannot create a file beside '%s'", path);
+    int rc = tp_file_write(fd, data, len, path, err);
     if (rc == 0 && fchmod(fd, mode) < 0)
         rc = tp_fail_errno(err, "cannot set the mode of '%s'", path);
     if (rc == 0 && fsync(fd) < 0)
@@ -167,8 +161,5 @@ int tp_file_replace(const char *path, const void *data, size_t len, mode_t mode,
         unlink(tmp);
     else
         rc = tp_file_sync_parent(path, err);
-out:
-    free(tmp);
-    free(dir);
     return rc;
 }

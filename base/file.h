@@ -28,6 +28,9 @@ int tp_file_sync_parent(const char *path, struct tp_error *err);
  */
 int tp_file_replace(const char *path, const void *data, size_t len, mode_t mode,
                     struct tp_error *err);
+
+/* --- remove.c --- */
+
 /* Remove a directory tree, never following a symbolic link. */
 int tp_file_remove_tree(int dirfd, const char *path, struct tp_error *err);
 

@@ -58,7 +58,7 @@ enum tp_isa tp_isa_best(void)
 #endif
 }
 
-static enum tp_isa choose(void)
+static enum tp_isa choose_isa(void)
 {
     const char *wanted = getenv("TENPAK_CPU");
     enum tp_isa best = tp_isa_best();
@@ -76,7 +76,7 @@ enum tp_isa tp_isa_get(void)
     if (isa < 0) {
         int none = -1;
 
-        isa = (int)choose();
+        isa = (int)choose_isa();
         /* A call of tp_isa_set may have come between. */
         if (!atomic_compare_exchange_strong(&chosen, &none, isa))
             isa = none;

@@ -2,6 +2,7 @@
 /* Reading JSON: base/lex.h decides whether the text is acceptable, cJSON makes the tree. */
 #include <config.h>
 
+#include "base/cleanup.h"
 #include "base/json.h"
 
 #include <cjson/cJSON.h>
@@ -13,12 +14,12 @@
 #include "base/lex.h"
 
 /* struct tp_json is never defined: its pointers are cJSON's. */
-static const cJSON *node(const struct tp_json *v)
+static const cJSON *cjson_of(const struct tp_json *v)
 {
     return (const cJSON *)v;
 }
 
-static const struct tp_json *wrap(const cJSON *v)
+static const struct tp_json *json_of(const cJSON *v)
 {
     return (const struct tp_json *)v;
 }
@@ -36,9 +37,9 @@ static int check_keys(const cJSON *object, struct tp_error *err)
         n++;
     if (n < 2)
         return 0;
-    const cJSON **members = malloc(n * sizeof *members);
+    tp_autofree const cJSON **members = malloc(n * sizeof *members);
     if (!members)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     for (const cJSON *c = object->child; c; c = c->next)
         members[i++] = c;
     qsort(members, n, sizeof *members, by_key);
@@ -47,7 +48,6 @@ static int check_keys(const cJSON *object, struct tp_error *err)
         if (strcmp(members[i - 1]->string, members[i]->string) == 0)
             rc = tp_fail(err, EBADMSG, "duplicate key '%s'", members[i]->string);
     }
-    free(members);
     return rc;
 }
 
@@ -114,7 +114,7 @@ int tp_json_parse(const void *text, size_t len, struct tp_json **out, struct tp_
         return rc;
     cJSON *root = cJSON_ParseWithLength(text, len);
     if (!root)
-        return tp_fail(err, ENOMEM, "cannot parse %zu bytes of JSON", len);
+        return tp_oom(err);
     rc = check_tree(root, err);
     if (rc < 0) {
         cJSON_Delete(root);
@@ -126,7 +126,7 @@ int tp_json_parse(const void *text, size_t len, struct tp_json **out, struct tp_
 
 int tp_json_read_file(int dirfd, const char *path, struct tp_json **out, struct tp_error *err)
 {
-    struct tp_buffer buf = {0};
+    tp_auto(tp_buffer_clear) struct tp_buffer buf = {0};
     *out = NULL;
     int rc = tp_file_read_all(dirfd, path, TP_JSON_MAX, &buf, err);
     if (rc == 0) {
@@ -134,7 +134,6 @@ int tp_json_read_file(int dirfd, const char *path, struct tp_json **out, struct 
         if (rc < 0)
             tp_error_prefix(err, "'%s'", path);
     }
-    tp_buffer_clear(&buf);
     return rc;
 }
 
@@ -145,24 +144,24 @@ void tp_json_free(struct tp_json *root)
 
 bool tp_json_is_object(const struct tp_json *v)
 {
-    return cJSON_IsObject(node(v));
+    return cJSON_IsObject(cjson_of(v));
 }
 
 bool tp_json_is_array(const struct tp_json *v)
 {
-    return cJSON_IsArray(node(v));
+    return cJSON_IsArray(cjson_of(v));
 }
 
 bool tp_json_is_null(const struct tp_json *v)
 {
-    return cJSON_IsNull(node(v));
+    return cJSON_IsNull(cjson_of(v));
 }
 
 const struct tp_json *tp_json_get(const struct tp_json *object, const char *key)
 {
     if (!tp_json_is_object(object))
         return NULL;
-    return wrap(cJSON_GetObjectItemCaseSensitive(node(object), key));
+    return json_of(cJSON_GetObjectItemCaseSensitive(cjson_of(object), key));
 }
 
 size_t tp_json_count(const struct tp_json *v)
@@ -175,22 +174,22 @@ size_t tp_json_count(const struct tp_json *v)
 
 const struct tp_json *tp_json_first(const struct tp_json *v)
 {
-    return v ? wrap(node(v)->child) : NULL;
+    return v ? json_of(cjson_of(v)->child) : NULL;
 }
 
 const struct tp_json *tp_json_next(const struct tp_json *v)
 {
-    return v ? wrap(node(v)->next) : NULL;
+    return v ? json_of(cjson_of(v)->next) : NULL;
 }
 
 const char *tp_json_key(const struct tp_json *member)
 {
-    return member ? node(member)->string : NULL;
+    return member ? cjson_of(member)->string : NULL;
 }
 
 const char *tp_json_string(const struct tp_json *v)
 {
-    return cJSON_IsString(node(v)) ? node(v)->valuestring : NULL;
+    return cJSON_IsString(cjson_of(v)) ? cjson_of(v)->valuestring : NULL;
 }
 
 bool tp_json_u64(const struct tp_json *v, uint64_t *out)
@@ -204,16 +203,16 @@ bool tp_json_u64(const struct tp_json *v, uint64_t *out)
 
 bool tp_json_double(const struct tp_json *v, double *out)
 {
-    if (!cJSON_IsNumber(node(v)))
+    if (!cJSON_IsNumber(cjson_of(v)))
         return false;
-    *out = node(v)->valuedouble;
+    *out = cjson_of(v)->valuedouble;
     return true;
 }
 
 bool tp_json_bool(const struct tp_json *v, bool *out)
 {
-    if (!cJSON_IsBool(node(v)))
+    if (!cJSON_IsBool(cjson_of(v)))
         return false;
-    *out = cJSON_IsTrue(node(v));
+    *out = cJSON_IsTrue(cjson_of(v));
     return true;
 }

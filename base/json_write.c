@@ -2,7 +2,7 @@
 /* Writing JSON into a buffer: cJSON has only doubles for numbers, reports need 64-bit integers. */
 #include <config.h>
 
-#include "base/json.h"
+#include "base/json_write.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -14,24 +14,24 @@
 
 #include "base/printable.h"
 
-static void note(struct tp_json_writer *w, int rc)
+static void keep_first_error(struct tp_json_writer *w, int rc)
 {
     if (w->rc == 0)
         w->rc = rc;
 }
 
-static void put(struct tp_json_writer *w, const char *text, size_t len)
+static void put_bytes(struct tp_json_writer *w, const char *text, size_t len)
 {
     if (w->rc == 0)
-        note(w, tp_buffer_append(w->buf, text, len));
+        keep_first_error(w, tp_buffer_append(w->buf, text, len));
 }
 
 static void puts_json(struct tp_json_writer *w, const char *text)
 {
-    put(w, text, strlen(text));
+    put_bytes(w, text, strlen(text));
 }
 
-static void newline(struct tp_json_writer *w)
+static void put_newline(struct tp_json_writer *w)
 {
     if (!w->pretty)
         return;
@@ -40,7 +40,7 @@ static void newline(struct tp_json_writer *w)
         puts_json(w, "  ");
 }
 
-static void quote(struct tp_json_writer *w, const char *text)
+static void put_quoted(struct tp_json_writer *w, const char *text)
 {
     const uint8_t *p = (const uint8_t *)text, *end = p + strlen(text);
     puts_json(w, "\"");
@@ -48,7 +48,7 @@ static void quote(struct tp_json_writer *w, const char *text)
         const uint8_t *run = p;
         while (p < end && *p >= 0x20 && *p < 0x7f && *p != '"' && *p != '\\')
             p++;
-        put(w, (const char *)run, (size_t)(p - run));
+        put_bytes(w, (const char *)run, (size_t)(p - run));
         if (p == end)
             break;
         uint32_t code;
@@ -56,11 +56,11 @@ static void quote(struct tp_json_writer *w, const char *text)
         bool is_unsafe = tp_char_is_unsafe(p, end, &code, &n);
         if (*p == '"' || *p == '\\') {
             const char pair[2] = {'\\', (char)*p};
-            put(w, pair, 2);
+            put_bytes(w, pair, 2);
         } else if (*p == '\n') {
             puts_json(w, "\\n");
         } else if (!is_unsafe) {
-            put(w, (const char *)p, n);
+            put_bytes(w, (const char *)p, n);
         } else if (n == 1 && code > 0x7f) {
             puts_json(w, "\xef\xbf\xbd"); /* not UTF-8 */
         } else {
@@ -74,32 +74,32 @@ static void quote(struct tp_json_writer *w, const char *text)
 }
 
 /* Write what precedes a value: comma, line, key. */
-static void lead(struct tp_json_writer *w, const char *key)
+static void put_separator_and_key(struct tp_json_writer *w, const char *key)
 {
     if (w->depth > 0) {
         uint32_t bit = UINT32_C(1) << (w->depth - 1);
         bool array = w->arrays & bit;
         if (array != (key == NULL))
-            note(w, -EINVAL);
+            keep_first_error(w, -EINVAL);
         if (w->filled & bit)
             puts_json(w, w->pretty ? "," : ", ");
         w->filled |= bit;
-        newline(w);
+        put_newline(w);
     } else if (key) {
-        note(w, -EINVAL);
+        keep_first_error(w, -EINVAL);
     }
     if (key) {
-        quote(w, key);
+        put_quoted(w, key);
         puts_json(w, ": ");
     }
 }
 
-static void begin(struct tp_json_writer *w, const char *key, bool array)
+static void begin_container(struct tp_json_writer *w, const char *key, bool array)
 {
-    lead(w, key);
+    put_separator_and_key(w, key);
     puts_json(w, array ? "[" : "{");
     if (w->depth == TP_JSON_WRITER_DEPTH) {
-        note(w, -EINVAL);
+        keep_first_error(w, -EINVAL);
         return;
     }
     uint32_t bit = UINT32_C(1) << w->depth++;
@@ -107,17 +107,17 @@ static void begin(struct tp_json_writer *w, const char *key, bool array)
     w->arrays = array ? w->arrays | bit : w->arrays & ~bit;
 }
 
-static void end(struct tp_json_writer *w, bool array)
+static void end_container(struct tp_json_writer *w, bool array)
 {
     if (w->depth == 0) {
-        note(w, -EINVAL);
+        keep_first_error(w, -EINVAL);
         return;
     }
     uint32_t bit = UINT32_C(1) << --w->depth;
     if (array != !!(w->arrays & bit))
-        note(w, -EINVAL);
+        keep_first_error(w, -EINVAL);
     if (w->filled & bit)
-        newline(w);
+        put_newline(w);
     puts_json(w, array ? "]" : "}");
 }
 
@@ -128,29 +128,29 @@ void tp_json_writer_init(struct tp_json_writer *w, struct tp_buffer *buf, bool p
 
 void tp_json_begin_object(struct tp_json_writer *w, const char *key)
 {
-    begin(w, key, false);
+    begin_container(w, key, false);
 }
 
 void tp_json_end_object(struct tp_json_writer *w)
 {
-    end(w, false);
+    end_container(w, false);
 }
 
 void tp_json_begin_array(struct tp_json_writer *w, const char *key)
 {
-    begin(w, key, true);
+    begin_container(w, key, true);
 }
 
 void tp_json_end_array(struct tp_json_writer *w)
 {
-    end(w, true);
+    end_container(w, true);
 }
 
 void tp_json_put_string(struct tp_json_writer *w, const char *key, const char *text)
 {
-    lead(w, key);
+    put_separator_and_key(w, key);
     if (text)
-        quote(w, text);
+        put_quoted(w, text);
     else
         puts_json(w, "null");
 }
@@ -163,7 +163,7 @@ void tp_json_put_stringf(struct tp_json_writer *w, const char *key, const char *
     int n = vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     if (n < 0 || (size_t)n >= sizeof text)
-        note(w, -EINVAL);
+        keep_first_error(w, -EINVAL);
     else
         tp_json_put_string(w, key, text);
 }
@@ -172,7 +172,7 @@ void tp_json_put_u64(struct tp_json_writer *w, const char *key, uint64_t v)
 {
     char text[24];
     snprintf(text, sizeof text, "%" PRIu64, v);
-    lead(w, key);
+    put_separator_and_key(w, key);
     puts_json(w, text);
 }
 
@@ -180,7 +180,7 @@ void tp_json_put_i64(struct tp_json_writer *w, const char *key, int64_t v)
 {
     char text[24];
     snprintf(text, sizeof text, "%" PRId64, v);
-    lead(w, key);
+    put_separator_and_key(w, key);
     puts_json(w, text);
 }
 
@@ -194,19 +194,19 @@ void tp_json_put_double(struct tp_json_writer *w, const char *key, double v)
         if (comma)
             *comma = '.';
     }
-    lead(w, key);
+    put_separator_and_key(w, key);
     puts_json(w, text);
 }
 
 void tp_json_put_bool(struct tp_json_writer *w, const char *key, bool v)
 {
-    lead(w, key);
+    put_separator_and_key(w, key);
     puts_json(w, v ? "true" : "false");
 }
 
 void tp_json_put_null(struct tp_json_writer *w, const char *key)
 {
-    lead(w, key);
+    put_separator_and_key(w, key);
     puts_json(w, "null");
 }
 
@@ -235,25 +235,25 @@ void tp_json_put_time(struct tp_json_writer *w, const char *key, int64_t sec, ui
 void tp_json_put_hex(struct tp_json_writer *w, const char *key, const uint8_t *bytes, size_t len)
 {
     static const char hex[] = "0123456789abcdef";
-    lead(w, key);
+    put_separator_and_key(w, key);
     puts_json(w, "\"");
     for (size_t i = 0; i < len; i++) {
         const char pair[2] = {hex[bytes[i] >> 4], hex[bytes[i] & 15]};
-        put(w, pair, 2);
+        put_bytes(w, pair, 2);
     }
     puts_json(w, "\"");
 }
 
 void tp_json_put_raw(struct tp_json_writer *w, const char *key, const char *text, size_t len)
 {
-    lead(w, key);
-    put(w, text, len);
+    put_separator_and_key(w, key);
+    put_bytes(w, text, len);
 }
 
 int tp_json_writer_finish(struct tp_json_writer *w)
 {
     if (w->depth)
-        note(w, -EINVAL);
+        keep_first_error(w, -EINVAL);
     if (w->pretty)
         puts_json(w, "\n");
     return w->rc;

@@ -27,7 +27,7 @@ void tp_lex_init(struct tp_lex *lex, const void *data, size_t len)
     *lex = (struct tp_lex){.data = data, .len = len, .state = WANT_VALUE};
 }
 
-static enum tp_lex_token fail(struct tp_lex *lex, const char *why)
+static enum tp_lex_token lex_error(struct tp_lex *lex, const char *why)
 {
     lex->why = why;
     lex->state = FAILED;
@@ -61,7 +61,7 @@ size_t tp_utf8_len(const uint8_t *p, const uint8_t *end)
     return 0;
 }
 
-static int hex4(const uint8_t *p)
+static int parse_hex4(const uint8_t *p)
 {
     int v = 0;
     for (int i = 0; i < 4; i++) {
@@ -89,7 +89,7 @@ static size_t escape_len(const uint8_t *p, const uint8_t *end, const char **why)
         return 0;
     if (p[1] != 'u')
         return p[1] && strchr("\"\\/bfnrt", p[1]) ? 2 : 0;
-    int hi = end - p >= 6 ? hex4(p + 2) : -1;
+    int hi = end - p >= 6 ? parse_hex4(p + 2) : -1;
     if (hi < 0)
         return 0;
     *why = "lone surrogate in a string";
@@ -97,7 +97,7 @@ static size_t escape_len(const uint8_t *p, const uint8_t *end, const char **why)
         return 0;
     if (hi < 0xd800 || hi > 0xdbff)
         return 6;
-    int lo = end - p >= 12 && p[6] == '\\' && p[7] == 'u' ? hex4(p + 8) : -1;
+    int lo = end - p >= 12 && p[6] == '\\' && p[7] == 'u' ? parse_hex4(p + 8) : -1;
     return lo >= 0xdc00 && lo <= 0xdfff ? 12 : 0;
 }
 
@@ -121,13 +121,13 @@ static enum tp_lex_token lex_string(struct tp_lex *lex, enum tp_lex_token token)
         }
         if (n == 0) {
             lex->pos = (size_t)(p - lex->data);
-            return fail(lex, why);
+            return lex_error(lex, why);
         }
         p += n;
     }
     if (p == end) {
         lex->pos = lex->len;
-        return fail(lex, "string without an end");
+        return lex_error(lex, "string without an end");
     }
     lex->text = start;
     lex->text_len = (size_t)(p - start);
@@ -135,7 +135,7 @@ static enum tp_lex_token lex_string(struct tp_lex *lex, enum tp_lex_token token)
     return token;
 }
 
-static size_t digits(const struct tp_lex *lex, size_t at)
+static size_t count_digits(const struct tp_lex *lex, size_t at)
 {
     size_t n = 0;
     while (at + n < lex->len && lex->data[at + n] >= '0' && lex->data[at + n] <= '9')
@@ -148,23 +148,23 @@ static enum tp_lex_token lex_number(struct tp_lex *lex)
     size_t start = lex->pos, at = start;
     if (lex->data[at] == '-')
         at++;
-    size_t n = digits(lex, at);
+    size_t n = count_digits(lex, at);
     if (n == 0 || (n > 1 && lex->data[at] == '0'))
-        return fail(lex, "malformed number");
+        return lex_error(lex, "malformed number");
     at += n;
     if (at < lex->len && lex->data[at] == '.') {
-        n = digits(lex, at + 1);
+        n = count_digits(lex, at + 1);
         if (n == 0)
-            return fail(lex, "malformed number");
+            return lex_error(lex, "malformed number");
         at += 1 + n;
     }
     if (at < lex->len && (lex->data[at] == 'e' || lex->data[at] == 'E')) {
         at++;
         if (at < lex->len && (lex->data[at] == '+' || lex->data[at] == '-'))
             at++;
-        n = digits(lex, at);
+        n = count_digits(lex, at);
         if (n == 0)
-            return fail(lex, "malformed number");
+            return lex_error(lex, "malformed number");
         at += n;
     }
     lex->text = lex->data + start;
@@ -177,7 +177,7 @@ static enum tp_lex_token lex_word(struct tp_lex *lex, const char *word, enum tp_
 {
     size_t n = strlen(word);
     if (lex->len - lex->pos < n || memcmp(lex->data + lex->pos, word, n) != 0)
-        return fail(lex, "unknown word");
+        return lex_error(lex, "unknown word");
     lex->pos += n;
     return token;
 }
@@ -190,7 +190,7 @@ static bool is_object(const struct tp_lex *lex)
 static enum tp_lex_token open_level(struct tp_lex *lex, bool object)
 {
     if (lex->depth == TP_LEX_DEPTH_MAX)
-        return fail(lex, "nested too deeply");
+        return lex_error(lex, "nested too deeply");
     uint64_t bit = (uint64_t)1 << lex->depth;
     lex->in_object = object ? lex->in_object | bit : lex->in_object & ~bit;
     lex->depth++;
@@ -231,7 +231,7 @@ static enum tp_lex_token lex_value(struct tp_lex *lex, uint8_t c)
         break;
     default:
         if (c != '-' && (c < '0' || c > '9'))
-            return fail(lex, "a value is missing");
+            return lex_error(lex, "a value is missing");
         token = lex_number(lex);
     }
     if (token != TP_LEX_ERROR)
@@ -242,7 +242,7 @@ static enum tp_lex_token lex_value(struct tp_lex *lex, uint8_t c)
 static enum tp_lex_token lex_key(struct tp_lex *lex, uint8_t c)
 {
     if (c != '"')
-        return fail(lex, "a key is missing");
+        return lex_error(lex, "a key is missing");
     lex->pos++;
     enum tp_lex_token token = lex_string(lex, TP_LEX_KEY);
     if (token == TP_LEX_KEY)
@@ -259,7 +259,8 @@ enum tp_lex_token tp_lex_next(struct tp_lex *lex)
                                        lex->data[lex->pos] == '\r' || lex->data[lex->pos] == '\t'))
             lex->pos++;
         if (lex->pos == lex->len)
-            return lex->state == WANT_NOTHING ? TP_LEX_END : fail(lex, "the text ends too soon");
+            return lex->state == WANT_NOTHING ? TP_LEX_END
+                                              : lex_error(lex, "the text ends too soon");
 
         uint8_t c = lex->data[lex->pos];
         switch (lex->state) {
@@ -273,7 +274,7 @@ enum tp_lex_token tp_lex_next(struct tp_lex *lex)
             return lex_key(lex, c);
         case WANT_COLON:
             if (c != ':')
-                return fail(lex, "a colon is missing");
+                return lex_error(lex, "a colon is missing");
             lex->pos++;
             lex->state = WANT_VALUE;
             break;
@@ -281,12 +282,12 @@ enum tp_lex_token tp_lex_next(struct tp_lex *lex)
             if (c == (is_object(lex) ? '}' : ']'))
                 return close_level(lex);
             if (c != ',')
-                return fail(lex, "a comma is missing");
+                return lex_error(lex, "a comma is missing");
             lex->pos++;
             lex->state = is_object(lex) ? WANT_KEY : WANT_VALUE;
             break;
         default:
-            return fail(lex, "more than one value");
+            return lex_error(lex, "more than one value");
         }
     }
 }
@@ -334,10 +335,10 @@ size_t tp_lex_unescape(const struct tp_lex *lex, char *out)
             p += 2;
             continue;
         }
-        uint32_t c = (uint32_t)hex4(p + 2);
+        uint32_t c = (uint32_t)parse_hex4(p + 2);
         p += 6;
         if (c >= 0xd800 && c <= 0xdbff) {
-            c = 0x10000 + ((c - 0xd800) << 10) + ((uint32_t)hex4(p + 2) - 0xdc00);
+            c = 0x10000 + ((c - 0xd800) << 10) + ((uint32_t)parse_hex4(p + 2) - 0xdc00);
             p += 6;
         }
         n += put_utf8(out + n, c);

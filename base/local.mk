@@ -12,7 +12,8 @@ base_libtp_base_la_SOURCES = \
 	base/file.c base/file.h \
 	base/hash.c base/hash.h \
 	base/isa.c base/isa.h \
-	base/json.c base/json.h base/json_write.c \
+	base/json.c base/json.h \
+	base/json_write.c base/json_write.h \
 	base/le.h \
 	base/lex.c base/lex.h \
 	base/log.c base/log.h \

@@ -2,6 +2,7 @@
 /* The one place where log lines pass, from any thread to the sink of the program. */
 #include <config.h>
 
+#include "base/cleanup.h"
 #include "base/log.h"
 
 #include <pthread.h>
@@ -21,11 +22,10 @@ static atomic_int threshold = -1; /* read without the lock: it alone drops most 
 
 void tp_log_set_sink(tp_log_sink sink, void *arg, enum tp_log_level max_level)
 {
-    pthread_mutex_lock(&lock);
+    TP_LOCK_SCOPE(&lock);
     current_sink = sink;
     current_arg = arg;
     atomic_store(&threshold, sink ? (int)max_level : -1);
-    pthread_mutex_unlock(&lock);
 }
 
 void tp_log(enum tp_log_level level, const char *fmt, ...)
@@ -43,8 +43,7 @@ void tp_log(enum tp_log_level level, const char *fmt, ...)
     tp_text_make_printable(line);
 
     /* Under the lock, so that a removed sink is not running any more. */
-    pthread_mutex_lock(&lock);
+    TP_LOCK_SCOPE(&lock);
     if (current_sink)
         current_sink(current_arg, level, line);
-    pthread_mutex_unlock(&lock);
 }

@@ -51,7 +51,7 @@ static uint64_t limit_in(const char *root, const char *dir, const char *file)
     return limit;
 }
 
-static uint64_t least(uint64_t a, uint64_t b)
+static uint64_t smaller_limit(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
 }
@@ -64,7 +64,7 @@ static uint64_t limit_upwards(const char *root, char *dir, const char *const *fi
 
     for (;;) {
         for (unsigned i = 0; files[i]; i++)
-            limit = least(limit, limit_in(root, dir, files[i]));
+            limit = smaller_limit(limit, limit_in(root, dir, files[i]));
         char *slash = strrchr(dir, '/');
         if (!slash)
             return limit;
@@ -73,7 +73,7 @@ static uint64_t limit_upwards(const char *root, char *dir, const char *const *fi
 }
 
 /* Whether a list like "cpu,memory" has a word. */
-static bool lists(const char *list, const char *word)
+static bool list_has_word(const char *list, const char *word)
 {
     size_t len = strlen(word);
 
@@ -105,10 +105,10 @@ uint64_t tp_memory_cgroup_limit(const char *membership, const char *root)
             continue;
         rest[strcspn(rest, "\n")] = '\0';
         if (!*controllers) {
-            limit = least(limit, limit_upwards(root, rest, v2));
-        } else if (lists(controllers, "memory") &&
+            limit = smaller_limit(limit, limit_upwards(root, rest, v2));
+        } else if (list_has_word(controllers, "memory") &&
                    (size_t)snprintf(folder, sizeof folder, "%s/memory", root) < sizeof folder) {
-            limit = least(limit, limit_upwards(folder, rest, v1));
+            limit = smaller_limit(limit, limit_upwards(folder, rest, v1));
         }
     }
     fclose(f);
@@ -130,7 +130,7 @@ uint64_t tp_memory_cgroups(void)
 
 uint64_t tp_memory_limit(void)
 {
-    return least(machine_memory(), tp_memory_cgroups());
+    return smaller_limit(machine_memory(), tp_memory_cgroups());
 }
 
 uint64_t tp_memory_jobs_share(uint64_t limit)
@@ -196,7 +196,7 @@ static uint64_t data_in_use(void)
 uint64_t tp_memory_left(uint64_t limit)
 {
     uint64_t whole = limit ? limit : tp_memory_limit();
-    uint64_t reserve = least(32 * MIB, whole / 8), used = data_in_use();
+    uint64_t reserve = smaller_limit(32 * MIB, whole / 8), used = data_in_use();
 
     return whole > used + reserve ? whole - used - reserve : 0;
 }
@@ -210,7 +210,7 @@ int tp_memory_check(uint64_t bytes)
     return bytes <= tp_memory_left(limit.rlim_cur) ? 0 : -ENOMEM;
 }
 
-void *tp_memory_cleared(size_t n, size_t size)
+void *tp_memory_alloc_cleared(size_t n, size_t size)
 {
     volatile uint8_t *memory = calloc(n, size);
     size_t page = (size_t)sysconf(_SC_PAGESIZE);

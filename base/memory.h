@@ -59,6 +59,6 @@ uint64_t tp_memory_left(uint64_t limit);
  * each page of calloc costs two faults, and the second interrupts all other processors. NULL: out
  * of memory. Free it with free.
  */
-void *tp_memory_cleared(size_t n, size_t size);
+void *tp_memory_alloc_cleared(size_t n, size_t size);
 
 #endif

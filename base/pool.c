@@ -5,6 +5,7 @@
  */
 #include <config.h>
 
+#include "base/cleanup.h"
 #include "base/cpu.h"
 #include "base/pool.h"
 
@@ -64,7 +65,7 @@ static bool queue_pop(struct queue *q, struct task *out)
     return true;
 }
 
-static void *worker(void *arg)
+static void *worker_main(void *arg)
 {
     struct tp_pool *pool = arg;
     pthread_mutex_lock(&pool->lock);
@@ -97,18 +98,18 @@ int tp_pool_create(unsigned threads, const char *name, struct tp_pool **out, str
 
     struct tp_pool *pool = calloc(1, sizeof *pool);
     if (!pool)
-        return tp_fail(err, ENOMEM, "cannot start the threads of '%s'", name);
+        return tp_oom(err);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->work, NULL);
     snprintf(pool->name, sizeof pool->name, "%s", name);
     pool->threads = calloc(threads, sizeof *pool->threads);
     if (!pool->threads) {
         tp_pool_destroy(pool);
-        return tp_fail(err, ENOMEM, "cannot start the threads of '%s'", name);
+        return tp_oom(err);
     }
 
     for (unsigned i = 0; i < threads; i++) {
-        int rc = pthread_create(&pool->threads[i], NULL, worker, pool);
+        int rc = pthread_create(&pool->threads[i], NULL, worker_main, pool);
         if (rc) {
             tp_pool_destroy(pool);
             return tp_fail(err, rc, "cannot start thread %u of '%s'", i, name);
@@ -127,11 +128,10 @@ unsigned tp_pool_threads(const struct tp_pool *pool)
 
 int tp_pool_submit(struct tp_pool *pool, tp_task_fn fn, void *arg, bool urgent)
 {
-    pthread_mutex_lock(&pool->lock);
+    TP_LOCK_SCOPE(&pool->lock);
     int rc = queue_push(urgent ? &pool->urgent : &pool->normal, (struct task){fn, arg});
     if (rc == 0)
         pthread_cond_signal(&pool->work);
-    pthread_mutex_unlock(&pool->lock);
     return rc;
 }
 

@@ -15,7 +15,7 @@ static const struct {
     {0x200e, 0x200f}, {0x2028, 0x202e}, {0x2066, 0x2069},
 };
 
-static uint32_t decode(const uint8_t *p, size_t len)
+static uint32_t decode_utf8(const uint8_t *p, size_t len)
 {
     static const uint8_t bits[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
     uint32_t code = p[0] & bits[len];
@@ -30,7 +30,7 @@ bool tp_char_is_unsafe(const uint8_t *p, const uint8_t *end, uint32_t *code, siz
     size_t n = tp_utf8_len(p, end);
 
     *len = n ? n : 1;
-    *code = n ? decode(p, n) : *p;
+    *code = n ? decode_utf8(p, n) : *p;
     for (size_t i = 0; n && i < sizeof unsafe / sizeof unsafe[0]; i++)
         if (*code >= unsafe[i].first && *code <= unsafe[i].last)
             return true;

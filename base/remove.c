@@ -34,7 +34,7 @@ struct walk {
     int fd; /* of the deepest level */
 };
 
-static int push(struct walk *w, const char *name, int fd)
+static int push_level(struct walk *w, const char *name, int fd)
 {
     struct stat st;
     if (fstat(fd, &st) < 0)
@@ -51,19 +51,19 @@ static int push(struct walk *w, const char *name, int fd)
     return 0;
 }
 
-static int enter(struct walk *w, int dirfd, const char *name)
+static int enter_directory(struct walk *w, int dirfd, const char *name)
 {
     int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return -errno;
-    int rc = push(w, name, fd);
+    int rc = push_level(w, name, fd);
     if (rc < 0)
         close(fd);
     return rc;
 }
 
 /* Go up one level and remove the one just emptied. */
-static int leave(struct walk *w)
+static int leave_directory(struct walk *w)
 {
     struct level *done = &w->levels[w->n - 1];
     const struct level *up = &w->levels[w->n - 2];
@@ -87,7 +87,7 @@ static int leave(struct walk *w)
  * Remove everything but directories from the deepest level; 1 when a directory was entered, 0 when
  * the level is empty.
  */
-static int sweep(struct walk *w)
+static int remove_entries(struct walk *w)
 {
     const struct dirent *e;
     struct tp_dir dir;
@@ -100,7 +100,7 @@ static int sweep(struct walk *w)
             rc = -errno;
             break;
         }
-        rc = enter(w, w->fd, e->d_name);
+        rc = enter_directory(w, w->fd, e->d_name);
         if (rc == 0)
             rc = 1;
         else if (rc == -ENOTDIR || rc == -ELOOP)
@@ -122,14 +122,14 @@ int tp_file_remove_tree(int dirfd, const char *path, struct tp_error *err)
     }
 
     struct walk w = {.fd = -1};
-    int rc = enter(&w, dirfd, path);
+    int rc = enter_directory(&w, dirfd, path);
     while (rc >= 0) {
-        rc = sweep(&w);
+        rc = remove_entries(&w);
         if (rc != 0)
             continue; /* a level deeper, or an error that ends the loop */
         if (w.n == 1)
             break;
-        rc = leave(&w);
+        rc = leave_directory(&w);
     }
     for (size_t i = 0; i < w.n; i++)
         free(w.levels[i].name);

@@ -63,11 +63,16 @@ extern const struct tp_command tp_command_mount, tp_command_umount, tp_command_s
 /* Other names of commands (alias.c); ends with NULL. */
 extern const struct tp_command *const tp_aliases[];
 
+/* --- main.c --- */
+
 /* Command I in the order of the list, aliases last; NULL: there are no more. */
 const struct tp_command *tp_command_at(size_t i);
 
 /* The command with this name, or NULL; "delta" alone is not one. */
 const struct tp_command *tp_command_find(const char *name);
+
+/* --- help.c --- */
+
 /*
  * The list of commands, as `tenpak help` prints it; only those that begin with GROUP where that is
  * given.

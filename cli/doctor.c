@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/cleanup.h"
 #include "cli/doctor.h"
 #include "cli/options.h"
 #include "cli/report.h"
@@ -59,13 +60,13 @@ static int print_text(const struct tp_findings *all, bool fine)
     return tp_report_flush();
 }
 
-static int run(struct tp_options *o)
+static int run_doctor(struct tp_options *o)
 {
     struct tp_error err = {0};
     bool fine = true;
     if (tp_options_next(o) < 0)
         return o->exit;
-    struct tp_findings *all = calloc(1, sizeof *all);
+    tp_autofree struct tp_findings *all = calloc(1, sizeof *all);
     if (!all) {
         fputs("tenpak: out of memory\n", stderr);
         return TP_EXIT_FAILURE;
@@ -73,14 +74,12 @@ static int run(struct tp_options *o)
     tp_doctor_fuse(all);
     if (!tp_doctor_mounts(all, o->argc ? o->argv[0] : NULL)) {
         tp_fail(&err, ENOENT, "no tenpak mount at '%s'", o->argv[0]);
-        free(all);
         return tp_report_failed(o, &err);
     }
     tp_doctor_machine(all);
     for (size_t i = 0; i < all->n; i++)
         fine &= all->finding[i].level < TP_FINDING_SLOW;
     int code = o->json ? print_json(all, fine) : print_text(all, fine);
-    free(all);
     return code ? code : fine ? TP_EXIT_OK : TP_EXIT_FAILURE;
 }
 
@@ -96,5 +95,5 @@ const struct tp_command tp_command_doctor = {
     .with = TP_WITH_JSON,
     .min_args = 0,
     .max_args = 1,
-    .run = run,
+    .run = run_doctor,
 };

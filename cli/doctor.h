@@ -27,10 +27,15 @@ struct tp_findings {
 void tp_finding_add(struct tp_findings *all, const char *check, enum tp_finding_level level,
                     const char *mend, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
+/* --- doctor_fuse.c --- */
+
 /* The device, the helper program, and what the kernel allows mounts. */
 void tp_doctor_fuse(struct tp_findings *all);
 /* Every tenpak mount, or the one at MNT; false: there is none at MNT. */
 bool tp_doctor_mounts(struct tp_findings *all, const char *mnt);
+
+/* --- doctor_machine.c --- */
+
 /* Limits of processes, memory, kernels of this CPU. */
 void tp_doctor_machine(struct tp_findings *all);
 

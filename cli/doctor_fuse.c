@@ -13,6 +13,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/json.h"
 #include "cli/doctor.h"
 #include "fs/fs.h"
@@ -175,18 +176,16 @@ static bool is_dead(struct tp_findings *all, const char *point)
 /* What only its daemon knows; not where it does not answer to this user. */
 static void ask_mount(struct tp_findings *all, const char *point)
 {
-    struct tp_json *status = NULL;
-    char *text = NULL;
+    tp_autojson struct tp_json *status = NULL;
+    tp_autofree char *text = NULL;
 
     if (tp_mount_status(point, &text, NULL) == 0 &&
         tp_json_parse(text, strlen(text), &status, NULL) == 0)
         check_limits(all, point, status);
-    tp_json_free(status);
-    free(text);
 }
 
 /* The kernel writes blanks, tabs, newlines and backslashes as three octal digits. */
-static void unescape(char *text)
+static void unescape_octal(char *text)
 {
     char *to = text;
     for (const char *from = text; *from; to++) {
@@ -212,7 +211,7 @@ bool tp_doctor_mounts(struct tp_findings *all, const char *mnt)
         if (!strstr(line, " - " TP_FS_TYPE " ") ||
             sscanf(line, "%*u %*u %lu:%lu %*s %4095s", &major, &minor, point) != 3)
             continue;
-        unescape(point);
+        unescape_octal(point);
         if (wanted && strcmp(point, wanted))
             continue;
         n++;

@@ -41,7 +41,7 @@ static const struct tp_option options[] = {
 struct evaluating {
     struct tp_job_words words;
     struct tp_request request;
-    struct tp_place place, reference;
+    struct tp_argument place, reference;
     const char *reference_path; /* of --reference with a '/' */
     bool as_job, detach;
 };
@@ -76,11 +76,11 @@ static bool has_memory(const struct tp_options *o, const struct evaluating *e)
     return false;
 }
 
-static int find_model(const char *arg, struct tp_place *out, struct tp_error *err)
+static int find_model(const char *arg, struct tp_argument *out, struct tp_error *err)
 {
-    int rc = tp_place_find(arg, out, err);
+    int rc = tp_argument_find(arg, out, err);
 
-    return rc == 0 && out->kind == TP_PLACE_STORE
+    return rc == 0 && out->kind == TP_ARGUMENT_STORE
                ? tp_fail(err, EINVAL, "'%s' holds no model", out->path)
                : rc;
 }
@@ -126,8 +126,8 @@ static int run_eval(struct tp_options *o)
         code = tp_job_run(o, TP_VERB_EVALUATE, &e.words, e.detach);
     else
         code = run_foreground(o, &e);
-    tp_place_clear(&e.place);
-    tp_place_clear(&e.reference);
+    tp_argument_clear(&e.place);
+    tp_argument_clear(&e.reference);
     tp_job_words_clear(&e.words);
     return code;
 }

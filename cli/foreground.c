@@ -2,11 +2,12 @@
 /* Running a verb in the foreground, and printing its result. */
 #include <config.h>
 
-#include <errno.h>
 #include <stdio.h>
 
+#include "base/cleanup.h"
 #include "cli/foreground.h"
 #include "cli/report.h"
+#include "cli/meter.h"
 
 struct foreground {
     struct tp_buffer text;
@@ -32,12 +33,12 @@ static struct tp_json_writer *begin_result(void *arg)
 static int print_result(const struct tp_options *o, struct foreground *f,
                         const struct tp_request *request, const char *model, struct tp_error *err)
 {
-    struct tp_json *result = NULL;
-    struct tp_buffer lines = {0};
+    tp_autojson struct tp_json *result = NULL;
+    tp_auto(tp_buffer_clear) struct tp_buffer lines = {0};
     int rc = tp_json_writer_finish(&f->json);
 
     if (rc < 0)
-        return tp_fail(err, ENOMEM, "out of memory for a result");
+        return tp_oom(err);
     if (o->json) {
         fwrite(f->text.data, 1, f->text.len, stdout);
         return 0;
@@ -47,13 +48,11 @@ static int print_result(const struct tp_options *o, struct foreground *f,
         tp_verb_get(request->verb)->print(result, model, &lines);
     if (rc == 0 && !o->quiet)
         fwrite(lines.data, 1, lines.len, stdout);
-    tp_buffer_clear(&lines);
-    tp_json_free(result);
     return rc;
 }
 
 int tp_foreground_run(const struct tp_options *o, const struct tp_request *request,
-                      const struct tp_place *place, const char *base, const char *out,
+                      const struct tp_argument *place, const char *base, const char *out,
                       const char *key, struct tp_json_writer *array, struct tp_error *err)
 {
     struct foreground f = {.array = array,

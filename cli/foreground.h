@@ -4,7 +4,7 @@
 #define TP_CLI_FOREGROUND_H
 
 #include "cli/options.h"
-#include "cli/place.h"
+#include "cli/argument.h"
 #include "control/verb/verb.h"
 
 /*
@@ -13,7 +13,7 @@
  * OUT what to write, or NULL.
  */
 int tp_foreground_run(const struct tp_options *options, const struct tp_request *request,
-                      const struct tp_place *place, const char *base, const char *out,
+                      const struct tp_argument *place, const char *base, const char *out,
                       const char *key, struct tp_json_writer *array, struct tp_error *err);
 
 #endif

@@ -12,8 +12,9 @@
 
 #include "base/printable.h"
 #include "base/size.h"
+#include "cli/meter.h"
 #include "cli/options.h"
-#include "cli/place.h"
+#include "cli/argument.h"
 #include "cli/report.h"
 #include "optimizer/evaluate/generate.h"
 #include "optimizer/evaluate/machine.h"
@@ -246,7 +247,7 @@ static int print_document(struct generating *g, const struct tp_generated *out, 
 
 /* --- The command --- */
 
-static int generate(struct generating *g, const struct tp_place *place, struct tp_generated *out,
+static int generate(struct generating *g, const struct tp_argument *place, struct tp_generated *out,
                     unsigned *threads, struct tp_error *err)
 {
     struct tp_subject subject = {0};
@@ -275,7 +276,7 @@ static int run_generate(struct tp_options *o)
                            .terminal = isatty(STDOUT_FILENO)};
     struct tp_generated out = {0};
     struct tp_error err = {0};
-    struct tp_place place = {0};
+    struct tp_argument place = {0};
     unsigned threads = 0;
     int rc, code;
 
@@ -283,8 +284,8 @@ static int run_generate(struct tp_options *o)
         return o->exit;
     g.generation.emit = emit_text;
     g.generation.arg = &g;
-    rc = tp_place_find(o->argv[0], &place, &err);
-    if (rc == 0 && place.kind == TP_PLACE_STORE)
+    rc = tp_argument_find(o->argv[0], &place, &err);
+    if (rc == 0 && place.kind == TP_ARGUMENT_STORE)
         rc = tp_fail(&err, EINVAL, "'%s' holds no model", place.path);
     if (rc == 0)
         rc = generate(&g, &place, &out, &threads, &err);
@@ -295,7 +296,7 @@ static int run_generate(struct tp_options *o)
     else
         code = o->json ? print_document(&g, &out, place.path, threads) : tp_report_flush();
     tp_generated_clear(&out);
-    tp_place_clear(&place);
+    tp_argument_clear(&place);
     tp_buffer_clear(&g.prompt);
     tp_buffer_clear(&g.text);
     return code;

@@ -37,7 +37,7 @@ static void print_exit_codes(void)
          "Treat codes that are not listed as a failure.");
 }
 
-static int run(struct tp_options *o)
+static int run_help(struct tp_options *o)
 {
     char name[64];
     if (tp_options_next(o) < 0)
@@ -68,5 +68,5 @@ const struct tp_command tp_command_help = {
     .with = 0,
     .min_args = 0,
     .max_args = 2,
-    .run = run,
+    .run = run_help,
 };

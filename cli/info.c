@@ -2,14 +2,14 @@
 /* tenpak info: the manifest of a pack. */
 #include <config.h>
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/cleanup.h"
 #include "cli/options.h"
-#include "cli/place.h"
+#include "cli/argument.h"
 #include "cli/report.h"
 #include "control/documents/manifest.h"
 
@@ -45,7 +45,7 @@ static void tensor_print(const struct tp_segment *s, const struct tp_usage *u)
            tp_report_name(s->name), codecs_text(u, codecs, sizeof codecs));
 }
 
-static void tensors(const struct tp_index *x)
+static void print_tensors(const struct tp_index *x)
 {
     for (uint32_t n = 0; n < x->file_n; n++) {
         const struct tp_pack_file *f = &x->files[n];
@@ -53,7 +53,7 @@ static void tensors(const struct tp_index *x)
             const struct tp_segment *s = &x->segments[f->segment_first + i];
             struct tp_usage u;
             bool predicted;
-            i = tp_manifest_take_tensor(x, f, i, &u, &predicted);
+            i = tp_manifest_add_tensor(x, f, i, &u, &predicted);
             if (s->dtype != TP_DTYPE_BYTES)
                 tensor_print(s, &u);
         }
@@ -100,16 +100,16 @@ static void print_text(struct tp_pack *pack, const struct tp_index *x, const str
     }
     if (with_tensors) {
         putchar('\n');
-        tensors(x);
+        print_tensors(x);
     }
 }
 
-static int run(struct tp_options *o)
+static int run_info(struct tp_options *o)
 {
     struct tp_error err = {0};
-    struct tp_store *store = NULL;
-    struct tp_pack *pack = NULL;
-    struct tp_place place = {0};
+    tp_autostore struct tp_store *store = NULL;
+    tp_autopack struct tp_pack *pack = NULL;
+    tp_auto(tp_argument_clear) struct tp_argument place = {0};
     struct tp_usage all = {0};
     bool with_tensors = false;
     int opt, code = TP_EXIT_OK;
@@ -118,23 +118,19 @@ static int run(struct tp_options *o)
         with_tensors |= opt == OPT_TENSORS;
     if (opt < 0)
         return o->exit;
-    int rc = tp_place_find_pack(o->argv[0], &place, &err);
+    int rc = tp_argument_find_pack(o->argv[0], &place, &err);
     if (!rc)
-        rc = tp_place_open(&place, &store, &pack, &err);
+        rc = tp_argument_open(&place, &store, &pack, &err);
     if (rc) {
         code = tp_report_failed(o, &err);
     } else {
         const struct tp_index *x = tp_pack_index(pack);
-        tp_usage_add_index(x, &all);
+        tp_usage_add_index(x, &all, NULL);
         if (o->json)
             code = print_json(pack);
         else
             print_text(pack, x, &all, with_tensors), code = tp_report_flush();
     }
-    tp_pack_close(pack);
-    if (store)
-        tp_store_close(store);
-    tp_place_clear(&place);
     return code;
 }
 
@@ -152,5 +148,5 @@ const struct tp_command tp_command_info = {
     .with = TP_WITH_JSON,
     .min_args = 1,
     .max_args = 1,
-    .run = run,
+    .run = run_info,
 };

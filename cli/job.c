@@ -8,7 +8,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/cleanup.h"
 #include "cli/job.h"
+#include "cli/job_reach.h"
+#include "cli/meter.h"
 #include "cli/report.h"
 #include "store/names.h"
 
@@ -41,18 +44,15 @@ void tp_job_words_clear(struct tp_job_words *words)
 int tp_job_words_read(const struct tp_job_words *words, char *const *more, int n, enum tp_verb verb,
                       const char *model, struct tp_request *out, struct tp_error *err)
 {
-    char **all = words->failed ? NULL : calloc((size_t)(words->n + n + 1), sizeof *all);
-    int rc;
+    tp_autofree char **all = words->failed ? NULL : calloc((size_t)(words->n + n + 1), sizeof *all);
 
     if (!all)
-        return tp_fail(err, ENOMEM, "out of memory for a request");
+        return tp_oom(err);
     for (int i = 0; i < words->n; i++)
         all[i] = words->list[i];
     for (int i = 0; i < n; i++)
         all[words->n + i] = more[i];
-    rc = tp_request_from_words(verb, model, all, words->n + n, out, err);
-    free(all);
-    return rc;
+    return tp_request_from_words(verb, model, all, words->n + n, out, err);
 }
 
 /* MODEL without the slash or suffix that completion appends. */
@@ -123,8 +123,8 @@ static int follow(struct tp_reach *reach, const char *id, bool quiet, struct tp_
 static int print_report(const struct tp_options *o, const struct tp_buffer *text,
                         struct tp_error *err)
 {
-    struct tp_json *report = NULL;
-    struct tp_buffer lines = {0};
+    tp_autojson struct tp_json *report = NULL;
+    tp_auto(tp_buffer_clear) struct tp_buffer lines = {0};
     const char *verb, *model;
     int rc = tp_json_parse(text->data, text->len, &report, err);
 
@@ -137,8 +137,6 @@ static int print_report(const struct tp_options *o, const struct tp_buffer *text
             ->print(tp_json_get(report, "result"), tp_report_name(model), &lines);
     if (rc == 0 && !o->quiet)
         fwrite(lines.data, 1, lines.len, stdout);
-    tp_buffer_clear(&lines);
-    tp_json_free(report);
     return rc;
 }
 
@@ -207,7 +205,7 @@ int tp_job_run(struct tp_options *o, enum tp_verb verb, struct tp_job_words *wor
         snprintf(threads, sizeof threads, "%u", o->threads);
         tp_job_words_add(words, "threads", threads);
     }
-    rc = taken < 0 ? tp_fail(&err, ENOMEM, "out of memory")
+    rc = taken < 0 ? tp_oom(&err)
                    : tp_job_words_read(words, o->argv + taken, o->argc - taken, verb, model,
                                        &request, &err);
     if (rc == -EINVAL || rc == -ERANGE)

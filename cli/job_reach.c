@@ -9,9 +9,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/file.h"
-#include "cli/behind.h"
+#include "cli/mounted_path.h"
 #include "cli/job.h"
+#include "cli/job_reach.h"
 #include "control/jobs/record.h"
 
 #define REPORT_MAX ((size_t)64 << 20)
@@ -22,7 +24,7 @@ static char *find_control(const char *dir)
     char mountpoint[4096], *control = NULL;
     pid_t pid;
 
-    if (tp_jobs_keeper(dir, mountpoint, sizeof mountpoint, &pid, NULL) < 0 || !mountpoint[0] ||
+    if (tp_jobs_find_owner(dir, mountpoint, sizeof mountpoint, &pid, NULL) < 0 || !mountpoint[0] ||
         asprintf(&control, "%s/.tenpak", mountpoint) < 0)
         return NULL;
     if (access(control, R_OK | W_OK | X_OK) < 0) {
@@ -38,7 +40,7 @@ int tp_reach_open(const char *arg, struct tp_reach *out, struct tp_error *err)
     int rc;
 
     *out = (struct tp_reach){0};
-    rc = tp_behind_mount(arg, &out->dir, err);
+    rc = tp_mounted_path_resolve(arg, &out->dir, err);
     if (rc < 0)
         return rc;
     out->control = find_control(out->dir);
@@ -61,7 +63,7 @@ void tp_reach_close(struct tp_reach *reach)
 static int read_reply(int fd, char id[TP_JOB_ID_MAX], int refused, struct tp_error *err)
 {
     char text[8192];
-    struct tp_json *json = NULL;
+    tp_autojson struct tp_json *json = NULL;
     const char *value;
     ssize_t n = read(fd, text, sizeof text);
     int rc = 0;
@@ -78,7 +80,6 @@ static int read_reply(int fd, char id[TP_JOB_ID_MAX], int refused, struct tp_err
         else
             rc = tp_fail(err, EPROTO, "the daemon's answer is not understood");
     }
-    tp_json_free(json);
     return rc;
 }
 
@@ -86,27 +87,21 @@ static int read_reply(int fd, char id[TP_JOB_ID_MAX], int refused, struct tp_err
 static int command(const struct tp_reach *reach, const char *verb, const char *text, size_t len,
                    char id[TP_JOB_ID_MAX], struct tp_error *err)
 {
-    char *path = NULL;
-    int fd, rc;
-
     if (!reach->control)
         return -ENXIO;
-    if (asprintf(&path, "%s/%s", reach->control, verb) < 0)
-        return tp_fail(err, ENOMEM, "out of memory");
-    fd = open(path, O_RDWR | O_CLOEXEC);
-    free(path);
+    tp_autofree char *path = tp_format("%s/%s", reach->control, verb);
+    if (!path)
+        return tp_oom(err);
+    tp_autoclose int fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0)
         return -ENXIO;
-    rc = write(fd, text, len) < 0 ? errno : 0;
-    rc = read_reply(fd, id, rc, err);
-    close(fd);
-    return rc;
+    return read_reply(fd, id, write(fd, text, len) < 0 ? errno : 0, err);
 }
 
 int tp_reach_submit(struct tp_reach *reach, const struct tp_request *request,
                     char id[TP_JOB_ID_MAX], struct tp_error *err)
 {
-    struct tp_asker asker = {
+    struct tp_requester requester = {
         .uid = getuid(), .gid = getgid(), .pid = getpid(), .command = "tenpak"};
     struct tp_json_writer json;
     struct tp_buffer text = {0};
@@ -115,7 +110,7 @@ int tp_reach_submit(struct tp_reach *reach, const struct tp_request *request,
 
     tp_json_writer_init(&json, &text, false);
     tp_request_to_json(request, false, &json, NULL);
-    rc = tp_json_writer_finish(&json) < 0 ? tp_fail(err, ENOMEM, "out of memory for a request")
+    rc = tp_json_writer_finish(&json) < 0 ? tp_oom(err)
                                           : command(reach, tp_verb_get(request->verb)->name,
                                                     (const char *)text.data, text.len, id, err);
     tp_buffer_clear(&text);
@@ -123,7 +118,7 @@ int tp_reach_submit(struct tp_reach *reach, const struct tp_request *request,
         return rc;
     free(reach->control);
     reach->control = NULL;
-    rc = tp_jobs_submit(reach->jobs, request, 1, &asker, ids, NULL, err);
+    rc = tp_jobs_submit(reach->jobs, request, 1, &requester, ids, NULL, err);
     if (rc == 0)
         memcpy(id, ids[0], TP_JOB_ID_MAX);
     return rc;
@@ -140,14 +135,9 @@ int tp_reach_cancel(struct tp_reach *reach, const char *id, struct tp_error *err
 static int read_control(const struct tp_reach *reach, const char *id, const char *name,
                         struct tp_buffer *out, struct tp_error *err)
 {
-    char *path = NULL;
-    int rc;
+    tp_autofree char *path = tp_format("%s/jobs/%s/%s", reach->control, id, name);
 
-    if (asprintf(&path, "%s/jobs/%s/%s", reach->control, id, name) < 0)
-        return tp_fail(err, ENOMEM, "out of memory");
-    rc = tp_file_read_all(AT_FDCWD, path, REPORT_MAX, out, err);
-    free(path);
-    return rc;
+    return path ? tp_file_read_all(AT_FDCWD, path, REPORT_MAX, out, err) : tp_oom(err);
 }
 
 int tp_reach_status(struct tp_reach *reach, const char *id, struct tp_job_status *out,

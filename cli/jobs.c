@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "cli/job.h"
+#include "cli/job_reach.h"
 #include "cli/report.h"
 
 static void print_job(const struct tp_job_status *s)

@@ -2,7 +2,7 @@
 bin_PROGRAMS += tenpak
 tenpak_SOURCES = \
 	cli/alias.c \
-	cli/behind.c cli/behind.h \
+	cli/mounted_path.c cli/mounted_path.h \
 	cli/command.h \
 	cli/doctor.c cli/doctor.h cli/doctor_fuse.c cli/doctor_machine.c \
 	cli/eval.c \
@@ -10,15 +10,16 @@ tenpak_SOURCES = \
 	cli/generate.c \
 	cli/help.c \
 	cli/info.c \
-	cli/job.c cli/job.h cli/job_reach.c \
+	cli/job.c cli/job.h \
+	cli/job_reach.c cli/job_reach.h \
 	cli/jobs.c \
 	cli/ls.c \
 	cli/main.c \
-	cli/meter.c \
+	cli/meter.c cli/meter.h \
 	cli/mount.c \
 	cli/options.c cli/options.h \
 	cli/pack.c \
-	cli/place.c cli/place.h \
+	cli/argument.c cli/argument.h \
 	cli/report.c cli/report.h \
 	cli/serve.c \
 	cli/status.c \

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/behind.h"
+#include "base/cleanup.h"
+#include "cli/mounted_path.h"
 #include "cli/options.h"
 #include "cli/report.h"
 #include "store/names.h"
@@ -45,25 +46,22 @@ static void name_base(struct tp_pack *pack, struct row *row)
     }
 }
 
-static void fill(struct tp_store *store, const struct tp_store_model *model, struct row *row)
+static void fill_row(struct tp_store *store, const struct tp_store_model *model, struct row *row)
 {
     *row = (struct row){.name = model->name, .kind = model->kind};
     if (model->kind == TP_MODEL_PACK) {
-        struct tp_pack *pack = NULL;
+        tp_autopack struct tp_pack *pack = NULL;
         if (tp_store_open_pack(store, model->name, &pack, &row->err))
             return;
         row->logical = tp_pack_index(pack)->logical_bytes;
         row->stored = tp_pack_stored_bytes(pack);
         name_base(pack, row);
-        tp_pack_close(pack);
         return;
     }
-    struct tp_modeldir dir = {0};
-    char *path = tp_path_join(tp_store_dir(store), model->name, "");
+    tp_auto(tp_modeldir_clear) struct tp_modeldir dir = {0};
+    tp_autofree char *path = tp_path_join(tp_store_dir(store), model->name, "");
     if (path && !tp_modeldir_scan(path, &dir, &row->err))
         row->logical = row->stored = dir.total_bytes;
-    tp_modeldir_clear(&dir);
-    free(path);
 }
 
 static const char *kind_name(const struct row *row)
@@ -127,16 +125,16 @@ static int print_json(const char *dir, const struct row *rows, size_t n)
     return tp_document_end(&doc);
 }
 
-static void tell_nested(void *arg, const char *name, size_t packs)
+static void print_nested(void *arg, const char *name, size_t packs)
 {
     const char *dir = arg;
     fprintf(stderr, "hint: '%s/%s' holds %zu pack%s, no model%s here: look at it by itself\n", dir,
             name, packs, packs == 1 ? "" : "s", packs == 1 ? "" : "s");
 }
 
-static int run(struct tp_options *o)
+static int run_ls(struct tp_options *o)
 {
-    struct tp_store *store = NULL;
+    tp_autostore struct tp_store *store = NULL;
     struct tp_store_model *models = NULL;
     struct tp_error err = {0};
     struct row *rows = NULL;
@@ -146,23 +144,23 @@ static int run(struct tp_options *o)
 
     if (tp_options_next(o) < 0)
         return o->exit;
-    int rc = tp_behind_mount(o->argc ? o->argv[0] : ".", &dir, &err);
+    int rc = tp_mounted_path_resolve(o->argc ? o->argv[0] : ".", &dir, &err);
     if (!rc)
         rc = tp_store_open(dir, &store, &err);
     if (!rc)
         rc = tp_store_models(store, &models, &n, &err);
     if (!rc && !(rows = calloc(n + 1, sizeof *rows)))
-        rc = tp_fail(&err, ENOMEM, "out of memory");
+        rc = tp_oom(&err);
     if (rc) {
         code = tp_report_failed(o, &err);
     } else {
         for (size_t i = 0; i < n; i++)
-            fill(store, &models[i], &rows[i]);
+            fill_row(store, &models[i], &rows[i]);
         if (o->json)
             code = print_json(tp_store_dir(store), rows, n);
         else
             print_rows(rows, n), code = tp_report_flush();
-        tp_store_find_nested(store, tell_nested, dir, NULL);
+        tp_store_find_nested(store, print_nested, dir, NULL);
         for (size_t i = 0; i < n; i++)
             if (rows[i].err.code)
                 code = tp_report_error(&rows[i].err);
@@ -170,8 +168,6 @@ static int run(struct tp_options *o)
     free(dir);
     free(rows);
     tp_store_models_free(models, n);
-    if (store)
-        tp_store_close(store);
     return code;
 }
 
@@ -184,5 +180,5 @@ const struct tp_command tp_command_ls = {
     .with = TP_WITH_JSON,
     .min_args = 0,
     .max_args = 1,
-    .run = run,
+    .run = run_ls,
 };

@@ -49,13 +49,13 @@ static bool is_group(const char *word)
     return false;
 }
 
-static int unknown(const char *name)
+static int unknown_command(const char *name)
 {
     fprintf(stderr, "tenpak: unknown command '%s'\ntry 'tenpak help'\n", tp_report_name(name));
     return TP_EXIT_USAGE;
 }
 
-static int run(const struct tp_command *command, int argc, char **argv)
+static int run_command(const struct tp_command *command, int argc, char **argv)
 {
     struct tp_options options = {.command = command, .argc = argc, .argv = argv};
     bool has_output = false;
@@ -79,14 +79,14 @@ static int run_group(const char *group, int argc, char **argv)
     }
     snprintf(name, sizeof name, "%s %.30s", group, argv[1]);
     const struct tp_command *command = tp_command_find(name);
-    return command ? run(command, argc - 1, argv + 1) : unknown(name);
+    return command ? run_command(command, argc - 1, argv + 1) : unknown_command(name);
 }
 
 /* The process of a job, started by this program itself: not listed, not in the manual. */
 static int run_job(int argc, char **argv)
 {
     if (argc < 3)
-        return unknown("job");
+        return unknown_command("job");
     return tp_job_main(argv[2], argc > 3 ? strtol(argv[3], NULL, 10) : 0);
 }
 
@@ -131,6 +131,6 @@ int main(int argc, char **argv)
         return run_job(argc, argv);
     const struct tp_command *command = tp_command_find(word);
     if (command)
-        return run(command, argc - 1, argv + 1);
-    return is_group(word) ? run_group(word, argc - 1, argv + 1) : unknown(word);
+        return run_command(command, argc - 1, argv + 1);
+    return is_group(word) ? run_group(word, argc - 1, argv + 1) : unknown_command(word);
 }

@@ -13,9 +13,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/size.h"
 #include "cli/report.h"
+#include "cli/meter.h"
 
 static struct {
     atomic_int cancel;
@@ -42,11 +44,11 @@ static void clear_line(void)
     meter.shown = false;
 }
 
-static void update(void *arg, const char *stage, uint64_t done, uint64_t total)
+static void update_meter(void *arg, const char *stage, uint64_t done, uint64_t total)
 {
     double t = tp_seconds();
     (void)arg;
-    pthread_mutex_lock(&meter.lock);
+    TP_LOCK_SCOPE(&meter.lock);
     if (strncmp(stage, meter.stage, sizeof meter.stage - 1)) {
         snprintf(meter.stage, sizeof meter.stage, "%s", stage);
         meter.began = t;
@@ -66,7 +68,6 @@ static void update(void *arg, const char *stage, uint64_t done, uint64_t total)
         fflush(stderr);
         meter.shown = true;
     }
-    pthread_mutex_unlock(&meter.lock);
 }
 
 const struct tp_progress *tp_meter_start(bool quiet)
@@ -81,26 +82,24 @@ const struct tp_progress *tp_meter_start(bool quiet)
             sigaction(signals[i], &action, NULL);
     meter.visible = !quiet && isatty(STDERR_FILENO);
     meter.every = rate > 0 ? 1 / rate : 0.1;
-    meter.progress = (struct tp_progress){.update = update, .cancel = &meter.cancel};
+    meter.progress = (struct tp_progress){.update = update_meter, .cancel = &meter.cancel};
     tp_cancel_watch(&meter.cancel);
     return &meter.progress;
 }
 
 void tp_meter_stop(void)
 {
-    pthread_mutex_lock(&meter.lock);
+    TP_LOCK_SCOPE(&meter.lock);
     clear_line();
     meter.visible = false;
     fflush(stderr);
-    pthread_mutex_unlock(&meter.lock);
 }
 
 void tp_meter_note(void *unused, const char *line)
 {
     (void)unused;
-    pthread_mutex_lock(&meter.lock);
+    TP_LOCK_SCOPE(&meter.lock);
     clear_line();
     fprintf(stderr, "%s\n", tp_report_name(line));
     fflush(stderr);
-    pthread_mutex_unlock(&meter.lock);
 }

@@ -47,7 +47,7 @@ struct daemon {
     int pipe; /* to the parent, -1: in the foreground, or told */
 };
 
-static bool replace(const char **text, const char *value)
+static bool replace_value(const char **text, const char *value)
 {
     free((char *)*text);
     *text = strdup(value);
@@ -163,7 +163,7 @@ static bool read_number(struct tp_options *o, char *value, const char *name, uin
 }
 
 /* What is none of the others: perhaps a word with a value that it does not take, or without one. */
-static void refuse(struct tp_options *o, const char *text, const char *value)
+static void refuse_option(struct tp_options *o, const char *text, const char *value)
 {
     static const char *const alone[] = {"allow_other", "debug", "ro", "rw", NULL};
     static const char *const valued[] = {"cache", "hot",     "hot_dir",     "pin", "threads",
@@ -208,9 +208,9 @@ static bool mount_option(struct tp_options *o, struct tp_mount_options *mount, c
         if (!good)
             tp_options_bad(o, "mount: hot=SIZE is a size, such as 8GiB, or 0, not '%s'", value);
     } else if (!strcmp(text, "hot_dir") && value && *value) {
-        good = replace(&mount->hot_dir, value);
+        good = replace_value(&mount->hot_dir, value);
     } else if (!strcmp(text, "pin") && value && *value) {
-        good = replace(&mount->pins, value);
+        good = replace_value(&mount->pins, value);
     } else if (!strcmp(text, "threads") && value) {
         good = read_number(o, value, "threads", 1024, &mount->threads);
     } else if (!strcmp(text, "jobs") && value) {
@@ -220,7 +220,7 @@ static bool mount_option(struct tp_options *o, struct tp_mount_options *mount, c
     } else if (!strcmp(text, "control_gid") && value) {
         good = read_group(o, value, mount);
     } else {
-        refuse(o, text, value);
+        refuse_option(o, text, value);
         good = false;
     }
     return good;
@@ -251,7 +251,7 @@ static void log_to_stderr(void *arg, enum tp_log_level level, const char *line)
     fprintf(stderr, "tenpak: %s%s\n", words[level], line);
 }
 
-static void tell_parent(struct daemon *d, int code, const char *message)
+static void notify_parent(struct daemon *d, int code, const char *message)
 {
     struct outcome outcome = {.code = code};
     if (d->pipe < 0)
@@ -268,7 +268,7 @@ static void tell_parent(struct daemon *d, int code, const char *message)
  * Called by the mount when it answers: from here on a daemon has no terminal and no directory of
  * its own.
  */
-static void ready(void *arg, const struct tp_mount_ready *status)
+static void report_ready(void *arg, const struct tp_mount_ready *status)
 {
     struct daemon *d = arg;
     char text[TP_ERROR_MAX] = "";
@@ -291,17 +291,17 @@ static void ready(void *arg, const struct tp_mount_ready *status)
         close(null);
     if (chdir("/"))
         tp_log(TP_LOG_WARNING, "cannot leave the working directory: %s", strerror(errno));
-    tell_parent(d, 0, text);
+    notify_parent(d, 0, text);
 }
 
-static int serve(struct daemon *d)
+static int serve_mount(struct daemon *d)
 {
     struct tp_error err = {0};
-    d->mount.ready = ready;
+    d->mount.ready = report_ready;
     d->mount.ready_arg = d;
     int rc = tp_mount_run(&d->mount, &err);
     if (rc && d->pipe >= 0)
-        tell_parent(d, rc, err.message);
+        notify_parent(d, rc, err.message);
     else if (rc && d->foreground)
         return tp_report_error(&err);
     else if (rc)
@@ -313,7 +313,7 @@ static int serve(struct daemon *d)
  * What would end this process, as a file to wait for: the daemon must not be left behind. What is
  * ignored stays so.
  */
-static int take_signals(void)
+static int block_signals(void)
 {
     static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
     struct sigaction was;
@@ -341,7 +341,7 @@ static bool is_interrupted(int fd, int signals)
  * The daemon, which has signals blocked from its first moment, unmounts what it has mounted, or
  * will have by then.
  */
-static int interrupt(pid_t child)
+static int interrupt_daemon(pid_t child)
 {
     int process = (int)syscall(SYS_pidfd_open, child, 0);
 
@@ -355,13 +355,13 @@ static int interrupt(pid_t child)
 }
 
 /* Wait for the daemon's word; when it says none, it died. */
-static int await(int fd, int signals, pid_t child, const struct tp_options *o)
+static int await_daemon(int fd, int signals, pid_t child, const struct tp_options *o)
 {
     struct outcome outcome;
     ssize_t n;
     int status = 0;
     if (is_interrupted(fd, signals))
-        return interrupt(child);
+        return interrupt_daemon(child);
     do
         n = read(fd, &outcome, sizeof outcome);
     while (n < 0 && errno == EINTR);
@@ -402,7 +402,7 @@ static int start_daemon(struct daemon *d, const struct tp_options *o)
         return TP_EXIT_FAILURE;
     }
     fflush(NULL);
-    int signals = take_signals();
+    int signals = block_signals();
     pid_t child = fork();
     if (child < 0) {
         fprintf(stderr, "tenpak: cannot start the daemon: %s\n", strerror(errno));
@@ -416,10 +416,10 @@ static int start_daemon(struct daemon *d, const struct tp_options *o)
         setsid();
         openlog("tenpak", LOG_PID, LOG_DAEMON);
         d->pipe = fds[1];
-        _exit(serve(d));
+        _exit(serve_mount(d));
     }
     close(fds[1]);
-    int code = await(fds[0], signals, child, o);
+    int code = await_daemon(fds[0], signals, child, o);
     close(signals);
     close(fds[0]);
     return code;
@@ -446,7 +446,7 @@ static int read_options(struct daemon *d, struct tp_options *o, bool *go_on)
     return 0;
 }
 
-static int run(struct tp_options *o)
+static int run_mount(struct tp_options *o)
 {
     struct daemon d = {.pipe = -1};
     bool go_on;
@@ -463,7 +463,7 @@ static int run(struct tp_options *o)
                         : d.quiet                     ? TP_LOG_ERROR
                         : d.foreground                ? TP_LOG_INFO
                                                       : TP_LOG_WARNING);
-        code = d.foreground ? serve(&d) : start_daemon(&d, o);
+        code = d.foreground ? serve_mount(&d) : start_daemon(&d, o);
     }
     free((char *)d.mount.hot_dir);
     free((char *)d.mount.pins);
@@ -486,5 +486,5 @@ const struct tp_command tp_command_mount = {
     .with = TP_WITH_THREADS | TP_WITH_QUIET,
     .min_args = 2,
     .max_args = 2,
-    .run = run,
+    .run = run_mount,
 };

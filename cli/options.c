@@ -66,7 +66,7 @@ static void add_option(struct tp_options *o, size_t i, const struct tp_option *o
                  option->arg ? ":" : "");
 }
 
-static void prepare(struct tp_options *o)
+static void prepare_getopt(struct tp_options *o)
 {
     const struct tp_option *own = o->command->options;
     size_t n = 0;
@@ -84,7 +84,7 @@ static void prepare(struct tp_options *o)
     o->prepared = true;
 }
 
-static int stop(struct tp_options *o, int code)
+static int stop_parsing(struct tp_options *o, int code)
 {
     o->exit = code;
     return -1;
@@ -104,22 +104,22 @@ static bool default_threads(struct tp_options *o)
     return true;
 }
 
-static int end(struct tp_options *o)
+static int end_parsing(struct tp_options *o)
 {
     o->argc -= optind;
     o->argv += optind;
     if (!default_threads(o))
-        return stop(o, TP_EXIT_USAGE);
+        return stop_parsing(o, TP_EXIT_USAGE);
     if (o->argc < o->command->min_args)
-        return stop(
+        return stop_parsing(
             o, tp_options_bad(o, "%s: too few arguments: %s", o->command->name, o->command->args));
     if (o->argc > o->command->max_args)
-        return stop(o, tp_options_bad(o, "%s: unexpected argument '%s'", o->command->name,
-                                      o->argv[o->command->max_args]));
+        return stop_parsing(o, tp_options_bad(o, "%s: unexpected argument '%s'", o->command->name,
+                                              o->argv[o->command->max_args]));
     return 0;
 }
 
-static int complain(struct tp_options *o, int opt)
+static int complain_of_option(struct tp_options *o, int opt)
 {
     const char *word = o->argv[optind - 1];
     if (opt == ':')
@@ -178,36 +178,36 @@ int tp_options_next(struct tp_options *o)
 {
     uint64_t n;
     if (!o->prepared)
-        prepare(o);
+        prepare_getopt(o);
     for (;;) {
         int opt = getopt_long(o->argc, o->argv, o->short_options, table, NULL);
         o->arg = optarg;
         switch (opt) {
         case -1:
-            return end(o);
+            return end_parsing(o);
         case 'h':
             tp_options_help(o->command);
-            return stop(o, tp_report_flush());
+            return stop_parsing(o, tp_report_flush());
         case OPT_LIST:
             tp_options_list(o->command);
-            return stop(o, tp_report_flush());
+            return stop_parsing(o, tp_report_flush());
         case 'J':
             o->json = true;
             break;
         case '?':
         case ':':
-            return stop(o, complain(o, opt));
+            return stop_parsing(o, complain_of_option(o, opt));
         default:
             if (opt == 'q' && (o->command->with & TP_WITH_QUIET)) {
                 o->quiet = true;
                 tp_report_log(true);
             } else if (opt == 'j' && (o->command->with & TP_WITH_THREADS)) {
                 if (!tp_options_number(o, "-j", 1, 1024, &n))
-                    return stop(o, TP_EXIT_USAGE);
+                    return stop_parsing(o, TP_EXIT_USAGE);
                 o->threads = (unsigned)n;
                 o->threads_given = true;
             } else if (!check_word(o, tp_option_find(o->command, opt))) {
-                return stop(o, TP_EXIT_USAGE);
+                return stop_parsing(o, TP_EXIT_USAGE);
             } else {
                 return opt;
             }

@@ -8,7 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/behind.h"
+#include "base/cleanup.h"
+#include "cli/mounted_path.h"
 #include "cli/foreground.h"
 #include "cli/job.h"
 #include "cli/report.h"
@@ -37,9 +38,9 @@ static const struct tp_option estimate_options[] = {
 };
 
 struct packing {
-    struct tp_job_words words;  /* what the options say, as keys */
-    struct tp_request request;  /* the same, for the foreground */
-    struct tp_place base_place; /* of a base given by its path */
+    struct tp_job_words words;     /* what the options say, as keys */
+    struct tp_request request;     /* the same, for the foreground */
+    struct tp_argument base_place; /* of a base given by its path */
     const char *base, *output;
     char *out; /* OUTPUT, in the directory behind a mount */
     bool keep, dereference, dry_run, as_job, detach;
@@ -103,12 +104,12 @@ static int make_request(const struct tp_options *o, struct packing *p, enum tp_v
 
     /* A base without '/' is a name. */
     if (p->base && strchr(p->base, '/')) {
-        rc = tp_place_find(p->base, &p->base_place, err);
-        if (rc == 0 && p->base_place.kind == TP_PLACE_STORE)
+        rc = tp_argument_find(p->base, &p->base_place, err);
+        if (rc == 0 && p->base_place.kind == TP_ARGUMENT_STORE)
             rc = tp_fail(err, EINVAL, "'%s' holds no model", p->base_place.path);
     }
     if (rc == 0 && p->output)
-        rc = tp_behind_mount(p->output, &p->out, err);
+        rc = tp_mounted_path_resolve(p->output, &p->out, err);
     if (rc < 0)
         return rc;
     rc = tp_job_words_read(&p->words, NULL, 0, verb, "model", &p->request, err);
@@ -116,32 +117,32 @@ static int make_request(const struct tp_options *o, struct packing *p, enum tp_v
     return rc;
 }
 
-static int find_model(const char *arg, struct tp_place *out, struct tp_error *err)
+static int find_model(const char *arg, struct tp_argument *out, struct tp_error *err)
 {
-    int rc = tp_place_find(arg, out, err);
+    int rc = tp_argument_find(arg, out, err);
 
     if (rc)
         return rc;
     /* ".tnpk" was not given: the directory has gone, and a packing that was cut off is finished. */
-    if (out->kind == TP_PLACE_PACK && strlen(out->path) > strlen(arg)) {
+    if (out->kind == TP_ARGUMENT_PACK && strlen(out->path) > strlen(arg)) {
         out->path[strlen(out->path) - strlen(TP_PACK_SUFFIX)] = '\0';
-        out->kind = TP_PLACE_PLAIN;
+        out->kind = TP_ARGUMENT_PLAIN;
     }
-    if (out->kind == TP_PLACE_PACK)
+    if (out->kind == TP_ARGUMENT_PACK)
         rc = tp_fail(err, EINVAL, "'%s' is a pack already", out->path);
-    else if (out->kind == TP_PLACE_STORE && access(out->path, R_OK | X_OK) < 0)
+    else if (out->kind == TP_ARGUMENT_STORE && access(out->path, R_OK | X_OK) < 0)
         rc = tp_fail_errno(err, "cannot read the directory '%s'", out->path);
-    else if (out->kind == TP_PLACE_STORE)
+    else if (out->kind == TP_ARGUMENT_STORE)
         rc = tp_fail(err, EINVAL,
                      "'%s' holds no model: no config.json, no safetensors or GGUF file in it",
                      out->path);
     if (rc)
-        tp_place_clear(out);
+        tp_argument_clear(out);
     return rc;
 }
 
 /* What packing would refuse is refused by its dry run. */
-static int check_dry_run(const struct packing *p, const char *arg, const struct tp_place *place,
+static int check_dry_run(const struct packing *p, const char *arg, const struct tp_argument *place,
                          struct tp_error *err)
 {
     struct tp_compress_options options = {.base = p->base_place.path ? p->base_place.path : p->base,
@@ -158,7 +159,7 @@ static int check_dry_run(const struct packing *p, const char *arg, const struct 
 static int pack_one(const struct tp_options *o, const struct packing *p, const char *arg,
                     struct tp_json_writer *array, struct tp_error *err)
 {
-    struct tp_place place;
+    tp_auto(tp_argument_clear) struct tp_argument place = {0};
     int rc = find_model(arg, &place, err);
 
     if (rc)
@@ -168,20 +169,17 @@ static int pack_one(const struct tp_options *o, const struct packing *p, const c
     if (!rc)
         rc = tp_foreground_run(o, &p->request, &place, p->base_place.path, p->out, "model", array,
                                err);
-    tp_place_clear(&place);
     return rc;
 }
 
 /* "models/" with an asterisk names the packs in it, too: these are done. */
 static bool is_pack(const char *arg)
 {
-    struct tp_place place;
+    tp_auto(tp_argument_clear) struct tp_argument place = {0};
 
-    if (tp_place_find(arg, &place, NULL))
+    if (tp_argument_find(arg, &place, NULL))
         return false;
-    bool pack = place.kind == TP_PLACE_PACK && !strcmp(place.path, arg);
-    tp_place_clear(&place);
-    return pack;
+    return place.kind == TP_ARGUMENT_PACK && !strcmp(place.path, arg);
 }
 
 static int pack_all(const struct tp_options *o, const struct packing *p)
@@ -215,7 +213,7 @@ static int pack_all(const struct tp_options *o, const struct packing *p)
 
 static void free_packing(struct packing *p)
 {
-    tp_place_clear(&p->base_place);
+    tp_argument_clear(&p->base_place);
     tp_job_words_clear(&p->words);
     free(p->out);
 }
@@ -262,17 +260,16 @@ static int run_pack(struct tp_options *o)
 static int estimate_one(const struct tp_options *o, struct packing *p)
 {
     struct tp_error err = {0};
-    struct tp_place place = {0};
+    tp_auto(tp_argument_clear) struct tp_argument place = {0};
     int rc = make_request(o, p, TP_VERB_ESTIMATE, &err);
 
     if (!rc)
-        rc = tp_place_find(o->argv[0], &place, &err);
-    if (!rc && place.kind == TP_PLACE_STORE)
+        rc = tp_argument_find(o->argv[0], &place, &err);
+    if (!rc && place.kind == TP_ARGUMENT_STORE)
         rc = tp_fail(&err, EINVAL, "'%s' holds no model", place.path);
     if (!rc)
         rc = tp_foreground_run(o, &p->request, &place, p->base_place.path, NULL, "model", NULL,
                                &err);
-    tp_place_clear(&place);
     return rc ? tp_report_failed(o, &err) : tp_report_flush();
 }
 

@@ -13,11 +13,12 @@
 #include "cli/options.h"
 #include "cli/report.h"
 #include "control/jobs/record.h"
+#include "cli/meter.h"
 
 enum { RING = 16, TEXT = TP_SAVING_TEXT + 16, NAMES = 8, NAME_TEXT = 4200 };
 
 /* A place for a short text, used again after RING others. */
-static char *ring(void)
+static char *next_buffer(void)
 {
     static char texts[RING][TEXT];
     static unsigned next;
@@ -60,7 +61,7 @@ int tp_report_flush(void)
 
 const char *tp_report_size(uint64_t bytes)
 {
-    return tp_size_print(bytes, ring());
+    return tp_size_print(bytes, next_buffer());
 }
 
 double tp_report_ratio(uint64_t logical, uint64_t stored)
@@ -70,7 +71,7 @@ double tp_report_ratio(uint64_t logical, uint64_t stored)
 
 const char *tp_report_saving(uint64_t logical, uint64_t stored)
 {
-    return tp_saving_print(logical, stored, ring());
+    return tp_saving_print(logical, stored, next_buffer());
 }
 
 const char *tp_report_name(const char *name)
@@ -90,7 +91,7 @@ const char *tp_report_name(const char *name)
 
 const char *tp_report_hex(const uint8_t sha256[TP_SHA256_LEN])
 {
-    char *text = ring();
+    char *text = next_buffer();
     tp_hex(sha256, TP_SHA256_LEN, text);
     return text;
 }

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/json.h"
+#include "base/json_write.h"
 #include "base/progress.h"
 #include "cli/command.h"
 #include "store/pack/pack.h"
@@ -60,16 +60,5 @@ int tp_report_exit(int rc);
 void tp_report_log(bool quiet);
 /* Whether hints may name -o, as an option of the command that runs. */
 void tp_report_output(bool has_output);
-
-/* --- Progress and interruption --- */
-
-/* SIGINT, SIGTERM and SIGHUP ask the operation to stop; a second one ends the program at once. The
- * operation's progress is shown when standard error is a terminal and QUIET is not. For one
- * operation at a time. */
-const struct tp_progress *tp_meter_start(bool quiet);
-/* Clear the line. */
-void tp_meter_stop(void);
-/* A line on standard error that does not mix with the meter's; nothing when quiet. */
-void tp_meter_note(void *unused, const char *line);
 
 #endif

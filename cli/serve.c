@@ -21,7 +21,7 @@ static const struct tp_option options[] = {
     {0, NULL, NULL, NULL},
 };
 
-static int serve(const struct tp_serve_options *given, bool quiet)
+static int serve_directory(const struct tp_serve_options *given, bool quiet)
 {
     struct tp_serve *server = NULL;
     struct tp_error err = {0};
@@ -40,8 +40,8 @@ static int serve(const struct tp_serve_options *given, bool quiet)
     }
     printf("%s\ntoken: %s\n", tp_serve_url(server), tp_report_name(tp_serve_token_file(server)));
     int code = tp_report_flush();
-    if (!tp_serve_is_keeper(server) && !quiet)
-        fputs("tenpak: another process keeps this directory: auto-compress and retention are its\n",
+    if (!tp_serve_is_owner(server) && !quiet)
+        fputs("tenpak: another process owns this directory and applies its policy until it ends\n",
               stderr);
     while (sigwait(&ends, &number) != 0)
         continue;
@@ -50,7 +50,7 @@ static int serve(const struct tp_serve_options *given, bool quiet)
     return code;
 }
 
-static int run(struct tp_options *o)
+static int run_serve(struct tp_options *o)
 {
     struct tp_serve_options given = {0};
     int opt;
@@ -64,7 +64,7 @@ static int run(struct tp_options *o)
     if (opt < 0)
         return o->exit;
     given.dir = o->argv[0];
-    return serve(&given, o->quiet);
+    return serve_directory(&given, o->quiet);
 }
 
 const struct tp_command tp_command_serve = {
@@ -81,5 +81,5 @@ const struct tp_command tp_command_serve = {
     .with = TP_WITH_QUIET,
     .min_args = 1,
     .max_args = 1,
-    .run = run,
+    .run = run_serve,
 };

@@ -7,19 +7,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/json.h"
 #include "cli/options.h"
 #include "cli/report.h"
 #include "fs/mount.h"
 
-static uint64_t number(const struct tp_json *in, const char *key)
+static uint64_t get_number(const struct tp_json *in, const char *key)
 {
     uint64_t n = 0;
     tp_json_u64(tp_json_get(in, key), &n);
     return n;
 }
 
-static double real(const struct tp_json *in, const char *key)
+static double get_double(const struct tp_json *in, const char *key)
 {
     double n = 0;
     tp_json_double(tp_json_get(in, key), &n);
@@ -27,13 +28,13 @@ static double real(const struct tp_json *in, const char *key)
 }
 
 /* As it may be printed. */
-static const char *text(const struct tp_json *in, const char *key)
+static const char *get_text(const struct tp_json *in, const char *key)
 {
     const char *s = tp_json_string(tp_json_get(in, key));
     return s ? tp_report_name(s) : "?";
 }
 
-static bool truth(const struct tp_json *in, const char *key)
+static bool get_bool(const struct tp_json *in, const char *key)
 {
     bool b = false;
     tp_json_bool(tp_json_get(in, key), &b);
@@ -45,19 +46,20 @@ static void print_work(const struct tp_json *all)
     const struct tp_json *cache = tp_json_get(all, "cache"), *decode = tp_json_get(all, "decode");
 
     printf("cache        %s of %s, %" PRIu64 " hits, %" PRIu64 " misses\n",
-           tp_report_size(number(cache, "used_bytes")), tp_report_size(number(cache, "max_bytes")),
-           number(cache, "hits"), number(cache, "misses"));
+           tp_report_size(get_number(cache, "used_bytes")),
+           tp_report_size(get_number(cache, "max_bytes")), get_number(cache, "hits"),
+           get_number(cache, "misses"));
     printf("decoded      %s in %.2f s of CPU time by %" PRIu64 " threads, %" PRIu64 " errors\n",
-           tp_report_size(number(decode, "bytes")), real(decode, "cpu_seconds"),
-           number(decode, "threads"), number(decode, "errors"));
+           tp_report_size(get_number(decode, "bytes")), get_double(decode, "cpu_seconds"),
+           get_number(decode, "threads"), get_number(decode, "errors"));
 }
 
 static void print_kernel(const struct tp_json *all)
 {
     const struct tp_json *kernel = tp_json_get(all, "kernel"),
                          *pass = tp_json_get(all, "passthrough");
-    uint64_t ahead = number(kernel, "read_ahead_kb"),
-             wanted = number(kernel, "read_ahead_wanted_kb");
+    uint64_t ahead = get_number(kernel, "read_ahead_kb"),
+             wanted = get_number(kernel, "read_ahead_wanted_kb");
 
     if (ahead)
         printf("read-ahead   %" PRIu64 " KiB", ahead);
@@ -66,43 +68,43 @@ static void print_kernel(const struct tp_json *all)
     if (ahead < wanted)
         printf(" (%" PRIu64 " KiB is wanted: see 'tenpak doctor')", wanted);
     printf("\nin flight    %" PRIu64 " requests of %" PRIu64 " KiB\n",
-           number(kernel, "max_background"), number(kernel, "max_read_kb"));
+           get_number(kernel, "max_background"), get_number(kernel, "max_read_kb"));
     printf("new models   show %s\n",
-           truth(kernel, "notices_new_models") ? "at once" : "within a second");
-    if (truth(pass, "on"))
+           get_bool(kernel, "notices_new_models") ? "at once" : "within a second");
+    if (get_bool(pass, "on"))
         printf("passthrough  yes\n");
     else
-        printf("passthrough  no: %s\n", text(pass, "why_not"));
+        printf("passthrough  no: %s\n", get_text(pass, "why_not"));
 }
 
 static void print_hot(const struct tp_json *all)
 {
     const struct tp_json *hot = tp_json_get(all, "hot");
 
-    if (number(hot, "max_bytes"))
-        printf("hot files    %" PRIu64 ", %s of %s\n", number(hot, "files"),
-               tp_report_size(number(hot, "used_bytes")), tp_report_size(number(hot, "max_bytes")));
+    if (get_number(hot, "max_bytes"))
+        printf("hot files    %" PRIu64 ", %s of %s\n", get_number(hot, "files"),
+               tp_report_size(get_number(hot, "used_bytes")),
+               tp_report_size(get_number(hot, "max_bytes")));
 }
 
 static void print_status(const struct tp_json *all)
 {
-    printf("directory    %s\n", text(all, "dir"));
-    printf("mount point  %s (%s)\n", text(all, "mountpoint"),
-           truth(all, "writable") ? "plain directories can be written to" : "read-only");
+    printf("directory    %s\n", get_text(all, "dir"));
+    printf("mount point  %s (%s)\n", get_text(all, "mountpoint"),
+           get_bool(all, "writable") ? "plain directories can be written to" : "read-only");
     printf("daemon       tenpak %s, process %" PRIu64 ", up %.0f s, %" PRIu64 " files open\n",
-           text(all, "version"), number(all, "pid"), real(all, "uptime_seconds"),
-           number(all, "open_files"));
+           get_text(all, "version"), get_number(all, "pid"), get_double(all, "uptime_seconds"),
+           get_number(all, "open_files"));
     print_work(all);
     print_kernel(all);
     print_hot(all);
 }
 
-static int run(struct tp_options *o)
+static int run_status(struct tp_options *o)
 {
     struct tp_error err = {0};
-    struct tp_json *all = NULL;
-    char *json = NULL;
-    int code;
+    tp_autojson struct tp_json *all = NULL;
+    tp_autofree char *json = NULL;
 
     if (tp_options_next(o) < 0)
         return o->exit;
@@ -113,10 +115,7 @@ static int run(struct tp_options *o)
         rc = tp_json_parse(json, strlen(json), &all, &err);
     if (rc == 0 && all)
         print_status(all);
-    code = rc ? tp_report_failed(o, &err) : tp_report_flush();
-    tp_json_free(all);
-    free(json);
-    return code;
+    return rc ? tp_report_failed(o, &err) : tp_report_flush();
 }
 
 const struct tp_command tp_command_status = {
@@ -129,5 +128,5 @@ const struct tp_command tp_command_status = {
     .with = TP_WITH_JSON,
     .min_args = 1,
     .max_args = 1,
-    .run = run,
+    .run = run_status,
 };

@@ -70,7 +70,7 @@ static bool has_mapped(const char *pid, const char *mnt)
     return found;
 }
 
-static const char *uses(const char *pid, const char *mnt)
+static const char *describe_use(const char *pid, const char *mnt)
 {
     char path[64];
     snprintf(path, sizeof path, "/proc/%.20s/cwd", pid);
@@ -81,24 +81,24 @@ static const char *uses(const char *pid, const char *mnt)
     return has_mapped(pid, mnt) ? "has a file of it mapped" : NULL;
 }
 
-static void tell_mount(const char *point)
+static void print_mount(const char *point)
 {
     fprintf(stderr, "  a file system is mounted at '%s'\n", tp_report_name(point));
 }
 
-static void tell_holders(const char *mnt)
+static void print_holders(const char *mnt)
 {
     struct tp_dir dir;
     unsigned told = 0;
 
-    tp_kernel_mounts_below(mnt, tell_mount);
+    tp_kernel_mounts_below(mnt, print_mount);
     tp_dir_open(&dir, AT_FDCWD, "/proc");
     for (const struct dirent *e; told < HOLDERS_MAX && (e = tp_dir_next(&dir));) {
         struct tp_buffer name = {0};
         char path[64];
         if (!isdigit((unsigned char)e->d_name[0]) || strtol(e->d_name, NULL, 10) == getpid())
             continue;
-        const char *how = uses(e->d_name, mnt);
+        const char *how = describe_use(e->d_name, mnt);
         if (!how)
             continue;
         snprintf(path, sizeof path, "/proc/%.20s/comm", e->d_name);
@@ -113,7 +113,7 @@ static void tell_holders(const char *mnt)
     fputs("hint: end these, or 'tenpak umount -l' to detach it now and let them finish\n", stderr);
 }
 
-static int run(struct tp_options *o)
+static int run_umount(struct tp_options *o)
 {
     struct tp_error err = {0};
     bool lazy = false;
@@ -129,7 +129,7 @@ static int run(struct tp_options *o)
     if (rc == -EBUSY) {
         char *full = realpath(o->argv[0], NULL);
         fprintf(stderr, "tenpak: %s\n", err.message);
-        tell_holders(full ? full : o->argv[0]);
+        print_holders(full ? full : o->argv[0]);
         free(full);
         code = TP_EXIT_BUSY;
     } else if (rc) {
@@ -150,5 +150,5 @@ const struct tp_command tp_command_umount = {
     .with = 0,
     .min_args = 1,
     .max_args = 1,
-    .run = run,
+    .run = run_umount,
 };

@@ -5,7 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "cli/behind.h"
+#include "base/cleanup.h"
+#include "cli/mounted_path.h"
 #include "cli/foreground.h"
 #include "cli/job.h"
 #include "cli/report.h"
@@ -16,27 +17,25 @@ static const struct tp_option options[] = {
     TP_JOB_OPTIONS,
 };
 
-static int unpack(struct tp_options *o, const struct tp_job_words *words, const char *output)
+static int unpack_model(struct tp_options *o, const struct tp_job_words *words, const char *output)
 {
     struct tp_request request;
     struct tp_error err = {0};
-    struct tp_place place;
-    char *out = NULL;
-    int rc = tp_place_find_pack(o->argv[0], &place, &err);
+    tp_auto(tp_argument_clear) struct tp_argument place = {0};
+    tp_autofree char *out = NULL;
+    int rc = tp_argument_find_pack(o->argv[0], &place, &err);
 
     if (rc)
         return tp_report_failed(o, &err);
     if (output)
-        rc = tp_behind_mount(output, &out, &err);
-    if (!rc && place.kind != TP_PLACE_PACK)
+        rc = tp_mounted_path_resolve(output, &out, &err);
+    if (!rc && place.kind != TP_ARGUMENT_PACK)
         rc = tp_fail(&err, EINVAL, "'%s' is a directory, not a pack", place.path);
     if (!rc)
         rc = tp_job_words_read(words, NULL, 0, TP_VERB_RESTORE, "model", &request, &err);
     request.limits.threads = o->threads;
     if (!rc)
         rc = tp_foreground_run(o, &request, &place, NULL, out, "pack", NULL, &err);
-    tp_place_clear(&place);
-    free(out);
     return rc ? tp_report_failed(o, &err) : tp_report_flush();
 }
 
@@ -66,7 +65,8 @@ static int run_unpack(struct tp_options *o)
         return tp_options_bad(o, "unpack: one pack at a time; DIR MODEL is for --job");
     if (keep)
         tp_job_words_add(&words, "keep", "yes");
-    code = as_job ? tp_job_run(o, TP_VERB_RESTORE, &words, detach) : unpack(o, &words, output);
+    code =
+        as_job ? tp_job_run(o, TP_VERB_RESTORE, &words, detach) : unpack_model(o, &words, output);
     tp_job_words_clear(&words);
     return code;
 }

@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cleanup.h"
+#include "cli/argument.h"
 #include "cli/job.h"
-#include "cli/place.h"
+#include "cli/meter.h"
 #include "cli/report.h"
 #include "store/names.h"
 
@@ -33,7 +35,7 @@ static void print_finding(void *arg, const char *story)
 }
 
 /* The worst of two exit codes: an interruption, damage, anything else. */
-static int worse(int a, int b)
+static int worse_exit_code(int a, int b)
 {
     static const int order[] = {TP_EXIT_INTERRUPTED, TP_EXIT_DAMAGED, TP_EXIT_BASE,
                                 TP_EXIT_VERSION};
@@ -46,7 +48,7 @@ static int worse(int a, int b)
 static void print_error(struct verifying *v, const struct tp_error *err)
 {
     tp_meter_stop();
-    v->code = worse(v->code, tp_report_error(err));
+    v->code = worse_exit_code(v->code, tp_report_error(err));
     v->work.progress = tp_meter_start(v->options->quiet);
 }
 
@@ -55,7 +57,7 @@ static void print_pack(void *arg, const char *path, int rc, struct tp_error *err
                        const struct tp_verify_report *report)
 {
     struct verifying *v = arg;
-    struct tp_buffer line = {0};
+    tp_auto(tp_buffer_clear) struct tp_buffer line = {0};
 
     if (rc) {
         /* The findings have the details. */
@@ -73,30 +75,29 @@ static void print_pack(void *arg, const char *path, int rc, struct tp_error *err
     tp_meter_stop();
     fwrite(line.data, 1, line.len, stdout);
     v->work.progress = tp_meter_start(v->options->quiet);
-    tp_buffer_clear(&line);
 }
 
 /* *TOLD: print_pack has printed the error. */
-static int verify_place(struct verifying *v, const char *arg, bool *told, struct tp_error *err)
+static int verify_argument(struct verifying *v, const char *arg, bool *told, struct tp_error *err)
 {
     struct tp_store *store = NULL;
-    struct tp_place place;
+    struct tp_argument place;
     uint64_t bad = v->verifying.bad;
-    int rc = tp_place_find_pack(arg, &place, err);
+    int rc = tp_argument_find_pack(arg, &place, err);
 
     if (rc)
         return rc;
-    if (place.kind == TP_PLACE_PLAIN)
+    if (place.kind == TP_ARGUMENT_PLAIN)
         rc = tp_fail(err, EINVAL, "'%s' is a plain directory: there are no hashes to compare with",
                      place.path);
-    else if (place.kind == TP_PLACE_STORE)
+    else if (place.kind == TP_ARGUMENT_STORE)
         rc = tp_verify_all(&v->verifying, place.path, err);
     else
         rc = tp_store_open(place.parent, &store, err);
     if (!rc && store)
         rc = tp_verify_one(&v->verifying, store, place.path, err);
     tp_store_close(store);
-    tp_place_clear(&place);
+    tp_argument_clear(&place);
     *told = v->verifying.bad > bad;
     return rc;
 }
@@ -118,7 +119,7 @@ static int verify_all(struct verifying *v)
         struct tp_error err = {0};
         bool told = false;
 
-        if (verify_place(v, o->argv[i], &told, &err) && !told) {
+        if (verify_argument(v, o->argv[i], &told, &err) && !told) {
             v->failed++;
             print_error(v, &err);
         }

@@ -68,7 +68,7 @@ static int print_json(void)
     return tp_document_end(&doc);
 }
 
-static int run(struct tp_options *o)
+static int run_version(struct tp_options *o)
 {
     char pcre2[64];
 
@@ -98,5 +98,5 @@ const struct tp_command tp_command_version = {
     .with = TP_WITH_JSON,
     .min_args = 0,
     .max_args = 0,
-    .run = run,
+    .run = run_version,
 };

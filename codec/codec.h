@@ -108,6 +108,8 @@ struct tp_codec {
                   struct tp_scratch *scratch);
 };
 
+/* --- registry.c --- */
+
 /*
  * The codec with this wire id; NULL for RAW, SAME, an unknown one. A writer tries tensor codecs in
  * the order of their ids, below TP_CODEC_COUNT, and keeps the first of those that code a chunk to

@@ -17,7 +17,7 @@
  * A choice without a branch: compilers turn ?: into a branch, which keeps them from vectorising a
  * loop.
  */
-TP_INLINE uint32_t tp_pick(bool condition, uint32_t yes, uint32_t no)
+TP_INLINE uint32_t tp_select_u32(bool condition, uint32_t yes, uint32_t no)
 {
     uint32_t mask = -(uint32_t)condition;
 
@@ -36,7 +36,7 @@ TP_INLINE uint16_t tp_bf16_from_f32(uint32_t x)
     uint32_t rounded = (x + 0x7fff + (x >> 16 & 1)) >> 16;
     uint32_t quiet = x >> 16 | 0x40;
 
-    return (uint16_t)tp_pick((x & 0x7fffffff) > 0x7f800000, quiet, rounded);
+    return (uint16_t)tp_select_u32((x & 0x7fffffff) > 0x7f800000, quiet, rounded);
 }
 
 TP_INLINE uint32_t tp_f32_from_f16(uint16_t h)
@@ -49,8 +49,8 @@ TP_INLINE uint32_t tp_f32_from_f16(uint16_t h)
     uint32_t tiny;
 
     memcpy(&tiny, &scaled, sizeof tiny);
-    normal = tp_pick(magnitude >= 0x7c00, special, normal);
-    return sign | tp_pick(magnitude < 0x400, tiny, normal);
+    normal = tp_select_u32(magnitude >= 0x7c00, special, normal);
+    return sign | tp_select_u32(magnitude < 0x400, tiny, normal);
 }
 
 TP_INLINE uint16_t tp_f16_from_f32(uint32_t x)
@@ -60,14 +60,16 @@ TP_INLINE uint16_t tp_f16_from_f32(uint32_t x)
     uint32_t exponent = magnitude >> 23;
     uint32_t normal = (magnitude - (112u << 23) + 0xfff + (magnitude >> 13 & 1)) >> 13;
     /* Below 2^-14: the significand in steps of 2^-24; a shift by 25 rounds everything to zero. */
-    uint32_t shift = tp_pick(exponent < 101, 25, tp_pick(exponent > 112, 13, 126 - exponent));
+    uint32_t shift =
+        tp_select_u32(exponent < 101, 25, tp_select_u32(exponent > 112, 13, 126 - exponent));
     uint32_t significand = (magnitude & 0x7fffff) | 0x800000;
     uint32_t tiny = (significand + (1u << (shift - 1)) - 1 + (significand >> shift & 1)) >> shift;
     uint32_t nan = 0x7e00 | (magnitude >> 13 & 0x3ff);
-    uint32_t r = tp_pick(magnitude < 0x38800000, tiny, normal);
+    uint32_t r = tp_select_u32(magnitude < 0x38800000, tiny, normal);
 
-    r = tp_pick(magnitude >= 0x477ff000, 0x7c00, r); /* from 65520 on the nearest is infinity */
-    r = tp_pick(magnitude > 0x7f800000, nan, r);
+    r = tp_select_u32(magnitude >= 0x477ff000, 0x7c00,
+                      r); /* from 65520 on the nearest is infinity */
+    r = tp_select_u32(magnitude > 0x7f800000, nan, r);
     return (uint16_t)(sign | r);
 }
 

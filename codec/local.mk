@@ -21,7 +21,7 @@ codec_libtp_codec_la_SOURCES += \
 	codec/delta/carry.c codec/delta/carry.h \
 	codec/delta/carry_avx2.c \
 	codec/delta/carry_avx512.c \
-	codec/delta/choose.c \
+	codec/delta/choose.c codec/delta/choose.h \
 	codec/delta/counts.c codec/delta/counts.h \
 	codec/delta/delta.c codec/delta/delta.h \
 	codec/delta/delta_avx2.c codec/delta/delta_avx2.h \

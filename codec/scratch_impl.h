@@ -20,6 +20,8 @@ struct tp_scratch {
     ZSTD_DCtx *zstd_dec;
 };
 
+/* --- scratch.c --- */
+
 /* Created at first use, kept for the next; NULL: out of memory. */
 ZSTD_CCtx *tp_scratch_zstd_enc(struct tp_scratch *scratch);
 ZSTD_DCtx *tp_scratch_zstd_dec(struct tp_scratch *scratch);

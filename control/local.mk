@@ -32,14 +32,11 @@ control_libtp_control_la_SOURCES += \
 	control/jobs/impl.h \
 	control/jobs/job.c \
 	control/jobs/jobs.c control/jobs/jobs.h \
-	control/jobs/keeper.c \
-	control/jobs/notify.c \
+	control/jobs/owner.c \
 	control/jobs/progress.c control/jobs/progress.h \
 	control/jobs/record.c control/jobs/record.h \
 	control/jobs/report.c control/jobs/report.h \
-	control/jobs/settle.c \
 	control/jobs/spawn.c \
-	control/jobs/state.c \
 	control/jobs/status.c \
 	control/jobs/submit.c \
 	control/jobs/table.c \

@@ -37,7 +37,7 @@ static bool hot_is_memory(const struct tp_mount_options *options)
 }
 
 /* 0 stands for the default, which fits. */
-static void cut(const char *what, uint64_t *bytes, uint64_t most)
+static void cut_budget(const char *what, uint64_t *bytes, uint64_t most)
 {
     char asked[TP_SIZE_TEXT], given[TP_SIZE_TEXT];
 
@@ -57,8 +57,8 @@ void tp_budget_cut_options(struct tp_mount_options *options)
     if (limit == UINT64_MAX)
         return;
     if (hot_is_memory(options))
-        cut("hot", &options->hot_bytes, limit / 4);
-    cut("cache", &options->cache_bytes, limit / 4);
+        cut_budget("hot", &options->hot_bytes, limit / 4);
+    cut_budget("cache", &options->cache_bytes, limit / 4);
     /* Each has a part of the cache for itself, and buffers beside it. */
     unsigned most = (unsigned)(limit / 4 / THREAD_BYTES);
     unsigned threads = options->threads ? options->threads : tp_cpu_count();

@@ -37,7 +37,7 @@ static bool has_connection(const char *pid, const char *fd, unsigned number)
     return found;
 }
 
-static bool serves(const char *pid, unsigned number)
+static bool serves_mount(const char *pid, unsigned number)
 {
     static const char device[] = "/dev/fuse";
     char path[64], target[sizeof device];
@@ -65,7 +65,7 @@ int tp_daemon_find(const char *mountpoint)
     if (!dir)
         return -1;
     for (struct dirent *e; fd < 0 && (e = readdir(dir));)
-        if (isdigit((unsigned char)e->d_name[0]) && serves(e->d_name, number))
+        if (isdigit((unsigned char)e->d_name[0]) && serves_mount(e->d_name, number))
             fd = (int)syscall(SYS_pidfd_open, (pid_t)strtol(e->d_name, NULL, 10), 0);
     closedir(dir);
     return fd;

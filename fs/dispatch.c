@@ -51,14 +51,14 @@ static struct tp_node *node_of(fuse_req_t req, fuse_ino_t ino)
     return tp_node_get(fuse_req_userdata(req), ino);
 }
 
-static int refuse(fuse_req_t req, struct tp_node *node)
+static int refuse_for_node(fuse_req_t req, struct tp_node *node)
 {
     return node->ops->refuse(fuse_req_userdata(req), node);
 }
 
 /* --- Replies --- */
 
-static void reply(fuse_req_t req, int rc)
+static void reply_result(fuse_req_t req, int rc)
 {
     if (rc != TP_ANSWERED)
         fuse_reply_err(req, -rc);
@@ -68,7 +68,7 @@ static void reply(fuse_req_t req, int rc)
 static void reply_entry(fuse_req_t req, int rc, const struct fuse_entry_param *entry)
 {
     if (rc != 0)
-        reply(req, rc);
+        reply_result(req, rc);
     else if (fuse_reply_entry(req, entry) == -ENOENT && entry->ino)
         tp_node_forget(fuse_req_userdata(req), node_of(req, entry->ino), 1);
 }
@@ -81,7 +81,7 @@ static void reply_attr(fuse_req_t req, int rc, struct tp_node *node)
     if (rc == 0)
         rc = node->ops->getattr(fuse_req_userdata(req), node, &st, &timeout);
     if (rc != 0)
-        reply(req, rc);
+        reply_result(req, rc);
     else
         fuse_reply_attr(req, &st, timeout);
 }
@@ -90,7 +90,7 @@ static void reply_attr(fuse_req_t req, int rc, struct tp_node *node)
 static void reply_xattr(fuse_req_t req, int rc, const void *value, size_t len, size_t size)
 {
     if (rc != 0)
-        reply(req, rc);
+        reply_result(req, rc);
     else if (size == 0)
         fuse_reply_xattr(req, len);
     else if (len > size)
@@ -126,16 +126,16 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
 }
 
 /* NAME of NULL: without a name. */
-static void create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
-                   struct fuse_file_info *fi)
+static void create_and_open(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                            struct fuse_file_info *fi)
 {
     struct tp_node *dir = node_of(req, parent);
     struct fuse_entry_param entry;
-    int rc =
-        dir->ops->create ? dir->ops->create(req, dir, name, mode, fi, &entry) : refuse(req, dir);
+    int rc = dir->ops->create ? dir->ops->create(req, dir, name, mode, fi, &entry)
+                              : refuse_for_node(req, dir);
 
     if (rc != 0) {
-        reply(req, rc);
+        reply_result(req, rc);
     } else if (fuse_reply_create(req, &entry, fi) == -ENOENT) {
         struct tp_node *node = node_of(req, entry.ino);
         node->ops->release(req, node, fi);
@@ -146,53 +146,55 @@ static void create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t m
 static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                       struct fuse_file_info *fi)
 {
-    create(req, parent, name, mode, fi);
+    create_and_open(req, parent, name, mode, fi);
 }
 
 #ifdef HAVE_STRUCT_FUSE_LOWLEVEL_OPS_TMPFILE
 static void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi)
 {
-    create(req, parent, NULL, mode, fi);
+    create_and_open(req, parent, NULL, mode, fi);
 }
 #endif
 
-static void make(fuse_req_t req, fuse_ino_t parent, const char *name, const struct tp_make *what)
+static void make_node(fuse_req_t req, fuse_ino_t parent, const char *name,
+                      const struct tp_make *what)
 {
     struct tp_node *dir = node_of(req, parent);
     struct fuse_entry_param entry;
-    int rc = dir->ops->make ? dir->ops->make(req, dir, name, what, &entry) : refuse(req, dir);
+    int rc =
+        dir->ops->make ? dir->ops->make(req, dir, name, what, &entry) : refuse_for_node(req, dir);
 
     reply_entry(req, rc, &entry);
 }
 
 static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t dev)
 {
-    make(req, parent, name, &(struct tp_make){.mode = mode, .dev = dev});
+    make_node(req, parent, name, &(struct tp_make){.mode = mode, .dev = dev});
 }
 
 static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
-    make(req, parent, name, &(struct tp_make){.mode = S_IFDIR | (mode & 07777)});
+    make_node(req, parent, name, &(struct tp_make){.mode = S_IFDIR | (mode & 07777)});
 }
 
 static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
-    make(req, parent, name, &(struct tp_make){.target = target});
+    make_node(req, parent, name, &(struct tp_make){.target = target});
 }
 
 static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
 {
-    make(req, parent, name, &(struct tp_make){.link = node_of(req, ino)});
+    make_node(req, parent, name, &(struct tp_make){.link = node_of(req, ino)});
 }
 
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    reply(req, tp_relocated_remove(req, node_of(req, parent), name, false));
+    reply_result(req, tp_relocated_remove(req, node_of(req, parent), name, false));
 }
 
 static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    reply(req, tp_relocated_remove(req, node_of(req, parent), name, true));
+    reply_result(req, tp_relocated_remove(req, node_of(req, parent), name, true));
 }
 
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
@@ -200,9 +202,9 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 {
     struct tp_node *dir = node_of(req, parent), *new_dir = node_of(req, new_parent);
 
-    reply(req, dir->ops->rename
-                   ? dir->ops->rename(fuse_req_userdata(req), dir, name, new_dir, new_name, flags)
-                   : refuse(req, dir));
+    reply_result(req, dir->ops->rename ? dir->ops->rename(fuse_req_userdata(req), dir, name,
+                                                          new_dir, new_name, flags)
+                                       : refuse_for_node(req, dir));
 }
 
 static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -211,7 +213,7 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     int rc = dir->ops->opendir(req, dir, fi);
 
     if (rc != 0)
-        reply(req, rc);
+        reply_result(req, rc);
     else if (fuse_reply_open(req, fi) == -ENOENT)
         dir->ops->releasedir(fuse_req_userdata(req), fi);
 }
@@ -221,7 +223,7 @@ static void read_directory(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
 {
     struct tp_node *dir = node_of(req, ino);
 
-    reply(req, dir->ops->readdir(req, dir, size, off, fi, plus));
+    reply_result(req, dir->ops->readdir(req, dir, size, off, fi, plus));
 }
 
 static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
@@ -247,7 +249,7 @@ static void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct fu
     struct tp_node *dir = node_of(req, ino);
 
     (void)fi;
-    reply(req, dir->ops->fsyncdir ? dir->ops->fsyncdir(dir, data_only) : 0);
+    reply_result(req, dir->ops->fsyncdir ? dir->ops->fsyncdir(dir, data_only) : 0);
 }
 
 /* --- Attributes --- */
@@ -266,7 +268,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
     reply_attr(req,
                node->ops->setattr
                    ? node->ops->setattr(fuse_req_userdata(req), node, attr, to_set, fi)
-                   : refuse(req, node),
+                   : refuse_for_node(req, node),
                node);
 }
 
@@ -277,7 +279,7 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
     int rc = node->ops->readlink(fuse_req_userdata(req), node, target);
 
     if (rc != 0)
-        reply(req, rc);
+        reply_result(req, rc);
     else
         fuse_reply_readlink(req, target);
 }
@@ -313,17 +315,18 @@ static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const 
 {
     struct tp_node *node = node_of(req, ino);
 
-    reply(req, node->ops->setxattr
-                   ? node->ops->setxattr(fuse_req_userdata(req), node, name, value, size, flags)
-                   : refuse(req, node));
+    reply_result(req, node->ops->setxattr ? node->ops->setxattr(fuse_req_userdata(req), node, name,
+                                                                value, size, flags)
+                                          : refuse_for_node(req, node));
 }
 
 static void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
     struct tp_node *node = node_of(req, ino);
 
-    reply(req, node->ops->removexattr ? node->ops->removexattr(fuse_req_userdata(req), node, name)
-                                      : refuse(req, node));
+    reply_result(req, node->ops->removexattr
+                          ? node->ops->removexattr(fuse_req_userdata(req), node, name)
+                          : refuse_for_node(req, node));
 }
 
 static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned command, void *arg,
@@ -333,9 +336,9 @@ static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned command, void *arg
     struct tp_node *node = node_of(req, ino);
 
     (void)arg;
-    reply(req, node->ops->ioctl
-                   ? node->ops->ioctl(req, node, command, fi, flags, in, in_size, out_size)
-                   : -ENOTTY);
+    reply_result(req, node->ops->ioctl
+                          ? node->ops->ioctl(req, node, command, fi, flags, in, in_size, out_size)
+                          : -ENOTTY);
 }
 
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)
@@ -358,7 +361,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     int rc = node->ops->open(req, node, fi);
 
     if (rc != 0)
-        reply(req, rc);
+        reply_result(req, rc);
     else if (fuse_reply_open(req, fi) == -ENOENT)
         node->ops->release(req, node, fi);
 }
@@ -376,7 +379,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 {
     struct tp_node *node = node_of(req, ino);
 
-    reply(req, node->ops->read(req, node, size < TP_MAX_READ ? size : TP_MAX_READ, off, fi));
+    reply_result(req, node->ops->read(req, node, size < TP_MAX_READ ? size : TP_MAX_READ, off, fi));
 }
 
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
@@ -384,21 +387,21 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
 {
     struct tp_node *node = node_of(req, ino);
 
-    reply(req, node->ops->write ? node->ops->write(req, node, data, size, off, fi) : -EBADF);
+    reply_result(req, node->ops->write ? node->ops->write(req, node, data, size, off, fi) : -EBADF);
 }
 
 static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     const struct tp_node_ops *ops = node_of(req, ino)->ops;
 
-    reply(req, ops->flush ? ops->flush(fi) : 0);
+    reply_result(req, ops->flush ? ops->flush(fi) : 0);
 }
 
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
 {
     const struct tp_node_ops *ops = node_of(req, ino)->ops;
 
-    reply(req, ops->fsync ? ops->fsync(fi, data_only) : 0);
+    reply_result(req, ops->fsync ? ops->fsync(fi, data_only) : 0);
 }
 
 static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
@@ -406,7 +409,7 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, of
 {
     const struct tp_node_ops *ops = node_of(req, ino)->ops;
 
-    reply(req, ops->fallocate ? ops->fallocate(fi, mode, off, len) : -EOPNOTSUPP);
+    reply_result(req, ops->fallocate ? ops->fallocate(fi, mode, off, len) : -EOPNOTSUPP);
 }
 
 static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
@@ -418,7 +421,7 @@ static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
                  : -EINVAL;
 
     if (rc != 0)
-        reply(req, rc);
+        reply_result(req, rc);
     else
         fuse_reply_lseek(req, off);
 }
@@ -445,7 +448,7 @@ static void op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
     struct tp_node *node = node_of(req, ino);
 
     if (node->ops->poll) {
-        reply(req, node->ops->poll(req, node, fi, poll));
+        reply_result(req, node->ops->poll(req, node, fi, poll));
         return;
     }
     fuse_reply_poll(req, POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM);

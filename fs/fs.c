@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "fs/budget.h"
@@ -57,7 +58,7 @@ int tp_fs_open(struct tp_fs *fs, const struct tp_mount_options *options, struct 
     fs->plain_most = tp_sweep_most();
     fs->sweep = tp_sweep_create(fs);
     if (!fs->sweep)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     clock_gettime(CLOCK_MONOTONIC, &fs->started);
     int rc = tp_store_open(fs->dir, &fs->store, err);
     if (rc == 0)
@@ -133,13 +134,12 @@ static bool logged_lately(struct tp_fs *fs, const char *message)
     bool lately;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    pthread_mutex_lock(&fs->logged_lock);
+    TP_LOCK_SCOPE(&fs->logged_lock);
     lately = fs->logged[slot].hash == hash && now.tv_sec - fs->logged[slot].at < REPEAT_SECONDS;
     if (!lately) {
         fs->logged[slot].hash = hash;
         fs->logged[slot].at = now.tv_sec;
     }
-    pthread_mutex_unlock(&fs->logged_lock);
     return lately;
 }
 
@@ -155,7 +155,7 @@ void tp_fs_log_hint(struct tp_fs *fs, const char *fmt, ...)
         tp_log(TP_LOG_INFO, "%s", message);
 }
 
-int tp_fs_failed(struct tp_fs *fs, int rc, const struct tp_error *err)
+int tp_fs_log_failure(struct tp_fs *fs, int rc, const struct tp_error *err)
 {
     switch (-rc) {
     case ENOENT:

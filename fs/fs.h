@@ -82,7 +82,7 @@ bool tp_fs_is_hidden(const char *name);
 
 /* The errno (negative) to reply with after RC. A failure is logged, the same message once a
  * minute; what the caller can expect, such as -ENOENT, is not. */
-int tp_fs_failed(struct tp_fs *fs, int rc, const struct tp_error *err);
+int tp_fs_log_failure(struct tp_fs *fs, int rc, const struct tp_error *err);
 /* Log a hint for the operator, the same one once a minute. */
 void tp_fs_log_hint(struct tp_fs *fs, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

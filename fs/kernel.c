@@ -15,44 +15,40 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "base/buffer.h"
+#include "base/cleanup.h"
 #include "fs/mountinfo.h"
 
 int tp_kernel_canonical(const char *path, char **out, struct tp_error *err)
 {
-    char *copy = strdup(path), *parent = NULL;
+    tp_autofree char *copy = strdup(path), *parent = NULL;
     const char *name;
-    int rc = 0;
 
     *out = NULL;
     if (!copy)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     for (size_t len = strlen(copy); len > 1 && copy[len - 1] == '/'; len--)
         copy[len - 1] = 0;
     char *slash = strrchr(copy, '/');
     name = slash ? slash + 1 : copy;
     if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
         *out = realpath(copy, NULL);
-        rc = *out ? 0 : tp_fail_errno(err, "cannot find '%s'", path);
-        free(copy);
-        return rc;
+        return *out ? 0 : tp_fail_errno(err, "cannot find '%s'", path);
     }
     if (slash)
         *slash = 0;
     parent = realpath(!slash ? "." : *copy ? copy : "/", NULL);
     if (!parent)
-        rc = tp_fail_errno(err, "cannot find '%s'", path);
-    else if (asprintf(out, "%s/%s", strcmp(parent, "/") == 0 ? "" : parent, name) < 0)
-        rc = tp_fail(err, ENOMEM, "out of memory");
-    free(parent);
-    free(copy);
-    return rc;
+        return tp_fail_errno(err, "cannot find '%s'", path);
+    *out = tp_format("%s/%s", strcmp(parent, "/") == 0 ? "" : parent, name);
+    return *out ? 0 : tp_oom(err);
 }
 
 /* Whether a mount of ours is at PATH, its device's minor number, and the user who mounted it. */
-static bool find(const char *path, unsigned *number, uid_t *owner)
+static bool find_connection(const char *path, unsigned *number, uid_t *owner)
 {
     static const char user[] = "user_id=";
-    struct tp_mount_table table;
+    tp_auto(tp_mount_table_clear) struct tp_mount_table table = {0};
     bool found = false;
 
     if (tp_mount_table_read(&table) < 0)
@@ -67,7 +63,6 @@ static bool find(const char *path, unsigned *number, uid_t *owner)
         *number = minor(row->dev);
         *owner = id ? (uid_t)strtoul(id + strlen(user), NULL, 10) : 0;
     }
-    tp_mount_table_clear(&table);
     return found;
 }
 
@@ -76,7 +71,7 @@ bool tp_kernel_is_tenpak(const char *path)
     unsigned number;
     uid_t owner;
 
-    return find(path, &number, &owner);
+    return find_connection(path, &number, &owner);
 }
 
 bool tp_kernel_is_mounted(const char *path, dev_t dev)
@@ -90,26 +85,25 @@ bool tp_kernel_connection(const char *path, unsigned *number)
 {
     uid_t owner;
 
-    return find(path, number, &owner);
+    return find_connection(path, number, &owner);
 }
 
 bool tp_kernel_owner(const char *path, uid_t *owner)
 {
     unsigned number;
 
-    return find(path, &number, owner);
+    return find_connection(path, &number, owner);
 }
 
 void tp_kernel_mounts_below(const char *path, void (*fn)(const char *point))
 {
-    struct tp_mount_table table;
+    tp_auto(tp_mount_table_clear) struct tp_mount_table table = {0};
 
     if (tp_mount_table_read(&table) < 0)
         return;
     for (size_t i = 0; i < table.n; i++)
         if (strcmp(table.rows[i].point, path) != 0 && tp_path_is_within(table.rows[i].point, path))
             fn(table.rows[i].point);
-    tp_mount_table_clear(&table);
 }
 
 static void read_ahead_path(dev_t dev, char out[64])
@@ -157,11 +151,10 @@ int tp_kernel_set_read_ahead(dev_t dev, unsigned kb)
     int rc = 0;
 
     read_ahead_path(dev, path);
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    tp_autoclose int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
     if (dprintf(fd, "%u\n", kb) < 0)
         rc = -errno;
-    close(fd);
     return rc;
 }

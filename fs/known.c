@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/cleanup.h"
 #include "base/hash.h"
 
 enum { NAMES_BYTES_MAX = 1 << 20, SEEN = 8192 };
@@ -48,7 +49,7 @@ void tp_known_destroy(struct tp_known *known)
 }
 
 /* Under the lock. */
-static struct generation *current(struct tp_known *known)
+static struct generation *current_generation(struct tp_known *known)
 {
     struct timespec now;
 
@@ -67,8 +68,8 @@ bool tp_known_note(struct tp_known *known, const char *name)
     size_t len = strlen(name) + 1;
     uint64_t hash = tp_xxh3(name, len) | 1;
 
-    pthread_mutex_lock(&known->lock);
-    struct generation *generation = current(known);
+    TP_LOCK_SCOPE(&known->lock);
+    struct generation *generation = current_generation(known);
     uint64_t *seen = &generation->seen[(hash >> 1) % SEEN];
     bool noted = *seen == hash;
     if (!noted && generation->names.len + len <= NAMES_BYTES_MAX &&
@@ -76,7 +77,6 @@ bool tp_known_note(struct tp_known *known, const char *name)
         *seen = hash;
         noted = true;
     }
-    pthread_mutex_unlock(&known->lock);
     return noted;
 }
 
@@ -84,10 +84,9 @@ int tp_known_copy(struct tp_known *known, struct tp_buffer *out)
 {
     int rc = 0;
 
-    pthread_mutex_lock(&known->lock);
+    TP_LOCK_SCOPE(&known->lock);
     for (unsigned i = 0; rc == 0 && i < 2; i++)
         rc = tp_buffer_append(out, known->generations[i].names.data,
                               known->generations[i].names.len);
-    pthread_mutex_unlock(&known->lock);
     return rc;
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "fs/fs.h"
 #include "fs/relocated.h"
 #include "fs/watch.h"
@@ -73,14 +74,13 @@ static struct tp_listing *last_snapshot(struct tp_fs *fs)
 
     if (!tp_watch_is_on(fs->watch) || fstat(fs->root.fd, &st) < 0)
         return NULL;
-    pthread_mutex_lock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
     struct tp_listing *last = fs->listing;
-    if (last && last->stands && tp_plain_same_time(&last->mtime, &st.st_mtim) &&
-        tp_plain_same_time(&last->ctime, &st.st_ctim)) {
+    if (last && last->stands && tp_same_time(&last->mtime, &st.st_mtim) &&
+        tp_same_time(&last->ctime, &st.st_ctim)) {
         listing = last;
         listing->refs++;
     }
-    pthread_mutex_unlock(&fs->lock);
     return listing;
 }
 
@@ -194,8 +194,7 @@ int tp_list_read(fuse_req_t req, struct tp_node *dir, size_t size, off_t off,
 
 void tp_list_release(struct tp_fs *fs, struct fuse_file_info *fi)
 {
-    struct handle *handle = handle_of(fi);
+    tp_autofree struct handle *handle = handle_of(fi);
 
     tp_listing_unref(fs, handle->listing);
-    free(handle);
 }

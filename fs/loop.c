@@ -13,11 +13,12 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "fs/mountinfo.h"
 
-void tp_loop_begin(struct tp_fs *fs)
+void tp_loop_set_mount(struct tp_fs *fs)
 {
-    int fd = open(fs->mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    tp_autoclose int fd = open(fs->mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
     struct tp_mount_table table;
 
     if (fd >= 0 && tp_mount_table_read(&table) == 0) {
@@ -27,15 +28,13 @@ void tp_loop_begin(struct tp_fs *fs)
             atomic_store(&fs->mount_dev, row->dev);
         tp_mount_table_clear(&table);
     }
-    if (fd >= 0)
-        close(fd);
 }
 
 /* 0, or a negative errno. */
-static int check(const struct tp_fs *fs, int fd)
+static int check_mount_of(const struct tp_fs *fs, int fd)
 {
     dev_t own = atomic_load(&fs->mount_dev);
-    struct tp_mount_table table;
+    tp_auto(tp_mount_table_clear) struct tp_mount_table table = {0};
     bool reaches = false;
     int rc = tp_mount_table_read(&table);
 
@@ -44,7 +43,6 @@ static int check(const struct tp_fs *fs, int fd)
     const struct tp_mount_row *row = tp_mount_of(&table, fd);
     /* It was unmounted meanwhile. */
     rc = row ? tp_mount_reaches(&table, row, own, &reaches) : -ENOENT;
-    tp_mount_table_clear(&table);
     return reaches ? -ELOOP : rc;
 }
 
@@ -70,7 +68,7 @@ int tp_loop_open(struct tp_fs *fs, int dirfd, dev_t dev, const char *name)
     fd = openat(dirfd, name, flags);
     if (fd < 0)
         return -errno;
-    rc = is_of(fd, dev) ? 0 : check(fs, fd);
+    rc = is_of(fd, dev) ? 0 : check_mount_of(fs, fd);
     if (rc == 0)
         return fd;
     close(fd);

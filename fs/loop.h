@@ -10,7 +10,7 @@
 #include "fs/fs.h"
 
 /* Once the mount is there, before it is served: which file system it is. */
-void tp_loop_begin(struct tp_fs *fs);
+void tp_loop_set_mount(struct tp_fs *fs);
 
 /* Open NAME in the directory DIRFD, of the file system DEV, with O_PATH and without following a
  * link: a descriptor, or a negative errno. -ELOOP: it is a mount that leads back. */

@@ -2,6 +2,7 @@
 /* The life of a mount: what must hold before it, its session and threads, and its end. */
 #include <config.h>
 
+#include "base/cleanup.h"
 #include "base/cpu.h"
 #include "fs/mount.h"
 
@@ -91,11 +92,11 @@ static int check_not_ours(const char *path, struct tp_error *err)
 
 /* DIR must not show the mount point, and so itself without an end: by whatever way it does, a bind
  * mount, another mount of ours, an overlay. */
-static int look_apart(const struct tp_fs *fs, int dirfd, const char *point, int point_fd,
-                      struct tp_error *err)
+static int check_not_shown(const struct tp_fs *fs, int dirfd, const char *point, int point_fd,
+                           struct tp_error *err)
 {
     const struct tp_mount_row *via = NULL;
-    struct tp_mount_table table;
+    tp_auto(tp_mount_table_clear) struct tp_mount_table table = {0};
     bool covers = false, shows = false;
     int rc = tp_mount_table_read(&table);
 
@@ -113,24 +114,19 @@ static int look_apart(const struct tp_fs *fs, int dirfd, const char *point, int 
         rc = tp_fail(err, EINVAL,
                      "cannot mount '%s' on '%s': it contains its mount point, by the mount at '%s'",
                      fs->dir, point, via->point);
-    tp_mount_table_clear(&table);
     return rc;
 }
 
 static int check_apart(const struct tp_fs *fs, const char *point, struct tp_error *err)
 {
-    int dirfd = open(fs->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    int point_fd = open(point, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    tp_autoclose int dirfd = open(fs->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    tp_autoclose int point_fd = open(point, O_PATH | O_DIRECTORY | O_CLOEXEC);
     int rc;
 
     if (dirfd < 0 || point_fd < 0)
         rc = tp_fail_errno(err, "cannot open '%s'", dirfd < 0 ? fs->dir : point);
     else
-        rc = look_apart(fs, dirfd, point, point_fd, err);
-    if (dirfd >= 0)
-        close(dirfd);
-    if (point_fd >= 0)
-        close(point_fd);
+        rc = check_not_shown(fs, dirfd, point, point_fd, err);
     return rc;
 }
 
@@ -176,12 +172,10 @@ static int check_dir(const char *given, struct tp_fs *fs, struct tp_error *err)
 
 static int check_device(struct tp_error *err)
 {
-    int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+    tp_autoclose int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 
-    if (fd >= 0) {
-        close(fd);
+    if (fd >= 0)
         return 0;
-    }
     if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
         return tp_fail(err, ENODEV,
                        "there is no '/dev/fuse': the kernel has no FUSE, or its module is "
@@ -308,14 +302,13 @@ static void *announce_thread(void *arg)
  * then the session's descriptor is closed without libfuse, which unmounts by path. */
 static void end_session(struct tp_fs *fs, struct fuse_session *session)
 {
-    int null = tp_detach_is_due(fs) ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
+    tp_autoclose int null = tp_detach_is_due(fs) ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
 
     if (null < 0) {
         fuse_session_unmount(session);
         return;
     }
     dup3(null, fuse_session_fd(session), O_CLOEXEC);
-    close(null);
 }
 
 /* Run the session's threads until the mount is gone or a second signal came. */
@@ -348,8 +341,8 @@ static int run_session(struct tp_fs *fs, struct fuse_session *session,
                   : 0;
 }
 
-static int serve(struct tp_fs *fs, const struct tp_mount_options *options,
-                 struct fuse_session *session, struct tp_error *err)
+static int serve_session(struct tp_fs *fs, const struct tp_mount_options *options,
+                         struct fuse_session *session, struct tp_error *err)
 {
     struct ready ready = {fs, options, serve_threads()};
     struct fuse_loop_config *config = fuse_loop_cfg_create();
@@ -357,7 +350,7 @@ static int serve(struct tp_fs *fs, const struct tp_mount_options *options,
 
     if (!config) {
         fuse_session_unmount(session);
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     }
     fuse_loop_cfg_set_max_threads(config, ready.threads);
     fuse_loop_cfg_set_idle_threads(config, ready.threads);
@@ -389,8 +382,8 @@ static int mount_and_serve(struct tp_fs *fs, const struct tp_mount_options *opti
         rc = tp_fail(err, EPERM, "cannot mount on '%s': the kernel or fusermount3 refused it",
                      fs->mountpoint);
     } else {
-        tp_loop_begin(fs);
-        rc = serve(fs, options, session, err);
+        tp_loop_set_mount(fs);
+        rc = serve_session(fs, options, session, err);
     }
     fuse_session_destroy(session);
     return rc;
@@ -399,12 +392,12 @@ static int mount_and_serve(struct tp_fs *fs, const struct tp_mount_options *opti
 int tp_mount_run(const struct tp_mount_options *given, struct tp_error *err)
 {
     struct tp_mount_options cut = *given, *options = &cut;
-    struct tp_fs *fs = calloc(1, sizeof *fs);
+    tp_autofree struct tp_fs *fs = calloc(1, sizeof *fs);
     struct tp_signal_mask mask;
     int rc;
 
     if (!fs)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     fs->root.fd = -1;
     pthread_mutex_init(&fs->lock, NULL);
     pthread_mutex_init(&fs->logged_lock, NULL);
@@ -437,6 +430,5 @@ int tp_mount_run(const struct tp_mount_options *given, struct tp_error *err)
     pthread_cond_destroy(&fs->opened);
     pthread_mutex_destroy(&fs->logged_lock);
     pthread_mutex_destroy(&fs->lock);
-    free(fs);
     return rc;
 }

@@ -69,6 +69,8 @@ uint64_t tp_mount_default_cache(void);
  */
 int tp_mount_run(const struct tp_mount_options *options, struct tp_error *err);
 
+/* --- status.c --- */
+
 /* What is in effect in the mount at MOUNTPOINT, as JSON (schema tenpak.mount/1): one line with a 0
  * after it, the caller frees it. -EINVAL: no tenpak mount is there. */
 int tp_mount_status(const char *mountpoint, char **json, struct tp_error *err);

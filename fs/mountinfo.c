@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
+#include "base/cleanup.h"
 #include "fs/kernel.h"
 
 /* Places that are followed at most: more is no directory of models. */
@@ -19,7 +20,7 @@ enum { PLACES_MAX = 4096 };
 /* --- Reading ------------------------------------------------------------------------------- */
 
 /* The kernel writes blanks, tabs, newlines and backslashes as \ooo. */
-static char *unescape(char *text)
+static char *unescape_octal(char *text)
 {
     char *to = text;
 
@@ -39,7 +40,7 @@ static char *unescape(char *text)
  * ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [TAG...] - TYPE SOURCE OPTIONS. False when it has
  * another form.
  */
-static bool parse(char *line, struct tp_mount_row *out)
+static bool parse_row(char *line, struct tp_mount_row *out)
 {
     char *fields[6], *rest = line;
     unsigned high, low;
@@ -55,11 +56,11 @@ static bool parse(char *line, struct tp_mount_row *out)
     out->id = (unsigned)strtoul(fields[0], NULL, 10);
     out->parent = (unsigned)strtoul(fields[1], NULL, 10);
     out->dev = makedev(high, low);
-    out->root = unescape(fields[3]);
-    out->point = unescape(fields[4]);
+    out->root = unescape_octal(fields[3]);
+    out->point = unescape_octal(fields[4]);
     out->type = strsep(&rest, " ");
     char *source = strsep(&rest, " ");
-    out->source = source ? unescape(source) : "";
+    out->source = source ? unescape_octal(source) : "";
     out->options = rest ? rest : "";
     return true;
 }
@@ -74,7 +75,7 @@ static int add_line(struct tp_mount_table *table, char *line)
         table->rows = rows;
         table->cap = cap;
     }
-    if (!parse(line, &table->rows[table->n]))
+    if (!parse_row(line, &table->rows[table->n]))
         return -EIO;
     table->n++;
     return 0;
@@ -213,7 +214,8 @@ static void clear_places(struct places *list)
 }
 
 /* The uppermost mount that PATH lies in. */
-static const struct tp_mount_row *holder(const struct tp_mount_table *table, const char *path)
+static const struct tp_mount_row *mount_of_path(const struct tp_mount_table *table,
+                                                const char *path)
 {
     const struct tp_mount_row *best = NULL;
 
@@ -228,7 +230,7 @@ static const struct tp_mount_row *holder(const struct tp_mount_table *table, con
 static int add_layer(struct places *list, const char *path, const char *within,
                      const struct tp_mount_row *via)
 {
-    const struct tp_mount_row *row = *path == '/' ? holder(list->table, path) : NULL;
+    const struct tp_mount_row *row = *path == '/' ? mount_of_path(list->table, path) : NULL;
     char *layer = row ? move_path(row->root, path, row->point) : NULL;
 
     if (!row)
@@ -251,7 +253,7 @@ static int add_layers(struct places *list, const struct tp_mount_row *row, const
             if (strncmp(option, keys[i], strlen(keys[i])) != 0)
                 continue;
             while (rc == 0 && (dir = strsep(&dirs, ":")))
-                rc = add_layer(list, unescape(dir), within, row);
+                rc = add_layer(list, unescape_octal(dir), within, row);
         }
     free(options);
     return rc;
@@ -263,7 +265,7 @@ static bool is_ours(const struct tp_mount_row *row)
 }
 
 /* What a place shows that lies elsewhere. */
-static int follow(struct places *list, size_t at)
+static int follow_place(struct places *list, size_t at)
 {
     const struct tp_mount_table *table = list->table;
     char within[PATH_MAX];
@@ -280,12 +282,11 @@ static int follow(struct places *list, size_t at)
             rc = add_layers(list, row, within);
         if (rc < 0 || !parent || parent == row || parent->dev != place.dev)
             continue;
-        char *point = move_path(parent->root, row->point, parent->point);
+        tp_autofree char *point = move_path(parent->root, row->point, parent->point);
         if (point && is_in(&place, parent->dev, point)) {
             char *root = strdup(row->root);
             rc = add_place(list, row->dev, root, place.via ? place.via : row);
         }
-        free(point);
     }
     return rc;
 }
@@ -298,7 +299,7 @@ static int find_place(const struct tp_mount_table *table, int fd, const char *pa
 
     /* What is mounted over it since has hidden it by this path. */
     if (!row || !tp_path_is_within(path, row->point))
-        row = holder(table, path);
+        row = mount_of_path(table, path);
     *out = (struct place){.path = row ? move_path(row->root, path, row->point) : NULL};
     if (!out->path)
         return -ENOMEM;
@@ -336,7 +337,7 @@ int tp_mounts_show(const struct tp_mount_table *table, int fd, const char *path,
         *shows = is_in(&list.places[i], target.dev, target.path);
         *via = list.places[i].via;
         if (!*shows)
-            rc = follow(&list, i);
+            rc = follow_place(&list, i);
     }
     clear_places(&list);
     free(target.path);
@@ -356,7 +357,7 @@ int tp_mount_reaches(const struct tp_mount_table *table, const struct tp_mount_r
     for (size_t i = 0; rc == 0 && i < list.n && !*reaches; i++) {
         *reaches = list.places[i].dev == dev;
         if (!*reaches)
-            rc = follow(&list, i);
+            rc = follow_place(&list, i);
     }
     clear_places(&list);
     return rc;

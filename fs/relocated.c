@@ -15,7 +15,7 @@
 enum { FOLLOW_MAX = 8 };
 
 /* An access list is not read: a directory that has one is not passed through. */
-static bool has_list(struct tp_fs *fs, struct tp_node *node)
+static bool has_access_list(struct tp_fs *fs, struct tp_node *node)
 {
     char list[1024];
     size_t len;
@@ -32,7 +32,7 @@ static bool same_access(struct tp_fs *fs, struct tp_node *node, const struct sta
                         const struct stat *was)
 {
     return now->st_mode == was->st_mode && now->st_uid == was->st_uid &&
-           now->st_gid == was->st_gid && !has_list(fs, node);
+           now->st_gid == was->st_gid && !has_access_list(fs, node);
 }
 
 /* Whether a directory above it lets the caller through by its mode; of the caller's groups only
@@ -46,11 +46,11 @@ static bool may_pass(struct tp_fs *fs, struct tp_node *node, const struct stat *
         needed = S_IXUSR;
     else if (caller->gid == now->st_gid)
         needed = S_IXGRP;
-    return (now->st_mode & needed) == needed && !has_list(fs, node);
+    return (now->st_mode & needed) == needed && !has_access_list(fs, node);
 }
 
-static int look_in(struct tp_fs *fs, struct tp_node *node, const char *name, uint64_t alias,
-                   struct fuse_entry_param *entry)
+static int lookup_in(struct tp_fs *fs, struct tp_node *node, const char *name, uint64_t alias,
+                     struct fuse_entry_param *entry)
 {
     int rc = node->ops->lookup(fs, node, name, alias, entry);
 
@@ -75,7 +75,7 @@ static int find_place(struct tp_fs *fs, const struct tp_place *place, const stru
         next = strchr(name, '/');
         if (next)
             *next++ = 0;
-        rc = look_in(fs, node, name, 0, &entry);
+        rc = lookup_in(fs, node, name, 0, &entry);
         if (rc != 0)
             break;
         tp_node_forget(fs, node, 1);
@@ -94,8 +94,9 @@ static int find_place(struct tp_fs *fs, const struct tp_place *place, const stru
 
 /* Ask ACT of the directory that has the place of DIR, which is known as long as that takes, and of
  * the next one where it answers -ESTALE. */
-static int act_in_place(fuse_req_t req, struct tp_node *dir,
-                        int (*act)(struct tp_fs *fs, struct tp_node *now, void *arg), void *arg)
+static int call_at_new_place(fuse_req_t req, struct tp_node *dir,
+                             int (*act)(struct tp_fs *fs, struct tp_node *now, void *arg),
+                             void *arg)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
     struct tp_place place;
@@ -125,14 +126,14 @@ static int search_in(struct tp_fs *fs, struct tp_node *now, void *arg)
 {
     const struct search *s = arg;
 
-    return look_in(fs, now, s->name, s->alias, s->entry);
+    return lookup_in(fs, now, s->name, s->alias, s->entry);
 }
 
 int tp_relocated_lookup(fuse_req_t req, struct tp_node *dir, const char *name,
                         struct fuse_entry_param *entry)
 {
     struct search s = {name, dir->generation, entry};
-    int rc = act_in_place(req, dir, search_in, &s);
+    int rc = call_at_new_place(req, dir, search_in, &s);
 
     /* The kernel would not hear of the next change of place. */
     entry->entry_timeout = 0;
@@ -159,7 +160,7 @@ int tp_relocated_remove(fuse_req_t req, struct tp_node *dir, const char *name, b
     struct removal r = {req, name, is_dir, 0};
 
     if (remove_from(fuse_req_userdata(req), dir, &r) == -ESTALE)
-        act_in_place(req, dir, remove_from, &r);
+        call_at_new_place(req, dir, remove_from, &r);
     return r.rc;
 }
 
@@ -170,5 +171,5 @@ static int list_in(struct tp_fs *fs, struct tp_node *now, void *arg)
 
 int tp_relocated_snapshot(fuse_req_t req, struct tp_node *dir, struct tp_listing *listing)
 {
-    return act_in_place(req, dir, list_in, listing);
+    return call_at_new_place(req, dir, list_in, listing);
 }

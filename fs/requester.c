@@ -22,7 +22,7 @@
      BIT(SIGTTIN) | BIT(SIGTTOU))
 
 /* Whether the kernel lists processes at all. */
-static bool is_proc_there(void)
+static bool is_proc_mounted(void)
 {
     struct stat st;
 
@@ -57,7 +57,7 @@ bool tp_requester_is_gone(pid_t tid, bool absent)
     snprintf(path, sizeof path, "/proc/%d/status", (int)tid);
     status = fopen(path, "re");
     if (!status)
-        return absent && errno == ENOENT && is_proc_there();
+        return absent && errno == ENOENT && is_proc_mounted();
     gone = will_end(status);
     fclose(status);
     return gone;

@@ -30,7 +30,7 @@ struct tp_signals {
     atomic_bool ended;
 };
 
-static void ignore(int signal)
+static void ignore_signal(int signal)
 {
     (void)signal;
 }
@@ -45,7 +45,7 @@ static void set_of_ends(sigset_t *set)
 
 void tp_signals_block(struct tp_signal_mask *mask)
 {
-    struct sigaction pipe = {.sa_handler = SIG_IGN}, wake = {.sa_handler = ignore};
+    struct sigaction pipe = {.sa_handler = SIG_IGN}, wake = {.sa_handler = ignore_signal};
     sigset_t ends;
 
     set_of_ends(&ends);
@@ -110,7 +110,7 @@ int tp_signals_start(struct fuse_session *session, struct tp_fs *fs, struct tp_s
     struct tp_signals *signals = calloc(1, sizeof *signals);
 
     if (!signals)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     signals->session = session;
     signals->fs = fs;
     signals->session_thread = pthread_self();

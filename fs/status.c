@@ -12,14 +12,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/json.h"
+#include "base/json_write.h"
 #include "fs/control/control.h"
 #include "fs/fs.h"
 #include "fs/kernel.h"
 #include "fs/hot/promote.h"
 #include "fs/watch.h"
 
-static double uptime(const struct tp_fs *fs)
+static double mount_uptime(const struct tp_fs *fs)
 {
     struct timespec now;
 
@@ -104,7 +104,7 @@ int tp_status_write(struct tp_fs *fs, struct tp_buffer *out)
     tp_json_put_string(&json, "mountpoint", fs->mountpoint);
     tp_json_put_bool(&json, "writable", !fs->options->read_only);
     tp_json_put_bool(&json, "allow_other", fs->options->allow_other);
-    tp_json_put_double(&json, "uptime_seconds", uptime(fs));
+    tp_json_put_double(&json, "uptime_seconds", mount_uptime(fs));
     tp_json_put_u64(&json, "open_files", atomic_load(&fs->open_n));
     put_cache(&json, fs);
     put_kernel(&json, fs);
@@ -122,7 +122,7 @@ int tp_mount_status(const char *mountpoint, char **json, struct tp_error *err)
     char *text = malloc(capacity + 1);
 
     if (!text)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     ssize_t n = getxattr(mountpoint, TP_STATUS_XATTR, text, capacity);
     if (n < 0) {
         int code = errno;

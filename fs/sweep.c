@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/thread.h"
 #include "fs/fs.h"
 
@@ -82,7 +83,7 @@ struct tp_sweep *tp_sweep_create(struct tp_fs *fs)
 }
 
 /* False: this kernel does not know how. */
-static bool prune(struct tp_sweep *sweep, const struct tp_plain_place *places, unsigned n)
+static bool prune_dentries(struct tp_sweep *sweep, const struct tp_plain_place *places, unsigned n)
 {
     struct notify_prune notice = {.code = NOTIFY_PRUNE, .count = n};
 
@@ -96,7 +97,7 @@ static bool prune(struct tp_sweep *sweep, const struct tp_plain_place *places, u
  * Also what is open, from then on under no name. The kernel makes us wait for look-ups in the
  * directory.
  */
-static void forget(struct tp_sweep *sweep, const struct tp_plain_place *places, unsigned n)
+static void forget_names(struct tp_sweep *sweep, const struct tp_plain_place *places, unsigned n)
 {
     for (unsigned i = 0; i < n && !atomic_load(&sweep->ends); i++)
         if (!places[i].is_directory && places[i].name)
@@ -114,10 +115,10 @@ static void sweep_once(struct tp_sweep *sweep)
     for (unsigned i = 0; i < TP_FS_BUCKETS && left > 0 && !atomic_load(&sweep->ends); i++) {
         unsigned n = tp_plain_places(sweep->fs, sweep->at, places, left < BATCH ? left : BATCH);
         sweep->at = (sweep->at + 1) % TP_FS_BUCKETS;
-        if (n > 0 && atomic_load(&sweep->prunes) && !prune(sweep, places, n))
+        if (n > 0 && atomic_load(&sweep->prunes) && !prune_dentries(sweep, places, n))
             atomic_store(&sweep->prunes, false);
         if (!atomic_load(&sweep->prunes))
-            forget(sweep, places, n);
+            forget_names(sweep, places, n);
         for (unsigned j = 0; j < n; j++)
             free(places[j].name);
         left -= n;
@@ -145,17 +146,15 @@ static void *sweep_thread(void *arg)
 void tp_sweep_start(struct tp_sweep *sweep, struct fuse_session *session)
 {
     sweep->session = session;
-    pthread_mutex_lock(&sweep->stopping);
+    TP_LOCK_SCOPE(&sweep->stopping);
     sweep->started = pthread_create(&sweep->thread, NULL, sweep_thread, sweep) == 0;
-    pthread_mutex_unlock(&sweep->stopping);
 }
 
-void tp_sweep_call(struct tp_sweep *sweep)
+void tp_sweep_request(struct tp_sweep *sweep)
 {
-    pthread_mutex_lock(&sweep->lock);
+    TP_LOCK_SCOPE(&sweep->lock);
     sweep->called = true;
     pthread_cond_signal(&sweep->wake);
-    pthread_mutex_unlock(&sweep->lock);
 }
 
 bool tp_sweep_wait(struct tp_sweep *sweep, unsigned *tries)
@@ -163,7 +162,7 @@ bool tp_sweep_wait(struct tp_sweep *sweep, unsigned *tries)
     const struct timespec pause = {.tv_nsec = WAIT_MS * 1000000L};
     bool may = (*tries)++ < WAIT_TRIES && atomic_load(&sweep->prunes) && !atomic_load(&sweep->ends);
 
-    tp_sweep_call(sweep);
+    tp_sweep_request(sweep);
     may = atomic_fetch_add(&sweep->waiting, 1) < WAITING_MOST && may;
     if (may)
         nanosleep(&pause, NULL);
@@ -175,11 +174,10 @@ bool tp_sweep_wait(struct tp_sweep *sweep, unsigned *tries)
 static void end_thread(struct tp_sweep *sweep, unsigned seconds)
 {
     atomic_store(&sweep->ends, true);
-    tp_sweep_call(sweep);
-    pthread_mutex_lock(&sweep->stopping);
+    tp_sweep_request(sweep);
+    TP_LOCK_SCOPE(&sweep->stopping);
     if (sweep->started)
         sweep->started = !tp_thread_join(sweep->thread, seconds);
-    pthread_mutex_unlock(&sweep->stopping);
 }
 
 void tp_sweep_stop(struct tp_sweep *sweep)

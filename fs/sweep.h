@@ -33,7 +33,7 @@ void tp_sweep_stop(struct tp_sweep *sweep);
 void tp_sweep_destroy(struct tp_sweep *sweep);
 
 /* Too many are known: begin, from any thread. */
-void tp_sweep_call(struct tp_sweep *sweep);
+void tp_sweep_request(struct tp_sweep *sweep);
 /* There is no descriptor left: begin, and wait a moment. False: it has been long enough, or others
  * wait already, or waiting is of no use (before Linux 6.18 a look-up keeps the kernel from
  * forgetting). */

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "fs/daemon.h"
 #include "fs/fs.h"
 #include "fs/kernel.h"
@@ -82,7 +83,7 @@ static int detach_and_wait(const char *path, bool lazy)
 
 int tp_unmount(const char *mountpoint, bool lazy, struct tp_error *err)
 {
-    char *path;
+    tp_autofree char *path = NULL;
     int rc = tp_kernel_canonical(mountpoint, &path, err);
 
     if (rc < 0)
@@ -102,6 +103,5 @@ int tp_unmount(const char *mountpoint, bool lazy, struct tp_error *err)
         tp_fail(err, EBUSY, "'%s' is in use", mountpoint);
     else if (rc < 0 && rc != -EINVAL)
         tp_fail(err, -rc, "cannot unmount '%s': %s", mountpoint, strerror(-rc));
-    free(path);
     return rc;
 }

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/buffer.h"
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "fs/fs.h"
@@ -71,7 +72,7 @@ typedef int (*expire_flags_fn)(struct fuse_session *session, fuse_ino_t parent, 
                                size_t len, unsigned flags);
 
 /* Releases before 3.15 have one argument more, of an enumeration; 1 is to expire only. */
-static void expire(struct fuse_session *session, const char *name)
+static void expire_name(struct fuse_session *session, const char *name)
 {
     const bool has_flags = _Generic(&fuse_lowlevel_notify_expire_entry, expire_fn : 0, default : 1);
     void (*function)(void) = (void (*)(void))fuse_lowlevel_notify_expire_entry;
@@ -148,7 +149,7 @@ struct tp_watch *tp_watch_create(int dirfd)
  * The kernel forgets the name and the unused names below it: nodes that it knows keep the space of
  * removed files.
  */
-static void forget(struct fuse_session *session, const char *name)
+static void forget_name(struct fuse_session *session, const char *name)
 {
     fuse_lowlevel_notify_inval_entry(session, FUSE_ROOT_ID, name, strlen(name));
 }
@@ -167,8 +168,8 @@ static bool model_of(const char *name, char model[NAME_MAX + 1])
 }
 
 /* NAME and what a pack of that name shows as. */
-static void notify(struct tp_watch *watch, const char *name,
-                   void (*how)(struct fuse_session *session, const char *name))
+static void notify_change(struct tp_watch *watch, const char *name,
+                          void (*how)(struct fuse_session *session, const char *name))
 {
     char model[NAME_MAX + 1];
 
@@ -194,12 +195,12 @@ static bool is_loss(const struct inotify_event *event)
            (event->mask & IN_MOVED_TO && tp_place_is_pack_name(event->name));
 }
 
-static void tell_again(struct tp_watch *watch)
+static void notify_again(struct tp_watch *watch)
 {
     const char *names = (const char *)watch->again.data;
 
     for (size_t at = 0; at < watch->again.len; at += strlen(names + at) + 1) {
-        notify(watch, names + at, expire);
+        notify_change(watch, names + at, expire_name);
         notify_access(watch, names + at);
     }
     tp_buffer_clear(&watch->again);
@@ -218,7 +219,7 @@ static int forget_all(struct tp_watch *watch)
     const char *names = (const char *)watch->again.data;
 
     for (size_t at = before; rc == 0 && at < watch->again.len; at += strlen(names + at) + 1)
-        expire(watch->session, names + at);
+        expire_name(watch->session, names + at);
     return rc;
 }
 
@@ -247,7 +248,7 @@ static void take_events(struct tp_watch *watch, char *events)
             } else if (event->len > 0 && (!(event->mask & (IN_CLOSE_WRITE | IN_ATTRIB)) ||
                                           tp_place_is_pack_name(event->name))) {
                 bool lost = is_loss(event);
-                notify(watch, event->name, lost ? forget : expire);
+                notify_change(watch, event->name, lost ? forget_name : expire_name);
                 if (event->mask & IN_ATTRIB)
                     notify_access(watch, event->name);
                 watch->lost |= lost;
@@ -258,10 +259,10 @@ static void take_events(struct tp_watch *watch, char *events)
     }
 }
 
-static void *run(void *arg)
+static void *watch_thread(void *arg)
 {
     struct tp_watch *watch = arg;
-    char *events = malloc(EVENTS_BYTES);
+    tp_autofree char *events = malloc(EVENTS_BYTES);
     struct pollfd fds[2] = {{watch->inotify, POLLIN, 0}, {watch->stop, POLLIN, 0}};
 
     while (events) {
@@ -272,11 +273,10 @@ static void *run(void *arg)
             break;
         /* Also when new ones keep coming, then with these. */
         if (n == 0 || watch->again.len > EVENTS_BYTES)
-            tell_again(watch);
+            notify_again(watch);
         if (n > 0)
             take_events(watch, events);
     }
-    free(events);
     return NULL;
 }
 
@@ -287,7 +287,7 @@ void tp_watch_start(struct tp_watch *watch, struct fuse_session *session, struct
     watch->session = session;
     watch->fs = fs;
     pthread_mutex_lock(&watch->stopping);
-    bool started = watch->started = pthread_create(&watch->thread, NULL, run, watch) == 0;
+    bool started = watch->started = pthread_create(&watch->thread, NULL, watch_thread, watch) == 0;
     pthread_mutex_unlock(&watch->stopping);
     if (!started)
         give_up(watch, "no thread");
@@ -317,27 +317,26 @@ void tp_watch_start(struct tp_watch *watch, struct fuse_session *session, struct
 #endif
 
 /* Forever where SECONDS is 0. */
-static void stop(struct tp_watch *watch, unsigned seconds)
+static void stop_watching(struct tp_watch *watch, unsigned seconds)
 {
     const uint64_t one = 1;
 
-    pthread_mutex_lock(&watch->stopping);
+    TP_LOCK_SCOPE(&watch->stopping);
     if (watch->started && write(watch->stop, &one, sizeof one) == (ssize_t)sizeof one)
         watch->started = !tp_thread_join(watch->thread, seconds);
-    pthread_mutex_unlock(&watch->stopping);
 }
 
 void tp_watch_stop(struct tp_watch *watch)
 {
     if (watch)
-        stop(watch, WAIT_SECONDS);
+        stop_watching(watch, WAIT_SECONDS);
 }
 
 void tp_watch_destroy(struct tp_watch *watch)
 {
     if (!watch)
         return;
-    stop(watch, 0);
+    stop_watching(watch, 0);
     if (watch->inotify >= 0)
         close(watch->inotify);
     if (watch->stop >= 0)

@@ -38,7 +38,7 @@ const char *tp_serve_token_file(const struct tp_serve *serve)
     return "";
 }
 
-bool tp_serve_is_keeper(const struct tp_serve *serve)
+bool tp_serve_is_owner(const struct tp_serve *serve)
 {
     (void)serve;
     return false;

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/json.h"
 #include "serve/call.h"
 #include "store/names.h"
@@ -23,8 +24,8 @@ static int find_pack(struct tp_call *call, char **path, char etag[TP_SHA256_HEX 
                      struct tp_error *err)
 {
     struct tp_serve *serve = call->serve;
-    struct tp_buffer text = {0};
-    struct tp_json *report = NULL;
+    tp_auto(tp_buffer_clear) struct tp_buffer text = {0};
+    tp_autojson struct tp_json *report = NULL;
     struct tp_job_status status;
     struct tp_pack_id id;
     char hex[TP_SHA256_HEX];
@@ -43,7 +44,7 @@ static int find_pack(struct tp_call *call, char **path, char etag[TP_SHA256_HEX 
         rc = tp_json_parse(text.data, text.len, &report, err);
     if (rc == 0 &&
         !(*path = tp_path_join(tp_store_dir(serve->store), status.subject, TP_PACK_SUFFIX)))
-        rc = tp_fail(err, ENOMEM, "out of memory");
+        rc = tp_oom(err);
     if (rc == 0 && tp_pack_identify(*path, &id, NULL) < 0)
         rc = tp_fail(err, ENOENT, "the pack '%s' is not there any more", status.subject);
     if (rc == 0) {
@@ -54,8 +55,6 @@ static int find_pack(struct tp_call *call, char **path, char etag[TP_SHA256_HEX 
             rc = tp_fail(err, ENOENT, "the pack '%s' is another than the job '%s' made",
                          status.subject, call->id);
     }
-    tp_json_free(report);
-    tp_buffer_clear(&text);
     return rc;
 }
 
@@ -146,7 +145,7 @@ static enum MHD_Result send_file(struct tp_call *call, int fd, uint64_t size, co
     return rc;
 }
 
-enum MHD_Result tp_call_artifact(struct tp_call *call)
+enum MHD_Result tp_call_send_artifact(struct tp_call *call)
 {
     char etag[TP_SHA256_HEX + 2], *path = NULL;
     struct tp_error err = {0};

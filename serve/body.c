@@ -10,6 +10,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/json.h"
 #include "serve/call.h"
 
@@ -39,7 +40,7 @@ static int check_base(const char *base, struct tp_error *err)
 static int read_body(const struct tp_call *call, enum tp_verb verb, bool with_base,
                      struct tp_request *request, unsigned *code, struct tp_error *err)
 {
-    struct tp_json *root = NULL;
+    tp_autojson struct tp_json *root = NULL;
     const char *base;
     int rc = tp_json_parse(call->body.data, call->body.len, &root, err);
 
@@ -55,28 +56,25 @@ static int read_body(const struct tp_call *call, enum tp_verb verb, bool with_ba
         *code = 409;
         rc = tp_fail(err, EINVAL, "'%s' cannot be its own base", base);
     }
-    tp_json_free(root);
     return rc;
 }
 
-static enum MHD_Result submit(struct tp_call *call, const struct tp_request *request)
+static enum MHD_Result submit_request(struct tp_call *call, const struct tp_request *request)
 {
-    struct tp_asker asker = {geteuid(), getegid(), getpid(), "tenpak serve"};
+    struct tp_requester requester = {geteuid(), getegid(), getpid(), "tenpak serve"};
     char ids[1][TP_JOB_ID_MAX];
     struct tp_request_spot spot = {0};
     struct tp_error err = {0};
-    struct tp_buffer text = {0};
+    tp_auto(tp_buffer_clear) struct tp_buffer text = {0};
     char location[TP_JOB_ID_MAX + 16];
-    int rc = tp_jobs_submit(call->serve->jobs, request, 1, &asker, ids, &spot, &err);
+    int rc = tp_jobs_submit(call->serve->jobs, request, 1, &requester, ids, &spot, &err);
 
     if (rc < 0)
         return spot.conflict ? tp_call_refuse(call, 409, -rc, err.message)
                              : tp_call_fail(call, rc, &err);
     rc = tp_jobs_reply(0, ids, 1, NULL, NULL, &text);
-    if (rc < 0) {
-        tp_buffer_clear(&text);
+    if (rc < 0)
         return tp_call_fail(call, rc, &err);
-    }
     snprintf(location, sizeof location, "/status/%s", ids[0]);
     return tp_call_accepted(call, location, &text);
 }
@@ -95,6 +93,6 @@ enum MHD_Result tp_call_submit(struct tp_call *call, enum tp_verb verb, bool wit
         return tp_call_refuse(call, 413, E2BIG, "the body is longer than 64 KiB");
     rc = read_body(call, verb, with_base, &request, &code, &err);
     if (rc == 0)
-        return submit(call, &request);
+        return submit_request(call, &request);
     return code ? tp_call_refuse(call, code, -rc, err.message) : tp_call_fail(call, rc, &err);
 }

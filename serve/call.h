@@ -37,6 +37,8 @@ struct tp_call {
     uint64_t seen; /* bytes of it */
 };
 
+/* --- reply.c --- */
+
 /* Each answers the call and returns the result for MHD. */
 enum MHD_Result tp_call_reply(struct tp_call *call, unsigned code, const char *type,
                               struct tp_buffer *text);
@@ -55,22 +57,33 @@ enum MHD_Result tp_call_refuse_with(struct tp_call *call, unsigned code, int err
 /* 405, with what is allowed. */
 enum MHD_Result tp_call_wrong_method(struct tp_call *call, const char *allowed);
 
+/* --- server.c --- */
+
 /* MHD's handler of requests, CLS a struct tp_serve, and of their ends. */
-enum MHD_Result tp_call_take(void *cls, struct MHD_Connection *connection, const char *url,
-                             const char *method, const char *version, const char *data, size_t *len,
-                             void **con_cls);
+enum MHD_Result tp_call_receive(void *cls, struct MHD_Connection *connection, const char *url,
+                                const char *method, const char *version, const char *data,
+                                size_t *len, void **con_cls);
 void tp_call_end(void *cls, struct MHD_Connection *connection, void **con_cls,
                  enum MHD_RequestTerminationCode why);
+
+/* --- framing.c --- */
 
 /* Whether the headers say in one way what the body is. Otherwise the call is refused and its
  * connection closed; *RESULT is the result for MHD. */
 bool tp_call_is_framed(struct tp_call *call, const char *version, enum MHD_Result *result);
 
+/* --- route.c --- */
+
 /* Find the route and answer. */
 enum MHD_Result tp_call_answer(struct tp_call *call);
 
+/* --- artifact.c --- */
+
 /* The pack that a job made, or the part of it that is asked for. */
-enum MHD_Result tp_call_artifact(struct tp_call *call);
+enum MHD_Result tp_call_send_artifact(struct tp_call *call);
+
+/* --- body.c --- */
+
 /* The request in the body becomes a job; WITH_BASE: it must name a base. */
 enum MHD_Result tp_call_submit(struct tp_call *call, enum tp_verb verb, bool with_base);
 

@@ -47,7 +47,8 @@ static enum MHD_Result take_header(void *cls, enum MHD_ValueKind kind, const cha
     return MHD_YES;
 }
 
-static enum MHD_Result refuse(struct tp_call *call, unsigned code, int error, const char *why)
+static enum MHD_Result refuse_framing(struct tp_call *call, unsigned code, int error,
+                                      const char *why)
 {
     return tp_call_refuse_with(call, code, error, why, "Connection", "close");
 }
@@ -60,17 +61,20 @@ bool tp_call_is_framed(struct tp_call *call, const char *version, enum MHD_Resul
     *result = MHD_YES;
     for (unsigned i = 0; i < ONCE; i++)
         if (h.count[i] > 1) {
-            *result = refuse(call, 400, EINVAL, "a header that is given once is given twice");
+            *result =
+                refuse_framing(call, 400, EINVAL, "a header that is given once is given twice");
             return false;
         }
     if (h.odd)
-        *result = refuse(call, 400, EINVAL, "a header has an invalid name");
+        *result = refuse_framing(call, 400, EINVAL, "a header has an invalid name");
     else if (h.count[LENGTH] && h.count[CODING])
-        *result = refuse(call, 400, EINVAL, "Content-Length and Transfer-Encoding are both given");
+        *result = refuse_framing(call, 400, EINVAL,
+                                 "Content-Length and Transfer-Encoding are both given");
     else if (h.count[CODING] && strcmp(version, "HTTP/1.1") != 0)
-        *result = refuse(call, 400, EINVAL, "Transfer-Encoding is one of HTTP/1.1");
+        *result = refuse_framing(call, 400, EINVAL, "Transfer-Encoding is one of HTTP/1.1");
     else if (h.count[CODING] && strcasecmp(h.coding, "chunked") != 0)
-        *result = refuse(call, 501, EOPNOTSUPP, "the one transfer coding that is read is chunked");
+        *result = refuse_framing(call, 501, EOPNOTSUPP,
+                                 "the one transfer coding that is read is chunked");
     else
         return true;
     return false;

@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/json.h"
+#include "base/cleanup.h"
+#include "base/json_write.h"
 #include "serve/call.h"
 
 static const struct {
@@ -62,7 +63,7 @@ enum MHD_Result tp_call_refuse_with(struct tp_call *call, unsigned code, int err
                                     const char *message, const char *header, const char *value)
 {
     const char *name = strerrorname_np(error);
-    struct tp_buffer text = {0};
+    tp_auto(tp_buffer_clear) struct tp_buffer text = {0};
     struct tp_json_writer json;
 
     tp_json_writer_init(&json, &text, true);
@@ -71,10 +72,8 @@ enum MHD_Result tp_call_refuse_with(struct tp_call *call, unsigned code, int err
     tp_json_put_i64(&json, "errno", error);
     tp_json_put_string(&json, "message", message);
     tp_json_end_object(&json);
-    if (tp_json_writer_finish(&json) < 0) {
-        tp_buffer_clear(&text);
+    if (tp_json_writer_finish(&json) < 0)
         return MHD_NO;
-    }
     return send_text(call, code, "application/json", &text, header, value);
 }
 

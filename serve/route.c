@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/json.h"
+#include "base/cleanup.h"
+#include "base/json_write.h"
 #include "serve/call.h"
 
 #define JSON "application/json"
@@ -22,7 +23,7 @@ struct route {
 
 static enum MHD_Result answer_health(struct tp_call *call, const struct route *route)
 {
-    struct tp_buffer text = {0};
+    tp_auto(tp_buffer_clear) struct tp_buffer text = {0};
     struct tp_json_writer json;
 
     (void)route;
@@ -33,10 +34,8 @@ static enum MHD_Result answer_health(struct tp_call *call, const struct route *r
     tp_json_put_string(&json, "status", "ok");
     tp_json_put_bool(&json, "exposed", call->serve->exposed);
     tp_json_end_object(&json);
-    if (tp_json_writer_finish(&json) < 0) {
-        tp_buffer_clear(&text);
+    if (tp_json_writer_finish(&json) < 0)
         return MHD_NO;
-    }
     return tp_call_reply(call, 200, JSON, &text);
 }
 
@@ -114,7 +113,7 @@ static enum MHD_Result answer_openapi(struct tp_call *call, const struct route *
 static enum MHD_Result answer_artifact(struct tp_call *call, const struct route *route)
 {
     (void)route;
-    return tp_call_artifact(call);
+    return tp_call_send_artifact(call);
 }
 
 static enum MHD_Result answer_jobs(struct tp_call *call, const struct route *route)

@@ -22,6 +22,8 @@ struct tp_serve_options {
     const char *token_file; /* NULL: DIR/.tenpak/token, made when it is not there */
 };
 
+/* --- server.c --- */
+
 /* Whether this build can. */
 bool tp_serve_is_built(void);
 /* Answers requests from threads of its own from now on. -EOPNOTSUPP: not in this build.
@@ -35,6 +37,6 @@ void tp_serve_stop(struct tp_serve *serve);
 const char *tp_serve_url(const struct tp_serve *serve);
 const char *tp_serve_token_file(const struct tp_serve *serve);
 /* Whether it answers for DIR, or a mount does and this runs only its own jobs. */
-bool tp_serve_is_keeper(const struct tp_serve *serve);
+bool tp_serve_is_owner(const struct tp_serve *serve);
 
 #endif

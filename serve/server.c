@@ -84,9 +84,9 @@ static enum MHD_Result take_body(struct tp_call *call, const char *data, size_t 
     return call->seen > DROP_BYTES ? MHD_NO : MHD_YES;
 }
 
-enum MHD_Result tp_call_take(void *cls, struct MHD_Connection *connection, const char *url,
-                             const char *method, const char *version, const char *data, size_t *len,
-                             void **con_cls)
+enum MHD_Result tp_call_receive(void *cls, struct MHD_Connection *connection, const char *url,
+                                const char *method, const char *version, const char *data,
+                                size_t *len, void **con_cls)
 {
     struct tp_call *call = *con_cls;
     enum MHD_Result result;
@@ -202,7 +202,7 @@ static int listen_on(struct tp_serve *serve, const char *text, struct tp_error *
         flags |= MHD_USE_IPv6;
     errno = 0;
     serve->http = MHD_start_daemon(
-        flags, 0, NULL, NULL, tp_call_take, serve, MHD_OPTION_EXTERNAL_LOGGER, log_line, NULL,
+        flags, 0, NULL, NULL, tp_call_receive, serve, MHD_OPTION_EXTERNAL_LOGGER, log_line, NULL,
         MHD_OPTION_SOCK_ADDR, &address.any, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS,
         MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)CONNECTIONS_OF_ONE,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
@@ -235,14 +235,13 @@ static int given_token(struct tp_serve *serve, const char *path, struct tp_error
 {
     serve->token_file = strdup(path);
     if (!serve->token_file)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     return tp_token_read(path, &serve->token, err);
 }
 
 static int open_jobs(struct tp_serve *serve, const char *dir, struct tp_error *err)
 {
-    /* Where a mount keeps it, until that ends. */
-    const struct tp_jobs_options options = {.dir = dir, .keeper = true, .heir = true};
+    const struct tp_jobs_options options = {.dir = dir, .owner = true};
 
     return tp_jobs_open(&options, &serve->jobs, err);
 }
@@ -255,7 +254,7 @@ int tp_serve_start(const struct tp_serve_options *options, struct tp_serve **out
 
     *out = NULL;
     if (!serve)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     if (tp_memory_cgroups() != UINT64_MAX)
         tp_memory_shrink_stacks();
     keep_limit(serve);
@@ -301,7 +300,7 @@ const char *tp_serve_token_file(const struct tp_serve *serve)
     return serve->token_file;
 }
 
-bool tp_serve_is_keeper(const struct tp_serve *serve)
+bool tp_serve_is_owner(const struct tp_serve *serve)
 {
-    return tp_jobs_is_keeper(serve->jobs);
+    return tp_jobs_is_owner(serve->jobs);
 }

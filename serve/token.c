@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/file.h"
 
 static int check_owner(int fd, const char *path, struct tp_error *err)
@@ -31,8 +32,8 @@ static int check_owner(int fd, const char *path, struct tp_error *err)
 }
 
 /* One word of visible ASCII, perhaps with an end of line. */
-static int take(char *text, size_t len, const char *path, struct tp_token *out,
-                struct tp_error *err)
+static int take_token(char *text, size_t len, const char *path, struct tp_token *out,
+                      struct tp_error *err)
 {
     while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r'))
         len--;
@@ -42,7 +43,7 @@ static int take(char *text, size_t len, const char *path, struct tp_token *out,
     for (size_t i = 0; i < len; i++)
         if (text[i] <= ' ' || text[i] > '~')
             return tp_fail(err, EINVAL, "the token '%s' is not one word of visible ASCII", path);
-    return tp_sha256(text, len, out->hash) < 0 ? tp_fail(err, ENOMEM, "out of memory") : 0;
+    return tp_sha256(text, len, out->hash) < 0 ? tp_oom(err) : 0;
 }
 
 int tp_token_read(const char *path, struct tp_token *out, struct tp_error *err)
@@ -50,7 +51,7 @@ int tp_token_read(const char *path, struct tp_token *out, struct tp_error *err)
     char text[TP_TOKEN_MAX + 3] = "";
     size_t len = 0;
     ssize_t n;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    tp_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
     if (fd < 0)
         return tp_fail_errno(err, "cannot open the token '%s'", path);
@@ -62,9 +63,8 @@ int tp_token_read(const char *path, struct tp_token *out, struct tp_error *err)
             len += (size_t)n;
     }
     if (rc == 0)
-        rc = take(text, len, path, out, err);
+        rc = take_token(text, len, path, out, err);
     explicit_bzero(text, sizeof text);
-    close(fd);
     return rc;
 }
 

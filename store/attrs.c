@@ -60,7 +60,7 @@ static int read_one(int fd, const char *path, const char *name, uint32_t file, s
     if (!value || !copy || TP_VECTOR_GROW(out->list, out->n, out->cap) < 0) {
         free(fits ? fits : value);
         free(copy);
-        return tp_fail(err, ENOMEM, "out of memory for the attributes of '%s'", path);
+        return tp_oom(err);
     }
     out->list[out->n++] = (struct tp_attr){
         .file = file, .name = copy, .value = fits ? fits : value, .len = (uint32_t)len};
@@ -99,7 +99,7 @@ int tp_attrs_read(int fd, const char *path, uint32_t file, struct tp_attrs *out,
         return tp_fail_errno(err, "cannot list the attributes of '%s'", path);
     names = malloc(NAMES_MAX);
     if (!names)
-        return tp_fail(err, ENOMEM, "out of memory for the attributes of '%s'", path);
+        return tp_oom(err);
     len = flistxattr(fd, names, NAMES_MAX);
     if (len < 0)
         rc = tp_fail_errno(err, "cannot list the attributes of '%s'", path);

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/dir.h"
 #include "base/vector.h"
 #include "store/pack/pack_internal.h"
@@ -52,7 +53,7 @@ int tp_catalog_stat(const struct tp_catalog *catalog, const char *file, struct t
 }
 
 /* Where FILE is, or would be. */
-static size_t find(const struct tp_catalog *catalog, const char *file, bool *found)
+static size_t find_entry(const struct tp_catalog *catalog, const char *file, bool *found)
 {
     size_t low = 0, high = catalog->n;
 
@@ -77,7 +78,7 @@ static struct tp_catalog_entry *entry_for(struct tp_catalog *catalog, const char
                                           const struct tp_stamp *stamp)
 {
     bool found;
-    size_t at = find(catalog, file, &found);
+    size_t at = find_entry(catalog, file, &found);
     struct tp_catalog_entry *entry;
 
     if (found) {
@@ -106,7 +107,7 @@ struct tp_pack *tp_catalog_shared(struct tp_catalog *catalog, const char *file,
                                   const struct tp_stamp *stamp)
 {
     bool found;
-    size_t at = find(catalog, file, &found);
+    size_t at = find_entry(catalog, file, &found);
     struct tp_catalog_entry *entry = found ? &catalog->entries[at] : NULL;
 
     if (!entry || !entry->pack || !tp_stamp_equal(&entry->stamp, stamp))
@@ -182,20 +183,19 @@ int tp_catalog_share(struct tp_catalog *catalog, const char *file, const struct 
 }
 
 /* Add FILE, or see whether it is still the same, and learn its id. */
-static int look_at(struct tp_catalog *catalog, const char *file, const struct tp_stamp *stamp)
+static int read_entry(struct tp_catalog *catalog, const char *file, const struct tp_stamp *stamp)
 {
     struct tp_catalog_entry *entry = entry_for(catalog, file, stamp);
-    char *path = NULL;
 
     if (!entry)
         return -ENOMEM;
     if (entry->identified)
         return 0;
-    if (asprintf(&path, "%s/%s", catalog->dir, file) < 0)
+    tp_autofree char *path = tp_format("%s/%s", catalog->dir, file);
+    if (!path)
         return -ENOMEM;
     entry->failed = tp_pack_identify(path, &entry->id, NULL);
     entry->identified = entry->failed == 0;
-    free(path);
     return 0;
 }
 
@@ -227,7 +227,7 @@ int tp_catalog_refresh(struct tp_catalog *catalog, struct tp_error *err)
         struct tp_stamp stamp;
         if (tp_place_is_pack_name(entry->d_name) &&
             tp_catalog_stat(catalog, entry->d_name, &stamp, NULL) == 0)
-            rc = look_at(catalog, entry->d_name, &stamp);
+            rc = read_entry(catalog, entry->d_name, &stamp);
     }
     if (tp_dir_close(&dir) < 0 && rc == 0)
         return tp_fail_errno(err, "cannot read the directory '%s'", catalog->dir);
@@ -247,7 +247,7 @@ int tp_catalog_read(struct tp_catalog *catalog, const char *file, struct tp_pack
     entry = entry_for(catalog, file, &stamp);
     if (!entry ||
         (!(entry->read && entry->identified) && asprintf(&path, "%s/%s", catalog->dir, file) < 0))
-        return tp_fail(err, ENOMEM, "out of memory for '%s'", file);
+        return tp_oom(err);
     if (!entry->identified)
         rc = tp_pack_identify(path, &entry->id, err);
     if (rc == 0 && !entry->read)
@@ -263,10 +263,10 @@ int tp_catalog_read(struct tp_catalog *catalog, const char *file, struct tp_pack
 }
 
 /* The files of the entries that MATCH. */
-static int collect(const struct tp_catalog *catalog, const uint8_t *id,
-                   bool (*match)(const struct tp_catalog *, const struct tp_catalog_entry *,
-                                 const uint8_t *),
-                   char ***out, size_t *n)
+static int collect_files(const struct tp_catalog *catalog, const uint8_t *id,
+                         bool (*match)(const struct tp_catalog *, const struct tp_catalog_entry *,
+                                       const uint8_t *),
+                         char ***out, size_t *n)
 {
     char **names = malloc((catalog->n + 1) * sizeof *names);
     size_t got = 0;
@@ -289,7 +289,7 @@ static int collect(const struct tp_catalog *catalog, const uint8_t *id,
     return 0;
 }
 
-const struct tp_catalog_entry *tp_catalog_unasked(const struct tp_catalog *catalog)
+const struct tp_catalog_entry *tp_catalog_find_unreadable(const struct tp_catalog *catalog)
 {
     for (size_t i = 0; i < catalog->n; i++)
         if (catalog->entries[i].failed < 0 && catalog->entries[i].failed != -EBADMSG)
@@ -329,17 +329,17 @@ static bool may_have_base(const struct tp_catalog *catalog, const struct tp_cata
 int tp_catalog_with_id(const struct tp_catalog *catalog, const uint8_t *id, char ***files,
                        size_t *n)
 {
-    return collect(catalog, id, has_id, files, n);
+    return collect_files(catalog, id, has_id, files, n);
 }
 
 int tp_catalog_with_content(const struct tp_catalog *catalog, const uint8_t *content, char ***files,
                             size_t *n)
 {
-    return collect(catalog, content, may_have_content, files, n);
+    return collect_files(catalog, content, may_have_content, files, n);
 }
 
 int tp_catalog_with_base(const struct tp_catalog *catalog, const uint8_t *id, char ***files,
                          size_t *n)
 {
-    return collect(catalog, id, may_have_base, files, n);
+    return collect_files(catalog, id, may_have_base, files, n);
 }

@@ -67,6 +67,6 @@ int tp_catalog_with_base(const struct tp_catalog *catalog, const uint8_t *id, ch
 int tp_catalog_read(struct tp_catalog *catalog, const char *file, struct tp_pack_id *id,
                     struct tp_pack_contents *out, struct tp_error *err);
 /* The first pack that may be whole and could not be asked for its base, or NULL. */
-const struct tp_catalog_entry *tp_catalog_unasked(const struct tp_catalog *catalog);
+const struct tp_catalog_entry *tp_catalog_find_unreadable(const struct tp_catalog *catalog);
 
 #endif

@@ -9,12 +9,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/cleanup.h"
 #include "base/hash.h"
 #include "store/choose_base.h"
 #include "store/names.h"
 #include "store/original/original.h"
 #include "store/place.h"
 #include "tensor/modeldir.h"
+#include "tensor/is_model.h"
 
 static bool is_dir(const char *path)
 {
@@ -86,7 +88,7 @@ static int choose_model(const char *dir, const char *name, const char *model,
 }
 
 /* What the store has, in one number: another when a directory and its pack have changed places. */
-static uint64_t fingerprint(struct tp_store *store)
+static uint64_t fingerprint_store(struct tp_store *store)
 {
     struct tp_store_model *models = NULL;
     uint64_t sum = 0;
@@ -105,9 +107,9 @@ static uint64_t fingerprint(struct tp_store *store)
  * Search the store. While others pack, a base may go from under the search, which then finds none,
  * or a worse one: search again.
  */
-static int search(const char *path, struct tp_store *store,
-                  const struct tp_compress_options *options, bool packs_only, struct tp_match *out,
-                  struct tp_error *err)
+static int search_base(const char *path, struct tp_store *store,
+                       const struct tp_compress_options *options, bool packs_only,
+                       struct tp_match *out, struct tp_error *err)
 {
     const struct tp_match_query query = {.self = tp_path_name(path),
                                          .links = options->links,
@@ -120,9 +122,9 @@ static int search(const char *path, struct tp_store *store,
     int rc;
 
     for (int i = 0;; i++) {
-        before = others ? fingerprint(store) : 0;
+        before = others ? fingerprint_store(store) : 0;
         rc = tp_match_base(store, path, &query, out, err);
-        after = others ? fingerprint(store) : 0;
+        after = others ? fingerprint_store(store) : 0;
         if (before == after || i == 9)
             return rc;
     }
@@ -135,7 +137,7 @@ static int by_search(const char *path, struct tp_store *store, bool packs_only,
 {
     struct tp_error why = {0};
     struct tp_match found;
-    int rc = search(path, store, options, packs_only, &found, &why);
+    int rc = search_base(path, store, options, packs_only, &found, &why);
 
     out->searched = true;
     if (rc == -ENOENT) {
@@ -150,7 +152,7 @@ static int by_search(const char *path, struct tp_store *store, bool packs_only,
 }
 
 /* NAME without ".tnpk", given or not. */
-static void set_bare(char out[256], const char *name)
+static void copy_without_suffix(char out[256], const char *name)
 {
     size_t len = tp_place_name_len(name);
 
@@ -172,7 +174,7 @@ static int by_path(const char *path, const char *spec, const struct tp_compress_
     for (len = strlen(clean); len > 1 && clean[len - 1] == '/'; len--)
         clean[len - 1] = '\0';
     name = tp_path_name(clean);
-    set_bare(out->name, name);
+    copy_without_suffix(out->name, name);
     if (is_dir(clean)) {
         snprintf(out->name, sizeof out->name, "%.255s", name);
         parent = tp_path_parent(clean);
@@ -195,7 +197,7 @@ static int by_name(const char *path, const char *spec, const char *dir,
     struct stat st;
     int rc;
 
-    set_bare(out->name, spec);
+    copy_without_suffix(out->name, spec);
     if (strcmp(out->name, tp_path_name(path)) == 0)
         return tp_fail(err, EINVAL, "'%s' cannot be its own base", out->name);
     if (!out->name[0] || strcmp(out->name, ".") == 0 || strcmp(out->name, "..") == 0)
@@ -211,15 +213,13 @@ int tp_base_resolve(const char *path, const struct tp_compress_options *options,
                     struct tp_base_choice *out, struct tp_error *err)
 {
     const char *spec = options->base ? options->base : "auto";
-    char *dir = tp_path_parent(path);
-    struct tp_store *store = NULL;
-    int rc = dir ? 0 : tp_oom(err);
+    tp_autofree char *dir = tp_path_parent(path);
+    tp_autostore struct tp_store *store = NULL;
+    int rc = dir ? tp_store_open(dir, &store, err) : tp_oom(err);
 
     *out = (struct tp_base_choice){0};
-    if (rc == 0)
-        rc = tp_store_open(dir, &store, err);
     if (rc < 0)
-        goto out;
+        return rc;
     if (strcmp(spec, "none") == 0)
         snprintf(out->why, sizeof out->why, "asked for none");
     else if (strcmp(spec, "auto") == 0)
@@ -232,9 +232,6 @@ int tp_base_resolve(const char *path, const struct tp_compress_options *options,
         snprintf(out->why, sizeof out->why, "asked for");
     if (rc < 0)
         tp_base_choice_clear(out);
-out:
-    tp_store_close(store);
-    free(dir);
     return rc;
 }
 

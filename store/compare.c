@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/beneath.h"
+#include "base/cleanup.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "store/attrs.h"
@@ -34,7 +35,7 @@ struct comparer {
     struct tp_error *err;
 };
 
-static int differs(const struct comparer *c, const char *path, const char *what)
+static int report_difference(const struct comparer *c, const char *path, const char *what)
 {
     return tp_fail(c->err, EEXIST, "'%s' and '%s' hold different models: %s of '%s'", c->dir,
                    tp_pack_path(c->pack), what, path);
@@ -71,20 +72,20 @@ static int compare_entry(const struct comparer *c, const struct tp_entry *e)
     const struct tp_pack_file *f = tp_index_find(tp_pack_index(c->pack), e->path);
 
     if (!f)
-        return differs(c, e->path, "the existence");
+        return report_difference(c, e->path, "the existence");
     if (f->type != e->type)
-        return differs(c, e->path, "the kind");
+        return report_difference(c, e->path, "the kind");
     if (f->size != e->size)
-        return differs(c, e->path, "the size");
+        return report_difference(c, e->path, "the size");
     if (f->target && (!e->target || strcmp(f->target, e->target) != 0))
-        return differs(c, e->path, "the target");
+        return report_difference(c, e->path, "the target");
     if (!same_link(c, f, e))
-        return differs(c, e->path, "the hard link");
+        return report_difference(c, e->path, "the hard link");
     if (f->type != TP_ENTRY_SYMLINK &&
         !same_mode(c, f->mode, f->attr_first, f->attr_n, e->mode, e->gid))
-        return differs(c, e->path, "the mode");
+        return report_difference(c, e->path, "the mode");
     if (f->mtime_sec != e->mtime_sec || f->mtime_nsec != e->mtime_nsec)
-        return differs(c, e->path, "the modification time");
+        return report_difference(c, e->path, "the modification time");
     return 0;
 }
 
@@ -141,7 +142,7 @@ static int compare_attrs(const struct comparer *c, int fd, const char *path, uin
     }
     same = same && at == now.n;
     tp_attrs_clear(&now);
-    return rc == 0 && !same ? differs(c, path, "the attributes") : rc;
+    return rc == 0 && !same ? report_difference(c, path, "the attributes") : rc;
 }
 
 static int compare_content(struct comparer *c, int fd, const struct tp_pack_file *f)
@@ -153,7 +154,7 @@ static int compare_content(struct comparer *c, int fd, const struct tp_pack_file
     rc = hash_file(c, fd, f);
     tp_sha256_final(c->sha, digest);
     if (rc == 0 && memcmp(digest, f->sha256, sizeof digest) != 0)
-        rc = differs(c, f->path, "the content");
+        rc = report_difference(c, f->path, "the content");
     return rc;
 }
 
@@ -161,7 +162,7 @@ static int begin_contents(struct comparer *c)
 {
     c->sha = tp_sha256_create();
     c->buffer = malloc(PIECE);
-    return c->sha && c->buffer ? 0 : tp_fail(c->err, ENOMEM, "out of memory for comparing");
+    return c->sha && c->buffer ? 0 : tp_oom(c->err);
 }
 
 static void end_contents(struct comparer *c)
@@ -185,7 +186,7 @@ static int compare_inside(struct comparer *c, uint32_t i)
     fd = tp_modeldir_open(c->now, c->rootfd, f->path);
     if (fd < 0)
         return errno == ESTALE || errno == ENOENT
-                   ? differs(c, f->path, "the identity")
+                   ? report_difference(c, f->path, "the identity")
                    : tp_fail_errno(c->err, "cannot open '%s/%s'", c->dir, f->path);
     if (x->version > 1)
         rc = compare_attrs(c, fd, f->path, f->attr_first, f->attr_n,
@@ -229,17 +230,17 @@ int tp_compare_file(const struct tp_pack *pack, const char *dir, uint32_t file, 
         return tp_fail_errno(err, "cannot stat '%s/%s'", dir, f->path);
     if ((f->type == TP_ENTRY_DIR) != S_ISDIR(st.st_mode) ||
         (f->type == TP_ENTRY_FILE) != S_ISREG(st.st_mode))
-        return differs(&c, f->path, "the kind");
+        return report_difference(&c, f->path, "the kind");
     if (f->type == TP_ENTRY_SYMLINK) {
         len = readlinkat(dirfd, name, target, sizeof target);
         return len == (ssize_t)strlen(f->target) && memcmp(target, f->target, (size_t)len) == 0
                    ? 0
-                   : differs(&c, f->path, "the target");
+                   : report_difference(&c, f->path, "the target");
     }
     if (f->type == TP_ENTRY_DIR)
         return 0;
     if ((uint64_t)st.st_size != f->size)
-        return differs(&c, f->path, "the size");
+        return report_difference(&c, f->path, "the size");
     fd = tp_open_beneath(dirfd, name, O_RDONLY | O_NONBLOCK, 0);
     if (fd < 0)
         return tp_fail_errno(err, "cannot open '%s/%s'", dir, f->path);
@@ -255,7 +256,7 @@ int tp_compare_dir(const struct tp_pack *pack, const char *dir, bool content,
                    const struct tp_progress *progress, struct tp_error *err)
 {
     const struct tp_index *x = tp_pack_index(pack);
-    struct tp_modeldir now;
+    tp_auto(tp_modeldir_clear) struct tp_modeldir now = {0};
     struct comparer c = {
         .pack = pack, .dir = dir, .now = &now, .progress = progress, .rootfd = -1, .err = err};
     struct tp_owner owner;
@@ -269,14 +270,13 @@ int tp_compare_dir(const struct tp_pack *pack, const char *dir, bool content,
     for (size_t i = 0; rc == 0 && i < now.entry_n; i++)
         rc = compare_entry(&c, &now.entries[i]);
     if (rc == 0 && now.entry_n != x->file_n)
-        rc = differs(&c, "", "the number of files");
+        rc = report_difference(&c, "", "the number of files");
     if (rc == 0 &&
         (!same_mode(&c, x->root_mode, x->root_attr_first, x->root_attr_n, now.root_mode,
                     now.root_gid) ||
          now.root_mtime_sec != x->root_mtime_sec || now.root_mtime_nsec != x->root_mtime_nsec))
-        rc = differs(&c, ".", "the mode or modification time");
+        rc = report_difference(&c, ".", "the mode or modification time");
     if (rc == 0)
         rc = compare_insides(&c, content);
-    tp_modeldir_clear(&now);
     return rc;
 }

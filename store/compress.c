@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/file.h"
 #include "store/choose_base.h"
 #include "store/compare.h"
@@ -32,16 +33,17 @@ struct job {
     struct tp_error *err;
 };
 
-static bool exists(const char *path)
+static bool path_exists(const char *path)
 {
     struct stat st;
 
     return lstat(path, &st) == 0;
 }
 
-static void note(const struct job *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void log_note(const struct job *j, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
-static void note(const struct job *j, const char *fmt, ...)
+static void log_note(const struct job *j, const char *fmt, ...)
 {
     char line[TP_ERROR_MAX];
     va_list args;
@@ -61,7 +63,7 @@ static bool is_dir(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-static int init(struct job *j, const char *path)
+static int init_job(struct job *j, const char *path)
 {
     const char *name;
     struct stat st;
@@ -71,7 +73,7 @@ static int init(struct job *j, const char *path)
 
     j->model = strdup(path);
     if (!j->model)
-        return tp_fail(j->err, ENOMEM, "out of memory for a name");
+        return tp_oom(j->err);
     for (len = strlen(j->model); len > 1 && j->model[len - 1] == '/'; len--)
         j->model[len - 1] = '\0';
     name = tp_path_name(j->model);
@@ -108,7 +110,7 @@ static int init(struct job *j, const char *path)
         return tp_fail(j->err, ENAMETOOLONG,
                        "'%s' has too long a name for a pack beside it: write elsewhere with -o",
                        j->model);
-    return j->pack ? 0 : tp_fail(j->err, ENOMEM, "out of memory for a name");
+    return j->pack ? 0 : tp_oom(j->err);
 }
 
 static void report_existing(const struct job *j, const struct tp_pack *pack)
@@ -117,28 +119,9 @@ static void report_existing(const struct job *j, const struct tp_pack *pack)
     struct tp_pack_report *r = &j->report->pack;
 
     memset(r, 0, sizeof *r);
-    r->logical_bytes = x->logical_bytes;
+    tp_pack_report_fill(r, x);
     r->stored_bytes = tp_pack_stored_bytes(pack);
-    r->file_n = x->file_n;
-    r->chunk_n = x->chunk_n;
     memcpy(r->id, tp_pack_get_id(pack), sizeof r->id);
-    for (uint32_t i = 0; i < x->segment_n; i++) {
-        const struct tp_segment *s = &x->segments[i];
-        bool tensor = s->dtype != TP_DTYPE_BYTES;
-
-        r->tensor_n += tensor && s->elem_first == 0;
-        for (uint32_t t = 0; t < s->tables_n; t++)
-            r->tensor_stored_bytes += x->tables[s->tables_first + t].stored_len;
-        for (uint32_t c = s->chunk_first; c < s->chunk_first + s->chunk_n; c++) {
-            uint32_t len = tp_index_chunk_len(x, c);
-
-            r->codec_chunks[x->chunks[c].codec]++;
-            r->codec_logical[x->chunks[c].codec] += len;
-            r->codec_stored[x->chunks[c].codec] += x->chunks[c].stored_len;
-            r->tensor_bytes += tensor ? len : 0;
-            r->tensor_stored_bytes += tensor ? x->chunks[c].stored_len : 0;
-        }
-    }
     if (x->has_base)
         snprintf(j->report->base, sizeof j->report->base, "%.255s", x->base_name);
     snprintf(j->report->why, sizeof j->report->why, "packed before");
@@ -159,7 +142,7 @@ static int verify_existing(const struct job *j, struct tp_pack *pack)
     return tp_pack_verify(pack, j->options->threads, &j->progress, NULL, NULL, &report, j->err);
 }
 
-static enum tp_original_use use(const struct job *j)
+static enum tp_original_use original_use(const struct job *j)
 {
     if (j->options->keep)
         return TP_ORIGINAL_READ;
@@ -170,7 +153,8 @@ static enum tp_original_use use(const struct job *j)
 static int open_original(struct job *j, struct tp_original **out)
 {
     const struct tp_progress *theirs = j->options->progress;
-    int rc = tp_original_open(j->model, use(j), theirs ? theirs->cancel : NULL, out, j->err);
+    int rc =
+        tp_original_open(j->model, original_use(j), theirs ? theirs->cancel : NULL, out, j->err);
 
     if (rc == 0)
         j->progress.cancel = tp_original_cancel(*out);
@@ -178,7 +162,7 @@ static int open_original(struct job *j, struct tp_original **out)
 }
 
 /* Whatever reading it failed with: where the directory is not what it was, that is the story. */
-static int explain(const struct job *j, struct tp_original *original, int rc)
+static int explain_failure(const struct job *j, struct tp_original *original, int rc)
 {
     const struct tp_progress *theirs = j->options->progress;
     struct tp_error why = {0};
@@ -200,7 +184,7 @@ static int replace_existing(struct job *j, struct tp_pack *pack)
     rc = tp_compare_dir(pack, j->model, true, &j->progress, j->err);
     if (rc == 0)
         rc = verify_existing(j, pack);
-    rc = explain(j, original, rc);
+    rc = explain_failure(j, original, rc);
     if (rc == 0 && !j->options->keep)
         rc = tp_original_remove(original, pack, j->err);
     tp_original_close(original);
@@ -227,8 +211,8 @@ static int check_pack_name(const struct job *j)
 /* 0: the work is done. */
 static int finish_existing(struct job *j)
 {
-    bool removing = tp_original_is_half_removed(AT_FDCWD, j->model), plain = exists(j->model);
-    struct tp_pack *pack;
+    bool removing = tp_original_is_half_removed(AT_FDCWD, j->model), plain = path_exists(j->model);
+    tp_autopack struct tp_pack *pack = NULL;
     int rc = tp_store_open_path(NULL, j->pack, &pack, j->err);
 
     if (rc < 0)
@@ -242,11 +226,10 @@ static int finish_existing(struct job *j)
         rc = replace_existing(j, pack);
     if (rc == 0) {
         report_existing(j, pack);
-        note(j, "%s",
-             removing || plain ? "the pack was there already and is whole"
-                               : "it is packed already");
+        log_note(j, "%s",
+                 removing || plain ? "the pack was there already and is whole"
+                                   : "it is packed already");
     }
-    tp_pack_close(pack);
     return rc;
 }
 
@@ -258,17 +241,14 @@ static int check_beside(const struct job *j, const struct tp_pack *base)
 {
     struct tp_base_query query = {.id = tp_pack_get_id(base), .content = tp_pack_content_id(base)};
     char *dir = tp_path_parent(j->model);
-    struct tp_store *store = NULL;
-    struct tp_pack *found = NULL;
-    int rc = dir ? tp_store_open(dir, &store, j->err)
-                 : tp_fail(j->err, ENOMEM, "out of memory for a name");
+    tp_autostore struct tp_store *store = NULL;
+    tp_autopack struct tp_pack *found = NULL;
+    int rc = dir ? tp_store_open(dir, &store, j->err) : tp_oom(j->err);
 
     if (rc == 0 && tp_store_open_base(store, &query, &found, NULL) < 0)
         rc = tp_fail(j->err, EINVAL,
                      "the base '%s' is not in '%s': copy it there, or write elsewhere with -o",
                      tp_pack_path(base), dir);
-    tp_pack_close(found);
-    tp_store_close(store);
     free(dir);
     return rc;
 }
@@ -291,7 +271,8 @@ static int wait_for_others(const struct job *j, const char *path)
         if (progress && progress->cancel && atomic_load(progress->cancel))
             return tp_fail(j->err, ECANCELED, "cancelled");
         if (!noted)
-            note(j, "waiting for another process that works on the base '%s'", tp_path_name(path));
+            log_note(j, "waiting for another process that works on the base '%s'",
+                     tp_path_name(path));
         noted = true;
         nanosleep(&moment, NULL);
     }
@@ -345,7 +326,7 @@ static int pack_base(const struct job *j, const char *plain)
     if (!report)
         return tp_oom(j->err);
     if (is_dir(plain))
-        note(j, "the base '%s' is a plain directory: it is packed first", tp_path_name(plain));
+        log_note(j, "the base '%s' is a plain directory: it is packed first", tp_path_name(plain));
     rc = compress_base(j, plain, &o, report);
     if (rc < 0)
         tp_error_prefix(j->err, "packing the base '%s'", tp_path_name(plain));
@@ -373,9 +354,9 @@ static int open_choice(const struct job *j, const struct tp_base_choice *choice,
     int rc = 0;
 
     if (choice->searched && !choice->pack)
-        note(j, "no base%s%s: %s", *of ? " for " : "", of, choice->why);
+        log_note(j, "no base%s%s: %s", *of ? " for " : "", of, choice->why);
     else if (choice->searched)
-        note(j, "base%s%s: %s (%s)", *of ? " of " : "", of, choice->name, choice->why);
+        log_note(j, "base%s%s: %s (%s)", *of ? " of " : "", of, choice->name, choice->why);
     snprintf(j->report->base, sizeof j->report->base, "%s", choice->name);
     snprintf(j->report->why, sizeof j->report->why, "%s", choice->why);
     if (!choice->pack)
@@ -410,7 +391,7 @@ static int open_base(const struct job *j, bool packs_only, struct tp_pack **out)
      */
     if (rc < 0 && rc != -ECANCELED && rc != -ENOMEM && choice.searched && !packs_only &&
         j->options->waiting) {
-        note(j, "%s", j->err ? j->err->message : "");
+        log_note(j, "%s", j->err ? j->err->message : "");
         j->report->base[0] = j->report->why[0] = '\0';
         j->report->base_packed = false;
         rc = open_base(j, true, out);
@@ -438,7 +419,7 @@ static int write_pack(const struct job *j, const char *out, struct tp_original *
     if (rc == 0)
         rc = tp_modeldir_is_snapshot(j->model, j->err);
     if (rc > 0) {
-        note(j, "a snapshot of the hub's cache: the files that its links lead to are packed");
+        log_note(j, "a snapshot of the hub's cache: the files that its links lead to are packed");
         rc = 0;
     }
     if (rc == 0 && base)
@@ -454,37 +435,31 @@ static int write_pack(const struct job *j, const char *out, struct tp_original *
 }
 
 /* Take back the pack just written, unless somebody stands on it already: then both are left. */
-static void withdraw(const struct job *j, const struct tp_pack *pack)
+static void withdraw_pack(const struct job *j, const struct tp_pack *pack)
 {
     char *dir = tp_path_parent(j->pack), **names = NULL;
-    struct tp_store *store = NULL;
+    tp_autostore struct tp_store *store = NULL;
     size_t n = 0;
-    int claim = -1;
+    tp_autoclose int claim = -1;
 
     if (dir && tp_pack_claim(pack, &claim, NULL) == 0 && tp_store_open(dir, &store, NULL) == 0 &&
         tp_store_dependents(store, pack, &names, &n, NULL) == 0 && n == 0)
         unlink(j->pack);
     tp_store_names_free(names, n);
-    tp_store_close(store);
-    if (claim >= 0)
-        close(claim);
     free(dir);
 }
 
 /* The pack has been written: the directory, if it still is what was packed, goes. */
-static int replace(const struct job *j, struct tp_original *original)
+static int replace_original(const struct job *j, struct tp_original *original)
 {
-    struct tp_pack *pack;
+    tp_autopack struct tp_pack *pack = NULL;
     int rc = tp_store_open_path(NULL, j->pack, &pack, j->err);
 
     if (rc < 0)
         return rc;
-    if (tp_pack_base_error(pack)[0]) {
-        rc = tp_fail(j->err, ENOLINK, "'%s' is left in its place: %s", j->model,
-                     tp_pack_base_error(pack));
-        tp_pack_close(pack);
-        return rc;
-    }
+    if (tp_pack_base_error(pack)[0])
+        return tp_fail(j->err, ENOLINK, "'%s' is left in its place: %s", j->model,
+                       tp_pack_base_error(pack));
     /* Where links are followed, the pack has other things than the directory. */
     if (j->options->links == TP_LINKS_FOLLOW)
         rc = tp_original_check(original, j->err);
@@ -493,8 +468,7 @@ static int replace(const struct job *j, struct tp_original *original)
     else
         rc = tp_original_remove(original, pack, j->err);
     if (rc < 0 && tp_original_is_in_place(original))
-        withdraw(j, pack);
-    tp_pack_close(pack);
+        withdraw_pack(j, pack);
     return rc;
 }
 
@@ -505,12 +479,12 @@ static int compress_new(struct job *j)
 
     if (rc < 0)
         return rc;
-    rc = explain(j, original, write_pack(j, j->pack, original));
+    rc = explain_failure(j, original, write_pack(j, j->pack, original));
     if (rc == 0) {
         /* The pack has its name: it is opened to be kept or to be taken back. */
         const atomic_int *watched = tp_cancel_watch(NULL);
 
-        rc = replace(j, original);
+        rc = replace_original(j, original);
         tp_cancel_watch(watched);
     }
     tp_original_close(original);
@@ -525,14 +499,14 @@ static int compress_in_place(struct job *j)
         return rc;
     tp_temporaries_sweep(j->pack);
     tp_temporaries_sweep(j->model);
-    if (exists(j->pack))
+    if (path_exists(j->pack))
         return finish_existing(j);
     if (tp_original_is_half_removed(AT_FDCWD, j->model))
         return tp_fail(j->err, EEXIST,
                        "the pack '%s' is gone, and what an interrupted removal left of '%s' is "
                        "hidden beside it",
                        j->pack, j->model);
-    if (!exists(j->model))
+    if (!path_exists(j->model))
         return tp_fail(j->err, ENOENT, "there is no model '%s'", j->model);
     return compress_new(j);
 }
@@ -558,7 +532,7 @@ int tp_compress(const char *path, const struct tp_compress_options *options,
     if (options->progress)
         j.progress = *options->progress;
     memset(report, 0, sizeof *report);
-    rc = init(&j, path);
+    rc = init_job(&j, path);
     if (rc == 0 && options->out)
         rc = tp_check_new(options->out, err);
     if (rc == 0) {
@@ -581,7 +555,7 @@ int tp_compress_check(const char *path, const struct tp_compress_options *option
 {
     struct job j = {.options = options, .err = err};
     struct tp_original *original = NULL;
-    int rc = init(&j, path);
+    int rc = init_job(&j, path);
 
     if (rc == 0)
         rc = options->out ? tp_check_new(options->out, err) : check_pack_name(&j);

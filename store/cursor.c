@@ -16,12 +16,12 @@ void tp_cursors_init(struct tp_cursors *cursors, uint64_t window_min, uint64_t w
 
 /* How far from a cursor's position a read may begin and still be its: the requests in flight of
  * one reader. */
-static uint64_t reach(const struct tp_cursor *cursor, uint64_t len)
+static uint64_t cursor_reach(const struct tp_cursor *cursor, uint64_t len)
 {
     return cursor->window > 2 * len ? cursor->window : 2 * len;
 }
 
-static struct tp_cursor *nearest(struct tp_cursors *cursors, uint64_t off, uint64_t len)
+static struct tp_cursor *nearest_cursor(struct tp_cursors *cursors, uint64_t off, uint64_t len)
 {
     struct tp_cursor *best = NULL;
     uint64_t best_distance = UINT64_MAX;
@@ -29,7 +29,7 @@ static struct tp_cursor *nearest(struct tp_cursors *cursors, uint64_t off, uint6
     for (int i = 0; i < TP_CURSORS; i++) {
         struct tp_cursor *cursor = &cursors->list[i];
         uint64_t distance = off > cursor->pos ? off - cursor->pos : cursor->pos - off;
-        if (cursor->used && distance <= reach(cursor, len) && distance < best_distance) {
+        if (cursor->used && distance <= cursor_reach(cursor, len) && distance < best_distance) {
             best = cursor;
             best_distance = distance;
         }
@@ -51,7 +51,7 @@ static struct tp_cursor *replace_oldest(struct tp_cursors *cursors, uint64_t end
 void tp_cursors_note(struct tp_cursors *cursors, uint64_t off, uint64_t end, uint64_t *from,
                      uint64_t *to)
 {
-    struct tp_cursor *cursor = nearest(cursors, off, end - off);
+    struct tp_cursor *cursor = nearest_cursor(cursors, off, end - off);
 
     *from = *to = end;
     cursors->clock++;
@@ -76,7 +76,7 @@ void tp_cursors_note(struct tp_cursors *cursors, uint64_t off, uint64_t end, uin
     cursor->prefetched = *to;
 }
 
-void tp_cursors_fall_short(struct tp_cursors *cursors, uint64_t to, uint64_t reached)
+void tp_cursors_retract(struct tp_cursors *cursors, uint64_t to, uint64_t reached)
 {
     for (int i = 0; i < TP_CURSORS; i++)
         if (cursors->list[i].used && cursors->list[i].prefetched == to)

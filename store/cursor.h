@@ -37,6 +37,6 @@ void tp_cursors_note(struct tp_cursors *cursors, uint64_t off, uint64_t end, uin
  * Of what was to be decoded up to TO, what lies behind REACHED was not asked for: the next read
  * asks for it again.
  */
-void tp_cursors_fall_short(struct tp_cursors *cursors, uint64_t to, uint64_t reached);
+void tp_cursors_retract(struct tp_cursors *cursors, uint64_t to, uint64_t reached);
 
 #endif

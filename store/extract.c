@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/beneath.h"
+#include "base/cleanup.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "store/extract.h"
@@ -59,15 +60,15 @@ static void worker_destroy(void *worker)
     tp_work_destroy(worker);
 }
 
-static int work(void *arg, void *worker, uint64_t chunk, void *slot, struct tp_error *err)
+static int decode_chunk(void *arg, void *worker, uint64_t chunk, void *slot, struct tp_error *err)
 {
     struct extractor *e = arg;
 
     return tp_pack_decode_chunk(e->pack, (uint32_t)chunk, slot, worker, err);
 }
 
-static int failed(const struct extractor *e, const char *what, const char *path,
-                  struct tp_error *err)
+static int fail_for_path(const struct extractor *e, const char *what, const char *path,
+                         struct tp_error *err)
 {
     return tp_fail_errno(err, "cannot %s '%s/%s'", what, e->path, path);
 }
@@ -75,8 +76,8 @@ static int failed(const struct extractor *e, const char *what, const char *path,
 /*
  * The directory that PATH lies in, and its name there. The descriptor is good until the next call.
  */
-static int locate(struct extractor *e, const char *path, int *at, const char **name,
-                  struct tp_error *err)
+static int locate_parent(struct extractor *e, const char *path, int *at, const char **name,
+                         struct tp_error *err)
 {
     const char *slash = strrchr(path, '/');
     size_t len = slash ? (size_t)(slash - path) : 0;
@@ -92,7 +93,7 @@ static int locate(struct extractor *e, const char *path, int *at, const char **n
         e->parent[len] = '\0';
         e->parentfd = tp_open_beneath(e->dirfd, e->parent, O_PATH | O_DIRECTORY, 0);
         if (e->parentfd < 0)
-            return failed(e, "open", e->parent, err);
+            return fail_for_path(e, "open", e->parent, err);
     }
     *at = e->parentfd;
     return 0;
@@ -101,22 +102,22 @@ static int locate(struct extractor *e, const char *path, int *at, const char **n
 static int create_file(struct extractor *e, const struct tp_pack_file *f, struct tp_error *err)
 {
     const char *name;
-    int at, rc = locate(e, f->path, &at, &name, err);
+    int at, rc = locate_parent(e, f->path, &at, &name, err);
 
     if (rc < 0)
         return rc;
     e->fd = openat(at, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (e->fd < 0)
-        return failed(e, "create", f->path, err);
+        return fail_for_path(e, "create", f->path, err);
     e->file_done = e->started = 0;
     return 0;
 }
 
 /* Owner, then mode, then attributes, of which an access list changes the mode, then times: each at
  * the very end of what changes it. -1 and errno, or a story in ERR and its code. */
-static int finish(struct extractor *e, int fd, const char *path, uint32_t mode,
-                  const struct tp_attr *attrs, uint32_t n, const struct timespec *mtime,
-                  struct tp_error *err)
+static int finish_entry(struct extractor *e, int fd, const char *path, uint32_t mode,
+                        const struct tp_attr *attrs, uint32_t n, const struct timespec *mtime,
+                        struct tp_error *err)
 {
     struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, *mtime};
     const struct tp_attr *list = tp_access_list(attrs, n);
@@ -124,16 +125,16 @@ static int finish(struct extractor *e, int fd, const char *path, uint32_t mode,
 
     mode = tp_restored_mode(mode, list, true, e->foreign);
     if ((e->uid != (uid_t)-1 || e->gid != (gid_t)-1) && fchown(fd, e->uid, e->gid) < 0)
-        return failed(e, "finish", path, err);
+        return fail_for_path(e, "finish", path, err);
     if (fchmod(fd, mode) < 0)
-        return failed(e, "finish", path, err);
+        return fail_for_path(e, "finish", path, err);
     for (uint32_t i = 0; rc == 0 && i < n; i++)
         if (&attrs[i] == list && e->foreign)
             e->lost->attributes++;
         else
             rc = tp_attrs_write(fd, path, &attrs[i], 1, mode, e->lost, err);
     if (rc == 0 && futimens(fd, times) < 0)
-        rc = failed(e, "finish", path, err);
+        rc = fail_for_path(e, "finish", path, err);
     return rc;
 }
 
@@ -148,14 +149,14 @@ static int close_file(struct extractor *e, const struct tp_pack_file *f, struct 
         rc = tp_fail(err, EBADMSG, "'%s' is damaged: '%s' does not match its SHA-256",
                      tp_pack_path(e->pack), f->path);
     if (rc == 0 && f->sparse && ftruncate(e->fd, (off_t)f->size) < 0)
-        rc = failed(e, "write", f->path, err);
+        rc = fail_for_path(e, "write", f->path, err);
     if (rc == 0)
-        rc = finish(e, e->fd, f->path, f->mode, e->index->attrs + f->attr_first, f->attr_n, &mtime,
-                    err);
+        rc = finish_entry(e, e->fd, f->path, f->mode, e->index->attrs + f->attr_first, f->attr_n,
+                          &mtime, err);
     if (rc == 0 && e->sync_each && fsync(e->fd) < 0)
-        rc = failed(e, "sync", f->path, err);
+        rc = fail_for_path(e, "sync", f->path, err);
     if (close(e->fd) < 0 && rc == 0)
-        rc = failed(e, "close", f->path, err);
+        rc = fail_for_path(e, "close", f->path, err);
     e->fd = -1;
     return rc;
 }
@@ -163,7 +164,7 @@ static int close_file(struct extractor *e, const struct tp_pack_file *f, struct 
 /*
  * Of a large file the disk writes one window while the next is made, and both leave the page cache.
  */
-static void drain(struct extractor *e)
+static void write_behind(struct extractor *e)
 {
     if (e->file_done - e->started < WINDOW)
         return;
@@ -213,14 +214,14 @@ static int write_sparse(const struct extractor *e, const uint8_t *p, uint32_t le
     for (uint32_t at = 0, end; rc == 0 && at < len; at = end) {
         end = run_end(p, len, e->file_done, at, &zero);
         if (!zero && lseek(e->fd, (off_t)(e->file_done + at), SEEK_SET) < 0)
-            return failed(e, "write", path, err);
+            return fail_for_path(e, "write", path, err);
         if (!zero)
             rc = tp_file_write(e->fd, p + at, end - at, path, err);
     }
     return rc;
 }
 
-static int consume(void *arg, uint64_t chunk, void *slot, struct tp_error *err)
+static int write_chunk(void *arg, uint64_t chunk, void *slot, struct tp_error *err)
 {
     struct extractor *e = arg;
     const struct tp_pack_file *f =
@@ -236,7 +237,7 @@ static int consume(void *arg, uint64_t chunk, void *slot, struct tp_error *err)
     tp_sha256_update(e->sha, slot, len);
     e->file_done += len;
     e->done += len;
-    drain(e);
+    write_behind(e);
     if (e->progress && e->progress->update)
         e->progress->update(e->progress->arg, "restore", e->done, e->index->logical_bytes);
     return e->file_done == f->size ? close_file(e, f, err) : 0;
@@ -253,16 +254,16 @@ static int make_entry(struct extractor *e, const struct tp_pack_file *f, struct 
         rc = create_file(e, f, err);
         return rc == 0 ? close_file(e, f, err) : rc;
     }
-    rc = locate(e, f->path, &at, &name, err);
+    rc = locate_parent(e, f->path, &at, &name, err);
     if (rc < 0)
         return rc;
     if (f->type == TP_ENTRY_DIR)
-        return mkdirat(at, name, 0700) < 0 ? failed(e, "create", f->path, err) : 0;
+        return mkdirat(at, name, 0700) < 0 ? fail_for_path(e, "create", f->path, err) : 0;
     if (symlinkat(f->target, at, name) < 0 ||
         ((e->uid != (uid_t)-1 || e->gid != (gid_t)-1) &&
          fchownat(at, name, e->uid, e->gid, AT_SYMLINK_NOFOLLOW) < 0) ||
         utimensat(at, name, times, AT_SYMLINK_NOFOLLOW) < 0)
-        return failed(e, "create", f->path, err);
+        return fail_for_path(e, "create", f->path, err);
     return 0;
 }
 
@@ -289,13 +290,13 @@ static int make_links(struct extractor *e, struct tp_error *err)
 
         if (f->link == TP_NONE)
             continue;
-        rc = locate(e, e->index->files[f->link].path, &from, &name, err);
+        rc = locate_parent(e, e->index->files[f->link].path, &from, &name, err);
         from = rc < 0 ? -1 : fcntl(from, F_DUPFD_CLOEXEC, 0);
         if (rc == 0)
-            rc =
-                from < 0 ? failed(e, "link", f->path, err) : locate(e, f->path, &to, &to_name, err);
+            rc = from < 0 ? fail_for_path(e, "link", f->path, err)
+                          : locate_parent(e, f->path, &to, &to_name, err);
         if (rc == 0 && linkat(from, name, to, to_name, 0) < 0)
-            rc = failed(e, "link", f->path, err);
+            rc = fail_for_path(e, "link", f->path, err);
         if (from >= 0)
             close(from);
         if (rc < 0)
@@ -314,20 +315,19 @@ static int finish_dirs(struct extractor *e, struct tp_error *err)
     for (uint32_t i = x->file_n; rc == 0 && i-- > 0;) {
         const struct tp_pack_file *f = &x->files[i];
         struct timespec own = {f->mtime_sec, f->mtime_nsec};
-        int fd;
+        tp_autoclose int fd = -1;
 
         if (f->type != TP_ENTRY_DIR)
             continue;
         fd = tp_open_beneath(e->dirfd, f->path, O_RDONLY | O_DIRECTORY, 0);
         if (fd < 0)
-            return failed(e, "open", f->path, err);
-        rc = finish(e, fd, f->path, f->mode, x->attrs + f->attr_first, f->attr_n, &own, err);
+            return fail_for_path(e, "open", f->path, err);
+        rc = finish_entry(e, fd, f->path, f->mode, x->attrs + f->attr_first, f->attr_n, &own, err);
         if (rc == 0 && e->sync_each && fsync(fd) < 0)
-            rc = failed(e, "sync", f->path, err);
-        close(fd);
+            rc = fail_for_path(e, "sync", f->path, err);
     }
-    return rc == 0 ? finish(e, e->dirfd, ".", x->root_mode, x->attrs + x->root_attr_first,
-                            x->root_attr_n, &mtime, err)
+    return rc == 0 ? finish_entry(e, e->dirfd, ".", x->root_mode, x->attrs + x->root_attr_first,
+                                  x->root_attr_n, &mtime, err)
                    : rc;
 }
 
@@ -339,18 +339,18 @@ static int may_own(const struct extractor *e, uid_t uid, gid_t gid, bool *may, s
         rc = 0;
 
     if (fd < 0)
-        return failed(e, "create", probe, err);
+        return fail_for_path(e, "create", probe, err);
     *may = fchown(fd, uid, gid) == 0;
     if (!*may && errno != EPERM && errno != EINVAL)
-        rc = failed(e, "give away", probe, err);
+        rc = fail_for_path(e, "give away", probe, err);
     close(fd);
     if (unlinkat(e->dirfd, probe, 0) < 0 && rc == 0)
-        rc = failed(e, "remove", probe, err);
+        rc = fail_for_path(e, "remove", probe, err);
     return rc;
 }
 
 /* The owner of the files: that of the pack, where root restores for a user. */
-static int settle_owner(struct extractor *e, struct tp_error *err)
+static int set_owner(struct extractor *e, struct tp_error *err)
 {
     struct stat dir;
     struct tp_owner owner;
@@ -387,14 +387,14 @@ static int sync_all(const struct extractor *e, struct tp_error *err)
     return 0;
 }
 
-static int extract(struct extractor *e, struct tp_pipeline *p, struct tp_error *err)
+static int extract_files(struct extractor *e, struct tp_pipeline *p, struct tp_error *err)
 {
     struct statfs fs;
     int rc;
 
     /* What FUSE calls syncfs does not reach the daemon of the file system. */
     e->sync_each = fstatfs(e->dirfd, &fs) == 0 && fs.f_type == 0x65735546;
-    rc = settle_owner(e, err);
+    rc = set_owner(e, err);
     if (rc == 0)
         rc = make_entries(e, err);
     if (rc == 0)
@@ -426,9 +426,9 @@ int tp_extract(struct tp_pack *pack, int dirfd, const char *path, unsigned threa
                             .worker_destroy = worker_destroy,
                             .slot_create = block_create,
                             .slot_destroy = free,
-                            .work = work,
-                            .consume = consume};
-    int rc = e.sha ? extract(&e, &p, err) : tp_fail(err, ENOMEM, "out of memory for restoring");
+                            .work = decode_chunk,
+                            .consume = write_chunk};
+    int rc = e.sha ? extract_files(&e, &p, err) : tp_oom(err);
 
     if (e.fd >= 0)
         close(e.fd);

@@ -52,6 +52,7 @@ store_libtp_store_la_SOURCES += \
 	store/pack/effort.c \
 	store/pack/resolve.c \
 	store/pack/tables.c \
+	store/pack/usage.c store/pack/usage.h \
 	store/pack/window.c store/pack/window.h \
 	store/pack/work.c store/pack/work.h
 
@@ -61,7 +62,7 @@ store_libtp_store_la_SOURCES += \
 
 # writing one
 store_libtp_store_la_SOURCES += \
-	store/write/chunkmap.c \
+	store/write/chunkmap.c store/write/chunkmap.h \
 	store/write/encode.c \
 	store/write/output.c \
 	store/write/plan.c store/write/plan.h \

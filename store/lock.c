@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/dir.h"
 #include "base/stamp.h"
 #include "store/lock.h"
@@ -41,7 +42,7 @@ static int try_lock(struct tp_model_lock *lock, const char *model, struct tp_err
     return 0;
 }
 
-static void release(struct tp_model_lock *lock)
+static void release_lock(struct tp_model_lock *lock)
 {
     if (lock->fd >= 0)
         close(lock->fd);
@@ -60,31 +61,29 @@ int tp_model_lock(const char *path, struct tp_model_lock *out, struct tp_error *
             rc = try_lock(out, path, err);
         while (rc == 1);
     if (rc < 0)
-        release(out);
+        release_lock(out);
     return rc;
 }
 
 void tp_model_locks_sweep(const char *path)
 {
-    char *parent = tp_path_parent(path);
+    tp_autofree char *parent = tp_path_parent(path);
     const struct dirent *entry;
     struct tp_dir dir = {0};
 
     if (parent)
         tp_dir_open(&dir, AT_FDCWD, parent);
     while ((entry = tp_dir_next(&dir))) {
-        int fd = tp_is_lock(entry->d_name) ? openat(tp_dir_fd(&dir), entry->d_name,
-                                                    O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
-                                           : -1;
+        tp_autoclose int fd = tp_is_lock(entry->d_name)
+                                  ? openat(tp_dir_fd(&dir), entry->d_name,
+                                           O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+                                  : -1;
 
         /* While it is locked: a process that has opened it finds it removed. */
         if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
             unlinkat(tp_dir_fd(&dir), entry->d_name, 0);
-        if (fd >= 0)
-            close(fd);
     }
     tp_dir_close(&dir);
-    free(parent);
 }
 
 void tp_model_unlock(struct tp_model_lock *lock)
@@ -93,7 +92,7 @@ void tp_model_unlock(struct tp_model_lock *lock)
         return;
     unlink(lock->path); /* while it is locked: a process that has opened it finds it removed */
     tp_model_locks_sweep(lock->path);
-    release(lock);
+    release_lock(lock);
 }
 
 static int lock_pack(const struct tp_pack *pack, bool exclusive, int *fd, struct tp_error *err)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "base/cleanup.h"
 #include "store/model_impl.h"
 
 enum { LINK_MAX_LEN = 4096 };
@@ -20,11 +21,6 @@ struct opening {
     size_t cap; /* of tensors */
     struct tp_error *err;
 };
-
-static int out_of_memory(struct tp_error *err)
-{
-    return tp_fail(err, ENOMEM, "out of memory for reading a model");
-}
 
 /* A tensor of the file that was added last, behind those that it has. */
 static int add_tensor(struct opening *o, const struct tp_model_tensor *t)
@@ -37,7 +33,7 @@ static int add_tensor(struct opening *o, const struct tp_model_tensor *t)
         struct tp_model_tensor *grown = reallocarray(model->tensors, cap, sizeof *grown);
 
         if (!grown)
-            return out_of_memory(o->err);
+            return tp_oom(o->err);
         model->tensors = grown;
         o->cap = cap;
     }
@@ -97,7 +93,7 @@ static int add_header(struct opening *o, struct tp_model_file *file)
         if (!is_named_safetensors(file->path))
             return 0;
         file->problem = impl->problems[number] = strdup(why.message);
-        return file->problem ? 0 : out_of_memory(o->err);
+        return file->problem ? 0 : tp_oom(o->err);
     }
     if (rc < 0)
         return tp_fail(o->err, -rc, "%s", why.message);
@@ -132,7 +128,7 @@ static int open_dir(struct opening *o, const char *path, enum tp_links links)
     impl->headers = calloc(impl->dir.entry_n + 1, sizeof *impl->headers);
     impl->problems = calloc(impl->dir.entry_n + 1, sizeof *impl->problems);
     if (!model->files || !impl->headers || !impl->problems)
-        return out_of_memory(o->err);
+        return tp_oom(o->err);
     for (size_t i = 0; rc == 0 && i < impl->dir.entry_n; i++) {
         const struct tp_entry *entry = &impl->dir.entries[i];
         struct tp_model_file *file;
@@ -198,7 +194,7 @@ static int open_pack(struct opening *o, struct tp_pack *pack, struct tp_engine *
     model->files = calloc((size_t)index->file_n + 1, sizeof *model->files);
     model->impl->readers = calloc((size_t)index->file_n + 1, sizeof *model->impl->readers);
     if (!model->files || !model->impl->readers)
-        return out_of_memory(o->err);
+        return tp_oom(o->err);
     for (struct tp_pack *p = pack; p && tp_pack_index(p)->has_base; p = tp_pack_base(p))
         model->depth++;
     for (uint32_t i = 0; rc == 0 && i < index->file_n; i++)
@@ -236,7 +232,7 @@ static int sort_tensors(struct tp_model *model, struct tp_error *err)
     model->by_place = calloc(all + 1, sizeof *model->by_place);
     if (!rest || !model->by_place) {
         free(rest);
-        return out_of_memory(err);
+        return tp_oom(err);
     }
     if (all)
         qsort(model->tensors, all, sizeof *model->tensors, compare_tensors);
@@ -272,7 +268,7 @@ static int by_path(const void *a, const void *b)
  * Where a link at PATH to TARGET leads, from the top of the model on; false: out of it, or it is
  * too long.
  */
-static bool resolve(const char *path, const char *target, char out[LINK_MAX_LEN])
+static bool resolve_link(const char *path, const char *target, char out[LINK_MAX_LEN])
 {
     const char *slash = strrchr(path, '/');
     size_t len = slash ? (size_t)(slash - path) : 0;
@@ -318,11 +314,11 @@ static const char *within_snapshot(const char *path)
 static int give_titles(struct tp_model *model, const char *const *paths, const char *const *targets,
                        size_t n, struct tp_error *err)
 {
-    struct named_file *sorted = calloc((size_t)model->file_n + 1, sizeof *sorted);
+    tp_autofree struct named_file *sorted = calloc((size_t)model->file_n + 1, sizeof *sorted);
     char text[LINK_MAX_LEN];
 
     if (!sorted)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     for (uint32_t i = 0; i < model->file_n; i++) {
         sorted[i] = (struct named_file){.path = model->files[i].path, .file = i};
         model->files[i].title = within_snapshot(model->files[i].path);
@@ -331,13 +327,12 @@ static int give_titles(struct tp_model *model, const char *const *paths, const c
     for (size_t i = 0; i < n; i++) {
         struct named_file key = {.path = text}, *found;
 
-        if (!resolve(paths[i], targets[i], text) ||
+        if (!resolve_link(paths[i], targets[i], text) ||
             !(found = bsearch(&key, sorted, model->file_n, sizeof *sorted, by_path)))
             continue;
         if (model->files[found->file].title == found->path)
             model->files[found->file].title = within_snapshot(paths[i]);
     }
-    free(sorted);
     return 0;
 }
 
@@ -351,7 +346,7 @@ static int find_titles(struct tp_model *model, struct tp_error *err)
     int rc;
 
     if (!paths)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     for (size_t i = 0; i < most; i++) {
         bool is_link = index ? index->files[i].type == TP_ENTRY_SYMLINK
                              : dir->entries[i].type == TP_ENTRY_SYMLINK;
@@ -392,7 +387,7 @@ static int open_model(const char *path, enum tp_links links, struct tp_pack *pac
 
     *out = NULL;
     if (!o.model)
-        return out_of_memory(err);
+        return tp_oom(err);
     rc = pack ? open_pack(&o, pack, engine) : open_dir(&o, path, links);
     if (rc == 0)
         rc = sort_tensors(o.model, err);
@@ -415,7 +410,7 @@ int tp_model_open(const char *path, const struct tp_model_options *options, stru
                   struct tp_error *err)
 {
     const struct tp_model_options defaults = {0}, *o = options ? options : &defaults;
-    struct tp_pack *pack = NULL;
+    tp_autopack struct tp_pack *pack = NULL;
     struct stat st;
     int rc;
 
@@ -427,7 +422,6 @@ int tp_model_open(const char *path, const struct tp_model_options *options, stru
     rc = tp_store_open_path(o->store, path, &pack, err);
     if (rc == 0)
         rc = tp_model_open_pack(pack, o->engine, out, err);
-    tp_pack_close(pack);
     return rc;
 }
 
@@ -464,8 +458,8 @@ const struct tp_modeldir *tp_model_dir(const struct tp_model *model)
 }
 
 /* The first of N tensors, sorted by name, whose name is not less than NAME. */
-static const struct tp_model_tensor *seek(const struct tp_model_tensor *tensors, size_t n,
-                                          const char *name)
+static const struct tp_model_tensor *find_tensor(const struct tp_model_tensor *tensors, size_t n,
+                                                 const char *name)
 {
     size_t low = 0, high = n;
     while (low < high) {
@@ -480,7 +474,7 @@ static const struct tp_model_tensor *seek(const struct tp_model_tensor *tensors,
 
 const struct tp_model_tensor *tp_model_find(const struct tp_model *model, const char *name)
 {
-    const struct tp_model_tensor *t = seek(model->tensors, model->name_n, name);
+    const struct tp_model_tensor *t = find_tensor(model->tensors, model->name_n, name);
     return t < model->tensors + model->name_n && !strcmp(t->name, name) ? t : NULL;
 }
 
@@ -495,7 +489,7 @@ const struct tp_model_tensor *tp_model_find_next(const struct tp_model *model, c
         return t;
     if (!before)
         return NULL;
-    t = before < first ? seek(first, model->tensor_n - model->name_n, name) : before + 1;
+    t = before < first ? find_tensor(first, model->tensor_n - model->name_n, name) : before + 1;
     return t < end && !strcmp(t->name, name) ? t : NULL;
 }
 

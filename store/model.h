@@ -92,6 +92,8 @@ bool tp_model_find_file(const struct tp_model *model, const char *path, uint32_t
 /* Bytes of FILE before its tensors: its header, or the whole file where it has no tensors. */
 uint64_t tp_model_opaque(const struct tp_model *model, uint32_t file);
 
+/* --- model_read.c --- */
+
 /*
  * Read exactly LEN bytes of FILE, which must lie within it: -EINVAL. -EBADMSG: the pack is damaged,
  * or the plain file has become shorter. Holes of a plain file are not read.

@@ -40,6 +40,8 @@ struct tp_model_impl {
     atomic_ullong decoded;
 };
 
+/* --- model_read.c --- */
+
 /* A descriptor of plain FILE, for reading until it is given back with SLOT. */
 int tp_model_fd_get(struct tp_model *model, uint32_t file, int *fd, struct tp_model_slot **slot,
                     struct tp_error *err);

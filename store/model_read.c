@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "base/cleanup.h"
 #include "base/file.h"
 #include "store/model_impl.h"
 #include "store/pack/bytes.h"
@@ -46,7 +47,7 @@ int tp_model_fd_get(struct tp_model *model, uint32_t file, int *fd, struct tp_mo
     struct tp_model_impl *impl = model->impl;
     int rc = 0;
 
-    pthread_mutex_lock(&impl->lock);
+    TP_LOCK_SCOPE(&impl->lock);
     *slot = find_slot(impl, file);
     *fd = *slot && (*slot)->fd >= 0 && (*slot)->file == file ? (*slot)->fd : -1;
     if (*fd < 0) {
@@ -62,7 +63,6 @@ int tp_model_fd_get(struct tp_model *model, uint32_t file, int *fd, struct tp_mo
         (*slot)->users++;
         (*slot)->used = ++impl->clock;
     }
-    pthread_mutex_unlock(&impl->lock);
     return rc;
 }
 
@@ -72,9 +72,8 @@ void tp_model_fd_put(struct tp_model *model, int fd, struct tp_model_slot *slot)
         close(fd);
         return;
     }
-    pthread_mutex_lock(&model->impl->lock);
+    TP_LOCK_SCOPE(&model->impl->lock);
     slot->users--;
-    pthread_mutex_unlock(&model->impl->lock);
 }
 
 /* Zeros that need not be read. */
@@ -143,10 +142,9 @@ static struct tp_decoder *decoder_get(struct tp_model_impl *impl)
 
 static void decoder_put(struct tp_model_impl *impl, struct tp_decoder *decoder)
 {
-    pthread_mutex_lock(&impl->lock);
+    TP_LOCK_SCOPE(&impl->lock);
     decoder->next = impl->decoders;
     impl->decoders = decoder;
-    pthread_mutex_unlock(&impl->lock);
 }
 
 static int decode_chunk(struct tp_model_impl *impl, struct tp_decoder *decoder, uint32_t chunk,
@@ -180,7 +178,7 @@ static int decode_range(struct tp_model *model, uint32_t number, uint64_t off, u
     int rc = 0;
 
     if (len && !decoder)
-        return tp_fail(err, ENOMEM, "out of memory for decoding '%s'", file->path);
+        return tp_oom(err);
     while (rc == 0 && len) {
         const struct tp_segment *s = &index->segments[tp_index_segment_at(index, file, off)];
         uint64_t inner = off - s->file_off;
@@ -208,12 +206,11 @@ static int get_reader(struct tp_model *model, uint32_t file, struct tp_reader **
     struct tp_model_impl *impl = model->impl;
     int rc = 0;
 
-    pthread_mutex_lock(&impl->lock);
+    TP_LOCK_SCOPE(&impl->lock);
     if (!impl->readers[file])
         rc = tp_reader_open(impl->engine, impl->pack, model->files[file].entry,
                             &impl->readers[file], err);
     *out = impl->readers[file];
-    pthread_mutex_unlock(&impl->lock);
     return rc;
 }
 
@@ -271,8 +268,7 @@ int tp_model_view(struct tp_model *model, uint32_t file, uint64_t off, size_t le
         return rc < 0 ? rc : tp_reader_span(reader, off, len, &out->span, err);
     }
     out->buffer = malloc(len + TP_SLACK);
-    rc = out->buffer ? tp_model_read(model, file, off, out->buffer, len, err)
-                     : tp_fail(err, ENOMEM, "out of memory for '%s'", model->files[file].path);
+    rc = out->buffer ? tp_model_read(model, file, off, out->buffer, len, err) : tp_oom(err);
     if (rc < 0) {
         free(out->buffer);
         out->buffer = NULL;

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/dir.h"
 #include "base/file.h"
 #include "base/hash.h"
@@ -49,9 +50,7 @@ char *tp_path_parent(const char *path)
 
 char *tp_path_join(const char *dir, const char *name, const char *suffix)
 {
-    char *out = NULL;
-
-    return asprintf(&out, "%s/%s%s", dir, name, suffix) < 0 ? NULL : out;
+    return tp_format("%s/%s%s", dir, name, suffix);
 }
 
 int tp_side_path(const char *path, const char *what, char **out, struct tp_error *err)
@@ -70,7 +69,7 @@ int tp_side_path(const char *path, const char *what, char **out, struct tp_error
                      what);
     if (n < 0)
         *out = NULL;
-    return n < 0 ? tp_fail(err, ENOMEM, "out of memory for a name") : 0;
+    return n < 0 ? tp_oom(err) : 0;
 }
 
 int tp_temporary_beside(const char *path, char **out, struct tp_error *err)
@@ -138,15 +137,14 @@ int tp_temporary_lock(int fd, const char *path, struct tp_error *err)
 }
 
 /* With the lock of a dead writer's file in hand nobody else takes it for a live one's. */
-static void sweep(int dirfd, const char *name)
+static void remove_if_unlocked(int dirfd, const char *name)
 {
-    int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    tp_autoclose int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
     if (fd < 0)
         return;
     if (flock(fd, LOCK_EX | LOCK_NB) == 0)
         tp_file_remove_tree(dirfd, name, NULL);
-    close(fd);
 }
 
 void tp_temporaries_sweep(const char *path)
@@ -161,7 +159,7 @@ void tp_temporaries_sweep(const char *path)
         const char *want = tp_path_name(prefix);
 
         if (strncmp(entry->d_name, want, strlen(want)) == 0 && tp_is_temporary(entry->d_name))
-            sweep(tp_dir_fd(&dir), entry->d_name);
+            remove_if_unlocked(tp_dir_fd(&dir), entry->d_name);
     }
     tp_dir_close(&dir);
     free(prefix);
@@ -170,19 +168,18 @@ void tp_temporaries_sweep(const char *path)
 
 int tp_check_new(const char *path, struct tp_error *err)
 {
-    char *parent = tp_path_parent(path);
+    tp_autofree char *parent = tp_path_parent(path);
     struct stat st;
     int rc = 0;
 
     if (!parent)
-        return tp_fail(err, ENOMEM, "out of memory for a name");
+        return tp_oom(err);
     if (!path[0])
         rc = tp_fail(err, ENOENT, "cannot create '': No such file or directory");
     else if (lstat(path, &st) == 0)
         rc = tp_fail(err, EEXIST, "'%s' exists", path);
     else if (access(parent, W_OK | X_OK) < 0)
         rc = tp_fail_errno(err, "cannot create '%s'", path);
-    free(parent);
     return rc;
 }
 

@@ -35,6 +35,8 @@ struct tp_compress_report {
     bool base_packed; /* the base was a plain directory and has been packed first */
 };
 
+/* --- compress.c --- */
+
 /* Pack the model directory PATH (its parent is the store). In-place order: all checks
  * (store/original/original.h), temporary file, fsync, verify, rename, fsync of the directory,
  * remove the original; whatever dies at whatever moment, the directory or a verified pack is there.
@@ -60,6 +62,9 @@ struct tp_restore_options {
     unsigned threads;
     const struct tp_progress *progress;
 };
+
+/* --- restore.c --- */
+
 int tp_restore(const char *path, const struct tp_restore_options *options, uint64_t *bytes,
                struct tp_error *err);
 

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "base/cleanup.h"
 #include "base/cpu.h"
 #include "base/thread.h"
 #include "store/pipeline.h"
@@ -38,24 +39,21 @@ unsigned tp_pipeline_threads(unsigned threads)
     return threads > TP_PIPELINE_THREADS_MAX ? TP_PIPELINE_THREADS_MAX : threads;
 }
 
-static bool cancelled(const struct tp_pipeline *p)
+static bool is_cancelled(const struct tp_pipeline *p)
 {
     return p->cancel && atomic_load(p->cancel);
 }
 
 /* Take the next item once its slot is free; false: there is none any more. */
-static bool claim(struct state *s, uint64_t *item)
+static bool claim_item(struct state *s, uint64_t *item)
 {
-    bool got;
-
-    pthread_mutex_lock(&s->lock);
+    TP_LOCK_SCOPE(&s->lock);
     while (!s->stop && s->next < s->p->item_n && s->next >= s->consumed + s->cell_n)
         pthread_cond_wait(&s->has_space, &s->lock);
-    got = !s->stop && s->next < s->p->item_n;
-    if (got)
-        *item = s->next++;
-    pthread_mutex_unlock(&s->lock);
-    return got;
+    if (s->stop || s->next >= s->p->item_n)
+        return false;
+    *item = s->next++;
+    return true;
 }
 
 static void *worker_main(void *arg)
@@ -71,7 +69,7 @@ static void *worker_main(void *arg)
         pthread_mutex_unlock(&s->lock);
         return NULL;
     }
-    while (claim(s, &item)) {
+    while (claim_item(s, &item)) {
         struct cell *c = &s->cells[item % s->cell_n];
         int rc = s->p->work(s->p->arg, worker, item, c->slot, &c->err);
 
@@ -88,15 +86,10 @@ static void *worker_main(void *arg)
 
 static int wait_item(struct state *s, struct cell *c, struct tp_error *err)
 {
-    int rc = 0;
-
-    pthread_mutex_lock(&s->lock);
+    TP_LOCK_SCOPE(&s->lock);
     while (!c->done && s->failed_workers < s->started)
         pthread_cond_wait(&s->done, &s->lock);
-    if (!c->done)
-        rc = tp_fail(err, ENOMEM, "out of memory for a worker");
-    pthread_mutex_unlock(&s->lock);
-    return rc;
+    return c->done ? 0 : tp_oom(err);
 }
 
 static int consume_all(struct state *s, struct tp_error *err)
@@ -105,7 +98,7 @@ static int consume_all(struct state *s, struct tp_error *err)
         struct cell *c = &s->cells[i % s->cell_n];
         int rc = wait_item(s, c, err);
 
-        if (rc == 0 && cancelled(s->p))
+        if (rc == 0 && is_cancelled(s->p))
             rc = tp_fail(err, ECANCELED, "cancelled");
         if (rc < 0)
             return rc;
@@ -149,9 +142,9 @@ static int create_cells(struct state *s, struct tp_error *err)
     for (unsigned i = 0; s->cells && i < s->cell_n; i++) {
         s->cells[i].slot = s->p->slot_create(s->p->arg);
         if (!s->cells[i].slot)
-            return tp_fail(err, ENOMEM, "out of memory for the window of chunks");
+            return tp_oom(err);
     }
-    return s->cells ? 0 : tp_fail(err, ENOMEM, "out of memory for the window of chunks");
+    return s->cells ? 0 : tp_oom(err);
 }
 
 /*
@@ -161,11 +154,11 @@ static int create_cells(struct state *s, struct tp_error *err)
 static int run_alone(const struct tp_pipeline *p, struct tp_error *err)
 {
     void *worker = p->worker_create(p->arg), *slot = p->slot_create(p->arg);
-    int rc = worker && slot ? 0 : tp_fail(err, ENOMEM, "out of memory for a worker");
+    int rc = worker && slot ? 0 : tp_oom(err);
 
     for (uint64_t i = 0; rc == 0 && i < p->item_n; i++) {
-        rc = cancelled(p) ? tp_fail(err, ECANCELED, "cancelled")
-                          : p->work(p->arg, worker, i, slot, err);
+        rc = is_cancelled(p) ? tp_fail(err, ECANCELED, "cancelled")
+                             : p->work(p->arg, worker, i, slot, err);
         if (rc == 0)
             rc = p->consume(p->arg, i, slot, err);
     }

@@ -42,7 +42,7 @@ bool tp_place_is_pack(int dirfd, const char *file, struct stat *st)
            (geteuid() != 0 || owner == 0 || owner == st->st_uid);
 }
 
-void tp_place_look(int dirfd, const char *name, struct tp_placed *out)
+void tp_place_stat(int dirfd, const char *name, struct tp_placed *out)
 {
     struct stat *st = &out->plain_st;
 

@@ -39,6 +39,6 @@ struct tp_placed {
     struct stat plain_st, pack_st; /* each where it is there */
 };
 
-void tp_place_look(int dirfd, const char *name, struct tp_placed *out);
+void tp_place_stat(int dirfd, const char *name, struct tp_placed *out);
 
 #endif

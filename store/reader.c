@@ -39,7 +39,7 @@ int tp_reader_open(struct tp_engine *engine, struct tp_pack *pack, uint32_t file
                        tp_pack_path(pack));
     reader = calloc(1, sizeof *reader);
     if (!reader)
-        return tp_fail(err, ENOMEM, "out of memory for '%s'", index->files[file].path);
+        return tp_oom(err);
     reader->engine = engine;
     reader->pack = tp_pack_ref(pack);
     reader->index = index;
@@ -85,8 +85,8 @@ struct piece {
 };
 
 /* The pieces of [off, off + len), which lies within the file; their number, at most MAX. */
-static unsigned cut(const struct tp_reader *reader, uint64_t off, uint64_t len,
-                    struct piece *pieces, unsigned max)
+static unsigned cut_range(const struct tp_reader *reader, uint64_t off, uint64_t len,
+                          struct piece *pieces, unsigned max)
 {
     uint32_t chunk_size = reader->index->chunk_size;
     unsigned n = 0;
@@ -160,7 +160,7 @@ static void note_read(struct tp_reader *reader, uint64_t off, uint64_t end)
         prefetch_range(reader, from, to < reader->file->size ? to : reader->file->size);
     if (reached < to && reached < reader->file->size) {
         pthread_mutex_lock(&reader->lock);
-        tp_cursors_fall_short(&reader->cursors, to, reached);
+        tp_cursors_retract(&reader->cursors, to, reached);
         pthread_mutex_unlock(&reader->lock);
     }
 }
@@ -177,7 +177,7 @@ int tp_reader_span(struct tp_reader *reader, uint64_t off, size_t len, struct tp
         return 0;
     if (len > reader->file->size - off)
         len = (size_t)(reader->file->size - off);
-    unsigned n = cut(reader, off, len, pieces, reader->span_max);
+    unsigned n = cut_range(reader, off, len, pieces, reader->span_max);
     for (unsigned i = 0; i < n; i++)
         chunks[i] = pieces[i].chunk;
     note_read(reader, off, off + len);

@@ -76,7 +76,7 @@ static int remove_model(struct tp_store *store, const char *name, struct tp_pack
 {
     char *model = tp_path_join(tp_store_dir(store), name, "");
     struct tp_model_lock lock;
-    int rc = model ? tp_model_lock(model, &lock, err) : tp_fail(err, ENOMEM, "out of memory");
+    int rc = model ? tp_model_lock(model, &lock, err) : tp_oom(err);
 
     if (rc == 0) {
         rc = check_packed_wholly(model, err);

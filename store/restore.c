@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/stamp.h"
@@ -69,10 +70,10 @@ static void warn_of_lost(const struct job *j, const struct tp_lost *lost)
                j->target, what);
 }
 
-static int extract(const struct job *j)
+static int extract_pack(const struct job *j)
 {
     struct tp_lost lost = {0};
-    char *temporary = NULL;
+    tp_autofree char *temporary = NULL;
     int fd = -1, rc;
 
     tp_temporaries_sweep(j->target);
@@ -92,11 +93,10 @@ static int extract(const struct job *j)
         tp_file_remove_tree(AT_FDCWD, temporary, NULL);
     if (fd >= 0)
         close(fd);
-    free(temporary);
     return rc;
 }
 
-static bool exists(const char *path)
+static bool path_exists(const char *path)
 {
     struct stat st;
 
@@ -123,15 +123,13 @@ static int sync_target(const struct job *j)
 static int unlink_pack(const struct job *j)
 {
     struct stat now;
-    char *aside;
+    tp_autofree char *aside = NULL;
     int rc = tp_temporary_beside(j->path, &aside, j->err);
 
     if (rc == 0)
         rc = tp_rename_new(j->path, aside, j->err);
-    if (rc < 0) {
-        free(aside);
+    if (rc < 0)
         return rc;
-    }
     if (lstat(aside, &now) < 0)
         rc = tp_fail_errno(j->err, "cannot stat '%s'", aside);
     else if (!tp_same_file(&now, &j->named))
@@ -140,7 +138,6 @@ static int unlink_pack(const struct job *j)
         rc = tp_fail_errno(j->err, "cannot remove '%s'", j->path);
     if (rc < 0)
         tp_rename_new(aside, j->path, NULL);
-    free(aside);
     return rc == 0 ? tp_file_sync_parent(j->path, j->err) : rc;
 }
 
@@ -159,7 +156,7 @@ static int remove_pack(const struct job *j, bool was_there)
 
 static int restore_locked(const struct job *j)
 {
-    bool was_there = exists(j->target);
+    bool was_there = path_exists(j->target);
     int claim = -1, rc = 0;
 
     tp_temporaries_sweep(j->target);
@@ -170,7 +167,7 @@ static int restore_locked(const struct job *j)
     if (rc == 0 && was_there)
         rc = j->options->keep ? tp_fail(j->err, EEXIST, "'%s' exists", j->target) : 0;
     else if (rc == 0)
-        rc = extract(j);
+        rc = extract_pack(j);
     if (rc == 0 && !j->options->keep)
         rc = remove_pack(j, was_there);
     if (claim >= 0)
@@ -198,7 +195,7 @@ static int name_target(struct job *j)
     if (j->options->out) {
         j->target = strdup(j->options->out);
         if (!j->target)
-            return tp_fail(j->err, ENOMEM, "out of memory for a name");
+            return tp_oom(j->err);
         for (len = strlen(j->target); len > 1 && j->target[len - 1] == '/'; len--)
             j->target[len - 1] = '\0';
         return tp_check_new(j->target, j->err);
@@ -209,13 +206,13 @@ static int name_target(struct job *j)
                        "'%s' is not called NAME" TP_PACK_SUFFIX ": say where to restore it",
                        j->path);
     j->target = strndup(j->path, tp_place_name_len(j->path));
-    return j->target ? 0 : tp_fail(j->err, ENOMEM, "out of memory for a name");
+    return j->target ? 0 : tp_oom(j->err);
 }
 
 static int open_all(struct job *j)
 {
     char *dir = tp_path_parent(j->path);
-    int rc = dir ? tp_store_open(dir, &j->store, j->err) : tp_fail(j->err, ENOMEM, "out of memory");
+    int rc = dir ? tp_store_open(dir, &j->store, j->err) : tp_oom(j->err);
 
     free(dir);
     if (rc == 0 && lstat(j->path, &j->named) < 0)
@@ -234,7 +231,7 @@ int tp_restore(const char *path, const struct tp_restore_options *options, uint6
     if (rc == 0)
         rc = open_all(&j);
     if (rc == 0)
-        rc = options->out ? extract(&j) : restore_in_place(&j);
+        rc = options->out ? extract_pack(&j) : restore_in_place(&j);
     if (rc == 0 && bytes)
         *bytes = tp_pack_index(j.pack)->logical_bytes;
     tp_pack_close(j.pack);

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/dir.h"
 #include "base/vector.h"
 #include "store/catalog.h"
@@ -34,7 +35,7 @@ int tp_store_open(const char *dir, struct tp_store **out, struct tp_error *err)
     *out = NULL;
     if (!store || !(store->dir = strdup(dir))) {
         free(store);
-        return tp_fail(err, ENOMEM, "out of memory for the store '%s'", dir);
+        return tp_oom(err);
     }
     pthread_mutex_init(&store->lock, NULL);
     store->catalog.dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -221,13 +222,12 @@ static int find_beside(void *arg, const struct tp_base_query *query, struct tp_p
                        struct tp_error *err)
 {
     char *dir = tp_path_parent(query->path);
-    struct tp_store *store = NULL;
+    tp_autostore struct tp_store *store = NULL;
     int rc = dir ? tp_store_open(dir, &store, err) : tp_oom(err);
 
     (void)arg;
     if (rc == 0)
         rc = tp_store_open_base(store, query, out, err);
-    tp_store_close(store);
     free(dir);
     return rc;
 }
@@ -251,7 +251,7 @@ static int open_file(struct tp_store *store, const char *name, const struct tp_b
 {
     const struct tp_base_finder finder = {.find = find_in_store, .arg = store, .chain = chain};
     struct tp_stamp stamp;
-    char *path = NULL;
+    tp_autofree char *path = NULL;
     int rc;
 
     pthread_mutex_lock(&store->lock);
@@ -261,44 +261,33 @@ static int open_file(struct tp_store *store, const char *name, const struct tp_b
     if (rc < 0 || *out)
         return rc;
 
-    if (asprintf(&path, "%s/%s", store->dir, name) < 0)
-        return tp_fail(err, ENOMEM, "out of memory");
-    rc = tp_pack_open_at(store->catalog.dirfd, name, path, &finder, out, err);
+    path = tp_path_join(store->dir, name, "");
+    rc = path ? tp_pack_open_at(store->catalog.dirfd, name, path, &finder, out, err) : tp_oom(err);
     if (rc == 0 && !is_keyed(*out, &stamp)) {
         rc = tp_fail(err, ENOENT, "'%s' was replaced while it was opened", path);
         tp_pack_close(*out);
         *out = NULL;
     }
-    free(path);
     if (rc < 0)
         return rc;
-    pthread_mutex_lock(&store->lock);
-    rc = tp_catalog_share(&store->catalog, name, &stamp, out);
-    pthread_mutex_unlock(&store->lock);
-    return rc < 0 ? tp_fail(err, ENOMEM, "out of memory for '%s'", name) : 0;
+    TP_LOCK_SCOPE(&store->lock);
+    return tp_catalog_share(&store->catalog, name, &stamp, out) < 0 ? tp_oom(err) : 0;
 }
 
 int tp_store_open_pack(struct tp_store *store, const char *name, struct tp_pack **out,
                        struct tp_error *err)
 {
-    char *file = NULL;
-    int rc;
-
     *out = NULL;
     if (!*name || strchr(name, '/'))
         return tp_fail(err, EINVAL, "'%s' is not the name of a model", name);
-    if (asprintf(&file, "%s" TP_PACK_SUFFIX, name) < 0)
-        return tp_fail(err, ENOMEM, "out of memory");
-    rc = open_file(store, file, NULL, out, err);
-    free(file);
-    return rc;
+    tp_autofree char *file = tp_format("%s" TP_PACK_SUFFIX, name);
+    return file ? open_file(store, file, NULL, out, err) : tp_oom(err);
 }
 
 void tp_store_drop_removed(struct tp_store *store)
 {
-    pthread_mutex_lock(&store->lock);
+    TP_LOCK_SCOPE(&store->lock);
     tp_catalog_drop_removed(&store->catalog);
-    pthread_mutex_unlock(&store->lock);
 }
 
 /* What says nothing of any pack. */
@@ -324,7 +313,7 @@ static int open_known(struct tp_store *store, const struct tp_base_query *query,
     rc = tp_catalog_with_id(&store->catalog, query->id, &names, &n);
     pthread_mutex_unlock(&store->lock);
     if (rc < 0)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     rc = tp_fail(err, ENOLINK, "no pack in '%s' has this id", store->dir);
     for (size_t i = 0; i < n && rc < 0; i++) {
         rc = open_file(store, names[i], query->chain, out, err);
@@ -343,9 +332,8 @@ static bool has_content(struct tp_store *store, const char *file, const uint8_t 
 {
     struct tp_pack_contents found;
 
-    pthread_mutex_lock(&store->lock);
+    TP_LOCK_SCOPE(&store->lock);
     int rc = tp_catalog_read(&store->catalog, file, NULL, &found, NULL);
-    pthread_mutex_unlock(&store->lock);
     return rc == 0 && memcmp(found.own, content, TP_SHA256_LEN) == 0;
 }
 
@@ -365,7 +353,7 @@ static int open_content(struct tp_store *store, const struct tp_base_query *quer
     rc = tp_catalog_with_content(&store->catalog, query->content, &files, &n);
     pthread_mutex_unlock(&store->lock);
     if (rc < 0)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     rc = tp_fail(err, ENOLINK, "no pack in '%s' has its id or holds the same files", store->dir);
     for (size_t i = 0; i < n && rc < 0 && !is_shortage(rc); i++) {
         if (!has_content(store, files[i], query->content))
@@ -392,12 +380,10 @@ static int open_content(struct tp_store *store, const struct tp_base_query *quer
     return rc;
 }
 
-static int refresh(struct tp_store *store, struct tp_error *err)
+static int refresh_catalog(struct tp_store *store, struct tp_error *err)
 {
-    pthread_mutex_lock(&store->lock);
-    int rc = tp_catalog_refresh(&store->catalog, err);
-    pthread_mutex_unlock(&store->lock);
-    return rc;
+    TP_LOCK_SCOPE(&store->lock);
+    return tp_catalog_refresh(&store->catalog, err);
 }
 
 /*
@@ -412,7 +398,7 @@ int tp_store_open_base(struct tp_store *store, const struct tp_base_query *query
 
     *out = NULL;
     if (rc < 0 || tp_pack_base_error(by_id)[0]) {
-        int looked = refresh(store, err);
+        int looked = refresh_catalog(store, err);
 
         if (looked == 0 && rc < 0)
             rc = open_known(store, query, &by_id, err);
@@ -443,36 +429,36 @@ static bool rests_on(const struct tp_pack *what, const struct tp_pack *pack)
 }
 
 /* Other packs that hold what PACK does, as far as is seen whole, and stay readable without it. */
-struct twins {
+struct duplicates {
     bool any;     /* there is one */
     bool same_id; /* one of them has its id, too */
 };
 
-static int find_twins(struct tp_store *store, const struct tp_pack *pack, struct twins *out,
-                      struct tp_error *err)
+static int find_duplicates(struct tp_store *store, const struct tp_pack *pack,
+                           struct duplicates *out, struct tp_error *err)
 {
     char **files;
     size_t n;
     int rc;
 
-    *out = (struct twins){0};
+    *out = (struct duplicates){0};
     pthread_mutex_lock(&store->lock);
     rc = tp_catalog_with_content(&store->catalog, tp_pack_content_id(pack), &files, &n);
     pthread_mutex_unlock(&store->lock);
     if (rc < 0)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     for (size_t i = 0; i < n; i++) {
-        struct tp_pack *twin;
+        tp_autopack struct tp_pack *duplicate = NULL;
 
         if (!has_content(store, files[i], tp_pack_content_id(pack)) ||
-            open_file(store, files[i], NULL, &twin, NULL) < 0)
+            open_file(store, files[i], NULL, &duplicate, NULL) < 0)
             continue;
-        if (!rests_on(twin, pack) && tp_pack_depth(twin) < TP_BASE_DEPTH_MAX &&
-            tp_pack_probe(twin)) {
+        if (!rests_on(duplicate, pack) && tp_pack_depth(duplicate) < TP_BASE_DEPTH_MAX &&
+            tp_pack_probe(duplicate)) {
             out->any = true;
-            out->same_id |= memcmp(tp_pack_get_id(twin), tp_pack_get_id(pack), TP_SHA256_LEN) == 0;
+            out->same_id |=
+                memcmp(tp_pack_get_id(duplicate), tp_pack_get_id(pack), TP_SHA256_LEN) == 0;
         }
-        tp_pack_close(twin);
     }
     tp_store_names_free(files, n);
     return 0;
@@ -482,8 +468,8 @@ static int find_twins(struct tp_store *store, const struct tp_pack *pack, struct
  * Whether FILE, which may have PACK as its base, has it and no other. One whose index is damaged
  * needs none.
  */
-static int needs(struct tp_store *store, const char *file, const struct tp_pack *pack,
-                 const struct twins *twins, bool *out, struct tp_error *err)
+static int needs_pack(struct tp_store *store, const char *file, const struct tp_pack *pack,
+                      const struct duplicates *duplicates, bool *out, struct tp_error *err)
 {
     static const uint8_t none[TP_SHA256_LEN];
     struct tp_pack_contents contents;
@@ -497,25 +483,26 @@ static int needs(struct tp_store *store, const char *file, const struct tp_pack 
     if (rc < 0)
         return rc == -EBADMSG ? 0 : rc;
     if (memcmp(contents.base, none, sizeof none) == 0)
-        *out = !twins->same_id && memcmp(id.base_id, tp_pack_get_id(pack), TP_SHA256_LEN) == 0;
+        *out = !duplicates->same_id && memcmp(id.base_id, tp_pack_get_id(pack), TP_SHA256_LEN) == 0;
     else
-        *out = !twins->any && memcmp(contents.base, tp_pack_content_id(pack), TP_SHA256_LEN) == 0;
+        *out =
+            !duplicates->any && memcmp(contents.base, tp_pack_content_id(pack), TP_SHA256_LEN) == 0;
     return 0;
 }
 
 /* Of the files that may have PACK as their base, the names of those that need it; the others go. */
-static int keep_needing(struct tp_store *store, const struct tp_pack *pack, char **files, size_t *n,
-                        struct tp_error *err)
+static int keep_files_that_need(struct tp_store *store, const struct tp_pack *pack, char **files,
+                                size_t *n, struct tp_error *err)
 {
-    struct twins twins;
+    struct duplicates duplicates;
     size_t kept = 0, all = *n;
-    int rc = all ? find_twins(store, pack, &twins, err) : 0;
+    int rc = all ? find_duplicates(store, pack, &duplicates, err) : 0;
 
     for (size_t i = 0; i < all; i++) {
         bool needed = false;
 
         if (rc == 0)
-            rc = needs(store, files[i], pack, &twins, &needed, err);
+            rc = needs_pack(store, files[i], pack, &duplicates, &needed, err);
         if (needed) {
             files[i][tp_place_name_len(files[i])] = '\0';
             files[kept++] = files[i];
@@ -534,15 +521,16 @@ int tp_store_dependents(struct tp_store *store, const struct tp_pack *pack, char
     *n = 0;
     pthread_mutex_lock(&store->lock);
     int rc = tp_catalog_refresh(&store->catalog, err);
-    const struct tp_catalog_entry *unasked = rc == 0 ? tp_catalog_unasked(&store->catalog) : NULL;
-    if (unasked)
-        rc = tp_fail(err, -unasked->failed, "cannot tell which base '%s/%s' needs: %s", store->dir,
-                     unasked->file, strerror(-unasked->failed));
+    const struct tp_catalog_entry *unreadable =
+        rc == 0 ? tp_catalog_find_unreadable(&store->catalog) : NULL;
+    if (unreadable)
+        rc = tp_fail(err, -unreadable->failed, "cannot tell which base '%s/%s' needs: %s",
+                     store->dir, unreadable->file, strerror(-unreadable->failed));
     if (rc == 0 && tp_catalog_with_base(&store->catalog, tp_pack_get_id(pack), names, n) < 0)
-        rc = tp_fail(err, ENOMEM, "out of memory");
+        rc = tp_oom(err);
     pthread_mutex_unlock(&store->lock);
     if (rc == 0)
-        rc = keep_needing(store, pack, *names, n, err);
+        rc = keep_files_that_need(store, pack, *names, n, err);
     if (rc < 0) {
         tp_store_names_free(*names, *n);
         *names = NULL;

@@ -7,6 +7,7 @@
 #ifndef TP_STORE_STORE_H
 #define TP_STORE_STORE_H
 
+#include "base/cleanup.h"
 #include "store/pack/pack.h"
 
 struct tp_store;
@@ -21,6 +22,12 @@ struct tp_store_model {
 /* Thread-safe. DIR must exist. */
 int tp_store_open(const char *dir, struct tp_store **out, struct tp_error *err);
 void tp_store_close(struct tp_store *store);
+/* A store that is closed when its block is left (base/cleanup.h). */
+#define tp_autostore tp_auto(tp_cleanup_store)
+static inline void tp_cleanup_store(struct tp_store **store)
+{
+    tp_store_close(*store);
+}
 const char *tp_store_dir(const struct tp_store *store);
 
 /* The models of DIR itself, in byte order of their names: *OUT is freed with tp_store_models_free.

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "store/engine/engine.h"
 #include "store/reader.h"
 #include "store/model.h"
@@ -46,7 +47,7 @@ struct tp_lib_model {
     size_t file_n;
 };
 
-static int tell(struct tp_lib_error *error, int rc, const struct tp_error *err)
+static int fill_error(struct tp_lib_error *error, int rc, const struct tp_error *err)
 {
     if (error && rc < 0) {
         error->code = rc;
@@ -89,13 +90,13 @@ int tp_lib_open(const char *dir, const struct tp_lib_options *options, struct tp
     struct tp_lib *lib = calloc(1, sizeof *lib);
     *out = NULL;
     if (!lib)
-        return tell(error, tp_fail(&err, ENOMEM, "out of memory"), &err);
+        return fill_error(error, tp_oom(&err), &err);
     int rc = open_lib(lib, dir, options, &err);
     if (rc)
         tp_lib_close(lib);
     else
         *out = lib;
-    return tell(error, rc, &err);
+    return fill_error(error, rc, &err);
 }
 
 void tp_lib_close(struct tp_lib *lib)
@@ -160,7 +161,7 @@ static int open_pack_model(struct tp_lib_model *model, const char *name, struct 
     const struct tp_index *index = tp_pack_index(model->pack);
     model->files = calloc((size_t)index->file_n + 1, sizeof *model->files);
     if (!model->files)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     list_pack_files(model, index);
     return 0;
 }
@@ -169,7 +170,7 @@ static int open_plain_model(struct tp_lib_model *model, const char *name, struct
 {
     char *path = NULL;
     if (asprintf(&path, "%s/%s", tp_store_dir(model->lib->store), name) < 0)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     int rc = tp_model_open(path, NULL, &model->source, err);
     if (!rc)
         rc = tp_modeldir_scan(path, &model->dir, err);
@@ -183,7 +184,7 @@ static int open_plain_model(struct tp_lib_model *model, const char *name, struct
         return rc;
     model->files = calloc(model->dir.entry_n + 1, sizeof *model->files);
     if (!model->files)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     list_plain_files(model);
     return 0;
 }
@@ -199,12 +200,12 @@ int tp_lib_model_open(struct tp_lib *lib, const char *name, struct tp_lib_model 
         if (!strcmp(lib->models[i].name, name))
             found = &lib->models[i];
     if (!found)
-        return tell(error,
-                    tp_fail(&err, ENOENT, "no model '%s' in '%s'", name, tp_store_dir(lib->store)),
-                    &err);
+        return fill_error(
+            error, tp_fail(&err, ENOENT, "no model '%s' in '%s'", name, tp_store_dir(lib->store)),
+            &err);
     model = calloc(1, sizeof *model);
     if (!model)
-        return tell(error, tp_fail(&err, ENOMEM, "out of memory"), &err);
+        return fill_error(error, tp_oom(&err), &err);
     model->lib = lib;
     model->dirfd = -1;
     pthread_mutex_init(&model->lock, NULL);
@@ -214,7 +215,7 @@ int tp_lib_model_open(struct tp_lib *lib, const char *name, struct tp_lib_model 
         tp_lib_model_close(model);
     else
         *out = model;
-    return tell(error, rc, &err);
+    return fill_error(error, rc, &err);
 }
 
 void tp_lib_model_close(struct tp_lib_model *model)
@@ -237,7 +238,7 @@ void tp_lib_model_close(struct tp_lib_model *model)
 }
 
 /* Copy as much of a structure as its caller knows, and leave struct_size as the caller set it. */
-static void hand_out(void *out, const void *from, size_t size)
+static void copy_to_caller(void *out, const void *from, size_t size)
 {
     size_t theirs;
     memcpy(&theirs, out, sizeof theirs);
@@ -250,7 +251,7 @@ int tp_lib_file_get(const struct tp_lib_model *model, size_t number, struct tp_l
 {
     if (number >= model->file_n)
         return -ENOENT;
-    hand_out(out, &model->files[number].info, sizeof model->files[number].info);
+    copy_to_caller(out, &model->files[number].info, sizeof model->files[number].info);
     return 0;
 }
 
@@ -266,7 +267,7 @@ ssize_t tp_lib_file_find(const struct tp_lib_model *model, const char *path)
 static int open_file(struct tp_lib_model *model, struct lib_file *f, struct tp_error *err)
 {
     int rc = 0;
-    pthread_mutex_lock(&model->lock);
+    TP_LOCK_SCOPE(&model->lock);
     if (model->pack && !f->reader)
         rc = tp_reader_open(model->lib->engine, model->pack, f->number, &f->reader, err);
     if (!model->pack && f->fd < 0) {
@@ -274,7 +275,6 @@ static int open_file(struct tp_lib_model *model, struct lib_file *f, struct tp_e
         if (f->fd < 0)
             rc = tp_fail_errno(err, "cannot open '%s'", f->info.path);
     }
-    pthread_mutex_unlock(&model->lock);
     return rc;
 }
 
@@ -301,10 +301,11 @@ ssize_t tp_lib_pread(struct tp_lib_model *model, size_t number, void *buf, size_
     struct tp_error err = {0};
     ssize_t n;
     if (number >= model->file_n)
-        return tell(error, tp_fail(&err, ENOENT, "no file number %zu", number), &err);
+        return fill_error(error, tp_fail(&err, ENOENT, "no file number %zu", number), &err);
     struct lib_file *f = &model->files[number];
     if (f->info.link_target)
-        return tell(error, tp_fail(&err, ELOOP, "'%s' is a symbolic link", f->info.path), &err);
+        return fill_error(error, tp_fail(&err, ELOOP, "'%s' is a symbolic link", f->info.path),
+                          &err);
     if (offset > INT64_MAX)
         return 0;
     if (len > SSIZE_MAX)
@@ -314,7 +315,7 @@ ssize_t tp_lib_pread(struct tp_lib_model *model, size_t number, void *buf, size_
         n = model->pack ? tp_reader_pread(f->reader, buf, len, offset, &err)
                         : read_plain(f, buf, len, offset, &err);
     if (n < 0)
-        tell(error, (int)n, &err);
+        fill_error(error, (int)n, &err);
     return n;
 }
 
@@ -333,7 +334,7 @@ int tp_lib_tensor_get(const struct tp_lib_model *model, size_t number, struct tp
                                  .file = (size_t)file,
                                  .offset = t->off,
                                  .size = t->len};
-    hand_out(out, &info, sizeof info);
+    copy_to_caller(out, &info, sizeof info);
     return 0;
 }
 

@@ -49,7 +49,7 @@ struct verifier {
     struct tp_error first;
 };
 
-static void found(struct verifier *v, int rc, const char *story)
+static void report_finding(struct verifier *v, int rc, const char *story)
 {
     if (v->rc == 0 || (v->rc == -ENOLINK && rc != -ENOLINK)) {
         v->rc = rc;
@@ -93,7 +93,7 @@ static void worker_destroy(void *worker)
 }
 
 /* Damage is kept for the report; only what says nothing about the pack ends the verification. */
-static int work(void *arg, void *worker, uint64_t chunk, void *slot, struct tp_error *err)
+static int decode_chunk(void *arg, void *worker, uint64_t chunk, void *slot, struct tp_error *err)
 {
     struct verifier *v = arg;
     struct block *b = slot;
@@ -128,7 +128,7 @@ static void end_file(struct verifier *v, uint32_t f)
         snprintf(story, sizeof story, "'%s' is damaged: '%.400s' does not match %s",
                  tp_pack_path(v->pack), tp_pack_index(v->pack)->files[f].path,
                  v->xxh ? "what was read of it" : "its SHA-256");
-        found(v, -EBADMSG, story);
+        report_finding(v, -EBADMSG, story);
         v->file_bad = true;
     }
     v->report->bad_files += v->file_bad;
@@ -141,7 +141,7 @@ static void end_file(struct verifier *v, uint32_t f)
  * pages of memory serve for the whole pack, where fresh ones for all of it can take longer than the
  * decoding does.
  */
-static void pass(struct verifier *v, uint64_t off)
+static void advise_passed(struct verifier *v, uint64_t off)
 {
     struct tp_bytes *bytes = tp_pack_bytes(v->pack);
 
@@ -155,7 +155,7 @@ static void pass(struct verifier *v, uint64_t off)
     }
 }
 
-static int consume(void *arg, uint64_t chunk, void *slot, struct tp_error *err)
+static int check_block(void *arg, uint64_t chunk, void *slot, struct tp_error *err)
 {
     struct verifier *v = arg;
     const struct tp_index *x = tp_pack_index(v->pack);
@@ -169,7 +169,7 @@ static int consume(void *arg, uint64_t chunk, void *slot, struct tp_error *err)
         v->file_bad = true;
         /* An absent base is one finding, however many chunks need it. */
         if (b->rc != -ENOLINK || !v->base_told)
-            found(v, b->rc, b->err.message);
+            report_finding(v, b->rc, b->err.message);
         v->base_told |= b->rc == -ENOLINK;
     } else if (v->xxh) {
         tp_xxh128_update(v->xxh, b->data, len);
@@ -177,7 +177,7 @@ static int consume(void *arg, uint64_t chunk, void *slot, struct tp_error *err)
         tp_sha256_update(v->sha, b->data, len);
     }
     if (v->xxh && x->chunks[chunk].codec != TP_CODEC_SAME)
-        pass(v, x->chunks[chunk].stored_off);
+        advise_passed(v, x->chunks[chunk].stored_off);
     v->report->chunks++;
     v->report->bytes += len;
     v->file_done += len;
@@ -202,7 +202,7 @@ static int verify_rest(struct verifier *v, struct tp_error *err)
     if (rc < 0)
         return rc;
     if (tp_header_check(header, tp_pack_version(v->pack), path, &why) < 0)
-        found(v, -EBADMSG, why.message);
+        report_finding(v, -EBADMSG, why.message);
     for (uint32_t i = 0; i < x->segment_n; i++)
         for (uint32_t t = 0; t < x->segments[i].tables_n; t++) {
             uint8_t codec = x->tables[x->segments[i].tables_first + t].codec;
@@ -211,7 +211,7 @@ static int verify_rest(struct verifier *v, struct tp_error *err)
             if (rc == -ENOMEM)
                 return tp_fail(err, ENOMEM, "%s", why.message);
             if (rc < 0)
-                found(v, -EBADMSG, why.message);
+                report_finding(v, -EBADMSG, why.message);
         }
     for (uint32_t i = 0; i < x->file_n; i++)
         if (x->files[i].type == TP_ENTRY_FILE && x->files[i].size == 0 &&
@@ -222,13 +222,13 @@ static int verify_rest(struct verifier *v, struct tp_error *err)
                         "'%s' is damaged: the empty file '%.400s' has a wrong SHA-256", path,
                         x->files[i].path);
                 v->report->bad_files++;
-                found(v, -EBADMSG, why.message);
+                report_finding(v, -EBADMSG, why.message);
             }
         }
     return 0;
 }
 
-static int verify(struct verifier *v, unsigned threads, struct tp_error *err)
+static int verify_chunks(struct verifier *v, unsigned threads, struct tp_error *err)
 {
     struct tp_pipeline p = {.threads = threads,
                             .item_n = tp_pack_index(v->pack)->chunk_n,
@@ -238,14 +238,14 @@ static int verify(struct verifier *v, unsigned threads, struct tp_error *err)
                             .worker_destroy = worker_destroy,
                             .slot_create = block_create,
                             .slot_destroy = block_destroy,
-                            .work = work,
-                            .consume = consume};
+                            .work = decode_chunk,
+                            .consume = check_block};
     double began = tp_seconds();
     int rc;
 
     memset(v->report, 0, sizeof *v->report);
     if (!v->sha && !v->xxh)
-        return tp_fail(err, ENOMEM, "out of memory for verifying '%s'", tp_pack_path(v->pack));
+        return tp_oom(err);
     rc = verify_rest(v, err);
     if (rc == 0)
         rc = tp_pipeline_run(&p, err);
@@ -268,7 +268,7 @@ int tp_pack_verify(struct tp_pack *pack, unsigned threads, const struct tp_progr
                          .report = report,
                          .sha = tp_sha256_create()};
 
-    return verify(&v, threads, err);
+    return verify_chunks(&v, threads, err);
 }
 
 int tp_pack_verify_written(struct tp_pack *pack, const struct tp_file_print *prints,
@@ -283,5 +283,5 @@ int tp_pack_verify_written(struct tp_pack *pack, const struct tp_file_print *pri
                          .lead = AHEAD + (uint64_t)tp_pipeline_threads(threads) * 2 * TP_CHUNK_MAX,
                          .prints = prints};
 
-    return verify(&v, threads, err);
+    return verify_chunks(&v, threads, err);
 }

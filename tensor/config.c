@@ -59,7 +59,7 @@ static const struct {
 };
 
 /* The value of KEY in the part that describes the text model or, where it is not there, in ROOT. */
-static const struct tp_json *find(const struct tp_json *root, const char *key)
+static const struct tp_json *find_member(const struct tp_json *root, const char *key)
 {
     const struct tp_json *value = tp_json_get(tp_json_get(root, "text_config"), key);
 
@@ -73,7 +73,7 @@ static const struct tp_json *find_number(const struct tp_json *root, const char 
     double any;
 
     for (unsigned i = 0; i < 4 && keys[i]; i++) {
-        const struct tp_json *value = find(root, keys[i]);
+        const struct tp_json *value = find_member(root, keys[i]);
 
         if (tp_json_double(value, &any)) {
             *key = keys[i];
@@ -110,7 +110,7 @@ static int read_numbers(const struct tp_json *root, struct tp_config *out, struc
 }
 
 /* What follows from the others, and whether they agree. */
-static int complete(struct tp_config *c, struct tp_error *err)
+static int complete_config(struct tp_config *c, struct tp_error *err)
 {
     if (!c->kv_head_n)
         c->kv_head_n = c->head_n;
@@ -134,10 +134,10 @@ static const char *string_of(const struct tp_json *v)
 
 static void read_strings(const struct tp_json *root, struct tp_config *out)
 {
-    const char *dtype = tp_json_string(find(root, "torch_dtype"));
+    const char *dtype = tp_json_string(find_member(root, "torch_dtype"));
 
     if (!dtype)
-        dtype = tp_json_string(find(root, "dtype"));
+        dtype = tp_json_string(find_member(root, "dtype"));
     for (size_t i = 0; dtype && i < sizeof dtypes / sizeof *dtypes; i++)
         if (strcmp(dtype, dtypes[i].name) == 0)
             out->dtype = dtypes[i].dtype;
@@ -145,7 +145,7 @@ static void read_strings(const struct tp_json *root, struct tp_config *out)
     out->model_type = tp_json_string(tp_json_get(root, "model_type"));
     out->name = string_of(tp_json_get(root, "_name_or_path"));
     out->base_model = string_of(tp_json_get(root, "base_model"));
-    tp_json_bool(find(root, "tie_word_embeddings"), &out->tied_embeddings);
+    tp_json_bool(find_member(root, "tie_word_embeddings"), &out->tied_embeddings);
 }
 
 int tp_config_parse(const void *text, size_t len, struct tp_config *out, struct tp_error *err)
@@ -165,7 +165,7 @@ int tp_config_parse(const void *text, size_t len, struct tp_config *out, struct 
     c = *out;
     rc = read_numbers(out->root, &c, err);
     if (rc == 0)
-        rc = complete(&c, err);
+        rc = complete_config(&c, err);
     if (rc == 0)
         *out = c;
     return rc;

@@ -3,12 +3,14 @@
 #include <config.h>
 
 #include "tensor/modeldir.h"
+#include "tensor/is_model.h"
 
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/dir.h"
 #include "tensor/safetensors.h"
 
@@ -22,7 +24,7 @@ static bool ends_with(const char *name, const char *suffix)
  * A name that shows what the directory is: a model, an adapter, a pipeline of diffusers or of
  * sentence-transformers.
  */
-static bool tells_model(const char *name)
+static bool shows_model(const char *name)
 {
     static const char *const names[] = {"config.json", "adapter_config.json", "model_index.json",
                                         "modules.json"};
@@ -33,7 +35,7 @@ static bool tells_model(const char *name)
     return ends_with(name, ".safetensors") || ends_with(name, ".gguf");
 }
 
-static bool names_tell_model(struct tp_dir *dir)
+static bool names_show_model(struct tp_dir *dir)
 {
     bool found = false, blobs = false, snapshots = false;
     const struct dirent *e;
@@ -41,7 +43,7 @@ static bool names_tell_model(struct tp_dir *dir)
     while (!found && (e = tp_dir_next(dir))) {
         blobs = blobs || strcmp(e->d_name, "blobs") == 0;
         snapshots = snapshots || strcmp(e->d_name, "snapshots") == 0;
-        found = (blobs && snapshots) || tells_model(e->d_name);
+        found = (blobs && snapshots) || shows_model(e->d_name);
     }
     return found;
 }
@@ -52,13 +54,11 @@ static bool holds_tensors(int dirfd, const struct dirent *e)
 
     if (fstatat(dirfd, e->d_name, &st, 0) < 0 || !S_ISREG(st.st_mode))
         return false;
-    int fd = openat(dirfd, e->d_name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    tp_autoclose int fd = openat(dirfd, e->d_name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return false;
-    bool likely = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-                  tp_safetensors_likely(fd, (uint64_t)st.st_size);
-    close(fd);
-    return likely;
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+           tp_safetensors_likely(fd, (uint64_t)st.st_size);
 }
 
 bool tp_modeldir_is_model(const char *path)
@@ -68,7 +68,7 @@ bool tp_modeldir_is_model(const char *path)
     bool found;
 
     tp_dir_open(&dir, AT_FDCWD, path);
-    found = names_tell_model(&dir);
+    found = names_show_model(&dir);
     tp_dir_rewind(&dir);
     while (!found && (e = tp_dir_next(&dir)))
         found = holds_tensors(tp_dir_fd(&dir), e);

@@ -20,6 +20,7 @@
 #include "base/beneath.h"
 #include "base/buffer.h"
 #include "base/checked.h"
+#include "base/cleanup.h"
 #include "base/dir.h"
 #include "base/stamp.h"
 #include "base/vector.h"
@@ -48,11 +49,6 @@ struct scan {
     struct tp_buffer path;
     struct tp_error *err;
 };
-
-static int no_memory(struct scan *s)
-{
-    return tp_fail(s->err, ENOMEM, "cannot list '%s': out of memory", s->root);
-}
 
 static const char *shown_path(const struct scan *s)
 {
@@ -91,7 +87,7 @@ static int read_names(struct scan *s, int fd, char ***out, size_t *out_n)
     if (tp_dir_close(&dir) < 0 && rc == 0)
         rc = tp_fail_errno(s->err, "cannot list '%s' in '%s'", shown_path(s), s->root);
     else if (rc < 0)
-        no_memory(s);
+        tp_oom(s->err);
     if (rc < 0) {
         free_names(names, n);
         return rc;
@@ -115,7 +111,7 @@ static int push_level(struct scan *s, int fd)
     if (fstat(fd, &st) < 0) {
         rc = tp_fail_errno(s->err, "cannot stat '%s' in '%s'", shown_path(s), s->root);
     } else if (TP_VECTOR_GROW(s->levels, s->level_n, s->level_cap) < 0) {
-        rc = no_memory(s);
+        rc = tp_oom(s->err);
     }
     if (rc == 0)
         rc = read_names(s, fd, &l.names, &l.name_n);
@@ -158,7 +154,7 @@ static int read_target(struct scan *s, const char *name, char **out)
     for (size_t cap = 256; cap <= TARGET_MAX; cap *= 2) {
         char *text = malloc(cap);
         if (!text)
-            return no_memory(s);
+            return tp_oom(s->err);
         ssize_t n = readlinkat(s->fd, name, text, cap);
         if (n >= 0 && (size_t)n < cap) {
             text[n] = '\0';
@@ -204,19 +200,15 @@ static bool is_blob(int fd, const char *target, const struct stat *st)
 {
     const char *slash = strrchr(target, '/');
     struct stat blob;
-    int blobs = slash && slash[1] ? open_blobs(fd) : -1;
-    bool is = blobs >= 0 && fstatat(blobs, slash + 1, &blob, AT_SYMLINK_NOFOLLOW) == 0 &&
-              tp_same_file(&blob, st);
-
-    if (blobs >= 0)
-        close(blobs);
-    return is;
+    tp_autoclose int blobs = slash && slash[1] ? open_blobs(fd) : -1;
+    return blobs >= 0 && fstatat(blobs, slash + 1, &blob, AT_SYMLINK_NOFOLLOW) == 0 &&
+           tp_same_file(&blob, st);
 }
 
 /* Make ST that of the file which the link NAME leads to. */
-static int follow(struct scan *s, const char *name, struct stat *st)
+static int follow_link(struct scan *s, const char *name, struct stat *st)
 {
-    char *target = NULL;
+    tp_autofree char *target = NULL;
     int rc = read_target(s, name, &target);
 
     if (rc < 0)
@@ -234,12 +226,12 @@ static int follow(struct scan *s, const char *name, struct stat *st)
                      "one of its blobs: --dereference follows all links",
                      shown_path(s), s->root, target);
     st->st_nlink = 1; /* other names of it are no names in the model */
-    free(target);
     return rc;
 }
 
 /* Fill ENTRY from what STAT says of NAME; s->path has its path. */
-static int describe(struct scan *s, const char *name, const struct stat *st, struct tp_entry *entry)
+static int describe_entry(struct scan *s, const char *name, const struct stat *st,
+                          struct tp_entry *entry)
 {
     *entry = (struct tp_entry){.mode = st->st_mode & 07777,
                                .mtime_sec = st->st_mtim.tv_sec,
@@ -268,7 +260,7 @@ static int describe(struct scan *s, const char *name, const struct stat *st, str
     entry->path = strdup(shown_path(s));
     if (!entry->path) {
         free(entry->target);
-        return no_memory(s);
+        return tp_oom(s->err);
     }
     return 0;
 }
@@ -277,28 +269,28 @@ static int add_entry(struct scan *s, const struct tp_entry *entry)
 {
     struct tp_modeldir *out = s->out;
     if (TP_VECTOR_GROW(out->entries, out->entry_n, s->entry_cap) < 0)
-        return no_memory(s);
+        return tp_oom(s->err);
     out->entries[out->entry_n++] = *entry;
     return 0;
 }
 
 /* The next name of the deepest level: list it, and go into it when it is a directory. */
-static int visit(struct scan *s, const char *name)
+static int visit_name(struct scan *s, const char *name)
 {
     struct stat st;
     const struct level *l = &s->levels[s->level_n - 1];
     s->path.len = l->path_len;
     if (tp_buffer_appendf(&s->path, "%s%s", l->path_len ? "/" : "", name) < 0)
-        return no_memory(s);
+        return tp_oom(s->err);
     if (fstatat(s->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return tp_fail_errno(s->err, "cannot stat '%s' in '%s'", shown_path(s), s->root);
 
     struct tp_entry entry;
     int rc = 0;
     if (S_ISLNK(st.st_mode) && (s->out->links == TP_LINKS_FOLLOW || s->out->snapshot))
-        rc = follow(s, name, &st);
+        rc = follow_link(s, name, &st);
     if (rc == 0)
-        rc = describe(s, name, &st, &entry);
+        rc = describe_entry(s, name, &st, &entry);
     if (rc < 0)
         return rc;
     rc = add_entry(s, &entry);
@@ -315,12 +307,12 @@ static int visit(struct scan *s, const char *name)
     return push_level(s, fd);
 }
 
-static int walk(struct scan *s)
+static int walk_tree(struct scan *s)
 {
     int rc = 0;
     while (rc == 0 && s->level_n > 0) {
         struct level *l = &s->levels[s->level_n - 1];
-        rc = l->next < l->name_n ? visit(s, l->names[l->next++]) : pop_level(s);
+        rc = l->next < l->name_n ? visit_name(s, l->names[l->next++]) : pop_level(s);
     }
     return rc;
 }
@@ -345,7 +337,7 @@ static int by_file(const void *a, const void *b)
 static int find_links(struct scan *s)
 {
     struct tp_modeldir *out = s->out;
-    struct tp_entry **named = NULL;
+    tp_autofree struct tp_entry **named = NULL;
     size_t n = 0, first = 0;
 
     for (size_t i = 0; i < out->entry_n; i++)
@@ -354,7 +346,7 @@ static int find_links(struct scan *s)
         return 0;
     named = malloc(n * sizeof *named);
     if (!named)
-        return no_memory(s);
+        return tp_oom(s->err);
     n = 0;
     for (size_t i = 0; i < out->entry_n; i++)
         if (out->entries[i].link == 0)
@@ -365,7 +357,6 @@ static int find_links(struct scan *s)
             first = i;
         named[i]->link = i == first ? TP_NO_ENTRY : (size_t)(named[first] - out->entries);
     }
-    free(named);
     return 0;
 }
 
@@ -414,7 +405,7 @@ int tp_modeldir_scan_links(const char *dir, enum tp_links links, struct tp_model
     if (rc == 0)
         rc = push_level(&s, fd);
     if (rc == 0)
-        rc = walk(&s);
+        rc = walk_tree(&s);
     if (rc == 0)
         rc = find_links(&s);
     if (rc == 0)
@@ -434,15 +425,12 @@ int tp_modeldir_scan_links(const char *dir, enum tp_links links, struct tp_model
 
 int tp_modeldir_is_snapshot(const char *dir, struct tp_error *err)
 {
-    int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    bool is;
+    tp_autoclose int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
     if (fd < 0)
         return errno == ENOENT || errno == ENOTDIR ? 0
                                                    : tp_fail_errno(err, "cannot open '%s'", dir);
-    is = is_snapshot(fd);
-    close(fd);
-    return is;
+    return is_snapshot(fd);
 }
 
 /* The blob that the link PATH of the snapshot FD leads to, by a way without links. */

@@ -75,10 +75,4 @@ const struct tp_entry *tp_modeldir_find(const struct tp_modeldir *dir, const cha
 int tp_path_compare(const char *a, const char *b);
 void tp_modeldir_clear(struct tp_modeldir *dir);
 
-/* Whether DIR looks like a model: config.json, adapter_config.json, model_index.json (a pipeline of
- * diffusers), modules.json (of sentence-transformers), a *.safetensors or *.gguf in it, the blobs
- * and snapshots of a model in the hub's cache, or a file of any name that begins as safetensors
- * files do. */
-bool tp_modeldir_is_model(const char *dir);
-
 #endif

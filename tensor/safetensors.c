@@ -14,6 +14,7 @@
 
 #include "base/buffer.h"
 #include "base/checked.h"
+#include "base/cleanup.h"
 #include "base/file.h"
 #include "base/le.h"
 #include "base/lex.h"
@@ -39,21 +40,16 @@ struct parser {
     bool meta_seen;
 };
 
-static int out_of_memory(struct parser *p)
-{
-    return tp_oom(p->err);
-}
-
-static int broken(struct parser *p, const char *what)
+static int fail_parse(struct parser *p, const char *what)
 {
     if (p->lex.why)
         what = p->lex.why;
     return tp_fail(p->err, EBADMSG, "safetensors header at byte %zu: %s", 8 + p->lex.pos, what);
 }
 
-static int expect(struct parser *p, enum tp_lex_token want, const char *what)
+static int expect_token(struct parser *p, enum tp_lex_token want, const char *what)
 {
-    return tp_lex_next(&p->lex) == want ? 0 : broken(p, what);
+    return tp_lex_next(&p->lex) == want ? 0 : fail_parse(p, what);
 }
 
 /* Append the key or string just read, unescaped, to names; *AT is where. */
@@ -61,7 +57,7 @@ static int keep_string(struct parser *p, size_t *at)
 {
     size_t start = p->names.len;
     if (tp_buffer_reserve(&p->names, p->lex.text_len + 1) < 0)
-        return out_of_memory(p);
+        return tp_oom(p->err);
     char *to = (char *)p->names.data + start;
     size_t n = p->lex.text_len;
     if (p->lex.escaped)
@@ -69,7 +65,7 @@ static int keep_string(struct parser *p, size_t *at)
     else
         memcpy(to, p->lex.text, n);
     if (p->lex.escaped && memchr(to, '\0', n))
-        return broken(p, "a name with a NUL");
+        return fail_parse(p, "a name with a NUL");
     to[n] = '\0';
     p->names.len = start + n + 1;
     *at = start;
@@ -98,7 +94,7 @@ static int skip_value(struct parser *p)
             break;
         case TP_LEX_ERROR:
         case TP_LEX_END:
-            return broken(p, "a value is missing");
+            return fail_parse(p, "a value is missing");
         default:
             break;
         }
@@ -109,35 +105,35 @@ static int skip_value(struct parser *p)
 static int parse_metadata(struct parser *p)
 {
     if (p->meta_seen)
-        return broken(p, "duplicate __metadata__");
+        return fail_parse(p, "duplicate __metadata__");
     p->meta_seen = true;
     enum tp_lex_token t = tp_lex_next(&p->lex);
     if (t == TP_LEX_NULL)
         return 0;
     if (t != TP_LEX_OBJECT)
-        return broken(p, "__metadata__ is not an object");
+        return fail_parse(p, "__metadata__ is not an object");
     while ((t = tp_lex_next(&p->lex)) == TP_LEX_KEY) {
         size_t at;
         int rc = keep_string(p, &at);
         if (rc < 0)
             return rc;
         if (tp_buffer_append(&p->meta, &at, sizeof at) < 0)
-            return out_of_memory(p);
-        rc = expect(p, TP_LEX_STRING, "a value of __metadata__ is not a string");
+            return tp_oom(p->err);
+        rc = expect_token(p, TP_LEX_STRING, "a value of __metadata__ is not a string");
         if (rc < 0)
             return rc;
     }
-    return t == TP_LEX_OBJECT_END ? 0 : broken(p, "malformed __metadata__");
+    return t == TP_LEX_OBJECT_END ? 0 : fail_parse(p, "malformed __metadata__");
 }
 
 static int parse_u64(struct parser *p, const char *what, uint64_t *out)
 {
-    return tp_lex_u64(&p->lex, out) ? 0 : broken(p, what);
+    return tp_lex_u64(&p->lex, out) ? 0 : fail_parse(p, what);
 }
 
 static int parse_shape(struct parser *p, struct draft *d)
 {
-    int rc = expect(p, TP_LEX_ARRAY, "shape is not an array");
+    int rc = expect_token(p, TP_LEX_ARRAY, "shape is not an array");
     if (rc < 0)
         return rc;
     d->shape = p->dims.len / sizeof(uint64_t);
@@ -149,30 +145,30 @@ static int parse_shape(struct parser *p, struct draft *d)
         if (rc < 0)
             return rc;
         if (d->rank == TP_TENSOR_RANK_MAX)
-            return broken(p, "too many dimensions");
+            return fail_parse(p, "too many dimensions");
         d->rank++;
         if (tp_buffer_append(&p->dims, &dim, sizeof dim) < 0)
-            return out_of_memory(p);
+            return tp_oom(p->err);
     }
-    return t == TP_LEX_ARRAY_END ? 0 : broken(p, "a dimension is not a number");
+    return t == TP_LEX_ARRAY_END ? 0 : fail_parse(p, "a dimension is not a number");
 }
 
 static int parse_offsets(struct parser *p, struct draft *d)
 {
     static const char malformed[] = "data_offsets are not two unsigned 64-bit integers";
     uint64_t *const ends[2] = {&d->begin, &d->end};
-    int rc = expect(p, TP_LEX_ARRAY, malformed);
+    int rc = expect_token(p, TP_LEX_ARRAY, malformed);
     for (int i = 0; i < 2 && rc == 0; i++) {
-        rc = expect(p, TP_LEX_NUMBER, malformed);
+        rc = expect_token(p, TP_LEX_NUMBER, malformed);
         if (rc == 0)
             rc = parse_u64(p, malformed, ends[i]);
     }
-    return rc < 0 ? rc : expect(p, TP_LEX_ARRAY_END, malformed);
+    return rc < 0 ? rc : expect_token(p, TP_LEX_ARRAY_END, malformed);
 }
 
 static int parse_dtype(struct parser *p, struct draft *d)
 {
-    int rc = expect(p, TP_LEX_STRING, "dtype is not a string");
+    int rc = expect_token(p, TP_LEX_STRING, "dtype is not a string");
     if (rc < 0)
         return rc;
     if (p->lex.escaped || !tp_dtype_find((const char *)p->lex.text, p->lex.text_len, &d->dtype))
@@ -189,9 +185,9 @@ static int parse_tensor(struct parser *p)
     unsigned seen = 0, field;
     int rc = keep_string(p, &d.name);
     if (rc == 0 && p->names.len - d.name - 1 > TP_TENSOR_NAME_MAX)
-        rc = broken(p, "a tensor's name is too long");
+        rc = fail_parse(p, "a tensor's name is too long");
     if (rc == 0)
-        rc = expect(p, TP_LEX_OBJECT, "a tensor is not an object");
+        rc = expect_token(p, TP_LEX_OBJECT, "a tensor is not an object");
     if (rc < 0)
         return rc;
 
@@ -202,7 +198,7 @@ static int parse_tensor(struct parser *p)
                 : text_is(&p->lex, "data_offsets") ? OFFSETS
                                                    : 0;
         if (seen & field)
-            return broken(p, "duplicate field of a tensor");
+            return fail_parse(p, "duplicate field of a tensor");
         seen |= field;
         rc = field == DTYPE     ? parse_dtype(p, &d)
              : field == SHAPE   ? parse_shape(p, &d)
@@ -212,33 +208,33 @@ static int parse_tensor(struct parser *p)
             return rc;
     }
     if (t != TP_LEX_OBJECT_END)
-        return broken(p, "malformed tensor");
+        return fail_parse(p, "malformed tensor");
     if (seen != ALL)
-        return broken(p, "a tensor lacks dtype, shape or data_offsets");
-    return tp_buffer_append(&p->drafts, &d, sizeof d) < 0 ? out_of_memory(p) : 0;
+        return fail_parse(p, "a tensor lacks dtype, shape or data_offsets");
+    return tp_buffer_append(&p->drafts, &d, sizeof d) < 0 ? tp_oom(p->err) : 0;
 }
 
 static int parse_header(struct parser *p)
 {
     /* The format wants '{' as the very first byte. */
     if (p->lex.len == 0 || p->lex.data[0] != '{')
-        return broken(p, "it does not begin with '{'");
-    int rc = expect(p, TP_LEX_OBJECT, "no object");
+        return fail_parse(p, "it does not begin with '{'");
+    int rc = expect_token(p, TP_LEX_OBJECT, "no object");
     enum tp_lex_token t = TP_LEX_KEY;
     while (rc == 0 && (t = tp_lex_next(&p->lex)) == TP_LEX_KEY)
         rc = text_is(&p->lex, "__metadata__") ? parse_metadata(p) : parse_tensor(p);
     if (rc < 0)
         return rc;
     if (t != TP_LEX_OBJECT_END)
-        return broken(p, "malformed header");
-    return expect(p, TP_LEX_END, "something follows the header");
+        return fail_parse(p, "malformed header");
+    return expect_token(p, TP_LEX_END, "something follows the header");
 }
 
 /*
  * Bytes of a tensor by its shape and dtype; multiplications in the order of the reference
  * implementation.
  */
-static int measure(const struct tp_tensor *t, uint64_t *out, struct tp_error *err)
+static int measure_tensor(const struct tp_tensor *t, uint64_t *out, struct tp_error *err)
 {
     uint64_t n = 1, bits;
     for (unsigned i = 0; i < t->rank; i++) {
@@ -288,7 +284,7 @@ static int check_names(const struct parser *p, const struct tp_safetensors *st)
     size_t n = st->tensor_n > meta_n ? st->tensor_n : meta_n;
     if (n < 2)
         return 0;
-    const char **names = malloc(n * sizeof *names);
+    tp_autofree const char **names = malloc(n * sizeof *names);
     if (!names)
         return tp_oom(p->err);
     for (size_t i = 0; i < st->tensor_n; i++)
@@ -300,7 +296,6 @@ static int check_names(const struct parser *p, const struct tp_safetensors *st)
             names[i] = (const char *)p->names.data + at[i];
         rc = check_unique(names, meta_n, "key of __metadata__", p->err);
     }
-    free(names);
     return rc;
 }
 
@@ -336,7 +331,7 @@ static int make_tensors(struct parser *p, struct tp_safetensors *out)
         return 0;
     uint8_t *block = malloc(tensors_len + p->dims.len + p->names.len);
     if (!block)
-        return out_of_memory(p);
+        return tp_oom(p->err);
     out->tensors = (struct tp_tensor *)(void *)block;
     out->tensor_n = n;
     uint64_t *dims = (uint64_t *)(void *)(block + tensors_len);
@@ -358,7 +353,7 @@ static int make_tensors(struct parser *p, struct tp_safetensors *out)
         t->off = out->data_off + d->begin;
         t->len = d->end - d->begin;
         uint64_t len = 0;
-        int rc = measure(t, &len, p->err);
+        int rc = measure_tensor(t, &len, p->err);
         if (rc < 0)
             return rc;
         if (len != t->len)
@@ -449,7 +444,7 @@ int tp_safetensors_open(int fd, uint64_t file_size, const char *path, struct tp_
     if (rc < 0)
         return rc;
 
-    uint8_t *data = malloc(8 + n);
+    tp_autofree uint8_t *data = malloc(8 + n);
     if (!data)
         return tp_fail(err, ENOMEM, "'%s': out of memory for a header of %zu bytes", path, n);
     rc = tp_file_pread(fd, data, 8 + n, 0, path, err);
@@ -459,7 +454,6 @@ int tp_safetensors_open(int fd, uint64_t file_size, const char *path, struct tp_
         if (rc < 0)
             tp_error_prefix(err, "'%s'", path);
     }
-    free(data);
     return rc;
 }
 

@@ -177,7 +177,7 @@ control_tests = \
 	tests/control/policy_test \
 	tests/control/unfinished_test \
 	tests/control/request_test \
-	tests/control/settle_test
+	tests/control/record_test
 tests_control_closing_test_LDADD = $(TP_CONTROL_LIBS)
 tests_control_inventory_test_LDADD = $(TP_CONTROL_LIBS)
 tests_control_jobs_test_LDADD = $(TP_CONTROL_LIBS)
@@ -186,7 +186,7 @@ tests_control_others_test_LDADD = $(TP_CONTROL_LIBS)
 tests_control_policy_test_LDADD = $(TP_CONTROL_LIBS)
 tests_control_unfinished_test_LDADD = $(TP_CONTROL_LIBS)
 tests_control_request_test_LDADD = $(TP_CONTROL_LIBS)
-tests_control_settle_test_LDADD = $(TP_CONTROL_LIBS)
+tests_control_record_test_LDADD = $(TP_CONTROL_LIBS)
 EXTRA_DIST += tests/control/jobs.h
 check_PROGRAMS += tests/control/documents
 tests_control_documents_LDADD = $(TP_CONTROL_LIBS)
@@ -197,7 +197,7 @@ control_scripts = \
 	tests/control/mounted_jobs_test.sh \
 	tests/control/recipes_test.sh \
 	tests/control/schema_test.py
-EXTRA_DIST += tests/control/directory.py
+EXTRA_DIST += tests/control/directory.py tests/serve/server.py
 
 # serve
 serve_scripts = \
@@ -213,7 +213,7 @@ cli_scripts = \
 	tests/cli/attributes_test.sh \
 	tests/cli/bad_input_test.sh \
 	tests/cli/bases_test.sh \
-	tests/cli/behind_test.sh \
+	tests/cli/mounted_path_test.sh \
 	tests/cli/binary_test.sh \
 	tests/cli/collection_test.sh \
 	tests/cli/delta_test.sh \
@@ -240,7 +240,7 @@ loader_scripts = \
 	tests/loaders/save_test.py \
 	tests/loaders/safetensors_test.py \
 	tests/loaders/transformers_test.py
-EXTRA_DIST += tests/loaders/harness.py
+EXTRA_DIST += tests/tap.py tests/loaders/harness.py
 
 # faults: each call on files fails, or is the last before a kill; under a library put before the C library
 fault_scripts = \

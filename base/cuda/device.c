@@ -46,7 +46,7 @@ void tp_cuda_free(void *p)
         tp_cuda_runtime_free(p);
 }
 
-static int copy(void *to, const void *from, size_t len, bool to_device, struct tp_error *err)
+static int copy_memory(void *to, const void *from, size_t len, bool to_device, struct tp_error *err)
 {
     char why[TP_CUDA_WHY];
 
@@ -57,12 +57,12 @@ static int copy(void *to, const void *from, size_t len, bool to_device, struct t
 
 int tp_cuda_upload(void *device, const void *host, size_t len, struct tp_error *err)
 {
-    return copy(device, host, len, true, err);
+    return copy_memory(device, host, len, true, err);
 }
 
 int tp_cuda_download(void *host, const void *device, size_t len, struct tp_error *err)
 {
-    return copy(host, device, len, false, err);
+    return copy_memory(host, device, len, false, err);
 }
 
 #else

@@ -12,6 +12,7 @@
 
 #ifdef HAVE_CUDA
 
+#include "base/cleanup.h"
 #include "base/cuda/device.h"
 #include "base/cuda/runtime.h"
 #include "codec/cuda/decode.h"
@@ -77,14 +78,14 @@ static int check_chunk(const struct tp_cuda_tables *tables, const struct tp_cuda
 int tp_cuda_decode(const struct tp_cuda_tables *tables, const struct tp_cuda_chunk *chunks,
                    size_t n, void *stream, bool *bad, struct tp_error *err)
 {
-    struct warp_chunk *work = calloc(n + 1, sizeof *work);
-    uint8_t *wrong = calloc(n + 1, 1);
+    tp_autofree struct warp_chunk *work = calloc(n + 1, sizeof *work);
+    tp_autofree uint8_t *wrong = calloc(n + 1, 1);
     char why[TP_CUDA_WHY];
     size_t damaged = 0;
     int rc = 0;
 
     if (!work || !wrong || n > INT32_MAX)
-        rc = tp_fail(err, ENOMEM, "out of memory for %zu chunks", n);
+        rc = tp_oom(err);
     for (size_t i = 0; i < n && !rc; i++) {
         rc = check_chunk(tables, &chunks[i], i, err);
         work[i] = (struct warp_chunk){chunks[i].src, chunks[i].base, chunks[i].dst,
@@ -99,8 +100,6 @@ int tp_cuda_decode(const struct tp_cuda_tables *tables, const struct tp_cuda_chu
     }
     if (damaged)
         rc = tp_fail(err, EBADMSG, "%zu of %zu chunks are damaged", damaged, n);
-    free(work);
-    free(wrong);
     return rc;
 }
 

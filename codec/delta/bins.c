@@ -15,7 +15,7 @@ typedef uint32_t lanes __attribute__((vector_size(4 * LANES)));
 typedef int32_t ints __attribute__((vector_size(4 * LANES)));
 typedef float floats __attribute__((vector_size(4 * LANES)));
 
-TP_INLINE void load(const uint8_t *p, unsigned width, lanes *out)
+TP_INLINE void load_lanes(const uint8_t *p, unsigned width, lanes *out)
 {
     bytes b;
     words w;
@@ -32,7 +32,7 @@ TP_INLINE void load(const uint8_t *p, unsigned width, lanes *out)
 }
 
 /* tp_delta_order */
-TP_INLINE void order(lanes *v, unsigned width, bool is_float)
+TP_INLINE void order_lanes(lanes *v, unsigned width, bool is_float)
 {
     if (is_float)
         *v = (*v ^ ((0 - (*v >> (width - 1))) | 1u << (width - 1))) & tp_delta_mask(width);
@@ -43,7 +43,7 @@ TP_INLINE void order(lanes *v, unsigned width, bool is_float)
  * a float, has its octave in the exponent and its place within it in the first seven bits of the
  * fraction.
  */
-TP_INLINE void bin(const lanes *v, const lanes *b, unsigned width, uint16_t *out)
+TP_INLINE void find_bins(const lanes *v, const lanes *b, unsigned width, uint16_t *out)
 {
     lanes d = *v - *b;
     lanes z = ((d << 1) ^ (0 - (d >> (width - 1) & 1))) & tp_delta_mask(width);
@@ -68,16 +68,16 @@ TP_INLINE void bins16(const struct tp_delta_kind *kind, const uint8_t *src, cons
     lanes v, b, zero = {0};
     bytes field;
 
-    load(src, width, &v);
-    load(base, width, &b);
+    load_lanes(src, width, &v);
+    load_lanes(base, width, &b);
     field = __builtin_convertvector(b >> kind->field_shift & kind->field_mask, bytes);
     __builtin_memcpy(out->field + i, &field, sizeof field);
-    order(&v, width, is_float);
-    order(&b, width, is_float);
-    bin(&v, &b, width, out->delta + i);
+    order_lanes(&v, width, is_float);
+    order_lanes(&b, width, is_float);
+    find_bins(&v, &b, width, out->delta + i);
     if (direct) {
-        order(&zero, width, is_float);
-        bin(&v, &zero, width, out->direct + i);
+        order_lanes(&zero, width, is_float);
+        find_bins(&v, &zero, width, out->direct + i);
     }
 }
 

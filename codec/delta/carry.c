@@ -15,7 +15,7 @@ TP_INLINE uint64_t bits_at(const uint8_t *p, size_t at, unsigned n)
     return tp_get_le64(p + at / 8) >> at % 8 & (((uint64_t)1 << n) - 1);
 }
 
-static size_t carried(unsigned lanes_log, size_t total)
+static size_t carried_bits(unsigned lanes_log, size_t total)
 {
     size_t capacity = (size_t)TP_RANS_CARRY_BITS << lanes_log;
 
@@ -36,7 +36,7 @@ size_t tp_delta_carry_take(const struct tp_delta_tables *t, const uint8_t *raw, 
                            unsigned lanes_log, uint8_t carry[TP_RANS_CARRY_BYTES])
 {
     struct tp_delta_writer w = {.raw = carry};
-    size_t n = t->carries ? carried(lanes_log, total) : 0;
+    size_t n = t->carries ? carried_bits(lanes_log, total) : 0;
 
     memset(carry, 0, TP_RANS_CARRY_BYTES);
     copy_bits(&w, raw, total - n, n);
@@ -100,7 +100,7 @@ bool tp_delta_carry_put(const struct tp_delta_tables *t, const struct tp_delta_r
                         const uint8_t carry[TP_RANS_CARRY_BYTES], const uint8_t *base, uint8_t *dst,
                         size_t n)
 {
-    size_t moved = t->carries ? carried(r->rans.lanes_log, r->raw_bit) : 0;
+    size_t moved = t->carries ? carried_bits(r->rans.lanes_log, r->raw_bit) : 0;
     size_t capacity = (size_t)TP_RANS_CARRY_BITS << r->rans.lanes_log;
     size_t stored = r->raw_bit - moved;
     size_t whole = stored / 8;

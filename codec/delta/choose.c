@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "codec/delta/train.h"
+#include "codec/delta/choose.h"
 
 #define TABLE_MOST (TP_DELTA_TABLE_BITS + 256 * TP_DELTA_SYMBOL_BITS)
 #define ROUNDS 3
@@ -66,8 +68,8 @@ static uint64_t escape_bits(const struct chooser *ch, unsigned c, bool direct, u
     return *escapes * ch->totals->kind->width * TP_DELTA_BIT;
 }
 
-static void symbols(const struct chooser *ch, unsigned c, bool direct, unsigned shift,
-                    struct tp_delta_hist *hist)
+static void make_hist(const struct chooser *ch, unsigned c, bool direct, unsigned shift,
+                      struct tp_delta_hist *hist)
 {
     tp_delta_symbols(&ch->totals->counts[c][direct], ch->totals->count[c], shift, hist);
 }
@@ -90,7 +92,7 @@ static void choose_alone(struct chooser *ch, unsigned c)
                 break;
             if (raw + escape_bits(ch, c, direct, shift, &escapes) >= cl->cost)
                 continue;
-            symbols(ch, c, direct, shift, &hist);
+            make_hist(ch, c, direct, shift, &hist);
             cost = tp_delta_hist_cost(&hist, kind->width) + raw;
             ch->alone[c][direct][shift] = cost;
             if (escapes < ch->totals->count[c] / 16 && cl->cost != UINT64_MAX &&
@@ -218,7 +220,7 @@ static bool move_context(struct chooser *ch, unsigned c, uint32_t (*cost)[256])
     struct tp_delta_hist hist;
     uint64_t best, escapes;
 
-    symbols(ch, c, was.direct, was.shift, &hist);
+    make_hist(ch, c, was.direct, was.shift, &hist);
     best = raw_bits(ch, c, was.direct, was.shift) + tp_delta_hist_cross(&hist, cost[was.table]);
 
     for (unsigned direct = 0; direct < 2; direct++) {
@@ -231,7 +233,7 @@ static bool move_context(struct chooser *ch, unsigned c, uint32_t (*cost)[256])
             if (alone != UINT64_MAX ? alone > best + TABLE_MOST
                                     : raw + escape_bits(ch, c, direct, shift, &escapes) >= best)
                 continue;
-            symbols(ch, c, direct, shift, &hist);
+            make_hist(ch, c, direct, shift, &hist);
             for (unsigned t = 0; t < TP_DELTA_CONTEXTS; t++) {
                 uint64_t sum;
 
@@ -261,7 +263,7 @@ static void share_symbols(const struct chooser *ch, struct cluster *made)
 
         if (ch->totals->count[c] == 0)
             continue;
-        symbols(ch, c, ctx->direct, ctx->shift, &hist);
+        make_hist(ch, c, ctx->direct, ctx->shift, &hist);
         tp_delta_hist_sum(&made[ctx->table].hist, &hist, &sum);
         tp_delta_hist_copy(&made[ctx->table].hist, &sum);
         made[ctx->table].used = true;
@@ -324,7 +326,7 @@ static void number_tables(struct chooser *ch)
 
 double tp_delta_train(const struct tp_delta_totals *totals, struct tp_delta_model *model)
 {
-    struct chooser *ch = calloc(1, sizeof *ch);
+    tp_autofree struct chooser *ch = calloc(1, sizeof *ch);
     uint64_t bits = 0;
     uint64_t total = 0;
     unsigned next = 0;
@@ -352,6 +354,5 @@ double tp_delta_train(const struct tp_delta_totals *totals, struct tp_delta_mode
         bits += raw_bits(ch, c, model->ctx[c].direct, model->ctx[c].shift);
         total += totals->count[c];
     }
-    free(ch);
     return total ? (double)bits / (double)total / (double)TP_DELTA_BIT : 0;
 }

@@ -30,12 +30,12 @@ static int make_room(struct tp_delta_counts *counts, unsigned n, unsigned bin_co
     return counts->list || counts->sums ? 0 : -ENOMEM;
 }
 
-static void append(struct tp_delta_counts *counts, unsigned bin, uint32_t upto)
+static void append_count(struct tp_delta_counts *counts, unsigned bin, uint32_t upto)
 {
     counts->list[counts->n++] = (struct tp_delta_count){least_of(bin), upto};
 }
 
-int tp_delta_counts_take(struct tp_delta_counts *counts, const uint32_t *bins, unsigned bin_count)
+int tp_delta_counts_build(struct tp_delta_counts *counts, const uint32_t *bins, unsigned bin_count)
 {
     uint32_t sum = counts->zeros = bins[0];
     unsigned n = 0;
@@ -46,7 +46,7 @@ int tp_delta_counts_take(struct tp_delta_counts *counts, const uint32_t *bins, u
         return -ENOMEM;
     for (unsigned i = 1; counts->list && counts->n < n; i++)
         if (bins[i])
-            append(counts, i, sum += bins[i]);
+            append_count(counts, i, sum += bins[i]);
     if (counts->list)
         return 0;
     counts->sums[0] = 0;
@@ -70,7 +70,7 @@ int tp_delta_counts_sorted(struct tp_delta_counts *counts, const uint16_t *bins,
         return -ENOMEM;
     for (; counts->list && i < all; i++)
         if (i + 1 == all || bins[i + 1] != bins[i])
-            append(counts, bins[i], (uint32_t)i + 1);
+            append_count(counts, bins[i], (uint32_t)i + 1);
     if (counts->list)
         return 0;
     i = 0;

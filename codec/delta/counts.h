@@ -23,7 +23,7 @@ struct tp_delta_counts {
 };
 
 /* From the count of each bin; from the bins of ALL elements, in order. -ENOMEM, or 0. */
-int tp_delta_counts_take(struct tp_delta_counts *counts, const uint32_t *bins, unsigned bin_count);
+int tp_delta_counts_build(struct tp_delta_counts *counts, const uint32_t *bins, unsigned bin_count);
 int tp_delta_counts_sorted(struct tp_delta_counts *counts, const uint16_t *bins, size_t all,
                            unsigned bin_count);
 void tp_delta_counts_clear(struct tp_delta_counts *counts);

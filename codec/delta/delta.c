@@ -9,9 +9,10 @@
 #include "codec/delta/delta.h"
 #include "codec/delta/kernels.h"
 #include "codec/delta/tables.h"
+#include "codec/delta/train.h"
 #include "codec/scratch_impl.h"
 
-static bool fits(enum tp_dtype dtype)
+static bool fits_dtype(enum tp_dtype dtype)
 {
     return tp_delta_kind_of(dtype) != NULL;
 }
@@ -189,7 +190,7 @@ static size_t finish_raw(const struct tp_delta_tables *t, const struct tp_delta_
     return (bits + 7) / 8;
 }
 
-static uint8_t *append(uint8_t *out, const void *bytes, size_t len)
+static uint8_t *append_bytes(uint8_t *out, const void *bytes, size_t len)
 {
     memcpy(out, bytes, len);
     return out + len;
@@ -226,10 +227,10 @@ static size_t encode(const struct tp_tables *tables, enum tp_dtype dtype, const 
     total = head_len + (size_t)(end - coded) + raw + esc;
     if (total >= cap)
         return 0;
-    out = append(out, head, head_len);
-    out = append(out, coded, (size_t)(end - coded));
-    out = append(out, raw_begin, raw);
-    append(out, esc_begin, esc);
+    out = append_bytes(out, head, head_len);
+    out = append_bytes(out, coded, (size_t)(end - coded));
+    out = append_bytes(out, raw_begin, raw);
+    append_bytes(out, esc_begin, esc);
     return total;
 }
 
@@ -273,7 +274,7 @@ const struct tp_codec tp_codec_delta = {
     .needs_base = true,
     .needs_tables = true,
     .tables_bytes = TP_DELTA_TABLES_BYTES,
-    .fits = fits,
+    .fits = fits_dtype,
     .stats_create = tp_delta_stats_create,
     .stats_add = tp_delta_stats_add,
     .stats_finish = tp_delta_stats_finish,

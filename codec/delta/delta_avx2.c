@@ -143,7 +143,7 @@ TP_INLINE TP_TARGET_AVX2 void look_ahead(const struct vectors *v, const __m256i 
     table = _mm256_shuffle_epi8(v->table, ahead->ctx);
 #pragma GCC unroll 4
     for (unsigned g = 0; g < 4; g++)
-        ahead->e[g] = tp_rans_look8(x[g], v->slots, offsets(table, g));
+        ahead->e[g] = tp_rans_lookup8(x[g], v->slots, offsets(table, g));
 }
 
 /* The symbols of four times 8 entries. */
@@ -180,7 +180,7 @@ TP_INLINE TP_TARGET_AVX2 void begin16(const struct vectors *v, struct tp_delta_r
         } else {
             e[g] = ahead->e[g];
             tp_rans_advance8(&x[g], e[g], &p);
-            ahead->e[g] = tp_rans_look8(after[g], v->slots, offsets(table, g));
+            ahead->e[g] = tp_rans_lookup8(after[g], v->slots, offsets(table, g));
         }
     }
     words_done(r, p);

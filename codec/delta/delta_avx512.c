@@ -102,12 +102,12 @@ TP_INLINE TP_TARGET_AVX512 __m512i symbols_ahead(const struct vectors *v, struct
 
     tp_rans_advance16(&x[0], e0, &p);
     tp_rans_advance16(&x[1], e1, &p);
-    ahead->e[0] = tp_rans_look16(x[0], v->slots, offsets(table, 0, width));
-    ahead->e[1] = tp_rans_look16(x[1], v->slots, offsets(table, 1, width));
+    ahead->e[0] = tp_rans_lookup16(x[0], v->slots, offsets(table, 0, width));
+    ahead->e[1] = tp_rans_lookup16(x[1], v->slots, offsets(table, 1, width));
     tp_rans_advance16(&x[2], e2, &p);
     tp_rans_advance16(&x[3], e3, &p);
-    ahead->e[2] = tp_rans_look16(x[2], v->slots, offsets(table, 2, width));
-    ahead->e[3] = tp_rans_look16(x[3], v->slots, offsets(table, 3, width));
+    ahead->e[2] = tp_rans_lookup16(x[2], v->slots, offsets(table, 2, width));
+    ahead->e[3] = tp_rans_lookup16(x[3], v->slots, offsets(table, 3, width));
     ahead->ctx = next;
     r->p = p < limit ? p : limit;
     return tp_rans_symbols64(e0, e1, e2, e3, symbol_order(width));
@@ -120,7 +120,7 @@ TP_INLINE TP_TARGET_AVX512 void look_ahead(const struct vectors *v, const __m512
 
     ahead->ctx = ctx;
     for (int g = 0; g < 4; g++)
-        ahead->e[g] = tp_rans_look16(x[g], v->slots, offsets(table, g, width));
+        ahead->e[g] = tp_rans_lookup16(x[g], v->slots, offsets(table, g, width));
 }
 
 /* 64 elements, of which one byte of each is known. */

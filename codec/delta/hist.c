@@ -106,8 +106,8 @@ static unsigned cut_symbols(const struct tp_delta_hist *hist, uint64_t total, un
  * The symbols when those from CUT on escape: how many occur, and how many elements escape with
  * them.
  */
-static unsigned kept(const struct tp_delta_hist *hist, unsigned cut, uint64_t total,
-                     uint64_t *escapes)
+static unsigned count_below(const struct tp_delta_hist *hist, unsigned cut, uint64_t total,
+                            uint64_t *escapes)
 {
     unsigned n = 0;
 
@@ -138,7 +138,7 @@ TP_INLINE void add_cost(struct sum *sum, uint64_t count, uint64_t times)
 uint64_t tp_delta_hist_cost(const struct tp_delta_hist *hist, unsigned width)
 {
     uint64_t total = total_of(hist), escapes;
-    unsigned cut = cut_symbols(hist, total, width), n = kept(hist, cut, total, &escapes);
+    unsigned cut = cut_symbols(hist, total, width), n = count_below(hist, cut, total, &escapes);
     struct sum sum = {0};
 
     /* Symbols that were not seen, and escapes, may still occur: they get the smallest frequency. */
@@ -159,7 +159,7 @@ uint64_t tp_delta_hist_cost(const struct tp_delta_hist *hist, unsigned width)
 void tp_delta_hist_cut(const struct tp_delta_hist *hist, unsigned width, uint32_t out[256])
 {
     uint64_t total = total_of(hist), escapes;
-    unsigned cut = cut_symbols(hist, total, width), n = kept(hist, cut, total, &escapes);
+    unsigned cut = cut_symbols(hist, total, width), n = count_below(hist, cut, total, &escapes);
 
     for (unsigned s = 0; s < 256; s++)
         out[s] = s < cut;

@@ -26,6 +26,8 @@ struct tp_delta_kind {
     uint8_t shift_max;
 };
 
+/* --- tables.c --- */
+
 /* NULL when the codec does not do this dtype. */
 const struct tp_delta_kind *tp_delta_kind_of(enum tp_dtype dtype);
 

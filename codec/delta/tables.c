@@ -120,7 +120,7 @@ static bool can_carry(const struct tp_delta_tables *t, const struct tp_delta_mod
     return can;
 }
 
-static void expand(struct tp_delta_tables *t, const struct tp_delta_model *model)
+static void expand_tables(struct tp_delta_tables *t, const struct tp_delta_model *model)
 {
     t->first = model->first;
     t->table_count = model->table_count;
@@ -164,7 +164,7 @@ int tp_delta_tables_create(enum tp_dtype dtype, const uint8_t *blob, size_t len,
         tp_delta_tables_destroy((struct tp_tables *)t);
         return tp_oom(err);
     }
-    expand(t, &model);
+    expand_tables(t, &model);
     *out = (struct tp_tables *)t;
     return 0;
 }

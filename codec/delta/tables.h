@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Training and tables of the delta codec. */
+/* Tables of the delta codec, made from the coded form of its model. */
 #ifndef TP_CODEC_DELTA_TABLES_H
 #define TP_CODEC_DELTA_TABLES_H
 
@@ -13,10 +13,5 @@
 int tp_delta_tables_create(enum tp_dtype dtype, const uint8_t *blob, size_t len,
                            struct tp_tables **out, struct tp_error *err);
 void tp_delta_tables_destroy(struct tp_tables *tables);
-
-struct tp_stats *tp_delta_stats_create(enum tp_dtype dtype);
-void tp_delta_stats_add(struct tp_stats *stats, const void *src, const void *base, size_t len);
-int tp_delta_stats_finish(struct tp_stats *stats, struct tp_buffer *out, double *bits);
-void tp_delta_stats_destroy(struct tp_stats *stats);
 
 #endif

@@ -11,8 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "codec/delta/kernels.h"
 #include "codec/delta/train.h"
+#include "codec/delta/choose.h"
 #include "codec/delta/tables.h"
 
 /* Differences to 0 are counted for the first elements of each row, and in some blocks. */
@@ -221,16 +223,16 @@ static int pool_rows(const struct delta_stats *s, unsigned first, struct tp_delt
         for (; field <= s->kind->field_mask && context_of(field, first) <= c; field++)
             if (s->rows[field])
                 pool_row(s->rows[field], s->seen[field], bins, pool);
-        rc = tp_delta_counts_take(&totals->counts[c][0], pool, bins);
+        rc = tp_delta_counts_build(&totals->counts[c][0], pool, bins);
         if (rc == 0)
-            rc = tp_delta_counts_take(&totals->counts[c][1], pool + bins, bins);
+            rc = tp_delta_counts_build(&totals->counts[c][1], pool + bins, bins);
     }
     free(pool);
     return rc;
 }
 
 /* Sort N keys, by their lower eight bits and then by the upper; SPARE has space for as many. */
-static void sort(uint16_t *keys, uint16_t *spare, size_t n)
+static void sort_keys(uint16_t *keys, uint16_t *spare, size_t n)
 {
     for (unsigned shift = 0; shift < 16; shift += 8) {
         uint16_t at[256] = {0}, next = 0, *from = shift ? spare : keys, *to = shift ? keys : spare;
@@ -261,7 +263,7 @@ static int list_kept(const struct delta_stats *s, unsigned first, bool direct,
 
             keys[n++] = (uint16_t)(context_of(s->kept[b].field[i], first) << BIN_BITS | bin);
         }
-    sort(keys, spare, n);
+    sort_keys(keys, spare, n);
     for (size_t i = 0; i < n; i++)
         spare[i] = keys[i] & ((1u << BIN_BITS) - 1);
     n = 0;
@@ -275,7 +277,7 @@ static int list_kept(const struct delta_stats *s, unsigned first, bool direct,
 }
 
 /* Divide the counts among the contexts. */
-static int share(struct delta_stats *s, unsigned first, struct tp_delta_totals *totals)
+static int distribute_counts(struct delta_stats *s, unsigned first, struct tp_delta_totals *totals)
 {
     int rc;
 
@@ -290,8 +292,8 @@ static int share(struct delta_stats *s, unsigned first, struct tp_delta_totals *
 int tp_delta_stats_finish(struct tp_stats *stats, struct tp_buffer *out, double *bits)
 {
     struct delta_stats *s = (struct delta_stats *)stats;
-    struct tp_delta_totals *totals;
-    struct tp_delta_model *model;
+    tp_autofree struct tp_delta_totals *totals = NULL;
+    tp_autofree struct tp_delta_model *model = NULL;
     int rc = -ENOMEM;
 
     if (s->no_memory)
@@ -307,7 +309,7 @@ int tp_delta_stats_finish(struct tp_stats *stats, struct tp_buffer *out, double 
     else
         sum_kept(s);
     model->first = (uint8_t)first_field(s);
-    rc = share(s, model->first, totals);
+    rc = distribute_counts(s, model->first, totals);
     if (rc)
         goto out;
     *bits = tp_delta_train(totals, model);
@@ -317,7 +319,5 @@ out:
         tp_delta_counts_clear(&totals->counts[c][0]);
         tp_delta_counts_clear(&totals->counts[c][1]);
     }
-    free(totals);
-    free(model);
     return rc;
 }

@@ -1,21 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Training the delta codec: from the counts of the samples to a model. */
+/* Training the delta codec: counting the differences in samples of a tensor. */
 #ifndef TP_CODEC_DELTA_TRAIN_H
 #define TP_CODEC_DELTA_TRAIN_H
 
-#include "codec/delta/counts.h"
+#include "codec/delta/model.h"
 
-struct tp_delta_totals {
-    const struct tp_delta_kind *kind;
-    uint32_t count[TP_DELTA_CONTEXTS]; /* elements */
-    struct tp_delta_counts counts[TP_DELTA_CONTEXTS]
-                                 [2]; /* of the difference to the base, and of that to 0 */
-};
-
-/*
- * Choose contexts and tables; model->first is set already. Returns the bits that an element will
- * take, or -1: out of memory.
- */
-double tp_delta_train(const struct tp_delta_totals *totals, struct tp_delta_model *model);
+struct tp_stats *tp_delta_stats_create(enum tp_dtype dtype);
+void tp_delta_stats_add(struct tp_stats *stats, const void *src, const void *base, size_t len);
+int tp_delta_stats_finish(struct tp_stats *stats, struct tp_buffer *out, double *bits);
+void tp_delta_stats_destroy(struct tp_stats *stats);
 
 #endif

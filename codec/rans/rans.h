@@ -47,6 +47,8 @@ struct tp_rans_enc {
     struct tp_rans_sym sym[256];
 };
 
+/* --- rans_table.c --- */
+
 /*
  * Frequencies that sum to TP_RANS_ONE: at least 1 for each symbol that was counted and for the
  * symbol ESCAPE, counted or not, unless it is TP_RANS_NO_ESCAPE.
@@ -66,6 +68,8 @@ size_t tp_rans_freq_size(const uint16_t freq[256], int escape);
 /* FREQ must sum to TP_RANS_ONE. */
 void tp_rans_dec_init(struct tp_rans_dec *dec, const uint16_t freq[256]);
 void tp_rans_enc_init(struct tp_rans_enc *enc, const uint16_t freq[256]);
+
+/* --- rans.c --- */
 
 /* The number of lanes, as a power of two, for N symbols of about BYTES coded bytes. */
 unsigned tp_rans_lanes_log(size_t n, size_t bytes);

@@ -58,13 +58,13 @@ TP_INLINE TP_TARGET_AVX2 size_t decode_regs(struct tp_rans_reader *r, const stru
     for (unsigned g = 0; g < regs; g++)
         x[g] = _mm256_loadu_si256((const __m256i *)(r->x + 8 * g));
     for (unsigned g = 0; g < ahead; g++)
-        e[g] = tp_rans_look8(x[g], dec->slot, off);
+        e[g] = tp_rans_lookup8(x[g], dec->slot, off);
     for (; i + 64 <= n; i += 64) {
 #pragma GCC unroll 8
         for (unsigned g = 0; g < 8; g++) {
             taken[g] = e[g % ahead];
             tp_rans_advance8(&x[g % regs], taken[g], &p);
-            e[g % ahead] = tp_rans_look8(x[(g + ahead) % regs], dec->slot, off);
+            e[g % ahead] = tp_rans_lookup8(x[(g + ahead) % regs], dec->slot, off);
             if (g % 2) {
                 __m256i s = tp_rans_symbols16(taken[g - 1], taken[g]);
 

@@ -18,7 +18,7 @@ extern const uint64_t tp_rans_expand8[256][4];
  * Taking one symbol from each of 8 lanes has two steps, as in rans_avx512.h. The first: the entries
  * of the table, which OFF chooses for each lane.
  */
-TP_INLINE TP_TARGET_AVX2 __m256i tp_rans_look8(__m256i x, const uint32_t *slots, __m256i off)
+TP_INLINE TP_TARGET_AVX2 __m256i tp_rans_lookup8(__m256i x, const uint32_t *slots, __m256i off)
 {
     __m256i i = _mm256_or_si256(_mm256_and_si256(x, _mm256_set1_epi32(TP_RANS_ONE - 1)), off);
 
@@ -50,7 +50,7 @@ TP_INLINE TP_TARGET_AVX2 void tp_rans_advance8(__m256i *x, __m256i e, const uint
 TP_INLINE TP_TARGET_AVX2 __m256i tp_rans_step8(__m256i *x, const uint32_t *slots, __m256i off,
                                                const uint8_t **p)
 {
-    __m256i e = tp_rans_look8(*x, slots, off);
+    __m256i e = tp_rans_lookup8(*x, slots, off);
 
     tp_rans_advance8(x, e, p);
     return e;

@@ -19,7 +19,7 @@ TP_INLINE TP_TARGET_AVX512 size_t turns64(__m512i *x, const struct tp_rans_dec *
     size_t i = 0;
 
     for (unsigned g = 0; g < 4; g++)
-        e[g] = tp_rans_look16(x[g], dec->slot, _mm512_setzero_si512());
+        e[g] = tp_rans_lookup16(x[g], dec->slot, _mm512_setzero_si512());
     for (; i + 64 <= n; i += 64) {
         _mm512_storeu_si512(dst + i, tp_rans_turn64(x, e, dec->slot, &p, order));
         p = p < limit ? p : limit;

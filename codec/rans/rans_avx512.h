@@ -15,7 +15,7 @@
  *
  * The first step: the entries of the table. OFF chooses each lane's: its number << TP_RANS_BITS.
  */
-TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_look16(__m512i x, const uint32_t *slots, __m512i off)
+TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_lookup16(__m512i x, const uint32_t *slots, __m512i off)
 {
     const __m512i slot_mask = _mm512_set1_epi32(TP_RANS_ONE - 1);
     __m512i i = _mm512_ternarylogic_epi32(x, slot_mask, off, 0xea); /* (x & mask) | off */
@@ -45,7 +45,7 @@ TP_INLINE TP_TARGET_AVX512 void tp_rans_advance16(__m512i *x, __m512i e, const u
 TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_step16(__m512i *x, const uint32_t *slots, __m512i off,
                                                   const uint8_t **p)
 {
-    __m512i e = tp_rans_look16(*x, slots, off);
+    __m512i e = tp_rans_lookup16(*x, slots, off);
 
     tp_rans_advance16(x, e, p);
     return e;
@@ -97,12 +97,12 @@ TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_turn64(__m512i *x, __m512i *e, const 
 
     tp_rans_advance16(&x[0], e0, p);
     tp_rans_advance16(&x[1], e1, p);
-    e[0] = tp_rans_look16(x[0], slots, off);
-    e[1] = tp_rans_look16(x[1], slots, off);
+    e[0] = tp_rans_lookup16(x[0], slots, off);
+    e[1] = tp_rans_lookup16(x[1], slots, off);
     tp_rans_advance16(&x[2], e2, p);
     tp_rans_advance16(&x[3], e3, p);
-    e[2] = tp_rans_look16(x[2], slots, off);
-    e[3] = tp_rans_look16(x[3], slots, off);
+    e[2] = tp_rans_lookup16(x[2], slots, off);
+    e[3] = tp_rans_lookup16(x[3], slots, off);
     return tp_rans_symbols64(e0, e1, e2, e3, order);
 }
 

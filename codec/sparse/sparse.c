@@ -30,7 +30,7 @@
 #define GUESS_CHANGES 4096u
 #define GUESS_STEP 8u
 
-static bool fits(enum tp_dtype dtype)
+static bool fits_dtype(enum tp_dtype dtype)
 {
     return tp_dtype_bits(dtype) != 0;
 }
@@ -217,7 +217,7 @@ struct reader {
     const uint8_t *end;
 };
 
-TP_INLINE void refill(struct reader *r)
+TP_INLINE void refill_bits(struct reader *r)
 {
     if (r->state < STATE_LOW && r->word != r->end) {
         r->state = r->state << 32 | tp_get_le32(r->word);
@@ -231,7 +231,7 @@ TP_INLINE unsigned get_symbol(struct reader *r, const struct sparse_alphabet *a)
 
     r->state =
         (r->state >> SPARSE_SCALE_BITS) * ((slot >> 20) + 1) + (slot >> 9 & (SPARSE_SCALE - 1));
-    refill(r);
+    refill_bits(r);
     return slot & 0x1ff;
 }
 
@@ -245,7 +245,7 @@ TP_INLINE uint64_t get_bits(struct reader *r, unsigned n)
         v |= (r->state & ((UINT64_C(1) << piece) - 1)) << got;
         r->state >>= piece;
         got += piece;
-        refill(r);
+        refill_bits(r);
     }
     return v;
 }
@@ -354,7 +354,7 @@ const struct tp_codec tp_codec_sparse = {
     .needs_tables = true,
     .whole_samples = true, /* it counts the distances between changes */
     .tables_bytes = sizeof(struct tp_tables),
-    .fits = fits,
+    .fits = fits_dtype,
     .worth = tp_sparse_worth,
     .stats_create = tp_sparse_stats_create,
     .stats_add = tp_sparse_stats_add,

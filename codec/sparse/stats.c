@@ -33,8 +33,8 @@ struct tp_stats {
 };
 
 /* For one width, so that each has a loop without branches. */
-TP_INLINE size_t positions(const uint8_t *src, const uint8_t *base, size_t len, unsigned width,
-                           uint32_t *out)
+TP_INLINE size_t find_positions(const uint8_t *src, const uint8_t *base, size_t len, unsigned width,
+                                uint32_t *out)
 {
     size_t n = 0, i = 0;
 
@@ -65,13 +65,13 @@ size_t tp_sparse_positions(const uint8_t *src, const uint8_t *base, size_t len,
 {
     switch (shape.width) {
     case 1:
-        return positions(src, base, len, 1, out);
+        return find_positions(src, base, len, 1, out);
     case 2:
-        return positions(src, base, len, 2, out);
+        return find_positions(src, base, len, 2, out);
     case 4:
-        return positions(src, base, len, 4, out);
+        return find_positions(src, base, len, 4, out);
     default:
-        return positions(src, base, len, 8, out);
+        return find_positions(src, base, len, 8, out);
     }
 }
 
@@ -135,7 +135,7 @@ void tp_sparse_stats_add(struct tp_stats *stats, const void *src, const void *ba
 }
 
 /* X to the power of N by squaring: the same on every machine, which pow() does not promise. */
-static double power(double x, uint64_t n)
+static double power_of(double x, uint64_t n)
 {
     double r = 1;
 
@@ -158,7 +158,7 @@ static void weigh_gaps(const struct tp_stats *stats, double *weight)
     for (unsigned t = 0; t < GAP_TOKENS; t++) {
         unsigned extra;
         uint64_t least = token_base(t, &extra);
-        double after = power(kept, least + (UINT64_C(1) << extra));
+        double after = power_of(kept, least + (UINT64_C(1) << extra));
 
         weight[t] = (double)stats->gap[t] + 8 * (reached - after);
         reached = after;
@@ -185,7 +185,7 @@ static void weigh_values(const struct tp_stats *stats, double *weight)
  * Frequencies that sum to the scale, at least 1 where a token is worth its slot. The rest of the
  * rounding goes, one by one, to or from the symbol with the best ratio.
  */
-static void normalise(const double *weight, unsigned symbols, uint16_t *freq)
+static void normalize_weights(const double *weight, unsigned symbols, uint16_t *freq)
 {
     double total = 0;
     int rest = (int)SPARSE_SCALE;
@@ -248,7 +248,8 @@ static int put_alphabet(struct tp_buffer *out, const uint16_t *freq, unsigned sy
     return rc;
 }
 
-static double cost(const uint64_t *count, const uint16_t *freq, unsigned tokens, double raw_bits)
+static double token_cost(const uint64_t *count, const uint16_t *freq, unsigned tokens,
+                         double raw_bits)
 {
     double escape = SPARSE_SCALE_BITS - log2(freq[tokens]) + raw_bits;
     double bits = 0;
@@ -267,11 +268,11 @@ int tp_sparse_stats_finish(struct tp_stats *stats, struct tp_buffer *out, double
     int rc;
 
     weigh_gaps(stats, weight);
-    normalise(weight, GAP_TOKENS + 1, gap);
+    normalize_weights(weight, GAP_TOKENS + 1, gap);
     weigh_values(stats, weight);
-    normalise(weight, VALUE_TOKENS + 1, value);
-    total = stats->extra_bits + cost(stats->gap, gap, GAP_TOKENS, 7) +
-            cost(stats->value, value, VALUE_TOKENS, 8);
+    normalize_weights(weight, VALUE_TOKENS + 1, value);
+    total = stats->extra_bits + token_cost(stats->gap, gap, GAP_TOKENS, 7) +
+            token_cost(stats->value, value, VALUE_TOKENS, 8);
     *bits = CHUNK_BITS / chunk + (stats->elements ? total / (double)stats->elements : 0);
     /* An element of the dtype may be two elements here, or a part of one. */
     *bits *= tp_dtype_bits(stats->dtype) / (8.0 * stats->shape.width);

@@ -33,10 +33,14 @@ struct tp_tables {
     struct sparse_alphabet value;
 };
 
+/* --- stats.c --- */
+
 struct tp_stats *tp_sparse_stats_create(enum tp_dtype dtype);
 void tp_sparse_stats_add(struct tp_stats *stats, const void *src, const void *base, size_t len);
 int tp_sparse_stats_finish(struct tp_stats *stats, struct tp_buffer *out, double *bits);
 void tp_sparse_stats_destroy(struct tp_stats *stats);
+
+/* --- worth.c --- */
 
 /*
  * Whether to try sparse on LEN bytes: few of the elements differ from the base's, or up to a half
@@ -44,11 +48,15 @@ void tp_sparse_stats_destroy(struct tp_stats *stats);
  */
 bool tp_sparse_worth(enum tp_dtype dtype, const void *src, const void *base, size_t len);
 
+/* --- stats.c --- */
+
 /*
  * Positions (counted in elements) where SRC and BASE differ, in order; OUT holds len / shape.width.
  */
 size_t tp_sparse_positions(const uint8_t *src, const uint8_t *base, size_t len,
                            struct sparse_shape shape, uint32_t *out);
+
+/* --- tables.c --- */
 
 int tp_sparse_tables_create(enum tp_dtype dtype, const uint8_t *blob, size_t len,
                             struct tp_tables **out, struct tp_error *err);

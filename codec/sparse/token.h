@@ -26,6 +26,8 @@ struct sparse_shape {
     bool sign_magnitude;
 };
 
+/* --- tables.c --- */
+
 struct sparse_shape tp_sparse_shape(enum tp_dtype dtype);
 
 struct token {

@@ -25,7 +25,7 @@ TP_INLINE TP_TARGET_AVX512 size_t join(struct tp_rans_reader *r, const struct tp
 
     for (unsigned g = 0; g < 4; g++) {
         x[g] = _mm512_loadu_si512(r->x + 16 * g);
-        e[g] = tp_rans_look16(x[g], dec->slot, _mm512_setzero_si512());
+        e[g] = tp_rans_lookup16(x[g], dec->slot, _mm512_setzero_si512());
     }
     for (; i + 64 <= n; i += 64) {
         __m512i high = tp_rans_turn64(x, e, dec->slot, &p, order);

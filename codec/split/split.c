@@ -25,7 +25,7 @@
 #define SAMPLE_BLOCK 64u
 #define OWN_TABLE_BYTES 48u /* bytes of a chunk's own table, about */
 
-static bool fits(enum tp_dtype dtype)
+static bool fits_dtype(enum tp_dtype dtype)
 {
     return tp_dtype_bits(dtype) != 0;
 }
@@ -49,7 +49,7 @@ struct output {
     uint8_t *work_end; /* streams are made below it */
 };
 
-static bool put(struct output *out, const void *data, size_t len)
+static bool put_bytes(struct output *out, const void *data, size_t len)
 {
     if (len > (size_t)(out->end - out->p))
         return false;
@@ -66,14 +66,14 @@ static bool put_number(struct output *out, size_t v)
     for (; v >= 0x80; v >>= 7)
         bytes[n++] = (uint8_t)(v | 0x80);
     bytes[n++] = (uint8_t)v;
-    return put(out, bytes, n);
+    return put_bytes(out, bytes, n);
 }
 
 static bool put_length(struct output *out, size_t len)
 {
     uint8_t bytes[3] = {(uint8_t)len, (uint8_t)(len >> 8), (uint8_t)(len >> 16)};
 
-    return put(out, bytes, sizeof bytes);
+    return put_bytes(out, bytes, sizeof bytes);
 }
 
 /* Whether a sample of a plane shows that coding it may pay. */
@@ -95,8 +95,8 @@ static bool worth_counting(const uint8_t *plane, size_t n)
  * The kind that makes this chunk's plane smallest; *BYTES is about its size. HIST is filled where
  * counts decide.
  */
-static enum split_kind choose(const struct split_plane *trained, const uint8_t *plane, size_t n,
-                              uint32_t *hist, size_t *bytes)
+static enum split_kind choose_kind(const struct split_plane *trained, const uint8_t *plane,
+                                   size_t n, uint32_t *hist, size_t *bytes)
 {
     size_t own, table = SIZE_MAX, overhead;
     uint64_t bits = 0;
@@ -134,7 +134,7 @@ static bool put_patches(struct output *out, const struct split_plane *trained, u
     for (size_t i = 0; patches; i++) {
         if (trained->freq[plane[i]])
             continue;
-        if (!put_number(out, i - next) || !put(out, &plane[i], 1))
+        if (!put_number(out, i - next) || !put_bytes(out, &plane[i], 1))
             return false;
         plane[i] = trained->filler;
         next = i + 1;
@@ -153,7 +153,7 @@ static bool put_stream(struct output *out, const struct tp_rans_enc *enc, const 
     length_at[0] = (uint8_t)len;
     length_at[1] = (uint8_t)(len >> 8);
     length_at[2] = (uint8_t)(len >> 16);
-    return put(out, stream, len);
+    return put_bytes(out, stream, len);
 }
 
 static bool put_own(struct output *out, const uint8_t *plane, size_t n, const uint32_t *hist,
@@ -167,7 +167,7 @@ static bool put_own(struct output *out, const uint8_t *plane, size_t n, const ui
 
     tp_rans_normalize(hist, TP_RANS_NO_ESCAPE, freq);
     good = !tp_rans_freq_write(&table, freq, TP_RANS_NO_ESCAPE) && put_length(out, 0) &&
-           put(out, table.data, table.len);
+           put_bytes(out, table.data, table.len);
     tp_buffer_clear(&table);
     if (!good)
         return false;
@@ -183,17 +183,17 @@ static bool put_plane(struct output *out, const struct split_plane *trained, uin
     uint32_t hist[256];
     size_t bytes = 0;
 
-    *kind = choose(trained, plane, n, hist, &bytes);
+    *kind = choose_kind(trained, plane, n, hist, &bytes);
     switch (*kind) {
     case SPLIT_CONST:
-        return put(out, plane, 1);
+        return put_bytes(out, plane, 1);
     case SPLIT_RANS:
         return put_length(out, 0) && put_patches(out, trained, plane, hist) &&
                put_stream(out, &trained->enc, plane, n, bytes, length_at);
     case SPLIT_OWN:
         return put_own(out, plane, n, hist, bytes);
     default:
-        return put(out, plane, n);
+        return put_bytes(out, plane, n);
     }
 }
 
@@ -234,7 +234,7 @@ struct input {
     const uint8_t *end;
 };
 
-static bool get(struct input *in, size_t len, const uint8_t **out)
+static bool get_bytes(struct input *in, size_t len, const uint8_t **out)
 {
     if (len > (size_t)(in->end - in->p))
         return false;
@@ -270,7 +270,7 @@ static bool get_patches(struct input *in, size_t n, size_t *count, struct input 
     for (size_t i = 0; i < *count; i++) {
         const uint8_t *symbol;
 
-        if (!get_number(in, &gap) || gap >= n - next || !get(in, 1, &symbol))
+        if (!get_number(in, &gap) || gap >= n - next || !get_bytes(in, 1, &symbol))
             return false;
         next += gap + 1;
     }
@@ -308,7 +308,7 @@ static int get_coded(struct input *in, const struct split_plane *trained, bool o
     size_t len, count = 0;
     int rc;
 
-    if (!get(in, 3, &length))
+    if (!get_bytes(in, 3, &length))
         return -EBADMSG;
     len = (size_t)length[0] | (size_t)length[1] << 8 | (size_t)length[2] << 16;
     if (own) {
@@ -323,7 +323,7 @@ static int get_coded(struct input *in, const struct split_plane *trained, bool o
     } else if (trained->kind != SPLIT_RANS || !get_patches(in, n, &count, &patches)) {
         return -EBADMSG;
     }
-    if (!get(in, len, &stream))
+    if (!get_bytes(in, len, &stream))
         return -EBADMSG;
     if (!own && !count) {
         later->dec = dec;
@@ -344,12 +344,12 @@ static int get_plane(struct input *in, const struct split_plane *trained, enum s
     *plane = space;
     switch (kind) {
     case SPLIT_CONST:
-        if (!get(in, 1, &byte))
+        if (!get_bytes(in, 1, &byte))
             return -EBADMSG;
         memset(space, *byte, n);
         return 0;
     case SPLIT_RAW:
-        return get(in, n, plane) ? 0 : -EBADMSG;
+        return get_bytes(in, n, plane) ? 0 : -EBADMSG;
     default:
         return get_coded(in, trained, kind == SPLIT_OWN, space, n, later);
     }
@@ -359,8 +359,8 @@ static int get_plane(struct input *in, const struct split_plane *trained, enum s
  * As many elements as the kernel does that takes symbols and joins them with the other plane in one
  * step.
  */
-static size_t join(uint8_t *dst, const uint8_t *const plane[], struct later *later, size_t n,
-                   struct split_shape shape)
+static size_t join_planes(uint8_t *dst, const uint8_t *const plane[], struct later *later, size_t n,
+                          struct split_shape shape)
 {
     tp_split_join_fn *kernel = tp_split_kernels.join[tp_isa_get()];
 
@@ -370,12 +370,12 @@ static size_t join(uint8_t *dst, const uint8_t *const plane[], struct later *lat
 }
 
 /* Join the elements; SPACE is that of the first plane. */
-static int merge(uint8_t *dst, const uint8_t *const plane[], struct later *later, uint8_t *space,
-                 size_t n, struct split_shape shape)
+static int merge_planes(uint8_t *dst, const uint8_t *const plane[], struct later *later,
+                        uint8_t *space, size_t n, struct split_shape shape)
 {
     size_t step;
 
-    for (size_t at = join(dst, plane, later, n, shape); at < n; at += step) {
+    for (size_t at = join_planes(dst, plane, later, n, shape); at < n; at += step) {
         const uint8_t *piece[SPLIT_PLANES_MAX];
 
         step = n - at < PIECE ? n - at : PIECE;
@@ -405,7 +405,7 @@ static int decode(const struct tp_tables *tables, enum tp_dtype dtype, const voi
     struct later later[SPLIT_PLANES_MAX];
 
     (void)dtype, (void)base;
-    if (!get(&in, head, &kinds))
+    if (!get_bytes(&in, head, &kinds))
         return -EBADMSG;
     for (unsigned k = shape.width; n && k-- > 0;) {
         enum split_kind kind = (enum split_kind)(kinds[k / 4] >> k % 4 * 2 & 3);
@@ -420,7 +420,7 @@ static int decode(const struct tp_tables *tables, enum tp_dtype dtype, const voi
     }
     if (in.p != in.end)
         return -EBADMSG;
-    return n ? merge(dst, plane, later, scratch->block, n, shape) : 0;
+    return n ? merge_planes(dst, plane, later, scratch->block, n, shape) : 0;
 }
 
 const struct tp_codec tp_codec_split = {
@@ -429,7 +429,7 @@ const struct tp_codec tp_codec_split = {
     .needs_base = false,
     .needs_tables = true,
     .tables_bytes = sizeof(struct tp_tables) + SPLIT_PLANES_MAX * sizeof(struct split_plane),
-    .fits = fits,
+    .fits = fits_dtype,
     .stats_create = tp_split_stats_create,
     .stats_add = tp_split_stats_add,
     .stats_finish = tp_split_stats_finish,

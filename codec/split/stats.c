@@ -63,7 +63,7 @@ void tp_split_stats_add(struct tp_stats *stats, const void *src, const void *bas
 }
 
 /* Counts as the coder needs them: within 24 bits, and at least 1 for a byte that occurred. */
-static uint32_t scale(const uint64_t *from, uint64_t total, uint32_t *to)
+static uint32_t scale_counts(const uint64_t *from, uint64_t total, uint32_t *to)
 {
     unsigned shift = 0;
     uint32_t n = 0;
@@ -81,7 +81,7 @@ static uint32_t scale(const uint64_t *from, uint64_t total, uint32_t *to)
 static int finish_plane(const uint64_t *counted, uint64_t total, struct tp_buffer *out,
                         double *cost)
 {
-    uint32_t hist[256], n = scale(counted, total, hist);
+    uint32_t hist[256], n = scale_counts(counted, total, hist);
     uint16_t freq[256], costs[256];
     unsigned symbols = 0;
     uint64_t bits = 0;

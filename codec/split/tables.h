@@ -45,10 +45,14 @@ uint64_t tp_split_entropy(const uint32_t hist[256], uint32_t n);
 void tp_split_costs(const uint16_t freq[256], uint16_t cost[256]);
 void tp_split_count(const uint8_t *plane, size_t n, uint32_t hist[256]);
 
+/* --- stats.c --- */
+
 struct tp_stats *tp_split_stats_create(enum tp_dtype dtype);
 void tp_split_stats_add(struct tp_stats *stats, const void *src, const void *base, size_t len);
 int tp_split_stats_finish(struct tp_stats *stats, struct tp_buffer *out, double *bits);
 void tp_split_stats_destroy(struct tp_stats *stats);
+
+/* --- tables.c --- */
 
 int tp_split_tables_create(enum tp_dtype dtype, const uint8_t *blob, size_t len,
                            struct tp_tables **out, struct tp_error *err);

@@ -11,7 +11,7 @@
 
 #define LEVEL_MAX 22
 
-static bool fits(enum tp_dtype dtype)
+static bool fits_dtype(enum tp_dtype dtype)
 {
     return tp_dtype_bits(dtype) != 0;
 }
@@ -80,7 +80,7 @@ const struct tp_codec tp_codec_zstd = {
     .needs_base = false,
     .needs_tables = false,
     .level_max = LEVEL_MAX,
-    .fits = fits,
+    .fits = fits_dtype,
     .encode = encode,
     .decode = decode,
 };

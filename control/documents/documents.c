@@ -4,35 +4,36 @@
 
 #include "control/documents/documents.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/cleanup.h"
 #include "control/documents/internal.h"
 
-int tp_moment_take(struct tp_inventory *inventory, struct tp_moment *moment, struct tp_error *err)
+int tp_snapshot_make(struct tp_inventory *inventory, struct tp_snapshot *moment,
+                     struct tp_error *err)
 {
-    *moment = (struct tp_moment){0};
+    *moment = (struct tp_snapshot){0};
     int rc = tp_inventory_rows(inventory, &moment->rows, &moment->row_n, err);
     if (rc == 0)
         rc = tp_inventory_jobs(inventory, &moment->jobs, &moment->job_n, moment->ended, err);
     if (rc == 0 &&
         tp_families(moment->rows, moment->row_n, &moment->families, &moment->family_n) < 0)
-        rc = tp_fail(err, ENOMEM, "out of memory for the families of models");
+        rc = tp_oom(err);
     for (size_t i = 0; i < moment->row_n; i++)
         tp_totals_add(&moment->totals, &moment->rows[i]);
     if (rc < 0)
-        tp_moment_clear(moment);
+        tp_snapshot_clear(moment);
     return rc;
 }
 
-void tp_moment_clear(struct tp_moment *moment)
+void tp_snapshot_clear(struct tp_snapshot *moment)
 {
     free(moment->rows);
     free(moment->families);
     free(moment->jobs);
-    *moment = (struct tp_moment){0};
+    *moment = (struct tp_snapshot){0};
 }
 
 int tp_document_finish(struct tp_json_writer *json, struct tp_error *err)
@@ -60,7 +61,7 @@ static void put_text(struct tp_json_writer *json, const char *key, const char *t
 
 /* --- status.json --- */
 
-static void put_families(const struct tp_moment *moment, struct tp_json_writer *json)
+static void put_families(const struct tp_snapshot *moment, struct tp_json_writer *json)
 {
     tp_json_begin_array(json, "families");
     for (size_t i = 0; i < moment->family_n; i++) {
@@ -75,7 +76,7 @@ static void put_families(const struct tp_moment *moment, struct tp_json_writer *
     tp_json_end_array(json);
 }
 
-static void put_jobs(const struct tp_moment *moment, struct tp_inventory *inventory,
+static void put_jobs(const struct tp_snapshot *moment, struct tp_inventory *inventory,
                      struct tp_json_writer *json)
 {
     uint64_t counts[TP_JOB_STATE_COUNT] = {0};
@@ -98,9 +99,9 @@ static void put_jobs(const struct tp_moment *moment, struct tp_inventory *invent
     tp_json_end_object(json);
 }
 
-void tp_moment_status_json(const struct tp_moment *moment, struct tp_inventory *inventory,
-                           const struct tp_policy *policy, const struct tp_live *live,
-                           struct tp_json_writer *json)
+void tp_snapshot_status_json(const struct tp_snapshot *moment, struct tp_inventory *inventory,
+                             const struct tp_policy *policy, const struct tp_live *live,
+                             struct tp_json_writer *json)
 {
     const struct tp_totals *totals = &moment->totals;
     struct timespec now;
@@ -136,14 +137,13 @@ int tp_document_status(struct tp_inventory *inventory, const struct tp_policy *p
                        const struct tp_live *live, struct tp_buffer *out, struct tp_error *err)
 {
     struct tp_json_writer json;
-    struct tp_moment moment;
+    tp_auto(tp_snapshot_clear) struct tp_snapshot moment = {0};
 
-    int rc = tp_moment_take(inventory, &moment, err);
+    int rc = tp_snapshot_make(inventory, &moment, err);
     if (rc < 0)
         return rc;
     tp_json_writer_init(&json, out, true);
-    tp_moment_status_json(&moment, inventory, policy, live, &json);
-    tp_moment_clear(&moment);
+    tp_snapshot_status_json(&moment, inventory, policy, live, &json);
     return tp_document_finish(&json, err);
 }
 
@@ -187,7 +187,7 @@ static void put_row(const struct tp_inventory_row *row, struct tp_json_writer *j
     tp_json_end_object(json);
 }
 
-void tp_moment_models_json(const struct tp_moment *moment, struct tp_json_writer *json)
+void tp_snapshot_models_json(const struct tp_snapshot *moment, struct tp_json_writer *json)
 {
     tp_json_begin_object(json, NULL);
     tp_json_put_string(json, "schema", "tenpak.models/1");
@@ -202,20 +202,19 @@ void tp_moment_models_json(const struct tp_moment *moment, struct tp_json_writer
 int tp_document_models(struct tp_inventory *inventory, struct tp_buffer *out, struct tp_error *err)
 {
     struct tp_json_writer json;
-    struct tp_moment moment;
+    tp_auto(tp_snapshot_clear) struct tp_snapshot moment = {0};
 
-    int rc = tp_moment_take(inventory, &moment, err);
+    int rc = tp_snapshot_make(inventory, &moment, err);
     if (rc < 0)
         return rc;
     tp_json_writer_init(&json, out, true);
-    tp_moment_models_json(&moment, &json);
-    tp_moment_clear(&moment);
+    tp_snapshot_models_json(&moment, &json);
     return tp_document_finish(&json, err);
 }
 
 /* --- Jobs --- */
 
-void tp_moment_jobs_json(const struct tp_moment *moment, struct tp_json_writer *json)
+void tp_snapshot_jobs_json(const struct tp_snapshot *moment, struct tp_json_writer *json)
 {
     tp_json_begin_object(json, NULL);
     tp_json_put_string(json, "schema", "tenpak.jobs/1");
@@ -229,13 +228,12 @@ void tp_moment_jobs_json(const struct tp_moment *moment, struct tp_json_writer *
 int tp_document_jobs(struct tp_inventory *inventory, struct tp_buffer *out, struct tp_error *err)
 {
     struct tp_json_writer json;
-    struct tp_moment moment = {0};
+    tp_auto(tp_snapshot_clear) struct tp_snapshot moment = {0};
 
     int rc = tp_inventory_jobs(inventory, &moment.jobs, &moment.job_n, NULL, err);
     if (rc < 0)
         return rc;
     tp_json_writer_init(&json, out, true);
-    tp_moment_jobs_json(&moment, &json);
-    tp_moment_clear(&moment);
+    tp_snapshot_jobs_json(&moment, &json);
     return tp_document_finish(&json, err);
 }

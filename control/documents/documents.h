@@ -55,6 +55,8 @@ struct tp_inventory_row {
 
 struct tp_inventory;
 
+/* --- inventory.c --- */
+
 /* JOBS may be NULL: no jobs, no estimates. All calls are safe from any thread. */
 int tp_inventory_create(struct tp_store *store, struct tp_jobs *jobs, struct tp_inventory **out,
                         struct tp_error *err);
@@ -63,11 +65,16 @@ void tp_inventory_destroy(struct tp_inventory *inventory);
 int tp_inventory_rows(struct tp_inventory *inventory, struct tp_inventory_row **rows, size_t *n,
                       struct tp_error *err);
 
+/* --- documents.c --- */
+
 int tp_document_status(struct tp_inventory *inventory, const struct tp_policy *policy,
                        const struct tp_live *live, struct tp_buffer *out, struct tp_error *err);
 int tp_document_models(struct tp_inventory *inventory, struct tp_buffer *out, struct tp_error *err);
 /* All jobs, the newest first. */
 int tp_document_jobs(struct tp_inventory *inventory, struct tp_buffer *out, struct tp_error *err);
+
+/* --- model.c --- */
+
 /*
  * -ENOENT: no such model. Of one with very much in it, the first files and tensors
  * (control/documents/manifest.h).
@@ -77,9 +84,15 @@ int tp_document_model(struct tp_inventory *inventory, const char *name, struct t
 /* Without making it: -ENOENT, or when the pack, or the top of the directory, changed. */
 int tp_document_model_time(struct tp_inventory *inventory, const char *name,
                            struct timespec *changed, struct tp_error *err);
+
+/* --- metrics.c --- */
+
 /* Prometheus' text format. */
 int tp_document_metrics(struct tp_inventory *inventory, const struct tp_live *live,
                         struct tp_buffer *out, struct tp_error *err);
+
+/* --- page.c --- */
+
 /* One page with the data of status, models and jobs in it. */
 int tp_document_dashboard(struct tp_inventory *inventory, const struct tp_policy *policy,
                           const struct tp_live *live, struct tp_buffer *out, struct tp_error *err);

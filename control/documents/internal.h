@@ -3,11 +3,11 @@
 #ifndef TP_CONTROL_DOCUMENTS_INTERNAL_H
 #define TP_CONTROL_DOCUMENTS_INTERNAL_H
 
-#include "base/json.h"
+#include "base/json_write.h"
 #include "control/documents/inventory.h"
 
 /* One moment of a directory: what every document is written from. */
-struct tp_moment {
+struct tp_snapshot {
     struct tp_inventory_row *rows;
     size_t row_n;
     struct tp_family *families;
@@ -18,14 +18,17 @@ struct tp_moment {
     struct tp_totals totals;
 };
 
-int tp_moment_take(struct tp_inventory *inventory, struct tp_moment *moment, struct tp_error *err);
-void tp_moment_clear(struct tp_moment *moment);
+/* --- documents.c --- */
 
-void tp_moment_status_json(const struct tp_moment *moment, struct tp_inventory *inventory,
-                           const struct tp_policy *policy, const struct tp_live *live,
-                           struct tp_json_writer *json);
-void tp_moment_models_json(const struct tp_moment *moment, struct tp_json_writer *json);
-void tp_moment_jobs_json(const struct tp_moment *moment, struct tp_json_writer *json);
+int tp_snapshot_make(struct tp_inventory *inventory, struct tp_snapshot *moment,
+                     struct tp_error *err);
+void tp_snapshot_clear(struct tp_snapshot *moment);
+
+void tp_snapshot_status_json(const struct tp_snapshot *moment, struct tp_inventory *inventory,
+                             const struct tp_policy *policy, const struct tp_live *live,
+                             struct tp_json_writer *json);
+void tp_snapshot_models_json(const struct tp_snapshot *moment, struct tp_json_writer *json);
+void tp_snapshot_jobs_json(const struct tp_snapshot *moment, struct tp_json_writer *json);
 
 /* The result of the writer, with a message. */
 int tp_document_finish(struct tp_json_writer *json, struct tp_error *err);

@@ -2,6 +2,7 @@
 /* The models of a directory, each looked at again only when it has changed. */
 #include <config.h>
 
+#include "base/cleanup.h"
 #include "control/documents/inventory.h"
 
 #include <errno.h>
@@ -18,7 +19,7 @@ int tp_inventory_create(struct tp_store *store, struct tp_jobs *jobs, struct tp_
 
     *out = NULL;
     if (!inventory)
-        return tp_fail(err, ENOMEM, "out of memory for the inventory of '%s'", tp_store_dir(store));
+        return tp_oom(err);
     inventory->store = store;
     inventory->jobs = jobs;
     inventory->dirfd = open(tp_store_dir(store), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -82,15 +83,15 @@ static int take_list(struct tp_inventory *inventory, const struct tp_store_model
     return 0;
 }
 
-static int look(struct tp_inventory *inventory)
+static int read_directory(struct tp_inventory *inventory)
 {
     size_t kept = 0;
     int rc = 0;
 
     for (size_t i = 0; i < inventory->n && rc == 0; i++) {
         struct tp_inventory_entry *entry = &inventory->entries[i];
-        rc = entry->row.kind == TP_MODEL_PACK ? tp_inventory_look_pack(inventory, entry)
-                                              : tp_inventory_look_plain(inventory, entry);
+        rc = entry->row.kind == TP_MODEL_PACK ? tp_inventory_read_pack(inventory, entry)
+                                              : tp_inventory_read_plain(inventory, entry);
         if (rc == -ENOENT) {
             /* Gone since it was listed. */
             tp_plain_cache_clear(&entry->plain);
@@ -194,7 +195,7 @@ static void set_base(struct tp_inventory_entry *entry, struct tp_inventory_entry
 
 static int set_bases(struct tp_inventory *inventory)
 {
-    struct tp_inventory_entry **sorted = malloc((inventory->n + 1) * sizeof *sorted);
+    tp_autofree struct tp_inventory_entry **sorted = malloc((inventory->n + 1) * sizeof *sorted);
     size_t n = 0;
 
     if (!sorted)
@@ -207,7 +208,6 @@ static int set_bases(struct tp_inventory *inventory)
     for (size_t i = 0; i < inventory->n; i++)
         if (inventory->entries[i].row.kind == TP_MODEL_PACK)
             set_base(&inventory->entries[i], sorted, n);
-    free(sorted);
     return 0;
 }
 
@@ -225,14 +225,13 @@ int tp_inventory_rows(struct tp_inventory *inventory, struct tp_inventory_row **
     pthread_mutex_lock(&inventory->lock);
     rc = take_list(inventory, models, model_n);
     if (rc == 0)
-        rc = look(inventory);
+        rc = read_directory(inventory);
     if (rc == 0)
         rc = set_bases(inventory);
     if (rc == 0 && !(*rows = calloc(inventory->n + 1, sizeof **rows)))
         rc = -ENOMEM;
     if (rc == -ENOMEM)
-        tp_fail(err, ENOMEM, "out of memory for the inventory of '%s'",
-                tp_store_dir(inventory->store));
+        tp_oom(err);
     for (size_t i = 0; rc == 0 && i < inventory->n; i++)
         (*rows)[i] = inventory->entries[i].row;
     *n = rc == 0 ? inventory->n : 0;

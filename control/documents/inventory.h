@@ -62,13 +62,17 @@ struct tp_inventory {
     size_t counted_n;
 };
 
+/* --- inventory_models.c --- */
+
 /*
  * Bring an entry up to date. -ENOENT: the model is gone; -ENOMEM. Anything else wrong with it is
  * its row's error.
  */
-int tp_inventory_look_pack(struct tp_inventory *inventory, struct tp_inventory_entry *entry);
-int tp_inventory_look_plain(struct tp_inventory *inventory, struct tp_inventory_entry *entry);
+int tp_inventory_read_pack(struct tp_inventory *inventory, struct tp_inventory_entry *entry);
+int tp_inventory_read_plain(struct tp_inventory *inventory, struct tp_inventory_entry *entry);
 void tp_plain_cache_clear(struct tp_plain_cache *cache);
+
+/* --- inventory_jobs.c --- */
 
 /* Estimates into the rows, under the lock; without jobs nothing. */
 int tp_inventory_estimates(struct tp_inventory *inventory, struct tp_inventory_row *rows, size_t n,
@@ -90,6 +94,9 @@ struct tp_family {
     bool absent;
     struct tp_totals totals;
 };
+
+/* --- inventory.c --- */
+
 void tp_totals_add(struct tp_totals *totals, const struct tp_inventory_row *row);
 /* Families by what they save, the greatest first, plain directories last: freed with free(). */
 int tp_families(const struct tp_inventory_row *rows, size_t n, struct tp_family **out,

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/json.h"
 #include "control/documents/inventory.h"
 
@@ -15,8 +16,8 @@
 static void read_note(struct tp_inventory *inventory, const struct tp_job_status *job,
                       struct tp_estimate_note *note)
 {
-    struct tp_buffer text = {0};
-    struct tp_json *report = NULL;
+    tp_auto(tp_buffer_clear) struct tp_buffer text = {0};
+    tp_autojson struct tp_json *report = NULL;
     uint64_t stored;
 
     *note = (struct tp_estimate_note){.stored_bytes = -1};
@@ -29,8 +30,6 @@ static void read_note(struct tp_inventory *inventory, const struct tp_job_status
         note->stored_bytes = (int64_t)stored;
         snprintf(note->base, sizeof note->base, "%.255s", base ? base : "");
     }
-    tp_json_free(report);
-    tp_buffer_clear(&text);
 }
 
 static const struct tp_estimate_note *find_note(const struct tp_inventory *inventory,
@@ -87,7 +86,7 @@ int tp_inventory_estimates(struct tp_inventory *inventory, struct tp_inventory_r
     rc = take_notes(inventory, jobs, job_n);
     free(jobs);
     if (rc < 0)
-        return tp_fail(err, ENOMEM, "out of memory for the estimates");
+        return tp_oom(err);
     /* The latest of a model wins. */
     for (size_t i = 0; i < inventory->note_n; i++) {
         const struct tp_estimate_note *note = &inventory->notes[i];
@@ -163,7 +162,7 @@ int tp_inventory_jobs(struct tp_inventory *inventory, struct tp_job_status **job
         free(*jobs);
         *jobs = NULL;
         *n = 0;
-        return tp_fail(err, ENOMEM, "out of memory for the list of jobs");
+        return tp_oom(err);
     }
     return 0;
 }

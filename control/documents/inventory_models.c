@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "control/documents/inventory.h"
 #include "control/documents/manifest.h"
@@ -25,9 +26,9 @@ static const char *main_codec(const struct tp_usage *usage)
     unsigned most = 0;
 
     for (unsigned id = 1; id < TP_CODEC_COUNT; id++)
-        if (usage->bytes[id] > usage->bytes[most])
+        if (usage->decoded[id] > usage->decoded[most])
             most = id;
-    return usage->bytes[most] ? tp_codec_name(most) : "";
+    return usage->decoded[most] ? tp_codec_name(most) : "";
 }
 
 static void fill_pack(struct tp_inventory_entry *entry, struct tp_pack *pack)
@@ -36,10 +37,10 @@ static void fill_pack(struct tp_inventory_entry *entry, struct tp_pack *pack)
     struct tp_inventory_row *row = &entry->row;
     struct tp_usage usage = {0};
 
-    tp_usage_add_index(index, &usage);
+    tp_usage_add_index(index, &usage, NULL);
     for (uint32_t i = 0; i < index->file_n; i++)
         row->files += index->files[i].type == TP_ENTRY_FILE;
-    row->tensors = tp_manifest_count_tensors(index);
+    row->tensors = tp_usage_count_tensors(index);
     row->logical_bytes = index->logical_bytes;
     row->stored_bytes = tp_pack_stored_bytes(pack);
     row->exact = true;
@@ -64,7 +65,7 @@ static void clear_row(struct tp_inventory_row *row)
     *row = empty;
 }
 
-int tp_inventory_look_pack(struct tp_inventory *inventory, struct tp_inventory_entry *entry)
+int tp_inventory_read_pack(struct tp_inventory *inventory, struct tp_inventory_entry *entry)
 {
     char file[NAME_MAX + 1];
     struct tp_pack *pack = NULL;
@@ -111,8 +112,8 @@ void tp_plain_cache_clear(struct tp_plain_cache *cache)
 }
 
 /* The top may be a link to a directory; below it none is followed. */
-static int stamp_of(const struct tp_inventory *inventory, const char *path, bool top,
-                    struct tp_stamp *stamp)
+static int row_stamp(const struct tp_inventory *inventory, const char *path, bool top,
+                     struct tp_stamp *stamp)
 {
     struct stat st;
 
@@ -129,7 +130,7 @@ static bool is_fresh(const struct tp_inventory *inventory, const struct tp_plain
     if (!cache->dir_n || tp_seconds() - cache->looked > cache->good_for)
         return false;
     for (size_t i = 0; i < cache->dir_n; i++)
-        if (stamp_of(inventory, cache->dirs[i].path, i == 0, &stamp) < 0 ||
+        if (row_stamp(inventory, cache->dirs[i].path, i == 0, &stamp) < 0 ||
             !tp_stamp_equal(&stamp, &cache->dirs[i].stamp))
             return false;
     return true;
@@ -146,7 +147,7 @@ static int add_dir(const struct tp_inventory *inventory, struct tp_plain_cache *
     dir->path = path ? tp_path_join(model, path, "") : strdup(model);
     if (!dir->path)
         return -ENOMEM;
-    rc = stamp_of(inventory, dir->path, !path, &dir->stamp);
+    rc = row_stamp(inventory, dir->path, !path, &dir->stamp);
     if (rc < 0)
         free(dir->path);
     else
@@ -172,9 +173,9 @@ static int take_dirs(const struct tp_inventory *inventory, struct tp_plain_cache
     return rc;
 }
 
-static int fingerprint(const struct tp_modeldir *listing, uint64_t *out)
+static int fingerprint_listing(const struct tp_modeldir *listing, uint64_t *out)
 {
-    struct tp_buffer text = {0};
+    tp_auto(tp_buffer_clear) struct tp_buffer text = {0};
     int rc = 0;
 
     for (size_t i = 0; i < listing->entry_n && rc == 0; i++) {
@@ -188,7 +189,6 @@ static int fingerprint(const struct tp_modeldir *listing, uint64_t *out)
             rc = tp_buffer_append_le64(&text, ((uint64_t)e->mtime_nsec << 2) | e->type);
     }
     *out = tp_xxh3(text.data, text.len);
-    tp_buffer_clear(&text);
     return rc;
 }
 
@@ -198,16 +198,14 @@ static uint64_t count_tensors(int dirfd, const struct tp_modeldir *listing)
 
     for (size_t i = 0; i < listing->entry_n; i++) {
         const struct tp_entry *e = &listing->entries[i];
-        struct tp_safetensors header = {0};
+        tp_auto(tp_safetensors_clear) struct tp_safetensors header = {0};
         if (e->type != TP_ENTRY_FILE || e->size < TP_SAFETENSORS_MIN)
             continue;
-        int fd = tp_modeldir_open(listing, dirfd, e->path);
+        tp_autoclose int fd = tp_modeldir_open(listing, dirfd, e->path);
         if (fd < 0)
             continue;
         if (tp_safetensors_open(fd, e->size, e->path, &header, NULL) == 0)
             n += header.tensor_n;
-        tp_safetensors_clear(&header);
-        close(fd);
     }
     return n;
 }
@@ -229,7 +227,7 @@ static void fill_plain(struct tp_inventory_entry *entry, const struct tp_modeldi
 }
 
 /* A store has one level: what such a directory has shows elsewhere. */
-static void tell_nested(const struct tp_inventory *inventory, struct tp_inventory_row *row)
+static void note_nested(const struct tp_inventory *inventory, struct tp_inventory_row *row)
 {
     size_t packs = tp_store_count_nested(inventory->store, row->name);
 
@@ -245,8 +243,9 @@ static int list_plain(struct tp_inventory *inventory, struct tp_inventory_entry 
                       const char *path, struct tp_error *why)
 {
     struct tp_plain_cache *cache = &entry->plain, old = *cache;
-    struct tp_modeldir listing = {0};
-    int dirfd = openat(inventory->dirfd, entry->row.name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    tp_auto(tp_modeldir_clear) struct tp_modeldir listing = {0};
+    tp_autoclose int dirfd =
+        openat(inventory->dirfd, entry->row.name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int rc = dirfd < 0 ? tp_fail_errno(why, "cannot open '%s'", entry->row.name)
                        : tp_modeldir_scan(path, &listing, why);
 
@@ -255,19 +254,16 @@ static int list_plain(struct tp_inventory *inventory, struct tp_inventory_entry 
     if (rc == 0)
         rc = take_dirs(inventory, cache, entry->row.name, &listing);
     if (rc == 0)
-        rc = fingerprint(&listing, &cache->fingerprint);
+        rc = fingerprint_listing(&listing, &cache->fingerprint);
     if (rc == 0) {
         cache->tensors = old.counted && old.fingerprint == cache->fingerprint
                              ? old.tensors
                              : count_tensors(dirfd, &listing);
         cache->counted = true;
         fill_plain(entry, &listing);
-        tell_nested(inventory, &entry->row);
+        note_nested(inventory, &entry->row);
     }
     tp_plain_cache_clear(&old);
-    tp_modeldir_clear(&listing);
-    if (dirfd >= 0)
-        close(dirfd);
     return rc;
 }
 
@@ -288,7 +284,7 @@ static bool was_young(const struct timespec *ctime, double spent)
 /* How long a listing is believed that took SPENT seconds: so that at most a hundredth of the time
  * goes into looking, and no longer than a second where something has just changed and may go on
  * changing. */
-static double good_for(const struct tp_inventory_entry *entry, double spent)
+static double lifetime_of(const struct tp_inventory_entry *entry, double spent)
 {
     time_t newest = (time_t)entry->row.changed;
     double seconds = 100 * spent;
@@ -305,7 +301,7 @@ static double good_for(const struct tp_inventory_entry *entry, double spent)
     return seconds > 60 ? 60 : seconds;
 }
 
-int tp_inventory_look_plain(struct tp_inventory *inventory, struct tp_inventory_entry *entry)
+int tp_inventory_read_plain(struct tp_inventory *inventory, struct tp_inventory_entry *entry)
 {
     struct tp_error why = {0};
     struct stat st;
@@ -330,7 +326,7 @@ int tp_inventory_look_plain(struct tp_inventory *inventory, struct tp_inventory_
                  why.message[0] ? why.message : "it changes while it is read");
     }
     entry->plain.looked = tp_seconds();
-    entry->plain.good_for = good_for(entry, entry->plain.looked - began);
+    entry->plain.good_for = lifetime_of(entry, entry->plain.looked - began);
     entry->known = rc == 0;
     return 0;
 }

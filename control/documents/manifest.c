@@ -6,34 +6,8 @@
 
 #include <string.h>
 
-void tp_usage_add_segment(const struct tp_index *index, const struct tp_segment *segment,
-                          struct tp_usage *usage)
-{
-    usage->logical += segment->len;
-    for (uint32_t i = 0; i < segment->tables_n; i++)
-        usage->stored += index->tables[segment->tables_first + i].stored_len;
-    for (uint32_t i = segment->chunk_first; i < segment->chunk_first + segment->chunk_n; i++) {
-        usage->stored += index->chunks[i].stored_len;
-        usage->chunks[index->chunks[i].codec]++;
-        usage->bytes[index->chunks[i].codec] += tp_index_chunk_len(index, i);
-    }
-}
-
-void tp_usage_add_file(const struct tp_index *index, const struct tp_pack_file *file,
-                       struct tp_usage *usage)
-{
-    for (uint32_t i = 0; i < file->segment_n; i++)
-        tp_usage_add_segment(index, &index->segments[file->segment_first + i], usage);
-}
-
-void tp_usage_add_index(const struct tp_index *index, struct tp_usage *usage)
-{
-    for (uint32_t i = 0; i < index->segment_n; i++)
-        tp_usage_add_segment(index, &index->segments[i], usage);
-}
-
-uint32_t tp_manifest_take_tensor(const struct tp_index *index, const struct tp_pack_file *file,
-                                 uint32_t i, struct tp_usage *usage, bool *predicted)
+uint32_t tp_manifest_add_tensor(const struct tp_index *index, const struct tp_pack_file *file,
+                                uint32_t i, struct tp_usage *usage, bool *predicted)
 {
     const struct tp_segment *first = &index->segments[file->segment_first + i];
 
@@ -47,15 +21,6 @@ uint32_t tp_manifest_take_tensor(const struct tp_index *index, const struct tp_p
     } while (i < file->segment_n && index->segments[file->segment_first + i].elem_first &&
              !strcmp(index->segments[file->segment_first + i].name, first->name));
     return i;
-}
-
-uint64_t tp_manifest_count_tensors(const struct tp_index *index)
-{
-    uint64_t n = 0;
-
-    for (uint32_t i = 0; i < index->segment_n; i++)
-        n += index->segments[i].dtype != TP_DTYPE_BYTES && index->segments[i].elem_first == 0;
-    return n;
 }
 
 const char *tp_manifest_type_name(enum tp_entry_type type)
@@ -117,7 +82,7 @@ static void put_tensors(struct tp_json_writer *json, const struct tp_index *inde
         const struct tp_segment *segment = &index->segments[file->segment_first + i];
         struct tp_usage usage;
         bool predicted;
-        i = tp_manifest_take_tensor(index, file, i, &usage, &predicted);
+        i = tp_manifest_add_tensor(index, file, i, &usage, &predicted);
         if (segment->dtype == TP_DTYPE_BYTES)
             continue;
         tp_json_begin_object(json, NULL);
@@ -157,7 +122,7 @@ void tp_manifest_json(struct tp_pack *pack, struct tp_json_writer *json)
     struct tp_usage all = {0};
     bool truncated = false;
 
-    tp_usage_add_index(index, &all);
+    tp_usage_add_index(index, &all, NULL);
     tp_json_put_hex(json, "id", tp_pack_get_id(pack), TP_SHA256_LEN);
     tp_json_put_u64(json, "format_version", index->version);
     tp_json_put_string(json, "writer", index->writer);

@@ -4,28 +4,16 @@
 #define TP_CONTROL_MANIFEST_H
 
 #include "base/json.h"
+#include "base/json_write.h"
 #include "store/pack/pack.h"
-
-struct tp_usage {
-    uint64_t logical, stored;
-    uint64_t chunks[TP_CODEC_COUNT]; /* how many are coded by each */
-    uint64_t bytes[TP_CODEC_COUNT];  /* of them, decoded */
-};
-
-void tp_usage_add_segment(const struct tp_index *index, const struct tp_segment *segment,
-                          struct tp_usage *usage);
-void tp_usage_add_file(const struct tp_index *index, const struct tp_pack_file *file,
-                       struct tp_usage *usage);
-/* All of a pack. */
-void tp_usage_add_index(const struct tp_index *index, struct tp_usage *usage);
+#include "store/pack/usage.h"
 
 /*
  * Segments that follow each other and belong to one tensor, from number I of FILE; the number after
  * them.
  */
-uint32_t tp_manifest_take_tensor(const struct tp_index *index, const struct tp_pack_file *file,
-                                 uint32_t i, struct tp_usage *usage, bool *predicted);
-uint64_t tp_manifest_count_tensors(const struct tp_index *index);
+uint32_t tp_manifest_add_tensor(const struct tp_index *index, const struct tp_pack_file *file,
+                                uint32_t i, struct tp_usage *usage, bool *predicted);
 
 const char *tp_manifest_type_name(enum tp_entry_type type);
 

@@ -5,15 +5,15 @@
  */
 #include <config.h>
 
-#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/printable.h"
 #include "control/documents/internal.h"
 
-static void head(struct tp_buffer *out, int *rc, const char *name, const char *type,
-                 const char *help)
+static void put_head(struct tp_buffer *out, int *rc, const char *name, const char *type,
+                     const char *help)
 {
     if (*rc == 0)
         *rc = tp_buffer_appendf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
@@ -28,14 +28,14 @@ static void put_number(struct tp_buffer *out, int *rc, const char *name, uint64_
 static void put_one(struct tp_buffer *out, int *rc, const char *name, const char *type,
                     const char *help, uint64_t value)
 {
-    head(out, rc, name, type, help);
+    put_head(out, rc, name, type, help);
     put_number(out, rc, name, value);
 }
 
 static void put_seconds(struct tp_buffer *out, int *rc, const char *name, const char *type,
                         const char *help, double value)
 {
-    head(out, rc, name, type, help);
+    put_head(out, rc, name, type, help);
     if (*rc == 0)
         *rc = tp_buffer_appendf(out, "%s %.6f\n", name, value);
 }
@@ -68,10 +68,10 @@ static void put_label(struct tp_buffer *out, int *rc, const char *label, const c
         *rc = tp_buffer_append(out, "\"", 1);
 }
 
-static void put_models(struct tp_buffer *out, int *rc, const struct tp_moment *moment,
+static void put_models(struct tp_buffer *out, int *rc, const struct tp_snapshot *moment,
                        const char *name, const char *help, bool stored)
 {
-    head(out, rc, name, "gauge", help);
+    put_head(out, rc, name, "gauge", help);
     for (size_t i = 0; i < moment->row_n && *rc == 0; i++) {
         const struct tp_inventory_row *row = &moment->rows[i];
         if (row->unreadable)
@@ -86,14 +86,14 @@ static void put_models(struct tp_buffer *out, int *rc, const struct tp_moment *m
     }
 }
 
-static void put_directory(struct tp_buffer *out, int *rc, const struct tp_moment *moment)
+static void put_directory(struct tp_buffer *out, int *rc, const struct tp_snapshot *moment)
 {
     const struct tp_totals *t = &moment->totals;
 
-    head(out, rc, "tenpak_build_info", "gauge", "Version of the program; always 1.");
+    put_head(out, rc, "tenpak_build_info", "gauge", "Version of the program; always 1.");
     if (*rc == 0)
         *rc = tp_buffer_appendf(out, "tenpak_build_info{version=\"%s\"} 1\n", TENPAK_VERSION);
-    head(out, rc, "tenpak_models", "gauge", "Models in the directory, by kind.");
+    put_head(out, rc, "tenpak_models", "gauge", "Models in the directory, by kind.");
     put_number(out, rc, "tenpak_models{kind=\"plain\"}", t->plain);
     put_number(out, rc, "tenpak_models{kind=\"pack\"}", t->packs);
     put_one(out, rc, "tenpak_unreadable_models", "gauge",
@@ -107,7 +107,7 @@ static void put_directory(struct tp_buffer *out, int *rc, const struct tp_moment
     put_models(out, rc, moment, "tenpak_model_stored_bytes", "What a model takes on disk.", true);
 }
 
-static void put_jobs(struct tp_buffer *out, int *rc, const struct tp_moment *moment)
+static void put_jobs(struct tp_buffer *out, int *rc, const struct tp_snapshot *moment)
 {
     uint64_t active[TP_VERB_COUNT][2] = {{0}};
     const enum tp_job_state states[2] = {TP_JOB_PENDING, TP_JOB_RUNNING};
@@ -115,14 +115,14 @@ static void put_jobs(struct tp_buffer *out, int *rc, const struct tp_moment *mom
     for (size_t i = 0; i < moment->job_n; i++)
         if (!tp_job_state_is_end(moment->jobs[i].state))
             active[moment->jobs[i].verb][moment->jobs[i].state == TP_JOB_RUNNING]++;
-    head(out, rc, "tenpak_jobs_active", "gauge", "Jobs that wait or run, by what they do.");
+    put_head(out, rc, "tenpak_jobs_active", "gauge", "Jobs that wait or run, by what they do.");
     for (unsigned verb = 0; verb < TP_VERB_COUNT; verb++)
         for (unsigned s = 0; s < 2 && *rc == 0 && verb != TP_VERB_CANCEL; s++)
             *rc = tp_buffer_appendf(
                 out, "tenpak_jobs_active{verb=\"%s\",state=\"%s\"} %" PRIu64 "\n",
                 tp_verb_get(verb)->name, tp_job_state_name(states[s]), active[verb][s]);
-    head(out, rc, "tenpak_jobs_total", "counter",
-         "Jobs that have ended, by what they did and how they ended.");
+    put_head(out, rc, "tenpak_jobs_total", "counter",
+             "Jobs that have ended, by what they did and how they ended.");
     for (unsigned verb = 0; verb < TP_VERB_COUNT; verb++)
         for (unsigned state = 0; state < TP_JOB_STATE_COUNT && verb != TP_VERB_CANCEL; state++)
             if (*rc == 0 && tp_job_state_is_end(state))
@@ -158,8 +158,8 @@ static void put_live(struct tp_buffer *out, int *rc, const struct tp_live *live)
 int tp_document_metrics(struct tp_inventory *inventory, const struct tp_live *live,
                         struct tp_buffer *out, struct tp_error *err)
 {
-    struct tp_moment moment;
-    int rc = tp_moment_take(inventory, &moment, err);
+    tp_auto(tp_snapshot_clear) struct tp_snapshot moment = {0};
+    int rc = tp_snapshot_make(inventory, &moment, err);
 
     if (rc < 0)
         return rc;
@@ -168,6 +168,5 @@ int tp_document_metrics(struct tp_inventory *inventory, const struct tp_live *li
         put_jobs(out, &rc, &moment);
     if (live && live->mounted)
         put_live(out, &rc, live);
-    tp_moment_clear(&moment);
     return rc < 0 ? tp_fail(err, -rc, "cannot write the metrics: %s", strerror(-rc)) : 0;
 }

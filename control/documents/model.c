@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "control/documents/internal.h"
 #include "control/documents/manifest.h"
 #include "store/names.h"
@@ -37,11 +38,11 @@ static void put_plain_tensors(const struct tp_modeldir *listing, int dirfd,
                               const struct tp_entry *e, struct tp_json_writer *json,
                               bool *truncated)
 {
-    struct tp_safetensors header = {0};
+    tp_auto(tp_safetensors_clear) struct tp_safetensors header = {0};
 
     if (e->type != TP_ENTRY_FILE || e->size < TP_SAFETENSORS_MIN || *truncated)
         return;
-    int fd = tp_modeldir_open(listing, dirfd, e->path);
+    tp_autoclose int fd = tp_modeldir_open(listing, dirfd, e->path);
     if (fd < 0)
         return;
     if (tp_safetensors_open(fd, e->size, e->path, &header, NULL) < 0)
@@ -58,15 +59,13 @@ static void put_plain_tensors(const struct tp_modeldir *listing, int dirfd,
         tp_json_put_u64(json, "stored_bytes", t->len);
         tp_json_end_object(json);
     }
-    tp_safetensors_clear(&header);
-    close(fd);
 }
 
 static int put_plain(const char *path, struct tp_json_writer *json, struct tp_error *err)
 {
-    struct tp_modeldir listing = {0};
+    tp_auto(tp_modeldir_clear) struct tp_modeldir listing = {0};
     bool truncated = false;
-    int dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    tp_autoclose int dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int rc = dirfd < 0 ? tp_fail_errno(err, "cannot open '%s'", path)
                        : tp_modeldir_scan(path, &listing, err);
 
@@ -89,9 +88,6 @@ static int put_plain(const char *path, struct tp_json_writer *json, struct tp_er
         tp_json_end_array(json);
         tp_json_put_bool(json, "truncated", truncated);
     }
-    tp_modeldir_clear(&listing);
-    if (dirfd >= 0)
-        close(dirfd);
     return rc;
 }
 
@@ -102,7 +98,7 @@ static int find_kind(const struct tp_inventory *inventory, const char *name,
     struct tp_placed at;
 
     if (*name && name[0] != '.' && !strchr(name, '/') && strlen(name) < 256) {
-        tp_place_look(inventory->dirfd, name, &at);
+        tp_place_stat(inventory->dirfd, name, &at);
         *kind = at.plain ? TP_MODEL_PLAIN : TP_MODEL_PACK;
         *st = at.plain ? at.plain_st : at.pack_st;
         if (at.plain || at.pack)
@@ -128,17 +124,17 @@ int tp_document_model(struct tp_inventory *inventory, const char *name, struct t
                       struct tp_error *err)
 {
     struct tp_json_writer json;
-    struct tp_pack *pack = NULL;
+    tp_autopack struct tp_pack *pack = NULL;
     enum tp_model_kind kind = TP_MODEL_PLAIN;
     struct stat st;
-    char *path = NULL;
+    tp_autofree char *path = NULL;
     int rc = find_kind(inventory, name, &kind, &st, err);
 
     if (rc == 0 && kind == TP_MODEL_PACK)
         rc = tp_store_open_pack(inventory->store, name, &pack, err);
     if (rc == 0 && kind == TP_MODEL_PLAIN &&
         !(path = tp_path_join(tp_store_dir(inventory->store), name, "")))
-        rc = tp_fail(err, ENOMEM, "out of memory");
+        rc = tp_oom(err);
     if (rc < 0)
         return rc;
     tp_json_writer_init(&json, out, true);
@@ -151,7 +147,5 @@ int tp_document_model(struct tp_inventory *inventory, const char *name, struct t
     else
         rc = put_plain(path, &json, err);
     tp_json_end_object(&json);
-    tp_pack_close(pack);
-    free(path);
     return rc < 0 ? rc : tp_document_finish(&json, err);
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "control/documents/internal.h"
 #include "control/documents/embedded.h"
 
@@ -15,7 +16,7 @@
 #define OPENAPI "openapi.json"
 #define MARK "@DATA@" /* where the page takes its data */
 
-static const struct tp_embedded *find(const char *name)
+static const struct tp_embedded *find_embedded(const char *name)
 {
     for (size_t i = 0; i < tp_embedded_count; i++)
         if (!strcmp(tp_embedded_files[i].name, name))
@@ -56,7 +57,7 @@ static int put_for_script(struct tp_buffer *out, const struct tp_buffer *json)
 
 static int put_page(struct tp_buffer *out, const struct tp_buffer *json)
 {
-    const struct tp_embedded *page = find(PAGE);
+    const struct tp_embedded *page = find_embedded(PAGE);
     const char *mark = page ? strstr(page->text, MARK) : NULL;
 
     if (!mark)
@@ -72,24 +73,23 @@ static int put_page(struct tp_buffer *out, const struct tp_buffer *json)
 int tp_document_dashboard(struct tp_inventory *inventory, const struct tp_policy *policy,
                           const struct tp_live *live, struct tp_buffer *out, struct tp_error *err)
 {
-    struct tp_buffer text = {0};
+    tp_auto(tp_buffer_clear) struct tp_buffer text = {0};
     struct tp_json_writer json;
-    struct tp_moment moment;
+    struct tp_snapshot moment;
 
-    int rc = tp_moment_take(inventory, &moment, err);
+    int rc = tp_snapshot_make(inventory, &moment, err);
     if (rc < 0)
         return rc;
     tp_json_writer_init(&json, &text, false);
     tp_json_begin_array(&json, NULL);
-    tp_moment_status_json(&moment, inventory, policy, live, &json);
-    tp_moment_models_json(&moment, &json);
-    tp_moment_jobs_json(&moment, &json);
+    tp_snapshot_status_json(&moment, inventory, policy, live, &json);
+    tp_snapshot_models_json(&moment, &json);
+    tp_snapshot_jobs_json(&moment, &json);
     tp_json_end_array(&json);
-    tp_moment_clear(&moment);
+    tp_snapshot_clear(&moment);
     rc = tp_document_finish(&json, err);
     if (rc == 0 && (rc = put_page(out, &text)) < 0)
         tp_fail(err, -rc, "cannot write the dashboard: %s", strerror(-rc));
-    tp_buffer_clear(&text);
     return rc;
 }
 
@@ -170,13 +170,13 @@ int tp_document_hardware(struct tp_buffer *out, struct tp_error *err)
 
 const char *tp_openapi_text(size_t *len)
 {
-    const struct tp_embedded *file = find(OPENAPI);
+    const struct tp_embedded *file = find_embedded(OPENAPI);
 
     *len = file ? file->len : 0;
     return file ? file->text : "";
 }
 
-static const struct tp_embedded *schema(size_t i)
+static const struct tp_embedded *schema_at(size_t i)
 {
     for (size_t k = 0; k < tp_embedded_count; k++)
         if (strcmp(tp_embedded_files[k].name, PAGE) && strcmp(tp_embedded_files[k].name, OPENAPI) &&
@@ -189,21 +189,21 @@ size_t tp_schema_count(void)
 {
     size_t n = 0;
 
-    while (schema(n))
+    while (schema_at(n))
         n++;
     return n;
 }
 
 const char *tp_schema_name(size_t i)
 {
-    const struct tp_embedded *file = schema(i);
+    const struct tp_embedded *file = schema_at(i);
 
     return file ? file->name : NULL;
 }
 
 const char *tp_schema_text(size_t i, size_t *len)
 {
-    const struct tp_embedded *file = schema(i);
+    const struct tp_embedded *file = schema_at(i);
 
     *len = file ? file->len : 0;
     return file ? file->text : NULL;

@@ -21,8 +21,9 @@
 #include "store/names.h"
 #include "store/store.h"
 #include "tensor/modeldir.h"
+#include "tensor/is_model.h"
 
-#define ASKER "policy"
+#define REQUESTER "policy"
 
 /* A model whose request was refused, and the time of its last change then. */
 struct refused {
@@ -105,7 +106,7 @@ static bool has_failed(struct tp_jobs *jobs, const char *name, int64_t changed)
         const struct tp_job_status *s = &jobs->list[i]->status;
 
         if (s->verb == TP_VERB_COMPRESS && strcmp(s->subject, name) == 0 &&
-            strcmp(s->asker.command, ASKER) == 0)
+            strcmp(s->requester.command, REQUESTER) == 0)
             failed =
                 s->created > changed && (s->state == TP_JOB_FAILED || s->state == TP_JOB_CANCELLED);
     }
@@ -124,7 +125,8 @@ static bool has_pack(const char *dir, const char *name)
 
 static void ask(struct tp_jobs *jobs, const char *name, int64_t changed)
 {
-    struct tp_asker asker = {.uid = geteuid(), .gid = getegid(), .pid = getpid(), .command = ASKER};
+    struct tp_requester requester = {
+        .uid = geteuid(), .gid = getegid(), .pid = getpid(), .command = REQUESTER};
     struct tp_request request;
     struct tp_error err = {0};
     char id[1][TP_JOB_ID_MAX];
@@ -132,7 +134,7 @@ static void ask(struct tp_jobs *jobs, const char *name, int64_t changed)
 
     rc = tp_request_from_words(TP_VERB_COMPRESS, name, NULL, 0, &request, &err);
     if (rc == 0)
-        rc = tp_jobs_submit(jobs, &request, 1, &asker, id, NULL, &err);
+        rc = tp_jobs_submit(jobs, &request, 1, &requester, id, NULL, &err);
     if (rc == 0) {
         tp_log(TP_LOG_INFO, "'%s' has been quiet: job '%s' compresses it", name, id[0]);
     } else if (rc != -EBUSY && rc != -EAGAIN) {
@@ -171,7 +173,7 @@ static void look_at(struct tp_jobs *jobs, const struct tp_policy *policy, const 
     free(path);
 }
 
-void tp_auto_look(struct tp_jobs *jobs, const struct tp_policy *policy)
+void tp_auto_compress(struct tp_jobs *jobs, const struct tp_policy *policy)
 {
     struct tp_store *store = NULL;
     struct tp_store_model *models = NULL;

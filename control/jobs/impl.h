@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The manager of a directory's jobs, inside. LOCK guards the table and everything in its jobs; it
- * is never held while a file is written, a child is waited for, or a caller is called back. SUBMIT
- * is taken before it, to make or remove records; a thread that has LOCK takes no other lock.
+ * The manager of a directory's jobs, inside.
+ *
+ * Two mutexes, SUBMIT before LOCK. LOCK guards the table and the jobs in it; it is never held
+ * while a file is written or a process is waited for. SUBMIT is held to compare the table with the
+ * disk, and to add jobs to the table or to remove them from it: with SUBMIT, a pointer to a job
+ * stays valid without LOCK. The lock of jobs/ (tp_records_lock) comes before both, because another
+ * process may hold it for long.
  */
 #ifndef TP_CONTROL_JOBS_IMPL_H
 #define TP_CONTROL_JOBS_IMPL_H
@@ -16,130 +20,116 @@
 #define TP_JOB_GRACE_SECONDS 10 /* from SIGTERM to SIGKILL */
 #define TP_JOB_WORKERS_MAX 64
 
-/* A record that is known. Those that this process runs, or will, are its OWN. */
 struct tp_job {
     struct tp_job_status status;
-    bool own;
-    bool busy;      /* a worker has it */
-    bool cancel;    /* somebody asked for its end */
-    bool seen;      /* while the table is compared with the disk */
-    uint64_t bytes; /* of an ended one: what its record takes on the disk; 0: not known */
-    bool unsaved; /* its end is not in its record yet: so that no process takes it for interrupted,
-                     the record stays locked */
-    int fd;       /* of an own one: its record, locked */
+    /*
+     * The locked record of a job that this process runs, is to run, or has yet to record the end
+     * of. -1: the job has ended, or another process runs it.
+     */
+    int fd;
+    bool busy;   /* a worker runs the job, or its end is being written */
+    bool cancel; /* its end was requested */
 };
-
-struct tp_notice; /* notify.c */
 
 struct tp_jobs {
     char *dir; /* absolute */
     char *program, *mountpoint;
     int dirfd;
-    int fd; /* of jobs/; -1 while there is none */
+    int fd; /* of jobs/; -1 until it exists */
     void (*changed)(void *arg, const struct tp_job_status *status, bool forgotten);
     void *arg;
 
     pthread_mutex_t submit, lock;
-    bool records_locked;         /* by the holder of SUBMIT: tp_records_lock */
-    char last_id[TP_JOB_ID_MAX]; /* the latest that was ever seen, with SUBMIT held */
-    pthread_cond_t work;         /* for workers: something is pending, or the slots changed */
-    pthread_cond_t ended;        /* a job ended, or its record was removed */
-    struct tp_job **list;        /* the oldest first */
+    pthread_cond_t work;  /* for workers: a job is pending, or the slots changed */
+    pthread_cond_t ended; /* a job ended, or its record was removed */
+    struct tp_job **list; /* the oldest first */
     size_t n, cap;
-    struct timespec scanned; /* mtime of jobs/ when the table was last the same; 0: look again */
-    unsigned slots, slots_asked, queue_asked, running, workers_n;
+    char last_id[TP_JOB_ID_MAX]; /* the greatest id that was in the table */
+    struct timespec scanned;     /* mtime of jobs/ at the last comparison; 0: compare again */
+
+    unsigned slots, slots_given, queue_given, running, workers_n;
     pthread_t workers[TP_JOB_WORKERS_MAX];
     atomic_bool closing;
 
     struct tp_policy policy;
     char conf_error[TP_ERROR_MAX];
-    struct timespec conf_time; /* of tenpak.conf when it was last read */
+    struct timespec conf_time; /* ctime of tenpak.conf when it was last read */
 
-    bool keeper, heir;   /* as asked for */
-    atomic_bool keeping; /* has the lock */
-    int keeper_fd; /* of daemon.lock, locked; of who opens and closes, and of the keeper's thread in
-                      between */
-    bool keeper_started;
-    pthread_t keeper_thread;
-    struct tp_auto *automatic; /* auto.c: of a keeper */
-
-    pthread_mutex_t notices_lock;
-    pthread_cond_t notices_come;
-    struct tp_notice *first, *last;
-    bool notices_end, notifier_started;
-    pthread_t notifier;
+    atomic_bool is_owner;
+    int owner_fd; /* of daemon.json, locked by the owner */
+    bool owner_started;
+    pthread_t owner_thread;
+    struct tp_auto *automatic; /* auto.c: of the owner's thread */
 };
 
-/*
- * --- table.c: what is known, and the same as on disk. With LOCK held, but for refresh and list.
- * ---
- */
+/* --- table.c --- */
 
-struct tp_job *tp_table_find(struct tp_jobs *jobs, const char *id);
-/* JOB is the table's from now on. */
+/* With LOCK held. */
+struct tp_job *tp_table_find(const struct tp_jobs *jobs, const char *id);
+/* Add a job and report it. With SUBMIT and LOCK held; the table owns JOB after success. */
 int tp_table_add(struct tp_jobs *jobs, struct tp_job *job);
-void tp_table_drop(struct tp_jobs *jobs, struct tp_job *job);
+/* Remove the record of a job, and the job from the table. With SUBMIT held. */
+int tp_table_forget(struct tp_jobs *jobs, const char *id, struct tp_error *err);
 void tp_job_destroy(struct tp_job *job);
-/* Look for records of other processes; those that no process runs become interrupted. */
+/*
+ * Compare the table with the records on disk. Jobs that no process runs become interrupted. With
+ * SUBMIT held; jobs/ is open.
+ */
+int tp_table_compare(struct tp_jobs *jobs, struct tp_error *err);
+/* The same without a lock; no records are not an error. */
 int tp_table_refresh(struct tp_jobs *jobs, struct tp_error *err);
-/* The same with SUBMIT held, and jobs/ there. */
-int tp_table_look(struct tp_jobs *jobs, struct tp_error *err);
 
 /* --- worker.c --- */
 
-/* With LOCK held: as many threads as the slots and what is pending ask for. */
+/* Start as many threads as the slots and the pending jobs require. With LOCK held. */
 void tp_workers_wake(struct tp_jobs *jobs);
+/* End the jobs that run, and the threads. Pending jobs stay in the table. */
 void tp_workers_stop(struct tp_jobs *jobs);
 
 /* --- finish.c --- */
 
-/* Write and announce the end of own JOB. STATE is an end; takes LOCK. */
+void tp_job_status_set_end(struct tp_job_status *status, enum tp_job_state state, int error,
+                           const char *message);
+/* Write the end of a job to record FD: report.json if there is none, exit, and status.json. */
+int tp_record_put_end(int fd, struct tp_job_status *status, struct tp_error *err);
+/* End JOB, which this process runs or was to run. */
 void tp_job_finish(struct tp_jobs *jobs, struct tp_job *job, enum tp_job_state state, int error,
                    const char *message);
-/* End all own jobs that no worker has begun, when no worker is left. */
-void tp_jobs_interrupt_pending(struct tp_jobs *jobs);
-/* Try again to write the ends that could not be written, perhaps for lack of space. Takes SUBMIT.
- */
+/* Write the ends that could not be written before. */
 void tp_jobs_save_ends(struct tp_jobs *jobs);
-
-/* Remove what a job of this verb left in the directory if it was killed. */
-void tp_jobs_sweep(const struct tp_jobs *jobs, enum tp_verb verb, const char *subject);
+/* Remove the temporary files that a killed job left in the directory. */
+void tp_jobs_clean_up(const struct tp_jobs *jobs, const struct tp_job_status *status);
 
 /* --- spawn.c --- */
 
 /*
- * Start PROGRAM job RECORD; FD of the record is kept locked by it too. MEMORY: bytes that it may
- * have at most; 0: no limit from here. *PROGRESS is the pipe's end to read.
+ * Start PROGRAM job RECORD. The process also holds FD, the locked record. MEMORY is its limit in
+ * bytes, 0: none. *PROGRESS is the end of the pipe to read from.
  */
 int tp_job_spawn(const char *program, const char *record, int fd, uint64_t memory, pid_t *pid,
                  int *progress, struct tp_error *err);
 #define TP_JOB_PROGRESS_FD 3
 #define TP_JOB_LOCK_FD 4
 
-/* --- notify.c --- */
+/* --- owner.c --- */
 
-int tp_notifier_start(struct tp_jobs *jobs, struct tp_error *err);
-/* Returns after all notices were delivered. */
-void tp_notifier_stop(struct tp_jobs *jobs);
-/* Any lock may be held but that of notices. */
-void tp_notify(struct tp_jobs *jobs, const struct tp_job_status *status, bool forgotten);
-
-/* --- keeper.c --- */
-
-int tp_keeper_start(struct tp_jobs *jobs, struct tp_error *err);
-void tp_keeper_stop(struct tp_jobs *jobs);
-/* Forget the records that the policy keeps no longer. */
+/* Own the directory, now or when its present owner ends. */
+int tp_owner_start(struct tp_jobs *jobs, struct tp_error *err);
+void tp_owner_stop(struct tp_jobs *jobs);
+/* Remove the records that the policy no longer keeps, unless another process owns the directory. */
 void tp_jobs_retain(struct tp_jobs *jobs);
 
 /* --- auto.c --- */
 
-/* One look at the plain models: what has been quiet for long enough is asked to be compressed. */
-void tp_auto_look(struct tp_jobs *jobs, const struct tp_policy *policy);
+/* Submit a job for each plain model that has not changed for the quiet time of POLICY. */
+void tp_auto_compress(struct tp_jobs *jobs, const struct tp_policy *policy);
 void tp_auto_destroy(struct tp_auto *automatic);
 
 /* --- jobs.c --- */
 
-/* jobs/, opened, made where CREATE says so; -ENOENT: there is none. */
-int tp_jobs_records(struct tp_jobs *jobs, bool create, struct tp_error *err);
+/* Open jobs/, and create it if CREATE. -ENOENT: it does not exist. */
+int tp_jobs_open_records(struct tp_jobs *jobs, bool create, struct tp_error *err);
+/* Report a change to the caller's function. With LOCK held, so that changes come in order. */
+void tp_jobs_changed(struct tp_jobs *jobs, const struct tp_job_status *status, bool forgotten);
 
 #endif

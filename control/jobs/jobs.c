@@ -10,10 +10,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "control/jobs/impl.h"
 
 #define LOG_MAX ((size_t)64 << 20)
-#define OTHERS_MS 200 /* between two looks at a job of another process */
+#define OTHERS_SECONDS 0.2 /* between two looks at a job of another process */
 
 static int init(struct tp_jobs *jobs, const struct tp_jobs_options *o, struct tp_error *err)
 {
@@ -21,20 +22,14 @@ static int init(struct tp_jobs *jobs, const struct tp_jobs_options *o, struct tp
 
     pthread_mutex_init(&jobs->submit, NULL);
     pthread_mutex_init(&jobs->lock, NULL);
-    pthread_mutex_init(&jobs->notices_lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&jobs->work, &monotonic);
     pthread_cond_init(&jobs->ended, &monotonic);
-    pthread_cond_init(&jobs->notices_come, NULL);
     pthread_condattr_destroy(&monotonic);
-    jobs->dirfd = jobs->fd = jobs->keeper_fd = -1;
-    jobs->changed = o->changed;
-    jobs->arg = o->arg;
-    jobs->slots_asked = o->slots < TP_JOB_WORKERS_MAX ? o->slots : TP_JOB_WORKERS_MAX;
-    jobs->queue_asked = o->queue;
-    jobs->keeper = o->keeper;
-    jobs->heir = o->heir;
+    jobs->dirfd = jobs->fd = jobs->owner_fd = -1;
+    jobs->slots_given = o->slots < TP_JOB_WORKERS_MAX ? o->slots : TP_JOB_WORKERS_MAX;
+    jobs->queue_given = o->queue;
     jobs->program = strdup(o->program ? o->program : "/proc/self/exe");
     jobs->mountpoint = o->mountpoint ? strdup(o->mountpoint) : NULL;
     if (!jobs->program || (o->mountpoint && !jobs->mountpoint))
@@ -59,17 +54,14 @@ int tp_jobs_open(const struct tp_jobs_options *options, struct tp_jobs **out, st
         rc = tp_policy_read(jobs->dir, &jobs->policy, err);
         rc = rc == -ENOENT ? 0 : rc;
     }
-    jobs->slots = jobs->slots_asked ? jobs->slots_asked : jobs->policy.jobs;
-    /*
-     * What is there already is no news. Records that cannot be read are told of when one is asked
-     * for.
-     */
+    jobs->slots = jobs->slots_given ? jobs->slots_given : jobs->policy.jobs;
+    /* Existing records are not reported as changes. An error is reported to whoever queries one. */
     if (rc == 0)
         tp_table_refresh(jobs, NULL);
-    if (rc == 0)
-        rc = tp_notifier_start(jobs, err);
-    if (rc == 0)
-        rc = tp_keeper_start(jobs, err);
+    jobs->changed = options->changed;
+    jobs->arg = options->arg;
+    if (rc == 0 && options->owner)
+        rc = tp_owner_start(jobs, err);
     if (rc < 0) {
         tp_jobs_close(jobs);
         return rc;
@@ -83,10 +75,9 @@ void tp_jobs_close(struct tp_jobs *jobs)
     if (!jobs)
         return;
     tp_workers_stop(jobs);
-    tp_jobs_interrupt_pending(jobs);
     tp_jobs_save_ends(jobs);
-    tp_keeper_stop(jobs);
-    tp_notifier_stop(jobs);
+    tp_owner_stop(jobs);
+    /* Records of pending jobs are unlocked, which makes the jobs interrupted. */
     for (size_t i = 0; i < jobs->n; i++)
         tp_job_destroy(jobs->list[i]);
     free(jobs->list);
@@ -94,10 +85,8 @@ void tp_jobs_close(struct tp_jobs *jobs)
         close(jobs->fd);
     if (jobs->dirfd >= 0)
         close(jobs->dirfd);
-    pthread_cond_destroy(&jobs->notices_come);
     pthread_cond_destroy(&jobs->ended);
     pthread_cond_destroy(&jobs->work);
-    pthread_mutex_destroy(&jobs->notices_lock);
     pthread_mutex_destroy(&jobs->lock);
     pthread_mutex_destroy(&jobs->submit);
     free(jobs->mountpoint);
@@ -106,21 +95,19 @@ void tp_jobs_close(struct tp_jobs *jobs)
     free(jobs);
 }
 
-int tp_jobs_records(struct tp_jobs *jobs, bool create, struct tp_error *err)
+int tp_jobs_open_records(struct tp_jobs *jobs, bool create, struct tp_error *err)
 {
     struct stat st;
     int fd;
 
     pthread_mutex_lock(&jobs->lock);
     fd = jobs->fd;
-    /* Somebody may have removed it all. */
-    if (fd < 0 || fstat(fd, &st) < 0 || st.st_nlink == 0) {
+    if (fd < 0) {
+        fd = jobs->fd = tp_records_open(jobs->dirfd, create, err);
+    } else if (fstat(fd, &st) < 0 || st.st_nlink == 0) {
+        /* A user has removed jobs/. Other threads may use the descriptor at this moment. */
         fd = tp_records_open(jobs->dirfd, create, err);
-        if (fd >= 0 && jobs->fd < 0) {
-            jobs->fd = fd;
-            tp_records_sweep(fd);
-        } else if (fd >= 0) {
-            /* In the place of the old one, which another thread may be about to use. */
+        if (fd >= 0) {
             dup3(fd, jobs->fd, O_CLOEXEC);
             close(fd);
             jobs->scanned = (struct timespec){0};
@@ -128,6 +115,12 @@ int tp_jobs_records(struct tp_jobs *jobs, bool create, struct tp_error *err)
     }
     pthread_mutex_unlock(&jobs->lock);
     return fd < 0 ? fd : 0;
+}
+
+void tp_jobs_changed(struct tp_jobs *jobs, const struct tp_job_status *status, bool forgotten)
+{
+    if (jobs->changed)
+        jobs->changed(jobs->arg, status, forgotten);
 }
 
 /* --- What is known --- */
@@ -157,7 +150,7 @@ static bool get_known(struct tp_jobs *jobs, const char *id, bool any, struct tp_
 
     pthread_mutex_lock(&jobs->lock);
     job = tp_table_find(jobs, id);
-    known = job && (any || (job->own && !tp_job_state_is_end(job->status.state)));
+    known = job && (any || job->fd >= 0);
     if (known)
         *out = job->status;
     pthread_mutex_unlock(&jobs->lock);
@@ -240,7 +233,7 @@ int tp_jobs_set_slots(struct tp_jobs *jobs, unsigned slots, struct tp_error *err
         return tp_fail(err, ERANGE, "jobs at once are from 1 to %d, not %u", TP_JOB_WORKERS_MAX,
                        slots);
     pthread_mutex_lock(&jobs->lock);
-    jobs->slots = jobs->slots_asked = slots;
+    jobs->slots = jobs->slots_given = slots;
     tp_workers_wake(jobs);
     pthread_mutex_unlock(&jobs->lock);
     return 0;
@@ -256,16 +249,16 @@ unsigned tp_jobs_get_slots(struct tp_jobs *jobs)
     return slots;
 }
 
-/* --- Ending --- */
+/* --- Cancelling, waiting, removing --- */
 
-/* A file in the record, for the process that runs the job. */
-static int cancel_other(struct tp_jobs *jobs, const char *id, struct tp_error *err)
+/* Ask the process that runs the job, which looks for this file. */
+static int cancel_elsewhere(const struct tp_jobs *jobs, const char *id, struct tp_error *err)
 {
     int fd = tp_record_open(jobs->fd, id, err), rc;
 
     if (fd < 0)
         return fd;
-    rc = tp_record_put(fd, "cancel", "", 0, false, err);
+    rc = tp_record_put(fd, TP_CANCEL_FILE, "", 0, false, err);
     close(fd);
     return rc;
 }
@@ -274,7 +267,7 @@ int tp_jobs_cancel(struct tp_jobs *jobs, const char *id, struct tp_error *err)
 {
     struct tp_job_status status;
     struct tp_job *job;
-    bool pending = false, own = false;
+    bool pending = false, elsewhere = false;
     int rc = tp_jobs_get(jobs, id, &status, err);
 
     if (rc < 0)
@@ -287,66 +280,58 @@ int tp_jobs_cancel(struct tp_jobs *jobs, const char *id, struct tp_error *err)
         rc = tp_fail(err, EALREADY, "job '%s' has ended: %s", id,
                      tp_job_state_name(job->status.state));
     } else {
-        own = job->own;
+        elsewhere = job->fd < 0;
         job->cancel = true;
-        pending = own && !job->busy && job->status.state == TP_JOB_PENDING;
+        pending = !elsewhere && !job->busy;
         if (pending)
             job->busy = true;
     }
     pthread_mutex_unlock(&jobs->lock);
     if (pending)
         tp_job_finish(jobs, job, TP_JOB_CANCELLED, ECANCELED, "cancelled before it began");
-    return rc < 0 || own ? rc : cancel_other(jobs, id, err);
+    return elsewhere ? cancel_elsewhere(jobs, id, err) : rc;
 }
 
-static void add_ms(struct timespec *at, int ms)
+/* Wait until a job ends, at most SECONDS. */
+static void wait_for_end(struct tp_jobs *jobs, const char *id, double seconds)
 {
-    at->tv_sec += ms / 1000;
-    at->tv_nsec += ms % 1000 * 1000000L;
-    if (at->tv_nsec >= 1000000000L) {
-        at->tv_nsec -= 1000000000L;
-        at->tv_sec++;
-    }
-}
+    struct timespec until;
+    const struct tp_job *job;
+    int64_t nsec = (int64_t)(seconds * 1e9);
 
-static bool is_before(const struct timespec *a, const struct timespec *b)
-{
-    return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec : a->tv_nsec < b->tv_nsec;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    nsec += until.tv_nsec;
+    until.tv_sec += nsec / 1000000000;
+    until.tv_nsec = nsec % 1000000000;
+    pthread_mutex_lock(&jobs->lock);
+    job = tp_table_find(jobs, id);
+    if (job && !tp_job_state_is_end(job->status.state))
+        pthread_cond_timedwait(&jobs->ended, &jobs->lock, &until);
+    pthread_mutex_unlock(&jobs->lock);
 }
 
 int tp_jobs_wait(struct tp_jobs *jobs, const char *id, int timeout_ms, struct tp_job_status *status,
                  struct tp_error *err)
 {
-    struct timespec end, next, now;
-    int rc;
+    double end = tp_seconds() + timeout_ms / 1e3, seconds = OTHERS_SECONDS;
 
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    if (timeout_ms >= 0)
-        add_ms(&end, timeout_ms);
     for (;;) {
-        rc = tp_jobs_get(jobs, id, status, err);
+        int rc = tp_jobs_get(jobs, id, status, err);
+
         if (rc < 0 || tp_job_state_is_end(status->state))
             return rc;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        if (timeout_ms >= 0 && !is_before(&now, &end))
+        if (timeout_ms >= 0 && end - tp_seconds() < seconds)
+            seconds = end - tp_seconds();
+        if (seconds <= 0)
             return tp_fail(err, ETIMEDOUT, "job '%s' has not ended: %s", id,
                            tp_job_state_name(status->state));
-        next = now;
-        add_ms(&next, OTHERS_MS);
-        if (timeout_ms >= 0 && is_before(&end, &next))
-            next = end;
-        pthread_mutex_lock(&jobs->lock);
-        const struct tp_job *job = tp_table_find(jobs, id);
-        if (job && !tp_job_state_is_end(job->status.state))
-            pthread_cond_timedwait(&jobs->ended, &jobs->lock, &next);
-        pthread_mutex_unlock(&jobs->lock);
+        wait_for_end(jobs, id, seconds);
     }
 }
 
 int tp_jobs_forget(struct tp_jobs *jobs, const char *id, struct tp_error *err)
 {
     struct tp_job_status status;
-    struct tp_job *job;
     int rc = tp_jobs_cancel(jobs, id, err);
 
     if (rc == -EALREADY)
@@ -356,14 +341,7 @@ int tp_jobs_forget(struct tp_jobs *jobs, const char *id, struct tp_error *err)
     if (rc < 0)
         return rc;
     pthread_mutex_lock(&jobs->submit);
-    rc = tp_record_remove(jobs->fd, id, err);
-    pthread_mutex_lock(&jobs->lock);
-    job = rc == 0 || rc == -ENOENT ? tp_table_find(jobs, id) : NULL;
-    if (job) {
-        tp_notify(jobs, &job->status, true);
-        tp_table_drop(jobs, job);
-    }
-    pthread_mutex_unlock(&jobs->lock);
+    rc = tp_table_forget(jobs, id, err);
     pthread_mutex_unlock(&jobs->submit);
     return rc;
 }

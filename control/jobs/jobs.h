@@ -42,7 +42,7 @@ const char *tp_job_state_name(enum tp_job_state state);
 /* Completed, failed, cancelled or interrupted. */
 bool tp_job_state_is_end(enum tp_job_state state);
 
-struct tp_asker {
+struct tp_requester {
     uid_t uid;
     gid_t gid;
     pid_t pid;
@@ -57,7 +57,7 @@ struct tp_job_status {
     enum tp_job_state state;
     int error;                  /* positive errno of a failed job, ECANCELED, or 0 */
     char message[TP_ERROR_MAX]; /* why it failed; "" */
-    struct tp_asker asker;
+    struct tp_requester requester;
     int64_t created, started, ended; /* seconds since 1970, 0: not yet */
     char stage[32];                  /* "pack", "verify"; "" */
     uint64_t done_bytes, total_bytes;
@@ -72,25 +72,31 @@ struct tp_jobs_options {
         *program; /* run as PROGRAM job RECORD for each job; NULL: this program (/proc/self/exe) */
     unsigned slots; /* jobs at once; 0: what the policy says */
     unsigned queue; /* jobs pending at most; 0: what the policy says */
-    bool keeper;    /* the one process that owns DIR: applies retention and auto_compress */
-    bool heir;      /* a standby KEEPER: takes the place of the present one when that ends */
-    const char *mountpoint; /* written to DIR/.tenpak/daemon.json while KEEPER; NULL: none */
-    /* A job changed: created, started, progressed (at most four times a second), ended, forgotten.
-     * From a thread of the manager's own, without locks: calling back into the manager is fine. May
-     * be NULL. */
+    /*
+     * A daemon: it owns DIR, now or when the present owner ends. The owner applies retention and
+     * auto_compress.
+     */
+    bool owner;
+    const char *mountpoint; /* of the owner, in DIR/.tenpak/daemon.json; NULL: none */
+    /*
+     * A job changed: created, started, progressed (at most four times a second), ended, forgotten.
+     * The thread that made the change calls this, in the order of the changes. The table of jobs is
+     * locked meanwhile: the function must not wait, and must not call functions of this header
+     * that take a struct tp_jobs. May be NULL.
+     */
     void (*changed)(void *arg, const struct tp_job_status *status, bool forgotten);
     void *arg;
 };
 
 struct tp_jobs;
 
-/* Reads the records that are there; those that no process runs any more become interrupted. A DIR
- * that cannot be written to has records that can be read and takes no jobs (-EROFS, -EACCES when
- * one is asked for). -EBUSY: KEEPER and no HEIR, and another is. -EINVAL, -ERANGE: tenpak.conf is
- * wrong.
+/*
+ * Read the records. Jobs that no process runs any more become interrupted. A DIR that is not
+ * writable has records that can be read, and accepts no jobs (-EROFS, -EACCES). -EINVAL, -ERANGE:
+ * tenpak.conf is not valid.
  */
 int tp_jobs_open(const struct tp_jobs_options *options, struct tp_jobs **out, struct tp_error *err);
-/* Cancels running jobs and waits for them; pending ones become interrupted. */
+/* End the running jobs and wait for them. These and the pending jobs become interrupted. */
 void tp_jobs_close(struct tp_jobs *jobs);
 
 /*
@@ -102,7 +108,7 @@ void tp_jobs_close(struct tp_jobs *jobs);
  * done at once, and its id is that of the job it ended. SPOT says which request was refused.
  */
 int tp_jobs_submit(struct tp_jobs *jobs, const struct tp_request *requests, size_t n,
-                   const struct tp_asker *asker, char (*ids)[TP_JOB_ID_MAX],
+                   const struct tp_requester *requester, char (*ids)[TP_JOB_ID_MAX],
                    struct tp_request_spot *spot, struct tp_error *err);
 /* -ENOENT, -EALREADY: it has ended. Returns when the signal is sent; the state follows. */
 int tp_jobs_cancel(struct tp_jobs *jobs, const char *id, struct tp_error *err);
@@ -139,18 +145,20 @@ void tp_job_status_json(const struct tp_job_status *status, struct tp_json_write
 int tp_jobs_set_slots(struct tp_jobs *jobs, unsigned slots, struct tp_error *err);
 unsigned tp_jobs_get_slots(struct tp_jobs *jobs);
 
-/* The policy that holds now. A keeper looks at tenpak.conf every second; where that is wrong the
- * policy before it stays, and CONF_ERROR (TP_ERROR_MAX, may be NULL) says what is wrong, "" when
- * nothing. */
+/*
+ * The policy in effect. A daemon reads tenpak.conf again when it changes. If the file is not valid,
+ * the previous policy stays in effect, and CONF_ERROR (TP_ERROR_MAX bytes, or NULL) gets the
+ * reason, else "".
+ */
 void tp_jobs_get_policy(struct tp_jobs *jobs, struct tp_policy *out, char *conf_error);
 
-/* Whether this one is the keeper now. */
-bool tp_jobs_is_keeper(struct tp_jobs *jobs);
+bool tp_jobs_is_owner(struct tp_jobs *jobs);
 /*
- * The process that owns DIR now: where it is mounted ("" without a mount). -ENOENT: there is none.
+ * Find the process that owns DIR, and where it has mounted DIR ("": nowhere). -ENOENT: no process
+ * owns it.
  */
-int tp_jobs_keeper(const char *dir, char *mountpoint, size_t size, pid_t *pid,
-                   struct tp_error *err);
+int tp_jobs_find_owner(const char *dir, char *mountpoint, size_t size, pid_t *pid,
+                       struct tp_error *err);
 /* The child's side: does what the record says and writes its report. PARENT is the process that
  * began it, 0 when it was begun by hand. Exit status of the process. */
 int tp_job_main(const char *record, long parent);

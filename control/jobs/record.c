@@ -18,7 +18,8 @@
 #include "store/private.h"
 
 #define DIRECTORY (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-#define GONE ".gone-"
+#define HIDDEN ".hidden-" /* before the id: a record that is being made or removed */
+#define HIDDEN_MAX (sizeof HIDDEN + TP_JOB_ID_MAX)
 #define LAST ".last"
 #define SMALL_MAX (256u << 10)
 
@@ -67,14 +68,14 @@ int tp_records_lock(int jobs, int wait_ms, struct tp_error *err)
     return rc;
 }
 
-void tp_records_sweep(int jobs)
+void tp_records_clean_up(int jobs)
 {
     const struct dirent *e;
     struct tp_dir dir;
 
     tp_dir_open(&dir, jobs, ".");
     while ((e = tp_dir_next(&dir)))
-        if (strncmp(e->d_name, GONE, strlen(GONE)) == 0)
+        if (strncmp(e->d_name, HIDDEN, strlen(HIDDEN)) == 0)
             tp_file_remove_tree(jobs, e->d_name, NULL);
     tp_dir_close(&dir);
 }
@@ -132,29 +133,85 @@ static int next_id(const char *last, char id[TP_JOB_ID_MAX], struct tp_error *er
     return tp_record_is_id(id) ? 0 : tp_fail(err, EOVERFLOW, "there is no id after '%s'", last);
 }
 
-int tp_record_create(int jobs, const char *after, char id[TP_JOB_ID_MAX], struct tp_error *err)
+/* The id after AFTER and after every id that was ever given. */
+static int find_free_id(int jobs, const char *after, char id[TP_JOB_ID_MAX], struct tp_error *err)
 {
     char last[TP_JOB_ID_MAX];
-    int fd = -1, rc;
+    int rc;
 
     get_last(jobs, last);
     if (!last[0] || tp_record_compare(after, last) > 0)
         snprintf(last, sizeof last, "%s", after);
-    while ((rc = next_id(last, id, err)) == 0 && mkdirat(jobs, id, 0700) < 0) {
-        if (errno != EEXIST)
-            return tp_fail_errno(err, "cannot create the record '%s'", id);
+    while ((rc = next_id(last, id, err)) == 0 && tp_record_has(jobs, id))
         memcpy(last, id, sizeof last);
-    }
-    /* Not synced: after a power loss the records that are there have it. */
+    return rc;
+}
+
+static void hidden_name(const char *id, char out[HIDDEN_MAX])
+{
+    snprintf(out, HIDDEN_MAX, "%s%s", HIDDEN, id);
+}
+
+int tp_record_create(int jobs, const char *after, const struct tp_request *request,
+                     struct tp_job_status *status, struct tp_error *err)
+{
+    struct tp_buffer text = {0};
+    char name[HIDDEN_MAX];
+    int rc = find_free_id(jobs, after, status->id, err), fd;
+
+    if (rc < 0)
+        return rc;
+    hidden_name(status->id, name);
+    if (mkdirat(jobs, name, 0700) < 0 || (fd = openat(jobs, name, DIRECTORY)) < 0)
+        return tp_fail_errno(err, "cannot create the record '%s'", status->id);
+    rc = tp_record_lock(fd);
+    if (rc < 0)
+        tp_fail(err, -rc, "cannot lock the record '%s'", status->id);
+    if (rc == 0 && (rc = tp_request_write(request, status, &text)) < 0)
+        tp_fail(err, -rc, "out of memory for a request");
     if (rc == 0)
-        rc = tp_record_put(jobs, LAST, id, strlen(id), false, err);
+        rc = tp_record_put(fd, "request.json", text.data, text.len, false, err);
     if (rc == 0)
-        fd = rc = tp_record_open(jobs, id, err);
-    if (rc >= 0 && (rc = tp_record_lock(fd)) < 0) {
-        tp_fail(err, -rc, "cannot lock the record '%s'", id);
-        close(fd);
+        rc = tp_record_put_status(fd, status, false, err);
+    tp_buffer_clear(&text);
+    if (rc == 0)
+        return fd;
+    close(fd);
+    tp_record_remove(jobs, status->id, NULL);
+    return rc;
+}
+
+int tp_record_sync(int fd, struct tp_error *err)
+{
+    static const char *const names[] = {"request.json", "status.json", "."};
+    int rc = 0;
+
+    for (int i = 0; rc == 0 && i < 3; i++) {
+        int file = openat(fd, names[i], O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+        if (file < 0 || (fsync(file) < 0 && errno != EINVAL))
+            rc = tp_fail_errno(err, "cannot sync a record");
+        if (file >= 0)
+            close(file);
     }
-    return rc < 0 ? rc : fd;
+    return rc;
+}
+
+int tp_record_show(int jobs, const char *id, struct tp_error *err)
+{
+    char name[HIDDEN_MAX];
+    int rc = tp_record_put(jobs, LAST, id, strlen(id), false, err);
+
+    hidden_name(id, name);
+    if (rc == 0 && renameat(jobs, name, jobs, id) < 0)
+        rc = tp_fail_errno(err, "cannot name the record '%s'", id);
+    return rc;
+}
+
+int tp_records_sync(int jobs, struct tp_error *err)
+{
+    return fsync(jobs) < 0 && errno != EINVAL ? tp_fail_errno(err, "cannot sync '.tenpak/jobs'")
+                                              : 0;
 }
 
 int tp_record_open(int jobs, const char *id, struct tp_error *err)
@@ -179,15 +236,15 @@ int tp_record_lock(int fd)
 
 int tp_record_remove(int jobs, const char *id, struct tp_error *err)
 {
-    char gone[sizeof GONE + TP_JOB_ID_MAX];
+    char name[HIDDEN_MAX];
 
     if (!tp_record_is_id(id))
         return tp_fail(err, ENOENT, "there is no job '%.32s'", id);
-    snprintf(gone, sizeof gone, "%s%s", GONE, id);
-    if (renameat(jobs, id, jobs, gone) < 0)
+    hidden_name(id, name);
+    if (renameat(jobs, id, jobs, name) < 0 && (errno != ENOENT || !tp_record_has(jobs, name)))
         return errno == ENOENT ? tp_fail(err, ENOENT, "there is no job '%s'", id)
                                : tp_fail_errno(err, "cannot remove the record '%s'", id);
-    return tp_file_remove_tree(jobs, gone, err);
+    return tp_file_remove_tree(jobs, name, err);
 }
 
 /* --- Files --- */
@@ -246,16 +303,19 @@ bool tp_record_has(int fd, const char *name)
     return faccessat(fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-uint64_t tp_record_bytes(int fd)
+uint64_t tp_record_bytes(int jobs, const char *id)
 {
     static const char *const files[] = {"request.json", "status.json", "report.json", "log",
                                         "exit"};
+    char path[TP_JOB_ID_MAX + 16];
     uint64_t bytes = 0;
     struct stat st;
 
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
-        if (fstatat(fd, files[i], &st, AT_SYMLINK_NOFOLLOW) == 0)
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        snprintf(path, sizeof path, "%s/%s", id, files[i]);
+        if (fstatat(jobs, path, &st, AT_SYMLINK_NOFOLLOW) == 0)
             bytes += (uint64_t)st.st_blocks * 512;
+    }
     return bytes;
 }
 

@@ -13,6 +13,22 @@
 #define REQUEST_SCHEMA "tenpak.request/1"
 #define REPLY_SCHEMA "tenpak.reply/1"
 
+static const char *const state_names[TP_JOB_STATE_COUNT] = {
+    [TP_JOB_PENDING] = "pending",     [TP_JOB_RUNNING] = "running",
+    [TP_JOB_COMPLETED] = "completed", [TP_JOB_FAILED] = "failed",
+    [TP_JOB_CANCELLED] = "cancelled", [TP_JOB_INTERRUPTED] = "interrupted",
+};
+
+const char *tp_job_state_name(enum tp_job_state state)
+{
+    return (unsigned)state < TP_JOB_STATE_COUNT ? state_names[state] : "unknown";
+}
+
+bool tp_job_state_is_end(enum tp_job_state state)
+{
+    return state != TP_JOB_PENDING && state != TP_JOB_RUNNING;
+}
+
 const char *tp_errno_name(int code, char out[16])
 {
     const char *name = strerrorname_np(code);
@@ -32,13 +48,13 @@ static void put_time(struct tp_json_writer *json, const char *key, int64_t at)
         tp_json_put_null(json, key);
 }
 
-static void put_asker(struct tp_json_writer *json, const struct tp_asker *asker)
+static void put_requester(struct tp_json_writer *json, const struct tp_requester *requester)
 {
-    tp_json_begin_object(json, "asker");
-    tp_json_put_u64(json, "uid", asker->uid);
-    tp_json_put_u64(json, "gid", asker->gid);
-    tp_json_put_i64(json, "pid", asker->pid);
-    tp_json_put_string(json, "command", asker->command);
+    tp_json_begin_object(json, "requester");
+    tp_json_put_u64(json, "uid", requester->uid);
+    tp_json_put_u64(json, "gid", requester->gid);
+    tp_json_put_i64(json, "pid", requester->pid);
+    tp_json_put_string(json, "command", requester->command);
     tp_json_end_object(json);
 }
 
@@ -90,7 +106,7 @@ static void put_members(const struct tp_job_status *s, struct tp_json_writer *js
     tp_json_put_string(json, "state", tp_job_state_name(s->state));
     tp_error_json(json, s->error, s->message, NULL);
     tp_json_put_string(json, "retry_id", s->retry[0] ? s->retry : NULL);
-    put_asker(json, &s->asker);
+    put_requester(json, &s->requester);
     put_time(json, "created", s->created);
     put_time(json, "started", s->started);
     put_time(json, "ended", s->ended);
@@ -128,7 +144,7 @@ int tp_request_write(const struct tp_request *request, const struct tp_job_statu
     tp_json_put_string(&json, "schema", REQUEST_SCHEMA);
     tp_json_put_string(&json, "id", status->id);
     put_time(&json, "created", status->created);
-    put_asker(&json, &status->asker);
+    put_requester(&json, &status->requester);
     tp_request_to_json(request, true, &json, "request");
     tp_json_begin_array(&json, "given");
     for (unsigned i = 0; tp_verb_get(request->verb)->keys[i].name; i++)
@@ -209,7 +225,7 @@ static int get_number(const struct tp_json *object, const char *key, uint64_t hi
     return tp_json_u64(tp_json_get(object, key), out) && *out <= high ? 0 : -EBADMSG;
 }
 
-static int get_asker(const struct tp_json *object, struct tp_asker *out)
+static int get_requester(const struct tp_json *object, struct tp_requester *out)
 {
     uint64_t uid, gid, pid;
     int rc = get_text_cut(object, "command", out->command, sizeof out->command);
@@ -276,7 +292,7 @@ int tp_job_status_read(const struct tp_json *object, struct tp_job_status *out,
         get_text(object, "model", out->subject, sizeof out->subject) < 0 ||
         get_state(object, &out->state) < 0 || get_error(object, out) < 0 ||
         get_text(object, "retry_id", out->retry, sizeof out->retry) < 0 ||
-        get_asker(tp_json_get(object, "asker"), &out->asker) < 0 ||
+        get_requester(tp_json_get(object, "requester"), &out->requester) < 0 ||
         get_time(object, "created", &out->created) < 0 ||
         get_time(object, "started", &out->started) < 0 ||
         get_time(object, "ended", &out->ended) < 0 ||

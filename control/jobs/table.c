@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The table of records: kept in the order of their ids, compared with the disk where others may
- * have written.
+ * The table of jobs, in the order of their ids. It is compared with the records on disk, because
+ * other processes run jobs of the directory, too.
  */
 #include <config.h>
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -33,7 +31,7 @@ static size_t lower_bound(const struct tp_jobs *jobs, const char *id)
     return low;
 }
 
-struct tp_job *tp_table_find(struct tp_jobs *jobs, const char *id)
+struct tp_job *tp_table_find(const struct tp_jobs *jobs, const char *id)
 {
     size_t i = lower_bound(jobs, id);
 
@@ -51,6 +49,7 @@ int tp_table_add(struct tp_jobs *jobs, struct tp_job *job)
     memmove(&jobs->list[i + 1], &jobs->list[i], (jobs->n - i) * sizeof(*jobs->list));
     jobs->list[i] = job;
     jobs->n++;
+    tp_jobs_changed(jobs, &job->status, false);
     return 0;
 }
 
@@ -63,181 +62,153 @@ void tp_job_destroy(struct tp_job *job)
     free(job);
 }
 
-void tp_table_drop(struct tp_jobs *jobs, struct tp_job *job)
+static void drop(struct tp_jobs *jobs, struct tp_job *job)
 {
     size_t i = lower_bound(jobs, job->status.id);
 
+    tp_jobs_changed(jobs, &job->status, true);
     memmove(&jobs->list[i], &jobs->list[i + 1], (jobs->n - i - 1) * sizeof(*jobs->list));
     jobs->n--;
     tp_job_destroy(job);
     pthread_cond_broadcast(&jobs->ended);
 }
 
-/* --- The disk --- */
+int tp_table_forget(struct tp_jobs *jobs, const char *id, struct tp_error *err)
+{
+    int rc = tp_record_remove(jobs->fd, id, err);
+    struct tp_job *job;
 
-/* Whether jobs/ has the entries that it had, and no other process runs one of them. */
-static bool is_fresh(struct tp_jobs *jobs, struct timespec *now)
+    pthread_mutex_lock(&jobs->lock);
+    job = rc == 0 || rc == -ENOENT ? tp_table_find(jobs, id) : NULL;
+    if (job)
+        drop(jobs, job);
+    pthread_mutex_unlock(&jobs->lock);
+    return rc;
+}
+
+/* --- The records on disk --- */
+
+/* Whether jobs/ has not changed, and no other process runs one of the jobs. *MTIME is its time. */
+static bool is_fresh(struct tp_jobs *jobs, struct timespec *mtime)
 {
     struct stat st;
     bool fresh;
 
     if (fstat(jobs->fd, &st) < 0)
         return false;
-    *now = st.st_mtim;
+    *mtime = st.st_mtim;
     pthread_mutex_lock(&jobs->lock);
-    fresh = tp_same_time(now, &jobs->scanned);
+    fresh = tp_same_time(mtime, &jobs->scanned);
     for (size_t i = 0; fresh && i < jobs->n; i++)
-        fresh = jobs->list[i]->own || tp_job_state_is_end(jobs->list[i]->status.state);
+        fresh = jobs->list[i]->fd >= 0 || tp_job_state_is_end(jobs->list[i]->status.state);
     pthread_mutex_unlock(&jobs->lock);
     return fresh;
 }
 
-/* No process runs it, or will: its record says so, where it can be written. */
-static int interrupt(struct tp_jobs *jobs, int fd, const char *id, struct tp_job_status *status)
-{
-    char text[16];
-    int rc = tp_record_get_status(fd, id, status, NULL), n;
-
-    if (rc < 0 || tp_job_state_is_end(status->state))
-        return rc;
-    status->state = TP_JOB_INTERRUPTED;
-    status->error = EINTR;
-    status->ended = time(NULL);
-    status->rate = 0;
-    status->remaining = -1;
-    snprintf(status->message, sizeof status->message,
-             "the process that ran the job ended before it");
-    tp_record_put_status(fd, status, true, NULL);
-    n = snprintf(text, sizeof text, "%d\n", status->error);
-    tp_record_put(fd, "exit", text, (size_t)n, false, NULL);
-    tp_jobs_sweep(jobs, status->verb, status->subject);
-    return 0;
-}
-
-/* The status of a record as it is on disk. -ENOENT: the record is not complete (yet). */
+/*
+ * The status of a record. If it has not ended and is not locked, the process that ran the job, or
+ * was to run it, has ended: the job is interrupted.
+ */
 static int load(struct tp_jobs *jobs, const char *id, struct tp_job_status *out)
 {
-    int fd = tp_record_open(jobs->fd, id, NULL), whole = -1, rc;
+    int fd = tp_record_open(jobs->fd, id, NULL), rc;
 
     if (fd < 0)
         return fd;
     rc = tp_record_get_status(fd, id, out, NULL);
-    if (rc == 0 && tp_job_state_is_end(out->state)) {
-        close(fd);
-        return 0;
-    }
-    /* A maker of records has jobs/ locked, so none that is locked by nobody is being made. Nobody
-     * waits for that lock here: until it is free the record says what it says. */
-    if (!jobs->records_locked)
-        whole = tp_records_lock(jobs->fd, 0, NULL);
-    if ((whole >= 0 || jobs->records_locked) && tp_record_lock(fd) == 0) {
-        rc = interrupt(jobs, fd, id, out);
+    if ((rc == -ENOENT || (rc == 0 && !tp_job_state_is_end(out->state))) &&
+        tp_record_lock(fd) == 0) {
+        /* The job may have ended since. */
+        rc = tp_record_get_status(fd, id, out, NULL);
         if (rc == -ENOENT)
             tp_record_remove(jobs->fd, id, NULL);
+        if (rc == 0 && !tp_job_state_is_end(out->state)) {
+            tp_job_status_set_end(out, TP_JOB_INTERRUPTED, EINTR,
+                                  "the process that ran the job ended before it");
+            tp_record_put_end(fd, out, NULL);
+            tp_jobs_clean_up(jobs, out);
+        }
     }
-    if (whole >= 0)
-        close(whole);
     close(fd);
     return rc;
 }
 
-/* What is on disk under ID, in the table. */
-static void take(struct tp_jobs *jobs, const char *id)
+/* Bring job ID in the table up to date with its record. */
+static void update(struct tp_jobs *jobs, const char *id)
 {
     struct tp_job_status status;
     struct tp_job *job;
-    bool news = true;
+    bool known;
 
     pthread_mutex_lock(&jobs->lock);
     job = tp_table_find(jobs, id);
-    if (job)
-        job->seen = true;
-    news = !job || (!job->own && !tp_job_state_is_end(job->status.state));
+    known = job && (job->fd >= 0 || tp_job_state_is_end(job->status.state));
     pthread_mutex_unlock(&jobs->lock);
-    if (!news || load(jobs, id, &status) < 0)
+    if (known || load(jobs, id, &status) < 0)
         return;
     pthread_mutex_lock(&jobs->lock);
     job = tp_table_find(jobs, id);
     if (!job && (job = calloc(1, sizeof *job))) {
         job->fd = -1;
-        job->seen = true;
         job->status = status;
-        if (tp_table_add(jobs, job) < 0) {
+        if (tp_table_add(jobs, job) < 0)
             free(job);
-            job = NULL;
-        }
-    } else if (job && (job->own || memcmp(&job->status, &status, sizeof status) == 0)) {
-        job = NULL;
-    } else if (job) {
+    } else if (job && memcmp(&job->status, &status, sizeof status) != 0) {
         job->status = status;
+        tp_jobs_changed(jobs, &job->status, false);
         if (tp_job_state_is_end(status.state))
             pthread_cond_broadcast(&jobs->ended);
     }
-    if (job)
-        tp_notify(jobs, &job->status, false);
     pthread_mutex_unlock(&jobs->lock);
 }
 
-/* Records that went from the disk; what this process has yet to do stays. */
-static void drop_unseen(struct tp_jobs *jobs)
+/* Drop jobs whose records were removed, but none that this process has yet to end. */
+static void drop_removed(struct tp_jobs *jobs)
 {
     pthread_mutex_lock(&jobs->lock);
     for (size_t i = jobs->n; i-- > 0;) {
         struct tp_job *job = jobs->list[i];
 
-        if (job->seen || (job->own && (job->busy || !tp_job_state_is_end(job->status.state))))
-            continue;
-        tp_notify(jobs, &job->status, true);
-        tp_table_drop(jobs, job);
+        if ((job->fd < 0 || tp_job_state_is_end(job->status.state)) && !job->busy &&
+            !tp_record_has(jobs->fd, job->status.id))
+            drop(jobs, job);
     }
     pthread_mutex_unlock(&jobs->lock);
 }
 
-static int scan(struct tp_jobs *jobs, struct tp_error *err)
+int tp_table_compare(struct tp_jobs *jobs, struct tp_error *err)
 {
+    struct timespec mtime = {0}, now;
     const struct dirent *e;
     struct tp_dir dir;
-
-    if (tp_dir_open(&dir, jobs->fd, ".") < 0)
-        return tp_fail_errno(err, "cannot read '%s/.tenpak/jobs'", jobs->dir);
-    pthread_mutex_lock(&jobs->lock);
-    for (size_t i = 0; i < jobs->n; i++)
-        jobs->list[i]->seen = false;
-    pthread_mutex_unlock(&jobs->lock);
-    while ((e = tp_dir_next(&dir)))
-        if (tp_record_is_id(e->d_name))
-            take(jobs, e->d_name);
-    tp_dir_close(&dir);
-    drop_unseen(jobs);
-    return 0;
-}
-
-int tp_table_look(struct tp_jobs *jobs, struct tp_error *err)
-{
-    struct timespec before = {0}, now;
     int rc;
 
-    if (is_fresh(jobs, &before))
+    if (is_fresh(jobs, &mtime))
         return 0;
-    rc = scan(jobs, err);
-    /* Two changes within one tick of the clock have one time: what is young is looked at again. */
+    tp_dir_open(&dir, jobs->fd, ".");
+    while ((e = tp_dir_next(&dir)))
+        if (tp_record_is_id(e->d_name))
+            update(jobs, e->d_name);
+    rc = tp_dir_close(&dir);
+    if (rc < 0)
+        return tp_fail_errno(err, "cannot read '%s/.tenpak/jobs'", jobs->dir);
+    drop_removed(jobs);
+    /* Two changes within one tick of the clock have the same time: compare again soon. */
     clock_gettime(CLOCK_REALTIME, &now);
     pthread_mutex_lock(&jobs->lock);
-    jobs->scanned = rc == 0 && now.tv_sec > before.tv_sec + 1 ? before : (struct timespec){0};
+    jobs->scanned = now.tv_sec > mtime.tv_sec + 1 ? mtime : (struct timespec){0};
     pthread_mutex_unlock(&jobs->lock);
-    return rc;
+    return 0;
 }
 
 int tp_table_refresh(struct tp_jobs *jobs, struct tp_error *err)
 {
-    int rc = tp_jobs_records(jobs, false, NULL);
+    int rc = tp_jobs_open_records(jobs, false, err);
 
-    if (rc == -ENOENT)
-        return 0;
     if (rc < 0)
-        return tp_jobs_records(jobs, false, err);
+        return rc == -ENOENT ? 0 : rc;
     pthread_mutex_lock(&jobs->submit);
-    rc = tp_table_look(jobs, err);
+    rc = tp_table_compare(jobs, err);
     pthread_mutex_unlock(&jobs->submit);
     return rc;
 }

@@ -46,7 +46,7 @@ static void announce_progress(struct run *run, double at)
     pthread_mutex_lock(&run->jobs->lock);
     tp_tracker_show(&run->tracker, at, &run->job->status);
     status = run->job->status;
-    tp_notify(run->jobs, &status, false);
+    tp_jobs_changed(run->jobs, &status, false);
     pthread_mutex_unlock(&run->jobs->lock);
     if (at - run->written >= WRITE_SECONDS) {
         run->written = at;
@@ -54,26 +54,22 @@ static void announce_progress(struct run *run, double at)
     }
 }
 
-/* By this process, or by a file "cancel" that another put into the record. */
+/* Whether this process or another one, by TP_CANCEL_FILE, requested the end of the job. */
 static bool is_cancelled(struct run *run)
 {
-    bool cancelled;
+    bool requested = tp_record_has(run->job->fd, TP_CANCEL_FILE), cancelled;
 
     pthread_mutex_lock(&run->jobs->lock);
-    cancelled = run->job->cancel || run->jobs->closing;
+    run->job->cancel |= requested;
+    cancelled = run->job->cancel;
     pthread_mutex_unlock(&run->jobs->lock);
-    if (!cancelled && tp_record_has(run->job->fd, "cancel")) {
-        pthread_mutex_lock(&run->jobs->lock);
-        run->job->cancel = cancelled = true;
-        pthread_mutex_unlock(&run->jobs->lock);
-    }
     return cancelled;
 }
 
 static void end_child(struct run *run, double at)
 {
     if (run->asked_to_end == 0) {
-        if (!is_cancelled(run))
+        if (!is_cancelled(run) && !run->jobs->closing)
             return;
         run->asked_to_end = at;
         kill(-run->pid, SIGTERM);
@@ -149,7 +145,7 @@ static void conclude(struct run *run, int status)
         snprintf(message, sizeof message, "%s", t->message);
     else
         snprintf(message, sizeof message, "the job's process ended without a message; see its log");
-    tp_jobs_sweep(jobs, run->job->status.verb, run->job->status.subject);
+    tp_jobs_clean_up(jobs, &run->job->status);
     if ((status >= 0 && WIFSIGNALED(status) && run->asked_to_end > 0) || error == ECANCELED) {
         state = cancel || !closing ? TP_JOB_CANCELLED : TP_JOB_INTERRUPTED;
         error = state == TP_JOB_CANCELLED ? ECANCELED : EINTR;
@@ -168,56 +164,60 @@ static uint64_t memory_share(struct tp_jobs *jobs)
     return limit == UINT64_MAX ? 0 : tp_memory_jobs_share(limit) / tp_jobs_get_slots(jobs);
 }
 
+static int start_process(struct run *run, const struct tp_job_status *status, struct tp_error *err)
+{
+    struct tp_jobs *jobs = run->jobs;
+    char *record;
+    int rc;
+
+    if (is_cancelled(run))
+        return tp_fail(err, ECANCELED, "cancelled before it began");
+    if (asprintf(&record, "%s/.tenpak/jobs/%s", jobs->dir, status->id) < 0)
+        return tp_fail(err, ENOMEM, "out of memory");
+    rc = tp_record_put_status(run->job->fd, status, false, err);
+    if (rc == 0)
+        rc = tp_job_spawn(jobs->program, record, run->job->fd, memory_share(jobs), &run->pid,
+                          &run->pipe, err);
+    free(record);
+    return rc;
+}
+
 static void run_job(struct tp_jobs *jobs, struct tp_job *job)
 {
-    struct run *run = calloc(1, sizeof *run);
+    struct run run = {.jobs = jobs, .job = job, .pipe = -1};
     struct tp_job_status status;
     struct tp_error err = {0};
-    char *record = NULL;
-    int rc = 0;
+    int rc;
 
     pthread_mutex_lock(&jobs->lock);
     job->status.state = TP_JOB_RUNNING;
     job->status.started = time(NULL);
     job->status.remaining = -1;
     status = job->status;
-    tp_notify(jobs, &status, false);
+    tp_jobs_changed(jobs, &status, false);
     pthread_mutex_unlock(&jobs->lock);
-    /* Another process may have asked for the end while it waited. */
-    if (tp_record_has(job->fd, "cancel")) {
-        tp_job_finish(jobs, job, TP_JOB_CANCELLED, ECANCELED, "cancelled before it began");
-        free(run);
-        return;
-    }
-    if (!run || asprintf(&record, "%s/.tenpak/jobs/%s", jobs->dir, status.id) < 0) {
-        record = NULL;
-        rc = tp_fail(&err, ENOMEM, "out of memory");
-    }
-    if (rc == 0)
-        rc = tp_record_put_status(job->fd, &status, false, &err);
-    if (rc == 0) {
-        *run = (struct run){.jobs = jobs, .job = job, .pipe = -1};
-        rc = tp_job_spawn(jobs->program, record, job->fd, memory_share(jobs), &run->pid, &run->pipe,
-                          &err);
-    }
-    if (rc < 0) {
-        tp_job_finish(jobs, job, TP_JOB_FAILED, -rc, err.message);
-    } else {
-        conclude(run, watch(run));
-        if (run->pipe >= 0)
-            close(run->pipe);
-    }
-    free(record);
-    free(run);
+    rc = start_process(&run, &status, &err);
+    if (rc < 0)
+        tp_job_finish(jobs, job, rc == -ECANCELED ? TP_JOB_CANCELLED : TP_JOB_FAILED, -rc,
+                      err.message);
+    else
+        conclude(&run, watch(&run));
+    if (run.pipe >= 0)
+        close(run.pipe);
 }
 
-/* The oldest pending job; a job that was cancelled before it began ends here. */
+static bool is_pending(const struct tp_job *job)
+{
+    return job->fd >= 0 && !job->busy && job->status.state == TP_JOB_PENDING;
+}
+
+/* The oldest pending job. */
 static struct tp_job *find_pending(struct tp_jobs *jobs)
 {
     for (size_t i = 0; i < jobs->n; i++) {
         struct tp_job *job = jobs->list[i];
 
-        if (job->own && !job->busy && job->status.state == TP_JOB_PENDING)
+        if (is_pending(job))
             return job;
     }
     return NULL;
@@ -253,8 +253,7 @@ void tp_workers_wake(struct tp_jobs *jobs)
     unsigned pending = 0;
 
     for (size_t i = 0; i < jobs->n; i++)
-        pending += jobs->list[i]->own && !jobs->list[i]->busy &&
-                   jobs->list[i]->status.state == TP_JOB_PENDING;
+        pending += is_pending(jobs->list[i]);
     while (!jobs->closing && jobs->workers_n < jobs->slots &&
            jobs->workers_n < jobs->running + pending && jobs->workers_n < TP_JOB_WORKERS_MAX) {
         int rc = pthread_create(&jobs->workers[jobs->workers_n], NULL, worker, jobs);

@@ -10,6 +10,8 @@ enum tp_value_form { TP_FORM_WORD, TP_FORM_STRING, TP_FORM_NUMBER, TP_FORM_BOOL 
 
 /* --- value.c: one value, held by a member of the structure at BASE --- */
 
+/* --- value.c --- */
+
 /* TEXT is LEN bytes of anything. On failure the member is unchanged. */
 int tp_value_from_text(const struct tp_key *key, enum tp_value_form form, const char *text,
                        size_t len, void *base, struct tp_error *err);
@@ -31,6 +33,8 @@ bool tp_value_is_name(const char *text, size_t len);
 const char *tp_value_quote(const char *text, size_t len, char out[64]);
 
 /* --- request.c: a request, member by member --- */
+
+/* --- request.c --- */
 
 /* "model" or "job": the subject's key in JSON. */
 const char *tp_request_subject_key(enum tp_verb verb);

@@ -96,8 +96,7 @@ int tp_request_read_object(enum tp_verb verb, const char *text, size_t len, size
     tp_lex_init(&r.lex, text + start, len - start);
     r.key = malloc(len - start + 1);
     r.value = malloc(len - start + 1);
-    rc = r.key && r.value ? read_members(&r, &at)
-                          : tp_fail(err, ENOMEM, "out of memory for a command");
+    rc = r.key && r.value ? read_members(&r, &at) : tp_oom(err);
     *pos = start + at;
     if (rc == 0) {
         rc = tp_request_end(out, err);

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/file.h"
 #include "codec/codec.h"
 #include "control/request/impl.h"
@@ -125,7 +126,7 @@ static int read_conf(const char *path, struct tp_buffer *out, struct tp_error *e
     else if (st.st_size > (off_t)CONF_MAX)
         rc = tp_fail(err, EINVAL, "'%s' is longer than %u bytes", path, CONF_MAX);
     else if (tp_buffer_reserve(out, (size_t)st.st_size + 1) < 0)
-        rc = tp_fail(err, ENOMEM, "out of memory");
+        rc = tp_oom(err);
     else if (st.st_size)
         rc = tp_file_pread(fd, out->data, (size_t)st.st_size, 0, path, err);
     if (rc == 0)
@@ -136,20 +137,16 @@ static int read_conf(const char *path, struct tp_buffer *out, struct tp_error *e
 
 int tp_policy_read(const char *dir, struct tp_policy *policy, struct tp_error *err)
 {
-    struct tp_buffer text = {0};
-    struct tp_json *root = NULL;
+    tp_auto(tp_buffer_clear) struct tp_buffer text = {0};
+    tp_autojson struct tp_json *root = NULL;
     struct tp_policy now;
-    char *path = NULL;
-    int rc;
+    tp_autofree char *path = tp_format("%s/.tenpak/tenpak.conf", dir);
+    int rc = path ? read_conf(path, &text, err) : tp_oom(err);
 
     tp_policy_default(&now);
-    if (asprintf(&path, "%s/.tenpak/tenpak.conf", dir) < 0)
-        return tp_fail(err, ENOMEM, "out of memory");
-    rc = read_conf(path, &text, err);
     if (rc == -ENOENT || rc == -ENOTDIR) {
         *policy = now;
-        rc = -ENOENT;
-        goto out;
+        return -ENOENT;
     }
     if (rc == 0) {
         rc = tp_json_parse(text.data, text.len, &root, err);
@@ -167,10 +164,6 @@ int tp_policy_read(const char *dir, struct tp_policy *policy, struct tp_error *e
     }
     if (rc == 0)
         *policy = now;
-out:
-    tp_json_free(root);
-    tp_buffer_clear(&text);
-    free(path);
     return rc;
 }
 

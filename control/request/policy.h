@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "base/json.h"
+#include "base/json_write.h"
 #include "control/request/request.h"
 
 struct tp_policy {

@@ -282,7 +282,7 @@ static int read_object(struct parser *p, struct tp_request *request)
     return rc;
 }
 
-static int grow(struct parser *p)
+static int grow_requests(struct parser *p)
 {
     struct tp_request *list;
     size_t cap = p->cap ? 4 * p->cap : 1;
@@ -293,13 +293,13 @@ static int grow(struct parser *p)
         return 0;
     list = realloc(p->list, cap * sizeof *list);
     if (!list)
-        return tp_fail(p->err, ENOMEM, "out of memory for commands");
+        return tp_oom(p->err);
     p->list = list;
     p->cap = cap;
     return 0;
 }
 
-static int parse(struct parser *p)
+static int parse_requests(struct parser *p)
 {
     size_t counted = 0;
     unsigned line = 1;
@@ -311,7 +311,7 @@ static int parse(struct parser *p)
         if (p->pos == p->len)
             break;
         p->bad = p->pos;
-        rc = grow(p);
+        rc = grow_requests(p);
         if (rc < 0)
             break;
         for (; counted < p->pos; counted++)
@@ -329,7 +329,7 @@ static int parse(struct parser *p)
 }
 
 /* The line and the character of position AT, both from 1. */
-static void find_spot(const char *text, size_t at, struct tp_request_spot *spot)
+static void find_position(const char *text, size_t at, struct tp_request_spot *spot)
 {
     size_t line = 0;
 
@@ -361,10 +361,10 @@ int tp_requests_parse(enum tp_verb verb, const char *text, size_t len, struct tp
         return tp_fail(err, E2BIG, "a text of commands has at most %u bytes, not %zu",
                        TP_REQUEST_TEXT_MAX, len);
     p.word = malloc(len + 1);
-    rc = p.word ? parse(&p) : tp_fail(err, ENOMEM, "out of memory for a word");
+    rc = p.word ? parse_requests(&p) : tp_oom(err);
     free(p.word);
     if (rc < 0) {
-        find_spot(text, p.bad < len ? p.bad : len, spot);
+        find_position(text, p.bad < len ? p.bad : len, spot);
         free(p.list);
         return rc;
     }

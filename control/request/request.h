@@ -15,6 +15,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "base/json_write.h"
 
 #define TP_REQUEST_TEXT_MAX (64u << 10) /* bytes of one write */
 #define TP_REQUEST_MAX 256u             /* requests in one write */
@@ -129,6 +130,8 @@ int tp_requests_parse(enum tp_verb verb, const char *text, size_t len, struct tp
 int tp_request_from_words(enum tp_verb verb, const char *model, char *const *words, int n,
                           struct tp_request *out, struct tp_error *err);
 
+/* --- json.c --- */
+
 /*
  * Reads a request from a tree. VERB is its verb; TP_VERB_COUNT: its member "verb" names it. STRICT
  * accepts only what the schema of the HTTP interface describes: each value has JSON's own type (no
@@ -142,6 +145,8 @@ int tp_request_from_json(enum tp_verb verb, const struct tp_json *object, bool s
  */
 void tp_request_to_json(const struct tp_request *request, bool defaults,
                         struct tp_json_writer *json, const char *key);
+
+/* --- request.c --- */
 
 /* Whether both are the same request: a value that only one of them gives is a difference. */
 bool tp_request_is_same(const struct tp_request *a, const struct tp_request *b);

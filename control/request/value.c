@@ -55,7 +55,7 @@ const char *tp_value_quote(const char *text, size_t len, char out[64])
 
 /* --- Members --- */
 
-static void *member(const struct tp_key *key, void *base)
+static void *member_of(const struct tp_key *key, void *base)
 {
     return (char *)base + key->offset;
 }
@@ -65,9 +65,9 @@ static void put_number(const struct tp_key *key, void *base, uint64_t value)
     unsigned narrow = (unsigned)value;
 
     if (key->width == sizeof value)
-        memcpy(member(key, base), &value, sizeof value);
+        memcpy(member_of(key, base), &value, sizeof value);
     else
-        memcpy(member(key, base), &narrow, sizeof narrow);
+        memcpy(member_of(key, base), &narrow, sizeof narrow);
 }
 
 static uint64_t get_number(const struct tp_key *key, const void *base)
@@ -79,8 +79,8 @@ static uint64_t get_number(const struct tp_key *key, const void *base)
 
 static void put_text(const struct tp_key *key, void *base, const char *text, size_t len)
 {
-    memcpy(member(key, base), text, len);
-    ((char *)member(key, base))[len] = '\0';
+    memcpy(member_of(key, base), text, len);
+    ((char *)member_of(key, base))[len] = '\0';
 }
 
 /* --- Reading --- */
@@ -110,7 +110,7 @@ static int set_decimal(const struct tp_key *key, double value, const char *text,
 {
     if (!isfinite(value) || value < (double)key->low || value > (double)key->high)
         return out_of_bounds(key, text, err);
-    *(double *)member(key, base) = value;
+    *(double *)member_of(key, base) = value;
     return 0;
 }
 
@@ -167,7 +167,7 @@ static int read_word(const struct tp_key *key, const char *text, void *base, str
 
     for (size_t i = 0; key->words[i]; i++) {
         if (strcmp(key->words[i], text) == 0) {
-            *(const char **)member(key, base) = key->words[i];
+            *(const char **)member_of(key, base) = key->words[i];
             return 0;
         }
         if (used < sizeof list)
@@ -183,7 +183,7 @@ static int read_bool(const struct tp_key *key, const char *text, void *base, str
 
     if (!yes && strcmp(text, "no") != 0 && strcmp(text, "false") != 0)
         return tp_fail(err, EINVAL, "'%s' must be yes or no, not '%.48s'", key->name, text);
-    *(bool *)member(key, base) = yes;
+    *(bool *)member_of(key, base) = yes;
     return 0;
 }
 
@@ -288,7 +288,7 @@ int tp_value_from_json(const struct tp_key *key, const struct tp_json *value, bo
     if (text)
         return from_string(key, text, strict, base, err);
     if (tp_json_bool(value, &yes) && key->kind == TP_KEY_BOOL) {
-        *(bool *)member(key, base) = yes;
+        *(bool *)member_of(key, base) = yes;
         return 0;
     }
     if (tp_json_double(value, &number) && key->kind == TP_KEY_DECIMAL) {

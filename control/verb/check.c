@@ -16,11 +16,11 @@
 #include "store/original/original.h"
 #include "store/place.h"
 
-static void look(int dirfd, const char *dir, const char *name, struct tp_target *out)
+static void find_target(int dirfd, const char *dir, const char *name, struct tp_target *out)
 {
     struct tp_placed at;
 
-    tp_place_look(dirfd, name, &at);
+    tp_place_stat(dirfd, name, &at);
     *out = (struct tp_target){.dirfd = dirfd,
                               .dir = dir,
                               .link = at.type == S_IFLNK,
@@ -43,7 +43,7 @@ int tp_target_check_other(const struct tp_target *target, const char *other, con
 {
     struct tp_target at;
 
-    look(target->dirfd, target->dir, other, &at);
+    find_target(target->dirfd, target->dir, other, &at);
     if (at.plain || at.pack)
         return 0;
     if (at.file)
@@ -69,7 +69,7 @@ int tp_request_check(int dirfd, const char *dir, const struct tp_request *reques
     struct tp_target target;
     int rc;
 
-    look(dirfd, dir, request->subject, &target);
+    find_target(dirfd, dir, request->subject, &target);
     if (target.link && !target.pack)
         return tp_fail(err, EINVAL, "'%s' is a symbolic link: name its target instead",
                        request->subject);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/cleanup.h"
 #include "base/stamp.h"
 #include "codec/codec.h"
 #include "control/verb/impl.h"
@@ -16,6 +17,7 @@
 #include "store/ops.h"
 #include "store/store.h"
 #include "tensor/modeldir.h"
+#include "tensor/is_model.h"
 
 /* --- Before --- */
 
@@ -37,7 +39,7 @@ static int check_model(const struct tp_target *target, const char *name, struct 
     bool model;
 
     if (!path)
-        return tp_fail(err, ENOMEM, "out of memory for a name");
+        return tp_oom(err);
     snapshot = tp_modeldir_is_snapshot(path, err);
     model = tp_modeldir_is_model(path);
     free(path);
@@ -120,8 +122,8 @@ static void put_result(struct tp_json_writer *json, const char *pack_name, bool 
     tp_json_end_object(json);
 }
 
-__attribute__((format(printf, 2, 3))) static void note(const struct tp_work *work, const char *fmt,
-                                                       ...)
+__attribute__((format(printf, 2, 3))) static void log_note(const struct tp_work *work,
+                                                           const char *fmt, ...)
 {
     char line[TP_ERROR_MAX];
     va_list ap;
@@ -141,7 +143,7 @@ __attribute__((format(printf, 2, 3))) static void note(const struct tp_work *wor
 static int pack_base(const struct tp_work *work, const struct tp_compress_options *model,
                      char **pack, bool *packed, struct tp_error *err)
 {
-    struct tp_compress_report *report = calloc(1, sizeof *report);
+    tp_autofree struct tp_compress_report *report = calloc(1, sizeof *report);
     struct tp_compress_options options = {
         .base = "none", .threads = model->threads, .progress = model->progress};
     char *parent = tp_path_parent(work->out), *name = tp_path_model(work->base);
@@ -152,16 +154,16 @@ static int pack_base(const struct tp_work *work, const struct tp_compress_option
     free(parent);
     free(name);
     if (!*pack) {
-        rc = tp_fail(err, ENOMEM, "out of memory");
+        rc = tp_oom(err);
     } else if (stat(*pack, &st) == 0) {
-        note(work, "base: using '%s', which exists already, for '%s'", *pack, work->base);
+        log_note(work, "base: using '%s', which exists already, for '%s'", *pack, work->base);
     } else {
-        note(work, "base: '%s' is a plain directory, packing it to '%s' first", work->base, *pack);
+        log_note(work, "base: '%s' is a plain directory, packing it to '%s' first", work->base,
+                 *pack);
         options.out = *pack;
         rc = tp_compress(work->base, &options, report, err);
         *packed = rc == 0;
     }
-    free(report);
     return rc;
 }
 
@@ -172,7 +174,7 @@ static void note_if_apart(const struct tp_work *work, const char *base)
 
     if (base_dir && out_dir && stat(base_dir, &a) == 0 && stat(out_dir, &b) == 0 &&
         !tp_same_file(&a, &b))
-        note(work, "hint: to read '%s', '%s' must lie beside it", work->out, base);
+        log_note(work, "hint: to read '%s', '%s' must lie beside it", work->out, base);
     free(base_dir);
     free(out_dir);
 }
@@ -209,8 +211,8 @@ static int run_compress(const struct tp_request *request, struct tp_work *work,
                         struct tp_error *err)
 {
     bool replaces = !work->out && !request->compress.keep;
-    struct tp_compress_report *report = calloc(1, sizeof *report);
-    char *path = tp_work_path(work, "");
+    tp_autofree struct tp_compress_report *report = calloc(1, sizeof *report);
+    tp_autofree char *path = tp_work_path(work, "");
     struct tp_compress_options options = {
         .base = work->base ? work->base : request->compress.base,
         .out = work->out,
@@ -225,7 +227,7 @@ static int run_compress(const struct tp_request *request, struct tp_work *work,
         .note = work->note,
         .note_arg = work->arg,
     };
-    int rc = report && path ? 0 : tp_fail(err, ENOMEM, "out of memory");
+    int rc = report && path ? 0 : tp_oom(err);
 
     if (rc == 0 && replaces)
         rc = tp_check_level(work->dir, err);
@@ -235,8 +237,6 @@ static int run_compress(const struct tp_request *request, struct tp_work *work,
     if (rc == 0)
         put_result(work->begin(work->arg),
                    work->foreground ? report->out : tp_path_name(report->out), replaces, report);
-    free(report);
-    free(path);
     return rc;
 }
 
@@ -244,7 +244,7 @@ static int run_compress(const struct tp_request *request, struct tp_work *work,
 
 static void sweep_compress(const char *dir, const char *name)
 {
-    struct tp_store *store = NULL;
+    tp_autostore struct tp_store *store = NULL;
     struct tp_store_model *models = NULL;
     size_t n = 0;
 
@@ -257,7 +257,6 @@ static void sweep_compress(const char *dir, const char *name)
         if (models[i].kind == TP_MODEL_PLAIN && strcmp(models[i].name, name) != 0)
             tp_target_sweep(dir, models[i].name);
     tp_store_models_free(models, n);
-    tp_store_close(store);
 }
 
 static void print_compress(const struct tp_json *result, const char *model, struct tp_buffer *out)

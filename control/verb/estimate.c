@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/cleanup.h"
 #include "control/verb/impl.h"
 #include "store/match/match.h"
 #include "store/names.h"
@@ -59,8 +60,7 @@ static int choose_spec(const char *dir, const char *spec, struct choice *choice,
                        struct tp_error *err)
 {
     char *name = tp_path_model(spec);
-    int rc = name ? choose_name(dir, name, choice, err)
-                  : tp_fail(err, ENOMEM, "out of memory for a name");
+    int rc = name ? choose_name(dir, name, choice, err) : tp_oom(err);
 
     free(name);
     return rc;
@@ -89,8 +89,7 @@ static int choose_path(const char *spec, struct choice *choice, struct tp_error 
         len--;
     clean = strndup(spec, len);
     parent = clean ? tp_path_parent(clean) : NULL;
-    rc = parent ? choose_spec(parent, clean, choice, err)
-                : tp_fail(err, ENOMEM, "out of memory for a name");
+    rc = parent ? choose_spec(parent, clean, choice, err) : tp_oom(err);
     if (rc == 0 && stat(choice->path, &st) == 0 && S_ISREG(st.st_mode))
         snprintf(choice->parent, sizeof choice->parent, "%s", parent);
     free(parent);
@@ -98,9 +97,9 @@ static int choose_path(const char *spec, struct choice *choice, struct tp_error 
     return rc;
 }
 
-static int choose(struct tp_store *store, const struct tp_work *work, const char *path,
-                  enum tp_links links, const char *base, struct choice *choice,
-                  struct tp_error *err)
+static int choose_base(struct tp_store *store, const struct tp_work *work, const char *path,
+                       enum tp_links links, const char *base, struct choice *choice,
+                       struct tp_error *err)
 {
     if (strcmp(base, "auto") == 0)
         return choose_match(store, work->name, path, links, choice, err);
@@ -132,8 +131,9 @@ static void put_result(struct tp_json_writer *json, const struct choice *choice,
     tp_json_end_object(json);
 }
 
-static int estimate(const struct tp_request *request, const struct tp_work *work, const char *path,
-                    struct choice *choice, struct tp_estimate *out, struct tp_error *err)
+static int estimate_model(const struct tp_request *request, const struct tp_work *work,
+                          const char *path, struct choice *choice, struct tp_estimate *out,
+                          struct tp_error *err)
 {
     enum tp_links links = request->estimate.dereference ? TP_LINKS_FOLLOW : TP_LINKS_AUTO;
     const char *base = work->base ? work->base : request->estimate.base;
@@ -141,7 +141,7 @@ static int estimate(const struct tp_request *request, const struct tp_work *work
     int rc = tp_store_open(work->dir, &store, err);
 
     if (rc == 0)
-        rc = choose(store, work, path, links, base, choice, err);
+        rc = choose_base(store, work, path, links, base, choice, err);
     /* The bases of a pack lie beside it. */
     if (rc == 0 && choice->parent[0]) {
         tp_store_close(store);
@@ -157,7 +157,7 @@ static int estimate(const struct tp_request *request, const struct tp_work *work
 static int run_estimate(const struct tp_request *request, struct tp_work *work,
                         struct tp_error *err)
 {
-    struct choice *choice = calloc(1, sizeof *choice);
+    tp_autofree struct choice *choice = calloc(1, sizeof *choice);
     char *path = tp_work_path(work, "");
     struct tp_estimate result;
     struct stat st;
@@ -168,14 +168,13 @@ static int run_estimate(const struct tp_request *request, struct tp_work *work,
         path = tp_work_path(work, TP_PACK_SUFFIX);
     }
     if (!path || !choice)
-        rc = tp_fail(err, ENOMEM, "out of memory");
+        rc = tp_oom(err);
     if (rc == 0 && work->progress && work->progress->update)
         work->progress->update(work->progress->arg, "estimate", 0, 0);
     if (rc == 0)
-        rc = estimate(request, work, path, choice, &result, err);
+        rc = estimate_model(request, work, path, choice, &result, err);
     if (rc == 0)
         put_result(work->begin(work->arg), choice, &result);
-    free(choice);
     free(path);
     return rc;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/printable.h"
 #include "control/verb/impl.h"
 #include "store/names.h"
@@ -38,13 +39,12 @@ const char *tp_result_text(const struct tp_json *result, const char *key)
 
 void tp_print_text(struct tp_buffer *out, const char *text)
 {
-    char *copy = strdup(text);
+    tp_autofree char *copy = strdup(text);
 
     if (!copy)
         return;
     tp_text_make_printable(copy);
     tp_buffer_append(out, copy, strlen(copy));
-    free(copy);
 }
 
 void tp_print_base(struct tp_buffer *out, const struct tp_json *result)

@@ -43,7 +43,7 @@ static int run_restore(const struct tp_request *request, struct tp_work *work, s
                                          .progress = work->progress};
     char *path = tp_work_path(work, TP_PACK_SUFFIX);
     uint64_t bytes = 0;
-    int rc = path ? tp_restore(path, &options, &bytes, err) : tp_fail(err, ENOMEM, "out of memory");
+    int rc = path ? tp_restore(path, &options, &bytes, err) : tp_oom(err);
 
     if (rc == 0)
         put_result(work, !options.out && !options.keep, bytes);

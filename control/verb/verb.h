@@ -8,6 +8,7 @@
 #define TP_CONTROL_VERB_H
 
 #include "base/json.h"
+#include "base/json_write.h"
 #include "base/progress.h"
 #include "control/request/request.h"
 #include "store/verify.h"
@@ -56,6 +57,8 @@ struct tp_verb_ops {
     void (*sweep)(const char *dir, const char *name);
 };
 
+/* --- verbs.c --- */
+
 const struct tp_verb_ops *tp_verb_get(enum tp_verb verb);
 /* TP_VERB_COUNT: there is none of that name. */
 enum tp_verb tp_verb_find(const char *name);
@@ -89,6 +92,8 @@ struct tp_verifying {
     void (*ended)(void *arg, const char *name, int rc, struct tp_error *err,
                   const struct tp_verify_report *report);
 };
+
+/* --- verify.c --- */
 
 int tp_verify_one(struct tp_verifying *v, struct tp_store *store, const char *path,
                   struct tp_error *err);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/cleanup.h"
 #include "control/verb/impl.h"
 #include "store/names.h"
 #include "store/remove.h"
@@ -63,8 +64,7 @@ int tp_verify_one(struct tp_verifying *v, struct tp_store *store, const char *pa
     struct tp_error own = {0};
     struct tp_pack *pack = NULL;
     char *name = v->work->foreground ? strdup(path) : tp_path_model(path);
-    int rc =
-        name ? tp_store_open_path(store, path, &pack, &own) : tp_fail(err, ENOMEM, "out of memory");
+    int rc = name ? tp_store_open_path(store, path, &pack, &own) : tp_oom(err);
 
     if (!name)
         return rc;
@@ -103,7 +103,7 @@ static bool is_file(const char *path)
 /* Also those beside a plain directory, which are listed as the directory. */
 int tp_verify_all(struct tp_verifying *v, const char *dir, struct tp_error *err)
 {
-    struct tp_store *store = NULL;
+    tp_autostore struct tp_store *store = NULL;
     struct tp_store_model *models = NULL;
     size_t n = 0;
     int rc = tp_store_open(dir, &store, err), first = 0;
@@ -111,12 +111,12 @@ int tp_verify_all(struct tp_verifying *v, const char *dir, struct tp_error *err)
     if (rc == 0)
         rc = tp_store_models(store, &models, &n, err);
     for (size_t i = 0; rc == 0 && i < n && first != -ECANCELED; i++) {
-        char *path = tp_path_join(dir, models[i].name, TP_PACK_SUFFIX);
+        tp_autofree char *path = tp_path_join(dir, models[i].name, TP_PACK_SUFFIX);
         struct tp_error one = {0};
         int bad = 0;
 
         if (!path)
-            rc = tp_fail(err, ENOMEM, "out of memory");
+            rc = tp_oom(err);
         else if (models[i].kind == TP_MODEL_PACK || is_file(path))
             bad = tp_verify_one(v, store, path, &one);
         if (bad < 0 && (first == 0 || bad == -ECANCELED)) {
@@ -124,23 +124,19 @@ int tp_verify_all(struct tp_verifying *v, const char *dir, struct tp_error *err)
             if (err)
                 *err = one;
         }
-        free(path);
     }
     tp_store_models_free(models, n);
-    tp_store_close(store);
     return rc < 0 ? rc : first;
 }
 
 static int verify_name(struct tp_verifying *v, struct tp_error *err)
 {
-    struct tp_store *store = NULL;
+    tp_autostore struct tp_store *store = NULL;
     char *path = tp_work_path(v->work, TP_PACK_SUFFIX);
-    int rc =
-        path ? tp_store_open(v->work->dir, &store, err) : tp_fail(err, ENOMEM, "out of memory");
+    int rc = path ? tp_store_open(v->work->dir, &store, err) : tp_oom(err);
 
     if (rc == 0)
         rc = tp_verify_one(v, store, path, err);
-    tp_store_close(store);
     free(path);
     return rc;
 }

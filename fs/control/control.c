@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "base/stamp.h"
 #include "fs/control/events.h"
@@ -20,8 +21,6 @@
 #include "fs/control/wait.h"
 #include "fs/kernel.h"
 
-/* For another daemon of this directory to end, when it is unmounted already. */
-enum { KEEPER_WAITS = 100, KEEPER_WAIT_MS = 100 };
 /* How often the thread looks at what is not reported to it. */
 enum { TICK_SECONDS = 1 };
 /* For replies that wait for a lock of another process, or for the end of a job. */
@@ -29,42 +28,17 @@ enum { POOL_THREADS = 4 };
 
 /* --- Coming ---------------------------------------------------------------------------------- */
 
-/* Whether the daemon that owns DIR has lost its mount, and will end in a moment. */
-static bool keeper_is_ending(const struct tp_fs *fs)
-{
-    char mountpoint[4096];
-    pid_t pid;
-
-    return tp_jobs_keeper(fs->dir, mountpoint, sizeof mountpoint, &pid, NULL) == -ENOENT ||
-           (mountpoint[0] && !tp_kernel_is_tenpak(mountpoint));
-}
-
 static int open_jobs(struct tp_control *control, struct tp_error *err)
 {
-    const struct timespec pause = {.tv_nsec = KEEPER_WAIT_MS * 1000000};
     struct tp_fs *fs = control->fs;
     struct tp_jobs_options options = {.dir = fs->dir,
                                       .slots = fs->options->jobs,
-                                      .keeper = !fs->options->read_only,
+                                      .owner = !fs->options->read_only,
                                       .mountpoint = fs->mountpoint,
                                       .changed = tp_control_job_changed,
                                       .arg = control};
-    int rc = tp_jobs_open(&options, &control->jobs, err);
 
-    for (int i = 0; rc == -EBUSY && i < KEEPER_WAITS && keeper_is_ending(fs); i++) {
-        nanosleep(&pause, NULL);
-        rc = tp_jobs_open(&options, &control->jobs, err);
-    }
-    if (rc == -EBUSY) {
-        options.heir = true;
-        rc = tp_jobs_open(&options, &control->jobs, err);
-        if (rc == 0 && !tp_jobs_is_keeper(control->jobs))
-            tp_log(TP_LOG_INFO,
-                   "'%s' has another daemon: until that ends it keeps records and compresses "
-                   "models by itself",
-                   fs->dir);
-    }
-    return rc;
+    return tp_jobs_open(&options, &control->jobs, err);
 }
 
 int tp_control_create(struct tp_fs *fs, struct tp_error *err)
@@ -77,7 +51,7 @@ int tp_control_create(struct tp_fs *fs, struct tp_error *err)
         return 0;
     control = calloc(1, sizeof *control);
     if (!control)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     fs->control = control;
     control->fs = fs;
     control->visible = options->control == TP_CONTROL_VISIBLE;
@@ -114,18 +88,13 @@ void tp_control_leave(struct tp_control *control)
 
 int tp_control_defer(struct tp_control *control, tp_task_fn fn, void *arg)
 {
-    int rc = 0;
-
-    pthread_mutex_lock(&control->lock);
-    /* Stacks count where memory is limited, and most mounts are never written to. */
+    TP_LOCK_SCOPE(&control->lock);
     if (control->stop)
-        rc = -ESHUTDOWN;
-    else if (!control->pool)
-        rc = tp_pool_create(POOL_THREADS, "control", &control->pool, NULL);
-    if (rc == 0)
-        rc = tp_pool_submit(control->pool, fn, arg, false);
-    pthread_mutex_unlock(&control->lock);
-    return rc;
+        return -ESHUTDOWN;
+    /* Stacks count where memory is limited, and most mounts are never written to. */
+    int rc = control->pool ? 0 : tp_pool_create(POOL_THREADS, "control", &control->pool, NULL);
+
+    return rc ? rc : tp_pool_submit(control->pool, fn, arg, false);
 }
 
 void tp_control_wake(struct tp_control *control)
@@ -252,10 +221,9 @@ void tp_control_detach(struct tp_fs *fs)
 
     if (!control)
         return;
-    pthread_mutex_lock(&control->lock);
+    TP_LOCK_SCOPE(&control->lock);
     control->detached = true;
     tp_control_wake(control);
-    pthread_mutex_unlock(&control->lock);
 }
 
 void tp_control_stop(struct tp_fs *fs)

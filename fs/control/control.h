@@ -30,10 +30,18 @@ void tp_control_detach(struct tp_fs *fs);
 void tp_control_stop(struct tp_fs *fs);
 void tp_control_destroy(struct tp_fs *fs);
 
+/* --- node.c --- */
+
 /* Whether NAME at the top is the control directory, and shows there. */
 bool tp_control_is_name(const struct tp_fs *fs, const char *name);
 bool tp_control_is_visible(const struct tp_fs *fs);
+
+/* --- entries.c --- */
+
 uint64_t tp_control_number(void);
+
+/* --- control.c --- */
+
 /* The error in tenpak.conf for which the earlier policy holds; "": none. */
 void tp_control_conf_error(struct tp_fs *fs, char out[TP_ERROR_MAX]);
 
@@ -43,6 +51,8 @@ static inline bool tp_is_control(const struct tp_node *node)
 {
     return node->ops == &tp_control_ops;
 }
+
+/* --- node.c --- */
 
 /* Count a look-up of the control directory itself. */
 int tp_control_enter_top(struct tp_fs *fs, struct fuse_entry_param *entry);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/hash.h"
 #include "fs/control/events.h"
 #include "fs/control/figures.h"
@@ -69,37 +70,31 @@ static int write_schema(struct tp_control *control, const struct tp_control_id *
 static int write_status(struct tp_control *control, const struct tp_control_id *id,
                         struct tp_text *text, struct tp_error *err)
 {
-    struct tp_control_figures now;
+    tp_auto(tp_control_figures_clear) struct tp_control_figures now = {0};
 
     (void)id;
     tp_control_figures_get(control, &now);
-    int rc = tp_document_status(control->inventory, &now.policy, &now.live, &text->bytes, err);
-    tp_control_figures_clear(&now);
-    return rc;
+    return tp_document_status(control->inventory, &now.policy, &now.live, &text->bytes, err);
 }
 
 static int write_metrics(struct tp_control *control, const struct tp_control_id *id,
                          struct tp_text *text, struct tp_error *err)
 {
-    struct tp_control_figures now;
+    tp_auto(tp_control_figures_clear) struct tp_control_figures now = {0};
 
     (void)id;
     tp_control_figures_get(control, &now);
-    int rc = tp_document_metrics(control->inventory, &now.live, &text->bytes, err);
-    tp_control_figures_clear(&now);
-    return rc;
+    return tp_document_metrics(control->inventory, &now.live, &text->bytes, err);
 }
 
 static int write_dashboard(struct tp_control *control, const struct tp_control_id *id,
                            struct tp_text *text, struct tp_error *err)
 {
-    struct tp_control_figures now;
+    tp_auto(tp_control_figures_clear) struct tp_control_figures now = {0};
 
     (void)id;
     tp_control_figures_get(control, &now);
-    int rc = tp_document_dashboard(control->inventory, &now.policy, &now.live, &text->bytes, err);
-    tp_control_figures_clear(&now);
-    return rc;
+    return tp_document_dashboard(control->inventory, &now.policy, &now.live, &text->bytes, err);
 }
 
 static int write_models(struct tp_control *control, const struct tp_control_id *id,
@@ -158,7 +153,7 @@ static int attr_model(struct tp_control *control, const struct tp_control_id *id
         return -ESHUTDOWN;
     int rc = tp_document_model_time(control->inventory, id->name, &st->st_mtim, &err);
     tp_control_leave(control);
-    return rc < 0 ? tp_fs_failed(control->fs, rc, &err) : 0;
+    return rc < 0 ? tp_fs_log_failure(control->fs, rc, &err) : 0;
 }
 
 static int attr_jobs(struct tp_control *control, const struct tp_control_id *id,
@@ -166,9 +161,8 @@ static int attr_jobs(struct tp_control *control, const struct tp_control_id *id,
 {
     (void)id;
     (void)text;
-    pthread_mutex_lock(&control->lock);
+    TP_LOCK_SCOPE(&control->lock);
     st->st_mtim = control->changed;
-    pthread_mutex_unlock(&control->lock);
     return 0;
 }
 
@@ -201,7 +195,7 @@ static int job_status(struct tp_control *control, const char *job, struct tp_job
         return -ESHUTDOWN;
     int rc = tp_jobs_get(control->jobs, job, status, &err);
     tp_control_leave(control);
-    return rc < 0 ? tp_fs_failed(control->fs, rc, &err) : 0;
+    return rc < 0 ? tp_fs_log_failure(control->fs, rc, &err) : 0;
 }
 
 /* When the job was submitted. */
@@ -243,7 +237,7 @@ static int attr_wait(struct tp_control *control, const struct tp_control_id *id,
                      const struct tp_text *text, struct stat *st)
 {
     struct tp_job_status status;
-    struct tp_buffer end = {0};
+    tp_auto(tp_buffer_clear) struct tp_buffer end = {0};
     int rc = job_status(control, id->name, &status);
 
     (void)text;
@@ -255,7 +249,6 @@ static int attr_wait(struct tp_control *control, const struct tp_control_id *id,
     st->st_mtim.tv_sec = status.ended;
     rc = tp_job_status_write(&status, &end);
     st->st_size = (off_t)end.len;
-    tp_buffer_clear(&end);
     return rc;
 }
 
@@ -343,7 +336,7 @@ uint64_t tp_control_number(void)
 /* --- Listing ------------------------------------------------------------------------------------
  */
 
-static int add(struct tp_listing *listing, const char *name, const struct tp_control_id *id)
+static int add_entry(struct tp_listing *listing, const char *name, const struct tp_control_id *id)
 {
     return tp_listing_add(listing, name, strlen(name), tp_control_ino(id), id->entry->mode & S_IFMT,
                           false);
@@ -359,14 +352,14 @@ static int list_models(struct tp_control *control, const struct tp_control_id *d
 
     (void)dir;
     if (rc < 0)
-        return tp_fs_failed(control->fs, rc, &err);
+        return tp_fs_log_failure(control->fs, rc, &err);
     for (size_t i = 0; rc == 0 && i < n; i++) {
         struct tp_control_id id = {.entry = &model_entry};
         char name[256];
         if (snprintf(id.name, sizeof id.name, "%s", models[i].name) >= (int)sizeof id.name ||
             snprintf(name, sizeof name, "%s%s", models[i].name, json_suffix) >= (int)sizeof name)
             continue;
-        rc = add(listing, name, &id);
+        rc = add_entry(listing, name, &id);
     }
     tp_store_models_free(models, n);
     return rc;
@@ -377,22 +370,21 @@ static int list_jobs(struct tp_control *control, const struct tp_control_id *dir
 {
     struct tp_error err = {0};
     struct tp_control_id id = {.entry = &last_entry};
-    struct tp_job_status *jobs;
+    tp_autofree struct tp_job_status *jobs = NULL;
     char last[TP_JOB_ID_MAX];
     size_t n;
     int rc = tp_jobs_list(control->jobs, &jobs, &n, &err);
 
     (void)dir;
     if (rc < 0)
-        return tp_fs_failed(control->fs, rc, &err);
+        return tp_fs_log_failure(control->fs, rc, &err);
     if (tp_jobs_last(control->jobs, last) == 0)
-        rc = add(listing, last_entry.name, &id);
+        rc = add_entry(listing, last_entry.name, &id);
     for (size_t i = 0; rc == 0 && i < n; i++) {
         id = (struct tp_control_id){.entry = &job_entry};
         snprintf(id.name, sizeof id.name, "%s", jobs[i].id);
-        rc = add(listing, jobs[i].id, &id);
+        rc = add_entry(listing, jobs[i].id, &id);
     }
-    free(jobs);
     return rc;
 }
 
@@ -409,7 +401,7 @@ static int list_job(struct tp_control *control, const struct tp_control_id *dir,
                      : strcmp(id.entry->name, "exit") == 0      ? tp_job_state_is_end(status.state)
                                                                 : true;
         if (there)
-            rc = add(listing, id.entry->name, &id);
+            rc = add_entry(listing, id.entry->name, &id);
     }
     return rc;
 }
@@ -422,10 +414,10 @@ static int list_entries(const struct tp_control_id *dir, struct tp_listing *list
     int rc = 0;
 
     for (id.entry = of->entries; rc == 0 && id.entry && id.entry->name; id.entry++)
-        rc = add(listing, id.entry->name, &id);
+        rc = add_entry(listing, id.entry->name, &id);
     id.entry = of->item;
     for (id.which = 0; rc == 0 && of->nth && (name = of->nth(id.which)); id.which++)
-        rc = add(listing, name, &id);
+        rc = add_entry(listing, name, &id);
     return rc;
 }
 

@@ -12,7 +12,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/json.h"
+#include "base/cleanup.h"
+#include "base/json_write.h"
 #include "fs/control/text.h"
 
 /* Bytes of a refused text that are kept. */
@@ -71,7 +72,7 @@ void tp_control_job_changed(void *arg, const struct tp_job_status *status, bool 
 {
     struct tp_control *control = arg;
     struct tp_json_writer json;
-    struct tp_buffer line = {0};
+    tp_auto(tp_buffer_clear) struct tp_buffer line = {0};
 
     pthread_mutex_lock(&control->lock);
     begin_line(&json, &line, "tenpak.event/1", control->event_last + 1);
@@ -82,14 +83,13 @@ void tp_control_job_changed(void *arg, const struct tp_job_status *status, bool 
         clock_gettime(CLOCK_REALTIME, &control->changed);
     }
     pthread_mutex_unlock(&control->lock);
-    tp_buffer_clear(&line);
 }
 
 void tp_control_event(struct tp_control *control, const char *kind, const char *name,
                       const char *value)
 {
     struct tp_json_writer json;
-    struct tp_buffer line = {0};
+    tp_auto(tp_buffer_clear) struct tp_buffer line = {0};
 
     pthread_mutex_lock(&control->lock);
     begin_line(&json, &line, "tenpak.event/1", control->event_last + 1);
@@ -99,17 +99,16 @@ void tp_control_event(struct tp_control *control, const char *kind, const char *
     if (end_line(&json, &line) == 0)
         add_event(control, NULL, &line);
     pthread_mutex_unlock(&control->lock);
-    tp_buffer_clear(&line);
 }
 
-static uint64_t oldest(uint64_t last, uint64_t kept)
+static uint64_t oldest_kept(uint64_t last, uint64_t kept)
 {
     return last > kept ? last - kept + 1 : 1;
 }
 
 bool tp_control_has_events(const struct tp_control *control, uint64_t since, const char *job)
 {
-    uint64_t first = oldest(control->event_last, TP_EVENTS_MAX);
+    uint64_t first = oldest_kept(control->event_last, TP_EVENTS_MAX);
 
     if (!job || since + 1 < first)
         return control->event_last > since;
@@ -127,10 +126,9 @@ int tp_control_events_attr(struct tp_control *control, const struct tp_control_i
 {
     (void)id;
     (void)text;
-    pthread_mutex_lock(&control->lock);
+    TP_LOCK_SCOPE(&control->lock);
     st->st_size = (off_t)control->event_bytes;
     st->st_mtim = control->event_time;
-    pthread_mutex_unlock(&control->lock);
     return 0;
 }
 
@@ -139,7 +137,7 @@ int tp_control_events_attr(struct tp_control *control, const struct tp_control_i
 static int append_events(const struct tp_control *control, uint64_t *seen, size_t size,
                          struct tp_buffer *out)
 {
-    uint64_t next = oldest(control->event_last, TP_EVENTS_MAX);
+    uint64_t next = oldest_kept(control->event_last, TP_EVENTS_MAX);
 
     if (next <= *seen)
         next = *seen + 1;
@@ -187,14 +185,13 @@ int tp_control_errors_write(struct tp_control *control, const struct tp_control_
 
     (void)id;
     (void)err;
-    pthread_mutex_lock(&control->lock);
-    for (uint64_t i = oldest(control->error_last, TP_ERRORS_MAX);
+    TP_LOCK_SCOPE(&control->lock);
+    for (uint64_t i = oldest_kept(control->error_last, TP_ERRORS_MAX);
          rc == 0 && i <= control->error_last; i++) {
         const struct tp_event *error = &control->errors[i % TP_ERRORS_MAX];
         rc = tp_buffer_append(&text->bytes, error->line, error->len);
     }
     text->ends = control->error_bytes;
-    pthread_mutex_unlock(&control->lock);
     return rc;
 }
 
@@ -206,10 +203,10 @@ static int append_errors(struct tp_control *control, const struct tp_text *text,
     uint64_t at = text->ends + off, end;
     int rc = 0;
 
-    pthread_mutex_lock(&control->lock);
+    TP_LOCK_SCOPE(&control->lock);
     end = control->error_bytes > at && control->error_bytes - at > size ? at + size
                                                                         : control->error_bytes;
-    for (uint64_t i = oldest(control->error_last, TP_ERRORS_MAX); rc == 0 && at < end; i++) {
+    for (uint64_t i = oldest_kept(control->error_last, TP_ERRORS_MAX); rc == 0 && at < end; i++) {
         const struct tp_event *error = &control->errors[i % TP_ERRORS_MAX];
         /* One line, which a terminal shows as a few empty ones, whatever number of lines it was. */
         for (; rc == 0 && at < error->at && at < end; at++)
@@ -220,7 +217,6 @@ static int append_errors(struct tp_control *control, const struct tp_text *text,
             at += n;
         }
     }
-    pthread_mutex_unlock(&control->lock);
     return rc;
 }
 
@@ -270,20 +266,20 @@ static void put_text(struct tp_json_writer *json, const char *text, size_t len)
     tp_json_put_u64(json, "bytes", len);
 }
 
-void tp_control_log_refusal(struct tp_control *control, const struct tp_asker *asker,
+void tp_control_log_refusal(struct tp_control *control, const struct tp_requester *requester,
                             const char *file, const char *text, size_t len, int code,
                             const struct tp_request_spot *spot, const struct tp_error *err)
 {
     const char *name = strerrorname_np(code);
     struct tp_json_writer json;
-    struct tp_buffer line = {0};
+    tp_auto(tp_buffer_clear) struct tp_buffer line = {0};
 
     pthread_mutex_lock(&control->lock);
     begin_line(&json, &line, "tenpak.error/1", control->error_last + 1);
-    tp_json_put_u64(&json, "uid", asker->uid);
-    tp_json_put_u64(&json, "gid", asker->gid);
-    tp_json_put_i64(&json, "pid", asker->pid);
-    tp_json_put_string(&json, "command", asker->command);
+    tp_json_put_u64(&json, "uid", requester->uid);
+    tp_json_put_u64(&json, "gid", requester->gid);
+    tp_json_put_i64(&json, "pid", requester->pid);
+    tp_json_put_string(&json, "command", requester->command);
     tp_json_put_string(&json, "file", file);
     put_text(&json, text, len);
     tp_json_put_i64(&json, "errno", code);
@@ -295,5 +291,4 @@ void tp_control_log_refusal(struct tp_control *control, const struct tp_asker *a
         keep_line(&control->errors[++control->error_last % TP_ERRORS_MAX], NULL, &line,
                   &control->error_bytes, &control->error_time);
     pthread_mutex_unlock(&control->lock);
-    tp_buffer_clear(&line);
 }

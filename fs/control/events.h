@@ -16,7 +16,7 @@ void tp_control_event(struct tp_control *control, const char *kind, const char *
 /* Under the lock: whether there is an event later than SINCE, about JOB unless it is NULL. */
 bool tp_control_has_events(const struct tp_control *control, uint64_t since, const char *job);
 /* Note a command that was refused with CODE (positive). */
-void tp_control_log_refusal(struct tp_control *control, const struct tp_asker *asker,
+void tp_control_log_refusal(struct tp_control *control, const struct tp_requester *requester,
                             const char *file, const char *text, size_t len, int code,
                             const struct tp_request_spot *spot, const struct tp_error *err);
 void tp_control_events_clear(struct tp_control *control);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "fs/control/events.h"
 #include "fs/control/text.h"
 #include "fs/control/wait.h"
@@ -59,13 +60,12 @@ int tp_control_open(fuse_req_t req, struct tp_node *node, struct fuse_file_info 
     fi->keep_cache = kept;
     fi->noflush = 1;
     fi->fh = (uint64_t)(uintptr_t)handle;
-    pthread_mutex_lock(&control->lock);
+    TP_LOCK_SCOPE(&control->lock);
     handle->next = control->handles;
     handle->at = &control->handles;
     if (handle->next)
         handle->next->at = &handle->next;
     control->handles = handle;
-    pthread_mutex_unlock(&control->lock);
     return 0;
 }
 

@@ -53,6 +53,8 @@ struct tp_control {
     struct timespec error_time;
 };
 
+/* --- control.c --- */
+
 /*
  * Between these two JOBS and INVENTORY exist; false: they do not any more, and there is nothing to
  * leave.

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "fs/control/handles.h"
 #include "fs/control/text.h"
 #include "fs/control/write.h"
@@ -26,7 +27,8 @@ bool tp_control_is_visible(const struct tp_fs *fs)
 
 /* --- Nodes ------------------------------------------------------------------------------------ */
 
-static struct tp_control_node **bucket(struct tp_control *control, const struct tp_control_id *id)
+static struct tp_control_node **bucket_of(struct tp_control *control,
+                                          const struct tp_control_id *id)
 {
     return &control->nodes[tp_control_ino(id) % TP_CONTROL_BUCKETS];
 }
@@ -35,7 +37,7 @@ static struct tp_control_node **bucket(struct tp_control *control, const struct 
  * opened. */
 static struct tp_control_node *node_for(struct tp_control *control, const struct tp_control_id *id)
 {
-    struct tp_control_node **head = bucket(control, id), *node = *head;
+    struct tp_control_node **head = bucket_of(control, id), *node = *head;
     bool shared = id->entry->made == TP_MADE_ONCE;
 
     while (node && ((node->opened && !shared) || !tp_control_is_same(&node->id, id)))
@@ -57,7 +59,7 @@ static struct tp_control_node *node_for(struct tp_control *control, const struct
 
 struct tp_text *tp_control_known_text(struct tp_control *control, const struct tp_control_id *id)
 {
-    const struct tp_control_node *node = *bucket(control, id);
+    const struct tp_control_node *node = *bucket_of(control, id);
 
     while (node && !(node->text && tp_control_is_same(&node->id, id)))
         node = node->next;
@@ -68,7 +70,7 @@ static void control_forget(struct tp_fs *fs, struct tp_node *node, uint64_t n)
 {
     struct tp_control_node *own = tp_as_control(node);
 
-    pthread_mutex_lock(&fs->control->lock);
+    TP_LOCK_SCOPE(&fs->control->lock);
     node->lookups -= n;
     if (node->lookups == 0) {
         *own->at = own->next;
@@ -77,17 +79,15 @@ static void control_forget(struct tp_fs *fs, struct tp_node *node, uint64_t n)
         tp_text_unref(own->text);
         free(own);
     }
-    pthread_mutex_unlock(&fs->control->lock);
 }
 
 void tp_control_free_nodes(struct tp_control *control)
 {
     for (unsigned i = 0; i < TP_CONTROL_BUCKETS; i++)
         while (control->nodes[i]) {
-            struct tp_control_node *node = control->nodes[i];
+            tp_autofree struct tp_control_node *node = control->nodes[i];
             control->nodes[i] = node->next;
             tp_text_unref(node->text);
-            free(node);
         }
 }
 
@@ -179,8 +179,8 @@ static int text_at_lookup(struct tp_control *control, const struct tp_control_id
 }
 
 /* Count a look-up of ID. */
-static int enter(struct tp_control *control, const struct tp_control_id *id,
-                 struct fuse_entry_param *entry)
+static int add_node(struct tp_control *control, const struct tp_control_id *id,
+                    struct fuse_entry_param *entry)
 {
     struct tp_text *text;
     int rc = text_at_lookup(control, id, &text);
@@ -218,7 +218,7 @@ static int enter(struct tp_control *control, const struct tp_control_id *id,
 
 int tp_control_enter_top(struct tp_fs *fs, struct fuse_entry_param *entry)
 {
-    return enter(fs->control, &(struct tp_control_id){.entry = &tp_control_top}, entry);
+    return add_node(fs->control, &(struct tp_control_id){.entry = &tp_control_top}, entry);
 }
 
 static int control_lookup(struct tp_fs *fs, struct tp_node *dir, const char *name, uint64_t alias,
@@ -228,7 +228,7 @@ static int control_lookup(struct tp_fs *fs, struct tp_node *dir, const char *nam
     int rc = tp_control_find(&tp_as_control(dir)->id, name, &id);
 
     (void)alias;
-    return rc < 0 ? rc : enter(fs->control, &id, entry);
+    return rc < 0 ? rc : add_node(fs->control, &id, entry);
 }
 
 static int control_snapshot(struct tp_fs *fs, struct tp_node *dir, struct tp_listing *listing)
@@ -258,7 +258,7 @@ struct forgetting {
 
 static void forget_job(void *arg)
 {
-    struct forgetting *f = arg;
+    tp_autofree struct forgetting *f = arg;
     struct tp_error err = {0};
     int rc = -ESHUTDOWN;
 
@@ -267,7 +267,6 @@ static void forget_job(void *arg)
         tp_control_leave(f->control);
     }
     fuse_reply_err(f->req, -rc);
-    free(f);
 }
 
 /* The files of a job are removed with its directory; until then they stay. Not in this thread: the

@@ -2,6 +2,7 @@
 /* The texts of documents, made by the functions of their entries. */
 #include <config.h>
 
+#include "base/cleanup.h"
 #include "fs/control/text.h"
 
 #include <errno.h>
@@ -42,7 +43,7 @@ int tp_text_make(struct tp_control *control, const struct tp_control_id *id, str
     if (tp_control_enter(control)) {
         rc = id->entry->write(control, id, text, &err);
         tp_control_leave(control);
-        rc = rc < 0 ? tp_fs_failed(control->fs, rc, &err) : 0;
+        rc = rc < 0 ? tp_fs_log_failure(control->fs, rc, &err) : 0;
     }
     if (rc < 0)
         tp_text_unref(text);
@@ -115,10 +116,9 @@ int tp_text_open(struct tp_control *control, struct tp_control_node *node, bool 
 
 void tp_text_close(struct tp_control *control, struct tp_control_node *node)
 {
-    pthread_mutex_lock(&control->lock);
+    TP_LOCK_SCOPE(&control->lock);
     if (--node->open_n == 0 && node->id.entry->made == TP_MADE_AT_OPEN) {
         tp_text_unref(node->text);
         node->text = NULL;
     }
-    pthread_mutex_unlock(&control->lock);
 }

@@ -2,6 +2,7 @@
 /* Readers that wait for the end of a job. No thread that serves requests waits. */
 #include <config.h>
 
+#include "base/cleanup.h"
 #include "fs/control/wait.h"
 
 #include <errno.h>
@@ -36,7 +37,7 @@ static void find_outcome(struct tp_control *control, struct outcome *outcome)
     int rc = tp_jobs_get(control->jobs, outcome->job, &status, &err);
     tp_control_leave(control);
     if (rc < 0)
-        outcome->rc = tp_fs_failed(control->fs, rc, &err);
+        outcome->rc = tp_fs_log_failure(control->fs, rc, &err);
     else if (!tp_job_state_is_end(status.state))
         outcome->rc = -EAGAIN;
     else
@@ -129,7 +130,7 @@ void tp_control_release_waiters(struct tp_control *control, int rc)
 
 /* --- The thread's turn ------------------------------------------------------------------------ */
 
-static bool waits(const struct tp_control_handle *handle)
+static bool is_waiting(const struct tp_control_handle *handle)
 {
     return handle->node->id.entry->read == tp_control_wait_read;
 }
@@ -153,13 +154,12 @@ static struct outcome *list_jobs(struct tp_control *control)
 {
     struct outcome *list = NULL;
 
-    pthread_mutex_lock(&control->lock);
+    TP_LOCK_SCOPE(&control->lock);
     for (const struct tp_waiter *waiter = control->waiters; waiter; waiter = waiter->next)
         add_job(&list, waiter->job);
     for (const struct tp_control_handle *handle = control->handles; handle; handle = handle->next)
-        if (waits(handle) && handle->poll && !handle->ended)
+        if (is_waiting(handle) && handle->poll && !handle->ended)
             add_job(&list, handle->node->id.name);
-    pthread_mutex_unlock(&control->lock);
     return list;
 }
 
@@ -179,7 +179,7 @@ static void answer_job(struct tp_control *control, const struct outcome *outcome
         ready = waiter;
     }
     for (struct tp_control_handle *handle = control->handles; handle; handle = handle->next)
-        if (waits(handle) && strcmp(handle->node->id.name, outcome->job) == 0)
+        if (is_waiting(handle) && strcmp(handle->node->id.name, outcome->job) == 0)
             handle->ended = true;
     pthread_mutex_unlock(&control->lock);
     answer_all(ready, outcome);

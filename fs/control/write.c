@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "fs/control/events.h"
 #include "fs/control/settings.h"
 
@@ -39,22 +40,22 @@ static size_t read_proc(pid_t pid, const char *file, char *out, size_t size)
 }
 
 /* The kernel names the thread; people know the process. */
-static void find_requester(fuse_req_t req, struct tp_asker *asker)
+static void find_requester(fuse_req_t req, struct tp_requester *requester)
 {
     const struct fuse_ctx *ctx = fuse_req_ctx(req);
     char text[1024];
     int pid;
 
-    *asker = (struct tp_asker){.uid = ctx->uid, .gid = ctx->gid, .pid = ctx->pid};
+    *requester = (struct tp_requester){.uid = ctx->uid, .gid = ctx->gid, .pid = ctx->pid};
     if (ctx->pid <= 0)
         return;
     if (read_proc(ctx->pid, "status", text, sizeof text)) {
         const char *line = strstr(text, "\nTgid:");
         if (line && sscanf(line, "\nTgid: %d", &pid) == 1)
-            asker->pid = pid;
+            requester->pid = pid;
     }
-    if (read_proc(asker->pid, "comm", asker->command, sizeof asker->command))
-        asker->command[strcspn(asker->command, "\n")] = 0;
+    if (read_proc(requester->pid, "comm", requester->command, sizeof requester->command))
+        requester->command[strcspn(requester->command, "\n")] = 0;
 }
 
 /* --- Transactions -------------------------------------------------------------------------------
@@ -73,7 +74,7 @@ int tp_control_submit(struct tp_control *control, const struct tp_control_id *id
                       struct tp_control_command *command)
 {
     const enum tp_verb verb = (enum tp_verb)id->which;
-    struct tp_request *requests = NULL;
+    tp_autofree struct tp_request *requests = NULL;
     size_t n = 0;
 
     snprintf(command->file, sizeof command->file, "%s", tp_verb_get(verb)->name);
@@ -88,16 +89,15 @@ int tp_control_submit(struct tp_control *control, const struct tp_control_id *id
         return rc;
     command->ids = calloc(n ? n : 1, sizeof *command->ids);
     if (!command->ids) {
-        rc = tp_fail(&command->err, ENOMEM, "out of memory");
+        rc = tp_oom(&command->err);
     } else if (!tp_control_enter(control)) {
         rc = tp_fail(&command->err, ESHUTDOWN, "the mount is ending");
     } else {
-        rc = tp_jobs_submit(control->jobs, requests, n, &command->asker, command->ids,
+        rc = tp_jobs_submit(control->jobs, requests, n, &command->requester, command->ids,
                             &command->spot, &command->err);
         tp_control_leave(control);
     }
     command->n = rc < 0 ? 0 : n;
-    free(requests);
     return rc;
 }
 
@@ -111,7 +111,7 @@ int tp_control_change_setting(struct tp_control *control, const struct tp_contro
 static void keep_reply(struct tp_control *control, struct tp_control_handle *handle, int rc,
                        const struct tp_control_command *command)
 {
-    struct tp_buffer reply = {0};
+    tp_auto(tp_buffer_clear) struct tp_buffer reply = {0};
 
     if (tp_jobs_reply(rc, command->ids, command->n, &command->spot, &command->err, &reply) == 0) {
         pthread_mutex_lock(&control->lock);
@@ -124,29 +124,29 @@ static void keep_reply(struct tp_control *control, struct tp_control_handle *han
         tp_buffer_append(&handle->reply, reply.data, reply.len);
         pthread_mutex_unlock(&control->lock);
     }
-    tp_buffer_clear(&reply);
 }
 
 struct writing {
     struct tp_control *control;
     fuse_req_t req;
     struct tp_control_handle *handle;
-    struct tp_asker asker;
+    struct tp_requester requester;
     size_t size;
     char data[];
 };
 
-static void carry_out(void *arg)
+static void run_write(void *arg)
 {
     struct writing *w = arg;
     struct tp_control *control = w->control;
     const struct tp_control_id *id = &w->handle->node->id;
-    struct tp_control_command command = {.text = w->data, .len = w->size, .asker = w->asker};
+    struct tp_control_command command = {
+        .text = w->data, .len = w->size, .requester = w->requester};
     int rc = id->entry->accept(control, id, &command);
 
     keep_reply(control, w->handle, rc, &command);
     if (rc < 0) {
-        tp_control_log_refusal(control, &w->asker, command.file, w->data, w->size, -rc,
+        tp_control_log_refusal(control, &w->requester, command.file, w->data, w->size, -rc,
                                &command.spot, &command.err);
         fuse_reply_err(w->req, -rc);
     } else {
@@ -173,8 +173,8 @@ int tp_control_write(fuse_req_t req, struct tp_node *node, const char *data, siz
     *w = (struct writing){.control = fs->control, .req = req, .handle = handle, .size = size};
     memcpy(w->data, data, size);
     w->data[size] = '\0';
-    find_requester(req, &w->asker);
-    int rc = tp_control_defer(fs->control, carry_out, w);
+    find_requester(req, &w->requester);
+    int rc = tp_control_defer(fs->control, run_write, w);
     if (rc == 0)
         return TP_ANSWERED;
     free(w);

@@ -10,7 +10,7 @@
 struct tp_control_command {
     const char *text;
     size_t len;
-    struct tp_asker asker;
+    struct tp_requester requester;
     char file[64]; /* the file that it was written to, below the control directory */
     char (*ids)[TP_JOB_ID_MAX];
     size_t n;

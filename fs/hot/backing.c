@@ -2,6 +2,8 @@
 /* Files without a name, in a directory or in a tmpfs of our own. */
 #include <config.h>
 
+#include "base/buffer.h"
+#include "base/cleanup.h"
 #include "fs/hot/backing.h"
 
 #include <errno.h>
@@ -61,7 +63,7 @@ int tp_backing_open(struct tp_backing *backing, const char *dir, uint64_t bytes,
     }
     backing->dir = strdup(dir);
     if (!backing->dir)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     backing->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (backing->dirfd < 0)
         return tp_fail_errno(err, "cannot open the directory for hot models '%s'", dir);
@@ -87,14 +89,11 @@ uint64_t tp_backing_space(const struct tp_backing *backing, uint64_t size)
 /* Not every file system makes files that never had a name. */
 static int create_unlinked(const struct tp_backing *backing)
 {
-    char *path;
+    tp_autofree char *path = backing->dir ? tp_format("%s/.tenpak-hot-XXXXXX", backing->dir) : NULL;
+    int fd = path ? mkostemp(path, O_CLOEXEC) : -1;
 
-    if (!backing->dir || asprintf(&path, "%s/.tenpak-hot-XXXXXX", backing->dir) < 0)
-        return -1;
-    int fd = mkostemp(path, O_CLOEXEC);
     if (fd >= 0)
         unlink(path);
-    free(path);
     return fd;
 }
 

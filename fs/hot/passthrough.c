@@ -47,7 +47,7 @@ void tp_passthrough_init(struct tp_passthrough *through, struct fuse_conn_info *
 }
 
 /* What is not about this file ends it for the whole mount. */
-static void refused(struct tp_passthrough *through, struct tp_pass *pass, int error)
+static void note_refusal(struct tp_passthrough *through, struct tp_pass *pass, int error)
 {
     pass->backing_id = 0;
     pass->refused = true;
@@ -67,7 +67,7 @@ bool tp_pass_open(struct tp_passthrough *through, fuse_req_t req, struct tp_pass
         errno = 0;
         pass->backing_id = fuse_passthrough_open(req, fd);
         if (pass->backing_id <= 0)
-            refused(through, pass, errno);
+            note_refusal(through, pass, errno);
     }
     if (pass->backing_id == 0) {
         pass->asking++;

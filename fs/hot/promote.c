@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "fs/hot/promote_impl.h"
 
@@ -27,7 +28,7 @@ static struct tp_packed *other_node(struct tp_packed *packed)
 {
     struct tp_hot *hot = packed->hot;
 
-    return packed == hot->first ? &hot->twin : hot->first;
+    return packed == hot->first ? &hot->second : hot->first;
 }
 
 struct tp_packed *tp_promote_node(struct tp_packed *packed)
@@ -105,10 +106,10 @@ static struct tp_hot *hot_create(struct tp_promote *promote, struct tp_packed *p
     if (!hot)
         return NULL;
     hot->first = hot->current = packed;
-    hot->twin = (struct tp_packed){.node = {&tp_packed_ops, 0, ++promote->fs->generation, 0},
-                                   .tree = packed->tree,
-                                   .file = packed->file,
-                                   .hot = hot};
+    hot->second = (struct tp_packed){.node = {&tp_packed_ops, 0, ++promote->fs->generation, 0},
+                                     .tree = packed->tree,
+                                     .file = packed->file,
+                                     .hot = hot};
     hot->size = size;
     hot->space = tp_backing_space(&promote->backing, size);
     hot->fd = -1;
@@ -118,22 +119,22 @@ static struct tp_hot *hot_create(struct tp_promote *promote, struct tp_packed *p
     return hot;
 }
 
-struct tp_packed *tp_hot_twin(struct tp_hot *hot)
+struct tp_packed *tp_hot_second(struct tp_hot *hot)
 {
-    return &hot->twin;
+    return &hot->second;
 }
 
 void tp_hot_free(struct tp_hot *hot)
 {
     if (!hot)
         return;
-    tp_reader_close(hot->twin.reader);
+    tp_reader_close(hot->second.reader);
     if (hot->fd >= 0)
         close(hot->fd);
     free(hot);
 }
 
-static bool is_worth_it(const struct tp_view *view, uint32_t file)
+static bool is_worth_promoting(const struct tp_view *view, uint32_t file)
 {
     return view->index->files[file].type == TP_ENTRY_FILE &&
            view->index->files[file].size >= SIZE_MIN;
@@ -145,13 +146,13 @@ static struct tp_hot *hot_of(struct tp_promote *promote, struct tp_packed *packe
 {
     if (packed->hot || packed->file == TP_NONE)
         return packed->hot;
-    return is_worth_it(view, packed->file)
+    return is_worth_promoting(view, packed->file)
                ? hot_create(promote, packed, view->index->files[packed->file].size)
                : NULL;
 }
 
 /* Under the lock. */
-static void want(struct tp_promote *promote, struct tp_hot *hot)
+static void queue_hot(struct tp_promote *promote, struct tp_hot *hot)
 {
     struct tp_fs *fs = promote->fs;
 
@@ -185,7 +186,7 @@ void tp_promote_opened(struct tp_fs *fs, struct tp_packed *packed, const struct 
 
     if (!promote)
         return;
-    pthread_mutex_lock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
     bool first = !packed->hot;
     struct tp_hot *hot = hot_of(promote, packed, view);
     if (hot && first) {
@@ -195,8 +196,7 @@ void tp_promote_opened(struct tp_fs *fs, struct tp_packed *packed, const struct 
     /* It was read nearly whole, and is opened once more. */
     if (hot &&
         (hot->pinned || __atomic_load_n(&hot->read, __ATOMIC_RELAXED) >= hot->size - hot->size / 4))
-        want(promote, hot);
-    pthread_mutex_unlock(&fs->lock);
+        queue_hot(promote, hot);
 }
 
 void tp_promote_read(struct tp_fs *fs, struct tp_packed *packed, size_t len)
@@ -208,9 +208,8 @@ void tp_promote_read(struct tp_fs *fs, struct tp_packed *packed, size_t len)
     uint64_t before = __atomic_fetch_add(&hot->read, len, __ATOMIC_RELAXED);
     if (before / 2 >= hot->size || (before + len) / 2 < hot->size)
         return;
-    pthread_mutex_lock(&fs->lock);
-    want(fs->promote, hot);
-    pthread_mutex_unlock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
+    queue_hot(fs->promote, hot);
 }
 
 /*
@@ -220,7 +219,7 @@ void tp_promote_read(struct tp_fs *fs, struct tp_packed *packed, size_t len)
 /* A file that is too small, or no file, is as good as promoted. */
 static int pin_file(struct tp_promote *promote, uint32_t file, const struct tp_view *view, bool pin)
 {
-    if (!is_worth_it(view, file))
+    if (!is_worth_promoting(view, file))
         return 0;
     struct tp_packed *packed = tp_tree_node(promote->fs, view, file, 0);
     struct tp_hot *hot = packed ? hot_of(promote, packed, view) : NULL;
@@ -232,7 +231,7 @@ static int pin_file(struct tp_promote *promote, uint32_t file, const struct tp_v
     }
     hot->pinned = pin;
     if (pin)
-        want(promote, hot);
+        queue_hot(promote, hot);
     return pin && (hot->state == TP_HOT_COLD || hot->state == TP_HOT_NEVER) ? -ENOSPC : 0;
 }
 
@@ -253,7 +252,7 @@ int tp_promote_pin(struct tp_fs *fs, struct tp_packed *packed, bool pin)
         if (view->index->files[i].link == TP_NONE)
             rc = pin_file(promote, i, view, pin) < 0 ? -ENOSPC : rc;
     pthread_mutex_unlock(&fs->lock);
-    tp_tree_let_go(fs, view);
+    tp_tree_release(fs, view);
     return rc;
 }
 
@@ -268,7 +267,7 @@ void tp_promote_get(struct tp_fs *fs, struct tp_packed *packed, const struct tp_
     *pinned = *promoted = fs->promote != NULL;
     pthread_mutex_lock(&fs->lock);
     for (uint32_t i = first; fs->promote && i < end; i++) {
-        if (files[i].link != TP_NONE || !is_worth_it(view, i))
+        if (files[i].link != TP_NONE || !is_worth_promoting(view, i))
             continue;
         const struct tp_packed *node = tp_tree_known_node(packed->tree, i, 0);
         const struct tp_hot *hot = node ? node->hot : NULL;
@@ -325,10 +324,9 @@ int tp_promote_set_budget(struct tp_fs *fs, uint64_t bytes, struct tp_error *err
         return tp_fail(err, ERANGE,
                        "the mount was made with space for %llu bytes of hot models, not %llu",
                        (unsigned long long)fs->options->hot_bytes, (unsigned long long)bytes);
-    pthread_mutex_lock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
     promote->budget = bytes;
     pthread_cond_signal(&promote->wake);
-    pthread_mutex_unlock(&fs->lock);
     return 0;
 }
 
@@ -340,7 +338,7 @@ void tp_promote_get_status(struct tp_fs *fs, struct tp_promote_status *out)
 {
     const struct tp_promote *promote = fs->promote;
 
-    pthread_mutex_lock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
     *out = (struct tp_promote_status){.passthrough = fs->passthrough.ready};
     if (!fs->passthrough.ready)
         memcpy(out->why_not, fs->passthrough.why_not, sizeof out->why_not);
@@ -352,5 +350,4 @@ void tp_promote_get_status(struct tp_fs *fs, struct tp_promote_status *out)
         out->demotions = promote->demotions;
         out->failures = promote->failures;
     }
-    pthread_mutex_unlock(&fs->lock);
 }

@@ -25,7 +25,7 @@ enum tp_hot_state { TP_HOT_COLD, TP_HOT_QUEUED, TP_HOT_FILLING, TP_HOT_READY, TP
  */
 struct tp_hot {
     struct tp_packed *first; /* the tree's own node of the file */
-    struct tp_packed twin;
+    struct tp_packed second;
     struct tp_packed *current; /* of the two, what look-ups give */
     enum tp_hot_state state;
     bool pinned;
@@ -44,6 +44,8 @@ struct tp_promote_status {
     uint64_t promotions, demotions, failures;
 };
 
+/* --- thread.c --- */
+
 /* Set up what OPTIONS ask for: -o hot=, hot_dir=, pin=. With none of them nothing is promoted. */
 int tp_promote_create(struct tp_fs *fs, const struct tp_mount_options *options,
                       struct tp_error *err);
@@ -52,6 +54,8 @@ void tp_promote_start(struct tp_fs *fs);
 /* When no request comes any more. */
 void tp_promote_stop(struct tp_fs *fs);
 void tp_promote_destroy(struct tp_fs *fs);
+
+/* --- promote.c --- */
 
 /* Whether DIR or the backing files lie on a file system made of others. */
 bool tp_promote_is_stacked(const struct tp_fs *fs);
@@ -82,7 +86,7 @@ void tp_promote_get(struct tp_fs *fs, struct tp_packed *packed, const struct tp_
                     bool *pinned, bool *promoted);
 
 /* Its second node. */
-struct tp_packed *tp_hot_twin(struct tp_hot *hot);
+struct tp_packed *tp_hot_second(struct tp_hot *hot);
 /* With its tree. */
 void tp_hot_free(struct tp_hot *hot);
 

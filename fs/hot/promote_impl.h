@@ -33,8 +33,12 @@ struct tp_promote {
     size_t closing_n, closing_cap;
 };
 
+/* --- thread.c --- */
+
 /* Under the lock: whether there is space for HOT, once what may be dropped for it is. */
 bool tp_promote_has_space(const struct tp_promote *promote, const struct tp_hot *hot);
+
+/* --- promote.c --- */
 
 void tp_promote_pin_names(struct tp_promote *promote);
 

@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/size.h"
@@ -20,13 +21,13 @@
 
 static bool is_open(const struct tp_hot *hot)
 {
-    return hot->first->pass.passing > 0 || hot->twin.pass.passing > 0;
+    return hot->first->pass.passing > 0 || hot->second.pass.passing > 0;
 }
 
 /* It will not be opened: another pack has its place, or the kernel refused to read it. */
 static bool is_useless(const struct tp_hot *hot)
 {
-    return !hot->first->tree->current || hot->first->pass.refused || hot->twin.pass.refused;
+    return !hot->first->tree->current || hot->first->pass.refused || hot->second.pass.refused;
 }
 
 static bool may_be_dropped(const struct tp_hot *old, const struct tp_hot *hot)
@@ -71,7 +72,7 @@ static void close_dropped(struct tp_promote *promote)
 }
 
 /* Under the lock. May free HOT, with its tree. */
-static void drop(struct tp_promote *promote, struct tp_hot *hot)
+static void drop_backing(struct tp_promote *promote, struct tp_hot *hot)
 {
     struct tp_hot **at = &promote->ready;
 
@@ -95,7 +96,7 @@ static void drop_useless(struct tp_promote *promote)
     for (struct tp_hot *hot = promote->ready, *next; hot; hot = next) {
         next = hot->next;
         if ((is_useless(hot) || !promote->fs->passthrough.ready) && !is_open(hot))
-            drop(promote, hot);
+            drop_backing(promote, hot);
     }
 }
 
@@ -109,7 +110,7 @@ static void drop_excess(struct tp_promote *promote)
                 oldest = old;
         if (!oldest)
             return;
-        drop(promote, oldest);
+        drop_backing(promote, oldest);
     }
 }
 
@@ -123,7 +124,7 @@ static bool make_space(struct tp_promote *promote, const struct tp_hot *hot)
         for (struct tp_hot *old = promote->ready; old; old = old->next)
             if (may_be_dropped(old, hot) && (!oldest || old->last_use < oldest->last_use))
                 oldest = old;
-        drop(promote, oldest);
+        drop_backing(promote, oldest);
     }
     return true;
 }
@@ -171,8 +172,8 @@ static int write_span(int fd, const struct tp_span *span, uint64_t off, struct t
     return rc;
 }
 
-static int copy(struct tp_promote *promote, struct tp_reader *reader, int fd, struct tp_sha256 *sha,
-                struct tp_error *err)
+static int copy_file(struct tp_promote *promote, struct tp_reader *reader, int fd,
+                     struct tp_sha256 *sha, struct tp_error *err)
 {
     uint64_t size = tp_reader_size(reader), off = 0;
     struct tp_span span;
@@ -195,8 +196,8 @@ static int copy(struct tp_promote *promote, struct tp_reader *reader, int fd, st
 }
 
 /* Decode what VIEW has of the file; its descriptor, or a negative errno. */
-static int fill(struct tp_promote *promote, struct tp_view *view, const struct tp_hot *hot,
-                struct tp_error *err)
+static int fill_backing(struct tp_promote *promote, struct tp_view *view, const struct tp_hot *hot,
+                        struct tp_error *err)
 {
     const struct tp_pack_file *file = &view->index->files[hot->first->file];
     struct tp_sha256 *sha = tp_sha256_create();
@@ -204,12 +205,12 @@ static int fill(struct tp_promote *promote, struct tp_view *view, const struct t
     struct tp_reader *reader = NULL;
     int fd = -1;
     int rc = sha ? tp_reader_open(promote->fs->engine, view->pack, hot->first->file, &reader, err)
-                 : tp_fail(err, ENOMEM, "out of memory");
+                 : tp_oom(err);
 
     if (rc == 0)
         rc = fd = tp_backing_create(&promote->backing, hot->size, err);
     if (rc >= 0)
-        rc = copy(promote, reader, fd, sha, err);
+        rc = copy_file(promote, reader, fd, sha, err);
     if (rc == 0) {
         tp_sha256_final(sha, digest);
         if (memcmp(digest, file->sha256, sizeof digest) != 0)
@@ -234,14 +235,14 @@ static int fill_tree(struct tp_promote *promote, const struct tp_hot *hot, char 
 
     if (tp_tree_hold(fs, tree, &view) != 0)
         return -1;
-    int fd = fill(promote, view, hot, &err);
+    int fd = fill_backing(promote, view, hot, &err);
     if (fd >= 0 &&
         asprintf(message, "promoted '%s/%s', %s", tree->name,
                  view->index->files[hot->first->file].path, tp_size_print(hot->size, size)) < 0)
         *message = NULL;
     else if (fd < 0 && fd != -ECANCELED)
-        tp_fs_failed(fs, fd == -ENOMEM ? -ENOMEM : -EIO, &err);
-    tp_tree_let_go(fs, view);
+        tp_fs_log_failure(fs, fd == -ENOMEM ? -ENOMEM : -EIO, &err);
+    tp_tree_release(fs, view);
     return fd;
 }
 
@@ -322,7 +323,7 @@ int tp_promote_create(struct tp_fs *fs, const struct tp_mount_options *options,
         return 0;
     struct tp_promote *promote = calloc(1, sizeof *promote);
     if (!promote)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     promote->fs = fs;
     promote->budget = options->hot_bytes;
     promote->queue_end = &promote->queue;
@@ -331,7 +332,7 @@ int tp_promote_create(struct tp_fs *fs, const struct tp_mount_options *options,
     fs->promote = promote;
     promote->pins = options->pins ? strdup(options->pins) : NULL;
     if (options->pins && !promote->pins)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     return tp_backing_open(&promote->backing, options->hot_dir, options->hot_bytes, err);
 }
 
@@ -341,14 +342,13 @@ void tp_promote_start(struct tp_fs *fs)
 
     if (!promote)
         return;
-    pthread_mutex_lock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
     bool ready = fs->passthrough.ready;
     if (!ready)
         tp_log(TP_LOG_WARNING, "hot models are decoded all the same, there is no passthrough: %s",
                fs->passthrough.why_not);
     promote->started =
         ready && pthread_create(&promote->thread, NULL, promote_thread, promote) == 0;
-    pthread_mutex_unlock(&fs->lock);
 }
 
 void tp_promote_stop(struct tp_fs *fs)

@@ -11,6 +11,7 @@
 #include <sys/xattr.h>
 
 #include "base/acl.h"
+#include "base/cleanup.h"
 #include "fs/fs.h"
 #include "fs/hot/promote.h"
 #include "fs/packed/packed.h"
@@ -50,7 +51,7 @@ void tp_tree_set_access(struct tp_tree *tree, const struct stat *st, mode_t gran
 }
 
 /* Under the lock: add what the kernel knows of PACKED. */
-static void note(struct tp_fs *fs, struct tp_packed *packed, fuse_ino_t *inos, size_t *n)
+static void note_nodes(struct tp_fs *fs, struct tp_packed *packed, fuse_ino_t *inos, size_t *n)
 {
     if (packed->node.lookups > 0)
         inos[(*n)++] = tp_node_ino(fs, &packed->node);
@@ -64,12 +65,12 @@ static fuse_ino_t *known_nodes(struct tp_fs *fs, struct tp_tree *tree, size_t *n
     *n = 0;
     if (!inos)
         return NULL;
-    note(fs, &tree->root, inos, n);
+    note_nodes(fs, &tree->root, inos, n);
     for (uint32_t i = 0; i < tree->bucket_n; i++)
         for (struct tp_packed *node = tree->nodes[i]; node; node = node->chain) {
-            note(fs, node, inos, n);
+            note_nodes(fs, node, inos, n);
             if (node->hot)
-                note(fs, tp_hot_twin(node->hot), inos, n);
+                note_nodes(fs, tp_hot_second(node->hot), inos, n);
         }
     return inos;
 }
@@ -77,7 +78,7 @@ static fuse_ino_t *known_nodes(struct tp_fs *fs, struct tp_tree *tree, size_t *n
 void tp_tree_access_changed(struct tp_fs *fs, struct fuse_session *session, const char *name)
 {
     char file[NAME_MAX + 1];
-    fuse_ino_t *inos = NULL;
+    tp_autofree fuse_ino_t *inos = NULL;
     struct stat st;
     size_t n = 0;
 
@@ -94,5 +95,4 @@ void tp_tree_access_changed(struct tp_fs *fs, struct fuse_session *session, cons
     pthread_mutex_unlock(&fs->lock);
     for (size_t i = 0; i < n; i++)
         fuse_lowlevel_notify_inval_inode(session, inos[i], -1, 0);
-    free(inos);
 }

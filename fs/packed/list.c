@@ -34,7 +34,7 @@ int tp_packed_opendir(fuse_req_t req, struct tp_node *dir, struct fuse_file_info
     return rc;
 }
 
-static struct fuse_file_info untagged(const struct fuse_file_info *fi)
+static struct fuse_file_info without_tag(const struct fuse_file_info *fi)
 {
     struct fuse_file_info out = *fi;
 
@@ -44,12 +44,12 @@ static struct fuse_file_info untagged(const struct fuse_file_info *fi)
 
 void tp_packed_releasedir(struct tp_fs *fs, struct fuse_file_info *fi)
 {
-    struct fuse_file_info own = untagged(fi);
+    struct fuse_file_info own = without_tag(fi);
 
     if (fi->fh & LISTING_TAG)
         tp_list_release(fs, &own);
     else
-        tp_tree_let_go(fs, (struct tp_view *)(uintptr_t)fi->fh);
+        tp_tree_release(fs, (struct tp_view *)(uintptr_t)fi->fh);
 }
 
 int tp_packed_snapshot(struct tp_fs *fs, struct tp_node *node, struct tp_listing *listing)
@@ -74,7 +74,7 @@ int tp_packed_snapshot(struct tp_fs *fs, struct tp_node *node, struct tp_listing
         tp_packed_attr(view, i, &st);
         rc = tp_listing_add(listing, name, strlen(name), st.st_ino, st.st_mode & S_IFMT, false);
     }
-    tp_tree_let_go(fs, view);
+    tp_tree_release(fs, view);
     return rc;
 }
 
@@ -128,7 +128,7 @@ static bool fill_entry(struct fill *fill, struct tp_view *view, uint32_t file, o
 }
 
 /* The number of the directory above: for the model's own one, the mount's. */
-static uint64_t above(const struct tp_view *view, uint32_t dir)
+static uint64_t parent_ino(const struct tp_view *view, uint32_t dir)
 {
     if (dir == TP_NONE)
         return FUSE_ROOT_ID;
@@ -139,7 +139,7 @@ static uint64_t above(const struct tp_view *view, uint32_t dir)
 int tp_packed_readdir(fuse_req_t req, struct tp_node *node, size_t size, off_t off,
                       struct fuse_file_info *fi, bool plus)
 {
-    struct fuse_file_info own = untagged(fi);
+    struct fuse_file_info own = without_tag(fi);
     struct tp_view *view = (struct tp_view *)(uintptr_t)fi->fh;
     uint32_t dir = tp_as_packed(node)->file, first, end;
     struct fill fill = {req,
@@ -161,7 +161,7 @@ int tp_packed_readdir(fuse_req_t req, struct tp_node *node, size_t size, off_t o
             fill_dot(&fill, ".",
                      dir == TP_NONE ? view->tree->first_ino : view->tree->first_ino + 1 + dir, 1);
     if (fits && off <= 1)
-        fits = fill_dot(&fill, "..", above(view, dir), DOTS + (off_t)first);
+        fits = fill_dot(&fill, "..", parent_ino(view, dir), DOTS + (off_t)first);
     uint32_t i = off <= 1 ? first : (uint32_t)(off - DOTS);
     /* A position that this directory never gave is its end. */
     if (i < first)

@@ -36,7 +36,7 @@ int tp_long_reads_create(struct tp_fs *fs, struct tp_error *err)
 {
     fs->long_reads = calloc(1, sizeof *fs->long_reads);
     if (!fs->long_reads)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     return tp_pool_create(THREADS, "long-read", &fs->long_reads->pool, err);
 }
 
@@ -68,14 +68,14 @@ static bool is_abandoned(const struct long_read *r)
 }
 
 /* The next span. */
-static int read_on(struct long_read *r)
+static int read_next_span(struct long_read *r)
 {
     struct tp_error err = {0};
     struct tp_span span;
     int rc = tp_reader_span(r->reader, r->off + r->done, r->want - r->done, &span, &err);
 
     if (rc < 0)
-        return tp_fs_failed(r->fs, rc, &err);
+        return tp_fs_log_failure(r->fs, rc, &err);
     take_span(r, &span);
     return 0;
 }
@@ -85,7 +85,7 @@ static void read_in_turn(void *arg)
 {
     struct long_read *r = arg;
     struct tp_long_reads *all = r->fs->long_reads;
-    int rc = atomic_load(&all->ending) || is_abandoned(r) ? -EINTR : read_on(r);
+    int rc = atomic_load(&all->ending) || is_abandoned(r) ? -EINTR : read_next_span(r);
 
     /* Once it is queued again it belongs to the next thread. */
     if (rc == 0 && r->done < r->want) {
@@ -103,7 +103,7 @@ static void read_in_turn(void *arg)
 }
 
 /* Whether the rest of the read was left to the other threads: not where there are many already. */
-static bool queue(const struct long_read *here)
+static bool queue_read(const struct long_read *here)
 {
     struct tp_long_reads *all = here->fs->long_reads;
     struct long_read *r = NULL;
@@ -146,9 +146,9 @@ int tp_long_read(fuse_req_t req, struct tp_reader *reader, struct tp_span *span,
     while (rc == 0 && r.done < want) {
         bool is_long = tp_clock_nsec(CLOCK_MONOTONIC) - begun > MOMENT_NSEC;
 
-        if (is_long && queue(&r))
+        if (is_long && queue_read(&r))
             return TP_ANSWERED;
-        rc = is_long && is_abandoned(&r) ? -EINTR : read_on(&r);
+        rc = is_long && is_abandoned(&r) ? -EINTR : read_next_span(&r);
     }
     if (rc == 0)
         fuse_reply_buf(req, (char *)r.buffer, want);

@@ -25,7 +25,7 @@ static struct tp_packed **bucket_of(const struct tp_tree *tree, uint32_t file, u
 }
 
 /* Twice as many buckets. False: out of memory, also where the nodes to come would take too much. */
-static bool grow(struct tp_tree *tree)
+static bool grow_buckets(struct tp_tree *tree)
 {
     struct tp_tree old = *tree;
     uint32_t n = old.bucket_n ? 2 * old.bucket_n : BUCKETS_FIRST;
@@ -78,7 +78,7 @@ struct tp_packed *tp_tree_node(struct tp_fs *fs, const struct tp_view *view, uin
     struct tp_tree *tree = view->tree;
     struct tp_packed *node = tp_tree_known_node(tree, file, alias);
 
-    if (node || (tree->node_n >= tree->bucket_n && !grow(tree)))
+    if (node || (tree->node_n >= tree->bucket_n && !grow_buckets(tree)))
         return node;
     node = calloc(1, sizeof *node);
     if (!node)

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "fs/fs.h"
 #include "fs/hot/promote.h"
 #include "fs/packed/grants.h"
@@ -145,7 +146,7 @@ int tp_packed_enter(struct tp_fs *fs, struct tp_view *view, uint32_t file, uint6
     entry->attr_timeout = tp_packed_attr_timeout(fs);
     entry->entry_timeout = TP_TIMEOUT_PACKED;
     tp_packed_attr(view, file, &entry->attr);
-    pthread_mutex_lock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
     struct tp_packed *packed = tp_tree_node(fs, view, file, is_dir ? alias : 0);
     if (packed) {
         packed = tp_promote_node(packed);
@@ -154,7 +155,6 @@ int tp_packed_enter(struct tp_fs *fs, struct tp_view *view, uint32_t file, uint6
         packed->node.lookups++;
         view->tree->refs++;
     }
-    pthread_mutex_unlock(&fs->lock);
     return packed ? 0 : -ENOMEM;
 }
 
@@ -196,7 +196,7 @@ static int packed_lookup(struct tp_fs *fs, struct tp_node *node, const char *nam
         memset(entry, 0, sizeof *entry);
         entry->entry_timeout = hidden ? 0 : TP_TIMEOUT_PACKED;
     }
-    tp_tree_let_go(fs, view);
+    tp_tree_release(fs, view);
     return rc;
 }
 
@@ -218,7 +218,7 @@ static int packed_getattr(struct tp_fs *fs, struct tp_node *node, struct stat *s
     tp_packed_attr(view, packed->file, st);
     if (tp_removal_hides(fs, packed->tree, packed->file))
         st->st_nlink = 0;
-    tp_tree_let_go(fs, view);
+    tp_tree_release(fs, view);
     return 0;
 }
 
@@ -244,8 +244,8 @@ int tp_packed_reader(struct tp_fs *fs, struct tp_packed *packed, struct tp_reade
     *out = packed->reader;
     pthread_mutex_unlock(&fs->lock);
     if (!reader)
-        tp_tree_let_go(fs, view);
-    return rc == 0 ? 0 : tp_fs_failed(fs, rc, &err);
+        tp_tree_release(fs, view);
+    return rc == 0 ? 0 : tp_fs_log_failure(fs, rc, &err);
 }
 
 /* Count one open that is served by us, and prepare its reads: the pack is opened by the first read,
@@ -263,9 +263,8 @@ static int begin_open(struct tp_fs *fs, struct tp_packed *packed, struct fuse_fi
             return rc;
         tp_promote_opened(fs, packed, packed->view);
     }
-    pthread_mutex_lock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
     packed->tree->refs++;
-    pthread_mutex_unlock(&fs->lock);
     return 0;
 }
 
@@ -286,7 +285,7 @@ static void end_open(fuse_req_t req, struct tp_packed *packed)
     }
     pthread_mutex_unlock(&fs->lock);
     if (view)
-        tp_tree_let_go(fs, view);
+        tp_tree_release(fs, view);
 }
 
 static int packed_refuse(struct tp_fs *fs, struct tp_node *node)
@@ -355,11 +354,10 @@ static void packed_forget(struct tp_fs *fs, struct tp_node *node, uint64_t n)
     struct tp_packed *packed = tp_as_packed(node);
     struct tp_tree *tree = packed->tree;
 
-    pthread_mutex_lock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
     node->lookups -= n;
     tp_tree_drop_node(packed);
     tp_tree_unref(fs, tree, n);
-    pthread_mutex_unlock(&fs->lock);
 }
 
 static bool packed_place(struct tp_fs *fs, struct tp_node *node, struct tp_place *out)
@@ -396,7 +394,7 @@ static int packed_readlink(struct tp_fs *fs, struct tp_node *node, char target[P
         rc = -EINVAL;
     else if (snprintf(target, PATH_MAX + 1, "%s", to) > PATH_MAX)
         rc = -ENAMETOOLONG;
-    tp_tree_let_go(fs, view);
+    tp_tree_release(fs, view);
     return rc;
 }
 

@@ -36,7 +36,7 @@ int tp_packed_read(fuse_req_t req, struct tp_node *node, size_t size, off_t off,
     atomic_fetch_add_explicit(&fs->read_bytes, want, memory_order_relaxed);
     rc = tp_reader_span(reader, (uint64_t)off, want, &span, &err);
     if (rc < 0)
-        return tp_fs_failed(fs, rc, &err);
+        return tp_fs_log_failure(fs, rc, &err);
     bool direct = fi->flags & O_DIRECT;
     if (span.len < want)
         return tp_long_read(req, reader, &span, (uint64_t)off, want, direct);

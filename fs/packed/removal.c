@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "fs/fs.h"
 #include "fs/hot/promote.h"
 #include "store/remove.h"
@@ -25,7 +26,7 @@ struct tp_removal {
     bool hidden[];  /* each entry of the index */
 };
 
-static time_t now(void)
+static time_t monotonic_seconds(void)
 {
     struct timespec time;
 
@@ -72,7 +73,7 @@ static bool may_remove(fuse_req_t req, struct tp_fs *fs, const struct tp_tree *t
 }
 
 /* 0, or why nothing of this model can be removed. */
-static int check(fuse_req_t req, struct tp_fs *fs, struct tp_view *view)
+static int check_removal(fuse_req_t req, struct tp_fs *fs, struct tp_view *view)
 {
     struct tp_error err = {0};
 
@@ -89,7 +90,7 @@ static int check(fuse_req_t req, struct tp_fs *fs, struct tp_view *view)
 /* --- What is hidden ------------------------------------------------------------------------ */
 
 /* Under the lock: the kernel may have forgotten all of TREE, and what was removed of it holds. */
-static void remember(struct tp_tree *tree)
+static void remember_removal(struct tp_tree *tree)
 {
     tree->half_removed = true;
     tree->refs++;
@@ -104,7 +105,7 @@ void tp_removal_forget(struct tp_fs *fs, struct tp_tree *tree)
 }
 
 /* Under the lock, with another reference to TREE. */
-static void drop(struct tp_fs *fs, struct tp_tree *tree)
+static void drop_removal(struct tp_fs *fs, struct tp_tree *tree)
 {
     free(tree->removal);
     tree->removal = NULL;
@@ -116,8 +117,8 @@ static struct tp_removal *removal_of(struct tp_fs *fs, struct tp_tree *tree)
 {
     struct tp_removal *removal = tree->removal;
 
-    if (removal && !removal->done && now() - removal->touched > SECONDS) {
-        drop(fs, tree);
+    if (removal && !removal->done && monotonic_seconds() - removal->touched > SECONDS) {
+        drop_removal(fs, tree);
         tp_fs_log_hint(
             fs,
             "what was removed of '%s' is there again: a pack is removed as a whole, or not at all",
@@ -130,22 +131,20 @@ bool tp_removal_hides(struct tp_fs *fs, struct tp_tree *tree, uint32_t file)
 {
     if (!tree->was_hidden || file == TP_NONE)
         return false;
-    pthread_mutex_lock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
     const struct tp_removal *removal = removal_of(fs, tree);
-    bool hidden = removal && removal->hidden[file];
-    pthread_mutex_unlock(&fs->lock);
-    return hidden;
+    return removal && removal->hidden[file];
 }
 
 /* Begin to remove what VIEW shows, unless that has begun. */
-static int begin(fuse_req_t req, struct tp_fs *fs, struct tp_view *view)
+static int begin_removal(fuse_req_t req, struct tp_fs *fs, struct tp_view *view)
 {
     struct tp_tree *tree = view->tree;
 
     pthread_mutex_lock(&fs->lock);
     bool begun = removal_of(fs, tree) != NULL;
     pthread_mutex_unlock(&fs->lock);
-    int rc = begun ? may_remove(req, fs, tree) ? 0 : -EACCES : check(req, fs, view);
+    int rc = begun ? may_remove(req, fs, tree) ? 0 : -EACCES : check_removal(req, fs, view);
     if (rc != 0)
         return rc;
     pthread_mutex_lock(&fs->lock);
@@ -153,10 +152,10 @@ static int begin(fuse_req_t req, struct tp_fs *fs, struct tp_view *view)
         tree->removal =
             calloc(1, sizeof *tree->removal + tree->file_n * sizeof tree->removal->hidden[0]);
         if (tree->removal)
-            remember(tree);
+            remember_removal(tree);
     }
     if (tree->removal) {
-        tree->removal->touched = now();
+        tree->removal->touched = monotonic_seconds();
         tree->was_hidden = true;
     } else {
         rc = -ENOMEM;
@@ -173,11 +172,11 @@ static bool all_hidden(const struct tp_removal *removal, uint32_t first, uint32_
     return first == end;
 }
 
-static int hide(struct tp_fs *fs, const struct tp_view *view, uint32_t file)
+static int hide_file(struct tp_fs *fs, const struct tp_view *view, uint32_t file)
 {
     int rc = 0;
 
-    pthread_mutex_lock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
     struct tp_removal *removal = removal_of(fs, view->tree);
     if (!removal)
         rc = -EAGAIN;
@@ -187,7 +186,6 @@ static int hide(struct tp_fs *fs, const struct tp_view *view, uint32_t file)
         rc = -ENOTEMPTY;
     else
         removal->hidden[file] = true;
-    pthread_mutex_unlock(&fs->lock);
     return rc;
 }
 
@@ -207,10 +205,10 @@ int tp_packed_remove(fuse_req_t req, struct tp_node *dir, const char *name, bool
     else if ((view->index->files[file].type == TP_ENTRY_DIR) != is_dir)
         rc = is_dir ? -ENOTDIR : -EISDIR;
     if (rc == 0)
-        rc = begin(req, fs, view);
+        rc = begin_removal(req, fs, view);
     if (rc == 0)
-        rc = hide(fs, view, file);
-    tp_tree_let_go(fs, view);
+        rc = hide_file(fs, view, file);
+    tp_tree_release(fs, view);
     return rc;
 }
 
@@ -225,9 +223,9 @@ static int remove_pack(struct tp_fs *fs, struct tp_view *view)
 
     if (rc < 0)
         tp_fs_log_hint(fs, "'%s' is not removed: %s", tree->name, err.message);
-    pthread_mutex_lock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
     if (rc < 0) {
-        drop(fs, tree);
+        drop_removal(fs, tree);
     } else {
         if (tree->removal)
             tree->removal->done = true;
@@ -235,7 +233,6 @@ static int remove_pack(struct tp_fs *fs, struct tp_view *view)
         tp_promote_closed(fs, &tree->root);
         tp_removal_forget(fs, tree);
     }
-    pthread_mutex_unlock(&fs->lock);
     return rc;
 }
 
@@ -253,10 +250,10 @@ static int remove_tree(fuse_req_t req, struct tp_fs *fs, struct tp_tree *tree)
     if (!empty)
         rc = -ENOTEMPTY;
     else
-        rc = begin(req, fs, view);
+        rc = begin_removal(req, fs, view);
     if (rc == 0)
         rc = remove_pack(fs, view);
-    tp_tree_let_go(fs, view);
+    tp_tree_release(fs, view);
     tp_tree_closed(fs, tree);
     return rc;
 }

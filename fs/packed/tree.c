@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/hash.h"
 #include "fs/budget.h"
 #include "fs/fs.h"
@@ -318,13 +319,12 @@ static int open_anchored(struct tp_fs *fs, struct tp_tree *tree, struct tp_pack 
     char path[40];
 
     pthread_mutex_lock(&fs->lock);
-    int fd = tree->anchor >= 0 ? fcntl(tree->anchor, F_DUPFD_CLOEXEC, 0) : -1;
+    tp_autoclose int fd = tree->anchor >= 0 ? fcntl(tree->anchor, F_DUPFD_CLOEXEC, 0) : -1;
     pthread_mutex_unlock(&fs->lock);
     if (fd < 0)
         return -ESTALE;
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     int rc = tp_store_open_path(fs->store, path, out, err);
-    close(fd);
     return rc < 0 ? rc : check_id(tree, out);
 }
 
@@ -341,7 +341,7 @@ static int open_view(struct tp_fs *fs, struct tp_tree *tree, struct tp_view **ou
     if (rc == -ENOENT || rc == -ESTALE)
         rc = open_anchored(fs, tree, &pack, &err);
     if (rc < 0)
-        return rc == -ENOENT ? -ESTALE : tp_fs_failed(fs, rc, &err);
+        return rc == -ENOENT ? -ESTALE : tp_fs_log_failure(fs, rc, &err);
     *out = view_create(tree, pack);
     return *out ? 0 : -ENOMEM;
 }
@@ -375,22 +375,20 @@ int tp_tree_hold(struct tp_fs *fs, struct tp_tree *tree, struct tp_view **out)
 
 void tp_tree_retry_base(struct tp_fs *fs, struct tp_tree *tree)
 {
-    pthread_mutex_lock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
     if (is_idle(tree) && tp_pack_base_error(tree->view->pack)[0])
         close_view(fs, tree);
-    pthread_mutex_unlock(&fs->lock);
 }
 
-void tp_tree_let_go(struct tp_fs *fs, struct tp_view *view)
+void tp_tree_release(struct tp_fs *fs, struct tp_view *view)
 {
     struct tp_tree *tree = view->tree;
 
-    pthread_mutex_lock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
     if (--tree->users == 0) {
         add_idle(fs, tree);
         close_idle(fs);
     }
-    pthread_mutex_unlock(&fs->lock);
 }
 
 /* Under the lock: whether a tree's file is still the same. */
@@ -422,7 +420,7 @@ void tp_tree_closed(struct tp_fs *fs, struct tp_tree *tree)
 }
 
 /* Under the lock: a tree that is known and whose file is still the same. */
-static struct tp_tree *known(struct tp_fs *fs, const char *name, const struct stat *st)
+static struct tp_tree *known_tree(struct tp_fs *fs, const char *name, const struct stat *st)
 {
     struct tp_tree *tree = tp_tree_find(fs, name);
 
@@ -470,7 +468,7 @@ void tp_tree_unanchor(struct tp_tree *tree)
 
 /* Under the lock: the kernel learns of the model's directory. Its name may come to mean another
  * pack. */
-static void enter(const struct tp_fs *fs, struct tp_tree *tree, struct fuse_entry_param *entry)
+static void enter_tree(const struct tp_fs *fs, struct tp_tree *tree, struct fuse_entry_param *entry)
 {
     struct tp_packed *root = &tree->root;
 
@@ -488,16 +486,16 @@ int tp_tree_lookup(struct tp_fs *fs, const char *name, struct fuse_entry_param *
     char file[NAME_MAX + 1];
     struct tp_error err = {0};
     struct tp_tree *tree;
-    struct tp_pack *pack;
+    tp_autopack struct tp_pack *pack = NULL;
     struct stat st;
 
     if (!tp_place_pack_name(name, file) || !tp_place_is_pack(fs->root.fd, file, &st))
         return -ENOENT;
 
     pthread_mutex_lock(&fs->lock);
-    tree = known(fs, name, &st);
+    tree = known_tree(fs, name, &st);
     if (tree)
-        enter(fs, tree, entry);
+        enter_tree(fs, tree, entry);
     pthread_mutex_unlock(&fs->lock);
     if (tree)
         return 0;
@@ -505,13 +503,12 @@ int tp_tree_lookup(struct tp_fs *fs, const char *name, struct fuse_entry_param *
     tp_budget_keep(fs);
     int rc = tp_store_open_pack(fs->store, name, &pack, &err);
     if (rc < 0)
-        return tp_fs_failed(fs, rc, &err);
+        return tp_fs_log_failure(fs, rc, &err);
     mode_t grants = tp_pack_grants(fs, file, &st);
     pthread_mutex_lock(&fs->lock);
     tree = tree_for(fs, name, pack, &st, grants);
     if (tree)
-        enter(fs, tree, entry);
+        enter_tree(fs, tree, entry);
     pthread_mutex_unlock(&fs->lock);
-    tp_pack_close(pack);
     return tree ? 0 : -ENOMEM;
 }

@@ -70,7 +70,7 @@ struct tp_tree {
 int tp_tree_lookup(struct tp_fs *fs, const char *name, struct fuse_entry_param *entry);
 /* Open the pack of a tree, or share it, until let go. -ESTALE: another pack has its place. */
 int tp_tree_hold(struct tp_fs *fs, struct tp_tree *tree, struct tp_view **out);
-void tp_tree_let_go(struct tp_fs *fs, struct tp_view *view);
+void tp_tree_release(struct tp_fs *fs, struct tp_view *view);
 /* A pack whose base was missing is opened anew the next time, unless it is in use: the base may
  * have come. */
 void tp_tree_retry_base(struct tp_fs *fs, struct tp_tree *tree);

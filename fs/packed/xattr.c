@@ -240,7 +240,7 @@ int tp_packed_getxattr(struct tp_fs *fs, struct tp_node *node, const char *name,
     } else {
         rc = get_own(view, packed, name, value, size, len);
     }
-    tp_tree_let_go(fs, view);
+    tp_tree_release(fs, view);
     return rc;
 }
 
@@ -266,7 +266,7 @@ int tp_packed_listxattr(struct tp_fs *fs, struct tp_node *node, char *names, siz
             memcpy(names + *len, attrs[i].name, name_size);
         *len += rc == 0 ? name_size : 0;
     }
-    tp_tree_let_go(fs, view);
+    tp_tree_release(fs, view);
     return rc;
 }
 

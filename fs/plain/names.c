@@ -19,7 +19,7 @@
 #include "fs/plain/caller.h"
 #include "store/place.h"
 
-static bool exists(struct tp_fs *fs, const char *name)
+static bool name_exists(struct tp_fs *fs, const char *name)
 {
     struct stat st;
 
@@ -39,7 +39,7 @@ static bool is_model(struct tp_fs *fs, const char *name)
 {
     struct tp_placed at;
 
-    tp_place_look(fs->root.fd, name, &at);
+    tp_place_stat(fs->root.fd, name, &at);
     return at.pack && !at.type;
 }
 
@@ -60,7 +60,7 @@ static int may_make(struct tp_fs *fs, struct tp_node *dir, const char *name)
     if (tp_fs_is_hidden(name))
         return -EPERM;
     if (tp_place_is_pack_name(name))
-        return exists(fs, name) ? -EEXIST : -EPERM;
+        return name_exists(fs, name) ? -EEXIST : -EPERM;
     return is_model(fs, name) ? -EEXIST : 0;
 }
 
@@ -85,7 +85,7 @@ static int may_remove(struct tp_fs *fs, struct tp_node *dir, const char *name)
 /*
  * The kernel leaves the caller's umask to us: the default list of a directory takes its place.
  */
-static mode_t masked(fuse_req_t req, const struct tp_plain *dir, mode_t mode)
+static mode_t apply_umask(fuse_req_t req, const struct tp_plain *dir, mode_t mode)
 {
     char path[TP_PROC_PATH_MAX];
 
@@ -99,7 +99,7 @@ static mode_t masked(fuse_req_t req, const struct tp_plain *dir, mode_t mode)
  * come since is for the kernel to follow: -ESTALE makes it look again. */
 static int open_new(fuse_req_t req, struct tp_plain *dir, const char *name, mode_t mode, int flags)
 {
-    const mode_t own = masked(req, dir, mode) & 07777;
+    const mode_t own = apply_umask(req, dir, mode) & 07777;
     const int how = name ? O_CREAT | O_NOFOLLOW | O_NONBLOCK | (flags & (O_TRUNC | O_EXCL))
                          : O_TMPFILE | (flags & O_EXCL);
     bool changed = tp_caller_begin(req);
@@ -149,7 +149,7 @@ static int make_link(struct tp_fs *fs, struct tp_plain *dir, const char *name, s
 static int make_new(fuse_req_t req, struct tp_plain *dir, const char *name,
                     const struct tp_make *what)
 {
-    const mode_t mode = masked(req, dir, what->mode);
+    const mode_t mode = apply_umask(req, dir, what->mode);
     bool changed = tp_caller_begin(req);
     int rc = what->target          ? symlinkat(what->target, dir->fd, name)
              : S_ISDIR(what->mode) ? mkdirat(dir->fd, name, mode & 07777)

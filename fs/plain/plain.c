@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/hash.h"
 #include "fs/control/control.h"
 #include "fs/fs.h"
@@ -43,7 +44,7 @@ uint64_t tp_plain_number(const struct tp_fs *fs, const struct stat *st)
     return (tp_xxh3(key, sizeof key) | top >> 1) & ~top;
 }
 
-static struct tp_plain **bucket(struct tp_fs *fs, ino_t ino)
+static struct tp_plain **bucket_of(struct tp_fs *fs, ino_t ino)
 {
     return &fs->plain[ino % TP_FS_BUCKETS];
 }
@@ -58,10 +59,8 @@ void tp_plain_free(struct tp_fs *fs, struct tp_plain *plain)
 
 unsigned tp_plain_count(struct tp_fs *fs)
 {
-    pthread_mutex_lock(&fs->lock);
-    unsigned n = fs->plain_n;
-    pthread_mutex_unlock(&fs->lock);
-    return n;
+    TP_LOCK_SCOPE(&fs->lock);
+    return fs->plain_n;
 }
 
 unsigned tp_plain_places(struct tp_fs *fs, unsigned bucket, struct tp_plain_place *out,
@@ -69,12 +68,11 @@ unsigned tp_plain_places(struct tp_fs *fs, unsigned bucket, struct tp_plain_plac
 {
     unsigned n = 0;
 
-    pthread_mutex_lock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
     for (struct tp_plain *plain = fs->plain[bucket]; plain && n < most; plain = plain->chain)
         out[n++] =
             (struct tp_plain_place){tp_node_ino(fs, &plain->node), plain->parent,
                                     plain->is_directory, plain->name ? strdup(plain->name) : NULL};
-    pthread_mutex_unlock(&fs->lock);
     return n;
 }
 
@@ -94,7 +92,7 @@ static void note_name(struct tp_plain *plain, fuse_ino_t parent, const char *nam
 /* Under the lock: the node of this file for ALIAS, which takes over FD; NULL: out of memory. */
 static struct tp_plain *node_for(struct tp_fs *fs, const struct stat *st, uint64_t alias, int fd)
 {
-    struct tp_plain *plain = *bucket(fs, st->st_ino);
+    struct tp_plain *plain = *bucket_of(fs, st->st_ino);
 
     if (!S_ISDIR(st->st_mode))
         alias = 0;
@@ -116,8 +114,8 @@ static struct tp_plain *node_for(struct tp_fs *fs, const struct stat *st, uint64
     plain->ino = st->st_ino;
     plain->is_directory = S_ISDIR(st->st_mode);
     fs->plain_n++;
-    plain->chain = *bucket(fs, st->st_ino);
-    *bucket(fs, st->st_ino) = plain;
+    plain->chain = *bucket_of(fs, st->st_ino);
+    *bucket_of(fs, st->st_ino) = plain;
     return plain;
 }
 
@@ -127,8 +125,8 @@ void tp_plain_path(const struct tp_plain *plain, char out[TP_PROC_PATH_MAX])
 }
 
 /* Count a look-up of NAME in DIR, which FD (O_PATH) leads to; takes over FD. */
-static int enter(struct tp_fs *fs, struct tp_plain *dir, const char *name, uint64_t alias, int fd,
-                 const struct stat *st, struct fuse_entry_param *entry)
+static int enter_node(struct tp_fs *fs, struct tp_plain *dir, const char *name, uint64_t alias,
+                      int fd, const struct stat *st, struct fuse_entry_param *entry)
 {
     pthread_mutex_lock(&fs->lock);
     struct tp_plain *plain = node_for(fs, st, alias, fd);
@@ -139,7 +137,7 @@ static int enter(struct tp_fs *fs, struct tp_plain *dir, const char *name, uint6
     bool too_many = fs->plain_n > fs->plain_most;
     pthread_mutex_unlock(&fs->lock);
     if (too_many)
-        tp_sweep_call(fs->sweep);
+        tp_sweep_request(fs->sweep);
     if (!plain)
         return -ENOMEM;
     memset(entry, 0, sizeof *entry);
@@ -265,7 +263,7 @@ int tp_plain_lookup(struct tp_fs *fs, struct tp_plain *dir, const char *name, ui
         close(fd);
         return -ENOENT;
     }
-    return enter(fs, dir, name, alias, fd, &st, entry);
+    return enter_node(fs, dir, name, alias, fd, &st, entry);
 }
 
 int tp_plain_enter_open(struct tp_fs *fs, struct tp_plain *dir, const char *name, int fd,
@@ -283,16 +281,11 @@ int tp_plain_enter_open(struct tp_fs *fs, struct tp_plain *dir, const char *name
         close(held);
         return rc;
     }
-    return enter(fs, dir, name, 0, held, &st, entry);
-}
-
-bool tp_plain_same_time(const struct timespec *a, const struct timespec *b)
-{
-    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+    return enter_node(fs, dir, name, 0, held, &st, entry);
 }
 
 /* A file system stamps what happens within one tick of its clock alike. */
-bool tp_plain_is_settled(const struct timespec *stamp)
+bool tp_plain_is_stable(const struct timespec *stamp)
 {
     const int64_t tick = 20000000;
     struct timespec now;
@@ -303,13 +296,13 @@ bool tp_plain_is_settled(const struct timespec *stamp)
 
 /* Under the lock. The kernel may keep the pages of an earlier open when the file was not written to
  * since. */
-static bool unchanged(struct tp_plain *plain, const struct stat *st)
+static bool is_unchanged(struct tp_plain *plain, const struct stat *st)
 {
     bool same = plain->seen && plain->size == st->st_size &&
-                tp_plain_same_time(&plain->mtime, &st->st_mtim) &&
-                tp_plain_same_time(&plain->ctime, &st->st_ctim);
+                tp_same_time(&plain->mtime, &st->st_mtim) &&
+                tp_same_time(&plain->ctime, &st->st_ctim);
 
-    plain->seen = tp_plain_is_settled(&st->st_ctim);
+    plain->seen = tp_plain_is_stable(&st->st_ctim);
     plain->size = st->st_size;
     plain->mtime = st->st_mtim;
     plain->ctime = st->st_ctim;
@@ -324,13 +317,12 @@ void tp_plain_opened(fuse_req_t req, struct tp_plain *plain, int fd, const struc
     fi->fh = (uint64_t)fd;
     /* A writer learns from close() what failed. */
     fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY;
-    pthread_mutex_lock(&fs->lock);
-    fi->keep_cache = unchanged(plain, st);
+    TP_LOCK_SCOPE(&fs->lock);
+    fi->keep_cache = is_unchanged(plain, st);
     /* The kernel would go on appending to a backing file when the caller no more wants it. */
     if (!tp_pass_open(&fs->passthrough, req, &plain->pass, fi->flags & O_APPEND ? -1 : fd, fi))
         plain->writable += (fi->flags & O_ACCMODE) == O_RDWR;
     atomic_fetch_add(&fs->open_n, 1);
-    pthread_mutex_unlock(&fs->lock);
 }
 
 /* A packer gives its lease back as soon as it is asked, which the first try did. */
@@ -441,7 +433,7 @@ static int add_entry(struct tp_fs *fs, struct tp_listing *listing, bool top, int
     return tp_listing_add(listing, name, len, ino, type, false);
 }
 
-static int compare(const void *a, const void *b, void *names_arg)
+static int compare_names(const void *a, const void *b, void *names_arg)
 {
     const struct tp_listing_item *x = a, *y = b;
     const char *names = names_arg;
@@ -458,7 +450,7 @@ static void sort_and_merge(struct tp_listing *listing)
 
     if (listing->n == 0)
         return;
-    qsort_r(listing->items, listing->n, sizeof *listing->items, compare, listing->names.data);
+    qsort_r(listing->items, listing->n, sizeof *listing->items, compare_names, listing->names.data);
     for (size_t i = 0; i < listing->n; i++) {
         bool hidden =
             kept > 0 && listing->items[i].pack &&
@@ -508,7 +500,7 @@ static int read_snapshot(struct tp_fs *fs, const struct tp_plain *dir, struct tp
     }
     listing->mtime = st.st_mtim;
     listing->ctime = st.st_ctim;
-    listing->stands = tp_plain_is_settled(&st.st_mtim) && tp_plain_is_settled(&st.st_ctim);
+    listing->stands = tp_plain_is_stable(&st.st_mtim) && tp_plain_is_stable(&st.st_ctim);
     int rc = read_entries(fs, stream, dir == &fs->root, listing);
     closedir(stream);
     return rc;
@@ -567,16 +559,15 @@ static void plain_forget(struct tp_fs *fs, struct tp_node *node, uint64_t n)
 {
     struct tp_plain *plain = tp_as_plain(node);
 
-    pthread_mutex_lock(&fs->lock);
+    TP_LOCK_SCOPE(&fs->lock);
     node->lookups -= n;
     if (node->lookups == 0) {
-        struct tp_plain **at = bucket(fs, plain->ino);
+        struct tp_plain **at = bucket_of(fs, plain->ino);
         while (*at != plain)
             at = &(*at)->chain;
         *at = plain->chain;
         tp_plain_free(fs, plain);
     }
-    pthread_mutex_unlock(&fs->lock);
 }
 
 static int plain_getattr(struct tp_fs *fs, struct tp_node *node, struct stat *st, double *timeout)

@@ -49,9 +49,8 @@ void tp_plain_path(const struct tp_plain *plain, char out[TP_PROC_PATH_MAX]);
 
 /* The number that users see. */
 uint64_t tp_plain_number(const struct tp_fs *fs, const struct stat *st);
-bool tp_plain_same_time(const struct timespec *a, const struct timespec *b);
 /* Whether a change from now on would have another time than STAMP. */
-bool tp_plain_is_settled(const struct timespec *stamp);
+bool tp_plain_is_stable(const struct timespec *stamp);
 
 /* Whether this directory is no longer in DIR, or is being removed because a pack has its name. */
 bool tp_plain_is_removed(struct tp_fs *fs, const struct tp_plain *plain);

@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "fs/fs.h"
 
 /* Bytes that one request copies, which occupies a thread as long as it lasts. */
@@ -124,12 +125,8 @@ int tp_plain_fsync(const struct fuse_file_info *fi, bool data_only)
 
 int tp_plain_fsyncdir(struct tp_node *dir, bool data_only)
 {
-    int fd = openat(tp_as_plain(dir)->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = fd < 0 ? -errno : sync_fd(fd, data_only);
-
-    if (fd >= 0)
-        close(fd);
-    return rc;
+    tp_autoclose int fd = openat(tp_as_plain(dir)->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? -errno : sync_fd(fd, data_only);
 }
 
 int tp_plain_fallocate(const struct fuse_file_info *fi, int mode, off_t off, off_t len)
@@ -152,10 +149,8 @@ int tp_seek_in_data(off_t size, off_t *off, int whence)
  */
 static bool may_have_more(struct tp_fs *fs, const struct tp_plain *plain)
 {
-    pthread_mutex_lock(&fs->lock);
-    bool more = plain->writable > 0;
-    pthread_mutex_unlock(&fs->lock);
-    return more;
+    TP_LOCK_SCOPE(&fs->lock);
+    return plain->writable > 0;
 }
 
 int tp_plain_lseek(struct tp_fs *fs, struct tp_node *node, off_t *off, int whence,

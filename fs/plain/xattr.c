@@ -8,12 +8,13 @@
 #include <string.h>
 #include <sys/xattr.h>
 
+#include "base/cleanup.h"
 #include "fs/fs.h"
 #include "fs/status.h"
 
 static int get_status(struct tp_fs *fs, void *value, size_t size, size_t *len)
 {
-    struct tp_buffer text = {0};
+    tp_auto(tp_buffer_clear) struct tp_buffer text = {0};
     int rc = tp_status_write(fs, &text);
 
     if (rc == 0 && text.len > size)
@@ -22,7 +23,6 @@ static int get_status(struct tp_fs *fs, void *value, size_t size, size_t *len)
         memcpy(value, text.data, text.len);
         *len = text.len;
     }
-    tp_buffer_clear(&text);
     return rc;
 }
 

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "base/json.h"
+#include "base/json_write.h"
 
 /* The most memory that this process has had at a time, in bytes (VmHWM); 0: not known. */
 uint64_t tp_machine_peak_memory(void);

@@ -6,7 +6,7 @@
 #ifndef TP_OPTIMIZER_EVALUATE_REPORT_H
 #define TP_OPTIMIZER_EVALUATE_REPORT_H
 
-#include "base/json.h"
+#include "base/json_write.h"
 #include "optimizer/evaluate/perplexity.h"
 #include "optimizer/evaluate/timing.h"
 

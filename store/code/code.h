@@ -27,6 +27,9 @@ struct tp_code_source {
                    struct tp_error *err);
     void *arg;
 };
+
+/* --- encode.c --- */
+
 uint32_t tp_code_chunk_n(const struct tp_code_source *source);
 uint32_t tp_code_chunk_len(const struct tp_code_source *source, uint32_t chunk);
 
@@ -35,6 +38,9 @@ struct tp_code_options {
     bool allowed[TP_CODEC_COUNT];
     int level;
 };
+
+/* --- candidates.c --- */
+
 /*
  * From the name of a codec, NULL or "auto" for all of them; the general codec is allowed with any
  * but "raw". LEVEL 0 is the default. -EINVAL: there is no such codec, or it needs a base and
@@ -50,6 +56,9 @@ struct tp_coder {
     uint8_t *src;   /* of TP_CODED_CAP: samples */
     uint8_t *spare; /* likewise: a second place for coded bytes */
 };
+
+/* --- encode.c --- */
+
 int tp_coder_init(struct tp_coder *coder, struct tp_error *err);
 void tp_coder_clear(struct tp_coder *coder);
 
@@ -58,11 +67,14 @@ struct tp_trainer {
     enum tp_dtype dtype;
     struct tp_stats *stats[TP_CODEC_COUNT]; /* NULL: the codec was shown nothing */
 };
+
+/* --- train.c --- */
+
 /* Whether CODEC, which may be NULL, can be trained for tensors of this dtype. */
-bool tp_trainer_takes(const struct tp_codec *codec, enum tp_dtype dtype);
+bool tp_trainer_accepts(const struct tp_codec *codec, enum tp_dtype dtype);
 /* Show LEN bytes, and BASE those that predict them, which only some codecs look at. -ENOMEM. */
-int tp_trainer_show(struct tp_trainer *trainer, const struct tp_codec *codec, const void *src,
-                    const void *base, size_t len, struct tp_error *err);
+int tp_trainer_add(struct tp_trainer *trainer, const struct tp_codec *codec, const void *src,
+                   const void *base, size_t len, struct tp_error *err);
 /*
  * Append the tables of a codec that was shown something; BITS is the coded size of an element that
  * they promise. -ENOMEM.
@@ -98,6 +110,9 @@ struct tp_trained {
 int tp_train(const struct tp_code_source *source, const struct tp_code_options *options,
              uint32_t sample_most, struct tp_coder *coder, struct tp_trained *out,
              struct tp_error *err);
+
+/* --- candidates.c --- */
+
 /*
  * Move the PROMISES, one for each codec, that are near enough to the best to be candidates to OUT,
  * and clear the others. Returns the bytes that SOURCE takes by the best, tables included.
@@ -114,6 +129,9 @@ struct tp_coding {
     uint32_t cost;  /* LEN, and the tables that this chunk alone needs */
     uint8_t *bytes; /* of TP_CODED_CAP, the caller's; may be exchanged with the coder's spare */
 };
+
+/* --- encode.c --- */
+
 /*
  * Code chunk number CHUNK, whose bytes are SRC, into OUT. TRAINED is NULL for what is no tensor.
  * The source is asked only for what predicts the chunk.

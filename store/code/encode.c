@@ -2,7 +2,6 @@
 /* Coding one chunk by whatever makes it smallest. */
 #include <config.h>
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,7 +27,7 @@ int tp_coder_init(struct tp_coder *coder, struct tp_error *err)
     if (coder->scratch && coder->src && coder->spare)
         return 0;
     tp_coder_clear(coder);
-    return tp_fail(err, ENOMEM, "out of memory for coding");
+    return tp_oom(err);
 }
 
 void tp_coder_clear(struct tp_coder *coder)
@@ -66,7 +65,7 @@ static void take_smaller(struct tp_coding *out, struct tp_coder *coder,
 }
 
 /* Whether the bytes repeat every 64: only the general codec makes nothing of these. */
-static bool repeats(const uint8_t *src, uint32_t len)
+static bool has_period_64(const uint8_t *src, uint32_t len)
 {
     return len > 64 && memcmp(src, src + 64, len - 64) == 0;
 }
@@ -105,7 +104,8 @@ int tp_code_chunk(const struct tp_code_source *source, uint32_t chunk, const uin
                                           out->cost - tables, coder->scratch),
                          tables);
     }
-    if (options->allowed[general->id] && (!trained || trained->try_general || repeats(src, len)))
+    if (options->allowed[general->id] &&
+        (!trained || trained->try_general || has_period_64(src, len)))
         take_smaller(out, coder, general,
                      tp_code_general(options, coder, src, len, coder->spare, out->cost), 0);
     return 0;

@@ -2,7 +2,6 @@
 /* Training the codecs of a tensor on samples of it, and what each of them promises. */
 #include <config.h>
 
-#include <errno.h>
 #include <string.h>
 
 #include "store/code/code.h"
@@ -27,20 +26,20 @@ struct training {
     double general; /* the size of a sample by the general codec, relative to its own; 0: untried */
 };
 
-bool tp_trainer_takes(const struct tp_codec *codec, enum tp_dtype dtype)
+bool tp_trainer_accepts(const struct tp_codec *codec, enum tp_dtype dtype)
 {
     return codec && codec->needs_tables && codec->fits(dtype);
 }
 
-int tp_trainer_show(struct tp_trainer *trainer, const struct tp_codec *codec, const void *src,
-                    const void *base, size_t len, struct tp_error *err)
+int tp_trainer_add(struct tp_trainer *trainer, const struct tp_codec *codec, const void *src,
+                   const void *base, size_t len, struct tp_error *err)
 {
     struct tp_stats **stats = &trainer->stats[codec->id];
 
     if (!*stats)
         *stats = codec->stats_create(trainer->dtype);
     if (!*stats)
-        return tp_fail(err, ENOMEM, "out of memory for training");
+        return tp_oom(err);
     codec->stats_add(*stats, src, codec->needs_base ? base : NULL, len);
     return 0;
 }
@@ -50,7 +49,7 @@ int tp_trainer_finish(struct tp_trainer *trainer, const struct tp_codec *codec,
 {
     if (codec->stats_finish(trainer->stats[codec->id], tables, bits) < 0 ||
         tp_buffer_reserve(tables, TP_SLACK) < 0)
-        return tp_fail(err, ENOMEM, "out of memory for training");
+        return tp_oom(err);
     return 0;
 }
 
@@ -83,7 +82,8 @@ static void try_general(struct training *t, uint32_t len)
 }
 
 /* Show the sample to a codec: pieces of it, evenly spread, or all of it. */
-static int show(struct training *t, const struct tp_codec *codec, const uint8_t *base, uint32_t len)
+static int show_sample(struct training *t, const struct tp_codec *codec, const uint8_t *base,
+                       uint32_t len)
 {
     uint64_t bytes = (uint64_t)t->sample_n * t->source->chunk_size;
     uint32_t step =
@@ -92,8 +92,8 @@ static int show(struct training *t, const struct tp_codec *codec, const uint8_t 
     int rc = 0;
 
     for (uint32_t i = 0; rc == 0 && i < len; i += piece * step)
-        rc = tp_trainer_show(&t->trainer, codec, t->coder->src + i, base ? base + i : NULL,
-                             len - i < piece ? len - i : piece, t->err);
+        rc = tp_trainer_add(&t->trainer, codec, t->coder->src + i, base ? base + i : NULL,
+                            len - i < piece ? len - i : piece, t->err);
     return rc;
 }
 
@@ -122,7 +122,7 @@ static int add_sample(struct training *t, uint32_t i, bool first_pass)
         if (!t->takes_part[id])
             continue;
         if (tp_codec_worth(codec, source->dtype, t->coder->src, base, len))
-            rc = show(t, codec, base, len);
+            rc = show_sample(t, codec, base, len);
         else
             t->promises[id].partial = true;
     }
@@ -139,7 +139,8 @@ static int train_pass(struct training *t, bool with_base, bool first_pass)
     for (unsigned id = 0; id < TP_CODEC_COUNT; id++) {
         const struct tp_codec *codec = tp_codec_get(id);
 
-        t->takes_part[id] = t->options->allowed[id] && tp_trainer_takes(codec, t->source->dtype) &&
+        t->takes_part[id] = t->options->allowed[id] &&
+                            tp_trainer_accepts(codec, t->source->dtype) &&
                             codec->needs_base == with_base;
     }
     for (uint32_t i = 0; rc == 0 && i < t->sample_n; i++)

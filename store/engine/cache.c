@@ -31,7 +31,7 @@ static size_t window_max(const struct tp_cache *cache)
 
 /* Accesses of a block within so many of others are one: pieces of a request, readers side by
  * side. */
-static size_t correlated(const struct tp_cache *cache)
+static size_t correlated_max(const struct tp_cache *cache)
 {
     return cache->limit / 4 < 64 ? cache->limit / 4 : 64;
 }
@@ -47,8 +47,8 @@ static int make_tables(struct tp_cache *cache, size_t most)
         marks *= 2;
     cache->bucket_mask = buckets - 1;
     cache->mark_mask = marks - 1;
-    cache->buckets = tp_memory_cleared(buckets, sizeof(struct tp_block *));
-    cache->marks = tp_memory_cleared(marks, sizeof *cache->marks);
+    cache->buckets = tp_memory_alloc_cleared(buckets, sizeof(struct tp_block *));
+    cache->marks = tp_memory_alloc_cleared(marks, sizeof *cache->marks);
     return !cache->buckets || !cache->marks || tp_frequency_init(&cache->frequency, most) < 0
                ? -ENOMEM
                : 0;
@@ -208,7 +208,7 @@ static void free_slot(struct tp_cache *cache, struct tp_block *block)
     cache->free_blocks = block;
 }
 
-static void discard(struct tp_cache *cache, struct tp_block *block)
+static void discard_block(struct tp_cache *cache, struct tp_block *block)
 {
     list_remove(cache, block);
     table_remove(cache, block);
@@ -281,7 +281,7 @@ static void set_mark(struct tp_cache *cache, uint64_t hash)
     *mark_of(cache, hash) = (struct tp_mark){(uint32_t)(hash >> 32), (uint32_t)cache->clock};
 }
 
-bool tp_cache_pass(struct tp_cache *cache, const struct tp_block_key *key)
+bool tp_cache_skip(struct tp_cache *cache, const struct tp_block_key *key)
 {
     uint64_t hash = key_hash(key);
 
@@ -304,7 +304,7 @@ static void make_space(struct tp_cache *cache)
     if (!victim)
         return; /* all are held, and there may be more */
     set_mark(cache, victim->hash);
-    discard(cache, victim);
+    discard_block(cache, victim);
     cache->evicted++;
 }
 
@@ -320,7 +320,7 @@ static struct tp_block *new_block(struct tp_cache *cache)
     return block;
 }
 
-struct tp_block *tp_cache_take(struct tp_cache *cache, const struct tp_block_key *key)
+struct tp_block *tp_cache_add(struct tp_cache *cache, const struct tp_block_key *key)
 {
     uint64_t hash = key_hash(key);
     bool again = is_marked(cache, hash);
@@ -358,20 +358,21 @@ void tp_cache_touch(struct tp_cache *cache, struct tp_block *block)
 {
     cache->clock++;
     /* The reader that it was prefetched for was counted then. */
-    if (!block->prefetched && cache->clock - block->touched > correlated(cache))
+    if (!block->prefetched && cache->clock - block->touched > correlated_max(cache))
         tp_frequency_add(&cache->frequency, block->hash);
     tp_cache_set_prefetched(cache, block, false);
     block->touched = cache->clock;
 }
 
-void tp_cache_give(struct tp_cache *cache, struct tp_block *block, uint32_t len)
+void tp_cache_note_given(struct tp_cache *cache, struct tp_block *block, uint32_t len)
 {
     block->given = len < block->len - block->given ? block->given + len : block->len;
     if (block->given == block->len && !block->wanted)
         set_queue(cache, block, TP_QUEUE_SPENT);
 }
 
-void tp_cache_use(struct tp_cache *cache, struct tp_block *block, const struct tp_sharing *sharing)
+void tp_cache_note_shared(struct tp_cache *cache, struct tp_block *block,
+                          const struct tp_sharing *sharing)
 {
     block->had |= sharing->self;
     /* Of what a single reader comes back for the frequency decides. */
@@ -412,7 +413,7 @@ void tp_cache_forget(struct tp_cache *cache, const uint8_t pack_id[TP_SHA256_LEN
         for (struct tp_block *block = cache->list[queue].newest, *next; block; block = next) {
             next = block->next;
             if (memcmp(block->key.pack_id, pack_id, TP_SHA256_LEN) == 0)
-                discard(cache, block);
+                discard_block(cache, block);
         }
 }
 
@@ -439,7 +440,7 @@ int tp_cache_resize(struct tp_cache *cache, size_t most, size_t limit)
             victim = choose_victim(cache);
         if (!victim)
             break;
-        discard(cache, victim);
+        discard_block(cache, victim);
         cache->evicted++;
     }
     return 0;

@@ -115,18 +115,19 @@ void tp_cache_clear(struct tp_cache *cache);
 struct tp_block *tp_cache_find(const struct tp_cache *cache, const struct tp_block_key *key);
 /* A BUSY block of this key with one reference, in a free slot or in that of a spent or the least
  * worthy block. There must be a slot that is free or not pinned. */
-struct tp_block *tp_cache_take(struct tp_cache *cache, const struct tp_block_key *key);
+struct tp_block *tp_cache_add(struct tp_cache *cache, const struct tp_block_key *key);
 /* Count an access by a reader or by a decoding. */
 void tp_cache_touch(struct tp_cache *cache, struct tp_block *block);
 /* The block was prefetched, or no longer awaits its reader. */
 void tp_cache_set_prefetched(struct tp_cache *cache, struct tp_block *block, bool prefetched);
 /* LEN bytes of a block that is held went to a reader that keeps them. */
-void tp_cache_give(struct tp_cache *cache, struct tp_block *block, uint32_t len);
+void tp_cache_note_given(struct tp_cache *cache, struct tp_block *block, uint32_t len);
 /* A block of a base, which is held, was given to one of the models that share it. */
-void tp_cache_use(struct tp_cache *cache, struct tp_block *block, const struct tp_sharing *sharing);
+void tp_cache_note_shared(struct tp_cache *cache, struct tp_block *block,
+                          const struct tp_sharing *sharing);
 /* Whether a block of this key had better not be kept: it is not there, and was not asked for
  * lately. If it is asked for again, it counts as dropped. */
-bool tp_cache_pass(struct tp_cache *cache, const struct tp_block_key *key);
+bool tp_cache_skip(struct tp_cache *cache, const struct tp_block_key *key);
 /* Whether a block of this key was there and was dropped, at CLOCK or later. */
 bool tp_cache_is_dropped(const struct tp_cache *cache, const struct tp_block_key *key,
                          uint64_t clock);

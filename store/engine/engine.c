@@ -2,6 +2,7 @@
 /* The engine as its users see it: creating and destroying, getting blocks, statistics. */
 #include <config.h>
 
+#include "base/cleanup.h"
 #include "base/cpu.h"
 #include "store/engine/engine.h"
 
@@ -29,7 +30,7 @@
 #define WORKS_BESIDE 8u
 
 /* The address space for MOST may be refused where that of BYTES is not. */
-static int reserve(struct tp_engine *engine, uint64_t most, uint64_t bytes, uint64_t first)
+static int reserve_space(struct tp_engine *engine, uint64_t most, uint64_t bytes, uint64_t first)
 {
     int rc = -ENOMEM;
 
@@ -50,7 +51,7 @@ int tp_engine_create(const struct tp_engine_options *options, struct tp_engine *
 
     *out = NULL;
     if (!engine)
-        return tp_fail(err, ENOMEM, "out of memory for the decode engine");
+        return tp_oom(err);
     pthread_mutex_init(&engine->lock, NULL);
     pthread_cond_init(&engine->work_free, NULL);
 
@@ -69,7 +70,7 @@ int tp_engine_create(const struct tp_engine_options *options, struct tp_engine *
     if (engine->floor > bytes / TP_SLOT_BYTES)
         engine->floor = bytes / TP_SLOT_BYTES;
     if (!engine->works ||
-        reserve(engine, options->cache_most, bytes, first < bytes ? first : bytes) < 0) {
+        reserve_space(engine, options->cache_most, bytes, first < bytes ? first : bytes) < 0) {
         tp_fail(err, ENOMEM, "cannot reserve %llu bytes for decoded blocks",
                 (unsigned long long)bytes);
         goto fail;
@@ -132,7 +133,7 @@ int tp_engine_get_many(struct tp_engine *engine, struct tp_pack *pack, const uin
 
     if (n > tp_engine_get_max(engine))
         return tp_fail(err, E2BIG, "%u blocks at once are more than the cache can hold", n);
-    pthread_mutex_lock(&engine->lock);
+    TP_LOCK_SCOPE(&engine->lock);
     tp_space_reserve(engine, space);
     tp_operation_begin(&operation, engine, space);
     if (n > 1)
@@ -145,7 +146,6 @@ int tp_engine_get_many(struct tp_engine *engine, struct tp_pack *pack, const uin
     while (rc < 0 && got > 0)
         tp_flight_release(engine, out[--got]);
     tp_operation_end(&operation);
-    pthread_mutex_unlock(&engine->lock);
     return rc;
 }
 
@@ -169,26 +169,23 @@ void tp_block_release(struct tp_block *block)
 {
     struct tp_engine *engine = block->engine;
 
-    pthread_mutex_lock(&engine->lock);
+    TP_LOCK_SCOPE(&engine->lock);
     tp_flight_release(engine, block);
-    pthread_mutex_unlock(&engine->lock);
 }
 
 void tp_block_release_given(struct tp_block *block, uint32_t len)
 {
     struct tp_engine *engine = block->engine;
 
-    pthread_mutex_lock(&engine->lock);
-    tp_cache_give(&engine->cache, block, len);
+    TP_LOCK_SCOPE(&engine->lock);
+    tp_cache_note_given(&engine->cache, block, len);
     tp_flight_release(engine, block);
-    pthread_mutex_unlock(&engine->lock);
 }
 
 void tp_engine_forget(struct tp_engine *engine, const struct tp_pack *pack)
 {
-    pthread_mutex_lock(&engine->lock);
+    TP_LOCK_SCOPE(&engine->lock);
     tp_cache_forget(&engine->cache, tp_pack_get_id(pack));
-    pthread_mutex_unlock(&engine->lock);
 }
 
 int tp_engine_set_cache(struct tp_engine *engine, uint64_t cache_bytes, struct tp_error *err)
@@ -200,33 +197,30 @@ int tp_engine_set_cache(struct tp_engine *engine, uint64_t cache_bytes, struct t
                        (unsigned long long)cache_bytes,
                        (unsigned long long)engine->floor * TP_SLOT_BYTES,
                        (unsigned long long)engine->cache.slots * TP_SLOT_BYTES);
-    pthread_mutex_lock(&engine->lock);
+    TP_LOCK_SCOPE(&engine->lock);
     size_t limit = engine->cache.limit > first ? engine->cache.limit : first;
     int rc = tp_cache_resize(&engine->cache, most, limit < most ? limit : most);
     /* There may be enough now for an operation that waits. */
     tp_space_release(engine, 0);
-    pthread_mutex_unlock(&engine->lock);
     return rc < 0 ? tp_fail(err, -rc, "out of memory for a larger cache") : 0;
 }
 
 void tp_engine_set_prefetch(struct tp_engine *engine, uint64_t bytes)
 {
-    pthread_mutex_lock(&engine->lock);
+    TP_LOCK_SCOPE(&engine->lock);
     engine->prefetch_most = (size_t)(bytes / TP_SLOT_BYTES);
-    pthread_mutex_unlock(&engine->lock);
 }
 
 uint64_t tp_engine_get_prefetch(struct tp_engine *engine)
 {
-    pthread_mutex_lock(&engine->lock);
+    TP_LOCK_SCOPE(&engine->lock);
     size_t blocks = tp_prefetch_max(engine);
-    pthread_mutex_unlock(&engine->lock);
     return (uint64_t)blocks * TP_SLOT_BYTES;
 }
 
 void tp_engine_get_stats(struct tp_engine *engine, struct tp_engine_stats *out)
 {
-    pthread_mutex_lock(&engine->lock);
+    TP_LOCK_SCOPE(&engine->lock);
     *out = engine->stats;
     out->evicted_blocks = engine->cache.evicted;
     out->cached_bytes = (uint64_t)engine->cache.filled * TP_SLOT_BYTES;
@@ -236,5 +230,4 @@ void tp_engine_get_stats(struct tp_engine *engine, struct tp_engine_stats *out)
     out->reserved_blocks = engine->space.reserved;
     out->queued_chunks = engine->queued;
     out->decoding_threads = engine->work_made - engine->work_n;
-    pthread_mutex_unlock(&engine->lock);
 }

@@ -58,10 +58,16 @@ int tp_engine_get_many(struct tp_engine *engine, struct tp_pack *pack, const uin
                        unsigned n, struct tp_block **out, struct tp_error *err);
 unsigned tp_engine_get_max(const struct tp_engine *engine);
 
-/* Start decoding chunks [FIRST, FIRST + N) in the background, as far as the cache's budget allows;
- * how many of them are decoded or on their way. */
+/* --- prefetch.c --- */
+
+/*
+ * Start decoding chunks [FIRST, FIRST + N) in the background, as far as the cache's budget allows.
+ * Returns how many of them are decoded already or will be.
+ */
 uint32_t tp_engine_prefetch(struct tp_engine *engine, struct tp_pack *pack, uint32_t first,
                             uint32_t n);
+
+/* --- engine.c --- */
 
 /* Forget every block of PACK that nobody holds. */
 void tp_engine_forget(struct tp_engine *engine, const struct tp_pack *pack);

@@ -18,7 +18,8 @@
  *    no order leads back from a base. So of all threads with BUSY blocks one waits for no block; it
  *    has its space and its work, and goes on.
  *
- * What tp_decode_apart decodes is in nobody's reach: no thread waits for it, and it waits for none.
+ * What tp_decode_privately decodes is in nobody's reach: no thread waits for it, and it waits for
+ * none.
  */
 #ifndef TP_STORE_ENGINE_IMPL_H
 #define TP_STORE_ENGINE_IMPL_H
@@ -75,11 +76,15 @@ struct tp_operation {
  * predicts, and one that predicts that from the same pack. */
 #define TP_SPACE_BELOW (2 * TP_BASE_DEPTH_MAX + 1)
 
+/* --- space.c --- */
+
 /* Blocks that decoding CHUNKS chunks of this pack holds at once. */
 size_t tp_space_needed(const struct tp_pack *pack, unsigned chunks);
 void tp_space_reserve(struct tp_engine *engine, size_t units);
 bool tp_space_try(struct tp_engine *engine, size_t units);
 void tp_space_release(struct tp_engine *engine, size_t units);
+
+/* --- flight.c --- */
 
 /* All under the lock, which flight_get leaves while it decodes or waits. */
 void tp_operation_begin(struct tp_operation *operation, struct tp_engine *engine, size_t space);
@@ -90,6 +95,8 @@ int tp_flight_get(struct tp_operation *operation, struct tp_pack *pack, uint32_t
                   bool prefetch, struct tp_block **out, struct tp_error *err);
 /* Drop a reference and the space that it took. */
 void tp_flight_release(struct tp_engine *engine, struct tp_block *block);
+
+/* --- prefetch.c --- */
 
 /* At most so many blocks are to be prefetched, or are prefetched and not yet read. */
 size_t tp_prefetch_max(const struct tp_engine *engine);

@@ -9,12 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "store/pack/decode.h"
 #include "store/pack/pack_internal.h"
 
-static int get(struct tp_operation *operation, struct tp_pack *pack, uint32_t chunk, unsigned level,
-               bool prefetch, struct tp_block **out, struct tp_error *err);
+static int get_block(struct tp_operation *operation, struct tp_pack *pack, uint32_t chunk,
+                     unsigned level, bool prefetch, struct tp_block **out, struct tp_error *err);
 
 void tp_operation_begin(struct tp_operation *operation, struct tp_engine *engine, size_t space)
 {
@@ -84,8 +85,8 @@ void tp_flight_release(struct tp_engine *engine, struct tp_block *block)
 }
 
 /* A block that is there or on its way. */
-static int join(struct tp_operation *operation, struct tp_block *block, struct tp_block **out,
-                struct tp_error *err)
+static int join_flight(struct tp_operation *operation, struct tp_block *block,
+                       struct tp_block **out, struct tp_error *err)
 {
     struct tp_engine *engine = operation->engine;
 
@@ -99,8 +100,7 @@ static int join(struct tp_operation *operation, struct tp_block *block, struct t
         engine->stats.hits++;
     }
     if (block->state == TP_BLOCK_FAILED) {
-        int rc = block->error ? block->error->code
-                              : tp_fail(err, ENOMEM, "out of memory while a chunk was decoded");
+        int rc = block->error ? block->error->code : tp_oom(err);
         if (err && block->error)
             *err = *block->error;
         tp_flight_release(engine, block);
@@ -123,12 +123,12 @@ static void keep_error(struct tp_block *block, const struct tp_error *why)
  * Whether to decode a chunk of a base without a block: only the chunk that is being decoded needs
  * it, and nobody asked for it lately.
  */
-static bool pass(struct tp_engine *engine, struct tp_pack *pack, uint32_t chunk)
+static bool needs_no_block(struct tp_engine *engine, struct tp_pack *pack, uint32_t chunk)
 {
     struct tp_block_key key;
 
     tp_flight_key(pack, chunk, &key);
-    if (!tp_cache_pass(&engine->cache, &key))
+    if (!tp_cache_skip(&engine->cache, &key))
         return false;
     engine->stats.misses++;
     engine->stats.decoded_blocks++;
@@ -155,14 +155,14 @@ static int get_needed(struct tp_operation *operation, const struct tp_chunk_plan
     pthread_mutex_lock(&engine->lock);
     sharing =
         tp_sharers_note(&engine->sharers, tp_pack_get_id(plan->from), tp_pack_get_id(plan->pack));
-    apart = once && sharing.alone && pass(engine, plan->from, chunk);
+    apart = once && sharing.alone && needs_no_block(engine, plan->from, chunk);
     if (!apart)
-        rc = get(operation, plan->from, chunk, plan->level + 1, false, block, err);
+        rc = get_block(operation, plan->from, chunk, plan->level + 1, false, block, err);
     if (rc == 0 && !apart && once)
-        tp_cache_use(&engine->cache, *block, &sharing);
+        tp_cache_note_shared(&engine->cache, *block, &sharing);
     pthread_mutex_unlock(&engine->lock);
     if (apart)
-        return tp_decode_apart(plan->from, chunk, plan->work, plan->level, data, err);
+        return tp_decode_privately(plan->from, chunk, plan->work, plan->level, data, err);
     if (rc == 0)
         *data = (*block)->data;
     return rc;
@@ -173,14 +173,13 @@ static void put_needed(struct tp_operation *operation, struct tp_block *block)
 {
     if (!block)
         return;
-    pthread_mutex_lock(&operation->engine->lock);
+    TP_LOCK_SCOPE(&operation->engine->lock);
     tp_cache_unpin(&operation->engine->cache, block);
     operation->space++;
-    pthread_mutex_unlock(&operation->engine->lock);
 }
 
-static int carry_out(struct tp_operation *operation, struct tp_chunk_plan *plan,
-                     struct tp_error *err)
+static int decode_from_blocks(struct tp_operation *operation, struct tp_chunk_plan *plan,
+                              struct tp_error *err)
 {
     struct tp_block *block = NULL;
     struct tp_part part;
@@ -201,12 +200,12 @@ static int carry_out(struct tp_operation *operation, struct tp_chunk_plan *plan,
 }
 
 /* Under the lock, which is left meanwhile. */
-static int decode(struct tp_operation *operation, struct tp_pack *pack, uint32_t chunk,
-                  unsigned level, bool prefetch, const struct tp_block_key *key,
-                  struct tp_block **out, struct tp_error *err)
+static int decode_block(struct tp_operation *operation, struct tp_pack *pack, uint32_t chunk,
+                        unsigned level, bool prefetch, const struct tp_block_key *key,
+                        struct tp_block **out, struct tp_error *err)
 {
     struct tp_engine *engine = operation->engine;
-    struct tp_block *block = tp_cache_take(&engine->cache, key);
+    struct tp_block *block = tp_cache_add(&engine->cache, key);
     struct tp_chunk_plan plan = {.pack = pack,
                                  .chunk = chunk,
                                  .dst = block->data,
@@ -223,7 +222,7 @@ static int decode(struct tp_operation *operation, struct tp_pack *pack, uint32_t
     pthread_mutex_unlock(&engine->lock);
 
     nsec = level == 0 ? tp_clock_nsec(CLOCK_THREAD_CPUTIME_ID) : 0;
-    rc = carry_out(operation, &plan, &why);
+    rc = decode_from_blocks(operation, &plan, &why);
     if (level == 0)
         nsec = tp_clock_nsec(CLOCK_THREAD_CPUTIME_ID) - nsec;
 
@@ -253,8 +252,8 @@ static int decode(struct tp_operation *operation, struct tp_pack *pack, uint32_t
 }
 
 /* LEVEL: as in struct tp_chunk_plan. */
-static int get(struct tp_operation *operation, struct tp_pack *pack, uint32_t chunk, unsigned level,
-               bool prefetch, struct tp_block **out, struct tp_error *err)
+static int get_block(struct tp_operation *operation, struct tp_pack *pack, uint32_t chunk,
+                     unsigned level, bool prefetch, struct tp_block **out, struct tp_error *err)
 {
     struct tp_engine *engine = operation->engine;
     const uint32_t asked = chunk;
@@ -271,8 +270,8 @@ static int get(struct tp_operation *operation, struct tp_pack *pack, uint32_t ch
     for (;;) {
         struct tp_block *block = tp_cache_find(&engine->cache, &key);
         if (block || operation->work) {
-            int rc = block ? join(operation, block, out, err)
-                           : decode(operation, in, chunk, level, prefetch, &key, out, err);
+            int rc = block ? join_flight(operation, block, out, err)
+                           : decode_block(operation, in, chunk, level, prefetch, &key, out, err);
             /* A base's, or one for several places. */
             if (rc == 0 && (level > 0 || in != pack || chunk != asked))
                 (*out)->wanted = true;
@@ -281,12 +280,12 @@ static int get(struct tp_operation *operation, struct tp_pack *pack, uint32_t ch
         /* Others may decode the block while this waits: look again afterwards. */
         operation->work = take_work(engine);
         if (!operation->work)
-            return tp_fail(err, ENOMEM, "out of memory for decoding");
+            return tp_oom(err);
     }
 }
 
 int tp_flight_get(struct tp_operation *operation, struct tp_pack *pack, uint32_t chunk,
                   bool prefetch, struct tp_block **out, struct tp_error *err)
 {
-    return get(operation, pack, chunk, 0, prefetch, out, err);
+    return get_block(operation, pack, chunk, 0, prefetch, out, err);
 }

@@ -20,7 +20,7 @@ int tp_frequency_init(struct tp_frequency *frequency, size_t n)
 
     while (words < n)
         words *= 2;
-    frequency->table = tp_memory_cleared(words, sizeof *frequency->table);
+    frequency->table = tp_memory_alloc_cleared(words, sizeof *frequency->table);
     if (!frequency->table)
         return -ENOMEM;
     frequency->mask = words - 1;
@@ -36,8 +36,8 @@ void tp_frequency_clear(struct tp_frequency *frequency)
 }
 
 /* The word, and the counter within it, of a key in one row. */
-static size_t place(const struct tp_frequency *frequency, uint64_t hash, unsigned row,
-                    unsigned *shift)
+static size_t counter_place(const struct tp_frequency *frequency, uint64_t hash, unsigned row,
+                            unsigned *shift)
 {
     static const uint64_t odd[ROWS] = {0x9e3779b97f4a7c15u, 0xc2b2ae3d27d4eb4fu,
                                        0x165667b19e3779f9u, 0xd6e8feb86659fd93u};
@@ -47,7 +47,7 @@ static size_t place(const struct tp_frequency *frequency, uint64_t hash, unsigne
     return (size_t)(mixed >> 20) & frequency->mask;
 }
 
-static void halve(struct tp_frequency *frequency)
+static void halve_counters(struct tp_frequency *frequency)
 {
     for (size_t i = 0; i <= frequency->mask; i++)
         frequency->table[i] = (frequency->table[i] >> 1) & 0x7777777777777777u;
@@ -58,12 +58,12 @@ void tp_frequency_add(struct tp_frequency *frequency, uint64_t hash)
 {
     for (unsigned row = 0; row < ROWS; row++) {
         unsigned shift;
-        uint64_t *word = &frequency->table[place(frequency, hash, row, &shift)];
+        uint64_t *word = &frequency->table[counter_place(frequency, hash, row, &shift)];
         if (((*word >> shift) & COUNT_MAX) != COUNT_MAX)
             *word += (uint64_t)1 << shift;
     }
     if (++frequency->seen >= frequency->period)
-        halve(frequency);
+        halve_counters(frequency);
 }
 
 unsigned tp_frequency_get(const struct tp_frequency *frequency, uint64_t hash)
@@ -72,7 +72,7 @@ unsigned tp_frequency_get(const struct tp_frequency *frequency, uint64_t hash)
 
     for (unsigned row = 0; row < ROWS; row++) {
         unsigned shift;
-        uint64_t word = frequency->table[place(frequency, hash, row, &shift)];
+        uint64_t word = frequency->table[counter_place(frequency, hash, row, &shift)];
         unsigned count = (unsigned)(word >> shift) & COUNT_MAX;
         if (count < least)
             least = count;

@@ -2,6 +2,7 @@
 /* Decoding before a reader asks, by the pool: where there is no space it does not wait for any. */
 #include <config.h>
 
+#include "base/cleanup.h"
 #include "store/engine/engine_impl.h"
 #include "store/pack/pack_internal.h"
 
@@ -65,7 +66,7 @@ static void decode_requested(struct prefetch *request)
 
 static void serve_request(void *arg)
 {
-    struct prefetch *request = arg;
+    tp_autofree struct prefetch *request = arg;
     struct tp_engine *engine = request->engine;
 
     pthread_mutex_lock(&engine->lock);
@@ -74,7 +75,6 @@ static void serve_request(void *arg)
         engine->queued--;
     pthread_mutex_unlock(&engine->lock);
     tp_pack_close(request->pack);
-    free(request);
 }
 
 bool tp_prefetch_submit(struct tp_engine *engine, struct tp_pack *pack, uint32_t chunk, bool urgent)
@@ -99,7 +99,7 @@ uint32_t tp_engine_prefetch(struct tp_engine *engine, struct tp_pack *pack, uint
 {
     uint32_t i;
 
-    pthread_mutex_lock(&engine->lock);
+    TP_LOCK_SCOPE(&engine->lock);
     for (i = 0; i < n && engine->queued + engine->cache.prefetched < tp_prefetch_max(engine); i++) {
         struct tp_pack *in = pack;
         uint32_t chunk = first + i;
@@ -110,6 +110,5 @@ uint32_t tp_engine_prefetch(struct tp_engine *engine, struct tp_pack *pack, uint
             !tp_prefetch_submit(engine, pack, first + i, false))
             break;
     }
-    pthread_mutex_unlock(&engine->lock);
     return i;
 }

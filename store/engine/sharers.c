@@ -11,7 +11,7 @@
 enum { LATELY = 256 };
 
 /* The id is a SHA-256: its first bytes are as good as all. */
-static uint64_t prefix(const uint8_t *id)
+static uint64_t id_prefix(const uint8_t *id)
 {
     uint64_t out;
 
@@ -57,14 +57,14 @@ static unsigned place_of(const struct tp_sharers_base *entry, uint64_t reader)
 struct tp_sharing tp_sharers_note(struct tp_sharers *sharers, const uint8_t *base,
                                   const uint8_t *reader)
 {
-    struct tp_sharers_base *entry = entry_of(sharers, prefix(base));
+    struct tp_sharers_base *entry = entry_of(sharers, id_prefix(base));
     struct tp_sharing sharing = {0};
 
     entry->clock++;
     entry->touched = ++sharers->clock;
-    unsigned place = place_of(entry, prefix(reader));
+    unsigned place = place_of(entry, id_prefix(reader));
     if (place < TP_SHARERS_READERS) {
-        entry->readers[place] = prefix(reader);
+        entry->readers[place] = id_prefix(reader);
         entry->asked[place] = entry->clock;
         sharing.self = (uint8_t)(1u << place);
     }

@@ -14,7 +14,7 @@ size_t tp_space_needed(const struct tp_pack *pack, unsigned chunks)
     return units;
 }
 
-static size_t available(const struct tp_engine *engine)
+static size_t available_space(const struct tp_engine *engine)
 {
     /* The cache may have become smaller. */
     return engine->cache.most > engine->space.reserved ? engine->cache.most - engine->space.reserved
@@ -23,7 +23,7 @@ static size_t available(const struct tp_engine *engine)
 
 bool tp_space_try(struct tp_engine *engine, size_t units)
 {
-    if (engine->space.first || available(engine) < units)
+    if (engine->space.first || available_space(engine) < units)
         return false;
     engine->space.reserved += units;
     return true;
@@ -48,11 +48,11 @@ void tp_space_reserve(struct tp_engine *engine, size_t units)
 }
 
 /* Wake the waiters that came first, as long as there is space for them. */
-static void grant(struct tp_engine *engine)
+static void grant_waiting(struct tp_engine *engine)
 {
     struct tp_space *space = &engine->space;
 
-    while (space->first && available(engine) >= space->first->units) {
+    while (space->first && available_space(engine) >= space->first->units) {
         struct tp_space_waiter *waiter = space->first;
         space->first = waiter->next;
         if (!space->first)
@@ -66,5 +66,5 @@ static void grant(struct tp_engine *engine)
 void tp_space_release(struct tp_engine *engine, size_t units)
 {
     engine->space.reserved -= units;
-    grant(engine);
+    grant_waiting(engine);
 }

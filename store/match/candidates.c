@@ -7,11 +7,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "store/match/search_impl.h"
 #include "store/names.h"
 #include "store/place.h"
 #include "tensor/modeldir.h"
+#include "tensor/is_model.h"
 
 /* Fewer shared bytes than this part of the model, and a candidate is not looked at. */
 #define SHARED_MIN 0.05
@@ -30,24 +32,19 @@ void tp_base_candidate_clear(struct tp_base_candidate *c)
 static int open_candidate(struct tp_base_search *s, const struct tp_base_candidate *c,
                           struct tp_model **out, struct tp_error *err)
 {
-    struct tp_pack *pack = NULL;
-    char *path = NULL;
+    tp_autopack struct tp_pack *pack = NULL;
     int rc = s->cancel && atomic_load(s->cancel) ? tp_fail(err, ECANCELED, "cancelled") : 0;
     if (rc)
         return rc;
     if (c->kind == TP_MODEL_PLAIN) {
-        if (asprintf(&path, "%s/%s", tp_store_dir(s->store), c->name) < 0)
-            return tp_fail(err, ENOMEM, "out of memory");
-        rc = tp_model_open(path, NULL, out, err);
-        free(path);
-        return rc;
+        tp_autofree char *path = tp_path_join(tp_store_dir(s->store), c->name, "");
+        return path ? tp_model_open(path, NULL, out, err) : tp_oom(err);
     }
     rc = tp_store_open_pack(s->store, c->name, &pack, err);
     if (!rc && tp_pack_base_error(pack)[0])
         rc = tp_fail(err, ENOLINK, "%s", tp_pack_base_error(pack));
     if (!rc)
         rc = tp_model_open_pack(pack, NULL, out, err);
-    tp_pack_close(pack);
     return rc;
 }
 
@@ -77,10 +74,9 @@ static bool rests_on_these(struct tp_base_search *s, const struct tp_base_candid
         return false;
     for (struct tp_pack *p = pack; p && !found; p = tp_pack_base(p)) {
         const char *file = tp_path_name(tp_pack_path(p));
-        char *name = strndup(file, tp_place_name_len(file));
+        tp_autofree char *name = strndup(file, tp_place_name_len(file));
 
         found = name && (is_self(s, name) || is_waiting(s, name));
-        free(name);
     }
     tp_pack_close(pack);
     return found;
@@ -98,7 +94,8 @@ static double promise_of(const struct tp_base_candidate *c)
 
 /* One look: what the candidate shares, how deep its chain is, and a glance at its weights. Where it
  * can be no base it is forgotten again, which is no failure. */
-static int examine(struct tp_base_search *s, struct tp_base_candidate *c, struct tp_error *err)
+static int examine_candidate(struct tp_base_search *s, struct tp_base_candidate *c,
+                             struct tp_error *err)
 {
     struct tp_hints hints;
     struct tp_error why = {0};
@@ -114,7 +111,7 @@ static int examine(struct tp_base_search *s, struct tp_base_candidate *c, struct
         return 0;
     }
     if (!rc)
-        rc = tp_glance_look(s->glance, c->model, &c->pairs, &c->sight, &why);
+        rc = tp_glance_read_base(s->glance, c->model, &c->pairs, &c->sight, &why);
     if (rc) {
         if (!TP_MATCH_IS_FINAL(rc))
             tp_log(TP_LOG_WARNING, "'%s' cannot serve as a base: %s", c->name, why.message);
@@ -141,14 +138,12 @@ static bool is_candidate(const struct tp_base_search *s, const struct tp_store_m
         return false;
     if (model->kind != TP_MODEL_PLAIN)
         return true;
-    char *path = tp_path_join(tp_store_dir(s->store), model->name, "");
-    bool is = path && !lstat(path, &st) && !S_ISLNK(st.st_mode) && tp_modeldir_is_model(path);
-    free(path);
-    return is;
+    tp_autofree char *path = tp_path_join(tp_store_dir(s->store), model->name, "");
+    return path && !lstat(path, &st) && !S_ISLNK(st.st_mode) && tp_modeldir_is_model(path);
 }
 
 /* Those named, the most promising, short chains. */
-static bool goes_before(const struct tp_base_candidate *a, const struct tp_base_candidate *b)
+static bool is_more_promising(const struct tp_base_candidate *a, const struct tp_base_candidate *b)
 {
     if (!a->named != !b->named)
         return a->named != NULL;
@@ -165,7 +160,7 @@ static bool goes_before(const struct tp_base_candidate *a, const struct tp_base_
 static void put_on_list(struct tp_base_search *s, struct tp_base_candidate *c)
 {
     size_t at = s->listed;
-    while (at > 0 && goes_before(c, &s->all[at - 1]))
+    while (at > 0 && is_more_promising(c, &s->all[at - 1]))
         at--;
     if (at == TP_SHORTLIST) {
         tp_base_candidate_clear(c);
@@ -192,7 +187,7 @@ int tp_candidates_list(struct tp_base_search *s, struct tp_error *err)
         if (s->packs_only && c.kind != TP_MODEL_PACK && !is_waiting(s, models[i].name))
             continue;
         c.name = strdup(models[i].name);
-        rc = c.name ? examine(s, &c, err) : tp_fail(err, ENOMEM, "out of memory");
+        rc = c.name ? examine_candidate(s, &c, err) : tp_oom(err);
         if (rc || !c.model)
             continue;
         put_on_list(s, &c);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "codec/convert.h"
 #include "store/code/code.h"
 #include "store/match/fit.h"
@@ -57,8 +58,8 @@ uint64_t tp_distance_count(enum tp_dtype dtype, const void *a, const void *b, si
 }
 
 /* Show a place to all codecs; where nothing differs, only to those without a base. */
-static int show(struct sampler *s, enum tp_dtype dtype, size_t len, bool equal,
-                struct tp_error *err)
+static int show_sample(struct sampler *s, enum tp_dtype dtype, size_t len, bool equal,
+                       struct tp_error *err)
 {
     int rc = 0;
 
@@ -66,8 +67,8 @@ static int show(struct sampler *s, enum tp_dtype dtype, size_t len, bool equal,
     for (unsigned id = 0; rc == 0 && id < TP_CODEC_COUNT; id++) {
         const struct tp_codec *codec = tp_codec_get(id);
 
-        if (tp_trainer_takes(codec, dtype) && !(codec->needs_base && equal))
-            rc = tp_trainer_show(&s->trainer, codec, s->src, s->ref, len, err);
+        if (tp_trainer_accepts(codec, dtype) && !(codec->needs_base && equal))
+            rc = tp_trainer_add(&s->trainer, codec, s->src, s->ref, len, err);
     }
     return rc;
 }
@@ -88,7 +89,7 @@ static int sample_place(struct sampler *s, const struct tp_model_tensor *t,
     s->seen += len;
     if (!changed)
         s->equal += len;
-    return show(s, t->dtype, len, !changed, err);
+    return show_sample(s, t->dtype, len, !changed, err);
 }
 
 /*
@@ -165,7 +166,7 @@ static int sample_all(struct sampler *s, uint64_t matched, struct tp_error *err)
     return 0;
 }
 
-static void conclude(const struct sampler *s, struct tp_distance *out)
+static void compute_distance(const struct sampler *s, struct tp_distance *out)
 {
     double sampled = s->sampled ? (double)s->sampled : 1;
     double total = s->model->tensor_bytes ? (double)s->model->tensor_bytes : 1;
@@ -180,11 +181,11 @@ static void conclude(const struct sampler *s, struct tp_distance *out)
 int tp_distance_sample(struct tp_model *model, struct tp_model *base, const struct tp_pairs *pairs,
                        struct tp_distance *out, struct tp_error *err)
 {
-    struct sampler *s = calloc(1, sizeof *s);
+    tp_autofree struct sampler *s = calloc(1, sizeof *s);
     int rc = -ENOMEM;
     *out = (struct tp_distance){0};
     if (!s)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     s->model = model;
     s->base = base;
     s->pairs = pairs;
@@ -192,18 +193,17 @@ int tp_distance_sample(struct tp_model *model, struct tp_model *base, const stru
     s->ref = calloc(1, PLACE_LEN + TP_SLACK);
     s->unconverted = calloc(1, 2 * PLACE_LEN + TP_SLACK);
     if (!s->src || !s->ref || !s->unconverted) {
-        tp_fail(err, ENOMEM, "out of memory");
+        tp_oom(err);
         goto out;
     }
     out->matched_bytes = pairs->matched_bytes;
     rc = sample_all(s, out->matched_bytes, err);
     if (!rc)
-        conclude(s, out);
+        compute_distance(s, out);
 out:
     tp_trainer_clear(&s->trainer);
     free(s->src);
     free(s->ref);
     free(s->unconverted);
-    free(s);
     return rc;
 }

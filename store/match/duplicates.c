@@ -5,9 +5,9 @@
  */
 #include <config.h>
 
-#include <errno.h>
 #include <stdlib.h>
 
+#include "base/cleanup.h"
 #include "base/hash.h"
 #include "store/match/duplicates.h"
 
@@ -102,7 +102,7 @@ static int hash_probe(struct tp_model *model, struct probe *p, struct tp_error *
 
 /* How many from *FROM on have one length, and how many of these are to be looked at, from *FROM on:
  * the base's, which come first, only where one of the model's is not predicted by name. */
-static size_t run_of_length(const struct probe *probes, size_t n, size_t *from, size_t *wanted)
+static size_t find_run(const struct probe *probes, size_t n, size_t *from, size_t *wanted)
 {
     size_t i = *from, of_base = 0, given = 0, run;
     for (; i < n && probes[i].len == probes[*from].len; i++) {
@@ -137,7 +137,7 @@ static int find_among(struct tp_model *model, struct tp_model *base, struct prob
 
     qsort(probes, n, sizeof *probes, by_length);
     for (size_t i = 0; !rc && i < n; i += run) {
-        run = run_of_length(probes, n, &i, &wanted);
+        run = find_run(probes, n, &i, &wanted);
         if (!wanted || taken + wanted > PROBES_MOST)
             continue;
         taken += wanted;
@@ -155,11 +155,11 @@ int tp_duplicates_find(struct tp_model *model, struct tp_model *base, const stru
     size_t most = model->tensor_n + (base ? base->tensor_n : 0) + model->file_n +
                   (base ? base->file_n : 0),
            n;
-    struct probe *probes = calloc(most + 1, sizeof *probes);
+    tp_autofree struct probe *probes = calloc(most + 1, sizeof *probes);
     int rc;
 
     if (!probes)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     for (size_t i = 0; i < model->tensor_n + model->file_n; i++)
         out[i] = TP_DUPLICATE_NONE;
     n = list_tensors(model, base ? pairs : NULL, false, probes);
@@ -169,6 +169,5 @@ int tp_duplicates_find(struct tp_model *model, struct tp_model *base, const stru
     n += base ? list_files(base, NULL, true, probes + n) : 0;
     if (!rc)
         rc = find_among(model, base, probes, n, out, err);
-    free(probes);
     return rc;
 }

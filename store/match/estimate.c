@@ -2,7 +2,6 @@
 /* What a model would take as a pack, by really coding chunks drawn evenly from its bytes. */
 #include <config.h>
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,7 +90,7 @@ static void pool_init(struct pool *pool, uint64_t total, uint64_t chunks, unsign
  * Whether the next LEN bytes are drawn: within each step, the chunk at a place chosen by a fixed
  * seed.
  */
-static bool pool_takes(struct pool *pool, uint64_t len)
+static bool pool_draws(struct pool *pool, uint64_t len)
 {
     uint64_t end = pool->start + len;
     pool->weight = !pool->step;
@@ -154,7 +153,7 @@ static int predict_piece(void *arg, uint32_t chunk, size_t len, const uint8_t **
                                  len, p->e->unconverted, err);
 }
 
-static int train(struct estimator *e, struct piece *p, struct tp_error *err)
+static int train_piece(struct estimator *e, struct piece *p, struct tp_error *err)
 {
     int rc = tp_train(&p->source, &e->options, TRAIN_CHUNKS, &e->coder, &p->trained, err);
 
@@ -175,7 +174,7 @@ static int draw_chunk(struct estimator *e, struct piece *p, uint32_t chunk, stru
     size_t len = tp_code_chunk_len(&p->source, chunk);
     bool tables, whole;
     const uint8_t *ref = NULL;
-    int rc = p->done ? 0 : train(e, p, err);
+    int rc = p->done ? 0 : train_piece(e, p, err);
 
     if (rc == 0)
         rc = read_piece(p, chunk, e->src, len, err);
@@ -224,7 +223,7 @@ static int draw_piece(struct estimator *e, size_t i, uint64_t off, uint64_t len,
     for (uint32_t chunk = 0; rc == 0 && chunk < tp_code_chunk_n(&p.source); chunk++) {
         uint32_t n = tp_code_chunk_len(&p.source, chunk);
 
-        if (!pool_takes(&e->tensors, n))
+        if (!pool_draws(&e->tensors, n))
             continue;
         if (duplicate)
             pool_add(&e->tensors, n, 0,
@@ -292,7 +291,7 @@ static int draw_files(struct estimator *e, struct tp_error *err)
         enum tp_duplicate duplicate = e->duplicates[e->model->tensor_n + i];
         size_t len;
         for (uint64_t off = 0; !rc && (len = chunk_len(e->model, i, off)) > 0; off += CHUNK) {
-            if (!pool_takes(&e->opaque, len))
+            if (!pool_draws(&e->opaque, len))
                 continue;
             if (duplicate)
                 pool_add(&e->opaque, len, 0,
@@ -304,7 +303,7 @@ static int draw_files(struct estimator *e, struct tp_error *err)
     return rc;
 }
 
-static void conclude(const struct estimator *e, struct tp_estimate *out)
+static void compute_estimate(const struct estimator *e, struct tp_estimate *out)
 {
     double tensor_variance, opaque_variance, tensor_index, opaque_index,
         fixed = TP_PACK_HEADER_LEN + TP_PACK_FOOTER_LEN;
@@ -335,7 +334,7 @@ static uint64_t chunks_of(uint64_t len)
 }
 
 /* What there is to draw from, and what of it is there twice. */
-static int survey(struct estimator *e, struct tp_error *err)
+static int survey_model(struct estimator *e, struct tp_error *err)
 {
     uint64_t tensor_chunks = 0, opaque_chunks = 0;
     int rc;
@@ -348,7 +347,7 @@ static int survey(struct estimator *e, struct tp_error *err)
               OPAQUE_DRAWS);
     e->duplicates = calloc(e->model->tensor_n + e->model->file_n + 1, sizeof *e->duplicates);
     if (!e->duplicates)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     rc = e->base ? tp_pairs_find(e->model, e->base, &e->pairs, err) : 0;
     if (rc == 0)
         rc = tp_siblings_find(e->model, e->base, &e->pairs, &e->siblings, err);
@@ -368,7 +367,7 @@ int tp_estimate(const char *base, const char *model, enum tp_links links, struct
     e.unconverted = calloc(2, CHUNK + TP_SLACK);
     e.coding.bytes = calloc(1, TP_CODED_CAP);
     if (!e.src || !e.ref || !e.unconverted || !e.coding.bytes)
-        rc = tp_fail(err, ENOMEM, "out of memory");
+        rc = tp_oom(err);
     else
         rc = tp_coder_init(&e.coder, err);
     if (!rc)
@@ -379,13 +378,13 @@ int tp_estimate(const char *base, const char *model, enum tp_links links, struct
     if (!rc && base)
         rc = tp_model_open(base, &(struct tp_model_options){.store = store}, &e.base, err);
     if (!rc)
-        rc = survey(&e, err);
+        rc = survey_model(&e, err);
     if (!rc)
         rc = draw_tensors(&e, err);
     if (!rc)
         rc = draw_files(&e, err);
     if (!rc)
-        conclude(&e, out);
+        compute_estimate(&e, out);
     out->seconds = tp_seconds() - began;
     tp_pairs_clear(&e.pairs);
     tp_pairs_clear(&e.siblings);

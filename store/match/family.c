@@ -41,7 +41,7 @@ bool tp_family_says_base(const char *name)
 }
 
 /* Whether NAME is LONGER without its end: "llama" of "llama-chat". */
-static bool begins(const char *longer, const char *name)
+static bool name_begins_with(const char *longer, const char *name)
 {
     size_t len = strlen(name);
     return strlen(longer) > len && !strncasecmp(longer, name, len);
@@ -110,7 +110,7 @@ static int compare_looks(const struct tp_base_search *s, const struct tp_base_ca
     if (!sum)
         sum = tp_family_says_base(c->name) - tp_family_says_base(self);
     if (!sum && *self)
-        sum = begins(self, c->name) - begins(c->name, self);
+        sum = name_begins_with(self, c->name) - name_begins_with(c->name, self);
     return sum ? sum : (b < a) - (b > a);
 }
 
@@ -128,7 +128,7 @@ static int compare_ages(const struct tp_base_search *s, const struct tp_base_can
  */
 void tp_family_find_merges(struct tp_base_search *s)
 {
-    const struct tp_sight *family[TP_SHORTLIST + 1] = {tp_glance_own(s->glance)};
+    const struct tp_sight *family[TP_SHORTLIST + 1] = {tp_glance_of_model(s->glance)};
     struct tp_base_candidate *of[TP_SHORTLIST + 1] = {NULL};
     unsigned n = 1;
     for (size_t i = 0; i < s->listed; i++)
@@ -162,8 +162,8 @@ static int distance_between(struct tp_model *model, struct tp_model *base, struc
 }
 
 /* Whether OTHER is nearer to candidate C, which is more than 0, or to the model at hand. */
-static int vote(struct tp_base_search *s, struct tp_base_candidate *other,
-                struct tp_base_candidate *c, int *out, struct tp_error *err)
+static int vote_for_family(struct tp_base_search *s, struct tp_base_candidate *other,
+                           struct tp_base_candidate *c, int *out, struct tp_error *err)
 {
     struct tp_distance to_model = other->distance, to_candidate;
     double apart = COPY * c->distance.with_base;
@@ -194,7 +194,7 @@ int tp_family_model_is_base(struct tp_base_search *s, struct tp_base_candidate *
     struct side {
         const struct tp_sight *at, *branches[JURY];
         int n;
-    } sides[2] = {{.at = tp_glance_own(s->glance)}, {.at = &c->sight}};
+    } sides[2] = {{.at = tp_glance_of_model(s->glance)}, {.at = &c->sight}};
     int sum, looks = compare_looks(s, c);
     unsigned jury = 0;
     *out = c->merged && !c->parent && !s->merged;
@@ -205,7 +205,7 @@ int tp_family_model_is_base(struct tp_base_search *s, struct tp_base_candidate *
         int one;
         if (other == c || !tp_base_candidate_saves(other) || (other->merged && !c->merged))
             continue;
-        int rc = vote(s, other, c, &one, err);
+        int rc = vote_for_family(s, other, c, &one, err);
         if (TP_MATCH_IS_FINAL(rc))
             return rc;
         if (rc)

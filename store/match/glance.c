@@ -2,7 +2,6 @@
 /* Reading the places of a glance, and comparing what stands there. */
 #include <config.h>
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,7 +63,7 @@ static enum order order_of(enum tp_dtype dtype)
     }
 }
 
-static int64_t element(const uint8_t *p, unsigned width, enum order order)
+static int64_t read_element(const uint8_t *p, unsigned width, enum order order)
 {
     uint64_t v = 0, sign = UINT64_C(1) << (8 * width - 1);
 
@@ -87,7 +86,7 @@ double tp_glance_difference(enum tp_dtype dtype, const void *a, const void *b, s
     uint64_t sum = 0, n = 0;
 
     for (size_t i = 0; i + width <= len; i += width, n++) {
-        int64_t x = element(p + i, width, order), y = element(q + i, width, order);
+        int64_t x = read_element(p + i, width, order), y = read_element(q + i, width, order);
         uint64_t d = x > y ? (uint64_t)x - (uint64_t)y : (uint64_t)y - (uint64_t)x;
 
         sum += d ? 64u - (unsigned)__builtin_clzll(d) : 0;
@@ -181,7 +180,7 @@ static int read_own(struct tp_glance *g, struct tp_error *err)
 static int make_weights(struct tp_sight *sight, struct tp_error *err)
 {
     *sight = (struct tp_sight){.weights = calloc((size_t)PLACES * ROW, sizeof *sight->weights)};
-    return sight->weights ? 0 : tp_fail(err, ENOMEM, "out of memory");
+    return sight->weights ? 0 : tp_oom(err);
 }
 
 int tp_glance_create(struct tp_model *model, struct tp_glance **out, struct tp_error *err)
@@ -191,7 +190,7 @@ int tp_glance_create(struct tp_model *model, struct tp_glance **out, struct tp_e
 
     *out = NULL;
     if (!g)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     g->model = model;
     lay_out(g);
     rc = make_weights(&g->own, err);
@@ -211,13 +210,13 @@ void tp_glance_destroy(struct tp_glance *glance)
     free(glance);
 }
 
-const struct tp_sight *tp_glance_own(const struct tp_glance *glance)
+const struct tp_sight *tp_glance_of_model(const struct tp_glance *glance)
 {
     return &glance->own;
 }
 
-int tp_glance_look(struct tp_glance *g, struct tp_model *base, const struct tp_pairs *pairs,
-                   struct tp_sight *out, struct tp_error *err)
+int tp_glance_read_base(struct tp_glance *g, struct tp_model *base, const struct tp_pairs *pairs,
+                        struct tp_sight *out, struct tp_error *err)
 {
     double sum = 0, share = g->model->tensor_bytes
                                 ? (double)pairs->matched_bytes / (double)g->model->tensor_bytes

@@ -30,11 +30,11 @@ enum {
 int tp_glance_create(struct tp_model *model, struct tp_glance **out, struct tp_error *err);
 void tp_glance_destroy(struct tp_glance *glance);
 /* What the model itself has there. */
-const struct tp_sight *tp_glance_own(const struct tp_glance *glance);
+const struct tp_sight *tp_glance_of_model(const struct tp_glance *glance);
 
 /* PAIRS are of the model and BASE. OUT is cleared with tp_sight_clear. */
-int tp_glance_look(struct tp_glance *glance, struct tp_model *base, const struct tp_pairs *pairs,
-                   struct tp_sight *out, struct tp_error *err);
+int tp_glance_read_base(struct tp_glance *glance, struct tp_model *base,
+                        const struct tp_pairs *pairs, struct tp_sight *out, struct tp_error *err);
 void tp_sight_clear(struct tp_sight *sight);
 
 /* Mean bits of the differences of two runs of LEN bytes, relative to the bits of an element. */

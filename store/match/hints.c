@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/cleanup.h"
 #include "base/json.h"
 #include "store/match/hints.h"
 #include "tensor/config.h"
@@ -108,7 +109,7 @@ static void read_json(struct tp_model *model, const char *path, const char *cons
 {
     struct tp_json *root = NULL;
     size_t len;
-    char *text = read_small(model, path, &len);
+    tp_autofree char *text = read_small(model, path, &len);
     if (text && tp_json_parse(text, len, &root, NULL) == 0) {
         for (; *keys; keys++) {
             const struct tp_json *value = tp_json_get(root, *keys);
@@ -120,7 +121,6 @@ static void read_json(struct tp_model *model, const char *path, const char *cons
         }
         tp_json_free(root);
     }
-    free(text);
 }
 
 /* config.json. Its names count whatever its numbers are. */
@@ -128,7 +128,7 @@ static void read_config(struct tp_model *model, struct tp_hints *out)
 {
     struct tp_config config;
     size_t len;
-    char *text = read_small(model, "config.json", &len);
+    tp_autofree char *text = read_small(model, "config.json", &len);
 
     if (!text)
         return;
@@ -138,7 +138,6 @@ static void read_config(struct tp_model *model, struct tp_hints *out)
     if (config.base_model)
         add_hint(out, config.base_model, strlen(config.base_model), "config.json");
     tp_config_clear(&config);
-    free(text);
 }
 
 /* One value of YAML as model cards have them: plain or in quotes. */
@@ -177,12 +176,10 @@ static void read_card(struct tp_model *model, struct tp_hints *out)
 {
     static const char key[] = "base_model:";
     size_t len;
-    char *text = read_small(model, "README.md", &len);
+    tp_autofree char *text = read_small(model, "README.md", &len);
     bool in_list = false;
-    if (!text || strncmp(text, "---", 3)) {
-        free(text);
+    if (!text || strncmp(text, "---", 3))
         return;
-    }
     for (char *line = strchr(text, '\n'); line && strncmp(line, "\n---", 4);) {
         char *end = strchr(++line, '\n');
         size_t n = end ? (size_t)(end - line) : strlen(line);
@@ -202,7 +199,6 @@ static void read_card(struct tp_model *model, struct tp_hints *out)
         }
         line = end;
     }
-    free(text);
 }
 
 void tp_hints_read(struct tp_model *model, struct tp_hints *out)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "store/match/search_impl.h"
 
 /* What a merge of models may cost less than another base, and is not taken nevertheless. */
@@ -14,8 +15,8 @@
 
 /* Of two that are equally near: a shorter chain, the one that is named, that has the model's dtype,
  * that the others are nearer to, the nearer, a pack, by name. */
-static bool preferred(const struct tp_base_search *s, const struct tp_base_candidate *a,
-                      const struct tp_base_candidate *b)
+static bool is_preferred(const struct tp_base_search *s, const struct tp_base_candidate *a,
+                         const struct tp_base_candidate *b)
 {
     enum tp_dtype dtype = tp_family_dtype(s->model);
     bool a_same = tp_family_dtype(a->model) == dtype, b_same = tp_family_dtype(b->model) == dtype;
@@ -37,23 +38,25 @@ static bool preferred(const struct tp_base_search *s, const struct tp_base_candi
 }
 
 /* The cost that counts. */
-static double price(const struct tp_base_search *s, const struct tp_base_candidate *c)
+static double candidate_cost(const struct tp_base_search *s, const struct tp_base_candidate *c)
 {
     return c->distance.cost * (c->merged && !s->merged && !c->named ? 1 + MERGE_GAIN : 1);
 }
 
-static struct tp_base_candidate *nearest(struct tp_base_search *s)
+static struct tp_base_candidate *nearest_candidate(struct tp_base_search *s)
 {
     struct tp_base_candidate *near = NULL, *best = NULL;
     for (size_t i = 0; i < s->listed; i++) {
         struct tp_base_candidate *c = &s->all[i];
-        if (!c->refused && tp_base_candidate_saves(c) && (!near || price(s, c) < price(s, near)))
+        if (!c->refused && tp_base_candidate_saves(c) &&
+            (!near || candidate_cost(s, c) < candidate_cost(s, near)))
             near = c;
     }
     for (size_t i = 0; near && i < s->listed; i++) {
         struct tp_base_candidate *c = &s->all[i];
         if (!c->refused && tp_base_candidate_saves(c) &&
-            price(s, c) <= price(s, near) * (1 + TP_MATCH_NEAR) && (!best || preferred(s, c, best)))
+            candidate_cost(s, c) <= candidate_cost(s, near) * (1 + TP_MATCH_NEAR) &&
+            (!best || is_preferred(s, c, best)))
             best = c;
     }
     return best;
@@ -63,7 +66,7 @@ static int choose_base(struct tp_base_search *s, struct tp_base_candidate **out,
                        struct tp_error *err)
 {
     for (;;) {
-        struct tp_base_candidate *best = nearest(s);
+        struct tp_base_candidate *best = nearest_candidate(s);
         bool rather = false;
         if (best && best->kind == TP_MODEL_PLAIN && !best->named) {
             int rc = tp_family_model_is_base(s, best, &rather, err);
@@ -77,8 +80,8 @@ static int choose_base(struct tp_base_search *s, struct tp_base_candidate **out,
     }
 }
 
-static int describe(const struct tp_base_search *s, const struct tp_base_candidate *c,
-                    struct tp_match *out, struct tp_error *err)
+static int describe_candidate(const struct tp_base_search *s, const struct tp_base_candidate *c,
+                              struct tp_match *out, struct tp_error *err)
 {
     if (!c) {
         const struct tp_base_candidate *first = s->listed ? &s->all[0] : NULL;
@@ -113,11 +116,11 @@ static int describe(const struct tp_base_search *s, const struct tp_base_candida
 int tp_match_base(struct tp_store *store, const char *dir, const struct tp_match_query *query,
                   struct tp_match *out, struct tp_error *err)
 {
-    struct tp_base_search *s = calloc(1, sizeof *s);
+    tp_autofree struct tp_base_search *s = calloc(1, sizeof *s);
     struct tp_base_candidate *best = NULL;
     int rc;
     if (!s)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     *s = (struct tp_base_search){
         .store = store, .self = query->self, .waiting = query->waiting, .cancel = query->cancel};
     for (const struct tp_waiting *w = query->waiting; w; w = w->next)
@@ -138,11 +141,10 @@ int tp_match_base(struct tp_store *store, const char *dir, const struct tp_match
         rc = choose_base(s, &best, err);
     }
     if (!rc)
-        rc = describe(s, best, out, err);
+        rc = describe_candidate(s, best, out, err);
     for (size_t i = 0; i < s->listed; i++)
         tp_base_candidate_clear(&s->all[i]);
     tp_glance_destroy(s->glance);
     tp_model_close(s->model);
-    free(s);
     return rc;
 }

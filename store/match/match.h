@@ -56,6 +56,8 @@ struct tp_estimate {
     double seconds;
 };
 
+/* --- estimate.c --- */
+
 /*
  * What packing MODEL against BASE would store. Each is a model directory or a pack file; BASE may
  * be NULL. LINKS: of MODEL.

@@ -2,7 +2,6 @@
 /* Pairing the tensors of a model with those of a base, and files where several have one name. */
 #include <config.h>
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -140,7 +139,7 @@ static unsigned compare_paths(const char *a, const char *b, unsigned *alike)
     return a_len == b_len && !memcmp(a_last, b_last, a_len);
 }
 
-static int measure(struct pairing *p, uint32_t f, uint32_t g, struct affinity *out)
+static int measure_affinity(struct pairing *p, uint32_t f, uint32_t g, struct affinity *out)
 {
     const struct tp_model_tensor *samples[SAMPLES] = {0};
     unsigned n = choose_samples(p, f, g, samples, &out->neighbours);
@@ -167,10 +166,10 @@ static int affinity_of(struct pairing *p, uint32_t f, uint32_t g, const struct a
     if (n > FILE_PAIRS_MAX)
         return 0;
     if (!p->affinities && !(p->affinities = calloc(n, sizeof *p->affinities)))
-        return tp_fail(p->err, ENOMEM, "out of memory");
+        return tp_oom(p->err);
     a = &p->affinities[(size_t)p->model_number[f] * p->base_n + p->base_number[g]];
     *out = a;
-    return a->known ? 0 : measure(p, f, g, a);
+    return a->known ? 0 : measure_affinity(p, f, g, a);
 }
 
 /* More than 0 where A suits better than B, each with a fit for the tensor at hand. */
@@ -198,8 +197,8 @@ static struct affinity by_path(const struct pairing *p, const struct tp_model_te
     return a;
 }
 
-static int pair(struct pairing *p, const struct tp_model_tensor *t,
-                const struct tp_model_tensor **out)
+static int pair_tensor(struct pairing *p, const struct tp_model_tensor *t,
+                       const struct tp_model_tensor **out)
 {
     const char *name = name_in_base(p, t);
     const struct tp_model_tensor *best = NULL, *b = NULL;
@@ -242,14 +241,14 @@ int tp_pairs_find(struct tp_model *model, struct tp_model *base, struct tp_pairs
     p.model_number = calloc((size_t)model->file_n + 1, sizeof *p.model_number);
     p.base_number = calloc((size_t)base->file_n + 1, sizeof *p.base_number);
     if (!out->of || !p.model_number || !p.base_number) {
-        rc = tp_fail(err, ENOMEM, "out of memory");
+        rc = tp_oom(err);
     } else {
         p.model_n = number_files(model, p.model_number);
         p.base_n = number_files(base, p.base_number);
         rc = tp_renames_find(model, base, &p.renames, err);
     }
     for (size_t i = 0; rc == 0 && i < model->tensor_n; i++) {
-        rc = model->tensors[i].len ? pair(&p, &model->tensors[i], &out->of[i]) : 0;
+        rc = model->tensors[i].len ? pair_tensor(&p, &model->tensors[i], &out->of[i]) : 0;
         if (rc == 0 && out->of[i])
             out->matched_bytes += tp_fit_common(&model->tensors[i], out->of[i]);
     }

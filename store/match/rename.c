@@ -69,7 +69,7 @@ struct finder {
 /* Pairs of equal shapes say which parts are put in or taken off; by these the names are chosen. */
 enum step { MEASURE, VOTE, CHOOSE };
 
-static bool split(const char *name, struct parts *out)
+static bool split_name(const char *name, struct parts *out)
 {
     out->n = 0;
     if (strlen(name) > NAME_MAX_LEN)
@@ -189,8 +189,8 @@ static void fill_cell(const struct parts *t, const struct parts *b, unsigned i, 
  * How T and B, whose last parts agree, can be one name; false: not with fewer than LIMIT parts that
  * do not agree.
  */
-static bool align(const struct parts *t, const struct parts *b, unsigned limit,
-                  struct alignment *out)
+static bool align_names(const struct parts *t, const struct parts *b, unsigned limit,
+                        struct alignment *out)
 {
     struct table table;
     unsigned from_i = 0, from_k = 0, best = limit;
@@ -261,8 +261,8 @@ static uint64_t hunk_of(const struct parts *t, const struct parts *b, const stru
     return hash_parts(h->of_base ? b : t, h->first, h->n, h->of_base ? 5 : 7) | 1;
 }
 
-static void vote(struct finder *f, const struct parts *t, const struct parts *b,
-                 const struct alignment *a, uint64_t bytes)
+static void vote_for_pair(struct finder *f, const struct parts *t, const struct parts *b,
+                          const struct alignment *a, uint64_t bytes)
 {
     *votes_of(f, front_of(t, b, a)) += bytes;
     for (unsigned i = 0; i < a->n; i++)
@@ -273,8 +273,8 @@ static void vote(struct finder *f, const struct parts *t, const struct parts *b,
  * What the least known of the parts within explains, or where there are none those in front; 0:
  * unknown ones within.
  */
-static uint64_t support(struct finder *f, const struct parts *t, const struct parts *b,
-                        const struct alignment *a)
+static uint64_t count_support(struct finder *f, const struct parts *t, const struct parts *b,
+                              const struct alignment *a)
 {
     uint64_t least = *votes_of(f, front_of(t, b, a));
 
@@ -307,16 +307,16 @@ static void try_entry(struct finder *f, const struct tp_model_tensor *t, const s
     struct alignment a;
     struct parts b;
 
-    if (!common || (step != CHOOSE && !same_shape(t, e->t)) || !split(e->t->name, &b) ||
-        !align(parts, &b, best->penalty + 1, &a))
+    if (!common || (step != CHOOSE && !same_shape(t, e->t)) || !split_name(e->t->name, &b) ||
+        !align_names(parts, &b, best->penalty + 1, &a))
         return;
     if (step != CHOOSE) {
         best->penalty = a.penalty;
         if (step == VOTE)
-            vote(f, parts, &b, &a, common);
+            vote_for_pair(f, parts, &b, &a, common);
         return;
     }
-    bytes = support(f, parts, &b, &a);
+    bytes = count_support(f, parts, &b, &a);
     if (!bytes || (a.penalty == best->penalty && bytes <= best->support))
         return;
     *best = (struct choice){.penalty = a.penalty, .support = bytes, .t = e->t};
@@ -373,13 +373,13 @@ static void try_all(struct finder *f, const struct tp_model_tensor *t, const str
     }
 }
 
-static const struct tp_model_tensor *look_for(struct finder *f, const struct tp_model_tensor *t,
-                                              bool voting)
+static const struct tp_model_tensor *find_part(struct finder *f, const struct tp_model_tensor *t,
+                                               bool voting)
 {
     struct choice best = {.penalty = NEVER - 1};
     struct parts parts;
 
-    if (!split(t->name, &parts))
+    if (!split_name(t->name, &parts))
         return NULL;
     try_all(f, t, &parts, voting ? MEASURE : CHOOSE, &best);
     if (voting && best.penalty < NEVER - 1)
@@ -405,9 +405,9 @@ static int sort_base(struct finder *f, struct tp_error *err)
     f->forward = calloc(f->base->tensor_n + 1, sizeof *f->forward);
     f->backward = calloc(f->base->tensor_n + 1, sizeof *f->backward);
     if (!f->forward || !f->backward)
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     for (size_t i = 0; i < f->base->tensor_n; i++)
-        if (split(f->base->tensors[i].name, &parts))
+        if (split_name(f->base->tensors[i].name, &parts))
             f->forward[f->n++] = (struct entry){.key = key_of(&parts), .t = &f->base->tensors[i]};
     memcpy(f->backward, f->forward, f->n * sizeof *f->forward);
     qsort(f->forward, f->n, sizeof *f->forward, by_name);
@@ -424,7 +424,7 @@ int tp_renames_find(const struct tp_model *model, const struct tp_model *base,
 
     *out = (struct tp_renames){.to = calloc(model->name_n + 1, sizeof *out->to)};
     if (!f || !unnamed || !out->to)
-        rc = tp_fail(err, ENOMEM, "out of memory");
+        rc = tp_oom(err);
     for (size_t i = 0; rc == 0 && i < model->name_n; i++) {
         unnamed[i] = model->tensors[i].len && !has_same_name(base, &model->tensors[i]);
         any |= unnamed[i];
@@ -437,7 +437,7 @@ int tp_renames_find(const struct tp_model *model, const struct tp_model *base,
     for (int voting = 1; rc == 0 && any && voting >= 0; voting--)
         for (size_t i = 0; i < model->name_n; i++) {
             const struct tp_model_tensor *b =
-                unnamed[i] ? look_for(f, &model->tensors[i], voting) : NULL;
+                unnamed[i] ? find_part(f, &model->tensors[i], voting) : NULL;
 
             if (b)
                 out->to[i] = b->name;

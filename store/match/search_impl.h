@@ -56,6 +56,8 @@ struct tp_base_search {
     size_t listed;
 };
 
+/* --- candidates.c --- */
+
 void tp_base_candidate_clear(struct tp_base_candidate *c);
 /* Examine all models of the store, each once; the most promising stay open on the list. */
 int tp_candidates_list(struct tp_base_search *s, struct tp_error *err);
@@ -63,6 +65,8 @@ int tp_candidates_list(struct tp_base_search *s, struct tp_error *err);
 int tp_candidates_sample(struct tp_base_search *s, struct tp_error *err);
 /* Whether packing against C saves enough. */
 bool tp_base_candidate_saves(const struct tp_base_candidate *c);
+
+/* --- family.c --- */
 
 /* Whether NAME has the word "base" in it, as in "llama-base" or "Base_v2". */
 bool tp_family_says_base(const char *name);

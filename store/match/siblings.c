@@ -2,7 +2,6 @@
 /* Which file of a model predicts which: by headers, then a glance at the weights, then samples. */
 #include <config.h>
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,8 +106,9 @@ static void try_base(struct chooser *c, uint32_t file)
  * Read place OFF of tensor T, LEN bytes, and those of B, and add up how far they are, and how far
  * from other elements.
  */
-static int look(struct chooser *c, const struct tp_model_tensor *t, const struct tp_model_tensor *b,
-                uint64_t off, size_t len, double *here, double *elsewhere)
+static int measure_place(struct chooser *c, const struct tp_model_tensor *t,
+                         const struct tp_model_tensor *b, uint64_t off, size_t len, double *here,
+                         double *elsewhere)
 {
     unsigned unit = tp_distance_unit(t->dtype);
     size_t half = len / 2 / unit * unit;
@@ -129,7 +129,7 @@ static int look(struct chooser *c, const struct tp_model_tensor *t, const struct
  * How far the sibling that is tried for FILE is, in a few places spread evenly over what both have:
  * 1 is unrelated.
  */
-static int glance(struct chooser *c, uint32_t file, double *out)
+static int glance_at_file(struct chooser *c, uint32_t file, double *out)
 {
     uint64_t step = c->trial.matched_bytes / PLACES + 1, next = step / 2, start = 0;
     double here = 0, elsewhere = 0;
@@ -143,7 +143,7 @@ static int glance(struct chooser *c, uint32_t file, double *out)
             uint64_t off = (next - start) / unit * unit;
             uint64_t len = (t->len - off < PLACE_LEN ? t->len - off : PLACE_LEN) / unit * unit;
 
-            rc = look(c, t, b, off, (size_t)len, &here, &elsewhere);
+            rc = measure_place(c, t, b, off, (size_t)len, &here, &elsewhere);
         }
         start += b ? t->len : 0;
     }
@@ -166,7 +166,7 @@ static int find_nearest(struct chooser *c, uint32_t file, uint32_t *out)
         if (c->trial.matched_bytes <= c->model->files[file].tensor_bytes / 2)
             continue;
         looked_at++;
-        rc = glance(c, file, &difference);
+        rc = glance_at_file(c, file, &difference);
         if (rc == 0 && difference < least) {
             least = difference;
             *out = c->centres[i];
@@ -179,8 +179,8 @@ static int find_nearest(struct chooser *c, uint32_t file, uint32_t *out)
  * What FILE takes as it is tried with FROM, and what it takes alone, relative to its bytes. What
  * has no partner takes REST.
  */
-static int sample(struct chooser *c, uint32_t file, struct tp_model *from, double rest,
-                  double *with, double *alone)
+static int sample_file(struct chooser *c, uint32_t file, struct tp_model *from, double rest,
+                       double *with, double *alone)
 {
     double all = (double)c->model->files[file].tensor_bytes,
            matched = (double)c->trial.matched_bytes;
@@ -193,32 +193,32 @@ static int sample(struct chooser *c, uint32_t file, struct tp_model *from, doubl
 }
 
 /* Whether SIBLING is to predict FILE: against the best of what there is else. */
-static int compare(struct chooser *c, uint32_t file, uint32_t sibling, bool *out)
+static int compare_files(struct chooser *c, uint32_t file, uint32_t sibling, bool *out)
 {
     double with, alone, without = 1;
     int rc = 0;
 
     if (c->base) {
         try_base(c, file);
-        rc = sample(c, file, c->base, 1, &without, &alone);
+        rc = sample_file(c, file, c->base, 1, &without, &alone);
     }
     if (rc == 0) {
         try_sibling(c, file, sibling);
-        rc = sample(c, file, c->model, without, &with, &alone);
+        rc = sample_file(c, file, c->model, without, &with, &alone);
     }
     *out = rc == 0 && with < CLEARLY * (alone < without ? alone : without);
     return rc;
 }
 
 /* Settle what predicts FILE; with nothing, it may predict others. */
-static int choose(struct chooser *c, uint32_t file)
+static int choose_sibling(struct chooser *c, uint32_t file)
 {
     uint32_t nearest;
     bool saves = false;
     int rc = find_nearest(c, file, &nearest);
 
     if (rc == 0 && nearest != UINT32_MAX)
-        rc = compare(c, file, nearest, &saves);
+        rc = compare_files(c, file, nearest, &saves);
     if (saves) {
         for (size_t i = c->first[file]; i < c->first[file + 1]; i++)
             c->out->of[c->tensors[i] - c->model->tensors] = *trial_of(c, c->tensors[i]);
@@ -241,7 +241,7 @@ int tp_siblings_find(struct tp_model *model, struct tp_model *base,
     if (!c || !out->of) {
         free(c);
         tp_pairs_clear(out);
-        return tp_fail(err, ENOMEM, "out of memory");
+        return tp_oom(err);
     }
     *c = (struct chooser){
         .model = model, .base = base, .with_base = with_base, .out = out, .err = err};
@@ -249,11 +249,11 @@ int tp_siblings_find(struct tp_model *model, struct tp_model *base,
     c->first = calloc((size_t)model->file_n + 1, sizeof *c->first);
     c->trial.of = calloc(model->tensor_n + 1, sizeof *c->trial.of);
     if (!c->tensors || !c->first || !c->trial.of)
-        rc = tp_fail(err, ENOMEM, "out of memory");
+        rc = tp_oom(err);
     else
         sort_tensors(c);
     for (uint32_t f = 0; rc == 0 && f < model->file_n; f++)
-        rc = model->files[f].tensor_bytes ? choose(c, f) : 0;
+        rc = model->files[f].tensor_bytes ? choose_sibling(c, f) : 0;
     if (rc < 0)
         tp_pairs_clear(out);
     tp_pairs_clear(&c->trial);

@@ -17,7 +17,7 @@
 #include "store/original/original_impl.h"
 #include "store/pack/pack_internal.h"
 
-static bool exists(int fd, const char *name)
+static bool name_exists(int fd, const char *name)
 {
     struct stat st;
 
@@ -27,8 +27,8 @@ static bool exists(int fd, const char *name)
 bool tp_original_is_half_removed(int dirfd, const char *path)
 {
     char *removing = NULL, *aside = NULL;
-    bool found = tp_original_names(path, &removing, &aside, NULL) == 0 &&
-                 (exists(dirfd, removing) || exists(dirfd, aside));
+    bool found = tp_original_make_names(path, &removing, &aside, NULL) == 0 &&
+                 (name_exists(dirfd, removing) || name_exists(dirfd, aside));
 
     free(removing);
     free(aside);
@@ -58,15 +58,15 @@ static void take_from_index(struct tp_part *part, uint32_t mode, int64_t sec, ui
 }
 
 /* Under its name; else under its number aside; else gone. */
-static enum tp_part_where look_for(const struct tp_original *o, const struct tp_part *part)
+static enum tp_part_where find_by_identity(const struct tp_original *o, const struct tp_part *part)
 {
     const struct tp_part *dir = &o->parts[part->parent];
     char number[12];
 
     snprintf(number, sizeof number, "%u", part->number);
-    if (dir->where == TP_PART_TREE && exists(dir->fd, part->name))
+    if (dir->where == TP_PART_TREE && name_exists(dir->fd, part->name))
         return TP_PART_TREE;
-    return part->type != TP_ENTRY_DIR && o->aside_fd >= 0 && exists(o->aside_fd, number)
+    return part->type != TP_ENTRY_DIR && o->aside_fd >= 0 && name_exists(o->aside_fd, number)
                ? TP_PART_ASIDE
                : TP_PART_GONE;
 }
@@ -101,7 +101,7 @@ static int find_part(struct tp_original *o, size_t number, struct tp_error *err)
 {
     struct tp_part *part = &o->parts[number];
 
-    part->where = look_for(o, part);
+    part->where = find_by_identity(o, part);
     if (part->where == TP_PART_TREE)
         drop_older(o, part);
     if (part->where == TP_PART_TREE)

@@ -23,7 +23,7 @@
 /* --- Mounts --- */
 
 /* The kernel writes blanks and the like in mountinfo as three octal digits. */
-static void unescape(char *text)
+static void unescape_octal(char *text)
 {
     char *to = text;
 
@@ -62,14 +62,14 @@ static bool parse_line(char *line, struct mount_line *out)
     out->source = rest ? strsep(&rest, " ") : NULL;
     if (!out->source)
         return false;
-    unescape(out->root);
-    unescape(out->point);
-    unescape(out->source);
+    unescape_octal(out->root);
+    unescape_octal(out->point);
+    unescape_octal(out->source);
     return true;
 }
 
 /* PATH relative to DIR, "" for DIR itself; NULL: it is not in it. */
-static const char *within(const char *path, const char *dir)
+static const char *path_within(const char *path, const char *dir)
 {
     size_t len = strcmp(dir, "/") == 0 ? 0 : strlen(dir);
 
@@ -81,7 +81,7 @@ static const char *within(const char *path, const char *dir)
 static int check_mount(const struct tp_original *o, const struct mount_line *mount,
                        const char *full, unsigned long long id, struct tp_error *err)
 {
-    const char *inside = within(full, mount->point);
+    const char *inside = path_within(full, mount->point);
 
     if (strcmp(mount->type, TENPAK_TYPE) != 0)
         return 0;
@@ -89,7 +89,7 @@ static int check_mount(const struct tp_original *o, const struct mount_line *mou
         return tp_fail(err, EXDEV, "'%s' lies in the mount of '%s': pack '%s%s%s'", o->path,
                        mount->source, mount->source,
                        strcmp(mount->root, "/") == 0 ? "" : mount->root, inside);
-    if (within(mount->source, full))
+    if (path_within(mount->source, full))
         return tp_fail(err, EINVAL, "'%s' is a directory of models that is mounted at '%s'",
                        o->path, mount->point);
     return 0;
@@ -154,7 +154,7 @@ int tp_original_check_removable(const struct tp_original *o, const struct tp_par
 {
     const struct tp_part *dir = &o->parts[part->parent];
     char *shown = tp_path_join(o->path, part->path, "");
-    int rc = shown ? 0 : tp_fail(err, ENOMEM, "out of memory for a name");
+    int rc = shown ? 0 : tp_oom(err);
 
     if (rc == 0 && part->st.stx_mnt_id != o->parts[0].st.stx_mnt_id)
         rc = tp_fail(err, EXDEV,
@@ -204,7 +204,7 @@ static int check_parent(const struct tp_original *o, const char *parent, struct 
 int tp_original_check_place(const struct tp_original *o, struct tp_error *err)
 {
     char *parent = tp_path_parent(o->path);
-    int rc = parent ? 0 : tp_fail(err, ENOMEM, "out of memory for a name");
+    int rc = parent ? 0 : tp_oom(err);
 
     if (rc == 0)
         rc = check_mounts(o, o->parts[0].st.stx_mnt_id, err);

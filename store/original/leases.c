@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/vector.h"
 #include "store/original/leases.h"
 
@@ -89,7 +90,7 @@ static bool is_held(const struct tp_leases *l, int fd)
     return false;
 }
 
-static void *guard(void *arg)
+static void *guard_thread(void *arg)
 {
     const struct timespec look = {.tv_nsec = LOOK_NANOSECONDS};
     struct tp_leases *l = arg;
@@ -127,14 +128,14 @@ int tp_leases_create(const atomic_int *cancel, struct tp_leases **out, struct tp
     int rc;
 
     if (!l)
-        return tp_fail(err, ENOMEM, "out of memory for leases");
+        return tp_oom(err);
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->started, NULL);
     l->cancel = cancel;
     l->broken = -1;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&l->thread, NULL, guard, l);
+    rc = pthread_create(&l->thread, NULL, guard_thread, l);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (rc != 0) {
         free(l);
@@ -228,7 +229,7 @@ int tp_leases_add(struct tp_leases *l, int fd)
 
     if (is_shared(fd))
         return -EOPNOTSUPP;
-    pthread_mutex_lock(&l->lock);
+    TP_LOCK_SCOPE(&l->lock);
     rc = TP_VECTOR_GROW(l->fds, l->fd_n, l->fd_cap);
     /* Whom to signal comes first: a request may follow at once. */
     if (rc == 0 &&
@@ -238,20 +239,15 @@ int tp_leases_add(struct tp_leases *l, int fd)
         rc = set_lease(fd);
     if (rc == 0)
         l->fds[l->fd_n++] = fd;
-    pthread_mutex_unlock(&l->lock);
     return rc;
 }
 
 int tp_leases_broken(struct tp_leases *l)
 {
-    int fd;
-
-    pthread_mutex_lock(&l->lock);
+    TP_LOCK_SCOPE(&l->lock);
     if (!l->sealed)
         give_back_all(l);
-    fd = l->broken;
-    pthread_mutex_unlock(&l->lock);
-    return fd;
+    return l->broken;
 }
 
 int tp_leases_seal(struct tp_leases *l)
@@ -262,11 +258,10 @@ int tp_leases_seal(struct tp_leases *l)
      * The guard needs the lock to give anything back, so none goes between the last look and the
      * seal.
      */
-    pthread_mutex_lock(&l->lock);
+    TP_LOCK_SCOPE(&l->lock);
     give_back_all(l);
     fd = l->broken;
     l->sealed = fd < 0;
-    pthread_mutex_unlock(&l->lock);
     return fd;
 }
 

@@ -21,7 +21,7 @@
     "leave the directory (--keep), or answer for it yourself that nobody writes to it "            \
     "(--no-lease)"
 
-int tp_original_names(const char *path, char **removing, char **aside, struct tp_error *err)
+int tp_original_make_names(const char *path, char **removing, char **aside, struct tp_error *err)
 {
     int rc = tp_side_path(path, "removing", removing, err);
 
@@ -43,13 +43,12 @@ int tp_original_create(const char *path, enum tp_original_use use, const atomic_
 
     *out = NULL;
     if (!o)
-        return tp_fail(err, ENOMEM, "out of memory for '%s'", path);
+        return tp_oom(err);
     o->use = use;
     o->cancel = cancel;
     o->aside_fd = -1;
     o->path = strdup(path);
-    rc = o->path ? tp_original_names(path, &o->removing, &o->aside, err)
-                 : tp_fail(err, ENOMEM, "out of memory for a name");
+    rc = o->path ? tp_original_make_names(path, &o->removing, &o->aside, err) : tp_oom(err);
     if (rc == 0 && use == TP_ORIGINAL_REPLACE)
         rc = tp_leases_create(cancel, &o->leases, err);
     if (rc < 0)
@@ -100,12 +99,12 @@ int tp_original_add(struct tp_original *o, const char *path, enum tp_entry_type 
         struct tp_part *parts = realloc(o->parts, (o->part_n ? 2 * o->part_n : 1) * sizeof *parts);
 
         if (!parts)
-            return tp_fail(err, ENOMEM, "out of memory for the files of '%s'", o->path);
+            return tp_oom(err);
         o->parts = parts;
     }
     part.path = strdup(path);
     if (!part.path)
-        return tp_fail(err, ENOMEM, "out of memory for the files of '%s'", o->path);
+        return tp_oom(err);
     part.name = slash ? part.path + (slash + 1 - path) : part.path;
     if (o->part_n > 0) {
         part.parent = find_parent(o, path, slash ? (size_t)(slash - path) : 0);

@@ -42,6 +42,9 @@ const atomic_int *tp_original_cancel(const struct tp_original *original);
 /* -EBUSY, naming the file, when a file of the directory is not what it was, or somebody writes to
  * it. Files that came are not looked for. */
 int tp_original_check(struct tp_original *original, struct tp_error *err);
+
+/* --- remove.c --- */
+
 /* The same, and that it has all that PACK has and nothing else. */
 int tp_original_compare(struct tp_original *original, const struct tp_pack *pack,
                         struct tp_error *err);
@@ -54,7 +57,12 @@ int tp_original_compare(struct tp_original *original, const struct tp_pack *pack
  */
 int tp_original_remove(struct tp_original *original, const struct tp_pack *pack,
                        struct tp_error *err);
+
+/* --- original.c --- */
+
 bool tp_original_is_in_place(const struct tp_original *original);
+
+/* --- finish.c --- */
 
 /* Whether a removal of the directory at PATH, relative to DIRFD, was begun and not ended. */
 bool tp_original_is_half_removed(int dirfd, const char *path);

@@ -44,8 +44,10 @@ struct tp_original {
     bool committed; /* nothing can be put back any more */
 };
 
+/* --- original.c --- */
+
 /* "NAME.removing" and "NAME.removing-files" beside PATH. */
-int tp_original_names(const char *path, char **removing, char **aside, struct tp_error *err);
+int tp_original_make_names(const char *path, char **removing, char **aside, struct tp_error *err);
 
 /* A struct with its names and PATH and nothing else. */
 int tp_original_create(const char *path, enum tp_original_use use, const atomic_int *cancel,
@@ -68,6 +70,8 @@ int tp_original_check_leases(struct tp_original *o, struct tp_error *err);
 int tp_original_check_part(const struct tp_original *o, const struct tp_part *part, int fd,
                            const char *name, bool moved, struct tp_error *err);
 
+/* --- guard.c --- */
+
 /* What does not need the files: PATH and what is around it. */
 int tp_original_check_place(const struct tp_original *o, struct tp_error *err);
 /* What a part must not be. */
@@ -75,6 +79,8 @@ int tp_original_check_removable(const struct tp_original *o, const struct tp_par
                                 struct tp_error *err);
 /* A store's own things within the model. */
 int tp_original_check_no_store(const struct tp_original *o, struct tp_error *err);
+
+/* --- remove.c --- */
 
 /*
  * What is in the directory at o->removing and aside goes; in an error all is back where it was,

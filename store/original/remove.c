@@ -15,6 +15,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/dir.h"
 #include "base/file.h"
 #include "store/compare.h"
@@ -32,7 +33,7 @@ static void number_text(const struct tp_part *part, char out[NUMBER_TEXT])
  * Rename, and fail with EEXIST where TO exists; also on file systems that cannot do this in one
  * step.
  */
-static int move(int from_fd, const char *from, int to_fd, const char *to)
+static int move_name(int from_fd, const char *from, int to_fd, const char *to)
 {
     struct stat st;
 
@@ -77,7 +78,7 @@ static int move_aside(struct tp_original *o, struct tp_part *part, struct tp_err
     char name[NUMBER_TEXT];
 
     number_text(part, name);
-    if (move(dir->fd, part->name, o->aside_fd, name) < 0)
+    if (move_name(dir->fd, part->name, o->aside_fd, name) < 0)
         return errno == ENOENT
                    ? tp_fail(err, EBUSY, "'%s/%s' went away while it was packed", o->path,
                              part->path)
@@ -105,7 +106,7 @@ static int move_all_aside(struct tp_original *o, struct tp_error *err)
 }
 
 /* Something came meanwhile into a directory that should be empty. */
-static int tell_what_came(const struct tp_original *o, const struct tp_part *part,
+static int fail_not_empty(const struct tp_original *o, const struct tp_part *part,
                           struct tp_error *err)
 {
     const struct dirent *entry;
@@ -130,7 +131,7 @@ static int remove_directories(struct tp_original *o, struct tp_error *err)
             continue;
         if (unlinkat(in, i ? part->name : o->removing, AT_REMOVEDIR) < 0)
             return errno == ENOTEMPTY || errno == EEXIST
-                       ? tell_what_came(o, part, err)
+                       ? fail_not_empty(o, part, err)
                        : tp_fail_errno(err, "cannot remove '%s/%s'", o->path, part->path);
         part->where = TP_PART_GONE;
     }
@@ -138,9 +139,9 @@ static int remove_directories(struct tp_original *o, struct tp_error *err)
 }
 
 /* From here on what is aside is rubbish, which the next run sweeps away if this one does not. */
-static int commit(struct tp_original *o, struct tp_error *err)
+static int commit_removal(struct tp_original *o, struct tp_error *err)
 {
-    char *rubbish = NULL;
+    tp_autofree char *rubbish = NULL;
     int rc = 0;
 
     if (o->leases && tp_leases_seal(o->leases) >= 0)
@@ -149,10 +150,8 @@ static int commit(struct tp_original *o, struct tp_error *err)
         rc = tp_temporary_beside(o->path, &rubbish, err);
     if (rc == 0)
         rc = tp_rename_new(o->aside, rubbish, err);
-    if (rc < 0) {
-        free(rubbish);
+    if (rc < 0)
         return rc;
-    }
     o->committed = true;
     rc = tp_file_sync_parent(rubbish, err);
     for (size_t i = 1; i < o->part_n; i++) {
@@ -166,7 +165,6 @@ static int commit(struct tp_original *o, struct tp_error *err)
         rc = tp_fail_errno(err, "cannot remove '%s'", rubbish);
     if (rc == 0)
         rc = tp_file_sync_parent(rubbish, err);
-    free(rubbish);
     return rc;
 }
 
@@ -180,7 +178,7 @@ int tp_original_remove_parts(struct tp_original *o, struct tp_error *err)
         rc = tp_original_check_leases(o, err);
     if (rc == 0)
         rc = remove_directories(o, err);
-    return rc == 0 ? commit(o, err) : rc;
+    return rc == 0 ? commit_removal(o, err) : rc;
 }
 
 /* --- Back --- */
@@ -237,7 +235,7 @@ static int move_back(struct tp_original *o, struct tp_part *part)
     char name[NUMBER_TEXT];
 
     number_text(part, name);
-    if (move(o->aside_fd, name, o->parts[part->parent].fd, part->name) < 0 &&
+    if (move_name(o->aside_fd, name, o->parts[part->parent].fd, part->name) < 0 &&
         (errno != EEXIST || unlinkat(o->aside_fd, name, 0) < 0))
         return -1;
     part->where = TP_PART_TREE;

@@ -40,7 +40,7 @@ static int check_owner(const struct tp_index *x, uint32_t i, struct tp_error *er
 }
 
 /* Each owner's attributes lie together. */
-static void give(struct tp_index *x, uint32_t i)
+static void assign_to_owner(struct tp_index *x, uint32_t i)
 {
     uint32_t file = x->attrs[i].file;
     uint32_t *first = file == TP_NONE ? &x->root_attr_first : &x->files[file].attr_first;
@@ -81,7 +81,7 @@ int tp_attrs_decode(const uint8_t *records, struct tp_index *x, uint64_t *string
             return rc;
         if (strncmp(a->name, "user.", 5) != 0 && !tp_acl_is_valid(a->value, a->len))
             return BAD(err, "attribute %" PRIu32 " is no access list", i);
-        give(x, i);
+        assign_to_owner(x, i);
     }
     return off == x->values_len
                ? 0

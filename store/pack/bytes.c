@@ -18,7 +18,7 @@ bool tp_identity_equal(const struct tp_identity *a, const struct tp_identity *b)
 }
 
 /* RC is a negative errno. */
-static int fail(const struct tp_bytes *bytes, int rc, const char *what, struct tp_error *err)
+static int fail_read(const struct tp_bytes *bytes, int rc, const char *what, struct tp_error *err)
 {
     return tp_fail(err, -rc, "cannot %s '%s': %s", what, bytes->name, strerror(-rc));
 }
@@ -72,7 +72,7 @@ int tp_bytes_sync(struct tp_bytes *bytes, struct tp_error *err)
 {
     int rc = bytes->operations->sync ? bytes->operations->sync(bytes) : 0;
 
-    return rc < 0 ? fail(bytes, rc, "sync", err) : 0;
+    return rc < 0 ? fail_read(bytes, rc, "sync", err) : 0;
 }
 
 int tp_bytes_owner(struct tp_bytes *bytes, struct tp_owner *owner, struct tp_error *err)
@@ -82,7 +82,7 @@ int tp_bytes_owner(struct tp_bytes *bytes, struct tp_owner *owner, struct tp_err
     *owner = (struct tp_owner){geteuid(), getegid()};
     if (bytes->operations->owner)
         rc = bytes->operations->owner(bytes, owner);
-    return rc < 0 ? fail(bytes, rc, "stat", err) : 0;
+    return rc < 0 ? fail_read(bytes, rc, "stat", err) : 0;
 }
 
 void tp_bytes_close(struct tp_bytes *bytes)

@@ -109,12 +109,11 @@ int tp_bytes_file_open(int dirfd, const char *name, const char *path, int flags,
 
     *out = NULL;
     if (!file)
-        return tp_fail(err, ENOMEM, "out of memory for '%s'", path);
+        return tp_oom(err);
     file->fd = -1;
     file->source.operations = &operations;
     file->source.name = strdup(path);
-    rc = file->source.name ? open_file(file, dirfd, name, path, flags, err)
-                           : tp_fail(err, ENOMEM, "out of memory for '%s'", path);
+    rc = file->source.name ? open_file(file, dirfd, name, path, flags, err) : tp_oom(err);
     if (rc < 0) {
         file_close(&file->source);
         return rc;

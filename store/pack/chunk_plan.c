@@ -9,12 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "store/pack/pack_internal.h"
 
 enum { PROBES = 256 }; /* chunks, and segments: 64 MiB at most */
 
 /* "'PACK' is damaged: chunk N of 'FILE' (offset X in the pack): WHAT" */
-static int damaged(const struct tp_chunk_plan *plan, const char *what, struct tp_error *err)
+static int fail_damaged(const struct tp_chunk_plan *plan, const char *what, struct tp_error *err)
 {
     const struct tp_index *x = tp_pack_index(plan->pack);
     uint32_t file;
@@ -56,24 +57,25 @@ int tp_chunk_plan_make(struct tp_chunk_plan *plan, struct tp_error *err)
     if (work->cancel && atomic_load_explicit(work->cancel, memory_order_relaxed))
         return tp_fail(err, ECANCELED, "cancelled");
     if (plan->level >= TP_WORK_LEVELS)
-        return damaged(plan, "it lies behind too many bases", err);
+        return fail_damaged(plan, "it lies behind too many bases", err);
     work->decoded += tp_index_chunk_len(x, plan->chunk);
     plan->codec = tp_codec_get(codec);
     if (codec != TP_CODEC_RAW && codec != TP_CODEC_SAME &&
         (!plan->codec || !plan->codec->fits(s->dtype)))
-        return damaged(plan, "its codec does not fit its dtype, or is not in this build", err);
+        return fail_damaged(plan, "its codec does not fit its dtype, or is not in this build", err);
     whence = tp_chunk_range(x, base ? tp_pack_index(base) : NULL, plan->chunk, &plan->range);
     if (whence == TP_FROM_NONE)
         return plan->codec && plan->codec->needs_base
-                   ? damaged(plan, "it is coded as a difference, and its segment has no predictor",
-                             err)
+                   ? fail_damaged(
+                         plan, "it is coded as a difference, and its segment has no predictor", err)
                    : 0;
     plan->from = whence == TP_FROM_PACK ? plan->pack : base;
     if (!plan->from)
         return no_base(plan, err);
     plan->once = plan->codec && plan->range.whole && s->from.dtype == s->dtype;
     /* What is no more than a copy is put together in its place. */
-    if (plan->codec && !plan->range.single && tp_work_need(&work->levels[plan->level].joined, err))
+    if (plan->codec && !plan->range.single &&
+        tp_work_allocate(&work->levels[plan->level].joined, err))
         return -ENOMEM;
     plan->range.joined = plan->codec ? work->levels[plan->level].joined : plan->dst;
     return 0;
@@ -90,7 +92,7 @@ static int read_stored(const struct tp_chunk_plan *plan, uint8_t *dst, struct tp
     int rc = tp_bytes_read_checked(bytes_of(plan), dst, c->stored_len, c->stored_off,
                                    c->stored_hash, err);
 
-    return rc > 0 ? damaged(plan, "its coded bytes do not match their checksum", err) : rc;
+    return rc > 0 ? fail_damaged(plan, "its coded bytes do not match their checksum", err) : rc;
 }
 
 static bool is_content(const struct tp_chunk_plan *plan)
@@ -105,7 +107,7 @@ static int check_content(const struct tp_chunk_plan *plan, struct tp_error *err)
 {
     return plan->check == TP_CHECK_STORED || is_content(plan)
                ? 0
-               : damaged(plan, "what it decodes to does not match its checksum", err);
+               : fail_damaged(plan, "what it decodes to does not match its checksum", err);
 }
 
 /* The coded bytes are in WORK's buffer. */
@@ -118,8 +120,8 @@ static int decode_stored(const struct tp_chunk_plan *plan, const struct tp_table
                                  tp_index_chunk_len(x, plan->chunk), plan->work->scratch);
 
     if (rc == -ENOMEM)
-        return tp_fail(err, ENOMEM, "out of memory for decoding '%s'", tp_pack_path(plan->pack));
-    return rc < 0 ? damaged(plan, "its coded bytes break the rules of its codec", err) : 0;
+        return tp_oom(err);
+    return rc < 0 ? fail_damaged(plan, "its coded bytes break the rules of its codec", err) : 0;
 }
 
 /*
@@ -148,7 +150,7 @@ static int decode_coded(const struct tp_chunk_plan *plan, struct tp_error *err)
     const struct tp_segment *s = segment_of(plan);
     struct tp_tables_entry *tables = NULL;
     const uint8_t *base = plan->range.data;
-    int rc = tp_work_need(&plan->work->stored, err);
+    int rc = tp_work_allocate(&plan->work->stored, err);
 
     if (rc == 0 && plan->from)
         rc = tp_work_convert(plan->work, s->from.dtype, s->dtype, plan->range.len, &base, err);
@@ -179,7 +181,7 @@ bool tp_pack_probe(struct tp_pack *pack)
     const struct tp_index *x = tp_pack_index(pack);
     uint32_t chunk_step = x->chunk_n / PROBES + 1, segment_step = x->segment_n / PROBES + 1;
     struct tp_chunk_plan plan = {.pack = pack, .check = TP_CHECK_FILE};
-    uint8_t *coded = malloc(TP_CHUNK_MAX);
+    tp_autofree uint8_t *coded = malloc(TP_CHUNK_MAX);
     bool good = coded != NULL;
 
     for (uint64_t i = 0; good && i < x->chunk_n; i += chunk_step) {
@@ -190,6 +192,5 @@ bool tp_pack_probe(struct tp_pack *pack)
         for (uint32_t t = 0; good && t < x->segments[i].tables_n; t++)
             good = tp_tables_check(pack, (uint32_t)i,
                                    x->tables[x->segments[i].tables_first + t].codec, NULL) == 0;
-    free(coded);
     return good;
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/dir.h"
 #include "store/pack/bytes_file.h"
 #include "store/pack/pack_internal.h"
@@ -33,7 +34,8 @@ void tp_copies_find(void *arg, struct tp_mirrors *mirrors)
 {
     const struct tp_pack *pack = arg;
     const char *path = tp_pack_path(pack), *slash = strrchr(path, '/');
-    char *parent = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+    tp_autofree char *parent =
+        slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
     const struct dirent *entry;
     struct tp_dir dir = {0};
 
@@ -43,5 +45,4 @@ void tp_copies_find(void *arg, struct tp_mirrors *mirrors)
         if (tp_place_is_pack_name(entry->d_name))
             add_copy(pack, tp_dir_fd(&dir), entry->d_name, mirrors);
     tp_dir_close(&dir);
-    free(parent);
 }

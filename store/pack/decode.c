@@ -9,21 +9,21 @@
 
 #include "store/pack/pack_internal.h"
 
-static int decode(struct tp_pack *pack, uint32_t chunk, uint8_t *dst, enum tp_check check,
-                  struct tp_work *work, unsigned level, struct tp_error *err);
+static int decode_chunk(struct tp_pack *pack, uint32_t chunk, uint8_t *dst, enum tp_check check,
+                        struct tp_work *work, unsigned level, struct tp_error *err);
 
-int tp_decode_apart(struct tp_pack *pack, uint32_t chunk, struct tp_work *work, unsigned level,
-                    const uint8_t **data, struct tp_error *err)
+int tp_decode_privately(struct tp_pack *pack, uint32_t chunk, struct tp_work *work, unsigned level,
+                        const uint8_t **data, struct tp_error *err)
 {
     struct tp_work_level *own = &work->levels[level];
     uint64_t serial = tp_pack_serial(pack);
     int rc;
 
     if (own->block_of != serial || own->chunk != chunk) {
-        rc = tp_work_need(&own->block, err);
+        rc = tp_work_allocate(&own->block, err);
         own->block_of = 0;
         if (rc == 0)
-            rc = decode(pack, chunk, own->block, TP_CHECK_STORED, work, level + 1, err);
+            rc = decode_chunk(pack, chunk, own->block, TP_CHECK_STORED, work, level + 1, err);
         if (rc < 0)
             return rc;
         own->block_of = serial;
@@ -41,15 +41,15 @@ static int fill_range(struct tp_pack *pack, struct tp_range *range, struct tp_wo
     int rc = 0;
 
     while (rc == 0 && tp_range_next(range, &part)) {
-        rc = tp_decode_apart(pack, part.chunk, work, level, &block, err);
+        rc = tp_decode_privately(pack, part.chunk, work, level, &block, err);
         if (rc == 0)
             tp_range_add(range, &part, block);
     }
     return rc;
 }
 
-static int decode(struct tp_pack *pack, uint32_t chunk, uint8_t *dst, enum tp_check check,
-                  struct tp_work *work, unsigned level, struct tp_error *err)
+static int decode_chunk(struct tp_pack *pack, uint32_t chunk, uint8_t *dst, enum tp_check check,
+                        struct tp_work *work, unsigned level, struct tp_error *err)
 {
     struct tp_chunk_plan plan = {
         .pack = pack, .chunk = chunk, .dst = dst, .check = check, .work = work, .level = level};
@@ -70,15 +70,15 @@ int tp_pack_decode_chunk(struct tp_pack *pack, uint32_t chunk, void *dst, struct
 {
     if (chunk >= tp_pack_index(pack)->chunk_n)
         return tp_fail(err, EINVAL, "'%s' has no chunk %" PRIu32, tp_pack_path(pack), chunk);
-    return decode(pack, chunk, dst, TP_CHECK_FILE, work, 0, err);
+    return decode_chunk(pack, chunk, dst, TP_CHECK_FILE, work, 0, err);
 }
 
-int tp_window_get(struct tp_pack *base, const struct tp_window *window, struct tp_work *work,
-                  struct tp_window_view *view, struct tp_error *err)
+int tp_window_read(struct tp_pack *base, const struct tp_window *window, struct tp_work *work,
+                   struct tp_window_view *view, struct tp_error *err)
 {
     struct tp_window_bytes bytes = tp_window_bytes(window);
     struct tp_range range;
-    int rc = tp_work_need(&work->levels[0].joined, err);
+    int rc = tp_work_allocate(&work->levels[0].joined, err);
 
     if (rc < 0)
         return rc;

@@ -19,8 +19,8 @@ int tp_pack_decode_chunk(struct tp_pack *pack, uint32_t chunk, void *dst, struct
  * The content of a chunk that a chunk at LEVEL needs, decoded into memory of LEVEL. It stays until
  * the next call for LEVEL.
  */
-int tp_decode_apart(struct tp_pack *pack, uint32_t chunk, struct tp_work *work, unsigned level,
-                    const uint8_t **data, struct tp_error *err);
+int tp_decode_privately(struct tp_pack *pack, uint32_t chunk, struct tp_work *work, unsigned level,
+                        const uint8_t **data, struct tp_error *err);
 
 struct tp_window_view {
     const uint8_t *data; /* the window's LEN bytes, TP_SLACK readable after them */
@@ -31,7 +31,7 @@ struct tp_window_view {
  * Fill VIEW from BASE, which the window's predictor speaks of; its bytes stay until the next call
  * with this WORK.
  */
-int tp_window_get(struct tp_pack *base, const struct tp_window *window, struct tp_work *work,
-                  struct tp_window_view *view, struct tp_error *err);
+int tp_window_read(struct tp_pack *base, const struct tp_window *window, struct tp_work *work,
+                   struct tp_window_view *view, struct tp_error *err);
 
 #endif

@@ -133,7 +133,7 @@ static int weigh_segment(struct weigher *w, const struct tp_segment *s, struct n
     return 0;
 }
 
-static int weigh(struct weigher *w, const char *path, struct tp_error *err)
+static int weigh_index(struct weigher *w, const char *path, struct tp_error *err)
 {
     int rc = 0;
 
@@ -174,9 +174,9 @@ static int ledger_fill(const struct tp_index *x, const struct tp_pack *base, con
     w.own.upto = calloc((size_t)x->chunk_n + 1, sizeof *w.own.upto);
     w.own.shared = calloc((size_t)x->chunk_n + 1, sizeof *w.own.shared);
     if (rc == 0 && (!w.own.upto || !w.own.shared))
-        rc = tp_fail(err, ENOMEM, "out of memory for weighing '%s'", path);
+        rc = tp_oom(err);
     if (rc == 0)
-        rc = weigh(&w, path, err);
+        rc = weigh_index(&w, path, err);
     ledger_clear(&below);
     *out = w.own;
     return rc;
@@ -188,7 +188,7 @@ int tp_effort_check(const struct tp_index *x, const struct tp_pack *base, const 
     struct ledger below = {.worst = base ? tp_pack_effort(base) : 0}, exact = {0};
     struct weigher w = {
         .x = x, .base = base ? &below : NULL, .base_index = base ? tp_pack_index(base) : NULL};
-    int rc = weigh(&w, path, err);
+    int rc = weigh_index(&w, path, err);
 
     if (rc == 0 && w.own.worst > EXACT_ABOVE) {
         rc = ledger_fill(x, base, path, &exact, err);

@@ -2,7 +2,6 @@
 /* Looking things up in an index, what it holds in one number, and freeing it. */
 #include <config.h>
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -135,7 +134,7 @@ int tp_index_content_id(const struct tp_index *index, uint8_t out[TP_SHA256_LEN]
     struct tp_sha256 *sha = tp_sha256_create();
 
     if (!sha)
-        return tp_fail(err, ENOMEM, "out of memory for a content id");
+        return tp_oom(err);
     hash_u32(sha, TP_CONTENT_MAGIC);
     hash_u32(sha, index->file_n);
     for (uint32_t i = 0; i < index->file_n; i++) {

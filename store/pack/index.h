@@ -134,15 +134,22 @@ struct tp_index {
     size_t strings_len;
 };
 
+/* --- index_encode.c --- */
+
 /* Serialise in format 2; the id of the pack is the SHA-256 of these bytes. An index that was read
  * in format 1 must have been opened against its base. */
 int tp_index_encode(const struct tp_index *index, struct tp_buffer *out, struct tp_error *err);
+
+/* --- index_decode.c --- */
 
 /* Parse, in format VERSION, and check everything that does not need the base: DATA_LEN is the
  * length of the data area that the lengths must fill exactly. -EBADMSG says which record and what
  * is wrong with it. */
 int tp_index_decode(unsigned version, const void *data, size_t len, uint64_t data_len,
                     struct tp_index *out, struct tp_error *err);
+
+/* --- index.c --- */
+
 void tp_index_clear(struct tp_index *index);
 
 /* Bytes of memory that an index takes. */
@@ -157,11 +164,16 @@ void tp_index_fill_links(struct tp_index *index);
 /* The file whose content FILE has: what a hard link leads to, else FILE itself. */
 const struct tp_pack_file *tp_index_file_of(const struct tp_index *index,
                                             const struct tp_pack_file *file);
+
+/* --- attrs.c --- */
+
 /*
  * Whether an index may hold an attribute of this name of what is of this type (the model directory
  * is a DIR).
  */
 bool tp_attr_may_be(const char *name, enum tp_entry_type type);
+
+/* --- index.c --- */
 
 /* Bytes that predict the segment. */
 uint64_t tp_segment_predictor_len(const struct tp_segment *segment);

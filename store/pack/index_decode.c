@@ -152,7 +152,7 @@ static void *alloc_records(uint64_t n, size_t size)
     return calloc(n ? n : 1, size);
 }
 
-static int allocate(struct decoder *d)
+static int alloc_arrays(struct decoder *d)
 {
     struct tp_index *x = d->index;
 
@@ -166,8 +166,7 @@ static int allocate(struct decoder *d)
     x->strings = malloc(x->strings_len);
     if (!x->files || !x->segments || !x->chunks || !x->tables || !x->dims || !x->attrs ||
         !x->values || !x->strings)
-        return tp_fail(d->err, ENOMEM, "out of memory for an index of %" PRIu32 " chunks",
-                       x->chunk_n);
+        return tp_oom(d->err);
     memcpy(x->strings, d->strings, x->strings_len);
     memcpy(x->values, d->values, x->values_len);
     for (uint32_t i = 0; i < x->dim_n; i++)
@@ -560,7 +559,7 @@ int tp_index_decode(unsigned version, const void *data, size_t len, uint64_t dat
     d.strings_left = TP_STRINGS_ANY_INDEX + TP_STRINGS_OF_INDEX * (uint64_t)len;
     rc = decode_header(&d, in, len);
     if (rc == 0)
-        rc = allocate(&d);
+        rc = alloc_arrays(&d);
     if (rc == 0)
         rc = get_string(&d, tp_get_le32(in + 60), TP_PATH_BYTES_MAX, &out->base_name);
     if (rc == 0)

@@ -66,6 +66,8 @@ struct tp_footer {
         content[TP_CONTENT_PREFIX_LEN]; /* the first bytes of the content id; zero in version 1 */
 };
 
+/* --- footer.c --- */
+
 void tp_header_encode(unsigned version, uint8_t out[TP_PACK_HEADER_LEN]);
 /* Whether it is that of a pack of VERSION, which its footer says; -EBADMSG. */
 int tp_header_check(const uint8_t in[TP_PACK_HEADER_LEN], unsigned version, const char *path,
@@ -76,12 +78,16 @@ void tp_footer_encode(const struct tp_footer *footer, uint8_t out[TP_PACK_FOOTER
 int tp_footer_decode(const uint8_t in[TP_PACK_FOOTER_LEN], uint64_t file_size, const char *path,
                      struct tp_footer *out, struct tp_error *err);
 
+/* --- attrs.c --- */
+
 /* The records of INDEX's attributes, whose strings and values it has, checked and given to its
  * files. STRINGS_LEFT: bytes that records may still refer to. */
 int tp_attrs_decode(const uint8_t *records, struct tp_index *index, uint64_t *strings_left,
                     struct tp_error *err);
 /* One record: NAME and VALUE say where its name and value lie. */
 void tp_attr_encode(const struct tp_attr *attr, uint32_t name, uint32_t value, uint8_t *out);
+
+/* --- footer.c --- */
 
 /* Whether a pack of PACK_BYTES may have an index of LEN bytes, stored in STORED. */
 bool tp_index_may_be(uint64_t len, uint64_t stored, uint64_t pack_bytes);

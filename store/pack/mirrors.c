@@ -4,12 +4,12 @@
 
 #include "store/pack/mirrors.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/cleanup.h"
 #include "base/hash.h"
 #include "base/log.h"
 
@@ -47,19 +47,16 @@ static ssize_t mirrors_read(struct tp_bytes *bytes, void *dst, size_t len, uint6
 static struct tp_bytes *mirror_at(struct tp_mirrors *mirrors, unsigned i)
 {
     struct timespec now;
-    struct tp_bytes *mirror;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    pthread_mutex_lock(&mirrors->lock);
+    TP_LOCK_SCOPE(&mirrors->lock);
     if (i == mirrors->n && i < MIRRORS_MAX &&
         (!mirrors->searched || now.tv_sec - mirrors->searched_at.tv_sec >= SECONDS_BETWEEN)) {
         mirrors->find(mirrors->arg, mirrors);
         mirrors->searched = true;
         mirrors->searched_at = now;
     }
-    mirror = i < mirrors->n ? mirrors->list[i] : NULL;
-    pthread_mutex_unlock(&mirrors->lock);
-    return mirror;
+    return i < mirrors->n ? mirrors->list[i] : NULL;
 }
 
 /* An operator is to replace or remove the damaged source while another one is whole. */
@@ -123,7 +120,7 @@ int tp_mirrors_open(struct tp_bytes *own, tp_mirrors_find find, void *arg, struc
 
     *out = NULL;
     if (!mirrors)
-        return tp_fail(err, ENOMEM, "out of memory for '%s'", own->name);
+        return tp_oom(err);
     mirrors->source = *own;
     mirrors->source.operations = &operations;
     mirrors->own = own;

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <zstd.h>
 
+#include "base/cleanup.h"
 #include "base/memory.h"
 #include "base/progress.h"
 #include "store/pack/bytes_file.h"
@@ -70,7 +71,8 @@ static int read_footer(struct tp_bytes *bytes, struct tp_footer *footer, struct 
                : tp_fail(err, EBADMSG, "'%s' is not a pack", bytes->name);
 }
 
-static int unzstd(struct tp_pack *pack, uint8_t *stored, uint8_t *decoded, struct tp_error *err)
+static int decompress_index(struct tp_pack *pack, uint8_t *stored, uint8_t *decoded,
+                            struct tp_error *err)
 {
     const struct tp_footer *f = &pack->footer;
     size_t n = ZSTD_decompress(decoded, f->index_len, stored, f->index_stored);
@@ -92,7 +94,7 @@ static int read_index(struct tp_pack *pack, struct tp_error *err)
     if (rc == 0)
         stored = malloc(f->index_stored + 1);
     if (!stored)
-        return tp_fail(err, ENOMEM, "out of memory for the index of '%s'", pack->bytes->name);
+        return tp_oom(err);
     decoded = stored;
     rc = tp_bytes_read(pack->bytes, stored, f->index_stored, f->index_off, err);
     if (rc == 0 && tp_xxh3(stored, f->index_stored) != f->index_hash)
@@ -102,9 +104,7 @@ static int read_index(struct tp_pack *pack, struct tp_error *err)
                      pack->bytes->name, f->index_stored, f->index_off);
     if (rc == 0 && f->coding == TP_INDEX_ZSTD) {
         decoded = malloc(f->index_len + 1);
-        rc = decoded
-                 ? unzstd(pack, stored, decoded, err)
-                 : tp_fail(err, ENOMEM, "out of memory for the index of '%s'", pack->bytes->name);
+        rc = decoded ? decompress_index(pack, stored, decoded, err) : tp_oom(err);
     }
     if (rc == 0)
         rc = tp_cancel_check(err);
@@ -162,7 +162,7 @@ static int open_alone(struct tp_bytes *bytes, struct tp_pack **out, struct tp_er
 
     *out = NULL;
     if (!pack) {
-        rc = tp_fail(err, ENOMEM, "out of memory for '%s'", bytes->name);
+        rc = tp_oom(err);
         tp_bytes_close(bytes);
         return rc;
     }
@@ -208,7 +208,7 @@ static int set_base(struct tp_pack *pack, struct tp_pack *base, struct tp_error 
 
 /* A base of the right content is PACK's when everything is in it that PACK has from there, and
  * costs no more than it may. */
-static bool suits(void *arg, struct tp_pack *base)
+static bool is_suitable_base(void *arg, struct tp_pack *base)
 {
     struct tp_pack *pack = arg;
 
@@ -225,7 +225,7 @@ static int find_base(struct tp_pack *pack, const struct tp_base_finder *finder,
                                   .id = pack->index.base_id,
                                   .content =
                                       pack->index.version > 1 ? pack->index.base_content_id : NULL,
-                                  .suits = suits,
+                                  .suits = is_suitable_base,
                                   .arg = pack,
                                   .chain = chain};
     struct tp_error why = {0};
@@ -368,14 +368,13 @@ int tp_pack_identify(const char *path, struct tp_pack_id *out, struct tp_error *
 
 int tp_pack_read_contents(const char *path, struct tp_pack_contents *out, struct tp_error *err)
 {
-    struct tp_pack *pack;
+    tp_autopack struct tp_pack *pack = NULL;
     int rc = open_path(path, &pack, err);
 
     if (rc < 0)
         return rc;
     memcpy(out->own, pack->content_id, TP_SHA256_LEN);
     memcpy(out->base, pack->index.base_content_id, TP_SHA256_LEN);
-    tp_pack_close(pack);
     return 0;
 }
 

@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 
+#include "base/cleanup.h"
 #include "store/pack/bytes.h"
 #include "store/pack/index.h"
 
@@ -43,6 +44,12 @@ int tp_pack_open(const char *path, const struct tp_base_finder *finder, struct t
                  struct tp_error *err);
 struct tp_pack *tp_pack_ref(struct tp_pack *pack);
 void tp_pack_close(struct tp_pack *pack);
+/* A pack that is closed when its block is left (base/cleanup.h). */
+#define tp_autopack tp_auto(tp_cleanup_pack)
+static inline void tp_cleanup_pack(struct tp_pack **pack)
+{
+    tp_pack_close(*pack);
+}
 
 /*
  * Only the footer and the ids, without keeping the index: what finding a base among many packs

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/cleanup.h"
 #include "store/pack/layout.h"
 #include "store/pack/pack_internal.h"
 
@@ -101,18 +102,19 @@ static void evict_locked(void)
 }
 
 /* Read and check; and expand, with a CODEC. Outside the lock. */
-static int load(struct tp_pack *pack, struct tp_bytes *bytes, uint32_t segment, uint32_t number,
-                const struct tp_codec *codec, struct tp_tables **out, struct tp_error *err)
+static int load_tables(struct tp_pack *pack, struct tp_bytes *bytes, uint32_t segment,
+                       uint32_t number, const struct tp_codec *codec, struct tp_tables **out,
+                       struct tp_error *err)
 {
     const struct tp_index *index = tp_pack_index(pack);
     const struct tp_tables_ref *ref = &index->tables[number];
     const struct tp_segment *s = &index->segments[segment];
     const char *path = tp_pack_path(pack);
-    uint8_t *blob = malloc(ref->stored_len + TP_SLACK);
+    tp_autofree uint8_t *blob = malloc(ref->stored_len + TP_SLACK);
     int rc;
 
     if (!blob)
-        return tp_fail(err, ENOMEM, "out of memory for the tables of '%s'", path);
+        return tp_oom(err);
     rc =
         tp_bytes_read_checked(bytes, blob, ref->stored_len, ref->stored_off, ref->stored_hash, err);
     if (rc > 0)
@@ -127,12 +129,11 @@ static int load(struct tp_pack *pack, struct tp_bytes *bytes, uint32_t segment, 
             tp_error_prefix(err, "'%s', %s tables of '%s' at offset %" PRIu64, path, codec->name,
                             index->files[s->file].path, ref->stored_off);
     }
-    free(blob);
     return rc;
 }
 
 /* Put a fresh entry into the cache, unless another thread was faster. */
-static struct tp_tables_entry *add(struct tp_tables_entry *e)
+static struct tp_tables_entry *insert_entry(struct tp_tables_entry *e)
 {
     struct tp_tables_entry *there, **bucket = bucket_of(e->serial, e->number);
 
@@ -166,9 +167,9 @@ int tp_tables_check(struct tp_pack *pack, uint32_t segment, uint8_t codec, struc
 {
     const struct tp_codec *known = tp_codec_get(codec);
     struct tp_tables *tables = NULL;
-    int rc =
-        load(pack, tp_pack_bytes(pack), segment, find_number(tp_pack_index(pack), segment, codec),
-             known && known->needs_tables ? known : NULL, &tables, err);
+    int rc = load_tables(pack, tp_pack_bytes(pack), segment,
+                         find_number(tp_pack_index(pack), segment, codec),
+                         known && known->needs_tables ? known : NULL, &tables, err);
 
     if (tables)
         known->tables_destroy(tables);
@@ -193,16 +194,16 @@ int tp_tables_get(struct tp_pack *pack, struct tp_bytes *bytes, uint32_t segment
         return 0;
     e = calloc(1, sizeof *e);
     if (!e)
-        return tp_fail(err, ENOMEM, "out of memory for the tables of '%s'", tp_pack_path(pack));
+        return tp_oom(err);
     e->serial = tp_pack_serial(pack);
     e->number = number;
     e->codec = codec;
-    rc = load(pack, bytes, segment, number, codec, &e->tables, err);
+    rc = load_tables(pack, bytes, segment, number, codec, &e->tables, err);
     if (rc < 0) {
         free(e);
         return rc;
     }
-    *out = add(e);
+    *out = insert_entry(e);
     return 0;
 }
 
@@ -213,16 +214,15 @@ const struct tp_tables *tp_tables_of(const struct tp_tables_entry *entry)
 
 void tp_tables_put(struct tp_tables_entry *entry)
 {
-    pthread_mutex_lock(&lock);
+    TP_LOCK_SCOPE(&lock);
     entry->users--;
-    pthread_mutex_unlock(&lock);
 }
 
 void tp_tables_forget(uint64_t serial)
 {
     struct tp_tables_entry *e, *next;
 
-    pthread_mutex_lock(&lock);
+    TP_LOCK_SCOPE(&lock);
     for (e = newest; e; e = next) {
         next = e->next;
         if (e->serial != serial)
@@ -230,5 +230,4 @@ void tp_tables_forget(uint64_t serial)
         unlink_entry(e);
         entry_free(e);
     }
-    pthread_mutex_unlock(&lock);
 }

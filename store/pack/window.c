@@ -93,7 +93,7 @@ int tp_work_convert(struct tp_work *work, enum tp_dtype from, enum tp_dtype to, 
 
     if (from == to)
         return 0;
-    rc = tp_work_need(&work->converted, err);
+    rc = tp_work_allocate(&work->converted, err);
     if (rc < 0)
         return rc;
     tp_convert(to, work->converted, from, *data, len * 8 / tp_dtype_bits(from));

@@ -4,7 +4,6 @@
 
 #include "store/pack/work.h"
 
-#include <errno.h>
 #include <stdlib.h>
 
 #include "codec/scratch.h"
@@ -41,9 +40,9 @@ void tp_work_destroy(struct tp_work *work)
     free(work);
 }
 
-int tp_work_need(uint8_t **buffer, struct tp_error *err)
+int tp_work_allocate(uint8_t **buffer, struct tp_error *err)
 {
     if (!*buffer)
         *buffer = malloc(BUFFER_BYTES);
-    return *buffer ? 0 : tp_fail(err, ENOMEM, "out of memory for decoding");
+    return *buffer ? 0 : tp_oom(err);
 }

@@ -37,6 +37,6 @@ struct tp_work {
 struct tp_work *tp_work_create(const atomic_int *cancel);
 void tp_work_destroy(struct tp_work *work);
 /* Allocate one of the buffers, unless it is there. */
-int tp_work_need(uint8_t **buffer, struct tp_error *err);
+int tp_work_allocate(uint8_t **buffer, struct tp_error *err);
 
 #endif

@@ -5,7 +5,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/cleanup.h"
 #include "store/write/plan.h"
+#include "store/write/chunkmap.h"
 
 struct tp_chunkmap {
     pthread_mutex_t lock;
@@ -50,23 +52,17 @@ static struct chunkmap_cell *cell_of(struct tp_chunkmap *map, uint64_t hash, uin
 
 uint32_t tp_chunkmap_find(struct tp_chunkmap *map, uint64_t hash, uint32_t len)
 {
-    const struct chunkmap_cell *cell;
-    uint32_t chunk;
+    TP_LOCK_SCOPE(&map->lock);
+    const struct chunkmap_cell *cell = cell_of(map, hash, len);
 
-    pthread_mutex_lock(&map->lock);
-    cell = cell_of(map, hash, len);
-    chunk = cell->len ? cell->chunk : TP_NONE;
-    pthread_mutex_unlock(&map->lock);
-    return chunk;
+    return cell->len ? cell->chunk : TP_NONE;
 }
 
 void tp_chunkmap_put(struct tp_chunkmap *map, uint64_t hash, uint32_t len, uint32_t chunk)
 {
-    struct chunkmap_cell *cell;
+    TP_LOCK_SCOPE(&map->lock);
+    struct chunkmap_cell *cell = cell_of(map, hash, len);
 
-    pthread_mutex_lock(&map->lock);
-    cell = cell_of(map, hash, len);
     if (!cell->len)
         *cell = (struct chunkmap_cell){.hash = hash, .len = len, .chunk = chunk};
-    pthread_mutex_unlock(&map->lock);
 }

@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/hash.h"
 #include "store/write/writer_internal.h"
+#include "store/write/chunkmap.h"
 
 #define TRAINING_MAX 8u /* segments at a time: each takes memory */
 
@@ -29,7 +31,7 @@ static int read_window(struct tp_writer *w, const struct tp_window *window, stru
     uint8_t **joined = &work->levels[0].joined;
     struct tp_window_bytes b = tp_window_bytes(window);
     uint64_t in = b.off - s->file_off, chunk_size = w->plan.index.chunk_size;
-    int rc = tp_work_need(joined, err);
+    int rc = tp_work_allocate(joined, err);
 
     if (rc == 0)
         rc = read_model(w, window->from->file, *joined, b.len, b.off, err);
@@ -68,7 +70,7 @@ static int predict_segment(void *arg, uint32_t chunk, size_t len, const uint8_t 
                                .len = (uint32_t)len};
     int rc = s->from.whence == TP_FROM_PACK
                  ? read_window(from->w, &window, from->work, &from->view, err)
-                 : tp_window_get(from->w->plan.base, &window, from->work, &from->view, err);
+                 : tp_window_read(from->w->plan.base, &window, from->work, &from->view, err);
 
     *out = from->view.data;
     *whole = from->view.aligned;
@@ -112,10 +114,9 @@ int tp_train_segment(struct tp_writer *w, uint32_t segment, struct tp_writer_mem
 
 static void wait_trained(struct tp_writer *w, uint32_t segment)
 {
-    pthread_mutex_lock(&w->lock);
+    TP_LOCK_SCOPE(&w->lock);
     while (!w->segments[segment].done)
         pthread_cond_wait(&w->segment_trained, &w->lock);
-    pthread_mutex_unlock(&w->lock);
 }
 
 bool tp_writer_may_refer(const struct tp_writer *w, const struct tp_segment *s, uint32_t chunk)

@@ -2,16 +2,17 @@
 /* Coded chunks in their order into a file, then the index and the footer. */
 #include <config.h>
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
 
+#include "base/cleanup.h"
 #include "base/hash.h"
 #include "store/pack/layout.h"
 #include "store/pipeline.h"
 #include "store/write/sink.h"
 #include "store/write/writer_internal.h"
+#include "store/write/chunkmap.h"
 
 #define INDEX_SLOW_MAX (8u << 20) /* indexes up to here are compressed as well as zstd can */
 
@@ -34,7 +35,7 @@ struct output {
     uint64_t item_n;
 };
 
-static int put(struct output *o, const void *data, size_t len, struct tp_error *err)
+static int put_bytes(struct output *o, const void *data, size_t len, struct tp_error *err)
 {
     o->off += len;
     return tp_sink_put(o->sink, data, len, err);
@@ -59,16 +60,15 @@ static int put_tables(struct output *o, struct tp_segment *s, const struct tp_tr
                                    .stored_hash = tp_xxh3(c->blob.data, c->blob.len),
                                    .stored_off = o->off};
         s->tables_n++;
-        rc = put(o, c->blob.data, c->blob.len, err);
+        rc = put_bytes(o, c->blob.data, c->blob.len, err);
         if (rc < 0)
             return rc;
-        o->report->tensor_stored_bytes += c->blob.len;
     }
     return 0;
 }
 
 /* A lower chunk of this pack may hold the same; only here, in order, is that certain. */
-static void settle_same(struct output *o, uint32_t chunk, struct tp_coded *c)
+static void resolve_same(struct output *o, uint32_t chunk, struct tp_coded *c)
 {
     const struct tp_index *x = &o->w->plan.index;
     uint32_t known;
@@ -82,19 +82,6 @@ static void settle_same(struct output *o, uint32_t chunk, struct tp_coded *c)
     }
     if (tp_writer_may_refer(o->w, &x->segments[x->chunks[chunk].segment], known))
         tp_coded_set_same(c, known, NULL);
-}
-
-static void count(struct output *o, const struct tp_segment *s, const struct tp_coded *c)
-{
-    struct tp_pack_report *r = o->report;
-
-    r->codec_chunks[c->coding.codec]++;
-    r->codec_logical[c->coding.codec] += c->len;
-    r->codec_stored[c->coding.codec] += c->coding.len;
-    if (s->dtype != TP_DTYPE_BYTES) {
-        r->tensor_bytes += c->len;
-        r->tensor_stored_bytes += c->coding.len;
-    }
 }
 
 /* The file's bytes go by in order: hash them. */
@@ -113,7 +100,7 @@ static void hash_source(struct output *o, uint32_t file, const struct tp_coded *
     o->file_done = 0;
 }
 
-static void tell(const struct output *o)
+static void report_progress(const struct output *o)
 {
     const struct tp_progress *p = o->w->options->progress;
 
@@ -121,7 +108,7 @@ static void tell(const struct output *o)
         p->update(p->arg, "pack", o->done, o->w->plan.index.logical_bytes);
 }
 
-static int consume(void *arg, uint64_t number, void *slot, struct tp_error *err)
+static int write_coded(void *arg, uint64_t number, void *slot, struct tp_error *err)
 {
     struct output *o = arg;
     struct tp_index *x = &o->w->plan.index;
@@ -133,7 +120,7 @@ static int consume(void *arg, uint64_t number, void *slot, struct tp_error *err)
     if (o->items[number].train)
         return 0;
     s = &x->segments[x->chunks[chunk].segment];
-    settle_same(o, chunk, c);
+    resolve_same(o, chunk, c);
     if (chunk == s->chunk_first)
         rc = put_tables(o, s, &o->w->segments[x->chunks[chunk].segment].trained, c->coding.codec,
                         err);
@@ -145,18 +132,18 @@ static int consume(void *arg, uint64_t number, void *slot, struct tp_error *err)
     x->chunks[chunk].content_hash = c->content_hash;
     x->chunks[chunk].stored_off = o->off;
     if (rc == 0 && c->coding.len)
-        rc = put(o, c->coding.codec == TP_CODEC_RAW ? c->src : c->coding.bytes, c->coding.len, err);
+        rc = put_bytes(o, c->coding.codec == TP_CODEC_RAW ? c->src : c->coding.bytes, c->coding.len,
+                       err);
     if (rc < 0)
         return rc;
-    count(o, s, c);
     hash_source(o, s->file, c);
     if (chunk + 1 == s->chunk_first + s->chunk_n)
         tp_trained_clear(&o->w->segments[x->chunks[chunk].segment].trained);
-    tell(o);
+    report_progress(o);
     return 0;
 }
 
-static int work(void *arg, void *worker, uint64_t number, void *slot, struct tp_error *err)
+static int code_chunk(void *arg, void *worker, uint64_t number, void *slot, struct tp_error *err)
 {
     struct output *o = arg;
     const struct item *item = &o->items[number];
@@ -217,7 +204,7 @@ static void *coded_create(void *arg)
  * The order of work: chunks as they lie, and training for a segment a little before its first
  * chunk.
  */
-static int schedule(struct output *o, struct tp_error *err)
+static int order_items(struct output *o, struct tp_error *err)
 {
     const struct tp_index *x = &o->w->plan.index;
     uint64_t lead = 2 * tp_pipeline_threads(o->w->options->threads);
@@ -225,7 +212,7 @@ static int schedule(struct output *o, struct tp_error *err)
 
     o->items = calloc((uint64_t)x->chunk_n + x->segment_n + 1, sizeof *o->items);
     if (!o->items)
-        return tp_fail(err, ENOMEM, "out of memory for the plan of '%s'", o->w->plan.root);
+        return tp_oom(err);
     for (uint32_t c = 0; c < x->chunk_n; c++) {
         for (; segment < x->segment_n && x->segments[segment].chunk_first <= c + lead; segment++)
             if (x->segments[segment].dtype != TP_DTYPE_BYTES && x->segments[segment].chunk_n)
@@ -246,13 +233,13 @@ static int put_data(struct output *o, struct tp_error *err)
                             .worker_destroy = memory_destroy,
                             .slot_create = coded_create,
                             .slot_destroy = coded_destroy,
-                            .work = work,
-                            .consume = consume};
+                            .work = code_chunk,
+                            .consume = write_coded};
     uint8_t header[TP_PACK_HEADER_LEN];
     int rc;
 
     tp_header_encode(TP_PACK_VERSION, header);
-    rc = put(o, header, sizeof header, err);
+    rc = put_bytes(o, header, sizeof header, err);
     return rc == 0 ? tp_pipeline_run(&p, err) : rc;
 }
 
@@ -261,11 +248,10 @@ static int put_index(struct output *o, const struct tp_buffer *index, struct tp_
                      struct tp_error *err)
 {
     size_t cap = ZSTD_compressBound(index->len), n;
-    uint8_t *packed = malloc(cap);
-    int rc;
+    tp_autofree uint8_t *packed = malloc(cap);
 
     if (!packed)
-        return tp_fail(err, ENOMEM, "out of memory for the index");
+        return tp_oom(err);
     n = ZSTD_compress(packed, cap, index->data, index->len, index->len <= INDEX_SLOW_MAX ? 19 : 9);
     footer->coding = TP_INDEX_ZSTD;
     if (ZSTD_isError(n) || n >= index->len ||
@@ -276,15 +262,13 @@ static int put_index(struct output *o, const struct tp_buffer *index, struct tp_
     footer->index_off = o->off;
     footer->index_stored = n;
     footer->index_hash = tp_xxh3(footer->coding == TP_INDEX_RAW ? index->data : packed, n);
-    rc = put(o, footer->coding == TP_INDEX_RAW ? index->data : packed, n, err);
-    free(packed);
-    return rc;
+    return put_bytes(o, footer->coding == TP_INDEX_RAW ? index->data : packed, n, err);
 }
 
 static int put_end(struct output *o, struct tp_error *err)
 {
     struct tp_index *x = &o->w->plan.index;
-    struct tp_buffer index = {0};
+    tp_auto(tp_buffer_clear) struct tp_buffer index = {0};
     struct tp_footer footer = {.version = TP_PACK_VERSION};
     uint8_t content[TP_SHA256_LEN];
     uint8_t raw[TP_PACK_FOOTER_LEN];
@@ -303,9 +287,8 @@ static int put_end(struct output *o, struct tp_error *err)
     }
     if (rc == 0) {
         tp_footer_encode(&footer, raw);
-        rc = put(o, raw, sizeof raw, err);
+        rc = put_bytes(o, raw, sizeof raw, err);
     }
-    tp_buffer_clear(&index);
     return rc == 0 ? tp_sink_finish(o->sink, err) : rc;
 }
 
@@ -319,7 +302,7 @@ int tp_output_write(struct tp_writer *w, int fd, const char *path, struct tp_pac
         return rc;
     o.sha = tp_sha256_create();
     o.xxh = tp_xxh128_create();
-    rc = o.sha && o.xxh ? schedule(&o, err) : tp_fail(err, ENOMEM, "out of memory for writing");
+    rc = o.sha && o.xxh ? order_items(&o, err) : tp_oom(err);
     if (rc == 0)
         rc = put_data(&o, err);
     if (rc == 0)

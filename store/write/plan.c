@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "base/vector.h"
 #include "codec/convert.h"
@@ -29,11 +30,6 @@ struct planner {
     bool delta_fits[TP_DTYPE_COUNT]; /* some codec can use a base for this dtype */
     struct tp_error *err;
 };
-
-static int out_of_memory(const struct planner *p)
-{
-    return tp_fail(p->err, ENOMEM, "out of memory for the plan of '%s'", p->plan->root);
-}
 
 /*
  * A new segment of file FILE, behind those it has, of which the caller fills what differs from
@@ -68,7 +64,7 @@ static int add_piece(struct planner *p, uint32_t file, const struct tp_model_ten
     struct tp_segment *s = add_segment(p, file, t->dtype, n / 8 * bits + n % 8 * bits / 8);
 
     if (!s)
-        return out_of_memory(p);
+        return tp_oom(p->err);
     s->name = t->name;
     s->shape = t->shape;
     s->rank = t->rank;
@@ -79,8 +75,9 @@ static int add_piece(struct planner *p, uint32_t file, const struct tp_model_ten
 }
 
 /* What PAIRS have for tensor T of the model. */
-static const struct tp_model_tensor *partner(const struct planner *p, const struct tp_pairs *pairs,
-                                             const struct tp_model_tensor *t)
+static const struct tp_model_tensor *paired_tensor(const struct planner *p,
+                                                   const struct tp_pairs *pairs,
+                                                   const struct tp_model_tensor *t)
 {
     return pairs->of && p->delta_fits[t->dtype] ? pairs->of[t - p->plan->model->tensors] : NULL;
 }
@@ -104,7 +101,7 @@ static uint32_t find_sibling(const struct planner *p, uint32_t file,
 static bool has_sibling(const struct planner *p, uint32_t file, const struct tp_model_tensor *t,
                         struct tp_sibling *out)
 {
-    const struct tp_model_tensor *b = partner(p, &p->siblings, t);
+    const struct tp_model_tensor *b = paired_tensor(p, &p->siblings, t);
 
     if (p->options->sibling)
         return p->delta_fits[t->dtype] && t->len &&
@@ -172,10 +169,9 @@ static int add_tensor(struct planner *p, uint32_t file, const struct tp_model_te
     uint32_t base_file;
     int rc = 0;
 
-    p->plan->tensor_n++;
     if (has_sibling(p, file, t, &sibling))
         return add_predicted(p, file, t, &sibling);
-    b = partner(p, &p->pairs, t);
+    b = paired_tensor(p, &p->pairs, t);
     off = b ? b->off : 0;
     base_file = b ? p->base->files[b->file].entry : 0;
     while (rc == 0 && b && done < n && off < b->off + b->len) {
@@ -219,7 +215,7 @@ static int cut_file(struct planner *p, uint32_t file)
         tp_log(TP_LOG_WARNING, "'%s/%s' is kept as plain bytes: %s", p->plan->root, f->path,
                f->problem);
     if (opaque)
-        rc = add_segment(p, file, TP_DTYPE_BYTES, opaque) ? 0 : out_of_memory(p);
+        rc = add_segment(p, file, TP_DTYPE_BYTES, opaque) ? 0 : tp_oom(p->err);
     for (size_t i = 0; rc == 0 && i < f->tensor_n; i++)
         rc = add_tensor(p, file, model->by_place[f->tensor_first + i]);
     return rc;
@@ -277,7 +273,7 @@ static int list_files(struct planner *p)
     x->files = calloc(x->file_n + 1u, sizeof *x->files);
     plan->model_file = calloc(x->file_n + 1u, sizeof *plan->model_file);
     if (!x->files || !plan->model_file)
-        return out_of_memory(p);
+        return tp_oom(p->err);
     memset(plan->model_file, 0xff, x->file_n * sizeof *plan->model_file);
     for (uint32_t i = 0; i < plan->model->file_n; i++)
         plan->model_file[plan->model->files[i].entry] = i;
@@ -332,7 +328,7 @@ static int number_chunks(struct planner *p)
     x->chunks = calloc(chunks + 1, sizeof *x->chunks);
     x->tables = calloc((size_t)x->segment_n * TP_CODEC_COUNT + 1, sizeof *x->tables);
     if (!x->chunks || !x->tables)
-        return out_of_memory(p);
+        return tp_oom(p->err);
     for (s = 0; s < x->segment_n; s++)
         for (uint32_t c = 0; c < x->segments[s].chunk_n; c++)
             x->chunks[x->segments[s].chunk_first + c].segment = s;
@@ -473,7 +469,7 @@ int tp_plan_make(const char *dir, const struct tp_pack_options *options, struct 
                        TP_PATH_BYTES_MAX);
     find_fitting(&p);
     out->root = strdup(dir);
-    rc = out->root ? plan_all(&p) : tp_fail(err, ENOMEM, "out of memory");
+    rc = out->root ? plan_all(&p) : tp_oom(err);
     tp_pairs_clear(&p.pairs);
     tp_pairs_clear(&p.siblings);
     tp_model_close(p.base);
@@ -496,7 +492,7 @@ static bool same_entry(const struct tp_entry *a, const struct tp_entry *b)
 int tp_plan_recheck(const struct tp_plan *plan, struct tp_error *err)
 {
     const struct tp_modeldir *then = tp_model_dir(plan->model);
-    struct tp_modeldir now;
+    tp_auto(tp_modeldir_clear) struct tp_modeldir now = {0};
     int rc = tp_modeldir_scan_links(plan->root, then->links, &now, err);
 
     if (rc < 0)
@@ -508,7 +504,6 @@ int tp_plan_recheck(const struct tp_plan *plan, struct tp_error *err)
         if (!same_entry(&now.entries[i], &then->entries[i]))
             rc = tp_fail(err, EBUSY, "'%s/%s' changed while it was packed", plan->root,
                          then->entries[i].path);
-    tp_modeldir_clear(&now);
     return rc;
 }
 

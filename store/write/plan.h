@@ -17,7 +17,6 @@ struct tp_plan {
     struct tp_index index;  /* chunks and tables are filled in as they are written */
     struct tp_pack *base;   /* borrowed */
     size_t segment_cap;
-    uint64_t tensor_n;
     struct tp_attrs attrs; /* the index's attributes point here */
     struct tp_lost lost;
 };
@@ -27,13 +26,5 @@ int tp_plan_make(const char *dir, const struct tp_pack_options *options, struct 
 /* Look at the directory again: -EBUSY when anything in it has changed since. */
 int tp_plan_recheck(const struct tp_plan *plan, struct tp_error *err);
 void tp_plan_clear(struct tp_plan *plan);
-
-/* Chunks by their content: of a base, or of the pack that is being written. */
-struct tp_chunkmap;
-struct tp_chunkmap *tp_chunkmap_create(uint64_t capacity); /* NULL: out of memory */
-void tp_chunkmap_destroy(struct tp_chunkmap *map);
-/* Thread-safe. The first chunk put with this hash and length; TP_NONE: none. */
-uint32_t tp_chunkmap_find(struct tp_chunkmap *map, uint64_t hash, uint32_t len);
-void tp_chunkmap_put(struct tp_chunkmap *map, uint64_t hash, uint32_t len, uint32_t chunk);
 
 #endif

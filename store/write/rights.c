@@ -22,7 +22,7 @@ struct subject {
     uint32_t attr_first, attr_n;
 };
 
-static bool grants(uint32_t permissions, bool is_dir)
+static bool grants_read(uint32_t permissions, bool is_dir)
 {
     uint32_t wanted = is_dir ? 5 : 4; /* names are part of what a pack tells */
 
@@ -38,8 +38,8 @@ static void restrict_to(struct tp_rights *rights, const struct tp_index *x, cons
     for (uint32_t i = s->attr_first; i < s->attr_first + s->attr_n; i++)
         if (strcmp(x->attrs[i].name, TP_ACL_ACCESS) == 0)
             mode = tp_acl_tighten(mode, x->attrs[i].value, x->attrs[i].len);
-    bool owner = grants(mode >> 6, s->is_dir), group = grants(mode >> 3, s->is_dir),
-         others = grants(mode, s->is_dir);
+    bool owner = grants_read(mode >> 6, s->is_dir), group = grants_read(mode >> 3, s->is_dir),
+         others = grants_read(mode, s->is_dir);
     if (s->gid != rights->gid)
         group = others = group && others;
     if (s->uid != rights->uid) {
@@ -86,7 +86,8 @@ struct tp_rights tp_rights_find(const struct tp_plan *plan)
     return rights;
 }
 
-int tp_rights_own(const struct tp_rights *rights, int fd, const char *path, struct tp_error *err)
+int tp_rights_set_owner(const struct tp_rights *rights, int fd, const char *path,
+                        struct tp_error *err)
 {
     struct stat st;
 

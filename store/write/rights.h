@@ -21,7 +21,8 @@ struct tp_rights tp_rights_find(const struct tp_plan *plan);
 
 /* Give the new file FD, which is empty and of mode 0600, to the owner and the group of the model,
  * as far as this process may. */
-int tp_rights_own(const struct tp_rights *rights, int fd, const char *path, struct tp_error *err);
+int tp_rights_set_owner(const struct tp_rights *rights, int fd, const char *path,
+                        struct tp_error *err);
 
 /* Everything that is restored belongs to the group of the pack FD: take from the index of PLAN what
  * the mode of something of another group grants to that other group. */

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/file.h"
 #include "base/thread.h"
 #include "store/write/sink.h"
@@ -113,7 +114,7 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
-static bool start(struct tp_sink *s)
+static bool start_thread(struct tp_sink *s)
 {
     s->direct = can_be_direct(s->fd) && set_direct(s->fd, true);
     s->started = tp_thread_start(&s->thread, thread_main, s) == 0;
@@ -135,15 +136,15 @@ static int wait_idle(struct tp_sink *s, struct tp_error *err)
 
 /* The place that the caller has filled goes to the thread, for the one that it has written. Where
  * there can be no thread, the caller writes it. */
-static int hand_over(struct tp_sink *s, struct tp_error *err)
+static int pass_buffer(struct tp_sink *s, struct tp_error *err)
 {
     int rc;
 
-    if (!s->started && !start(s)) {
+    if (!s->started && !start_thread(s)) {
         s->filled = 0;
         return write_place(s, s->place[s->filling], PLACE, err);
     }
-    pthread_mutex_lock(&s->lock);
+    TP_LOCK_SCOPE(&s->lock);
     rc = wait_idle(s, err);
     if (rc == 0) {
         s->filling = !s->filling;
@@ -151,7 +152,6 @@ static int hand_over(struct tp_sink *s, struct tp_error *err)
         s->waiting = true;
         pthread_cond_broadcast(&s->changed);
     }
-    pthread_mutex_unlock(&s->lock);
     return rc;
 }
 
@@ -161,7 +161,7 @@ int tp_sink_create(int fd, const char *path, struct tp_sink **out, struct tp_err
 
     *out = NULL;
     if (!s)
-        return tp_fail(err, ENOMEM, "out of memory for writing '%s'", path);
+        return tp_oom(err);
     s->fd = fd;
     s->path = path;
     pthread_mutex_init(&s->lock, NULL);
@@ -170,7 +170,7 @@ int tp_sink_create(int fd, const char *path, struct tp_sink **out, struct tp_err
         s->place[i] = aligned_alloc(ALIGNMENT, PLACE);
     if (!s->place[0] || !s->place[1]) {
         tp_sink_destroy(s);
-        return tp_fail(err, ENOMEM, "out of memory for writing '%s'", path);
+        return tp_oom(err);
     }
     *out = s;
     return 0;
@@ -188,7 +188,7 @@ int tp_sink_put(struct tp_sink *s, const void *data, size_t len, struct tp_error
         s->filled += n;
         p += n;
         len -= n;
-        rc = s->filled == PLACE ? hand_over(s, err) : 0;
+        rc = s->filled == PLACE ? pass_buffer(s, err) : 0;
         if (rc < 0)
             return rc;
     }
@@ -196,7 +196,7 @@ int tp_sink_put(struct tp_sink *s, const void *data, size_t len, struct tp_error
 }
 
 /* The thread writes what it has, and is no more. */
-static int stop(struct tp_sink *s, struct tp_error *err)
+static int stop_thread(struct tp_sink *s, struct tp_error *err)
 {
     int rc;
 
@@ -214,7 +214,7 @@ static int stop(struct tp_sink *s, struct tp_error *err)
 
 int tp_sink_finish(struct tp_sink *s, struct tp_error *err)
 {
-    int rc = stop(s, err);
+    int rc = stop_thread(s, err);
 
     if (rc < 0)
         return rc;
@@ -228,7 +228,7 @@ void tp_sink_destroy(struct tp_sink *s)
 {
     if (!s)
         return;
-    stop(s, NULL);
+    stop_thread(s, NULL);
     free(s->place[0]);
     free(s->place[1]);
     pthread_cond_destroy(&s->changed);

@@ -12,13 +12,16 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "store/names.h"
 #include "store/pack/pack_internal.h"
+#include "store/pack/usage.h"
 #include "store/write/rights.h"
 #include "store/write/writer_internal.h"
+#include "store/write/chunkmap.h"
 
 static int fill_maps(struct tp_writer *w, struct tp_error *err)
 {
@@ -28,13 +31,13 @@ static int fill_maps(struct tp_writer *w, struct tp_error *err)
     if (base)
         w->in_base = tp_chunkmap_create(base->chunk_n);
     if (!w->in_pack || (base && !w->in_base))
-        return tp_fail(err, ENOMEM, "out of memory for the chunks of '%s'", w->plan.root);
+        return tp_oom(err);
     for (uint32_t i = 0; base && i < base->chunk_n; i++)
         tp_chunkmap_put(w->in_base, base->chunks[i].content_hash, tp_index_chunk_len(base, i), i);
     return 0;
 }
 
-static int prepare(struct tp_writer *w, const char *dir, struct tp_error *err)
+static int prepare_writer(struct tp_writer *w, const char *dir, struct tp_error *err)
 {
     const struct tp_index *x = &w->plan.index;
     int rc;
@@ -51,12 +54,10 @@ static int prepare(struct tp_writer *w, const char *dir, struct tp_error *err)
         return rc;
     w->segments = calloc(x->segment_n + 1u, sizeof *w->segments);
     w->prints = calloc(x->file_n + 1u, sizeof *w->prints);
-    return w->segments && w->prints
-               ? 0
-               : tp_fail(err, ENOMEM, "out of memory for the plan of '%s'", dir);
+    return w->segments && w->prints ? 0 : tp_oom(err);
 }
 
-static void finish(struct tp_writer *w)
+static void free_writer(struct tp_writer *w)
 {
     for (uint32_t i = 0; w->segments && i < w->plan.index.segment_n; i++)
         tp_trained_clear(&w->segments[i].trained);
@@ -70,10 +71,10 @@ static void finish(struct tp_writer *w)
 }
 
 /* What is on the disk now, not what the page cache remembers: decode it all and compare. */
-static int verify(const struct tp_writer *w, const char *path, const uint8_t *id,
-                  struct tp_error *err)
+static int verify_pack(const struct tp_writer *w, const char *path, const uint8_t *id,
+                       struct tp_error *err)
 {
-    struct tp_pack *pack;
+    tp_autopack struct tp_pack *pack = NULL;
     int rc = tp_pack_open_with(path, w->plan.base, &pack, err);
 
     if (rc < 0)
@@ -83,8 +84,23 @@ static int verify(const struct tp_writer *w, const char *path, const uint8_t *id
     if (rc == 0)
         rc =
             tp_pack_verify_written(pack, w->prints, w->options->threads, w->options->progress, err);
-    tp_pack_close(pack);
     return rc;
+}
+
+void tp_pack_report_fill(struct tp_pack_report *report, const struct tp_index *index)
+{
+    struct tp_usage all = {0}, tensors = {0};
+
+    tp_usage_add_index(index, &all, &tensors);
+    report->logical_bytes = index->logical_bytes;
+    report->file_n = index->file_n;
+    report->tensor_n = tp_usage_count_tensors(index);
+    report->chunk_n = index->chunk_n;
+    report->tensor_bytes = tensors.logical;
+    report->tensor_stored_bytes = tensors.stored;
+    memcpy(report->codec_chunks, all.chunks, sizeof all.chunks);
+    memcpy(report->codec_logical, all.decoded, sizeof all.decoded);
+    memcpy(report->codec_stored, all.coded, sizeof all.coded);
 }
 
 /* FD stays open, and so locked, until the pack has its name. */
@@ -101,7 +117,7 @@ static int write_temporary(struct tp_writer *w, const char *path, int *fd,
         return tp_fail_errno(err, "cannot create '%s'", path);
     rc = tp_temporary_lock(*fd, path, err);
     if (rc == 0)
-        rc = tp_rights_own(&rights, *fd, path, err);
+        rc = tp_rights_set_owner(&rights, *fd, path, err);
     if (rc == 0)
         rc = tp_rights_narrow(&w->plan, *fd, path, err);
     if (rc == 0)
@@ -126,8 +142,8 @@ static void warn_of_lost(const struct tp_writer *w)
         tp_log(TP_LOG_WARNING, "the pack of '%s' does not keep %s", w->plan.root, what);
 }
 
-static int publish(const struct tp_pack_options *options, const char *temporary, const char *out,
-                   struct tp_error *err)
+static int publish_pack(const struct tp_pack_options *options, const char *temporary,
+                        const char *out, struct tp_error *err)
 {
     int rc = options->check_source ? options->check_source(options->check_source_arg, err) : 0;
 
@@ -143,18 +159,16 @@ static int write_verified(struct tp_writer *w, const char *temporary, const char
     double start = tp_seconds();
 
     if (rc == 0)
-        rc = verify(w, temporary, report->id, err);
+        rc = verify_pack(w, temporary, report->id, err);
     report->verify_seconds = tp_seconds() - start;
     if (rc == 0)
-        rc = publish(w->options, temporary, out, err);
+        rc = publish_pack(w->options, temporary, out, err);
     if (rc < 0 && fd >= 0)
         unlink(temporary);
     if (fd >= 0)
         close(fd);
-    report->logical_bytes = w->plan.index.logical_bytes;
-    report->file_n = w->plan.index.file_n;
-    report->tensor_n = w->plan.tensor_n;
-    report->chunk_n = w->plan.index.chunk_n;
+    if (rc == 0)
+        tp_pack_report_fill(report, &w->plan.index);
     report->lost = w->plan.lost;
     return rc;
 }
@@ -164,7 +178,7 @@ int tp_pack_write(const char *dir, const char *out, const struct tp_pack_options
 {
     struct tp_writer w = {.options = options};
     struct stat st;
-    char *temporary = NULL;
+    tp_autofree char *temporary = NULL;
     int rc;
 
     memset(report, 0, sizeof *report);
@@ -175,12 +189,11 @@ int tp_pack_write(const char *dir, const char *out, const struct tp_pack_options
     if (rc < 0)
         return rc;
     tp_temporaries_sweep(out);
-    rc = prepare(&w, dir, err);
+    rc = prepare_writer(&w, dir, err);
     if (rc == 0)
         warn_of_lost(&w);
     if (rc == 0)
         rc = write_verified(&w, temporary, out, report, err);
-    finish(&w);
-    free(temporary);
+    free_writer(&w);
     return rc;
 }

@@ -56,6 +56,9 @@ struct tp_pack_report {
     double write_seconds, verify_seconds;
 };
 
+/* The numbers that an index tells. */
+void tp_pack_report_fill(struct tp_pack_report *report, const struct tp_index *index);
+
 /*
  * Pack the model directory DIR into the file OUT, which must not exist: written under a temporary
  * name beside it, fsynced, read back from disk and decoded against hashes of every chunk and file

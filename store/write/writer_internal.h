@@ -8,6 +8,7 @@
 
 #include "store/code/code.h"
 #include "store/write/plan.h"
+#include "store/write/chunkmap.h"
 #include "store/verify.h"
 #include "store/pack/decode.h"
 
@@ -46,6 +47,8 @@ struct tp_coded {
     uint64_t content_hash, stored_hash; /* as in struct tp_chunk */
 };
 
+/* --- encode.c --- */
+
 /* Train the coder for SEGMENT; always marks it as done. */
 int tp_train_segment(struct tp_writer *w, uint32_t segment, struct tp_writer_memory *memory,
                      struct tp_error *err);
@@ -61,6 +64,8 @@ void tp_coded_set_same(struct tp_coded *c, uint32_t chunk, const struct tp_pack 
 /* Read and code chunk CHUNK into OUT; waits until the coder is trained for its segment. */
 int tp_encode_chunk(struct tp_writer *w, uint32_t chunk, struct tp_writer_memory *memory,
                     struct tp_coded *out, struct tp_error *err);
+
+/* --- output.c --- */
 
 /* Write the data area, the index and the footer to FD, and fill what the index still lacks. */
 int tp_output_write(struct tp_writer *w, int fd, const char *path, struct tp_pack_report *report,

@@ -84,7 +84,7 @@ int main(void)
     fd_dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     make_files();
     test_with(tp_open_beneath, "as the kernel does it");
-    test_with(tp_open_beneath_slowly, "part by part");
+    test_with(tp_open_beneath_by_parts, "part by part");
     close(fd_dir);
     tp_file_remove_tree(AT_FDCWD, dir, NULL);
     free(dir);

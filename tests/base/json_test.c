@@ -3,6 +3,7 @@
 #include <config.h>
 
 #include "base/json.h"
+#include "base/json_write.h"
 
 #include <errno.h>
 #include <math.h>

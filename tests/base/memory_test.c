@@ -41,7 +41,7 @@ static uint64_t limit_of(const char *membership)
 static void test_cleared(void)
 {
     enum { BYTES = 8 << 20 };
-    uint8_t *memory = tp_memory_cleared(BYTES / 8, 8);
+    uint8_t *memory = tp_memory_alloc_cleared(BYTES / 8, 8);
     struct rusage before, after;
     unsigned sum = 0;
 

@@ -8,6 +8,7 @@
 #include "codec/delta/bins.h"
 #include "codec/delta/counts.h"
 #include "codec/delta/tables.h"
+#include "codec/delta/train.h"
 #include "tests/tap.h"
 
 #define ROUNDS 300
@@ -222,7 +223,7 @@ static void test_counts(void)
             bins[bin[i]]++;
         }
         qsort(bin, n, sizeof *bin, by_bin);
-        if (tp_delta_counts_take(&taken, bins, tp_delta_bin_count(width)) ||
+        if (tp_delta_counts_build(&taken, bins, tp_delta_bin_count(width)) ||
             tp_delta_counts_sorted(&sorted, bin, n, tp_delta_bin_count(width)))
             bail_out("out of memory");
         wrong += wrong_symbols(&taken, diff, n, width) + wrong_symbols(&sorted, diff, n, width);

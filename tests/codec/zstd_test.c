@@ -98,13 +98,17 @@ static void levels(const struct tp_codec *codec, struct tp_scratch *scratch, uin
     uint8_t *src = malloc(60000 + TP_SLACK), *coded = malloc(60000 + TP_SLACK),
             *out = malloc(60000 + TP_SLACK);
     static const int level[] = {0, 1, TP_LEVEL_DEFAULT, 19, 22, 0};
-    size_t n[6] = {0};
+    size_t n[6] = {0}, from = 0;
     bool exact = true;
 
-    /* Words of a small language. */
-    for (size_t i = 0; i < 60000; i++)
-        src[i] = i % 6 ? (uint8_t)("etaoinsh"[tap_random(seed) % 8] + src[i - i % 6] % 3)
-                       : (uint8_t)(tap_random(seed) % 40);
+    /* Phrases that come again in other order, with a byte changed here and there. */
+    for (size_t i = 0; i < 60000; i++) {
+        bool copied = i >= 64 * 24 && tap_random(seed) % 16;
+
+        if (i % 24 == 0)
+            from = tap_random(seed) % 64 * 24;
+        src[i] = copied ? src[from + i % 24] : (uint8_t)tap_random(seed);
+    }
     for (int i = 0; i < 6; i++) {
         tp_scratch_set_level(scratch, level[i]);
         n[i] = codec->encode(NULL, TP_DTYPE_BYTES, src, NULL, 60000, coded, 60000, scratch);

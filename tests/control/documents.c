@@ -110,8 +110,8 @@ static int verbs(void)
  */
 static int run_jobs(char **arguments)
 {
-    struct tp_asker asker = {geteuid(), getegid(), getpid(), "documents"};
-    struct tp_jobs_options options = {.program = arguments[0], .dir = arguments[1], .keeper = true};
+    struct tp_requester requester = {geteuid(), getegid(), getpid(), "documents"};
+    struct tp_jobs_options options = {.program = arguments[0], .dir = arguments[1], .owner = true};
     enum tp_verb verb = tp_verb_find(arguments[2]);
     char(*ids)[TP_JOB_ID_MAX] = calloc(TP_REQUEST_MAX, sizeof *ids);
     struct tp_request *requests = NULL;
@@ -127,7 +127,7 @@ static int run_jobs(char **arguments)
         rc =
             tp_requests_parse(verb, arguments[3], strlen(arguments[3]), &requests, &n, &spot, &err);
     if (!rc)
-        rc = tp_jobs_submit(jobs, requests, n, &asker, ids, &spot, &err);
+        rc = tp_jobs_submit(jobs, requests, n, &requester, ids, &spot, &err);
     tp_jobs_reply(rc, ids, n, &spot, &err, &out);
     for (size_t i = 0; !rc && i < n; i++)
         tp_jobs_wait(jobs, ids[i], -1, &status, NULL);
@@ -139,10 +139,10 @@ static int run_jobs(char **arguments)
     return rc ? 1 : 0;
 }
 
-/* documents --keeper DIR [MOUNTPOINT]: what one tells of itself while it keeps DIR. */
-static int tell_keeper(const char *dir, const char *mountpoint)
+/* documents --owner DIR [MOUNTPOINT]: daemon.json while this process owns DIR. */
+static int print_owner(const char *dir, const char *mountpoint)
 {
-    struct tp_jobs_options options = {.dir = dir, .keeper = true, .mountpoint = mountpoint};
+    struct tp_jobs_options options = {.dir = dir, .owner = true, .mountpoint = mountpoint};
     struct tp_jobs *jobs = NULL;
     struct tp_error err = {0};
     char path[4096], text[4096];
@@ -180,12 +180,12 @@ int main(int argc, char **argv)
         return verbs();
     if (argc == 6 && !strcmp(argv[1], "--run"))
         return run_jobs(argv + 2);
-    if (argc >= 3 && !strcmp(argv[1], "--keeper"))
-        return tell_keeper(argv[2], argc > 3 ? argv[3] : NULL);
+    if (argc >= 3 && !strcmp(argv[1], "--owner"))
+        return print_owner(argv[2], argc > 3 ? argv[3] : NULL);
     if (argc < 3) {
         fputs(
             "usage: documents DIR NAME [TIMES]\n       documents --schemas\n       documents "
-            "--schema NAME\n       documents --verbs\n       documents --keeper DIR [MOUNTPOINT]\n",
+            "--schema NAME\n       documents --verbs\n       documents --owner DIR [MOUNTPOINT]\n",
             stderr);
         return 2;
     }

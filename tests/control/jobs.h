@@ -58,7 +58,7 @@ __attribute__((unused)) static struct tp_jobs *open_jobs(const struct tp_jobs_op
 __attribute__((unused)) static int submit(struct tp_jobs *jobs, enum tp_verb verb, const char *text,
                                           char (*ids)[TP_JOB_ID_MAX], struct tp_error *err)
 {
-    const struct tp_asker asker = {
+    const struct tp_requester requester = {
         .uid = getuid(), .gid = getgid(), .pid = getpid(), .command = "test"};
     struct tp_request_spot spot;
     struct tp_request *list;
@@ -66,7 +66,7 @@ __attribute__((unused)) static int submit(struct tp_jobs *jobs, enum tp_verb ver
     int rc = tp_requests_parse(verb, text, strlen(text), &list, &n, &spot, err);
 
     if (rc == 0)
-        rc = tp_jobs_submit(jobs, list, n, &asker, ids, &spot, err);
+        rc = tp_jobs_submit(jobs, list, n, &requester, ids, &spot, err);
     free(list);
     return rc;
 }

@@ -37,7 +37,7 @@ is 'its state' "$(jq -r .state "$tmp/report.json")" completed
 is 'against the base' "$(jq -r .result.base "$tmp/report.json")" base
 is 'the directory is kept' "$(jq -r .result.original_removed "$tmp/report.json")" false
 is 'the size is that of the pack' "$(jq .result.stored_bytes "$tmp/report.json")" "$(stat -c %s "$dir/ft'2.tnpk")"
-is 'the requester' "$(latest request.json '.asker | "\(.uid) \(.command)"')" "$(id -u) tenpak"
+is 'the requester' "$(latest request.json '.requester | "\(.uid) \(.command)"')" "$(id -u) tenpak"
 is 'what was asked' "$(latest request.json '.request | "\(.base) \(.keep) \(.id)"')" 'base true once'
 is 'exit' "$(latest exit .)" 0
 ok 'the same once more is the same job' "$tenpak" compress --json "$dir/ft'2" base=base keep=yes id=once

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What several processes share: records, models, the keeper of a directory; its policy, and records
- * that are not ours.
+ * What several processes share: records, models, the owner of a directory; its policy, and records
+ * of others.
  */
 #include <config.h>
 
@@ -58,68 +58,69 @@ static void test_two(void)
     free(program);
 }
 
-static void test_keeper(void)
+static void test_owner(void)
 {
-    struct tp_jobs_options options = {.dir = dir, .keeper = true, .mountpoint = "/some where"};
-    struct tp_jobs *jobs, *other;
+    struct tp_jobs_options options = {.dir = dir, .owner = true, .mountpoint = "/some where"};
+    struct tp_jobs *jobs;
     struct tp_error err = {0};
     char where[64];
     pid_t pid, child;
     int status;
 
-    is_int(tp_jobs_keeper(dir, where, sizeof where, &pid, &err), -ENOENT,
-           "nobody keeps the directory");
+    is_int(tp_jobs_find_owner(dir, where, sizeof where, &pid, &err), -ENOENT,
+           "no process owns the directory");
     jobs = open_jobs(&options);
-    is_int(tp_jobs_keeper(dir, where, sizeof where, &pid, &err), 0, "somebody does");
-    ok(pid == getpid() && strcmp(where, "/some where") == 0,
-       "the process, and where it is mounted");
-    is_int(tp_jobs_keeper(dir, where, 4, &pid, &err), -EBADMSG, "a place too small for that");
-    is_int(tp_jobs_open(&options, &other, &err), -EBUSY, "there is one at a time");
+    is_int(tp_jobs_find_owner(dir, where, sizeof where, &pid, &err), 0, "a process owns it");
+    ok(pid == getpid() && strcmp(where, "/some where") == 0, "the right one, with its mount point");
+    is_int(tp_jobs_find_owner(dir, where, 4, &pid, &err), -EBADMSG,
+           "a mount point that is longer than the buffer");
     tp_jobs_close(jobs);
-    is_int(tp_jobs_keeper(dir, where, sizeof where, &pid, &err), -ENOENT, "nobody does any more");
+    is_int(tp_jobs_find_owner(dir, where, sizeof where, &pid, &err), -ENOENT,
+           "no process owns it any more");
     child = fork();
     if (child == 0) {
         jobs = open_jobs(&options);
         kill(getpid(), SIGKILL);
     }
     waitpid(child, &status, 0);
-    is_int(tp_jobs_keeper(dir, where, sizeof where, &pid, &err), -ENOENT,
-           "one that was killed keeps nothing");
+    is_int(tp_jobs_find_owner(dir, where, sizeof where, &pid, &err), -ENOENT,
+           "a killed process owns nothing");
     jobs = open_jobs(&options);
-    is_int(tp_jobs_keeper(dir, where, sizeof where, &pid, &err), 0, "another takes its place");
+    is_int(tp_jobs_find_owner(dir, where, sizeof where, &pid, &err), 0,
+           "another process takes its place");
     tp_jobs_close(jobs);
 }
 
-/* Until JOBS keeps the directory, and says that it is at POINT. */
-static bool wait_keeper(struct tp_jobs *jobs, const char *point)
+/* Until JOBS owns the directory with mount point POINT. */
+static bool wait_owner(struct tp_jobs *jobs, const char *point)
 {
     char where[64];
     pid_t pid;
 
-    return eventually(tp_jobs_is_keeper(jobs) &&
-                      tp_jobs_keeper(dir, where, sizeof where, &pid, NULL) == 0) &&
+    return eventually(tp_jobs_is_owner(jobs) &&
+                      tp_jobs_find_owner(dir, where, sizeof where, &pid, NULL) == 0) &&
            strcmp(where, point) == 0;
 }
 
-/* Who comes second keeps the directory when the first one has ended, or was killed. */
-static void test_heir(void)
+/* The second daemon owns the directory when the first one has ended or was killed. */
+static void test_standby(void)
 {
-    struct tp_jobs_options first = {.dir = dir, .keeper = true, .mountpoint = "/first"};
-    struct tp_jobs_options second = {
-        .dir = dir, .keeper = true, .heir = true, .mountpoint = "/second"};
+    struct tp_jobs_options first = {.dir = dir, .owner = true, .mountpoint = "/first"};
+    struct tp_jobs_options second = {.dir = dir, .owner = true, .mountpoint = "/second"};
     struct tp_jobs *a = open_jobs(&first), *b = open_jobs(&second);
     char where[64], byte;
     int status, ready[2];
     pid_t pid, child;
 
-    ok(tp_jobs_is_keeper(a) && !tp_jobs_is_keeper(b), "the first one keeps the directory");
-    ok(tp_jobs_keeper(dir, where, sizeof where, &pid, NULL) == 0 && strcmp(where, "/first") == 0,
+    ok(tp_jobs_is_owner(a) && !tp_jobs_is_owner(b), "the first of two owns the directory");
+    ok(tp_jobs_find_owner(dir, where, sizeof where, &pid, NULL) == 0 &&
+           strcmp(where, "/first") == 0,
        "as others see");
     tp_jobs_close(a);
-    ok(wait_keeper(b, "/second"), "the second one keeps it when the first has ended");
+    ok(wait_owner(b, "/second"), "the second one owns it when the first has ended");
     tp_jobs_close(b);
-    is_int(tp_jobs_keeper(dir, where, sizeof where, &pid, NULL), -ENOENT,
-           "and nobody does when both have");
+    is_int(tp_jobs_find_owner(dir, where, sizeof where, &pid, NULL), -ENOENT,
+           "and no process when both have ended");
 
     if (pipe(ready) < 0 || (child = fork()) < 0)
         bail_out("fork");
@@ -132,10 +133,10 @@ static void test_heir(void)
     if (read(ready[0], &byte, 1) != 1)
         bail_out("the first one did not begin");
     b = open_jobs(&second);
-    ok(!tp_jobs_is_keeper(b), "one that lives is left alone");
+    ok(!tp_jobs_is_owner(b), "an owner that lives stays the owner");
     kill(child, SIGKILL);
     waitpid(child, &status, 0);
-    ok(wait_keeper(b, "/second"), "one that was killed is followed as well");
+    ok(wait_owner(b, "/second"), "the second one follows an owner that was killed as well");
     tp_jobs_close(b);
     close(ready[0]);
     close(ready[1]);
@@ -241,7 +242,7 @@ static void test_policy(void)
     struct tp_error err = {0};
 
     put("tenpak.conf", "{\"base\": \"none\", \"jobs\": {\"slots\": 5, \"memory\": \"1GiB\"}}");
-    jobs = open_jobs(&(struct tp_jobs_options){.dir = dir, .program = program, .keeper = true});
+    jobs = open_jobs(&(struct tp_jobs_options){.dir = dir, .program = program, .owner = true});
     is_int(tp_jobs_get_slots(jobs), 5, "slots are the policy's");
     submit_good(jobs, TP_VERB_ESTIMATE, "m nice=3", ids);
     wait_job(jobs, ids[0]);
@@ -277,7 +278,7 @@ static unsigned asked(struct tp_jobs *jobs, const char *model)
         bail_out("list");
     for (size_t i = 0; i < n; i++)
         found +=
-            strcmp(list[i].asker.command, "policy") == 0 && strcmp(list[i].subject, model) == 0;
+            strcmp(list[i].requester.command, "policy") == 0 && strcmp(list[i].subject, model) == 0;
     free(list);
     return found;
 }
@@ -298,7 +299,7 @@ static void test_auto(void)
     put("tenpak.conf",
         "{\"auto_compress\": {\"enabled\": true, \"quiet_seconds\": 1, \"least_bytes\": 0}}");
     write_file(kept, "x", 1); /* a pack beside its directory: kept so */
-    jobs = open_jobs(&(struct tp_jobs_options){.dir = dir, .program = fails, .keeper = true});
+    jobs = open_jobs(&(struct tp_jobs_options){.dir = dir, .program = fails, .owner = true});
     ok(wait_asked(jobs, "m", 1), "a model that is quiet is to be compressed");
     sleep(4);
     is_u64(asked(jobs, "m"), 1, "once: what fails is not tried again");
@@ -309,7 +310,7 @@ static void test_auto(void)
            "links, other directories and what was kept are left alone");
     tp_jobs_close(jobs);
     write_file(path, text.data, text.len);
-    jobs = open_jobs(&(struct tp_jobs_options){.dir = dir, .keeper = true});
+    jobs = open_jobs(&(struct tp_jobs_options){.dir = dir, .owner = true});
     ok(eventually(exists(pack)), "and with the true program there is a pack of it");
     tp_jobs_close(jobs);
     put("tenpak.conf", "{}");
@@ -328,7 +329,7 @@ static void test_no_room(void)
         make_program("slow", ": >$0.ready; until [ -e $0.go ]; do sleep 0.02; done; exit 1");
     char *ready = in_scratch("slow.ready"), *go = in_scratch("slow.go"), ids[1][TP_JOB_ID_MAX];
     struct tp_jobs *jobs =
-        open_jobs(&(struct tp_jobs_options){.dir = dir, .program = program, .keeper = true});
+        open_jobs(&(struct tp_jobs_options){.dir = dir, .program = program, .owner = true});
     struct tp_jobs *other = open_jobs(&(struct tp_jobs_options){.dir = dir});
     struct tp_job_status ended, seen;
     struct rlimit limit, none;
@@ -499,8 +500,8 @@ int main(int argc, char **argv)
     jobs_child(argc, argv);
     dir = make_models();
     test_two();
-    test_keeper();
-    test_heir();
+    test_owner();
+    test_standby();
     test_retention();
     test_retention_of_bytes();
     test_policy();

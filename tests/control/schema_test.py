@@ -107,7 +107,7 @@ def check_documents(where):
     fits("hardware.json", where.json("hardware.json"), "as it is now")
     fits("conf.json", status["policy"], "the policy of status.json is one that can be written back")
     for point in ([], ["/some where/\u00e9 \"q\""]):
-        told = json.loads(run(DOCUMENTS, "--keeper", where.path, *point).stdout)
+        told = json.loads(run(DOCUMENTS, "--owner", where.path, *point).stdout)
         fits("daemon.json", told, f"mounted at {point}")
         ok(told["mountpoint"] == (point[0] if point else None) and told["pid"] > 1, "with the true values", told)
     for wrong, why in (({"base": 1}, "a number for a name"), ({"codec_budget": 20}, "beyond a bound"),

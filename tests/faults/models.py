@@ -15,40 +15,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tap import done, ok, skip, skip_all  # noqa: E402,F401  pylint: disable=C0413,W0611
+
 BUILD = Path(os.environ.get("top_builddir", ".")).resolve()
 TENPAK = Path(os.environ.get("TENPAK", BUILD / "tenpak"))
 PRELOAD = BUILD / "tests" / "faults" / "preload.so"
-
-_count = 0
-_failed = 0
-
-
-def ok(good, name, detail=""):
-    global _count, _failed
-    _count += 1
-    print(f"{'' if good else 'not '}ok {_count} - {name}", flush=True)
-    if not good:
-        _failed += 1
-        for line in str(detail).splitlines()[:30]:
-            print(f"#   {line}", flush=True)
-    return good
-
-
-def skip(name, why):
-    global _count
-    _count += 1
-    print(f"ok {_count} - {name} # SKIP {why}", flush=True)
-
-
-def skip_all(why):
-    print(f"1..0 # SKIP {why}")
-    sys.exit(0)
-
-
-def done():
-    print(f"1..{_count}", flush=True)
-    sys.exit(1 if _failed else 0)
-
 
 def scratch(where=None):
     """A directory that goes away however the test ends, on WHERE's file system."""

@@ -89,7 +89,7 @@ for id in $(ls "$control/jobs" | grep -v last); do
     cat "$control/jobs/$id/wait" >"$tmp/end"
     is "job $id: completed" "$(jq -r .state "$tmp/end") $(cat "$control/jobs/$id/exit")" 'completed 0'
     is "job $id: a report" "$(jq -e '.result.stored_bytes > 0' "$control/jobs/$id/report.json")" true
-    is "job $id: the requester" "$(jq -r '.asker.uid' "$control/jobs/$id/status.json")" "$(id -u)"
+    is "job $id: the requester" "$(jq -r '.requester.uid' "$control/jobs/$id/status.json")" "$(id -u)"
 done
 for model in a b c; do
     ok "'$model' is a pack at once, and the same bytes" diff -r "$tmp/mnt/$model" "$tmp/plain/$model"
@@ -359,7 +359,7 @@ if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
     not_ok 'nor writes a command' $as sh -c "echo d >'$control/estimate'"
     as="setpriv --reuid=1234 --regid=1234 --groups=4321"
     ok 'one of the group does' $as sh -c "echo d >'$control/estimate'"
-    is 'and is recorded' "$(jq .asker.uid "$control/jobs/last/status.json")" 1234
+    is 'and is recorded' "$(jq .requester.uid "$control/jobs/last/status.json")" 1234
     ok 'unmounted' unmount "$tmp/mnt"
     mkdir "$tmp/small"
     mount -t tmpfs -o size=2m,nr_inodes=40 none "$tmp/small" && cleanup_fn umount "$tmp/small"

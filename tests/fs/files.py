@@ -320,7 +320,8 @@ def test_databases():
 def main():
     tables = {name[5:]: call for name, call in globals().items() if name.startswith("test_")}
     names = sys.argv[2:] or [name for name in tables if name != "nameless"]
-    seed = int(os.environ.get("TP_SEED", "0")) or random.randrange(1, 1 << 32)
+    given = os.environ.get("TP_SEED", "1")
+    seed = random.randrange(1, 1 << 32) if given == "random" else int(given, 0)
     print(f"# TP_SEED={seed}")
     random.seed(seed)
     os.chdir(sys.argv[1])

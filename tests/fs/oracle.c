@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "tests/fs/uring.h"
+#include "tests/tap.h"
 
 enum { LEN_MAX = 3 << 20, ALIGN = 4096 };
 
@@ -53,14 +54,6 @@ static struct {
     atomic_uint thread_no;
     atomic_int failed;
 } oracle = {.rounds = 200, .threads = 4, .processes = 2, .only = -1};
-
-static uint64_t next_random(uint64_t *state)
-{
-    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
 
 static void complain(enum way way, uint64_t off, size_t len, const char *what)
 {
@@ -153,15 +146,15 @@ static enum way choose_way(uint64_t *state, const struct means *means)
 {
     if (oracle.only >= 0)
         return (enum way)oracle.only;
-    return (enum way)(next_random(state) % (means->uring.fd < 0 ? URING : WAYS));
+    return (enum way)(tap_random(state) % (means->uring.fd < 0 ? URING : WAYS));
 }
 
 static void check_one(uint64_t *state, struct means *means)
 {
     enum way way = choose_way(state, means);
-    uint64_t off = next_random(state) % oracle.size;
+    uint64_t off = tap_random(state) % oracle.size;
     /* Many short ones, some long ones. */
-    uint64_t len = 1 + next_random(state) % (next_random(state) % 4 ? 10000 : LEN_MAX);
+    uint64_t len = 1 + tap_random(state) % (tap_random(state) % 4 ? 10000 : LEN_MAX);
     if (way == DIRECT) {
         off = off / ALIGN * ALIGN;
         len = (len + ALIGN - 1) / ALIGN * ALIGN;
@@ -207,7 +200,7 @@ static void *check(void *arg)
     }
     means.buf = buf;
     for (unsigned i = 0; i < rounds && !atomic_load(&oracle.failed); i++) {
-        if (next_random(&state) % 16 == 0)
+        if (tap_random(&state) % 16 == 0)
             posix_fadvise(means.fd, 0, 0, POSIX_FADV_DONTNEED);
         check_one(&state, &means);
     }

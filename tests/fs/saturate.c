@@ -24,6 +24,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/tap.h"
+
 enum { FILES_MAX = 16, THREADS_MAX = 512, PAGE = 4096, RUN = 64, WATCHDOG = 240 };
 
 struct file {
@@ -55,14 +57,6 @@ static void on_term(int number)
 {
     (void)number;
     told_to_end = 1;
-}
-
-static uint64_t next_random(uint64_t *state)
-{
-    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
 }
 
 static const uint8_t *map_all(const char *path, int *fd, size_t *size)
@@ -111,9 +105,9 @@ static void *work(void *arg)
 
     self->tid = syscall(SYS_gettid);
     while (!atomic_load(&ending) && !atomic_load(&wrong)) {
-        const struct file *file = &files[next_random(&self->state) % file_n];
-        const uint8_t *map = file->maps[next_random(&self->state) % 3];
-        size_t at = next_random(&self->state) % file->size / PAGE * PAGE;
+        const struct file *file = &files[tap_random(&self->state) % file_n];
+        const uint8_t *map = file->maps[tap_random(&self->state) % 3];
+        size_t at = tap_random(&self->state) % file->size / PAGE * PAGE;
         for (unsigned i = 0; i < RUN && at < file->size; i++, at += PAGE) {
             size_t len = file->size - at < PAGE ? file->size - at : PAGE;
             if (memcmp(map + at, file->want + at, len) != 0) {

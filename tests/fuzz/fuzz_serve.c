@@ -281,19 +281,19 @@ static void ask(struct MHD_Connection *c, const char *method, const char *path, 
     void *state = NULL;
     size_t left = 0;
 
-    rc = tp_call_take(&serve, c, path, method, version, NULL, &left, &state);
+    rc = tp_call_receive(&serve, c, path, method, version, NULL, &left, &state);
     /* The body in two parts, as the network brings it. */
     for (size_t done = 0; rc == MHD_YES && c->answers == 0 && done < len;) {
         size_t part = len - done > len / 2 + 1 ? len / 2 + 1 : len - done;
 
         left = part;
-        rc = tp_call_take(&serve, c, path, method, version, body + done, &left, &state);
+        rc = tp_call_receive(&serve, c, path, method, version, body + done, &left, &state);
         FUZZ_CHECK(rc != MHD_YES || left == 0 || c->answers == 1);
         done += part;
     }
     left = 0;
     if (rc == MHD_YES && c->answers == 0)
-        rc = tp_call_take(&serve, c, path, method, version, NULL, &left, &state);
+        rc = tp_call_receive(&serve, c, path, method, version, NULL, &left, &state);
     FUZZ_CHECK(rc == MHD_NO ? c->answers == 0 && len > (1u << 20) : c->answers == 1);
     FUZZ_CHECK(is_open || (token && !strcmp(token, "Bearer " TOKEN)) || c->code >= 400 ||
                (token && !strncasecmp(token, "Bearer", 6) && strstr(token, TOKEN)));

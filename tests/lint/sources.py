@@ -163,6 +163,41 @@ def functions(text):
             start = None
 
 
+def definitions(text):
+    """Names of the functions that a .c or .cu file defines and that are not static."""
+    pattern = r"^(?!static\b)[a-zA-Z_][^;{}()=]*?(?:__attribute__\(\(.*?\)\)[^;{}()=]*?)?\b(tp_\w+)\([^;{}]*\)\s*\n\{"
+    return re.findall(pattern, without_comments(text), flags=re.M)
+
+
+def declarations(text):
+    """(name, name of the .c file in the last line above of the form /* --- NAME.c --- */, or "")."""
+    lines, clean = text.split("\n"), without_comments(text)
+    for match in re.finditer(r"^(?!static\b|typedef\b)[a-zA-Z_][^;{}()=#]*?\b(tp_\w+)\([^;{}]*\)[^;{}]*;",
+                             clean, flags=re.M):
+        above = "\n".join(lines[:clean.count("\n", 0, match.start())])
+        marks = re.findall(r"^/\* --- (\w+\.c) --- \*/$", above, flags=re.M)
+        yield match.group(1), marks[-1] if marks else ""
+
+
+def check_places_of_functions(sources):
+    """A function that NAME.h declares is defined in NAME.c, or in the file that a line above it names."""
+    defined = {}
+    for path, text in sources.items():
+        if path.endswith((".c", ".cu")) and path.split("/")[0] in LAYERS:
+            for name in definitions(text):
+                defined.setdefault(name, set()).add(path)
+    for path, text in sources.items():
+        if not path.endswith(".h") or path.split("/")[0] not in LAYERS or path.startswith("control/jobs/"):
+            continue
+        for name, mark in declarations(text):
+            file = os.path.join(os.path.dirname(path), mark) if mark else path[:-2] + ".c"
+            found = defined.get(name, set())
+            if not found:
+                yield f"{path}: {name} is defined nowhere"
+            elif file not in found and file + "u" not in found:
+                yield f"{path}: {name} is defined in {', '.join(sorted(found))}: a line /* --- FILE.c --- */ must name it"
+
+
 def exempt_functions(top):
     names = set()
     with open(os.path.join(top, "tests/lint/long-functions.txt"), encoding="utf-8") as f:
@@ -226,6 +261,7 @@ def main():
         ("only codec/ names codecs", check_codecs(sources)),
         ("no banned function", check_banned(sources)),
         ("every file begins as it should", check_heads(sources)),
+        ("functions are defined where their header says", check_places_of_functions(sources)),
         ("comments of one kind, nothing unfinished", check_comments(sources)),
         (f"at most {FILE_LINES} lines a file, {FUNCTION_LINES} a function", check_lengths(sources, top)),
         ("no place of one machine in any file", check_places(top, names)),

@@ -14,6 +14,7 @@
 #include "base/buffer.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/json_write.h"
 #include "base/le.h"
 #include "optimizer/runtime/runtime.h"
 #include "tensor/config.h"

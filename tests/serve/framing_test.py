@@ -3,15 +3,14 @@
 """Requests whose length can be read in two ways, by hand over a socket: each is refused once and its connection closed,
 so that nothing behind it is taken for another request."""
 
-import atexit
 import re
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "control"))
-from directory import TENPAK, Directory, done, ok, skip_all  # noqa: E402
+from directory import Directory, done, ok  # noqa: E402
+from server import Server  # noqa: E402
 
 BODY = b'{"model": "nobody"}'
 LENGTH = b"Content-Length: %d\r\n" % len(BODY)
@@ -44,17 +43,7 @@ BAD = [
 ]
 
 
-class Server:
-    def __init__(self, where):
-        self.process = subprocess.Popen([TENPAK.resolve(), "serve", "-q", "--listen", "127.0.0.1:0", where.path],
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        atexit.register(self.process.kill)
-        url = self.process.stdout.readline()
-        if not url:
-            skip_all(self.process.stderr.read().strip())
-        self.port = int(url.rsplit(":", 1)[1])
-        self.token = Path(self.process.stdout.readline().split(": ", 1)[1].strip()).read_text().strip()
-
+class Client(Server):
     def ask(self, headers, body, version=b"1.1"):
         """The codes of all answers, whether the connection was closed, and all bytes."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=240) as s:
@@ -71,7 +60,7 @@ class Server:
 
 def main():
     where = Directory()
-    server = Server(where)
+    server = Client(where)
     for name, headers, body in GOOD:
         codes, got = server.ask(headers + b"Connection: close\r\n", body)
         ok(codes == [404], f"{name}: read", f"{codes} {got!r}")

@@ -3,7 +3,6 @@
 """The server is what its OpenAPI document says: schemathesis sends it requests, good and bad, by that document: once as
 it is, and once with the names of real models and jobs in it, so that work is done. On loopback, of bounded length."""
 
-import atexit
 import importlib.util
 import json
 import os
@@ -15,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "control"))
 from directory import TENPAK, TOP, Directory, done, ok, skip_all  # noqa: E402
+from server import Server  # noqa: E402
 
 EXAMPLES = int(os.environ.get("TP_EXAMPLES", "15"))
 SEED = int(os.environ.get("TP_SEED", str(time.time_ns() % 1000000)))
@@ -26,14 +26,7 @@ checks.not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", 501]
 """ for path in ("/optimize",))
 
 
-class Server:
-    def __init__(self, where):
-        self.process = subprocess.Popen([TENPAK.resolve(), "serve", "-q", "--listen", "127.0.0.1:0", where.path],
-                                        stdout=subprocess.PIPE, text=True)
-        atexit.register(self.process.kill)
-        self.url = self.process.stdout.readline().strip()
-        self.token = Path(self.process.stdout.readline().split(": ", 1)[1].strip()).read_text().strip()
-
+class Client(Server):
     def get(self, path):
         request = urllib.request.Request(self.url + path, headers={"Authorization": f"Bearer {self.token}"})
         with urllib.request.urlopen(request, timeout=240) as answer:
@@ -116,7 +109,7 @@ def main():
     for number in (1, 2, 3):
         where.make(f"tuned-{number}", "--noise=0.05", f"--noise-seed={number}")
     where.make("stranger", "--seed=7")
-    server = Server(where)
+    server = Client(where, stderr=None)
     served = server.get("/openapi.json")
     ok(served == json.loads((TOP / "share/tenpak/openapi.json").read_text()), "the document that is served is the shipped one")
     thesis(where, server, server.url + "/openapi.json", "as it is")

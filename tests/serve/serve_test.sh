@@ -99,7 +99,7 @@ for job in "$first" "$second" "$third"; do
 done
 is 'jobs lists them, the newest first' "$(call GET /jobs) $(jq -r '[.jobs[].id] | . == (sort | reverse) and length == 4' "$tmp/body")" '200 true'
 is 'the directory has become a pack' "$(find "$d" -maxdepth 1 -name 'tuned-*' | sort | tr '\n' ' ')" "$d/tuned-1.tnpk $d/tuned-2.tnpk $d/tuned-3.tnpk "
-is 'the requester is recorded' "$(jq -r '.jobs[0].asker | "\(.uid) \(.command)"' "$tmp/body")" "$(id -u) tenpak serve"
+is 'the requester is recorded' "$(jq -r '.jobs[0].requester | "\(.uid) \(.command)"' "$tmp/body")" "$(id -u) tenpak serve"
 
 # --- The artifact and its ranges ---
 

@@ -3,34 +3,23 @@
 """Requests that wait: those whose body comes slowly, and those that wait for the records of jobs, which another process
 holds. Others are answered meanwhile."""
 
-import atexit
 import fcntl
 import os
 import select
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "control"))
-from directory import TENPAK, Directory, done, ok, skip_all  # noqa: E402
+from directory import Directory, done, ok  # noqa: E402
+from server import Server  # noqa: E402
 
 BODY = b'{"model": "nobody"}'
 WAITING = 32
 ATTEMPTS = 20
 
 
-class Server:
-    def __init__(self, where):
-        self.process = subprocess.Popen([TENPAK.resolve(), "serve", "-q", "--listen", "127.0.0.1:0", where.path],
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        atexit.register(self.process.kill)
-        url = self.process.stdout.readline()
-        if not url:
-            skip_all(self.process.stderr.read().strip())
-        self.port = int(url.rsplit(":", 1)[1])
-        self.token = Path(self.process.stdout.readline().split(": ", 1)[1].strip()).read_text().strip()
-
+class Client(Server):
     def begin(self, method, path, body=b"", sent=None):
         """A request of whose body SENT bytes are sent."""
         s = socket.create_connection(("127.0.0.1", self.port), timeout=240)
@@ -52,7 +41,7 @@ def code(s):
 def main():
     where = Directory()
     where.make("model")
-    server = Server(where)
+    server = Client(where)
 
     slow = [server.begin(b"POST", b"/compress", BODY, 5) for _ in range(WAITING)]
     ok(code(server.begin(b"GET", b"/")) == 200 and not select.select(slow, [], [], 0)[0],

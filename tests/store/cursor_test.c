@@ -65,10 +65,10 @@ static void test_short(void)
             continue;
         gap = gap || (asked > off + MIB && from != asked);
         asked = from + (to - from) / 3;
-        tp_cursors_fall_short(&cursors, to, asked);
+        tp_cursors_retract(&cursors, to, asked);
     }
     ok(!gap && asked > 64 * MIB, "what was not asked for is the next to be asked for");
-    tp_cursors_fall_short(&cursors, 1, 0);
+    tp_cursors_retract(&cursors, 1, 0);
     tp_cursors_note(&cursors, 64 * MIB, 65 * MIB, &from, &to);
     ok(from >= 64 * MIB, "of a place that nobody asked for, nothing changes");
 }

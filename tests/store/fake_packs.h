@@ -49,7 +49,7 @@ void tp_work_destroy(struct tp_work *work)
 }
 
 /* No chunk here needs more than one block. */
-int tp_work_need(uint8_t **buffer, struct tp_error *err)
+int tp_work_allocate(uint8_t **buffer, struct tp_error *err)
 {
     (void)buffer;
     return tp_fail(err, ENOMEM, "there are no buffers");
@@ -106,8 +106,8 @@ int tp_chunk_plan_make(struct tp_chunk_plan *plan, struct tp_error *err)
     return 0;
 }
 
-int tp_decode_apart(struct tp_pack *pack, uint32_t chunk, struct tp_work *work, unsigned level,
-                    const uint8_t **data, struct tp_error *err)
+int tp_decode_privately(struct tp_pack *pack, uint32_t chunk, struct tp_work *work, unsigned level,
+                        const uint8_t **data, struct tp_error *err)
 {
     uint8_t *below = ((struct fake_work *)work)->below;
 

@@ -48,31 +48,31 @@ static void test_look(int top)
 {
     struct tp_placed at;
 
-    tp_place_look(top, "absent", &at);
+    tp_place_stat(top, "absent", &at);
     ok(!at.type && !at.plain && !at.pack, "nothing");
-    tp_place_look(top, "both", &at);
+    tp_place_stat(top, "both", &at);
     ok(at.type == S_IFDIR && at.plain && at.pack, "a directory and its pack");
     is_str(at.file, "both.tnpk", "the name of the pack");
     ok(S_ISDIR(at.plain_st.st_mode) && S_ISREG(at.pack_st.st_mode), "each with its own numbers");
-    tp_place_look(top, "pack", &at);
+    tp_place_stat(top, "pack", &at);
     ok(!at.type && !at.plain && at.pack, "a pack alone");
-    tp_place_look(top, "file", &at);
+    tp_place_stat(top, "file", &at);
     ok(at.type == S_IFREG && !at.plain && !at.pack, "a file is no model");
-    tp_place_look(top, "to-both", &at);
+    tp_place_stat(top, "to-both", &at);
     ok(at.type == S_IFLNK && at.plain && !at.pack, "a link to a directory");
-    tp_place_look(top, "to-file", &at);
+    tp_place_stat(top, "to-file", &at);
     ok(at.type == S_IFLNK && !at.plain, "a link to a file");
-    tp_place_look(top, "to-nothing", &at);
+    tp_place_stat(top, "to-nothing", &at);
     ok(at.type == S_IFLNK && !at.plain && !at.pack, "a link to nothing");
-    tp_place_look(top, "linked", &at);
+    tp_place_stat(top, "linked", &at);
     ok(!at.type && at.pack && S_ISREG(at.pack_st.st_mode), "a link to a pack is a pack");
-    tp_place_look(top, "folder", &at);
+    tp_place_stat(top, "folder", &at);
     ok(!at.pack, "a directory NAME.tnpk is no pack");
     if (geteuid() == 0 && fchownat(top, "linked.tnpk", 1, 1, AT_SYMLINK_NOFOLLOW) == 0) {
-        tp_place_look(top, "linked", &at);
+        tp_place_stat(top, "linked", &at);
         ok(!at.pack, "root does not follow a link of another user");
         if (fchownat(top, "pack.tnpk", 1, 1, 0) == 0)
-            tp_place_look(top, "linked", &at);
+            tp_place_stat(top, "linked", &at);
         ok(at.pack, "but one of the owner of the pack");
     }
 }

@@ -5,6 +5,7 @@
 #include <config.h>
 
 #include "tensor/modeldir.h"
+#include "tensor/is_model.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,7 +2,7 @@
 /* From a path in a mount to the mounted directory, which the mount itself names. */
 #include <config.h>
 
-#include "cli/behind.h"
+#include "cli/mounted_path.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 
+#include "base/cleanup.h"
 #include "base/json.h"
 #include "fs/mount.h"
 #include "store/names.h"
@@ -27,7 +28,7 @@ static bool is_fuse(const char *path)
 /* The directory that is mounted at exactly ROOT; NULL: no tenpak mount is there. */
 static char *mounted_dir(const char *root)
 {
-    struct tp_json *json = NULL;
+    tp_autojson struct tp_json *json = NULL;
     const char *dir = NULL;
     char *text = NULL, *found = NULL;
 
@@ -36,7 +37,6 @@ static char *mounted_dir(const char *root)
         dir = tp_json_string(tp_json_get(json, "dir"));
     if (dir)
         found = strdup(dir);
-    tp_json_free(json);
     free(text);
     return found;
 }
@@ -59,10 +59,10 @@ static int check_same(const char *root, const char *dir, struct tp_error *err)
  * FULL, an absolute path without links, behind the mount that it lies in; *OUT is NULL where that
  * is no tenpak mount.
  */
-static int resolve(const char *full, char **out, struct tp_error *err)
+static int resolve_path(const char *full, char **out, struct tp_error *err)
 {
     char *root = strdup(full), *dir = NULL;
-    int rc = root ? 0 : tp_fail(err, ENOMEM, "out of memory");
+    int rc = root ? 0 : tp_oom(err);
 
     *out = NULL;
     while (rc == 0 && root[0] && is_fuse(root) && !(dir = mounted_dir(root)))
@@ -70,7 +70,7 @@ static int resolve(const char *full, char **out, struct tp_error *err)
     if (rc == 0 && dir)
         rc = check_same(root, dir, err);
     if (rc == 0 && dir && asprintf(out, "%s%s", dir, full + strlen(root)) < 0)
-        rc = tp_fail(err, ENOMEM, "out of memory");
+        rc = tp_oom(err);
     free(root);
     free(dir);
     return rc;
@@ -80,20 +80,20 @@ static int resolve(const char *full, char **out, struct tp_error *err)
 static int by_parent(const char *path, char **out, struct tp_error *err)
 {
     char *parent = tp_path_parent(path), *full = NULL, *dir = NULL;
-    int rc = parent ? 0 : tp_fail(err, ENOMEM, "out of memory");
+    int rc = parent ? 0 : tp_oom(err);
 
     *out = NULL;
     if (rc == 0 && is_fuse(parent) && (full = realpath(parent, NULL)))
-        rc = resolve(full, &dir, err);
+        rc = resolve_path(full, &dir, err);
     if (rc == 0 && dir && !(*out = tp_path_join(dir, tp_path_name(path), "")))
-        rc = tp_fail(err, ENOMEM, "out of memory");
+        rc = tp_oom(err);
     free(parent);
     free(full);
     free(dir);
     return rc;
 }
 
-int tp_behind_mount(const char *path, char **out, struct tp_error *err)
+int tp_mounted_path_resolve(const char *path, char **out, struct tp_error *err)
 {
     char *full = NULL;
     struct stat st;
@@ -103,9 +103,9 @@ int tp_behind_mount(const char *path, char **out, struct tp_error *err)
     if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode))
         rc = by_parent(path, out, err);
     else if (is_fuse(path) && (full = realpath(path, NULL)))
-        rc = resolve(full, out, err);
+        rc = resolve_path(full, out, err);
     free(full);
     if (rc == 0 && !*out && !(*out = strdup(path)))
-        rc = tp_fail(err, ENOMEM, "out of memory");
+        rc = tp_oom(err);
     return rc;
 }

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* Progress on a terminal, and interruption by signals. */
+#ifndef TP_CLI_METER_H
+#define TP_CLI_METER_H
+
+#include <stdbool.h>
+
+#include "base/progress.h"
+
+/* SIGINT, SIGTERM and SIGHUP ask the operation to stop; a second one ends the program at once. The
+ * operation's progress is shown when standard error is a terminal and QUIET is not. For one
+ * operation at a time. */
+const struct tp_progress *tp_meter_start(bool quiet);
+/* Clear the line. */
+void tp_meter_stop(void);
+/* A line on standard error that does not mix with the meter's; nothing when quiet. */
+void tp_meter_note(void *unused, const char *line);
+
+#endif
