@@ -15,6 +15,8 @@ optimizer_libtp_optimizer_la_SOURCES += \
 	optimizer/tokenizer/model.c optimizer/tokenizer/model.h \
 	optimizer/tokenizer/normalize.c \
 	optimizer/tokenizer/regex.c optimizer/tokenizer/regex.h \
+	optimizer/tokenizer/regex_class.c \
+	optimizer/tokenizer/regex_impl.h \
 	optimizer/tokenizer/regex_sets.c optimizer/tokenizer/regex_sets.h \
 	optimizer/tokenizer/regex_translate.c \
 	optimizer/tokenizer/settings.c \

@@ -102,7 +102,8 @@ optimizer_tests = \
 	tests/optimizer/kernel_quantized_test \
 	tests/optimizer/kernel_rows_test \
 	tests/optimizer/kernel_test \
-	tests/optimizer/runtime_test
+	tests/optimizer/runtime_test \
+	tests/optimizer/tokenizer_test
 EXTRA_DIST += tests/optimizer/kernel_check.h
 tests_optimizer_evaluate_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_kernel_quantized_test_LDADD = $(TP_OPTIMIZER_LIBS)
@@ -113,7 +114,10 @@ tests_optimizer_runtime_test_LDADD = $(TP_OPTIMIZER_LIBS)
 check_PROGRAMS += tests/optimizer/forward
 tests_optimizer_forward_LDADD = $(TP_OPTIMIZER_LIBS)
 optimizer_scripts = \
-	tests/optimizer/families_test.py
+	tests/optimizer/families_test.py \
+	tests/optimizer/tokenizer_library_test.py
+EXTRA_DIST += tests/optimizer/texts.py
+tests_optimizer_tokenizer_test_LDADD = $(TP_OPTIMIZER_LIBS)
 # A tokenizer at work, for tests in other languages.
 check_PROGRAMS += tests/optimizer/tokenizer_run
 tests_optimizer_tokenizer_run_LDADD = $(TP_OPTIMIZER_LIBS)
@@ -268,7 +272,8 @@ fuzz_tests = \
 	tests/fuzz/fuzz_packs \
 	tests/fuzz/fuzz_quant \
 	tests/fuzz/fuzz_request \
-	tests/fuzz/fuzz_safetensors
+	tests/fuzz/fuzz_safetensors \
+	tests/fuzz/fuzz_tokenizer
 if HAVE_MICROHTTPD
 fuzz_tests += tests/fuzz/fuzz_serve
 endif
@@ -301,6 +306,9 @@ tests_fuzz_fuzz_request_LDFLAGS = $(TP_FUZZ_LINK)
 tests_fuzz_fuzz_request_LDADD = $(TP_CONTROL_LIBS)
 tests_fuzz_fuzz_safetensors_SOURCES = tests/fuzz/fuzz_safetensors.c tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
 tests_fuzz_fuzz_safetensors_LDFLAGS = $(TP_FUZZ_LINK)
+tests_fuzz_fuzz_tokenizer_SOURCES = tests/fuzz/fuzz_tokenizer.c tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
+tests_fuzz_fuzz_tokenizer_LDFLAGS = $(TP_FUZZ_LINK)
+tests_fuzz_fuzz_tokenizer_LDADD = $(TP_OPTIMIZER_LIBS)
 # libmicrohttpd's functions are the target's own.
 tests_fuzz_fuzz_serve_SOURCES = tests/fuzz/fuzz_serve.c tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
 tests_fuzz_fuzz_serve_LDFLAGS = $(TP_FUZZ_LINK)

@@ -72,6 +72,19 @@ static const struct {
     "\\t-\\r "                                                                                     \
     "\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
 
+/* Letters by derivation, lower case and emoji of Unicode 16 that PCRE2 may not have as such. */
+#define ALPHA_16                                                                                   \
+    "\\x{363}-\\x{36f}\\x{897}\\x{c04}\\x{cf3}\\x{f82}-\\x{f83}\\x{1dd3}-\\x{1de6}"                \
+    "\\x{10d69}\\x{10efc}\\x{11080}-\\x{11081}\\x{11241}\\x{113b8}-\\x{113c0}"                     \
+    "\\x{113c2}\\x{113c5}\\x{113c7}-\\x{113ca}\\x{113cc}-\\x{113cd}\\x{11f00}-"                    \
+    "\\x{11f01}\\x{11f03}\\x{11f34}-\\x{11f3a}\\x{11f3e}-\\x{11f40}\\x{1611e}-"                    \
+    "\\x{1612e}\\x{1e08f}"
+#define LOWER_16 "\\x{10fc}\\x{a7f2}-\\x{a7f4}\\x{ab69}\\x{1e030}-\\x{1e06d}"
+#define EMOJI_16                                                                                   \
+    "\\x{1f6dc}\\x{1fa75}-\\x{1fa77}\\x{1fa87}-\\x{1fa89}\\x{1fa8f}\\x{1faad}-"                    \
+    "\\x{1faaf}\\x{1fabb}-\\x{1fabf}\\x{1fac6}\\x{1face}-\\x{1facf}\\x{1fada}-"                    \
+    "\\x{1fadc}\\x{1fadf}\\x{1fae8}-\\x{1fae9}\\x{1faf7}-\\x{1faf8}"
+
 /*
  * Sets by name, in lower case without blanks, '_' and '-': items of a class, and the categories
  * whose added characters belong to it, separated by blanks.
@@ -81,20 +94,30 @@ static const struct {
 } sets[] = {
     {"any", "\\x{0}-\\x{10ffff}", ""},
     {"ascii", "\\x{0}-\\x{7f}", ""},
-    {"alnum", "\\p{Alphabetic}\\p{Nd}", "L Nl Nd"},
-    {"alpha", "\\p{Alphabetic}", "L Nl"},
+    {"alnum", "\\p{Alphabetic}\\p{Nd}" ALPHA_16, "L Nl Nd"},
+    {"alpha", "\\p{Alphabetic}" ALPHA_16, "L Nl"},
+    {"alphabetic", "\\p{Alphabetic}" ALPHA_16, "L Nl"},
     {"blank", "\\p{Zs}\\t", ""},
     {"cntrl", "\\p{Cc}", ""},
     {"digit", "\\p{Nd}", "Nd"},
     {"graph", "\\p{L}\\p{M}\\p{N}\\p{P}\\p{S}\\p{Cf}\\p{Co}", "L M N P S C"},
-    {"lower", "\\p{Lowercase}", "Ll"},
+    {"lower", "\\p{Lowercase}" LOWER_16, "Ll"},
+    {"lowercase", "\\p{Lowercase}" LOWER_16, "Ll"},
     {"print", "\\p{L}\\p{M}\\p{N}\\p{P}\\p{S}\\p{Cf}\\p{Co}\\p{Zs}", "L M N P S C"},
-    {"punct", "\\p{P}$+<=>\\^`|~", "P"},
+    {"punct", "\\p{P}\\p{S}", "P S"},
     {"space", SPACES, ""},
     {"whitespace", SPACES, ""},
     {"upper", "\\p{Uppercase}", "Lu"},
+    {"uppercase", "\\p{Uppercase}", "Lu"},
+    {"emoji", "\\p{Emoji}" EMOJI_16, ""},
     {"word", "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}", "L Nl M Nd Pc"},
     {"xdigit", "0-9A-Fa-f", ""},
+    {"han", "\\p{sc:han}\\x{2b739}\\x{2ebf0}-\\x{2ee5d}\\x{31350}-\\x{323af}", ""},
+    {"hiragana", "\\p{sc:hiragana}\\x{1b132}", ""},
+    {"katakana", "\\p{sc:katakana}\\x{1b155}", ""},
+    {"latin", "\\p{sc:latin}\\x{a7cb}-\\x{a7cd}\\x{a7da}-\\x{a7dc}\\x{1df25}-\\x{1df2a}", ""},
+    {"cyrillic", "\\p{sc:cyrillic}\\x{1c89}-\\x{1c8a}\\x{1e030}-\\x{1e06d}\\x{1e08f}", ""},
+    {"arabic", "\\p{sc:arabic}\\x{897}\\x{10ec2}-\\x{10ec4}\\x{10efc}-\\x{10eff}", ""},
     {"lc", "\\p{L&}", "Lu Ll Lt"},
     {"casedletter", "\\p{L&}", "Lu Ll Lt"},
 };
@@ -240,12 +263,17 @@ int tp_regex_set(const char *name, size_t len, struct tp_buffer *items)
     return put_property(word, items);
 }
 
-int tp_regex_escape_set(char letter, struct tp_buffer *items)
+int tp_regex_escape_set(char letter, bool in_class, struct tp_buffer *items)
 {
     const char *name = letter == 'd'   ? "digit"
                        : letter == 'w' ? "word"
                        : letter == 's' ? "space"
                                        : "xdigit";
 
-    return tp_regex_set(name, strlen(name), items);
+    int rc = tp_regex_set(name, strlen(name), items);
+
+    /* Superscripts and fractions of Latin-1 are parts of a word for \w alone. */
+    if (rc == 0 && letter == 'w' && !in_class)
+        rc = put(items, "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}");
+    return rc;
 }

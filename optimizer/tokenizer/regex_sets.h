@@ -13,7 +13,7 @@
  * is no such set; -ENOMEM.
  */
 int tp_regex_set(const char *name, size_t len, struct tp_buffer *items);
-/* Append the set of the escape \LETTER, one of d, w, s and h. */
-int tp_regex_escape_set(char letter, struct tp_buffer *items);
+/* Append the set of the escape \LETTER, one of d, w, s and h, within a class or outside. */
+int tp_regex_escape_set(char letter, bool in_class, struct tp_buffer *items);
 
 #endif

@@ -46,7 +46,7 @@ bool tp_char_is_space(uint32_t c);
 bool tp_char_is_word(uint32_t c);
 bool tp_char_is_mark(uint32_t c);
 bool tp_char_is_nonspacing_mark(uint32_t c);
-/* Control, format, private use, unassigned. */
+/* Control, format, private use. */
 bool tp_char_is_other(uint32_t c);
 /* The lower case of C: up to 2 characters. Returns how many. */
 unsigned tp_char_lower(uint32_t c, uint32_t out[2]);
