@@ -39,7 +39,7 @@ static int push(struct tp_detokenizer *d, unsigned i, const char *text, size_t l
 
 static int pass_on(struct tp_detokenizer *d, unsigned i, const void *text, size_t len)
 {
-    return push(d, i + 1, text, len);
+    return push(d, i + 1, len ? text : "", len);
 }
 
 static int hold(struct tp_detokenizer *d, struct decoding *s, const void *text, size_t len)

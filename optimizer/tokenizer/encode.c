@@ -211,7 +211,7 @@ int tp_tokenizer_encode(const struct tp_tokenizer *tokenizer, const void *text, 
     if (add_special)
         rc = add_ids(out, &tokenizer->before, err);
     if (rc == 0)
-        rc = encode_text(&x, text, len);
+        rc = encode_text(&x, len ? text : "", len);
     if (rc == 0 && add_special)
         rc = add_ids(out, &tokenizer->after, err);
     tp_encoder_put(tokenizer, x.e);

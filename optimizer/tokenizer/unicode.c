@@ -87,7 +87,7 @@ static size_t ascii_run(const uint8_t *p, const uint8_t *end)
 
 bool tp_text_is_valid(const void *text, size_t len)
 {
-    const uint8_t *p = text, *end = p + len;
+    const uint8_t *p = len ? text : (const void *)"", *end = p + len;
 
     while (p < end) {
         size_t n = ascii_run(p, end);
@@ -135,7 +135,7 @@ static size_t ill_formed(const uint8_t *p, const uint8_t *end, bool *open)
 
 int64_t tp_text_make_valid(const void *text, size_t len, bool final, struct tp_buffer *out)
 {
-    const uint8_t *p = text, *end = p + len, *begin = p;
+    const uint8_t *p = len ? text : (const void *)"", *end = p + len, *begin = p;
 
     if (tp_buffer_reserve(out, len) < 0)
         return -ENOMEM;
