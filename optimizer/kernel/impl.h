@@ -59,6 +59,7 @@ TP_DECLARE_FORM(f16)
 
 /* The matrices of tp_matrix_quantized with one part of a common kind and whole groups of 8. */
 tp_matrix_few_fn tp_few_quantized_avx2, tp_few_quantized_avx512;
+tp_matrix_expand_fn tp_expand_quantized_avx2;
 
 /*
  * The tiles of M vectors with PANELS panels, of COLS columns from X on. The partial sums of vector

@@ -53,9 +53,9 @@ static bool scales_ordinary(const struct tp_quant_matrix *m)
     return true;
 }
 
-/* All instruction sets: tp_quant_read has a kernel for each. */
-static void expand(const struct tp_matrix *w, size_t row, size_t col, size_t count, float *dst,
-                   size_t step)
+/* Any matrix, by any instruction set: tp_quant_read has a kernel for each. */
+static void expand_any(const struct tp_matrix *w, size_t row, size_t col, size_t count, float *dst,
+                       size_t step)
 {
     const struct tp_quant_matrix *m = w->data;
     float part[TP_BLOCK_COLS];
@@ -71,32 +71,25 @@ static void expand(const struct tp_matrix *w, size_t row, size_t col, size_t cou
     }
 }
 
+static const struct tp_matrix_form by_blocks = {
+    .name = "quantized",
+    .expand = {expand_any, expand_any, expand_any},
+    .few = {tp_few_any_scalar},
+};
+
+static const struct tp_matrix_form in_registers = {
+    .name = "quantized",
 #if TP_HAVE_X86
-#define EXPAND                                                                                     \
-    {                                                                                              \
-        expand, expand, expand                                                                     \
-    }
-#define FEW                                                                                        \
-    {                                                                                              \
-        tp_few_any_scalar, tp_few_quantized_avx2, tp_few_quantized_avx512                          \
-    }
+    .expand = {expand_any, tp_expand_quantized_avx2, tp_expand_quantized_avx2},
+    .few = {tp_few_any_scalar, tp_few_quantized_avx2, tp_few_quantized_avx512},
 #else
-#define EXPAND                                                                                     \
-    {                                                                                              \
-        expand                                                                                     \
-    }
-#define FEW                                                                                        \
-    {                                                                                              \
-        tp_few_any_scalar                                                                          \
-    }
+    .expand = {expand_any},
+    .few = {tp_few_any_scalar},
 #endif
+};
 
 struct tp_matrix tp_matrix_quantized(const struct tp_quant_matrix *m)
 {
-    static const struct tp_matrix_form by_blocks = {
-        .name = "quantized", .expand = EXPAND, .few = {tp_few_any_scalar}};
-    static const struct tp_matrix_form in_registers = {
-        .name = "quantized", .expand = EXPAND, .few = FEW};
     enum tp_quantized kind = tp_quantized_kind(m);
     bool scaled = kind == TP_QUANTIZED_SCALED4 || kind == TP_QUANTIZED_SCALED8;
     bool ready = kind != TP_QUANTIZED_NONE && (!scaled || scales_ordinary(m));

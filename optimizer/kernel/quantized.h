@@ -107,6 +107,31 @@ TP_INLINE TP_TARGET_AVX2 struct tp_factors tp_quantized_factors(const struct tp_
 }
 #endif
 
+/* DO(KIND) for the kind of W. */
+#define TP_BY_QUANTIZED(DO)                                                                        \
+    switch (tp_quantized_kind(w->data)) {                                                          \
+    case TP_QUANTIZED_SCALED4:                                                                     \
+        DO(TP_QUANTIZED_SCALED4);                                                                  \
+        break;                                                                                     \
+    case TP_QUANTIZED_SCALED8:                                                                     \
+        DO(TP_QUANTIZED_SCALED8);                                                                  \
+        break;                                                                                     \
+    case TP_QUANTIZED_AFFINE4:                                                                     \
+        DO(TP_QUANTIZED_AFFINE4);                                                                  \
+        break;                                                                                     \
+    case TP_QUANTIZED_AFFINE8:                                                                     \
+        DO(TP_QUANTIZED_AFFINE8);                                                                  \
+        break;                                                                                     \
+    case TP_QUANTIZED_SIGNED8:                                                                     \
+        DO(TP_QUANTIZED_SIGNED8);                                                                  \
+        break;                                                                                     \
+    case TP_QUANTIZED_NF4:                                                                         \
+        DO(TP_QUANTIZED_NF4);                                                                      \
+        break;                                                                                     \
+    case TP_QUANTIZED_NONE:                                                                        \
+        break;                                                                                     \
+    }
+
 /* What the kernels can do with M. */
 enum tp_quantized tp_quantized_kind(const struct tp_quant_matrix *m);
 

@@ -136,32 +136,34 @@ TP_INLINE TP_TARGET_AVX2 void few_vectors(const struct tp_quant_matrix *w, size_
     }
 }
 
+TP_INLINE TP_TARGET_AVX2 void expand(const struct tp_quant_matrix *w, size_t row, size_t col,
+                                     size_t count, float *dst, size_t step,
+                                     const enum tp_quantized kind)
+{
+    const size_t bytes = tp_quantized_narrow(kind) ? 4 : 8;
+    const size_t group = tp_quantized_group(w), groups = w->spec.cols / group;
+    const struct tp_quantized_row r = tp_quantized_row(w, row, kind);
+
+    for (size_t c = col; c < col + count;) {
+        const struct factors f = load_factors(&r, c / group, groups, kind);
+        size_t end = (c / group + 1) * group;
+
+        for (end = end < col + count ? end : col + count; c < end; c += 8, dst += step)
+            _mm256_storeu_ps(dst, load_values(r.codes + c / 8 * bytes, &f, kind));
+    }
+}
+
 TP_TARGET_AVX2 void tp_few_quantized_avx2(const struct tp_matrix *w, size_t first, size_t end,
                                           const float *x, size_t x_stride, size_t m, float *y,
-                                          size_t y_stride)
+                                          size_t y_stride){
+#define FEW(KIND) few_vectors(w->data, first, end, x, x_stride, m, y, y_stride, KIND)
+    TP_BY_QUANTIZED(FEW)}
+
+TP_TARGET_AVX2 void tp_expand_quantized_avx2(const struct tp_matrix *w, size_t row, size_t col,
+                                             size_t count, float *dst, size_t step)
 {
-    switch (tp_quantized_kind(w->data)) {
-    case TP_QUANTIZED_SCALED4:
-        few_vectors(w->data, first, end, x, x_stride, m, y, y_stride, TP_QUANTIZED_SCALED4);
-        break;
-    case TP_QUANTIZED_SCALED8:
-        few_vectors(w->data, first, end, x, x_stride, m, y, y_stride, TP_QUANTIZED_SCALED8);
-        break;
-    case TP_QUANTIZED_AFFINE4:
-        few_vectors(w->data, first, end, x, x_stride, m, y, y_stride, TP_QUANTIZED_AFFINE4);
-        break;
-    case TP_QUANTIZED_AFFINE8:
-        few_vectors(w->data, first, end, x, x_stride, m, y, y_stride, TP_QUANTIZED_AFFINE8);
-        break;
-    case TP_QUANTIZED_SIGNED8:
-        few_vectors(w->data, first, end, x, x_stride, m, y, y_stride, TP_QUANTIZED_SIGNED8);
-        break;
-    case TP_QUANTIZED_NF4:
-        few_vectors(w->data, first, end, x, x_stride, m, y, y_stride, TP_QUANTIZED_NF4);
-        break;
-    case TP_QUANTIZED_NONE:
-        break;
-    }
+#define EXPAND(KIND) expand(w->data, row, col, count, dst, step, KIND)
+    TP_BY_QUANTIZED(EXPAND)
 }
 
 #endif

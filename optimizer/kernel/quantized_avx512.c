@@ -135,28 +135,8 @@ TP_TARGET_AVX512 void tp_few_quantized_avx512(const struct tp_matrix *w, size_t 
 {
     size_t whole = first + (end - first) / ROWS * ROWS;
 
-    switch (tp_quantized_kind(w->data)) {
-    case TP_QUANTIZED_SCALED4:
-        few_vectors(w->data, first, whole, x, x_stride, m, y, y_stride, TP_QUANTIZED_SCALED4);
-        break;
-    case TP_QUANTIZED_SCALED8:
-        few_vectors(w->data, first, whole, x, x_stride, m, y, y_stride, TP_QUANTIZED_SCALED8);
-        break;
-    case TP_QUANTIZED_AFFINE4:
-        few_vectors(w->data, first, whole, x, x_stride, m, y, y_stride, TP_QUANTIZED_AFFINE4);
-        break;
-    case TP_QUANTIZED_AFFINE8:
-        few_vectors(w->data, first, whole, x, x_stride, m, y, y_stride, TP_QUANTIZED_AFFINE8);
-        break;
-    case TP_QUANTIZED_SIGNED8:
-        few_vectors(w->data, first, whole, x, x_stride, m, y, y_stride, TP_QUANTIZED_SIGNED8);
-        break;
-    case TP_QUANTIZED_NF4:
-        few_vectors(w->data, first, whole, x, x_stride, m, y, y_stride, TP_QUANTIZED_NF4);
-        break;
-    case TP_QUANTIZED_NONE:
-        break;
-    }
+#define FEW(KIND) few_vectors(w->data, first, whole, x, x_stride, m, y, y_stride, KIND)
+    TP_BY_QUANTIZED(FEW)
     if (whole < end)
         tp_few_quantized_avx2(w, whole, end, x, x_stride, m, y, y_stride);
 }
