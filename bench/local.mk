@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 # bench/run and what it measures with (doc/benchmarking.md).
-noinst_PROGRAMS += bench/codec_bench bench/engine_bench bench/kernel_bench bench/mount_reader bench/quant_bench
+noinst_PROGRAMS += bench/codec_bench bench/engine_bench bench/kernel_bench bench/mount_reader bench/runtime_bench bench/quant_bench
 bench_codec_bench_LDADD = $(TP_CODEC_LIBS)
 bench_quant_bench_LDADD = $(TP_CODEC_LIBS)
 bench_mount_reader_LDADD =
+bench_runtime_bench_LDADD = $(TP_OPTIMIZER_LIBS)
 
 EXTRA_DIST += \
 	bench/bench.py bench/decoding.py bench/load_model.py bench/loading.py bench/machine.py bench/models.py \
