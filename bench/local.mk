@@ -10,4 +10,4 @@ EXTRA_DIST += \
 	bench/bench.py bench/decoding.py bench/load_model.py bench/loading.py bench/machine.py bench/models.py \
 	bench/mount bench/mounted.py \
 	bench/packing.py bench/reading.py bench/report.py bench/requirements.txt bench/rivals.py \
-	bench/run bench/sizes.py bench/store.py bench/synth.py doc/benchmarking.md
+	bench/run bench/runtime bench/sizes.py bench/store.py bench/synth.py doc/benchmarking.md
