@@ -263,6 +263,7 @@ tests/faults/preload.so: tests/faults/preload.c
 
 # fuzz: with libFuzzer under --enable-fuzzing, else with a main() that replays the corpora
 fuzz_tests = \
+	tests/fuzz/fuzz_architecture \
 	tests/fuzz/fuzz_codec \
 	tests/fuzz/fuzz_config \
 	tests/fuzz/fuzz_document \
@@ -284,6 +285,9 @@ else
 TP_FUZZ_MAIN = tests/fuzz/replay_main.c
 TP_FUZZ_LINK = $(AM_LDFLAGS)
 endif
+tests_fuzz_fuzz_architecture_SOURCES = tests/fuzz/fuzz_architecture.c tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
+tests_fuzz_fuzz_architecture_LDFLAGS = $(TP_FUZZ_LINK)
+tests_fuzz_fuzz_architecture_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_fuzz_fuzz_codec_SOURCES = tests/fuzz/fuzz_codec.c tests/fuzz/codec_base.h tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
 tests_fuzz_fuzz_codec_LDFLAGS = $(TP_FUZZ_LINK)
 tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c tests/fuzz/fuzz.h $(TP_FUZZ_MAIN)
