@@ -29,16 +29,32 @@ int tp_runtime_check_cancel(const struct tp_runtime *rt, struct tp_error *err)
 
 /* --- Opening --- */
 
+/* By the title: in the hub's cache the file itself is called by its hash. */
+static int find_config(const struct tp_model *model, uint32_t *out, struct tp_error *err)
+{
+    bool found = false;
+
+    for (uint32_t i = 0; i < model->file_n; i++) {
+        if (strcmp(model->files[i].title, "config.json") != 0)
+            continue;
+        if (found)
+            return tp_fail(err, EBADMSG, "there are two files config.json");
+        found = true;
+        *out = i;
+    }
+    return found ? 0 : tp_fail(err, ENOENT, "there is no config.json");
+}
+
 static int read_arch(struct tp_runtime *rt, struct tp_error *err)
 {
     struct tp_config config;
     uint32_t file;
     uint64_t size;
     char *text;
-    int rc;
+    int rc = find_config(rt->model, &file, err);
 
-    if (!tp_model_find_file(rt->model, "config.json", &file))
-        return tp_fail(err, ENOENT, "there is no config.json");
+    if (rc < 0)
+        return rc;
     size = rt->model->files[file].size;
     if (size > TP_CONFIG_MAX)
         return tp_fail(err, EFBIG, "config.json: its %" PRIu64 " bytes are more than %u", size,
