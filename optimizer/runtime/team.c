@@ -31,7 +31,7 @@ struct tp_team {
     void **scratch;    /* THREAD_N */
     atomic_uint started;
 
-    /* The job: written before its ticket. Nobody reads it who has not taken a part. */
+    /* The job: written before its ticket, and read only by threads that have taken a part of it. */
     tp_part_fn fn;
     void *arg;
     size_t first; /* number of part 0 */
