@@ -124,39 +124,53 @@ TP_INLINE void scale_offset(float *restrict dst, const uint8_t *restrict q, size
         }                                                                                          \
     } while (0)
 
+/* N fp16 numbers. */
+TP_INLINE void widen(float *restrict dst, const any_u16 *restrict src, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        dst[i] = tp_float_from_f16(src[i]);
+}
+
+/* The scales, and the zeros or offsets, of N groups of a row from group K on. */
+TP_INLINE void row_grids(const struct tp_quant_view *v, uint32_t r, uint32_t k, uint32_t n,
+                         float *restrict scale, float *restrict zero)
+{
+    const uint8_t *zeros = v->section[TP_QUANT_ZEROS];
+    unsigned b = v->part.bits;
+
+    widen(scale,
+          (const any_u16 *)(v->section[TP_QUANT_SCALES] + r * v->stride[TP_QUANT_SCALES]) + k, n);
+    if (zeros)
+        zeros += r * v->stride[TP_QUANT_ZEROS];
+    if (v->part.kind == TP_QUANT_AFFINE)
+        widen(zero, (const any_u16 *)zeros + k, n);
+    else
+        for (uint32_t i = 0; i < n; i++)
+            zero[i] = (float)(zeros ? tp_quant_code(zeros, k + (uint64_t)i, b) : 1u << (b - 1));
+}
+
 TP_INLINE void row_group(const struct tp_quant_view *v, struct span s, float *restrict dst,
                          bool add)
 {
     const uint8_t *codes = v->section[TP_QUANT_CODES] + s.row * v->stride[TP_QUANT_CODES];
-    const any_u16 *scales =
-        (const any_u16 *)(v->section[TP_QUANT_SCALES] + s.row * v->stride[TP_QUANT_SCALES]);
-    const uint8_t *zeros = v->section[TP_QUANT_ZEROS];
+    bool affine = v->part.kind == TP_QUANT_AFFINE;
     uint32_t group = v->part.group;
     unsigned b = v->part.bits;
     uint8_t q[TILE];
+    float scale[TILE], zero[TILE];
 
-    if (zeros)
-        zeros += s.row * v->stride[TP_QUANT_ZEROS];
-    for (uint32_t c = s.col, k = s.col / group; c < s.end; c += TILE, dst += TILE) {
+    for (uint32_t c = s.col; c < s.end; c += TILE, dst += TILE) {
         uint32_t n = s.end - c < TILE ? s.end - c : TILE;
+        uint32_t first = c / group, left = group - c % group; /* of the group */
 
         unpack(q, codes + (size_t)c / 8 * b, n, b);
-        for (uint32_t j = 0; j < n;) {
-            uint32_t left = (k + 1) * group - (c + j); /* of this group */
-            uint32_t len = left < n - j ? left : n - j;
-            float scale = tp_float_from_f16(scales[k]);
-
-            if (v->part.kind == TP_QUANT_AFFINE) {
-                float offset = tp_float_from_f16(tp_get_le16(zeros + 2 * (size_t)k));
-
-                BY_LENGTH(scale_offset, len, dst + j, q + j, scale, offset, add);
-            } else {
-                int zero = zeros ? (int)tp_quant_code(zeros, k, b) : 1 << (b - 1);
-
-                BY_LENGTH(scale_codes, len, dst + j, q + j, scale, zero, add);
-            }
-            j += len;
-            k += len == left;
+        row_grids(v, s.row, first, (c + n - 1) / group - first + 1, scale, zero);
+        for (uint32_t j = 0, k = 0; j < n; j += left, left = group, k++) {
+            left = left < n - j ? left : n - j;
+            if (affine)
+                BY_LENGTH(scale_offset, left, dst + j, q + j, scale[k], zero[k], add);
+            else
+                BY_LENGTH(scale_codes, left, dst + j, q + j, scale[k], (int)zero[k], add);
         }
     }
 }
