@@ -15,7 +15,11 @@
 
 #include "codec/quant/product.h"
 
-#define SAMPLE 256u    /* rows */
+#define SAMPLE                                                                                     \
+    128u /* rows; fewer of wide matrices: the work grows with the square of the width              \
+          */
+#define SAMPLE_WIDE 32u
+#define WIDE 4096u
 #define SMALLEST 1e-4f /* mean input */
 #define ROWS 2u        /* at a time: each with all powers */
 
@@ -48,7 +52,8 @@ int tp_fold_prepare(struct tp_quant_job *job, struct tp_error *err)
         scales_of(job->task.inputs.mean, cols, 0.5, job->fold);
         return 0;
     }
-    job->sample = job->rows < SAMPLE ? job->rows : SAMPLE;
+    job->sample = cols > WIDE ? SAMPLE_WIDE : SAMPLE;
+    job->sample = job->rows < job->sample ? job->rows : job->sample;
     job->powers = malloc((size_t)TP_SEARCH_POWERS * cols * sizeof *job->powers);
     job->errors = malloc((size_t)TP_SEARCH_POWERS * job->sample * sizeof *job->errors);
     if (!job->powers || !job->errors)

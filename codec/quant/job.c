@@ -41,8 +41,7 @@ static int create_matrix(struct tp_quant_job *job, unsigned i, struct tp_error *
     if (!p->data)
         return tp_oom(err);
     tp_quant_header_put(&p->spec, p->data);
-    if (p->spec.part[m->base].kind == TP_QUANT_NF4 ||
-        p->spec.part[m->base].kind == TP_QUANT_NF4_DOUBLE) {
+    if (job->task.settings.kind == TP_QUANT_NF4 || job->task.settings.kind == TP_QUANT_NF4_DOUBLE) {
         blocks = ((uint64_t)p->spec.rows * p->spec.cols + TP_QUANT_BLOCK - 1) / TP_QUANT_BLOCK;
         m->absmax = malloc(blocks * sizeof *m->absmax);
         if (!m->absmax)

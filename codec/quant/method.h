@@ -42,7 +42,8 @@ enum tp_quant_fold {
  * defaults.
  */
 struct tp_quant_settings {
-    enum tp_quant_kind kind; /* of the codes: INT8, NF4, NF4_DOUBLE, SYM, ASYM, AFFINE */
+    enum tp_quant_kind kind; /* of the codes: INT8, NF4, NF4_DOUBLE, SYM, ASYM, AFFINE; NONE: a
+                                codebook alone */
     unsigned bits;
     uint32_t group;  /* wanted; tp_quant_group says which one is used. 0: whole rows */
     unsigned rounds; /* of refinement of scale and offset */

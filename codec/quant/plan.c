@@ -38,17 +38,20 @@ static int check_inputs(const struct tp_quant_task *task, struct tp_error *err)
 static int check_settings(const struct tp_quant_task *task, struct tp_error *err)
 {
     const struct tp_quant_settings *s = &task->settings;
-    bool groups = tp_kind_has_groups(s->kind);
+    bool groups = tp_kind_has_groups(s->kind), book_only = s->kind == TP_QUANT_NONE;
     bool group_only = s->rounds > 0 || s->gptq || s->clip || s->fold != TP_QUANT_FOLD_NONE ||
                       s->outliers > 0 || s->rank > 0 || s->book_bits > 0 || s->second_bits > 0;
 
     if (task->count == 0 || task->count > TP_QUANT_MATRICES)
         return tp_fail(err, EINVAL, "quantizing: a job cannot have %u matrices", task->count);
-    if (!groups && s->kind != TP_QUANT_INT8 && s->kind != TP_QUANT_NF4 &&
+    if (!groups && !book_only && s->kind != TP_QUANT_INT8 && s->kind != TP_QUANT_NF4 &&
         s->kind != TP_QUANT_NF4_DOUBLE)
         return tp_fail(err, EINVAL, "quantizing: '%s' is no kind of codes",
                        tp_quant_kind_name(s->kind));
-    if (!groups && group_only)
+    if (book_only && (s->book_bits == 0 || s->rounds > 0 || s->gptq || s->clip ||
+                      s->fold == TP_QUANT_FOLD_SEARCH || s->outliers > 0 || s->second_bits > 0))
+        return tp_fail(err, EINVAL, "quantizing: a codebook alone cannot be refined");
+    if (!groups && !book_only && group_only)
         return tp_fail(err, EINVAL, "quantizing: '%s' cannot be refined",
                        tp_quant_kind_name(s->kind));
     if (s->column_limit > 0 && s->kind != TP_QUANT_INT8)
@@ -82,7 +85,7 @@ int tp_plan_matrix(const struct tp_quant_task *task, unsigned i, struct tp_quant
     memset(spec, 0, sizeof *spec);
     spec->rows = rows;
     spec->cols = cols;
-    m->low_rank = m->book_part = m->second = m->outliers = m->columns = -1;
+    m->low_rank = m->book_part = m->base = m->second = m->outliers = m->columns = -1;
     rank = rank < rows ? rank : rows;
     rank = rank < cols ? rank : cols;
     if (rank > 0)
@@ -92,12 +95,14 @@ int tp_plan_matrix(const struct tp_quant_task *task, unsigned i, struct tp_quant
             add_part(spec, TP_QUANT_CODEBOOK, s->book_bits, tp_quant_group(cols, s->book_group), 0);
     if (tp_kind_has_groups(s->kind))
         m->base = add_part(spec, s->kind, s->bits, tp_quant_group(cols, s->group), 0);
-    else
+    else if (s->kind != TP_QUANT_NONE)
         m->base = add_part(spec, s->kind, s->kind == TP_QUANT_INT8 ? 8 : 4,
                            s->kind == TP_QUANT_INT8 ? 0 : TP_QUANT_BLOCK, 0);
     if (s->second_bits > 0)
         m->second = add_part(spec, TP_QUANT_AFFINE, s->second_bits,
                              tp_quant_group(cols, s->second_group), 0);
+    if ((uint64_t)rows * tp_plan_outliers(s, cols) > UINT32_MAX)
+        return tp_fail(err, EINVAL, "quantizing: too many outliers");
     if (s->outliers > 0)
         m->outliers = add_part(spec, TP_QUANT_OUTLIERS, 0, 0, rows * tp_plan_outliers(s, cols));
     for (uint32_t c = 0; c < cols && s->column_limit > 0; c++)

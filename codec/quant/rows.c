@@ -340,11 +340,15 @@ static int code_groups(struct tp_quant_job *job, struct tp_job_matrix *m, uint32
         tp_job_row(job, m, first + r, true, x);
         if (m->book_part >= 0)
             take_codebook(job, m, first + r, x, w->second);
+        if (m->base < 0)
+            continue;
         if (rows->outlier)
             mark_outliers(x, job->weight, rows->cols, tp_plan_outliers(s, rows->cols),
                           rows->outlier + (size_t)r * rows->cols);
         choose_grids(job, w, r);
     }
+    if (m->base < 0)
+        return 0;
     if (s->clip && !job->task.source[m - job->matrix].keep_range)
         clip_grids(job, w);
     if (!s->gptq)
@@ -368,9 +372,9 @@ static int code_groups(struct tp_quant_job *job, struct tp_job_matrix *m, uint32
 static int create_work(const struct tp_quant_job *job, const struct tp_job_matrix *m,
                        struct work *w)
 {
-    const struct tp_quant_part *part = &m->packing.spec.part[m->base];
     size_t cols = job->task.cols, all = ROWS * cols;
-    size_t groups = cols / part->group;
+    uint32_t group = m->base < 0 ? job->task.cols : m->packing.spec.part[m->base].group;
+    size_t groups = cols / group;
     bool outliers = m->outliers >= 0;
 
     memset(w, 0, sizeof *w);
@@ -378,8 +382,8 @@ static int create_work(const struct tp_quant_job *job, const struct tp_job_matri
                        ROWS * groups * sizeof(struct tp_grid) + 2 * all + cols);
     if (!w->memory)
         return -ENOMEM;
-    w->rows = (struct tp_quant_rows){
-        0, (uint32_t)cols, part->group, (uint32_t)groups, w->memory, NULL, NULL, NULL, NULL};
+    w->rows = (struct tp_quant_rows){0,    (uint32_t)cols, group, (uint32_t)groups, w->memory, NULL,
+                                     NULL, NULL,           NULL};
     w->rows.kept = w->rows.x + all;
     w->errors = w->rows.kept + all;
     w->product = w->errors + all;
@@ -417,7 +421,7 @@ int tp_job_code_rows(struct tp_quant_job *job, struct tp_job_matrix *m, uint32_t
         tp_encode_nf4(&m->packing, &job->task.source[m - job->matrix], first, end, m->absmax);
         return 0;
     }
-    if (m->packing.spec.part[m->base].kind == TP_QUANT_INT8) {
+    if (job->task.settings.kind == TP_QUANT_INT8) {
         float *x = malloc(job->task.cols * sizeof *x);
 
         if (!x)
