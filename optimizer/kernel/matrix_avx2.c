@@ -14,7 +14,11 @@
 
 #include "optimizer/kernel/vector_avx2.h"
 
-enum { VECTORS = 3 };
+enum {
+    VECTORS = 3,
+    SHORT_ROW = 2048, /* bytes: rows of fewer are done two at a time, which reads them in order */
+    AHEAD = 8,        /* rows that are fetched before they are needed */
+};
 
 /* Expand COUNT elements from P on, in groups of 8. */
 TP_INLINE TP_TARGET_AVX2 void expand(const uint8_t *p, size_t count, float *dst, size_t step,
@@ -43,8 +47,11 @@ TP_INLINE TP_TARGET_AVX2 void few(const struct tp_matrix *w, size_t r, const flo
     for (; c + 8 <= w->cols; c += 8)
         TP_UNROLL for (unsigned j = 0; j < n; j++)
         {
-            __m256 v = tp_load8(row + j * w->stride + c * size, dtype);
+            const uint8_t *at = row + j * w->stride + c * size;
+            __m256 v = tp_load8(at, dtype);
 
+            if (m == 1) /* the memory is the limit; beyond the matrix nothing happens */
+                _mm_prefetch((const char *)((uintptr_t)at + AHEAD * w->stride), _MM_HINT_T0);
             TP_UNROLL for (unsigned i = 0; i < m; i++) sums[i][j] =
                 _mm256_fmadd_ps(_mm256_loadu_ps(x + i * x_stride + c), v, sums[i][j]);
         }
@@ -65,7 +72,8 @@ TP_INLINE TP_TARGET_AVX2 void few(const struct tp_matrix *w, size_t r, const flo
             _mm_storeu_ps(y + i * y_stride + r,
                           tp_sum_four(sums[i][0], sums[i][1], sums[i][2], sums[i][3]));
         else
-            y[i * y_stride + r] = tp_sum_one(sums[i][0]);
+            TP_UNROLL for (unsigned j = 0; j < n; j++) y[i * y_stride + r + j] =
+                tp_sum_one(sums[i][j]);
     }
 }
 
@@ -75,6 +83,8 @@ TP_INLINE TP_TARGET_AVX2 void few_rows(const struct tp_matrix *w, size_t first, 
 {
     size_t r = first;
 
+    for (; m == 1 && w->stride < SHORT_ROW && r + 2 <= end; r += 2)
+        few(w, r, x, x_stride, y, y_stride, dtype, m, 2);
     for (; r + 4 <= end; r += 4)
         few(w, r, x, x_stride, y, y_stride, dtype, m, 4);
     for (; r < end; r++)
