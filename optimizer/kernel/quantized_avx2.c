@@ -12,7 +12,11 @@
 #include "optimizer/kernel/quantized.h"
 #include "optimizer/kernel/vector_avx2.h"
 
-enum { VECTORS = 3, ROWS = 4 };
+enum {
+    VECTORS = 3,
+    ROWS = 4,
+    AHEAD = 8, /* rows whose codes are fetched before they are needed */
+};
 
 /* The factors of a group, in all lanes; of NF4, the sixteen values. */
 struct factors {
@@ -79,13 +83,19 @@ TP_INLINE TP_TARGET_AVX2 void few(const struct tp_quant_matrix *w, size_t r, con
     struct tp_quantized_row rows[ROWS];
     struct factors f[ROWS];
     __m256 sums[VECTORS][ROWS];
+    const size_t ahead = AHEAD * (w->spec.cols / 8 * bytes);
     size_t at = 0;
 
     TP_UNROLL for (unsigned j = 0; j < n; j++) rows[j] = tp_quantized_row(w, r + j, kind);
     TP_UNROLL for (unsigned i = 0; i < m; i++) TP_UNROLL for (unsigned j = 0; j < n; j++)
         sums[i][j] = _mm256_setzero_ps();
     for (size_t k = 0; k < groups; k++) {
-        TP_UNROLL for (unsigned j = 0; j < n; j++) f[j] = load_factors(&rows[j], k, groups, kind);
+        TP_UNROLL for (unsigned j = 0; j < n; j++)
+        {
+            f[j] = load_factors(&rows[j], k, groups, kind);
+            if (m == 1) /* beyond the matrix nothing happens */
+                _mm_prefetch((const char *)((uintptr_t)rows[j].codes + at + ahead), _MM_HINT_T0);
+        }
         for (size_t c = 0; c < group; c += 8, at += bytes)
             TP_UNROLL for (unsigned j = 0; j < n; j++)
             {
