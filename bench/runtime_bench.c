@@ -24,7 +24,7 @@
 enum {
     BUFFER = 512 << 20, /* more than a cache holds */
     BUFFER_PARTS = 64,
-    PASSES = 7,
+    PASSES = 15,
 };
 
 static struct tp_error err;
@@ -78,8 +78,7 @@ static void sum_part(void *arg, size_t part, void *scratch)
 
     (void)scratch;
     for (size_t i = 0; i < n; i += 4)
-        for (size_t j = 0; j < 4; j++)
-            s[j] += p[i + j];
+        TP_UNROLL for (size_t j = 0; j < 4; j++) s[j] += p[i + j];
     s[0] += s[1] + s[2] + s[3];
     for (size_t j = 0; j < 8; j++)
         b->sums[part] += s[0][j];
