@@ -114,6 +114,7 @@ tests_optimizer_runtime_test_LDADD = $(TP_OPTIMIZER_LIBS)
 check_PROGRAMS += tests/optimizer/forward
 tests_optimizer_forward_LDADD = $(TP_OPTIMIZER_LIBS)
 optimizer_scripts = \
+	tests/optimizer/evaluate_models_test.py \
 	tests/optimizer/families_test.py \
 	tests/optimizer/tokenizer_library_test.py
 EXTRA_DIST += tests/optimizer/texts.py

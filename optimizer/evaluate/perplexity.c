@@ -434,8 +434,8 @@ static int read_text(struct measuring *m, struct tp_corpus *corpus, struct tp_er
     if (progress && progress->update)
         progress->update(progress->arg, "tokenize", 0, corpus->size);
     rc = tp_subject_encode_corpus(m->subject, corpus, m->options->add_bos,
-                                  tp_windows_span(m->options->samples, context, stride), &m->ids,
-                                  err);
+                                  tp_windows_span(m->options->samples, context, stride),
+                                  m->options->memory, &m->ids, err);
     m->out->tokenize_seconds = tp_seconds() - began;
     m->out->bos = tp_subject_bos(m->subject, m->options->add_bos);
     m->bytes = corpus->bytes.len;

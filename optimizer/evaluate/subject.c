@@ -10,6 +10,8 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/memory.h"
+#include "base/size.h"
 
 #define OTHER_FILE_MAX ((uint64_t)16 << 20) /* bytes of a file beside tokenizer.json */
 
@@ -199,12 +201,29 @@ int tp_subject_encode(const struct tp_subject *s, const void *text, size_t len, 
 #define EXTRA 1024u
 #define BYTES_FIRST ((uint64_t)256 << 10) /* of the text that are read first */
 
+/* The text itself, and its tokens in an array that grows to twice its size. */
+static int check_memory(const struct tp_corpus *corpus, uint64_t bytes, uint64_t memory,
+                        struct tp_error *err)
+{
+    char size[TP_SIZE_TEXT], left[TP_SIZE_TEXT];
+    uint64_t have = tp_memory_left(memory) + corpus->bytes.len;
+
+    if (bytes > corpus->size)
+        bytes = corpus->size;
+    if (bytes <= have / 4)
+        return 0;
+    return tp_fail(err, ENOMEM,
+                   "%s of the text '%s' do not fit into the memory that is left, %s: fewer "
+                   "'samples' need less",
+                   tp_size_print(bytes, size), corpus->path, tp_size_print(have, left));
+}
+
 int tp_subject_encode_corpus(const struct tp_subject *s, struct tp_corpus *corpus,
-                             enum tp_add_bos bos, uint64_t wanted, struct tp_ids *out,
-                             struct tp_error *err)
+                             enum tp_add_bos bos, uint64_t wanted, uint64_t memory,
+                             struct tp_ids *out, struct tp_error *err)
 {
     uint64_t bytes = wanted ? BYTES_FIRST : corpus->size;
-    int rc = 0;
+    int rc;
 
     if (wanted > UINT64_MAX / 8)
         wanted = UINT64_MAX / 8;
@@ -212,9 +231,11 @@ int tp_subject_encode_corpus(const struct tp_subject *s, struct tp_corpus *corpu
         bytes = 6 * wanted;
     if (bytes < corpus->bytes.len)
         bytes = corpus->bytes.len;
-    for (;; bytes = bytes > UINT64_MAX / 2 ? UINT64_MAX : 2 * bytes) {
-        rc = tp_corpus_read(corpus, bytes, err);
+    for (;; bytes *= 2) {
         out->n = 0;
+        rc = check_memory(corpus, bytes, memory, err);
+        if (rc == 0)
+            rc = tp_corpus_read(corpus, bytes, err);
         if (rc == 0)
             rc = tp_subject_encode(s, corpus->bytes.data, corpus->bytes.len, bos, out, err);
         if (rc < 0 || tp_corpus_is_whole(corpus) || (wanted && out->n >= wanted + EXTRA))

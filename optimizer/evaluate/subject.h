@@ -44,11 +44,12 @@ int tp_subject_encode(const struct tp_subject *subject, const void *text, size_t
 
 /*
  * The tokens of CORPUS, of which only as much is read as has WANTED tokens, and some more; 0: all.
+ * MEMORY is what this process may use, 0: what the machine has; -ENOMEM: the text does not fit.
  * Errors as of tp_subject_encode and tp_corpus_read.
  */
 int tp_subject_encode_corpus(const struct tp_subject *subject, struct tp_corpus *corpus,
-                             enum tp_add_bos bos, uint64_t wanted, struct tp_ids *out,
-                             struct tp_error *err);
+                             enum tp_add_bos bos, uint64_t wanted, uint64_t memory,
+                             struct tp_ids *out, struct tp_error *err);
 
 /* The token of the beginning, where ADD_BOS puts it before a text; TP_TOKEN_NONE: it does not. */
 uint32_t tp_subject_bos(const struct tp_subject *subject, enum tp_add_bos add_bos);
