@@ -31,7 +31,7 @@ struct measuring {
     const struct tp_perplexity_options *options;
     struct tp_perplexity *out;
     struct tp_ids ids;
-    uint64_t bytes; /* of the text */
+    uint64_t bytes; /* of the text, in the windows */
     uint64_t group; /* windows of a group at most */
     uint32_t block; /* rows of a block at most */
     struct tp_window *windows;
@@ -154,16 +154,28 @@ static int check_cancelled(const struct measuring *m, struct tp_error *err)
                : 0;
 }
 
-/* All layers of S for N windows. */
-static int compute_hidden(struct measuring *m, struct tp_subject *s, uint32_t n, float *hidden,
-                          struct tp_error *err)
+/* WINDOWS are done, in fractions too. */
+static void show_progress(const struct measuring *m, double windows)
+{
+    const struct tp_progress *progress = m->options->progress;
+    double part = windows / (double)m->out->windows.n;
+
+    if (progress && progress->update)
+        progress->update(progress->arg, "evaluate", (uint64_t)(part * (double)m->bytes), m->bytes);
+}
+
+/* All layers of S for N windows from number FIRST on. */
+static int compute_hidden(struct measuring *m, struct tp_subject *s, uint64_t first, uint32_t n,
+                          float *hidden, struct tp_error *err)
 {
     uint32_t layers = tp_runtime_arch(s->runtime)->layer_n;
+    double half = m->reference ? 0.5 : 1, before = s == m->reference ? 0.5 : 0;
     int rc = tp_runtime_embed(s->runtime, m->windows, n, hidden, err);
 
     for (uint32_t l = 0; rc == 0 && l < layers; l++) {
         struct tp_layer *loaded = tp_runtime_loaded_layer(s->runtime, l), own = {0};
 
+        show_progress(m, (double)first + n * (before + half * l / layers));
         rc = check_cancelled(m, err);
         if (rc == 0 && !loaded)
             rc = tp_runtime_read_layer(s->runtime, l, &own, err);
@@ -176,15 +188,6 @@ static int compute_hidden(struct measuring *m, struct tp_subject *s, uint32_t n,
     if (rc < 0 && rc != -ECANCELED)
         tp_error_prefix(err, "'%s'", s->name);
     return rc;
-}
-
-static void show_progress(const struct measuring *m, uint64_t windows)
-{
-    const struct tp_progress *progress = m->options->progress;
-    double part = (double)windows / (double)m->out->windows.n;
-
-    if (progress && progress->update)
-        progress->update(progress->arg, "evaluate", (uint64_t)(part * (double)m->bytes), m->bytes);
 }
 
 /* N windows from number FIRST on. */
@@ -203,9 +206,9 @@ static int measure_group(struct measuring *m, uint64_t first, uint32_t n, struct
             tokens[0] = m->out->bos;
         m->windows[i] = (struct tp_window){.tokens = tokens, .n = place.len};
     }
-    rc = compute_hidden(m, m->subject, n, m->hidden, err);
+    rc = compute_hidden(m, m->subject, first, n, m->hidden, err);
     if (rc == 0 && m->reference)
-        rc = compute_hidden(m, m->reference, n, m->other, err);
+        rc = compute_hidden(m, m->reference, first, n, m->other, err);
     for (uint32_t i = 0; rc == 0 && i < n; i++) {
         struct tp_window_place place = tp_windows_place(plan, first + i);
 
@@ -225,13 +228,12 @@ static int measure_all(struct measuring *m, struct tp_error *err)
     for (uint64_t i = 0; rc == 0 && i < plan->n; i += m->group) {
         uint64_t n = plan->n - i < m->group ? plan->n - i : m->group;
 
-        show_progress(m, i);
         rc = measure_group(m, i, (uint32_t)n, err);
         m->out->groups++;
     }
     if (rc < 0)
         return rc;
-    show_progress(m, plan->n);
+    show_progress(m, (double)plan->n);
     m->out->seconds = tp_seconds() - began;
     if (m->reference) {
         m->out->has_reference = true;
@@ -425,6 +427,7 @@ static int choose_context(const struct measuring *m, uint32_t *context, uint32_t
 static int read_text(struct measuring *m, struct tp_corpus *corpus, struct tp_error *err)
 {
     const struct tp_progress *progress = m->options->progress;
+    struct tp_windows *windows = &m->out->windows;
     double began = tp_seconds();
     uint32_t context, stride;
     int rc = choose_context(m, &context, &stride, err);
@@ -443,10 +446,13 @@ static int read_text(struct measuring *m, struct tp_corpus *corpus, struct tp_er
         rc = tp_sha256(corpus->bytes.data, corpus->bytes.len, m->out->sha256);
     if (rc == 0)
         rc = check_reference(m, corpus, err);
-    return rc < 0 ? rc
-                  : tp_windows_plan(tp_convention_find(m->options->convention, context, stride),
-                                    m->ids.n, context, stride, m->options->samples,
-                                    &m->out->windows, err);
+    if (rc == 0)
+        rc = tp_windows_plan(tp_convention_find(m->options->convention, context, stride), m->ids.n,
+                             context, stride, m->options->samples, windows, err);
+    if (rc == 0)
+        m->bytes = (uint64_t)((double)m->bytes * (double)(windows->tokens - windows->dropped) /
+                              (double)windows->tokens);
+    return rc;
 }
 
 static int prepare(struct measuring *m, struct tp_corpus *corpus, struct tp_error *err)
