@@ -24,7 +24,7 @@ static const struct tp_option options[] = {
     {OPT_KEY + 0, "text", "TEXT", "evaluation (the default), calibration, or a file", NULL},
     {OPT_KEY + 1, "reference", "MODEL", "a model of the same directory, or a path, to compare with",
      NULL},
-    {OPT_KEY + 2, "convention", "NAME", "which tokens are scored", tp_convention_words},
+    {OPT_KEY + 2, "convention", "NAME", "which tokens are scored", tp_convention_names},
     {OPT_KEY + 3, "context", "N", "tokens of a window", NULL},
     {OPT_KEY + 4, "stride", "N", "tokens from one window to the next", NULL},
     {OPT_KEY + 5, "samples", "N", "windows, the first ones of the text", NULL},
@@ -64,16 +64,37 @@ static int parse_options(struct tp_options *o, struct evaluating *e)
     return opt;
 }
 
-/* The machine's memory, unless a key says otherwise. */
-static bool has_memory(const struct tp_options *o, const struct evaluating *e)
+/* The word that begins with KEY, "NAME=", in the options or after the model; NULL: there is none.
+ */
+static const char *find_word(const struct tp_options *o, const struct evaluating *e,
+                             const char *key)
 {
+    size_t len = strlen(key);
+
     for (int i = 0; i < e->words.n; i++)
-        if (strncmp(e->words.list[i], "memory=", 7) == 0)
-            return true;
+        if (strncmp(e->words.list[i], key, len) == 0)
+            return e->words.list[i];
     for (int i = 1; i < o->argc; i++)
-        if (strncmp(o->argv[i], "memory=", 7) == 0)
-            return true;
-    return false;
+        if (strncmp(o->argv[i], key, len) == 0)
+            return o->argv[i];
+    return NULL;
+}
+
+/* "reference=PATH" after the model, as --reference=PATH. */
+static void move_reference(struct tp_options *o, struct evaluating *e)
+{
+    static const char key[] = "reference=";
+    int n = 1;
+
+    for (int i = 1; i < o->argc; i++) {
+        char *word = o->argv[i];
+
+        if (strncmp(word, key, sizeof key - 1) == 0 && strchr(word, '/') && !e->reference_path)
+            e->reference_path = word + sizeof key - 1;
+        else
+            o->argv[n++] = word;
+    }
+    o->argc = n;
 }
 
 static int find_model(const char *arg, struct tp_argument *out, struct tp_error *err)
@@ -93,8 +114,9 @@ static int evaluate(struct tp_options *o, struct evaluating *e, struct tp_error 
         rc = find_model(e->reference_path, &e->reference, err);
     if (rc < 0)
         return rc;
-    e->request.limits.threads = o->threads;
-    if (!has_memory(o, e))
+    if (o->threads_given || !e->request.limits.threads)
+        e->request.limits.threads = o->threads;
+    if (!find_word(o, e, "memory="))
         e->request.limits.memory = 0;
     return tp_foreground_run(o, &e->request, &e->place, e->reference.path, NULL, "model", NULL,
                              err);
@@ -102,10 +124,17 @@ static int evaluate(struct tp_options *o, struct evaluating *e, struct tp_error 
 
 static int run_foreground(struct tp_options *o, struct evaluating *e)
 {
+    static const char *const of_jobs[] = {"nice=", "io=", "id="};
     struct tp_error err = {0};
-    int rc = tp_job_words_read(&e->words, o->argv + 1, o->argc - 1, TP_VERB_EVALUATE, "model",
-                               &e->request, &err);
+    int rc;
 
+    for (size_t i = 0; i < sizeof of_jobs / sizeof of_jobs[0]; i++)
+        if (find_word(o, e, of_jobs[i]))
+            return tp_options_bad(o, "eval: '%s' is a key of jobs: add --job",
+                                  find_word(o, e, of_jobs[i]));
+    move_reference(o, e);
+    rc = tp_job_words_read(&e->words, o->argv + 1, o->argc - 1, TP_VERB_EVALUATE, "model",
+                           &e->request, &err);
     if (rc == -EINVAL || rc == -ERANGE)
         return tp_options_bad(o, "eval: %s", err.message);
     if (rc == 0)
@@ -136,15 +165,16 @@ const struct tp_command tp_command_eval = {
     .name = "eval",
     .args = "[OPTION...] DIR/MODEL [KEY=VALUE...]",
     .summary = "Measure a model's perplexity, its distance from a reference, its speed.",
-    .about = "MODEL is a directory or a pack; nothing of it is changed. The report names the "
-             "convention by which\n"
-             "tokens are scored, how many were, and standard errors. Options can be given as "
-             "KEY=VALUE, too.\n" TP_JOB_ABOUT
-             "text=evaluation|calibration|FILE reference=MODEL convention=hf|llama.cpp context=N "
-             "stride=N\n"
-             "samples=N add_bos=auto|yes|no dtype=fp32|bf16 timing=yes|no batch=N prompt_tokens=N "
-             "new_tokens=N\n"
-             "threads=N memory=SIZE nice=N io=idle|normal id=KEY",
+    .about =
+        "MODEL is a directory or a pack; nothing of it is changed. The report names the "
+        "convention by which\n"
+        "tokens are scored, how many were, and standard errors. Options can be given as "
+        "KEY=VALUE, too.\n" TP_JOB_ABOUT
+        "text=evaluation|calibration|FILE reference=MODEL convention=hf-window|hf-stride|llama.cpp "
+        "context=N stride=N\n"
+        "samples=N add_bos=auto|yes|no dtype=fp32|bf16 timing=yes|no batch=N prompt_tokens=N "
+        "new_tokens=N\n"
+        "threads=N memory=SIZE nice=N io=idle|normal id=KEY",
     .examples =
         "  tenpak eval models/my-finetune\n"
         "  tenpak eval --text=wiki.test.raw --context=2048 --samples=16 models/my-finetune\n"

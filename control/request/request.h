@@ -97,7 +97,8 @@ struct tp_request {
         } restore;
         struct {
             char text[TP_TEXT_MAX + 1], reference[TP_NAME_MAX + 1];
-            const char *convention, *add_bos, *dtype;
+            const char *convention; /* NULL: by the stride */
+            const char *add_bos, *dtype;
             unsigned context, stride; /* 0: by default */
             uint64_t samples;         /* 0: all */
             bool timing;

@@ -153,7 +153,7 @@ static int run_evaluate(const struct tp_request *request, struct tp_work *work,
 static int check_evaluate(const struct tp_target *target, const struct tp_request *request,
                           struct tp_error *err)
 {
-    const char *reference = request->evaluate.reference;
+    const char *reference = request->evaluate.reference, *convention = request->evaluate.convention;
     uint64_t context = request->evaluate.context, stride = request->evaluate.stride;
 
     if (!target->plain && !target->pack)
@@ -161,10 +161,11 @@ static int check_evaluate(const struct tp_target *target, const struct tp_reques
     if (context && stride > context)
         return tp_fail(err, EINVAL, "'stride' is %" PRIu64 ", more than 'context', %" PRIu64,
                        stride, context);
-    if (stride && stride != context && strcmp(request->evaluate.convention, "llama.cpp") == 0)
+    if (stride && stride != context && convention && strcmp(convention, "hf-stride") != 0)
         return tp_fail(err, EINVAL,
-                       "'stride' is of the convention 'hf': windows of 'llama.cpp' do "
-                       "not overlap");
+                       "windows of the convention '%s' do not overlap: leave out "
+                       "'stride'",
+                       convention);
     return reference[0] ? tp_target_check_other(target, reference, "the reference", err) : 0;
 }
 
@@ -241,14 +242,14 @@ static const struct tp_key keys[] = {
      TP_REQUEST_AT(evaluate.text)},
     {"reference", TP_KEY_NAME, NULL, 0, 0, NULL, "a model to compare with, token by token",
      TP_REQUEST_AT(evaluate.reference)},
-    {"convention", TP_KEY_WORD, "hf", 0, 0, tp_convention_words,
-     "which tokens are scored: hf, all; llama.cpp, the second half of each window",
+    {"convention", TP_KEY_WORD, NULL, 0, 0, tp_convention_names,
+     "which tokens are scored (default: hf-window, with a smaller stride hf-stride)",
      TP_REQUEST_AT(evaluate.convention)},
     {"context", TP_KEY_NUMBER, NULL, 2, TOKENS_HIGH, NULL,
      "tokens of a window (default: 2048, or the model's positions if fewer)",
      TP_REQUEST_AT(evaluate.context)},
     {"stride", TP_KEY_NUMBER, NULL, 1, TOKENS_HIGH, NULL,
-     "tokens from one window to the next (default: context); less: windows overlap",
+     "tokens from one window to the next (default: context, with hf-stride half of it)",
      TP_REQUEST_AT(evaluate.stride)},
     {"samples", TP_KEY_NUMBER, NULL, 1, (uint64_t)1 << 40, NULL,
      "windows, the first ones of the text (default: all)", TP_REQUEST_AT(evaluate.samples)},

@@ -407,21 +407,22 @@ static int check_positions(const struct tp_subject *s, uint32_t context, struct 
                          s->name, limit);
 }
 
-/* Context and stride, as they are given or by default. */
-static int choose_context(const struct measuring *m, uint32_t *context, uint32_t *stride,
-                          struct tp_error *err)
+/* Context, stride and convention, as they are given or by default. */
+static int choose_windows(struct measuring *m, struct tp_error *err)
 {
     const struct tp_perplexity_options *o = m->options;
+    struct tp_windows *w = &m->out->windows;
     uint64_t positions = tp_runtime_arch(m->subject->runtime)->position_n;
     int rc;
 
-    *context = o->context;
-    if (*context == 0)
-        *context = positions > 0 && positions < TP_CONTEXT_DEFAULT ? (uint32_t)positions
-                                                                   : TP_CONTEXT_DEFAULT;
-    *stride = o->stride ? o->stride : *context;
-    rc = check_positions(m->subject, *context, err);
-    return rc == 0 && m->reference ? check_positions(m->reference, *context, err) : rc;
+    w->context = o->context;
+    if (w->context == 0)
+        w->context = positions > 0 && positions < TP_CONTEXT_DEFAULT ? (uint32_t)positions
+                                                                     : TP_CONTEXT_DEFAULT;
+    w->stride = o->stride;
+    w->convention = tp_convention_choose(o->convention, w->context, &w->stride);
+    rc = check_positions(m->subject, w->context, err);
+    return rc == 0 && m->reference ? check_positions(m->reference, w->context, err) : rc;
 }
 
 static int read_text(struct measuring *m, struct tp_corpus *corpus, struct tp_error *err)
@@ -429,16 +430,16 @@ static int read_text(struct measuring *m, struct tp_corpus *corpus, struct tp_er
     const struct tp_progress *progress = m->options->progress;
     struct tp_windows *windows = &m->out->windows;
     double began = tp_seconds();
-    uint32_t context, stride;
-    int rc = choose_context(m, &context, &stride, err);
+    int rc = choose_windows(m, err);
 
     if (rc < 0)
         return rc;
     if (progress && progress->update)
         progress->update(progress->arg, "tokenize", 0, corpus->size);
-    rc = tp_subject_encode_corpus(m->subject, corpus, m->options->add_bos,
-                                  tp_windows_span(m->options->samples, context, stride),
-                                  m->options->memory, &m->ids, err);
+    rc = tp_subject_encode_corpus(
+        m->subject, corpus, m->options->add_bos,
+        tp_windows_span(m->options->samples, windows->context, windows->stride), m->options->memory,
+        &m->ids, err);
     m->out->tokenize_seconds = tp_seconds() - began;
     m->out->bos = tp_subject_bos(m->subject, m->options->add_bos);
     m->bytes = corpus->bytes.len;
@@ -447,8 +448,8 @@ static int read_text(struct measuring *m, struct tp_corpus *corpus, struct tp_er
     if (rc == 0)
         rc = check_reference(m, corpus, err);
     if (rc == 0)
-        rc = tp_windows_plan(tp_convention_find(m->options->convention, context, stride), m->ids.n,
-                             context, stride, m->options->samples, windows, err);
+        rc = tp_windows_plan(windows->convention, m->ids.n, windows->context, windows->stride,
+                             m->options->samples, windows, err);
     if (rc == 0)
         m->bytes = (uint64_t)((double)m->bytes * (double)(windows->tokens - windows->dropped) /
                               (double)windows->tokens);

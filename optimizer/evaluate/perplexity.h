@@ -17,9 +17,9 @@
 #define TP_CONTEXT_DEFAULT 2048u
 
 struct tp_perplexity_options {
-    const char *convention; /* one of tp_convention_words */
+    const char *convention; /* one of tp_convention_names; NULL: by the stride */
     uint32_t context;       /* 0: TP_CONTEXT_DEFAULT, or the model's positions where that is less */
-    uint32_t stride;        /* 0: CONTEXT */
+    uint32_t stride;        /* 0: by the convention */
     uint64_t samples;       /* windows at most; 0: all */
     enum tp_add_bos add_bos;
     uint64_t memory; /* bytes that this process may use; 0: what the machine has */

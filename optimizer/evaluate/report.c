@@ -42,7 +42,7 @@ static void put_convention(struct tp_json_writer *json, const struct tp_perplexi
 {
     const struct tp_windows *w = &p->windows;
 
-    tp_json_put_string(json, "convention", tp_convention_name(w->convention));
+    tp_json_put_string(json, "convention", tp_convention_names[w->convention]);
     tp_json_put_string(json, "convention_about", tp_convention_about(w->convention));
     tp_json_put_u64(json, "context", w->context);
     tp_json_put_u64(json, "stride", w->stride);

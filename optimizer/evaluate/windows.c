@@ -8,37 +8,37 @@
 #include <inttypes.h>
 #include <string.h>
 
-static const struct {
-    const char *name, *about;
-} conventions[] = {
-    [TP_CONVENTION_HF_WINDOW] = {"hf-window",
-                                 "non-overlapping windows, all tokens but the first of each are "
-                                 "scored, a shorter last window is dropped"},
-    [TP_CONVENTION_HF_STRIDE] = {"hf-stride",
-                                 "overlapping windows, each token is scored once, in the first "
-                                 "window that has it"},
-    [TP_CONVENTION_LLAMA_CPP] = {"llama.cpp",
-                                 "non-overlapping windows, the second half of each is scored, a "
-                                 "shorter last window is dropped"},
-};
+const char *const tp_convention_names[] = {[TP_CONVENTION_HF_WINDOW] = "hf-window",
+                                           [TP_CONVENTION_HF_STRIDE] = "hf-stride",
+                                           [TP_CONVENTION_LLAMA_CPP] = "llama.cpp",
+                                           NULL};
 
-const char *const tp_convention_words[] = {"hf", "llama.cpp", NULL};
-
-enum tp_convention tp_convention_find(const char *word, uint32_t context, uint32_t stride)
+enum tp_convention tp_convention_choose(const char *name, uint32_t context, uint32_t *stride)
 {
-    if (strcmp(word, tp_convention_words[1]) == 0)
-        return TP_CONVENTION_LLAMA_CPP;
-    return stride < context ? TP_CONVENTION_HF_STRIDE : TP_CONVENTION_HF_WINDOW;
-}
+    enum tp_convention convention = TP_CONVENTION_HF_WINDOW;
 
-const char *tp_convention_name(enum tp_convention convention)
-{
-    return conventions[convention].name;
+    while (name && tp_convention_names[convention + 1] &&
+           strcmp(name, tp_convention_names[convention]) != 0)
+        convention++;
+    if (!name && *stride > 0 && *stride < context)
+        convention = TP_CONVENTION_HF_STRIDE;
+    if (*stride == 0)
+        *stride = convention == TP_CONVENTION_HF_STRIDE ? (context + 1) / 2 : context;
+    return convention;
 }
 
 const char *tp_convention_about(enum tp_convention convention)
 {
-    return conventions[convention].about;
+    static const char *const about[] = {
+        [TP_CONVENTION_HF_WINDOW] = "non-overlapping windows, all tokens but the first of each are "
+                                    "scored, a shorter last window is dropped",
+        [TP_CONVENTION_HF_STRIDE] = "overlapping windows, each token is scored once, in the first "
+                                    "window that has it",
+        [TP_CONVENTION_LLAMA_CPP] = "non-overlapping windows, the second half of each is scored, a "
+                                    "shorter last window is dropped",
+    };
+
+    return about[convention];
 }
 
 static uint64_t count_all(const struct tp_windows *w)
@@ -93,7 +93,7 @@ int tp_windows_plan(enum tp_convention convention, uint64_t tokens, uint32_t con
         return tp_fail(err, EINVAL,
                        "windows of the convention '%s' do not overlap: leave out "
                        "'stride'",
-                       tp_convention_name(convention));
+                       tp_convention_names[convention]);
     if (tokens < context)
         return tp_fail(err, EINVAL,
                        "the text has %" PRIu64 " tokens, fewer than the context of %" PRIu32,

@@ -21,11 +21,13 @@
 #include "base/error.h"
 
 enum tp_convention { TP_CONVENTION_HF_WINDOW, TP_CONVENTION_HF_STRIDE, TP_CONVENTION_LLAMA_CPP };
-/* The words of requests: "hf", "llama.cpp"; ends with NULL. */
-extern const char *const tp_convention_words[];
-/* The convention of WORD, which is one of them: the stride decides between the two of hf. */
-enum tp_convention tp_convention_find(const char *word, uint32_t context, uint32_t stride);
-const char *tp_convention_name(enum tp_convention convention);
+/* The names, by enum tp_convention, as requests and reports have them; ends with NULL. */
+extern const char *const tp_convention_names[];
+/*
+ * The convention NAME, which is one of them, or NULL: by the stride. *STRIDE 0 becomes the default:
+ * CONTEXT, with hf-stride half of it.
+ */
+enum tp_convention tp_convention_choose(const char *name, uint32_t context, uint32_t *stride);
 /* One line that says which tokens are scored. */
 const char *tp_convention_about(enum tp_convention convention);
 

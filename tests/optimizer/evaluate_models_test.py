@@ -179,6 +179,8 @@ def check_conventions(root, text, tokenizer):
     got = evaluate(root / "llama", f"text={short}", "context=64", "stride=24")
     check_perplexity(got, scores(model, ids, 64, 24, "hf-stride")[0], "hf-stride, to the end of the text")
     ok(got["scored_tokens"] == len(ids) - 1 and got["convention"] == "hf-stride", "each token once", got)
+    got = evaluate(root / "llama", f"text={short}", "context=64", "convention=hf-stride")
+    check_perplexity(got, scores(model, ids, 64, 32, "hf-stride")[0], "hf-stride by its name: half of the context")
     got = evaluate(root / "llama", f"text={text}", "context=64", "samples=5", "convention=llama.cpp")
     check_perplexity(got, scores(model, with_bos, 64, 64, "llama.cpp", bos=0, samples=5)[0], "llama.cpp, bos each")
     ok(got["scored_tokens"] == 5 * 31 and got["bos"] == "each window", "31 of 64", got["bos"])
@@ -210,7 +212,7 @@ def check_reference(root, text, tokenizer):
                       ("kl_divergence_error", divergence.std(ddof=1) / math.sqrt(len(own))),
                       ("top1_agreement", same.mean())):
         ok(near(reference[key], want, 0.002), f"the reference: {key}", f"{reference[key]}, want {want}")
-    got = evaluate(root / "llama", f"--reference={root / 'llama'}", f"text={text}", "context=64", "samples=1")
+    got = evaluate(root / "llama", f"reference={root / 'llama'}", f"text={text}", "context=64", "samples=1", "threads=1")
     ok(got["reference"]["perplexity_ratio"] == 1 and abs(got["reference"]["kl_divergence"]) < 1e-9
        and got["reference"]["top1_agreement"] == 1, "a model against itself", got["reference"])
 
@@ -296,6 +298,8 @@ def check_refused(root, text):
        "a few windows of 1 GB", got)
     refused("a context of one token", ("eval", llama, "context=1"), "context", code=2)
     refused("a stride above the context", ("eval", llama, "context=8", "stride=9"), "stride")
+    refused("a stride of llama.cpp", ("eval", llama, "context=8", "stride=4", "convention=llama.cpp"), "overlap")
+    refused("a key of jobs", ("eval", llama, "nice=3"), "--job", code=2)
     refused("a key that is not there", ("eval", llama, "speed=9"), "speed", code=2)
     refused("more positions than GPT-2 has", ("eval", root / "gpt2", "context=129"), "128 positions")
     refused("a longer prompt than GPT-2 has positions", ("generate", root / "gpt2", "prompt=" + 200 * "a b "),

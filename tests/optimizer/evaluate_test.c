@@ -71,8 +71,24 @@ static void is_place(const struct tp_windows *w, uint64_t i, uint64_t begin, uin
     struct tp_window_place p = tp_windows_place(w, i);
 
     if (!ok(p.begin == begin && p.len == len && p.first == first, "%s: window %" PRIu64,
-            tp_convention_name(w->convention), i))
+            tp_convention_names[w->convention], i))
         diag("begin %" PRIu64 ", len %u, first %u", p.begin, p.len, p.first);
+}
+
+static void test_conventions(void)
+{
+    uint32_t none = 0, half = 0, less = 3, same = 8;
+
+    ok(tp_convention_choose(NULL, 8, &none) == TP_CONVENTION_HF_WINDOW && none == 8,
+       "hf-window without a name and a stride");
+    ok(tp_convention_choose(NULL, 8, &less) == TP_CONVENTION_HF_STRIDE && less == 3,
+       "hf-stride by its stride");
+    ok(tp_convention_choose(NULL, 8, &same) == TP_CONVENTION_HF_WINDOW, "a stride of the context");
+    ok(tp_convention_choose("hf-stride", 8, &half) == TP_CONVENTION_HF_STRIDE && half == 4,
+       "hf-stride by its name");
+    none = 0;
+    ok(tp_convention_choose("llama.cpp", 8, &none) == TP_CONVENTION_LLAMA_CPP && none == 8,
+       "llama.cpp by its name");
 }
 
 static void test_windows(void)
@@ -349,6 +365,7 @@ int main(void)
 {
     test_percentiles();
     test_means();
+    test_conventions();
     test_windows();
     test_all_windows();
     test_scores();
