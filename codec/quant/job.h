@@ -57,8 +57,12 @@ static inline bool tp_kind_has_groups(enum tp_quant_kind kind)
     return kind == TP_QUANT_SYM || kind == TP_QUANT_ASYM || kind == TP_QUANT_AFFINE;
 }
 
+/* --- job.c --- */
+
 /* The matrix that a row of the job belongs to. */
 struct tp_job_matrix *tp_job_matrix_of(struct tp_quant_job *job, uint32_t row);
+
+/* --- plan.c --- */
 
 /* The outliers of a row. */
 uint32_t tp_plan_outliers(const struct tp_quant_settings *s, uint32_t cols);
@@ -68,14 +72,20 @@ bool tp_plan_keeps(const struct tp_quant_task *task, uint32_t c);
 int tp_plan_matrix(const struct tp_quant_task *task, unsigned i, struct tp_quant_spec *spec,
                    struct tp_job_matrix *m, struct tp_error *err);
 
+/* --- rows.c --- */
+
 /* Row R of matrix M, folded, less what was taken off it: the product, if WITHOUT_PRODUCT. */
 void tp_job_row(const struct tp_quant_job *job, const struct tp_job_matrix *m, uint32_t r,
                 bool without_product, float *x);
+
+/* --- fold.c --- */
 
 /* The scales of AWQ: errors of the rows FIRST to END - 1 of the sample; the choice. */
 int tp_fold_prepare(struct tp_quant_job *job, struct tp_error *err);
 int tp_fold_errors(struct tp_quant_job *job, uint32_t first, uint32_t end, struct tp_error *err);
 void tp_fold_choose(struct tp_quant_job *job);
+
+/* --- rows.c --- */
 
 /* The product of low rank and the codebook of a matrix. */
 int tp_job_decompose(struct tp_quant_job *job, unsigned i, struct tp_error *err);

@@ -6,6 +6,8 @@
 #include "base/isa.h"
 #include "codec/quant/quant.h"
 
+/* --- layout.c --- */
+
 /* Whether a part has a value for every element; the first part of a matrix must. */
 bool tp_quant_kind_dense(enum tp_quant_kind kind);
 

@@ -22,6 +22,8 @@ struct tp_row_source {
 int tp_low_rank(const struct tp_row_source *source, const float *weight, uint32_t rank, float *left,
                 float *right);
 
+/* --- codebook.c --- */
+
 /* CENTROIDS [2^bits][group], fp16 numbers. */
 struct tp_codebook {
     unsigned bits;

@@ -69,6 +69,8 @@ struct tp_quant_method {
     struct tp_quant_settings settings;
 };
 
+/* --- methods.c --- */
+
 /* Ends with a NULL name. */
 extern const struct tp_quant_method tp_quant_methods[];
 const struct tp_quant_method *tp_quant_method_find(const char *name);
@@ -101,12 +103,16 @@ struct tp_quant_task {
 
 struct tp_quant_job;
 
+/* --- plan.c --- */
+
 /*
  * What the packed matrix I of a task will be: for sizes before any work is done. -EINVAL: settings
  * that contradict each other.
  */
 int tp_quant_plan(const struct tp_quant_task *task, unsigned i, struct tp_quant_spec *spec,
                   struct tp_error *err);
+
+/* --- job.c --- */
 
 /* TASK is copied; what it points to stays until the job is destroyed. -EINVAL, -ENOMEM. */
 int tp_quant_job_create(const struct tp_quant_task *task, struct tp_quant_job **out,

@@ -126,6 +126,8 @@ extern const float tp_quant_nf4[16];
 /* The values of NF4_DOUBLE's coded scales, by code, ascending. */
 extern const float tp_quant_dynamic[256];
 
+/* --- layout.c --- */
+
 /* The name of a kind ("int8", "nf4"); "unknown" for a number that is no kind. */
 const char *tp_quant_kind_name(unsigned kind);
 
