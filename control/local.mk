@@ -35,7 +35,6 @@ control_libtp_control_la_SOURCES += \
 	control/jobs/owner.c \
 	control/jobs/progress.c control/jobs/progress.h \
 	control/jobs/record.c control/jobs/record.h \
-	control/jobs/report.c control/jobs/report.h \
 	control/jobs/spawn.c \
 	control/jobs/status.c \
 	control/jobs/submit.c \

@@ -25,7 +25,6 @@
 #include "base/memory.h"
 #include "base/printable.h"
 #include "control/jobs/impl.h"
-#include "control/jobs/report.h"
 #include "store/names.h"
 
 #define SEND_SECONDS 0.1

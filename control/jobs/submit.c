@@ -244,7 +244,7 @@ static int create_records(struct tp_jobs *jobs, const struct tp_request *request
 }
 
 /*
- * Make the records visible and add the jobs to the table, where workers find them. After the
+ * Make the records visible and add the jobs to the table. After the
  * records are on disk only memory can be missing, which each job has had far more of before.
  */
 static int enter_jobs(struct tp_jobs *jobs, struct draft *drafts, size_t n, struct tp_error *err)
@@ -263,7 +263,7 @@ static int enter_jobs(struct tp_jobs *jobs, struct draft *drafts, size_t n, stru
         else
             drafts[i].job = NULL;
     }
-    tp_workers_wake(jobs);
+    tp_jobs_start_pending(jobs);
     pthread_mutex_unlock(&jobs->lock);
     return rc;
 }
