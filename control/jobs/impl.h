@@ -118,7 +118,7 @@ void tp_owner_stop(struct tp_jobs *jobs);
 /* Remove the records that the policy no longer keeps, unless another process owns the directory. */
 void tp_jobs_retain(struct tp_jobs *jobs);
 
-/* --- auto.c --- */
+/* --- auto_compress.c --- */
 
 /*
  * Submit a job for each plain model that has not changed for the quiet time of POLICY. INTERVAL is

@@ -240,7 +240,7 @@ static int get_text(const struct tp_json *object, const char *key, char *out, si
     return 0;
 }
 
-/* What strangers named may have become longer when it was made UTF-8. */
+/* Names from other programs may have become longer when they were made UTF-8. */
 static int get_text_cut(const struct tp_json *object, const char *key, char *out, size_t size)
 {
     const char *text = tp_json_string(tp_json_get(object, key));
@@ -333,7 +333,7 @@ int tp_job_status_read(const struct tp_json *object, struct tp_job_status *out,
 
     memset(out, 0, sizeof *out);
     if (!schema || strcmp(schema, STATUS_SCHEMA) != 0)
-        return tp_fail(err, EBADMSG, "'status.json' of a record is of another schema");
+        return tp_fail(err, EBADMSG, "'status.json' of a record has another schema");
     verb = tp_json_string(tp_json_get(object, "verb"));
     out->verb = verb ? tp_verb_find(verb) : TP_VERB_COUNT;
     if (out->verb == TP_VERB_COUNT || get_text(object, "id", out->id, sizeof out->id) < 0 ||
@@ -345,6 +345,6 @@ int tp_job_status_read(const struct tp_json *object, struct tp_job_status *out,
         get_time(object, "started", &out->started) < 0 ||
         get_time(object, "ended", &out->ended) < 0 ||
         get_progress(tp_json_get(object, "progress"), out) < 0)
-        rc = tp_fail(err, EBADMSG, "'status.json' of a record is not what it should be");
+        rc = tp_fail(err, EBADMSG, "'status.json' of a record is not valid");
     return rc;
 }

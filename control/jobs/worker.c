@@ -20,9 +20,10 @@
 
 #define POLL_MS 100
 #define CLOSED_PIPE_MS 5      /* the process is about to end */
-#define ANNOUNCE_SECONDS 0.25 /* between two notices of progress */
-#define WRITE_SECONDS 1.0     /* between two of them in the record, for other processes */
+#define ANNOUNCE_SECONDS 0.25 /* between two reports of progress */
+#define WRITE_SECONDS 1.0     /* between two writes of it to the record, for other processes */
 
+/* A job that is running. */
 struct run {
     struct tp_jobs *jobs;
     struct tp_job *job;
@@ -30,11 +31,10 @@ struct run {
     pid_t pid;
     int pipe;
     double announced, written;
-    double asked_to_end; /* when SIGTERM was sent; 0: not yet */
+    double terminated; /* when SIGTERM was sent; 0: not yet */
     bool killed;
 };
 
-/* Announces the progress. */
 static void announce_progress(struct run *run, double at)
 {
     struct tp_job_status status;
@@ -65,14 +65,14 @@ static bool is_cancelled(struct run *run)
     return cancelled;
 }
 
-static void end_child(struct run *run, double at)
+static void end_process(struct run *run, double at)
 {
-    if (run->asked_to_end == 0) {
+    if (run->terminated == 0) {
         if (!is_cancelled(run) && !run->jobs->closing)
             return;
-        run->asked_to_end = at;
+        run->terminated = at;
         kill(-run->pid, SIGTERM);
-    } else if (!run->killed && at - run->asked_to_end > TP_JOB_GRACE_SECONDS) {
+    } else if (!run->killed && at - run->terminated > TP_JOB_GRACE_SECONDS) {
         run->killed = true;
         kill(-run->pid, SIGKILL);
     }
@@ -111,11 +111,11 @@ static int watch(struct run *run)
         if (ended != 0 && n <= 0)
             return ended == run->pid ? status : -1;
         if (ended == 0)
-            end_child(run, at);
+            end_process(run, at);
     }
 }
 
-/* Derives the end of the job from the exit of its process. */
+/* End the job as its process ended. */
 static void conclude(struct run *run, int status)
 {
     struct tp_jobs *jobs = run->jobs;
@@ -142,7 +142,7 @@ static void conclude(struct run *run, int status)
     else
         snprintf(message, sizeof message, "the job's process ended without a message; see its log");
     tp_jobs_clean_up(jobs, &run->job->status);
-    if ((status >= 0 && WIFSIGNALED(status) && run->asked_to_end > 0) || error == ECANCELED) {
+    if ((status >= 0 && WIFSIGNALED(status) && run->terminated > 0) || error == ECANCELED) {
         state = cancel || !closing ? TP_JOB_CANCELLED : TP_JOB_INTERRUPTED;
         error = state == TP_JOB_CANCELLED ? ECANCELED : EINTR;
         snprintf(message, sizeof message, "%s",
@@ -152,7 +152,7 @@ static void conclude(struct run *run, int status)
     tp_job_finish(jobs, run->job, state, error, message);
 }
 
-/* Of one job: what the cgroups of this process leave to all jobs is shared among them. */
+/* The memory limit of a job: all slots have equal parts of what the cgroups leave to jobs. */
 static uint64_t memory_share(struct tp_jobs *jobs)
 {
     uint64_t limit = tp_memory_cgroups();

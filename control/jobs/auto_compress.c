@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * auto_compress of the policy: packs plain models that have not changed for a while.
- */
+/* auto_compress of the policy: packing plain models that have not changed for some time. */
 #include <config.h>
 
 #include <errno.h>
@@ -24,10 +22,7 @@
 
 #define REQUESTER "policy"
 
-/*
- * The bytes of a directory's files, and the time of its last change, which is the ctime: programs
- * cannot set it.
- */
+/* The size of a directory's files, and the latest ctime in it, which programs cannot set. */
 static int measure(const char *path, uint64_t *bytes, int64_t *changed)
 {
     char *const paths[] = {(char *)path, NULL};
@@ -55,8 +50,10 @@ static int measure(const char *path, uint64_t *bytes, int64_t *changed)
     return rc;
 }
 
-/* Whether the policy's latest job for this model, as it is now, failed or was cancelled. A job is
- * created at least a second after the change that it waited for. */
+/*
+ * Whether the policy's latest job for this model failed or was cancelled, and the model has not
+ * changed since. A job is created at least a second after the change that it waited for.
+ */
 static bool has_failed(struct tp_jobs *jobs, const char *name, int64_t changed)
 {
     bool failed = false;
@@ -97,14 +94,16 @@ static void submit_model(struct tp_jobs *jobs, const char *name, bool new)
     if (rc == 0)
         rc = tp_jobs_submit(jobs, &request, 1, &requester, id, NULL, &err);
     if (rc == 0)
-        tp_log(TP_LOG_INFO, "'%s' has been quiet: job '%s' compresses it", name, id[0]);
+        tp_log(TP_LOG_INFO, "'%s' has not changed for some time: job '%s' compresses it", name,
+               id[0]);
     else if (rc != -EBUSY && rc != -EAGAIN)
         tp_log(new ? TP_LOG_WARNING : TP_LOG_DEBUG,
-               "'%s' has been quiet, and cannot be compressed: %s", name, err.message);
+               "'%s' has not changed for some time, but cannot be compressed: %s", name,
+               err.message);
 }
 
-static void look_at(struct tp_jobs *jobs, const struct tp_policy *policy, unsigned interval,
-                    const char *name)
+static void compress_if_quiet(struct tp_jobs *jobs, const struct tp_policy *policy,
+                              unsigned interval, const char *name)
 {
     char *path = tp_path_join(jobs->dir, name, ""), why[512];
     uint64_t bytes, quiet;
@@ -118,7 +117,8 @@ static void look_at(struct tp_jobs *jobs, const struct tp_policy *policy, unsign
         (quiet = (uint64_t)(now - changed)) >= policy->quiet_seconds &&
         !has_failed(jobs, name, changed)) {
         if (tp_is_unfinished(jobs->dir, name, why, sizeof why))
-            tp_log(TP_LOG_DEBUG, "'%s' has been quiet, and is not done: %s", name, why);
+            tp_log(TP_LOG_DEBUG, "'%s' has not changed for some time, but is in use: %s", name,
+                   why);
         else
             submit_model(jobs, name, quiet <= policy->quiet_seconds + interval);
     }
@@ -136,7 +136,7 @@ void tp_auto_compress(struct tp_jobs *jobs, const struct tp_policy *policy, unsi
     tp_store_models(store, &models, &n, NULL);
     for (size_t i = 0; i < n && !jobs->closing; i++)
         if (models[i].kind == TP_MODEL_PLAIN)
-            look_at(jobs, policy, interval, models[i].name);
+            compress_if_quiet(jobs, policy, interval, models[i].name);
     tp_store_models_free(models, n);
     tp_store_close(store);
 }
