@@ -77,6 +77,8 @@ static int become_owner(struct tp_jobs *jobs, struct tp_error *err)
 {
     int fd = lock_file(jobs), rc;
 
+    if (fd == -EBUSY)
+        return tp_fail(err, EBUSY, "another process does");
     if (fd < 0) {
         errno = -fd;
         return tp_fail_errno(err, "cannot lock '%s/%s/%s'", jobs->dir, TP_PRIVATE, FILE_NAME);
@@ -282,15 +284,11 @@ static void *owner_thread(void *arg)
 
 int tp_owner_start(struct tp_jobs *jobs, struct tp_error *err)
 {
-    int rc = become_owner(jobs, err);
+    struct tp_error why = {0};
+    int rc = become_owner(jobs, &why);
 
-    if (rc == -EROFS || rc == -EACCES || rc == -EPERM)
-        tp_log(TP_LOG_INFO, "'%s' is not writable: it accepts no jobs", jobs->dir);
-    else if (rc == -EBUSY)
-        tp_log(TP_LOG_INFO, "another process owns '%s' and applies the policy until it ends",
-               jobs->dir);
-    else if (rc < 0)
-        return rc;
+    if (rc < 0)
+        tp_log(TP_LOG_INFO, "this process does not own '%s' yet: %s", jobs->dir, why.message);
     rc = pthread_create(&jobs->owner_thread, NULL, owner_thread, jobs);
     if (rc)
         return tp_fail(err, rc, "cannot start a thread");

@@ -238,6 +238,7 @@ int tp_record_lock(int fd)
 int tp_record_remove(int jobs, const char *id, struct tp_error *err)
 {
     char name[HIDDEN_MAX];
+    int rc;
 
     if (!tp_record_is_id(id))
         return tp_fail(err, ENOENT, "there is no job '%.32s'", id);
@@ -245,7 +246,9 @@ int tp_record_remove(int jobs, const char *id, struct tp_error *err)
     if (renameat(jobs, id, jobs, name) < 0 && (errno != ENOENT || !tp_record_has(jobs, name)))
         return errno == ENOENT ? tp_fail(err, ENOENT, "there is no job '%s'", id)
                                : tp_fail_errno(err, "cannot remove the record '%s'", id);
-    return tp_file_remove_tree(jobs, name, err);
+    rc = tp_file_remove_tree(jobs, name, err);
+    /* Another process may clean up at the same time. */
+    return rc == -ENOENT ? 0 : rc;
 }
 
 /* --- Files --- */
