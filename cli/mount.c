@@ -9,6 +9,7 @@
 #include <grp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/buffer.h"
 #include "base/log.h"
 #include "base/size.h"
 #include "cli/options.h"
@@ -109,8 +111,8 @@ static bool is_flag(const char *text)
 
 static bool add_flag(const char **flags, const char *flag)
 {
-    char *all = NULL;
-    if (asprintf(&all, "%s%s%s", *flags ? *flags : "", *flags ? "," : "", flag) < 0)
+    char *all = tp_format("%s%s%s", *flags ? *flags : "", *flags ? "," : "", flag);
+    if (!all)
         return false;
     free((char *)*flags);
     *flags = all;
@@ -162,68 +164,100 @@ static bool read_number(struct tp_options *o, char *value, const char *name, uin
     return good;
 }
 
-/* What is none of the others: perhaps a word with a value that it does not take, or without one. */
-static void refuse_option(struct tp_options *o, const char *text, const char *value)
+static bool read_cache(struct tp_options *o, const char *value, struct tp_mount_options *mount)
 {
-    static const char *const alone[] = {"allow_other", "debug", "ro", "rw", NULL};
-    static const char *const valued[] = {"cache", "hot",     "hot_dir",     "pin", "threads",
-                                         "jobs",  "control", "control_gid", NULL};
+    bool good = !tp_size_parse(value, &mount->cache_bytes) && mount->cache_bytes >= 1u << 20;
+
+    if (!good)
+        tp_options_bad(o, "mount: cache=SIZE is at least 1M, such as 512M or 2GiB, not '%s'",
+                       value);
+    return good;
+}
+
+static bool read_hot(struct tp_options *o, const char *value, struct tp_mount_options *mount)
+{
+    bool good = !tp_size_parse(value, &mount->hot_bytes);
+
+    if (!good)
+        tp_options_bad(o, "mount: hot=SIZE is a size, such as 8GiB, or 0, not '%s'", value);
+    return good;
+}
+
+#define MEMBER(name) offsetof(struct tp_mount_options, name)
+
+static const struct mount_word {
+    const char *name;
+    enum { SETS, CLEARS, COUNT, TEXT, PARSED } kind; /* the first two take no value */
+    size_t member;
+    unsigned max; /* of a COUNT */
+    bool (*read)(struct tp_options *o, const char *value, struct tp_mount_options *mount);
+} mount_words[] = {
+    {"allow_other", SETS, MEMBER(allow_other), 0, NULL},
+    {"debug", SETS, MEMBER(debug), 0, NULL},
+    {"ro", SETS, MEMBER(read_only), 0, NULL},
+    {"rw", CLEARS, MEMBER(read_only), 0, NULL},
+    {"threads", COUNT, MEMBER(threads), 1024, NULL},
+    {"jobs", COUNT, MEMBER(jobs), 64, NULL},
+    {"hot_dir", TEXT, MEMBER(hot_dir), 0, NULL},
+    {"pin", TEXT, MEMBER(pins), 0, NULL},
+    {"cache", PARSED, 0, 0, read_cache},
+    {"hot", PARSED, 0, 0, read_hot},
+    {"control", PARSED, 0, 0, read_control},
+    {"control_gid", PARSED, 0, 0, read_group},
+};
+
+static const struct mount_word *find_word(const char *text)
+{
+    for (size_t i = 0; i < sizeof mount_words / sizeof mount_words[0]; i++)
+        if (!strcmp(mount_words[i].name, text))
+            return &mount_words[i];
+    return NULL;
+}
+
+static bool refuse_option(struct tp_options *o, const char *text, const char *value)
+{
+    const struct mount_word *word = find_word(text);
 
     if (!strcmp(text, "remount"))
         tp_options_bad(
             o, "mount: a mount cannot be changed: unmount it, and mount it with other options");
-    else if (value && (is_one_of(text, alone) || is_flag(text)))
+    else if (value && (is_flag(text) || (word && word->kind <= CLEARS)))
         tp_options_bad(o, "mount: the mount option '%s' takes no value", text);
-    else if (is_one_of(text, valued))
+    else if (word)
         tp_options_bad(o, "mount: the mount option '%s' needs a value, %s=...", text, text);
     else
         tp_options_bad(o, "mount: unknown mount option '%s'", text);
+    return false;
 }
 
 static bool mount_option(struct tp_options *o, struct tp_mount_options *mount, char *text)
 {
     char *value = strchr(text, '=');
-    bool good = true;
+    const struct mount_word *word;
+    void *member;
 
     if (value)
         *value++ = '\0';
-    if (!strcmp(text, "allow_other") && !value) {
-        mount->allow_other = true;
-    } else if (!strcmp(text, "debug") && !value) {
-        mount->debug = true;
-    } else if ((!strcmp(text, "ro") || !strcmp(text, "rw")) && !value) {
-        mount->read_only = !strcmp(text, "ro");
-    } else if (is_for_others(text, value)) {
-        good = true;
-    } else if (is_flag(text) && !value) {
-        good = add_flag(&mount->flags, text);
-    } else if (!strcmp(text, "cache") && value) {
-        if (tp_size_parse(value, &mount->cache_bytes) || mount->cache_bytes < (1u << 20)) {
-            tp_options_bad(o, "mount: cache=SIZE is at least 1M, such as 512M or 2GiB, not '%s'",
-                           value);
-            good = false;
-        }
-    } else if (!strcmp(text, "hot") && value) {
-        good = tp_size_parse(value, &mount->hot_bytes) == 0;
-        if (!good)
-            tp_options_bad(o, "mount: hot=SIZE is a size, such as 8GiB, or 0, not '%s'", value);
-    } else if (!strcmp(text, "hot_dir") && value && *value) {
-        good = replace_value(&mount->hot_dir, value);
-    } else if (!strcmp(text, "pin") && value && *value) {
-        good = replace_value(&mount->pins, value);
-    } else if (!strcmp(text, "threads") && value) {
-        good = read_number(o, value, "threads", 1024, &mount->threads);
-    } else if (!strcmp(text, "jobs") && value) {
-        good = read_number(o, value, "jobs", 64, &mount->jobs);
-    } else if (!strcmp(text, "control") && value) {
-        good = read_control(o, value, mount);
-    } else if (!strcmp(text, "control_gid") && value) {
-        good = read_group(o, value, mount);
-    } else {
-        refuse_option(o, text, value);
-        good = false;
+    if (is_for_others(text, value))
+        return true;
+    if (is_flag(text) && !value)
+        return add_flag(&mount->flags, text);
+    word = find_word(text);
+    if (!word || (word->kind <= CLEARS) != !value || (word->kind == TEXT && !*value))
+        return refuse_option(o, text, value);
+    member = (char *)mount + word->member;
+    switch (word->kind) {
+    case SETS:
+    case CLEARS:
+        *(bool *)member = word->kind == SETS;
+        return true;
+    case COUNT:
+        return read_number(o, value, word->name, word->max, member);
+    case TEXT:
+        return replace_value(member, value);
+    default:
+        return word->read(o, value, mount);
     }
-    return good;
 }
 
 static bool mount_options(struct tp_options *o, struct tp_mount_options *mount)

@@ -66,7 +66,9 @@ int tp_control_create(struct tp_fs *fs, struct tp_error *err)
     pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
     pthread_cond_init(&control->wake, &clock);
     pthread_condattr_destroy(&clock);
-    int rc = open_jobs(control, err);
+    int rc = tp_pool_create_idle(POOL_THREADS, "control", &control->pool, err);
+    if (rc == 0)
+        rc = open_jobs(control, err);
     return rc < 0 ? rc : tp_inventory_create(fs->store, control->jobs, &control->inventory, err);
 }
 
@@ -91,10 +93,7 @@ int tp_control_defer(struct tp_control *control, tp_task_fn fn, void *arg)
     TP_LOCK_SCOPE(&control->lock);
     if (control->stop)
         return -ESHUTDOWN;
-    /* Stacks count where memory is limited, and most mounts are never written to. */
-    int rc = control->pool ? 0 : tp_pool_create(POOL_THREADS, "control", &control->pool, NULL);
-
-    return rc ? rc : tp_pool_submit(control->pool, fn, arg, false);
+    return tp_pool_submit(control->pool, fn, arg, false);
 }
 
 void tp_control_wake(struct tp_control *control)

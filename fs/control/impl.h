@@ -33,7 +33,7 @@ struct tp_control {
     struct timespec started;
 
     pthread_mutex_t lock; /* of all that follows; nothing is called under it that may wait */
-    struct tp_pool *pool; /* for replies that may wait; NULL: there was none yet */
+    struct tp_pool *pool; /* for replies that may wait; most mounts never need its threads */
     pthread_cond_t wake;  /* of the thread */
     pthread_t thread;
     bool running, stop, detached, woken;

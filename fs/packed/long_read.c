@@ -37,7 +37,7 @@ int tp_long_reads_create(struct tp_fs *fs, struct tp_error *err)
     fs->long_reads = calloc(1, sizeof *fs->long_reads);
     if (!fs->long_reads)
         return tp_oom(err);
-    return tp_pool_create(THREADS, "long-read", &fs->long_reads->pool, err);
+    return tp_pool_create_idle(THREADS, "long-read", &fs->long_reads->pool, err);
 }
 
 void tp_long_reads_stop(struct tp_fs *fs)

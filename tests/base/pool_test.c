@@ -3,8 +3,10 @@
 #include <config.h>
 
 #include "base/cpu.h"
+#include "base/dir.h"
 #include "base/pool.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -108,11 +110,43 @@ static void test_tree(void)
     is_int(atomic_load(&count), (1 << 13) - 1, "tasks of tasks have run too");
 }
 
+static unsigned count_threads(void)
+{
+    struct tp_dir dir;
+    unsigned n = 0;
+
+    tp_dir_open(&dir, AT_FDCWD, "/proc/self/task");
+    while (tp_dir_next(&dir))
+        n++;
+    tp_dir_close(&dir);
+    return n;
+}
+
+static void test_idle(void)
+{
+    struct tp_pool *pool;
+    atomic_int done = 0;
+
+    /* A thread that has been joined may still be listed. */
+    ok(eventually(count_threads() == 1), "one thread");
+    is_int(tp_pool_create_idle(3, "idle", &pool, NULL), 0, "an idle pool");
+    is_int(tp_pool_threads(pool), 3, "has its threads");
+    is_int(count_threads(), 1, "which have not started");
+    is_int(tp_pool_submit(pool, count_one, &done, false), 0, "the first task");
+    is_int(count_threads(), 4, "starts them");
+    tp_pool_destroy(pool);
+    is_int(atomic_load(&done), 1, "and is done");
+    is_int(tp_pool_create_idle(1, "idle", &pool, NULL), 0, "another");
+    tp_pool_destroy(pool);
+    ok(eventually(count_threads() == 1), "ends without a task");
+}
+
 int main(void)
 {
     test_many();
     test_order();
     test_tree();
+    test_idle();
     tp_pool_destroy(NULL);
     ok(tp_cpu_count() >= 1, "there is a CPU");
     return tap_done();
