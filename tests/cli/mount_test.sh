@@ -26,7 +26,7 @@ exits 'mounted twice' 11 "$tenpak" mount "$tmp/models" "$tmp/mnt"
 
 "$tenpak" doctor --json "$tmp/mnt" >"$tmp/doctor.json"
 is 'doctor looks at this mount alone' \
-    "$(jq -r '[.findings[] | select(.check == "read_ahead") | .told | split(":")[0]] | join(" ")' "$tmp/doctor.json")" "$tmp/mnt"
+    "$(jq -r '[.findings[] | select(.check == "read_ahead") | .message | split(":")[0]] | join(" ")' "$tmp/doctor.json")" "$tmp/mnt"
 
 # It is to hold the file open, not to read it.
 # shellcheck disable=SC2217
@@ -77,8 +77,8 @@ wait "$mount_pid"
 exits 'mounted over it' 1 "$tenpak" mount "$tmp/models" "$tmp/mnt"
 has 'says what is there' "$tmp/.out" 'has lost its daemon'
 exits 'doctor of a dead mount' 1 "$tenpak" doctor --json "$tmp/mnt"
-mend=$(jq -r '.findings[] | select(.check == "daemon" and .level == "broken") | .mend' "$tmp/.out")
-ok "the printed command fixes it: $mend" sh -c "$(dirname "$tenpak")/$mend"
+fix=$(jq -r '.findings[] | select(.check == "daemon" and .level == "broken") | .fix' "$tmp/.out")
+ok "the printed command fixes it: $fix" sh -c "$(dirname "$tenpak")/$fix"
 ok 'it is gone' is_unmounted "$tmp/mnt"
 rm "$tmp/mount.log"
 

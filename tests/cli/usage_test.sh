@@ -123,7 +123,7 @@ done
 apart env TENPAK_CPU=scalar "$tenpak" doctor --json >"$tmp/doctor.json"
 if [ "$(TENPAK_CPU='' "$tenpak" version --json | jq -r .kernels.best)" != scalar ]; then
     is 'doctor finds lowered kernels' \
-        "$(jq -r '.findings[] | select(.check == "cpu_kernels") | "\(.level) \(.mend)"' "$tmp/doctor.json")" \
+        "$(jq -r '.findings[] | select(.check == "cpu_kernels") | "\(.level) \(.fix)"' "$tmp/doctor.json")" \
         'slow unset TENPAK_CPU'
 fi
 
