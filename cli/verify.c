@@ -23,14 +23,14 @@ struct verifying {
     int code;
 };
 
-static void print_finding(void *arg, const char *story)
+static void print_finding(void *arg, const char *message)
 {
     struct verifying *v = arg;
     char line[TP_ERROR_MAX + 16];
 
     if (v->options->json)
         return;
-    snprintf(line, sizeof line, "tenpak: %s", story);
+    snprintf(line, sizeof line, "tenpak: %s", message);
     tp_meter_note(NULL, line);
 }
 

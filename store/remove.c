@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A pack goes under the lock of its model and a claim on its file, after the look for packs that
- * need it.
+ * Removing a pack: with the lock of its model and a claim on its file, after a search for dependent
+ * packs.
  */
 #include <config.h>
 
@@ -18,7 +18,7 @@
 #include "store/names.h"
 #include "store/original/original.h"
 
-/* Bytes of names that an error has. */
+/* Bytes of names in a message. */
 enum { LIST_MAX = 700 };
 
 int tp_dependents_check(struct tp_store *store, const char *name, const struct tp_pack *pack,
@@ -40,7 +40,7 @@ int tp_dependents_check(struct tp_store *store, const char *name, const struct t
     return rc;
 }
 
-/* What a packing that died has left is told by the pack alone. */
+/* After an interrupted packing, only the pack shows which files of the directory are its own. */
 static int check_packed_wholly(const char *model, struct tp_error *err)
 {
     return tp_original_is_half_removed(AT_FDCWD, model)

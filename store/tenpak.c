@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The public library's interface: a store, its models, their files and tensors, in stable
- * structures.
+ * The public library: a store, its models, their files and tensors, in structures that stay
+ * compatible.
  */
 #include <config.h>
 
@@ -228,7 +228,9 @@ void tp_lib_model_close(struct tp_lib_model *model)
     free(model);
 }
 
-/* Copy as much of a structure as its caller knows, and leave struct_size as the caller set it. */
+/*
+ * Copy the part of a structure that the caller knows, and leave struct_size as the caller set it.
+ */
 static void copy_to_caller(void *out, const void *from, size_t size)
 {
     size_t theirs;
