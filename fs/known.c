@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Names in two generations; the older one is dropped when the kernel keeps none of it any more. */
+/*
+ * Names in two generations. The older one is dropped when the kernel has none of its names any
+ * more.
+ */
 #include <config.h>
 
 #include "fs/known.h"
@@ -17,7 +20,7 @@ enum { NAMES_BYTES_MAX = 1 << 20, SEEN = 8192 };
 
 struct generation {
     struct tp_buffer names;
-    uint64_t seen[SEEN]; /* hashes of names that are in it, so that most are so once; 0: none */
+    uint64_t seen[SEEN]; /* hashes of the names in it, to avoid most duplicates; 0: none */
 };
 
 struct tp_known {
@@ -48,7 +51,7 @@ void tp_known_destroy(struct tp_known *known)
     free(known);
 }
 
-/* Under the lock. */
+/* With the lock held. */
 static struct generation *current_generation(struct tp_known *known)
 {
     struct timespec now;
