@@ -13,7 +13,7 @@ struct tp_finding {
     char check[48]; /* "read_ahead"; stable, for scripts */
     enum tp_finding_level level;
     char message[256]; /* what was found, for people */
-    char fix[256]; /* a command that fixes it; "": none */
+    char fix[256];     /* a command that fixes it; "": none */
 };
 
 enum { TP_FINDINGS_MAX = 64 };
@@ -29,14 +29,14 @@ void tp_finding_add(struct tp_findings *all, const char *check, enum tp_finding_
 
 /* --- doctor_fuse.c --- */
 
-/* The device, the helper program, and what the kernel allows mounts. */
+/* Check the device, the helper program, and the kernel's limits for mounts. */
 void tp_doctor_fuse(struct tp_findings *all);
-/* Every tenpak mount, or the one at MNT; false: there is none at MNT. */
+/* Check all tenpak mounts, or the one at MNT. False: there is none at MNT. */
 bool tp_doctor_mounts(struct tp_findings *all, const char *mnt);
 
 /* --- doctor_machine.c --- */
 
-/* Limits of processes, memory, kernels of this CPU. */
+/* Check limits of processes, memory, and kernels of this CPU. */
 void tp_doctor_machine(struct tp_findings *all);
 
 #endif

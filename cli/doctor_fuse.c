@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Checks of FUSE: the device, the helper, request sizes, and the read-ahead of the mounts that
- * there are.
- */
+/* Checks of FUSE: the device, the helper, sizes of requests, and read-ahead of existing mounts. */
 #include <config.h>
 
 #include <errno.h>

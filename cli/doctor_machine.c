@@ -49,7 +49,7 @@ static void check_memlock(struct tp_findings *all)
                        tp_report_size(limit.rlim_cur));
 }
 
-/* The word in brackets of a choice file of /sys. */
+/* Read the word in brackets of a file in /sys that lists choices. */
 static bool read_choice(const char *path, char *out, size_t len)
 {
     char line[128];
@@ -91,12 +91,12 @@ static void check_memory(struct tp_findings *all)
     uint64_t cache = tp_mount_default_cache();
     if (kb && kb * 1024 < 2 * cache)
         tp_finding_add(all, "memory", TP_FINDING_SLOW, "tenpak mount -o cache=64M DIR MNT",
-                       "%s are free, but the cache of a mount takes up to %s", tp_report_size(kb * 1024),
-                       tp_report_size(cache));
+                       "%s are free, but the cache of a mount takes up to %s",
+                       tp_report_size(kb * 1024), tp_report_size(cache));
     else
         tp_finding_add(all, "memory", TP_FINDING_OK, NULL,
-                       "%s are free; the cache of a mount takes up to %s", tp_report_size(kb * 1024),
-                       tp_report_size(cache));
+                       "%s are free; the cache of a mount takes up to %s",
+                       tp_report_size(kb * 1024), tp_report_size(cache));
 }
 
 static void check_cpu(struct tp_findings *all)

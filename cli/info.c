@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tenpak info: the manifest of a pack. */
+/* tenpak info: prints the manifest of a pack. */
 #include <config.h>
 
 #include <inttypes.h>
@@ -20,7 +20,7 @@ static const struct tp_option options[] = {
     {0, NULL, NULL, NULL},
 };
 
-/* "delta 12, same 3": chunks by codec. */
+/* "delta 12, same 3": the number of chunks of each codec. */
 static const char *codecs_text(const struct tp_usage *u, char *out, size_t len)
 {
     size_t used = 0;

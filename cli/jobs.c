@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tenpak jobs, cancel: what jobs a directory has had and has, and ending one. */
+/* tenpak jobs, cancel: listing the jobs of a directory, and ending one. */
 #include <config.h>
 
 #include <errno.h>
@@ -63,7 +63,7 @@ static int run_jobs(struct tp_options *o)
     return code;
 }
 
-/* Cancelling is asked for; what the job made of it is to be seen when it has ended. */
+/* A cancellation is a request only: wait for the end of the job. */
 static int wait_for_end(struct tp_reach *reach, const char *id, struct tp_job_status *status,
                         struct tp_error *err)
 {

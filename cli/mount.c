@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * tenpak mount: a directory of models, shown at a mount point; in the background once it answers.
- */
+/* tenpak mount: shows a directory of models at a mount point, and continues in the background. */
 #include <config.h>
 
 #include <errno.h>
@@ -28,7 +26,7 @@
 #include "fs/daemon.h"
 #include "fs/mount.h"
 
-/* That a daemon whose starter is interrupted takes to end, at most; a slower one ends later. */
+/* Maximal time to wait for the end of a daemon whose starter is interrupted. */
 enum { END_SECONDS = 5 };
 
 static const struct tp_option options[] = {
@@ -37,16 +35,16 @@ static const struct tp_option options[] = {
     {0, NULL, NULL, NULL},
 };
 
-/* What the daemon reports to its starter: the outcome, once. */
+/* What the daemon reports to its starter, once. */
 struct outcome {
-    int code; /* 0: the mount answers; else a negative errno */
+    int code; /* 0: the mount answers; otherwise a negative errno */
     char message[TP_ERROR_MAX];
 };
 
 struct daemon {
     struct tp_mount_options mount;
     bool quiet, foreground;
-    int pipe; /* to the parent, -1: in the foreground, or told */
+    int pipe; /* to the parent; -1: in the foreground, or already reported */
 };
 
 static bool replace_value(const char **text, const char *value)
@@ -63,7 +61,7 @@ static bool is_one_of(const char *text, const char *const *words)
     return *words != NULL;
 }
 
-/* What fstab and mount(8) say to others than us. */
+/* Options of fstab and mount(8) that are meant for other programs. */
 static bool is_for_others(const char *text, const char *value)
 {
     static const char *const words[] = {"auto",
@@ -100,7 +98,7 @@ static bool is_for_others(const char *text, const char *value)
            (value && (!strcmp(text, "comment") || !strcmp(text, "user")));
 }
 
-/* What the kernel does for any file system. */
+/* Options that the kernel handles for all file systems. */
 static bool is_flag(const char *text)
 {
     static const char *const words[] = {"suid",       "nosuid", "dev",     "nodev",
@@ -119,7 +117,7 @@ static bool add_flag(const char **flags, const char *flag)
     return true;
 }
 
-/* A group by its number or its name. */
+/* Read a group, given by its number or name. */
 static bool read_group(struct tp_options *o, const char *value, struct tp_mount_options *mount)
 {
     const struct group *group;
@@ -151,7 +149,7 @@ static bool read_control(struct tp_options *o, const char *value, struct tp_moun
     return true;
 }
 
-/* A number as the value of the mount option NAME. */
+/* Read a number as the value of the mount option NAME. */
 static bool read_number(struct tp_options *o, char *value, const char *name, uint64_t max,
                         unsigned *out)
 {
@@ -291,7 +289,7 @@ static void notify_parent(struct daemon *d, int code, const char *message)
     if (d->pipe < 0)
         return;
     snprintf(outcome.message, sizeof outcome.message, "%s", message);
-    /* Less than PIPE_BUF: it arrives whole. */
+    /* Less than PIPE_BUF, so it is written as a whole. */
     if (write(d->pipe, &outcome, sizeof outcome) != (ssize_t)sizeof outcome)
         tp_log(TP_LOG_WARNING, "cannot tell the mount's starter: %s", strerror(errno));
     close(d->pipe);
@@ -299,8 +297,8 @@ static void notify_parent(struct daemon *d, int code, const char *message)
 }
 
 /*
- * Called by the mount when it answers: from here on a daemon has no terminal and no directory of
- * its own.
+ * Called by the mount when it answers. From here on a daemon has no terminal and no working
+ * directory.
  */
 static void report_ready(void *arg, const struct tp_mount_ready *status)
 {
@@ -311,7 +309,7 @@ static void report_ready(void *arg, const struct tp_mount_ready *status)
                  "hint: could be faster: %s; 'tenpak doctor %s' shows what to do", status->slow,
                  tp_report_name(status->mountpoint));
     if (d->foreground) {
-        /* In one write, for a reader that waits for the first line and looks for the other. */
+        /* One write, for readers that wait for the first line only. */
         if (!d->quiet)
             fprintf(stderr, "tenpak: '%s' is mounted at '%s'\n%s%s", tp_report_name(status->dir),
                     tp_report_name(status->mountpoint), text, text[0] ? "\n" : "");

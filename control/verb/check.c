@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Whether a request can be carried out in the directory, and whether two exclude each other. */
+/*
+ * Checking whether a request can be executed in a directory, and whether two requests exclude each
+ * other.
+ */
 #include <config.h>
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* compress: a plain model directory becomes a pack. */
+/* compress: replaces a plain model directory by a pack. */
 #include <config.h>
 
 #include <errno.h>
@@ -137,8 +137,8 @@ __attribute__((format(printf, 2, 3))) static void log_note(const struct tp_work 
 }
 
 /*
- * A pack that is written elsewhere is read with its base beside it, so a base that is a plain
- * directory is packed there first. *PACK is the base's pack; *PACKED: it is new.
+ * A pack that is written elsewhere needs its base as a pack in the base's own directory, so a plain
+ * base is packed there first. *PACK: path of the base's pack. *PACKED: it is new.
  */
 static int pack_base(const struct tp_work *work, const struct tp_compress_options *model,
                      char **pack, bool *packed, struct tp_error *err)
@@ -179,7 +179,7 @@ static void note_if_apart(const struct tp_work *work, const char *base)
     free(out_dir);
 }
 
-/* With a base by its path, and the pack written elsewhere. */
+/* Compress with a base given by its path, into a pack elsewhere. */
 static int compress_apart(const struct tp_work *work, const char *path,
                           struct tp_compress_options *options, struct tp_compress_report *report,
                           struct tp_error *err)
@@ -249,7 +249,7 @@ static void sweep_compress(const char *dir, const char *name)
     size_t n = 0;
 
     tp_target_sweep(dir, name);
-    /* Any plain model can have been its base, which is packed first. */
+    /* Any plain model may have been packed first, as the base. */
     if (tp_store_open(dir, &store, NULL) < 0)
         return;
     tp_store_models(store, &models, &n, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* estimate: what compressing a model would save, from samples. */
+/* estimate: samples what compressing a model would save. */
 #include <config.h>
 
 #include <errno.h>
@@ -14,15 +14,15 @@
 #include "store/names.h"
 
 struct choice {
-    char name[256];    /* "" for none */
-    char path[4096];   /* directory or pack */
-    char parent[4096]; /* of a base given by its path: the directory that has its own bases */
+    char name[256];    /* "" if none */
+    char path[4096];   /* of the directory or pack */
+    char parent[4096]; /* for a base given by its path: the directory with its own bases */
     char why[TP_ERROR_MAX];
 };
 
 /* --- Choosing the base --- */
 
-/* Where model NAME lies in DIR: its directory, or its pack. */
+/* Find model NAME in DIR: its directory, or its pack. */
 static int choose_name(const char *dir, const char *name, struct choice *choice,
                        struct tp_error *err)
 {
@@ -55,7 +55,7 @@ static int choose_match(struct tp_store *store, const char *name, const char *pa
     return choose_name(tp_store_dir(store), match.name, choice, err);
 }
 
-/* A directory or a pack in DIR; SPEC may end in ".tnpk". */
+/* SPEC is a directory or pack in DIR, with or without ".tnpk". */
 static int choose_spec(const char *dir, const char *spec, struct choice *choice,
                        struct tp_error *err)
 {
@@ -66,7 +66,7 @@ static int choose_spec(const char *dir, const char *spec, struct choice *choice,
     return rc;
 }
 
-/* Another model of the store. */
+/* SPEC is another model of the store. */
 static int choose_other(const char *dir, const char *self, const char *spec, struct choice *choice,
                         struct tp_error *err)
 {
@@ -77,7 +77,7 @@ static int choose_other(const char *dir, const char *self, const char *spec, str
                : rc;
 }
 
-/* A directory or a pack anywhere. */
+/* SPEC is the path of a directory or pack. */
 static int choose_path(const char *spec, struct choice *choice, struct tp_error *err)
 {
     size_t len = strlen(spec);
@@ -142,7 +142,7 @@ static int estimate_model(const struct tp_request *request, const struct tp_work
 
     if (rc == 0)
         rc = choose_base(store, work, path, links, base, choice, err);
-    /* The bases of a pack lie beside it. */
+    /* The bases of a pack are in its directory. */
     if (rc == 0 && choice->parent[0]) {
         tp_store_close(store);
         store = NULL;

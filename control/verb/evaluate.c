@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* evaluate: the perplexity of a model. Not available: this build has no engine that runs models. */
+/*
+ * evaluate: measures the perplexity of a model. Not available: this build has no engine that runs
+ * models.
+ */
 #include <config.h>
 
 #include "control/verb/impl.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* restore: a pack becomes the plain directory that it was. */
+/* restore: replaces a pack by the plain directory that it was made from. */
 #include <config.h>
 
 #include <errno.h>

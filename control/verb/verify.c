@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* verify: every byte of packs against their hashes. */
+/* verify: checks every byte of packs. */
 #include <config.h>
 
 #include <errno.h>
