@@ -23,7 +23,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "fs/fs.h"
-#include "fs/known.h"
+#include "fs/kernel_names.h"
 #include "fs/packed/grants.h"
 #include "store/catalog.h"
 #include "store/place.h"
@@ -53,7 +53,7 @@ struct tp_watch {
     atomic_bool on;
     struct tp_buffer again; /* names, each with a NUL */
     bool lost;              /* a name disappeared since AGAIN was last empty */
-    struct tp_known *known;
+    struct tp_kernel_names *known;
     struct tp_fs *fs;
 };
 
@@ -64,7 +64,7 @@ bool tp_watch_is_on(const struct tp_watch *watch)
 
 bool tp_watch_note(struct tp_watch *watch, const char *name)
 {
-    return tp_watch_is_on(watch) && tp_known_note(watch->known, name);
+    return tp_watch_is_on(watch) && tp_kernel_names_note(watch->known, name);
 }
 
 #if CAN_EXPIRE
@@ -134,7 +134,7 @@ struct tp_watch *tp_watch_create(int dirfd)
         return NULL;
     pthread_mutex_init(&watch->stopping, NULL);
     snprintf(path, sizeof path, "/proc/self/fd/%d", dirfd);
-    watch->known = tp_known_create((unsigned)TP_TIMEOUT_WATCHED);
+    watch->known = tp_kernel_names_create((unsigned)TP_TIMEOUT_WATCHED);
     watch->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     watch->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (!watch->known || watch->inotify < 0 || watch->stop < 0 ||
@@ -214,7 +214,7 @@ static void notify_again(struct tp_watch *watch)
 static int forget_all(struct tp_watch *watch)
 {
     size_t before = watch->again.len;
-    int rc = tp_known_copy(watch->known, &watch->again);
+    int rc = tp_kernel_names_copy(watch->known, &watch->again);
     const char *names = (const char *)watch->again.data;
 
     for (size_t at = before; rc == 0 && at < watch->again.len; at += strlen(names + at) + 1)
@@ -344,7 +344,7 @@ void tp_watch_destroy(struct tp_watch *watch)
     if (watch->stop >= 0)
         close(watch->stop);
     tp_buffer_clear(&watch->again);
-    tp_known_destroy(watch->known);
+    tp_kernel_names_destroy(watch->known);
     pthread_mutex_destroy(&watch->stopping);
     free(watch);
 }

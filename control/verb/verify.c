@@ -22,15 +22,15 @@ struct findings {
     unsigned n;
 };
 
-static void add_finding(void *arg, const char *story)
+static void add_finding(void *arg, const char *message)
 {
     struct findings *f = arg;
     const struct tp_work *work = f->verifying->work;
 
     if (work->foreground || f->n++ < FINDINGS_MAX)
-        tp_json_put_string(f->verifying->json, NULL, story);
+        tp_json_put_string(f->verifying->json, NULL, message);
     if (work->note)
-        work->note(work->arg, story);
+        work->note(work->arg, message);
 }
 
 static void put_report(struct tp_json_writer *json, int rc, const struct tp_error *err,

@@ -45,7 +45,7 @@ struct tp_promote_status {
     uint64_t promotions, demotions, failures;
 };
 
-/* --- thread.c --- */
+/* --- promote_thread.c --- */
 
 /*
  * Set up promotion as OPTIONS say (-o hot=, hot_dir=, pin=). Without any of them nothing is

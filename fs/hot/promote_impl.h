@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The state of promotion, shared by promote.c and thread.c. */
+/* The state of promotion, shared by promote.c and promote_thread.c. */
 #ifndef TP_FS_PROMOTE_IMPL_H
 #define TP_FS_PROMOTE_IMPL_H
 
@@ -33,7 +33,7 @@ struct tp_promote {
     size_t closing_n, closing_cap;
 };
 
-/* --- thread.c --- */
+/* --- promote_thread.c --- */
 
 /* With the lock held: whether HOT fits, after files that may be dropped for it. */
 bool tp_promote_has_space(const struct tp_promote *promote, const struct tp_hot *hot);

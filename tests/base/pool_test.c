@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The pool: every task runs once, urgent ones first, tasks submit tasks, the end waits for all. */
+/*
+ * The pool: every task runs once, urgent ones first, tasks submit tasks, and the end waits for all.
+ */
 #include <config.h>
 
 #include "base/cpu.h"
@@ -68,7 +70,7 @@ static void test_many(void)
     int rc = tp_pool_create(4, "many", &pool, &err);
     if (rc < 0)
         bail_out("no pool: %s", err.message);
-    is_int(tp_pool_threads(pool), 4, "as many threads as asked for");
+    is_int(tp_pool_threads(pool), 4, "the requested number of threads");
     for (int i = 0; i < 20000; i++)
         rc |= tp_pool_submit(pool, count_one, &n, i % 3 == 0);
     tp_pool_destroy(pool);

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The installed library: the example compiles through pkg-config alone, against the shared library and the static
-# one, and reads what was packed.
+# The installed library: the example compiles with pkg-config alone, against the shared and the static library, and
+# reads packs.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires pkg-config make nm
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The command line's manners: exit codes, one line and a way on for what is wrong, help, completion lists.
+# The command line: exit codes, one-line errors with a hint, help, and completion.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires jq
 

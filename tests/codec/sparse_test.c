@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sparse codec: round trips at every density and dtype, what a change costs, and damaged input.
+ * The sparse codec: round trips at every density and dtype, the cost of a change, and damaged
+ * input.
  */
 #include <config.h>
 

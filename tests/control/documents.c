@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * documents DIR NAME: print one document about DIR as a mount would give it, without a mount; for
- * tests.
- */
+/* documents DIR NAME: print a document about DIR as a mount would, without a mount. */
 #include <config.h>
 
 #include <stdio.h>

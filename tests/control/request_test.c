@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests: words and JSON mean the same, every value is checked, what is wrong has its place,
- * noise is refused.
+ * Requests: words and JSON mean the same, every value is checked, errors have a position, and
+ * random input is refused.
  */
 #include <config.h>
 
@@ -99,13 +99,13 @@ static void test_forms(void)
                "{\"verb\": \"cancel\", \"job\": \"20260203-040506-1\"}");
 }
 
-/* What is refused: errno, place, a part of the story. */
+/* What is refused: errno, place, a part of the message. */
 static const struct {
     enum tp_verb verb;
     const char *text;
     int rc;
     unsigned line, column;
-    const char *story;
+    const char *message;
 } wrong[] = {
     {TP_VERB_COMPRESS, "", -EINVAL, 1, 1, "no command"},
     {TP_VERB_COMPRESS, " \n\n", -EINVAL, 3, 1, "no command"},
@@ -170,7 +170,7 @@ static void test_wrong(void)
                     !list && n == 0,
                 "refused: %zu", i))
             diag("'%s': %d at %u:%u", wrong[i].text, rc, spot.line, spot.column);
-        has(err.message, wrong[i].story, "its story");
+        has(err.message, wrong[i].message, "its message");
     }
 }
 
@@ -355,7 +355,7 @@ static void test_table(void)
             continue;
         for (i = 0; codec->words[i] && strcmp(codec->words[i], tp_codec_get(id)->name) != 0; i++)
             ;
-        ok(codec->words[i] != NULL, "codec=%s can be asked for", tp_codec_get(id)->name);
+        ok(codec->words[i] != NULL, "codec=%s is accepted", tp_codec_get(id)->name);
     }
 }
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What is wrong is told: damaged packs and absent bases to the reader and in the log, and everything that keeps a
-# mount from coming up to who asked for it.
+# Failures are reported: damaged packs and absent bases to the reader and in the log, and the reasons why a mount does
+# not start to the caller.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse
 mkmodel=$top_builddir/tests/mkmodel

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# A directory is not mounted so that it contains its own mount point, by whatever way; and where somebody makes such a way
-# later, look-ups that would take it fail, and nobody hangs.
+# A directory that contains its own mount point is not mounted. If such a path is made later, look-ups along it fail,
+# and no process hangs.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse
 [ "$(id -u)" -eq 0 ] || skip_all 'only root makes bind mounts'

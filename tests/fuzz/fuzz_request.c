@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes as commands, a verb by the first byte; what is taken is the same when it has been kept
- * as JSON, and names nothing outside of its directory. And the same bytes as a record's status.
+ * Any bytes as commands, with a verb chosen by the first byte. An accepted request is the same
+ * after it was written as JSON and read, and names nothing outside the directory. The same bytes
+ * are also read as the status of a record.
  */
 #include <config.h>
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Rules of the house that a script can hold: sources.py TOP prints TAP, one check a rule."""
+"""Rules about sources: sources.py TOP prints TAP, with one check for each rule."""
 
 import os
 import re

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the decode engine keeps of a base that several read over, or one alone. */
+/* What the decode engine keeps of a base that several models, or one, are read over. */
 #include <config.h>
 
 #include "tests/store/fake_packs.h"
@@ -46,7 +46,7 @@ static void test_alone(void)
 
     ok(read_through(engine, tunes, 2, 100, 200), "two side by side");
     is_int(decoded_in(base, 101, 200), 99, "the base is decoded once for both");
-    ok(read_through(engine, &tunes[1], 1, 200, 600), "one goes on alone");
+    ok(read_through(engine, &tunes[1], 1, 200, 600), "one continues alone");
     is_int(decoded_in(base, 200, 600), 400, "without decoding anything twice");
     ok(read_through(engine, &tunes[1], 1, 600, 610), "still alone");
     tp_engine_forget(engine, tunes[1]);

@@ -5,7 +5,7 @@
  */
 #include <config.h>
 
-#include "fs/known.h"
+#include "fs/kernel_names.h"
 
 #include <pthread.h>
 #include <stdint.h>
@@ -23,16 +23,16 @@ struct generation {
     uint64_t seen[SEEN]; /* hashes of the names in it, to avoid most duplicates; 0: none */
 };
 
-struct tp_known {
+struct tp_kernel_names {
     pthread_mutex_t lock;
     time_t seconds, begun; /* of the newer generation */
     unsigned newer;
     struct generation generations[2];
 };
 
-struct tp_known *tp_known_create(unsigned seconds)
+struct tp_kernel_names *tp_kernel_names_create(unsigned seconds)
 {
-    struct tp_known *known = calloc(1, sizeof *known);
+    struct tp_kernel_names *known = calloc(1, sizeof *known);
 
     if (!known)
         return NULL;
@@ -41,7 +41,7 @@ struct tp_known *tp_known_create(unsigned seconds)
     return known;
 }
 
-void tp_known_destroy(struct tp_known *known)
+void tp_kernel_names_destroy(struct tp_kernel_names *known)
 {
     if (!known)
         return;
@@ -52,7 +52,7 @@ void tp_known_destroy(struct tp_known *known)
 }
 
 /* With the lock held. */
-static struct generation *current_generation(struct tp_known *known)
+static struct generation *current_generation(struct tp_kernel_names *known)
 {
     struct timespec now;
 
@@ -66,7 +66,7 @@ static struct generation *current_generation(struct tp_known *known)
     return &known->generations[known->newer];
 }
 
-bool tp_known_note(struct tp_known *known, const char *name)
+bool tp_kernel_names_note(struct tp_kernel_names *known, const char *name)
 {
     size_t len = strlen(name) + 1;
     uint64_t hash = tp_xxh3(name, len) | 1;
@@ -83,7 +83,7 @@ bool tp_known_note(struct tp_known *known, const char *name)
     return noted;
 }
 
-int tp_known_copy(struct tp_known *known, struct tp_buffer *out)
+int tp_kernel_names_copy(struct tp_kernel_names *known, struct tp_buffer *out)
 {
     int rc = 0;
 
