@@ -95,15 +95,15 @@ void tp_jobs_close(struct tp_jobs *jobs);
 /*
  * Submit N requests, all or none. When this returns 0, their records are on disk. IDS has space for
  * N ids. A request with the retry key of an earlier one gives the job of that; -EINVAL: that was a
- * different request. A CANCEL is done at once and gives the id of the job that it ends. SPOT says
- * which request was refused. -ENOENT: no such model or job; -EEXIST: the name is in use; -EBUSY:
- * another job holds the model; -EAGAIN: the queue is full, or another process held the lock of the
- * records for TP_RECORDS_LOCK_MS; -EOPNOTSUPP: this build has no engine for the verb; -EROFS,
- * -EACCES.
+ * different request. A CANCEL is done at once and gives the id of the job that it ends. POSITION
+ * says which request was refused. -ENOENT: no such model or job; -EEXIST: the name is in use;
+ * -EBUSY: another job holds the model; -EAGAIN: the queue is full, or another process held the lock
+ * of the records for TP_RECORDS_LOCK_MS; -EOPNOTSUPP: this build has no engine for the verb;
+ * -EROFS, -EACCES.
  */
 int tp_jobs_submit(struct tp_jobs *jobs, const struct tp_request *requests, size_t n,
                    const struct tp_requester *requester, char (*ids)[TP_JOB_ID_MAX],
-                   struct tp_request_spot *spot, struct tp_error *err);
+                   struct tp_request_position *position, struct tp_error *err);
 /* Request the end of a job, and do not wait for it. -ENOENT, -EALREADY: it has ended. */
 int tp_jobs_cancel(struct tp_jobs *jobs, const char *id, struct tp_error *err);
 /* Cancel a job, wait for its end, and remove its record. */
@@ -113,8 +113,9 @@ int tp_jobs_forget(struct tp_jobs *jobs, const char *id, struct tp_error *err);
  * "error" null, or no ids and "error" with errno, name, message, line, column. RC is the result of
  * tp_requests_parse or tp_jobs_submit.
  */
-int tp_jobs_reply(int rc, char (*ids)[TP_JOB_ID_MAX], size_t n, const struct tp_request_spot *spot,
-                  const struct tp_error *err, struct tp_buffer *out);
+int tp_jobs_reply(int rc, char (*ids)[TP_JOB_ID_MAX], size_t n,
+                  const struct tp_request_position *position, const struct tp_error *err,
+                  struct tp_buffer *out);
 /* Wait for the end of a job. TIMEOUT_MS negative: no limit. -ETIMEDOUT, -ENOENT. */
 int tp_jobs_wait(struct tp_jobs *jobs, const char *id, int timeout_ms, struct tp_job_status *status,
                  struct tp_error *err);

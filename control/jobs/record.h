@@ -105,10 +105,10 @@ int tp_report_failure(int fd, const struct tp_job_status *status, struct tp_erro
 /* "EBUSY", or "E199" for a code without a name. */
 const char *tp_errno_name(int code, char out[16]);
 /*
- * Write the key "error": null if CODE is 0, else an object, with line and column if SPOT is not
+ * Write the key "error": null if CODE is 0, else an object, with line and column if POSITION is not
  * NULL.
  */
 void tp_error_json(struct tp_json_writer *json, int code, const char *message,
-                   const struct tp_request_spot *spot);
+                   const struct tp_request_position *position);
 
 #endif

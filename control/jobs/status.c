@@ -60,7 +60,7 @@ static void put_requester(struct tp_json_writer *json, const struct tp_requester
 }
 
 void tp_error_json(struct tp_json_writer *json, int code, const char *message,
-                   const struct tp_request_spot *spot)
+                   const struct tp_request_position *position)
 {
     char name[16];
 
@@ -72,9 +72,9 @@ void tp_error_json(struct tp_json_writer *json, int code, const char *message,
     tp_json_put_i64(json, "errno", code);
     tp_json_put_string(json, "name", tp_errno_name(code, name));
     tp_json_put_string(json, "message", message);
-    if (spot) {
-        tp_json_put_u64(json, "line", spot->line);
-        tp_json_put_u64(json, "column", spot->column);
+    if (position) {
+        tp_json_put_u64(json, "line", position->line);
+        tp_json_put_u64(json, "column", position->column);
     }
     tp_json_end_object(json);
 }
@@ -156,10 +156,11 @@ int tp_request_write(const struct tp_request *request, const struct tp_job_statu
     return tp_json_writer_finish(&json);
 }
 
-int tp_jobs_reply(int rc, char (*ids)[TP_JOB_ID_MAX], size_t n, const struct tp_request_spot *spot,
-                  const struct tp_error *err, struct tp_buffer *out)
+int tp_jobs_reply(int rc, char (*ids)[TP_JOB_ID_MAX], size_t n,
+                  const struct tp_request_position *position, const struct tp_error *err,
+                  struct tp_buffer *out)
 {
-    static const struct tp_request_spot nowhere;
+    static const struct tp_request_position nowhere;
     struct tp_json_writer json;
     size_t kept = rc < 0 ? 0 : n;
 
@@ -171,7 +172,7 @@ int tp_jobs_reply(int rc, char (*ids)[TP_JOB_ID_MAX], size_t n, const struct tp_
     for (size_t i = 0; i < kept; i++)
         tp_json_put_string(&json, NULL, ids[i]);
     tp_json_end_array(&json);
-    tp_error_json(&json, rc < 0 ? -rc : 0, err ? err->message : "", spot ? spot : &nowhere);
+    tp_error_json(&json, rc < 0 ? -rc : 0, err ? err->message : "", position ? position : &nowhere);
     tp_json_end_object(&json);
     rc = tp_json_writer_finish(&json);
     return rc < 0 ? rc : tp_buffer_append(out, "\n", 1);

@@ -329,32 +329,32 @@ static int parse_requests(struct parser *p)
 }
 
 /* Line and column of offset AT, both from 1. */
-static void find_position(const char *text, size_t at, struct tp_request_spot *spot)
+static void find_position(const char *text, size_t at, struct tp_request_position *position)
 {
     size_t line = 0;
 
-    *spot = (struct tp_request_spot){.line = 1, .column = 1};
+    *position = (struct tp_request_position){.line = 1, .column = 1};
     for (size_t i = 0; i < at; i++)
         if (text[i] == '\n') {
-            spot->line++;
+            position->line++;
             line = i + 1;
         }
     for (size_t i = line; i < at; i++)
-        spot->column += ((unsigned char)text[i] & 0xc0) != 0x80;
+        position->column += ((unsigned char)text[i] & 0xc0) != 0x80;
 }
 
 int tp_requests_parse(enum tp_verb verb, const char *text, size_t len, struct tp_request **out,
-                      size_t *n, struct tp_request_spot *spot, struct tp_error *err)
+                      size_t *n, struct tp_request_position *position, struct tp_error *err)
 {
     struct parser p = {.verb = verb, .text = text, .len = len, .err = err};
-    struct tp_request_spot unused;
+    struct tp_request_position unused;
     int rc;
 
-    if (!spot)
-        spot = &unused;
+    if (!position)
+        position = &unused;
     *out = NULL;
     *n = 0;
-    *spot = (struct tp_request_spot){0};
+    *position = (struct tp_request_position){0};
     if (!tp_verb_get(verb))
         return tp_fail(err, EINVAL, "there is no such verb");
     if (len > TP_REQUEST_TEXT_MAX)
@@ -364,7 +364,7 @@ int tp_requests_parse(enum tp_verb verb, const char *text, size_t len, struct tp
     rc = p.word ? parse_requests(&p) : tp_oom(err);
     free(p.word);
     if (rc < 0) {
-        find_position(text, p.bad < len ? p.bad : len, spot);
+        find_position(text, p.bad < len ? p.bad : len, position);
         free(p.list);
         return rc;
     }

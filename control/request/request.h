@@ -108,7 +108,7 @@ struct tp_request {
 };
 
 /* The position of an error in a text: both from 1, or 0 if that does not apply. */
-struct tp_request_spot {
+struct tp_request_position {
     unsigned line, column;
     bool conflict; /* set by tp_jobs_submit: the text is valid, but its id= belongs to another
                       request */
@@ -117,11 +117,11 @@ struct tp_request_spot {
 /*
  * Parse TEXT of LEN bytes. *OUT has *N requests; free it with free(). The directory is not
  * examined. -E2BIG: too long or too many. -EINVAL: a syntax error, an unknown or repeated key, or
- * an invalid subject. -ERANGE: a value is out of bounds. -ENOMEM. SPOT: the position of the error;
- * may be NULL.
+ * an invalid subject. -ERANGE: a value is out of bounds. -ENOMEM. POSITION: the position of the
+ * error; may be NULL.
  */
 int tp_requests_parse(enum tp_verb verb, const char *text, size_t len, struct tp_request **out,
-                      size_t *n, struct tp_request_spot *spot, struct tp_error *err);
+                      size_t *n, struct tp_request_position *position, struct tp_error *err);
 
 /*
  * Make a request from arguments: the name of the model, and N words KEY=VALUE. Errors are the same.

@@ -274,7 +274,7 @@ static void put_text(struct tp_json_writer *json, const char *text, size_t len)
 
 void tp_control_log_refusal(struct tp_control *control, const struct tp_requester *requester,
                             const char *file, const char *text, size_t len, int code,
-                            const struct tp_request_spot *spot, const struct tp_error *err)
+                            const struct tp_request_position *position, const struct tp_error *err)
 {
     const char *name = strerrorname_np(code);
     struct tp_json_writer json;
@@ -291,8 +291,8 @@ void tp_control_log_refusal(struct tp_control *control, const struct tp_requeste
     tp_json_put_i64(&json, "errno", code);
     tp_json_put_string(&json, "name", name ? name : "unknown");
     tp_json_put_string(&json, "message", err->message[0] ? err->message : strerror(code));
-    tp_json_put_u64(&json, "line", spot->line);
-    tp_json_put_u64(&json, "column", spot->column);
+    tp_json_put_u64(&json, "line", position->line);
+    tp_json_put_u64(&json, "column", position->column);
     if (end_line(&json, &line) == 0)
         keep_line(&control->errors[++control->error_last % TP_ERRORS_MAX], NULL, &line,
                   &control->error_bytes, &control->error_time);

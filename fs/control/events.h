@@ -20,7 +20,7 @@ bool tp_control_has_events(const struct tp_control *control, uint64_t since, con
 /* Log a command that was refused with CODE, a positive errno. */
 void tp_control_log_refusal(struct tp_control *control, const struct tp_requester *requester,
                             const char *file, const char *text, size_t len, int code,
-                            const struct tp_request_spot *spot, const struct tp_error *err);
+                            const struct tp_request_position *position, const struct tp_error *err);
 void tp_control_events_clear(struct tp_control *control);
 
 /* Functions of the entry "events". */

@@ -82,7 +82,7 @@ int tp_control_submit(struct tp_control *control, const struct tp_control_id *id
                        "%zu bytes that end within a line may be a part of a longer text: end the "
                        "last line, and write the text at once",
                        command->len);
-    int rc = tp_requests_parse(verb, command->text, command->len, &requests, &n, &command->spot,
+    int rc = tp_requests_parse(verb, command->text, command->len, &requests, &n, &command->position,
                                &command->err);
     if (rc < 0)
         return rc;
@@ -93,7 +93,7 @@ int tp_control_submit(struct tp_control *control, const struct tp_control_id *id
         rc = tp_fail(&command->err, ESHUTDOWN, "the mount is ending");
     } else {
         rc = tp_jobs_submit(control->jobs, requests, n, &command->requester, command->ids,
-                            &command->spot, &command->err);
+                            &command->position, &command->err);
         tp_control_leave(control);
     }
     command->n = rc < 0 ? 0 : n;
@@ -112,7 +112,8 @@ static void keep_reply(struct tp_control *control, struct tp_control_handle *han
 {
     tp_auto(tp_buffer_clear) struct tp_buffer reply = {0};
 
-    if (tp_jobs_reply(rc, command->ids, command->n, &command->spot, &command->err, &reply) == 0) {
+    if (tp_jobs_reply(rc, command->ids, command->n, &command->position, &command->err, &reply) ==
+        0) {
         pthread_mutex_lock(&control->lock);
         /*
          * A reader of the help that writes now gets no more help. Replies that are not read are
@@ -149,7 +150,7 @@ static void run_write(void *arg)
     keep_reply(control, w->handle, rc, &command);
     if (rc < 0) {
         tp_control_log_refusal(control, &w->requester, command.file, w->data, w->size, -rc,
-                               &command.spot, &command.err);
+                               &command.position, &command.err);
         fuse_reply_err(w->req, -rc);
     } else {
         fuse_reply_write(w->req, w->size);

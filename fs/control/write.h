@@ -16,7 +16,7 @@ struct tp_control_command {
     char file[64]; /* name of the file below the control directory */
     char (*ids)[TP_JOB_ID_MAX];
     size_t n;
-    struct tp_request_spot spot;
+    struct tp_request_position position;
     struct tp_error err;
 };
 

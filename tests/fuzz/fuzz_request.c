@@ -78,7 +78,7 @@ static void check_status(const uint8_t *data, size_t len)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     struct tp_request *list = NULL;
-    struct tp_request_spot spot;
+    struct tp_request_position position;
     struct tp_error err = {0};
     size_t n = 0;
     int rc;
@@ -87,10 +87,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     if (len < 1)
         return 0;
     rc = tp_requests_parse((enum tp_verb)(data[0] % TP_VERB_COUNT), (const char *)data + 1, len - 1,
-                           &list, &n, &spot, &err);
+                           &list, &n, &position, &err);
     if (rc < 0)
         FUZZ_CHECK(!list && n == 0 && err.message[0] &&
-                   (rc == -E2BIG || (spot.line > 0 && spot.column > 0)));
+                   (rc == -E2BIG || (position.line > 0 && position.column > 0)));
     for (size_t i = 0; i < n; i++)
         check_request(&list[i]);
     free(list);
