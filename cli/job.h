@@ -17,9 +17,8 @@ enum { TP_OPT_JOB = 300, TP_OPT_DETACH };
     }
 
 #define TP_JOB_ABOUT                                                                               \
-    "With --job the arguments are DIR MODEL or DIR/MODEL, and keys. The daemon of a mount of "     \
-    "DIR\n"                                                                                        \
-    "runs the job, or this process where there is none; a record is kept in DIR/.tenpak/jobs.\n"   \
+    "With --job the arguments are DIR MODEL or DIR/MODEL, and keys. The daemon of a mount of\n"    \
+    "DIR runs the job; without one this process does. A record is kept in DIR/.tenpak/jobs.\n"     \
     "tenpak.conf has the defaults of the keys:\n"
 
 /* The values of options, as KEY=VALUE. */

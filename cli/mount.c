@@ -507,10 +507,10 @@ const struct tp_command tp_command_mount = {
     .name = "mount",
     .args = "[OPTION...] DIR MNT",
     .summary = "Show a directory of models at a mount point.",
-    .about = "Packs show as ordinary, read-only model directories, decoded when they are read; "
-             "plain directories\n"
-             "show as they are and can be written to. Returns when the mount answers; 'tenpak "
-             "umount MNT' ends it.",
+    .about = "Packs appear as read-only model directories, decoded when they are read. Plain "
+             "directories\n"
+             "appear unchanged and are writable. The command returns when the mount answers;\n"
+             "'tenpak umount MNT' ends the mount.",
     .examples = "  tenpak mount models /mnt/models\n"
                 "  tenpak mount -o cache=4G,allow_other models /mnt/models\n"
                 "  tenpak mount -f models /mnt/models        # in a container, or under systemd\n",

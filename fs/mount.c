@@ -85,7 +85,7 @@ static int check_not_ours(const char *path, struct tp_error *err)
     if (!tp_kernel_is_tenpak(path))
         return 0;
     if (statvfs(path, &alive) < 0 && errno == ENOTCONN)
-        return tp_fail(err, ENOTCONN, "the mount at '%s' has lost its daemon: unmount it first",
+        return tp_fail(err, ENOTCONN, "the daemon of the mount at '%s' has died: unmount it first",
                        path);
     return tp_fail(err, EBUSY, "'%s' is a tenpak mount already", path);
 }

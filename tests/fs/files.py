@@ -52,7 +52,7 @@ def fallocate(fd, mode, offset, length):
     return 0 if rc == 0 else errno.errorcode[ctypes.get_errno()]
 
 
-def test_room():
+def test_space():
     for mode, size in ((0, 12288), (KEEP_SIZE, 8192), (ZERO, 12288), (ZERO | KEEP_SIZE, 8192), (PUNCH | KEEP_SIZE, 8192)):
         if mode & ZERO and "NO_ZERO_RANGE" in os.environ:
             continue
