@@ -25,8 +25,8 @@
 #include "store/restored.h"
 
 #define WINDOW (32u << 20) /* at most two windows of a large file wait to be written */
-#define HOLE 4096u /* runs of zeros with this size and alignment are not written to a sparse file  \
-                    */
+/* Runs of zeros with this size and alignment are not written to a sparse file. */
+#define HOLE 4096u
 
 struct extractor {
     struct tp_pack *pack;
