@@ -231,13 +231,12 @@ static int add_layer(struct places *list, const char *path, const char *within,
                      const struct tp_mount_row *via)
 {
     const struct tp_mount_row *row = *path == '/' ? mount_of_path(list->table, path) : NULL;
-    char *layer = row ? move_path(row->root, path, row->point) : NULL;
+    tp_autofree char *layer = row ? move_path(row->root, path, row->point) : NULL;
 
     if (!row)
         return 0;
-    int rc = layer ? add_place(list, row->dev, move_path(layer, within, "/"), via) : -ENOMEM;
-    free(layer);
-    return rc;
+
+    return layer ? add_place(list, row->dev, move_path(layer, within, "/"), via) : -ENOMEM;
 }
 
 /* Add the directories of an overlay: KEY=DIR, with colons between several. */

@@ -47,7 +47,7 @@ static bool lie_in_one_directory(const char *a, const char *b)
  */
 static int check_plain(const char *plain, const char *model, bool replaced, struct tp_error *err)
 {
-    char *a = realpath(plain, NULL), *b = realpath(model, NULL);
+    tp_autofree char *a = realpath(plain, NULL), *b = realpath(model, NULL);
     int rc = 0;
 
     if (!a || !b)
@@ -64,8 +64,6 @@ static int check_plain(const char *plain, const char *model, bool replaced, stru
             err, EINVAL,
             "the base '%s' does not lie beside '%s': copy it there, or write elsewhere with -o",
             plain, model);
-    free(a);
-    free(b);
     return rc;
 }
 
@@ -166,7 +164,7 @@ static void copy_without_suffix(char out[256], const char *name)
 static int by_path(const char *path, const char *spec, const struct tp_compress_options *options,
                    struct tp_base_choice *out, struct tp_error *err)
 {
-    char *clean = strdup(spec), *parent = NULL;
+    tp_autofree char *clean = strdup(spec), *parent = NULL;
     const char *name;
     struct stat st;
     size_t len;
@@ -188,8 +186,6 @@ static int by_path(const char *path, const char *spec, const struct tp_compress_
     } else if (stat(clean, &st) == 0 || stat(out->pack, &st) < 0) {
         out->pack[len] = '\0';
     }
-    free(parent);
-    free(clean);
     return rc;
 }
 

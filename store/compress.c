@@ -244,7 +244,7 @@ static int finish_existing(struct job *j)
 static int check_beside(const struct job *j, const struct tp_pack *base)
 {
     struct tp_base_query query = {.id = tp_pack_get_id(base), .content = tp_pack_content_id(base)};
-    char *dir = tp_path_parent(j->model);
+    tp_autofree char *dir = tp_path_parent(j->model);
     tp_autostore struct tp_store *store = NULL;
     tp_autopack struct tp_pack *found = NULL;
     int rc = dir ? tp_store_open(dir, &store, j->err) : tp_oom(j->err);
@@ -253,7 +253,6 @@ static int check_beside(const struct job *j, const struct tp_pack *base)
         rc = tp_fail(j->err, EINVAL,
                      "the base '%s' is not in '%s': copy it there, or write elsewhere with -o",
                      tp_pack_path(base), dir);
-    free(dir);
     return rc;
 }
 

@@ -152,7 +152,7 @@ static void remove_if_unlocked(int dirfd, const char *name)
 
 void tp_temporaries_sweep(const char *path)
 {
-    char *prefix = NULL, *parent = tp_path_parent(path);
+    tp_autofree char *prefix = NULL, *parent = tp_path_parent(path);
     const struct dirent *entry;
     struct tp_dir dir = {0};
 
@@ -165,8 +165,6 @@ void tp_temporaries_sweep(const char *path)
             remove_if_unlocked(tp_dir_fd(&dir), entry->d_name);
     }
     tp_dir_close(&dir);
-    free(prefix);
-    free(parent);
 }
 
 int tp_check_new(const char *path, struct tp_error *err)

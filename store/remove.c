@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/buffer.h"
+#include "base/cleanup.h"
 #include "store/lock.h"
 #include "store/names.h"
 #include "store/original/original.h"
@@ -24,7 +25,7 @@ enum { LIST_MAX = 700 };
 int tp_dependents_check(struct tp_store *store, const char *name, const struct tp_pack *pack,
                         struct tp_error *err)
 {
-    struct tp_buffer list = {0};
+    tp_auto(tp_buffer_clear) struct tp_buffer list = {0};
     char **names = NULL;
     size_t n = 0;
     int rc = tp_store_dependents(store, pack, &names, &n, err);
@@ -35,7 +36,6 @@ int tp_dependents_check(struct tp_store *store, const char *name, const struct t
         rc =
             tp_fail(err, EBUSY, "'%s' is the base of %zu other%s: %.*s", name, n, n == 1 ? "" : "s",
                     (int)(list.len < LIST_MAX ? list.len : LIST_MAX), (const char *)list.data);
-    tp_buffer_clear(&list);
     tp_store_names_free(names, n);
     return rc;
 }
@@ -74,7 +74,7 @@ static int remove_locked(struct tp_store *store, const char *name, struct tp_pac
 static int remove_model(struct tp_store *store, const char *name, struct tp_pack *pack,
                         bool for_good, struct tp_error *err)
 {
-    char *model = tp_path_join(tp_store_dir(store), name, "");
+    tp_autofree char *model = tp_path_join(tp_store_dir(store), name, "");
     struct tp_model_lock lock;
     int rc = model ? tp_model_lock(model, &lock, err) : tp_oom(err);
 
@@ -84,7 +84,6 @@ static int remove_model(struct tp_store *store, const char *name, struct tp_pack
             rc = remove_locked(store, name, pack, for_good, err);
         tp_model_unlock(&lock);
     }
-    free(model);
     return rc;
 }
 

@@ -221,14 +221,13 @@ static int find_in_store(void *arg, const struct tp_base_query *query, struct tp
 static int find_beside(void *arg, const struct tp_base_query *query, struct tp_pack **out,
                        struct tp_error *err)
 {
-    char *dir = tp_path_parent(query->path);
+    tp_autofree char *dir = tp_path_parent(query->path);
     tp_autostore struct tp_store *store = NULL;
     int rc = dir ? tp_store_open(dir, &store, err) : tp_oom(err);
 
     (void)arg;
     if (rc == 0)
         rc = tp_store_open_base(store, query, out, err);
-    free(dir);
     return rc;
 }
 

@@ -34,7 +34,7 @@ static int check_replaced(const struct tp_target *target, const struct tp_reques
 
 static int check_model(const struct tp_target *target, const char *name, struct tp_error *err)
 {
-    char *path = tp_path_join(target->dir, name, "");
+    tp_autofree char *path = tp_path_join(target->dir, name, "");
     int snapshot;
     bool model;
 
@@ -42,7 +42,6 @@ static int check_model(const struct tp_target *target, const char *name, struct 
         return tp_oom(err);
     snapshot = tp_modeldir_is_snapshot(path, err);
     model = tp_modeldir_is_model(path);
-    free(path);
     if (snapshot < 0)
         return snapshot;
     if (snapshot)
@@ -146,13 +145,11 @@ static int pack_base(const struct tp_work *work, const struct tp_compress_option
     tp_autofree struct tp_compress_report *report = calloc(1, sizeof *report);
     struct tp_compress_options options = {
         .base = "none", .threads = model->threads, .progress = model->progress};
-    char *parent = tp_path_parent(work->out), *name = tp_path_model(work->base);
+    tp_autofree char *parent = tp_path_parent(work->out), *name = tp_path_model(work->base);
     struct stat st;
     int rc = 0;
 
     *pack = report && parent && name ? tp_path_join(parent, name, TP_PACK_SUFFIX) : NULL;
-    free(parent);
-    free(name);
     if (!*pack) {
         rc = tp_oom(err);
     } else if (stat(*pack, &st) == 0) {
@@ -169,14 +166,12 @@ static int pack_base(const struct tp_work *work, const struct tp_compress_option
 
 static void note_if_apart(const struct tp_work *work, const char *base)
 {
-    char *base_dir = tp_path_parent(base), *out_dir = tp_path_parent(work->out);
+    tp_autofree char *base_dir = tp_path_parent(base), *out_dir = tp_path_parent(work->out);
     struct stat a, b;
 
     if (base_dir && out_dir && stat(base_dir, &a) == 0 && stat(out_dir, &b) == 0 &&
         !tp_same_file(&a, &b))
         log_note(work, "hint: to read '%s', '%s' must lie beside it", work->out, base);
-    free(base_dir);
-    free(out_dir);
 }
 
 /* Compress with a base given by its path, into a pack elsewhere. */
@@ -184,7 +179,7 @@ static int compress_apart(const struct tp_work *work, const char *path,
                           struct tp_compress_options *options, struct tp_compress_report *report,
                           struct tp_error *err)
 {
-    char *pack = NULL, *full;
+    tp_autofree char *pack = NULL, *full = NULL;
     bool packed = false;
     struct stat st;
     int rc = 0;
@@ -202,8 +197,6 @@ static int compress_apart(const struct tp_work *work, const char *path,
         report->base_packed |= packed;
         note_if_apart(work, full);
     }
-    free(full);
-    free(pack);
     return rc;
 }
 

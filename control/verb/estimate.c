@@ -59,11 +59,9 @@ static int choose_match(struct tp_store *store, const char *name, const char *pa
 static int choose_spec(const char *dir, const char *spec, struct choice *choice,
                        struct tp_error *err)
 {
-    char *name = tp_path_model(spec);
-    int rc = name ? choose_name(dir, name, choice, err) : tp_oom(err);
+    tp_autofree char *name = tp_path_model(spec);
 
-    free(name);
-    return rc;
+    return name ? choose_name(dir, name, choice, err) : tp_oom(err);
 }
 
 /* SPEC is another model of the store. */
@@ -81,7 +79,7 @@ static int choose_other(const char *dir, const char *self, const char *spec, str
 static int choose_path(const char *spec, struct choice *choice, struct tp_error *err)
 {
     size_t len = strlen(spec);
-    char *clean, *parent = NULL;
+    tp_autofree char *clean = NULL, *parent = NULL;
     struct stat st;
     int rc;
 
@@ -92,8 +90,6 @@ static int choose_path(const char *spec, struct choice *choice, struct tp_error 
     rc = parent ? choose_spec(parent, clean, choice, err) : tp_oom(err);
     if (rc == 0 && stat(choice->path, &st) == 0 && S_ISREG(st.st_mode))
         snprintf(choice->parent, sizeof choice->parent, "%s", parent);
-    free(parent);
-    free(clean);
     return rc;
 }
 
@@ -158,7 +154,7 @@ static int run_estimate(const struct tp_request *request, struct tp_work *work,
                         struct tp_error *err)
 {
     tp_autofree struct choice *choice = calloc(1, sizeof *choice);
-    char *path = tp_work_path(work, "");
+    tp_autofree char *path = tp_work_path(work, "");
     struct tp_estimate result;
     struct stat st;
     int rc = 0;
@@ -175,7 +171,6 @@ static int run_estimate(const struct tp_request *request, struct tp_work *work,
         rc = estimate_model(request, work, path, choice, &result, err);
     if (rc == 0)
         put_result(work->begin(work->arg), choice, &result);
-    free(path);
     return rc;
 }
 

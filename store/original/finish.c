@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "store/compare.h"
 #include "store/names.h"
 #include "store/original/original_impl.h"
@@ -26,13 +27,10 @@ static bool name_exists(int fd, const char *name)
 
 bool tp_original_is_half_removed(int dirfd, const char *path)
 {
-    char *removing = NULL, *aside = NULL;
-    bool found = tp_original_make_names(path, &removing, &aside, NULL) == 0 &&
-                 (name_exists(dirfd, removing) || name_exists(dirfd, aside));
+    tp_autofree char *removing = NULL, *aside = NULL;
 
-    free(removing);
-    free(aside);
-    return found;
+    return tp_original_make_names(path, &removing, &aside, NULL) == 0 &&
+           (name_exists(dirfd, removing) || name_exists(dirfd, aside));
 }
 
 static int open_directory(const char *path, int *out, struct tp_error *err)

@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "store/names.h"
 #include "store/original/original_impl.h"
 
@@ -153,7 +154,7 @@ int tp_original_check_removable(const struct tp_original *o, const struct tp_par
                                 struct tp_error *err)
 {
     const struct tp_part *dir = &o->parts[part->parent];
-    char *shown = tp_path_join(o->path, part->path, "");
+    tp_autofree char *shown = tp_path_join(o->path, part->path, "");
     int rc = shown ? 0 : tp_oom(err);
 
     if (rc == 0 && part->st.stx_mnt_id != o->parts[0].st.stx_mnt_id)
@@ -168,7 +169,6 @@ int tp_original_check_removable(const struct tp_original *o, const struct tp_par
     if (rc == 0 && part->type == TP_ENTRY_DIR && !is_ours(&part->st) &&
         faccessat(part->fd, ".", W_OK | X_OK, AT_EACCESS) < 0)
         rc = tp_fail_errno(err, "cannot remove what is in '%s'", shown);
-    free(shown);
     return rc;
 }
 
@@ -203,14 +203,13 @@ static int check_parent(const struct tp_original *o, const char *parent, struct 
 
 int tp_original_check_place(const struct tp_original *o, struct tp_error *err)
 {
-    char *parent = tp_path_parent(o->path);
+    tp_autofree char *parent = tp_path_parent(o->path);
     int rc = parent ? 0 : tp_oom(err);
 
     if (rc == 0)
         rc = check_mounts(o, o->parts[0].st.stx_mnt_id, err);
     if (rc == 0)
         rc = check_parent(o, parent, err);
-    free(parent);
     return rc;
 }
 
