@@ -35,9 +35,6 @@ enum tp_job_state {
     TP_JOB_INTERRUPTED, /* the process that ran the job, or was to run it, ended first */
     TP_JOB_STATE_COUNT
 };
-const char *tp_job_state_name(enum tp_job_state state);
-/* Whether STATE is completed, failed, cancelled or interrupted. */
-bool tp_job_state_is_end(enum tp_job_state state);
 
 struct tp_requester {
     uid_t uid;
@@ -83,6 +80,8 @@ struct tp_jobs_options {
 
 struct tp_jobs;
 
+/* --- jobs.c --- */
+
 /*
  * Read the records. Jobs that no process runs any more become interrupted. A DIR that is not
  * writable has records that can be read, and accepts no jobs (-EROFS, -EACCES). -EINVAL, -ERANGE:
@@ -92,30 +91,11 @@ int tp_jobs_open(const struct tp_jobs_options *options, struct tp_jobs **out, st
 /* End the running jobs and wait for them. These and the pending jobs become interrupted. */
 void tp_jobs_close(struct tp_jobs *jobs);
 
-/*
- * Submit N requests, all or none. When this returns 0, their records are on disk. IDS has space for
- * N ids. A request with the retry key of an earlier one gives the job of that; -EINVAL: that was a
- * different request. A CANCEL is done at once and gives the id of the job that it ends. POSITION
- * says which request was refused. -ENOENT: no such model or job; -EEXIST: the name is in use;
- * -EBUSY: another job holds the model; -EAGAIN: the queue is full, or another process held the lock
- * of the records for TP_RECORDS_LOCK_MS; -EOPNOTSUPP: this build has no engine for the verb;
- * -EROFS, -EACCES.
- */
-int tp_jobs_submit(struct tp_jobs *jobs, const struct tp_request *requests, size_t n,
-                   const struct tp_requester *requester, char (*ids)[TP_JOB_ID_MAX],
-                   struct tp_request_position *position, struct tp_error *err);
 /* Request the end of a job, and do not wait for it. -ENOENT, -EALREADY: it has ended. */
 int tp_jobs_cancel(struct tp_jobs *jobs, const char *id, struct tp_error *err);
 /* Cancel a job, wait for its end, and remove its record. */
 int tp_jobs_forget(struct tp_jobs *jobs, const char *id, struct tp_error *err);
-/*
- * The reply to a command, one line of JSON (tenpak.reply/1): {"ids": [...], "id": the first} with
- * "error" null, or no ids and "error" with errno, name, message, line, column. RC is the result of
- * tp_requests_parse or tp_jobs_submit.
- */
-int tp_jobs_reply(int rc, char (*ids)[TP_JOB_ID_MAX], size_t n,
-                  const struct tp_request_position *position, const struct tp_error *err,
-                  struct tp_buffer *out);
+
 /* Wait for the end of a job. TIMEOUT_MS negative: no limit. -ETIMEDOUT, -ENOENT. */
 int tp_jobs_wait(struct tp_jobs *jobs, const char *id, int timeout_ms, struct tp_job_status *status,
                  struct tp_error *err);
@@ -133,10 +113,6 @@ int tp_jobs_last(struct tp_jobs *jobs, char id[TP_JOB_ID_MAX]);
  */
 int tp_jobs_file(struct tp_jobs *jobs, const char *id, const char *name, struct tp_buffer *out,
                  struct tp_error *err);
-/* status.json of a job, which is also the content of jobs/ID/wait. */
-int tp_job_status_write(const struct tp_job_status *status, struct tp_buffer *out);
-void tp_job_status_json(const struct tp_job_status *status, struct tp_json_writer *json,
-                        const char *key);
 
 /* The number of jobs that run at the same time: the setting "jobs". */
 int tp_jobs_set_slots(struct tp_jobs *jobs, unsigned slots, struct tp_error *err);
@@ -149,6 +125,43 @@ unsigned tp_jobs_get_slots(struct tp_jobs *jobs);
  */
 void tp_jobs_get_policy(struct tp_jobs *jobs, struct tp_policy *out, char *conf_error);
 
+/* --- submit.c --- */
+
+/*
+ * Submit N requests, all or none. When this returns 0, their records are on disk. IDS has space for
+ * N ids. A request with the retry key of an earlier one gives the job of that; -EINVAL: that was a
+ * different request. A CANCEL is done at once and gives the id of the job that it ends. POSITION
+ * says which request was refused. -ENOENT: no such model or job; -EEXIST: the name is in use;
+ * -EBUSY: another job holds the model; -EAGAIN: the queue is full, or another process held the lock
+ * of the records for TP_RECORDS_LOCK_MS; -EOPNOTSUPP: this build has no engine for the verb;
+ * -EROFS, -EACCES.
+ */
+int tp_jobs_submit(struct tp_jobs *jobs, const struct tp_request *requests, size_t n,
+                   const struct tp_requester *requester, char (*ids)[TP_JOB_ID_MAX],
+                   struct tp_request_position *position, struct tp_error *err);
+
+/* --- status.c --- */
+
+const char *tp_job_state_name(enum tp_job_state state);
+/* Whether STATE is completed, failed, cancelled or interrupted. */
+bool tp_job_state_is_end(enum tp_job_state state);
+
+/*
+ * The reply to a command, one line of JSON (tenpak.reply/1): {"ids": [...], "id": the first} with
+ * "error" null, or no ids and "error" with errno, name, message, line, column. RC is the result of
+ * tp_requests_parse or tp_jobs_submit.
+ */
+int tp_jobs_reply(int rc, char (*ids)[TP_JOB_ID_MAX], size_t n,
+                  const struct tp_request_position *position, const struct tp_error *err,
+                  struct tp_buffer *out);
+
+/* status.json of a job, which is also the content of jobs/ID/wait. */
+int tp_job_status_write(const struct tp_job_status *status, struct tp_buffer *out);
+void tp_job_status_json(const struct tp_job_status *status, struct tp_json_writer *json,
+                        const char *key);
+
+/* --- owner.c --- */
+
 bool tp_jobs_is_owner(struct tp_jobs *jobs);
 /*
  * Find the process that owns DIR, and where it has mounted DIR ("": nowhere). -ENOENT: no process
@@ -156,6 +169,8 @@ bool tp_jobs_is_owner(struct tp_jobs *jobs);
  */
 int tp_jobs_find_owner(const char *dir, char *mountpoint, size_t size, pid_t *pid,
                        struct tp_error *err);
+
+/* --- child.c --- */
 
 /*
  * The process of a job: do what the record says, and write its report. PARENT is the process that

@@ -76,6 +76,8 @@ int tp_record_get_request(int fd, struct tp_request *out, struct tp_error *err);
 
 /* --- status.c: the JSON of records --- */
 
+/* --- status.c --- */
+
 /* request.json as text. Returns 0 or -ENOMEM. */
 int tp_request_write(const struct tp_request *request, const struct tp_job_status *status,
                      struct tp_buffer *out);

@@ -17,8 +17,9 @@
 #include "base/thread.h"
 #include "store/write/sink.h"
 
-#define PLACE (4u << 20) /* bytes in one write: enough for several requests to the disk at a time  \
-                          */
+#define PLACE                                                                                      \
+    (4u << 20) /* bytes in one write: enough for several requests to the disk at a time            \
+                */
 #define ALIGNMENT 4096u
 
 struct tp_sink {

@@ -57,7 +57,7 @@ fi
 # shellcheck disable=SC2016
 ok 'umount with a file of it open' sh -c 'exec "$1" umount "$2" 7<"$2/tuned/config.json"' sh "$tenpak" "$tmp/mnt"
 
-# A daemon keeps nothing of who started it.
+# A daemon inherits nothing from its starter.
 exec 7>"$tmp/lock"
 flock 7
 ok 'mounted by a process that holds a lock' "$tenpak" mount -q "$tmp/models" "$tmp/mnt"

@@ -178,7 +178,7 @@ def check_control(control):
     for line in lines:
         fits("error.json", json.loads(line), f"error_log: {json.loads(line)['message']}")
     lines, kinds = [], set()
-    # Each is told soon, not before who did it goes on.
+    # Each event is written soon, but maybe after its cause has returned.
     for _ in range(6000):
         lines += os.read(events, 1 << 20).decode().splitlines()
         kinds = {json.loads(line)["event"] for line in lines}

@@ -94,9 +94,9 @@ echo fp8 | tee "$control/verify" >/dev/null
 is 'tee writes' "$(state)" completed
 is 'truncation alone submits nothing' "$(: >"$control/verify" && truncate -s 100 "$control/verify" && echo yes)" yes
 
-# --- Who follows error_log ------------------------------------------------------------------------------------
+# --- Following error_log ------------------------------------------------------------------------------------
 
-# It goes on below who reads it; who was away for longer than it is kept finds a line of blanks.
+# The log grows while it is read. A reader that missed dropped lines gets a line of blanks.
 exec 4<"$control/error_log"
 cat <&4 >"$tmp/followed"
 tail -n 1 -f "$control/error_log" >"$tmp/tail" 2>&1 &

@@ -274,7 +274,7 @@ is 'which changes nothing' "$(cat "$control/settings/jobs")" 3
 
 # --- The policy -------------------------------------------------------------------------------------------
 
-# set_policy TEXT: at once, for who looks just now.
+# set_policy TEXT: replaced at once, so that no reader sees a part of it.
 set_policy() {
     printf '%s\n' "$1" >"$tmp/policy" && mv "$tmp/policy" "$tmp/store/.tenpak/tenpak.conf"
 }

@@ -74,7 +74,7 @@ mount_dir "$tmp/store" "$tmp/mnt" || exit 1
 is 'a bind mount in DIR that leads elsewhere shows' "$(cat "$tmp/mnt/in/file")" other
 umount "$tmp/store/in"
 
-# A loop that is made afterwards. TIMEOUT would not end who hangs: then the test does not end.
+# A loop that is made afterwards. TIMEOUT could not end a hanging process: then the test would hang.
 # The kernel believes a name that it knows for a while, so each loop has a name of its own.
 walks() {
     timeout -s KILL 120 ls -R "$tmp/mnt" >"$tmp/walked" 2>&1

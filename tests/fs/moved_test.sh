@@ -115,7 +115,7 @@ wait "$holder"
 exec 4<&-
 ok 'unmounted' unmount "$tmp/mnt"
 
-# A directory above the one that is held, now shut to who holds that one: by another user, whom root mounts for.
+# The parent of a held directory is closed to the holder, another user on a mount made by root.
 swapped() {
     rm -rf "$tmp/store/model"
     cp -Rp "$tmp/original" "$tmp/store/model"

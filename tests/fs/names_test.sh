@@ -75,7 +75,7 @@ ok 'an open of the old one keeps it' cmp "$tmp/kept" "$model/config.json"
 exec 3<&-
 rm "$tmp/store/late.tnpk"
 ok 'a removed pack disappears' wait_for 120 sh -c "! test -e '$tmp/mnt/late'"
-# More changes than the kernel keeps for who watches: the mount sleeps meanwhile.
+# More changes than the kernel queues for inotify, while the daemon is stopped.
 not_ok 'nothing of this name, which the kernel may remember' stat "$tmp/mnt/missed"
 cp "$tmp/store/copy.tnpk" "$tmp/missed"
 kill -STOP "$mount_pid"

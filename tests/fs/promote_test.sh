@@ -34,7 +34,7 @@ requests() {
 read_twice() {
     cmp "$(shown "$1")" "$(original "$1")" && cmp "$(shown "$1")" "$(original "$1")"
 }
-# What is closed is so for the daemon a moment later: until there is room.
+# The daemon learns of a close a moment later: wait until there is space.
 read_promoted() {
     read_twice "$1" && is_promoted "$1"
 }
@@ -48,7 +48,7 @@ passes() {
     ok "$1: the bytes" cmp "$2" "$3"
     is "$1: no request" "$(requests)" "$before"
 }
-# asks NAME FILE ORIGINAL: around the kernel's pages, to see who is asked.
+# asks NAME FILE ORIGINAL: reads past the page cache, to see whether the daemon is asked.
 asks() {
     before=$(requests)
     ok "$1: the bytes" cmp "$2" "$3"

@@ -25,7 +25,7 @@ touch -d '2003-04-05 06:07:08.123456789' "$tmp/originals/tune/config.json" "$tmp
 "$tenpak" pack -q -b "$tmp/store/base.tnpk" -o "$tmp/store/tune.tnpk" "$tmp/originals/tune" || fail 'pack tune'
 "$tenpak" pack -q -b none -o "$tmp/other.tnpk" "$tmp/originals/other" || fail 'pack other'
 cp -Rp "$tmp/originals/base" "$tmp/store/plain"
-# A model of its own: decoded blocks are shared by packs of one id, so a whole twin's would hide the damage.
+# A separate model: packs with one id share decoded blocks, so an intact copy would hide the damage.
 "$tenpak" pack -q -b none -o "$tmp/store/bad.tnpk" "$tmp/originals/bad" || fail 'pack bad'
 bytes=$(stat -c %s "$tmp/store/bad.tnpk")
 dd if=/dev/zero of="$tmp/store/bad.tnpk" bs=1 seek=$((bytes / 2)) count=64 conv=notrunc 2>/dev/null

@@ -197,7 +197,7 @@ for i in range(120):
     held.append(s)
 time.sleep(0.3)
 END
-# It sees them go, and has room again.
+# The server notices their end, and accepts connections again.
 answers() {
     [ "$(call GET /)" = 200 ]
 }

@@ -59,7 +59,7 @@ static void test_short(void)
     uint64_t from, to, asked = 0;
     bool gap = false;
 
-    /* What there was no room for is asked for again: no stretch is left out. */
+    /* Bytes without space are requested again, so none are left out. */
     tp_cursors_init(&cursors, 512 * KIB, 16 * MIB);
     for (uint64_t off = 0; off < 64 * MIB; off += MIB) {
         tp_cursors_note(&cursors, off, off + MIB, &from, &to);

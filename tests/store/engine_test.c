@@ -272,7 +272,7 @@ static bool give(struct tp_engine *engine, struct tp_pack *pack, uint32_t chunk,
     return good;
 }
 
-/* What went whole to who keeps it makes room for the next; what others want, too, stays. */
+/* Blocks given completely to a reader that keeps them are replaced first; shared blocks stay. */
 static void test_given(void)
 {
     enum { N = 30 };
