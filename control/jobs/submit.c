@@ -245,10 +245,7 @@ static int create_records(struct tp_jobs *jobs, const struct tp_request *request
     return rc;
 }
 
-/*
- * Make the records visible and add the jobs to the table. After the
- * records are on disk only memory can be missing, which each job has had far more of before.
- */
+/* Make the records visible and add the jobs to the table, where their threads start. */
 static int enter_jobs(struct tp_jobs *jobs, struct draft *drafts, size_t n, struct tp_error *err)
 {
     int rc = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For tests of jobs: a directory of models, a manager, and asking it in words. A test's main gives
- * its arguments to jobs_child() first, so that the program can be what the manager starts as a job.
+ * For tests of jobs: a directory of models, a manager, and requests as text. The main of a test
+ * passes its arguments to jobs_child() first, because the manager starts the test as a job.
  */
 #ifndef TP_TESTS_CONTROL_JOBS_H
 #define TP_TESTS_CONTROL_JOBS_H
