@@ -1,126 +1,185 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading JSON: base/lex.h decides whether the text is acceptable, cJSON makes the tree. */
+/* Reading JSON: a tree of what base/lex.h accepts. */
 #include <config.h>
 
 #include "base/cleanup.h"
 #include "base/json.h"
 
-#include <cjson/cJSON.h>
 #include <errno.h>
+#include <locale.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/lex.h"
+#include "base/vector.h"
 
-/* struct tp_json is never defined: its pointers are cJSON's. */
-static const cJSON *cjson_of(const struct tp_json *v)
+/* One allocation holds all nodes: a value, then what it contains. */
+struct tp_json {
+    const char *key; /* of a member */
+    union {
+        const char *text; /* of a string */
+        double number;
+    };
+    uint32_t n;   /* nodes: of the value and of all that it contains */
+    uint8_t kind; /* enum tp_lex_token: what it begins with */
+    bool last;    /* nothing follows it in its array or object */
+};
+
+/* The first node is no value: its text is the memory of all keys and strings. The root follows. */
+struct tree {
+    struct tp_lex lex;
+    struct tp_json *nodes;
+    size_t n, cap;
+    char *strings;   /* memory for all keys and strings */
+    char *text;      /* and within it for the next one */
+    const char *key; /* of the next value */
+    unsigned depth;
+    struct level {
+        size_t own, last; /* nodes: of the array or object; of its last value, or OWN */
+    } levels[TP_LEX_DEPTH_MAX];
+};
+
+/* A number of more characters is none that a document of ours has. */
+#define NUMBER_MOST 63
+
+static locale_t c_locale;
+
+static void make_c_locale(void)
 {
-    return (const cJSON *)v;
+    c_locale = newlocale(LC_ALL_MASK, "C", NULL);
 }
 
-static const struct tp_json *json_of(const cJSON *v)
+/* In the locale of the program a point might not be the decimal point. */
+static int take_number(const struct tree *t, double *out, struct tp_error *err)
 {
-    return (const struct tp_json *)v;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    char text[NUMBER_MOST + 1];
+
+    if (t->lex.text_len > NUMBER_MOST)
+        return tp_fail(err, EBADMSG, "a number of more than %d characters before byte %zu",
+                       NUMBER_MOST, t->lex.pos);
+    pthread_once(&once, make_c_locale);
+    memcpy(text, t->lex.text, t->lex.text_len);
+    text[t->lex.text_len] = '\0';
+    *out = c_locale ? strtod_l(text, NULL, c_locale) : strtod(text, NULL);
+    return 0;
+}
+
+/* A string with its NUL is not longer than its quotes and escapes. */
+static int take_text(struct tree *t, const char **out, struct tp_error *err)
+{
+    size_t len = tp_lex_unescape(&t->lex, t->text);
+
+    /* A C string cannot hold a NUL; cut off there, it would be another string. */
+    if (memchr(t->text, '\0', len))
+        return tp_fail(err, EBADMSG, "NUL in a string before byte %zu", t->lex.pos);
+    *out = t->text;
+    t->text[len] = '\0';
+    t->text += len + 1;
+    return 0;
+}
+
+static int add_value(struct tree *t, enum tp_lex_token token, struct tp_error *err)
+{
+    struct tp_json value = {.key = t->key, .n = 1, .kind = (uint8_t)token};
+    int rc = 0;
+
+    if (token == TP_LEX_STRING)
+        rc = take_text(t, &value.text, err);
+    else if (token == TP_LEX_NUMBER)
+        rc = take_number(t, &value.number, err);
+    if (rc == 0 && TP_VECTOR_GROW(t->nodes, t->n, t->cap) < 0)
+        rc = tp_oom(err);
+    if (rc < 0)
+        return rc;
+    if (t->depth)
+        t->levels[t->depth - 1].last = t->n;
+    if (token == TP_LEX_OBJECT || token == TP_LEX_ARRAY)
+        t->levels[t->depth++] = (struct level){t->n, t->n};
+    t->nodes[t->n++] = value;
+    t->key = NULL;
+    return 0;
 }
 
 static int by_key(const void *a, const void *b)
 {
-    const cJSON *const *x = a, *const *y = b;
-    return strcmp((*x)->string, (*y)->string);
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static int check_keys(const cJSON *object, struct tp_error *err)
+static int check_keys(const struct tp_json *object, struct tp_error *err)
 {
-    size_t n = 0, i = 0;
-    for (const cJSON *c = object->child; c; c = c->next)
-        n++;
+    size_t n = tp_json_count(object), i = 0;
     if (n < 2)
         return 0;
-    tp_autofree const cJSON **members = malloc(n * sizeof *members);
-    if (!members)
+    tp_autofree const char **keys = malloc(n * sizeof *keys);
+    if (!keys)
         return tp_oom(err);
-    for (const cJSON *c = object->child; c; c = c->next)
-        members[i++] = c;
-    qsort(members, n, sizeof *members, by_key);
-    int rc = 0;
-    for (i = 1; i < n && rc == 0; i++) {
-        if (strcmp(members[i - 1]->string, members[i]->string) == 0)
-            rc = tp_fail(err, EBADMSG, "duplicate key '%s'", members[i]->string);
-    }
-    return rc;
+    for (const struct tp_json *v = tp_json_first(object); v; v = tp_json_next(v))
+        keys[i++] = v->key;
+    qsort(keys, n, sizeof *keys, by_key);
+    for (i = 1; i < n; i++)
+        if (strcmp(keys[i - 1], keys[i]) == 0)
+            return tp_fail(err, EBADMSG, "duplicate key '%s'", keys[i]);
+    return 0;
 }
 
-/* The lexer limits the depth before a tree exists. */
-static int check_tree(const cJSON *v, struct tp_error *err)
+static int end_level(struct tree *t, struct tp_error *err)
 {
-    int rc = cJSON_IsObject(v) ? check_keys(v, err) : 0;
-    for (const cJSON *c = v->child; c && rc == 0; c = c->next) {
-        if (cJSON_IsObject(c) || cJSON_IsArray(c))
-            rc = check_tree(c, err);
-    }
-    return rc;
+    const struct level *level = &t->levels[--t->depth];
+    struct tp_json *own = &t->nodes[level->own];
+
+    own->n = (uint32_t)(t->n - level->own);
+    if (level->last != level->own)
+        t->nodes[level->last].last = true;
+    return own->kind == TP_LEX_OBJECT ? check_keys(own, err) : 0;
 }
 
-/* A C string cannot hold a NUL; cut off there, it would be another string. */
-static bool has_nul(const struct tp_lex *lex)
+static int build_tree(struct tree *t, struct tp_error *err)
 {
-    for (size_t i = 0; i + 6 <= lex->text_len; i++) {
-        if (lex->text[i] != '\\')
-            continue;
-        if (memcmp(lex->text + i, "\\u0000", 6) == 0)
-            return true;
-        i++; /* the second character of an escape begins no escape */
-    }
-    return false;
-}
-
-/* cJSON takes what does not fit for two. */
-#define NUMBER_MOST 63
-
-static int check_text(const void *text, size_t len, struct tp_error *err)
-{
-    struct tp_lex lex;
-    tp_lex_init(&lex, text, len);
     for (;;) {
-        switch (tp_lex_next(&lex)) {
-        case TP_LEX_END:
+        enum tp_lex_token token = tp_lex_next(&t->lex);
+        int rc;
+
+        if (token == TP_LEX_END)
             return 0;
-        case TP_LEX_ERROR:
-            return tp_fail(err, EBADMSG, "invalid JSON at byte %zu: %s", lex.pos, lex.why);
-        case TP_LEX_KEY:
-        case TP_LEX_STRING:
-            if (lex.escaped && has_nul(&lex))
-                return tp_fail(err, EBADMSG, "NUL in a string before byte %zu", lex.pos);
-            break;
-        case TP_LEX_NUMBER:
-            if (lex.text_len > NUMBER_MOST)
-                return tp_fail(err, EBADMSG, "a number of more than %d characters before byte %zu",
-                               NUMBER_MOST, lex.pos);
-            break;
-        default:
-            break;
-        }
+        if (token == TP_LEX_ERROR)
+            return tp_fail(err, EBADMSG, "invalid JSON at byte %zu: %s", t->lex.pos, t->lex.why);
+        if (token == TP_LEX_KEY)
+            rc = take_text(t, &t->key, err);
+        else if (token == TP_LEX_OBJECT_END || token == TP_LEX_ARRAY_END)
+            rc = end_level(t, err);
+        else
+            rc = add_value(t, token, err);
+        if (rc < 0)
+            return rc;
     }
 }
 
 int tp_json_parse(const void *text, size_t len, struct tp_json **out, struct tp_error *err)
 {
+    struct tree t = {0};
+    int rc = 0;
+
     *out = NULL;
     if (len > TP_JSON_MAX)
         return tp_fail(err, EFBIG, "JSON of %zu bytes is too long", len);
-    int rc = check_text(text, len, err);
-    if (rc < 0)
-        return rc;
-    cJSON *root = cJSON_ParseWithLength(text, len);
-    if (!root)
-        return tp_oom(err);
-    rc = check_tree(root, err);
+    tp_lex_init(&t.lex, text, len);
+    t.text = t.strings = malloc(len + 1);
+    if (!t.strings || TP_VECTOR_GROW(t.nodes, t.n, t.cap) < 0)
+        rc = tp_oom(err);
+    if (rc == 0) {
+        t.nodes[t.n++] = (struct tp_json){.text = t.strings};
+        rc = build_tree(&t, err);
+    }
     if (rc < 0) {
-        cJSON_Delete(root);
+        free(t.strings);
+        free(t.nodes);
         return rc;
     }
-    *out = (struct tp_json *)root;
+    *out = t.nodes + 1;
+    (*out)->last = true;
     return 0;
 }
 
@@ -139,29 +198,39 @@ int tp_json_read_file(int dirfd, const char *path, struct tp_json **out, struct 
 
 void tp_json_free(struct tp_json *root)
 {
-    cJSON_Delete((cJSON *)root);
+    if (!root)
+        return;
+    free((char *)root[-1].text);
+    free(root - 1);
+}
+
+static bool is_kind(const struct tp_json *v, enum tp_lex_token kind)
+{
+    return v && v->kind == kind;
 }
 
 bool tp_json_is_object(const struct tp_json *v)
 {
-    return cJSON_IsObject(cjson_of(v));
+    return is_kind(v, TP_LEX_OBJECT);
 }
 
 bool tp_json_is_array(const struct tp_json *v)
 {
-    return cJSON_IsArray(cjson_of(v));
+    return is_kind(v, TP_LEX_ARRAY);
 }
 
 bool tp_json_is_null(const struct tp_json *v)
 {
-    return cJSON_IsNull(cjson_of(v));
+    return is_kind(v, TP_LEX_NULL);
 }
 
 const struct tp_json *tp_json_get(const struct tp_json *object, const char *key)
 {
-    if (!tp_json_is_object(object))
-        return NULL;
-    return json_of(cJSON_GetObjectItemCaseSensitive(cjson_of(object), key));
+    const struct tp_json *v = tp_json_is_object(object) ? tp_json_first(object) : NULL;
+
+    while (v && strcmp(v->key, key) != 0)
+        v = tp_json_next(v);
+    return v;
 }
 
 size_t tp_json_count(const struct tp_json *v)
@@ -174,22 +243,22 @@ size_t tp_json_count(const struct tp_json *v)
 
 const struct tp_json *tp_json_first(const struct tp_json *v)
 {
-    return v ? json_of(cjson_of(v)->child) : NULL;
+    return v && v->n > 1 ? v + 1 : NULL;
 }
 
 const struct tp_json *tp_json_next(const struct tp_json *v)
 {
-    return v ? json_of(cjson_of(v)->next) : NULL;
+    return v && !v->last ? v + v->n : NULL;
 }
 
 const char *tp_json_key(const struct tp_json *member)
 {
-    return member ? cjson_of(member)->string : NULL;
+    return member ? member->key : NULL;
 }
 
 const char *tp_json_string(const struct tp_json *v)
 {
-    return cJSON_IsString(cjson_of(v)) ? cjson_of(v)->valuestring : NULL;
+    return is_kind(v, TP_LEX_STRING) ? v->text : NULL;
 }
 
 bool tp_json_u64(const struct tp_json *v, uint64_t *out)
@@ -203,16 +272,16 @@ bool tp_json_u64(const struct tp_json *v, uint64_t *out)
 
 bool tp_json_double(const struct tp_json *v, double *out)
 {
-    if (!cJSON_IsNumber(cjson_of(v)))
+    if (!is_kind(v, TP_LEX_NUMBER))
         return false;
-    *out = cjson_of(v)->valuedouble;
+    *out = v->number;
     return true;
 }
 
 bool tp_json_bool(const struct tp_json *v, bool *out)
 {
-    if (!cJSON_IsBool(cjson_of(v)))
+    if (!is_kind(v, TP_LEX_TRUE) && !is_kind(v, TP_LEX_FALSE))
         return false;
-    *out = cJSON_IsTrue(cjson_of(v));
+    *out = v->kind == TP_LEX_TRUE;
     return true;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * JSON: a tree for reading (cJSON beneath, but stricter: UTF-8 is checked, keys are unique, size
- * and depth are bounded), and a writer (order of insertion, exact 64-bit integers, never a NaN).
+ * JSON: a tree for reading (strict: UTF-8 is checked, keys are unique, size and depth are bounded),
+ * and a writer (base/json_write.h).
  */
 #ifndef TP_BASE_JSON_H
 #define TP_BASE_JSON_H

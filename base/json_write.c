@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Writing JSON into a buffer: cJSON has only doubles for numbers, reports need 64-bit integers. */
+/* Writing JSON into a buffer: integers of 64 bits are exact. */
 #include <config.h>
 
 #include "base/json_write.h"

@@ -5,7 +5,7 @@ base_libtp_base_la_SOURCES = \
 	base/beneath.c base/beneath.h \
 	base/buffer.c base/buffer.h \
 	base/checked.h \
-	base/clock.h \
+	base/cleanup.h base/clock.h \
 	base/cpu.c base/cpu.h \
 	base/dir.c base/dir.h \
 	base/error.c base/error.h \

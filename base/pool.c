@@ -31,8 +31,8 @@ struct tp_pool {
     pthread_cond_t work;
     struct queue urgent, normal;
     bool ending;
-    unsigned thread_n;
-    unsigned running; /* running tasks: they may still submit others */
+    unsigned wanted, thread_n; /* threads; fewer run until the first task comes */
+    unsigned running;          /* running tasks: they may still submit others */
     pthread_t *threads;
     char name[16];
 };
@@ -90,46 +90,66 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-int tp_pool_create(unsigned threads, const char *name, struct tp_pool **out, struct tp_error *err)
+/* Under the lock, or before others know the pool. Positive errno of the first that does not start.
+ */
+static int start_threads(struct tp_pool *pool)
+{
+    while (pool->thread_n < pool->wanted) {
+        int rc = pthread_create(&pool->threads[pool->thread_n], NULL, worker_main, pool);
+        if (rc)
+            return rc;
+        pthread_setname_np(pool->threads[pool->thread_n++], pool->name);
+    }
+    return 0;
+}
+
+int tp_pool_create_idle(unsigned threads, const char *name, struct tp_pool **out,
+                        struct tp_error *err)
 {
     *out = NULL;
-    if (threads == 0)
-        threads = tp_cpu_count();
-
     struct tp_pool *pool = calloc(1, sizeof *pool);
     if (!pool)
         return tp_oom(err);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->work, NULL);
     snprintf(pool->name, sizeof pool->name, "%s", name);
-    pool->threads = calloc(threads, sizeof *pool->threads);
+    pool->wanted = threads ? threads : tp_cpu_count();
+    pool->threads = calloc(pool->wanted, sizeof *pool->threads);
     if (!pool->threads) {
         tp_pool_destroy(pool);
         return tp_oom(err);
-    }
-
-    for (unsigned i = 0; i < threads; i++) {
-        int rc = pthread_create(&pool->threads[i], NULL, worker_main, pool);
-        if (rc) {
-            tp_pool_destroy(pool);
-            return tp_fail(err, rc, "cannot start thread %u of '%s'", i, name);
-        }
-        pthread_setname_np(pool->threads[i], pool->name);
-        pool->thread_n++;
     }
     *out = pool;
     return 0;
 }
 
+int tp_pool_create(unsigned threads, const char *name, struct tp_pool **out, struct tp_error *err)
+{
+    int rc = tp_pool_create_idle(threads, name, out, err);
+
+    if (rc == 0 && (rc = start_threads(*out)) > 0) {
+        unsigned n = (*out)->thread_n;
+
+        tp_pool_destroy(*out);
+        *out = NULL;
+        return tp_fail(err, rc, "cannot start thread %u of '%s'", n, name);
+    }
+    return rc;
+}
+
 unsigned tp_pool_threads(const struct tp_pool *pool)
 {
-    return pool->thread_n;
+    return pool->wanted;
 }
 
 int tp_pool_submit(struct tp_pool *pool, tp_task_fn fn, void *arg, bool urgent)
 {
     TP_LOCK_SCOPE(&pool->lock);
-    int rc = queue_push(urgent ? &pool->urgent : &pool->normal, (struct task){fn, arg});
+    int rc = start_threads(pool);
+    /* Fewer threads do, too. */
+    if (pool->thread_n == 0)
+        return -rc;
+    rc = queue_push(urgent ? &pool->urgent : &pool->normal, (struct task){fn, arg});
     if (rc == 0)
         pthread_cond_signal(&pool->work);
     return rc;

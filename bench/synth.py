@@ -36,8 +36,8 @@ def shapes(size):
     """{name: shape} of a model of just under SIZE bytes: below the full size there are fewer layers
     and rows of the vocabulary."""
     layers = max(1, round(LAYERS * min(1.0, size / FULL_BYTES)))
-    room = size - MARGIN - 2 * HIDDEN - layers * LAYER_BYTES
-    rows = min(VOCABULARY, max(256, room // (2 * HIDDEN)))
+    space = size - MARGIN - 2 * HIDDEN - layers * LAYER_BYTES
+    rows = min(VOCABULARY, max(256, space // (2 * HIDDEN)))
     out = {"model.embed_tokens.weight": (rows, HIDDEN)}
     for i in range(layers):
         block = f"model.layers.{i}."

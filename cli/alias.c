@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Commands under other names: the verbs of the control files, and those of published documents.
- * Each rewrites its arguments to those of another command.
+ * Aliases of commands: the names of the control files, and the names in published documents. Each
+ * alias rewrites its arguments to those of another command.
  */
 #include <config.h>
 
@@ -17,17 +17,17 @@
 enum { WORDS_MAX = 24 };
 
 struct alias {
-    struct tp_command command; /* first: found from the options */
+    struct tp_command command; /* the first member, so an alias is found from the options */
     const struct tp_command *target;
-    const char *option; /* always given to TARGET; NULL: none */
-    bool needs_output;  /* -o is not optional */
+    const char *option; /* always passed to TARGET; NULL: none */
+    bool needs_output;  /* -o is required */
     bool base_first;    /* the first argument is the base */
 };
 
 struct words {
     char *list[WORDS_MAX];
     int n;
-    bool failed; /* one is missing: the command must not run without it */
+    bool failed; /* a word is missing for lack of memory: do not run the command */
 };
 
 __attribute__((format(printf, 2, 3))) static void add_word(struct words *words, const char *fmt,
@@ -43,7 +43,7 @@ __attribute__((format(printf, 2, 3))) static void add_word(struct words *words, 
     va_end(ap);
 }
 
-/* The options by their long names; *OUTPUT: -o is one of them. */
+/* Rewrite the options by their long names. *OUTPUT: -o was given. */
 static int rewrite_options(struct tp_options *o, const struct alias *alias, struct words *words,
                            bool *output)
 {
@@ -74,7 +74,7 @@ static int run_target(struct tp_options *o, const struct alias *alias, struct wo
     int code = TP_EXIT_FAILURE, skipped = alias->base_first ? 1 : 0;
     char **argv;
 
-    if (alias->base_first) /* a base without '/' would be a name in the model's directory */
+    if (alias->base_first) /* a base without '/' would be the name of a model in the directory */
         add_word(words, "--base=%s%s", strchr(o->argv[0], '/') ? "" : "./", o->argv[0]);
     add_word(words, "--");
     argv = calloc((size_t)(words->n + o->argc + 1), sizeof *argv);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* From an argument to the store, directory or pack that it names. */
+/* Finding the store, directory or pack that an argument names. */
 #include <config.h>
 
 #include <errno.h>
@@ -17,7 +17,7 @@
 #include "store/place.h"
 #include "tensor/is_model.h"
 
-/* ARG without the slashes that end it, but "/" itself stays. */
+/* ARG without trailing slashes; "/" itself stays. */
 static char *trim_slashes(const char *arg)
 {
     size_t len = strlen(arg);
@@ -26,7 +26,7 @@ static char *trim_slashes(const char *arg)
     return strndup(arg, len);
 }
 
-/* "." and ".." say no name: take the path that they mean. */
+/* "." and ".." are no names: use the path that they mean. */
 static int resolve_dots(struct tp_argument *out, struct tp_error *err)
 {
     const char *last = tp_path_name(out->path);
@@ -51,7 +51,7 @@ static int leave_mount(struct tp_argument *out, struct tp_error *err)
     return 0;
 }
 
-/* A file is a pack, by its name or its first bytes. */
+/* A file is a pack if its name or its first bytes say so. */
 static int check_pack(const char *path, struct tp_error *err)
 {
     char magic[TP_PACK_MAGIC_LEN] = {0};
@@ -70,7 +70,9 @@ static int check_pack(const char *path, struct tp_error *err)
         path);
 }
 
-/* Whether the pack NAME.tnpk is beside the path, with its ST. Then it takes the path's place. */
+/*
+ * Whether the pack NAME.tnpk is beside the path, with status ST. Then the argument means the pack.
+ */
 static bool use_pack_beside(struct tp_argument *out, struct stat *st)
 {
     char *pack = tp_format("%s%s", out->path, TP_PACK_SUFFIX);
@@ -117,7 +119,9 @@ int tp_argument_find(const char *arg, struct tp_argument *out, struct tp_error *
 {
     *out = (struct tp_argument){0};
     int rc = find_argument(arg, out, err);
-    /* A directory that vanished while it was examined was replaced by its pack: that is the answer.
+    /*
+     * A directory that vanished while it was examined was replaced by its pack, which is the
+     * result.
      */
     if (!rc && out->kind == TP_ARGUMENT_STORE && access(out->path, F_OK) < 0 && errno == ENOENT) {
         tp_argument_clear(out);

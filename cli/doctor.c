@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tenpak doctor: what on this system slows or prevents a mount, and the command that mends it. */
+/* tenpak doctor: find what slows or prevents a mount on this system. */
 #include <config.h>
 
 #include <errno.h>
@@ -15,7 +15,7 @@
 static const char *const level_names[] = {"ok", "note", "slow", "broken"};
 
 void tp_finding_add(struct tp_findings *all, const char *check, enum tp_finding_level level,
-                    const char *mend, const char *fmt, ...)
+                    const char *fix, const char *fmt, ...)
 {
     va_list ap;
     if (all->n == TP_FINDINGS_MAX)
@@ -23,9 +23,9 @@ void tp_finding_add(struct tp_findings *all, const char *check, enum tp_finding_
     struct tp_finding *f = &all->finding[all->n++];
     f->level = level;
     snprintf(f->check, sizeof f->check, "%s", check);
-    snprintf(f->mend, sizeof f->mend, "%s", mend ? mend : "");
+    snprintf(f->fix, sizeof f->fix, "%s", fix ? fix : "");
     va_start(ap, fmt);
-    vsnprintf(f->told, sizeof f->told, fmt, ap);
+    vsnprintf(f->message, sizeof f->message, fmt, ap);
     va_end(ap);
 }
 
@@ -40,8 +40,8 @@ static int print_json(const struct tp_findings *all, bool fine)
         tp_json_begin_object(&doc.json, NULL);
         tp_json_put_string(&doc.json, "check", f->check);
         tp_json_put_string(&doc.json, "level", level_names[f->level]);
-        tp_json_put_string(&doc.json, "told", f->told);
-        tp_json_put_string(&doc.json, "mend", f->mend[0] ? f->mend : NULL);
+        tp_json_put_string(&doc.json, "message", f->message);
+        tp_json_put_string(&doc.json, "fix", f->fix[0] ? f->fix : NULL);
         tp_json_end_object(&doc.json);
     }
     tp_json_end_array(&doc.json);
@@ -52,9 +52,9 @@ static int print_text(const struct tp_findings *all, bool fine)
 {
     for (size_t i = 0; i < all->n; i++) {
         const struct tp_finding *f = &all->finding[i];
-        printf("%-6s  %-15s %s\n", level_names[f->level], f->check, tp_report_name(f->told));
-        if (f->mend[0])
-            printf("%-6s  %-15s   mend: %s\n", "", "", tp_report_name(f->mend));
+        printf("%-6s  %-15s %s\n", level_names[f->level], f->check, tp_report_name(f->message));
+        if (f->fix[0])
+            printf("%-6s  %-15s   fix: %s\n", "", "", tp_report_name(f->fix));
     }
     puts(fine ? "\nnothing here slows a mount" : "\nsomething here slows or prevents a mount");
     return tp_report_flush();
@@ -87,11 +87,11 @@ const struct tp_command tp_command_doctor = {
     .name = "doctor",
     .args = "[OPTION...] [MNT]",
     .summary = "Find what on this system slows or prevents a mount.",
-    .about = "Each finding is ok, a note, slow or broken, with the one command that mends it. "
-             "Nothing is changed.\n"
+    .about = "Each finding is ok, a note, slow or broken, with a command that fixes it. "
+             "This command changes nothing.\n"
              "The exit code is 1 when something slows or prevents a mount.",
     .examples = "  tenpak doctor\n"
-                "  tenpak doctor --json /mnt/models | jq -r '.findings[].mend // empty'\n",
+                "  tenpak doctor --json /mnt/models | jq -r '.findings[].fix // empty'\n",
     .with = TP_WITH_JSON,
     .min_args = 0,
     .max_args = 1,

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Checks of FUSE: the device, the helper, request sizes, and the read-ahead of the mounts that
- * there are.
- */
+/* Checks of FUSE: the device, the helper, sizes of requests, and read-ahead of existing mounts. */
 #include <config.h>
 
 #include <errno.h>
@@ -19,7 +16,7 @@
 #include "fs/fs.h"
 #include "fs/kernel.h"
 
-/* Pages that a request of 1 MiB needs. */
+/* Pages of a request of 1 MiB. */
 #define MAX_PAGES 256u
 
 static bool read_number(const char *path, unsigned long *out)
@@ -31,7 +28,7 @@ static bool read_number(const char *path, unsigned long *out)
     return good;
 }
 
-/* PROGRAM as it is found in PATH. */
+/* Finds PROGRAM in PATH. */
 static bool find_program(const char *program, char *out, size_t len, struct stat *st)
 {
     const char *path = getenv("PATH");
@@ -53,21 +50,21 @@ static void check_device(struct tp_findings *all)
             "there is no /dev/fuse; a container needs --device /dev/fuse --cap-add SYS_ADMIN");
     else if (access("/dev/fuse", R_OK | W_OK))
         tp_finding_add(all, "dev_fuse", TP_FINDING_BROKEN, "sudo chmod 666 /dev/fuse",
-                       "/dev/fuse is not for this user");
+                       "this user may not open /dev/fuse");
     else
         tp_finding_add(all, "dev_fuse", TP_FINDING_OK, NULL, "/dev/fuse can be opened");
 }
 
 static void check_helper(struct tp_findings *all)
 {
-    char path[4096], mend[160];
+    char path[4096], fix[160];
     struct stat st;
     if (!find_program("fusermount3", path, sizeof path, &st)) {
         tp_finding_add(all, "fusermount3", geteuid() ? TP_FINDING_BROKEN : TP_FINDING_NOTE,
                        "sudo apt-get install fuse3", "fusermount3 is not installed");
     } else if (geteuid() && !(st.st_mode & S_ISUID)) {
-        snprintf(mend, sizeof mend, "sudo chmod u+s %.128s", path);
-        tp_finding_add(all, "fusermount3", TP_FINDING_BROKEN, mend,
+        snprintf(fix, sizeof fix, "sudo chmod u+s %.128s", path);
+        tp_finding_add(all, "fusermount3", TP_FINDING_BROKEN, fix,
                        "%.200s is not setuid: only root can mount", path);
     } else {
         tp_finding_add(all, "fusermount3", TP_FINDING_OK, NULL, "%.200s", path);
@@ -90,7 +87,7 @@ static void check_allow_other(struct tp_findings *all)
     else
         tp_finding_add(all, "allow_other", TP_FINDING_NOTE,
                        "echo user_allow_other | sudo tee -a /etc/fuse.conf",
-                       "-o allow_other is for root only, by /etc/fuse.conf");
+                       "/etc/fuse.conf allows -o allow_other only to root");
 }
 
 static void check_max_pages(struct tp_findings *all)
@@ -102,7 +99,7 @@ static void check_max_pages(struct tp_findings *all)
     else if (limit < MAX_PAGES)
         tp_finding_add(all, "max_pages_limit", TP_FINDING_SLOW,
                        "echo 256 | sudo tee /proc/sys/fs/fuse/max_pages_limit",
-                       "requests are at most %lu KiB, 1024 KiB is what a mount wants", limit * 4);
+                       "requests are at most %lu KiB; a mount should have 1024 KiB", limit * 4);
     else
         tp_finding_add(all, "max_pages_limit", TP_FINDING_OK, NULL,
                        "%lu: requests of up to %lu KiB", limit, limit * 4);
@@ -119,16 +116,16 @@ void tp_doctor_fuse(struct tp_findings *all)
 static void check_mount(struct tp_findings *all, unsigned long major, unsigned long minor,
                         const char *point)
 {
-    char path[96], mend[160];
+    char path[96], fix[160];
     unsigned long kb;
     snprintf(path, sizeof path, "/sys/class/bdi/%lu:%lu/read_ahead_kb", major, minor);
-    snprintf(mend, sizeof mend, "echo %u | sudo tee %s", TP_READ_AHEAD_KB, path);
+    snprintf(fix, sizeof fix, "echo %u | sudo tee %s", TP_READ_AHEAD_KB, path);
     if (!read_number(path, &kb))
         tp_finding_add(all, "read_ahead", TP_FINDING_NOTE, NULL, "%.100s: %.100s cannot be read",
                        point, path);
     else if (kb < TP_READ_AHEAD_KB)
         tp_finding_add(
-            all, "read_ahead", TP_FINDING_SLOW, mend,
+            all, "read_ahead", TP_FINDING_SLOW, fix,
             "%.100s: the kernel reads ahead %lu KiB; %u KiB make requests larger and fewer", point,
             kb, TP_READ_AHEAD_KB);
     else
@@ -147,33 +144,33 @@ static void check_limits(struct tp_findings *all, const char *point, const struc
         in_flight < TP_MAX_BACKGROUND)
         tp_finding_add(all, "in_flight", TP_FINDING_SLOW,
                        "echo 0 | sudo tee /sys/module/fuse/parameters/max_user_bgreq",
-                       "%.100s: %u requests of read-ahead in flight at most; %u are wanted", point,
+                       "%.100s: at most %u requests of read-ahead in flight; %u are better", point,
                        (unsigned)in_flight, TP_MAX_BACKGROUND);
     if (!tp_json_bool(tp_json_get(pass, "on"), &on))
         return;
     if (on)
         tp_finding_add(all, "passthrough", TP_FINDING_OK, NULL,
-                       "%.100s: the kernel reads by itself what it can", point);
+                       "%.100s: on, for plain files and hot files", point);
     else
         tp_finding_add(all, "passthrough", TP_FINDING_NOTE, NULL,
-                       "%.100s: plain files and hot= go through the daemon: %.120s", point,
+                       "%.100s: off, all reads go through the daemon: %.120s", point,
                        why ? why : "?");
 }
 
-/* The kernel answers this itself as long as there is a daemon. */
+/* While there is a daemon, the kernel answers this from its cache. */
 static bool is_dead(struct tp_findings *all, const char *point)
 {
-    char mend[160];
+    char fix[160];
     struct statvfs st;
     if (statvfs(point, &st) == 0 || errno != ENOTCONN)
         return false;
-    snprintf(mend, sizeof mend, "tenpak umount -l '%.128s'", point);
-    tp_finding_add(all, "daemon", TP_FINDING_BROKEN, mend,
-                   "%.100s has lost its daemon: whatever is asked there fails", point);
+    snprintf(fix, sizeof fix, "tenpak umount -l '%.128s'", point);
+    tp_finding_add(all, "daemon", TP_FINDING_BROKEN, fix,
+                   "the daemon of %.100s has died: all accesses fail", point);
     return true;
 }
 
-/* What only its daemon knows; not where it does not answer to this user. */
+/* The daemon answers only users who may read its control directory. */
 static void ask_mount(struct tp_findings *all, const char *point)
 {
     tp_autojson struct tp_json *status = NULL;

@@ -49,7 +49,7 @@ static void check_memlock(struct tp_findings *all)
                        tp_report_size(limit.rlim_cur));
 }
 
-/* The word in brackets of a choice file of /sys. */
+/* Read the word in brackets of a file in /sys that lists choices. */
 static bool read_choice(const char *path, char *out, size_t len)
 {
     char line[128];
@@ -73,7 +73,7 @@ static void check_huge_pages(struct tp_findings *all)
     else if (!strcmp(mode, "never"))
         tp_finding_add(all, "huge_pages", TP_FINDING_NOTE,
                        "echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled",
-                       "never: decoded blocks lie in small pages");
+                       "never: decoded blocks are in small pages");
     else
         tp_finding_add(all, "huge_pages", TP_FINDING_OK, NULL, "%s", mode);
 }
@@ -91,12 +91,12 @@ static void check_memory(struct tp_findings *all)
     uint64_t cache = tp_mount_default_cache();
     if (kb && kb * 1024 < 2 * cache)
         tp_finding_add(all, "memory", TP_FINDING_SLOW, "tenpak mount -o cache=64M DIR MNT",
-                       "%s are free, and a mount's cache takes up to %s", tp_report_size(kb * 1024),
-                       tp_report_size(cache));
+                       "%s are free, but the cache of a mount takes up to %s",
+                       tp_report_size(kb * 1024), tp_report_size(cache));
     else
         tp_finding_add(all, "memory", TP_FINDING_OK, NULL,
-                       "%s are free, a mount's cache takes up to %s", tp_report_size(kb * 1024),
-                       tp_report_size(cache));
+                       "%s are free; the cache of a mount takes up to %s",
+                       tp_report_size(kb * 1024), tp_report_size(cache));
 }
 
 static void check_cpu(struct tp_findings *all)
@@ -105,7 +105,7 @@ static void check_cpu(struct tp_findings *all)
     unsigned n = tp_cpu_count();
     if (tp_isa_get() < tp_isa_best())
         tp_finding_add(all, "cpu_kernels", TP_FINDING_SLOW, "unset TENPAK_CPU",
-                       "%s, by the environment's TENPAK_CPU; this CPU has %s", in_use,
+                       "%s, because of TENPAK_CPU in the environment; this CPU has %s", in_use,
                        tp_isa_name(tp_isa_best()));
     else if (tp_isa_best() == TP_ISA_SCALAR)
         tp_finding_add(all, "cpu_kernels", TP_FINDING_SLOW, NULL,

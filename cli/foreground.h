@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A verb that this process runs itself, on a place that need not lie in the store of a job. */
+/* Running a verb in this process, for a model that need not be in a store with jobs. */
 #ifndef TP_CLI_FOREGROUND_H
 #define TP_CLI_FOREGROUND_H
 
@@ -8,9 +8,9 @@
 #include "control/verb/verb.h"
 
 /*
- * Runs the verb of REQUEST at PLACE, and prints its result: with --json as an object whose member
- * KEY is the place's path, in ARRAY where that is not NULL. BASE is the path of a base, or NULL;
- * OUT what to write, or NULL.
+ * Run the verb of REQUEST for PLACE and print its result. With --json it is an object with the path
+ * of PLACE as member KEY, added to ARRAY unless that is NULL. BASE: path of a base, or NULL. OUT:
+ * path of the output, or NULL.
  */
 int tp_foreground_run(const struct tp_options *options, const struct tp_request *request,
                       const struct tp_argument *place, const char *base, const char *out,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tenpak help: the list of commands, the exit codes, or one command's help. */
+/* tenpak help: prints the list of commands, the exit codes, or the help of a command. */
 #include <config.h>
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tenpak info: the manifest of a pack. */
+/* tenpak info: prints the manifest of a pack. */
 #include <config.h>
 
 #include <inttypes.h>
@@ -20,7 +20,7 @@ static const struct tp_option options[] = {
     {0, NULL, NULL, NULL},
 };
 
-/* "delta 12, same 3": chunks by codec. */
+/* "delta 12, same 3": the number of chunks of each codec. */
 static const char *codecs_text(const struct tp_usage *u, char *out, size_t len)
 {
     size_t used = 0;
@@ -137,10 +137,10 @@ static int run_info(struct tp_options *o)
 const struct tp_command tp_command_info = {
     .name = "info",
     .args = "[OPTION...] PACK",
-    .summary = "Show what a pack holds and how it is coded.",
-    .about = "Columns of files: the SHA-256's first digits, the size, what is stored of it. With "
-             "--json the whole\n"
-             "manifest, tensors and hashes in full.",
+    .summary = "Show the content of a pack and how it is coded.",
+    .about =
+        "The columns of files are the start of the SHA-256, the size and the stored size. With\n"
+        "--json the whole manifest is printed, with tensors and complete hashes.",
     .examples =
         "  tenpak info models/my-finetune.tnpk\n"
         "  tenpak info --json models/my-finetune | jq -r '.files[] | \"\\(.sha256)  \\(.path)\"'\n",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Commands as jobs: submitted, followed to their end, and reported. */
+/* Running commands as jobs: submitting, following and reporting. */
 #include <config.h>
 
 #include <errno.h>
@@ -55,7 +55,7 @@ int tp_job_words_read(const struct tp_job_words *words, char *const *more, int n
     return tp_request_from_words(verb, model, all, words->n + n, out, err);
 }
 
-/* MODEL without the slash or suffix that completion appends. */
+/* MODEL without a trailing slash or suffix, which completion appends. */
 static char *model_of(const char *word)
 {
     size_t len = strlen(word), suffix = strlen(TP_PACK_SUFFIX);
@@ -67,7 +67,7 @@ static char *model_of(const char *word)
     return strndup(word, len);
 }
 
-/* Directory and model of the first arguments; the number of these, or -ENOMEM. */
+/* Split the first arguments into directory and model. Returns their number, or -ENOMEM. */
 static int split(const struct tp_options *o, enum tp_verb verb, char **dir, char **model)
 {
     char *whole;
@@ -96,7 +96,7 @@ static void sleep_briefly(void)
     nanosleep(&moment, NULL);
 }
 
-/* Shows the progress until the job ends. Ctrl-C cancels it, and its end is waited for. */
+/* Show the progress until the job ends. Ctrl-C cancels the job, and this waits for its end. */
 static int follow(struct tp_reach *reach, const char *id, bool quiet, struct tp_job_status *status,
                   struct tp_error *err)
 {
@@ -153,7 +153,7 @@ static int conclude(const struct tp_options *o, struct tp_reach *reach,
     else if (rc == 0 && status->state == TP_JOB_COMPLETED)
         rc = print_report(o, &text, &err);
     if (rc == -ENOENT && status->state != TP_JOB_COMPLETED)
-        rc = 0; /* a job that was stopped has none */
+        rc = 0; /* a cancelled job has no report */
     tp_buffer_clear(&text);
     if (status->state == TP_JOB_COMPLETED)
         return rc < 0 ? tp_report_failed(o, &err) : tp_report_flush();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Commands that can run as jobs: their options, and the run. */
+/* Commands that can run as jobs: their options, and running them. */
 #ifndef TP_CLI_JOB_H
 #define TP_CLI_JOB_H
 
@@ -17,27 +17,26 @@ enum { TP_OPT_JOB = 300, TP_OPT_DETACH };
     }
 
 #define TP_JOB_ABOUT                                                                               \
-    "With --job the arguments are DIR MODEL or DIR/MODEL, and keys. The daemon of a mount of "     \
-    "DIR\n"                                                                                        \
-    "runs the job, or this process where there is none; a record is kept in DIR/.tenpak/jobs.\n"   \
+    "With --job the arguments are DIR MODEL or DIR/MODEL, and keys. The daemon of a mount of\n"    \
+    "DIR runs the job; without one this process does. A record is kept in DIR/.tenpak/jobs.\n"     \
     "tenpak.conf has the defaults of the keys:\n"
 
-/* What options say, as KEY=VALUE. */
+/* The values of options, as KEY=VALUE. */
 struct tp_job_words {
     char *list[16];
     int n;
     bool failed; /* a word is missing for lack of memory */
 };
-/* Of a key that is added twice the last value counts. */
+/* If a key is added twice, the last value counts. */
 void tp_job_words_add(struct tp_job_words *words, const char *key, const char *value);
 void tp_job_words_clear(struct tp_job_words *words);
-/* The request of WORDS and of N more words. */
+/* Make the request of WORDS and N more words. */
 int tp_job_words_read(const struct tp_job_words *words, char *const *more, int n, enum tp_verb verb,
                       const char *model, struct tp_request *out, struct tp_error *err);
 
 /*
- * Runs VERB as a job by WORDS and by the arguments, waits for it unless DETACH, and prints its
- * report; the exit code.
+ * Run VERB as a job with WORDS and the arguments. Unless DETACH, wait for it and print its report.
+ * Returns the exit code.
  */
 int tp_job_run(struct tp_options *options, enum tp_verb verb, struct tp_job_words *words,
                bool detach);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Using the control files of the daemon that owns a directory, or working without a daemon. */
+/* Using jobs through the control files of the daemon that owns a directory, or without a daemon. */
 #include <config.h>
 
 #include <errno.h>
@@ -59,7 +59,7 @@ void tp_reach_close(struct tp_reach *reach)
     *reach = (struct tp_reach){0};
 }
 
-/* The reply to a command, read from the descriptor that wrote it. */
+/* Read the reply to a command from the descriptor that wrote it. */
 static int read_reply(int fd, char id[TP_JOB_ID_MAX], int refused, struct tp_error *err)
 {
     char text[8192];
@@ -83,7 +83,7 @@ static int read_reply(int fd, char id[TP_JOB_ID_MAX], int refused, struct tp_err
     return rc;
 }
 
-/* -ENXIO: there is no daemon after all. */
+/* -ENXIO: there is no daemon any more. */
 static int command(const struct tp_reach *reach, const char *verb, const char *text, size_t len,
                    char id[TP_JOB_ID_MAX], struct tp_error *err)
 {
@@ -152,7 +152,7 @@ int tp_reach_status(struct tp_reach *reach, const char *id, struct tp_job_status
         rc = tp_job_status_read(json, out, NULL);
     tp_json_free(json);
     tp_buffer_clear(&text);
-    /* The mount may have gone meanwhile: the record has the outcome of the job. */
+    /* If the mount has ended meanwhile, the record has the outcome. */
     return rc == 0 ? 0 : tp_jobs_get(reach->jobs, id, out, err);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tenpak jobs, cancel: what jobs a directory has had and has, and ending one. */
+/* tenpak jobs, cancel: listing the jobs of a directory, and ending one. */
 #include <config.h>
 
 #include <errno.h>
@@ -63,7 +63,7 @@ static int run_jobs(struct tp_options *o)
     return code;
 }
 
-/* Cancelling is asked for; what the job made of it is to be seen when it has ended. */
+/* A cancellation is a request only: wait for the end of the job. */
 static int wait_for_end(struct tp_reach *reach, const char *id, struct tp_job_status *status,
                         struct tp_error *err)
 {
@@ -108,9 +108,9 @@ const struct tp_command tp_command_jobs = {
     .name = "jobs",
     .args = "[OPTION...] DIR",
     .summary = "List the jobs of a directory, the newest first.",
-    .about = "Those that run, that wait, and that have ended, as long as DIR/.tenpak/tenpak.conf "
-             "keeps their\n"
-             "records. A mount point is taken for its directory.",
+    .about =
+        "Running, waiting and finished jobs are listed, as long as DIR/.tenpak/tenpak.conf keeps\n"
+        "their records. DIR may also be a mount point.",
     .examples = "  tenpak jobs models\n"
                 "  tenpak jobs --json models | jq '.jobs[] | select(.state == \"failed\")'\n",
     .with = TP_WITH_JSON,
@@ -122,7 +122,7 @@ const struct tp_command tp_command_jobs = {
 const struct tp_command tp_command_cancel = {
     .name = "cancel",
     .args = "[OPTION...] DIR JOB",
-    .summary = "End a job; its model stays as it was.",
+    .summary = "Cancel a job; its model is unchanged.",
     .examples = "  tenpak cancel models 20260203-040506-1\n",
     .with = TP_WITH_QUIET,
     .min_args = 2,

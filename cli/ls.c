@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tenpak ls: the models of a directory, and what packing them saves. */
+/* tenpak ls: lists the models of a directory, and what packing saves. */
 #include <config.h>
 
 #include <errno.h>
@@ -19,16 +19,13 @@
 struct row {
     const char *name;
     enum tp_model_kind kind;
-    char base[256]; /* "" for none */
+    char base[256]; /* "" if none */
     bool base_absent;
     uint64_t logical, stored;
     struct tp_error err; /* code 0: it could be read */
 };
 
-/*
- * A base by the name that it has here; else by the one that it had when this was packed, in
- * brackets.
- */
+/* The name of the base here or, if it is absent, its name when this was packed, in brackets. */
 static void name_base(struct tp_pack *pack, struct row *row)
 {
     const struct tp_index *index = tp_pack_index(pack);

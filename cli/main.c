@@ -37,7 +37,7 @@ const struct tp_command *tp_command_find(const char *name)
     return NULL;
 }
 
-/* Whether commands begin with WORD and a blank, as "delta estimate" does. */
+/* Whether WORD begins commands of two words, as "delta" does. */
 static bool is_group(const char *word)
 {
     const struct tp_command *command;
@@ -82,7 +82,7 @@ static int run_group(const char *group, int argc, char **argv)
     return command ? run_command(command, argc - 1, argv + 1) : unknown_command(name);
 }
 
-/* The process of a job, started by this program itself: not listed, not in the manual. */
+/* The process of a job, started by this program itself; not listed and not in the manual. */
 static int run_job(int argc, char **argv)
 {
     if (argc < 3)
@@ -99,8 +99,8 @@ static void list_names(void)
 }
 
 /*
- * Opens those of descriptors 0 to 2 that the caller closed, in the wrong direction: files opened
- * later must not receive messages, and writing to a closed standard output must fail.
+ * Open those of descriptors 0 to 2 that the caller has closed, with the wrong direction: files that
+ * are opened later must not get messages, and writing to a closed standard output must fail.
  */
 static bool open_standard_streams(void)
 {
@@ -114,7 +114,7 @@ int main(int argc, char **argv)
 {
     if (!open_standard_streams())
         return TP_EXIT_FAILURE;
-    /* A reader that closes the pipe (head) must not kill the process in the middle of a job. */
+    /* A reader that closes a pipe (head) must not kill the process during a job. */
     signal(SIGPIPE, SIG_IGN);
     if (argc < 2) {
         fputs("usage: tenpak COMMAND [OPTION...] [ARGUMENT...]\ntry 'tenpak help'\n", stderr);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The line that moves: how far, how fast, how long still; and signals that ask a long operation to
- * stop.
+ * The progress line with percentage, rate and remaining time, and signals that stop a long
+ * operation.
  */
 #include <config.h>
 
@@ -22,9 +22,9 @@
 static struct {
     atomic_int cancel;
     pthread_mutex_t lock;
-    bool shown; /* the line is on the terminal now */
+    bool shown; /* the line is on the terminal */
     bool visible;
-    double every; /* seconds between two lines */
+    double every; /* seconds between updates */
     double began, last;
     char stage[32];
     struct tp_progress progress;
@@ -32,7 +32,7 @@ static struct {
 
 static void on_signal(int sig)
 {
-    /* SA_RESETHAND: the next one has its usual effect. */
+    /* SA_RESETHAND: the next signal has its default effect. */
     (void)sig;
     atomic_store(&meter.cancel, 1);
 }

@@ -7,13 +7,15 @@
 
 #include "base/progress.h"
 
-/* SIGINT, SIGTERM and SIGHUP ask the operation to stop; a second one ends the program at once. The
- * operation's progress is shown when standard error is a terminal and QUIET is not. For one
- * operation at a time. */
+/*
+ * SIGINT, SIGTERM and SIGHUP ask the operation to stop; a second signal ends the program at once.
+ * Progress is shown if standard error is a terminal and QUIET is false. For one operation at a
+ * time.
+ */
 const struct tp_progress *tp_meter_start(bool quiet);
 /* Clear the line. */
 void tp_meter_stop(void);
-/* A line on standard error that does not mix with the meter's; nothing when quiet. */
+/* Print a line on standard error without disturbing the progress line; nothing if quiet. */
 void tp_meter_note(void *unused, const char *line);
 
 #endif

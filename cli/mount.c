@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * tenpak mount: a directory of models, shown at a mount point; in the background once it answers.
- */
+/* tenpak mount: shows a directory of models at a mount point, and continues in the background. */
 #include <config.h>
 
 #include <errno.h>
@@ -9,6 +7,7 @@
 #include <grp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/buffer.h"
 #include "base/log.h"
 #include "base/size.h"
 #include "cli/options.h"
@@ -26,7 +26,7 @@
 #include "fs/daemon.h"
 #include "fs/mount.h"
 
-/* That a daemon whose starter is interrupted takes to end, at most; a slower one ends later. */
+/* Maximal time to wait for the end of a daemon whose starter is interrupted. */
 enum { END_SECONDS = 5 };
 
 static const struct tp_option options[] = {
@@ -35,16 +35,16 @@ static const struct tp_option options[] = {
     {0, NULL, NULL, NULL},
 };
 
-/* What the daemon reports to its starter: the outcome, once. */
+/* What the daemon reports to its starter, once. */
 struct outcome {
-    int code; /* 0: the mount answers; else a negative errno */
+    int code; /* 0: the mount answers; otherwise a negative errno */
     char message[TP_ERROR_MAX];
 };
 
 struct daemon {
     struct tp_mount_options mount;
     bool quiet, foreground;
-    int pipe; /* to the parent, -1: in the foreground, or told */
+    int pipe; /* to the parent; -1: in the foreground, or already reported */
 };
 
 static bool replace_value(const char **text, const char *value)
@@ -61,7 +61,7 @@ static bool is_one_of(const char *text, const char *const *words)
     return *words != NULL;
 }
 
-/* What fstab and mount(8) say to others than us. */
+/* Options of fstab and mount(8) that are meant for other programs. */
 static bool is_for_others(const char *text, const char *value)
 {
     static const char *const words[] = {"auto",
@@ -98,7 +98,7 @@ static bool is_for_others(const char *text, const char *value)
            (value && (!strcmp(text, "comment") || !strcmp(text, "user")));
 }
 
-/* What the kernel does for any file system. */
+/* Options that the kernel handles for all file systems. */
 static bool is_flag(const char *text)
 {
     static const char *const words[] = {"suid",       "nosuid", "dev",     "nodev",
@@ -109,15 +109,15 @@ static bool is_flag(const char *text)
 
 static bool add_flag(const char **flags, const char *flag)
 {
-    char *all = NULL;
-    if (asprintf(&all, "%s%s%s", *flags ? *flags : "", *flags ? "," : "", flag) < 0)
+    char *all = tp_format("%s%s%s", *flags ? *flags : "", *flags ? "," : "", flag);
+    if (!all)
         return false;
     free((char *)*flags);
     *flags = all;
     return true;
 }
 
-/* A group by its number or its name. */
+/* Read a group, given by its number or name. */
 static bool read_group(struct tp_options *o, const char *value, struct tp_mount_options *mount)
 {
     const struct group *group;
@@ -149,7 +149,7 @@ static bool read_control(struct tp_options *o, const char *value, struct tp_moun
     return true;
 }
 
-/* A number as the value of the mount option NAME. */
+/* Read a number as the value of the mount option NAME. */
 static bool read_number(struct tp_options *o, char *value, const char *name, uint64_t max,
                         unsigned *out)
 {
@@ -162,68 +162,100 @@ static bool read_number(struct tp_options *o, char *value, const char *name, uin
     return good;
 }
 
-/* What is none of the others: perhaps a word with a value that it does not take, or without one. */
-static void refuse_option(struct tp_options *o, const char *text, const char *value)
+static bool read_cache(struct tp_options *o, const char *value, struct tp_mount_options *mount)
 {
-    static const char *const alone[] = {"allow_other", "debug", "ro", "rw", NULL};
-    static const char *const valued[] = {"cache", "hot",     "hot_dir",     "pin", "threads",
-                                         "jobs",  "control", "control_gid", NULL};
+    bool good = !tp_size_parse(value, &mount->cache_bytes) && mount->cache_bytes >= 1u << 20;
+
+    if (!good)
+        tp_options_bad(o, "mount: cache=SIZE is at least 1M, such as 512M or 2GiB, not '%s'",
+                       value);
+    return good;
+}
+
+static bool read_hot(struct tp_options *o, const char *value, struct tp_mount_options *mount)
+{
+    bool good = !tp_size_parse(value, &mount->hot_bytes);
+
+    if (!good)
+        tp_options_bad(o, "mount: hot=SIZE is a size, such as 8GiB, or 0, not '%s'", value);
+    return good;
+}
+
+#define MEMBER(name) offsetof(struct tp_mount_options, name)
+
+static const struct mount_word {
+    const char *name;
+    enum { SETS, CLEARS, COUNT, TEXT, PARSED } kind; /* the first two take no value */
+    size_t member;
+    unsigned max; /* of a COUNT */
+    bool (*read)(struct tp_options *o, const char *value, struct tp_mount_options *mount);
+} mount_words[] = {
+    {"allow_other", SETS, MEMBER(allow_other), 0, NULL},
+    {"debug", SETS, MEMBER(debug), 0, NULL},
+    {"ro", SETS, MEMBER(read_only), 0, NULL},
+    {"rw", CLEARS, MEMBER(read_only), 0, NULL},
+    {"threads", COUNT, MEMBER(threads), 1024, NULL},
+    {"jobs", COUNT, MEMBER(jobs), 64, NULL},
+    {"hot_dir", TEXT, MEMBER(hot_dir), 0, NULL},
+    {"pin", TEXT, MEMBER(pins), 0, NULL},
+    {"cache", PARSED, 0, 0, read_cache},
+    {"hot", PARSED, 0, 0, read_hot},
+    {"control", PARSED, 0, 0, read_control},
+    {"control_gid", PARSED, 0, 0, read_group},
+};
+
+static const struct mount_word *find_word(const char *text)
+{
+    for (size_t i = 0; i < sizeof mount_words / sizeof mount_words[0]; i++)
+        if (!strcmp(mount_words[i].name, text))
+            return &mount_words[i];
+    return NULL;
+}
+
+static bool refuse_option(struct tp_options *o, const char *text, const char *value)
+{
+    const struct mount_word *word = find_word(text);
 
     if (!strcmp(text, "remount"))
         tp_options_bad(
             o, "mount: a mount cannot be changed: unmount it, and mount it with other options");
-    else if (value && (is_one_of(text, alone) || is_flag(text)))
+    else if (value && (is_flag(text) || (word && word->kind <= CLEARS)))
         tp_options_bad(o, "mount: the mount option '%s' takes no value", text);
-    else if (is_one_of(text, valued))
+    else if (word)
         tp_options_bad(o, "mount: the mount option '%s' needs a value, %s=...", text, text);
     else
         tp_options_bad(o, "mount: unknown mount option '%s'", text);
+    return false;
 }
 
 static bool mount_option(struct tp_options *o, struct tp_mount_options *mount, char *text)
 {
     char *value = strchr(text, '=');
-    bool good = true;
+    const struct mount_word *word;
+    void *member;
 
     if (value)
         *value++ = '\0';
-    if (!strcmp(text, "allow_other") && !value) {
-        mount->allow_other = true;
-    } else if (!strcmp(text, "debug") && !value) {
-        mount->debug = true;
-    } else if ((!strcmp(text, "ro") || !strcmp(text, "rw")) && !value) {
-        mount->read_only = !strcmp(text, "ro");
-    } else if (is_for_others(text, value)) {
-        good = true;
-    } else if (is_flag(text) && !value) {
-        good = add_flag(&mount->flags, text);
-    } else if (!strcmp(text, "cache") && value) {
-        if (tp_size_parse(value, &mount->cache_bytes) || mount->cache_bytes < (1u << 20)) {
-            tp_options_bad(o, "mount: cache=SIZE is at least 1M, such as 512M or 2GiB, not '%s'",
-                           value);
-            good = false;
-        }
-    } else if (!strcmp(text, "hot") && value) {
-        good = tp_size_parse(value, &mount->hot_bytes) == 0;
-        if (!good)
-            tp_options_bad(o, "mount: hot=SIZE is a size, such as 8GiB, or 0, not '%s'", value);
-    } else if (!strcmp(text, "hot_dir") && value && *value) {
-        good = replace_value(&mount->hot_dir, value);
-    } else if (!strcmp(text, "pin") && value && *value) {
-        good = replace_value(&mount->pins, value);
-    } else if (!strcmp(text, "threads") && value) {
-        good = read_number(o, value, "threads", 1024, &mount->threads);
-    } else if (!strcmp(text, "jobs") && value) {
-        good = read_number(o, value, "jobs", 64, &mount->jobs);
-    } else if (!strcmp(text, "control") && value) {
-        good = read_control(o, value, mount);
-    } else if (!strcmp(text, "control_gid") && value) {
-        good = read_group(o, value, mount);
-    } else {
-        refuse_option(o, text, value);
-        good = false;
+    if (is_for_others(text, value))
+        return true;
+    if (is_flag(text) && !value)
+        return add_flag(&mount->flags, text);
+    word = find_word(text);
+    if (!word || (word->kind <= CLEARS) != !value || (word->kind == TEXT && !*value))
+        return refuse_option(o, text, value);
+    member = (char *)mount + word->member;
+    switch (word->kind) {
+    case SETS:
+    case CLEARS:
+        *(bool *)member = word->kind == SETS;
+        return true;
+    case COUNT:
+        return read_number(o, value, word->name, word->max, member);
+    case TEXT:
+        return replace_value(member, value);
+    default:
+        return word->read(o, value, mount);
     }
-    return good;
 }
 
 static bool mount_options(struct tp_options *o, struct tp_mount_options *mount)
@@ -257,7 +289,7 @@ static void notify_parent(struct daemon *d, int code, const char *message)
     if (d->pipe < 0)
         return;
     snprintf(outcome.message, sizeof outcome.message, "%s", message);
-    /* Less than PIPE_BUF: it arrives whole. */
+    /* Less than PIPE_BUF, so it is written as a whole. */
     if (write(d->pipe, &outcome, sizeof outcome) != (ssize_t)sizeof outcome)
         tp_log(TP_LOG_WARNING, "cannot tell the mount's starter: %s", strerror(errno));
     close(d->pipe);
@@ -265,8 +297,8 @@ static void notify_parent(struct daemon *d, int code, const char *message)
 }
 
 /*
- * Called by the mount when it answers: from here on a daemon has no terminal and no directory of
- * its own.
+ * Called by the mount when it answers. From here on a daemon has no terminal and no working
+ * directory.
  */
 static void report_ready(void *arg, const struct tp_mount_ready *status)
 {
@@ -277,7 +309,7 @@ static void report_ready(void *arg, const struct tp_mount_ready *status)
                  "hint: could be faster: %s; 'tenpak doctor %s' shows what to do", status->slow,
                  tp_report_name(status->mountpoint));
     if (d->foreground) {
-        /* In one write, for a reader that waits for the first line and looks for the other. */
+        /* One write, for readers that wait for the first line only. */
         if (!d->quiet)
             fprintf(stderr, "tenpak: '%s' is mounted at '%s'\n%s%s", tp_report_name(status->dir),
                     tp_report_name(status->mountpoint), text, text[0] ? "\n" : "");
@@ -475,10 +507,10 @@ const struct tp_command tp_command_mount = {
     .name = "mount",
     .args = "[OPTION...] DIR MNT",
     .summary = "Show a directory of models at a mount point.",
-    .about = "Packs show as ordinary, read-only model directories, decoded when they are read; "
-             "plain directories\n"
-             "show as they are and can be written to. Returns when the mount answers; 'tenpak "
-             "umount MNT' ends it.",
+    .about = "Packs appear as read-only model directories, decoded when they are read. Plain "
+             "directories\n"
+             "appear unchanged and are writable. The command returns when the mount answers;\n"
+             "'tenpak umount MNT' ends the mount.",
     .examples = "  tenpak mount models /mnt/models\n"
                 "  tenpak mount -o cache=4G,allow_other models /mnt/models\n"
                 "  tenpak mount -f models /mnt/models        # in a container, or under systemd\n",

@@ -61,7 +61,7 @@ static int check_same(const char *root, const char *dir, struct tp_error *err)
  */
 static int resolve_path(const char *full, char **out, struct tp_error *err)
 {
-    char *root = strdup(full), *dir = NULL;
+    tp_autofree char *root = strdup(full), *dir = NULL;
     int rc = root ? 0 : tp_oom(err);
 
     *out = NULL;
@@ -71,15 +71,13 @@ static int resolve_path(const char *full, char **out, struct tp_error *err)
         rc = check_same(root, dir, err);
     if (rc == 0 && dir && asprintf(out, "%s%s", dir, full + strlen(root)) < 0)
         rc = tp_oom(err);
-    free(root);
-    free(dir);
     return rc;
 }
 
 /* What does not exist, or is a link, lies where its directory lies. */
 static int by_parent(const char *path, char **out, struct tp_error *err)
 {
-    char *parent = tp_path_parent(path), *full = NULL, *dir = NULL;
+    tp_autofree char *parent = tp_path_parent(path), *full = NULL, *dir = NULL;
     int rc = parent ? 0 : tp_oom(err);
 
     *out = NULL;
@@ -87,9 +85,6 @@ static int by_parent(const char *path, char **out, struct tp_error *err)
         rc = resolve_path(full, &dir, err);
     if (rc == 0 && dir && !(*out = tp_path_join(dir, tp_path_name(path), "")))
         rc = tp_oom(err);
-    free(parent);
-    free(full);
-    free(dir);
     return rc;
 }
 

@@ -299,9 +299,8 @@ const struct tp_command tp_command_pack = {
     .summary = "Replace a model directory by its pack.",
     .about =
         "The pack, DIR/MODEL.tnpk, is written beside the directory, read back and compared with\n"
-        "hashes of all that was read; only then the directory is removed. A base that is found, "
-        "or named, and\n"
-        "is still a plain directory is packed first, with -o beside FILE.\n" TP_JOB_ABOUT
+        "hashes of the original. Only then the directory is removed. If the base, found or named,\n"
+        "is a plain directory, it is packed first, with -o beside FILE.\n" TP_JOB_ABOUT
         "base=auto|none|MODEL codec=auto|CODEC zstd_level=N keep=yes|no\n"
         "dereference=yes|no lease=yes|no threads=N memory=SIZE nice=N io=idle|normal id=KEY",
     .examples = "  tenpak pack models/my-finetune\n"
@@ -320,11 +319,11 @@ const struct tp_command tp_command_estimate = {
     .name = "estimate",
     .args = "[OPTION...] DIR/MODEL",
     .summary = "Estimate from samples what packing a model would save.",
-    .about = "Chunks drawn evenly from the model are coded, and nothing is written. The interval "
-             "is that of\n"
-             "their spread. MODEL may be a pack.\n" TP_JOB_ABOUT
-             "base=auto|none|MODEL dereference=yes|no threads=N memory=SIZE nice=N io=idle|normal "
-             "id=KEY",
+    .about =
+        "Chunks drawn evenly from the model are coded, and nothing is written. The interval shows\n"
+        "their spread. MODEL may be a pack.\n" TP_JOB_ABOUT
+        "base=auto|none|MODEL dereference=yes|no threads=N memory=SIZE nice=N io=idle|normal "
+        "id=KEY",
     .examples = "  tenpak estimate models/my-finetune\n"
                 "  tenpak estimate --json --base=llama-3.2-1b models/my-finetune | jq .ratio\n"
                 "  tenpak estimate --job models my-finetune\n",

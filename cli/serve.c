@@ -70,10 +70,12 @@ static int run_serve(struct tp_options *o)
 const struct tp_command tp_command_serve = {
     .name = "serve",
     .args = "[OPTION...] DIR",
-    .summary = "Answer requests for jobs over HTTP, on this machine only unless told otherwise.",
-    .about = "Prints its address and where its token is, and serves until it is interrupted. Jobs "
-             "that run then end.\n"
-             "GET /openapi.json describes what it answers to. TLS is for a proxy to add.",
+    .summary = "Answer requests for jobs over HTTP, by default for this machine only.",
+    .about =
+        "Prints the address and the path of the token, and serves until it is interrupted. "
+        "Running\n"
+        "jobs are then cancelled. GET /openapi.json describes the requests. There is no TLS: use\n"
+        "a proxy.",
     .examples = "  tenpak serve models &\n"
                 "  curl -H \"Authorization: Bearer $(cat models/.tenpak/token)\" "
                 "http://127.0.0.1:8765/jobs\n",

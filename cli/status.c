@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tenpak status: what is in effect in a running mount, as its daemon tells it. */
+/* tenpak status: shows the settings in effect in a mount. */
 #include <config.h>
 
 #include <inttypes.h>
@@ -121,8 +121,9 @@ static int run_status(struct tp_options *o)
 const struct tp_command tp_command_status = {
     .name = "status",
     .args = "[OPTION...] MNT",
-    .summary = "Show what is in effect in a mount.",
-    .about = "Cache, decoding, read-ahead, passthrough or why not, as the mount's daemon tells it.",
+    .summary = "Show the settings in effect in a mount.",
+    .about =
+        "The daemon reports the cache, decoding, read-ahead, and passthrough or why it is off.",
     .examples = "  tenpak status /mnt/models\n"
                 "  tenpak status --json /mnt/models | jq .cache.hits\n",
     .with = TP_WITH_JSON,

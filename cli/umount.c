@@ -143,7 +143,7 @@ const struct tp_command tp_command_umount = {
     .args = "[OPTION...] MNT",
     .summary = "End a mount.",
     .about =
-        "A mount in use is not ended: the processes that use it are told, and the exit code is 11.",
+        "If the mount is in use, the processes that use it are printed, and the exit code is 11.",
     .examples = "  tenpak umount /mnt/models\n"
                 "  tenpak umount --lazy /mnt/models\n",
     .options = options,

@@ -58,11 +58,12 @@ static int run_unpack(struct tp_options *o)
     if (opt < 0)
         return o->exit;
     if (output && keep)
-        return tp_options_bad(o, "unpack: -o leaves the pack: --keep is for unpacking in place");
+        return tp_options_bad(o,
+                              "unpack: -o and --keep exclude each other: -o always keeps the pack");
     if (output && as_job)
-        return tp_options_bad(o, "unpack: a job writes beside the pack: -o is for the foreground");
+        return tp_options_bad(o, "unpack: a job cannot write elsewhere: omit -o or --job");
     if (!as_job && o->argc > 1)
-        return tp_options_bad(o, "unpack: one pack at a time; DIR MODEL is for --job");
+        return tp_options_bad(o, "unpack: only one pack; use --job for DIR MODEL");
     if (keep)
         tp_job_words_add(&words, "keep", "yes");
     code =
@@ -74,12 +75,11 @@ static int run_unpack(struct tp_options *o)
 const struct tp_command tp_command_unpack = {
     .name = "unpack",
     .args = "[OPTION...] PACK",
-    .summary = "Write the model of a pack out as a plain directory.",
-    .about = "Without -o, the directory takes the pack's place when every file has been checked, "
-             "and the pack\n"
-             "is removed. A pack that others need as their base is not: that is refused, with a "
-             "list of them.\n" TP_JOB_ABOUT "keep=yes|no threads=N memory=SIZE nice=N "
-             "io=idle|normal id=KEY",
+    .summary = "Write the model of a pack as a plain directory.",
+    .about =
+        "Without -o, the directory replaces the pack after every file was checked. A pack that\n"
+        "other packs need as their base is refused, and the other packs are listed.\n" TP_JOB_ABOUT
+        "keep=yes|no threads=N memory=SIZE nice=N io=idle|normal id=KEY",
     .examples = "  tenpak unpack models/my-finetune.tnpk\n"
                 "  tenpak unpack -o /tmp/my-finetune models/my-finetune.tnpk\n"
                 "  tenpak unpack --job models my-finetune\n",

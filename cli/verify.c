@@ -23,14 +23,14 @@ struct verifying {
     int code;
 };
 
-static void print_finding(void *arg, const char *story)
+static void print_finding(void *arg, const char *message)
 {
     struct verifying *v = arg;
     char line[TP_ERROR_MAX + 16];
 
     if (v->options->json)
         return;
-    snprintf(line, sizeof line, "tenpak: %s", story);
+    snprintf(line, sizeof line, "tenpak: %s", message);
     tp_meter_note(NULL, line);
 }
 
@@ -161,12 +161,13 @@ static int run_verify(struct tp_options *o)
 const struct tp_command tp_command_verify = {
     .name = "verify",
     .args = "[OPTION...] PACK|DIR...",
-    .summary = "Check every byte of packs against their hashes.",
-    .about = "Every chunk is read from disk, checked and decoded, and every file's SHA-256 "
-             "compared. A directory\n"
-             "means all its packs. The exit code is 4 when something is damaged.\n" TP_JOB_ABOUT
-             "threads=N memory=SIZE nice=N io=idle|normal id=KEY. Without MODEL all packs are "
-             "verified.",
+    .summary = "Check every byte of packs.",
+    .about =
+        "Every chunk is read from disk, checked and decoded, and the SHA-256 of every file is\n"
+        "compared. For a directory, all its packs are verified. The exit code is 4 if something\n"
+        "is damaged.\n" TP_JOB_ABOUT
+        "threads=N memory=SIZE nice=N io=idle|normal id=KEY. Without MODEL all packs are "
+        "verified.",
     .examples = "  tenpak verify models\n"
                 "  tenpak verify models/my-finetune.tnpk\n"
                 "  tenpak verify --job models my-finetune io=idle\n",

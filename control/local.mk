@@ -27,15 +27,14 @@ control_libtp_control_la_SOURCES += \
 
 # jobs and their records
 control_libtp_control_la_SOURCES += \
-	control/jobs/auto.c \
+	control/jobs/auto_compress.c \
+	control/jobs/child.c \
 	control/jobs/finish.c \
 	control/jobs/impl.h \
-	control/jobs/job.c \
 	control/jobs/jobs.c control/jobs/jobs.h \
 	control/jobs/owner.c \
 	control/jobs/progress.c control/jobs/progress.h \
 	control/jobs/record.c control/jobs/record.h \
-	control/jobs/report.c control/jobs/report.h \
 	control/jobs/spawn.c \
 	control/jobs/status.c \
 	control/jobs/submit.c \

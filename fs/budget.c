@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The mount within its cgroups. Cache and hot files have at most a quarter of the limit each, jobs
- * another (base/memory.h). What is left is for indexes, nodes and documents: there an allocation
- * fails, which is an error of one request, where the kernel would kill the daemon.
+ * Keeping the mount within its cgroups. The cache and hot files get at most a quarter of the limit
+ * each, jobs another quarter (base/memory.h). The rest is for indexes, nodes and documents: there
+ * an allocation fails, which is an error of one request, where the kernel would kill the daemon.
  */
 #include <config.h>
 
@@ -23,7 +23,7 @@
 #define THREAD_BYTES ((uint64_t)8 << 20)
 #define RAMFS_MAGIC 0x858458f6u
 
-/* Whether hot files are memory. */
+/* Whether hot files are in memory. */
 static bool hot_is_memory(const struct tp_mount_options *options)
 {
     struct statfs st;
@@ -36,7 +36,7 @@ static bool hot_is_memory(const struct tp_mount_options *options)
            ((unsigned)st.f_type == TMPFS_MAGIC || (unsigned)st.f_type == RAMFS_MAGIC);
 }
 
-/* 0 stands for the default, which fits. */
+/* 0 means the default, which fits. */
 static void cut_budget(const char *what, uint64_t *bytes, uint64_t most)
 {
     char asked[TP_SIZE_TEXT], given[TP_SIZE_TEXT];
@@ -52,14 +52,14 @@ void tp_budget_cut_options(struct tp_mount_options *options)
 {
     uint64_t limit = tp_memory_cgroups();
 
-    /* Stacks count against every limit, also one that the starter of the daemon has set. */
+    /* Stacks count against every limit, also against one that the daemon was started with. */
     tp_memory_shrink_stacks();
     if (limit == UINT64_MAX)
         return;
     if (hot_is_memory(options))
         cut_budget("hot", &options->hot_bytes, limit / 4);
     cut_budget("cache", &options->cache_bytes, limit / 4);
-    /* Each has a part of the cache for itself, and buffers beside it. */
+    /* Each thread has a part of the cache, and buffers. */
     unsigned most = (unsigned)(limit / 4 / THREAD_BYTES);
     unsigned threads = options->threads ? options->threads : tp_cpu_count();
     if (threads > most)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a mount takes of the memory that its cgroups allow. */
+/* Keeping a mount within the memory that its cgroups allow. */
 #ifndef TP_FS_BUDGET_H
 #define TP_FS_BUDGET_H
 
@@ -9,16 +9,18 @@
 
 struct tp_fs;
 
-/* Cut what OPTIONS give to the cache, to hot files in memory and to threads, so that the mount fits
- * into its cgroups. The operator is told. */
+/*
+ * Reduce the cache, the hot files in memory and the threads of OPTIONS so that the mount fits into
+ * its cgroups. Reductions are logged.
+ */
 void tp_budget_cut_options(struct tp_mount_options *options);
 
-/* Bytes that the cache may grow to. */
+/* The maximal size of the cache, in bytes. */
 uint64_t tp_budget_cache_most(void);
 
 /*
- * Before a pack is opened: keep the process within its cgroups. Their limits are read again once a
- * second at most, since they may change.
+ * Called before a pack is opened: keep the process within its cgroups. Their limits may change, so
+ * they are read again, at most once a second.
  */
 void tp_budget_keep(struct tp_fs *fs);
 

@@ -5,7 +5,7 @@
 
 #define TP_MAX_READ (1u << 20)
 
-/* This thread's own buffer, of TP_MAX_READ bytes; NULL: out of memory. */
+/* The calling thread's buffer of TP_MAX_READ bytes; NULL: out of memory. */
 void *tp_thread_buffer(void);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The daemon of a mount, found without a request to it: the process that has its connection open.
+ * Finding the daemon of a mount without a request to it: the process that has its connection open.
  */
 #include <config.h>
 
@@ -19,7 +19,10 @@
 
 #include "fs/kernel.h"
 
-/* Linux says so since 6.16; before, no process is found. */
+/*
+ * The kernel shows the connection of a descriptor since Linux 6.16. With older kernels no process
+ * is found.
+ */
 static bool has_connection(const char *pid, const char *fd, unsigned number)
 {
     static const char key[] = "fuse_connection:";

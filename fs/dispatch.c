@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Requests of the kernel: the node is found, its operation is called, the result is the reply. */
+/* Dispatching requests: find the node, call its operation, reply with the result. */
 #include <config.h>
 
 #include "fs/dispatch.h"
@@ -16,7 +16,7 @@
 #include "fs/relocated.h"
 #include "fs/watch.h"
 
-/* The largest attribute and list of names that the kernel takes. */
+/* The kernel's limit for an attribute and for a list of names. */
 #define XATTR_MAX 65536u
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
@@ -30,8 +30,10 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
                             FUSE_CAP_ASYNC_DIO | FUSE_CAP_DONT_MASK;
 
     conn->want = (conn->want & ~unwanted) | (wanted & conn->capable);
-    /* A daemon of root that serves other users must not grant what the access list of a file
-     * denies. Any other daemon is subject to the lists itself. */
+    /*
+     * A daemon of root that serves other users must enforce the access lists of files. For other
+     * daemons the kernel enforces them.
+     */
     if (fs->options->allow_other && geteuid() == 0)
         conn->want |= FUSE_CAP_POSIX_ACL & conn->capable;
     fs->lists = conn->want & FUSE_CAP_POSIX_ACL;
@@ -40,7 +42,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     tp_passthrough_init(&fs->passthrough, conn, tp_promote_is_stacked(fs));
     pthread_mutex_unlock(&fs->lock);
     conn->max_read = TP_MAX_READ;
-    conn->max_write = TP_MAX_READ; /* sets the pages of a request, of reads too */
+    conn->max_write = TP_MAX_READ; /* also sets the number of pages of a request, including reads */
     conn->max_readahead = TP_READ_AHEAD_KB * 1024u;
     conn->max_background = TP_MAX_BACKGROUND;
     conn->congestion_threshold = TP_CONGESTION;
@@ -86,7 +88,7 @@ static void reply_attr(fuse_req_t req, int rc, struct tp_node *node)
         fuse_reply_attr(req, &st, timeout);
 }
 
-/* A value of LEN bytes, for which the caller has SIZE; a SIZE of 0 asks for LEN. */
+/* Reply with a value of LEN bytes to a caller with space for SIZE; a SIZE of 0 asks for LEN. */
 static void reply_xattr(fuse_req_t req, int rc, const void *value, size_t len, size_t size)
 {
     if (rc != 0)
@@ -125,7 +127,7 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
     fuse_reply_none(req);
 }
 
-/* NAME of NULL: without a name. */
+/* NAME is NULL for a file without a name. */
 static void create_and_open(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                             struct fuse_file_info *fi)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The requests of the kernel, each handed to an operation of its node. */
+/* Dispatching requests of the kernel to the operations of nodes. */
 #ifndef TP_FS_DISPATCH_H
 #define TP_FS_DISPATCH_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The state of a mount: opened and closed, and messages to its operator. */
+/* Opening and closing the state of a mount, and messages to its operator. */
 #include <config.h>
 
 #include "fs/fs.h"
@@ -25,7 +25,7 @@
 #include "fs/watch.h"
 #include "store/names.h"
 
-/* Seconds for which the same message is not logged again. */
+/* Seconds for which a message is not repeated. */
 enum { REPEAT_SECONDS = 60 };
 
 static void log_nested(void *arg, const char *name, size_t packs)
@@ -73,7 +73,7 @@ int tp_fs_open(struct tp_fs *fs, const struct tp_mount_options *options, struct 
     return tp_promote_create(fs, options, err);
 }
 
-/* What the engine did, and whether all of its blocks were given back. */
+/* Log the work of the engine, and whether all of its blocks were released. */
 static void log_work(struct tp_fs *fs)
 {
     struct tp_engine_stats stats;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The state of a mount, which all parts of fs/ share. Kinds of nodes have headers of their own:
- * fs/plain/plain.h, fs/packed/packed.h, fs/control/control.h.
+ * The state of a mount, shared by all of fs/. Each kind of nodes has a header: fs/plain/plain.h,
+ * fs/packed/packed.h, fs/control/control.h.
  */
 #ifndef TP_FS_FS_H
 #define TP_FS_FS_H
@@ -21,8 +21,10 @@
 #include "store/engine/engine.h"
 #include "store/store.h"
 
-/* Seconds that the kernel may keep names and attributes: of DIR's own entries, and of what never
- * changes. */
+/*
+ * Seconds for which the kernel may keep names and attributes: of plain files, and of what never
+ * changes.
+ */
 #define TP_TIMEOUT_PLAIN 1.0
 #define TP_TIMEOUT_WATCHED 60.0 /* names at the top, with fs/watch.h */
 #define TP_TIMEOUT_PACKED 86400.0
@@ -42,48 +44,51 @@ struct tp_fs {
     struct tp_engine *engine;
     struct tp_plain root;
     struct tp_passthrough passthrough;
-    struct tp_promote *promote; /* NULL: no model is promoted */
+    struct tp_promote *promote; /* NULL: files are not promoted */
     struct tp_control *control; /* NULL: there is no control directory */
-    struct tp_watch *watch;     /* NULL: there is none */
+    struct tp_watch *watch;     /* NULL: there is no watch */
     struct tp_sweep *sweep;
     struct tp_long_reads *long_reads;
-    pthread_mutex_t lock; /* of nodes and trees; nothing is opened or decoded under it */
+    pthread_mutex_t lock; /* protects nodes and trees; nothing is opened or decoded with it held */
     pthread_cond_t opened;
-    struct tp_listing *listing; /* of DIR, as it was when last listed */
+    struct tp_listing *listing; /* the last listing of DIR */
     uint64_t generation, clock;
     struct tp_tree *idle_oldest, *idle_newest; /* trees whose view is not in use, by last use */
     unsigned idle_n;
-    uint64_t idle_bytes;                        /* of their indexes */
-    _Atomic unsigned open_n;                    /* files that are open */
-    _Atomic uint64_t reads, read_bytes, errors; /* requests for models' files; those answered EIO */
-    bool lists;                                 /* the kernel asks for access lists */
-    dev_t below_dev;                            /* of what is under the mount */
-    _Atomic dev_t mount_dev;                    /* of the mount itself, once it answers */
+    uint64_t idle_bytes;     /* of the indexes of these */
+    _Atomic unsigned open_n; /* number of open files */
+    _Atomic uint64_t reads, read_bytes,
+        errors;              /* requests for files of models; those that failed with EIO */
+    bool lists;              /* the kernel asks for access lists */
+    dev_t below_dev;         /* of the file system below the mount */
+    _Atomic dev_t mount_dev; /* of the mount itself, when it answers */
     const struct tp_mount_options *options;
-    _Atomic time_t budget_at; /* seconds: fs/budget.h looked then */
+    _Atomic time_t budget_at; /* seconds; the last check of fs/budget.h */
     _Atomic bool confined;    /* a cgroup limits the memory */
     struct timespec started;  /* CLOCK_MONOTONIC */
     struct tp_plain *plain[TP_FS_BUCKETS];
-    unsigned plain_n, plain_most; /* above which the kernel is to forget some */
+    unsigned plain_n, plain_most; /* the kernel is asked to forget some above PLAIN_MOST */
     struct tp_tree *trees[TP_FS_BUCKETS];
     struct tp_tree *all;
     pthread_mutex_t logged_lock;
     struct {
         uint64_t hash;
-        int64_t at;          /* seconds, CLOCK_MONOTONIC */
+        int64_t at;          /* seconds of CLOCK_MONOTONIC */
     } logged[TP_LOGGED_MAX]; /* messages of the last minute, which are not repeated */
 };
 
 int tp_fs_open(struct tp_fs *fs, const struct tp_mount_options *options, struct tp_error *err);
-/* When no request can come any more: what the kernel never forgot is freed. */
+/* Call it after the last request. Frees nodes that the kernel did not forget. */
 void tp_fs_close(struct tp_fs *fs);
-/* Whether DIR hides this name of its top: what the store writes beside its models. */
+/* Whether NAME at the top of DIR is hidden: a file that the store makes for itself. */
 bool tp_fs_is_hidden(const char *name);
 
-/* The errno (negative) to reply with after RC. A failure is logged, the same message once a
- * minute; what the caller can expect, such as -ENOENT, is not. */
+/*
+ * Returns the negative errno to reply with after RC. A failure is logged, each message at most once
+ * a minute. Errors that callers expect, such as -ENOENT, are not logged.
+ */
 int tp_fs_log_failure(struct tp_fs *fs, int rc, const struct tp_error *err);
-/* Log a hint for the operator, the same one once a minute. */
+/* Log a hint for the operator, each at most once a minute. */
 void tp_fs_log_hint(struct tp_fs *fs, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What slows a mount that answers, in a few words for the line that is printed at its start. */
+/* Hints for the line that is printed when a mount has started. */
 #include <config.h>
 
 #include "fs/hints.h"

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What slows this mount: settings of the kernel, limits, what libfuse or the kernel lacks. */
+/*
+ * Hints at what slows a mount: settings of the kernel, limits, missing features of libfuse or the
+ * kernel.
+ */
 #ifndef TP_FS_HINTS_H
 #define TP_FS_HINTS_H
 
@@ -7,7 +10,7 @@
 
 #define TP_HINTS_MAX 384
 
-/* Once the mount answers: "" where nothing is known to slow it. Cut where it does not fit. */
+/* Write hints when the mount answers. "": nothing known slows it. Text that does not fit is cut. */
 void tp_hints_write(struct tp_fs *fs, char *out, size_t size);
 
 #endif

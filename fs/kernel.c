@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * A mount in the kernel's table, and the read-ahead of a file system, as /proc and /sys show them.
- */
+/* Finding a mount in the kernel's table, and the read-ahead of a file system in /sys. */
 #include <config.h>
 
 #include "fs/kernel.h"
@@ -44,7 +42,7 @@ int tp_kernel_canonical(const char *path, char **out, struct tp_error *err)
     return *out ? 0 : tp_oom(err);
 }
 
-/* Whether a mount of ours is at PATH, its device's minor number, and the user who mounted it. */
+/* Find a tenpak mount at PATH: the minor number of its device, and the user who made it. */
 static bool find_connection(const char *path, unsigned *number, uid_t *owner)
 {
     static const char user[] = "user_id=";
@@ -53,7 +51,7 @@ static bool find_connection(const char *path, unsigned *number, uid_t *owner)
 
     if (tp_mount_table_read(&table) < 0)
         return false;
-    /* Later ones are mounted over earlier ones. */
+    /* A later mount covers earlier ones. */
     for (size_t i = 0; i < table.n; i++) {
         const struct tp_mount_row *row = &table.rows[i];
         const char *id = strstr(row->options, user);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the kernel says about a mount, and the settings of it that only root may change. */
+/* What the kernel reports about a mount, and settings of a mount that only root may change. */
 #ifndef TP_FS_KERNEL_H
 #define TP_FS_KERNEL_H
 
@@ -10,34 +10,35 @@
 
 #define TP_FS_TYPE "fuse.tenpak"
 
-/* An absolute path without links or dots. The last name is not looked at, since what is mounted
- * there may not answer. The caller frees it. */
+/*
+ * Make PATH absolute, without links and dots. The last component is not examined, because a mount
+ * there may not answer. The caller frees *OUT.
+ */
 int tp_kernel_canonical(const char *path, char **out, struct tp_error *err);
 
-/* Whether something of type TP_FS_TYPE is mounted at this canonical path, uppermost. */
+/* Whether the uppermost mount at this canonical path is of type TP_FS_TYPE. */
 bool tp_kernel_is_tenpak(const char *path);
-/* Whether that is the one with this device number. */
+/* Whether the uppermost mount at PATH has this device number. */
 bool tp_kernel_is_mounted(const char *path, dev_t dev);
-/*
- * The number of that mount's connection, by which /sys/fs/fuse/connections knows it; false: there
- * is none.
- */
+/* The number of the mount's connection in /sys/fs/fuse/connections. False: there is none. */
 bool tp_kernel_connection(const char *path, unsigned *number);
-/* The user who mounted it; false: there is none. */
+/* The user who made the mount. False: there is none. */
 bool tp_kernel_owner(const char *path, uid_t *owner);
-/* Give FN each mount point below PATH, which is canonical. */
+/* Call FN for each mount point below PATH, which must be canonical. */
 void tp_kernel_mounts_below(const char *path, void (*fn)(const char *point));
 
-/* Requests of read-ahead in flight at most, of the FUSE connection with this device number; 0: not
- * known, only root may look. */
+/*
+ * Maximum of read-ahead requests in flight of the mount with this device number; 0: not known,
+ * because only root may read it.
+ */
 unsigned tp_kernel_max_background(dev_t dev);
 
-/* The largest request that the kernel makes, in KiB; 0: not known. */
+/* The largest request of the kernel, in KiB; 0: not known. */
 unsigned tp_kernel_max_request_kb(void);
 
-/* Read-ahead of a file system with this device number, in KiB; 0: not known. */
+/* The read-ahead of the file system with this device number, in KiB; 0: not known. */
 unsigned tp_kernel_read_ahead(dev_t dev);
-/* -EACCES, mostly: only root may. */
+/* Only root may do this; others get -EACCES. */
 int tp_kernel_set_read_ahead(dev_t dev, unsigned kb);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Snapshots of directories: taken, kept, given to the kernel. */
+/* Snapshots of directories: taking, keeping and returning them to the kernel. */
 #include <config.h>
 
 #include "fs/list.h"
@@ -13,10 +13,10 @@
 #include "fs/relocated.h"
 #include "fs/watch.h"
 
-/* A directory that is open. */
+/* An open directory. */
 struct handle {
     struct tp_listing *listing;
-    bool read; /* from its beginning, already */
+    bool read; /* it was read from its start before */
 };
 
 int tp_listing_add(struct tp_listing *listing, const char *name, size_t len, uint64_t ino,
@@ -65,8 +65,10 @@ void tp_listing_unref(struct tp_fs *fs, struct tp_listing *listing)
     free(listing);
 }
 
-/* The snapshot of DIR that the last open had, while it is valid; on a network file system that is
- * not known. */
+/*
+ * The snapshot of DIR of the last open, if it is still valid. On a network file system this is not
+ * known.
+ */
 static struct tp_listing *last_snapshot(struct tp_fs *fs)
 {
     struct tp_listing *listing = NULL;
@@ -94,7 +96,7 @@ static void keep_snapshot(struct tp_fs *fs, struct tp_listing *listing)
     tp_listing_unref(fs, old);
 }
 
-/* Of the directory, or of the one that has its place. */
+/* Take a snapshot of the directory, or of the one that has replaced it. */
 static int take_snapshot(fuse_req_t req, struct tp_node *dir, struct tp_listing **out)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
@@ -143,7 +145,7 @@ int tp_list_open(fuse_req_t req, struct tp_node *dir, struct fuse_file_info *fi)
     return rc;
 }
 
-/* A directory that is read once more from its beginning. */
+/* A directory that is read again from its start. */
 static int renew_snapshot(fuse_req_t req, struct tp_node *dir, struct handle *handle)
 {
     struct tp_listing *now;
@@ -164,7 +166,7 @@ int tp_list_read(fuse_req_t req, struct tp_node *dir, size_t size, off_t off,
     size_t used = 0;
     int rc = buffer ? 0 : -ENOMEM;
 
-    /* The kernel lets one thread at a time read a directory's descriptor. */
+    /* The kernel serialises reads of one directory descriptor. */
     if (rc == 0 && off == 0 && handle->read)
         rc = renew_snapshot(req, dir, handle);
     if (rc != 0)
@@ -176,8 +178,10 @@ int tp_list_read(fuse_req_t req, struct tp_node *dir, size_t size, off_t off,
     for (size_t i = (size_t)off; i < listing->n; i++) {
         const struct tp_listing_item *item = &listing->items[i];
         const char *name = tp_listing_name(listing, i);
-        /* Without a node number this is no look-up: attributes would cost a descriptor, or the
-         * opening of a pack, each. */
+        /*
+         * Without a node number this is not a look-up: attributes would cost a descriptor, or the
+         * opening of a pack, each.
+         */
         struct fuse_entry_param entry = {
             .attr = {.st_ino = (ino_t)item->ino, .st_mode = item->type}};
         size_t n = plus ? fuse_add_direntry_plus(req, buffer + used, size - used, name, &entry,

@@ -8,7 +8,7 @@ fs_libtp_fs_la_SOURCES = \
 	fs/fs.c fs/fs.h \
 	fs/hints.c fs/hints.h \
 	fs/kernel.c fs/kernel.h \
-	fs/known.c fs/known.h \
+	fs/kernel_names.c fs/kernel_names.h \
 	fs/list.c fs/list.h \
 	fs/loop.c fs/loop.h \
 	fs/mount.c fs/mount.h \
@@ -40,7 +40,7 @@ fs_libtp_fs_la_SOURCES = \
 	fs/hot/passthrough.c fs/hot/passthrough.h \
 	fs/hot/promote.c fs/hot/promote.h \
 	fs/hot/promote_impl.h \
-	fs/hot/thread.c \
+	fs/hot/promote_thread.c \
 	fs/control/control.c fs/control/control.h \
 	fs/control/entries.c fs/control/entries.h \
 	fs/control/events.c fs/control/events.h \

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Look-ups that do not leave the file system cost nothing more; those that cross a mount have its
- * line of the kernel's table looked at, which sends no request to a file system. */
+/*
+ * Look-ups within a file system have no extra cost. For a look-up that crosses a mount, the
+ * kernel's table of mounts is examined, which sends no request to a file system.
+ */
 #include <config.h>
 
 #include "fs/loop.h"
@@ -23,7 +25,7 @@ void tp_loop_set_mount(struct tp_fs *fs)
 
     if (fd >= 0 && tp_mount_table_read(&table) == 0) {
         const struct tp_mount_row *row = tp_mount_of(&table, fd);
-        /* It may be gone already. */
+        /* It may be unmounted already. */
         if (row && row->dev != fs->below_dev)
             atomic_store(&fs->mount_dev, row->dev);
         tp_mount_table_clear(&table);
@@ -46,7 +48,7 @@ static int check_mount_of(const struct tp_fs *fs, int fd)
     return reaches ? -ELOOP : rc;
 }
 
-/* Whether FD is of DEV, by what the kernel has: without asking the file system. */
+/* Whether FD is on DEV, without asking the file system. */
 static bool is_of(int fd, dev_t dev)
 {
     struct statx st;
@@ -61,8 +63,10 @@ int tp_loop_open(struct tp_fs *fs, int dirfd, dev_t dev, const char *name)
     struct open_how how = {.flags = (unsigned)flags, .resolve = RESOLVE_NO_XDEV};
     int fd = (int)syscall(SYS_openat2, dirfd, name, &how, sizeof how), rc;
 
-    /* EXDEV: a mount is in the way; anything else that openat would not say: this kernel, or a
-     * filter of system calls, does not have openat2. */
+    /*
+     * EXDEV: a mount is crossed. ENOSYS and others: this kernel, or a filter of system calls, does
+     * not have openat2.
+     */
     if (fd >= 0 || (errno != EXDEV && errno != ENOSYS && errno != EPERM && errno != EAGAIN))
         return fd < 0 ? -errno : fd;
     fd = openat(dirfd, name, flags);

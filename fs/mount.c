@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The life of a mount: what must hold before it, its session and threads, and its end. */
+/* The life of a mount: its conditions, its session and threads, and its end. */
 #include <config.h>
 
 #include "base/cleanup.h"
@@ -37,7 +37,7 @@
 
 enum { SERVE_THREADS_MIN = 8, SERVE_THREADS_MAX = 16 };
 
-/* Arenas of the allocator: requests allocate little, and each arena keeps memory for itself. */
+/* Arenas of the allocator: requests allocate little, and each arena keeps memory. */
 enum { ALLOCATOR_ARENAS = 2 };
 
 uint64_t tp_mount_default_cache(void)
@@ -77,7 +77,7 @@ static int check_empty(const char *path, struct tp_error *err)
     return empty ? 0 : tp_fail(err, ENOTEMPTY, "the mount point '%s' is not empty", path);
 }
 
-/* Not over another of ours, alive or dead. */
+/* Refuse a mount over another tenpak mount, alive or dead. */
 static int check_not_ours(const char *path, struct tp_error *err)
 {
     struct statvfs alive; /* the kernel never answers this for a daemon */
@@ -85,13 +85,15 @@ static int check_not_ours(const char *path, struct tp_error *err)
     if (!tp_kernel_is_tenpak(path))
         return 0;
     if (statvfs(path, &alive) < 0 && errno == ENOTCONN)
-        return tp_fail(err, ENOTCONN, "the mount at '%s' has lost its daemon: unmount it first",
+        return tp_fail(err, ENOTCONN, "the daemon of the mount at '%s' has died: unmount it first",
                        path);
     return tp_fail(err, EBUSY, "'%s' is a tenpak mount already", path);
 }
 
-/* DIR must not show the mount point, and so itself without an end: by whatever way it does, a bind
- * mount, another mount of ours, an overlay. */
+/*
+ * DIR must not contain the mount point, and so itself endlessly, through a bind mount, another
+ * tenpak mount or an overlay.
+ */
 static int check_not_shown(const struct tp_fs *fs, int dirfd, const char *point, int point_fd,
                            struct tp_error *err)
 {
@@ -183,7 +185,7 @@ static int check_device(struct tp_error *err)
     return tp_fail_errno(err, "cannot open '/dev/fuse'");
 }
 
-/* Each file of DIR that the kernel knows holds a descriptor. */
+/* Each file of DIR that the kernel knows needs a descriptor. */
 static void raise_descriptors(void)
 {
     struct rlimit limit;
@@ -218,7 +220,7 @@ static int session_create(struct tp_fs *fs, const struct tp_mount_options *optio
     int bad = fuse_opt_add_arg(&args, "tenpak") || fuse_opt_add_arg(&args, "-o") ||
               fuse_opt_add_arg(&args, "default_permissions,subtype=tenpak,max_read=1048576");
 
-    /* What mount -a finds in fstab: it asks whether this very source is mounted there. */
+    /* Used by mount -a, which checks whether this source is mounted at this place. */
     if (!bad)
         bad = asprintf(&source, "fsname=%s", fs->dir) < 0 ||
               fuse_opt_add_opt_escaped(&source_option, source) || fuse_opt_add_arg(&args, "-o") ||
@@ -228,8 +230,8 @@ static int session_create(struct tp_fs *fs, const struct tp_mount_options *optio
     if (!bad && options->flags)
         bad = fuse_opt_add_arg(&args, "-o") || fuse_opt_add_arg(&args, options->flags);
     /*
-     * Models come from strangers: mount(8) gives "suid,dev" where fstab says nothing, and the last
-     * word counts.
+     * Models may come from untrusted users. mount(8) passes "suid,dev" if fstab does not say
+     * otherwise, and the last option counts.
      */
     if (!bad)
         bad = fuse_opt_add_arg(&args, "-onosuid,nodev");
@@ -251,8 +253,7 @@ struct ready {
     unsigned threads;
 };
 
-/* A thread of its own: its first look at the mount waits until the others have answered the
- * kernel's greeting. */
+/* A separate thread, because its first access to the mount waits until FUSE_INIT is answered. */
 static void *announce_thread(void *arg)
 {
     const struct ready *ready = arg;
@@ -262,7 +263,7 @@ static void *announce_thread(void *arg)
     struct stat st;
 
     int rc = stat(fs->mountpoint, &st);
-    /* The mount is gone already, and what is below it is not ours to set up. */
+    /* The mount does not exist any more; do not change what is below it. */
     if (rc == 0 && st.st_dev == fs->below_dev)
         return NULL;
     if (rc < 0) {
@@ -271,7 +272,7 @@ static void *announce_thread(void *arg)
         return NULL;
     }
     atomic_store(&fs->mount_dev, st.st_dev);
-    /* FUSE_INIT can only lower it. A user who may not raise it sees that in the status. */
+    /* FUSE_INIT can only lower it. If this user may not raise it, the status shows that. */
     rc = tp_kernel_set_read_ahead(st.st_dev, TP_READ_AHEAD_KB);
     if (rc < 0)
         tp_log(TP_LOG_DEBUG, "read-ahead stays as it is: %s", strerror(-rc));
@@ -292,14 +293,19 @@ static void *announce_thread(void *arg)
     };
     if (ready->options->ready)
         ready->options->ready(ready->options->ready_arg, &status);
-    /* The first hash sets its library up, for some 10 ms: better now than at the first look-up. */
+    /*
+     * The first hash initialises its library, for some 10 ms: do it now and not at the first
+     * look-up.
+     */
     uint8_t digest[TP_SHA256_LEN];
     (void)tp_sha256(NULL, 0, digest);
     return NULL;
 }
 
-/* Requests that still wait fail. Where the mount is gone already, another one may have its place:
- * then the session's descriptor is closed without libfuse, which unmounts by path. */
+/*
+ * Waiting requests fail. If the mount does not exist any more, another one may have its place, so
+ * the session's descriptor is closed without libfuse, which unmounts by path.
+ */
 static void end_session(struct tp_fs *fs, struct fuse_session *session)
 {
     tp_autoclose int null = tp_detach_is_due(fs) ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -311,7 +317,7 @@ static void end_session(struct tp_fs *fs, struct fuse_session *session)
     dup3(null, fuse_session_fd(session), O_CLOEXEC);
 }
 
-/* Run the session's threads until the mount is gone or a second signal came. */
+/* Run the session's threads until the mount is unmounted or a second signal comes. */
 static int run_session(struct tp_fs *fs, struct fuse_session *session,
                        struct fuse_loop_config *config, struct ready *ready, struct tp_error *err)
 {
@@ -325,16 +331,14 @@ static int run_session(struct tp_fs *fs, struct fuse_session *session,
     tp_watch_start(fs->watch, session, fs);
     tp_sweep_start(fs->sweep, session);
     rc = fuse_session_loop_mt(session, config);
-    /*
-     * What the kernel returns to a thread that reads a request while the mount is taken away.
-     */
+    /* The result of reading a request while the mount is being unmounted. */
     if (rc == -ECONNABORTED)
         rc = 0;
-    /* Before the session's descriptor is closed, whose number may come to mean another file. */
+    /* Before the session's descriptor is closed, because its number may be used again. */
     tp_watch_stop(fs->watch);
     tp_sweep_stop(fs->sweep);
     tp_long_reads_stop(fs);
-    /* The announcer may wait for a reply, too. */
+    /* The announcing thread may wait for a reply. */
     end_session(fs, session);
     pthread_join(announcer, NULL);
     return rc < 0 ? tp_fail(err, -rc, "the mount at '%s' ended: %s", fs->mountpoint, strerror(-rc))
@@ -406,7 +410,7 @@ int tp_mount_run(const struct tp_mount_options *given, struct tp_error *err)
     raise_descriptors();
     fuse_set_log_func(log_fuse);
     tp_budget_cut_options(options);
-    /* Threads inherit it: signals reach the one that waits for them. */
+    /* Threads inherit the mask, so signals reach the waiting thread only. */
     tp_signals_block(&mask);
     /* The caller's mask counts. */
     mode_t mode_mask = umask(0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of mounts, read and followed. */
+/* Reading the table of mounts and following mounts. */
 #include <config.h>
 
 #include "fs/mountinfo.h"
@@ -14,7 +14,7 @@
 #include "base/cleanup.h"
 #include "fs/kernel.h"
 
-/* Places that are followed at most: more is no directory of models. */
+/* Maximum of places that are followed. */
 enum { PLACES_MAX = 4096 };
 
 /* --- Reading ------------------------------------------------------------------------------- */
@@ -145,7 +145,7 @@ struct place {
     const struct tp_mount_row *via;
 };
 
-/* Places that are shown by one, found one from another. */
+/* Places that one place shows, each found from another. */
 struct places {
     const struct tp_mount_table *table;
     struct place *places;
@@ -161,7 +161,7 @@ bool tp_path_is_within(const char *path, const char *dir)
     return strncmp(path, dir, len) == 0 && (path[len] == '/' || path[len] == 0);
 }
 
-/* ROOT and what PATH has below POINT; NULL: out of memory, or PATH is not there. */
+/* ROOT plus the part of PATH below POINT; NULL: out of memory, or PATH is not below POINT. */
 static char *move_path(const char *root, const char *path, const char *point)
 {
     const char *below = path + (strcmp(point, "/") == 0 ? 0 : strlen(point));
@@ -181,7 +181,7 @@ static bool is_in(const struct place *place, dev_t dev, const char *path)
     return place->dev == dev && tp_path_is_within(path, place->path);
 }
 
-/* Takes over PATH, which may be NULL. */
+/* Takes ownership of PATH, which may be NULL. */
 static int add_place(struct places *list, dev_t dev, char *path, const struct tp_mount_row *via)
 {
     if (!path)
@@ -213,7 +213,7 @@ static void clear_places(struct places *list)
     free(list->places);
 }
 
-/* The uppermost mount that PATH lies in. */
+/* The uppermost mount that contains PATH. */
 static const struct tp_mount_row *mount_of_path(const struct tp_mount_table *table,
                                                 const char *path)
 {
@@ -226,21 +226,20 @@ static const struct tp_mount_row *mount_of_path(const struct tp_mount_table *tab
     return best;
 }
 
-/* What lies at WITHIN in a file system that shows the directory PATH. */
+/* Add the place WITHIN in a file system that shows the directory PATH. */
 static int add_layer(struct places *list, const char *path, const char *within,
                      const struct tp_mount_row *via)
 {
     const struct tp_mount_row *row = *path == '/' ? mount_of_path(list->table, path) : NULL;
-    char *layer = row ? move_path(row->root, path, row->point) : NULL;
+    tp_autofree char *layer = row ? move_path(row->root, path, row->point) : NULL;
 
     if (!row)
         return 0;
-    int rc = layer ? add_place(list, row->dev, move_path(layer, within, "/"), via) : -ENOMEM;
-    free(layer);
-    return rc;
+
+    return layer ? add_place(list, row->dev, move_path(layer, within, "/"), via) : -ENOMEM;
 }
 
-/* The directories that an overlay is made of: KEY=DIR, with colons between several. */
+/* Add the directories of an overlay: KEY=DIR, with colons between several. */
 static int add_layers(struct places *list, const struct tp_mount_row *row, const char *within)
 {
     static const char *const keys[] = {"lowerdir=", "lowerdir+=", "datadir+=", "upperdir="};
@@ -264,7 +263,7 @@ static bool is_ours(const struct tp_mount_row *row)
     return strcmp(row->type, TP_FS_TYPE) == 0;
 }
 
-/* What a place shows that lies elsewhere. */
+/* Add places that a place shows but that are elsewhere. */
 static int follow_place(struct places *list, size_t at)
 {
     const struct tp_mount_table *table = list->table;
@@ -291,13 +290,13 @@ static int follow_place(struct places *list, size_t at)
     return rc;
 }
 
-/* The place of what is open as FD at PATH. */
+/* Find the place of the directory open as FD at PATH. */
 static int find_place(const struct tp_mount_table *table, int fd, const char *path,
                       struct place *out)
 {
     const struct tp_mount_row *row = tp_mount_of(table, fd);
 
-    /* What is mounted over it since has hidden it by this path. */
+    /* A later mount over it hides it at this path. */
     if (!row || !tp_path_is_within(path, row->point))
         row = mount_of_path(table, path);
     *out = (struct place){.path = row ? move_path(row->root, path, row->point) : NULL};

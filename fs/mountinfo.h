@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kernel's table of mounts, as this process sees it, and what lies where in it. A place is
- * named by the device of a file system and a path within that file system, so that it is the same
- * place however many bind mounts show it; and nothing here sends a request to a file system, so a
- * mount that does not answer is no trouble.
+ * The kernel's table of mounts, as this process sees it. A place is identified by the device of a
+ * file system and a path in it, so it is the same place through any bind mount. Nothing here sends
+ * a request to a file system, so a mount that does not answer does no harm.
  */
 #ifndef TP_FS_MOUNTINFO_H
 #define TP_FS_MOUNTINFO_H
@@ -13,13 +12,13 @@
 #include <sys/types.h>
 
 struct tp_mount_row {
-    char *line; /* holds all that follows */
+    char *line; /* memory of all members below */
     unsigned id, parent;
     dev_t dev;
-    const char *root;  /* what of the file system is mounted */
-    const char *point; /* where */
+    const char *root;  /* the directory of the file system that is mounted */
+    const char *point; /* the mount point */
     const char *type, *source;
-    const char *options; /* of the file system, "" where there are none */
+    const char *options; /* of the file system, or "" */
 };
 
 struct tp_mount_table {
@@ -27,14 +26,14 @@ struct tp_mount_table {
     size_t n, cap;
 };
 
-/* -ENOMEM, -EIO: what is there has another form. Cleared in any case. */
+/* -ENOMEM. -EIO: unknown format. OUT must be cleared also after an error. */
 int tp_mount_table_read(struct tp_mount_table *out);
 void tp_mount_table_clear(struct tp_mount_table *table);
 
-/* Whether PATH is DIR or lies in it; both are absolute and canonical. */
+/* Whether PATH is DIR or below it. Both must be absolute and canonical. */
 bool tp_path_is_within(const char *path, const char *dir);
 
-/* The mount that the file open as FD lies in, or NULL. */
+/* The mount of the file open as FD, or NULL. */
 const struct tp_mount_row *tp_mount_of(const struct tp_mount_table *table, int fd);
 
 /* Whether POINT, open as POINT_FD, is the directory PATH, open as FD, or above it. -ENOMEM. */
@@ -42,15 +41,14 @@ int tp_mount_covers(const struct tp_mount_table *table, int point_fd, const char
                     const char *path, bool *covers);
 
 /*
- * Whether what FD leads to, which lies at PATH, or what is mounted below it, shows the place of
- * POINT, open as POINT_FD; also through mounts of ours and overlays. *VIA: the mount that does so,
- * NULL where it lies there itself. -EXDEV: there is more than is looked at. -ENOMEM.
+ * Whether the directory open as FD at PATH, or a mount below it, shows the place of POINT, open as
+ * POINT_FD; also through tenpak mounts and overlays. *VIA: the mount that does; NULL: POINT is
+ * there directly. -EXDEV: there are too many mounts. -ENOMEM.
  */
 int tp_mounts_show(const struct tp_mount_table *table, int fd, const char *path, int point_fd,
                    const char *point, bool *shows, const struct tp_mount_row **via);
 
-/* Whether a look at what is mounted by ROW sends a request to the file system DEV. A negative errno
- * as above. */
+/* Whether an access to the mount ROW sends a request to the file system DEV. Errors as above. */
 int tp_mount_reaches(const struct tp_mount_table *table, const struct tp_mount_row *row, dev_t dev,
                      bool *reaches);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The numbers of nodes, and what the kernel forgets. */
+/* The numbers of nodes, and forgetting. */
 #include <config.h>
 
 #include "fs/node.h"

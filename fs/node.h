@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Nodes, and the operations of each kind of node: plain (a file or directory of DIR as it is),
- * packed (an entry of a pack), control (a file of the control directory). The kernel's number of a
- * node is its address; the top of the mount has FUSE_ROOT_ID.
+ * Nodes and the operations of each kind: plain (a file or directory of DIR), packed (an entry of a
+ * pack), control (a file of the control directory). The kernel's number of a node is its address;
+ * the top of the mount has FUSE_ROOT_ID.
  *
- * An operation returns a negative errno, or 0, and fs/dispatch.c replies; or TP_ANSWERED, when it
- * has replied by itself, or will do so later.
+ * An operation returns a negative errno or 0, and fs/dispatch.c replies. It returns TP_ANSWERED if
+ * it has replied itself, or will reply later.
  */
 #ifndef TP_FS_NODE_H
 #define TP_FS_NODE_H
@@ -24,8 +24,10 @@ struct tp_node;
 
 #define TP_ANSWERED 1
 
-/* What is to be made in a directory: a further name of LINK, a symbolic link to TARGET, a directory
- * (S_IFDIR in MODE), or what mknod(2) makes. */
+/*
+ * What to make in a directory: another name of LINK, a symbolic link to TARGET, a directory
+ * (S_IFDIR in MODE), or what mknod(2) makes.
+ */
 struct tp_make {
     mode_t mode;
     dev_t dev;
@@ -33,17 +35,17 @@ struct tp_make {
     struct tp_node *link;
 };
 
-/* Where a directory lies, or lay before it was removed or replaced. */
+/* The place of a directory: where it is, or was before it was removed or replaced. */
 struct tp_place {
-    char path[PATH_MAX]; /* below DIR, from the model's name on */
+    char path[PATH_MAX]; /* below DIR, starting with the name of the model */
     struct stat st;      /* its owner and mode */
 };
 
-/*
- * The comment of an operation says what NULL means. "Refused": the answer is that of REFUSE.
- */
+/* The comment of an operation says what NULL means. "Refused" means the result of REFUSE. */
 struct tp_node_ops {
-    /* The error for a change that nodes of this kind do not have. A kind that has all needs none.
+    /*
+     * The error for a change that this kind of node does not support. Not needed if a kind supports
+     * all.
      */
     int (*refuse)(struct tp_fs *fs, struct tp_node *node);
     /* The kernel has forgotten N look-ups. */
@@ -51,13 +53,15 @@ struct tp_node_ops {
 
     /* --- Names --- */
 
-    /* Count a look-up of NAME. ENTRY with a number of 0: there is none, which the kernel may
-     * remember. A directory is given the node for ALIAS. -ESTALE: DIR is removed or replaced. */
+    /*
+     * Count a look-up of NAME. A number of 0 in ENTRY: the name is absent, and the kernel may
+     * remember this. A directory gets the node for ALIAS. -ESTALE: DIR is removed or replaced.
+     */
     int (*lookup)(struct tp_fs *fs, struct tp_node *dir, const char *name, uint64_t alias,
                   struct fuse_entry_param *entry);
-    /* Where DIR lies or lay; false: it has no other place. NULL: false. */
+    /* The place of DIR. False, or NULL: it has no other place. */
     bool (*place)(struct tp_fs *fs, struct tp_node *dir, struct tp_place *out);
-    /* Make a file and open it; with a NAME of NULL, one without a name. Refused. */
+    /* Make a file and open it. NAME may be NULL: a file without a name. Refused. */
     int (*create)(fuse_req_t req, struct tp_node *dir, const char *name, mode_t mode,
                   struct fuse_file_info *fi, struct fuse_entry_param *entry);
     /* Refused. */
@@ -72,9 +76,9 @@ struct tp_node_ops {
     int (*readdir)(fuse_req_t req, struct tp_node *dir, size_t size, off_t off,
                    struct fuse_file_info *fi, bool plus);
     void (*releasedir)(struct tp_fs *fs, struct fuse_file_info *fi);
-    /* What is in DIR now, for fs/list.h. -ESTALE: DIR is removed or replaced. */
+    /* The entries of DIR, for fs/list.h. -ESTALE: DIR is removed or replaced. */
     int (*snapshot)(struct tp_fs *fs, struct tp_node *dir, struct tp_listing *listing);
-    /* 0. */
+    /* NULL: 0. */
     int (*fsyncdir)(struct tp_node *dir, bool data_only);
 
     /* --- Attributes --- */
@@ -84,16 +88,16 @@ struct tp_node_ops {
     int (*setattr)(struct tp_fs *fs, struct tp_node *node, const struct stat *attr, int to_set,
                    const struct fuse_file_info *fi);
     int (*readlink)(struct tp_fs *fs, struct tp_node *node, char target[PATH_MAX + 1]);
-    /* A value of at most SIZE bytes. -ENODATA. */
+    /* A value of at most SIZE bytes. NULL: -ENODATA. */
     int (*getxattr)(struct tp_fs *fs, struct tp_node *node, const char *name, void *value,
                     size_t size, size_t *len);
-    /* There are none. */
+    /* NULL: there are none. */
     int (*listxattr)(struct tp_fs *fs, struct tp_node *node, char *names, size_t size, size_t *len);
-    /* Refused, as the next one. */
+    /* Both are refused. */
     int (*setxattr)(struct tp_fs *fs, struct tp_node *node, const char *name, const char *value,
                     size_t size, int flags);
     int (*removexattr)(struct tp_fs *fs, struct tp_node *node, const char *name);
-    /* -ENOTTY. */
+    /* NULL: -ENOTTY. */
     int (*ioctl)(fuse_req_t req, struct tp_node *node, unsigned command, struct fuse_file_info *fi,
                  unsigned flags, const void *in, size_t in_size, size_t out_size);
 
@@ -103,41 +107,46 @@ struct tp_node_ops {
     void (*release)(fuse_req_t req, struct tp_node *node, struct fuse_file_info *fi);
     int (*read)(fuse_req_t req, struct tp_node *node, size_t size, off_t off,
                 struct fuse_file_info *fi);
-    /* -EBADF: nothing of this kind can be opened for writing. */
+    /* NULL: -EBADF, because nothing of this kind can be opened for writing. */
     int (*write)(fuse_req_t req, struct tp_node *node, const char *data, size_t size, off_t off,
                  struct fuse_file_info *fi);
-    /* 0, as the next one. */
+    /* NULL: 0, for both. */
     int (*flush)(const struct fuse_file_info *fi);
     int (*fsync)(const struct fuse_file_info *fi, bool data_only);
-    /* -EOPNOTSUPP. */
+    /* NULL: -EOPNOTSUPP. */
     int (*fallocate)(const struct fuse_file_info *fi, int mode, off_t off, off_t len);
     /* WHENCE is SEEK_DATA or SEEK_HOLE. */
     int (*lseek)(struct tp_fs *fs, struct tp_node *node, off_t *off, int whence,
                  const struct fuse_file_info *fi);
-    /* Between two files of this kind: bytes, or a negative errno. -EXDEV: the kernel copies. */
+    /*
+     * Copy between two files of this kind. Returns the number of bytes or a negative errno. -EXDEV:
+     * the kernel copies.
+     */
     ssize_t (*copy)(const struct fuse_file_info *from, off_t from_off,
                     const struct fuse_file_info *to, off_t to_off, size_t len, unsigned flags);
-    /* Always ready. */
+    /* NULL: always ready. */
     int (*poll)(fuse_req_t req, struct tp_node *node, struct fuse_file_info *fi,
                 struct fuse_pollhandle *poll);
 };
 
 struct tp_node {
     const struct tp_node_ops *ops;
-    uint64_t lookups;    /* that the kernel has not forgotten */
-    uint64_t generation; /* tells nodes that had the same address apart */
-    /* The kernel has one place for a directory. One that is found in a directory that was removed
-     * or replaced, or below such a one, has further nodes for that, each named by the generation
-     * of the node in which it was found. 0: its own place. */
+    uint64_t lookups;    /* look-ups that the kernel has not forgotten */
+    uint64_t generation; /* distinguishes nodes that had the same address */
+    /*
+     * The kernel has one place for each directory. A directory that is found through one that was
+     * removed or replaced has a further node. Its alias is the generation of the node in which it
+     * was found. 0: its own place.
+     */
     uint64_t alias;
 };
 
-/* The node that has this number in the kernel. */
+/* The node with this number. */
 struct tp_node *tp_node_get(struct tp_fs *fs, fuse_ino_t ino);
 fuse_ino_t tp_node_ino(struct tp_fs *fs, struct tp_node *node);
 /* The kernel has forgotten N look-ups of NODE. */
 void tp_node_forget(struct tp_fs *fs, struct tp_node *node, uint64_t n);
-/* The alias of directories that are found in DIR. */
+/* The alias of directories found in DIR. */
 static inline uint64_t tp_node_alias(const struct tp_node *dir)
 {
     return dir->alias ? dir->generation : 0;

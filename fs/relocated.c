@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Requests about a directory that was removed or replaced, answered by the one in its place. */
+/* Answering requests about a removed or replaced directory from its replacement. */
 #include <config.h>
 
 #include "fs/relocated.h"
@@ -11,10 +11,10 @@
 #include "fs/fs.h"
 #include "fs/packed/packed.h"
 
-/* Changes of place that one request follows. */
+/* How many replacements one request follows. */
 enum { FOLLOW_MAX = 8 };
 
-/* An access list is not read: a directory that has one is not passed through. */
+/* Access lists are not evaluated: a directory with one is not searched. */
 static bool has_access_list(struct tp_fs *fs, struct tp_node *node)
 {
     char list[1024];
@@ -26,8 +26,10 @@ static bool has_access_list(struct tp_fs *fs, struct tp_node *node)
     return rc == -ERANGE || (rc == 0 && len > 0);
 }
 
-/* The kernel let the caller search the old directory, and is not asked about the new one: it must
- * be open to the same users. */
+/*
+ * The kernel let the caller search the old directory, and does not check the new one, so both must
+ * have the same owner and mode.
+ */
 static bool same_access(struct tp_fs *fs, struct tp_node *node, const struct stat *now,
                         const struct stat *was)
 {
@@ -35,8 +37,10 @@ static bool same_access(struct tp_fs *fs, struct tp_node *node, const struct sta
            now->st_gid == was->st_gid && !has_access_list(fs, node);
 }
 
-/* Whether a directory above it lets the caller through by its mode; of the caller's groups only
- * the first one counts. */
+/*
+ * Whether a parent directory lets the caller search it, by its mode. Of the caller's groups only
+ * the first one counts.
+ */
 static bool may_pass(struct tp_fs *fs, struct tp_node *node, const struct stat *now,
                      const struct fuse_ctx *caller)
 {
@@ -57,7 +61,7 @@ static int lookup_in(struct tp_fs *fs, struct tp_node *node, const char *name, u
     return rc == 0 && entry->ino == 0 ? -ENOENT : rc;
 }
 
-/* The directory that is at PLACE now, as a look-up of it. */
+/* Look up the directory that is at PLACE now. */
 static int find_place(struct tp_fs *fs, const struct tp_place *place, const struct fuse_ctx *caller,
                       struct tp_node **out, struct stat *st)
 {
@@ -92,8 +96,10 @@ static int find_place(struct tp_fs *fs, const struct tp_place *place, const stru
     return rc == -ENOENT ? -ESTALE : rc;
 }
 
-/* Ask ACT of the directory that has the place of DIR, which is known as long as that takes, and of
- * the next one where it answers -ESTALE. */
+/*
+ * Call ACT for the directory that has replaced DIR, with a look-up of it held meanwhile, and for
+ * the next one if ACT returns -ESTALE.
+ */
 static int call_at_new_place(fuse_req_t req, struct tp_node *dir,
                              int (*act)(struct tp_fs *fs, struct tp_node *now, void *arg),
                              void *arg)
@@ -135,7 +141,7 @@ int tp_relocated_lookup(fuse_req_t req, struct tp_node *dir, const char *name,
     struct search s = {name, dir->generation, entry};
     int rc = call_at_new_place(req, dir, search_in, &s);
 
-    /* The kernel would not hear of the next change of place. */
+    /* The kernel would not notice the next replacement. */
     entry->entry_timeout = 0;
     return rc;
 }
@@ -144,7 +150,7 @@ struct removal {
     fuse_req_t req;
     const char *name;
     bool is_dir;
-    int rc; /* of the directory that was asked last */
+    int rc; /* result of the last call */
 };
 
 static int remove_from(struct tp_fs *fs, struct tp_node *now, void *arg)

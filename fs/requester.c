@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Signals of the requester, by /proc: FUSE_INTERRUPT does not say which one came, and does not come
- * at all for what the kernel reads ahead or reads directly.
+ * Signals of the requester, from /proc. FUSE_INTERRUPT does not say which signal came, and is not
+ * sent for read-ahead and direct reads.
  */
 #include <config.h>
 
@@ -21,7 +21,7 @@
     (BIT(SIGCHLD) | BIT(SIGCONT) | BIT(SIGURG) | BIT(SIGWINCH) | BIT(SIGSTOP) | BIT(SIGTSTP) |     \
      BIT(SIGTTIN) | BIT(SIGTTOU))
 
-/* Whether the kernel lists processes at all. */
+/* Whether /proc shows processes. */
 static bool is_proc_mounted(void)
 {
     struct stat st;
@@ -40,7 +40,7 @@ static bool will_end(FILE *status)
             if (sscanf(line, "%15[^:]: %" SCNx64, name, &mask) == 2 && strcmp(name, names[i]) == 0)
                 masks[i] = mask;
     pending = masks[0] | masks[1];
-    /* The kernel makes SIGKILL of each signal that ends all threads of a process. */
+    /* The kernel turns each signal that ends all threads of a process into SIGKILL. */
     return (pending & BIT(SIGKILL)) ||
            (pending & ~masks[2] & ~masks[3] & ~masks[4] & ~HARMLESS) != 0;
 }

@@ -7,9 +7,9 @@
 #include <sys/types.h>
 
 /*
- * Whether the thread TID is about to end by a signal or, with ABSENT, is not there any more. False
- * where /proc does not show it. A signal that the program handles or ignores does not count: a read
- * of a file does not fail for it.
+ * Whether the thread TID is about to be killed by a signal or, with ABSENT, does not exist any
+ * more. False if /proc does not show it. Signals that the program handles or ignores do not count,
+ * because reads of files do not fail for them.
  */
 bool tp_requester_is_gone(pid_t tid, bool absent);
 

@@ -20,7 +20,7 @@
 #include "fs/sweep.h"
 #include "fs/watch.h"
 
-/* Interrupts the session's thread where it waits; does nothing itself. */
+/* Interrupts the session's thread while it waits. The handler does nothing. */
 #define SIGNAL_WAKE SIGUSR1
 
 struct tp_signals {
@@ -68,7 +68,7 @@ static void end_session(struct tp_signals *signals)
     tp_watch_stop(signals->fs->watch);
     tp_sweep_stop(signals->fs->sweep);
     fuse_session_exit(signals->session);
-    /* It may be about to wait just now: repeat. */
+    /* The thread may be about to wait, so the signal is repeated. */
     while (!atomic_load(&signals->ended)) {
         pthread_kill(signals->session_thread, SIGNAL_WAKE);
         nanosleep(&pause, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SIGTERM, SIGINT and SIGHUP end a mount. The first detaches it: it is found by no path any more,
- * and what is open stays readable until it is closed, which then ends the session. A second one
+ * SIGTERM, SIGINT and SIGHUP end a mount. The first signal detaches it: no path leads to it any
+ * more, but open files stay readable until they are closed; then the session ends. A second signal
  * ends it at once.
  */
 #ifndef TP_FS_SIGNALS_H
@@ -20,12 +20,14 @@ struct tp_signal_mask {
     struct sigaction pipe, wake;
 };
 
-/* In the thread that will run the session, before any other is started. */
+/* Call it in the thread that will run the session, before other threads start. */
 void tp_signals_block(struct tp_signal_mask *mask);
 void tp_signals_unblock(const struct tp_signal_mask *mask);
 
-/* From the thread that will run the session. The mount's control directory ends when the mount is
- * detached, its watch before the session is made to end. */
+/*
+ * Call it in the thread that will run the session. Detaching the mount ends its control directory;
+ * its watch ends before the session does.
+ */
 int tp_signals_start(struct fuse_session *session, struct tp_fs *fs, struct tp_signals **out,
                      struct tp_error *err);
 void tp_signals_stop(struct tp_signals *signals);

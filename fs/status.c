@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is in effect in a running mount. */
+/* Writing the status of a running mount. */
 #include <config.h>
 
 #include "base/cpu.h"
@@ -63,7 +63,7 @@ static void put_kernel(struct tp_json_writer *json, struct tp_fs *fs)
     else
         tp_json_put_null(json, "read_ahead_kb");
     tp_json_put_u64(json, "read_ahead_wanted_kb", TP_READ_AHEAD_KB);
-    /* Only root may look; the kernel holds to what was asked for, but for less with many mounts. */
+    /* Only root may read it. The kernel uses the requested value, but less with many mounts. */
     tp_json_put_u64(json, "max_background", in_flight ? in_flight : TP_MAX_BACKGROUND);
     tp_json_put_u64(json, "max_background_wanted", TP_MAX_BACKGROUND);
     tp_json_put_u64(json, "max_read_kb", TP_MAX_READ / 1024);
@@ -117,7 +117,7 @@ int tp_status_write(struct tp_fs *fs, struct tp_buffer *out)
 
 int tp_mount_status(const char *mountpoint, char **json, struct tp_error *err)
 {
-    /* The kernel's limit for an attribute, and its 0. */
+    /* The kernel's limit for an attribute, and a NUL. */
     const size_t capacity = 65536;
     char *text = malloc(capacity + 1);
 

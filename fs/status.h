@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What is in effect in a running mount, as one line of JSON: the value of an extended attribute of
- * its top directory. */
+/*
+ * The status of a running mount as one line of JSON: the value of an extended attribute of its top
+ * directory.
+ */
 #ifndef TP_FS_STATUS_H
 #define TP_FS_STATUS_H
 
@@ -11,7 +13,10 @@
 
 struct tp_fs;
 
-/* Ask no file of the mount itself: a request would wait for another. Negative errno. */
+/*
+ * Append the status. Must not access files of the mount itself, because that request would wait for
+ * this one. 0 or a negative errno.
+ */
 int tp_status_write(struct tp_fs *fs, struct tp_buffer *out);
 
 #endif

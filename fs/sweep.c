@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Asking the kernel to forget files, so that descriptors do not run out. */
+/* Asking the kernel to forget files, so that descriptors suffice. */
 #include <config.h>
 
 #include "fs/sweep.h"
@@ -18,18 +18,16 @@
 #include "base/thread.h"
 #include "fs/fs.h"
 
-/* More take memory, and are asked for again as fast as that. */
+/* More known files take memory, and are looked up again as fast. */
 enum { MOST = 100000, BATCH = 256 };
 
 /*
- * Threads that serve and wait at a time, so that there are some left to take what is forgotten; for
- * how long.
+ * How many serving threads may wait at a time, so that others can process what the kernel forgets;
+ * and for how long.
  */
 enum { WAITING_MOST = 6, WAIT_MS = 2, WAIT_TRIES = 1000 };
 
-/*
- * Of Linux 6.18: forget what is not in use, by numbers. Not in the headers of libfuse before 3.18.
- */
+/* Since Linux 6.18: forget unused nodes by number. Not in the headers of libfuse before 3.18. */
 enum { NOTIFY_PRUNE = 9 };
 
 struct notify_prune {
@@ -41,21 +39,21 @@ struct notify_prune {
     uint64_t numbers[BATCH];
 };
 
-/* For the thread to end, as in fs/watch.c. */
+/* Seconds to wait for the end of the thread, as in fs/watch.c. */
 enum { STOP_SECONDS = 5 };
 
 struct tp_sweep {
     struct tp_fs *fs;
     struct fuse_session *session;
     pthread_t thread;
-    pthread_mutex_t stopping; /* of STARTED */
+    pthread_mutex_t stopping; /* protects STARTED */
     bool started;
-    pthread_mutex_t lock; /* of CALLED */
+    pthread_mutex_t lock; /* protects CALLED */
     pthread_cond_t wake;
     bool called;
-    atomic_bool ends, prunes; /* PRUNES: the kernel takes NOTIFY_PRUNE */
+    atomic_bool ends, prunes; /* PRUNES: the kernel supports NOTIFY_PRUNE */
     atomic_uint waiting;
-    unsigned at; /* the bucket that comes next */
+    unsigned at; /* the next bucket */
 };
 
 unsigned tp_sweep_most(void)
@@ -82,7 +80,7 @@ struct tp_sweep *tp_sweep_create(struct tp_fs *fs)
     return sweep;
 }
 
-/* False: this kernel does not know how. */
+/* False: the kernel does not support it. */
 static bool prune_dentries(struct tp_sweep *sweep, const struct tp_plain_place *places, unsigned n)
 {
     struct notify_prune notice = {.code = NOTIFY_PRUNE, .count = n};
@@ -94,7 +92,7 @@ static bool prune_dentries(struct tp_sweep *sweep, const struct tp_plain_place *
 }
 
 /*
- * Also what is open, from then on under no name. The kernel makes us wait for look-ups in the
+ * Forgets names also of open files. The kernel makes this thread wait for look-ups in the
  * directory.
  */
 static void forget_names(struct tp_sweep *sweep, const struct tp_plain_place *places, unsigned n)
@@ -105,7 +103,7 @@ static void forget_names(struct tp_sweep *sweep, const struct tp_plain_place *pl
                                              strlen(places[i].name));
 }
 
-/* Once around at most: the kernel reports later what it has forgotten. */
+/* At most one round: the kernel reports later what it has forgotten. */
 static void sweep_once(struct tp_sweep *sweep)
 {
     unsigned known = tp_plain_count(sweep->fs), most = sweep->fs->plain_most / 2;
@@ -137,7 +135,7 @@ static void *sweep_thread(void *arg)
         sweep->called = false;
         pthread_mutex_unlock(&sweep->lock);
         sweep_once(sweep);
-        /* Look-ups come faster than this, and the next pass finds more to do. */
+        /* If look-ups come faster, the next round finds more. */
         nanosleep(&pause, NULL);
     }
     return NULL;
@@ -170,7 +168,7 @@ bool tp_sweep_wait(struct tp_sweep *sweep, unsigned *tries)
     return may;
 }
 
-/* Forever where SECONDS is 0. */
+/* SECONDS 0: wait without a limit. */
 static void end_thread(struct tp_sweep *sweep, unsigned seconds)
 {
     atomic_store(&sweep->ends, true);

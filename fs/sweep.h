@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each file of DIR that the kernel knows holds a descriptor, and descriptors are limited. When too
- * many are held the kernel is asked to forget some, until half as many are left; what is open or
- * mapped stays.
+ * Limiting descriptors. Each file of DIR that the kernel knows needs a descriptor. When too many
+ * are used, the kernel is asked to forget files until half as many are left; open and mapped files
+ * stay.
  *
- * A thread of its own that holds no lock, and sleeps until it is called: the kernel makes it wait
- * for requests that are under way in a directory.
+ * A separate thread does this. It holds no lock, because the kernel makes it wait for requests in
+ * the same directory.
  */
 #ifndef TP_FS_SWEEP_H
 #define TP_FS_SWEEP_H
@@ -20,23 +20,26 @@
 struct tp_fs;
 struct tp_sweep;
 
-/* How many files of DIR may be known before it begins. */
+/* How many files of DIR may be known before the sweep starts. */
 unsigned tp_sweep_most(void);
 
 /* NULL: out of memory. */
 struct tp_sweep *tp_sweep_create(struct tp_fs *fs);
 /*
- * Without a thread nothing is swept. Stop before the session ends, while requests are still served.
+ * Start and stop the thread; without it nothing is swept. Stop it before the session ends, while
+ * requests are still served.
  */
 void tp_sweep_start(struct tp_sweep *sweep, struct fuse_session *session);
 void tp_sweep_stop(struct tp_sweep *sweep);
 void tp_sweep_destroy(struct tp_sweep *sweep);
 
-/* Too many are known: begin, from any thread. */
+/* Request a sweep, because too many files are known. Any thread may call it. */
 void tp_sweep_request(struct tp_sweep *sweep);
-/* There is no descriptor left: begin, and wait a moment. False: it has been long enough, or others
- * wait already, or waiting is of no use (before Linux 6.18 a look-up keeps the kernel from
- * forgetting). */
+/*
+ * Request a sweep because there is no descriptor left, and wait a moment. False: the caller has
+ * waited long enough, others wait already, or waiting is useless (before Linux 6.18 a look-up
+ * prevents the kernel from forgetting).
+ */
 bool tp_sweep_wait(struct tp_sweep *sweep, unsigned *tries);
 
 #endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Unmounting: by ourselves as root, else by fusermount3, which may do so for the user who mounted
- * it. */
+/* Unmounting: directly as root, otherwise with fusermount3. */
 #include <config.h>
 
 #include "fs/unmount.h"
@@ -20,10 +19,10 @@
 #include "fs/kernel.h"
 #include "fs/mount.h"
 
-/* That a daemon takes to end, at most. */
+/* Maximal time for the end of a daemon. */
 enum { END_SECONDS = 5 };
 
-/* 0, or -EBUSY when the helper failed: it writes the reason to its standard error. */
+/* 0, or -EBUSY if the helper failed; it writes the reason to its standard error. */
 static int run_helper(const char *mountpoint, bool lazy)
 {
     char program[] = "fusermount3", unmount[] = "-u", quiet[] = "-q", detach[] = "-z", end[] = "--";
@@ -63,17 +62,14 @@ bool tp_detach_is_due(const struct tp_fs *fs)
     return dev == 0 || tp_kernel_is_mounted(fs->mountpoint, dev);
 }
 
-/*
- * What the daemon holds of DIR's file system is free when it has ended, and only then can that be
- * unmounted.
- */
+/* The daemon keeps the file system of DIR busy until it has ended. */
 static int detach_and_wait(const char *path, bool lazy)
 {
     int daemon = lazy ? -1 : tp_daemon_find(path);
     int rc = tp_detach(path, lazy);
     uid_t owner;
 
-    /* The helper may have refused the user. */
+    /* The helper may have refused this user. */
     if (rc == -EBUSY && geteuid() != 0 && tp_kernel_owner(path, &owner) && owner != geteuid())
         rc = -EPERM;
 
@@ -89,7 +85,7 @@ int tp_unmount(const char *mountpoint, bool lazy, struct tp_error *err)
     if (rc < 0)
         return rc;
     if (!tp_kernel_is_tenpak(path)) {
-        /* Perhaps a link to one: whatever it leads to can be asked, if it is no dead mount. */
+        /* MOUNTPOINT may be a link: it can be resolved if it does not lead to a dead mount. */
         char *real = realpath(mountpoint, NULL);
         if (!real || !tp_kernel_is_tenpak(real))
             rc = tp_fail(err, EINVAL, "no tenpak mount is at '%s'", mountpoint);

@@ -10,20 +10,20 @@
 struct tp_fs;
 
 /*
- * Unmount a tenpak mount, as the user who mounted it or as root. LAZY detaches it now, and what
- * is open stays readable until it is closed; otherwise a mount in use is -EBUSY, and the daemon
- * has ended on return, where the kernel tells which it is and it takes seconds at most. -EINVAL:
- * no tenpak mount is there.
+ * Unmount a tenpak mount, as the user who mounted it or as root. LAZY: detach it now; open files
+ * stay readable until they are closed. Otherwise a mount in use is -EBUSY, and the function waits
+ * some seconds for the end of the daemon, if the kernel shows its process. -EINVAL: there is no
+ * tenpak mount.
  */
 int tp_unmount(const char *mountpoint, bool lazy, struct tp_error *err);
 
-/* The same for a mount that is known to be ours, without waiting; LAZY: now, and what is open stays
- * readable. A negative errno. */
+/* As tp_unmount for a known tenpak mount, without waiting. 0 or a negative errno. */
 int tp_detach(const char *mountpoint, bool lazy);
 
-/* Whether FS is still mounted at its mount point: a lazy unmount leaves a daemon without one, and
- * another mount may have its place. True as long as the mount never replied, and its device is not
- * known. */
+/*
+ * Whether FS is still mounted at its mount point. After a lazy unmount it is not, and another mount
+ * may have its place. True while the mount has not answered and its device is not known.
+ */
 bool tp_detach_is_due(const struct tp_fs *fs);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Watching DIR's top with inotify, and telling the kernel what it sees. */
+/* Watching the top of DIR with inotify, and notifying the kernel. */
 #include <config.h>
 
 #include "fs/watch.h"
@@ -23,7 +23,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "fs/fs.h"
-#include "fs/known.h"
+#include "fs/kernel_names.h"
 #include "fs/packed/grants.h"
 #include "store/catalog.h"
 #include "store/place.h"
@@ -34,23 +34,26 @@
 #define CAN_EXPIRE 0
 #endif
 
-/* After which what was expired is so once more. */
+/* The delay after which names are expired again. */
 enum { AGAIN_MS = 300, EVENTS_BYTES = 65536 };
 
-/* For the thread to end. Longer takes only one that the kernel holds up for a request that nobody
- * serves any more, until the session is gone. */
+/*
+ * Seconds to wait for the end of the thread. It takes longer only if the kernel makes it wait for a
+ * request that is not served any more, until the session has ended.
+ */
 enum { WAIT_SECONDS = 5 };
 
 struct tp_watch {
     struct fuse_session *session;
     int inotify, stop;
     pthread_t thread;
-    pthread_mutex_t stopping; /* of STARTED: a second caller waits for the thread's end, too */
+    pthread_mutex_t
+        stopping; /* protects STARTED: a second caller also waits for the end of the thread */
     bool started;
     atomic_bool on;
-    struct tp_buffer again; /* names, each with its 0 */
-    bool lost;              /* something since AGAIN was last empty */
-    struct tp_known *known;
+    struct tp_buffer again; /* names, each with a NUL */
+    bool lost;              /* a name disappeared since AGAIN was last empty */
+    struct tp_kernel_names *known;
     struct tp_fs *fs;
 };
 
@@ -61,7 +64,7 @@ bool tp_watch_is_on(const struct tp_watch *watch)
 
 bool tp_watch_note(struct tp_watch *watch, const char *name)
 {
-    return tp_watch_is_on(watch) && tp_known_note(watch->known, name);
+    return tp_watch_is_on(watch) && tp_kernel_names_note(watch->known, name);
 }
 
 #if CAN_EXPIRE
@@ -71,7 +74,7 @@ typedef int (*expire_fn)(struct fuse_session *session, fuse_ino_t parent, const 
 typedef int (*expire_flags_fn)(struct fuse_session *session, fuse_ino_t parent, const char *name,
                                size_t len, unsigned flags);
 
-/* Releases before 3.15 have one argument more, of an enumeration; 1 is to expire only. */
+/* Releases before 3.15 have another argument, an enumeration; 1 means to expire only. */
 static void expire_name(struct fuse_session *session, const char *name)
 {
     const bool has_flags = _Generic(&fuse_lowlevel_notify_expire_entry, expire_fn : 0, default : 1);
@@ -83,7 +86,7 @@ static void expire_name(struct fuse_session *session, const char *name)
         ((expire_fn)function)(session, FUSE_ROOT_ID, name, strlen(name));
 }
 
-/* Where other machines make changes, too, inotify does not report them. */
+/* If other machines make changes, too, inotify does not report these. */
 static bool is_local(int fd)
 {
     static const unsigned long remote[] = {
@@ -131,7 +134,7 @@ struct tp_watch *tp_watch_create(int dirfd)
         return NULL;
     pthread_mutex_init(&watch->stopping, NULL);
     snprintf(path, sizeof path, "/proc/self/fd/%d", dirfd);
-    watch->known = tp_known_create((unsigned)TP_TIMEOUT_WATCHED);
+    watch->known = tp_kernel_names_create((unsigned)TP_TIMEOUT_WATCHED);
     watch->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     watch->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (!watch->known || watch->inotify < 0 || watch->stop < 0 ||
@@ -146,7 +149,7 @@ struct tp_watch *tp_watch_create(int dirfd)
 }
 
 /*
- * The kernel forgets the name and the unused names below it: nodes that it knows keep the space of
+ * The kernel forgets the name and unused names below it: nodes that it knows keep the space of
  * removed files.
  */
 static void forget_name(struct fuse_session *session, const char *name)
@@ -154,7 +157,7 @@ static void forget_name(struct fuse_session *session, const char *name)
     fuse_lowlevel_notify_inval_entry(session, FUSE_ROOT_ID, name, strlen(name));
 }
 
-/* What a pack of this name shows as; false: it is none. */
+/* The model of a pack with this name. False: the name is not that of a pack. */
 static bool model_of(const char *name, char model[NAME_MAX + 1])
 {
     size_t len = strlen(name);
@@ -167,7 +170,7 @@ static bool model_of(const char *name, char model[NAME_MAX + 1])
     return true;
 }
 
-/* NAME and what a pack of that name shows as. */
+/* Notify for NAME and, if it is a pack, for its model. */
 static void notify_change(struct tp_watch *watch, const char *name,
                           void (*how)(struct fuse_session *session, const char *name))
 {
@@ -178,7 +181,7 @@ static void notify_change(struct tp_watch *watch, const char *name,
         how(watch->session, model);
 }
 
-/* NAME is a pack's, or its model's. */
+/* NAME is that of a pack or of its model. */
 static void notify_access(struct tp_watch *watch, const char *name)
 {
     char model[NAME_MAX + 1];
@@ -186,9 +189,7 @@ static void notify_access(struct tp_watch *watch, const char *name)
     tp_tree_access_changed(watch->fs, watch->session, model_of(name, model) ? model : name);
 }
 
-/*
- * Whether something went away: a pack that comes takes the place of another one, or of a directory.
- */
+/* Whether something was removed or replaced. */
 static bool is_loss(const struct inotify_event *event)
 {
     return event->mask & (IN_DELETE | IN_MOVED_FROM) ||
@@ -209,13 +210,11 @@ static void notify_again(struct tp_watch *watch)
     watch->lost = false;
 }
 
-/*
- * What came while we looked away is not known: whatever the kernel knows is to be asked for again.
- */
+/* Events were lost, so everything that the kernel knows is invalidated. */
 static int forget_all(struct tp_watch *watch)
 {
     size_t before = watch->again.len;
-    int rc = tp_known_copy(watch->known, &watch->again);
+    int rc = tp_kernel_names_copy(watch->known, &watch->again);
     const char *names = (const char *)watch->again.data;
 
     for (size_t at = before; rc == 0 && at < watch->again.len; at += strlen(names + at) + 1)
@@ -223,7 +222,7 @@ static int forget_all(struct tp_watch *watch)
     return rc;
 }
 
-/* From here on the kernel keeps names for a second, as without a watch. */
+/* From now on the kernel keeps names for a second, as without a watch. */
 static void give_up(struct tp_watch *watch, const char *why)
 {
     if (atomic_exchange(&watch->on, false))
@@ -235,7 +234,10 @@ static void take_events(struct tp_watch *watch, char *events)
     ssize_t n;
 
     while ((n = read(watch->inotify, events, EVENTS_BYTES)) > 0) {
-        /* Its times: a reader of a listing that the kernel keeps looks at them. */
+        /*
+         * The times of DIR have changed, by which the kernel decides whether its cached listing is
+         * valid.
+         */
         fuse_lowlevel_notify_inval_inode(watch->session, FUSE_ROOT_ID, -1, 0);
         for (char *at = events; at < events + n;) {
             const struct inotify_event *event = (const struct inotify_event *)(void *)at;
@@ -271,7 +273,7 @@ static void *watch_thread(void *arg)
             break;
         if (fds[1].revents)
             break;
-        /* Also when new ones keep coming, then with these. */
+        /* Also if new events keep coming, then with these. */
         if (n == 0 || watch->again.len > EVENTS_BYTES)
             notify_again(watch);
         if (n > 0)
@@ -316,7 +318,7 @@ void tp_watch_start(struct tp_watch *watch, struct fuse_session *session, struct
 
 #endif
 
-/* Forever where SECONDS is 0. */
+/* SECONDS 0: wait without a limit. */
 static void stop_watching(struct tp_watch *watch, unsigned seconds)
 {
     const uint64_t one = 1;
@@ -342,7 +344,7 @@ void tp_watch_destroy(struct tp_watch *watch)
     if (watch->stop >= 0)
         close(watch->stop);
     tp_buffer_clear(&watch->again);
-    tp_known_destroy(watch->known);
+    tp_kernel_names_destroy(watch->known);
     pthread_mutex_destroy(&watch->stopping);
     free(watch);
 }

@@ -7,5 +7,4 @@ AC_DEFUN([TP_LIBRARY], [
   Debian and Ubuntu: apt-get install $4   (or ./bootstrap deps)
   Installed elsewhere: set PKG_CONFIG_PATH, or $1[]_CFLAGS and $1[]_LIBS])
     ])
-    # Some distributions' pc files name the folder itself; includes here are always <cjson/cJSON.h> and the like.
 ])

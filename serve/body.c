@@ -63,15 +63,15 @@ static enum MHD_Result submit_request(struct tp_call *call, const struct tp_requ
 {
     struct tp_requester requester = {geteuid(), getegid(), getpid(), "tenpak serve"};
     char ids[1][TP_JOB_ID_MAX];
-    struct tp_request_spot spot = {0};
+    struct tp_request_position position = {0};
     struct tp_error err = {0};
     tp_auto(tp_buffer_clear) struct tp_buffer text = {0};
     char location[TP_JOB_ID_MAX + 16];
-    int rc = tp_jobs_submit(call->serve->jobs, request, 1, &requester, ids, &spot, &err);
+    int rc = tp_jobs_submit(call->serve->jobs, request, 1, &requester, ids, &position, &err);
 
     if (rc < 0)
-        return spot.conflict ? tp_call_refuse(call, 409, -rc, err.message)
-                             : tp_call_fail(call, rc, &err);
+        return position.conflict ? tp_call_refuse(call, 409, -rc, err.message)
+                                 : tp_call_fail(call, rc, &err);
     rc = tp_jobs_reply(0, ids, 1, NULL, NULL, &text);
     if (rc < 0)
         return tp_call_fail(call, rc, &err);

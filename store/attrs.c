@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Extended attributes of open files, read into an index and written back. */
+/* Reading and writing the extended attributes of open files. */
 #include <config.h>
 
 #include "store/attrs.h"
@@ -18,7 +18,7 @@
 #include "base/vector.h"
 #include "store/pack/layout.h"
 
-#define NAMES_MAX 65536u /* the most that the kernel gives */
+#define NAMES_MAX 65536u /* maximum of the kernel */
 #define FLAGS_LOST (FS_IMMUTABLE_FL | FS_APPEND_FL | FS_NODUMP_FL | FS_NOATIME_FL | FS_SYNC_FL)
 
 static bool has_no_attributes(int code)
@@ -27,8 +27,8 @@ static bool has_no_attributes(int code)
 }
 
 /*
- * An attribute that packs do not keep. A label of SELinux is given anew by its policy, wherever the
- * file is.
+ * Count an attribute that packs do not keep. Labels of SELinux do not count: its policy sets them
+ * again for each file.
  */
 static void count_lost(const char *name, struct tp_lost *lost, bool *other)
 {
@@ -38,7 +38,7 @@ static void count_lost(const char *name, struct tp_lost *lost, bool *other)
         *other = true;
 }
 
-/* One attribute, unless it has gone since it was listed. */
+/* Read one attribute, unless it was removed after it was listed. */
 static int read_one(int fd, const char *path, const char *name, uint32_t file, struct tp_attrs *out,
                     struct tp_error *err)
 {
@@ -74,7 +74,7 @@ static int by_name(const void *a, const void *b)
 
 static void count_flags(int fd, struct tp_lost *lost)
 {
-    long flags = 0; /* the kernel's type; it fills an int */
+    long flags = 0; /* the kernel's type is long, but it fills an int */
 
     if (ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0)
         lost->flags += (flags & FLAGS_LOST) != 0;
@@ -130,7 +130,7 @@ int tp_attrs_drop_lists(int fd, const char *path, struct tp_error *err)
 {
     static const char *const names[] = {TP_ACL_ACCESS, TP_ACL_DEFAULT};
 
-    /* A default list of what is no directory is EACCES. */
+    /* Removing a default list from something other than a directory fails with EACCES. */
     for (unsigned i = 0; i < 2; i++)
         if (fremovexattr(fd, names[i]) < 0 && errno != ENODATA && errno != EACCES &&
             !has_no_attributes(errno))

@@ -20,8 +20,8 @@
 #include "store/store.h"
 
 /*
- * Packs that stay open although nobody uses them, and bytes of their indexes: the one used last
- * stays whatever it takes.
+ * How many packs without a user stay open, and the bytes of their indexes. The last one used always
+ * stays.
  */
 enum { IDLE_MAX = 4 };
 #define IDLE_BYTES_MAX (64u << 20)
@@ -52,7 +52,7 @@ int tp_catalog_stat(const struct tp_catalog *catalog, const char *file, struct t
     return 0;
 }
 
-/* Where FILE is, or would be. */
+/* The index of FILE, or of its place in the order. */
 static size_t find_entry(const struct tp_catalog *catalog, const char *file, bool *found)
 {
     size_t low = 0, high = catalog->n;
@@ -73,7 +73,7 @@ static size_t find_entry(const struct tp_catalog *catalog, const char *file, boo
     return low;
 }
 
-/* The entry of FILE as it is now; what was known of an older file of this name is dropped. */
+/* The entry of FILE as it is now. If an older file had this name, its entry is cleared. */
 static struct tp_catalog_entry *entry_for(struct tp_catalog *catalog, const char *file,
                                           const struct tp_stamp *stamp)
 {
@@ -112,7 +112,10 @@ struct tp_pack *tp_catalog_shared(struct tp_catalog *catalog, const char *file,
 
     if (!entry || !entry->pack || !tp_stamp_equal(&entry->stamp, stamp))
         return NULL;
-    /* One that lacked its base when it was opened is opened again: the base may have come. */
+    /*
+     * A pack that lacked its base when it was opened is opened again, because the base may be there
+     * now.
+     */
     if (tp_pack_base_error(entry->pack)[0]) {
         tp_pack_close(entry->pack);
         entry->pack = NULL;
@@ -136,8 +139,10 @@ void tp_catalog_drop_removed(struct tp_catalog *catalog)
     }
 }
 
-/* Close what nobody but the catalog holds, except what was used last. Closing one may leave its
- * base idle. */
+/*
+ * Close packs that only the catalog holds, except the last one used. This may leave their bases
+ * idle.
+ */
 static void close_idle(struct tp_catalog *catalog)
 {
     for (;;) {
@@ -182,7 +187,7 @@ int tp_catalog_share(struct tp_catalog *catalog, const char *file, const struct 
     return 0;
 }
 
-/* Add FILE, or see whether it is still the same, and learn its id. */
+/* Add FILE, or check whether it is still the same, and read its id. */
 static int read_entry(struct tp_catalog *catalog, const char *file, const struct tp_stamp *stamp)
 {
     struct tp_catalog_entry *entry = entry_for(catalog, file, stamp);
@@ -199,7 +204,7 @@ static int read_entry(struct tp_catalog *catalog, const char *file, const struct
     return 0;
 }
 
-/* Forget files that are no longer there. */
+/* Remove the entries of files that are absent. */
 static void drop_absent(struct tp_catalog *catalog)
 {
     size_t kept = 0;
@@ -262,7 +267,7 @@ int tp_catalog_read(struct tp_catalog *catalog, const char *file, struct tp_pack
     return 0;
 }
 
-/* The files of the entries that MATCH. */
+/* The files of the entries that MATCH accepts. */
 static int collect_files(const struct tp_catalog *catalog, const uint8_t *id,
                          bool (*match)(const struct tp_catalog *, const struct tp_catalog_entry *,
                                        const uint8_t *),

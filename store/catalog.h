@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a store remembers of the packs in its directory: their ids, as long as the file is the
- * same, and which are open. The store calls everything here under its lock.
+ * What a store knows of the packs in its directory: their ids, as long as the files are the same,
+ * and which of them are open. The store calls all functions with its lock held.
  */
 #ifndef TP_STORE_CATALOG_H
 #define TP_STORE_CATALOG_H
@@ -15,16 +15,15 @@
 #include "store/pack/pack.h"
 
 struct tp_catalog_entry {
-    char *file; /* NAME.tnpk */
-    struct tp_stamp
-        stamp;       /* packs are never written to in place: the same one has the same bytes */
-    bool identified; /* ID holds */
-    int failed;      /* why not: negative errno, 0 where it was not asked */
+    char *file;            /* NAME.tnpk */
+    struct tp_stamp stamp; /* packs are never changed in place: an equal stamp means equal bytes */
+    bool identified;       /* ID is set */
+    int failed;            /* why ID is not set: a negative errno, or 0 if it was not read yet */
     struct tp_pack_id id;
-    bool read; /* CONTENTS hold: of version 1 the footer does not tell anything of them */
+    bool read; /* CONTENTS are set: the footer of version 1 does not have them */
     struct tp_pack_contents contents;
     struct tp_pack *pack; /* open, or NULL */
-    uint64_t used;        /* when PACK was last asked for */
+    uint64_t used;        /* clock at the last request for PACK */
 };
 
 struct tp_catalog {
@@ -40,33 +39,36 @@ void tp_catalog_clear(struct tp_catalog *catalog);
 /* -ENOENT: there is no such file. */
 int tp_catalog_stat(const struct tp_catalog *catalog, const char *file, struct tp_stamp *stamp,
                     struct tp_error *err);
-/* A reference on the pack, when this very file is open; else NULL. */
+/* A reference on the open pack of this file; NULL: it is not open. */
 struct tp_pack *tp_catalog_shared(struct tp_catalog *catalog, const char *file,
                                   const struct tp_stamp *stamp);
-/* Remember *PACK, just opened; or, when another thread was faster, close it and give what that
- * one opened. -ENOMEM closes it. */
+/*
+ * Keep *PACK, which was just opened. If another thread was faster, close it and return the other
+ * one. -ENOMEM closes it.
+ */
 int tp_catalog_share(struct tp_catalog *catalog, const char *file, const struct tp_stamp *stamp,
                      struct tp_pack **pack);
 
-/* Drop packs that are no longer in their places; those in use stay open for their users. */
+/* Drop packs that were removed or replaced. Packs in use stay open for their users. */
 void tp_catalog_drop_removed(struct tp_catalog *catalog);
 
-/* Read the directory, and the ids of the packs that are new or changed. Damaged packs have none. */
+/* Read the directory, and the ids of new and changed packs. Damaged packs have none. */
 int tp_catalog_refresh(struct tp_catalog *catalog, struct tp_error *err);
-/* Files of the packs with this id, and of those that may have this content id. -ENOMEM. */
+/* The files of packs with this id, or with perhaps this content id. -ENOMEM. */
 int tp_catalog_with_id(const struct tp_catalog *catalog, const uint8_t *id, char ***files,
                        size_t *n);
 int tp_catalog_with_content(const struct tp_catalog *catalog, const uint8_t *content, char ***files,
                             size_t *n);
-/* Files of the packs whose base has this id, and of those whose base's id no pack has. -ENOMEM. */
+/* The files of packs whose base has this id, and of those whose base's id no pack has. -ENOMEM. */
 int tp_catalog_with_base(const struct tp_catalog *catalog, const uint8_t *id, char ***files,
                          size_t *n);
 /*
- * What FILE's footer (ID may be NULL) and its index say; read once as long as it is the same file.
+ * What FILE's footer and index say; ID may be NULL. Each file is read once as long as it is the
+ * same.
  */
 int tp_catalog_read(struct tp_catalog *catalog, const char *file, struct tp_pack_id *id,
                     struct tp_pack_contents *out, struct tp_error *err);
-/* The first pack that may be whole and could not be asked for its base, or NULL. */
+/* The first pack that may be intact but whose base could not be determined, or NULL. */
 const struct tp_catalog_entry *tp_catalog_find_unreadable(const struct tp_catalog *catalog);
 
 #endif

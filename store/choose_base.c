@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which base a model is packed against: by name, by path, or by searching the store. */
+/* Determining the base of a model: by name, by path, or by a search of the store. */
 #include <config.h>
 
 #include <errno.h>
@@ -40,14 +40,14 @@ static bool lie_in_one_directory(const char *a, const char *b)
 }
 
 /*
- * Packing a base replaces its directory: it must be a model, and neither the one at hand (MODEL),
- * nor around it, nor within it. Where MODEL is replaced, too, its readers look for the base in its
- * directory, so no other one is touched. That the base is gone is no error: another may have packed
- * it.
+ * Check that a base that is packed first may be replaced: it must be a model, and must not be,
+ * contain, or be within MODEL. If MODEL is replaced too, its readers search for the base in its
+ * directory, so a base in another directory is left alone. An absent base is not an error: another
+ * process may have packed it.
  */
 static int check_plain(const char *plain, const char *model, bool replaced, struct tp_error *err)
 {
-    char *a = realpath(plain, NULL), *b = realpath(model, NULL);
+    tp_autofree char *a = realpath(plain, NULL), *b = realpath(model, NULL);
     int rc = 0;
 
     if (!a || !b)
@@ -64,12 +64,10 @@ static int check_plain(const char *plain, const char *model, bool replaced, stru
             err, EINVAL,
             "the base '%s' does not lie beside '%s': copy it there, or write elsewhere with -o",
             plain, model);
-    free(a);
-    free(b);
     return rc;
 }
 
-/* The base is model NAME in DIR, as a pack or as a directory that will be packed. */
+/* Choose model NAME in DIR: a pack, or a directory that will be packed. */
 static int choose_model(const char *dir, const char *name, const char *model,
                         const struct tp_compress_options *options, struct tp_base_choice *out,
                         struct tp_error *err)
@@ -87,7 +85,10 @@ static int choose_model(const char *dir, const char *name, const char *model,
     return rc;
 }
 
-/* What the store has, in one number: another when a directory and its pack have changed places. */
+/*
+ * A hash of the models of the store. It changes when a directory is replaced by its pack or the
+ * reverse.
+ */
 static uint64_t fingerprint_store(struct tp_store *store)
 {
     struct tp_store_model *models = NULL;
@@ -104,8 +105,8 @@ static uint64_t fingerprint_store(struct tp_store *store)
 }
 
 /*
- * Search the store. While others pack, a base may go from under the search, which then finds none,
- * or a worse one: search again.
+ * Search the store. While other processes pack, a base may be replaced during the search, which
+ * then finds none or a worse one. In this case the search is repeated.
  */
 static int search_base(const char *path, struct tp_store *store,
                        const struct tp_compress_options *options, bool packs_only,
@@ -130,7 +131,7 @@ static int search_base(const char *path, struct tp_store *store,
     }
 }
 
-/* The best of all candidates, or of the packs among them. */
+/* Choose the best of all candidates, or of the packs among them. */
 static int by_search(const char *path, struct tp_store *store, bool packs_only,
                      const struct tp_compress_options *options, struct tp_base_choice *out,
                      struct tp_error *err)
@@ -151,7 +152,7 @@ static int by_search(const char *path, struct tp_store *store, bool packs_only,
     return choose_model(tp_store_dir(store), found.name, path, options, out, err);
 }
 
-/* NAME without ".tnpk", given or not. */
+/* Copy NAME without ".tnpk", if it has this suffix. */
 static void copy_without_suffix(char out[256], const char *name)
 {
     size_t len = tp_place_name_len(name);
@@ -159,11 +160,11 @@ static void copy_without_suffix(char out[256], const char *name)
     snprintf(out, 256, "%.*s", len < 256 ? (int)len : 255, name);
 }
 
-/* The pack's file SPEC, whose ".tnpk" may be left out, or a model's directory, anywhere. */
+/* SPEC is the path of a pack, with or without ".tnpk", or of a model directory. */
 static int by_path(const char *path, const char *spec, const struct tp_compress_options *options,
                    struct tp_base_choice *out, struct tp_error *err)
 {
-    char *clean = strdup(spec), *parent = NULL;
+    tp_autofree char *clean = strdup(spec), *parent = NULL;
     const char *name;
     struct stat st;
     size_t len;
@@ -185,8 +186,6 @@ static int by_path(const char *path, const char *spec, const struct tp_compress_
     } else if (stat(clean, &st) == 0 || stat(out->pack, &st) < 0) {
         out->pack[len] = '\0';
     }
-    free(parent);
-    free(clean);
     return rc;
 }
 

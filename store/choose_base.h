@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* From what the user says of a base to where it is. Nothing is changed. */
+/* Determining the base that a model is packed against. Nothing is changed. */
 #ifndef TP_STORE_CHOOSE_BASE_H
 #define TP_STORE_CHOOSE_BASE_H
 
@@ -8,15 +8,16 @@
 struct tp_base_choice {
     char name[256]; /* "": no base */
     char why[256];
-    char *pack;    /* the path of its pack; NULL: no base */
-    char *plain;   /* the path of its directory, whether it is there or not; NULL: a pack by path */
-    bool unpacked; /* the directory is there, whole or half removed: pack it first */
-    bool searched; /* the user named none */
+    char *pack;    /* path of the base's pack; NULL: no base */
+    char *plain;   /* path of the base's directory, present or not; NULL: the base was given as the
+                      path of a pack */
+    bool unpacked; /* the directory is present, whole or half removed: it must be packed first */
+    bool searched; /* the user named no base */
 };
 
 /*
- * The base for the model at PATH; PACKS_ONLY: where it is searched for, only among packs. -ENOENT:
- * the user names one that is not there. OUT is for tp_base_choice_clear.
+ * Determine the base of the model at PATH. PACKS_ONLY: search only among packs. -ENOENT: the base
+ * that the user named does not exist. Clear OUT with tp_base_choice_clear.
  */
 int tp_base_resolve(const char *path, const struct tp_compress_options *options, bool packs_only,
                     struct tp_base_choice *out, struct tp_error *err);

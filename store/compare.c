@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A model directory held against the index of a pack. */
+/* Comparing a model directory with the index of a pack. */
 #include <config.h>
 
 #include <errno.h>
@@ -26,9 +26,9 @@ struct comparer {
     const struct tp_pack *pack;
     const char *dir;
     const struct tp_progress *progress;
-    const struct tp_modeldir *now; /* what is in DIR */
+    const struct tp_modeldir *now; /* the entries of DIR */
     gid_t pack_gid;
-    struct tp_sha256 *sha; /* NULL: content is not looked at */
+    struct tp_sha256 *sha; /* NULL: content is not compared */
     uint8_t *buffer;
     uint64_t done;
     int rootfd;
@@ -41,8 +41,10 @@ static int report_difference(const struct comparer *c, const char *path, const c
                    tp_pack_path(c->pack), what, path);
 }
 
-/* Restoring leaves set-ID bits out, and grants less where it cannot give a list or the group. A
- * pack has less of what belonged to another group than its own. */
+/*
+ * Restored files lack set-ID bits, and have fewer permissions if the list or the group could not be
+ * restored. A pack has fewer permissions for files that belonged to another group.
+ */
 static bool same_mode(const struct comparer *c, uint32_t packed, uint32_t first, uint32_t n,
                       uint32_t mode, gid_t gid)
 {
@@ -55,7 +57,7 @@ static bool same_mode(const struct comparer *c, uint32_t packed, uint32_t first,
            mode == tp_restored_mode(packed, list, false, gid != c->pack_gid);
 }
 
-/* Whether names of one file are names of one file. */
+/* Whether hard links in the pack are links to one file in the directory. */
 static bool same_link(const struct comparer *c, const struct tp_pack_file *f,
                       const struct tp_entry *e)
 {
@@ -111,8 +113,10 @@ static int hash_file(struct comparer *c, int fd, const struct tp_pack_file *f)
     return 0;
 }
 
-/* Whether attribute A of the pack may be absent from the file open as FD: its file system does not
- * keep it, or its group is not the one that the list was for. */
+/*
+ * Whether the file open as FD may lack attribute A of the pack: its file system does not keep it,
+ * or its group differs from the one that the list was for.
+ */
 static bool may_lack(const struct comparer *c, int fd, const struct tp_attr *a, gid_t gid)
 {
     bool list = strcmp(a->name, TP_ACL_ACCESS) == 0;
@@ -120,7 +124,10 @@ static bool may_lack(const struct comparer *c, int fd, const struct tp_attr *a, 
     return !tp_attrs_supported(fd, a->name) || (list && gid != c->pack_gid);
 }
 
-/* The N attributes of the pack from FIRST on, and those of the file open as FD; both are sorted. */
+/*
+ * Compare N attributes of the pack, from FIRST on, with those of the file open as FD. Both are
+ * sorted.
+ */
 static int compare_attrs(const struct comparer *c, int fd, const char *path, uint32_t first,
                          uint32_t n, gid_t gid)
 {
@@ -172,8 +179,8 @@ static void end_contents(struct comparer *c)
 }
 
 /*
- * What has to be opened for it: attributes, which format 1 does not have, and content, where that
- * is asked for.
+ * Compare what needs an open file: attributes, which format 1 does not have, and content, if
+ * requested.
  */
 static int compare_inside(struct comparer *c, uint32_t i)
 {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Replacing a model directory by its pack, so that whatever dies whenever, one of them is whole. */
+/*
+ * Replacing a model directory by its pack. Whatever process dies at whatever moment, one of the two
+ * is whole.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -25,10 +28,11 @@
 #include "store/verify.h"
 
 struct job {
-    char *model; /* the directory, without a '/' at its end */
+    char *model; /* the directory, without trailing '/' */
     char *pack;  /* MODEL.tnpk */
     const struct tp_compress_options *options;
-    struct tp_progress progress; /* the caller's; a writer to the model also cancels it */
+    struct tp_progress
+        progress; /* the caller's; a program that writes to the model also cancels it */
     struct tp_compress_report *report;
     struct tp_error *err;
 };
@@ -127,7 +131,7 @@ static void report_existing(const struct job *j, const struct tp_pack *pack)
     snprintf(j->report->why, sizeof j->report->why, "packed before");
 }
 
-/* On the disk first, then read back from there. */
+/* Sync the pack, then read it back from the disk. */
 static int verify_existing(const struct job *j, struct tp_pack *pack)
 {
     struct tp_bytes *bytes = tp_pack_bytes(pack);
@@ -149,7 +153,7 @@ static enum tp_original_use original_use(const struct job *j)
     return j->options->no_lease ? TP_ORIGINAL_REPLACE_UNLEASED : TP_ORIGINAL_REPLACE;
 }
 
-/* The directory as it is before anything of it is read. */
+/* Record the state of the directory before anything in it is read. */
 static int open_original(struct job *j, struct tp_original **out)
 {
     const struct tp_progress *theirs = j->options->progress;
@@ -161,7 +165,7 @@ static int open_original(struct job *j, struct tp_original **out)
     return rc;
 }
 
-/* Whatever reading it failed with: where the directory is not what it was, that is the story. */
+/* If the directory has changed, that is the cause of any failure to read it. */
 static int explain_failure(const struct job *j, struct tp_original *original, int rc)
 {
     const struct tp_progress *theirs = j->options->progress;
@@ -173,7 +177,7 @@ static int explain_failure(const struct job *j, struct tp_original *original, in
     return tp_fail(j->err, -why.code, "%s", why.message);
 }
 
-/* The pack is there already, and so is the directory: from a run that died, or with KEEP. */
+/* Both the pack and the directory exist, after a crash or after KEEP. */
 static int replace_existing(struct job *j, struct tp_pack *pack)
 {
     struct tp_original *original;
@@ -191,7 +195,7 @@ static int replace_existing(struct job *j, struct tp_pack *pack)
     return rc;
 }
 
-/* A pack is a file of that very directory: one that is elsewhere may go without notice. */
+/* The pack must be a file of that directory: a file elsewhere could be removed unnoticed. */
 static int check_pack_name(const struct job *j)
 {
     struct stat st;
@@ -234,13 +238,13 @@ static int finish_existing(struct job *j)
 }
 
 /*
- * In place, readers look for the base in the pack's own directory: it, or one that holds the same,
- * must be there.
+ * For packing in place, readers search for the base in the pack's directory: the base, or a pack
+ * with the same content, must be there.
  */
 static int check_beside(const struct job *j, const struct tp_pack *base)
 {
     struct tp_base_query query = {.id = tp_pack_get_id(base), .content = tp_pack_content_id(base)};
-    char *dir = tp_path_parent(j->model);
+    tp_autofree char *dir = tp_path_parent(j->model);
     tp_autostore struct tp_store *store = NULL;
     tp_autopack struct tp_pack *found = NULL;
     int rc = dir ? tp_store_open(dir, &store, j->err) : tp_oom(j->err);
@@ -249,17 +253,16 @@ static int check_beside(const struct job *j, const struct tp_pack *base)
         rc = tp_fail(j->err, EINVAL,
                      "the base '%s' is not in '%s': copy it there, or write elsewhere with -o",
                      tp_pack_path(base), dir);
-    free(dir);
     return rc;
 }
 
-/* A model that was removed or changed meanwhile must not show again as its pack. */
+/* A model that was removed or changed meanwhile must not appear again as its pack. */
 static int check_original(void *original, struct tp_error *err)
 {
     return tp_original_check(original, err);
 }
 
-/* Until no other works on the base at PATH. */
+/* Wait until no other process works on the base at PATH. */
 static int wait_for_others(const struct job *j, const char *path)
 {
     const struct timespec moment = {.tv_nsec = 100000000};
@@ -281,8 +284,8 @@ static int wait_for_others(const struct job *j, const char *path)
 }
 
 /*
- * Pack the base at PLAIN, which another process may begin, too, at any time; a base that goes on
- * changing is -EBUSY in the end. 1: the other process has packed it.
+ * Pack the base at PLAIN. Another process may do the same at any time. -EBUSY: the base keeps
+ * changing. 1: the other process has packed it.
  */
 static int compress_base(const struct job *j, const char *plain,
                          const struct tp_compress_options *options,
@@ -304,8 +307,8 @@ static int compress_base(const struct job *j, const char *plain,
 }
 
 /*
- * Make a pack of the base's directory PLAIN beside it, against the best base for it; the directory
- * goes as the model's own would.
+ * Pack the directory PLAIN of the base in place, against the best base for it. The directory is
+ * removed in the same way as the model's own.
  */
 static int pack_base(const struct job *j, const char *plain)
 {
@@ -346,7 +349,7 @@ static int check_usable(struct tp_pack *base, struct tp_error *err)
     return 0;
 }
 
-/* Open the pack of the base that is chosen, which is made first where there is only a directory. */
+/* Open the pack of the chosen base. If there is only a directory, it is packed first. */
 static int open_choice(const struct job *j, const struct tp_base_choice *choice,
                        struct tp_pack **out)
 {
@@ -364,7 +367,7 @@ static int open_choice(const struct job *j, const struct tp_base_choice *choice,
     if (choice->unpacked)
         rc = pack_base(j, choice->plain);
     if (rc == 0 && choice->plain)
-        tp_temporaries_sweep(choice->plain); /* what a run that died had nearly removed */
+        tp_temporaries_sweep(choice->plain); /* what a crash left while the directory was removed */
     if (rc == 0)
         rc = tp_store_open_path(NULL, choice->pack, out, j->err);
     if (rc == 0)
@@ -372,7 +375,7 @@ static int open_choice(const struct job *j, const struct tp_base_choice *choice,
     return rc;
 }
 
-/* The base, open; *OUT is NULL for none. */
+/* Open the base; *OUT is NULL if there is none. */
 static int open_base(const struct job *j, bool packs_only, struct tp_pack **out)
 {
     struct tp_base_choice choice;
@@ -386,8 +389,8 @@ static int open_base(const struct job *j, bool packs_only, struct tp_pack **out)
         *out = NULL;
     }
     /*
-     * A model that is to be a base itself is packed in any case: what stops its own base from being
-     * packed first, such as another process at work on it, leaves the packs that there are.
+     * A model that will be a base is packed in any case. If its own base cannot be packed first,
+     * for example because another process works on it, the base is searched for among packs.
      */
     if (rc < 0 && rc != -ECANCELED && rc != -ENOMEM && choice.searched && !packs_only &&
         j->options->waiting) {
@@ -400,7 +403,7 @@ static int open_base(const struct job *j, bool packs_only, struct tp_pack **out)
     return rc;
 }
 
-/* ORIGINAL: of a pack in place; else NULL. */
+/* ORIGINAL: when packing in place; otherwise NULL. */
 static int write_pack(const struct job *j, const char *out, struct tp_original *original)
 {
     struct tp_pack *base;
@@ -434,7 +437,10 @@ static int write_pack(const struct job *j, const char *out, struct tp_original *
     return rc;
 }
 
-/* Take back the pack just written, unless somebody stands on it already: then both are left. */
+/*
+ * Remove the pack that was just written, unless another pack depends on it already. In that case
+ * both pack and directory stay.
+ */
 static void withdraw_pack(const struct job *j, const struct tp_pack *pack)
 {
     char *dir = tp_path_parent(j->pack), **names = NULL;
@@ -449,7 +455,7 @@ static void withdraw_pack(const struct job *j, const struct tp_pack *pack)
     free(dir);
 }
 
-/* The pack has been written: the directory, if it still is what was packed, goes. */
+/* Remove the directory if it is unchanged. The pack is written. */
 static int replace_original(const struct job *j, struct tp_original *original)
 {
     tp_autopack struct tp_pack *pack = NULL;
@@ -460,7 +466,7 @@ static int replace_original(const struct job *j, struct tp_original *original)
     if (tp_pack_base_error(pack)[0])
         return tp_fail(j->err, ENOLINK, "'%s' is left in its place: %s", j->model,
                        tp_pack_base_error(pack));
-    /* Where links are followed, the pack has other things than the directory. */
+    /* If links were followed, the pack differs from the directory. */
     if (j->options->links == TP_LINKS_FOLLOW)
         rc = tp_original_check(original, j->err);
     else if (j->options->keep)
@@ -481,7 +487,10 @@ static int compress_new(struct job *j)
         return rc;
     rc = explain_failure(j, original, write_pack(j, j->pack, original));
     if (rc == 0) {
-        /* The pack has its name: it is opened to be kept or to be taken back. */
+        /*
+         * The pack has its name. This open must not be cancelled, because the pack must be kept or
+         * removed.
+         */
         const atomic_int *watched = tp_cancel_watch(NULL);
 
         rc = replace_original(j, original);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Telling sequential readers from random ones, whatever the order their requests arrive in. */
+/* Distinguishing sequential from random readers, even if requests arrive out of order. */
 #include <config.h>
 
 #include "store/cursor.h"
@@ -14,8 +14,10 @@ void tp_cursors_init(struct tp_cursors *cursors, uint64_t window_min, uint64_t w
     cursors->window_max = window_max < window_min ? window_min : window_max;
 }
 
-/* How far from a cursor's position a read may begin and still be its: the requests in flight of
- * one reader. */
+/*
+ * How far from a cursor a read may begin and still belong to it: the requests of one reader that
+ * are in flight.
+ */
 static uint64_t cursor_reach(const struct tp_cursor *cursor, uint64_t len)
 {
     return cursor->window > 2 * len ? cursor->window : 2 * len;
@@ -61,11 +63,11 @@ void tp_cursors_note(struct tp_cursors *cursors, uint64_t off, uint64_t end, uin
     }
     cursor->used = cursors->clock;
     if (end <= cursor->pos)
-        return; /* a straggler, or a second look at what was read */
+        return; /* a late request, or a second read of the same bytes */
     cursor->pos = end;
     if (cursor->prefetched < end)
         cursor->prefetched = end;
-    /* Ask in large steps: when half of the window is used up. */
+    /* Request large steps: when half of the window is used. */
     if (cursor->window && cursor->prefetched - end > cursor->window / 2)
         return;
     cursor->window = cursor->window ? 2 * cursor->window : cursors->window_min;

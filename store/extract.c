@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Decoding a pack into a directory: chunks on all threads, files written and hashed in order. */
+/*
+ * Decoding a pack into a directory: all threads decode chunks; files are written and hashed in
+ * order.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -21,8 +24,9 @@
 #include "store/pipeline.h"
 #include "store/restored.h"
 
-#define WINDOW (32u << 20) /* of a large file at most two of these wait to be written */
-#define HOLE 4096u /* runs of zeros of this size and place are not written into a sparse file */
+#define WINDOW (32u << 20) /* at most two windows of a large file wait to be written */
+/* Runs of zeros with this size and alignment are not written to a sparse file. */
+#define HOLE 4096u
 
 struct extractor {
     struct tp_pack *pack;
@@ -32,13 +36,13 @@ struct extractor {
     const struct tp_progress *progress;
     struct tp_lost *lost;
     struct tp_sha256 *sha;
-    uid_t uid; /* (uid_t)-1: as it comes */
+    uid_t uid; /* (uid_t)-1: not set */
     gid_t gid;
-    bool foreign;          /* the group is not the pack's */
-    bool sync_each;        /* the file system cannot be synced as one */
-    char parent[PATH_MAX]; /* the directory that was used last, "" for the model's */
+    bool foreign;          /* the group is not that of the pack */
+    bool sync_each;        /* the file system cannot be synced with one call */
+    char parent[PATH_MAX]; /* the directory that was used last; "": that of the model */
     int parentfd;          /* -1: none */
-    int fd;                /* of the file that is being written, -1: none */
+    int fd;                /* the file that is being written; -1: none */
     uint64_t file_done, started, done;
 };
 
@@ -73,9 +77,7 @@ static int fail_for_path(const struct extractor *e, const char *what, const char
     return tp_fail_errno(err, "cannot %s '%s/%s'", what, e->path, path);
 }
 
-/*
- * The directory that PATH lies in, and its name there. The descriptor is good until the next call.
- */
+/* Find the directory of PATH and the name in it. *AT is valid until the next call. */
 static int locate_parent(struct extractor *e, const char *path, int *at, const char **name,
                          struct tp_error *err)
 {
@@ -113,8 +115,10 @@ static int create_file(struct extractor *e, const struct tp_pack_file *f, struct
     return 0;
 }
 
-/* Owner, then mode, then attributes, of which an access list changes the mode, then times: each at
- * the very end of what changes it. -1 and errno, or a story in ERR and its code. */
+/*
+ * Set the owner, then the mode, then attributes (an access list changes the mode), then times; each
+ * must come after what changes it. -1 and errno, or a message in ERR and its code.
+ */
 static int finish_entry(struct extractor *e, int fd, const char *path, uint32_t mode,
                         const struct tp_attr *attrs, uint32_t n, const struct timespec *mtime,
                         struct tp_error *err)
@@ -162,7 +166,7 @@ static int close_file(struct extractor *e, const struct tp_pack_file *f, struct 
 }
 
 /*
- * Of a large file the disk writes one window while the next is made, and both leave the page cache.
+ * For a large file, the disk writes one window while the next is made. Both leave the page cache.
  */
 static void write_behind(struct extractor *e)
 {
@@ -186,8 +190,8 @@ static bool is_zero(const uint8_t *p, size_t len)
 }
 
 /*
- * Where the blocks of the file end that are zeros, or are not, from AT on, of LEN bytes P at OFF of
- * the file.
+ * The end of the run of blocks from AT on that are all zeros, or all not (*ZERO). P has LEN bytes
+ * at OFF of the file.
  */
 static uint32_t run_end(const uint8_t *p, uint32_t len, uint64_t off, uint32_t at, bool *zero)
 {
@@ -204,7 +208,7 @@ static uint32_t run_end(const uint8_t *p, uint32_t len, uint64_t off, uint32_t a
     return at;
 }
 
-/* What of these bytes is no hole, at its place. */
+/* Write these bytes at their place, except holes. */
 static int write_sparse(const struct extractor *e, const uint8_t *p, uint32_t len, const char *path,
                         struct tp_error *err)
 {
@@ -243,7 +247,7 @@ static int write_chunk(void *arg, uint64_t chunk, void *slot, struct tp_error *e
     return e->file_done == f->size ? close_file(e, f, err) : 0;
 }
 
-/* A directory, a symbolic link or an empty file: what no chunk brings. */
+/* Make a directory, a symbolic link or an empty file: entries without chunks. */
 static int make_entry(struct extractor *e, const struct tp_pack_file *f, struct tp_error *err)
 {
     struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {f->mtime_sec, f->mtime_nsec}};
@@ -280,7 +284,7 @@ static int make_entries(struct extractor *e, struct tp_error *err)
     return rc;
 }
 
-/* Further names of files, which are all there by now. */
+/* Make the hard links. All files exist by now. */
 static int make_links(struct extractor *e, struct tp_error *err)
 {
     for (uint32_t i = 0; i < e->index->file_n; i++) {
@@ -305,7 +309,7 @@ static int make_links(struct extractor *e, struct tp_error *err)
     return 0;
 }
 
-/* Children before parents: making an entry changes its directory's time. */
+/* Children before parents, because making an entry changes the time of its directory. */
 static int finish_dirs(struct extractor *e, struct tp_error *err)
 {
     const struct tp_index *x = e->index;
@@ -331,7 +335,7 @@ static int finish_dirs(struct extractor *e, struct tp_error *err)
                    : rc;
 }
 
-/* Whether files made here can be given this owner and group: a first one is. */
+/* Whether files made here can get this owner and group: try with a first file. */
 static int may_own(const struct extractor *e, uid_t uid, gid_t gid, bool *may, struct tp_error *err)
 {
     static const char probe[] = ".owner";
@@ -349,7 +353,7 @@ static int may_own(const struct extractor *e, uid_t uid, gid_t gid, bool *may, s
     return rc;
 }
 
-/* The owner of the files: that of the pack, where root restores for a user. */
+/* Determine the owner of the files: that of the pack, if root restores for a user. */
 static int set_owner(struct extractor *e, struct tp_error *err)
 {
     struct stat dir;
@@ -377,7 +381,7 @@ static int set_owner(struct extractor *e, struct tp_error *err)
 }
 
 /*
- * All on the disk: at once, which for many small files takes a fraction of the time of one sync
+ * Sync everything with one call. For many small files this takes a fraction of the time of one sync
  * each.
  */
 static int sync_all(const struct extractor *e, struct tp_error *err)
@@ -392,7 +396,7 @@ static int extract_files(struct extractor *e, struct tp_pipeline *p, struct tp_e
     struct statfs fs;
     int rc;
 
-    /* What FUSE calls syncfs does not reach the daemon of the file system. */
+    /* syncfs on a FUSE file system does not reach its daemon. */
     e->sync_each = fstatfs(e->dirfd, &fs) == 0 && fs.f_type == 0x65735546;
     rc = set_owner(e, err);
     if (rc == 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Adding up files before the first is written. */
+/* Adding up the sizes of a model's files. */
 #include <config.h>
 
 #include <errno.h>
@@ -12,10 +12,7 @@
 #include "base/size.h"
 #include "store/extract_space.h"
 
-/*
- * Bytes of a file's chunks that are all zeros, which a sparse file leaves out. ZEROS is a chunk of
- * them.
- */
+/* The bytes of chunks that are all zeros, which a sparse file leaves out. ZEROS is such a chunk. */
 static uint64_t zero_bytes(const struct tp_index *x, const struct tp_pack_file *f,
                            const uint8_t *zeros, uint64_t whole)
 {
@@ -56,7 +53,7 @@ int tp_extract_check_space(const struct tp_index *x, int dirfd, const char *path
     char needed[32], missing[32];
 
     if (fstatvfs(dirfd, &vfs) < 0 || vfs.f_frsize == 0 || vfs.f_blocks == 0)
-        return 0; /* a file system that does not say */
+        return 0; /* the file system does not report its size */
     uint64_t blocks = geteuid() == 0 ? vfs.f_bfree : vfs.f_bavail,
              bytes = tp_extract_bytes(x, vfs.f_frsize);
     if (bytes / vfs.f_frsize > blocks)

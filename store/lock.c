@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Locks by flock(2) on DIR/.NAME.tenpak-lock and on packs, which end with their holder. */
+/* Locks with flock(2) on DIR/.NAME.tenpak-lock and on packs. They end with their holder. */
 #include <config.h>
 
 #include <errno.h>
@@ -19,7 +19,7 @@
 #include "store/pack/bytes_file.h"
 #include "store/pack/pack_internal.h"
 
-/* 1: the file that was locked is no longer the one of that name, try again. */
+/* 1: another file has this name by now; try again. */
 static int try_lock(struct tp_model_lock *lock, const char *model, struct tp_error *err)
 {
     struct stat mine, named;
@@ -79,7 +79,7 @@ void tp_model_locks_sweep(const char *path)
                                            O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
                                   : -1;
 
-        /* While it is locked: a process that has opened it finds it removed. */
+        /* Removed while it is locked: a process that has opened it notices that it was removed. */
         if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
             unlinkat(tp_dir_fd(&dir), entry->d_name, 0);
     }
@@ -90,7 +90,8 @@ void tp_model_unlock(struct tp_model_lock *lock)
 {
     if (lock->fd < 0)
         return;
-    unlink(lock->path); /* while it is locked: a process that has opened it finds it removed */
+    unlink(lock->path); /* removed while it is locked: a process that has opened it notices that it
+                           was removed */
     tp_model_locks_sweep(lock->path);
     release_lock(lock);
 }

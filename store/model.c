@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Opening a model: the files and tensors of a plain directory or of a pack, and finding them. */
+/* Opening a model: the files and tensors of a plain directory or of a pack, and look-ups. */
 #include <config.h>
 
 #include <errno.h>
@@ -22,7 +22,7 @@ struct opening {
     struct tp_error *err;
 };
 
-/* A tensor of the file that was added last, behind those that it has. */
+/* Add a tensor to the last file. */
 static int add_tensor(struct opening *o, const struct tp_model_tensor *t)
 {
     struct tp_model *model = o->model;
@@ -56,7 +56,7 @@ static struct tp_model_file *add_file(struct tp_model *model, const char *path, 
     return file;
 }
 
-/* FILE was written at this time. */
+/* Note that FILE was modified at this time. */
 static void note_time(struct tp_model *model, const struct tp_model_file *file, int64_t sec,
                       uint32_t nsec)
 {
@@ -75,7 +75,7 @@ static bool is_named_safetensors(const char *path)
     return len >= sizeof suffix - 1 && strcmp(path + len - (sizeof suffix - 1), suffix) == 0;
 }
 
-/* The tensors of the file that was added last. A file that is not valid safetensors has none. */
+/* Add the tensors of the last file. A file that is not valid safetensors has none. */
 static int add_header(struct opening *o, struct tp_model_file *file)
 {
     struct tp_model_impl *impl = o->model->impl;
@@ -145,7 +145,7 @@ static int open_dir(struct opening *o, const char *path, enum tp_links links)
     return rc;
 }
 
-/* Bytes of a whole tensor, of which a segment may be a part. */
+/* The bytes of a whole tensor; a segment may be a part of it. */
 static bool whole_len(const struct tp_segment *segment, uint64_t *out)
 {
     uint64_t bits = tp_dtype_bits(segment->dtype);
@@ -172,7 +172,7 @@ static int add_pack_file(struct opening *o, uint32_t number)
                                     .shape = s->shape,
                                     .off = s->file_off};
 
-        /* The index is checked, but a shape may still claim bytes of the next segments. */
+        /* The index was checked, but a shape may still include bytes of the next segments. */
         if (!s->name[0] || s->elem_first || t.off < end || !whole_len(s, &t.len) ||
             !tp_range_within(t.off, t.len, f->size))
             continue;
@@ -223,7 +223,7 @@ static int compare_places(const void *a, const void *b)
     return s->len != t->len ? (s->len < t->len ? -1 : 1) : strcmp(s->name, t->name);
 }
 
-/* Sort by name, move those whose name was there before behind the others, and list all by place. */
+/* Sort by name, move further tensors of a name behind the others, and list all by place. */
 static int sort_tensors(struct tp_model *model, struct tp_error *err)
 {
     size_t all = model->tensor_n, later = 0;
@@ -253,7 +253,7 @@ static int sort_tensors(struct tp_model *model, struct tp_error *err)
     return 0;
 }
 
-/* A file's number, to be found by its path. */
+/* The number of a file by its path. */
 struct named_file {
     const char *path;
     uint32_t file;
@@ -265,8 +265,8 @@ static int by_path(const void *a, const void *b)
 }
 
 /*
- * Where a link at PATH to TARGET leads, from the top of the model on; false: out of it, or it is
- * too long.
+ * Resolve a link at PATH with this TARGET to a path in the model. False: it leads out, or is too
+ * long.
  */
 static bool resolve_link(const char *path, const char *target, char out[LINK_MAX_LEN])
 {
@@ -299,7 +299,7 @@ static bool resolve_link(const char *path, const char *target, char out[LINK_MAX
     return true;
 }
 
-/* The path within a snapshot of the hub's cache, or all of it. */
+/* The path within a snapshot of the hub's cache; other paths are unchanged. */
 static const char *within_snapshot(const char *path)
 {
     const char *slash = strncmp(path, "snapshots/", 10) ? NULL : strchr(path + 10, '/');
@@ -307,10 +307,7 @@ static const char *within_snapshot(const char *path)
     return slash ? slash + 1 : path;
 }
 
-/*
- * The N links at PATHS to TARGETS give the files their titles, the first one where there are
- * several.
- */
+/* Set the titles of files from N links at PATHS to TARGETS. The first link to a file counts. */
 static int give_titles(struct tp_model *model, const char *const *paths, const char *const *targets,
                        size_t n, struct tp_error *err)
 {
@@ -336,7 +333,7 @@ static int give_titles(struct tp_model *model, const char *const *paths, const c
     return 0;
 }
 
-/* Files may be named by their hashes, and links tell what they are. */
+/* Files may be named by hashes; links show their real names. */
 static int find_titles(struct tp_model *model, struct tp_error *err)
 {
     const struct tp_index *index = model->impl->pack ? tp_pack_index(model->impl->pack) : NULL;
@@ -378,7 +375,7 @@ static struct tp_model *model_create(void)
     return model;
 }
 
-/* Open the directory PATH or, where PACK is given, that one. */
+/* Open the directory PATH or, if PACK is given, the pack. */
 static int open_model(const char *path, enum tp_links links, struct tp_pack *pack,
                       struct tp_engine *engine, struct tp_model **out, struct tp_error *err)
 {

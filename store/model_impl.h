@@ -8,33 +8,33 @@
 #include "store/model.h"
 #include "tensor/safetensors.h"
 
-/* Files of a plain model that stay open; a further one is opened for a single read. */
+/* Files of a plain model that stay open. Further files are opened for one read. */
 enum { TP_MODEL_OPEN_FILES = 8 };
 
 struct tp_model_slot {
     int fd; /* -1: none */
     uint32_t file;
     unsigned users;
-    uint64_t used; /* when it was last used: the clock then */
+    uint64_t used; /* clock at the last use */
 };
 
 struct tp_decoder;
 
 struct tp_model_impl {
-    pthread_mutex_t lock; /* of slots, clock, decoders and readers */
-    /* of a directory */
+    pthread_mutex_t lock; /* protects slots, clock, decoders and readers */
+    /* For a directory. */
     struct tp_modeldir dir;
-    struct tp_safetensors *headers; /* of the files that have one */
+    struct tp_safetensors *headers; /* of the files that have headers */
     uint32_t header_n;
     char **problems; /* of each file */
     int dirfd;
     struct tp_model_slot slots[TP_MODEL_OPEN_FILES];
     uint64_t clock;
-    /* of a pack */
+    /* For a pack. */
     struct tp_pack *pack;
     struct tp_engine *engine;
-    struct tp_reader **readers;  /* with an engine: of each file, opened by its first read */
-    struct tp_decoder *decoders; /* without: those that no thread uses */
+    struct tp_reader **readers;  /* with an engine: for each file, opened by its first read */
+    struct tp_decoder *decoders; /* without an engine: those that no thread uses */
     const atomic_int *cancel;
     uint64_t decoded_most;
     atomic_ullong decoded;
@@ -42,7 +42,7 @@ struct tp_model_impl {
 
 /* --- model_read.c --- */
 
-/* A descriptor of plain FILE, for reading until it is given back with SLOT. */
+/* Get a descriptor of the plain FILE, for reading until tp_model_fd_put with *SLOT. */
 int tp_model_fd_get(struct tp_model *model, uint32_t file, int *fd, struct tp_model_slot **slot,
                     struct tp_error *err);
 void tp_model_fd_put(struct tp_model *model, int fd, struct tp_model_slot *slot);

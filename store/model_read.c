@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Bytes of a model: of plain files, of a pack by the decode engine, or of one without it. */
+/* Reading bytes of a model: from plain files, or from a pack with or without the decode engine. */
 #include <config.h>
 
 #include <errno.h>
@@ -16,16 +16,15 @@
 #include "store/pack/decode.h"
 #include "store/pack/pack_internal.h"
 
-/* What a thread decodes with, and the chunk that it decoded last. */
+/* The memory that a thread decodes with, and the last chunk that it decoded. */
 struct tp_decoder {
     struct tp_decoder *next;
     struct tp_work *work;
     uint8_t *block;
-    uint32_t chunk; /* that BLOCK holds; TP_NONE: none */
+    uint32_t chunk; /* the chunk in BLOCK; TP_NONE: none */
 };
 
-/* The slot for FILE: the one that has it, or the one unused for the longest time; NULL: all are in
- * use. */
+/* The slot of FILE, or else the least recently used one that is free; NULL: all are in use. */
 static struct tp_model_slot *find_slot(struct tp_model_impl *impl, uint32_t file)
 {
     struct tp_model_slot *oldest = NULL;
@@ -76,7 +75,7 @@ void tp_model_fd_put(struct tp_model *model, int fd, struct tp_model_slot *slot)
     slot->users--;
 }
 
-/* Zeros that need not be read. */
+/* Whether the range is a hole, which need not be read. */
 static bool is_hole(int fd, uint64_t off, size_t len)
 {
     off_t data = lseek(fd, (off_t)off, SEEK_DATA);
@@ -123,7 +122,7 @@ static struct tp_decoder *decoder_create(const struct tp_model_impl *impl)
     return NULL;
 }
 
-/* The decoder that was used last, or a new one. */
+/* Get the decoder that was used last, or a new one. */
 static struct tp_decoder *decoder_get(struct tp_model_impl *impl)
 {
     struct tp_decoder *decoder;
@@ -167,7 +166,7 @@ static int decode_chunk(struct tp_model_impl *impl, struct tp_decoder *decoder, 
     return 0;
 }
 
-/* The range lies within the file. */
+/* The range must be within the file. */
 static int decode_range(struct tp_model *model, uint32_t number, uint64_t off, uint8_t *dst,
                         size_t len, struct tp_error *err)
 {
@@ -199,7 +198,7 @@ static int decode_range(struct tp_model *model, uint32_t number, uint64_t off, u
     return rc;
 }
 
-/* The reader of FILE, with an engine. */
+/* Get the reader of FILE, with an engine. */
 static int get_reader(struct tp_model *model, uint32_t file, struct tp_reader **out,
                       struct tp_error *err)
 {
@@ -290,7 +289,7 @@ void tp_model_release(struct tp_model_view *view)
     view->span.len = 0;
 }
 
-/* Have the source of a pack fetch the coded bytes of a range, which is not empty. */
+/* Announce the coded bytes of a range, which is not empty, to the source of the pack. */
 static void advise_stored(struct tp_model *model, uint32_t number, uint64_t off, uint64_t len)
 {
     const struct tp_index *index = tp_pack_index(model->impl->pack);

@@ -59,8 +59,8 @@ int tp_side_path(const char *path, const char *what, char **out, struct tp_error
     int dir = (int)(name - path), n;
 
     /*
-     * Room for the end of a temporary name whatever WHAT is, so that all side names of a path
-     * agree.
+     * Leave space for the end of any temporary name, so that all side names of a path are shortened
+     * in the same way.
      */
     if (strlen(name) + 48 <= NAME_BYTES_MAX)
         n = asprintf(out, "%.*s.%s.%s", dir, path, name, what);
@@ -136,7 +136,10 @@ int tp_temporary_lock(int fd, const char *path, struct tp_error *err)
     return st.st_nlink ? 0 : tp_fail(err, EBUSY, "'%s' was removed by another", path);
 }
 
-/* With the lock of a dead writer's file in hand nobody else takes it for a live one's. */
+/*
+ * The lock of a dead process's file is free. While it is held here, no other process takes the file
+ * for a live one.
+ */
 static void remove_if_unlocked(int dirfd, const char *name)
 {
     tp_autoclose int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -149,7 +152,7 @@ static void remove_if_unlocked(int dirfd, const char *name)
 
 void tp_temporaries_sweep(const char *path)
 {
-    char *prefix = NULL, *parent = tp_path_parent(path);
+    tp_autofree char *prefix = NULL, *parent = tp_path_parent(path);
     const struct dirent *entry;
     struct tp_dir dir = {0};
 
@@ -162,8 +165,6 @@ void tp_temporaries_sweep(const char *path)
             remove_if_unlocked(tp_dir_fd(&dir), entry->d_name);
     }
     tp_dir_close(&dir);
-    free(prefix);
-    free(parent);
 }
 
 int tp_check_new(const char *path, struct tp_error *err)
@@ -188,7 +189,10 @@ int tp_rename_new(const char *from, const char *to, struct tp_error *err)
     if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
         return 0;
     if ((errno == EINVAL || errno == ENOSYS) && access(to, F_OK) != 0) {
-        /* A file system without it: the callers hold the model's lock, so nobody is between. */
+        /*
+         * The file system does not support it. Callers hold the lock of the model, so no other
+         * process can interfere.
+         */
         if (rename(from, to) == 0)
             return 0;
     }

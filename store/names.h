@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The names that a store's own files have while something is under way: hidden, beside what they
- * become.
+ * Paths, and the names of files that a store makes during an operation: hidden, in the directory of
+ * the file that they become.
  */
 #ifndef TP_STORE_NAMES_H
 #define TP_STORE_NAMES_H
@@ -24,35 +24,37 @@ char *tp_path_parent(const char *path);
 char *tp_path_join(const char *dir, const char *name, const char *suffix);
 
 /*
- * A hidden name beside PATH for something about it: ".NAME.WHAT", or by NAME's hash where that is
- * too long.
+ * Make a hidden name in the directory of PATH: ".NAME.WHAT", or with a hash of NAME if that is too
+ * long.
  */
 int tp_side_path(const char *path, const char *what, char **out, struct tp_error *err);
-/* One that nobody else uses: ends in this process's number and a count. */
+/* Make a temporary name that is not used: it ends in the number of this process and a count. */
 int tp_temporary_beside(const char *path, char **out, struct tp_error *err);
-/* Whether NAME is of that kind: ".SOMETHING.tmp-NUMBER-NUMBER". */
+/* Whether NAME is a temporary name: ".SOMETHING.tmp-NUMBER-NUMBER". */
 bool tp_is_temporary(const char *name);
-/* Whether NAME is a lock of a model: ".SOMETHING.tenpak-lock". */
+/* Whether NAME is the lock of a model: ".SOMETHING.tenpak-lock". */
 bool tp_is_lock(const char *name);
-/* Whether NAME is what a model's directory is called while it goes, or where its files are then. */
+/* Whether NAME is a name of a model's directory, or of its files, during a removal. */
 bool tp_is_removing(const char *name);
-/* Whether NAME is what downloaders and copying tools call a file until all of it is there. */
+/* Whether NAME is a name that downloaders and copying tools give to incomplete files. */
 bool tp_is_partial(const char *name);
-/* Lock a temporary file or directory that this process has just made: dead ones are known by having
- * no lock. -EBUSY: it is gone again, swept away before it was locked. */
+/*
+ * Lock a temporary file or directory that this process has just made, because unlocked ones are
+ * removed. -EBUSY: it was removed before it was locked.
+ */
 int tp_temporary_lock(int fd, const char *path, struct tp_error *err);
-/* Remove what dead writers left beside PATH; what fails to go is left. */
+/* Remove temporary files of dead processes in the directory of PATH. Failures are ignored. */
 void tp_temporaries_sweep(const char *path);
 
 /*
- * Before long work whose outcome is to be PATH: it is not there, and its directory is and can be
- * written to.
+ * Check before long work that PATH can be made: it does not exist, and its directory exists and is
+ * writable.
  */
 int tp_check_new(const char *path, struct tp_error *err);
-/* Rename, and fail with -EEXIST where TO exists. */
+/* Rename; -EEXIST if TO exists. */
 int tp_rename_new(const char *from, const char *to, struct tp_error *err);
 
-/* This process's umask, without touching it. */
+/* The umask of this process, without changing it. */
 mode_t tp_umask(void);
 
 #endif

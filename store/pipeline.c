@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The ordered window of pipeline.h: item I lives in slot I modulo the number of slots. */
+/* The ordered window of a pipeline: item I uses slot I modulo the number of slots. */
 #include <config.h>
 
 #include <errno.h>
@@ -22,11 +22,11 @@ struct cell {
 struct state {
     const struct tp_pipeline *p;
     pthread_mutex_t lock;
-    pthread_cond_t has_space; /* half of the cells were consumed, or all is over */
+    pthread_cond_t has_space; /* half of the cells were consumed, or the work has ended */
     pthread_cond_t done;      /* an item was worked on */
     struct cell *cells;
     unsigned cell_n;
-    uint64_t next; /* the item that the next free worker takes */
+    uint64_t next; /* the next item for a free worker */
     uint64_t consumed;
     bool stop;
     unsigned failed_workers, started;
@@ -44,7 +44,7 @@ static bool is_cancelled(const struct tp_pipeline *p)
     return p->cancel && atomic_load(p->cancel);
 }
 
-/* Take the next item once its slot is free; false: there is none any more. */
+/* Claim the next item when its slot is free. False: there are no more items. */
 static bool claim_item(struct state *s, uint64_t *item)
 {
     TP_LOCK_SCOPE(&s->lock);
@@ -113,7 +113,10 @@ static int consume_all(struct state *s, struct tp_error *err)
         pthread_mutex_lock(&s->lock);
         c->done = false;
         s->consumed = i + 1;
-        /* Room for several items at a time: a small item must not cost a wake-up of each worker. */
+        /*
+         * Wait until there is space for several items: one wake-up of the workers for each small
+         * item would cost too much.
+         */
         if (s->next - s->consumed <= s->cell_n / 2)
             pthread_cond_broadcast(&s->has_space);
         pthread_mutex_unlock(&s->lock);
@@ -147,10 +150,7 @@ static int create_cells(struct state *s, struct tp_error *err)
     return s->cells ? 0 : tp_oom(err);
 }
 
-/*
- * With one thread, in the caller's: an item is consumed while its memory is still in the nearest
- * caches.
- */
+/* With one thread, items are consumed while their memory is still in the processor's cache. */
 static int run_alone(const struct tp_pipeline *p, struct tp_error *err)
 {
     void *worker = p->worker_create(p->arg), *slot = p->slot_create(p->arg);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Numbered items worked on by many threads and consumed in their order by the caller's, within a
- * bounded window: what makes output independent of the number of threads and memory of the size of
- * a model.
+ * A pipeline: many threads work on numbered items, and the caller's thread consumes them in order.
+ * A limited number of items is in progress. So the output does not depend on the number of threads,
+ * and memory does not depend on the size of a model.
  */
 #ifndef TP_STORE_PIPELINE_H
 #define TP_STORE_PIPELINE_H
@@ -17,25 +17,25 @@ struct tp_pipeline {
     uint64_t item_n;
     const atomic_int *cancel; /* non-zero: ends with -ECANCELED; may be NULL */
     void *arg;
-    void *(*worker_create)(void *arg); /* NULL result: out of memory */
+    void *(*worker_create)(void *arg); /* NULL: out of memory */
     void (*worker_destroy)(void *worker);
-    void *(*slot_create)(void *arg); /* the memory of an item between work and consume */
+    void *(*slot_create)(void *arg); /* the memory of an item from work to consume */
     void (*slot_destroy)(void *slot);
     /*
-     * On a worker's thread, or the caller's where there is one thread only. Items start in order,
-     * so one may wait for what a lower one does.
+     * Called in a worker's thread or, with one thread, in the caller's. Items start in order, so an
+     * item may wait for lower items.
      */
     int (*work)(void *arg, void *worker, uint64_t item, void *slot, struct tp_error *err);
-    /* On the caller's thread, in order. */
+    /* Called in the caller's thread, in order. */
     int (*consume)(void *arg, uint64_t item, void *slot, struct tp_error *err);
 };
 
 #define TP_PIPELINE_THREADS_MAX 64u
 
-/* The number of threads that such a pipeline runs with. */
+/* The number of threads of a pipeline with this setting. */
 unsigned tp_pipeline_threads(unsigned threads);
 
-/* 0, or what the first failing item in order said. Everything is joined and freed on return. */
+/* 0, or the error of the first failed item in order. All threads have ended on return. */
 int tp_pipeline_run(const struct tp_pipeline *pipeline, struct tp_error *err);
 
 #endif

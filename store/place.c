@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Names of models and packs, and what lies under them. */
+/* The names of models and packs, and what exists under them. */
 #include <config.h>
 
 #include "store/place.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The directory that tenpak keeps in a directory of models. */
+/* Opening the directory DIR/.tenpak. */
 #include <config.h>
 
 #include "store/private.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* From byte ranges of a file to chunks of its pack, and to those that will be read next. */
+/* Mapping byte ranges of a file to chunks, and prefetching. */
 #include <config.h>
 
 #include "store/reader.h"
@@ -13,7 +13,10 @@
 #include "store/cursor.h"
 #include "store/pack/pack_internal.h"
 
-/* Prefetching for one position: from so many chunks, doubled up to so many. */
+/*
+ * The window for prefetching at one position, in chunks: the least, and the greatest after
+ * doubling.
+ */
 enum { WINDOW_MIN = 2, WINDOW_MAX = 64 };
 
 struct tp_reader {
@@ -22,7 +25,7 @@ struct tp_reader {
     const struct tp_index *index;
     const struct tp_pack_file *file;
     unsigned span_max;
-    pthread_mutex_t lock; /* of the cursors only */
+    pthread_mutex_t lock; /* protects the cursors */
     struct tp_cursors cursors;
 };
 
@@ -47,14 +50,16 @@ int tp_reader_open(struct tp_engine *engine, struct tp_pack *pack, uint32_t file
     reader->span_max = tp_engine_get_max(engine);
     if (reader->span_max > TP_SPAN_MAX)
         reader->span_max = TP_SPAN_MAX;
-    /* Each of a few chunks may take as much decoding as thousands: the reader is asked in between
-     * whether it is to go on, and others have their turn. */
+    /*
+     * If the effort of a chunk is great, a span has few chunks, so that between spans a cancelled
+     * reader ends and other readers get their turn.
+     */
     uint64_t effort = tp_pack_effort(pack);
     if (effort * reader->span_max > TP_EFFORT_MAX)
         reader->span_max = (unsigned)(TP_EFFORT_MAX / effort);
     pthread_mutex_init(&reader->lock, NULL);
 
-    /* One file is not to take more than a sixteenth of the cache for what is prefetched. */
+    /* Prefetched blocks of one file take at most a sixteenth of the cache. */
     tp_engine_get_stats(engine, &stats);
     uint64_t window_max = stats.cached_bytes_max / 16;
     if (window_max > (uint64_t)WINDOW_MAX * index->chunk_size)
@@ -84,7 +89,9 @@ struct piece {
     uint32_t off, len;
 };
 
-/* The pieces of [off, off + len), which lies within the file; their number, at most MAX. */
+/*
+ * Cut [off, off + len), which is within the file, into pieces. Returns their number, at most MAX.
+ */
 static unsigned cut_range(const struct tp_reader *reader, uint64_t off, uint64_t len,
                           struct piece *pieces, unsigned max)
 {
@@ -114,8 +121,8 @@ static unsigned cut_range(const struct tp_reader *reader, uint64_t off, uint64_t
 }
 
 /*
- * Queue the chunks of [from, to), to the end of the tensor when little of it is left beyond; how
- * far there was space.
+ * Queue the chunks of [from, to), and the rest of the tensor if it is short. Returns the end of
+ * what was queued.
  */
 static uint64_t prefetch_range(struct tp_reader *reader, uint64_t from, uint64_t to)
 {
@@ -185,7 +192,7 @@ int tp_reader_span(struct tp_reader *reader, uint64_t off, size_t len, struct tp
     if (rc < 0)
         return rc;
     for (unsigned i = 0; i < n; i++) {
-        /* iov_base is not const, for callers that read into it; none does so here. */
+        /* iov_base is not const, because some callers read into it; here none does. */
         union {
             const void *in;
             void *out;

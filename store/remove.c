@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A pack goes under the lock of its model and a claim on its file, after the look for packs that
- * need it.
+ * Removing a pack: with the lock of its model and a claim on its file, after a search for dependent
+ * packs.
  */
 #include <config.h>
 
@@ -14,17 +14,18 @@
 #include <unistd.h>
 
 #include "base/buffer.h"
+#include "base/cleanup.h"
 #include "store/lock.h"
 #include "store/names.h"
 #include "store/original/original.h"
 
-/* Bytes of names that an error has. */
+/* Bytes of names in a message. */
 enum { LIST_MAX = 700 };
 
 int tp_dependents_check(struct tp_store *store, const char *name, const struct tp_pack *pack,
                         struct tp_error *err)
 {
-    struct tp_buffer list = {0};
+    tp_auto(tp_buffer_clear) struct tp_buffer list = {0};
     char **names = NULL;
     size_t n = 0;
     int rc = tp_store_dependents(store, pack, &names, &n, err);
@@ -35,12 +36,11 @@ int tp_dependents_check(struct tp_store *store, const char *name, const struct t
         rc =
             tp_fail(err, EBUSY, "'%s' is the base of %zu other%s: %.*s", name, n, n == 1 ? "" : "s",
                     (int)(list.len < LIST_MAX ? list.len : LIST_MAX), (const char *)list.data);
-    tp_buffer_clear(&list);
     tp_store_names_free(names, n);
     return rc;
 }
 
-/* What a packing that died has left is told by the pack alone. */
+/* After an interrupted packing, only the pack shows which files of the directory are its own. */
 static int check_packed_wholly(const char *model, struct tp_error *err)
 {
     return tp_original_is_half_removed(AT_FDCWD, model)
@@ -74,7 +74,7 @@ static int remove_locked(struct tp_store *store, const char *name, struct tp_pac
 static int remove_model(struct tp_store *store, const char *name, struct tp_pack *pack,
                         bool for_good, struct tp_error *err)
 {
-    char *model = tp_path_join(tp_store_dir(store), name, "");
+    tp_autofree char *model = tp_path_join(tp_store_dir(store), name, "");
     struct tp_model_lock lock;
     int rc = model ? tp_model_lock(model, &lock, err) : tp_oom(err);
 
@@ -84,7 +84,6 @@ static int remove_model(struct tp_store *store, const char *name, struct tp_pack
             rc = remove_locked(store, name, pack, for_good, err);
         tp_model_unlock(&lock);
     }
-    free(model);
     return rc;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A pack back into the directory that it was made from. */
+/* Replacing a pack by the directory that it was made from. */
 #include <config.h>
 
 #include <errno.h>
@@ -26,8 +26,8 @@
 
 struct job {
     const char *path;  /* the pack */
-    struct stat named; /* what has that name: the pack, or a link to it */
-    char *target;      /* the directory that is to be */
+    struct stat named; /* what has the name of the pack: the pack, or a link to it */
+    char *target;      /* the directory to be made */
     struct tp_pack *pack;
     struct tp_store *store;
     const struct tp_restore_options *options;
@@ -56,7 +56,7 @@ static int make_temporary(const struct job *j, char **path, int *fd)
         return rc;
     }
     rc = tp_temporary_lock(*fd, *path, j->err);
-    /* What is made in it inherits no access list of the directory around it. */
+    /* Files made in it must not inherit access lists of the directory around it. */
     return rc == 0 ? tp_attrs_drop_lists(*fd, *path, j->err) : rc;
 }
 
@@ -103,7 +103,7 @@ static bool path_exists(const char *path)
     return lstat(path, &st) == 0;
 }
 
-/* A directory that was there already may not be on the disk yet. */
+/* A directory that existed before may not be on the disk yet. */
 static int sync_target(const struct job *j)
 {
     int fd = open(j->target, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW), rc = 0;
@@ -117,8 +117,7 @@ static int sync_target(const struct job *j)
 }
 
 /*
- * The very file that was opened, or the link that led to it, and not one that was put in its place
- * since.
+ * Remove the file that was opened, or the link that led to it, and not a file that has replaced it.
  */
 static int unlink_pack(const struct job *j)
 {
@@ -141,14 +140,14 @@ static int unlink_pack(const struct job *j)
     return rc == 0 ? tp_file_sync_parent(j->path, j->err) : rc;
 }
 
-/* The directory is there, from us or from a run that died before it removed the pack. */
+/* The directory exists, made by this call or by one that ended before it removed the pack. */
 static int remove_pack(const struct job *j, bool was_there)
 {
     int rc = was_there ? sync_target(j) : 0;
 
     if (rc == 0)
         rc = tp_compare_dir(j->pack, j->target, true, j->options->progress, j->err);
-    /* What a compressing that died left, while the pack still tells what it is. */
+    /* Complete an interrupted packing while the pack can still identify the files. */
     if (rc == 0 && tp_original_is_half_removed(AT_FDCWD, j->target))
         rc = tp_original_finish(j->target, j->pack, false, j->options->progress, j->err);
     return rc == 0 ? unlink_pack(j) : rc;
@@ -187,7 +186,7 @@ static int restore_in_place(const struct job *j)
     return rc;
 }
 
-/* DIR/NAME of DIR/NAME.tnpk. */
+/* The target of DIR/NAME.tnpk is DIR/NAME. */
 static int name_target(struct job *j)
 {
     size_t len;

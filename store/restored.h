@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What of a file's mode restoring brings back. */
+/* Which permissions of a file are restored. */
 #ifndef TP_STORE_RESTORED_H
 #define TP_STORE_RESTORED_H
 
@@ -17,15 +17,17 @@ static inline const struct tp_attr *tp_access_list(const struct tp_attr *attrs, 
     return NULL;
 }
 
-/* MODE of a file whose group becomes another one, which may do what others may. */
+/* MODE for a file that gets another group: the group has the permissions of others. */
 static inline uint32_t tp_narrow_mode(uint32_t mode)
 {
     return mode & (~(uint32_t)070 | (mode & 07) << 3);
 }
 
-/* Without set-ID bits, which are not restored. FOREIGN: the group is not the pack's, and may do
- * what others may; then, and where there are no lists, the mode grants no more than LIST did, which
- * may be NULL. */
+/*
+ * MODE without set-ID bits. FOREIGN: the group is not that of the pack, so it gets the permissions
+ * of others. In this case, and on file systems without lists, the mode grants no more than LIST
+ * (may be NULL) did.
+ */
 static inline uint32_t tp_restored_mode(uint32_t mode, const struct tp_attr *list, bool has_list,
                                         bool foreign)
 {

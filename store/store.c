@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A directory of models: listing it, and opening its packs, each once however many ask for it. */
+/* A directory of models: listing them, and opening packs, each once for all users. */
 #include <config.h>
 
 #include "store/store.h"
@@ -111,7 +111,7 @@ static int compare_models(const void *a, const void *b)
     return order ? order : (int)x->kind - (int)y->kind;
 }
 
-/* Of a directory and a pack of one name, only the first. */
+/* If a directory and a pack have one name, keep the first. */
 static void drop_doubles(struct models *models)
 {
     size_t kept = 0;
@@ -202,7 +202,7 @@ void tp_store_models_free(struct tp_store_model *models, size_t n)
     free(models);
 }
 
-/* Whether PACK is the file that was looked at; a link, or another file, may have come between. */
+/* Whether PACK is the file with this stamp; a link or another file may have replaced it. */
 static bool is_keyed(const struct tp_pack *pack, const struct tp_stamp *stamp)
 {
     struct stat st = {.st_dev = stamp->dev, .st_ino = stamp->ino};
@@ -217,18 +217,17 @@ static int find_in_store(void *arg, const struct tp_base_query *query, struct tp
     return tp_store_open_base(arg, query, out, err);
 }
 
-/* The directory that the pack lies in, as a store for this one question. */
+/* Find a base in the directory of the pack, opened as a store for this one question. */
 static int find_beside(void *arg, const struct tp_base_query *query, struct tp_pack **out,
                        struct tp_error *err)
 {
-    char *dir = tp_path_parent(query->path);
+    tp_autofree char *dir = tp_path_parent(query->path);
     tp_autostore struct tp_store *store = NULL;
     int rc = dir ? tp_store_open(dir, &store, err) : tp_oom(err);
 
     (void)arg;
     if (rc == 0)
         rc = tp_store_open_base(store, query, out, err);
-    free(dir);
     return rc;
 }
 
@@ -242,9 +241,9 @@ int tp_store_open_path(struct tp_store *store, const char *path, struct tp_pack 
 }
 
 /*
- * Open the pack file NAME, or share it. The lock is not held while it is opened: opening looks
- * for its base in this store. When two threads open one file at once, the later one takes what
- * the earlier one opened.
+ * Open the pack file NAME, or share it. The lock is not held during the open, which searches for
+ * the base in this store. If two threads open one file at once, the later one uses what the earlier
+ * one opened.
  */
 static int open_file(struct tp_store *store, const char *name, const struct tp_base_chain *chain,
                      struct tp_pack **out, struct tp_error *err)
@@ -290,7 +289,7 @@ void tp_store_drop_removed(struct tp_store *store)
     tp_catalog_drop_removed(&store->catalog);
 }
 
-/* What says nothing of any pack. */
+/* Errors that say nothing about a pack. */
 static bool is_shortage(int rc)
 {
     return rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE;
@@ -301,7 +300,9 @@ static bool is_usable(struct tp_pack *pack, const struct tp_base_query *query)
     return !tp_pack_base_error(pack)[0] && (!query->suits || query->suits(query->arg, pack));
 }
 
-/* Open one of the packs that had this id when last looked at; -ENOLINK when none has any more. */
+/*
+ * Open a pack that had this id when the directory was last read. -ENOLINK: there is none any more.
+ */
 static int open_known(struct tp_store *store, const struct tp_base_query *query,
                       struct tp_pack **out, struct tp_error *err)
 {
@@ -338,8 +339,8 @@ static bool has_content(struct tp_store *store, const char *file, const uint8_t 
 }
 
 /*
- * The first pack of this content that is usable, one that is found damaged after all others;
- * -ENOLINK: none is.
+ * Open the first usable pack with this content. Packs that are known to be damaged are tried last.
+ * -ENOLINK: there is none.
  */
 static int open_content(struct tp_store *store, const struct tp_base_query *query,
                         struct tp_pack **out, struct tp_error *err)
@@ -387,8 +388,8 @@ static int refresh_catalog(struct tp_store *store, struct tp_error *err)
 }
 
 /*
- * A pack of this id whose own base is absent is given where no other serves: it says what is
- * missing.
+ * If there is no other, a pack with this id whose own base is absent is returned: it reports what
+ * is missing.
  */
 int tp_store_open_base(struct tp_store *store, const struct tp_base_query *query,
                        struct tp_pack **out, struct tp_error *err)
@@ -418,7 +419,7 @@ int tp_store_open_base(struct tp_store *store, const struct tp_base_query *query
     return by_id ? 0 : -ENOLINK;
 }
 
-/* Whether WHAT is PACK's file, or cannot be read without it. */
+/* Whether WHAT is PACK's file, or needs it to be read. */
 static bool rests_on(const struct tp_pack *what, const struct tp_pack *pack)
 {
     bool rests = tp_pack_base_error(what)[0];
@@ -428,10 +429,10 @@ static bool rests_on(const struct tp_pack *what, const struct tp_pack *pack)
     return rests;
 }
 
-/* Other packs that hold what PACK does, as far as is seen whole, and stay readable without it. */
+/* Other packs with the content of PACK that seem intact and can be read without it. */
 struct duplicates {
-    bool any;     /* there is one */
-    bool same_id; /* one of them has its id, too */
+    bool any;     /* there is at least one */
+    bool same_id; /* one of them has the same id */
 };
 
 static int find_duplicates(struct tp_store *store, const struct tp_pack *pack,
@@ -465,7 +466,7 @@ static int find_duplicates(struct tp_store *store, const struct tp_pack *pack,
 }
 
 /*
- * Whether FILE, which may have PACK as its base, has it and no other. One whose index is damaged
+ * Whether FILE, which may have PACK as its base, has no other one. A pack whose index is damaged
  * needs none.
  */
 static int needs_pack(struct tp_store *store, const char *file, const struct tp_pack *pack,
@@ -490,7 +491,7 @@ static int needs_pack(struct tp_store *store, const char *file, const struct tp_
     return 0;
 }
 
-/* Of the files that may have PACK as their base, the names of those that need it; the others go. */
+/* Keep the files that need PACK among those that may have it as their base, and free the others. */
 static int keep_files_that_need(struct tp_store *store, const struct tp_pack *pack, char **files,
                                 size_t *n, struct tp_error *err)
 {

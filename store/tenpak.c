@@ -1,23 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The public library's interface: a store, its models, their files and tensors, in stable
- * structures.
+ * The public library: a store, its models, their files and tensors, in structures that stay
+ * compatible.
  */
 #include <config.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "store/engine/engine.h"
-#include "store/reader.h"
 #include "store/model.h"
+#include "store/names.h"
 #include "store/tenpak.h"
 
 #define DEFAULT_CACHE (256u << 20)
@@ -31,18 +27,13 @@ struct tp_lib {
 
 struct lib_file {
     struct tp_lib_file info;
-    uint32_t number;          /* in the pack's index */
-    int fd;                   /* of a plain file, opened at its first read */
-    struct tp_reader *reader; /* of a pack's file, likewise */
+    uint32_t number; /* in the files of the reader; TP_NONE: a symbolic link */
 };
 
 struct tp_lib_model {
     struct tp_lib *lib;
     struct tp_model *source;
-    struct tp_pack *pack;   /* NULL: a plain directory */
-    struct tp_modeldir dir; /* of a plain directory */
-    int dirfd;
-    pthread_mutex_t lock; /* of opening files */
+    struct tp_pack *pack; /* NULL: a plain directory */
     struct lib_file *files;
     size_t file_n;
 };
@@ -116,76 +107,88 @@ const char *tp_lib_model_name(const struct tp_lib *lib, size_t number)
     return number < lib->model_n ? lib->models[number].name : NULL;
 }
 
-static void list_pack_files(struct tp_lib_model *model, const struct tp_index *index)
+/* The number of a regular file in the reader, which has them in the order of the listing. */
+static uint32_t number_of(const struct tp_model *source, size_t entry)
 {
+    uint32_t low = 0, high = source->file_n;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (source->files[middle].entry < entry)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void list_pack_files(struct tp_lib_model *model)
+{
+    const struct tp_index *index = tp_pack_index(model->pack);
+
     for (uint32_t i = 0; i < index->file_n; i++) {
         const struct tp_pack_file *f = &index->files[i];
+        bool regular = f->type == TP_ENTRY_FILE;
+
         if (f->type == TP_ENTRY_DIR)
             continue;
-        struct lib_file *mine = &model->files[model->file_n++];
-        mine->fd = -1;
-        mine->number = i;
-        mine->info = (struct tp_lib_file){.path = f->path,
-                                          .link_target = f->target,
-                                          .size = f->size,
-                                          .mode = f->mode,
-                                          .mtime = f->mtime_sec};
-        if (f->type == TP_ENTRY_FILE)
-            mine->info.sha256 = f->sha256;
+        model->files[model->file_n++] = (struct lib_file){
+            .info = {.path = f->path,
+                     .link_target = f->target,
+                     .size = f->size,
+                     .mode = f->mode,
+                     .mtime = f->mtime_sec,
+                     .sha256 = regular ? f->sha256 : NULL},
+            .number =
+                regular ? number_of(model->source, f->link == TP_NONE ? i : f->link) : TP_NONE};
     }
 }
 
 static void list_plain_files(struct tp_lib_model *model)
 {
-    for (size_t i = 0; i < model->dir.entry_n; i++) {
-        const struct tp_entry *f = &model->dir.entries[i];
+    const struct tp_modeldir *dir = tp_model_dir(model->source);
+
+    for (size_t i = 0; i < dir->entry_n; i++) {
+        const struct tp_entry *f = &dir->entries[i];
+        size_t entry = f->link == TP_NO_ENTRY ? i : f->link;
+
         if (f->type == TP_ENTRY_DIR)
             continue;
-        struct lib_file *mine = &model->files[model->file_n++];
-        mine->fd = -1;
-        mine->info = (struct tp_lib_file){.path = f->path,
-                                          .link_target = f->target,
-                                          .size = f->size,
-                                          .mode = f->mode,
-                                          .mtime = f->mtime_sec};
+        model->files[model->file_n++] = (struct lib_file){
+            .info = {.path = f->path,
+                     .link_target = f->target,
+                     .size = f->size,
+                     .mode = f->mode,
+                     .mtime = f->mtime_sec},
+            .number = f->type == TP_ENTRY_FILE ? number_of(model->source, entry) : TP_NONE};
     }
 }
 
-static int open_pack_model(struct tp_lib_model *model, const char *name, struct tp_error *err)
+static int open_model(struct tp_lib_model *model, const struct tp_store_model *found,
+                      struct tp_error *err)
 {
-    int rc = tp_store_open_pack(model->lib->store, name, &model->pack, err);
-    if (!rc)
-        rc = tp_model_open_pack(model->pack, NULL, &model->source, err);
-    if (rc)
-        return rc;
-    const struct tp_index *index = tp_pack_index(model->pack);
-    model->files = calloc((size_t)index->file_n + 1, sizeof *model->files);
-    if (!model->files)
-        return tp_oom(err);
-    list_pack_files(model, index);
-    return 0;
-}
+    struct tp_store *store = model->lib->store;
+    bool packed = found->kind == TP_MODEL_PACK;
+    tp_autofree char *path = packed ? NULL : tp_path_join(tp_store_dir(store), found->name, "");
+    int rc = packed ? tp_store_open_pack(store, found->name, &model->pack, err) : 0;
 
-static int open_plain_model(struct tp_lib_model *model, const char *name, struct tp_error *err)
-{
-    char *path = NULL;
-    if (asprintf(&path, "%s/%s", tp_store_dir(model->lib->store), name) < 0)
-        return tp_oom(err);
-    int rc = tp_model_open(path, NULL, &model->source, err);
-    if (!rc)
-        rc = tp_modeldir_scan(path, &model->dir, err);
-    if (!rc) {
-        model->dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (model->dirfd < 0)
-            rc = tp_fail_errno(err, "cannot open '%s'", path);
-    }
-    free(path);
+    if (packed && !rc)
+        rc = tp_model_open_pack(model->pack, model->lib->engine, &model->source, err);
+    else if (!packed)
+        rc = path ? tp_model_open(path, NULL, &model->source, err) : tp_oom(err);
     if (rc)
         return rc;
-    model->files = calloc(model->dir.entry_n + 1, sizeof *model->files);
+    model->files = calloc(
+        (packed ? tp_pack_index(model->pack)->file_n : tp_model_dir(model->source)->entry_n) +
+            (size_t)1,
+        sizeof *model->files);
     if (!model->files)
         return tp_oom(err);
-    list_plain_files(model);
+    if (packed)
+        list_pack_files(model);
+    else
+        list_plain_files(model);
     return 0;
 }
 
@@ -207,10 +210,7 @@ int tp_lib_model_open(struct tp_lib *lib, const char *name, struct tp_lib_model 
     if (!model)
         return fill_error(error, tp_oom(&err), &err);
     model->lib = lib;
-    model->dirfd = -1;
-    pthread_mutex_init(&model->lock, NULL);
-    int rc = found->kind == TP_MODEL_PACK ? open_pack_model(model, name, &err)
-                                          : open_plain_model(model, name, &err);
+    int rc = open_model(model, found, &err);
     if (rc)
         tp_lib_model_close(model);
     else
@@ -222,22 +222,15 @@ void tp_lib_model_close(struct tp_lib_model *model)
 {
     if (!model)
         return;
-    for (size_t i = 0; i < model->file_n; i++) {
-        tp_reader_close(model->files[i].reader);
-        if (model->files[i].fd >= 0)
-            close(model->files[i].fd);
-    }
     free(model->files);
-    if (model->dirfd >= 0)
-        close(model->dirfd);
     tp_model_close(model->source);
-    tp_modeldir_clear(&model->dir);
     tp_pack_close(model->pack);
-    pthread_mutex_destroy(&model->lock);
     free(model);
 }
 
-/* Copy as much of a structure as its caller knows, and leave struct_size as the caller set it. */
+/*
+ * Copy the part of a structure that the caller knows, and leave struct_size as the caller set it.
+ */
 static void copy_to_caller(void *out, const void *from, size_t size)
 {
     size_t theirs;
@@ -263,60 +256,24 @@ ssize_t tp_lib_file_find(const struct tp_lib_model *model, const char *path)
     return -ENOENT;
 }
 
-/* Open file F for reading, once. */
-static int open_file(struct tp_lib_model *model, struct lib_file *f, struct tp_error *err)
-{
-    int rc = 0;
-    TP_LOCK_SCOPE(&model->lock);
-    if (model->pack && !f->reader)
-        rc = tp_reader_open(model->lib->engine, model->pack, f->number, &f->reader, err);
-    if (!model->pack && f->fd < 0) {
-        f->fd = tp_modeldir_open(&model->dir, model->dirfd, f->info.path);
-        if (f->fd < 0)
-            rc = tp_fail_errno(err, "cannot open '%s'", f->info.path);
-    }
-    return rc;
-}
-
-static ssize_t read_plain(const struct lib_file *f, void *buf, size_t len, uint64_t offset,
-                          struct tp_error *err)
-{
-    size_t done = 0;
-    while (done < len) {
-        ssize_t n = pread(f->fd, (char *)buf + done, len - done, (off_t)(offset + done));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return tp_fail_errno(err, "cannot read '%s'", f->info.path);
-        if (!n)
-            break;
-        done += (size_t)n;
-    }
-    return (ssize_t)done;
-}
-
 ssize_t tp_lib_pread(struct tp_lib_model *model, size_t number, void *buf, size_t len,
                      uint64_t offset, struct tp_lib_error *error)
 {
     struct tp_error err = {0};
-    ssize_t n;
     if (number >= model->file_n)
         return fill_error(error, tp_fail(&err, ENOENT, "no file number %zu", number), &err);
     struct lib_file *f = &model->files[number];
     if (f->info.link_target)
         return fill_error(error, tp_fail(&err, ELOOP, "'%s' is a symbolic link", f->info.path),
                           &err);
-    if (offset > INT64_MAX)
+    if (offset >= f->info.size)
         return 0;
     if (len > SSIZE_MAX)
         len = SSIZE_MAX;
-    n = open_file(model, f, &err);
-    if (!n)
-        n = model->pack ? tp_reader_pread(f->reader, buf, len, offset, &err)
-                        : read_plain(f, buf, len, offset, &err);
-    if (n < 0)
-        fill_error(error, (int)n, &err);
-    return n;
+    if (len > f->info.size - offset)
+        len = (size_t)(f->info.size - offset);
+    int rc = tp_model_read(model->source, f->number, offset, buf, len, &err);
+    return rc < 0 ? fill_error(error, rc, &err) : (ssize_t)len;
 }
 
 int tp_lib_tensor_get(const struct tp_lib_model *model, size_t number, struct tp_lib_tensor *out)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Decoding all of a pack, on all threads, and comparing every file with a hash of its content. */
+/* Decoding a whole pack with all threads, and comparing every file with a hash of its content. */
 #include <config.h>
 
 #include <errno.h>
@@ -18,8 +18,8 @@
 #include "store/verify.h"
 
 /*
- * Of a pack that has just been written: how far the disk reads ahead of what was decoded, and in
- * what steps.
+ * For a pack that was just written: how far the disk reads ahead of the decoding, and in which
+ * steps.
  */
 #define AHEAD (16u << 20)
 #define STEP (4u << 20)
@@ -36,27 +36,27 @@ struct verifier {
     tp_verify_finding finding;
     void *arg;
     struct tp_verify_report *report;
-    struct tp_sha256 *sha; /* one of these two, of the file that goes by */
+    struct tp_sha256 *sha; /* one of these two, for the current file */
     struct tp_xxh128 *xxh;
-    const struct tp_file_print *prints; /* what XXH should be, by file */
-    uint64_t lead;                      /* AHEAD, and what is being decoded */
-    uint64_t asked;                     /* the disk, for everything up to here */
-    uint64_t dropped;                   /* from the page cache, up to here */
+    const struct tp_file_print *prints; /* expected values of XXH, by file */
+    uint64_t lead;                      /* AHEAD, plus what is being decoded */
+    uint64_t asked;                     /* read-ahead was requested up to here */
+    uint64_t dropped;                   /* dropped from the page cache up to here */
     uint64_t file_done;
     bool file_bad;
-    bool base_told;
+    bool base_reported;
     int rc; /* of the worst finding: -EBADMSG before -ENOLINK */
     struct tp_error first;
 };
 
-static void report_finding(struct verifier *v, int rc, const char *story)
+static void report_finding(struct verifier *v, int rc, const char *message)
 {
     if (v->rc == 0 || (v->rc == -ENOLINK && rc != -ENOLINK)) {
         v->rc = rc;
-        tp_fail(&v->first, -rc, "%s", story);
+        tp_fail(&v->first, -rc, "%s", message);
     }
     if (v->finding)
-        v->finding(v->arg, story);
+        v->finding(v->arg, message);
 }
 
 static void *block_create(void *arg)
@@ -92,7 +92,7 @@ static void worker_destroy(void *worker)
     tp_work_destroy(worker);
 }
 
-/* Damage is kept for the report; only what says nothing about the pack ends the verification. */
+/* Damage is kept for the report. Only other errors end the verification. */
 static int decode_chunk(void *arg, void *worker, uint64_t chunk, void *slot, struct tp_error *err)
 {
     struct verifier *v = arg;
@@ -105,7 +105,7 @@ static int decode_chunk(void *arg, void *worker, uint64_t chunk, void *slot, str
     return 0;
 }
 
-/* Whether the content of file F that went by is what it should be. */
+/* Whether the content of file F is intact. */
 static bool content_matches(struct verifier *v, uint32_t f)
 {
     uint8_t digest[TP_SHA256_LEN];
@@ -121,14 +121,14 @@ static bool content_matches(struct verifier *v, uint32_t f)
 static void end_file(struct verifier *v, uint32_t f)
 {
     bool matches = content_matches(v, f);
-    char story[TP_ERROR_MAX];
+    char message[TP_ERROR_MAX];
 
     v->report->files++;
     if (!v->file_bad && !matches) {
-        snprintf(story, sizeof story, "'%s' is damaged: '%.400s' does not match %s",
+        snprintf(message, sizeof message, "'%s' is damaged: '%.400s' does not match %s",
                  tp_pack_path(v->pack), tp_pack_index(v->pack)->files[f].path,
                  v->xxh ? "what was read of it" : "its SHA-256");
-        report_finding(v, -EBADMSG, story);
+        report_finding(v, -EBADMSG, message);
         v->file_bad = true;
     }
     v->report->bad_files += v->file_bad;
@@ -137,9 +137,9 @@ static void end_file(struct verifier *v, uint32_t f)
 }
 
 /*
- * The disk reads ahead of the decoding, and what was decoded leaves the page cache: so the same few
- * pages of memory serve for the whole pack, where fresh ones for all of it can take longer than the
- * decoding does.
+ * The disk reads ahead of the decoding, and decoded bytes leave the page cache. So the same few
+ * pages of memory are used for the whole pack; fresh pages for all of it can take longer than
+ * decoding.
  */
 static void advise_passed(struct verifier *v, uint64_t off)
 {
@@ -167,10 +167,10 @@ static int check_block(void *arg, uint64_t chunk, void *slot, struct tp_error *e
     if (b->rc < 0) {
         v->report->bad_chunks++;
         v->file_bad = true;
-        /* An absent base is one finding, however many chunks need it. */
-        if (b->rc != -ENOLINK || !v->base_told)
+        /* An absent base is one finding, even if many chunks need it. */
+        if (b->rc != -ENOLINK || !v->base_reported)
             report_finding(v, b->rc, b->err.message);
-        v->base_told |= b->rc == -ENOLINK;
+        v->base_reported |= b->rc == -ENOLINK;
     } else if (v->xxh) {
         tp_xxh128_update(v->xxh, b->data, len);
     } else {
@@ -188,7 +188,7 @@ static int check_block(void *arg, uint64_t chunk, void *slot, struct tp_error *e
     return 0;
 }
 
-/* What no chunk stands for: the header, tables that no chunk uses, files without content. */
+/* Check what is not in chunks: the header, tables that no chunk uses, files without content. */
 static int verify_rest(struct verifier *v, struct tp_error *err)
 {
     const struct tp_index *x = tp_pack_index(v->pack);

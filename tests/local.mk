@@ -156,7 +156,7 @@ fs_scripts = \
 	tests/fs/read_test.sh \
 	tests/fs/removal_test.sh \
 	tests/fs/replaced_test.sh \
-	tests/fs/room_test.sh \
+	tests/fs/space_test.sh \
 	tests/fs/saturation_test.sh \
 	tests/fs/semantics_test.sh \
 	tests/fs/swap_test.sh \

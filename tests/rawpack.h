@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Writes a pack from a hand-made index: helpers of tests make packs that no writer would. */
+/* Writing a pack from a hand-made index, for packs that the writer would not make. */
 #ifndef TP_TESTS_RAWPACK_H
 #define TP_TESTS_RAWPACK_H
 

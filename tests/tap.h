@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A small TAP writer for test programs: include it once, use ok() and the is_*() checks, end main
- * with return tap_done(). A failed check says where it stands and what it saw, and the test goes
- * on.
+ * A small TAP writer for test programs: include it once, use ok() and the is_*() checks, and end
+ * main with return tap_done(). A failed check prints its place and what it got, and the test
+ * continues.
  */
 #ifndef TP_TESTS_TAP_H
 #define TP_TESTS_TAP_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* status.json, models.json and the list of jobs: one moment of a directory as JSON. */
+/* status.json, models.json and the list of jobs, written from one snapshot of a directory. */
 #include <config.h>
 
 #include "control/documents/documents.h"

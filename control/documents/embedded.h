@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Files of the source tree that the program carries in itself: embed.sh writes them as C. */
+/* Files of the source tree that are compiled into the program. embed.sh writes them as C. */
 #ifndef TP_CONTROL_EMBEDDED_H
 #define TP_CONTROL_EMBEDDED_H
 
@@ -7,7 +7,7 @@
 
 struct tp_embedded {
     const char *name; /* the last part of the file's path */
-    const char *text; /* with a 0 after its end */
+    const char *text; /* with a NUL at its end */
     size_t len;
 };
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* What the documents share. */
+/* What the files of this folder share. */
 #ifndef TP_CONTROL_DOCUMENTS_INTERNAL_H
 #define TP_CONTROL_DOCUMENTS_INTERNAL_H
 
 #include "base/json_write.h"
 #include "control/documents/inventory.h"
 
-/* One moment of a directory: what every document is written from. */
+/* A snapshot of a directory, from which every document is written. */
 struct tp_snapshot {
     struct tp_inventory_row *rows;
     size_t row_n;

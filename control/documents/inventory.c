@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The models of a directory, each looked at again only when it has changed. */
+/* The models of a directory. Each is read again only when it has changed. */
 #include <config.h>
 
 #include "base/cleanup.h"
@@ -53,8 +53,8 @@ void tp_inventory_destroy(struct tp_inventory *inventory)
 }
 
 /*
- * Entries for the models that are there now: what was known of a name of the same kind moves over.
- * Both lists are in byte order.
+ * Make the entries of the present models. What is known of a model with the same name and kind is
+ * kept. Both lists are in byte order.
  */
 static int take_list(struct tp_inventory *inventory, const struct tp_store_model *models, size_t n)
 {
@@ -93,7 +93,7 @@ static int read_directory(struct tp_inventory *inventory)
         rc = entry->row.kind == TP_MODEL_PACK ? tp_inventory_read_pack(inventory, entry)
                                               : tp_inventory_read_plain(inventory, entry);
         if (rc == -ENOENT) {
-            /* Gone since it was listed. */
+            /* It was removed after it was listed. */
             tp_plain_cache_clear(&entry->plain);
             rc = 0;
             continue;
@@ -123,7 +123,7 @@ static int by_id(const void *a, const void *b)
     return order ? order : strcmp(x->row.name, y->row.name);
 }
 
-/* The pack with this id, of several the first by name; or NULL. */
+/* The pack with this id, the first by name, or NULL. */
 static struct tp_inventory_entry *find_id(struct tp_inventory_entry **sorted, size_t n,
                                           const uint8_t *id)
 {
@@ -139,7 +139,7 @@ static struct tp_inventory_entry *find_id(struct tp_inventory_entry **sorted, si
     return low < n && !memcmp(sorted[low]->id, id, TP_SHA256_LEN) ? sorted[low] : NULL;
 }
 
-/* The base of ENTRY: by its id, else another pack of the same content. */
+/* The base of ENTRY: by its id, otherwise a pack with the same content. */
 static const struct tp_inventory_entry *find_base(struct tp_inventory_entry **sorted, size_t n,
                                                   const struct tp_inventory_entry *entry)
 {
@@ -164,7 +164,7 @@ static void set_absent(struct tp_inventory_row *row, const struct tp_inventory_e
                  last->row.name);
 }
 
-/* Names of a pack's base and family as they are now: both depend on which packs are here. */
+/* Set the names of a pack's base and family, which depend on the packs that are present. */
 static void set_base(struct tp_inventory_entry *entry, struct tp_inventory_entry **sorted, size_t n)
 {
     struct tp_inventory_row *row = &entry->row;
@@ -305,7 +305,7 @@ int tp_families(const struct tp_inventory_row *rows, size_t n, struct tp_family 
         qsort(sorted, n, sizeof *sorted, by_family);
     for (size_t i = 0; i < n; i++) {
         if (sorted[i]->kind == TP_MODEL_PACK && !sorted[i]->family[0])
-            continue; /* unreadable: of no family */
+            continue; /* an unreadable pack has no family */
         if (!used || strcmp(families[used - 1].base, sorted[i]->family)) {
             families[used] = (struct tp_family){.base = sorted[i]->family, .absent = true};
             used++;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the jobs of a directory add to its inventory: estimates of plain models, and counts. */
+/* Estimates and counts of jobs, for the inventory. */
 #include <config.h>
 
 #include <errno.h>
@@ -46,7 +46,7 @@ static bool is_estimate(const struct tp_job_status *job)
     return job->verb == TP_VERB_ESTIMATE && job->state == TP_JOB_COMPLETED && job->has_report;
 }
 
-/* Notes of the estimates whose records are there; each report is read once. */
+/* Read the estimates of finished jobs; each report is read once. */
 static int take_notes(struct tp_inventory *inventory, const struct tp_job_status *jobs, size_t n)
 {
     struct tp_estimate_note *notes;
@@ -87,7 +87,7 @@ int tp_inventory_estimates(struct tp_inventory *inventory, struct tp_inventory_r
     free(jobs);
     if (rc < 0)
         return tp_oom(err);
-    /* The latest of a model wins. */
+    /* The last estimate of a model counts. */
     for (size_t i = 0; i < inventory->note_n; i++) {
         const struct tp_estimate_note *note = &inventory->notes[i];
         size_t low = 0, high = n;
@@ -114,10 +114,7 @@ static int by_text(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-/*
- * Count each job that has ended once, for as long as this inventory lives; the record may go after
- * that.
- */
+/* Count each job that has ended once. Its record may be removed later. */
 static int count_ended(struct tp_inventory *inventory, const struct tp_job_status *jobs, size_t n)
 {
     char(*counted)[TP_JOB_ID_MAX] = calloc(n + 1, sizeof *counted);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Looking at one model: a pack's index, or the files of a plain directory. */
+/* Reading one model: the index of a pack, or the files of a plain directory. */
 #include <config.h>
 
 #include <errno.h>
@@ -56,7 +56,7 @@ static void fill_pack(struct tp_inventory_entry *entry, struct tp_pack *pack)
              index->base_name ? index->base_name : "");
 }
 
-/* Everything about the row but its name and kind. */
+/* Clear the row except its name and kind. */
 static void clear_row(struct tp_inventory_row *row)
 {
     struct tp_inventory_row empty = {.kind = row->kind, .estimate_bytes = -1};
@@ -96,7 +96,7 @@ int tp_inventory_read_pack(struct tp_inventory *inventory, struct tp_inventory_e
         snprintf(entry->own_error, sizeof entry->own_error, "%.255s", why.message);
     }
     entry->stamp = stamp;
-    /* What is short of descriptors now can be opened later. */
+    /* A pack that could not be opened for lack of descriptors is tried again. */
     entry->known = rc != -EMFILE && rc != -ENFILE;
     return 0;
 }
@@ -111,7 +111,7 @@ void tp_plain_cache_clear(struct tp_plain_cache *cache)
     *cache = (struct tp_plain_cache){0};
 }
 
-/* The top may be a link to a directory; below it none is followed. */
+/* The top may be a link to a directory; links below it are not followed. */
 static int row_stamp(const struct tp_inventory *inventory, const char *path, bool top,
                      struct tp_stamp *stamp)
 {
@@ -226,7 +226,7 @@ static void fill_plain(struct tp_inventory_entry *entry, const struct tp_modeldi
     row->logical_bytes = row->stored_bytes = listing->total_bytes;
 }
 
-/* A store has one level: what such a directory has shows elsewhere. */
+/* A store has one level, so packs in this directory are not models here. */
 static void note_nested(const struct tp_inventory *inventory, struct tp_inventory_row *row)
 {
     size_t packs = tp_store_count_nested(inventory->store, row->name);
@@ -238,7 +238,7 @@ static void note_nested(const struct tp_inventory *inventory, struct tp_inventor
                  row->name);
 }
 
-/* List it, and remember what that was of. */
+/* List the directory, and note the stamps of its directories. */
 static int list_plain(struct tp_inventory *inventory, struct tp_inventory_entry *entry,
                       const char *path, struct tp_error *why)
 {
@@ -268,8 +268,8 @@ static int list_plain(struct tp_inventory *inventory, struct tp_inventory_entry 
 }
 
 /*
- * Whether what has this time had just changed SPENT seconds ago: changes within one tick of the
- * clock have the same.
+ * Whether the file was changed so shortly before, SPENT seconds ago, that a later change could have
+ * the same time.
  */
 static bool was_young(const struct timespec *ctime, double spent)
 {
@@ -281,9 +281,10 @@ static bool was_young(const struct timespec *ctime, double spent)
     return age > -0.05 - spent && age < 0.05;
 }
 
-/* How long a listing is believed that took SPENT seconds: so that at most a hundredth of the time
- * goes into looking, and no longer than a second where something has just changed and may go on
- * changing. */
+/*
+ * How long a listing that took SPENT seconds is valid: listings take at most a hundredth of the
+ * time, and a listing is valid for at most a second if something in it has just changed.
+ */
 static double lifetime_of(const struct tp_inventory_entry *entry, double spent)
 {
     time_t newest = (time_t)entry->row.changed;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The manifest of a pack as JSON, from its index. */
+/* Writing the manifest of a pack as JSON. */
 #include <config.h>
 
 #include "control/documents/manifest.h"

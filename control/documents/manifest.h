@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a pack holds, file by file and tensor by tensor, and how it is coded. */
+/* The manifest of a pack: its files and tensors, and how these are coded. */
 #ifndef TP_CONTROL_MANIFEST_H
 #define TP_CONTROL_MANIFEST_H
 
@@ -9,35 +9,37 @@
 #include "store/pack/usage.h"
 
 /*
- * Segments that follow each other and belong to one tensor, from number I of FILE; the number after
- * them.
+ * Add the consecutive segments of one tensor, from number I of FILE on, to USAGE. Returns the
+ * number of the next segment.
  */
 uint32_t tp_manifest_add_tensor(const struct tp_index *index, const struct tp_pack_file *file,
                                 uint32_t i, struct tp_usage *usage, bool *predicted);
 
 const char *tp_manifest_type_name(enum tp_entry_type type);
 
-/* Bytes of a document of one model from which on it takes no more files and tensors: what JSON
- * readers can bear, this program's own too, and a hostile model cannot exceed by more than one of
- * them. */
+/*
+ * The size from which on a document of one model gets no more files and tensors. JSON readers,
+ * including this program's, accept it, and a hostile model cannot exceed it by more than one of
+ * them.
+ */
 #define TP_DOCUMENT_FULL TP_JSON_MAX
-/* Whether one more goes in; otherwise the document is TRUNCATED. */
+/* Whether another one may be added; if not, *TRUNCATED is set. */
 static inline bool tp_manifest_may_add(const struct tp_json_writer *json, bool *truncated)
 {
     *truncated |= json->buf->len >= TP_DOCUMENT_FULL;
     return !*truncated;
 }
 
-/* Keys from "id" to "truncated" into the object that is open. */
+/* Write the keys from "id" to "truncated" into the open object. */
 void tp_manifest_json(struct tp_pack *pack, struct tp_json_writer *json);
 /*
- * What an entry is beside its bytes, from "path" on, into the object that is open; TARGET of a
- * symbolic link.
+ * Write the properties of an entry other than its content, beginning with "path", into the open
+ * object. TARGET: of a symbolic link.
  */
 void tp_manifest_entry_json(struct tp_json_writer *json, const char *path, enum tp_entry_type type,
                             uint32_t mode, int64_t mtime_sec, uint32_t mtime_nsec,
                             const char *target);
-/* The "shape" of a tensor, and nothing else. */
+/* Write the "shape" of a tensor. */
 void tp_manifest_shape_json(struct tp_json_writer *json, unsigned rank, const uint64_t *shape);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Metrics in Prometheus' text format, version 0.0.4: base units, counters that only grow, one
- * series a model.
+ * Metrics in the text format of Prometheus, version 0.0.4: base units, counters that only grow, one
+ * series for each model.
  */
 #include <config.h>
 
@@ -40,9 +40,11 @@ static void put_seconds(struct tp_buffer *out, int *rc, const char *name, const 
         *rc = tp_buffer_appendf(out, "%s %.6f\n", name, value);
 }
 
-/* The value of a label: quotes, backslashes and newlines escaped. What may not be printed, or is no
- * UTF-8, is replaced, with its number after it: two series of one name would have the whole text
- * refused. */
+/*
+ * Write the value of a label, with quotes, backslashes and newlines escaped. Unprintable characters
+ * and invalid UTF-8 are replaced, followed by their number, because two series with one name would
+ * make the whole text invalid.
+ */
 static void put_label(struct tp_buffer *out, int *rc, const char *label, const char *value)
 {
     const uint8_t *p = (const uint8_t *)value, *end = p + strlen(value);

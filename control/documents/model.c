@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * models/NAME.json: one model's manifest. Of a plain directory it has what its files say of
- * themselves.
- */
+/* models/NAME.json: the manifest of one model. For a plain directory it is made from the files. */
 #include <config.h>
 
 #include <errno.h>
@@ -91,7 +88,7 @@ static int put_plain(const char *path, struct tp_json_writer *json, struct tp_er
     return rc;
 }
 
-/* As it is listed: a plain directory goes before a pack of the same name. */
+/* A plain directory takes precedence over a pack of the same name, as in listings. */
 static int find_kind(const struct tp_inventory *inventory, const char *name,
                      enum tp_model_kind *kind, struct stat *st, struct tp_error *err)
 {

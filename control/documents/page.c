@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The documents that are mostly text: the dashboard, README, and what is known of candidates and
- * machines.
+ * Documents that are mostly text: the dashboard, README, and the lists of candidates and machines.
  */
 #include <config.h>
 
@@ -14,7 +13,7 @@
 
 #define PAGE "dashboard.html"
 #define OPENAPI "openapi.json"
-#define MARK "@DATA@" /* where the page takes its data */
+#define MARK "@DATA@" /* the place of the data in the page */
 
 static const struct tp_embedded *find_embedded(const char *name)
 {
@@ -27,9 +26,9 @@ static const struct tp_embedded *find_embedded(const char *name)
 /* --- dashboard.html --- */
 
 /*
- * JSON within a script element: '<', '>' and '&' can only stand in strings there, and a string may
- * have them as escapes, so that no name ends the element or opens a comment. The two line ends of
- * Unicode are none in JSON.
+ * Escape JSON for a script element: '<', '>' and '&' occur only in strings, and are written as
+ * escapes, so no name can end the element or open a comment. The two Unicode line ends are not
+ * allowed in scripts, and are escaped too.
  */
 static int put_for_script(struct tp_buffer *out, const struct tp_buffer *json)
 {

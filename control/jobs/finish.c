@@ -13,7 +13,6 @@
 
 #include "base/log.h"
 #include "control/jobs/impl.h"
-#include "control/jobs/report.h"
 
 void tp_job_status_set_end(struct tp_job_status *status, enum tp_job_state state, int error,
                            const char *message)

@@ -18,7 +18,7 @@
 #include "control/jobs/record.h"
 
 #define TP_JOB_GRACE_SECONDS 10 /* from SIGTERM to SIGKILL */
-#define TP_JOB_WORKERS_MAX 64
+#define TP_JOB_SLOTS_MAX 64
 
 struct tp_job {
     struct tp_job_status status;
@@ -40,15 +40,15 @@ struct tp_jobs {
     void *arg;
 
     pthread_mutex_t submit, lock;
-    pthread_cond_t work;  /* for workers: a job is pending, or the slots changed */
-    pthread_cond_t ended; /* a job ended, or its record was removed */
-    struct tp_job **list; /* the oldest first */
+    pthread_cond_t closed; /* CLOSING was set */
+    pthread_cond_t ended;  /* a job ended, or its record was removed */
+    struct tp_job **list;  /* the oldest first */
     size_t n, cap;
     char last_id[TP_JOB_ID_MAX]; /* the greatest id that was in the table */
     struct timespec scanned;     /* mtime of jobs/ at the last comparison; 0: compare again */
 
-    unsigned slots, slots_given, queue_given, running, workers_n;
-    pthread_t workers[TP_JOB_WORKERS_MAX];
+    unsigned slots, slots_given, queue_given;
+    unsigned running; /* threads of worker.c */
     atomic_bool closing;
 
     struct tp_policy policy;
@@ -59,7 +59,6 @@ struct tp_jobs {
     int owner_fd; /* of daemon.json, locked by the owner */
     bool owner_started;
     pthread_t owner_thread;
-    struct tp_auto *automatic; /* auto.c: of the owner's thread */
 };
 
 /* --- table.c --- */
@@ -81,10 +80,10 @@ int tp_table_refresh(struct tp_jobs *jobs, struct tp_error *err);
 
 /* --- worker.c --- */
 
-/* Start as many threads as the slots and the pending jobs require. With LOCK held. */
-void tp_workers_wake(struct tp_jobs *jobs);
-/* End the jobs that run, and the threads. Pending jobs stay in the table. */
-void tp_workers_stop(struct tp_jobs *jobs);
+/* Start pending jobs, the oldest first, while slots are free. With LOCK held. */
+void tp_jobs_start_pending(struct tp_jobs *jobs);
+/* End the running jobs and wait for them. No job starts any more. */
+void tp_jobs_end_running(struct tp_jobs *jobs);
 
 /* --- finish.c --- */
 
@@ -119,11 +118,13 @@ void tp_owner_stop(struct tp_jobs *jobs);
 /* Remove the records that the policy no longer keeps, unless another process owns the directory. */
 void tp_jobs_retain(struct tp_jobs *jobs);
 
-/* --- auto.c --- */
+/* --- auto_compress.c --- */
 
-/* Submit a job for each plain model that has not changed for the quiet time of POLICY. */
-void tp_auto_compress(struct tp_jobs *jobs, const struct tp_policy *policy);
-void tp_auto_destroy(struct tp_auto *automatic);
+/*
+ * Submit a job for each plain model that has not changed for the quiet time of POLICY. INTERVAL is
+ * the time between two calls, in seconds.
+ */
+void tp_auto_compress(struct tp_jobs *jobs, const struct tp_policy *policy, unsigned interval);
 
 /* --- jobs.c --- */
 

@@ -24,11 +24,11 @@ static int init(struct tp_jobs *jobs, const struct tp_jobs_options *o, struct tp
     pthread_mutex_init(&jobs->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&jobs->work, &monotonic);
+    pthread_cond_init(&jobs->closed, &monotonic);
     pthread_cond_init(&jobs->ended, &monotonic);
     pthread_condattr_destroy(&monotonic);
     jobs->dirfd = jobs->fd = jobs->owner_fd = -1;
-    jobs->slots_given = o->slots < TP_JOB_WORKERS_MAX ? o->slots : TP_JOB_WORKERS_MAX;
+    jobs->slots_given = o->slots < TP_JOB_SLOTS_MAX ? o->slots : TP_JOB_SLOTS_MAX;
     jobs->queue_given = o->queue;
     jobs->program = strdup(o->program ? o->program : "/proc/self/exe");
     jobs->mountpoint = o->mountpoint ? strdup(o->mountpoint) : NULL;
@@ -74,7 +74,7 @@ void tp_jobs_close(struct tp_jobs *jobs)
 {
     if (!jobs)
         return;
-    tp_workers_stop(jobs);
+    tp_jobs_end_running(jobs);
     tp_jobs_save_ends(jobs);
     tp_owner_stop(jobs);
     /* Records of pending jobs are unlocked, which makes the jobs interrupted. */
@@ -86,7 +86,7 @@ void tp_jobs_close(struct tp_jobs *jobs)
     if (jobs->dirfd >= 0)
         close(jobs->dirfd);
     pthread_cond_destroy(&jobs->ended);
-    pthread_cond_destroy(&jobs->work);
+    pthread_cond_destroy(&jobs->closed);
     pthread_mutex_destroy(&jobs->lock);
     pthread_mutex_destroy(&jobs->submit);
     free(jobs->mountpoint);
@@ -183,16 +183,6 @@ int tp_jobs_last(struct tp_jobs *jobs, char id[TP_JOB_ID_MAX])
     return rc;
 }
 
-static bool is_file_of_a_record(const char *name)
-{
-    static const char *const names[] = {"request.json", "report.json", "log", "exit"};
-
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strcmp(names[i], name) == 0)
-            return true;
-    return false;
-}
-
 int tp_jobs_file(struct tp_jobs *jobs, const char *id, const char *name, struct tp_buffer *out,
                  struct tp_error *err)
 {
@@ -205,8 +195,6 @@ int tp_jobs_file(struct tp_jobs *jobs, const char *id, const char *name, struct 
         rc = tp_job_status_write(&status, out);
         return rc < 0 ? tp_fail(err, -rc, "out of memory for a job's status") : 0;
     }
-    if (!is_file_of_a_record(name))
-        return tp_fail(err, ENOENT, "a record has no file '%.64s'", name);
     fd = tp_record_open(jobs->fd, id, err);
     if (fd < 0)
         return fd;
@@ -229,12 +217,12 @@ void tp_jobs_get_policy(struct tp_jobs *jobs, struct tp_policy *out, char *conf_
 
 int tp_jobs_set_slots(struct tp_jobs *jobs, unsigned slots, struct tp_error *err)
 {
-    if (slots < 1 || slots > TP_JOB_WORKERS_MAX)
-        return tp_fail(err, ERANGE, "jobs at once are from 1 to %d, not %u", TP_JOB_WORKERS_MAX,
+    if (slots < 1 || slots > TP_JOB_SLOTS_MAX)
+        return tp_fail(err, ERANGE, "jobs at once are from 1 to %d, not %u", TP_JOB_SLOTS_MAX,
                        slots);
     pthread_mutex_lock(&jobs->lock);
     jobs->slots = jobs->slots_given = slots;
-    tp_workers_wake(jobs);
+    tp_jobs_start_pending(jobs);
     pthread_mutex_unlock(&jobs->lock);
     return 0;
 }

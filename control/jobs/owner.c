@@ -77,6 +77,8 @@ static int become_owner(struct tp_jobs *jobs, struct tp_error *err)
 {
     int fd = lock_file(jobs), rc;
 
+    if (fd == -EBUSY)
+        return tp_fail(err, EBUSY, "another process does");
     if (fd < 0) {
         errno = -fd;
         return tp_fail_errno(err, "cannot lock '%s/%s/%s'", jobs->dir, TP_PRIVATE, FILE_NAME);
@@ -178,7 +180,7 @@ static void reread_policy(struct tp_jobs *jobs)
         jobs->conf_error[0] = '\0';
         if (!jobs->slots_given)
             jobs->slots = policy.jobs;
-        tp_workers_wake(jobs);
+        tp_jobs_start_pending(jobs);
     } else {
         memcpy(jobs->conf_error, err.message, sizeof jobs->conf_error);
     }
@@ -239,6 +241,7 @@ struct last_times {
 static void apply_policy(struct tp_jobs *jobs, struct last_times *last, int64_t now)
 {
     struct tp_policy policy;
+    unsigned interval;
 
     if (now >= last->retained + RETAIN_SECONDS) {
         last->retained = now;
@@ -246,11 +249,10 @@ static void apply_policy(struct tp_jobs *jobs, struct last_times *last, int64_t 
     }
     tp_jobs_get_policy(jobs, &policy, NULL);
     /* A quarter of the quiet time, but at least a second and at most half a minute. */
-    if (policy.auto_compress &&
-        now >= last->packed +
-                   (int64_t)(policy.quiet_seconds > 120 ? 30 : policy.quiet_seconds / 4 + 1)) {
+    interval = policy.quiet_seconds > 120 ? 30 : (unsigned)policy.quiet_seconds / 4 + 1;
+    if (policy.auto_compress && now >= last->packed + interval) {
         last->packed = now;
-        tp_auto_compress(jobs, &policy);
+        tp_auto_compress(jobs, &policy, interval);
     }
 }
 
@@ -273,7 +275,7 @@ static void *owner_thread(void *arg)
             apply_policy(jobs, &last, next.tv_sec);
         pthread_mutex_lock(&jobs->lock);
         next.tv_sec++;
-        while (!jobs->closing && pthread_cond_timedwait(&jobs->work, &jobs->lock, &next) == 0)
+        while (!jobs->closing && pthread_cond_timedwait(&jobs->closed, &jobs->lock, &next) == 0)
             ;
     }
     pthread_mutex_unlock(&jobs->lock);
@@ -282,15 +284,11 @@ static void *owner_thread(void *arg)
 
 int tp_owner_start(struct tp_jobs *jobs, struct tp_error *err)
 {
-    int rc = become_owner(jobs, err);
+    struct tp_error why = {0};
+    int rc = become_owner(jobs, &why);
 
-    if (rc == -EROFS || rc == -EACCES || rc == -EPERM)
-        tp_log(TP_LOG_INFO, "'%s' is not writable: it accepts no jobs", jobs->dir);
-    else if (rc == -EBUSY)
-        tp_log(TP_LOG_INFO, "another process owns '%s' and applies the policy until it ends",
-               jobs->dir);
-    else if (rc < 0)
-        return rc;
+    if (rc < 0)
+        tp_log(TP_LOG_INFO, "this process does not own '%s' yet: %s", jobs->dir, why.message);
     rc = pthread_create(&jobs->owner_thread, NULL, owner_thread, jobs);
     if (rc)
         return tp_fail(err, rc, "cannot start a thread");
@@ -302,7 +300,6 @@ void tp_owner_stop(struct tp_jobs *jobs)
 {
     if (jobs->owner_started)
         pthread_join(jobs->owner_thread, NULL);
-    tp_auto_destroy(jobs->automatic);
     if (jobs->is_owner)
         resign(jobs);
 }

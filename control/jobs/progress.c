@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading the progress that the process of a job sends; every line is checked. */
+/* The receiver of a job's progress. Every line is checked. */
 #include <config.h>
 
 #include <stdio.h>
@@ -8,7 +8,7 @@
 
 #include "control/jobs/progress.h"
 
-#define SAMPLE_SECONDS 0.25 /* between two samples: the ring holds some eight seconds */
+#define SAMPLE_SECONDS 0.25 /* between two samples: the ring covers eight seconds */
 
 static void sample(struct tp_tracker *t, double now)
 {

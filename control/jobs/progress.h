@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the process of a job sends to its manager, line by line, by a pipe: "P stage done total",
- * and before it ends without success "E errno message". The rate and the remaining time are
- * computed here.
+ * The progress of a job. Its process sends lines through a pipe: "P stage done total", and "E errno
+ * message" before it fails. The receiver computes the rate and the remaining time.
  */
 #ifndef TP_CONTROL_PROGRESS_H
 #define TP_CONTROL_PROGRESS_H
@@ -12,14 +11,14 @@
 #define TP_RATE_SAMPLES 32
 
 struct tp_tracker {
-    char line[TP_ERROR_MAX + 64]; /* begun, without its end yet */
+    char line[TP_ERROR_MAX + 64]; /* an incomplete line */
     size_t len;
     bool too_long;
     char stage[32];
     uint64_t done, total;
-    int error; /* 0 until it sends one */
+    int error; /* 0: none was sent */
     char message[TP_ERROR_MAX];
-    /* How far it was at some moments of the last seconds, in a ring. */
+    /* A ring of samples of the last seconds. */
     struct {
         double at;
         uint64_t done;
@@ -27,9 +26,9 @@ struct tp_tracker {
     unsigned first, n;
 };
 
-/* Take LEN bytes of the pipe at time NOW (seconds, of any clock that does not jump). */
+/* Take LEN bytes that were read from the pipe at the time NOW, in seconds of a monotonic clock. */
 void tp_tracker_feed(struct tp_tracker *tracker, const char *data, size_t len, double now);
-/* How far it is, into STATUS. */
+/* Write stage, bytes, rate and remaining time to STATUS. */
 void tp_tracker_show(const struct tp_tracker *tracker, double now, struct tp_job_status *status);
 
 #endif

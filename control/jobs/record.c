@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The directories of records: made, locked, removed; their files read and replaced. */
+/* Records on disk: creating, locking and removing their directories, reading and replacing files.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -50,7 +51,7 @@ int tp_records_lock(int jobs, int wait_ms, struct tp_error *err)
 
     if (fd < 0)
         return tp_fail_errno(err, "cannot open '.tenpak/jobs'");
-    /* flock has no time limit, and the process that has the lock may be stopped. */
+    /* flock has no time limit, and a process that holds the lock may be stopped. */
     while ((rc = flock(fd, LOCK_EX | LOCK_NB)) < 0 &&
            (errno == EINTR || (errno == EWOULDBLOCK && wait_ms > 0))) {
         if (errno == EINTR)
@@ -105,7 +106,7 @@ int tp_record_compare(const char *a, const char *b)
     return order ? order : strcmp(a, b);
 }
 
-/* The greatest id that was ever taken; "": it is not known. */
+/* The greatest id that was ever given; "": unknown. */
 static void get_last(int jobs, char id[TP_JOB_ID_MAX])
 {
     struct tp_buffer text = {0};
@@ -117,7 +118,7 @@ static void get_last(int jobs, char id[TP_JOB_ID_MAX])
     tp_buffer_clear(&text);
 }
 
-/* The id after LAST: of this second, or where the clock was set back, of LAST's. */
+/* The id after LAST: of this second, or of the second of LAST if the clock was set back. */
 static int next_id(const char *last, char id[TP_JOB_ID_MAX], struct tp_error *err)
 {
     time_t now = time(NULL);
@@ -237,6 +238,7 @@ int tp_record_lock(int fd)
 int tp_record_remove(int jobs, const char *id, struct tp_error *err)
 {
     char name[HIDDEN_MAX];
+    int rc;
 
     if (!tp_record_is_id(id))
         return tp_fail(err, ENOENT, "there is no job '%.32s'", id);
@@ -244,7 +246,9 @@ int tp_record_remove(int jobs, const char *id, struct tp_error *err)
     if (renameat(jobs, id, jobs, name) < 0 && (errno != ENOENT || !tp_record_has(jobs, name)))
         return errno == ENOENT ? tp_fail(err, ENOENT, "there is no job '%s'", id)
                                : tp_fail_errno(err, "cannot remove the record '%s'", id);
-    return tp_file_remove_tree(jobs, name, err);
+    rc = tp_file_remove_tree(jobs, name, err);
+    /* Another process may clean up at the same time. */
+    return rc == -ENOENT ? 0 : rc;
 }
 
 /* --- Files --- */
@@ -343,7 +347,7 @@ int tp_record_get_status(int fd, const char *id, struct tp_job_status *out, stru
         rc = tp_job_status_read(json, out, err);
     tp_json_free(json);
     if (rc == 0 && strcmp(out->id, id) != 0)
-        rc = tp_fail(err, EBADMSG, "'status.json' of record '%s' is another's", id);
+        rc = tp_fail(err, EBADMSG, "'status.json' of record '%s' has another id", id);
     if (rc == 0)
         out->has_report = tp_record_has(fd, "report.json");
     return rc;
@@ -378,7 +382,7 @@ int tp_record_get_request(int fd, struct tp_request *out, struct tp_error *err)
     memset(out, 0, sizeof *out);
     if (rc == 0)
         rc = tp_request_from_json(TP_VERB_COUNT, tp_json_get(json, "request"), false, out, err);
-    /* The request has the defaults, too. Records of older versions do not say which are. */
+    /* The request holds the defaults, too; "given" lists the keys that the command named. */
     given = tp_json_get(json, "given");
     for (unsigned i = 0; rc == 0 && given && tp_verb_get(out->verb)->keys[i].name; i++)
         if (!is_listed(given, tp_verb_get(out->verb)->keys[i].name))

@@ -76,19 +76,41 @@ int tp_record_get_request(int fd, struct tp_request *out, struct tp_error *err);
 
 /* --- status.c: the JSON of records --- */
 
+/* --- status.c --- */
+
 /* request.json as text. Returns 0 or -ENOMEM. */
 int tp_request_write(const struct tp_request *request, const struct tp_job_status *status,
                      struct tp_buffer *out);
 /* Read the object of status.json. */
 int tp_job_status_read(const struct tp_json *object, struct tp_job_status *out,
                        struct tp_error *err);
+/*
+ * report.json: an object with "schema", "id", "verb", "model", "result" (null, or the members that
+ * the verb writes), "state", and "error".
+ */
+struct tp_report {
+    struct tp_buffer buf;
+    struct tp_json_writer json;
+    bool has_result;
+};
+
+void tp_report_begin(struct tp_report *report, const char *id, enum tp_verb verb,
+                     const char *subject);
+/* Open the object "result"; the caller ends it. */
+struct tp_json_writer *tp_report_begin_result(struct tp_report *report);
+/* Write the report to record FD, as a whole or not at all. */
+int tp_report_end(struct tp_report *report, int fd, enum tp_job_state state, int error,
+                  const char *message, struct tp_error *err);
+/* Write the report of a job that ended without writing one. */
+int tp_report_failure(int fd, const struct tp_job_status *status, struct tp_error *err);
+
 /* "EBUSY", or "E199" for a code without a name. */
 const char *tp_errno_name(int code, char out[16]);
 /*
- * Write the key "error": null if CODE is 0, else an object, with line and column if SPOT is not
+ * Write the key "error": null if CODE is 0, else an object, with line and column if POSITION is not
  * NULL.
  */
 void tp_error_json(struct tp_json_writer *json, int code, const char *message,
-                   const struct tp_request_spot *spot);
+                   const struct tp_request_position *position);
 
 #endif

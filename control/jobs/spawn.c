@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Starting a job's process: its own group, the record's log as its output, and nothing else of ours
- * open in it.
+ * Starting the process of a job: in a process group of its own, with the log of the record as its
+ * output, and with no other open file of this process.
  */
 #include <config.h>
 
@@ -16,40 +16,32 @@
 
 #include "control/jobs/impl.h"
 
-/* The descriptors that the child gets, in its own places; those of ours are above them. */
+/* The descriptors of the new process. LOG, PROGRESS and LOCK are above them. */
 static int set_files(posix_spawn_file_actions_t *actions, int log, int progress, int lock)
 {
     int rc = posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDONLY, 0);
 
-    if (!rc)
-        rc = posix_spawn_file_actions_adddup2(actions, log, 1);
-    if (!rc)
-        rc = posix_spawn_file_actions_adddup2(actions, log, 2);
-    if (!rc)
-        rc = posix_spawn_file_actions_adddup2(actions, progress, TP_JOB_PROGRESS_FD);
-    if (!rc)
-        rc = posix_spawn_file_actions_adddup2(actions, lock, TP_JOB_LOCK_FD);
-    if (!rc)
-        rc = posix_spawn_file_actions_addclosefrom_np(actions, TP_JOB_LOCK_FD + 1);
-    return rc;
+    rc = rc ? rc : posix_spawn_file_actions_adddup2(actions, log, 1);
+    rc = rc ? rc : posix_spawn_file_actions_adddup2(actions, log, 2);
+    rc = rc ? rc : posix_spawn_file_actions_adddup2(actions, progress, TP_JOB_PROGRESS_FD);
+    rc = rc ? rc : posix_spawn_file_actions_adddup2(actions, lock, TP_JOB_LOCK_FD);
+    return rc ? rc : posix_spawn_file_actions_addclosefrom_np(actions, TP_JOB_LOCK_FD + 1);
 }
 
 static int set_signals(posix_spawnattr_t *attr)
 {
     sigset_t none, all;
-    int rc;
+    int rc = posix_spawnattr_setflags(attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
+                                                POSIX_SPAWN_SETSIGDEF);
 
     sigemptyset(&none);
     sigfillset(&all);
-    rc = posix_spawnattr_setflags(attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
-                                            POSIX_SPAWN_SETSIGDEF);
-    if (!rc)
-        rc = posix_spawnattr_setpgroup(attr, 0);
-    if (!rc)
-        rc = posix_spawnattr_setsigmask(attr, &none);
+    rc = rc ? rc : posix_spawnattr_setpgroup(attr, 0);
+    rc = rc ? rc : posix_spawnattr_setsigmask(attr, &none);
     return rc ? rc : posix_spawnattr_setsigdefault(attr, &all);
 }
 
+/* Returns a positive errno. */
 static int spawn(const char *program, const char *record, const int fds[3], pid_t *pid)
 {
     char parent[24];
@@ -64,10 +56,8 @@ static int spawn(const char *program, const char *record, const int fds[3], pid_
     rc = posix_spawnattr_init(&attr);
     if (!rc) {
         rc = set_files(&actions, fds[0], fds[1], fds[2]);
-        if (!rc)
-            rc = set_signals(&attr);
-        if (!rc)
-            rc = posix_spawn(pid, program, &actions, &attr, argv, environ);
+        rc = rc ? rc : set_signals(&attr);
+        rc = rc ? rc : posix_spawn(pid, program, &actions, &attr, argv, environ);
         posix_spawnattr_destroy(&attr);
     }
     posix_spawn_file_actions_destroy(&actions);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A job's status and its request as JSON, and the status read back. */
+/* The JSON of records: requests, statuses and reports. A status is also read back. */
 #include <config.h>
 
 #include <errno.h>
@@ -12,6 +12,7 @@
 #define STATUS_SCHEMA "tenpak.job/1"
 #define REQUEST_SCHEMA "tenpak.request/1"
 #define REPLY_SCHEMA "tenpak.reply/1"
+#define REPORT_SCHEMA "tenpak.report/1"
 
 static const char *const state_names[TP_JOB_STATE_COUNT] = {
     [TP_JOB_PENDING] = "pending",     [TP_JOB_RUNNING] = "running",
@@ -59,7 +60,7 @@ static void put_requester(struct tp_json_writer *json, const struct tp_requester
 }
 
 void tp_error_json(struct tp_json_writer *json, int code, const char *message,
-                   const struct tp_request_spot *spot)
+                   const struct tp_request_position *position)
 {
     char name[16];
 
@@ -71,9 +72,9 @@ void tp_error_json(struct tp_json_writer *json, int code, const char *message,
     tp_json_put_i64(json, "errno", code);
     tp_json_put_string(json, "name", tp_errno_name(code, name));
     tp_json_put_string(json, "message", message);
-    if (spot) {
-        tp_json_put_u64(json, "line", spot->line);
-        tp_json_put_u64(json, "column", spot->column);
+    if (position) {
+        tp_json_put_u64(json, "line", position->line);
+        tp_json_put_u64(json, "column", position->column);
     }
     tp_json_end_object(json);
 }
@@ -155,10 +156,11 @@ int tp_request_write(const struct tp_request *request, const struct tp_job_statu
     return tp_json_writer_finish(&json);
 }
 
-int tp_jobs_reply(int rc, char (*ids)[TP_JOB_ID_MAX], size_t n, const struct tp_request_spot *spot,
-                  const struct tp_error *err, struct tp_buffer *out)
+int tp_jobs_reply(int rc, char (*ids)[TP_JOB_ID_MAX], size_t n,
+                  const struct tp_request_position *position, const struct tp_error *err,
+                  struct tp_buffer *out)
 {
-    static const struct tp_request_spot nowhere;
+    static const struct tp_request_position nowhere;
     struct tp_json_writer json;
     size_t kept = rc < 0 ? 0 : n;
 
@@ -170,10 +172,57 @@ int tp_jobs_reply(int rc, char (*ids)[TP_JOB_ID_MAX], size_t n, const struct tp_
     for (size_t i = 0; i < kept; i++)
         tp_json_put_string(&json, NULL, ids[i]);
     tp_json_end_array(&json);
-    tp_error_json(&json, rc < 0 ? -rc : 0, err ? err->message : "", spot ? spot : &nowhere);
+    tp_error_json(&json, rc < 0 ? -rc : 0, err ? err->message : "", position ? position : &nowhere);
     tp_json_end_object(&json);
     rc = tp_json_writer_finish(&json);
     return rc < 0 ? rc : tp_buffer_append(out, "\n", 1);
+}
+
+/* --- Reports --- */
+
+void tp_report_begin(struct tp_report *report, const char *id, enum tp_verb verb,
+                     const char *subject)
+{
+    *report = (struct tp_report){0};
+    tp_json_writer_init(&report->json, &report->buf, true);
+    tp_json_begin_object(&report->json, NULL);
+    tp_json_put_string(&report->json, "schema", REPORT_SCHEMA);
+    tp_json_put_string(&report->json, "id", id);
+    tp_json_put_string(&report->json, "verb", tp_verb_get(verb)->name);
+    tp_json_put_string(&report->json, "model", subject);
+}
+
+struct tp_json_writer *tp_report_begin_result(struct tp_report *report)
+{
+    tp_json_begin_object(&report->json, "result");
+    report->has_result = true;
+    return &report->json;
+}
+
+int tp_report_end(struct tp_report *report, int fd, enum tp_job_state state, int error,
+                  const char *message, struct tp_error *err)
+{
+    struct tp_json_writer *json = &report->json;
+    int rc;
+
+    if (!report->has_result)
+        tp_json_put_null(json, "result");
+    tp_json_put_string(json, "state", tp_job_state_name(state));
+    tp_error_json(json, error, message, NULL);
+    tp_json_end_object(json);
+    rc = tp_json_writer_finish(json);
+    rc = rc < 0 ? tp_fail(err, -rc, "out of memory for a report")
+                : tp_record_put(fd, "report.json", report->buf.data, report->buf.len, true, err);
+    tp_buffer_clear(&report->buf);
+    return rc;
+}
+
+int tp_report_failure(int fd, const struct tp_job_status *status, struct tp_error *err)
+{
+    struct tp_report report;
+
+    tp_report_begin(&report, status->id, status->verb, status->subject);
+    return tp_report_end(&report, fd, status->state, status->error, status->message, err);
 }
 
 /* --- Reading --- */
@@ -192,7 +241,7 @@ static int get_text(const struct tp_json *object, const char *key, char *out, si
     return 0;
 }
 
-/* What strangers named may have become longer when it was made UTF-8. */
+/* Names from other programs may have become longer when they were made UTF-8. */
 static int get_text_cut(const struct tp_json *object, const char *key, char *out, size_t size)
 {
     const char *text = tp_json_string(tp_json_get(object, key));
@@ -285,7 +334,7 @@ int tp_job_status_read(const struct tp_json *object, struct tp_job_status *out,
 
     memset(out, 0, sizeof *out);
     if (!schema || strcmp(schema, STATUS_SCHEMA) != 0)
-        return tp_fail(err, EBADMSG, "'status.json' of a record is of another schema");
+        return tp_fail(err, EBADMSG, "'status.json' of a record has another schema");
     verb = tp_json_string(tp_json_get(object, "verb"));
     out->verb = verb ? tp_verb_find(verb) : TP_VERB_COUNT;
     if (out->verb == TP_VERB_COUNT || get_text(object, "id", out->id, sizeof out->id) < 0 ||
@@ -297,6 +346,6 @@ int tp_job_status_read(const struct tp_json *object, struct tp_job_status *out,
         get_time(object, "started", &out->started) < 0 ||
         get_time(object, "ended", &out->ended) < 0 ||
         get_progress(tp_json_get(object, "progress"), out) < 0)
-        rc = tp_fail(err, EBADMSG, "'status.json' of a record is not what it should be");
+        rc = tp_fail(err, EBADMSG, "'status.json' of a record is not valid");
     return rc;
 }

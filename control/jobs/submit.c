@@ -140,7 +140,8 @@ static int check_retry(struct tp_jobs *jobs, const struct tp_request *requests, 
 }
 
 static int check_request(struct tp_jobs *jobs, const struct tp_request *requests, size_t i,
-                         struct draft *drafts, struct tp_request_spot *spot, struct tp_error *err)
+                         struct draft *drafts, struct tp_request_position *position,
+                         struct tp_error *err)
 {
     const struct tp_request *r = &requests[i];
     const struct tp_verb_ops *verb = tp_verb_get(r->verb);
@@ -148,7 +149,7 @@ static int check_request(struct tp_jobs *jobs, const struct tp_request *requests
     struct tp_policy policy;
     int rc;
 
-    spot->line = r->line;
+    position->line = r->line;
     if (r->verb == TP_VERB_CANCEL)
         return check_cancel(jobs, r->subject, err);
     if (verb->unavailable)
@@ -157,7 +158,7 @@ static int check_request(struct tp_jobs *jobs, const struct tp_request *requests
     if (rc < 0)
         return rc;
     rc = check_retry(jobs, requests, i, drafts, err);
-    spot->conflict = rc < 0;
+    position->conflict = rc < 0;
     if (rc != 0)
         return rc < 0 ? rc : 0;
     tp_jobs_get_policy(jobs, &policy, NULL);
@@ -192,12 +193,13 @@ static int check_queue(struct tp_jobs *jobs, const struct draft *drafts, size_t 
 }
 
 static int check_all(struct tp_jobs *jobs, const struct tp_request *requests, size_t n,
-                     struct draft *drafts, struct tp_request_spot *spot, struct tp_error *err)
+                     struct draft *drafts, struct tp_request_position *position,
+                     struct tp_error *err)
 {
     int rc = tp_table_compare(jobs, err);
 
     for (size_t i = 0; i < n && rc == 0; i++)
-        rc = check_request(jobs, requests, i, drafts, spot, err);
+        rc = check_request(jobs, requests, i, drafts, position, err);
     return rc < 0 ? rc : check_queue(jobs, drafts, n, err);
 }
 
@@ -206,7 +208,7 @@ static int check_all(struct tp_jobs *jobs, const struct tp_request *requests, si
 /* Create the records of all new jobs, on disk but not visible. Readers are not blocked. */
 static int create_records(struct tp_jobs *jobs, const struct tp_request *requests, size_t n,
                           const struct tp_requester *requester, struct draft *drafts,
-                          struct tp_request_spot *spot, struct tp_error *err)
+                          struct tp_request_position *position, struct tp_error *err)
 {
     char last[TP_JOB_ID_MAX];
     int rc = 0;
@@ -218,7 +220,7 @@ static int create_records(struct tp_jobs *jobs, const struct tp_request *request
         struct draft *draft = &drafts[i];
         struct tp_job_status *status;
 
-        spot->line = requests[i].line;
+        position->line = requests[i].line;
         if (draft->same)
             memcpy(draft->id, draft->same->id, sizeof draft->id);
         if (!draft->job)
@@ -243,10 +245,7 @@ static int create_records(struct tp_jobs *jobs, const struct tp_request *request
     return rc;
 }
 
-/*
- * Make the records visible and add the jobs to the table, where workers find them. After the
- * records are on disk only memory can be missing, which each job has had far more of before.
- */
+/* Make the records visible and add the jobs to the table, where their threads start. */
 static int enter_jobs(struct tp_jobs *jobs, struct draft *drafts, size_t n, struct tp_error *err)
 {
     int rc = 0;
@@ -263,7 +262,7 @@ static int enter_jobs(struct tp_jobs *jobs, struct draft *drafts, size_t n, stru
         else
             drafts[i].job = NULL;
     }
-    tp_workers_wake(jobs);
+    tp_jobs_start_pending(jobs);
     pthread_mutex_unlock(&jobs->lock);
     return rc;
 }
@@ -280,7 +279,7 @@ static void discard(struct tp_jobs *jobs, struct draft *drafts, size_t n)
 /* With the lock of jobs/, so that no other process or thread submits at the same time. */
 static int submit(struct tp_jobs *jobs, const struct tp_request *requests, size_t n,
                   const struct tp_requester *requester, struct draft *drafts,
-                  struct tp_request_spot *spot, struct tp_error *err)
+                  struct tp_request_position *position, struct tp_error *err)
 {
     int rc = tp_jobs_open_records(jobs, true, err), locked;
 
@@ -291,10 +290,10 @@ static int submit(struct tp_jobs *jobs, const struct tp_request *requests, size_
         return locked;
     tp_records_clean_up(jobs->fd);
     pthread_mutex_lock(&jobs->submit);
-    rc = check_all(jobs, requests, n, drafts, spot, err);
+    rc = check_all(jobs, requests, n, drafts, position, err);
     pthread_mutex_unlock(&jobs->submit);
     if (rc == 0)
-        rc = create_records(jobs, requests, n, requester, drafts, spot, err);
+        rc = create_records(jobs, requests, n, requester, drafts, position, err);
     if (rc == 0) {
         pthread_mutex_lock(&jobs->submit);
         rc = enter_jobs(jobs, drafts, n, err);
@@ -307,10 +306,10 @@ static int submit(struct tp_jobs *jobs, const struct tp_request *requests, size_
 
 int tp_jobs_submit(struct tp_jobs *jobs, const struct tp_request *requests, size_t n,
                    const struct tp_requester *requester, char (*ids)[TP_JOB_ID_MAX],
-                   struct tp_request_spot *spot, struct tp_error *err)
+                   struct tp_request_position *position, struct tp_error *err)
 {
     struct draft *drafts = calloc(n ? n : 1, sizeof *drafts);
-    struct tp_request_spot where = {0};
+    struct tp_request_position where = {0};
     int rc;
 
     if (!drafts)
@@ -325,8 +324,8 @@ int tp_jobs_submit(struct tp_jobs *jobs, const struct tp_request *requests, size
         }
         memcpy(ids[i], drafts[i].id, sizeof drafts[i].id);
     }
-    if (spot)
-        *spot = rc < 0 ? where : (struct tp_request_spot){0};
+    if (position)
+        *position = rc < 0 ? where : (struct tp_request_position){0};
     free(drafts);
     return rc;
 }

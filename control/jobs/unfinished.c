@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A download that has stalled, and a training between two checkpoints, change nothing for hours. */
+/* A stalled download, or a training between two checkpoints, changes no file for hours. */
 #include <config.h>
 
 #include <ctype.h>
@@ -21,7 +21,7 @@
 #include "store/original/leases.h"
 
 #define STATE_MAX                                                                                  \
-    ((size_t)64 << 20) /* of trainer_state.json, which has a line for each logged step */
+    ((size_t)64 << 20) /* of trainer_state.json: it has an entry for each logged step */
 
 static bool has_suffix(const char *name, const char *suffix)
 {
@@ -30,7 +30,7 @@ static bool has_suffix(const char *name, const char *suffix)
     return len > suffix_len && strcmp(name + len - suffix_len, suffix) == 0;
 }
 
-/* Whether a program holds a lock on the file: of flock(2) or of fcntl(2). */
+/* Whether a program holds a lock on the file, by flock(2) or fcntl(2). */
 static bool is_locked(int fd)
 {
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -43,7 +43,6 @@ static bool is_locked(int fd)
     return false;
 }
 
-/* PATH is below DIR. */
 static bool is_busy_file(const char *path, const char *shown, char *why, size_t size)
 {
     int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
@@ -73,7 +72,7 @@ static long checkpoint_number(const char *name)
     return *end ? -1 : number;
 }
 
-/* The state of a trainer says how many steps it has done, and how many it is to do. */
+/* The state of a trainer holds the number of steps that are done, and of all steps. */
 static bool has_reached_its_end(const char *checkpoint)
 {
     struct tp_buffer text = {0};
@@ -94,7 +93,7 @@ static bool has_reached_its_end(const char *checkpoint)
     return ended;
 }
 
-/* Checkpoints come and go in the directory of a training until it ends. */
+/* A training adds and removes checkpoints in its directory until it ends. */
 static bool is_in_training(const char *path, long latest, char *why, size_t size)
 {
     char *checkpoint;
@@ -106,7 +105,7 @@ static bool is_in_training(const char *path, long latest, char *why, size_t size
     free(checkpoint);
     if (in_training)
         snprintf(why, size,
-                 "'checkpoint-%ld' does not say that the training has reached its last step",
+                 "'checkpoint-%ld' does not state that the training has reached its last step",
                  latest);
     return in_training;
 }
@@ -125,7 +124,7 @@ static bool is_busy_directory(const char *path, char *why, size_t size)
         if (e->fts_info == FTS_D && e->fts_level == 1 && checkpoint_number(e->fts_name) > latest)
             latest = checkpoint_number(e->fts_name);
         if (e->fts_info == FTS_F && tp_is_partial(e->fts_name))
-            busy = snprintf(why, size, "'%s' is named as what is not complete", shown) > 0;
+            busy = snprintf(why, size, "'%s' has the name of an incomplete file", shown) > 0;
         else if (e->fts_info == FTS_F)
             busy = is_busy_file(e->fts_path, shown, why, size);
     }
@@ -134,7 +133,7 @@ static bool is_busy_directory(const char *path, char *why, size_t size)
     return busy || is_in_training(path, latest, why, size);
 }
 
-/* Downloads into the hub's cache hold their locks beside the model: DIR/.locks/NAME. */
+/* A download into the hub's cache holds a lock in DIR/.locks/NAME. */
 static bool is_locked_beside(const char *dir, const char *name, char *why, size_t size)
 {
     const struct dirent *entry;

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Running jobs: a thread a slot, each with one child process at a time that it starts, watches and
- * waits for.
- */
+/* Running jobs: for each a thread that starts a process, watches it, and waits for its end. */
 #include <config.h>
 
 #include <errno.h>
@@ -17,13 +14,16 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "control/jobs/impl.h"
 #include "control/jobs/progress.h"
 
 #define POLL_MS 100
-#define ANNOUNCE_SECONDS 0.25 /* between two notices of progress */
-#define WRITE_SECONDS 1.0     /* between two of them in the record, for other processes */
+#define CLOSED_PIPE_MS 5      /* the process is about to end */
+#define ANNOUNCE_SECONDS 0.25 /* between two reports of progress */
+#define WRITE_SECONDS 1.0     /* between two writes of it to the record, for other processes */
 
+/* A job that is running. */
 struct run {
     struct tp_jobs *jobs;
     struct tp_job *job;
@@ -31,11 +31,10 @@ struct run {
     pid_t pid;
     int pipe;
     double announced, written;
-    double asked_to_end; /* when SIGTERM was sent; 0: not yet */
+    double terminated; /* when SIGTERM was sent; 0: not yet */
     bool killed;
 };
 
-/* Announces the progress. */
 static void announce_progress(struct run *run, double at)
 {
     struct tp_job_status status;
@@ -66,60 +65,57 @@ static bool is_cancelled(struct run *run)
     return cancelled;
 }
 
-static void end_child(struct run *run, double at)
+static void end_process(struct run *run, double at)
 {
-    if (run->asked_to_end == 0) {
+    if (run->terminated == 0) {
         if (!is_cancelled(run) && !run->jobs->closing)
             return;
-        run->asked_to_end = at;
+        run->terminated = at;
         kill(-run->pid, SIGTERM);
-    } else if (!run->killed && at - run->asked_to_end > TP_JOB_GRACE_SECONDS) {
+    } else if (!run->killed && at - run->terminated > TP_JOB_GRACE_SECONDS) {
         run->killed = true;
         kill(-run->pid, SIGKILL);
     }
 }
 
 /*
- * Read the pipe and look after the child until it has ended: its status as of waitpid; -1: it is
- * not known.
+ * Read the pipe and end the process on request, until it has ended. Returns its status as of
+ * waitpid, or -1 if that is not known.
  */
 static int watch(struct run *run)
 {
-    char data[4096];
-    int status;
+    pid_t ended = 0;
+    int status = 0;
 
     for (;;) {
         struct pollfd fd = {.fd = run->pipe, .events = POLLIN};
-        int ready = poll(&fd, 1, run->pipe < 0 ? 5 : POLL_MS);
-        ssize_t n = ready > 0 ? read(run->pipe, data, sizeof data) : 0;
-        double at = tp_seconds();
-        pid_t ended;
+        char data[4096];
+        ssize_t n = 0;
+        double at;
+        int ready;
 
+        /* What a process sent before its end is in the pipe then. */
+        if (ended == 0)
+            ended = waitpid(run->pid, &status, WNOHANG);
+        ready = poll(&fd, 1, ended != 0 ? 0 : run->pipe < 0 ? CLOSED_PIPE_MS : POLL_MS);
+        if (ready > 0)
+            n = read(run->pipe, data, sizeof data);
+        at = tp_seconds();
         if (n > 0) {
             tp_tracker_feed(&run->tracker, data, (size_t)n, at);
-        } else if (ready > 0 && run->pipe >= 0 && (n == 0 || errno != EINTR)) {
+        } else if (ready > 0 && (n == 0 || errno != EINTR)) {
             close(run->pipe);
             run->pipe = -1;
         }
         announce_progress(run, at);
-        end_child(run, at);
-        if (n > 0)
-            continue; /* to the end of what it sent */
-        ended = waitpid(run->pid, &status, WNOHANG);
-        if (ended == run->pid && run->pipe < 0)
-            return status;
-        if (ended == run->pid) {
-            /* The rest of the pipe: no other process has its write end. */
-            while ((n = read(run->pipe, data, sizeof data)) > 0)
-                tp_tracker_feed(&run->tracker, data, (size_t)n, at);
-            return status;
-        }
-        if (ended < 0 && errno != EINTR)
-            return -1;
+        if (ended != 0 && n <= 0)
+            return ended == run->pid ? status : -1;
+        if (ended == 0)
+            end_process(run, at);
     }
 }
 
-/* Derives the end of the job from the exit of its process. */
+/* End the job as its process ended. */
 static void conclude(struct run *run, int status)
 {
     struct tp_jobs *jobs = run->jobs;
@@ -146,7 +142,7 @@ static void conclude(struct run *run, int status)
     else
         snprintf(message, sizeof message, "the job's process ended without a message; see its log");
     tp_jobs_clean_up(jobs, &run->job->status);
-    if ((status >= 0 && WIFSIGNALED(status) && run->asked_to_end > 0) || error == ECANCELED) {
+    if ((status >= 0 && WIFSIGNALED(status) && run->terminated > 0) || error == ECANCELED) {
         state = cancel || !closing ? TP_JOB_CANCELLED : TP_JOB_INTERRUPTED;
         error = state == TP_JOB_CANCELLED ? ECANCELED : EINTR;
         snprintf(message, sizeof message, "%s",
@@ -156,7 +152,7 @@ static void conclude(struct run *run, int status)
     tp_job_finish(jobs, run->job, state, error, message);
 }
 
-/* Of one job: what the cgroups of this process leave to all jobs is shared among them. */
+/* The memory limit of a job: all slots have equal parts of what the cgroups leave to jobs. */
 static uint64_t memory_share(struct tp_jobs *jobs)
 {
     uint64_t limit = tp_memory_cgroups();
@@ -182,9 +178,12 @@ static int start_process(struct run *run, const struct tp_job_status *status, st
     return rc;
 }
 
-static void run_job(struct tp_jobs *jobs, struct tp_job *job)
+/* A thread for each job. */
+static void *run_job(void *arg)
 {
-    struct run run = {.jobs = jobs, .job = job, .pipe = -1};
+    struct run *run = arg;
+    struct tp_jobs *jobs = run->jobs;
+    struct tp_job *job = run->job;
     struct tp_job_status status;
     struct tp_error err = {0};
     int rc;
@@ -192,88 +191,65 @@ static void run_job(struct tp_jobs *jobs, struct tp_job *job)
     pthread_mutex_lock(&jobs->lock);
     job->status.state = TP_JOB_RUNNING;
     job->status.started = time(NULL);
-    job->status.remaining = -1;
     status = job->status;
     tp_jobs_changed(jobs, &status, false);
     pthread_mutex_unlock(&jobs->lock);
-    rc = start_process(&run, &status, &err);
+    rc = start_process(run, &status, &err);
     if (rc < 0)
         tp_job_finish(jobs, job, rc == -ECANCELED ? TP_JOB_CANCELLED : TP_JOB_FAILED, -rc,
                       err.message);
     else
-        conclude(&run, watch(&run));
-    if (run.pipe >= 0)
-        close(run.pipe);
+        conclude(run, watch(run));
+    if (run->pipe >= 0)
+        close(run->pipe);
+    free(run);
+    tp_jobs_retain(jobs);
+    pthread_mutex_lock(&jobs->lock);
+    jobs->running--;
+    tp_jobs_start_pending(jobs);
+    pthread_cond_broadcast(&jobs->ended);
+    pthread_mutex_unlock(&jobs->lock);
+    return NULL;
 }
 
-static bool is_pending(const struct tp_job *job)
-{
-    return job->fd >= 0 && !job->busy && job->status.state == TP_JOB_PENDING;
-}
-
-/* The oldest pending job. */
-static struct tp_job *find_pending(struct tp_jobs *jobs)
+static struct tp_job *find_pending(const struct tp_jobs *jobs)
 {
     for (size_t i = 0; i < jobs->n; i++) {
         struct tp_job *job = jobs->list[i];
 
-        if (is_pending(job))
+        if (job->fd >= 0 && !job->busy && job->status.state == TP_JOB_PENDING)
             return job;
     }
     return NULL;
 }
 
-static void *worker(void *arg)
+void tp_jobs_start_pending(struct tp_jobs *jobs)
 {
-    struct tp_jobs *jobs = arg;
+    struct tp_job *job;
 
-    pthread_mutex_lock(&jobs->lock);
-    while (!jobs->closing) {
-        struct tp_job *job = jobs->running < jobs->slots ? find_pending(jobs) : NULL;
+    while (!jobs->closing && jobs->running < jobs->slots && (job = find_pending(jobs))) {
+        struct run *run = calloc(1, sizeof *run);
+        pthread_t thread;
 
-        if (!job) {
-            pthread_cond_wait(&jobs->work, &jobs->lock);
-            continue;
-        }
-        job->busy = true;
-        jobs->running++;
-        pthread_mutex_unlock(&jobs->lock);
-        run_job(jobs, job);
-        tp_jobs_retain(jobs);
-        pthread_mutex_lock(&jobs->lock);
-        jobs->running--;
-        pthread_cond_broadcast(&jobs->work);
-    }
-    pthread_mutex_unlock(&jobs->lock);
-    return NULL;
-}
-
-void tp_workers_wake(struct tp_jobs *jobs)
-{
-    unsigned pending = 0;
-
-    for (size_t i = 0; i < jobs->n; i++)
-        pending += is_pending(jobs->list[i]);
-    while (!jobs->closing && jobs->workers_n < jobs->slots &&
-           jobs->workers_n < jobs->running + pending && jobs->workers_n < TP_JOB_WORKERS_MAX) {
-        int rc = pthread_create(&jobs->workers[jobs->workers_n], NULL, worker, jobs);
-
-        if (rc) {
-            tp_log(TP_LOG_WARNING, "cannot start a thread for jobs: %s", strerror(rc));
+        if (run)
+            *run = (struct run){.jobs = jobs, .job = job, .pipe = -1};
+        if (!run || tp_thread_start(&thread, run_job, run) != 0) {
+            tp_log(TP_LOG_WARNING, "cannot start a thread for job '%s'", job->status.id);
+            free(run);
             break;
         }
-        jobs->workers_n++;
+        pthread_detach(thread);
+        job->busy = true;
+        jobs->running++;
     }
-    pthread_cond_broadcast(&jobs->work);
 }
 
-void tp_workers_stop(struct tp_jobs *jobs)
+void tp_jobs_end_running(struct tp_jobs *jobs)
 {
     pthread_mutex_lock(&jobs->lock);
     jobs->closing = true;
-    pthread_cond_broadcast(&jobs->work);
+    pthread_cond_broadcast(&jobs->closed);
+    while (jobs->running > 0)
+        pthread_cond_wait(&jobs->ended, &jobs->lock);
     pthread_mutex_unlock(&jobs->lock);
-    for (unsigned i = 0; i < jobs->workers_n; i++)
-        pthread_join(jobs->workers[i], NULL);
-    jobs->workers_n = 0;
 }

@@ -1,42 +1,48 @@
 /* SPDX-License-Identifier: MIT */
-/* Filling a request value by value, whatever it is written in. */
+/* Setting the values of a request, from any form. */
 #ifndef TP_CONTROL_REQUEST_IMPL_H
 #define TP_CONTROL_REQUEST_IMPL_H
 
 #include "control/request/request.h"
 
-/* What a value was written as: a word, or a JSON value of this type. */
+/* The form of a value: a word, or a JSON value of this type. */
 enum tp_value_form { TP_FORM_WORD, TP_FORM_STRING, TP_FORM_NUMBER, TP_FORM_BOOL };
 
 /* --- value.c: one value, held by a member of the structure at BASE --- */
 
 /* --- value.c --- */
 
-/* TEXT is LEN bytes of anything. On failure the member is unchanged. */
+/*
+ * Set the member of KEY in the structure BASE. TEXT: LEN bytes, unchecked. On failure the member is
+ * unchanged.
+ */
 int tp_value_from_text(const struct tp_key *key, enum tp_value_form form, const char *text,
                        size_t len, void *base, struct tp_error *err);
-/* STRICT as tp_request_from_json has it. */
+/* STRICT: as in tp_request_from_json. */
 int tp_value_from_json(const struct tp_key *key, const struct tp_json *value, bool strict,
                        void *base, struct tp_error *err);
 void tp_value_to_json(const struct tp_key *key, const char *name, const void *base,
                       struct tp_json_writer *json);
 bool tp_value_is_same(const struct tp_key *key, const void *a, const void *b);
 
-/* The default of KEY; nothing where it has none. */
+/* Set the default of KEY, if it has one. */
 void tp_value_set_default(const struct tp_key *key, void *base);
 
-/* UTF-8 of at most MAX bytes without control characters. */
+/* Whether TEXT is UTF-8 of at most MAX bytes without control characters. */
 bool tp_value_is_text(const char *text, size_t len, size_t max);
-/* A name that an entry of the directory can have: it leads nowhere else, and is not hidden. */
+/*
+ * Whether TEXT can be the name of an entry of the directory: it leads nowhere else, and is not
+ * hidden.
+ */
 bool tp_value_is_name(const char *text, size_t len);
-/* Untrusted text, cut and made printable for a message. */
+/* Copy untrusted text, shortened and printable, for a message. */
 const char *tp_value_quote(const char *text, size_t len, char out[64]);
 
 /* --- request.c: a request, member by member --- */
 
 /* --- request.c --- */
 
-/* "model" or "job": the subject's key in JSON. */
+/* "model" or "job": the key of the subject in JSON. */
 const char *tp_request_subject_key(enum tp_verb verb);
 
 void tp_request_begin(struct tp_request *request, enum tp_verb verb);
@@ -44,20 +50,22 @@ int tp_request_set_subject(struct tp_request *request, const char *text, size_t 
                            struct tp_error *err);
 int tp_request_set_retry(struct tp_request *request, const char *text, size_t len,
                          struct tp_error *err);
-/* The key of this name that was not given before; NULL: the error says which keys there are. */
+/* The key with this name, if it was not given before. NULL: ERR names the valid keys. */
 const struct tp_key *tp_request_find_key(const struct tp_request *request, const char *name,
                                          size_t len, struct tp_error *err);
-/* KEY has its value now. */
+/* Mark KEY as given. */
 void tp_request_mark_given(struct tp_request *request, const struct tp_key *key);
-/* A key and a value that were read as text; "id" is one. */
+/* Set the key NAME from text. NAME may be "id". */
 int tp_request_set(struct tp_request *request, const char *name, size_t name_len,
                    enum tp_value_form form, const char *text, size_t len, struct tp_error *err);
-/* Sets the defaults of all other keys. */
+/* Set the defaults of all other keys, and check the request. */
 int tp_request_end(struct tp_request *request, struct tp_error *err);
 
 /* --- json.c --- */
 
-/* Reads one request that begins at *POS with '{'; *POS becomes its end, or the place of the error.
+/*
+ * Read one request that begins with '{' at *POS. *POS becomes its end, or the position of the
+ * error.
  */
 int tp_request_read_object(enum tp_verb verb, const char *text, size_t len, size_t *pos,
                            struct tp_request *out, struct tp_error *err);

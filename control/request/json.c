@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Requests as objects of JSON: read from text, read from a tree, and written. */
+/* Requests as JSON objects: reading from text, reading from a tree, and writing. */
 #include <config.h>
 
 #include <errno.h>
@@ -36,7 +36,7 @@ struct reading {
     struct tp_error *err;
 };
 
-/* A null is the same as no key. */
+/* A null is the same as an absent key. */
 static int read_value(struct reading *r, enum tp_lex_token token)
 {
     const char *word;
@@ -61,7 +61,7 @@ static int read_value(struct reading *r, enum tp_lex_token token)
     }
 }
 
-/* AT: where the wrong member begins. */
+/* AT: start of the invalid member. */
 static int read_members(struct reading *r, size_t *at)
 {
     int rc = 0;
@@ -110,7 +110,7 @@ int tp_request_read_object(enum tp_verb verb, const char *text, size_t len, size
 
 /* --- From a tree --- */
 
-/* The schema of the HTTP interface has fewer characters than a line can give. */
+/* The schema of the HTTP interface allows fewer characters than a line of text. */
 static int check_strict_retry(const char *text, struct tp_error *err)
 {
     size_t len = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-");

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * tenpak.conf: read by a table of keys, and the defaults that requests get from it.
- */
+/* Reading tenpak.conf by a table of keys, and the defaults for requests. */
 #include <config.h>
 
 #include <errno.h>
@@ -21,7 +19,7 @@
 
 #define CONF_MAX (1u << 20)
 
-/* A key of tenpak.conf; FILLS is the key of requests that it is the default of, or NULL. */
+/* A key of tenpak.conf. FILLS: the key of requests whose default it is, or NULL. */
 struct slot {
     struct tp_key key; /* "section.key", or "key" at the top */
     const char *fills;
@@ -32,7 +30,7 @@ struct slot {
         {name, kind, standard, low, high, words, NULL, TP_KEY_AT(struct tp_policy, member)}, fills \
     }
 
-/* In the order in which they are written. */
+/* In the order of writing. */
 static const struct slot slots[] = {
     SLOT("base", TP_KEY_BASE, "auto", 0, 0, NULL, base, "base"),
     SLOT("codec", TP_KEY_WORD, "auto", 0, 0, tp_codec_choices, codec, "codec"),
@@ -81,7 +79,7 @@ static bool is_section(const char *name)
 static int set_value(struct tp_policy *policy, const struct tp_key *key, const struct tp_json *v,
                      struct tp_error *err)
 {
-    /* A size may be text, such as "2GiB"; a number or a boolean may not. */
+    /* A size may be a text such as "2GiB"; a number or boolean may not. */
     bool strict = key->kind == TP_KEY_NUMBER || key->kind == TP_KEY_BOOL;
 
     return tp_value_from_json(key, v, strict, policy, err);
@@ -113,7 +111,7 @@ static int set_members(struct tp_policy *policy, const char *section, const stru
     return rc;
 }
 
-/* The text of the file: no link is followed, and nothing that a read could wait for is opened. */
+/* Read the file, without following a link or opening anything that blocks. */
 static int read_conf(const char *path, struct tp_buffer *out, struct tp_error *err)
 {
     int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY), rc = 0;

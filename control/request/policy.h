@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * DIR/.tenpak/tenpak.conf: the policy of a directory, and the defaults of its requests. JSON; every
- * key may be left out.
+ * DIR/.tenpak/tenpak.conf: the policy of a directory, and the defaults for its requests. The file
+ * is JSON, and every key is optional.
  */
 #ifndef TP_CONTROL_POLICY_H
 #define TP_CONTROL_POLICY_H
@@ -14,27 +14,29 @@
 #include "control/request/request.h"
 
 struct tp_policy {
-    char base[TP_NAME_MAX + 1]; /* base: "auto", "none" or a model's name */
-    const char *codec;          /* codec: "auto", or the codec of tensors */
+    char base[TP_NAME_MAX + 1]; /* base: "auto", "none" or the name of a model */
+    const char *codec;          /* codec: "auto", or the tensor codec */
     unsigned zstd_level;        /* codec_budget: the effort of zstd, 1 to 19 */
     bool auto_compress;         /* auto_compress.enabled */
     uint64_t quiet_seconds;     /* auto_compress.quiet_seconds: time since a model's last change */
-    uint64_t least_bytes;       /* auto_compress.least_bytes: smaller models are left alone */
-    unsigned jobs;              /* jobs.slots: jobs at once */
-    unsigned queue;             /* jobs.queue: jobs that wait */
+    uint64_t least_bytes;       /* auto_compress.least_bytes: smaller models are not packed */
+    unsigned jobs;              /* jobs.slots: jobs at a time */
+    unsigned queue;             /* jobs.queue: jobs that may wait */
     uint64_t memory;            /* jobs.memory: memory limit of a job */
     unsigned niceness;          /* jobs.nice: 0 to 19 */
     const char *io;             /* jobs.io: "idle" or "normal" */
-    unsigned keep_count;        /* retention.count: records kept */
-    uint64_t keep_seconds;      /* retention.seconds: for how long */
-    uint64_t keep_bytes;        /* retention.bytes: their size on disk, all together */
+    unsigned keep_count;        /* retention.count: number of records kept */
+    uint64_t keep_seconds;      /* retention.seconds: time for which they are kept */
+    uint64_t keep_bytes;        /* retention.bytes: limit of their total size on disk */
 };
 
 void tp_policy_default(struct tp_policy *policy);
-/* -ENOENT: there is no such file, and POLICY has the defaults. -EINVAL, -ERANGE: the message names
- * the key; POLICY is unchanged. */
+/*
+ * -ENOENT: there is no such file, and POLICY has the defaults. -EINVAL, -ERANGE: ERR names the key,
+ * and POLICY is unchanged.
+ */
 int tp_policy_read(const char *dir, struct tp_policy *policy, struct tp_error *err);
-/* Sets the values of REQUEST that were not given. */
+/* Set the values of REQUEST that were not given. */
 void tp_policy_fill(const struct tp_policy *policy, struct tp_request *request);
 void tp_policy_json(const struct tp_policy *policy, struct tp_json_writer *json, const char *key);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Requests: filled key by key, and read from words and from texts of several lines. */
+/* Requests: setting keys, and reading from words and from text with several lines. */
 #include <config.h>
 
 #include <errno.h>
@@ -174,10 +174,10 @@ struct parser {
     enum tp_verb verb;
     const char *text;
     size_t len, pos;
-    size_t bad; /* where the error is */
-    char *word; /* the latest word without its quotes: has space for the whole text */
+    size_t bad; /* position of the error */
+    char *word; /* the last word without quotes; has space for the whole text */
     size_t word_len;
-    size_t equals; /* of the word's first '=' that was not quoted; SIZE_MAX: none */
+    size_t equals; /* position of the first '=' in the word that is not quoted; SIZE_MAX: none */
     struct tp_request *list;
     size_t n, cap;
     struct tp_error *err;
@@ -188,13 +188,13 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t' || c == '\r';
 }
 
-/* Between double quotes a backslash quotes only these. */
+/* Between double quotes, a backslash quotes only these. */
 static bool is_escapable(char c)
 {
     return c == '"' || c == '\\' || c == '$' || c == '`';
 }
 
-/* The text between quotes, to the closing one. */
+/* Read text up to the closing quote. */
 static int read_quoted(struct parser *p)
 {
     char quote = p->text[p->pos];
@@ -212,7 +212,7 @@ static int read_quoted(struct parser *p)
     return 0;
 }
 
-/* The word at POS, which is not a blank. */
+/* Read the word at POS, which is not a blank. */
 static int read_word(struct parser *p)
 {
     size_t start = p->pos;
@@ -328,33 +328,33 @@ static int parse_requests(struct parser *p)
     return rc;
 }
 
-/* The line and the character of position AT, both from 1. */
-static void find_position(const char *text, size_t at, struct tp_request_spot *spot)
+/* Line and column of offset AT, both from 1. */
+static void find_position(const char *text, size_t at, struct tp_request_position *position)
 {
     size_t line = 0;
 
-    *spot = (struct tp_request_spot){.line = 1, .column = 1};
+    *position = (struct tp_request_position){.line = 1, .column = 1};
     for (size_t i = 0; i < at; i++)
         if (text[i] == '\n') {
-            spot->line++;
+            position->line++;
             line = i + 1;
         }
     for (size_t i = line; i < at; i++)
-        spot->column += ((unsigned char)text[i] & 0xc0) != 0x80;
+        position->column += ((unsigned char)text[i] & 0xc0) != 0x80;
 }
 
 int tp_requests_parse(enum tp_verb verb, const char *text, size_t len, struct tp_request **out,
-                      size_t *n, struct tp_request_spot *spot, struct tp_error *err)
+                      size_t *n, struct tp_request_position *position, struct tp_error *err)
 {
     struct parser p = {.verb = verb, .text = text, .len = len, .err = err};
-    struct tp_request_spot unused;
+    struct tp_request_position unused;
     int rc;
 
-    if (!spot)
-        spot = &unused;
+    if (!position)
+        position = &unused;
     *out = NULL;
     *n = 0;
-    *spot = (struct tp_request_spot){0};
+    *position = (struct tp_request_position){0};
     if (!tp_verb_get(verb))
         return tp_fail(err, EINVAL, "there is no such verb");
     if (len > TP_REQUEST_TEXT_MAX)
@@ -364,7 +364,7 @@ int tp_requests_parse(enum tp_verb verb, const char *text, size_t len, struct tp
     rc = p.word ? parse_requests(&p) : tp_oom(err);
     free(p.word);
     if (rc < 0) {
-        find_position(text, p.bad < len ? p.bad : len, spot);
+        find_position(text, p.bad < len ? p.bad : len, position);
         free(p.list);
         return rc;
     }

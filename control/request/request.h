@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests: what a directory can be asked to do. A request is a verb, a model, and a typed value
- * for each key of the verb. It is read from words ("MODEL key=value ...", quoted as in a shell) or
- * from an object of JSON. A text may hold several requests, one on each line; all of them are
- * valid, or none is accepted.
+ * Requests: a verb, a model, and a typed value for each key of the verb. A request is read from
+ * words ("MODEL key=value ...", quoted as in a shell) or from a JSON object. A text may contain
+ * several requests, one on each line; if one is invalid, none is accepted.
  */
 #ifndef TP_CONTROL_REQUEST_H
 #define TP_CONTROL_REQUEST_H
@@ -17,12 +16,12 @@
 #include "base/json.h"
 #include "base/json_write.h"
 
-#define TP_REQUEST_TEXT_MAX (64u << 10) /* bytes of one write */
-#define TP_REQUEST_MAX 256u             /* requests in one write */
-#define TP_REQUEST_KEYS_MAX 32u         /* keys of a verb: bits of GIVEN */
-#define TP_RETRY_KEY_MAX 64u            /* characters of id= */
-#define TP_NAME_MAX 255u                /* bytes of a model's name */
-#define TP_TEXT_MAX 1024u               /* bytes of a TP_KEY_TEXT */
+#define TP_REQUEST_TEXT_MAX (64u << 10) /* maximal bytes of one write */
+#define TP_REQUEST_MAX 256u             /* maximal number of requests in one write */
+#define TP_REQUEST_KEYS_MAX 32u         /* maximal number of keys of a verb: bits of GIVEN */
+#define TP_RETRY_KEY_MAX 64u            /* maximal characters of id= */
+#define TP_NAME_MAX 255u                /* maximal bytes of a model's name */
+#define TP_TEXT_MAX 1024u               /* maximal bytes of a TP_KEY_TEXT */
 
 enum tp_verb {
     TP_VERB_ESTIMATE,
@@ -56,7 +55,7 @@ struct tp_key {
     uint64_t low, high;
     const char *const *words; /* ends with NULL */
     const char *help;         /* one line */
-    size_t offset, width;     /* of the member that holds the value */
+    size_t offset, width;     /* of the member for the value */
 };
 
 /* OFFSET and WIDTH of a key. */
@@ -64,7 +63,7 @@ struct tp_key {
 
 /* --- Requests --- */
 
-/* What each job may use. */
+/* Resources that a job may use. */
 struct tp_limits {
     unsigned threads; /* 0: one for each CPU */
     uint64_t memory;
@@ -72,14 +71,15 @@ struct tp_limits {
     const char *io; /* "normal" or "idle" */
 };
 
-/* Holds no memory of its own: copied by assignment, and freed with nothing. */
+/* Has no allocated memory: it can be assigned, and need not be freed. */
 struct tp_request {
     enum tp_verb verb;
-    unsigned line;                    /* of the text that it was read from, from 1; 0: none */
-    char subject[TP_NAME_MAX + 1];    /* the model's name, or the job's id */
-    char retry[TP_RETRY_KEY_MAX + 1]; /* id=KEY: a repeated request is the same job; "" */
-    uint32_t given;                   /* bit I: the verb's key I was given */
-    uint32_t set;                     /* bit I: it has a value, given or by default */
+    unsigned line;                 /* line of the text, from 1; 0: none */
+    char subject[TP_NAME_MAX + 1]; /* the model's name, or the job's id */
+    char retry[TP_RETRY_KEY_MAX +
+               1];  /* id=KEY: repeated requests with the same key are one job; "" */
+    uint32_t given; /* bit I: key I of the verb was given */
+    uint32_t set;   /* bit I: key I has a value, given or by default */
     struct tp_limits limits;
     union {
         struct {
@@ -112,44 +112,47 @@ struct tp_request {
     };
 };
 
-/* Where a text is wrong: both from 1; 0 where that does not apply. */
-struct tp_request_spot {
+/* The position of an error in a text: both from 1, or 0 if that does not apply. */
+struct tp_request_position {
     unsigned line, column;
     bool conflict; /* set by tp_jobs_submit: the text is valid, but its id= belongs to another
                       request */
 };
 
 /*
- * Reads TEXT, LEN bytes. *OUT has *N requests; free() it. Does not look at the directory. -E2BIG:
- * too long or too many. -EINVAL: syntax, an unknown or repeated key, a subject that cannot be a
- * name in the directory. -ERANGE: a value out of bounds. -ENOMEM. SPOT says where; it may be NULL.
+ * Parse TEXT of LEN bytes. *OUT has *N requests; free it with free(). The directory is not
+ * examined. -E2BIG: too long or too many. -EINVAL: a syntax error, an unknown or repeated key, or
+ * an invalid subject. -ERANGE: a value is out of bounds. -ENOMEM. POSITION: the position of the
+ * error; may be NULL.
  */
 int tp_requests_parse(enum tp_verb verb, const char *text, size_t len, struct tp_request **out,
-                      size_t *n, struct tp_request_spot *spot, struct tp_error *err);
+                      size_t *n, struct tp_request_position *position, struct tp_error *err);
 
-/* Reads a request from arguments: the model's name, and N words KEY=VALUE. Errors are the same. */
+/*
+ * Make a request from arguments: the name of the model, and N words KEY=VALUE. Errors are the same.
+ */
 int tp_request_from_words(enum tp_verb verb, const char *model, char *const *words, int n,
                           struct tp_request *out, struct tp_error *err);
 
 /* --- json.c --- */
 
 /*
- * Reads a request from a tree. VERB is its verb; TP_VERB_COUNT: its member "verb" names it. STRICT
- * accepts only what the schema of the HTTP interface describes: each value has JSON's own type (no
- * "4" for 4), texts are shorter, and a name that no model can have is -ENOENT.
+ * Make a request from a JSON object. VERB: its verb; with TP_VERB_COUNT the member "verb" names it.
+ * STRICT: accept only what the schema of the HTTP interface describes. Each value must have JSON's
+ * own type (no "4" for 4), texts are shorter, and a name that no model can have is -ENOENT.
  */
 int tp_request_from_json(enum tp_verb verb, const struct tp_json *object, bool strict,
                          struct tp_request *out, struct tp_error *err);
 /*
- * Writes an object that tp_request_from_json and tp_requests_parse read: the values that were
- * given, and with DEFAULTS those that hold by default.
+ * Write an object that tp_request_from_json and tp_requests_parse can read: the given values and,
+ * with DEFAULTS, the default values.
  */
 void tp_request_to_json(const struct tp_request *request, bool defaults,
                         struct tp_json_writer *json, const char *key);
 
 /* --- request.c --- */
 
-/* Whether both are the same request: a value that only one of them gives is a difference. */
+/* Whether both are the same request. A value that only one of them gives is a difference. */
 bool tp_request_is_same(const struct tp_request *a, const struct tp_request *b);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One value of a key: read from text or JSON, checked, stored by its offset, and written. */
+/* Values of keys: reading from text or JSON, checking, storing by offset, and writing. */
 #include <config.h>
 
 #include <errno.h>
@@ -14,7 +14,7 @@
 #include "base/size.h"
 #include "control/request/impl.h"
 
-#define STRICT_TEXT_MAX 256u /* characters; base/json has checked that they are UTF-8 */
+#define STRICT_TEXT_MAX 256u /* characters; base/json.h has checked that they are UTF-8 */
 
 bool tp_value_is_text(const char *text, size_t len, size_t max)
 {
@@ -43,7 +43,7 @@ const char *tp_value_quote(const char *text, size_t len, char out[64])
 
     for (i = 0; i < n; i++)
         out[i] = text[i] ? text[i] : '?';
-    /* Do not cut a character in half. */
+    /* Do not cut within a character. */
     while (n < len && i > 0 && ((unsigned char)out[i - 1] & 0xc0) == 0x80)
         i--;
     if (n < len && i > 0 && (unsigned char)out[i - 1] >= 0xc0)
@@ -187,7 +187,7 @@ static int read_bool(const struct tp_key *key, const char *text, void *base, str
     return 0;
 }
 
-/* TEXT ends with NUL, and has LEN bytes of UTF-8 without control characters. */
+/* TEXT ends with a NUL, and has LEN bytes of UTF-8 without control characters. */
 static int read_text(const struct tp_key *key, const char *text, size_t len, void *base,
                      struct tp_error *err)
 {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Whether a request can be carried out in the directory, and whether two exclude each other. */
+/*
+ * Checking whether a request can be executed in a directory, and whether two requests exclude each
+ * other.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -10,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "control/verb/impl.h"
 #include "store/lock.h"
 #include "store/names.h"
@@ -88,13 +92,12 @@ bool tp_request_excludes(enum tp_verb a, const char *a_subject, enum tp_verb b,
 
 void tp_target_sweep(const char *dir, const char *name)
 {
-    char *plain = tp_path_join(dir, name, ""), *pack = tp_path_join(dir, name, TP_PACK_SUFFIX);
+    tp_autofree char *plain = tp_path_join(dir, name, ""),
+                     *pack = tp_path_join(dir, name, TP_PACK_SUFFIX);
 
     if (plain && pack) {
         tp_model_locks_sweep(plain);
         tp_temporaries_sweep(plain);
         tp_temporaries_sweep(pack);
     }
-    free(plain);
-    free(pack);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* compress: a plain model directory becomes a pack. */
+/* compress: replaces a plain model directory by a pack. */
 #include <config.h>
 
 #include <errno.h>
@@ -34,7 +34,7 @@ static int check_replaced(const struct tp_target *target, const struct tp_reques
 
 static int check_model(const struct tp_target *target, const char *name, struct tp_error *err)
 {
-    char *path = tp_path_join(target->dir, name, "");
+    tp_autofree char *path = tp_path_join(target->dir, name, "");
     int snapshot;
     bool model;
 
@@ -42,7 +42,6 @@ static int check_model(const struct tp_target *target, const char *name, struct 
         return tp_oom(err);
     snapshot = tp_modeldir_is_snapshot(path, err);
     model = tp_modeldir_is_model(path);
-    free(path);
     if (snapshot < 0)
         return snapshot;
     if (snapshot)
@@ -137,8 +136,8 @@ __attribute__((format(printf, 2, 3))) static void log_note(const struct tp_work 
 }
 
 /*
- * A pack that is written elsewhere is read with its base beside it, so a base that is a plain
- * directory is packed there first. *PACK is the base's pack; *PACKED: it is new.
+ * A pack that is written elsewhere needs its base as a pack in the base's own directory, so a plain
+ * base is packed there first. *PACK: path of the base's pack. *PACKED: it is new.
  */
 static int pack_base(const struct tp_work *work, const struct tp_compress_options *model,
                      char **pack, bool *packed, struct tp_error *err)
@@ -146,13 +145,11 @@ static int pack_base(const struct tp_work *work, const struct tp_compress_option
     tp_autofree struct tp_compress_report *report = calloc(1, sizeof *report);
     struct tp_compress_options options = {
         .base = "none", .threads = model->threads, .progress = model->progress};
-    char *parent = tp_path_parent(work->out), *name = tp_path_model(work->base);
+    tp_autofree char *parent = tp_path_parent(work->out), *name = tp_path_model(work->base);
     struct stat st;
     int rc = 0;
 
     *pack = report && parent && name ? tp_path_join(parent, name, TP_PACK_SUFFIX) : NULL;
-    free(parent);
-    free(name);
     if (!*pack) {
         rc = tp_oom(err);
     } else if (stat(*pack, &st) == 0) {
@@ -169,22 +166,20 @@ static int pack_base(const struct tp_work *work, const struct tp_compress_option
 
 static void note_if_apart(const struct tp_work *work, const char *base)
 {
-    char *base_dir = tp_path_parent(base), *out_dir = tp_path_parent(work->out);
+    tp_autofree char *base_dir = tp_path_parent(base), *out_dir = tp_path_parent(work->out);
     struct stat a, b;
 
     if (base_dir && out_dir && stat(base_dir, &a) == 0 && stat(out_dir, &b) == 0 &&
         !tp_same_file(&a, &b))
         log_note(work, "hint: to read '%s', '%s' must lie beside it", work->out, base);
-    free(base_dir);
-    free(out_dir);
 }
 
-/* With a base by its path, and the pack written elsewhere. */
+/* Compress with a base given by its path, into a pack elsewhere. */
 static int compress_apart(const struct tp_work *work, const char *path,
                           struct tp_compress_options *options, struct tp_compress_report *report,
                           struct tp_error *err)
 {
-    char *pack = NULL, *full;
+    tp_autofree char *pack = NULL, *full = NULL;
     bool packed = false;
     struct stat st;
     int rc = 0;
@@ -202,8 +197,6 @@ static int compress_apart(const struct tp_work *work, const char *path,
         report->base_packed |= packed;
         note_if_apart(work, full);
     }
-    free(full);
-    free(pack);
     return rc;
 }
 
@@ -249,7 +242,7 @@ static void sweep_compress(const char *dir, const char *name)
     size_t n = 0;
 
     tp_target_sweep(dir, name);
-    /* Any plain model can have been its base, which is packed first. */
+    /* Any plain model may have been packed first, as the base. */
     if (tp_store_open(dir, &store, NULL) < 0)
         return;
     tp_store_models(store, &models, &n, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* estimate: what compressing a model would save, from samples. */
+/* estimate: samples what compressing a model would save. */
 #include <config.h>
 
 #include <errno.h>
@@ -14,15 +14,15 @@
 #include "store/names.h"
 
 struct choice {
-    char name[256];    /* "" for none */
-    char path[4096];   /* directory or pack */
-    char parent[4096]; /* of a base given by its path: the directory that has its own bases */
+    char name[256];    /* "" if none */
+    char path[4096];   /* of the directory or pack */
+    char parent[4096]; /* for a base given by its path: the directory with its own bases */
     char why[TP_ERROR_MAX];
 };
 
 /* --- Choosing the base --- */
 
-/* Where model NAME lies in DIR: its directory, or its pack. */
+/* Find model NAME in DIR: its directory, or its pack. */
 static int choose_name(const char *dir, const char *name, struct choice *choice,
                        struct tp_error *err)
 {
@@ -55,18 +55,16 @@ static int choose_match(struct tp_store *store, const char *name, const char *pa
     return choose_name(tp_store_dir(store), match.name, choice, err);
 }
 
-/* A directory or a pack in DIR; SPEC may end in ".tnpk". */
+/* SPEC is a directory or pack in DIR, with or without ".tnpk". */
 static int choose_spec(const char *dir, const char *spec, struct choice *choice,
                        struct tp_error *err)
 {
-    char *name = tp_path_model(spec);
-    int rc = name ? choose_name(dir, name, choice, err) : tp_oom(err);
+    tp_autofree char *name = tp_path_model(spec);
 
-    free(name);
-    return rc;
+    return name ? choose_name(dir, name, choice, err) : tp_oom(err);
 }
 
-/* Another model of the store. */
+/* SPEC is another model of the store. */
 static int choose_other(const char *dir, const char *self, const char *spec, struct choice *choice,
                         struct tp_error *err)
 {
@@ -77,11 +75,11 @@ static int choose_other(const char *dir, const char *self, const char *spec, str
                : rc;
 }
 
-/* A directory or a pack anywhere. */
+/* SPEC is the path of a directory or pack. */
 static int choose_path(const char *spec, struct choice *choice, struct tp_error *err)
 {
     size_t len = strlen(spec);
-    char *clean, *parent = NULL;
+    tp_autofree char *clean = NULL, *parent = NULL;
     struct stat st;
     int rc;
 
@@ -92,8 +90,6 @@ static int choose_path(const char *spec, struct choice *choice, struct tp_error 
     rc = parent ? choose_spec(parent, clean, choice, err) : tp_oom(err);
     if (rc == 0 && stat(choice->path, &st) == 0 && S_ISREG(st.st_mode))
         snprintf(choice->parent, sizeof choice->parent, "%s", parent);
-    free(parent);
-    free(clean);
     return rc;
 }
 
@@ -142,7 +138,7 @@ static int estimate_model(const struct tp_request *request, const struct tp_work
 
     if (rc == 0)
         rc = choose_base(store, work, path, links, base, choice, err);
-    /* The bases of a pack lie beside it. */
+    /* The bases of a pack are in its directory. */
     if (rc == 0 && choice->parent[0]) {
         tp_store_close(store);
         store = NULL;
@@ -158,7 +154,7 @@ static int run_estimate(const struct tp_request *request, struct tp_work *work,
                         struct tp_error *err)
 {
     tp_autofree struct choice *choice = calloc(1, sizeof *choice);
-    char *path = tp_work_path(work, "");
+    tp_autofree char *path = tp_work_path(work, "");
     struct tp_estimate result;
     struct stat st;
     int rc = 0;
@@ -175,7 +171,6 @@ static int run_estimate(const struct tp_request *request, struct tp_work *work,
         rc = estimate_model(request, work, path, choice, &result, err);
     if (rc == 0)
         put_result(work->begin(work->arg), choice, &result);
-    free(path);
     return rc;
 }
 

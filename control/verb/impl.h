@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the verbs share: keys, the entries of the table, checks, and reading results. */
+/* What the verbs share: keys, the table, checks, and reading of results. */
 #ifndef TP_CONTROL_VERB_IMPL_H
 #define TP_CONTROL_VERB_IMPL_H
 
@@ -32,30 +32,33 @@ extern const char *const tp_io_words[];
 
 /* --- check.c --- */
 
-/* The error for a name that is neither a directory nor a pack. */
+/* Fail for a name that is neither a directory nor a pack. */
 int tp_target_fail(const struct tp_target *target, const char *name, struct tp_error *err);
-/* Whether OTHER, of a request, is there; messages call it ROLE, as "the base". */
+/* Check that OTHER exists, for a request. Messages call it ROLE, as "the base". */
 int tp_target_check_other(const struct tp_target *target, const char *other, const char *role,
                           struct tp_error *err);
-/* The same of BASE, of a request for model NAME. */
+/* Check that BASE exists, for a request for model NAME. */
 int tp_target_check_base(const struct tp_target *target, const char *name, const char *base,
                          struct tp_error *err);
-/* Removes temporary files of one model. */
+/* Remove the temporary files of one model. */
 void tp_target_sweep(const char *dir, const char *name);
 
 /* --- print.c --- */
 
-/* WORK->path, or the model's place in DIR with SUFFIX; free() it. NULL: out of memory. */
+/*
+ * WORK->path, or the path of the model in DIR with SUFFIX. Free it with free(). NULL: out of
+ * memory.
+ */
 char *tp_work_path(const struct tp_work *work, const char *suffix);
 
-/* A member of a result; 0 or "" where it is absent. */
+/* Get a member of a result; 0 or "" if it is absent. */
 uint64_t tp_result_number(const struct tp_json *result, const char *key);
 double tp_result_decimal(const struct tp_json *result, const char *key);
 const char *tp_result_text(const struct tp_json *result, const char *key);
 
-/* Append text from elsewhere as it may be printed. */
+/* Append untrusted text in printable form. */
 void tp_print_text(struct tp_buffer *out, const char *text);
-/* "  base: NAME (why)". */
+/* Append "  base: NAME (why)". */
 void tp_print_base(struct tp_buffer *out, const struct tp_json *result);
 
 #endif

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A store has one level: a mount shows only the models of the mounted directory itself. */
+/*
+ * Checking that a pack will be shown: a mount shows only the models of the mounted directory
+ * itself.
+ */
 #include <config.h>
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* optimize: the cheapest form of a model within limits. Not available: see evaluate.c. */
+/* optimize: finds the cheapest form of a model within limits. Not available: see evaluate.c. */
 #include <config.h>
 
 #include "control/verb/impl.h"

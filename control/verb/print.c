@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Results read back from JSON, and printed for people. */
+/* Reading results from JSON, and printing them for people. */
 #include <config.h>
 
 #include <stdio.h>

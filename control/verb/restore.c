@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* restore: a pack becomes the plain directory that it was. */
+/* restore: replaces a pack by the plain directory that it was made from. */
 #include <config.h>
 
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/cleanup.h"
 #include "control/verb/impl.h"
 #include "store/names.h"
 #include "store/ops.h"
@@ -41,13 +42,12 @@ static int run_restore(const struct tp_request *request, struct tp_work *work, s
                                          .keep = request->restore.keep,
                                          .threads = request->limits.threads,
                                          .progress = work->progress};
-    char *path = tp_work_path(work, TP_PACK_SUFFIX);
+    tp_autofree char *path = tp_work_path(work, TP_PACK_SUFFIX);
     uint64_t bytes = 0;
     int rc = path ? tp_restore(path, &options, &bytes, err) : tp_oom(err);
 
     if (rc == 0)
         put_result(work, !options.out && !options.keep, bytes);
-    free(path);
     return rc;
 }
 

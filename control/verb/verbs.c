@@ -12,7 +12,7 @@ const char *const tp_io_words[] = {"normal", "idle", NULL};
 
 static const struct tp_key no_keys[] = {{.name = NULL}};
 
-/* Carried out by the manager of jobs itself, not by a job. */
+/* Executed by the manager of jobs itself, not as a job. */
 static const struct tp_verb_ops cancel = {
     .name = "cancel",
     .subject = "JOB",

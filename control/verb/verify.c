@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* verify: every byte of packs against their hashes. */
+/* verify: checks every byte of packs. */
 #include <config.h>
 
 #include <errno.h>
@@ -22,15 +22,15 @@ struct findings {
     unsigned n;
 };
 
-static void add_finding(void *arg, const char *story)
+static void add_finding(void *arg, const char *message)
 {
     struct findings *f = arg;
     const struct tp_work *work = f->verifying->work;
 
     if (work->foreground || f->n++ < FINDINGS_MAX)
-        tp_json_put_string(f->verifying->json, NULL, story);
+        tp_json_put_string(f->verifying->json, NULL, message);
     if (work->note)
-        work->note(work->arg, story);
+        work->note(work->arg, message);
 }
 
 static void put_report(struct tp_json_writer *json, int rc, const struct tp_error *err,
@@ -63,7 +63,7 @@ int tp_verify_one(struct tp_verifying *v, struct tp_store *store, const char *pa
     struct tp_verify_report report = {0};
     struct tp_error own = {0};
     struct tp_pack *pack = NULL;
-    char *name = v->work->foreground ? strdup(path) : tp_path_model(path);
+    tp_autofree char *name = v->work->foreground ? strdup(path) : tp_path_model(path);
     int rc = name ? tp_store_open_path(store, path, &pack, &own) : tp_oom(err);
 
     if (!name)
@@ -89,7 +89,6 @@ int tp_verify_one(struct tp_verifying *v, struct tp_store *store, const char *pa
         v->ended(v->work->arg, name, rc, &own, &report);
     if (rc < 0 && err)
         *err = own;
-    free(name);
     return rc;
 }
 
@@ -132,12 +131,11 @@ int tp_verify_all(struct tp_verifying *v, const char *dir, struct tp_error *err)
 static int verify_name(struct tp_verifying *v, struct tp_error *err)
 {
     tp_autostore struct tp_store *store = NULL;
-    char *path = tp_work_path(v->work, TP_PACK_SUFFIX);
+    tp_autofree char *path = tp_work_path(v->work, TP_PACK_SUFFIX);
     int rc = path ? tp_store_open(v->work->dir, &store, err) : tp_oom(err);
 
     if (rc == 0)
         rc = tp_verify_one(v, store, path, err);
-    free(path);
     return rc;
 }
 

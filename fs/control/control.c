@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The life of the control directory: its jobs and documents, its thread, its end. */
+/* The life of the control directory: its jobs, documents and thread. */
 #include <config.h>
 
 #include "fs/control/control.h"
@@ -21,9 +21,9 @@
 #include "fs/control/wait.h"
 #include "fs/kernel.h"
 
-/* How often the thread looks at what is not reported to it. */
+/* How often the thread checks what is not reported to it. */
 enum { TICK_SECONDS = 1 };
-/* For replies that wait for a lock of another process, or for the end of a job. */
+/* Threads for replies that wait for a lock of another process, or for the end of a job. */
 enum { POOL_THREADS = 4 };
 
 /* --- Coming ---------------------------------------------------------------------------------- */
@@ -66,7 +66,9 @@ int tp_control_create(struct tp_fs *fs, struct tp_error *err)
     pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
     pthread_cond_init(&control->wake, &clock);
     pthread_condattr_destroy(&clock);
-    int rc = open_jobs(control, err);
+    int rc = tp_pool_create_idle(POOL_THREADS, "control", &control->pool, err);
+    if (rc == 0)
+        rc = open_jobs(control, err);
     return rc < 0 ? rc : tp_inventory_create(fs->store, control->jobs, &control->inventory, err);
 }
 
@@ -91,10 +93,7 @@ int tp_control_defer(struct tp_control *control, tp_task_fn fn, void *arg)
     TP_LOCK_SCOPE(&control->lock);
     if (control->stop)
         return -ESHUTDOWN;
-    /* Stacks count where memory is limited, and most mounts are never written to. */
-    int rc = control->pool ? 0 : tp_pool_create(POOL_THREADS, "control", &control->pool, NULL);
-
-    return rc ? rc : tp_pool_submit(control->pool, fn, arg, false);
+    return tp_pool_submit(control->pool, fn, arg, false);
 }
 
 void tp_control_wake(struct tp_control *control)
@@ -114,14 +113,14 @@ void tp_control_conf_error(struct tp_fs *fs, char out[TP_ERROR_MAX])
     tp_control_leave(fs->control);
 }
 
-/* What the thread saw at its last look. */
+/* What the thread saw at its last check. */
 struct seen {
     struct timespec mtime, ctime;
     char conf_error[TP_ERROR_MAX];
     struct tp_policy policy;
 };
 
-/* Note what changed at the top of DIR, and in the policy. */
+/* Note changes at the top of DIR and in the policy. */
 static void look_for_changes(struct tp_control *control, struct seen *seen, bool first)
 {
     struct tp_policy policy;
@@ -153,7 +152,7 @@ static void look_for_changes(struct tp_control *control, struct seen *seen, bool
     tp_control_event(control, "policy", "tenpak.conf", conf_error);
 }
 
-/* Jobs end, and with them everything that can be asked about them. */
+/* End the jobs, and with them all documents about jobs. */
 static void close_jobs(struct tp_control *control)
 {
     pthread_rwlock_wrlock(&control->use);

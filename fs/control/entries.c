@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The control directory as tables: what each entry is, and what it says. */
+/* The tables of the control directory: its entries and what they contain. */
 #include <config.h>
 
 #include "fs/control/entries.h"
@@ -198,7 +198,7 @@ static int job_status(struct tp_control *control, const char *job, struct tp_job
     return rc < 0 ? tp_fs_log_failure(control->fs, rc, &err) : 0;
 }
 
-/* When the job was submitted. */
+/* The time when the job was submitted. */
 static int attr_job(struct tp_control *control, const struct tp_control_id *id,
                     const struct tp_text *text, struct stat *st)
 {
@@ -232,7 +232,7 @@ static int attr_log(struct tp_control *control, const struct tp_control_id *id,
     return rc;
 }
 
-/* The final status, once there is one. */
+/* The final status, when the job has ended. */
 static int attr_wait(struct tp_control *control, const struct tp_control_id *id,
                      const struct tp_text *text, struct stat *st)
 {
@@ -267,7 +267,7 @@ static const char *nth_schema(unsigned i)
     return i < tp_schema_count() ? tp_schema_name(i) : NULL;
 }
 
-/* NAME.json of models/. */
+/* NAME.json in models/. */
 static int find_model(const char *name, struct tp_control_id *out)
 {
     size_t len = strlen(name), tail = sizeof json_suffix - 1;
@@ -319,7 +319,7 @@ bool tp_control_is_same(const struct tp_control_id *a, const struct tp_control_i
     return a->entry == b->entry && a->which == b->which && strcmp(a->name, b->name) == 0;
 }
 
-/* As those of packs, with the top bit, which DIR's own numbers never have. */
+/* As for packs: a hash with the top bit set, which DIR's own numbers never have. */
 uint64_t tp_control_ino(const struct tp_control_id *id)
 {
     char text[320];
@@ -388,7 +388,7 @@ static int list_jobs(struct tp_control *control, const struct tp_control_id *dir
     return rc;
 }
 
-/* What a job has now: it may have no report, and no end. */
+/* The files that a job has now: there may be no report and no end yet. */
 static int list_job(struct tp_control *control, const struct tp_control_id *dir,
                     struct tp_listing *listing)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What happened lately, as JSON lines: jobs and changes (events), and commands that were refused
- * (error_log).
+ * Recent events as JSON lines: jobs and changes (file "events"), and refused commands (file
+ * "error_log").
  */
 #include <config.h>
 
@@ -27,7 +27,7 @@ void tp_control_events_clear(struct tp_control *control)
         free(control->errors[i].line);
 }
 
-/* Under the lock: takes over LINE. */
+/* With the lock held. Takes ownership of LINE. */
 static void keep_line(struct tp_event *event, const char *job, struct tp_buffer *line,
                       uint64_t *bytes, struct timespec *when)
 {
@@ -60,7 +60,7 @@ static int end_line(struct tp_json_writer *json, struct tp_buffer *line)
     return rc < 0 ? rc : line->data[line->len - 1] == '\n' ? 0 : tp_buffer_append_u8(line, '\n');
 }
 
-/* Under the lock. */
+/* With the lock held. */
 static void add_event(struct tp_control *control, const char *job, struct tp_buffer *line)
 {
     keep_line(&control->events[++control->event_last % TP_EVENTS_MAX], job, line,
@@ -132,8 +132,10 @@ int tp_control_events_attr(struct tp_control *control, const struct tp_control_i
     return 0;
 }
 
-/* Under the lock: events after *SEEN, whole lines up to SIZE bytes (at least one), and *SEEN is the
- * last of them. */
+/*
+ * With the lock held: append the events after *SEEN, whole lines up to SIZE bytes but at least one,
+ * and set *SEEN to the last of them.
+ */
 static int append_events(const struct tp_control *control, uint64_t *seen, size_t size,
                          struct tp_buffer *out)
 {
@@ -195,8 +197,10 @@ int tp_control_errors_write(struct tp_control *control, const struct tp_control_
     return rc;
 }
 
-/* What was refused since TEXT was made: SIZE bytes from its OFF-th on, or fewer where there are no
- * more. Lines that are not kept any more are a line of blanks. */
+/*
+ * Append up to SIZE bytes, from offset OFF, of what was logged since TEXT was made. Lines that are
+ * not kept any more are replaced by one line of blanks.
+ */
 static int append_errors(struct tp_control *control, const struct tp_text *text, uint64_t off,
                          size_t size, struct tp_buffer *out)
 {
@@ -208,7 +212,9 @@ static int append_errors(struct tp_control *control, const struct tp_text *text,
                                                                         : control->error_bytes;
     for (uint64_t i = oldest_kept(control->error_last, TP_ERRORS_MAX); rc == 0 && at < end; i++) {
         const struct tp_event *error = &control->errors[i % TP_ERRORS_MAX];
-        /* One line, which a terminal shows as a few empty ones, whatever number of lines it was. */
+        /*
+         * One line of blanks, which a terminal shows as a few empty lines, for any number of lines.
+         */
         for (; rc == 0 && at < error->at && at < end; at++)
             rc = tp_buffer_append_u8(out, at + 1 < error->at ? ' ' : '\n');
         if (rc == 0 && at < end && at < error->at + error->len) {
@@ -220,7 +226,7 @@ static int append_errors(struct tp_control *control, const struct tp_text *text,
     return rc;
 }
 
-/* What was there when TEXT was made, and then what has come since. */
+/* First the content of TEXT, then what was logged since. */
 int tp_control_errors_read(fuse_req_t req, struct tp_control *control,
                            struct tp_control_handle *handle, size_t size, off_t off)
 {
@@ -236,7 +242,7 @@ int tp_control_errors_read(fuse_req_t req, struct tp_control *control,
     return tp_control_reply_made(req, rc, &part);
 }
 
-/* It has grown since TEXT was made. */
+/* The log has grown since TEXT was made. */
 int tp_control_errors_attr(struct tp_control *control, const struct tp_control_id *id,
                            const struct tp_text *text, struct stat *st)
 {
@@ -260,7 +266,7 @@ static void put_text(struct tp_json_writer *json, const char *text, size_t len)
     memcpy(kept, text, n);
     while (n > 0 && (kept[n - 1] == '\n' || kept[n - 1] == '\r'))
         n--;
-    /* A string ends at its 0; what follows one says nothing to a reader. */
+    /* The string ends at its first NUL; what follows is of no use to a reader. */
     kept[n] = 0;
     tp_json_put_string(json, "text", kept);
     tp_json_put_u64(json, "bytes", len);
@@ -268,7 +274,7 @@ static void put_text(struct tp_json_writer *json, const char *text, size_t len)
 
 void tp_control_log_refusal(struct tp_control *control, const struct tp_requester *requester,
                             const char *file, const char *text, size_t len, int code,
-                            const struct tp_request_spot *spot, const struct tp_error *err)
+                            const struct tp_request_position *position, const struct tp_error *err)
 {
     const char *name = strerrorname_np(code);
     struct tp_json_writer json;
@@ -285,8 +291,8 @@ void tp_control_log_refusal(struct tp_control *control, const struct tp_requeste
     tp_json_put_i64(&json, "errno", code);
     tp_json_put_string(&json, "name", name ? name : "unknown");
     tp_json_put_string(&json, "message", err->message[0] ? err->message : strerror(code));
-    tp_json_put_u64(&json, "line", spot->line);
-    tp_json_put_u64(&json, "column", spot->column);
+    tp_json_put_u64(&json, "line", position->line);
+    tp_json_put_u64(&json, "column", position->column);
     if (end_line(&json, &line) == 0)
         keep_line(&control->errors[++control->error_last % TP_ERRORS_MAX], NULL, &line,
                   &control->error_bytes, &control->error_time);

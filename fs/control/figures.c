@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The figures of the mount, as they are now. */
+/* Collecting the current figures of the mount. */
 #include <config.h>
 
 #include "fs/control/figures.h"

@@ -16,7 +16,7 @@
 #include "fs/control/text.h"
 #include "fs/control/wait.h"
 
-/* Whether reads are answered out of a document. */
+/* Whether reads are answered from the text of a document. */
 static bool reads_text(const struct tp_control_handle *handle)
 {
     return !handle->writes && handle->node->id.entry->write;
@@ -54,7 +54,10 @@ int tp_control_open(fuse_req_t req, struct tp_node *node, struct fuse_file_info 
         free_handle(handle);
         return rc;
     }
-    /* The pages of a document are as good as its text. What each read asks for anew is not kept. */
+    /*
+     * The kernel may cache pages of a document, because its text does not change. Other reads need
+     * a new answer each.
+     */
     fi->direct_io = !reads_text(handle) && !entry->pages;
     fi->nonseekable = writes || entry->stream;
     fi->keep_cache = kept;
@@ -144,7 +147,7 @@ static int read_text(fuse_req_t req, struct tp_control *control, struct tp_contr
     return rc;
 }
 
-/* The reply to what was written; before anything was, what can be. */
+/* Read the reply to the last write or, before any write, the help. */
 static int read_reply(fuse_req_t req, struct tp_control *control, struct tp_control_handle *handle,
                       size_t size)
 {
@@ -217,7 +220,7 @@ bool tp_control_text_has_news(const struct tp_control *control,
                                                 node->id.name[0] ? node->id.name : NULL);
 }
 
-/* Under the lock: what a poll of this file reports now. */
+/* With the lock held: the events that a poll of this file reports now. */
 static unsigned poll_events(const struct tp_control *control,
                             const struct tp_control_handle *handle)
 {
@@ -243,7 +246,7 @@ int tp_control_poll(fuse_req_t req, struct tp_node *node, struct fuse_file_info 
         handle->poll = poll;
     }
     unsigned events = poll_events(control, handle);
-    /* A reader that polled and reads on the same descriptor reads the news. */
+    /* A reader that polls and reads with one descriptor reads the news. */
     if (events == READY_NEWS && reads_text(handle))
         handle->node->stale = true;
     if (events == 0)

@@ -8,15 +8,15 @@
 struct tp_control_handle {
     struct tp_control_node *node;
     bool writes;
-    int fd;                 /* of a log */
-    struct tp_buffer reply; /* WRITES: what is to be read; under the lock */
+    int fd;                 /* of a log file */
+    struct tp_buffer reply; /* if WRITES: the reply to be read; protected by the lock */
     size_t reply_at;
     bool wrote, helped;
-    uint64_t seen;         /* of events: the latest that was read */
-    struct tp_buffer line; /* of events: what did not fit into a read */
+    uint64_t seen;         /* of events: number of the last event that was read */
+    struct tp_buffer line; /* of events: the rest that did not fit into a read */
     size_t line_at;
-    struct fuse_pollhandle *poll; /* to be woken; NULL: nothing polls */
-    bool ended;                   /* of wait: the job has */
+    struct fuse_pollhandle *poll; /* to be notified; NULL: no poller */
+    bool ended;                   /* of wait: the job has ended */
     struct tp_control_handle *next, **at;
 };
 
@@ -33,28 +33,30 @@ int tp_control_read(fuse_req_t req, struct tp_node *node, size_t size, off_t off
 int tp_control_poll(fuse_req_t req, struct tp_node *node, struct fuse_file_info *fi,
                     struct fuse_pollhandle *poll);
 
-/* Reply with the part of BYTES that a read asks for. */
+/* Reply with the part of BYTES that a read requests. */
 int tp_control_reply_part(fuse_req_t req, const struct tp_buffer *bytes, size_t size, off_t off);
-/* Reply with PART after RC of making it, and clear it. */
+/* Reply with PART or, if RC is negative, with that error. Clears PART. */
 int tp_control_reply_made(fuse_req_t req, int rc, struct tp_buffer *part);
-/* Under the lock, which is released: reply with what is next of BYTES, from *AT on, and take it
- * out, since descriptors are shared. */
+/*
+ * With the lock held, which is released: reply with the next bytes of BYTES from *AT on, and remove
+ * them. Descriptors are shared, so positions are not used.
+ */
 int tp_control_reply_next(fuse_req_t req, struct tp_control *control, struct tp_buffer *bytes,
                           size_t *at, size_t size);
 
-/* Of entries: the log of a job, as it grows. */
+/* Functions of the entry for the log of a job, which may grow. */
 int tp_control_log_open(struct tp_control *control, struct tp_control_handle *handle);
 int tp_control_log_read(fuse_req_t req, struct tp_control *control,
                         struct tp_control_handle *handle, size_t size, off_t off);
-/* Wake those that poll and have news. */
+/* Notify pollers that have news. */
 void tp_control_wake_pollers(struct tp_control *control);
 /* A descriptor of a job's log, or a negative errno. */
 int tp_control_log_fd(struct tp_control *control, const char *job);
-/* A document would say something else by now, of DIR or of its job. */
+/* Whether the document has changed: its directory, or its job. */
 bool tp_control_text_has_news(const struct tp_control *control,
                               const struct tp_control_handle *handle);
 
-/* When no request comes any more. */
+/* Call it after the last request. */
 void tp_control_free_handles(struct tp_control *control);
 
 #endif

@@ -33,8 +33,10 @@ static struct tp_control_node **bucket_of(struct tp_control *control,
     return &control->nodes[tp_control_ino(id) % TP_CONTROL_BUCKETS];
 }
 
-/* Under the lock: the node that a look-up gives; of a document that changes, one that was never
- * opened. */
+/*
+ * With the lock held: the node for a look-up. For a document that changes, it is one that was never
+ * opened.
+ */
 static struct tp_control_node *node_for(struct tp_control *control, const struct tp_control_id *id)
 {
     struct tp_control_node **head = bucket_of(control, id), *node = *head;
@@ -93,7 +95,7 @@ void tp_control_free_nodes(struct tp_control *control)
 
 /* --- Attributes ------------------------------------------------------------------------------- */
 
-/* TEXT: of a document that is made; else NULL. */
+/* TEXT: of a document whose text is made; otherwise NULL. */
 static int attr_of(struct tp_control *control, const struct tp_control_id *id,
                    const struct tp_text *text, struct stat *st)
 {
@@ -132,7 +134,7 @@ static int control_getattr(struct tp_fs *fs, struct tp_node *node, struct stat *
     return rc;
 }
 
-/* Truncation is what a shell does before it writes; nothing else can be set. */
+/* A shell truncates a file before it writes. Nothing else can be set. */
 static int control_setattr(struct tp_fs *fs, struct tp_node *node, const struct stat *attr,
                            int to_set, const struct fuse_file_info *fi)
 {
@@ -161,7 +163,7 @@ static int control_readlink(struct tp_fs *fs, struct tp_node *node, char target[
 
 /* --- Look-ups --------------------------------------------------------------------------------- */
 
-/* The text of a document as it is now; NULL: it is none, or is made at open. */
+/* The current text of a document; NULL: it has none, or it is made at open. */
 static int text_at_lookup(struct tp_control *control, const struct tp_control_id *id,
                           struct tp_text **out)
 {
@@ -210,7 +212,7 @@ static int add_node(struct tp_control *control, const struct tp_control_id *id,
     pthread_mutex_unlock(&control->lock);
     if (!node)
         tp_text_unref(text);
-    /* What always has the same name and says the same. */
+    /* The same name always has the same content. */
     if (id->entry->made == TP_MADE_ONCE || (S_ISDIR(id->entry->mode) && !id->name[0]))
         entry->entry_timeout = TP_TIMEOUT_PACKED;
     return node ? 0 : -ENOMEM;
@@ -236,7 +238,7 @@ static int control_snapshot(struct tp_fs *fs, struct tp_node *dir, struct tp_lis
     return tp_control_list(fs->control, &tp_as_control(dir)->id, listing);
 }
 
-/* All of a file is data. */
+/* A file has no holes. */
 static int control_lseek(struct tp_fs *fs, struct tp_node *node, off_t *off, int whence,
                          const struct fuse_file_info *fi)
 {
@@ -269,8 +271,10 @@ static void forget_job(void *arg)
     fuse_reply_err(f->req, -rc);
 }
 
-/* The files of a job are removed with its directory; until then they stay. Not in this thread: the
- * job may run, and must end first. */
+/*
+ * The files of a job are removed with its directory, and stay until then. This is done in another
+ * thread, because a running job must end first.
+ */
 static int control_remove(fuse_req_t req, struct tp_node *dir, const char *name, bool is_dir)
 {
     struct tp_fs *fs = fuse_req_userdata(req);

@@ -9,10 +9,10 @@
 struct tp_control_node {
     struct tp_node node;
     struct tp_control_id id;
-    struct tp_text *text; /* of a document; NULL: one that is made at open, and is not open */
+    struct tp_text *text; /* of a document; NULL: made at open, and not open now */
     unsigned open_n;      /* handles that read TEXT */
-    bool opened;          /* ever: a look-up does not replace its text any more */
-    bool stale;           /* poll reported news to its reader */
+    bool opened;          /* was ever opened: a look-up must not replace its text */
+    bool stale;           /* a poll reported news to its reader */
     struct tp_control_node *next, **at;
 };
 
@@ -21,9 +21,9 @@ static inline struct tp_control_node *tp_as_control(struct tp_node *node)
     return (struct tp_control_node *)node;
 }
 
-/* Under the lock: a text that a node of this id has; NULL: none. With a reference. */
+/* With the lock held: the text of a node with this id, with a reference; NULL: none. */
 struct tp_text *tp_control_known_text(struct tp_control *control, const struct tp_control_id *id);
-/* When no request comes any more. */
+/* Call it after the last request. */
 void tp_control_free_nodes(struct tp_control *control);
 
 #endif

@@ -25,7 +25,7 @@ struct setting {
     int (*set)(struct tp_control *control, uint64_t value, struct tp_error *err);
 };
 
-/* Jobs at once. */
+/* How many jobs run at a time. */
 static int get_jobs(struct tp_control *control, uint64_t *value)
 {
     if (!tp_control_enter(control))
@@ -44,7 +44,7 @@ static int set_jobs(struct tp_control *control, uint64_t value, struct tp_error 
     return rc;
 }
 
-/* What the kernel reads ahead of a reader by itself, in KiB. */
+/* Read-ahead of the kernel, in KiB. */
 static int get_read_ahead(struct tp_control *control, uint64_t *value)
 {
     dev_t dev = atomic_load(&control->fs->mount_dev);
@@ -60,7 +60,7 @@ static int set_read_ahead(struct tp_control *control, uint64_t value, struct tp_
     return rc < 0 ? tp_fail(err, -rc, "cannot set the kernel's read-ahead: %s", strerror(-rc)) : 0;
 }
 
-/* Bytes of decoded blocks. */
+/* Size of the cache of decoded blocks, in bytes. */
 static int get_cache(struct tp_control *control, uint64_t *value)
 {
     struct tp_engine_stats stats;
@@ -75,7 +75,7 @@ static int set_cache(struct tp_control *control, uint64_t value, struct tp_error
     return tp_engine_set_cache(control->fs->engine, value, err);
 }
 
-/* Bytes that are decoded ahead of readers. */
+/* Bytes that are prefetched. */
 static int get_prefetch(struct tp_control *control, uint64_t *value)
 {
     *value = tp_engine_get_prefetch(control->fs->engine);
@@ -89,7 +89,7 @@ static int set_prefetch(struct tp_control *control, uint64_t value, struct tp_er
     return 0;
 }
 
-/* Bytes of files that the kernel reads by itself; no more than the mount began with. */
+/* Bytes of hot files; at most as many as when the mount began. */
 static int get_hot(struct tp_control *control, uint64_t *value)
 {
     struct tp_promote_status status;

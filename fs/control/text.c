@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The texts of documents, made by the functions of their entries. */
+/* Making the texts of documents with the functions of their entries. */
 #include <config.h>
 
 #include "base/cleanup.h"
@@ -80,7 +80,7 @@ struct tp_text *tp_text_of_node(struct tp_control *control, struct tp_control_no
     if (stale)
         tp_text_make(control, &node->id, &text);
     pthread_mutex_lock(&control->lock);
-    /* What is gone meanwhile is read as it was. */
+    /* If the job or model is absent now, the old text is used. */
     if (text) {
         tp_text_unref(node->text);
         node->text = text;
@@ -108,7 +108,7 @@ int tp_text_open(struct tp_control *control, struct tp_control_node *node, bool 
     }
     pthread_mutex_lock(&control->lock);
     text = tp_text_same(control, &node->id, text);
-    tp_text_unref(node->text); /* another open was as fast */
+    tp_text_unref(node->text); /* another open has made the text at the same time */
     node->text = text;
     pthread_mutex_unlock(&control->lock);
     return 0;

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* The texts of documents: made as a snapshot, shared, never changed. */
+/* The texts of documents: snapshots that are shared and never change. */
 #ifndef TP_FS_CONTROL_TEXT_H
 #define TP_FS_CONTROL_TEXT_H
 
 #include "fs/control/node.h"
 
-/* What is open of error_log reads on from its text. */
+/* An open error_log continues after its text. */
 struct tp_text {
     struct tp_buffer bytes;
     struct timespec made;
-    uint64_t knows; /* the latest event that it may know of */
-    uint64_t ends;  /* of error_log: how many bytes there had ever been */
+    uint64_t knows; /* number of the last event that the text may include */
+    uint64_t ends;  /* of error_log: number of all bytes logged before */
     _Atomic unsigned refs;
 };
 
@@ -18,18 +18,19 @@ int tp_text_make(struct tp_control *control, const struct tp_control_id *id, str
 struct tp_text *tp_text_ref(struct tp_text *text);
 void tp_text_unref(struct tp_text *text);
 /*
- * Under the lock: TEXT, or that of an earlier look-up with the same bytes, which keeps its time.
+ * With the lock held: TEXT or, if an earlier look-up made the same bytes, that text, which keeps
+ * its time.
  */
 struct tp_text *tp_text_same(struct tp_control *control, const struct tp_control_id *id,
                              struct tp_text *text);
 /*
- * The text of a document's node, made anew where poll reported news to its reader; NULL: it is made
- * at open, and not open.
+ * The text of a document's node. It is made again if poll reported news to its reader. NULL: it is
+ * made at open, and the document is not open.
  */
 struct tp_text *tp_text_of_node(struct tp_control *control, struct tp_control_node *node);
 /*
- * A handle more or less reads the text of a document; KEPT: it is what its pages in the kernel, if
- * any, have.
+ * One more, or one less, handle reads the text of a document. *KEPT: pages that the kernel has
+ * cached are those of this text.
  */
 int tp_text_open(struct tp_control *control, struct tp_control_node *node, bool *kept);
 void tp_text_close(struct tp_control *control, struct tp_control_node *node);

@@ -18,10 +18,10 @@ struct tp_waiter {
     struct tp_waiter *next;
 };
 
-/* The end of a job that is waited for: found without the lock. */
+/* The state of a job that readers wait for; found without the lock. */
 struct outcome {
     char job[TP_JOB_ID_MAX];
-    int rc; /* -EAGAIN: it goes on; 0: TEXT is its final status */
+    int rc; /* -EAGAIN: the job has not ended; 0: TEXT is its final status */
     struct tp_buffer text;
     struct outcome *next;
 };
@@ -62,7 +62,7 @@ static void answer_all(struct tp_waiter *waiter, const struct outcome *outcome)
     }
 }
 
-/* Called by the session when the reader got a signal, or died. */
+/* Called by the session when the reader got a signal or died. */
 static void interrupt_waiter(fuse_req_t req, void *arg)
 {
     struct tp_control *control = arg;
@@ -149,7 +149,7 @@ static void add_job(struct outcome **list, const char *job)
     *list = outcome;
 }
 
-/* The jobs that are waited for. */
+/* List the jobs that readers wait for. */
 static struct outcome *list_jobs(struct tp_control *control)
 {
     struct outcome *list = NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Writes to the control directory: read, carried out, replied to. */
+/* Writes to the control directory: reading, executing and replying. */
 #include <config.h>
 
 #include "fs/control/write.h"
@@ -15,16 +15,15 @@
 #include "fs/control/events.h"
 #include "fs/control/settings.h"
 
-/* Of replies that are not read. */
+/* Maximum of replies that are not read. */
 #define REPLY_BYTES_MAX (256u << 10)
-/* What programs cut their output into when it is more than they buffer; a command may lie across.
- */
+/* Programs write longer output in pieces of this size, so a command may be cut. */
 #define PIECE_BYTES 4096u
 
 /* --- The requester ------------------------------------------------------------------------------
  */
 
-/* A line of /proc/PID/FILE; 0: there is none. */
+/* Read a line of /proc/PID/FILE. Returns 0 if there is none. */
 static size_t read_proc(pid_t pid, const char *file, char *out, size_t size)
 {
     char path[64];
@@ -39,7 +38,7 @@ static size_t read_proc(pid_t pid, const char *file, char *out, size_t size)
     return n > 0 ? (size_t)n : 0;
 }
 
-/* The kernel names the thread; people know the process. */
+/* The kernel names the thread; users know the process. */
 static void find_requester(fuse_req_t req, struct tp_requester *requester)
 {
     const struct fuse_ctx *ctx = fuse_req_ctx(req);
@@ -83,7 +82,7 @@ int tp_control_submit(struct tp_control *control, const struct tp_control_id *id
                        "%zu bytes that end within a line may be a part of a longer text: end the "
                        "last line, and write the text at once",
                        command->len);
-    int rc = tp_requests_parse(verb, command->text, command->len, &requests, &n, &command->spot,
+    int rc = tp_requests_parse(verb, command->text, command->len, &requests, &n, &command->position,
                                &command->err);
     if (rc < 0)
         return rc;
@@ -94,7 +93,7 @@ int tp_control_submit(struct tp_control *control, const struct tp_control_id *id
         rc = tp_fail(&command->err, ESHUTDOWN, "the mount is ending");
     } else {
         rc = tp_jobs_submit(control->jobs, requests, n, &command->requester, command->ids,
-                            &command->spot, &command->err);
+                            &command->position, &command->err);
         tp_control_leave(control);
     }
     command->n = rc < 0 ? 0 : n;
@@ -113,9 +112,13 @@ static void keep_reply(struct tp_control *control, struct tp_control_handle *han
 {
     tp_auto(tp_buffer_clear) struct tp_buffer reply = {0};
 
-    if (tp_jobs_reply(rc, command->ids, command->n, &command->spot, &command->err, &reply) == 0) {
+    if (tp_jobs_reply(rc, command->ids, command->n, &command->position, &command->err, &reply) ==
+        0) {
         pthread_mutex_lock(&control->lock);
-        /* The help, if it was begun, ends here; so do replies that are not read. */
+        /*
+         * A reader of the help that writes now gets no more help. Replies that are not read are
+         * dropped.
+         */
         if (!handle->wrote || handle->reply.len > REPLY_BYTES_MAX) {
             tp_buffer_clear(&handle->reply);
             handle->reply_at = 0;
@@ -147,7 +150,7 @@ static void run_write(void *arg)
     keep_reply(control, w->handle, rc, &command);
     if (rc < 0) {
         tp_control_log_refusal(control, &w->requester, command.file, w->data, w->size, -rc,
-                               &command.spot, &command.err);
+                               &command.position, &command.err);
         fuse_reply_err(w->req, -rc);
     } else {
         fuse_reply_write(w->req, w->size);
@@ -156,7 +159,7 @@ static void run_write(void *arg)
     free(w);
 }
 
-/* Not in this thread: another process may hold the lock of the records. */
+/* Executed in another thread, because another process may hold the lock of the records. */
 int tp_control_write(fuse_req_t req, struct tp_node *node, const char *data, size_t size, off_t off,
                      struct fuse_file_info *fi)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Files without a name, in a directory or in a tmpfs of our own. */
+/* Files without names, in a directory or in a private tmpfs. */
 #include <config.h>
 
 #include "base/buffer.h"
@@ -21,8 +21,10 @@
 #define HUGE_PAGE ((uint64_t)2 << 20)
 
 #ifdef FSOPEN_CLOEXEC
-/* Never attached to a directory: no other process sees it, and it ends with the last descriptor of
- * its files. The limit is a second line behind the budget. */
+/*
+ * The tmpfs is never attached to a directory: no other process sees it, and it ends with the last
+ * descriptor of its files. Its limit is a second check of the budget.
+ */
 static int own_tmpfs(uint64_t bytes, struct tp_error *err)
 {
     char size[32];
@@ -30,7 +32,7 @@ static int own_tmpfs(uint64_t bytes, struct tp_error *err)
 
     snprintf(size, sizeof size, "%" PRIu64, bytes + bytes / 4 + 32 * HUGE_PAGE);
     if (fs >= 0 && fsconfig(fs, FSCONFIG_SET_STRING, "size", size, 0) == 0) {
-        /* A kernel without huge pages refuses, and small ones do. */
+        /* A kernel without huge pages refuses this; small pages are used then. */
         fsconfig(fs, FSCONFIG_SET_STRING, "huge", "always", 0);
         if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
             fd = fsmount(fs, FSMOUNT_CLOEXEC,
@@ -86,7 +88,7 @@ uint64_t tp_backing_space(const struct tp_backing *backing, uint64_t size)
     return backing->dir ? size : (size + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
 }
 
-/* Not every file system makes files that never had a name. */
+/* Not all file systems support O_TMPFILE. */
 static int create_unlinked(const struct tp_backing *backing)
 {
     tp_autofree char *path = backing->dir ? tp_format("%s/.tenpak-hot-XXXXXX", backing->dir) : NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* FUSE passthrough where libfuse and the kernel have it; why not where they have not. */
+/* FUSE passthrough if libfuse and the kernel support it; otherwise the reason why not. */
 #include <config.h>
 
 #include "fs/hot/passthrough.h"
@@ -46,7 +46,7 @@ void tp_passthrough_init(struct tp_passthrough *through, struct fuse_conn_info *
     }
 }
 
-/* What is not about this file ends it for the whole mount. */
+/* An error that is not about this file disables passthrough for the whole mount. */
 static void note_refusal(struct tp_passthrough *through, struct tp_pass *pass, int error)
 {
     pass->backing_id = 0;
@@ -62,7 +62,7 @@ static void note_refusal(struct tp_passthrough *through, struct tp_pass *pass, i
 bool tp_pass_open(struct tp_passthrough *through, fuse_req_t req, struct tp_pass *pass, int fd,
                   struct fuse_file_info *fi)
 {
-    /* One backing file for all opens of an inode, also for those that come when it is off. */
+    /* All opens of an inode use one backing file, also opens after passthrough was disabled. */
     if (pass->passing == 0 && through->ready && fd >= 0 && pass->asking == 0 && !pass->refused) {
         errno = 0;
         pass->backing_id = fuse_passthrough_open(req, fd);
@@ -85,7 +85,7 @@ bool tp_pass_release(fuse_req_t req, struct tp_pass *pass)
         pass->asking--;
         return false;
     }
-    /* No open of the kernel's is left when its last release has come. */
+    /* After the last release there is no open of the kernel any more. */
     if (--pass->passing == 0) {
         fuse_passthrough_close(req, pass->backing_id);
         pass->backing_id = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is promoted when, and how an open finds it. */
+/* Deciding what is promoted, and which node an open uses. */
 #include <config.h>
 
 #include "fs/hot/promote.h"
@@ -13,7 +13,7 @@
 #include "base/log.h"
 #include "fs/hot/promote_impl.h"
 
-/* Smaller ones gain nothing. */
+/* Promoting smaller files gains nothing. */
 #define SIZE_MIN 65536u
 
 bool tp_promote_is_stacked(const struct tp_fs *fs)
@@ -43,8 +43,10 @@ struct tp_packed *tp_promote_node(struct tp_packed *packed)
     return hot->current;
 }
 
-/* Whether this thread was sent to look the name up just now and came back to the same node: it
- * opens what it holds already, not a name. */
+/*
+ * Whether this thread got ESTALE just now and came back with the same node: it opens what it holds,
+ * not a name.
+ */
 static bool was_sent(struct tp_promote *promote, pid_t thread)
 {
     for (unsigned i = 0; i < TP_PROMOTE_SENT; i++)
@@ -71,7 +73,7 @@ enum tp_promote_open tp_promote_open(fuse_req_t req, struct tp_packed *packed,
 {
     struct tp_fs *fs = fuse_req_userdata(req);
     struct tp_promote *promote = fs->promote;
-    pid_t thread = fuse_req_ctx(req)->pid; /* 0: of a name space that is not ours */
+    pid_t thread = fuse_req_ctx(req)->pid; /* 0: a process of another PID namespace */
     enum tp_promote_open how = TP_OPEN_ASKS;
 
     pthread_mutex_lock(&fs->lock);
@@ -90,7 +92,7 @@ enum tp_promote_open tp_promote_open(fuse_req_t req, struct tp_packed *packed,
         hot->current = packed;
         how = TP_OPEN_PASSES;
     } else if (fd >= 0 && packed->pass.refused) {
-        pthread_cond_signal(&promote->wake); /* to drop it */
+        pthread_cond_signal(&promote->wake); /* it will be dropped */
     }
     pthread_mutex_unlock(&fs->lock);
     return how;
@@ -140,7 +142,7 @@ static bool is_worth_promoting(const struct tp_view *view, uint32_t file)
            view->index->files[file].size >= SIZE_MIN;
 }
 
-/* Under the lock. */
+/* With the lock held. */
 static struct tp_hot *hot_of(struct tp_promote *promote, struct tp_packed *packed,
                              const struct tp_view *view)
 {
@@ -151,7 +153,7 @@ static struct tp_hot *hot_of(struct tp_promote *promote, struct tp_packed *packe
                : NULL;
 }
 
-/* Under the lock. */
+/* With the lock held. */
 static void queue_hot(struct tp_promote *promote, struct tp_hot *hot)
 {
     struct tp_fs *fs = promote->fs;
@@ -193,7 +195,7 @@ void tp_promote_opened(struct tp_fs *fs, struct tp_packed *packed, const struct 
         count_use(fs, hot);
         hot->pinned = is_pinned_name(promote, packed->tree->name);
     }
-    /* It was read nearly whole, and is opened once more. */
+    /* It was read nearly completely, and is opened again. */
     if (hot &&
         (hot->pinned || __atomic_load_n(&hot->read, __ATOMIC_RELAXED) >= hot->size - hot->size / 4))
         queue_hot(promote, hot);
@@ -216,7 +218,7 @@ void tp_promote_read(struct tp_fs *fs, struct tp_packed *packed, size_t len)
  * --- Pins --------------------------------------------------------------------------------------
  */
 
-/* A file that is too small, or no file, is as good as promoted. */
+/* A file that is too small, or not a regular file, counts as promoted. */
 static int pin_file(struct tp_promote *promote, uint32_t file, const struct tp_view *view, bool pin)
 {
     if (!is_worth_promoting(view, file))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Between the parts of promotion: its state, its thread's work. */
+/* The state of promotion, shared by promote.c and promote_thread.c. */
 #ifndef TP_FS_PROMOTE_IMPL_H
 #define TP_FS_PROMOTE_IMPL_H
 
@@ -10,13 +10,13 @@
 
 #define TP_PROMOTE_SENT 64
 
-/* Under the mount's lock, but for what is marked. */
+/* Protected by the mount's lock, except where marked. */
 struct tp_promote {
-    struct tp_fs *fs;          /* never changes */
-    struct tp_backing backing; /* never changes */
-    uint64_t budget;           /* never changes */
-    char *pins;                /* names of models, with colons between; never changes */
-    uint64_t used;             /* bytes of what is READY or FILLING */
+    struct tp_fs *fs;          /* constant */
+    struct tp_backing backing; /* constant */
+    uint64_t budget;           /* constant */
+    char *pins;                /* names of models, separated by colons; constant */
+    uint64_t used;             /* bytes of files in state READY or FILLING */
     bool started;
     bool stop; /* atomic */
     pthread_t thread;
@@ -27,15 +27,15 @@ struct tp_promote {
     uint64_t promotions, demotions, failures;
     struct {
         pid_t thread;
-    } sent[TP_PROMOTE_SENT]; /* answered ESTALE before */
+    } sent[TP_PROMOTE_SENT]; /* threads that got ESTALE before */
     unsigned sent_next;
-    int *closing; /* backing files that were dropped; the thread's own */
+    int *closing; /* backing files to be closed; used by the thread only */
     size_t closing_n, closing_cap;
 };
 
-/* --- thread.c --- */
+/* --- promote_thread.c --- */
 
-/* Under the lock: whether there is space for HOT, once what may be dropped for it is. */
+/* With the lock held: whether HOT fits, after files that may be dropped for it. */
 bool tp_promote_has_space(const struct tp_promote *promote, const struct tp_hot *hot);
 
 /* --- promote.c --- */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The pack's owner, mode and access list, and how a change of them reaches what the kernel knows of
- * the model. */
+/* The pack's owner, mode and access list, and notifying the kernel of changes. */
 #include <config.h>
 
 #include "fs/packed/grants.h"
@@ -50,14 +49,14 @@ void tp_tree_set_access(struct tp_tree *tree, const struct stat *st, mode_t gran
         tp_tree_mode(tree, tp_tree_lists_hold(tree) ? tree->mode : tree->tight_mode);
 }
 
-/* Under the lock: add what the kernel knows of PACKED. */
+/* With the lock held: add the node PACKED if the kernel knows it. */
 static void note_nodes(struct tp_fs *fs, struct tp_packed *packed, fuse_ino_t *inos, size_t *n)
 {
     if (packed->node.lookups > 0)
         inos[(*n)++] = tp_node_ino(fs, &packed->node);
 }
 
-/* Under the lock: the nodes of a tree that the kernel knows; NULL: out of memory. */
+/* With the lock held: the nodes of a tree that the kernel knows; NULL: out of memory. */
 static fuse_ino_t *known_nodes(struct tp_fs *fs, struct tp_tree *tree, size_t *n)
 {
     fuse_ino_t *inos = calloc(2 * (size_t)tree->node_n + 1, sizeof *inos);
@@ -87,7 +86,7 @@ void tp_tree_access_changed(struct tp_fs *fs, struct fuse_session *session, cons
     mode_t grants = tp_pack_grants(fs, file, &st);
     pthread_mutex_lock(&fs->lock);
     struct tp_tree *tree = tp_tree_find(fs, name);
-    /* Another file with this name is another tree at the next look-up. */
+    /* Another file with this name becomes another tree at the next look-up. */
     if (tree && tree->key.dev == st.st_dev && tree->key.ino == st.st_ino) {
         tp_tree_set_access(tree, &st, grants);
         inos = known_nodes(fs, tree, &n);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Listing the directories of packs, out of the index. */
+/* Listing directories of packs from the index. */
 #include <config.h>
 
 #include "fs/packed/list.h"
@@ -11,11 +11,16 @@
 #include "fs/list.h"
 #include "fs/packed/removal.h"
 
-/* Positions: 0 and 1 are "." and "..", entry I of the index is I + 2; the next one is asked for. */
+/*
+ * Positions: 0 and 1 are "." and "..", entry I of the index is I + 2. A reply has the position of
+ * the next entry.
+ */
 enum { DOTS = 2 };
 
-/* The handle of a directory is its view; with this bit, a listing (fs/list.h) of the directory that
- * has its place. */
+/*
+ * The handle of a directory is its view or, with this bit, a listing (fs/list.h) of the directory
+ * that has replaced it.
+ */
 #define LISTING_TAG ((uint64_t)1)
 
 int tp_packed_opendir(fuse_req_t req, struct tp_node *dir, struct fuse_file_info *fi)
@@ -83,7 +88,7 @@ struct fill {
     char *buffer;
     size_t size, used;
     bool plus;
-    uint64_t alias; /* of directories */
+    uint64_t alias; /* alias of directories */
     int rc;
 };
 
@@ -110,7 +115,7 @@ static bool fill_entry(struct fill *fill, struct tp_view *view, uint32_t file, o
     struct fuse_entry_param entry;
 
     if (fill->plus) {
-        /* What reaches the kernel counts as a look-up of it. */
+        /* An entry in a reply counts as a look-up. */
         fill->rc = tp_packed_enter(fs, view, file, fill->alias, &entry);
         if (fill->rc != 0)
             return false;
@@ -127,7 +132,7 @@ static bool fill_entry(struct fill *fill, struct tp_view *view, uint32_t file, o
     return true;
 }
 
-/* The number of the directory above: for the model's own one, the mount's. */
+/* The number of the parent directory; for the directory of the model, that of the mount. */
 static uint64_t parent_ino(const struct tp_view *view, uint32_t dir)
 {
     if (dir == TP_NONE)
@@ -163,7 +168,7 @@ int tp_packed_readdir(fuse_req_t req, struct tp_node *node, size_t size, off_t o
     if (fits && off <= 1)
         fits = fill_dot(&fill, "..", parent_ino(view, dir), DOTS + (off_t)first);
     uint32_t i = off <= 1 ? first : (uint32_t)(off - DOTS);
-    /* A position that this directory never gave is its end. */
+    /* A position that this directory never returned is its end. */
     if (i < first)
         i = end;
     for (; fits && i < end; i = view->skip[i])

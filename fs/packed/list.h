@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Operations that list the directories of a pack, with the attributes of what is in them. */
+/* Operations that list directories of a pack, with attributes of the entries. */
 #ifndef TP_FS_PACKED_LIST_H
 #define TP_FS_PACKED_LIST_H
 

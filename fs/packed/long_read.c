@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads that take longer than one span of decoded blocks, in turns. */
+/* Reads of more than one span, in turns. */
 #include <config.h>
 
 #include "fs/packed/long_read.h"
@@ -13,7 +13,10 @@
 #include "fs/requester.h"
 
 enum { THREADS = 2, QUEUED_MAX = 64 };
-/* After so long a thread that serves requests leaves a read to the others, at the end of a span. */
+/*
+ * After this time, at the end of a span, a thread that serves requests passes the read to the other
+ * threads.
+ */
 #define MOMENT_NSEC UINT64_C(100000000)
 
 struct long_read {
@@ -37,7 +40,7 @@ int tp_long_reads_create(struct tp_fs *fs, struct tp_error *err)
     fs->long_reads = calloc(1, sizeof *fs->long_reads);
     if (!fs->long_reads)
         return tp_oom(err);
-    return tp_pool_create(THREADS, "long-read", &fs->long_reads->pool, err);
+    return tp_pool_create_idle(THREADS, "long-read", &fs->long_reads->pool, err);
 }
 
 void tp_long_reads_stop(struct tp_fs *fs)
@@ -58,16 +61,16 @@ static void take_span(struct long_read *r, struct tp_span *span)
 }
 
 /*
- * Whether nobody waits for the reply. What the kernel caches may have been read ahead by a thread
- * that is not there any more: a page that is missing is read again for the next reader. Of a direct
- * read another thread may take the result.
+ * Whether no thread waits for the reply. The kernel may have requested pages in advance for a
+ * thread that has ended: a missing page is read again for the next reader. The result of a direct
+ * read may be used by another thread.
  */
 static bool is_abandoned(const struct long_read *r)
 {
     return tp_requester_is_gone(fuse_req_ctx(r->req)->pid, !r->direct);
 }
 
-/* The next span. */
+/* Read the next span. */
 static int read_next_span(struct long_read *r)
 {
     struct tp_error err = {0};
@@ -80,14 +83,14 @@ static int read_next_span(struct long_read *r)
     return 0;
 }
 
-/* A span of a queued read; it is queued again until it has all. */
+/* Read one span of a queued read, and queue it again if it is not complete. */
 static void read_in_turn(void *arg)
 {
     struct long_read *r = arg;
     struct tp_long_reads *all = r->fs->long_reads;
     int rc = atomic_load(&all->ending) || is_abandoned(r) ? -EINTR : read_next_span(r);
 
-    /* Once it is queued again it belongs to the next thread. */
+    /* When it is queued again, it belongs to the next thread. */
     if (rc == 0 && r->done < r->want) {
         rc = tp_pool_submit(all->pool, read_in_turn, r, false);
         if (rc == 0)
@@ -102,7 +105,9 @@ static void read_in_turn(void *arg)
     atomic_fetch_sub(&all->queued, 1);
 }
 
-/* Whether the rest of the read was left to the other threads: not where there are many already. */
+/*
+ * Whether the rest of the read was passed to the other threads. It is not if these have many reads.
+ */
 static bool queue_read(const struct long_read *here)
 {
     struct tp_long_reads *all = here->fs->long_reads;

@@ -24,7 +24,7 @@ static struct tp_packed **bucket_of(const struct tp_tree *tree, uint32_t file, u
     return &tree->nodes[tp_xxh3(key, sizeof key) & (tree->bucket_n - 1)];
 }
 
-/* Twice as many buckets. False: out of memory, also where the nodes to come would take too much. */
+/* Double the number of buckets. False: out of memory, or the expected nodes would take too much. */
 static bool grow_buckets(struct tp_tree *tree)
 {
     struct tp_tree old = *tree;
@@ -104,7 +104,7 @@ void tp_tree_drop_node(struct tp_packed *node)
 {
     struct tp_tree *tree = node->tree;
 
-    /* What promotion knows of a file stays with its node, and keeps a second one. */
+    /* The state of promotion of a file stays with its node, and has a second node. */
     if (node->file == TP_NONE || node->node.lookups > 0 || node->hot || node->reader ||
         node->pass.asking > 0 || node->pass.passing > 0)
         return;
@@ -119,7 +119,7 @@ void tp_tree_drop_node(struct tp_packed *node)
 
 void tp_tree_free_nodes(struct tp_tree *tree)
 {
-    /* Open still only when the session was ended by force. */
+    /* Files are open here only if the session was ended by force. */
     for (uint32_t i = 0; i < tree->bucket_n; i++)
         for (struct tp_packed *node = tree->nodes[i], *next; node; node = next) {
             next = node->chain;

@@ -51,7 +51,7 @@ void tp_packed_range(const struct tp_view *view, uint32_t dir, uint32_t *first, 
     *end = dir == TP_NONE ? view->index->file_n : view->skip[dir];
 }
 
-/* A directory has a link from its parent, one from itself and one from each directory in it. */
+/* A directory has a link from its parent, one from itself, and one from each subdirectory. */
 static nlink_t directory_links(const struct tp_view *view, uint32_t dir)
 {
     uint32_t first, end;
@@ -64,8 +64,8 @@ static nlink_t directory_links(const struct tp_view *view, uint32_t dir)
 }
 
 /*
- * What is stored. A file without a block has no data for some programs (tar -S), which would not
- * read it.
+ * The stored size in blocks, at least one: some programs (tar -S) do not read a file without
+ * blocks.
  */
 static blkcnt_t blocks_of(const struct tp_index *index, const struct tp_pack_file *file)
 {
@@ -85,8 +85,10 @@ static uint32_t linked_file(const struct tp_index *index, uint32_t file)
     return file == TP_NONE || index->files[file].link == TP_NONE ? file : index->files[file].link;
 }
 
-/* Where access lists are enforced, MODE is as it was packed; elsewhere it grants no more than LIST,
- * which may be NULL. The pack's own file takes its part either way. */
+/*
+ * If access lists are enforced, MODE is the packed one. Otherwise it grants no more than LIST (may
+ * be NULL). In both cases the pack's own file limits it.
+ */
 static mode_t visible_mode(const struct tp_tree *tree, mode_t mode, const struct tp_attr *list)
 {
     if (list && !tp_tree_lists_hold(tree))
@@ -181,7 +183,7 @@ static int packed_lookup(struct tp_fs *fs, struct tp_node *node, const char *nam
     struct tp_packed *dir = tp_as_packed(node);
     struct tp_view *view;
 
-    /* The kernel lets longer ones pass than other file systems have. */
+    /* The kernel allows longer names than other file systems. */
     if (strlen(name) > NAME_MAX)
         return -ENAMETOOLONG;
     int rc = tp_tree_hold(fs, dir->tree, &view);
@@ -192,7 +194,7 @@ static int packed_lookup(struct tp_fs *fs, struct tp_node *node, const char *nam
     if (file != TP_NONE && !hidden) {
         rc = tp_packed_enter(fs, view, file, alias, entry);
     } else {
-        /* That it is not there is as lasting as what is. */
+        /* The absence of a name is as permanent as its presence. */
         memset(entry, 0, sizeof *entry);
         entry->entry_timeout = hidden ? 0 : TP_TIMEOUT_PACKED;
     }
@@ -248,8 +250,10 @@ int tp_packed_reader(struct tp_fs *fs, struct tp_packed *packed, struct tp_reade
     return rc == 0 ? 0 : tp_fs_log_failure(fs, rc, &err);
 }
 
-/* Count one open that is served by us, and prepare its reads: the pack is opened by the first read,
- * unless it is open, or promotion wants to know of it. */
+/*
+ * Count an open that the daemon serves, and prepare its reads. The first read opens the pack,
+ * unless it is open or promotion needs it.
+ */
 static int begin_open(struct tp_fs *fs, struct tp_packed *packed, struct fuse_file_info *fi)
 {
     struct tp_reader *reader;
@@ -268,7 +272,7 @@ static int begin_open(struct tp_fs *fs, struct tp_packed *packed, struct fuse_fi
     return 0;
 }
 
-/* One open less of those that are served by us. */
+/* One open less that the daemon serves. */
 static void end_open(fuse_req_t req, struct tp_packed *packed)
 {
     struct tp_fs *fs = fuse_req_userdata(req);
@@ -300,8 +304,8 @@ static int packed_refuse(struct tp_fs *fs, struct tp_node *node)
 }
 
 /*
- * An open file holds its pack open, or its file, and its tree alive; one that the kernel reads by
- * itself holds only the tree.
+ * An open file holds its pack open, or the pack's file, and its tree. A file that the kernel reads
+ * directly holds its tree only.
  */
 static int packed_open(fuse_req_t req, struct tp_node *node, struct fuse_file_info *fi)
 {
@@ -333,7 +337,7 @@ static void packed_release(fuse_req_t req, struct tp_node *node, struct fuse_fil
     struct tp_packed *packed = tp_as_packed(node);
     struct tp_tree *tree = packed->tree;
 
-    /* No open of a node that is open changes how it is read. */
+    /* While a node is open, further opens do not change how it is read. */
     end_open(req, packed);
     pthread_mutex_lock(&fs->lock);
     if (fi->fh)

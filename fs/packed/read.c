@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A read of a packed file: answered out of the decoded blocks, without a copy of our own. */
+/* Reading packed files: replies are sent from the decoded blocks, without a copy. */
 #include <config.h>
 
 #include "fs/packed/read.h"
@@ -41,7 +41,7 @@ int tp_packed_read(fuse_req_t req, struct tp_node *node, size_t size, off_t off,
     if (span.len < want)
         return tp_long_read(req, reader, &span, (uint64_t)off, want, direct);
     fuse_reply_iov(req, span.iov, span.n);
-    /* The kernel keeps what it read into pages of its own. */
+    /* The kernel caches what it has read. */
     if (direct)
         tp_span_release(&span);
     else

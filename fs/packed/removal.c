@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which entries of a pack were removed, and when that becomes true of the pack. */
+/* Hiding removed entries of a pack, and removing the pack when all entries are removed. */
 #include <config.h>
 
 #include "fs/packed/removal.h"
@@ -17,13 +17,13 @@
 #include "fs/hot/promote.h"
 #include "store/remove.h"
 
-/* Seconds without progress after which the rest will not be removed. */
+/* After this many seconds without progress a removal is undone. */
 enum { SECONDS = 20, GROUPS_MAX = 1024 };
 
 struct tp_removal {
-    time_t touched; /* CLOCK_MONOTONIC */
-    bool done;      /* the pack is gone */
-    bool hidden[];  /* each entry of the index */
+    time_t touched; /* seconds of CLOCK_MONOTONIC */
+    bool done;      /* the pack was removed */
+    bool hidden[];  /* for each entry of the index */
 };
 
 static time_t monotonic_seconds(void)
@@ -49,9 +49,11 @@ static bool is_in_group(fuse_req_t req, gid_t gid)
     return false;
 }
 
-/* Whether the caller may remove the pack from DIR, by the modes. Where DIR has an access list, its
- * group bits are the most that any user but the owner has: the kernel looks at the list when the
- * model's directory is removed. */
+/*
+ * Whether the caller may remove the pack from DIR, by the modes. If DIR has an access list, its
+ * group bits are the most that a user other than the owner has; the kernel checks the list when the
+ * directory of the model is removed.
+ */
 static bool may_remove(fuse_req_t req, struct tp_fs *fs, const struct tp_tree *tree)
 {
     uid_t uid = fuse_req_ctx(req)->uid;
@@ -72,7 +74,7 @@ static bool may_remove(fuse_req_t req, struct tp_fs *fs, const struct tp_tree *t
            (!(st.st_mode & S_ISVTX) || uid == st.st_uid || uid == tree->uid);
 }
 
-/* 0, or why nothing of this model can be removed. */
+/* 0, or the reason why nothing of this model can be removed. */
 static int check_removal(fuse_req_t req, struct tp_fs *fs, struct tp_view *view)
 {
     struct tp_error err = {0};
@@ -89,7 +91,9 @@ static int check_removal(fuse_req_t req, struct tp_fs *fs, struct tp_view *view)
 
 /* --- What is hidden ------------------------------------------------------------------------ */
 
-/* Under the lock: the kernel may have forgotten all of TREE, and what was removed of it holds. */
+/*
+ * With the lock held: keep TREE, because the kernel may forget all of it while entries are hidden.
+ */
 static void remember_removal(struct tp_tree *tree)
 {
     tree->half_removed = true;
@@ -104,7 +108,7 @@ void tp_removal_forget(struct tp_fs *fs, struct tp_tree *tree)
     tp_tree_unref(fs, tree, 1);
 }
 
-/* Under the lock, with another reference to TREE. */
+/* With the lock held, and another reference to TREE. */
 static void drop_removal(struct tp_fs *fs, struct tp_tree *tree)
 {
     free(tree->removal);
@@ -112,7 +116,7 @@ static void drop_removal(struct tp_fs *fs, struct tp_tree *tree)
     tp_removal_forget(fs, tree);
 }
 
-/* Under the lock: what is removed of TREE, unless that was given up. */
+/* With the lock held: the removal of TREE, unless it was undone. */
 static struct tp_removal *removal_of(struct tp_fs *fs, struct tp_tree *tree)
 {
     struct tp_removal *removal = tree->removal;
@@ -136,7 +140,7 @@ bool tp_removal_hides(struct tp_fs *fs, struct tp_tree *tree, uint32_t file)
     return removal && removal->hidden[file];
 }
 
-/* Begin to remove what VIEW shows, unless that has begun. */
+/* Begin to remove the model of VIEW, unless that has begun. */
 static int begin_removal(fuse_req_t req, struct tp_fs *fs, struct tp_view *view)
 {
     struct tp_tree *tree = view->tree;
@@ -164,7 +168,7 @@ static int begin_removal(fuse_req_t req, struct tp_fs *fs, struct tp_view *view)
     return rc;
 }
 
-/* Under the lock: whether all entries from FIRST to END are. */
+/* With the lock held: whether all entries from FIRST to END are hidden. */
 static bool all_hidden(const struct tp_removal *removal, uint32_t first, uint32_t end)
 {
     while (first < end && removal->hidden[first])
@@ -214,7 +218,7 @@ int tp_packed_remove(fuse_req_t req, struct tp_node *dir, const char *name, bool
 
 /* --- The end ------------------------------------------------------------------------------- */
 
-/* All or nothing: of a pack that stays everything is there again. */
+/* If the pack cannot be removed, all its entries appear again. */
 static int remove_pack(struct tp_fs *fs, struct tp_view *view)
 {
     struct tp_tree *tree = view->tree;

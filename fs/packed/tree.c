@@ -25,8 +25,8 @@
 #include "store/restored.h"
 
 /*
- * Packs that stay open although nothing of them is in use, and bytes of their indexes: the most
- * recently used one stays whatever its size.
+ * How many unused packs stay open, and the bytes of their indexes. The most recently used one
+ * always stays.
  */
 enum { IDLE_MAX = 8 };
 #define IDLE_BYTES_MAX (64u << 20)
@@ -95,13 +95,16 @@ static bool count_links(struct tp_view *view)
     return true;
 }
 
-/* Entries come parents first, and what is within a directory right after it. Takes over PACK. */
+/*
+ * Entries are in the order of the index: parents first, and the content of a directory directly
+ * after it. Takes ownership of PACK.
+ */
 static struct tp_view *view_create(struct tp_tree *tree, struct tp_pack *pack)
 {
     const struct tp_index *index = tp_pack_index(pack);
     struct tp_view *view = calloc(1, sizeof *view);
     size_t n = index->file_n ? index->file_n : 1;
-    uint32_t top = TP_NONE; /* the entry whose subtree is open */
+    uint32_t top = TP_NONE; /* the entry whose subtree is not complete */
 
     if (!view) {
         tp_pack_close(pack);
@@ -153,7 +156,7 @@ static void tree_free(struct tp_tree *tree)
     free(tree);
 }
 
-/* Under the lock: the view of TREE is not in use any more, and was used most recently. */
+/* With the lock held: the view of TREE is not in use any more; it was used most recently. */
 static void add_idle(struct tp_fs *fs, struct tp_tree *tree)
 {
     tree->idle_older = fs->idle_newest;
@@ -164,7 +167,7 @@ static void add_idle(struct tp_fs *fs, struct tp_tree *tree)
     fs->idle_bytes += tp_index_memory(tree->view->index);
 }
 
-/* Under the lock: the view of TREE is in use again, or will be closed. */
+/* With the lock held: the view of TREE is in use again, or will be closed. */
 static void remove_idle(struct tp_fs *fs, struct tp_tree *tree)
 {
     *(tree->idle_older ? &tree->idle_older->idle_newer : &fs->idle_oldest) = tree->idle_newer;
@@ -178,7 +181,7 @@ static bool is_idle(const struct tp_tree *tree)
     return tree->view && tree->users == 0;
 }
 
-/* Under the lock: close a view that is not in use. */
+/* With the lock held: close a view that is not in use. */
 static void close_view(struct tp_fs *fs, struct tp_tree *tree)
 {
     remove_idle(fs, tree);
@@ -189,7 +192,7 @@ static void close_view(struct tp_fs *fs, struct tp_tree *tree)
 void tp_tree_unref(struct tp_fs *fs, struct tp_tree *tree, uint64_t n)
 {
     tree->refs -= n;
-    /* What was removed of it is remembered; the pack need not be open for that. */
+    /* The removed entries are remembered; the pack need not be open for that. */
     if (tree->refs == 1 && tree->half_removed && is_idle(tree))
         close_view(fs, tree);
     if (tree->refs > 0)
@@ -210,8 +213,10 @@ static bool numbers_taken(const struct tp_fs *fs, uint64_t first, uint64_t last)
     return false;
 }
 
-/* Numbers apart from those of every other tree: 63 bits of a hash, and the top bit, which DIR's
- * own never have. */
+/*
+ * Choose inode numbers that no other tree has: 63 bits of a hash, and the top bit, which DIR's own
+ * numbers never have.
+ */
 static uint64_t choose_numbers(const struct tp_fs *fs, const struct tp_tree *tree)
 {
     const uint64_t top = (uint64_t)1 << 63;
@@ -248,15 +253,17 @@ static struct tp_tree *tree_create(struct tp_fs *fs, const char *name, struct tp
     return tree;
 }
 
-/* Under the lock: close the least recently used views. */
+/* With the lock held: close the least recently used views. */
 static void close_idle(struct tp_fs *fs)
 {
     while (fs->idle_n > 1 && (fs->idle_n > IDLE_MAX || fs->idle_bytes > IDLE_BYTES_MAX))
         close_view(fs, fs->idle_oldest);
 }
 
-/* Under the lock: PACK is open already, keep it so for what comes next, and learn of the
- * directory from it. */
+/*
+ * With the lock held: PACK is open already; keep it for the next use, and read the attributes of
+ * the directory.
+ */
 static int keep_open(struct tp_fs *fs, struct tp_tree *tree, struct tp_pack *pack)
 {
     if (tree->view || tree->opening)
@@ -270,7 +277,7 @@ static int keep_open(struct tp_fs *fs, struct tp_tree *tree, struct tp_pack *pac
     return 0;
 }
 
-/* Under the lock: the tree of NAME with the content of PACK, made where there is none. */
+/* With the lock held: the tree of NAME with the content of PACK, made if there is none. */
 static struct tp_tree *tree_for(struct tp_fs *fs, const char *name, struct tp_pack *pack,
                                 const struct stat *st, mode_t grants)
 {
@@ -303,7 +310,7 @@ static struct tp_tree *tree_for(struct tp_fs *fs, const char *name, struct tp_pa
     return tree;
 }
 
-/* Its own pack, or ESTALE. */
+/* Check that the pack is the tree's. -ESTALE. */
 static int check_id(const struct tp_tree *tree, struct tp_pack **pack)
 {
     if (memcmp(tp_pack_get_id(*pack), tree->id, sizeof tree->id) == 0)
@@ -312,7 +319,7 @@ static int check_id(const struct tp_tree *tree, struct tp_pack **pack)
     return -ESTALE;
 }
 
-/* The pack has lost its name, and a file of it is open. */
+/* Open a pack that has lost its name while a file of it is open. */
 static int open_anchored(struct tp_fs *fs, struct tp_tree *tree, struct tp_pack **out,
                          struct tp_error *err)
 {
@@ -391,7 +398,7 @@ void tp_tree_release(struct tp_fs *fs, struct tp_view *view)
     }
 }
 
-/* Under the lock: whether a tree's file is still the same. */
+/* With the lock held: whether the file of a tree is still the same. */
 static bool is_same(const struct tp_tree *tree, const struct stat *st)
 {
     struct tp_stamp now = tp_stamp_of(st);
@@ -419,7 +426,7 @@ void tp_tree_closed(struct tp_fs *fs, struct tp_tree *tree)
         tp_store_drop_removed(fs->store);
 }
 
-/* Under the lock: a tree that is known and whose file is still the same. */
+/* With the lock held: a known tree whose file is still the same. */
 static struct tp_tree *known_tree(struct tp_fs *fs, const char *name, const struct stat *st)
 {
     struct tp_tree *tree = tp_tree_find(fs, name);
@@ -466,8 +473,10 @@ void tp_tree_unanchor(struct tp_tree *tree)
     tree->anchor = -1;
 }
 
-/* Under the lock: the kernel learns of the model's directory. Its name may come to mean another
- * pack. */
+/*
+ * With the lock held: count a look-up of the directory of the model. Its name may later mean
+ * another pack.
+ */
 static void enter_tree(const struct tp_fs *fs, struct tp_tree *tree, struct fuse_entry_param *entry)
 {
     struct tp_packed *root = &tree->root;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The extended attributes of packed nodes; user.tenpak.NAME is one short text each. */
+/* The extended attributes of packed nodes; each user.tenpak.NAME is a short text. */
 #include <config.h>
 
 #include "fs/packed/xattr.h"
@@ -73,7 +73,7 @@ static int put_stored(const struct subject *of)
     return 0;
 }
 
-/* Bytes as they were to bytes as they are stored. */
+/* Logical bytes divided by stored bytes. */
 static int put_ratio(const struct subject *of)
 {
     uint64_t size = of->file ? of->file->size : of->view->index->logical_bytes;
@@ -103,7 +103,7 @@ static void count_codecs(const struct subject *of, uint64_t bytes[256])
     }
 }
 
-/* "delta,same,zstd": those of its chunks, the one of the most bytes first. */
+/* "delta,same,zstd": the codecs of its chunks, those with the most bytes first. */
 static int put_codecs(const struct subject *of)
 {
     uint64_t bytes[256] = {0};
@@ -129,7 +129,7 @@ static int put_codecs(const struct subject *of)
     return used ? 0 : -ENODATA;
 }
 
-/* Each block's hash is checked whenever it is decoded, and what fails is not given out. */
+/* The hash of each block is checked when it is decoded, and damaged blocks are never returned. */
 static int put_verified(const struct subject *of)
 {
     if (of->file && of->file->type != TP_ENTRY_FILE)
@@ -161,14 +161,14 @@ static int put_promoted(const struct subject *of)
 }
 
 /*
- * Whether users of the mount are shown this attribute that the file had. user.tenpak.NAME is
- * answered by the mount, whatever the file had.
+ * Whether the mount shows this attribute of the packed file. user.tenpak.NAME is answered by the
+ * mount.
  */
 static bool is_shown(const struct tp_tree *tree, const char *name)
 {
     if (strncmp(name, PREFIX, sizeof PREFIX - 1) == 0)
         return false;
-    /* The kernel would enforce a list alone, and not what the pack's file denies. */
+    /* The kernel would enforce the list without the limits of the pack's own file. */
     return strncmp(name, "user.", 5) == 0 || !tree->lists || tp_tree_lists_hold(tree);
 }
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Extended attributes of packed files and models: those that they had when they were packed, and
- * user.tenpak.NAME, which the mount answers when asked for by name and does not list, so that
- * copies do not carry them along.
+ * Extended attributes of packed files and models: those that were packed, and user.tenpak.NAME. The
+ * latter can be read by name but are not listed, so copies of files do not include them.
  */
 #ifndef TP_FS_PACKED_XATTR_H
 #define TP_FS_PACKED_XATTR_H

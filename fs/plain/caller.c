@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Acting as the caller: what a thread of root makes belongs to the caller from the first moment. */
+/* Acting as the caller: a file that a thread of root makes belongs to the caller from the start. */
 #include <config.h>
 
 #include "fs/plain/caller.h"
@@ -9,8 +9,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The kernel has checked what the caller may, with all groups: the thread that acts for the caller
- * must not be refused for groups that it does not have. */
+/*
+ * The kernel has checked the caller's permissions with all groups. The thread that acts as the
+ * caller lacks these groups and must not be refused for that.
+ */
 static void keep_access(void)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};

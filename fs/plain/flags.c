@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Flags of plain files, read and set as the file system of DIR has them. */
+/* Reading and setting flags of plain files. */
 #include <config.h>
 
 #include "fs/plain/flags.h"
@@ -13,10 +13,7 @@
 
 #include "fs/plain/plain.h"
 
-/*
- * What the kernel sends, and wants back: the flags are an int there, whatever the command's number
- * says.
- */
+/* What the kernel sends and expects: the flags are an int, whatever the command's number says. */
 union value {
     int flags;
     struct fsxattr more;
@@ -36,7 +33,7 @@ static size_t out_size_of(unsigned command)
                                           : 0;
 }
 
-/* The kernel has checked whether the caller may. */
+/* The kernel has checked permissions. */
 int tp_plain_ioctl(fuse_req_t req, struct tp_node *node, unsigned command,
                    struct fuse_file_info *fi, unsigned flags, const void *in, size_t in_size,
                    size_t out_size)

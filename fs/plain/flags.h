@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The flags that lsattr(1) shows and chattr(1) sets: those of the files in DIR. */
+/* The flags of plain files that lsattr(1) shows and chattr(1) sets. */
 #ifndef TP_FS_PLAIN_FLAGS_H
 #define TP_FS_PLAIN_FLAGS_H
 

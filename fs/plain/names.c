@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Making, removing and renaming in DIR and its directories, but for the names of packs and those
- * that the store keeps for itself. */
+/*
+ * Making, removing and renaming in DIR and its directories, except names of packs and of the
+ * store's own files.
+ */
 #include <config.h>
 
 #include "fs/plain/names.h"
@@ -26,7 +28,7 @@ static bool name_exists(struct tp_fs *fs, const char *name)
     return fstatat(fs->root.fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* A pack's own file, which does not show. */
+/* Whether NAME is the file of a pack, which is hidden. */
 static bool is_pack(struct tp_fs *fs, const char *name)
 {
     struct stat st;
@@ -34,7 +36,7 @@ static bool is_pack(struct tp_fs *fs, const char *name)
     return tp_place_is_pack(fs->root.fd, name, &st);
 }
 
-/* Whether NAME at the top means a pack's model: a file or directory of that name hides it. */
+/* Whether NAME at the top is a packed model. A file or directory of that name hides the model. */
 static bool is_model(struct tp_fs *fs, const char *name)
 {
     struct tp_placed at;
@@ -43,16 +45,16 @@ static bool is_model(struct tp_fs *fs, const char *name)
     return at.pack && !at.type;
 }
 
-/* 0, or why nothing can be made here, whatever its name. */
+/* 0, or the reason why nothing can be made here. */
 static int may_make_in(struct tp_fs *fs, struct tp_node *dir)
 {
     if (!tp_is_plain(dir))
         return dir->ops->refuse(fs, dir);
-    /* What is made in a directory that is being removed would be lost with it. */
+    /* An entry made in a directory that is being removed would be lost. */
     return tp_plain_is_removed(fs, tp_as_plain(dir)) ? -ESTALE : 0;
 }
 
-/* 0, or why nothing of this name can be made here. */
+/* 0, or the reason why this name cannot be made here. */
 static int may_make(struct tp_fs *fs, struct tp_node *dir, const char *name)
 {
     if (dir != &fs->root.node)
@@ -64,7 +66,7 @@ static int may_make(struct tp_fs *fs, struct tp_node *dir, const char *name)
     return is_model(fs, name) ? -EEXIST : 0;
 }
 
-/* 0, or why what has this name cannot be renamed or removed. */
+/* 0, or the reason why this name cannot be renamed or removed. */
 static int may_remove(struct tp_fs *fs, struct tp_node *dir, const char *name)
 {
     if (!tp_is_plain(dir))
@@ -83,7 +85,8 @@ static int may_remove(struct tp_fs *fs, struct tp_node *dir, const char *name)
 }
 
 /*
- * The kernel leaves the caller's umask to us: the default list of a directory takes its place.
+ * The kernel leaves the umask to this file system, because a default list of the directory replaces
+ * it.
  */
 static mode_t apply_umask(fuse_req_t req, const struct tp_plain *dir, mode_t mode)
 {
@@ -95,8 +98,10 @@ static mode_t apply_umask(fuse_req_t req, const struct tp_plain *dir, mode_t mod
     return mode & ~(mode_t)fuse_req_ctx(req)->umask;
 }
 
-/* A file, open: its descriptor. The kernel looked NAME up before and found nothing; a link that has
- * come since is for the kernel to follow: -ESTALE makes it look again. */
+/*
+ * Make a file and open it: a descriptor, or a negative errno. The kernel looked NAME up before and
+ * found nothing. If there is a link now, -ESTALE makes the kernel look again and follow it.
+ */
 static int open_new(fuse_req_t req, struct tp_plain *dir, const char *name, mode_t mode, int flags)
 {
     const mode_t own = apply_umask(req, dir, mode) & 07777;
@@ -139,7 +144,7 @@ static int make_link(struct tp_fs *fs, struct tp_plain *dir, const char *name, s
 
     if (tp_is_control(node))
         return node->ops->refuse(fs, node);
-    /* As from another file system, so that a program that can copies instead. */
+    /* The error for another file system, so that a program copies the file instead. */
     if (!tp_is_plain(node))
         return -EXDEV;
     tp_plain_path(tp_as_plain(node), path);
@@ -180,7 +185,7 @@ int tp_plain_remove(fuse_req_t req, struct tp_node *dir, const char *name, bool 
     if (dir == &fs->root.node && is_dir && !tp_fs_is_hidden(name) && is_model(fs, name))
         return tp_removal_model(req, name);
     int rc = may_remove(fs, dir, name);
-    /* What is removed from a model that was packed meanwhile is removed from its pack. */
+    /* If the model was packed meanwhile, remove the entry from its pack. */
     if (rc == 0 && tp_plain_removing_path(fs, tp_as_plain(dir), path))
         rc = -ESTALE;
     if (rc == 0 && unlinkat(tp_as_plain(dir)->fd, name, is_dir ? AT_REMOVEDIR : 0) < 0)
@@ -196,7 +201,7 @@ int tp_plain_rename(struct tp_fs *fs, struct tp_node *dir, const char *name,
     if (rc == 0)
         rc = flags & RENAME_EXCHANGE ? may_remove(fs, new_dir, new_name)
                                      : may_make(fs, new_dir, new_name);
-    /* Only overlays use the others, for what they leave behind. */
+    /* Only overlays use other flags, for whiteouts. */
     if (rc == 0 && flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE))
         rc = -EINVAL;
     if (rc < 0)
@@ -204,7 +209,7 @@ int tp_plain_rename(struct tp_fs *fs, struct tp_node *dir, const char *name,
     int from = tp_as_plain(dir)->fd, to = tp_as_plain(new_dir)->fd;
     if (renameat2(from, name, to, new_name, flags) == 0)
         return 0;
-    /* Without flags any system does. */
+    /* Without flags every system supports it. */
     if (errno == ENOSYS && flags == 0 && renameat(from, name, to, new_name) == 0)
         return 0;
     return -errno;

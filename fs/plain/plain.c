@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Plain nodes: found, listed, opened and read. */
+/* Plain nodes: looking up, listing, opening and reading. */
 #include <config.h>
 
 #include "fs/plain/plain.h"
@@ -30,10 +30,12 @@
 #include "store/names.h"
 #include "store/place.h"
 
-#define LEASE_TRIES 1000u /* of a millisecond */
+#define LEASE_TRIES 1000u /* of a millisecond each */
 
-/* Numbers are those of DIR's file system; those of others mounted within it, hashed. The top bit
- * is for packs. */
+/*
+ * Numbers are those of DIR's file system; for other file systems mounted in it they are hashes. The
+ * top bit is for packs.
+ */
 uint64_t tp_plain_number(const struct tp_fs *fs, const struct stat *st)
 {
     const uint64_t top = (uint64_t)1 << 63;
@@ -77,8 +79,7 @@ unsigned tp_plain_places(struct tp_fs *fs, unsigned bucket, struct tp_plain_plac
 }
 
 /*
- * Under the lock: where it was found last, by a name or by none. Only for asking the kernel to
- * forget it.
+ * With the lock held: note where a node was found last. Only used to ask the kernel to forget it.
  */
 static void note_name(struct tp_plain *plain, fuse_ino_t parent, const char *name)
 {
@@ -89,7 +90,9 @@ static void note_name(struct tp_plain *plain, fuse_ino_t parent, const char *nam
     plain->name = name ? strdup(name) : NULL;
 }
 
-/* Under the lock: the node of this file for ALIAS, which takes over FD; NULL: out of memory. */
+/*
+ * With the lock held: the node of this file for ALIAS. Takes ownership of FD. NULL: out of memory.
+ */
 static struct tp_plain *node_for(struct tp_fs *fs, const struct stat *st, uint64_t alias, int fd)
 {
     struct tp_plain *plain = *bucket_of(fs, st->st_ino);
@@ -124,7 +127,7 @@ void tp_plain_path(const struct tp_plain *plain, char out[TP_PROC_PATH_MAX])
     snprintf(out, TP_PROC_PATH_MAX, "/proc/self/fd/%d", plain->fd);
 }
 
-/* Count a look-up of NAME in DIR, which FD (O_PATH) leads to; takes over FD. */
+/* Count a look-up of NAME in DIR, found as FD (O_PATH). Takes ownership of FD. */
 static int enter_node(struct tp_fs *fs, struct tp_plain *dir, const char *name, uint64_t alias,
                       int fd, const struct stat *st, struct fuse_entry_param *entry)
 {
@@ -149,7 +152,7 @@ static int enter_node(struct tp_fs *fs, struct tp_plain *dir, const char *name, 
     return 0;
 }
 
-/* The path that the kernel has for an open file; false: it is too long. */
+/* The kernel's path of an open file. False: it is too long. */
 static bool path_of(int fd, char *out, size_t size)
 {
     char link[TP_PROC_PATH_MAX];
@@ -162,7 +165,7 @@ static bool path_of(int fd, char *out, size_t size)
     return true;
 }
 
-/* What the kernel puts behind the path of what is removed. It may be called so. */
+/* The kernel appends this to the path of a removed file. A file may also be named so. */
 static const char deleted[] = " (deleted)";
 #define DELETED_LEN (sizeof deleted - 1)
 
@@ -173,7 +176,7 @@ static bool ends_with(const char *text, const char *end, size_t end_len)
     return len > end_len && strcmp(text + len - end_len, end) == 0;
 }
 
-/* The part of PATH below DIR; NULL: it is not there. */
+/* The part of PATH below DIR; NULL: it is not below DIR. */
 static char *below_top(struct tp_fs *fs, char *path)
 {
     char top[PATH_MAX];
@@ -184,7 +187,7 @@ static char *below_top(struct tp_fs *fs, char *path)
     return strncmp(path, top, len) == 0 && path[len] == '/' ? path + len + 1 : NULL;
 }
 
-/* Whether PATH, which the kernel has for PLAIN, says that it was removed. */
+/* Whether PATH, the kernel's path of PLAIN, says that it was removed. */
 static bool is_deleted(const struct tp_plain *plain, const char *path)
 {
     struct stat st;
@@ -199,7 +202,7 @@ bool tp_plain_is_removed(struct tp_fs *fs, const struct tp_plain *plain)
 
     if (plain == &fs->root || !path_of(plain->fd, path, sizeof path))
         return false;
-    /* The names that the store gives to what it makes and removes. */
+    /* The store's names for a directory that it makes or removes. */
     char *name = below_top(fs, path), *slash = name ? strchr(name, '/') : NULL;
     if (slash)
         *slash = 0;
@@ -284,7 +287,7 @@ int tp_plain_enter_open(struct tp_fs *fs, struct tp_plain *dir, const char *name
     return enter_node(fs, dir, name, 0, held, &st, entry);
 }
 
-/* A file system stamps what happens within one tick of its clock alike. */
+/* File systems give all changes within one tick of their clock the same time. */
 bool tp_plain_is_stable(const struct timespec *stamp)
 {
     const int64_t tick = 20000000;
@@ -294,8 +297,10 @@ bool tp_plain_is_stable(const struct timespec *stamp)
     return (now.tv_sec - stamp->tv_sec) * 1000000000 + now.tv_nsec - stamp->tv_nsec > tick;
 }
 
-/* Under the lock. The kernel may keep the pages of an earlier open when the file was not written to
- * since. */
+/*
+ * With the lock held. Whether the kernel may keep the pages of an earlier open: the file was not
+ * written to since.
+ */
 static bool is_unchanged(struct tp_plain *plain, const struct stat *st)
 {
     bool same = plain->seen && plain->size == st->st_size &&
@@ -315,17 +320,19 @@ void tp_plain_opened(fuse_req_t req, struct tp_plain *plain, int fd, const struc
     struct tp_fs *fs = fuse_req_userdata(req);
 
     fi->fh = (uint64_t)fd;
-    /* A writer learns from close() what failed. */
+    /* A writer gets errors from close(). */
     fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY;
     TP_LOCK_SCOPE(&fs->lock);
     fi->keep_cache = is_unchanged(plain, st);
-    /* The kernel would go on appending to a backing file when the caller no more wants it. */
+    /*
+     * The kernel would continue to append to a backing file after the program has cleared O_APPEND.
+     */
     if (!tp_pass_open(&fs->passthrough, req, &plain->pass, fi->flags & O_APPEND ? -1 : fd, fi))
         plain->writable += (fi->flags & O_ACCMODE) == O_RDWR;
     atomic_fetch_add(&fs->open_n, 1);
 }
 
-/* A packer gives its lease back as soon as it is asked, which the first try did. */
+/* A packing process gives its lease back as soon as it is asked, which the first try did. */
 static bool wait_for_lease(unsigned *tries)
 {
     const struct timespec moment = {.tv_nsec = 1000000};
@@ -344,12 +351,14 @@ static int plain_open(fuse_req_t req, struct tp_node *node, struct fuse_file_inf
     struct stat st;
     int fd;
 
-    /* The kernel looks its path up again, and finds the pack. */
+    /* The kernel looks the path up again, and finds the pack. */
     if (writes && tp_plain_is_replaced(fs, plain))
         return -ESTALE;
 
-    /* The node's own descriptor cannot be read; through /proc it opens this very file, whatever its
-     * name is now. The kernel appends, syncs and bypasses its own cache; here that is none. */
+    /*
+     * The descriptor of the node cannot be read. Opened through /proc it gives this file, whatever
+     * its name is now. The kernel handles O_APPEND, O_SYNC and O_DIRECT.
+     */
     tp_plain_path(plain, path);
     do
         fd = open(path, (fi->flags & (O_ACCMODE | O_TRUNC)) | O_CLOEXEC | O_NONBLOCK);
@@ -442,7 +451,7 @@ static int compare_names(const void *a, const void *b, void *names_arg)
     return order ? order : (int)x->pack - (int)y->pack;
 }
 
-/* A file or directory hides the model of a pack that has its name. */
+/* A file or directory hides the model of a pack with its name. */
 static void sort_and_merge(struct tp_listing *listing)
 {
     size_t kept = 0;
@@ -510,14 +519,16 @@ static int plain_snapshot(struct tp_fs *fs, struct tp_node *dir, struct tp_listi
 {
     int rc = read_snapshot(fs, tp_as_plain(dir), listing);
 
-    /* While it is being removed it has some of its entries, or none. */
+    /* While it is being removed it may be incomplete. */
     return (rc == 0 || rc == -ENOENT) && tp_plain_is_removed(fs, tp_as_plain(dir)) ? -ESTALE : rc;
 }
 
 /* --- Operations --- */
 
-/* What NAME means at the top of the mount: a plain file or directory, else the model of a pack. A
- * directory may replace its pack after it was looked for and before the pack is. */
+/*
+ * Find NAME at the top of the mount: a plain file or directory, or the model of a pack. A directory
+ * may replace its pack after the look-up of the one and before the look-up of the other.
+ */
 static int lookup_top(struct tp_fs *fs, const char *name, struct fuse_entry_param *entry)
 {
     int rc = tp_plain_lookup(fs, &fs->root, name, 0, entry);
@@ -539,7 +550,7 @@ static int plain_lookup(struct tp_fs *fs, struct tp_node *dir, const char *name,
     rc = top ? lookup_top(fs, name, entry)
              : tp_plain_lookup(fs, tp_as_plain(dir), name, alias, entry);
     if (rc == -ENOENT) {
-        /* The kernel may keep that, but without a watch not for long. */
+        /* The kernel may keep this, but not for long without a watch. */
         entry->ino = 0;
         entry->entry_timeout = TP_TIMEOUT_PLAIN;
         rc = 0;
@@ -575,7 +586,8 @@ static int plain_getattr(struct tp_fs *fs, struct tp_node *node, struct stat *st
     if (fstatat(tp_as_plain(node)->fd, "", st, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
     st->st_ino = (ino_t)tp_plain_number(fs, st);
-    /* DIR counts its own directories and not its packs; a file system that does not count says 1.
+    /*
+     * DIR counts its own directories but not its packs. A file system that does not count says 1.
      */
     if (node == &fs->root.node)
         st->st_nlink = 1;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Contents and attributes of plain files, changed at once: the mount holds nothing back. */
+/* Content and attributes of plain files. Changes are made at once; the mount buffers nothing. */
 #include <config.h>
 
 #include "fs/plain/write.h"
@@ -12,7 +12,7 @@
 #include "base/cleanup.h"
 #include "fs/fs.h"
 
-/* Bytes that one request copies, which occupies a thread as long as it lasts. */
+/* Maximum of bytes copied by one request, which occupies a thread. */
 #define COPY_MAX ((size_t)64 << 20)
 
 /* --- Attributes --- */
@@ -33,8 +33,10 @@ static int set_size(const char *path, off_t size, const struct fuse_file_info *f
     return rc < 0 ? -errno : 0;
 }
 
-/* Owner before mode: a new owner takes the set-id bits away, and the mode that comes with it says
- * which are to stay. */
+/*
+ * The owner is set before the mode: a new owner clears the set-ID bits, and the mode in the request
+ * says which of them stay.
+ */
 static int set_attributes(struct tp_plain *plain, const struct stat *attr, int to_set,
                           const struct fuse_file_info *fi)
 {
@@ -85,8 +87,10 @@ static ssize_t write_once(int fd, const char *data, size_t size, off_t off, bool
 int tp_plain_write(fuse_req_t req, struct tp_node *node, const char *data, size_t size, off_t off,
                    struct fuse_file_info *fi)
 {
-    /* To the end as it is, which another writer may have moved. Pages of a mapping go where they
-     * belong, whichever open file the kernel chose for them. */
+    /*
+     * Append at the present end, which another writer may have moved. Pages of a mapping are
+     * written at their offset, whichever open file the kernel uses for them.
+     */
     bool append = fi->flags & O_APPEND && !fi->writepage;
     size_t done = 0;
 
@@ -105,7 +109,7 @@ int tp_plain_write(fuse_req_t req, struct tp_node *node, const char *data, size_
     return TP_ANSWERED;
 }
 
-/* Errors that a file system keeps for close() reach the program that closes. */
+/* Some file systems report errors at close(). */
 int tp_plain_flush(const struct fuse_file_info *fi)
 {
     int fd = dup((int)fi->fh);
@@ -144,8 +148,8 @@ int tp_seek_in_data(off_t size, off_t *off, int whence)
 }
 
 /*
- * The kernel may hold pages back that were written through a mapping; what is a hole on the disk is
- * none then.
+ * The kernel may hold pages that were written through a mapping, so a hole on the disk may have
+ * data.
  */
 static bool may_have_more(struct tp_fs *fs, const struct tp_plain *plain)
 {

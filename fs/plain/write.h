@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Operations that change plain files and their attributes, and those on their data. */
+/* Operations that change plain files and their attributes, and on their data. */
 #ifndef TP_FS_PLAIN_WRITE_H
 #define TP_FS_PLAIN_WRITE_H
 
@@ -18,7 +18,7 @@ int tp_plain_lseek(struct tp_fs *fs, struct tp_node *node, off_t *off, int whenc
 ssize_t tp_plain_copy(const struct fuse_file_info *from, off_t from_off,
                       const struct fuse_file_info *to, off_t to_off, size_t len, unsigned flags);
 
-/* Move *OFF to data or to a hole of a file that has no hole but the one at its end. */
+/* Move *OFF to data or to a hole, for a file whose only hole is at its end. */
 int tp_seek_in_data(off_t size, off_t *off, int whence);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which codecs may code a tensor, and which of those that were trained are worth trying. */
+/* Choosing the codecs that may code a tensor, and those whose training promises enough. */
 #include <config.h>
 
 #include <errno.h>
@@ -44,8 +44,8 @@ void tp_trained_clear(struct tp_trained *trained)
 }
 
 /*
- * A codec that is far from the best is not tried. One that is not always worth it is there for the
- * chunks that are, as some are in most tensors, whatever it promises of the whole.
+ * A codec whose promise is far from the best is dropped. A codec that was trained only on the
+ * samples that suit it is kept: most tensors have some chunks that suit it.
  */
 double tp_candidates_choose(const struct tp_code_source *source, struct tp_promise *promises,
                             struct tp_trained *out)

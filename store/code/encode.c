@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Coding one chunk by whatever makes it smallest. */
+/* Coding one chunk with the codec that makes it smallest. */
 #include <config.h>
 
 #include <stdlib.h>
@@ -47,8 +47,8 @@ size_t tp_code_general(const struct tp_code_options *options, struct tp_coder *c
 }
 
 /*
- * Take a coding of N bytes in the coder's spare place, which costs TABLES more, if it is smaller;
- * 0: there is none.
+ * Keep the coding of N bytes in the coder's spare buffer, plus TABLES bytes of tables, if it is
+ * smaller than OUT. N is 0 if there is no coding.
  */
 static void take_smaller(struct tp_coding *out, struct tp_coder *coder,
                          const struct tp_codec *codec, size_t n, size_t tables)
@@ -64,13 +64,13 @@ static void take_smaller(struct tp_coding *out, struct tp_coder *coder,
     coder->spare = was;
 }
 
-/* Whether the bytes repeat every 64: only the general codec makes nothing of these. */
+/* Whether the bytes repeat with a period of 64. Only the general codec codes such bytes well. */
 static bool has_period_64(const uint8_t *src, uint32_t len)
 {
     return len > 64 && memcmp(src, src + 64, len - 64) == 0;
 }
 
-/* With one chunk in the tensor its tables are this chunk's cost alone. */
+/* If the tensor has one chunk, the chunk bears the cost of the tables. */
 static size_t tables_cost(const struct tp_code_source *source, const struct tp_candidate *c)
 {
     return tp_code_chunk_n(source) == 1 ? c->blob.len : 0;

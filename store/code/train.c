@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* Training the codecs of a tensor on samples of it, and what each of them promises. */
+/* Training the codecs on samples of a tensor. */
 #include <config.h>
 
 #include <string.h>
 
 #include "store/code/code.h"
 
-/* A sixteenth of a tensor, but neither more nor less than these: the tables soon change little. */
+/*
+ * A sixteenth of a tensor is sampled, within these limits: more samples change the tables little.
+ */
 #define SAMPLE_LEAST (2u << 20)
 #define SAMPLE_MOST (8u << 20)
-#define COUNTED_MOST (1u << 20) /* of the samples so much is counted, in pieces */
+#define COUNTED_MOST (1u << 20) /* bytes of the samples that are counted, in pieces */
 #define PIECE 4096u
 #define GENERAL_TRIAL (64u << 10)
 
@@ -23,7 +25,8 @@ struct training {
     bool takes_part[TP_CODEC_COUNT]; /* in this pass over the samples */
     struct tp_promise promises[TP_CODEC_COUNT];
     uint64_t shown; /* bytes of samples that are not references */
-    double general; /* the size of a sample by the general codec, relative to its own; 0: untried */
+    double general; /* size of a sample with the general codec, relative to its own size; 0: not
+                       tried */
 };
 
 bool tp_trainer_accepts(const struct tp_codec *codec, enum tp_dtype dtype)
@@ -71,7 +74,7 @@ static uint32_t count_samples(const struct tp_code_source *source)
     return (uint32_t)(bytes / source->chunk_size);
 }
 
-/* The general codec's size of a part of the sample: whether to try it on every chunk. */
+/* Code a part of the sample with the general codec, to decide whether to try it on every chunk. */
 static void try_general(struct training *t, uint32_t len)
 {
     size_t n;
@@ -81,7 +84,7 @@ static void try_general(struct training *t, uint32_t len)
     t->general = (double)(n ? n : len) / (double)len;
 }
 
-/* Show the sample to a codec: pieces of it, evenly spread, or all of it. */
+/* Add the sample to a codec: evenly spread pieces of it, or all of it. */
 static int show_sample(struct training *t, const struct tp_codec *codec, const uint8_t *base,
                        uint32_t len)
 {
@@ -97,7 +100,7 @@ static int show_sample(struct training *t, const struct tp_codec *codec, const u
     return rc;
 }
 
-/* Show sample number I to every codec that takes part. */
+/* Add sample number I to every codec that takes part. */
 static int add_sample(struct training *t, uint32_t i, bool first_pass)
 {
     const struct tp_code_source *source = t->source;
@@ -131,7 +134,7 @@ static int add_sample(struct training *t, uint32_t i, bool first_pass)
     return rc;
 }
 
-/* One pass over the samples, for the codecs that look at a base or for those that do not. */
+/* One pass over the samples, either for the codecs that use a base or for the others. */
 static int train_pass(struct training *t, bool with_base, bool first_pass)
 {
     int rc = 0;
@@ -158,7 +161,7 @@ static int train_pass(struct training *t, bool with_base, bool first_pass)
     return rc;
 }
 
-/* Whether the base says so much that the weights alone will not say more. */
+/* Whether the base predicts the tensor so well that codecs without a base cannot be better. */
 static bool base_suffices(const struct training *t)
 {
     for (unsigned id = 0; id < TP_CODEC_COUNT; id++)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The block table: an arena of slots, a hash of keys, and the two queues that say which block
- * goes. */
+/*
+ * The table of decoded blocks: an arena of slots, a hash table, and the queues that order blocks by
+ * their value.
+ */
 #include <config.h>
 
 #include "store/engine/cache.h"
@@ -12,15 +14,18 @@
 
 #include "base/memory.h"
 
-/* Of how many blocks it is known that they were dropped, for each slot. */
+/* For each slot, how many dropped blocks are remembered. */
 enum { MARKS = 8 };
 
-/* So many slots more for each block that was dropped and is asked for again: others will be. */
+/*
+ * How many slots are added for each block that was dropped and is requested again: others will be
+ * requested, too.
+ */
 enum { GROWTH = 8 };
 
 /*
- * A prefetched block waits for its reader while so many times the cache's blocks are
- * asked for.
+ * How long a prefetched block waits for its reader: until this many times the cache's blocks were
+ * requested.
  */
 enum { PATIENCE = 4 };
 
@@ -29,14 +34,16 @@ static size_t window_max(const struct tp_cache *cache)
     return cache->limit / 4;
 }
 
-/* Accesses of a block within so many of others are one: pieces of a request, readers side by
- * side. */
+/*
+ * Accesses to a block within this many accesses to others count as one: pieces of a request, or
+ * readers side by side.
+ */
 static size_t correlated_max(const struct tp_cache *cache)
 {
     return cache->limit / 4 < 64 ? cache->limit / 4 : 64;
 }
 
-/* Those tables whose size follows MOST, empty. */
+/* Make the tables whose size depends on MOST, empty. */
 static int make_tables(struct tp_cache *cache, size_t most)
 {
     size_t buckets = 16, marks = 16;
@@ -76,9 +83,9 @@ int tp_cache_init(struct tp_cache *cache, struct tp_engine *engine, size_t slots
         cache->arena = NULL;
         return -ENOMEM;
     }
-    /* Advice: huge pages make both decoding and the kernel's copy out of a block cheaper. */
+    /* A hint: huge pages make decoding, and the kernel's copies out of a block, faster. */
     madvise(cache->arena, cache->arena_bytes, MADV_HUGEPAGE);
-    /* Of blocks only those that are used are touched. */
+    /* Only memory of used blocks is touched. */
     cache->blocks = calloc(slots, sizeof *cache->blocks);
     if (!cache->blocks || make_tables(cache, most) < 0) {
         tp_cache_clear(cache);
@@ -100,7 +107,7 @@ void tp_cache_clear(struct tp_cache *cache)
     memset(cache, 0, sizeof *cache);
 }
 
-/* The id is a SHA-256: any 8 bytes of it are a hash. */
+/* The id is a SHA-256, so any 8 bytes of it are a hash. */
 static uint64_t key_hash(const struct tp_block_key *key)
 {
     uint64_t id;
@@ -170,7 +177,7 @@ static void list_remove(struct tp_cache *cache, struct tp_block *block)
     block->prev = block->next = NULL;
 }
 
-/* Of a block that is in no list. */
+/* Set the queue of a block that is in no list. */
 static void set_queue(struct tp_cache *cache, struct tp_block *block, enum tp_block_queue queue)
 {
     cache->queue_n[block->queue]--;
@@ -192,8 +199,8 @@ void tp_cache_set_prefetched(struct tp_cache *cache, struct tp_block *block, boo
 }
 
 /*
- * Give the slot of a block that is in no list and no table back, with its memory where there is too
- * much.
+ * Free the slot of a block that is in no list and no table, and return its memory if there are too
+ * many slots.
  */
 static void free_slot(struct tp_cache *cache, struct tp_block *block)
 {
@@ -215,13 +222,15 @@ static void discard_block(struct tp_cache *cache, struct tp_block *block)
     free_slot(cache, block);
 }
 
-/* Prefetched, and not so long ago that its reader must have given up. */
+/* Whether a block was prefetched so recently that its reader may still come. */
 static bool is_awaited(const struct tp_cache *cache, const struct tp_block *block)
 {
     return block->prefetched && cache->clock - block->touched < PATIENCE * cache->limit;
 }
 
-/* The oldest that is not awaited, or the oldest of all. Prefetched blocks are few. */
+/*
+ * The oldest block that is not awaited or, if all are, the oldest block. Prefetched blocks are few.
+ */
 static struct tp_block *oldest_of(const struct tp_cache *cache, const struct tp_block_list *list)
 {
     struct tp_block *block = list->oldest;
@@ -291,7 +300,7 @@ bool tp_cache_skip(struct tp_cache *cache, const struct tp_block_key *key)
     return true;
 }
 
-/* A free slot, or none that was ever used, is there afterwards. */
+/* Make a slot available: a free one, or one that was never used. */
 static void make_space(struct tp_cache *cache)
 {
     struct tp_block *victim = cache->list[TP_QUEUE_SPENT].newest;
@@ -302,13 +311,13 @@ static void make_space(struct tp_cache *cache)
     if (!victim)
         victim = choose_victim(cache);
     if (!victim)
-        return; /* all are held, and there may be more */
+        return; /* all blocks are held, and more slots are allowed */
     set_mark(cache, victim->hash);
     discard_block(cache, victim);
     cache->evicted++;
 }
 
-/* Of a slot that was never used. */
+/* Use a slot that was never used. */
 static struct tp_block *new_block(struct tp_cache *cache)
 {
     struct tp_block *block = &cache->blocks[cache->used];
@@ -357,7 +366,10 @@ struct tp_block *tp_cache_add(struct tp_cache *cache, const struct tp_block_key 
 void tp_cache_touch(struct tp_cache *cache, struct tp_block *block)
 {
     cache->clock++;
-    /* The reader that it was prefetched for was counted then. */
+    /*
+     * An access by the reader for which the block was prefetched was counted when it was
+     * prefetched.
+     */
     if (!block->prefetched && cache->clock - block->touched > correlated_max(cache))
         tp_frequency_add(&cache->frequency, block->hash);
     tp_cache_set_prefetched(cache, block, false);
@@ -375,7 +387,7 @@ void tp_cache_note_shared(struct tp_cache *cache, struct tp_block *block,
                           const struct tp_sharing *sharing)
 {
     block->had |= sharing->self;
-    /* Of what a single reader comes back for the frequency decides. */
+    /* If a single reader requests blocks again, their frequency decides. */
     if ((block->had & sharing->active) == sharing->active && !(sharing->alone && block->again))
         set_queue(cache, block, TP_QUEUE_DONE);
 }

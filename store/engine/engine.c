@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The engine as its users see it: creating and destroying, getting blocks, statistics. */
+/* The engine's interface: creating and destroying, getting blocks, statistics. */
 #include <config.h>
 
 #include "base/cleanup.h"
@@ -12,24 +12,25 @@
 #include "store/engine/engine_impl.h"
 #include "store/pack/pack_internal.h"
 
-/* Space for one operation's worst case, beside what the decoding threads use. */
+/* Cache for the worst case of one operation, besides that of the decoding threads. */
 #define CACHE_BYTES_A_THREAD (4u << 20)
 /*
- * Taken before any block is dropped: what the processor's caches may hold, and prefetching needs.
+ * Cache that is used before any block is dropped: the size of processors' caches, and enough for
+ * prefetching.
  */
 #define CACHE_BYTES_FIRST (48u << 20)
-/* Below which it cannot be set later: for the pieces of a reader's request. */
+/* The least size that can be set later: enough for the pieces of a reader's request. */
 #define CACHE_BYTES_FLOOR (32u << 20)
-/* Threads of callers that decode what they need themselves, beside those of the pool. */
+/* Callers' threads that decode at a time, besides those of the pool. */
 #define CALLER_WORKS_MAX 4u
 /*
- * What a decoding thread needs beside the cache; that of more than so many is taken from the
- * cache's.
+ * Memory of a decoding thread besides the cache. That of threads beyond a limit is subtracted from
+ * the cache.
  */
 #define WORK_BYTES (3u << 20)
 #define WORKS_BESIDE 8u
 
-/* The address space for MOST may be refused where that of BYTES is not. */
+/* If the address space for MOST cannot be reserved, that for BYTES may be. */
 static int reserve_space(struct tp_engine *engine, uint64_t most, uint64_t bytes, uint64_t first)
 {
     int rc = -ENOMEM;
@@ -108,7 +109,7 @@ unsigned tp_engine_get_max(const struct tp_engine *engine)
     return (unsigned)(engine->floor - TP_SPACE_BELOW);
 }
 
-/* Let the pool decode, beside the caller, those of the chunks that are not there. */
+/* Let the pool decode those of the chunks that are not in the cache, besides the caller. */
 static void start_others(struct tp_engine *engine, struct tp_pack *pack, const uint32_t *chunks,
                          unsigned n)
 {
@@ -200,7 +201,7 @@ int tp_engine_set_cache(struct tp_engine *engine, uint64_t cache_bytes, struct t
     TP_LOCK_SCOPE(&engine->lock);
     size_t limit = engine->cache.limit > first ? engine->cache.limit : first;
     int rc = tp_cache_resize(&engine->cache, most, limit < most ? limit : most);
-    /* There may be enough now for an operation that waits. */
+    /* A waiting operation may have enough space now. */
     tp_space_release(engine, 0);
     return rc < 0 ? tp_fail(err, -rc, "out of memory for a larger cache") : 0;
 }

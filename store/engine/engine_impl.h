@@ -1,25 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Inside the engine: its state, the space that an operation reserves before it takes its first
- * block, and the single flight. One lock guards all of it and is never held while anything is
- * decoded.
+ * block, and the single flight. One lock guards all of it, and is never held during decoding.
  *
- * Why nothing waits for ever. A thread waits for three things, in this order: space, a tp_work, a
+ * Why there is no deadlock. A thread waits for three things, in this order: space, a tp_work, a
  * block that another thread decodes.
  *
- *  - Space. An operation reserves it at once and holding nothing, for all the blocks that it may
- *    hold at a time: those that it was asked for, and one for each step of prediction below them
- *    (space.c). It never waits for space again.
- *  - A tp_work. An operation takes one before it has a block that is BUSY, and keeps it to its end.
- *  - A BUSY block. Only a thread that has a tp_work makes one, and decodes it by its plan
- *    (store/pack/chunk_plan.h): it gets the blocks that the plan needs, one at a time, and may wait
- *    for them. These are of a pack further down the chain of bases or, in the same pack, of a file
- *    with a lower number; a reference leads to a lower chunk (index_decode.c). Both orders end, and
- *    no order leads back from a base. So of all threads with BUSY blocks one waits for no block; it
- *    has its space and its work, and goes on.
+ *   - Space. An operation reserves it at once, while it holds nothing, for all the blocks that it
+ *     may hold at a time: those requested, and one for each step of prediction below them
+ *     (space.c). It never waits for space again.
+ *   - A tp_work. An operation takes one before it has a BUSY block, and keeps it to its end.
+ *   - A BUSY block. Only a thread with a tp_work makes one, and decodes it by its plan
+ *     (store/pack/chunk_plan.h): it gets the blocks that the plan needs, one at a time, and may
+ *     wait for them. These belong to a pack further down the chain of bases or, in the same pack,
+ *     to a file with a lower number; a reference leads to a lower chunk (index_decode.c). Both
+ *     orders are finite, and no order leads back from a base. So of all threads with BUSY blocks
+ *     at least one waits for no block; it has its space and its work, and continues.
  *
- * What tp_decode_privately decodes is in nobody's reach: no thread waits for it, and it waits for
- * none.
+ * Blocks that tp_decode_privately decodes are not visible to other threads: no thread waits for
+ * them, and decoding them waits for none.
  */
 #ifndef TP_STORE_ENGINE_IMPL_H
 #define TP_STORE_ENGINE_IMPL_H
@@ -40,9 +39,11 @@ struct tp_space_waiter {
     struct tp_space_waiter *next;
 };
 
-/* First come, first served: operations that need little do not starve one that needs much. */
+/*
+ * First come, first served, so that operations that need little do not starve one that needs much.
+ */
 struct tp_space {
-    size_t reserved; /* what operations may still take, and every reference that is held */
+    size_t reserved; /* what operations may still take, plus all references that are held */
     struct tp_space_waiter *first, *last;
 };
 
@@ -53,32 +54,34 @@ struct tp_engine {
     struct tp_sharers sharers;
 
     pthread_cond_t work_free;
-    struct tp_work **works; /* a stack of those that nobody uses */
+    struct tp_work **works; /* a stack of unused ones */
     unsigned work_n, work_made, work_max;
-    uint64_t work_asked, work_served; /* tickets: the first to wait is the first to get one */
+    uint64_t work_asked, work_served; /* tickets: the first thread to wait gets one first */
 
     struct tp_pool *pool;
-    size_t queued;        /* to be prefetched */
-    size_t prefetch_most; /* blocks, whatever the size of the cache */
-    size_t floor;         /* blocks that the cache must have */
+    size_t queued;        /* chunks to be prefetched */
+    size_t prefetch_most; /* maximum of prefetched blocks, for any size of the cache */
+    size_t floor;         /* the least number of blocks of the cache */
     bool ending;
     struct tp_engine_stats stats;
 };
 
-/* What one call of the engine holds while it runs. */
+/* What one call of the engine holds. */
 struct tp_operation {
     struct tp_engine *engine;
-    size_t space;         /* reserved and not yet spent on a reference */
-    struct tp_work *work; /* NULL until something must be decoded */
+    size_t space;         /* reserved, and not yet used for a reference */
+    struct tp_work *work; /* NULL until something is decoded */
 };
 
-/* At most so many blocks below the one that is decoded: of each pack in the chain of bases one that
- * predicts, and one that predicts that from the same pack. */
+/*
+ * The most blocks below the one that is decoded: for each pack in the chain of bases one that
+ * predicts, and one that predicts that from the same pack.
+ */
 #define TP_SPACE_BELOW (2 * TP_BASE_DEPTH_MAX + 1)
 
 /* --- space.c --- */
 
-/* Blocks that decoding CHUNKS chunks of this pack holds at once. */
+/* The number of blocks that decoding CHUNKS chunks of this pack holds at once. */
 size_t tp_space_needed(const struct tp_pack *pack, unsigned chunks);
 void tp_space_reserve(struct tp_engine *engine, size_t units);
 bool tp_space_try(struct tp_engine *engine, size_t units);
@@ -86,21 +89,23 @@ void tp_space_release(struct tp_engine *engine, size_t units);
 
 /* --- flight.c --- */
 
-/* All under the lock, which flight_get leaves while it decodes or waits. */
+/* All of these need the lock. tp_flight_get releases it while it decodes or waits. */
 void tp_operation_begin(struct tp_operation *operation, struct tp_engine *engine, size_t space);
 void tp_operation_end(struct tp_operation *operation);
-/* Of a chunk that tp_chunk_resolve gave. */
+/* The key of a chunk after tp_chunk_resolve. */
 void tp_flight_key(struct tp_pack *pack, uint32_t chunk, struct tp_block_key *key);
 int tp_flight_get(struct tp_operation *operation, struct tp_pack *pack, uint32_t chunk,
                   bool prefetch, struct tp_block **out, struct tp_error *err);
-/* Drop a reference and the space that it took. */
+/* Drop a reference and the space that it used. */
 void tp_flight_release(struct tp_engine *engine, struct tp_block *block);
 
 /* --- prefetch.c --- */
 
-/* At most so many blocks are to be prefetched, or are prefetched and not yet read. */
+/* The number of blocks that may be queued for prefetching, or prefetched and not yet read. */
 size_t tp_prefetch_max(const struct tp_engine *engine);
-/* Queue a chunk for the pool, under the lock; URGENT: somebody waits for it. False: not queued. */
+/*
+ * Queue a chunk for the pool, with the lock held. URGENT: a reader waits for it. False: not queued.
+ */
 bool tp_prefetch_submit(struct tp_engine *engine, struct tp_pack *pack, uint32_t chunk,
                         bool urgent);
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Single flight: a block is looked up, waited for, or decoded here, by exactly one thread at a
- * time. */
+/* Single flight: a block is looked up, waited for, or decoded, by exactly one thread at a time. */
 #include <config.h>
 
 #include "store/engine/engine_impl.h"
@@ -22,7 +21,7 @@ void tp_operation_begin(struct tp_operation *operation, struct tp_engine *engine
     *operation = (struct tp_operation){.engine = engine, .space = space};
 }
 
-/* A work may be free: wake the threads that wait for one, of which the first takes it. */
+/* A work may be free: wake the waiting threads, of which the first takes it. */
 static void wake_next(struct tp_engine *engine)
 {
     if (engine->work_asked != engine->work_served)
@@ -30,8 +29,8 @@ static void wake_next(struct tp_engine *engine)
 }
 
 /*
- * A work that nobody uses, or a new one while there may be more; otherwise wait. First come, first
- * served, so that reads of slow packs cannot take each work that becomes free. NULL: out of memory.
+ * Get an unused work, or a new one if more are allowed; otherwise wait. First come, first served,
+ * so that reads of slow packs cannot take every work. NULL: out of memory.
  */
 static struct tp_work *take_work(struct tp_engine *engine)
 {
@@ -84,7 +83,7 @@ void tp_flight_release(struct tp_engine *engine, struct tp_block *block)
     tp_space_release(engine, 1);
 }
 
-/* A block that is there or on its way. */
+/* Use a block that is decoded or being decoded. */
 static int join_flight(struct tp_operation *operation, struct tp_block *block,
                        struct tp_block **out, struct tp_error *err)
 {
@@ -111,7 +110,7 @@ static int join_flight(struct tp_operation *operation, struct tp_block *block,
     return 0;
 }
 
-/* The error that all waiters for BLOCK get. */
+/* Keep the error for all threads that wait for BLOCK. */
 static void keep_error(struct tp_block *block, const struct tp_error *why)
 {
     block->error = malloc(sizeof *block->error);
@@ -120,8 +119,8 @@ static void keep_error(struct tp_block *block, const struct tp_error *why)
 }
 
 /*
- * Whether to decode a chunk of a base without a block: only the chunk that is being decoded needs
- * it, and nobody asked for it lately.
+ * Whether to decode a chunk of a base privately: only the current chunk needs it, and no reader
+ * requested it recently.
  */
 static bool needs_no_block(struct tp_engine *engine, struct tp_pack *pack, uint32_t chunk)
 {
@@ -137,8 +136,8 @@ static bool needs_no_block(struct tp_engine *engine, struct tp_pack *pack, uint3
 }
 
 /*
- * Bring the content of a chunk that PLAN needs: in a block, or with *BLOCK NULL in memory of the
- * work, which the processor's cache holds until PLAN is decoded.
+ * Get the content of a chunk that PLAN needs: in a block or, with *BLOCK NULL, in memory of the
+ * work, which stays in the processor's cache until PLAN is decoded.
  */
 static int get_needed(struct tp_operation *operation, const struct tp_chunk_plan *plan,
                       uint32_t chunk, const uint8_t **data, struct tp_block **block,
@@ -150,7 +149,7 @@ static int get_needed(struct tp_operation *operation, const struct tp_chunk_plan
     int rc = 0;
 
     *block = NULL;
-    /* What is in several places of a base is needed more than once. */
+    /* Content at several places of a base is needed more than once. */
     once = plan->once && tp_pack_index(plan->from)->chunks[chunk].codec != TP_CODEC_SAME;
     pthread_mutex_lock(&engine->lock);
     sharing =
@@ -168,7 +167,7 @@ static int get_needed(struct tp_operation *operation, const struct tp_chunk_plan
     return rc;
 }
 
-/* The space goes back to the operation, which may need it for the next block. */
+/* Return the space to the operation, which may need it for the next block. */
 static void put_needed(struct tp_operation *operation, struct tp_block *block)
 {
     if (!block)
@@ -199,7 +198,7 @@ static int decode_from_blocks(struct tp_operation *operation, struct tp_chunk_pl
     return rc;
 }
 
-/* Under the lock, which is left meanwhile. */
+/* With the lock held; it is released meanwhile. */
 static int decode_block(struct tp_operation *operation, struct tp_pack *pack, uint32_t chunk,
                         unsigned level, bool prefetch, const struct tp_block_key *key,
                         struct tp_block **out, struct tp_error *err)
@@ -251,7 +250,7 @@ static int decode_block(struct tp_operation *operation, struct tp_pack *pack, ui
     return 0;
 }
 
-/* LEVEL: as in struct tp_chunk_plan. */
+/* LEVEL is that of struct tp_chunk_plan. */
 static int get_block(struct tp_operation *operation, struct tp_pack *pack, uint32_t chunk,
                      unsigned level, bool prefetch, struct tp_block **out, struct tp_error *err)
 {
@@ -264,7 +263,9 @@ static int get_block(struct tp_operation *operation, struct tp_pack *pack, uint3
         return tp_fail(err, ENOBUFS, "a decoding holds more blocks than it has reserved");
     tp_chunk_resolve(&in, &chunk);
     tp_flight_key(in, chunk, &key);
-    /* A reader of a base takes part; one that reads over it is counted in get_needed. */
+    /*
+     * A direct reader of a base is counted here; a reader over the base is counted in get_needed.
+     */
     if (level == 0 && !tp_pack_base(in))
         tp_sharers_note(&engine->sharers, key.pack_id, tp_pack_get_id(pack));
     for (;;) {
@@ -272,12 +273,12 @@ static int get_block(struct tp_operation *operation, struct tp_pack *pack, uint3
         if (block || operation->work) {
             int rc = block ? join_flight(operation, block, out, err)
                            : decode_block(operation, in, chunk, level, prefetch, &key, out, err);
-            /* A base's, or one for several places. */
+            /* The block of a base, or one for several places. */
             if (rc == 0 && (level > 0 || in != pack || chunk != asked))
                 (*out)->wanted = true;
             return rc;
         }
-        /* Others may decode the block while this waits: look again afterwards. */
+        /* Other threads may decode the block during the wait: look it up again afterwards. */
         operation->work = take_work(engine);
         if (!operation->work)
             return tp_oom(err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The sketch: each key has four counters in four words, and its count is the least of them. */
+/* The sketch: each key has four counters in four words; its count is the least of them. */
 #include <config.h>
 
 #include "store/engine/frequency.h"
@@ -11,7 +11,7 @@
 
 enum { ROWS = 4, COUNT_MAX = 15 };
 
-/* Counts are halved once the cache could have been filled this many times. */
+/* Counts are halved when the cache could have been filled this many times. */
 enum { PERIODS = 16 };
 
 int tp_frequency_init(struct tp_frequency *frequency, size_t n)
@@ -35,7 +35,7 @@ void tp_frequency_clear(struct tp_frequency *frequency)
     frequency->table = NULL;
 }
 
-/* The word, and the counter within it, of a key in one row. */
+/* The word, and the counter in it, of a key in one row. */
 static size_t counter_place(const struct tp_frequency *frequency, uint64_t hash, unsigned row,
                             unsigned *shift)
 {

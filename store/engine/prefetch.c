@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Decoding before a reader asks, by the pool: where there is no space it does not wait for any. */
+/* Prefetching: the pool decodes chunks before a reader requests them. It never waits for space. */
 #include <config.h>
 
 #include "base/cleanup.h"
@@ -15,11 +15,13 @@ struct prefetch {
     struct tp_pack *pack;
     uint32_t chunk;
     bool urgent;
-    uint64_t asked; /* the cache's clock then */
+    uint64_t asked; /* the cache's clock at the request */
 };
 
-/* Prefetched blocks are kept until they are read (choose_victim). A small cache gives a larger
- * part: less than what readers ask for at once would leave threads without work. */
+/*
+ * Prefetched blocks are kept until they are read (choose_victim). In a small cache they may take a
+ * larger part: less than what readers request at once would leave threads without work.
+ */
 size_t tp_prefetch_max(const struct tp_engine *engine)
 {
     size_t limit = engine->cache.limit, least = PREFETCH_BYTES_LEAST / TP_SLOT_BYTES;
@@ -30,8 +32,10 @@ size_t tp_prefetch_max(const struct tp_engine *engine)
     return part < engine->prefetch_most ? part : engine->prefetch_most;
 }
 
-/* Its reader has passed by now, or will have before this is decoded. Each block that waits in the
- * queue before it takes a tick of the clock for itself, one for its base's and one for its reader.
+/*
+ * Whether the reader has passed the chunk, or will have before it is decoded. Each block that waits
+ * in the queue before it advances the clock by up to three: for itself, its base's block, and its
+ * reader.
  */
 static bool is_stale(const struct tp_engine *engine, const struct prefetch *request)
 {
@@ -56,7 +60,7 @@ static void decode_requested(struct prefetch *request)
         tp_cache_is_dropped(&engine->cache, &key, request->asked) || !tp_space_try(engine, space))
         return;
     tp_operation_begin(&operation, engine, space);
-    /* The reader that asks for the chunk gets the error. */
+    /* The reader that requests the chunk gets the error. */
     if (tp_flight_get(&operation, request->pack, request->chunk, true, &block, NULL) == 0) {
         engine->stats.prefetched_blocks++;
         tp_flight_release(engine, block);

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* Which packs are read over which base, of the few bases that are read now. */
+/* Which packs are now read over which base, for a few bases. */
 #include <config.h>
 
 #include "store/engine/sharers.h"
 
 #include <string.h>
 
-/* Requests for chunks of a base within which a reader is expected to come back: the pool decodes
- * dozens for one reader before it comes to the next one's. */
+/*
+ * A reader is expected to return within this many requests for chunks of a base: the pool decodes
+ * dozens for one reader before it comes to the next reader's.
+ */
 enum { LATELY = 256 };
 
-/* The id is a SHA-256: its first bytes are as good as all. */
+/* The id is a SHA-256, so its first bytes identify it well enough. */
 static uint64_t id_prefix(const uint8_t *id)
 {
     uint64_t out;
@@ -19,7 +21,10 @@ static uint64_t id_prefix(const uint8_t *id)
     return out;
 }
 
-/* The base's entry, made anew of the one that was not asked for the longest. */
+/*
+ * The entry of the base; if it has none, it replaces the one that was not requested for the longest
+ * time.
+ */
 static struct tp_sharers_base *entry_of(struct tp_sharers *sharers, uint64_t base)
 {
     struct tp_sharers_base *oldest = &sharers->bases[0];
@@ -40,7 +45,9 @@ static bool is_active(const struct tp_sharers_base *entry, unsigned i)
     return entry->asked[i] && entry->clock - entry->asked[i] < LATELY;
 }
 
-/* The place of READER, a new one where it was not there lately; TP_SHARERS_READERS: none. */
+/*
+ * The place of READER, a new one if it was not active recently; TP_SHARERS_READERS: none is left.
+ */
 static unsigned place_of(const struct tp_sharers_base *entry, uint64_t reader)
 {
     unsigned oldest = 0;

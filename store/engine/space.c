@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Space for blocks, reserved before the first one is taken, so that no thread holds some and waits
- * for others. */
+/*
+ * Space for blocks. It is reserved before the first block is taken, so that no thread holds blocks
+ * and waits for others.
+ */
 #include <config.h>
 
 #include "store/engine/engine_impl.h"
@@ -16,7 +18,7 @@ size_t tp_space_needed(const struct tp_pack *pack, unsigned chunks)
 
 static size_t available_space(const struct tp_engine *engine)
 {
-    /* The cache may have become smaller. */
+    /* The cache may have been made smaller. */
     return engine->cache.most > engine->space.reserved ? engine->cache.most - engine->space.reserved
                                                        : 0;
 }
@@ -47,7 +49,7 @@ void tp_space_reserve(struct tp_engine *engine, size_t units)
     pthread_cond_destroy(&waiter.cond);
 }
 
-/* Wake the waiters that came first, as long as there is space for them. */
+/* Wake the first waiters, as long as there is space for them. */
 static void grant_waiting(struct tp_engine *engine)
 {
     struct tp_space *space = &engine->space;

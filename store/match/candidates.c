@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The candidates for a base: by their headers, the best few by samples of their weights. */
+/*
+ * Finding candidates for a base: all models by their headers and a glance, the best few by samples.
+ */
 #include <config.h>
 
 #include <stdio.h>
@@ -15,9 +17,9 @@
 #include "tensor/modeldir.h"
 #include "tensor/is_model.h"
 
-/* Fewer shared bytes than this part of the model, and a candidate is not looked at. */
+/* A candidate that shares less than this part of the model's bytes is not examined. */
 #define SHARED_MIN 0.05
-/* Bytes that a glance at a pack, which may be made to be slow, may decode. */
+/* Bytes that a glance at a pack may decode at most: a hostile pack may be slow to decode. */
 #define GLANCE_MOST ((uint64_t)1 << 30)
 
 void tp_base_candidate_clear(struct tp_base_candidate *c)
@@ -53,7 +55,7 @@ static bool is_self(const struct tp_base_search *s, const char *name)
     return s->self && !strcmp(name, s->self);
 }
 
-/* Whether model NAME waits for the one at hand. */
+/* Whether model NAME waits for the given model to be packed first. */
 static bool is_waiting(const struct tp_base_search *s, const char *name)
 {
     for (const struct tp_waiting *w = s->waiting; w; w = w->next)
@@ -63,8 +65,8 @@ static bool is_waiting(const struct tp_base_search *s, const char *name)
 }
 
 /*
- * Whether pack NAME is, or is coded against, the pack of the model at hand, or of one that waits
- * for it.
+ * Whether pack NAME, or a pack in its chain of bases, is the pack of the given model or of a model
+ * that waits for it.
  */
 static bool rests_on_these(struct tp_base_search *s, const struct tp_base_candidate *c)
 {
@@ -83,8 +85,8 @@ static bool rests_on_these(struct tp_base_search *s, const struct tp_base_candid
 }
 
 /*
- * Of models that are equally near, one that looks like a base comes first: many may be, and few are
- * looked at closely.
+ * Of equally near models, those that look like a base come first: there may be many, and few are
+ * sampled.
  */
 static double promise_of(const struct tp_base_candidate *c)
 {
@@ -92,8 +94,10 @@ static double promise_of(const struct tp_base_candidate *c)
            (1 + TP_MATCH_NEAR * ((c->depth > 0) + c->derived - 0.5 * tp_family_says_base(c->name)));
 }
 
-/* One look: what the candidate shares, how deep its chain is, and a glance at its weights. Where it
- * can be no base it is forgotten again, which is no failure. */
+/*
+ * Examine a candidate: the bytes it shares, the length of its chain, and a glance at its weights. A
+ * candidate that cannot be a base is cleared, which is not a failure.
+ */
 static int examine_candidate(struct tp_base_search *s, struct tp_base_candidate *c,
                              struct tp_error *err)
 {
@@ -122,15 +126,16 @@ static int examine_candidate(struct tp_base_search *s, struct tp_base_candidate 
     c->derived = hints.n > 0;
     c->depth = c->model->depth;
     c->named = tp_hints_find(&s->hints, c->name);
-    /* One that waits is no base, but says which of the others is one. */
+    /* A model that waits cannot be the base, but its hints can name the base. */
     c->refused = is_waiting(s, c->name) || (s->self && tp_hints_find(&hints, s->self) && !c->named);
     c->promise = promise_of(c);
     return 0;
 }
 
-/* A directory that is no model, such as one with models in it, is none of the candidates, nor is a
- * link to one: that is another candidate, if not the model at hand, or lies elsewhere, and is not
- * packed from here. */
+/*
+ * Directories that are not models are no candidates. Neither are links: the target of a link is
+ * either a candidate itself, or the given model, or in another directory.
+ */
 static bool is_candidate(const struct tp_base_search *s, const struct tp_store_model *model)
 {
     struct stat st;
@@ -142,7 +147,10 @@ static bool is_candidate(const struct tp_base_search *s, const struct tp_store_m
     return path && !lstat(path, &st) && !S_ISLNK(st.st_mode) && tp_modeldir_is_model(path);
 }
 
-/* Those named, the most promising, short chains. */
+/*
+ * Order: candidates that are named in the model's files, then by promise, then by the length of the
+ * chain.
+ */
 static bool is_more_promising(const struct tp_base_candidate *a, const struct tp_base_candidate *b)
 {
     if (!a->named != !b->named)
@@ -156,7 +164,7 @@ static bool is_more_promising(const struct tp_base_candidate *a, const struct tp
     return strcmp(a->name, b->name) < 0;
 }
 
-/* C gets its place on the list, from which the last goes where it is full. */
+/* Put C on the list. A full list drops its last entry. */
 static void put_on_list(struct tp_base_search *s, struct tp_base_candidate *c)
 {
     size_t at = s->listed;
@@ -173,7 +181,7 @@ static void put_on_list(struct tp_base_search *s, struct tp_base_candidate *c)
     s->listed++;
 }
 
-/* All models are looked at, each once; those on the list stay open. */
+/* Examine each model once. The models on the list stay open. */
 int tp_candidates_list(struct tp_base_search *s, struct tp_error *err)
 {
     struct tp_store_model *models = NULL;
@@ -196,7 +204,7 @@ int tp_candidates_list(struct tp_base_search *s, struct tp_error *err)
     return rc;
 }
 
-/* Weigh those on the list; what cannot be read is dropped from it. */
+/* Sample the candidates on the list. A candidate that cannot be read is dropped. */
 int tp_candidates_sample(struct tp_base_search *s, struct tp_error *err)
 {
     for (size_t i = 0; i < s->listed;) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Sampling two models in the same places, and what the codecs' statistics promise for them. */
+/* Sampling two models at the same places, and what the codecs promise for the samples. */
 #include <config.h>
 
 #include <errno.h>
@@ -18,12 +18,12 @@ struct sampler {
     struct tp_model *model, *base;
     const struct tp_pairs *pairs;
     uint8_t *src, *ref, *unconverted;
-    /* Of the tensor at hand: tensors differ too much to be seen as one. */
+    /* of the current tensor: statistics of several tensors would mix */
     struct tp_trainer trainer;
-    uint64_t seen, equal; /* sampled bytes; of these, in places where nothing differs */
-    /* Of all. */
+    uint64_t seen, equal; /* sampled bytes, and those at places where nothing differs */
+    /* Of all tensors. */
     uint64_t elements, changed, sampled;
-    double given, alone; /* coded bytes that the samples would take */
+    double given, alone; /* bytes that the samples take with the base and without it */
 };
 
 unsigned tp_distance_unit(enum tp_dtype dtype)
@@ -57,7 +57,7 @@ uint64_t tp_distance_count(enum tp_dtype dtype, const void *a, const void *b, si
     return n;
 }
 
-/* Show a place to all codecs; where nothing differs, only to those without a base. */
+/* Add a sample to all codecs or, if nothing differs, to the codecs without a base only. */
 static int show_sample(struct sampler *s, enum tp_dtype dtype, size_t len, bool equal,
                        struct tp_error *err)
 {
@@ -93,8 +93,9 @@ static int sample_place(struct sampler *s, const struct tp_model_tensor *t,
 }
 
 /*
- * No more samples of tensor T: add up what they take, by the best of all codecs and by the best of
- * those without a base. The tables count by the tensor's length; no codec takes more than raw.
+ * Finish tensor T: add the bytes that its samples take with the best of all codecs, and with the
+ * best codec without a base. The cost of tables is relative to the length of the tensor. No codec
+ * takes more than raw.
  */
 static int finish_tensor(struct sampler *s, const struct tp_model_tensor *t, struct tp_error *err)
 {
@@ -127,9 +128,10 @@ static int finish_tensor(struct sampler *s, const struct tp_model_tensor *t, str
 }
 
 /*
- * Places at even steps over the common bytes of all tensors, each moved down to a whole element. Of
- * a small model all is looked at: a place that a tensor cut short is followed by the next tensor's
- * start, unless there are so many that learning each would take long.
+ * Sample at even steps over the common bytes of all tensors; each place is moved down to a whole
+ * element. Small models are sampled completely: after a place that the end of a tensor cuts short,
+ * the next place is the start of the next tensor, unless so many tensors would take too long to
+ * train.
  */
 static int sample_all(struct sampler *s, uint64_t matched, struct tp_error *err)
 {

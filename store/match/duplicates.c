@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Finding equal tensors, and files, by probes: those of one length, longest first, by the same few
- * places in each.
+ * Finding equal tensors and files. Tensors of equal length are compared by hashes of a few places,
+ * the longest tensors first.
  */
 #include <config.h>
 
@@ -17,9 +17,9 @@ struct probe {
     uint64_t off, len;
     uint64_t hash;
     uint32_t file;
-    size_t number; /* in the result */
+    size_t number; /* index in the result */
     bool of_base;
-    bool given; /* one of the model's, and the base predicts it */
+    bool given; /* a tensor of the model that the base predicts */
 };
 
 static int by_length(const void *a, const void *b)
@@ -29,7 +29,7 @@ static int by_length(const void *a, const void *b)
         return x->len > y->len ? -1 : 1;
     if (x->of_base != y->of_base)
         return x->of_base ? -1 : 1;
-    /* As they are written: the one that comes first is coded. */
+    /* In the order of writing: the first duplicate is coded. */
     if (x->file != y->file)
         return x->file < y->file ? -1 : 1;
     return x->off < y->off ? -1 : x->off > y->off;
@@ -43,7 +43,7 @@ static int by_content(const void *a, const void *b)
     return by_length(a, b);
 }
 
-/* The tensors of SOURCE that have any bytes; PAIRS are those of the model with the base. */
+/* List the tensors of SOURCE that are not empty. PAIRS are those of the model with the base. */
 static size_t list_tensors(const struct tp_model *model, const struct tp_pairs *pairs, bool of_base,
                            struct probe *out)
 {
@@ -61,7 +61,7 @@ static size_t list_tensors(const struct tp_model *model, const struct tp_pairs *
     return n;
 }
 
-/* The same of its files' bytes before any tensor. */
+/* List the bytes before the first tensor of each file. */
 static size_t list_files(const struct tp_model *model, const struct tp_model *base, bool of_base,
                          struct probe *out)
 {
@@ -100,8 +100,11 @@ static int hash_probe(struct tp_model *model, struct probe *p, struct tp_error *
     return 0;
 }
 
-/* How many from *FROM on have one length, and how many of these are to be looked at, from *FROM on:
- * the base's, which come first, only where one of the model's is not predicted by name. */
+/*
+ * The number of probes from *FROM on that have one length. *WANTED: how many of these to examine,
+ * from the new *FROM on. The base's probes come first; they count only if a tensor of the model of
+ * this length is not predicted by name.
+ */
 static size_t find_run(const struct probe *probes, size_t n, size_t *from, size_t *wanted)
 {
     size_t i = *from, of_base = 0, given = 0, run;

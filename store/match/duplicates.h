@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tensors and files of a model that occur twice: under another name, in another file, or in the
- * base. The writer finds them chunk by chunk. Callers that only sample find them here, by their
- * length and a few of their bytes.
+ * Tensors and files that occur twice: in a model under two names or in two files, or in the base.
+ * The writer finds duplicates chunk by chunk. Callers that only sample find them here, by length
+ * and a few bytes.
  */
 #ifndef TP_STORE_DUPLICATES_H
 #define TP_STORE_DUPLICATES_H
@@ -11,15 +11,15 @@
 
 enum tp_duplicate {
     TP_DUPLICATE_NONE = 0,
-    TP_DUPLICATE_MODEL, /* equals a tensor before it */
-    TP_DUPLICATE_BASE,  /* equals one of the base */
+    TP_DUPLICATE_MODEL, /* equals an earlier tensor of the model */
+    TP_DUPLICATE_BASE,  /* equals a tensor of the base */
 };
 
 /*
- * OUT has space for tensor_n and then file_n of MODEL; the latter are about the bytes of a file
- * before its tensors. BASE may be NULL; otherwise PAIRS are of the two. Only a limited number is
- * examined, the longest first. What the base predicts by name is mostly left to the caller, which
- * compares these two anyway.
+ * Find duplicates in MODEL. OUT has tensor_n + file_n elements: one for each tensor, then one for
+ * the bytes before the first tensor of each file. BASE may be NULL; otherwise PAIRS are those of
+ * MODEL and BASE. Only a limited number is examined, the longest first. Most tensors that BASE
+ * predicts by name are skipped, because the caller compares these anyway.
  */
 int tp_duplicates_find(struct tp_model *model, struct tp_model *base, const struct tp_pairs *pairs,
                        enum tp_duplicate *out, struct tp_error *err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a model would take as a pack, by really coding chunks drawn evenly from its bytes. */
+/* Estimating the size of a pack by coding chunks that are drawn evenly from the model. */
 #include <config.h>
 
 #include <math.h>
@@ -20,13 +20,17 @@
 
 enum { CHUNK = TP_CHUNK_MAX, TENSOR_DRAWS = 160, OPAQUE_DRAWS = 48, TRAIN_CHUNKS = 3 };
 
-/* Beyond the samples' spread: the coder is trained on less than the writer reads, and how well the
- * index will compress is known from experience. */
+/*
+ * Errors beyond the spread of the samples: the coder is trained on less data than the writer uses,
+ * and the compression of the index is known from experience only.
+ */
 #define TRAINING_ERROR 0.01
 #define INDEX_ERROR 0.15
 
-/* Bytes of the stored index: two hashes of a chunk do not compress, one where it refers to another,
- * which has the same one where it is of this pack. */
+/*
+ * Bytes of the stored index for each chunk. Its two hashes do not compress. A reference to another
+ * chunk has the same content hash, which compresses if that chunk is in the same pack.
+ */
 enum {
     INDEX_CODED = 19,
     INDEX_OF_BASE = 11,
@@ -37,14 +41,14 @@ enum {
     INDEX_LEAST = 315
 };
 
-/* A population of chunks, of which every one is taken, or one at every step of bytes. */
+/* A population of chunks. Either each chunk is drawn, or one at every step of bytes. */
 struct pool {
     uint64_t total, chunks, start, next, step, random;
-    uint64_t weight; /* how often the chunk at hand was drawn: long ones are more often than short
-                        ones */
+    uint64_t weight; /* how often the current chunk was drawn: long chunks are drawn more often than
+                        short ones */
     uint64_t drawn, drawn_bytes, drawn_stored, drawn_index;
-    double sum, squares; /* of the drawn chunks' ratios */
-    double index;        /* of what they take in the index */
+    double sum, squares; /* of the ratios of the drawn chunks */
+    double index;        /* bytes that the drawn chunks take in the index */
 };
 
 struct estimator {
@@ -55,29 +59,30 @@ struct estimator {
     struct tp_code_options options;
     struct tp_coding coding;
     struct pool tensors, opaque;
-    enum tp_duplicate *duplicates; /* of the model's tensors, then of what is none in its files */
+    enum tp_duplicate
+        *duplicates; /* of the model's tensors, then of the bytes before the tensors of its files */
     uint64_t elements, changed;
-    uint64_t trained_n, tables_bytes, tables_index; /* of pieces of several chunks */
-    uint64_t several_n;                             /* how many of these there are */
+    uint64_t trained_n, tables_bytes, tables_index; /* of pieces with several chunks */
+    uint64_t several_n;                             /* how many of these pieces there are */
 };
 
 /*
- * A tensor, or the part of it that something predicts, or the rest: what the writer codes as one.
- * The coder is trained for it when its first chunk is drawn.
+ * What the writer codes as one segment: a tensor, the predicted part of a tensor, or its rest. The
+ * coder is trained when the first chunk is drawn.
  */
 struct piece {
     struct estimator *e;
-    const struct tp_model_tensor *t, *b; /* B: what predicts the piece, or NULL */
-    struct tp_model *from;               /* that B is of: the base, or the model itself */
-    uint64_t off;                        /* in the tensor */
+    const struct tp_model_tensor *t, *b; /* B predicts T; NULL: nothing does */
+    struct tp_model *from; /* the model that B belongs to: the base, or the model itself */
+    uint64_t off;          /* within the tensor */
     struct tp_code_source source;
     bool done;
     struct tp_trained trained;
 };
 
 /*
- * CHUNKS of TOTAL bytes together. Few are all taken; so are some more that are short, but not very
- * many.
+ * Initialise for CHUNKS chunks of TOTAL bytes together. If there are few chunks, or somewhat more
+ * that are short, all are drawn.
  */
 static void pool_init(struct pool *pool, uint64_t total, uint64_t chunks, unsigned draws)
 {
@@ -87,8 +92,8 @@ static void pool_init(struct pool *pool, uint64_t total, uint64_t chunks, unsign
 }
 
 /*
- * Whether the next LEN bytes are drawn: within each step, the chunk at a place chosen by a fixed
- * seed.
+ * Whether the next LEN bytes are drawn. Within each step, a random generator with a fixed seed
+ * chooses the place.
  */
 static bool pool_draws(struct pool *pool, uint64_t len)
 {
@@ -104,7 +109,7 @@ static bool pool_draws(struct pool *pool, uint64_t len)
     return pool->weight > 0;
 }
 
-/* A chunk of LEN bytes takes STORED, and INDEX in the index. */
+/* Add a chunk of LEN bytes that takes STORED bytes, and INDEX bytes in the index. */
 static void pool_add(struct pool *pool, size_t len, size_t stored, size_t index)
 {
     double n = (double)pool->weight, ratio = (double)stored / (double)len;
@@ -117,7 +122,7 @@ static void pool_add(struct pool *pool, size_t len, size_t stored, size_t index)
     pool->index += n * (double)index;
 }
 
-/* Expected stored bytes, and the variance of that; and bytes of the index. */
+/* The expected stored bytes, their variance, and the expected bytes of the index. */
 static double pool_expect(const struct pool *pool, double *variance, double *index)
 {
     double n = (double)pool->drawn, total = (double)pool->total;
@@ -168,7 +173,7 @@ static int train_piece(struct estimator *e, struct piece *p, struct tp_error *er
     return rc;
 }
 
-/* The cost of chunk number CHUNK. */
+/* Code chunk number CHUNK and add its cost. */
 static int draw_chunk(struct estimator *e, struct piece *p, uint32_t chunk, struct tp_error *err)
 {
     size_t len = tp_code_chunk_len(&p->source, chunk);
@@ -204,7 +209,10 @@ static int draw_chunk(struct estimator *e, struct piece *p, uint32_t chunk, stru
     return 0;
 }
 
-/* LEN bytes at OFF of tensor number I, which B of FROM predicts; NULL: nothing does. */
+/*
+ * Draw from LEN bytes at OFF of tensor number I. B of the model FROM predicts them; NULL: nothing
+ * does.
+ */
 static int draw_piece(struct estimator *e, size_t i, uint64_t off, uint64_t len,
                       const struct tp_model_tensor *b, struct tp_model *from, struct tp_error *err)
 {
@@ -254,7 +262,7 @@ static int draw_tensors(struct estimator *e, struct tp_error *err)
     return rc;
 }
 
-/* Bytes of the chunk at OFF of what is no tensor in FILE; 0: there is none. */
+/* The length of the chunk at OFF in the bytes of FILE that are not tensors; 0: none. */
 static size_t chunk_len(const struct tp_model *source, uint32_t file, uint64_t off)
 {
     uint64_t size = tp_model_opaque(source, file), rest = off < size ? size - off : 0;
@@ -283,7 +291,10 @@ static int draw_opaque(struct estimator *e, uint32_t file, uint64_t off, size_t 
     return rc;
 }
 
-/* What is no tensor: whole opaque files, and the headers of the others. */
+/*
+ * Draw from bytes that are not tensors: files of other formats, and the headers of safetensors
+ * files.
+ */
 static int draw_files(struct estimator *e, struct tp_error *err)
 {
     int rc = 0;
@@ -333,7 +344,7 @@ static uint64_t chunks_of(uint64_t len)
     return len / CHUNK + (len % CHUNK != 0);
 }
 
-/* What there is to draw from, and what of it is there twice. */
+/* Count what can be drawn, and find duplicates. */
 static int survey_model(struct estimator *e, struct tp_error *err)
 {
     uint64_t tensor_chunks = 0, opaque_chunks = 0;

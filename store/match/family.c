@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a model and the candidates are related: which of them are merges of others, and which is
- * rather the base than a fine-tune.
+ * Relations between a model and the candidates: which models are merges of others, and which of two
+ * related models is the base.
  */
 #include <config.h>
 
@@ -19,16 +19,16 @@
 enum { JURY = 4 };
 
 /*
- * Two models lie so far apart in directions, seen from a third, that this lies between them. A
- * merge of six is so, too.
+ * If two models lie in directions with a smaller cosine than this, as seen from a third, the third
+ * lies between them. This includes merges of six models.
  */
 #define BETWEEN (-0.19)
 /*
- * Models nearer to one of two than this part of their distance say nothing about which of them is
- * the base.
+ * If the distance of two models is less than this part of their distances to the others, they are
+ * copies: they do not show which one is the base.
  */
 #define COPY 0.25
-/* Models in directions that are as near as this went the same way. */
+/* If the cosine of two directions is greater than this, both models belong to one branch. */
 #define BRANCH 0.4
 
 /* Whether NAME has the word "base" in it, as in "llama-base" or "Base_v2". */
@@ -40,14 +40,14 @@ bool tp_family_says_base(const char *name)
     return false;
 }
 
-/* Whether NAME is LONGER without its end: "llama" of "llama-chat". */
+/* Whether NAME is LONGER without its end, as "llama" is of "llama-chat". */
 static bool name_begins_with(const char *longer, const char *name)
 {
     size_t len = strlen(name);
     return strlen(longer) > len && !strncasecmp(longer, name, len);
 }
 
-/* The dtype that most of the weights have. */
+/* The dtype of most weights. */
 enum tp_dtype tp_family_dtype(const struct tp_model *model)
 {
     uint64_t bytes[TP_DTYPE_COUNT] = {0};
@@ -61,8 +61,8 @@ enum tp_dtype tp_family_dtype(const struct tp_model *model)
 }
 
 /*
- * More than 0 where the candidate has the dtype of the family, or the narrower one, and the model
- * at hand has another.
+ * Positive if the candidate has the dtype of the family, or the narrower one, and the given model
+ * does not.
  */
 static int compare_dtypes(const struct tp_base_search *s, const struct tp_base_candidate *c)
 {
@@ -78,7 +78,7 @@ static int compare_dtypes(const struct tp_base_search *s, const struct tp_base_c
 }
 
 /*
- * The number of a checkpoint by its name, as in "checkpoint-500" or "run_step20"; -1: it is none.
+ * The step number in the name of a checkpoint, such as "checkpoint-500" or "run_step20"; -1: none.
  */
 static long step_of(const char *name)
 {
@@ -96,9 +96,9 @@ static long step_of(const char *name)
 }
 
 /*
- * Which of two related models was made from the other, by their looks: more than 0 for the
- * candidate as the base, less for the model at hand. A model that names a base is none; nor is one
- * that was saved again in another dtype than its family's; then the names.
+ * Which of two related models is the base, by appearance: positive for the candidate, negative for
+ * the given model. A model that names a base is not one. A model that was converted from the dtype
+ * of its family is not one either. After that the names decide.
  */
 static int compare_looks(const struct tp_base_search *s, const struct tp_base_candidate *c)
 {
@@ -114,7 +114,7 @@ static int compare_looks(const struct tp_base_search *s, const struct tp_base_ca
     return sum ? sum : (b < a) - (b > a);
 }
 
-/* The same by which weights are older. */
+/* The same by the ages of the weights files. */
 static int compare_ages(const struct tp_base_search *s, const struct tp_base_candidate *c)
 {
     const struct tp_model *a = s->model, *b = c->model;
@@ -123,8 +123,8 @@ static int compare_ages(const struct tp_base_search *s, const struct tp_base_can
 }
 
 /*
- * Which models are merges of others: these lie between them. All that are near count, the model at
- * hand too.
+ * Find the models that are merges: those that lie between others. All models that are near count,
+ * including the given one.
  */
 void tp_family_find_merges(struct tp_base_search *s)
 {
@@ -161,7 +161,7 @@ static int distance_between(struct tp_model *model, struct tp_model *base, struc
     return rc;
 }
 
-/* Whether OTHER is nearer to candidate C, which is more than 0, or to the model at hand. */
+/* Whether OTHER is nearer to candidate C (positive) or to the given model (negative). */
 static int vote_for_family(struct tp_base_search *s, struct tp_base_candidate *other,
                            struct tp_base_candidate *c, int *out, struct tp_error *err)
 {
@@ -170,7 +170,7 @@ static int vote_for_family(struct tp_base_search *s, struct tp_base_candidate *o
     tp_model_limit(other->model, s->cancel, TP_MATCH_SAMPLE_MOST);
     int rc = distance_between(other->model, c->model, &to_candidate, err);
     *out = 0;
-    /* A distance is the same both ways, if not from one dtype to another. */
+    /* Distances are symmetric only between models of one dtype. */
     if (!rc && tp_family_dtype(other->model) != tp_family_dtype(s->model))
         rc = distance_between(other->model, s->model, &to_model, err);
     if (rc || to_candidate.with_base < apart || to_model.with_base < apart)
@@ -181,12 +181,12 @@ static int vote_for_family(struct tp_base_search *s, struct tp_base_candidate *o
 }
 
 /*
- * Between two plain models the delta costs the same either way, so which is the base must show
- * elsewhere. A base lies between its fine-tunes: if most others are nearer to the model at hand
- * than to the candidate, the model is the base itself, and packing it against the candidate would
- * turn the family upside down. Those that went the same way, as checkpoints of one run, count once;
- * where that leaves one more here than there, looks tell more. A merge is nearer to its parents
- * than their base is, but no base.
+ * A delta between two plain models has the same cost in both directions, so other signs must show
+ * which one is the base. A base lies between its fine-tunes. If most other models are nearer to the
+ * given model than to the candidate, the given model is the base, and packing it against the
+ * candidate would be the wrong way round. Models of one branch, such as checkpoints of one run,
+ * count once. If the difference is one, appearance decides. A merge is nearer to its parents than
+ * their base is, but it is not a base.
  */
 int tp_family_model_is_base(struct tp_base_search *s, struct tp_base_candidate *c, bool *out,
                             struct tp_error *err)
@@ -226,7 +226,7 @@ int tp_family_model_is_base(struct tp_base_search *s, struct tp_base_candidate *
     return 0;
 }
 
-/* How far the others of the family are from C: the least, about, for the base. */
+/* The sum of the distances of the other models from C. It is smallest, about, for the base. */
 long tp_family_remoteness(const struct tp_base_search *s, const struct tp_base_candidate *c)
 {
     double sum = 0;

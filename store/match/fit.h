@@ -6,16 +6,16 @@
 #include "store/model.h"
 
 /*
- * How well tensor B of a base predicts T; 0: not at all, and never where B has no elements. Dtypes
- * must convert. Shapes may differ in the first dimension only, and not at all where elements are
- * smaller than a byte, since rows may then begin within a byte. The same shape counts most, then
- * the same dtype.
+ * How well tensor B of a base predicts T; 0: not at all, always so for an empty B. The dtypes must
+ * be convertible. Shapes may differ in the first dimension only. If elements are smaller than a
+ * byte, shapes must be equal, because rows may begin within a byte. Equal shapes score highest,
+ * then equal dtypes.
  */
 unsigned tp_fit(const struct tp_model_tensor *t, const struct tp_model_tensor *b);
 
 /*
- * Bytes at the start of T that B can predict: all of them where the shapes are equal, the common
- * rows where only the first dimension differs; 0 where B does not fit.
+ * The number of bytes at the start of T that B can predict: all if the shapes are equal, the common
+ * rows if the first dimensions differ, 0 if B does not fit.
  */
 uint64_t tp_fit_common(const struct tp_model_tensor *t, const struct tp_model_tensor *b);
 

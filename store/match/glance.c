@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading the places of a glance, and comparing what stands there. */
+/* Reading the places of a glance and comparing them. */
 #include <config.h>
 
 #include <math.h>
@@ -19,13 +19,13 @@ enum {
     SEEN_LEAST = 4
 };
 
-/* Where too little was seen to tell: neither equal nor unrelated. */
+/* If too little was read to decide, neither equal nor unrelated is assumed. */
 #define UNKNOWN 0.6
 struct place {
     size_t tensor;
     uint64_t off; /* within the tensor */
     size_t len;
-    float scale; /* of the weights there; 0: no weights that can be compared as numbers */
+    float scale; /* of the weights at this place; 0: not weights that can be compared as numbers */
     uint8_t bytes[PLACE_LEN];
 };
 
@@ -37,7 +37,7 @@ struct tp_glance {
     uint8_t ref[PLACE_LEN + TP_SLACK], unconverted[2 * PLACE_LEN + TP_SLACK];
 };
 
-/* How the bits of an element become a number whose order is that of the values. */
+/* How the bits of an element become an integer with the order of the values. */
 enum order { UNSIGNED, TWOS_COMPLEMENT, SIGN_MAGNITUDE };
 
 static enum order order_of(enum tp_dtype dtype)
@@ -94,10 +94,7 @@ double tp_glance_difference(enum tp_dtype dtype, const void *a, const void *b, s
     return n ? (double)sum / (double)(n * 8 * width) : 0;
 }
 
-/*
- * At even steps over the bytes of all tensors, whatever these are, each moved to where a place
- * fits.
- */
+/* Place at even steps over the bytes of all tensors; each place is moved to where it fits. */
 static void lay_out(struct tp_glance *g)
 {
     const struct tp_model *m = g->model;
@@ -125,7 +122,10 @@ static void lay_out(struct tp_glance *g)
     }
 }
 
-/* BYTES of DTYPE as numbers in OUT; false: they are no weights, or not all are numbers. */
+/*
+ * Convert LEN bytes of DTYPE to numbers in OUT. False: they are not weights, or some are not
+ * numbers.
+ */
 static bool as_numbers(enum tp_dtype dtype, const void *bytes, size_t len, float *out)
 {
     size_t n = len / (tp_dtype_bits(dtype) < 8 ? 1 : tp_dtype_bits(dtype) / 8);
@@ -140,7 +140,7 @@ static bool as_numbers(enum tp_dtype dtype, const void *bytes, size_t len, float
     return true;
 }
 
-/* Row I of SIGHT, in units of the model's weights there. */
+/* Store row I of SIGHT, in units of the model's weights at this place. */
 static void keep_weights(const struct tp_glance *g, unsigned i, const void *bytes,
                          struct tp_sight *sight)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A glance at a possible base: the same few short places of the model's weights in each, so that
- * many can be looked at and the promising ones be told from the others.
+ * A glance at a possible base: a few short places of the model's weights, the same for each
+ * candidate, so that many candidates can be examined and the promising ones found.
  */
 #ifndef TP_STORE_GLANCE_H
 #define TP_STORE_GLANCE_H
@@ -10,17 +10,17 @@
 
 enum { TP_GLANCE_PLACES = 24, TP_GLANCE_PLACE_LEN = 2048 };
 
-struct tp_glance; /* the places of one model, and what it has there */
+struct tp_glance; /* the places of a model, and its weights there */
 
-/* What a possible base has in the places. */
+/* The weights of a possible base at these places. */
 struct tp_sight {
-    unsigned places;   /* how many of them it has */
-    double difference; /* bits of the elements' differences, relative to the elements' own: 0 equal,
-                          near 1 unrelated */
-    double cost;       /* what that lets expect of the whole model against this base: 1 is raw */
-    float *
-        weights; /* TP_GLANCE_PLACES rows of TP_GLANCE_ROW, in units of the model's weights there */
-    bool seen[TP_GLANCE_PLACES]; /* which rows hold weights */
+    unsigned places;   /* how many of the places it has */
+    double difference; /* bits of the elements' differences, relative to the bits of the elements: 0
+                          is equal, near 1 is unrelated */
+    double cost;       /* expected coded size of the whole model with this base, relative to raw */
+    float *weights;    /* TP_GLANCE_PLACES rows of TP_GLANCE_ROW, in units of the model's weights at
+                          that place */
+    bool seen[TP_GLANCE_PLACES]; /* whether a row holds weights */
 };
 
 enum {
@@ -29,15 +29,20 @@ enum {
 
 int tp_glance_create(struct tp_model *model, struct tp_glance **out, struct tp_error *err);
 void tp_glance_destroy(struct tp_glance *glance);
-/* What the model itself has there. */
+/* The weights of the model itself. */
 const struct tp_sight *tp_glance_of_model(const struct tp_glance *glance);
 
-/* PAIRS are of the model and BASE. OUT is cleared with tp_sight_clear. */
+/*
+ * Read the places from BASE. PAIRS are those of the model and BASE. Clear OUT with tp_sight_clear.
+ */
 int tp_glance_read_base(struct tp_glance *glance, struct tp_model *base,
                         const struct tp_pairs *pairs, struct tp_sight *out, struct tp_error *err);
 void tp_sight_clear(struct tp_sight *sight);
 
-/* Mean bits of the differences of two runs of LEN bytes, relative to the bits of an element. */
+/*
+ * The mean number of bits of the differences of two runs of LEN bytes, relative to the bits of an
+ * element.
+ */
 double tp_glance_difference(enum tp_dtype dtype, const void *a, const void *b, size_t len);
 
 #endif

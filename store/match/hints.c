@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading the base's name out of config.json, adapter_config.json and a model card's front matter.
+ * Reading the name of the base from config.json, adapter_config.json and the front matter of a
+ * model card.
  */
 #include <config.h>
 
@@ -27,8 +28,8 @@ static bool copy_part(char out[256], const char *text, size_t len)
 }
 
 /*
- * "models--org--name", as the hub's cache calls a model, LEN bytes of it: where its parts begin.
- * False: it is none.
+ * Split "models--org--name", as the hub's cache names a model. LEN is its length. False: not of
+ * this form.
  */
 static bool split_cached(const char *text, size_t len, const char **org, size_t *org_len,
                          const char **name)
@@ -50,7 +51,7 @@ static bool split_cached(const char *text, size_t len, const char **org, size_t 
     return true;
 }
 
-/* Remember what NAME means, LEN bytes of a path or of "org/name". */
+/* Add the base that NAME names: LEN bytes of a path or of "org/name". */
 static void add_hint(struct tp_hints *hints, const char *name, size_t len, const char *origin)
 {
     const char *last = name, *before = name, *org, *cached;
@@ -86,7 +87,7 @@ static void add_hint(struct tp_hints *hints, const char *name, size_t len, const
     hints->n++;
 }
 
-/* A whole small file, NUL-terminated; NULL when it is absent, too long or not readable. */
+/* Read a whole small file, with a NUL after it. NULL: absent, too long or unreadable. */
 static char *read_small(struct tp_model *model, const char *path, size_t *len)
 {
     uint32_t file = 0;
@@ -123,7 +124,7 @@ static void read_json(struct tp_model *model, const char *path, const char *cons
     }
 }
 
-/* config.json. Its names count whatever its numbers are. */
+/* Names in config.json count even if its numbers are invalid. */
 static void read_config(struct tp_model *model, struct tp_hints *out)
 {
     struct tp_config config;
@@ -140,7 +141,7 @@ static void read_config(struct tp_model *model, struct tp_hints *out)
     tp_config_clear(&config);
 }
 
-/* One value of YAML as model cards have them: plain or in quotes. */
+/* A value of YAML as in model cards: plain or in quotes. */
 static void add_yaml(struct tp_hints *out, const char *text, size_t len)
 {
     while (len && isspace((unsigned char)*text)) {
@@ -157,7 +158,7 @@ static void add_yaml(struct tp_hints *out, const char *text, size_t len)
         add_hint(out, text, len, "README.md");
 }
 
-/* The inline form of a list: [a, b]. */
+/* A list of YAML in the inline form: [a, b]. */
 static void add_yaml_list(struct tp_hints *out, const char *text, size_t len)
 {
     size_t from = 0;
@@ -171,7 +172,10 @@ static void add_yaml_list(struct tp_hints *out, const char *text, size_t len)
     }
 }
 
-/* The lines between the first two "---": "base_model: x", or a list below "base_model:". */
+/*
+ * Front matter is between the first two lines "---": "base_model: x", or a list below
+ * "base_model:".
+ */
 static void read_card(struct tp_model *model, struct tp_hints *out)
 {
     static const char key[] = "base_model:";
@@ -212,7 +216,7 @@ void tp_hints_read(struct tp_model *model, struct tp_hints *out)
     read_card(model, out);
 }
 
-/* Whether NAME is ORG and HINT's name with one of the usual marks between. */
+/* Whether NAME is ORG and the hint's name, joined by one of the usual separators. */
 static bool is_joined(const char *name, const struct tp_hint *hint)
 {
     size_t org = strlen(hint->org), marks;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Distances and angles of models. */
+/* Distances and angles between models. */
 #include <config.h>
 
 #include <math.h>
 
 #include "store/match/kin.h"
 
-/* A distance that is smaller than this part of the other is that of a copy. */
+/* A model whose distance is less than this part of the other distance is a copy. */
 #define COPY 0.05
 
 double tp_kin_distance(const struct tp_sight *a, const struct tp_sight *b)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Choosing a base among the candidates, by what packing against it costs and by kinship. */
+/* Choosing the base among the candidates, by the cost of packing against it and by kinship. */
 #include <config.h>
 
 #include <errno.h>
@@ -10,11 +10,14 @@
 #include "base/cleanup.h"
 #include "store/match/search_impl.h"
 
-/* What a merge of models may cost less than another base, and is not taken nevertheless. */
+/* A merge must save this part of the cost more than another base to be chosen. */
 #define MERGE_GAIN 0.15
 
-/* Of two that are equally near: a shorter chain, the one that is named, that has the model's dtype,
- * that the others are nearer to, the nearer, a pack, by name. */
+/*
+ * Among equally near candidates: the shorter chain, then the one named in the model's files, the
+ * one with the model's dtype, the one that the others are nearer to, the nearer one, a pack, and
+ * the first name.
+ */
 static bool is_preferred(const struct tp_base_search *s, const struct tp_base_candidate *a,
                          const struct tp_base_candidate *b)
 {
@@ -37,7 +40,7 @@ static bool is_preferred(const struct tp_base_search *s, const struct tp_base_ca
     return strcmp(a->name, b->name) < 0;
 }
 
-/* The cost that counts. */
+/* The cost that is compared. */
 static double candidate_cost(const struct tp_base_search *s, const struct tp_base_candidate *c)
 {
     return c->distance.cost * (c->merged && !s->merged && !c->named ? 1 + MERGE_GAIN : 1);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Pairing the tensors of a model with those of a base, and files where several have one name. */
+/*
+ * Pairing the tensors of a model with those of a base, and files if several have a tensor of one
+ * name.
+ */
 #include <config.h>
 
 #include <stdlib.h>
@@ -13,29 +16,32 @@
 #include "store/match/rename.h"
 
 /*
- * Tensors of a file that are sampled, and how many pairs of files at most are compared in this way.
+ * The number of tensors of a file that are sampled, and the most pairs of files that are compared.
  */
 enum { SAMPLES = 3, SAMPLE_LEN = 4080, FILE_PAIRS_MAX = 4096 };
 
-/* Weights whose differences take more of their bits have nothing in common. */
+/* Weights whose differences take a greater part of their bits are unrelated. */
 #define RELATED 0.8
 
-/* How well a file of the base suits one of the model: NEARNESS first, then the following. */
+/*
+ * How well a file of the base suits a file of the model. NEARNESS counts first, then the others in
+ * their order.
+ */
 struct affinity {
     bool known;
-    unsigned nearness; /* of the weights: 0 unrelated or unknown, else the more the nearer */
+    unsigned nearness; /* of the weights: 0 unrelated or unknown, else greater if nearer */
     unsigned
-        path; /* 3: the same, 2: in the same directory, 1: in directories of one name, or of none */
+        path; /* 3: the same path, 2: the same directory, 1: directories of one name, or none */
     unsigned neighbours; /* sixteenths of the file's bytes that the other can predict */
-    unsigned alike;      /* bytes with which both names begin */
+    unsigned alike;      /* number of equal bytes at the start of both names */
 };
 
 struct pairing {
     struct tp_model *model, *base;
     struct tp_renames renames;
-    uint32_t *model_number, *base_number; /* of files with tensors, counted from 0 */
+    uint32_t *model_number, *base_number; /* number of each file among the files with tensors */
     uint32_t model_n, base_n;
-    struct affinity *affinities; /* model_n times base_n; NULL: no file has a rival yet */
+    struct affinity *affinities; /* model_n * base_n elements; NULL: no file has a rival yet */
     struct tp_error *err;
 };
 
@@ -49,7 +55,7 @@ static uint32_t number_files(const struct tp_model *model, uint32_t *out)
     return n;
 }
 
-/* What the base calls T. */
+/* The name of T in the base. */
 static const char *name_in_base(const struct pairing *p, const struct tp_model_tensor *t)
 {
     const struct tp_model_tensor *first = tp_model_find(p->model, t->name);
@@ -58,7 +64,7 @@ static const char *name_in_base(const struct pairing *p, const struct tp_model_t
     return other ? other : t->name;
 }
 
-/* The tensor that predicts T in FILE of the base. */
+/* The tensor in FILE of the base that predicts T. */
 static const struct tp_model_tensor *in_file(const struct pairing *p,
                                              const struct tp_model_tensor *t, uint32_t file)
 {
@@ -70,7 +76,10 @@ static const struct tp_model_tensor *in_file(const struct pairing *p,
     return NULL;
 }
 
-/* The largest tensors of file F of which file G has some, and how much of F all of these are. */
+/*
+ * Choose the largest tensors of file F that file G has too. *PART: the part of F's bytes that G
+ * has.
+ */
 static unsigned choose_samples(const struct pairing *p, uint32_t f, uint32_t g,
                                const struct tp_model_tensor **out, unsigned *sixteenths)
 {
@@ -95,7 +104,7 @@ static unsigned choose_samples(const struct pairing *p, uint32_t f, uint32_t g,
     return n;
 }
 
-/* How far a place in the middle of T is from what is there in B. */
+/* The difference between a place in the middle of T and the same place in B. */
 static int compare_place(const struct pairing *p, const struct tp_model_tensor *t,
                          const struct tp_model_tensor *b, double *out)
 {
@@ -172,7 +181,7 @@ static int affinity_of(struct pairing *p, uint32_t f, uint32_t g, const struct a
     return a->known ? 0 : measure_affinity(p, f, g, a);
 }
 
-/* More than 0 where A suits better than B, each with a fit for the tensor at hand. */
+/* Positive if A suits better than B; the fits are those for the current tensor. */
 static int compare_affinities(const struct affinity *a, unsigned a_fit, const struct affinity *b,
                               unsigned b_fit)
 {
@@ -187,7 +196,7 @@ static int compare_affinities(const struct affinity *a, unsigned a_fit, const st
     return a->alike == b->alike ? 0 : a->alike > b->alike ? 1 : -1;
 }
 
-/* Where there are too many files to compare: by their paths alone. */
+/* With too many files to compare, paths alone decide. */
 static struct affinity by_path(const struct pairing *p, const struct tp_model_tensor *t,
                                const struct tp_model_tensor *b)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Aligning tensors' names part by part, and counting what was put in or taken off. */
+/* Aligning tensor names part by part, and counting the parts that were added or removed. */
 #include <config.h>
 
 #include <errno.h>
@@ -11,8 +11,8 @@
 #include "store/match/rename.h"
 
 /*
- * Longer names, or of more parts, have no other. Of a large group of names that might be one, the
- * nearest are tried.
+ * Longer names, and names of more parts, are not paired. In a large group of possible names, only
+ * the nearest are tried.
  */
 enum {
     PARTS = 24,
@@ -31,8 +31,8 @@ struct parts {
 };
 
 /*
- * A name of the base. Names can only be one where KEY is equal: it is made of the numbers in them
- * and the last part.
+ * A name of the base. Two names can be paired only if their KEYs are equal: a hash of the numbers
+ * in a name and its last part.
  */
 struct entry {
     uint64_t key;
@@ -40,8 +40,8 @@ struct entry {
 };
 
 /*
- * Parts from FIRST on that one of two names has more: at its start, where the other may have its
- * own as well, or within.
+ * Parts, from FIRST on, that only one of two names has: at its start, where the other name may have
+ * other parts, or within.
  */
 struct hunk {
     bool of_base;
@@ -49,24 +49,24 @@ struct hunk {
 };
 
 struct alignment {
-    unsigned penalty; /* parts that do not agree */
+    unsigned penalty; /* number of parts that do not agree */
     unsigned n;
     struct hunk hunks[HUNKS];
-    unsigned front_t, front_b; /* how many parts stand before the first that agrees */
+    unsigned front_t, front_b; /* number of parts before the first that agrees */
 };
 
 struct finder {
     const struct tp_model *model, *base;
-    struct entry *forward, *backward; /* by key; then by name, or by name from its end */
+    struct entry *forward, *backward; /* by key; then by name, or by the reversed name */
     size_t n;
     struct vote {
-        uint64_t hunk; /* its hash */
+        uint64_t hunk; /* hash of the hunk */
         uint64_t bytes;
-    } votes[VOTES]; /* what the parts explain, of tensors of equal shapes */
+    } votes[VOTES]; /* bytes of tensors of equal shapes that this hunk explains */
     uint64_t uncounted;
 };
 
-/* Pairs of equal shapes say which parts are put in or taken off; by these the names are chosen. */
+/* Pairs of equal shapes show which parts were added or removed; with these the names are chosen. */
 enum step { MEASURE, VOTE, CHOOSE };
 
 static bool split_name(const char *name, struct parts *out)
@@ -141,9 +141,7 @@ static int by_ending(const void *a, const void *b)
     return order ? order : (x->t > y->t) - (x->t < y->t);
 }
 
-/*
- * Whether N parts of P from FIRST on have no number, so that they may be missing in the other name.
- */
+/* Whether N parts of P from FIRST on may be missing in the other name: none of them is a number. */
 static bool may_miss(const struct parts *p, unsigned first, unsigned n)
 {
     for (unsigned i = first; i < first + n; i++)
@@ -153,8 +151,8 @@ static bool may_miss(const struct parts *p, unsigned first, unsigned n)
 }
 
 /*
- * What the parts from I of T and K of B on, which agree, have that does not agree; WAY leads on, to
- * the next that do.
+ * The cost of pairing the parts from I of T and from K of B on, which agree. WAY leads to the next
+ * parts that agree.
  */
 struct table {
     unsigned cost[PARTS][PARTS];
@@ -185,10 +183,7 @@ static void fill_cell(const struct parts *t, const struct parts *b, unsigned i, 
     table->cost[i][k] = best;
 }
 
-/*
- * How T and B, whose last parts agree, can be one name; false: not with fewer than LIMIT parts that
- * do not agree.
- */
+/* Align T and B, whose last parts agree. False: they need LIMIT or more parts that do not agree. */
 static bool align_names(const struct parts *t, const struct parts *b, unsigned limit,
                         struct alignment *out)
 {
@@ -204,7 +199,7 @@ static bool align_names(const struct parts *t, const struct parts *b, unsigned l
                 table.cost[i][k] = 0;
             else if (same_part(t, i, b, k))
                 fill_cell(t, b, i, k, &table);
-            /* Two parts agree at least. */
+            /* At least two parts agree. */
             if (i + 1 < t->n && table.cost[i][k] + i + k < best && may_miss(t, 0, i) &&
                 may_miss(b, 0, k)) {
                 best = table.cost[i][k] + i + k;
@@ -229,7 +224,7 @@ static bool align_names(const struct parts *t, const struct parts *b, unsigned l
     return true;
 }
 
-/* LEN parts of P from FIRST on, as they stand in the name. */
+/* Hash LEN parts of P from FIRST on, as they are written in the name. */
 static uint64_t hash_parts(const struct parts *p, unsigned first, unsigned n, uint64_t seed)
 {
     const char *end = n ? p->at[first + n - 1] + p->len[first + n - 1] : NULL;
@@ -270,8 +265,8 @@ static void vote_for_pair(struct finder *f, const struct parts *t, const struct 
 }
 
 /*
- * What the least known of the parts within explains, or where there are none those in front; 0:
- * unknown ones within.
+ * What the least known of the parts within explains or, without such parts, those at the start; 0:
+ * parts within are unknown.
  */
 static uint64_t count_support(struct finder *f, const struct parts *t, const struct parts *b,
                               const struct alignment *a)
@@ -293,7 +288,7 @@ static bool same_shape(const struct tp_model_tensor *t, const struct tp_model_te
     return t->rank == b->rank && (!t->rank || t->shape[0] == b->shape[0]);
 }
 
-/* The best of what was tried for one name. */
+/* The best name found so far. */
 struct choice {
     unsigned penalty;
     uint64_t support;
@@ -338,7 +333,7 @@ static size_t first_not_less(const struct entry *entries, size_t n, const struct
     return low;
 }
 
-/* Those of ENTRIES with the key of E that are nearest to it in their order. */
+/* Try those of ENTRIES with the key of E that are next to it in order. */
 static void try_near(struct finder *f, const struct entry *entries,
                      int (*compare)(const void *, const void *), const struct entry *e,
                      const struct parts *parts, enum step step, struct choice *best)
@@ -387,7 +382,7 @@ static const struct tp_model_tensor *find_part(struct finder *f, const struct tp
     return best.t;
 }
 
-/* Whether BASE has a tensor of T's name that can predict it. */
+/* Whether BASE has a tensor with the name of T that can predict it. */
 static bool has_same_name(const struct tp_model *base, const struct tp_model_tensor *t)
 {
     const struct tp_model_tensor *b = NULL;

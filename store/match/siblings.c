@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Which file of a model predicts which: by headers, then a glance at the weights, then samples. */
+/*
+ * Which file of a model predicts which: by headers, then by a glance at the weights, then by
+ * samples.
+ */
 #include <config.h>
 
 #include <stdlib.h>
@@ -12,27 +15,27 @@
 #include "store/match/siblings.h"
 
 /*
- * So many files may predict others; of so many that have its tensors a file looks at the weights.
+ * How many files may predict others, and with how many of these the weights of a file are compared.
  */
 enum { CENTRES_MOST = 256, RELATIVES_MOST = 12 };
 enum { PLACES = 24, PLACE_LEN = 4080 };
 
 /*
- * Weights are related if they differ less than this part of what they differ from elements of other
- * places.
+ * Weights are related if they differ by less than this part of the difference from elements at
+ * other places.
  */
 #define RELATED 0.95
-/* What a file must take, relative to what it takes without a sibling. */
+/* A sibling must reduce the cost of a file at least to this part. */
 #define CLEARLY 0.95
 
 struct chooser {
     struct tp_model *model, *base; /* BASE may be NULL */
     const struct tp_pairs *with_base;
-    const struct tp_model_tensor **tensors; /* of the model by file, then by name */
-    size_t *first;                  /* of each file in TENSORS, and where the last one ends */
+    const struct tp_model_tensor **tensors; /* the model's tensors by file, then by name */
+    size_t *first;                  /* index in TENSORS of the first of each file, and the end */
     uint32_t centres[CENTRES_MOST]; /* files that are not predicted by others: these may predict */
     unsigned centre_n;
-    struct tp_pairs trial; /* of the file at hand alone */
+    struct tp_pairs trial; /* of the current file only */
     struct tp_pairs *out;
     uint8_t src[PLACE_LEN + TP_SLACK], ref[PLACE_LEN + TP_SLACK],
         unconverted[2 * PLACE_LEN + TP_SLACK];
@@ -61,7 +64,7 @@ static void sort_tensors(struct chooser *c)
     }
 }
 
-/* What is tried for tensor T of the file at hand. */
+/* The counterpart that is tried for tensor T of the current file. */
 static const struct tp_model_tensor **trial_of(const struct chooser *c,
                                                const struct tp_model_tensor *t)
 {
@@ -76,7 +79,7 @@ static void try_tensor(struct chooser *c, const struct tp_model_tensor *t,
         c->trial.matched_bytes += tp_fit_common(t, b);
 }
 
-/* Try FILE with its counterparts in file CENTRE. */
+/* Try FILE with its counterparts in the file CENTRE. */
 static void try_sibling(struct chooser *c, uint32_t file, uint32_t centre)
 {
     size_t k = c->first[centre], end = c->first[centre + 1];
@@ -94,7 +97,7 @@ static void try_sibling(struct chooser *c, uint32_t file, uint32_t centre)
     }
 }
 
-/* Try FILE with the base's tensors. */
+/* Try FILE with the tensors of the base. */
 static void try_base(struct chooser *c, uint32_t file)
 {
     c->trial.matched_bytes = 0;
@@ -103,8 +106,8 @@ static void try_base(struct chooser *c, uint32_t file)
 }
 
 /*
- * Read place OFF of tensor T, LEN bytes, and those of B, and add up how far they are, and how far
- * from other elements.
+ * Read LEN bytes at OFF of tensors T and B. Add their difference to *HERE, and the difference from
+ * elements at another place to *ELSEWHERE.
  */
 static int measure_place(struct chooser *c, const struct tp_model_tensor *t,
                          const struct tp_model_tensor *b, uint64_t off, size_t len, double *here,
@@ -126,8 +129,8 @@ static int measure_place(struct chooser *c, const struct tp_model_tensor *t,
 }
 
 /*
- * How far the sibling that is tried for FILE is, in a few places spread evenly over what both have:
- * 1 is unrelated.
+ * The difference of FILE from the sibling that is tried, at a few places spread evenly over the
+ * common bytes: 1 is unrelated.
  */
 static int glance_at_file(struct chooser *c, uint32_t file, double *out)
 {
@@ -152,7 +155,8 @@ static int glance_at_file(struct chooser *c, uint32_t file, double *out)
 }
 
 /*
- * The nearest of the files before FILE that have most of its tensors; UINT32_MAX: none is related.
+ * The nearest of the earlier files that have most of the tensors of FILE; UINT32_MAX: none is
+ * related.
  */
 static int find_nearest(struct chooser *c, uint32_t file, uint32_t *out)
 {
@@ -176,8 +180,8 @@ static int find_nearest(struct chooser *c, uint32_t file, uint32_t *out)
 }
 
 /*
- * What FILE takes as it is tried with FROM, and what it takes alone, relative to its bytes. What
- * has no partner takes REST.
+ * The cost of FILE with the tensors of FROM, and its cost alone, relative to raw. Bytes without a
+ * counterpart cost REST.
  */
 static int sample_file(struct chooser *c, uint32_t file, struct tp_model *from, double rest,
                        double *with, double *alone)
@@ -192,7 +196,7 @@ static int sample_file(struct chooser *c, uint32_t file, struct tp_model *from, 
     return rc;
 }
 
-/* Whether SIBLING is to predict FILE: against the best of what there is else. */
+/* Whether SIBLING should predict FILE: whether it is better than the base and than nothing. */
 static int compare_files(struct chooser *c, uint32_t file, uint32_t sibling, bool *out)
 {
     double with, alone, without = 1;
@@ -210,7 +214,7 @@ static int compare_files(struct chooser *c, uint32_t file, uint32_t sibling, boo
     return rc;
 }
 
-/* Settle what predicts FILE; with nothing, it may predict others. */
+/* Choose what predicts FILE. A file that nothing predicts may predict others. */
 static int choose_sibling(struct chooser *c, uint32_t file)
 {
     uint32_t nearest;

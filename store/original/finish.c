@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ending a removal that another process began: what it left is held against the pack by content,
- * and nothing else goes.
+ * Completing a removal that another process began. What is left is compared with the pack by
+ * content, and nothing else is removed.
  */
 #include <config.h>
 
@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "store/compare.h"
 #include "store/names.h"
 #include "store/original/original_impl.h"
@@ -26,13 +27,10 @@ static bool name_exists(int fd, const char *name)
 
 bool tp_original_is_half_removed(int dirfd, const char *path)
 {
-    char *removing = NULL, *aside = NULL;
-    bool found = tp_original_make_names(path, &removing, &aside, NULL) == 0 &&
-                 (name_exists(dirfd, removing) || name_exists(dirfd, aside));
+    tp_autofree char *removing = NULL, *aside = NULL;
 
-    free(removing);
-    free(aside);
-    return found;
+    return tp_original_make_names(path, &removing, &aside, NULL) == 0 &&
+           (name_exists(dirfd, removing) || name_exists(dirfd, aside));
 }
 
 static int open_directory(const char *path, int *out, struct tp_error *err)
@@ -41,7 +39,10 @@ static int open_directory(const char *path, int *out, struct tp_error *err)
     return *out >= 0 || errno == ENOENT ? 0 : tp_fail_errno(err, "cannot open '%s'", path);
 }
 
-/* What a directory was, where it is gone or was made writable. ATTRS: its attributes. */
+/*
+ * Set a directory's recorded mode and time from the pack, if it was removed or made writable.
+ * ATTRS: its attributes.
+ */
 static void take_from_index(struct tp_part *part, uint32_t mode, int64_t sec, uint32_t nsec,
                             const struct tp_attr *attrs, uint32_t attr_n,
                             const struct tp_owner *owner)
@@ -57,7 +58,7 @@ static void take_from_index(struct tp_part *part, uint32_t mode, int64_t sec, ui
     part->st.stx_mtime.tv_nsec = nsec;
 }
 
-/* Under its name; else under its number aside; else gone. */
+/* Find where a part is: in the tree under its name, aside under its number, or removed. */
 static enum tp_part_where find_by_identity(const struct tp_original *o, const struct tp_part *part)
 {
     const struct tp_part *dir = &o->parts[part->parent];
@@ -71,7 +72,7 @@ static enum tp_part_where find_by_identity(const struct tp_original *o, const st
                : TP_PART_GONE;
 }
 
-/* Of one that is at both places the one in the tree was made later. */
+/* If a part is at both places, the one in the tree is newer. */
 static void drop_older(const struct tp_original *o, const struct tp_part *part)
 {
     char number[12];
@@ -81,7 +82,7 @@ static void drop_older(const struct tp_original *o, const struct tp_part *part)
         unlinkat(o->aside_fd, number, 0);
 }
 
-/* A part that is aside is opened under its number there. */
+/* Open a part that is aside, under its number. */
 static int open_aside(struct tp_original *o, struct tp_part *part, struct tp_error *err)
 {
     char number[12];
@@ -143,8 +144,8 @@ static int find_parts(struct tp_original *o, const struct tp_pack *pack, struct 
 }
 
 /*
- * The content of what is left; files that the pack does not have are found when their directory is
- * to go.
+ * Compare the content of what is left. Files that the pack does not have are noticed when their
+ * directory is removed.
  */
 static int compare_parts(struct tp_original *o, const struct tp_pack *pack,
                          const struct tp_progress *progress, struct tp_error *err)

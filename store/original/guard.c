@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What must not be replaced by a pack, as far as it can be known before: mounts, stores, files that
- * cannot be removed.
+ * Refusing originals that a pack must not replace, as far as this can be known in advance: mounts,
+ * stores, and files that cannot be removed.
  */
 #include <config.h>
 
@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "store/names.h"
 #include "store/original/original_impl.h"
 
@@ -22,7 +23,7 @@
 
 /* --- Mounts --- */
 
-/* The kernel writes blanks and the like in mountinfo as three octal digits. */
+/* The kernel writes blanks, tabs, newlines and backslashes in mountinfo as three octal digits. */
 static void unescape_octal(char *text)
 {
     char *to = text;
@@ -68,7 +69,7 @@ static bool parse_line(char *line, struct mount_line *out)
     return true;
 }
 
-/* PATH relative to DIR, "" for DIR itself; NULL: it is not in it. */
+/* PATH relative to DIR, "" for DIR itself; NULL: not in DIR. */
 static const char *path_within(const char *path, const char *dir)
 {
     size_t len = strcmp(dir, "/") == 0 ? 0 : strlen(dir);
@@ -77,7 +78,7 @@ static const char *path_within(const char *path, const char *dir)
                                                                                    : NULL;
 }
 
-/* FULL is the model's path without links, ID that of the mount which it is in. */
+/* FULL is the model's path without links, ID the id of the mount that contains it. */
 static int check_mount(const struct tp_original *o, const struct mount_line *mount,
                        const char *full, unsigned long long id, struct tp_error *err)
 {
@@ -138,7 +139,7 @@ static int check_flags(const struct statx *st, const char *shown, struct tp_erro
     return 0;
 }
 
-/* ST may be taken out of a directory DIR, which SHOWN lies in. */
+/* Whether ST may be removed from a sticky directory DIR. SHOWN: its path for the message. */
 static int check_sticky(const struct statx *st, const struct statx *dir, const char *shown,
                         struct tp_error *err)
 {
@@ -153,7 +154,7 @@ int tp_original_check_removable(const struct tp_original *o, const struct tp_par
                                 struct tp_error *err)
 {
     const struct tp_part *dir = &o->parts[part->parent];
-    char *shown = tp_path_join(o->path, part->path, "");
+    tp_autofree char *shown = tp_path_join(o->path, part->path, "");
     int rc = shown ? 0 : tp_oom(err);
 
     if (rc == 0 && part->st.stx_mnt_id != o->parts[0].st.stx_mnt_id)
@@ -164,15 +165,14 @@ int tp_original_check_removable(const struct tp_original *o, const struct tp_par
         rc = check_flags(&part->st, shown, err);
     if (rc == 0)
         rc = check_sticky(&part->st, &dir->st, shown, err);
-    /* A directory of one's own is made writable when its time comes. */
+    /* A directory of this user is made writable before it is emptied. */
     if (rc == 0 && part->type == TP_ENTRY_DIR && !is_ours(&part->st) &&
         faccessat(part->fd, ".", W_OK | X_OK, AT_EACCESS) < 0)
         rc = tp_fail_errno(err, "cannot remove what is in '%s'", shown);
-    free(shown);
     return rc;
 }
 
-/* The directory that the model is in: its name is to go from there. */
+/* Check the directory that contains the model, because the model's name is removed from it. */
 static int check_parent(const struct tp_original *o, const char *parent, struct tp_error *err)
 {
     const struct statx *model = &o->parts[0].st;
@@ -203,14 +203,13 @@ static int check_parent(const struct tp_original *o, const char *parent, struct 
 
 int tp_original_check_place(const struct tp_original *o, struct tp_error *err)
 {
-    char *parent = tp_path_parent(o->path);
+    tp_autofree char *parent = tp_path_parent(o->path);
     int rc = parent ? 0 : tp_oom(err);
 
     if (rc == 0)
         rc = check_mounts(o, o->parts[0].st.stx_mnt_id, err);
     if (rc == 0)
         rc = check_parent(o, parent, err);
-    free(parent);
     return rc;
 }
 
@@ -234,10 +233,10 @@ static bool describes_model(const char *name)
     return false;
 }
 
-/* Whether weights lie in directory number DIR itself. */
+/* Whether directory number DIR contains weights itself. */
 static bool has_weights(const struct tp_original *o, size_t dir)
 {
-    /* What is below a directory follows it, up to the first that is not. */
+    /* The entries below a directory follow it. */
     for (size_t i = dir + 1; i < o->part_n && o->parts[i].parent >= dir; i++)
         if (o->parts[i].parent == dir &&
             (has_suffix(o->parts[i].name, ".safetensors") ||
@@ -247,8 +246,7 @@ static bool has_weights(const struct tp_original *o, size_t dir)
 }
 
 /*
- * Loose files of weights say nothing of the directories beside them, as a description of the whole
- * does.
+ * Loose weights do not describe the directories beside them; a file that describes the whole does.
  */
 static bool is_described(const struct tp_original *o)
 {

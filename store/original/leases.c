@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A thread that waits for the signals by which the kernel asks leases back, and gives them back at
- * once.
+ * A thread that receives the signals by which the kernel breaks leases, and gives the leases back
+ * at once.
  */
 #include <config.h>
 
@@ -36,7 +36,7 @@
 #define FUSE_SUPER_MAGIC 0x65735546
 #endif
 
-/* How often a request to cancel is looked for. */
+/* How often the thread checks whether it should cancel. */
 #define LOOK_NANOSECONDS 100000000L
 
 struct tp_leases {
@@ -47,21 +47,21 @@ struct tp_leases {
     const atomic_int *cancel;
     atomic_int stop;
     bool sealed, quit;
-    int broken; /* -1: none */
+    int broken; /* a descriptor whose lease was broken; -1: none */
     int *fds;
     size_t fd_n, fd_cap;
 };
 
 /*
- * Real-time signals are queued, one for each lease, and carry the descriptor. The thread alone
- * receives it.
+ * Real-time signals are queued, one for each lease, and carry the descriptor. Only the thread
+ * receives them.
  */
 static int request_signal(void)
 {
     return SIGRTMIN + 1;
 }
 
-/* Under the lock. */
+/* With the lock held. */
 static void give_back(struct tp_leases *l, int fd)
 {
     if (l->sealed || fcntl(fd, F_GETLEASE) == F_RDLCK)
@@ -72,10 +72,7 @@ static void give_back(struct tp_leases *l, int fd)
     atomic_store(&l->stop, 1);
 }
 
-/*
- * Under the lock. What was given back before is not asked back again: it has no lease, as one that
- * was just asked back.
- */
+/* With the lock held. Leases that were given back before are skipped. */
 static void give_back_all(struct tp_leases *l)
 {
     for (size_t i = 0; i < l->fd_n; i++)
@@ -99,7 +96,8 @@ static void *guard_thread(void *arg)
 
     sigemptyset(&set);
     sigaddset(&set, request_signal());
-    sigaddset(&set, SIGIO); /* sent instead where the queue of the user is full */
+    sigaddset(&set,
+              SIGIO); /* the kernel sends it instead when the user's queue of signals is full */
     pthread_mutex_lock(&l->lock);
     l->tid = (pid_t)syscall(SYS_gettid);
     pthread_cond_signal(&l->started);
@@ -167,7 +165,7 @@ void tp_leases_destroy(struct tp_leases *l)
     free(l);
 }
 
-/* Where another machine, or a server, writes past this kernel. */
+/* Whether another machine, or a server, may write past this kernel. */
 static bool is_shared(int fd)
 {
     static const unsigned shared[] = {
@@ -200,8 +198,7 @@ static bool is_shared(int fd)
 }
 
 /*
- * The owner of a file may lease it, or a process with CAP_LEASE. Root in a container often has
- * CAP_SETUID only.
+ * A lease needs the owner of the file or CAP_LEASE. Root in a container often has CAP_SETUID only.
  */
 static int set_lease(int fd)
 {
@@ -231,7 +228,7 @@ int tp_leases_add(struct tp_leases *l, int fd)
         return -EOPNOTSUPP;
     TP_LOCK_SCOPE(&l->lock);
     rc = TP_VECTOR_GROW(l->fds, l->fd_n, l->fd_cap);
-    /* Whom to signal comes first: a request may follow at once. */
+    /* Set the receiver first: a request may follow at once. */
     if (rc == 0 &&
         (fcntl(fd, F_SETOWN_EX, &owner) < 0 || fcntl(fd, F_SETSIG, request_signal()) < 0))
         rc = -errno;
@@ -255,8 +252,8 @@ int tp_leases_seal(struct tp_leases *l)
     int fd;
 
     /*
-     * The guard needs the lock to give anything back, so none goes between the last look and the
-     * seal.
+     * The thread needs the lock to give a lease back, so no lease is lost between this check and
+     * the seal.
      */
     TP_LOCK_SCOPE(&l->lock);
     give_back_all(l);
@@ -276,7 +273,7 @@ int tp_lease_probe(int fd)
 
     if (is_shared(fd))
         return -EOPNOTSUPP;
-    /* A signal that is ignored where nobody handles it. */
+    /* This signal is ignored by default. */
     if (fcntl(fd, F_SETSIG, SIGURG) < 0)
         return -errno;
     rc = set_lease(fd);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Read leases (fcntl(2), F_SETLEASE) on files that nobody may write to. The kernel refuses a lease
- * while any process has the file open for writing or mapped writably, and reports the next one that
- * opens it for writing or truncates it.
+ * Read leases (fcntl(2), F_SETLEASE) on the files of an original. The kernel refuses a lease while
+ * a process has the file open for writing or mapped writably. Later it notifies the holder of a
+ * lease before another process opens the file for writing or truncates it: the lease is broken.
  */
 #ifndef TP_STORE_LEASES_H
 #define TP_STORE_LEASES_H
@@ -15,28 +15,32 @@
 struct tp_leases;
 
 /*
- * Starts the thread that receives the kernel's requests. CANCEL (may be NULL) is passed on to
+ * Start the thread that receives the kernel's notifications. CANCEL (may be NULL) is passed on to
  * tp_leases_cancel.
  */
 int tp_leases_create(const atomic_int *cancel, struct tp_leases **out, struct tp_error *err);
-/* Gives all leases back, and lets every writer that waits go on. */
+/* Give all leases back. Writers that wait for a lease continue. */
 void tp_leases_destroy(struct tp_leases *leases);
 
-/* Lease the file of FD, which stays open until tp_leases_destroy. -EAGAIN: it is open for writing.
- * -EACCES: it belongs to another user. -EOPNOTSUPP: its file system has no leases, or other
- * machines can write there without notice. */
+/*
+ * Take a lease on the file of FD, which must stay open until tp_leases_destroy. -EAGAIN: it is open
+ * for writing. -EACCES: it belongs to another user. -EOPNOTSUPP: its file system has no leases, or
+ * other machines can write to it unnoticed.
+ */
 int tp_leases_add(struct tp_leases *leases, int fd);
 
-/* A descriptor whose lease was asked back, or -1: the writer has not been delayed. */
+/* A descriptor whose lease was broken, or -1. */
 int tp_leases_broken(struct tp_leases *leases);
-/* From here on a writer waits in open(2) until tp_leases_destroy. -1, or the descriptor of a lease
- * that was asked back before: then nothing changes. */
+/*
+ * From now on writers wait in open(2) until tp_leases_destroy. Returns -1, or the descriptor of a
+ * lease that was broken before; then nothing changes.
+ */
 int tp_leases_seal(struct tp_leases *leases);
 
-/* Non-zero when a lease was asked back, or CANCEL is set. */
+/* A flag that is non-zero when a lease was broken, or when CANCEL is set. */
 const atomic_int *tp_leases_cancel(const struct tp_leases *leases);
 
-/* Take a lease and give it back at once. 0, or as tp_leases_add. */
+/* Take a lease on the file of FD and give it back at once. 0, or an error of tp_leases_add. */
 int tp_lease_probe(int fd);
 
 #endif

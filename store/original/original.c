@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Recording what a model's directory is, and telling whether it still is that. */
+/* Recording the state of a model's directory, and checking that it is unchanged. */
 #include <config.h>
 
 #include <errno.h>
@@ -13,9 +13,7 @@
 #include "store/names.h"
 #include "store/original/original_impl.h"
 
-/*
- * Descriptors for everything but the model's files: the pack, its bases, threads, a library's own.
- */
+/* Descriptors for everything except the model's files: the pack, its bases, threads, libraries. */
 #define OTHER_FILES 256u
 #define ADVICE                                                                                     \
     "leave the directory (--keep), or answer for it yourself that nobody writes to it "            \
@@ -77,7 +75,7 @@ void tp_original_close(struct tp_original *o)
     free(o);
 }
 
-/* The last part before this path that is its directory: parents come before their children. */
+/* The part that is the directory of this path: parents come before their children. */
 static size_t find_parent(const struct tp_original *o, const char *path, size_t len)
 {
     size_t i = o->part_n - 1;
@@ -195,7 +193,7 @@ int tp_original_open_part(struct tp_original *o, struct tp_part *part, struct tp
                        part->path);
     if (!lease)
         return 0;
-    /* What is recorded is what it is under the lease. */
+    /* The state is recorded under the lease. */
     rc = tp_original_lease(o, part, err);
     if (rc == 0 && stat_part(part->fd, "", &part->st) < 0)
         rc = tp_fail_errno(err, "cannot stat '%s/%s'", o->path, part->path);
@@ -219,7 +217,7 @@ static int open_parts(struct tp_original *o, struct tp_error *err)
         rc = tp_original_allow_files(o, open_n, err);
     for (size_t i = 1; rc == 0 && i < o->part_n; i++) {
         rc = tp_original_open_part(o, &o->parts[i], err);
-        /* Nobody writes to it, so it may be all that there will ever be: the user knows. */
+        /* No program writes to this file, so it may never become complete; the user decides. */
         if (rc == 0 && o->parts[i].type == TP_ENTRY_FILE && tp_is_partial(o->parts[i].name))
             tp_log(TP_LOG_WARNING, "'%s/%s' is named as what is not complete", o->path,
                    o->parts[i].path);
@@ -307,10 +305,7 @@ int tp_original_check(struct tp_original *o, struct tp_error *err)
 {
     int rc = tp_original_check_leases(o, err);
 
-    /*
-     * Renaming it out of sight changed the ctime of the directory itself, which was looked at
-     * before.
-     */
+    /* The rename changed the ctime of the directory itself, which was checked before. */
     if (rc == 0)
         rc = tp_original_check_part(o, &o->parts[0], AT_FDCWD, o->in_place ? o->path : o->removing,
                                     !o->in_place, err);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The directory that a pack replaces: what it was when it was read, whether it still is that, and
- * its removal. Nothing goes before it is certain that all of it is in the pack and that nobody
- * writes to any of it.
+ * The original: the directory that a pack replaces. Its state is recorded when it is read, checked
+ * later, and the directory is removed. Nothing is deleted before it is certain that the pack has
+ * all of it, and that no program writes to it.
  */
 #ifndef TP_STORE_ORIGINAL_H
 #define TP_STORE_ORIGINAL_H
@@ -17,43 +17,51 @@
 struct tp_original;
 
 enum tp_original_use {
-    TP_ORIGINAL_READ, /* it stays: what changes while it is read is noticed by identity and ctime */
-    TP_ORIGINAL_REPLACE, /* it goes: no writer has a file of it open, and none comes unnoticed */
-    TP_ORIGINAL_REPLACE_UNLEASED, /* it goes, where leases are not to be had, by identity and ctime
-                                     alone */
+    TP_ORIGINAL_READ, /* the directory stays; changes during the read are detected by identity and
+                         ctime */
+    TP_ORIGINAL_REPLACE, /* the directory is removed; leases show that no program writes to its
+                            files */
+    TP_ORIGINAL_REPLACE_UNLEASED, /* the directory is removed without leases; changes are detected
+                                     by identity and ctime only */
 };
 
 /*
- * Open the model directory at PATH and record device, inode, size, mtime and ctime of all that is
- * in it. All that can be known to prevent its removal is refused here, with the reason, before any
- * work: -EBUSY      a file is open for writing or mapped writably -EXDEV      it is a mount point,
- * contains one, or lies in a mount of tenpak -EINVAL     it is a store or no directory, or its
- * pack's name leads elsewhere -EPERM, -EACCES, -EROFS  files that may not be removed -EOPNOTSUPP
- * its file system has no leases; -EMFILE too many files for the limit on descriptors With
- * TP_ORIGINAL_READ only what concerns reading is looked at. CANCEL may be NULL.
+ * Open the model directory at PATH and record device, inode, size, mtime and ctime of each entry.
+ * Everything that is known to prevent its removal is refused before any work, with the reason:
+ *   -EBUSY      a file is open for writing or mapped writably
+ *   -EXDEV      it is a mount point, contains one, or is in a mount of tenpak
+ *   -EINVAL     it is a store or not a directory, or its pack's name is a link
+ *   -EPERM, -EACCES, -EROFS   files that may not be removed
+ *   -EOPNOTSUPP its file system has no leases
+ *   -EMFILE     it has more files than the limit of descriptors allows
+ * TP_ORIGINAL_READ checks only what concerns reading. CANCEL may be NULL.
  */
 int tp_original_open(const char *path, enum tp_original_use use, const atomic_int *cancel,
                      struct tp_original **out, struct tp_error *err);
 void tp_original_close(struct tp_original *original);
 
-/* Non-zero when the work should end: somebody writes to the model, or the caller's CANCEL. */
+/*
+ * A flag that is non-zero when the work should end: a program writes to the model, or the caller's
+ * CANCEL is set.
+ */
 const atomic_int *tp_original_cancel(const struct tp_original *original);
 
-/* -EBUSY, naming the file, when a file of the directory is not what it was, or somebody writes to
- * it. Files that came are not looked for. */
+/*
+ * Check that the files of the directory are unchanged. -EBUSY: a file has changed or a program
+ * writes to it; ERR names the file. New files are not searched for.
+ */
 int tp_original_check(struct tp_original *original, struct tp_error *err);
 
 /* --- remove.c --- */
 
-/* The same, and that it has all that PACK has and nothing else. */
+/* As tp_original_check, and check that the directory and PACK have the same entries. */
 int tp_original_compare(struct tp_original *original, const struct tp_pack *pack,
                         struct tp_error *err);
 
 /*
- * Remove the directory, whose pack this is. In an error the directory is in its place again, whole,
- * unless tp_original_is_in_place says otherwise; the pack is to be left in that case. A process
- * that is killed in it leaves either the directory in its place, or something for
- * tp_original_finish.
+ * Remove the directory, which PACK replaces. After an error the whole directory is back in its
+ * place, unless tp_original_is_in_place returns false; then the pack must be kept. If the process
+ * is killed, the directory is in its place, or tp_original_finish can complete the removal.
  */
 int tp_original_remove(struct tp_original *original, const struct tp_pack *pack,
                        struct tp_error *err);
@@ -64,10 +72,12 @@ bool tp_original_is_in_place(const struct tp_original *original);
 
 /* --- finish.c --- */
 
-/* Whether a removal of the directory at PATH, relative to DIRFD, was begun and not ended. */
+/* Whether a removal of the directory at PATH, relative to DIRFD, was begun and not completed. */
 bool tp_original_is_half_removed(int dirfd, const char *path);
-/* End it, when all that is left is in PACK by its content; else put the directory back when all of
- * it is there; else leave everything and name the file that is in the way. */
+/*
+ * Complete a removal, if PACK has the content of all that is left. Otherwise put the directory
+ * back, if all of it is left. Otherwise leave everything, and name the file in the way.
+ */
 int tp_original_finish(const char *path, struct tp_pack *pack, bool unleased,
                        const struct tp_progress *progress, struct tp_error *err);
 

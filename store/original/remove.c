@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Removing the original: out of sight with one rename, compared there, its files moved where nobody
- * follows them, its directories removed one by one, which fails where something came that the pack
- * does not have. Until the very end every file is still on the disk, and everything can be put
- * back.
+ * Removing the original. One rename hides it. It is compared once more, its files are moved to a
+ * directory that no other process can enter, and its directories are removed one by one, which
+ * fails if a new file is in one of them. Until the very end all files are on the disk, and
+ * everything can be put back.
  */
 #include <config.h>
 
@@ -29,10 +29,7 @@ static void number_text(const struct tp_part *part, char out[NUMBER_TEXT])
     snprintf(out, NUMBER_TEXT, "%u", part->number);
 }
 
-/*
- * Rename, and fail with EEXIST where TO exists; also on file systems that cannot do this in one
- * step.
- */
+/* Rename; -EEXIST if TO exists. Also for file systems that cannot do this in one step. */
 static int move_name(int from_fd, const char *from, int to_fd, const char *to)
 {
     struct stat st;
@@ -48,7 +45,7 @@ static int move_name(int from_fd, const char *from, int to_fd, const char *to)
     return renameat(from_fd, from, to_fd, to);
 }
 
-/* A directory of our own may be read-only, as its files are meant to be. */
+/* A directory of this user may be read-only, if its files are meant to be. */
 static int make_writable(int fd, const struct statx *st)
 {
     if (faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) == 0)
@@ -84,7 +81,7 @@ static int move_aside(struct tp_original *o, struct tp_part *part, struct tp_err
                              part->path)
                    : tp_fail_errno(err, "cannot move '%s/%s' aside", o->path, part->path);
     part->where = TP_PART_ASIDE;
-    /* Whatever had this name was moved. */
+    /* The file that had this name was moved. */
     return tp_original_check_part(o, part, o->aside_fd, name, true, err);
 }
 
@@ -105,7 +102,7 @@ static int move_all_aside(struct tp_original *o, struct tp_error *err)
     return rc;
 }
 
-/* Something came meanwhile into a directory that should be empty. */
+/* Report the new entry in a directory that should be empty. */
 static int fail_not_empty(const struct tp_original *o, const struct tp_part *part,
                           struct tp_error *err)
 {
@@ -138,7 +135,10 @@ static int remove_directories(struct tp_original *o, struct tp_error *err)
     return 0;
 }
 
-/* From here on what is aside is rubbish, which the next run sweeps away if this one does not. */
+/*
+ * From here on the files that are aside are garbage. If this process does not delete them, a later
+ * run does.
+ */
 static int commit_removal(struct tp_original *o, struct tp_error *err)
 {
     tp_autofree char *rubbish = NULL;
@@ -183,8 +183,10 @@ int tp_original_remove_parts(struct tp_original *o, struct tp_error *err)
 
 /* --- Back --- */
 
-/* Owner, access lists and other attributes of the removed directory PART, as far as they can be
- * set: what cannot does not keep its files from coming back. */
+/*
+ * Copy the owner, access lists and other attributes of the removed directory PART as far as
+ * possible. A failure must not prevent its files from being put back.
+ */
 static int copy_attributes(const struct tp_part *part, int to)
 {
     int from = part->fd;
@@ -229,7 +231,7 @@ static int make_directory(struct tp_original *o, size_t number)
     return 0;
 }
 
-/* A file that a writer has made anew under its name is newer than the one put back. */
+/* If a writer has made a new file of this name, it is newer than the one that is put back. */
 static int move_back(struct tp_original *o, struct tp_part *part)
 {
     char name[NUMBER_TEXT];
@@ -258,7 +260,7 @@ static int put_parts_back(struct tp_original *o, struct tp_error *err)
     return 0;
 }
 
-/* Modes and times, children before parents. */
+/* Set modes and times, children before parents. */
 static int finish_directories(struct tp_original *o, struct tp_error *err)
 {
     for (size_t i = o->part_n; i-- > 0;) {
@@ -269,8 +271,8 @@ static int finish_directories(struct tp_original *o, struct tp_error *err)
         if (part->type != TP_ENTRY_DIR)
             continue;
         /*
-         * What a user who may write here but does not own it cannot set was not changed either, but
-         * for the time.
+         * A user who may write here without owning the directory cannot set these, but could not
+         * have changed them either, except for the time.
          */
         if ((fchmod(part->fd, part->st.stx_mode & 07777) < 0 || futimens(part->fd, times) < 0) &&
             errno != EPERM)
@@ -292,7 +294,7 @@ int tp_original_put_back(struct tp_original *o, struct tp_error *err)
     if (rc < 0)
         return rc;
     o->in_place = true;
-    /* The pack may go next: the directory is on the disk before. */
+    /* The pack may be removed next, so the directory must be on the disk before. */
     if (syncfs(o->parts[0].fd) < 0)
         return tp_fail_errno(err, "cannot sync '%s'", o->path);
     return tp_file_sync_parent(o->path, err);
@@ -353,7 +355,7 @@ int tp_original_remove(struct tp_original *o, const struct tp_pack *pack, struct
         return rc;
     o->in_place = false;
     rc = tp_file_sync_parent(o->removing, err);
-    /* Out of sight nobody comes to it by its path any more. */
+    /* While the original is hidden, no process reaches it by its path. */
     if (rc == 0)
         rc = tp_original_compare(o, pack, err);
     if (rc == 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Extended attributes in an index: their records, and what they may be. */
+/* The records of extended attributes in an index, and which attributes are allowed. */
 #include <config.h>
 
 #include <errno.h>
@@ -24,7 +24,7 @@ bool tp_attr_may_be(const char *name, enum tp_entry_type type)
            (type == TP_ENTRY_DIR && strcmp(name, "system.posix_acl_default") == 0);
 }
 
-/* Attribute I of what must be a file or a directory, and no other name of one. */
+/* Check the owner of attribute I: a file or a directory, and not a second name of a file. */
 static int check_owner(const struct tp_index *x, uint32_t i, struct tp_error *err)
 {
     const struct tp_attr *a = &x->attrs[i];
@@ -39,7 +39,7 @@ static int check_owner(const struct tp_index *x, uint32_t i, struct tp_error *er
     return 0;
 }
 
-/* Each owner's attributes lie together. */
+/* Attributes of one owner are consecutive. */
 static void assign_to_owner(struct tp_index *x, uint32_t i)
 {
     uint32_t file = x->attrs[i].file;

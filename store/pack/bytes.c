@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What holds for all sources: whole reads, checksums, messages. */
+/* What all sources of bytes share: complete reads, checksums, messages. */
 #include <config.h>
 
 #include "store/pack/bytes.h"
@@ -17,7 +17,7 @@ bool tp_identity_equal(const struct tp_identity *a, const struct tp_identity *b)
     return memcmp(a, b, sizeof *a) == 0;
 }
 
-/* RC is a negative errno. */
+/* Return RC, a negative errno, with a message. */
 static int fail_read(const struct tp_bytes *bytes, int rc, const char *what, struct tp_error *err)
 {
     return tp_fail(err, -rc, "cannot %s '%s': %s", what, bytes->name, strerror(-rc));

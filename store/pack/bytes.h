@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bytes of a pack, wherever they are. A source has a fixed size and a fixed content: it either
- * gives the bytes that it had when it was opened, or fails. Any number of threads use one source at
- * once. bytes_file.h opens a local file; mirrors.h puts other sources of the same bytes behind one.
+ * A source of bytes: where a pack is read from. The size and the content of a source are fixed: a
+ * read gives the bytes that the source had when it was opened, or fails. Any number of threads can
+ * use a source at once. bytes_file.h opens a local file; mirrors.h joins several sources of the
+ * same bytes.
  *
- * A source that is far away fits behind the same operations: its identity is the ETag, `advise`
- * tells its own threads which ranges to fetch, several chunks in one request, and `read` waits
- * until they are there, or fails when its deadline has passed.
+ * Remote sources fit these operations. The identity is an ETag. `advise` announces ranges to the
+ * source's own threads, which fetch several chunks with one request. `read` waits for the bytes, or
+ * fails after a time limit.
  */
 #ifndef TP_STORE_BYTES_H
 #define TP_STORE_BYTES_H
@@ -18,15 +19,15 @@
 
 #include "base/error.h"
 
-/* Which object the bytes come from: the same one where identities are equal. Opaque. */
+/* The identity of an object: equal for sources of the same object. Opaque. */
 struct tp_identity {
     uint8_t bytes[32];
 };
 
 enum tp_advice {
-    TP_ADVICE_SEQUENTIAL, /* the range will be read from its start to its end, more or less */
-    TP_ADVICE_WILL_NEED,  /* it will be read soon: a source may fetch it now */
-    TP_ADVICE_DONE        /* it will not be read again: a source may drop what it keeps of it */
+    TP_ADVICE_SEQUENTIAL, /* the range will be read roughly from start to end */
+    TP_ADVICE_WILL_NEED,  /* the range will be read soon: the source may fetch it now */
+    TP_ADVICE_DONE        /* the range will not be read again: the source may drop its copy */
 };
 
 struct tp_owner {
@@ -36,30 +37,30 @@ struct tp_owner {
 
 struct tp_bytes;
 
-/* Where a line says "optional" the pointer may be NULL. */
+/* Operations marked "optional" may be NULL. */
 struct tp_bytes_operations {
     /*
-     * Read up to LEN bytes at OFF, which lie within the size; how many, 0 only where the source
-     * ends there, or a negative errno. Less than LEN is no error.
+     * Read up to LEN bytes at OFF; the range is within the size. Returns the number of bytes, 0
+     * only if the source ends at OFF, or a negative errno. A short read is not an error.
      */
     ssize_t (*read)(struct tp_bytes *bytes, void *dst, size_t len, uint64_t off);
     /*
-     * Optional. The LEN bytes at OFF could not be read, or were not those with this XXH3-64: find
-     * such bytes elsewhere. False: there are none, and DST is undefined.
+     * Optional. Called if the LEN bytes at OFF could not be read or do not have this XXH3-64. Fill
+     * DST with such bytes from elsewhere. False: there are none, and DST is undefined.
      */
     bool (*recover)(struct tp_bytes *bytes, void *dst, size_t len, uint64_t off, uint64_t hash);
     void (*advise)(struct tp_bytes *bytes, uint64_t off, uint64_t len, enum tp_advice advice);
-    /* Optional. Bring what was written to stable storage; a negative errno. */
+    /* Optional. Bring written bytes to stable storage. 0 or a negative errno. */
     int (*sync)(struct tp_bytes *bytes);
-    /* Optional. Whose the bytes are; a negative errno. Without it: the caller's. */
+    /* Optional. The owner of the bytes. 0 or a negative errno. NULL: this process's user. */
     int (*owner)(struct tp_bytes *bytes, struct tp_owner *owner);
     void (*close)(struct tp_bytes *bytes);
 };
 
-/* What every source begins with. */
+/* The first member of every source. */
 struct tp_bytes {
     const struct tp_bytes_operations *operations;
-    char *name; /* for messages: a path or a URL */
+    char *name; /* a path or a URL, for messages */
     uint64_t size;
     struct tp_identity identity;
 };
@@ -70,8 +71,8 @@ bool tp_identity_equal(const struct tp_identity *a, const struct tp_identity *b)
 int tp_bytes_read(struct tp_bytes *bytes, void *dst, size_t len, uint64_t off,
                   struct tp_error *err);
 /*
- * The same, and they have this XXH3-64. 1: bytes were read that do not, and none that do are to be
- * had. The caller says what is damaged.
+ * As tp_bytes_read, and check the XXH3-64 of the bytes. 1: the bytes were read but have another
+ * hash, and no other copy could be found. The caller makes the message.
  */
 int tp_bytes_read_checked(struct tp_bytes *bytes, void *dst, size_t len, uint64_t off,
                           uint64_t hash, struct tp_error *err);

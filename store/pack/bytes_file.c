@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A source of bytes that is an open descriptor. */
+/* A local file as a source of bytes. */
 #include <config.h>
 
 #include "store/pack/bytes_file.h"
@@ -11,11 +11,11 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-/* The kernel moves at most some 2 GiB a call. */
+/* The kernel reads at most about 2 GiB with one call. */
 #define READ_MAX (1u << 30)
 
 struct file {
-    struct tp_bytes source; /* first: a pointer to it is one to the file */
+    struct tp_bytes source; /* first: a pointer to it is also one to this structure */
     int fd;
 };
 
@@ -122,7 +122,7 @@ int tp_bytes_file_open(int dirfd, const char *name, const char *path, int flags,
     return 0;
 }
 
-/* Looked at once more: between the open and the lock another file may have taken its place. */
+/* Check the path again: between open and lock another file may have replaced this one. */
 static bool is_named(const struct tp_bytes *bytes)
 {
     struct stat st;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A local file as a source of bytes, and locks on it. */
+/* Local files as sources of bytes, and locks on them. */
 #ifndef TP_STORE_BYTES_FILE_H
 #define TP_STORE_BYTES_FILE_H
 
@@ -8,7 +8,7 @@
 #include "store/pack/bytes.h"
 
 /*
- * Open the regular file NAME in the directory DIRFD; PATH is what messages call it. FLAGS: 0 or
+ * Open the regular file NAME in the directory DIRFD. PATH is its name in messages. FLAGS: 0 or
  * O_NOFOLLOW.
  */
 int tp_bytes_file_open(int dirfd, const char *name, const char *path, int flags,
@@ -16,8 +16,8 @@ int tp_bytes_file_open(int dirfd, const char *name, const char *path, int flags,
 struct tp_identity tp_bytes_file_identity(const struct stat *st);
 
 /*
- * Take a flock on the file, shared or exclusive, without waiting; the lock is held until *FD is
- * closed. -EWOULDBLOCK: another process holds one. -EBUSY: the path leads to another file by now,
+ * Take a flock on the file, shared or exclusive, without waiting. The lock is held until *FD is
+ * closed. -EWOULDBLOCK: another process holds a lock. -EBUSY: the path leads to another file now,
  * or to none.
  */
 int tp_bytes_file_lock(const struct tp_bytes *bytes, bool exclusive, int *fd, struct tp_error *err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a chunk needs, and decoding it once that is there. */
+/* Planning and executing the decoding of a chunk. */
 #include <config.h>
 
 #include "store/pack/chunk_plan.h"
@@ -12,9 +12,9 @@
 #include "base/cleanup.h"
 #include "store/pack/pack_internal.h"
 
-enum { PROBES = 256 }; /* chunks, and segments: 64 MiB at most */
+enum { PROBES = 256 }; /* probed chunks and segments: 64 MiB at most */
 
-/* "'PACK' is damaged: chunk N of 'FILE' (offset X in the pack): WHAT" */
+/* Fail with "'PACK' is damaged: chunk N of 'FILE' (offset X in the pack): WHAT". */
 static int fail_damaged(const struct tp_chunk_plan *plan, const char *what, struct tp_error *err)
 {
     const struct tp_index *x = tp_pack_index(plan->pack);
@@ -73,7 +73,7 @@ int tp_chunk_plan_make(struct tp_chunk_plan *plan, struct tp_error *err)
     if (!plan->from)
         return no_base(plan, err);
     plan->once = plan->codec && plan->range.whole && s->from.dtype == s->dtype;
-    /* What is no more than a copy is put together in its place. */
+    /* A chunk that is only a copy is joined at its destination. */
     if (plan->codec && !plan->range.single &&
         tp_work_allocate(&work->levels[plan->level].joined, err))
         return -ENOMEM;
@@ -125,8 +125,8 @@ static int decode_stored(const struct tp_chunk_plan *plan, const struct tp_table
 }
 
 /*
- * Where the content is checked in any case, its checksum says all that the one of the coded bytes
- * would: that is only computed where something is wrong, to say what, and to read a copy.
+ * If the content is checked, its hash also covers the coded bytes. The hash of the coded bytes is
+ * computed only after a mismatch, to report what is damaged and to read a copy.
  */
 static int read_and_decode(const struct tp_chunk_plan *plan, const struct tp_tables *tables,
                            const uint8_t *base, struct tp_error *err)
@@ -170,7 +170,7 @@ int tp_chunk_plan_decode(struct tp_chunk_plan *plan, struct tp_error *err)
     if (plan->codec)
         return decode_coded(plan, err);
     if (!plan->from)
-        return read_stored(plan, plan->dst, err); /* its hash is that of the content, too */
+        return read_stored(plan, plan->dst, err); /* its hash is also that of the content */
     if (plan->range.data != plan->dst)
         memcpy(plan->dst, plan->range.data, plan->range.len);
     return check_content(plan, err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Searching a pack's directory for its copies. */
+/* Searching the directory of a pack for copies of it. */
 #include <config.h>
 
 #include "store/pack/copies.h"
@@ -20,7 +20,7 @@ static void add_copy(const struct tp_pack *pack, int dirfd, const char *name,
     struct tp_pack_id id;
     struct tp_bytes *bytes;
 
-    /* Messages call it what the pack is called, which it stands in for. */
+    /* Messages name the original pack, because the copy replaces it. */
     if (tp_bytes_file_open(dirfd, name, tp_pack_path(pack), O_NOFOLLOW, &bytes, NULL) < 0)
         return;
     if (tp_pack_identify_bytes(bytes, &id, NULL) == 0 &&

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Carrying out plans with a private cache of one block for each step. */
+/* Decoding chunks with a private cache of one block for each level. */
 #include <config.h>
 
 #include "store/pack/decode.h"
@@ -56,7 +56,7 @@ static int decode_chunk(struct tp_pack *pack, uint32_t chunk, uint8_t *dst, enum
     int rc;
 
     tp_chunk_resolve(&plan.pack, &plan.chunk);
-    /* Another pack's file is not what the caller asks about. */
+    /* The caller checks only its own pack's file. */
     if (check == TP_CHECK_FILE && plan.pack != pack)
         plan.check = TP_CHECK_CONTENT;
     rc = tp_chunk_plan_make(&plan, err);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How much decoding one chunk takes, with all that it is made from: doc/FORMAT.md, "Effort". First
- * as an upper bound, from the most that a chunk of the base takes; where that is much, exactly,
- * from the end of the chain up.
+ * The effort of decoding a chunk with everything that it requires: doc/FORMAT.md, "Effort". First
+ * an upper bound is computed, from the greatest effort of any chunk of the base. If the bound is
+ * high, the effort is computed exactly, from the end of the chain of bases up.
  */
 #include <config.h>
 
@@ -14,32 +14,32 @@
 #include "store/pack/pack_internal.h"
 #include "store/pack/window.h"
 
-/* For a chunk beside its bytes: a read, a checksum, a look at tables. */
+/* Cost of a chunk besides its bytes: a read, a checksum, a look-up of tables. */
 #define VISIT 4096u
-/* A bound above this is looked at exactly. */
+/* If the bound exceeds this, the exact effort is computed. */
 #define EXACT_ABOVE (16u << 20)
 
-/* What the chunks of a pack take. */
+/* The efforts of the chunks of a pack. */
 struct ledger {
-    uint64_t worst; /* the most of one */
-    uint64_t
-        *upto; /* of all before each, less what neighbours share; NULL: only the bound is known */
-    uint64_t *shared; /* with the one before it */
+    uint64_t worst;   /* the greatest effort of one chunk */
+    uint64_t *upto;   /* sum of the efforts of all chunks before each one, without what neighbours
+                         share; NULL: only the bound is known */
+    uint64_t *shared; /* effort that a chunk shares with the one before it */
 };
 
-/* Chunks that one chunk is made from. */
+/* The chunks that a chunk requires. */
 struct needs {
     uint8_t whence;
     uint32_t first, last;
-    bool kept; /* a reader remembers the last of them for the next chunk */
+    bool kept; /* a reader keeps the last of them for the next chunk */
 };
 
 struct weigher {
     const struct tp_index *x, *base_index;
     const struct ledger *base;
     struct ledger own;
-    uint64_t coded, plain; /* the most of what is no reference, and of that in files that nothing
-                              here predicts */
+    uint64_t coded, plain; /* greatest effort of chunks that are not references, and of those in
+                              files that no file of this pack predicts */
 };
 
 static uint64_t effort_of(const struct ledger *l, uint32_t first, uint32_t last)
@@ -48,7 +48,7 @@ static uint64_t effort_of(const struct ledger *l, uint32_t first, uint32_t last)
                    : (last - first + (uint64_t)1) * l->worst;
 }
 
-/* What stands on a base that is not there takes nothing: it is not decoded. */
+/* A chunk whose base is absent takes no effort, because it is not decoded. */
 static struct needs find_needs(const struct weigher *w, uint32_t chunk)
 {
     const struct tp_chunk *c = &w->x->chunks[chunk];
@@ -86,7 +86,7 @@ static uint64_t effort_of_needs(const struct weigher *w, uint32_t chunk, const s
                : (n->last - n->first + (uint64_t)1) * w->plain;
 }
 
-/* The tables of a segment, of whichever codec. */
+/* Effort of the tables of a segment, for any codec. */
 static uint64_t tables_of(const struct tp_index *x, const struct tp_segment *s)
 {
     uint64_t len = 0;
@@ -96,7 +96,7 @@ static uint64_t tables_of(const struct tp_index *x, const struct tp_segment *s)
     return len;
 }
 
-/* Those of one segment; BEFORE: what the chunk before needed. -EBADMSG. */
+/* Check the chunks of one segment. BEFORE: what the previous chunk needed. -EBADMSG: too much. */
 static int weigh_segment(struct weigher *w, const struct tp_segment *s, struct needs *before,
                          const char *path, struct tp_error *err)
 {
@@ -157,7 +157,8 @@ static void ledger_clear(struct ledger *l)
 }
 
 /*
- * Exactly, of an index that stands on BASE, and so on down; OUT has what it takes, also on failure.
+ * Compute the exact efforts of an index with this BASE, and of the bases below. OUT must be cleared
+ * also after an error.
  */
 static int ledger_fill(const struct tp_index *x, const struct tp_pack *base, const char *path,
                        struct ledger *out, struct tp_error *err)

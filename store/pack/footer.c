@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The header and the footer of a pack: what says that a file is one, and where its index lies. */
+/* The header and footer of a pack, which identify it and locate its index. */
 #include <config.h>
 
 #include <errno.h>
@@ -62,7 +62,7 @@ void tp_footer_encode(const struct tp_footer *footer, uint8_t out[TP_PACK_FOOTER
     tp_put_le64(out + FOOTER_HASH, tp_xxh3(out, FOOTER_HASH));
 }
 
-/* What stands for good whatever the version: magic, version, features and the hash over them. */
+/* Check what is the same in all versions: magic, version, features, and the hash over these. */
 static int check_identity(const uint8_t *in, const char *path, struct tp_error *err)
 {
     unsigned version = tp_get_le16(in + FOOTER_VERSION);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Looking things up in an index, what it holds in one number, and freeing it. */
+/* Look-ups in an index, and its ids and sizes. */
 #include <config.h>
 
 #include <stdlib.h>
@@ -100,7 +100,7 @@ uint32_t tp_index_segment_at(const struct tp_index *index, const struct tp_pack_
     uint32_t lo = file->segment_first, hi = lo + file->segment_n;
 
     /*
-     * The last that begins at or before OFF: of several that begin there, those before it are
+     * Find the last segment that begins at or before OFF. Segments before it that begin there are
      * empty.
      */
     while (hi - lo > 1) {

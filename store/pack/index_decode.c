@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The index from bytes that nobody vouches for: every number is checked before it is used. */
+/* Decoding an index from untrusted bytes: every number is checked before it is used. */
 #include <config.h>
 
 #include <errno.h>
@@ -14,25 +14,22 @@
 #include "store/pack/layout.h"
 #include "tensor/safetensors.h"
 
-/* Parts of a path are at least one byte and a '/'. */
+/* A part of a path has at least one byte and a '/'. */
 #define DEPTH_MAX ((TP_PATH_BYTES_MAX + 1) / 2)
 
 struct decoder {
     struct tp_index *index;
     const uint8_t *files, *segments, *chunks, *tables, *dims, *attrs, *values, *strings;
     struct tp_error *err;
-    uint64_t strings_left; /* that the records may still refer to */
-    /*
-     * The directories that the file at hand lies in or follows, each in the one before: their
-     * numbers.
-     */
+    uint64_t strings_left; /* bytes of strings that records may still refer to */
+    /* The directories that contain the current file, each in the one before: their numbers. */
     uint32_t above[DEPTH_MAX];
     uint32_t depth;
 };
 
 #define BAD(d, ...) tp_fail((d)->err, EBADMSG, "the index is damaged: " __VA_ARGS__)
 
-/* Bytes of the records that are not alike in both versions. */
+/* Lengths that differ between the versions. */
 static size_t header_len(const struct decoder *d)
 {
     return d->index->version == 1 ? TP_INDEX_HEADER_LEN_V1 : TP_INDEX_HEADER_LEN;
@@ -56,7 +53,9 @@ static bool is_zero(const uint8_t *bytes, size_t len)
     return true;
 }
 
-/* Many records may refer to one string: what they refer to together is bounded, and so is each. */
+/*
+ * Many records may refer to one string, so both each length and the sum of all lengths are bounded.
+ */
 static int get_string(struct decoder *d, uint32_t off, size_t most, const char **out)
 {
     size_t len;
@@ -73,7 +72,7 @@ static int get_string(struct decoder *d, uint32_t off, size_t most, const char *
     return 0;
 }
 
-/* Where everything lies: LEN must be exactly what the counts add up to. */
+/* Compute where each part of the index is. LEN must be exactly the sum of all parts. */
 static int decode_counts(struct decoder *d, const uint8_t *in, size_t len)
 {
     struct tp_index *x = d->index;
@@ -90,7 +89,7 @@ static int decode_counts(struct decoder *d, const uint8_t *in, size_t len)
     x->strings_len = tp_get_le32(in + 28);
     x->attr_n = x->version == 1 ? 0 : tp_get_le32(in + 68);
     x->values_len = x->version == 1 ? 0 : tp_get_le32(in + 72);
-    /* Products of 32-bit counts by less than 128: no sum of them leaves 64 bits. */
+    /* Products of 32-bit counts and numbers below 128: their sum fits into 64 bits. */
     segments = files + (uint64_t)x->file_n * file_len(d);
     chunks = segments + (uint64_t)x->segment_n * segment_len(d);
     tables = chunks + (uint64_t)x->chunk_n * TP_CHUNK_RECORD_LEN;
@@ -174,15 +173,17 @@ static int alloc_arrays(struct decoder *d)
     return 0;
 }
 
-/* An index may have millions of records: look at every few thousandth whether to go on. */
+/* An index may have millions of records: check for cancellation after every few thousand. */
 static int poll_cancel(const struct decoder *d, uint32_t i)
 {
     return i % 4096 == 0 ? tp_cancel_check(d->err) : 0;
 }
 
-/* The parent of file I, the first LEN bytes of PATH, must be a directory of the pack, which keeps
- * every path from leading through a symbolic link. What is in a directory stands right after it, so
- * the parent is one of those that are open. */
+/*
+ * Check the parent of file I, the first LEN bytes of PATH: a directory of the pack. So no path
+ * leads through a symbolic link. The entries of a directory follow it, so the parent is one of the
+ * open directories.
+ */
 static int check_parent(struct decoder *d, uint32_t i, const char *path, size_t len)
 {
     const struct tp_pack_file *files = d->index->files, *before = &files[i ? i - 1 : 0];
@@ -301,7 +302,10 @@ static int decode_files(struct decoder *d)
     return 0;
 }
 
-/* Shape and place of a tensor's segment: within the tensor, of whole elements, at whole bytes. */
+/*
+ * Check shape and place of a tensor's segment: within the tensor, of whole elements, at whole
+ * bytes.
+ */
 static int check_tensor(const struct decoder *d, uint32_t i, const struct tp_segment *s)
 {
     uint64_t elems = 1, bits, n, end;
@@ -319,7 +323,9 @@ static int check_tensor(const struct decoder *d, uint32_t i, const struct tp_seg
     return 0;
 }
 
-/* A segment's number and an element: where that lies in a file is known once the base is there. */
+/*
+ * Version 1 names a segment and an element. The bytes in a file are known when the base is there.
+ */
 static int decode_predictor_v1(struct decoder *d, const uint8_t *in, struct tp_segment *s)
 {
     uint64_t n = s->len * 8 / tp_dtype_bits(s->dtype), end;
@@ -336,8 +342,8 @@ static int decode_predictor_v1(struct decoder *d, const uint8_t *in, struct tp_s
 }
 
 /*
- * One level only: what predicts is not predicted from this pack itself, so no chain of them is
- * longer than two.
+ * A file that predicts another must not be predicted from this pack itself, so a chain has at most
+ * two files.
  */
 static int check_sibling(struct decoder *d, struct tp_segment *s)
 {
@@ -485,8 +491,8 @@ static int decode_chunk(struct decoder *d, uint32_t i)
     if (c->codec >= TP_CODEC_COUNT || in[25] > TP_CHUNK_FLAG_REF_BASE || in[26] || in[27])
         return BAD(d, "chunk %" PRIu32 " is coded in an unknown way (%u)", i, c->codec);
     if (c->codec == TP_CODEC_SAME && c->ref_base && d->index->version == 1) {
-        c->alias = c->ref; /* a chunk of the base: where that lies in a file is known once the base
-                              is there */
+        c->alias =
+            c->ref; /* a chunk of the base; the bytes in a file are known when the base is there */
         c->ref = TP_NONE;
     }
     if (c->codec == TP_CODEC_SAME)
@@ -524,7 +530,7 @@ static int decode_tables(struct decoder *d, const struct tp_segment *s, uint64_t
 static int decode_data(struct decoder *d, uint64_t data_len)
 {
     struct tp_index *x = d->index;
-    uint64_t off = TP_PACK_HEADER_LEN; /* at most 2^32 lengths of 32 bits: stays within 64 */
+    uint64_t off = TP_PACK_HEADER_LEN; /* at most 2^32 lengths of 32 bits: fits into 64 bits */
 
     for (uint32_t s = 0; s < x->segment_n; s++) {
         const struct tp_segment *seg = &x->segments[s];

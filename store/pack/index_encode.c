@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The index as bytes: doc/FORMAT.md, "The index". */
+/* Encoding an index: doc/FORMAT.md, "The index". */
 #include <config.h>
 
 #include <errno.h>
@@ -9,7 +9,7 @@
 #include "base/le.h"
 #include "store/pack/layout.h"
 
-/* Append a string to the pool and give its offset; the empty one is always at 0. */
+/* Append a string to the pool and return its offset. The empty string is always at 0. */
 static int pool_add(struct tp_buffer *pool, const char *s, uint32_t *off)
 {
     size_t len = s ? strlen(s) : 0;
@@ -40,7 +40,7 @@ static int encode_header(const struct tp_index *index, struct tp_buffer *pool, u
     tp_put_le32(out + 16, index->chunk_n);
     tp_put_le32(out + 20, index->tables_n);
     tp_put_le32(out + 24, index->dim_n);
-    /* 28: length of the string pool, known at the end */
+    /* 28: length of the string pool, set at the end */
     tp_put_le64(out + 32, index->logical_bytes);
     tp_put_le64(out + 40, (uint64_t)index->root_mtime_sec);
     tp_put_le32(out + 48, index->root_mtime_nsec);
@@ -143,7 +143,7 @@ static void encode_dims(const struct tp_index *index, uint8_t *out)
             tp_put_le64(out, index->segments[i].shape[d]);
 }
 
-/* A name that the attribute before has, too, is not there twice. */
+/* An attribute with the name of the one before shares its string. */
 static int encode_attrs(const struct tp_index *index, struct tp_buffer *pool, uint8_t *out,
                         uint8_t *values)
 {

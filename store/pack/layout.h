@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Where each field of a pack lies (doc/FORMAT.md): the header, the footer and the records of the
- * index.
- */
+/* The layout of a pack (doc/FORMAT.md): the header, the footer and the records of the index. */
 #ifndef TP_STORE_LAYOUT_H
 #define TP_STORE_LAYOUT_H
 
@@ -10,10 +7,11 @@
 
 #define TP_PACK_MAGIC "\x89TNPK\r\n\x1a"
 #define TP_PACK_MAGIC_LEN 8
-#define TP_PACK_FEATURES_KNOWN 0u /* incompatible features that this reader understands */
+#define TP_PACK_FEATURES_KNOWN 0u /* incompatible features that this reader knows */
 
-#define TP_INDEX_MAGIC 0x58495054u   /* "TPIX" */
-#define TP_CONTENT_MAGIC 0x44435054u /* "TPCD", before what a content id hashes */
+#define TP_INDEX_MAGIC 0x58495054u /* "TPIX" */
+#define TP_CONTENT_MAGIC                                                                           \
+    0x44435054u /* "TPCD", at the start of the bytes that a content id hashes */
 #define TP_INDEX_HEADER_LEN 160u
 #define TP_FILE_RECORD_LEN 80u
 #define TP_SEGMENT_RECORD_LEN 40u
@@ -30,18 +28,15 @@
 #define TP_FILE_FLAG_SPARSE 1u
 
 #define TP_TABLES_MAX (1u << 20) /* stored bytes of one table */
-#define TP_INDEX_RATIO_MAX 1024u /* a compressed index never expands by more */
-/*
- * And is of no more bytes than the pack can have a use for: these, and so many times the pack's
- * own.
- */
+#define TP_INDEX_RATIO_MAX 1024u /* maximal ratio of a compressed index */
+/* Limits of an index: this size is always allowed, beyond it a multiple of the size of the pack. */
 #define TP_INDEX_ANY_PACK (16u << 20)
 #define TP_INDEX_OF_PACK_MAX 16u
 #define TP_PATH_BYTES_MAX 4095u
 #define TP_NAME_BYTES_MAX 255u
 /*
- * The records of an index may share strings, but refer to no more bytes than these, and so many
- * times its own.
+ * Limits of all strings that records refer to: this size is always allowed, beyond it a multiple of
+ * the size of the index. Records may share strings.
  */
 #define TP_STRINGS_ANY_INDEX (1u << 20)
 #define TP_STRINGS_OF_INDEX 8u
@@ -69,27 +64,31 @@ struct tp_footer {
 /* --- footer.c --- */
 
 void tp_header_encode(unsigned version, uint8_t out[TP_PACK_HEADER_LEN]);
-/* Whether it is that of a pack of VERSION, which its footer says; -EBADMSG. */
+/*
+ * Check that these bytes are the header of a pack of VERSION, the version in its footer. -EBADMSG.
+ */
 int tp_header_check(const uint8_t in[TP_PACK_HEADER_LEN], unsigned version, const char *path,
                     struct tp_error *err);
 
 void tp_footer_encode(const struct tp_footer *footer, uint8_t out[TP_PACK_FOOTER_LEN]);
-/* FILE_SIZE is the length of the whole pack, which the footer's numbers must add up to. */
+/* Decode and check the footer. FILE_SIZE is the length of the whole pack. */
 int tp_footer_decode(const uint8_t in[TP_PACK_FOOTER_LEN], uint64_t file_size, const char *path,
                      struct tp_footer *out, struct tp_error *err);
 
 /* --- attrs.c --- */
 
-/* The records of INDEX's attributes, whose strings and values it has, checked and given to its
- * files. STRINGS_LEFT: bytes that records may still refer to. */
+/*
+ * Decode the attribute records of INDEX, whose strings and values are set, check them, and assign
+ * them to its files. STRINGS_LEFT: bytes of strings that records may still refer to.
+ */
 int tp_attrs_decode(const uint8_t *records, struct tp_index *index, uint64_t *strings_left,
                     struct tp_error *err);
-/* One record: NAME and VALUE say where its name and value lie. */
+/* Encode one record. NAME and VALUE are the offsets of its name and value. */
 void tp_attr_encode(const struct tp_attr *attr, uint32_t name, uint32_t value, uint8_t *out);
 
 /* --- footer.c --- */
 
-/* Whether a pack of PACK_BYTES may have an index of LEN bytes, stored in STORED. */
+/* Whether a pack of PACK_BYTES may have an index of LEN bytes that is stored in STORED bytes. */
 bool tp_index_may_be(uint64_t len, uint64_t stored, uint64_t pack_bytes);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One source in front of several: all but `recover` is the first one's. */
+/* Several sources behind one: all operations except `recover` are those of the first. */
 #include <config.h>
 
 #include "store/pack/mirrors.h"
@@ -15,18 +15,18 @@
 
 enum {
     MIRRORS_MAX = 4,
-    SECONDS_BETWEEN = 5, /* two searches for mirrors */
+    SECONDS_BETWEEN = 5, /* seconds between two searches for mirrors */
 };
 
 struct tp_mirrors {
-    struct tp_bytes source; /* first: a pointer to it is one to the mirrors */
+    struct tp_bytes source; /* first: a pointer to it is also one to this structure */
     struct tp_bytes *own;
     tp_mirrors_find find;
     void *arg;
-    pthread_mutex_t lock; /* over what follows; a mirror that is in the list stays there */
+    pthread_mutex_t lock; /* protects what follows; a mirror in the list stays there */
     struct tp_bytes *list[MIRRORS_MAX];
     unsigned n;
-    bool searched; /* at SEARCHED_AT, CLOCK_MONOTONIC */
+    bool searched; /* at SEARCHED_AT of CLOCK_MONOTONIC */
     bool logged;
     struct timespec searched_at;
 };
@@ -43,7 +43,7 @@ static ssize_t mirrors_read(struct tp_bytes *bytes, void *dst, size_t len, uint6
     return own->operations->read(own, dst, len, off);
 }
 
-/* Mirror number I, after a search where none is known and there was none lately; NULL: none. */
+/* Mirror number I, after a search if none is known and none was made lately; NULL: none. */
 static struct tp_bytes *mirror_at(struct tp_mirrors *mirrors, unsigned i)
 {
     struct timespec now;
@@ -59,7 +59,7 @@ static struct tp_bytes *mirror_at(struct tp_mirrors *mirrors, unsigned i)
     return i < mirrors->n ? mirrors->list[i] : NULL;
 }
 
-/* An operator is to replace or remove the damaged source while another one is whole. */
+/* Ask the operator to replace or remove the damaged source while another one is intact. */
 static void log_once(struct tp_mirrors *mirrors, uint64_t off)
 {
     bool logged;
@@ -131,7 +131,7 @@ int tp_mirrors_open(struct tp_bytes *own, tp_mirrors_find find, void *arg, struc
     return 0;
 }
 
-/* Called by FIND, so under the lock. */
+/* Called by FIND, so with the lock held. */
 void tp_mirrors_add(struct tp_mirrors *mirrors, struct tp_bytes *bytes)
 {
     bool known = tp_identity_equal(&bytes->identity, &mirrors->own->identity);

@@ -23,13 +23,13 @@
 struct tp_pack {
     atomic_uint refs;
     uint64_t serial;
-    struct tp_bytes *bytes;    /* its own */
-    struct tp_bytes *mirrored; /* these, with its copies behind them */
+    struct tp_bytes *bytes;    /* its own source */
+    struct tp_bytes *mirrored; /* the same, with copies as mirrors */
     struct tp_footer footer;
     struct tp_index index;
     struct tp_pack *base;
     unsigned depth;
-    uint64_t effort; /* the most that a chunk takes */
+    uint64_t effort; /* greatest effort of a chunk */
     uint8_t content_id[TP_SHA256_LEN];
     char base_error[TP_ERROR_MAX];
 };
@@ -39,14 +39,14 @@ static atomic_ullong next_serial = 1;
 struct tp_base_chain {
     const struct tp_base_chain *above; /* the pack that waits for this one */
     const struct tp_pack *pack;
-    unsigned n;      /* packs in the chain */
-    unsigned *tried; /* packs that were opened for the first one's sake */
+    unsigned n;      /* number of packs in the chain */
+    unsigned *tried; /* number of packs opened for the first one */
 };
 
-/* A directory of many packs of one content, each in want of a base, does not take for ever. */
+/* Limits the work in a directory of many packs with one content that all need a base. */
 enum { TRIED_MAX = 64 };
 
-/* A file without a footer: says whether it was ever a pack. */
+/* A file without a footer: report whether it was ever a pack. */
 static int read_footer(struct tp_bytes *bytes, struct tp_footer *footer, struct tp_error *err)
 {
     uint8_t raw[TP_PACK_FOOTER_LEN], head[TP_PACK_HEADER_LEN];
@@ -88,7 +88,7 @@ static int read_index(struct tp_pack *pack, struct tp_error *err)
 {
     const struct tp_footer *f = &pack->footer;
     uint8_t id[TP_SHA256_LEN], *stored = NULL, *decoded;
-    /* Its records take about twice as much again. */
+    /* The decoded records take about twice as much. */
     int rc = tp_memory_check(f->index_stored + 3 * f->index_len);
 
     if (rc == 0)
@@ -127,14 +127,14 @@ static int read_index(struct tp_pack *pack, struct tp_error *err)
     return rc;
 }
 
-/* Footer, index, and that they agree. */
+/* Read footer and index, and check that they agree. */
 static int read_all(struct tp_pack *pack, struct tp_error *err)
 {
     static const uint8_t none[TP_SHA256_LEN];
     const char *path = pack->bytes->name;
     int rc = read_footer(pack->bytes, &pack->footer, err);
 
-    /* Chunks lie in the order in which they are read, and several threads wait for them at once. */
+    /* Chunks are stored in the order of reading, and several threads wait for them at once. */
     tp_bytes_advise(pack->bytes, 0, pack->bytes->size, TP_ADVICE_SEQUENTIAL);
     if (rc == 0)
         rc = read_index(pack, err);
@@ -154,7 +154,7 @@ static int read_all(struct tp_pack *pack, struct tp_error *err)
     return rc;
 }
 
-/* A pack without its base, of BYTES, which it takes over. */
+/* Open a pack without its base. Takes ownership of BYTES. */
 static int open_alone(struct tp_bytes *bytes, struct tp_pack **out, struct tp_error *err)
 {
     struct tp_pack *pack = calloc(1, sizeof *pack);
@@ -189,7 +189,7 @@ static int open_path(const char *path, struct tp_pack **out, struct tp_error *er
     return rc < 0 ? rc : open_alone(bytes, out, err);
 }
 
-/* BASE becomes PACK's, which takes over the reference on it where that is no failure. */
+/* Set BASE as PACK's base. On success PACK owns the reference. */
 static int set_base(struct tp_pack *pack, struct tp_pack *base, struct tp_error *err)
 {
     int rc = base->depth >= TP_BASE_DEPTH_MAX
@@ -206,8 +206,10 @@ static int set_base(struct tp_pack *pack, struct tp_pack *base, struct tp_error 
     return 0;
 }
 
-/* A base of the right content is PACK's when everything is in it that PACK has from there, and
- * costs no more than it may. */
+/*
+ * A base with the right content is suitable if it has everything that PACK refers to, and does not
+ * exceed the limit of effort.
+ */
 static bool is_suitable_base(void *arg, struct tp_pack *base)
 {
     struct tp_pack *pack = arg;
@@ -256,7 +258,7 @@ static int find_base(struct tp_pack *pack, const struct tp_base_finder *finder,
     return 0;
 }
 
-/* Whether PACK is opened to find the base of that very pack. */
+/* Whether PACK is being opened to find the base of itself. */
 static bool is_in_chain(const struct tp_base_chain *chain, const struct tp_pack *pack)
 {
     for (; chain; chain = chain->above)

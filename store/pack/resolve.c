@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where in the base everything lies that an index has from there: checked, and found once, when the
- * pack is opened against that base. Format 1 names segments and chunks of the base, format 2 bytes
- * of its files.
+ * Finding everything that an index refers to in its base, when the pack is opened against that
+ * base. Format 1 refers to segments and chunks of the base, format 2 to bytes of its files.
  */
 #include <config.h>
 
@@ -13,7 +12,7 @@
 #include "codec/convert.h"
 #include "store/pack/pack_internal.h"
 
-/* Format 1: what the segment's number and an element say, as bytes of a file. */
+/* Format 1: convert a segment number and an element to bytes of a file. */
 static bool place_segment_v1(struct tp_segment *s, const struct tp_index *base)
 {
     const struct tp_segment *b =
@@ -32,7 +31,7 @@ static bool place_segment_v1(struct tp_segment *s, const struct tp_index *base)
     return true;
 }
 
-/* A file of the base that has these bytes, or NULL. */
+/* The file of the base with these bytes, or NULL. */
 static const struct tp_pack_file *file_with(const struct tp_index *base, uint32_t file,
                                             uint64_t off, uint64_t len)
 {
@@ -54,7 +53,7 @@ static bool place_segment(struct tp_segment *s, const struct tp_index *base)
     return true;
 }
 
-/* Format 1: the chunk's number as bytes of a file. */
+/* Format 1: convert the number of a chunk to bytes of a file. */
 static bool place_chunk_v1(struct tp_chunk *c, const struct tp_index *base)
 {
     if (c->alias >= base->chunk_n)
@@ -63,7 +62,9 @@ static bool place_chunk_v1(struct tp_chunk *c, const struct tp_index *base)
     return true;
 }
 
-/* The base's chunk that begins there and is as long, if there is one. */
+/*
+ * Find the chunk of the base that begins at the same byte and has the same length, if there is one.
+ */
 static bool place_chunk(struct tp_chunk *c, uint32_t len, const struct tp_index *base)
 {
     const struct tp_pack_file *f = file_with(base, c->ref, c->ref_off, len);
@@ -106,7 +107,7 @@ int tp_pack_resolve(struct tp_index *x, const struct tp_index *base, const char 
     return 0;
 }
 
-/* Indexes were checked for all that is followed here, the last of it by tp_pack_resolve. */
+/* All references were checked: in the pack by the decoder, in the base by tp_pack_resolve. */
 void tp_chunk_resolve(struct tp_pack **pack, uint32_t *chunk)
 {
     for (;;) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Expanded codec tables of all open packs, the least recently used given up beyond a budget. */
+/* The expanded tables of all open packs, in a cache that replaces the least recently used. */
 #include <config.h>
 
 #include <errno.h>
@@ -12,12 +12,14 @@
 #include "store/pack/pack_internal.h"
 
 #define BUCKETS 1024u
-/* A mount's memory is its cache and a little: this is part of the little. A table takes up to 170
- * KB, and a reader needs two or four at a time. */
+/*
+ * Part of the 64 MiB that a mount may take beyond its cache. A table takes up to 170 KB, and a
+ * reader needs two or four at a time.
+ */
 #define BUDGET (24u << 20)
 
 struct tp_tables_entry {
-    struct tp_tables_entry *chain;       /* within a bucket */
+    struct tp_tables_entry *chain;       /* next in the bucket */
     struct tp_tables_entry *prev, *next; /* by last use, most recent first */
     uint64_t serial;
     uint32_t number;
@@ -58,7 +60,7 @@ static void entry_free(struct tp_tables_entry *e)
     free(e);
 }
 
-/* Take an entry out of the cache; the caller frees it. */
+/* Remove an entry from the cache; the caller frees it. */
 static void unlink_entry(struct tp_tables_entry *e)
 {
     struct tp_tables_entry **p = bucket_of(e->serial, e->number);
@@ -101,7 +103,7 @@ static void evict_locked(void)
     }
 }
 
-/* Read and check; and expand, with a CODEC. Outside the lock. */
+/* Read and check the tables and, with a CODEC, expand them. Without the lock. */
 static int load_tables(struct tp_pack *pack, struct tp_bytes *bytes, uint32_t segment,
                        uint32_t number, const struct tp_codec *codec, struct tp_tables **out,
                        struct tp_error *err)
@@ -132,7 +134,7 @@ static int load_tables(struct tp_pack *pack, struct tp_bytes *bytes, uint32_t se
     return rc;
 }
 
-/* Put a fresh entry into the cache, unless another thread was faster. */
+/* Add an entry to the cache, unless another thread has added one. */
 static struct tp_tables_entry *insert_entry(struct tp_tables_entry *e)
 {
     struct tp_tables_entry *there, **bucket = bucket_of(e->serial, e->number);

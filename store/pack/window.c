@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Ranges of files, in bytes and in chunks. */
+/* Ranges of files in bytes, and the chunks that contain them. */
 #include <config.h>
 
 #include "store/pack/window.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Buffers, allocated when they are first used. */
+/* Buffers of a decoding thread, allocated on first use. */
 #include <config.h>
 
 #include "store/pack/work.h"
@@ -8,7 +8,7 @@
 
 #include "codec/scratch.h"
 
-/* Twice the largest chunk: a base of wider elements covers as much. */
+/* Twice the largest chunk: bytes of a base with wider elements. */
 #define BUFFER_BYTES (2 * TP_CHUNK_MAX + TP_SLACK)
 
 struct tp_work *tp_work_create(const atomic_int *cancel)

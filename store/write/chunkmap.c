@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Finding chunks by what they hold. */
+/* A hash table of chunks by content. */
 #include <config.h>
 
 #include <pthread.h>
@@ -14,7 +14,7 @@ struct tp_chunkmap {
     uint64_t mask;
     struct chunkmap_cell {
         uint64_t hash;
-        uint32_t len; /* 0: empty, no chunk is */
+        uint32_t len; /* 0: an empty slot; no chunk is empty */
         uint32_t chunk;
     } cells[];
 };

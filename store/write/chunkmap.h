@@ -8,7 +8,7 @@
 struct tp_chunkmap;
 struct tp_chunkmap *tp_chunkmap_create(uint64_t capacity); /* NULL: out of memory */
 void tp_chunkmap_destroy(struct tp_chunkmap *map);
-/* Thread-safe. The first chunk put with this hash and length; TP_NONE: none. */
+/* The first chunk with this hash and length, or TP_NONE. Thread-safe. */
 uint32_t tp_chunkmap_find(struct tp_chunkmap *map, uint64_t hash, uint32_t len);
 void tp_chunkmap_put(struct tp_chunkmap *map, uint64_t hash, uint32_t len, uint32_t chunk);
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The writer's segments: their chunks for the coder, and references to chunks that are known. */
+/*
+ * Coding the segments of a pack: their chunks as a source for the coder, and references to known
+ * chunks.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -10,7 +13,7 @@
 #include "store/write/writer_internal.h"
 #include "store/write/chunkmap.h"
 
-#define TRAINING_MAX 8u /* segments at a time: each takes memory */
+#define TRAINING_MAX 8u /* segments that are trained at a time: each takes memory */
 
 static int read_model(struct tp_writer *w, uint32_t file, void *dst, size_t len, uint64_t off,
                       struct tp_error *err)
@@ -23,7 +26,7 @@ static int read_model(struct tp_writer *w, uint32_t file, void *dst, size_t len,
     return rc;
 }
 
-/* From the model itself: what will be in the pack is not there yet, so its source is read. */
+/* Read the predicting bytes from the model, because the pack does not have them yet. */
 static int read_window(struct tp_writer *w, const struct tp_window *window, struct tp_work *work,
                        struct tp_window_view *view, struct tp_error *err)
 {
@@ -43,7 +46,7 @@ static int read_window(struct tp_writer *w, const struct tp_window *window, stru
     return tp_work_convert(work, window->from->dtype, window->dtype, b.len, &view->data, err);
 }
 
-/* A segment as the coder asks for it. */
+/* A segment as a source for the coder. */
 struct segment_source {
     struct tp_writer *w;
     const struct tp_segment *s;
@@ -138,7 +141,7 @@ void tp_coded_set_same(struct tp_coded *c, uint32_t chunk, const struct tp_pack 
         tp_index_place(tp_pack_index(base), chunk, &c->ref, &c->stored_hash);
 }
 
-/* The one of the base's chunks in the same place, or any that has this content. */
+/* Find a chunk of the base with this content: the one at the same place, or any other. */
 static bool find_same(struct tp_writer *w, const struct tp_segment *s, struct tp_coded *out)
 {
     uint32_t found =

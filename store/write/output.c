@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Coded chunks in their order into a file, then the index and the footer. */
+/* Writing coded chunks to a file in their order, then the index and the footer. */
 #include <config.h>
 
 #include <stdlib.h>
@@ -14,9 +14,9 @@
 #include "store/write/writer_internal.h"
 #include "store/write/chunkmap.h"
 
-#define INDEX_SLOW_MAX (8u << 20) /* indexes up to here are compressed as well as zstd can */
+#define INDEX_SLOW_MAX (8u << 20) /* larger indexes are compressed with a faster level */
 
-/* What a worker is to do: train the coder for a segment, or code a chunk. */
+/* A work item: train the coder for a segment, or code a chunk. */
 struct item {
     uint32_t number;
     bool train;
@@ -26,10 +26,10 @@ struct output {
     struct tp_writer *w;
     struct tp_pack_report *report;
     struct tp_sink *sink;
-    uint64_t off;          /* bytes given out so far */
+    uint64_t off;          /* bytes assigned so far */
     struct tp_sha256 *sha; /* of the file that is being read */
-    struct tp_xxh128 *xxh; /* the same, to compare with what is read back */
-    uint64_t file_done;    /* its bytes seen */
+    struct tp_xxh128 *xxh; /* the same, to compare with the file that is read back */
+    uint64_t file_done;    /* bytes of the file hashed so far */
     uint64_t done;
     struct item *items;
     uint64_t item_n;
@@ -41,7 +41,10 @@ static int put_bytes(struct output *o, const void *data, size_t len, struct tp_e
     return tp_sink_put(o->sink, data, len, err);
 }
 
-/* Before a segment's first chunk: its tables, or with a single chunk those that it used. */
+/*
+ * Write the tables of a segment before its first chunk. A segment of one chunk has only the tables
+ * that the chunk uses.
+ */
 static int put_tables(struct output *o, struct tp_segment *s, const struct tp_trained *trained,
                       uint8_t used, struct tp_error *err)
 {
@@ -67,7 +70,10 @@ static int put_tables(struct output *o, struct tp_segment *s, const struct tp_tr
     return 0;
 }
 
-/* A lower chunk of this pack may hold the same; only here, in order, is that certain. */
+/*
+ * Refer to an earlier chunk of this pack with the same content. Only here, where chunks come in
+ * order, is it certain that the chunk is earlier.
+ */
 static void resolve_same(struct output *o, uint32_t chunk, struct tp_coded *c)
 {
     const struct tp_index *x = &o->w->plan.index;
@@ -84,7 +90,7 @@ static void resolve_same(struct output *o, uint32_t chunk, struct tp_coded *c)
         tp_coded_set_same(c, known, NULL);
 }
 
-/* The file's bytes go by in order: hash them. */
+/* Hash the bytes of the file, which come in order. */
 static void hash_source(struct output *o, uint32_t file, const struct tp_coded *c)
 {
     struct tp_pack_file *f = &o->w->plan.index.files[file];
@@ -201,8 +207,8 @@ static void *coded_create(void *arg)
 }
 
 /*
- * The order of work: chunks as they lie, and training for a segment a little before its first
- * chunk.
+ * Order the work: chunks in the order of the pack, and the training of a segment a little before
+ * its first chunk.
  */
 static int order_items(struct output *o, struct tp_error *err)
 {
@@ -243,7 +249,7 @@ static int put_data(struct output *o, struct tp_error *err)
     return rc == 0 ? tp_pipeline_run(&p, err) : rc;
 }
 
-/* The index compressed, where that helps within the ratio that readers accept. */
+/* Write the index, compressed if that is smaller and within the ratio that readers accept. */
 static int put_index(struct output *o, const struct tp_buffer *index, struct tp_footer *footer,
                      struct tp_error *err)
 {

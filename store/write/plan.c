@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* From a model directory to files and segments, matched with the base's tensors. */
+/* Planning a pack: files and segments of a model directory, and the tensors that predict them. */
 #include <config.h>
 
 #include <errno.h>
@@ -22,19 +22,16 @@
 
 struct planner {
     struct tp_plan *plan;
-    struct tp_model *base; /* NULL without one */
+    struct tp_model *base; /* NULL: no base */
     struct tp_pairs pairs;
-    struct tp_pairs siblings; /* where the caller leaves them to the plan */
+    struct tp_pairs siblings; /* those that the plan found itself */
     const struct tp_pack_options *options;
     int rootfd;
-    bool delta_fits[TP_DTYPE_COUNT]; /* some codec can use a base for this dtype */
+    bool delta_fits[TP_DTYPE_COUNT]; /* whether a codec can use a base for this dtype */
     struct tp_error *err;
 };
 
-/*
- * A new segment of file FILE, behind those it has, of which the caller fills what differs from
- * these defaults.
- */
+/* Add a segment to FILE after those it has. The caller sets what differs from these defaults. */
 static struct tp_segment *add_segment(struct planner *p, uint32_t file, enum tp_dtype dtype,
                                       uint64_t len)
 {
@@ -56,7 +53,7 @@ static struct tp_segment *add_segment(struct planner *p, uint32_t file, enum tp_
     return s;
 }
 
-/* N elements of tensor T from element FIRST on, and what predicts them. */
+/* Add N elements of tensor T from element FIRST on, with the bytes that predict them. */
 static int add_piece(struct planner *p, uint32_t file, const struct tp_model_tensor *t,
                      uint64_t first, uint64_t n, struct tp_predictor from)
 {
@@ -74,7 +71,7 @@ static int add_piece(struct planner *p, uint32_t file, const struct tp_model_ten
     return 0;
 }
 
-/* What PAIRS have for tensor T of the model. */
+/* The tensor that PAIRS have for tensor T of the model. */
 static const struct tp_model_tensor *paired_tensor(const struct planner *p,
                                                    const struct tp_pairs *pairs,
                                                    const struct tp_model_tensor *t)
@@ -82,7 +79,9 @@ static const struct tp_model_tensor *paired_tensor(const struct planner *p,
     return pairs->of && p->delta_fits[t->dtype] ? pairs->of[t - p->plan->model->tensors] : NULL;
 }
 
-/* The file that SIBLING says predicts a tensor of FILE, LEN bytes of it; TP_NONE: it cannot. */
+/*
+ * The file that SIBLING names, if LEN bytes of it can predict a tensor of FILE; otherwise TP_NONE.
+ */
 static uint32_t find_sibling(const struct planner *p, uint32_t file,
                              const struct tp_sibling *sibling, uint64_t len)
 {
@@ -96,7 +95,8 @@ static uint32_t find_sibling(const struct planner *p, uint32_t file,
 }
 
 /*
- * Whether another file of the model is to predict T of FILE: the caller says so, or what was found.
+ * Whether another file of the model predicts T of FILE, according to the caller or to the siblings
+ * that were found.
  */
 static bool has_sibling(const struct planner *p, uint32_t file, const struct tp_model_tensor *t,
                         struct tp_sibling *out)
@@ -115,8 +115,8 @@ static bool has_sibling(const struct planner *p, uint32_t file, const struct tp_
 }
 
 /*
- * A tensor of FILE that another file of the model predicts: cut where that one is, so that chunks
- * meet chunks.
+ * Add a tensor of FILE that another file of the model predicts. It is cut at the same places, so
+ * that chunks match chunks.
  */
 static int add_predicted(struct planner *p, uint32_t file, const struct tp_model_tensor *t,
                          const struct tp_sibling *sibling)
@@ -156,10 +156,7 @@ static int add_predicted(struct planner *p, uint32_t file, const struct tp_model
     return rc;
 }
 
-/*
- * One tensor: a piece for each segment of the base's tensor, and one for what the base does not
- * have.
- */
+/* Add a tensor: a piece for each segment of the base's tensor, and one for the rest. */
 static int add_tensor(struct planner *p, uint32_t file, const struct tp_model_tensor *t)
 {
     const struct tp_index *base = p->base ? tp_pack_index(p->plan->base) : NULL;
@@ -180,8 +177,8 @@ static int add_tensor(struct planner *p, uint32_t file, const struct tp_model_te
         uint64_t have = s->len * 8 / tp_dtype_bits(s->dtype);
 
         /*
-         * Elements smaller than a byte follow one segment only: the next may begin in the middle of
-         * a byte.
+         * With elements smaller than a byte, only one segment is used: the next one may begin
+         * within a byte.
          */
         if (have == 0 || s->dtype != b->dtype || s->file_off != off ||
             (done > 0 && tp_dtype_bits(t->dtype) < 8))
@@ -202,7 +199,7 @@ static int add_tensor(struct planner *p, uint32_t file, const struct tp_model_te
     return rc;
 }
 
-/* The segments of FILE; one that is not valid safetensors is one segment of plain bytes. */
+/* Add the segments of FILE. A file that is not valid safetensors is one segment of plain bytes. */
 static int cut_file(struct planner *p, uint32_t file)
 {
     const struct tp_model *model = p->plan->model;
@@ -221,7 +218,7 @@ static int cut_file(struct planner *p, uint32_t file)
     return rc;
 }
 
-/* What a file or directory carries, and of a file its segments. */
+/* Add the attributes of an entry and, for a file, its segments. */
 static int plan_entry(struct planner *p, uint32_t i)
 {
     struct tp_plan *plan = p->plan;
@@ -243,7 +240,7 @@ static int plan_entry(struct planner *p, uint32_t i)
     return rc;
 }
 
-/* All entries, and the model directory's own attributes, which come last. */
+/* Plan all entries, and the attributes of the model directory itself, which come last. */
 static int plan_entries(struct planner *p)
 {
     struct tp_plan *plan = p->plan;
@@ -262,7 +259,7 @@ static int plan_entries(struct planner *p)
     return rc;
 }
 
-/* The entries as found, which is the order of an index. */
+/* List the entries, in the order of the index. */
 static int list_files(struct planner *p)
 {
     struct tp_plan *plan = p->plan;
@@ -308,7 +305,7 @@ static int list_files(struct planner *p)
     return 0;
 }
 
-/* Which chunks there are, once the segments stand. */
+/* Number the chunks, when all segments are known. */
 static int number_chunks(struct planner *p)
 {
     struct tp_index *x = &p->plan->index;
@@ -345,7 +342,7 @@ static void find_fitting(struct planner *p)
     }
 }
 
-/* Whether TARGET, which a link at PATH in the directory says, leads out of the directory. */
+/* Whether a link at PATH in the directory with this TARGET leads out of the directory. */
 static bool leads_out(const char *path, const char *target)
 {
     size_t up = 0, depth = 0;
@@ -362,8 +359,8 @@ static bool leads_out(const char *path, const char *target)
 }
 
 /*
- * Links are kept, so a pack of links that lead elsewhere or nowhere has next to nothing of what
- * they stand for.
+ * Warn of a model that consists mainly of links: links are packed as links, so the pack has little
+ * of their content.
  */
 static void warn_of_links(const struct planner *p)
 {
@@ -394,8 +391,8 @@ static void warn_of_links(const struct planner *p)
 }
 
 /*
- * Whether the plan looks for siblings: nobody else does, and a codec that may be used is given
- * their bytes.
+ * Whether the plan searches for siblings: the caller does not, and an allowed codec can use their
+ * bytes.
  */
 static bool wants_siblings(const struct planner *p)
 {
@@ -410,7 +407,7 @@ static bool wants_siblings(const struct planner *p)
     return wants && !p->options->sibling;
 }
 
-/* What predicts the model's tensors: the base's, or those of its other files. */
+/* Find the tensors that predict the model's: those of the base, or of other files of the model. */
 static int find_predictors(struct planner *p)
 {
     struct tp_model *model = p->plan->model;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* From the rights on a model's files to those on its pack. */
+/* The owner, group and mode of a pack, from those of the model's files. */
 #include <config.h>
 
 #include "store/write/rights.h"
@@ -12,7 +12,7 @@
 #include "base/acl.h"
 #include "store/restored.h"
 
-/* A file or directory of the model, and its owner and mode. */
+/* A file or directory of the model with its owner and mode. */
 struct subject {
     const char *path;
     uid_t uid;
@@ -24,13 +24,15 @@ struct subject {
 
 static bool grants_read(uint32_t permissions, bool is_dir)
 {
-    uint32_t wanted = is_dir ? 5 : 4; /* names are part of what a pack tells */
+    uint32_t wanted = is_dir ? 5 : 4; /* a pack shows the names in all directories */
 
     return (permissions & wanted) == wanted;
 }
 
-/* Take away from RIGHTS what S denies. Whoever belongs to one class of the pack may belong to
- * another class of a file with another owner or group. */
+/*
+ * Remove from RIGHTS what S denies. A user in one class of the pack (owner, group, others) may be
+ * in another class of a file with another owner or group.
+ */
 static void restrict_to(struct tp_rights *rights, const struct tp_index *x, const struct subject *s)
 {
     uint32_t mode = s->mode;
@@ -91,7 +93,7 @@ int tp_rights_set_owner(const struct tp_rights *rights, int fd, const char *path
 {
     struct stat st;
 
-    /* A default list of the directory gives new files a list of their own. */
+    /* A directory's default list gives new files a list. */
     int rc = tp_attrs_drop_lists(fd, path, err);
     if (rc < 0)
         return rc;
@@ -99,7 +101,7 @@ int tp_rights_set_owner(const struct tp_rights *rights, int fd, const char *path
         return tp_fail_errno(err, "cannot stat '%s'", path);
     if (st.st_uid == rights->uid && st.st_gid == rights->gid)
         return 0;
-    /* What is closed to the model's owner does not become his. */
+    /* The pack does not change its owner if the model's owner may not read all files. */
     if (!rights->closed && st.st_uid != rights->uid && fchown(fd, rights->uid, rights->gid) == 0)
         return 0;
     if (st.st_gid != rights->gid && fchown(fd, (uid_t)-1, rights->gid) < 0 && errno != EPERM &&
@@ -135,7 +137,7 @@ int tp_rights_mode(const struct tp_rights *rights, int fd, bool replaces, const 
     if (st.st_gid != rights->gid)
         group = others = group && others;
     if (st.st_uid != rights->uid) {
-        /* Whoever packs has read it all; the model's owner is one of the others now. */
+        /* This process has read all files. The model's owner is one of the others now. */
         group = group && owner;
         others = others && owner;
         owner = true;

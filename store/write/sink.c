@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Two places of memory: one is filled by the caller while the thread writes the other. */
+/* A writing thread with two buffers: the caller fills one while the thread writes the other. */
 #include <config.h>
 
 #include <errno.h>
@@ -17,27 +17,29 @@
 #include "base/thread.h"
 #include "store/write/sink.h"
 
-#define PLACE (4u << 20) /* in one write: enough that a disk has several requests at a time */
+#define PLACE                                                                                      \
+    (4u << 20) /* bytes in one write: enough for several requests to the disk at a time            \
+                */
 #define ALIGNMENT 4096u
 
 struct tp_sink {
     int fd;
     const char *path;
     uint8_t *place[2];
-    unsigned filling; /* the caller's place; the other is the thread's */
+    unsigned filling; /* number of the caller's buffer; the other is the thread's */
     size_t filled;
-    bool direct; /* the thread's, or the caller's where there is none */
+    bool direct; /* used by the thread or, without one, by the caller */
     bool started;
     pthread_t thread;
-    pthread_mutex_t lock; /* over what follows */
+    pthread_mutex_t lock; /* protects what follows */
     pthread_cond_t changed;
-    bool waiting; /* the thread's place is to be written */
+    bool waiting; /* the thread's buffer must be written */
     bool ending;
     int rc;
     struct tp_error err;
 };
 
-/* Whether the file system says that it can, and that our places and lengths are fit for it. */
+/* Whether the file system supports direct I/O with the alignment of our buffers. */
 static bool can_be_direct(int fd)
 {
 #ifdef STATX_DIOALIGN
@@ -59,7 +61,7 @@ static bool set_direct(int fd, bool direct)
     return flags >= 0 && fcntl(fd, F_SETFL, direct ? flags | O_DIRECT : flags & ~O_DIRECT) == 0;
 }
 
-/* A place, or what there is of it. */
+/* Write a buffer, or LEN bytes of it. */
 static int write_place(struct tp_sink *s, const uint8_t *data, size_t len, struct tp_error *err)
 {
     off_t from = lseek(s->fd, 0, SEEK_CUR);
@@ -69,7 +71,7 @@ static int write_place(struct tp_sink *s, const uint8_t *data, size_t len, struc
         return tp_fail_errno(err, "cannot write '%s'", s->path);
     if (s->direct) {
         rc = tp_file_write(s->fd, data, len, s->path, err);
-        /* It cannot after all, or not after a write that was cut short. */
+        /* Direct I/O fails after all, or after a short write. */
         if (rc != -EINVAL)
             return rc;
         s->direct = false;
@@ -78,7 +80,8 @@ static int write_place(struct tp_sink *s, const uint8_t *data, size_t len, struc
     }
     rc = tp_file_write(s->fd, data, len, s->path, err);
     /*
-     * On its way to the disk while the rest is made. A hint only: what becomes of it, fsync tells.
+     * Start writing to the disk while the caller continues. This is a hint only; fsync reports
+     * errors.
      */
     if (rc == 0 && len == PLACE)
         sync_file_range(s->fd, from, (off_t)len, SYNC_FILE_RANGE_WRITE);
@@ -121,7 +124,7 @@ static bool start_thread(struct tp_sink *s)
     return s->started;
 }
 
-/* Until the thread has nothing to do; gives what it has met so far. */
+/* Wait until the thread is idle. Returns its first error. */
 static int wait_idle(struct tp_sink *s, struct tp_error *err)
 {
     int rc;
@@ -134,8 +137,7 @@ static int wait_idle(struct tp_sink *s, struct tp_error *err)
     return rc;
 }
 
-/* The place that the caller has filled goes to the thread, for the one that it has written. Where
- * there can be no thread, the caller writes it. */
+/* Exchange the buffers: the thread writes the filled one. Without a thread the caller writes it. */
 static int pass_buffer(struct tp_sink *s, struct tp_error *err)
 {
     int rc;
@@ -195,7 +197,7 @@ int tp_sink_put(struct tp_sink *s, const void *data, size_t len, struct tp_error
     return 0;
 }
 
-/* The thread writes what it has, and is no more. */
+/* The thread writes what it has and ends. */
 static int stop_thread(struct tp_sink *s, struct tp_error *err)
 {
     int rc;

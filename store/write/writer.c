@@ -70,7 +70,7 @@ static void free_writer(struct tp_writer *w)
     pthread_mutex_destroy(&w->lock);
 }
 
-/* What is on the disk now, not what the page cache remembers: decode it all and compare. */
+/* Verify the file on the disk, not in the page cache: decode all chunks and compare. */
 static int verify_pack(const struct tp_writer *w, const char *path, const uint8_t *id,
                        struct tp_error *err)
 {
@@ -103,7 +103,7 @@ void tp_pack_report_fill(struct tp_pack_report *report, const struct tp_index *i
     memcpy(report->codec_stored, all.coded, sizeof all.coded);
 }
 
-/* FD stays open, and so locked, until the pack has its name. */
+/* FD stays open, and thus locked, until the pack has its name. */
 static int write_temporary(struct tp_writer *w, const char *path, int *fd,
                            struct tp_pack_report *report, struct tp_error *err)
 {

@@ -12,7 +12,7 @@
 #include "store/verify.h"
 #include "store/pack/decode.h"
 
-/* A segment, and what the coder was trained to for it. */
+/* A segment and what training found for it. */
 struct tp_writer_segment {
     bool done; /* training has ended */
     struct tp_trained trained;
@@ -22,13 +22,13 @@ struct tp_writer {
     struct tp_plan plan;
     const struct tp_pack_options *options;
     struct tp_code_options code;
-    struct tp_chunkmap *in_base; /* NULL without a base */
+    struct tp_chunkmap *in_base; /* NULL: no base */
     struct tp_chunkmap *in_pack;
     struct tp_writer_segment *segments; /* of the index */
-    pthread_mutex_t lock;               /* over segments[].done and training_n */
+    pthread_mutex_t lock;               /* protects segments[].done and training_n */
     pthread_cond_t segment_trained;
     unsigned training_n;          /* segments that are being trained now */
-    struct tp_file_print *prints; /* of each file, once it is read: what its pack must decode to */
+    struct tp_file_print *prints; /* of each file that was read: what the pack must decode to */
 };
 
 /* The memory of a thread. */
@@ -37,11 +37,11 @@ struct tp_writer_memory {
     struct tp_coder coder;
 };
 
-/* A chunk on its way from a worker to the file. */
+/* A coded chunk on its way to the file. */
 struct tp_coded {
     uint8_t *src;
     uint32_t len;
-    struct tp_coding coding; /* without bytes where it is RAW or SAME */
+    struct tp_coding coding; /* without bytes if it is RAW or SAME */
     bool ref_base;
     uint32_t ref;
     uint64_t content_hash, stored_hash; /* as in struct tp_chunk */
@@ -49,25 +49,25 @@ struct tp_coded {
 
 /* --- encode.c --- */
 
-/* Train the coder for SEGMENT; always marks it as done. */
+/* Train the coder for SEGMENT, and mark it as done even after an error. */
 int tp_train_segment(struct tp_writer *w, uint32_t segment, struct tp_writer_memory *memory,
                      struct tp_error *err);
 
 /*
- * Whether a chunk of S may be the same as CHUNK of this pack: what predicts others is not predicted
- * itself.
+ * Whether a chunk of S may refer to CHUNK of this pack: a file that predicts others must not depend
+ * on other files.
  */
 bool tp_writer_may_refer(const struct tp_writer *w, const struct tp_segment *s, uint32_t chunk);
-/* C is what CHUNK of this pack holds or, with one, of BASE. */
+/* Make C a reference to CHUNK of BASE or, if BASE is NULL, of this pack. */
 void tp_coded_set_same(struct tp_coded *c, uint32_t chunk, const struct tp_pack *base);
 
-/* Read and code chunk CHUNK into OUT; waits until the coder is trained for its segment. */
+/* Read and code chunk CHUNK into OUT. Waits until the coder is trained for its segment. */
 int tp_encode_chunk(struct tp_writer *w, uint32_t chunk, struct tp_writer_memory *memory,
                     struct tp_coded *out, struct tp_error *err);
 
 /* --- output.c --- */
 
-/* Write the data area, the index and the footer to FD, and fill what the index still lacks. */
+/* Write the data area, the index and the footer to FD, and complete the index. */
 int tp_output_write(struct tp_writer *w, int fd, const char *path, struct tp_pack_report *report,
                     struct tp_error *err);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Access lists: which bytes are one, and what a mode may grant in the place of one. */
+/* Access lists: which bytes are valid lists, and which mode may replace a list. */
 #include <config.h>
 
 #include "base/acl.h"
@@ -68,7 +68,7 @@ static void test_tightening(void)
                           LIST({U, 6, 0}, {NAMED_GROUP, 4, 7}, {G, 4, 0}, {MASK, 0, 0}, {O, 4, 0})),
            0600, "a mask denies named users");
     is_int(tp_acl_tighten(0604, list, LIST({U, 6, 0}, {G, 4, 0}, {MASK, 0, 0}, {O, 4, 0})), 0604,
-           "and not the others, none of whom is named");
+           "and not the others, if none of them is named");
     is_int(tp_acl_tighten(01777, list, 5), 01700, "what is no list leaves the owner's bits");
 }
 

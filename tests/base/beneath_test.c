@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Opening beneath a directory: what lies there, whatever links say. */
+/* Opening beneath a directory: only files in it, whatever links there are. */
 #include <config.h>
 
 #include "base/beneath.h"

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Asking for CUDA devices: an answer on every machine, a whole description of each device there is.
- */
+/* Listing CUDA devices: a result on every machine, and a full description of each device. */
 #include <config.h>
 
 #include "base/cuda/device.h"

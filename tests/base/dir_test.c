@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Listing directories: what is in them, the errors of opening, a position for each listing. */
+/*
+ * Listing directories: their entries, errors of opening, and a separate position for each listing.
+ */
 #include <config.h>
 
 #include "base/dir.h"

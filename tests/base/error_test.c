@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Stories of errors: codes, errno texts, prefixes, hostile bytes and too much text. */
+/* Error messages: codes, errno texts, prefixes, hostile bytes and too much text. */
 #include <config.h>
 
 #include "base/error.h"
@@ -14,7 +14,7 @@ int main(void)
     is_int(tp_fail(&err, EBADMSG, "chunk %d of '%s' is damaged", 7, "a.tnpk"), -EBADMSG,
            "tp_fail gives -CODE");
     is_int(err.code, -EBADMSG, "and keeps it");
-    is_str(err.message, "chunk 7 of 'a.tnpk' is damaged", "and formats the story");
+    is_str(err.message, "chunk 7 of 'a.tnpk' is damaged", "and formats the message");
 
     is_int(tp_fail(NULL, ENOENT, "nobody listens"), -ENOENT,
            "without a struct the code is there all the same");
@@ -51,7 +51,7 @@ int main(void)
     memset(longer, 'x', sizeof longer - 1);
     longer[sizeof longer - 1] = '\0';
     tp_fail(&err, EINVAL, "%s", longer);
-    is_int(strlen(err.message), TP_ERROR_MAX - 1, "a story too long is cut");
+    is_int(strlen(err.message), TP_ERROR_MAX - 1, "a long message is cut");
     tp_error_prefix(&err, "%s", longer);
     is_int(strlen(err.message), TP_ERROR_MAX - 1, "so is one whose prefix is too long");
     errno = EACCES;

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Files: exact reads, bounded reads, atomic replacement, and removal that no link can lead astray.
- */
+/* Files: exact reads, bounded reads, atomic replacement, and removal that no link leads astray. */
 #include <config.h>
 
 #include "base/file.h"
@@ -39,7 +37,7 @@ static void test_read(void)
     is_int(tp_file_pread(fd, got, 4, 3, "ten", &err), 0, "pread");
     is_str(got, "3456", "gives the range");
     is_int(tp_file_pread(fd, got, 4, 7, "ten", &err), -EBADMSG, "a range over the end is damage");
-    has(err.message, "'ten' ends at byte 10", "and the story says where the file ends");
+    has(err.message, "'ten' ends at byte 10", "and the message says where the file ends");
     is_int(tp_file_pread(fd, got, 4, UINT64_MAX - 1, "ten", &err), -EBADMSG,
            "so is an offset beyond files");
     is_int(tp_file_pread(fd, NULL, 0, 10, "ten", &err), 0, "nothing can be read at the end");

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The environment and a call lower the instruction set, and raise it to the CPU's best at most. */
+/*
+ * The environment and a call lower the instruction set, and raise it at most to the best of the
+ * CPU.
+ */
 #include <config.h>
 
 #include "base/isa.h"

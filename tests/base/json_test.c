@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* JSON: what is refused, what is kept exactly, and that what the writer writes the reader reads. */
+/* JSON: what is refused, what is kept exactly, and reading of what the writer writes. */
 #include <config.h>
 
 #include "base/json.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What cgroups allow, read from files like the kernel's; and memory whose pages are there. */
+/* Limits of cgroups, read from files like the kernel's; and memory whose pages are present. */
 #include <config.h>
 
 #include "base/memory.h"

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* The pool: every task runs once, urgent ones first, tasks submit tasks, the end waits for all. */
+/*
+ * The pool: every task runs once, urgent ones first, tasks submit tasks, and the end waits for all.
+ */
 #include <config.h>
 
 #include "base/cpu.h"
+#include "base/dir.h"
 #include "base/pool.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -66,7 +70,7 @@ static void test_many(void)
     int rc = tp_pool_create(4, "many", &pool, &err);
     if (rc < 0)
         bail_out("no pool: %s", err.message);
-    is_int(tp_pool_threads(pool), 4, "as many threads as asked for");
+    is_int(tp_pool_threads(pool), 4, "the requested number of threads");
     for (int i = 0; i < 20000; i++)
         rc |= tp_pool_submit(pool, count_one, &n, i % 3 == 0);
     tp_pool_destroy(pool);
@@ -108,11 +112,49 @@ static void test_tree(void)
     is_int(atomic_load(&count), (1 << 13) - 1, "tasks of tasks have run too");
 }
 
+#ifdef __SANITIZE_THREAD__
+enum { OWN = 2 }; /* with the sanitizer's */
+#else
+enum { OWN = 1 };
+#endif
+
+static unsigned count_threads(void)
+{
+    struct tp_dir dir;
+    unsigned n = 0;
+
+    tp_dir_open(&dir, AT_FDCWD, "/proc/self/task");
+    while (tp_dir_next(&dir))
+        n++;
+    tp_dir_close(&dir);
+    return n;
+}
+
+static void test_idle(void)
+{
+    struct tp_pool *pool;
+    atomic_int done = 0;
+
+    /* A thread that has been joined may still be listed. */
+    ok(eventually(count_threads() == OWN), "one thread");
+    is_int(tp_pool_create_idle(3, "idle", &pool, NULL), 0, "an idle pool");
+    is_int(tp_pool_threads(pool), 3, "has its threads");
+    is_int(count_threads(), OWN, "which have not started");
+    is_int(tp_pool_submit(pool, count_one, &done, false), 0, "the first task");
+    is_int(count_threads(), OWN + 3, "starts them");
+    tp_pool_destroy(pool);
+    is_int(atomic_load(&done), 1, "and is done");
+    is_int(tp_pool_create_idle(1, "idle", &pool, NULL), 0, "another");
+    tp_pool_destroy(pool);
+    ok(eventually(count_threads() == OWN), "ends without a task");
+}
+
 int main(void)
 {
     test_many();
     test_order();
     test_tree();
+    test_idle();
     tp_pool_destroy(NULL);
     ok(tp_cpu_count() >= 1, "there is a CPU");
     return tap_done();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A file is the same while each part of its stamp is, and the clocks go forward. */
+/* Stamps of files differ if any part differs, and clocks advance. */
 #include <config.h>
 
 #include "base/stamp.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Arrays that grow keep their items, and stay as they are where memory is short. */
+/* Growing arrays keep their items, and are unchanged when out of memory. */
 #include <config.h>
 
 #include "base/vector.h"

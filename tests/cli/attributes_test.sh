@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What files have beside their bytes: owners, modes, access lists, attributes, hard links and holes go into a pack, show
-# in a mount and come back, and nobody gains access on the way.
+# Properties of files besides their bytes: owners, modes, access lists, attributes, hard links and holes are packed,
+# shown in a mount and restored, and no user gains access.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires setfacl getfacl setfattr getfattr
 [ "$(id -u)" -eq 0 ] || skip_all 'only root gives files to others'
@@ -77,7 +77,7 @@ cannot_read() {
 }
 chmod 600 store/m.tnpk
 ok 'a default list around it gives the pack no list' sh -c 'getfacl -p store/m.tnpk | grep -q 65534 && exit 1; getfacl -pn store/m.tnpk | grep -q "^user:65534" && exit 1; exit 0'
-ok 'and no user whom it names reads the pack' cannot_read
+ok 'and no user named in it can read the pack' cannot_read
 
 # --- Whose it is ---
 owner_of() {
@@ -93,7 +93,7 @@ chmod 700 store/m
 chown 1234 store
 pack
 ok "root's pack of a user's model is the user's" is_owner store/m.tnpk 1234:100
-ok 'who reads it' by 1234 1234 'cat store/m.tnpk >/dev/null'
+ok 'which can read it' by 1234 1234 'cat store/m.tnpk >/dev/null'
 "$tenpak" unpack -q store/m.tnpk 2>err
 ok 'and so is what root restores' is_owner store/m 1234:100
 ok 'with its files' is_owner store/m/config.json 1234:100

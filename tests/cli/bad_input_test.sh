@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What is wrong with an input is told in one line that names file, what and where, with its own exit code; nothing
-# crashes, nothing is written, nothing leaves the directory.
+# Invalid input is reported in one line with the file, the fault and its place, and with its own exit code. Nothing
+# crashes, nothing is written, and nothing leads out of the directory.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires jq
 

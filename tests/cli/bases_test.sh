@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# A base that was lost and packed again, by another program version, against another base or by somebody else, serves the
-# fine-tunes of the first: it holds the same files. Nothing becomes its own base, and what others need is kept.
+# A base that was lost and packed again, by another version, against another base or by another user, serves the
+# fine-tunes of the first, because it has the same files. No pack becomes its own base, and bases that are needed are
+# kept.
 . "${top_srcdir:-.}/tests/lib.sh"
 mkmodel=$top_builddir/tests/mkmodel
 golden=$top_srcdir/tests/golden
@@ -66,7 +67,7 @@ mv "$s/base.tnpk" "$s/other-name.tnpk"
 reads 'under another name' tune
 ok 'listed' "$tenpak" ls "$s"
 has 'with its base' "$tmp/.out" 'tune .*other-name\|tune .*base'
-not_ok 'and not as one that lacks it' grep -q absent "$tmp/.out"
+not_ok 'and not as a pack without its base' grep -q absent "$tmp/.out"
 
 # --- two people ---
 for who in a b; do
@@ -101,7 +102,7 @@ printf 'spoiled' | dd of="$tmp/spoiled/a.tnpk" bs=1 seek=$(($(stat -c %s "$tmp/s
 cp "$s/tune.tnpk" "$tmp/spoiled"
 s=$tmp/spoiled
 not_ok 'one is damaged' "$tenpak" verify -q "$s/a"
-reads 'damaged data is passed over, too' tune
+reads 'damaged data is tried last, too' tune
 exits 'and is no reason to let the whole one go' 11 "$tenpak" unpack -q "$s/z.tnpk"
 s=$tmp/b
 rm "$s/base.tnpk"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The program as a file: it needs nothing of CUDA to start, and it says its version.
+# The program as a file: it starts without CUDA, and prints its version.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires ldd
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# A directory of several checkpoints or LoRAs: its files are coded against each other where they are related.
+# A directory of several checkpoints or LoRAs: related files are coded against each other.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires jq
 requires_python json

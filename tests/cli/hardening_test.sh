@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The program and the shared library as files have what configure says that it asked for.
+# The program and the shared library have the hardening that configure reports.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires readelf
 

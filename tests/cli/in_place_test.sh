@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What is not packed in place, and why; nothing has changed then, also not the base. Read-only parts are packed.
+# What is not packed in place, and why. After a refusal nothing has changed, including the base. Read-only parts are
+# packed.
 . "${top_srcdir:-.}/tests/lib.sh"
 
 d=$tmp/models
@@ -144,6 +145,6 @@ else
     skip 'no mounts'
 fi
 : >"$d/ft/model.safetensors.incomplete"
-ok 'what is none of these is packed' "$tenpak" pack -b none "$d/ft"
+ok 'a model that is none of these is packed' "$tenpak" pack -b none "$d/ft"
 has 'with a warning of a part of a download' "$tmp/.out" "warning: .*safetensors.incomplete' is named as what is not complete"
 tap_done

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What a model may consist of: safetensors files under any name, and links to files elsewhere.
+# The parts of a model: safetensors files under any name, and links to files elsewhere.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires jq
 
@@ -108,7 +108,7 @@ ok 'the cache is as it was' cmp "$tmp/hub.was" "$tmp/hub.now"
 ok 'with the files that its links lead to' diff -r --no-dereference "$tmp/plain" "$tmp/out"
 is 'times are those of the files' "$(stat -c %Y "$tmp/out/config.json")" "$(stat -c %Y "$tmp/plain/config.json")"
 is 'its tensors are known' "$("$tenpak" info --json "$tmp/snapshot.tnpk" | jq '.tensors | length > 0')" true
-is 'what is there twice is stored once' "$("$tenpak" info --json "$tmp/snapshot.tnpk" |
+is 'duplicates are stored once' "$("$tenpak" info --json "$tmp/snapshot.tnpk" |
     jq '[.files[] | select(.path | startswith("vae/")) | .stored_bytes] | add')" 0
 "$tenpak" estimate --job --json "$rev" base=none >"$tmp/estimate.json"
 is 'an estimate counts these' "$(jq .result.logical_bytes "$tmp/estimate.json")" \

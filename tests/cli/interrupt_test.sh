@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# SIGINT in the middle leaves nothing behind; read-only and full disks are told plainly.
+# SIGINT leaves nothing behind; read-only and full disks are reported.
 . "${top_srcdir:-.}/tests/lib.sh"
 
 mkmodel=$top_builddir/tests/mkmodel
@@ -78,7 +78,7 @@ if [ "$code" = 130 ]; then
 else
     skip 'unpack' "it ended with $code before the signal"
 fi
-ok 'verify is fine with what is there' "$tenpak" verify -q "$d"
+ok 'verify accepts the packs that are there' "$tenpak" verify -q "$d"
 
 # --- a directory that cannot be written to ---
 "$mkmodel" "$tmp/small"

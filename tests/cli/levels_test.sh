@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Where the models of a store are: at its top, as directories, packs, or links to packs, and nowhere below.
+# Where the models of a store are: directories, packs, and links to packs at its top, and none below.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires jq
 requires_fuse
@@ -60,10 +60,10 @@ cp -r "$e" "$tmp/linked.was"
 mv "$e/base.tnpk" "$tmp/disk/elsewhere.tnpk"
 ln -s ../disk/elsewhere.tnpk "$e/base.tnpk"
 is 'a linked pack is listed' "$("$tenpak" ls --json "$e" | jq -r '.models[0] | .name + " " + .kind')" 'base pack'
-ok 'it is the base of what is packed' "$tenpak" pack -q "$e/tuned"
+ok 'it is the base of a packed model' "$tenpak" pack -q "$e/tuned"
 is 'by its name' "$("$tenpak" info --json "$e/tuned" | jq -r .base.name)" base
 mount_dir "$e" "$m" || bail_out 'no mount'
-ok 'a linked pack shows as a model, and what stands on it' diff -r "$tmp/linked.was" "$m"
+ok 'a linked pack is shown as a model, and so are its dependents' diff -r "$tmp/linked.was" "$m"
 is 'its link does not' "$(ls "$m")" 'base
 tuned'
 exits 'by any name' 2 ls "$m/base.tnpk"
@@ -75,7 +75,7 @@ ok 'and by a job' "$tenpak" verify --job "$e" base
 ok 'a job estimates against it' "$tenpak" estimate --job "$e" tuned base=base
 exits 'it is not restored while it is needed' 11 "$tenpak" unpack "$e/base"
 has 'the message names the dependent' "$tmp/.out" "'tuned'"
-ok 'what stands on it is restored' "$tenpak" unpack -q "$e/tuned"
+ok 'a dependent is unpacked' "$tenpak" unpack -q "$e/tuned"
 # Another file in its place.
 "$tenpak" pack -q -b none -o "$tmp/disk/new.tnpk" "$e/tuned"
 ln -sfn ../disk/new.tnpk "$tmp/disk/link" && mv -T "$tmp/disk/link" "$e/base.tnpk"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The installed library: the example compiles through pkg-config alone, against the shared library and the static
-# one, and reads what was packed.
+# The installed library: the example compiles with pkg-config alone, against the shared and the static library, and
+# reads packs.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires pkg-config make nm
 
@@ -28,11 +28,12 @@ is 'all exported symbols begin with tp_' \
 mkdir "$tmp/models"
 "$top_builddir/tests/mkmodel" --seed=3 "$tmp/models/base"
 "$top_builddir/tests/mkmodel" --seed=3 --noise=0.02 --shards=2 "$tmp/models/tuned"
-cp -r "$tmp/models" "$tmp/was"
+ln "$tmp/models/tuned/config.json" "$tmp/models/tuned/same.json"
+cp -a "$tmp/models" "$tmp/was"
 "$tenpak" pack -q --keep --base=none "$tmp/models/base"
 rm -r "$tmp/models/base"
 "$tenpak" pack -q "$tmp/models/tuned"
-cp -r "$tmp/was/tuned" "$tmp/models/plain"
+cp -a "$tmp/was/tuned" "$tmp/models/plain"
 
 LD_LIBRARY_PATH=$libdir
 export LD_LIBRARY_PATH

@@ -1,7 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Help, the manual and completion say the same: every command, every option and every exit code, and none that
-# does not exist.
+# Help, manual and completion agree: every command, option and exit code is in each, and no others.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires mandoc
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Which base is taken without being told: the right one among decoys, by weights and by what the files say.
+# Which base is chosen without a given name: the right one among decoys, by weights and by hints in the files.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires jq
 
@@ -115,7 +115,7 @@ big='--hidden=256 --inter=640 --vocab=2000'
 }
 "$tenpak" pack -q --base=none "$d/zz-base"
 "$tenpak" pack -q "$d/reinforced"
-is 'packs: not the one that was hardly changed' "$(base_of "$d/tuned")" zz-base
+is 'packs: not the nearly unchanged one' "$(base_of "$d/tuned")" zz-base
 
 # --- many models of one architecture that have nothing else in common: the name says nothing ---
 d=$tmp/many
@@ -353,7 +353,7 @@ mkdir "$d"
 "$tenpak" pack -q "$d/llama"
 cp "$d/llama.tnpk" "$d/a-damaged.tnpk"
 printf 'XXXX' | dd of="$d/a-damaged.tnpk" bs=1 seek="$(($(stat -c %s "$d/llama.tnpk") - 60))" conv=notrunc 2>/dev/null
-is 'a damaged pack is passed over' "$(base_of "$d/tuned")" llama
+is 'a damaged pack is not chosen' "$(base_of "$d/tuned")" llama
 has 'and that is said' "$tmp/err" "a-damaged.* cannot serve as a base"
 exits 'a base that is not there' 1 "$tenpak" pack --base=nobody "$d/tuned"
 has 'is named' "$tmp/.out" "no model 'nobody'"
@@ -396,8 +396,8 @@ mkdir "$tmp/linked"
 ln -s tuned "$tmp/linked/latest"
 ln -s "$tmp/nested/plain/../outer" "$tmp/linked/far"
 is 'a link is not found' "$("$tenpak" pack -n --json "$tmp/linked/tuned" | jq -r '.models[0].base')" null
-ok 'and in nobody'"'"'s way' "$tenpak" pack -q "$tmp/linked/tuned"
-is 'nor packed, or gone' "$(ls -A "$tmp/linked" | tr '\n' ' ')" 'far latest tuned.tnpk '
+ok 'and in no other'"'"'s way' "$tenpak" pack -q "$tmp/linked/tuned"
+is 'nor packed, or removed' "$(ls -A "$tmp/linked" | tr '\n' ' ')" 'far latest tuned.tnpk '
 
 is 'base=FILE' "$("$tenpak" pack -n --json --base="$d/llama.tnpk" "$d/tuned" | jq -r '.models[0].base')" llama
 tap_done

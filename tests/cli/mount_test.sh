@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# mount and umount from the command line: the daemon, who holds a mount, what is refused, doctor on a mount.
+# mount and umount from the command line: the daemon, processes that use a mount, refusals, doctor on a mount.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires jq
 requires_fuse
@@ -26,7 +26,7 @@ exits 'mounted twice' 11 "$tenpak" mount "$tmp/models" "$tmp/mnt"
 
 "$tenpak" doctor --json "$tmp/mnt" >"$tmp/doctor.json"
 is 'doctor looks at this mount alone' \
-    "$(jq -r '[.findings[] | select(.check == "read_ahead") | .told | split(":")[0]] | join(" ")' "$tmp/doctor.json")" "$tmp/mnt"
+    "$(jq -r '[.findings[] | select(.check == "read_ahead") | .message | split(":")[0]] | join(" ")' "$tmp/doctor.json")" "$tmp/mnt"
 
 # It is to hold the file open, not to read it.
 # shellcheck disable=SC2217
@@ -41,7 +41,7 @@ is 'umount of a mount in use: exit code' $? 11
 has 'names the process that holds it' "$tmp/err" "process $holder (sleep) has a file of it open"
 has 'with a hint' "$tmp/err" '^hint: .*umount -l'
 ok 'umount --lazy' "$tenpak" umount --lazy "$tmp/mnt"
-ok 'is gone at once' is_unmounted "$tmp/mnt"
+ok 'ends at once' is_unmounted "$tmp/mnt"
 kill "$holder"
 wait "$holder" 2>/dev/null
 exits 'umount of no mount' 1 "$tenpak" umount "$tmp/mnt"
@@ -57,7 +57,7 @@ fi
 # shellcheck disable=SC2016
 ok 'umount with a file of it open' sh -c 'exec "$1" umount "$2" 7<"$2/tuned/config.json"' sh "$tenpak" "$tmp/mnt"
 
-# A daemon keeps nothing of who started it.
+# A daemon inherits nothing from its starter.
 exec 7>"$tmp/lock"
 flock 7
 ok 'mounted by a process that holds a lock' "$tenpak" mount -q "$tmp/models" "$tmp/mnt"
@@ -75,11 +75,11 @@ ok 'in the foreground, to be killed' mount_dir "$tmp/models" "$tmp/mnt"
 kill -KILL "$mount_pid"
 wait "$mount_pid"
 exits 'mounted over it' 1 "$tenpak" mount "$tmp/models" "$tmp/mnt"
-has 'says what is there' "$tmp/.out" 'has lost its daemon'
+has 'names the dead mount' "$tmp/.out" 'has died'
 exits 'doctor of a dead mount' 1 "$tenpak" doctor --json "$tmp/mnt"
-mend=$(jq -r '.findings[] | select(.check == "daemon" and .level == "broken") | .mend' "$tmp/.out")
-ok "the printed command fixes it: $mend" sh -c "$(dirname "$tenpak")/$mend"
-ok 'it is gone' is_unmounted "$tmp/mnt"
+fix=$(jq -r '.findings[] | select(.check == "daemon" and .level == "broken") | .fix' "$tmp/.out")
+ok "the printed command fixes it: $fix" sh -c "$(dirname "$tenpak")/$fix"
+ok 'the mount was removed' is_unmounted "$tmp/mnt"
 rm "$tmp/mount.log"
 
 # Interrupted while its daemon begins, which is held here by a directory that does not answer yet.
@@ -88,7 +88,7 @@ child_of() {
     child=$(cat "/proc/$1/task"/*/children 2>/dev/null | tr -d ' ')
     [ -n "$child" ]
 }
-ok 'what is mounted next' mount_dir "$tmp/models" "$tmp/mnt"
+ok 'the next mount' mount_dir "$tmp/models" "$tmp/mnt"
 kill -STOP "$mount_pid"
 wait_for 120 is_stopped "$mount_pid"
 "$tenpak" mount -q "$tmp/mnt/inner" "$tmp/second" 2>"$tmp/err" &

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Paths in a mount, given to commands that work on the directory behind it.
+# Paths in a mount as arguments of commands, which use the same path in the mounted directory.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires jq
 requires_fuse
@@ -16,7 +16,7 @@ cp -r "$d/tuned" "$tmp/was"
 mount_dir "$d" "$m" || bail_out 'no mount'
 
 ok 'pack' "$tenpak" pack -q -b none "$m/base"
-ok 'packs what is behind the mount' [ -f "$d/base.tnpk" ]
+ok 'packs the model in the mounted directory' [ -f "$d/base.tnpk" ]
 ok 'in its place' [ ! -d "$d/base" ]
 ok 'and once more' "$tenpak" pack "$m/base"
 has 'reports that it is packed' "$tmp/.out" 'packed already'
@@ -30,7 +30,7 @@ ok 'pack with a base in the mount, to a file in it' "$tenpak" pack -q -b "$m/bas
 is 'has that base' "$("$tenpak" info --json "$m/copy" | jq -r .base.name)" base
 ok 'and shows as a model' diff -r "$d/other" "$m/copy"
 ok 'pack of the working directory' sh -c 'cd "$1/other" && "$2" pack -q .' sh "$m" "$tenpak"
-ok 'goes to its place' [ -f "$d/other.tnpk" ]
+ok 'uses its path in the directory' [ -f "$d/other.tnpk" ]
 ok 'delta compress' "$tenpak" delta compress -q "$m/base" "$d/../was" -o "$m/was.tnpk"
 ok 'delta estimate' "$tenpak" delta estimate "$m/base" "$m/tuned"
 ok 'verify of a model' "$tenpak" verify "$m/tuned"

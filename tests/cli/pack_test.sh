@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# pack, unpack, ls, info, verify: round trips, reports, and what they say when something is wrong.
+# pack, unpack, ls, info, verify: round trips, reports and errors.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires jq
 
@@ -66,7 +66,7 @@ is 'report: base' "$(jq -r '.models[0] | "\(.base) \(.base_packed) \(.original_r
 is 'report: stored bytes are the file' "$(jq '.models[0].stored_bytes' "$tmp/pack.json")" "$(stat -c %s "$d/tuned.tnpk")"
 is 'report: chunks of all codecs are all chunks' \
     "$(jq '.models[0] | ([.codecs[].chunks] | add) == .chunks' "$tmp/pack.json")" true
-is 'the directories are gone' "$(find "$d" -mindepth 1 | sort | tr '\n' ' ')" "$d/base.tnpk $d/tuned.tnpk "
+is 'the directories were removed' "$(find "$d" -mindepth 1 | sort | tr '\n' ' ')" "$d/base.tnpk $d/tuned.tnpk "
 stored=$(jq '.models[0].stored_bytes' "$tmp/pack.json")
 estimated=$(jq '.models[0].stored_bytes' "$tmp/dry.json")
 ok 'the estimate was within 5 %' [ $((estimated * 100)) -gt $((stored * 95)) -a $((estimated * 95)) -lt $((stored * 100)) ]
@@ -134,7 +134,7 @@ has 'and its dependent' "$tmp/err" 'tuned'
 ok 'unpack in place' "$tenpak" unpack -q "$d/tuned"
 fingerprint "$d/tuned" >"$tmp/tuned.now"
 ok 'gives everything back' diff "$tmp/tuned.was" "$tmp/tuned.now"
-ok 'and the pack is gone' [ ! -e "$d/tuned.tnpk" ]
+ok 'and the pack was removed' [ ! -e "$d/tuned.tnpk" ]
 ok 'unpack --keep' "$tenpak" unpack -q --keep "$d/base"
 fingerprint "$d/base" >"$tmp/base.now"
 ok 'gives everything back' diff "$tmp/base.was" "$tmp/base.now"
@@ -146,7 +146,7 @@ for i in 1 2; do "$mkmodel" --seed=$i "$tmp/many/m$i"; done
 "$tenpak" pack --json "$tmp/many/m1" "$tmp/many/absent" "$tmp/many/m2" >"$tmp/many.json" 2>/dev/null
 is 'one of three absent: exit code' $? 3
 is 'one of three absent: report' "$(jq -c '[(.models | length), .failed]' "$tmp/many.json")" '[2,1]'
-ok 'packs among several are passed over' "$tenpak" pack "$tmp/many"/*
+ok 'packs among several are skipped' "$tenpak" pack "$tmp/many"/*
 exits 'a pack alone is refused' 1 "$tenpak" pack "$tmp/many/m1.tnpk"
 has 'and why' "$tmp/.out" "m1.tnpk' is a pack already"
 exits 'nor estimated, without .tnpk' 1 "$tenpak" pack -n "$tmp/many/m1"

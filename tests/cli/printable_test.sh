@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Names that steer a terminal, break a line or turn text around: no command, document or log writes them as they are.
+# Names that control a terminal, break a line or reorder text: no command, document or log prints them unchanged.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires jq iconv
 mkmodel=$top_builddir/tests/mkmodel

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# status, and mounting as mount(8) and fstab do.
+# status, and mounting with mount(8) and fstab.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires jq
 requires_fuse
@@ -31,10 +31,10 @@ cat "$tmp/mnt/one/model.safetensors" >/dev/null
 ok 'decoding is counted' test "$(field .decode.bytes)" -ge $((before + $(stat -c %s "$tmp/mnt/one/model.safetensors")))
 ok 'the cache is filled' test "$(field .cache.used_bytes)" -gt 0
 ok 'within its limit' test "$(field .cache.used_bytes)" -le "$(field .cache.max_bytes)"
-ok 'and asked' test "$(field '.cache.hits + .cache.misses')" -gt 0
+ok 'and requested' test "$(field '.cache.hits + .cache.misses')" -gt 0
 bdi=$(stat -c '%Hd:%Ld' "$tmp/mnt")
 is 'read-ahead in effect' "$(field .kernel.read_ahead_kb)" "$(cat "/sys/class/bdi/$bdi/read_ahead_kb")"
-is 'and what is wanted' "$(field .kernel.read_ahead_wanted_kb)" 4096
+is 'and the requested read-ahead' "$(field .kernel.read_ahead_wanted_kb)" 4096
 ok 'passthrough, or why not' test "$(field '.passthrough | if .on then "on" else .why_not end | length')" -gt 1
 ok 'uptime' test "$(field '.uptime_seconds > 0 and .uptime_seconds < 600')" = true
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What goes to standard output and standard error: whole lines whatever names a model has, nothing into files where
-# the caller closed one of them, and a failure where the reader has gone.
+# Standard output and standard error: whole lines for all names of models, no messages in files if the caller closed a
+# stream, and a failure if the reader has ended.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires jq
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The example unit of systemd: its limits are there, nothing hides the mount, and systemd accepts it.
+# The example unit of systemd: it has limits, nothing hides the mount, and systemd accepts it.
 . "${top_srcdir:-.}/tests/lib.sh"
 unit=$top_srcdir/doc/examples/tenpak@.service
 

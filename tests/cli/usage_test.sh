@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The command line's manners: exit codes, one line and a way on for what is wrong, help, completion lists.
+# The command line: exit codes, one-line errors with a hint, help, and completion.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires jq
 
@@ -123,7 +123,7 @@ done
 apart env TENPAK_CPU=scalar "$tenpak" doctor --json >"$tmp/doctor.json"
 if [ "$(TENPAK_CPU='' "$tenpak" version --json | jq -r .kernels.best)" != scalar ]; then
     is 'doctor finds lowered kernels' \
-        "$(jq -r '.findings[] | select(.check == "cpu_kernels") | "\(.level) \(.mend)"' "$tmp/doctor.json")" \
+        "$(jq -r '.findings[] | select(.check == "cpu_kernels") | "\(.level) \(.fix)"' "$tmp/doctor.json")" \
         'slow unset TENPAK_CPU'
 fi
 

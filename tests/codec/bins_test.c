@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bins of differences for learning delta: the same from every instruction set as one element at a
+ * Bins of differences for training delta: every instruction set gives the same as one element at a
  * time.
  */
 #include <config.h>

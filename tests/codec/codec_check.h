@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests of the codecs share: inputs of every kind, round trips that hold the instruction
- * sets to one another, and damaged input. Buffers are as large as the contract says and no byte
- * larger, so that the address sanitizer sees every step outside.
+ * What the tests of codecs share: inputs of every kind, round trips that compare the instruction
+ * sets, and damaged input. Buffers have exactly the size of the contract, so that the address
+ * sanitizer detects every access outside.
  */
 #ifndef TP_TESTS_CODEC_CHECK_H
 #define TP_TESTS_CODEC_CHECK_H

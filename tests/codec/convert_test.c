@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every 16-bit pattern and many fp32 ones, against conversions by arithmetic on the numbers they
- * stand for.
+ * Conversions of every 16-bit pattern and many fp32 ones, compared with arithmetic on the numbers.
  */
 #include <config.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What CUDA devices run, on a machine without one: the code of a warp is plain C, so here a thread
- * stands for each lane and a barrier for what a warp does together. Its results are held to the
- * portable decoder's.
+ * The code of CUDA kernels on a machine without a device: the code of a warp is plain C, so a
+ * thread represents each lane and a barrier each operation of the warp. The results are compared
+ * with the portable decoder's.
  */
 #include <config.h>
 

@@ -409,8 +409,8 @@ static bool carry_once(uint64_t *seed, enum tp_dtype dtype)
         for (int isa = TP_ISA_SCALAR; isa <= (int)tp_isa_best() && good; isa++) {
             struct tp_delta_writer w = {.raw = raw};
             uint8_t carry[TP_RANS_CARRY_BYTES];
-            size_t room = (size_t)TP_RANS_CARRY_BITS << log;
-            size_t total = lose_bits(seed, t, src, base, dst, n, room, &w);
+            size_t space = (size_t)TP_RANS_CARRY_BITS << log;
+            size_t total = lose_bits(seed, t, src, base, dst, n, space, &w);
             size_t left = tp_delta_carry_take(t, raw, total, log, carry);
             struct tp_delta_reader r = {
                 .raw = raw, .raw_bit = total, .esc_begin = raw + (left + 7) / 8};
@@ -418,14 +418,14 @@ static bool carry_once(uint64_t *seed, enum tp_dtype dtype)
             r.rans.lanes_log = log;
             tp_isa_set((enum tp_isa)isa);
             memset(raw + (left + 7) / 8, 0xa5, len - (left + 7) / 8);
-            good = left == (total > room ? total - room : 0) &&
+            good = left == (total > space ? total - space : 0) &&
                    tp_delta_carry_put(t, &r, carry, base, dst, n) && !memcmp(src, dst, len);
             /* More than there is, and bits that belong to nothing. */
             r.raw_bit = total + 8;
-            good &= !tp_delta_carry_put(t, &r, carry, base, dst, n) || total + 8 <= room;
+            good &= !tp_delta_carry_put(t, &r, carry, base, dst, n) || total + 8 <= space;
             r.raw_bit = total;
-            carry[(room - 1) / 8] |= (uint8_t)(1u << (room - 1) % 8);
-            good &= total >= room || !tp_delta_carry_put(t, &r, carry, base, dst, n);
+            carry[(space - 1) / 8] |= (uint8_t)(1u << (space - 1) % 8);
+            good &= total >= space || !tp_delta_carry_put(t, &r, carry, base, dst, n);
         }
     }
     tp_isa_set(tp_isa_best());

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The format of coded chunks does not change: what stands in the fuzz corpus decodes to the bytes
- * that it was made from, by the hashes of golden.txt. "golden_test write" makes both anew, for when
- * a codec is added.
+ * The format of coded chunks does not change: inputs of the fuzz corpus decode to the bytes that
+ * they were made from, by the hashes of golden.txt. "golden_test write" makes both again, when a
+ * codec is added.
  */
 #include <config.h>
 

@@ -134,14 +134,15 @@ static size_t carry_len(unsigned lanes_log)
 }
 
 /* What lanes carry, NULL too: any bits, and zeros up to the end of the byte. */
-static uint8_t *make_carry(uint64_t *seed, unsigned lanes_log, uint8_t room[TP_RANS_CARRY_BYTES])
+static uint8_t *make_carry(uint64_t *seed, unsigned lanes_log,
+                           uint8_t carry_bytes[TP_RANS_CARRY_BYTES])
 {
     if (tap_random(seed) & 1)
         return NULL;
-    memset(room, 0, TP_RANS_CARRY_BYTES);
+    memset(carry_bytes, 0, TP_RANS_CARRY_BYTES);
     for (unsigned i = 0; i < (unsigned)TP_RANS_CARRY_BITS << lanes_log; i++)
-        room[i / 8] |= (uint8_t)((tap_random(seed) >> 20 & 1) << i % 8);
-    return room;
+        carry_bytes[i / 8] |= (uint8_t)((tap_random(seed) >> 20 & 1) << i % 8);
+    return carry_bytes;
 }
 
 static bool check_decode(const struct model *m, const uint8_t *stream, size_t len,
@@ -176,7 +177,8 @@ static bool stream_once(uint64_t *seed, struct model *m)
     uint8_t *syms = check_alloc(n), *tabs = tap_random(seed) & 1 ? check_alloc(n) : NULL;
     unsigned lanes_log = (unsigned)(tap_random(seed) % (TP_RANS_LANES_LOG_MAX + 1)), tables = 1;
     size_t bound = tp_rans_bound(n), first_len = 0;
-    uint8_t *first = NULL, room[TP_RANS_CARRY_BYTES], *carry = make_carry(seed, lanes_log, room);
+    uint8_t *first = NULL, carry_bytes[TP_RANS_CARRY_BYTES],
+            *carry = make_carry(seed, lanes_log, carry_bytes);
     uint32_t hist[256];
     bool good = true;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of codecs is whole, and its wire ids and names are what packs hold. */
+/* The table of codecs is complete, and its wire ids and names are those in packs. */
 #include <config.h>
 
 #include "codec/codec.h"

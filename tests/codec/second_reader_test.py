@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""A second reader of coded chunks, written from doc/codecs.md alone and slow: what it decodes from the corpus of the
-fuzz target must have the hashes that the first reader's test holds too. TAP."""
+"""A second, slow reader of coded chunks, written from doc/codecs.md alone: what it decodes from the corpus of the fuzz
+target must have the hashes that the first reader's test expects. TAP."""
 
 import hashlib
 import os
@@ -142,11 +142,11 @@ def decode_delta(dtype, tables, coded, base):
     symbols = [stream.get(table[contexts[c] & 15]) for c in context]
     carried = stream.finish()
     if not any(shifts) or any(k > bits - 8 or k and 0 not in table[t & 15] for k, t in zip(shifts, contexts)):
-        room = 0
+        space = 0
     else:
-        room = len(carried)
+        space = len(carried)
     total = sum(shifts[c] for c, symbol in zip(context, symbols) if symbol)
-    moved = min(total, room)
+    moved = min(total, space)
     assert not any(carried[moved:]) and (total - moved + 7) // 8 == raw_len
     raw = Bits(coded[escapes - raw_len:escapes])
     kept = [raw.get(1) for _ in range(total - moved)] + carried[:moved]

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sparse codec: round trips at every density and dtype, what a change costs, and damaged input.
+ * The sparse codec: round trips at every density and dtype, the cost of a change, and damaged
+ * input.
  */
 #include <config.h>
 
@@ -65,7 +66,7 @@ static bool round_trip_once(uint64_t *seed, enum tp_dtype dtype)
     good = bits > 0 && check_round_trip(sparse, tables, dtype, src, base_copy, len,
                                         2 * TP_CHUNK_MAX, scratch, &coded, &coded_len);
     /*
-     * Changes at full density may need more than the scratch block has room for, when the tables
+     * Changes at full density may need more than the scratch block has space for, when the tables
      * were learned from other ones; nothing else is refused.
      */
     good = good && (coded_len > 0 || (every && every <= 2));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The split codec: round trips of every dtype, what it promises to save, and damaged input. */
+/* The split codec: round trips of every dtype, the promised saving, and damaged input. */
 #include <config.h>
 
 #include "codec/scratch.h"

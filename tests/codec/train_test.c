@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Learning for delta: counts and costs against plain definitions, and the same tables however
- * elements are counted.
+ * Training delta: counts and costs compared with simple definitions, and the same tables for every
+ * way of counting.
  */
 #include <config.h>
 

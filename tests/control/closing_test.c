@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A manager that ends with many pending jobs: this does not take longer than without them, and the
- * next manager finds them interrupted.
+ * A manager that ends with many pending jobs takes no longer than without them, and the next
+ * manager reports them as interrupted.
  */
 #include <config.h>
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The dashboard in a real browser: its numbers are those of status.json, names are text whatever they are, it fits a
-phone, and it is dark where that is wanted. TP_SCREENSHOTS=DIR keeps pictures to look at."""
+"""The dashboard in a real browser: its numbers are those of status.json, all names are shown as text, it fits a
+phone, and it has a dark mode. TP_SCREENSHOTS=DIR keeps screenshots."""
 
 import json
 import os

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * documents DIR NAME: print one document about DIR as a mount would give it, without a mount; for
- * tests.
- */
+/* documents DIR NAME: print a document about DIR as a mount would, without a mount. */
 #include <config.h>
 
 #include <stdio.h>
@@ -115,7 +112,7 @@ static int run_jobs(char **arguments)
     enum tp_verb verb = tp_verb_find(arguments[2]);
     char(*ids)[TP_JOB_ID_MAX] = calloc(TP_REQUEST_MAX, sizeof *ids);
     struct tp_request *requests = NULL;
-    struct tp_request_spot spot = {0};
+    struct tp_request_position position = {0};
     struct tp_jobs *jobs = NULL;
     struct tp_job_status status;
     struct tp_error err = {0};
@@ -124,11 +121,11 @@ static int run_jobs(char **arguments)
     int rc = tp_jobs_open(&options, &jobs, &err);
 
     if (!rc)
-        rc =
-            tp_requests_parse(verb, arguments[3], strlen(arguments[3]), &requests, &n, &spot, &err);
+        rc = tp_requests_parse(verb, arguments[3], strlen(arguments[3]), &requests, &n, &position,
+                               &err);
     if (!rc)
-        rc = tp_jobs_submit(jobs, requests, n, &requester, ids, &spot, &err);
-    tp_jobs_reply(rc, ids, n, &spot, &err, &out);
+        rc = tp_jobs_submit(jobs, requests, n, &requester, ids, &position, &err);
+    tp_jobs_reply(rc, ids, n, &position, &err, &out);
     for (size_t i = 0; !rc && i < n; i++)
         tp_jobs_wait(jobs, ids[i], -1, &status, NULL);
     fwrite(out.data, 1, out.len, stdout);

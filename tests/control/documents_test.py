@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The numbers of the documents: sums are those of their rows, rows those of the files; metrics are what Prometheus
-takes and say the same."""
+"""The numbers of the documents: sums are those of the rows, rows those of the files; metrics have the format of
+Prometheus and the same numbers."""
 
 import json
 import re

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The inventory: what changes in a directory shows at once, and asking again costs next to nothing.
- */
+/* The inventory: changes in a directory are seen at once, and repeated reads cost little. */
 #include <config.h>
 
 #include <pthread.h>
@@ -69,7 +67,7 @@ static void test_changes(void)
     is_int((intmax_t)later.stored_bytes, (intmax_t)report.pack.stored_bytes, "but takes less");
     is_int((intmax_t)later.tensors, (intmax_t)row.tensors, "with as many tensors");
     is_str(later.family, "m", "it is its own family");
-    is_int(later.estimate_bytes, -1, "nobody asked for an estimate");
+    is_int(later.estimate_bytes, -1, "there is no estimate");
     free(model);
     free(file);
 }
@@ -85,7 +83,7 @@ static void test_bad_packs(void)
        "noise is unreadable, and says so");
     if (unlink(bad) < 0 || symlink("/etc/passwd", link) < 0)
         bail_out("files");
-    ok(!row_of("bad").name[0], "what is removed is gone");
+    ok(!row_of("bad").name[0], "a removed model is not listed");
     row = row_of("link");
     ok(row.unreadable && row.error[0], "a link to what is no pack is unreadable");
     if (unlink(link) < 0)
@@ -129,7 +127,7 @@ static void test_together(void)
     for (int i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
     ok(row_of("m").kind == TP_MODEL_PACK && !row_of("n").name[0],
-       "asked from many threads while names change");
+       "read by many threads while names change");
     free(here);
     free(there);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For tests of jobs: a directory of models, a manager, and asking it in words. A test's main gives
- * its arguments to jobs_child() first, so that the program can be what the manager starts as a job.
+ * For tests of jobs: a directory of models, a manager, and requests as text. The main of a test
+ * passes its arguments to jobs_child() first, because the manager starts the test as a job.
  */
 #ifndef TP_TESTS_CONTROL_JOBS_H
 #define TP_TESTS_CONTROL_JOBS_H
@@ -60,13 +60,13 @@ __attribute__((unused)) static int submit(struct tp_jobs *jobs, enum tp_verb ver
 {
     const struct tp_requester requester = {
         .uid = getuid(), .gid = getgid(), .pid = getpid(), .command = "test"};
-    struct tp_request_spot spot;
+    struct tp_request_position position;
     struct tp_request *list;
     size_t n;
-    int rc = tp_requests_parse(verb, text, strlen(text), &list, &n, &spot, err);
+    int rc = tp_requests_parse(verb, text, strlen(text), &list, &n, &position, err);
 
     if (rc == 0)
-        rc = tp_jobs_submit(jobs, list, n, &requester, ids, &spot, err);
+        rc = tp_jobs_submit(jobs, list, n, &requester, ids, &position, err);
     free(list);
     return rc;
 }

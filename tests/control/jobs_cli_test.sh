@@ -1,7 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Jobs from the command line, where no daemon keeps the directory: reports, records, refusals, Ctrl-C, full and
-# read-only disks.
+# Jobs from the command line without a daemon: reports, records, refusals, Ctrl-C, full and read-only disks.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires jq
 
@@ -28,7 +27,7 @@ latest() {
 ok 'estimate' "$tenpak" estimate --job --json "$dir" 'ft 1'
 cp "$tmp/.out" "$tmp/report.json"
 is 'the report is the record'\''s' "$(jq -c . "$tmp/report.json")" "$(latest report.json . | jq -c .)"
-is 'an interval around what is expected' "$(jq '.result | .stored_bytes_low <= .stored_bytes and .stored_bytes <= .stored_bytes_high' "$tmp/report.json")" true
+is 'an interval around the expected value' "$(jq '.result | .stored_bytes_low <= .stored_bytes and .stored_bytes <= .stored_bytes_high' "$tmp/report.json")" true
 ok 'compress DIR MODEL' "$tenpak" compress "$dir" 'ft 1'
 has 'printed for people' "$tmp/.out" '^ft 1: .* smaller'
 ok 'compress DIR/MODEL' "$tenpak" compress --json "$dir/ft'2/" base=base keep=yes id=once
@@ -38,7 +37,7 @@ is 'against the base' "$(jq -r .result.base "$tmp/report.json")" base
 is 'the directory is kept' "$(jq -r .result.original_removed "$tmp/report.json")" false
 is 'the size is that of the pack' "$(jq .result.stored_bytes "$tmp/report.json")" "$(stat -c %s "$dir/ft'2.tnpk")"
 is 'the requester' "$(latest request.json '.requester | "\(.uid) \(.command)"')" "$(id -u) tenpak"
-is 'what was asked' "$(latest request.json '.request | "\(.base) \(.keep) \(.id)"')" 'base true once'
+is 'the request' "$(latest request.json '.request | "\(.base) \(.keep) \(.id)"')" 'base true once'
 is 'exit' "$(latest exit .)" 0
 ok 'the same once more is the same job' "$tenpak" compress --json "$dir/ft'2" base=base keep=yes id=once
 is 'by its id' "$(jq -r .id "$tmp/.out")" "$(jq -r .id "$tmp/report.json")"

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Jobs that do what they are asked: models packed, restored and verified by processes, whatever
- * happens to these.
- */
+/* Real jobs: models are packed, restored and verified by processes that are cancelled or killed. */
 #include <config.h>
 
 #include <dirent.h>
@@ -141,10 +138,7 @@ static void test_cancelled(struct tp_jobs *jobs)
     is_u64(whole, 8, "the model is as it was, and nothing is left beside it");
 }
 
-/*
- * The processes that threads of this one have started; told by no process, which would be one more
- * of them.
- */
+/* Kill the processes that threads of this one have started. (A pgrep would be one of them.) */
 static void kill_children(void)
 {
     DIR *tasks = opendir("/proc/self/task");
@@ -205,7 +199,7 @@ static void test_written(struct tp_jobs *jobs)
     free(path);
 }
 
-/* Who has it open or mapped goes on reading the same bytes. */
+/* A process that has the model open or mapped continues to read the same bytes. */
 static void test_open(struct tp_jobs *jobs)
 {
     char ids[1][TP_JOB_ID_MAX], *path = in_scratch("models/big/model.safetensors");
@@ -252,10 +246,7 @@ static void test_memory(struct tp_jobs *jobs)
     wait_job(jobs, ids[0]);
 }
 
-/*
- * Killed outright while a job runs: its process ends, the job is interrupted, the model whole, and
- * work goes on.
- */
+/* The runner is killed during a job: the job is interrupted, and its model stays whole. */
 static void test_runner_killed(const struct tp_jobs_options *options)
 {
     char id[TP_JOB_ID_MAX] = "", ids[1][TP_JOB_ID_MAX];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The manager of jobs, with programs in the place of jobs that do what no job should: ends, limits,
- * records, others.
+ * The manager of jobs, with programs in the place of jobs that end badly, ignore signals, and send
+ * garbage.
  */
 #include <config.h>
 
@@ -44,7 +44,7 @@ static void test_ends(void)
         s = wait_job(jobs, ids[0]);
         is_str(tp_job_state_name(s.state), tp_job_state_name(ends[i].state), ends[i].script);
         is_int(s.error, ends[i].error, "its errno");
-        has(s.message, ends[i].message, "its story");
+        has(s.message, ends[i].message, "its message");
         text = job_file(jobs, ids[0], "exit");
         snprintf(want, sizeof want, "%d\n", ends[i].error);
         is_str(text, want, "exit says the same");
@@ -130,9 +130,7 @@ static bool is_at(struct tp_jobs *jobs, const char *id, uint64_t done, struct tp
            s->done_bytes == done;
 }
 
-/*
- * A job that goes on when it is told to, so that the bounds of its rate are known on any machine.
- */
+/* The job waits for files, so that the bounds of its rate are known on any machine. */
 static void test_progress(void)
 {
     char *program = make_program(
@@ -142,24 +140,24 @@ static void test_progress(void)
     struct seen seen = {0};
     struct tp_jobs *jobs = open_jobs(&(struct tp_jobs_options){
         .dir = dir, .program = program, .changed = changed, .arg = &seen});
-    double asked = seconds(), before, told, rate;
+    double asked = seconds(), before, later, rate;
     struct tp_job_status s;
 
     submit_good(jobs, TP_VERB_COMPRESS, "m", ids);
     ok(eventually(is_at(jobs, ids[0], 0, &s)), "that it has begun can be seen");
     before = seconds();
     usleep(500000);
-    told = seconds();
+    later = seconds();
     write_file(first, "", 0);
     ok(eventually(is_at(jobs, ids[0], 400000, &s) && s.rate > 0), "how far it is");
-    rate = 400000 / (told - before);
+    rate = 400000 / (later - before);
     ok(s.rate > 400000 / (seconds() - asked) && s.rate < rate && s.remaining > 600000 / rate &&
            s.remaining < 600000 / s.rate + 1,
        "how fast, and how long still (%.0f bytes a second, %.1f seconds)", s.rate, s.remaining);
     ok(eventually(atomic_load(&seen.states[TP_JOB_RUNNING]) >= 4), "progress is reported");
     write_file(second, "", 0);
     wait_job(jobs, ids[0]);
-    told = seconds();
+    later = seconds();
     is_int(tp_jobs_forget(jobs, ids[0], NULL), 0, "it can be forgotten");
     is_int(tp_jobs_get(jobs, ids[0], &s, NULL), -ENOENT, "and is gone");
     tp_jobs_close(jobs);
@@ -167,9 +165,9 @@ static void test_progress(void)
            seen.forgotten == 1,
        "each change is reported once (%u, %u, %u)", seen.states[TP_JOB_PENDING],
        seen.states[TP_JOB_COMPLETED], seen.forgotten);
-    ok(seen.states[TP_JOB_RUNNING] <= 2 + 4 * (told - asked),
+    ok(seen.states[TP_JOB_RUNNING] <= 2 + 4 * (later - asked),
        "progress four times a second at most (%u in %.1f seconds)", seen.states[TP_JOB_RUNNING],
-       told - asked);
+       later - asked);
     ok(seen.stage && seen.best_rate > 0, "with stage and rate");
     free(program);
     free(first);
@@ -319,7 +317,7 @@ static void test_retry(void)
     free(program);
 }
 
-/* A key that was another command's is refused, and nothing is taken of its text. */
+/* A key of a different command is refused, with all commands of its text. */
 static void test_retry_of_another(void)
 {
     static const struct {

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Jobs from the command line where the directory is mounted: the mount's daemon runs them, with the same words, reports
-# and records.
+# Jobs from the command line while the directory is mounted: the daemon runs them, with the same words, reports and
+# records.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires jq
 requires_fuse
@@ -86,7 +86,7 @@ mount_pid=$second_pid
 ok 'the second one when the first has ended' wait_for 120 keeps "$second_pid" "$tmp/second"
 "$mkmodel" --layers=1 --noise=0.01 --noise-seed=3 "$dir/ft3"
 printf '{"auto_compress": {"enabled": true, "quiet_seconds": 1, "least_bytes": 0}}' >"$dir/.tenpak/tenpak.conf"
-ok 'and compresses what is quiet' wait_for 120 test -f "$dir/ft3.tnpk"
+ok 'and compresses quiet models' wait_for 120 test -f "$dir/ft3.tnpk"
 rm "$dir/.tenpak/tenpak.conf"
 unmount "$tmp/second"
 is 'a daemon that ends leaves the records alone' "$(find "$dir/.tenpak" -mindepth 1 -maxdepth 1 -printf '%f ')" 'jobs '

@@ -21,7 +21,7 @@ static void put(const char *name, const char *text)
     free(path);
 }
 
-/* Two managers do as two processes would: they know of each other by the disk alone. */
+/* Two managers in one process: like two processes, they share only the records. */
 static void test_two(void)
 {
     char *program = make_program("program", "sleep 600 & wait"), ids[2][TP_JOB_ID_MAX],
@@ -200,7 +200,7 @@ static void test_retention(void)
     free(program);
 }
 
-/* As many as fit into the bytes that the policy gives them, and the latest one in any case. */
+/* The policy limits the size of all records; the latest one is always kept. */
 static void test_retention_of_bytes(void)
 {
     char *program =
@@ -257,7 +257,7 @@ static void test_policy(void)
     has(conf_error, "'jobs.sluts'", "by its key");
     ok(policy.jobs == 5, "and changes nothing");
     is_int(tp_jobs_open(&(struct tp_jobs_options){.dir = dir}, &none, &err), -EINVAL,
-           "nobody begins with it");
+           "a manager does not start with it");
     put("tenpak.conf", "{\"jobs\": {\"slots\": 7}}");
     ok(eventually((tp_jobs_get_policy(jobs, &policy, conf_error), policy.jobs == 7)),
        "a good one holds from then on");
@@ -267,7 +267,7 @@ static void test_policy(void)
     free(program);
 }
 
-/* How many jobs the policy has asked for. */
+/* How many jobs the policy has submitted. */
 static unsigned asked(struct tp_jobs *jobs, const char *model)
 {
     struct tp_job_status *list;
@@ -322,8 +322,9 @@ static void test_auto(void)
     free(kept);
 }
 
-/* An end for which there is no room is written when there is, and is no interruption meanwhile. */
-static void test_no_room(void)
+/* An end for which the disk has no space is written when it has, and is no interruption meanwhile.
+ */
+static void test_full_disk(void)
 {
     char *program =
         make_program("slow", ": >$0.ready; until [ -e $0.go ]; do sleep 0.02; done; exit 1");
@@ -348,7 +349,7 @@ static void test_no_room(void)
     signal(SIGXFSZ, SIG_DFL);
     is_int(ended.state, TP_JOB_FAILED, "a job ends although its record cannot be written");
     ok(rc == 0 && (seen.state == TP_JOB_RUNNING || seen.state == TP_JOB_FAILED),
-       "which nobody takes for an interruption: %s", tp_job_state_name(seen.state));
+       "other processes do not take it for interrupted: %s", tp_job_state_name(seen.state));
     ok(wait_state(other, ids[0], TP_JOB_FAILED), "and is recorded as soon as it can be");
     char *text = job_file(other, ids[0], "exit");
     is_str(text, "5\n", "with its exit");
@@ -360,10 +361,7 @@ static void test_no_room(void)
     free(go);
 }
 
-/*
- * Ids grow whatever the clock does, and whichever process takes them; those that are forgotten do
- * not come again.
- */
+/* Ids grow whatever the clock does, in all processes, and no id is given twice. */
 static void test_ids(void)
 {
     static const char future[] = "29990101-000000-7";
@@ -401,7 +399,7 @@ static void test_ids(void)
     free(program);
 }
 
-/* Another process has the lock of the records, and does not go on. */
+/* A stopped process holds the lock of the records. */
 static void test_stopped(void)
 {
     char *program = make_program("program", "sleep 600 & wait"),
@@ -446,7 +444,7 @@ static void test_stopped(void)
     free(program);
 }
 
-/* Records that somebody tampered with are not believed, and do no harm. */
+/* Records that were tampered with are not listed, and do no harm. */
 static void test_hostile(void)
 {
     static const char *const texts[] = {
@@ -481,7 +479,7 @@ static void test_hostile(void)
         bail_out("symlink");
     free(path);
     path = in_scratch("models/.tenpak/jobs/20200101-000002-1");
-    if (mkdir(path, 0700) < 0) /* of who died before there was anything in it */
+    if (mkdir(path, 0700) < 0) /* of a process that was killed before it wrote a file */
         bail_out("mkdir");
     jobs = open_jobs(&(struct tp_jobs_options){.dir = dir});
     is_u64(count(jobs), before, "records that are none are not listed");
@@ -506,7 +504,7 @@ int main(int argc, char **argv)
     test_retention_of_bytes();
     test_policy();
     test_auto();
-    test_no_room();
+    test_full_disk();
     test_ids();
     test_stopped();
     test_hostile();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tenpak.conf: what it says is taken, what is wrong in it is told by its key, and requests get
- * their defaults from it.
+ * tenpak.conf: its values are used, an error names its key, and requests get their defaults from
+ * it.
  */
 #include <config.h>
 
@@ -82,7 +82,7 @@ static void test_good(void)
 static const struct {
     const char *text;
     int rc;
-    const char *story;
+    const char *message;
 } wrong[] = {
     {"", -EINVAL, "invalid JSON"},
     {"[]", -EINVAL, "must be an object"},
@@ -122,7 +122,7 @@ static void test_wrong(void)
         put(wrong[i].text);
         is_int(tp_policy_read(dir, &policy, &err), wrong[i].rc,
                wrong[i].text[0] ? wrong[i].text : "an empty file");
-        has(err.message, wrong[i].story, "the story names it");
+        has(err.message, wrong[i].message, "the message names it");
         has(err.message, conf, "and the file");
     }
     is_same(&policy, &before, "what held before holds still");

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The recipes of doc/CONTROL.md do what they say, as they stand there.
+# The recipes of doc/CONTROL.md work as they are printed.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse
 requires jq

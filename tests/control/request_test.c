@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests: words and JSON mean the same, every value is checked, what is wrong has its place,
- * noise is refused.
+ * Requests: words and JSON mean the same, every value is checked, errors have a position, and
+ * random input is refused.
  */
 #include <config.h>
 
@@ -30,15 +30,15 @@ static char *json_of(const struct tp_request *request)
 static void is_request(enum tp_verb verb, const char *text, const char *want)
 {
     struct tp_request *list, back;
-    struct tp_request_spot spot;
+    struct tp_request_position position;
     struct tp_error err = {0};
     struct tp_json *tree = NULL;
     size_t n;
-    int rc = tp_requests_parse(verb, text, strlen(text), &list, &n, &spot, &err);
+    int rc = tp_requests_parse(verb, text, strlen(text), &list, &n, &position, &err);
     char *json, *again;
 
     if (!ok(rc == 0 && n == 1, "%.*s", (int)strcspn(text, "\n"), text)) {
-        diag("%d at %u:%u: %s", rc, spot.line, spot.column, err.message);
+        diag("%d at %u:%u: %s", rc, position.line, position.column, err.message);
         return;
     }
     json = json_of(&list[0]);
@@ -99,13 +99,13 @@ static void test_forms(void)
                "{\"verb\": \"cancel\", \"job\": \"20260203-040506-1\"}");
 }
 
-/* What is refused: errno, place, a part of the story. */
+/* What is refused: errno, place, a part of the message. */
 static const struct {
     enum tp_verb verb;
     const char *text;
     int rc;
     unsigned line, column;
-    const char *story;
+    const char *message;
 } wrong[] = {
     {TP_VERB_COMPRESS, "", -EINVAL, 1, 1, "no command"},
     {TP_VERB_COMPRESS, " \n\n", -EINVAL, 3, 1, "no command"},
@@ -160,48 +160,51 @@ static void test_wrong(void)
 {
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         struct tp_request *list = (void *)1;
-        struct tp_request_spot spot;
+        struct tp_request_position position;
         struct tp_error err = {0};
         size_t n = 1;
         int rc = tp_requests_parse(wrong[i].verb, wrong[i].text, strlen(wrong[i].text), &list, &n,
-                                   &spot, &err);
+                                   &position, &err);
 
-        if (!ok(rc == wrong[i].rc && spot.line == wrong[i].line && spot.column == wrong[i].column &&
-                    !list && n == 0,
+        if (!ok(rc == wrong[i].rc && position.line == wrong[i].line &&
+                    position.column == wrong[i].column && !list && n == 0,
                 "refused: %zu", i))
-            diag("'%s': %d at %u:%u", wrong[i].text, rc, spot.line, spot.column);
-        has(err.message, wrong[i].story, "its story");
+            diag("'%s': %d at %u:%u", wrong[i].text, rc, position.line, position.column);
+        has(err.message, wrong[i].message, "its message");
     }
 }
 
 static void test_many(void)
 {
     struct tp_request *list;
-    struct tp_request_spot spot;
+    struct tp_request_position position;
     struct tp_error err = {0};
     struct tp_buffer text = {0};
     const char *several = "a\n\n{\"model\":\n\"b\"}\nc keep=yes";
     size_t n;
 
-    is_int(tp_requests_parse(TP_VERB_COMPRESS, several, strlen(several), &list, &n, &spot, &err), 0,
-           "several lines");
+    is_int(
+        tp_requests_parse(TP_VERB_COMPRESS, several, strlen(several), &list, &n, &position, &err),
+        0, "several lines");
     if (!is_u64(n, 3, "are several requests"))
         return;
     is_str(list[1].subject, "b", "in their order");
     ok(list[0].line == 1 && list[1].line == 3 && list[2].line == 5, "each knows its line");
     free(list);
-    is_int(tp_requests_parse(TP_VERB_COMPRESS, "a\nb\nc=1 d", 9, &list, &n, &spot, &err), -EINVAL,
-           "one that is wrong refuses all");
-    ok(!list && n == 0 && spot.line == 3, "and is reported with its line");
+    is_int(tp_requests_parse(TP_VERB_COMPRESS, "a\nb\nc=1 d", 9, &list, &n, &position, &err),
+           -EINVAL, "one that is wrong refuses all");
+    ok(!list && n == 0 && position.line == 3, "and is reported with its line");
     for (unsigned i = 0; i < TP_REQUEST_MAX; i++)
         tp_buffer_appendf(&text, "m%u\n", i);
-    is_int(tp_requests_parse(TP_VERB_VERIFY, (char *)text.data, text.len, &list, &n, &spot, &err),
-           0, "as many as there may be");
+    is_int(
+        tp_requests_parse(TP_VERB_VERIFY, (char *)text.data, text.len, &list, &n, &position, &err),
+        0, "as many as there may be");
     is_u64(n, TP_REQUEST_MAX, "are taken");
     free(list);
     tp_buffer_appendf(&text, "m");
-    is_int(tp_requests_parse(TP_VERB_VERIFY, (char *)text.data, text.len, &list, &n, &spot, &err),
-           -E2BIG, "one more is too many");
+    is_int(
+        tp_requests_parse(TP_VERB_VERIFY, (char *)text.data, text.len, &list, &n, &position, &err),
+        -E2BIG, "one more is too many");
     tp_buffer_clear(&text);
 }
 
@@ -253,7 +256,7 @@ static void test_quoting(void)
         char dataset[64], name[32];
         struct tp_buffer text = {0};
         struct tp_request *list;
-        struct tp_request_spot spot;
+        struct tp_request_position position;
         struct tp_error err = {0};
         size_t n = 0;
 
@@ -274,7 +277,7 @@ static void test_quoting(void)
             tp_buffer_appendf(&text, " text=");
             quote(&text, dataset, (unsigned)(tap_random(&seed) % 3));
         }
-        if (tp_requests_parse(TP_VERB_EVALUATE, (char *)text.data, text.len, &list, &n, &spot,
+        if (tp_requests_parse(TP_VERB_EVALUATE, (char *)text.data, text.len, &list, &n, &position,
                               &err) < 0 ||
             n != 1 || strcmp(list[0].subject, name) != 0 ||
             strcmp(list[0].evaluate.text, dataset) != 0) {
@@ -293,14 +296,14 @@ static void test_noise(void)
     char *noise = malloc(len);
     unsigned taken = 0;
     struct tp_request *list;
-    struct tp_request_spot spot;
+    struct tp_request_position position;
     size_t n;
 
     if (!noise)
         bail_out("memory");
     for (size_t i = 0; i < len; i++)
         noise[i] = (char)tap_random(&seed);
-    is_int(tp_requests_parse(TP_VERB_COMPRESS, noise, len, &list, &n, &spot, NULL), -E2BIG,
+    is_int(tp_requests_parse(TP_VERB_COMPRESS, noise, len, &list, &n, &position, NULL), -E2BIG,
            "1 MiB of noise");
     for (unsigned i = 0; i < 200; i++) {
         size_t at = tap_random(&seed) % (len / 2),
@@ -309,7 +312,7 @@ static void test_noise(void)
 
         if (i & 1)
             noise[at] = '{';
-        if (tp_requests_parse(verb, noise + at, size, &list, &n, &spot, NULL) == 0) {
+        if (tp_requests_parse(verb, noise + at, size, &list, &n, &position, NULL) == 0) {
             taken++;
             free(list);
         }
@@ -355,7 +358,7 @@ static void test_table(void)
             continue;
         for (i = 0; codec->words[i] && strcmp(codec->words[i], tp_codec_get(id)->name) != 0; i++)
             ;
-        ok(codec->words[i] != NULL, "codec=%s can be asked for", tp_codec_get(id)->name);
+        ok(codec->words[i] != NULL, "codec=%s is accepted", tp_codec_get(id)->name);
     }
 }
 

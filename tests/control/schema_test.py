@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Every document that is produced is what its schema says, with no key that the schema does not know; schemas in the
-program are those that are installed; what they say of requests is what the program takes."""
+"""Every document agrees with its schema and has no key without one; the schemas in the program are the installed ones;
+the program accepts the requests that they describe."""
 
 import copy
 import json
@@ -151,7 +151,7 @@ def check_jobs(where):
     for verb, text in (("compress", "nobody"), ("compress", "tuned-2 speed=9"), ("evaluate", "base reference=nobody"), ("optimize", "base"), ("restore", "")):
         reply = where.job(verb, text)
         fits("reply.json", reply, f"refused: {verb} {text}")
-        ok(reply["id"] is None and reply["error"]["message"], f"refused, with a story: {verb} {text}", reply)
+        ok(reply["id"] is None and reply["error"]["message"], f"refused, with a message: {verb} {text}", reply)
     fits("jobs.json", where.json("jobs.json"), "after jobs of each kind")
     fits("status.json", where.json("status.json"), "after jobs of each kind")
     fits("models.json", where.json("models.json"), "with an estimate")
@@ -178,7 +178,7 @@ def check_control(control):
     for line in lines:
         fits("error.json", json.loads(line), f"error_log: {json.loads(line)['message']}")
     lines, kinds = [], set()
-    # Each is told soon, not before who did it goes on.
+    # Each event is written soon, but maybe after its cause has returned.
     for _ in range(6000):
         lines += os.read(events, 1 << 20).decode().splitlines()
         kinds = {json.loads(line)["event"] for line in lines}

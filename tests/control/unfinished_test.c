@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What has not changed for long and is not done: downloads, locks, writers, trainings. */
+/*
+ * Models that have not changed for long but are not complete: downloads, locks, writers, trainings.
+ */
 #include <config.h>
 
 #include <errno.h>

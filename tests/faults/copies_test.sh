@@ -1,8 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# A base of which two files are in the directory, one of them damaged, or failing to be read: what stands on it reads
-# whole, through the mount and when it is unpacked, whichever of the two is found first. Verifying still tells the
-# damaged one.
+# A base with two copies in the directory, one damaged or unreadable: its dependents read correctly through the mount
+# and when unpacked, whichever copy is found first. Verification still reports the damaged copy.
 . "${top_srcdir:-.}/tests/lib.sh"
 mkmodel=$top_builddir/tests/mkmodel
 size='--layers=2 --hidden=256 --inter=512 --vocab=4000'

@@ -173,7 +173,7 @@ def unharmed(code, said, what):
 
 
 def told(code, said, what):
-    """Fails with a story; only giving back a lock, sweeping, and looking for a base may be passed over."""
+    """Fails with a message; only giving back a lock, sweeping, and looking for a base may be passed over."""
     if code == 0:
         call = what.split()[1]
         harmless = LOCK in what and (call == "unlink" or "is packed first" in said)
@@ -189,7 +189,7 @@ def told(code, said, what):
             or ("no base for base" in said and ("cannot " in said or what.endswith(("/store/.", "/store/tune")))))
         return None if harmless or sweeping or looking else "succeeds all the same"
     if code < 0 or not said.startswith("tenpak: ") and "\ntenpak: " not in said:
-        return "no story"
+        return "no message"
     return None
 
 

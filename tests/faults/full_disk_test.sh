@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Disks of every size from too small to large enough: packing and unpacking either work or change nothing, and work
-# when there is room.
+# Disks of every size from too small to large enough: packing and unpacking either succeed or change nothing, and
+# succeed when there is space.
 . "${top_srcdir:-.}/tests/lib.sh"
 mkmodel=$top_builddir/tests/mkmodel
 
@@ -18,7 +18,7 @@ content() {
 content "$tmp/model" >"$tmp/was"
 "$tenpak" pack -q --base=none -o "$tmp/model.tnpk" "$tmp/model" || fail 'packing for the test'
 
-# fill KIB: leave so much room on the disk.
+# fill KIB: leave so much space on the disk.
 fill() {
     rm -f "$tmp/disk/filler"
     free=$(df --output=avail -k "$tmp/disk" | tail -n 1)
@@ -39,7 +39,7 @@ whole() {
     fi
 }
 
-# level WHAT KIB: with so much room, then with enough.
+# level WHAT KIB: with so much space, then with enough.
 level() {
     rm -rf "$tmp/disk/s" "$tmp/disk/filler"
     mkdir "$tmp/disk/s"
@@ -70,8 +70,8 @@ level() {
 
 for what in pack unpack; do
     worked=0 full=0
-    for room in 0 4 8 12 16 24 32 48 64 80 96 112 128 144 160 176 192 208 224 240 256 288 320 400 512; do
-        level "$what" "$room"
+    for space in 0 4 8 12 16 24 32 48 64 80 96 112 128 144 160 176 192 208 224 240 256 288 320 400 512; do
+        level "$what" "$space"
     done
     ok "$what: some runs had no space ($full of 25)" [ "$full" -ge 3 ]
     ok "$what: at times there was ($worked of 25)" [ "$worked" -ge 3 ]

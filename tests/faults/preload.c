@@ -7,7 +7,7 @@
  *   TP_FAULT_AT     number of the call, from 1; 0 or absent: none, they are only counted
  *   TP_FAULT_KIND   kill (SIGKILL), stop (SIGSTOP), short (half of the bytes), or an errno: EIO,
  * ENOSPC, EINTR, EINVAL, EMFILE TP_FAULT_CALLS  which calls count: "read,write,sync,..." (absent:
- * all); "flags" is fcntl(F_SETFL), "hint" sync_file_range, "room" fallocate and ftruncate
+ * all); "flags" is fcntl(F_SETFL), "hint" sync_file_range, "space" fallocate and ftruncate
  *   TP_FAULT_PATH   only those whose path contains this, too
  *   TP_FAULT_STICKY not empty: every call from TP_FAULT_AT on
  *   TP_FAULT_LOG    a file that gets a line for each counted call
@@ -272,12 +272,12 @@ int sync_file_range(int fd, off64_t off, off64_t len, unsigned flags)
 
 int fallocate(int fd, int mode, off_t off, off_t len)
 {
-    return judge("room", fd, NULL) == FAIL ? -1 : REAL(fallocate)(fd, mode, off, len);
+    return judge("space", fd, NULL) == FAIL ? -1 : REAL(fallocate)(fd, mode, off, len);
 }
 
 int ftruncate(int fd, off_t len)
 {
-    return judge("room", fd, NULL) == FAIL ? -1 : REAL(ftruncate)(fd, len);
+    return judge("space", fd, NULL) == FAIL ? -1 : REAL(ftruncate)(fd, len);
 }
 
 off_t lseek(int fd, off_t off, int whence)

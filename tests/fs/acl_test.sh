@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Access lists (POSIX ACLs) of plain files: through a mount of root for all users nobody may do more than on the disk, and
-# who is named in one may do what it says.
+# Access lists (POSIX ACLs) of plain files: on a mount made by root with allow_other, no user may do more than on the
+# disk, and users named in a list may do what it grants.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse
 requires setpriv
@@ -44,7 +44,7 @@ for where in store mnt; do
     ok "$where: and writes" by 4001 4001 "echo content >>'$file'"
     not_ok "$where: the group, which is denied, does not read" by 4003 4002 "cat '$file'"
     not_ok "$where: nor write" by 4003 4002 "echo more >>'$file'"
-    ok "$where: it reads what has no list" by 4003 4002 "cat '$tmp/$where/dir/plain'"
+    ok "$where: it reads files without a list" by 4003 4002 "cat '$tmp/$where/dir/plain'"
     not_ok "$where: others do neither" by 4003 4003 "cat '$file'"
     not_ok "$where: nor see the directory" by 4003 4003 "ls '$tmp/$where/dir'"
 done
@@ -57,7 +57,7 @@ not_ok 'and denies' by 4003 4002 "cat '$tmp/store/dir/plain'"
 sleep 1.1
 not_ok 'in the mount, too' by 4003 4002 "cat '$tmp/mnt/dir/plain'"
 echo new >"$tmp/mnt/dir/new"
-ok 'a new file has what its directory says' by 4001 4001 "cat '$tmp/mnt/dir/new'"
+ok 'a new file inherits the default list of its directory' by 4001 4001 "cat '$tmp/mnt/dir/new'"
 not_ok 'of its group, too' by 4003 4002 "cat '$tmp/mnt/dir/new'"
 
 # As on the disk: the umask counts where a directory has no default list, and there alone.
@@ -77,7 +77,7 @@ for place in dir bare; do
     mkdir -p "$tmp/store/$place"
     make_all "$tmp/store/$place" disk
     make_all "$tmp/mnt/$place" mount
-    is "$place: what is made under a umask has the mode and lists of what is made on the disk" \
+    is "$place: a file made under a umask has the same mode and lists as on the disk" \
         "$(shown "$tmp/store/$place" mount)" "$(shown "$tmp/store/$place" disk)"
 done
 ok 'with a default list the umask does not exclude a named user' by 4001 4001 "cat '$tmp/mnt/dir/mount-file'"

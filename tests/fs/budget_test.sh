@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# A mount with little memory: a pack that needs more is an error of the request that opens it, and all else is served.
+# A mount with little memory: opening a pack that needs more fails, and all other requests are served.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse
 [ -z "${TP_SANITIZED:-}" ] || skip_all 'sanitizers take memory of their own'

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Calls on control files that a shell does not show: the errno of a write, mappings, poll, a read
- * that is interrupted.
+ * Calls on control files that a shell cannot make: the errno of a write, mappings, poll,
+ * interrupted reads.
  */
 #include <config.h>
 

@@ -1,7 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What the control directory does less often: names and models that are odd, error_log while it is followed, a mount that
-# is only read.
+# Rare uses of the control directory: odd names and models, error_log with tail -f, a read-only mount.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse
 requires jq
@@ -93,11 +92,11 @@ dd if="$control/README" of="$control/compress" bs=1 count=5 2>/dev/null
 is 'a text byte by byte is a command each' "$(jq -rs 'last | .bytes' "$control/error_log")" 1
 echo fp8 | tee "$control/verify" >/dev/null
 is 'tee writes' "$(state)" completed
-is 'truncation alone asks for nothing' "$(: >"$control/verify" && truncate -s 100 "$control/verify" && echo yes)" yes
+is 'truncation alone submits nothing' "$(: >"$control/verify" && truncate -s 100 "$control/verify" && echo yes)" yes
 
-# --- Who follows error_log ------------------------------------------------------------------------------------
+# --- Following error_log ------------------------------------------------------------------------------------
 
-# It goes on below who reads it; who was away for longer than it is kept finds a line of blanks.
+# The log grows while it is read. A reader that missed dropped lines gets a line of blanks.
 exec 4<"$control/error_log"
 cat <&4 >"$tmp/followed"
 tail -n 1 -f "$control/error_log" >"$tmp/tail" 2>&1 &
@@ -119,9 +118,9 @@ done | while read -r line; do
     echo "$line" >"$control/compress"
 done 2>/dev/null
 cat <&4 >>"$tmp/followed"
-is 'what was missed reads as one line of blanks' "$(grep -c '^ *$' "$tmp/followed")" 1
+is 'missed lines read as one line of blanks' "$(grep -c '^ *$' "$tmp/followed")" 1
 grep -v '^ *$' "$tmp/followed" | tail -n 256 >"$tmp/log"
-ok 'and what was not as it is' cmp "$tmp/log" "$control/error_log"
+ok 'and the other lines are complete' cmp "$tmp/log" "$control/error_log"
 is 'of which 256 are kept' "$(wc -l <"$control/error_log")" 256
 is 'read at its end there is no more' "$(cat <&4 | wc -c)" 0
 tail -n 1 "$control/error_log" >"$tmp/log"
@@ -151,10 +150,10 @@ if command -v flock >/dev/null 2>&1; then
         wait "$pid"
     done
     is 'requesters get the error' "$(cat "$tmp"/writer.* | sort -u)" EAGAIN
-    has 'what is in the way' "$control/error_log" 'holds the lock'
+    has 'the message names the file in the way' "$control/error_log" 'holds the lock'
     kill -KILL "$holder"
     wait "$holder" 2>/dev/null
-    is 'then it goes on' "$(put estimate fp32) $(state)" 'ok completed'
+    is 'then the job continues' "$(put estimate fp32) $(state)" 'ok completed'
 fi
 
 # --- A mount that is only read --------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Eight writers of random commands beside eight readers comparing bytes; then the daemon is killed, and everything is whole.
+# Eight writers of random commands and eight readers that compare bytes; then the daemon is killed, and every model is
+# intact.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse
 requires jq

@@ -137,7 +137,7 @@ is 'noise of the right length' "$("$call" noise "$control/compress" 60000)" EINV
 is 'a piece of a longer text' "$(head -c 8192 /dev/zero | tr '\0' x | "$call" put "$control/compress")" EINVAL
 refused 'one of several lines is wrong' compress 'd
 e nice=99' ERANGE nice
-is 'and none was taken' "$(find "$control/jobs/" -mindepth 1 -maxdepth 1 -newer "$tmp/end" -exec jq -r 'select(.verb == "compress" and .state != "completed") | .id' {}/status.json \; 2>/dev/null)" ''
+is 'and none was accepted' "$(find "$control/jobs/" -mindepth 1 -maxdepth 1 -newer "$tmp/end" -exec jq -r 'select(.verb == "compress" and .state != "completed") | .id' {}/status.json \; 2>/dev/null)" ''
 is 'the line and column are recorded' "$(jq -s 'last | .line, .column' "$control/error_log" | tr '\n' ' ')" '2 3 '
 is 'and the writer' "$(jq -s 'last | .uid' "$control/error_log") $(jq -rs 'last | .command' "$control/error_log")" "$(id -u) control_call"
 for bad in '../plain/a' "$tmp/plain/a" 'd/..' '.' '..' '.tenpak' 'd/../../plain/a' '/' 'a.tnpk/x'; do
@@ -163,7 +163,7 @@ hold_job || fail 'a job of big is held'
 refused 'the model is held by another job' compress 'big' EBUSY big
 is 'its process has no descriptor of the daemon' "$(find "/proc/$held/fd" -printf '%l\n' | grep -c -e /dev/fuse -e socket -e inotify -e eventfd)" 0
 timeout 0.3 cat "$control/jobs/$id/wait"
-is 'a wait can be given up' $? 124
+is 'a wait can be interrupted' $? 124
 is 'by a signal' "$("$call" interrupted "$control/jobs/$id/wait")" EINTR
 i=0
 waiting=
@@ -180,7 +180,7 @@ for pid in $waiting; do
     wait "$pid"
 done
 is 'all waiting readers see the end' "$(cat "$tmp"/wait.* | jq -r .state | sort | uniq -c | tr -s ' ')" ' 40 cancelled'
-is 'a snapshot stays what it was' "$(jq -r .state <&4)" running
+is 'a snapshot does not change' "$(jq -r .state <&4)" running
 exec 4<&-
 is 'the exit of a cancelled job' "$(cat "$control/jobs/$id/exit")" 125
 ok 'a cancelled job leaves the model' diff -r "$tmp/mnt/big" "$tmp/plain/big"
@@ -275,7 +275,7 @@ is 'which changes nothing' "$(cat "$control/settings/jobs")" 3
 
 # --- The policy -------------------------------------------------------------------------------------------
 
-# set_policy TEXT: at once, for who looks just now.
+# set_policy TEXT: replaced at once, so that no reader sees a part of it.
 set_policy() {
     printf '%s\n' "$1" >"$tmp/policy" && mv "$tmp/policy" "$tmp/store/.tenpak/tenpak.conf"
 }
@@ -290,7 +290,7 @@ refused 'the queue is full' estimate 'd' EAGAIN queue
 kill -CONT "$held"
 cat "$control/jobs/last/wait" >/dev/null
 set_policy '{"jobs": {"slots": 1, "queues": 1}}'
-ok 'what is wrong with a changed policy shows' wait_for 120 sh -c "jq -e '.mount.conf_error | test(\"queues\")' '$control/status.json'"
+ok 'the error in a changed policy is shown' wait_for 120 sh -c "jq -e '.mount.conf_error | test(\"queues\")' '$control/status.json'"
 ok 'and is reported' wait_for 120 grep -q 'queues' "$tmp/mount.log"
 mkdir "$tmp/other" "$tmp/other.mnt" "$tmp/other/.tenpak"
 cp "$tmp/store/.tenpak/tenpak.conf" "$tmp/other/.tenpak/"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What is wrong is told: damaged packs and absent bases to the reader and in the log, and everything that keeps a
-# mount from coming up to who asked for it.
+# Failures are reported: damaged packs and absent bases to the reader and in the log, and the reasons why a mount does
+# not start to the caller.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse
 mkmodel=$top_builddir/tests/mkmodel
@@ -54,7 +54,7 @@ has 'the message gives the reason' "$tmp/.out" 'tenpak mount already'
 kill -KILL "$mount_pid"
 wait "$mount_pid" 2>/dev/null
 not_ok 'a mount without its daemon' "$tenpak" mount "$tmp/store" "$tmp/mnt"
-has 'the message gives the reason' "$tmp/.out" 'lost its daemon'
+has 'the message gives the reason' "$tmp/.out" 'has died'
 ok 'and can be taken away' "$tenpak" umount "$tmp/mnt"
 not_ok 'no mount there' "$tenpak" umount "$tmp/point"
 has 'the message gives the reason' "$tmp/.out" 'no tenpak mount'

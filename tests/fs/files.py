@@ -52,11 +52,11 @@ def fallocate(fd, mode, offset, length):
     return 0 if rc == 0 else errno.errorcode[ctypes.get_errno()]
 
 
-def test_room():
+def test_space():
     for mode, size in ((0, 12288), (KEEP_SIZE, 8192), (ZERO, 12288), (ZERO | KEEP_SIZE, 8192), (PUNCH | KEEP_SIZE, 8192)):
         if mode & ZERO and "NO_ZERO_RANGE" in os.environ:
             continue
-        fd = make("room", b"a" * 8192)
+        fd = make("space", b"a" * 8192)
         mapping = mmap.mmap(fd, 8192)
         check("mapped", mapping[5000], ord("a"))
         check(f"fallocate {mode}", fallocate(fd, mode, 4096, 8192), 0)
@@ -67,14 +67,14 @@ def test_room():
         check(f"before {mode}", os.pread(fd, 1, 4095), b"a")
         mapping.close()
         os.close(fd)
-    fd = os.open("room", os.O_RDONLY)
+    fd = os.open("space", os.O_RDONLY)
     check("space in a file that is open for reading", fallocate(fd, 0, 0, 1), "EBADF")
     os.close(fd)
-    fd = os.open("room", os.O_RDWR)
+    fd = os.open("space", os.O_RDWR)
     check("no space", fallocate(fd, 0, 0, 0), "EINVAL")
     check("a hole without keeping the size", fallocate(fd, PUNCH, 0, 1), "ENOTSUP")
     os.close(fd)
-    os.unlink("room")
+    os.unlink("space")
 
 
 def test_copies():

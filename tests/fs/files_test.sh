@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Open files and whole directories in the writable part of a mount, held against the directory beside it: room and holes,
-# copies, locks, appending, mappings, large directories, flags, files without a name, databases, and what programs make of them.
+# Open files and whole directories in the writable part of a mount, compared with a directory on the disk: space and
+# holes, copies, locks, appending, mappings, large directories, flags, files without a name, databases, and common
+# programs.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse
 requires_python ctypes sqlite3
@@ -14,7 +15,7 @@ mount_dir "$tmp/store" "$tmp/mnt" || exit 1
 fallocate --zero-range --length 4096 "$tmp/native/probe" 2>/dev/null || export NO_ZERO_RANGE=1
 rm -f "$tmp/native/probe"
 
-for table in room copies holes locks appends mappings many databases; do
+for table in space copies holes locks appends mappings many databases; do
     ok "$table: the table holds for an ordinary directory" files "$tmp/native" $table
     ok "$table: and for one in the mount" files "$tmp/mnt/dir" $table
     sed 's/^/# /' "$tmp/.out"
@@ -27,7 +28,7 @@ else
 fi
 if ! grep -q '^#define HAVE_STRUCT_FUSE_LOWLEVEL_OPS_TMPFILE' "$top_builddir/config.h"; then
     # shellcheck disable=SC2016
-    is 'a file without a name is not to be had, so that programs make one with a name' "$("$PYTHON" -c 'import errno, os, sys
+    is 'a file without a name is not supported, so that programs make one with a name' "$("$PYTHON" -c 'import errno, os, sys
 try:
     os.open(sys.argv[1], os.O_TMPFILE | os.O_WRONLY, 0o600)
 except OSError as error:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What the file of a pack denies, by its mode, owner or access list, its model denies to other users of a mount of root,
-# and at once when that changes.
+# If the file of a pack denies access by its mode, owner or access list, its model denies it to other users of a mount
+# made by root, at once after a change.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse
 requires setpriv
@@ -39,7 +39,7 @@ cannot_read() {
 }
 
 mount_dir "$tmp/store" "$tmp/mnt" -o allow_other || exit 1
-is 'a pack that everybody may read shows the modes that were packed' \
+is 'a pack that all users may read shows the packed modes' \
     "$(shown m) $(shown m/config.json) $(shown m/below) $(shown m/below/file)" '755 0:0 644 0:0 755 0:0 640 0:0'
 ok 'and others read' reads 4001 4001
 exec 3<"$tmp/mnt/m/config.json"
@@ -53,7 +53,7 @@ within() {
 }
 ok 'nor is anything in it open to them' wait_for 120 within '600 0:0 700 0:0 600 0:0'
 ok 'its owner reads' reads 0 0
-ok 'and what was open reads on' cmp - "$tmp/original/config.json" <&3
+ok 'and an open file reads on' cmp - "$tmp/original/config.json" <&3
 exec 3<&-
 not_ok 'it cannot be entered' by 4001 4001 "cd '$tmp/mnt/m'"
 
@@ -68,8 +68,8 @@ ok 'the pack of another owner' wait_for 120 is_shown m '700 4001:4002'
 ok 'is for that one' wait_for 120 reads 4001 4001
 not_ok 'not for the group' reads 4003 4002
 chmod 0 "$pack"
-ok 'a pack that nobody may read' wait_for 120 is_shown m '0 4001:4002'
-not_ok 'is for nobody, its owner neither' reads 4001 4001
+ok 'a pack without read permissions is shown' wait_for 120 is_shown m '0 4001:4002'
+not_ok 'and not readable, not even for its owner' reads 4001 4001
 chown 0:0 "$pack"
 chmod 644 "$pack"
 ok 'opened again' wait_for 120 is_shown m '755 0:0'
@@ -111,7 +111,7 @@ if acl owner:6: user:0:4001 group:4: mask:4: other:4: 2>/dev/null; then
     not_ok 'a list that denies one user' by 4001 4001 "cat '$pack'"
     not_ok 'denies that user the model' reads 4001 4001
     acl owner:6: user:4:4003 group:4: mask:4: other:4:
-    ok 'a list that denies nobody' wait_for 120 reads 4001 4001
+    ok 'a list that denies no user' wait_for 120 reads 4001 4001
     acl owner:6: user:4:4003 group:4: mask:0: other:4:
     ok 'a mask that denies' wait_for 120 cannot_read 4003 4003
     ok 'unmounted' unmount "$tmp/mnt"

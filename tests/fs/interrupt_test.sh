@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Reads of a valid pack that is slow to decode: a reader that is killed does not wait for them, and others are served.
+# Reads of a valid pack that is slow to decode: a killed reader does not wait for them, and other readers are served.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse
 
@@ -81,7 +81,7 @@ goes_on() {
     wait_for 120 reads $reader
     kill -USR1 $reader
     wait $reader
-    is "$way: a reader goes on after a signal that it handles" "$? $(wc -c <"$tmp/copy")" "0 $want"
+    is "$way: a reader continues after a signal that it handles" "$? $(wc -c <"$tmp/copy")" "0 $want"
 }
 goes_on direct 24576 bs=24k count=1 iflag=direct
 goes_on cached 49152 bs=1M

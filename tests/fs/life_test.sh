@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Mounts come and go: many times, by signals, and while files are open.
+# Mounting and unmounting: many times, by signals, and while files are open.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse
 mkmodel=$top_builddir/tests/mkmodel
@@ -26,7 +26,7 @@ for signal in TERM INT HUP; do
     ok "SIG$signal ends it" wait_gone "$mount_pid"
     wait "$mount_pid"
     is 'cleanly' $? 0
-    ok 'and the mount is gone' is_unmounted "$tmp/mnt"
+    ok 'and the mount has ended' is_unmounted "$tmp/mnt"
 done
 
 mount_dir "$tmp/store" "$tmp/mnt" || exit 1
@@ -37,7 +37,7 @@ kill -TERM "$mount_pid"
 ok 'a signal detaches it' wait_unmounted "$tmp/mnt"
 cat <&3 >"$tmp/rest"
 cat "$tmp/head" "$tmp/rest" >"$tmp/all"
-ok 'what is open reads on' cmp "$tmp/all" "$tmp/model/model.safetensors"
+ok 'an open file reads on' cmp "$tmp/all" "$tmp/model/model.safetensors"
 ok 'by the daemon' kill -0 "$mount_pid"
 exec 3<&-
 ok 'which ends when it is closed' wait_gone "$mount_pid"
@@ -68,7 +68,7 @@ ok 'a signal ends the daemon that is left' wait_gone "$old"
 not_ok 'and leaves the next mount there' is_unmounted "$tmp/mnt"
 ok 'which answers' touch "$tmp/mnt/file"
 ok 'and is the other' test -f "$tmp/others/file"
-not_ok 'what was open is cut off' cat <&3
+not_ok 'reads of open files fail' cat <&3
 exec 3<&-
 unmount "$tmp/mnt"
 
@@ -96,7 +96,7 @@ if [ "$knows" -gt 0 ]; then
 else
     skip 'the end of the daemon' 'this kernel does not report which process serves a mount'
 fi
-ok 'gone' is_unmounted "$tmp/mnt"
+ok 'the mount has ended' is_unmounted "$tmp/mnt"
 
 # Unmounted at once and by force while many read.
 mount_dir "$tmp/store" "$tmp/mnt" -o cache=8M || exit 1

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# A directory is not mounted so that it contains its own mount point, by whatever way; and where somebody makes such a way
-# later, look-ups that would take it fail, and nobody hangs.
+# A directory that contains its own mount point is not mounted. If such a path is made later, look-ups along it fail,
+# and no process hangs.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse
 [ "$(id -u)" -eq 0 ] || skip_all 'only root makes bind mounts'
@@ -74,7 +74,7 @@ mount_dir "$tmp/store" "$tmp/mnt" || exit 1
 is 'a bind mount in DIR that leads elsewhere shows' "$(cat "$tmp/mnt/in/file")" other
 umount "$tmp/store/in"
 
-# A loop that is made afterwards. TIMEOUT would not end who hangs: then the test does not end.
+# A loop that is made afterwards. TIMEOUT could not end a hanging process: then the test would hang.
 # The kernel believes a name that it knows for a while, so each loop has a name of its own.
 walks() {
     timeout -s KILL 120 ls -R "$tmp/mnt" >"$tmp/walked" 2>&1

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Plain directories with many more files than the daemon may have open: all are found and read, by several at a time,
-# and what else is in the mount is as before.
+# Plain directories with many more files than the daemon may have open: all are found and read, by several readers at a
+# time, and the rest of the mount is as before.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse
 requires prlimit

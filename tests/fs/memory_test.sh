@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The memory of a mount stays within its cache and 64 MiB: eight threads read a model much larger than it, and a
-# hundred models are read one after the other. Where a cgroup allows little, so does the default cache.
+# The memory of a mount stays within its cache and 64 MiB: eight threads read a model much larger than the cache, and a
+# hundred models are read one after the other. In a small cgroup the default cache is small, too.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse
 [ -z "${TP_SANITIZED:-}" ] || skip_all 'sanitizers take memory of their own'

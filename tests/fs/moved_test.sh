@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Who holds a model's directory while its pack takes its place, or the other way round: files are found in what is there
-# now, as often as that changes; nothing more is seen than before.
+# Processes that hold a model's directory while its pack replaces it, or the reverse: they find the current files after
+# any number of changes, and have no more access than before.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse
 requires_python os
@@ -62,14 +62,14 @@ is 'its file reads' "$(ask read plain config.json)" "$want"
 ok 'it is packed' "$tenpak" pack -q -b none "$tmp/store/model"
 is 'a file that was not read is found in the pack' "$(ask read plain model.safetensors)" \
     "$(sha256_of "$tmp/original/model.safetensors")"
-is 'what is not there is not' "$(ask read plain absent)" ESTALE
-is 'nothing is made in what is gone' "$(ask make plain new)" ESTALE
+is 'an absent name gives ESTALE' "$(ask read plain absent)" ESTALE
+is 'nothing can be made in a removed directory' "$(ask make plain new)" ESTALE
 is 'the pack is held' "$(ask hold packed "$tmp/mnt/model")" held
 ok 'it is unpacked' "$tenpak" unpack -q "$tmp/store/model.tnpk"
 is 'its file is found, packed or plain' "$(ask read packed config.json)" "$want"
 sleep 1.1
 is 'and by a process that held the first directory' "$(ask read plain config.json)" "$want"
-is 'also one that nobody asked for yet' "$(ask read plain tokenizer.json)" "$(sha256_of "$tmp/original/tokenizer.json")"
+is 'also a file that was never looked up' "$(ask read plain tokenizer.json)" "$(sha256_of "$tmp/original/tokenizer.json")"
 
 # A directory of the model that is held by way of what is gone, and of those that come after: the model's own directory
 # first. Each step has files of its own, as the kernel remembers what it was told.
@@ -89,17 +89,17 @@ for i in 1 2 3 4; do
     is 'and finds a file in it' "$(ask read sub0 $i)" "$(sha256_of "$tmp/original/sub/$i")"
     is 'and one deeper' "$(ask read sub0 deeper/$i)" "$(sha256_of "$tmp/original/sub/deeper/$i")"
     is 'a holder of the directory of the model finds it, too' "$(ask read top0 sub/deeper/$i)" "$(sha256_of "$tmp/original/sub/deeper/$i")"
-    is 'what is not there is not' "$(ask read sub0 absent$i)" ESTALE
+    is 'an absent name gives ESTALE' "$(ask read sub0 absent$i)" ESTALE
     is 'nothing is made there' "$(ask make sub0 new$i)" ESTALE
     is 'the directory in it is opened from the model' "$(ask open top0 at$i sub)" held
-    is 'the first of these finds what is there' "$(ask read at1 deeper/$i)" \
+    is 'the first of these finds the current file' "$(ask read at1 deeper/$i)" \
         "$(sha256_of "$tmp/original/sub/deeper/$i")"
     is 'and lists it' "$(ask list at1)" "$here"
     is 'by its path it is as well' "$(sha256_of "$tmp/mnt/model/sub/deeper/$i")" \
         "$(sha256_of "$tmp/original/sub/deeper/$i")"
 done
-is 'a directory that nobody asked for is opened from the first one' "$(ask open top0 other other)" held
-not_ok 'what is made in it is there' test "$(ask make other new)" = ESTALE
+is 'a directory that was never looked up is opened from the first one' "$(ask open top0 other other)" held
+not_ok 'a file made in it is there' test "$(ask make other new)" = ESTALE
 ok 'and found by its path' test -f "$tmp/mnt/model/other/new"
 ok 'and in the store' test -f "$tmp/store/model/other/new"
 
@@ -108,14 +108,14 @@ is 'a directory that all may list is held' "$(ask hold shut "$tmp/mnt/shut")" he
 cp "$tmp/shut.tnpk" "$tmp/store/shut.tnpk"
 mv "$tmp/store/shut" "$tmp/store/.shut.removing"
 rm -rf "$tmp/store/.shut.removing"
-is 'nothing is found in one that is open to others' "$(ask read shut config.json)" ESTALE
+is 'nothing is found in a directory with another mode' "$(ask read shut config.json)" ESTALE
 is 'by its path it is' "$(sha256_of "$tmp/mnt/shut/config.json")" "$want"
 exec 3>&-
 wait "$holder"
 exec 4<&-
 ok 'unmounted' unmount "$tmp/mnt"
 
-# A directory above the one that is held, now shut to who holds that one: by another user, whom root mounts for.
+# The parent of a held directory is closed to the holder, another user on a mount made by root.
 swapped() {
     rm -rf "$tmp/store/model"
     cp -Rp "$tmp/original" "$tmp/store/model"
@@ -137,9 +137,9 @@ swapped() {
 }
 if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
     chmod 755 "$tmp"
-    is 'another user who holds a directory finds what is in the new one' "$(swapped 755)" 'deep text 1'
+    is 'another user with a held directory finds the files of the new one' "$(swapped 755)" 'deep text 1'
     is 'and not where a parent directory is closed to that user' "$(swapped 700)" ''
 else
-    skip 'another user who holds a directory' 'only root mounts for other users'
+    skip 'another user with a held directory' 'only root mounts for other users'
 fi
 tap_done

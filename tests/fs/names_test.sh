@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The namespace: odd names, links, what is hidden, what wins, what appears and what is replaced while mounted.
+# The namespace: odd names, links, hidden names, precedence, and names that appear or are replaced while mounted.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse
 requires_python os
@@ -74,16 +74,16 @@ cat <&3 >"$tmp/kept"
 ok 'an open of the old one keeps it' cmp "$tmp/kept" "$model/config.json"
 exec 3<&-
 rm "$tmp/store/late.tnpk"
-ok 'a pack that is removed goes' wait_for 120 sh -c "! test -e '$tmp/mnt/late'"
-# More changes than the kernel keeps for who watches: the mount sleeps meanwhile.
+ok 'a removed pack disappears' wait_for 120 sh -c "! test -e '$tmp/mnt/late'"
+# More changes than the kernel queues for inotify, while the daemon is stopped.
 not_ok 'nothing of this name, which the kernel may remember' stat "$tmp/mnt/missed"
 cp "$tmp/store/copy.tnpk" "$tmp/missed"
 kill -STOP "$mount_pid"
 "$PYTHON" - "$tmp/store/busy" <<'END'
 import os, sys
 with open("/proc/sys/fs/inotify/max_queued_events", encoding="ascii") as file:
-    room = int(file.read())
-for _ in range(room // 2 + 1000):
+    space = int(file.read())
+for _ in range(space // 2 + 1000):
     os.close(os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY))
     os.unlink(sys.argv[1])
 END
@@ -91,7 +91,7 @@ mv "$tmp/missed" "$tmp/store/missed.tnpk"
 rm "$tmp/store/copy.tnpk"
 kill -CONT "$mount_pid"
 ok 'a pack that came among too many changes is seen at once' wait_for 120 test -f "$tmp/mnt/missed/config.json"
-ok 'and one that went is gone' wait_for 120 sh -c "! test -e '$tmp/mnt/copy'"
+ok 'and a removed one has disappeared' wait_for 120 sh -c "! test -e '$tmp/mnt/copy'"
 sleep 1.1 # what was expired is so once more
 not_ok 'nothing there, still' stat "$tmp/mnt/later"
 cp "$tmp/store/missed.tnpk" "$tmp/store/copy.tnpk" && mv "$tmp/store/missed.tnpk" "$tmp/store/later.tnpk"
@@ -100,7 +100,7 @@ rm "$tmp/store/later.tnpk"
 echo fresh >"$tmp/store/both/file"
 ok 'a plain file that changes is seen' wait_for 120 grep -q fresh "$tmp/mnt/both/file"
 echo more >"$tmp/store/both/new"
-ok 'and one that appears' wait_for 120 grep -q more "$tmp/mnt/both/new"
+ok 'and a new one appears' wait_for 120 grep -q more "$tmp/mnt/both/new"
 
 # A listing is kept while nothing changes, and each change is in the next one at once.
 stale=0
@@ -126,7 +126,7 @@ ok "the hub's layout" cmp "$tmp/mnt/models--org--name/snapshots/abc/model.safete
 is 'its links are links' "$(readlink "$tmp/mnt/models--org--name/snapshots/abc/model.safetensors")" ../../blobs/0123
 ln -s /etc "$tmp/store/outside"
 sleep 1.1
-is 'a link out of the store is a link, no way for the mount' "$(readlink "$tmp/mnt/outside")" /etc
+is 'a link out of the store is not followed by the mount' "$(readlink "$tmp/mnt/outside")" /etc
 ok 'unmounted' unmount "$tmp/mnt"
 
 mkdir "$tmp/many"
@@ -151,7 +151,7 @@ rm "$tmp/many/m2.tnpk" "$tmp/many/m3.tnpk"
 cat <&3 >"$tmp/kept"
 ok 'an open file of a replaced pack keeps its bytes' cmp "$tmp/kept" "$model/config.json"
 cat <&4 >"$tmp/kept"
-ok 'of one that is removed, too' cmp "$tmp/kept" "$model/model.safetensors"
+ok 'the space of a removed one is free, too' cmp "$tmp/kept" "$model/model.safetensors"
 cat <&5 >"$tmp/kept"
 ok 'and of another' cmp "$tmp/kept" "$model/config.json"
 exec 3<&- 4<&- 5<&-

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Random ranges by every way to read, threads by processes, held against the original in each mode of a mount: as it
-# is, with the smallest cache, with one decoding thread, and with what is read often promoted.
+# Random ranges by every way of reading, by threads and processes, compared with the original in each mode of a mount:
+# default, with the smallest cache, with one decoding thread, and with promotion.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse
 mkmodel=$top_builddir/tests/mkmodel

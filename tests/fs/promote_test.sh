@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Hot files are read by the kernel itself: the same bytes before, while and after they are promoted, through whatever
-# is open; within the budget; and nothing of them stays when the mount ends, however it does.
+# Hot files are read by the kernel without the daemon: the same bytes before, during and after promotion, through every
+# open file; within the budget; and nothing is left when the mount ends.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse
 mkmodel=$top_builddir/tests/mkmodel
@@ -34,7 +34,7 @@ requests() {
 read_twice() {
     cmp "$(shown "$1")" "$(original "$1")" && cmp "$(shown "$1")" "$(original "$1")"
 }
-# What is closed is so for the daemon a moment later: until there is room.
+# The daemon learns of a close a moment later: wait until there is space.
 read_promoted() {
     read_twice "$1" && is_promoted "$1"
 }
@@ -48,7 +48,7 @@ passes() {
     ok "$1: the bytes" cmp "$2" "$3"
     is "$1: no request" "$(requests)" "$before"
 }
-# asks NAME FILE ORIGINAL: around the kernel's pages, to see who is asked.
+# asks NAME FILE ORIGINAL: reads past the page cache, to see whether the daemon is asked.
 asks() {
     before=$(requests)
     ok "$1: the bytes" cmp "$2" "$3"
@@ -107,7 +107,7 @@ is 'as the same file' "$(stat -c %i "$(shown b)")" "$(stat -L -c %i /proc/self/f
 cat <&3 >"$tmp/rest"
 cat "$tmp/head" "$tmp/rest" >"$tmp/whole"
 ok 'a reader that had it open continues' cmp "$tmp/whole" "$(original b)"
-ok 'what is held can be opened again' cmp /proc/self/fd/3 "$(original b)"
+ok 'a held file can be opened again' cmp /proc/self/fd/3 "$(original b)"
 echo >&4
 exec 4>&-
 wait $holder
@@ -183,7 +183,7 @@ ok 'and when it is closed that is dropped, too' wait_for 120 dropped 2
 asks 'both are read as before' "$(shown b)" "$(original b)"
 echo "$two" >"$tmp/mnt/.tenpak/settings/hot"
 : >"$tmp/mount.log"
-ok 'as large as before it takes in what is read' wait_for 120 read_promoted a
+ok 'with its old size it promotes files that are read' wait_for 120 read_promoted a
 not_ok 'larger than at the start it is not' sh -c "echo $((two + 1)) >'$tmp/mnt/.tenpak/settings/hot'"
 has 'as error_log states' "$tmp/mnt/.tenpak/error_log" '"ERANGE".*made with space for'
 ok 'unmounted' unmount "$tmp/mnt"
@@ -234,9 +234,9 @@ is 'nothing is seen in hot_dir' "$(ls -A "$tmp/hot")" ''
 exec 3<"$(shown c)"
 kill -KILL "$mount_pid"
 wait "$mount_pid" 2>/dev/null
-is 'fstat of a promoted file has nobody to ask once the daemon is killed' "$("$PYTHON" -c "$fstat" <&3)" ENOTCONN
+is 'fstat of a promoted file fails once the daemon is killed' "$("$PYTHON" -c "$fstat" <&3)" ENOTCONN
 dd bs=1M of="$tmp/outlived" <&3 2>/dev/null # which asks for no attributes
-ok 'what the kernel reads by itself outlives the daemon' cmp "$tmp/outlived" "$(original c)"
+ok 'a file that the kernel reads directly outlives the daemon' cmp "$tmp/outlived" "$(original c)"
 rm -f "$tmp/outlived"
 exec 3<&-
 ok 'the mount is taken away' "$tenpak" umount "$tmp/mnt"
@@ -248,7 +248,7 @@ pin='import os, sys; os.setxattr(sys.argv[1], "user.tenpak.pin", sys.argv[2].enc
 ok 'pinned' "$PYTHON" -c "$pin" "$tmp/mnt/a" 1
 is 'and says so' "$(get "$tmp/mnt/a" pin)$(get "$(shown a)" pin)$(get "$tmp/mnt/b" pin)" 110
 ok 'is promoted without being read' wait_for 120 is_promoted a
-is 'and says that, too' "$(get "$tmp/mnt/a" promoted)$(get "$(shown a)" promoted)$(get "$tmp/mnt/b" promoted)" 110
+is 'and its attribute says so' "$(get "$tmp/mnt/a" promoted)$(get "$(shown a)" promoted)$(get "$tmp/mnt/b" promoted)" 110
 passes 'pinned' "$(shown a)" "$(original a)"
 ok 'a file of another' "$PYTHON" -c "$pin" "$(shown b)" 1
 ok 'is promoted' wait_for 120 is_promoted b
@@ -297,7 +297,7 @@ ok 'a whole one after a damaged one' wait_for 120 is_promoted c
 has_soon 'a damaged one is reported' "$tmp/mount.log" "b.tnpk' is damaged"
 has_soon 'an absent one, too' "$tmp/mount.log" "cannot promote 'nowhere'"
 not_ok 'it is not served' cat "$(shown b)"
-ok 'what is whole of it is' cmp "$tmp/mnt/b/config.json" "$tmp/originals/b/config.json"
+ok 'its intact files are' cmp "$tmp/mnt/b/config.json" "$tmp/originals/b/config.json"
 passes 'the whole one' "$(shown c)" "$(original c)"
 ok 'unmounted' unmount "$tmp/mnt"
 mount_hot "hot=$((size / 2))"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Every file of a mounted store reads as the original does: whole, and in random ranges by every way to read, from
+# Every file of a mounted store reads as the original does: whole, and in random ranges by every way of reading, by
 # threads and processes at once, through a cache much smaller than the models.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse

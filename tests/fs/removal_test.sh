@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# A packed model is removed through the mount as any directory is, all of it or nothing; not one that others need. Training
-# that saves into the mount and removes old checkpoints goes on while they are packed. What a writer got success for is
-# not lost when a model is packed beneath it.
+# A packed model is removed through the mount as a directory is, as a whole or not at all, and not if other packs need
+# it. Training that saves into the mount and removes old checkpoints continues while they are packed. Successful writes
+# are not lost when a model is packed at the same time.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse
 mkmodel=$top_builddir/tests/mkmodel
@@ -29,7 +29,7 @@ done
 
 mount_dir "$tmp/store" "$tmp/mnt" || exit 1
 ok 'rm -r removes a packed model' rm -r "$tmp/mnt/alone"
-not_ok 'it is gone from the mount' ls "$tmp/mnt/alone"
+not_ok 'it is not in the mount any more' ls "$tmp/mnt/alone"
 is 'and from the list' "$(ls "$tmp/mnt" | tr '\n' ' ')" 'base one three tuned two '
 not_ok 'and so is its pack' ls "$tmp/store/alone.tnpk"
 ok 'its name is free' mkdir "$tmp/mnt/alone"
@@ -38,16 +38,16 @@ ok 'as on a disk' rmdir "$tmp/mnt/alone"
 # What others need.
 not_ok 'a base that is needed is not removed' rm -r "$tmp/mnt/base"
 has 'it is busy' "$tmp/.out" 'Device or resource busy'
-has_soon 'and the log names what needs it' "$tmp/mount.log" "'base' is the base of 1 other: 'tuned'"
+has_soon 'and the log names its dependents' "$tmp/mount.log" "'base' is the base of 1 other: 'tuned'"
 ok 'nothing of it is missing' "$tenpak" verify -q "$tmp/store/base.tnpk"
 is 'in the mount, too' "$(ls "$tmp/mnt/base" | tr '\n' ' ')" 'config.json model.safetensors tokenizer.json '
-ok 'what needs it goes first' rm -r "$tmp/mnt/tuned"
+ok 'the dependent model is removed first' rm -r "$tmp/mnt/tuned"
 ok 'then it can go' rm -r "$tmp/mnt/base"
 
 # Half of it.
 exec 3<"$tmp/mnt/one/config.json"
 ok 'a file is removed' rm "$tmp/mnt/one/config.json"
-not_ok 'and gone' cat "$tmp/mnt/one/config.json"
+not_ok 'and absent' cat "$tmp/mnt/one/config.json"
 ok 'a reader that has it open continues' cmp - "$tmp/original/config.json" <&3
 exec 3<&-
 is 'it is not listed' "$(ls "$tmp/mnt/one" | tr '\n' ' ')" 'empty link model.safetensors sub tokenizer.json '
@@ -62,7 +62,7 @@ not_ok 'nor renamed in it' mv "$tmp/mnt/one/tokenizer.json" "$tmp/mnt/one/config
 # Where root may, the kernel forgets all that it knows of names.
 ls "$tmp/mnt" >/dev/null
 (echo 2 >/proc/sys/vm/drop_caches) 2>/dev/null
-not_ok 'what is gone stays so when the kernel has forgotten it' cat "$tmp/mnt/one/config.json"
+not_ok 'a removed entry stays removed when the kernel has forgotten it' cat "$tmp/mnt/one/config.json"
 ok 'another model is as it was' diff -r --no-dereference "$tmp/original" "$tmp/mnt/two"
 ok 'an incomplete removal is undone' wait_for 120 cat "$tmp/mnt/one/config.json"
 ok 'all of it' wait_for 120 diff -r --no-dereference "$tmp/original" "$tmp/mnt/one"
@@ -78,11 +78,11 @@ before=$(ls "$tmp/mnt" | wc -l)
 if command -v flock >/dev/null; then
     exec 4>"$tmp/store/.two.tenpak-lock"
     flock 4
-    not_ok 'a model that is worked on is not removed' rm -r "$tmp/mnt/two"
+    not_ok 'a model that a job works on is not removed' rm -r "$tmp/mnt/two"
     exec 4>&-
     is 'it is there' "$(ls "$tmp/mnt" | wc -l)" "$before"
 else
-    skip 'a model that is worked on is not removed' 'no flock'
+    skip 'a model that a job works on is not removed' 'no flock'
 fi
 exec 3<&-
 
@@ -115,7 +115,7 @@ if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
     ok 'its owner removes it' by 4001 "rm -r '$tmp/mnt/theirs'"
     not_ok 'for good' ls "$tmp/store/theirs.tnpk"
     chmod 755 "$tmp/store"
-    ok 'root removes what is not its own' rm -r "$tmp/mnt/shared"
+    ok 'root removes the files of another user' rm -r "$tmp/mnt/shared"
     ok 'unmounted' unmount "$tmp/mnt"
     mount_dir "$tmp/store" "$tmp/mnt" -o ro || exit 1
     not_ok 'a mount that is read-only keeps all' rm -r "$tmp/mnt/three"
@@ -153,7 +153,7 @@ ok 'nothing of it has changed' cmp "$tmp/store/.going.removing/config.json" "$tm
 not_ok 'a model that is still being packed is not removed' rm -r "$tmp/mnt/going"
 has 'it is busy' "$tmp/.out" 'Device or resource busy'
 rm -r "$tmp/store/.going.removing"
-ok 'one that was packed is' rm -r "$tmp/mnt/going"
+ok 'a packed one is removed' rm -r "$tmp/mnt/going"
 not_ok 'for good' ls "$tmp/store/going.tnpk"
 ok 'unmounted' unmount "$tmp/mnt"
 
@@ -177,7 +177,7 @@ shows_the_last() {
 }
 ok 'the last ones are there, and no others' wait_for 120 shows_the_last
 "$mkmodel" --seed=9 --noise=0.04 "$tmp/saved"
-ok 'with what was saved' diff -r "$tmp/saved" "$tmp/mnt/checkpoint-4"
+ok 'with the saved data' diff -r "$tmp/saved" "$tmp/mnt/checkpoint-4"
 only_the_last() {
     [ "$(ls "$tmp/run" | sed 's/\.tnpk$//' | sort -u | tr '\n' ' ')" = 'base checkpoint-4 checkpoint-5 ' ]
 }

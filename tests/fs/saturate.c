@@ -191,7 +191,7 @@ int main(int argc, char **argv)
          time(NULL) < end && !told_to_end && !atomic_load(&wrong);) {
         drop_all();
         if (!all_alive(time(NULL)))
-            _exit(1); /* who is stuck cannot be joined */
+            _exit(1); /* a stuck thread cannot be joined */
         usleep(50000);
     }
     atomic_store(&ending, true);

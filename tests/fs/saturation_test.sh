@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Far more faults at once than the mount answers at once, while packs are replaced and removed and the mount is taken
-# away: nobody is stuck, nobody sees a wrong byte, the memory stays bounded, and nothing is left held.
+# Far more page faults at once than the mount answers at once, while packs are replaced and removed and the mount is
+# unmounted: no reader hangs, none sees a wrong byte, memory stays bounded, and nothing is left.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse
 mkmodel=$top_builddir/tests/mkmodel
@@ -67,7 +67,7 @@ ok 'names are looked up meanwhile' timeout 300 find "$tmp/mnt" -type f -size +1
 rss=$(awk '/VmHWM/ { print $2 }' "/proc/$mount_pid/status")
 fusermount3 -uz "$tmp/mnt"
 is 'the mount is detached under load' $? 0
-ok 'it is gone' wait_unmounted "$tmp/mnt"
+ok 'the mount has ended' wait_unmounted "$tmp/mnt"
 sleep 3
 ok 'and serves on' kill -0 "$mount_pid"
 rss_after=$(awk '/VmHWM/ { print $2 }' "/proc/$mount_pid/status")

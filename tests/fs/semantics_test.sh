@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What doc/SEMANTICS.md promises and no other test holds: what stays over a remount, what is kept of a file that is
-# open or mapped when its pack goes, and what readers see of a daemon that was killed.
+# Promises of doc/SEMANTICS.md that no other test checks: what is the same after a remount, open and mapped files when
+# their pack is replaced, and readers when the daemon is killed.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse
 requires_python mmap
@@ -25,7 +25,7 @@ touch -d '2003-04-05 06:07:08.123456789' "$tmp/originals/tune/config.json" "$tmp
 "$tenpak" pack -q -b "$tmp/store/base.tnpk" -o "$tmp/store/tune.tnpk" "$tmp/originals/tune" || fail 'pack tune'
 "$tenpak" pack -q -b none -o "$tmp/other.tnpk" "$tmp/originals/other" || fail 'pack other'
 cp -Rp "$tmp/originals/base" "$tmp/store/plain"
-# A model of its own: decoded blocks are shared by packs of one id, so a whole twin's would hide the damage.
+# A separate model: packs with one id share decoded blocks, so an intact copy would hide the damage.
 "$tenpak" pack -q -b none -o "$tmp/store/bad.tnpk" "$tmp/originals/bad" || fail 'pack bad'
 bytes=$(stat -c %s "$tmp/store/bad.tnpk")
 dd if=/dev/zero of="$tmp/store/bad.tnpk" bs=1 seek=$((bytes / 2)) count=64 conv=notrunc 2>/dev/null
@@ -112,7 +112,7 @@ ok 'a replaced pack shows its new content to new opens' \
 echo 3 2>/dev/null >/proc/sys/vm/drop_caches
 is 'a mapping of the replaced pack keeps the old content' "$(page 900)" "$(sum_of "$tmp/originals/tune/$file" 900)"
 rm "$tmp/store/tune.tnpk"
-ok 'a removed pack goes from the directory' wait_for 120 sh -c "! test -e '$tmp/mnt/tune'"
+ok 'a removed pack disappears from the listing' wait_for 120 sh -c "! test -e '$tmp/mnt/tune'"
 is 'a mapping of it reads on' "$(page 1500)" "$(sum_of "$tmp/originals/tune/$file" 1500)"
 cat <&7 >"$tmp/kept"
 exec 7<&-
@@ -149,16 +149,16 @@ passing=$("$tenpak" status --json "$tmp/mnt" | jq .passthrough.on)
 kill -KILL "$mount_pid"
 wait "$mount_pid" 2>/dev/null
 is 'after the daemon is killed a mapped page that was read stays readable' "$(page 5)" "$known"
-is 'fstat of what was read has nobody to ask' "$("$PYTHON" -c "$fstat")" ENOTCONN
+is 'fstat of a file that was read fails with ENOTCONN' "$("$PYTHON" -c "$fstat")" ENOTCONN
 "$PYTHON" -c 'import os; os.write(1, os.pread(7, 65536, 0))' >"$tmp/cached"
 head -c 65536 "$tmp/originals/base/$file" >"$tmp/read"
-ok 'read gives what is in the page cache' cmp "$tmp/cached" "$tmp/read"
+ok 'read returns pages from the page cache' cmp "$tmp/cached" "$tmp/read"
 sleep 1.1
 "$PYTHON" -c 'import os; os.write(1, os.pread(6, 65536, 0))' >"$tmp/cached" 2>"$tmp/.out"
 if [ "$passing" = true ]; then
     ok 'a plain file is passed through, and read' test "$(wc -c <"$tmp/cached")" -eq 65536
 else
-    has 'but not of a plain file, whose attributes are asked for after a second' "$tmp/.out" 'endpoint is not connected'
+    has 'but not of a plain file, whose attributes expire after a second' "$tmp/.out" 'endpoint is not connected'
 fi
 exec 6<&-
 not_ok 'stat fails' stat "$tmp/mnt/base/config.json"
@@ -166,7 +166,7 @@ has 'with ENOTCONN' "$tmp/.out" 'Transport endpoint is not connected'
 not_ok 'open fails' cat "$tmp/mnt/base/config.json"
 has 'with ENOTCONN, too' "$tmp/.out" 'Transport endpoint is not connected'
 # Read by O_DIRECT, which asks the daemon in any case.
-not_ok 'reading what is open fails, where it was in no cache' dd if=/proc/self/fd/7 of=/dev/null bs=1M count=40 iflag=skip_bytes skip=4M
+not_ok 'reading an open file fails for bytes that were not cached' dd if=/proc/self/fd/7 of=/dev/null bs=1M count=40 iflag=skip_bytes skip=4M
 exec 7<&-
 echo 1700 >&8
 mapper_end

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# A model that is packed and unpacked again and again while readers follow paths into it: no path is ever told as
-# absent, no listing is short, no byte is wrong. By renames as packing and unpacking make them, many a second; and by
-# the programs themselves.
+# A model is packed and unpacked repeatedly while readers follow paths into it: no path is missing, no listing is
+# short, no byte is wrong. Once with the renames of packing and unpacking, many in a second, and once with the
+# commands.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse
 swap=$top_builddir/tests/fs/swap

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads by io_uring, without a library: the pieces of a range are submitted together and answered
+ * Reads with io_uring, without a library: the pieces of a range are submitted together and complete
  * in any order.
  */
 #ifndef TP_TESTS_FS_URING_H

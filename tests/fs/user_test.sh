@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# A daemon without privileges, mounted with the help of fusermount3: reading, writing where its user may and nowhere
-# else, for nobody but its user, and its end. As root this is done as nobody.
+# A daemon without privileges, mounted by fusermount3: reading, writing only where its user may, access for its user
+# only, and its end. As root the test runs as nobody.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse
 mkmodel=$top_builddir/tests/mkmodel
@@ -26,13 +26,13 @@ is 'mounted' $? 0
 ok 'it is there' is_mounted "$tmp/mnt"
 ok 'a pack reads' as_user diff -r "$tmp/original/model" "$tmp/mnt/model"
 ok 'a plain file' as_user grep -q open "$tmp/mnt/foreign/open"
-ok 'what is made' as_user sh -c "mkdir '$tmp/mnt/own/dir' && echo text >'$tmp/mnt/own/dir/file'"
+ok 'a new file' as_user sh -c "mkdir '$tmp/mnt/own/dir' && echo text >'$tmp/mnt/own/dir/file'"
 is 'is on the disk' "$(cat "$tmp/store/own/dir/file")" text
 ok 'and belongs to its creator' test "$(stat -c %u "$tmp/store/own/dir/file")" = "$(stat -c %u "$tmp/store/own")"
 ok 'changed, renamed, removed' as_user sh -c "cd '$tmp/mnt/own/dir' && chmod 600 file && truncate -s 100 file &&
     mv file other && ln -s other soft && rm other soft && cd .. && rmdir dir"
 is 'all of it' "$(ls -A "$tmp/store/own")" ''
-not_ok 'what is not for this user does not read' as_user cat "$tmp/mnt/foreign/secret"
+not_ok 'a file that this user may not read cannot be read' as_user cat "$tmp/mnt/foreign/secret"
 has 'permission denied' "$tmp/.out" 'Permission denied'
 not_ok 'nor a pack' as_user ls "$tmp/mnt/sealed"
 not_ok 'nothing is made where this user may not' as_user sh -c ": >'$tmp/mnt/foreign/new'"
@@ -52,7 +52,7 @@ if ! grep -q '^[[:blank:]]*user_allow_other' /etc/fuse.conf 2>/dev/null; then
     ok 'nothing is mounted' is_unmounted "$tmp/mnt2"
 fi
 ok 'unmounted by its user' as_user "$tenpak" umount "$tmp/mnt"
-ok 'it is gone' is_unmounted "$tmp/mnt"
+ok 'the mount has ended' is_unmounted "$tmp/mnt"
 
 # A directory of another user takes no commands.
 mkdir "$tmp/other" "$tmp/other/m"

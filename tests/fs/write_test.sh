@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Writing through the mount: plain directories as on any file system, packs never, and what changes in DIR behind
-# the mount's back.
+# Writing through the mount: plain directories behave as on any file system, packs are read-only, and changes made
+# directly in DIR are seen.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse
 mkmodel=$top_builddir/tests/mkmodel
@@ -110,7 +110,7 @@ exec 3<>"$tmp/mnt/plain/log"
 echo one >&3
 echo two >>"$tmp/store/plain/log"
 echo three >>"$tmp/mnt/plain/log"
-is 'appending goes to the end as it is' "$(cat "$tmp/store/plain/log")" "$(printf 'one\ntwo\nthree')"
+is 'appending writes at the present end' "$(cat "$tmp/store/plain/log")" "$(printf 'one\ntwo\nthree')"
 exec 3>&-
 not_ok 'not there' test -e "$tmp/mnt/appears"
 mkdir "$tmp/store/appears"
@@ -118,7 +118,7 @@ ok 'what appears shows at once' wait_for 120 test -d "$tmp/mnt/appears"
 (cd "$tmp/mnt/appears" && mkdir "$tmp/store/appears/x" && sleep 0.5 && pwd -P >/dev/null && ls x >/dev/null)
 is 'a process that works in it stays in it' $? 0
 rmdir "$tmp/store/appears/x" "$tmp/store/appears"
-ok 'what goes is gone at once' wait_for 120 test ! -e "$tmp/mnt/appears"
+ok 'a removed file disappears at once' wait_for 120 test ! -e "$tmp/mnt/appears"
 
 ok 'unmounted' unmount "$tmp/mnt"
 

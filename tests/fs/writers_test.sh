@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Who writes to a model through the mount while it is packed: what write accepted is there afterwards, or the writer is told.
+# Writing to a model through the mount while it is packed: data of successful writes is there afterwards; other writers
+# get an error.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse
 
@@ -16,7 +17,7 @@ exits 'a model with a file that is open for writing in the mount is not packed' 
 has 'the file is named' "$tmp/.out" "sub/log' is open for writing"
 echo more >&5
 exec 5>&-
-is 'what was written is there' "$(cat "$d/ft/sub/log")" 'text
+is 'the written data is there' "$(cat "$d/ft/sub/log")" 'text
 more'
 
 # The last close reaches the daemon after it has returned.
@@ -29,7 +30,7 @@ ok 'a file that is packed is not written to by its path' fails_with "echo x >>'$
 ok 'nor from within its directory' fails_with 'echo x >>log' 'Read-only file system'
 ok 'nor through a descriptor that was open for reading' fails_with 'echo x >>/proc/self/fd/6' 'file'
 ok 'nor made shorter' fails_with "truncate -s 0 /proc/self/fd/6" 'file'
-is 'and it has what was written' "$(cat <&6)" 'text
+is 'and it has the written data' "$(cat <&6)" 'text
 more'
 cd "$tmp" || exit 1
 exec 6<&-

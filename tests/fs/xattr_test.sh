@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Extended attributes: what packs tell of themselves, and those of plain files as they are.
+# Extended attributes: those that packs have, and those of plain files.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse
 requires getfattr setfattr jq

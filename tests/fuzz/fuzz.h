@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What every fuzz target has: the entry that libFuzzer and the replay program call, and a check
+ * What every fuzz target has: the entry point for libFuzzer and the replay program, and a check
  * that crashes.
  */
 #ifndef TP_TESTS_FUZZ_H

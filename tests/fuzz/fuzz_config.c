@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Any bytes as config.json. Dimensions that are taken for true are within their bounds. */
+/* Any bytes as config.json. Dimensions that are accepted are within their bounds. */
 #include <config.h>
 
 #include <errno.h>

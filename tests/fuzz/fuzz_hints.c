@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes as what a model says of its base: config.json, adapter_config.json or README.md, by the
- * first byte. Whatever they are, the hints that come of it are short names without a '/'.
+ * Any bytes as a model's hints at its base: config.json, adapter_config.json or README.md, chosen
+ * by the first byte. The resulting hints are short names without a '/'.
  */
 #include <config.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes as an index: refused, or one whose every number holds, and that encodes to one that
- * decodes again.
+ * Any bytes as an index: refused, or decoded to an index whose numbers are consistent and that can
+ * be encoded and decoded again.
  */
 #include <config.h>
 

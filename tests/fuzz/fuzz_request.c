@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes as commands, a verb by the first byte; what is taken is the same when it has been kept
- * as JSON, and names nothing outside of its directory. And the same bytes as a record's status.
+ * Any bytes as commands, with a verb chosen by the first byte. An accepted request is the same
+ * after it was written as JSON and read, and names nothing outside the directory. The same bytes
+ * are also read as the status of a record.
  */
 #include <config.h>
 
@@ -77,7 +78,7 @@ static void check_status(const uint8_t *data, size_t len)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     struct tp_request *list = NULL;
-    struct tp_request_spot spot;
+    struct tp_request_position position;
     struct tp_error err = {0};
     size_t n = 0;
     int rc;
@@ -86,10 +87,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     if (len < 1)
         return 0;
     rc = tp_requests_parse((enum tp_verb)(data[0] % TP_VERB_COUNT), (const char *)data + 1, len - 1,
-                           &list, &n, &spot, &err);
+                           &list, &n, &position, &err);
     if (rc < 0)
         FUZZ_CHECK(!list && n == 0 && err.message[0] &&
-                   (rc == -E2BIG || (spot.line > 0 && spot.column > 0)));
+                   (rc == -E2BIG || (position.line > 0 && position.column > 0)));
     for (size_t i = 0; i < n; i++)
         check_request(&list[i]);
     free(list);

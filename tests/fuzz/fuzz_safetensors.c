@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Any bytes as the beginning of a safetensors file: refused, or tensors that tile the file and lie
- * in memory.
- */
+/* Any bytes as the beginning of a safetensors file: refused, or tensors that tile the file. */
 #include <config.h>
 
 #include <stdlib.h>

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Packs in memory for the fuzz target of whole packs: putting one together, and the base that
- * inputs stand on.
- */
+/* Packs in memory for the fuzz target of whole packs: building one, and the base for inputs. */
 #ifndef TP_TESTS_FUZZ_PACK_BASE_H
 #define TP_TESTS_FUZZ_PACK_BASE_H
 

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Decoding on a CUDA device, to the bytes of the portable decoder; skipped where there is no
- * device.
- */
+/* Decoding on a CUDA device gives the bytes of the portable decoder; skipped without a device. */
 #include <config.h>
 
 #include <time.h>

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Requests whose length can be read in two ways, by hand over a socket: each is refused once and its connection closed,
-so that nothing behind it is taken for another request."""
+"""Requests with an ambiguous length, sent over a socket: each is refused once and its connection closed, so that no
+rest of it is parsed as another request."""
 
 import re
 import socket

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# tenpak serve in a cgroup with a memory limit: it stays below the limit, also when that is changed.
+# tenpak serve in a cgroup with a memory limit: it stays below the limit, also after a change of the limit.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires curl
 

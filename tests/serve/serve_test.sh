@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# tenpak serve by hand: jobs over HTTP, ranges of an artifact, every refusal with its code, the token, the end.
+# tenpak serve: jobs over HTTP, ranges of an artifact, every refusal with its code, the token, the end.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires curl jq
 mkmodel=$top_builddir/tests/mkmodel
@@ -69,7 +69,7 @@ for path in /jobs /status/x /artifact/x /optimize/candidates /nothing; do
     is "no token for $path: 401" "$(curl -s -o "$tmp/body" -w '%{http_code}' "$url$path")" 401
 done
 is 'a wrong one: 401' "$(curl -s -H "Authorization: Bearer ${token}0" -D "$tmp/head" -o "$tmp/body" -w '%{http_code}' "$url/jobs")" 401
-is 'with what is wanted' "$(header WWW-Authenticate)" 'Bearer realm="tenpak"'
+is 'and names the scheme' "$(header WWW-Authenticate)" 'Bearer realm="tenpak"'
 is 'errors are JSON' "$(jq -r '.error, .errno' "$tmp/body" | tr '\n' ' ')" 'EACCES 13 '
 is 'it listens on this machine alone' "$(case $url in http://127.0.0.1:*) echo yes ;; esac)" yes
 
@@ -165,7 +165,7 @@ refused 404 ENOENT 'a long id' "$(call GET "/status/$(printf '%0500d' 1)")"
 refused 404 ENOENT 'no run of the optimizer' "$(call GET "/optimize/$first")"
 refused 404 ENOENT 'no such path' "$(call GET /jobs/)"
 refused 405 EPERM 'POST where GET is' "$(post /jobs '{}')"
-is 'and what is allowed' "$(header Allow)" 'GET, HEAD'
+is 'and the allowed methods' "$(header Allow)" 'GET, HEAD'
 refused 405 EPERM 'GET where POST is' "$(call GET /compress)"
 refused 415 EINVAL 'a form' "$(call POST /compress -d 'model=base')"
 head -c 70000 /dev/zero | tr '\0' ' ' >"$tmp/blanks"
@@ -198,7 +198,7 @@ for i in range(120):
     held.append(s)
 time.sleep(0.3)
 END
-# It sees them go, and has room again.
+# The server notices their end, and accepts connections again.
 answers() {
     [ "$(call GET /)" = 200 ]
 }
@@ -264,7 +264,7 @@ exits 'a token that others can read is refused' 1 "$tenpak" serve --listen 127.0
 chmod 600 "$tmp/token"
 serve --token-file "$tmp/token"
 token=a-token-of-my-own-choice
-is 'one that they cannot is taken' "$(call GET /jobs)" 200
+is 'a free one is accepted' "$(call GET /jobs)" 200
 kill "$server"
 wait "$server"
 serve --token-file "$tmp/token" --listen 0.0.0.0:0

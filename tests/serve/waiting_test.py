@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Requests that wait: those whose body comes slowly, and those that wait for the records of jobs, which another process
-holds. Others are answered meanwhile."""
+"""Requests that wait: for a slow body, and for the records of jobs, which another process has locked. Other requests
+are answered at the same time."""
 
 import fcntl
 import os

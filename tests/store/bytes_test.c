@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Sources of bytes: a file, one that fails, ends or gives little at a time, and mirrors. */
+/* Sources of bytes: a file; one that fails, ends early or returns short reads; and mirrors. */
 #include <config.h>
 
 #include <errno.h>
@@ -152,7 +152,8 @@ static void test_lock(void)
     is_int(tp_bytes_file_lock(b, true, &two, &err), -EWOULDBLOCK, "not one that is exclusive");
     is_int(two, -1, "and there is no descriptor");
     close(one);
-    is_int(tp_bytes_file_lock(b, true, &two, &err), 0, "once the first is gone it is had");
+    is_int(tp_bytes_file_lock(b, true, &two, &err), 0,
+           "it is available once the first lock is released");
     close(two);
     write_file("c", content, LEN);
     if (renameat(AT_FDCWD, "c", AT_FDCWD, "b") < 0)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Who reads ahead and who does not: sequential readers in and out of order, several at once,
- * random ones. */
+/*
+ * Which reads are prefetched: sequential readers in and out of order, several at once, and random
+ * ones.
+ */
 #include <config.h>
 
 #include "store/cursor.h"
@@ -24,7 +26,7 @@ static void test_sequential(void)
     bool ahead = true;
 
     tp_cursors_init(&cursors, 512 * KIB, 16 * MIB);
-    is_u64(note(&cursors, 0, 128 * KIB, &until), 0, "the first read asks for nothing");
+    is_u64(note(&cursors, 0, 128 * KIB, &until), 0, "the first read requests nothing");
     for (uint64_t off = 128 * KIB; off < 64 * MIB; off += 128 * KIB) {
         asked += note(&cursors, off, 128 * KIB, &until);
         ahead = ahead && until >= off + 128 * KIB + 256 * KIB;
@@ -32,7 +34,7 @@ static void test_sequential(void)
     ok(ahead, "a sequential reader is always led by half a window at least");
     ok(until > 64 * MIB + 7 * MIB, "the window has grown");
     ok(until <= 64 * MIB + 16 * MIB, "to its limit");
-    ok(asked <= until, "nothing is asked for twice");
+    ok(asked <= until, "nothing is requested twice");
 }
 
 static void test_out_of_order(void)
@@ -48,7 +50,7 @@ static void test_out_of_order(void)
             asked += note(&cursors, (off + order[i]) * MIB, MIB, &until);
     }
     ok(until >= 64 * MIB, "requests in another order are one reader's");
-    ok(asked <= until, "and nothing is asked for twice");
+    ok(asked <= until, "and nothing is requested twice");
 }
 
 static void test_short(void)
@@ -57,7 +59,7 @@ static void test_short(void)
     uint64_t from, to, asked = 0;
     bool gap = false;
 
-    /* What there was no room for is asked for again: no stretch is left out. */
+    /* Bytes without space are requested again, so none are left out. */
     tp_cursors_init(&cursors, 512 * KIB, 16 * MIB);
     for (uint64_t off = 0; off < 64 * MIB; off += MIB) {
         tp_cursors_note(&cursors, off, off + MIB, &from, &to);
@@ -67,10 +69,10 @@ static void test_short(void)
         asked = from + (to - from) / 3;
         tp_cursors_retract(&cursors, to, asked);
     }
-    ok(!gap && asked > 64 * MIB, "what was not asked for is the next to be asked for");
+    ok(!gap && asked > 64 * MIB, "the part that was not requested is requested next");
     tp_cursors_retract(&cursors, 1, 0);
     tp_cursors_note(&cursors, 64 * MIB, 65 * MIB, &from, &to);
-    ok(from >= 64 * MIB, "of a place that nobody asked for, nothing changes");
+    ok(from >= 64 * MIB, "a place that was not requested changes nothing");
 }
 
 static void test_random(uint64_t seed)
@@ -82,7 +84,7 @@ static void test_random(uint64_t seed)
     for (int i = 0; i < 10000; i++)
         asked +=
             note(&cursors, tap_random(&seed) % (2048 * (uint64_t)MIB / 4096) * 4096, 4096, &until);
-    diag("10000 random reads of 4 KiB in 2 GiB asked for %.1f MiB", (double)asked / MIB);
+    diag("10000 random reads of 4 KiB in 2 GiB requested %.1f MiB", (double)asked / MIB);
     ok(asked < 16 * MIB, "random reads ask for next to nothing");
 }
 

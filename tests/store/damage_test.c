@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Damage: every byte of a pack flipped, every length cut; each noticed, and never a wrong byte
- * served.
+ * Damage: every byte of a pack flipped, every length cut. All of it is detected, and no wrong byte
+ * is returned.
  */
 #include <config.h>
 
@@ -39,11 +39,11 @@ static void forget(struct truth *t)
     free(t->chunks);
 }
 
-static void collect(void *arg, const char *story)
+static void collect(void *arg, const char *message)
 {
     struct tp_buffer *all = arg;
 
-    tp_buffer_appendf(all, "%s\n", story);
+    tp_buffer_appendf(all, "%s\n", message);
 }
 
 /* Whether some chunk decodes to other bytes than it should. */
@@ -61,7 +61,7 @@ static bool serves_wrong(struct tp_pack *pack, const struct truth *t, struct tp_
 
 /*
  * Open and verify the file at PATH: 0 whole, 1 noticed at open, 2 noticed by verify, -1 a wrong
- * byte, -2 no story.
+ * byte, -2 no message.
  */
 static int examine(const char *path, const struct truth *t, struct tp_work *work, uint8_t *dst)
 {
@@ -148,7 +148,7 @@ static void test_flips(const char *path, const char *name)
 static void test_story(const char *path)
 {
     struct tp_buffer file = read_file(path), want = {0};
-    char *copy = in_scratch("story.tnpk");
+    char *copy = in_scratch("message.tnpk");
     struct tp_verify_report report;
     struct tp_error err = {0};
     const struct tp_index *x;
@@ -172,7 +172,7 @@ static void test_story(const char *path)
         bail_out("%s", err.message);
     is_int(tp_pack_verify(pack, 2, NULL, NULL, NULL, &report, &err), -EBADMSG,
            "a flipped byte in a chunk");
-    has(err.message, (char *)want.data, "its story names file, chunk and offset");
+    has(err.message, (char *)want.data, "its message names file, chunk and offset");
     has(err.message, copy, "and the pack");
     is_u64(report.bad_chunks, 1, "one chunk is bad");
     is_u64(report.bad_files, 1, "and one file");
@@ -284,7 +284,7 @@ static void test_assembly(void)
     prints[0].xxh128[3] ^= 16;
     is_int(verify_file(out, prints, 1, &err), -EBADMSG, "another file's print is not its own");
     has(err.message, "'weights.bin' does not match what was read of it",
-        "and the story names the file");
+        "and the message names the file");
     prints[0].xxh128[3] ^= 16;
     file = read_file(out);
     swap_chunks(&file, tp_pack_index(pack));
@@ -322,7 +322,7 @@ static void test_newer(const char *path)
            "a newer version is reported as newer");
     has(err.message, "format 3", "with its number");
     is_int(tp_pack_identify(copy, &id, &err), -EPROTONOSUPPORT,
-           "also when only its id is asked for");
+           "also when only its id is requested");
     footer[8] = TP_PACK_VERSION;
     footer[12] = 4;
     tp_put_le64(footer + 120, tp_xxh3(footer, 120));

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What one chunk may take, with all that it stands on: chains that a writer makes are far from the
- * limit, and those that multiply the work are refused when they are opened. */
+/*
+ * The effort of decoding a chunk: chains that the writer makes are far below the limit, and chains
+ * that multiply the work are refused when they are opened.
+ */
 #include <config.h>
 
 #include <errno.h>

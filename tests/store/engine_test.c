@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The decode engine over made-up packs: single flight, crowds, what is kept and what goes. */
+/*
+ * The decode engine with simulated packs: single flight, many readers, what is cached and what is
+ * dropped.
+ */
 #include <config.h>
 
 #include <errno.h>
@@ -81,7 +84,7 @@ static void test_resize(void)
     tp_engine_get(engine, packs[0], 7, &held, NULL);
     is_int(tp_engine_set_cache(engine, 150 * SLOT, NULL), 0, "made smaller");
     tp_engine_get_stats(engine, &stats);
-    ok(stats.cached_bytes <= 150 * SLOT, "what is too much is gone at once");
+    ok(stats.cached_bytes <= 150 * SLOT, "excess blocks are dropped at once");
     is_u64(stats.cached_bytes_max, 150 * SLOT, "and the size is so");
     ok(whole(held, packs[0], 7), "what is held stays");
     tp_block_release(held);
@@ -105,7 +108,7 @@ static void test_resize(void)
     tp_engine_forget(engine, packs[0]);
     tp_engine_prefetch(engine, packs[0], 0, 16);
     tp_engine_get_stats(engine, &stats);
-    ok(stats.queued_chunks == 0 && stats.prefetched_blocks == ahead, "not even when asked to");
+    ok(stats.queued_chunks == 0 && stats.prefetched_blocks == ahead, "not even on request");
     tp_engine_destroy(engine);
     for (unsigned i = 0; i < 4; i++)
         free_pack(packs[i]);
@@ -218,15 +221,15 @@ static void test_crowd(uint64_t seed)
     is_int(atomic_load(&collisions), 0, "nothing is decoded twice at once");
     tp_engine_get_stats(engine, &stats);
     ok(stats.cached_bytes <= stats.cached_bytes_max, "the budget is kept");
-    ok(stats.cached_bytes_max <= 8 << 20, "and is what was asked for");
+    ok(stats.cached_bytes_max <= 8 << 20, "and is the requested number");
     ok(stats.evicted_blocks > 0, "blocks had to go");
     ok(eventually((tp_engine_get_stats(engine, &stats),
                    stats.queued_chunks + stats.decoding_threads == 0)),
-       "what was asked for ahead is done");
+       "prefetching is complete");
     is_u64(stats.held_blocks, 0, "no block is held afterwards");
     is_u64(stats.reserved_blocks, 0, "no space is reserved");
     is_u64(stats.queued_chunks, 0, "nothing is queued");
-    is_u64(stats.decoding_threads, 0, "nobody decodes");
+    is_u64(stats.decoding_threads, 0, "no thread decodes");
     tp_engine_destroy(engine);
     for (unsigned i = 6; i-- > 0;)
         free_pack(packs[i]);
@@ -269,7 +272,7 @@ static bool give(struct tp_engine *engine, struct tp_pack *pack, uint32_t chunk,
     return good;
 }
 
-/* What went whole to who keeps it makes room for the next; what others want, too, stays. */
+/* Blocks given completely to a reader that keeps them are replaced first; shared blocks stay. */
 static void test_given(void)
 {
     enum { N = 30 };

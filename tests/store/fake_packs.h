@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packs that a test of the decode engine makes up: its own tp_pack_* and tp_chunk_plan_*, which
- * count what is decoded, take their time and fail when told to.
+ * Simulated packs for tests of the decode engine: tp_pack_* and tp_chunk_plan_* functions that
+ * count what is decoded, take time and fail on request.
  */
 #ifndef TP_TESTS_STORE_FAKE_PACKS_H
 #define TP_TESTS_STORE_FAKE_PACKS_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which tensor of a base predicts another: the rule, and that who looks at models and who writes
- * packs agree.
+ * Which tensor of a base predicts another: the rule, and that the search for a base and the writer
+ * agree.
  */
 #include <config.h>
 

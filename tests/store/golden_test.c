@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packs of each format that were written once and must decode for ever: tests/golden/vN, with the
- * SHA-256 of each of their files. "golden_test --make DIR" writes what DIR lacks of such a folder
- * (only ever for a new format, or new codecs).
+ * Packs of each format that were written once and must stay readable: tests/golden/vN, with the
+ * SHA-256 of each of their files. "golden_test --make DIR" adds what DIR lacks (only for a new
+ * format or new codecs).
  */
 #include <config.h>
 

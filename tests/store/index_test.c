@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Indexes made by hand: one that is right, and each single thing that can be wrong with it. */
+/* Hand-made indexes: a valid one, and each single fault in it. */
 #include <config.h>
 
 #include <errno.h>
@@ -118,7 +118,7 @@ static int decode(const struct tp_buffer *b, uint64_t len, struct tp_error *err)
     return decode_as(TP_PACK_VERSION, b, len, err);
 }
 
-/* Encode what the globals say now; it must be refused, with a story. */
+/* Encode what the globals say now; it must be refused, with a message. */
 static void refused(const char *name)
 {
     struct tp_buffer b = {0};

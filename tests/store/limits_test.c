@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Limits of the format on what an index may refer to: strings that records share, and how deep its
- * directories go.
- */
+/* Limits of an index: strings that records share, and the depth of directories. */
 #include <config.h>
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packing and verifying stay within 512 MiB, with as many threads as there can be, against a base
- * of other width.
+ * Packing and verifying stay within 512 MiB, with the maximum of threads, against a base of another
+ * width.
  */
 #include <config.h>
 

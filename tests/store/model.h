@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * For tests of packs: model directories made by tests/mkmodel, packing them, and holding them
- * together.
- */
+/* For tests of packs: making model directories with tests/mkmodel, packing and comparing them. */
 #ifndef TP_TESTS_STORE_MODEL_H
 #define TP_TESTS_STORE_MODEL_H
 

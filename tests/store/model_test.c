@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The model reader: a plain directory and its packs show the same tensors and the same bytes, by
- * copies and by views, with an engine and without, to many threads.
+ * The model reader: a plain directory and its packs have the same tensors and bytes, by copies and
+ * by views, with and without an engine, for many threads.
  */
 #include <config.h>
 
@@ -318,7 +318,7 @@ static void test_limits(const char *pack)
            "reading can be cancelled");
     tp_model_limit(model, NULL, 0);
     is_int(tp_model_read_tensor(model, t, 0, into, sizeof into, NULL), 0,
-           "without limits it goes on");
+           "without limits it continues");
     tp_model_close(model);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Compressing in place and restoring: what is left at every moment, also when the process dies or
- * the disk is full.
+ * Compressing in place and restoring: what is left at every moment, also if the process dies or the
+ * disk is full.
  */
 #include <config.h>
 
@@ -79,17 +79,17 @@ static void test_plain_way(void)
 
     is_int(compress_with(dir, "none", NULL, false, &report, &err), 0, "compresses in place");
     is_str(report.out, pack, "and says where");
-    ok(!exists(dir) && pack_whole(), "the pack is there, the directory gone");
+    ok(!exists(dir) && pack_whole(), "the pack exists, the directory does not");
     is_int(compress_with(dir, "none", NULL, false, &report, &err), 0, "once more is no error");
     ok(report.pack.logical_bytes > 0, "and reports the pack");
     is_int(restore_with(pack, NULL, false, &err), 0, "restores in place");
-    ok(!exists(pack) && dir_whole(), "the directory is there as it was, the pack gone");
+    ok(!exists(pack) && dir_whole(), "the directory exists unchanged, the pack does not");
     is_int(compress_with(dir, "none", NULL, true, &report, &err), 0, "compresses and keeps");
     ok(exists(pack) && dir_whole(), "both are there");
     is_int(restore_with(pack, NULL, true, &err), -EEXIST, "restoring over a directory is refused");
     is_int(compress_with(dir, "none", NULL, false, &report, &err), 0,
            "compressing finishes what was kept");
-    ok(!exists(dir) && pack_whole(), "the directory is gone then");
+    ok(!exists(dir) && pack_whole(), "the directory was removed then");
     is_int(restore_with(pack, NULL, true, &err), 0, "restores and keeps");
     ok(exists(pack) && dir_whole(), "both are there");
     shell("printf x >> '%s/config.json'", dir);
@@ -127,7 +127,7 @@ static void test_names(void)
         ok(!tp_is_temporary(others[i]), "'%s' is not", others[i]);
     ok(tp_is_removing(".model.removing") && !tp_is_removing(".model.removing.old") &&
            !tp_is_removing("model.removing") && !tp_is_removing(".removing"),
-       "nor is any but a hidden name with that end one of a directory that goes");
+       "only hidden names with that end are those of removals");
     shell("mkdir '%s/.model.tnpk.tmp-mine' && echo x > '%s/.model.tnpk.tmp-1'", scratch, scratch);
     shell("mkdir '%s/.model.tnpk.tmp-1-0' && echo x > '%s/.model.tnpk.tmp-1-0/file'", scratch,
           scratch);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packs of all kinds of model directories: what comes out is what went in, and the same bytes every
- * time.
+ * Packs of all kinds of model directories: unpacking gives the original, and packing the same bytes
+ * every time.
  */
 #include <config.h>
 

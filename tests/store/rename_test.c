@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tensors that are called otherwise than the base's: which names are found, and that packing and
- * matching go by them.
+ * Tensors with other names than the base's: which names are found, and that packing and matching
+ * use them.
  */
 #include <config.h>
 
@@ -12,18 +12,18 @@
 static const uint64_t wide[] = {64, 32}, tall[] = {128, 32}, other[] = {64, 48};
 
 /* A model of these names, in their order, which must be ascending. */
-static struct tp_model model_of(struct tp_model_tensor *room, const uint64_t *shape,
+static struct tp_model model_of(struct tp_model_tensor *tensors, const uint64_t *shape,
                                 const char *const *names)
 {
     static struct tp_model_file file = {.path = "model.safetensors"};
-    struct tp_model source = {.files = &file, .file_n = 1, .tensors = room};
+    struct tp_model source = {.files = &file, .file_n = 1, .tensors = tensors};
 
     for (; names[source.name_n]; source.name_n++)
-        room[source.name_n] = (struct tp_model_tensor){.name = names[source.name_n],
-                                                       .dtype = TP_DTYPE_BF16,
-                                                       .rank = 2,
-                                                       .shape = shape,
-                                                       .len = shape[0] * shape[1] * 2};
+        tensors[source.name_n] = (struct tp_model_tensor){.name = names[source.name_n],
+                                                          .dtype = TP_DTYPE_BF16,
+                                                          .rank = 2,
+                                                          .shape = shape,
+                                                          .len = shape[0] * shape[1] * 2};
     source.tensor_n = source.name_n;
     return source;
 }
@@ -109,7 +109,7 @@ static void test_within(void)
     gives(wide, NAMES("model.layers.0.attn.q.weight"),
           NAMES("model.layers.0.unknown.attn.whatever.q.weight"),
           NAMES("model.layers.0.unknown.attn.whatever.q.weight"),
-          "parts that nobody knows, and that were taken off");
+          "unknown parts that were removed");
     gives(wide, NAMES("model.layers.0.new.q.weight"), plain, NAMES(""),
           "a part within in place of another is another tensor");
     gives(wide, NAMES("model.layers.0.2.mlp.weight"), plain, NAMES(""),
@@ -125,16 +125,16 @@ static void test_within(void)
 static void test_many(void)
 {
     enum { N = 20000 };
-    struct tp_model_tensor *room = calloc(2 * N, sizeof *room);
+    struct tp_model_tensor *tensors = calloc(2 * N, sizeof *tensors);
     struct tp_model_file file = {.path = "model.safetensors"};
     struct tp_model model = {
-        .files = &file, .file_n = 1, .tensors = room, .name_n = N, .tensor_n = N};
+        .files = &file, .file_n = 1, .tensors = tensors, .name_n = N, .tensor_n = N};
     struct tp_model base = model;
     struct tp_renames renames;
     struct tp_error err = {0};
     unsigned wrong = 0;
 
-    base.tensors = room + N;
+    base.tensors = tensors + N;
     for (unsigned i = 0; i < N; i++) {
         const char *before = i < N / 2 ? "a" : "b.";
         char *with, *without;
@@ -142,9 +142,9 @@ static void test_many(void)
         if (asprintf(&with, "%s%05u._orig_mod.x.weight", before, i) < 0 ||
             asprintf(&without, "%s%05u.x.weight", before, i) < 0)
             bail_out("memory");
-        room[i] = (struct tp_model_tensor){
+        tensors[i] = (struct tp_model_tensor){
             .name = with, .dtype = TP_DTYPE_BF16, .rank = 2, .shape = wide, .len = 4096};
-        base.tensors[i] = room[i];
+        base.tensors[i] = tensors[i];
         base.tensors[i].name = without;
     }
     if (tp_renames_find(&model, &base, &renames, &err) < 0)
@@ -154,8 +154,8 @@ static void test_many(void)
     is_int(wrong, 0, "very many names");
     tp_renames_clear(&renames);
     for (unsigned i = 0; i < 2 * N; i++)
-        free((char *)(uintptr_t)room[i].name);
-    free(room);
+        free((char *)(uintptr_t)tensors[i].name);
+    free(tensors);
 }
 
 /*

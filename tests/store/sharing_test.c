@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the decode engine keeps of a base that several read over, or one alone. */
+/* What the decode engine keeps of a base that several models, or one, are read over. */
 #include <config.h>
 
 #include "tests/store/fake_packs.h"
@@ -24,7 +24,7 @@ static int decoded_in(struct tp_pack *pack, uint32_t from, uint32_t to)
     return n;
 }
 
-/* A base's blocks are kept for those who share them, and for who comes back. */
+/* Blocks of a base are kept for models that share them, and for repeated reads. */
 static void test_alone(void)
 {
     struct tp_engine *engine = start(2, 2000 * SLOT);
@@ -46,7 +46,7 @@ static void test_alone(void)
 
     ok(read_through(engine, tunes, 2, 100, 200), "two side by side");
     is_int(decoded_in(base, 101, 200), 99, "the base is decoded once for both");
-    ok(read_through(engine, &tunes[1], 1, 200, 600), "one goes on alone");
+    ok(read_through(engine, &tunes[1], 1, 200, 600), "one continues alone");
     is_int(decoded_in(base, 200, 600), 400, "without decoding anything twice");
     ok(read_through(engine, &tunes[1], 1, 600, 610), "still alone");
     tp_engine_forget(engine, tunes[1]);
@@ -101,7 +101,7 @@ static void test_done(void)
     for (unsigned i = 0; i < TUNES; i++)
         tunes[i] = make_pack(2 + i, base);
     good = read_through(engine, tunes, TUNES, 0, 1);
-    /* One of them runs a third of that ahead of the last, who is the slowest all the time. */
+    /* One of them runs a third of that ahead of the last, which is always the slowest. */
     for (uint32_t chunk = 1; chunk + FIRST / 3 < CHUNKS_MAX; chunk++) {
         good = get_whole(engine, tunes[0], chunk + FIRST / 3) && good;
         good = read_through(engine, tunes + 1, TUNES - 1, chunk, chunk + 1) && good;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The file that a thread writes: every byte in its place whatever the pieces, and what fails is
- * told.
+ * The file that a thread writes: every byte is in its place for any pieces, and errors are
+ * reported.
  */
 #include <config.h>
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The library: it exports the functions of tenpak.h and nothing else, and a program builds against what is installed.
+# The library exports the functions of tenpak.h and nothing else, and a program builds against the installed one.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires nm
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The dtype table against what safetensors defines, numbers as they are on disk. */
+/* The dtype table compared with safetensors, and the numbers on disk. */
 #include <config.h>
 
 #include "tensor/dtype.h"

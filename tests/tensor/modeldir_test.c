@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Listing model directories: every kind of name and entry, one order, and what no model can hold.
+ * Listing model directories: every kind of name and entry, one order, and what a model cannot
+ * contain.
  */
 #include <config.h>
 
@@ -186,7 +187,7 @@ static void test_swapped(void)
     is_int(open_listed(&m, "w/sub/file"), ESTALE, "another file of its name is refused");
     unlinkat(fd, "w/sub/file", 0);
     mkfifoat(fd, "w/sub/file", 0600);
-    is_int(open_listed(&m, "w/sub/file"), ESTALE, "so is a fifo, which nobody waits for");
+    is_int(open_listed(&m, "w/sub/file"), ESTALE, "so is a fifo, without waiting");
     unlinkat(fd, "w/sub/file", 0);
     tp_modeldir_clear(&m);
 }

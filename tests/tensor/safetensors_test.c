@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Safetensors headers: what the format allows is understood, each of its rules refuses what breaks
- * it.
- */
+/* Safetensors headers: valid ones are read, and each rule of the format is enforced. */
 #include <config.h>
 
 #include "tensor/safetensors.h"
@@ -41,7 +38,7 @@ static const struct {
      "{\"__metadata__\":{\"format\":\"pt\",\"x\":\"\"},\"a\":" T("U8", "[1]", "0", "1") "}", 1,
      NULL, 1},
     {"no metadata", "{\"__metadata__\":null}", 0, NULL, 0},
-    {"fields in any order, others passed over",
+    {"fields in any order, others ignored",
      "{\"a\":{\"data_offsets\":[0,2],\"x\":[{\"y\":null},1.5e3],\"shape\":[1],\"dtype\":\"F16\"}}",
      2, NULL, 1},
     {"F4, two to the byte", "{\"a\":" T("F4", "[3,2]", "0", "3") "}", 3, NULL, 1},

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * auto_compress of the policy: packs plain models that have not changed for a while.
- */
+/* auto_compress of the policy: packing plain models that have not changed for some time. */
 #include <config.h>
 
 #include <errno.h>
@@ -14,7 +12,6 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "base/vector.h"
 #include "control/jobs/impl.h"
 #include "control/jobs/unfinished.h"
 #include "control/request/impl.h"
@@ -25,49 +22,7 @@
 
 #define REQUESTER "policy"
 
-/* A model whose request was refused, and the time of its last change then. */
-struct refused {
-    char name[256];
-    int64_t changed;
-};
-
-struct tp_auto {
-    struct refused *list;
-    size_t n, cap;
-};
-
-void tp_auto_destroy(struct tp_auto *automatic)
-{
-    if (automatic)
-        free(automatic->list);
-    free(automatic);
-}
-
-static bool is_refused(const struct tp_auto *automatic, const char *name, int64_t changed)
-{
-    for (size_t i = 0; i < automatic->n; i++)
-        if (strcmp(automatic->list[i].name, name) == 0)
-            return automatic->list[i].changed == changed;
-    return false;
-}
-
-static void refuse(struct tp_auto *automatic, const char *name, int64_t changed)
-{
-    size_t i = 0;
-
-    while (i < automatic->n && strcmp(automatic->list[i].name, name) != 0)
-        i++;
-    if (TP_VECTOR_GROW(automatic->list, i, automatic->cap) < 0)
-        return;
-    snprintf(automatic->list[i].name, sizeof automatic->list[i].name, "%s", name);
-    automatic->list[i].changed = changed;
-    automatic->n += i == automatic->n;
-}
-
-/*
- * The bytes of a directory's files, and the time of its last change, which is the ctime: programs
- * cannot set it.
- */
+/* The size of a directory's files, and the latest ctime in it, which programs cannot set. */
 static int measure(const char *path, uint64_t *bytes, int64_t *changed)
 {
     char *const paths[] = {(char *)path, NULL};
@@ -95,8 +50,10 @@ static int measure(const char *path, uint64_t *bytes, int64_t *changed)
     return rc;
 }
 
-/* Whether the policy's latest job for this model, as it is now, failed or was cancelled. A job is
- * created at least a second after the change that it waited for. */
+/*
+ * Whether the policy's latest job for this model failed or was cancelled, and the model has not
+ * changed since. A job is created at least a second after the change that it waited for.
+ */
 static bool has_failed(struct tp_jobs *jobs, const char *name, int64_t changed)
 {
     bool failed = false;
@@ -123,7 +80,8 @@ static bool has_pack(const char *dir, const char *name)
     return found;
 }
 
-static void ask(struct tp_jobs *jobs, const char *name, int64_t changed)
+/* NEW: the model has just become quiet. Later refusals are for the debug log. */
+static void submit_model(struct tp_jobs *jobs, const char *name, bool new)
 {
     struct tp_requester requester = {
         .uid = geteuid(), .gid = getegid(), .pid = getpid(), .command = REQUESTER};
@@ -135,30 +93,20 @@ static void ask(struct tp_jobs *jobs, const char *name, int64_t changed)
     rc = tp_request_from_words(TP_VERB_COMPRESS, name, NULL, 0, &request, &err);
     if (rc == 0)
         rc = tp_jobs_submit(jobs, &request, 1, &requester, id, NULL, &err);
-    if (rc == 0) {
-        tp_log(TP_LOG_INFO, "'%s' has been quiet: job '%s' compresses it", name, id[0]);
-    } else if (rc != -EBUSY && rc != -EAGAIN) {
-        refuse(jobs->automatic, name, changed);
-        tp_log(TP_LOG_WARNING, "'%s' has been quiet, and cannot be compressed: %s", name,
+    if (rc == 0)
+        tp_log(TP_LOG_INFO, "'%s' has not changed for some time: job '%s' compresses it", name,
+               id[0]);
+    else if (rc != -EBUSY && rc != -EAGAIN)
+        tp_log(new ? TP_LOG_WARNING : TP_LOG_DEBUG,
+               "'%s' has not changed for some time, but cannot be compressed: %s", name,
                err.message);
-    }
 }
 
-/* A model that has not changed for long can still be unfinished. */
-static bool is_done(const struct tp_jobs *jobs, const char *name)
+static void compress_if_quiet(struct tp_jobs *jobs, const struct tp_policy *policy,
+                              unsigned interval, const char *name)
 {
-    char why[512];
-
-    if (!tp_is_unfinished(jobs->dir, name, why, sizeof why))
-        return true;
-    tp_log(TP_LOG_DEBUG, "'%s' has been quiet, and is not done: %s", name, why);
-    return false;
-}
-
-static void look_at(struct tp_jobs *jobs, const struct tp_policy *policy, const char *name)
-{
-    char *path = tp_path_join(jobs->dir, name, "");
-    uint64_t bytes;
+    char *path = tp_path_join(jobs->dir, name, ""), why[512];
+    uint64_t bytes, quiet;
     int64_t changed, now = time(NULL);
     struct stat st;
 
@@ -166,27 +114,29 @@ static void look_at(struct tp_jobs *jobs, const struct tp_policy *policy, const 
     if (path && lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && !has_pack(jobs->dir, name) &&
         tp_modeldir_is_model(path) && measure(path, &bytes, &changed) == 0 &&
         bytes >= policy->least_bytes && bytes > 0 && changed <= now &&
-        (uint64_t)(now - changed) >= policy->quiet_seconds &&
-        !is_refused(jobs->automatic, name, changed) && !has_failed(jobs, name, changed) &&
-        is_done(jobs, name))
-        ask(jobs, name, changed);
+        (quiet = (uint64_t)(now - changed)) >= policy->quiet_seconds &&
+        !has_failed(jobs, name, changed)) {
+        if (tp_is_unfinished(jobs->dir, name, why, sizeof why))
+            tp_log(TP_LOG_DEBUG, "'%s' has not changed for some time, but is in use: %s", name,
+                   why);
+        else
+            submit_model(jobs, name, quiet <= policy->quiet_seconds + interval);
+    }
     free(path);
 }
 
-void tp_auto_compress(struct tp_jobs *jobs, const struct tp_policy *policy)
+void tp_auto_compress(struct tp_jobs *jobs, const struct tp_policy *policy, unsigned interval)
 {
     struct tp_store *store = NULL;
     struct tp_store_model *models = NULL;
     size_t n = 0;
 
-    if (!jobs->automatic && !(jobs->automatic = calloc(1, sizeof *jobs->automatic)))
-        return;
     if (tp_store_open(jobs->dir, &store, NULL) < 0)
         return;
     tp_store_models(store, &models, &n, NULL);
     for (size_t i = 0; i < n && !jobs->closing; i++)
         if (models[i].kind == TP_MODEL_PLAIN)
-            look_at(jobs, policy, models[i].name);
+            compress_if_quiet(jobs, policy, interval, models[i].name);
     tp_store_models_free(models, n);
     tp_store_close(store);
 }

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The process of a job: sets its own limits, runs the verb of the record, and writes the report.
- */
+/* The process of a job: it limits itself, runs the verb of the record, and writes the report. */
 #include <config.h>
 
 #include <errno.h>
@@ -25,7 +23,6 @@
 #include "base/memory.h"
 #include "base/printable.h"
 #include "control/jobs/impl.h"
-#include "control/jobs/report.h"
 #include "store/names.h"
 
 #define SEND_SECONDS 0.1
@@ -40,7 +37,7 @@ struct child {
     char *dir;
     const char *id;
     int record, dirfd;
-    int pipe; /* -1: there is no reader */
+    int pipe; /* to the manager; -1: none */
     struct tp_request request;
     struct tp_progress progress;
     char stage[32];
@@ -56,16 +53,13 @@ static void on_signal(int sig)
 
 /* --- Log and progress --- */
 
-/* The log of the record is limited: a damaged pack could fill a disk with it. */
+/* The log of the record is limited: the findings in a damaged pack could fill a disk. */
 static struct {
     pthread_mutex_t lock;
     uint64_t bytes, lines_out, bytes_out;
 } logged = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/*
- * Standard error is the record's log. When it is full, lines are only counted, except the LAST
- * ones.
- */
+/* Standard error is the log of the record. When that is full, only the LAST lines are written. */
 static void write_log(const char *kind, const char *line, bool last)
 {
     struct timespec ts;
@@ -120,10 +114,7 @@ static void log_note(void *arg, const char *line)
     put_log("", line);
 }
 
-/*
- * One write for each line, short enough that a pipe takes it whole. A reader that has gone is not
- * an error.
- */
+/* One write for each line, which is short enough to be atomic. A manager that ended is no error. */
 static void send_line(struct child *c, const char *line, int len)
 {
     if (c->pipe >= 0 && len > 0 && write(c->pipe, line, (size_t)len) < 0 && errno != EINTR)
@@ -151,7 +142,7 @@ static void send_progress(void *arg, const char *stage, uint64_t done, uint64_t 
 
 /* --- Limits --- */
 
-/* If memory runs out nevertheless, the kernel should kill a job before a daemon. */
+/* If memory runs out, the kernel should kill a job before a daemon. */
 static void raise_oom_score(void)
 {
     int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
@@ -174,7 +165,7 @@ static int set_limits(const struct tp_request *request, struct tp_error *err)
     if (strcmp(limits->io, "idle") == 0 &&
         syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_CLASS_IDLE << IOPRIO_CLASS_SHIFT) < 0)
         return tp_fail_errno(err, "cannot set the priority of disk accesses");
-    /* The daemon has set a lower limit where its cgroups have one. */
+    /* The manager has set a lower limit if its cgroups have one. */
     tp_memory_shrink_stacks();
     rc = limits->memory > 0 ? tp_memory_confine(limits->memory, true) : 0;
     return rc < 0 ? tp_fail(err, -rc, "cannot limit the memory of the job") : 0;
@@ -208,7 +199,7 @@ static int run_verb(struct child *c, struct tp_error *err)
 
 /* --- Start and end --- */
 
-/* DIR of DIR/.tenpak/jobs/ID. */
+/* Find DIR and ID in DIR/.tenpak/jobs/ID. */
 static int find_dir(struct child *c, const char *record, struct tp_error *err)
 {
     char *path = strdup(record);
@@ -244,7 +235,7 @@ static int open_record(struct child *c, const char *record, struct tp_error *err
     return c->record < 0 ? c->record : tp_record_get_request(c->record, &c->request, err);
 }
 
-/* The manager that starts a job holds its record and reads the pipe; by hand there is neither. */
+/* Whether a manager started this process, and not a user: then there is a pipe. */
 static bool was_started_by_manager(long parent)
 {
     struct stat st;
@@ -253,7 +244,7 @@ static bool was_started_by_manager(long parent)
         return false;
     fcntl(TP_JOB_PROGRESS_FD, F_SETFD, FD_CLOEXEC);
     fcntl(TP_JOB_LOCK_FD, F_SETFD, FD_CLOEXEC);
-    /* Do not outlive the manager, which writes the job's end; it may have died before this call. */
+    /* End with the manager, which writes the end of the job. It may have ended before this call. */
     if (prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && parent > 0 && getppid() != (pid_t)parent)
         atomic_store(&cancelled, 1);
     return true;
@@ -263,7 +254,7 @@ static void prepare_process(struct child *c, long parent)
 {
     struct sigaction action = {.sa_handler = on_signal};
 
-    /* The daemon of a mount has no umask: the kernel has applied that of the caller. */
+    /* The daemon of a mount runs without a umask, which the kernel has applied before. */
     mode_t mask = umask(022);
     if (mask != 0)
         umask(mask);

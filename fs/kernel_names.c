@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Names in two generations; the older one is dropped when the kernel keeps none of it any more. */
+/*
+ * Names in two generations. The older one is dropped when the kernel has none of its names any
+ * more.
+ */
 #include <config.h>
 
-#include "fs/known.h"
+#include "fs/kernel_names.h"
 
 #include <pthread.h>
 #include <stdint.h>
@@ -17,19 +20,19 @@ enum { NAMES_BYTES_MAX = 1 << 20, SEEN = 8192 };
 
 struct generation {
     struct tp_buffer names;
-    uint64_t seen[SEEN]; /* hashes of names that are in it, so that most are so once; 0: none */
+    uint64_t seen[SEEN]; /* hashes of the names in it, to avoid most duplicates; 0: none */
 };
 
-struct tp_known {
+struct tp_kernel_names {
     pthread_mutex_t lock;
     time_t seconds, begun; /* of the newer generation */
     unsigned newer;
     struct generation generations[2];
 };
 
-struct tp_known *tp_known_create(unsigned seconds)
+struct tp_kernel_names *tp_kernel_names_create(unsigned seconds)
 {
-    struct tp_known *known = calloc(1, sizeof *known);
+    struct tp_kernel_names *known = calloc(1, sizeof *known);
 
     if (!known)
         return NULL;
@@ -38,7 +41,7 @@ struct tp_known *tp_known_create(unsigned seconds)
     return known;
 }
 
-void tp_known_destroy(struct tp_known *known)
+void tp_kernel_names_destroy(struct tp_kernel_names *known)
 {
     if (!known)
         return;
@@ -48,8 +51,8 @@ void tp_known_destroy(struct tp_known *known)
     free(known);
 }
 
-/* Under the lock. */
-static struct generation *current_generation(struct tp_known *known)
+/* With the lock held. */
+static struct generation *current_generation(struct tp_kernel_names *known)
 {
     struct timespec now;
 
@@ -63,7 +66,7 @@ static struct generation *current_generation(struct tp_known *known)
     return &known->generations[known->newer];
 }
 
-bool tp_known_note(struct tp_known *known, const char *name)
+bool tp_kernel_names_note(struct tp_kernel_names *known, const char *name)
 {
     size_t len = strlen(name) + 1;
     uint64_t hash = tp_xxh3(name, len) | 1;
@@ -80,7 +83,7 @@ bool tp_known_note(struct tp_known *known, const char *name)
     return noted;
 }
 
-int tp_known_copy(struct tp_known *known, struct tp_buffer *out)
+int tp_kernel_names_copy(struct tp_kernel_names *known, struct tp_buffer *out)
 {
     int rc = 0;
 

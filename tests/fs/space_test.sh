@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What is removed in DIR while it is mounted gives its room back, without anybody asking for its name again: the daemon
-# holds no file that has none. What is open is held until it is closed.
+# The space of files removed from DIR while it is mounted is freed without a look-up of their names: the daemon holds
+# no removed file, unless it is open.
 . "${top_srcdir:-.}/tests/lib.sh"
 requires_fuse
 mkmodel=$top_builddir/tests/mkmodel

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The thread that promotes: makes space, decodes a file whole into its backing file, checks it. */
+/* The promoting thread: makes space, decodes a file into its backing file, and checks it. */
 #include <config.h>
 
 #include <errno.h>
@@ -24,7 +24,7 @@ static bool is_open(const struct tp_hot *hot)
     return hot->first->pass.passing > 0 || hot->second.pass.passing > 0;
 }
 
-/* It will not be opened: another pack has its place, or the kernel refused to read it. */
+/* Nobody will open it: another pack has its place, or the kernel refused it. */
 static bool is_useless(const struct tp_hot *hot)
 {
     return !hot->first->tree->current || hot->first->pass.refused || hot->second.pass.refused;
@@ -49,7 +49,7 @@ bool tp_promote_has_space(const struct tp_promote *promote, const struct tp_hot 
     return hot->space <= promote->budget && stays <= promote->budget - hot->space;
 }
 
-/* Closing a large file takes time, for which no request is to wait. */
+/* Closing a large file takes time, so it is done without the lock. */
 static void close_later(struct tp_promote *promote, int fd)
 {
     if (promote->closing_n == promote->closing_cap) {
@@ -71,7 +71,7 @@ static void close_dropped(struct tp_promote *promote)
         close(promote->closing[--promote->closing_n]);
 }
 
-/* Under the lock. May free HOT, with its tree. */
+/* With the lock held. May free HOT with its tree. */
 static void drop_backing(struct tp_promote *promote, struct tp_hot *hot)
 {
     struct tp_hot **at = &promote->ready;
@@ -100,7 +100,7 @@ static void drop_useless(struct tp_promote *promote)
     }
 }
 
-/* Under the lock: the budget may have become smaller. */
+/* With the lock held: drop files until the budget is kept. */
 static void drop_excess(struct tp_promote *promote)
 {
     while (promote->used > promote->budget) {
@@ -114,7 +114,7 @@ static void drop_excess(struct tp_promote *promote)
     }
 }
 
-/* Under the lock: the least recently used is dropped first. */
+/* With the lock held: drop the least recently used files first. */
 static bool make_space(struct tp_promote *promote, const struct tp_hot *hot)
 {
     if (!tp_promote_has_space(promote, hot))
@@ -164,7 +164,7 @@ static int write_span(int fd, const struct tp_span *span, uint64_t off, struct t
         tp_sha256_update(sha, span->iov[i].iov_base, span->iov[i].iov_len);
     if (n == (ssize_t)span->len)
         return 0;
-    /* Short, or interrupted: once more, piece by piece, which shows what is wrong. */
+    /* After a short or interrupted write, write piece by piece, which reports errors. */
     for (int i = 0; i < span->n && rc == 0; i++) {
         rc = write_all(fd, span->iov[i].iov_base, span->iov[i].iov_len, off, err);
         off += span->iov[i].iov_len;
@@ -195,7 +195,7 @@ static int copy_file(struct tp_promote *promote, struct tp_reader *reader, int f
     return rc;
 }
 
-/* Decode what VIEW has of the file; its descriptor, or a negative errno. */
+/* Decode the file of VIEW. Returns the descriptor or a negative errno. */
 static int fill_backing(struct tp_promote *promote, struct tp_view *view, const struct tp_hot *hot,
                         struct tp_error *err)
 {
@@ -224,7 +224,7 @@ static int fill_backing(struct tp_promote *promote, struct tp_view *view, const 
     return rc < 0 ? rc : fd;
 }
 
-/* *MESSAGE: to be logged once the file is in use; the caller frees it. */
+/* *MESSAGE: to be logged when the file is in use; the caller frees it. */
 static int fill_tree(struct tp_promote *promote, const struct tp_hot *hot, char **message)
 {
     struct tp_fs *fs = promote->fs;
@@ -248,7 +248,7 @@ static int fill_tree(struct tp_promote *promote, const struct tp_hot *hot, char 
 
 /* --- The thread ---------------------------------------------------------------------------- */
 
-/* Under the lock, which is given back while it decodes. */
+/* With the lock held; it is released during decoding. */
 static void promote_next(struct tp_promote *promote)
 {
     struct tp_fs *fs = promote->fs;
@@ -272,7 +272,7 @@ static void promote_next(struct tp_promote *promote)
         }
     }
     if (fd < 0) {
-        /* Read whole once more before it is tried again. */
+        /* It must be read completely once more before the next try. */
         hot->state = TP_HOT_COLD;
         __atomic_store_n(&hot->read, 0, __ATOMIC_RELAXED);
         tp_tree_unref(fs, hot->first->tree, 1);
