@@ -35,7 +35,7 @@ enum { TP_KERNEL_LANES = 8 };
  */
 #define TP_KERNEL_SCRATCH ((size_t)512 << 10)
 
-/* --- Matrices --- */
+/* --- matrix.c --- */
 
 struct tp_matrix_form;
 
@@ -53,12 +53,6 @@ struct tp_matrix {
 
 /* The form of elements of F32, BF16 or F16; NULL for another dtype. */
 const struct tp_matrix_form *tp_matrix_float_form(enum tp_dtype dtype);
-/*
- * A quantized matrix. M must outlive it. Weights are expanded in registers, or block by block, to
- * the values of tp_quant_read; activations are never quantized.
- */
-struct tp_quant_matrix;
-struct tp_matrix tp_matrix_quantized(const struct tp_quant_matrix *m);
 const char *tp_matrix_form_name(const struct tp_matrix_form *form); /* as "bf16" */
 
 /* COUNT elements of row ROW from column COL on, as fp32: exact. */
@@ -86,7 +80,16 @@ enum { TP_MATRIX_ROWS = 24 };
 void tp_transpose(unsigned size, const void *src, size_t rows, size_t cols, size_t first,
                   size_t end, void *dst);
 
-/* --- Attention --- */
+/* --- quantized.c --- */
+
+/*
+ * A quantized matrix. M must outlive it. Weights are expanded in registers, or block by block, to
+ * the values of tp_quant_read; activations are never quantized.
+ */
+struct tp_quant_matrix;
+struct tp_matrix tp_matrix_quantized(const struct tp_quant_matrix *m);
+
+/* --- attention.c --- */
 
 /*
  * One head of keys and values and the HEADS heads of queries that share it. Position p of the keys
@@ -115,7 +118,9 @@ enum { TP_ATTENTION_DIM_MAX = 1024 };
 void tp_attend(const struct tp_attention *a, size_t first, size_t n, const float *q,
                size_t q_stride, float *out, size_t out_stride, void *scratch);
 
-/* --- Rows of activations; DST may be X --- */
+/* --- rows.c --- */
+
+/* Rows of activations; DST may be X. */
 
 /* x / sqrt(mean of squares + EPSILON), times WEIGHT, or times 1 + WEIGHT with PLUS_ONE. */
 void tp_rms_norm(const float *x, const float *weight, size_t n, float epsilon, bool plus_one,
@@ -143,7 +148,15 @@ void tp_soft_cap(const float *x, float c, size_t n, float *dst);
 void tp_add(const float *x, const float *y, size_t n, float *dst);
 void tp_scale(const float *x, float factor, size_t n, float *dst);
 
-/* --- Logits: sums in fp64, of fp32 exponentials --- */
+/*
+ * Round to the values of BF16 or F16, to nearest even; F32: copy. DST may be X. Conversions are in
+ * codec/convert.h.
+ */
+void tp_round_to(enum tp_dtype dtype, const float *x, size_t n, float *dst);
+
+/* --- logits.c --- */
+
+/* Sums are in fp64, of fp32 exponentials. */
 
 /* log of the sum of exp(x). -infinity where all elements are. */
 double tp_log_sum_exp(const float *x, size_t n);
@@ -159,11 +172,5 @@ double tp_kl_divergence(const float *p, double p_log_sum_exp, const float *q, do
                         size_t n);
 /* The index of the largest element, the first of equal ones; a NaN is never it. 0 if N is 0. */
 size_t tp_arg_max(const float *x, size_t n);
-
-/*
- * Round to the values of BF16 or F16, to nearest even; F32: copy. DST may be X. Conversions are in
- * codec/convert.h.
- */
-void tp_round_to(enum tp_dtype dtype, const float *x, size_t n, float *dst);
 
 #endif
