@@ -54,6 +54,9 @@ void tp_runtime_close(struct tp_runtime *rt); /* NULL is allowed */
 const struct tp_arch *tp_runtime_arch(const struct tp_runtime *rt);
 unsigned tp_runtime_threads(const struct tp_runtime *rt);
 struct tp_team *tp_runtime_team(struct tp_runtime *rt); /* its threads */
+
+/* --- weights.c --- */
+
 /* The bytes of all weights of the model as its files have them, tied ones once. */
 uint64_t tp_runtime_weight_bytes(const struct tp_runtime *rt);
 
@@ -68,10 +71,13 @@ struct tp_runtime_need {
                                activations */
     uint64_t activations;   /* of all SEQUENCES * POSITIONS rows */
 };
+
+/* --- runtime.c --- */
+
 void tp_runtime_need(const struct tp_runtime *rt, uint64_t sequences, uint64_t positions,
                      struct tp_runtime_need *out);
 
-/* --- Weights --- */
+/* --- weights_read.c: weights --- */
 
 /* Read all weights into memory, once. It may be called again, and then does nothing. */
 int tp_runtime_load(struct tp_runtime *rt, struct tp_error *err);
@@ -83,6 +89,9 @@ int tp_runtime_read_layer(struct tp_runtime *rt, uint32_t number, struct tp_laye
                           struct tp_error *err);
 /* Read embedding, head and final norm, once: the steps of a streamed pass need them. */
 int tp_runtime_load_ends(struct tp_runtime *rt, struct tp_error *err);
+
+/* --- runtime.c --- */
+
 /* A loaded layer, whose linears may be replaced while no pass is running; NULL: not loaded. */
 struct tp_layer *tp_runtime_loaded_layer(struct tp_runtime *rt, uint32_t number);
 /*
@@ -92,7 +101,7 @@ struct tp_layer *tp_runtime_loaded_layer(struct tp_runtime *rt, uint32_t number)
 const struct tp_model_tensor *tp_runtime_tensor(const struct tp_runtime *rt, uint32_t layer,
                                                 enum tp_role role);
 
-/* --- The forward pass --- */
+/* --- runtime.c: the forward pass --- */
 
 /*
  * Tokens that follow each other. Without a cache the first one is at position 0; with a cache they
@@ -120,6 +129,8 @@ typedef int (*tp_logits_fn)(void *arg, uint32_t window, uint32_t at, const float
 int tp_runtime_forward(struct tp_runtime *rt, const struct tp_window *windows, uint32_t n,
                        struct tp_cache *cache, tp_logits_fn fn, void *arg, struct tp_error *err);
 
+/* --- cache.c --- */
+
 /*
  * The keys and values of SEQUENCES sequences with space for POSITIONS tokens each: fp32, or bf16
  * when the runtime computes in bf16.
@@ -139,6 +150,8 @@ struct tp_watch {
                   size_t width);
     void *arg;
 };
+
+/* --- runtime.c --- */
 
 /* The embeddings of all windows' tokens: HIDDEN has a row for each. */
 int tp_runtime_embed(struct tp_runtime *rt, const struct tp_window *windows, uint32_t n,

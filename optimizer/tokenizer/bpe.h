@@ -52,12 +52,16 @@ struct tp_bpe {
 
 struct tp_bpe_work; /* what encoding writes to: one for each thread */
 
+/* --- bpe_tables.c --- */
+
 /* After vocab, prefix and suffix: the merge of rank MERGE_N. -ENOENT: a part is no token. */
 int tp_bpe_add_merge(struct tp_bpe *bpe, const char *left, size_t left_len, const char *right,
                      size_t right_len);
 /* After all merges and when BYTES is set: the tables. */
 int tp_bpe_prepare(struct tp_bpe *bpe);
 void tp_bpe_clear(struct tp_bpe *bpe);
+
+/* --- bpe.c --- */
 
 struct tp_bpe_work *tp_bpe_work_create(void);
 void tp_bpe_work_destroy(struct tp_bpe_work *work);
@@ -70,6 +74,8 @@ void tp_bpe_work_destroy(struct tp_bpe_work *work);
 int64_t tp_bpe_encode(const struct tp_bpe *bpe, struct tp_bpe_work *work, const char *word,
                       size_t len, bool continued, bool final, struct tp_ids *out,
                       struct tp_error *err);
+
+/* --- bpe_tables.c --- */
 
 /* The character of GPT-2's alphabet for a byte, and back; -1: the character is not in it. */
 uint32_t tp_byte_to_char(uint8_t byte);

@@ -45,6 +45,8 @@ static inline uint32_t tp_bpe_char(const struct tp_bpe *bpe, uint32_t c)
     return TP_TOKEN_NONE;
 }
 
+/* --- bpe_tables.c --- */
+
 /* The first place after FROM where WORD can be divided, or LEN. */
 size_t tp_bpe_cut(const struct tp_bpe *bpe, const char *word, size_t len, size_t from);
 

@@ -65,6 +65,8 @@ struct tp_finder {
 int tp_finder_next(struct tp_finder *finder, bool final, size_t *start, size_t *end,
                    struct tp_error *err);
 
+/* --- regex_translate.c --- */
+
 /* Append PATTERN in the syntax of PCRE2 to OUT. */
 int tp_regex_translate(const char *pattern, size_t len, struct tp_buffer *out,
                        struct tp_error *err);

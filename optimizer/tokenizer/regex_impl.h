@@ -18,6 +18,8 @@ struct tp_translation {
     bool dotall;   /* (?m): '.' is any character */
 };
 
+/* --- regex_class.c --- */
+
 /* -ENOTSUP and -EBADMSG. */
 int tp_regex_refuse(struct tp_translation *t, const char *what);
 int tp_regex_reject(struct tp_translation *t, const char *why);

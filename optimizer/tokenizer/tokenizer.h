@@ -64,6 +64,8 @@ int tp_tokenizer_open(const struct tp_tokenizer_files *files, struct tp_tokenize
                       struct tp_error *err);
 void tp_tokenizer_close(struct tp_tokenizer *tokenizer);
 
+/* --- encode.c --- */
+
 /*
  * Append the ids of LEN bytes of TEXT to OUT. ADD_SPECIAL: with the ids that the post-processor
  * adds, for example of the beginning. Names of special tokens in the text become these tokens.
@@ -76,6 +78,8 @@ void tp_tokenizer_close(struct tp_tokenizer *tokenizer);
  */
 int tp_tokenizer_encode(const struct tp_tokenizer *tokenizer, const void *text, size_t len,
                         bool add_special, struct tp_ids *out, struct tp_error *err);
+
+/* --- decode.c --- */
 
 /*
  * Append the text of N ids to OUT, always valid UTF-8. SKIP_SPECIAL: without special tokens. An id
@@ -97,6 +101,15 @@ int tp_detokenizer_finish(struct tp_detokenizer *detokenizer, struct tp_buffer *
                           struct tp_error *err);
 void tp_detokenizer_destroy(struct tp_detokenizer *detokenizer);
 
+/*
+ * Append the bytes that a token stands for in the middle of a text: one byte that is no character
+ * remains that byte. An id that is not in the vocabulary has none.
+ */
+int tp_tokenizer_bytes(const struct tp_tokenizer *tokenizer, uint32_t id, struct tp_buffer *out,
+                       struct tp_error *err);
+
+/* --- tokenizer.c --- */
+
 /* The highest id and 1: an embedding needs as many rows at least. */
 size_t tp_tokenizer_id_limit(const struct tp_tokenizer *tokenizer);
 /* How many different tokens there are, added ones included. */
@@ -105,12 +118,6 @@ size_t tp_tokenizer_vocab_size(const struct tp_tokenizer *tokenizer);
 uint32_t tp_tokenizer_id(const struct tp_tokenizer *tokenizer, const char *name, size_t len);
 /* The name of a token in the files, of *LEN bytes; NULL: no token has this id. */
 const char *tp_tokenizer_name(const struct tp_tokenizer *tokenizer, uint32_t id, size_t *len);
-/*
- * Append the bytes that a token stands for in the middle of a text: one byte that is no character
- * remains that byte. An id that is not in the vocabulary has none.
- */
-int tp_tokenizer_bytes(const struct tp_tokenizer *tokenizer, uint32_t id, struct tp_buffer *out,
-                       struct tp_error *err);
 /* Whether decoding can skip this token. */
 bool tp_tokenizer_is_special(const struct tp_tokenizer *tokenizer, uint32_t id);
 

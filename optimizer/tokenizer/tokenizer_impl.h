@@ -132,6 +132,9 @@ struct tp_tokenizer {
 
 int tp_read_normalizer(struct tp_tokenizer *t, const struct tp_json *json, struct tp_error *err);
 int tp_read_splitter(struct tp_tokenizer *t, const struct tp_json *json, struct tp_error *err);
+
+/* --- components_out.c --- */
+
 int tp_read_decoder(struct tp_tokenizer *t, const struct tp_json *json, struct tp_error *err);
 int tp_read_processor(struct tp_tokenizer *t, const struct tp_json *json, struct tp_error *err);
 

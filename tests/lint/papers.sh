@@ -13,7 +13,7 @@ for page in README.md CONTRIBUTING.md doc/*.md; do
     done >"$tmp/absent"
     is "$page: files that it names" "$(tr '\n' ' ' <"$tmp/absent")" ''
     grep -o '`tp_[a-z0-9_]*`' "$page" | tr -d '`' | grep -v -e '_$' -e '^tp_x_' | sort -u | while IFS= read -r name; do
-        grep -r -q -w --include='*.[ch]' "$name" base tensor codec store control fs serve cli || echo "$name"
+        grep -r -q -w --include='*.[ch]' "$name" base tensor codec store optimizer control fs serve cli || echo "$name"
     done >"$tmp/absent"
     is "$page: functions that it names" "$(tr '\n' ' ' <"$tmp/absent")" ''
     grep -o '](\([^)#:]*\))' "$page" | sed 's/^](//; s/)$//' | sort -u | while IFS= read -r link; do

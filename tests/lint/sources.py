@@ -175,7 +175,7 @@ def declarations(text):
     for match in re.finditer(r"^(?!static\b|typedef\b)[a-zA-Z_][^;{}()=#]*?\b(tp_\w+)\([^;{}]*\)[^;{}]*;",
                              clean, flags=re.M):
         above = "\n".join(lines[:clean.count("\n", 0, match.start())])
-        marks = re.findall(r"^/\* --- (\w+\.c) --- \*/$", above, flags=re.M)
+        marks = re.findall(r"^/\* --- (\w+\.c)(?:: .*)? --- \*/$", above, flags=re.M)
         yield match.group(1), marks[-1] if marks else ""
 
 

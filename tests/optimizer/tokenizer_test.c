@@ -236,31 +236,29 @@ static void test_pieces(void)
 
 static void test_added(void)
 {
-    struct
-        tp_tokenizer
-            *t = open_or_bail("\"normalizer\": {\"type\": \"Lowercase\"}, \"added_tokens\": "
-                              "[" ADDED("<s>", "4", PLAIN) "," ADDED("<s>>", "5", PLAIN) "," ADDED(
-                                  "cab", "6",
-                                  LONELY) "," ADDED("<m>", "7",
-                                                    STRIPS) "," ADDED("CCC", "8",
-                                                                      LOWER) "],"
-                                                                             "\"post_processor\": "
-                                                                             "{\"type\": "
-                                                                             "\"TemplateProcessing"
-                                                                             "\", \"single\": ["
-                                                                             "{\"SpecialToken\": "
-                                                                             "{\"id\": \"<s>\", "
-                                                                             "\"type_id\": 0}},"
-                                                                             "{\"Sequence\": "
-                                                                             "{\"id\": \"A\", "
-                                                                             "\"type_id\": 0}}], "
-                                                                             "\"pair\": [], "
-                                                                             "\"special_tokens\":"
-                                                                             "{\"<s>\": {\"id\": "
-                                                                             "\"<s>\", \"ids\": "
-                                                                             "[4], \"tokens\": "
-                                                                             "[\"<s>\"]}}},",
-                              "\"vocab\": {" LETTERS "}, \"merges\": []");
+    struct tp_tokenizer *t = open_or_bail(
+        "\"normalizer\": {\"type\": \"Lowercase\"}, \"added_tokens\": "
+        "[" ADDED("<s>", "4", PLAIN) "," ADDED("<s>>", "5", PLAIN) "," ADDED(
+            "cab", "6", LONELY) "," ADDED("<m>", "7",
+                                          STRIPS) "," ADDED("CCC", "8",
+                                                            LOWER) "],"
+                                                                   "\"post_processor\": "
+                                                                   "{\"type\": "
+                                                                   "\"TemplateProcessing"
+                                                                   "\", \"single\": ["
+                                                                   "{\"SpecialToken\": "
+                                                                   "{\"id\": \"<s>\", "
+                                                                   "\"type_id\": 0}},"
+                                                                   "{\"Sequence\": "
+                                                                   "{\"id\": \"A\", "
+                                                                   "\"type_id\": 0}}], "
+                                                                   "\"pair\": [], "
+                                                                   "\"special_tokens\":"
+                                                                   "{\"<s>\": {\"id\": "
+                                                                   "\"<s>\", \"ids\": "
+                                                                   "[4], \"tokens\": "
+                                                                   "[\"<s>\"]}}},",
+        "\"vocab\": {" LETTERS "}, \"merges\": []");
     struct tp_buffer out = {0};
     struct tp_error err;
     uint32_t ids[] = {4, 0, 7, 8};
