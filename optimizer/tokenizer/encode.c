@@ -9,7 +9,7 @@
 #include "base/vector.h"
 #include "optimizer/tokenizer/tokenizer_impl.h"
 
-#define BLOCK (1u << 20) /* bytes that are normalized together, if they can be cut */
+#define BLOCK (256u << 10) /* bytes that are normalized together, if they can be cut */
 
 struct encoding {
     const struct tp_tokenizer *t;
@@ -74,7 +74,7 @@ struct tp_encoder *tp_encoder_get(const struct tp_tokenizer *t, struct tp_error 
 static void shrink(struct tp_buffer *buf)
 {
     buf->len = 0;
-    if (buf->cap > 4 * BLOCK)
+    if (buf->cap > 16 * BLOCK)
         tp_buffer_clear(buf);
 }
 

@@ -10,7 +10,7 @@
 
 #include "optimizer/tokenizer/tokenizer_impl.h"
 
-#define WINDOW_MIN (256u << 10) /* bytes */
+#define WINDOW_MIN (64u << 10) /* bytes */
 
 /* A part of the text at a step. */
 struct part {
@@ -284,7 +284,6 @@ int tp_split_push(const struct tp_tokenizer *t, struct tp_encoder *e, const char
 {
     struct division d = {.t = t, .e = e, .err = err};
     struct part part = {.text = text, .len = len, .first = e->first, .final = last};
-    size_t window_min = WINDOW_MIN;
     int64_t used = 0;
     int rc = 0;
 
@@ -294,7 +293,7 @@ int tp_split_push(const struct tp_tokenizer *t, struct tp_encoder *e, const char
         rc = fill_window(&d, part);
         part.text = (const char *)e->window.data;
         part.len = e->window.len;
-        if (rc == 0 && (last || (t->windowed && part.len >= window_min && part.len >= e->wanted)))
+        if (rc == 0 && (last || (t->windowed && part.len >= WINDOW_MIN && part.len >= e->wanted)))
             used = part.len ? run_step(&d, t->split_first, &part) : 0;
     }
     if (rc < 0 || used < 0)
@@ -307,7 +306,7 @@ int tp_split_push(const struct tp_tokenizer *t, struct tp_encoder *e, const char
         e->window.len -= (size_t)used;
         memmove(e->window.data, e->window.data + used, e->window.len);
         e->wanted = 2 * e->window.len;
-    } else if (part.len >= window_min && part.len >= e->wanted) {
+    } else if (part.len >= WINDOW_MIN && part.len >= e->wanted) {
         e->wanted = 2 * part.len;
     }
     return 0;

@@ -104,4 +104,7 @@ def documents(size, tokens, seed):
             raw = damage(rng, raw)
         out.append(raw)
         total += len(raw)
-    return out
+    # One that is longer than what the program looks at together.
+    rng.shuffle(out)
+    half = len(out) // 2
+    return [b"".join(out[:half])] + out[half:]
