@@ -14,9 +14,10 @@ static const struct {
     int error;
     unsigned code;
 } codes[] = {
-    {EINVAL, 422},  {ERANGE, 422}, {ENOENT, 404}, {EEXIST, 409}, {EBUSY, 409},  {EALREADY, 409},
-    {E2BIG, 413},   {EAGAIN, 429}, {EACCES, 403}, {EPERM, 403},  {EROFS, 403},  {EOPNOTSUPP, 501},
-    {ENOLINK, 409}, {ENOSPC, 507}, {EDQUOT, 507}, {ENOMEM, 503}, {EMFILE, 503}, {ENFILE, 503},
+    {EINVAL, 422},   {ERANGE, 422}, {ENOENT, 404},     {EEXIST, 409},  {EBUSY, 409},
+    {EALREADY, 409}, {EDOM, 409},   {E2BIG, 413},      {EAGAIN, 429},  {EACCES, 403},
+    {EPERM, 403},    {EROFS, 403},  {EOPNOTSUPP, 501}, {ENOLINK, 409}, {ENOSPC, 507},
+    {EDQUOT, 507},   {ENOMEM, 503}, {EMFILE, 503},     {ENFILE, 503},
 };
 
 static unsigned code_of(int error)

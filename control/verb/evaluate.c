@@ -150,6 +150,7 @@ static int run_evaluate(const struct tp_request *request, struct tp_work *work,
     return rc;
 }
 
+/* -EDOM: each value is valid, but not together with another. */
 static int check_evaluate(const struct tp_target *target, const struct tp_request *request,
                           struct tp_error *err)
 {
@@ -159,10 +160,10 @@ static int check_evaluate(const struct tp_target *target, const struct tp_reques
     if (!target->plain && !target->pack)
         return tp_target_fail(target, request->subject, err);
     if (context && stride > context)
-        return tp_fail(err, EINVAL, "'stride' is %" PRIu64 ", more than 'context', %" PRIu64,
+        return tp_fail(err, EDOM, "'stride' is %" PRIu64 ", more than 'context', %" PRIu64,
                        stride, context);
     if (stride && stride != context && convention && strcmp(convention, "hf-stride") != 0)
-        return tp_fail(err, EINVAL,
+        return tp_fail(err, EDOM,
                        "windows of the convention '%s' do not overlap: leave out "
                        "'stride'",
                        convention);

@@ -258,9 +258,9 @@ static void test_refused(void)
     is_int(submit(jobs, TP_VERB_VERIFY, "m", ids, &err), -EINVAL, "nothing to verify with");
     is_int(submit(jobs, TP_VERB_EVALUATE, "m reference=nope", ids, &err), -ENOENT,
            "no such reference");
-    is_int(submit(jobs, TP_VERB_EVALUATE, "m context=8 stride=9", ids, &err), -EINVAL,
+    is_int(submit(jobs, TP_VERB_EVALUATE, "m context=8 stride=9", ids, &err), -EDOM,
            "a stride above the context");
-    is_int(submit(jobs, TP_VERB_EVALUATE, "m convention=llama.cpp stride=9", ids, &err), -EINVAL,
+    is_int(submit(jobs, TP_VERB_EVALUATE, "m convention=llama.cpp stride=9", ids, &err), -EDOM,
            "a stride of a convention without one");
     is_int(submit(jobs, TP_VERB_OPTIMIZE, "m max_perplexity=9", ids, &err), -EOPNOTSUPP,
            "optimize");
