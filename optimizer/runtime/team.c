@@ -75,17 +75,23 @@ static uint32_t do_parts(struct tp_team *team, void *scratch)
     return number_of(ticket);
 }
 
+/* SEEN may be the number of the last ticket, by which the team ends: no other follows it. */
+static bool must_wait(struct tp_team *team, uint32_t seen)
+{
+    return number_of(atomic_load(&team->ticket)) == seen && !atomic_load(&team->ending);
+}
+
 /* Wait until there is another job than SEEN, or the team ends. */
 static void wait_for_job(struct tp_team *team, uint32_t seen)
 {
     for (unsigned i = 0; i < SPINS; i++) {
-        if (number_of(atomic_load(&team->ticket)) != seen)
+        if (!must_wait(team, seen))
             return;
         relax();
     }
     pthread_mutex_lock(&team->lock);
     atomic_fetch_add(&team->sleepers, 1);
-    while (number_of(atomic_load(&team->ticket)) == seen)
+    while (must_wait(team, seen))
         pthread_cond_wait(&team->changed, &team->lock);
     atomic_fetch_sub(&team->sleepers, 1);
     pthread_mutex_unlock(&team->lock);

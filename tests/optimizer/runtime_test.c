@@ -297,6 +297,17 @@ static void check_team(void)
     ok(tp_team_threads(team) == 5, "number of threads");
     tp_team_destroy(team);
     tp_team_destroy(NULL);
+
+    /* Threads are between any two steps when the team ends. */
+    unsigned ended = 0;
+    for (unsigned run = 0; run < 2000; run++) {
+        if (tp_team_create(3, &team, &err) < 0)
+            bail_out("%s", err.message);
+        tp_team_run(team, run % 4, count_part, &c);
+        tp_team_destroy(team);
+        ended++;
+    }
+    ok(ended == 2000, "a team ends while its threads look for parts");
 }
 
 /* --- Files --- */
