@@ -89,10 +89,10 @@ def documents(size, tokens, seed):
     files = sources()
     out, total = [b"", b" ", b"a", b"\xff", b"\n", "\u00e9".encode()], 0
     for name, ranges in SCRIPTS.items():
-        out.append(script_text(rng, ranges, 12000).encode())
-        out.append(damage(rng, script_text(rng, ranges, 3000).encode()))
+        out.append(script_text(rng, ranges, 6500).encode())
+        out.append(damage(rng, script_text(rng, ranges, 1500).encode()))
     for i in range(12):
-        text = odd_text(rng, 30000, tokens).encode()
+        text = odd_text(rng, 20000, tokens).encode()
         out.append(damage(rng, text) if i % 3 == 0 else text)
     total = sum(map(len, out))
     rng.shuffle(files)

@@ -188,11 +188,11 @@ def check(name, kind, directory):
     names = [t.content for t in tokenizer.get_added_tokens_decoder().values()][-12:]
     docs = documents(kind.get("size", SMALL), names, name)
     texts = [d.decode("utf-8", "replace") for d in docs]
-    want = [packed(tokenizer.encode(t, add_special_tokens=False).ids) for t in texts]
+    want = [packed(e.ids) for e in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
     got = run("encode", directory, docs, 1)
     bad = [difference(name, *x) for x in zip(docs, got, want) if x[1] != x[2]]
     ok(len(got) == len(want) and not bad, f"{name}: ids of {sum(map(len, docs))} bytes", "\n".join(bad[:5]))
-    some = slice(0, 60)
+    some = slice(1, 40)
     want = [packed(tokenizer.encode(t).ids) for t in texts[some]]
     got = run("encode-special", directory, docs[some], 1)
     ok(got == want, f"{name}: with special tokens")
