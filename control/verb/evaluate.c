@@ -160,8 +160,8 @@ static int check_evaluate(const struct tp_target *target, const struct tp_reques
     if (!target->plain && !target->pack)
         return tp_target_fail(target, request->subject, err);
     if (context && stride > context)
-        return tp_fail(err, EDOM, "'stride' is %" PRIu64 ", more than 'context', %" PRIu64,
-                       stride, context);
+        return tp_fail(err, EDOM, "'stride' is %" PRIu64 ", more than 'context', %" PRIu64, stride,
+                       context);
     if (stride && stride != context && convention && strcmp(convention, "hf-stride") != 0)
         return tp_fail(err, EDOM,
                        "windows of the convention '%s' do not overlap: leave out "
