@@ -11,9 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/isa.h"
+#include "bench/measure.h"
 #include "codec/codec.h"
 #include "codec/scratch.h"
 
@@ -43,40 +43,6 @@ struct result {
     bool good;
 };
 
-static void *must(void *p)
-{
-    if (!p) {
-        fputs("codec_bench: out of memory\n", stderr);
-        exit(1);
-    }
-    return p;
-}
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static uint64_t random64(uint64_t *state)
-{
-    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
-static float normal(uint64_t *state)
-{
-    double u = ((double)(random64(state) >> 11) + 1) * 0x1p-53;
-    double v = (double)(random64(state) >> 11) * 0x1p-53;
-
-    return (float)(sqrt(-2 * log(u)) * cos(6.283185307179586 * v));
-}
-
 /* The upper UNIT bytes of a float, rounded to nearest even; VALUE becomes what they say. */
 static void put_float(uint8_t *p, float *value, size_t unit)
 {
@@ -102,11 +68,11 @@ static void make_pair(struct pair *pair, const struct options *opt, enum tp_dtyp
     pair->base = must(malloc(pair->len + TP_SLACK));
     pair->src = must(malloc(pair->len + TP_SLACK));
     for (size_t i = 0; i < pair->len; i += unit) {
-        float v = 0.02f * normal(&seed);
+        float v = 0.02f * random_normal(&seed);
 
         put_float(pair->base + i, &v, unit);
         if ((double)(random64(&seed) >> 11) * 0x1p-53 < changed)
-            v += (float)noise * normal(&seed);
+            v += (float)noise * random_normal(&seed);
         put_float(pair->src + i, &v, unit);
     }
 }
@@ -174,7 +140,7 @@ static struct tp_tables *learn(const struct tp_codec *codec, const struct pair *
     struct tp_stats *stats;
     size_t seen = 0;
     double bits;
-    double start = now();
+    double start = thread_seconds();
 
     if (!codec->needs_tables)
         return NULL;
@@ -188,7 +154,7 @@ static struct tp_tables *learn(const struct tp_codec *codec, const struct pair *
     if (codec->stats_finish(stats, &blob, &bits) ||
         codec->tables_create(pair->dtype, blob.data, blob.len, &tables, NULL))
         must(NULL);
-    res->learn = (double)seen / (now() - start) * 1e-9;
+    res->learn = (double)seen / (thread_seconds() - start) * 1e-9;
     res->tables = (double)blob.len;
     codec->stats_destroy(stats);
     tp_buffer_clear(&blob);
@@ -200,7 +166,7 @@ static double encode_all(const struct tp_codec *codec, const struct tp_tables *t
                          const struct pair *pair, uint8_t *out, size_t *lens,
                          struct tp_scratch *scratch)
 {
-    double start = now();
+    double start = thread_seconds();
 
     for (size_t i = 0, c = 0; i < pair->len; i += TP_CHUNK_MAX, c++) {
         size_t n = pair->len - i < TP_CHUNK_MAX ? pair->len - i : TP_CHUNK_MAX;
@@ -208,7 +174,7 @@ static double encode_all(const struct tp_codec *codec, const struct tp_tables *t
         lens[c] = codec->encode(tables, pair->dtype, pair->src + i, pair->base + i, n,
                                 out + c * (TP_CHUNK_MAX + TP_SLACK), n, scratch);
     }
-    return now() - start;
+    return thread_seconds() - start;
 }
 
 static double decode_all(const struct tp_codec *codec, const struct tp_tables *tables,
@@ -219,7 +185,7 @@ static double decode_all(const struct tp_codec *codec, const struct tp_tables *t
 
     for (size_t i = 0, c = 0; i < pair->len; i += TP_CHUNK_MAX, c++) {
         size_t n = pair->len - i < TP_CHUNK_MAX ? pair->len - i : TP_CHUNK_MAX;
-        double start = now();
+        double start = thread_seconds();
 
         if (lens[c] == 0) {
             memcpy(dst, pair->src + i, n);
@@ -227,7 +193,7 @@ static double decode_all(const struct tp_codec *codec, const struct tp_tables *t
                                  pair->base + i, dst, n, scratch)) {
             *good = false;
         }
-        spent += now() - start;
+        spent += thread_seconds() - start;
         *good &= !memcmp(dst, pair->src + i, n);
     }
     return spent;

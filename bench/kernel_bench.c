@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/isa.h"
+#include "bench/measure.h"
 #include "codec/scratch.h"
 #include "store/pack/decode.h"
 #include "store/pack/pack_internal.h"
@@ -33,14 +33,6 @@ static _Noreturn void fail(const char *what, const struct tp_error *err)
 {
     fprintf(stderr, "kernel_bench: %s: %s\n", what, err ? err->message : strerror(errno));
     exit(1);
-}
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 static void *allocate(size_t len)
@@ -145,7 +137,7 @@ static double kernel(struct tp_pack *pack, unsigned codec, unsigned runs, uint64
     for (unsigned i = 0; i < n; i++)
         *bytes += inputs[i].len;
     for (unsigned run = 0; run < runs && n > 0; run++) {
-        double begin = now();
+        double begin = thread_seconds();
         for (unsigned i = 0; i < n; i++) {
             const struct chunk_input *in = &inputs[i];
             const struct tp_tables *tables = in->tables ? tp_tables_of(in->tables) : NULL;
@@ -153,7 +145,7 @@ static double kernel(struct tp_pack *pack, unsigned codec, unsigned runs, uint64
                                   in->len, scratch) < 0)
                 fail("a kernel refuses what it wrote", NULL);
         }
-        begin = now() - begin;
+        begin = thread_seconds() - begin;
         best = run == 0 || begin < best ? begin : best;
     }
     for (unsigned i = 0; i < n; i++)

@@ -7,7 +7,7 @@ bench_mount_reader_LDADD =
 bench_runtime_bench_LDADD = $(TP_OPTIMIZER_LIBS)
 
 EXTRA_DIST += \
-	bench/bench.py bench/decoding.py bench/load_model.py bench/loading.py bench/machine.py bench/models.py \
+	bench/bench.py bench/decoding.py bench/load_model.py bench/loading.py bench/machine.py bench/measure.h bench/models.py \
 	bench/mount bench/mounted.py \
 	bench/packing.py bench/reading.py bench/report.py bench/requirements.txt bench/rivals.py \
 	bench/run bench/runtime bench/sizes.py bench/store.py bench/synth.py doc/benchmarking.md

@@ -14,9 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/isa.h"
+#include "bench/measure.h"
 #include "codec/quant/hessian.h"
 #include "codec/quant/method.h"
 
@@ -41,37 +41,6 @@ struct result {
     double quantize; /* GB/s of fp32 weights */
 };
 
-static void *must(void *p)
-{
-    if (!p) {
-        fputs("quant_bench: out of memory\n", stderr);
-        exit(1);
-    }
-    return p;
-}
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static float normal(uint64_t *state)
-{
-    double v[2];
-
-    for (int i = 0; i < 2; i++) {
-        uint64_t z = (*state += 0x9e3779b97f4a7c15u);
-
-        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-        z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-        v[i] = ((double)((z ^ (z >> 31)) >> 11) + 1) * 0x1p-53;
-    }
-    return (float)(sqrt(-2 * log(v[0])) * cos(6.283185307179586 * v[1]));
-}
-
 /* Normal weights; inputs with 16 directions in common, of which every 97th is ten times as large.
  */
 static struct layer make_layer(const struct options *opt)
@@ -89,16 +58,16 @@ static struct layer make_layer(const struct options *opt)
     l.max = must(calloc(cols, sizeof *l.max));
     l.sums = must(calloc(2 * cols, sizeof *l.sums));
     for (size_t i = 0; i < n; i++)
-        l.w[i] = 0.02f * normal(&seed);
+        l.w[i] = 0.02f * random_normal(&seed);
     for (size_t i = 0; i < 16 * cols; i++)
-        mix[i] = 0.3f * normal(&seed);
+        mix[i] = 0.3f * random_normal(&seed);
     for (size_t t = 0; t < INPUTS; t++) {
         float common[16];
 
         for (unsigned k = 0; k < 16; k++)
-            common[k] = normal(&seed);
+            common[k] = random_normal(&seed);
         for (size_t c = 0; c < cols; c++) {
-            float v = 0.3f * normal(&seed);
+            float v = 0.3f * random_normal(&seed);
 
             for (unsigned k = 0; k < 16; k++)
                 v += common[k] * mix[k * cols + c];
@@ -177,7 +146,7 @@ static struct result measure(const struct tp_quant_method *method, const struct 
     struct tp_quant_job *job;
     struct tp_quant_matrix m;
     struct tp_error err = {0};
-    double start = now();
+    double start = thread_seconds();
     const float *fold;
     const uint8_t *data;
 
@@ -186,7 +155,7 @@ static struct result measure(const struct tp_quant_method *method, const struct 
         fprintf(stderr, "quant_bench: %s\n", err.message);
         exit(1);
     }
-    res.quantize = 4 * (double)n / (now() - start) * 1e-9;
+    res.quantize = 4 * (double)n / (thread_seconds() - start) * 1e-9;
     data = tp_quant_packed(job, 0, &len);
     if (tp_quant_open(data, len, &m, &err))
         must(NULL);
@@ -195,9 +164,10 @@ static struct result measure(const struct tp_quant_method *method, const struct 
         tp_isa_set((enum tp_isa)isa);
         dequantize[isa] = 0;
         for (int i = 0; i < runs; i++) {
-            start = now();
+            start = thread_seconds();
             tp_quant_dequantize(&m, 0, l->rows, values, l->cols);
-            dequantize[isa] = fmax(dequantize[isa], 4 * (double)n / (now() - start) * 1e-9);
+            dequantize[isa] =
+                fmax(dequantize[isa], 4 * (double)n / (thread_seconds() - start) * 1e-9);
         }
     }
     fold = tp_quant_folded(job);
