@@ -129,7 +129,7 @@ refused 'no such base' compress 'd base=nobody' ENOENT nobody
 refused 'no such job' cancel '20200101-000000-1' ENOENT 20200101
 refused 'a name that is taken' compress 'a' EEXIST pack
 refused 'no such reference' evaluate 'd reference=nobody' ENOENT nobody
-refused 'a stride above the context' evaluate 'd context=8 stride=9' EINVAL stride
+refused 'a stride above the context' evaluate 'd context=8 stride=9' EDOM stride
 refused 'what this build cannot do' optimize 'd' EOPNOTSUPP 'engine'
 is 'too long a text' "$("$call" noise "$control/compress" 1048576)" E2BIG
 is 'too long a text: recorded' "$(jq -s 'last | .name, .bytes > 65536' "$control/error_log" | tr '\n' ' ')" '"E2BIG" true '
