@@ -73,6 +73,16 @@ optimizer_libtp_optimizer_la_SOURCES += \
 	optimizer/evaluate/timing.c optimizer/evaluate/timing.h \
 	optimizer/evaluate/windows.c optimizer/evaluate/windows.h
 
+# choosing the form of a model
+optimizer_libtp_optimizer_la_SOURCES += \
+	optimizer/search/choice.c optimizer/search/choice.h \
+	optimizer/search/figures.c optimizer/search/figures.h \
+	optimizer/search/figures_impl.h \
+	optimizer/search/figures_json.c \
+	optimizer/search/hardware.c optimizer/search/hardware.h \
+	optimizer/search/limits.c optimizer/search/limits.h \
+	optimizer/search/pareto.c optimizer/search/pareto.h
+
 # The default texts.
 textdir = $(datadir)/tenpak/text
 dist_text_DATA = \

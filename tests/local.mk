@@ -98,6 +98,7 @@ store_scripts = \
 
 # optimizer
 optimizer_tests = \
+	tests/optimizer/choice_test \
 	tests/optimizer/evaluate_test \
 	tests/optimizer/kernel_quantized_test \
 	tests/optimizer/kernel_rows_test \
@@ -105,6 +106,7 @@ optimizer_tests = \
 	tests/optimizer/runtime_test \
 	tests/optimizer/tokenizer_test
 EXTRA_DIST += tests/optimizer/kernel_check.h
+tests_optimizer_choice_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_evaluate_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_kernel_quantized_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_kernel_rows_test_LDADD = $(TP_OPTIMIZER_LIBS)
