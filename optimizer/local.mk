@@ -81,7 +81,8 @@ optimizer_libtp_optimizer_la_SOURCES += \
 	optimizer/search/figures_json.c \
 	optimizer/search/hardware.c optimizer/search/hardware.h \
 	optimizer/search/limits.c optimizer/search/limits.h \
-	optimizer/search/pareto.c optimizer/search/pareto.h
+	optimizer/search/pareto.c optimizer/search/pareto.h \
+	optimizer/search/search.h
 
 # The default texts.
 textdir = $(datadir)/tenpak/text

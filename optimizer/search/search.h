@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The search for the cheapest form of a model within limits.
+ *
+ * Each candidate is a recipe (optimizer/quantize/recipe.h). The layers of the original are read one
+ * after the other, each once for all candidates, and each candidate's quantized layer is appended
+ * to its own pack. Then the packs are compared with the original in rounds: a round takes a part of
+ * the windows of the text through all layers, side by side. After a round a candidate is dropped if
+ * it certainly misses a limit (tp_limits_missed_surely). The others are timed, and the cheapest one
+ * that meets all limits becomes a model beside the original.
+ *
+ * Packs, scores and figures are in DIR/.tenpak/search/KEY/, where KEY is a hash of the content of
+ * the model, the texts, and the settings that figures depend on. A search that was interrupted, or
+ * that is repeated with other limits or candidates, continues from what is there.
+ */
+#ifndef TP_OPTIMIZER_SEARCH_SEARCH_H
+#define TP_OPTIMIZER_SEARCH_SEARCH_H
+
+#include "base/progress.h"
+#include "optimizer/search/choice.h"
+#include "optimizer/search/hardware.h"
+
+#define TP_SEARCH_CONTEXT_DEFAULT 512u
+#define TP_SEARCH_SAMPLES_DEFAULT 32u
+
+/* Which packs stay in DIR as NAME~CODEC.tnpk. */
+enum tp_search_keep { TP_SEARCH_KEEP_WINNER, TP_SEARCH_KEEP_ALL, TP_SEARCH_KEEP_NONE };
+extern const char *const tp_search_keep_words[]; /* "winner", "all", "none"; ends with NULL */
+
+struct tp_recipe;
+struct tp_search_result;
+
+struct tp_search_options {
+    const char *dir;        /* the store, for packs and the state of the search */
+    const char *name;       /* of the model, for messages and the names of packs */
+    const char *path;       /* its directory or pack */
+    const char *candidates; /* names, separated by commas; NULL or "": all */
+    struct tp_limits limits;
+    const struct tp_hardware *hardware;
+    const char *text, *calibration; /* for tp_corpus_open */
+    const char *text_dir;           /* relative paths of these start here; NULL: at the
+                                       working directory */
+    uint64_t samples;               /* windows of TEXT; 0: TP_SEARCH_SAMPLES_DEFAULT */
+    uint64_t calibration_samples;   /* windows of CALIBRATION; 0: as many */
+    uint32_t context;               /* tokens of a window; 0: TP_SEARCH_CONTEXT_DEFAULT, or the
+                                       model's positions where that is less */
+    uint32_t batch;                 /* the largest that is timed; 0: 1 */
+    enum tp_search_keep keep;
+    bool embeddings_int8;               /* quantize embedding and head, too */
+    uint64_t memory;                    /* bytes that this process may use; 0: what there is */
+    unsigned threads;                   /* 0: one for each CPU that this process may use */
+    const struct tp_progress *progress; /* may be NULL */
+    void (*note)(void *arg, const char *line);                         /* may be NULL */
+    void (*changed)(void *arg, const struct tp_search_result *result); /* a candidate became
+                                                                          complete, or was dropped;
+                                                                          may be NULL */
+    void *arg;
+};
+
+/* Where the time went. What was found in the state of an earlier search took none. */
+struct tp_search_seconds {
+    double hash, tokenize;
+    double read;      /* layers of the original, to quantize them */
+    double calibrate; /* the windows of the calibration through these layers */
+    double quantize;  /* all candidates together; figures have that of each */
+    double write;     /* packs */
+    double evaluate;  /* all rounds, with the layers that they read */
+    double time;      /* timing, with the loading of the weights */
+    double publish;
+    double all;
+};
+
+struct tp_search_result {
+    struct tp_figures *table; /* N candidates, in the order of the table of recipes */
+    const struct tp_recipe **recipes;
+    char **packs; /* paths of those that stay in DIR; NULL: not this one */
+    size_t n;
+    size_t evaluated; /* candidates that are complete or dropped */
+    struct tp_choice choice;
+    double ppl, ppl_error; /* of the original, on the same tokens */
+    uint64_t windows;
+    uint32_t context;
+    unsigned rounds, threads;
+    uint64_t peak_memory;
+    struct tp_search_seconds seconds;
+};
+
+/*
+ * -EINVAL: a name of CANDIDATES is unknown or there twice. OUT may be NULL; otherwise *OUT has *N
+ * recipes in the order of the table, for free().
+ */
+int tp_search_candidates(const char *names, const struct tp_recipe ***out, size_t *n,
+                         struct tp_error *err);
+
+/*
+ * -EBUSY: another process makes this search; -EINVAL: a text is too short or no text, the tokenizer
+ * does not match the model; -EDOM: weights are not finite numbers; -ENOSPC; -ENOMEM: MEMORY does
+ * not suffice for a layer and a window; -ECANCELED. The state of the search then stays as it is.
+ * No candidate may meet the limits: that is not an error. In any case OUT is for
+ * tp_search_result_clear.
+ */
+int tp_search_run(const struct tp_search_options *options, struct tp_search_result *out,
+                  struct tp_error *err);
+void tp_search_result_clear(struct tp_search_result *result);
+
+/* The members of the result, into the object that is open. */
+void tp_search_put(struct tp_json_writer *json, const struct tp_search_options *options,
+                   const struct tp_search_result *result);
+
+/* Remove states of searches in DIR that were not used for DAYS days, and that no process uses. */
+void tp_search_sweep(const char *dir, unsigned days);
+
+#endif
