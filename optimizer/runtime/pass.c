@@ -434,21 +434,21 @@ bool tp_pass_bytes(const struct tp_runtime *rt, uint64_t positions, bool cached,
 /* Buffers for a group of ROWS rows; they are kept for the next pass. */
 static int take_buffers(struct pass *p, size_t rows, struct tp_error *err)
 {
-    struct tp_runtime *rt = p->rt;
+    struct tp_runtime *owner = p->rt->owner;
     size_t queries = (size_t)p->arch->head_n * p->arch->head_dim;
     uint64_t elements;
 
-    if (!buffer_elements(rt, rows, &elements) || elements > SIZE_MAX / 8)
+    if (!buffer_elements(p->rt, rows, &elements) || elements > SIZE_MAX / 8)
         return tp_fail(err, ENOMEM, "out of memory for %zu rows of activations", rows);
-    if (elements > rt->buffer_n) {
-        free(rt->buffer);
-        rt->buffer_n = 0;
-        rt->buffer = malloc((size_t)elements * sizeof(float));
-        if (!rt->buffer)
+    if (elements > owner->buffer_n) {
+        free(owner->buffer);
+        owner->buffer_n = 0;
+        owner->buffer = malloc((size_t)elements * sizeof(float));
+        if (!owner->buffer)
             return tp_fail(err, ENOMEM, "out of memory for %zu rows of activations", rows);
-        rt->buffer_n = (size_t)elements;
+        owner->buffer_n = (size_t)elements;
     }
-    p->h = rt->buffer;
+    p->h = owner->buffer;
     p->a = p->h + rows * p->hidden;
     p->qkv = p->a + rows * p->hidden;
     p->out = p->qkv + rows * p->places.width;

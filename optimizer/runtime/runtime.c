@@ -93,8 +93,10 @@ int tp_runtime_open(struct tp_model *model, const struct tp_runtime_options *opt
     rc = read_arch(rt, err);
     if (rc == 0)
         rc = tp_weights_check(rt, err);
-    if (rc == 0)
+    rt->owner = options->share ? options->share : rt;
+    if (rc == 0 && rt->owner == rt)
         rc = tp_team_create(options->threads, &rt->team, err);
+    rt->team = rt->owner->team;
     if (rc < 0) {
         tp_runtime_close(rt);
         return rc;
@@ -108,8 +110,9 @@ void tp_runtime_close(struct tp_runtime *rt)
     if (!rt)
         return;
     tp_layers_clear(rt);
-    tp_ends_clear(rt);
-    tp_team_destroy(rt->team);
+    tp_runtime_drop_ends(rt);
+    if (rt->owner == rt)
+        tp_team_destroy(rt->team);
     tp_arch_clear(&rt->arch);
     free(rt->buffer);
     free(rt);
@@ -273,7 +276,7 @@ static int embed(struct tp_runtime *rt, const struct tp_window *windows, uint32_
 int tp_runtime_embed(struct tp_runtime *rt, const struct tp_window *windows, uint32_t n,
                      float *hidden, struct tp_error *err)
 {
-    int rc = tp_runtime_load_ends(rt, err);
+    int rc = tp_embedding_load(rt, err);
 
     if (rc == 0)
         rc = check_windows(rt, windows, n, NULL, err);
@@ -344,7 +347,7 @@ int tp_runtime_logits(struct tp_runtime *rt, const struct tp_window *windows, ui
 {
     size_t most = logit_rows(&rt->arch), wanted = 0, width = rt->arch.hidden;
     struct logit_job job = {.rt = rt, .windows = windows, .fn = fn, .arg = arg};
-    int rc = tp_runtime_load_ends(rt, err);
+    int rc = tp_head_load(rt, err);
 
     for (uint32_t i = 0; i < n; i++)
         if (windows[i].logits_at < windows[i].n)

@@ -38,6 +38,11 @@ struct tp_runtime_options {
     enum tp_compute compute;
     unsigned threads;         /* 0: one for each CPU that this process may use */
     const atomic_int *cancel; /* once non-zero, calls return -ECANCELED; may be NULL */
+    /*
+     * Another runtime, whose threads and buffers this one uses instead of its own. It outlives this
+     * one, and the two are for one thread at a time. THREADS does not count then. May be NULL.
+     */
+    struct tp_runtime *share;
 };
 
 /*
@@ -59,13 +64,17 @@ struct tp_team *tp_runtime_team(struct tp_runtime *rt); /* its threads */
 
 /* The bytes of all weights of the model as its files have them, tied ones once. */
 uint64_t tp_runtime_weight_bytes(const struct tp_runtime *rt);
+/* Announce that layer NUMBER will be read soon (tp_model_prefetch). It may be any number. */
+void tp_runtime_prefetch_layer(const struct tp_runtime *rt, uint32_t number);
 
 /* --- Memory: what a call will need, in bytes. UINT64_MAX: more than 64 bits can say. --- */
 
 struct tp_runtime_need {
     uint64_t all_weights;   /* tp_runtime_load */
     uint64_t largest_layer; /* the most that tp_runtime_read_layer allocates */
-    uint64_t ends;          /* embedding, head and final norm */
+    uint64_t embedding;     /* with the learned positions */
+    uint64_t head;          /* with the final norm; a tied one is the embedding */
+    uint64_t ends;          /* both */
     uint64_t cache;         /* of SEQUENCES sequences of POSITIONS positions each */
     uint64_t scratch;       /* a forward pass over windows of at most POSITIONS tokens, beside the
                                activations */
@@ -87,8 +96,13 @@ int tp_runtime_load(struct tp_runtime *rt, struct tp_error *err);
  */
 int tp_runtime_read_layer(struct tp_runtime *rt, uint32_t number, struct tp_layer *out,
                           struct tp_error *err);
-/* Read embedding, head and final norm, once: the steps of a streamed pass need them. */
+/*
+ * The first and the last step of a pass need the embedding, and the head with the final norm. They
+ * read these unless they are there; tp_runtime_drop_ends frees the memory in between. Not with all
+ * weights loaded.
+ */
 int tp_runtime_load_ends(struct tp_runtime *rt, struct tp_error *err);
+void tp_runtime_drop_ends(struct tp_runtime *rt);
 
 /* --- runtime.c --- */
 

@@ -20,6 +20,7 @@ typedef char tp_tensor_name[TP_TENSOR_NAME_MAX];
 struct tp_runtime {
     struct tp_arch arch;
     struct tp_model *model;
+    struct tp_runtime *owner; /* of the threads and of the buffer: this one, or another */
     struct tp_team *team;
     const atomic_int *cancel;
     enum tp_dtype dtype; /* activations are rounded to it: F32 or BF16 */
@@ -29,15 +30,15 @@ struct tp_runtime {
     const char *head_name; /* NULL: the file has no head of its own */
     bool no_embedding;     /* the head's tensor is the embedding */
 
-    /* The first and last steps, once ENDS_LOADED. */
-    bool ends_loaded;
+    /* The first and the last step, once they are loaded. */
+    bool embedding_loaded, head_loaded;
     struct tp_linear embedding, positions;
     struct tp_linear head; /* form NULL: the embedding */
     struct tp_norm final_norm;
 
     struct tp_layer *layers; /* LAYER_N; NULL: not loaded */
 
-    float *buffer; /* of pass.c; BUFFER_N elements */
+    float *buffer; /* of pass.c, the owner's; BUFFER_N elements */
     size_t buffer_n;
 };
 
@@ -45,7 +46,7 @@ struct tp_runtime {
 
 /* Compare the model's tensors with the architecture; find out which names it uses. */
 int tp_weights_check(struct tp_runtime *rt, struct tp_error *err);
-/* All_weights, largest_layer and ends. */
+/* The members of weights. */
 void tp_weights_need(const struct tp_runtime *rt, struct tp_runtime_need *out);
 
 /* The dimensions of a layer's matrix; false: the family has no such matrix. */
@@ -65,7 +66,8 @@ int tp_tensor_find(const struct tp_runtime *rt, const char *name,
 
 /* --- weights_read.c --- */
 
-void tp_ends_clear(struct tp_runtime *rt);
+int tp_embedding_load(struct tp_runtime *rt, struct tp_error *err);
+int tp_head_load(struct tp_runtime *rt, struct tp_error *err);
 void tp_layers_clear(struct tp_runtime *rt);
 
 /* --- runtime.c --- */

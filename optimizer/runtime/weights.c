@@ -181,36 +181,53 @@ static int each_of_layer(const struct tp_runtime *rt, uint32_t layer, use_fn fn,
     return rc;
 }
 
-static int each_of_ends(const struct tp_runtime *rt, use_fn fn, void *arg, struct tp_error *err)
+static int each_of_embedding(const struct tp_runtime *rt, use_fn fn, void *arg,
+                             struct tp_error *err)
 {
     const struct tp_arch *a = &rt->arch;
-    const struct tp_family *f = a->family;
     tp_tensor_name name;
     struct use use = {.name = name, .rows = a->vocab, .cols = a->hidden};
     int rc = 0;
 
     if (!rt->no_embedding) {
-        tp_end_tensor_name(rt, f->embedding, "weight", name);
-        rc = fn(rt, &use, arg, err);
-    }
-    if (rc == 0 && (rt->head_name || !a->tied)) {
-        tp_head_tensor_name(rt, name);
+        tp_end_tensor_name(rt, a->family->embedding, "weight", name);
         rc = fn(rt, &use, arg, err);
     }
     if (rc == 0 && a->learned_positions) {
-        tp_end_tensor_name(rt, f->positions, "weight", name);
+        tp_end_tensor_name(rt, a->family->positions, "weight", name);
         use.rows = a->position_n;
         rc = fn(rt, &use, arg, err);
     }
-    tp_end_tensor_name(rt, f->final_norm, "weight", name);
+    return rc;
+}
+
+static int each_of_head(const struct tp_runtime *rt, use_fn fn, void *arg, struct tp_error *err)
+{
+    const struct tp_arch *a = &rt->arch;
+    tp_tensor_name name;
+    struct use use = {.name = name, .rows = a->vocab, .cols = a->hidden};
+    int rc = 0;
+
+    if (rt->head_name || !a->tied) {
+        tp_head_tensor_name(rt, name);
+        rc = fn(rt, &use, arg, err);
+    }
+    tp_end_tensor_name(rt, a->family->final_norm, "weight", name);
     use.rows = a->hidden;
     use.cols = 0;
     if (rc == 0)
         rc = fn(rt, &use, arg, err);
-    tp_end_tensor_name(rt, f->final_norm, "bias", name);
+    tp_end_tensor_name(rt, a->family->final_norm, "bias", name);
     if (rc == 0 && a->norm == TP_NORM_LAYER)
         rc = fn(rt, &use, arg, err);
     return rc;
+}
+
+static int each_of_ends(const struct tp_runtime *rt, use_fn fn, void *arg, struct tp_error *err)
+{
+    int rc = each_of_embedding(rt, fn, arg, err);
+
+    return rc == 0 ? each_of_head(rt, fn, arg, err) : rc;
 }
 
 /* --- Comparing them with the file --- */
@@ -362,10 +379,16 @@ static int add_use(const struct tp_runtime *rt, const struct use *use, void *arg
 
 void tp_weights_need(const struct tp_runtime *rt, struct tp_runtime_need *out)
 {
-    struct sizes all = {0};
+    struct sizes embedding = {0}, head = {0}, all = {0};
+    bool shared = rt->no_embedding || !rt->head_name;
 
+    each_of_embedding(rt, add_use, &embedding, NULL);
+    each_of_head(rt, add_use, &head, NULL);
     each_of_ends(rt, add_use, &all, NULL);
     out->ends = all.memory + all.peak;
+    /* One of the two is the other. */
+    out->embedding = shared ? out->ends : embedding.memory + embedding.peak;
+    out->head = shared ? out->ends : head.memory + head.peak;
     out->largest_layer = 0;
     for (uint32_t i = 0; i < rt->arch.layer_n; i++) {
         struct sizes layer = {0};
@@ -377,6 +400,23 @@ void tp_weights_need(const struct tp_runtime *rt, struct tp_runtime_need *out)
         all.memory += layer.memory;
     }
     out->all_weights = all.memory + all.peak;
+}
+
+static int prefetch_use(const struct tp_runtime *rt, const struct use *use, void *arg,
+                        struct tp_error *err)
+{
+    const struct tp_model_tensor *t;
+
+    (void)arg;
+    if (tp_tensor_find(rt, use->name, &t, err) == 0 && t)
+        tp_model_prefetch(rt->model, t->file, t->off, t->len);
+    return 0;
+}
+
+void tp_runtime_prefetch_layer(const struct tp_runtime *rt, uint32_t number)
+{
+    if (number < rt->arch.layer_n)
+        each_of_layer(rt, number, prefetch_use, NULL, NULL);
 }
 
 uint64_t tp_runtime_weight_bytes(const struct tp_runtime *rt)

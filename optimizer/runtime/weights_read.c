@@ -259,30 +259,60 @@ int tp_runtime_read_layer(struct tp_runtime *rt, uint32_t number, struct tp_laye
     return rc;
 }
 
-static int read_ends(struct tp_runtime *rt, struct tp_error *err)
+static void clear_embedding(struct tp_runtime *rt)
+{
+    tp_linear_clear(&rt->embedding);
+    tp_linear_clear(&rt->positions);
+    rt->embedding_loaded = false;
+}
+
+static void clear_head(struct tp_runtime *rt)
+{
+    tp_linear_clear(&rt->head);
+    tp_norm_clear(&rt->final_norm);
+    rt->head_loaded = false;
+}
+
+int tp_embedding_load(struct tp_runtime *rt, struct tp_error *err)
+{
+    const struct tp_arch *a = &rt->arch;
+    tp_tensor_name name;
+    int rc;
+
+    if (rt->embedding_loaded)
+        return 0;
+    if (rt->no_embedding)
+        tp_head_tensor_name(rt, name);
+    else
+        tp_end_tensor_name(rt, a->family->embedding, "weight", name);
+    rc = read_matrix(rt, name, a->vocab, a->hidden, false, &rt->embedding, err);
+    if (rc == 0 && a->learned_positions) {
+        tp_end_tensor_name(rt, a->family->positions, "weight", name);
+        rc = read_matrix(rt, name, (uint32_t)a->position_n, a->hidden, false, &rt->positions, err);
+    }
+    if (rc < 0)
+        clear_embedding(rt);
+    rt->embedding_loaded = rc == 0;
+    return rc;
+}
+
+static int read_head(struct tp_runtime *rt, struct tp_error *err)
 {
     const struct tp_arch *a = &rt->arch;
     tp_tensor_name weight, bias;
     int rc;
 
-    if (rt->no_embedding)
-        tp_head_tensor_name(rt, weight);
-    else
-        tp_end_tensor_name(rt, a->family->embedding, "weight", weight);
-    rc = read_matrix(rt, weight, a->vocab, a->hidden, false, &rt->embedding, err);
-    if (rc == 0 && rt->head_name && !rt->no_embedding) {
+    if (rt->head_name && !rt->no_embedding) {
         tp_head_tensor_name(rt, weight);
         rc = read_matrix(rt, weight, a->vocab, a->hidden, false, &rt->head, err);
+    } else {
+        rc = tp_embedding_load(rt, err);
     }
     /* A file may have a tied tensor twice. If the two differ, transformers does not tie them. */
-    if (rc == 0 && a->tied && rt->head.data && rt->head.bytes == rt->embedding.bytes &&
+    if (rc == 0 && a->tied && rt->embedding_loaded && rt->head.data &&
+        rt->head.bytes == rt->embedding.bytes &&
         memcmp(rt->head.data, rt->embedding.data, rt->head.bytes) == 0)
         tp_linear_clear(&rt->head);
-    if (rc == 0 && a->learned_positions) {
-        tp_end_tensor_name(rt, a->family->positions, "weight", weight);
-        rc =
-            read_matrix(rt, weight, (uint32_t)a->position_n, a->hidden, false, &rt->positions, err);
-    }
     tp_end_tensor_name(rt, a->family->final_norm, "weight", weight);
     tp_end_tensor_name(rt, a->family->final_norm, "bias", bias);
     if (rc == 0)
@@ -290,23 +320,27 @@ static int read_ends(struct tp_runtime *rt, struct tp_error *err)
     return rc;
 }
 
-int tp_runtime_load_ends(struct tp_runtime *rt, struct tp_error *err)
+int tp_head_load(struct tp_runtime *rt, struct tp_error *err)
 {
-    int rc = rt->ends_loaded ? 0 : read_ends(rt, err);
+    int rc = rt->head_loaded ? 0 : read_head(rt, err);
 
     if (rc < 0)
-        tp_ends_clear(rt);
-    rt->ends_loaded = rc == 0;
+        clear_head(rt);
+    rt->head_loaded = rc == 0;
     return rc;
 }
 
-void tp_ends_clear(struct tp_runtime *rt)
+int tp_runtime_load_ends(struct tp_runtime *rt, struct tp_error *err)
 {
-    tp_linear_clear(&rt->embedding);
-    tp_linear_clear(&rt->positions);
-    tp_linear_clear(&rt->head);
-    tp_norm_clear(&rt->final_norm);
-    rt->ends_loaded = false;
+    int rc = tp_embedding_load(rt, err);
+
+    return rc == 0 ? tp_head_load(rt, err) : rc;
+}
+
+void tp_runtime_drop_ends(struct tp_runtime *rt)
+{
+    clear_embedding(rt);
+    clear_head(rt);
 }
 
 int tp_runtime_load(struct tp_runtime *rt, struct tp_error *err)

@@ -596,6 +596,8 @@ static void check_needs(void)
     ok(need.all_weights > need.largest_layer && need.largest_layer > (64 * 2 + 32 * 2) * 4 &&
            need.scratch > 0,
        "of weights");
+    is_u64(need.embedding, 128 * 4, "of the embedding");
+    is_u64(need.head, (128 + 8) * 4 + 8 * 4, "of the head, and of reading its norm");
     is_u64(tp_runtime_weight_bytes(o.rt), (2 * 128 + 8 + 2 * (16 + 128 + 64 + 3 * 96)) * 4,
            "of the file");
     tp_runtime_need(o.rt, UINT64_MAX / 2, UINT64_MAX / 2, &need);
