@@ -242,6 +242,13 @@ static bool has_step(const struct tp_quant_job *job, enum tp_job_step step)
     }
 }
 
+/* The scales are known: let the caller adapt them. */
+static void settle(struct tp_quant_job *job)
+{
+    if (job->task.settle)
+        job->task.settle(job->task.settle_arg, job->fold, job->task.cols);
+}
+
 /* Go to the next step that this job has. */
 static int begin_next(struct tp_quant_job *job, struct tp_error *err)
 {
@@ -252,8 +259,11 @@ static int begin_next(struct tp_quant_job *job, struct tp_error *err)
         job->step++;
     while (!has_step(job, job->step));
     /* The scales are known before all steps but the first two. */
-    if (job->step == TP_JOB_SEARCH || (folds && !job->fold))
+    if (job->step == TP_JOB_SEARCH || (folds && !job->fold)) {
         rc = tp_fold_prepare(job, err);
+        if (rc == 0 && job->step != TP_JOB_SEARCH)
+            settle(job);
+    }
     if (rc == 0 && job->step > TP_JOB_SEARCH && job->step < TP_JOB_DONE && !job->weight)
         rc = make_weights(job, err);
     if (rc == 0 && job->step == TP_JOB_FACTOR)
@@ -295,8 +305,10 @@ int tp_quant_step_end(struct tp_quant_job *job, struct tp_error *err)
 
     if (job->step == TP_JOB_CHECK)
         rc = check_calibration(job, err);
-    if (job->step == TP_JOB_SEARCH)
+    if (job->step == TP_JOB_SEARCH) {
         tp_fold_choose(job);
+        settle(job);
+    }
     if (job->step == TP_JOB_FACTOR) {
         rc = tp_factor_panel(&job->factor, err);
         job->damp = job->factor.damp;

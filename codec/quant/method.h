@@ -99,6 +99,12 @@ struct tp_quant_task {
     uint32_t cols;
     unsigned count; /* of matrices */
     struct tp_quant_source source[TP_QUANT_MATRICES];
+    /*
+     * Called once with the scales that were chosen for folding. It may change them to those that
+     * the operation before can take: positive, finite. May be NULL.
+     */
+    void (*settle)(void *arg, float *scales, uint32_t cols);
+    void *settle_arg;
 };
 
 struct tp_quant_job;
