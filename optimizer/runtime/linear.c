@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 
+#include "base/memory.h"
+
 #define PARTS_PER_THREAD 4 /* threads may be slowed down by others */
 #define ROWS_LEAST 72      /* of a part: see tp_matrix_multiply */
 
@@ -14,6 +16,37 @@ void tp_linear_clear(struct tp_linear *l)
     free(l->data);
     free(l->bias);
     *l = (struct tp_linear){0};
+}
+
+/* What DATA holds: the bytes begin at the next multiple of 64. */
+#define PACKED_AT ((sizeof(struct tp_quant_matrix) + 63) / 64 * 64)
+
+uint8_t *tp_linear_reserve_packed(struct tp_linear *l, size_t len)
+{
+    if (len > SIZE_MAX / 2 || tp_memory_check(len) < 0 ||
+        posix_memalign(&l->data, 64, PACKED_AT + len) != 0) {
+        l->data = NULL;
+        return NULL;
+    }
+    return (uint8_t *)l->data + PACKED_AT;
+}
+
+int tp_linear_open_packed(struct tp_linear *l, size_t len, struct tp_error *err)
+{
+    struct tp_quant_matrix *m = l->data;
+    int rc = tp_quant_open((uint8_t *)l->data + PACKED_AT, len, m, err);
+
+    if (rc == 0) {
+        l->matrix = tp_matrix_quantized(m);
+        l->bytes = len;
+        l->packed = true;
+    }
+    return rc;
+}
+
+const struct tp_quant_matrix *tp_linear_packed(const struct tp_linear *l)
+{
+    return l->packed ? l->matrix.data : NULL;
 }
 
 struct job {

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "codec/quant/quant.h"
 #include "optimizer/kernel/kernel.h"
 #include "optimizer/runtime/team.h"
 
@@ -21,9 +22,20 @@ struct tp_linear {
     void *data;              /* what MATRIX refers to, for free; NULL: it belongs to another */
     uint64_t bytes;          /* of the matrix in memory */
     float *bias;             /* as many as the matrix has rows, for free; NULL: none */
+    bool packed;             /* the matrix is a quantized one, by tp_linear_open_packed */
 };
 
 void tp_linear_clear(struct tp_linear *l);
+
+/*
+ * A linear whose matrix is LEN packed bytes (codec/quant/quant.h). First the memory for them, which
+ * is L's; then, once the caller has put them there, their check. -ENOMEM; -EBADMSG,
+ * -EPROTONOSUPPORT as of tp_quant_open. L, zeroed before, is for tp_linear_clear in any case.
+ */
+uint8_t *tp_linear_reserve_packed(struct tp_linear *l, size_t len);
+int tp_linear_open_packed(struct tp_linear *l, size_t len, struct tp_error *err);
+/* The packed matrix; NULL: it is a floating-point one. */
+const struct tp_quant_matrix *tp_linear_packed(const struct tp_linear *l);
 
 /* Y[i] = W X[i] + b for M vectors; strides are in elements. */
 struct tp_product {
