@@ -73,6 +73,12 @@ optimizer_libtp_optimizer_la_SOURCES += \
 	optimizer/evaluate/timing.c optimizer/evaluate/timing.h \
 	optimizer/evaluate/windows.c optimizer/evaluate/windows.h
 
+# quantizing one
+optimizer_libtp_optimizer_la_SOURCES += \
+	optimizer/quantize/calibration.c optimizer/quantize/calibration.h \
+	optimizer/quantize/quantize.c optimizer/quantize/quantize.h \
+	optimizer/quantize/recipe.c optimizer/quantize/recipe.h
+
 # choosing the form of a model
 optimizer_libtp_optimizer_la_SOURCES += \
 	optimizer/search/choice.c optimizer/search/choice.h \

@@ -113,11 +113,13 @@ tests_optimizer_kernel_rows_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_kernel_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_runtime_test_LDADD = $(TP_OPTIMIZER_LIBS)
 # Runs a model and writes its logits: see the usage in its first lines.
-check_PROGRAMS += tests/optimizer/forward
+check_PROGRAMS += tests/optimizer/forward tests/optimizer/quantize_run
 tests_optimizer_forward_LDADD = $(TP_OPTIMIZER_LIBS)
+tests_optimizer_quantize_run_LDADD = $(TP_OPTIMIZER_LIBS)
 optimizer_scripts = \
 	tests/optimizer/evaluate_models_test.py \
 	tests/optimizer/families_test.py \
+	tests/optimizer/quantize_families_test.py \
 	tests/optimizer/tokenizer_library_test.py
 EXTRA_DIST += tests/optimizer/texts.py
 tests_optimizer_tokenizer_test_LDADD = $(TP_OPTIMIZER_LIBS)
