@@ -62,6 +62,7 @@ optimizer_libtp_optimizer_la_SOURCES += \
 
 # measuring one
 optimizer_libtp_optimizer_la_SOURCES += \
+	optimizer/evaluate/compare.c optimizer/evaluate/compare.h \
 	optimizer/evaluate/corpus.c optimizer/evaluate/corpus.h \
 	optimizer/evaluate/generate.c optimizer/evaluate/generate.h \
 	optimizer/evaluate/machine.c optimizer/evaluate/machine.h \
@@ -70,6 +71,7 @@ optimizer_libtp_optimizer_la_SOURCES += \
 	optimizer/evaluate/sample.c optimizer/evaluate/sample.h \
 	optimizer/evaluate/statistics.c optimizer/evaluate/statistics.h \
 	optimizer/evaluate/subject.c optimizer/evaluate/subject.h \
+	optimizer/evaluate/passage.c optimizer/evaluate/passage.h \
 	optimizer/evaluate/timing.c optimizer/evaluate/timing.h \
 	optimizer/evaluate/windows.c optimizer/evaluate/windows.h
 

@@ -40,12 +40,13 @@ static char *find_model(const char *dir, const char *name)
 }
 
 static int open_subject(const struct tp_request *request, const struct tp_work *work,
-                        const char *given, const char *name, struct tp_subject *out,
-                        struct tp_error *err)
+                        const char *given, const char *name, struct tp_runtime *share,
+                        struct tp_subject *out, struct tp_error *err)
 {
     struct tp_runtime_options options = {.compute = tp_compute_find(request->evaluate.dtype),
                                          .threads = request->limits.threads,
-                                         .cancel = work->progress ? work->progress->cancel : NULL};
+                                         .cancel = work->progress ? work->progress->cancel : NULL,
+                                         .share = share};
     char *path = given ? strdup(given) : find_model(work->dir, name);
     int rc = path ? tp_subject_open(path, given ? given : name, &options, out, err) : tp_oom(err);
 
@@ -78,11 +79,12 @@ static int open_all(struct evaluation *e, const struct tp_request *request,
 
     e->has_reference = work->base || reference[0];
     if (rc == 0)
-        rc = open_subject(request, work, work->path, work->name, &e->subject, err);
+        rc = open_subject(request, work, work->path, work->name, NULL, &e->subject, err);
     if (rc == 0)
         note_tokenizer(&e->subject, work);
     if (rc == 0 && e->has_reference)
-        rc = open_subject(request, work, work->base, reference, &e->reference, err);
+        rc = open_subject(request, work, work->base, reference, e->subject.runtime, &e->reference,
+                          err);
     return rc;
 }
 
@@ -91,13 +93,13 @@ static int open_all(struct evaluation *e, const struct tp_request *request,
 static int measure_perplexity(struct evaluation *e, const struct tp_request *request,
                               const struct tp_work *work, struct tp_error *err)
 {
-    struct tp_perplexity_options options = {.convention = request->evaluate.convention,
-                                            .context = request->evaluate.context,
-                                            .stride = request->evaluate.stride,
-                                            .samples = request->evaluate.samples,
-                                            .add_bos = tp_add_bos_find(request->evaluate.add_bos),
-                                            .memory = request->limits.memory,
-                                            .progress = work->progress};
+    struct tp_passage_options options = {.convention = request->evaluate.convention,
+                                         .context = request->evaluate.context,
+                                         .stride = request->evaluate.stride,
+                                         .samples = request->evaluate.samples,
+                                         .add_bos = tp_add_bos_find(request->evaluate.add_bos),
+                                         .memory = request->limits.memory,
+                                         .progress = work->progress};
 
     return tp_perplexity_measure(&e->subject, e->has_reference ? &e->reference : NULL, &e->corpus,
                                  &options, &e->perplexity, err);
@@ -145,6 +147,7 @@ static int run_evaluate(const struct tp_request *request, struct tp_work *work,
         tp_subject_close(&e->reference);
         tp_subject_close(&e->subject);
         tp_corpus_close(&e->corpus);
+        tp_perplexity_clear(&e->perplexity);
     }
     free(e);
     return rc;

@@ -25,8 +25,8 @@ static void put_text(struct tp_json_writer *json, const char *text, const struct
     tp_json_put_string(json, "name", text);
     tp_json_put_u64(json, "bytes", corpus->size);
     tp_json_put_u64(json, "read_bytes", corpus->bytes.len);
-    tp_json_put_hex(json, "sha256", p->sha256, sizeof p->sha256);
-    tp_json_put_u64(json, "tokens", p->windows.tokens);
+    tp_json_put_hex(json, "sha256", p->passage.sha256, sizeof p->passage.sha256);
+    tp_json_put_u64(json, "tokens", p->passage.windows.tokens);
     tp_json_end_object(json);
 }
 
@@ -40,14 +40,14 @@ static void put_tokenizer(struct tp_json_writer *json, const struct tp_subject *
 
 static void put_convention(struct tp_json_writer *json, const struct tp_perplexity *p)
 {
-    const struct tp_windows *w = &p->windows;
+    const struct tp_windows *w = &p->passage.windows;
 
     tp_json_put_string(json, "convention", tp_convention_names[w->convention]);
     tp_json_put_string(json, "convention_about", tp_convention_about(w->convention));
     tp_json_put_u64(json, "context", w->context);
     tp_json_put_u64(json, "stride", w->stride);
     tp_json_put_string(json, "bos",
-                       p->bos == TP_TOKEN_NONE                    ? "none"
+                       p->passage.bos == TP_TOKEN_NONE            ? "none"
                        : w->convention == TP_CONVENTION_LLAMA_CPP ? "each window"
                                                                   : "start");
     tp_json_put_u64(json, "windows", w->n);
@@ -67,14 +67,14 @@ static void put_reference(struct tp_json_writer *json, const char *reference,
     }
     tp_json_begin_object(json, "reference");
     tp_json_put_string(json, "model", reference);
-    value = tp_perplexity_of(&p->reference_log_likelihood, &error);
+    value = tp_perplexity_of(&p->tally.reference_log_likelihood, &error);
     put_mean(json, "perplexity", value, error);
-    value = tp_perplexity_of(&p->difference, &error);
+    value = tp_perplexity_of(&p->tally.difference, &error);
     put_mean(json, "perplexity_ratio", value, error);
-    put_mean(json, "log_ratio", -p->difference.mean, tp_mean_error(&p->difference));
-    put_mean(json, "kl_divergence", p->divergence.mean, tp_mean_error(&p->divergence));
+    put_mean(json, "log_ratio", -p->tally.difference.mean, tp_mean_error(&p->tally.difference));
+    put_mean(json, "kl_divergence", p->tally.divergence.mean, tp_mean_error(&p->tally.divergence));
     tp_json_put_double(json, "kl_divergence_p99", p->divergence_p99);
-    put_mean(json, "top1_agreement", p->same_top.mean, tp_mean_error(&p->same_top));
+    put_mean(json, "top1_agreement", p->tally.same_top.mean, tp_mean_error(&p->tally.same_top));
     tp_json_end_object(json);
 }
 
@@ -95,18 +95,19 @@ void tp_perplexity_put(struct tp_json_writer *json, const struct tp_subject *sub
                        const char *reference, const char *text, const struct tp_corpus *corpus,
                        const struct tp_perplexity *p)
 {
-    double error, value = tp_perplexity_of(&p->log_likelihood, &error);
+    double error, value = tp_perplexity_of(&p->tally.log_likelihood, &error);
 
     put_text(json, text, corpus, p);
     put_tokenizer(json, subject);
     put_convention(json, p);
-    put_mean(json, "log_likelihood", p->log_likelihood.mean, tp_mean_error(&p->log_likelihood));
+    put_mean(json, "log_likelihood", p->tally.log_likelihood.mean,
+             tp_mean_error(&p->tally.log_likelihood));
     put_mean(json, "perplexity", value, error);
     put_reference(json, reference, p);
     put_results(json, text, value, error);
     tp_json_begin_object(json, "seconds");
     tp_json_put_double(json, "load", subject->load_seconds);
-    tp_json_put_double(json, "tokenize", p->tokenize_seconds);
+    tp_json_put_double(json, "tokenize", p->passage.seconds);
     tp_json_put_double(json, "compute", p->seconds);
     tp_json_end_object(json);
     tp_json_put_bool(json, "streamed", p->streamed);

@@ -12,6 +12,9 @@ struct tp_subject {
     char *name; /* for messages */
     struct tp_model *model;
     struct tp_runtime *runtime;
+    /* Another one, whose embedding, final norm and head are the same and are used instead of this
+     * one's; NULL: none. */
+    struct tp_runtime *ends;
     struct tp_tokenizer *tokenizer; /* NULL: the model has no tokenizer.json */
     double load_seconds;            /* of tp_subject_load; 0 before */
 };
