@@ -4,7 +4,7 @@
  *
  *     tp_autofree char *path = tp_path_join(dir, name, "");
  *     tp_autoclose int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
- *     tp_auto(tp_buffer_free) struct tp_buffer text = {0};
+ *     tp_auto(tp_buffer_clear) struct tp_buffer text = {0};
  *
  * A variable has its value from its declaration on. What the function returns is computed before
  * the variables are released, in the reverse order of their declarations.

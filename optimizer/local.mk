@@ -90,7 +90,11 @@ optimizer_libtp_optimizer_la_SOURCES += \
 	optimizer/search/hardware.c optimizer/search/hardware.h \
 	optimizer/search/limits.c optimizer/search/limits.h \
 	optimizer/search/pareto.c optimizer/search/pareto.h \
-	optimizer/search/search.h
+	optimizer/search/rates.c optimizer/search/rates.h \
+	optimizer/search/report.c optimizer/search/report.h \
+	optimizer/search/roofline.c optimizer/search/roofline.h \
+	optimizer/search/search.h \
+	optimizer/search/steps.c
 
 # The default texts.
 textdir = $(datadir)/tenpak/text

@@ -103,6 +103,8 @@ optimizer_tests = \
 	tests/optimizer/kernel_quantized_test \
 	tests/optimizer/kernel_rows_test \
 	tests/optimizer/kernel_test \
+	tests/optimizer/report_test \
+	tests/optimizer/roofline_test \
 	tests/optimizer/runtime_test \
 	tests/optimizer/tokenizer_test
 EXTRA_DIST += tests/optimizer/kernel_check.h
@@ -111,6 +113,8 @@ tests_optimizer_evaluate_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_kernel_quantized_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_kernel_rows_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_kernel_test_LDADD = $(TP_OPTIMIZER_LIBS)
+tests_optimizer_report_test_LDADD = $(TP_OPTIMIZER_LIBS)
+tests_optimizer_roofline_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_runtime_test_LDADD = $(TP_OPTIMIZER_LIBS)
 # Runs a model and writes its logits: see the usage in its first lines.
 check_PROGRAMS += tests/optimizer/forward tests/optimizer/quantize_run

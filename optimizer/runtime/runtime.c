@@ -322,12 +322,16 @@ static void finish_row(void *arg, size_t part, void *scratch)
     job->rows[part].rc = job->fn(job->arg, job->rows[part].window, job->rows[part].at, logits);
 }
 
+const struct tp_linear *tp_runtime_head(const struct tp_runtime *rt)
+{
+    return rt->head.matrix.form ? &rt->head : &rt->embedding;
+}
+
 /* The logits of the rows that were gathered in H. */
 static int finish_rows(struct tp_runtime *rt, struct logit_job *job, struct tp_error *err)
 {
-    const struct tp_linear *head = rt->head.matrix.form ? &rt->head : &rt->embedding;
     size_t hidden = rt->arch.hidden;
-    struct tp_product product = {head, job->h, hidden, job->logits, rt->arch.vocab};
+    struct tp_product product = {tp_runtime_head(rt), job->h, hidden, job->logits, rt->arch.vocab};
     int rc = tp_runtime_check_cancel(rt, err);
 
     if (rc < 0)

@@ -108,6 +108,8 @@ void tp_runtime_drop_ends(struct tp_runtime *rt);
 
 /* A loaded layer, whose linears may be replaced while no pass is running; NULL: not loaded. */
 struct tp_layer *tp_runtime_loaded_layer(struct tp_runtime *rt, uint32_t number);
+/* The matrix of the logits: a tied embedding, or the head. Embedding and head must be loaded. */
+const struct tp_linear *tp_runtime_head(const struct tp_runtime *rt);
 /*
  * The tensor that holds the matrix of ROLE; NULL: the family has none. Its shape is that of the
  * file, [in][out] with struct tp_arch's TRANSPOSED.

@@ -85,3 +85,26 @@ int tp_hardware_find(const struct tp_hardware *rows, size_t n, const char *name,
     }
     return 0;
 }
+
+/* A number that is not known is null. */
+static void put_known(struct tp_json_writer *json, const char *key, double value)
+{
+    tp_json_put_double(json, key, value > 0 ? value : NAN);
+}
+
+void tp_hardware_put(struct tp_json_writer *json, const char *key, const struct tp_hardware *hw)
+{
+    tp_json_begin_object(json, key);
+    tp_json_put_string(json, "name", hw->name);
+    tp_json_put_string(json, "kind", hw->kind);
+    tp_json_put_string(json, "figures", tp_hardware_is_local(hw) ? "measured" : "estimated");
+    put_known(json, "dollars_per_hour", hw->dollars_per_hour);
+    if (hw->memory_bytes)
+        tp_json_put_u64(json, "memory_bytes", hw->memory_bytes);
+    else
+        tp_json_put_null(json, "memory_bytes");
+    put_known(json, "read_bandwidth", hw->read_bandwidth);
+    put_known(json, "operations_rate", hw->operations_rate);
+    tp_json_put_string(json, "source", hw->source);
+    tp_json_end_object(json);
+}

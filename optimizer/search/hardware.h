@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/json_write.h"
 
 /* The machine that searches: its figures are measured. */
 #define TP_HARDWARE_LOCAL "local"
@@ -38,5 +39,8 @@ int tp_hardware_find(const struct tp_hardware *rows, size_t n, const char *name,
 
 /* Whether figures are measured: HW is the machine that searches. */
 bool tp_hardware_is_local(const struct tp_hardware *hw);
+
+/* An object; KEY as in tp_json_begin_object. Its member "figures" is "measured" or "estimated". */
+void tp_hardware_put(struct tp_json_writer *json, const char *key, const struct tp_hardware *hw);
 
 #endif
