@@ -74,7 +74,7 @@ static int read_reply(int fd, char id[TP_JOB_ID_MAX], int refused, struct tp_err
     if (refused)
         rc = tp_fail(err, refused, "%s", value ? value : strerror(refused));
     if (!refused) {
-        value = tp_json_string(tp_json_get(json, "id"));
+        value = tp_json_string(tp_json_get(json, "job_id"));
         if (value && strlen(value) < TP_JOB_ID_MAX)
             memcpy(id, value, strlen(value) + 1);
         else

@@ -112,7 +112,7 @@ const struct tp_command tp_command_jobs = {
         "Running, waiting and finished jobs are listed, as long as DIR/.tenpak/tenpak.conf keeps\n"
         "their records. DIR may also be a mount point.",
     .examples = "  tenpak jobs models\n"
-                "  tenpak jobs --json models | jq '.jobs[] | select(.state == \"failed\")'\n",
+                "  tenpak jobs --json models | jq '.jobs[] | select(.status == \"failed\")'\n",
     .with = TP_WITH_JSON,
     .min_args = 1,
     .max_args = 1,

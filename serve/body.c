@@ -62,6 +62,7 @@ static int read_body(const struct tp_call *call, enum tp_verb verb, bool with_ba
 static enum MHD_Result submit_request(struct tp_call *call, const struct tp_request *request)
 {
     struct tp_requester requester = {geteuid(), getegid(), getpid(), "tenpak serve"};
+    struct tp_job_status status = {0};
     char ids[1][TP_JOB_ID_MAX];
     struct tp_request_position position = {0};
     struct tp_error err = {0};
@@ -72,7 +73,9 @@ static enum MHD_Result submit_request(struct tp_call *call, const struct tp_requ
     if (rc < 0)
         return position.conflict ? tp_call_refuse(call, 409, -rc, err.message)
                                  : tp_call_fail(call, rc, &err);
-    rc = tp_jobs_reply(0, ids, 1, NULL, NULL, &text);
+    /* A job that is forgotten at once is told as it was submitted: pending. */
+    tp_jobs_get(call->serve->jobs, ids[0], &status, NULL);
+    rc = tp_jobs_reply(0, ids, 1, &status, NULL, &err, &text);
     if (rc < 0)
         return tp_call_fail(call, rc, &err);
     snprintf(location, sizeof location, "/status/%s", ids[0]);

@@ -121,7 +121,7 @@ static void put_jobs(struct tp_buffer *out, int *rc, const struct tp_snapshot *m
     for (unsigned verb = 0; verb < TP_VERB_COUNT; verb++)
         for (unsigned s = 0; s < 2 && *rc == 0 && verb != TP_VERB_CANCEL; s++)
             *rc = tp_buffer_appendf(
-                out, "tenpak_jobs_active{verb=\"%s\",state=\"%s\"} %" PRIu64 "\n",
+                out, "tenpak_jobs_active{verb=\"%s\",status=\"%s\"} %" PRIu64 "\n",
                 tp_verb_get(verb)->name, tp_job_state_name(states[s]), active[verb][s]);
     put_head(out, rc, "tenpak_jobs_total", "counter",
              "Jobs that have ended, by what they did and how they ended.");
@@ -129,7 +129,7 @@ static void put_jobs(struct tp_buffer *out, int *rc, const struct tp_snapshot *m
         for (unsigned state = 0; state < TP_JOB_STATE_COUNT && verb != TP_VERB_CANCEL; state++)
             if (*rc == 0 && tp_job_state_is_end(state))
                 *rc = tp_buffer_appendf(
-                    out, "tenpak_jobs_total{verb=\"%s\",state=\"%s\"} %" PRIu64 "\n",
+                    out, "tenpak_jobs_total{verb=\"%s\",status=\"%s\"} %" PRIu64 "\n",
                     tp_verb_get(verb)->name, tp_job_state_name(state), moment->ended[verb][state]);
 }
 

@@ -147,11 +147,12 @@ const char *tp_job_state_name(enum tp_job_state state);
 bool tp_job_state_is_end(enum tp_job_state state);
 
 /*
- * The reply to a command, one line of JSON (tenpak.reply/1): {"ids": [...], "id": the first} with
- * "error" null, or no ids and "error" with errno, name, message, line, column. RC is the result of
- * tp_requests_parse or tp_jobs_submit.
+ * The reply to a command, one line of JSON (tenpak.reply/1): {"job_ids": [...], "job_id": the
+ * first, "status" and "message" of it} with "error" null, or no ids and "error" with errno, name,
+ * message, line, column. RC is the result of tp_requests_parse or tp_jobs_submit. FIRST: the status
+ * of the first job; not read if there is none.
  */
-int tp_jobs_reply(int rc, char (*ids)[TP_JOB_ID_MAX], size_t n,
+int tp_jobs_reply(int rc, char (*ids)[TP_JOB_ID_MAX], size_t n, const struct tp_job_status *first,
                   const struct tp_request_position *position, const struct tp_error *err,
                   struct tp_buffer *out);
 

@@ -85,8 +85,8 @@ int tp_request_write(const struct tp_request *request, const struct tp_job_statu
 int tp_job_status_read(const struct tp_json *object, struct tp_job_status *out,
                        struct tp_error *err);
 /*
- * report.json: an object with "schema", "id", "verb", "model", "result" (null, or the members that
- * the verb writes), "state", and "error".
+ * report.json: an object with "schema", "job_id", "verb", "model", "result" (null, or the members
+ * that the verb writes), "status", "message", and "error".
  */
 struct tp_report {
     struct tp_buffer buf;

@@ -97,14 +97,23 @@ static void put_progress(struct tp_json_writer *json, const struct tp_job_status
     tp_json_end_object(json);
 }
 
+/* One line for people: what the job does, or how it ended. */
+static const char *job_message(const struct tp_job_status *s)
+{
+    if (s->error)
+        return s->message;
+    return s->state == TP_JOB_RUNNING && s->stage[0] ? s->stage : tp_job_state_name(s->state);
+}
+
 static void put_members(const struct tp_job_status *s, struct tp_json_writer *json)
 {
     const struct tp_verb_ops *verb = tp_verb_get(s->verb);
 
-    tp_json_put_string(json, "id", s->id);
+    tp_json_put_string(json, "job_id", s->id);
     tp_json_put_string(json, "verb", verb ? verb->name : "unknown");
     tp_json_put_string(json, "model", s->subject);
-    tp_json_put_string(json, "state", tp_job_state_name(s->state));
+    tp_json_put_string(json, "status", tp_job_state_name(s->state));
+    tp_json_put_string(json, "message", job_message(s));
     tp_error_json(json, s->error, s->message, NULL);
     tp_json_put_string(json, "retry_id", s->retry[0] ? s->retry : NULL);
     put_requester(json, &s->requester);
@@ -143,7 +152,7 @@ int tp_request_write(const struct tp_request *request, const struct tp_job_statu
     tp_json_writer_init(&json, out, true);
     tp_json_begin_object(&json, NULL);
     tp_json_put_string(&json, "schema", REQUEST_SCHEMA);
-    tp_json_put_string(&json, "id", status->id);
+    tp_json_put_string(&json, "job_id", status->id);
     put_time(&json, "created", status->created);
     put_requester(&json, &status->requester);
     tp_request_to_json(request, true, &json, "request");
@@ -156,7 +165,7 @@ int tp_request_write(const struct tp_request *request, const struct tp_job_statu
     return tp_json_writer_finish(&json);
 }
 
-int tp_jobs_reply(int rc, char (*ids)[TP_JOB_ID_MAX], size_t n,
+int tp_jobs_reply(int rc, char (*ids)[TP_JOB_ID_MAX], size_t n, const struct tp_job_status *first,
                   const struct tp_request_position *position, const struct tp_error *err,
                   struct tp_buffer *out)
 {
@@ -167,12 +176,17 @@ int tp_jobs_reply(int rc, char (*ids)[TP_JOB_ID_MAX], size_t n,
     tp_json_writer_init(&json, out, false);
     tp_json_begin_object(&json, NULL);
     tp_json_put_string(&json, "schema", REPLY_SCHEMA);
-    tp_json_put_string(&json, "id", kept ? ids[0] : NULL);
-    tp_json_begin_array(&json, "ids");
+    tp_json_put_string(&json, "job_id", kept ? ids[0] : NULL);
+    tp_json_begin_array(&json, "job_ids");
     for (size_t i = 0; i < kept; i++)
         tp_json_put_string(&json, NULL, ids[i]);
     tp_json_end_array(&json);
-    tp_error_json(&json, rc < 0 ? -rc : 0, err ? err->message : "", position ? position : &nowhere);
+    tp_json_put_string(&json, "status", kept ? tp_job_state_name(first->state) : NULL);
+    tp_json_put_string(&json, "message",
+                       kept     ? job_message(first)
+                       : rc < 0 ? err->message
+                                : "done");
+    tp_error_json(&json, rc < 0 ? -rc : 0, err->message, position ? position : &nowhere);
     tp_json_end_object(&json);
     rc = tp_json_writer_finish(&json);
     return rc < 0 ? rc : tp_buffer_append(out, "\n", 1);
@@ -187,7 +201,7 @@ void tp_report_begin(struct tp_report *report, const char *id, enum tp_verb verb
     tp_json_writer_init(&report->json, &report->buf, true);
     tp_json_begin_object(&report->json, NULL);
     tp_json_put_string(&report->json, "schema", REPORT_SCHEMA);
-    tp_json_put_string(&report->json, "id", id);
+    tp_json_put_string(&report->json, "job_id", id);
     tp_json_put_string(&report->json, "verb", tp_verb_get(verb)->name);
     tp_json_put_string(&report->json, "model", subject);
 }
@@ -207,7 +221,8 @@ int tp_report_end(struct tp_report *report, int fd, enum tp_job_state state, int
 
     if (!report->has_result)
         tp_json_put_null(json, "result");
-    tp_json_put_string(json, "state", tp_job_state_name(state));
+    tp_json_put_string(json, "status", tp_job_state_name(state));
+    tp_json_put_string(json, "message", error ? message : tp_job_state_name(state));
     tp_error_json(json, error, message, NULL);
     tp_json_end_object(json);
     rc = tp_json_writer_finish(json);
@@ -291,7 +306,7 @@ static int get_requester(const struct tp_json *object, struct tp_requester *out)
 
 static int get_state(const struct tp_json *object, enum tp_job_state *out)
 {
-    const char *name = tp_json_string(tp_json_get(object, "state"));
+    const char *name = tp_json_string(tp_json_get(object, "status"));
 
     for (unsigned i = 0; name && i < TP_JOB_STATE_COUNT; i++)
         if (strcmp(tp_job_state_name((enum tp_job_state)i), name) == 0) {
@@ -337,7 +352,7 @@ int tp_job_status_read(const struct tp_json *object, struct tp_job_status *out,
         return tp_fail(err, EBADMSG, "'status.json' of a record has another schema");
     verb = tp_json_string(tp_json_get(object, "verb"));
     out->verb = verb ? tp_verb_find(verb) : TP_VERB_COUNT;
-    if (out->verb == TP_VERB_COUNT || get_text(object, "id", out->id, sizeof out->id) < 0 ||
+    if (out->verb == TP_VERB_COUNT || get_text(object, "job_id", out->id, sizeof out->id) < 0 ||
         get_text(object, "model", out->subject, sizeof out->subject) < 0 ||
         get_state(object, &out->state) < 0 || get_error(object, out) < 0 ||
         get_text(object, "retry_id", out->retry, sizeof out->retry) < 0 ||

@@ -42,7 +42,7 @@ const char *tp_value_quote(const char *text, size_t len, char out[64]);
 
 /* --- request.c --- */
 
-/* "model" or "job": the key of the subject in JSON. */
+/* "model" or "job_id": the key of the subject in JSON. */
 const char *tp_request_subject_key(enum tp_verb verb);
 
 void tp_request_begin(struct tp_request *request, enum tp_verb verb);

@@ -14,7 +14,13 @@
 
 const char *tp_request_subject_key(enum tp_verb verb)
 {
-    return verb == TP_VERB_CANCEL ? "job" : "model";
+    return verb == TP_VERB_CANCEL ? "job_id" : "model";
+}
+
+/* What messages call the subject. */
+static const char *kind_of_subject(const struct tp_request *request)
+{
+    return request->verb == TP_VERB_CANCEL ? "job" : "model";
 }
 
 void tp_request_begin(struct tp_request *request, enum tp_verb verb)
@@ -26,7 +32,7 @@ void tp_request_begin(struct tp_request *request, enum tp_verb verb)
 int tp_request_set_subject(struct tp_request *request, const char *text, size_t len,
                            struct tp_error *err)
 {
-    const char *kind = tp_request_subject_key(request->verb);
+    const char *kind = kind_of_subject(request);
     char part[64];
 
     if (request->subject[0])
@@ -122,7 +128,7 @@ int tp_request_set(struct tp_request *request, const char *name, size_t name_len
 int tp_request_end(struct tp_request *request, struct tp_error *err)
 {
     if (!request->subject[0])
-        return tp_fail(err, EINVAL, "the %s is not named", tp_request_subject_key(request->verb));
+        return tp_fail(err, EINVAL, "the %s is not named", kind_of_subject(request));
     request->set = request->given;
     for (const struct tp_key *key = tp_verb_get(request->verb)->keys; key->name; key++)
         if (!(request->given & bit_of(request, key)) && key->standard) {
@@ -147,7 +153,7 @@ static int set_word(struct tp_request *request, const char *word, size_t len, si
 {
     if (equals == 0 || equals >= len + 1)
         return tp_fail(err, EINVAL, "expected KEY=VALUE after the %s; quote a name that has spaces",
-                       tp_request_subject_key(request->verb));
+                       kind_of_subject(request));
     return tp_request_set(request, word, equals, TP_FORM_WORD, word + equals + 1, len - equals - 1,
                           err);
 }

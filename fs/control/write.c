@@ -94,6 +94,8 @@ int tp_control_submit(struct tp_control *control, const struct tp_control_id *id
     } else {
         rc = tp_jobs_submit(control->jobs, requests, n, &command->requester, command->ids,
                             &command->position, &command->err);
+        if (rc == 0)
+            tp_jobs_get(control->jobs, command->ids[0], &command->first, NULL);
         tp_control_leave(control);
     }
     command->n = rc < 0 ? 0 : n;
@@ -112,8 +114,8 @@ static void keep_reply(struct tp_control *control, struct tp_control_handle *han
 {
     tp_auto(tp_buffer_clear) struct tp_buffer reply = {0};
 
-    if (tp_jobs_reply(rc, command->ids, command->n, &command->position, &command->err, &reply) ==
-        0) {
+    if (tp_jobs_reply(rc, command->ids, command->n, &command->first, &command->position,
+                      &command->err, &reply) == 0) {
         pthread_mutex_lock(&control->lock);
         /*
          * A reader of the help that writes now gets no more help. Replies that are not read are

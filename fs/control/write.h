@@ -16,6 +16,7 @@ struct tp_control_command {
     char file[64]; /* name of the file below the control directory */
     char (*ids)[TP_JOB_ID_MAX];
     size_t n;
+    struct tp_job_status first; /* of the first job, as it was when all were accepted */
     struct tp_request_position position;
     struct tp_error err;
 };

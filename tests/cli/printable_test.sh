@@ -74,7 +74,7 @@ dd if=/dev/zero of="$dir/$bidi.tnpk" bs=1 seek=100 count=64 conv=notrunc 2>/dev/
 shows 'verify of one that is damaged' tenpak "$tenpak" verify "$dir/$bidi.tnpk"
 shows 'and as a job' failed "$tenpak" verify --job "$dir"
 shows 'jobs of it' verify "$tenpak" jobs "$dir"
-clean 'its log' "$dir/.tenpak/jobs/$("$tenpak" jobs --json "$dir" | jq -r '.jobs[0].id')/log"
+clean 'its log' "$dir/.tenpak/jobs/$("$tenpak" jobs --json "$dir" | jq -r '.jobs[0].job_id')/log"
 
 if [ -e /dev/fuse ] && command -v fusermount3 >/dev/null 2>&1; then
     mount_dir "$dir" "$tmp/$bidi" || exit 1

@@ -123,11 +123,11 @@ def check_lists(dom, status, models, jobs):
     ok(len(candidates) == len(plain) and all(m["name"] in c for m, c in zip(plain, candidates)),
        "candidates: those with an estimate first, then by size", candidates)
     ok("would save" in candidates[0], "the estimate is shown", candidates)
-    ended = [j for j in jobs if j["state"] not in ("pending", "running")]
+    ended = [j for j in jobs if j["status"] not in ("pending", "running")]
     shown = [e[2] for e in dom.by_class("job")]
     ok(len(shown) == len(jobs), "every job is listed", shown)
-    ok(all(any(j["id"] in s and j["state"] in s for s in shown) for j in ended), "with its state", shown)
-    failed = next(j for j in ended if j["state"] == "failed")
+    ok(all(any(j["job_id"] in s and j["status"] in s for s in shown) for j in ended), "with its state", shown)
+    failed = next(j for j in ended if j["status"] == "failed")
     ok(any(failed["error"]["message"] in s for s in shown), "and with why it failed", shown)
     runs = dom.by_id("runs")[2]
     ok("No runs yet." in runs, "a place for the optimizer's runs", runs)
@@ -166,7 +166,7 @@ def check_running(where, browser):
         page, jobs = "", []
         for _ in range(2000):
             page = where.document("dashboard.html")
-            jobs = [j for j in data_of(page)[1][2]["jobs"] if j["state"] == "running" and (j["progress"]["fraction"] or 0) > 0.01]
+            jobs = [j for j in data_of(page)[1][2]["jobs"] if j["status"] == "running" and (j["progress"]["fraction"] or 0) > 0.01]
             if jobs or child.poll() is not None:
                 break
             time.sleep(0.02)

@@ -114,7 +114,7 @@ static int run_jobs(char **arguments)
     struct tp_request *requests = NULL;
     struct tp_request_position position = {0};
     struct tp_jobs *jobs = NULL;
-    struct tp_job_status status;
+    struct tp_job_status status = {0};
     struct tp_error err = {0};
     struct tp_buffer out = {0};
     size_t n = 0;
@@ -125,7 +125,9 @@ static int run_jobs(char **arguments)
                                &err);
     if (!rc)
         rc = tp_jobs_submit(jobs, requests, n, &requester, ids, &position, &err);
-    tp_jobs_reply(rc, ids, n, &position, &err, &out);
+    if (!rc)
+        tp_jobs_get(jobs, ids[0], &status, NULL);
+    tp_jobs_reply(rc, ids, n, &status, &position, &err, &out);
     for (size_t i = 0; !rc && i < n; i++)
         tp_jobs_wait(jobs, ids[i], -1, &status, NULL);
     fwrite(out.data, 1, out.len, stdout);

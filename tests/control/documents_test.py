@@ -119,8 +119,8 @@ def check_metrics(where):
     is_(samples["tenpak_decode_seconds_total"][()], 0.25, "seconds are seconds")
     jobs = where.json("jobs.json")["jobs"]
     for verb, state in (("estimate", "completed"), ("verify", "failed"), ("verify", "completed")):
-        is_(samples["tenpak_jobs_total"][(("verb", verb), ("state", state))],
-            sum(j["verb"] == verb and j["state"] == state for j in jobs), f"jobs: {verb}, {state}")
+        is_(samples["tenpak_jobs_total"][(("verb", verb), ("status", state))],
+            sum(j["verb"] == verb and j["status"] == state for j in jobs), f"jobs: {verb}, {state}")
     if shutil.which("promtool"):
         out = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
         ok(out.returncode == 0 and not out.stdout and not out.stderr, "promtool finds nothing", out.stdout + out.stderr)
@@ -141,7 +141,7 @@ def check_estimate(where):
     row = next(m for m in where.json("models.json")["models"] if m["name"] == "tuned-3")
     is_(row["estimate"], None, "nobody has asked for an estimate")
     reply = where.job("estimate", "tuned-3 base=base")
-    result = where.record(reply["id"], "report.json")["result"]
+    result = where.record(reply["job_id"], "report.json")["result"]
     row = next(m for m in where.json("models.json")["models"] if m["name"] == "tuned-3")
     is_(row["estimate"], {"stored_bytes": result["stored_bytes"], "saves_bytes": row["stored_bytes"] - result["stored_bytes"],
                           "base": "base"}, "an estimate shows in the row of its model")

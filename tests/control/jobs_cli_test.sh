@@ -32,7 +32,7 @@ ok 'compress DIR MODEL' "$tenpak" compress "$dir" 'ft 1'
 has 'printed for people' "$tmp/.out" '^ft 1: .* smaller'
 ok 'compress DIR/MODEL' "$tenpak" compress --json "$dir/ft'2/" base=base keep=yes id=once
 cp "$tmp/.out" "$tmp/report.json"
-is 'its state' "$(jq -r .state "$tmp/report.json")" completed
+is 'its state' "$(jq -r .status "$tmp/report.json")" completed
 is 'against the base' "$(jq -r .result.base "$tmp/report.json")" base
 is 'the directory is kept' "$(jq -r .result.original_removed "$tmp/report.json")" false
 is 'the size is that of the pack' "$(jq .result.stored_bytes "$tmp/report.json")" "$(stat -c %s "$dir/ft'2.tnpk")"
@@ -40,7 +40,7 @@ is 'the requester' "$(latest request.json '.requester | "\(.uid) \(.command)"')"
 is 'the request' "$(latest request.json '.request | "\(.base) \(.keep) \(.id)"')" 'base true once'
 is 'exit' "$(latest exit .)" 0
 ok 'the same once more is the same job' "$tenpak" compress --json "$dir/ft'2" base=base keep=yes id=once
-is 'by its id' "$(jq -r .id "$tmp/.out")" "$(jq -r .id "$tmp/report.json")"
+is 'by its id' "$(jq -r .job_id "$tmp/.out")" "$(jq -r .job_id "$tmp/report.json")"
 ok 'verify --job DIR' "$tenpak" verify --job --json "$dir"
 is 'all packs' "$(jq .result.verified "$tmp/.out")" 3
 ok 'verify --job DIR MODEL' "$tenpak" verify --job "$dir" 'ft 1.tnpk' io=idle
@@ -68,10 +68,10 @@ exits 'a pack already' 1 "$tenpak" compress "$dir" base
 is 'without a hint at an option that there is not' "$(grep -c '^hint: ' "$tmp/.out")" 0
 exits 'no daemon to leave it to' 1 "$tenpak" compress -n "$dir" 'ft 1'
 exits 'no such job' 1 "$tenpak" cancel "$dir" 20200101-000000-1
-exits 'an ended job' 1 "$tenpak" cancel "$dir" "$(jq -r '.jobs[0].id' "$tmp/jobs.json")"
+exits 'an ended job' 1 "$tenpak" cancel "$dir" "$(jq -r '.jobs[0].job_id' "$tmp/jobs.json")"
 exits 'the base of others' 11 "$tenpak" restore "$dir" base
 has 'the message gives the reason' "$tmp/.out" "is the base of"
-is 'and in the report' "$(latest report.json '"\(.state) \(.error.name)"')" 'failed EBUSY'
+is 'and in the report' "$(latest report.json '"\(.status) \(.error.name)"')" 'failed EBUSY'
 printf x | dd of="$dir/ft'2.tnpk" bs=1 seek=3000 conv=notrunc 2>/dev/null
 exits 'damage' 4 "$tenpak" verify --job "$dir" "ft'2"
 rm "$dir/ft'2.tnpk"
@@ -88,7 +88,7 @@ slowly='base=none codec=zstd zstd_level=19 threads=1'
 "$mkmodel" --layers=4 --hidden=1024 --inter=2816 --vocab=8192 "$dir/big"
 cp -a "$dir/big" "$tmp/copies/big"
 running() {
-    "$tenpak" jobs --json "$dir" | jq -e '.jobs[0] | .state == "running" and .model == "big" and .progress.stage == "pack"'
+    "$tenpak" jobs --json "$dir" | jq -e '.jobs[0] | .status == "running" and .model == "big" and .progress.stage == "pack"'
 }
 left() {
     find "$dir" -maxdepth 1 -name '.*' ! -name .tenpak ! -path "$dir" | wc -l
@@ -97,8 +97,8 @@ left() {
 stopped() {
     wait "$job" 2>/dev/null
     is "$1: exit code" $? "$3"
-    wait_for 120 sh -c "'$tenpak' jobs --json '$dir' | jq -e '.jobs[0].state == \"$2\"'"
-    is "$1: state" "$("$tenpak" jobs --json "$dir" | jq -r '.jobs[0].state')" "$2"
+    wait_for 120 sh -c "'$tenpak' jobs --json '$dir' | jq -e '.jobs[0].status == \"$2\"'"
+    is "$1: state" "$("$tenpak" jobs --json "$dir" | jq -r '.jobs[0].status')" "$2"
     ok "$1: the model is as it was" same big
     is "$1: nothing is left" "$(left)" 0
     is "$1: no pack" "$(find "$dir" -name big.tnpk)" ''
@@ -116,7 +116,7 @@ stopped 'Ctrl-C' cancelled 130
 job=$!
 wait_for 120 running
 exits 'the model is held' 11 "$tenpak" estimate --job "$dir" big
-ok 'cancel from elsewhere' "$tenpak" cancel "$dir" "$("$tenpak" jobs --json "$dir" | jq -r '.jobs[0].id')"
+ok 'cancel from elsewhere' "$tenpak" cancel "$dir" "$("$tenpak" jobs --json "$dir" | jq -r '.jobs[0].job_id')"
 stopped 'cancelled from elsewhere' cancelled 130
 # shellcheck disable=SC2086
 "$tenpak" compress "$dir" big $slowly 2>/dev/null &
@@ -158,7 +158,7 @@ if [ "$(id -u)" -eq 0 ] && mkdir "$tmp/small" && mount -t tmpfs -o size=1m tenpa
     exits 'a read-only directory' 1 "$tenpak" restore "$tmp/small" m
     has 'the message gives the reason' "$tmp/.out" 'Read-only file system'
     ok 'its records can be read' "$tenpak" jobs --json "$tmp/small"
-    is 'as they were' "$(jq -r '.jobs[0].state' "$tmp/.out")" completed
+    is 'as they were' "$(jq -r '.jobs[0].status' "$tmp/.out")" completed
     mount -o remount,rw "$tmp/small"
 else
     skip 'full and read-only disks' 'no tmpfs can be mounted here'

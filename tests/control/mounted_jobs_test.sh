@@ -20,9 +20,9 @@ mount_dir "$dir" "$mnt" || skip_all 'no mount can be made here'
 is 'the daemon records its mount point' "$(jq -r '"\(.pid) \(.mountpoint)"' "$dir/.tenpak/daemon.json")" "$mount_pid $mnt"
 ok 'compress, by the directory' "$tenpak" compress --json "$dir" ft1
 cp "$tmp/.out" "$tmp/report.json"
-id=$(jq -r .id "$tmp/report.json")
+id=$(jq -r .job_id "$tmp/report.json")
 is 'the mount has its report' "$(jq -c . "$mnt/.tenpak/jobs/$id/report.json")" "$(jq -c . "$tmp/report.json")"
-is 'the directory has its record' "$(jq -r .state "$dir/.tenpak/jobs/$id/status.json")" completed
+is 'the directory has its record' "$(jq -r .status "$dir/.tenpak/jobs/$id/status.json")" completed
 ok 'the model reads as it was' diff -r "$mnt/ft1" "$tmp/copies/ft1"
 ok 'compress, by the mount point' "$tenpak" compress "$mnt/ft2" base=base keep=yes
 is 'the same words in a control file' "$(jq -c '.request | del(.verb, .model)' "$dir/.tenpak/jobs/$id/request.json")" \
@@ -40,7 +40,7 @@ slowly='base=none codec=zstd zstd_level=19 threads=1'
 ok 'left to the daemon' "$tenpak" compress --no-wait "$dir" big $slowly
 id=$(cat "$tmp/.out")
 has 'listed' "$tmp/.out" '^[0-9]*-[0-9]*-[0-9]*$'
-is 'the list is that of the mount' "$("$tenpak" jobs --json "$mnt" | jq -r '.jobs[0].id')" "$id"
+is 'the list is that of the mount' "$("$tenpak" jobs --json "$mnt" | jq -r '.jobs[0].job_id')" "$id"
 exits 'its model is held' 11 "$tenpak" estimate --job "$dir" big
 ok 'cancel' "$tenpak" cancel "$dir" "$id"
 has 'it has ended' "$tmp/.out" "^$id: cancelled"
@@ -55,7 +55,7 @@ ok 'an interrupted command has the daemon end its job' wait_for 120 is_terminate
 kill -CONT "$held"
 wait "$job"
 is 'Ctrl-C cancels what the daemon runs: exit code' $? 130
-is 'its state' "$("$tenpak" jobs --json "$dir" | jq -r '.jobs[0].state')" cancelled
+is 'its state' "$("$tenpak" jobs --json "$dir" | jq -r '.jobs[0].status')" cancelled
 
 # shellcheck disable=SC2086
 "$tenpak" compress "$dir" big $slowly >"$tmp/out" 2>&1 &
@@ -70,7 +70,7 @@ ok 'the model is as it was' diff -r "$dir/big" "$tmp/copies/big"
 is 'nothing is left' "$(find "$dir" -mindepth 1 -maxdepth 1 -name '.*' ! -name .tenpak)" ''
 ok 'without a daemon this process does it' "$tenpak" compress "$dir" big base=none
 mount_dir "$dir" "$mnt"
-ok 'which the next daemon knows' jq -e '.state == "completed"' "$mnt/.tenpak/jobs/last/status.json"
+ok 'which the next daemon knows' jq -e '.status == "completed"' "$mnt/.tenpak/jobs/last/status.json"
 ok 'the model reads as it was' diff -r "$mnt/big" "$tmp/copies/big"
 
 keeps() {

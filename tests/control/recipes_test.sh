@@ -41,13 +41,13 @@ is 'and is what status.json says' "$(jq .saved_bytes "$tmp/said")" "$(jq .saved_
 recipe 2
 is 'plain models, the largest first' "$(cut -d ' ' -f 2- "$tmp/said" | tr '\n' '|')" 'other name|small|'
 recipe 3
-for id in $(jq -r '.jobs.active[].id' "$control/status.json"); do
+for id in $(jq -r '.jobs.active[].job_id' "$control/status.json"); do
     cat "$control/jobs/$id/wait" >/dev/null
 done
 is 'every plain model has an estimate' "$(jq '[.models[] | select(.kind == "plain") | .estimate != null] | all and length == 2' "$control/models.json")" true
 recipe 3
 ok 'which are listed' test -s "$tmp/said"
-for id in $(jq -r '.jobs.active[].id' "$control/status.json"); do
+for id in $(jq -r '.jobs.active[].job_id' "$control/status.json"); do
     cat "$control/jobs/$id/wait" >/dev/null
 done
 recipe 4
@@ -59,7 +59,7 @@ is 'the log stays to be followed' "$rc" 124
 wait_for 120 test -d "$tmp/mnt/large"
 echo 'large base=none codec=zstd zstd_level=19 threads=1' >"$control/compress"
 recipe 7
-is 'and the job is ended' "$(jq -r .state "$control/jobs/last/wait")" cancelled
+is 'and the job is ended' "$(jq -r .status "$control/jobs/last/wait")" cancelled
 ok 'its model is as it was' test -d "$d/large"
 is 'there were seven recipes' "$(find "$tmp" -maxdepth 1 -name 'recipe.*' | wc -l)" 7
 ok 'unmounted' unmount "$tmp/mnt"

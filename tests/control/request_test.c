@@ -96,7 +96,7 @@ static void test_forms(void)
                "{\"verb\": \"optimize\", \"model\": \"m\", \"dataset\": \"w \xc3\xa9\", "
                "\"max_loss\": 0.5, " DEFAULTS);
     is_request(TP_VERB_CANCEL, "20260203-040506-1",
-               "{\"verb\": \"cancel\", \"job\": \"20260203-040506-1\"}");
+               "{\"verb\": \"cancel\", \"job_id\": \"20260203-040506-1\"}");
 }
 
 /* What is refused: errno, place, a part of the message. */

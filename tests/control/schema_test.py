@@ -138,12 +138,12 @@ def check_jobs(where):
     for verb, text in asked:
         reply = where.job(verb, text)
         fits("reply.json", reply, f"{verb} {text}")
-        job = reply["id"]
+        job = reply["job_id"]
         if not ok(job is not None, f"{verb} {text} is taken", reply):
             continue
         state, report = where.record(job, "status.json"), where.record(job, "report.json")
         want = "failed" if text == "lost" else "completed"
-        ok(state["state"] == want, f"{verb} {text}: {want}", json.dumps(state))
+        ok(state["status"] == want, f"{verb} {text}: {want}", json.dumps(state))
         fits("job.json", state, f"{verb} {text}")
         fits("report.json", report, f"{verb} {text}")
         ok(report["result"] is not None or want == "failed", f"{verb} {text}: the report has a result")
@@ -151,7 +151,7 @@ def check_jobs(where):
     for verb, text in (("compress", "nobody"), ("compress", "tuned-2 speed=9"), ("evaluate", "base reference=nobody"), ("optimize", "base"), ("restore", "")):
         reply = where.job(verb, text)
         fits("reply.json", reply, f"refused: {verb} {text}")
-        ok(reply["id"] is None and reply["error"]["message"], f"refused, with a message: {verb} {text}", reply)
+        ok(reply["job_id"] is None and reply["error"]["message"], f"refused, with a message: {verb} {text}", reply)
     fits("jobs.json", where.json("jobs.json"), "after jobs of each kind")
     fits("status.json", where.json("status.json"), "after jobs of each kind")
     fits("models.json", where.json("models.json"), "with an estimate")

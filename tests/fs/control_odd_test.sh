@@ -16,7 +16,7 @@ put() {
 
 # state: how the job that was asked for last ended.
 state() {
-    jq -r .state "$control/jobs/last/wait"
+    jq -r .status "$control/jobs/last/wait"
 }
 
 quotes="a b 'q' \"dq\""
@@ -176,7 +176,7 @@ ok 'commands by the mount point go to the owner of the directory' "$tenpak" veri
 mount_pid=$first_pid
 unmount "$tmp/mnt"
 ok 'or are done by the command' "$tenpak" estimate --job "$tmp/ro" fp32
-is 'whose job the mount shows' "$(jq -r '"\(.verb) \(.model) \(.state)"' "$control/jobs/last/status.json")" 'estimate fp32 completed'
+is 'whose job the mount shows' "$(jq -r '"\(.verb) \(.model) \(.status)"' "$control/jobs/last/status.json")" 'estimate fp32 completed'
 not_ok 'it does not keep the directory' test -e "$dir/.tenpak/daemon.json"
 ok 'unmounted' fusermount3 -u "$tmp/ro"
 tap_done

@@ -124,7 +124,7 @@ for model in $models; do
     ok "$model is whole" diff -r "$tmp/mnt/$model" "$tmp/plain/$model"
 done
 echo all >"$control/verify"
-is 'every pack verifies' "$(jq -r .state "$control/jobs/last/wait")" completed
+is 'every pack verifies' "$(jq -r .status "$control/jobs/last/wait")" completed
 for model in $models; do
     [ ! -d "$tmp/store/$model" ] || echo "$model" | "$call" put "$control/compress" >/dev/null
 done

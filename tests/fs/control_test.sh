@@ -23,7 +23,7 @@ refused() {
 
 # job_state ID
 job_state() {
-    jq -r .state "$control/jobs/$1/status.json"
+    jq -r .status "$control/jobs/$1/status.json"
 }
 
 mkdir "$tmp/store" "$tmp/plain"
@@ -84,10 +84,10 @@ is 'DIR/.tenpak does not show through' "$(ls "$tmp/store/.tenpak" | grep -c daem
 
 printf 'a base=base\nb base=base\nc\n' >"$control/compress"
 is 'three commands in one write are three jobs' "$(ls -d "$control"/jobs/2* | wc -l)" 3
-is 'wait blocks until the end' "$(jq -r .state "$control/jobs/last/wait")" completed
+is 'wait blocks until the end' "$(jq -r .status "$control/jobs/last/wait")" completed
 for id in $(ls "$control/jobs" | grep -v last); do
     cat "$control/jobs/$id/wait" >"$tmp/end"
-    is "job $id: completed" "$(jq -r .state "$tmp/end") $(cat "$control/jobs/$id/exit")" 'completed 0'
+    is "job $id: completed" "$(jq -r .status "$tmp/end") $(cat "$control/jobs/$id/exit")" 'completed 0'
     is "job $id: a report" "$(jq -e '.result.stored_bytes > 0' "$control/jobs/$id/report.json")" true
     is "job $id: the requester" "$(jq -r '.requester.uid' "$control/jobs/$id/status.json")" "$(id -u)"
 done
@@ -104,7 +104,7 @@ is 'and the metrics' "$(grep -c '^tenpak_' "$control/metrics" | sed 's/[1-9][0-9
 exec 3<>"$control/estimate"
 echo 'd base=base' >&3
 read -r reply <&3
-is 'the descriptor that wrote reads the job' "$(printf '%s' "$reply" | jq -r .id)" "$(readlink "$control/jobs/last")"
+is 'the descriptor that wrote reads the job' "$(printf '%s' "$reply" | jq -r .job_id)" "$(readlink "$control/jobs/last")"
 echo 'd wrong=1' >&3 2>/dev/null
 read -r reply <&3
 is 'or the error' "$(printf '%s' "$reply" | jq -r '.error.name, .error.column' | tr '\n' ' ')" 'EINVAL 3 '
@@ -137,7 +137,7 @@ is 'noise of the right length' "$("$call" noise "$control/compress" 60000)" EINV
 is 'a piece of a longer text' "$(head -c 8192 /dev/zero | tr '\0' x | "$call" put "$control/compress")" EINVAL
 refused 'one of several lines is wrong' compress 'd
 e nice=99' ERANGE nice
-is 'and none was accepted' "$(find "$control/jobs/" -mindepth 1 -maxdepth 1 -newer "$tmp/end" -exec jq -r 'select(.verb == "compress" and .state != "completed") | .id' {}/status.json \; 2>/dev/null)" ''
+is 'and none was accepted' "$(find "$control/jobs/" -mindepth 1 -maxdepth 1 -newer "$tmp/end" -exec jq -r 'select(.verb == "compress" and .status != "completed") | .job_id' {}/status.json \; 2>/dev/null)" ''
 is 'the line and column are recorded' "$(jq -s 'last | .line, .column' "$control/error_log" | tr '\n' ' ')" '2 3 '
 is 'and the writer' "$(jq -s 'last | .uid' "$control/error_log") $(jq -rs 'last | .command' "$control/error_log")" "$(id -u) control_call"
 for bad in '../plain/a' "$tmp/plain/a" 'd/..' '.' '..' '.tenpak' 'd/../../plain/a' '/' 'a.tnpk/x'; do
@@ -175,12 +175,12 @@ done
 ok 'forty wait and the mount answers' cmp "$tmp/mnt/a/model.safetensors" "$tmp/plain/a/model.safetensors"
 exec 4<"$control/jobs/$id/status.json"
 "$call" woken "$control/jobs/$id/status.json" "echo $id >'$control/cancel'; kill -CONT $held" >"$tmp/news" 2>/dev/null
-is 'poll returns for a reader of a status' "$(jq -r .id "$tmp/news")" "$id"
+is 'poll returns for a reader of a status' "$(jq -r .job_id "$tmp/news")" "$id"
 for pid in $waiting; do
     wait "$pid"
 done
-is 'all waiting readers see the end' "$(cat "$tmp"/wait.* | jq -r .state | sort | uniq -c | tr -s ' ')" ' 40 cancelled'
-is 'a snapshot does not change' "$(jq -r .state <&4)" running
+is 'all waiting readers see the end' "$(cat "$tmp"/wait.* | jq -r .status | sort | uniq -c | tr -s ' ')" ' 40 cancelled'
+is 'a snapshot does not change' "$(jq -r .status <&4)" running
 exec 4<&-
 is 'the exit of a cancelled job' "$(cat "$control/jobs/$id/exit")" 125
 ok 'a cancelled job leaves the model' diff -r "$tmp/mnt/big" "$tmp/plain/big"
@@ -215,7 +215,7 @@ tail_pid=$!
 exec 5<"$tmp/mnt/big/model.safetensors"
 head -c 1000 <&5 >"$tmp/start"
 kill -CONT "$held"
-is 'a model in use is compressed' "$(jq -r .state "$control/jobs/last/wait")" completed
+is 'a model in use is compressed' "$(jq -r .status "$control/jobs/last/wait")" completed
 cat <&5 >>"$tmp/start"
 exec 5<&-
 ok 'and a reader that has it open continues' cmp "$tmp/start" "$tmp/plain/big/model.safetensors"
@@ -224,12 +224,12 @@ cat "$control/jobs/last/log" >"$tmp/log"
 ok 'tail -f follows the log to its end' wait_for 120 cmp "$tmp/tail" "$tmp/log"
 kill "$tail_pid"
 echo big >"$control/restore"
-is 'restored' "$(jq -r .state "$control/jobs/last/wait")" completed
+is 'restored' "$(jq -r .status "$control/jobs/last/wait")" completed
 ok 'it is plain again, at once' diff -r "$tmp/mnt/big" "$tmp/plain/big"
 ok 'and written to' touch "$tmp/mnt/big/new"
 rm "$tmp/mnt/big/new"
 echo all >"$control/verify"
-is 'verified' "$(jq -r .state "$control/jobs/last/wait")" completed
+is 'verified' "$(jq -r .status "$control/jobs/last/wait")" completed
 
 # --- A second mount of the directory --------------------------------------------------------------------------
 
@@ -237,8 +237,8 @@ first_pid=$mount_pid
 mount_dir "$tmp/store" "$tmp/second" || exit 1
 echo all >"$tmp/second/.tenpak/verify"
 id=$(readlink "$tmp/second/.tenpak/jobs/last")
-is 'a second mount of the directory runs its jobs' "$(jq -r .state "$tmp/second/.tenpak/jobs/$id/wait")" completed
-is 'which the first one shows' "$(jq -r .state "$control/jobs/$id/wait")" completed
+is 'a second mount of the directory runs its jobs' "$(jq -r .status "$tmp/second/.tenpak/jobs/$id/wait")" completed
+is 'which the first one shows' "$(jq -r .status "$control/jobs/$id/wait")" completed
 ok 'unmounted' unmount "$tmp/second"
 mount_pid=$first_pid
 
@@ -332,7 +332,7 @@ mount_dir "$tmp/store" "$tmp/mnt" || exit 1
 is 'and was interrupted' "$(job_state "$id")" interrupted
 ok 'its model is whole' diff -r "$tmp/mnt/big" "$tmp/plain/big"
 echo big >"$control/compress"
-is 'and can be compressed again' "$(jq -r .state "$control/jobs/last/wait")" completed
+is 'and can be compressed again' "$(jq -r .status "$control/jobs/last/wait")" completed
 ok 'to the same bytes' cmp "$tmp/mnt/big/model.safetensors" "$tmp/plain/big/model.safetensors"
 ok 'unmounted' unmount "$tmp/mnt"
 

@@ -38,7 +38,7 @@ ok 'a written file is in the mounted directory' test -s "$tmp/renamed/plain/made
 mv "$tmp/store" "$tmp/other"
 mv "$tmp/renamed" "$tmp/store"
 ok 'when it has its name again a job is taken' sh -c "echo plain >'$tmp/mnt/.tenpak/compress'"
-is 'and done' "$(jq -r .state "$tmp/mnt/.tenpak/jobs/last/wait")" completed
+is 'and done' "$(jq -r .status "$tmp/mnt/.tenpak/jobs/last/wait")" completed
 
 rm -rf "$tmp/store"
 is 'when it is removed nothing is left to list' "$(ls "$tmp/mnt")" ''

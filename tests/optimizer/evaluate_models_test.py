@@ -385,12 +385,12 @@ def check_jobs(store, text):
     check_report(json.loads(run.stdout), want, "eval --job")
     (control / "evaluate").write_text("near text=nowhere.txt\n")
     state = json.loads((control / "jobs" / "last" / "wait").read_text())
-    ok(state["state"] == "failed" and "nowhere.txt" in state["error"]["message"], "a job that fails says why", state)
+    ok(state["status"] == "failed" and "nowhere.txt" in state["error"]["message"], "a job that fails says why", state)
     (control / "evaluate").write_text("big context=64 stride=1\n")
     job = os.readlink(control / "jobs" / "last")
     (control / "cancel").write_text(job)
     state = json.loads((control / "jobs" / job / "wait").read_text())
-    ok(state["state"] == "cancelled", "a job can be cancelled", state)
+    ok(state["status"] == "cancelled", "a job can be cancelled", state)
     server = subprocess.Popen([TENPAK, "serve", "-q", "--listen", "127.0.0.1:0", store.packs], stdout=subprocess.PIPE,
                               text=True)
     url = server.stdout.readline().strip()
@@ -403,7 +403,7 @@ def check_jobs(store, text):
             return json.load(answer)
 
     reply = call("/evaluate", {"model": "near", "reference": "llama", "text": "notes.txt", "context": 64, "samples": 4})
-    (control / "jobs" / reply["id"] / "wait").read_text()
+    (control / "jobs" / reply["job_id"] / "wait").read_text()
     check_report(call(f"/report/{reply['id']}"), want, "HTTP")
     server.terminate()
     server.wait(240)

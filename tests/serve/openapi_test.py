@@ -41,7 +41,7 @@ class Client(Server):
 
     def wait(self):
         for _ in range(3000):
-            if all(j["state"] not in ("pending", "running") for j in self.get("/jobs")["jobs"]):
+            if all(j["status"] not in ("pending", "running") for j in self.get("/jobs")["jobs"]):
                 return True
             time.sleep(0.1)
         return False
@@ -88,7 +88,7 @@ def with_names(where, document):
     for path in document["paths"].values():
         for operation in path.values():
             for parameter in operation.get("parameters", []):
-                if parameter["name"] == "id":
+                if parameter["name"] == "job_id":
                     parameter["schema"] = {"enum": [*jobs, "20200101-000000-1"]}
                 elif parameter["name"] == "Range":
                     # What lies beyond the end cannot be told from the document.
@@ -120,7 +120,7 @@ def main():
     # Names that the document has now are not all that are good, and an id= that was seen makes any request its job.
     thesis(where, server, with_names(where, served), "with names that are there", "--exclude-checks", "negative_data_rejection")
     ok(server.wait(), "all that it asked for ends")
-    states = {j["state"] for j in server.get("/jobs")["jobs"]}
+    states = {j["status"] for j in server.get("/jobs")["jobs"]}
     ok(states <= {"completed", "failed", "cancelled"} and "completed" in states, "as jobs do", states)
     ok(server.process.poll() is None, "the server lives")
     ok(server.stop() == 0, "it ends on request")

@@ -50,7 +50,7 @@ header() {
 
 ended() {
     call GET "/status/$1" >/dev/null
-    jq -e '.state | . != "pending" and . != "running"' "$tmp/body"
+    jq -e '.status | . != "pending" and . != "running"' "$tmp/body"
 }
 
 # --- The token ---
@@ -76,28 +76,28 @@ is 'it listens on this machine alone' "$(case $url in http://127.0.0.1:*) echo y
 # --- Jobs ---
 
 is 'an estimate is taken' "$(post /delta/estimate '{"model": "tuned-1", "base": "base"}')" 202
-id=$(jq -r .id "$tmp/body")
+id=$(jq -r .job_id "$tmp/body")
 is 'the reply has its location' "$(header Location)" "/status/$id"
 ok 'it ends' wait_for 120 ended "$id"
-is 'as it should' "$(jq -r .state "$tmp/body")" completed
+is 'as it should' "$(jq -r .status "$tmp/body")" completed
 is 'its report is there' "$(call GET "/report/$id")" 200
 ok 'with an interval' jq -e '.result | .stored_bytes_low <= .stored_bytes and .stored_bytes <= .stored_bytes_high' "$tmp/body"
 is 'an estimate has no artifact: 404' "$(call GET "/artifact/$id")" 404
 
 is 'three at once: the first' "$(post /compress '{"model": "tuned-1", "base": "base", "id": "once"}')" 202
-first=$(jq -r .id "$tmp/body")
+first=$(jq -r .job_id "$tmp/body")
 is 'the second' "$(post /delta/compress '{"model": "tuned-2", "base": "base", "nice": 5.0}')" 202
-second=$(jq -r .id "$tmp/body")
+second=$(jq -r .job_id "$tmp/body")
 is 'the third' "$(post /compress '{"model": "tuned-3", "threads": 1, "memory": 1073741824}')" 202
-third=$(jq -r .id "$tmp/body")
-is 'the same id= is the same job' "$(post /compress '{"model": "tuned-1", "base": "base", "id": "once"}') $(jq -r .id "$tmp/body")" "202 $first"
+third=$(jq -r .job_id "$tmp/body")
+is 'the same id= is the same job' "$(post /compress '{"model": "tuned-1", "base": "base", "id": "once"}') $(jq -r .job_id "$tmp/body")" "202 $first"
 is 'that of another model is refused' "$(post /compress '{"model": "tuned-2", "base": "base", "id": "once"}') $(jq -r .error "$tmp/body")" '409 EINVAL'
 is 'and that of another wish' "$(post /compress '{"model": "tuned-1", "base": "base", "id": "once", "nice": 3}') $(jq -r .error "$tmp/body")" '409 EINVAL'
 for job in "$first" "$second" "$third"; do
     ok 'one of the three ends' wait_for 120 ended "$job"
-    is 'completed' "$(jq -r .state "$tmp/body")" completed
+    is 'completed' "$(jq -r .status "$tmp/body")" completed
 done
-is 'jobs lists them, the newest first' "$(call GET /jobs) $(jq -r '[.jobs[].id] | . == (sort | reverse) and length == 4' "$tmp/body")" '200 true'
+is 'jobs lists them, the newest first' "$(call GET /jobs) $(jq -r '[.jobs[].job_id] | . == (sort | reverse) and length == 4' "$tmp/body")" '200 true'
 is 'the directory has become a pack' "$(find "$d" -maxdepth 1 -name 'tuned-*' | sort | tr '\n' ' ')" "$d/tuned-1.tnpk $d/tuned-2.tnpk $d/tuned-3.tnpk "
 is 'the requester is recorded' "$(jq -r '.jobs[0].requester | "\(.uid) \(.command)"' "$tmp/body")" "$(id -u) tenpak serve"
 
@@ -224,21 +224,21 @@ is 'its token is the same' "$(cat "$d/.tenpak/token")" "$token"
 is 'jobs of before are listed' "$(call GET /jobs) $(jq '.jobs | length' "$tmp/body")" '200 4'
 begin_large() {
     post /compress '{"model": "large", "base": "none", "codec": "zstd", "zstd_level": 19, "threads": 1}' >/dev/null
-    id=$(jq -r .id "$tmp/body")
+    id=$(jq -r .job_id "$tmp/body")
 }
 running() {
     call GET "/status/$id" >/dev/null
-    jq -e '.state == "running" and .progress.done_bytes > 0' "$tmp/body"
+    jq -e '.status == "running" and .progress.done_bytes > 0' "$tmp/body"
 }
 begin_large
 ok 'a job runs' wait_for 120 running
 is 'cancelling needs the token' "$(curl -s -X POST -o "$tmp/body" -w '%{http_code}' "$url/jobs/$id/cancel")" 401
 refused 405 EPERM 'and not by looking' "$(call GET "/jobs/$id/cancel")"
 is 'but by a POST' "$(header Allow)" POST
-is 'so: 202' "$(call POST "/jobs/$id/cancel") $(jq -r .id "$tmp/body")" "202 $id"
+is 'so: 202' "$(call POST "/jobs/$id/cancel") $(jq -r .job_id "$tmp/body")" "202 $id"
 is 'with where to look' "$(header Location)" "/status/$id"
 ok 'it ends' wait_for 120 ended "$id"
-is 'cancelled' "$(jq -r .state "$tmp/body")" cancelled
+is 'cancelled' "$(jq -r .status "$tmp/body")" cancelled
 refused 409 EALREADY 'once' "$(call POST "/jobs/$id/cancel")"
 for bad in 20200101-000000-1 .. %2e%2e "$(printf '%0500d' 1)"; do
     refused 404 ENOENT "no job to cancel: $(printf '%.20s' "$bad")" "$(call POST "/jobs/$bad/cancel" --path-as-is)"
@@ -253,7 +253,7 @@ is 'its artifact is not there yet: 409' "$(call GET "/artifact/$id")" 409
 kill -INT "$server"
 wait "$server"
 is 'SIGINT ends it, with code 0' "$?" 0
-is 'the job did not complete' "$(jq -r '.state | . == "cancelled" or . == "interrupted"' "$d/.tenpak/jobs/$id/status.json")" true
+is 'the job did not complete' "$(jq -r '.status | . == "cancelled" or . == "interrupted"' "$d/.tenpak/jobs/$id/status.json")" true
 is 'its model is as it was' "$(find "$d" -maxdepth 1 -name '*large*' | sort | tr '\n' ' ')" "$d/large "
 
 # --- Other tokens ---
