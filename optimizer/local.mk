@@ -94,6 +94,7 @@ optimizer_libtp_optimizer_la_SOURCES += \
 	optimizer/search/report.c optimizer/search/report.h \
 	optimizer/search/roofline.c optimizer/search/roofline.h \
 	optimizer/search/search.h \
+	optimizer/search/sizes.c optimizer/search/sizes.h \
 	optimizer/search/steps.c
 
 # The default texts.

@@ -66,10 +66,29 @@ static void put_front(struct tp_json_writer *json, const struct tp_selection *s)
     tp_json_end_array(json);
 }
 
+/* The columns that share a scale, of each kind of matrix; not always those that were wanted. */
+static void put_groups(struct tp_json_writer *json, const struct tp_recipe *recipe,
+                       const struct tp_arch *arch)
+{
+    uint32_t wanted, used;
+
+    tp_json_begin_object(json, "groups");
+    for (int role = 0; role < TP_ROLE_COUNT; role++)
+        if (tp_recipe_group(recipe, arch, (enum tp_role)role, &wanted, &used)) {
+            tp_json_begin_object(json, tp_role_name((enum tp_role)role));
+            tp_json_put_u64(json, "wanted", wanted);
+            tp_json_put_u64(json, "used", used);
+            tp_json_end_object(json);
+        }
+    tp_json_end_object(json);
+}
+
 static void put_candidate(struct tp_json_writer *json, const struct tp_selection *s, size_t i)
 {
     tp_json_begin_object(json, NULL);
     tp_figures_put(json, &s->table[i]);
+    if (s->recipes)
+        put_groups(json, s->recipes[i], s->arch);
     if (s->measured) {
         const struct tp_figures *m = &s->measured[i];
 

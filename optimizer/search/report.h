@@ -6,6 +6,7 @@
 #ifndef TP_OPTIMIZER_SEARCH_REPORT_H
 #define TP_OPTIMIZER_SEARCH_REPORT_H
 
+#include "optimizer/quantize/recipe.h"
 #include "optimizer/search/choice.h"
 #include "optimizer/search/hardware.h"
 #include "optimizer/search/roofline.h"
@@ -16,7 +17,9 @@ struct tp_selection {
     const struct tp_figures *table; /* for HARDWARE */
     /* Where the speed in TABLE is estimated: what was measured here. Otherwise NULL. */
     const struct tp_figures *measured;
-    const struct tp_steps *steps; /* NULL: nothing was timed */
+    const struct tp_steps *steps;     /* NULL: nothing was timed */
+    const struct tp_recipe **recipes; /* of the candidates; NULL: their groups are not reported */
+    const struct tp_arch *arch;       /* of the model; where there are RECIPES */
     const struct tp_limits *limits;
     const struct tp_hardware *hardware;
     const struct tp_roofline *roofline; /* NULL: not calibrated */

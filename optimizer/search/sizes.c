@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/* Sizes of candidates. */
+#include <config.h>
+
+#include "optimizer/search/sizes.h"
+
+#include <stdio.h>
+
+#include "base/checked.h"
+#include "optimizer/runtime/runtime.h"
+#include "store/model.h"
+
+uint64_t tp_elements_count(const struct tp_model *model)
+{
+    uint64_t all = 0;
+
+    for (size_t i = 0; i < model->tensor_n; i++) {
+        const struct tp_model_tensor *t = &model->tensors[i];
+        uint64_t elements = 1;
+
+        /* Their product has been checked: the bytes are in the file. */
+        for (unsigned d = 0; d < t->rank; d++)
+            elements *= t->shape[d];
+        all += elements;
+    }
+    return all;
+}
+
+uint64_t tp_generating_memory(const struct tp_runtime *rt, uint64_t weights, uint32_t batch,
+                              uint32_t positions)
+{
+    struct tp_runtime_need need;
+    uint64_t sum;
+
+    tp_runtime_need(rt, batch, positions, &need);
+    if (!tp_add_u64(weights, need.cache, &sum) || !tp_add_u64(sum, need.scratch, &sum) ||
+        !tp_add_u64(sum, need.activations, &sum))
+        return UINT64_MAX;
+    return sum;
+}
+
+/* What a pack leaves out of a packed matrix at most: its header, and the blanks of sections. */
+enum { BLANKS = TP_QUANT_HEADER + TP_QUANT_PARTS * TP_QUANT_SECTIONS * TP_QUANT_ALIGN };
+
+static uint64_t count_matrices(const struct tp_runtime *rt)
+{
+    uint64_t n = 0;
+
+    for (int role = 0; role < TP_ROLE_COUNT; role++)
+        n += tp_runtime_tensor(rt, 0, (enum tp_role)role) != NULL;
+    return n * tp_runtime_arch(rt)->layer_n + 2; /* embedding and head */
+}
+
+int tp_foresight_init(struct tp_foresight *foresight, const struct tp_recipe *recipe,
+                      const struct tp_runtime *rt, uint64_t elements, bool embeddings_int8,
+                      uint32_t batch, uint32_t positions, struct tp_error *err)
+{
+    uint64_t blanks = count_matrices(rt) * BLANKS;
+    struct tp_recipe_bytes bytes;
+    int rc = tp_recipe_bytes(recipe, rt, embeddings_int8, &bytes, err);
+
+    if (rc < 0)
+        return rc;
+    *foresight = (struct tp_foresight){
+        .elements = elements,
+        .pack_bytes = recipe->method && bytes.matrices > blanks ? bytes.matrices - blanks : 0,
+        .memory_bytes = tp_generating_memory(rt, bytes.matrices + bytes.others, batch, positions)};
+    return 0;
+}
+
+bool tp_figures_foresee(struct tp_figures *f, const struct tp_foresight *foresight,
+                        const struct tp_limits *limits)
+{
+    struct tp_figures best = *f;
+    char why[TP_WHY_MAX];
+
+    tp_figures_set_pack(&best, foresight->pack_bytes, foresight->elements);
+    best.memory_bytes = foresight->memory_bytes;
+    tp_figures_round(&best);
+    if (!tp_limits_missed_surely(limits, &best, why))
+        return false;
+    f->state = TP_CANDIDATE_DROPPED;
+    f->compression = best.compression;
+    f->memory_bytes = best.memory_bytes;
+    snprintf(f->why, sizeof f->why, "at best: %.*s", TP_WHY_MAX - 10, why);
+    return true;
+}
