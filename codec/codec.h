@@ -41,6 +41,7 @@ enum tp_codec_id {
     TP_CODEC_SPLIT = 3,
     TP_CODEC_DELTA = 4,
     TP_CODEC_SPARSE = 5,
+    TP_CODEC_QUANT = 6,
     TP_CODEC_COUNT
 };
 
@@ -54,6 +55,9 @@ struct tp_scratch; /* work memory of one thread at a time, for any codec */
  * kinds. A tensor codec (needs_tables) is trained on samples of one tensor. A general codec takes
  * bytes of any kind, whatever their dtype, and has no tables: its stats_* and tables_* are NULL,
  * and TABLES is NULL below.
+ *
+ * A codec without stats_* and encode is not for writers of exact packs: its chunks and tables are
+ * made from something else than the content (quant/chunk.h).
  */
 struct tp_codec {
     enum tp_codec_id id;
@@ -61,7 +65,8 @@ struct tp_codec {
     bool needs_base; /* it codes differences from a base; never true of a general codec */
     bool needs_tables;
     bool whole_samples;  /* stats_add must see samples whole; pieces of them mislead it */
-    size_t tables_bytes; /* memory that tables_create takes at most; 0 without tables */
+    size_t tables_bytes; /* memory that tables_create takes at most, besides a copy of quant's
+                            tables; 0 without tables */
     int level_max;       /* the encoder takes an effort from 1 to this (tp_scratch_set_level); 0: it
                             takes none */
 
@@ -118,7 +123,7 @@ struct tp_codec {
 const struct tp_codec *tp_codec_get(unsigned id);
 /* The name of a wire id, also of RAW and SAME; "unknown" for a number that is no codec. */
 const char *tp_codec_name(unsigned id);
-/* The codec, not RAW or SAME, with this name; or NULL. */
+/* The codec with an encoder that has this name; or NULL. */
 const struct tp_codec *tp_codec_find(const char *name);
 /*
  * The general codec: for what is not a tensor, and for chunks that no tensor codec makes smaller.

@@ -55,7 +55,9 @@ codec_libtp_codec_la_SOURCES += codec/zstd/zstd.c codec/zstd/zstd.h
 
 # quant: quantized matrices, with an interface of their own
 codec_libtp_codec_la_SOURCES += \
+	codec/quant/chunk.c codec/quant/chunk.h codec/quant/chunk_impl.h \
 	codec/quant/codebook.c \
+	codec/quant/codec.c \
 	codec/quant/dequantize.c \
 	codec/quant/encode.c codec/quant/encode.h \
 	codec/quant/factor.c codec/quant/factor.h \
@@ -73,6 +75,7 @@ codec_libtp_codec_la_SOURCES += \
 	codec/quant/product.c codec/quant/product.h \
 	codec/quant/quant.h \
 	codec/quant/rows.c \
+	codec/quant/tables.c codec/quant/tables.h \
 	codec/quant/values.c
 
 # cuda

@@ -5,6 +5,7 @@
 #include "codec/codec.h"
 
 #include "codec/delta/delta.h"
+#include "codec/quant/chunk.h"
 #include "codec/sparse/sparse.h"
 #include "codec/split/split.h"
 #include "codec/zstd/zstd.h"
@@ -25,6 +26,7 @@ static const struct {
     [TP_CODEC_SPLIT] = {"split", &tp_codec_split},
     [TP_CODEC_DELTA] = {"delta", &tp_codec_delta},
     [TP_CODEC_SPARSE] = {"sparse", &tp_codec_sparse},
+    [TP_CODEC_QUANT] = {"quant", &tp_codec_quant},
 };
 
 const char *const tp_codec_choices[] = {"auto", "delta", "sparse", "split", "zstd", NULL};
@@ -42,7 +44,7 @@ const char *tp_codec_name(unsigned id)
 const struct tp_codec *tp_codec_find(const char *name)
 {
     for (unsigned id = 0; id < TP_CODEC_COUNT; id++)
-        if (codecs[id].codec && !strcmp(codecs[id].name, name))
+        if (codecs[id].codec && codecs[id].codec->encode && !strcmp(codecs[id].name, name))
             return codecs[id].codec;
     return NULL;
 }

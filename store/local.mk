@@ -64,6 +64,7 @@ store_libtp_store_la_SOURCES += \
 store_libtp_store_la_SOURCES += \
 	store/write/chunkmap.c store/write/chunkmap.h \
 	store/write/encode.c \
+	store/write/end.c store/write/end.h \
 	store/write/output.c \
 	store/write/plan.c store/write/plan.h \
 	store/write/rights.c store/write/rights.h \

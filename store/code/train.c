@@ -31,7 +31,7 @@ struct training {
 
 bool tp_trainer_accepts(const struct tp_codec *codec, enum tp_dtype dtype)
 {
-    return codec && codec->needs_tables && codec->fits(dtype);
+    return codec && codec->stats_create && codec->fits(dtype);
 }
 
 int tp_trainer_add(struct tp_trainer *trainer, const struct tp_codec *codec, const void *src,

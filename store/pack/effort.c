@@ -16,6 +16,8 @@
 
 /* Cost of a chunk besides its bytes: a read, a checksum, a look-up of tables. */
 #define VISIT 4096u
+/* The numbers of a quantized matrix are computed, at the worst by a product of two matrices. */
+#define QUANT_FACTOR 16u
 /* If the bound exceeds this, the exact effort is computed. */
 #define EXACT_ABOVE (16u << 20)
 
@@ -96,6 +98,16 @@ static uint64_t tables_of(const struct tp_index *x, const struct tp_segment *s)
     return len;
 }
 
+/* Effort of the chunk itself. */
+static uint64_t own_effort(const struct tp_index *x, uint32_t chunk, uint64_t tables)
+{
+    uint64_t len = tp_index_chunk_len(x, chunk);
+
+    if (x->chunks[chunk].codec == TP_CODEC_SAME)
+        return VISIT + len;
+    return VISIT + tables + (x->chunks[chunk].codec == TP_CODEC_QUANT ? QUANT_FACTOR * len : len);
+}
+
 /* Check the chunks of one segment. BEFORE: what the previous chunk needed. -EBADMSG: too much. */
 static int weigh_segment(struct weigher *w, const struct tp_segment *s, struct needs *before,
                          const char *path, struct tp_error *err)
@@ -105,8 +117,7 @@ static int weigh_segment(struct weigher *w, const struct tp_segment *s, struct n
     for (uint32_t i = s->chunk_first; i < s->chunk_first + s->chunk_n; i++) {
         bool coded = w->x->chunks[i].codec != TP_CODEC_SAME;
         struct needs n = find_needs(w, i);
-        uint64_t effort =
-            VISIT + tp_index_chunk_len(w->x, i) + effort_of_needs(w, i, &n) + (coded ? tables : 0);
+        uint64_t effort = own_effort(w->x, i, tables) + effort_of_needs(w, i, &n);
 
         if (w->own.upto) {
             const struct ledger *from = n.whence == TP_FROM_BASE ? w->base : &w->own;

@@ -52,6 +52,7 @@ void tp_footer_encode(const struct tp_footer *footer, uint8_t out[TP_PACK_FOOTER
     memcpy(out, TP_PACK_MAGIC, TP_PACK_MAGIC_LEN);
     tp_put_le16(out + FOOTER_VERSION, footer->version);
     tp_put_le16(out + FOOTER_CODING, footer->coding);
+    tp_put_le32(out + FOOTER_FEATURES, footer->features);
     tp_put_le64(out + FOOTER_INDEX_OFF, footer->index_off);
     tp_put_le64(out + FOOTER_INDEX_STORED, footer->index_stored);
     tp_put_le64(out + FOOTER_INDEX_LEN, footer->index_len);
@@ -103,6 +104,7 @@ int tp_footer_decode(const uint8_t in[TP_PACK_FOOTER_LEN], uint64_t file_size, c
         return rc;
     out->version = tp_get_le16(in + FOOTER_VERSION);
     out->coding = tp_get_le16(in + FOOTER_CODING);
+    out->features = tp_get_le32(in + FOOTER_FEATURES);
     out->index_off = tp_get_le64(in + FOOTER_INDEX_OFF);
     out->index_stored = tp_get_le64(in + FOOTER_INDEX_STORED);
     out->index_len = tp_get_le64(in + FOOTER_INDEX_LEN);
@@ -111,7 +113,7 @@ int tp_footer_decode(const uint8_t in[TP_PACK_FOOTER_LEN], uint64_t file_size, c
     out->index_hash = tp_get_le64(in + FOOTER_INDEX_HASH);
     memcpy(out->content, in + FOOTER_CONTENT, TP_CONTENT_PREFIX_LEN);
 
-    if (out->version < 2 && tp_get_le64(in + FOOTER_CONTENT) != 0)
+    if (out->version < 2 && (out->features || tp_get_le64(in + FOOTER_CONTENT) != 0))
         return tp_fail(err, EBADMSG, "'%s': reserved bytes of its footer are not zero", path);
     if (out->index_off < TP_PACK_HEADER_LEN ||
         !tp_add_u64(out->index_off, out->index_stored, &end) ||

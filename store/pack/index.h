@@ -109,6 +109,7 @@ struct tp_index {
     unsigned version;    /* of the format that the index was read from */
     uint32_t chunk_size; /* a power of two from 4096 to TP_CHUNK_MAX */
     bool has_base;
+    bool lossy; /* it may have chunks of the codec "quant" */
     uint8_t base_id[TP_SHA256_LEN];
     uint8_t base_content_id[TP_SHA256_LEN]; /* zero: not known (version 1) */
     const char *base_name; /* the name of the base when this was packed: for messages only */

@@ -29,6 +29,12 @@ struct decoder {
 
 #define BAD(d, ...) tp_fail((d)->err, EBADMSG, "the index is damaged: " __VA_ARGS__)
 
+/* The number of codecs that a pack can have: only a lossy one has chunks of the last. */
+static unsigned codec_count(const struct decoder *d)
+{
+    return d->index->lossy ? TP_CODEC_COUNT : TP_CODEC_QUANT;
+}
+
 /* Lengths that differ between the versions. */
 static size_t header_len(const struct decoder *d)
 {
@@ -116,7 +122,7 @@ static int decode_header(struct decoder *d, const uint8_t *in, size_t len)
 {
     struct tp_index *x = d->index;
     bool reserved;
-    uint32_t flags;
+    uint32_t flags, known = TP_INDEX_FLAG_BASE;
     int rc = decode_counts(d, in, len);
 
     if (rc < 0)
@@ -127,10 +133,12 @@ static int decode_header(struct decoder *d, const uint8_t *in, size_t len)
     x->root_mode = tp_get_le32(in + 52);
     flags = tp_get_le32(in + 56);
     x->has_base = flags & TP_INDEX_FLAG_BASE;
+    x->lossy = x->version > 1 && flags & TP_INDEX_FLAG_LOSSY;
     memcpy(x->base_id, in + 80, TP_SHA256_LEN);
     if (x->version == 1) {
         reserved = is_zero(in + 68, 12);
     } else {
+        known |= TP_INDEX_FLAG_LOSSY;
         reserved = is_zero(in + 76, 4) && is_zero(in + 144, 16);
         memcpy(x->base_content_id, in + 112, TP_SHA256_LEN);
     }
@@ -140,8 +148,7 @@ static int decode_header(struct decoder *d, const uint8_t *in, size_t len)
     if (x->chunk_size < 4096 || x->chunk_size > TP_CHUNK_MAX ||
         (x->chunk_size & (x->chunk_size - 1)))
         return BAD(d, "a chunk size of %" PRIu32, x->chunk_size);
-    if ((flags & ~TP_INDEX_FLAG_BASE) || !reserved || x->root_mode > 07777 ||
-        x->root_mtime_nsec >= 1000000000)
+    if ((flags & ~known) || !reserved || x->root_mode > 07777 || x->root_mtime_nsec >= 1000000000)
         return BAD(d, "a field of its header is out of range");
     return 0;
 }
@@ -400,7 +407,7 @@ static int decode_segment(struct decoder *d, uint32_t i, uint32_t *dims)
     s->tables_n = in[6];
     s->len = tp_get_le64(in + 8);
     s->elem_first = tp_get_le64(in + 16);
-    if (in[4] >= TP_DTYPE_COUNT || in[7] || s->tables_n >= TP_CODEC_COUNT ||
+    if (in[4] >= TP_DTYPE_COUNT || in[7] || s->tables_n >= codec_count(d) ||
         s->rank > TP_TENSOR_RANK_MAX || s->rank > x->dim_n - *dims || s->len > INT64_MAX)
         return BAD(d, "a field of segment %" PRIu32 " is out of range", i);
     s->shape = x->dims + *dims;
@@ -479,7 +486,7 @@ static int decode_chunk(struct decoder *d, uint32_t i)
 {
     const uint8_t *in = d->chunks + (size_t)i * TP_CHUNK_RECORD_LEN;
     struct tp_chunk *c = &d->index->chunks[i];
-    uint32_t len = tp_index_chunk_len(d->index, i);
+    uint32_t len = tp_index_chunk_len(d->index, i), most = len;
 
     c->content_hash = tp_get_le64(in);
     c->stored_hash = tp_get_le64(in + 8);
@@ -488,8 +495,10 @@ static int decode_chunk(struct decoder *d, uint32_t i)
     c->codec = in[24];
     c->ref_base = in[25] & TP_CHUNK_FLAG_REF_BASE;
     c->alias = TP_NONE;
-    if (c->codec >= TP_CODEC_COUNT || in[25] > TP_CHUNK_FLAG_REF_BASE || in[26] || in[27])
+    if (c->codec >= codec_count(d) || in[25] > TP_CHUNK_FLAG_REF_BASE || in[26] || in[27])
         return BAD(d, "chunk %" PRIu32 " is coded in an unknown way (%u)", i, c->codec);
+    if (c->codec == TP_CODEC_QUANT)
+        most = TP_CHUNK_MAX;
     if (c->codec == TP_CODEC_SAME && c->ref_base && d->index->version == 1) {
         c->alias =
             c->ref; /* a chunk of the base; the bytes in a file are known when the base is there */
@@ -500,7 +509,7 @@ static int decode_chunk(struct decoder *d, uint32_t i)
     if (c->ref || c->ref_base)
         return BAD(d, "chunk %" PRIu32 " has bytes and is a reference", i);
     if (c->codec == TP_CODEC_RAW ? c->stored_len != len || c->stored_hash != c->content_hash
-                                 : c->stored_len == 0 || c->stored_len > len)
+                                 : c->stored_len == 0 || c->stored_len > most)
         return BAD(d, "chunk %" PRIu32 " of %" PRIu32 " bytes has %" PRIu32 " coded bytes", i, len,
                    c->stored_len);
     return 0;
@@ -518,8 +527,9 @@ static int decode_tables(struct decoder *d, const struct tp_segment *s, uint64_t
         t->stored_len = tp_get_le32(in + 8);
         t->codec = in[12];
         t->stored_off = *off;
-        if (t->codec >= TP_CODEC_COUNT || in[13] || in[14] || in[15] || (seen & 1u << t->codec) ||
-            t->stored_len == 0 || t->stored_len > TP_TABLES_MAX)
+        if (t->codec >= codec_count(d) || in[13] || in[14] || in[15] || (seen & 1u << t->codec) ||
+            t->stored_len == 0 ||
+            t->stored_len > (t->codec == TP_CODEC_QUANT ? TP_TABLES_QUANT_MAX : TP_TABLES_MAX))
             return BAD(d, "a field of tables %" PRIu32 " is out of range", i);
         seen |= 1u << t->codec;
         *off += t->stored_len;

@@ -45,7 +45,8 @@ static int encode_header(const struct tp_index *index, struct tp_buffer *pool, u
     tp_put_le64(out + 40, (uint64_t)index->root_mtime_sec);
     tp_put_le32(out + 48, index->root_mtime_nsec);
     tp_put_le32(out + 52, index->root_mode);
-    tp_put_le32(out + 56, index->has_base ? TP_INDEX_FLAG_BASE : 0);
+    tp_put_le32(out + 56, (index->has_base ? TP_INDEX_FLAG_BASE : 0) |
+                              (index->lossy ? TP_INDEX_FLAG_LOSSY : 0));
     tp_put_le32(out + 60, base_name);
     tp_put_le32(out + 64, writer);
     tp_put_le32(out + 68, index->attr_n);

@@ -7,7 +7,8 @@
 
 #define TP_PACK_MAGIC "\x89TNPK\r\n\x1a"
 #define TP_PACK_MAGIC_LEN 8
-#define TP_PACK_FEATURES_KNOWN 0u /* incompatible features that this reader knows */
+#define TP_PACK_FEATURE_LOSSY 1u                     /* it has quantized matrices */
+#define TP_PACK_FEATURES_KNOWN TP_PACK_FEATURE_LOSSY /* those that this reader knows */
 
 #define TP_INDEX_MAGIC 0x58495054u /* "TPIX" */
 #define TP_CONTENT_MAGIC                                                                           \
@@ -24,11 +25,13 @@
 #define TP_SEGMENT_RECORD_LEN_V1 36u
 
 #define TP_INDEX_FLAG_BASE 1u
+#define TP_INDEX_FLAG_LOSSY 2u
 #define TP_CHUNK_FLAG_REF_BASE 1u
 #define TP_FILE_FLAG_SPARSE 1u
 
-#define TP_TABLES_MAX (1u << 20) /* stored bytes of one table */
-#define TP_INDEX_RATIO_MAX 1024u /* maximal ratio of a compressed index */
+#define TP_TABLES_MAX (1u << 20)       /* stored bytes of one table, but of the codec "quant" */
+#define TP_TABLES_QUANT_MAX (4u << 20) /* of "quant" */
+#define TP_INDEX_RATIO_MAX 1024u       /* maximal ratio of a compressed index */
 /* Limits of an index: this size is always allowed, beyond it a multiple of the size of the pack. */
 #define TP_INDEX_ANY_PACK (16u << 20)
 #define TP_INDEX_OF_PACK_MAX 16u
@@ -50,7 +53,8 @@ enum tp_index_coding { TP_INDEX_RAW = 0, TP_INDEX_ZSTD = 1 };
 /* The last TP_PACK_FOOTER_LEN bytes of a pack. */
 struct tp_footer {
     uint16_t version;
-    uint16_t coding; /* enum tp_index_coding */
+    uint16_t coding;   /* enum tp_index_coding */
+    uint32_t features; /* TP_PACK_FEATURE_ */
     uint64_t index_off;
     uint64_t index_stored;
     uint64_t index_len;

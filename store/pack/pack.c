@@ -142,6 +142,9 @@ static int read_all(struct tp_pack *pack, struct tp_error *err)
         (memcmp(pack->footer.base_id, pack->index.base_id, TP_SHA256_LEN) != 0 ||
          pack->index.has_base != (memcmp(pack->index.base_id, none, TP_SHA256_LEN) != 0)))
         rc = tp_fail(err, EBADMSG, "'%s': its footer and its index name different bases", path);
+    if (rc == 0 && pack->index.lossy != !!(pack->footer.features & TP_PACK_FEATURE_LOSSY))
+        rc = tp_fail(err, EBADMSG, "'%s': its footer and its index differ about what it has lost",
+                     path);
     if (rc == 0)
         rc = tp_cancel_check(err);
     if (rc == 0)
@@ -354,6 +357,7 @@ int tp_pack_identify_bytes(struct tp_bytes *bytes, struct tp_pack_id *out, struc
     memcpy(out->content, footer.content, sizeof out->content);
     out->has_base = memcmp(footer.base_id, none, TP_SHA256_LEN) != 0;
     out->pack_bytes = bytes->size;
+    out->lossy = footer.features & TP_PACK_FEATURE_LOSSY;
     return 0;
 }
 

@@ -63,6 +63,7 @@ struct tp_pack_id {
     unsigned version;
     uint8_t content[8]; /* the first bytes of the content id; zero in version 1 */
     uint64_t pack_bytes;
+    bool lossy; /* it has quantized matrices */
 };
 int tp_pack_identify(const char *path, struct tp_pack_id *out, struct tp_error *err);
 int tp_pack_identify_bytes(struct tp_bytes *bytes, struct tp_pack_id *out, struct tp_error *err);

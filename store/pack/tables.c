@@ -13,8 +13,8 @@
 
 #define BUCKETS 1024u
 /*
- * Part of the 64 MiB that a mount may take beyond its cache. A table takes up to 170 KB, and a
- * reader needs two or four at a time.
+ * Part of the 64 MiB that a mount may take beyond its cache. A table takes up to 170 KB, or 4 MiB
+ * of a quantized matrix, and a reader needs two or four at a time.
  */
 #define BUDGET (24u << 20)
 
@@ -26,6 +26,7 @@ struct tp_tables_entry {
     unsigned users;
     const struct tp_codec *codec;
     struct tp_tables *tables;
+    size_t bytes;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -69,7 +70,7 @@ static void unlink_entry(struct tp_tables_entry *e)
         p = &(*p)->chain;
     *p = e->chain;
     list_remove(e);
-    kept_bytes -= e->codec->tables_bytes;
+    kept_bytes -= e->bytes;
 }
 
 static struct tp_tables_entry *find_locked(uint64_t serial, uint32_t number)
@@ -146,7 +147,7 @@ static struct tp_tables_entry *insert_entry(struct tp_tables_entry *e)
         e->chain = *bucket;
         *bucket = e;
         list_push(e);
-        kept_bytes += e->codec->tables_bytes;
+        kept_bytes += e->bytes;
         evict_locked();
     }
     pthread_mutex_unlock(&lock);
@@ -200,6 +201,7 @@ int tp_tables_get(struct tp_pack *pack, struct tp_bytes *bytes, uint32_t segment
     e->serial = tp_pack_serial(pack);
     e->number = number;
     e->codec = codec;
+    e->bytes = codec->tables_bytes + index->tables[number].stored_len;
     rc = load_tables(pack, bytes, segment, number, codec, &e->tables, err);
     if (rc < 0) {
         free(e);

@@ -4,17 +4,14 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <zstd.h>
 
 #include "base/cleanup.h"
 #include "base/hash.h"
 #include "store/pack/layout.h"
 #include "store/pipeline.h"
-#include "store/write/sink.h"
+#include "store/write/end.h"
 #include "store/write/writer_internal.h"
 #include "store/write/chunkmap.h"
-
-#define INDEX_SLOW_MAX (8u << 20) /* larger indexes are compressed with a faster level */
 
 /* A work item: train the coder for a segment, or code a chunk. */
 struct item {
@@ -24,7 +21,6 @@ struct item {
 
 struct output {
     struct tp_writer *w;
-    struct tp_pack_report *report;
     struct tp_sink *sink;
     uint64_t off;          /* bytes assigned so far */
     struct tp_sha256 *sha; /* of the file that is being read */
@@ -249,60 +245,11 @@ static int put_data(struct output *o, struct tp_error *err)
     return rc == 0 ? tp_pipeline_run(&p, err) : rc;
 }
 
-/* Write the index, compressed if that is smaller and within the ratio that readers accept. */
-static int put_index(struct output *o, const struct tp_buffer *index, struct tp_footer *footer,
-                     struct tp_error *err)
-{
-    size_t cap = ZSTD_compressBound(index->len), n;
-    tp_autofree uint8_t *packed = malloc(cap);
-
-    if (!packed)
-        return tp_oom(err);
-    n = ZSTD_compress(packed, cap, index->data, index->len, index->len <= INDEX_SLOW_MAX ? 19 : 9);
-    footer->coding = TP_INDEX_ZSTD;
-    if (ZSTD_isError(n) || n >= index->len ||
-        !tp_index_may_be(index->len, n, o->off + n + TP_PACK_FOOTER_LEN)) {
-        footer->coding = TP_INDEX_RAW;
-        n = index->len;
-    }
-    footer->index_off = o->off;
-    footer->index_stored = n;
-    footer->index_hash = tp_xxh3(footer->coding == TP_INDEX_RAW ? index->data : packed, n);
-    return put_bytes(o, footer->coding == TP_INDEX_RAW ? index->data : packed, n, err);
-}
-
-static int put_end(struct output *o, struct tp_error *err)
-{
-    struct tp_index *x = &o->w->plan.index;
-    tp_auto(tp_buffer_clear) struct tp_buffer index = {0};
-    struct tp_footer footer = {.version = TP_PACK_VERSION};
-    uint8_t content[TP_SHA256_LEN];
-    uint8_t raw[TP_PACK_FOOTER_LEN];
-    int rc = tp_index_encode(x, &index, err);
-
-    if (rc == 0)
-        rc = tp_sha256(index.data, index.len, footer.id);
-    if (rc == 0)
-        rc = tp_index_content_id(x, content, err);
-    if (rc == 0) {
-        memcpy(footer.content, content, sizeof footer.content);
-        footer.index_len = index.len;
-        memcpy(footer.base_id, x->base_id, TP_SHA256_LEN);
-        memcpy(o->report->id, footer.id, TP_SHA256_LEN);
-        rc = put_index(o, &index, &footer, err);
-    }
-    if (rc == 0) {
-        tp_footer_encode(&footer, raw);
-        rc = put_bytes(o, raw, sizeof raw, err);
-    }
-    return rc == 0 ? tp_sink_finish(o->sink, err) : rc;
-}
-
 int tp_output_write(struct tp_writer *w, int fd, const char *path, struct tp_pack_report *report,
                     struct tp_error *err)
 {
-    struct output o = {.w = w, .report = report};
-    int rc = tp_sink_create(fd, path, &o.sink, err);
+    struct output o = {.w = w};
+    int rc = tp_sink_create(fd, path, TP_SINK_PLACE, &o.sink, err);
 
     if (rc < 0)
         return rc;
@@ -314,7 +261,7 @@ int tp_output_write(struct tp_writer *w, int fd, const char *path, struct tp_pac
     if (rc == 0)
         rc = tp_plan_recheck(&w->plan, err);
     if (rc == 0)
-        rc = put_end(&o, err);
+        rc = tp_end_write(o.sink, &o.off, &w->plan.index, report->id, err);
     report->stored_bytes = o.off;
     tp_sha256_destroy(o.sha);
     tp_xxh128_destroy(o.xxh);

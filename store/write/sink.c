@@ -17,14 +17,12 @@
 #include "base/thread.h"
 #include "store/write/sink.h"
 
-#define PLACE                                                                                      \
-    (4u << 20) /* bytes in one write: enough for several requests to the disk at a time            \
-                */
 #define ALIGNMENT 4096u
 
 struct tp_sink {
     int fd;
     const char *path;
+    size_t bytes; /* of a place */
     uint8_t *place[2];
     unsigned filling; /* number of the caller's buffer; the other is the thread's */
     size_t filled;
@@ -47,7 +45,7 @@ static bool can_be_direct(int fd)
 
     return statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &st) == 0 && st.stx_mask & STATX_DIOALIGN &&
            st.stx_dio_mem_align && st.stx_dio_offset_align &&
-           ALIGNMENT % st.stx_dio_mem_align == 0 && PLACE % st.stx_dio_offset_align == 0;
+           ALIGNMENT % st.stx_dio_mem_align == 0 && ALIGNMENT % st.stx_dio_offset_align == 0;
 #else
     (void)fd;
     return false;
@@ -83,7 +81,7 @@ static int write_place(struct tp_sink *s, const uint8_t *data, size_t len, struc
      * Start writing to the disk while the caller continues. This is a hint only; fsync reports
      * errors.
      */
-    if (rc == 0 && len == PLACE)
+    if (rc == 0 && len == s->bytes)
         sync_file_range(s->fd, from, (off_t)len, SYNC_FILE_RANGE_WRITE);
     return rc;
 }
@@ -104,7 +102,7 @@ static void *thread_main(void *arg)
             break;
         data = s->place[!s->filling];
         pthread_mutex_unlock(&s->lock);
-        rc = write_place(s, data, PLACE, &err);
+        rc = write_place(s, data, s->bytes, &err);
         pthread_mutex_lock(&s->lock);
         if (rc < 0 && s->rc == 0) {
             s->rc = rc;
@@ -144,7 +142,7 @@ static int pass_buffer(struct tp_sink *s, struct tp_error *err)
 
     if (!s->started && !start_thread(s)) {
         s->filled = 0;
-        return write_place(s, s->place[s->filling], PLACE, err);
+        return write_place(s, s->place[s->filling], s->bytes, err);
     }
     TP_LOCK_SCOPE(&s->lock);
     rc = wait_idle(s, err);
@@ -157,7 +155,8 @@ static int pass_buffer(struct tp_sink *s, struct tp_error *err)
     return rc;
 }
 
-int tp_sink_create(int fd, const char *path, struct tp_sink **out, struct tp_error *err)
+int tp_sink_create(int fd, const char *path, size_t place, struct tp_sink **out,
+                   struct tp_error *err)
 {
     struct tp_sink *s = calloc(1, sizeof *s);
 
@@ -166,10 +165,11 @@ int tp_sink_create(int fd, const char *path, struct tp_sink **out, struct tp_err
         return tp_oom(err);
     s->fd = fd;
     s->path = path;
+    s->bytes = place;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->changed, NULL);
     for (unsigned i = 0; i < 2; i++)
-        s->place[i] = aligned_alloc(ALIGNMENT, PLACE);
+        s->place[i] = aligned_alloc(ALIGNMENT, s->bytes);
     if (!s->place[0] || !s->place[1]) {
         tp_sink_destroy(s);
         return tp_oom(err);
@@ -183,14 +183,14 @@ int tp_sink_put(struct tp_sink *s, const void *data, size_t len, struct tp_error
     const uint8_t *p = data;
 
     while (len > 0) {
-        size_t n = len < PLACE - s->filled ? len : PLACE - s->filled;
+        size_t n = len < s->bytes - s->filled ? len : s->bytes - s->filled;
         int rc;
 
         memcpy(s->place[s->filling] + s->filled, p, n);
         s->filled += n;
         p += n;
         len -= n;
-        rc = s->filled == PLACE ? pass_buffer(s, err) : 0;
+        rc = s->filled == s->bytes ? pass_buffer(s, err) : 0;
         if (rc < 0)
             return rc;
     }

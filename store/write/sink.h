@@ -13,8 +13,15 @@
 
 struct tp_sink;
 
-/* FD, empty and open for writing, and PATH (for messages) are borrowed. */
-int tp_sink_create(int fd, const char *path, struct tp_sink **out, struct tp_error *err);
+/* Bytes in one write: enough for several requests to the disk at a time. */
+#define TP_SINK_PLACE ((size_t)4 << 20)
+
+/*
+ * FD, empty and open for writing, and PATH (for messages) are borrowed. PLACE: bytes in one write,
+ * a multiple of 4096; twice as much is allocated.
+ */
+int tp_sink_create(int fd, const char *path, size_t place, struct tp_sink **out,
+                   struct tp_error *err);
 /* Append LEN bytes. An error may be reported by a later call. */
 int tp_sink_put(struct tp_sink *sink, const void *data, size_t len, struct tp_error *err);
 /* Write everything to the file, without syncing it. No more can be appended. */

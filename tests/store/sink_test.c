@@ -72,7 +72,7 @@ static void writes(const char *where, size_t len, size_t piece)
     char *path;
     int fd = open_new(where, "out", &path);
 
-    if (tp_sink_create(fd, path, &sink, &err) < 0)
+    if (tp_sink_create(fd, path, TP_SINK_PLACE, &sink, &err) < 0)
         bail_out("%s", err.message);
     is_int(put_all(sink, len, piece, &err), 0, "put and finish");
     ok(!(fcntl(fd, F_GETFL) & O_DIRECT), "the descriptor is as it was");
@@ -96,7 +96,8 @@ static void fails(size_t limit, size_t len)
     getrlimit(RLIMIT_FSIZE, &was);
     now = was;
     now.rlim_cur = limit;
-    if (tp_sink_create(fd, path, &sink, &err) < 0 || setrlimit(RLIMIT_FSIZE, &now) < 0)
+    if (tp_sink_create(fd, path, TP_SINK_PLACE, &sink, &err) < 0 ||
+        setrlimit(RLIMIT_FSIZE, &now) < 0)
         bail_out("cannot limit files");
     is_int(put_all(sink, len, MIB, &err), -EFBIG, "a file that may not grow");
     has(err.message, "cannot write", "names what failed");
@@ -116,7 +117,7 @@ static void gives_up(size_t len)
     char *path;
     int fd = open_new(dir, "out", &path);
 
-    if (tp_sink_create(fd, path, &sink, &err) < 0)
+    if (tp_sink_create(fd, path, TP_SINK_PLACE, &sink, &err) < 0)
         bail_out("%s", err.message);
     is_int(tp_sink_put(sink, data, len, &err), 0, "put without an end");
     tp_sink_destroy(sink);
