@@ -12,7 +12,8 @@ store_libtp_store_la_SOURCES += \
 	store/cursor.c store/cursor.h \
 	store/extract.c store/extract.h store/extract_space.c store/extract_space.h store/restored.h \
 	store/lock.c store/lock.h \
-	store/model.c store/model.h store/model_impl.h store/model_read.c \
+	store/model.c store/model.h store/model_impl.h \
+	store/model_packed.c store/model_read.c \
 	store/names.c store/names.h \
 	store/ops.h \
 	store/pipeline.c store/pipeline.h \
@@ -65,8 +66,12 @@ store_libtp_store_la_SOURCES += \
 	store/write/chunkmap.c store/write/chunkmap.h \
 	store/write/encode.c \
 	store/write/end.c store/write/end.h \
+	store/write/lossy.c store/write/lossy.h store/write/lossy_impl.h \
+	store/write/lossy_files.c \
+	store/write/lossy_put.c \
 	store/write/output.c \
 	store/write/plan.c store/write/plan.h \
+	store/write/publish.c \
 	store/write/rights.c store/write/rights.h \
 	store/write/sink.c store/write/sink.h \
 	store/write/writer.c store/write/writer.h \

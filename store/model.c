@@ -119,6 +119,9 @@ static int open_dir(struct opening *o, const char *path, enum tp_links links)
 
     if (rc < 0)
         return rc;
+    impl->path = strdup(path);
+    if (!impl->path)
+        return tp_oom(o->err);
     if (impl->dir.entry_n >= TP_NONE)
         return tp_fail(o->err, EFBIG, "'%s' has too many files", path);
     impl->dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -439,6 +442,7 @@ void tp_model_close(struct tp_model *model)
         close(impl->dirfd);
     tp_pack_close(impl->pack);
     pthread_mutex_destroy(&impl->lock);
+    free(impl->path);
     free(impl->headers);
     free(impl->problems);
     free(impl->readers);
@@ -452,6 +456,16 @@ void tp_model_close(struct tp_model *model)
 const struct tp_modeldir *tp_model_dir(const struct tp_model *model)
 {
     return model->impl->pack ? NULL : &model->impl->dir;
+}
+
+struct tp_pack *tp_model_pack(const struct tp_model *model)
+{
+    return model->impl->pack;
+}
+
+const char *tp_model_path(const struct tp_model *model)
+{
+    return model->impl->path;
 }
 
 /* The first of N tensors, sorted by name, whose name is not less than NAME. */

@@ -108,6 +108,23 @@ int tp_model_read(struct tp_model *model, uint32_t file, uint64_t off, void *dst
 int tp_model_read_tensor(struct tp_model *model, const struct tp_model_tensor *t, uint64_t off,
                          void *dst, size_t len, struct tp_error *err);
 
+/* --- model_packed.c --- */
+
+/*
+ * Whether T is a quantized matrix of a lossy pack (codec/quant/quant.h): the size of its packed
+ * bytes, and whether the tensor shows the matrix by columns. The tables of the matrix are read.
+ */
+bool tp_model_packed(const struct tp_model *model, const struct tp_model_tensor *t, uint64_t *bytes,
+                     bool *transposed);
+/*
+ * Read the packed bytes of T, all LEN of them, as tp_quant_open takes them. -EBADMSG: damaged;
+ * -EINVAL: T is not quantized; -ECANCELED.
+ */
+int tp_model_read_packed(struct tp_model *model, const struct tp_model_tensor *t, void *dst,
+                         size_t len, struct tp_error *err);
+
+/* --- model_read.c --- */
+
 /*
  * A view: a range of a model's bytes, in pieces. With an engine the pieces are its decoded blocks,
  * without a copy: shared and immutable, and pinned in the engine's cache while the view is held.

@@ -23,6 +23,7 @@ struct tp_decoder;
 struct tp_model_impl {
     pthread_mutex_t lock; /* protects slots, clock, decoders and readers */
     /* For a directory. */
+    char *path;
     struct tp_modeldir dir;
     struct tp_safetensors *headers; /* of the files that have headers */
     uint32_t header_n;
@@ -39,6 +40,12 @@ struct tp_model_impl {
     uint64_t decoded_most;
     atomic_ullong decoded;
 };
+
+/* --- model.c --- */
+
+/* The pack of a model, or NULL; the path of the directory of one that has none. */
+struct tp_pack *tp_model_pack(const struct tp_model *model);
+const char *tp_model_path(const struct tp_model *model);
 
 /* --- model_read.c --- */
 

@@ -85,6 +85,7 @@ store_tests = \
 	tests/store/index_test \
 	tests/store/effort_test \
 	tests/store/limits_test \
+	tests/store/lossy_test \
 	tests/store/memory_test \
 	tests/store/model_test \
 	tests/store/ops_test \

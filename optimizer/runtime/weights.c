@@ -365,10 +365,16 @@ static int add_use(const struct tp_runtime *rt, const struct use *use, void *arg
 {
     struct sizes *s = arg;
     const struct tp_model_tensor *t;
-    bool converted;
+    bool converted, by_columns;
+    uint64_t packed;
 
     if (tp_tensor_find(rt, use->name, &t, err) < 0 || !t)
         return 0;
+    if (use->cols && tp_model_packed(rt->model, t, &packed, &by_columns)) {
+        s->file += packed;
+        s->memory += packed;
+        return 0;
+    }
     converted = rt->dtype == TP_DTYPE_BF16 && t->dtype != TP_DTYPE_BF16;
     s->file += t->len;
     s->memory += use->cols == 0 ? 4 * use->rows : converted ? 2 * use->rows * use->cols : t->len;

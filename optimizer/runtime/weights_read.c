@@ -151,17 +151,38 @@ static int transpose_matrix(struct tp_runtime *rt, void **data, unsigned size, s
     return 0;
 }
 
+/* A quantized matrix in its packed form. */
+static int read_packed(struct tp_runtime *rt, const struct tp_model_tensor *t, uint64_t bytes,
+                       struct tp_linear *l, struct tp_error *err)
+{
+    uint8_t *packed = bytes <= SIZE_MAX / 2 ? tp_linear_reserve_packed(l, (size_t)bytes) : NULL;
+    int rc;
+
+    if (!packed)
+        return tp_fail(err, ENOMEM, "out of memory for the tensor '%s'", t->name);
+    rc = tp_model_read_packed(rt->model, t, packed, (size_t)bytes, err);
+    if (rc == 0)
+        rc = tp_linear_open_packed(l, (size_t)bytes, err);
+    if (rc < 0)
+        tp_error_prefix(err, "tensor '%s'", t->name);
+    return rc;
+}
+
 /* The tensor NAME as a matrix of OUT rows and IN columns. */
 static int read_matrix(struct tp_runtime *rt, const char *name, uint32_t out, uint32_t in,
                        bool transposed, struct tp_linear *l, struct tp_error *err)
 {
     const struct tp_model_tensor *t;
     enum tp_dtype dtype;
+    uint64_t packed;
     unsigned size;
+    bool by_columns;
     int rc = tp_tensor_find(rt, name, &t, err);
 
     if (rc < 0)
         return rc;
+    if (tp_model_packed(rt->model, t, &packed, &by_columns) && by_columns == transposed)
+        return read_packed(rt, t, packed, l, err);
     dtype = t->dtype;
     l->data = allocate(t->len);
     if (!l->data)
@@ -296,6 +317,15 @@ int tp_embedding_load(struct tp_runtime *rt, struct tp_error *err)
     return rc;
 }
 
+/* Whether two matrices have the same bytes in the same form. */
+static bool same_bytes(const struct tp_linear *a, const struct tp_linear *b)
+{
+    const struct tp_quant_matrix *p = tp_linear_packed(a), *q = tp_linear_packed(b);
+
+    return a->bytes == b->bytes && !p == !q &&
+           memcmp(p ? p->data : a->data, q ? q->data : b->data, a->bytes) == 0;
+}
+
 static int read_head(struct tp_runtime *rt, struct tp_error *err)
 {
     const struct tp_arch *a = &rt->arch;
@@ -310,8 +340,7 @@ static int read_head(struct tp_runtime *rt, struct tp_error *err)
     }
     /* A file may have a tied tensor twice. If the two differ, transformers does not tie them. */
     if (rc == 0 && a->tied && rt->embedding_loaded && rt->head.data &&
-        rt->head.bytes == rt->embedding.bytes &&
-        memcmp(rt->head.data, rt->embedding.data, rt->head.bytes) == 0)
+        same_bytes(&rt->head, &rt->embedding))
         tp_linear_clear(&rt->head);
     tp_end_tensor_name(rt, a->family->final_norm, "weight", weight);
     tp_end_tensor_name(rt, a->family->final_norm, "bias", bias);

@@ -88,6 +88,15 @@ struct tp_rights tp_rights_find(const struct tp_plan *plan)
     return rights;
 }
 
+struct tp_rights tp_rights_of_file(const struct stat *st)
+{
+    return (struct tp_rights){.uid = st->st_uid,
+                              .gid = st->st_gid,
+                              .owner = st->st_mode & S_IRUSR,
+                              .group = st->st_mode & S_IRGRP,
+                              .others = st->st_mode & S_IROTH};
+}
+
 int tp_rights_set_owner(const struct tp_rights *rights, int fd, const char *path,
                         struct tp_error *err)
 {

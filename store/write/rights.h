@@ -3,7 +3,7 @@
 #ifndef TP_STORE_RIGHTS_H
 #define TP_STORE_RIGHTS_H
 
-#include <sys/types.h>
+#include <sys/stat.h>
 
 #include "store/write/plan.h"
 
@@ -18,6 +18,9 @@ struct tp_rights {
 
 /* Determine the rights from the modes, owners and access lists of PLAN. */
 struct tp_rights tp_rights_find(const struct tp_plan *plan);
+
+/* The rights of a file: those of a pack that another pack is made from. */
+struct tp_rights tp_rights_of_file(const struct stat *st);
 
 /*
  * Give the new pack FD, which is empty and has mode 0600, to the owner and group of the model, as

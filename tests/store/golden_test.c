@@ -217,7 +217,7 @@ static void check(const char *top, unsigned version)
     }
     ok(list.len == want.len && memcmp(list.data, want.data, want.len) == 0,
        "their files are those of SHA256SUMS");
-    for (unsigned id = 0; id < TP_CODEC_COUNT; id++)
+    for (unsigned id = 0; id < TP_CODEC_QUANT; id++)
         ok(used[id] > 0, "%s is among their codecs", tp_codec_name(id));
     tp_buffer_clear(&list);
     tp_buffer_clear(&want);
