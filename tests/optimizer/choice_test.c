@@ -12,6 +12,7 @@
 #include "optimizer/search/choice.h"
 #include "optimizer/search/hardware.h"
 #include "optimizer/search/pareto.h"
+#include "optimizer/search/sizes.h"
 #include "tests/tap.h"
 
 enum { MOST = 12 };
@@ -357,6 +358,31 @@ static void test_halving(void)
     is_str(why, "memory_bytes 1.95 KiB is above hardware_memory 1.95 KiB", "is a reason");
 }
 
+static void test_foresight(void)
+{
+    struct tp_foresight best = {.elements = 4000, .pack_bytes = 2000, .memory_bytes = 3 << 20};
+    struct tp_limits l = limit(TP_LIMIT_COMPRESSION, 4);
+    struct tp_figures f;
+
+    tp_figures_init(&f, "x");
+    ok(!tp_figures_foresee(&f, &best, &l), "what may meet the limits is kept");
+    ok(f.state == TP_CANDIDATE_PENDING && isnan(f.compression) && !f.memory_bytes, "as it was");
+    l.value[TP_LIMIT_COMPRESSION] = 4.1;
+    l.value[TP_LIMIT_MEMORY] = 2 << 20;
+    ok(tp_figures_foresee(&f, &best, &l), "what cannot is dropped");
+    is_str(f.why,
+           "at best: compression 4 is below min_compression 4.1; "
+           "memory_bytes 3.00 MiB is above max_memory 2.00 MiB",
+           "with the reason");
+    ok(f.state == TP_CANDIDATE_DROPPED && f.compression == 4 && f.memory_bytes == 3 << 20 &&
+           f.pack_bytes == 0,
+       "and the sizes at best");
+    tp_figures_init(&f, "x");
+    best.pack_bytes = 0;
+    l.value[TP_LIMIT_MEMORY] = NAN;
+    ok(!tp_figures_foresee(&f, &best, &l), "a size that is not known drops nothing");
+}
+
 static void test_hardware(void)
 {
     struct tp_hardware rows[] = {
@@ -393,6 +419,7 @@ int main(void)
     test_nearest();
     test_reasons();
     test_halving();
+    test_foresight();
     test_hardware();
     return tap_done();
 }
