@@ -79,7 +79,8 @@ optimizer_libtp_optimizer_la_SOURCES += \
 optimizer_libtp_optimizer_la_SOURCES += \
 	optimizer/quantize/calibration.c optimizer/quantize/calibration.h \
 	optimizer/quantize/quantize.c optimizer/quantize/quantize.h \
-	optimizer/quantize/recipe.c optimizer/quantize/recipe.h
+	optimizer/quantize/recipe.c optimizer/quantize/recipe.h \
+	optimizer/quantize/tensors.c optimizer/quantize/tensors.h
 
 # choosing the form of a model
 optimizer_libtp_optimizer_la_SOURCES += \

@@ -14,7 +14,6 @@
 #include "base/checked.h"
 #include "base/cleanup.h"
 #include "base/memory.h"
-#include "codec/convert.h"
 #include "optimizer/runtime/runtime_impl.h"
 
 #define STEPS_PER_THREAD 8 /* parts of a step; the threads may not be equally fast */
@@ -385,44 +384,23 @@ static void divide_biases(struct work *w)
     }
 }
 
-struct rounding {
-    const struct tp_matrix *from;
-    uint16_t *to;
-};
-
-static void round_row(void *arg, size_t row, void *scratch)
-{
-    const struct rounding *r = arg;
-    float part[256];
-
-    (void)scratch;
-    for (size_t c = 0; c < r->from->cols; c += 256) {
-        size_t n = r->from->cols - c < 256 ? r->from->cols - c : 256;
-
-        tp_matrix_read(r->from, row, c, n, part);
-        tp_convert(TP_DTYPE_BF16, r->to + row * r->from->cols + c, TP_DTYPE_F32, part, n);
-    }
-}
-
 /* The matrix of a linear in bf16. */
 static int round_matrix(struct work *w, const struct tp_linear *from, struct tp_linear *to,
                         struct tp_error *err)
 {
-    struct rounding r = {&from->matrix, NULL};
+    const struct tp_matrix *m = &from->matrix;
 
-    if (!from->matrix.form)
+    if (!m->form)
         return 0;
-    to->bytes = 2 * (uint64_t)from->matrix.rows * from->matrix.cols;
-    if (tp_memory_check(to->bytes) == 0)
-        r.to = to->data = malloc(to->bytes);
-    if (!r.to)
+    to->data = tp_linear_rounded(tp_runtime_team(w->rt), m);
+    if (!to->data)
         return tp_oom(err);
-    tp_team_run(tp_runtime_team(w->rt), from->matrix.rows, round_row, &r);
+    to->bytes = 2 * (uint64_t)m->rows * m->cols;
     to->matrix = (struct tp_matrix){.form = tp_matrix_float_form(TP_DTYPE_BF16),
-                                    .data = r.to,
-                                    .rows = from->matrix.rows,
-                                    .cols = from->matrix.cols,
-                                    .stride = 2 * from->matrix.cols};
+                                    .data = to->data,
+                                    .rows = m->rows,
+                                    .cols = m->cols,
+                                    .stride = 2 * m->cols};
     return 0;
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "codec/convert.h"
 
 #define PARTS_PER_THREAD 4 /* threads may be slowed down by others */
 #define ROWS_LEAST 72      /* of a part: see tp_matrix_multiply */
@@ -47,6 +48,37 @@ int tp_linear_open_packed(struct tp_linear *l, size_t len, struct tp_error *err)
 const struct tp_quant_matrix *tp_linear_packed(const struct tp_linear *l)
 {
     return l->packed ? l->matrix.data : NULL;
+}
+
+struct rounding {
+    const struct tp_matrix *from;
+    uint16_t *to;
+};
+
+static void round_row(void *arg, size_t row, void *scratch)
+{
+    const struct rounding *r = arg;
+    float part[256];
+
+    (void)scratch;
+    for (size_t c = 0; c < r->from->cols; c += 256) {
+        size_t n = r->from->cols - c < 256 ? r->from->cols - c : 256;
+
+        tp_matrix_read(r->from, row, c, n, part);
+        tp_convert(TP_DTYPE_BF16, r->to + row * r->from->cols + c, TP_DTYPE_F32, part, n);
+    }
+}
+
+uint16_t *tp_linear_rounded(struct tp_team *team, const struct tp_matrix *m)
+{
+    size_t elements = m->rows * m->cols;
+    struct rounding r = {m, NULL};
+
+    if (tp_memory_check(elements * sizeof *r.to) == 0)
+        r.to = malloc(elements * sizeof *r.to);
+    if (r.to)
+        tp_team_run(team, m->rows, round_row, &r);
+    return r.to;
 }
 
 struct job {

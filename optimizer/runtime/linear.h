@@ -37,6 +37,9 @@ int tp_linear_open_packed(struct tp_linear *l, size_t len, struct tp_error *err)
 /* The packed matrix; NULL: it is a floating-point one. */
 const struct tp_quant_matrix *tp_linear_packed(const struct tp_linear *l);
 
+/* All elements of M in bf16, row by row, for free(); NULL: no memory. */
+uint16_t *tp_linear_rounded(struct tp_team *team, const struct tp_matrix *m);
+
 /* Y[i] = W X[i] + b for M vectors; strides are in elements. */
 struct tp_product {
     const struct tp_linear *linear;

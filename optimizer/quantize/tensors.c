@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/* The tensors of a quantized model: their list, and putting them into a pack. */
+#include <config.h>
+
+#include "optimizer/quantize/tensors.h"
+
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/memory.h"
+#include "base/vector.h"
+#include "codec/convert.h"
+#include "codec/quant/encode.h"
+#include "optimizer/runtime/runtime_impl.h"
+
+/* --- The list --- */
+
+static int add_tensor(struct tp_quantized_tensors *list, const char *name, uint64_t rows,
+                      uint64_t cols, bool quantized, bool transposed, struct tp_error *err)
+{
+    uint64_t *shape = malloc(2 * sizeof *shape);
+    char *copy = strdup(name);
+
+    if (!shape || !copy || TP_VECTOR_GROW(list->items, list->n, list->cap) < 0) {
+        free(shape);
+        free(copy);
+        return tp_oom(err);
+    }
+    shape[0] = rows;
+    shape[1] = cols;
+    list->items[list->n++] = (struct tp_lossy_tensor){.name = copy,
+                                                      .rank = cols ? 2 : 1,
+                                                      .shape = shape,
+                                                      .quantized = quantized,
+                                                      .transposed = quantized && transposed};
+    return 0;
+}
+
+void tp_quantized_tensors_clear(struct tp_quantized_tensors *tensors)
+{
+    for (size_t i = 0; i < tensors->n; i++) {
+        free((void *)tensors->items[i].name);
+        free((void *)tensors->items[i].shape);
+    }
+    free(tensors->items);
+    *tensors = (struct tp_quantized_tensors){0};
+}
+
+static int add_layer(const struct tp_runtime *rt, uint32_t layer, bool quantized,
+                     struct tp_quantized_tensors *list, struct tp_error *err)
+{
+    const struct tp_arch *a = &rt->arch;
+    const struct tp_family *f = a->family;
+    bool t = a->transposed;
+    tp_tensor_name name;
+    uint32_t out, in;
+    int rc = 0;
+
+    for (unsigned i = 0; rc == 0 && i < TP_ROLE_COUNT; i++) {
+        if (!tp_role_shape(a, i, &out, &in))
+            continue;
+        tp_layer_tensor_name(rt, layer, f->linears[i], "weight", name);
+        rc = add_tensor(list, name, t ? in : out, t ? out : in, quantized, t, err);
+        tp_layer_tensor_name(rt, layer, f->linears[i], "bias", name);
+        if (rc == 0 && tp_role_has_bias(a, i))
+            rc = add_tensor(list, name, out, 0, false, false, err);
+    }
+    for (unsigned i = 0; rc == 0 && i < TP_NORM_ROLE_COUNT; i++) {
+        if (!f->norms[i])
+            continue;
+        tp_layer_tensor_name(rt, layer, f->norms[i], "weight", name);
+        rc = add_tensor(list, name, tp_norm_width(a, i), 0, false, false, err);
+        tp_layer_tensor_name(rt, layer, f->norms[i], "bias", name);
+        if (rc == 0 && a->norm == TP_NORM_LAYER)
+            rc = add_tensor(list, name, tp_norm_width(a, i), 0, false, false, err);
+    }
+    return rc;
+}
+
+static int add_embedding(const struct tp_runtime *rt, bool int8, struct tp_quantized_tensors *list,
+                         struct tp_error *err)
+{
+    const struct tp_arch *a = &rt->arch;
+    tp_tensor_name name;
+    int rc;
+
+    if (rt->no_embedding)
+        tp_head_tensor_name(rt, name);
+    else
+        tp_end_tensor_name(rt, a->family->embedding, "weight", name);
+    rc = add_tensor(list, name, a->vocab, a->hidden, int8, false, err);
+    if (rc == 0 && a->learned_positions) {
+        tp_end_tensor_name(rt, a->family->positions, "weight", name);
+        rc = add_tensor(list, name, a->position_n, a->hidden, false, false, err);
+    }
+    return rc;
+}
+
+static int add_head(const struct tp_runtime *rt, bool own, bool int8,
+                    struct tp_quantized_tensors *list, struct tp_error *err)
+{
+    const struct tp_arch *a = &rt->arch;
+    tp_tensor_name name;
+    int rc;
+
+    tp_end_tensor_name(rt, a->family->final_norm, "weight", name);
+    rc = add_tensor(list, name, a->hidden, 0, false, false, err);
+    tp_end_tensor_name(rt, a->family->final_norm, "bias", name);
+    if (rc == 0 && a->norm == TP_NORM_LAYER)
+        rc = add_tensor(list, name, a->hidden, 0, false, false, err);
+    tp_head_tensor_name(rt, name);
+    if (rc == 0 && own)
+        rc = add_tensor(list, name, a->vocab, a->hidden, int8, false, err);
+    return rc;
+}
+
+/* Read the head. *OWN: it is not the embedding, nor a copy of it that is tied. */
+static int load_head(struct tp_runtime *rt, bool *own, struct tp_error *err)
+{
+    const struct tp_linear *head = &rt->head;
+    bool twice = rt->arch.tied && rt->head_name && !rt->no_embedding;
+    int rc = twice ? tp_embedding_load(rt, err) : 0;
+
+    if (rc == 0)
+        rc = tp_head_load(rt, err);
+    *own = rc == 0 && head->matrix.form &&
+           !(twice && head->bytes == rt->embedding.bytes &&
+             memcmp(head->data, rt->embedding.data, head->bytes) == 0);
+    return rc;
+}
+
+int tp_quantized_tensors(struct tp_runtime *rt, const struct tp_recipe *recipe,
+                         bool embeddings_int8, struct tp_quantized_tensors *out,
+                         struct tp_error *err)
+{
+    bool own;
+    int rc = load_head(rt, &own, err);
+
+    *out = (struct tp_quantized_tensors){0};
+    if (rc == 0)
+        rc = add_embedding(rt, embeddings_int8, out, err);
+    for (uint32_t i = 0; rc == 0 && i < rt->arch.layer_n; i++)
+        rc = add_layer(rt, i, recipe->method != NULL, out, err);
+    return rc == 0 ? add_head(rt, own, embeddings_int8, out, err) : rc;
+}
+
+/* --- Values in bf16 --- */
+
+static int put_vector(const float *x, size_t n, struct tp_lossy *w, struct tp_error *err)
+{
+    tp_autofree uint16_t *values = malloc(n * sizeof *values);
+
+    if (!values)
+        return tp_oom(err);
+    tp_convert(TP_DTYPE_BF16, values, TP_DTYPE_F32, x, n);
+    return tp_lossy_put_values(w, values, err);
+}
+
+static int put_norm(const struct tp_norm *norm, size_t n, struct tp_lossy *w, struct tp_error *err)
+{
+    int rc = put_vector(norm->weight, n, w, err);
+
+    return rc == 0 && norm->bias ? put_vector(norm->bias, n, w, err) : rc;
+}
+
+/* A matrix that is not quantized. */
+static int put_rounded(struct tp_runtime *rt, const struct tp_matrix *m, bool transposed,
+                       struct tp_lossy *w, struct tp_error *err)
+{
+    bool ready = m->form == tp_matrix_float_form(TP_DTYPE_BF16) && m->stride == 2 * m->cols;
+    tp_autofree uint16_t *rounded = ready ? NULL : tp_linear_rounded(rt->team, m);
+    tp_autofree uint16_t *turned = NULL;
+    const uint16_t *values = ready ? m->data : rounded;
+
+    if (values && transposed) {
+        turned = malloc(m->rows * m->cols * sizeof *turned);
+        if (turned)
+            tp_transpose(sizeof *turned, values, m->rows, m->cols, 0, m->rows, turned);
+        values = turned;
+    }
+    return values ? tp_lossy_put_values(w, values, err) : tp_oom(err);
+}
+
+/* --- Embeddings in int8 --- */
+
+struct coding {
+    const struct tp_matrix *from;
+    struct tp_packing packing;
+    atomic_bool bad, failed;
+};
+
+static void code_row(void *arg, size_t row, void *scratch)
+{
+    struct coding *c = arg;
+    size_t cols = c->from->cols;
+    tp_autofree float *x = malloc(cols * sizeof *x);
+
+    (void)scratch;
+    if (!x) {
+        atomic_store(&c->failed, true);
+        return;
+    }
+    tp_matrix_read(c->from, row, 0, cols, x);
+    for (size_t i = 0; i < cols; i++)
+        if (!isfinite(x[i])) {
+            atomic_store(&c->bad, true);
+            return;
+        }
+    tp_encode_int8(&c->packing, 0, (uint32_t)row, x);
+}
+
+static int put_int8(struct tp_runtime *rt, const struct tp_matrix *m, struct tp_lossy *w,
+                    struct tp_error *err)
+{
+    struct coding c = {.from = m,
+                       .packing.spec = {.rows = (uint32_t)m->rows,
+                                        .cols = (uint32_t)m->cols,
+                                        .parts = 1,
+                                        .part = {{.kind = TP_QUANT_INT8, .bits = 8}}}};
+    tp_auto(tp_linear_clear) struct tp_linear packed = {0};
+    int rc = tp_quant_layout(&c.packing.spec, &c.packing.layout, err);
+
+    if (rc < 0)
+        return rc;
+    c.packing.data = tp_linear_reserve_packed(&packed, c.packing.layout.bytes);
+    if (!c.packing.data)
+        return tp_oom(err);
+    memset(c.packing.data, 0, c.packing.layout.bytes);
+    tp_quant_header_put(&c.packing.spec, c.packing.data);
+    tp_team_run(rt->team, m->rows, code_row, &c);
+    if (atomic_load(&c.failed))
+        return tp_oom(err);
+    if (atomic_load(&c.bad))
+        return tp_fail(err, EDOM, "the embedding has a weight that is not a finite number");
+    rc = tp_linear_open_packed(&packed, c.packing.layout.bytes, err);
+    return rc == 0 ? tp_lossy_put_matrix(w, tp_linear_packed(&packed), err) : rc;
+}
+
+static int put_table(struct tp_runtime *rt, const struct tp_matrix *m, bool int8,
+                     struct tp_lossy *w, struct tp_error *err)
+{
+    return int8 ? put_int8(rt, m, w, err) : put_rounded(rt, m, false, w, err);
+}
+
+/* --- Putting --- */
+
+int tp_quantized_put_embedding(struct tp_runtime *rt, bool embeddings_int8, struct tp_lossy *w,
+                               struct tp_error *err)
+{
+    int rc = tp_embedding_load(rt, err);
+
+    if (rc == 0)
+        rc = put_table(rt, &rt->embedding.matrix, embeddings_int8, w, err);
+    if (rc == 0 && rt->arch.learned_positions)
+        rc = put_rounded(rt, &rt->positions.matrix, false, w, err);
+    return rc;
+}
+
+int tp_quantized_put_layer(struct tp_runtime *rt, const struct tp_layer *layer, struct tp_lossy *w,
+                           struct tp_error *err)
+{
+    int rc = 0;
+
+    for (unsigned i = 0; rc == 0 && i < TP_ROLE_COUNT; i++) {
+        const struct tp_linear *l = &layer->linears[i];
+
+        if (!l->matrix.form)
+            continue;
+        rc = l->packed ? tp_lossy_put_matrix(w, tp_linear_packed(l), err)
+                       : put_rounded(rt, &l->matrix, rt->arch.transposed, w, err);
+        if (rc == 0 && l->bias)
+            rc = put_vector(l->bias, l->matrix.rows, w, err);
+    }
+    for (unsigned i = 0; rc == 0 && i < TP_NORM_ROLE_COUNT; i++)
+        if (layer->norms[i].weight)
+            rc = put_norm(&layer->norms[i], tp_norm_width(&rt->arch, i), w, err);
+    return rc;
+}
+
+int tp_quantized_put_head(struct tp_runtime *rt, bool embeddings_int8, struct tp_lossy *w,
+                          struct tp_error *err)
+{
+    bool own;
+    int rc = load_head(rt, &own, err);
+
+    if (rc == 0)
+        rc = put_norm(&rt->final_norm, rt->arch.hidden, w, err);
+    if (rc == 0 && own)
+        rc = put_table(rt, &rt->head.matrix, embeddings_int8, w, err);
+    return rc;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A quantized model as the tensors of a lossy pack (store/write/lossy.h), in the order of a pass:
+ * embedding and positions, layers, final norm and head. They have the names of the original. What
+ * the runtime does not use, as buffers of older files, is left out.
+ */
+#ifndef TP_OPTIMIZER_QUANTIZE_TENSORS_H
+#define TP_OPTIMIZER_QUANTIZE_TENSORS_H
+
+#include "optimizer/quantize/recipe.h"
+#include "store/write/lossy.h"
+
+struct tp_quantized_tensors {
+    struct tp_lossy_tensor *items;
+    size_t n, cap;
+};
+
+/*
+ * All tensors, for tp_lossy_create. A file that has a tied tensor twice gives it once. With
+ * EMBEDDINGS_INT8 embedding and head are quantized, too, to int8. OUT is for
+ * tp_quantized_tensors_clear in any case.
+ */
+int tp_quantized_tensors(struct tp_runtime *rt, const struct tp_recipe *recipe,
+                         bool embeddings_int8, struct tp_quantized_tensors *out,
+                         struct tp_error *err);
+void tp_quantized_tensors_clear(struct tp_quantized_tensors *tensors);
+
+/*
+ * Put them, in this order. The embedding, and the head with the final norm, are read from the
+ * original unless the runtime has them. LAYER is of tp_quantize_layer. -EDOM: with EMBEDDINGS_INT8,
+ * a weight that is not a finite number.
+ */
+int tp_quantized_put_embedding(struct tp_runtime *rt, bool embeddings_int8, struct tp_lossy *w,
+                               struct tp_error *err);
+int tp_quantized_put_layer(struct tp_runtime *rt, const struct tp_layer *layer, struct tp_lossy *w,
+                           struct tp_error *err);
+int tp_quantized_put_head(struct tp_runtime *rt, bool embeddings_int8, struct tp_lossy *w,
+                          struct tp_error *err);
+
+#endif
