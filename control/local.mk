@@ -4,6 +4,7 @@ control_libtp_control_la_SOURCES =
 
 # what is asked for, and the policy
 control_libtp_control_la_SOURCES += \
+	control/request/hardware.c \
 	control/request/impl.h \
 	control/request/json.c \
 	control/request/policy.c control/request/policy.h \
@@ -53,7 +54,8 @@ control_libtp_control_la_SOURCES += \
 	control/documents/manifest.c control/documents/manifest.h \
 	control/documents/metrics.c \
 	control/documents/model.c \
-	control/documents/page.c
+	control/documents/page.c \
+	control/documents/search.c
 nodist_control_libtp_control_la_SOURCES = control/documents/embedded.c
 
 # What the program carries in itself: the page, and the schemas, which are installed too.

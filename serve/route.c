@@ -136,6 +136,19 @@ static enum MHD_Result answer_candidates(struct tp_call *call, const struct rout
     return answer_document(call, rc, &text, &err);
 }
 
+static enum MHD_Result answer_hardware(struct tp_call *call, const struct route *route)
+{
+    struct tp_policy policy;
+    struct tp_buffer text = {0};
+    struct tp_error err = {0};
+    int rc;
+
+    (void)route;
+    tp_jobs_get_policy(call->serve->jobs, &policy, NULL);
+    rc = tp_document_hardware(&policy, &text, &err);
+    return answer_document(call, rc, &text, &err);
+}
+
 static enum MHD_Result answer_submit(struct tp_call *call, const struct route *route)
 {
     return tp_call_submit(call, route->verb, route->with_base);
@@ -161,6 +174,7 @@ static const struct route routes[] = {
     VERB("/evaluate", TP_VERB_EVALUATE, false),
     VERB("/optimize", TP_VERB_OPTIMIZE, false),
     GET("/optimize/candidates", answer_candidates),
+    GET("/optimize/hardware", answer_hardware),
     {"/optimize/", answer_job, false, false, TP_VERB_OPTIMIZE, false, NULL},
     VERB("/delta/compress", TP_VERB_COMPRESS, true),
     VERB("/delta/estimate", TP_VERB_ESTIMATE, true),

@@ -48,6 +48,7 @@ base_scripts =
 tensor_tests = \
 	tests/tensor/config_test \
 	tests/tensor/dtype_test \
+	tests/tensor/hub_test \
 	tests/tensor/modeldir_test \
 	tests/tensor/safetensors_test
 tensor_scripts =

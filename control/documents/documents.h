@@ -100,10 +100,6 @@ int tp_document_metrics(struct tp_inventory *inventory, const struct tp_live *li
 int tp_document_dashboard(struct tp_inventory *inventory, const struct tp_policy *policy,
                           const struct tp_live *live, struct tp_buffer *out, struct tp_error *err);
 int tp_document_readme(struct tp_buffer *out);
-/* Candidates of the optimizer, and prices of machines by the hour. */
-int tp_document_candidates(struct tp_buffer *out, struct tp_error *err);
-int tp_document_hardware(struct tp_buffer *out, struct tp_error *err);
-
 /* share/tenpak/openapi.json: the HTTP interface. */
 const char *tp_openapi_text(size_t *len);
 
@@ -114,5 +110,13 @@ const char *tp_openapi_text(size_t *len);
 size_t tp_schema_count(void);
 const char *tp_schema_name(size_t i);
 const char *tp_schema_text(size_t i, size_t *len);
+
+/* --- search.c --- */
+
+/* The candidates of a search. */
+int tp_document_candidates(struct tp_buffer *out, struct tp_error *err);
+/* The machines that a model can be optimized for, with those of tenpak.conf. */
+int tp_document_hardware(const struct tp_policy *policy, struct tp_buffer *out,
+                         struct tp_error *err);
 
 #endif

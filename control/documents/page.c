@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Documents that are mostly text: the dashboard, README, and the lists of candidates and machines.
- */
+/* Documents that are mostly text: the dashboard, README, and what is embedded. */
 #include <config.h>
 
 #include <errno.h>
@@ -116,7 +114,7 @@ static const char readme_tail[] =
     "models.json      a row a model; models/NAME.json has its files and tensors\n"
     "metrics          the same for Prometheus\n"
     "dashboard.html   the same as a page: open it in a browser\n"
-    "candidates.json  what the optimizer may try; hardware.json: what machines cost\n"
+    "candidates.json  what optimize may try; hardware.json: the machines, and what they cost\n"
     "schema/          a JSON Schema of every document here\n"
     "settings/        settings that hold while this is mounted, a value a file\n"
     "events           what happens from now on, a line of JSON each\n"
@@ -134,35 +132,6 @@ int tp_document_readme(struct tp_buffer *out)
         rc = tp_buffer_appendf(out, "    %-10s %s\n", info->name, info->summary);
     }
     return rc < 0 ? rc : tp_buffer_append(out, readme_tail, sizeof readme_tail - 1);
-}
-
-/* --- The optimizer's --- */
-
-static int put_empty(struct tp_buffer *out, const char *schema, const char *list,
-                     const char *reason, struct tp_error *err)
-{
-    struct tp_json_writer json;
-
-    tp_json_writer_init(&json, out, true);
-    tp_json_begin_object(&json, NULL);
-    tp_json_put_string(&json, "schema", schema);
-    tp_json_put_string(&json, "reason", reason);
-    tp_json_begin_array(&json, list);
-    tp_json_end_array(&json);
-    tp_json_end_object(&json);
-    return tp_document_finish(&json, err);
-}
-
-int tp_document_candidates(struct tp_buffer *out, struct tp_error *err)
-{
-    return put_empty(out, "tenpak.candidates/1", "candidates",
-                     "this version has no optimizer: nothing can be tried", err);
-}
-
-int tp_document_hardware(struct tp_buffer *out, struct tp_error *err)
-{
-    return put_empty(out, "tenpak.hardware/1", "machines",
-                     "this version has no optimizer: no machine has a price", err);
 }
 
 /* --- Schemas: all that is embedded but the page and the description of the server --- */

@@ -156,7 +156,7 @@ static void raise_oom_score(void)
 
 static int set_limits(const struct tp_request *request, struct tp_error *err)
 {
-    const struct tp_limits *limits = &request->limits;
+    const struct tp_job_limits *limits = &request->limits;
     int niceness = (int)limits->niceness, rc;
 
     raise_oom_score();

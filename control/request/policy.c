@@ -18,6 +18,7 @@
 #include "control/verb/impl.h"
 
 #define CONF_MAX (1u << 20)
+#define HARDWARE "hardware"
 
 /* A key of tenpak.conf. FILLS: the key of requests whose default it is, or NULL. */
 struct slot {
@@ -101,6 +102,8 @@ static int set_members(struct tp_policy *policy, const char *section, const stru
             i++;
         if (i < SLOT_N)
             rc = set_value(policy, &slots[i].key, m, err);
+        else if (!section && strcmp(key, HARDWARE) == 0)
+            rc = tp_policy_read_hardware(m, policy, err);
         else if (!section && is_section(key) && tp_json_is_object(m))
             rc = set_members(policy, key, m, err);
         else if (!section && is_section(key))
@@ -198,5 +201,6 @@ void tp_policy_json(const struct tp_policy *policy, struct tp_json_writer *json,
     }
     if (section[0])
         tp_json_end_object(json);
+    tp_policy_hardware_json(policy, json, HARDWARE);
     tp_json_end_object(json);
 }

@@ -64,7 +64,7 @@ struct tp_key {
 /* --- Requests --- */
 
 /* Resources that a job may use. */
-struct tp_limits {
+struct tp_job_limits {
     unsigned threads; /* 0: one for each CPU */
     uint64_t memory;
     unsigned niceness;
@@ -80,7 +80,7 @@ struct tp_request {
                1];  /* id=KEY: repeated requests with the same key are one job; "" */
     uint32_t given; /* bit I: key I of the verb was given */
     uint32_t set;   /* bit I: key I has a value, given or by default */
-    struct tp_limits limits;
+    struct tp_job_limits limits;
     union {
         struct {
             char base[TP_NAME_MAX + 1];

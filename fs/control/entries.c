@@ -51,9 +51,11 @@ static int write_candidates(struct tp_control *control, const struct tp_control_
 static int write_hardware(struct tp_control *control, const struct tp_control_id *id,
                           struct tp_text *text, struct tp_error *err)
 {
-    (void)control;
+    struct tp_policy policy;
+
     (void)id;
-    return tp_document_hardware(&text->bytes, err);
+    tp_jobs_get_policy(control->jobs, &policy, NULL);
+    return tp_document_hardware(&policy, &text->bytes, err);
 }
 
 static int write_schema(struct tp_control *control, const struct tp_control_id *id,

@@ -42,7 +42,7 @@ static int document(struct tp_inventory *inventory, const struct tp_policy *poli
     if (!strcmp(name, "candidates.json"))
         return tp_document_candidates(out, err);
     if (!strcmp(name, "hardware.json"))
-        return tp_document_hardware(out, err);
+        return tp_document_hardware(policy, out, err);
     return tp_document_model(inventory, name, out, err);
 }
 

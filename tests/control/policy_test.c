@@ -62,7 +62,12 @@ static void test_good(void)
         "\"2MiB\"},\n"
         " \"jobs\": {\"slots\": 3, \"queue\": 4, \"memory\": \"1GiB\", \"nice\": 5, \"io\": "
         "\"idle\"},\n"
-        " \"retention\": {\"count\": 6, \"seconds\": 8, \"bytes\": \"2MiB\"}}");
+        " \"retention\": {\"count\": 6, \"seconds\": 8, \"bytes\": \"2MiB\"},\n"
+        " \"hardware\": {\"mine\": {\"kind\": \"cpu\", \"dollars_per_hour\": 0.25, "
+        "\"memory_bytes\": "
+        "\"1GiB\",\n"
+        " \"read_bandwidth\": 2e10, \"operations_rate\": 1000}, \"local\": {\"dollars_per_hour\": "
+        "0.5}}}");
     is_int(tp_policy_read(dir, &policy, &err), 0, "every key is taken");
     text = json_of(&policy);
     is_str(text,
@@ -71,12 +76,43 @@ static void test_good(void)
            "\"quiet_seconds\": 7, \"least_bytes\": 2097152}, \"jobs\": {\"slots\": 3, \"queue\": "
            "4, \"memory\": "
            "1073741824, \"nice\": 5, \"io\": \"idle\"}, \"retention\": {\"count\": 6, \"seconds\": "
-           "8, \"bytes\": 2097152}}",
+           "8, \"bytes\": 2097152}, \"hardware\": {\"mine\": {\"kind\": \"cpu\", "
+           "\"dollars_per_hour\": 0.25, \"memory_bytes\": 1073741824, \"read_bandwidth\": "
+           "2e+10, "
+           "\"operations_rate\": 1000}, \"local\": {\"dollars_per_hour\": 0.5}}}",
            "as it was said");
     put(text);
     is_int(tp_policy_read(dir, &again, &err), 0, "what is printed can be read");
     is_same(&again, &policy, "and is the same");
     free(text);
+}
+
+static void test_hardware(void)
+{
+    struct tp_policy policy;
+    struct tp_hardware found;
+    struct tp_error err = {0};
+    size_t n = 0;
+
+    put("{\"hardware\": {\"mine\": {\"memory_bytes\": \"1GiB\", \"read_bandwidth\": 2e10, "
+        "\"operations_rate\": 1e12}, \"t4\": {\"dollars_per_hour\": 0.25}, \"local\": "
+        "{\"dollars_per_hour\": 0.5, \"memory_bytes\": 1000}}}");
+    is_int(tp_policy_read(dir, &policy, &err), 0, "machines are taken");
+    is_int(tp_policy_find_hardware(&policy, "mine", &found, &err), 0, "a new one is found");
+    ok(found.memory_bytes == (uint64_t)1 << 30 && found.read_bandwidth == 2e10 &&
+           found.dollars_per_hour == 0 && strcmp(found.source, "tenpak.conf") == 0,
+       "with its numbers, and without a price");
+    is_int(tp_policy_find_hardware(&policy, "t4", &found, &err), 0, "a known one");
+    ok(found.dollars_per_hour == 0.25 && found.memory_bytes == 16000000000u,
+       "with another price, and what else is known");
+    is_int(tp_policy_find_hardware(&policy, "local", &found, &err), 0, "this machine");
+    ok(found.dollars_per_hour == 0.5 && found.memory_bytes == 1000, "with a price and a limit");
+    is_int(tp_policy_find_hardware(&policy, "h200", &found, &err), -ENOENT,
+           "one that is not there");
+    has(err.message, "local, t4, a10g, a100_40, a100_80, h100, mine", "the message lists all");
+    while (tp_policy_get_hardware(&policy, n, &found))
+        n++;
+    is_u64(n, 7, "each is listed once");
 }
 
 static const struct {
@@ -105,6 +141,15 @@ static const struct {
     {"{\"retention\": {\"bytes\": 1000}}", -ERANGE, "'retention.bytes'"},
     {"{\"retention\": {\"bytes\": []}}", -EINVAL, "'retention.bytes'"},
     {"{\"retention\": {\"count\": null}}", -EINVAL, "'retention.count'"},
+    {"{\"hardware\": 3}", -EINVAL, "'hardware'"},
+    {"{\"hardware\": {\"x\": 3}}", -EINVAL, "'x'"},
+    {"{\"hardware\": {\"x\": {\"price\": 3}}}", -EINVAL, "hardware 'x': there is no key 'price'"},
+    {"{\"hardware\": {\"t4\": {\"dollars_per_hour\": -1}}}", -ERANGE, "'dollars_per_hour'"},
+    {"{\"hardware\": {\"t4\": {\"dollars_per_hour\": \"1\"}}}", -EINVAL, "'dollars_per_hour'"},
+    {"{\"hardware\": {\"t4\": {\"memory_bytes\": \"much\"}}}", -EINVAL, "'memory_bytes'"},
+    {"{\"hardware\": {\"t4\": {\"kind\": \"tpu\"}}}", -EINVAL, "'kind'"},
+    {"{\"hardware\": {\"\": {}}}", -EINVAL, "name of hardware"},
+    {"{\"hardware\": {\"x\": {\"dollars_per_hour\": 1}}}", -EINVAL, "'x' has no memory"},
     {"{\"slots\": 3}", -EINVAL, "'slots'"},
     {"{\"base\": \"a\", \"base\": \"b\"}", -EINVAL, "duplicate key"},
 };
@@ -186,6 +231,7 @@ int main(void)
         asprintf(&conf, "%s/tenpak.conf", top) < 0)
         bail_out("cannot make '%s'", top);
     test_good();
+    test_hardware();
     test_wrong();
     test_strange();
     test_fill();

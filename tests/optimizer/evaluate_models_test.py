@@ -404,7 +404,7 @@ def check_jobs(store, text):
 
     reply = call("/evaluate", {"model": "near", "reference": "llama", "text": "notes.txt", "context": 64, "samples": 4})
     (control / "jobs" / reply["job_id"] / "wait").read_text()
-    check_report(call(f"/report/{reply['id']}"), want, "HTTP")
+    check_report(call(f"/report/{reply['job_id']}"), want, "HTTP")
     server.terminate()
     server.wait(240)
 

@@ -173,7 +173,8 @@ refused 413 E2BIG 'a body of 70 KB' "$(post /compress "@$tmp/blanks")"
 refused 404 ENOENT 'no such reference' "$(post /evaluate '{"model": "base", "reference": "nobody"}')"
 refused 422 ERANGE 'a context of one token' "$(post /evaluate '{"model": "base", "context": 1}')"
 refused 501 EOPNOTSUPP 'an engine that is not there' "$(post /optimize '{"model": "base"}')"
-is 'candidates: none, and why' "$(call GET /optimize/candidates) $(jq -r '(.candidates | length), (.reason != null)' "$tmp/body" | tr '\n' ' ')" '200 0 true '
+is 'candidates' "$(call GET /optimize/candidates) $(jq -r '.candidates | length, .[0].codec' "$tmp/body" | tr '\n' ' ')" '200 12 fp16 '
+is 'machines' "$(call GET /optimize/hardware) $(jq -r '.machines[] | select(.name == "h100") | .dollars_per_hour, .figures' "$tmp/body" | tr '\n' ' ')" '200 8 estimated '
 refused 409 EINVAL 'its own base' "$(post /compress '{"model": "base", "base": "base"}')"
 refused 409 EEXIST 'what is a pack already' "$(post /compress '{"model": "base"}')"
 head -c 3000000 /dev/zero >"$tmp/zeros"
