@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
 # bench/run and what it measures with (doc/benchmarking.md).
-noinst_PROGRAMS += bench/codec_bench bench/engine_bench bench/kernel_bench bench/mount_reader bench/runtime_bench bench/quant_bench
+noinst_PROGRAMS += \
+	bench/codec_bench bench/engine_bench bench/kernel_bench bench/matrix_bench bench/mount_reader bench/runtime_bench \
+	bench/quant_bench
 bench_codec_bench_LDADD = $(TP_CODEC_LIBS)
 bench_quant_bench_LDADD = $(TP_CODEC_LIBS)
+bench_matrix_bench_LDADD = $(TP_OPTIMIZER_LIBS)
 bench_mount_reader_LDADD =
 bench_runtime_bench_LDADD = $(TP_OPTIMIZER_LIBS)
 

@@ -125,7 +125,7 @@ static void attend_block(const struct chunk *k, size_t row, size_t rows, const f
     /* Row r of this matrix is position FIRST + r. */
     keys.data = (const uint8_t *)keys.data + first * size;
     keys.form->few[k->isa](&keys, low - first, high - first, q, q_stride, rows, &scores[0][0],
-                           BLOCK);
+                           BLOCK, NULL);
     for (size_t r = 0; r < rows; r++) {
         float fade =
             weigh_by_isa[k->isa](a, &scores[r][low - first], high - low, &k->progress[row + r]);

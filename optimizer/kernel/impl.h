@@ -31,9 +31,11 @@ enum {
  */
 typedef void tp_matrix_expand_fn(const struct tp_matrix *w, size_t row, size_t col, size_t count,
                                  float *dst, size_t step);
-/* tp_matrix_multiply for few vectors: it reads W as it is. */
+/*
+ * tp_matrix_multiply for few vectors: it reads W as it is. Floating-point forms use no SCRATCH.
+ */
 typedef void tp_matrix_few_fn(const struct tp_matrix *w, size_t first, size_t end, const float *x,
-                              size_t x_stride, size_t m, float *y, size_t y_stride);
+                              size_t x_stride, size_t m, float *y, size_t y_stride, void *scratch);
 
 /*
  * A form of a matrix. Only EXPAND knows what the bytes mean; FEW does the same in registers, and is
@@ -47,6 +49,9 @@ struct tp_matrix_form {
 
 /* The reference: any form, by EXPAND. */
 tp_matrix_few_fn tp_few_any_scalar;
+/* Any form, by EXPAND of a few whole rows, which fit into SCRATCH up to TP_BY_ROWS_COLS columns. */
+tp_matrix_few_fn tp_few_by_rows;
+#define TP_BY_ROWS_COLS (TP_KERNEL_SCRATCH / sizeof(float) / TP_PANEL_ROWS)
 
 #define TP_DECLARE_FORM(NAME)                                                                      \
     tp_matrix_expand_fn tp_expand_##NAME##_scalar, tp_expand_##NAME##_avx2,                        \

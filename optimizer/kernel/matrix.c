@@ -114,8 +114,9 @@ void tp_matrix_read(const struct tp_matrix *w, size_t row, size_t col, size_t co
 }
 
 void tp_few_any_scalar(const struct tp_matrix *w, size_t first, size_t end, const float *x,
-                       size_t x_stride, size_t m, float *y, size_t y_stride)
+                       size_t x_stride, size_t m, float *y, size_t y_stride, void *scratch)
 {
+    (void)scratch;
     for (size_t r = first; r < end; r++)
         for (size_t i = 0; i < m; i++) {
             float sums[TP_KERNEL_LANES] = {0};
@@ -130,6 +131,24 @@ void tp_few_any_scalar(const struct tp_matrix *w, size_t first, size_t end, cons
             }
             y[i * y_stride + r] = tp_sum_lanes(sums);
         }
+}
+
+void tp_few_by_rows(const struct tp_matrix *w, size_t first, size_t end, const float *x,
+                    size_t x_stride, size_t m, float *y, size_t y_stride, void *scratch)
+{
+    enum tp_isa isa = tp_isa_get();
+    struct tp_matrix rows = {.form = tp_matrix_float_form(TP_DTYPE_F32),
+                             .data = scratch,
+                             .cols = w->cols,
+                             .stride = ((w->cols + 7) & ~(size_t)7) * sizeof *x};
+
+    for (size_t r = first; r < end; r += TP_PANEL_ROWS) {
+        rows.rows = end - r < TP_PANEL_ROWS ? end - r : TP_PANEL_ROWS;
+        for (size_t j = 0; j < rows.rows; j++)
+            w->form->expand[isa](w, r + j, 0, w->cols,
+                                 (float *)scratch + j * rows.stride / sizeof *x, 8);
+        rows.form->few[isa](&rows, 0, rows.rows, x, x_stride, m, y + r, y_stride, NULL);
+    }
 }
 
 /* The rows of W from R on, with all vectors; they are expanded in SCRATCH. */
@@ -169,7 +188,7 @@ void tp_matrix_multiply(const struct tp_matrix *w, size_t first, size_t end, con
     struct tp_tiles t = {.x_stride = x_stride, .y_stride = y_stride};
 
     if (isa == TP_ISA_SCALAR || (m < FEW_VECTORS && w->form->few[isa])) {
-        w->form->few[isa](w, first, end, x, x_stride, m, y, y_stride);
+        w->form->few[isa](w, first, end, x, x_stride, m, y, y_stride, scratch);
         return;
     }
     t.panels = scratch;

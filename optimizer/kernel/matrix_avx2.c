@@ -17,7 +17,7 @@
 enum {
     VECTORS = 3,
     SHORT_ROW = 2048, /* bytes: rows of fewer are done two at a time, which reads them in order */
-    AHEAD = 8,        /* rows that are fetched before they are needed */
+    AHEAD = 8,     /* rows that are fetched before they are needed */
 };
 
 /* Expand COUNT elements from P on, in groups of 8. */
@@ -123,8 +123,9 @@ TP_INLINE TP_TARGET_AVX2 void few_vectors(const struct tp_matrix *w, size_t firs
     }                                                                                              \
     TP_TARGET_AVX2 void tp_few_##NAME##_avx2(const struct tp_matrix *w, size_t first, size_t end,  \
                                              const float *x, size_t x_stride, size_t m, float *y,  \
-                                             size_t y_stride)                                      \
+                                             size_t y_stride, void *scratch)                       \
     {                                                                                              \
+        (void)scratch;                                                                             \
         few_vectors(w, first, end, x, x_stride, m, y, y_stride, DTYPE);                            \
     }
 FORM(f32, TP_DTYPE_F32)

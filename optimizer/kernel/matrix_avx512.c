@@ -114,15 +114,15 @@ TP_INLINE TP_TARGET_AVX512 void few_vectors(const struct tp_matrix *w, size_t fi
     {                                                                                              \
         tp_expand_##NAME##_avx2(w, row, col, count, dst, step);                                    \
     }                                                                                              \
-    TP_TARGET_AVX512 void tp_few_##NAME##_avx512(const struct tp_matrix *w, size_t first,          \
-                                                 size_t end, const float *x, size_t x_stride,      \
-                                                 size_t m, float *y, size_t y_stride)              \
+    TP_TARGET_AVX512 void tp_few_##NAME##_avx512(                                                  \
+        const struct tp_matrix *w, size_t first, size_t end, const float *x, size_t x_stride,      \
+        size_t m, float *y, size_t y_stride, void *scratch)                                        \
     {                                                                                              \
         size_t whole = first + ((end - first) & ~(size_t)(2 * FEW_PAIRS - 1));                     \
                                                                                                    \
         few_vectors(w, first, whole, x, x_stride, m, y, y_stride, DTYPE);                          \
         if (whole < end)                                                                           \
-            tp_few_##NAME##_avx2(w, whole, end, x, x_stride, m, y, y_stride);                      \
+            tp_few_##NAME##_avx2(w, whole, end, x, x_stride, m, y, y_stride, scratch);             \
     }
 FORM(f32, TP_DTYPE_F32)
 FORM(bf16, TP_DTYPE_BF16)

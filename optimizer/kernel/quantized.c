@@ -77,6 +77,12 @@ static const struct tp_matrix_form by_blocks = {
     .few = {tp_few_any_scalar},
 };
 
+static const struct tp_matrix_form by_rows = {
+    .name = "quantized",
+    .expand = {expand_any, expand_any, expand_any},
+    .few = {tp_few_any_scalar, tp_few_by_rows, tp_few_by_rows},
+};
+
 static const struct tp_matrix_form in_registers = {
     .name = "quantized",
 #if TP_HAVE_X86
@@ -92,9 +98,12 @@ struct tp_matrix tp_matrix_quantized(const struct tp_quant_matrix *m)
 {
     enum tp_quantized kind = tp_quantized_kind(m);
     bool scaled = kind == TP_QUANTIZED_SCALED4 || kind == TP_QUANTIZED_SCALED8;
-    bool ready = kind != TP_QUANTIZED_NONE && (!scaled || scales_ordinary(m));
+    bool ready = kind != TP_QUANTIZED_NONE && (!scaled || scales_ordinary(m)) &&
+                 m->spec.cols <= TP_KERNEL_SCRATCH / sizeof(float); /* a vector fits */
 
-    return (struct tp_matrix){.form = ready ? &in_registers : &by_blocks,
+    return (struct tp_matrix){.form = ready                             ? &in_registers
+                                      : m->spec.cols <= TP_BY_ROWS_COLS ? &by_rows
+                                                                        : &by_blocks,
                               .data = m,
                               .rows = m->spec.rows,
                               .cols = m->spec.cols};

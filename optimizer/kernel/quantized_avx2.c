@@ -15,30 +15,40 @@
 enum {
     VECTORS = 3,
     ROWS = 4,
-    AHEAD = 8, /* rows whose codes are fetched before they are needed */
+    GROUPS = 8,   /* whose factors are read together */
+    WIDE = 32,    /* columns of 4-bit codes that are expanded together */
+    LINE = 64,    /* bytes */
+    AHEAD = 1024, /* bytes that are fetched before they are needed, but at least 8 rows */
 };
 
-/* The factors of a group, in all lanes; of NF4, the sixteen values. */
+/*
+ * The order of eight columns in the lanes of a register. Codes of 4 bits for few vectors are
+ * expanded with the even columns before the odd ones, and the vectors are brought into this order
+ * first: each partial sum adds the same products, and only its lane is another.
+ */
+enum order { NATURAL, EVEN_FIRST };
+
+TP_INLINE TP_TARGET_AVX2 __m256i even_first(void)
+{
+    return _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
+}
+
+/* Factors of a group in all lanes. */
 struct factors {
     __m256 a, b;
 };
 
-TP_INLINE TP_TARGET_AVX2 struct factors load_factors(const struct tp_quantized_row *r, size_t k,
-                                                     size_t groups, const enum tp_quantized kind)
+TP_INLINE TP_TARGET_AVX2 struct factors all_lanes(float a, float b)
 {
-    struct tp_factors f = tp_quantized_factors(r, k, groups, kind);
-    __m256 a = _mm256_set1_ps(f.a);
-
-    if (kind == TP_QUANTIZED_NF4)
-        return (struct factors){_mm256_mul_ps(_mm256_loadu_ps(tp_quant_nf4), a),
-                                _mm256_mul_ps(_mm256_loadu_ps(tp_quant_nf4 + 8), a)};
-    return (struct factors){a, _mm256_set1_ps(f.b)};
+    return (struct factors){_mm256_set1_ps(a), _mm256_set1_ps(b)};
 }
 
 /* Eight codes from P on, in the low bits of each lane. */
-TP_INLINE TP_TARGET_AVX2 __m256i load_codes(const uint8_t *p, const enum tp_quantized kind)
+TP_INLINE TP_TARGET_AVX2 __m256i load_codes(const uint8_t *p, const enum tp_quantized kind,
+                                            const enum order order)
 {
     int32_t four;
+    __m256i shifts;
 
     if (kind == TP_QUANTIZED_SIGNED8)
         return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
@@ -46,88 +56,267 @@ TP_INLINE TP_TARGET_AVX2 __m256i load_codes(const uint8_t *p, const enum tp_quan
         return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
     memcpy(&four, p, sizeof four);
     if (kind == TP_QUANTIZED_NF4)
-        return _mm256_srlv_epi32(_mm256_set1_epi32(four),
-                                 _mm256_setr_epi32(4, 0, 12, 8, 20, 16, 28, 24));
-    return _mm256_and_si256(
-        _mm256_srlv_epi32(_mm256_set1_epi32(four), _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28)),
-        _mm256_set1_epi32(15));
+        shifts = order == NATURAL ? _mm256_setr_epi32(4, 0, 12, 8, 20, 16, 28, 24)
+                                  : _mm256_setr_epi32(4, 12, 20, 28, 0, 8, 16, 24);
+    else
+        shifts = order == NATURAL ? _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28)
+                                  : _mm256_setr_epi32(0, 8, 16, 24, 4, 12, 20, 28);
+    return _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(four), shifts),
+                            _mm256_set1_epi32(15));
 }
 
-TP_INLINE TP_TARGET_AVX2 __m256 load_values(const uint8_t *p, const struct factors *f,
-                                            const enum tp_quantized kind)
+/* The factors of GROUPS groups from K on, with half-precision scales; K is a multiple of GROUPS. */
+TP_INLINE TP_TARGET_AVX2 void read_scales(const struct tp_quantized_row *r, size_t k, float *a,
+                                          float *b, const enum tp_quantized kind)
 {
-    __m256i q = load_codes(p, kind);
+    const struct tp_quant_view *v = r->view;
+    const uint8_t *zeros = v->section[TP_QUANT_ZEROS];
+    const bool narrow = tp_quantized_narrow(kind);
+    __m256 scale = tp_load8(
+        v->section[TP_QUANT_SCALES] + r->row * v->stride[TP_QUANT_SCALES] + 2 * k, TP_DTYPE_F16);
+    __m256 zero = _mm256_set1_ps(narrow ? 8 : 128);
+
+    _mm256_storeu_ps(a, scale);
+    if (zeros)
+        zeros += r->row * v->stride[TP_QUANT_ZEROS];
+    if (kind == TP_QUANTIZED_AFFINE4 || kind == TP_QUANTIZED_AFFINE8) {
+        _mm256_storeu_ps(b, tp_load8(zeros + 2 * k, TP_DTYPE_F16));
+        return;
+    }
+    if (zeros)
+        zero = _mm256_cvtepi32_ps(load_codes(zeros + (narrow ? k / 2 : k), kind, NATURAL));
+    _mm256_storeu_ps(b, _mm256_mul_ps(_mm256_sub_ps(_mm256_setzero_ps(), zero), scale));
+}
+
+/* The factors of N groups from K on, at most GROUPS, of a row that has ALL. */
+TP_INLINE TP_TARGET_AVX2 void read_factors(const struct tp_quantized_row *r, size_t k, size_t n,
+                                           size_t all, float *a, float *b,
+                                           const enum tp_quantized kind)
+{
+    if (n == GROUPS && kind != TP_QUANTIZED_SIGNED8 && kind != TP_QUANTIZED_NF4) {
+        read_scales(r, k, a, b, kind);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct tp_factors f = tp_quantized_factors(r, k + i, all, kind);
+
+        a[i] = f.a;
+        b[i] = f.b;
+    }
+}
+
+/* The values of eight codes. A product of a code and a half-precision scale is exact. */
+TP_INLINE TP_TARGET_AVX2 __m256 values_of(__m256i q, const struct factors *f,
+                                          const enum tp_quantized kind)
+{
+    __m256 low, high;
 
     switch (kind) {
     case TP_QUANTIZED_NF4: /* a permutation looks at three bits; the fourth chooses the half */
-        return _mm256_blendv_ps(_mm256_permutevar8x32_ps(f->a, q),
-                                _mm256_permutevar8x32_ps(f->b, q),
-                                _mm256_castsi256_ps(_mm256_slli_epi32(q, 28)));
+        low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(tp_quant_nf4), q);
+        high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(tp_quant_nf4 + 8), q);
+        return _mm256_mul_ps(
+            _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(q, 28))), f->a);
     case TP_QUANTIZED_SIGNED8:
         return _mm256_mul_ps(_mm256_cvtepi32_ps(q), f->a);
-    case TP_QUANTIZED_AFFINE4:
-    case TP_QUANTIZED_AFFINE8:
-        return _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(q), f->a), f->b);
     default:
         return _mm256_fmadd_ps(_mm256_cvtepi32_ps(q), f->a, f->b);
+    }
+}
+
+/* Byte K of each of NF4's sixteen values, twice. */
+TP_INLINE TP_TARGET_AVX2 __m256i nf4_bytes(unsigned k)
+{
+    uint8_t bytes[16];
+
+    for (unsigned i = 0; i < 16; i++)
+        memcpy(&bytes[i], (const uint8_t *)&tp_quant_nf4[i] + k, 1);
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)bytes));
+}
+
+/* The tables that values of WIDE codes are looked up in; NF4 only. */
+struct tables {
+    __m256i bytes[4];
+};
+
+/* WIDE codes of a row; of NF4, the halves of their values. */
+struct wide {
+    __m256i q, low[2], high[2];
+};
+
+TP_INLINE TP_TARGET_AVX2 struct wide load_wide(const uint8_t *p, const struct tables *t,
+                                               const enum tp_quantized kind)
+{
+    const __m256i shifts =
+        kind == TP_QUANTIZED_NF4 ? _mm256_setr_epi64x(4, 4, 0, 0) : _mm256_setr_epi64x(0, 0, 4, 4);
+    struct wide w;
+
+    /* even codes in the lower half, odd ones in the upper half: a byte for each */
+    w.q = _mm256_and_si256(
+        _mm256_srlv_epi64(
+            _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)p)), shifts),
+        _mm256_set1_epi8(15));
+    if (kind == TP_QUANTIZED_NF4)
+        TP_UNROLL for (unsigned k = 0; k < 2; k++)
+        {
+            __m256i even = _mm256_shuffle_epi8(t->bytes[2 * k], w.q);
+            __m256i odd = _mm256_shuffle_epi8(t->bytes[2 * k + 1], w.q);
+
+            w.low[k] = _mm256_unpacklo_epi8(even, odd);
+            w.high[k] = _mm256_unpackhi_epi8(even, odd);
+        }
+    return w;
+}
+
+/* The values of the columns 8 * K to 8 * K + 7 of W, in the order EVEN_FIRST. */
+TP_INLINE TP_TARGET_AVX2 __m256 wide_values(const struct wide *w, const struct factors *f,
+                                            const enum tp_quantized kind, const unsigned k)
+{
+    const __m256i *halves = k < 2 ? w->low : w->high;
+    const int32_t at = (int32_t)(0x80808000 + 4 * k); /* 0x80: a byte of zeros */
+
+    if (kind == TP_QUANTIZED_NF4)
+        return _mm256_mul_ps(_mm256_castsi256_ps(k % 2
+                                                     ? _mm256_unpackhi_epi16(halves[0], halves[1])
+                                                     : _mm256_unpacklo_epi16(halves[0], halves[1])),
+                             f->a);
+    return values_of(_mm256_shuffle_epi8(w->q, _mm256_setr_epi32(at, at + 1, at + 2, at + 3, at,
+                                                                 at + 1, at + 2, at + 3)),
+                     f, kind);
+}
+
+/* Products that are under way: of M vectors with N rows. */
+struct few {
+    const float *x;
+    size_t x_stride;
+    const struct tables *tables;
+    const uint8_t *codes[ROWS];
+    const float (*a)[GROUPS], (*b)[GROUPS]; /* factors of the rows */
+    __m256 sums[VECTORS][ROWS];
+};
+
+/* Eight columns of all rows: from column C on, whose codes are at AT, in group L. */
+TP_INLINE TP_TARGET_AVX2 void add_eight(struct few *p, size_t c, size_t at, size_t l,
+                                        const enum tp_quantized kind, const unsigned m,
+                                        const unsigned n)
+{
+    TP_UNROLL for (unsigned j = 0; j < n; j++)
+    {
+        const struct factors f = all_lanes(p->a[j][l], p->b[j][l]);
+        __m256 v = values_of(load_codes(p->codes[j] + at, kind, EVEN_FIRST), &f, kind);
+
+        TP_UNROLL for (unsigned i = 0; i < m; i++) p->sums[i][j] =
+            _mm256_fmadd_ps(_mm256_loadu_ps(p->x + i * p->x_stride + c), v, p->sums[i][j]);
+    }
+}
+
+TP_INLINE TP_TARGET_AVX2 void add_wide(struct few *p, size_t c, size_t at, size_t l,
+                                       const enum tp_quantized kind, const unsigned m,
+                                       const unsigned n)
+{
+    const float(*a)[GROUPS] = p->a, (*b)[GROUPS] = p->b;
+
+    /* Read factors for each use: compilers would rather keep them in registers, and the sums not.
+     */
+    __asm__("" : "+r"(a), "+r"(b));
+    TP_UNROLL for (unsigned j = 0; j < n; j++)
+    {
+        const struct factors f = all_lanes(a[j][l], b[j][l]);
+        const struct wide w = load_wide(p->codes[j] + at, p->tables, kind);
+
+        TP_UNROLL for (unsigned k = 0; k < WIDE / 8; k++)
+        {
+            __m256 v = wide_values(&w, &f, kind, k);
+
+            TP_UNROLL for (unsigned i = 0; i < m; i++) p->sums[i][j] = _mm256_fmadd_ps(
+                _mm256_loadu_ps(p->x + i * p->x_stride + c + 8 * k), v, p->sums[i][j]);
+        }
+    }
+}
+
+/* Group L of those whose factors are there, from column C on. */
+TP_INLINE TP_TARGET_AVX2 void add_group(struct few *p, size_t c, size_t group, size_t l,
+                                        size_t ahead, const enum tp_quantized kind,
+                                        const unsigned m, const unsigned n)
+{
+    const size_t bytes = tp_quantized_narrow(kind) ? 4 : 8, end = c + group;
+    size_t at = c / 8 * bytes;
+
+    for (; tp_quantized_narrow(kind) && c + WIDE <= end; c += WIDE, at += WIDE / 2) {
+        if (m == 1 && at % LINE < WIDE / 2)
+            TP_UNROLL for (unsigned j = 0; j < n; j++) /* beyond the matrix nothing happens */
+                _mm_prefetch((const char *)((uintptr_t)p->codes[j] + at + ahead), _MM_HINT_T0);
+        add_wide(p, c, at, l, kind, m, n);
+    }
+    for (; c < end; c += 8, at += bytes) {
+        if (m == 1 && at % LINE < bytes)
+            TP_UNROLL for (unsigned j = 0; j < n; j++)
+                _mm_prefetch((const char *)((uintptr_t)p->codes[j] + at + ahead), _MM_HINT_T0);
+        add_eight(p, c, at, l, kind, m, n);
     }
 }
 
 /* The products of M vectors with N rows from R on. */
 TP_INLINE TP_TARGET_AVX2 void few(const struct tp_quant_matrix *w, size_t r, const float *x,
                                   size_t x_stride, float *y, size_t y_stride,
-                                  const enum tp_quantized kind, const unsigned m, const unsigned n)
+                                  const struct tables *tables, const enum tp_quantized kind,
+                                  const unsigned m, const unsigned n)
 {
-    const size_t bytes = tp_quantized_narrow(kind) ? 4 : 8;
     const size_t group = tp_quantized_group(w), groups = w->spec.cols / group;
+    const size_t bytes = tp_quantized_narrow(kind) ? 4 : 8, stride = w->spec.cols / 8 * bytes;
+    const size_t ahead = 8 * stride > AHEAD ? 8 * stride : AHEAD;
     struct tp_quantized_row rows[ROWS];
-    struct factors f[ROWS];
-    __m256 sums[VECTORS][ROWS];
-    const size_t ahead = AHEAD * (w->spec.cols / 8 * bytes);
-    size_t at = 0;
+    float a[ROWS][GROUPS], b[ROWS][GROUPS];
+    struct few p = {.x = x, .x_stride = x_stride, .tables = tables, .a = a, .b = b};
 
-    TP_UNROLL for (unsigned j = 0; j < n; j++) rows[j] = tp_quantized_row(w, r + j, kind);
-    TP_UNROLL for (unsigned i = 0; i < m; i++) TP_UNROLL for (unsigned j = 0; j < n; j++)
-        sums[i][j] = _mm256_setzero_ps();
-    for (size_t k = 0; k < groups; k++) {
+    TP_UNROLL for (unsigned j = 0; j < n; j++)
+    {
+        rows[j] = tp_quantized_row(w, r + j, kind);
+        p.codes[j] = rows[j].codes;
+        TP_UNROLL for (unsigned i = 0; i < m; i++) p.sums[i][j] = _mm256_setzero_ps();
+    }
+    for (size_t k = 0; k < groups; k += GROUPS) {
+        const size_t count = groups - k < GROUPS ? groups - k : GROUPS;
+
         TP_UNROLL for (unsigned j = 0; j < n; j++)
-        {
-            f[j] = load_factors(&rows[j], k, groups, kind);
-            if (m == 1) /* beyond the matrix nothing happens */
-                _mm_prefetch((const char *)((uintptr_t)rows[j].codes + at + ahead), _MM_HINT_T0);
-        }
-        for (size_t c = 0; c < group; c += 8, at += bytes)
-            TP_UNROLL for (unsigned j = 0; j < n; j++)
-            {
-                __m256 v = load_values(rows[j].codes + at, &f[j], kind);
-
-                TP_UNROLL for (unsigned i = 0; i < m; i++) sums[i][j] = _mm256_fmadd_ps(
-                    _mm256_loadu_ps(x + i * x_stride + k * group + c), v, sums[i][j]);
-            }
+            read_factors(&rows[j], k, count, groups, a[j], b[j], kind);
+        if (group == 8)
+            for (size_t l = 0; l < count; l++)
+                add_eight(&p, (k + l) * 8, (k + l) * bytes, l, kind, m, n);
+        else
+            for (size_t l = 0; l < count; l++)
+                add_group(&p, (k + l) * group, group, l, ahead, kind, m, n);
+    }
+    TP_UNROLL for (unsigned i = 0; i < m; i++) TP_UNROLL for (unsigned j = 0; j < n; j++)
+    {
+        if (tp_quantized_narrow(kind))
+            p.sums[i][j] =
+                _mm256_permutevar8x32_ps(p.sums[i][j], _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
     }
     TP_UNROLL for (unsigned i = 0; i < m; i++)
     {
         if (n == 4)
             _mm_storeu_ps(y + i * y_stride + r,
-                          tp_sum_four(sums[i][0], sums[i][1], sums[i][2], sums[i][3]));
+                          tp_sum_four(p.sums[i][0], p.sums[i][1], p.sums[i][2], p.sums[i][3]));
         else
             TP_UNROLL for (unsigned j = 0; j < n; j++) y[i * y_stride + r + j] =
-                tp_sum_one(sums[i][j]);
+                tp_sum_one(p.sums[i][j]);
     }
 }
 
 /* Few vectors leave registers for more rows. */
 TP_INLINE TP_TARGET_AVX2 void few_rows(const struct tp_quant_matrix *w, size_t first, size_t end,
                                        const float *x, size_t x_stride, float *y, size_t y_stride,
-                                       const enum tp_quantized kind, const unsigned m)
+                                       const struct tables *tables, const enum tp_quantized kind,
+                                       const unsigned m)
 {
     const unsigned n = m == 1 ? 4 : 2;
     size_t r = first;
 
     for (; r + n <= end; r += n)
-        few(w, r, x, x_stride, y, y_stride, kind, m, n);
+        few(w, r, x, x_stride, y, y_stride, tables, kind, m, n);
     for (; r < end; r++)
-        few(w, r, x, x_stride, y, y_stride, kind, m, 1);
+        few(w, r, x, x_stride, y, y_stride, tables, kind, m, 1);
 }
 
 /* Four rows at a time, so that they stay in the cache for all vectors. */
@@ -135,14 +324,20 @@ TP_INLINE TP_TARGET_AVX2 void few_vectors(const struct tp_quant_matrix *w, size_
                                           const float *x, size_t x_stride, size_t m, float *y,
                                           size_t y_stride, const enum tp_quantized kind)
 {
+    struct tables t = {{{0}}};
+
+    TP_UNROLL for (unsigned k = 0; kind == TP_QUANTIZED_NF4 && k < 4; k++) t.bytes[k] =
+        nf4_bytes(k);
     for (size_t r = first, next; r < end; r = next) {
         size_t i = 0;
 
-        next = r + 4 < end ? r + 4 : end;
+        next = m == 1 || r + 4 > end ? end : r + 4;
         for (; i + 3 <= m; i += 3)
-            few_rows(w, r, next, x + i * x_stride, x_stride, y + i * y_stride, y_stride, kind, 3);
+            few_rows(w, r, next, x + i * x_stride, x_stride, y + i * y_stride, y_stride, &t, kind,
+                     3);
         for (; i < m; i++)
-            few_rows(w, r, next, x + i * x_stride, x_stride, y + i * y_stride, y_stride, kind, 1);
+            few_rows(w, r, next, x + i * x_stride, x_stride, y + i * y_stride, y_stride, &t, kind,
+                     1);
     }
 }
 
@@ -155,19 +350,44 @@ TP_INLINE TP_TARGET_AVX2 void expand(const struct tp_quant_matrix *w, size_t row
     const struct tp_quantized_row r = tp_quantized_row(w, row, kind);
 
     for (size_t c = col; c < col + count;) {
-        const struct factors f = load_factors(&r, c / group, groups, kind);
+        const struct tp_factors factors = tp_quantized_factors(&r, c / group, groups, kind);
+        const struct factors f = all_lanes(factors.a, factors.b);
         size_t end = (c / group + 1) * group;
 
         for (end = end < col + count ? end : col + count; c < end; c += 8, dst += step)
-            _mm256_storeu_ps(dst, load_values(r.codes + c / 8 * bytes, &f, kind));
+            _mm256_storeu_ps(
+                dst, values_of(load_codes(r.codes + c / 8 * bytes, kind, NATURAL), &f, kind));
     }
+}
+
+/* M vectors in the order EVEN_FIRST. */
+TP_INLINE TP_TARGET_AVX2 void reorder(const float *x, size_t x_stride, size_t m, size_t cols,
+                                      float *dst)
+{
+    for (size_t i = 0; i < m; i++, x += x_stride, dst += cols)
+        for (size_t c = 0; c < cols; c += 8)
+            _mm256_store_ps(dst + c,
+                            _mm256_permutevar8x32_ps(_mm256_loadu_ps(x + c), even_first()));
 }
 
 TP_TARGET_AVX2 void tp_few_quantized_avx2(const struct tp_matrix *w, size_t first, size_t end,
                                           const float *x, size_t x_stride, size_t m, float *y,
-                                          size_t y_stride){
-#define FEW(KIND) few_vectors(w->data, first, end, x, x_stride, m, y, y_stride, KIND)
-    TP_BY_QUANTIZED(FEW)}
+                                          size_t y_stride, void *scratch)
+{
+    const bool narrow = tp_quantized_narrow(tp_quantized_kind(w->data));
+    const size_t most = narrow ? TP_KERNEL_SCRATCH / (w->cols * sizeof *x) : m;
+
+    for (size_t i = 0, n; i < m; i += n, x += n * x_stride, y += n * y_stride) {
+        const float *from = narrow ? scratch : x;
+        const size_t stride = narrow ? w->cols : x_stride;
+
+        n = m - i < most ? m - i : most;
+        if (narrow)
+            reorder(x, x_stride, n, w->cols, scratch);
+#define FEW(KIND) few_vectors(w->data, first, end, from, stride, n, y, y_stride, KIND)
+        TP_BY_QUANTIZED(FEW)
+    }
+}
 
 TP_TARGET_AVX2 void tp_expand_quantized_avx2(const struct tp_matrix *w, size_t row, size_t col,
                                              size_t count, float *dst, size_t step)

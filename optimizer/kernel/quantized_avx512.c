@@ -131,14 +131,14 @@ TP_INLINE TP_TARGET_AVX512 void few_vectors(const struct tp_quant_matrix *w, siz
 /* Rows that do not fill the registers are done by AVX2. */
 TP_TARGET_AVX512 void tp_few_quantized_avx512(const struct tp_matrix *w, size_t first, size_t end,
                                               const float *x, size_t x_stride, size_t m, float *y,
-                                              size_t y_stride)
+                                              size_t y_stride, void *scratch)
 {
     size_t whole = first + (end - first) / ROWS * ROWS;
 
 #define FEW(KIND) few_vectors(w->data, first, whole, x, x_stride, m, y, y_stride, KIND)
     TP_BY_QUANTIZED(FEW)
     if (whole < end)
-        tp_few_quantized_avx2(w, whole, end, x, x_stride, m, y, y_stride);
+        tp_few_quantized_avx2(w, whole, end, x, x_stride, m, y, y_stride, scratch);
 }
 
 #endif

@@ -106,6 +106,7 @@ static void test_common(void)
         {TP_QUANT_SYM, 4, 64, 0},    {TP_QUANT_SYM, 4, 8, 0},    {TP_QUANT_ASYM, 4, 32, 0},
         {TP_QUANT_AFFINE, 4, 16, 0}, {TP_QUANT_SYM, 8, 192, 0},  {TP_QUANT_ASYM, 8, 64, 0},
         {TP_QUANT_AFFINE, 8, 64, 0}, {TP_QUANT_ASYM, 4, 192, 0}, {TP_QUANT_SYM, 3, 64, 0},
+        {TP_QUANT_ASYM, 4, 72, 0},   {TP_QUANT_AFFINE, 4, 8, 0}, {TP_QUANT_SYM, 4, 288, 0},
     };
 
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
