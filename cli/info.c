@@ -69,6 +69,21 @@ static int print_json(struct tp_pack *pack)
     return tp_document_end(&doc);
 }
 
+/* That it is lossy, and what is recorded about it. */
+static void print_lossy(const struct tp_index *x)
+{
+    tp_autofree char *text = NULL;
+    const char *value;
+    size_t len;
+
+    if (!x->lossy)
+        return;
+    if (tp_manifest_lossy(x, &value, &len))
+        text = strndup(value, len);
+    printf("lossy     the weights are quantized%s%s\n", text ? ": " : "",
+           text ? tp_report_name(text) : "");
+}
+
 static void print_text(struct tp_pack *pack, const struct tp_index *x, const struct tp_usage *all,
                        bool with_tensors)
 {
@@ -81,6 +96,7 @@ static void print_text(struct tp_pack *pack, const struct tp_index *x, const str
                tp_pack_base(pack) ? "" : " (absent)");
     else
         puts("base      none");
+    print_lossy(x);
     printf("size      %s, stored in %s, %s\n", tp_report_size(x->logical_bytes),
            tp_report_size(tp_pack_stored_bytes(pack)),
            tp_report_saving(x->logical_bytes, tp_pack_stored_bytes(pack)));

@@ -19,6 +19,7 @@
 struct row {
     const char *name;
     enum tp_model_kind kind;
+    bool lossy;
     char base[256]; /* "" if none */
     bool base_absent;
     uint64_t logical, stored;
@@ -52,6 +53,7 @@ static void fill_row(struct tp_store *store, const struct tp_store_model *model,
             return;
         row->logical = tp_pack_index(pack)->logical_bytes;
         row->stored = tp_pack_stored_bytes(pack);
+        row->lossy = tp_pack_index(pack)->lossy;
         name_base(pack, row);
         return;
     }
@@ -63,7 +65,7 @@ static void fill_row(struct tp_store *store, const struct tp_store_model *model,
 
 static const char *kind_name(const struct row *row)
 {
-    return row->kind == TP_MODEL_PLAIN ? "plain" : "pack";
+    return row->kind == TP_MODEL_PLAIN ? "plain" : row->lossy ? "lossy" : "pack";
 }
 
 static void print_rows(const struct row *rows, size_t n)
@@ -103,13 +105,13 @@ static int print_json(const char *dir, const struct row *rows, size_t n)
         const struct row *row = &rows[i];
         tp_json_begin_object(&doc.json, NULL);
         tp_json_put_string(&doc.json, "name", row->name);
-        tp_json_put_string(&doc.json, "kind", kind_name(row));
+        tp_json_put_string(&doc.json, "kind", row->kind == TP_MODEL_PLAIN ? "plain" : "pack");
         tp_json_put_string(&doc.json, "base", row->base[0] ? row->base : NULL);
         tp_json_put_bool(&doc.json, "base_absent", row->base_absent);
         tp_json_put_u64(&doc.json, "logical_bytes", row->logical);
         tp_json_put_u64(&doc.json, "stored_bytes", row->stored);
         tp_json_put_double(&doc.json, "ratio", tp_report_ratio(row->logical, row->stored));
-        tp_json_put_bool(&doc.json, "exact", true);
+        tp_json_put_bool(&doc.json, "exact", !row->lossy);
         tp_json_put_string(&doc.json, "error", row->err.code ? row->err.message : NULL);
         tp_json_end_object(&doc.json);
         logical += row->logical;

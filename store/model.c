@@ -198,8 +198,10 @@ static int open_pack(struct opening *o, struct tp_pack *pack, struct tp_engine *
     model->impl->readers = calloc((size_t)index->file_n + 1, sizeof *model->impl->readers);
     if (!model->files || !model->impl->readers)
         return tp_oom(o->err);
-    for (struct tp_pack *p = pack; p && tp_pack_index(p)->has_base; p = tp_pack_base(p))
-        model->depth++;
+    for (struct tp_pack *p = pack; p; p = tp_pack_base(p)) {
+        model->depth += tp_pack_index(p)->has_base;
+        model->lossy |= tp_pack_index(p)->lossy;
+    }
     for (uint32_t i = 0; rc == 0 && i < index->file_n; i++)
         if (index->files[i].type == TP_ENTRY_FILE && index->files[i].link == TP_NONE)
             rc = add_pack_file(o, i);

@@ -55,6 +55,7 @@ struct tp_model {
     int64_t weights_sec; /* the latest modification time of a file with tensors */
     uint32_t weights_nsec;
     unsigned depth; /* number of packs below this one; 0: a directory, or a pack without a base */
+    bool lossy;     /* this pack, or one below it, has quantized matrices */
     struct tp_model_impl *impl;
 };
 

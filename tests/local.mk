@@ -181,6 +181,8 @@ check_PROGRAMS += tests/mkmodel
 tests_mkmodel_LDADD =
 # A pack with chosen numbers changed and signed again, for tests of hostile ones.
 check_PROGRAMS += tests/packedit tests/manyfiles tests/slowpacks
+# A lossy pack of a model.
+check_PROGRAMS += tests/mklossy
 
 # control
 control_tests = \
@@ -235,6 +237,7 @@ cli_scripts = \
 	tests/cli/inputs_test.sh \
 	tests/cli/hardening_test.sh \
 	tests/cli/interrupt_test.sh \
+	tests/cli/lossy_test.sh \
 	tests/cli/levels_test.sh \
 	tests/cli/library_test.sh \
 	tests/cli/manual_test.sh \

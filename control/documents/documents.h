@@ -45,7 +45,7 @@ struct tp_inventory_row {
     char id[TP_SHA256_HEX]; /* of the pack; "" if none */
     bool unreadable;        /* only STORED_BYTES is known; not included in totals */
     char error[256];        /* what is wrong with it, although a part may be readable; "" */
-    bool exact;             /* at present always: bit for bit */
+    bool exact;             /* false: a lossy pack, with quantized matrices */
     uint64_t files, tensors, logical_bytes, stored_bytes;
     char codec[32];         /* codec of most of its stored bytes; "" for plain models */
     int64_t changed;        /* seconds since 1970: the newest file, or the pack's time */

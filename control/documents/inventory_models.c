@@ -43,7 +43,7 @@ static void fill_pack(struct tp_inventory_entry *entry, struct tp_pack *pack)
     row->tensors = tp_usage_count_tensors(index);
     row->logical_bytes = index->logical_bytes;
     row->stored_bytes = tp_pack_stored_bytes(pack);
-    row->exact = true;
+    row->exact = !index->lossy;
     snprintf(row->codec, sizeof row->codec, "%s", main_codec(&usage));
     tp_hex(tp_pack_get_id(pack), TP_SHA256_LEN, row->id);
     memcpy(entry->id, tp_pack_get_id(pack), TP_SHA256_LEN);

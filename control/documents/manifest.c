@@ -6,6 +6,11 @@
 
 #include <string.h>
 
+#include "store/write/lossy.h"
+
+/* Levels of objects and arrays of what a lossy pack says of itself. */
+#define LOSSY_DEPTH 8u
+
 uint32_t tp_manifest_add_tensor(const struct tp_index *index, const struct tp_pack_file *file,
                                 uint32_t i, struct tp_usage *usage, bool *predicted)
 {
@@ -115,6 +120,62 @@ static void put_base(struct tp_json_writer *json, const struct tp_pack *pack)
     tp_json_end_object(json);
 }
 
+bool tp_manifest_lossy(const struct tp_index *index, const char **text, size_t *len)
+{
+    const struct tp_attr *attrs = index->attrs + index->root_attr_first;
+
+    for (uint32_t i = 0; index->lossy && i < index->root_attr_n; i++) {
+        tp_autojson struct tp_json *value = NULL;
+
+        if (strcmp(attrs[i].name, TP_LOSSY_ATTRIBUTE) != 0 ||
+            tp_json_parse(attrs[i].value, attrs[i].len, &value, NULL) < 0 ||
+            !tp_json_is_object(value))
+            continue;
+        *text = (const char *)attrs[i].value;
+        *len = attrs[i].len;
+        return true;
+    }
+    return false;
+}
+
+/* Write a value of a pack anew: its text may have characters that a document does not. */
+static void put_value(struct tp_json_writer *json, const char *key, const struct tp_json *v,
+                      unsigned depth)
+{
+    bool is_object = tp_json_is_object(v), truth;
+    double number;
+    uint64_t whole;
+
+    if (tp_json_string(v)) {
+        tp_json_put_string(json, key, tp_json_string(v));
+    } else if (tp_json_u64(v, &whole)) {
+        tp_json_put_u64(json, key, whole);
+    } else if (tp_json_double(v, &number)) {
+        tp_json_put_double(json, key, number);
+    } else if (tp_json_bool(v, &truth)) {
+        tp_json_put_bool(json, key, truth);
+    } else if ((!is_object && !tp_json_is_array(v)) || depth == LOSSY_DEPTH) {
+        tp_json_put_null(json, key);
+    } else {
+        is_object ? tp_json_begin_object(json, key) : tp_json_begin_array(json, key);
+        for (const struct tp_json *m = tp_json_first(v); m; m = tp_json_next(m))
+            put_value(json, is_object ? tp_json_key(m) : NULL, m, depth + 1);
+        is_object ? tp_json_end_object(json) : tp_json_end_array(json);
+    }
+}
+
+static void put_lossy(struct tp_json_writer *json, const struct tp_index *index)
+{
+    tp_autojson struct tp_json *value = NULL;
+    const char *text;
+    size_t len;
+
+    if (tp_manifest_lossy(index, &text, &len) && tp_json_parse(text, len, &value, NULL) == 0)
+        put_value(json, "lossy", value, 0);
+    else
+        tp_json_put_null(json, "lossy");
+}
+
 void tp_manifest_json(struct tp_pack *pack, struct tp_json_writer *json)
 {
     const struct tp_index *index = tp_pack_index(pack);
@@ -132,7 +193,8 @@ void tp_manifest_json(struct tp_pack *pack, struct tp_json_writer *json)
     tp_json_put_u64(json, "logical_bytes", index->logical_bytes);
     tp_json_put_u64(json, "stored_bytes", stored);
     tp_json_put_double(json, "ratio", stored ? (double)index->logical_bytes / (double)stored : 0);
-    tp_json_put_bool(json, "exact", true);
+    tp_json_put_bool(json, "exact", !index->lossy);
+    put_lossy(json, index);
     tp_json_put_stringf(json, "mode", "%04o", index->root_mode);
     tp_json_put_time(json, "mtime", index->root_mtime_sec, index->root_mtime_nsec);
     put_codecs(json, &all);

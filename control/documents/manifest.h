@@ -30,6 +30,12 @@ static inline bool tp_manifest_may_add(const struct tp_json_writer *json, bool *
     return !*truncated;
 }
 
+/*
+ * What the lossy pack with this INDEX says of itself: the text of a JSON object, LEN bytes in the
+ * index. False: it says nothing, or is exact.
+ */
+bool tp_manifest_lossy(const struct tp_index *index, const char **text, size_t *len);
+
 /* Write the keys from "id" to "truncated" into the open object. */
 void tp_manifest_json(struct tp_pack *pack, struct tp_json_writer *json);
 /*

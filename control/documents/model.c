@@ -73,6 +73,7 @@ static int put_plain(const char *path, struct tp_json_writer *json, struct tp_er
         tp_json_put_u64(json, "stored_bytes", listing.total_bytes);
         tp_json_put_double(json, "ratio", 1);
         tp_json_put_bool(json, "exact", true);
+        tp_json_put_null(json, "lossy");
         tp_json_put_stringf(json, "mode", "%04o", listing.root_mode);
         tp_json_put_time(json, "mtime", listing.root_mtime_sec, listing.root_mtime_nsec);
         tp_json_begin_array(json, "files");

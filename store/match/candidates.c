@@ -96,7 +96,8 @@ static double promise_of(const struct tp_base_candidate *c)
 
 /*
  * Examine a candidate: the bytes it shares, the length of its chain, and a glance at its weights. A
- * candidate that cannot be a base is cleared, which is not a failure.
+ * candidate that cannot be a base is cleared, which is not a failure. A lossy pack is a base only
+ * for a caller that names it.
  */
 static int examine_candidate(struct tp_base_search *s, struct tp_base_candidate *c,
                              struct tp_error *err)
@@ -110,7 +111,8 @@ static int examine_candidate(struct tp_base_search *s, struct tp_base_candidate 
     }
     if (!rc && (!c->pairs.matched_bytes ||
                 (double)c->pairs.matched_bytes < SHARED_MIN * (double)s->model->tensor_bytes ||
-                c->model->depth + 1 + s->level >= TP_BASE_DEPTH_MAX || rests_on_these(s, c))) {
+                c->model->depth + 1 + s->level >= TP_BASE_DEPTH_MAX || c->model->lossy ||
+                rests_on_these(s, c))) {
         tp_base_candidate_clear(c);
         return 0;
     }
