@@ -15,27 +15,64 @@
 #define ITERATIONS 10
 #define BOOK_MAX 256u
 
-/* The nearest of the first COUNT centroids; of equal ones the first. */
+typedef float lanes __attribute__((vector_size(32), aligned(4), may_alias));
+enum { LANES = 8, CENTROIDS = 4 * LANES };
+
+/* The distances of X from CENTROIDS centroids from number K on. */
+TP_INLINE void some_distances(const struct tp_codebook *book, const float *x, const float *h,
+                              unsigned k, float *distance)
+{
+    size_t count = (size_t)1 << book->bits;
+    const float *column = book->transposed + k;
+    lanes s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+
+    for (uint32_t j = 0; j < book->group; j++, column += count) {
+        float weight = h ? h[j] : 1, value = x[j];
+        lanes d0 = value - *(const lanes *)column;
+        lanes d1 = value - *(const lanes *)(column + LANES);
+        lanes d2 = value - *(const lanes *)(column + 2 * LANES);
+        lanes d3 = value - *(const lanes *)(column + 3 * LANES);
+
+        s0 += weight * d0 * d0;
+        s1 += weight * d1 * d1;
+        s2 += weight * d2 * d2;
+        s3 += weight * d3 * d3;
+    }
+    *(lanes *)distance = s0;
+    *(lanes *)(distance + LANES) = s1;
+    *(lanes *)(distance + 2 * LANES) = s2;
+    *(lanes *)(distance + 3 * LANES) = s3;
+}
+
+TP_INLINE float one_distance(const struct tp_codebook *book, const float *x, const float *h,
+                             unsigned k)
+{
+    float sum = 0;
+
+    for (uint32_t j = 0; j < book->group; j++) {
+        float d = x[j] - book->transposed[((size_t)j << book->bits) + k];
+
+        sum = sum + (h ? h[j] : 1) * d * d;
+    }
+    return sum;
+}
+
+/* The nearest centroid; of equal ones the first. */
 TP_INLINE unsigned nearest(const struct tp_codebook *book, const float *x, const float *h)
 {
-    unsigned count = 1u << book->bits, best = 0;
-    float distance[BOOK_MAX];
+    unsigned count = 1u << book->bits, k = 0;
+    float distance[BOOK_MAX], least = INFINITY;
 
-    for (unsigned k = 0; k < count; k++)
-        distance[k] = 0;
-    for (uint32_t j = 0; j < book->group; j++) {
-        const float *column = book->transposed + (size_t)j * count;
-        float weight = h ? h[j] : 1, value = x[j];
-
-        for (unsigned k = 0; k < count; k++) {
-            float d = value - column[k];
-
-            distance[k] = distance[k] + weight * d * d;
-        }
-    }
-    for (unsigned k = 1; k < count; k++)
-        best = distance[k] < distance[best] ? k : best;
-    return best;
+    for (; k + CENTROIDS <= count; k += CENTROIDS)
+        some_distances(book, x, h, k, distance + k);
+    for (; k < count; k++)
+        distance[k] = one_distance(book, x, h, k);
+    for (k = 0; k < count; k++)
+        least = distance[k] < least ? distance[k] : least;
+    for (k = 0; k < count; k++)
+        if (distance[k] == least)
+            return k;
+    return 0;
 }
 
 #define KERNELS(SUFFIX, TARGET)                                                                    \

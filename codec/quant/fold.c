@@ -21,7 +21,7 @@
 #define SAMPLE_WIDE 32u
 #define WIDE 4096u
 #define SMALLEST 1e-4f /* mean input */
-#define ROWS 2u        /* at a time: each with all powers */
+#define ROWS 8u        /* at a time: each with all powers */
 
 /* The scales of POWER, with a geometric mean of the extremes of 1. */
 static void scales_of(const float *mean, uint32_t cols, double power, float *out)
@@ -88,15 +88,12 @@ int tp_fold_errors(struct tp_quant_job *job, uint32_t first, uint32_t end, struc
 {
     size_t cols = job->task.cols, most = (size_t)ROWS * TP_SEARCH_POWERS;
     float *e = malloc((2 * most + 1) * cols * sizeof *e);
-    float *product = e ? e + most * cols : NULL, *x = e ? product + most * cols : NULL;
+    float *space = e ? e + most * cols : NULL, *x = e ? space + most * cols : NULL;
 
     if (!e)
         return tp_oom(err);
     for (uint32_t i = first; i < end; i += ROWS) {
         uint32_t count = end - i < ROWS ? end - i : ROWS;
-        struct tp_product_f32 p = {e,    cols,    1,    job->task.inputs.hessian,
-                                   cols, product, cols, count * TP_SEARCH_POWERS,
-                                   cols, cols};
 
         for (uint32_t k = 0; k < count; k++) {
             uint32_t row = (uint32_t)((uint64_t)(i + k) * job->rows / job->sample);
@@ -107,15 +104,8 @@ int tp_fold_errors(struct tp_quant_job *job, uint32_t first, uint32_t end, struc
                 row_errors(job, source->w + (row - m->first) * source->stride,
                            job->powers + l * cols, x, e + (k * TP_SEARCH_POWERS + l) * cols);
         }
-        memset(product, 0, p.m * cols * sizeof *product);
-        tp_product_f32(&p);
-        for (size_t k = 0; k < p.m; k++) {
-            double sum = 0;
-
-            for (size_t c = 0; c < cols; c++)
-                sum += (double)e[k * cols + c] * product[k * cols + c];
-            job->errors[i * TP_SEARCH_POWERS + k] = sum;
-        }
+        tp_product_forms(e, (size_t)count * TP_SEARCH_POWERS, cols, job->task.inputs.hessian, cols,
+                         space, job->errors + (size_t)i * TP_SEARCH_POWERS);
     }
     free(e);
     return 0;

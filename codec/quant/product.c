@@ -4,11 +4,26 @@
 
 #include "codec/quant/product.h"
 
+#include <string.h>
+
 #define ROWS 4u
+#define DEPTH 256u /* of K, that is done at a time */
+#define FORM_BLOCK 64u
 #define VECTOR 32u /* bytes; compilers divide it where registers are smaller */
 
 typedef float vector_f32 __attribute__((vector_size(VECTOR), aligned(4), may_alias));
 typedef double vector_f64 __attribute__((vector_size(VECTOR), aligned(8), may_alias));
+
+/* Row R of a tile. Written out, since a loop would have its sums in memory. */
+#define LOAD(TYPE, R)                                                                              \
+    vector_##TYPE sum##R = *(const vector_##TYPE *)(c + R * c_row);                                \
+    vector_##TYPE more##R = *(const vector_##TYPE *)(c + R * c_row + LANES)
+#define ADD(R)                                                                                     \
+    sum##R += a[R * a_row] * b0;                                                                   \
+    more##R += a[R * a_row] * b1
+#define STORE(TYPE, R)                                                                             \
+    *(vector_##TYPE *)(c + R * c_row) = sum##R;                                                    \
+    *(vector_##TYPE *)(c + R * c_row + LANES) = more##R
 
 /*
  * BODY(f32, float): the product of p, whose tiles have ROWS rows and two vectors of columns. Edges
@@ -18,27 +33,27 @@ typedef double vector_f64 __attribute__((vector_size(VECTOR), aligned(8), may_al
     TP_INLINE void tile_##TYPE(const struct tp_product_##TYPE *p, size_t i, size_t j)              \
     {                                                                                              \
         enum { LANES = VECTOR / sizeof(REAL) };                                                    \
-        vector_##TYPE sum[ROWS][2];                                                                \
-        const REAL *a = p->a + i * p->a_row;                                                       \
-        const REAL *b = p->b + j;                                                                  \
+        const REAL *a = p->a + i * p->a_row, *b = p->b + j;                                        \
+        REAL *c = p->c + i * p->c_row + j;                                                         \
+        size_t a_row = p->a_row, c_row = p->c_row;                                                 \
+        LOAD(TYPE, 0);                                                                             \
+        LOAD(TYPE, 1);                                                                             \
+        LOAD(TYPE, 2);                                                                             \
+        LOAD(TYPE, 3);                                                                             \
                                                                                                    \
-        for (unsigned r = 0; r < ROWS; r++)                                                        \
-            for (unsigned v = 0; v < 2; v++)                                                       \
-                sum[r][v] = *(const vector_##TYPE *)(p->c + (i + r) * p->c_row + j + v * LANES);   \
         for (size_t k = 0; k < p->k; k++, a += p->a_column, b += p->b_row) {                       \
             vector_##TYPE b0 = *(const vector_##TYPE *)b;                                          \
             vector_##TYPE b1 = *(const vector_##TYPE *)(b + LANES);                                \
                                                                                                    \
-            for (unsigned r = 0; r < ROWS; r++) {                                                  \
-                REAL f = a[r * p->a_row];                                                          \
-                                                                                                   \
-                sum[r][0] += f * b0;                                                               \
-                sum[r][1] += f * b1;                                                               \
-            }                                                                                      \
+            ADD(0);                                                                                \
+            ADD(1);                                                                                \
+            ADD(2);                                                                                \
+            ADD(3);                                                                                \
         }                                                                                          \
-        for (unsigned r = 0; r < ROWS; r++)                                                        \
-            for (unsigned v = 0; v < 2; v++)                                                       \
-                *(vector_##TYPE *)(p->c + (i + r) * p->c_row + j + v * LANES) = sum[r][v];         \
+        STORE(TYPE, 0);                                                                            \
+        STORE(TYPE, 1);                                                                            \
+        STORE(TYPE, 2);                                                                            \
+        STORE(TYPE, 3);                                                                            \
     }                                                                                              \
                                                                                                    \
     TP_INLINE void edge_##TYPE(const struct tp_product_##TYPE *p, size_t i, size_t j, size_t n)    \
@@ -54,7 +69,7 @@ typedef double vector_f64 __attribute__((vector_size(VECTOR), aligned(8), may_al
         }                                                                                          \
     }                                                                                              \
                                                                                                    \
-    TP_INLINE void product_##TYPE(const struct tp_product_##TYPE *p)                               \
+    TP_INLINE void block_##TYPE(const struct tp_product_##TYPE *p)                                 \
     {                                                                                              \
         enum { STEP = 2 * VECTOR / sizeof(REAL) };                                                 \
         size_t rows = p->m / ROWS * ROWS, columns = p->n / STEP * STEP;                            \
@@ -66,6 +81,19 @@ typedef double vector_f64 __attribute__((vector_size(VECTOR), aligned(8), may_al
             edge_##TYPE(p, i, columns, p->n);                                                      \
         for (size_t i = rows; i < p->m; i++)                                                       \
             edge_##TYPE(p, i, 0, p->n);                                                            \
+    }                                                                                              \
+                                                                                                   \
+    /* The columns of B that a tile reads stay in the cache of the core for all rows. */           \
+    TP_INLINE void product_##TYPE(const struct tp_product_##TYPE *p)                               \
+    {                                                                                              \
+        struct tp_product_##TYPE part = *p;                                                        \
+                                                                                                   \
+        for (size_t k = 0; k < p->k; k += DEPTH) {                                                 \
+            part.a = p->a + k * p->a_column;                                                       \
+            part.b = p->b + k * p->b_row;                                                          \
+            part.k = p->k - k < DEPTH ? p->k - k : DEPTH;                                          \
+            block_##TYPE(&part);                                                                   \
+        }                                                                                          \
     }
 
 BODY(f32, float)
@@ -94,4 +122,37 @@ void tp_product_f32(const struct tp_product_f32 *p)
 void tp_product_f64(const struct tp_product_f64 *p)
 {
     f64[tp_isa_get()](p);
+}
+
+/* The sum of products of two rows. */
+static double dot(const float *x, const float *y, size_t n)
+{
+    double sum = 0;
+
+    for (size_t c = 0; c < n; c++)
+        sum += (double)x[c] * y[c];
+    return sum;
+}
+
+void tp_product_forms(const float *e, size_t m, size_t n, const float *h, size_t h_row,
+                      float *space, double *sums)
+{
+    memset(space, 0, m * n * sizeof *space);
+    for (size_t i = 0; i < m; i++)
+        sums[i] = 0;
+    /*
+     * A block of rows of H, from its own columns on. What is right of the block counts twice: what
+     * the blocks before gave to these columns is in the sum before and after the product.
+     */
+    for (size_t k = 0; k < n; k += FORM_BLOCK) {
+        size_t depth = n - k < FORM_BLOCK ? n - k : FORM_BLOCK;
+        struct tp_product_f32 p = {e + k, n,     1,    h + k * h_row + k, h_row, space + k, n,
+                                   m,     n - k, depth};
+
+        for (size_t i = 0; i < m; i++)
+            sums[i] += dot(e + i * n + k, space + i * n + k, depth);
+        tp_product_f32(&p);
+        for (size_t i = 0; i < m; i++)
+            sums[i] += dot(e + i * n + k, space + i * n + k, depth);
+    }
 }

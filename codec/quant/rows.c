@@ -16,8 +16,8 @@
 #include "codec/quant/gptq.h"
 #include "codec/quant/product.h"
 
-#define ROWS 16u       /* that are coded together */
-#define CLIP_STEPS 11u /* ranges from 1 to 0.5 */
+#define ROWS 16u  /* that are coded together */
+#define CLIPS 11u /* ranges: all of a group, then 0.95 to 0.5 of it */
 #define SECOND_ROUNDS 5u
 
 /* The work memory of one call. */
@@ -25,8 +25,8 @@ struct work {
     struct tp_quant_rows rows;
     float *choice; /* a row without its outliers, for choosing grids */
     float *weight; /* the same of the job's weights */
-    float *errors; /* CLIP: [ROWS][group], and their product with the Hessian */
-    float *product;
+    float *errors; /* CLIP: [ROWS][CLIPS][group], and as much space */
+    float *space;
     uint8_t *second; /* codes of a row */
     float *memory;
 };
@@ -191,34 +191,18 @@ static void choose_grids(const struct tp_quant_job *job, struct work *w, uint32_
                        &rows->grid[(size_t)r * rows->groups + k]);
 }
 
-/* The errors of a group of all rows with GRIDS, in terms of the weights before the fold. */
-static void group_errors(const struct tp_quant_job *job, struct work *w, uint32_t k,
-                         const struct tp_grid *grids, double *sums)
+/* The errors of group K of row R with a grid, in terms of the weights before the fold, to E. */
+static void group_errors(const struct tp_quant_job *job, const struct tp_quant_rows *rows,
+                         uint32_t r, uint32_t k, const struct tp_grid *grid, float *e)
 {
-    const struct tp_quant_rows *rows = &w->rows;
     size_t group = rows->group, at = k * group;
-    struct tp_product_f32 p = {
-        w->errors,  group,      1,     job->task.inputs.hessian + at * rows->cols + at,
-        rows->cols, w->product, group, rows->count,
-        group,      group};
 
-    for (uint32_t r = 0; r < rows->count; r++) {
-        float *e = w->errors + r * group;
-
-        tp_grid_errors(&grids[r], rows->x + (size_t)r * rows->cols + at, group, e);
-        for (size_t j = 0; j < group; j++) {
-            if (rows->outlier && rows->outlier[(size_t)r * rows->cols + at + j])
-                e[j] = 0;
-            else if (job->fold)
-                e[j] = e[j] / job->fold[at + j];
-        }
-    }
-    memset(w->product, 0, rows->count * group * sizeof *w->product);
-    tp_product_f32(&p);
-    for (uint32_t r = 0; r < rows->count; r++) {
-        sums[r] = 0;
-        for (size_t j = 0; j < group; j++)
-            sums[r] += (double)w->errors[r * group + j] * w->product[r * group + j];
+    tp_grid_errors(grid, rows->x + (size_t)r * rows->cols + at, group, e);
+    for (size_t j = 0; j < group; j++) {
+        if (rows->outlier && rows->outlier[(size_t)r * rows->cols + at + j])
+            e[j] = 0;
+        else if (job->fold)
+            e[j] = e[j] / job->fold[at + j];
     }
 }
 
@@ -227,24 +211,32 @@ static void clip_grids(const struct tp_quant_job *job, struct work *w)
 {
     const struct tp_quant_rows *rows = &w->rows;
     struct tp_grid_rule rule = tp_job_rule(&job->task.settings);
-    struct tp_grid grids[ROWS];
-    double least[ROWS], sums[ROWS];
+    struct tp_grid grids[ROWS][CLIPS];
+    double sums[ROWS][CLIPS];
 
     for (uint32_t k = 0; k < rows->groups; k++) {
-        for (uint32_t r = 0; r < rows->count; r++)
-            grids[r] = rows->grid[(size_t)r * rows->groups + k];
-        group_errors(job, w, k, grids, least);
-        for (unsigned i = 0; i < CLIP_STEPS; i++) {
-            for (uint32_t r = 0; r < rows->count; r++)
-                tp_grid_cover(&rule, rows->x + (size_t)r * rows->cols + (size_t)k * rows->group,
-                              rows->group, 1 - 0.05f * (float)i, &grids[r]);
-            group_errors(job, w, k, grids, sums);
-            for (uint32_t r = 0; r < rows->count; r++)
-                if (sums[r] < least[r]) {
-                    least[r] = sums[r];
-                    rows->grid[(size_t)r * rows->groups + k] = grids[r];
-                }
+        size_t group = rows->group, at = k * group;
+
+        for (uint32_t r = 0; r < rows->count; r++) {
+            float *e = w->errors + r * CLIPS * group;
+
+            grids[r][0] = rows->grid[(size_t)r * rows->groups + k];
+            for (unsigned i = 0; i < CLIPS; i++) {
+                if (i > 0)
+                    tp_grid_cover(&rule, rows->x + (size_t)r * rows->cols + at, group,
+                                  1 - 0.05f * (float)i, &grids[r][i]);
+                group_errors(job, rows, r, k, &grids[r][i], e + i * group);
+            }
         }
+        tp_product_forms(w->errors, (size_t)rows->count * CLIPS, group,
+                         job->task.inputs.hessian + at * rows->cols + at, rows->cols, w->space,
+                         sums[0]);
+        for (uint32_t r = 0; r < rows->count; r++)
+            for (unsigned i = 1, best = 0; i < CLIPS; i++)
+                if (sums[r][i] < sums[r][best]) {
+                    best = i;
+                    rows->grid[(size_t)r * rows->groups + k] = grids[r][i];
+                }
     }
 }
 
@@ -375,10 +367,11 @@ static int create_work(const struct tp_quant_job *job, const struct tp_job_matri
     size_t cols = job->task.cols, all = ROWS * cols;
     uint32_t group = m->base < 0 ? job->task.cols : m->packing.spec.part[m->base].group;
     size_t groups = cols / group;
+    size_t clip = job->task.settings.clip ? (size_t)ROWS * CLIPS * group : 0;
     bool outliers = m->outliers >= 0;
 
     memset(w, 0, sizeof *w);
-    w->memory = malloc((4 * all + 2 * cols) * sizeof(float) +
+    w->memory = malloc((2 * all + 2 * clip + 2 * cols) * sizeof(float) +
                        ROWS * groups * sizeof(struct tp_grid) + 2 * all + cols);
     if (!w->memory)
         return -ENOMEM;
@@ -386,8 +379,8 @@ static int create_work(const struct tp_quant_job *job, const struct tp_job_matri
                                      NULL, NULL,           NULL};
     w->rows.kept = w->rows.x + all;
     w->errors = w->rows.kept + all;
-    w->product = w->errors + all;
-    w->choice = w->product + all;
+    w->space = w->errors + clip;
+    w->choice = w->space + clip;
     w->weight = w->choice + cols;
     w->rows.grid = (struct tp_grid *)(void *)(w->weight + cols);
     w->rows.codes = (uint8_t *)(w->rows.grid + ROWS * groups);
