@@ -122,12 +122,16 @@ tests_optimizer_runtime_test_LDADD = $(TP_OPTIMIZER_LIBS)
 check_PROGRAMS += tests/optimizer/forward tests/optimizer/quantize_run
 tests_optimizer_forward_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_quantize_run_LDADD = $(TP_OPTIMIZER_LIBS)
+# Choices among random candidates.
+check_PROGRAMS += tests/optimizer/selection_run
+tests_optimizer_selection_run_LDADD = $(TP_OPTIMIZER_LIBS)
 optimizer_scripts = \
+	tests/optimizer/choice_brute_test.py \
 	tests/optimizer/evaluate_models_test.py \
 	tests/optimizer/families_test.py \
 	tests/optimizer/quantize_families_test.py \
 	tests/optimizer/tokenizer_library_test.py
-EXTRA_DIST += tests/optimizer/texts.py
+EXTRA_DIST += tests/optimizer/brute_force.py tests/optimizer/texts.py
 tests_optimizer_tokenizer_test_LDADD = $(TP_OPTIMIZER_LIBS)
 # A tokenizer at work, for tests in other languages.
 check_PROGRAMS += tests/optimizer/tokenizer_run
