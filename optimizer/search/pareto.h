@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The candidates that no other one beats in everything. */
 #ifndef TP_OPTIMIZER_SEARCH_PARETO_H
 #define TP_OPTIMIZER_SEARCH_PARETO_H
 
