@@ -78,6 +78,7 @@ optimizer_libtp_optimizer_la_SOURCES += \
 # quantizing one
 optimizer_libtp_optimizer_la_SOURCES += \
 	optimizer/quantize/calibration.c optimizer/quantize/calibration.h \
+	optimizer/quantize/packs.c optimizer/quantize/packs.h \
 	optimizer/quantize/quantize.c optimizer/quantize/quantize.h \
 	optimizer/quantize/recipe.c optimizer/quantize/recipe.h \
 	optimizer/quantize/tensors.c optimizer/quantize/tensors.h

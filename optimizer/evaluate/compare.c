@@ -426,7 +426,7 @@ static int plan_memory(struct comparing *c)
     if (c->out->reference)
         plan.fixed = sum(plan.fixed, (uint64_t)c->block * c->vocab * sizeof(float));
     streamed = larger(plan.step, plan.heads);
-    c->group = c->out->n == 1 ? count_group(&plan, plan.loaded, left) : 0;
+    c->group = c->out->stream ? 0 : count_group(&plan, plan.loaded, left);
     c->out->streamed = c->group == 0;
     if (c->out->streamed)
         c->group = count_group(&plan, streamed, left);

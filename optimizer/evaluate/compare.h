@@ -5,8 +5,8 @@
  *
  * Windows are computed in groups, all of a group at a time through each layer, the reference's
  * activations beside those of the models. Where the weights do not fit into the memory that may be
- * used, or several models are compared, layers are read one after the other for each group, and a
- * group is as large as its activations may be.
+ * used, or the caller asks for it, layers are read one after the other for each group, and a group
+ * is as large as its activations may be.
  */
 #ifndef TP_OPTIMIZER_EVALUATE_COMPARE_H
 #define TP_OPTIMIZER_EVALUATE_COMPARE_H
@@ -41,6 +41,7 @@ struct tp_comparison {
     const struct tp_compared *models;
     size_t n;
     struct tp_subject *reference;       /* may be NULL */
+    bool stream;                        /* read layers for each group, even if weights fit */
     uint64_t memory;                    /* bytes that this process may use; 0: what there is */
     const struct tp_progress *progress; /* may be NULL */
     /* What it did, of all calls together. */

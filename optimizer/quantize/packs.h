@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One pass over the layers of a model, which makes a lossy pack by each of several recipes.
+ *
+ * A layer is read once. The windows of the calibration go through it, which gives the statistics of
+ * its inputs; then each recipe quantizes it, and the result is appended to the recipe's pack. The
+ * activations of the windows are in memory if they fit, and otherwise in a file without a name
+ * beside the packs, from which they are read in groups.
+ */
+#ifndef TP_OPTIMIZER_QUANTIZE_PACKS_H
+#define TP_OPTIMIZER_QUANTIZE_PACKS_H
+
+#include "optimizer/evaluate/passage.h"
+#include "optimizer/quantize/quantize.h"
+
+struct tp_quantize_pack {
+    const struct tp_recipe *recipe;
+    const char *path; /* of the pack, which must not exist */
+    /* What came of it. */
+    int rc; /* negative: this recipe does not suit the model, ERR says why */
+    struct tp_error err;
+    double seconds; /* of quantizing */
+    uint64_t bytes; /* of the pack */
+};
+
+struct tp_quantize_options {
+    const struct tp_passage *calibration; /* NULL: no recipe needs one */
+    bool embeddings_int8;                 /* quantize embedding and head, too */
+    uint64_t memory;                      /* bytes that this process may use; 0: what there is */
+    const struct tp_progress *progress;   /* may be NULL */
+};
+
+/* Where the time went. */
+struct tp_quantize_seconds {
+    double read, calibrate, quantize, write;
+};
+
+/* Whether a recipe of the N packs needs a calibration. */
+bool tp_quantize_needs_calibration(const struct tp_quantize_pack *packs, size_t n);
+
+/*
+ * Make the N packs, but none of a recipe whose RC is negative. Packs that were complete before an
+ * error stay. SECONDS are added to. -EDOM: a weight or an activation is not a finite number;
+ * -ENOMEM: MEMORY does not suffice for a layer; -ENOSPC; -ECANCELED.
+ */
+int tp_quantize_packs(struct tp_subject *subject, const struct tp_quantize_options *options,
+                      struct tp_quantize_pack *packs, size_t n, struct tp_quantize_seconds *seconds,
+                      struct tp_error *err);
+
+#endif
