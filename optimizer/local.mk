@@ -90,14 +90,21 @@ optimizer_libtp_optimizer_la_SOURCES += \
 	optimizer/search/figures_impl.h \
 	optimizer/search/figures_json.c \
 	optimizer/search/hardware.c optimizer/search/hardware.h \
+	optimizer/search/key.c optimizer/search/key.h \
 	optimizer/search/limits.c optimizer/search/limits.h \
 	optimizer/search/pareto.c optimizer/search/pareto.h \
+	optimizer/search/prepare.c \
+	optimizer/search/publish.c \
 	optimizer/search/rates.c optimizer/search/rates.h \
 	optimizer/search/report.c optimizer/search/report.h \
 	optimizer/search/roofline.c optimizer/search/roofline.h \
-	optimizer/search/search.h \
+	optimizer/search/rounds.c \
+	optimizer/search/search.c optimizer/search/search.h \
+	optimizer/search/search_impl.h \
 	optimizer/search/sizes.c optimizer/search/sizes.h \
-	optimizer/search/steps.c
+	optimizer/search/state.c optimizer/search/state.h \
+	optimizer/search/steps.c \
+	optimizer/search/times.c
 
 # The default texts.
 textdir = $(datadir)/tenpak/text

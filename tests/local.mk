@@ -125,6 +125,9 @@ tests_optimizer_quantize_run_LDADD = $(TP_OPTIMIZER_LIBS)
 # Choices among random candidates.
 check_PROGRAMS += tests/optimizer/selection_run
 tests_optimizer_selection_run_LDADD = $(TP_OPTIMIZER_LIBS)
+# A search, with the report or its error.
+check_PROGRAMS += tests/optimizer/search_run
+tests_optimizer_search_run_LDADD = $(TP_OPTIMIZER_LIBS)
 optimizer_scripts = \
 	tests/optimizer/choice_brute_test.py \
 	tests/optimizer/evaluate_models_test.py \

@@ -16,9 +16,11 @@
 #ifndef TP_OPTIMIZER_SEARCH_SEARCH_H
 #define TP_OPTIMIZER_SEARCH_SEARCH_H
 
+#include "base/hash.h"
 #include "base/progress.h"
-#include "optimizer/search/choice.h"
-#include "optimizer/search/hardware.h"
+#include "optimizer/evaluate/subject.h"
+#include "optimizer/quantize/recipe.h"
+#include "optimizer/search/report.h"
 
 #define TP_SEARCH_CONTEXT_DEFAULT 512u
 #define TP_SEARCH_SAMPLES_DEFAULT 32u
@@ -27,7 +29,6 @@
 enum tp_search_keep { TP_SEARCH_KEEP_WINNER, TP_SEARCH_KEEP_ALL, TP_SEARCH_KEEP_NONE };
 extern const char *const tp_search_keep_words[]; /* "winner", "all", "none"; ends with NULL */
 
-struct tp_recipe;
 struct tp_search_result;
 
 struct tp_search_options {
@@ -71,16 +72,23 @@ struct tp_search_seconds {
 };
 
 struct tp_search_result {
-    struct tp_figures *table; /* N candidates, in the order of the table of recipes */
+    struct tp_subject original;
+    size_t n; /* candidates, in the order of the table of recipes */
     const struct tp_recipe **recipes;
-    char **packs; /* paths of those that stay in DIR; NULL: not this one */
-    size_t n;
-    size_t evaluated; /* candidates that are complete or dropped */
+    struct tp_figures *table;    /* for the hardware of the request */
+    struct tp_figures *measured; /* on this machine */
+    struct tp_steps *steps;      /* on this machine; N 0: not timed */
+    char **packs;                /* paths of those that stay in DIR; NULL: not this one */
+    size_t evaluated;            /* candidates that are complete or dropped */
+    size_t continued;            /* of these, how many an earlier search has measured */
+    struct tp_roofline roofline;
     struct tp_choice choice;
-    double ppl, ppl_error; /* of the original, on the same tokens */
-    uint64_t windows;
+    double ppl, ppl_error; /* of the original, on the same tokens; NAN: not known */
+    uint64_t windows, calibration_windows;
     uint32_t context;
     unsigned rounds, threads;
+    bool in_parts; /* memory did not suffice for all windows at a time */
+    char key[TP_SHA256_HEX];
     uint64_t peak_memory;
     struct tp_search_seconds seconds;
 };
@@ -103,9 +111,13 @@ int tp_search_run(const struct tp_search_options *options, struct tp_search_resu
                   struct tp_error *err);
 void tp_search_result_clear(struct tp_search_result *result);
 
+/* --- publish.c --- */
+
 /* The members of the result, into the object that is open. */
 void tp_search_put(struct tp_json_writer *json, const struct tp_search_options *options,
                    const struct tp_search_result *result);
+
+/* --- state.c --- */
 
 /* Remove states of searches in DIR that were not used for DAYS days, and that no process uses. */
 void tp_search_sweep(const char *dir, unsigned days);

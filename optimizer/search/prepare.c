@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/* What a search begins with: model, texts, state, and the packs of its candidates. */
+#include <config.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "optimizer/quantize/packs.h"
+#include "optimizer/search/key.h"
+#include "optimizer/search/search_impl.h"
+#include "optimizer/search/sizes.h"
+#include "store/names.h"
+
+/* --- Model and texts --- */
+
+static bool is_all_bf16(const struct tp_model *model)
+{
+    for (size_t i = 0; i < model->tensor_n; i++)
+        if (model->tensors[i].dtype != TP_DTYPE_BF16)
+            return false;
+    return true;
+}
+
+static int open_passage(struct tp_search *s, const char *spec, uint64_t samples,
+                        struct tp_corpus *corpus, struct tp_passage *out)
+{
+    const struct tp_search_options *o = s->options;
+    uint64_t positions = tp_runtime_arch(s->result->original.runtime)->position_n;
+    struct tp_passage_options options = {
+        .context = o->context, .samples = samples, .memory = o->memory, .progress = o->progress};
+    int rc = tp_corpus_open(spec, o->text_dir, corpus, s->err);
+
+    if (options.context == 0)
+        options.context = positions > 0 && positions < TP_SEARCH_CONTEXT_DEFAULT
+                              ? (uint32_t)positions
+                              : TP_SEARCH_CONTEXT_DEFAULT;
+    if (rc == 0)
+        rc = tp_passage_open(&s->result->original, corpus, &options, out, s->err);
+    s->result->seconds.tokenize += out->seconds;
+    return rc;
+}
+
+static int open_inputs(struct tp_search *s)
+{
+    const struct tp_search_options *o = s->options;
+    uint64_t samples = o->samples ? o->samples : TP_SEARCH_SAMPLES_DEFAULT;
+    struct tp_runtime_options options = {.threads = o->threads,
+                                         .cancel = o->progress ? o->progress->cancel : NULL};
+    int rc = tp_subject_open(o->path, o->name, &options, &s->result->original, s->err);
+
+    if (rc < 0)
+        return rc;
+    s->all_bf16 = is_all_bf16(s->result->original.model);
+    rc = open_passage(s, o->text, samples, &s->text, &s->passage);
+    if (rc == 0)
+        rc = open_passage(s, o->calibration,
+                          o->calibration_samples ? o->calibration_samples : samples,
+                          &s->calibration_text, &s->calibration);
+    s->result->windows = s->passage.windows.n;
+    s->result->calibration_windows = s->calibration.windows.n;
+    s->result->context = s->passage.windows.context;
+    s->result->threads = tp_runtime_threads(s->result->original.runtime);
+    return rc;
+}
+
+static int open_state(struct tp_search *s)
+{
+    struct tp_search_inputs inputs = {.text = &s->passage,
+                                      .calibration = &s->calibration,
+                                      .embeddings_int8 = s->options->embeddings_int8,
+                                      .batch = s->batch,
+                                      .threads = s->result->threads};
+    uint8_t key[TP_SHA256_LEN];
+    double began = tp_seconds();
+    int rc = tp_search_hash_model(&s->result->original, s->options->progress, inputs.model, s->err);
+
+    s->result->seconds.hash = tp_seconds() - began;
+    if (rc == 0)
+        rc = tp_search_key(&inputs, key, s->err);
+    if (rc == 0)
+        rc = tp_search_state_open(s->options->dir, key, &s->state, s->err);
+    memcpy(s->result->key, s->state.key, sizeof s->result->key);
+    return rc;
+}
+
+/* --- What is known --- */
+
+static void load_records(struct tp_search *s)
+{
+    struct tp_search_result *r = s->result;
+    struct tp_tally original;
+    uint64_t windows;
+
+    if (tp_search_load_scores(&s->state, "original", &original, &windows))
+        s->original_log_likelihood = original.log_likelihood;
+    tp_tally_clear(&original);
+    for (size_t i = 0; i < r->n; i++) {
+        if (!tp_search_load_record(&s->state, r->recipes[i]->name, &r->measured[i], &r->steps[i])) {
+            tp_search_remove_pack(&s->state, r->recipes[i]->name);
+            continue;
+        }
+        /* Whether it is dropped depends on the limits. */
+        if (r->measured[i].state == TP_CANDIDATE_COMPLETE) {
+            r->evaluated++;
+            r->continued++;
+        }
+    }
+}
+
+/* Drop the candidates that miss a limit by their size, whatever is measured. */
+static int drop_by_size(struct tp_search *s)
+{
+    uint64_t elements = tp_elements_count(s->result->original.model);
+    struct tp_foresight foresight;
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < s->result->n; i++) {
+        if (!tp_search_is_pending(s, i))
+            continue;
+        rc = tp_foresight_init(&foresight, s->result->recipes[i], s->result->original.runtime,
+                               elements, s->options->embeddings_int8, s->batch, TP_SEARCH_POSITIONS,
+                               s->err);
+        if (rc == 0 && tp_figures_foresee(&s->result->measured[i], &foresight, &s->limits))
+            tp_search_drop(s, i);
+    }
+    return rc;
+}
+
+int tp_search_prepare(struct tp_search *s)
+{
+    int rc = open_inputs(s);
+
+    if (rc == 0)
+        rc = tp_search_check_names(s);
+    if (rc == 0)
+        rc = open_state(s);
+    if (rc < 0)
+        return rc;
+    load_records(s);
+    return drop_by_size(s);
+}
+
+/* --- Packs --- */
+
+int tp_search_open_candidate(struct tp_search *s, size_t i)
+{
+    const char *name = s->result->recipes[i]->name;
+    tp_autofree char *path = tp_search_state_path(&s->state, name, TP_PACK_SUFFIX);
+    struct tp_runtime_options options = {
+        .cancel = s->options->progress ? s->options->progress->cancel : NULL,
+        .share = s->result->original.runtime};
+    struct tp_subject *subject = &s->candidates[i].subject;
+    int rc;
+
+    *subject = (struct tp_subject){.name = strdup(name)};
+    rc =
+        path && subject->name ? tp_model_open(path, NULL, &subject->model, s->err) : tp_oom(s->err);
+    if (rc == 0)
+        rc = tp_runtime_open(subject->model, &options, &subject->runtime, s->err);
+    if (rc < 0) {
+        tp_search_close_candidate(s, i);
+        if (rc == -EBADMSG)
+            tp_search_remove_pack(&s->state, name);
+        tp_error_prefix(s->err, "'%s'", name);
+        return rc;
+    }
+    s->result->measured[i].memory_bytes = tp_generating_memory(
+        subject->runtime, tp_runtime_weight_bytes(subject->runtime), s->batch, TP_SEARCH_POSITIONS);
+    return 0;
+}
+
+void tp_search_close_candidate(struct tp_search *s, size_t i)
+{
+    tp_subject_close(&s->candidates[i].subject);
+}
+
+/* What the pack of candidate I says by itself. */
+static int set_pack_figures(struct tp_search *s, size_t i, const struct tp_quantize_pack *pack)
+{
+    struct tp_figures *f = &s->result->measured[i];
+
+    tp_figures_set_pack(f, pack->bytes, tp_elements_count(s->result->original.model));
+    f->quantize_seconds = pack->seconds;
+    return tp_search_store_record(&s->state, f, &s->result->steps[i], s->err);
+}
+
+static bool is_wanted(const struct tp_search *s, size_t i, size_t only)
+{
+    return (only == TP_CHOICE_NONE ? tp_search_is_pending(s, i) : i == only) &&
+           !tp_search_has_pack(&s->state, s->result->recipes[i]->name);
+}
+
+/* PACKS of the candidates in NUMBERS. */
+static int quantize(struct tp_search *s, struct tp_quantize_pack *packs, const size_t *numbers,
+                    size_t n)
+{
+    struct tp_quantize_options options = {.calibration = &s->calibration,
+                                          .embeddings_int8 = s->options->embeddings_int8,
+                                          .memory = s->options->memory,
+                                          .progress = s->options->progress};
+    struct tp_search_seconds *seconds = &s->result->seconds;
+    struct tp_quantize_seconds took = {0};
+    int rc = tp_quantize_packs(&s->result->original, &options, packs, n, &took, s->err);
+
+    seconds->read += took.read;
+    seconds->calibrate += took.calibrate;
+    seconds->quantize += took.quantize;
+    seconds->write += took.write;
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        struct tp_figures *f = &s->result->measured[numbers[i]];
+
+        if (f->state == TP_CANDIDATE_COMPLETE)
+            continue;
+        if (packs[i].rc == 0) {
+            rc = set_pack_figures(s, numbers[i], &packs[i]);
+            continue;
+        }
+        snprintf(f->why, sizeof f->why, "%s", packs[i].err.message);
+        tp_search_drop(s, numbers[i]);
+    }
+    return rc;
+}
+
+int tp_search_make_packs(struct tp_search *s, size_t only)
+{
+    struct tp_quantize_pack *packs = calloc(s->result->n, sizeof *packs);
+    size_t *numbers = calloc(s->result->n, sizeof *numbers), n = 0;
+    int rc = packs && numbers ? 0 : tp_oom(s->err);
+
+    for (size_t i = 0; rc == 0 && i < s->result->n; i++) {
+        if (!is_wanted(s, i, only))
+            continue;
+        packs[n].recipe = s->result->recipes[i];
+        packs[n].path =
+            tp_search_state_path(&s->state, s->result->recipes[i]->name, TP_PACK_SUFFIX);
+        rc = packs[n].path ? 0 : tp_oom(s->err);
+        numbers[n++] = i;
+    }
+    if (rc == 0 && n > 0)
+        rc = quantize(s, packs, numbers, n);
+    for (size_t i = 0; packs && i < n; i++)
+        free((char *)packs[i].path);
+    free(packs);
+    free(numbers);
+    return rc;
+}

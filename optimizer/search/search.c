@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT */
+/* The search for the cheapest form of a model: its steps. */
+#include <config.h>
+
+#include "optimizer/search/search.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "optimizer/evaluate/machine.h"
+#include "optimizer/evaluate/perplexity.h"
+#include "optimizer/search/search_impl.h"
+
+const char *const tp_search_keep_words[] = {[TP_SEARCH_KEEP_WINNER] = "winner",
+                                            [TP_SEARCH_KEEP_ALL] = "all",
+                                            [TP_SEARCH_KEEP_NONE] = "none",
+                                            NULL};
+
+/* --- Candidates --- */
+
+static bool is_name(const char *text, size_t len, const char *name)
+{
+    return strlen(name) == len && memcmp(text, name, len) == 0;
+}
+
+/* Whether NAMES has NAME, N times at most once. */
+static unsigned count_name(const char *names, const char *name)
+{
+    unsigned n = 0;
+
+    for (const char *p = names; *p; p += *p == ',') {
+        size_t len = strcspn(p, ",");
+
+        n += is_name(p, len, name);
+        p += len;
+    }
+    return n;
+}
+
+static int check_names(const char *names, struct tp_error *err)
+{
+    for (const char *p = names; *p; p += *p == ',') {
+        size_t len = strcspn(p, ",");
+        const struct tp_recipe *r = tp_recipes;
+
+        while (r->name && (r->target || !is_name(p, len, r->name)))
+            r++;
+        if (!r->name)
+            return tp_fail(err, EINVAL, "there is no candidate '%.*s'", len > 64 ? 64 : (int)len,
+                           p);
+        if (count_name(names, r->name) > 1)
+            return tp_fail(err, EINVAL, "the candidate '%s' is there twice", r->name);
+        p += len;
+    }
+    return 0;
+}
+
+int tp_search_candidates(const char *names, const struct tp_recipe ***out, size_t *n,
+                         struct tp_error *err)
+{
+    const struct tp_recipe **list;
+    size_t count = 0;
+    int rc = names ? check_names(names, err) : 0;
+
+    if (rc < 0 || !out)
+        return rc;
+    for (const struct tp_recipe *r = tp_recipes; r->name; r++)
+        count++;
+    list = calloc(count, sizeof *list);
+    if (!list)
+        return tp_oom(err);
+    count = 0;
+    for (const struct tp_recipe *r = tp_recipes; r->name; r++)
+        if (!r->target && (!names || !*names || count_name(names, r->name)))
+            list[count++] = r;
+    *out = list;
+    *n = count;
+    return 0;
+}
+
+/* --- What all steps use --- */
+
+int tp_search_check_cancelled(const struct tp_search *s)
+{
+    const struct tp_progress *progress = s->options->progress;
+
+    return progress && progress->cancel && atomic_load(progress->cancel)
+               ? tp_fail(s->err, ECANCELED, "cancelled")
+               : 0;
+}
+
+void tp_search_show(const struct tp_search *s, const char *stage, uint64_t done, uint64_t total)
+{
+    const struct tp_progress *progress = s->options->progress;
+
+    if (progress && progress->update)
+        progress->update(progress->arg, stage, done, total);
+}
+
+static void end_candidate(struct tp_search *s, size_t i, enum tp_candidate_state state)
+{
+    struct tp_search_result *r = s->result;
+
+    r->measured[i].state = state;
+    r->table[i] = r->measured[i];
+    r->evaluated++;
+    tp_search_close_candidate(s, i);
+    if (s->options->changed)
+        s->options->changed(s->options->arg, r);
+}
+
+void tp_search_drop(struct tp_search *s, size_t i)
+{
+    end_candidate(s, i, TP_CANDIDATE_DROPPED);
+}
+
+int tp_search_complete(struct tp_search *s, size_t i)
+{
+    struct tp_figures *f = &s->result->measured[i];
+    int rc;
+
+    f->state = TP_CANDIDATE_COMPLETE;
+    rc = tp_search_store_record(&s->state, f, &s->result->steps[i], s->err);
+    if (rc == 0)
+        end_candidate(s, i, TP_CANDIDATE_COMPLETE);
+    return rc;
+}
+
+/* --- The steps --- */
+
+static int begin(struct tp_search *s)
+{
+    struct tp_search_result *r = s->result;
+    int rc = tp_search_candidates(s->options->candidates, &r->recipes, &r->n, s->err);
+
+    if (rc < 0)
+        return rc;
+    r->table = calloc(r->n, sizeof *r->table);
+    r->measured = calloc(r->n, sizeof *r->measured);
+    r->steps = calloc(r->n, sizeof *r->steps);
+    r->packs = calloc(r->n, sizeof *r->packs);
+    s->candidates = calloc(r->n, sizeof *s->candidates);
+    if (!r->table || !r->measured || !r->steps || !r->packs || !s->candidates)
+        return tp_oom(s->err);
+    for (size_t i = 0; i < r->n; i++) {
+        tp_figures_init(&r->measured[i], r->recipes[i]->name);
+        r->table[i] = r->measured[i];
+    }
+    return 0;
+}
+
+static int open_candidates(struct tp_search *s)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < s->result->n; i++)
+        if (tp_search_is_pending(s, i))
+            rc = tp_search_open_candidate(s, i);
+    return rc;
+}
+
+/* The perplexity of the original is kept beside the records. */
+static int keep_original(struct tp_search *s)
+{
+    struct tp_tally tally = {.log_likelihood = s->original_log_likelihood};
+    struct tp_search_result *r = s->result;
+
+    r->ppl = r->ppl_error = NAN;
+    if (s->original_log_likelihood.n == 0)
+        return 0;
+    r->ppl = tp_perplexity_of(&s->original_log_likelihood, &r->ppl_error);
+    return tp_search_store_scores(&s->state, "original", &tally, s->passage.windows.n, s->err);
+}
+
+static size_t count_timed(const struct tp_search_result *r)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < r->n; i++)
+        n += r->steps[i].n > 0;
+    return n;
+}
+
+/* The figures for the hardware of the request, and the choice. */
+static int choose(struct tp_search *s)
+{
+    struct tp_search_result *r = s->result;
+    const struct tp_hardware *hw = s->options->hardware;
+    bool priced = hw->dollars_per_hour > 0;
+    int rc = 0;
+
+    if (count_timed(r) > 0) {
+        rc = tp_rates_measure(tp_runtime_team(s->result->original.runtime), s->options->memory,
+                              &r->roofline.rates, s->err);
+        if (rc == 0)
+            rc = tp_roofline_fit(&r->roofline, r->steps, r->n, s->err);
+    }
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < r->n; i++) {
+        r->table[i] = r->measured[i];
+        if (r->steps[i].n > 0)
+            tp_figures_apply_hardware(&r->table[i], hw, &r->roofline, &r->steps[i]);
+        else
+            tp_figures_round(&r->table[i]);
+    }
+    tp_choice_make(r->table, r->n, &s->limits, priced, &r->choice);
+    tp_choice_explain(r->table, r->n, &s->limits, priced, &r->choice);
+    return 0;
+}
+
+/* Records and scores stay: a search that is repeated with other limits needs the packs of few. */
+static void clean_up(struct tp_search *s)
+{
+    for (size_t i = 0; i < s->result->n; i++)
+        tp_search_remove_pack(&s->state, s->result->recipes[i]->name);
+}
+
+static int search(struct tp_search *s)
+{
+    int rc = begin(s);
+
+    if (rc == 0)
+        rc = tp_search_prepare(s);
+    if (rc == 0)
+        rc = tp_search_make_packs(s, TP_CHOICE_NONE);
+    if (rc == 0)
+        rc = open_candidates(s);
+    if (rc == 0)
+        rc = tp_search_rounds(s);
+    if (rc == 0)
+        rc = keep_original(s);
+    if (rc == 0)
+        rc = tp_search_time(s);
+    if (rc == 0)
+        rc = choose(s);
+    if (rc == 0)
+        rc = tp_search_publish(s);
+    if (rc == 0)
+        clean_up(s);
+    return rc;
+}
+
+int tp_search_run(const struct tp_search_options *options, struct tp_search_result *out,
+                  struct tp_error *err)
+{
+    struct tp_search s = {.options = options,
+                          .result = out,
+                          .err = err,
+                          .limits = options->limits,
+                          .batch = options->batch ? options->batch : 1,
+                          .text.fd = -1,
+                          .calibration_text.fd = -1,
+                          .state.lock = -1};
+    double began = tp_seconds();
+    int rc;
+
+    *out = (struct tp_search_result){.choice = {TP_CHOICE_NONE, TP_CHOICE_NONE, 0, NAN}};
+    if (options->hardware->memory_bytes)
+        s.limits.value[TP_LIMIT_HARDWARE_MEMORY] = (double)options->hardware->memory_bytes;
+    rc = search(&s);
+    for (size_t i = 0; s.candidates && i < out->n; i++) {
+        tp_search_close_candidate(&s, i);
+        tp_tally_clear(&s.candidates[i].tally);
+    }
+    free(s.candidates);
+    tp_search_state_close(&s.state);
+    tp_passage_clear(&s.passage);
+    tp_passage_clear(&s.calibration);
+    tp_corpus_close(&s.text);
+    tp_corpus_close(&s.calibration_text);
+    out->seconds.all = tp_seconds() - began;
+    out->peak_memory = tp_machine_peak_memory();
+    return rc;
+}
+
+void tp_search_result_clear(struct tp_search_result *r)
+{
+    for (size_t i = 0; r->packs && i < r->n; i++)
+        free(r->packs[i]);
+    free(r->packs);
+    free(r->recipes);
+    free(r->table);
+    free(r->measured);
+    free(r->steps);
+    tp_subject_close(&r->original);
+    *r = (struct tp_search_result){0};
+}
