@@ -270,7 +270,7 @@ static bool bench_pair(struct options *opt, struct pair *pair)
     for (unsigned id = 0; id < TP_CODEC_COUNT; id++) {
         const struct tp_codec *codec = tp_codec_get(id);
 
-        if (!codec || !codec->fits(pair->dtype))
+        if (!codec || !codec->encode || !codec->fits(pair->dtype))
             continue;
         for (int isa = TP_ISA_SCALAR; isa <= (int)tp_isa_best(); isa++) {
             struct result res;

@@ -61,6 +61,7 @@ codec_tests = \
 	tests/codec/delta_test \
 	tests/codec/golden_test \
 	tests/codec/train_test \
+	tests/codec/quant_chunk_test \
 	tests/codec/quant_format_test \
 	tests/codec/quant_method_test \
 	tests/codec/quant_nf4_test \
@@ -70,7 +71,7 @@ codec_tests = \
 	tests/codec/split_test \
 	tests/codec/zstd_test \
 	tests/gpu/cuda_codec_test
-EXTRA_DIST += tests/codec/codec_check.h tests/codec/quant_check.h tests/codec/quant_nf4.h tests/codec/quant_nf4.py tests/codec/golden.txt
+EXTRA_DIST += tests/codec/codec_check.h tests/codec/quant_check.h tests/codec/quant_nf4.h tests/codec/quant_nf4.py tests/codec/golden.txt tests/codec/golden-quant.txt
 codec_scripts = tests/codec/second_reader_test.py
 
 # store

@@ -21,6 +21,8 @@ static int read_extent(const uint8_t *blob, size_t len, struct tp_tables *t, str
     if (len < TP_QUANT_TABLES_HEADER + TP_QUANT_HEADER)
         return BAD(err, "its tables are too short");
     rc = tp_quant_header_get(blob + TP_QUANT_TABLES_HEADER, TP_QUANT_HEADER, &t->m.spec, err);
+    if (rc == -EPROTONOSUPPORT)
+        return BAD(err, "its header is of a version that packs do not have");
     if (rc < 0)
         return rc;
     *e = (struct tp_quant_extent){.transposed = blob[0] & 1,

@@ -39,6 +39,7 @@ static inline int pack_assemble(unsigned version, const uint8_t *index, size_t i
     memcpy(f.base_id, base_id, TP_SHA256_LEN);
     FUZZ_CHECK(tp_index_decode(version, index, index_len, len, &x, NULL) == 0 &&
                tp_index_content_id(&x, content, NULL) == 0);
+    f.features = x.lossy ? TP_PACK_FEATURE_LOSSY : 0;
     tp_index_clear(&x);
     if (version > 1)
         memcpy(f.content, content, sizeof f.content);

@@ -2,8 +2,8 @@
 /*
  * Packs that are valid by construction, of whatever an input asks for: directories, links, holes
  * and attributes, segments of all dtypes, predicted by any bytes of the base or of a lower file,
- * chunks of all codecs and references. What each file holds is known, to compare with what a
- * reader gives.
+ * chunks of all codecs with an encoder, and references. What each file holds is known, to compare
+ * with what a reader gives.
  */
 #ifndef TP_TESTS_FUZZ_PACK_DRAFT_H
 #define TP_TESTS_FUZZ_PACK_DRAFT_H
@@ -254,7 +254,7 @@ static inline void draft_add_chunk(struct draft *d, const struct tp_segment *s, 
 static inline void draft_code(struct draft *d, struct feed *feed, struct tp_segment *s,
                               const uint8_t *src, const uint8_t *predicted)
 {
-    const struct tp_codec *codec = tp_codec_get(feed_below(feed, TP_CODEC_COUNT));
+    const struct tp_codec *codec = tp_codec_get(feed_below(feed, TP_CODEC_QUANT));
     bool refer = feed_byte(feed) & 1;
     struct tp_tables *tables = NULL;
 

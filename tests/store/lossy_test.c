@@ -5,9 +5,12 @@
  */
 #include <config.h>
 
+#include "base/hash.h"
 #include "codec/quant/chunk.h"
 #include "store/engine/engine.h"
 #include "store/model.h"
+#include "store/pack/layout.h"
+#include "store/pack/pack_internal.h"
 #include "store/write/lossy.h"
 #include "tests/codec/quant_check.h"
 #include "tests/store/model.h"
@@ -23,6 +26,12 @@ struct item {
     uint16_t *values; /* as the file must show them */
     uint64_t n;
 };
+
+/* A part whose scales and offsets take more than the numbers. */
+#define FAT                                                                                        \
+    {                                                                                              \
+        TP_QUANT_AFFINE, 8, 1, 0                                                                   \
+    }
 
 static uint64_t seed;
 
@@ -256,6 +265,15 @@ static struct item *make_items(size_t *n)
             }
         }
     }
+    /* More bytes than the numbers have; tables that are divided; tables in the middle of groups. */
+    items[(*n)++] =
+        make_matrix("fat", &(struct tp_quant_spec){300, 1000, 4, {FAT, FAT, FAT, FAT}}, 0);
+    items[(*n)++] =
+        make_matrix("fat.columns", &(struct tp_quant_spec){300, 1000, 3, {FAT, FAT, FAT}}, 1);
+    items[(*n)++] =
+        make_matrix("wide", &(struct tp_quant_spec){3000, 768, 1, {{TP_QUANT_AFFINE, 4, 8, 0}}}, 1);
+    items[(*n)++] = make_matrix(
+        "wide.nf4", &(struct tp_quant_spec){2500, 7168, 1, {{TP_QUANT_NF4, 4, 64, 0}}}, 1);
     items[(*n)++] = make_values("norm", 64);
     items[(*n)++] = make_values("nothing", 0);
     return items;
@@ -288,14 +306,312 @@ static void test_all(const char *original)
     free(two);
 }
 
-int main(void)
+/* A small matrix and a vector, for what is not about numbers. */
+static struct item *make_two(void)
+{
+    struct item *items = calloc(2, sizeof *items);
+
+    items[0] =
+        make_matrix("w", &(struct tp_quant_spec){40, 64, 1, {{TP_QUANT_SYM, 4, 32, 0}}}, false);
+    items[1] = make_values("norm", 40);
+    return items;
+}
+
+static struct tp_lossy *begin(struct tp_model *model, const char *out, const struct item *items)
+{
+    struct tp_lossy_tensor tensors[2];
+    struct tp_error err = {0};
+    struct tp_lossy *w;
+
+    describe(items, 2, tensors);
+    if (tp_lossy_create(model, out, tensors, 2, 1, &w, &err) < 0)
+        bail_out("%s", err.message);
+    return w;
+}
+
+static void test_misuse(const char *original)
+{
+    struct item *items = make_two();
+    struct item other =
+        make_matrix("w", &(struct tp_quant_spec){64, 40, 1, {{TP_QUANT_SYM, 4, 20, 0}}}, false);
+    struct item huge = make_matrix(
+        "w", &(struct tp_quant_spec){300, 8000, 1, {{TP_QUANT_LOW_RANK, 0, 0, 300}}}, false);
+    struct tp_model *model = must_open(original, NULL);
+    char *out = in_scratch("misused.tnpk"), *dir = in_scratch("%s", "");
+    struct tp_lossy_tensor tensors[2];
+    struct tp_error err = {0};
+    struct tp_lossy *w = begin(model, out, items);
+
+    is_int(tp_lossy_put_values(w, items[1].values, &err), -EINVAL, "numbers for a matrix");
+    is_int(tp_lossy_put_matrix(w, &other.m, &err), -EINVAL, "a matrix of another shape");
+    is_int(tp_lossy_finish(w, NULL, &err), -EINVAL, "an end before all tensors are there");
+    is_int(tp_lossy_put_matrix(w, &items[0].m, &err), 0, "the matrix");
+    is_int(tp_lossy_put_matrix(w, &items[0].m, &err), -EINVAL, "a matrix for numbers");
+    is_int(tp_lossy_put_values(w, items[1].values, &err), 0, "the numbers");
+    is_int(tp_lossy_put_values(w, items[1].values, &err), -EINVAL, "one tensor more");
+    is_int(access(out, F_OK), -1, "no pack yet");
+    is_int(tp_lossy_finish(w, NULL, &err), 0, "the end");
+    is_int(tp_lossy_finish(w, NULL, &err), -EINVAL, "one end only");
+    tp_lossy_destroy(w);
+    is_int(access(out, F_OK), 0, "the pack");
+    describe(items, 2, tensors);
+    is_int(tp_lossy_create(model, out, tensors, 2, 1, &w, &err), -EEXIST, "it exists");
+    unlink(out);
+    w = begin(model, out, items);
+    tp_lossy_destroy(w);
+    ok(nothing_hidden(dir), "an unfinished pack is removed");
+    is_int(write_pack(original, out, &huge, 1, 1, NULL, &err), -EFBIG, "tables that are too large");
+    has(err.message, "'w'", "names the tensor");
+    ok(nothing_hidden(dir), "and is removed");
+    items[0].shape[0] = UINT64_MAX / 4;
+    describe(items, 2, tensors);
+    is_int(tp_lossy_create(model, out, tensors, 2, 1, &w, &err), -EINVAL, "too large a shape");
+    tp_model_close(model);
+    free(other.packed);
+    free(other.values);
+    free(huge.packed);
+    free(huge.values);
+    clear_items(items, 2);
+    free(out);
+    free(dir);
+}
+
+static void write_text(const char *dir, const char *name, const char *text)
+{
+    char *path;
+
+    if (asprintf(&path, "%s/%s", dir, name) < 0)
+        bail_out("memory");
+    write_file(path, text, strlen(text));
+    free(path);
+}
+
+/* The files of the pack, in one line. */
+static void check_files(const char *pack, const char *want, const char *name)
+{
+    struct tp_model *model = must_open(pack, NULL);
+    struct tp_buffer list = {0};
+
+    for (uint32_t i = 0; i < model->file_n; i++)
+        tp_buffer_appendf(&list, "%s ", model->files[i].path);
+    is_str((const char *)list.data, want, name);
+    tp_buffer_clear(&list);
+    tp_model_close(model);
+}
+
+static void test_files(void)
+{
+    char *original = make_model("files", "--shards=2"), *out = in_scratch("files~x.tnpk"), *sub;
+    char *pack = in_scratch("exact.tnpk"), *over = in_scratch("exact~x.tnpk");
+    struct item *items = make_two();
+    struct tp_pack_options options = {.threads = 1};
+    struct tp_pack_report report;
+    struct tp_error err = {0};
+    struct tp_model *model;
+    struct tp_lossy *w;
+    struct tp_buffer a, b;
+    static const char want[] = "chat/template.jinja config.json model.safetensors "
+                               "tokenizer.json zero ";
+
+    if (asprintf(&sub, "%s/chat", original) < 0)
+        bail_out("memory");
+    mkdir(sub, 0700);
+    write_text(original, "chat/template.jinja", "x");
+    write_text(original, "pytorch_model.bin", "weights of another format");
+    write_text(original, "zero", "");
+    is_int(write_pack(original, out, items, 2, 1, NULL, &err), 0, "a model with more files");
+    check_files(out, want, "no other weights, and no index of them");
+    is_int(tp_pack_write(original, pack, &options, &report, &err), 0, "an exact pack");
+    is_int(write_pack(pack, over, items, 2, 1, NULL, &err), 0, "a pack of a pack");
+    check_files(over, want, "the same files");
+    a = read_file(out);
+    b = read_file(over);
+    ok(a.len == b.len && memcmp(a.data, b.data, a.len) == 0, "and the same bytes");
+    tp_buffer_clear(&a);
+    tp_buffer_clear(&b);
+    unlink(out);
+    model = must_open(original, NULL);
+    w = begin(model, out, items);
+    write_text(original, "config.json", "{}");
+    if (tp_lossy_put_matrix(w, &items[0].m, &err) < 0 ||
+        tp_lossy_put_values(w, items[1].values, &err) < 0)
+        bail_out("%s", err.message);
+    is_int(tp_lossy_finish(w, NULL, &err), -EBUSY, "the original has changed");
+    tp_lossy_destroy(w);
+    is_int(access(out, F_OK), -1, "no pack");
+    tp_model_close(model);
+    clear_items(items, 2);
+    free(sub);
+    free(original);
+    free(out);
+    free(pack);
+    free(over);
+}
+
+static void test_publish(const char *original)
+{
+    static const char json[] = "{\"ppl_delta\":1.5}";
+    char *from = in_scratch("inner.tnpk"), *out = in_scratch("model~inner.tnpk");
+    char *long_json = check_alloc(70000);
+    struct item *items = make_two();
+    struct tp_pack *pack;
+    struct tp_error err = {0};
+    const struct tp_index *x;
+
+    memset(long_json, ' ', 69999);
+    long_json[0] = '{';
+    long_json[69998] = '}';
+    long_json[69999] = 0;
+    if (write_pack(original, from, items, 2, 1, NULL, &err) < 0)
+        bail_out("%s", err.message);
+    is_int(tp_lossy_publish(from, out, "[1]", &err), -EINVAL, "no object");
+    is_int(tp_lossy_publish(from, out, "{", &err), -EBADMSG, "no JSON");
+    is_int(tp_lossy_publish(from, out, long_json, &err), -E2BIG, "more than an attribute holds");
+    is_int(access(out, F_OK), -1, "nothing is there");
+    is_int(tp_lossy_publish(from, out, json, &err), 0, "a copy with the attribute");
+    is_int(tp_lossy_publish(from, out, json, &err), -EEXIST, "it exists");
+    if (tp_pack_open(out, NULL, &pack, &err) < 0)
+        bail_out("%s", err.message);
+    x = tp_pack_index(pack);
+    ok(x->lossy && x->root_attr_n == 1 &&
+           strcmp(x->attrs[x->root_attr_first].name, TP_LOSSY_ATTRIBUTE) == 0 &&
+           x->attrs[x->root_attr_first].len == strlen(json) &&
+           memcmp(x->attrs[x->root_attr_first].value, json, strlen(json)) == 0,
+       "the pack has it");
+    tp_pack_close(pack);
+    check_model(out, items, 2);
+    unlink(from);
+    is_int(tp_lossy_publish(out, from, "{}", &err), 0, "once more");
+    if (tp_pack_open(from, NULL, &pack, &err) < 0)
+        bail_out("%s", err.message);
+    is_u64(tp_pack_index(pack)->root_attr_n, 1, "one attribute only");
+    tp_pack_close(pack);
+    clear_items(items, 2);
+    free(long_json);
+    free(from);
+    free(out);
+}
+
+/* Open PACK with other features in its footer, signed again. */
+static int open_with_features(const char *pack, uint32_t features, struct tp_error *err)
+{
+    char *path = in_scratch("features.tnpk");
+    struct tp_buffer bytes = read_file(pack);
+    uint8_t *footer = bytes.data + bytes.len - TP_PACK_FOOTER_LEN;
+    struct tp_pack *opened;
+    int rc;
+
+    tp_put_le32(footer + 12, features);
+    tp_put_le64(footer + 120, tp_xxh3(footer, 120));
+    write_file(path, bytes.data, bytes.len);
+    rc = tp_pack_open(path, NULL, &opened, err);
+    if (rc == 0)
+        tp_pack_close(opened);
+    tp_buffer_clear(&bytes);
+    free(path);
+    return rc;
+}
+
+static void test_features(const char *original)
+{
+    char *out = in_scratch("featured.tnpk");
+    struct item *items = make_two();
+    struct tp_pack_id id;
+    struct tp_error err = {0};
+
+    if (write_pack(original, out, items, 2, 1, NULL, &err) < 0 ||
+        tp_pack_identify(out, &id, &err) < 0)
+        bail_out("%s", err.message);
+    ok(id.lossy, "the footer says that it is lossy");
+    is_int(open_with_features(out, 1, &err), 0, "with its own features");
+    is_int(open_with_features(out, 3, &err), -EPROTONOSUPPORT, "a feature of a newer program");
+    is_int(open_with_features(out, 0, &err), -EBADMSG, "footer and index disagree");
+    clear_items(items, 2);
+    free(out);
+}
+
+/* The golden pack: what it shows, and what its matrices are, does not change. */
+static struct item *make_golden(size_t *n)
+{
+    static const struct tp_quant_spec specs[] = {
+        {33, 129, 1, {{TP_QUANT_NF4_DOUBLE, 4, 64, 0}}},
+        {40, 96, 2, {{TP_QUANT_SYM, 4, 32, 0}, {TP_QUANT_OUTLIERS, 0, 0, 50}}},
+        {64,
+         64,
+         3,
+         {{TP_QUANT_LOW_RANK, 0, 0, 4}, {TP_QUANT_CODEBOOK, 8, 8, 0}, {TP_QUANT_ASYM, 3, 16, 0}}},
+        {24, 80, 2, {{TP_QUANT_INT8, 8, 0, 0}, {TP_QUANT_COLUMNS, 0, 0, 3}}},
+        {48, 48, 2, {{TP_QUANT_NF4, 4, 64, 0}, {TP_QUANT_AFFINE, 2, 24, 0}}},
+    };
+    struct item *items = calloc(16, sizeof *items);
+    char name[32];
+
+    *n = 0;
+    items[(*n)++] = make_values("embedding", 500);
+    for (unsigned i = 0; i < 2 * sizeof specs / sizeof specs[0]; i++) {
+        snprintf(name, sizeof name, "layers.%u", i);
+        items[(*n)++] = make_matrix(name, &specs[i / 2], i % 2);
+    }
+    return items;
+}
+
+static int make_golden_pack(const char *path)
+{
+    char *original = make_model("golden", "--hidden=16 --inter=32 --vocab=64 --layers=1"), *inner;
+    struct tp_error err = {0};
+    struct item *items;
+    size_t n;
+
+    inner = in_scratch("golden.tnpk");
+    seed = 1;
+    items = make_golden(&n);
+    if (write_pack(original, inner, items, n, 1, NULL, &err) < 0 ||
+        tp_lossy_publish(inner, path, "{\"golden\":true}", &err) < 0)
+        bail_out("%s", err.message);
+    clear_items(items, n);
+    free(inner);
+    free(original);
+    return 0;
+}
+
+static void test_golden(void)
+{
+    const char *top = getenv("top_srcdir");
+    struct tp_verify_report report;
+    struct tp_error err = {0};
+    struct tp_pack *pack;
+    struct item *items;
+    char *path;
+    size_t n;
+
+    if (asprintf(&path, "%s/tests/golden/v2/lossy.tnpk", top ? top : ".") < 0)
+        bail_out("memory");
+    seed = 1;
+    items = make_golden(&n);
+    if (!ok(tp_pack_open(path, NULL, &pack, &err) == 0, "the golden pack opens"))
+        bail_out("%s", err.message);
+    is_int(tp_pack_verify(pack, 1, NULL, NULL, NULL, &report, &err), 0, "and is whole");
+    tp_pack_close(pack);
+    check_model(path, items, n);
+    clear_items(items, n);
+    free(path);
+}
+
+int main(int argc, char **argv)
 {
     char *original;
 
     seed = tap_seed();
     scratch = tap_tmpdir();
+    if (argc == 3 && strcmp(argv[1], "--make") == 0)
+        return make_golden_pack(argv[2]);
     original = make_model("model", "");
     test_all(original);
+    test_misuse(original);
+    test_files();
+    test_publish(original);
+    test_features(original);
+    test_golden();
     free(original);
     tp_file_remove_tree(AT_FDCWD, scratch, NULL);
     free(scratch);
