@@ -59,6 +59,7 @@ codec_libtp_codec_la_SOURCES += \
 	codec/quant/codebook.c \
 	codec/quant/codec.c \
 	codec/quant/dequantize.c \
+	codec/quant/dequantize_avx2.c \
 	codec/quant/encode.c codec/quant/encode.h \
 	codec/quant/factor.c codec/quant/factor.h \
 	codec/quant/fold.c \

@@ -226,6 +226,11 @@ TP_INLINE void row_nf4(const struct tp_quant_view *v, const struct tp_quant_spec
     }
 }
 
+TP_INLINE uint32_t column_at(const uint8_t *columns, size_t k, bool wide)
+{
+    return wide ? tp_get_le32(columns + 4 * k) : tp_get_le16(columns + 2 * k);
+}
+
 TP_INLINE void row_outliers(const struct tp_quant_view *v, const struct tp_quant_spec *spec,
                             struct span s, float *restrict dst)
 {
@@ -233,12 +238,23 @@ TP_INLINE void row_outliers(const struct tp_quant_view *v, const struct tp_quant
     const uint8_t *values = v->section[TP_QUANT_SCALES];
     bool wide = tp_quant_column_bytes(spec->cols) == 4;
 
-    for (size_t k = tp_get_le32(starts + 4 * (size_t)s.row);
-         k < tp_get_le32(starts + 4 * (size_t)s.row + 4); k++) {
-        uint32_t c = wide ? tp_get_le32(columns + 4 * k) : tp_get_le16(columns + 2 * k);
+    size_t k = tp_get_le32(starts + 4 * (size_t)s.row);
+    const size_t end = tp_get_le32(starts + 4 * (size_t)s.row + 4);
 
-        if (c >= s.col && c < s.end)
-            dst[c - s.col] += tp_float_from_f16(tp_get_le16(values + 2 * k));
+    for (size_t most = end; k < most;) {
+        size_t middle = k + (most - k) / 2;
+
+        if (column_at(columns, middle, wide) < s.col)
+            k = middle + 1;
+        else
+            most = middle;
+    }
+    for (; k < end; k++) {
+        uint32_t c = column_at(columns, k, wide);
+
+        if (c >= s.end)
+            break;
+        dst[c - s.col] += tp_float_from_f16(tp_get_le16(values + 2 * k));
     }
 }
 
@@ -338,13 +354,19 @@ TP_INLINE void row_any(const struct tp_quant_view *v, const struct tp_quant_spec
 }
 
 #define KERNELS(SUFFIX, TARGET)                                                                    \
-    TARGET static void row_##SUFFIX(const struct tp_quant_view *view,                              \
-                                    const struct tp_quant_spec *spec, uint32_t r, uint32_t col,    \
-                                    uint32_t end, float *dst, bool add)                            \
+    TARGET void tp_quant_row_##SUFFIX(const struct tp_quant_view *view,                            \
+                                      const struct tp_quant_spec *spec, uint32_t r, uint32_t col,  \
+                                      uint32_t end, float *dst, bool add)                          \
     {                                                                                              \
         row_any(view, spec, (struct span){r, col, end}, dst, add);                                 \
     }
 
-TP_FOR_EACH_ISA(KERNELS)
+KERNELS(scalar, )
+#if TP_HAVE_X86
+KERNELS(avx2, TP_TARGET_AVX2)
 
-tp_quant_row_fn *const tp_quant_row[TP_ISA_COUNT] = TP_BY_ISA(row);
+tp_quant_row_fn *const tp_quant_row[TP_ISA_COUNT] = {tp_quant_row_scalar, tp_quant_row_by_eight,
+                                                     tp_quant_row_by_eight};
+#else
+tp_quant_row_fn *const tp_quant_row[TP_ISA_COUNT] = {tp_quant_row_scalar};
+#endif

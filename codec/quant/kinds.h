@@ -24,5 +24,7 @@ static inline unsigned tp_quant_column_bytes(uint32_t cols)
 typedef void tp_quant_row_fn(const struct tp_quant_view *view, const struct tp_quant_spec *spec,
                              uint32_t r, uint32_t col, uint32_t end, float *dst, bool add);
 extern tp_quant_row_fn *const tp_quant_row[TP_ISA_COUNT];
+tp_quant_row_fn tp_quant_row_scalar, tp_quant_row_avx2;
+tp_quant_row_fn tp_quant_row_by_eight; /* AVX2; it calls tp_quant_row_avx2 for the rest */
 
 #endif

@@ -21,7 +21,7 @@ enum {
     TP_PANEL_ROWS = 4,
     TP_BLOCK_ROWS = 24,
     TP_BLOCK_COLS = 256,
-    TP_BLOCK_VECTORS = 192,
+    TP_BLOCK_VECTORS = 512,
     TP_TILE_SUMS = 8 * TP_PANEL_ROWS, /* partial sums of a vector and a panel */
 };
 
