@@ -28,7 +28,7 @@ static const struct {
 struct input {
     const struct tp_family *family;
     const struct tp_config *config;
-    const struct tp_json *root;
+    const struct tp_json *root; /* of the part that describes the text model */
 };
 
 /* A value of a key that the family has, NULL: there is none. */
@@ -90,6 +90,23 @@ static int read_whole(const struct input *in, const char *key, uint64_t most, ui
     return 0;
 }
 
+/* The part that describes the text model, where a model has several. */
+static int find_text(struct input *in, struct tp_error *err)
+{
+    const char *type;
+
+    if (!in->family->text_type)
+        return 0;
+    in->root = tp_json_get(in->config->root, "text_config");
+    if (!tp_json_is_object(in->root))
+        return tp_fail(err, EINVAL, "'text_config' is missing");
+    type = tp_json_string(tp_json_get(in->root, "model_type"));
+    if (!type || strcmp(type, in->family->text_type) != 0)
+        return tp_fail(err, EOPNOTSUPP, "'text_config.model_type' %s does not belong to %s",
+                       type ? type : "(no string)", in->family->architecture);
+    return 0;
+}
+
 static int find_family(struct input *in, struct tp_error *err)
 {
     const struct tp_config *c = in->config;
@@ -141,6 +158,8 @@ static int read_dimensions(const struct input *in, struct tp_arch *a, struct tp_
     const struct tp_family *f = in->family;
     const struct tp_config *c = in->config;
     uint64_t inter = c->intermediate_size, kv = c->kv_head_n, dim = c->head_dim;
+    uint64_t heads = c->head_n ? c->head_n : f->head_n;
+    uint64_t vocab = c->vocab_size ? c->vocab_size : f->vocab;
     int rc = check_not_zero(in, err);
 
     if (rc == 0)
@@ -157,31 +176,31 @@ static int read_dimensions(const struct input *in, struct tp_arch *a, struct tp_
     if (rc == 0)
         rc = need_dimension("num_hidden_layers", c->layer_n, err);
     if (rc == 0)
-        rc = need_dimension("num_attention_heads", c->head_n, err);
+        rc = need_dimension("num_attention_heads", heads, err);
     if (rc == 0)
-        rc = need_dimension("vocab_size", c->vocab_size, err);
+        rc = need_dimension("vocab_size", vocab, err);
     if (rc < 0)
         return rc;
     if (!dim)
         return tp_fail(err, EINVAL, "'hidden_size' is not a multiple of 'num_attention_heads'");
-    if (kv > c->head_n || c->head_n % kv)
+    if (kv > heads || heads % kv)
         return tp_fail(err, EINVAL,
-                       "%" PRIu64 " heads cannot share %" PRIu64 " heads of keys and values",
-                       c->head_n, kv);
+                       "%" PRIu64 " heads cannot share %" PRIu64 " heads of keys and values", heads,
+                       kv);
     /* Below 2^36 by the bounds of tensor/config.c. */
-    if (c->head_n * dim > WIDTH_MAX || inter > 4 * (uint64_t)WIDTH_MAX)
-        return tp_fail(err, EINVAL, "%" PRIu64 " heads of %" PRIu64 " elements are too many",
-                       c->head_n, dim);
+    if (heads * dim > WIDTH_MAX || inter > 4 * (uint64_t)WIDTH_MAX)
+        return tp_fail(err, EINVAL, "%" PRIu64 " heads of %" PRIu64 " elements are too many", heads,
+                       dim);
     if (f->qkv == TP_QKV_BY_HEAD || f->transposed)
-        if (c->head_n * dim != c->hidden_size)
+        if (heads * dim != c->hidden_size)
             return tp_fail(err, EINVAL, "the heads do not have 'hidden_size' elements together");
     a->hidden = (uint32_t)c->hidden_size;
     a->inter = (uint32_t)inter;
     a->layer_n = (uint32_t)c->layer_n;
-    a->head_n = (uint32_t)c->head_n;
+    a->head_n = (uint32_t)heads;
     a->kv_head_n = (uint32_t)kv;
     a->head_dim = (uint32_t)dim;
-    a->vocab = (uint32_t)c->vocab_size;
+    a->vocab = (uint32_t)vocab;
     a->position_n = c->position_n ? c->position_n : f->position_n;
     a->learned_positions = f->positions != NULL;
     if (a->learned_positions && a->position_n > UINT32_MAX - 1)
@@ -260,12 +279,15 @@ static int read_scales(const struct input *in, struct tp_arch *a, struct tp_erro
 static int read_flags(const struct input *in, struct tp_arch *a, struct tp_error *err)
 {
     const struct tp_family *f = in->family;
+    const struct input whole = {f, in->config, in->config->root};
     bool parallel = f->qkv == TP_QKV_BY_HEAD;
     int rc = read_bool(in, "use_parallel_residual", &parallel, err);
 
     a->tied = f->tied;
     if (rc == 0)
         rc = read_bool(in, "tie_word_embeddings", &a->tied, err);
+    if (rc == 0 && f->text_type) /* that of the whole model counts */
+        rc = read_bool(&whole, "tie_word_embeddings", &a->tied, err);
     a->parallel_residual = parallel;
     a->norm = f->norm;
     a->sandwich_norms = f->sandwich_norms;
@@ -421,7 +443,9 @@ int tp_arch_init(struct tp_arch *arch, const struct tp_config *config, struct tp
     if (rc < 0)
         return rc;
     arch->name = in.family->architecture;
-    rc = tp_family_check_keys(in.family, in.root, err);
+    rc = find_text(&in, err);
+    if (rc == 0)
+        rc = tp_family_check_keys(in.family, config->root, in.root, err);
     if (rc == 0)
         rc = read_dimensions(&in, arch, err);
     if (rc == 0)

@@ -16,8 +16,8 @@
     [TP_ROLE_GATE] = "mlp.gate_proj", [TP_ROLE_UP] = "mlp.up_proj", [TP_ROLE_DOWN] = "mlp.down_proj"
 
 #define LLAMA_TENSORS                                                                              \
-    .prefix = "model.", .layers = "layers.", .embedding = "embed_tokens", .final_norm = "norm",    \
-    .heads = {"lm_head"}, .buffers = {"self_attn.rotary_emb.inv_freq"}
+    .prefixes = {"model."}, .layers = "layers.", .embedding = "embed_tokens",                      \
+    .final_norm = "norm", .heads = {"lm_head"}, .buffers = {"self_attn.rotary_emb.inv_freq"}
 #define LLAMA_LINEARS .linears = {ATTENTION_NAMES, MLP_NAMES}
 #define LLAMA_NORMS [TP_NORM_INPUT] = "input_layernorm", [TP_NORM_MLP] = "post_attention_layernorm"
 #define QK_NORMS [TP_NORM_Q] = "self_attn.q_norm", [TP_NORM_K] = "self_attn.k_norm"
@@ -35,6 +35,11 @@
                   .activation_key = "hidden_activation", .activation = "gelu_pytorch_tanh",        \
                   .query_scalar = 256, .kv_head_n = 4, .head_dim = 256, .window = 4096,            \
                   .tied = true
+
+#define GEMMA3                                                                                     \
+    .norms = {GEMMA_NORMS, QK_NORMS}, GEMMA_CONFIG, .qk_norm = true, .epsilon = 1e-6,              \
+    .theta = 1e6, .rope_by_span = true, .pattern = 6, .position_n = 131072, .head_n = 8,           \
+    .vocab = 262208, .keys = gemma3_keys
 
 /* Keys that all families with rotary embeddings share, but for GPT-NeoX. */
 #define ROPE_KEYS                                                                                  \
@@ -76,6 +81,18 @@ static const char *const gemma3_keys[] = {ROPE_KEYS,
                                           "rope_local_base_freq",
                                           "final_logit_softcapping",
                                           NULL};
+/* Pictures are not read. */
+static const char *const gemma3_outer_keys[] = {"text_config",
+                                                "vision_config",
+                                                "mm_tokens_per_image",
+                                                "boi_token_index",
+                                                "eoi_token_index",
+                                                "image_token_index",
+                                                "image_token_id",
+                                                "boi_token_id",
+                                                "eoi_token_id",
+                                                "tie_word_embeddings",
+                                                NULL};
 static const char *const gpt2_keys[] = {"n_embd",
                                         "n_inner",
                                         "n_layer",
@@ -226,20 +243,25 @@ static const struct tp_family families[] = {
         .model_type = "gemma3_text",
         LLAMA_TENSORS,
         LLAMA_LINEARS,
-        .norms = {GEMMA_NORMS, QK_NORMS},
-        GEMMA_CONFIG,
-        .qk_norm = true,
-        .epsilon = 1e-6,
-        .theta = 1e6,
-        .rope_by_span = true,
-        .pattern = 6,
-        .position_n = 131072,
-        .keys = gemma3_keys,
+        GEMMA3,
+    },
+    {
+        .architecture = "Gemma3ForConditionalGeneration",
+        .model_type = "gemma3",
+        .text_type = "gemma3_text",
+        .outer_keys = gemma3_outer_keys,
+        .prefixes = {"language_model.model.", "model.language_model."},
+        .layers = "layers.",
+        .embedding = "embed_tokens",
+        .final_norm = "norm",
+        .heads = {"lm_head", "language_model.lm_head"},
+        LLAMA_LINEARS,
+        GEMMA3,
     },
     {
         .architecture = "GPT2LMHeadModel",
         .model_type = "gpt2",
-        .prefix = "transformer.",
+        .prefixes = {"transformer."},
         .layers = "h.",
         .embedding = "wte",
         .positions = "wpe",
@@ -270,7 +292,7 @@ static const struct tp_family families[] = {
     {
         .architecture = "GPTNeoXForCausalLM",
         .model_type = "gpt_neox",
-        .prefix = "gpt_neox.",
+        .prefixes = {"gpt_neox."},
         .layers = "layers.",
         .embedding = "embed_in",
         .final_norm = "final_layer_norm",
@@ -425,24 +447,38 @@ static bool is_harmless(const char *key)
     return false;
 }
 
-bool tp_family_has_key(const struct tp_family *family, const char *key)
+static bool has_key(const char *const *keys, const char *key)
 {
-    for (const char *const *k = family->keys; *k; k++)
-        if (strcmp(*k, key) == 0)
+    for (; *keys; keys++)
+        if (strcmp(*keys, key) == 0)
             return true;
     return false;
 }
 
-int tp_family_check_keys(const struct tp_family *family, const struct tp_json *config,
-                         struct tp_error *err)
+bool tp_family_has_key(const struct tp_family *family, const char *key)
+{
+    return has_key(family->keys, key);
+}
+
+static int check_keys(const char *const *keys, const struct tp_json *config, const char *name,
+                      struct tp_error *err)
 {
     for (const struct tp_json *v = tp_json_first(config); v; v = tp_json_next(v)) {
         const char *key = tp_json_key(v);
-        if (!tp_family_has_key(family, key) && !is_harmless(key) && !is_empty(v))
-            return tp_fail(err, EOPNOTSUPP, "'%s' is not implemented for %s", key,
-                           family->architecture);
+        if (!has_key(keys, key) && !is_harmless(key) && !is_empty(v))
+            return tp_fail(err, EOPNOTSUPP, "'%s' is not implemented for %s", key, name);
     }
     return 0;
+}
+
+int tp_family_check_keys(const struct tp_family *family, const struct tp_json *config,
+                         const struct tp_json *text, struct tp_error *err)
+{
+    int rc = check_keys(family->keys, text, family->architecture, err);
+
+    if (rc == 0 && text != config)
+        rc = check_keys(family->outer_keys, config, family->architecture, err);
+    return rc;
 }
 
 const struct tp_family *tp_family_find(const char *name, bool by_type)

@@ -29,10 +29,10 @@ struct tp_family {
     const char *architecture, *model_type;
 
     /* Names of tensors. */
-    const char *prefix; /* may be missing from all names of a file */
+    const char *prefixes[2]; /* the second is an older one; or it is missing from all names */
     const char *layers;
     const char *embedding, *positions, *final_norm;
-    const char *heads[2]; /* of the head, without the prefix; the second is an older name */
+    const char *heads[2]; /* of the head, without a prefix; the second is an older name */
     const char *linears[TP_ROLE_COUNT], *norms[TP_NORM_ROLE_COUNT];
     const char *buffers[3]; /* endings of names in a layer that are no weights */
 
@@ -50,12 +50,18 @@ struct tp_family {
 
     /* Keys of the config, and values where they are missing. NULL or 0: there is no such key. */
     const char *const *keys; /* all that the family has, NULL after the last one */
+    /*
+     * Of a model of several parts, whose "text_config" has the keys: those beside it, and the type
+     * that it must state.
+     */
+    const char *const *outer_keys;
+    const char *text_type;
     const char *epsilon_key, *activation_key, *activation;
     const char *theta_key, *partial_key;
     double epsilon, theta, partial;
     double attention_cap, logit_cap; /* keys: "attn_logit_softcapping", "final_logit_..." */
     double query_scalar;             /* key: "query_pre_attn_scalar" */
-    uint32_t kv_head_n, head_dim, window, original_n;
+    uint32_t head_n, kv_head_n, head_dim, window, original_n, vocab;
     uint64_t position_n;
     uint32_t pattern; /* key: "sliding_window_pattern" */
     bool tied, inter_is_4_hidden;
@@ -67,8 +73,11 @@ const struct tp_family *tp_family_find(const char *name, bool by_type);
 const struct tp_family *tp_family_at(size_t i);
 
 bool tp_family_has_key(const struct tp_family *family, const char *key);
-/* -EOPNOTSUPP: CONFIG has a key that may change the arithmetic and is not in the family's list. */
+/*
+ * TEXT is the part of CONFIG that has the family's keys, or CONFIG itself. -EOPNOTSUPP: one of them
+ * has a key that may change the arithmetic and is not in the family's lists.
+ */
 int tp_family_check_keys(const struct tp_family *family, const struct tp_json *config,
-                         struct tp_error *err);
+                         const struct tp_json *text, struct tp_error *err);
 
 #endif

@@ -23,10 +23,10 @@ struct tp_runtime {
     struct tp_runtime *owner; /* of the threads and of the buffer: this one, or another */
     struct tp_team *team;
     const atomic_int *cancel;
-    enum tp_dtype dtype; /* activations are rounded to it: F32 or BF16 */
+    enum tp_dtype dtype; /* activations are rounded to it: F32, BF16 or F16 */
 
-    /* Names: the file's tensors lack the family's prefix; which of the head's names it has. */
-    bool no_prefix;
+    /* Names: which of the family's prefixes, or "", and of the head's names the file has. */
+    const char *prefix;
     const char *head_name; /* NULL: the file has no head of its own */
     bool no_embedding;     /* the head's tensor is the embedding */
 

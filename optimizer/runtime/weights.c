@@ -82,8 +82,7 @@ uint32_t tp_norm_width(const struct tp_arch *arch, enum tp_norm_role role)
 void tp_end_tensor_name(const struct tp_runtime *rt, const char *name, const char *suffix,
                         tp_tensor_name out)
 {
-    snprintf(out, TP_TENSOR_NAME_MAX, "%s%s.%s", rt->no_prefix ? "" : rt->arch.family->prefix, name,
-             suffix);
+    snprintf(out, TP_TENSOR_NAME_MAX, "%s%s.%s", rt->prefix, name, suffix);
 }
 
 void tp_layer_tensor_name(const struct tp_runtime *rt, uint32_t layer, const char *name,
@@ -91,8 +90,7 @@ void tp_layer_tensor_name(const struct tp_runtime *rt, uint32_t layer, const cha
 {
     const struct tp_family *f = rt->arch.family;
 
-    snprintf(out, TP_TENSOR_NAME_MAX, "%s%s%u.%s.%s", rt->no_prefix ? "" : f->prefix, f->layers,
-             layer, name, suffix);
+    snprintf(out, TP_TENSOR_NAME_MAX, "%s%s%u.%s.%s", rt->prefix, f->layers, layer, name, suffix);
 }
 
 void tp_head_tensor_name(const struct tp_runtime *rt, tp_tensor_name out)
@@ -300,7 +298,7 @@ static int check_unused(const struct tp_runtime *rt, struct tp_error *err)
     const struct tp_family *f = rt->arch.family;
     tp_tensor_name prefix;
     char *rest;
-    int len = snprintf(prefix, sizeof prefix, "%s%s", rt->no_prefix ? "" : f->prefix, f->layers);
+    int len = snprintf(prefix, sizeof prefix, "%s%s", rt->prefix, f->layers);
 
     for (size_t i = 0; i < rt->model->tensor_n; i++) {
         const struct tp_model_tensor *t = &rt->model->tensors[i];
@@ -315,17 +313,20 @@ static int check_unused(const struct tp_runtime *rt, struct tp_error *err)
     return 0;
 }
 
-/* Which names the file uses for the embedding and the head. */
+/* Which names the file uses. */
 static void find_ends(struct tp_runtime *rt)
 {
     const struct tp_family *f = rt->arch.family;
     tp_tensor_name name;
 
-    tp_end_tensor_name(rt, f->final_norm, "weight", name);
-    if (!has_tensor(rt, name)) {
-        rt->no_prefix = true;
+    const char *const prefixes[] = {f->prefixes[0], f->prefixes[1] ? f->prefixes[1] : "", ""};
+
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
+        rt->prefix = prefixes[i];
         tp_end_tensor_name(rt, f->final_norm, "weight", name);
-        rt->no_prefix = has_tensor(rt, name);
+        if (has_tensor(rt, name))
+            break;
+        rt->prefix = prefixes[0]; /* what messages name */
     }
     for (size_t i = 0; i < sizeof f->heads / sizeof *f->heads && f->heads[i] && !rt->head_name;
          i++) {
@@ -375,7 +376,7 @@ static int add_use(const struct tp_runtime *rt, const struct use *use, void *arg
         s->memory += packed;
         return 0;
     }
-    converted = rt->dtype == TP_DTYPE_BF16 && t->dtype != TP_DTYPE_BF16;
+    converted = rt->dtype != TP_DTYPE_F32 && t->dtype != rt->dtype;
     s->file += t->len;
     s->memory += use->cols == 0 ? 4 * use->rows : converted ? 2 * use->rows * use->cols : t->len;
     if ((converted || rt->arch.transposed || use->cols == 0) && t->len > s->peak)
