@@ -105,12 +105,6 @@ static double bandwidth(struct tp_team *team)
 
 /* --- Quantization --- */
 
-/* A matrix in quantized form; what the linear refers to. */
-struct packed {
-    struct tp_quant_matrix matrix;
-    uint8_t bytes[];
-};
-
 static void quantize_linear(struct tp_linear *l, const struct tp_quant_method *method,
                             uint32_t group)
 {
@@ -121,10 +115,10 @@ static void quantize_linear(struct tp_linear *l, const struct tp_quant_method *m
         .cols = (uint32_t)w->cols,
         .count = 1,
         .source = {{.w = values, .stride = w->cols, .rows = (uint32_t)w->rows}}};
+    struct tp_linear packed = {.bias = l->bias};
     struct tp_quant_job *job;
-    struct packed *packed;
     const uint8_t *bytes;
-    float *bias = l->bias;
+    uint8_t *to;
     size_t len;
 
     for (size_t r = 0; r < w->rows; r++)
@@ -134,41 +128,58 @@ static void quantize_linear(struct tp_linear *l, const struct tp_quant_method *m
     check(tp_quant_job_create(&task, &job, &err));
     check(tp_quant_run(job, &err));
     bytes = tp_quant_packed(job, 0, &len);
-    packed = allocate(sizeof *packed + len);
-    memcpy(packed->bytes, bytes, len);
-    check(tp_quant_open(packed->bytes, len, &packed->matrix, &err));
+    to = tp_linear_reserve_packed(&packed, len);
+    if (!to)
+        fail("out of memory");
+    memcpy(to, bytes, len);
+    check(tp_linear_open_packed(&packed, len, &err));
     tp_quant_job_destroy(job);
     free(values);
     l->bias = NULL;
     tp_linear_clear(l);
-    *l = (struct tp_linear){
-        .matrix = tp_matrix_quantized(&packed->matrix), .data = packed, .bytes = len, .bias = bias};
+    *l = packed;
 }
 
-/* FORM: "NAME" or "NAME:GROUP" of a method that needs no calibration. */
-static void quantize(struct tp_runtime *rt, const char *form)
+static const struct tp_quant_method *find_method(const char *name, size_t len)
 {
-    const char *colon = strchr(form, ':');
-    char *name = strndup(form, colon ? (size_t)(colon - form) : strlen(form));
-    const struct tp_quant_method *method = name ? tp_quant_method_find(name) : NULL;
+    char *copy = strndup(name, len);
+    const struct tp_quant_method *method = copy ? tp_quant_method_find(copy) : NULL;
 
     if (!method || method->needs)
         fail("a form is not the name of a method that needs no calibration");
+    free(copy);
+    return method;
+}
+
+/*
+ * FORM: "NAME" or "NAME:GROUP" of a method that needs no calibration, for the layers; "/NAME" after
+ * it for the head.
+ */
+static void quantize(struct tp_runtime *rt, const char *form)
+{
+    size_t len = strcspn(form, ":/");
+    const struct tp_quant_method *method = find_method(form, len);
+    uint32_t group = form[len] == ':' ? (uint32_t)strtoul(form + len + 1, NULL, 10) : 0;
+    const char *head = strchr(form, '/');
+
     for (uint32_t i = 0; i < tp_runtime_arch(rt)->layer_n; i++)
         for (int role = 0; role < TP_ROLE_COUNT; role++) {
             struct tp_linear *l = &tp_runtime_loaded_layer(rt, i)->linears[role];
 
             if (l->matrix.form)
-                quantize_linear(l, method, colon ? (uint32_t)strtoul(colon + 1, NULL, 10) : 0);
+                quantize_linear(l, method, group);
         }
-    free(name);
+    if (head) /* it stays so for the forms that follow */
+        quantize_linear((struct tp_linear *)tp_runtime_head(rt),
+                        find_method(head + 1, strlen(head + 1)), 0);
 }
 
 /* --- Timing --- */
 
-static uint64_t layer_bytes(struct tp_runtime *rt)
+/* What a token reads: all matrices of the layers, and the head. */
+static uint64_t token_bytes(struct tp_runtime *rt)
 {
-    uint64_t sum = 0;
+    uint64_t sum = tp_runtime_head(rt)->bytes;
 
     for (uint32_t i = 0; i < tp_runtime_arch(rt)->layer_n; i++)
         for (int role = 0; role < TP_ROLE_COUNT; role++)
@@ -230,15 +241,17 @@ int main(int argc, char **argv)
     struct tp_model *model;
     struct tp_runtime *rt;
     uint32_t prompt, fresh;
-    uint64_t ends;
     int runs;
 
     if (argc < 8) {
-        fprintf(stderr, "usage: runtime_bench MODEL f32|bf16 wall|cpu THREADS PROMPT TOKENS RUNS "
-                        "[METHOD[:GROUP]]...\n");
+        fprintf(stderr,
+                "usage: runtime_bench MODEL f32|bf16|f16 wall|cpu THREADS PROMPT TOKENS RUNS "
+                "[METHOD[:GROUP][/METHOD]]...\n");
         return 2;
     }
-    options.compute = strcmp(argv[2], "bf16") == 0 ? TP_COMPUTE_BF16 : TP_COMPUTE_F32;
+    options.compute = strcmp(argv[2], "bf16") == 0  ? TP_COMPUTE_BF16
+                      : strcmp(argv[2], "f16") == 0 ? TP_COMPUTE_F16
+                                                    : TP_COMPUTE_F32;
     options.threads = (unsigned)strtoul(argv[4], NULL, 10);
     if (strcmp(argv[3], "cpu") == 0)
         used_clock = CLOCK_PROCESS_CPUTIME_ID;
@@ -250,15 +263,12 @@ int main(int argc, char **argv)
     check(tp_model_open(argv[1], NULL, &model, &err));
     check(tp_runtime_open(model, &options, &rt, &err));
     check(tp_runtime_load(rt, &err));
-    ends = tp_runtime_weight_bytes(rt) - layer_bytes(rt);
-    if (!tp_runtime_arch(rt)->tied)
-        ends /= 2; /* the embedding is not read as a whole */
     printf("[{\"isa\": \"%s\", \"threads\": %u, \"bandwidth\": %.0f}", tp_isa_name(tp_isa_get()),
            tp_runtime_threads(rt), bandwidth(tp_runtime_team(rt)));
-    print_rates("plain", rt, prompt, fresh, runs, ends + layer_bytes(rt));
+    print_rates("plain", rt, prompt, fresh, runs, token_bytes(rt));
     for (int i = 8; i < argc; i++) {
         quantize(rt, argv[i]);
-        print_rates(argv[i], rt, prompt, fresh, runs, ends + layer_bytes(rt));
+        print_rates(argv[i], rt, prompt, fresh, runs, token_bytes(rt));
     }
     puts("]");
     tp_runtime_close(rt);
