@@ -125,8 +125,9 @@ void tp_attend(const struct tp_attention *a, size_t first, size_t n, const float
 /* x / sqrt(mean of squares + EPSILON), times WEIGHT, or times 1 + WEIGHT with PLUS_ONE. */
 void tp_rms_norm(const float *x, const float *weight, size_t n, float epsilon, bool plus_one,
                  float *dst);
-/* The same, where x / sqrt(...) is rounded to bf16 before it is multiplied. */
-void tp_rms_norm_bf16(const float *x, const float *weight, size_t n, float epsilon, float *dst);
+/* The same, where x / sqrt(...) is rounded to DTYPE, BF16 or F16, before it is multiplied. */
+void tp_rms_norm_rounded(enum tp_dtype dtype, const float *x, const float *weight, size_t n,
+                         float epsilon, float *dst);
 /* (x - mean) / sqrt(variance + EPSILON) * WEIGHT + BIAS; BIAS may be NULL. */
 void tp_layer_norm(const float *x, const float *weight, const float *bias, size_t n, float epsilon,
                    float *dst);

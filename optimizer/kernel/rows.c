@@ -47,7 +47,7 @@ TP_INLINE float round_bf16(float x)
     return tp_choose(x == x, tp_float_of(rounded), x);
 }
 
-enum rms_kind { RMS_PLAIN, RMS_PLUS_ONE, RMS_BF16 };
+enum rms_kind { RMS_PLAIN, RMS_PLUS_ONE, RMS_BF16, RMS_BARE };
 
 TP_INLINE void rms_norm(const float *x, const float *weight, size_t n, float epsilon,
                         enum rms_kind kind, float *dst)
@@ -57,6 +57,9 @@ TP_INLINE void rms_norm(const float *x, const float *weight, size_t n, float eps
     if (kind == RMS_PLUS_ONE)
         for (size_t i = 0; i < n; i++)
             dst[i] = x[i] * factor * (1.0f + weight[i]);
+    else if (kind == RMS_BARE)
+        for (size_t i = 0; i < n; i++)
+            dst[i] = x[i] * factor;
     else if (kind == RMS_BF16)
         for (size_t i = 0; i < n; i++)
             dst[i] = round_bf16(x[i] * factor) * weight[i];
@@ -131,6 +134,12 @@ TP_INLINE void add(const float *x, const float *y, size_t n, float *dst)
         dst[i] = x[i] + y[i];
 }
 
+TP_INLINE void multiply(const float *x, const float *y, size_t n, float *dst)
+{
+    for (size_t i = 0; i < n; i++)
+        dst[i] = x[i] * y[i];
+}
+
 TP_INLINE void scale(const float *x, float factor, size_t n, float *dst)
 {
     for (size_t i = 0; i < n; i++)
@@ -179,6 +188,10 @@ TP_INLINE void round_all_bf16(const float *x, size_t n, float *dst)
     {                                                                                              \
         add(x, y, n, dst);                                                                         \
     }                                                                                              \
+    TARGET static void multiply_##SUFFIX(const float *x, const float *y, size_t n, float *dst)     \
+    {                                                                                              \
+        multiply(x, y, n, dst);                                                                    \
+    }                                                                                              \
     TARGET static void scale_##SUFFIX(const float *x, float factor, size_t n, float *dst)          \
     {                                                                                              \
         scale(x, factor, n, dst);                                                                  \
@@ -196,9 +209,16 @@ void tp_rms_norm(const float *x, const float *weight, size_t n, float epsilon, b
     BY_ISA(rms_norm, x, weight, n, epsilon, plus_one ? RMS_PLUS_ONE : RMS_PLAIN, dst);
 }
 
-void tp_rms_norm_bf16(const float *x, const float *weight, size_t n, float epsilon, float *dst)
+void tp_rms_norm_rounded(enum tp_dtype dtype, const float *x, const float *weight, size_t n,
+                         float epsilon, float *dst)
 {
-    BY_ISA(rms_norm, x, weight, n, epsilon, RMS_BF16, dst);
+    if (dtype == TP_DTYPE_BF16) {
+        BY_ISA(rms_norm, x, weight, n, epsilon, RMS_BF16, dst);
+        return;
+    }
+    BY_ISA(rms_norm, x, weight, n, epsilon, RMS_BARE, dst);
+    tp_round_to(dtype, dst, n, dst);
+    BY_ISA(multiply, dst, weight, n, dst);
 }
 
 void tp_layer_norm(const float *x, const float *weight, const float *bias, size_t n, float epsilon,

@@ -51,8 +51,8 @@ struct tp_product {
 
 enum { TP_PRODUCTS_MAX = 3 };
 /*
- * Compute N products, at most TP_PRODUCTS_MAX, of M vectors each. They are rounded to DTYPE, BF16
- * or F32, after the bias is added.
+ * Compute N products, at most TP_PRODUCTS_MAX, of M vectors each. They are rounded to DTYPE, BF16,
+ * F16 or F32, after the bias is added.
  */
 void tp_linear_multiply(struct tp_team *team, const struct tp_product *products, unsigned n,
                         size_t m, enum tp_dtype dtype);

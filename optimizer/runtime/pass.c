@@ -75,8 +75,8 @@ static void norm_row(const struct tp_runtime *rt, const struct tp_norm *norm, co
 
     if (rt->arch.norm == TP_NORM_LAYER)
         tp_layer_norm(x, norm->weight, norm->bias, n, epsilon, dst);
-    else if (rt->arch.norm == TP_NORM_RMS && rt->dtype == TP_DTYPE_BF16)
-        tp_rms_norm_bf16(x, norm->weight, n, epsilon, dst);
+    else if (rt->arch.norm == TP_NORM_RMS && rt->dtype != TP_DTYPE_F32)
+        tp_rms_norm_rounded(rt->dtype, x, norm->weight, n, epsilon, dst);
     else
         tp_rms_norm(x, norm->weight, n, epsilon, rt->arch.norm == TP_NORM_RMS_PLUS_ONE, dst);
     if (rt->dtype != TP_DTYPE_F32)

@@ -79,6 +79,9 @@ int tp_runtime_open(struct tp_model *model, const struct tp_runtime_options *opt
                     struct tp_runtime **out, struct tp_error *err)
 {
     static const struct tp_runtime_options defaults;
+    static const enum tp_dtype dtypes[] = {[TP_COMPUTE_F32] = TP_DTYPE_F32,
+                                           [TP_COMPUTE_BF16] = TP_DTYPE_BF16,
+                                           [TP_COMPUTE_F16] = TP_DTYPE_F16};
     struct tp_runtime *rt = calloc(1, sizeof *rt);
     int rc;
 
@@ -89,7 +92,7 @@ int tp_runtime_open(struct tp_model *model, const struct tp_runtime_options *opt
         options = &defaults;
     rt->model = model;
     rt->cancel = options->cancel;
-    rt->dtype = options->compute == TP_COMPUTE_BF16 ? TP_DTYPE_BF16 : TP_DTYPE_F32;
+    rt->dtype = dtypes[options->compute];
     rc = read_arch(rt, err);
     if (rc == 0)
         rc = tp_weights_check(rt, err);

@@ -28,11 +28,11 @@ struct tp_runtime;
 struct tp_cache;
 
 /*
- * BF16: activations are rounded to bf16 where transformers rounds them when it computes in bf16:
- * the outputs of norms, matrices, activations, additions, attention; so are weights of more
- * precision.
+ * BF16, F16: activations are rounded to this dtype where transformers rounds them when it computes
+ * in it: the outputs of norms, matrices, activations, additions, attention; so are weights of
+ * another dtype. What is above 65504 is infinite in fp16.
  */
-enum tp_compute { TP_COMPUTE_F32, TP_COMPUTE_BF16 };
+enum tp_compute { TP_COMPUTE_F32, TP_COMPUTE_BF16, TP_COMPUTE_F16 };
 
 struct tp_runtime_options {
     enum tp_compute compute;
@@ -148,8 +148,8 @@ int tp_runtime_forward(struct tp_runtime *rt, const struct tp_window *windows, u
 /* --- cache.c --- */
 
 /*
- * The keys and values of SEQUENCES sequences with space for POSITIONS tokens each: fp32, or bf16
- * when the runtime computes in bf16.
+ * The keys and values of SEQUENCES sequences with space for POSITIONS tokens each: fp32, or
+ * the dtype that the runtime computes in.
  */
 int tp_cache_create(const struct tp_runtime *rt, uint32_t sequences, uint32_t positions,
                     struct tp_cache **out, struct tp_error *err);

@@ -190,8 +190,8 @@ static int read_matrix(struct tp_runtime *rt, const char *name, uint32_t out, ui
     rc = read_bytes(rt, t, l->data, err);
     if (rc < 0)
         return rc;
-    if (rt->dtype == TP_DTYPE_BF16 && dtype != TP_DTYPE_BF16)
-        rc = convert_matrix(rt, &l->data, &dtype, TP_DTYPE_BF16, (size_t)out * in);
+    if (rt->dtype != TP_DTYPE_F32 && dtype != rt->dtype)
+        rc = convert_matrix(rt, &l->data, &dtype, rt->dtype, (size_t)out * in);
     size = tp_dtype_bits(dtype) / 8;
     if (rc == 0 && transposed)
         rc = transpose_matrix(rt, &l->data, size, in, out);

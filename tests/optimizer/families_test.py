@@ -32,6 +32,9 @@ SMALL = {"vocab_size": VOCAB, "hidden_size": 48, "intermediate_size": 80, "num_h
 WITHOUT_KV = {k: v for k, v in SMALL.items() if k != "num_key_value_heads"}
 GPT2 = {"vocab_size": VOCAB, "n_embd": 48, "n_layer": 3, "n_head": 4, "n_positions": 64, "initializer_range": 0.2,
         "bos_token_id": 1, "eos_token_id": 2}
+PICTURES = {"mm_tokens_per_image": 4, "vision_config": {
+    "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28,
+    "patch_size": 14}}
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
           "original_max_position_embeddings": 32, "rope_theta": 500.0}
 LONG = {"rope_type": "longrope", "rope_theta": 10000.0, "short_factor": [1.0, 1.1, 1.3],
@@ -81,6 +84,9 @@ MODELS = {
                                   "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
                                   "sliding_attention": {"rope_type": "default", "rope_theta": 1e4}}}, {}),
     "gemma3-capped": ("Gemma3Text", {**SMALL, "head_dim": 12, "final_logit_softcapping": 4.0}, {}),
+    "gemma3-parts": ("Gemma3", {"text_config": {**SMALL, "head_dim": 12, "sliding_window": 6}, **PICTURES}, {}),
+    "gemma3-parts-new": ("Gemma3", {"text_config": {**SMALL, "head_dim": 12, "sliding_window": 6}, **PICTURES},
+                         {"prefix": ("language_model.model.", "model.language_model.")}),
     "gpt2": ("GPT2", GPT2, {}),
     "gpt2-untied": ("GPT2", {**GPT2, "tie_word_embeddings": False, "n_inner": 100,
                              "scale_attn_by_inverse_layer_idx": True, "activation_function": "gelu"}, {}),
@@ -94,6 +100,7 @@ MODELS = {
 OLD_ROPES = ("llama-linear", "llama-dynamic", "llama-yarn", "llama-3", "phi3-long")
 DELTAS = ("llama-tied", "qwen2", "gemma2", "gpt2", "neox", "llama-bf16")
 BF16 = ("llama", "mistral", "qwen2", "qwen3", "phi3-partial", "gemma2", "gemma3", "gpt2", "neox")
+FP16 = ("llama", "llama-bf16", "qwen3", "gemma3", "gpt2", "neox")
 
 
 def randomize(model, generator):
@@ -115,7 +122,7 @@ def make(root, name):
     directory = root / name
     model.to(options.get("dtype", torch.float32)).save_pretrained(
         directory, max_shard_size=options.get("shard", "5GB"))
-    if options.get("bare") or options.get("new_head"):
+    if options.keys() & {"bare", "new_head", "prefix"}:
         rename_tensors(directory / "model.safetensors", options)
     return directory
 
@@ -133,6 +140,9 @@ def rename_tensors(path, options):
     if options.get("bare"):
         tensors = {k.removeprefix("transformer."): v for k, v in tensors.items()}
         tensors["h.0.attn.bias"] = torch.ones(1, 1, 64, 64).tril()
+    if options.get("prefix"):
+        old, new = options["prefix"]
+        tensors = {k.replace(old, new, 1): v for k, v in tensors.items()}
     if options.get("new_head"):
         tensors["lm_head.weight"] = tensors.pop("embed_out.weight")
     save_file(tensors, path, {"format": "pt"})
@@ -216,24 +226,26 @@ def check_model(root, name):
     theirs = greedy_of(name, model, directory, prompts, steps)
     ok(ours == theirs, f"{name}: greedy tokens", f"{ours}\n{theirs}")
     if name in BF16:
-        check_bf16(name, directory, windows)
+        check_rounded(name, directory, windows, "bf16", torch.bfloat16)
+    if name in FP16:
+        check_rounded(name, directory, windows, "f16", torch.float16)
     if name in OLD_ROPES:
         check_old_rope(name, directory, windows, got)
     if name in DELTAS:
         check_delta(root, name, directory, model, windows)
 
 
-def check_bf16(name, directory, windows):
-    model = load(directory, torch.bfloat16)
+def check_rounded(name, directory, windows, word, dtype):
+    model = load(directory, dtype)
     want, exact = expected(model, windows), forward("prefill", directory, windows)
     for mode in ("prefill", "decode"):
-        got = forward(mode, directory, windows, "bf16")
+        got = forward(mode, directory, windows, word)
         if isinstance(got, str):
-            ok(False, f"{name}: bf16, {mode}", got)
+            ok(False, f"{name}: {word}, {mode}", got)
             continue
         # Both differ from fp32 by rounding; ours must not be further away than theirs.
         ours, theirs = np.sqrt(((got - exact) ** 2).mean()), np.sqrt(((want - exact) ** 2).mean())
-        ok(ours < 1.25 * theirs, f"{name}: bf16, {mode}: as close to fp32 as transformers", f"{ours} {theirs}")
+        ok(ours < 1.25 * theirs, f"{name}: {word}, {mode}: as close to fp32 as transformers", f"{ours} {theirs}")
         loss, other = log_loss(got, windows), log_loss(want, windows)
         print(f"#   loss {loss:.5f}, transformers {other:.5f}, fp32 {log_loss(exact, windows):.5f};"
               f" error {ours:.4f}, transformers {theirs:.4f}")

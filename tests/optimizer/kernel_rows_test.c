@@ -88,7 +88,7 @@ enum row_kernel {
 };
 static const char *const row_names[] = {"rms_norm",
                                         "rms_norm, plus one",
-                                        "rms_norm_bf16",
+                                        "rms_norm_rounded",
                                         "layer_norm",
                                         "layer_norm without bias",
                                         "rotate_halves",
@@ -114,7 +114,7 @@ static void do_row(enum row_kernel k, const float *x, const float *w, const floa
         tp_rms_norm(x, w, n, 1e-5f, k == RMS_PLUS_ONE, dst);
         break;
     case RMS_BF16:
-        tp_rms_norm_bf16(x, w, n, 1e-5f, dst);
+        tp_rms_norm_rounded(n % 2 ? TP_DTYPE_F16 : TP_DTYPE_BF16, x, w, n, 1e-5f, dst);
         break;
     case LAYER:
     case LAYER_NO_BIAS:
