@@ -79,7 +79,7 @@ TP_INLINE TP_TARGET_AVX2 void read_scales(const struct tp_quantized_row *r, size
     _mm256_storeu_ps(a, scale);
     if (zeros)
         zeros += r->row * v->stride[TP_QUANT_ZEROS];
-    if (kind == TP_QUANTIZED_AFFINE4 || kind == TP_QUANTIZED_AFFINE8) {
+    if (v->part.kind == TP_QUANT_AFFINE) {
         _mm256_storeu_ps(b, tp_load8(zeros + 2 * k, TP_DTYPE_F16));
         return;
     }
@@ -93,12 +93,15 @@ TP_INLINE TP_TARGET_AVX2 void read_factors(const struct tp_quantized_row *r, siz
                                            size_t all, float *a, float *b,
                                            const enum tp_quantized kind)
 {
+    const bool affine = r->view->part.kind == TP_QUANT_AFFINE;
+
     if (n == GROUPS && kind != TP_QUANTIZED_SIGNED8 && kind != TP_QUANTIZED_NF4) {
         read_scales(r, k, a, b, kind);
         return;
     }
     for (size_t i = 0; i < n; i++) {
-        struct tp_factors f = tp_quantized_factors(r, k + i, all, kind);
+        struct tp_factors f = affine ? tp_quantized_factors(r, k + i, all, TP_QUANTIZED_AFFINE4)
+                                     : tp_quantized_factors(r, k + i, all, kind);
 
         a[i] = f.a;
         b[i] = f.b;
@@ -370,11 +373,38 @@ TP_INLINE TP_TARGET_AVX2 void reorder(const float *x, size_t x_stride, size_t m,
                             _mm256_permutevar8x32_ps(_mm256_loadu_ps(x + c), even_first()));
 }
 
+/* Affine groups are scaled ones with other factors. */
+static TP_TARGET_AVX2 void few_of_kind(const struct tp_quant_matrix *w, size_t first, size_t end,
+                                       const float *x, size_t x_stride, size_t m, float *y,
+                                       size_t y_stride, enum tp_quantized kind)
+{
+#define FEW(KIND) few_vectors(w, first, end, x, x_stride, m, y, y_stride, KIND)
+    switch (kind) {
+    case TP_QUANTIZED_SCALED4:
+    case TP_QUANTIZED_AFFINE4:
+        FEW(TP_QUANTIZED_SCALED4);
+        break;
+    case TP_QUANTIZED_SCALED8:
+    case TP_QUANTIZED_AFFINE8:
+        FEW(TP_QUANTIZED_SCALED8);
+        break;
+    case TP_QUANTIZED_SIGNED8:
+        FEW(TP_QUANTIZED_SIGNED8);
+        break;
+    case TP_QUANTIZED_NF4:
+        FEW(TP_QUANTIZED_NF4);
+        break;
+    case TP_QUANTIZED_NONE:
+        break;
+    }
+}
+
 TP_TARGET_AVX2 void tp_few_quantized_avx2(const struct tp_matrix *w, size_t first, size_t end,
                                           const float *x, size_t x_stride, size_t m, float *y,
                                           size_t y_stride, void *scratch)
 {
-    const bool narrow = tp_quantized_narrow(tp_quantized_kind(w->data));
+    const enum tp_quantized kind = tp_quantized_kind(w->data);
+    const bool narrow = tp_quantized_narrow(kind);
     const size_t most = narrow ? TP_KERNEL_SCRATCH / (w->cols * sizeof *x) : m;
 
     for (size_t i = 0, n; i < m; i += n, x += n * x_stride, y += n * y_stride) {
@@ -384,8 +414,7 @@ TP_TARGET_AVX2 void tp_few_quantized_avx2(const struct tp_matrix *w, size_t firs
         n = m - i < most ? m - i : most;
         if (narrow)
             reorder(x, x_stride, n, w->cols, scratch);
-#define FEW(KIND) few_vectors(w->data, first, end, from, stride, n, y, y_stride, KIND)
-        TP_BY_QUANTIZED(FEW)
+        few_of_kind(w->data, first, end, from, stride, n, y, y_stride, kind);
     }
 }
 
