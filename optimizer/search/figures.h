@@ -75,7 +75,7 @@ struct tp_scores {
 };
 void tp_figures_set_scores(struct tp_figures *f, const struct tp_scores *scores);
 
-/* By the row of the largest batch. */
+/* By the row of the largest batch, which is the last one; there is one. */
 void tp_figures_set_timing(struct tp_figures *f, const struct tp_timing *timing);
 
 /*
