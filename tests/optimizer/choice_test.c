@@ -378,6 +378,11 @@ static void test_foresight(void)
            f.pack_bytes == 0,
        "and the sizes at best");
     tp_figures_init(&f, "x");
+    best.elements = 4099999;
+    best.pack_bytes = 2000000;
+    l.value[TP_LIMIT_MEMORY] = NAN;
+    ok(!tp_figures_foresee(&f, &best, &l),
+       "a compression that is shown as 4.1 meets a limit of it");
     best.pack_bytes = 0;
     l.value[TP_LIMIT_MEMORY] = NAN;
     ok(!tp_figures_foresee(&f, &best, &l), "a size that is not known drops nothing");
