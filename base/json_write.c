@@ -250,6 +250,40 @@ void tp_json_put_raw(struct tp_json_writer *w, const char *key, const char *text
     put_bytes(w, text, len);
 }
 
+static void put_members(struct tp_json_writer *w, const struct tp_json *value)
+{
+    for (const struct tp_json *m = tp_json_first(value); m; m = tp_json_next(m))
+        tp_json_put_value(w, tp_json_key(m), m);
+}
+
+void tp_json_put_value(struct tp_json_writer *w, const char *key, const struct tp_json *value)
+{
+    const char *text = tp_json_string(value);
+    uint64_t whole;
+    double number;
+    bool yes;
+
+    if (tp_json_is_object(value)) {
+        tp_json_begin_object(w, key);
+        put_members(w, value);
+        tp_json_end_object(w);
+    } else if (tp_json_is_array(value)) {
+        tp_json_begin_array(w, key);
+        put_members(w, value);
+        tp_json_end_array(w);
+    } else if (text) {
+        tp_json_put_string(w, key, text);
+    } else if (tp_json_u64(value, &whole)) {
+        tp_json_put_u64(w, key, whole);
+    } else if (tp_json_double(value, &number)) {
+        tp_json_put_double(w, key, number);
+    } else if (tp_json_bool(value, &yes)) {
+        tp_json_put_bool(w, key, yes);
+    } else {
+        tp_json_put_null(w, key);
+    }
+}
+
 int tp_json_writer_finish(struct tp_json_writer *w)
 {
     if (w->depth)

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/buffer.h"
+#include "base/json.h"
 
 #define TP_JSON_WRITER_DEPTH 32
 
@@ -49,6 +50,8 @@ void tp_json_put_hex(struct tp_json_writer *w, const char *key, const uint8_t *b
  * checked.
  */
 void tp_json_put_raw(struct tp_json_writer *w, const char *key, const char *text, size_t len);
+/* A value that was read; NULL is null. Fractions get six significant digits. */
+void tp_json_put_value(struct tp_json_writer *w, const char *key, const struct tp_json *value);
 /* After the outermost value: 0, -ENOMEM, or -EINVAL when levels do not match. */
 int tp_json_writer_finish(struct tp_json_writer *w);
 
