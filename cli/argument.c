@@ -15,6 +15,7 @@
 #include "cli/mounted_path.h"
 #include "store/pack/layout.h"
 #include "store/place.h"
+#include "tensor/hub.h"
 #include "tensor/is_model.h"
 
 /* ARG without trailing slashes; "/" itself stays. */
@@ -140,6 +141,47 @@ int tp_argument_find_pack(const char *arg, struct tp_argument *out, struct tp_er
 
     if (!rc && out->kind == TP_ARGUMENT_PLAIN && use_pack_beside(out, &st))
         out->kind = TP_ARGUMENT_PACK;
+    return rc;
+}
+
+char *tp_argument_hub_folder(const char *arg)
+{
+    tp_autofree char *pack = tp_format("%s%s", arg, TP_PACK_SUFFIX);
+    tp_autofree char *hub = NULL, *name = NULL;
+    char *folder = NULL;
+
+    if (!pack || access(arg, F_OK) == 0 || access(pack, F_OK) == 0 || !tp_hub_is_id(arg))
+        return NULL;
+    hub = tp_hub_directory();
+    name = tp_hub_folder(arg);
+    if (hub && name)
+        folder = tp_path_join(hub, name, "");
+    if (folder && access(folder, F_OK) < 0) {
+        free(folder);
+        folder = NULL;
+    }
+    return folder;
+}
+
+int tp_argument_find_model(const char *arg, struct tp_argument *out, struct tp_error *err)
+{
+    tp_autofree char *folder = tp_argument_hub_folder(arg);
+    char *snapshot = NULL;
+    int rc = tp_argument_find(folder ? folder : arg, out, err);
+
+    if (rc == -ENOENT && strchr(arg, '/') && tp_hub_is_id(arg))
+        return tp_fail(err, ENOENT, "there is no '%s' here, nor in the cache of the hub", arg);
+    if (rc == 0)
+        rc = tp_hub_snapshot(out->path, &snapshot, err);
+    if (rc == 0 && snapshot) {
+        free(out->path);
+        out->path = snapshot;
+        out->kind = TP_ARGUMENT_PLAIN;
+    }
+    if (rc == 0 && out->kind == TP_ARGUMENT_STORE)
+        rc = tp_fail(err, EINVAL, "'%s' holds no model", out->path);
+    if (rc < 0)
+        tp_argument_clear(out);
     return rc;
 }
 

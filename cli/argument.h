@@ -25,6 +25,17 @@ int tp_argument_find(const char *arg, struct tp_argument *out, struct tp_error *
  * pack.
  */
 int tp_argument_find_pack(const char *arg, struct tp_argument *out, struct tp_error *err);
+/*
+ * As tp_argument_find, for a model that is to be run. ARG may also be the id "org/name" of a model
+ * in the hub's cache, or its folder there: then PATH is its snapshot, PARENT the cache, and NAME
+ * the name of the folder. -EINVAL: it is a store.
+ */
+int tp_argument_find_model(const char *arg, struct tp_argument *out, struct tp_error *err);
+/*
+ * The folder in the hub's cache of the model with the id ARG; free() it. NULL: ARG exists, is no
+ * id, or there is no such folder.
+ */
+char *tp_argument_hub_folder(const char *arg);
 void tp_argument_clear(struct tp_argument *place);
 
 /*

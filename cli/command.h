@@ -18,6 +18,7 @@ enum tp_exit {
     TP_EXIT_USAGE = 2,
     TP_EXIT_PARTIAL = 3,  /* some of the operations succeeded */
     TP_EXIT_DAMAGED = 4,  /* data that was read does not match its hashes or its format */
+    TP_EXIT_NONE = 5,     /* all is done, and nothing is as it was wanted */
     TP_EXIT_BUSY = 11,    /* held by another process, or needed by another pack */
     TP_EXIT_VERSION = 12, /* written by a newer version of the format */
     TP_EXIT_BASE = 14,    /* the base that a pack needs is absent */
@@ -57,8 +58,8 @@ struct tp_command {
 
 extern const struct tp_command tp_command_mount, tp_command_umount, tp_command_status,
     tp_command_pack, tp_command_unpack, tp_command_estimate, tp_command_ls, tp_command_info,
-    tp_command_verify, tp_command_eval, tp_command_generate, tp_command_jobs, tp_command_cancel,
-    tp_command_serve, tp_command_doctor, tp_command_version, tp_command_help;
+    tp_command_verify, tp_command_eval, tp_command_generate, tp_command_optimize, tp_command_jobs,
+    tp_command_cancel, tp_command_serve, tp_command_doctor, tp_command_version, tp_command_help;
 
 /* Aliases of commands (alias.c); ends with NULL. */
 extern const struct tp_command *const tp_aliases[];

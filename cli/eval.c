@@ -11,14 +11,10 @@
 #include "cli/report.h"
 #include "optimizer/evaluate/perplexity.h"
 
-/* Options that are keys have their number in KEYS, counted from here. */
+/* Options that are keys are counted from here. */
 enum { OPT_KEY = 400 };
 
-static const char *const keys[] = {"text",          "reference",  "convention", "context", "stride",
-                                   "samples",       "add_bos",    "dtype",      "timing",  "batch",
-                                   "prompt_tokens", "new_tokens", "memory"};
-
-enum { KEY_REFERENCE = 1, KEY_TIMING = 8 };
+enum { KEY_REFERENCE = 1 };
 
 static const struct tp_option options[] = {
     {OPT_KEY + 0, "text", "TEXT", "evaluation (the default), calibration, or a file", NULL},
@@ -57,27 +53,10 @@ static int parse_options(struct tp_options *o, struct evaluating *e)
         } else if (opt == OPT_KEY + KEY_REFERENCE && strchr(o->arg, '/')) {
             e->reference_path = o->arg;
         } else {
-            tp_job_words_add(&e->words, keys[opt - OPT_KEY],
-                             opt == OPT_KEY + KEY_TIMING ? "yes" : o->arg);
+            tp_job_words_add_option(&e->words, o, opt);
         }
     }
     return opt;
-}
-
-/* The word that begins with KEY, "NAME=", in the options or after the model; NULL: there is none.
- */
-static const char *find_word(const struct tp_options *o, const struct evaluating *e,
-                             const char *key)
-{
-    size_t len = strlen(key);
-
-    for (int i = 0; i < e->words.n; i++)
-        if (strncmp(e->words.list[i], key, len) == 0)
-            return e->words.list[i];
-    for (int i = 1; i < o->argc; i++)
-        if (strncmp(o->argv[i], key, len) == 0)
-            return o->argv[i];
-    return NULL;
 }
 
 /* "reference=PATH" after the model, as --reference=PATH. */
@@ -97,48 +76,20 @@ static void move_reference(struct tp_options *o, struct evaluating *e)
     o->argc = n;
 }
 
-static int find_model(const char *arg, struct tp_argument *out, struct tp_error *err)
-{
-    int rc = tp_argument_find(arg, out, err);
-
-    return rc == 0 && out->kind == TP_ARGUMENT_STORE
-               ? tp_fail(err, EINVAL, "'%s' holds no model", out->path)
-               : rc;
-}
-
-static int evaluate(struct tp_options *o, struct evaluating *e, struct tp_error *err)
-{
-    int rc = find_model(o->argv[0], &e->place, err);
-
-    if (rc == 0 && e->reference_path)
-        rc = find_model(e->reference_path, &e->reference, err);
-    if (rc < 0)
-        return rc;
-    if (o->threads_given || !e->request.limits.threads)
-        e->request.limits.threads = o->threads;
-    if (!find_word(o, e, "memory="))
-        e->request.limits.memory = 0;
-    return tp_foreground_run(o, &e->request, &e->place, e->reference.path, NULL, "model", NULL,
-                             err);
-}
-
 static int run_foreground(struct tp_options *o, struct evaluating *e)
 {
-    static const char *const of_jobs[] = {"nice=", "io=", "id="};
     struct tp_error err = {0};
     int rc;
 
-    for (size_t i = 0; i < sizeof of_jobs / sizeof of_jobs[0]; i++)
-        if (find_word(o, e, of_jobs[i]))
-            return tp_options_bad(o, "eval: '%s' is a key of jobs: add --job",
-                                  find_word(o, e, of_jobs[i]));
     move_reference(o, e);
-    rc = tp_job_words_read(&e->words, o->argv + 1, o->argc - 1, TP_VERB_EVALUATE, "model",
-                           &e->request, &err);
-    if (rc == -EINVAL || rc == -ERANGE)
-        return tp_options_bad(o, "eval: %s", err.message);
+    if (!tp_job_words_read_foreground(&e->words, o, TP_VERB_EVALUATE, &e->request))
+        return o->exit;
+    rc = tp_argument_find_model(o->argv[0], &e->place, &err);
+    if (rc == 0 && e->reference_path)
+        rc = tp_argument_find_model(e->reference_path, &e->reference, &err);
     if (rc == 0)
-        rc = evaluate(o, e, &err);
+        rc = tp_foreground_run(o, &e->request, &e->place, e->reference.path, NULL, "model", NULL,
+                               &err);
     return rc < 0 ? tp_report_failed(o, &err) : tp_report_flush();
 }
 

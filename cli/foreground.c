@@ -35,20 +35,21 @@ static int print_result(const struct tp_options *o, struct foreground *f,
 {
     tp_autojson struct tp_json *result = NULL;
     tp_auto(tp_buffer_clear) struct tp_buffer lines = {0};
+    const struct tp_verb_ops *verb = tp_verb_get(request->verb);
     int rc = tp_json_writer_finish(&f->json);
 
     if (rc < 0)
         return tp_oom(err);
+    rc = tp_json_parse(f->text.data, f->text.len, &result, err);
+    if (rc < 0)
+        return rc;
     if (o->json) {
         fwrite(f->text.data, 1, f->text.len, stdout);
-        return 0;
-    }
-    rc = tp_json_parse(f->text.data, f->text.len, &result, err);
-    if (rc == 0)
-        tp_verb_get(request->verb)->print(result, model, &lines);
-    if (rc == 0 && !o->quiet)
+    } else if (!o->quiet) {
+        verb->print(result, model, &lines);
         fwrite(lines.data, 1, lines.len, stdout);
-    return rc;
+    }
+    return verb->found && !verb->found(result);
 }
 
 int tp_foreground_run(const struct tp_options *o, const struct tp_request *request,

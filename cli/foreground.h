@@ -10,7 +10,8 @@
 /*
  * Run the verb of REQUEST for PLACE and print its result. With --json it is an object with the path
  * of PLACE as member KEY, added to ARRAY unless that is NULL. BASE: path of a base, or NULL. OUT:
- * path of the output, or NULL.
+ * path of the output, or NULL. Returns 1 if all is done, but there is not what the request looks
+ * for.
  */
 int tp_foreground_run(const struct tp_options *options, const struct tp_request *request,
                       const struct tp_argument *place, const char *base, const char *out,

@@ -284,9 +284,7 @@ static int run_generate(struct tp_options *o)
         return o->exit;
     g.generation.emit = emit_text;
     g.generation.arg = &g;
-    rc = tp_argument_find(o->argv[0], &place, &err);
-    if (rc == 0 && place.kind == TP_ARGUMENT_STORE)
-        rc = tp_fail(&err, EINVAL, "'%s' holds no model", place.path);
+    rc = tp_argument_find_model(o->argv[0], &place, &err);
     if (rc == 0)
         rc = generate(&g, &place, &out, &threads, &err);
     if (!o->json && out.tokens.n > 0 && !g.failed)

@@ -29,6 +29,7 @@ static void print_exit_codes(void)
          "2    the command line is wrong\n"
          "3    some of the arguments are done, some failed\n"
          "4    something read is damaged\n"
+         "5    all is done, and nothing is as it was wanted\n"
          "11   held by another process, in use, or needed by another pack\n"
          "12   written by a newer version of the format\n"
          "14   the base that a pack needs is absent\n"

@@ -15,13 +15,19 @@
 #include "cli/report.h"
 #include "store/names.h"
 
-void tp_job_words_add(struct tp_job_words *words, const char *key, const char *value)
+static bool is_word_of(const char *word, const char *key)
 {
     size_t len = strlen(key);
+
+    return strncmp(word, key, len) == 0 && word[len] == '=';
+}
+
+void tp_job_words_add(struct tp_job_words *words, const char *key, const char *value)
+{
     char *word;
     int i = 0;
 
-    while (i < words->n && (strncmp(words->list[i], key, len) != 0 || words->list[i][len] != '='))
+    while (i < words->n && !is_word_of(words->list[i], key))
         i++;
     if (i == sizeof words->list / sizeof words->list[0] ||
         asprintf(&word, "%s=%s", key, value) < 0) {
@@ -33,6 +39,56 @@ void tp_job_words_add(struct tp_job_words *words, const char *key, const char *v
     else
         words->n++;
     words->list[i] = word;
+}
+
+void tp_job_words_add_option(struct tp_job_words *words, const struct tp_options *o, int letter)
+{
+    const struct tp_option *option = tp_option_find(o->command, letter);
+    char key[64];
+
+    snprintf(key, sizeof key, "%s", option->name);
+    for (char *p = key; *p; p++)
+        *p = *p == '-' ? '_' : *p;
+    tp_job_words_add(words, key, option->arg ? o->arg : "yes");
+}
+
+const char *tp_job_words_find(const struct tp_job_words *words, const struct tp_options *o,
+                              const char *key)
+{
+    for (int i = 0; i < words->n; i++)
+        if (is_word_of(words->list[i], key))
+            return words->list[i];
+    for (int i = 1; i < o->argc; i++)
+        if (is_word_of(o->argv[i], key))
+            return o->argv[i];
+    return NULL;
+}
+
+bool tp_job_words_read_foreground(const struct tp_job_words *words, struct tp_options *o,
+                                  enum tp_verb verb, struct tp_request *out)
+{
+    static const char *const of_jobs[] = {"nice", "io", "id"};
+    struct tp_error err = {0};
+    int rc;
+
+    for (size_t i = 0; i < sizeof of_jobs / sizeof of_jobs[0]; i++)
+        if (tp_job_words_find(words, o, of_jobs[i])) {
+            o->exit = tp_options_bad(o, "%s: '%s' is a key of jobs: add --job", o->command->name,
+                                     tp_job_words_find(words, o, of_jobs[i]));
+            return false;
+        }
+    rc = tp_job_words_read(words, o->argv + 1, o->argc - 1, verb, "model", out, &err);
+    if (rc < 0) {
+        o->exit = rc == -EINVAL || rc == -ERANGE
+                      ? tp_options_bad(o, "%s: %s", o->command->name, err.message)
+                      : tp_report_failed(o, &err);
+        return false;
+    }
+    if (o->threads_given || !out->limits.threads)
+        out->limits.threads = o->threads;
+    if (!tp_job_words_find(words, o, "memory"))
+        out->limits.memory = 0;
+    return true;
 }
 
 void tp_job_words_clear(struct tp_job_words *words)
@@ -120,24 +176,32 @@ static int follow(struct tp_reach *reach, const char *id, bool quiet, struct tp_
     return rc;
 }
 
-static int print_report(const struct tp_options *o, const struct tp_buffer *text,
+/* Returns 1 if the job found nothing of what its request looks for. */
+static int print_report(const struct tp_options *o, const struct tp_buffer *text, bool completed,
                         struct tp_error *err)
 {
     tp_autojson struct tp_json *report = NULL;
     tp_auto(tp_buffer_clear) struct tp_buffer lines = {0};
-    const char *verb, *model;
+    const struct tp_verb_ops *verb;
+    const struct tp_json *result;
+    const char *name, *model;
     int rc = tp_json_parse(text->data, text->len, &report, err);
 
-    verb = tp_json_string(tp_json_get(report, "verb"));
+    if (rc == 0 && o->json)
+        fwrite(text->data, 1, text->len, stdout);
+    if (rc < 0 || !completed)
+        return rc;
+    name = tp_json_string(tp_json_get(report, "verb"));
     model = tp_json_string(tp_json_get(report, "model"));
-    if (rc == 0 && (!verb || !model || tp_verb_find(verb) >= TP_VERB_CANCEL))
-        rc = tp_fail(err, EPROTO, "the report of the job is not understood");
-    if (rc == 0)
-        tp_verb_get(tp_verb_find(verb))
-            ->print(tp_json_get(report, "result"), tp_report_name(model), &lines);
-    if (rc == 0 && !o->quiet)
+    result = tp_json_get(report, "result");
+    if (!name || !model || tp_verb_find(name) >= TP_VERB_CANCEL)
+        return tp_fail(err, EPROTO, "the report of the job is not understood");
+    verb = tp_verb_get(tp_verb_find(name));
+    if (!o->json && !o->quiet) {
+        verb->print(result, tp_report_name(model), &lines);
         fwrite(lines.data, 1, lines.len, stdout);
-    return rc;
+    }
+    return verb->found && !verb->found(result);
 }
 
 static int conclude(const struct tp_options *o, struct tp_reach *reach,
@@ -145,18 +209,17 @@ static int conclude(const struct tp_options *o, struct tp_reach *reach,
 {
     struct tp_buffer text = {0};
     struct tp_error err = {0};
+    bool completed = status->state == TP_JOB_COMPLETED;
     int rc = tp_reach_report(reach, status->id, &text, &err);
     bool reported = rc == 0;
 
-    if (rc == 0 && o->json)
-        fwrite(text.data, 1, text.len, stdout);
-    else if (rc == 0 && status->state == TP_JOB_COMPLETED)
-        rc = print_report(o, &text, &err);
-    if (rc == -ENOENT && status->state != TP_JOB_COMPLETED)
+    if (rc == 0)
+        rc = print_report(o, &text, completed, &err);
+    if (rc == -ENOENT && !completed)
         rc = 0; /* a cancelled job has no report */
     tp_buffer_clear(&text);
-    if (status->state == TP_JOB_COMPLETED)
-        return rc < 0 ? tp_report_failed(o, &err) : tp_report_flush();
+    if (completed)
+        return rc < 0 ? tp_report_failed(o, &err) : tp_report_finish(rc);
     if (rc < 0)
         tp_report_error(&err);
     else

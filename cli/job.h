@@ -23,16 +23,31 @@ enum { TP_OPT_JOB = 300, TP_OPT_DETACH };
 
 /* The values of options, as KEY=VALUE. */
 struct tp_job_words {
-    char *list[16];
+    char *list[24];
     int n;
     bool failed; /* a word is missing for lack of memory */
 };
 /* If a key is added twice, the last value counts. */
 void tp_job_words_add(struct tp_job_words *words, const char *key, const char *value);
+/* Add the option LETTER of O as the key of the same name; a flag is "yes". */
+void tp_job_words_add_option(struct tp_job_words *words, const struct tp_options *o, int letter);
+/*
+ * The word of KEY, in WORDS or among the arguments of O after the first; NULL: there is none.
+ */
+const char *tp_job_words_find(const struct tp_job_words *words, const struct tp_options *o,
+                              const char *key);
 void tp_job_words_clear(struct tp_job_words *words);
 /* Make the request of WORDS and N more words. */
 int tp_job_words_read(const struct tp_job_words *words, char *const *more, int n, enum tp_verb verb,
                       const char *model, struct tp_request *out, struct tp_error *err);
+
+/*
+ * Make the request of WORDS and the arguments of O after the first, for a run in the foreground: as
+ * many threads as -j says, and all memory unless the key says otherwise. False: the complaint is
+ * printed, and O->exit is set.
+ */
+bool tp_job_words_read_foreground(const struct tp_job_words *words, struct tp_options *o,
+                                  enum tp_verb verb, struct tp_request *out);
 
 /*
  * Run VERB as a job with WORDS and the arguments. Unless DETACH, wait for it and print its report.

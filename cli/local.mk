@@ -17,6 +17,7 @@ tenpak_SOURCES = \
 	cli/main.c \
 	cli/meter.c cli/meter.h \
 	cli/mount.c \
+	cli/optimize.c \
 	cli/options.c cli/options.h \
 	cli/pack.c \
 	cli/argument.c cli/argument.h \

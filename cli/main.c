@@ -14,11 +14,11 @@
 #include "control/jobs/jobs.h"
 
 static const struct tp_command *const commands[] = {
-    &tp_command_mount,  &tp_command_umount,   &tp_command_status,   &tp_command_pack,
-    &tp_command_unpack, &tp_command_estimate, &tp_command_ls,       &tp_command_info,
-    &tp_command_verify, &tp_command_eval,     &tp_command_generate, &tp_command_jobs,
-    &tp_command_cancel, &tp_command_serve,    &tp_command_doctor,   &tp_command_version,
-    &tp_command_help,
+    &tp_command_mount,   &tp_command_umount,   &tp_command_status,   &tp_command_pack,
+    &tp_command_unpack,  &tp_command_estimate, &tp_command_ls,       &tp_command_info,
+    &tp_command_verify,  &tp_command_eval,     &tp_command_generate, &tp_command_optimize,
+    &tp_command_jobs,    &tp_command_cancel,   &tp_command_serve,    &tp_command_doctor,
+    &tp_command_version, &tp_command_help,
 };
 #define COMMAND_N (sizeof commands / sizeof commands[0])
 

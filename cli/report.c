@@ -59,6 +59,13 @@ int tp_report_flush(void)
     return TP_EXIT_FAILURE;
 }
 
+int tp_report_finish(int rc)
+{
+    int code = tp_report_flush();
+
+    return code == TP_EXIT_OK && rc > 0 ? TP_EXIT_NONE : code;
+}
+
 const char *tp_report_size(uint64_t bytes)
 {
     return tp_size_print(bytes, next_buffer());

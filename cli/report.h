@@ -33,6 +33,8 @@ void tp_document_drop(struct tp_document *doc);
  * disk).
  */
 int tp_report_flush(void);
+/* The same at the end of a command whose verb gave RC: 1 is TP_EXIT_NONE (cli/foreground.h). */
+int tp_report_finish(int rc);
 
 /* --- Numbers --- */
 

@@ -14,7 +14,7 @@ _tenpak_options() {
 _tenpak_is_job() {
     case $1 in
     compress | restore) return 0 ;;
-    pack | unpack | estimate | verify | eval) [[ " ${COMP_WORDS[*]} " = *\ --job\ * || " ${COMP_WORDS[*]} " = *\ --detach\ * ]] ;;
+    pack | unpack | estimate | verify | eval | optimize) [[ " ${COMP_WORDS[*]} " = *\ --job\ * || " ${COMP_WORDS[*]} " = *\ --detach\ * ]] ;;
     *) return 1 ;;
     esac
 }
@@ -26,6 +26,10 @@ _tenpak_keys() {
     compress | pack) echo 'base= codec= zstd_level= keep= dereference= lease=' ;;
     estimate) echo 'base= dereference=' ;;
     eval) echo 'text= reference= convention= context= stride= samples= add_bos= dtype= timing= batch= prompt_tokens= new_tokens=' ;;
+    optimize)
+        echo 'hardware= max_ppl_delta= max_latency_ms= max_latency_p99_ms= min_throughput_tps= min_compression= max_memory='
+        echo 'candidates= text= calibration= eval_samples= context= batch= keep= embeddings='
+        ;;
     restore | unpack) echo 'keep=' ;;
     esac
 }

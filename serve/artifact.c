@@ -19,43 +19,54 @@
 
 #define TYPE "application/vnd.tenpak.pack"
 
-/* The pack of the job's model: made by it, and still the same. */
-static int find_pack(struct tp_call *call, char **path, char etag[TP_SHA256_HEX + 2],
-                     struct tp_error *err)
+/* The report of a job that has made a pack, whose name and id are members of the result. */
+static int read_report(struct tp_call *call, struct tp_json **report, struct tp_error *err)
 {
-    struct tp_serve *serve = call->serve;
+    struct tp_jobs *jobs = call->serve->jobs;
     tp_auto(tp_buffer_clear) struct tp_buffer text = {0};
-    tp_autojson struct tp_json *report = NULL;
     struct tp_job_status status;
-    struct tp_pack_id id;
-    char hex[TP_SHA256_HEX];
-    int rc = tp_jobs_get(serve->jobs, call->id, &status, err);
+    int rc = tp_jobs_get(jobs, call->id, &status, err);
 
-    *path = NULL;
-    if (rc == 0 && status.verb != TP_VERB_COMPRESS)
+    if (rc == 0 && status.verb != TP_VERB_COMPRESS && status.verb != TP_VERB_OPTIMIZE)
         rc = tp_fail(err, ENOENT, "the job '%s' makes no pack", call->id);
     if (rc == 0 && status.state != TP_JOB_COMPLETED)
         rc = tp_fail(err, tp_job_state_is_end(status.state) ? ENOENT : EALREADY,
                      "the job '%s' is %s: there is no pack of it", call->id,
                      tp_job_state_name(status.state));
     if (rc == 0)
-        rc = tp_jobs_file(serve->jobs, call->id, "report.json", &text, err);
-    if (rc == 0)
-        rc = tp_json_parse(text.data, text.len, &report, err);
-    if (rc == 0 &&
-        !(*path = tp_path_join(tp_store_dir(serve->store), status.subject, TP_PACK_SUFFIX)))
-        rc = tp_oom(err);
-    if (rc == 0 && tp_pack_identify(*path, &id, NULL) < 0)
-        rc = tp_fail(err, ENOENT, "the pack '%s' is not there any more", status.subject);
-    if (rc == 0) {
-        const char *made = tp_json_string(tp_json_get(tp_json_get(report, "result"), "id"));
-        tp_hex(id.id, sizeof id.id, hex);
-        snprintf(etag, TP_SHA256_HEX + 2, "\"%s\"", hex);
-        if (!made || strcmp(made, hex) != 0)
-            rc = tp_fail(err, ENOENT, "the pack '%s' is another than the job '%s' made",
-                         status.subject, call->id);
-    }
-    return rc;
+        rc = tp_jobs_file(jobs, call->id, "report.json", &text, err);
+    return rc < 0 ? rc : tp_json_parse(text.data, text.len, report, err);
+}
+
+/* The pack that the job made, and which is still the same. */
+static int find_pack(struct tp_call *call, char **path, char etag[TP_SHA256_HEX + 2],
+                     struct tp_error *err)
+{
+    tp_autojson struct tp_json *report = NULL;
+    const char *name, *made;
+    struct tp_pack_id id;
+    char hex[TP_SHA256_HEX];
+    int rc;
+
+    *path = NULL;
+    rc = read_report(call, &report, err);
+    if (rc < 0)
+        return rc;
+    name = tp_json_string(tp_json_get(tp_json_get(report, "result"), "pack"));
+    made = tp_json_string(tp_json_get(tp_json_get(report, "result"), "id"));
+    if (!name || !made || strchr(name, '/'))
+        return tp_fail(err, ENOENT, "the job '%s' has made no pack", call->id);
+    *path = tp_path_join(tp_store_dir(call->serve->store), name, "");
+    if (!*path)
+        return tp_oom(err);
+    if (tp_pack_identify(*path, &id, NULL) < 0)
+        return tp_fail(err, ENOENT, "the pack '%s' is not there any more", name);
+    tp_hex(id.id, sizeof id.id, hex);
+    snprintf(etag, TP_SHA256_HEX + 2, "\"%s\"", hex);
+    return strcmp(made, hex) == 0
+               ? 0
+               : tp_fail(err, ENOENT, "the pack '%s' is another than the job '%s' made", name,
+                         call->id);
 }
 
 /* What is beyond all numbers is as good as the largest of them. */

@@ -16,7 +16,7 @@ struct route {
     const char *path; /* ends in '/': an id follows, and then AFTER */
     enum MHD_Result (*answer)(struct tp_call *call, const struct route *route);
     bool post, open;
-    enum tp_verb verb; /* of answer_submit, and of the jobs that answer_job shows */
+    enum tp_verb verb; /* of answer_submit, and of the jobs that answer_run shows */
     bool with_base;    /* the request must name a base */
     const char *after;
 };
@@ -56,11 +56,63 @@ static enum MHD_Result answer_job(struct tp_call *call, const struct route *rout
     struct tp_error err = {0};
     int rc = tp_jobs_get(call->serve->jobs, call->id, &status, &err);
 
-    if (rc == 0 && route->verb != TP_VERB_COUNT && status.verb != route->verb)
+    (void)route;
+    if (rc == 0)
+        rc = tp_job_status_write(&status, &text);
+    return answer_document(call, rc, &text, &err);
+}
+
+/* Its result so far is only in the report, so winner and candidates come with the end. */
+static int read_result(struct tp_call *call, struct tp_json **report, struct tp_error *err)
+{
+    tp_auto(tp_buffer_clear) struct tp_buffer text = {0};
+    int rc = tp_jobs_file(call->serve->jobs, call->id, "report.json", &text, err);
+
+    if (rc == -ENOENT)
+        return 0;
+    return rc < 0 ? rc : tp_json_parse(text.data, text.len, report, err);
+}
+
+static int write_run(struct tp_call *call, const struct tp_job_status *status,
+                     struct tp_buffer *out, struct tp_error *err)
+{
+    tp_autojson struct tp_json *report = NULL;
+    const struct tp_json *result, *all;
+    struct tp_json_writer json;
+    int rc = read_result(call, &report, err);
+
+    if (rc < 0)
+        return rc;
+    result = tp_json_get(report, "result");
+    all = tp_json_get(result, "all_candidates");
+    tp_json_writer_init(&json, out, true);
+    tp_json_begin_object(&json, NULL);
+    tp_json_put_string(&json, "schema", TP_JOB_SCHEMA);
+    tp_job_status_put(status, &json);
+    tp_json_put_value(&json, "winner", tp_json_get(result, "winner"));
+    if (tp_json_is_array(all)) {
+        tp_json_put_value(&json, "all_candidates", all);
+    } else {
+        tp_json_begin_array(&json, "all_candidates");
+        tp_json_end_array(&json);
+    }
+    tp_json_end_object(&json);
+    rc = tp_json_writer_finish(&json);
+    return rc < 0 ? tp_oom(err) : 0;
+}
+
+static enum MHD_Result answer_run(struct tp_call *call, const struct route *route)
+{
+    struct tp_job_status status;
+    struct tp_buffer text = {0};
+    struct tp_error err = {0};
+    int rc = tp_jobs_get(call->serve->jobs, call->id, &status, &err);
+
+    if (rc == 0 && status.verb != route->verb)
         rc = tp_fail(&err, ENOENT, "the job '%s' is not of the verb '%s'", call->id,
                      tp_verb_get(route->verb)->name);
     if (rc == 0)
-        rc = tp_job_status_write(&status, &text);
+        rc = write_run(call, &status, &text, &err);
     return answer_document(call, rc, &text, &err);
 }
 
@@ -175,7 +227,7 @@ static const struct route routes[] = {
     VERB("/optimize", TP_VERB_OPTIMIZE, false),
     GET("/optimize/candidates", answer_candidates),
     GET("/optimize/hardware", answer_hardware),
-    {"/optimize/", answer_job, false, false, TP_VERB_OPTIMIZE, false, NULL},
+    {"/optimize/", answer_run, false, false, TP_VERB_OPTIMIZE, false, NULL},
     VERB("/delta/compress", TP_VERB_COMPRESS, true),
     VERB("/delta/estimate", TP_VERB_ESTIMATE, true),
     GET("/status/", answer_job),

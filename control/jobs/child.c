@@ -140,6 +140,13 @@ static void send_progress(void *arg, const char *stage, uint64_t done, uint64_t 
                        (unsigned long long)total));
 }
 
+static void send_candidates(void *arg, unsigned evaluated, unsigned total)
+{
+    char line[64];
+
+    send_line(arg, line, snprintf(line, sizeof line, "C %u %u\n", evaluated, total));
+}
+
 /* --- Limits --- */
 
 /* If memory runs out, the kernel should kill a job before a daemon. */
@@ -187,6 +194,7 @@ static int run_verb(struct child *c, struct tp_error *err)
                            .name = c->request.subject,
                            .progress = &c->progress,
                            .note = log_note,
+                           .evaluated = send_candidates,
                            .begin = begin_result,
                            .arg = c};
     int rc;

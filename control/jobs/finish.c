@@ -35,7 +35,7 @@ int tp_record_put_end(int fd, struct tp_job_status *status, struct tp_error *err
         rc = tp_report_failure(fd, status, err);
     status->has_report = tp_record_has(fd, "report.json");
     if (rc == 0)
-        rc = tp_record_put(fd, "exit", text, (size_t)n, false, err);
+        rc = tp_record_put_file(fd, "exit", text, (size_t)n, false, err);
     /* After a power loss, a job without an end is interrupted in any case. */
     if (rc == 0)
         rc = tp_record_put_status(fd, status, !interrupted, err);

@@ -198,7 +198,7 @@ int tp_jobs_file(struct tp_jobs *jobs, const char *id, const char *name, struct 
     fd = tp_record_open(jobs->fd, id, err);
     if (fd < 0)
         return fd;
-    rc = tp_record_get(fd, name, LOG_MAX, out, err);
+    rc = tp_record_get_file(fd, name, LOG_MAX, out, err);
     close(fd);
     /* It could not be written, for lack of space: it has only the state. */
     if (rc == -ENOENT && strcmp(name, "exit") == 0 && tp_job_state_is_end(status.state))
@@ -246,7 +246,7 @@ static int cancel_elsewhere(const struct tp_jobs *jobs, const char *id, struct t
 
     if (fd < 0)
         return fd;
-    rc = tp_record_put(fd, TP_CANCEL_FILE, "", 0, false, err);
+    rc = tp_record_put_file(fd, TP_CANCEL_FILE, "", 0, false, err);
     close(fd);
     return rc;
 }

@@ -25,6 +25,7 @@
 /* "20260203-040506-1" and a 0. Each id is greater than all earlier ids, whatever the clock does. */
 #define TP_JOB_ID_MAX 32
 #define TP_RECORDS_LOCK_MS 5000
+#define TP_JOB_SCHEMA "tenpak.job/1" /* of status.json */
 
 enum tp_job_state {
     TP_JOB_PENDING,
@@ -57,6 +58,7 @@ struct tp_job_status {
     uint64_t done_bytes, total_bytes;
     double rate;      /* recent bytes per second; 0: unknown */
     double remaining; /* seconds until the end of this stage; negative: unknown */
+    unsigned candidates_evaluated, candidates_total; /* of a search */
     bool has_report;
 };
 
@@ -133,8 +135,7 @@ void tp_jobs_get_policy(struct tp_jobs *jobs, struct tp_policy *out, char *conf_
  * different request. A CANCEL is done at once and gives the id of the job that it ends. POSITION
  * says which request was refused. -ENOENT: no such model or job; -EEXIST: the name is in use;
  * -EBUSY: another job holds the model; -EAGAIN: the queue is full, or another process held the lock
- * of the records for TP_RECORDS_LOCK_MS; -EOPNOTSUPP: this build has no engine for the verb;
- * -EROFS, -EACCES.
+ * of the records for TP_RECORDS_LOCK_MS; -EROFS, -EACCES.
  */
 int tp_jobs_submit(struct tp_jobs *jobs, const struct tp_request *requests, size_t n,
                    const struct tp_requester *requester, char (*ids)[TP_JOB_ID_MAX],
@@ -158,6 +159,8 @@ int tp_jobs_reply(int rc, char (*ids)[TP_JOB_ID_MAX], size_t n, const struct tp_
 
 /* status.json of a job, which is also the content of jobs/ID/wait. */
 int tp_job_status_write(const struct tp_job_status *status, struct tp_buffer *out);
+/* Its members, without "schema", into the object that is open. */
+void tp_job_status_put(const struct tp_job_status *status, struct tp_json_writer *json);
 void tp_job_status_json(const struct tp_job_status *status, struct tp_json_writer *json,
                         const char *key);
 

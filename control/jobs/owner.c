@@ -116,7 +116,7 @@ static int read_owner(int top, char *mountpoint, size_t size, pid_t *pid, struct
     struct tp_json *json = NULL;
     const char *where;
     uint64_t number = 0;
-    int rc = tp_record_get(top, FILE_NAME, 64 << 10, &text, err);
+    int rc = tp_record_get_file(top, FILE_NAME, 64 << 10, &text, err);
 
     if (rc == 0)
         rc = tp_json_parse(text.data, text.len, &json, err);

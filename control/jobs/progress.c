@@ -40,6 +40,16 @@ static void take_progress(struct tp_tracker *t, const char *text, double now)
     sample(t, now);
 }
 
+static void take_candidates(struct tp_tracker *t, const char *text)
+{
+    unsigned evaluated, total;
+
+    if (sscanf(text, "%u %u", &evaluated, &total) != 2 || evaluated > total)
+        return;
+    t->evaluated = evaluated;
+    t->candidates = total;
+}
+
 static void take_error(struct tp_tracker *t, const char *text)
 {
     char *rest;
@@ -58,6 +68,8 @@ static void take_line(struct tp_tracker *t, double now)
     t->line[t->len] = '\0';
     if (t->line[0] == 'P')
         take_progress(t, t->line + 2, now);
+    else if (t->line[0] == 'C')
+        take_candidates(t, t->line + 2);
     else if (t->line[0] == 'E')
         take_error(t, t->line + 2);
 }
@@ -83,6 +95,8 @@ void tp_tracker_show(const struct tp_tracker *t, double now, struct tp_job_statu
     uint64_t bytes = t->n ? t->done - t->samples[t->first].done : 0;
 
     memcpy(status->stage, t->stage, sizeof status->stage);
+    status->candidates_evaluated = t->evaluated;
+    status->candidates_total = t->candidates;
     status->done_bytes = t->done;
     status->total_bytes = t->total;
     status->rate = seconds > 0.05 ? (double)bytes / seconds : 0;

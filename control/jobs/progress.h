@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The progress of a job. Its process sends lines through a pipe: "P stage done total", and "E errno
- * message" before it fails. The receiver computes the rate and the remaining time.
+ * The progress of a job. Its process sends lines through a pipe: "P stage done total", "C
+ * evaluated total" of candidates, and "E errno message" before it fails. The receiver computes the
+ * rate and the remaining time.
  */
 #ifndef TP_CONTROL_PROGRESS_H
 #define TP_CONTROL_PROGRESS_H
@@ -16,7 +17,8 @@ struct tp_tracker {
     bool too_long;
     char stage[32];
     uint64_t done, total;
-    int error; /* 0: none was sent */
+    unsigned evaluated, candidates; /* 0: no search */
+    int error;                      /* 0: none was sent */
     char message[TP_ERROR_MAX];
     /* A ring of samples of the last seconds. */
     struct {

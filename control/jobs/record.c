@@ -112,7 +112,7 @@ static void get_last(int jobs, char id[TP_JOB_ID_MAX])
     struct tp_buffer text = {0};
 
     id[0] = '\0';
-    if (tp_record_get(jobs, LAST, TP_JOB_ID_MAX - 1, &text, NULL) == 0 && text.len > 0 &&
+    if (tp_record_get_file(jobs, LAST, TP_JOB_ID_MAX - 1, &text, NULL) == 0 && text.len > 0 &&
         tp_record_is_id((const char *)text.data))
         memcpy(id, text.data, text.len + 1);
     tp_buffer_clear(&text);
@@ -171,7 +171,7 @@ int tp_record_create(int jobs, const char *after, const struct tp_request *reque
     if (rc == 0 && (rc = tp_request_write(request, status, &text)) < 0)
         tp_fail(err, -rc, "out of memory for a request");
     if (rc == 0)
-        rc = tp_record_put(fd, "request.json", text.data, text.len, false, err);
+        rc = tp_record_put_file(fd, "request.json", text.data, text.len, false, err);
     if (rc == 0)
         rc = tp_record_put_status(fd, status, false, err);
     tp_buffer_clear(&text);
@@ -201,7 +201,7 @@ int tp_record_sync(int fd, struct tp_error *err)
 int tp_record_show(int jobs, const char *id, struct tp_error *err)
 {
     char name[HIDDEN_MAX];
-    int rc = tp_record_put(jobs, LAST, id, strlen(id), false, err);
+    int rc = tp_record_put_file(jobs, LAST, id, strlen(id), false, err);
 
     hidden_name(id, name);
     if (rc == 0 && renameat(jobs, name, jobs, id) < 0)
@@ -253,8 +253,8 @@ int tp_record_remove(int jobs, const char *id, struct tp_error *err)
 
 /* --- Files --- */
 
-int tp_record_put(int fd, const char *name, const void *data, size_t len, bool sync,
-                  struct tp_error *err)
+int tp_record_put_file(int fd, const char *name, const void *data, size_t len, bool sync,
+                       struct tp_error *err)
 {
     char temporary[64];
     int file, rc;
@@ -277,7 +277,8 @@ int tp_record_put(int fd, const char *name, const void *data, size_t len, bool s
     return rc;
 }
 
-int tp_record_get(int fd, const char *name, size_t max, struct tp_buffer *out, struct tp_error *err)
+int tp_record_get_file(int fd, const char *name, size_t max, struct tp_buffer *out,
+                       struct tp_error *err)
 {
     int file = openat(fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY), rc = 0;
     struct stat st;
@@ -326,7 +327,7 @@ uint64_t tp_record_bytes(int jobs, const char *id)
 static int get_json(int fd, const char *name, struct tp_json **out, struct tp_error *err)
 {
     struct tp_buffer text = {0};
-    int rc = tp_record_get(fd, name, SMALL_MAX, &text, err);
+    int rc = tp_record_get_file(fd, name, SMALL_MAX, &text, err);
 
     *out = NULL;
     if (rc == 0) {
@@ -360,7 +361,7 @@ int tp_record_put_status(int fd, const struct tp_job_status *status, bool sync,
     int rc = tp_job_status_write(status, &text);
 
     rc = rc < 0 ? tp_fail(err, -rc, "out of memory for a job's status")
-                : tp_record_put(fd, "status.json", text.data, text.len, sync, err);
+                : tp_record_put_file(fd, "status.json", text.data, text.len, sync, err);
     tp_buffer_clear(&text);
     return rc;
 }

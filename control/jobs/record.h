@@ -59,11 +59,11 @@ int tp_record_lock(int fd);
 int tp_record_remove(int jobs, const char *id, struct tp_error *err);
 
 /* Replace file NAME of record FD; SYNC: it survives a power loss. */
-int tp_record_put(int fd, const char *name, const void *data, size_t len, bool sync,
-                  struct tp_error *err);
+int tp_record_put_file(int fd, const char *name, const void *data, size_t len, bool sync,
+                       struct tp_error *err);
 /* Append file NAME, of at most MAX bytes, to OUT. -ENOENT: it does not exist. */
-int tp_record_get(int fd, const char *name, size_t max, struct tp_buffer *out,
-                  struct tp_error *err);
+int tp_record_get_file(int fd, const char *name, size_t max, struct tp_buffer *out,
+                       struct tp_error *err);
 bool tp_record_has(int fd, const char *name);
 /* The disk space of a record's files. */
 uint64_t tp_record_bytes(int jobs, const char *id);

@@ -9,7 +9,6 @@
 
 #include "control/jobs/record.h"
 
-#define STATUS_SCHEMA "tenpak.job/1"
 #define REQUEST_SCHEMA "tenpak.request/1"
 #define REPLY_SCHEMA "tenpak.reply/1"
 #define REPORT_SCHEMA "tenpak.report/1"
@@ -105,7 +104,7 @@ static const char *job_message(const struct tp_job_status *s)
     return s->state == TP_JOB_RUNNING && s->stage[0] ? s->stage : tp_job_state_name(s->state);
 }
 
-static void put_members(const struct tp_job_status *s, struct tp_json_writer *json)
+void tp_job_status_put(const struct tp_job_status *s, struct tp_json_writer *json)
 {
     const struct tp_verb_ops *verb = tp_verb_get(s->verb);
 
@@ -121,6 +120,10 @@ static void put_members(const struct tp_job_status *s, struct tp_json_writer *js
     put_time(json, "started", s->started);
     put_time(json, "ended", s->ended);
     put_progress(json, s);
+    if (s->verb == TP_VERB_OPTIMIZE) {
+        tp_json_put_u64(json, "candidates_evaluated", s->candidates_evaluated);
+        tp_json_put_u64(json, "candidates_total", s->candidates_total);
+    }
     tp_json_put_bool(json, "has_report", s->has_report);
 }
 
@@ -128,7 +131,7 @@ void tp_job_status_json(const struct tp_job_status *status, struct tp_json_write
                         const char *key)
 {
     tp_json_begin_object(json, key);
-    put_members(status, json);
+    tp_job_status_put(status, json);
     tp_json_end_object(json);
 }
 
@@ -138,8 +141,8 @@ int tp_job_status_write(const struct tp_job_status *status, struct tp_buffer *ou
 
     tp_json_writer_init(&json, out, true);
     tp_json_begin_object(&json, NULL);
-    tp_json_put_string(&json, "schema", STATUS_SCHEMA);
-    put_members(status, &json);
+    tp_json_put_string(&json, "schema", TP_JOB_SCHEMA);
+    tp_job_status_put(status, &json);
     tp_json_end_object(&json);
     return tp_json_writer_finish(&json);
 }
@@ -226,8 +229,9 @@ int tp_report_end(struct tp_report *report, int fd, enum tp_job_state state, int
     tp_error_json(json, error, message, NULL);
     tp_json_end_object(json);
     rc = tp_json_writer_finish(json);
-    rc = rc < 0 ? tp_fail(err, -rc, "out of memory for a report")
-                : tp_record_put(fd, "report.json", report->buf.data, report->buf.len, true, err);
+    rc = rc < 0
+             ? tp_fail(err, -rc, "out of memory for a report")
+             : tp_record_put_file(fd, "report.json", report->buf.data, report->buf.len, true, err);
     tp_buffer_clear(&report->buf);
     return rc;
 }
@@ -329,6 +333,20 @@ static int get_error(const struct tp_json *object, struct tp_job_status *out)
     return get_text_cut(error, "message", out->message, sizeof out->message);
 }
 
+static int get_candidates(const struct tp_json *object, struct tp_job_status *out)
+{
+    uint64_t evaluated, total;
+
+    if (out->verb != TP_VERB_OPTIMIZE)
+        return 0;
+    if (get_number(object, "candidates_total", UINT32_MAX, &total) < 0 ||
+        get_number(object, "candidates_evaluated", total, &evaluated) < 0)
+        return -EBADMSG;
+    out->candidates_evaluated = (unsigned)evaluated;
+    out->candidates_total = (unsigned)total;
+    return 0;
+}
+
 static int get_progress(const struct tp_json *progress, struct tp_job_status *out)
 {
     if (get_text(progress, "stage", out->stage, sizeof out->stage) < 0 ||
@@ -348,7 +366,7 @@ int tp_job_status_read(const struct tp_json *object, struct tp_job_status *out,
     int rc = 0;
 
     memset(out, 0, sizeof *out);
-    if (!schema || strcmp(schema, STATUS_SCHEMA) != 0)
+    if (!schema || strcmp(schema, TP_JOB_SCHEMA) != 0)
         return tp_fail(err, EBADMSG, "'status.json' of a record has another schema");
     verb = tp_json_string(tp_json_get(object, "verb"));
     out->verb = verb ? tp_verb_find(verb) : TP_VERB_COUNT;
@@ -357,7 +375,7 @@ int tp_job_status_read(const struct tp_json *object, struct tp_job_status *out,
         get_state(object, &out->state) < 0 || get_error(object, out) < 0 ||
         get_text(object, "retry_id", out->retry, sizeof out->retry) < 0 ||
         get_requester(tp_json_get(object, "requester"), &out->requester) < 0 ||
-        get_time(object, "created", &out->created) < 0 ||
+        get_candidates(object, out) < 0 || get_time(object, "created", &out->created) < 0 ||
         get_time(object, "started", &out->started) < 0 ||
         get_time(object, "ended", &out->ended) < 0 ||
         get_progress(tp_json_get(object, "progress"), out) < 0)

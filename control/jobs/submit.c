@@ -144,7 +144,6 @@ static int check_request(struct tp_jobs *jobs, const struct tp_request *requests
                          struct tp_error *err)
 {
     const struct tp_request *r = &requests[i];
-    const struct tp_verb_ops *verb = tp_verb_get(r->verb);
     struct draft *draft = &drafts[i];
     struct tp_policy policy;
     int rc;
@@ -152,8 +151,6 @@ static int check_request(struct tp_jobs *jobs, const struct tp_request *requests
     position->line = r->line;
     if (r->verb == TP_VERB_CANCEL)
         return check_cancel(jobs, r->subject, err);
-    if (verb->unavailable)
-        return tp_fail(err, EOPNOTSUPP, "'%s' is not available: %s", verb->name, verb->unavailable);
     rc = check_dir(jobs, err);
     if (rc < 0)
         return rc;

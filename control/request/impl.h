@@ -45,6 +45,9 @@ const char *tp_value_quote(const char *text, size_t len, char out[64]);
 /* "model" or "job_id": the key of the subject in JSON. */
 const char *tp_request_subject_key(enum tp_verb verb);
 
+/* Whether TEXT is the id "org/name" of a model on the hub, which the verb takes as a name. */
+bool tp_request_is_hub_id(const struct tp_request *request, const char *text, size_t len);
+
 void tp_request_begin(struct tp_request *request, enum tp_verb verb);
 int tp_request_set_subject(struct tp_request *request, const char *text, size_t len,
                            struct tp_error *err);

@@ -132,7 +132,8 @@ static int set_text_member(struct tp_request *request, const char *key, const ch
         rc = strict ? check_strict_retry(text, err) : 0;
         return rc < 0 ? rc : tp_request_set_retry(request, text, len, err);
     }
-    if (strict && len > 0 && !tp_value_is_name(text, len))
+    if (strict && len > 0 && !tp_value_is_name(text, len) &&
+        !tp_request_is_hub_id(request, text, len))
         return tp_fail(err, ENOENT, "there is no model of the name in '%s'", key);
     return tp_request_set_subject(request, text, len, err);
 }
@@ -141,7 +142,8 @@ static int set_member_from_tree(struct tp_request *request, const struct tp_json
                                 bool strict, struct tp_error *err)
 {
     const char *name = tp_json_key(member), *text = tp_json_string(member);
-    bool is_subject = strcmp(name, tp_request_subject_key(request->verb)) == 0;
+    bool is_subject = strcmp(name, tp_request_subject_key(request->verb)) == 0 ||
+                      (strict && tp_verb_get(request->verb)->hub && strcmp(name, "model_id") == 0);
     const struct tp_key *key;
     int rc;
 

@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "control/request/impl.h"
 #include "control/verb/verb.h"
+#include "tensor/hub.h"
 
 /* --- One request --- */
 
@@ -29,6 +31,32 @@ void tp_request_begin(struct tp_request *request, enum tp_verb verb)
     request->verb = verb;
 }
 
+bool tp_request_is_hub_id(const struct tp_request *request, const char *text, size_t len)
+{
+    char id[TP_NAME_MAX + 1];
+
+    if (!tp_verb_get(request->verb)->hub || len > TP_NAME_MAX || !memchr(text, '/', len) ||
+        memchr(text, '\0', len))
+        return false;
+    memcpy(id, text, len);
+    id[len] = '\0';
+    return tp_hub_is_id(id);
+}
+
+/* "org/name" as the name of its folder in the cache of the hub. */
+static int set_hub_id(struct tp_request *request, const char *text, size_t len,
+                      struct tp_error *err)
+{
+    tp_autofree char *id = strndup(text, len), *folder = id ? tp_hub_folder(id) : NULL;
+
+    if (!folder)
+        return tp_oom(err);
+    if (strlen(folder) > TP_NAME_MAX)
+        return tp_fail(err, EINVAL, "the id of a model has at most %u characters", TP_NAME_MAX);
+    snprintf(request->subject, sizeof request->subject, "%s", folder);
+    return 0;
+}
+
 int tp_request_set_subject(struct tp_request *request, const char *text, size_t len,
                            struct tp_error *err)
 {
@@ -39,6 +67,8 @@ int tp_request_set_subject(struct tp_request *request, const char *text, size_t 
         return tp_fail(err, EINVAL, "the %s is named twice", kind);
     if (len == 0)
         return tp_fail(err, EINVAL, "the %s is not named", kind);
+    if (tp_request_is_hub_id(request, text, len))
+        return set_hub_id(request, text, len, err);
     if (!tp_value_is_name(text, len))
         return tp_fail(err, EINVAL,
                        "'%s' is not a valid name of a %s: a name has no '/' and no control "
@@ -136,6 +166,14 @@ int tp_request_end(struct tp_request *request, struct tp_error *err)
             request->set |= bit_of(request, key);
         }
     return 0;
+}
+
+bool tp_request_has(const struct tp_request *request, const char *name)
+{
+    for (const struct tp_key *key = tp_verb_get(request->verb)->keys; key->name; key++)
+        if (strcmp(key->name, name) == 0)
+            return request->set & bit_of(request, key);
+    return false;
 }
 
 bool tp_request_is_same(const struct tp_request *a, const struct tp_request *b)

@@ -105,9 +105,14 @@ struct tp_request {
             unsigned batch, prompt_tokens, new_tokens;
         } evaluate;
         struct {
-            char dataset[TP_TEXT_MAX + 1], candidates[TP_TEXT_MAX + 1], hardware[TP_TEXT_MAX + 1];
-            double max_perplexity, max_loss, max_latency_ms, min_tokens_per_second;
+            char hardware[TP_TEXT_MAX + 1], candidates[TP_TEXT_MAX + 1];
+            char text[TP_TEXT_MAX + 1], calibration[TP_TEXT_MAX + 1];
+            double max_ppl_delta, max_latency_ms, max_latency_p99_ms, min_throughput_tps,
+                min_compression;
             uint64_t max_memory;
+            uint64_t eval_samples;   /* 0: by default */
+            unsigned context, batch; /* 0: by default */
+            const char *keep, *embeddings;
         } optimize;
     };
 };
@@ -139,7 +144,8 @@ int tp_request_from_words(enum tp_verb verb, const char *model, char *const *wor
 /*
  * Make a request from a JSON object. VERB: its verb; with TP_VERB_COUNT the member "verb" names it.
  * STRICT: accept only what the schema of the HTTP interface describes. Each value must have JSON's
- * own type (no "4" for 4), texts are shorter, and a name that no model can have is -ENOENT.
+ * own type (no "4" for 4), texts are shorter, and a name that no model can have is -ENOENT. Verbs
+ * that take ids of the hub have "model_id" as another name of "model".
  */
 int tp_request_from_json(enum tp_verb verb, const struct tp_json *object, bool strict,
                          struct tp_request *out, struct tp_error *err);
@@ -152,6 +158,8 @@ void tp_request_to_json(const struct tp_request *request, bool defaults,
 
 /* --- request.c --- */
 
+/* Whether the key NAME has a value, given or by default. */
+bool tp_request_has(const struct tp_request *request, const char *name);
 /* Whether both are the same request. A value that only one of them gives is a difference. */
 bool tp_request_is_same(const struct tp_request *a, const struct tp_request *b);
 

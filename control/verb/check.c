@@ -19,6 +19,7 @@
 #include "store/names.h"
 #include "store/original/original.h"
 #include "store/place.h"
+#include "tensor/hub.h"
 
 static void find_target(int dirfd, const char *dir, const char *name, struct tp_target *out)
 {
@@ -88,6 +89,28 @@ bool tp_request_excludes(enum tp_verb a, const char *a_subject, enum tp_verb b,
 {
     return strcmp(a_subject, b_subject) == 0 &&
            !(tp_verb_get(a)->reads_only && tp_verb_get(b)->reads_only);
+}
+
+int tp_target_find_model(const char *dir, const char *path, const char *name, char **out,
+                         struct tp_error *err)
+{
+    char *found = path ? strdup(path) : tp_path_join(dir, name, ""), *snapshot;
+    struct stat st;
+    int rc;
+
+    if (found && !path && stat(found, &st) < 0) {
+        free(found);
+        found = tp_path_join(dir, name, TP_PACK_SUFFIX);
+    }
+    if (!found)
+        return tp_oom(err);
+    rc = tp_hub_snapshot(found, &snapshot, err);
+    if (rc < 0 || snapshot) {
+        free(found);
+        found = snapshot;
+    }
+    *out = found;
+    return rc;
 }
 
 void tp_target_sweep(const char *dir, const char *name)

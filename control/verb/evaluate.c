@@ -7,12 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "control/verb/impl.h"
 #include "optimizer/evaluate/machine.h"
 #include "optimizer/evaluate/report.h"
-#include "store/names.h"
 
 #define TOKENS_HIGH ((uint64_t)1 << 20)
 
@@ -26,19 +24,6 @@ struct evaluation {
 
 /* --- What is evaluated --- */
 
-/* The directory of model NAME in DIR, or its pack; NULL: out of memory. */
-static char *find_model(const char *dir, const char *name)
-{
-    char *path = tp_path_join(dir, name, "");
-    struct stat st;
-
-    if (path && stat(path, &st) < 0) {
-        free(path);
-        path = tp_path_join(dir, name, TP_PACK_SUFFIX);
-    }
-    return path;
-}
-
 static int open_subject(const struct tp_request *request, const struct tp_work *work,
                         const char *given, const char *name, struct tp_runtime *share,
                         struct tp_subject *out, struct tp_error *err)
@@ -47,11 +32,10 @@ static int open_subject(const struct tp_request *request, const struct tp_work *
                                          .threads = request->limits.threads,
                                          .cancel = work->progress ? work->progress->cancel : NULL,
                                          .share = share};
-    char *path = given ? strdup(given) : find_model(work->dir, name);
-    int rc = path ? tp_subject_open(path, given ? given : name, &options, out, err) : tp_oom(err);
+    tp_autofree char *path = NULL;
+    int rc = tp_target_find_model(work->dir, given, name, &path, err);
 
-    free(path);
-    return rc;
+    return rc < 0 ? rc : tp_subject_open(path, given ? given : name, &options, out, err);
 }
 
 /* A tokenizer that knows few of the model's tokens may be that of another model. */
@@ -284,6 +268,7 @@ const struct tp_verb_ops tp_verb_evaluate = {
                "my-finetune text=wiki.txt context=2048 samples=16\n"
                "my-finetune reference=llama-3.2-1b timing=yes batch=4\n",
     .reads_only = true,
+    .hub = true,
     .check = check_evaluate,
     .run = run_evaluate,
     .print = print_evaluate,

@@ -40,6 +40,12 @@ int tp_target_check_other(const struct tp_target *target, const char *other, con
 /* Check that BASE exists, for a request for model NAME. */
 int tp_target_check_base(const struct tp_target *target, const char *name, const char *base,
                          struct tp_error *err);
+/*
+ * The path of a model that is to be run: PATH, or model NAME of DIR: its directory or its pack. The
+ * folder of a model in the hub's cache becomes its snapshot. Free *OUT with free(). -ENOENT.
+ */
+int tp_target_find_model(const char *dir, const char *path, const char *name, char **out,
+                         struct tp_error *err);
 /* Remove the temporary files of one model. */
 void tp_target_sweep(const char *dir, const char *name);
 

@@ -34,6 +34,8 @@ struct tp_work {
                          base */
     const struct tp_progress *progress;
     void (*note)(void *arg, const char *line); /* called with messages; may be NULL */
+    /* A search has EVALUATED of TOTAL candidates; may be NULL. */
+    void (*evaluated)(void *arg, unsigned evaluated, unsigned total);
     /* Opens the object for the members of the result. Called at most once. */
     struct tp_json_writer *(*begin)(void *arg);
     void *arg;
@@ -43,10 +45,10 @@ struct tp_verb_ops {
     const char *name;
     const char *subject;       /* "MODEL" or "JOB" */
     const char *summary;       /* one line */
-    const char *unavailable;   /* why requests fail with EOPNOTSUPP; NULL: they do not */
     const struct tp_key *keys; /* ends with a NULL name */
     const char *example;       /* lines as they are typed */
     bool reads_only;           /* does not change the model */
+    bool hub;                  /* the model may be the id "org/name" of one in the hub's cache */
     /* Check whether the request can be executed in the directory now. */
     int (*check)(const struct tp_target *target, const struct tp_request *request,
                  struct tp_error *err);
@@ -56,6 +58,8 @@ struct tp_verb_ops {
     int (*run)(const struct tp_request *request, struct tp_work *work, struct tp_error *err);
     /* Append lines for people. RESULT: what RUN wrote. MODEL: the printable name. */
     void (*print)(const struct tp_json *result, const char *model, struct tp_buffer *out);
+    /* Whether RESULT has what the request looks for; NULL: always. */
+    bool (*found)(const struct tp_json *result);
     /* Remove what an interrupted run of this verb left in DIR; may be NULL. */
     void (*sweep)(const char *dir, const char *name);
 };

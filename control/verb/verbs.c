@@ -87,8 +87,6 @@ int tp_verb_help(enum tp_verb verb, struct tp_buffer *out)
         return -EINVAL;
     tp_buffer_appendf(out, "%s %s%s: %s.\n", info->name, info->subject,
                       info->keys[0].name ? " [KEY=VALUE...]" : "", info->summary);
-    if (info->unavailable)
-        tp_buffer_appendf(out, "Not available: %s.\n", info->unavailable);
     if (info->keys[0].name)
         tp_buffer_appendf(out, "\nKeys and their defaults (tenpak.conf can set others):\n");
     for (const struct tp_key *key = info->keys; key->name; key++) {

@@ -41,6 +41,19 @@ static unsigned count_name(const char *names, const char *name)
     return n;
 }
 
+static int unknown_name(const char *name, size_t len, struct tp_error *err)
+{
+    char list[256] = "";
+    size_t used = 0;
+
+    for (const struct tp_recipe *r = tp_recipes; r->name && used < sizeof list; r++)
+        if (!r->target)
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "",
+                                     r->name);
+    return tp_fail(err, EINVAL, "there is no candidate '%.*s': there is %s",
+                   len > 64 ? 64 : (int)len, name, list);
+}
+
 static int check_names(const char *names, struct tp_error *err)
 {
     for (const char *p = names; *p; p += *p == ',') {
@@ -50,8 +63,7 @@ static int check_names(const char *names, struct tp_error *err)
         while (r->name && (r->target || !is_name(p, len, r->name)))
             r++;
         if (!r->name)
-            return tp_fail(err, EINVAL, "there is no candidate '%.*s'", len > 64 ? 64 : (int)len,
-                           p);
+            return unknown_name(p, len, err);
         if (count_name(names, r->name) > 1)
             return tp_fail(err, EINVAL, "the candidate '%s' is there twice", r->name);
         p += len;

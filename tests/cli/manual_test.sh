@@ -7,7 +7,7 @@ requires mandoc
 # page_of COMMAND: the page that describes its options.
 page_of() {
     case $1 in
-    mount | pack) echo "$top_srcdir/man/tenpak-$1.1" ;;
+    mount | optimize | pack) echo "$top_srcdir/man/tenpak-$1.1" ;;
     'delta compress') echo "$top_srcdir/man/tenpak-pack.1" ;; # as its target
     eval | generate) echo "$top_srcdir/man/tenpak-eval.1" ;;
     compress | restore | jobs | cancel) echo "$top_srcdir/man/tenpak-jobs.1" ;;
@@ -50,7 +50,7 @@ while IFS= read -r command; do
     "$tenpak" $command --list-options | cut -f 2
 done <"$tmp/commands" | sort -u >"$tmp/known"
 printf '%s\n' --version --list-commands --list-options --safetensors-load-strategy >>"$tmp/known"
-cat "$tmp"/tenpak*.1 | grep -o -e '--[a-z][a-z-]*' | sort -u >"$tmp/named"
+cat "$tmp"/tenpak*.1 | grep -o -e '--[a-z][a-z0-9-]*' | sort -u >"$tmp/named"
 grep -v -x -F -f "$tmp/known" "$tmp/named" >"$tmp/unknown"
 is 'the manual names no option that does not exist' "$(cat "$tmp/unknown")" ''
 "$tenpak" help exit-codes | grep '^[0-9]' | cut -d ' ' -f 1 >"$tmp/codes"

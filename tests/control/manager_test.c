@@ -262,9 +262,14 @@ static void test_refused(void)
            "a stride above the context");
     is_int(submit(jobs, TP_VERB_EVALUATE, "m convention=llama.cpp stride=9", ids, &err), -EDOM,
            "a stride of a convention without one");
-    is_int(submit(jobs, TP_VERB_OPTIMIZE, "m max_perplexity=9", ids, &err), -EOPNOTSUPP,
-           "optimize");
-    has(err.message, "no engine that runs models", "with its reason");
+    is_int(submit(jobs, TP_VERB_OPTIMIZE, "m hardware=abacus", ids, &err), -ENOENT,
+           "no such hardware");
+    has(err.message, "local, t4, a10g", "the message has the names");
+    is_int(submit(jobs, TP_VERB_OPTIMIZE, "m candidates=fp16,int5", ids, &err), -EINVAL,
+           "no such candidate");
+    has(err.message, "fp16, int4_residual, int4_g8", "the message has the names");
+    is_int(submit(jobs, TP_VERB_OPTIMIZE, "org/name", ids, &err), -ENOENT,
+           "no such folder of the hub");
     is_int(submit(jobs, TP_VERB_COMPRESS, "m\nn\nnope", ids, &err), -ENOENT, "one of several");
     is_int(submit(jobs, TP_VERB_COMPRESS, "m\nm", ids, &err), -EBUSY, "the same twice in one text");
     is_int(submit(jobs, TP_VERB_COMPRESS, "m\nn\no", ids, &err), -EAGAIN,

@@ -87,7 +87,7 @@ def check_requests():
         ("evaluate", "evaluate"), ("optimize", "optimize"))]
     for verb, where, properties in described:
         names = {k["name"] for k in table[verb]}
-        ok(set(properties) - {"verb", "model", "id"} == names, f"{where}: the keys that the program has",
+        ok(set(properties) - {"verb", "model", "model_id", "id"} == names, f"{where}: the keys that the program has",
            set(properties) ^ names)
         wrong = [k["name"] for k in table[verb] if k["name"] in properties and not key_fits(k, properties[k["name"]])]
         ok(not wrong, f"{where}: kinds, bounds and words are the program's", wrong)
@@ -148,7 +148,7 @@ def check_jobs(where):
         fits("report.json", report, f"{verb} {text}")
         ok(report["result"] is not None or want == "failed", f"{verb} {text}: the report has a result")
         fits("request.json", where.record(job, "request.json"), f"{verb} {text}")
-    for verb, text in (("compress", "nobody"), ("compress", "tuned-2 speed=9"), ("evaluate", "base reference=nobody"), ("optimize", "base"), ("restore", "")):
+    for verb, text in (("compress", "nobody"), ("compress", "tuned-2 speed=9"), ("evaluate", "base reference=nobody"), ("optimize", "base hardware=abacus"), ("restore", "")):
         reply = where.job(verb, text)
         fits("reply.json", reply, f"refused: {verb} {text}")
         ok(reply["job_id"] is None and reply["error"]["message"], f"refused, with a message: {verb} {text}", reply)
