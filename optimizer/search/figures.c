@@ -49,10 +49,24 @@ void tp_figures_init(struct tp_figures *f, const char *name)
         *tp_figure_at(f, n) = NAN;
 }
 
+void tp_figures_round(struct tp_figures *f)
+{
+    char text[32];
+
+    for (const struct tp_figure_number *n = tp_figure_numbers; n->key; n++) {
+        double *value = tp_figure_at(f, n);
+
+        snprintf(text, sizeof text, "%.6g", *value);
+        if (isfinite(*value))
+            *value = strtod(text, NULL);
+    }
+}
+
 void tp_figures_set_pack(struct tp_figures *f, uint64_t pack_bytes, uint64_t elements)
 {
     f->pack_bytes = pack_bytes;
     f->compression = pack_bytes ? 2 * (double)elements / (double)pack_bytes : NAN;
+    tp_figures_round(f);
 }
 
 void tp_figures_set_scores(struct tp_figures *f, const struct tp_scores *scores)
@@ -67,6 +81,7 @@ void tp_figures_set_scores(struct tp_figures *f, const struct tp_scores *scores)
     f->kl = scores->divergence.mean;
     f->kl_p99 = scores->divergence_p99;
     f->same_top = scores->same_top.mean;
+    tp_figures_round(f);
 }
 
 void tp_figures_set_timing(struct tp_figures *f, const struct tp_timing *timing)
@@ -79,6 +94,7 @@ void tp_figures_set_timing(struct tp_figures *f, const struct tp_timing *timing)
     f->first_token_ms = 1000 * row->first.median;
     f->throughput_tps = row->token_rate;
     f->estimated = false;
+    tp_figures_round(f);
 }
 
 double tp_cost_per_1m_tokens(double dollars_per_hour, double throughput_tps)
@@ -86,17 +102,4 @@ double tp_cost_per_1m_tokens(double dollars_per_hour, double throughput_tps)
     if (!(dollars_per_hour > 0) || !(throughput_tps > 0))
         return NAN;
     return dollars_per_hour / 3600 / throughput_tps * 1e6;
-}
-
-void tp_figures_round(struct tp_figures *f)
-{
-    char text[32];
-
-    for (const struct tp_figure_number *n = tp_figure_numbers; n->key; n++) {
-        double *value = tp_figure_at(f, n);
-
-        snprintf(text, sizeof text, "%.6g", *value);
-        if (isfinite(*value))
-            *value = strtod(text, NULL);
-    }
 }

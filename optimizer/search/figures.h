@@ -3,9 +3,9 @@
  * The figures of a candidate: what is known of one form of a model, and how each figure is computed
  * from what was measured.
  *
- * A figure that is not known is NAN, and null in JSON. The figures of a table that is chosen from
- * have the six digits that a report shows (tp_figures_round), so that the choice can be computed
- * again from the report.
+ * A figure that is not known is NAN, and null in JSON. Figures have the six digits that a report
+ * shows, and each is compared with limits as it is shown: the choice can be computed again from the
+ * report.
  */
 #ifndef TP_OPTIMIZER_SEARCH_FIGURES_H
 #define TP_OPTIMIZER_SEARCH_FIGURES_H
@@ -75,7 +75,7 @@ struct tp_scores {
 };
 void tp_figures_set_scores(struct tp_figures *f, const struct tp_scores *scores);
 
-/* By the row of the largest batch. */
+/* By the row of the largest batch, which is the last one; there is one. */
 void tp_figures_set_timing(struct tp_figures *f, const struct tp_timing *timing);
 
 /*
@@ -84,7 +84,9 @@ void tp_figures_set_timing(struct tp_figures *f, const struct tp_timing *timing)
  */
 double tp_cost_per_1m_tokens(double dollars_per_hour, double throughput_tps);
 
-/* Round each figure to the digits that tp_json_put_double writes. */
+/*
+ * Round each figure to the digits that tp_json_put_double writes. The functions above have done it.
+ */
 void tp_figures_round(struct tp_figures *f);
 
 /* --- figures_json.c --- */

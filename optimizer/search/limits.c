@@ -90,13 +90,13 @@ bool tp_limits_met(const struct tp_limits *limits, const struct tp_figures *f)
 
 #define NUMBER_TEXT 32
 
-static char *print_number(const struct limit *l, double value, char out[NUMBER_TEXT])
+/* EXACT: bytes as a whole number. Other figures have no more than these digits. */
+static void print_number(const struct limit *l, double value, bool exact, char out[NUMBER_TEXT])
 {
-    if (l->flags & BYTES)
+    if (l->flags & BYTES && !exact)
         tp_size_print((uint64_t)value, out);
     else
-        snprintf(out, NUMBER_TEXT, "%.4g%s", value, l->unit);
-    return out;
+        snprintf(out, NUMBER_TEXT, l->flags & BYTES ? "%.0f B" : "%.6g%s", value, l->unit);
 }
 
 /* Append to WHY that F misses limit I; MORE may be "". */
@@ -104,18 +104,23 @@ static void explain_one(int i, const struct tp_limits *limits, const struct tp_f
                         const char *more, char why[TP_WHY_MAX])
 {
     const struct limit *l = &limits_known[i];
-    double value = tp_limit_figure((enum tp_limit)i, f);
+    double value = tp_limit_figure((enum tp_limit)i, f), wanted = limits->value[i];
     char figure[NUMBER_TEXT], limit[NUMBER_TEXT];
     size_t len = strlen(why);
 
-    print_number(l, limits->value[i], limit);
-    if (isnan(value))
+    print_number(l, wanted, false, limit);
+    if (isnan(value)) {
         snprintf(why + len, TP_WHY_MAX - len, "%s%s is not known, and %s is %s", len ? "; " : "",
                  l->figure, l->key, limit);
-    else
-        snprintf(why + len, TP_WHY_MAX - len, "%s%s %s%s is %s %s %s", len ? "; " : "", l->figure,
-                 print_number(l, value, figure), more, l->flags & LOWEST ? "below" : "above",
-                 l->key, limit);
+        return;
+    }
+    print_number(l, value, false, figure);
+    if (!strcmp(figure, limit)) {
+        print_number(l, wanted, true, limit);
+        print_number(l, value, true, figure);
+    }
+    snprintf(why + len, TP_WHY_MAX - len, "%s%s %s%s is %s %s %s", len ? "; " : "", l->figure,
+             figure, more, l->flags & LOWEST ? "below" : "above", l->key, limit);
 }
 
 void tp_limits_explain(const struct tp_limits *limits, const struct tp_figures *f,
@@ -146,16 +151,19 @@ bool tp_limits_missed_surely(const struct tp_limits *limits, const struct tp_fig
     return why[0] != '\0';
 }
 
+void tp_limit_put(struct tp_json_writer *json, const char *key, enum tp_limit limit, double value)
+{
+    if (limits_known[limit].flags & BYTES)
+        tp_json_put_u64(json, key, (uint64_t)value);
+    else
+        tp_json_put_double(json, key, value);
+}
+
 void tp_limits_put(struct tp_json_writer *json, const char *key, const struct tp_limits *limits)
 {
     tp_json_begin_object(json, key);
-    for (int i = 0; i < TP_LIMIT_COUNT; i++) {
-        if (isnan(limits->value[i]))
-            continue;
-        if (limits_known[i].flags & BYTES)
-            tp_json_put_u64(json, limits_known[i].key, (uint64_t)limits->value[i]);
-        else
-            tp_json_put_double(json, limits_known[i].key, limits->value[i]);
-    }
+    for (int i = 0; i < TP_LIMIT_COUNT; i++)
+        if (!isnan(limits->value[i]))
+            tp_limit_put(json, limits_known[i].key, (enum tp_limit)i, limits->value[i]);
     tp_json_end_object(json);
 }

@@ -54,6 +54,8 @@ bool tp_limits_missed_surely(const struct tp_limits *limits, const struct tp_fig
 void tp_limits_explain(const struct tp_limits *limits, const struct tp_figures *f,
                        char why[TP_WHY_MAX]);
 
+/* A member: a value of LIMIT or of the figure that it limits. */
+void tp_limit_put(struct tp_json_writer *json, const char *key, enum tp_limit limit, double value);
 /* An object of the limits that there are. */
 void tp_limits_put(struct tp_json_writer *json, const char *key, const struct tp_limits *limits);
 

@@ -42,10 +42,11 @@ static void put_binding(struct tp_json_writer *json, const struct tp_selection *
     }
     tp_json_begin_object(json, "binding");
     tp_json_put_string(json, "limit", tp_limit_key(c->binding));
-    tp_json_put_double(json, "value", s->limits->value[c->binding]);
+    tp_limit_put(json, "value", c->binding, s->limits->value[c->binding]);
     tp_json_put_string(json, "nearest", s->table[c->nearest].name);
     tp_json_put_string(json, "figure", tp_limit_figure_key(c->binding));
-    tp_json_put_double(json, "figure_value", tp_limit_figure(c->binding, &s->table[c->nearest]));
+    tp_limit_put(json, "figure_value", c->binding,
+                 tp_limit_figure(c->binding, &s->table[c->nearest]));
     tp_json_put_double(json, "distance", c->distance);
     tp_json_end_object(json);
 }

@@ -76,7 +76,6 @@ bool tp_figures_foresee(struct tp_figures *f, const struct tp_foresight *foresig
 
     tp_figures_set_pack(&best, foresight->pack_bytes, foresight->elements);
     best.memory_bytes = foresight->memory_bytes;
-    tp_figures_round(&best);
     if (!tp_limits_missed_surely(limits, &best, why))
         return false;
     f->state = TP_CANDIDATE_DROPPED;

@@ -312,7 +312,7 @@ static void test_reasons(void)
     is_str(t[2].why, "as cheap as best, and larger", "one that is larger");
     is_str(t[3].why, "as cheap and as small as best, which is listed first", "one of equals");
     is_str(t[4].why,
-           "ppl_delta 3.142 % is above max_ppl_delta 2 %; "
+           "ppl_delta 3.14159 % is above max_ppl_delta 2 %; "
            "memory_bytes 3.00 MiB is above max_memory 2.00 MiB",
            "one that misses two limits");
     is_str(t[5].why, "not measured completely", "one that is not complete");
@@ -355,7 +355,7 @@ static void test_halving(void)
     ok(!tp_limits_missed_surely(&l, &f, why), "if it is known");
     l = limit(TP_LIMIT_HARDWARE_MEMORY, 1999);
     ok(tp_limits_missed_surely(&l, &f, why), "a machine with too little memory");
-    is_str(why, "memory_bytes 1.95 KiB is above hardware_memory 1.95 KiB", "is a reason");
+    is_str(why, "memory_bytes 2000 B is above hardware_memory 1999 B", "is a reason");
 }
 
 static void test_foresight(void)
@@ -378,6 +378,11 @@ static void test_foresight(void)
            f.pack_bytes == 0,
        "and the sizes at best");
     tp_figures_init(&f, "x");
+    best.elements = 4099999;
+    best.pack_bytes = 2000000;
+    l.value[TP_LIMIT_MEMORY] = NAN;
+    ok(!tp_figures_foresee(&f, &best, &l),
+       "a compression that is shown as 4.1 meets a limit of it");
     best.pack_bytes = 0;
     l.value[TP_LIMIT_MEMORY] = NAN;
     ok(!tp_figures_foresee(&f, &best, &l), "a size that is not known drops nothing");
