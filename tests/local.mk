@@ -109,6 +109,7 @@ optimizer_tests = \
 	tests/optimizer/report_test \
 	tests/optimizer/roofline_test \
 	tests/optimizer/runtime_test \
+	tests/optimizer/team_test \
 	tests/optimizer/tokenizer_test
 EXTRA_DIST += tests/optimizer/kernel_check.h
 tests_optimizer_choice_test_LDADD = $(TP_OPTIMIZER_LIBS)
@@ -119,6 +120,7 @@ tests_optimizer_kernel_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_report_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_roofline_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_runtime_test_LDADD = $(TP_OPTIMIZER_LIBS)
+tests_optimizer_team_test_LDADD = $(TP_OPTIMIZER_LIBS)
 # Runs a model and writes its logits: see the usage in its first lines.
 check_PROGRAMS += tests/optimizer/forward tests/optimizer/quantize_run
 tests_optimizer_forward_LDADD = $(TP_OPTIMIZER_LIBS)
@@ -372,6 +374,7 @@ thread_tests = \
 	tests/control/manager_test \
 	tests/control/others_test \
 	tests/control/inventory_test \
+	tests/optimizer/team_test \
 	tests/store/pack_test \
 	tests/store/engine_test \
 	tests/store/sink_test \
