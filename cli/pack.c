@@ -17,7 +17,7 @@
 #include "store/names.h"
 #include "store/ops.h"
 
-enum { OPT_NO_LEASE = 256 };
+enum { OPT_NO_LEASE = 256, OPT_TARGET, OPT_CALIBRATION, OPT_SAMPLES, OPT_CONTEXT, OPT_MEMORY };
 
 static const struct tp_option pack_options[] = {
     {'b', "base", "BASE", "auto (the default), none, a model of the same directory, or a path"},
@@ -28,6 +28,14 @@ static const struct tp_option pack_options[] = {
     {OPT_NO_LEASE, "no-lease", NULL,
      "replace a directory even where the kernel does not report writers"},
     {'n', "dry-run", NULL, "only estimate the result"},
+    {OPT_TARGET, "target", "TARGET",
+     "write a quantized model beside the original: quality, balanced, size, a candidate, or "
+     "METHOD[:GROUP[:BITS]]"},
+    {OPT_CALIBRATION, "calibration", "TEXT",
+     "with --target: calibration (the default), evaluation, or a file"},
+    {OPT_SAMPLES, "samples", "N", "with --target: windows of that text"},
+    {OPT_CONTEXT, "context", "N", "with --target: tokens of a window"},
+    {OPT_MEMORY, "memory", "SIZE", "with --target: memory that may be used"},
     TP_JOB_OPTIONS,
 };
 
@@ -44,7 +52,19 @@ struct packing {
     const char *base, *output;
     char *out; /* OUTPUT, in the directory behind a mount */
     bool keep, dereference, dry_run, as_job, detach;
+    bool target, calibrated, limited; /* options were given: --target, others of it, --memory */
 };
+
+/* An option that is a key of quantizing. */
+static void add_target_word(struct packing *p, int opt, const char *value)
+{
+    static const char *const keys[] = {"target", "calibration", "samples", "context", "memory"};
+
+    tp_job_words_add(&p->words, keys[opt - OPT_TARGET], value);
+    p->target |= opt == OPT_TARGET;
+    p->calibrated |= opt != OPT_TARGET;
+    p->limited |= opt == OPT_MEMORY;
+}
 
 static int parse_options(struct tp_options *o, struct packing *p)
 {
@@ -73,6 +93,13 @@ static int parse_options(struct tp_options *o, struct packing *p)
         case 'n':
             p->dry_run = true;
             break;
+        case OPT_TARGET:
+        case OPT_CALIBRATION:
+        case OPT_SAMPLES:
+        case OPT_CONTEXT:
+        case OPT_MEMORY:
+            add_target_word(p, opt, o->arg);
+            break;
         default:
             p->as_job = true;
             p->detach |= opt == TP_OPT_DETACH;
@@ -84,6 +111,12 @@ static int parse_options(struct tp_options *o, struct packing *p)
 /* Combinations of options that exclude each other: 0, or the exit code. */
 static int check_options(const struct tp_options *o, const struct packing *p)
 {
+    if (p->target && (p->base || p->keep || p->dereference || p->dry_run))
+        return tp_options_bad(
+            o, "pack: --target leaves the original: --base, --keep, -L and -n are not for it");
+    if (p->calibrated && !p->target)
+        return tp_options_bad(
+            o, "pack: --calibration, --samples, --context and --memory need --target");
     if (p->output && p->as_job)
         return tp_options_bad(o, "pack: a job writes beside the model: -o is for the foreground");
     if (p->output && o->argc > 1)
@@ -114,21 +147,23 @@ static int make_request(const struct tp_options *o, struct packing *p, enum tp_v
         return rc;
     rc = tp_job_words_read(&p->words, NULL, 0, verb, "model", &p->request, err);
     p->request.limits.threads = o->threads;
+    if (!p->limited)
+        p->request.limits.memory = 0;
     return rc;
 }
 
-static int find_model(const char *arg, struct tp_argument *out, struct tp_error *err)
+static int find_model(const char *arg, bool packs, struct tp_argument *out, struct tp_error *err)
 {
     int rc = tp_argument_find(arg, out, err);
 
     if (rc)
         return rc;
     /* ".tnpk" was not given: the directory has gone, and a packing that was cut off is finished. */
-    if (out->kind == TP_ARGUMENT_PACK && strlen(out->path) > strlen(arg)) {
+    if (out->kind == TP_ARGUMENT_PACK && !packs && strlen(out->path) > strlen(arg)) {
         out->path[strlen(out->path) - strlen(TP_PACK_SUFFIX)] = '\0';
         out->kind = TP_ARGUMENT_PLAIN;
     }
-    if (out->kind == TP_ARGUMENT_PACK)
+    if (out->kind == TP_ARGUMENT_PACK && !packs)
         rc = tp_fail(err, EINVAL, "'%s' is a pack already", out->path);
     else if (out->kind == TP_ARGUMENT_STORE && access(out->path, R_OK | X_OK) < 0)
         rc = tp_fail_errno(err, "cannot read the directory '%s'", out->path);
@@ -160,7 +195,7 @@ static int pack_one(const struct tp_options *o, const struct packing *p, const c
                     struct tp_json_writer *array, struct tp_error *err)
 {
     tp_auto(tp_argument_clear) struct tp_argument place = {0};
-    int rc = find_model(arg, &place, err);
+    int rc = find_model(arg, p->target, &place, err);
 
     if (rc)
         return rc;
@@ -194,7 +229,7 @@ static int pack_all(const struct tp_options *o, const struct packing *p)
     for (int i = 0; i < o->argc && code != TP_EXIT_INTERRUPTED; i++) {
         struct tp_error err = {0};
 
-        if ((o->argc > 1 && is_pack(o->argv[i])) ||
+        if ((o->argc > 1 && !p->target && is_pack(o->argv[i])) ||
             pack_one(o, p, o->argv[i], o->json ? &doc.json : NULL, &err) == 0)
             done++;
         else
@@ -300,13 +335,18 @@ const struct tp_command tp_command_pack = {
     .about =
         "The pack, DIR/MODEL.tnpk, is written beside the directory, read back and compared with\n"
         "hashes of the original. Only then the directory is removed. If the base, found or named,\n"
-        "is a plain directory, it is packed first, with -o beside FILE.\n" TP_JOB_ABOUT
+        "is a plain directory, it is packed first, with -o beside FILE.\n"
+        "With --target a quantized model, DIR/MODEL~TARGET.tnpk, is written, and the original "
+        "stays.\n"
+        "It shows bf16 weights that were changed.\n" TP_JOB_ABOUT
         "base=auto|none|MODEL codec=auto|CODEC zstd_level=N keep=yes|no\n"
-        "dereference=yes|no lease=yes|no threads=N memory=SIZE nice=N io=idle|normal id=KEY",
+        "dereference=yes|no lease=yes|no target=TARGET calibration=TEXT\n"
+        "samples=N context=N threads=N memory=SIZE nice=N io=idle|normal id=KEY",
     .examples = "  tenpak pack models/my-finetune\n"
                 "  tenpak pack --base=llama-3.2-1b --keep models/my-finetune\n"
                 "  tenpak pack -n models/*\n"
                 "  tenpak pack --base=none -o /backup/llama.tnpk models/llama-3.2-1b\n"
+                "  tenpak pack --target=balanced models/my-finetune\n"
                 "  tenpak pack --job models my-finetune memory=2GiB\n",
     .options = pack_options,
     .with = TP_WITH_JSON | TP_WITH_THREADS | TP_WITH_QUIET,

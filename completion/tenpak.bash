@@ -23,7 +23,7 @@ _tenpak_is_job() {
 _tenpak_keys() {
     echo 'threads= memory= nice= io= id='
     case $1 in
-    compress | pack) echo 'base= codec= zstd_level= keep= dereference= lease=' ;;
+    compress | pack) echo 'base= codec= zstd_level= keep= dereference= lease= target= calibration= samples= context=' ;;
     estimate) echo 'base= dereference=' ;;
     eval) echo 'text= reference= convention= context= stride= samples= add_bos= dtype= timing= batch= prompt_tokens= new_tokens=' ;;
     optimize)

@@ -15,6 +15,7 @@ control_libtp_control_la_SOURCES += \
 control_libtp_control_la_SOURCES += \
 	control/verb/check.c \
 	control/verb/compress.c \
+	control/verb/target.c control/verb/target.h \
 	control/verb/estimate.c \
 	control/verb/evaluate.c \
 	control/verb/impl.h \

@@ -91,6 +91,10 @@ struct tp_request {
             const char *codec;
             unsigned zstd_level;
             bool keep, dereference, lease;
+            /* Quantizing: a recipe, and what calibrates it; TARGET "": the pack is exact. */
+            char target[TP_TEXT_MAX + 1], calibration[TP_TEXT_MAX + 1];
+            uint64_t samples;
+            unsigned context;
         } compress;
         struct {
             bool keep;

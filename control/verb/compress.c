@@ -13,6 +13,7 @@
 #include "base/stamp.h"
 #include "codec/codec.h"
 #include "control/verb/impl.h"
+#include "control/verb/target.h"
 #include "store/names.h"
 #include "store/ops.h"
 #include "store/store.h"
@@ -60,6 +61,10 @@ static int check_compress(const struct tp_target *target, const struct tp_reques
 {
     int rc = 0;
 
+    if (request->compress.target[0])
+        return tp_compress_check_target(target, request, err);
+    if (request->compress.calibration[0] || request->compress.samples || request->compress.context)
+        return tp_fail(err, EDOM, "'calibration', 'samples' and 'context' need 'target'");
     if (!target->plain && target->pack && !target->half_removed)
         return tp_fail(err, EEXIST, "'%s' is a pack already", request->subject);
     if (!target->plain && !target->pack)
@@ -200,8 +205,8 @@ static int compress_apart(const struct tp_work *work, const char *path,
     return rc;
 }
 
-static int run_compress(const struct tp_request *request, struct tp_work *work,
-                        struct tp_error *err)
+static int replace_model(const struct tp_request *request, struct tp_work *work,
+                         struct tp_error *err)
 {
     bool replaces = !work->out && !request->compress.keep;
     tp_autofree struct tp_compress_report *report = calloc(1, sizeof *report);
@@ -233,6 +238,13 @@ static int run_compress(const struct tp_request *request, struct tp_work *work,
     return rc;
 }
 
+static int run_compress(const struct tp_request *request, struct tp_work *work,
+                        struct tp_error *err)
+{
+    return request->compress.target[0] ? tp_compress_run_target(request, work, err)
+                                       : replace_model(request, work, err);
+}
+
 /* --- After --- */
 
 static void sweep_compress(const char *dir, const char *name)
@@ -261,6 +273,10 @@ static void print_compress(const struct tp_json *result, const char *model, stru
         tp_result_decimal(result, "write_seconds") + tp_result_decimal(result, "verify_seconds");
     char a[TP_SIZE_TEXT], b[TP_SIZE_TEXT], saving[TP_SAVING_TEXT];
 
+    if (*tp_result_text(result, "target")) {
+        tp_compress_print_target(result, model, out);
+        return;
+    }
     tp_buffer_appendf(out, "%s: %s in %llu file%s, stored in %s, %s", model,
                       tp_size_print(logical, a), (unsigned long long)files, files == 1 ? "" : "s",
                       tp_size_print(stored, b), tp_saving_print(logical, stored, saving));
@@ -290,6 +306,19 @@ static const struct tp_key keys[] = {
     {"lease", TP_KEY_BOOL, "yes", 0, 0, NULL,
      "no replaces a directory even where the kernel does not report writers",
      TP_REQUEST_AT(compress.lease)},
+    {"target", TP_KEY_TEXT, NULL, 0, 0, NULL,
+     "write a quantized model MODEL~TARGET beside the original, which stays: quality, balanced, "
+     "size, a candidate, or METHOD[:GROUP[:BITS]]",
+     TP_REQUEST_AT(compress.target)},
+    {"calibration", TP_KEY_TEXT, NULL, 0, 0, NULL,
+     "with target: the text for calibrating: calibration (the default), evaluation, or a file",
+     TP_REQUEST_AT(compress.calibration)},
+    {"samples", TP_KEY_NUMBER, NULL, 1, (uint64_t)1 << 40, NULL,
+     "with target: windows of that text, the first ones (default: 32)",
+     TP_REQUEST_AT(compress.samples)},
+    {"context", TP_KEY_NUMBER, NULL, 2, (uint64_t)1 << 20, NULL,
+     "with target: tokens of a window (default: 512, or the model's positions if fewer)",
+     TP_REQUEST_AT(compress.context)},
     TP_JOB_KEYS,
 };
 
@@ -300,6 +329,7 @@ const struct tp_verb_ops tp_verb_compress = {
     .keys = keys,
     .example = "my-finetune\n"
                "my-finetune base=llama-3.2-1b keep=yes\n"
+               "my-finetune target=balanced calibration=chat.txt\n"
                "{\"model\": \"my-finetune\", \"base\": \"auto\", \"threads\": 4}\n",
     .check = check_compress,
     .run = run_compress,

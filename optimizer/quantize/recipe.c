@@ -4,30 +4,74 @@
 
 #include "optimizer/quantize/recipe.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "optimizer/runtime/runtime_impl.h"
 
 const struct tp_recipe tp_recipes[] = {
-    {"fp16", "16 bits: all weights in bf16, nothing quantized", NULL, 0, 0, false},
-    {"int4_residual", "4 bits in groups of 16, then 2 bits of the residual", "int4_residual_v1", 0,
-     0, false},
-    {"int4_g8", "4 bits in groups of 8, refined scale and offset", "int4_g8_fp16_v1", 0, 0, false},
-    {"int4_g16", "4 bits in groups of 16, refined scale and offset", "int4_g16", 0, 0, false},
-    {"awq_g128", "AWQ, 4 bits in groups of 128", "awq", 128, 128, false},
-    {"awq_g256", "AWQ, 4 bits in groups of 256", "awq", 256, 256, false},
-    {"awq_g512", "AWQ, 4 bits in groups of 512", "awq", 512, 512, false},
-    {"tenpak_x", "low rank, a codebook, and 4 bits of what remains", "tenpak_x_v1", 0, 0, false},
-    {"gptq_quality", "GPTQ, 4 bits in groups of 128, large inputs first", "gptq", 128, 128, false},
-    {"awq_balanced", "AWQ, 4 bits in groups of 256 in attention, 2048 in the MLP", "awq", 256, 2048,
-     false},
-    {"bnb_nf4", "bitsandbytes' NF4, blocks of 64", "nf4", 0, 0, false},
-    {"bnb_int8", "8 bits by row, columns of large inputs in fp16", "bnb_int8", 0, 0, false},
+    {.name = "fp16", .summary = "16 bits: all weights in bf16, nothing quantized"},
+    {.name = "int4_residual",
+     .summary = "4 bits in groups of 16, then 2 bits of the residual",
+     .method = "int4_residual_v1"},
+    {.name = "int4_g8",
+     .summary = "4 bits in groups of 8, refined scale and offset",
+     .method = "int4_g8_fp16_v1"},
+    {.name = "int4_g16",
+     .summary = "4 bits in groups of 16, refined scale and offset",
+     .method = "int4_g16"},
+    {.name = "awq_g128",
+     .summary = "AWQ, 4 bits in groups of 128",
+     .method = "awq",
+     .attention_group = 128,
+     .mlp_group = 128},
+    {.name = "awq_g256",
+     .summary = "AWQ, 4 bits in groups of 256",
+     .method = "awq",
+     .attention_group = 256,
+     .mlp_group = 256},
+    {.name = "awq_g512",
+     .summary = "AWQ, 4 bits in groups of 512",
+     .method = "awq",
+     .attention_group = 512,
+     .mlp_group = 512},
+    {.name = "tenpak_x",
+     .summary = "low rank, a codebook, and 4 bits of what remains",
+     .method = "tenpak_x_v1"},
+    {.name = "gptq_quality",
+     .summary = "GPTQ, 4 bits in groups of 128, large inputs first",
+     .method = "gptq",
+     .attention_group = 128,
+     .mlp_group = 128},
+    {.name = "awq_balanced",
+     .summary = "AWQ, 4 bits in groups of 256 in attention, 2048 in the MLP",
+     .method = "awq",
+     .attention_group = 256,
+     .mlp_group = 2048},
+    {.name = "bnb_nf4", .summary = "bitsandbytes' NF4, blocks of 64", .method = "nf4"},
+    {.name = "bnb_int8",
+     .summary = "8 bits by row, columns of large inputs in fp16",
+     .method = "bnb_int8"},
 
-    {"quality", "4 bits in groups of 128 in attention, 512 in the MLP", "awq", 128, 512, true},
-    {"balanced", "4 bits in groups of 256 in attention, 2048 in the MLP", "awq", 256, 2048, true},
-    {"size", "4 bits in groups of 512 in attention, 4096 in the MLP", "awq", 512, 4096, true},
-    {NULL, NULL, NULL, 0, 0, false},
+    {.name = "quality",
+     .summary = "AWQ, 4 bits in groups of 128 in attention, 512 in the MLP",
+     .method = "awq",
+     .attention_group = 128,
+     .mlp_group = 512,
+     .target = true},
+    {.name = "balanced",
+     .summary = "AWQ, 4 bits in groups of 256 in attention, 2048 in the MLP",
+     .method = "awq",
+     .attention_group = 256,
+     .mlp_group = 2048,
+     .target = true},
+    {.name = "size",
+     .summary = "AWQ, 4 bits in groups of 512 in attention, 4096 in the MLP",
+     .method = "awq",
+     .attention_group = 512,
+     .mlp_group = 4096,
+     .target = true},
+    {.name = NULL},
 };
 
 const struct tp_recipe *tp_recipe_find(const char *name, bool target)
@@ -36,6 +80,62 @@ const struct tp_recipe *tp_recipe_find(const char *name, bool target)
         if (r->target == target && strcmp(r->name, name) == 0)
             return r;
     return NULL;
+}
+
+/* A number after ':', up to MOST, and what follows; 0: there is none. */
+static uint32_t parse_number(const char **at, uint32_t most)
+{
+    uint32_t n = 0;
+
+    if (**at != ':')
+        return 0;
+    for (++*at; **at >= '0' && **at <= '9' && n <= most; ++*at)
+        n = 10 * n + (uint32_t)(**at - '0');
+    return n <= most ? n : 0;
+}
+
+static bool has_groups(const struct tp_quant_settings *s)
+{
+    return s->kind == TP_QUANT_SYM || s->kind == TP_QUANT_ASYM || s->kind == TP_QUANT_AFFINE;
+}
+
+/* METHOD[:GROUP[:BITS]] */
+static int parse_method(const char *text, struct tp_recipe *out, struct tp_error *err)
+{
+    const char *at = strchr(text, ':'), *colon = at;
+    size_t len = at ? (size_t)(at - text) : strlen(text);
+    const struct tp_quant_method *m = tp_quant_methods;
+
+    while (m->name && (strlen(m->name) != len || strncmp(m->name, text, len) != 0))
+        m++;
+    if (!m->name)
+        return tp_fail(err, ENOENT, "there is no target, candidate or method '%s'", text);
+    *out = (struct tp_recipe){.name = m->name, .summary = m->summary, .method = m->name};
+    if (!at)
+        return 0;
+    if (!has_groups(&m->settings))
+        return tp_fail(err, EDOM, "the method '%s' has no groups to choose", m->name);
+    out->attention_group = out->mlp_group = parse_number(&at, TP_QUANT_DIMENSION_MAX);
+    if (out->mlp_group == 0)
+        return tp_fail(err, EINVAL, "'%s' is no group", colon + 1);
+    colon = at;
+    out->bits = parse_number(&at, 8);
+    if (*at || (*colon && out->bits != 2 && out->bits != 3 && out->bits != 4 && out->bits != 8))
+        return tp_fail(err, EINVAL, "'%s' is no number of bits: 2, 3, 4 or 8",
+                       *colon == ':' ? colon + 1 : colon);
+    return 0;
+}
+
+int tp_recipe_parse(const char *text, struct tp_recipe *out, struct tp_error *err)
+{
+    const struct tp_recipe *found = tp_recipe_find(text, true);
+
+    if (!found)
+        found = tp_recipe_find(text, false);
+    if (!found)
+        return parse_method(text, out, err);
+    *out = *found;
+    return 0;
 }
 
 const struct tp_quant_method *tp_recipe_method(const struct tp_recipe *recipe)
@@ -63,6 +163,8 @@ struct tp_quant_settings tp_recipe_settings(const struct tp_recipe *recipe, enum
 
     if (group)
         s.group = group;
+    if (recipe->bits)
+        s.bits = recipe->bits;
     return s;
 }
 

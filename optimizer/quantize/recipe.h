@@ -17,6 +17,7 @@ struct tp_recipe {
     const char *summary;                 /* one line, for users */
     const char *method;                  /* a row of tp_quant_methods; NULL: all weights in bf16 */
     uint32_t attention_group, mlp_group; /* wanted; 0: the method's */
+    unsigned bits;                       /* 0: the method's */
     bool target;                         /* not a candidate of a search */
 };
 
@@ -24,6 +25,13 @@ struct tp_recipe {
 extern const struct tp_recipe tp_recipes[];
 /* NULL: there is no such candidate, or with TARGET no such target. */
 const struct tp_recipe *tp_recipe_find(const char *name, bool target);
+
+/*
+ * A target, a candidate, or METHOD[:GROUP[:BITS]] with one group for all matrices. The names in OUT
+ * are static. -ENOENT: there is no such recipe; -EDOM: the method has no groups; -EINVAL: no group,
+ * or no number of bits.
+ */
+int tp_recipe_parse(const char *text, struct tp_recipe *out, struct tp_error *err);
 
 /* The method; NULL: all weights in bf16. */
 const struct tp_quant_method *tp_recipe_method(const struct tp_recipe *recipe);

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT */
+/* compress with target=: a quantized model is written beside the original, which stays. */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "control/verb/impl.h"
+#include "control/verb/target.h"
+#include "optimizer/quantize/packs.h"
+#include "optimizer/search/sizes.h"
+#include "store/names.h"
+#include "store/write/lossy.h"
+
+/* By default. */
+#define CALIBRATION "calibration"
+#define SAMPLES 32u
+#define CONTEXT 512u
+
+struct quantizing {
+    const struct tp_request *request;
+    struct tp_work *work;
+    struct tp_recipe recipe;
+    const char *calibration; /* the text, as the request names it */
+    char *path, *out;        /* of the original, of the pack */
+    char *made;              /* the pack before it is published */
+    int lock;                /* of MADE; -1: it is not there */
+    struct tp_corpus corpus;
+    struct tp_subject subject;
+    struct tp_passage passage;
+    struct tp_quantize_pack pack;
+    struct tp_quantize_seconds seconds;
+    uint64_t stored; /* bytes of the published pack */
+};
+
+/* --- Before --- */
+
+/* -EDOM: a key of exact packs, which are before TARGET in the table, was given. */
+static int check_keys(const struct tp_request *request, struct tp_error *err)
+{
+    const struct tp_key *keys = tp_verb_compress.keys;
+
+    for (unsigned i = 0; strcmp(keys[i].name, "target") != 0; i++)
+        if (request->given & 1u << i)
+            return tp_fail(err, EDOM, "'%s' is of exact packs: leave it out with 'target'",
+                           keys[i].name);
+    return 0;
+}
+
+int tp_compress_check_target(const struct tp_target *target, const struct tp_request *request,
+                             struct tp_error *err)
+{
+    struct tp_recipe recipe;
+    int rc;
+
+    if (!target->plain && !target->pack)
+        return tp_target_fail(target, request->subject, err);
+    rc = check_keys(request, err);
+    return rc == 0 ? tp_recipe_parse(request->compress.target, &recipe, err) : rc;
+}
+
+/* --- The work --- */
+
+/* DIR/NAME~TARGET.tnpk, with '-' for ':'. */
+static char *name_pack(const char *path, const char *target)
+{
+    tp_autofree char *dir = tp_path_parent(path), *model = tp_path_model(path);
+    tp_auto(tp_buffer_clear) struct tp_buffer suffix = {0};
+
+    tp_buffer_appendf(&suffix, "~%s" TP_PACK_SUFFIX, target);
+    if (!dir || !model || tp_buffer_append_u8(&suffix, 0) < 0)
+        return NULL;
+    for (char *c = (char *)suffix.data; *c; c++)
+        if (*c == ':')
+            *c = '-';
+    return tp_path_join(dir, model, (char *)suffix.data);
+}
+
+static int find_places(struct quantizing *q, struct tp_error *err)
+{
+    struct stat st;
+
+    q->path = tp_work_path(q->work, "");
+    if (q->path && stat(q->path, &st) < 0) {
+        free(q->path);
+        q->path = tp_work_path(q->work, TP_PACK_SUFFIX);
+    }
+    if (q->path)
+        q->out =
+            q->work->out ? strdup(q->work->out) : name_pack(q->path, q->request->compress.target);
+    if (!q->out)
+        return tp_oom(err);
+    return tp_check_new(q->out, err);
+}
+
+static int open_passage(struct quantizing *q, struct tp_error *err)
+{
+    const struct tp_request *request = q->request;
+    struct tp_passage_options options = {
+        .context = request->compress.context,
+        .samples = request->compress.samples ? request->compress.samples : SAMPLES,
+        .memory = request->limits.memory,
+        .progress = q->work->progress};
+    uint64_t positions = tp_runtime_arch(q->subject.runtime)->position_n;
+    int rc;
+
+    q->calibration = request->compress.calibration[0] ? request->compress.calibration : CALIBRATION;
+    rc = tp_corpus_open(q->calibration, q->work->foreground ? NULL : q->work->dir, &q->corpus, err);
+
+    if (options.context == 0)
+        options.context = positions > 1 && positions < CONTEXT ? (unsigned)positions : CONTEXT;
+    return rc == 0 ? tp_passage_open(&q->subject, &q->corpus, &options, &q->passage, err) : rc;
+}
+
+static int open_all(struct quantizing *q, struct tp_error *err)
+{
+    const struct tp_progress *progress = q->work->progress;
+    struct tp_runtime_options options = {.threads = q->request->limits.threads,
+                                         .cancel = progress ? progress->cancel : NULL};
+    int rc = check_keys(q->request, err);
+
+    if (rc == 0)
+        rc = tp_recipe_parse(q->request->compress.target, &q->recipe, err);
+    if (rc == 0)
+        rc = find_places(q, err);
+    if (rc == 0)
+        rc = tp_subject_open(q->path, q->work->foreground ? q->path : q->work->name, &options,
+                             &q->subject, err);
+    return rc == 0 && tp_recipe_needs(&q->recipe) ? open_passage(q, err) : rc;
+}
+
+/* The pack under a temporary name: others remove those that are not locked. */
+static int make_pack(struct quantizing *q, struct tp_error *err)
+{
+    bool calibrated = tp_recipe_needs(&q->recipe) != 0;
+    struct tp_quantize_options options = {.calibration = calibrated ? &q->passage : NULL,
+                                          .memory = q->request->limits.memory,
+                                          .progress = q->work->progress};
+    int rc = tp_temporary_beside(q->out, &q->made, err);
+
+    q->pack = (struct tp_quantize_pack){.recipe = &q->recipe, .path = q->made};
+    if (rc == 0)
+        rc = tp_quantize_packs(&q->subject, &options, &q->pack, 1, &q->seconds, err);
+    if (rc == 0 && q->pack.rc < 0)
+        rc = tp_fail(err, -q->pack.rc, "%s", q->pack.err.message);
+    if (rc < 0)
+        return rc;
+    q->lock = open(q->made, O_RDWR | O_CLOEXEC);
+    return q->lock < 0 ? tp_fail_errno(err, "cannot open '%s'", q->made)
+                       : tp_temporary_lock(q->lock, q->made, err);
+}
+
+/* Groups that are not the wanted ones: each width once. */
+static void put_groups(const struct quantizing *q, struct tp_json_writer *json)
+{
+    const struct tp_arch *arch = tp_runtime_arch(q->subject.runtime);
+    uint32_t wanted, used;
+
+    tp_json_begin_array(json, "groups");
+    for (unsigned i = 0; i < TP_ROLE_COUNT; i++) {
+        if (!tp_recipe_group(&q->recipe, arch, i, &wanted, &used))
+            continue;
+        tp_json_begin_object(json, NULL);
+        tp_json_put_string(json, "matrix", tp_role_name(i));
+        tp_json_put_u64(json, "wanted", wanted);
+        tp_json_put_u64(json, "used", used);
+        tp_json_end_object(json);
+    }
+    tp_json_end_array(json);
+}
+
+/* What the pack says of itself, and the result has, too. */
+static void put_recipe(const struct quantizing *q, struct tp_json_writer *json)
+{
+    const struct tp_passage *p = &q->passage;
+
+    tp_json_put_string(json, "target", q->request->compress.target);
+    tp_json_put_string(json, "method", q->recipe.method);
+    put_groups(q, json);
+    if (!tp_recipe_needs(&q->recipe)) {
+        tp_json_put_null(json, "calibration");
+        return;
+    }
+    tp_json_begin_object(json, "calibration");
+    tp_json_put_string(json, "text", q->calibration);
+    tp_json_put_hex(json, "sha256", p->sha256, sizeof p->sha256);
+    tp_json_put_u64(json, "windows", p->windows.n);
+    tp_json_put_u64(json, "context", p->windows.context);
+    tp_json_put_u64(json, "tokens", p->windows.n * p->windows.context);
+    tp_json_end_object(json);
+}
+
+static int publish_pack(struct quantizing *q, struct tp_error *err)
+{
+    tp_auto(tp_buffer_clear) struct tp_buffer text = {0};
+    tp_autofree char *original = tp_path_model(q->path);
+    struct tp_json_writer json;
+    struct stat st;
+    int rc;
+
+    tp_json_writer_init(&json, &text, false);
+    tp_json_begin_object(&json, NULL);
+    tp_json_put_string(&json, "original", original);
+    put_recipe(q, &json);
+    tp_json_end_object(&json);
+    rc = tp_json_writer_finish(&json);
+    if (rc == 0)
+        rc = tp_buffer_append_u8(&text, 0);
+    if (rc < 0)
+        return tp_oom(err);
+    rc = tp_lossy_publish(q->made, q->out, (char *)text.data, err);
+    if (rc == 0 && stat(q->out, &st) == 0)
+        q->stored = (uint64_t)st.st_size;
+    return rc;
+}
+
+static void put_result(const struct quantizing *q, struct tp_json_writer *json)
+{
+    uint64_t half = 2 * tp_elements_count(q->subject.model);
+
+    tp_json_put_string(json, "pack", q->work->foreground ? q->out : tp_path_name(q->out));
+    put_recipe(q, json);
+    tp_json_put_u64(json, "logical_bytes", q->subject.model->tensor_bytes);
+    tp_json_put_u64(json, "fp16_bytes", half);
+    tp_json_put_u64(json, "stored_bytes", q->stored);
+    tp_json_put_double(json, "compression", tp_saving_ratio(half, q->stored));
+    tp_json_begin_object(json, "seconds");
+    tp_json_put_double(json, "read", q->seconds.read);
+    tp_json_put_double(json, "calibrate", q->seconds.calibrate);
+    tp_json_put_double(json, "quantize", q->seconds.quantize);
+    tp_json_put_double(json, "write", q->seconds.write);
+    tp_json_end_object(json);
+    tp_json_end_object(json);
+}
+
+static void clear_quantizing(struct quantizing *q)
+{
+    if (q->made)
+        unlink(q->made);
+    if (q->lock >= 0)
+        close(q->lock);
+    tp_passage_clear(&q->passage);
+    tp_subject_close(&q->subject);
+    tp_corpus_close(&q->corpus);
+    free(q->path);
+    free(q->out);
+    free(q->made);
+}
+
+int tp_compress_run_target(const struct tp_request *request, struct tp_work *work,
+                           struct tp_error *err)
+{
+    tp_autofree struct quantizing *q = calloc(1, sizeof *q);
+    int rc;
+
+    if (!q)
+        return tp_oom(err);
+    *q = (struct quantizing){.request = request, .work = work, .lock = -1, .corpus.fd = -1};
+    rc = open_all(q, err);
+    if (rc == 0)
+        rc = make_pack(q, err);
+    if (rc == 0)
+        rc = publish_pack(q, err);
+    if (rc == 0)
+        put_result(q, work->begin(work->arg));
+    clear_quantizing(q);
+    return rc;
+}
+
+/* --- For people --- */
+
+void tp_compress_print_target(const struct tp_json *result, const char *model,
+                              struct tp_buffer *out)
+{
+    const struct tp_json *calibration = tp_json_get(result, "calibration"),
+                         *seconds = tp_json_get(result, "seconds");
+    char a[TP_SIZE_TEXT], b[TP_SIZE_TEXT];
+
+    tp_print_text(out, tp_result_text(result, "pack"));
+    tp_buffer_appendf(out, ": %s of %s in 16 bits, stored in %s, %.2fx smaller\n", model,
+                      tp_size_print(tp_result_number(result, "fp16_bytes"), a),
+                      tp_size_print(tp_result_number(result, "stored_bytes"), b),
+                      tp_result_decimal(result, "compression"));
+    if (*tp_result_text(calibration, "text")) {
+        tp_buffer_appendf(out, "  calibrated on ");
+        tp_print_text(out, tp_result_text(calibration, "text"));
+        tp_buffer_appendf(out, ": %" PRIu64 " windows of %" PRIu64 " tokens\n",
+                          tp_result_number(calibration, "windows"),
+                          tp_result_number(calibration, "context"));
+    }
+    for (const struct tp_json *g = tp_json_first(tp_json_get(result, "groups")); g;
+         g = tp_json_next(g))
+        if (tp_result_number(g, "wanted") != tp_result_number(g, "used"))
+            tp_buffer_appendf(
+                out, "  %s: groups of %" PRIu64 ", since %" PRIu64 " does not divide its width\n",
+                tp_result_text(g, "matrix"), tp_result_number(g, "used"),
+                tp_result_number(g, "wanted"));
+    tp_buffer_appendf(
+        out, "  read in %.1f s, calibrated in %.1f s, quantized in %.1f s, written in %.1f s\n",
+        tp_result_decimal(seconds, "read"), tp_result_decimal(seconds, "calibrate"),
+        tp_result_decimal(seconds, "quantize"), tp_result_decimal(seconds, "write"));
+}

@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""tenpak pack --target on small models of several families: the quantized model beside the original, which stays, what
+is reported, and transformers on what the pack shows."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, os.path.join(os.environ.get("top_srcdir", "."), "tests", "loaders"))
+sys.path.insert(0, os.path.join(os.environ.get("top_srcdir", "."), "tests", "optimizer"))
+
+from harness import TENPAK, done, ok, require, skip_all  # noqa: E402
+
+require("torch", "transformers", "tokenizers", "safetensors", "numpy")
+
+import families_test as families  # noqa: E402
+import tokenizers  # noqa: E402
+import torch  # noqa: E402
+
+MODELS = ("llama-bf16", "gpt2", "phi3", "gemma2", "qwen2", "neox")
+TEXT = "".join(f"Line {i}: {i * i} is the square of {i}, and so on.\n" for i in range(60))
+
+
+def add_tokenizer(directory):
+    """A token for each ASCII byte."""
+    alphabet = {bytes([b]).decode(): b for b in range(33, 127)}
+    alphabet.update({"Ġ": 32, "Ċ": 10})
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=alphabet, merges=[]))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = tokenizers.decoders.ByteLevel()
+    tokenizer.save(str(directory / "tokenizer.json"))
+
+
+def tenpak(*arguments):
+    return subprocess.run([TENPAK, *map(str, arguments)], capture_output=True, text=True, check=False)
+
+
+def digest(path):
+    """Of all files of a directory, or of a file."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return hashlib.sha256(b"".join(f.read_bytes() for f in files if f.is_file())).hexdigest()
+
+
+def pack(model, target, *more):
+    run = tenpak("pack", "--json", f"--target={target}", f"--calibration={model.parent}/text", "--samples=8",
+                 "--context=48", "-j", "2", *more, model)
+    return json.loads(run.stdout)["models"][0] if run.returncode == 0 else run.stderr
+
+
+def check_family(root, name):
+    directory = families.make(root, name)
+    add_tokenizer(directory)
+    before = digest(directory)
+    result = pack(directory, "balanced")
+    if not ok(isinstance(result, dict), f"{name}: packed", str(result)):
+        return
+    made = root / f"{name}~balanced.tnpk"
+    ok(made.exists() and digest(directory) == before, f"{name}: the original stays")
+    ok(result["stored_bytes"] == made.stat().st_size, f"{name}: its bytes are reported", str(result))
+    ok(result["calibration"]["windows"] == 8 and result["calibration"]["context"] == 48, f"{name}: and the calibration")
+    ok(all(g["used"] in (48, 72, 80, 192) for g in result["groups"]), f"{name}: and the groups", str(result["groups"]))
+    shown = root / f"{name}-shown"
+    run = tenpak("unpack", "-q", "-o", shown, made)
+    ok(run.returncode == 0, f"{name}: unpacked", run.stderr)
+    windows = families.windows_for(name, torch.Generator().manual_seed(3))
+    want = families.expected(families.load(shown, torch.float32), windows)
+    d = families.distance(families.forward("prefill", shown, windows), want)
+    ok(families.is_close(d, 1e-4), f"{name}: what the pack shows is what transformers computes", d)
+    # The runtime computes from the packed form, transformers from its values in bf16.
+    d = families.distance(families.forward("prefill", made, windows), want)
+    ok(families.is_close(d, 0.15), f"{name}: the packed form gives nearly the same", d)
+
+
+def check_forms(root):
+    """Other targets, and other ways to ask for them."""
+    directory = families.make(root, "llama")
+    add_tokenizer(directory)
+    for target in ("nearest:48", "gptq:16:3", "bnb_nf4", "fp16"):
+        result = pack(directory, target)
+        name = f"llama~{target.replace(':', '-')}.tnpk"
+        ok(isinstance(result, dict) and (root / name).exists(), f"target {target}", str(result))
+        info = json.loads(tenpak("info", "--json", root / name).stdout)
+        ok(info["lossy"]["target"] == target and info["exact"] is False, f"{target}: the pack says so", str(info))
+    one = pack(directory, "quality", "-o", root / "one.tnpk")
+    ok(isinstance(one, dict), "to another place", str(one))
+    run = tenpak("pack", "-q", "--keep", directory)
+    ok(run.returncode == 0, "an exact pack", run.stderr)
+    shutil.rmtree(directory)
+    two = pack(root / "llama.tnpk", "quality")
+    ok(isinstance(two, dict) and (root / "llama~quality.tnpk").exists(), "of a pack", str(two))
+    ok(two["stored_bytes"] == one["stored_bytes"], "the same from a directory and from its pack")
+    run = tenpak("pack", "--job", root, "llama", "target=size", "calibration=text", "samples=8", "context=48")
+    ok(run.returncode == 0 and (root / "llama~size.tnpk").exists(), "as a job", run.stderr)
+    report = json.loads((root / ".tenpak" / "jobs" / "last" / "report.json").read_text()) if \
+        (root / ".tenpak" / "jobs" / "last").exists() else None
+    if report:
+        ok(report["result"]["target"] == "size", "and its report", str(report))
+
+
+def check_refusals(root):
+    directory = root / "gpt2"
+    (root / "short").write_text("a few words\n")
+    cases = [
+        (("--target=best",), "'best'"),
+        (("--target=nf4:64",), "no groups"),
+        (("--target=awq:0",), "no group"),
+        (("--target=awq:64:5",), "bits"),
+        (("--target=size", "--keep"), "leaves the original"),
+        (("--target=size", "--codec=zstd"), "'codec'"),
+        (("--samples=4",), "--target"),
+        (("--target=balanced",), "exists"),
+        (("--target=size", f"--calibration={root}/short"), "tokens"),
+        (("--target=size", f"--calibration={root}/none"), "none"),
+        (("--target=size", "--context=65"), "positions"),
+    ]
+    for words, part in cases:
+        run = tenpak("pack", *words, directory)
+        ok(run.returncode != 0 and part in run.stderr, f"refused: {' '.join(words)}".replace(str(root), ""), run.stderr)
+    left = [p.name for p in root.iterdir() if p.name.startswith(".gpt2")]
+    ok(not left, "nothing is left of them", str(left))
+
+
+def main():
+    if not families.FORWARD.exists():
+        skip_all("tests/optimizer/forward is not built")
+    root = Path(tempfile.mkdtemp(prefix="tenpak-test."))
+    try:
+        (root / "text").write_text(TEXT)
+        for name in MODELS:
+            check_family(root, name)
+        check_forms(root)
+        check_refusals(root)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+    done()
+
+
+if __name__ == "__main__":
+    main()
