@@ -55,6 +55,7 @@ control_libtp_control_la_SOURCES += \
 	control/documents/manifest.c control/documents/manifest.h \
 	control/documents/metrics.c \
 	control/documents/model.c \
+	control/documents/mount.c control/documents/mount.h \
 	control/documents/page.c \
 	control/documents/search.c
 nodist_control_libtp_control_la_SOURCES = control/documents/embedded.c

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "fs/budget.h"
@@ -59,7 +60,7 @@ int tp_fs_open(struct tp_fs *fs, const struct tp_mount_options *options, struct 
     fs->sweep = tp_sweep_create(fs);
     if (!fs->sweep)
         return tp_oom(err);
-    clock_gettime(CLOCK_MONOTONIC, &fs->started);
+    fs->started = tp_seconds();
     int rc = tp_store_open(fs->dir, &fs->store, err);
     if (rc == 0)
         rc = tp_store_find_nested(fs->store, log_nested, fs, err);

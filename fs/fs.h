@@ -65,7 +65,7 @@ struct tp_fs {
     const struct tp_mount_options *options;
     _Atomic time_t budget_at; /* seconds; the last check of fs/budget.h */
     _Atomic bool confined;    /* a cgroup limits the memory */
-    struct timespec started;  /* CLOCK_MONOTONIC */
+    double started;           /* tp_seconds() */
     struct tp_plain *plain[TP_FS_BUCKETS];
     unsigned plain_n, plain_most; /* the kernel is asked to forget some above PLAIN_MOST */
     struct tp_tree *trees[TP_FS_BUCKETS];

@@ -33,7 +33,7 @@ void tp_hints_write(struct tp_fs *fs, char *out, size_t size)
     dev_t dev = atomic_load(&fs->mount_dev);
     unsigned ahead = tp_kernel_read_ahead(dev), request = tp_kernel_max_request_kb();
     unsigned in_flight = tp_kernel_max_background(dev);
-    struct tp_promote_status status;
+    struct tp_hot_figures hot;
 
     out[0] = 0;
     if (ahead && ahead < TP_READ_AHEAD_KB)
@@ -42,7 +42,7 @@ void tp_hints_write(struct tp_fs *fs, char *out, size_t size)
         add_hint(out, size, "requests are at most %u KiB of %u", request, TP_MAX_READ / 1024);
     if (in_flight && in_flight < TP_MAX_BACKGROUND)
         add_hint(out, size, "%u requests in flight of %u", in_flight, TP_MAX_BACKGROUND);
-    tp_promote_get_status(fs, &status);
-    if (!status.passthrough)
-        add_hint(out, size, "no passthrough (%s)", status.why_not);
+    tp_promote_get_figures(fs, &hot);
+    if (!hot.passthrough)
+        add_hint(out, size, "no passthrough (%s)", hot.why_not);
 }

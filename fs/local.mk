@@ -44,7 +44,6 @@ fs_libtp_fs_la_SOURCES = \
 	fs/control/control.c fs/control/control.h \
 	fs/control/entries.c fs/control/entries.h \
 	fs/control/events.c fs/control/events.h \
-	fs/control/figures.c fs/control/figures.h \
 	fs/control/handles.c fs/control/handles.h \
 	fs/control/impl.h \
 	fs/control/node.c fs/control/node.h \

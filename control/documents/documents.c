@@ -100,7 +100,7 @@ static void put_jobs(const struct tp_snapshot *moment, struct tp_inventory *inve
 }
 
 void tp_snapshot_status_json(const struct tp_snapshot *moment, struct tp_inventory *inventory,
-                             const struct tp_policy *policy, const struct tp_live *live,
+                             const struct tp_policy *policy, const struct tp_mount_figures *mount,
                              struct tp_json_writer *json)
 {
     const struct tp_totals *totals = &moment->totals;
@@ -126,15 +126,16 @@ void tp_snapshot_status_json(const struct tp_snapshot *moment, struct tp_invento
         tp_policy_json(policy, json, "policy");
     else
         tp_json_put_null(json, "policy");
-    if (live && live->status)
-        tp_json_put_raw(json, "mount", live->status, strlen(live->status));
+    if (mount)
+        tp_mount_figures_json(mount, json, "mount");
     else
         tp_json_put_null(json, "mount");
     tp_json_end_object(json);
 }
 
 int tp_document_status(struct tp_inventory *inventory, const struct tp_policy *policy,
-                       const struct tp_live *live, struct tp_buffer *out, struct tp_error *err)
+                       const struct tp_mount_figures *mount, struct tp_buffer *out,
+                       struct tp_error *err)
 {
     struct tp_json_writer json;
     tp_auto(tp_snapshot_clear) struct tp_snapshot moment = {0};
@@ -143,7 +144,7 @@ int tp_document_status(struct tp_inventory *inventory, const struct tp_policy *p
     if (rc < 0)
         return rc;
     tp_json_writer_init(&json, out, true);
-    tp_snapshot_status_json(&moment, inventory, policy, live, &json);
+    tp_snapshot_status_json(&moment, inventory, policy, mount, &json);
     return tp_document_finish(&json, err);
 }
 

@@ -15,21 +15,10 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/hash.h"
+#include "control/documents/mount.h"
 #include "control/jobs/jobs.h"
 #include "control/request/policy.h"
 #include "store/store.h"
-
-/*
- * What a mount adds to the documents; all 0 without a mount. Counters only grow during the life of
- * the daemon.
- */
-struct tp_live {
-    bool mounted;
-    char *status; /* figures of the mount as a JSON object, or NULL (fs/status.h) */
-    uint64_t reads, read_bytes, cache_hits, cache_misses, cache_used_bytes, cache_max_bytes, errors,
-        open_files;
-    double decode_seconds, uptime_seconds;
-};
 
 /*
  * The present state of a model. It is cached as long as the stamp of the pack, or of the plain
@@ -67,8 +56,10 @@ int tp_inventory_rows(struct tp_inventory *inventory, struct tp_inventory_row **
 
 /* --- documents.c --- */
 
+/* POLICY and MOUNT may be NULL, here and below. */
 int tp_document_status(struct tp_inventory *inventory, const struct tp_policy *policy,
-                       const struct tp_live *live, struct tp_buffer *out, struct tp_error *err);
+                       const struct tp_mount_figures *mount, struct tp_buffer *out,
+                       struct tp_error *err);
 int tp_document_models(struct tp_inventory *inventory, struct tp_buffer *out, struct tp_error *err);
 /* All jobs, the newest first. */
 int tp_document_jobs(struct tp_inventory *inventory, struct tp_buffer *out, struct tp_error *err);
@@ -91,14 +82,15 @@ int tp_document_model_time(struct tp_inventory *inventory, const char *name,
 /* --- metrics.c --- */
 
 /* In the text format of Prometheus. */
-int tp_document_metrics(struct tp_inventory *inventory, const struct tp_live *live,
+int tp_document_metrics(struct tp_inventory *inventory, const struct tp_mount_figures *mount,
                         struct tp_buffer *out, struct tp_error *err);
 
 /* --- page.c --- */
 
 /* One page that contains the data of status, models and jobs. */
 int tp_document_dashboard(struct tp_inventory *inventory, const struct tp_policy *policy,
-                          const struct tp_live *live, struct tp_buffer *out, struct tp_error *err);
+                          const struct tp_mount_figures *mount, struct tp_buffer *out,
+                          struct tp_error *err);
 int tp_document_readme(struct tp_buffer *out);
 /* share/tenpak/openapi.json: the HTTP interface. */
 const char *tp_openapi_text(size_t *len);

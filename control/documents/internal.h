@@ -25,7 +25,7 @@ int tp_snapshot_make(struct tp_inventory *inventory, struct tp_snapshot *moment,
 void tp_snapshot_clear(struct tp_snapshot *moment);
 
 void tp_snapshot_status_json(const struct tp_snapshot *moment, struct tp_inventory *inventory,
-                             const struct tp_policy *policy, const struct tp_live *live,
+                             const struct tp_policy *policy, const struct tp_mount_figures *mount,
                              struct tp_json_writer *json);
 void tp_snapshot_models_json(const struct tp_snapshot *moment, struct tp_json_writer *json);
 void tp_snapshot_jobs_json(const struct tp_snapshot *moment, struct tp_json_writer *json);

@@ -133,31 +133,31 @@ static void put_jobs(struct tp_buffer *out, int *rc, const struct tp_snapshot *m
                     tp_verb_get(verb)->name, tp_job_state_name(state), moment->ended[verb][state]);
 }
 
-static void put_live(struct tp_buffer *out, int *rc, const struct tp_live *live)
+static void put_mount(struct tp_buffer *out, int *rc, const struct tp_mount_figures *mount)
 {
     put_one(out, rc, "tenpak_reads_total", "counter", "Reads that the mount has answered.",
-            live->reads);
+            mount->reads);
     put_one(out, rc, "tenpak_read_bytes_total", "counter", "Bytes that the mount has read out.",
-            live->read_bytes);
+            mount->read_bytes);
     put_one(out, rc, "tenpak_read_errors_total", "counter",
-            "Reads that failed, damaged chunks among them.", live->errors);
+            "Reads that failed, damaged chunks among them.", mount->read_errors);
     put_one(out, rc, "tenpak_cache_hits_total", "counter", "Decoded blocks found in the cache.",
-            live->cache_hits);
+            mount->engine.hits);
     put_one(out, rc, "tenpak_cache_misses_total", "counter",
-            "Decoded blocks that had to be decoded.", live->cache_misses);
+            "Decoded blocks that had to be decoded.", mount->engine.misses);
     put_one(out, rc, "tenpak_cache_bytes", "gauge", "Decoded blocks in memory.",
-            live->cache_used_bytes);
+            mount->engine.cached_bytes);
     put_one(out, rc, "tenpak_cache_limit_bytes", "gauge", "Memory that decoded blocks may take.",
-            live->cache_max_bytes);
+            mount->engine.cached_bytes_max);
     put_seconds(out, rc, "tenpak_decode_seconds_total", "counter", "CPU time spent on decoding.",
-                live->decode_seconds);
+                (double)mount->engine.decode_nsec / 1e9);
     put_one(out, rc, "tenpak_open_files", "gauge", "Files of the mount that are open.",
-            live->open_files);
+            mount->open_files);
     put_seconds(out, rc, "tenpak_uptime_seconds", "gauge", "Time since the mount began.",
-                live->uptime_seconds);
+                mount->uptime_seconds);
 }
 
-int tp_document_metrics(struct tp_inventory *inventory, const struct tp_live *live,
+int tp_document_metrics(struct tp_inventory *inventory, const struct tp_mount_figures *mount,
                         struct tp_buffer *out, struct tp_error *err)
 {
     tp_auto(tp_snapshot_clear) struct tp_snapshot moment = {0};
@@ -168,7 +168,7 @@ int tp_document_metrics(struct tp_inventory *inventory, const struct tp_live *li
     put_directory(out, &rc, &moment);
     if (inventory->jobs)
         put_jobs(out, &rc, &moment);
-    if (live && live->mounted)
-        put_live(out, &rc, live);
+    if (mount)
+        put_mount(out, &rc, mount);
     return rc < 0 ? tp_fail(err, -rc, "cannot write the metrics: %s", strerror(-rc)) : 0;
 }

@@ -68,7 +68,8 @@ static int put_page(struct tp_buffer *out, const struct tp_buffer *json)
 }
 
 int tp_document_dashboard(struct tp_inventory *inventory, const struct tp_policy *policy,
-                          const struct tp_live *live, struct tp_buffer *out, struct tp_error *err)
+                          const struct tp_mount_figures *mount, struct tp_buffer *out,
+                          struct tp_error *err)
 {
     tp_auto(tp_buffer_clear) struct tp_buffer text = {0};
     struct tp_json_writer json;
@@ -79,7 +80,7 @@ int tp_document_dashboard(struct tp_inventory *inventory, const struct tp_policy
         return rc;
     tp_json_writer_init(&json, &text, false);
     tp_json_begin_array(&json, NULL);
-    tp_snapshot_status_json(&moment, inventory, policy, live, &json);
+    tp_snapshot_status_json(&moment, inventory, policy, mount, &json);
     tp_snapshot_models_json(&moment, &json);
     tp_snapshot_jobs_json(&moment, &json);
     tp_json_end_array(&json);

@@ -15,7 +15,6 @@
 #include "base/log.h"
 #include "base/stamp.h"
 #include "fs/control/events.h"
-#include "fs/control/figures.h"
 #include "fs/control/handles.h"
 #include "fs/control/impl.h"
 #include "fs/control/wait.h"

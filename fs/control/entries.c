@@ -13,7 +13,6 @@
 #include "base/cleanup.h"
 #include "base/hash.h"
 #include "fs/control/events.h"
-#include "fs/control/figures.h"
 #include "fs/control/handles.h"
 #include "fs/control/impl.h"
 #include "fs/control/settings.h"
@@ -21,6 +20,7 @@
 #include "fs/control/wait.h"
 #include "fs/control/write.h"
 #include "fs/list.h"
+#include "fs/status.h"
 
 #define DIRECTORY (S_IFDIR | 0770)
 #define FILE_MODE (S_IFREG | 0660)
@@ -72,31 +72,35 @@ static int write_schema(struct tp_control *control, const struct tp_control_id *
 static int write_status(struct tp_control *control, const struct tp_control_id *id,
                         struct tp_text *text, struct tp_error *err)
 {
-    tp_auto(tp_control_figures_clear) struct tp_control_figures now = {0};
+    struct tp_mount_figures mount;
+    struct tp_policy policy;
 
     (void)id;
-    tp_control_figures_get(control, &now);
-    return tp_document_status(control->inventory, &now.policy, &now.live, &text->bytes, err);
+    tp_status_get(control->fs, &mount);
+    tp_jobs_get_policy(control->jobs, &policy, NULL);
+    return tp_document_status(control->inventory, &policy, &mount, &text->bytes, err);
 }
 
 static int write_metrics(struct tp_control *control, const struct tp_control_id *id,
                          struct tp_text *text, struct tp_error *err)
 {
-    tp_auto(tp_control_figures_clear) struct tp_control_figures now = {0};
+    struct tp_mount_figures mount;
 
     (void)id;
-    tp_control_figures_get(control, &now);
-    return tp_document_metrics(control->inventory, &now.live, &text->bytes, err);
+    tp_status_get(control->fs, &mount);
+    return tp_document_metrics(control->inventory, &mount, &text->bytes, err);
 }
 
 static int write_dashboard(struct tp_control *control, const struct tp_control_id *id,
                            struct tp_text *text, struct tp_error *err)
 {
-    tp_auto(tp_control_figures_clear) struct tp_control_figures now = {0};
+    struct tp_mount_figures mount;
+    struct tp_policy policy;
 
     (void)id;
-    tp_control_figures_get(control, &now);
-    return tp_document_dashboard(control->inventory, &now.policy, &now.live, &text->bytes, err);
+    tp_status_get(control->fs, &mount);
+    tp_jobs_get_policy(control->jobs, &policy, NULL);
+    return tp_document_dashboard(control->inventory, &policy, &mount, &text->bytes, err);
 }
 
 static int write_models(struct tp_control *control, const struct tp_control_id *id,

@@ -92,10 +92,10 @@ static int set_prefetch(struct tp_control *control, uint64_t value, struct tp_er
 /* Bytes of hot files; at most as many as when the mount began. */
 static int get_hot(struct tp_control *control, uint64_t *value)
 {
-    struct tp_promote_status status;
+    struct tp_hot_figures hot;
 
-    tp_promote_get_status(control->fs, &status);
-    *value = status.budget;
+    tp_promote_get_figures(control->fs, &hot);
+    *value = hot.budget;
     return 0;
 }
 

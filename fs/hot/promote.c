@@ -5,6 +5,7 @@
 #include "fs/hot/promote.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -332,18 +333,16 @@ int tp_promote_set_budget(struct tp_fs *fs, uint64_t bytes, struct tp_error *err
     return 0;
 }
 
-/*
- * --- What is so --------------------------------------------------------------------------------
- */
+/* --- Figures --------------------------------------------------------------------------------- */
 
-void tp_promote_get_status(struct tp_fs *fs, struct tp_promote_status *out)
+void tp_promote_get_figures(struct tp_fs *fs, struct tp_hot_figures *out)
 {
     const struct tp_promote *promote = fs->promote;
 
     TP_LOCK_SCOPE(&fs->lock);
-    *out = (struct tp_promote_status){.passthrough = fs->passthrough.ready};
+    *out = (struct tp_hot_figures){.passthrough = fs->passthrough.ready};
     if (!fs->passthrough.ready)
-        memcpy(out->why_not, fs->passthrough.why_not, sizeof out->why_not);
+        snprintf(out->why_not, sizeof out->why_not, "%s", fs->passthrough.why_not);
     if (promote) {
         out->budget = promote->budget;
         out->used = promote->used;

@@ -15,6 +15,7 @@
 #ifndef TP_FS_PROMOTE_H
 #define TP_FS_PROMOTE_H
 
+#include "control/documents/mount.h"
 #include "fs/fs.h"
 #include "fs/packed/packed.h"
 
@@ -35,14 +36,6 @@ struct tp_hot {
     uint64_t last_use, use_before; /* by the mount's clock */
     int fd;                        /* of the backing file, in state READY */
     struct tp_hot *next;           /* in the queue, or in the list of those in state READY */
-};
-
-struct tp_promote_status {
-    bool passthrough;
-    char why_not[TP_WHY_NOT];
-    uint64_t budget, used; /* bytes */
-    unsigned files;
-    uint64_t promotions, demotions, failures;
 };
 
 /* --- promote_thread.c --- */
@@ -112,6 +105,6 @@ void tp_promote_closed(struct tp_fs *fs, const struct tp_packed *packed);
  */
 int tp_promote_set_budget(struct tp_fs *fs, uint64_t bytes, struct tp_error *err);
 
-void tp_promote_get_status(struct tp_fs *fs, struct tp_promote_status *out);
+void tp_promote_get_figures(struct tp_fs *fs, struct tp_hot_figures *out);
 
 #endif

@@ -10,17 +10,16 @@
 #include "control/documents/documents.h"
 
 /* As where a mount is: numbers that a test knows. */
-static const struct tp_live live = {
-    .mounted = true,
+static const struct tp_mount_figures mount = {
     .reads = 12,
     .read_bytes = 3456789,
-    .cache_hits = 7,
-    .cache_misses = 5,
-    .cache_used_bytes = 1 << 20,
-    .cache_max_bytes = 1 << 28,
-    .errors = 1,
+    .engine.hits = 7,
+    .engine.misses = 5,
+    .engine.cached_bytes = 1 << 20,
+    .engine.cached_bytes_max = 1 << 28,
+    .read_errors = 1,
     .open_files = 2,
-    .decode_seconds = 0.25,
+    .engine.decode_nsec = 250000000,
     .uptime_seconds = 61.5,
 };
 
@@ -28,15 +27,15 @@ static int document(struct tp_inventory *inventory, const struct tp_policy *poli
                     const char *name, struct tp_buffer *out, struct tp_error *err)
 {
     if (!strcmp(name, "status.json"))
-        return tp_document_status(inventory, policy, &live, out, err);
+        return tp_document_status(inventory, policy, &mount, out, err);
     if (!strcmp(name, "models.json"))
         return tp_document_models(inventory, out, err);
     if (!strcmp(name, "jobs.json"))
         return tp_document_jobs(inventory, out, err);
     if (!strcmp(name, "metrics"))
-        return tp_document_metrics(inventory, &live, out, err);
+        return tp_document_metrics(inventory, &mount, out, err);
     if (!strcmp(name, "dashboard.html"))
-        return tp_document_dashboard(inventory, policy, &live, out, err);
+        return tp_document_dashboard(inventory, policy, &mount, out, err);
     if (!strcmp(name, "README"))
         return tp_document_readme(out);
     if (!strcmp(name, "candidates.json"))
