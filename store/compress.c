@@ -323,17 +323,14 @@ static int pack_base(const struct job *j, const char *plain)
                                           .progress = options->progress,
                                           .note = options->note,
                                           .note_arg = options->note_arg};
-    struct tp_compress_report *report = calloc(1, sizeof *report);
+    tp_auto(tp_compress_report_clear) struct tp_compress_report report = {0};
     int rc;
 
-    if (!report)
-        return tp_oom(j->err);
     if (is_dir(plain))
         log_note(j, "the base '%s' is a plain directory: it is packed first", tp_path_name(plain));
-    rc = compress_base(j, plain, &o, report);
+    rc = compress_base(j, plain, &o, &report);
     if (rc < 0)
         tp_error_prefix(j->err, "packing the base '%s'", tp_path_name(plain));
-    free(report);
     j->report->base_packed = rc == 0;
     return rc < 0 ? rc : 0;
 }
@@ -540,23 +537,23 @@ int tp_compress(const char *path, const struct tp_compress_options *options,
 
     if (options->progress)
         j.progress = *options->progress;
-    memset(report, 0, sizeof *report);
+    tp_compress_report_clear(report);
     rc = init_job(&j, path);
     if (rc == 0 && options->out)
         rc = tp_check_new(options->out, err);
-    if (rc == 0) {
-        const char *out = options->out ? options->out : j.pack;
-
-        if (strlen(out) >= sizeof report->out)
-            rc = tp_fail(err, ENAMETOOLONG, "'%.200s...' is too long a path", out);
-        else
-            memcpy(report->out, out, strlen(out) + 1);
-    }
+    if (rc == 0 && !(report->out = strdup(options->out ? options->out : j.pack)))
+        rc = tp_oom(err);
     if (rc == 0)
         rc = options->out ? write_pack(&j, options->out, NULL) : compress_locked(&j);
     free(j.model);
     free(j.pack);
     return rc;
+}
+
+void tp_compress_report_clear(struct tp_compress_report *report)
+{
+    free(report->out);
+    *report = (struct tp_compress_report){0};
 }
 
 int tp_compress_check(const char *path, const struct tp_compress_options *options,

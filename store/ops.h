@@ -32,7 +32,7 @@ struct tp_compress_report {
     struct tp_pack_report pack;
     char base[256];   /* name of the chosen base, "" for none */
     char why[256];    /* why it was chosen */
-    char out[4096];   /* path of the pack */
+    char *out;        /* path of the pack */
     bool base_packed; /* the base was a plain directory and was packed first */
 };
 
@@ -45,9 +45,14 @@ struct tp_compress_report {
  * verified pack is there. Takes the store's lock of this model. -EBUSY: another process holds the
  * lock, or a program writes to the model; the model stays. After a crash, a new call completes the
  * work.
+ *
+ * REPORT is zeroed before its first use, and its contents are replaced. Clear it after a failure,
+ * too.
  */
 int tp_compress(const char *path, const struct tp_compress_options *options,
                 struct tp_compress_report *report, struct tp_error *err);
+/* Frees what REPORT owns; it is zeroed. */
+void tp_compress_report_clear(struct tp_compress_report *report);
 
 /*
  * Check what tp_compress would refuse before any work, except what other processes do at that time.

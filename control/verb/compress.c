@@ -147,14 +147,14 @@ __attribute__((format(printf, 2, 3))) static void log_note(const struct tp_work 
 static int pack_base(const struct tp_work *work, const struct tp_compress_options *model,
                      char **pack, bool *packed, struct tp_error *err)
 {
-    tp_autofree struct tp_compress_report *report = calloc(1, sizeof *report);
+    tp_auto(tp_compress_report_clear) struct tp_compress_report report = {0};
     struct tp_compress_options options = {
         .base = "none", .threads = model->threads, .progress = model->progress};
     tp_autofree char *parent = tp_path_parent(work->out), *name = tp_path_model(work->base);
     struct stat st;
     int rc = 0;
 
-    *pack = report && parent && name ? tp_path_join(parent, name, TP_PACK_SUFFIX) : NULL;
+    *pack = parent && name ? tp_path_join(parent, name, TP_PACK_SUFFIX) : NULL;
     if (!*pack) {
         rc = tp_oom(err);
     } else if (stat(*pack, &st) == 0) {
@@ -163,7 +163,7 @@ static int pack_base(const struct tp_work *work, const struct tp_compress_option
         log_note(work, "base: '%s' is a plain directory, packing it to '%s' first", work->base,
                  *pack);
         options.out = *pack;
-        rc = tp_compress(work->base, &options, report, err);
+        rc = tp_compress(work->base, &options, &report, err);
         *packed = rc == 0;
     }
     return rc;
@@ -209,7 +209,7 @@ static int replace_model(const struct tp_request *request, struct tp_work *work,
                          struct tp_error *err)
 {
     bool replaces = !work->out && !request->compress.keep;
-    tp_autofree struct tp_compress_report *report = calloc(1, sizeof *report);
+    tp_auto(tp_compress_report_clear) struct tp_compress_report report = {0};
     tp_autofree char *path = tp_work_path(work, "");
     struct tp_compress_options options = {
         .base = work->base ? work->base : request->compress.base,
@@ -225,16 +225,16 @@ static int replace_model(const struct tp_request *request, struct tp_work *work,
         .note = work->note,
         .note_arg = work->arg,
     };
-    int rc = report && path ? 0 : tp_oom(err);
+    int rc = path ? 0 : tp_oom(err);
 
     if (rc == 0 && replaces)
         rc = tp_check_level(work->dir, err);
     if (rc == 0)
-        rc = work->base && work->out ? compress_apart(work, path, &options, report, err)
-                                     : tp_compress(path, &options, report, err);
+        rc = work->base && work->out ? compress_apart(work, path, &options, &report, err)
+                                     : tp_compress(path, &options, &report, err);
     if (rc == 0)
-        put_result(work->begin(work->arg),
-                   work->foreground ? report->out : tp_path_name(report->out), replaces, report);
+        put_result(work->begin(work->arg), work->foreground ? report.out : tp_path_name(report.out),
+                   replaces, &report);
     return rc;
 }
 

@@ -42,7 +42,7 @@ static void test_changes(void)
 {
     char *model = make_model("dir/m", "--layers=1"), *file = in_scratch("dir/m/extra.txt");
     struct tp_compress_options options = {.base = "none", .threads = 1};
-    struct tp_compress_report report;
+    struct tp_compress_report report = {0};
     struct tp_error err = {0};
     struct tp_inventory_row row = row_of("m"), later;
 
@@ -68,6 +68,7 @@ static void test_changes(void)
     is_int((intmax_t)later.tensors, (intmax_t)row.tensors, "with as many tensors");
     is_str(later.family, "m", "it is its own family");
     is_int(later.estimate_bytes, -1, "there is no estimate");
+    tp_compress_report_clear(&report);
     free(model);
     free(file);
 }

@@ -179,7 +179,7 @@ static void begin(void)
 {
     static const char config[] = "{\"retention\": {\"count\": 4}, \"jobs\": {\"queue\": 4}}";
     const struct tp_compress_options pack = {.base = "none", .keep = true, .threads = 1};
-    struct tp_compress_report report;
+    struct tp_compress_report report = {0};
     struct tp_pack_id made;
     struct tp_error err;
     char path[256];
@@ -200,6 +200,7 @@ static void begin(void)
     snprintf(path, sizeof path, "%s/m", root);
     FUZZ_CHECK(tp_compress(path, &pack, &report, &err) == 0);
     FUZZ_CHECK(tp_pack_identify(report.out, &made, &err) == 0);
+    tp_compress_report_clear(&report);
     make_record(made.id);
     snprintf(path, sizeof path, "%s/token", root);
     FUZZ_CHECK(tp_token_read(path, &serve.token, &err) == 0);
