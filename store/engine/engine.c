@@ -30,18 +30,46 @@
 #define WORK_BYTES (3u << 20)
 #define WORKS_BESIDE 8u
 
-/* If the address space for MOST cannot be reserved, that for BYTES may be. */
-static int reserve_space(struct tp_engine *engine, uint64_t most, uint64_t bytes, uint64_t first)
+/* The part of a cache of BYTES that is given to expanded tables, for 24 to 48 readers at most. */
+#define TABLES_BYTES_MAX (24u << 20)
+
+static uint64_t tables_share(uint64_t bytes)
+{
+    return bytes / 8 < TABLES_BYTES_MAX ? bytes / 8 : TABLES_BYTES_MAX;
+}
+
+/* The slots for blocks in a cache of BYTES, at least those of LEAST bytes. */
+static size_t block_slots(uint64_t bytes, uint64_t least)
+{
+    uint64_t blocks = bytes - tables_share(bytes);
+
+    return (size_t)((blocks > least ? blocks : least) / TP_SLOT_BYTES);
+}
+
+/* The size of a cache with SLOTS slots for blocks. */
+static unsigned long long bytes_of_slots(size_t slots)
+{
+    uint64_t blocks = (uint64_t)slots * TP_SLOT_BYTES, tables = (blocks + 6) / 7;
+
+    return blocks + (tables < TABLES_BYTES_MAX ? tables : TABLES_BYTES_MAX);
+}
+
+/* If the address space for MOST slots cannot be reserved, that for SLOTS may be. */
+static int reserve_space(struct tp_engine *engine, size_t most, size_t slots, size_t first)
 {
     int rc = -ENOMEM;
 
-    if (most > bytes)
-        rc = tp_cache_init(&engine->cache, engine, most / TP_SLOT_BYTES, bytes / TP_SLOT_BYTES,
-                           first / TP_SLOT_BYTES);
-    if (rc < 0)
-        rc = tp_cache_init(&engine->cache, engine, bytes / TP_SLOT_BYTES, bytes / TP_SLOT_BYTES,
-                           first / TP_SLOT_BYTES);
-    return rc;
+    if (first > slots)
+        first = slots;
+    if (most > slots)
+        rc = tp_cache_init(&engine->cache, engine, most, slots, first);
+    return rc < 0 ? tp_cache_init(&engine->cache, engine, slots, slots, first) : rc;
+}
+
+static void give_to_tables(struct tp_engine *engine, uint64_t bytes)
+{
+    tp_tables_give((size_t)bytes, engine->tables_bytes);
+    engine->tables_bytes = (size_t)bytes;
 }
 
 int tp_engine_create(const struct tp_engine_options *options, struct tp_engine **out,
@@ -66,12 +94,14 @@ int tp_engine_create(const struct tp_engine_options *options, struct tp_engine *
     bytes = bytes > least + taken ? bytes - taken : least;
     engine->works = calloc(engine->work_max, sizeof(struct tp_work *));
     uint64_t first = least > CACHE_BYTES_FIRST ? least : CACHE_BYTES_FIRST;
+    size_t slots = block_slots(bytes, least);
+    engine->cache_bytes = bytes;
     engine->prefetch_most = SIZE_MAX;
     engine->floor = (least > CACHE_BYTES_FLOOR ? least : CACHE_BYTES_FLOOR) / TP_SLOT_BYTES;
-    if (engine->floor > bytes / TP_SLOT_BYTES)
-        engine->floor = bytes / TP_SLOT_BYTES;
-    if (!engine->works ||
-        reserve_space(engine, options->cache_most, bytes, first < bytes ? first : bytes) < 0) {
+    if (engine->floor > slots)
+        engine->floor = slots;
+    if (!engine->works || reserve_space(engine, block_slots(options->cache_most, 0), slots,
+                                        (size_t)(first / TP_SLOT_BYTES)) < 0) {
         tp_fail(err, ENOMEM, "cannot reserve %llu bytes for decoded blocks",
                 (unsigned long long)bytes);
         goto fail;
@@ -79,6 +109,7 @@ int tp_engine_create(const struct tp_engine_options *options, struct tp_engine *
     rc = tp_pool_create(threads, "decode", &engine->pool, err);
     if (rc < 0)
         goto fail;
+    give_to_tables(engine, tables_share(bytes));
     *out = engine;
     return 0;
 
@@ -99,6 +130,7 @@ void tp_engine_destroy(struct tp_engine *engine)
         tp_work_destroy(engine->works[--engine->work_n]);
     free(engine->works);
     tp_cache_clear(&engine->cache);
+    give_to_tables(engine, 0);
     pthread_cond_destroy(&engine->work_free);
     pthread_mutex_destroy(&engine->lock);
     free(engine);
@@ -191,16 +223,19 @@ void tp_engine_forget(struct tp_engine *engine, const struct tp_pack *pack)
 
 int tp_engine_set_cache(struct tp_engine *engine, uint64_t cache_bytes, struct tp_error *err)
 {
-    size_t most = (size_t)(cache_bytes / TP_SLOT_BYTES), first = CACHE_BYTES_FIRST / TP_SLOT_BYTES;
+    size_t most = block_slots(cache_bytes, 0), first = CACHE_BYTES_FIRST / TP_SLOT_BYTES;
 
     if (most < engine->floor || most > engine->cache.slots)
         return tp_fail(err, ERANGE, "a cache of %llu bytes is not within %llu and %llu",
-                       (unsigned long long)cache_bytes,
-                       (unsigned long long)engine->floor * TP_SLOT_BYTES,
-                       (unsigned long long)engine->cache.slots * TP_SLOT_BYTES);
+                       (unsigned long long)cache_bytes, bytes_of_slots(engine->floor),
+                       bytes_of_slots(engine->cache.slots));
     TP_LOCK_SCOPE(&engine->lock);
     size_t limit = engine->cache.limit > first ? engine->cache.limit : first;
     int rc = tp_cache_resize(&engine->cache, most, limit < most ? limit : most);
+    if (rc == 0) {
+        engine->cache_bytes = cache_bytes;
+        give_to_tables(engine, tables_share(cache_bytes));
+    }
     /* A waiting operation may have enough space now. */
     tp_space_release(engine, 0);
     return rc < 0 ? tp_fail(err, -rc, "out of memory for a larger cache") : 0;
@@ -225,7 +260,7 @@ void tp_engine_get_stats(struct tp_engine *engine, struct tp_engine_stats *out)
     *out = engine->stats;
     out->evicted_blocks = engine->cache.evicted;
     out->cached_bytes = (uint64_t)engine->cache.filled * TP_SLOT_BYTES;
-    out->cached_bytes_max = (uint64_t)engine->cache.most * TP_SLOT_BYTES;
+    out->cached_bytes_max = engine->cache_bytes;
     out->mapped_bytes = engine->cache.arena_bytes;
     out->held_blocks = engine->cache.pinned;
     out->reserved_blocks = engine->space.reserved;

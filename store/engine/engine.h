@@ -15,9 +15,10 @@ struct tp_engine;
 struct tp_block; /* a decoded chunk: reference-counted and immutable */
 
 struct tp_engine_options {
-    uint64_t cache_bytes; /* maximum of all blocks, including those in use; at least 4 MiB *
-                             (threads + 1). Memory above 48 MiB is used only when dropped blocks are
-                             requested again. */
+    uint64_t cache_bytes; /* maximum of all blocks, including those in use, and of expanded tables,
+                             which have an eighth of it and at most 24 MiB; blocks have at least 4
+                             MiB * (threads + 1). Memory above 48 MiB is used only when dropped
+                             blocks are requested again. */
     unsigned threads;     /* 0: one for each CPU */
     uint64_t cache_most;  /* maximum for tp_engine_set_cache; CACHE_BYTES if that is more */
 };

@@ -62,6 +62,8 @@ struct tp_engine {
     size_t queued;        /* chunks to be prefetched */
     size_t prefetch_most; /* maximum of prefetched blocks, for any size of the cache */
     size_t floor;         /* the least number of blocks of the cache */
+    uint64_t cache_bytes; /* for blocks and expanded tables */
+    size_t tables_bytes;  /* the part of CACHE_BYTES that is given to expanded tables */
     bool ending;
     struct tp_engine_stats stats;
 };

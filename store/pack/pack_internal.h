@@ -88,6 +88,8 @@ const struct tp_tables *tp_tables_of(const struct tp_tables_entry *entry);
 void tp_tables_put(struct tp_tables_entry *entry);
 /* Read and check the tables of codec number CODEC, also if this build does not have the codec. */
 int tp_tables_check(struct tp_pack *pack, uint32_t segment, uint8_t codec, struct tp_error *err);
+/* An engine gives MORE bytes of its budget to this cache, and takes LESS of what it gave back. */
+void tp_tables_give(size_t more, size_t less);
 /* Forget the tables of a pack that is closed. None may be in use. */
 void tp_tables_forget(uint64_t serial);
 

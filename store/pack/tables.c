@@ -13,10 +13,10 @@
 
 #define BUCKETS 1024u
 /*
- * Part of the 64 MiB that a mount may take beyond its cache. A table takes up to 170 KB, or 4 MiB
- * of a quantized matrix, and a reader needs two or four at a time.
+ * Without an engine, which gives a part of its own budget. A table takes up to 170 KB, or 4 MiB of
+ * a quantized matrix, and a reader needs two or four at a time.
  */
-#define BUDGET (24u << 20)
+#define BUDGET_ALONE (24u << 20)
 
 struct tp_tables_entry {
     struct tp_tables_entry *chain;       /* next in the bucket */
@@ -33,6 +33,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct tp_tables_entry *buckets[BUCKETS];
 static struct tp_tables_entry *newest, *oldest;
 static size_t kept_bytes;
+static size_t given_bytes; /* by all engines */
 
 static struct tp_tables_entry **bucket_of(uint64_t serial, uint32_t number)
 {
@@ -92,8 +93,9 @@ static struct tp_tables_entry *find_locked(uint64_t serial, uint32_t number)
 static void evict_locked(void)
 {
     struct tp_tables_entry *e = oldest;
+    size_t budget = given_bytes ? given_bytes : BUDGET_ALONE;
 
-    while (e && kept_bytes > BUDGET) {
+    while (e && kept_bytes > budget) {
         struct tp_tables_entry *prev = e->prev;
 
         if (e->users == 0) {
@@ -220,6 +222,13 @@ void tp_tables_put(struct tp_tables_entry *entry)
 {
     TP_LOCK_SCOPE(&lock);
     entry->users--;
+}
+
+void tp_tables_give(size_t more, size_t less)
+{
+    TP_LOCK_SCOPE(&lock);
+    given_bytes += more - less;
+    evict_locked();
 }
 
 void tp_tables_forget(uint64_t serial)
