@@ -13,7 +13,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
+#include "base/pool.h"
 #include "control/jobs/impl.h"
+
+enum { SYNC_THREADS = 8 };
 
 /* A request that is being submitted. */
 struct draft {
@@ -202,6 +206,42 @@ static int check_all(struct tp_jobs *jobs, const struct tp_request *requests, si
 
 /* --- Records and jobs --- */
 
+struct record_sync {
+    int fd, rc;
+};
+
+static void sync_record(void *arg)
+{
+    struct record_sync *record = arg;
+
+    record->rc = tp_record_sync(record->fd, NULL);
+}
+
+/* Sync several records at a time: the file system then commits them together. */
+static int sync_records(const struct draft *drafts, size_t n, struct tp_error *err)
+{
+    tp_autofree struct record_sync *records = calloc(n + 1, sizeof *records);
+    struct tp_pool *pool = NULL;
+    size_t count = 0;
+    int rc = 0;
+
+    if (!records)
+        return tp_oom(err);
+    for (size_t i = 0; i < n; i++)
+        if (drafts[i].job)
+            records[count++].fd = drafts[i].job->fd;
+    if (count > 1)
+        tp_pool_create_idle(count < SYNC_THREADS ? (unsigned)count : SYNC_THREADS, "sync", &pool,
+                            NULL);
+    for (size_t i = 0; i < count; i++)
+        if (!pool || tp_pool_submit(pool, sync_record, &records[i], false) < 0)
+            sync_record(&records[i]);
+    tp_pool_destroy(pool);
+    for (size_t i = 0; i < count && rc == 0; i++)
+        rc = records[i].rc;
+    return rc < 0 ? tp_fail(err, -rc, "cannot sync a record: %s", strerror(-rc)) : 0;
+}
+
 /* Create the records of all new jobs, on disk but not visible. Readers are not blocked. */
 static int create_records(struct tp_jobs *jobs, const struct tp_request *requests, size_t n,
                           const struct tp_requester *requester, struct draft *drafts,
@@ -235,11 +275,7 @@ static int create_records(struct tp_jobs *jobs, const struct tp_request *request
         memcpy(draft->id, status->id, sizeof draft->id);
         memcpy(last, status->id, sizeof last);
     }
-    /* First all writes, then all syncs: most of them then find their data on disk. */
-    for (size_t i = 0; i < n && rc == 0; i++)
-        if (drafts[i].job)
-            rc = tp_record_sync(drafts[i].job->fd, err);
-    return rc;
+    return rc < 0 ? rc : sync_records(drafts, n, err);
 }
 
 /* Make the records visible and add the jobs to the table, where their threads start. */
