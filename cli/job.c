@@ -13,7 +13,7 @@
 #include "cli/job_reach.h"
 #include "cli/meter.h"
 #include "cli/report.h"
-#include "store/names.h"
+#include "store/place.h"
 
 static bool is_word_of(const char *word, const char *key)
 {
@@ -114,13 +114,15 @@ int tp_job_words_read(const struct tp_job_words *words, char *const *more, int n
 /* MODEL without a trailing slash or suffix, which completion appends. */
 static char *model_of(const char *word)
 {
-    size_t len = strlen(word), suffix = strlen(TP_PACK_SUFFIX);
+    size_t len = strlen(word);
+    char *model;
 
     while (len > 1 && word[len - 1] == '/')
         len--;
-    if (len > suffix && strncmp(word + len - suffix, TP_PACK_SUFFIX, suffix) == 0)
-        len -= suffix;
-    return strndup(word, len);
+    model = strndup(word, len);
+    if (model)
+        model[tp_place_name_len(model)] = '\0';
+    return model;
 }
 
 /* Split the first arguments into directory and model. Returns their number, or -ENOMEM. */

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -55,4 +56,16 @@ void tp_place_stat(int dirfd, const char *name, struct tp_placed *out)
     }
     out->pack =
         tp_place_pack_name(name, out->file) && tp_place_is_pack(dirfd, out->file, &out->pack_st);
+}
+
+char *tp_place_path(const char *dir, const char *name)
+{
+    char *path = tp_path_join(dir, name, "");
+    struct stat st;
+
+    if (path && stat(path, &st) < 0) {
+        free(path);
+        path = tp_path_join(dir, name, TP_PACK_SUFFIX);
+    }
+    return path;
 }

@@ -40,5 +40,7 @@ struct tp_placed {
 };
 
 void tp_place_stat(int dirfd, const char *name, struct tp_placed *out);
+/* The path of NAME in DIR, or of its pack if NAME is absent. NULL: out of memory. */
+char *tp_place_path(const char *dir, const char *name);
 
 #endif

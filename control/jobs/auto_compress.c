@@ -15,7 +15,7 @@
 #include "control/jobs/impl.h"
 #include "control/jobs/unfinished.h"
 #include "control/request/impl.h"
-#include "store/names.h"
+#include "store/place.h"
 #include "store/store.h"
 #include "tensor/modeldir.h"
 #include "tensor/is_model.h"
@@ -71,15 +71,6 @@ static bool has_failed(struct tp_jobs *jobs, const char *name, int64_t changed)
     return failed;
 }
 
-static bool has_pack(const char *dir, const char *name)
-{
-    char *path = tp_path_join(dir, name, TP_PACK_SUFFIX);
-    bool found = path && access(path, F_OK) == 0;
-
-    free(path);
-    return found;
-}
-
 /* NEW: the model has just become quiet. Later refusals are for the debug log. */
 static void submit_model(struct tp_jobs *jobs, const char *name, bool new)
 {
@@ -108,13 +99,13 @@ static void compress_if_quiet(struct tp_jobs *jobs, const struct tp_policy *poli
     char *path = tp_path_join(jobs->dir, name, ""), why[512];
     uint64_t bytes, quiet;
     int64_t changed, now = time(NULL);
-    struct stat st;
+    struct tp_placed at;
 
     /* A link names another directory; a model with a pack beside it was packed with keep=yes. */
-    if (path && lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && !has_pack(jobs->dir, name) &&
-        tp_modeldir_is_model(path) && measure(path, &bytes, &changed) == 0 &&
-        bytes >= policy->least_bytes && bytes > 0 && changed <= now &&
-        (quiet = (uint64_t)(now - changed)) >= policy->quiet_seconds &&
+    tp_place_stat(jobs->dirfd, name, &at);
+    if (path && at.type == S_IFDIR && !at.pack && tp_modeldir_is_model(path) &&
+        measure(path, &bytes, &changed) == 0 && bytes >= policy->least_bytes && bytes > 0 &&
+        changed <= now && (quiet = (uint64_t)(now - changed)) >= policy->quiet_seconds &&
         !has_failed(jobs, name, changed)) {
         if (tp_is_unfinished(jobs->dir, name, why, sizeof why))
             tp_log(TP_LOG_DEBUG, "'%s' has not changed for some time, but is in use: %s", name,

@@ -94,14 +94,9 @@ bool tp_request_excludes(enum tp_verb a, const char *a_subject, enum tp_verb b,
 int tp_target_find_model(const char *dir, const char *path, const char *name, char **out,
                          struct tp_error *err)
 {
-    char *found = path ? strdup(path) : tp_path_join(dir, name, ""), *snapshot;
-    struct stat st;
+    char *found = path ? strdup(path) : tp_place_path(dir, name), *snapshot;
     int rc;
 
-    if (found && !path && stat(found, &st) < 0) {
-        free(found);
-        found = tp_path_join(dir, name, TP_PACK_SUFFIX);
-    }
     if (!found)
         return tp_oom(err);
     rc = tp_hub_snapshot(found, &snapshot, err);

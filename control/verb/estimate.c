@@ -11,7 +11,7 @@
 #include "base/cleanup.h"
 #include "control/verb/impl.h"
 #include "store/match/match.h"
-#include "store/names.h"
+#include "store/place.h"
 
 struct choice {
     char name[256];    /* "" if none */
@@ -27,11 +27,11 @@ static int choose_name(const char *dir, const char *name, struct choice *choice,
                        struct tp_error *err)
 {
     struct stat st;
-    int n = snprintf(choice->path, sizeof choice->path, "%s/%s", dir, name);
+    tp_autofree char *path = tp_place_path(dir, name);
 
-    if (n > 0 && stat(choice->path, &st) < 0)
-        n = snprintf(choice->path, sizeof choice->path, "%s/%s%s", dir, name, TP_PACK_SUFFIX);
-    if (n < 0 || (size_t)n >= sizeof choice->path)
+    if (!path)
+        return tp_oom(err);
+    if ((size_t)snprintf(choice->path, sizeof choice->path, "%s", path) >= sizeof choice->path)
         return tp_fail(err, ENAMETOOLONG, "'%s/%s' is too long", dir, name);
     if (stat(choice->path, &st) < 0)
         return tp_fail(err, ENOENT, "there is no model '%s' in '%s' to be the base", name, dir);
@@ -154,15 +154,10 @@ static int run_estimate(const struct tp_request *request, struct tp_work *work,
                         struct tp_error *err)
 {
     tp_autofree struct choice *choice = calloc(1, sizeof *choice);
-    tp_autofree char *path = tp_work_path(work, "");
+    tp_autofree char *path = work->path ? strdup(work->path) : tp_place_path(work->dir, work->name);
     struct tp_estimate result;
-    struct stat st;
     int rc = 0;
 
-    if (path && !work->path && stat(path, &st) < 0) {
-        free(path);
-        path = tp_work_path(work, TP_PACK_SUFFIX);
-    }
     if (!path || !choice)
         rc = tp_oom(err);
     if (rc == 0 && work->progress && work->progress->update)
