@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The codecs alone, in memory, on one thread: size and speed of every codec and instruction set, on
- * pairs made here (normal weights, normal noise) or on two raw files. Times are thread CPU time,
+ * The codecs in memory, on one thread: size and speed of every codec and instruction set, on
+ * generated pairs (normal weights, normal noise) or on two raw files. Times are thread CPU time,
  * the best of several runs.
  */
 #include <config.h>
@@ -17,7 +17,7 @@
 #include "codec/codec.h"
 #include "codec/scratch.h"
 
-#define SAMPLE_EVERY 8 /* chunks: what is learned from */
+#define SAMPLE_EVERY 8 /* one chunk in so many is a sample for training */
 
 struct pair {
     char name[64];
@@ -43,7 +43,8 @@ struct result {
     bool good;
 };
 
-/* The upper UNIT bytes of a float, rounded to nearest even; VALUE becomes what they say. */
+/* The upper UNIT bytes of a float, rounded to nearest even. VALUE is set to the value of these
+ * bytes. */
 static void put_float(uint8_t *p, float *value, size_t unit)
 {
     uint32_t bits;
@@ -98,7 +99,8 @@ static uint8_t *read_file(const char *path, size_t *len)
 }
 
 /*
- * Entropy of the ordinal difference given the base's exponent, in bits an element; of bf16 alone.
+ * Entropy of the ordinal difference, given the exponent of the base, in bits per element; bf16
+ * only.
  */
 static double conditional_entropy(const struct pair *pair)
 {
@@ -131,7 +133,7 @@ static double conditional_entropy(const struct pair *pair)
     return sum / (double)n;
 }
 
-/* The tables, from every SAMPLE_EVERYth chunk; GB/s of the sample. */
+/* Train the tables on every SAMPLE_EVERYth chunk. Returns GB/s of the sample. */
 static struct tp_tables *learn(const struct tp_codec *codec, const struct pair *pair,
                                struct result *res)
 {
@@ -161,7 +163,7 @@ static struct tp_tables *learn(const struct tp_codec *codec, const struct pair *
     return tables;
 }
 
-/* One pass over all chunks: encoding into OUT, or decoding from it into a chunk at DST. */
+/* One pass over all chunks: encode into OUT, or decode OUT into a chunk at DST. */
 static double encode_all(const struct tp_codec *codec, const struct tp_tables *tables,
                          const struct pair *pair, uint8_t *out, size_t *lens,
                          struct tp_scratch *scratch)

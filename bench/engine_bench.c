@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How fast the decode engine gives a whole pack, in memory: everything is read once beforehand,
- * then each round decodes every chunk of every file, base blocks included, through a cache that
- * holds little of it. Interleaves the thread counts; prints the best and the median of the rounds.
+ * The speed at which the decode engine reads a whole pack from the page cache. Everything is read
+ * once before. Then each round decodes every chunk of every file, and blocks of the base, through a
+ * cache that holds a small part of them. Rounds of different thread counts alternate. Prints the
+ * best and the median of the rounds.
  */
 #include <config.h>
 
@@ -32,8 +33,8 @@ static int fail(const struct tp_error *err)
 }
 
 /*
- * Read every file from its beginning to its end, as a mount would; the seconds it took, and what
- * was done for it.
+ * Read every file from its beginning to its end, as a mount does. *SECONDS and *STATS are those of
+ * this pass.
  */
 static int read_all(struct tp_engine *engine, struct tp_pack *pack, double *seconds,
                     struct tp_engine_stats *stats)
@@ -69,7 +70,7 @@ static int read_all(struct tp_engine *engine, struct tp_pack *pack, double *seco
     return rc < 0 ? fail(&err) : 0;
 }
 
-/* Nothing of the last round is left to be found. */
+/* Drop the blocks of the last round. */
 static void empty_cache(struct tp_engine *engine, struct tp_pack *pack)
 {
     for (; pack; pack = tp_pack_base(pack))

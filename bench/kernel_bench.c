@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How fast each codec's decoding is alone, as JSON: chunks of a pack, and what they need of its
- * base, lie ready in memory, and nothing is read or hashed. TENPAK_CPU lowers the instruction set.
+ * The speed of each codec's decoder without I/O and hashes, as JSON. The coded chunks of a pack and
+ * the bytes of its base are in memory. TENPAK_CPU selects a lower instruction set.
  */
 #include <config.h>
 
@@ -18,7 +18,7 @@
 #include "store/store.h"
 
 enum {
-    KERNEL_CHUNKS = 256, /* of one codec, 64 MiB: more than a cache holds */
+    KERNEL_CHUNKS = 256, /* of one codec, 64 MiB: larger than a processor's cache */
 };
 
 struct chunk_input {
@@ -44,7 +44,8 @@ static void *allocate(size_t len)
     return p;
 }
 
-/* The base's bytes for chunk C, where the base's segment is cut in the same places; else NULL. */
+/* The base's bytes for chunk C if the base's segment has the same chunk boundaries, otherwise NULL.
+ */
 static uint8_t *base_bytes(struct tp_pack *pack, uint32_t c, struct tp_work *work)
 {
     const struct tp_index *index = tp_pack_index(pack);
@@ -120,8 +121,8 @@ static unsigned load_inputs(struct tp_pack *pack, unsigned codec, struct chunk_i
 }
 
 /*
- * Seconds of processor time for all inputs, the best of RUNS; *BYTES of output. 0: none of this
- * codec.
+ * Processor time in seconds for all inputs, the best of RUNS. *BYTES: size of the output. 0: the
+ * pack has no chunk of this codec.
  */
 static double kernel(struct tp_pack *pack, unsigned codec, unsigned runs, uint64_t *bytes)
 {

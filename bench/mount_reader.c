@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What bench/mount times from within one process: files read whole in several ways, random pages,
- * and the calls about names. Prints one JSON object; times are wall clock.
+ * The measurements of bench/mount that need one process: reading whole files in several ways,
+ * reading random pages, and operations on names. Prints one JSON object. Times are wall-clock
+ * times.
  */
 #include <config.h>
 
@@ -100,7 +101,7 @@ static void *run_part(void *arg)
     return NULL;
 }
 
-/* Each thread reads its own stretch of every file. */
+/* Each thread reads its own part of every file. */
 static void whole(char way, unsigned threads, char **files, int n)
 {
     struct part parts[THREADS_MAX];
@@ -138,7 +139,7 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Sorts them. */
+/* Sorts the values. */
 static void print_times(double *times, size_t n)
 {
     qsort(times, n, sizeof *times, by_value);
@@ -147,8 +148,7 @@ static void print_times(double *times, size_t n)
 }
 
 /*
- * Pages of a file, each by a request of its own: O_DIRECT. STRIDE 0: at random, else that far
- * apart.
+ * Read pages of a file, each with one request (O_DIRECT). STRIDE: distance between them; 0: random.
  */
 static void pages(const char *path, size_t n, uint64_t stride)
 {
@@ -188,7 +188,7 @@ static size_t list(const char *path)
     return n;
 }
 
-/* WHAT is done in rounds over the entries of DIR, each of which has FILE; times are of one call. */
+/* Repeat WHAT over the entries of DIR, each of which has FILE. Times are those of one call. */
 static void names(const char *what, const char *dir, const char *file, size_t rounds)
 {
     double *times = calloc(rounds, sizeof *times);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The methods of quantization in memory, on one thread: for each method the compression against
- * fp16 that its packed bytes really have in the shapes of Llama-3.1-8B, beside the published claim
- * where there is one, and on a matrix made here the error by the Hessian and the speed of
- * quantizing and of dequantizing with each instruction set. Times are thread CPU time, the best of
+ * The methods of quantization in memory, on one thread. For each method: the compression of its
+ * packed bytes against fp16 in the shapes of Llama-3.1-8B, beside the published figure if there is
+ * one; and, on a generated matrix, the error weighted by the Hessian, the speed of quantizing, and
+ * the speed of dequantizing with each instruction set. Times are thread CPU time, the best of
  * several runs.
  */
 #include <config.h>
@@ -29,7 +29,7 @@ struct options {
     bool any; /* a row was printed */
 };
 
-/* A layer: its weights, and what calibration says of its inputs. */
+/* A layer: its weights, and the statistics of its inputs. */
 struct layer {
     uint32_t rows, cols;
     float *w, *hessian, *mean, *max;
@@ -41,7 +41,7 @@ struct result {
     double quantize; /* GB/s of fp32 weights */
 };
 
-/* Normal weights; inputs with 16 directions in common, of which every 97th is ten times as large.
+/* Normal weights. The inputs have 16 common directions; every 97th input is ten times as large.
  */
 static struct layer make_layer(const struct options *opt)
 {
@@ -131,7 +131,7 @@ static double llama_ratio(const struct tp_quant_settings *settings)
     return 2 * weights / bytes;
 }
 
-/* Quantize, and dequantize with each instruction set; GB/s of the latter. */
+/* Quantize once, and dequantize with each instruction set, in GB/s. */
 static struct result measure(const struct tp_quant_method *method, const struct layer *l, int runs,
                              double dequantize[TP_ISA_COUNT])
 {
@@ -179,7 +179,7 @@ static struct result measure(const struct tp_quant_method *method, const struct 
     return res;
 }
 
-/* Published compression, which is to be compared with what the bytes are. */
+/* Published compression, for comparison with the measured one. */
 static double claim_of(const char *name)
 {
     static const struct {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bf16, fp16 and fp32 converted to one another, by integer arithmetic on whole vectors: one body
- * for each loop, compiled once for each instruction set.
+ * Converting between bf16, fp16 and fp32 by integer arithmetic on vectors. Each loop has one body,
+ * which is compiled once for each instruction set.
  */
 #include <config.h>
 
@@ -15,7 +15,7 @@
 
 typedef void (*convert_fn)(void *dst, const void *src, size_t n);
 
-/* Elements at any address: compilers vectorise this better than a call of memcpy. */
+/* Unaligned elements. Compilers vectorise this better than memcpy. */
 typedef uint16_t any_u16 __attribute__((aligned(1), may_alias));
 typedef uint32_t any_u32 __attribute__((aligned(1), may_alias));
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One bf16, fp16 or fp32 number converted to another format, as bits, in integer arithmetic that
- * compilers vectorise: IEEE round-to-nearest-even, the same on every machine. convert.h converts
- * arrays.
+ * Converting one bf16, fp16 or fp32 number, as bits, to another format, in integer arithmetic that
+ * compilers vectorise. IEEE round-to-nearest-even, with the same result on every machine. convert.h
+ * converts arrays.
  */
 #ifndef TP_CODEC_HALF_H
 #define TP_CODEC_HALF_H
@@ -14,8 +14,7 @@
 #include "base/isa.h"
 
 /*
- * A choice without a branch: compilers turn ?: into a branch, which keeps them from vectorising a
- * loop.
+ * A choice without a branch. Compilers turn ?: into a branch, which prevents vectorising a loop.
  */
 TP_INLINE uint32_t tp_select_u32(bool condition, uint32_t yes, uint32_t no)
 {
@@ -68,12 +67,12 @@ TP_INLINE uint16_t tp_f16_from_f32(uint32_t x)
     uint32_t r = tp_select_u32(magnitude < 0x38800000, tiny, normal);
 
     r = tp_select_u32(magnitude >= 0x477ff000, 0x7c00,
-                      r); /* from 65520 on the nearest is infinity */
+                      r); /* the nearest value to 65520 and above is infinity */
     r = tp_select_u32(magnitude > 0x7f800000, nan, r);
     return (uint16_t)(sign | r);
 }
 
-/* fp16, as it lies in memory, and the value of an fp32 number. */
+/* fp16 as in memory, and the value of an fp32 number. */
 TP_INLINE float tp_float_from_f16(uint16_t h)
 {
     uint32_t bits = tp_f32_from_f16(h);

@@ -13,8 +13,7 @@
 #include <string.h>
 
 /*
- * Names are apart from the functions, so that a codec that this program cannot decode has a name,
- * too.
+ * Names are in a table of their own, because codecs that this program cannot decode also have one.
  */
 static const struct {
     const char *name;

@@ -35,7 +35,7 @@ void tp_scratch_set_level(struct tp_scratch *scratch, int level)
     scratch->level = level;
 }
 
-/* The frame holds nothing that the pack's index has already. */
+/* The index of the pack has the length and the checksum, so the frame needs neither. */
 ZSTD_CCtx *tp_scratch_zstd_enc(struct tp_scratch *scratch)
 {
     ZSTD_CCtx *ctx;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The work memory as codecs see it: one may use the whole block within a call, and finds any
- * content in it at the next.
+ * The work memory for codecs. A call may use the whole block, whose content is unspecified at the
+ * next call.
  */
 #ifndef TP_CODEC_SCRATCH_IMPL_H
 #define TP_CODEC_SCRATCH_IMPL_H
@@ -22,7 +22,7 @@ struct tp_scratch {
 
 /* --- scratch.c --- */
 
-/* Created at first use, kept for the next; NULL: out of memory. */
+/* Created by the first call and then kept. NULL: out of memory. */
 ZSTD_CCtx *tp_scratch_zstd_enc(struct tp_scratch *scratch);
 ZSTD_DCtx *tp_scratch_zstd_dec(struct tp_scratch *scratch);
 

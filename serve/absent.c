@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* In place of the HTTP server where libmicrohttpd was not found. */
+/* Replaces the HTTP server in builds without libmicrohttpd. */
 #include <config.h>
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* GET /artifact/ID: the pack that a job made, whole or a range of it (RFC 9110, one range). */
+/* GET /artifact/ID: the pack that a job made, or one range of it (RFC 9110). */
 #include <config.h>
 
 #include <errno.h>
@@ -38,7 +38,7 @@ static int read_report(struct tp_call *call, struct tp_json **report, struct tp_
     return rc < 0 ? rc : tp_json_parse(text.data, text.len, report, err);
 }
 
-/* The pack that the job made, and which is still the same. */
+/* Find the pack that the job made, if it has not changed since. */
 static int find_pack(struct tp_call *call, char **path, char etag[TP_SHA256_HEX + 2],
                      struct tp_error *err)
 {
@@ -69,7 +69,7 @@ static int find_pack(struct tp_call *call, char **path, char etag[TP_SHA256_HEX 
                          call->id);
 }
 
-/* What is beyond all numbers is as good as the largest of them. */
+/* A number that is too large counts as the largest one. */
 static bool read_number(const char **at, uint64_t *out)
 {
     char *end;
@@ -81,7 +81,7 @@ static bool read_number(const char **at, uint64_t *out)
     return true;
 }
 
-/* 206 and what part; 200 for a header that asks for no one range of bytes; 416. */
+/* Returns 206 and the range; 200 if the header does not name exactly one range of bytes; or 416. */
 static unsigned read_range(const char *header, uint64_t size, uint64_t *first, uint64_t *len)
 {
     uint64_t from = 0, to = 0;
@@ -136,7 +136,7 @@ static enum MHD_Result send_file(struct tp_call *call, int fd, uint64_t size, co
         close(fd);
         response = MHD_create_response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT);
     } else {
-        /* Closes FD in the end. */
+        /* The response closes FD. */
         response = MHD_create_response_from_fd_at_offset64(len, fd, first);
         if (!response)
             close(fd);

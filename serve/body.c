@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A request in the body of a POST: one object of JSON with the keys of the verb. It becomes a job.
+ * The body of a POST: one JSON object with the keys of the verb. It becomes a job.
  */
 #include <config.h>
 
@@ -23,7 +23,7 @@ static bool is_json_type(const char *type)
            (!type[len] || type[len] == ';' || type[len] == ' ');
 }
 
-/* "base" is a key of the request, and must name a model here. */
+/* Checks that "base" is a key of the request and names a model. */
 static int check_base(const char *base, struct tp_error *err)
 {
     if (!base)
@@ -34,8 +34,8 @@ static int check_base(const char *base, struct tp_error *err)
 }
 
 /*
- * Reads the body. Where no errno says which status code is the answer, CODE does: 400 for a body
- * that is not JSON, 409 for a model that is to be its own base.
+ * Parses the body. CODE is set if the errno does not determine the status code: 400 for a body that
+ * is not JSON, 409 for a model that is named as its own base.
  */
 static int read_body(const struct tp_call *call, enum tp_verb verb, bool with_base,
                      struct tp_request *request, unsigned *code, struct tp_error *err)
@@ -73,7 +73,7 @@ static enum MHD_Result submit_request(struct tp_call *call, const struct tp_requ
     if (rc < 0)
         return position.conflict ? tp_call_refuse(call, 409, -rc, err.message)
                                  : tp_call_fail(call, rc, &err);
-    /* A job that is forgotten at once is told as it was submitted: pending. */
+    /* If the job was removed already, the reply has its first status: pending. */
     tp_jobs_get(call->serve->jobs, ids[0], &status, NULL);
     rc = tp_jobs_reply(0, ids, 1, &status, NULL, &err, &text);
     if (rc < 0)

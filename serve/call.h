@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One request over HTTP, and how it is answered. */
+/* An HTTP request and its reply. */
 #ifndef TP_SERVE_CALL_H
 #define TP_SERVE_CALL_H
 
@@ -21,45 +21,44 @@ struct tp_serve {
     struct tp_token token;
     char *token_file;
     char url[128];
-    _Atomic time_t limit_at; /* seconds: the limit of the cgroup was read then */
+    _Atomic time_t limit_at; /* when the limit of the cgroup was last read, in seconds */
     atomic_bool confined;    /* a cgroup limits the memory */
-    bool exposed;            /* others than this machine can reach it, and there is no TLS */
+    bool exposed;            /* reachable from other machines, without TLS */
 };
 
 struct tp_call {
     struct tp_serve *serve;
     struct MHD_Connection *connection;
     const char *method, *path;
-    char id[TP_JOB_ID_MAX]; /* that the path ends in, "" when the route has none; never longer, see
-                               route.c */
+    char id[TP_JOB_ID_MAX]; /* the id in the path; "": the route has none. Longer ids are refused
+                               (route.c). */
     struct tp_buffer body;
-    bool too_long; /* the body is longer than the limit, and is not kept */
-    uint64_t seen; /* bytes of it */
+    bool too_long; /* the body is longer than the limit, and is not stored */
+    uint64_t seen; /* bytes of the body so far */
 };
 
 /* --- reply.c --- */
 
-/* Each answers the call and returns the result for MHD. */
+/* Each sends a reply and returns the result for MHD. */
 enum MHD_Result tp_call_reply(struct tp_call *call, unsigned code, const char *type,
                               struct tp_buffer *text);
-/* 202: the job is at LOCATION. */
+/* 202: the job can be read at LOCATION. */
 enum MHD_Result tp_call_accepted(struct tp_call *call, const char *location,
                                  struct tp_buffer *text);
 /*
- * {"error": "ENOENT", "errno": 2, "message": "..."} with the code that goes with RC (negative
- * errno).
+ * {"error": "ENOENT", "errno": 2, "message": "..."}, with the status code for RC, a negative errno.
  */
 enum MHD_Result tp_call_fail(struct tp_call *call, int rc, const struct tp_error *err);
 enum MHD_Result tp_call_refuse(struct tp_call *call, unsigned code, int error, const char *message);
-/* The same with one more header. */
+/* The same, with an additional header. */
 enum MHD_Result tp_call_refuse_with(struct tp_call *call, unsigned code, int error,
                                     const char *message, const char *header, const char *value);
-/* 405, with what is allowed. */
+/* 405, with the allowed methods. */
 enum MHD_Result tp_call_wrong_method(struct tp_call *call, const char *allowed);
 
 /* --- server.c --- */
 
-/* MHD's handler of requests, CLS a struct tp_serve, and of their ends. */
+/* MHD's handlers of a request, where CLS is a struct tp_serve, and of its end. */
 enum MHD_Result tp_call_receive(void *cls, struct MHD_Connection *connection, const char *url,
                                 const char *method, const char *version, const char *data,
                                 size_t *len, void **con_cls);
@@ -68,23 +67,23 @@ void tp_call_end(void *cls, struct MHD_Connection *connection, void **con_cls,
 
 /* --- framing.c --- */
 
-/* Whether the headers say in one way what the body is. Otherwise the call is refused and its
- * connection closed; *RESULT is the result for MHD. */
+/* Whether the headers define the length of the body unambiguously. Otherwise the call is refused
+ * and its connection is closed; *RESULT is the result for MHD. */
 bool tp_call_is_framed(struct tp_call *call, const char *version, enum MHD_Result *result);
 
 /* --- route.c --- */
 
-/* Find the route and answer. */
+/* Find the route and call its function. */
 enum MHD_Result tp_call_answer(struct tp_call *call);
 
 /* --- artifact.c --- */
 
-/* The pack that a job made, or the part of it that is asked for. */
+/* Send the pack that a job made, or the requested range of it. */
 enum MHD_Result tp_call_send_artifact(struct tp_call *call);
 
 /* --- body.c --- */
 
-/* The request in the body becomes a job; WITH_BASE: it must name a base. */
+/* Submit the request in the body. WITH_BASE: it must name a base. */
 enum MHD_Result tp_call_submit(struct tp_call *call, enum tp_verb verb, bool with_base);
 
 #endif

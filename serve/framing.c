@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How long a request's body is must be said once, in one way. A proxy before the server that reads
- * it in another way would take the end of one request for the beginning of the next, which then has
- * that proxy's trust (RFC 9112, 6 and 11.2).
+ * The length of a request's body must be stated once and in one way. If a proxy in front of the
+ * server understood it differently, it would take the end of one request for the beginning of the
+ * next, which the server would then trust (RFC 9112, 6 and 11.2).
  */
 #include <config.h>
 
@@ -12,7 +12,7 @@
 
 #include "serve/call.h"
 
-/* Names that a request has once, if at all. */
+/* Headers that a request may have once. */
 static const char *const once[] = {"Content-Length", "Transfer-Encoding", "Host", "Authorization",
                                    "Content-Type"};
 enum { LENGTH, CODING, ONCE = sizeof once / sizeof once[0] };
@@ -20,7 +20,7 @@ enum { LENGTH, CODING, ONCE = sizeof once / sizeof once[0] };
 struct headers {
     unsigned count[ONCE];
     const char *coding;
-    bool odd; /* a name that is not a token: readers differ about it */
+    bool odd; /* a name that is not a token, which servers and proxies parse differently */
 };
 
 static bool is_token(const char *name)

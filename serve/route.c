@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The routes, and those answers that are documents. */
+/* The routes, and the replies that are documents. */
 #include <config.h>
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 #define JSON "application/json"
 
 struct route {
-    const char *path; /* ends in '/': an id follows, and then AFTER */
+    const char *path; /* if it ends in '/', an id follows, and then AFTER */
     enum MHD_Result (*answer)(struct tp_call *call, const struct route *route);
     bool post, open;
     enum tp_verb verb; /* of answer_submit, and of the jobs that answer_run shows */
@@ -39,7 +39,7 @@ static enum MHD_Result answer_health(struct tp_call *call, const struct route *r
     return tp_call_reply(call, 200, JSON, &text);
 }
 
-/* RC and TEXT are the outcome of a function that writes a document. */
+/* RC and TEXT are the result of a function that writes a document. */
 static enum MHD_Result answer_document(struct tp_call *call, int rc, struct tp_buffer *text,
                                        const struct tp_error *err)
 {
@@ -238,8 +238,8 @@ static const struct route routes[] = {
 };
 
 /*
- * The first route that fits. An id ends at the next '/'. An id that is too long becomes "?", which
- * is the id of no job.
+ * Find the first route that matches. An id ends at the next '/'. An id that is too long becomes
+ * "?", which no job has.
  */
 static const struct route *find_route(const char *path, char id[TP_JOB_ID_MAX])
 {
@@ -271,7 +271,7 @@ enum MHD_Result tp_call_answer(struct tp_call *call)
         MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, "Authorization");
     bool get = !strcmp(call->method, "GET") || !strcmp(call->method, "HEAD");
 
-    /* Without the token no caller learns which routes there are. */
+    /* Without the token, a caller cannot find out which routes exist. */
     if ((!route || !route->open) && !tp_token_fits(&call->serve->token, header))
         return tp_call_refuse(call, 401, EACCES, "a token is needed: Authorization: Bearer ...");
     if (!route)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The HTTP server: its start and end, its connections, and its limits. */
+/* The HTTP server: start, end, connections and limits. */
 #include <config.h>
 
 #include <arpa/inet.h>
@@ -19,7 +19,7 @@
 #include "store/private.h"
 
 enum { CONNECTIONS = 64, CONNECTIONS_OF_ONE = 48, IDLE_SECONDS = 30 };
-#define DROP_BYTES ((uint64_t)1 << 20) /* a longer body ends its connection */
+#define DROP_BYTES ((uint64_t)1 << 20) /* the connection is closed after a longer body */
 
 bool tp_serve_is_built(void)
 {
@@ -27,8 +27,8 @@ bool tp_serve_is_built(void)
 }
 
 /*
- * Stay within the limit of the cgroup, which may change: it is read again for a request, once a
- * second at most.
+ * Stay within the limit of the cgroup. It may change, so requests read it again, at most once a
+ * second.
  */
 static void keep_limit(struct tp_serve *serve)
 {
@@ -62,7 +62,7 @@ void tp_call_end(void *cls, struct MHD_Connection *connection, void **con_cls,
 }
 
 /*
- * Paths come as they were sent: no id has anything to unescape, and "%00" ends none of our strings.
+ * Keep paths as they were sent: ids have no escapes, and "%00" must not end a string.
  */
 static size_t keep_escapes(void *cls, struct MHD_Connection *connection, char *text)
 {
@@ -99,7 +99,7 @@ enum MHD_Result tp_call_receive(void *cls, struct MHD_Connection *connection, co
             (struct tp_call){.serve = cls, .connection = connection, .method = method, .path = url};
         *con_cls = call;
         keep_limit(call->serve);
-        /* Before any of the body is read. */
+        /* Called before the body is read. */
         tp_call_is_framed(call, version, &result);
         return result;
     }
@@ -168,7 +168,7 @@ static bool is_loopback(const union address *address)
     return ntohl(address->v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
 }
 
-/* The address with the port that the kernel gave. */
+/* The address with the port that the kernel chose. */
 static void set_url(struct tp_serve *serve, const union address *address)
 {
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(serve->http, MHD_DAEMON_INFO_BIND_PORT);
@@ -189,8 +189,8 @@ static int listen_on(struct tp_serve *serve, const char *text, struct tp_error *
 {
     union address address;
     /*
-     * A thread for each connection: a request that waits, for the records of jobs or for the disk,
-     * holds up no other. What they take in all is bounded by the number of connections.
+     * One thread for each connection: a request that waits for the lock of the jobs or for the disk
+     * does not delay others. The number of connections limits the threads.
      */
     unsigned flags = MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD |
                      MHD_USE_THREAD_PER_CONNECTION | MHD_USE_ERROR_LOG;
@@ -222,7 +222,7 @@ static int listen_on(struct tp_serve *serve, const char *text, struct tp_error *
     return 0;
 }
 
-/* DIR/.tenpak/token: in the directory of the records of jobs. */
+/* DIR/.tenpak/token, beside the records of jobs. */
 static int own_token(struct tp_serve *serve, const char *dir, struct tp_error *err)
 {
     serve->token_file = tp_path_join(dir, TP_PRIVATE "/token", "");

@@ -31,7 +31,7 @@ static int check_owner(int fd, const char *path, struct tp_error *err)
     return 0;
 }
 
-/* One word of visible ASCII, perhaps with an end of line. */
+/* One word of visible ASCII, with or without an end of line. */
 static int take_token(char *text, size_t len, const char *path, struct tp_token *out,
                       struct tp_error *err)
 {
@@ -111,8 +111,8 @@ bool tp_token_fits(const struct tp_token *token, const char *header)
     header += 7;
     header += strspn(header, " ");
     /*
-     * Of hashes nothing can be learned by comparing one byte after the other; and it is not done
-     * so.
+     * The time of comparing hashes tells nothing about the token, and the comparison takes constant
+     * time.
      */
     if (tp_sha256(header, strlen(header), hash) < 0)
         return false;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Decoding on a CUDA device, the host's part: checks arguments, uploads tables, reports errors.
+ * Decoding on a CUDA device, the part of the host: checks arguments, uploads tables, reports
+ * errors.
  */
 #include <config.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Decoding on a CUDA device: batches of coded chunks of 16-bit floats (codecs delta and split) in
- * the memory of the device, to the same bytes as the portable decoders. A warp decodes a chunk, so
- * batches should have thousands of chunks.
+ * Decoding on a CUDA device. Decodes batches of chunks of 16-bit floats (codecs delta and split) in
+ * the memory of the device to the same bytes as the portable decoders. One warp decodes one chunk,
+ * so a batch should have thousands of chunks.
  */
 #ifndef TP_CODEC_CUDA_CUDA_H
 #define TP_CODEC_CUDA_CUDA_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The kernel that decodes, as C calls it. */
+/* The C interface of the decoding kernel. */
 #ifndef TP_CODEC_CUDA_DECODE_H
 #define TP_CODEC_CUDA_DECODE_H
 
@@ -13,8 +13,8 @@ extern "C" {
 
 /*
  * Decode N chunks and wait for them. MODEL, CHUNKS and BAD (N bytes) are in the host's memory,
- * model->slots and the addresses in CHUNKS are the device's. 0, or -1 with the reason in WHY, of
- * TP_CUDA_WHY bytes.
+ * model->slots and the addresses in CHUNKS are addresses of the device. 0, or -1 with the reason in
+ * WHY, which has TP_CUDA_WHY bytes.
  */
 int tp_cuda_run_decode(const struct warp_model *model, const struct warp_chunk *chunks, size_t n,
                        void *stream, uint8_t *bad, char *why);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A tensor's tables in the flat form that warps read. */
+/* Making the flat form of a tensor's tables, which warps read. */
 #include <config.h>
 
 #include "codec/cuda/model.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The data that host and device share: a tensor's tables and a chunk, flat. C and CUDA read this.
+ * The data that host and device share: the flat form of tables, and a chunk. C and CUDA include
+ * this file.
  */
 #ifndef TP_CODEC_CUDA_TYPES_H
 #define TP_CODEC_CUDA_TYPES_H
@@ -16,8 +17,7 @@
 #define WARP_ESCAPE 255u
 
 /*
- * The tables of a tensor as the device has them. SLOTS: one table of decoding entries after the
- * other.
+ * The tables of a tensor on the device. SLOTS: the tables of decoding entries, one after the other.
  */
 struct warp_model {
     uint8_t is_split;
@@ -28,7 +28,7 @@ struct warp_model {
     uint8_t table[WARP_CONTEXTS];
     uint8_t shift[WARP_CONTEXTS];
     uint8_t keep[WARP_CONTEXTS];
-    uint8_t has_table[2]; /* split: whether the tables have one for the low and the high plane */
+    uint8_t has_table[2]; /* split: whether the low and the high plane have a table */
     const uint32_t *slots;
 };
 

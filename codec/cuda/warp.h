@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What one warp does with one chunk, in the part that C and CUDA share: decode.cu compiles it for
- * devices, and a test runs it on the host with a thread a lane. Whoever includes it defines before
+ * Decoding one chunk with one warp, in code that C and CUDA share: decode.cu compiles it for
+ * devices, and a test runs it on the host with one thread per lane. The including file defines:
  *
- *   WARP_FN        what stands before a function
- *   WARP_LANE      this thread's number within its warp
- *   WARP_BALLOT(p) the lanes where P holds, as bits; every lane calls it at the same place
- *   WARP_SYNC()    what the other lanes stored before is visible after
+ *   WARP_FN        the qualifiers of a function
+ *   WARP_LANE      the number of this thread in its warp
+ *   WARP_BALLOT(p) the lanes where P is true, as bits; all lanes call it at the same place
+ *   WARP_SYNC()    a barrier: earlier stores of all lanes are visible afterwards
  *   WARP_POPC(x)   number of bits set
  *
- * rANS lane l of a stream lives in thread l % 32; threads refill in the order of the symbols, which
- * within a step is the order of the threads.
+ * Thread l % 32 has the rANS lane l of a stream. Threads refill in the order of the symbols, which
+ * is the order of the threads within a step.
  */
 #ifndef TP_CODEC_CUDA_WARP_H
 #define TP_CODEC_CUDA_WARP_H
@@ -24,7 +24,7 @@
 struct warp_shared {
     uint16_t freq[256];
     uint32_t slot[WARP_RANS_ONE];
-    uint32_t used; /* bytes of the serial form; 0: it breaks the rules */
+    uint32_t used; /* bytes of the serial form; 0: invalid */
 };
 
 /* rANS. */
@@ -32,13 +32,14 @@ struct warp_shared {
 struct warp_rans {
     uint32_t x[2];
     const uint8_t *words;
-    uint32_t at;    /* of the next word; beyond the end when the stream is damaged */
+    uint32_t at;    /* position of the next word; beyond the end if the stream is damaged */
     uint32_t len;   /* of the words */
-    uint32_t step;  /* symbols a step: lanes, 32 at most */
-    uint32_t steps; /* until the first lane is next again: 1 or 2 */
+    uint32_t step;  /* symbols per step: the number of lanes, at most 32 */
+    uint32_t steps; /* steps until it is the first lane's turn again: 1 or 2 */
 };
 
-/* The sum of V, of BITS bits, over all lanes, and in *BELOW over those below this one. */
+/* Returns the sum of V, which has BITS bits, over all lanes. *BELOW: the sum over the lanes below
+ * this one. */
 WARP_FN uint32_t warp_sum(uint32_t v, uint32_t bits, uint32_t *below)
 {
     uint32_t total = 0;
@@ -53,7 +54,7 @@ WARP_FN uint32_t warp_sum(uint32_t v, uint32_t bits, uint32_t *below)
     return total;
 }
 
-/* N bits, at most 30, from bit AT on; bits beyond LEN bytes are 0. */
+/* Read N bits, at most 30, from bit AT on. Bits beyond LEN bytes are 0. */
 WARP_FN uint32_t warp_bits_at(const uint8_t *src, uint32_t len, uint32_t at, uint32_t n)
 {
     uint64_t v = 0;
@@ -94,7 +95,7 @@ WARP_FN bool warp_rans_init(struct warp_rans *r, const uint8_t *src, uint32_t le
     return true;
 }
 
-/* One symbol of each lane that is ACTIVE, out of SLOT. */
+/* Decode one symbol of each ACTIVE lane with the table SLOT. */
 WARP_FN uint32_t warp_rans_get(struct warp_rans *r, uint32_t g, const uint32_t *slot, bool active)
 {
     uint32_t x = r->x[g], entry, next;
@@ -126,7 +127,7 @@ WARP_FN bool warp_rans_finish(const struct warp_rans *r)
 
 /* delta. */
 
-/* A length of at most 21 bits; false: it is longer, or cut off. */
+/* Read a length of at most 21 bits. False: it is longer, or truncated. */
 WARP_FN bool warp_length(const uint8_t **p, const uint8_t *end, uint32_t *out)
 {
     uint32_t v = 0;
@@ -153,7 +154,7 @@ WARP_FN uint32_t warp_unorder(uint32_t o)
     return o & 0x8000 ? o ^ 0x8000 : ~o & 0xffff;
 }
 
-/* How far a delta chunk is: the same in every lane. */
+/* The state of decoding a delta chunk; the same in every lane. */
 struct warp_delta {
     struct warp_rans rans;
     const uint8_t *raw, *esc;
@@ -178,7 +179,8 @@ WARP_FN bool warp_delta_init(struct warp_delta *d, const struct warp_chunk *chun
     return warp_rans_init(&d->rans, p, (uint32_t)(d->raw - p));
 }
 
-/* The raw bits of this lane's element: BITS of them, at most 7, after those of the lanes below. */
+/* Read the raw bits of this lane's element: BITS of them, at most 7, which follow those of the
+ * lanes below. */
 WARP_FN uint32_t warp_raw(struct warp_delta *d, uint32_t bits)
 {
     uint32_t below, total = warp_sum(bits, 3, &below), at = d->raw_bit + below;
@@ -187,7 +189,7 @@ WARP_FN uint32_t warp_raw(struct warp_delta *d, uint32_t bits)
     return warp_bits_at(d->raw, d->raw_len, at, bits);
 }
 
-/* What an escaped element of this lane is. */
+/* Read an escaped element of this lane. */
 WARP_FN uint32_t warp_escaped(struct warp_delta *d, bool escaped, uint32_t z)
 {
     uint32_t lanes = WARP_BALLOT(escaped);
@@ -240,7 +242,7 @@ WARP_FN uint32_t warp_put(const struct warp_shared *shared, uint32_t diff, uint3
     return z >> 1 ^ (0u - (z & 1));
 }
 
-/* Write the last MOVED raw bits into the elements, from the last element on. */
+/* Write the last MOVED raw bits into the elements, starting with the last element. */
 WARP_FN void warp_put_all(const struct warp_model *m, const struct warp_chunk *chunk,
                           const struct warp_shared *shared, uint32_t moved)
 {
@@ -264,7 +266,7 @@ WARP_FN void warp_put_all(const struct warp_model *m, const struct warp_chunk *c
     }
 }
 
-/* The end of a chunk: what the lanes carried must be raw bits and then zeros. */
+/* Check the end of a chunk: the lanes must have carried raw bits followed by zeros. */
 WARP_FN bool warp_delta_finish(const struct warp_model *m, const struct warp_delta *d,
                                const struct warp_chunk *chunk, struct warp_shared *shared)
 {
@@ -338,8 +340,8 @@ WARP_FN uint32_t warp_freq_next(struct warp_bits *b, uint32_t prev)
 }
 
 /*
- * tp_rans_freq_read for tables without escape: the number of bytes used, 0 when they break the
- * rules.
+ * As tp_rans_freq_read, for tables without escape. Returns the number of bytes used, or 0 if they
+ * are invalid.
  */
 WARP_FN uint32_t warp_freq_read(const uint8_t *src, uint32_t len, uint16_t *freq)
 {
@@ -361,7 +363,7 @@ WARP_FN uint32_t warp_freq_read(const uint8_t *src, uint32_t len, uint16_t *freq
     return b.pos > b.count ? 0 : (b.pos + 7) / 8;
 }
 
-/* Read a chunk's own table into SHARED; the number of bytes used, 0 when they break the rules. */
+/* Read a chunk's own table into SHARED. Returns the number of bytes used, or 0 if it is invalid. */
 WARP_FN uint32_t warp_own_table(struct warp_shared *shared, const uint8_t *src, uint32_t len)
 {
     uint32_t start = 0, used;
@@ -429,8 +431,8 @@ WARP_FN bool warp_rans_plane(const uint32_t *slot, const uint8_t *src, uint32_t 
 }
 
 /*
- * A coded plane, with the tensor's table or, where SLOT is NULL, its own, into every second byte
- * from PLANE on.
+ * Decode a coded plane into every second byte from PLANE on, with the tensor's table SLOT; NULL:
+ * with the plane's own table.
  */
 WARP_FN bool warp_coded_plane(const uint8_t **p, const uint8_t *end, const uint32_t *slot,
                               struct warp_shared *shared, uint8_t *plane, uint32_t n)
@@ -481,7 +483,7 @@ WARP_FN bool warp_split_plane(const struct warp_model *m, uint32_t k, uint32_t k
     return true;
 }
 
-/* The planes go to their places in DST; then the rotation is undone. */
+/* Decode both planes into DST, then undo the rotation. */
 WARP_FN bool warp_split_decode(const struct warp_model *m, const struct warp_chunk *chunk,
                                struct warp_shared *shared)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bins of differences, 16 at a time: one body in the compiler's vectors, compiled once for each
- * instruction set.
+ * Computing the bins of differences, 16 at a time: one body with compiler vectors, compiled once
+ * for each instruction set.
  */
 #include <config.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bins: a difference of 32 bits, rounded to one of some thousand classes. Training counts
- * differences by bin.
+ * Bins: differences of 32 bits, rounded to about a thousand classes. Training counts differences by
+ * bin.
  */
 #ifndef TP_CODEC_DELTA_BINS_H
 #define TP_CODEC_DELTA_BINS_H
@@ -11,8 +11,8 @@
 #define TP_DELTA_BLOCK 256
 
 /*
- * Of consecutive elements: the bin of the difference to the base, the bin of the difference to 0,
- * and the base's field.
+ * For consecutive elements: the bin of the difference to the base, the bin of the difference to 0,
+ * and the field of the base.
  */
 struct tp_delta_bins {
     uint16_t delta[TP_DELTA_BLOCK];

@@ -9,7 +9,7 @@
 
 #define PIECE 48 /* bits moved at a time */
 
-/* At most 56 bits. */
+/* Read at most 56 bits. */
 TP_INLINE uint64_t bits_at(const uint8_t *p, size_t at, unsigned n)
 {
     return tp_get_le64(p + at / 8) >> at % 8 & (((uint64_t)1 << n) - 1);
@@ -60,7 +60,7 @@ TP_INLINE void put_one(const struct tp_delta_tables *t, struct tp_delta_tail *ta
     tp_delta_store(dst, i, width, tp_delta_undiff(z, from, width, is_float));
 }
 
-/* Elements below N. */
+/* The elements below N, one at a time. */
 TP_INLINE void put_width(const struct tp_delta_tables *t, struct tp_delta_tail *tail,
                          const uint8_t *base, uint8_t *dst, size_t n, unsigned width)
 {
@@ -70,8 +70,8 @@ TP_INLINE void put_width(const struct tp_delta_tables *t, struct tp_delta_tail *
         size_t i = n > step ? n - step : 0;
 
         /*
-         * Most often nothing changed. An equal element has the difference 0 and no raw bits, unless
-         * its difference is to 0 itself.
+         * Most elements equal the base. They have the difference 0 and no raw bits, unless the
+         * difference is to 0 and not to the base.
          */
         if (n >= step && !t->has_direct &&
             tp_get_le64(dst + i * (width / 8)) == tp_get_le64(base + i * (width / 8)))

@@ -3,10 +3,10 @@
  * Carried bits: the last raw bits of a delta chunk are not among its raw bits. The lanes of rANS
  * carry them in their initial states, which costs next to nothing.
  *
- * A reader sees arbitrary bits in their place while it decodes. That does no harm: whether a
- * difference is 0, and its upper bits, do not depend on its raw bits. When the chunk is read, the
- * states hold the carried bits, and tp_delta_carry_put writes them into the elements, from the last
- * one back.
+ * While a chunk is decoded, arbitrary bits are in their place. This has no effect on other bits:
+ * whether a difference is 0, and its upper bits, do not depend on its raw bits. At the end of the
+ * chunk the states hold the carried bits, and tp_delta_carry_put writes them into the elements,
+ * from the last element to the first.
  */
 #ifndef TP_CODEC_DELTA_CARRY_H
 #define TP_CODEC_DELTA_CARRY_H
@@ -22,15 +22,15 @@ size_t tp_delta_carry_take(const struct tp_delta_tables *t, const uint8_t *raw, 
 
 /*
  * Write the bits in CARRY into the N elements at DST. R has read the chunk: its raw_bit counts the
- * raw bits of all elements. False: the chunk does not have that many raw bits, or more was carried.
+ * raw bits of all elements. False: the chunk has fewer raw bits, or the lanes carried more.
  */
 bool tp_delta_carry_put(const struct tp_delta_tables *t, const struct tp_delta_reader *r,
                         const uint8_t carry[TP_RANS_CARRY_BYTES], const uint8_t *base, uint8_t *dst,
                         size_t n);
 
 /*
- * The end of the raw bits: some stored ones, which a step of a kernel may touch, and the carried
- * ones.
+ * The end of the raw bits: some stored bits, which a step of a kernel may access, and the carried
+ * bits.
  */
 #define TP_DELTA_TAIL_BEFORE 32
 struct tp_delta_tail {

@@ -63,7 +63,7 @@ TP_TARGET_AVX2 size_t tp_delta_carry_avx2(const struct tp_delta_tables *t,
             continue;
         z = _mm256_andnot_si256(mask, _mm256_sub_epi16(z, one));
         z = _mm256_or_si256(z, take(tail, mask));
-        /* In a damaged chunk, one more than this may need 17 bits; half of it does not. */
+        /* In a damaged chunk this value plus one may need 17 bits; half of it needs fewer. */
         d = _mm256_andnot_si256(same, _mm256_avg_epu16(z, zero));
         z = _mm256_add_epi16(z, one);
         d = _mm256_xor_si256(d, _mm256_sub_epi16(zero, _mm256_and_si256(z, one)));

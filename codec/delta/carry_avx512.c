@@ -62,7 +62,7 @@ TP_TARGET_AVX512 size_t tp_delta_carry_avx512(const struct tp_delta_tables *t,
             continue;
         z = _mm512_andnot_si512(mask, _mm512_sub_epi16(z, one));
         z = _mm512_or_si512(z, take(tail, mask));
-        /* In a damaged chunk, one more than this may need 17 bits; half of it does not. */
+        /* In a damaged chunk this value plus one may need 17 bits; half of it needs fewer. */
         d = _mm512_maskz_avg_epu16(changed, z, _mm512_setzero_si512());
         z = _mm512_add_epi16(z, one);
         d = _mm512_xor_si512(d, _mm512_sub_epi16(_mm512_setzero_si512(), _mm512_and_si512(z, one)));

@@ -18,7 +18,7 @@
 #define SHIFTS 32
 #define PARTS 9
 
-/* A table in the making: the counts of its contexts. */
+/* A table that is being made: the counts of its contexts. */
 struct cluster {
     struct tp_delta_hist hist;
     uint64_t cost;
@@ -60,7 +60,7 @@ static uint64_t raw_bits(const struct chooser *ch, unsigned c, bool direct, unsi
     return (uint64_t)(ch->totals->count[c] - zeros) * shift * TP_DELTA_BIT;
 }
 
-/* The elements that escape whatever the table is, and their cost. */
+/* The elements that escape with any table, and their cost. */
 static uint64_t escape_bits(const struct chooser *ch, unsigned c, bool direct, unsigned shift,
                             uint64_t *escapes)
 {
@@ -74,7 +74,8 @@ static void make_hist(const struct chooser *ch, unsigned c, bool direct, unsigne
     tp_delta_symbols(&ch->totals->counts[c][direct], ch->totals->count[c], shift, hist);
 }
 
-/* The best shift and mode for context C alone. One that is far from the best is given up early. */
+/* Find the best shift and mode for context C alone. Candidates far from the best are dropped early.
+ */
 static void choose_alone(struct chooser *ch, unsigned c)
 {
     const struct tp_delta_kind *kind = ch->totals->kind;
@@ -129,7 +130,7 @@ static bool too_different(const struct cluster *a, const struct cluster *b)
     return (int64_t)loss > (int64_t)(2 * TABLE_MOST);
 }
 
-/* The saving by merging tables I and J; 0 where one of them does not exist. */
+/* The saving by merging tables I and J; 0 if one of them does not exist. */
 static int64_t merge_gain(const struct chooser *ch, int i, int j)
 {
     const struct cluster *a = &ch->clusters[i];
@@ -210,8 +211,9 @@ static void finish_table(const struct chooser *ch, const struct tp_delta_hist *r
 }
 
 /*
- * Move context C to the table, shift and mode that are cheapest for it with the tables as they are;
- * true: it moved. The cost where it is comes first: it rules out most others at once.
+ * Move context C to the table, shift and mode that are cheapest for it, without changing the
+ * tables. True: it moved. The cost at its present place is computed first, because it excludes most
+ * others at once.
  */
 static bool move_context(struct chooser *ch, unsigned c, uint32_t (*cost)[256])
 {
@@ -250,7 +252,7 @@ static bool move_context(struct chooser *ch, unsigned c, uint32_t (*cost)[256])
     return memcmp(&was, ctx, sizeof was) != 0;
 }
 
-/* Count again what each table codes. */
+/* Recompute the counts of each table. */
 static void share_symbols(const struct chooser *ch, struct cluster *made)
 {
     for (int t = 0; t < TP_DELTA_CONTEXTS; t++) {
@@ -301,7 +303,7 @@ static bool move_contexts(struct chooser *ch)
     return true;
 }
 
-/* Number the remaining tables. Contexts without elements get what their neighbour has. */
+/* Number the remaining tables. Contexts without elements get the table of their neighbour. */
 static void number_tables(struct chooser *ch)
 {
     struct tp_delta_model *m = ch->model;

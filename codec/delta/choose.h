@@ -13,8 +13,8 @@ struct tp_delta_totals {
 };
 
 /*
- * Choose contexts and tables; model->first is set already. Returns the bits that an element will
- * take, or -1: out of memory.
+ * Choose contexts and tables; the caller has set model->first. Returns the expected bits per
+ * element, or -1: out of memory.
  */
 double tp_delta_train(const struct tp_delta_totals *totals, struct tp_delta_model *model);
 

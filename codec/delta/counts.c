@@ -9,7 +9,8 @@
 #include "codec/delta/bins.h"
 #include "codec/delta/counts.h"
 
-#define LIST_MOST 192u /* about where a look-up in the list takes as long as one in the sums */
+#define LIST_MOST                                                                                  \
+    192u /* up to about this length a look-up in the list is as fast as one in the sums */
 
 /* The smallest difference in BIN, less 1; BIN is not 0's. */
 static uint32_t least_of(unsigned bin)
@@ -19,7 +20,7 @@ static uint32_t least_of(unsigned bin)
     return (bin - 1 - octave * 128) << octave;
 }
 
-/* Allocate space for N bins besides 0's, in the one form or the other. */
+/* Allocate space for N bins besides that of 0, in the form for that number. */
 static int make_room(struct tp_delta_counts *counts, unsigned n, unsigned bin_count)
 {
     counts->bin_count = bin_count;
@@ -115,7 +116,7 @@ uint32_t tp_delta_escapes(const struct tp_delta_counts *counts, uint32_t all, un
     return all - (low ? counts->list[low - 1].upto : counts->zeros);
 }
 
-/* Appends symbols from 1 on, and returns how many elements have one. */
+/* Append symbols from 1 on. Returns the number of elements that have one. */
 static uint32_t from_list(const struct tp_delta_counts *counts, unsigned shift,
                           struct tp_delta_hist *hist)
 {
@@ -136,7 +137,8 @@ static uint32_t from_list(const struct tp_delta_counts *counts, unsigned shift,
     return before;
 }
 
-/* The same, for symbols of as many bits: they end with bins of one octave, at equal distances. */
+/* The same, for symbols with equally many bits: they end with bins of one octave, at equal
+ * distances. */
 static uint32_t from_sums(const struct tp_delta_counts *counts, unsigned shift,
                           struct tp_delta_hist *hist)
 {
@@ -166,7 +168,7 @@ void tp_delta_symbols(const struct tp_delta_counts *counts, uint32_t all, unsign
     hist->sym[0] = 0;
     hist->count[0] = counts->zeros;
     hist->n = counts->zeros != 0;
-    /* What the rounding of an estimate lost escapes, too. */
+    /* Elements that the rounding of an estimate lost are counted as escapes, too. */
     hist->escapes =
         all - (counts->sums ? from_sums(counts, shift, hist) : from_list(counts, shift, hist));
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Counts of the differences of one context. The symbols that they make with any shift follow from
- * these. Few differences are kept in a list, many as sums by bin, so that a look-up takes time by
- * what there is.
+ * these. Few differences are kept in a list, many as sums by bin, so the time of a look-up depends
+ * on their number.
  */
 #ifndef TP_CODEC_DELTA_COUNTS_H
 #define TP_CODEC_DELTA_COUNTS_H
@@ -28,7 +28,7 @@ int tp_delta_counts_sorted(struct tp_delta_counts *counts, const uint16_t *bins,
                            unsigned bin_count);
 void tp_delta_counts_clear(struct tp_delta_counts *counts);
 
-/* Of ALL elements of the context, the number that escape with this shift whatever the table is. */
+/* The number of ALL elements of the context that escape with this shift and any table. */
 uint32_t tp_delta_escapes(const struct tp_delta_counts *counts, uint32_t all, unsigned shift);
 
 /* The symbols of ALL elements with this shift. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The delta codec: chunks, by a kernel and then, for the rest, by portable code. */
+/* The delta codec: coding chunks with a kernel, and the rest with portable code. */
 #include <config.h>
 
 #include <errno.h>
@@ -151,8 +151,8 @@ static size_t guess_size(const struct tp_delta_tables *t, const struct tp_delta_
 }
 
 /*
- * Lanes for symbols of about BYTES coded bytes. Where raw bits fill what the lanes carry, a lane
- * costs half a byte only. Kernels need 16 lanes at least.
+ * The number of lanes for symbols of about BYTES coded bytes. If there are enough raw bits for the
+ * lanes to carry, a lane costs only half a byte. Kernels need at least 16 lanes.
  */
 static unsigned choose_lanes(const struct tp_delta_tables *t, size_t n, size_t bytes,
                              size_t raw_bits)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The delta codec: the difference of a weight to its base, both as numbers in the order of the
- * values, is entropy-coded with the base's exponent as context. doc/codecs.md has the layout to the
- * bit.
+ * The delta codec. Weights and their base are mapped to integers of the same order; their
+ * difference is entropy-coded with the exponent of the base as context. doc/codecs.md specifies the
+ * layout.
  */
 #ifndef TP_CODEC_DELTA_DELTA_H
 #define TP_CODEC_DELTA_DELTA_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The delta codec with AVX2. As with AVX-512, but 32 elements of 16 bits a turn, and 16 or 8
- * elements of the other widths.
+ * The delta codec with AVX2. As with AVX-512, but with 32 elements of 16 bits per iteration, and 16
+ * or 8 elements of other widths.
  */
 #include <config.h>
 
@@ -102,8 +102,8 @@ struct turn {
 };
 
 /*
- * A turn that is looked up, but whose symbols are not taken yet: its contexts, and the entries of
- * its lanes.
+ * An iteration whose entries were looked up, but whose symbols were not taken yet: its contexts,
+ * and the entries of its lanes.
  */
 struct ahead {
     __m256i ctx;
@@ -158,7 +158,7 @@ TP_INLINE TP_TARGET_AVX2 __m256i symbols32(const __m256i e[4])
 
 /*
  * Take the symbols of 32 elements from the lanes X. With 32 lanes or more, their entries have been
- * looked up, and those of the next turn, whose base is at NEXT and whose lanes are AFTER, are
+ * looked up, and those of the next iteration, whose base is at NEXT and whose lanes are AFTER, are
  * looked up now.
  */
 TP_INLINE TP_TARGET_AVX2 void begin16(const struct vectors *v, struct tp_delta_reader *r,
@@ -234,7 +234,8 @@ TP_INLINE TP_TARGET_AVX2 void negated32(const struct vectors *v, const struct tu
         _mm256_maddubs_epi16(_mm256_unpackhi_epi8(turn->sym, t), _mm256_unpackhi_epi8(weight, one));
 }
 
-/* Replace the differences that escaped: a bit for each in the order of bytes in a turn. */
+/* Replace the differences that escaped: a bit for each, in the order of the bytes of an iteration.
+ */
 static TP_TARGET_AVX2 __attribute__((noinline)) void
 take_escapes16(struct tp_delta_reader *r, uint32_t places, __m256i *odd, __m256i *half)
 {

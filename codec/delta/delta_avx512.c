@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The delta codec with AVX-512, 64 elements a turn: contexts from the base, symbols by rANS, raw
- * bits by multishift, all added to the base in registers.
+ * The delta codec with AVX-512, 64 elements per iteration: contexts from the base, symbols by rANS,
+ * raw bits by multishift; all are added to the base in registers.
  */
 #include <config.h>
 
@@ -77,8 +77,8 @@ TP_INLINE TP_TARGET_AVX512 __m512i symbols64(const struct vectors *v, struct cur
 }
 
 /*
- * A turn of 64 lanes that is looked up, but whose symbols are not taken yet: its contexts, and the
- * entries of its lanes.
+ * An iteration of 64 lanes whose entries were looked up, but whose symbols were not taken yet: its
+ * contexts, and the entries of its lanes.
  */
 struct ahead {
     __m512i ctx;
@@ -226,7 +226,7 @@ TP_INLINE TP_TARGET_AVX512 __m512i contexts16x64(const struct vectors *v, const 
     return _mm512_min_epu8(_mm512_subs_epu8(field, v->first8), _mm512_set1_epi8(15));
 }
 
-/* NEXT is where the base's elements of the next turn are. */
+/* NEXT: the base's elements of the next iteration. */
 TP_INLINE TP_TARGET_AVX512 void begin16(const struct vectors *v, struct cursor *r, __m512i *x,
                                         struct ahead *ahead, const uint8_t *base,
                                         const uint8_t *next, struct turn *turn, const unsigned regs)
@@ -273,9 +273,9 @@ TP_INLINE TP_TARGET_AVX512 void finish16(const struct vectors *v, struct cursor 
 }
 
 /*
- * The symbols of a turn are begun before the previous turn is finished, so that the processor has
- * work while it waits for the tables. Raw bits are stored a turn before they are loaded, because a
- * load of bytes of several stores waits for all of them.
+ * An iteration looks up its symbols before the previous one is finished, so that the processor has
+ * work while it waits for the tables. Raw bits are stored one iteration before they are loaded,
+ * because a load that spans several stores waits for all of them.
  */
 TP_INLINE TP_TARGET_AVX512 size_t turns16(const struct vectors *v, struct cursor *r, __m512i *x,
                                           const uint8_t *base, uint8_t *dst, size_t n,

@@ -65,7 +65,8 @@ struct cut {
 };
 
 /*
- * Of symbols from LOW up to HIGH that do not occur, all or none are left out: each costs as much.
+ * Of the symbols from LOW up to HIGH, which do not occur, all or none are left out, because each
+ * has the same cost.
  */
 static void cut_empty(struct cut *cut, unsigned low, unsigned high, uint64_t each)
 {
@@ -78,7 +79,7 @@ static void cut_empty(struct cut *cut, unsigned low, unsigned high, uint64_t eac
     }
 }
 
-/* The last symbol whose code pays: each takes one slot at least, and the rest escapes. */
+/* Find the last symbol whose code pays. Each takes at least one slot, and all later ones escape. */
 static unsigned cut_symbols(const struct tp_delta_hist *hist, uint64_t total, unsigned width)
 {
     uint64_t slot = total / TP_RANS_ONE, empty = slot * LN2_INVERSE + TP_DELTA_SYMBOL_BITS / 2;
@@ -103,8 +104,8 @@ static unsigned cut_symbols(const struct tp_delta_hist *hist, uint64_t total, un
 }
 
 /*
- * The symbols when those from CUT on escape: how many occur, and how many elements escape with
- * them.
+ * The symbols if those from CUT on escape: the number that occur, and the number of elements that
+ * escape.
  */
 static unsigned count_below(const struct tp_delta_hist *hist, unsigned cut, uint64_t total,
                             uint64_t *escapes)
@@ -124,7 +125,7 @@ struct sum {
     uint64_t cost;
 };
 
-/* TIMES symbols that occur COUNT times each. */
+/* Add TIMES symbols that occur COUNT times each. */
 TP_INLINE void add_cost(struct sum *sum, uint64_t count, uint64_t times)
 {
     uint64_t f = (uint64_t)((count * (unsigned __int128)sum->scale) >> 32);

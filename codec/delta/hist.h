@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Histograms of symbols, by which training weighs tables. Only symbols that occur take memory and
- * time.
+ * Histograms of symbols, from which training computes the cost of tables. Only symbols that occur
+ * take memory and time.
  */
 #ifndef TP_CODEC_DELTA_HIST_H
 #define TP_CODEC_DELTA_HIST_H
@@ -30,16 +30,16 @@ uint32_t tp_delta_log2(uint32_t v);
 uint64_t tp_delta_hist_cost(const struct tp_delta_hist *hist, unsigned width);
 
 /*
- * The count of every symbol that a table is made from: symbols that do not pay count as escapes,
- * and symbols that may occur have a count, too.
+ * The counts from which a table is made: symbols that do not pay count as escapes, and symbols that
+ * may occur have a count, too.
  */
 void tp_delta_hist_cut(const struct tp_delta_hist *hist, unsigned width, uint32_t out[256]);
 
-/* Their cost, where COST is the cost of each symbol. */
+/* The cost of all symbols; COST is the cost of each. */
 uint64_t tp_delta_hist_cross(const struct tp_delta_hist *hist, const uint32_t cost[256]);
 
 void tp_delta_hist_copy(struct tp_delta_hist *to, const struct tp_delta_hist *from);
-/* OUT, which is neither A nor B, gets the sum. */
+/* Set OUT to the sum. OUT is neither A nor B. */
 void tp_delta_hist_sum(const struct tp_delta_hist *a, const struct tp_delta_hist *b,
                        struct tp_delta_hist *out);
 bool tp_delta_hist_equal(const struct tp_delta_hist *a, const struct tp_delta_hist *b);

@@ -11,17 +11,16 @@
 #include "codec/delta/model.h"
 
 /*
- * decode and split: from element 0 on, as many as the kernel does well; they return how many, and
- * the portable code does the rest. Whatever the coded bytes are, decode reads no further than the
- * slack.
+ * decode and split process elements from 0 on, as many as suit the kernel, and return their number;
+ * portable code processes the rest. For any coded bytes, decode reads no further than the slack.
  */
 typedef size_t tp_delta_decode_fn(const struct tp_delta_tables *t, struct tp_delta_reader *r,
                                   const uint8_t *base, uint8_t *dst, size_t n);
 typedef size_t tp_delta_split_fn(const struct tp_delta_tables *t, struct tp_delta_writer *w,
                                  const uint8_t *src, const uint8_t *base, size_t n);
 /*
- * For elements of 16 bits, from number N - 1 down: put the carried bits back into them. Stops where
- * no carried bits are left, or too few elements; returns how many elements are left.
+ * For elements of 16 bits, from number N - 1 down: put the carried bits back into them. Stops if no
+ * carried bits or too few elements are left. Returns the number of elements left.
  */
 typedef size_t tp_delta_carry_fn(const struct tp_delta_tables *t, struct tp_delta_tail *tail,
                                  const uint8_t *base, uint8_t *dst, size_t n);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The model of the delta codec, which its parts share: kinds of elements, contexts, tables, reader
+ * The model of the delta codec, shared by its parts: kinds of elements, contexts, tables, reader
  * and writer.
  */
 #ifndef TP_CODEC_DELTA_MODEL_H
@@ -28,12 +28,12 @@ struct tp_delta_kind {
 
 /* --- tables.c --- */
 
-/* NULL when the codec does not do this dtype. */
+/* NULL if the codec does not support this dtype. */
 const struct tp_delta_kind *tp_delta_kind_of(enum tp_dtype dtype);
 
 /*
- * A context: its table, the number of bits of a difference that stay raw, and what the difference
- * is to.
+ * A context: its table, the number of raw bits of a difference, and whether the difference is to
+ * the base or to 0.
  */
 struct tp_delta_context {
     uint8_t table;
@@ -76,20 +76,20 @@ struct tp_delta_tables {
 };
 
 /*
- * The parts of a chunk while it is read. A reader that passes the end of a part leaves its position
- * beyond the end, by a few bytes at most, whatever the chunk holds.
+ * The parts of a chunk that is being read. For any chunk, a position passes the end of its part by
+ * a few bytes at most.
  */
 struct tp_delta_reader {
     struct tp_rans_reader rans;
     const uint8_t *raw;
     size_t raw_bit;     /* next */
-    size_t raw_bits;    /* those that the lanes carry included */
+    size_t raw_bits;    /* including those that the lanes carry */
     const uint8_t *esc; /* next */
     const uint8_t *esc_begin;
     const uint8_t *esc_end;
 };
 
-/* The parts of a chunk while it is written. syms and tabs have one byte an element. */
+/* The parts of a chunk that is being written. syms and tabs have one byte per element. */
 struct tp_delta_writer {
     uint8_t *syms;
     uint8_t *tabs;

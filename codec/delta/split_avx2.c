@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Splitting elements into symbols, raw bits and escapes with AVX2: 16 of 16 bits a turn. */
+/* Splitting elements into symbols, raw bits and escapes with AVX2, 16 elements of 16 bits per
+ * iteration. */
 #include <config.h>
 
 #include "base/isa.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Splitting elements into symbols, raw bits and escapes with AVX-512: 64 a turn, or 16 of 32 bits.
+ * Splitting elements into symbols, raw bits and escapes with AVX-512: 64 elements per iteration, or
+ * 16 of 32 bits.
  */
 #include <config.h>
 
@@ -11,7 +12,8 @@
 #include "codec/delta/delta_avx512.h"
 #include "codec/delta/kernels.h"
 
-/* Bits to the integer of the same order, as words; 0's where KEEP has no bit. */
+/* Bits to the integer of the same order, as words. Words whose bits are 0 in KEEP become that of 0.
+ */
 TP_INLINE TP_TARGET_AVX512 __m512i order16(const struct vectors *v, __m512i bits, __mmask32 keep)
 {
     __m512i sign = _mm512_and_si512(_mm512_srai_epi16(bits, 15), v->order);

@@ -83,8 +83,8 @@ int tp_delta_model_read(const uint8_t *src, size_t len, const struct tp_delta_ki
 }
 
 /*
- * The number of symbols from 0 on that all have a code; where no element can escape, differences go
- * no further.
+ * The number of symbols from 0 on that all have a code. If no element can escape, no difference is
+ * larger.
  */
 static unsigned coded_symbols(const uint16_t freq[256])
 {

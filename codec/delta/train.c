@@ -22,12 +22,12 @@
 #define DIRECT_EVERY 8u   /* one block in so many */
 #define DIRECT_FIRST 32u  /* and all of the first blocks */
 
-/* This many blocks are kept as they are. A tensor with no more blocks needs no rows. */
+/* The first blocks are kept unchanged. A tensor with no more blocks than this needs no rows. */
 #define KEPT_BLOCKS 16u
 
 /* A row: counts of the elements whose base has the same field. */
 struct row {
-    uint32_t left;   /* how many more elements are counted in both ways wherever they are */
+    uint32_t left;   /* the number of further elements to count in both ways, in any block */
     uint32_t bins[]; /* of the difference to the base; then, for some elements only, of the
                         difference to 0 */
 };
@@ -37,10 +37,10 @@ struct delta_stats {
     bool no_memory;
     uint64_t count;
     unsigned blocks;
-    uint32_t seen[256]; /* by field, when all is counted */
+    uint32_t seen[256]; /* by field, after all elements were counted */
     struct row *rows[256];
     uint16_t kept_n[KEPT_BLOCKS];
-    struct tp_delta_bins kept[KEPT_BLOCKS]; /* until there is one more */
+    struct tp_delta_bins kept[KEPT_BLOCKS]; /* while there are no more */
 };
 
 struct tp_stats *tp_delta_stats_create(enum tp_dtype dtype)
@@ -76,7 +76,7 @@ static struct row *row_of(struct delta_stats *s, unsigned field)
     return s->rows[field];
 }
 
-/* Allocate the rows for these. */
+/* Allocate the rows for the fields of these elements. */
 static bool rows_ready(struct delta_stats *s, const struct tp_delta_bins *b, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -92,8 +92,8 @@ static uint32_t direct_bin(const struct tp_delta_kind *kind, const uint8_t *src,
 }
 
 /*
- * The difference to 0 pays in few rows; a part of the elements shows in which. SRC is NULL where B
- * has both.
+ * The difference to 0 pays in few rows; a part of the elements shows in which. SRC NULL: B has
+ * both.
  */
 static void count_rows(struct delta_stats *s, const struct tp_delta_bins *b, size_t n,
                        const uint8_t *src)
@@ -248,7 +248,7 @@ static void sort_keys(uint16_t *keys, uint16_t *spare, size_t n)
     }
 }
 
-/* The elements that were kept, sorted by context and bin: a bin has 12 bits. */
+/* Sort the kept elements by context and bin. A bin has 12 bits. */
 #define BIN_BITS 12
 static int list_kept(const struct delta_stats *s, unsigned first, bool direct,
                      struct tp_delta_totals *totals)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* rANS streams: the portable coder and decoder, and the table of the kernels that do most of it. */
+/* rANS streams: the portable coder and decoder, and the table of kernels, which do most of the
+ * work. */
 #include <config.h>
 
 #include <errno.h>
@@ -10,7 +11,7 @@
 #include "base/isa.h"
 #include "codec/rans/rans.h"
 
-/* Kernels do this many symbols at a time, in at least 2^KERNEL_LANES_LOG lanes. */
+/* Kernels process this many symbols at a time, in at least 2^KERNEL_LANES_LOG lanes. */
 #define KERNEL_STEP 64
 #define KERNEL_LANES_LOG 4
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Interleaved rANS over bytes, internal to codec/. Symbol i belongs to lane i mod LANES; every lane
- * is a 31-bit state that refills 16 bits at a time from one word stream which all lanes share, in
- * the order of the symbols. Probabilities have 11 bits. doc/codecs.md has the layout to the bit.
+ * is a 31-bit state. All lanes refill 16 bits at a time from one shared stream of words, in the
+ * order of the symbols. Probabilities have 11 bits. doc/codecs.md specifies the layout.
  *
  * A symbol can be coded under one of several tables, chosen by a byte that the decoder knows before
  * the symbol (codec/delta does this in kernels of its own, on the tables made here).
@@ -22,7 +22,7 @@
 #define TP_RANS_LANES_MAX (1u << TP_RANS_LANES_LOG_MAX)
 #define TP_RANS_NO_ESCAPE (-1)
 #define TP_RANS_CARRY_BITS 15 /* bits that a lane can carry besides its symbols */
-/* Space for what all lanes carry, and for what wide stores write after it. */
+/* Space for the bits that all lanes carry, and for wide stores. */
 #define TP_RANS_CARRY_BYTES (TP_RANS_CARRY_BITS * TP_RANS_LANES_MAX / 8 + 8)
 /* the number of lanes and their states */
 #define TP_RANS_HEAD_MAX (1 + 34 * TP_RANS_LANES_MAX / 8)
@@ -74,7 +74,7 @@ void tp_rans_enc_init(struct tp_rans_enc *enc, const uint16_t freq[256]);
 /* The number of lanes, as a power of two, for N symbols of about BYTES coded bytes. */
 unsigned tp_rans_lanes_log(size_t n, size_t bytes);
 
-/* A stream of N symbols takes at most this. */
+/* The maximal length of a stream of N symbols. */
 static inline size_t tp_rans_bound(size_t n)
 {
     return TP_RANS_HEAD_MAX + 2 * n;
@@ -86,8 +86,9 @@ static inline size_t tp_rans_bound(size_t n)
  * ENC[TABS[i]]; NULL: ENC[0] for all. A symbol whose frequency is 0 must not occur (the stream
  * would be garbage, nothing worse). SYMS and TABS have TP_SLACK readable bytes after their end.
  *
- * CARRY: TP_RANS_CARRY_BITS bits for each lane that its state begins with, least significant first,
- * and that come out of the stream's end; together they cost some half a bit. NULL: none.
+ * CARRY: TP_RANS_CARRY_BITS bits for each lane, least significant first. The state of the lane
+ * begins with them, and the decoder gets them at the end of the stream. Together they cost about
+ * half a bit. NULL: none.
  */
 uint8_t *tp_rans_encode(const struct tp_rans_enc *enc, const uint8_t *syms, const uint8_t *tabs,
                         size_t n, unsigned lanes_log, const uint8_t *carry, uint8_t *end);
@@ -99,7 +100,7 @@ uint8_t *tp_rans_encode(const struct tp_rans_enc *enc, const uint8_t *syms, cons
 int tp_rans_decode(const struct tp_rans_dec *dec, const uint8_t *src, size_t len, uint8_t *dst,
                    size_t n);
 
-/* The decoder's state, for kernels: lanes, the next word, the end of the words. */
+/* The state of the decoder, for kernels: lanes, the next word, the end of the words. */
 struct tp_rans_reader {
     uint32_t x[TP_RANS_LANES_MAX];
     const uint8_t *p;
@@ -109,12 +110,11 @@ struct tp_rans_reader {
 
 /* Read the lane count and the states of a stream of exactly LEN bytes, and slack: 0 or -EBADMSG. */
 int tp_rans_reader_init(struct tp_rans_reader *r, const uint8_t *src, size_t len);
-/* The next N symbols; every call but the last asks for a multiple of TP_RANS_LANES_MAX. */
+/* Decode the next N symbols. In every call but the last, N is a multiple of TP_RANS_LANES_MAX. */
 void tp_rans_read(struct tp_rans_reader *r, const struct tp_rans_dec *dec, uint8_t *dst, size_t n);
 /*
- * Whether everything was read and every state is the initial one of the encoder: 0 or -EBADMSG.
- * What the lanes carried goes to CARRY, of TP_RANS_CARRY_BYTES; NULL: they must have carried only
- * zeros.
+ * Check that all words were read and every state is the initial one of the encoder: 0 or -EBADMSG.
+ * The carried bits are written to CARRY, which has TP_RANS_CARRY_BYTES; NULL: they must be zeros.
  */
 int tp_rans_reader_finish(const struct tp_rans_reader *r, uint8_t *carry);
 
@@ -135,10 +135,10 @@ static inline unsigned tp_rans_get(struct tp_rans_reader *r, unsigned l,
 }
 
 /*
- * Kernels. decode does symbols from 0 on, a multiple of TP_RANS_LANES_MAX unless it does all N, and
- * returns how many; with fewer than 16 lanes that may be none. encode wants N a multiple of 64 and
- * 16 lanes or more; it continues with the states X, goes down to symbol 0, and returns where the
- * words begin.
+ * Kernels. decode decodes symbols from 0 on and returns their number: a multiple of
+ * TP_RANS_LANES_MAX or N, and possibly 0 with fewer than 16 lanes. encode needs 16 lanes or more
+ * and N as a multiple of 64. It continues with the states X, codes down to symbol 0, and returns
+ * the beginning of the words.
  */
 typedef size_t tp_rans_decode_fn(struct tp_rans_reader *r, const struct tp_rans_dec *dec,
                                  uint8_t *dst, size_t n);

@@ -40,8 +40,8 @@ _Alignas(64) const uint64_t tp_rans_expand8[256][4] = {ROWS(EXPAND)};
 static const uint64_t compress8[256] = {ROWS(COMPRESS)};
 
 /*
- * LANES / 8 registers of states; 64 symbols a turn. Entries are looked up to four registers before
- * their use.
+ * LANES / 8 registers of states, 64 symbols per iteration. Entries are looked up to four registers
+ * before their use.
  */
 TP_INLINE TP_TARGET_AVX2 size_t decode_regs(struct tp_rans_reader *r, const struct tp_rans_dec *dec,
                                             uint8_t *dst, size_t n, const unsigned regs)

@@ -8,7 +8,7 @@
 
 #include "codec/rans/rans_avx512.h"
 
-/* 64 symbols a turn. The entries of a turn are looked up during the turn before it. */
+/* 64 symbols per iteration. Each iteration looks up the entries of the next. */
 TP_INLINE TP_TARGET_AVX512 size_t turns64(__m512i *x, const struct tp_rans_dec *dec,
                                           const uint8_t **words, const uint8_t *limit, uint8_t *dst,
                                           size_t n)

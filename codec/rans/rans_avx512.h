@@ -9,9 +9,9 @@
 #include "codec/rans/rans.h"
 
 /*
- * Taking one symbol from each of 16 lanes has two steps. Some 25 cycles pass between them, and as
+ * Taking one symbol from each of 16 lanes has two steps. About 25 cycles pass between them, and as
  * many until the next symbol can be looked up. So a kernel with several registers of lanes looks up
- * those of one while others advance.
+ * one register while others advance.
  *
  * The first step: the entries of the table. OFF chooses each lane's: its number << TP_RANS_BITS.
  */
@@ -83,8 +83,8 @@ TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_to_unpack(__m512i bytes)
 }
 
 /*
- * A turn of 64 lanes: take the symbols of the entries E, which were looked up before, and look up
- * the next entries.
+ * An iteration of 64 lanes: take the symbols of the entries E, which were looked up before, and
+ * look up the next entries.
  */
 TP_INLINE TP_TARGET_AVX512 __m512i tp_rans_turn64(__m512i *x, __m512i *e, const uint32_t *slots,
                                                   const uint8_t **p, __m512i order)

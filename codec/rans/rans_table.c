@@ -11,8 +11,8 @@
 #include "codec/rans/rans.h"
 
 /*
- * The symbol that gains most by one slot more, or loses least by one slot less; -1 when none has a
- * slot to spare.
+ * Find the symbol that gains most from one more slot, or loses least from one less; -1: none can
+ * lose a slot.
  */
 static int best_step(const uint32_t hist[256], const uint16_t freq[256], bool more)
 {
@@ -144,10 +144,10 @@ int tp_rans_freq_write(struct tp_buffer *out, const uint16_t freq[256], int esca
 struct bit_reader {
     const uint8_t *src;
     size_t pos;
-    size_t bits; /* what there is */
+    size_t bits; /* bits of the input */
 };
 
-/* The next bits, at least 24 of them; those beyond the end are 0. */
+/* Get the next bits, at least 24. Bits beyond the end are 0. */
 static uint32_t peek_bits(const struct bit_reader *r)
 {
     size_t at = r->pos / 8, end = (r->bits + 7) / 8;
@@ -158,7 +158,7 @@ static uint32_t peek_bits(const struct bit_reader *r)
     return v >> r->pos % 8;
 }
 
-/* N below 24. */
+/* N is below 24. */
 static uint32_t get_bits(struct bit_reader *r, unsigned n)
 {
     uint32_t v = peek_bits(r) & ((1u << n) - 1);
@@ -167,7 +167,7 @@ static uint32_t get_bits(struct bit_reader *r, unsigned n)
     return v;
 }
 
-/* The next frequency; above TP_RANS_ONE when the code is not valid. */
+/* Read the next frequency; above TP_RANS_ONE: the code is invalid. */
 static uint32_t get_freq(struct bit_reader *r, uint32_t prev)
 {
     unsigned order = order_after(prev);

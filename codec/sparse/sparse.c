@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The codec for chunks where little changed: the gap to each changed element and by how much it
- * changed. One range variant of asymmetric numeral systems with a 64-bit state holds tokens and
+ * The codec for chunks with few changes: codes the gap to each changed element and the size of the
+ * change. One range variant of asymmetric numeral systems with a 64-bit state holds tokens and
  * plain bits alike. The state begins at zero and is written in as few bytes as it has, so that a
  * chunk costs its information and nothing more.
  *
- * A coded chunk: how many changes (seven bits a byte, the last without the top bit), the state,
- * then 32-bit words in the order in which the decoder takes them. Of R bytes after the count the
- * state has R when R < 5, else 5 to 8, such that whole words remain.
+ * A coded chunk: the number of changes (seven bits per byte, the last without the top bit), the
+ * state, then 32-bit words in the order in which the decoder reads them. If R bytes follow the
+ * number, the state has R bytes if R < 5, otherwise 5 to 8, so that whole words remain.
  */
 #include <config.h>
 
@@ -26,7 +26,7 @@
  * Words that one change can emit: two escapes and tokens, 16 + 61 plain bits, over 32, rounded up.
  */
 #define WORDS_PER_CHANGE 6
-/* With so many changes, one in so many is sampled first, to see whether to go on. */
+/* From so many changes on, one in so many is sampled first, to decide whether to go on. */
 #define GUESS_CHANGES 4096u
 #define GUESS_STEP 8u
 
@@ -94,7 +94,7 @@ static size_t put_count(uint8_t *dst, size_t n)
     return len;
 }
 
-/* The bytes of the state, of which there must be 5 at least when words follow. */
+/* The number of bytes of the state: at least 5 if words follow. */
 static size_t state_bytes(uint64_t state, bool words)
 {
     size_t n = state ? (71 - (size_t)__builtin_clzll(state)) / 8 : 0;
@@ -191,7 +191,7 @@ static size_t encode(const struct tp_tables *tables, enum tp_dtype dtype, const 
     n = tp_sparse_positions(src, base, len, shape, position);
     if (far_above(tables, src, base, position, n, shape, cap))
         return 0;
-    /* CAP limits the number of words that are worth writing. */
+    /* CAP limits the number of words. */
     space = TP_SCRATCH_SIZE - list;
     if (cap + 4 * WORDS_PER_CHANGE < space)
         space = cap + 4 * WORDS_PER_CHANGE;
@@ -250,7 +250,7 @@ TP_INLINE uint64_t get_bits(struct reader *r, unsigned n)
     return v;
 }
 
-/* A number of an alphabet; UINT64_MAX, which no number is, when there is no such token. */
+/* Read a number of an alphabet. UINT64_MAX, which no number equals: there is no such token. */
 TP_INLINE uint64_t get_number(struct reader *r, const struct sparse_alphabet *a, unsigned escape,
                               unsigned escape_bits)
 {
@@ -305,8 +305,8 @@ static int read_any(struct reader *r, const struct tp_tables *tables, uint8_t *d
 }
 
 /*
- * The number of changes, with which every chunk begins; false: more than there are elements, or cut
- * off.
+ * Read the number of changes, which begins every chunk. False: larger than the number of elements,
+ * or truncated.
  */
 static bool get_count(const uint8_t **p, const uint8_t *end, size_t most, size_t *out)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The codec for chunks with few changed elements: where these are, and by how much they changed. */
+/* The codec for chunks with few changed elements: codes their positions and the sizes of the
+ * changes. */
 #ifndef TP_CODEC_SPARSE_SPARSE_H
 #define TP_CODEC_SPARSE_SPARSE_H
 

@@ -13,7 +13,8 @@
 #include <string.h>
 
 /*
- * A tensor that changes throughout is not for this codec; this many changes are enough to see that.
+ * A tensor that changes everywhere does not suit this codec; this number of changes suffices to
+ * detect it.
  */
 #define DENSE_CHANGES 65536u
 #define DENSE_ONE_IN 8u
@@ -32,7 +33,7 @@ struct tp_stats {
     uint32_t *positions;
 };
 
-/* For one width, so that each has a loop without branches. */
+/* For one width, so that each width has a loop without branches. */
 TP_INLINE size_t find_positions(const uint8_t *src, const uint8_t *base, size_t len, unsigned width,
                                 uint32_t *out)
 {
@@ -84,7 +85,8 @@ struct tp_stats *tp_sparse_stats_create(enum tp_dtype dtype)
     stats->dtype = dtype;
     stats->shape = tp_sparse_shape(dtype);
     /*
-     * One more than there are elements: an entry is written before it is known whether it counts.
+     * One more than the number of elements, because an entry is written before it is known whether
+     * it counts.
      */
     stats->positions = malloc((TP_CHUNK_MAX / stats->shape.width + 1) * sizeof *stats->positions);
     if (!stats->positions) {
@@ -146,8 +148,9 @@ static double power_of(double x, uint64_t n)
 }
 
 /*
- * Weights of gaps: the counts, and eight more gaps, distributed as if every element changed
- * independently with the tensor's probability: few samples would leave holes otherwise.
+ * Weights of gaps: the counts, plus eight gaps distributed as if every element changed
+ * independently with the tensor's probability. Without these, few samples would leave gaps without
+ * a code.
  */
 static void weigh_gaps(const struct tp_stats *stats, double *weight)
 {
@@ -182,8 +185,8 @@ static void weigh_values(const struct tp_stats *stats, double *weight)
 }
 
 /*
- * Frequencies that sum to the scale, at least 1 where a token is worth its slot. The rest of the
- * rounding goes, one by one, to or from the symbol with the best ratio.
+ * Frequencies that sum to the scale, at least 1 if a token is worth its slot. The remainder of the
+ * rounding is added to, or taken from, the symbol with the best ratio, one by one.
  */
 static void normalize_weights(const double *weight, unsigned symbols, uint16_t *freq)
 {

@@ -12,8 +12,8 @@
 #define SPARSE_SCALE (1u << SPARSE_SCALE_BITS)
 
 /*
- * The symbol after the tokens of an alphabet: a token that training did not see follows as plain
- * bits.
+ * The escape, after the tokens of an alphabet: a token that did not occur in training follows as
+ * plain bits.
  */
 #define GAP_ESCAPE GAP_TOKENS
 #define VALUE_ESCAPE VALUE_TOKENS
@@ -43,8 +43,8 @@ void tp_sparse_stats_destroy(struct tp_stats *stats);
 /* --- worth.c --- */
 
 /*
- * Whether to try sparse on LEN bytes: few of the elements differ from the base's, or up to a half
- * and these together; or no other codec has a use for the base of this dtype.
+ * Whether to try sparse on LEN bytes: few elements differ from those of the base, or at most half,
+ * next to each other; or no other codec uses a base of this dtype.
  */
 bool tp_sparse_worth(enum tp_dtype dtype, const void *src, const void *base, size_t len);
 

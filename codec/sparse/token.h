@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How the sparse codec codes a number. A small one is a token; a larger one is a token for its
- * leading 1 and the two bits below it, and the other bits as they are. Elements become numbers in
- * the order of their values, so that a small step is a small number.
+ * The numbers of the sparse codec. A small number is a token. A larger one is a token for its
+ * leading 1 and the two bits below it, followed by the other bits. Elements are mapped to numbers
+ * in the order of their values, so that a small change is a small number.
  */
 #ifndef TP_CODEC_SPARSE_TOKEN_H
 #define TP_CODEC_SPARSE_TOKEN_H

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Whether to try the sparse codec on a chunk, from a part of it: coding in vain takes long. */
+/* Deciding from a part of a chunk whether to try the sparse codec, because coding in vain takes
+ * long. */
 #include <config.h>
 
 #include <string.h>
@@ -8,7 +9,7 @@
 #include "codec/delta/delta.h"
 #include "codec/sparse/tables.h"
 
-/* How many of N elements of BYTES bytes differ. */
+/* The number of N elements of BYTES bytes that differ. */
 static size_t count_changes(const uint8_t *src, const uint8_t *base, size_t n, size_t bytes)
 {
     size_t changed = 0;
@@ -20,7 +21,8 @@ static size_t count_changes(const uint8_t *src, const uint8_t *base, size_t n, s
     return changed;
 }
 
-/* One line in so many is examined: that shows whether changes are few or lie together. */
+/* One cache line in so many is examined, which shows whether changes are few or next to each other.
+ */
 #define LINE 64u
 #define LINE_STEP 8u
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Elements of two bytes from a raw plane and a coded one with AVX-512, made while the processor
- * waits for the tables. Symbols do not pass through memory.
+ * Joining a raw plane and a coded plane to elements of two bytes with AVX-512, while the processor
+ * waits for the tables. Symbols stay in registers.
  */
 #include <config.h>
 

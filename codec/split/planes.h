@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Byte planes: plane K has byte K of each element, the least significant first. The top 16 bits of
- * floats of two bytes and more are first rotated left by one. So the sign leaves the byte of the
- * exponent, and the zeros that an upcast from 16 bits appended are in planes of their own.
+ * floats of two bytes and more are first rotated left by one. This moves the sign out of the byte
+ * of the exponent, and puts the zeros that an upcast from 16 bits appended into planes of their
+ * own.
  */
 #ifndef TP_CODEC_SPLIT_PLANES_H
 #define TP_CODEC_SPLIT_PLANES_H
@@ -27,8 +28,8 @@ struct split_shape tp_split_shape(enum tp_dtype dtype);
 /*
  * Kernels. cut separates N elements of shape.width bytes into planes; merge joins them.
  *
- * join makes elements of two bytes from the plane LOW and the next symbols of a stream: a multiple
- * of 64 of N, from the first on. It returns how many, which may be none where the stream has few
+ * join makes elements of two bytes from the plane LOW and the next symbols of a stream, from the
+ * first of N on. It returns their number, a multiple of 64, which may be 0 if the stream has few
  * lanes.
  */
 typedef void tp_split_cut_fn(uint8_t *const plane[], const void *src, size_t n,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The codec for weights without a base. Byte planes are coded each by itself, by the tables of the
- * tensor, or in another way where that makes a chunk smaller. doc/codecs.md has the layout.
+ * The codec for weights without a base. Each byte plane is coded separately, with the tables of the
+ * tensor, or in another way if that makes the chunk smaller. doc/codecs.md specifies the layout.
  */
 #include <config.h>
 
@@ -16,8 +16,8 @@
 #include <string.h>
 
 /*
- * A plane that the tables leave raw is examined again where a sample of it takes fewer bits a
- * symbol than this.
+ * A plane that is raw by the tables is examined again if a sample of it takes fewer bits per symbol
+ * than this.
  */
 #define RAW_BITS 7u
 /* The sample is one block of this many. */
@@ -46,7 +46,7 @@ static size_t head_bytes(unsigned planes)
 struct output {
     uint8_t *p;
     uint8_t *end;
-    uint8_t *work_end; /* streams are made below it */
+    uint8_t *work_end; /* streams are written below it */
 };
 
 static bool put_bytes(struct output *out, const void *data, size_t len)
@@ -92,8 +92,8 @@ static bool worth_counting(const uint8_t *plane, size_t n)
 }
 
 /*
- * The kind that makes this chunk's plane smallest; *BYTES is about its size. HIST is filled where
- * counts decide.
+ * Choose the kind that makes this plane of the chunk smallest. *BYTES: about its size. HIST is
+ * filled if counts decide.
  */
 static enum split_kind choose_kind(const struct split_plane *trained, const uint8_t *plane,
                                    size_t n, uint32_t *hist, size_t *bytes)
@@ -121,7 +121,7 @@ static enum split_kind choose_kind(const struct split_plane *trained, const uint
     return own < table ? SPLIT_OWN : SPLIT_RANS;
 }
 
-/* Replace symbols that the table lacks, and write down where they were. */
+/* Replace symbols that the table lacks, and record their positions. */
 static bool put_patches(struct output *out, const struct split_plane *trained, uint8_t *plane,
                         const uint32_t *hist)
 {
@@ -175,7 +175,7 @@ static bool put_own(struct output *out, const uint8_t *plane, size_t n, const ui
     return put_stream(out, &enc, plane, n, bytes, length_at);
 }
 
-/* Write one plane; *KIND is how. */
+/* Write one plane. *KIND: how it is coded. */
 static bool put_plane(struct output *out, const struct split_plane *trained, uint8_t *plane,
                       size_t n, enum split_kind *kind)
 {
@@ -335,7 +335,7 @@ static int get_coded(struct input *in, const struct split_plane *trained, bool o
     return rc;
 }
 
-/* *PLANE is SPACE, or, for a raw plane, where it is in the input. */
+/* *PLANE is SPACE, or the place of a raw plane in the input. */
 static int get_plane(struct input *in, const struct split_plane *trained, enum split_kind kind,
                      uint8_t *space, size_t n, const uint8_t **plane, struct later *later)
 {
@@ -356,8 +356,8 @@ static int get_plane(struct input *in, const struct split_plane *trained, enum s
 }
 
 /*
- * As many elements as the kernel does that takes symbols and joins them with the other plane in one
- * step.
+ * Join elements with the kernel that decodes symbols and joins them with the other plane in one
+ * step. Returns their number.
  */
 static size_t join_planes(uint8_t *dst, const uint8_t *const plane[], struct later *later, size_t n,
                           struct split_shape shape)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The codec for weights without a base: byte planes, each coded by itself. */
+/* The codec for weights without a base: codes each byte plane separately. */
 #ifndef TP_CODEC_SPLIT_SPLIT_H
 #define TP_CODEC_SPLIT_SPLIT_H
 

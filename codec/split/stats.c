@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Training the split codec: how often each byte occurs in each plane. */
+/* Training the split codec: counting the bytes of each plane. */
 #include <config.h>
 
 #include "codec/split/tables.h"
@@ -10,7 +10,8 @@
 
 /* Planes are counted in pieces of this many elements. */
 #define PIECE 4096u
-/* A plane that keeps more than this part of its bits stays raw: decoding it costs time. */
+/* A plane that would keep more than this part of its bits stays raw, because decoding takes time.
+ */
 #define WORTH_PERCENT 97u
 
 struct tp_stats {
@@ -62,7 +63,7 @@ void tp_split_stats_add(struct tp_stats *stats, const void *src, const void *bas
     stats->elements += n;
 }
 
-/* Counts as the coder needs them: within 24 bits, and at least 1 for a byte that occurred. */
+/* Scale counts for the coder: to 24 bits, and at least 1 for a byte that occurred. */
 static uint32_t scale_counts(const uint64_t *from, uint64_t total, uint32_t *to)
 {
     unsigned shift = 0;
@@ -77,7 +78,7 @@ static uint32_t scale_counts(const uint64_t *from, uint64_t total, uint32_t *to)
     return n;
 }
 
-/* Decide how one plane is coded, and write that; *COST in 1/256 bits a symbol. */
+/* Decide how one plane is coded, and write that. *COST: in 1/256 bits per symbol. */
 static int finish_plane(const uint64_t *counted, uint64_t total, struct tp_buffer *out,
                         double *cost)
 {

@@ -19,7 +19,7 @@ enum split_kind {
 
 struct split_plane {
     enum split_kind kind;
-    uint8_t filler;     /* a symbol of the table, which stands in for one that the table lacks */
+    uint8_t filler;     /* a symbol of the table that replaces symbols that the table lacks */
     uint16_t cost[256]; /* of each symbol, in 1/256 bits; of one that the table lacks, the cost of
                            its patch */
     uint16_t freq[256];
@@ -35,7 +35,8 @@ struct tp_tables {
 /* A patch of one unknown symbol: the gap to it in one byte or two, and the symbol. */
 #define SPLIT_PATCH_COST (24u << 8)
 
-/* Log2 of X >= 1 in 1/256, by squaring: integers, so that choices are the same everywhere. */
+/* Log2 of X >= 1 in units of 1/256, by squaring integers, so that choices are the same on every
+ * machine. */
 unsigned tp_split_log2(uint32_t x);
 /*
  * The least cost of N symbols of these counts, in bits; and the cost of each symbol of these

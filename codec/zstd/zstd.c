@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The codec for what is not weights: one zstd frame a chunk. */
+/* The codec for data other than weights: one zstd frame per chunk. */
 #include <config.h>
 
 #include "codec/zstd/zstd.h"
@@ -34,8 +34,8 @@ static size_t encode(const struct tp_tables *tables, enum tp_dtype dtype, const 
 }
 
 /*
- * What libzstd accepts in one-shot decoding and this codec refuses: skippable frames and several
- * frames, which could hide bytes, dictionaries, and a window or a size beyond that of a chunk.
+ * Refuse frames that libzstd accepts in one-shot decoding: skippable frames and several frames,
+ * which could hide bytes; dictionaries; a window or a size beyond that of a chunk.
  */
 static bool frame_is_ours(const uint8_t *src, size_t src_len, size_t len)
 {

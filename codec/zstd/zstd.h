@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The codec for bytes of any kind: one zstd frame a chunk. */
+/* The codec for bytes of any kind: one zstd frame per chunk. */
 #ifndef TP_CODEC_ZSTD_ZSTD_H
 #define TP_CODEC_ZSTD_ZSTD_H
 
