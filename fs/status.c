@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/cpu.h"
@@ -24,6 +25,7 @@ void tp_status_get(struct tp_fs *fs, struct tp_mount_figures *out)
     unsigned in_flight = dev ? tp_kernel_max_background(dev) : 0;
 
     *out = (struct tp_mount_figures){
+        .pid = (uint64_t)getpid(),
         .dir = fs->dir,
         .mountpoint = fs->mountpoint,
         .writable = !options->read_only,

@@ -4,8 +4,6 @@
 
 #include "control/documents/mount.h"
 
-#include <unistd.h>
-
 static void put_engine(struct tp_json_writer *json, const struct tp_mount_figures *mount)
 {
     const struct tp_engine_stats *engine = &mount->engine;
@@ -65,7 +63,7 @@ void tp_mount_figures_json(const struct tp_mount_figures *mount, struct tp_json_
     tp_json_begin_object(json, key);
     tp_json_put_string(json, "schema", "tenpak.mount/1");
     tp_json_put_string(json, "version", TENPAK_VERSION);
-    tp_json_put_u64(json, "pid", (uint64_t)getpid());
+    tp_json_put_u64(json, "pid", mount->pid);
     tp_json_put_string(json, "dir", mount->dir);
     tp_json_put_string(json, "mountpoint", mount->mountpoint);
     tp_json_put_bool(json, "writable", mount->writable);

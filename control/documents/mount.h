@@ -24,6 +24,7 @@ struct tp_hot_figures {
 
 /* Counters only grow during the life of the daemon. */
 struct tp_mount_figures {
+    uint64_t pid;                 /* of the daemon */
     const char *dir, *mountpoint; /* not owned */
     bool writable, allow_other, notices_new_models;
     double uptime_seconds;

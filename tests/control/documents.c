@@ -11,6 +11,9 @@
 
 /* As where a mount is: numbers that a test knows. */
 static const struct tp_mount_figures mount = {
+    .pid = 1234,
+    .dir = "/models",
+    .mountpoint = "/mnt/models",
     .reads = 12,
     .read_bytes = 3456789,
     .engine.hits = 7,
