@@ -30,20 +30,20 @@ is 'the same words in a control file' "$(jq -c '.request | del(.verb, .model)' "
         jq -c '.request | del(.verb, .model) | {base, codec: "auto", zstd_level: 3, keep: false, lease: true, memory, nice, io}' \
             "$mnt/.tenpak/jobs/last/request.json")"
 exits 'refused by the daemon' 1 "$tenpak" compress "$dir" nope
-has 'as without it' "$tmp/.out" "there is no model 'nope'"
+has 'the error of an absent model is the same without a daemon' "$tmp/.out" "there is no model 'nope'"
 exits 'a pack already' 1 "$tenpak" compress "$mnt" ft1
 exits 'one key too many' 2 "$tenpak" compress "$mnt" ft1 what=ever
 
 # Packed so slowly that this shell comes in time to meddle, however busy the machine is.
 slowly='base=none codec=zstd zstd_level=19 threads=1'
 # shellcheck disable=SC2086
-ok 'left to the daemon' "$tenpak" compress --no-wait "$dir" big $slowly
+ok 'a job can be left to the daemon' "$tenpak" compress --no-wait "$dir" big $slowly
 id=$(cat "$tmp/.out")
-has 'listed' "$tmp/.out" '^[0-9]*-[0-9]*-[0-9]*$'
+has 'a job that was left to the daemon is listed' "$tmp/.out" '^[0-9]*-[0-9]*-[0-9]*$'
 is 'the list is that of the mount' "$("$tenpak" jobs --json "$mnt" | jq -r '.jobs[0].job_id')" "$id"
 exits 'its model is held' 11 "$tenpak" estimate --job "$dir" big
-ok 'cancel' "$tenpak" cancel "$dir" "$id"
-has 'it has ended' "$tmp/.out" "^$id: cancelled"
+ok 'a job of the daemon can be cancelled' "$tenpak" cancel "$dir" "$id"
+has 'the cancelled job is reported as ended' "$tmp/.out" "^$id: cancelled"
 ok 'the model is as it was' diff -r "$dir/big" "$tmp/copies/big"
 
 # shellcheck disable=SC2086
@@ -55,7 +55,7 @@ ok 'an interrupted command has the daemon end its job' wait_for 120 is_terminate
 kill -CONT "$held"
 wait "$job"
 is 'Ctrl-C cancels what the daemon runs: exit code' $? 130
-is 'its state' "$("$tenpak" jobs --json "$dir" | jq -r '.jobs[0].status')" cancelled
+is 'the interrupted job has the status cancelled' "$("$tenpak" jobs --json "$dir" | jq -r '.jobs[0].status')" cancelled
 
 # shellcheck disable=SC2086
 "$tenpak" compress "$dir" big $slowly >"$tmp/out" 2>&1 &
@@ -64,13 +64,13 @@ ok 'another job is held' hold_job
 kill -KILL "$mount_pid"
 wait "$job"
 is 'the daemon is killed: exit code' $? 1
-has 'and what became of the job' "$tmp/out" 'interrupted'
+has 'the command reports that the job was interrupted' "$tmp/out" 'interrupted'
 fusermount3 -u "$mnt" 2>/dev/null || umount -l "$mnt"
 ok 'the model is as it was' diff -r "$dir/big" "$tmp/copies/big"
-is 'nothing is left' "$(find "$dir" -mindepth 1 -maxdepth 1 -name '.*' ! -name .tenpak)" ''
+is 'a killed daemon leaves no temporary files' "$(find "$dir" -mindepth 1 -maxdepth 1 -name '.*' ! -name .tenpak)" ''
 ok 'without a daemon this process does it' "$tenpak" compress "$dir" big base=none
 mount_dir "$dir" "$mnt"
-ok 'which the next daemon knows' jq -e '.status == "completed"' "$mnt/.tenpak/jobs/last/status.json"
+ok 'the next daemon shows the job of the command' jq -e '.status == "completed"' "$mnt/.tenpak/jobs/last/status.json"
 ok 'the model reads as it was' diff -r "$mnt/big" "$tmp/copies/big"
 
 keeps() {
@@ -83,10 +83,10 @@ ok 'the first of two mounts answers for the directory' keeps "$first_pid" "$mnt"
 mount_pid=$first_pid
 unmount "$mnt"
 mount_pid=$second_pid
-ok 'the second one when the first has ended' wait_for 120 keeps "$second_pid" "$tmp/second"
+ok 'the second mount becomes the owner when the first has ended' wait_for 120 keeps "$second_pid" "$tmp/second"
 "$mkmodel" --layers=1 --noise=0.01 --noise-seed=3 "$dir/ft3"
 printf '{"auto_compress": {"enabled": true, "quiet_seconds": 1, "least_bytes": 0}}' >"$dir/.tenpak/tenpak.conf"
-ok 'and compresses quiet models' wait_for 120 test -f "$dir/ft3.tnpk"
+ok 'the owner compresses quiet models' wait_for 120 test -f "$dir/ft3.tnpk"
 rm "$dir/.tenpak/tenpak.conf"
 unmount "$tmp/second"
 is 'a daemon that ends leaves the records alone' "$(find "$dir/.tenpak" -mindepth 1 -maxdepth 1 -printf '%f ')" 'jobs '

@@ -34,25 +34,26 @@ static void test_two(void)
 
     submit_good(a, TP_VERB_COMPRESS, "m", ids);
     ok(wait_state(b, ids[0], TP_JOB_RUNNING), "another sees the job run");
-    is_int(submit(b, TP_VERB_COMPRESS, "m", ids + 1, &err), -EBUSY, "and cannot take its model");
+    is_int(submit(b, TP_VERB_COMPRESS, "m", ids + 1, &err), -EBUSY,
+           "another manager cannot take the model of a running job");
     submit_good(b, TP_VERB_ESTIMATE, "n", ids + 1);
-    is_int(tp_jobs_last(a, last), 0, "the latest");
-    is_str(last, ids[1], "is the other's");
-    is_int(tp_jobs_list(a, &list, &n, &err), 0, "both are listed");
-    ok(n == 2 && strcmp(list[0].id, ids[0]) == 0, "the oldest first");
+    is_int(tp_jobs_last(a, last), 0, "the id of the latest job is found");
+    is_str(last, ids[1], "the latest job is that of the other manager");
+    is_int(tp_jobs_list(a, &list, &n, &err), 0, "jobs of both managers are listed");
+    ok(n == 2 && strcmp(list[0].id, ids[0]) == 0, "the oldest job is listed first");
     free(list);
     is_int(tp_jobs_wait(b, ids[0], 100, &s, NULL), -ETIMEDOUT,
            "waiting for another's job has its time");
-    is_int(tp_jobs_cancel(b, ids[0], &err), 0, "it can be cancelled");
+    is_int(tp_jobs_cancel(b, ids[0], &err), 0, "another manager's job can be cancelled");
     is_int(wait_job(b, ids[0]).state, TP_JOB_CANCELLED, "the process that runs it does so");
-    is_int(tp_jobs_forget(a, ids[1], &err), 0, "and forgotten while it runs");
-    is_int(tp_jobs_get(b, ids[1], &s, NULL), -ENOENT, "by both");
+    is_int(tp_jobs_forget(a, ids[1], &err), 0, "a running job can be forgotten");
+    is_int(tp_jobs_get(b, ids[1], &s, NULL), -ENOENT, "both managers have forgotten the job");
     tp_jobs_close(b);
     submit_good(a, TP_VERB_COMPRESS, "m\nn", ids);
     b = open_jobs(&options);
     is_int(tp_jobs_cancel(b, ids[1], &err), 0, "a waiting job of another process is asked to end");
-    is_int(tp_jobs_cancel(b, ids[0], &err), 0, "as the one that runs");
-    is_int(wait_job(b, ids[1]).state, TP_JOB_CANCELLED, "it does, when its turn comes");
+    is_int(tp_jobs_cancel(b, ids[0], &err), 0, "a running job of another process is asked to end");
+    is_int(wait_job(b, ids[1]).state, TP_JOB_CANCELLED, "a waiting job ends when its turn comes");
     tp_jobs_close(b);
     tp_jobs_close(a);
     free(program);
@@ -115,12 +116,12 @@ static void test_standby(void)
     ok(tp_jobs_is_owner(a) && !tp_jobs_is_owner(b), "the first of two owns the directory");
     ok(tp_jobs_find_owner(dir, where, sizeof where, &pid, NULL) == 0 &&
            strcmp(where, "/first") == 0,
-       "as others see");
+       "other processes see the owner");
     tp_jobs_close(a);
     ok(wait_owner(b, "/second"), "the second one owns it when the first has ended");
     tp_jobs_close(b);
     is_int(tp_jobs_find_owner(dir, where, sizeof where, &pid, NULL), -ENOENT,
-           "and no process when both have ended");
+           "no process owns the directory when both have ended");
 
     if (pipe(ready) < 0 || (child = fork()) < 0)
         bail_out("fork");
@@ -193,9 +194,9 @@ static void test_retention(void)
     jobs = open_jobs(&options);
     submit_good(jobs, TP_VERB_ESTIMATE, "m", ids);
     wait_job(jobs, ids[0]);
-    ok(eventually(count(jobs) == 2), "and as long as it keeps them");
+    ok(eventually(count(jobs) == 2), "records are kept as long as the policy says");
     ok(tp_jobs_get(jobs, ids[0], &s, NULL) == 0 && tp_jobs_get(jobs, ids[4], &s, NULL) == 0,
-       "those that are young");
+       "the young records are kept");
     tp_jobs_close(jobs);
     free(program);
 }
@@ -249,19 +250,19 @@ static void test_policy(void)
     text = job_file(jobs, ids[0], "request.json");
     ok(strstr(text, "\"base\": \"none\"") && strstr(text, "\"memory\": 1073741824") &&
            strstr(text, "\"nice\": 3"),
-       "so is what was not said");
+       "keys that the command did not name are those of the policy");
     free(text);
     put("tenpak.conf", "{\"jobs\": {\"slots\": 6, \"sluts\": 1}}");
     ok(eventually((tp_jobs_get_policy(jobs, &policy, conf_error), conf_error[0])),
        "a wrong one is reported");
-    has(conf_error, "'jobs.sluts'", "by its key");
-    ok(policy.jobs == 5, "and changes nothing");
+    has(conf_error, "'jobs.sluts'", "the error of a wrong policy names the key");
+    ok(policy.jobs == 5, "a wrong policy changes nothing");
     is_int(tp_jobs_open(&(struct tp_jobs_options){.dir = dir}, &none, &err), -EINVAL,
            "a manager does not start with it");
     put("tenpak.conf", "{\"jobs\": {\"slots\": 7}}");
     ok(eventually((tp_jobs_get_policy(jobs, &policy, conf_error), policy.jobs == 7)),
        "a good one holds from then on");
-    ok(tp_jobs_get_slots(jobs) == 7 && !conf_error[0], "all of it");
+    ok(tp_jobs_get_slots(jobs) == 7 && !conf_error[0], "all settings of a good policy hold");
     tp_jobs_close(jobs);
     put("tenpak.conf", "{}");
     free(program);
@@ -311,7 +312,7 @@ static void test_auto(void)
     tp_jobs_close(jobs);
     write_file(path, text.data, text.len);
     jobs = open_jobs(&(struct tp_jobs_options){.dir = dir, .owner = true});
-    ok(eventually(exists(pack)), "and with the true program there is a pack of it");
+    ok(eventually(exists(pack)), "the real program packs the quiet model");
     tp_jobs_close(jobs);
     put("tenpak.conf", "{}");
     unlink(kept);
@@ -350,9 +351,10 @@ static void test_full_disk(void)
     is_int(ended.state, TP_JOB_FAILED, "a job ends although its record cannot be written");
     ok(rc == 0 && (seen.state == TP_JOB_RUNNING || seen.state == TP_JOB_FAILED),
        "other processes do not take it for interrupted: %s", tp_job_state_name(seen.state));
-    ok(wait_state(other, ids[0], TP_JOB_FAILED), "and is recorded as soon as it can be");
+    ok(wait_state(other, ids[0], TP_JOB_FAILED),
+       "the end of a job is recorded as soon as it can be");
     char *text = job_file(other, ids[0], "exit");
-    is_str(text, "5\n", "with its exit");
+    is_str(text, "5\n", "the exit code of a job is recorded");
     free(text);
     tp_jobs_close(other);
     tp_jobs_close(jobs);
@@ -375,12 +377,12 @@ static void test_ids(void)
     submit_good(jobs, TP_VERB_ESTIMATE, "m", ids);
     is_str(ids[0], "29990101-000000-8", "the id after one of the future");
     wait_job(jobs, ids[0]);
-    is_int(tp_jobs_forget(jobs, ids[0], NULL), 0, "that is forgotten");
+    is_int(tp_jobs_forget(jobs, ids[0], NULL), 0, "the job with the id of the future is forgotten");
     tp_jobs_close(jobs);
     jobs = open_jobs(&options);
     submit_good(jobs, TP_VERB_ESTIMATE, "m\nm", ids + 1);
-    is_str(ids[1], "29990101-000000-9", "is not given again");
-    is_str(ids[2], "29990101-000000-10", "and the next is greater");
+    is_str(ids[1], "29990101-000000-9", "the id of a forgotten job is not given again");
+    is_str(ids[2], "29990101-000000-10", "the next id is greater");
     ok(tp_jobs_last(jobs, last) == 0 && strcmp(last, ids[2]) == 0,
        "the last is the one that was taken last");
     wait_job(jobs, ids[2]);

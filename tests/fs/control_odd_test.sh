@@ -44,7 +44,7 @@ mount_dir "$dir" "$tmp/mnt" || exit 1
 # packs COMMAND NAME
 packs() {
     is "compress $1" "$(put compress "$1") $(state)" 'ok completed'
-    ok 'which reads as before' diff -r "$originals/$2" "$tmp/mnt/$2"
+    ok 'the model reads as before' diff -r "$originals/$2" "$tmp/mnt/$2"
 }
 originals=$tmp/plain
 packs 'base base=none' base
@@ -68,30 +68,30 @@ is 'a directory that holds no model' "$(put compress nothing)" EINVAL
 is 'a base that has this name' "$(put estimate "fp32 base='caf$(printf '\303\251') $(printf '\360\237\222\245')'") $(state)" 'ok completed'
 for bad in "$broken" '"n
 l"' '{"model": "n\nl"}' '{"model": "n\u0000l"}'; do
-    is 'what JSON cannot say, or a line hold, is no name here' "$(put compress "$bad")" EINVAL
+    is 'a name that JSON or a line cannot hold is refused' "$(put compress "$bad")" EINVAL
 done
-ok 'but such models are shown, and packed by hand' "$tenpak" pack -q "$dir/$broken"
-ok 'and read as before' diff -r "$tmp/plain/$broken" "$tmp/mnt/$broken"
+ok 'a model with such a name can be packed by the command' "$tenpak" pack -q "$dir/$broken"
+ok 'a packed model with such a name reads as before' diff -r "$tmp/plain/$broken" "$tmp/mnt/$broken"
 "$mkmodel" --layers=1 "$dir/$(printf 'n\352')"
 for name in $(printf 'n\352') $(printf 'n\351'); do
     is "metrics keep '$name' apart" \
         "$(grep -c "^tenpak_model_stored_bytes{model=\"n.*$(printf '%s' "$name" | od -An -tx1 | cut -c 5-6)\"" "$control/metrics")" 1
 done
-is 'no series is there twice' "$(grep -v '^#' "$control/metrics" | sed 's/ [^ ]*$//' | sort | uniq -d)" ''
-is 'all is whole' "$(put verify all) $(state)" 'ok completed'
-is 'each of them' "$(jq '.result.packs | map(.whole) | all' "$control/jobs/last/report.json")" true
+is 'no series of the metrics occurs twice' "$(grep -v '^#' "$control/metrics" | sed 's/ [^ ]*$//' | sort | uniq -d)" ''
+is 'verify all completes' "$(put verify all) $(state)" 'ok completed'
+is 'every verified pack is whole' "$(jq '.result.packs | map(.whole) | all' "$control/jobs/last/report.json")" true
 
 # --- Texts ----------------------------------------------------------------------------------------------------
 
 jq -n '{model: "fp8"}, {model: "fp32", threads: 1}' >"$control/verify"
-is 'objects of several lines are commands each' "$(jq -r .model "$control/jobs/last/wait")" fp32
-is 'with a CR at the end of lines' "$(printf 'fp8\r\nfp32\r\n' | "$call" put "$control/verify") $(state)" 'ok completed'
-is 'a NUL byte' "$(printf 'fp8\0\n' | "$call" put "$control/verify")" EINVAL
-is 'deep JSON' "$(jq -nr '"{\"model\":" * 6000' | "$call" put "$control/verify")" EINVAL
+is 'objects of several lines are separate commands' "$(jq -r .model "$control/jobs/last/wait")" fp32
+is 'commands can end with CR' "$(printf 'fp8\r\nfp32\r\n' | "$call" put "$control/verify") $(state)" 'ok completed'
+is 'a NUL byte in a command is refused' "$(printf 'fp8\0\n' | "$call" put "$control/verify")" EINVAL
+is 'deeply nested JSON is refused' "$(jq -nr '"{\"model\":" * 6000' | "$call" put "$control/verify")" EINVAL
 dd if="$control/README" of="$control/compress" bs=1 count=5 2>/dev/null
-is 'a text byte by byte is a command each' "$(jq -rs 'last | .bytes' "$control/error_log")" 1
+is 'each write is a command, also of one byte' "$(jq -rs 'last | .bytes' "$control/error_log")" 1
 echo fp8 | tee "$control/verify" >/dev/null
-is 'tee writes' "$(state)" completed
+is 'tee can write a command' "$(state)" completed
 is 'truncation alone submits nothing' "$(: >"$control/verify" && truncate -s 100 "$control/verify" && echo yes)" yes
 
 # --- Following error_log ------------------------------------------------------------------------------------
@@ -106,10 +106,10 @@ ok 'tail begins with the last line of error_log' wait_for 120 test -s "$tmp/tail
 put compress 'nobody followed=1' >/dev/null
 put compress 'nobody followed=2' >/dev/null
 tail -n 3 "$control/error_log" >"$tmp/log"
-ok 'tail -f follows it' wait_for 120 cmp "$tmp/tail" "$tmp/log"
+ok 'tail -f follows error_log' wait_for 120 cmp "$tmp/tail" "$tmp/log"
 cat <&4 >>"$tmp/followed"
-ok 'as does a reader that continues' cmp "$tmp/followed" "$control/error_log"
-is 'whose size grows' "$(stat -L -c %s /proc/self/fd/4)" "$(wc -c <"$tmp/followed")"
+ok 'a reader that continues gets the new lines of error_log' cmp "$tmp/followed" "$control/error_log"
+is 'the size of the open error_log grows' "$(stat -L -c %s /proc/self/fd/4)" "$(wc -c <"$tmp/followed")"
 i=0
 while [ $i -lt 300 ]; do
     echo "nobody many=$i"
@@ -120,11 +120,11 @@ done 2>/dev/null
 cat <&4 >>"$tmp/followed"
 is 'missed lines read as one line of blanks' "$(grep -c '^ *$' "$tmp/followed")" 1
 grep -v '^ *$' "$tmp/followed" | tail -n 256 >"$tmp/log"
-ok 'and the other lines are complete' cmp "$tmp/log" "$control/error_log"
-is 'of which 256 are kept' "$(wc -l <"$control/error_log")" 256
-is 'read at its end there is no more' "$(cat <&4 | wc -c)" 0
+ok 'the lines after the missed ones are complete' cmp "$tmp/log" "$control/error_log"
+is 'error_log keeps 256 lines' "$(wc -l <"$control/error_log")" 256
+is 'a read at the end of error_log returns nothing' "$(cat <&4 | wc -c)" 0
 tail -n 1 "$control/error_log" >"$tmp/log"
-ok 'tail -f is still with it' wait_for 120 sh -c "tail -n 1 '$tmp/tail' | cmp -s - '$tmp/log'"
+ok 'tail -f continues after missed lines' wait_for 120 sh -c "tail -n 1 '$tmp/tail' | cmp -s - '$tmp/log'"
 exec 4<&-
 kill "$tail_pid"
 
@@ -146,15 +146,15 @@ if command -v flock >/dev/null 2>&1; then
         writers="$writers $!"
     done
     ok 'models are read meanwhile' cmp "$tmp/plain/fp32/model.safetensors" "$tmp/mnt/fp32/model.safetensors"
-    ok 'and documents' test "$(jq -r .schema "$control/jobs/last/status.json")" = tenpak.job/1
+    ok 'documents can be read meanwhile' test "$(jq -r .schema "$control/jobs/last/status.json")" = tenpak.job/1
     for pid in $writers; do
         wait "$pid"
     done
-    is 'requesters get the error' "$(cat "$tmp"/writer.* | sort -u)" EAGAIN
+    is 'requesters get EAGAIN' "$(cat "$tmp"/writer.* | sort -u)" EAGAIN
     has 'the message names the file in the way' "$control/error_log" 'holds the lock'
     kill -KILL "$holder"
     wait "$holder" 2>/dev/null
-    is 'then the job continues' "$(put estimate fp32) $(state)" 'ok completed'
+    is 'jobs are accepted after the lock is released' "$(put estimate fp32) $(state)" 'ok completed'
 fi
 
 # --- A mount that is only read --------------------------------------------------------------------------------
@@ -163,20 +163,20 @@ first_pid=$mount_pid
 mount_dir "$dir" "$tmp/ro" -o ro || exit 1
 control=$tmp/ro/.tenpak
 is 'a read-only mount has the documents' "$(jq -r '.models.packs' "$control/status.json")" "$(jq .models.packs "$tmp/mnt/.tenpak/status.json")"
-is 'and the jobs of others' "$(readlink "$control/jobs/last")" "$(readlink "$tmp/mnt/.tenpak/jobs/last")"
-is 'it says that it is one' "$(jq .mount.writable "$control/status.json")" false
+is 'a read-only mount has the jobs of others' "$(readlink "$control/jobs/last")" "$(readlink "$tmp/mnt/.tenpak/jobs/last")"
+is 'a read-only mount reports that it is read-only' "$(jq .mount.writable "$control/status.json")" false
 for file in verify estimate compress cancel settings/jobs; do
     is "$file takes nothing" "$(put $file fp8)" EROFS
-    ok 'but explains itself' test -s "$control/$file"
+    ok 'the command file can be read' test -s "$control/$file"
 done
 id=$(readlink "$control/jobs/last")
-not_ok 'nor is a job forgotten' rm -r "$control/jobs/$id"
-ok 'which is there still' test -d "$control/jobs/$id"
+not_ok 'a read-only mount does not remove a job' rm -r "$control/jobs/$id"
+ok 'the job is kept' test -d "$control/jobs/$id"
 ok 'commands by the mount point go to the owner of the directory' "$tenpak" verify --job "$tmp/ro" fp8
 mount_pid=$first_pid
 unmount "$tmp/mnt"
-ok 'or are done by the command' "$tenpak" estimate --job "$tmp/ro" fp32
-is 'whose job the mount shows' "$(jq -r '"\(.verb) \(.model) \(.status)"' "$control/jobs/last/status.json")" 'estimate fp32 completed'
-not_ok 'it does not keep the directory' test -e "$dir/.tenpak/daemon.json"
+ok 'commands by a mount point that owns nothing run in the command' "$tenpak" estimate --job "$tmp/ro" fp32
+is 'the mount shows the job of the command' "$(jq -r '"\(.verb) \(.model) \(.status)"' "$control/jobs/last/status.json")" 'estimate fp32 completed'
+not_ok 'a read-only mount does not own the directory' test -e "$dir/.tenpak/daemon.json"
 ok 'unmounted' fusermount3 -u "$tmp/ro"
 tap_done

@@ -41,12 +41,12 @@ mount_dir "$tmp/store" "$tmp/mnt" || exit 1
 
 # --- The tree ---------------------------------------------------------------------------------------------
 
-is 'the directory is not listed' "$(ls -A "$tmp/mnt" | grep -c tenpak)" 0
-is 'but it is there' "$(stat -c %F "$control")" directory
-is 'for its owner alone' "$(stat -c '%a %u' "$control")" "700 $(id -u)"
-is 'and so are its files' "$(stat -c %a "$control/status.json" "$control/compress" | sort -u)" 600
+is '.tenpak is not listed' "$(ls -A "$tmp/mnt" | grep -c tenpak)" 0
+is '.tenpak can be opened by name' "$(stat -c %F "$control")" directory
+is '.tenpak is accessible to its owner only' "$(stat -c '%a %u' "$control")" "700 $(id -u)"
+is 'files of .tenpak are accessible to their owner only' "$(stat -c %a "$control/status.json" "$control/compress" | sort -u)" 600
 ls "$control" >"$tmp/names"
-is 'what it holds' "$(tr '\n' ' ' <"$tmp/names")" \
+is 'the entries of .tenpak' "$(tr '\n' ' ' <"$tmp/names")" \
     'README cancel candidates.json compress dashboard.html error_log estimate evaluate events hardware.json jobs metrics models models.json optimize restore schema settings status.json verify '
 sizes=
 for f in "$control"/* "$control"/schema/* "$control"/models/* "$control"/settings/*; do
@@ -56,16 +56,16 @@ for f in "$control"/* "$control"/schema/* "$control"/models/* "$control"/setting
     [ "$size" = "$(cat <&4 | wc -c)" ] || sizes="$sizes $f"
     exec 4<&-
 done
-is 'with a true size each' "$sizes" ''
-is 'but that of a model has none until it is open' "$(stat -c %s "$control/models/a.json")" 0
-is 'what always says the same has one before' "$(stat -c %s "$control/README")" "$(cat "$control/README" | wc -c)"
+is 'an open document has its true size' "$sizes" ''
+is 'a manifest has size 0 until it is opened' "$(stat -c %s "$control/models/a.json")" 0
+is 'a constant document has its size before it is opened' "$(stat -c %s "$control/README")" "$(cat "$control/README" | wc -c)"
 printf 'no pack at all, but long enough to be one: %0200d' 0 >"$tmp/store/broken.tnpk"
-is 'so one of a broken pack is there' "$(stat -c %F "$control/models/broken.json")" 'regular empty file'
-not_ok 'and cannot be opened' cat "$control/models/broken.json"
+is 'the manifest of a broken pack exists' "$(stat -c %F "$control/models/broken.json")" 'regular empty file'
+not_ok 'the manifest of a broken pack cannot be opened' cat "$control/models/broken.json"
 rm "$tmp/store/broken.tnpk"
-not_ok 'nor is one there of no model' stat "$control/models/broken.json"
+not_ok 'there is no manifest without a model' stat "$control/models/broken.json"
 "$call" reopened "$control/models/a.json" >"$tmp/reopened"
-is 'a descriptor from before can be opened again' "$(jq -r .name "$tmp/reopened")" a
+is 'an open manifest can be reopened through /proc' "$(jq -r .name "$tmp/reopened")" a
 good=yes
 for f in "$control"/*.json "$control"/models/*.json "$control"/schema/*.json; do
     jq -e 'type == "object" or type == "array"' "$f" >/dev/null || good=$f
@@ -74,10 +74,10 @@ is 'every .json is JSON' "$good" yes
 is 'a command file explains itself' "$(grep -c 'base=auto' "$control/compress")" 1
 is 'README says how to begin' "$(grep -c 'compress' "$control/README" | sed 's/[1-9][0-9]*/some/')" some
 is 'models/ has a manifest each' "$(ls "$control/models" | tr '\n' ' ')" 'a.json b.json base.json big.json c.json d.json e.json out.json '
-ok 'find and tar go through it' tar -cf /dev/null --exclude=status.json --exclude=metrics --exclude=dashboard.html --exclude=models.json \
+ok 'tar can read .tenpak' tar -cf /dev/null --exclude=status.json --exclude=metrics --exclude=dashboard.html --exclude=models.json \
     -C "$tmp/mnt" .tenpak
-is 'numbers are unique in it' "$(find "$control" -printf '%i\n' | sort | uniq -d)" ''
-is 'not writable by others' "$(find "$tmp/store/.tenpak" -perm /022)" ''
+is 'inode numbers are unique in .tenpak' "$(find "$control" -printf '%i\n' | sort | uniq -d)" ''
+is 'DIR/.tenpak is not writable by others' "$(find "$tmp/store/.tenpak" -perm /022)" ''
 is 'DIR/.tenpak does not show through' "$(ls "$tmp/store/.tenpak" | grep -c daemon.json) $(ls "$control" | grep -c daemon.json)" '1 0'
 
 # --- Three at once ----------------------------------------------------------------------------------------
@@ -95,9 +95,9 @@ for model in a b c; do
     ok "'$model' is a pack at once, and the same bytes" diff -r "$tmp/mnt/$model" "$tmp/plain/$model"
     ok "'$model' is a file in DIR" test -f "$tmp/store/$model.tnpk"
 done
-is 'and the documents know' "$(jq -r '.models[] | select(.name == "b") | .base' "$control/models.json")" base
-is 'the totals too' "$(jq .jobs.completed "$control/status.json")" 3
-is 'and the metrics' "$(grep -c '^tenpak_' "$control/metrics" | sed 's/[1-9][0-9]*/some/')" some
+is 'models.json shows the new packs' "$(jq -r '.models[] | select(.name == "b") | .base' "$control/models.json")" base
+is 'status.json counts the completed jobs' "$(jq .jobs.completed "$control/status.json")" 3
+is 'metrics can be read' "$(grep -c '^tenpak_' "$control/metrics" | sed 's/[1-9][0-9]*/some/')" some
 
 # --- Replies ----------------------------------------------------------------------------------------------
 
@@ -107,16 +107,16 @@ read -r reply <&3
 is 'the descriptor that wrote reads the job' "$(printf '%s' "$reply" | jq -r .job_id)" "$(readlink "$control/jobs/last")"
 echo 'd wrong=1' >&3 2>/dev/null
 read -r reply <&3
-is 'or the error' "$(printf '%s' "$reply" | jq -r '.error.name, .error.column' | tr '\n' ' ')" 'EINVAL 3 '
+is 'the descriptor that wrote reads the error' "$(printf '%s' "$reply" | jq -r '.error.name, .error.column' | tr '\n' ' ')" 'EINVAL 3 '
 exec 3>&-
 cat "$control/jobs/last/wait" >/dev/null
-is 'an estimate is a report' "$(jq -e '.result | type == "object"' "$control/jobs/last/report.json")" true
-is 'JSON is taken as well' "$(put estimate '{"model": "d", "base": "base", "id": "k1"}')" ok
+is 'the result of an estimate is in its report' "$(jq -e '.result | type == "object"' "$control/jobs/last/report.json")" true
+is 'a command can be JSON' "$(put estimate '{"model": "d", "base": "base", "id": "k1"}')" ok
 first=$(readlink "$control/jobs/last")
-is 'again with its id' "$(put estimate 'd base=base id=k1')" ok
-is 'is the same job' "$(readlink "$control/jobs/last")" "$first"
+is 'a command can be repeated with its id' "$(put estimate 'd base=base id=k1')" ok
+is 'a repeated command gives the same job' "$(readlink "$control/jobs/last")" "$first"
 printf 'd id=k2' >>"$control/estimate"
-is '>> is taken, without a newline' "$(jq -r .retry_id "$control/jobs/last/status.json")" k2
+is 'a command can be appended without a newline' "$(jq -r .retry_id "$control/jobs/last/status.json")" k2
 cat "$control/jobs/last/wait" >/dev/null
 
 # --- Errors: each with its errno and its line in error_log ------------------------------------------------
@@ -134,27 +134,27 @@ refused 'no such hardware' optimize 'd hardware=abacus' ENOENT 'local, t4'
 refused 'no such candidate' optimize 'd candidates=abacus' EINVAL 'fp16, int4_residual'
 is 'too long a text' "$("$call" noise "$control/compress" 1048576)" E2BIG
 is 'too long a text: recorded' "$(jq -s 'last | .name, .bytes > 65536' "$control/error_log" | tr '\n' ' ')" '"E2BIG" true '
-is 'noise of the right length' "$("$call" noise "$control/compress" 60000)" EINVAL
+is 'random bytes of a permitted length' "$("$call" noise "$control/compress" 60000)" EINVAL
 is 'a piece of a longer text' "$(head -c 8192 /dev/zero | tr '\0' x | "$call" put "$control/compress")" EINVAL
 refused 'one of several lines is wrong' compress 'd
 e nice=99' ERANGE nice
-is 'and none was accepted' "$(find "$control/jobs/" -mindepth 1 -maxdepth 1 -newer "$tmp/end" -exec jq -r 'select(.verb == "compress" and .status != "completed") | .job_id' {}/status.json \; 2>/dev/null)" ''
-is 'the line and column are recorded' "$(jq -s 'last | .line, .column' "$control/error_log" | tr '\n' ' ')" '2 3 '
-is 'and the writer' "$(jq -s 'last | .uid' "$control/error_log") $(jq -rs 'last | .command' "$control/error_log")" "$(id -u) control_call"
+is 'no command of a text with an error is accepted' "$(find "$control/jobs/" -mindepth 1 -maxdepth 1 -newer "$tmp/end" -exec jq -r 'select(.verb == "compress" and .status != "completed") | .job_id' {}/status.json \; 2>/dev/null)" ''
+is 'error_log records line and column' "$(jq -s 'last | .line, .column' "$control/error_log" | tr '\n' ' ')" '2 3 '
+is 'error_log records the writer' "$(jq -s 'last | .uid' "$control/error_log") $(jq -rs 'last | .command' "$control/error_log")" "$(id -u) control_call"
 for bad in '../plain/a' "$tmp/plain/a" 'd/..' '.' '..' '.tenpak' 'd/../../plain/a' '/' 'a.tnpk/x'; do
     is "a name outside DIR: '$bad'" "$(put compress "$bad")" EINVAL
 done
-is 'a symbolic link' "$(put compress 'out')" EINVAL
-is 'a link as the base' "$(put compress 'd base=out')" EINVAL
+is 'a symbolic link is not a model' "$(put compress 'out')" EINVAL
+is 'a symbolic link is not a base' "$(put compress 'd base=out')" EINVAL
 is 'nothing was taken from outside' "$(find "$tmp/plain" -name '*.tnpk' | wc -l)" 0
-is 'documents are not written to' "$(put status.json x)" EACCES
-not_ok 'no file is made here' sh -c ": >'$control/new'"
-not_ok 'no directory' mkdir "$control/new"
-not_ok 'nothing is renamed' mv "$control/README" "$control/READ"
-not_ok 'nor removed' rm -f "$control/README"
-not_ok 'nor the directory itself' rmdir "$control"
-not_ok 'nor linked' ln "$control/README" "$tmp/mnt/link"
-not_ok 'nor chmodded' chmod 777 "$control/status.json"
+is 'a document cannot be written' "$(put status.json x)" EACCES
+not_ok 'no file can be created in .tenpak' sh -c ": >'$control/new'"
+not_ok 'no directory can be created in .tenpak' mkdir "$control/new"
+not_ok 'a document cannot be renamed' mv "$control/README" "$control/READ"
+not_ok 'a document cannot be removed' rm -f "$control/README"
+not_ok '.tenpak cannot be removed' rmdir "$control"
+not_ok 'a document cannot be linked' ln "$control/README" "$tmp/mnt/link"
+not_ok 'the mode of a document cannot be changed' chmod 777 "$control/status.json"
 
 # --- A job that runs: busy, progress, poll, cancel ---------------------------------------------------------
 
@@ -162,10 +162,10 @@ echo "$slowly" >"$control/compress"
 id=$(readlink "$control/jobs/last")
 hold_job || fail 'a job of big is held'
 refused 'the model is held by another job' compress 'big' EBUSY big
-is 'its process has no descriptor of the daemon' "$(find "/proc/$held/fd" -printf '%l\n' | grep -c -e /dev/fuse -e socket -e inotify -e eventfd)" 0
+is 'the process of a job has no descriptor of the daemon' "$(find "/proc/$held/fd" -printf '%l\n' | grep -c -e /dev/fuse -e socket -e inotify -e eventfd)" 0
 timeout 0.3 cat "$control/jobs/$id/wait"
 is 'a wait can be interrupted' $? 124
-is 'by a signal' "$("$call" interrupted "$control/jobs/$id/wait")" EINTR
+is 'a signal interrupts a wait' "$("$call" interrupted "$control/jobs/$id/wait")" EINTR
 i=0
 waiting=
 while [ $i -lt 40 ]; do
@@ -173,7 +173,7 @@ while [ $i -lt 40 ]; do
     waiting="$waiting $!"
     i=$((i + 1))
 done
-ok 'forty wait and the mount answers' cmp "$tmp/mnt/a/model.safetensors" "$tmp/plain/a/model.safetensors"
+ok 'the mount answers while forty readers wait' cmp "$tmp/mnt/a/model.safetensors" "$tmp/plain/a/model.safetensors"
 exec 4<"$control/jobs/$id/status.json"
 "$call" woken "$control/jobs/$id/status.json" "echo $id >'$control/cancel'; kill -CONT $held" >"$tmp/news" 2>/dev/null
 is 'poll returns for a reader of a status' "$(jq -r .job_id "$tmp/news")" "$id"
@@ -185,16 +185,16 @@ is 'a snapshot does not change' "$(jq -r .status <&4)" running
 exec 4<&-
 is 'the exit of a cancelled job' "$(cat "$control/jobs/$id/exit")" 125
 ok 'a cancelled job leaves the model' diff -r "$tmp/mnt/big" "$tmp/plain/big"
-is 'and nothing beside it' "$(ls -A "$tmp/store" | grep -c -e tmp -e removing)" 0
-is 'an end cannot be cancelled' "$(put cancel "$id")" EALREADY
+is 'a cancelled job leaves no temporary files' "$(ls -A "$tmp/store" | grep -c -e tmp -e removing)" 0
+is 'a job that has ended cannot be cancelled' "$(put cancel "$id")" EALREADY
 is 'poll returns for a reader of the totals' "$("$call" news "$control/status.json" "echo e >'$control/estimate'" 2>"$tmp/early" |
     jq '.jobs.completed + .jobs.running + .jobs.pending > 3')" true
-is 'and not before' "$(cat "$tmp/early")" ''
+is 'poll does not return before a change' "$(cat "$tmp/early")" ''
 cat "$control/jobs/last/wait" >/dev/null
 "$call" more "$control/events" "echo e id=k3 >'$control/estimate'" >"$tmp/events" 2>/dev/null
 is 'events come since the last read' "$(jq -r '.job.retry_id // empty' "$tmp/events" | sort -u)" k3
 cat "$control/jobs/last/wait" >/dev/null
-is 'from the first on for a new reader' "$(cat "$control/events" | head -n 1 | jq .seq)" 1
+is 'a new reader gets all events' "$(cat "$control/events" | head -n 1 | jq .seq)" 1
 
 # --- Reading in every way ----------------------------------------------------------------------------------
 
@@ -219,18 +219,18 @@ kill -CONT "$held"
 is 'a model in use is compressed' "$(jq -r .status "$control/jobs/last/wait")" completed
 cat <&5 >>"$tmp/start"
 exec 5<&-
-ok 'and a reader that has it open continues' cmp "$tmp/start" "$tmp/plain/big/model.safetensors"
-ok 'the next one sees the pack' cmp "$tmp/mnt/big/model.safetensors" "$tmp/plain/big/model.safetensors"
+ok 'a reader that had the file open reads to its end' cmp "$tmp/start" "$tmp/plain/big/model.safetensors"
+ok 'the next reader reads the pack' cmp "$tmp/mnt/big/model.safetensors" "$tmp/plain/big/model.safetensors"
 cat "$control/jobs/last/log" >"$tmp/log"
 ok 'tail -f follows the log to its end' wait_for 120 cmp "$tmp/tail" "$tmp/log"
 kill "$tail_pid"
 echo big >"$control/restore"
-is 'restored' "$(jq -r .status "$control/jobs/last/wait")" completed
-ok 'it is plain again, at once' diff -r "$tmp/mnt/big" "$tmp/plain/big"
-ok 'and written to' touch "$tmp/mnt/big/new"
+is 'the restore completes' "$(jq -r .status "$control/jobs/last/wait")" completed
+ok 'a restored model is plain at once' diff -r "$tmp/mnt/big" "$tmp/plain/big"
+ok 'a restored model can be written' touch "$tmp/mnt/big/new"
 rm "$tmp/mnt/big/new"
 echo all >"$control/verify"
-is 'verified' "$(jq -r .status "$control/jobs/last/wait")" completed
+is 'the verification completes' "$(jq -r .status "$control/jobs/last/wait")" completed
 
 # --- A second mount of the directory --------------------------------------------------------------------------
 
@@ -239,7 +239,7 @@ mount_dir "$tmp/store" "$tmp/second" || exit 1
 echo all >"$tmp/second/.tenpak/verify"
 id=$(readlink "$tmp/second/.tenpak/jobs/last")
 is 'a second mount of the directory runs its jobs' "$(jq -r .status "$tmp/second/.tenpak/jobs/$id/wait")" completed
-is 'which the first one shows' "$(jq -r .status "$control/jobs/$id/wait")" completed
+is 'the first mount shows the job of the second' "$(jq -r .status "$control/jobs/$id/wait")" completed
 ok 'unmounted' unmount "$tmp/second"
 mount_pid=$first_pid
 
@@ -247,7 +247,7 @@ mount_pid=$first_pid
 
 id=$(readlink "$control/jobs/last")
 ok 'rm -r forgets a job' rm -r "$control/jobs/$id"
-is 'wholly' "$(ls "$control/jobs" "$tmp/store/.tenpak/jobs" | grep -c "$id")" 0
+is 'nothing is left of a forgotten job' "$(ls "$control/jobs" "$tmp/store/.tenpak/jobs" | grep -c "$id")" 0
 echo "$slowly" >"$control/compress"
 id=$(readlink "$control/jobs/last")
 hold_job || fail 'a job of big is held'
@@ -255,24 +255,24 @@ rm -r "$control/jobs/$id" &
 remover=$!
 ok 'rm -r cancels a job that runs' wait_for 120 is_terminated
 kill -CONT "$held"
-ok 'and ends with it' wait "$remover"
-ok 'which leaves its model' diff -r "$tmp/mnt/big" "$tmp/plain/big"
+ok 'rm -r of a running job ends when the job has ended' wait "$remover"
+ok 'a job that rm -r cancelled leaves the model' diff -r "$tmp/mnt/big" "$tmp/plain/big"
 
 # --- Settings ------------------------------------------------------------------------------------------------
 
 is 'a setting reads its value' "$(cat "$control/settings/jobs" | grep -c '^[0-9]*$')" 1
 echo 3 >"$control/settings/jobs"
-is 'and is changed' "$(cat "$control/settings/jobs")" 3
-refused 'not beyond its bounds' settings/jobs 1000 ERANGE jobs
-refused 'nor by words' settings/jobs many EINVAL jobs
-is 'the cache is made smaller' "$(put settings/cache 64MiB)" ok
-is 'by as much' "$(jq '.mount.cache.max_bytes / 1048576 | round' "$control/status.json")" 64
-ok 'and reads go on' cmp "$tmp/mnt/a/model.safetensors" "$tmp/plain/a/model.safetensors"
-is 'and larger' "$(put settings/cache 128MiB)" ok
-refused 'but not to nothing' settings/cache 1 ERANGE cache
-is 'nothing is decoded ahead' "$(put settings/prefetch 0) $(cat "$control/settings/prefetch")" 'ok 0'
+is 'a setting can be changed' "$(cat "$control/settings/jobs")" 3
+refused 'a setting beyond its bounds' settings/jobs 1000 ERANGE jobs
+refused 'a setting that is not a number' settings/jobs many EINVAL jobs
+is 'the cache can be made smaller' "$(put settings/cache 64MiB)" ok
+is 'status.json shows the new size of the cache' "$(jq '.mount.cache.max_bytes / 1048576 | round' "$control/status.json")" 64
+ok 'reads work with the smaller cache' cmp "$tmp/mnt/a/model.safetensors" "$tmp/plain/a/model.safetensors"
+is 'the cache can be made larger' "$(put settings/cache 128MiB)" ok
+refused 'a cache of one byte' settings/cache 1 ERANGE cache
+is 'prefetching can be switched off' "$(put settings/prefetch 0) $(cat "$control/settings/prefetch")" 'ok 0'
 refused 'hot models need a mount for them' settings/hot 1GiB EOPNOTSUPP hot
-is 'which changes nothing' "$(cat "$control/settings/jobs")" 3
+is 'refused settings change nothing' "$(cat "$control/settings/jobs")" 3
 
 # --- The policy -------------------------------------------------------------------------------------------
 
@@ -292,11 +292,11 @@ kill -CONT "$held"
 cat "$control/jobs/last/wait" >/dev/null
 set_policy '{"jobs": {"slots": 1, "queues": 1}}'
 ok 'the error in a changed policy is shown' wait_for 120 sh -c "jq -e '.mount.conf_error | test(\"queues\")' '$control/status.json'"
-ok 'and is reported' wait_for 120 grep -q 'queues' "$tmp/mount.log"
+ok 'the error in a changed policy is logged' wait_for 120 grep -q 'queues' "$tmp/mount.log"
 mkdir "$tmp/other" "$tmp/other.mnt" "$tmp/other/.tenpak"
 cp "$tmp/store/.tenpak/tenpak.conf" "$tmp/other/.tenpak/"
 not_ok 'a mount with a wrong policy fails' "$tenpak" mount "$tmp/other" "$tmp/other.mnt"
-has 'and names the key' "$tmp/.out" queues
+has 'the error of a wrong policy names the key' "$tmp/.out" queues
 rm "$tmp/store/.tenpak/tenpak.conf"
 
 # --- The end, however it comes -----------------------------------------------------------------------------
@@ -318,8 +318,8 @@ is 'a waiting reader is released when the mount ends' "$(cat "$tmp/ended" | grep
 ok 'the daemon ends' wait_gone "$mount_pid"
 wait "$mount_pid"
 mount_dir "$tmp/store" "$tmp/mnt" || exit 1
-is 'its job was interrupted' "$(job_state "$id")" interrupted
-ok 'and its model is whole' diff -r "$tmp/mnt/big" "$tmp/plain/big"
+is 'the job of a terminated mount is interrupted' "$(job_state "$id")" interrupted
+ok 'the model of an interrupted job is intact' diff -r "$tmp/mnt/big" "$tmp/plain/big"
 is 'earlier reports are still there' "$(job_state "$done_id")" completed
 echo "$slowly" >"$control/compress"
 id=$(readlink "$control/jobs/last")
@@ -330,37 +330,37 @@ ok 'a job dies with a killed daemon' wait_gone "$held"
 wait "$mount_pid" 2>/dev/null
 fusermount3 -uz "$tmp/mnt"
 mount_dir "$tmp/store" "$tmp/mnt" || exit 1
-is 'and was interrupted' "$(job_state "$id")" interrupted
-ok 'its model is whole' diff -r "$tmp/mnt/big" "$tmp/plain/big"
+is 'the job of a killed mount is interrupted' "$(job_state "$id")" interrupted
+ok 'the model of a killed job is intact' diff -r "$tmp/mnt/big" "$tmp/plain/big"
 echo big >"$control/compress"
-is 'and can be compressed again' "$(jq -r .status "$control/jobs/last/wait")" completed
-ok 'to the same bytes' cmp "$tmp/mnt/big/model.safetensors" "$tmp/plain/big/model.safetensors"
+is 'a model can be compressed after an interruption' "$(jq -r .status "$control/jobs/last/wait")" completed
+ok 'a model compressed after an interruption has the same bytes' cmp "$tmp/mnt/big/model.safetensors" "$tmp/plain/big/model.safetensors"
 ok 'unmounted' unmount "$tmp/mnt"
 
 # --- Options ------------------------------------------------------------------------------------------------
 
 mount_dir "$tmp/store" "$tmp/mnt" -o control=visible,jobs=2 || exit 1
 is 'control=visible lists it' "$(ls -A "$tmp/mnt" | grep -c '^\.tenpak$')" 1
-is 'jobs= is how many at once' "$(cat "$control/settings/jobs")" 2
+is 'jobs= sets the number of jobs at a time' "$(cat "$control/settings/jobs")" 2
 ok 'unmounted' unmount "$tmp/mnt"
 mount_dir "$tmp/store" "$tmp/mnt" -o control=no || exit 1
 not_ok 'control=no has none' ls "$control"
 ok 'unmounted' unmount "$tmp/mnt"
 mount_dir "$tmp/store" "$tmp/mnt" -o ro || exit 1
 is 'ro takes no commands' "$(put estimate d)" EROFS
-is 'but is read' "$(jq -r .mount.writable "$control/status.json")" false
+is 'documents of a read-only mount can be read' "$(jq -r .mount.writable "$control/status.json")" false
 ok 'unmounted' unmount "$tmp/mnt"
 if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
     chmod 755 "$tmp"
     mount_dir "$tmp/store" "$tmp/mnt" -o allow_other,control_gid=4321 || exit 1
     as="setpriv --reuid=1234 --regid=1234 --clear-groups"
     ok 'another user reads models' $as cat "$tmp/mnt/d/config.json"
-    not_ok 'but not the control directory' $as ls "$control"
-    not_ok 'nor a document in it' $as cat "$control/status.json"
-    not_ok 'nor writes a command' $as sh -c "echo d >'$control/estimate'"
+    not_ok 'another user cannot list the control directory' $as ls "$control"
+    not_ok 'another user cannot read a document' $as cat "$control/status.json"
+    not_ok 'another user cannot write a command' $as sh -c "echo d >'$control/estimate'"
     as="setpriv --reuid=1234 --regid=1234 --groups=4321"
-    ok 'one of the group does' $as sh -c "echo d >'$control/estimate'"
-    is 'and is recorded' "$(jq .requester.uid "$control/jobs/last/status.json")" 1234
+    ok 'a member of control_gid can write a command' $as sh -c "echo d >'$control/estimate'"
+    is 'a job records the member of control_gid' "$(jq .requester.uid "$control/jobs/last/status.json")" 1234
     ok 'unmounted' unmount "$tmp/mnt"
     mkdir "$tmp/small"
     mount -t tmpfs -o size=2m,nr_inodes=40 none "$tmp/small" && cleanup_fn umount "$tmp/small"
@@ -377,7 +377,7 @@ if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
     mount -o remount,bind,ro "$tmp/fixed"
     mount_dir "$tmp/fixed" "$tmp/mnt" || exit 1
     refused 'a directory that cannot be written to' compress m EROFS 'read-only'
-    is 'is read' "$(jq -r '.models[0].name' "$control/models.json")" m
+    is 'models.json of a read-only directory can be read' "$(jq -r '.models[0].name' "$control/models.json")" m
     ok 'unmounted' unmount "$tmp/mnt"
 else
     skip 'other users' 'only root can be another'

@@ -41,7 +41,7 @@ cannot_read() {
 mount_dir "$tmp/store" "$tmp/mnt" -o allow_other || exit 1
 is 'a pack that all users may read shows the packed modes' \
     "$(shown m) $(shown m/config.json) $(shown m/below) $(shown m/below/file)" '755 0:0 644 0:0 755 0:0 640 0:0'
-ok 'and others read' reads 4001 4001
+ok 'other users read a model whose pack they may read' reads 4001 4001
 exec 3<"$tmp/mnt/m/config.json"
 chmod 600 "$pack"
 ok 'a pack that is closed to others closes its model' wait_for 120 is_shown m '700 0:0'
@@ -51,29 +51,29 @@ has 'permission is denied' "$tmp/.out" 'Permission denied'
 within() {
     [ "$(shown m/config.json) $(shown m/below) $(shown m/below/file)" = "$1" ]
 }
-ok 'nor is anything in it open to them' wait_for 120 within '600 0:0 700 0:0 600 0:0'
-ok 'its owner reads' reads 0 0
-ok 'and an open file reads on' cmp - "$tmp/original/config.json" <&3
+ok 'files of a closed model are closed to other users' wait_for 120 within '600 0:0 700 0:0 600 0:0'
+ok 'the owner of a closed pack reads the model' reads 0 0
+ok 'an open file of a closed model reads on' cmp - "$tmp/original/config.json" <&3
 exec 3<&-
-not_ok 'it cannot be entered' by 4001 4001 "cd '$tmp/mnt/m'"
+not_ok 'a closed model cannot be entered' by 4001 4001 "cd '$tmp/mnt/m'"
 
 chgrp 4002 "$pack"
 chmod 640 "$pack"
 ok 'the pack of a group' wait_for 120 is_shown m '750 0:4002'
-ok 'is for the group' wait_for 120 reads 4001 4002
-not_ok 'not for others' reads 4001 4001
+ok 'a member of the group reads the model' wait_for 120 reads 4001 4002
+not_ok 'other users do not read the model of a group' reads 4001 4001
 chown 4001 "$pack"
 chmod 400 "$pack"
 ok 'the pack of another owner' wait_for 120 is_shown m '700 4001:4002'
-ok 'is for that one' wait_for 120 reads 4001 4001
-not_ok 'not for the group' reads 4003 4002
+ok 'the new owner reads the model' wait_for 120 reads 4001 4001
+not_ok 'the group does not read a model of mode 0700' reads 4003 4002
 chmod 0 "$pack"
 ok 'a pack without read permissions is shown' wait_for 120 is_shown m '0 4001:4002'
-not_ok 'and not readable, not even for its owner' reads 4001 4001
+not_ok 'a pack without read permissions is not readable for its owner' reads 4001 4001
 chown 0:0 "$pack"
 chmod 644 "$pack"
-ok 'opened again' wait_for 120 is_shown m '755 0:0'
-ok 'it is for all' wait_for 120 reads 4001 4001
+ok 'the pack is opened to all again' wait_for 120 is_shown m '755 0:0'
+ok 'all users read the model again' wait_for 120 reads 4001 4001
 
 # Who holds a directory within.
 mkfifo "$tmp/go"
@@ -83,13 +83,13 @@ chmod 777 "$tmp"
 in_below() {
     find /proc/[0-9]*/cwd -maxdepth 0 -lname "$tmp/mnt/m/below" 2>/dev/null | grep -q .
 }
-ok 'one works in the model' wait_for 120 in_below
+ok 'a process works in a directory of the model' wait_for 120 in_below
 chmod 600 "$pack"
 wait_for 120 is_shown m '700 0:0'
 ok 'below it is shut by then' wait_for 120 is_shown m/below '700 0:0'
 echo go >"$tmp/go"
 wait_for 120 test -s "$tmp/said"
-is 'and reads nothing more' "$(cat "$tmp/said")" 1
+is 'the process in a closed directory reads nothing more' "$(cat "$tmp/said")" 1
 ok 'unmounted' unmount "$tmp/mnt"
 chmod 755 "$tmp"
 
@@ -109,7 +109,7 @@ chmod 644 "$pack"
 if acl owner:6: user:0:4001 group:4: mask:4: other:4: 2>/dev/null; then
     mount_dir "$tmp/store" "$tmp/mnt" -o allow_other || exit 1
     not_ok 'a list that denies one user' by 4001 4001 "cat '$pack'"
-    not_ok 'denies that user the model' reads 4001 4001
+    not_ok 'a user that a list denies does not read the model' reads 4001 4001
     acl owner:6: user:4:4003 group:4: mask:4: other:4:
     ok 'a list that denies no user' wait_for 120 reads 4001 4001
     acl owner:6: user:4:4003 group:4: mask:0: other:4:

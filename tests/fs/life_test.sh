@@ -38,9 +38,9 @@ ok 'a signal detaches it' wait_unmounted "$tmp/mnt"
 cat <&3 >"$tmp/rest"
 cat "$tmp/head" "$tmp/rest" >"$tmp/all"
 ok 'an open file reads on' cmp "$tmp/all" "$tmp/model/model.safetensors"
-ok 'by the daemon' kill -0 "$mount_pid"
+ok 'the daemon of a detached mount goes on' kill -0 "$mount_pid"
 exec 3<&-
-ok 'which ends when it is closed' wait_gone "$mount_pid"
+ok 'the daemon ends when the last file is closed' wait_gone "$mount_pid"
 wait "$mount_pid"
 is 'cleanly' $? 0
 
@@ -65,9 +65,9 @@ ok 'unmounted lazily' umount --lazy "$tmp/mnt"
 mount_dir "$tmp/others" "$tmp/mnt" || exit 1
 kill -TERM "$old"
 ok 'a signal ends the daemon that is left' wait_gone "$old"
-not_ok 'and leaves the next mount there' is_unmounted "$tmp/mnt"
-ok 'which answers' touch "$tmp/mnt/file"
-ok 'and is the other' test -f "$tmp/others/file"
+not_ok 'the next mount stays when the earlier daemon ends' is_unmounted "$tmp/mnt"
+ok 'the next mount answers' touch "$tmp/mnt/file"
+ok 'the next mount shows the other directory' test -f "$tmp/others/file"
 not_ok 'reads of open files fail' cat <&3
 exec 3<&-
 unmount "$tmp/mnt"
@@ -75,7 +75,7 @@ unmount "$tmp/mnt"
 # In the background: the command returns when the mount answers, and the one that unmounts when the daemon has ended.
 in_background() {
     ok 'mounted in the background' "$tenpak" mount "$tmp/store" "$tmp/mnt"
-    ok 'it answers' cmp "$file" "$tmp/model/model.safetensors"
+    ok 'a mount in the background answers' cmp "$file" "$tmp/model/model.safetensors"
     daemon=$("$tenpak" status --json "$tmp/mnt" | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p')
     knows=$(cat "/proc/$daemon/fdinfo"/* 2>/dev/null | grep -c '^fuse_connection:')
     ok 'unmounted by the program' "$tenpak" umount "$tmp/mnt"
@@ -92,7 +92,7 @@ for again in 1 2 3 4 5; do
     in_background
 done
 if [ "$knows" -gt 0 ]; then
-    is 'which returns when the daemon has nothing open any more' "$open" ''
+    is 'umount returns when the daemon has nothing open' "$open" ''
 else
     skip 'the end of the daemon' 'this kernel does not report which process serves a mount'
 fi

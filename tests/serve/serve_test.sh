@@ -57,58 +57,58 @@ ended() {
 
 serve || fail 'it starts'
 token=$(cat "$d/.tenpak/token")
-is 'a token is made' "$(tail -n 1 "$tmp/serve.out")" "token: $d/.tenpak/token"
-is 'for its owner alone' "$(stat -c %a "$d/.tenpak/token")" 600
-is 'of 256 bits' "${#token}" 64
+is 'serve creates a token' "$(tail -n 1 "$tmp/serve.out")" "token: $d/.tenpak/token"
+is 'only the owner may read the token' "$(stat -c %a "$d/.tenpak/token")" 600
+is 'the token has 256 bits' "${#token}" 64
 is 'health needs no token' "$(curl -s -o "$tmp/body" -w '%{http_code}' "$url/")" 200
-is 'and says so' "$(jq -r .status "$tmp/body")" ok
-is 'it is reached from here alone' "$(jq .exposed "$tmp/body") $(cat "$tmp/serve.err")" 'false '
-is 'nor does the description' "$(curl -s -o "$tmp/body" -w '%{http_code}' "$url/openapi.json")" 200
-ok 'which is the shipped one' cmp "$tmp/body" "$top_srcdir/share/tenpak/openapi.json"
+is 'health reports ok' "$(jq -r .status "$tmp/body")" ok
+is 'a server on the loopback address is not exposed' "$(jq .exposed "$tmp/body") $(cat "$tmp/serve.err")" 'false '
+is 'openapi.json needs no token' "$(curl -s -o "$tmp/body" -w '%{http_code}' "$url/openapi.json")" 200
+ok 'openapi.json is the installed file' cmp "$tmp/body" "$top_srcdir/share/tenpak/openapi.json"
 for path in /jobs /status/x /artifact/x /optimize/candidates /nothing; do
     is "no token for $path: 401" "$(curl -s -o "$tmp/body" -w '%{http_code}' "$url$path")" 401
 done
-is 'a wrong one: 401' "$(curl -s -H "Authorization: Bearer ${token}0" -D "$tmp/head" -o "$tmp/body" -w '%{http_code}' "$url/jobs")" 401
-is 'and names the scheme' "$(header WWW-Authenticate)" 'Bearer realm="tenpak"'
+is 'a wrong token: 401' "$(curl -s -H "Authorization: Bearer ${token}0" -D "$tmp/head" -o "$tmp/body" -w '%{http_code}' "$url/jobs")" 401
+is 'a 401 names the scheme' "$(header WWW-Authenticate)" 'Bearer realm="tenpak"'
 is 'errors are JSON' "$(jq -r '.error, .errno' "$tmp/body" | tr '\n' ' ')" 'EACCES 13 '
-is 'it listens on this machine alone' "$(case $url in http://127.0.0.1:*) echo yes ;; esac)" yes
+is 'the default address is the loopback address' "$(case $url in http://127.0.0.1:*) echo yes ;; esac)" yes
 
 # --- Jobs ---
 
-is 'an estimate is taken' "$(post /delta/estimate '{"model": "tuned-1", "base": "base"}')" 202
+is 'an estimate is accepted' "$(post /delta/estimate '{"model": "tuned-1", "base": "base"}')" 202
 id=$(jq -r .job_id "$tmp/body")
-is 'the reply has its location' "$(header Location)" "/status/$id"
+is 'the reply to an estimate has the location of the job' "$(header Location)" "/status/$id"
 ok 'it ends' wait_for 120 ended "$id"
-is 'as it should' "$(jq -r .status "$tmp/body")" completed
-is 'its report is there' "$(call GET "/report/$id")" 200
-ok 'with an interval' jq -e '.result | .stored_bytes_low <= .stored_bytes and .stored_bytes <= .stored_bytes_high' "$tmp/body"
+is 'the estimate completes' "$(jq -r .status "$tmp/body")" completed
+is 'the report of the estimate can be read' "$(call GET "/report/$id")" 200
+ok 'the report of the estimate has an interval' jq -e '.result | .stored_bytes_low <= .stored_bytes and .stored_bytes <= .stored_bytes_high' "$tmp/body"
 is 'an estimate has no artifact: 404' "$(call GET "/artifact/$id")" 404
 
 is 'three at once: the first' "$(post /compress '{"model": "tuned-1", "base": "base", "id": "once"}')" 202
 first=$(jq -r .job_id "$tmp/body")
-is 'the second' "$(post /delta/compress '{"model": "tuned-2", "base": "base", "nice": 5.0}')" 202
+is 'three at once: the second' "$(post /delta/compress '{"model": "tuned-2", "base": "base", "nice": 5.0}')" 202
 second=$(jq -r .job_id "$tmp/body")
-is 'the third' "$(post /compress '{"model": "tuned-3", "threads": 1, "memory": 1073741824}')" 202
+is 'three at once: the third' "$(post /compress '{"model": "tuned-3", "threads": 1, "memory": 1073741824}')" 202
 third=$(jq -r .job_id "$tmp/body")
 is 'the same id= is the same job' "$(post /compress '{"model": "tuned-1", "base": "base", "id": "once"}') $(jq -r .job_id "$tmp/body")" "202 $first"
-is 'that of another model is refused' "$(post /compress '{"model": "tuned-2", "base": "base", "id": "once"}') $(jq -r .error "$tmp/body")" '409 EINVAL'
-is 'and that of another wish' "$(post /compress '{"model": "tuned-1", "base": "base", "id": "once", "nice": 3}') $(jq -r .error "$tmp/body")" '409 EINVAL'
+is 'an id= of another model is refused' "$(post /compress '{"model": "tuned-2", "base": "base", "id": "once"}') $(jq -r .error "$tmp/body")" '409 EINVAL'
+is 'an id= with another key is refused' "$(post /compress '{"model": "tuned-1", "base": "base", "id": "once", "nice": 3}') $(jq -r .error "$tmp/body")" '409 EINVAL'
 for job in "$first" "$second" "$third"; do
     ok 'one of the three ends' wait_for 120 ended "$job"
-    is 'completed' "$(jq -r .status "$tmp/body")" completed
+    is 'one of the three is completed' "$(jq -r .status "$tmp/body")" completed
 done
-is 'jobs lists them, the newest first' "$(call GET /jobs) $(jq -r '[.jobs[].job_id] | . == (sort | reverse) and length == 4' "$tmp/body")" '200 true'
-is 'the directory has become a pack' "$(find "$d" -maxdepth 1 -name 'tuned-*' | sort | tr '\n' ' ')" "$d/tuned-1.tnpk $d/tuned-2.tnpk $d/tuned-3.tnpk "
+is '/jobs lists jobs, the newest first' "$(call GET /jobs) $(jq -r '[.jobs[].job_id] | . == (sort | reverse) and length == 4' "$tmp/body")" '200 true'
+is 'the three models are packs' "$(find "$d" -maxdepth 1 -name 'tuned-*' | sort | tr '\n' ' ')" "$d/tuned-1.tnpk $d/tuned-2.tnpk $d/tuned-3.tnpk "
 is 'the requester is recorded' "$(jq -r '.jobs[0].requester | "\(.uid) \(.command)"' "$tmp/body")" "$(id -u) tenpak serve"
 
 # --- The artifact and its ranges ---
 
 pack=$d/tuned-1.tnpk
 size=$(stat -c %s "$pack")
-is 'the artifact' "$(call GET "/artifact/$first")" 200
-ok 'is the pack' cmp "$tmp/body" "$pack"
+is 'an artifact can be read' "$(call GET "/artifact/$first")" 200
+ok 'the artifact is the pack' cmp "$tmp/body" "$pack"
 etag=$(header ETag)
-is 'its tag is its id' "$etag" "\"$("$tenpak" info --json "$pack" | jq -r .id)\""
+is 'the ETag of an artifact is the id of the pack' "$etag" "\"$("$tenpak" info --json "$pack" | jq -r .id)\""
 # part RANGE FIRST LENGTH
 part() {
     is "range $1: 206" "$(call GET "/artifact/$first" -H "Range: bytes=$1")" 206
@@ -122,21 +122,21 @@ part "$((size - 7))-" "$((size - 7))" 7
 part -9 "$((size - 9))" 9
 part "10-$((size * 2))" 10 "$((size - 10))"
 part 3-99999999999999999999 3 "$((size - 3))"
-is 'beyond the end: 416' "$(call GET "/artifact/$first" -H "Range: bytes=$size-")" 416
-is 'with the size' "$(header Content-Range)" "bytes */$size"
-is 'beyond all numbers, too' "$(call GET "/artifact/$first" -H "Range: bytes=99999999999999999999-5")" 200
-is 'and open' "$(call GET "/artifact/$first" -H "Range: bytes=99999999999999999999-")" 416
-is 'and JSON' "$(jq -r .error "$tmp/body")" ERANGE
-is 'no range at all: whole' "$(call GET "/artifact/$first" -H 'Range: bytes=9-3')" 200
+is 'a range beyond the end: 416' "$(call GET "/artifact/$first" -H "Range: bytes=$size-")" 416
+is 'a 416 has the size' "$(header Content-Range)" "bytes */$size"
+is 'a range from a number that is too large to one below it: whole' "$(call GET "/artifact/$first" -H "Range: bytes=99999999999999999999-5")" 200
+is 'an open range from a number that is too large: 416' "$(call GET "/artifact/$first" -H "Range: bytes=99999999999999999999-")" 416
+is 'a 416 has an error in JSON' "$(jq -r .error "$tmp/body")" ERANGE
+is 'an invalid range: whole' "$(call GET "/artifact/$first" -H 'Range: bytes=9-3')" 200
 is 'two ranges: whole' "$(call GET "/artifact/$first" -H 'Range: bytes=0-1,4-5')" 200
-is 'the same still: 304' "$(call GET "/artifact/$first" -H "If-None-Match: $etag")" 304
-is 'a range of another one: whole' "$(call GET "/artifact/$first" -H 'Range: bytes=0-1' -H 'If-Range: "x"')" 200
-is 'HEAD' "$(curl -sI -H "Authorization: Bearer $token" "$url/artifact/$first" | tr -d '\r' | sed -n 's/^Content-Length: //Ip')" "$size"
+is 'If-None-Match with the present ETag: 304' "$(call GET "/artifact/$first" -H "If-None-Match: $etag")" 304
+is 'If-Range with another ETag: whole' "$(call GET "/artifact/$first" -H 'Range: bytes=0-1' -H 'If-Range: "x"')" 200
+is 'HEAD has the size' "$(curl -sI -H "Authorization: Bearer $token" "$url/artifact/$first" | tr -d '\r' | sed -n 's/^Content-Length: //Ip')" "$size"
 curl -s -H "Authorization: Bearer $token" -r 0-9999 -o "$tmp/resumed" "$url/artifact/$first"
 curl -s -H "Authorization: Bearer $token" -C - -o "$tmp/resumed" "$url/artifact/$first"
 ok 'a download that is resumed' cmp "$tmp/resumed" "$pack"
 cp "$d"/*.tnpk "$tmp/" && "$tenpak" unpack -q -o "$tmp/unpacked" "$tmp/tuned-1.tnpk"
-ok 'what comes out is what went in' diff -r "$tmp/unpacked" "$tmp/originals/tuned-1"
+ok 'the unpacked artifact equals the original' diff -r "$tmp/unpacked" "$tmp/originals/tuned-1"
 
 # --- Refusals ---
 
@@ -165,7 +165,7 @@ refused 404 ENOENT 'a long id' "$(call GET "/status/$(printf '%0500d' 1)")"
 refused 404 ENOENT 'no run of the optimizer' "$(call GET "/optimize/$first")"
 refused 404 ENOENT 'no such path' "$(call GET /jobs/)"
 refused 405 EPERM 'POST where GET is' "$(post /jobs '{}')"
-is 'and the allowed methods' "$(header Allow)" 'GET, HEAD'
+is 'a 405 names the allowed methods' "$(header Allow)" 'GET, HEAD'
 refused 405 EPERM 'GET where POST is' "$(call GET /compress)"
 refused 415 EINVAL 'a form' "$(call POST /compress -d 'model=base')"
 head -c 70000 /dev/zero | tr '\0' ' ' >"$tmp/blanks"
@@ -184,7 +184,7 @@ head -c 3000000 /dev/zero >"$tmp/zeros"
 curl -s -H "Authorization: Bearer $token" -H 'Content-Type: application/json' -H 'Expect:' --data-binary "@$tmp/zeros" \
     -o /dev/null "$url/compress"
 is 'a flood ends its connection, not the server' "$(call GET /)" 200
-is 'no job was made by all that' "$(call GET /jobs) $(jq '.jobs | length' "$tmp/body")" '200 4'
+is 'refused requests make no jobs' "$(call GET /jobs) $(jq '.jobs | length' "$tmp/body")" '200 4'
 
 # More connections than it takes, which say nothing or too little, and go again.
 "$PYTHON" - "${url##*:}" <<'END'
@@ -206,26 +206,26 @@ END
 answers() {
     [ "$(call GET /)" = 200 ]
 }
-ok 'a crowd that says nothing leaves it well' wait_for 120 answers
-is 'noise instead of a request, too' "$(head -c 100000 /dev/urandom | curl -s --http0.9 -m 10 "telnet://${url#http://}" >/dev/null; call GET /)" 200
+ok 'silent connections do not block the server' wait_for 120 answers
+is 'random bytes instead of a request do not harm the server' "$(head -c 100000 /dev/urandom | curl -s --http0.9 -m 10 "telnet://${url#http://}" >/dev/null; call GET /)" 200
 
 # What was packed anew is another artifact.
 "$tenpak" unpack -q "$pack"
-is 'a pack that went away: 404' "$(call GET "/artifact/$first")" 404
+is 'the artifact of a removed pack: 404' "$(call GET "/artifact/$first")" 404
 
 # --- The end ---
 
 kill -TERM "$server"
 wait "$server"
-is 'SIGTERM ends it, with code 0' "$?" 0
-is 'and it says nothing' "$(cat "$tmp/serve.err")" ''
-ok 'the records stay' test -f "$d/.tenpak/jobs/$first/report.json"
+is 'SIGTERM ends the server with code 0' "$?" 0
+is 'the server writes nothing to stderr' "$(cat "$tmp/serve.err")" ''
+ok 'records stay after the end of the server' test -f "$d/.tenpak/jobs/$first/report.json"
 
 # A job that runs when it ends leaves the model as it was.
 "$mkmodel" --layers=8 --hidden=512 --inter=1408 --vocab=8192 "$d/large"
 serve || fail 'it starts again'
-is 'its token is the same' "$(cat "$d/.tenpak/token")" "$token"
-is 'jobs of before are listed' "$(call GET /jobs) $(jq '.jobs | length' "$tmp/body")" '200 4'
+is 'a new server uses the same token' "$(cat "$d/.tenpak/token")" "$token"
+is 'a new server lists earlier jobs' "$(call GET /jobs) $(jq '.jobs | length' "$tmp/body")" '200 4'
 begin_large() {
     post /compress '{"model": "large", "base": "none", "codec": "zstd", "zstd_level": 19, "threads": 1}' >/dev/null
     id=$(jq -r .job_id "$tmp/body")
@@ -237,13 +237,13 @@ running() {
 begin_large
 ok 'a job runs' wait_for 120 running
 is 'cancelling needs the token' "$(curl -s -X POST -o "$tmp/body" -w '%{http_code}' "$url/jobs/$id/cancel")" 401
-refused 405 EPERM 'and not by looking' "$(call GET "/jobs/$id/cancel")"
-is 'but by a POST' "$(header Allow)" POST
-is 'so: 202' "$(call POST "/jobs/$id/cancel") $(jq -r .job_id "$tmp/body")" "202 $id"
-is 'with where to look' "$(header Location)" "/status/$id"
+refused 405 EPERM 'GET does not cancel' "$(call GET "/jobs/$id/cancel")"
+is 'GET of cancel names POST' "$(header Allow)" POST
+is 'POST cancels: 202' "$(call POST "/jobs/$id/cancel") $(jq -r .job_id "$tmp/body")" "202 $id"
+is 'the reply to cancel has the location of the job' "$(header Location)" "/status/$id"
 ok 'it ends' wait_for 120 ended "$id"
-is 'cancelled' "$(jq -r .status "$tmp/body")" cancelled
-refused 409 EALREADY 'once' "$(call POST "/jobs/$id/cancel")"
+is 'the cancelled job ends as cancelled' "$(jq -r .status "$tmp/body")" cancelled
+refused 409 EALREADY 'a job that has ended cannot be cancelled' "$(call POST "/jobs/$id/cancel")"
 for bad in 20200101-000000-1 .. %2e%2e "$(printf '%0500d' 1)"; do
     refused 404 ENOENT "no job to cancel: $(printf '%.20s' "$bad")" "$(call POST "/jobs/$bad/cancel" --path-as-is)"
 done
@@ -251,14 +251,14 @@ for path in "/jobs/$id" "/jobs/$id/" "/jobs//cancel" "/jobs/$id/cancel/" "/jobs/
     refused 404 ENOENT "nothing is at ${path#"/jobs/$id"}" "$(call POST "$path")"
 done
 begin_large
-ok 'another runs' wait_for 120 running
-is 'another for its model: 409' "$(post /compress '{"model": "large"}')" 409
-is 'its artifact is not there yet: 409' "$(call GET "/artifact/$id")" 409
+ok 'a further job runs' wait_for 120 running
+is 'a second job for its model: 409' "$(post /compress '{"model": "large"}')" 409
+is 'the artifact of a running job: 409' "$(call GET "/artifact/$id")" 409
 kill -INT "$server"
 wait "$server"
-is 'SIGINT ends it, with code 0' "$?" 0
-is 'the job did not complete' "$(jq -r '.status | . == "cancelled" or . == "interrupted"' "$d/.tenpak/jobs/$id/status.json")" true
-is 'its model is as it was' "$(find "$d" -maxdepth 1 -name '*large*' | sort | tr '\n' ' ')" "$d/large "
+is 'SIGINT ends the server with code 0' "$?" 0
+is 'the job of an ended server does not complete' "$(jq -r '.status | . == "cancelled" or . == "interrupted"' "$d/.tenpak/jobs/$id/status.json")" true
+is 'the model of an ended job is unchanged' "$(find "$d" -maxdepth 1 -name '*large*' | sort | tr '\n' ' ')" "$d/large "
 
 # --- Other tokens ---
 
@@ -268,12 +268,12 @@ exits 'a token that others can read is refused' 1 "$tenpak" serve --listen 127.0
 chmod 600 "$tmp/token"
 serve --token-file "$tmp/token"
 token=a-token-of-my-own-choice
-is 'a free one is accepted' "$(call GET /jobs)" 200
+is 'a connection is accepted when one is free' "$(call GET /jobs)" 200
 kill "$server"
 wait "$server"
 serve --token-file "$tmp/token" --listen 0.0.0.0:0
-is 'where others reach it, it says so' "$(curl -s "http://127.0.0.1:${url##*:}/" | jq .exposed)" true
-has 'and warns' "$tmp/serve.err" 'no TLS'
+is 'a server on all addresses is exposed' "$(curl -s "http://127.0.0.1:${url##*:}/" | jq .exposed)" true
+has 'an exposed server warns about TLS' "$tmp/serve.err" 'no TLS'
 kill "$server"
 wait "$server"
 printf 'short\n' >"$tmp/token"

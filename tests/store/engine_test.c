@@ -26,10 +26,11 @@ static void test_basic(void)
     struct tp_block *block, *again;
 
     ok(get_whole(engine, tune, 3), "a block has its bytes");
-    ok(get_whole(engine, tune, 3), "the second time too");
-    is_int(atomic_load(&tune->decoded[3]), 1, "it was decoded once");
+    ok(get_whole(engine, tune, 3), "a cached block has its bytes");
+    is_int(atomic_load(&tune->decoded[3]), 1, "a block is decoded once for two reads");
     ok(get_whole(engine, base, 3), "the base's block");
-    is_int(atomic_load(&base->decoded[3]), 1, "was decoded for the fine-tune already");
+    is_int(atomic_load(&base->decoded[3]), 1,
+           "the base's block was decoded for the fine-tune already");
 
     tune->index.chunks[9] = (struct tp_chunk){.codec = TP_CODEC_SAME, .ref = 3};
     tune->index.chunks[10] =
@@ -47,13 +48,14 @@ static void test_basic(void)
 
     tp_engine_get_stats(engine, &stats);
     is_u64(stats.decoded_blocks, 2, "two blocks decoded in all");
-    is_u64(stats.decoded_bytes, 2 * CHUNK_SIZE, "and their bytes");
-    is_u64(stats.cached_bytes, 2 * SLOT, "both are cached");
+    is_u64(stats.decoded_bytes, 2 * CHUNK_SIZE, "decoded bytes are counted");
+    is_u64(stats.cached_bytes, 2 * SLOT, "the block and that of its base are cached");
 
     tp_engine_forget(engine, tune);
     ok(get_whole(engine, tune, 3), "a block that was forgotten");
-    is_int(atomic_load(&tune->decoded[3]), 2, "is decoded again");
-    is_int(atomic_load(&base->decoded[3]), 1, "its base's is not");
+    is_int(atomic_load(&tune->decoded[3]), 2, "a block that was forgotten is decoded again");
+    is_int(atomic_load(&base->decoded[3]), 1,
+           "the block of the base stays after its dependent is forgotten");
     uint32_t many[CHUNKS_MAX] = {0};
     struct tp_block *blocks[CHUNKS_MAX];
     is_int(tp_engine_get_many(engine, tune, many, tp_engine_get_max(engine) + 1, blocks, NULL),
@@ -85,30 +87,32 @@ static void test_resize(void)
     is_int(tp_engine_set_cache(engine, 150 * SLOT, NULL), 0, "made smaller");
     tp_engine_get_stats(engine, &stats);
     ok(stats.cached_bytes <= 150 * SLOT, "excess blocks are dropped at once");
-    is_u64(stats.cached_bytes_max, 150 * SLOT, "and the size is so");
+    is_u64(stats.cached_bytes_max, 150 * SLOT, "the cache has the size that was set");
     ok(whole(held, packs[0], 7), "what is held stays");
     tp_block_release(held);
     for (unsigned i = 0; i < 1600; i++)
         good = get_whole(engine, packs[i % 4], i / 4 % CHUNKS_MAX) && good;
     ok(good, "blocks of a small cache");
     tp_engine_get_stats(engine, &stats);
-    ok(stats.cached_bytes <= 150 * SLOT, "which stays so small");
+    ok(stats.cached_bytes <= 150 * SLOT, "a smaller cache stays small");
     is_int(tp_engine_set_cache(engine, 900 * SLOT, NULL), 0, "made larger than ever");
     for (unsigned i = 0; i < 3200; i++)
         good = get_whole(engine, packs[i % 4], i / 4 % CHUNKS_MAX) && good;
     tp_engine_get_stats(engine, &stats);
-    ok(good && stats.cached_bytes > 150 * SLOT, "it takes more");
+    ok(good && stats.cached_bytes > 150 * SLOT, "a larger cache takes more blocks");
     is_int(tp_engine_set_cache(engine, 901 * SLOT, NULL), -ERANGE,
-           "not more than it was created for");
-    is_int(tp_engine_set_cache(engine, SLOT, NULL), -ERANGE, "nor less than its threads need");
+           "a cache larger than at its creation is refused");
+    is_int(tp_engine_set_cache(engine, SLOT, NULL), -ERANGE,
+           "a cache smaller than its threads need is refused");
     tp_engine_set_prefetch(engine, 0);
-    is_u64(tp_engine_get_prefetch(engine), 0, "and nothing is decoded ahead");
+    is_u64(tp_engine_get_prefetch(engine), 0, "prefetching can be switched off");
     tp_engine_get_stats(engine, &stats);
     uint64_t ahead = stats.prefetched_blocks;
     tp_engine_forget(engine, packs[0]);
     tp_engine_prefetch(engine, packs[0], 0, 16);
     tp_engine_get_stats(engine, &stats);
-    ok(stats.queued_chunks == 0 && stats.prefetched_blocks == ahead, "not even on request");
+    ok(stats.queued_chunks == 0 && stats.prefetched_blocks == ahead,
+       "nothing is prefetched when prefetching is off");
     tp_engine_destroy(engine);
     for (unsigned i = 0; i < 4; i++)
         free_pack(packs[i]);
@@ -176,7 +180,8 @@ static void test_single_flight(void)
     is_int(atomic_load(&crowd.wrong) + atomic_load(&crowd.failed), 0,
            "64 readers of one block get it");
     is_int(atomic_load(&tune->decoded[0]), 1, "decoded once");
-    is_int(atomic_load(&base->decoded[0]), 1, "its base's too");
+    is_int(atomic_load(&base->decoded[0]), 1,
+           "the block of the base is decoded once for all of them");
 
     atomic_store(&bad_chunk, 0);
     tp_engine_forget(engine, tune);
@@ -184,7 +189,7 @@ static void test_single_flight(void)
     run_crowd(&crowd, 64);
     atomic_store(&decode_usec, 0);
     is_int(atomic_load(&crowd.failed), 64, "all readers of a bad block fail");
-    is_int(atomic_load(&crowd.told), 64, "and get the same error");
+    is_int(atomic_load(&crowd.told), 64, "all readers of a bad block get the same error");
     ok(atomic_load(&tune->decoded[0]) < 65, "without each decoding it");
     atomic_store(&bad_chunk, -1);
     ok(get_whole(engine, tune, 0), "an error is not kept");
@@ -221,7 +226,7 @@ static void test_crowd(uint64_t seed)
     is_int(atomic_load(&collisions), 0, "nothing is decoded twice at once");
     tp_engine_get_stats(engine, &stats);
     ok(stats.cached_bytes <= stats.cached_bytes_max, "the budget is kept");
-    ok(stats.cached_bytes_max <= 8 << 20, "and is the requested number");
+    ok(stats.cached_bytes_max <= 8 << 20, "the budget is at most the requested one");
     ok(stats.evicted_blocks > 0, "blocks had to go");
     ok(eventually((tp_engine_get_stats(engine, &stats),
                    stats.queued_chunks + stats.decoding_threads == 0)),
@@ -285,11 +290,11 @@ static void test_given(void)
         good = good && give(engine, tune, c, CHUNK_SIZE);
     tp_engine_get_stats(engine, &stats);
     is_u64(stats.cached_bytes, (N + 1) * SLOT, "of a fine-tune that is read on one block is kept");
-    ok(get_whole(engine, tune, N - 1), "the last one");
-    is_int(atomic_load(&tune->decoded[N - 1]), 1, "which can be had as long as it is there");
+    ok(get_whole(engine, tune, N - 1), "the last block can be read");
+    is_int(atomic_load(&tune->decoded[N - 1]), 1, "a spent block can be read while it is cached");
     for (unsigned c = 0; c < N; c++)
         good = good && get_whole(engine, base, c);
-    is_int((int)total_decoded(base), N, "all of the base's");
+    is_int((int)total_decoded(base), N, "all blocks of the base are decoded once");
 
     tp_engine_forget(engine, tune);
     for (unsigned round = 0; round < 3; round++)
@@ -328,7 +333,7 @@ static void test_growth(void)
             good = good && get_whole(engine, pack, c);
     tp_engine_get_stats(engine, &stats);
     ok(stats.cached_bytes > 3 * (stats.cached_bytes_max / 4), "what is scanned again all of it");
-    ok(stats.cached_bytes <= stats.cached_bytes_max, "and no more");
+    ok(stats.cached_bytes <= stats.cached_bytes_max, "a scanned cache stays within its limit");
     ok(good, "all bytes right");
     tp_engine_destroy(engine);
     free_pack(pack);
@@ -353,7 +358,8 @@ static void test_ahead(void)
     for (uint32_t c = 0; c < AHEAD; c++)
         good = good && get_whole(engine, pack, c) && atomic_load(&pack->decoded[c]) == 1;
     ok(good, "none of them is decoded again when it is read");
-    is_u64(tp_engine_prefetch(engine, pack, 200, 1), 1, "then there is space for others");
+    is_u64(tp_engine_prefetch(engine, pack, 200, 1), 1,
+           "a read of prefetched blocks makes space for others");
 
     atomic_store(&decode_usec, 5000);
     tp_engine_forget(engine, pack);

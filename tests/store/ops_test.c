@@ -78,10 +78,10 @@ static void test_plain_way(void)
     struct tp_error err = {0};
 
     is_int(compress_with(dir, "none", NULL, false, &report, &err), 0, "compresses in place");
-    is_str(report.out, pack, "and says where");
+    is_str(report.out, pack, "packing reports the path of the pack");
     ok(!exists(dir) && pack_whole(), "the pack exists, the directory does not");
-    is_int(compress_with(dir, "none", NULL, false, &report, &err), 0, "once more is no error");
-    ok(report.pack.logical_bytes > 0, "and reports the pack");
+    is_int(compress_with(dir, "none", NULL, false, &report, &err), 0, "packing again is no error");
+    ok(report.pack.logical_bytes > 0, "packing again reports the pack");
     is_int(restore_with(pack, NULL, false, &err), 0, "restores in place");
     ok(!exists(pack) && dir_whole(), "the directory exists unchanged, the pack does not");
     is_int(compress_with(dir, "none", NULL, true, &report, &err), 0, "compresses and keeps");
@@ -133,7 +133,7 @@ static void test_names(void)
           scratch);
     is_int(compress_with(dir, "none", NULL, false, &report, &err), 0,
            "compresses beside such names");
-    is_int(restore_with(pack, NULL, false, &err), 0, "and restores");
+    is_int(restore_with(pack, NULL, false, &err), 0, "restores beside such names");
     shell("test ! -e '%s/.model.tnpk.tmp-1-0' && rmdir '%s/.model.tnpk.tmp-mine' && rm "
           "'%s/.model.tnpk.tmp-1'",
           scratch, scratch, scratch);
@@ -153,7 +153,8 @@ static void test_long_name(void)
     shell("cp -a '%s' '%s'", dir, path);
     is_int(compress_with(path, "none", NULL, false, &report, &err), -ENAMETOOLONG,
            "too long a name");
-    is_int(compress_with(path, "none", out, false, &report, &err), 0, "but not elsewhere");
+    is_int(compress_with(path, "none", out, false, &report, &err), 0,
+           "a name that is too long in place is accepted elsewhere");
     shell("rm -r '%s' '%s'", path, out);
     free(path);
     free(out);
@@ -171,11 +172,12 @@ static void test_out(void)
            "compresses to a file, whatever slashes");
     ok(dir_whole() && !exists(pack), "the original is untouched");
     is_int(compress_with(dir, "none", out, false, &report, &err), -EEXIST,
-           "not over an existing file");
+           "packing over an existing file is refused");
     is_int(restore_with(out, target, false, &err), 0, "restores elsewhere");
     ok(tp_compare_dir(copy_pack, target, true, NULL, &err) == 0 && exists(out),
        "the same, and the pack stays");
-    is_int(restore_with(out, target, false, &err), -EEXIST, "not over an existing directory");
+    is_int(restore_with(out, target, false, &err), -EEXIST,
+           "restoring over an existing directory is refused");
     shell("rm -r '%s' '%s'", target, out);
     free(slash);
     free(target);
@@ -194,20 +196,20 @@ static void test_bases(void)
            "a model is not its own base");
     is_int(compress_with(tune, "nobody", NULL, false, &report, &err), -ENOENT,
            "an unknown base is reported");
-    has(err.message, "nobody", "by name");
+    has(err.message, "nobody", "the error names the unknown base");
     is_int(compress_with(tune, "model", NULL, false, &report, &err), 0, "a named plain base");
     ok(report.base_packed && pack_whole() && !exists(dir), "is packed first");
-    is_str(report.base, "model", "and reported");
+    is_str(report.base, "model", "the packed base is reported");
     ok(report.pack.codec_chunks[TP_CODEC_DELTA] + report.pack.codec_chunks[TP_CODEC_SPARSE] > 0,
-       "and used");
+       "the packed base is used");
     is_int(compress_with(other, pack, NULL, false, &report, &err), 0, "a base by its path");
     is_int(restore_with(pack, NULL, false, &err), -EBUSY,
            "a base that others need is not restored away");
-    has(err.message, "'other'", "which are listed");
-    has(err.message, "'tune'", "all of them");
+    has(err.message, "'other'", "the dependents of a base are listed");
+    has(err.message, "'tune'", "all dependents of a base are listed");
     is_int(restore_with(tune_pack, NULL, false, &err), 0, "a fine-tune restores");
     shell("rm -r '%s' '%s.tnpk'", tune, other);
-    is_int(restore_with(pack, NULL, false, &err), 0, "then its base does");
+    is_int(restore_with(pack, NULL, false, &err), 0, "the base is restored after its dependents");
     ok(dir_whole(), "whole");
     shell("ln -s model '%s'", dangling);
     is_int(compress_with(dangling, "none", NULL, false, &report, &err), -EINVAL,
@@ -298,7 +300,7 @@ static void test_kill(void)
     struct tp_error err = {0};
     ok(compress_with(dir, "none", NULL, false, &last, &err) == 0 &&
            restore_with(pack, NULL, false, &err) == 0,
-       "and works as ever afterwards");
+       "packing and restoring work after kills");
     ok(nothing_hidden(scratch), "sweeping what the dead left");
 }
 
