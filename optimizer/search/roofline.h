@@ -23,7 +23,7 @@
 /* A step, and how long it took on this machine. */
 struct tp_step {
     double bytes;      /* weights, and keys and values, that it reads */
-    double operations; /* of products */
+    double operations; /* of products, and of expanding packed weights once */
     double seconds;
 };
 

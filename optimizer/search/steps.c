@@ -5,15 +5,50 @@
 #include <errno.h>
 #include <math.h>
 
+#include "codec/quant/quant.h"
 #include "optimizer/search/roofline.h"
 
 /* What a model's step is made of. */
 struct model {
     const struct tp_arch *arch;
     double matrix_bytes, matrix_elements; /* of the layers */
+    double expansion;                     /* operations from packed matrices to their elements */
     double head_bytes, head_elements;
     double position_bytes; /* of a layer: keys and values of a position */
 };
+
+/* The operations that make the elements of a packed matrix, by their definition. */
+static double count_expansion(const struct tp_quant_spec *spec)
+{
+    double each = spec->parts - 1; /* parts are added */
+
+    for (unsigned i = 0; i < spec->parts; i++)
+        switch (spec->part[i].kind) {
+        case TP_QUANT_LOW_RANK:
+            each += 2.0 * spec->part[i].count;
+            break;
+        case TP_QUANT_ASYM:
+        case TP_QUANT_AFFINE:
+            each += 2;
+            break;
+        case TP_QUANT_OUTLIERS:
+        case TP_QUANT_COLUMNS:
+            each -= 1; /* they are few */
+            break;
+        default:
+            each += 1;
+        }
+    return each * spec->rows * spec->cols;
+}
+
+static void add_linear(struct model *m, const struct tp_linear *l)
+{
+    const struct tp_quant_matrix *packed = tp_linear_packed(l);
+
+    m->matrix_elements += (double)l->matrix.rows * (double)l->matrix.cols;
+    if (packed)
+        m->expansion += count_expansion(&packed->spec);
+}
 
 static int add_layers(struct model *m, struct tp_runtime *rt, struct tp_error *err)
 {
@@ -24,8 +59,7 @@ static int add_layers(struct model *m, struct tp_runtime *rt, struct tp_error *e
             return tp_fail(err, EINVAL, "layer %u is not loaded", i);
         m->matrix_bytes += (double)tp_layer_bytes(layer);
         for (int role = 0; role < TP_ROLE_COUNT; role++)
-            m->matrix_elements +=
-                (double)layer->linears[role].matrix.rows * (double)layer->linears[role].matrix.cols;
+            add_linear(m, &layer->linears[role]);
     }
     return 0;
 }
@@ -65,7 +99,7 @@ static struct tp_step describe_step(const struct model *m, uint32_t batch, uint3
     return (struct tp_step){
         .bytes = m->matrix_bytes + m->head_bytes + batch * seen * m->position_bytes,
         .operations = 2 * rows * m->matrix_elements + 2.0 * batch * m->head_elements +
-                      4 * rows * seen * m->arch->head_n * m->arch->head_dim,
+                      m->expansion + 4 * rows * seen * m->arch->head_n * m->arch->head_dim,
         .seconds = seconds};
 }
 
