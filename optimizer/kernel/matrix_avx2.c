@@ -17,7 +17,7 @@
 enum {
     VECTORS = 3,
     SHORT_ROW = 2048, /* bytes: rows of fewer are done two at a time, which reads them in order */
-    AHEAD = 8,     /* rows that are fetched before they are needed */
+    AHEAD = 8,        /* rows that are fetched before they are needed */
 };
 
 /* Expand COUNT elements from P on, in groups of 8. */
