@@ -87,7 +87,7 @@ int tp_document_metrics(struct tp_inventory *inventory, const struct tp_mount_fi
 
 /* --- page.c --- */
 
-/* One page that contains the data of status, models and jobs. */
+/* One page that contains the data of status, models, jobs, and the latest searches. */
 int tp_document_dashboard(struct tp_inventory *inventory, const struct tp_policy *policy,
                           const struct tp_mount_figures *mount, struct tp_buffer *out,
                           struct tp_error *err);

@@ -6,10 +6,12 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "control/documents/internal.h"
 #include "control/documents/embedded.h"
 
 #define PAGE "dashboard.html"
+#define RUNS_SHOWN 5 /* searches of which the page has the candidates */
 #define OPENAPI "openapi.json"
 #define MARK "@DATA@" /* the place of the data in the page */
 
@@ -67,6 +69,35 @@ static int put_page(struct tp_buffer *out, const struct tp_buffer *json)
     return rc;
 }
 
+/* The result of search ID, if its report can be read. */
+static void put_run(struct tp_json_writer *json, struct tp_jobs *jobs, const char *id)
+{
+    tp_auto(tp_buffer_clear) struct tp_buffer text = {0};
+    tp_autojson struct tp_json *report = NULL;
+
+    if (tp_jobs_file(jobs, id, "report.json", &text, NULL) == 0 &&
+        tp_json_parse(text.data, text.len, &report, NULL) == 0)
+        tp_json_put_value(json, id, tp_json_get(report, "result"));
+}
+
+/* An object: the results of the latest searches by the ids of their jobs. */
+static void put_runs(struct tp_json_writer *json, struct tp_jobs *jobs,
+                     const struct tp_snapshot *moment)
+{
+    unsigned n = 0;
+
+    tp_json_begin_object(json, NULL);
+    for (size_t i = moment->job_n; i-- > 0 && n < RUNS_SHOWN;) {
+        const struct tp_job_status *job = &moment->jobs[i];
+
+        if (job->verb == TP_VERB_OPTIMIZE && job->state == TP_JOB_COMPLETED) {
+            put_run(json, jobs, job->id);
+            n++;
+        }
+    }
+    tp_json_end_object(json);
+}
+
 int tp_document_dashboard(struct tp_inventory *inventory, const struct tp_policy *policy,
                           const struct tp_mount_figures *mount, struct tp_buffer *out,
                           struct tp_error *err)
@@ -83,6 +114,7 @@ int tp_document_dashboard(struct tp_inventory *inventory, const struct tp_policy
     tp_snapshot_status_json(&moment, inventory, policy, mount, &json);
     tp_snapshot_models_json(&moment, &json);
     tp_snapshot_jobs_json(&moment, &json);
+    put_runs(&json, inventory->jobs, &moment);
     tp_json_end_array(&json);
     tp_snapshot_clear(&moment);
     rc = tp_document_finish(&json, err);

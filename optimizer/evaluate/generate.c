@@ -43,7 +43,12 @@ static int next_token(struct generating *g, const uint32_t *tokens, uint32_t n, 
     struct tp_window window = {.tokens = tokens, .n = n, .logits_at = n - 1};
     int rc = tp_runtime_forward(g->subject->runtime, &window, 1, g->cache, copy_logits, g, err);
 
-    return rc < 0 ? rc : tp_sampler_choose(g->sampler, g->logits, next, err);
+    if (rc < 0)
+        return rc;
+    rc = tp_sampler_choose(g->sampler, g->logits, next, err);
+    if (rc == -EDOM)
+        tp_error_prefix(err, "'%s'", g->subject->name);
+    return rc;
 }
 
 static bool ends_text(const struct generating *g, uint32_t token)

@@ -130,7 +130,7 @@ def check_lists(dom, status, models, jobs):
     failed = next(j for j in ended if j["status"] == "failed")
     ok(any(failed["error"]["message"] in s for s in shown), "and with why it failed", shown)
     runs = dom.by_id("runs")[2]
-    ok("No runs yet." in runs, "a place for the optimizer's runs", runs)
+    ok("No searches yet." in runs, "a place for the optimizer's runs", runs)
 
 
 def check_safety(page, dom):
@@ -222,6 +222,40 @@ def check_mount(where, browser):
         run(TENPAK.resolve(), "umount", point, check=False)
 
 
+def candidate(codec, number, **more):
+    """A row of a report, whose figures follow from NUMBER."""
+    return {"codec": codec, "status": "complete", "why": "it costs more", "pack_bytes": 1000000 * (5 - number), "compression": number + 1.5,
+            "ppl_delta": float(number), "kl_divergence": 0.01 * number, "latency_ms": 9.0 - number, "latency_p99_ms": 10.0,
+            "throughput_tps": 100.0 + number, "cost_per_1m_tokens": None, "estimated": False, **more}
+
+
+def check_search(where, browser, page, jobs):
+    """With the result of a search in the page: its table, and a plot for each pair of figures."""
+    job = {**jobs["jobs"][0], "verb": "optimize", "job_id": "20260203-040506-7", "candidates_evaluated": 3, "candidates_total": 3}
+    rows = [candidate("one", 0), candidate("two", 1), candidate("three", 2, why=HOSTILE),
+            candidate("four", 3, status="dropped", ppl_delta=None, latency_ms=None, throughput_tps=None, latency_p99_ms=None)]
+    result = {"winner": {**rows[1], "why": None}, "binding": None, "pareto_front": ["one", "two"], "all_candidates": rows,
+              "hardware": {"name": "local", "figures": "measured", "dollars_per_hour": None}}
+    text, data = data_of(page)
+    data[2]["jobs"].insert(0, job)
+    for name, price in (("without a price", None), ("with a price", 2.5)):
+        result["hardware"]["dollars_per_hour"] = price
+        for number, row in enumerate(rows):
+            row["cost_per_1m_tokens"] = price and price + number
+        data[3][job["job_id"]] = result
+        path = where.root / "search.html"
+        path.write_text(page.replace(text, json.dumps(data).replace("<", "\\u003c")))
+        dom = browser.dom(path)
+        ok(dom.by_id("runs") and "winner: two" in dom.by_id("runs")[2], f"{name}: the winner is named", dom.by_id("runs")[2])
+        shown = dom.by_class("tried")
+        ok([e[2].split("\u00d7")[0][:3] for e in shown] == ["one", "two", "thr", "fou"], f"{name}: a row a candidate", shown)
+        ok(HOSTILE in shown[2][2] and len(dom.by_class("winner")) == 4, f"{name}: reasons, and the winner in each plot", shown)
+        ok(sum(e[0] == "svg" for e in dom.elements) == 3 and sum(e[0] == "circle" for e in dom.elements) == 9,
+           f"{name}: three plots of the complete candidates")
+        ok(len(dom.by_class("front")) == 4, f"{name}: the Pareto front", dom.by_class("front"))
+        ok(("dollars per 1M tokens" in dom.by_id("runs")[2]) == (price is not None), f"{name}: the cost, or the throughput")
+
+
 def main():
     if not BROWSER:
         skip_all("no Chromium is installed")
@@ -234,7 +268,8 @@ def main():
     page = where.document("dashboard.html")
     path = where.root / "dashboard.html"
     path.write_text(page.replace("</body>", PROBE))
-    status, models, jobs = data_of(page)[1]
+    status, models, jobs, runs = data_of(page)[1]
+    ok(runs == {}, "no search has a result", runs)
     now = where.json("status.json")
     ok({k: v for k, v in status.items() if k != "time"} == {k: v for k, v in now.items() if k != "time"},
        "the data in the page is status.json")
@@ -244,6 +279,7 @@ def main():
     check_lists(dom, status, models["models"], jobs["jobs"])
     check_safety(page, dom)
     check_looks(browser, path, os.environ.get("TP_SCREENSHOTS"))
+    check_search(where, browser, page, jobs)
     check_running(where, browser)
     check_mount(where, browser)
     check_many(where, browser)
