@@ -137,6 +137,7 @@ optimizer_scripts = \
 	tests/optimizer/families_test.py \
 	tests/optimizer/quantize_families_test.py \
 	tests/optimizer/search_choice_test.py \
+	tests/optimizer/search_test.py \
 	tests/optimizer/target_test.py \
 	tests/optimizer/tokenizer_library_test.py
 EXTRA_DIST += tests/optimizer/brute_force.py tests/optimizer/texts.py

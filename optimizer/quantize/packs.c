@@ -347,8 +347,12 @@ static int finish_packs(struct passing *p)
         if (!p->writers[i])
             continue;
         rc = tp_lossy_finish(p->writers[i], &report, p->err);
-        p->packs[i].bytes = report.stored_bytes;
+        if (rc == 0)
+            p->packs[i].bytes = report.stored_bytes;
     }
+    for (size_t i = 0; rc < 0 && i < p->n; i++)
+        if (p->packs[i].bytes > 0)
+            unlink(p->packs[i].path);
     p->seconds->write += tp_seconds() - began;
     return rc;
 }
@@ -388,8 +392,11 @@ int tp_quantize_packs(struct tp_subject *subject, const struct tp_quantize_optio
                         .err = err};
     int rc = p.writers ? 0 : tp_oom(err);
 
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         packs[i].rc = 0;
+        packs[i].bytes = 0;
+        packs[i].seconds = 0;
+    }
     if (rc == 0 && tp_quantize_needs_calibration(packs, n)) {
         rc = allocate_rows(&p);
         if (rc == 0)

@@ -39,8 +39,8 @@ struct tp_quantize_seconds {
 bool tp_quantize_needs_calibration(const struct tp_quantize_pack *packs, size_t n);
 
 /*
- * Make the N packs, but none of a recipe whose RC is negative. Packs that were complete before an
- * error stay. SECONDS are added to. -EDOM: a weight or an activation is not a finite number;
+ * Make the N packs, but none of a recipe whose RC is negative, and none after an error. SECONDS are
+ * added to. -EDOM: a weight or an activation is not a finite number;
  * -ENOMEM: MEMORY does not suffice for a layer; -ENOSPC; -ECANCELED.
  */
 int tp_quantize_packs(struct tp_subject *subject, const struct tp_quantize_options *options,

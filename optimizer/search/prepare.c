@@ -124,7 +124,7 @@ static int drop_by_size(struct tp_search *s)
         rc = tp_foresight_init(&foresight, s->result->recipes[i], s->result->original.runtime,
                                elements, s->options->embeddings_int8, s->batch, TP_SEARCH_POSITIONS,
                                s->err);
-        if (rc == 0 && tp_figures_foresee(&s->result->measured[i], &foresight, &s->limits))
+        if (rc == 0 && tp_figures_foresee(&s->result->measured[i], &foresight, &s->result->limits))
             tp_search_drop(s, i);
     }
     return rc;

@@ -204,7 +204,7 @@ void tp_search_put(struct tp_json_writer *json, const struct tp_search_options *
                                      .steps = r->steps,
                                      .recipes = r->recipes,
                                      .arch = tp_runtime_arch(r->original.runtime),
-                                     .limits = &o->limits,
+                                     .limits = &r->limits,
                                      .hardware = o->hardware,
                                      .roofline = timed ? &r->roofline : NULL,
                                      .choice = &r->choice};

@@ -61,7 +61,7 @@ static void judge(struct tp_search *s, size_t i)
         return;
     }
     set_figures(s, i);
-    if (tp_limits_missed_surely(&s->limits, f, f->why))
+    if (tp_limits_missed_surely(&s->result->limits, f, f->why))
         tp_search_drop(s, i);
 }
 
@@ -139,7 +139,7 @@ int tp_search_rounds(struct tp_search *s)
     for (size_t i = 0; i < s->result->n; i++) {
         struct tp_figures *f = &s->result->measured[i];
 
-        if (tp_search_is_pending(s, i) && tp_limits_missed_surely(&s->limits, f, f->why))
+        if (tp_search_is_pending(s, i) && tp_limits_missed_surely(&s->result->limits, f, f->why))
             tp_search_drop(s, i);
         if (tp_search_is_pending(s, i))
             load_scores(s, i);

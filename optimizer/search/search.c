@@ -27,7 +27,7 @@ static bool is_name(const char *text, size_t len, const char *name)
     return strlen(name) == len && memcmp(text, name, len) == 0;
 }
 
-/* Whether NAMES has NAME, N times at most once. */
+/* How often NAMES has NAME. */
 static unsigned count_name(const char *names, const char *name)
 {
     unsigned n = 0;
@@ -56,7 +56,9 @@ static int unknown_name(const char *name, size_t len, struct tp_error *err)
 
 static int check_names(const char *names, struct tp_error *err)
 {
-    for (const char *p = names; *p; p += *p == ',') {
+    const char *p = names;
+
+    for (bool more = *names; more; p++) {
         size_t len = strcspn(p, ",");
         const struct tp_recipe *r = tp_recipes;
 
@@ -67,6 +69,7 @@ static int check_names(const char *names, struct tp_error *err)
         if (count_name(names, r->name) > 1)
             return tp_fail(err, EINVAL, "the candidate '%s' is there twice", r->name);
         p += len;
+        more = *p == ',';
     }
     return 0;
 }
@@ -220,8 +223,8 @@ static int choose(struct tp_search *s)
         else
             tp_figures_round(&r->table[i]);
     }
-    tp_choice_make(r->table, r->n, &s->limits, priced, &r->choice);
-    tp_choice_explain(r->table, r->n, &s->limits, priced, &r->choice);
+    tp_choice_make(r->table, r->n, &r->limits, priced, &r->choice);
+    tp_choice_explain(r->table, r->n, &r->limits, priced, &r->choice);
     return 0;
 }
 
@@ -263,7 +266,6 @@ int tp_search_run(const struct tp_search_options *options, struct tp_search_resu
     struct tp_search s = {.options = options,
                           .result = out,
                           .err = err,
-                          .limits = options->limits,
                           .batch = options->batch ? options->batch : 1,
                           .text.fd = -1,
                           .calibration_text.fd = -1,
@@ -271,9 +273,10 @@ int tp_search_run(const struct tp_search_options *options, struct tp_search_resu
     double began = tp_seconds();
     int rc;
 
-    *out = (struct tp_search_result){.choice = {TP_CHOICE_NONE, TP_CHOICE_NONE, 0, NAN}};
+    *out = (struct tp_search_result){.limits = options->limits,
+                                     .choice = {TP_CHOICE_NONE, TP_CHOICE_NONE, 0, NAN}};
     if (options->hardware->memory_bytes)
-        s.limits.value[TP_LIMIT_HARDWARE_MEMORY] = (double)options->hardware->memory_bytes;
+        out->limits.value[TP_LIMIT_HARDWARE_MEMORY] = (double)options->hardware->memory_bytes;
     rc = search(&s);
     for (size_t i = 0; s.candidates && i < out->n; i++) {
         tp_search_close_candidate(&s, i);

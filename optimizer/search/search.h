@@ -82,6 +82,7 @@ struct tp_search_result {
     size_t evaluated;            /* candidates that are complete or dropped */
     size_t continued;            /* of these, how many an earlier search has measured */
     struct tp_roofline roofline;
+    struct tp_limits limits; /* those of the request, and the memory of its hardware */
     struct tp_choice choice;
     double ppl, ppl_error; /* of the original, on the same tokens; NAN: not known */
     uint64_t windows, calibration_windows;

@@ -21,7 +21,6 @@ struct tp_search {
     const struct tp_search_options *options;
     struct tp_search_result *result;
     struct tp_error *err;
-    struct tp_limits limits; /* of the request, and the memory of the hardware */
     uint32_t batch;
     struct tp_corpus text, calibration_text;
     struct tp_passage passage, calibration;

@@ -1,0 +1,284 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""A search over all candidates on a small model: the choice against brute force, rounds, a search that is killed and
+continued, the winner in a mount against transformers, and input that is refused with one line and nothing lost."""
+
+import fcntl
+import hashlib
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+TOP = Path(os.environ.get("top_srcdir", Path(__file__).resolve().parents[2])).resolve()
+sys.path[:0] = [str(TOP / "tests" / "loaders"), str(TOP / "tests" / "optimizer")]
+
+from harness import BUILD, Store, done, ok, require  # noqa: E402
+
+require("torch", "transformers", "safetensors", "numpy")
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+import transformers  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
+
+import brute_force  # noqa: E402
+
+transformers.logging.set_verbosity_error()
+torch.set_num_threads(1)
+os.environ["TENPAK_TEXT_DIR"] = str(TOP / "share" / "tenpak" / "text")
+RUN = BUILD / "tests" / "optimizer" / "search_run"
+FORWARD = BUILD / "tests" / "optimizer" / "forward"
+SETTINGS = ("samples=16", "calibration_samples=4", "context=32")
+# What does not depend on how fast the machine was.
+EXACT = ("pack_bytes", "compression", "scored_tokens", "perplexity", "perplexity_error", "ppl_delta",
+         "ppl_delta_error", "kl_divergence", "kl_divergence_p99", "top1_agreement")
+
+
+# --- The model ---
+
+def byte_tokenizer():
+    """A token for each byte."""
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [b for b in range(256) if b not in plain]
+    text = {b: chr(b) for b in plain} | {b: chr(256 + i) for i, b in enumerate(others)}
+    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    return {"version": "1.0", "added_tokens": [], "normalizer": None, "pre_tokenizer": level, "post_processor": None,
+            "decoder": level, "model": {"type": "BPE", "vocab": {text[b]: b for b in range(256)}, "merges": []}}
+
+
+def make_model(path, vocab=256):
+    torch.manual_seed(3)
+    config = transformers.LlamaConfig(
+        vocab_size=vocab, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=64, initializer_range=0.2, tie_word_embeddings=False)
+    transformers.LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(path)
+    (path / "tokenizer.json").write_text(json.dumps(byte_tokenizer()))
+    (path / "README.md").write_text("a model of a test\n")
+
+
+def hashes(path):
+    return {f.relative_to(path): hashlib.sha256(f.read_bytes()).hexdigest() for f in path.rglob("*") if f.is_file()}
+
+
+# --- Searches ---
+
+def search(folder, *words, settings=SETTINGS, name="model"):
+    return subprocess.run([RUN, folder, name, *settings, *words], capture_output=True, text=True, check=False)
+
+
+def report_of(run, what):
+    if not ok(run.returncode == 0, what, run.stderr):
+        done()
+    return json.loads(run.stdout)
+
+
+def by_name(report):
+    return {row["codec"]: row for row in report["all_candidates"]}
+
+
+def is_best(report, what):
+    problems = list(brute_force.problems(report))
+    ok(not problems, what, problems)
+
+
+def is_refused(run, code, words, what):
+    lines = [line for line in run.stderr.splitlines() if line.startswith("error ")]
+    ok(run.returncode == 1 and len(lines) == 1 and lines[0].startswith(f"error {code}: ") and words in lines[0], what,
+       run.stderr)
+
+
+# --- Tests ---
+
+def test_all(folder):
+    before = hashes(folder / "model")
+    report = report_of(search(folder), "a search over all candidates")
+    rows = by_name(report)
+    ok(len(rows) == 12 and all(row["status"] == "complete" for row in rows.values()), "all are measured", rows)
+    is_best(report, "the choice is that of brute force")
+    same = rows["fp16"]
+    ok(same["ppl_delta"] == 0 and same["kl_divergence"] == 0 and same["top1_agreement"] == 1,
+       "a model in bf16 is itself as fp16", same)
+    ok(all(row["kl_divergence"] > 0 for name, row in rows.items() if name != "fp16"), "the others differ from it")
+    ok(all(report["seconds"][key] > 0 for key in ("calibrate", "quantize", "write", "evaluate", "time")),
+       "it says where the time went", report["seconds"])
+    ok(report["peak_memory_bytes"] > 0 and report["windows"] == 16, "and how much memory and text it took")
+    ok(report["packs"] == [f"model~{report['winner']['codec']}.tnpk"] and (folder / report["packs"][0]).is_file(),
+       "the winner is a model", report["packs"])
+    ok(sorted(p.name for p in folder.iterdir()) == [".tenpak", "model", report["packs"][0]], "nothing else is left")
+    ok(not list((folder / ".tenpak" / "search").rglob("*.tnpk")), "the other packs are removed")
+    ok(hashes(folder / "model") == before, "the original is unchanged")
+    return report
+
+
+def test_choices(folder, report):
+    """Ten sets of limits: nothing is measured again."""
+    rows = [row for row in report["all_candidates"]]
+    picks = random.Random(5)
+    limits = (("max_ppl_delta", "ppl_delta"), ("max_latency_ms", "latency_ms"), ("min_compression", "compression"),
+              ("max_latency_p99_ms", "latency_p99_ms"), ("min_throughput_tps", "throughput_tps"),
+              ("max_memory", "memory_bytes"))
+    for number in range(10):
+        words = [f"{key}={picks.choice(rows)[figure]:.17g}" for key, figure in picks.sample(limits, 3)]
+        again = report_of(search(folder, *words, "keep=none"), f"limits {number}: {' '.join(words)}")
+        is_best(again, f"limits {number}: the choice is that of brute force")
+        ok(all(by_name(again)[row["codec"]][key] == row[key] for row in rows for key in EXACT
+               if by_name(again)[row["codec"]]["status"] == "complete"), f"limits {number}: figures are as before")
+
+
+def test_rounds(folder, report):
+    """A limit that some candidates surely miss, and all in between."""
+    deltas = sorted(row["ppl_delta"] for row in report["all_candidates"])
+    limit = deltas[len(deltas) // 2]
+    halved = report_of(search(folder, f"max_ppl_delta={limit}"), "a search with a limit in the middle")
+    full, rows = by_name(report), by_name(halved)
+    dropped = [row for row in rows.values() if row["status"] == "dropped"]
+    ok(all(row["ppl_delta"] - 2 * row["ppl_delta_error"] > limit and "max_ppl_delta" in row["why"] for row in dropped),
+       "only candidates are dropped that miss it by two standard errors", dropped)
+    ok(all(row["status"] == "complete" for name, row in rows.items()
+           if full[name]["ppl_delta"] + 4 * full[name]["ppl_delta_error"] < limit), "none that meets it by far")
+    ok(all(row[key] == full[name][key] for name, row in rows.items() if row["status"] == "complete" for key in EXACT),
+       "the figures of the others are those without rounds")
+    is_best(halved, "the choice is that of brute force")
+
+
+def killed_at(folder, line, *words):
+    """A search that is killed when it has written LINE to its standard error."""
+    with subprocess.Popen([RUN, folder, "model", *SETTINGS, *words], stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, text=True) as run:
+        for text in run.stderr:
+            if text.startswith(line):
+                break
+        run.kill()
+        run.wait()
+    return run.returncode == -9
+
+
+def test_killed(source, root, report):
+    """Killed in each step; the limits leave one candidate, so that the winner does not depend on the machine."""
+    best = max((row for row in report["all_candidates"] if row["codec"] != "fp16"), key=lambda row: row["compression"])
+    limit = f"min_compression={best['compression'] * 0.99999}"
+    expected = [row["codec"] for row in report["all_candidates"] if row["compression"] >= best["compression"] * 0.99999]
+    folder = root / "killed"
+    folder.mkdir()
+    shutil.copytree(source / "model", folder / "model")
+    before = hashes(folder / "model")
+    for line in ("stage quantize", "stage evaluate", "stage time", "int4_g8 complete"):
+        ok(killed_at(folder, line), f"killed at '{line}'")
+        ok(not list(folder.glob("*.tnpk")), "there is no result")
+    records = {p.stem: json.loads(p.read_text()) for p in (folder / ".tenpak").rglob("*.json")}
+    complete = [name for name, record in records.items() if record["status"] == "complete"]
+    ok("int4_g8" in complete, "records of complete candidates are there", complete)
+    again = report_of(search(folder), "the search is continued")
+    rows, full = by_name(again), by_name(report)
+    ok(again["candidates_continued"] >= len(complete), "what was complete is not measured again")
+    ok(all(rows[name]["latency_ms"] == records[name]["latency_ms"] for name in complete), "its times are those before")
+    ok(all(row[key] == full[name][key] for name, row in rows.items() for key in EXACT),
+       "all figures are those of a search that was not killed")
+    chosen = report_of(search(folder, limit), "with a limit that few meet")
+    ok(chosen["winner"]["codec"] in expected, "the winner is the expected one", (chosen["winner"], expected))
+    ok(hashes(folder / "model") == before, "the original is unchanged")
+    shutil.rmtree(folder)
+
+
+def test_mounted(store, report):
+    """The winner as transformers loads it, against the runtime, which computes from the packed matrices."""
+    name = Path(report["packs"][0]).stem
+    store.packs = store.plain
+    store.mount()
+    model = transformers.AutoModelForCausalLM.from_pretrained(store.mnt / name, dtype=torch.float32)
+    ids = [[7 * i % 251 for i in range(start, start + 24)] for start in (1, 50)]
+    with torch.no_grad():
+        want = torch.cat([model(torch.tensor([row])).logits[0] for row in ids]).numpy()
+    text = "".join(" ".join(map(str, row)) + "\n" for row in ids)
+    # transformers has the weights rounded to bf16, 2^-9 of each, as the files of the mount have them.
+    for path, limit in ((store.mnt / name, 1e-4), (store.plain / (name + ".tnpk"), 0.05)):
+        run = subprocess.run([FORWARD, "prefill", path, "f32", "2"], input=text.encode(), capture_output=True,
+                             check=False)
+        got = np.frombuffer(run.stdout, np.float32).reshape(want.shape)
+        error = float(np.abs(got - want).max() / np.abs(want).max())
+        ok(error < limit, f"logits differ from those of transformers by {error:.2g} of the largest, below {limit:g}")
+    info = json.loads((store.mnt / ".tenpak" / "models" / (name + ".json")).read_text())
+    ok("lossy" in json.dumps(info), "its document says that it is lossy", info)
+    ok(store.unmount() == 0, "the mount ends well")
+
+
+def test_refused(root, source):
+    folder = root / "refused"
+    folder.mkdir()
+    shutil.copytree(source / "model", folder / "model")
+    tensors = load_file(folder / "model" / "model.safetensors")
+    tensors["model.layers.1.mlp.up_proj.weight"][3, 5] = float("nan")
+    (folder / "nan").mkdir()
+    shutil.copytree(source / "model", folder / "nan", dirs_exist_ok=True)
+    save_file(tensors, folder / "nan" / "model.safetensors", {"format": "pt"})
+    make_model(folder / "small", vocab=100)
+    (folder / "short.txt").write_text("Too short.")
+    (folder / "binary.txt").write_bytes(bytes(range(256)) * 40)
+    (folder / "empty.txt").write_bytes(b"")
+    before = hashes(folder)
+    is_refused(search(folder, name="nan"), 33, "finite number", "NaN weights")
+    is_refused(search(folder, "candidates=fp16", name="nan"), 33, "finite number", "NaN weights that are not quantized")
+    is_refused(search(folder, f"text={folder}/short.txt"), 22, "fewer than the context", "a text that is too short")
+    is_refused(search(folder, f"text={folder}/binary.txt"), 22, "not a text", "a text that is binary")
+    is_refused(search(folder, f"calibration={folder}/empty.txt"), 22, "is empty", "a calibration that is empty")
+    is_refused(search(folder, name="small"), 22, "does not match", "a tokenizer that does not match the model")
+    is_refused(search(folder, "candidates=fp16,fp17"), 22, "'fp17'", "an unknown candidate")
+    is_refused(search(folder, "candidates=fp16,fp16"), 22, "twice", "a candidate that is there twice")
+    is_refused(search(folder, "candidates=fp16,"), 22, "there is no candidate ''", "an empty name")
+    is_refused(search(folder, "memory=1"), 12, "memory", "too little memory")
+    (folder / "model~fp16.tnpk").write_text("something else")
+    is_refused(search(folder), 17, "exists", "a file of the name of a result")
+    (folder / "model~fp16.tnpk").unlink()
+    # A search of the same key in another process.
+    report_of(search(folder, "candidates=bnb_nf4", "keep=none"), "a search that keeps nothing")
+    ok(not list(folder.glob("*.tnpk")), "and it leaves no pack")
+    lock = next(p for p in (folder / ".tenpak" / "search").rglob("lock") if (p.parent / "bnb_nf4.json").exists())
+    with open(lock, "r+b") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        is_refused(search(folder, "candidates=bnb_nf4"), 16, "another process", "a search that is locked")
+    now = {path: value for path, value in hashes(folder).items() if path.parts[0] != ".tenpak"}
+    ok(now == before, "nothing is lost, and nothing else is there")
+    shutil.rmtree(folder)
+
+
+def test_full(root, source):
+    """A file system without space."""
+    folder = root / "full"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True,
+                      check=False).returncode:
+        ok(True, "a full disk # SKIP no file system can be mounted")
+        return
+    try:
+        path = source / "model"
+        is_refused(search(folder, f"path={path}"), 28, "No space", "a full disk")
+        ok(not list(folder.rglob("*.tnpk")) and not [p for p in folder.rglob("*") if ".tmp-" in p.name],
+           "leaves no incomplete pack")
+        subprocess.run(["mount", "-o", "remount,size=64m", folder], check=True)
+        report_of(search(folder, f"path={path}", "candidates=fp16,bnb_nf4"), "and with space it is continued")
+    finally:
+        subprocess.run(["umount", folder], check=False)
+
+
+def main():
+    store = Store()
+    make_model(store.plain / "model")
+    report = test_all(store.plain)
+    test_choices(store.plain, report)
+    halves = store.root / "halves"
+    halves.mkdir()
+    shutil.copytree(store.plain / "model", halves / "model")
+    test_rounds(halves, report)
+    shutil.rmtree(halves)
+    test_killed(store.plain, store.root, report)
+    test_refused(store.root, store.plain)
+    test_full(store.root, store.plain)
+    test_mounted(store, report)
+    done()
+
+
+main()
