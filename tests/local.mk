@@ -225,6 +225,7 @@ control_scripts = \
 	tests/control/documents_test.py \
 	tests/control/jobs_cli_test.sh \
 	tests/control/mounted_jobs_test.sh \
+	tests/control/optimize_test.sh \
 	tests/control/recipes_test.sh \
 	tests/control/schema_test.py
 EXTRA_DIST += tests/control/directory.py tests/serve/server.py
