@@ -229,7 +229,7 @@ static void test_crowd(uint64_t seed)
     ok(stats.cached_bytes_max <= 8 << 20, "the budget is at most the requested one");
     ok(stats.evicted_blocks > 0, "blocks had to go");
     ok(eventually((tp_engine_get_stats(engine, &stats),
-                   stats.queued_chunks + stats.decoding_threads == 0)),
+                   stats.queued_chunks + stats.decoding_threads + stats.reserved_blocks == 0)),
        "prefetching is complete");
     is_u64(stats.held_blocks, 0, "no block is held afterwards");
     is_u64(stats.reserved_blocks, 0, "no space is reserved");
