@@ -25,6 +25,7 @@ from transformers import AutoModelForCausalLM  # noqa: E402
 transformers.logging.set_verbosity_error()
 torch.set_num_threads(1)
 FORWARD = BUILD / "tests" / "optimizer" / "forward"
+MKLOSSY = BUILD / "tests" / "mklossy"
 VOCAB = 131
 SMALL = {"vocab_size": VOCAB, "hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 3,
          "num_attention_heads": 6, "num_key_value_heads": 2, "max_position_embeddings": 64,
@@ -99,6 +100,7 @@ MODELS = {
 # The older form of a config's rope parameters: beside "rope_theta", with "type".
 OLD_ROPES = ("llama-linear", "llama-dynamic", "llama-yarn", "llama-3", "phi3-long")
 DELTAS = ("llama-tied", "qwen2", "gemma2", "gpt2", "neox", "llama-bf16")
+LOSSY = ("llama", "gpt2")
 BF16 = ("llama", "mistral", "qwen2", "qwen3", "phi3-partial", "gemma2", "gemma3", "gpt2", "neox")
 FP16 = ("llama", "llama-bf16", "qwen3", "gemma3", "gpt2", "neox")
 
@@ -233,6 +235,8 @@ def check_model(root, name):
         check_old_rope(name, directory, windows, got)
     if name in DELTAS:
         check_delta(root, name, directory, model, windows)
+    if name in LOSSY and MKLOSSY.exists():
+        check_lossy(root, name, directory, windows)
 
 
 def check_rounded(name, directory, windows, word, dtype):
@@ -280,6 +284,20 @@ def check_delta(root, name, directory, model, windows):
     got = forward("prefill", where / f"{name}-tune.tnpk", windows)
     ok(not isinstance(got, str) and np.array_equal(got, want), f"{name}: a pack gives the same bits",
        got if isinstance(got, str) else "")
+
+
+def check_lossy(root, name, directory, windows):
+    """transformers loads what a lossy pack shows; the runtime takes the matrices as they are, before they are rounded."""
+    pack, shown = root / f"{name}~nearest.tnpk", root / f"{name}-shown"
+    for command in ([MKLOSSY, directory, pack, "nearest_sym"], [TENPAK, "unpack", "-o", shown, pack]):
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+        ok(run.returncode == 0, f"{name}: {Path(command[0]).name}", run.stderr)
+    want, got = expected(load(shown, torch.float32), windows), forward("prefill", pack, windows)
+    d = distance(got, want)
+    ok(is_close(d, 0.2), f"{name}: a lossy pack computes what it shows", d)
+    ok(d != 0 and is_close(distance(forward("prefill", shown, windows), want), 1e-4),
+       f"{name}: but not from the rounded numbers", d)
+    print(f"#   differs by {d:.1e} standard deviations")
 
 
 def main():
