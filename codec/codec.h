@@ -64,6 +64,8 @@ struct tp_codec {
     const char *name;
     bool needs_base; /* it codes differences from a base; never true of a general codec */
     bool needs_tables;
+    bool lossy; /* only lossy packs have its chunks, which may be longer than what they decode to,
+                   and take longer to decode */
     bool whole_samples;  /* stats_add must see samples whole; pieces of them mislead it */
     size_t tables_bytes; /* memory that tables_create takes at most, besides a copy of quant's
                             tables; 0 without tables */
@@ -121,6 +123,8 @@ struct tp_codec {
  * the same length.
  */
 const struct tp_codec *tp_codec_get(unsigned id);
+/* The number of wire ids that a pack may have; those of lossy packs alone come last. */
+unsigned tp_codec_limit(bool lossy);
 /* The name of a wire id, also of RAW and SAME; "unknown" for a number that is no codec. */
 const char *tp_codec_name(unsigned id);
 /* The codec with an encoder that has this name; or NULL. */
@@ -133,6 +137,14 @@ const struct tp_codec *tp_codec_general(void);
 /* What a user can choose from: "auto" (all of them), then the names that tp_codec_find knows, in
  * the order of the alphabet. Ends with NULL. */
 extern const char *const tp_codec_choices[];
+
+/* Whether only lossy packs have chunks of this wire id. */
+static inline bool tp_codec_is_lossy(unsigned id)
+{
+    const struct tp_codec *codec = tp_codec_get(id);
+
+    return codec && codec->lossy;
+}
 
 /* codec->worth, and true for a codec that has none. */
 static inline bool tp_codec_worth(const struct tp_codec *codec, enum tp_dtype dtype,

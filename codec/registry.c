@@ -35,6 +35,11 @@ const struct tp_codec *tp_codec_get(unsigned id)
     return id < TP_CODEC_COUNT ? codecs[id].codec : NULL;
 }
 
+unsigned tp_codec_limit(bool lossy)
+{
+    return lossy ? TP_CODEC_COUNT : TP_CODEC_QUANT;
+}
+
 const char *tp_codec_name(unsigned id)
 {
     return id < TP_CODEC_COUNT ? codecs[id].name : "unknown";

@@ -33,7 +33,7 @@ static bool find_segments(const struct tp_model *model, const struct tp_model_te
         if (strcmp(s->name, t->name) != 0 || s->elem_first != done / 2)
             return false;
         for (uint32_t i = s->chunk_first; i < s->chunk_first + s->chunk_n; i++)
-            if (x->chunks[i].codec != TP_CODEC_QUANT)
+            if (x->chunks[i].codec != tp_codec_quant.id)
                 return false;
         done += s->len;
     }
@@ -43,8 +43,7 @@ static bool find_segments(const struct tp_model *model, const struct tp_model_te
 static int get_tables(struct tp_pack *pack, uint32_t segment, struct tp_tables_entry **out,
                       struct tp_error *err)
 {
-    return tp_tables_get(pack, tp_pack_mirrored(pack), segment, tp_codec_get(TP_CODEC_QUANT), out,
-                         err);
+    return tp_tables_get(pack, tp_pack_mirrored(pack), segment, &tp_codec_quant, out, err);
 }
 
 static bool is_shape_of(const struct tp_model_tensor *t, const struct tp_quant_spec *spec,

@@ -181,6 +181,7 @@ const struct tp_codec tp_codec_quant = {
     .id = TP_CODEC_QUANT,
     .name = "quant",
     .needs_tables = true,
+    .lossy = true,
     .tables_bytes = sizeof(struct tp_tables) + TP_SLACK,
     .fits = quant_fits,
     .tables_create = tp_quant_tables_create,

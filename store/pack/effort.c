@@ -17,7 +17,7 @@
 /* Cost of a chunk besides its bytes: a read, a checksum, a look-up of tables. */
 #define VISIT 4096u
 /* The numbers of a quantized matrix are computed, at the worst by a product of two matrices. */
-#define QUANT_FACTOR 16u
+#define LOSSY_FACTOR 16u
 /* If the bound exceeds this, the exact effort is computed. */
 #define EXACT_ABOVE (16u << 20)
 
@@ -105,7 +105,7 @@ static uint64_t own_effort(const struct tp_index *x, uint32_t chunk, uint64_t ta
 
     if (x->chunks[chunk].codec == TP_CODEC_SAME)
         return VISIT + len;
-    return VISIT + tables + (x->chunks[chunk].codec == TP_CODEC_QUANT ? QUANT_FACTOR * len : len);
+    return VISIT + tables + (tp_codec_is_lossy(x->chunks[chunk].codec) ? LOSSY_FACTOR * len : len);
 }
 
 /* Check the chunks of one segment. BEFORE: what the previous chunk needed. -EBADMSG: too much. */

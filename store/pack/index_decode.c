@@ -29,12 +29,6 @@ struct decoder {
 
 #define BAD(d, ...) tp_fail((d)->err, EBADMSG, "the index is damaged: " __VA_ARGS__)
 
-/* The number of codecs that a pack can have: only a lossy one has chunks of the last. */
-static unsigned codec_count(const struct decoder *d)
-{
-    return d->index->lossy ? TP_CODEC_COUNT : TP_CODEC_QUANT;
-}
-
 /* Lengths that differ between the versions. */
 static size_t header_len(const struct decoder *d)
 {
@@ -407,7 +401,7 @@ static int decode_segment(struct decoder *d, uint32_t i, uint32_t *dims)
     s->tables_n = in[6];
     s->len = tp_get_le64(in + 8);
     s->elem_first = tp_get_le64(in + 16);
-    if (in[4] >= TP_DTYPE_COUNT || in[7] || s->tables_n >= codec_count(d) ||
+    if (in[4] >= TP_DTYPE_COUNT || in[7] || s->tables_n >= tp_codec_limit(d->index->lossy) ||
         s->rank > TP_TENSOR_RANK_MAX || s->rank > x->dim_n - *dims || s->len > INT64_MAX)
         return BAD(d, "a field of segment %" PRIu32 " is out of range", i);
     s->shape = x->dims + *dims;
@@ -495,9 +489,10 @@ static int decode_chunk(struct decoder *d, uint32_t i)
     c->codec = in[24];
     c->ref_base = in[25] & TP_CHUNK_FLAG_REF_BASE;
     c->alias = TP_NONE;
-    if (c->codec >= codec_count(d) || in[25] > TP_CHUNK_FLAG_REF_BASE || in[26] || in[27])
+    if (c->codec >= tp_codec_limit(d->index->lossy) || in[25] > TP_CHUNK_FLAG_REF_BASE || in[26] ||
+        in[27])
         return BAD(d, "chunk %" PRIu32 " is coded in an unknown way (%u)", i, c->codec);
-    if (c->codec == TP_CODEC_QUANT)
+    if (tp_codec_is_lossy(c->codec))
         most = TP_CHUNK_MAX;
     if (c->codec == TP_CODEC_SAME && c->ref_base && d->index->version == 1) {
         c->alias =
@@ -527,9 +522,9 @@ static int decode_tables(struct decoder *d, const struct tp_segment *s, uint64_t
         t->stored_len = tp_get_le32(in + 8);
         t->codec = in[12];
         t->stored_off = *off;
-        if (t->codec >= codec_count(d) || in[13] || in[14] || in[15] || (seen & 1u << t->codec) ||
-            t->stored_len == 0 ||
-            t->stored_len > (t->codec == TP_CODEC_QUANT ? TP_TABLES_QUANT_MAX : TP_TABLES_MAX))
+        if (t->codec >= tp_codec_limit(d->index->lossy) || in[13] || in[14] || in[15] ||
+            (seen & 1u << t->codec) || t->stored_len == 0 ||
+            t->stored_len > (tp_codec_is_lossy(t->codec) ? TP_TABLES_LOSSY_MAX : TP_TABLES_MAX))
             return BAD(d, "a field of tables %" PRIu32 " is out of range", i);
         seen |= 1u << t->codec;
         *off += t->stored_len;

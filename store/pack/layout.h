@@ -29,8 +29,8 @@
 #define TP_CHUNK_FLAG_REF_BASE 1u
 #define TP_FILE_FLAG_SPARSE 1u
 
-#define TP_TABLES_MAX (1u << 20)       /* stored bytes of one table, but of the codec "quant" */
-#define TP_TABLES_QUANT_MAX (4u << 20) /* of "quant" */
+#define TP_TABLES_MAX (1u << 20)       /* stored bytes of one table */
+#define TP_TABLES_LOSSY_MAX (4u << 20) /* of a codec of lossy packs */
 #define TP_INDEX_RATIO_MAX 1024u       /* maximal ratio of a compressed index */
 /* Limits of an index: this size is always allowed, beyond it a multiple of the size of the pack. */
 #define TP_INDEX_ANY_PACK (16u << 20)

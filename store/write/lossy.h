@@ -35,19 +35,22 @@ int tp_lossy_create(struct tp_model *original, const char *out,
                     const struct tp_lossy_tensor *tensors, size_t n, unsigned threads,
                     struct tp_lossy **w, struct tp_error *err);
 /*
- * Put the next tensor, which is quantized. Its shape has as many elements as M, and M's columns are
- * the last dimension (TRANSPOSED: M's rows are). After an error the writer is of no further use.
- */
-int tp_lossy_put_matrix(struct tp_lossy *w, const struct tp_quant_matrix *m, struct tp_error *err);
-/* Put the next tensor, which is not quantized: all of its elements. */
-int tp_lossy_put_values(struct tp_lossy *w, const uint16_t *bf16, struct tp_error *err);
-/*
  * Complete the pack, when all tensors are there: sync it and give it its name. -EBUSY: the original
  * has changed. REPORT may be NULL.
  */
 int tp_lossy_finish(struct tp_lossy *w, struct tp_pack_report *report, struct tp_error *err);
 /* Removes what is not finished. NULL is allowed. */
 void tp_lossy_destroy(struct tp_lossy *w);
+
+/* --- lossy_put.c --- */
+
+/*
+ * Put the next tensor, which is quantized. Its shape has as many elements as M, and M's columns are
+ * the last dimension (TRANSPOSED: M's rows are). After an error the writer is of no further use.
+ */
+int tp_lossy_put_matrix(struct tp_lossy *w, const struct tp_quant_matrix *m, struct tp_error *err);
+/* Put the next tensor, which is not quantized: all of its elements. */
+int tp_lossy_put_values(struct tp_lossy *w, const uint16_t *bf16, struct tp_error *err);
 
 /* --- publish.c --- */
 

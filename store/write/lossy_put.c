@@ -104,7 +104,7 @@ static int code_chunk(void *arg, void *worker_arg, uint64_t number, void *slot_a
     if (job->m) {
         uint64_t first = job->first + number * (job->source.chunk_size / 2);
 
-        slot->coding.codec = TP_CODEC_QUANT;
+        slot->coding.codec = tp_codec_quant.id;
         slot->coding.len =
             (uint32_t)tp_quant_chunk_bytes(job->m, job->extent.transposed, first, slot->len / 2);
         tp_quant_chunk_encode(job->m, job->extent.transposed, first, slot->len / 2,
@@ -148,7 +148,7 @@ static int put_tables(struct job *job, uint8_t used, struct tp_error *err)
     int rc = 0;
 
     if (job->m)
-        return put_table(job, TP_CODEC_QUANT, &job->tables, err);
+        return put_table(job, tp_codec_quant.id, &job->tables, err);
     for (unsigned i = 0; rc == 0 && job->trained && i < job->trained->n; i++) {
         const struct tp_candidate *c = &job->trained->candidates[i];
 
