@@ -30,6 +30,8 @@ struct tp_search {
     struct tp_mean original_log_likelihood;
 };
 
+/* --- search.c --- */
+
 int tp_search_check_cancelled(const struct tp_search *s);
 /* Stage STAGE has done DONE of TOTAL. */
 void tp_search_show(const struct tp_search *s, const char *stage, uint64_t done, uint64_t total);
