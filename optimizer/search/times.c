@@ -1,12 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* The speed of each candidate, computed from its pack. */
+/*
+ * The speed of each candidate, computed from its pack. What else runs on the machine slows down one
+ * candidate and not the next, so all are timed once, and those that may win twice more, in turns.
+ * Of each the fastest time counts.
+ */
 #include <config.h>
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 
 #include "base/clock.h"
 #include "optimizer/search/search_impl.h"
+
+enum { TURNS = 3 };
+#define MAY_WIN 0.5 /* of the throughput of the fastest one */
 
 /* -ENOMEM: it is not timed, and is dropped. */
 static int measure(struct tp_search *s, size_t i, const struct tp_timing_options *options,
@@ -21,7 +29,7 @@ static int measure(struct tp_search *s, size_t i, const struct tp_timing_options
     subject->tokenizer = s->result->original.tokenizer;
     rc = tp_timing_measure(subject, &s->text, options, &timing, err);
     subject->tokenizer = NULL;
-    if (rc < 0)
+    if (rc < 0 || s->result->measured[i].throughput_tps >= timing.rows[timing.row_n - 1].token_rate)
         return rc;
     tp_figures_set_timing(&s->result->measured[i], &timing);
     return tp_steps_init(&s->result->steps[i], subject->runtime, &timing, err);
@@ -52,21 +60,62 @@ static int time_candidate(struct tp_search *s, size_t i)
         tp_search_drop(s, i);
         return 0;
     }
-    return rc < 0 ? tp_fail(s->err, -rc, "%s", err.message) : tp_search_complete(s, i);
+    return rc < 0 ? tp_fail(s->err, -rc, "%s", err.message) : 0;
 }
 
-int tp_search_time(struct tp_search *s)
+/* Whether candidate I meets the limits that are not about speed. */
+static bool meets_others(const struct tp_search *s, size_t i)
 {
-    double began = tp_seconds();
+    static const enum tp_limit others[] = {TP_LIMIT_PPL_DELTA, TP_LIMIT_COMPRESSION,
+                                           TP_LIMIT_MEMORY, TP_LIMIT_HARDWARE_MEMORY};
+
+    for (size_t k = 0; k < sizeof others / sizeof *others; k++)
+        if (tp_limit_distance(others[k], &s->result->limits, &s->result->measured[i]) > 0)
+            return false;
+    return true;
+}
+
+/* The throughput from which on a candidate may win. */
+static double find_least(const struct tp_search *s)
+{
+    double best = 0;
+
+    for (size_t i = 0; i < s->result->n; i++)
+        if (s->result->measured[i].throughput_tps > best && meets_others(s, i))
+            best = s->result->measured[i].throughput_tps;
+    return MAY_WIN * best;
+}
+
+/* Time the pending candidates from throughput LEAST on; NAN: all of them. */
+static int time_in_turn(struct tp_search *s, double least)
+{
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < s->result->n; i++) {
         if (!tp_search_is_pending(s, i))
             continue;
+        if (!isnan(least) &&
+            !(meets_others(s, i) && s->result->measured[i].throughput_tps >= least))
+            continue;
         rc = tp_search_check_cancelled(s);
+        if (rc == 0 && !s->candidates[i].subject.model)
+            rc = tp_search_open_candidate(s, i);
         if (rc == 0)
             rc = time_candidate(s, i);
     }
+    return rc;
+}
+
+int tp_search_time(struct tp_search *s)
+{
+    double began = tp_seconds();
+    int rc = time_in_turn(s, NAN);
+
+    for (int turn = 1; rc == 0 && turn < TURNS; turn++)
+        rc = time_in_turn(s, find_least(s));
+    for (size_t i = 0; rc == 0 && i < s->result->n; i++)
+        if (tp_search_is_pending(s, i))
+            rc = tp_search_complete(s, i);
     s->result->seconds.time += tp_seconds() - began;
     return rc;
 }
