@@ -5,7 +5,6 @@
 #include "optimizer/quantize/tensors.h"
 
 #include <errno.h>
-#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +13,6 @@
 #include "base/memory.h"
 #include "base/vector.h"
 #include "codec/convert.h"
-#include "codec/quant/encode.h"
 #include "optimizer/runtime/runtime_impl.h"
 
 /* --- The list --- */
@@ -187,56 +185,97 @@ static int put_rounded(struct tp_runtime *rt, const struct tp_matrix *m, bool tr
 
 /* --- Embeddings in int8 --- */
 
+enum { INT8_ROWS = 256 }; /* of a job */
+
 struct coding {
     const struct tp_matrix *from;
-    struct tp_packing packing;
-    atomic_bool bad, failed;
+    struct tp_quant_layout layout; /* of the whole matrix */
+    uint8_t *packed;
+    pthread_mutex_t lock;
+    int rc;
+    struct tp_error err;
 };
 
-static void code_row(void *arg, size_t row, void *scratch)
+/* The rows of a packed matrix of which JOB made COUNT, from number FIRST on. */
+static int take_rows(const struct coding *c, const struct tp_quant_job *job, size_t first,
+                     uint32_t count)
+{
+    struct tp_quant_matrix m;
+    size_t len;
+    const uint8_t *packed = tp_quant_packed(job, 0, &len);
+    int rc = tp_quant_open(packed, len, &m, NULL);
+
+    for (unsigned id = 0; rc == 0 && id < TP_QUANT_SECTIONS; id++) {
+        const struct tp_quant_section *to = &c->layout.section[0][id];
+        const struct tp_quant_section *from = &m.layout.section[0][id];
+
+        memcpy(c->packed + to->offset + first * to->stride, packed + from->offset,
+               count * to->stride);
+    }
+    return rc;
+}
+
+static int code_rows(const struct coding *c, size_t first, struct tp_error *err)
+{
+    size_t cols = c->from->cols, left = c->from->rows - first;
+    uint32_t count = left < INT8_ROWS ? (uint32_t)left : INT8_ROWS;
+    tp_autofree float *x = malloc(count * cols * sizeof *x);
+    struct tp_quant_task task = {.settings.kind = TP_QUANT_INT8,
+                                 .cols = (uint32_t)cols,
+                                 .count = 1,
+                                 .source = {{.w = x, .stride = cols, .rows = count}}};
+    struct tp_quant_job *job = NULL;
+    int rc = x ? 0 : tp_oom(err);
+
+    for (uint32_t i = 0; rc == 0 && i < count; i++)
+        tp_matrix_read(c->from, first + i, 0, cols, x + i * cols);
+    if (rc == 0)
+        rc = tp_quant_job_create(&task, &job, err);
+    if (rc == 0)
+        rc = tp_quant_run(job, err);
+    if (rc == 0)
+        rc = take_rows(c, job, first, count);
+    tp_quant_job_destroy(job);
+    return rc;
+}
+
+static void code_part(void *arg, size_t part, void *scratch)
 {
     struct coding *c = arg;
-    size_t cols = c->from->cols;
-    tp_autofree float *x = malloc(cols * sizeof *x);
+    struct tp_error err = {0};
+    int rc = code_rows(c, part * INT8_ROWS, &err);
 
     (void)scratch;
-    if (!x) {
-        atomic_store(&c->failed, true);
-        return;
+    if (rc < 0) {
+        TP_LOCK_SCOPE(&c->lock);
+        c->rc = rc;
+        c->err = err;
     }
-    tp_matrix_read(c->from, row, 0, cols, x);
-    for (size_t i = 0; i < cols; i++)
-        if (!isfinite(x[i])) {
-            atomic_store(&c->bad, true);
-            return;
-        }
-    tp_encode_int8(&c->packing, 0, (uint32_t)row, x);
 }
 
 static int put_int8(struct tp_runtime *rt, const struct tp_matrix *m, struct tp_lossy *w,
                     struct tp_error *err)
 {
-    struct coding c = {.from = m,
-                       .packing.spec = {.rows = (uint32_t)m->rows,
-                                        .cols = (uint32_t)m->cols,
-                                        .parts = 1,
-                                        .part = {{.kind = TP_QUANT_INT8, .bits = 8}}}};
+    struct tp_quant_spec spec = {.rows = (uint32_t)m->rows,
+                                 .cols = (uint32_t)m->cols,
+                                 .parts = 1,
+                                 .part = {{.kind = TP_QUANT_INT8, .bits = 8}}};
+    struct coding c = {.from = m, .lock = PTHREAD_MUTEX_INITIALIZER};
     tp_auto(tp_linear_clear) struct tp_linear packed = {0};
-    int rc = tp_quant_layout(&c.packing.spec, &c.packing.layout, err);
+    int rc = tp_quant_layout(&spec, &c.layout, err);
 
     if (rc < 0)
         return rc;
-    c.packing.data = tp_linear_reserve_packed(&packed, c.packing.layout.bytes);
-    if (!c.packing.data)
+    c.packed = tp_linear_reserve_packed(&packed, c.layout.bytes);
+    if (!c.packed)
         return tp_oom(err);
-    memset(c.packing.data, 0, c.packing.layout.bytes);
-    tp_quant_header_put(&c.packing.spec, c.packing.data);
-    tp_team_run(rt->team, m->rows, code_row, &c);
-    if (atomic_load(&c.failed))
-        return tp_oom(err);
-    if (atomic_load(&c.bad))
-        return tp_fail(err, EDOM, "the embedding has a weight that is not a finite number");
-    rc = tp_linear_open_packed(&packed, c.packing.layout.bytes, err);
+    memset(c.packed, 0, c.layout.bytes);
+    tp_quant_header_put(&spec, c.packed);
+    tp_team_run(rt->team, (m->rows + INT8_ROWS - 1) / INT8_ROWS, code_part, &c);
+    pthread_mutex_destroy(&c.lock);
+    if (c.rc < 0)
+        return tp_fail(err, -c.rc, "embedding or head: %s", c.err.message);
+    rc = tp_linear_open_packed(&packed, c.layout.bytes, err);
     return rc == 0 ? tp_lossy_put_matrix(w, tp_linear_packed(&packed), err) : rc;
 }
 
