@@ -95,8 +95,8 @@ struct tp_search_result {
 };
 
 /*
- * -EINVAL: a name of CANDIDATES is unknown or there twice. OUT may be NULL; otherwise *OUT has *N
- * recipes in the order of the table, for free().
+ * -ENOENT: a name of CANDIDATES is unknown; -EINVAL: it is there twice. OUT may be NULL; otherwise
+ * *OUT has *N recipes in the order of the table, for free().
  */
 int tp_search_candidates(const char *names, const struct tp_recipe ***out, size_t *n,
                          struct tp_error *err);

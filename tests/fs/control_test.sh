@@ -131,7 +131,7 @@ refused 'a name that is taken' compress 'a' EEXIST pack
 refused 'no such reference' evaluate 'd reference=nobody' ENOENT nobody
 refused 'a stride above the context' evaluate 'd context=8 stride=9' EDOM stride
 refused 'no such hardware' optimize 'd hardware=abacus' ENOENT 'local, t4'
-refused 'no such candidate' optimize 'd candidates=abacus' EINVAL 'fp16, int4_residual'
+refused 'no such candidate' optimize 'd candidates=abacus' ENOENT 'fp16, int4_residual'
 is 'too long a text' "$("$call" noise "$control/compress" 1048576)" E2BIG
 is 'too long a text: recorded' "$(jq -s 'last | .name, .bytes > 65536' "$control/error_log" | tr '\n' ' ')" '"E2BIG" true '
 is 'random bytes of a permitted length' "$("$call" noise "$control/compress" 60000)" EINVAL

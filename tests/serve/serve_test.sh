@@ -173,7 +173,7 @@ refused 413 E2BIG 'a body of 70 KB' "$(post /compress "@$tmp/blanks")"
 refused 404 ENOENT 'no such reference' "$(post /evaluate '{"model": "base", "reference": "nobody"}')"
 refused 422 ERANGE 'a context of one token' "$(post /evaluate '{"model": "base", "context": 1}')"
 refused 404 ENOENT 'no such hardware' "$(post /optimize '{"model": "base", "hardware": "abacus"}')"
-refused 422 EINVAL 'no such candidate' "$(post /optimize '{"model_id": "base", "candidates": "abacus"}')"
+refused 404 ENOENT 'no such candidate' "$(post /optimize '{"model_id": "base", "candidates": "abacus"}')"
 refused 422 EINVAL 'a model that is named twice' "$(post /optimize '{"model_id": "base", "model": "base"}')"
 refused 404 ENOENT 'no such folder of the hub' "$(post /optimize '{"model_id": "org/name"}')"
 is 'candidates' "$(call GET /optimize/candidates) $(jq -r '.candidates | length, .[0].codec' "$tmp/body" | tr '\n' ' ')" '200 12 fp16 '
