@@ -254,6 +254,8 @@ TP_INLINE void row_outliers(const struct tp_quant_view *v, const struct tp_quant
 
         if (c >= s.end)
             break;
+        if (c < s.col) /* damaged: columns do not ascend */
+            continue;
         dst[c - s.col] += tp_float_from_f16(tp_get_le16(values + 2 * k));
     }
 }
