@@ -94,7 +94,7 @@ done
 "$tenpak" version --json >"$tmp/version.json"
 is 'version --json: codecs by id' \
     "$(jq -r '[.codecs[] | select(.built) | "\(.id)=\(.name)"] | join(" ")' "$tmp/version.json")" \
-    '0=raw 1=same 2=zstd 3=split 4=delta 5=sparse'
+    '0=raw 1=same 2=zstd 3=split 4=delta 5=sparse 6=quant'
 is 'version --json: format' "$(jq -r '.format_written' "$tmp/version.json")" 2
 is '--version' "$("$tenpak" --version | head -n 1)" "tenpak $(jq -r .version "$tmp/version.json")"
 TENPAK_CPU=scalar "$tenpak" version --json >"$tmp/version.json"
