@@ -19,13 +19,7 @@
 #include "codec/quant/method.h"
 #include "optimizer/kernel/kernel.h"
 #include "optimizer/runtime/runtime.h"
-#include "optimizer/runtime/team.h"
-
-enum {
-    BUFFER = 512 << 20, /* more than a cache holds */
-    BUFFER_PARTS = 64,
-    PASSES = 15,
-};
+#include "optimizer/search/rates.h"
 
 static struct tp_error err;
 static clockid_t used_clock = CLOCK_MONOTONIC;
@@ -59,48 +53,13 @@ static double seconds(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-/* --- Bandwidth --- */
-
-struct buffer {
-    const uint64_t *words;
-    uint64_t sums[BUFFER_PARTS];
-};
-
-/* Vectors of 64 bytes in eight chains: no slower than the memory. */
-typedef uint64_t words8 __attribute__((vector_size(64)));
-
-static void sum_part(void *arg, size_t part, void *scratch)
-{
-    struct buffer *b = arg;
-    const size_t n = BUFFER / BUFFER_PARTS / sizeof(words8);
-    const words8 *p = (const words8 *)b->words + part * n;
-    words8 s[4] = {{0}};
-
-    (void)scratch;
-    for (size_t i = 0; i < n; i += 4)
-        TP_UNROLL for (size_t j = 0; j < 4; j++) s[j] += p[i + j];
-    s[0] += s[1] + s[2] + s[3];
-    for (size_t j = 0; j < 8; j++)
-        b->sums[part] += s[0][j];
-}
-
 static double bandwidth(struct tp_team *team)
 {
-    struct buffer b = {allocate(BUFFER), {0}};
-    double best = 0;
+    struct tp_rates rates;
 
-    memset((void *)b.words, 1, BUFFER);
-    for (int i = 0; i < PASSES; i++) {
-        double began = seconds();
-
-        tp_team_run(team, BUFFER_PARTS, sum_part, &b);
-        began = BUFFER / (seconds() - began);
-        best = began > best ? began : best;
-    }
-    if (b.sums[0] != (uint64_t)PASSES * (BUFFER / BUFFER_PARTS / 8) * 0x0101010101010101u)
-        fail("the sum is wrong");
-    free((void *)b.words);
-    return best;
+    if (tp_rates_measure(team, 0, &rates, &err) < 0)
+        fail(err.message);
+    return rates.read_bandwidth;
 }
 
 /* --- Quantization --- */

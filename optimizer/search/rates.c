@@ -114,10 +114,15 @@ int tp_rates_measure(struct tp_team *team, uint64_t memory, struct tp_rates *out
     uint64_t size = tp_memory_left(memory) / 8;
     int rc;
 
+    *out = (struct tp_rates){0};
     size = size < READ_MOST ? size : READ_MOST;
     size = size / READ_UNIT * READ_UNIT;
     if (size == 0)
         return tp_fail(err, ENOMEM, "no memory is left to measure with");
     rc = measure_reading(team, size, &out->read_bandwidth, err);
-    return rc < 0 ? rc : measure_products(team, &out->operations_rate, err);
+    if (rc == 0)
+        rc = measure_products(team, &out->operations_rate, err);
+    if (rc < 0)
+        *out = (struct tp_rates){0};
+    return rc;
 }
