@@ -32,6 +32,7 @@ optimizer_libtp_optimizer_la_SOURCES += \
 	optimizer/kernel/attention.c \
 	optimizer/kernel/attention_avx2.c \
 	optimizer/kernel/attention_avx512.c \
+	optimizer/kernel/backward.c \
 	optimizer/kernel/impl.h \
 	optimizer/kernel/kernel.h \
 	optimizer/kernel/logits.c \
@@ -74,6 +75,18 @@ optimizer_libtp_optimizer_la_SOURCES += \
 	optimizer/evaluate/passage.c optimizer/evaluate/passage.h \
 	optimizer/evaluate/timing.c optimizer/evaluate/timing.h \
 	optimizer/evaluate/windows.c optimizer/evaluate/windows.h
+
+# gradients of its matrices
+optimizer_libtp_optimizer_la_SOURCES += \
+	optimizer/gradient/attention.c \
+	optimizer/gradient/fisher.c optimizer/gradient/fisher.h \
+	optimizer/gradient/gradient.c optimizer/gradient/gradient.h \
+	optimizer/gradient/gradient_impl.h \
+	optimizer/gradient/inside.c \
+	optimizer/gradient/kept.c \
+	optimizer/gradient/layer.c \
+	optimizer/gradient/loss.c \
+	optimizer/gradient/steps.c
 
 # quantizing one
 optimizer_libtp_optimizer_la_SOURCES += \

@@ -125,6 +125,9 @@ tests_optimizer_team_test_LDADD = $(TP_OPTIMIZER_LIBS)
 check_PROGRAMS += tests/optimizer/forward tests/optimizer/quantize_run
 tests_optimizer_forward_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_quantize_run_LDADD = $(TP_OPTIMIZER_LIBS)
+# Gradients, for a comparison with torch's.
+check_PROGRAMS += tests/optimizer/gradient_run
+tests_optimizer_gradient_run_LDADD = $(TP_OPTIMIZER_LIBS)
 # Choices among random candidates.
 check_PROGRAMS += tests/optimizer/selection_run
 tests_optimizer_selection_run_LDADD = $(TP_OPTIMIZER_LIBS)
@@ -135,6 +138,7 @@ optimizer_scripts = \
 	tests/optimizer/choice_brute_test.py \
 	tests/optimizer/evaluate_models_test.py \
 	tests/optimizer/families_test.py \
+	tests/optimizer/gradient_test.py \
 	tests/optimizer/quantize_families_test.py \
 	tests/optimizer/search_choice_test.py \
 	tests/optimizer/search_test.py \

@@ -155,6 +155,30 @@ void tp_scale(const float *x, float factor, size_t n, float *dst);
  */
 void tp_round_to(enum tp_dtype dtype, const float *x, size_t n, float *dst);
 
+/* --- backward.c --- */
+
+/*
+ * The way back through the functions above: X are their inputs, DY is the gradient of a sum of
+ * their outputs, DX that of their inputs. DX may be DY. They are for sensitivities: their results
+ * are close to the derivatives, and those of two instruction sets close to each other.
+ */
+void tp_rms_norm_back(const float *x, const float *weight, const float *dy, size_t n, float epsilon,
+                      bool plus_one, float *dx);
+void tp_layer_norm_back(const float *x, const float *weight, const float *dy, size_t n,
+                        float epsilon, float *dx);
+/* UP NULL: there is no DUP. */
+void tp_silu_back(const float *x, const float *up, const float *dy, size_t n, float *dx,
+                  float *dup);
+void tp_gelu_back(const float *x, const float *up, const float *dy, size_t n, float *dx,
+                  float *dup);
+void tp_gelu_tanh_back(const float *x, const float *up, const float *dy, size_t n, float *dx,
+                       float *dup);
+/*
+ * The scores of a query: S are its products with the keys, and become the weights; D is the
+ * gradient of the weights, and becomes that of the products. SCALE and CAP as of tp_attend.
+ */
+void tp_attend_back(float scale, float cap, float *s, float *d, size_t n);
+
 /* --- logits.c --- */
 
 /* Sums are in fp64, of fp32 exponentials. */

@@ -164,7 +164,7 @@ int tp_calibration_create(struct tp_runtime *rt, unsigned needs, struct tp_calib
         return tp_oom(err);
     }
     c->impl->rt = rt;
-    c->impl->watch = (struct tp_watch){add_input, c};
+    c->impl->watch = (struct tp_watch){.input = add_input, .arg = c};
     for (unsigned i = 0; rc == 0 && i < TP_INPUT_COUNT; i++) {
         c->inputs[i].cols = tp_input_width(&rt->arch, i);
         rc = create_input(&c->inputs[i], &c->impl->sums[i], needs & TP_QUANT_NEEDS_HESSIAN, err);

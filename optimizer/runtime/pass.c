@@ -29,14 +29,6 @@ struct slice {
     const float *rope; /* frequencies */
 };
 
-/* Where heads of queries, keys and values are in a row, in elements. */
-struct places {
-    size_t width;
-    size_t q, k, v;         /* of the first head of keys, and its first head of queries */
-    size_t q_step, kv_step; /* to those of the next head of keys */
-    uint32_t share;         /* heads of queries for each head of keys */
-};
-
 struct pass {
     struct tp_runtime *rt;
     const struct tp_arch *arch;
@@ -46,7 +38,7 @@ struct pass {
     const struct tp_watch *watch;
     const struct tp_rope *rope;
     struct tp_attention attention; /* but for keys and values */
-    struct places places;
+    struct tp_places places;
     size_t hidden, inter, gate_up; /* widths */
 
     struct slice *slices;
@@ -261,6 +253,13 @@ static void watch(const struct pass *p, enum tp_role role, const float *x, size_
         p->watch->input(p->watch->arg, role, x, rows, stride, p->layer->linears[role].matrix.cols);
 }
 
+static void show_state(const struct pass *p, enum tp_stage stage, const float *x, size_t rows,
+                       size_t width)
+{
+    if (p->watch && p->watch->state)
+        p->watch->state(p->watch->arg, stage, x, rows, width);
+}
+
 static void multiply(struct pass *p, enum tp_role role, const float *x, size_t x_stride, float *y,
                      size_t rows)
 {
@@ -379,8 +378,10 @@ static void run_mlp(struct pass *p, float *h, size_t rows)
         products[0].linear = &l[role];
     watch(p, role, h, rows, n);
     tp_linear_multiply(p->rt->team, products, two ? 2 : 1, rows, p->rt->dtype);
+    show_state(p, TP_STAGE_GATE_UP, p->mlp, rows, width);
     tp_team_run(p->rt->team, (rows + ROWS_PER_PART - 1) / ROWS_PER_PART, activate_part, &job);
     multiply(p, TP_ROLE_DOWN, p->mlp, width, h, rows);
+    show_state(p, TP_STAGE_DOWN, h, rows, n);
     if (p->arch->sandwich_norms)
         norm_rows(p, TP_NORM_MLP_OUT, h, h, rows);
 }
@@ -392,9 +393,12 @@ static void run_group(struct pass *p)
 
     norm_rows(p, TP_NORM_INPUT, p->x, p->h, p->row_n);
     multiply_qkv(p);
+    show_state(p, TP_STAGE_QKV, p->qkv, p->row_n, p->places.width);
     tp_team_run(p->rt->team, (p->row_n + ROWS_PER_PART - 1) / ROWS_PER_PART, prepare_part, p);
+    show_state(p, TP_STAGE_HEADS, p->qkv, p->row_n, p->places.width);
     attend(p);
     multiply(p, TP_ROLE_O, p->out, queries, p->a, p->row_n);
+    show_state(p, TP_STAGE_O, p->a, p->row_n, p->hidden);
     if (arch->sandwich_norms)
         norm_rows(p, TP_NORM_ATTENTION_OUT, p->a, p->a, p->row_n);
     if (!arch->parallel_residual)
@@ -456,14 +460,11 @@ static int take_buffers(struct pass *p, size_t rows, struct tp_error *err)
     return 0;
 }
 
-static void set_places(struct pass *p)
+void tp_pass_places(const struct tp_arch *a, struct tp_places *places)
 {
-    const struct tp_arch *a = p->arch;
     size_t queries = (size_t)a->head_n * a->head_dim, keys = (size_t)a->kv_head_n * a->head_dim;
-    struct places *places = &p->places;
 
-    places->share = a->head_n / a->kv_head_n;
-    places->width = queries + 2 * keys;
+    *places = (struct tp_places){.width = queries + 2 * keys, .share = a->head_n / a->kv_head_n};
     if (a->qkv == TP_QKV_BY_HEAD) {
         places->k = a->head_dim;
         places->v = 2 * (size_t)a->head_dim;
@@ -476,24 +477,27 @@ static void set_places(struct pass *p)
     }
 }
 
+struct tp_attention tp_pass_attention(const struct tp_arch *a, uint32_t layer)
+{
+    return (struct tp_attention){
+        .head_dim = a->head_dim,
+        .heads = a->head_n / a->kv_head_n,
+        .dtype = TP_DTYPE_F32,
+        .scale = a->scale_by_layer ? a->attention_scale / (float)(layer + 1) : a->attention_scale,
+        .cap = a->attention_cap,
+        .window = a->spans[layer] == TP_SPAN_SLIDING ? a->window : 0,
+    };
+}
+
 static void set_attention(struct pass *p)
 {
-    const struct tp_arch *a = p->arch;
-    enum tp_span_kind span = a->spans[p->layer->number];
-    size_t stride = p->cache ? a->head_dim : p->places.width;
-
-    p->rope = &a->ropes[span];
-    p->attention = (struct tp_attention){
-        .head_dim = a->head_dim,
-        .heads = p->places.share,
-        .dtype = p->cache ? p->cache->dtype : TP_DTYPE_F32,
-        .key_stride = stride,
-        .value_stride = stride,
-        .scale = a->scale_by_layer ? a->attention_scale / (float)(p->layer->number + 1)
-                                   : a->attention_scale,
-        .cap = a->attention_cap,
-        .window = span == TP_SPAN_SLIDING ? a->window : 0,
-    };
+    p->rope = &p->arch->ropes[p->arch->spans[p->layer->number]];
+    p->attention = tp_pass_attention(p->arch, p->layer->number);
+    p->attention.key_stride = p->attention.value_stride = p->places.width;
+    if (p->cache) {
+        p->attention.dtype = p->cache->dtype;
+        p->attention.key_stride = p->attention.value_stride = p->arch->head_dim;
+    }
 }
 
 /*
@@ -563,7 +567,7 @@ int tp_pass_layer(struct tp_runtime *rt, const struct tp_layer *layer,
     uint32_t window = 0, at = 0;
     int rc;
 
-    set_places(&p);
+    tp_pass_places(p.arch, &p.places);
     set_attention(&p);
     p.slices = malloc(slices * sizeof *p.slices);
     if (p.rope->kind == TP_ROPE_DYNAMIC)

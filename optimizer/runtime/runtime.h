@@ -160,11 +160,22 @@ void tp_cache_truncate(struct tp_cache *cache, uint32_t sequence, uint32_t lengt
 
 /* --- The same in steps, without a cache --- */
 
-/* What a layer's matrices read: called in the caller's thread, for all rows, in pieces. */
+/* What a layer computes between its steps. */
+enum tp_stage {
+    TP_STAGE_QKV,     /* queries, keys and values, as the matrices give them */
+    TP_STAGE_HEADS,   /* the same with norms and rotations */
+    TP_STAGE_O,       /* the output of o */
+    TP_STAGE_GATE_UP, /* the outputs of gate and up in a row, or that of up */
+    TP_STAGE_DOWN,    /* the output of down */
+};
+
+/* What a layer's matrices read, and what comes between: called in the caller's thread, for all
+ * rows, in pieces. Either function may be NULL. */
 struct tp_watch {
     void (*input)(void *arg, enum tp_role role, const float *x, size_t rows, size_t stride,
                   size_t width);
     void *arg;
+    void (*state)(void *arg, enum tp_stage stage, const float *x, size_t rows, size_t width);
 };
 
 /* --- runtime.c --- */

@@ -96,6 +96,17 @@ void *tp_cache_head(const struct tp_cache *cache, uint32_t layer, bool values, u
 
 /* --- pass.c --- */
 
+/* Where heads of queries, keys and values are in a row of TP_STAGE_QKV, in elements. */
+struct tp_places {
+    size_t width;
+    size_t q, k, v;         /* of the first head of keys, and its first head of queries */
+    size_t q_step, kv_step; /* to those of the next head of keys */
+    uint32_t share;         /* heads of queries for each head of keys */
+};
+void tp_pass_places(const struct tp_arch *arch, struct tp_places *out);
+/* The attention of a layer, without keys and values. */
+struct tp_attention tp_pass_attention(const struct tp_arch *arch, uint32_t layer);
+
 /* Bytes of its buffers for windows of at most POSITIONS tokens; false: more than 64 bits. */
 bool tp_pass_bytes(const struct tp_runtime *rt, uint64_t positions, bool cached, uint64_t *out);
 /* One layer. CACHE may be NULL; its lengths are those before the pass. */

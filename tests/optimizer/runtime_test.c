@@ -564,7 +564,7 @@ static void check_steps(void)
     struct tp_window w = {.tokens = tokens, .n = 4};
     struct opened o = open_model(&(struct fault){0}, NULL);
     struct watched seen = {0};
-    struct tp_watch watch = {see_input, &seen};
+    struct tp_watch watch = {.input = see_input, .arg = &seen};
     struct tp_layer layer;
     struct tp_error err = {0};
     float hidden[4 * 8];
