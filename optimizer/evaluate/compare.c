@@ -18,7 +18,7 @@
 #include "optimizer/kernel/kernel.h"
 
 #define GROUP_ROWS 1024u /* rows of a group at least, where all weights are in memory */
-#define BLOCK_BYTES ((size_t)32 << 20) /* logits of the reference that are kept at a time */
+#define BLOCK_BYTES ((size_t)64 << 20) /* logits of the reference that are kept at a time */
 
 /* One scored token. */
 struct row {
@@ -178,12 +178,15 @@ static int score_block(struct comparing *c, const uint32_t *tokens, uint32_t n, 
 static int score_window(struct comparing *c, const struct tp_window *window,
                         const struct tp_window_place *place, size_t first_row)
 {
-    uint32_t end = window->n - 1, n;
+    uint32_t first = place->first - 1, rows = window->n - 1 - first;
+    uint32_t blocks = (rows + c->block - 1) / c->block, n;
     int rc = 0;
 
-    /* Row AT predicts the token after it. */
-    for (uint32_t at = place->first - 1; rc == 0 && at < end; at += n) {
-        n = end - at < c->block ? end - at : c->block;
+    /* Row AT predicts the token after it. Blocks are about equal: each reads all of the head. */
+    for (uint32_t at = first; rc == 0 && at < first + rows; at += n) {
+        n = (rows + blocks - 1) / blocks;
+        if (n > first + rows - at)
+            n = first + rows - at;
         rc = score_block(c, window->tokens + at, n, first_row + at);
     }
     return rc;

@@ -2,14 +2,15 @@
 /*
  * What the kernels share among themselves: forms of matrices, and functions by instruction set.
  *
- * A product with many vectors works on a block of at most TP_BLOCK_ROWS rows and TP_BLOCK_COLS
- * columns of W at a time, which is expanded to fp32 once, and then stays in the first cache. Its
- * rows lie in panels of TP_PANEL_ROWS:
+ * A product with many vectors expands a block of W to fp32 once, which then stays in the second
+ * cache. A strip of it, TP_STRIP_ROWS rows and at most TP_STRIP_COLS columns, stays in the first
+ * cache while TP_STRIP_VECTORS vectors pass, which stay in the second. The rows of a strip lie in
+ * panels of TP_PANEL_ROWS:
  *
  *     panel[c / 8][row % TP_PANEL_ROWS][c % 8]
  *
  * A tile is the products of a few vectors with a panel. Its partial sums stay in registers, and in
- * memory only between two blocks of columns.
+ * memory only between two strips of the same rows.
  */
 #ifndef TP_OPTIMIZER_KERNEL_IMPL_H
 #define TP_OPTIMIZER_KERNEL_IMPL_H
@@ -19,9 +20,9 @@
 
 enum {
     TP_PANEL_ROWS = 4,
-    TP_BLOCK_ROWS = 24,
-    TP_BLOCK_COLS = 256,
-    TP_BLOCK_VECTORS = 512,
+    TP_STRIP_ROWS = 8,
+    TP_STRIP_COLS = 768,
+    TP_STRIP_VECTORS = 48,
     TP_TILE_SUMS = 8 * TP_PANEL_ROWS, /* partial sums of a vector and a panel */
 };
 
@@ -67,9 +68,9 @@ tp_matrix_few_fn tp_few_quantized_avx2, tp_few_quantized_avx512;
 tp_matrix_expand_fn tp_expand_quantized_avx2;
 
 /*
- * The tiles of M vectors with PANELS panels, of COLS columns from X on. The partial sums of vector
- * i and panel p are at SUMS + (i * PANELS + p) * TP_TILE_SUMS; with FRESH they begin as zero. With
- * LAST they are added up and go to Y, of which ROWS rows exist.
+ * The tiles of M vectors with the panels of a strip, of COLS columns from X on. The partial sums of
+ * vector i and panel p of PANELS are at SUMS + (i * PANELS + p) * TP_TILE_SUMS; with FRESH they
+ * begin as zero. With LAST they are added up and go to Y, of which ROWS rows exist.
  */
 struct tp_tiles {
     const float *panels; /* each of 32 * groups of 8 columns */

@@ -71,7 +71,7 @@ void tp_matrix_read(const struct tp_matrix *w, size_t row, size_t col, size_t co
 void tp_matrix_multiply(const struct tp_matrix *w, size_t first, size_t end, const float *x,
                         size_t x_stride, size_t m, float *y, size_t y_stride, void *scratch);
 /* What FIRST and END, but for the last END, should be multiples of. */
-enum { TP_MATRIX_ROWS = 24 };
+enum { TP_MATRIX_ROWS = 8 };
 
 /*
  * DST[c][r] = SRC[r][c] for elements of SIZE bytes, 2 or 4, of the rows FIRST to END - 1 of SRC,

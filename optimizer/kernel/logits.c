@@ -73,7 +73,7 @@ TP_INLINE double divergence_of(float a, double p, float b, double q)
     float probability = tp_exp((float)log_p);
     double d = (double)probability * (log_p - ((double)b - q));
 
-    return probability == 0.0f ? 0.0 : d; /* not 0 * infinity */
+    return tp_choose_double(probability == 0.0f, 0.0, d); /* not 0 * infinity */
 }
 
 TP_INLINE double divergence(const float *a, double p, const float *b, double q, size_t n)
@@ -89,10 +89,32 @@ TP_INLINE double divergence(const float *a, double p, const float *b, double q, 
     return sum_doubles(sums);
 }
 
+/* The largest element that is not a NaN; -infinity if there is none. */
+TP_INLINE float largest_number(const float *x, size_t n)
+{
+    float max[TP_KERNEL_LANES];
+    size_t i = 0;
+
+    for (size_t l = 0; l < TP_KERNEL_LANES; l++)
+        max[l] = -INFINITY;
+    for (; i + TP_KERNEL_LANES <= n; i += TP_KERNEL_LANES)
+        for (size_t l = 0; l < TP_KERNEL_LANES; l++)
+            max[l] = tp_choose(x[i + l] > max[l], x[i + l], max[l]);
+    for (size_t l = 0; i + l < n; l++)
+        max[l] = tp_choose(x[i + l] > max[l], x[i + l], max[l]);
+    for (size_t l = 1; l < TP_KERNEL_LANES; l++)
+        max[0] = tp_choose(max[l] > max[0], max[l], max[0]);
+    return max[0];
+}
+
 #define DEFINE(SUFFIX, TARGET)                                                                     \
     TARGET static float largest_##SUFFIX(const float *x, size_t n)                                 \
     {                                                                                              \
         return largest(x, n);                                                                      \
+    }                                                                                              \
+    TARGET static float largest_number_##SUFFIX(const float *x, size_t n)                          \
+    {                                                                                              \
+        return largest_number(x, n);                                                               \
     }                                                                                              \
     TARGET static double sum_exp_##SUFFIX(const float *x, size_t n, float max, float *dst)         \
     {                                                                                              \
@@ -137,10 +159,10 @@ double tp_kl_divergence(const float *p, double p_log_sum_exp, const float *q, do
 
 size_t tp_arg_max(const float *x, size_t n)
 {
-    size_t at = 0;
+    float max = BY_ISA(largest_number, x, n);
 
-    for (size_t i = 1; i < n; i++)
-        if (x[i] > x[at] || (x[at] != x[at] && x[i] == x[i]))
-            at = i;
-    return at;
+    for (size_t i = 0; i < n; i++)
+        if (x[i] == max)
+            return i;
+    return 0;
 }

@@ -40,6 +40,17 @@ TP_INLINE float tp_choose(bool condition, float yes, float no)
     return tp_float_of((tp_bits_of(yes) & mask) | (tp_bits_of(no) & ~mask));
 }
 
+TP_INLINE double tp_choose_double(bool condition, double yes, double no)
+{
+    uint64_t mask = -(uint64_t)condition, a, b;
+
+    memcpy(&a, &yes, sizeof a);
+    memcpy(&b, &no, sizeof b);
+    a = (a & mask) | (b & ~mask);
+    memcpy(&yes, &a, sizeof a);
+    return yes;
+}
+
 TP_INLINE float tp_abs(float x)
 {
     return tp_float_of(tp_bits_of(x) & 0x7fffffff);

@@ -8,9 +8,13 @@
 
 enum {
     FEW_VECTORS = 8, /* from here on, expanding W pays */
+    BLOCK = 1 << 16, /* elements of a block */
+    BLOCK_ROWS = 96, /* at most */
+    BLOCK_COLS = BLOCK / TP_STRIP_ROWS,
+    BLOCK_VECTORS = 10 * TP_STRIP_VECTORS, /* where partial sums are kept between two blocks */
+    SUMS = TP_STRIP_ROWS / TP_PANEL_ROWS * TP_TILE_SUMS, /* of a vector and a strip */
 };
-_Static_assert(sizeof(float) * TP_BLOCK_ROWS * (TP_BLOCK_COLS + 8 * TP_BLOCK_VECTORS) <=
-                   TP_KERNEL_SCRATCH,
+_Static_assert(sizeof(float) * (BLOCK + SUMS * BLOCK_VECTORS) <= TP_KERNEL_SCRATCH,
                "a block and its partial sums fit into the scratch memory");
 
 TP_INLINE void expand(const struct tp_matrix *w, size_t row, size_t col, size_t count, float *dst,
@@ -151,33 +155,109 @@ void tp_few_by_rows(const struct tp_matrix *w, size_t first, size_t end, const f
     }
 }
 
-/* The rows of W from R on, with all vectors; they are expanded in SCRATCH. */
-static void multiply_block(const struct tp_matrix *w, size_t r, struct tp_tiles *t, const float *x,
-                           float *y, size_t m, enum tp_isa isa, float *panels)
+/* A block of W: the elements of a strip follow those of the strip before, row by row of strips. */
+struct block {
+    const struct tp_matrix *w;
+    size_t row, rows, col, cols;
+    size_t width; /* columns of a strip, a multiple of 8 */
+    float *elements;
+    enum tp_isa isa;
+};
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t round_up(size_t n, size_t unit)
+{
+    return (n + unit - 1) / unit * unit;
+}
+
+/* How many of N a piece has, at most MOST, a multiple of UNIT: the pieces are about equal. */
+static size_t piece_of(size_t n, size_t most, size_t unit)
+{
+    size_t pieces = (n + most - 1) / most;
+
+    return round_up((n + pieces - 1) / pieces, unit);
+}
+
+/* The strip of the block's row R and column C. */
+static float *strip_at(const struct block *b, size_t r, size_t c)
+{
+    size_t rows = round_up(least(b->rows - r, TP_STRIP_ROWS), TP_PANEL_ROWS);
+
+    return b->elements + r * round_up(b->cols, 8) + c * rows;
+}
+
+static void expand_strip(const struct block *b, size_t r, size_t c)
+{
+    const struct tp_matrix *w = b->w;
+    size_t rows = least(b->rows - r, TP_STRIP_ROWS), cols = least(b->cols - c, b->width);
+    size_t panel = TP_PANEL_ROWS * round_up(cols, 8);
+    float *strip = strip_at(b, r, c);
+
+    if (rows % TP_PANEL_ROWS)
+        memset(strip + rows / TP_PANEL_ROWS * panel, 0, panel * sizeof *strip);
+    for (size_t j = 0; j < rows; j++)
+        w->form->expand[b->isa](w, b->row + r + j, b->col + c, cols,
+                                strip + j / TP_PANEL_ROWS * panel + j % TP_PANEL_ROWS * 8,
+                                TP_TILE_SUMS);
+}
+
+static void expand_block(const struct block *b)
+{
+    for (size_t r = 0; r < b->rows; r += TP_STRIP_ROWS)
+        for (size_t c = 0; c < b->cols; c += b->width)
+            expand_strip(b, r, c);
+}
+
+/* The products of T's vectors with a block. Partial sums begin at SUMS. */
+static void multiply_block(const struct block *b, const struct tp_tiles *vectors)
 {
     static tp_tiles_fn *const tiles[TP_ISA_COUNT] = TILES;
-    /* Pieces of columns of about the same size. */
-    size_t pieces = (w->cols + TP_BLOCK_COLS - 1) / TP_BLOCK_COLS;
-    size_t width = ((w->cols + pieces - 1) / pieces + 7) & ~(size_t)7;
+    bool first = b->col == 0, last = b->col + b->cols == b->w->cols;
 
-    for (size_t i = 0; i < m; i += TP_BLOCK_VECTORS)
-        for (size_t c = 0; c < w->cols; c += width) {
-            size_t cols = w->cols - c < width ? w->cols - c : width;
-            size_t panel = TP_PANEL_ROWS * ((cols + 7) & ~(size_t)7);
+    for (size_t r = 0; r < b->rows; r += TP_STRIP_ROWS)
+        for (size_t c = 0; c < b->cols; c += b->width) {
+            struct tp_tiles t = *vectors;
 
-            if (t->rows % TP_PANEL_ROWS)
-                memset(panels, 0, sizeof *panels * TP_BLOCK_ROWS * TP_BLOCK_COLS);
-            for (size_t j = 0; j < t->rows; j++)
-                w->form->expand[isa](w, r + j, c, cols,
-                                     panels + j / TP_PANEL_ROWS * panel + j % TP_PANEL_ROWS * 8,
-                                     TP_TILE_SUMS);
-            t->cols = cols;
-            t->m = m - i < TP_BLOCK_VECTORS ? m - i : TP_BLOCK_VECTORS;
-            t->x = x + i * t->x_stride + c;
-            t->y = y + i * t->y_stride + r;
-            t->fresh = c == 0;
-            t->last = c + cols == w->cols;
-            tiles[isa](t);
+            t.panels = strip_at(b, r, c);
+            t.rows = least(b->rows - r, TP_STRIP_ROWS);
+            t.cols = least(b->cols - c, b->width);
+            t.x += b->col + c;
+            t.y += b->row + r;
+            t.fresh = first && c == 0;
+            t.last = last && c + t.cols == b->cols;
+            tiles[b->isa](&t);
+        }
+}
+
+/* The products of M vectors with the rows of B, whose columns are chosen here. */
+static void multiply_rows(struct block *b, const float *x, size_t x_stride, size_t m, float *y,
+                          size_t y_stride)
+{
+    bool whole = b->w->cols <= BLOCK_COLS;
+    size_t step = whole ? m : BLOCK_VECTORS;
+    float *sums = b->elements + BLOCK;
+
+    for (size_t i = 0; i < m; i += step)
+        for (b->col = 0; b->col < b->w->cols; b->col += b->cols) {
+            size_t end = least(i + step, m);
+
+            b->cols = least(b->w->cols - b->col, BLOCK_COLS);
+            b->width = piece_of(b->cols, TP_STRIP_COLS, 8);
+            expand_block(b);
+            for (size_t j = i; j < end; j += TP_STRIP_VECTORS) {
+                struct tp_tiles t = {.m = least(end - j, TP_STRIP_VECTORS),
+                                     .x = x + j * x_stride,
+                                     .y = y + j * y_stride,
+                                     .x_stride = x_stride,
+                                     .y_stride = y_stride,
+                                     .sums = sums + (whole ? 0 : (j - i) * SUMS)};
+
+                multiply_block(b, &t);
+            }
         }
 }
 
@@ -185,17 +265,20 @@ void tp_matrix_multiply(const struct tp_matrix *w, size_t first, size_t end, con
                         size_t x_stride, size_t m, float *y, size_t y_stride, void *scratch)
 {
     enum tp_isa isa = tp_isa_get();
-    struct tp_tiles t = {.x_stride = x_stride, .y_stride = y_stride};
+    struct block b = {.w = w, .elements = scratch, .isa = isa};
+    size_t most, step;
 
     if (isa == TP_ISA_SCALAR || (m < FEW_VECTORS && w->form->few[isa])) {
         w->form->few[isa](w, first, end, x, x_stride, m, y, y_stride, scratch);
         return;
     }
-    t.panels = scratch;
-    t.sums = (float *)scratch + TP_BLOCK_ROWS * TP_BLOCK_COLS;
-    for (size_t r = first; r < end; r += TP_BLOCK_ROWS) {
-        t.rows = end - r < TP_BLOCK_ROWS ? end - r : TP_BLOCK_ROWS;
-        multiply_block(w, r, &t, x, y, m, isa, scratch);
+    if (first == end)
+        return;
+    most = BLOCK / round_up(least(w->cols, BLOCK_COLS), 8) / TP_STRIP_ROWS * TP_STRIP_ROWS;
+    step = piece_of(end - first, least(most, BLOCK_ROWS), TP_STRIP_ROWS);
+    for (b.row = first; b.row < end; b.row += step) {
+        b.rows = least(end - b.row, step);
+        multiply_rows(&b, x, x_stride, m, y, y_stride);
     }
 }
 

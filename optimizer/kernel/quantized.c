@@ -58,14 +58,14 @@ static void expand_any(const struct tp_matrix *w, size_t row, size_t col, size_t
                        size_t step)
 {
     const struct tp_quant_matrix *m = w->data;
-    float part[TP_BLOCK_COLS];
+    float part[TP_STRIP_COLS];
 
     if (step == 8 && count % 8 == 0) {
         tp_quant_read(m, (uint32_t)row, (uint32_t)col, (uint32_t)(col + count), dst);
         return;
     }
-    for (size_t c = 0; c < count; c += TP_BLOCK_COLS) {
-        size_t n = count - c < TP_BLOCK_COLS ? count - c : TP_BLOCK_COLS;
+    for (size_t c = 0; c < count; c += TP_STRIP_COLS) {
+        size_t n = count - c < TP_STRIP_COLS ? count - c : TP_STRIP_COLS;
 
         tp_quant_read(m, (uint32_t)row, (uint32_t)(col + c), (uint32_t)(col + c + n), part);
         for (; n % 8; n++)

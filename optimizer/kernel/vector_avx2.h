@@ -47,15 +47,20 @@ TP_INLINE TP_TARGET_AVX2 float tp_sum_one(__m256 s)
     return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
 }
 
+TP_INLINE TP_TARGET_AVX2 __m256 tp_sum_halves_of_two(__m256 s0, __m256 s1)
+{
+    return _mm256_add_ps(_mm256_permute2f128_ps(s0, s1, 0x20),
+                         _mm256_permute2f128_ps(s0, s1, 0x31));
+}
+
 TP_INLINE TP_TARGET_AVX2 __m128 tp_sum_four(__m256 s0, __m256 s1, __m256 s2, __m256 s3)
 {
-    __m128 a0 = tp_sum_halves(s0), a1 = tp_sum_halves(s1);
-    __m128 a2 = tp_sum_halves(s2), a3 = tp_sum_halves(s3);
-    /* the even sum of 0, that of 1, the odd sum of 0, that of 1 */
-    __m128 b01 = _mm_add_ps(_mm_unpacklo_ps(a0, a1), _mm_unpackhi_ps(a0, a1));
-    __m128 b23 = _mm_add_ps(_mm_unpacklo_ps(a2, a3), _mm_unpackhi_ps(a2, a3));
+    __m256 a = tp_sum_halves_of_two(s0, s1), b = tp_sum_halves_of_two(s2, s3);
+    /* In the halves: the even sum of 0, that of 2, the odd sum of 0, that of 2; of 1 and 3. */
+    __m256 c = _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+    __m128 low = _mm256_castps256_ps128(c), high = _mm256_extractf128_ps(c, 1);
 
-    return _mm_add_ps(_mm_movelh_ps(b01, b23), _mm_movehl_ps(b23, b01));
+    return _mm_add_ps(_mm_unpacklo_ps(low, high), _mm_unpackhi_ps(low, high));
 }
 
 /* The first N of V, at most 4. */

@@ -14,7 +14,7 @@
 #include "optimizer/runtime/runtime_impl.h"
 #include "tensor/config.h"
 
-#define LOGIT_BYTES ((size_t)32 << 20) /* of logits that are computed together, at most */
+#define LOGIT_BYTES ((size_t)64 << 20) /* of logits that are computed together, at most */
 #define LOGIT_ROWS_LEAST 16            /* fewer would read the head too often */
 #define LOGIT_ROWS_MOST 256
 
@@ -352,7 +352,7 @@ static int finish_rows(struct tp_runtime *rt, struct logit_job *job, struct tp_e
 int tp_runtime_logits(struct tp_runtime *rt, const struct tp_window *windows, uint32_t n,
                       const float *hidden, tp_logits_fn fn, void *arg, struct tp_error *err)
 {
-    size_t most = logit_rows(&rt->arch), wanted = 0, width = rt->arch.hidden;
+    size_t most = logit_rows(&rt->arch), wanted = 0, width = rt->arch.hidden, pieces;
     struct logit_job job = {.rt = rt, .windows = windows, .fn = fn, .arg = arg};
     int rc = tp_head_load(rt, err);
 
@@ -361,8 +361,8 @@ int tp_runtime_logits(struct tp_runtime *rt, const struct tp_window *windows, ui
             wanted += windows[i].n - windows[i].logits_at;
     if (rc < 0 || wanted == 0)
         return rc;
-    if (wanted < most)
-        most = wanted;
+    pieces = (wanted + most - 1) / most; /* about equal: each reads all of the head */
+    most = (wanted + pieces - 1) / pieces;
     job.h = malloc(most * width * sizeof(float));
     job.logits = malloc(most * rt->arch.vocab * sizeof(float));
     if (!job.h || !job.logits)

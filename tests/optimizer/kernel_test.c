@@ -148,7 +148,9 @@ static void test_products(void)
         test_product(dtypes[d], 51, 576, 1, 0);
         test_product(dtypes[d], 25, 260, 200, 0);
         test_product(dtypes[d], 24, 512, 9, 1);
+        test_product(dtypes[d], 107, 1000, 51, 1);
     }
+    test_product(TP_DTYPE_BF16, 13, 8213, 485, 0); /* partial sums are kept */
 }
 
 static void test_reads(void)
