@@ -25,7 +25,7 @@ static const struct tp_option options[] = {
      NULL},
     {OPT_KEY + 6, "max-memory", "SIZE", "limit of the memory of the model while it generates",
      NULL},
-    {OPT_KEY + 7, "candidates", "NAMES", "names with commas between (default: all)", NULL},
+    {OPT_KEY + 7, "candidates", "NAMES", "names, or methods, with commas between", NULL},
     {OPT_KEY + 8, "text", "TEXT", "evaluation (the default), calibration, or a file", NULL},
     {OPT_KEY + 9, "calibration", "TEXT", "the same, for quantizing (default: calibration)", NULL},
     {OPT_KEY + 10, "eval-samples", "N", "windows of each text (default: 32)", NULL},

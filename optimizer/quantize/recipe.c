@@ -82,6 +82,27 @@ const struct tp_recipe *tp_recipe_find(const char *name, bool target)
     return NULL;
 }
 
+static struct tp_recipe recipe_of(const struct tp_quant_method *m)
+{
+    return (struct tp_recipe){
+        .name = m->name, .summary = m->summary, .method = m->name, .of_method = true};
+}
+
+bool tp_recipe_get(size_t i, struct tp_recipe *out)
+{
+    for (const struct tp_recipe *r = tp_recipes; r->name; r++)
+        if (!r->target && i-- == 0) {
+            *out = *r;
+            return true;
+        }
+    for (const struct tp_quant_method *m = tp_quant_methods; m->name; m++)
+        if (!tp_recipe_find(m->name, false) && i-- == 0) {
+            *out = recipe_of(m);
+            return true;
+        }
+    return false;
+}
+
 /* A number after ':', up to MOST, and what follows; 0: there is none. */
 static uint32_t parse_number(const char **at, uint32_t most)
 {
@@ -110,7 +131,7 @@ static int parse_method(const char *text, struct tp_recipe *out, struct tp_error
         m++;
     if (!m->name)
         return tp_fail(err, ENOENT, "there is no target, candidate or method '%s'", text);
-    *out = (struct tp_recipe){.name = m->name, .summary = m->summary, .method = m->name};
+    *out = recipe_of(m);
     if (!at)
         return 0;
     if (!has_groups(&m->settings))

@@ -19,12 +19,16 @@ struct tp_recipe {
     uint32_t attention_group, mlp_group; /* wanted; 0: the method's */
     unsigned bits;                       /* 0: the method's */
     bool target;                         /* not a candidate of a search */
+    bool of_method;                      /* not of the table: a method with its own groups */
 };
 
 /* Candidates, then targets; ends with a NULL name. */
 extern const struct tp_recipe tp_recipes[];
 /* NULL: there is no such candidate, or with TARGET no such target. */
 const struct tp_recipe *tp_recipe_find(const char *name, bool target);
+
+/* Recipe I of those that a search can have: the candidates, then methods. False: no more. */
+bool tp_recipe_get(size_t i, struct tp_recipe *out);
 
 /*
  * A target, a candidate, or METHOD[:GROUP[:BITS]] with one group for all matrices. The names in OUT

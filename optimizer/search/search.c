@@ -45,11 +45,10 @@ static int unknown_name(const char *name, size_t len, struct tp_error *err)
 {
     char list[256] = "";
     size_t used = 0;
+    struct tp_recipe r;
 
-    for (const struct tp_recipe *r = tp_recipes; r->name && used < sizeof list; r++)
-        if (!r->target)
-            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "",
-                                     r->name);
+    for (size_t i = 0; tp_recipe_get(i, &r) && !r.of_method && used < sizeof list; i++)
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", r.name);
     return tp_fail(err, ENOENT, "there is no candidate '%.*s': there is %s",
                    len > 64 ? 64 : (int)len, name, list);
 }
@@ -60,14 +59,15 @@ static int check_names(const char *names, struct tp_error *err)
 
     for (bool more = *names; more; p++) {
         size_t len = strcspn(p, ",");
-        const struct tp_recipe *r = tp_recipes;
+        struct tp_recipe r;
+        size_t i = 0;
 
-        while (r->name && (r->target || !is_name(p, len, r->name)))
-            r++;
-        if (!r->name)
+        while (tp_recipe_get(i, &r) && !is_name(p, len, r.name))
+            i++;
+        if (!tp_recipe_get(i, &r))
             return unknown_name(p, len, err);
-        if (count_name(names, r->name) > 1)
-            return tp_fail(err, EINVAL, "the candidate '%s' is there twice", r->name);
+        if (count_name(names, r.name) > 1)
+            return tp_fail(err, EINVAL, "the candidate '%s' is there twice", r.name);
         p += len;
         more = *p == ',';
     }
@@ -77,21 +77,28 @@ static int check_names(const char *names, struct tp_error *err)
 int tp_search_candidates(const char *names, const struct tp_recipe ***out, size_t *n,
                          struct tp_error *err)
 {
+    bool all = !names || !*names;
     const struct tp_recipe **list;
+    struct tp_recipe r, *copies;
     size_t count = 0;
-    int rc = names ? check_names(names, err) : 0;
+    int rc = all ? 0 : check_names(names, err);
 
     if (rc < 0 || !out)
         return rc;
-    for (const struct tp_recipe *r = tp_recipes; r->name; r++)
+    while (tp_recipe_get(count, &r))
         count++;
-    list = calloc(count, sizeof *list);
+    /* The recipes are behind the pointers to them. */
+    list = calloc(count, sizeof *list + sizeof *copies);
     if (!list)
         return tp_oom(err);
+    copies = (struct tp_recipe *)(void *)(list + count);
     count = 0;
-    for (const struct tp_recipe *r = tp_recipes; r->name; r++)
-        if (!r->target && (!names || !*names || count_name(names, r->name)))
-            list[count++] = r;
+    for (size_t i = 0; tp_recipe_get(i, &r); i++)
+        if (all ? !r.of_method : count_name(names, r.name) > 0) {
+            copies[count] = r;
+            list[count] = &copies[count];
+            count++;
+        }
     *out = list;
     *n = count;
     return 0;

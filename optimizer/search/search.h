@@ -35,7 +35,8 @@ struct tp_search_options {
     const char *dir;        /* the store, for packs and the state of the search */
     const char *name;       /* of the model, for messages and the names of packs */
     const char *path;       /* its directory or pack */
-    const char *candidates; /* names, separated by commas; NULL or "": all */
+    const char *candidates; /* names of tp_recipe_get, separated by commas;
+                               NULL or "": all but methods */
     struct tp_limits limits;
     const struct tp_hardware *hardware;
     const char *text, *calibration; /* for tp_corpus_open */
@@ -96,7 +97,7 @@ struct tp_search_result {
 
 /*
  * -ENOENT: a name of CANDIDATES is unknown; -EINVAL: it is there twice. OUT may be NULL; otherwise
- * *OUT has *N recipes in the order of the table, for free().
+ * *OUT has *N recipes in the order of tp_recipe_get, for free().
  */
 int tp_search_candidates(const char *names, const struct tp_recipe ***out, size_t *n,
                          struct tp_error *err);

@@ -226,6 +226,10 @@ def test_refused(root, source):
     is_refused(search(folder, f"text={folder}/binary.txt"), 22, "not a text", "a text that is binary")
     is_refused(search(folder, f"calibration={folder}/empty.txt"), 22, "is empty", "a calibration that is empty")
     is_refused(search(folder, name="small"), 22, "does not match", "a tokenizer that does not match the model")
+    rows = by_name(report_of(search(folder, "candidates=fp16,nearest,int4_g16", "keep=none"), "a search with a method"))
+    ok(list(rows) == ["fp16", "int4_g16", "nearest"] and rows["nearest"]["status"] == "complete"
+       and rows["nearest"]["kl_divergence"] > 0, "which is a candidate", rows)
+    is_refused(search(folder, "candidates=fp16,quality"), 2, "'quality'", "a target as a candidate")
     is_refused(search(folder, "candidates=fp16,fp17"), 2, "'fp17'", "an unknown candidate")
     is_refused(search(folder, "candidates=fp16,fp16"), 22, "twice", "a candidate that is there twice")
     is_refused(search(folder, "candidates=fp16,"), 2, "there is no candidate ''", "an empty name")
