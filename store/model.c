@@ -521,3 +521,30 @@ uint64_t tp_model_opaque(const struct tp_model *model, uint32_t file)
 {
     return model->files[file].size - model->files[file].tensor_bytes;
 }
+
+static bool is_same_entry(const struct tp_entry *a, const struct tp_entry *b)
+{
+    return strcmp(a->path, b->path) == 0 && a->type == b->type && a->mode == b->mode &&
+           a->uid == b->uid && a->gid == b->gid && a->mtime_sec == b->mtime_sec &&
+           a->mtime_nsec == b->mtime_nsec && a->size == b->size && a->dev == b->dev &&
+           a->ino == b->ino && (a->target == NULL) == (b->target == NULL) &&
+           (!a->target || strcmp(a->target, b->target) == 0);
+}
+
+int tp_model_recheck(const struct tp_model *model, struct tp_error *err)
+{
+    const struct tp_modeldir *then = tp_model_dir(model);
+    const char *path = tp_model_path(model);
+    tp_auto(tp_modeldir_clear) struct tp_modeldir now = {0};
+    int rc = then ? tp_modeldir_scan_links(path, then->links, &now, err) : 0;
+
+    if (rc < 0 || !then)
+        return rc;
+    if (now.entry_n != then->entry_n || now.root_mode != then->root_mode ||
+        now.root_mtime_sec != then->root_mtime_sec || now.root_mtime_nsec != then->root_mtime_nsec)
+        rc = tp_fail(err, EBUSY, "'%s' has changed meanwhile", path);
+    for (size_t i = 0; rc == 0 && i < now.entry_n; i++)
+        if (!is_same_entry(&now.entries[i], &then->entries[i]))
+            rc = tp_fail(err, EBUSY, "'%s/%s' has changed meanwhile", path, then->entries[i].path);
+    return rc;
+}

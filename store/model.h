@@ -81,6 +81,8 @@ void tp_model_close(struct tp_model *model); /* NULL is allowed; no view may be 
 
 /* The listing of a plain directory, or NULL. */
 const struct tp_modeldir *tp_model_dir(const struct tp_model *model);
+/* -EBUSY: something in the directory has changed since it was opened. A pack does not change. */
+int tp_model_recheck(const struct tp_model *model, struct tp_error *err);
 /* The tensor with this name in the first file that has one, or NULL. */
 const struct tp_model_tensor *tp_model_find(const struct tp_model *model, const char *name);
 /*

@@ -208,8 +208,8 @@ int tp_lossy_finish(struct tp_lossy *w, struct tp_pack_report *report, struct tp
     w->broken = true;
     tp_lossy_end_file(w, w->weights);
     rc = tp_lossy_put_files(w, w->weights + 1, w->x.file_n, err);
-    if (rc == 0 && !tp_model_pack(w->original))
-        rc = tp_plan_recheck(&w->plan, err);
+    if (rc == 0)
+        rc = tp_model_recheck(w->original, err);
     if (rc == 0)
         rc = tp_end_write(w->sink, &w->off, &w->x, id, err);
     if (rc == 0)

@@ -27,7 +27,7 @@ struct tp_lossy {
     int fd;
     struct tp_sink *sink;
     struct tp_model *original;
-    struct tp_plan plan; /* of an original that is a directory: whether it stays as it is */
+    struct tp_plan plan; /* of an original that is a directory: its rights */
     struct tp_rights rights;
     unsigned threads;
     struct tp_lossy_slot *slots;

@@ -259,7 +259,7 @@ int tp_output_write(struct tp_writer *w, int fd, const char *path, struct tp_pac
     if (rc == 0)
         rc = put_data(&o, err);
     if (rc == 0)
-        rc = tp_plan_recheck(&w->plan, err);
+        rc = tp_model_recheck(w->plan.model, err);
     if (rc == 0)
         rc = tp_end_write(o.sink, &o.off, &w->plan.index, report->id, err);
     report->stored_bytes = o.off;

@@ -477,33 +477,6 @@ int tp_plan_make(const char *dir, const struct tp_pack_options *options, struct 
     return rc;
 }
 
-static bool same_entry(const struct tp_entry *a, const struct tp_entry *b)
-{
-    return strcmp(a->path, b->path) == 0 && a->type == b->type && a->mode == b->mode &&
-           a->uid == b->uid && a->gid == b->gid && a->mtime_sec == b->mtime_sec &&
-           a->mtime_nsec == b->mtime_nsec && a->size == b->size && a->dev == b->dev &&
-           a->ino == b->ino && (a->target == NULL) == (b->target == NULL) &&
-           (!a->target || strcmp(a->target, b->target) == 0);
-}
-
-int tp_plan_recheck(const struct tp_plan *plan, struct tp_error *err)
-{
-    const struct tp_modeldir *then = tp_model_dir(plan->model);
-    tp_auto(tp_modeldir_clear) struct tp_modeldir now = {0};
-    int rc = tp_modeldir_scan_links(plan->root, then->links, &now, err);
-
-    if (rc < 0)
-        return rc;
-    if (now.entry_n != then->entry_n || now.root_mode != then->root_mode ||
-        now.root_mtime_sec != then->root_mtime_sec || now.root_mtime_nsec != then->root_mtime_nsec)
-        rc = tp_fail(err, EBUSY, "'%s' changed while it was packed", plan->root);
-    for (size_t i = 0; rc == 0 && i < now.entry_n; i++)
-        if (!same_entry(&now.entries[i], &then->entries[i]))
-            rc = tp_fail(err, EBUSY, "'%s/%s' changed while it was packed", plan->root,
-                         then->entries[i].path);
-    return rc;
-}
-
 void tp_plan_clear(struct tp_plan *plan)
 {
     plan->index.attrs = NULL;

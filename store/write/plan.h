@@ -23,8 +23,6 @@ struct tp_plan {
 
 int tp_plan_make(const char *dir, const struct tp_pack_options *options, struct tp_plan *out,
                  struct tp_error *err);
-/* Check the directory again. -EBUSY: something in it has changed. */
-int tp_plan_recheck(const struct tp_plan *plan, struct tp_error *err);
 void tp_plan_clear(struct tp_plan *plan);
 
 #endif
