@@ -57,6 +57,26 @@ int tp_file_write(int fd, const void *src, size_t len, const char *path, struct 
     return 0;
 }
 
+int tp_file_pwrite(int fd, const void *src, size_t len, uint64_t off, const char *path,
+                   struct tp_error *err)
+{
+    const uint8_t *p = src;
+    if (off > INT64_MAX || len > INT64_MAX - off)
+        return tp_fail(err, EFBIG, "'%s': no file reaches to byte %" PRIu64, path, off);
+    while (len > 0) {
+        ssize_t n = pwrite(fd, p, len < IO_MAX ? len : IO_MAX, (off_t)off);
+        if (n < 0) {
+            if (errno == EINTR)
+                continue;
+            return tp_fail_errno(err, "cannot write '%s' at byte %" PRIu64, path, off);
+        }
+        p += n;
+        off += (uint64_t)n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
 int tp_file_read_all(int dirfd, const char *path, size_t max, struct tp_buffer *buf,
                      struct tp_error *err)
 {

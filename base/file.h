@@ -18,6 +18,8 @@
 int tp_file_pread(int fd, void *dst, size_t len, uint64_t off, const char *path,
                   struct tp_error *err);
 int tp_file_write(int fd, const void *src, size_t len, const char *path, struct tp_error *err);
+int tp_file_pwrite(int fd, const void *src, size_t len, uint64_t off, const char *path,
+                   struct tp_error *err);
 /* Append a whole file to BUF; more than MAX bytes is -EFBIG. */
 int tp_file_read_all(int dirfd, const char *path, size_t max, struct tp_buffer *buf,
                      struct tp_error *err);

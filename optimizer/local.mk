@@ -91,6 +91,7 @@ optimizer_libtp_optimizer_la_SOURCES += \
 # quantizing one
 optimizer_libtp_optimizer_la_SOURCES += \
 	optimizer/quantize/calibration.c optimizer/quantize/calibration.h \
+	optimizer/quantize/layers.c optimizer/quantize/layers.h \
 	optimizer/quantize/packs.c optimizer/quantize/packs.h \
 	optimizer/quantize/quantize.c optimizer/quantize/quantize.h \
 	optimizer/quantize/recipe.c optimizer/quantize/recipe.h \

@@ -100,7 +100,7 @@ static void put_plain(struct tp_lossy *w, struct tp_model *model, const struct t
     struct tp_error err = {0};
 
     tp_convert(TP_DTYPE_BF16, rounded, TP_DTYPE_F32, values, n);
-    check(tp_lossy_put_values(w, rounded, &err), &err);
+    check(tp_lossy_put_values(w, rounded, n, &err), &err);
 }
 
 static void write_pack(struct tp_model *model, const char *out,

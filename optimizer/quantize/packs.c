@@ -17,10 +17,10 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/size.h"
-#include "optimizer/quantize/tensors.h"
+#include "optimizer/quantize/layers.h"
 #include "store/names.h"
 
-#define WRITER_BYTES ((uint64_t)8 << 20) /* what a pack takes while it is written */
+#define WRITER_BYTES ((uint64_t)16 << 20) /* what a pack takes while it is written */
 
 /* The activations of the windows of the calibration. */
 struct rows {
@@ -38,7 +38,7 @@ struct passing {
     struct tp_runtime *rt;
     const struct tp_quantize_options *options;
     struct tp_quantize_pack *packs;
-    struct tp_lossy **writers; /* NULL: failed */
+    struct tp_layer_file *files;
     size_t n;
     struct tp_quantize_seconds *seconds;
     struct tp_calibration *calibration; /* NULL: no recipe needs it */
@@ -46,69 +46,64 @@ struct passing {
     struct tp_error *err;
 };
 
-bool tp_quantize_needs_calibration(const struct tp_quantize_pack *packs, size_t n)
+static int check_cancelled(const struct passing *p, struct tp_error *err)
 {
-    for (size_t i = 0; i < n; i++)
-        if (tp_recipe_needs(packs[i].recipe))
-            return true;
-    return false;
+    const struct tp_progress *progress = p->options->progress;
+
+    return progress && progress->cancel && atomic_load(progress->cancel)
+               ? tp_fail(err, ECANCELED, "cancelled")
+               : 0;
 }
 
+/* PART of TOTAL, in bytes of the original. */
+static void show_progress(const struct passing *p, const char *stage, double part, double total)
+{
+    const struct tp_progress *progress = p->options->progress;
+    uint64_t bytes = tp_runtime_weight_bytes(p->rt);
+
+    if (progress && progress->update)
+        progress->update(progress->arg, stage, (uint64_t)(part / total * (double)bytes), bytes);
+}
+
+static uint32_t count_layers(const struct passing *p)
+{
+    return tp_runtime_arch(p->rt)->layer_n;
+}
+
+/* What the recipes need that lack layers; 0: no calibration. */
 static unsigned needs_of(const struct passing *p)
 {
     unsigned needs = 0;
 
     for (size_t i = 0; i < p->n; i++)
-        needs |= tp_recipe_needs(p->packs[i].recipe);
+        if (p->files[i].n < count_layers(p))
+            needs |= tp_recipe_needs(p->packs[i].recipe);
     return needs;
 }
 
-static int check_cancelled(const struct passing *p)
+/* The first layer that a pack lacks. */
+static uint32_t find_first(const struct passing *p)
 {
-    const struct tp_progress *progress = p->options->progress;
+    uint32_t first = count_layers(p);
 
-    return progress && progress->cancel && atomic_load(progress->cancel)
-               ? tp_fail(p->err, ECANCELED, "cancelled")
-               : 0;
-}
-
-/* PART of layer NUMBER is done. */
-static void show_progress(const struct passing *p, uint32_t number, double part)
-{
-    const struct tp_progress *progress = p->options->progress;
-    uint64_t bytes = tp_runtime_weight_bytes(p->rt);
-    double done = (number + part) / tp_runtime_arch(p->rt)->layer_n;
-
-    if (progress && progress->update)
-        progress->update(progress->arg, "quantize", (uint64_t)(done * (double)bytes), bytes);
+    for (size_t i = 0; i < p->n; i++)
+        if (p->files[i].n < first)
+            first = p->files[i].n;
+    return first;
 }
 
 /* --- Activations --- */
 
 static int transfer(struct passing *p, uint64_t first, uint64_t n, bool write)
 {
-    struct rows *r = &p->rows;
-    uint8_t *data = (uint8_t *)r->memory;
-    uint64_t off = first * r->window * sizeof(float), len = n * r->window * sizeof(float);
+    const struct rows *r = &p->rows;
+    uint64_t off = first * r->window * sizeof(float);
+    size_t len = (size_t)n * r->window * sizeof(float);
 
     if (r->fd < 0)
         return 0;
-    if (!write)
-        return tp_file_pread(r->fd, data, len, off, "the activations", p->err);
-    while (len > 0) {
-        ssize_t done = pwrite(r->fd, data, len, (off_t)off);
-
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0) {
-            errno = done < 0 ? errno : ENOSPC;
-            return tp_fail_errno(p->err, "cannot write activations beside '%s'", p->packs[0].path);
-        }
-        data += done;
-        off += (uint64_t)done;
-        len -= (uint64_t)done;
-    }
-    return 0;
+    return write ? tp_file_pwrite(r->fd, r->memory, len, off, "the activations", p->err)
+                 : tp_file_pread(r->fd, r->memory, len, off, "the activations", p->err);
 }
 
 /* The tokens of N windows from number FIRST on. */
@@ -136,8 +131,8 @@ static int embed_windows(struct passing *p)
     return rc;
 }
 
-/* All windows through LAYER. */
-static int calibrate(struct passing *p, const struct tp_layer *layer)
+/* All windows through LAYER, whose inputs are looked at if it is WANTED. */
+static int calibrate(struct passing *p, const struct tp_layer *layer, bool wanted)
 {
     struct rows *r = &p->rows;
     double began = tp_seconds();
@@ -145,21 +140,22 @@ static int calibrate(struct passing *p, const struct tp_layer *layer)
 
     if (!p->calibration)
         return 0;
-    tp_calibration_begin(p->calibration);
+    if (wanted)
+        tp_calibration_begin(p->calibration);
     for (uint64_t i = 0; rc == 0 && i < r->windows; i += r->group) {
         uint64_t n = r->windows - i < r->group ? r->windows - i : r->group;
 
-        rc = check_cancelled(p);
+        rc = check_cancelled(p, p->err);
         list_windows(r, p->options->calibration, i, n);
         if (rc == 0)
             rc = transfer(p, i, n, false);
         if (rc == 0)
             rc = tp_runtime_layer(p->rt, layer, r->list, (uint32_t)n, r->memory,
-                                  tp_calibration_watch(p->calibration), p->err);
+                                  wanted ? tp_calibration_watch(p->calibration) : NULL, p->err);
         if (rc == 0)
             rc = transfer(p, i, n, true);
     }
-    if (rc == 0)
+    if (rc == 0 && wanted)
         rc = tp_calibration_end(p->calibration, p->err);
     p->seconds->calibrate += tp_seconds() - began;
     return rc;
@@ -192,7 +188,7 @@ static uint64_t count_need(const struct passing *p, uint32_t context)
     step = sum(step, p->calibration ? tp_calibration_bytes(arch, needs_of(p)) : 0);
     /* An end, its numbers in bf16, and its quantized form. */
     ends = sum(larger(need.embedding, need.head), larger(need.embedding, need.head));
-    return sum(larger(step, ends), p->n * WRITER_BYTES);
+    return sum(larger(step, ends), WRITER_BYTES);
 }
 
 /* An unnamed file in the directory of the packs. */
@@ -241,7 +237,19 @@ static int allocate_rows(struct passing *p)
                : tp_fail(p->err, ENOMEM, "out of memory for the activations");
 }
 
-/* --- Packs --- */
+static void free_calibration(struct passing *p)
+{
+    tp_calibration_destroy(p->calibration);
+    p->calibration = NULL;
+    free(p->rows.memory);
+    free(p->rows.tokens);
+    free(p->rows.list);
+    if (p->rows.fd >= 0)
+        close(p->rows.fd);
+    p->rows = (struct rows){.fd = -1};
+}
+
+/* --- The pass --- */
 
 /* Whether an error is of one recipe, which the others do not share. */
 static bool is_own(int rc)
@@ -249,74 +257,44 @@ static bool is_own(int rc)
     return rc == -EINVAL || rc == -EOPNOTSUPP;
 }
 
-/* Pack I ends with RC. 0: the others go on. */
+/* Pack I has failed with RC. 0: the others go on. */
 static int end_pack(struct passing *p, size_t i, int rc, const struct tp_error *err)
 {
-    tp_lossy_destroy(p->writers[i]);
-    p->writers[i] = NULL;
     if (!is_own(rc))
         return tp_fail(p->err, -rc, "%s", err->message);
     p->packs[i].rc = rc;
     p->packs[i].err = *err;
+    if (p->packs[i].layers)
+        unlink(p->packs[i].layers);
     return 0;
 }
 
-static int begin_pack(struct passing *p, size_t i)
-{
-    struct tp_quantized_tensors tensors;
-    struct tp_error err = {0};
-    int rc = tp_quantized_tensors(p->rt, p->packs[i].recipe, p->options->embeddings_int8, &tensors,
-                                  &err);
-
-    if (rc == 0)
-        rc = tp_lossy_create(p->subject->model, p->packs[i].path, tensors.items, tensors.n,
-                             tp_runtime_threads(p->rt), &p->writers[i], &err);
-    tp_quantized_tensors_clear(&tensors);
-    return rc < 0 ? end_pack(p, i, rc, &err) : 0;
-}
-
-static int put_ends(struct passing *p, bool head)
-{
-    double began = tp_seconds();
-    int rc = 0;
-
-    for (size_t i = 0; rc == 0 && i < p->n; i++) {
-        struct tp_error err = {0};
-
-        if (!p->writers[i])
-            continue;
-        rc = head ? tp_quantized_put_head(p->rt, p->options->embeddings_int8, p->writers[i], &err)
-                  : tp_quantized_put_embedding(p->rt, p->options->embeddings_int8, p->writers[i],
-                                               &err);
-        if (rc < 0)
-            rc = end_pack(p, i, rc, &err);
-    }
-    tp_runtime_drop_ends(p->rt);
-    p->seconds->write += tp_seconds() - began;
-    return rc;
-}
-
 /* LAYER by the recipe of pack I. */
-static int put_layer(struct passing *p, size_t i, const struct tp_layer *layer)
+static int add_layer(struct passing *p, size_t i, const struct tp_layer *layer)
 {
+    struct tp_layer_file *file = &p->files[i];
+    struct tp_tensor_output output = tp_layer_file_output(file);
     struct tp_layer quantized = {0};
     struct tp_error err = {0};
     double began = tp_seconds(), middle;
     int rc = tp_quantize_layer(p->rt, layer, p->packs[i].recipe, p->calibration, &quantized, &err);
 
     middle = tp_seconds();
-    p->packs[i].seconds += middle - began;
     p->seconds->quantize += middle - began;
     if (rc == 0)
-        rc = tp_quantized_put_layer(p->rt, &quantized, p->writers[i], &err);
+        rc = tp_layer_file_begin(file, &err);
+    if (rc == 0)
+        rc = tp_quantized_put_layer(p->rt, &quantized, &output, &err);
+    if (rc == 0)
+        rc = tp_layer_file_end(file, middle - began, &err);
     p->seconds->write += tp_seconds() - middle;
     tp_layer_clear(&quantized);
     return rc < 0 ? end_pack(p, i, rc, &err) : 0;
 }
 
-static int do_layer(struct passing *p, uint32_t number)
+static int do_layer(struct passing *p, uint32_t number, bool wanted)
 {
-    double began = tp_seconds();
+    double began = tp_seconds(), layers = count_layers(p);
     struct tp_layer layer;
     int rc = tp_runtime_read_layer(p->rt, number, &layer, p->err);
 
@@ -324,57 +302,130 @@ static int do_layer(struct passing *p, uint32_t number)
         return rc;
     p->seconds->read += tp_seconds() - began;
     tp_runtime_prefetch_layer(p->rt, number + 1);
-    show_progress(p, number, 0);
-    rc = calibrate(p, &layer);
+    show_progress(p, "quantize", number, layers);
+    rc = calibrate(p, &layer, wanted);
     for (size_t i = 0; rc == 0 && i < p->n; i++) {
-        show_progress(p, number, (i + 1.0) / (double)(p->n + 1));
-        rc = check_cancelled(p);
-        if (rc == 0 && p->writers[i])
-            rc = put_layer(p, i, &layer);
+        show_progress(p, "quantize", number + (double)(i + 1) / (double)(p->n + 1), layers);
+        rc = check_cancelled(p, p->err);
+        if (rc == 0 && p->packs[i].rc == 0 && p->files[i].n == number)
+            rc = add_layer(p, i, &layer);
     }
     tp_layer_clear(&layer);
     return rc;
 }
 
-static int finish_packs(struct passing *p)
+static int do_pass(struct passing *p)
 {
-    double began = tp_seconds();
+    uint32_t layers = count_layers(p), first = find_first(p);
     int rc = 0;
 
-    for (size_t i = 0; rc == 0 && i < p->n; i++) {
-        struct tp_pack_report report;
-
-        if (!p->writers[i])
-            continue;
-        rc = tp_lossy_finish(p->writers[i], &report, p->err);
+    if (first == layers)
+        return 0;
+    if (needs_of(p)) {
+        rc = allocate_rows(p);
         if (rc == 0)
-            p->packs[i].bytes = report.stored_bytes;
+            rc = tp_calibration_create(p->rt, needs_of(p), &p->calibration, p->err);
+        if (rc == 0)
+            rc = embed_windows(p);
+        tp_runtime_drop_ends(p->rt);
     }
-    for (size_t i = 0; rc < 0 && i < p->n; i++)
-        if (p->packs[i].bytes > 0)
-            unlink(p->packs[i].path);
-    p->seconds->write += tp_seconds() - began;
+    for (uint32_t l = p->calibration ? 0 : first; rc == 0 && l < layers; l++)
+        rc = do_layer(p, l, l >= first);
+    free_calibration(p);
     return rc;
 }
 
-/* --- The pass --- */
+/* --- Packs --- */
 
-static int do_pass(struct passing *p)
+static int put_ends(struct passing *p, bool head, const struct tp_tensor_output *to,
+                    struct tp_error *err)
 {
-    uint32_t layers = tp_runtime_arch(p->rt)->layer_n;
+    int rc = head ? tp_quantized_put_head(p->rt, p->options->embeddings_int8, to, err)
+                  : tp_quantized_put_embedding(p->rt, p->options->embeddings_int8, to, err);
+
+    tp_runtime_drop_ends(p->rt);
+    return rc;
+}
+
+static int put_layers(struct passing *p, size_t i, const struct tp_tensor_output *to,
+                      struct tp_error *err)
+{
+    struct tp_layer_file *file = &p->files[i];
+    double layers = count_layers(p);
     int rc = 0;
 
-    for (size_t i = 0; rc == 0 && i < p->n; i++)
-        rc = begin_pack(p, i);
-    if (rc == 0 && p->calibration)
-        rc = embed_windows(p);
+    for (uint32_t l = 0; rc == 0 && l < file->n; l++) {
+        show_progress(p, "write", (double)i + l / layers, (double)p->n);
+        rc = check_cancelled(p, err);
+        if (rc == 0)
+            rc = tp_layer_file_put(file, l, to, err);
+    }
+    return rc;
+}
+
+static int write_pack(struct passing *p, size_t i, struct tp_lossy *w, struct tp_error *err)
+{
+    struct tp_tensor_output to = tp_tensor_output_pack(w);
+    struct tp_pack_report report;
+    int rc = put_ends(p, false, &to, err);
+
     if (rc == 0)
-        rc = put_ends(p, false);
-    for (uint32_t l = 0; rc == 0 && l < layers; l++)
-        rc = do_layer(p, l);
+        rc = put_layers(p, i, &to, err);
     if (rc == 0)
-        rc = put_ends(p, true);
-    return rc == 0 ? finish_packs(p) : rc;
+        rc = put_ends(p, true, &to, err);
+    if (rc == 0)
+        rc = tp_lossy_finish(w, &report, err);
+    if (rc == 0)
+        p->packs[i].bytes = report.stored_bytes;
+    return rc;
+}
+
+/* Make pack I from its layers. */
+static int make_pack(struct passing *p, size_t i)
+{
+    struct tp_quantize_pack *pack = &p->packs[i];
+    struct tp_quantized_tensors tensors;
+    struct tp_lossy *w = NULL;
+    struct tp_error err = {0};
+    double began = tp_seconds();
+    int rc = tp_quantized_tensors(p->rt, pack->recipe, p->options->embeddings_int8, &tensors, &err);
+
+    tp_runtime_drop_ends(p->rt);
+    if (rc == 0)
+        rc = tp_lossy_create(p->subject->model, pack->path, tensors.items, tensors.n,
+                             tp_runtime_threads(p->rt), &w, &err);
+    tp_quantized_tensors_clear(&tensors);
+    if (rc == 0)
+        rc = write_pack(p, i, w, &err);
+    tp_lossy_destroy(w);
+    pack->seconds = tp_layer_file_seconds(&p->files[i]);
+    p->seconds->write += tp_seconds() - began;
+    if (rc == 0 && p->options->made)
+        rc = p->options->made(p->options->arg, i, &err);
+    if (rc == 0 && pack->layers)
+        unlink(pack->layers);
+    return rc < 0 ? end_pack(p, i, rc, &err) : 0;
+}
+
+static int open_files(struct passing *p)
+{
+    uint32_t layers = count_layers(p);
+    int rc = 0;
+
+    for (size_t i = 0; i < p->n; i++) {
+        p->packs[i].rc = 0;
+        p->packs[i].bytes = 0;
+        p->packs[i].seconds = 0;
+        p->files[i].fd = -1;
+    }
+    for (size_t i = 0; rc == 0 && i < p->n; i++) {
+        const struct tp_quantize_pack *pack = &p->packs[i];
+
+        rc = tp_layer_file_open(pack->layers ? pack->layers : pack->path, !pack->layers, layers,
+                                &p->files[i], p->err);
+        p->packs[i].continued = p->files[i].n;
+    }
+    return rc;
 }
 
 int tp_quantize_packs(struct tp_subject *subject, const struct tp_quantize_options *options,
@@ -385,35 +436,22 @@ int tp_quantize_packs(struct tp_subject *subject, const struct tp_quantize_optio
                         .rt = subject->runtime,
                         .options = options,
                         .packs = packs,
-                        .writers = calloc(n ? n : 1, sizeof(struct tp_lossy *)),
+                        .files = calloc(n ? n : 1, sizeof *p.files),
                         .n = n,
                         .seconds = seconds,
                         .rows.fd = -1,
                         .err = err};
-    int rc = p.writers ? 0 : tp_oom(err);
+    int rc = p.files ? open_files(&p) : tp_oom(err);
 
-    for (size_t i = 0; i < n; i++) {
-        packs[i].rc = 0;
-        packs[i].bytes = 0;
-        packs[i].seconds = 0;
-    }
-    if (rc == 0 && tp_quantize_needs_calibration(packs, n)) {
-        rc = allocate_rows(&p);
-        if (rc == 0)
-            rc = tp_calibration_create(p.rt, needs_of(&p), &p.calibration, err);
-    }
     if (rc == 0)
         rc = do_pass(&p);
-    for (size_t i = 0; p.writers && i < n; i++)
-        tp_lossy_destroy(p.writers[i]);
-    free(p.writers);
-    tp_calibration_destroy(p.calibration);
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        if (packs[i].rc == 0)
+            rc = make_pack(&p, i);
+    for (size_t i = 0; p.files && i < n; i++)
+        tp_layer_file_close(&p.files[i]);
+    free(p.files);
     tp_runtime_drop_ends(p.rt);
-    free(p.rows.memory);
-    free(p.rows.tokens);
-    free(p.rows.list);
-    if (p.rows.fd >= 0)
-        close(p.rows.fd);
     if (rc < 0 && rc != -ECANCELED)
         tp_error_prefix(err, "'%s'", subject->name);
     return rc;

@@ -3,9 +3,11 @@
  * One pass over the layers of a model, which makes a lossy pack by each of several recipes.
  *
  * A layer is read once. The windows of the calibration go through it, which gives the statistics of
- * its inputs; then each recipe quantizes it, and the result is appended to the recipe's pack. The
- * activations of the windows are in memory if they fit, and otherwise in a file without a name
- * beside the packs, from which they are read in groups.
+ * its inputs; then each recipe quantizes it, and the result is appended to the recipe's file of
+ * layers (layers.h). After the last layer these files become packs, one after the other. A pass
+ * whose files were kept continues where it was interrupted: layers that all files have only compute
+ * the activations for the next ones. The activations of the windows are in memory if they fit, and
+ * otherwise in a file without a name beside the packs, from which they are read in groups.
  */
 #ifndef TP_OPTIMIZER_QUANTIZE_PACKS_H
 #define TP_OPTIMIZER_QUANTIZE_PACKS_H
@@ -15,12 +17,15 @@
 
 struct tp_quantize_pack {
     const struct tp_recipe *recipe;
-    const char *path; /* of the pack, which must not exist */
+    const char *path;   /* of the pack, which must not exist */
+    const char *layers; /* of its layers until the pack is there, kept when the pass is interrupted;
+                           NULL: a file without a name */
     /* What came of it. */
     int rc; /* negative: this recipe does not suit the model, ERR says why */
     struct tp_error err;
-    double seconds; /* of quantizing */
-    uint64_t bytes; /* of the pack */
+    double seconds;     /* of quantizing, before an interruption, too */
+    uint64_t bytes;     /* of the pack; 0: there is none */
+    uint32_t continued; /* layers that an earlier pass has made */
 };
 
 struct tp_quantize_options {
@@ -28,6 +33,9 @@ struct tp_quantize_options {
     bool embeddings_int8;                 /* quantize embedding and head, too */
     uint64_t memory;                      /* bytes that this process may use; 0: what there is */
     const struct tp_progress *progress;   /* may be NULL */
+    /* Called for each pack when it is there, before its file of layers is removed. May be NULL. */
+    int (*made)(void *arg, size_t i, struct tp_error *err);
+    void *arg;
 };
 
 /* Where the time went. */
@@ -35,13 +43,11 @@ struct tp_quantize_seconds {
     double read, calibrate, quantize, write;
 };
 
-/* Whether a recipe of the N packs needs a calibration. */
-bool tp_quantize_needs_calibration(const struct tp_quantize_pack *packs, size_t n);
-
 /*
- * Make the N packs, but none of a recipe whose RC is negative, and none after an error. SECONDS are
- * added to. -EDOM: a weight or an activation is not a finite number;
- * -ENOMEM: MEMORY does not suffice for a layer; -ENOSPC; -ECANCELED.
+ * Make the N packs, but none of a recipe whose RC is negative. SECONDS are added to. -EDOM: a
+ * weight or an activation is not a finite number; -ENOMEM: MEMORY does not suffice for a layer;
+ * -EBADMSG: a kept layer is damaged: it is removed, and the next call makes it again; -ENOSPC;
+ * -ECANCELED. After an error, packs that are there stay, and so do the files of layers.
  */
 int tp_quantize_packs(struct tp_subject *subject, const struct tp_quantize_options *options,
                       struct tp_quantize_pack *packs, size_t n, struct tp_quantize_seconds *seconds,

@@ -148,26 +148,28 @@ int tp_quantized_tensors(struct tp_runtime *rt, const struct tp_recipe *recipe,
 
 /* --- Values in bf16 --- */
 
-static int put_vector(const float *x, size_t n, struct tp_lossy *w, struct tp_error *err)
+static int put_vector(const float *x, size_t n, const struct tp_tensor_output *to,
+                      struct tp_error *err)
 {
     tp_autofree uint16_t *values = malloc(n * sizeof *values);
 
     if (!values)
         return tp_oom(err);
     tp_convert(TP_DTYPE_BF16, values, TP_DTYPE_F32, x, n);
-    return tp_lossy_put_values(w, values, err);
+    return to->put_values(to->arg, values, n, err);
 }
 
-static int put_norm(const struct tp_norm *norm, size_t n, struct tp_lossy *w, struct tp_error *err)
+static int put_norm(const struct tp_norm *norm, size_t n, const struct tp_tensor_output *to,
+                    struct tp_error *err)
 {
-    int rc = put_vector(norm->weight, n, w, err);
+    int rc = put_vector(norm->weight, n, to, err);
 
-    return rc == 0 && norm->bias ? put_vector(norm->bias, n, w, err) : rc;
+    return rc == 0 && norm->bias ? put_vector(norm->bias, n, to, err) : rc;
 }
 
 /* A matrix that is not quantized. */
 static int put_rounded(struct tp_runtime *rt, const struct tp_matrix *m, bool transposed,
-                       struct tp_lossy *w, struct tp_error *err)
+                       const struct tp_tensor_output *to, struct tp_error *err)
 {
     bool ready = m->form == tp_matrix_float_form(TP_DTYPE_BF16) && m->stride == 2 * m->cols;
     tp_autofree uint16_t *rounded = ready ? NULL : tp_linear_rounded(rt->team, m);
@@ -180,7 +182,7 @@ static int put_rounded(struct tp_runtime *rt, const struct tp_matrix *m, bool tr
             tp_transpose(sizeof *turned, values, m->rows, m->cols, 0, m->rows, turned);
         values = turned;
     }
-    return values ? tp_lossy_put_values(w, values, err) : tp_oom(err);
+    return values ? to->put_values(to->arg, values, m->rows * m->cols, err) : tp_oom(err);
 }
 
 /* --- Embeddings in int8 --- */
@@ -253,8 +255,8 @@ static void code_part(void *arg, size_t part, void *scratch)
     }
 }
 
-static int put_int8(struct tp_runtime *rt, const struct tp_matrix *m, struct tp_lossy *w,
-                    struct tp_error *err)
+static int put_int8(struct tp_runtime *rt, const struct tp_matrix *m,
+                    const struct tp_tensor_output *to, struct tp_error *err)
 {
     struct tp_quant_spec spec = {.rows = (uint32_t)m->rows,
                                  .cols = (uint32_t)m->cols,
@@ -276,31 +278,46 @@ static int put_int8(struct tp_runtime *rt, const struct tp_matrix *m, struct tp_
     if (c.rc < 0)
         return tp_fail(err, -c.rc, "embedding or head: %s", c.err.message);
     rc = tp_linear_open_packed(&packed, c.layout.bytes, err);
-    return rc == 0 ? tp_lossy_put_matrix(w, tp_linear_packed(&packed), err) : rc;
+    return rc == 0 ? to->put_matrix(to->arg, tp_linear_packed(&packed), err) : rc;
 }
 
 static int put_table(struct tp_runtime *rt, const struct tp_matrix *m, bool int8,
-                     struct tp_lossy *w, struct tp_error *err)
+                     const struct tp_tensor_output *to, struct tp_error *err)
 {
-    return int8 ? put_int8(rt, m, w, err) : put_rounded(rt, m, false, w, err);
+    return int8 ? put_int8(rt, m, to, err) : put_rounded(rt, m, false, to, err);
 }
 
 /* --- Putting --- */
 
-int tp_quantized_put_embedding(struct tp_runtime *rt, bool embeddings_int8, struct tp_lossy *w,
-                               struct tp_error *err)
+static int put_matrix(void *arg, const struct tp_quant_matrix *m, struct tp_error *err)
+{
+    return tp_lossy_put_matrix(arg, m, err);
+}
+
+static int put_values(void *arg, const uint16_t *bf16, uint64_t n, struct tp_error *err)
+{
+    return tp_lossy_put_values(arg, bf16, n, err);
+}
+
+struct tp_tensor_output tp_tensor_output_pack(struct tp_lossy *w)
+{
+    return (struct tp_tensor_output){put_matrix, put_values, w};
+}
+
+int tp_quantized_put_embedding(struct tp_runtime *rt, bool embeddings_int8,
+                               const struct tp_tensor_output *to, struct tp_error *err)
 {
     int rc = tp_embedding_load(rt, err);
 
     if (rc == 0)
-        rc = put_table(rt, &rt->embedding.matrix, embeddings_int8, w, err);
+        rc = put_table(rt, &rt->embedding.matrix, embeddings_int8, to, err);
     if (rc == 0 && rt->arch.learned_positions)
-        rc = put_rounded(rt, &rt->positions.matrix, false, w, err);
+        rc = put_rounded(rt, &rt->positions.matrix, false, to, err);
     return rc;
 }
 
-int tp_quantized_put_layer(struct tp_runtime *rt, const struct tp_layer *layer, struct tp_lossy *w,
-                           struct tp_error *err)
+int tp_quantized_put_layer(struct tp_runtime *rt, const struct tp_layer *layer,
+                           const struct tp_tensor_output *to, struct tp_error *err)
 {
     int rc = 0;
 
@@ -309,26 +326,26 @@ int tp_quantized_put_layer(struct tp_runtime *rt, const struct tp_layer *layer, 
 
         if (!l->matrix.form)
             continue;
-        rc = l->packed ? tp_lossy_put_matrix(w, tp_linear_packed(l), err)
-                       : put_rounded(rt, &l->matrix, rt->arch.transposed, w, err);
+        rc = l->packed ? to->put_matrix(to->arg, tp_linear_packed(l), err)
+                       : put_rounded(rt, &l->matrix, rt->arch.transposed, to, err);
         if (rc == 0 && l->bias)
-            rc = put_vector(l->bias, l->matrix.rows, w, err);
+            rc = put_vector(l->bias, l->matrix.rows, to, err);
     }
     for (unsigned i = 0; rc == 0 && i < TP_NORM_ROLE_COUNT; i++)
         if (layer->norms[i].weight)
-            rc = put_norm(&layer->norms[i], tp_norm_width(&rt->arch, i), w, err);
+            rc = put_norm(&layer->norms[i], tp_norm_width(&rt->arch, i), to, err);
     return rc;
 }
 
-int tp_quantized_put_head(struct tp_runtime *rt, bool embeddings_int8, struct tp_lossy *w,
-                          struct tp_error *err)
+int tp_quantized_put_head(struct tp_runtime *rt, bool embeddings_int8,
+                          const struct tp_tensor_output *to, struct tp_error *err)
 {
     bool own;
     int rc = load_head(rt, &own, err);
 
     if (rc == 0)
-        rc = put_norm(&rt->final_norm, rt->arch.hidden, w, err);
+        rc = put_norm(&rt->final_norm, rt->arch.hidden, to, err);
     if (rc == 0 && own)
-        rc = put_table(rt, &rt->head.matrix, embeddings_int8, w, err);
+        rc = put_table(rt, &rt->head.matrix, embeddings_int8, to, err);
     return rc;
 }

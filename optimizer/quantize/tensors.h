@@ -25,16 +25,26 @@ int tp_quantized_tensors(struct tp_runtime *rt, const struct tp_recipe *recipe,
                          struct tp_error *err);
 void tp_quantized_tensors_clear(struct tp_quantized_tensors *tensors);
 
+/* Where tensors are put, one after the other. */
+struct tp_tensor_output {
+    int (*put_matrix)(void *arg, const struct tp_quant_matrix *m, struct tp_error *err);
+    int (*put_values)(void *arg, const uint16_t *bf16, uint64_t n, struct tp_error *err);
+    void *arg;
+};
+
+/* Into a pack. */
+struct tp_tensor_output tp_tensor_output_pack(struct tp_lossy *w);
+
 /*
  * Put them, in this order. The embedding, and the head with the final norm, are read from the
  * original unless the runtime has them. LAYER is of tp_quantize_layer. -EDOM: with EMBEDDINGS_INT8,
  * a weight that is not a finite number.
  */
-int tp_quantized_put_embedding(struct tp_runtime *rt, bool embeddings_int8, struct tp_lossy *w,
-                               struct tp_error *err);
-int tp_quantized_put_layer(struct tp_runtime *rt, const struct tp_layer *layer, struct tp_lossy *w,
-                           struct tp_error *err);
-int tp_quantized_put_head(struct tp_runtime *rt, bool embeddings_int8, struct tp_lossy *w,
-                          struct tp_error *err);
+int tp_quantized_put_embedding(struct tp_runtime *rt, bool embeddings_int8,
+                               const struct tp_tensor_output *to, struct tp_error *err);
+int tp_quantized_put_layer(struct tp_runtime *rt, const struct tp_layer *layer,
+                           const struct tp_tensor_output *to, struct tp_error *err);
+int tp_quantized_put_head(struct tp_runtime *rt, bool embeddings_int8,
+                          const struct tp_tensor_output *to, struct tp_error *err);
 
 #endif

@@ -49,8 +49,8 @@ void tp_lossy_destroy(struct tp_lossy *w);
  * the last dimension (TRANSPOSED: M's rows are). After an error the writer is of no further use.
  */
 int tp_lossy_put_matrix(struct tp_lossy *w, const struct tp_quant_matrix *m, struct tp_error *err);
-/* Put the next tensor, which is not quantized: all of its elements. */
-int tp_lossy_put_values(struct tp_lossy *w, const uint16_t *bf16, struct tp_error *err);
+/* Put the next tensor, which is not quantized: all of its N elements. */
+int tp_lossy_put_values(struct tp_lossy *w, const uint16_t *bf16, uint64_t n, struct tp_error *err);
 
 /* --- publish.c --- */
 

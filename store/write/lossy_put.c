@@ -284,7 +284,7 @@ static int read_values(void *arg, uint32_t chunk, void *dst, size_t len, struct 
     return 0;
 }
 
-int tp_lossy_put_values(struct tp_lossy *w, const uint16_t *bf16, struct tp_error *err)
+int tp_lossy_put_values(struct tp_lossy *w, const uint16_t *bf16, uint64_t n, struct tp_error *err)
 {
     struct tp_lossy_slot *slot = next_tensor(w, false, err);
     struct tp_trained trained = {0};
@@ -294,6 +294,9 @@ int tp_lossy_put_values(struct tp_lossy *w, const uint16_t *bf16, struct tp_erro
 
     if (!slot)
         return -EINVAL;
+    if (slot->elements != n)
+        return tp_fail(err, EINVAL, "the tensor '%s' has %" PRIu64 " elements, not %" PRIu64,
+                       slot->tensor.name, slot->elements, n);
     w->broken = true;
     job.source = (struct tp_code_source){.dtype = TP_DTYPE_BF16,
                                          .len = 2 * slot->elements,

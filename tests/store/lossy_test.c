@@ -168,7 +168,7 @@ static int write_pack(const char *original, const char *out, const struct item *
     free(tensors);
     for (size_t i = 0; rc == 0 && i < n; i++)
         rc = items[i].packed ? tp_lossy_put_matrix(w, &items[i].m, err)
-                             : tp_lossy_put_values(w, items[i].values, err);
+                             : tp_lossy_put_values(w, items[i].values, items[i].n, err);
     if (rc == 0)
         rc = tp_lossy_finish(w, report, err);
     tp_lossy_destroy(w);
@@ -342,13 +342,15 @@ static void test_misuse(const char *original)
     struct tp_error err = {0};
     struct tp_lossy *w = begin(model, out, items);
 
-    is_int(tp_lossy_put_values(w, items[1].values, &err), -EINVAL, "numbers for a matrix");
+    is_int(tp_lossy_put_values(w, items[1].values, items[1].n, &err), -EINVAL,
+           "numbers for a matrix");
     is_int(tp_lossy_put_matrix(w, &other.m, &err), -EINVAL, "a matrix of another shape");
     is_int(tp_lossy_finish(w, NULL, &err), -EINVAL, "an end before all tensors are there");
     is_int(tp_lossy_put_matrix(w, &items[0].m, &err), 0, "the matrix");
     is_int(tp_lossy_put_matrix(w, &items[0].m, &err), -EINVAL, "a matrix for numbers");
-    is_int(tp_lossy_put_values(w, items[1].values, &err), 0, "the numbers");
-    is_int(tp_lossy_put_values(w, items[1].values, &err), -EINVAL, "one tensor more");
+    is_int(tp_lossy_put_values(w, items[1].values, items[1].n - 1, &err), -EINVAL, "too few");
+    is_int(tp_lossy_put_values(w, items[1].values, items[1].n, &err), 0, "the numbers");
+    is_int(tp_lossy_put_values(w, items[1].values, items[1].n, &err), -EINVAL, "one tensor more");
     is_int(access(out, F_OK), -1, "no pack yet");
     is_int(tp_lossy_finish(w, NULL, &err), 0, "the end");
     is_int(tp_lossy_finish(w, NULL, &err), -EINVAL, "one end only");
@@ -434,7 +436,7 @@ static void test_files(void)
     w = begin(model, out, items);
     write_text(original, "config.json", "{}");
     if (tp_lossy_put_matrix(w, &items[0].m, &err) < 0 ||
-        tp_lossy_put_values(w, items[1].values, &err) < 0)
+        tp_lossy_put_values(w, items[1].values, items[1].n, &err) < 0)
         bail_out("%s", err.message);
     is_int(tp_lossy_finish(w, NULL, &err), -EBUSY, "the original has changed");
     tp_lossy_destroy(w);
