@@ -89,25 +89,40 @@ static int open_state(struct tp_search *s)
 
 /* --- What is known --- */
 
+/* Whether candidate I has all scores, of which the perplexity of the original is a part. */
+static bool has_all_scores(struct tp_search *s, size_t i)
+{
+    struct tp_tally tally;
+    uint64_t windows;
+    bool all = tp_search_load_scores(&s->state, s->result->recipes[i]->name, &tally, &windows) &&
+               windows == s->passage.windows.n;
+
+    if (all)
+        s->original_log_likelihood = tally.reference_log_likelihood;
+    tp_tally_clear(&tally);
+    return all;
+}
+
 static void load_records(struct tp_search *s)
 {
     struct tp_search_result *r = s->result;
-    struct tp_tally original;
-    uint64_t windows;
 
-    if (tp_search_load_scores(&s->state, "original", &original, &windows))
-        s->original_log_likelihood = original.log_likelihood;
-    tp_tally_clear(&original);
     for (size_t i = 0; i < r->n; i++) {
-        if (!tp_search_load_record(&s->state, r->recipes[i]->name, &r->measured[i], &r->steps[i])) {
+        struct tp_figures *f = &r->measured[i];
+
+        if (!tp_search_load_record(&s->state, r->recipes[i]->name, f, &r->steps[i])) {
             tp_search_remove_pack(&s->state, r->recipes[i]->name);
             continue;
         }
         /* Whether it is dropped depends on the limits. */
-        if (r->measured[i].state == TP_CANDIDATE_COMPLETE) {
-            r->evaluated++;
-            r->continued++;
+        if (f->state != TP_CANDIDATE_COMPLETE)
+            continue;
+        if (!has_all_scores(s, i)) {
+            f->state = TP_CANDIDATE_PENDING;
+            continue;
         }
+        r->evaluated++;
+        r->continued++;
     }
 }
 
@@ -163,8 +178,6 @@ int tp_search_open_candidate(struct tp_search *s, size_t i)
         rc = tp_runtime_open(subject->model, &options, &subject->runtime, s->err);
     if (rc < 0) {
         tp_search_close_candidate(s, i);
-        if (rc == -EBADMSG)
-            tp_search_remove_pack(&s->state, name);
         tp_error_prefix(s->err, "'%s'", name);
         return rc;
     }
@@ -178,73 +191,96 @@ void tp_search_close_candidate(struct tp_search *s, size_t i)
     tp_subject_close(&s->candidates[i].subject);
 }
 
-/* What the pack of candidate I says by itself. */
-static int set_pack_figures(struct tp_search *s, size_t i, const struct tp_quantize_pack *pack)
-{
-    struct tp_figures *f = &s->result->measured[i];
-
-    tp_figures_set_pack(f, pack->bytes, tp_elements_count(s->result->original.model));
-    f->quantize_seconds = pack->seconds;
-    return tp_search_store_record(&s->state, f, &s->result->steps[i], s->err);
-}
-
 static bool is_wanted(const struct tp_search *s, size_t i, size_t only)
 {
     return (only == TP_CHOICE_NONE ? tp_search_is_pending(s, i) : i == only) &&
            !tp_search_has_pack(&s->state, s->result->recipes[i]->name);
 }
 
-/* PACKS of the candidates in NUMBERS. */
-static int quantize(struct tp_search *s, struct tp_quantize_pack *packs, const size_t *numbers,
-                    size_t n)
+/* The packs that a pass makes, and the numbers of their candidates. */
+struct making {
+    struct tp_search *s;
+    struct tp_quantize_pack *packs;
+    size_t *numbers;
+    size_t n;
+};
+
+/* A pack is there: what it says by itself goes into the record. */
+static int on_made(void *arg, size_t number, struct tp_error *err)
 {
+    const struct making *m = arg;
+    const struct tp_search *s = m->s;
+    const struct tp_quantize_pack *pack = &m->packs[number];
+    size_t i = m->numbers[number];
+    struct tp_figures *f = &s->result->measured[i];
+
+    if (f->state == TP_CANDIDATE_COMPLETE)
+        return 0;
+    tp_figures_set_pack(f, pack->bytes, tp_elements_count(s->result->original.model));
+    f->quantize_seconds = pack->seconds;
+    return tp_search_store_record(&s->state, f, &s->result->steps[i], err);
+}
+
+static int quantize(struct making *m)
+{
+    struct tp_search *s = m->s;
     struct tp_quantize_options options = {.calibration = &s->calibration,
                                           .embeddings_int8 = s->options->embeddings_int8,
                                           .memory = s->options->memory,
-                                          .progress = s->options->progress};
+                                          .progress = s->options->progress,
+                                          .made = on_made,
+                                          .arg = m};
     struct tp_search_seconds *seconds = &s->result->seconds;
     struct tp_quantize_seconds took = {0};
-    int rc = tp_quantize_packs(&s->result->original, &options, packs, n, &took, s->err);
+    int rc = tp_quantize_packs(&s->result->original, &options, m->packs, m->n, &took, s->err);
 
     seconds->read += took.read;
     seconds->calibrate += took.calibrate;
     seconds->quantize += took.quantize;
     seconds->write += took.write;
-    for (size_t i = 0; rc == 0 && i < n; i++) {
-        struct tp_figures *f = &s->result->measured[numbers[i]];
+    for (size_t i = 0; rc == 0 && i < m->n; i++) {
+        struct tp_figures *f = &s->result->measured[m->numbers[i]];
 
-        if (f->state == TP_CANDIDATE_COMPLETE)
+        s->result->layers_continued += m->packs[i].continued;
+        if (m->packs[i].rc == 0)
             continue;
-        if (packs[i].rc == 0) {
-            rc = set_pack_figures(s, numbers[i], &packs[i]);
-            continue;
-        }
-        snprintf(f->why, sizeof f->why, "%s", packs[i].err.message);
-        tp_search_drop(s, numbers[i]);
+        snprintf(f->why, sizeof f->why, "%.255s", m->packs[i].err.message);
+        tp_search_drop(s, m->numbers[i]);
     }
     return rc;
 }
 
+static int list_pack(struct making *m, size_t i)
+{
+    const struct tp_search *s = m->s;
+    const char *name = s->result->recipes[i]->name;
+    struct tp_quantize_pack *pack = &m->packs[m->n];
+
+    m->numbers[m->n++] = i;
+    *pack = (struct tp_quantize_pack){.recipe = s->result->recipes[i],
+                                      .path = tp_search_state_path(&s->state, name, TP_PACK_SUFFIX),
+                                      .layers =
+                                          tp_search_state_path(&s->state, name, TP_SEARCH_LAYERS)};
+    return pack->path && pack->layers ? 0 : tp_oom(s->err);
+}
+
 int tp_search_make_packs(struct tp_search *s, size_t only)
 {
-    struct tp_quantize_pack *packs = calloc(s->result->n, sizeof *packs);
-    size_t *numbers = calloc(s->result->n, sizeof *numbers), n = 0;
-    int rc = packs && numbers ? 0 : tp_oom(s->err);
+    struct making m = {.s = s,
+                       .packs = calloc(s->result->n, sizeof *m.packs),
+                       .numbers = calloc(s->result->n, sizeof *m.numbers)};
+    int rc = m.packs && m.numbers ? 0 : tp_oom(s->err);
 
-    for (size_t i = 0; rc == 0 && i < s->result->n; i++) {
-        if (!is_wanted(s, i, only))
-            continue;
-        packs[n].recipe = s->result->recipes[i];
-        packs[n].path =
-            tp_search_state_path(&s->state, s->result->recipes[i]->name, TP_PACK_SUFFIX);
-        rc = packs[n].path ? 0 : tp_oom(s->err);
-        numbers[n++] = i;
+    for (size_t i = 0; rc == 0 && i < s->result->n; i++)
+        if (is_wanted(s, i, only))
+            rc = list_pack(&m, i);
+    if (rc == 0 && m.n > 0)
+        rc = quantize(&m);
+    for (size_t i = 0; m.packs && i < m.n; i++) {
+        free((char *)m.packs[i].path);
+        free((char *)m.packs[i].layers);
     }
-    if (rc == 0 && n > 0)
-        rc = quantize(s, packs, numbers, n);
-    for (size_t i = 0; packs && i < n; i++)
-        free((char *)packs[i].path);
-    free(packs);
-    free(numbers);
+    free(m.packs);
+    free(m.numbers);
     return rc;
 }

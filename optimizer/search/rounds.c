@@ -103,6 +103,8 @@ static int compare(struct tp_search *s, uint64_t first, uint64_t end)
     if (rc == 0 && comparison.n > 0) {
         share_ends(s, models, comparison.n);
         rc = tp_compare(&comparison, first, end - first, s->err);
+        if (rc == 0)
+            rc = tp_model_recheck(s->result->original.model, s->err);
         s->result->rounds++;
         s->result->in_parts |= comparison.groups > 1;
     }

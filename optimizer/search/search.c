@@ -10,10 +10,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "optimizer/evaluate/machine.h"
 #include "optimizer/evaluate/perplexity.h"
 #include "optimizer/search/search_impl.h"
+#include "store/names.h"
+#include "store/store.h"
+#include "store/verify.h"
+
+enum { AGAIN = 2 }; /* how often a damaged state is made again */
 
 const char *const tp_search_keep_words[] = {[TP_SEARCH_KEEP_WINNER] = "winner",
                                             [TP_SEARCH_KEEP_ALL] = "all",
@@ -185,19 +191,6 @@ static int open_candidates(struct tp_search *s)
     return rc;
 }
 
-/* The perplexity of the original is kept beside the records. */
-static int keep_original(struct tp_search *s)
-{
-    struct tp_tally tally = {.log_likelihood = s->original_log_likelihood};
-    struct tp_search_result *r = s->result;
-
-    r->ppl = r->ppl_error = NAN;
-    if (s->original_log_likelihood.n == 0)
-        return 0;
-    r->ppl = tp_perplexity_of(&s->original_log_likelihood, &r->ppl_error);
-    return tp_search_store_scores(&s->state, "original", &tally, s->passage.windows.n, s->err);
-}
-
 static size_t count_timed(const struct tp_search_result *r)
 {
     size_t n = 0;
@@ -215,6 +208,9 @@ static int choose(struct tp_search *s)
     bool priced = hw->dollars_per_hour > 0;
     int rc = 0;
 
+    r->ppl = r->ppl_error = NAN;
+    if (s->original_log_likelihood.n > 0)
+        r->ppl = tp_perplexity_of(&s->original_log_likelihood, &r->ppl_error);
     if (count_timed(r) > 0) {
         rc = tp_rates_measure(tp_runtime_team(s->result->original.runtime), s->options->memory,
                               &r->roofline.rates, s->err);
@@ -237,35 +233,79 @@ static int choose(struct tp_search *s)
     return 0;
 }
 
-/* Records and scores stay: a search that is repeated with other limits needs the packs of few. */
-static void clean_up(struct tp_search *s)
+/* --- Damage --- */
+
+static bool is_whole(const struct tp_search *s, const char *path)
 {
-    for (size_t i = 0; i < s->result->n; i++)
-        tp_search_remove_pack(&s->state, s->result->recipes[i]->name);
+    tp_autopack struct tp_pack *pack = NULL;
+    struct tp_verify_report report;
+
+    return tp_store_open_path(NULL, path, &pack, NULL) == 0 &&
+           tp_pack_verify(pack, s->result->threads, NULL, NULL, NULL, &report, NULL) == 0;
 }
 
+static void close_candidates(struct tp_search *s)
+{
+    for (size_t i = 0; s->candidates && i < s->result->n; i++) {
+        struct tp_search_candidate *c = &s->candidates[i];
+
+        tp_search_close_candidate(s, i);
+        tp_tally_clear(&c->tally);
+        c->windows = 0;
+    }
+}
+
+/* After an error: prepare to go on from the files of the state, without those that are damaged. */
+static void remove_damaged(struct tp_search *s)
+{
+    if (s->options->note)
+        s->options->note(s->options->arg, s->err->message);
+    close_candidates(s);
+    for (size_t i = 0; i < s->result->n; i++) {
+        const char *name = s->result->recipes[i]->name;
+        tp_autofree char *path = tp_search_state_path(&s->state, name, TP_PACK_SUFFIX);
+
+        if (path && tp_search_has_pack(&s->state, name) && !is_whole(s, path))
+            tp_search_remove_pack(&s->state, name);
+    }
+}
+
+/* From the packs to the choice and what stays. */
+static int find_winner(struct tp_search *s)
+{
+    int rc = tp_search_make_packs(s, TP_CHOICE_NONE);
+
+    if (rc == 0)
+        rc = open_candidates(s);
+    if (rc == 0)
+        rc = tp_search_rounds(s);
+    if (rc == 0)
+        rc = tp_search_time(s);
+    if (rc == 0)
+        rc = choose(s);
+    return rc == 0 ? tp_search_publish(s) : rc;
+}
+
+/*
+ * The original was read and verified before, for its hash. So it is a file of the state that is
+ * damaged, which is made again.
+ */
 static int search(struct tp_search *s)
 {
     int rc = begin(s);
 
     if (rc == 0)
         rc = tp_search_prepare(s);
+    if (rc < 0)
+        return rc;
+    rc = find_winner(s);
+    for (int again = 0; rc == -EBADMSG && again < AGAIN; again++) {
+        remove_damaged(s);
+        rc = find_winner(s);
+    }
+    /* Records and scores stay: a search that is repeated with other limits needs few packs. */
     if (rc == 0)
-        rc = tp_search_make_packs(s, TP_CHOICE_NONE);
-    if (rc == 0)
-        rc = open_candidates(s);
-    if (rc == 0)
-        rc = tp_search_rounds(s);
-    if (rc == 0)
-        rc = keep_original(s);
-    if (rc == 0)
-        rc = tp_search_time(s);
-    if (rc == 0)
-        rc = choose(s);
-    if (rc == 0)
-        rc = tp_search_publish(s);
-    if (rc == 0)
-        clean_up(s);
+        tp_search_remove_packs(&s->state);
     return rc;
 }
 
@@ -287,10 +327,7 @@ int tp_search_run(const struct tp_search_options *options, struct tp_search_resu
     if (options->hardware->memory_bytes)
         out->limits.value[TP_LIMIT_HARDWARE_MEMORY] = (double)options->hardware->memory_bytes;
     rc = search(&s);
-    for (size_t i = 0; s.candidates && i < out->n; i++) {
-        tp_search_close_candidate(&s, i);
-        tp_tally_clear(&s.candidates[i].tally);
-    }
+    close_candidates(&s);
     free(s.candidates);
     tp_search_state_close(&s.state);
     tp_passage_clear(&s.passage);

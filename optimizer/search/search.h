@@ -4,14 +4,14 @@
  *
  * Each candidate is a recipe (optimizer/quantize/recipe.h). The layers of the original are read one
  * after the other, each once for all candidates, and each candidate's quantized layer is appended
- * to its own pack. Then the packs are compared with the original in rounds: a round takes a part of
- * the windows of the text through all layers, side by side. After a round a candidate is dropped if
- * it certainly misses a limit (tp_limits_missed_surely). The others are timed, and the cheapest one
- * that meets all limits becomes a model beside the original.
+ * to a file of its own, which becomes its pack. Then the packs are compared with the original in
+ * rounds: a round takes a part of the windows of the text through all layers, side by side. After a
+ * round a candidate is dropped if it certainly misses a limit (tp_limits_missed_surely). The others
+ * are timed, and the cheapest one that meets all limits becomes a model beside the original.
  *
- * Packs, scores and figures are in DIR/.tenpak/search/KEY/, where KEY is a hash of the content of
- * the model, the texts, and the settings that figures depend on. A search that was interrupted, or
- * that is repeated with other limits or candidates, continues from what is there.
+ * Layers, packs, scores and figures are in DIR/.tenpak/search/KEY/, where KEY is a hash of the
+ * content of the model, the texts, and the settings that figures depend on. A search that was
+ * interrupted, or that is repeated with other limits or candidates, continues from what is there.
  */
 #ifndef TP_OPTIMIZER_SEARCH_SEARCH_H
 #define TP_OPTIMIZER_SEARCH_SEARCH_H
@@ -82,6 +82,7 @@ struct tp_search_result {
     char **packs;                /* paths of those that stay in DIR; NULL: not this one */
     size_t evaluated;            /* candidates that are complete or dropped */
     size_t continued;            /* of these, how many an earlier search has measured */
+    uint64_t layers_continued;   /* of all candidates, that an earlier search has quantized */
     struct tp_roofline roofline;
     struct tp_limits limits; /* those of the request, and the memory of its hardware */
     struct tp_choice choice;
@@ -103,11 +104,11 @@ int tp_search_candidates(const char *names, const struct tp_recipe ***out, size_
                          struct tp_error *err);
 
 /*
- * -EBUSY: another process makes this search; -EINVAL: a text is too short or no text, the tokenizer
- * does not match the model; -EDOM: weights are not finite numbers; -ENOSPC; -ENOMEM: MEMORY does
- * not suffice for a layer and a window; -ECANCELED. The state of the search then stays as it is.
- * No candidate may meet the limits: that is not an error. In any case OUT is for
- * tp_search_result_clear.
+ * -EBUSY: another process makes this search, or the original changes; -EINVAL: a text is too short
+ * or no text, the tokenizer does not match the model; -EDOM: weights are not finite numbers;
+ * -ENOSPC; -ENOMEM: MEMORY does not suffice for a layer and a window; -ECANCELED. The state of the
+ * search then stays as it is. No candidate may meet the limits: that is not an error. In any case
+ * OUT is for tp_search_result_clear.
  */
 int tp_search_run(const struct tp_search_options *options, struct tp_search_result *out,
                   struct tp_error *err);

@@ -50,7 +50,7 @@ int tp_search_complete(struct tp_search *s, size_t i);
 int tp_search_prepare(struct tp_search *s);
 /* Make the packs of pending candidates that have none, or that of candidate ONLY. */
 int tp_search_make_packs(struct tp_search *s, size_t only);
-/* Open the pack of candidate I. A pack that is damaged is removed: -EBADMSG. */
+/* Open the pack of candidate I. -EBADMSG: it is damaged. */
 int tp_search_open_candidate(struct tp_search *s, size_t i);
 void tp_search_close_candidate(struct tp_search *s, size_t i);
 

@@ -157,6 +157,29 @@ void tp_search_remove_pack(const struct tp_search_state *state, const char *name
         unlink(path);
 }
 
+static bool has_suffix(const char *name, const char *suffix)
+{
+    size_t len = strlen(name), n = strlen(suffix);
+
+    return len > n && strcmp(name + len - n, suffix) == 0;
+}
+
+void tp_search_remove_packs(const struct tp_search_state *state)
+{
+    tp_autoclose int fd = open(state->path, DIRECTORY);
+    const struct dirent *entry;
+    struct tp_dir list;
+
+    if (fd < 0)
+        return;
+    tp_dir_open(&list, fd, ".");
+    while ((entry = tp_dir_next(&list)))
+        if (has_suffix(entry->d_name, TP_PACK_SUFFIX) ||
+            has_suffix(entry->d_name, TP_SEARCH_LAYERS))
+            unlinkat(fd, entry->d_name, 0);
+    tp_dir_close(&list);
+}
+
 /* --- Scores --- */
 
 /*

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The state of a search on disk: DIR/.tenpak/search/KEY/ has, of each candidate, its pack
- * (CODEC.tnpk), its scores as far as it was evaluated (CODEC.scores), and its record (CODEC.json).
- * The packs are removed when a search has ended; the same ones can be made again.
- * Each file is there as a whole or not at all. A file that is damaged counts as absent. The
- * directory is locked while it is used; lock files are not removed without their directory.
+ * The state of a search on disk: DIR/.tenpak/search/KEY/ has, of each candidate, its layers until
+ * all are there (CODEC.layers, optimizer/quantize/layers.h), its pack (CODEC.tnpk), its scores as
+ * far as it was evaluated (CODEC.scores), and its record (CODEC.json). Layers and packs are removed
+ * when a search has ended; the same ones can be made again.
+ * Each file but the layers is there as a whole or not at all. A file that is damaged counts as
+ * absent. The directory is locked while it is used; lock files are not removed without their
+ * directory.
  */
 #ifndef TP_OPTIMIZER_SEARCH_STATE_H
 #define TP_OPTIMIZER_SEARCH_STATE_H
@@ -12,6 +14,8 @@
 #include "base/hash.h"
 #include "optimizer/evaluate/compare.h"
 #include "optimizer/search/report.h"
+
+#define TP_SEARCH_LAYERS ".layers"
 
 struct tp_search_state {
     char key[TP_SHA256_HEX];
@@ -34,6 +38,8 @@ char *tp_search_state_path(const struct tp_search_state *state, const char *name
 bool tp_search_has_pack(const struct tp_search_state *state, const char *name);
 /* Remove the pack of candidate NAME, which can be made again. */
 void tp_search_remove_pack(const struct tp_search_state *state, const char *name);
+/* Remove all packs and layers, of other searches with this key, too. */
+void tp_search_remove_packs(const struct tp_search_state *state);
 
 /* The scores of the first *WINDOWS windows. False: there are none; TALLY is empty then. */
 bool tp_search_load_scores(const struct tp_search_state *state, const char *name,

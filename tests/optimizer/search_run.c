@@ -2,12 +2,15 @@
 /*
  * search_run DIR MODEL [KEY=VALUE...]: a search on the model MODEL of DIR, for tests and
  * benchmarks. It writes the report as JSON, or the message of the error, and each candidate that
- * ends to stderr. Keys: path, candidates, text, calibration, samples, calibration_samples, context,
- * batch, keep, embeddings, memory, threads, hardware, and those of limits.
+ * ends to stderr. With kill=STAGE:PART it kills itself when it has done this part, from 0 to 1, of
+ * a stage, with kill=end:CANDIDATE when this candidate ends. Keys: path, candidates, text,
+ * calibration, samples, calibration_samples, context, batch, keep, embeddings, memory, threads,
+ * hardware, and those of limits.
  */
 #include <config.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +22,8 @@
 
 static struct tp_search_options options = {.text = "evaluation", .calibration = "calibration"};
 static const char *hardware = TP_HARDWARE_LOCAL;
+static const char *kill_stage;
+static const char *kill_part;
 
 static void die(const char *what)
 {
@@ -39,6 +44,8 @@ static void show(void *arg, const struct tp_search_result *result)
         if (f->state == seen[i])
             continue;
         seen[i] = f->state;
+        if (kill_stage && strcmp(kill_stage, "end") == 0 && strcmp(kill_part, f->name) == 0)
+            raise(SIGKILL);
         fprintf(stderr, "%s %s %s\n", f->name, tp_candidate_state_names[f->state], f->why);
     }
 }
@@ -48,8 +55,9 @@ static void show_stage(void *arg, const char *stage, uint64_t done, uint64_t tot
     static char last[32];
 
     (void)arg;
-    (void)done;
-    (void)total;
+    if (kill_stage && strcmp(stage, kill_stage) == 0 &&
+        (double)done >= strtod(kill_part, NULL) * (double)total)
+        raise(SIGKILL);
     if (strcmp(stage, last) != 0)
         fprintf(stderr, "stage %s\n", stage);
     snprintf(last, sizeof last, "%s", stage);
@@ -83,6 +91,23 @@ static bool set_text(const char *key, const char *value)
     return false;
 }
 
+static void set_kill(char *value)
+{
+    char *part = strchr(value, ':');
+
+    if (!part)
+        die("kill is not STAGE:PART");
+    *part++ = '\0';
+    kill_stage = value;
+    kill_part = part;
+}
+
+static void note(void *arg, const char *line)
+{
+    (void)arg;
+    fprintf(stderr, "note %s\n", line);
+}
+
 static void set(char *word)
 {
     char *value = strchr(word, '=');
@@ -106,6 +131,8 @@ static void set(char *word)
         options.memory = strtoull(value, NULL, 10) << 20; /* in MiB */
     else if (strcmp(word, "embeddings") == 0)
         options.embeddings_int8 = strcmp(value, "int8") == 0;
+    else if (strcmp(word, "kill") == 0)
+        set_kill(value);
     else if (strcmp(word, "keep") == 0)
         while (strcmp(tp_search_keep_words[options.keep], value) != 0)
             options.keep++;
@@ -132,6 +159,7 @@ int main(int argc, char **argv)
     options.path = path;
     options.progress = &progress;
     options.changed = show;
+    options.note = note;
     tp_limits_init(&options.limits);
     for (int i = 3; i < argc; i++)
         set(argv[i]);

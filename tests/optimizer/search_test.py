@@ -145,16 +145,9 @@ def test_rounds(folder, report):
     is_best(halved, "the choice is that of brute force")
 
 
-def killed_at(folder, line, *words):
-    """A search that is killed when it has written LINE to its standard error."""
-    with subprocess.Popen([RUN, folder, "model", *SETTINGS, *words], stdout=subprocess.DEVNULL,
-                          stderr=subprocess.PIPE, text=True) as run:
-        for text in run.stderr:
-            if text.startswith(line):
-                break
-        run.kill()
-        run.wait()
-    return run.returncode == -9
+def killed_at(folder, place, *words):
+    """A search that kills itself at STAGE:PART, or end:CANDIDATE."""
+    return search(folder, *words, f"kill={place}").returncode == -9
 
 
 def test_killed(source, root, report):
@@ -166,9 +159,11 @@ def test_killed(source, root, report):
     folder.mkdir()
     shutil.copytree(source / "model", folder / "model")
     before = hashes(folder / "model")
-    for line in ("stage quantize", "stage evaluate", "stage time", "int4_g8 complete"):
-        ok(killed_at(folder, line), f"killed at '{line}'")
+    state = folder / ".tenpak" / "search"
+    for place in ("quantize:0", "quantize:0.2", "quantize:0.7", "write:0.5", "evaluate:0", "time:0", "end:int4_g8"):
+        ok(killed_at(folder, place), f"killed at {place}")
         ok(not list(folder.glob("*.tnpk")), "there is no result")
+    ok(not list(state.rglob("*.layers")), "whole packs need no layers")
     records = {p.stem: json.loads(p.read_text()) for p in (folder / ".tenpak").rglob("*.json")}
     complete = [name for name, record in records.items() if record["status"] == "complete"]
     ok("int4_g8" in complete, "records of complete candidates are there", complete)
@@ -181,6 +176,58 @@ def test_killed(source, root, report):
     chosen = report_of(search(folder, limit), "with a limit that few meet")
     ok(chosen["winner"]["codec"] in expected, "the winner is the expected one", (chosen["winner"], expected))
     ok(hashes(folder / "model") == before, "the original is unchanged")
+    shutil.rmtree(folder)
+
+
+def flip(path):
+    """Change a byte within a file."""
+    with open(path, "r+b") as file:
+        file.seek(path.stat().st_size // 3)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
+
+
+def test_damaged(source, root, report):
+    """Files of the state that are damaged are made again; layers that are whole are not."""
+    folder = root / "damaged"
+    folder.mkdir()
+    shutil.copytree(source / "model", folder / "model")
+    full = by_name(report)
+
+    def is_same(again, what, names=full):
+        rows = by_name(again)
+        ok(all(rows[name][key] == full[name][key] for name in names for key in EXACT), f"{what}: the same figures")
+
+    ok(killed_at(folder, "quantize:0.7"), "killed in the second layer")
+    again = report_of(search(folder), "a search that continues within the layers")
+    ok(12 <= again["layers_continued"] < 24, "it quantizes only what was missing", again["layers_continued"])
+    is_same(again, "continued layers")
+    state = next((folder / ".tenpak" / "search").iterdir())
+    ok(sorted({p.suffix for p in state.iterdir()}) == ["", ".json", ".scores"], "only records and scores are left")
+
+    some = ("gptq_quality", "bnb_nf4", "awq_g128")
+    words = ["candidates=" + ",".join(some), "keep=none"]
+    for what, place, pattern in (("layers", "write:0", "gptq_quality.layers"), ("a pack", "evaluate:0", "bnb_nf4.tnpk"),
+                                 ("a pack", "time:0", "awq_g128.tnpk")):
+        for path in state.iterdir():
+            if path.name != "lock":
+                path.unlink()
+        ok(killed_at(folder, place, *words), f"killed at {place}")
+        flip(state / pattern)
+        run = search(folder, *words)
+        is_same(report_of(run, f"{what} damaged at {place}"), f"{what} damaged at {place}", some)
+        ok(any(line.startswith("note ") and pattern in line for line in run.stderr.splitlines()),
+           f"{pattern} is named", run.stderr)
+    flip(state / "bnb_nf4.scores")
+    again = report_of(search(folder, *words), "scores that are damaged")
+    is_same(again, "damaged scores", some)
+    ok(again["candidates_continued"] == 2 and again["original"]["perplexity"] == report["original"]["perplexity"],
+       "the others are continued", again["candidates_continued"])
+    flip(state / "awq_g128.json")
+    (state / "gptq_quality.scores").write_bytes(b"")
+    again = report_of(search(folder, *words), "a record that is damaged, and empty scores")
+    is_same(again, "damaged record", some)
     shutil.rmtree(folder)
 
 
@@ -279,6 +326,7 @@ def main():
     test_rounds(halves, report)
     shutil.rmtree(halves)
     test_killed(store.plain, store.root, report)
+    test_damaged(store.plain, store.root, report)
     test_refused(store.root, store.plain)
     test_full(store.root, store.plain)
     test_mounted(store, report)
