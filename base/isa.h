@@ -4,18 +4,30 @@
  * one.
  *
  * A module with kernels has a table of them, with a row for each instruction set, and uses the row
- * tp_isa_get(). All rows give the same bits; TP_ISA_SCALAR, in portable C, is the reference.
+ * tp_isa_get(). All rows give the same bits; TP_ISA_SCALAR, in portable C, is the reference. The
+ * rows above TP_ISA_AVX512 are as this one, but for products of vectors of bf16, which have a
+ * tolerance (optimizer/kernel/kernel.h).
  */
 #ifndef TP_BASE_ISA_H
 #define TP_BASE_ISA_H
 
-enum tp_isa { TP_ISA_SCALAR, TP_ISA_AVX2, TP_ISA_AVX512, TP_ISA_COUNT };
+enum tp_isa {
+    TP_ISA_SCALAR,
+    TP_ISA_AVX2,
+    TP_ISA_AVX512,
+    TP_ISA_AVX512_BF16, /* and products of pairs of bf16 */
+    TP_ISA_AMX,         /* and of tiles of them */
+    TP_ISA_COUNT
+};
 
-/* The best instruction set of this CPU. */
+/*
+ * The best instruction set of this CPU. Once, it asks the kernel to let this process use AMX; a
+ * process that may not has none.
+ */
 enum tp_isa tp_isa_best(void);
 /*
  * The instruction set in use: the best one, unless the environment variable TENPAK_CPU names a
- * lower one ("scalar", "avx2", "avx512") when this is first called. Any thread may call it.
+ * lower one by its tp_isa_name when this is first called. Any thread may call it.
  */
 enum tp_isa tp_isa_get(void);
 /* Use another one, at most tp_isa_best(). Kernels that run in other threads finish as they began.
@@ -30,24 +42,30 @@ const char *tp_isa_name(enum tp_isa isa);
 #define TP_TARGET_AVX512                                                                           \
     __attribute__((target("avx2,fma,f16c,bmi,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512vl,"         \
                           "avx512dq,avx512vbmi,avx512vbmi2")))
-/* DEFINE(SUFFIX, TARGET) for each instruction set that this program has kernels for. */
+#define TP_TARGET_AVX512_BF16                                                                      \
+    __attribute__((target("avx2,fma,f16c,bmi,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512vl,"         \
+                          "avx512dq,avx512vbmi,avx512vbmi2,avx512bf16")))
+/* DEFINE(SUFFIX, TARGET) for each instruction set that a function is compiled for. */
 #define TP_FOR_EACH_ISA(DEFINE)                                                                    \
     DEFINE(scalar, )                                                                               \
     DEFINE(avx2, TP_TARGET_AVX2)                                                                   \
     DEFINE(avx512, TP_TARGET_AVX512)
-/* An array by enum tp_isa of what NAME_scalar, NAME_avx2 and NAME_avx512 are. */
-#define TP_BY_ISA(NAME)                                                                            \
+/* An array by enum tp_isa. */
+#define TP_ISA_ROWS(SCALAR, AVX2, AVX512)                                                          \
     {                                                                                              \
-        [TP_ISA_SCALAR] = NAME##_scalar, [TP_ISA_AVX2] = NAME##_avx2,                              \
-        [TP_ISA_AVX512] = NAME##_avx512                                                            \
+        [TP_ISA_SCALAR] = SCALAR, [TP_ISA_AVX2] = AVX2, [TP_ISA_AVX512] = AVX512,                  \
+        [TP_ISA_AVX512_BF16] = AVX512, [TP_ISA_AMX] = AVX512                                       \
     }
+/* Of what NAME_scalar, NAME_avx2 and NAME_avx512 are. */
+#define TP_BY_ISA(NAME) TP_ISA_ROWS(NAME##_scalar, NAME##_avx2, NAME##_avx512)
 #else
 #define TP_HAVE_X86 0
 #define TP_FOR_EACH_ISA(DEFINE) DEFINE(scalar, )
-#define TP_BY_ISA(NAME)                                                                            \
+#define TP_ISA_ROWS(SCALAR, AVX2, AVX512)                                                          \
     {                                                                                              \
-        [TP_ISA_SCALAR] = NAME##_scalar                                                            \
+        [TP_ISA_SCALAR] = SCALAR                                                                   \
     }
+#define TP_BY_ISA(NAME) TP_ISA_ROWS(NAME##_scalar, , )
 #endif
 
 /* A function that is compiled anew for the instruction set of each kernel that calls it. */

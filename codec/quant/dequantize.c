@@ -366,9 +366,7 @@ TP_INLINE void row_any(const struct tp_quant_view *v, const struct tp_quant_spec
 KERNELS(scalar, )
 #if TP_HAVE_X86
 KERNELS(avx2, TP_TARGET_AVX2)
-
-tp_quant_row_fn *const tp_quant_row[TP_ISA_COUNT] = {tp_quant_row_scalar, tp_quant_row_by_eight,
-                                                     tp_quant_row_by_eight};
-#else
-tp_quant_row_fn *const tp_quant_row[TP_ISA_COUNT] = {tp_quant_row_scalar};
 #endif
+
+tp_quant_row_fn *const tp_quant_row[TP_ISA_COUNT] =
+    TP_ISA_ROWS(tp_quant_row_scalar, tp_quant_row_by_eight, tp_quant_row_by_eight);

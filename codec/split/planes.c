@@ -176,6 +176,6 @@ const struct tp_split_kernels tp_split_kernels = {
     .cut = TP_BY_ISA(cut),
     .merge = TP_BY_ISA(merge),
 #if TP_HAVE_X86
-    .join[TP_ISA_AVX512] = tp_split_join_avx512,
+    .join = TP_ISA_ROWS(NULL, NULL, tp_split_join_avx512),
 #endif
 };

@@ -49,28 +49,10 @@ void tp_expand_f16_scalar(const struct tp_matrix *w, size_t row, size_t col, siz
     expand(w, row, col, count, dst, step, TP_DTYPE_F16);
 }
 
-#if TP_HAVE_X86
-#define FEW(NAME)                                                                                  \
-    {                                                                                              \
-        tp_few_any_scalar, tp_few_##NAME##_avx2, tp_few_##NAME##_avx512                            \
-    }
-#define TILES                                                                                      \
-    {                                                                                              \
-        [TP_ISA_AVX2] = tp_tiles_avx2, [TP_ISA_AVX512] = tp_tiles_avx512                           \
-    }
-#else
-#define TILES                                                                                      \
-    {                                                                                              \
-        NULL                                                                                       \
-    }
-#define FEW(NAME)                                                                                  \
-    {                                                                                              \
-        tp_few_any_scalar                                                                          \
-    }
-#endif
 #define FORM(NAME)                                                                                 \
     {                                                                                              \
-        .name = #NAME, .expand = TP_BY_ISA(tp_expand_##NAME), .few = FEW(NAME)                     \
+        .name = #NAME, .expand = TP_BY_ISA(tp_expand_##NAME),                                      \
+        .few = TP_ISA_ROWS(tp_few_any_scalar, tp_few_##NAME##_avx2, tp_few_##NAME##_avx512)        \
     }
 
 static const struct tp_matrix_form float_forms[] = {FORM(f32), FORM(bf16), FORM(f16)};
@@ -215,7 +197,8 @@ static void expand_block(const struct block *b)
 /* The products of T's vectors with a block. Partial sums begin at SUMS. */
 static void multiply_block(const struct block *b, const struct tp_tiles *vectors)
 {
-    static tp_tiles_fn *const tiles[TP_ISA_COUNT] = TILES;
+    static tp_tiles_fn *const tiles[TP_ISA_COUNT] =
+        TP_ISA_ROWS(NULL, tp_tiles_avx2, tp_tiles_avx512);
     bool first = b->col == 0, last = b->col + b->cols == b->w->cols;
 
     for (size_t r = 0; r < b->rows; r += TP_STRIP_ROWS)

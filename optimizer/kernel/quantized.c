@@ -77,25 +77,20 @@ static void expand_any(const struct tp_matrix *w, size_t row, size_t col, size_t
 
 static const struct tp_matrix_form by_blocks = {
     .name = "quantized",
-    .expand = {expand_any, expand_any, expand_any},
-    .few = {tp_few_any_scalar},
+    .expand = TP_ISA_ROWS(expand_any, expand_any, expand_any),
+    .few = TP_ISA_ROWS(tp_few_any_scalar, NULL, NULL),
 };
 
 static const struct tp_matrix_form by_rows = {
     .name = "quantized",
-    .expand = {expand_any, expand_any, expand_any},
-    .few = {tp_few_any_scalar, tp_few_by_rows, tp_few_by_rows},
+    .expand = TP_ISA_ROWS(expand_any, expand_any, expand_any),
+    .few = TP_ISA_ROWS(tp_few_any_scalar, tp_few_by_rows, tp_few_by_rows),
 };
 
 static const struct tp_matrix_form in_registers = {
     .name = "quantized",
-#if TP_HAVE_X86
-    .expand = {expand_any, tp_expand_quantized_avx2, tp_expand_quantized_avx2},
-    .few = {tp_few_any_scalar, tp_few_quantized_avx2, tp_few_quantized_avx512},
-#else
-    .expand = {expand_any},
-    .few = {tp_few_any_scalar},
-#endif
+    .expand = TP_ISA_ROWS(expand_any, tp_expand_quantized_avx2, tp_expand_quantized_avx2),
+    .few = TP_ISA_ROWS(tp_few_any_scalar, tp_few_quantized_avx2, tp_few_quantized_avx512),
 };
 
 struct tp_matrix tp_matrix_quantized(const struct tp_quant_matrix *m)

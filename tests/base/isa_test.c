@@ -38,18 +38,21 @@ int main(void)
     is_int(chosen_with(NULL), best, "the best by default");
     is_int(chosen_with("scalar"), TP_ISA_SCALAR, "TENPAK_CPU=scalar");
     is_int(chosen_with("avx2"), best < TP_ISA_AVX2 ? best : TP_ISA_AVX2, "TENPAK_CPU=avx2");
-    is_int(chosen_with("avx512"), best, "TENPAK_CPU=avx512 never above the best");
+    is_int(chosen_with("avx512"), best < TP_ISA_AVX512 ? best : TP_ISA_AVX512, "TENPAK_CPU=avx512");
+    is_int(chosen_with("amx"), best, "TENPAK_CPU=amx never above the best");
     is_int(chosen_with("nonsense"), best, "another word changes nothing");
     is_int(chosen_with(""), best, "nor does none");
 
     tp_isa_set(TP_ISA_SCALAR);
     is_int(tp_isa_get(), TP_ISA_SCALAR, "lowered by a call");
-    tp_isa_set(TP_ISA_AVX512);
+    tp_isa_set(TP_ISA_AMX);
     is_int(tp_isa_get(), best, "raised again, to the best");
 
     is_str(tp_isa_name(TP_ISA_SCALAR), "scalar", "name");
     is_str(tp_isa_name(TP_ISA_AVX2), "avx2", "name");
     is_str(tp_isa_name(TP_ISA_AVX512), "avx512", "name");
+    is_str(tp_isa_name(TP_ISA_AVX512_BF16), "avx512_bf16", "name");
+    is_str(tp_isa_name(TP_ISA_AMX), "amx", "name");
     is_str(tp_isa_name((enum tp_isa)7), "unknown", "name of none");
     return tap_done();
 }
