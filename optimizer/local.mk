@@ -33,6 +33,10 @@ optimizer_libtp_optimizer_la_SOURCES += \
 	optimizer/kernel/attention_avx2.c \
 	optimizer/kernel/attention_avx512.c \
 	optimizer/kernel/backward.c \
+	optimizer/kernel/bf16.c \
+	optimizer/kernel/bf16.h \
+	optimizer/kernel/bf16_amx.c \
+	optimizer/kernel/bf16_avx512.c \
 	optimizer/kernel/impl.h \
 	optimizer/kernel/kernel.h \
 	optimizer/kernel/logits.c \

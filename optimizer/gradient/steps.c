@@ -94,11 +94,10 @@ void tp_linear_back(struct tp_team *team, const struct tp_linear_back *b, float 
                                               .cols = rows,
                                               .stride = rows * sizeof *space}};
         bool fresh = first == 0 && !b->add;
-        struct tp_product p = {&turned, b->dy + first, b->dy_stride, fresh ? b->dx : product,
-                               w->cols};
+        struct tp_product p = {&turned, fresh ? b->dx : product, w->cols};
 
         tp_team_run(team, (rows + BLOCK_ROWS - 1) / BLOCK_ROWS, turn_part, &t);
-        tp_linear_multiply(team, &p, 1, b->m, TP_DTYPE_F32);
+        tp_linear_multiply(team, &p, 1, b->dy + first, b->dy_stride, b->m, TP_DTYPE_F32);
         if (!fresh)
             tp_add_all(team, b->dx, product, b->m * w->cols);
     }

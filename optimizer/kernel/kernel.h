@@ -9,7 +9,8 @@
  * division gives the same bits.
  *
  * All arithmetic is IEEE fp32 unless stated, in a fixed order, without flushing denormals. Every
- * instruction set gives the same bits as the scalar C kernels (base/isa.h): a sum over elements has
+ * instruction set gives the same bits as the scalar C kernels (base/isa.h), but for the products of
+ * bf16: a sum over elements has
  * LANES partial sums, where partial sum l adds elements l, l + LANES, l + 2 * LANES and so on in
  * this order, and then the partial sums are added as
  *
@@ -79,6 +80,37 @@ enum { TP_MATRIX_ROWS = 8 };
  */
 void tp_transpose(unsigned size, const void *src, size_t rows, size_t cols, size_t first,
                   size_t end, void *dst);
+
+/* --- bf16.c --- */
+
+/*
+ * Products of many vectors whose elements are values of BF16 with a matrix whose elements are
+ * rounded to BF16: for callers that compute in BF16, on processors that multiply pairs of bf16.
+ * Unlike all other results these depend on the instruction set. With S, the sum over c of
+ * |X[i][c] * W[r][c]|, below FLT_MAX, they differ from the exact sum by at most
+ *
+ *     (COLS + 1) * 2^-24 * S + COLS * 2^-126
+ *
+ * where the second term is that of denormals, which count as zero. An element depends on its vector
+ * and its row only, not on M or on the part that it is in.
+ */
+
+/* Whether the instruction set in use has such products, and they pay for M vectors. */
+bool tp_bf16_pays(size_t m);
+/*
+ * Vectors are packed once for all products with them. PACKED has tp_bf16_bytes(M, COLS), aligned to
+ * 64 bytes. The vectors FIRST to END - 1 of the M are done; FIRST and END, but for the last END,
+ * are multiples of TP_BF16_VECTORS.
+ */
+enum { TP_BF16_VECTORS = 32, TP_BF16_ROWS = 32 };
+size_t tp_bf16_bytes(size_t m, size_t cols);
+void tp_bf16_pack(const float *x, size_t x_stride, size_t m, size_t cols, size_t first, size_t end,
+                  void *packed);
+/*
+ * As tp_matrix_multiply; FIRST and END, but for the last END, should be multiples of TP_BF16_ROWS.
+ */
+void tp_bf16_multiply(const struct tp_matrix *w, size_t first, size_t end, const void *packed,
+                      size_t m, float *y, size_t y_stride, void *scratch);
 
 /* --- quantized.c --- */
 

@@ -5,6 +5,7 @@
 #include "optimizer/runtime/linear.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "codec/convert.h"
@@ -84,11 +85,24 @@ uint16_t *tp_linear_rounded(struct tp_team *team, const struct tp_matrix *m)
 struct job {
     const struct tp_product *products;
     unsigned n;
-    size_t m;
+    const float *x;
+    size_t x_stride, m;
     enum tp_dtype dtype;
     size_t rows; /* of a part */
     size_t part_n[TP_PRODUCTS_MAX];
+    void *packed; /* X as products of bf16 want it; NULL: products are of fp32 */
 };
+
+static void pack_part(void *arg, size_t part, void *scratch)
+{
+    const struct job *job = arg;
+    size_t first = part * TP_BF16_VECTORS;
+    size_t end = job->m - first < TP_BF16_VECTORS ? job->m : first + TP_BF16_VECTORS;
+
+    (void)scratch;
+    tp_bf16_pack(job->x, job->x_stride, job->m, job->products->linear->matrix.cols, first, end,
+                 job->packed);
+}
 
 static void multiply_part(void *arg, size_t part, void *scratch)
 {
@@ -103,7 +117,11 @@ static void multiply_part(void *arg, size_t part, void *scratch)
     size_t first = part * job->rows;
     size_t end = w->rows - first < job->rows ? w->rows : first + job->rows;
 
-    tp_matrix_multiply(w, first, end, p->x, p->x_stride, job->m, p->y, p->y_stride, scratch);
+    if (job->packed)
+        tp_bf16_multiply(w, first, end, job->packed, job->m, p->y, p->y_stride, scratch);
+    else
+        tp_matrix_multiply(w, first, end, job->x, job->x_stride, job->m, p->y, p->y_stride,
+                           scratch);
     for (size_t i = 0; i < job->m; i++) {
         float *y = p->y + i * p->y_stride + first;
         if (bias)
@@ -113,21 +131,62 @@ static void multiply_part(void *arg, size_t part, void *scratch)
     }
 }
 
-void tp_linear_multiply(struct tp_team *team, const struct tp_product *products, unsigned n,
-                        size_t m, enum tp_dtype dtype)
+/* Divide the rows of all matrices, and compute. */
+static void multiply(struct tp_team *team, struct job *job)
 {
-    struct job job = {.products = products, .n = n, .m = m, .dtype = dtype};
+    const size_t unit = job->packed ? TP_BF16_ROWS : TP_MATRIX_ROWS;
     size_t rows = 0, parts = 0;
 
-    for (unsigned i = 0; i < n; i++)
-        rows += products[i].linear->matrix.rows;
-    job.rows = rows / ((size_t)tp_team_threads(team) * PARTS_PER_THREAD) + 1;
-    if (job.rows < ROWS_LEAST)
-        job.rows = ROWS_LEAST;
-    job.rows = (job.rows + TP_MATRIX_ROWS - 1) / TP_MATRIX_ROWS * TP_MATRIX_ROWS;
-    for (unsigned i = 0; i < n; i++) {
-        job.part_n[i] = (products[i].linear->matrix.rows + job.rows - 1) / job.rows;
-        parts += job.part_n[i];
+    for (unsigned i = 0; i < job->n; i++)
+        rows += job->products[i].linear->matrix.rows;
+    job->rows = rows / ((size_t)tp_team_threads(team) * PARTS_PER_THREAD) + 1;
+    if (job->rows < ROWS_LEAST)
+        job->rows = ROWS_LEAST;
+    job->rows = (job->rows + unit - 1) / unit * unit;
+    for (unsigned i = 0; i < job->n; i++) {
+        job->part_n[i] = (job->products[i].linear->matrix.rows + job->rows - 1) / job->rows;
+        parts += job->part_n[i];
     }
-    tp_team_run(team, parts, multiply_part, &job);
+    tp_team_run(team, parts, multiply_part, job);
+}
+
+/* Vectors that are packed together. */
+#define PACKED_MOST ((size_t)512)
+
+size_t tp_linear_space(size_t cols)
+{
+    return tp_bf16_pays(PACKED_MOST) ? tp_bf16_bytes(PACKED_MOST, cols) : 0;
+}
+
+/* Products of bf16. False: there is no memory for them, and nothing was done. */
+static bool multiply_packed(struct tp_team *team, struct job job)
+{
+    struct tp_product products[TP_PRODUCTS_MAX];
+    size_t left = job.m, most = left < PACKED_MOST ? left : PACKED_MOST;
+    size_t bytes = tp_bf16_bytes(most, job.products->linear->matrix.cols);
+
+    if (posix_memalign(&job.packed, 64, bytes) != 0)
+        return false;
+    memcpy(products, job.products, job.n * sizeof *products);
+    job.products = products;
+    for (; left > 0; left -= job.m, job.x += job.m * job.x_stride) {
+        job.m = left < most ? left : most;
+        tp_team_run(team, (job.m + TP_BF16_VECTORS - 1) / TP_BF16_VECTORS, pack_part, &job);
+        multiply(team, &job);
+        for (unsigned i = 0; i < job.n; i++)
+            products[i].y += job.m * products[i].y_stride;
+    }
+    free(job.packed);
+    return true;
+}
+
+void tp_linear_multiply(struct tp_team *team, const struct tp_product *products, unsigned n,
+                        const float *x, size_t x_stride, size_t m, enum tp_dtype dtype)
+{
+    struct job job = {
+        .products = products, .n = n, .x = x, .x_stride = x_stride, .m = m, .dtype = dtype};
+
+    if (dtype == TP_DTYPE_BF16 && tp_bf16_pays(m) && multiply_packed(team, job))
+        return;
+    multiply(team, &job);
 }

@@ -40,21 +40,22 @@ const struct tp_quant_matrix *tp_linear_packed(const struct tp_linear *l);
 /* All elements of M in bf16, row by row, for free(); NULL: no memory. */
 uint16_t *tp_linear_rounded(struct tp_team *team, const struct tp_matrix *m);
 
-/* Y[i] = W X[i] + b for M vectors; strides are in elements. */
+/* Y[i] = W X[i] + b; the stride is in elements. */
 struct tp_product {
     const struct tp_linear *linear;
-    const float *x;
-    size_t x_stride;
     float *y;
     size_t y_stride;
 };
 
 enum { TP_PRODUCTS_MAX = 3 };
 /*
- * Compute N products, at most TP_PRODUCTS_MAX, of M vectors each. They are rounded to DTYPE, BF16,
- * F16 or F32, after the bias is added.
+ * Compute N products, at most TP_PRODUCTS_MAX, of the same M vectors X. They are rounded to DTYPE,
+ * BF16, F16 or F32, after the bias is added. With BF16, which the elements of X have been rounded
+ * to as well, they may be products of bf16 (optimizer/kernel/kernel.h).
  */
 void tp_linear_multiply(struct tp_team *team, const struct tp_product *products, unsigned n,
-                        size_t m, enum tp_dtype dtype);
+                        const float *x, size_t x_stride, size_t m, enum tp_dtype dtype);
+/* The most memory that they allocate where vectors have COLS elements. */
+size_t tp_linear_space(size_t cols);
 
 #endif

@@ -263,10 +263,10 @@ static void show_state(const struct pass *p, enum tp_stage stage, const float *x
 static void multiply(struct pass *p, enum tp_role role, const float *x, size_t x_stride, float *y,
                      size_t rows)
 {
-    struct tp_product product = {&p->layer->linears[role], x, x_stride, y, p->hidden};
+    struct tp_product product = {&p->layer->linears[role], y, p->hidden};
 
     watch(p, role, x, rows, x_stride);
-    tp_linear_multiply(p->rt->team, &product, 1, rows, p->rt->dtype);
+    tp_linear_multiply(p->rt->team, &product, 1, x, x_stride, rows, p->rt->dtype);
 }
 
 static void multiply_qkv(struct pass *p)
@@ -274,19 +274,19 @@ static void multiply_qkv(struct pass *p)
     const struct tp_linear *l = p->layer->linears;
     size_t n = p->hidden, width = p->places.width;
     struct tp_product products[3] = {
-        {&l[TP_ROLE_Q], p->h, n, p->qkv + p->places.q, width},
-        {&l[TP_ROLE_K], p->h, n, p->qkv + p->places.k, width},
-        {&l[TP_ROLE_V], p->h, n, p->qkv + p->places.v, width},
+        {&l[TP_ROLE_Q], p->qkv + p->places.q, width},
+        {&l[TP_ROLE_K], p->qkv + p->places.k, width},
+        {&l[TP_ROLE_V], p->qkv + p->places.v, width},
     };
 
     if (p->arch->qkv == TP_QKV_APART) {
         watch(p, TP_ROLE_Q, p->h, p->row_n, n);
-        tp_linear_multiply(p->rt->team, products, 3, p->row_n, p->rt->dtype);
+        tp_linear_multiply(p->rt->team, products, 3, p->h, n, p->row_n, p->rt->dtype);
         return;
     }
-    products[0] = (struct tp_product){&l[TP_ROLE_QKV], p->h, n, p->qkv, width};
+    products[0] = (struct tp_product){&l[TP_ROLE_QKV], p->qkv, width};
     watch(p, TP_ROLE_QKV, p->h, p->row_n, n);
-    tp_linear_multiply(p->rt->team, products, 1, p->row_n, p->rt->dtype);
+    tp_linear_multiply(p->rt->team, products, 1, p->h, n, p->row_n, p->rt->dtype);
 }
 
 struct add_job {
@@ -365,8 +365,8 @@ static void run_mlp(struct pass *p, float *h, size_t rows)
     const struct tp_linear *l = p->layer->linears;
     size_t n = p->hidden, width = p->gate_up;
     struct tp_product products[2] = {
-        {&l[TP_ROLE_GATE], h, n, p->mlp, width},
-        {&l[TP_ROLE_UP], h, n, p->mlp + p->inter, width},
+        {&l[TP_ROLE_GATE], p->mlp, width},
+        {&l[TP_ROLE_UP], p->mlp + p->inter, width},
     };
     struct activate_job job = {p, rows};
     enum tp_role role = p->arch->gate_up_fused ? TP_ROLE_GATE_UP
@@ -377,7 +377,7 @@ static void run_mlp(struct pass *p, float *h, size_t rows)
     if (!two)
         products[0].linear = &l[role];
     watch(p, role, h, rows, n);
-    tp_linear_multiply(p->rt->team, products, two ? 2 : 1, rows, p->rt->dtype);
+    tp_linear_multiply(p->rt->team, products, two ? 2 : 1, h, n, rows, p->rt->dtype);
     show_state(p, TP_STAGE_GATE_UP, p->mlp, rows, width);
     tp_team_run(p->rt->team, (rows + ROWS_PER_PART - 1) / ROWS_PER_PART, activate_part, &job);
     multiply(p, TP_ROLE_DOWN, p->mlp, width, h, rows);
@@ -429,10 +429,14 @@ static bool buffer_elements(const struct tp_runtime *rt, uint64_t rows, uint64_t
 
 bool tp_pass_bytes(const struct tp_runtime *rt, uint64_t positions, bool cached, uint64_t *out)
 {
+    const struct tp_arch *a = &rt->arch;
     uint64_t rows = cached || positions < TP_GROUP_ROWS ? TP_GROUP_ROWS : positions;
+    size_t queries = (size_t)a->head_n * a->head_dim, widest = a->inter;
 
+    widest = widest > a->hidden ? widest : a->hidden;
+    widest = widest > queries ? widest : queries;
     return buffer_elements(rt, rows, out) && tp_mul_u64(*out, sizeof(float), out) &&
-           tp_add_u64(*out, rows * sizeof(struct slice), out);
+           tp_add_u64(*out, rows * sizeof(struct slice) + tp_linear_space(widest), out);
 }
 
 /* Buffers for a group of ROWS rows; they are kept for the next pass. */

@@ -334,13 +334,13 @@ const struct tp_linear *tp_runtime_head(const struct tp_runtime *rt)
 static int finish_rows(struct tp_runtime *rt, struct logit_job *job, struct tp_error *err)
 {
     size_t hidden = rt->arch.hidden;
-    struct tp_product product = {tp_runtime_head(rt), job->h, hidden, job->logits, rt->arch.vocab};
+    struct tp_product product = {tp_runtime_head(rt), job->logits, rt->arch.vocab};
     int rc = tp_runtime_check_cancel(rt, err);
 
     if (rc < 0)
         return rc;
     tp_pass_norm(rt, &rt->final_norm, hidden, job->n, job->h, job->h);
-    tp_linear_multiply(rt->team, &product, 1, job->n, rt->dtype);
+    tp_linear_multiply(rt->team, &product, 1, job->h, hidden, job->n, rt->dtype);
     tp_team_run(rt->team, job->n, finish_row, job);
     for (size_t i = 0; i < job->n; i++)
         if (job->rows[i].rc < 0)

@@ -87,8 +87,7 @@ static int measure_products(struct tp_team *team, double *out, struct tp_error *
                                           .rows = WIDTH,
                                           .cols = WIDTH,
                                           .stride = WIDTH * sizeof *matrix}};
-    struct tp_product product = {
-        .linear = &linear, .x = x, .x_stride = WIDTH, .y = y, .y_stride = WIDTH};
+    struct tp_product product = {.linear = &linear, .y = y, .y_stride = WIDTH};
 
     if (!matrix || !x || !y)
         return tp_oom(err);
@@ -100,7 +99,7 @@ static int measure_products(struct tp_team *team, double *out, struct tp_error *
     for (int i = 0; i < PASSES; i++) {
         double seconds = tp_seconds(), rate;
 
-        tp_linear_multiply(team, &product, 1, VECTORS, TP_DTYPE_F32);
+        tp_linear_multiply(team, &product, 1, x, WIDTH, VECTORS, TP_DTYPE_F32);
         seconds = tp_seconds() - seconds;
         rate = 2.0 * WIDTH * WIDTH * VECTORS / (seconds > 0 ? seconds : 1e-9);
         *out = rate > *out ? rate : *out;
