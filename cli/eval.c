@@ -10,6 +10,7 @@
 #include "cli/job.h"
 #include "cli/report.h"
 #include "optimizer/evaluate/perplexity.h"
+#include "tensor/hub.h"
 
 /* Options that are keys are counted from here. */
 enum { OPT_KEY = 400 };
@@ -93,6 +94,13 @@ static int run_foreground(struct tp_options *o, struct evaluating *e)
     return rc < 0 ? tp_report_failed(o, &err) : tp_report_flush();
 }
 
+static int run_job(struct tp_options *o, struct evaluating *e)
+{
+    if (e->reference_path)
+        tp_job_words_add(&e->words, "reference", e->reference_path);
+    return tp_job_run(o, TP_VERB_EVALUATE, &e->words, e->detach);
+}
+
 static int run_eval(struct tp_options *o)
 {
     struct evaluating e = {0};
@@ -100,10 +108,10 @@ static int run_eval(struct tp_options *o)
 
     if (parse_options(o, &e) < 0)
         code = o->exit;
-    else if (e.as_job && e.reference_path)
+    else if (e.as_job && e.reference_path && !tp_hub_is_id(e.reference_path))
         code = tp_options_bad(o, "eval: the reference of a job is a model of its directory");
     else if (e.as_job)
-        code = tp_job_run(o, TP_VERB_EVALUATE, &e.words, e.detach);
+        code = run_job(o, &e);
     else
         code = run_foreground(o, &e);
     tp_argument_clear(&e.place);

@@ -5,8 +5,8 @@
 
 #include "control/request/request.h"
 
-/* The form of a value: a word, or a JSON value of this type. */
-enum tp_value_form { TP_FORM_WORD, TP_FORM_STRING, TP_FORM_NUMBER, TP_FORM_BOOL };
+/* The form of a value: a word, or a JSON value of this type; a list has commas between names. */
+enum tp_value_form { TP_FORM_WORD, TP_FORM_STRING, TP_FORM_NUMBER, TP_FORM_BOOL, TP_FORM_LIST };
 
 /* --- value.c: one value, held by a member of the structure at BASE --- */
 
@@ -35,6 +35,14 @@ bool tp_value_is_text(const char *text, size_t len, size_t max);
  * hidden.
  */
 bool tp_value_is_name(const char *text, size_t len);
+/* Whether TEXT is the id "org/name" of a model on the hub. */
+bool tp_value_is_hub_id(const char *text, size_t len);
+/* Write TEXT, a name or an id of the hub, as the name of the model in the directory. */
+int tp_value_read_model(const char *text, size_t len, char out[TP_NAME_MAX + 1],
+                        struct tp_error *err);
+/* Append a name of an array to LIST of SIZE bytes, which has *USED; the list has no NUL. */
+int tp_value_add_name(const char *name, size_t len, char *list, size_t *used, size_t size,
+                      struct tp_error *err);
 /* Copy untrusted text, shortened and printable, for a message. */
 const char *tp_value_quote(const char *text, size_t len, char out[64]);
 

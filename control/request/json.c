@@ -36,6 +36,26 @@ struct reading {
     struct tp_error *err;
 };
 
+/* The names of an array, with commas between. A list without names is refused. */
+static int read_list(struct reading *r)
+{
+    char list[TP_TEXT_MAX + 1];
+    size_t used = 0;
+    enum tp_lex_token token;
+    int rc = 0;
+
+    while (rc == 0 && (token = tp_lex_next(&r->lex)) != TP_LEX_ARRAY_END) {
+        if (token == TP_LEX_ERROR)
+            return tp_fail(r->err, EINVAL, "invalid JSON: %s", r->lex.why);
+        if (token != TP_LEX_STRING)
+            return set_member(r->request, r->key, r->key_len, TP_FORM_LIST, "", 0, r->err);
+        rc = tp_value_add_name(r->value, tp_lex_unescape(&r->lex, r->value), list, &used,
+                               sizeof list, r->err);
+    }
+    return rc < 0 ? rc
+                  : set_member(r->request, r->key, r->key_len, TP_FORM_LIST, list, used, r->err);
+}
+
 /* A null is the same as an absent key. */
 static int read_value(struct reading *r, enum tp_lex_token token)
 {
@@ -54,10 +74,12 @@ static int read_value(struct reading *r, enum tp_lex_token token)
         return set_member(r->request, r->key, r->key_len, TP_FORM_BOOL, word, strlen(word), r->err);
     case TP_LEX_NULL:
         return 0;
+    case TP_LEX_ARRAY:
+        return read_list(r);
     case TP_LEX_ERROR:
         return tp_fail(r->err, EINVAL, "invalid JSON: %s", r->lex.why);
     default:
-        return tp_fail(r->err, EINVAL, "a value is an object or an array");
+        return tp_fail(r->err, EINVAL, "a value is an object");
     }
 }
 

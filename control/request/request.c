@@ -7,10 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cleanup.h"
 #include "control/request/impl.h"
 #include "control/verb/verb.h"
-#include "tensor/hub.h"
 
 /* --- One request --- */
 
@@ -33,28 +31,7 @@ void tp_request_begin(struct tp_request *request, enum tp_verb verb)
 
 bool tp_request_is_hub_id(const struct tp_request *request, const char *text, size_t len)
 {
-    char id[TP_NAME_MAX + 1];
-
-    if (!tp_verb_get(request->verb)->hub || len > TP_NAME_MAX || !memchr(text, '/', len) ||
-        memchr(text, '\0', len))
-        return false;
-    memcpy(id, text, len);
-    id[len] = '\0';
-    return tp_hub_is_id(id);
-}
-
-/* "org/name" as the name of its folder in the cache of the hub. */
-static int set_hub_id(struct tp_request *request, const char *text, size_t len,
-                      struct tp_error *err)
-{
-    tp_autofree char *id = strndup(text, len), *folder = id ? tp_hub_folder(id) : NULL;
-
-    if (!folder)
-        return tp_oom(err);
-    if (strlen(folder) > TP_NAME_MAX)
-        return tp_fail(err, EINVAL, "the id of a model has at most %u characters", TP_NAME_MAX);
-    snprintf(request->subject, sizeof request->subject, "%s", folder);
-    return 0;
+    return tp_verb_get(request->verb)->hub && tp_value_is_hub_id(text, len);
 }
 
 int tp_request_set_subject(struct tp_request *request, const char *text, size_t len,
@@ -67,16 +44,12 @@ int tp_request_set_subject(struct tp_request *request, const char *text, size_t 
         return tp_fail(err, EINVAL, "the %s is named twice", kind);
     if (len == 0)
         return tp_fail(err, EINVAL, "the %s is not named", kind);
-    if (tp_request_is_hub_id(request, text, len))
-        return set_hub_id(request, text, len, err);
-    if (!tp_value_is_name(text, len))
+    if (!tp_value_is_name(text, len) && !tp_request_is_hub_id(request, text, len))
         return tp_fail(err, EINVAL,
                        "'%s' is not a valid name of a %s: a name has no '/' and no control "
                        "characters, and does not begin with '.'",
                        tp_value_quote(text, len, part), kind);
-    memcpy(request->subject, text, len);
-    request->subject[len] = '\0';
-    return 0;
+    return tp_value_read_model(text, len, request->subject, err);
 }
 
 int tp_request_set_retry(struct tp_request *request, const char *text, size_t len,
@@ -144,8 +117,9 @@ int tp_request_set(struct tp_request *request, const char *name, size_t name_len
     int rc;
 
     if (name_len == 2 && memcmp(name, "id", 2) == 0 && request->verb != TP_VERB_CANCEL)
-        return form == TP_FORM_BOOL ? tp_fail(err, EINVAL, "'id' must be text")
-                                    : tp_request_set_retry(request, text, len, err);
+        return form == TP_FORM_BOOL || form == TP_FORM_LIST
+                   ? tp_fail(err, EINVAL, "'id' must be text")
+                   : tp_request_set_retry(request, text, len, err);
     key = tp_request_find_key(request, name, name_len, err);
     if (!key)
         return -EINVAL;

@@ -39,13 +39,16 @@ enum tp_verb {
 /* The kind of a value, and the type of the member that holds it. */
 enum tp_key_kind {
     TP_KEY_NAME,    /* a model of the directory: no '/', no "..", not hidden; char[] */
+    TP_KEY_MODEL,   /* the same, or an id ORG/NAME of the hub, which becomes the name of its
+                       folder; char[TP_NAME_MAX + 1] */
     TP_KEY_WORD,    /* one of WORDS; const char *, a pointer from WORDS */
     TP_KEY_BASE,    /* auto, none or a model's name; char[] */
     TP_KEY_BOOL,    /* yes or no; true and false in JSON; bool */
     TP_KEY_NUMBER,  /* a whole number from LOW to HIGH; unsigned or uint64_t */
     TP_KEY_SIZE,    /* bytes with a unit (base/size.h), from LOW to HIGH; uint64_t */
     TP_KEY_DECIMAL, /* a number with a fraction, from LOW to HIGH; double */
-    TP_KEY_TEXT     /* up to TP_TEXT_MAX bytes of UTF-8 without control characters; char[] */
+    TP_KEY_TEXT,    /* up to TP_TEXT_MAX bytes of UTF-8 without control characters; char[] */
+    TP_KEY_LIST /* a text of names with commas between; in JSON an array of names, too; char[] */
 };
 
 struct tp_key {

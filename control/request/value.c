@@ -9,10 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/lex.h"
 #include "base/printable.h"
 #include "base/size.h"
 #include "control/request/impl.h"
+#include "tensor/hub.h"
 
 #define STRICT_TEXT_MAX 256u /* characters; base/json.h has checked that they are UTF-8 */
 
@@ -51,6 +53,33 @@ const char *tp_value_quote(const char *text, size_t len, char out[64])
     snprintf(out + i, 64 - i, "%s", n < len ? "..." : "");
     tp_text_make_printable(out);
     return out;
+}
+
+bool tp_value_is_hub_id(const char *text, size_t len)
+{
+    char id[TP_NAME_MAX + 1];
+
+    if (len > TP_NAME_MAX || !memchr(text, '/', len) || memchr(text, '\0', len))
+        return false;
+    memcpy(id, text, len);
+    id[len] = '\0';
+    return tp_hub_is_id(id);
+}
+
+int tp_value_read_model(const char *text, size_t len, char out[TP_NAME_MAX + 1],
+                        struct tp_error *err)
+{
+    tp_autofree char *id = strndup(text, len), *folder = NULL;
+
+    if (id && tp_value_is_hub_id(text, len)) {
+        folder = tp_hub_folder(id);
+        if (folder && strlen(folder) > TP_NAME_MAX)
+            return tp_fail(err, EINVAL, "the id of a model has at most %u characters", TP_NAME_MAX);
+    }
+    if (!id || (!folder && tp_value_is_hub_id(text, len)))
+        return tp_oom(err);
+    snprintf(out, TP_NAME_MAX + 1, "%s", folder ? folder : id);
+    return 0;
 }
 
 /* --- Members --- */
@@ -200,7 +229,15 @@ static int read_text(const struct tp_key *key, const char *text, size_t len, voi
                            key->name, text);
         put_text(key, base, text, len);
         return 0;
+    case TP_KEY_MODEL:
+        if (!tp_value_is_name(text, len) && !tp_value_is_hub_id(text, len))
+            return tp_fail(err, EINVAL,
+                           "'%s' must be the name of a model in this directory, or an id ORG/NAME "
+                           "of the hub, not '%.48s'",
+                           key->name, text);
+        return tp_value_read_model(text, len, member_of(key, base), err);
     case TP_KEY_TEXT:
+    case TP_KEY_LIST:
         put_text(key, base, text, len);
         return 0;
     case TP_KEY_WORD:
@@ -232,6 +269,7 @@ static int wrong_type(const struct tp_key *key, struct tp_error *err)
                    key->kind == TP_KEY_BOOL      ? "true or false"
                    : key->kind == TP_KEY_DECIMAL ? "a number"
                    : holds_number(key->kind)     ? "a whole number"
+                   : key->kind == TP_KEY_LIST    ? "a string, or an array of names"
                                                  : "a string");
 }
 
@@ -241,7 +279,8 @@ int tp_value_from_text(const struct tp_key *key, enum tp_value_form form, const 
     char copy[TP_TEXT_MAX + 1];
 
     if ((form == TP_FORM_NUMBER && !holds_number(key->kind)) ||
-        (form == TP_FORM_BOOL && key->kind != TP_KEY_BOOL))
+        (form == TP_FORM_BOOL && key->kind != TP_KEY_BOOL) ||
+        (form == TP_FORM_LIST && (key->kind != TP_KEY_LIST || len == 0)))
         return wrong_type(key, err);
     if (len > TP_TEXT_MAX)
         return tp_fail(err, ERANGE, "'%s' has at most %u bytes", key->name, TP_TEXT_MAX);
@@ -265,15 +304,48 @@ static size_t count_characters(const char *text)
 static int from_string(const struct tp_key *key, const char *text, bool strict, void *base,
                        struct tp_error *err)
 {
-    bool is_name = key->kind == TP_KEY_NAME || key->kind == TP_KEY_BASE;
+    bool is_name =
+        key->kind == TP_KEY_NAME || key->kind == TP_KEY_BASE || key->kind == TP_KEY_MODEL;
 
     if (strict && !holds_text(key->kind))
         return wrong_type(key, err);
-    if (strict && is_name && *text && !tp_value_is_name(text, strlen(text)))
+    if (strict && is_name && *text && !tp_value_is_name(text, strlen(text)) &&
+        !(key->kind == TP_KEY_MODEL && tp_value_is_hub_id(text, strlen(text))))
         return tp_fail(err, ENOENT, "there is no model of the name in '%s'", key->name);
     if (strict && !is_name && count_characters(text) > STRICT_TEXT_MAX)
         return tp_fail(err, EINVAL, "'%s' has at most %u characters", key->name, STRICT_TEXT_MAX);
     return tp_value_from_text(key, TP_FORM_STRING, text, strlen(text), base, err);
+}
+
+int tp_value_add_name(const char *name, size_t len, char *list, size_t *used, size_t size,
+                      struct tp_error *err)
+{
+    if (len == 0 || memchr(name, ',', len))
+        return tp_fail(err, EINVAL, "a name in an array is empty, or has a comma");
+    if (size - *used < len + 2)
+        return tp_fail(err, ERANGE, "an array has at most %u bytes of names", TP_TEXT_MAX);
+    if (*used)
+        list[(*used)++] = ',';
+    memcpy(list + *used, name, len);
+    *used += len;
+    return 0;
+}
+
+static int from_array(const struct tp_key *key, const struct tp_json *array, bool strict,
+                      void *base, struct tp_error *err)
+{
+    char list[TP_TEXT_MAX + 2];
+    size_t used = 0;
+    int rc = 0;
+
+    for (const struct tp_json *v = tp_json_first(array); v && rc == 0; v = tp_json_next(v)) {
+        const char *name = tp_json_string(v);
+
+        rc = name ? tp_value_add_name(name, strlen(name), list, &used, sizeof list - 1, err)
+                  : wrong_type(key, err);
+    }
+    list[used] = '\0';
+    return rc < 0 ? rc : from_string(key, list, strict, base, err);
 }
 
 int tp_value_from_json(const struct tp_key *key, const struct tp_json *value, bool strict,
@@ -287,6 +359,8 @@ int tp_value_from_json(const struct tp_key *key, const struct tp_json *value, bo
 
     if (text)
         return from_string(key, text, strict, base, err);
+    if (tp_json_is_array(value) && key->kind == TP_KEY_LIST)
+        return from_array(key, value, strict, base, err);
     if (tp_json_bool(value, &yes) && key->kind == TP_KEY_BOOL) {
         *(bool *)member_of(key, base) = yes;
         return 0;
@@ -343,7 +417,9 @@ bool tp_value_is_same(const struct tp_key *key, const void *a, const void *b)
         return *(const double *)x == *(const double *)y;
     case TP_KEY_NAME:
     case TP_KEY_BASE:
+    case TP_KEY_MODEL:
     case TP_KEY_TEXT:
+    case TP_KEY_LIST:
         return strcmp(x, y) == 0;
     default:
         return memcmp(x, y, key->width) == 0;

@@ -228,7 +228,7 @@ static const struct tp_key keys[] = {
     {"text", TP_KEY_TEXT, "evaluation", 0, 0, NULL,
      "the text: evaluation, calibration (installed texts), or a file; relative to the directory",
      TP_REQUEST_AT(evaluate.text)},
-    {"reference", TP_KEY_NAME, NULL, 0, 0, NULL, "a model to compare with, token by token",
+    {"reference", TP_KEY_MODEL, NULL, 0, 0, NULL, "a model to compare with, token by token",
      TP_REQUEST_AT(evaluate.reference)},
     {"convention", TP_KEY_WORD, NULL, 0, 0, tp_convention_names,
      "which tokens are scored (default: hf-window, with a smaller stride hf-stride)",

@@ -332,7 +332,7 @@ static const struct tp_key keys[] = {
     {"max_memory", TP_KEY_SIZE, NULL, TP_MIB, TP_SIZE_HIGH, NULL,
      "limit of the memory of weights, cache and scratch while the model generates",
      TP_REQUEST_AT(optimize.max_memory)},
-    {"candidates", TP_KEY_TEXT, NULL, 0, 0, NULL,
+    {"candidates", TP_KEY_LIST, NULL, 0, 0, NULL,
      "names of candidates.json with commas between (default: all)",
      TP_REQUEST_AT(optimize.candidates)},
     {"text", TP_KEY_TEXT, "evaluation", 0, 0, NULL,

@@ -70,10 +70,14 @@ static void help_bounds(const struct tp_key *key, struct tp_buffer *out)
                           tp_size_print(key->high, high));
         break;
     case TP_KEY_NAME:
+    case TP_KEY_MODEL:
         tp_buffer_appendf(out, "MODEL");
         break;
     case TP_KEY_TEXT:
         tp_buffer_appendf(out, "TEXT");
+        break;
+    case TP_KEY_LIST:
+        tp_buffer_appendf(out, "NAME,...");
         break;
     }
 }

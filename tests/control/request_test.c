@@ -102,6 +102,14 @@ static void test_forms(void)
                "\"hardware\": \"t4\"}",
                OPTIMIZE("m", "\"hardware\": \"t4\", ", "\"max_latency_ms\": 0.5, ",
                         "\"text\": \"w \xc3\xa9\", "));
+    is_request(TP_VERB_OPTIMIZE,
+               "{\"model\": \"m\", \"candidates\": [\"fp16\", \"awq\\u005fg128\"]}",
+               OPTIMIZE("m", "\"hardware\": \"local\", ", "\"candidates\": \"fp16,awq_g128\", ",
+                        "\"text\": \"evaluation\", "));
+    is_request(TP_VERB_EVALUATE, "a/b reference=org/Name-1.5B",
+               "{\"verb\": \"evaluate\", \"model\": \"models--a--b\", \"text\": \"evaluation\", "
+               "\"reference\": \"models--org--Name-1.5B\", \"add_bos\": \"auto\", \"dtype\": "
+               "\"fp32\", \"batch\": 1, \"prompt_tokens\": 128, \"new_tokens\": 64, " DEFAULTS);
     is_request(TP_VERB_OPTIMIZE, "org/Name-1.5B",
                OPTIMIZE("models--org--Name-1.5B", "\"hardware\": \"local\", ", "",
                         "\"text\": \"evaluation\", "));
@@ -149,7 +157,8 @@ static const struct {
     {TP_VERB_COMPRESS, "m base=b\\", -EINVAL, 1, 9, "backslash"},
     {TP_VERB_COMPRESS, "a\nb\n\xc3\xa9\xc3\xa9 x=1", -EINVAL, 3, 4, "no key 'x'"},
     {TP_VERB_COMPRESS, "{\"model\": \"m\"} x", -EINVAL, 1, 16, "unexpected text after the object"},
-    {TP_VERB_COMPRESS, "{\"model\": \"m\", \"keep\": [1]}", -EINVAL, 1, 16, "object or an array"},
+    {TP_VERB_COMPRESS, "{\"model\": \"m\", \"keep\": [1]}", -EINVAL, 1, 16,
+     "must be true or false"},
     {TP_VERB_COMPRESS, "{\"model\": \"m\", \"keep\": 1}", -EINVAL, 1, 16, "true or false"},
     {TP_VERB_COMPRESS, "{\"model\": \"m\", \"memory\": true}", -EINVAL, 1, 16, "whole number"},
     {TP_VERB_COMPRESS, "{\"model\": 1}", -EINVAL, 1, 2, "'model' must be a name"},
@@ -162,6 +171,20 @@ static const struct {
     {TP_VERB_OPTIMIZE, "m max_ppl_delta=nan", -EINVAL, 1, 3, "must be a number"},
     {TP_VERB_OPTIMIZE, "m max_ppl_delta=-1", -ERANGE, 1, 3, "from 0"},
     {TP_VERB_OPTIMIZE, "m max_ppl_delta=1e999", -ERANGE, 1, 3, "from 0"},
+    {TP_VERB_OPTIMIZE, "{\"model\": \"m\", \"candidates\": []}", -EINVAL, 1, 16, "array of names"},
+    {TP_VERB_OPTIMIZE, "{\"model\": \"m\", \"candidates\": [\"a\", 1]}", -EINVAL, 1, 16,
+     "array of names"},
+    {TP_VERB_OPTIMIZE, "{\"model\": \"m\", \"candidates\": [[\"a\"]]}", -EINVAL, 1, 16,
+     "array of names"},
+    {TP_VERB_OPTIMIZE, "{\"model\": \"m\", \"candidates\": [\"a,b\"]}", -EINVAL, 1, 16, "comma"},
+    {TP_VERB_OPTIMIZE, "{\"model\": \"m\", \"candidates\": [\"\"]}", -EINVAL, 1, 16, "empty"},
+    {TP_VERB_OPTIMIZE, "{\"model\": \"m\", \"candidates\": [\"a\"", -EINVAL, 1, 16, "invalid JSON"},
+    {TP_VERB_OPTIMIZE, "{\"model\": \"m\", \"candidates\": {}}", -EINVAL, 1, 16, "object"},
+    {TP_VERB_OPTIMIZE, "{\"model\": [\"m\"]}", -EINVAL, 1, 2, "'model' must be a name"},
+    {TP_VERB_OPTIMIZE, "{\"model\": \"m\", \"text\": [\"a\"]}", -EINVAL, 1, 16, "a string"},
+    {TP_VERB_EVALUATE, "m reference=a/b/c", -EINVAL, 1, 3, "id ORG/NAME"},
+    {TP_VERB_EVALUATE, "m reference=../b", -EINVAL, 1, 3, "id ORG/NAME"},
+    {TP_VERB_EVALUATE, "m reference=.b", -EINVAL, 1, 3, "id ORG/NAME"},
     {TP_VERB_CANCEL, "20260203-040506-1 id=x", -EINVAL, 1, 19, "takes no key"},
     {TP_VERB_CANCEL, "", -EINVAL, 1, 1, "no command"},
 };
