@@ -42,6 +42,7 @@ struct child {
     struct tp_progress progress;
     char stage[32];
     double sent;
+    char conclusion[TP_ERROR_MAX]; /* what came out; "" */
     struct tp_report report;
 };
 
@@ -147,6 +148,17 @@ static void send_candidates(void *arg, unsigned evaluated, unsigned total)
     send_line(arg, line, snprintf(line, sizeof line, "C %u %u\n", evaluated, total));
 }
 
+static void send_conclusion(void *arg, const char *text)
+{
+    struct child *c = arg;
+    char line[TP_ERROR_MAX + 8];
+
+    snprintf(c->conclusion, sizeof c->conclusion, "%s", text);
+    tp_text_make_printable(c->conclusion);
+    put_log("", c->conclusion);
+    send_line(c, line, snprintf(line, sizeof line, "M %s\n", c->conclusion));
+}
+
 /* --- Limits --- */
 
 /* If memory runs out, the kernel should kill a job before a daemon. */
@@ -195,6 +207,7 @@ static int run_verb(struct child *c, struct tp_error *err)
                            .progress = &c->progress,
                            .note = log_note,
                            .evaluated = send_candidates,
+                           .conclude = send_conclusion,
                            .begin = begin_result,
                            .arg = c};
     int rc;
@@ -285,7 +298,8 @@ static void end_job(struct child *c, int rc, struct tp_error *err)
     char line[TP_ERROR_MAX + 32];
 
     end_log();
-    if (c->record >= 0 && tp_report_end(&c->report, c->record, state, -rc, err->message, &why) < 0)
+    if (c->record >= 0 && tp_report_end(&c->report, c->record, state, -rc,
+                                        rc < 0 ? err->message : c->conclusion, &why) < 0)
         write_log("error: ", why.message, true);
     if (rc < 0) {
         write_log(rc == -ECANCELED ? "" : "error: ", err->message, true);

@@ -70,6 +70,8 @@ static void take_line(struct tp_tracker *t, double now)
         take_progress(t, t->line + 2, now);
     else if (t->line[0] == 'C')
         take_candidates(t, t->line + 2);
+    else if (t->line[0] == 'M')
+        snprintf(t->message, sizeof t->message, "%s", t->line + 2);
     else if (t->line[0] == 'E')
         take_error(t, t->line + 2);
 }

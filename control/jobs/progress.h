@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The progress of a job. Its process sends lines through a pipe: "P stage done total", "C
- * evaluated total" of candidates, and "E errno message" before it fails. The receiver computes the
+ * evaluated total" of candidates, "M message" when it has a result, and "E errno message" before it
+ * fails. The receiver computes the
  * rate and the remaining time.
  */
 #ifndef TP_CONTROL_PROGRESS_H
@@ -19,7 +20,7 @@ struct tp_tracker {
     uint64_t done, total;
     unsigned evaluated, candidates; /* 0: no search */
     int error;                      /* 0: none was sent */
-    char message[TP_ERROR_MAX];
+    char message[TP_ERROR_MAX];     /* of the error, or of the result */
     /* A ring of samples of the last seconds. */
     struct {
         double at;

@@ -99,7 +99,7 @@ static void put_progress(struct tp_json_writer *json, const struct tp_job_status
 /* One line for people: what the job does, or how it ended. */
 static const char *job_message(const struct tp_job_status *s)
 {
-    if (s->error)
+    if (s->message[0])
         return s->message;
     return s->state == TP_JOB_RUNNING && s->stage[0] ? s->stage : tp_job_state_name(s->state);
 }
@@ -225,7 +225,7 @@ int tp_report_end(struct tp_report *report, int fd, enum tp_job_state state, int
     if (!report->has_result)
         tp_json_put_null(json, "result");
     tp_json_put_string(json, "status", tp_job_state_name(state));
-    tp_json_put_string(json, "message", error ? message : tp_job_state_name(state));
+    tp_json_put_string(json, "message", message[0] ? message : tp_job_state_name(state));
     tp_error_json(json, error, message, NULL);
     tp_json_end_object(json);
     rc = tp_json_writer_finish(json);
@@ -320,13 +320,19 @@ static int get_state(const struct tp_json *object, enum tp_job_state *out)
     return -EBADMSG;
 }
 
+/* The message is that of the error, or of the result. */
 static int get_error(const struct tp_json *object, struct tp_job_status *out)
 {
     const struct tp_json *error = tp_json_get(object, "error");
     uint64_t code;
 
-    if (tp_json_is_null(error))
-        return 0;
+    if (tp_json_is_null(error)) {
+        int rc = get_text_cut(object, "message", out->message, sizeof out->message);
+
+        if (out->state != TP_JOB_COMPLETED || strcmp(out->message, state_names[out->state]) == 0)
+            out->message[0] = '\0';
+        return rc;
+    }
     if (get_number(error, "errno", 4095, &code) < 0)
         return -EBADMSG;
     out->error = (int)code;

@@ -131,7 +131,7 @@ static void conclude(struct run *run, int status)
     tp_tracker_show(t, tp_seconds(), &run->job->status);
     pthread_mutex_unlock(&jobs->lock);
     if (status >= 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-        tp_job_finish(jobs, run->job, TP_JOB_COMPLETED, 0, "");
+        tp_job_finish(jobs, run->job, TP_JOB_COMPLETED, 0, t->message);
         return;
     }
     if (status >= 0 && WIFSIGNALED(status))

@@ -151,6 +151,27 @@ static void put_pack(struct tp_json_writer *json, const struct tp_search_result 
     tp_json_put_hex(json, "id", id.id, sizeof id.id);
 }
 
+/* The winner, or the limit that no candidate meets. */
+static void conclude(const struct tp_work *work, const struct tp_search_result *result)
+{
+    const struct tp_choice *c = &result->choice;
+    char line[TP_ERROR_MAX];
+
+    if (c->winner != TP_CHOICE_NONE)
+        snprintf(line, sizeof line, "%s is the cheapest form that meets the limits",
+                 result->table[c->winner].name);
+    else if (c->nearest != TP_CHOICE_NONE)
+        snprintf(line, sizeof line,
+                 "no candidate meets the limits: %s is %g, and the nearest, %s, has %g",
+                 tp_limit_key(c->binding), result->limits.value[c->binding],
+                 result->table[c->nearest].name,
+                 tp_limit_figure(c->binding, &result->table[c->nearest]));
+    else
+        snprintf(line, sizeof line, "no candidate can be measured: %s", result->table[0].why);
+    if (work->conclude)
+        work->conclude(work->arg, line);
+}
+
 static int search(struct tp_search_options *options, struct tp_work *work, struct tp_error *err)
 {
     struct tp_search_result result = {0};
@@ -176,6 +197,7 @@ static int search(struct tp_search_options *options, struct tp_work *work, struc
         tp_search_put(json, options, &result);
         put_pack(json, &result);
         tp_json_end_object(json);
+        conclude(work, &result);
     }
     tp_search_result_clear(&result);
     free(watching.seen);

@@ -36,6 +36,8 @@ struct tp_work {
     void (*note)(void *arg, const char *line); /* called with messages; may be NULL */
     /* A search has EVALUATED of TOTAL candidates; may be NULL. */
     void (*evaluated)(void *arg, unsigned evaluated, unsigned total);
+    /* What came out, in one line, which stands for "completed"; may be NULL. */
+    void (*conclude)(void *arg, const char *line);
     /* Opens the object for the members of the result. Called at most once. */
     struct tp_json_writer *(*begin)(void *arg);
     void *arg;
