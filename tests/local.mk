@@ -231,6 +231,7 @@ control_scripts = \
 	tests/control/documents_test.py \
 	tests/control/jobs_cli_test.sh \
 	tests/control/mounted_jobs_test.sh \
+	tests/control/optimize_stopped_test.py \
 	tests/control/optimize_test.sh \
 	tests/control/recipes_test.sh \
 	tests/control/schema_test.py
