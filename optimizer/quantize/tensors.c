@@ -131,6 +131,91 @@ static int load_head(struct tp_runtime *rt, bool *own, struct tp_error *err)
     return rc;
 }
 
+/* The length of a file's name without what says that it is a shard, and without its suffix. */
+static size_t stem_of(const char *title)
+{
+    static const char suffix[] = ".safetensors", shard[] = "-00000-of-00000";
+    size_t len = strlen(title), i;
+
+    if (len < sizeof suffix || strcmp(title + len - (sizeof suffix - 1), suffix) != 0)
+        return len;
+    len -= sizeof suffix - 1;
+    if (len < sizeof shard)
+        return len;
+    for (i = 0; i < sizeof shard - 1; i++) {
+        char c = title[len - (sizeof shard - 1) + i];
+
+        if (shard[i] == '0' ? c < '0' || c > '9' : c != shard[i])
+            return len;
+    }
+    return len - i;
+}
+
+/* Whether A and B are in one file, or in shards of one. */
+static bool is_beside(const struct tp_model *model, const struct tp_model_tensor *a,
+                      const struct tp_model_tensor *b)
+{
+    const char *title = model->files[a->file].title, *other = model->files[b->file].title;
+    size_t len = stem_of(title);
+
+    return len == stem_of(other) && memcmp(title, other, len) == 0;
+}
+
+/* -EBADMSG: another shard has a tensor with the name of T. */
+static int check_twice(const struct tp_model *model, const struct tp_model_tensor *t,
+                       struct tp_error *err)
+{
+    const struct tp_model_tensor *other = NULL;
+
+    while ((other = tp_model_find_next(model, t->name, other)))
+        if (other != t && is_beside(model, t, other))
+            return tp_fail(err, EBADMSG, "the tensor '%s' is in '%s' and in '%s'", t->name,
+                           model->files[t->file].title, model->files[other->file].title);
+    return 0;
+}
+
+static int mark_used(const struct tp_runtime *rt, const char *name, bool *used,
+                     const struct tp_model_tensor **last, struct tp_error *err)
+{
+    const struct tp_model_tensor *t;
+    int rc = tp_tensor_find(rt, name, &t, err);
+
+    if (rc == 0 && t) {
+        used[t - rt->model->tensors] = true;
+        *last = t;
+    }
+    return rc;
+}
+
+/* Add what is not in the list. A head that is not its OWN is a tied one, which the list has. */
+static int add_kept(const struct tp_runtime *rt, bool own, struct tp_quantized_tensors *list,
+                    struct tp_error *err)
+{
+    const struct tp_model *model = rt->model;
+    tp_autofree bool *used = calloc(model->tensor_n + 1, sizeof *used);
+    const struct tp_model_tensor *last = NULL;
+    tp_tensor_name head;
+    int rc = used ? 0 : tp_oom(err);
+
+    for (size_t i = 0, n = list->n; rc == 0 && i < n; i++)
+        rc = mark_used(rt, list->items[i].name, used, &last, err);
+    tp_head_tensor_name(rt, head);
+    if (rc == 0 && !own)
+        rc = mark_used(rt, head, used, &last, err);
+    for (size_t i = 0; rc == 0 && last && i < model->tensor_n; i++) {
+        const struct tp_model_tensor *t = model->by_place[i];
+
+        if (used[t - model->tensors] || !is_beside(model, t, last))
+            continue;
+        rc = check_twice(model, t, err);
+        if (rc == 0 && TP_VECTOR_GROW(list->items, list->n, list->cap) < 0)
+            rc = tp_oom(err);
+        if (rc == 0)
+            list->items[list->n++] = (struct tp_lossy_tensor){.kept = t};
+    }
+    return rc;
+}
+
 int tp_quantized_tensors(struct tp_runtime *rt, const struct tp_recipe *recipe,
                          bool embeddings_int8, struct tp_quantized_tensors *out,
                          struct tp_error *err)
@@ -143,7 +228,9 @@ int tp_quantized_tensors(struct tp_runtime *rt, const struct tp_recipe *recipe,
         rc = add_embedding(rt, embeddings_int8, out, err);
     for (uint32_t i = 0; rc == 0 && i < rt->arch.layer_n; i++)
         rc = add_layer(rt, i, recipe->method != NULL, out, err);
-    return rc == 0 ? add_head(rt, own, embeddings_int8, out, err) : rc;
+    if (rc == 0)
+        rc = add_head(rt, own, embeddings_int8, out, err);
+    return rc == 0 ? add_kept(rt, own, out, err) : rc;
 }
 
 /* --- Values in bf16 --- */

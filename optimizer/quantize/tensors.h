@@ -2,7 +2,7 @@
 /*
  * A quantized model as the tensors of a lossy pack (store/write/lossy.h), in the order of a pass:
  * embedding and positions, layers, final norm and head. They have the names of the original. What
- * the runtime does not use, as buffers of older files, is left out.
+ * the runtime does not use is kept as it is: a vision tower, further heads, buffers.
  */
 #ifndef TP_OPTIMIZER_QUANTIZE_TENSORS_H
 #define TP_OPTIMIZER_QUANTIZE_TENSORS_H
@@ -16,7 +16,8 @@ struct tp_quantized_tensors {
 };
 
 /*
- * All tensors, for tp_lossy_create. A file that has a tied tensor twice gives it once. With
+ * All tensors, for tp_lossy_create: those that are put, then those that are kept, of the file that
+ * has the model, or of all its shards. A file that has a tied tensor twice gives it once. With
  * EMBEDDINGS_INT8 embedding and head are quantized, too, to int8. OUT is for
  * tp_quantized_tensors_clear in any case.
  */

@@ -27,25 +27,52 @@
 static int copy_tensor(const struct tp_lossy_tensor *from, struct tp_lossy_slot *slot,
                        struct tp_error *err)
 {
-    uint64_t *shape, bytes;
+    const struct tp_model_tensor *kept = from->kept;
+    const char *name = kept ? kept->name : from->name;
+    const uint64_t *from_shape = kept ? kept->shape : from->shape;
+    unsigned rank = kept ? kept->rank : from->rank;
+    uint64_t *shape;
 
-    if (from->rank > TP_TENSOR_RANK_MAX || strlen(from->name) > TP_TENSOR_NAME_MAX ||
-        !from->name[0])
-        return tp_fail(err, EINVAL, "'%.100s' is no tensor that a file can have", from->name);
+    if (rank > TP_TENSOR_RANK_MAX || strlen(name) > TP_TENSOR_NAME_MAX || !name[0])
+        return tp_fail(err, EINVAL, "'%.100s' is no tensor that a file can have", name);
+    slot->dtype = kept ? kept->dtype : TP_DTYPE_BF16;
     slot->elements = 1;
-    for (unsigned d = 0; d < from->rank; d++)
-        if (!tp_mul_u64(slot->elements, from->shape[d], &slot->elements))
+    for (unsigned d = 0; d < rank; d++)
+        if (!tp_mul_u64(slot->elements, from_shape[d], &slot->elements))
             slot->elements = UINT64_MAX;
-    if (!tp_mul_u64(slot->elements, 2, &bytes) || bytes > INT64_MAX)
-        return tp_fail(err, EINVAL, "the tensor '%s' is too large", from->name);
+    if (kept)
+        slot->bytes = kept->len;
+    else if (!tp_mul_u64(slot->elements, 2, &slot->bytes) || slot->bytes > INT64_MAX)
+        return tp_fail(err, EINVAL, "the tensor '%s' is too large", name);
     slot->tensor = *from;
-    slot->tensor.name = strdup(from->name);
-    slot->tensor.shape = shape = calloc(from->rank + 1u, sizeof *shape);
+    slot->tensor.rank = rank;
+    slot->tensor.name = strdup(name);
+    slot->tensor.shape = shape = calloc(rank + 1u, sizeof *shape);
     if (!slot->tensor.name || !shape)
         return tp_oom(err);
-    if (from->rank)
-        memcpy(shape, from->shape, from->rank * sizeof *shape);
+    if (rank)
+        memcpy(shape, from_shape, rank * sizeof *shape);
     return 0;
+}
+
+/* The place of a tensor among the others: wide ones that are kept, what is put, narrow ones. */
+static unsigned place_of(const struct tp_lossy_slot *slot)
+{
+    unsigned bits = tp_dtype_bits(slot->dtype);
+
+    if (!slot->tensor.kept)
+        return 64;
+    return bits < 16 ? 65 : 64 - bits;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct tp_lossy_slot *s = a, *t = b;
+    unsigned places[2] = {place_of(s), place_of(t)};
+
+    if (places[0] != places[1])
+        return places[0] < places[1] ? -1 : 1;
+    return (s->given > t->given) - (s->given < t->given);
 }
 
 static int copy_tensors(struct tp_lossy *w, const struct tp_lossy_tensor *tensors, size_t n,
@@ -57,8 +84,11 @@ static int copy_tensors(struct tp_lossy *w, const struct tp_lossy_tensor *tensor
     if (!w->slots)
         return tp_oom(err);
     w->slot_n = n;
-    for (size_t i = 0; rc == 0 && i < n; i++)
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        w->slots[i].given = i;
         rc = copy_tensor(&tensors[i], &w->slots[i], err);
+    }
+    qsort(w->slots, n, sizeof *w->slots, by_place);
     return rc;
 }
 
@@ -138,7 +168,9 @@ static int begin_pack(struct tp_lossy *w, struct tp_error *err)
     rc = tp_sink_put(w->sink, header, sizeof header, err);
     if (rc == 0)
         rc = tp_lossy_put_files(w, 0, w->weights, err);
-    return rc == 0 ? tp_lossy_put_header(w, err) : rc;
+    if (rc == 0)
+        rc = tp_lossy_put_header(w, err);
+    return rc == 0 ? tp_lossy_copy_kept(w, err) : rc;
 }
 
 int tp_lossy_create(struct tp_model *original, const char *out,
@@ -200,8 +232,10 @@ static int name_file(struct tp_lossy *w, struct tp_error *err)
 int tp_lossy_finish(struct tp_lossy *w, struct tp_pack_report *report, struct tp_error *err)
 {
     uint8_t id[TP_SHA256_LEN];
-    int rc;
+    int rc = w->broken ? 0 : tp_lossy_copy_kept(w, err);
 
+    if (rc < 0)
+        return rc;
     if (w->broken || w->next < w->slot_n)
         return tp_fail(err, EINVAL, "'%s': %zu of its %zu tensors are there", w->out, w->next,
                        w->slot_n);

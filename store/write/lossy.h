@@ -3,9 +3,11 @@
  * Writing lossy packs: a model with quantized matrices, which shows a directory of bf16 weights.
  *
  * The pack shows the files of the original that are not weights, and one file model.safetensors
- * with the tensors in the order in which they are put, all in bf16. The numbers of a quantized
- * tensor are those of its matrix, rounded. The file is written as a stream, in memory of a few MiB
- * beside what is put. The original is only read.
+ * with the tensors in the order in which they are put, in bf16. The numbers of a quantized tensor
+ * are those of its matrix, rounded. Tensors that are kept have the dtype and the bytes of the
+ * original. They stand before the others, those with the widest elements first, so that all are
+ * aligned; those with elements of a byte or less stand behind the others. The file is written as a
+ * stream, in memory of a few MiB beside what is put. The original is only read.
  */
 #ifndef TP_STORE_LOSSY_H
 #define TP_STORE_LOSSY_H
@@ -23,6 +25,8 @@ struct tp_lossy_tensor {
     const uint64_t *shape; /* as the file shows it */
     bool quantized;
     bool transposed; /* of a quantized one: the file shows the matrix by columns */
+    /* Of the original: it is not put but copied, with its name and shape. NULL: it is put. */
+    const struct tp_model_tensor *kept;
 };
 
 struct tp_lossy;

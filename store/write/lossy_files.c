@@ -225,14 +225,14 @@ static void describe_tensor(struct tp_json_writer *j, const struct tp_lossy_slot
                             uint64_t off)
 {
     tp_json_begin_object(j, slot->tensor.name);
-    tp_json_put_string(j, "dtype", tp_dtype_name(TP_DTYPE_BF16));
+    tp_json_put_string(j, "dtype", tp_dtype_name(slot->dtype));
     tp_json_begin_array(j, "shape");
     for (unsigned d = 0; d < slot->tensor.rank; d++)
         tp_json_put_u64(j, NULL, slot->tensor.shape[d]);
     tp_json_end_array(j);
     tp_json_begin_array(j, "data_offsets");
     tp_json_put_u64(j, NULL, off);
-    tp_json_put_u64(j, NULL, off + 2 * slot->elements);
+    tp_json_put_u64(j, NULL, off + slot->bytes);
     tp_json_end_array(j);
     tp_json_end_object(j);
 }
@@ -250,7 +250,7 @@ static int make_header(const struct tp_lossy *w, struct tp_buffer *out)
     tp_json_end_object(&j);
     for (size_t i = 0; i < w->slot_n; i++) {
         describe_tensor(&j, &w->slots[i], off);
-        off += 2 * w->slots[i].elements;
+        off += w->slots[i].bytes;
     }
     tp_json_end_object(&j);
     if (rc == 0)
@@ -282,7 +282,7 @@ int tp_lossy_put_header(struct tp_lossy *w, struct tp_error *err)
     f->segment_first = w->x.segment_n;
     size = header.len;
     for (size_t i = 0; i < w->slot_n; i++)
-        if (!tp_add_u64(size, 2 * w->slots[i].elements, &size) || size > INT64_MAX)
+        if (!tp_add_u64(size, w->slots[i].bytes, &size) || size > INT64_MAX)
             return tp_fail(err, EFBIG, "the tensors of '%s' are too large", w->out);
     f->size = size;
     return tp_lossy_put_opaque(w, w->weights, header.len, read_buffer, &header, err);

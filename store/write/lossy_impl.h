@@ -19,7 +19,9 @@ struct tp_lossy_file {
 /* A tensor and what follows from its place. */
 struct tp_lossy_slot {
     struct tp_lossy_tensor tensor; /* name and shape belong to the writer */
-    uint64_t elements;
+    enum tp_dtype dtype;
+    uint64_t elements, bytes;
+    size_t given; /* number in the caller's list */
 };
 
 struct tp_lossy {
@@ -53,6 +55,8 @@ int tp_lossy_put_header(struct tp_lossy *w, struct tp_error *err);
 
 /* --- lossy_put.c --- */
 
+/* Copy the next tensors, as long as they are to be kept. */
+int tp_lossy_copy_kept(struct tp_lossy *w, struct tp_error *err);
 /* Write a segment of opaque bytes of FILE, LEN bytes that READ gives. */
 int tp_lossy_put_opaque(struct tp_lossy *w, uint32_t file, uint64_t len,
                         int (*read)(void *arg, uint64_t off, void *dst, size_t len,

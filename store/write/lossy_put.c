@@ -267,7 +267,8 @@ static struct tp_lossy_slot *next_tensor(struct tp_lossy *w, bool quantized, str
 {
     struct tp_lossy_slot *slot = &w->slots[w->next];
 
-    if (w->broken || w->next == w->slot_n || slot->tensor.quantized != quantized) {
+    if (w->broken || w->next == w->slot_n || slot->tensor.kept ||
+        slot->tensor.quantized != quantized) {
         tp_fail(err, EINVAL, "'%s' has no %s tensor at number %zu", w->out,
                 quantized ? "quantized" : "plain", w->next);
         return NULL;
@@ -284,27 +285,26 @@ static int read_values(void *arg, uint32_t chunk, void *dst, size_t len, struct 
     return 0;
 }
 
-int tp_lossy_put_values(struct tp_lossy *w, const uint16_t *bf16, uint64_t n, struct tp_error *err)
+/* Write the next tensor, which is not quantized: its bytes, as READ gives them. */
+static int put_plain(struct tp_lossy *w,
+                     int (*read)(void *arg, uint32_t chunk, void *dst, size_t len,
+                                 struct tp_error *err),
+                     void *arg, struct tp_error *err)
 {
-    struct tp_lossy_slot *slot = next_tensor(w, false, err);
+    const struct tp_lossy_slot *slot = &w->slots[w->next];
     struct tp_trained trained = {0};
     struct tp_coder coder;
-    struct job job = {.w = w, .trained = &trained};
-    int rc;
+    struct job job = {.w = w,
+                      .trained = &trained,
+                      .source = {.dtype = slot->dtype,
+                                 .len = slot->bytes,
+                                 .chunk_size = w->x.chunk_size,
+                                 .read = read,
+                                 .arg = arg}};
+    int rc = tp_coder_init(&coder, err);
 
-    if (!slot)
-        return -EINVAL;
-    if (slot->elements != n)
-        return tp_fail(err, EINVAL, "the tensor '%s' has %" PRIu64 " elements, not %" PRIu64,
-                       slot->tensor.name, slot->elements, n);
     w->broken = true;
-    job.source = (struct tp_code_source){.dtype = TP_DTYPE_BF16,
-                                         .len = 2 * slot->elements,
-                                         .chunk_size = w->x.chunk_size,
-                                         .read = read_values,
-                                         .arg = (void *)bf16};
-    rc = tp_coder_init(&coder, err);
-    if (rc == 0 && slot->elements)
+    if (rc == 0 && slot->bytes)
         rc = tp_train(&job.source, &w->code, 0, &coder, &trained, err);
     if (rc == 0)
         rc = run_job(&job, w->weights, slot, err);
@@ -312,6 +312,35 @@ int tp_lossy_put_values(struct tp_lossy *w, const uint16_t *bf16, uint64_t n, st
     tp_trained_clear(&trained);
     w->broken = rc < 0;
     w->next += rc == 0;
+    return rc;
+}
+
+int tp_lossy_put_values(struct tp_lossy *w, const uint16_t *bf16, uint64_t n, struct tp_error *err)
+{
+    struct tp_lossy_slot *slot = next_tensor(w, false, err);
+
+    if (!slot)
+        return -EINVAL;
+    if (slot->elements != n)
+        return tp_fail(err, EINVAL, "the tensor '%s' has %" PRIu64 " elements, not %" PRIu64,
+                       slot->tensor.name, slot->elements, n);
+    return put_plain(w, read_values, (void *)bf16, err);
+}
+
+static int read_kept(void *arg, uint32_t chunk, void *dst, size_t len, struct tp_error *err)
+{
+    const struct tp_lossy *w = arg;
+
+    return tp_model_read_tensor(w->original, w->slots[w->next].tensor.kept,
+                                (uint64_t)chunk * TP_CHUNK_MAX, dst, len, err);
+}
+
+int tp_lossy_copy_kept(struct tp_lossy *w, struct tp_error *err)
+{
+    int rc = 0;
+
+    while (rc == 0 && w->next < w->slot_n && w->slots[w->next].tensor.kept)
+        rc = put_plain(w, read_kept, w, err);
     return rc;
 }
 

@@ -22,6 +22,8 @@ require("torch", "transformers", "tokenizers", "safetensors", "numpy")
 import families_test as families  # noqa: E402
 import tokenizers  # noqa: E402
 import torch  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText  # noqa: E402
 
 MODELS = ("llama-bf16", "gpt2", "phi3", "gemma2", "qwen2", "neox")
 TEXT = "".join(f"Line {i}: {i * i} is the square of {i}, and so on.\n" for i in range(60))
@@ -75,6 +77,63 @@ def check_family(root, name):
     # The runtime computes from the packed form, transformers from its values in bf16.
     d = families.distance(families.forward("prefill", made, windows), want)
     ok(families.is_close(d, 0.15), f"{name}: the packed form gives nearly the same", d)
+
+
+def is_same(a, b):
+    return a.dtype == b.dtype and a.shape == b.shape and \
+        a.flatten().view(torch.uint8).numpy().tobytes() == b.flatten().view(torch.uint8).numpy().tobytes()
+
+
+def is_aligned(path):
+    """Whether each tensor of a file begins at a multiple of the size of its elements."""
+    with open(path, "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    sizes = {"I64": 8, "F32": 4, "I32": 4, "BF16": 2, "F16": 2, "U8": 1}
+    return all(t["data_offsets"][0] % sizes[t["dtype"]] == 0 for n, t in header.items() if n != "__metadata__")
+
+
+def shown_by(root, directory, name):
+    """What the pack of a model by rounding shows; None: there is none."""
+    result, shown = pack(directory, "nearest:16"), root / f"{directory.name}-kept"
+    if not ok(isinstance(result, dict), f"{name}: packed", str(result)):
+        return None
+    run = tenpak("unpack", "-q", "-o", shown, root / f"{directory.name}~nearest-16.tnpk")
+    return shown if ok(run.returncode == 0, f"{name}: unpacked", run.stderr) else None
+
+
+def check_kept(root, name, extra, auto, pictures):
+    """What the runtime does not use is in the pack with its dtype and bytes, and transformers loads the whole model."""
+    directory = families.make(root, name)
+    add_tokenizer(directory)
+    path = directory / "model.safetensors"
+    tensors = load_file(path)
+    tensors.update(extra)
+    save_file(tensors, path, {"format": "pt"})
+    # Weights in the names of another program, as some publishers add them, are not of the model that is loaded.
+    save_file({"tok.weight": torch.ones(3)}, directory / "consolidated.safetensors")
+    shown = shown_by(root, directory, name)
+    if not shown:
+        return
+    found = load_file(shown / "model.safetensors")
+    ok(found.keys() == tensors.keys(), f"{name}: every tensor of the original is there", found.keys() ^ tensors.keys())
+    unused = [n for n in tensors if n in extra or "vision" in n or "projector" in n]
+    wrong = [n for n in unused if not is_same(found[n], tensors[n])]
+    ok(len(unused) == len(extra) + pictures and not wrong, f"{name}: {len(unused)} unused tensors have their dtype and bytes", wrong)
+    ok(is_aligned(shown / "model.safetensors"), f"{name}: every tensor begins at a multiple of its elements")
+    model, info = auto.from_pretrained(shown, dtype=torch.float32, output_loading_info=True)
+    ok(not info["missing_keys"] and not info["mismatched_keys"] and set(info["unexpected_keys"]) <= extra.keys(),
+       f"{name}: transformers misses no tensor", info)
+    windows = families.windows_for(name, torch.Generator().manual_seed(3))
+    d = families.distance(families.forward("prefill", shown, windows), families.expected(model.eval(), windows))
+    ok(families.is_close(d, 1e-4), f"{name}: the whole model computes what the runtime does", d)
+    if pictures:
+        shards = root / f"{name}-shards"
+        auto.from_pretrained(directory, dtype=torch.float32).save_pretrained(shards, max_shard_size="20KB")
+        add_tokenizer(shards)
+        again = shown_by(root, shards, f"{name}, in shards")
+        again = load_file(again / "model.safetensors") if again else {}
+        ok(len(list(shards.glob("model-*"))) > 2 and again.keys() == found.keys() - extra.keys() and
+           all(is_same(t, found[n]) for n, t in again.items()), f"{name}: the same of {len(list(shards.glob('model-*')))} shards")
 
 
 def check_forms(root):
@@ -132,8 +191,13 @@ def main():
     root = Path(tempfile.mkdtemp(prefix="tenpak-test."))
     try:
         (root / "text").write_text(TEXT)
-        for name in MODELS:
+        for name in sys.argv[1:] or MODELS:
             check_family(root, name)
+        odd = {"extra.wide": torch.arange(5, dtype=torch.int64), "extra.rounded": torch.full((3, 7), 0.1),
+               "extra.narrow": torch.arange(13, dtype=torch.uint8), "extra.scalar": torch.tensor(7, dtype=torch.int32),
+               "extra.empty": torch.zeros(0, 4), "extra.half": torch.rand(9).half()}
+        check_kept(root, "gemma3-parts", odd, AutoModelForImageTextToText, 34)
+        check_kept(root, "gpt2", {"transformer.h.0.attn.masked_bias": torch.tensor(-1e4)}, AutoModelForCausalLM, 0)
         check_forms(root)
         check_refusals(root)
     finally:

@@ -450,6 +450,89 @@ static void test_files(void)
     free(over);
 }
 
+/* Whether tensor NAME of two models has the same dtype and bytes. */
+static bool is_same_tensor(struct tp_model *a, struct tp_model *b, const char *name)
+{
+    const struct tp_model_tensor *t = tp_model_find(a, name), *u = tp_model_find(b, name);
+    uint8_t *bytes, *others;
+    bool same;
+
+    if (!t || !u || t->dtype != u->dtype || t->rank != u->rank || t->len != u->len)
+        return false;
+    bytes = check_alloc(t->len);
+    others = check_alloc(t->len);
+    if (tp_model_read_tensor(a, t, 0, bytes, t->len, NULL) < 0 ||
+        tp_model_read_tensor(b, u, 0, others, t->len, NULL) < 0)
+        bail_out("cannot read '%s'", name);
+    same = memcmp(bytes, others, t->len) == 0;
+    free(bytes);
+    free(others);
+    return same;
+}
+
+/* A model with one tensor of each dtype, the narrow ones first. */
+static char *make_odd_model(void)
+{
+    static const char header[] =
+        "{\"u8\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[0,3]},"
+        "\"f16\":{\"dtype\":\"F16\",\"shape\":[1,3],\"data_offsets\":[3,9]},"
+        "\"f32\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[9,13]},"
+        "\"none\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[13,13]},"
+        "\"i64\":{\"dtype\":\"I64\",\"shape\":[2],\"data_offsets\":[13,29]}}";
+    char *dir = make_model("odd", ""), *path;
+    uint8_t file[8 + sizeof header - 1 + 29];
+
+    tp_put_le64(file, sizeof header - 1);
+    memcpy(file + 8, header, sizeof header - 1);
+    for (unsigned i = 0; i < 29; i++)
+        file[8 + sizeof header - 1 + i] = (uint8_t)(i + 1);
+    if (asprintf(&path, "%s/model.safetensors", dir) < 0)
+        bail_out("memory");
+    write_file(path, file, sizeof file);
+    free(path);
+    return dir;
+}
+
+static void test_kept(void)
+{
+    static const char *const order[] = {"i64", "f32", "none", "f16", "w", "norm", "u8"};
+    char *original = make_odd_model(), *out = in_scratch("odd~x.tnpk");
+    struct tp_model *model = must_open(original, NULL), *shown;
+    struct item *items = make_two();
+    struct tp_lossy_tensor tensors[7];
+    struct tp_error err = {0};
+    struct tp_lossy *w;
+
+    describe(items, 2, tensors + 1);
+    tensors[0] = (struct tp_lossy_tensor){.kept = tp_model_find(model, "u8")};
+    for (unsigned i = 3; i < 7; i++)
+        tensors[i] = (struct tp_lossy_tensor){.kept = model->by_place[i - 2]};
+    if (tp_lossy_create(model, out, tensors, 7, 1, &w, &err) < 0 ||
+        tp_lossy_put_matrix(w, &items[0].m, &err) < 0 ||
+        tp_lossy_put_values(w, items[1].values, items[1].n, &err) < 0)
+        bail_out("%s", err.message);
+    is_int(tp_lossy_put_values(w, items[1].values, items[1].n, &err), -EINVAL,
+           "a tensor that is kept cannot be put");
+    is_int(tp_lossy_finish(w, NULL, &err), 0, "a pack with kept tensors");
+    tp_lossy_destroy(w);
+    shown = must_open(out, NULL);
+    is_u64(shown->tensor_n, 7, "put and kept tensors are in the pack");
+    for (unsigned i = 0; i < 7; i++) {
+        const struct tp_model_tensor *t = shown->by_place[i];
+        bool put = strcmp(order[i], "w") == 0 || strcmp(order[i], "norm") == 0;
+
+        is_str(t->name, order[i],
+               "wide tensors that are kept stand before what is put, narrow ones behind");
+        ok(t->off % (tp_dtype_bits(t->dtype) / 8) == 0, "'%s' is aligned", t->name);
+        ok(put || is_same_tensor(model, shown, order[i]), "'%s' has its dtype and bytes", order[i]);
+    }
+    tp_model_close(shown);
+    tp_model_close(model);
+    clear_items(items, 2);
+    free(original);
+    free(out);
+}
+
 static void test_publish(const char *original)
 {
     static const char json[] = "{\"ppl_delta\":1.5}";
@@ -611,6 +694,7 @@ int main(int argc, char **argv)
     test_all(original);
     test_misuse(original);
     test_files();
+    test_kept();
     test_publish(original);
     test_features(original);
     test_golden();
