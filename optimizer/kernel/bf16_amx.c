@@ -13,11 +13,10 @@
 
 #if TP_HAVE_X86
 
-#define LOAD(TILE, FROM)                                                                           \
-    __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #TILE : : "r"(FROM), "r"((size_t)64) : "memory")
-#define STORE(TILE, TO)                                                                            \
-    __asm__ volatile("tilestored %%tmm" #TILE ", (%0,%1,1)" : : "r"(TO), "r"((size_t)64) : "memor" \
-                                                                                           "y")
+/* Rows of 64 bytes at AT. */
+#define MOVE(WORDS, AT) __asm__ volatile(WORDS : : "r"(AT), "r"((size_t)64) : "memory")
+#define LOAD(TILE, FROM) MOVE("tileloadd (%0,%1,1), %%tmm" #TILE, FROM)
+#define STORE(TILE, TO) MOVE("tilestored %%tmm" #TILE ", (%0,%1,1)", TO)
 #define ZERO(TILE) __asm__ volatile("tilezero %%tmm" #TILE : : :)
 /* SUM += W x X */
 #define ADD(SUM, W, X) __asm__ volatile("tdpbf16ps %%tmm" #X ", %%tmm" #W ", %%tmm" #SUM : : :)

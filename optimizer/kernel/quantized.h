@@ -105,6 +105,14 @@ TP_INLINE TP_TARGET_AVX2 struct tp_factors tp_quantized_factors(const struct tp_
         return (struct tp_factors){a, -(float)tp_quant_code(zeros, k, v->part.bits) * a};
     }
 }
+
+/*
+ * The factors of the groups K to K + N - 1 of a row that has ALL. K is a multiple of
+ * TP_QUANTIZED_GROUPS, and N at most that.
+ */
+enum { TP_QUANTIZED_GROUPS = 8 };
+void tp_quantized_read_factors(const struct tp_quantized_row *r, size_t k, size_t n, size_t all,
+                               float *a, float *b, enum tp_quantized kind);
 #endif
 
 /* DO(KIND) for the kind of W. */

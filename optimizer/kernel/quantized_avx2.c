@@ -15,7 +15,7 @@
 enum {
     VECTORS = 3,
     ROWS = 4,
-    GROUPS = 8,   /* whose factors are read together */
+    GROUPS = TP_QUANTIZED_GROUPS,
     WIDE = 32,    /* columns of 4-bit codes that are expanded together */
     LINE = 64,    /* bytes */
     AHEAD = 1024, /* bytes that are fetched before they are needed, but at least 8 rows */
@@ -106,6 +106,13 @@ TP_INLINE TP_TARGET_AVX2 void read_factors(const struct tp_quantized_row *r, siz
         a[i] = f.a;
         b[i] = f.b;
     }
+}
+
+TP_TARGET_AVX2 void tp_quantized_read_factors(const struct tp_quantized_row *r, size_t k, size_t n,
+                                              size_t all, float *a, float *b,
+                                              enum tp_quantized kind)
+{
+    read_factors(r, k, n, all, a, b, kind);
 }
 
 /* The values of eight codes. A product of a code and a half-precision scale is exact. */
