@@ -107,6 +107,7 @@ optimizer_tests = \
 	tests/optimizer/kernel_quantized_test \
 	tests/optimizer/kernel_rows_test \
 	tests/optimizer/kernel_test \
+	tests/optimizer/linear_test \
 	tests/optimizer/report_test \
 	tests/optimizer/roofline_test \
 	tests/optimizer/runtime_test \
@@ -119,6 +120,7 @@ tests_optimizer_kernel_bf16_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_kernel_quantized_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_kernel_rows_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_kernel_test_LDADD = $(TP_OPTIMIZER_LIBS)
+tests_optimizer_linear_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_report_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_roofline_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_runtime_test_LDADD = $(TP_OPTIMIZER_LIBS)
