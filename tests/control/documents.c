@@ -67,8 +67,11 @@ static int schemas(const char *name)
  */
 static int verbs(void)
 {
-    static const char *const kinds[] = {"name",   "word", "base",    "bool",
-                                        "number", "size", "decimal", "text"};
+    static const char *const kinds[] = {
+        [TP_KEY_NAME] = "name", [TP_KEY_MODEL] = "model",     [TP_KEY_WORD] = "word",
+        [TP_KEY_BASE] = "base", [TP_KEY_BOOL] = "bool",       [TP_KEY_NUMBER] = "number",
+        [TP_KEY_SIZE] = "size", [TP_KEY_DECIMAL] = "decimal", [TP_KEY_TEXT] = "text",
+        [TP_KEY_LIST] = "list"};
     struct tp_buffer out = {0};
     struct tp_json_writer json;
 
