@@ -62,6 +62,8 @@ def check_model(root, name):
        f"{got['awq_g128']} {got['nearest']}")
     ok(got["gptq_quality"]["error"] < got["nearest_sym"]["error"], f"{name}: GPTQ is better than rounding to nearest",
        f"{got['gptq_quality']} {got['nearest_sym']}")
+    ok(got["balanced"]["kl"] < got["awq_balanced"]["kl"], f"{name}: GPTQ after AWQ's scales is better than AWQ alone",
+       f"{got['balanced']} {got['awq_balanced']}")
     one = quantize(directory, windows, 1, RECIPES)
     ok(not isinstance(one, str) and all(one[r]["hash"] == got[r]["hash"] for r in RECIPES),
        f"{name}: one thread gives the same bytes", str(one))
