@@ -23,6 +23,27 @@ TP_INLINE uint32_t tp_select_u32(bool condition, uint32_t yes, uint32_t no)
     return (yes & mask) | (no & ~mask);
 }
 
+TP_INLINE uint32_t tp_bits_of(float x)
+{
+    uint32_t u;
+
+    memcpy(&u, &x, sizeof u);
+    return u;
+}
+
+TP_INLINE float tp_float_of(uint32_t u)
+{
+    float x;
+
+    memcpy(&x, &u, sizeof x);
+    return x;
+}
+
+TP_INLINE float tp_choose(bool condition, float yes, float no)
+{
+    return tp_float_of(tp_select_u32(condition, tp_bits_of(yes), tp_bits_of(no)));
+}
+
 /* Everything goes through fp32, which holds both 16-bit formats exactly: one rounding at most. */
 
 TP_INLINE uint32_t tp_f32_from_bf16(uint16_t h)
@@ -75,19 +96,12 @@ TP_INLINE uint16_t tp_f16_from_f32(uint32_t x)
 /* fp16 as in memory, and the value of an fp32 number. */
 TP_INLINE float tp_float_from_f16(uint16_t h)
 {
-    uint32_t bits = tp_f32_from_f16(h);
-    float x;
-
-    memcpy(&x, &bits, sizeof x);
-    return x;
+    return tp_float_of(tp_f32_from_f16(h));
 }
 
 TP_INLINE uint16_t tp_f16_from_float(float x)
 {
-    uint32_t bits;
-
-    memcpy(&bits, &x, sizeof bits);
-    return tp_f16_from_f32(bits);
+    return tp_f16_from_f32(tp_bits_of(x));
 }
 
 #endif

@@ -34,21 +34,25 @@ TP_INLINE void sum_up(const struct tp_grid *g, const float *x, const float *h, s
                       struct sums *out)
 {
     lanes sh = {0}, sq = {0}, sqq = {0}, sw = {0}, sqw = {0}, se = {0};
+    const struct tp_grid grid = *g; /* in registers */
 
     for (size_t t = 0; t < n; t += TILE) {
         size_t m = n - t < TILE ? n - t : TILE, whole = (m + LANES - 1) / LANES * LANES;
         float q[TILE], w[TILE], k[TILE], e[TILE];
 
         for (size_t j = 0; j < m; j++) {
-            float level = tp_grid_level(g, x[t + j]);
-
-            q[j] = level - (float)g->zero;
             w[j] = x[t + j];
-            e[j] = w[j] - tp_grid_value(g, level);
             k[j] = h ? h[t + j] : 1;
         }
         for (size_t j = m; j < whole; j++)
-            q[j] = w[j] = e[j] = k[j] = 0;
+            w[j] = k[j] = 0;
+        for (size_t j = 0; j < whole; j += LANES)
+            for (size_t l = 0; l < LANES; l++) {
+                float level = tp_grid_level(&grid, w[j + l]);
+
+                q[j + l] = level - (float)grid.zero;
+                e[j + l] = w[j + l] - tp_grid_value(&grid, level);
+            }
         for (size_t j = 0; j < whole; j += LANES) {
             lanes vq = *(lanes *)(q + j), vw = *(lanes *)(w + j), vk = *(lanes *)(k + j);
             lanes ve = *(lanes *)(e + j), kq = vk * vq;
@@ -166,15 +170,31 @@ TP_INLINE void choose(const struct tp_grid_rule *rule, const float *x, const flo
 TP_INLINE void codes(const struct tp_grid *g, const float *restrict x, size_t n,
                      uint8_t *restrict out)
 {
-    for (size_t j = 0; j < n; j++)
-        out[j] = (uint8_t)(int)tp_grid_level(g, x[j]);
+    const struct tp_grid grid = *g;
+    float level[LANES];
+    size_t j = 0;
+
+    for (; j + LANES <= n; j += LANES) {
+        for (size_t l = 0; l < LANES; l++)
+            level[l] = tp_grid_level(&grid, x[j + l]);
+        for (size_t l = 0; l < LANES; l++)
+            out[j + l] = (uint8_t)(int)level[l];
+    }
+    for (; j < n; j++)
+        out[j] = (uint8_t)(int)tp_grid_level(&grid, x[j]);
 }
 
 TP_INLINE void errors(const struct tp_grid *g, const float *restrict x, size_t n,
                       float *restrict out)
 {
-    for (size_t j = 0; j < n; j++)
-        out[j] = tp_grid_value(g, tp_grid_level(g, x[j])) - x[j];
+    const struct tp_grid grid = *g;
+    size_t j = 0;
+
+    for (; j + LANES <= n; j += LANES)
+        for (size_t l = 0; l < LANES; l++)
+            out[j + l] = tp_grid_value(&grid, tp_grid_level(&grid, x[j + l])) - x[j + l];
+    for (; j < n; j++)
+        out[j] = tp_grid_value(&grid, tp_grid_level(&grid, x[j])) - x[j];
 }
 
 #define KERNELS(SUFFIX, TARGET)                                                                    \

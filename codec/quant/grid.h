@@ -36,14 +36,22 @@ TP_INLINE float tp_round(float x)
 /* Of a NaN, LOW. */
 TP_INLINE float tp_clamp(float x, float low, float high)
 {
-    x = x > low ? x : low;
-    return x < high ? x : high;
+    x = tp_choose(x > low, x, low);
+    return tp_choose(x < high, x, high);
 }
 
-/* The nearest fp16 number, the largest finite one where there is none. */
+/*
+ * The nearest fp16 number, the largest finite one where there is none. A sum with 1.5 * 2^23 units
+ * of the last place rounds to these.
+ */
 TP_INLINE float tp_half(float x)
 {
-    return tp_float_from_f16(tp_f16_from_float(tp_clamp(x, -65504.0f, 65504.0f)));
+    float clamped = tp_clamp(x, -65504.0f, 65504.0f);
+    float exponent = tp_float_of(tp_bits_of(clamped) & 0x7f800000);
+    float unit = tp_choose(exponent > 0x1p-14f, exponent, 0x1p-14f) * 0x1.8p13f;
+
+    x = (clamped + unit) - unit;
+    return tp_float_of((tp_bits_of(x) & 0x7fffffff) | (tp_bits_of(clamped) & 0x80000000));
 }
 
 /* The code of X, as a number; the value of a code. */

@@ -9,8 +9,8 @@
 
 #include "codec/quant/product.h"
 
-#define ROWS 4u
-#define COLUMNS 512u
+#define ROWS 32u
+#define COLUMNS 128u
 
 /* Rows I to I + M - 1 of the sum over one block, from column I on. */
 static void add_rows(float *h, uint32_t cols, const float *x, size_t stride, size_t count,

@@ -8,6 +8,7 @@
 
 #define ROWS 4u
 #define DEPTH 256u /* of K, that is done at a time */
+#define COPIED 12u /* rows of C from which on columns of B are copied, which are far apart */
 #define FORM_BLOCK 64u
 #define VECTOR 32u /* bytes; compilers divide it where registers are smaller */
 
@@ -30,10 +31,11 @@ typedef double vector_f64 __attribute__((vector_size(VECTOR), aligned(8), may_al
  * are done element by element.
  */
 #define BODY(TYPE, REAL)                                                                           \
-    TP_INLINE void tile_##TYPE(const struct tp_product_##TYPE *p, size_t i, size_t j)              \
+    TP_INLINE void tile_##TYPE(const struct tp_product_##TYPE *p, const REAL *b, size_t b_row,     \
+                               size_t i, size_t j)                                                 \
     {                                                                                              \
         enum { LANES = VECTOR / sizeof(REAL) };                                                    \
-        const REAL *a = p->a + i * p->a_row, *b = p->b + j;                                        \
+        const REAL *a = p->a + i * p->a_row;                                                       \
         REAL *c = p->c + i * p->c_row + j;                                                         \
         size_t a_row = p->a_row, c_row = p->c_row;                                                 \
         LOAD(TYPE, 0);                                                                             \
@@ -41,7 +43,7 @@ typedef double vector_f64 __attribute__((vector_size(VECTOR), aligned(8), may_al
         LOAD(TYPE, 2);                                                                             \
         LOAD(TYPE, 3);                                                                             \
                                                                                                    \
-        for (size_t k = 0; k < p->k; k++, a += p->a_column, b += p->b_row) {                       \
+        for (size_t k = 0; k < p->k; k++, a += p->a_column, b += b_row) {                          \
             vector_##TYPE b0 = *(const vector_##TYPE *)b;                                          \
             vector_##TYPE b1 = *(const vector_##TYPE *)(b + LANES);                                \
                                                                                                    \
@@ -54,6 +56,26 @@ typedef double vector_f64 __attribute__((vector_size(VECTOR), aligned(8), may_al
         STORE(TYPE, 1);                                                                            \
         STORE(TYPE, 2);                                                                            \
         STORE(TYPE, 3);                                                                            \
+    }                                                                                              \
+                                                                                                   \
+    /* The tiles of ROWS rows and the columns from J on. */                                        \
+    TP_INLINE void column_##TYPE(const struct tp_product_##TYPE *p, size_t rows, size_t j)         \
+    {                                                                                              \
+        enum { LANES = VECTOR / sizeof(REAL), STEP = 2 * LANES };                                  \
+        REAL copy[DEPTH * STEP];                                                                   \
+        const REAL *b = p->b + j;                                                                  \
+        size_t b_row = p->b_row;                                                                   \
+                                                                                                   \
+        if (rows >= COPIED) {                                                                      \
+            for (size_t k = 0; k < p->k; k++, b += p->b_row) {                                     \
+                *(vector_##TYPE *)(copy + k * STEP) = *(const vector_##TYPE *)b;                   \
+                *(vector_##TYPE *)(copy + k * STEP + LANES) = *(const vector_##TYPE *)(b + LANES); \
+            }                                                                                      \
+            b = copy;                                                                              \
+            b_row = STEP;                                                                          \
+        }                                                                                          \
+        for (size_t i = 0; i < rows; i += ROWS)                                                    \
+            tile_##TYPE(p, b, b_row, i, j);                                                        \
     }                                                                                              \
                                                                                                    \
     TP_INLINE void edge_##TYPE(const struct tp_product_##TYPE *p, size_t i, size_t j, size_t n)    \
@@ -75,8 +97,7 @@ typedef double vector_f64 __attribute__((vector_size(VECTOR), aligned(8), may_al
         size_t rows = p->m / ROWS * ROWS, columns = p->n / STEP * STEP;                            \
                                                                                                    \
         for (size_t j = 0; j < columns; j += STEP)                                                 \
-            for (size_t i = 0; i < rows; i += ROWS)                                                \
-                tile_##TYPE(p, i, j);                                                              \
+            column_##TYPE(p, rows, j);                                                             \
         for (size_t i = 0; i < rows && columns < p->n; i++)                                        \
             edge_##TYPE(p, i, columns, p->n);                                                      \
         for (size_t i = rows; i < p->m; i++)                                                       \
@@ -124,14 +145,19 @@ void tp_product_f64(const struct tp_product_f64 *p)
     f64[tp_isa_get()](p);
 }
 
-/* The sum of products of two rows. */
+/* The sum of products of two rows, in eight partial sums. */
 static double dot(const float *x, const float *y, size_t n)
 {
-    double sum = 0;
+    double sums[8] = {0};
+    size_t c = 0;
 
-    for (size_t c = 0; c < n; c++)
-        sum += (double)x[c] * y[c];
-    return sum;
+    for (; c + 8 <= n; c += 8)
+        for (size_t l = 0; l < 8; l++)
+            sums[l] += (double)x[c + l] * y[c + l];
+    for (size_t l = 0; c + l < n; l++)
+        sums[l] += (double)x[c + l] * y[c + l];
+    return ((sums[0] + sums[4]) + (sums[2] + sums[6])) +
+           ((sums[1] + sums[5]) + (sums[3] + sums[7]));
 }
 
 void tp_product_forms(const float *e, size_t m, size_t n, const float *h, size_t h_row,

@@ -10,34 +10,11 @@
 #include <string.h>
 
 #include "base/isa.h"
-
-TP_INLINE uint32_t tp_bits_of(float x)
-{
-    uint32_t u;
-
-    memcpy(&u, &x, sizeof u);
-    return u;
-}
-
-TP_INLINE float tp_float_of(uint32_t u)
-{
-    float x;
-
-    memcpy(&x, &u, sizeof x);
-    return x;
-}
+#include "codec/half.h"
 
 TP_INLINE float tp_fma(float a, float b, float c)
 {
     return __builtin_fmaf(a, b, c);
-}
-
-/* CONDITION ? YES : NO, by masks: compilers make branches of the operator. */
-TP_INLINE float tp_choose(bool condition, float yes, float no)
-{
-    uint32_t mask = -(uint32_t)condition;
-
-    return tp_float_of((tp_bits_of(yes) & mask) | (tp_bits_of(no) & ~mask));
 }
 
 TP_INLINE double tp_choose_double(bool condition, double yes, double no)

@@ -15,7 +15,7 @@
 #include "optimizer/runtime/runtime_impl.h"
 
 #define KEPT_ROWS (4 * TP_HESSIAN_BLOCK) /* rows that are added together */
-#define HESSIAN_ROWS 16u                 /* of a part */
+#define HESSIAN_ROWS 32u                 /* of a part */
 #define COLUMNS 64u                      /* of a part of the other sums */
 
 struct sums {
