@@ -17,6 +17,8 @@
 #include "optimizer/evaluate/statistics.h"
 #include "optimizer/kernel/kernel.h"
 
+enum { WARM_UP_TOKENS = 4 }; /* after the prompt */
+
 struct timing {
     struct tp_subject *subject;
     const struct tp_timing_options *options;
@@ -69,9 +71,12 @@ static void show_progress(struct timing *t, uint64_t tokens)
 static int time_run(struct timing *t, uint32_t batch, int number, struct tp_error *err)
 {
     uint32_t prompt = t->options->prompt_tokens;
+    uint32_t tokens = t->options->new_tokens;
     double seconds;
     int rc;
 
+    if (number < 0 && tokens > WARM_UP_TOKENS)
+        tokens = WARM_UP_TOKENS;
     for (uint32_t s = 0; s < batch; s++) {
         /* Prompts differ where the text is long enough. */
         size_t at = (size_t)s * prompt % (t->ids.n - prompt + 1);
@@ -83,7 +88,7 @@ static int time_run(struct timing *t, uint32_t batch, int number, struct tp_erro
     seconds = compute(t, batch, &rc, err);
     if (number >= 0)
         t->first[number] = seconds;
-    for (uint32_t i = 1; rc == 0 && i < t->options->new_tokens; i++) {
+    for (uint32_t i = 1; rc == 0 && i < tokens; i++) {
         for (uint32_t s = 0; s < batch; s++)
             t->windows[s] = (struct tp_window){.tokens = &t->next[s], .n = 1, .sequence = s};
         seconds = compute(t, batch, &rc, err);
@@ -115,21 +120,28 @@ static int time_batch(struct timing *t, uint32_t batch, struct tp_timing_row *ou
                       struct tp_error *err)
 {
     const struct tp_timing_options *o = t->options;
-    double first, later;
+    double first, later, began;
+    size_t runs = 0;
     int rc = tp_cache_create(t->subject->runtime, batch, o->prompt_tokens + o->new_tokens,
                              &t->cache, err);
 
     t->later_n = 0;
-    for (int i = -1; rc == 0 && i < (int)TP_TIMING_RUNS; i++)
-        rc = time_run(t, batch, i, err);
+    if (rc == 0)
+        rc = time_run(t, batch, -1, err);
+    began = tp_seconds();
+    do {
+        if (rc == 0)
+            rc = time_run(t, batch, (int)runs++, err);
+    } while (rc == 0 && runs < TP_TIMING_RUNS &&
+             (o->seconds <= 0 || tp_seconds() - began < o->seconds));
     tp_cache_destroy(t->cache);
     t->cache = NULL;
     if (rc < 0)
         return rc;
     out->batch = batch;
-    out->first = summarize(t->first, TP_TIMING_RUNS, &first);
+    out->first = summarize(t->first, runs, &first);
     out->token = summarize(t->later, t->later_n, &later);
-    out->prompt_rate = batch * (double)TP_TIMING_RUNS * o->prompt_tokens / first;
+    out->prompt_rate = batch * (double)runs * o->prompt_tokens / first;
     out->token_rate = t->later_n ? batch * (double)t->later_n / later : 0;
     return 0;
 }

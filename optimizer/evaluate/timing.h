@@ -4,7 +4,8 @@
  * sequence and for several at once.
  *
  * A run computes a prompt for each sequence of the batch, then one token for each at a time, by the
- * most probable token. The first run of a batch is a warm-up, which is not counted.
+ * most probable token. Before the first run of a batch a shorter one, which is not counted, warms
+ * up the caches.
  */
 #ifndef TP_OPTIMIZER_EVALUATE_TIMING_H
 #define TP_OPTIMIZER_EVALUATE_TIMING_H
@@ -12,13 +13,14 @@
 #include "optimizer/evaluate/corpus.h"
 #include "optimizer/evaluate/subject.h"
 
-#define TP_TIMING_RUNS 3u /* of each batch, after the warm-up */
+#define TP_TIMING_RUNS 3u /* of each batch, after the warm-up, at most */
 #define TP_TIMING_BATCH_MAX 64u
 #define TP_TIMING_ROWS_MAX 8u /* batches of 1, 2, 4, ..., and the largest */
 
 struct tp_timing_options {
     uint32_t batch; /* the largest, 1 to TP_TIMING_BATCH_MAX */
     uint32_t prompt_tokens, new_tokens;
+    double seconds;                     /* of a batch: no second run begins later; 0: no limit */
     uint64_t memory;                    /* 0: what the machine has */
     const struct tp_progress *progress; /* may be NULL */
 };

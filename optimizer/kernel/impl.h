@@ -21,7 +21,7 @@
 enum {
     TP_PANEL_ROWS = 4,
     TP_STRIP_ROWS = 8,
-    TP_STRIP_COLS = 768,
+    TP_STRIP_COLS = 640,
     TP_STRIP_VECTORS = 48,
     TP_TILE_SUMS = 8 * TP_PANEL_ROWS, /* partial sums of a vector and a panel */
 };

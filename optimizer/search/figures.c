@@ -88,6 +88,7 @@ void tp_figures_set_timing(struct tp_figures *f, const struct tp_timing *timing)
 {
     const struct tp_timing_row *row = &timing->rows[timing->row_n - 1];
 
+    f->timed_tokens = row->token.n;
     f->latency_ms = 1000 * row->token.median;
     f->latency_p95_ms = 1000 * row->token.p95;
     f->latency_p99_ms = 1000 * row->token.p99;

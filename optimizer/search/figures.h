@@ -46,7 +46,8 @@ struct tp_figures {
     double kl, kl_p99;                 /* KL(original || candidate) of a token, in nats */
     double same_top; /* tokens at which both find the same one most probable: 0 to 1 */
 
-    /* Speed. Latencies are of each token after the first, in milliseconds. */
+    /* Speed. Latencies are of each token after the first, in milliseconds, of TIMED_TOKENS. */
+    uint64_t timed_tokens; /* 0: not known */
     double latency_ms, latency_p95_ms, latency_p99_ms;
     double first_token_ms;     /* the prompts of the batch */
     double throughput_tps;     /* generated tokens a second, of all sequences of the batch */

@@ -27,6 +27,7 @@ void tp_figures_put(struct tp_json_writer *json, const struct tp_figures *f)
     put_whole(json, "pack_bytes", f->pack_bytes);
     put_whole(json, "memory_bytes", f->memory_bytes);
     put_whole(json, "scored_tokens", f->scored_tokens);
+    put_whole(json, "timed_tokens", f->timed_tokens);
     for (const struct tp_figure_number *n = tp_figure_numbers; n->key; n++)
         tp_json_put_double(json, n->key, *tp_figure_at(&copy, n));
     tp_json_put_bool(json, "estimated", f->estimated);
@@ -101,7 +102,8 @@ int tp_figures_get(const struct tp_json *object, const char *name, struct tp_fig
     if ((rc = get_state(object, &out->state, err)) < 0 ||
         (rc = get_whole(object, "pack_bytes", &out->pack_bytes, err)) < 0 ||
         (rc = get_whole(object, "memory_bytes", &out->memory_bytes, err)) < 0 ||
-        (rc = get_whole(object, "scored_tokens", &out->scored_tokens, err)) < 0)
+        (rc = get_whole(object, "scored_tokens", &out->scored_tokens, err)) < 0 ||
+        (rc = get_whole(object, "timed_tokens", &out->timed_tokens, err)) < 0)
         return rc;
     for (const struct tp_figure_number *n = tp_figure_numbers; n->key; n++)
         if ((rc = get_number(object, n, tp_figure_at(out, n), err)) < 0)

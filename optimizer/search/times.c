@@ -14,6 +14,7 @@
 #include "optimizer/search/search_impl.h"
 
 enum { TURNS = 3 };
+#define TURN_SECONDS 2.0 /* of a turn: it ends with the run in which they pass */
 #define MAY_WIN 0.5 /* of the throughput of the fastest one */
 
 /* -ENOMEM: it is not timed, and is dropped. */
@@ -42,6 +43,7 @@ static int time_candidate(struct tp_search *s, size_t i)
     struct tp_timing_options options = {.batch = s->batch,
                                         .prompt_tokens = TP_SEARCH_PROMPT,
                                         .new_tokens = TP_SEARCH_NEW,
+                                        .seconds = TURN_SECONDS,
                                         .memory = s->options->memory,
                                         .progress = s->options->progress};
     struct tp_error err = {0};

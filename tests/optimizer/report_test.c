@@ -35,6 +35,7 @@ static void make(struct tp_figures *f, struct tp_steps *steps, unsigned i)
         steps->rows[r] = (struct tp_step_row){.batch = r + 1,
                                               .prompt = {1e6 / (i + 1), 1e9, 0.1},
                                               .token = {1e6 / (i + 1), 1e7 * (r + 1), 0.01}};
+    f->timed_tokens = 31;
     f->latency_ms = f->latency_p95_ms = f->latency_p99_ms = 10.0 / (i + 1);
     f->first_token_ms = 100;
     f->throughput_tps = 200.0 * (i + 1) / 3;
