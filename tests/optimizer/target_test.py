@@ -70,13 +70,7 @@ def check_family(root, name):
     shown = root / f"{name}-shown"
     run = tenpak("unpack", "-q", "-o", shown, made)
     ok(run.returncode == 0, f"{name}: unpacked", run.stderr)
-    windows = families.windows_for(name, torch.Generator().manual_seed(3))
-    want = families.expected(families.load(shown, torch.float32), windows)
-    d = families.distance(families.forward("prefill", shown, windows), want)
-    ok(families.is_close(d, 1e-4), f"{name}: what the pack shows is what transformers computes", d)
-    # The runtime computes from the packed form, transformers from its values in bf16.
-    d = families.distance(families.forward("prefill", made, windows), want)
-    ok(families.is_close(d, 0.15), f"{name}: the packed form gives nearly the same", d)
+    families.check_packed_form(name, made, shown, families.windows_for(name, torch.Generator().manual_seed(3)))
 
 
 def is_same(a, b):
