@@ -153,8 +153,20 @@ TP_INLINE TP_TARGET_AVX512 __m512i load_codes(const uint8_t *p, const uint8_t *q
     return _mm512_and_si512(v, _mm512_set1_epi32(15));
 }
 
-/* Eight columns from C on, in group L. */
-TP_INLINE TP_TARGET_AVX512 void add_eight(struct few *p, size_t c, size_t l,
+/* The factors of a group, of both rows of a pair. */
+struct factors {
+    __m512 a, b;
+};
+
+TP_INLINE TP_TARGET_AVX512 struct factors factors_of(const struct few *p, unsigned pair, size_t l)
+{
+    const unsigned j = 2 * pair;
+
+    return (struct factors){both(p->a[j][l], p->a[j + 1][l]), both(p->b[j][l], p->b[j + 1][l])};
+}
+
+/* Eight columns from C on, in the group of F. */
+TP_INLINE TP_TARGET_AVX512 void add_eight(struct few *p, size_t c, const struct factors f[PAIRS],
                                           const enum tp_quantized kind, const unsigned m)
 {
     const size_t bytes = tp_quantized_narrow(kind) ? 4 : 8, at = c / 8 * bytes;
@@ -162,17 +174,15 @@ TP_INLINE TP_TARGET_AVX512 void add_eight(struct few *p, size_t c, size_t l,
     fetch(p, at, bytes);
     TP_UNROLL for (unsigned j = 0; j < PAIRS; j++)
     {
-        const __m512 a = both(p->a[2 * j][l], p->a[2 * j + 1][l]);
-        const __m512 b = both(p->b[2 * j][l], p->b[2 * j + 1][l]);
         __m512i q = load_codes(p->codes[2 * j] + at, p->codes[2 * j + 1] + at, kind);
         __m512 values;
 
         if (kind == TP_QUANTIZED_NF4) /* a permutation looks at four bits */
-            values = _mm512_mul_ps(_mm512_permutexvar_ps(q, _mm512_loadu_ps(tp_quant_nf4)), a);
+            values = _mm512_mul_ps(_mm512_permutexvar_ps(q, _mm512_loadu_ps(tp_quant_nf4)), f[j].a);
         else if (kind == TP_QUANTIZED_SIGNED8)
-            values = _mm512_mul_ps(_mm512_cvtepi32_ps(q), a);
+            values = _mm512_mul_ps(_mm512_cvtepi32_ps(q), f[j].a);
         else
-            values = _mm512_fmadd_ps(_mm512_cvtepi32_ps(q), a, b);
+            values = _mm512_fmadd_ps(_mm512_cvtepi32_ps(q), f[j].a, f[j].b);
         add_values(p, j, c, values, m);
     }
 }
@@ -182,6 +192,7 @@ TP_INLINE TP_TARGET_AVX512 void add_group(struct few *p, size_t first, size_t en
                                           const enum tp_quantized kind, const unsigned m)
 {
     struct tables t[PAIRS];
+    struct factors f[PAIRS];
     size_t c = first;
 
     if (tp_quantized_narrow(kind) && c + WIDE <= end) {
@@ -189,8 +200,10 @@ TP_INLINE TP_TARGET_AVX512 void add_group(struct few *p, size_t first, size_t en
         for (; c + WIDE <= end; c += WIDE)
             add_wide(p, c, l, t, kind, m, 1);
     }
+    if (c < end)
+        TP_UNROLL for (unsigned j = 0; j < PAIRS; j++) f[j] = factors_of(p, j, l);
     for (; c < end; c += 8)
-        add_eight(p, c, l, kind, m);
+        add_eight(p, c, f, kind, m);
 }
 
 /* N groups from column C on, whose factors are there. */
