@@ -30,8 +30,9 @@ struct tp_cache;
 /*
  * BF16, F16: activations are rounded to this dtype where transformers rounds them when it computes
  * in it: the outputs of norms, matrices, activations, additions, attention; so are weights of
- * another dtype. What is above 65504 is infinite in fp16. In BF16, products of many tokens depend on
- * the instruction set, within a tolerance (tp_bf16_multiply), and round quantized weights to bf16.
+ * another dtype. What is above 65504 is infinite in fp16. In BF16, products of many tokens depend
+ * on the instruction set, within a tolerance (tp_bf16_multiply), and round quantized weights to
+ * bf16.
  */
 enum tp_compute { TP_COMPUTE_F32, TP_COMPUTE_BF16, TP_COMPUTE_F16 };
 
