@@ -118,6 +118,7 @@ void tp_runtime_close(struct tp_runtime *rt)
         tp_team_destroy(rt->team);
     tp_arch_clear(&rt->arch);
     free(rt->buffer);
+    free(rt->logits);
     free(rt);
 }
 
@@ -349,6 +350,17 @@ static int finish_rows(struct tp_runtime *rt, struct logit_job *job, struct tp_e
     return 0;
 }
 
+/* Memory for N elements, which is kept for the next call; NULL: there is none. */
+static float *take_logits(struct tp_runtime *owner, size_t n)
+{
+    if (n > owner->logits_n) {
+        free(owner->logits);
+        owner->logits = malloc(n * sizeof *owner->logits);
+        owner->logits_n = owner->logits ? n : 0;
+    }
+    return owner->logits;
+}
+
 int tp_runtime_logits(struct tp_runtime *rt, const struct tp_window *windows, uint32_t n,
                       const float *hidden, tp_logits_fn fn, void *arg, struct tp_error *err)
 {
@@ -363,10 +375,10 @@ int tp_runtime_logits(struct tp_runtime *rt, const struct tp_window *windows, ui
         return rc;
     pieces = (wanted + most - 1) / most; /* about equal: each reads all of the head */
     most = (wanted + pieces - 1) / pieces;
-    job.h = malloc(most * width * sizeof(float));
-    job.logits = malloc(most * rt->arch.vocab * sizeof(float));
-    if (!job.h || !job.logits)
-        rc = tp_fail(err, ENOMEM, "out of memory for the logits of %zu tokens", most);
+    job.h = take_logits(rt->owner, most * (width + rt->arch.vocab));
+    if (!job.h)
+        return tp_fail(err, ENOMEM, "out of memory for the logits of %zu tokens", most);
+    job.logits = job.h + most * width;
     for (uint32_t i = 0; rc == 0 && i < n; hidden += windows[i].n * width, i++)
         for (uint32_t at = windows[i].logits_at; rc == 0 && at < windows[i].n; at++) {
             memcpy(job.h + job.n * width, hidden + at * width, width * sizeof(float));
@@ -377,8 +389,6 @@ int tp_runtime_logits(struct tp_runtime *rt, const struct tp_window *windows, ui
         }
     if (rc == 0 && job.n > 0)
         rc = finish_rows(rt, &job, err);
-    free(job.h);
-    free(job.logits);
     return rc;
 }
 

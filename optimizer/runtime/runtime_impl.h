@@ -20,7 +20,7 @@ typedef char tp_tensor_name[TP_TENSOR_NAME_MAX];
 struct tp_runtime {
     struct tp_arch arch;
     struct tp_model *model;
-    struct tp_runtime *owner; /* of the threads and of the buffer: this one, or another */
+    struct tp_runtime *owner; /* of the threads and of buffers: this one, or another */
     struct tp_team *team;
     const atomic_int *cancel;
     enum tp_dtype dtype; /* activations are rounded to it: F32, BF16 or F16 */
@@ -40,6 +40,8 @@ struct tp_runtime {
 
     float *buffer; /* of pass.c, the owner's; BUFFER_N elements */
     size_t buffer_n;
+    float *logits; /* of the last step, likewise: a new one would be filled with zeros each time */
+    size_t logits_n;
 };
 
 /* --- weights.c: names, shapes and sizes --- */

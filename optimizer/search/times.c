@@ -14,8 +14,9 @@
 #include "optimizer/search/search_impl.h"
 
 enum { TURNS = 3 };
-#define TURN_SECONDS 2.0 /* of a turn: it ends with the run in which they pass */
-#define MAY_WIN 0.5 /* of the throughput of the fastest one */
+static const double turn_seconds[TURNS] = {1, 2,
+                                           2}; /* a turn ends with the run in which they pass */
+#define MAY_WIN 0.6                            /* of the throughput of the fastest one */
 
 /* -ENOMEM: it is not timed, and is dropped. */
 static int measure(struct tp_search *s, size_t i, const struct tp_timing_options *options,
@@ -36,14 +37,14 @@ static int measure(struct tp_search *s, size_t i, const struct tp_timing_options
     return tp_steps_init(&s->result->steps[i], subject->runtime, &timing, err);
 }
 
-static int time_candidate(struct tp_search *s, size_t i)
+static int time_candidate(struct tp_search *s, size_t i, double seconds)
 {
     struct tp_figures *f = &s->result->measured[i];
     uint32_t limit = tp_runtime_arch(s->result->original.runtime)->position_limit;
     struct tp_timing_options options = {.batch = s->batch,
                                         .prompt_tokens = TP_SEARCH_PROMPT,
                                         .new_tokens = TP_SEARCH_NEW,
-                                        .seconds = TURN_SECONDS,
+                                        .seconds = seconds,
                                         .memory = s->options->memory,
                                         .progress = s->options->progress};
     struct tp_error err = {0};
@@ -88,22 +89,22 @@ static double find_least(const struct tp_search *s)
     return MAY_WIN * best;
 }
 
-/* Time the pending candidates from throughput LEAST on; NAN: all of them. */
-static int time_in_turn(struct tp_search *s, double least)
+/* Time the pending candidates; after the first turn those that may win. */
+static int time_in_turn(struct tp_search *s, int turn)
 {
+    double least = turn ? find_least(s) : 0;
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < s->result->n; i++) {
         if (!tp_search_is_pending(s, i))
             continue;
-        if (!isnan(least) &&
-            !(meets_others(s, i) && s->result->measured[i].throughput_tps >= least))
+        if (turn && !(meets_others(s, i) && s->result->measured[i].throughput_tps >= least))
             continue;
         rc = tp_search_check_cancelled(s);
         if (rc == 0 && !s->candidates[i].subject.model)
             rc = tp_search_open_candidate(s, i);
         if (rc == 0)
-            rc = time_candidate(s, i);
+            rc = time_candidate(s, i, turn_seconds[turn]);
     }
     return rc;
 }
@@ -111,10 +112,10 @@ static int time_in_turn(struct tp_search *s, double least)
 int tp_search_time(struct tp_search *s)
 {
     double began = tp_seconds();
-    int rc = time_in_turn(s, NAN);
+    int rc = 0;
 
-    for (int turn = 1; rc == 0 && turn < TURNS; turn++)
-        rc = time_in_turn(s, find_least(s));
+    for (int turn = 0; rc == 0 && turn < TURNS; turn++)
+        rc = time_in_turn(s, turn);
     for (size_t i = 0; rc == 0 && i < s->result->n; i++)
         if (tp_search_is_pending(s, i))
             rc = tp_search_complete(s, i);
