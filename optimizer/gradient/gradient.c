@@ -20,10 +20,13 @@ struct passing {
     struct tp_gradient_result *result;
     struct tp_error *err;
     uint32_t layers;
-    uint64_t windows, group; /* of the text; that go through a layer together */
+    uint64_t windows, back; /* of the text; those that take the way back */
+    uint64_t group;         /* that go through a layer together */
     /* Slot l: the input of layer l; LAYERS: the output of the last; LAYERS + 1: the gradient. */
     struct tp_kept kept;
+    struct tp_kept rest; /* of the windows after BACK: one slot */
     struct tp_inside inside;
+    const struct tp_watch *inputs; /* of the layer on the way forward */
     float *g, *space;
     uint32_t *tokens; /* of a group */
     struct tp_window *list;
@@ -67,13 +70,16 @@ static uint64_t fixed_bytes(const struct passing *p)
 static int allocate(struct passing *p)
 {
     const struct tp_windows *w = &p->options->text->windows;
-    uint64_t left = tp_memory_left(p->options->memory), need = fixed_bytes(p), kept;
+    uint64_t left = tp_memory_left(p->options->memory), need = fixed_bytes(p);
+    uint64_t slots = (uint64_t)p->layers + 2, kept;
+    bool in_memory;
     uint64_t most = w->context < TP_GROUP_ROWS ? TP_GROUP_ROWS / w->context : 1;
     size_t window = (size_t)w->context * tp_runtime_arch(p->rt)->hidden, rows;
     char want[TP_SIZE_TEXT], have[TP_SIZE_TEXT];
     int rc;
 
     p->windows = w->n;
+    p->back = p->options->back && p->options->back < w->n ? p->options->back : w->n;
     p->group = most < w->n ? most : w->n;
     while (p->group > 1 && sum(need, group_bytes(p, p->group)) > left)
         p->group--;
@@ -81,9 +87,13 @@ static int allocate(struct passing *p)
     if (need > left)
         return tp_fail(p->err, ENOMEM, "the gradients of a layer need %s of memory, and %s is left",
                        tp_size_print(need, want), tp_size_print(left, have));
-    kept = tp_kept_bytes((uint64_t)p->layers + 2, p->windows, window);
-    rc = tp_kept_create(&p->kept, (uint64_t)p->layers + 2, p->windows, window,
-                        sum(need, kept) <= left, p->options->directory, p->err);
+    kept =
+        sum(tp_kept_bytes(slots, p->back, window), tp_kept_bytes(1, p->windows - p->back, window));
+    in_memory = sum(need, kept) <= left;
+    rc = tp_kept_create(&p->kept, slots, p->back, window, in_memory, p->options->directory, p->err);
+    if (rc == 0 && p->back < p->windows)
+        rc = tp_kept_create(&p->rest, 1, p->windows - p->back, window, in_memory,
+                            p->options->directory, p->err);
     rows = (size_t)(p->group * w->context);
     if (rc == 0)
         rc = tp_inside_create(tp_runtime_arch(p->rt), rows, &p->inside, p->err);
@@ -118,31 +128,47 @@ static void show_progress(const struct passing *p, uint64_t step)
         progress->update(progress->arg, "gradient", (uint64_t)(done * (double)bytes), bytes);
 }
 
-/* The windows from FIRST on; their number. */
-static uint32_t list_group(struct passing *p, uint64_t first)
+/* The N windows from FIRST on. */
+static void list_group(struct passing *p, uint64_t first, uint64_t n)
 {
     const struct tp_passage *text = p->options->text;
-    uint64_t n = p->windows - first < p->group ? p->windows - first : p->group;
 
     for (uint64_t i = 0; i < n; i++)
         p->list[i] = tp_passage_window(text, first + i, p->tokens + i * text->windows.context);
-    return (uint32_t)n;
 }
 
 /* What is done with the group of N windows from FIRST on. */
 typedef int (*group_fn)(struct passing *p, const struct tp_layer *layer, uint64_t first,
                         uint32_t n);
 
-static int for_groups(struct passing *p, const struct tp_layer *layer, group_fn fn)
+/* The windows FIRST to END - 1. */
+static int for_groups(struct passing *p, const struct tp_layer *layer, uint64_t first, uint64_t end,
+                      group_fn fn)
 {
     int rc = 0;
 
-    for (uint64_t i = 0; rc == 0 && i < p->windows; i += p->group) {
+    for (uint64_t i = first; rc == 0 && i < end; i += p->group) {
+        uint64_t n = end - i < p->group ? end - i : p->group;
+
         rc = check_cancelled(p);
+        list_group(p, i, n);
         if (rc == 0)
-            rc = fn(p, layer, i, list_group(p, i));
+            rc = fn(p, layer, i, (uint32_t)n);
     }
     return rc;
+}
+
+/* The inputs of layer NUMBER of a group, which lies on one side of BACK. */
+static int read_inputs(struct passing *p, uint32_t number, uint64_t first, uint32_t n)
+{
+    return first < p->back ? tp_kept_read(&p->kept, number, first, n, p->g, p->err)
+                           : tp_kept_read(&p->rest, 0, first - p->back, n, p->g, p->err);
+}
+
+static int write_inputs(struct passing *p, uint32_t number, uint64_t first, uint32_t n)
+{
+    return first < p->back ? tp_kept_write(&p->kept, number, first, n, p->g, p->err)
+                           : tp_kept_write(&p->rest, 0, first - p->back, n, p->g, p->err);
 }
 
 static int embed_group(struct passing *p, const struct tp_layer *layer, uint64_t first, uint32_t n)
@@ -150,17 +176,25 @@ static int embed_group(struct passing *p, const struct tp_layer *layer, uint64_t
     int rc = tp_runtime_embed(p->rt, p->list, n, p->g, p->err);
 
     (void)layer;
-    return rc == 0 ? tp_kept_write(&p->kept, 0, first, n, p->g, p->err) : rc;
+    return rc == 0 ? write_inputs(p, 0, first, n) : rc;
 }
 
 static int forward_group(struct passing *p, const struct tp_layer *layer, uint64_t first,
                          uint32_t n)
 {
-    int rc = tp_kept_read(&p->kept, layer->number, first, n, p->g, p->err);
+    int rc = read_inputs(p, layer->number, first, n);
 
     if (rc == 0)
-        rc = tp_runtime_layer(p->rt, layer, p->list, n, p->g, NULL, p->err);
-    return rc == 0 ? tp_kept_write(&p->kept, layer->number + 1, first, n, p->g, p->err) : rc;
+        rc = tp_runtime_layer(p->rt, layer, p->list, n, p->g, p->inputs, p->err);
+    return rc == 0 ? write_inputs(p, layer->number + 1, first, n) : rc;
+}
+
+/* All windows. */
+static int forward_groups(struct passing *p, const struct tp_layer *layer, group_fn fn)
+{
+    int rc = for_groups(p, layer, 0, p->back, fn);
+
+    return rc == 0 ? for_groups(p, layer, p->back, p->windows, fn) : rc;
 }
 
 static int loss_group(struct passing *p, const struct tp_layer *layer, uint64_t first, uint32_t n)
@@ -189,43 +223,61 @@ static int backward_group(struct passing *p, const struct tp_layer *layer, uint6
 
 /* --- Both ways --- */
 
-static int do_layer(struct passing *p, uint32_t number, bool back)
+static int forward_layer(struct passing *p, const struct tp_layer *layer)
 {
     const struct tp_gradient_watch *w = p->watch;
+    int rc = 0;
+
+    tp_runtime_prefetch_layer(p->rt, layer->number + 1);
+    p->inputs = NULL;
+    if (w->forward)
+        rc = w->forward(w->arg, layer, &p->inputs, p->err);
+    if (rc == 0)
+        rc = forward_groups(p, layer, forward_group);
+    return rc == 0 && w->forward_end ? w->forward_end(w->arg, layer, p->err) : rc;
+}
+
+static int backward_layer(struct passing *p, const struct tp_layer *layer)
+{
+    const struct tp_gradient_watch *w = p->watch;
+    int rc = 0;
+
+    if (layer->number > 0)
+        tp_runtime_prefetch_layer(p->rt, layer->number - 1);
+    if (w->begin)
+        rc = w->begin(w->arg, layer, p->err);
+    if (rc == 0)
+        rc = for_groups(p, layer, 0, p->back, backward_group);
+    return rc == 0 && w->end ? w->end(w->arg, layer, p->err) : rc;
+}
+
+static int do_layer(struct passing *p, uint32_t number,
+                    int (*fn)(struct passing *p, const struct tp_layer *layer))
+{
     struct tp_layer layer = {0};
     int rc = tp_runtime_read_layer(p->rt, number, &layer, p->err);
 
-    if (rc < 0)
-        return rc;
-    if (back && number > 0)
-        tp_runtime_prefetch_layer(p->rt, number - 1);
-    else if (!back)
-        tp_runtime_prefetch_layer(p->rt, number + 1);
-    if (back && w->begin)
-        rc = w->begin(w->arg, &layer, p->err);
     if (rc == 0)
-        rc = for_groups(p, &layer, back ? backward_group : forward_group);
-    if (rc == 0 && back && w->end)
-        rc = w->end(w->arg, &layer, p->err);
+        rc = fn(p, &layer);
     tp_layer_clear(&layer);
     return rc;
 }
 
 static int do_pass(struct passing *p)
 {
-    int rc = for_groups(p, NULL, embed_group);
+    int rc = forward_groups(p, NULL, embed_group);
 
     tp_runtime_drop_ends(p->rt);
     for (uint32_t i = 0; rc == 0 && i < p->layers; i++) {
         show_progress(p, i);
-        rc = do_layer(p, i, false);
+        rc = do_layer(p, i, forward_layer);
     }
     if (rc == 0)
-        rc = for_groups(p, NULL, loss_group);
+        rc = for_groups(p, NULL, 0, p->back, loss_group);
     tp_runtime_drop_ends(p->rt);
     for (uint32_t i = p->layers; rc == 0 && i-- > 0;) {
         show_progress(p, 2 * (uint64_t)p->layers - i - 1);
-        rc = do_layer(p, i, true);
+        rc = do_layer(p, i, backward_layer);
     }
     return rc;
 }
@@ -240,7 +292,8 @@ int tp_gradient_pass(struct tp_runtime *rt, const struct tp_gradient_options *op
                         .result = out,
                         .err = err,
                         .layers = tp_runtime_arch(rt)->layer_n,
-                        .kept.fd = -1};
+                        .kept.fd = -1,
+                        .rest.fd = -1};
     double began = tp_seconds();
     int rc;
 
@@ -254,6 +307,7 @@ int tp_gradient_pass(struct tp_runtime *rt, const struct tp_gradient_options *op
         out->nll /= (double)out->tokens;
     out->seconds = tp_seconds() - began;
     tp_kept_clear(&p.kept);
+    tp_kept_clear(&p.rest);
     tp_inside_clear(&p.inside);
     free(p.g);
     free(p.space);

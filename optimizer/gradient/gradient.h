@@ -26,9 +26,14 @@ struct tp_gradient_rows {
     size_t n;
 };
 
-/* Called in the caller's thread. A negative result ends the pass, and is its result. */
+/* Called in the caller's thread. A negative result ends the pass, and is its result. All but ROWS
+ * may be NULL. */
 struct tp_gradient_watch {
-    /* Before and after the matrices of a layer; layers come in reverse order. May be NULL. */
+    /* The way forward: before a layer, what shall see its inputs; and after it. */
+    int (*forward)(void *arg, const struct tp_layer *layer, const struct tp_watch **watch,
+                   struct tp_error *err);
+    int (*forward_end)(void *arg, const struct tp_layer *layer, struct tp_error *err);
+    /* The way back: before and after the matrices of a layer. */
     int (*begin)(void *arg, const struct tp_layer *layer, struct tp_error *err);
     int (*end)(void *arg, const struct tp_layer *layer, struct tp_error *err);
     /* All rows, in pieces. */
@@ -39,20 +44,21 @@ struct tp_gradient_watch {
 
 struct tp_gradient_options {
     const struct tp_passage *text;
-    const char *directory;              /* where a file for activations may be */
-    uint64_t memory;                    /* bytes that this process may use; 0: what there is */
-    uint64_t reserved;                  /* of them for the caller's watch */
+    uint64_t back;         /* windows of it that take the way back, the first ones; 0: all */
+    const char *directory; /* where a file for activations may be */
+    uint64_t memory;       /* bytes that this process may use; 0: what there is */
+    uint64_t reserved;     /* of them for the caller's watch */
     const struct tp_progress *progress; /* may be NULL */
 };
 
 struct tp_gradient_result {
-    uint64_t tokens; /* scored: all but the first of each window */
+    uint64_t tokens; /* scored: all but the first of each window that takes the way back */
     double nll;      /* the mean of -log p(token) */
     double seconds;
 };
 
 /*
- * The way forward and back over all windows of the text. The runtime computes in fp32. -EDOM: an
+ * The way forward and back over the windows of the text. The runtime computes in fp32. -EDOM: an
  * activation or a gradient is not a finite number; -ENOMEM: MEMORY does not suffice for a layer;
  * -ENOSPC; -ECANCELED.
  */

@@ -64,25 +64,9 @@ int tp_kept_write(const struct tp_kept *kept, uint64_t slot, uint64_t first, uin
                   const float *from, struct tp_error *err)
 {
     uint64_t at = (slot * kept->windows + first) * kept->window, bytes = n * kept->window * 4;
-    const uint8_t *data = (const uint8_t *)from;
-    off_t off = (off_t)(at * sizeof *from);
 
-    if (kept->memory) {
-        memcpy(kept->memory + at, from, bytes);
-        return 0;
-    }
-    while (bytes > 0) {
-        ssize_t done = pwrite(kept->fd, data, bytes, off);
-
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0) {
-            errno = done < 0 ? errno : ENOSPC;
-            return tp_fail_errno(err, "cannot write the activations");
-        }
-        data += done;
-        off += done;
-        bytes -= (uint64_t)done;
-    }
+    if (!kept->memory)
+        return tp_file_pwrite(kept->fd, from, bytes, at * sizeof *from, "the activations", err);
+    memcpy(kept->memory + at, from, bytes);
     return 0;
 }

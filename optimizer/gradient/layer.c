@@ -42,7 +42,7 @@ static int matrix_back(const struct back *b, enum tp_role role, const float *x, 
     struct tp_gradient_rows rows = {role, x, dy, x_stride, dy_stride, b->in->rows};
     struct tp_linear_back back = {
         &b->layer->linears[role].matrix, dy, dy_stride, b->in->rows, dx, add};
-    int rc = b->watch->rows ? b->watch->rows(b->watch->arg, b->layer, &rows, err) : 0;
+    int rc = b->watch->rows(b->watch->arg, b->layer, &rows, err);
 
     if (rc == 0)
         tp_linear_back(b->rt->team, &back, b->space);

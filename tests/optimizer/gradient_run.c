@@ -101,7 +101,8 @@ static int end_layer(void *arg, const struct tp_layer *layer, struct tp_error *e
 int main(int argc, char **argv)
 {
     struct output o = {0};
-    struct tp_gradient_watch watch = {begin_layer, end_layer, add_rows, &o};
+    struct tp_gradient_watch watch = {
+        .begin = begin_layer, .end = end_layer, .rows = add_rows, .arg = &o};
     struct tp_runtime_options options = {0};
     struct tp_gradient_options gradient = {.directory = "."};
     struct tp_gradient_result result;
