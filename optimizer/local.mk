@@ -94,11 +94,14 @@ optimizer_libtp_optimizer_la_SOURCES += \
 
 # quantizing one
 optimizer_libtp_optimizer_la_SOURCES += \
+	optimizer/quantize/allocation.c optimizer/quantize/allocation.h \
 	optimizer/quantize/calibration.c optimizer/quantize/calibration.h \
+	optimizer/quantize/forms.c optimizer/quantize/forms.h \
 	optimizer/quantize/layers.c optimizer/quantize/layers.h \
 	optimizer/quantize/packs.c optimizer/quantize/packs.h \
 	optimizer/quantize/quantize.c optimizer/quantize/quantize.h \
 	optimizer/quantize/recipe.c optimizer/quantize/recipe.h \
+	optimizer/quantize/sized.c optimizer/quantize/sized.h \
 	optimizer/quantize/tensors.c optimizer/quantize/tensors.h
 
 # choosing the form of a model

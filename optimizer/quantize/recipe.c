@@ -250,8 +250,7 @@ int tp_recipe_layer_bytes(const struct tp_recipe *recipe, const struct tp_arch *
     return rc;
 }
 
-/* Elements of everything in a layer that is not a matrix. */
-static uint64_t layer_vectors(const struct tp_arch *a)
+uint64_t tp_layer_vectors(const struct tp_arch *a)
 {
     uint64_t n = 0;
     uint32_t rows, cols;
@@ -277,7 +276,7 @@ int tp_recipe_bytes(const struct tp_recipe *recipe, const struct tp_runtime *rt,
     *out = (struct tp_recipe_bytes){0};
     if (rc < 0)
         return rc;
-    out->others = 2 * a->layer_n * layer_vectors(a);
+    out->others = 2 * a->layer_n * tp_layer_vectors(a);
     out->others += 2 * (uint64_t)a->hidden * (a->norm == TP_NORM_LAYER ? 2 : 1);
     if (a->learned_positions)
         out->others += 2 * a->position_n * a->hidden;

@@ -58,6 +58,9 @@ bool tp_recipe_group(const struct tp_recipe *recipe, const struct tp_arch *arch,
 int tp_recipe_layer_bytes(const struct tp_recipe *recipe, const struct tp_arch *arch, uint64_t *out,
                           struct tp_error *err);
 
+/* Elements of everything in a layer that is not a matrix. */
+uint64_t tp_layer_vectors(const struct tp_arch *arch);
+
 /*
  * The bytes of a model: of its quantized matrices, exact as above, and of everything else in bf16,
  * before the exact codecs of the pack. With EMBEDDINGS_INT8 embedding and head count among the

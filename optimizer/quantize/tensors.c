@@ -38,12 +38,16 @@ static int add_tensor(struct tp_quantized_tensors *list, const char *name, uint6
     return 0;
 }
 
+static void clear_tensor(struct tp_lossy_tensor *tensor)
+{
+    free((void *)tensor->name);
+    free((void *)tensor->shape);
+}
+
 void tp_quantized_tensors_clear(struct tp_quantized_tensors *tensors)
 {
-    for (size_t i = 0; i < tensors->n; i++) {
-        free((void *)tensors->items[i].name);
-        free((void *)tensors->items[i].shape);
-    }
+    for (size_t i = 0; i < tensors->n; i++)
+        clear_tensor(&tensors->items[i]);
     free(tensors->items);
     *tensors = (struct tp_quantized_tensors){0};
 }
@@ -216,9 +220,10 @@ static int add_kept(const struct tp_runtime *rt, bool own, struct tp_quantized_t
     return rc;
 }
 
-int tp_quantized_tensors(struct tp_runtime *rt, const struct tp_recipe *recipe,
-                         bool embeddings_int8, struct tp_quantized_tensors *out,
-                         struct tp_error *err)
+/* All tensors: those of layers are FIRST to END - 1. */
+static int list_tensors(struct tp_runtime *rt, bool quantized, bool embeddings_int8,
+                        struct tp_quantized_tensors *out, size_t *first, size_t *end,
+                        struct tp_error *err)
 {
     bool own;
     int rc = load_head(rt, &own, err);
@@ -226,11 +231,37 @@ int tp_quantized_tensors(struct tp_runtime *rt, const struct tp_recipe *recipe,
     *out = (struct tp_quantized_tensors){0};
     if (rc == 0)
         rc = add_embedding(rt, embeddings_int8, out, err);
+    *first = out->n;
     for (uint32_t i = 0; rc == 0 && i < rt->arch.layer_n; i++)
-        rc = add_layer(rt, i, recipe->method != NULL, out, err);
+        rc = add_layer(rt, i, quantized, out, err);
+    *end = out->n;
     if (rc == 0)
         rc = add_head(rt, own, embeddings_int8, out, err);
     return rc == 0 ? add_kept(rt, own, out, err) : rc;
+}
+
+int tp_quantized_tensors(struct tp_runtime *rt, const struct tp_recipe *recipe,
+                         bool embeddings_int8, struct tp_quantized_tensors *out,
+                         struct tp_error *err)
+{
+    size_t first, end;
+
+    return list_tensors(rt, recipe->method != NULL, embeddings_int8, out, &first, &end, err);
+}
+
+int tp_quantized_end_tensors(struct tp_runtime *rt, struct tp_quantized_tensors *out,
+                             struct tp_error *err)
+{
+    size_t first, end;
+    int rc = list_tensors(rt, false, false, out, &first, &end, err);
+
+    if (rc < 0)
+        return rc;
+    for (size_t i = first; i < end; i++)
+        clear_tensor(&out->items[i]);
+    memmove(out->items + first, out->items + end, (out->n - end) * sizeof *out->items);
+    out->n -= end - first;
+    return 0;
 }
 
 /* --- Values in bf16 --- */

@@ -24,6 +24,10 @@ struct tp_quantized_tensors {
 int tp_quantized_tensors(struct tp_runtime *rt, const struct tp_recipe *recipe,
                          bool embeddings_int8, struct tp_quantized_tensors *out,
                          struct tp_error *err);
+/* Those before and after the layers, in bf16, and those that are kept: a pack of these says what is
+ * beside the matrices. */
+int tp_quantized_end_tensors(struct tp_runtime *rt, struct tp_quantized_tensors *out,
+                             struct tp_error *err);
 void tp_quantized_tensors_clear(struct tp_quantized_tensors *tensors);
 
 /* Where tensors are put, one after the other. */
