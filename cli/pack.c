@@ -17,7 +17,15 @@
 #include "store/names.h"
 #include "store/ops.h"
 
-enum { OPT_NO_LEASE = 256, OPT_TARGET, OPT_CALIBRATION, OPT_SAMPLES, OPT_CONTEXT, OPT_MEMORY };
+enum {
+    OPT_NO_LEASE = 256,
+    OPT_TARGET,
+    OPT_TARGET_SIZE,
+    OPT_CALIBRATION,
+    OPT_SAMPLES,
+    OPT_CONTEXT,
+    OPT_MEMORY
+};
 
 static const struct tp_option pack_options[] = {
     {'b', "base", "BASE", "auto (the default), none, a model of the same directory, or a path"},
@@ -31,6 +39,8 @@ static const struct tp_option pack_options[] = {
     {OPT_TARGET, "target", "TARGET",
      "write a quantized model beside the original: quality, balanced, size, a candidate, or "
      "METHOD[:GROUP[:BITS]]"},
+    {OPT_TARGET_SIZE, "target-size", "SIZE",
+     "write a quantized model beside the original, whose pack has at most SIZE bytes"},
     {OPT_CALIBRATION, "calibration", "TEXT",
      "with --target: calibration (the default), evaluation, or a file"},
     {OPT_SAMPLES, "samples", "N", "with --target: windows of that text"},
@@ -58,11 +68,12 @@ struct packing {
 /* An option that is a key of quantizing. */
 static void add_target_word(struct packing *p, int opt, const char *value)
 {
-    static const char *const keys[] = {"target", "calibration", "samples", "context", "memory"};
+    static const char *const keys[] = {"target",  "target_size", "calibration",
+                                       "samples", "context",     "memory"};
 
     tp_job_words_add(&p->words, keys[opt - OPT_TARGET], value);
-    p->target |= opt == OPT_TARGET;
-    p->calibrated |= opt != OPT_TARGET;
+    p->target |= opt == OPT_TARGET || opt == OPT_TARGET_SIZE;
+    p->calibrated |= opt != OPT_TARGET && opt != OPT_TARGET_SIZE;
     p->limited |= opt == OPT_MEMORY;
 }
 
@@ -94,6 +105,7 @@ static int parse_options(struct tp_options *o, struct packing *p)
             p->dry_run = true;
             break;
         case OPT_TARGET:
+        case OPT_TARGET_SIZE:
         case OPT_CALIBRATION:
         case OPT_SAMPLES:
         case OPT_CONTEXT:
@@ -115,8 +127,8 @@ static int check_options(const struct tp_options *o, const struct packing *p)
         return tp_options_bad(
             o, "pack: --target leaves the original: --base, --keep, -L and -n are not for it");
     if (p->calibrated && !p->target)
-        return tp_options_bad(
-            o, "pack: --calibration, --samples, --context and --memory need --target");
+        return tp_options_bad(o, "pack: --calibration, --samples, --context and --memory need "
+                                 "--target or --target-size");
     if (p->output && p->as_job)
         return tp_options_bad(o, "pack: a job writes beside the model: -o is for the foreground");
     if (p->output && o->argc > 1)
@@ -338,15 +350,18 @@ const struct tp_command tp_command_pack = {
         "is a plain directory, it is packed first, with -o beside FILE.\n"
         "With --target a quantized model, DIR/MODEL~TARGET.tnpk, is written, and the original "
         "stays.\n"
-        "It shows bf16 weights that were changed.\n" TP_JOB_ABOUT
+        "It shows bf16 weights that were changed. With --target-size the pack, "
+        "DIR/MODEL~SIZE.tnpk,\n"
+        "has at most so many bytes: matrices that matter more get more bits.\n" TP_JOB_ABOUT
         "base=auto|none|MODEL codec=auto|CODEC zstd_level=N keep=yes|no\n"
-        "dereference=yes|no lease=yes|no target=TARGET calibration=TEXT\n"
-        "samples=N context=N threads=N memory=SIZE nice=N io=idle|normal id=KEY",
+        "dereference=yes|no lease=yes|no target=TARGET target_size=SIZE\n"
+        "calibration=TEXT samples=N context=N threads=N memory=SIZE nice=N io=idle|normal id=KEY",
     .examples = "  tenpak pack models/my-finetune\n"
                 "  tenpak pack --base=llama-3.2-1b --keep models/my-finetune\n"
                 "  tenpak pack -n models/*\n"
                 "  tenpak pack --base=none -o /backup/llama.tnpk models/llama-3.2-1b\n"
                 "  tenpak pack --target=balanced models/my-finetune\n"
+                "  tenpak pack --target-size=3GiB models/my-finetune\n"
                 "  tenpak pack --job models my-finetune memory=2GiB\n",
     .options = pack_options,
     .with = TP_WITH_JSON | TP_WITH_THREADS | TP_WITH_QUIET,

@@ -101,6 +101,7 @@ store_scripts = \
 
 # optimizer
 optimizer_tests = \
+	tests/optimizer/allocation_test \
 	tests/optimizer/choice_test \
 	tests/optimizer/evaluate_test \
 	tests/optimizer/kernel_bf16_test \
@@ -114,6 +115,7 @@ optimizer_tests = \
 	tests/optimizer/team_test \
 	tests/optimizer/tokenizer_test
 EXTRA_DIST += tests/optimizer/kernel_check.h
+tests_optimizer_allocation_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_choice_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_evaluate_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_kernel_bf16_test_LDADD = $(TP_OPTIMIZER_LIBS)
@@ -146,6 +148,7 @@ optimizer_scripts = \
 	tests/optimizer/quantize_families_test.py \
 	tests/optimizer/search_choice_test.py \
 	tests/optimizer/search_test.py \
+	tests/optimizer/sized_test.py \
 	tests/optimizer/target_test.py \
 	tests/optimizer/tokenizer_library_test.py
 EXTRA_DIST += tests/optimizer/brute_force.py tests/optimizer/texts.py

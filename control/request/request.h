@@ -94,9 +94,10 @@ struct tp_request {
             const char *codec;
             unsigned zstd_level;
             bool keep, dereference, lease;
-            /* Quantizing: a recipe, and what calibrates it; TARGET "": the pack is exact. */
+            /* Quantizing: a recipe, or bytes of the pack, and what calibrates it; TARGET "" and
+             * TARGET_SIZE 0: the pack is exact. */
             char target[TP_TEXT_MAX + 1], calibration[TP_TEXT_MAX + 1];
-            uint64_t samples;
+            uint64_t target_size, samples;
             unsigned context;
         } compress;
         struct {

@@ -61,10 +61,11 @@ static int check_compress(const struct tp_target *target, const struct tp_reques
 {
     int rc = 0;
 
-    if (request->compress.target[0])
+    if (tp_compress_has_target(request))
         return tp_compress_check_target(target, request, err);
     if (request->compress.calibration[0] || request->compress.samples || request->compress.context)
-        return tp_fail(err, EDOM, "'calibration', 'samples' and 'context' need 'target'");
+        return tp_fail(err, EDOM,
+                       "'calibration', 'samples' and 'context' need 'target' or 'target_size'");
     if (!target->plain && target->pack && !target->half_removed)
         return tp_fail(err, EEXIST, "'%s' is a pack already", request->subject);
     if (!target->plain && !target->pack)
@@ -241,8 +242,8 @@ static int replace_model(const struct tp_request *request, struct tp_work *work,
 static int run_compress(const struct tp_request *request, struct tp_work *work,
                         struct tp_error *err)
 {
-    return request->compress.target[0] ? tp_compress_run_target(request, work, err)
-                                       : replace_model(request, work, err);
+    return tp_compress_has_target(request) ? tp_compress_run_target(request, work, err)
+                                           : replace_model(request, work, err);
 }
 
 /* --- After --- */
@@ -310,6 +311,10 @@ static const struct tp_key keys[] = {
      "write a quantized model MODEL~TARGET beside the original, which stays: quality, balanced, "
      "size, a candidate, or METHOD[:GROUP[:BITS]]",
      TP_REQUEST_AT(compress.target)},
+    {"target_size", TP_KEY_SIZE, NULL, 1, TP_SIZE_HIGH, NULL,
+     "write a quantized model MODEL~SIZE beside the original, whose pack has at most so many "
+     "bytes: matrices that matter more get more bits",
+     TP_REQUEST_AT(compress.target_size)},
     {"calibration", TP_KEY_TEXT, NULL, 0, 0, NULL,
      "with target: the text for calibrating: calibration (the default), evaluation, or a file",
      TP_REQUEST_AT(compress.calibration)},

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* compress with target=: a quantized model is written beside the original, which stays. */
+/* compress with target= or target_size=: a quantized model is written beside the original, which
+ * stays. */
 #include <config.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,6 +17,7 @@
 #include "control/verb/impl.h"
 #include "control/verb/target.h"
 #include "optimizer/quantize/packs.h"
+#include "optimizer/quantize/sized.h"
 #include "optimizer/search/sizes.h"
 #include "store/names.h"
 #include "store/write/lossy.h"
@@ -23,24 +26,63 @@
 #define CALIBRATION "calibration"
 #define SAMPLES 32u
 #define CONTEXT 512u
+#define ATTRIBUTE 3072u /* bytes of a sized pack's attribute, but for names and layers */
 
 struct quantizing {
     const struct tp_request *request;
     struct tp_work *work;
-    struct tp_recipe recipe;
-    const char *calibration; /* the text, as the request names it */
-    char *path, *out;        /* of the original, of the pack */
-    char *made;              /* the pack before it is published */
-    int lock;                /* of MADE; -1: it is not there */
+    char target[TP_TEXT_MAX + 1]; /* as the request names it, or its size */
+    struct tp_recipe recipe;      /* not of a size */
+    const char *calibration;      /* the text, as the request names it */
+    char *path, *out;             /* of the original, of the pack */
+    char *made;                   /* the pack before it is published */
+    int lock;                     /* of MADE; -1: it is not there */
     struct tp_corpus corpus;
     struct tp_subject subject;
     struct tp_passage passage;
     struct tp_quantize_pack pack;
+    struct tp_sized_result sized;
     struct tp_quantize_seconds seconds;
     uint64_t stored; /* bytes of the published pack */
 };
 
 /* --- Before --- */
+
+bool tp_compress_has_target(const struct tp_request *request)
+{
+    return request->compress.target[0] || request->compress.target_size;
+}
+
+static bool is_sized(const struct quantizing *q)
+{
+    return q->request->compress.target_size > 0;
+}
+
+/* BYTES in the largest unit that divides them, as "72MiB", "75MB", "1000001B". */
+static void print_size(uint64_t bytes, char *out, size_t size)
+{
+    static const struct {
+        const char *name;
+        uint64_t bytes;
+    } units[] = {{"TiB", TP_MIB << 20}, {"TB", 1000000000000}, {"GiB", TP_MIB << 10},
+                 {"GB", 1000000000},    {"MiB", TP_MIB},       {"MB", 1000000},
+                 {"KiB", 1024},         {"kB", 1000},          {"B", 1}};
+    size_t i = 0;
+
+    while (bytes % units[i].bytes != 0)
+        i++;
+    snprintf(out, size, "%" PRIu64 "%s", bytes / units[i].bytes, units[i].name);
+}
+
+/* The target of a request: a recipe, or a size. */
+static int read_target(const struct tp_request *request, struct tp_recipe *recipe,
+                       struct tp_error *err)
+{
+    if (request->compress.target[0] && request->compress.target_size)
+        return tp_fail(err, EDOM, "'target' and 'target_size' exclude each other");
+    return request->compress.target_size ? 0
+                                         : tp_recipe_parse(request->compress.target, recipe, err);
+}
 
 /* -EDOM: a key of exact packs, which are before TARGET in the table, was given. */
 static int check_keys(const struct tp_request *request, struct tp_error *err)
@@ -63,7 +105,7 @@ int tp_compress_check_target(const struct tp_target *target, const struct tp_req
     if (!target->plain && !target->pack)
         return tp_target_fail(target, request->subject, err);
     rc = check_keys(request, err);
-    return rc == 0 ? tp_recipe_parse(request->compress.target, &recipe, err) : rc;
+    return rc == 0 ? read_target(request, &recipe, err) : rc;
 }
 
 /* --- The work --- */
@@ -93,11 +135,15 @@ static int find_places(struct quantizing *q, struct tp_error *err)
         q->path = tp_work_path(q->work, TP_PACK_SUFFIX);
     }
     if (q->path)
-        q->out =
-            q->work->out ? strdup(q->work->out) : name_pack(q->path, q->request->compress.target);
+        q->out = q->work->out ? strdup(q->work->out) : name_pack(q->path, q->target);
     if (!q->out)
         return tp_oom(err);
     return tp_check_new(q->out, err);
+}
+
+static bool is_calibrated(const struct quantizing *q)
+{
+    return is_sized(q) || tp_recipe_needs(&q->recipe) != 0;
 }
 
 static int open_passage(struct quantizing *q, struct tp_error *err)
@@ -127,29 +173,62 @@ static int open_all(struct quantizing *q, struct tp_error *err)
     int rc = check_keys(q->request, err);
 
     if (rc == 0)
-        rc = tp_recipe_parse(q->request->compress.target, &q->recipe, err);
+        rc = read_target(q->request, &q->recipe, err);
+    if (is_sized(q))
+        print_size(q->request->compress.target_size, q->target, sizeof q->target);
+    else
+        memcpy(q->target, q->request->compress.target, sizeof q->target);
     if (rc == 0)
         rc = find_places(q, err);
     if (rc == 0)
         rc = tp_subject_open(q->path, q->work->foreground ? q->path : q->work->name, &options,
                              &q->subject, err);
-    return rc == 0 && tp_recipe_needs(&q->recipe) ? open_passage(q, err) : rc;
+    return rc == 0 && is_calibrated(q) ? open_passage(q, err) : rc;
+}
+
+/* Of the attribute that a sized pack gets, at most. */
+static uint64_t attribute_bytes(const struct quantizing *q)
+{
+    uint64_t names = strlen(q->path) + strlen(q->calibration);
+
+    return ATTRIBUTE + 6 * names +
+           (uint64_t)tp_runtime_arch(q->subject.runtime)->layer_n * (2 * TP_ROLE_COUNT + 3);
+}
+
+static int make_sized(struct quantizing *q, struct tp_error *err)
+{
+    struct tp_sized_options options = {.text = &q->passage,
+                                       .target = q->request->compress.target_size,
+                                       .extra = attribute_bytes(q),
+                                       .memory = q->request->limits.memory,
+                                       .progress = q->work->progress};
+    int rc = tp_quantize_to_size(&q->subject, &options, q->made, &q->sized, err);
+
+    q->seconds.calibrate = q->sized.seconds.calibrate;
+    q->seconds.quantize = q->sized.seconds.quantize;
+    q->seconds.write = q->sized.write_seconds;
+    return rc;
+}
+
+static int make_one(struct quantizing *q, struct tp_error *err)
+{
+    struct tp_quantize_options options = {.calibration = is_calibrated(q) ? &q->passage : NULL,
+                                          .memory = q->request->limits.memory,
+                                          .progress = q->work->progress};
+    int rc;
+
+    q->pack = (struct tp_quantize_pack){.recipe = &q->recipe, .path = q->made};
+    rc = tp_quantize_packs(&q->subject, &options, &q->pack, 1, &q->seconds, err);
+    return rc == 0 && q->pack.rc < 0 ? tp_fail(err, -q->pack.rc, "%s", q->pack.err.message) : rc;
 }
 
 /* The pack under a temporary name: others remove those that are not locked. */
 static int make_pack(struct quantizing *q, struct tp_error *err)
 {
-    bool calibrated = tp_recipe_needs(&q->recipe) != 0;
-    struct tp_quantize_options options = {.calibration = calibrated ? &q->passage : NULL,
-                                          .memory = q->request->limits.memory,
-                                          .progress = q->work->progress};
     int rc = tp_temporary_beside(q->out, &q->made, err);
 
-    q->pack = (struct tp_quantize_pack){.recipe = &q->recipe, .path = q->made};
     if (rc == 0)
-        rc = tp_quantize_packs(&q->subject, &options, &q->pack, 1, &q->seconds, err);
-    if (rc == 0 && q->pack.rc < 0)
-        rc = tp_fail(err, -q->pack.rc, "%s", q->pack.err.message);
+        rc = is_sized(q) ? make_sized(q, err) : make_one(q, err);
     if (rc < 0)
         return rc;
     q->lock = open(q->made, O_RDWR | O_CLOEXEC);
@@ -176,15 +255,68 @@ static void put_groups(const struct quantizing *q, struct tp_json_writer *json)
     tp_json_end_array(json);
 }
 
+/* Which matrix has which format: by the number of a format in the list. */
+static void put_choice(const struct quantizing *q, struct tp_json_writer *json)
+{
+    const struct tp_sized_result *r = &q->sized;
+    const uint8_t *choice = r->choice;
+
+    tp_json_begin_array(json, "matrices");
+    for (unsigned i = 0; i < TP_ROLE_COUNT; i++)
+        if (choice[i] != UINT8_MAX)
+            tp_json_put_string(json, NULL, tp_role_name(i));
+    tp_json_end_array(json);
+    tp_json_begin_array(json, "layers");
+    for (uint32_t l = 0; l < r->layers; l++, choice += TP_ROLE_COUNT) {
+        tp_json_begin_array(json, NULL);
+        for (unsigned i = 0; i < TP_ROLE_COUNT; i++)
+            if (choice[i] != UINT8_MAX)
+                tp_json_put_u64(json, NULL, choice[i]);
+        tp_json_end_array(json);
+    }
+    tp_json_end_array(json);
+}
+
+static void put_allocation(const struct quantizing *q, struct tp_json_writer *json)
+{
+    const struct tp_sized_result *r = &q->sized;
+
+    tp_json_begin_object(json, "allocation");
+    tp_json_put_u64(json, "target_size", q->request->compress.target_size);
+    tp_json_put_double(json, "predicted_loss", r->loss);
+    tp_json_put_u64(json, "other_bytes", r->others);
+    tp_json_put_u64(json, "sensitivity_windows", r->back);
+    tp_json_begin_array(json, "formats");
+    for (size_t k = 0; tp_form_recipes[k].name; k++) {
+        uint64_t n = 0;
+
+        for (size_t i = 0; i < (size_t)r->layers * TP_ROLE_COUNT; i++)
+            n += r->choice[i] == k;
+        tp_json_begin_object(json, NULL);
+        tp_json_put_string(json, "name", tp_form_recipes[k].name);
+        tp_json_put_string(json, "method", tp_form_recipes[k].method);
+        tp_json_put_u64(json, "matrices", n);
+        tp_json_put_u64(json, "bytes", r->bytes_of[k]);
+        tp_json_end_object(json);
+    }
+    tp_json_end_array(json);
+    put_choice(q, json);
+    tp_json_end_object(json);
+}
+
 /* What the pack says of itself, and the result has, too. */
 static void put_recipe(const struct quantizing *q, struct tp_json_writer *json)
 {
     const struct tp_passage *p = &q->passage;
 
-    tp_json_put_string(json, "target", q->request->compress.target);
-    tp_json_put_string(json, "method", q->recipe.method);
-    put_groups(q, json);
-    if (!tp_recipe_needs(&q->recipe)) {
+    tp_json_put_string(json, "target", q->target);
+    if (is_sized(q)) {
+        put_allocation(q, json);
+    } else {
+        tp_json_put_string(json, "method", q->recipe.method);
+        put_groups(q, json);
+    }
+    if (!is_calibrated(q)) {
         tp_json_put_null(json, "calibration");
         return;
     }
@@ -218,6 +350,11 @@ static int publish_pack(struct quantizing *q, struct tp_error *err)
     rc = tp_lossy_publish(q->made, q->out, (char *)text.data, err);
     if (rc == 0 && stat(q->out, &st) == 0)
         q->stored = (uint64_t)st.st_size;
+    if (rc == 0 && is_sized(q) && q->stored > q->request->compress.target_size) {
+        unlink(q->out);
+        rc = tp_fail(err, EFBIG, "the pack has %" PRIu64 " bytes, more than 'target_size'",
+                     q->stored);
+    }
     return rc;
 }
 
@@ -235,6 +372,8 @@ static void put_result(const struct quantizing *q, struct tp_json_writer *json)
     tp_json_put_double(json, "read", q->seconds.read);
     tp_json_put_double(json, "calibrate", q->seconds.calibrate);
     tp_json_put_double(json, "quantize", q->seconds.quantize);
+    if (is_sized(q))
+        tp_json_put_double(json, "sensitivity", q->sized.seconds.back);
     tp_json_put_double(json, "write", q->seconds.write);
     tp_json_end_object(json);
     tp_json_end_object(json);
@@ -246,6 +385,7 @@ static void clear_quantizing(struct quantizing *q)
         unlink(q->made);
     if (q->lock >= 0)
         close(q->lock);
+    tp_sized_clear(&q->sized);
     tp_passage_clear(&q->passage);
     tp_subject_close(&q->subject);
     tp_corpus_close(&q->corpus);
@@ -276,6 +416,18 @@ int tp_compress_run_target(const struct tp_request *request, struct tp_work *wor
 
 /* --- For people --- */
 
+static void print_formats(const struct tp_json *allocation, struct tp_buffer *out)
+{
+    char size[TP_SIZE_TEXT];
+
+    for (const struct tp_json *f = tp_json_first(tp_json_get(allocation, "formats")); f;
+         f = tp_json_next(f))
+        if (tp_result_number(f, "matrices") > 0)
+            tp_buffer_appendf(out, "  %-22s %5" PRIu64 " matrices, %s\n", tp_result_text(f, "name"),
+                              tp_result_number(f, "matrices"),
+                              tp_size_print(tp_result_number(f, "bytes"), size));
+}
+
 void tp_compress_print_target(const struct tp_json *result, const char *model,
                               struct tp_buffer *out)
 {
@@ -295,6 +447,7 @@ void tp_compress_print_target(const struct tp_json *result, const char *model,
                           tp_result_number(calibration, "windows"),
                           tp_result_number(calibration, "context"));
     }
+    print_formats(tp_json_get(result, "allocation"), out);
     for (const struct tp_json *g = tp_json_first(tp_json_get(result, "groups")); g;
          g = tp_json_next(g))
         if (tp_result_number(g, "wanted") != tp_result_number(g, "used"))

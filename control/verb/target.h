@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* The part of the verb compress that quantizes: requests with target=. */
+/* The part of the verb compress that quantizes: requests with target= or target_size=. */
 #ifndef TP_CONTROL_VERB_TARGET_H
 #define TP_CONTROL_VERB_TARGET_H
 
 #include "control/verb/verb.h"
+
+/* Whether a request quantizes. */
+bool tp_compress_has_target(const struct tp_request *request);
 
 /* As the members of struct tp_verb_ops. */
 int tp_compress_check_target(const struct tp_target *target, const struct tp_request *request,
