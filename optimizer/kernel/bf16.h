@@ -17,8 +17,8 @@
 #include "optimizer/kernel/kernel.h"
 
 enum {
-    TP_BF16_HALF = 16,
-    TP_BF16_SIDE = 2 * TP_BF16_HALF,
+    TP_BF16_SIDE = TP_BF16_VECTORS,
+    TP_BF16_HALF = TP_BF16_SIDE / 2,
     TP_BF16_STEP = 32,
     TP_BF16_SQUARE = TP_BF16_HALF * TP_BF16_STEP, /* elements of a half and a step */
     TP_BF16_SUMS = TP_BF16_SIDE * TP_BF16_SIDE,

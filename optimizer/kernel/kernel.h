@@ -102,7 +102,7 @@ bool tp_bf16_pays(size_t m);
  * 64 bytes. The vectors FIRST to END - 1 of the M are done; FIRST and END, but for the last END,
  * are multiples of TP_BF16_VECTORS.
  */
-enum { TP_BF16_VECTORS = 32, TP_BF16_ROWS = 32 };
+enum { TP_BF16_VECTORS = 32, TP_BF16_ROWS = TP_BF16_VECTORS };
 size_t tp_bf16_bytes(size_t m, size_t cols);
 void tp_bf16_pack(const float *x, size_t x_stride, size_t m, size_t cols, size_t first, size_t end,
                   void *packed);
