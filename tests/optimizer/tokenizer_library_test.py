@@ -21,9 +21,9 @@ from tokenizers import pre_tokenizers as pre  # noqa: E402
 from tokenizers import processors, trainers  # noqa: E402
 
 RUN = BUILD / "tests/optimizer/tokenizer_run"
-# Bytes of text for the kinds that are most common, and for the others.
-SIZE = int(os.environ.get("TP_TEXT_SIZE", 3_500_000))
-SMALL = SIZE // 4
+# Bytes of text for the kinds that are most common, and for the others. The library takes most of the time.
+SIZE = int(os.environ.get("TP_TEXT_SIZE", 1_500_000))
+SMALL = SIZE // 2
 
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
           r"|\s+(?!\S)|\s+")
