@@ -156,9 +156,13 @@ def windows_for(name, generator):
     return [torch.randint(3, VOCAB, (i,), generator=generator) for i in n]
 
 
+def lines_of(windows):
+    """As the programs of these tests read windows: the tokens of one a line."""
+    return "".join(" ".join(str(int(t)) for t in w) + "\n" for w in windows)
+
+
 def forward(mode, model, windows, dtype="f32", threads=2, extra=()):
-    text = "".join(" ".join(str(int(t)) for t in w) + "\n" for w in windows)
-    run = subprocess.run([FORWARD, mode, model, dtype, str(threads), *map(str, extra)], input=text.encode(),
+    run = subprocess.run([FORWARD, mode, model, dtype, str(threads), *map(str, extra)], input=lines_of(windows).encode(),
                          capture_output=True, check=False)
     if run.returncode != 0:
         return run.stderr.decode(errors="replace").strip()
@@ -337,17 +341,18 @@ def check_lossy(root, name, directory, windows):
     check_packed_form(name, pack, shown, windows)
 
 
-def main():
-    if not FORWARD.exists():
-        skip_all("tests/optimizer/forward is not built")
+def for_each_model(program, models, check):
+    """CHECK(directory, name) of the models that the command line names, or of all; all use PROGRAM."""
+    if not program.exists():
+        skip_all(f"{program} is not built")
     root = Path(tempfile.mkdtemp(prefix="tenpak-test."))
     try:
-        for name in sys.argv[1:] or MODELS:
-            check_model(root, name)
+        for name in sys.argv[1:] or models:
+            check(root, name)
     finally:
         shutil.rmtree(root, ignore_errors=True)
     done()
 
 
 if __name__ == "__main__":
-    main()
+    for_each_model(FORWARD, MODELS, check_model)

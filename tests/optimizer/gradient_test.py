@@ -5,24 +5,21 @@ every family."""
 
 import os
 import re
-import shutil
 import struct
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 sys.path.insert(0, os.path.join(os.environ.get("top_srcdir", "."), "tests", "loaders"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from harness import BUILD, done, ok, require, skip_all  # noqa: E402
+from harness import BUILD, ok, require  # noqa: E402
 
 require("torch", "transformers", "safetensors", "numpy")
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from families_test import VOCAB, load, make  # noqa: E402
+from families_test import VOCAB, for_each_model, lines_of, load, make  # noqa: E402
 
 GRADIENT = BUILD / "tests" / "optimizer" / "gradient_run"
 MODELS = ("llama", "llama-tied", "llama-biases", "llama-head-dim", "llama-dynamic", "llama-3", "llama-bf16",
@@ -72,8 +69,7 @@ def expected(model, windows):
 
 def gradients(directory, windows, threads=2, memory=0, work=None, cpu=None):
     """The bytes of the diagonals, or a message. WORK is where a file for activations may be."""
-    text = "".join(" ".join(str(int(t)) for t in w) + "\n" for w in windows)
-    run = subprocess.run([GRADIENT.resolve(), directory, str(threads), str(memory)], input=text.encode(),
+    run = subprocess.run([GRADIENT.resolve(), directory, str(threads), str(memory)], input=lines_of(windows).encode(),
                          capture_output=True, check=False, cwd=work or directory,
                          env={**os.environ, **({"TENPAK_CPU": cpu} if cpu else {})})
     return run.stdout if run.returncode == 0 else run.stderr.decode(errors="replace").strip()
@@ -137,17 +133,5 @@ def check_model(root, name):
         check_memory(directory)
 
 
-def main():
-    if not GRADIENT.exists():
-        skip_all("tests/optimizer/gradient_run is not built")
-    root = Path(tempfile.mkdtemp(prefix="tenpak-test."))
-    try:
-        for name in sys.argv[1:] or MODELS:
-            check_model(root, name)
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
-    done()
-
-
 if __name__ == "__main__":
-    main()
+    for_each_model(GRADIENT, MODELS, check_model)

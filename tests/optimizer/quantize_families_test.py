@@ -5,16 +5,13 @@ of threads, and errors that are those of the formats. A scale that is folded int
 error."""
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 sys.path.insert(0, os.path.join(os.environ.get("top_srcdir", "."), "tests", "loaders"))
 sys.path.insert(0, os.path.join(os.environ.get("top_srcdir", "."), "tests", "optimizer"))
 
-from harness import BUILD, done, ok, require, skip_all  # noqa: E402
+from harness import BUILD, ok, require  # noqa: E402
 
 require("torch", "transformers", "safetensors", "numpy")
 
@@ -32,8 +29,7 @@ LIMITS = {"fp16": 0.02, "bnb_int8": 0.1, "int4_residual": 0.15}
 
 
 def quantize(model, windows, threads, recipes):
-    text = "".join(" ".join(str(int(t)) for t in w) + "\n" for w in windows)
-    run = subprocess.run([RUN, model, "f32", str(threads), str(len(windows) // 2), *recipes], input=text,
+    run = subprocess.run([RUN, model, "f32", str(threads), str(len(windows) // 2), *recipes], input=families.lines_of(windows),
                          capture_output=True, text=True, check=False)
     if run.returncode != 0:
         return run.stderr.strip()
@@ -69,17 +65,5 @@ def check_model(root, name):
        f"{name}: one thread gives the same bytes", str(one))
 
 
-def main():
-    if not RUN.exists():
-        skip_all("tests/optimizer/quantize_run is not built")
-    root = Path(tempfile.mkdtemp(prefix="tenpak-test."))
-    try:
-        for name in sys.argv[1:] or MODELS:
-            check_model(root, name)
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
-    done()
-
-
 if __name__ == "__main__":
-    main()
+    families.for_each_model(RUN, MODELS, check_model)
