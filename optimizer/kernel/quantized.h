@@ -106,6 +106,8 @@ TP_INLINE TP_TARGET_AVX2 struct tp_factors tp_quantized_factors(const struct tp_
     }
 }
 
+/* --- quantized_avx2.c --- */
+
 /*
  * The factors of the groups K to K + N - 1 of a row that has ALL. K is a multiple of
  * TP_QUANTIZED_GROUPS, and N at most that.
@@ -139,6 +141,8 @@ void tp_quantized_read_factors(const struct tp_quantized_row *r, size_t k, size_
     case TP_QUANTIZED_NONE:                                                                        \
         break;                                                                                     \
     }
+
+/* --- quantized.c --- */
 
 /* What the kernels can do with M. */
 enum tp_quantized tp_quantized_kind(const struct tp_quant_matrix *m);
