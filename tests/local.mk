@@ -108,7 +108,9 @@ optimizer_tests = \
 	tests/optimizer/kernel_quantized_test \
 	tests/optimizer/kernel_rows_test \
 	tests/optimizer/kernel_test \
+	tests/optimizer/layers_test \
 	tests/optimizer/linear_test \
+	tests/optimizer/recipe_test \
 	tests/optimizer/report_test \
 	tests/optimizer/roofline_test \
 	tests/optimizer/runtime_test \
@@ -122,7 +124,9 @@ tests_optimizer_kernel_bf16_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_kernel_quantized_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_kernel_rows_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_kernel_test_LDADD = $(TP_OPTIMIZER_LIBS)
+tests_optimizer_layers_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_linear_test_LDADD = $(TP_OPTIMIZER_LIBS)
+tests_optimizer_recipe_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_report_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_roofline_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_runtime_test_LDADD = $(TP_OPTIMIZER_LIBS)
