@@ -339,7 +339,7 @@ static void find_ends(struct tp_runtime *rt)
     rt->no_embedding = rt->arch.tied && rt->head_name && !has_tensor(rt, name);
 }
 
-int tp_weights_check(struct tp_runtime *rt, struct tp_error *err)
+static int check_tensors(struct tp_runtime *rt, struct tp_error *err)
 {
     int rc;
 
@@ -351,6 +351,20 @@ int tp_weights_check(struct tp_runtime *rt, struct tp_error *err)
         rc = each_of_layer(rt, i, check_use, NULL, err);
     if (rc == 0)
         rc = check_unused(rt, err);
+    return rc;
+}
+
+/* A tensor is often missing because its file is damaged. */
+int tp_weights_check(struct tp_runtime *rt, struct tp_error *err)
+{
+    int rc = check_tensors(rt, err);
+
+    for (uint32_t i = 0; rc == -ENOENT && i < rt->model->file_n; i++) {
+        const struct tp_model_file *f = &rt->model->files[i];
+
+        if (f->problem)
+            rc = tp_fail(err, EBADMSG, "'%s' is not read as safetensors: %s", f->title, f->problem);
+    }
     return rc;
 }
 
