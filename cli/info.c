@@ -3,11 +3,13 @@
 #include <config.h>
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "cli/options.h"
 #include "cli/argument.h"
 #include "cli/report.h"
@@ -69,19 +71,65 @@ static int print_json(struct tp_pack *pack)
     return tp_document_end(&doc);
 }
 
-/* That it is lossy, and what is recorded about it. */
+/* "" if it is absent. */
+static const char *text_of(const struct tp_json *object, const char *key)
+{
+    const char *text = tp_json_string(tp_json_get(object, key));
+
+    return text ? tp_report_name(text) : "";
+}
+
+static double figure_of(const struct tp_json *o, const char *key)
+{
+    double value;
+
+    return tp_json_double(tp_json_get(o, key), &value) ? value : NAN;
+}
+
+/* What a search has measured. */
+static void print_measured(const struct tp_json *o)
+{
+    uint64_t windows, context;
+
+    if (!tp_json_u64(tp_json_get(o, "windows"), &windows) ||
+        !tp_json_u64(tp_json_get(o, "context"), &context))
+        return;
+    printf(
+        "          %.2fx smaller than fp16; perplexity %+.2f %% (error %.2f), KL divergence %.5f, "
+        "on %" PRIu64 " windows of %" PRIu64 " tokens of %s\n",
+        figure_of(o, "compression"), figure_of(o, "ppl_delta"), figure_of(o, "ppl_delta_error"),
+        figure_of(o, "kl_divergence"), windows, context, text_of(o, "text"));
+}
+
+/* What a pack that was made for a target was calibrated on. */
+static void print_calibration(const struct tp_json *calibration)
+{
+    uint64_t windows, context;
+
+    if (tp_json_u64(tp_json_get(calibration, "windows"), &windows) &&
+        tp_json_u64(tp_json_get(calibration, "context"), &context))
+        printf("          calibrated on %" PRIu64 " windows of %" PRIu64 " tokens of %s\n", windows,
+               context, text_of(calibration, "text"));
+}
+
+/* That it is lossy, and what is recorded about it, which any program may have written. */
 static void print_lossy(const struct tp_index *x)
 {
-    tp_autofree char *text = NULL;
-    const char *value;
+    tp_autojson struct tp_json *o = NULL;
+    const char *text, *name;
     size_t len;
 
     if (!x->lossy)
         return;
-    if (tp_manifest_lossy(x, &value, &len))
-        text = strndup(value, len);
-    printf("lossy     the weights are quantized%s%s\n", text ? ": " : "",
-           text ? tp_report_name(text) : "");
+    if (tp_manifest_lossy(x, &text, &len))
+        tp_json_parse(text, len, &o, NULL);
+    name = text_of(o, "codec");
+    printf("lossy     the weights are quantized");
+    if (*name || *(name = text_of(o, "target")))
+        printf(": %s of %s", name, text_of(o, "original"));
+    printf("%s%s\n", *text_of(o, "summary") ? ", " : "", text_of(o, "summary"));
+    print_measured(o);
+    print_calibration(tp_json_get(o, "calibration"));
 }
 
 static void print_text(struct tp_pack *pack, const struct tp_index *x, const struct tp_usage *all,
