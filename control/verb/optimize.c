@@ -161,11 +161,8 @@ static void conclude(const struct tp_work *work, const struct tp_search_result *
         snprintf(line, sizeof line, "%s is the cheapest form that meets the limits",
                  result->table[c->winner].name);
     else if (c->nearest != TP_CHOICE_NONE)
-        snprintf(line, sizeof line,
-                 "no candidate meets the limits: %s is %g, and the nearest, %s, has %g",
-                 tp_limit_key(c->binding), result->limits.value[c->binding],
-                 result->table[c->nearest].name,
-                 tp_limit_figure(c->binding, &result->table[c->nearest]));
+        snprintf(line, sizeof line, "no candidate meets the limits; the nearest is %s: %s",
+                 result->table[c->nearest].name, result->table[c->nearest].why);
     else
         snprintf(line, sizeof line, "no candidate can be measured: %s", result->table[0].why);
     if (work->conclude)
@@ -302,14 +299,18 @@ static void print_table(struct tp_buffer *out, const struct tp_json *result)
                            "size\n");
 }
 
-static void print_binding(struct tp_buffer *out, const struct tp_json *binding)
+/* The reason of the nearest candidate has the limit, and others that it misses. */
+static void print_nearest(struct tp_buffer *out, const struct tp_json *result)
 {
-    if (!tp_json_is_object(binding))
-        return;
-    tp_buffer_appendf(out, "  the nearest is %s: its %s is %g, and %s is %g\n",
-                      tp_result_text(binding, "nearest"), tp_result_text(binding, "figure"),
-                      tp_result_decimal(binding, "figure_value"), tp_result_text(binding, "limit"),
-                      tp_result_decimal(binding, "value"));
+    const char *nearest = tp_result_text(tp_json_get(result, "binding"), "nearest");
+
+    for (const struct tp_json *c = tp_json_first(tp_json_get(result, "all_candidates")); c;
+         c = tp_json_next(c))
+        if (strcmp(tp_result_text(c, "codec"), nearest) == 0) {
+            tp_buffer_appendf(out, "  the nearest is %s: ", nearest);
+            tp_print_text(out, tp_result_text(c, "why"));
+            tp_buffer_appendf(out, "\n");
+        }
 }
 
 static void print_optimize(const struct tp_json *result, const char *model, struct tp_buffer *out)
@@ -322,7 +323,7 @@ static void print_optimize(const struct tp_json *result, const char *model, stru
     else
         tp_buffer_appendf(out, "%s: no candidate meets the limits\n", model);
     if (!has_winner(result))
-        print_binding(out, tp_json_get(result, "binding"));
+        print_nearest(out, result);
     print_table(out, result);
     tp_buffer_appendf(out, "  speed on ");
     tp_print_text(out, tp_result_text(hardware, "name"));
