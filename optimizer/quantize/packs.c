@@ -300,6 +300,12 @@ static int do_layer(struct passing *p, uint32_t number, bool wanted)
 
     if (rc < 0)
         return rc;
+    /* A layer that is kept is of the model that the search has begun with. */
+    rc = tp_model_recheck(p->subject->model, p->err);
+    if (rc < 0) {
+        tp_layer_clear(&layer);
+        return rc;
+    }
     p->seconds->read += tp_seconds() - began;
     tp_runtime_prefetch_layer(p->rt, number + 1);
     show_progress(p, "quantize", number, layers);
@@ -321,6 +327,9 @@ static int do_pass(struct passing *p)
 
     if (first == layers)
         return 0;
+    rc = tp_quantized_check_ends(p->rt, p->err);
+    if (rc < 0)
+        return rc;
     if (needs_of(p)) {
         rc = allocate_rows(p);
         if (rc == 0)

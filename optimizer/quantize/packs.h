@@ -46,8 +46,9 @@ struct tp_quantize_seconds {
 /*
  * Make the N packs, but none of a recipe whose RC is negative. SECONDS are added to. -EDOM: a
  * weight or an activation is not a finite number; -ENOMEM: MEMORY does not suffice for a layer;
- * -EBADMSG: a kept layer is damaged: it is removed, and the next call makes it again; -ENOSPC;
- * -ECANCELED. After an error, packs that are there stay, and so do the files of layers.
+ * -EBUSY: the original changes; -EBADMSG: a kept layer is damaged: it is removed, and the next call
+ * makes it again; -ENOSPC; -ECANCELED. After an error, packs that are there stay, and so do the
+ * files of layers.
  */
 int tp_quantize_packs(struct tp_subject *subject, const struct tp_quantize_options *options,
                       struct tp_quantize_pack *packs, size_t n, struct tp_quantize_seconds *seconds,

@@ -5,7 +5,9 @@
 #include "optimizer/quantize/tensors.h"
 
 #include <errno.h>
+#include <math.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -262,6 +264,60 @@ int tp_quantized_end_tensors(struct tp_runtime *rt, struct tp_quantized_tensors 
     memmove(out->items + first, out->items + end, (out->n - end) * sizeof *out->items);
     out->n -= end - first;
     return 0;
+}
+
+/* --- Finite numbers --- */
+
+enum { CHECKED_ROWS = 64 }; /* of a part */
+
+struct checking {
+    const struct tp_matrix *m;
+    atomic_int found; /* a number that is not finite */
+};
+
+static void check_part(void *arg, size_t part, void *scratch)
+{
+    struct checking *c = arg;
+    size_t first = part * CHECKED_ROWS, end = first + CHECKED_ROWS;
+    tp_autofree float *row = malloc(c->m->cols * sizeof *row);
+    bool finite = row;
+
+    (void)scratch;
+    for (size_t r = first; finite && r < end && r < c->m->rows; r++) {
+        tp_matrix_read(c->m, r, 0, c->m->cols, row);
+        for (size_t i = 0; i < c->m->cols; i++)
+            finite &= isfinite(row[i]);
+    }
+    if (!finite)
+        atomic_store(&c->found, row ? EDOM : ENOMEM);
+}
+
+static int check_finite(struct tp_runtime *rt, const struct tp_matrix *m, const char *what,
+                        struct tp_error *err)
+{
+    struct checking c = {.m = m};
+
+    tp_team_run(rt->team, (m->rows + CHECKED_ROWS - 1) / CHECKED_ROWS, check_part, &c);
+    if (c.found == ENOMEM)
+        return tp_oom(err);
+    return c.found ? tp_fail(err, EDOM, "a weight of the %s is not a finite number", what) : 0;
+}
+
+int tp_quantized_check_ends(struct tp_runtime *rt, struct tp_error *err)
+{
+    int rc = tp_embedding_load(rt, err);
+
+    if (rc == 0)
+        rc = check_finite(rt, &rt->embedding.matrix, "embedding", err);
+    if (rc == 0 && rt->arch.learned_positions)
+        rc = check_finite(rt, &rt->positions.matrix, "positions", err);
+    tp_runtime_drop_ends(rt);
+    if (rc == 0)
+        rc = tp_head_load(rt, err);
+    if (rc == 0 && rt->head.matrix.form)
+        rc = check_finite(rt, &rt->head.matrix, "head", err);
+    tp_runtime_drop_ends(rt);
+    return rc;
 }
 
 /* --- Values in bf16 --- */

@@ -30,6 +30,9 @@ int tp_quantized_end_tensors(struct tp_runtime *rt, struct tp_quantized_tensors 
                              struct tp_error *err);
 void tp_quantized_tensors_clear(struct tp_quantized_tensors *tensors);
 
+/* -EDOM: a weight of the embedding, positions or head is not a finite number. */
+int tp_quantized_check_ends(struct tp_runtime *rt, struct tp_error *err);
+
 /* Where tensors are put, one after the other. */
 struct tp_tensor_output {
     int (*put_matrix)(void *arg, const struct tp_quant_matrix *m, struct tp_error *err);

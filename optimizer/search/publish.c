@@ -29,12 +29,30 @@ static char *pack_path(const struct tp_search *s, size_t i)
                      s->result->recipes[i]->name);
 }
 
+/* The key of the search that has made the pack PATH. False: none has. */
+static bool find_search(const char *path, char out[TP_SHA256_HEX])
+{
+    tp_autojson struct tp_json *json = NULL;
+    tp_autopack struct tp_pack *pack = NULL;
+    const struct tp_index *x;
+    const char *key;
+
+    if (tp_store_open_path(NULL, path, &pack, NULL) < 0)
+        return false;
+    x = tp_pack_index(pack);
+    for (uint32_t i = 0; i < x->attr_n && !json; i++)
+        if (x->attrs[i].file == TP_NONE && strcmp(x->attrs[i].name, TP_LOSSY_ATTRIBUTE) == 0)
+            tp_json_parse(x->attrs[i].value, x->attrs[i].len, &json, NULL);
+    key = tp_json_string(tp_json_get(json, "search"));
+    snprintf(out, TP_SHA256_HEX, "%s", key ? key : "");
+    return key && x->lossy;
+}
+
 static int check_name(const struct tp_search *s, size_t i)
 {
     tp_autofree char *path = pack_path(s, i), *name = path ? tp_path_model(path) : NULL;
     tp_autofree char *plain = name ? tp_path_join(s->options->dir, name, "") : NULL;
-    char file[NAME_MAX + 1];
-    struct tp_pack_id id;
+    char file[NAME_MAX + 1], key[TP_SHA256_HEX];
     struct stat st;
 
     if (!plain)
@@ -46,7 +64,7 @@ static int check_name(const struct tp_search *s, size_t i)
                        plain);
     if (lstat(path, &st) < 0)
         return 0;
-    if (tp_pack_identify(path, &id, NULL) < 0 || !id.lossy)
+    if (!S_ISREG(st.st_mode) || !find_search(path, key))
         return tp_fail(s->err, EEXIST, "'%s' exists, and is not the result of a search", path);
     return 0;
 }
@@ -87,23 +105,12 @@ static int describe(const struct tp_search *s, size_t i, struct tp_buffer *out)
     return rc == 0 && tp_buffer_append_u8(out, '\0') == 0 ? 0 : tp_oom(s->err);
 }
 
-/* Whether PATH is what this search made before. */
+/* Whether PATH is what this search made before, and is whole. */
 static bool is_published(const struct tp_search *s, const char *path)
 {
-    tp_autojson struct tp_json *json = NULL;
-    const struct tp_index *x;
-    tp_autopack struct tp_pack *pack = NULL;
-    const char *key = NULL;
+    char key[TP_SHA256_HEX];
 
-    if (tp_store_open_path(NULL, path, &pack, NULL) < 0)
-        return false;
-    x = tp_pack_index(pack);
-    for (uint32_t i = 0; i < x->attr_n && !json; i++)
-        if (x->attrs[i].file == TP_NONE && strcmp(x->attrs[i].name, TP_LOSSY_ATTRIBUTE) == 0)
-            tp_json_parse(x->attrs[i].value, x->attrs[i].len, &json, NULL);
-    if (json)
-        key = tp_json_string(tp_json_get(json, "search"));
-    return key && strcmp(key, s->state.key) == 0;
+    return find_search(path, key) && strcmp(key, s->state.key) == 0 && tp_search_is_whole(s, path);
 }
 
 /* It is made in the directory of the state, which others do not sweep, and replaces OUT. */
@@ -140,6 +147,8 @@ static int publish(struct tp_search *s, size_t i)
         rc = tp_search_make_packs(s, i);
         if (rc == 0)
             rc = make_pack(s, i, out);
+        if (rc == 0)
+            tp_search_remove_pack(&s->state, s->result->recipes[i]->name);
     }
     if (rc < 0) {
         free(out);

@@ -235,7 +235,7 @@ static int choose(struct tp_search *s)
 
 /* --- Damage --- */
 
-static bool is_whole(const struct tp_search *s, const char *path)
+bool tp_search_is_whole(const struct tp_search *s, const char *path)
 {
     tp_autopack struct tp_pack *pack = NULL;
     struct tp_verify_report report;
@@ -265,7 +265,7 @@ static void remove_damaged(struct tp_search *s)
         const char *name = s->result->recipes[i]->name;
         tp_autofree char *path = tp_search_state_path(&s->state, name, TP_PACK_SUFFIX);
 
-        if (path && tp_search_has_pack(&s->state, name) && !is_whole(s, path))
+        if (path && tp_search_has_pack(&s->state, name) && !tp_search_is_whole(s, path))
             tp_search_remove_pack(&s->state, name);
     }
 }

@@ -41,6 +41,8 @@ static inline bool tp_search_is_pending(const struct tp_search *s, size_t i)
 }
 /* Candidate I ends as dropped; its WHY is there. */
 void tp_search_drop(struct tp_search *s, size_t i);
+/* Whether every byte of the pack PATH is right. */
+bool tp_search_is_whole(const struct tp_search *s, const char *path);
 /* Candidate I is complete: its record is written. */
 int tp_search_complete(struct tp_search *s, size_t i);
 

@@ -3,6 +3,7 @@
 """Searches that end early, by each interface: SIGINT of the command line, the control file cancel, SIGKILL of the
 daemon, cancelling over HTTP. Nothing is lost or left in the directory, and the same command continues."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -79,12 +80,33 @@ class Stopped:
         pack.unlink()
 
 
+def make_states(s):
+    """States of other searches: old, old and in use, new."""
+    old = time.time() - 31 * 86400
+    for name in ("old", "used", "new"):
+        state = s.dir / ".tenpak" / "search" / name
+        state.mkdir(parents=True, mode=0o700)
+        for file in ("lock", "fp16.json"):
+            (state / file).write_text("")
+            if name != "new":
+                os.utime(state / file, (old, old))
+    used = open(s.dir / ".tenpak" / "search" / "used" / "lock", "r+b")  # pylint: disable=consider-using-with
+    fcntl.flock(used, fcntl.LOCK_EX)
+    return used
+
+
 def test_line(s):
     words = [f"{k}={v}" for k, v in s.keys(96).items()]
     command = [TENPAK, "optimize", "-q", "--json", s.dir / "m"]
+    used = make_states(s)
     few = subprocess.run([*command, *words, "candidates=bnb_nf4,int4_g16", "keep=none"], capture_output=True, text=True,
                          check=False)
     ok(few.returncode == 0, "two candidates", few.stderr)
+    states = {p.name for p in (s.dir / ".tenpak" / "search").iterdir()}
+    ok(states & {"old", "used", "new"} == {"used", "new"}, "old states that are not in use are removed", states)
+    used.close()
+    for name in ("used", "new"):
+        shutil.rmtree(s.dir / ".tenpak" / "search" / name)
     with subprocess.Popen([*command, *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                           preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler)) as run:
         wait_for(lambda: s.in_pass() or run.poll() is not None, "the command is in the pass")
@@ -208,8 +230,8 @@ def test_http(s):
         s.is_continued(call(f"/report/{end['job_id']}")["result"], "HTTP")
         end = wait_end(call("/optimize", {**body, "min_compression": 900})["job_id"])
         ok(end["status"] == "completed" and end["winner"] is None and end["message"].startswith(
-            "no candidate meets the limits: min_compression is 900, and the nearest, "), "the binding limit is named",
-           end["message"])
+            "no candidate meets the limits; the nearest is ") and "min_compression 900" in end["message"],
+           "the binding limit is named", end["message"])
         server.terminate()
         server.wait()
 

@@ -3,9 +3,9 @@
  * search_run DIR MODEL [KEY=VALUE...]: a search on the model MODEL of DIR, for tests and
  * benchmarks. It writes the report as JSON, or the message of the error, and each candidate that
  * ends to stderr. With kill=STAGE:PART it kills itself when it has done this part, from 0 to 1, of
- * a stage, with kill=end:CANDIDATE when this candidate ends. Keys: path, candidates, text,
- * calibration, samples, calibration_samples, context, batch, keep, embeddings, memory, threads,
- * hardware, and those of limits.
+ * a stage, with kill=end:CANDIDATE when this candidate ends; with do=COMMAND it runs this there
+ * once, and goes on. Keys: path, candidates, text, calibration, samples, calibration_samples,
+ * context, batch, keep, embeddings, memory, threads, hardware, and those of limits.
  */
 #include <config.h>
 
@@ -24,11 +24,21 @@ static struct tp_search_options options = {.text = "evaluation", .calibration = 
 static const char *hardware = TP_HARDWARE_LOCAL;
 static const char *kill_stage;
 static const char *kill_part;
+static const char *command; /* instead of SIGKILL */
 
 static void die(const char *what)
 {
     fprintf(stderr, "search_run: %s\n", what);
     exit(1);
+}
+
+static void be_killed(void)
+{
+    if (!command)
+        raise(SIGKILL);
+    kill_stage = NULL;
+    if (system(command) != 0)
+        die(command);
 }
 
 static void show(void *arg, const struct tp_search_result *result)
@@ -45,7 +55,7 @@ static void show(void *arg, const struct tp_search_result *result)
             continue;
         seen[i] = f->state;
         if (kill_stage && strcmp(kill_stage, "end") == 0 && strcmp(kill_part, f->name) == 0)
-            raise(SIGKILL);
+            be_killed();
         fprintf(stderr, "%s %s %s\n", f->name, tp_candidate_state_names[f->state], f->why);
     }
 }
@@ -57,7 +67,7 @@ static void show_stage(void *arg, const char *stage, uint64_t done, uint64_t tot
     (void)arg;
     if (kill_stage && strcmp(stage, kill_stage) == 0 &&
         (double)done >= strtod(kill_part, NULL) * (double)total)
-        raise(SIGKILL);
+        be_killed();
     if (strcmp(stage, last) != 0)
         fprintf(stderr, "stage %s\n", stage);
     snprintf(last, sizeof last, "%s", stage);
@@ -77,11 +87,9 @@ static bool set_text(const char *key, const char *value)
 {
     const struct {
         const char *key, **value;
-    } texts[] = {{"path", &options.path},
-                 {"candidates", &options.candidates},
-                 {"text", &options.text},
-                 {"calibration", &options.calibration},
-                 {"hardware", &hardware}};
+    } texts[] = {{"path", &options.path}, {"candidates", &options.candidates},
+                 {"text", &options.text}, {"calibration", &options.calibration},
+                 {"do", &command},        {"hardware", &hardware}};
 
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (strcmp(key, texts[i].key) == 0) {

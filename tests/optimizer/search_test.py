@@ -16,7 +16,7 @@ from pathlib import Path
 TOP = Path(os.environ.get("top_srcdir", Path(__file__).resolve().parents[2])).resolve()
 sys.path[:0] = [str(TOP / "tests" / "loaders"), str(TOP / "tests" / "optimizer")]
 
-from harness import BUILD, Store, done, ok, require  # noqa: E402
+from harness import BUILD, TENPAK, Store, done, ok, require  # noqa: E402
 
 require("torch", "transformers", "safetensors", "numpy")
 
@@ -228,6 +228,50 @@ def test_damaged(source, root, report):
     (state / "gptq_quality.scores").write_bytes(b"")
     again = report_of(search(folder, *words), "a record that is damaged, and empty scores")
     is_same(again, "damaged record", some)
+    again = search(folder, *words, "context=24", "kill=quantize:0.7", f"do=touch {folder}/model/config.json")
+    is_refused(again, 16, "has changed meanwhile", "a model that changes in the pass")
+    for place in ("write:0.5", "evaluate:0"):
+        again = search(folder, *words, "context=28", f"kill={place}", f"do=touch {folder}/model/config.json")
+        is_refused(again, 16, "has changed meanwhile", f"a model that changes at {place}")
+    shutil.rmtree(folder)
+
+
+def test_embeddings(source, root, report):
+    """Embedding and head in 8 bits: smaller, and near."""
+    folder = root / "embeddings"
+    folder.mkdir()
+    shutil.copytree(source / "model", folder / "model")
+    again = report_of(search(folder, "candidates=fp16,int4_g16", "embeddings=int8", "keep=all"), "embeddings in int8")
+    rows, full = by_name(again), by_name(report)
+    ok(all(rows[n]["pack_bytes"] < full[n]["pack_bytes"] and rows[n]["memory_bytes"] < full[n]["memory_bytes"]
+           for n in rows), "packs and memory are smaller", rows)
+    ok(0 < rows["fp16"]["kl_divergence"] < 0.01, "the divergence is that of 8 bits", rows["fp16"]["kl_divergence"])
+    path = folder / "shown"
+    subprocess.run([TENPAK, "unpack", "-q", "-o", path, folder / "model~fp16.tnpk"], check=True)
+    shown, was = load_file(path / "model.safetensors"), load_file(folder / "model" / "model.safetensors")
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        a, b = shown[name].float(), was[name].float()
+        step = b.abs().amax(dim=1, keepdim=True) / 127
+        ok(not torch.equal(a, b) and bool(((a - b).abs() <= step * 0.5 + b.abs() / 128).all()),
+           f"{name} is rounded to 8 bits by rows")
+    ok(torch.equal(shown["model.norm.weight"], was["model.norm.weight"]), "a norm is not")
+    shutil.rmtree(folder)
+
+
+def test_published(source, root):
+    """A result that is damaged is made again; one that is whole is not."""
+    folder = root / "published"
+    folder.mkdir()
+    shutil.copytree(source / "model", folder / "model")
+    pack = folder / "model~bnb_nf4.tnpk"
+    report_of(search(folder, "candidates=bnb_nf4"), "a search of one")
+    made = pack.stat().st_ino
+    report_of(search(folder, "candidates=bnb_nf4"), "repeated")
+    ok(pack.stat().st_ino == made, "its result stays")
+    flip(pack)
+    report_of(search(folder, "candidates=bnb_nf4"), "with a damaged result")
+    ok(subprocess.run([TENPAK, "verify", "-q", pack], check=False).returncode == 0,
+       "it is made again")
     shutil.rmtree(folder)
 
 
@@ -263,12 +307,22 @@ def test_refused(root, source):
     shutil.copytree(source / "model", folder / "nan", dirs_exist_ok=True)
     save_file(tensors, folder / "nan" / "model.safetensors", {"format": "pt"})
     make_model(folder / "small", vocab=100)
+    for name, tensor in (("embedding", "model.embed_tokens.weight"), ("head", "lm_head.weight")):
+        tensors = load_file(folder / "model" / "model.safetensors")
+        tensors[tensor][250, 5] = float("inf")
+        shutil.copytree(source / "model", folder / name)
+        save_file(tensors, folder / name / "model.safetensors", {"format": "pt"})
+    shutil.copytree(source / "model", folder / "cut")
+    os.truncate(folder / "cut" / "model.safetensors", 20000)
     (folder / "short.txt").write_text("Too short.")
     (folder / "binary.txt").write_bytes(bytes(range(256)) * 40)
     (folder / "empty.txt").write_bytes(b"")
     before = hashes(folder)
     is_refused(search(folder, name="nan"), 33, "finite number", "NaN weights")
     is_refused(search(folder, "candidates=fp16", name="nan"), 33, "finite number", "NaN weights that are not quantized")
+    for name in ("embedding", "head"):
+        is_refused(search(folder, name=name), 33, f"weight of the {name} is not a finite number", f"Inf in the {name}")
+    is_refused(search(folder, name="cut"), 74, "'model.safetensors' is not read as safetensors", "a file that is cut")
     is_refused(search(folder, f"text={folder}/short.txt"), 22, "fewer than the context", "a text that is too short")
     is_refused(search(folder, f"text={folder}/binary.txt"), 22, "not a text", "a text that is binary")
     is_refused(search(folder, f"calibration={folder}/empty.txt"), 22, "is empty", "a calibration that is empty")
@@ -283,6 +337,9 @@ def test_refused(root, source):
     is_refused(search(folder, "memory=1"), 12, "memory", "too little memory")
     (folder / "model~fp16.tnpk").write_text("something else")
     is_refused(search(folder), 17, "exists", "a file of the name of a result")
+    (folder / "model~fp16.tnpk").unlink()
+    subprocess.run([TENPAK, "pack", "-q", "--target=fp16", folder / "model"], check=True)
+    is_refused(search(folder), 17, "not the result of a search", "a quantized model that no search has made")
     (folder / "model~fp16.tnpk").unlink()
     # A search of the same key in another process.
     report_of(search(folder, "candidates=bnb_nf4", "keep=none"), "a search that keeps nothing")
@@ -327,6 +384,8 @@ def main():
     shutil.rmtree(halves)
     test_killed(store.plain, store.root, report)
     test_damaged(store.plain, store.root, report)
+    test_embeddings(store.plain, store.root, report)
+    test_published(store.plain, store.root)
     test_refused(store.root, store.plain)
     test_full(store.root, store.plain)
     test_mounted(store, report)
