@@ -24,7 +24,7 @@ is 'ls marks it' "$("$tenpak" ls "$store" | awk '$1 == "m~awq_g256" { print $2 }
 is 'ls --json' "$("$tenpak" ls --json "$store" | jq -c '.models[] | [.name, .kind, .exact]' | tr '\n' ' ')" \
     '["m","plain",true] ["m~awq_g256","pack",false] '
 "$tenpak" info "$store/m~awq_g256" >"$tmp/info"
-has 'info says so' "$tmp/info" '^lossy .*"codec":"awq_g256"'
+has 'info says so' "$tmp/info" '^lossy .*: awq_g256 of '
 has 'and how it is coded' "$tmp/info" 'quant [1-9]'
 is 'info --json' "$("$tenpak" info --json "$store/m~awq_g256" | jq -c '[.exact, .lossy]')" "[false,$(echo "$json" | jq -c .)]"
 ok 'verify' "$tenpak" verify "$store/m~awq_g256"
