@@ -140,6 +140,12 @@ def check_forms(root):
         ok(isinstance(result, dict) and (root / name).exists(), f"target {target}", str(result))
         info = json.loads(tenpak("info", "--json", root / name).stdout)
         ok(info["lossy"]["target"] == target and info["exact"] is False, f"{target}: the pack says so", str(info))
+    small = pack(directory, "gptq:16:3", "--memory=64MiB", "-o", root / "small.tnpk")
+    ok(isinstance(small, dict) and (root / "small.tnpk").read_bytes() == (root / "llama~gptq-16-3.tnpk").read_bytes(),
+       "the same in less memory", str(small))
+    run = tenpak("pack", "--target=gptq:16:3", "--memory=1MiB", "-o", root / "none.tnpk", directory)
+    ok(run.returncode != 0 and "'memory' must be from" in run.stderr and not (root / "none.tnpk").exists(),
+       "too little memory is refused", run.stderr)
     one = pack(directory, "quality", "-o", root / "one.tnpk")
     ok(isinstance(one, dict), "to another place", str(one))
     run = tenpak("pack", "-q", "--keep", directory)
