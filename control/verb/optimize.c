@@ -100,6 +100,9 @@ static void note_candidate(const struct tp_work *work, const struct tp_figures *
         return;
     if (f->state == TP_CANDIDATE_DROPPED)
         snprintf(line, sizeof line, "%s: dropped: %s", f->name, f->why);
+    else if (isnan(f->throughput_tps))
+        snprintf(line, sizeof line, "%s: %.2fx smaller, perplexity %+.2f %%; %s", f->name,
+                 f->compression, f->ppl_delta, f->why);
     else
         snprintf(line, sizeof line,
                  "%s: %.2fx smaller, perplexity %+.2f %%, %.2f ms a token, %.1f tokens/s", f->name,

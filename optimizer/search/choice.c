@@ -8,18 +8,17 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What a token costs, in dollars or in seconds: NAN if that is not known. */
+/* What a token costs, in dollars or in seconds: INFINITY if that is not known. */
 static double cost_of(const struct tp_figures *f, bool priced)
 {
     double cost = priced ? f->cost_per_1m_tokens : 1 / f->throughput_tps;
 
-    return isfinite(cost) && cost >= 0 ? cost : NAN;
+    return cost >= 0 ? cost : INFINITY;
 }
 
-static bool can_win(const struct tp_figures *f, const struct tp_limits *limits, bool priced)
+static bool can_win(const struct tp_figures *f, const struct tp_limits *limits)
 {
-    return f->state == TP_CANDIDATE_COMPLETE && !isnan(cost_of(f, priced)) &&
-           tp_limits_met(limits, f);
+    return f->state == TP_CANDIDATE_COMPLETE && tp_limits_met(limits, f);
 }
 
 static bool is_cheaper(const struct tp_figures *a, const struct tp_figures *b, bool priced)
@@ -71,7 +70,7 @@ void tp_choice_make(const struct tp_figures *table, size_t n, const struct tp_li
     *out = (struct tp_choice){
         .winner = TP_CHOICE_NONE, .nearest = TP_CHOICE_NONE, .distance = INFINITY};
     for (size_t i = 0; i < n; i++)
-        if (can_win(&table[i], limits, priced) &&
+        if (can_win(&table[i], limits) &&
             (out->winner == TP_CHOICE_NONE || is_cheaper(&table[i], &table[out->winner], priced)))
             out->winner = i;
     if (out->winner != TP_CHOICE_NONE)
@@ -82,18 +81,25 @@ void tp_choice_make(const struct tp_figures *table, size_t n, const struct tp_li
 }
 
 /* What WINNER has over F, which meets all limits too. */
-static void compare(const struct tp_figures *f, const struct tp_figures *winner, bool priced,
-                    char why[TP_WHY_MAX])
+static void compare(struct tp_figures *f, const struct tp_figures *winner, bool priced)
 {
     double cost = cost_of(f, priced), least = cost_of(winner, priced);
+    char *why = f->why;
 
-    if (cost > least && priced)
+    if (isinf(cost) && f->why[0] && isfinite(least))
+        return; /* why it is not known */
+    if (isinf(cost) && isfinite(least))
+        snprintf(why, TP_WHY_MAX, "its cost is not known");
+    else if (cost > least && priced)
         snprintf(why, TP_WHY_MAX, "1M tokens cost $%.4g, with %s $%.4g", cost, winner->name, least);
     else if (cost > least)
         snprintf(why, TP_WHY_MAX, "throughput_tps %.4g is below the %.4g of %s", 1 / cost,
                  1 / least, winner->name);
     else if (f->pack_bytes > winner->pack_bytes)
-        snprintf(why, TP_WHY_MAX, "as cheap as %s, and larger", winner->name);
+        snprintf(why, TP_WHY_MAX,
+                 isinf(cost) ? "larger than %s, and no cost is known"
+                             : "as cheap as %s, and larger",
+                 winner->name);
     else
         snprintf(why, TP_WHY_MAX, "as cheap and as small as %s, which is listed first",
                  winner->name);
@@ -107,16 +113,13 @@ void tp_choice_explain(struct tp_figures *table, size_t n, const struct tp_limit
 
         if (f->state == TP_CANDIDATE_DROPPED)
             continue;
-        f->why[0] = '\0';
         if (i == choice->winner)
-            continue;
-        if (f->state == TP_CANDIDATE_PENDING)
+            f->why[0] = '\0';
+        else if (f->state == TP_CANDIDATE_PENDING)
             snprintf(f->why, TP_WHY_MAX, "not measured completely");
         else if (!tp_limits_met(limits, f))
             tp_limits_explain(limits, f, f->why);
-        else if (isnan(cost_of(f, priced)))
-            snprintf(f->why, TP_WHY_MAX, "its cost is not known");
         else
-            compare(f, &table[choice->winner], priced, f->why);
+            compare(f, &table[choice->winner], priced);
     }
 }

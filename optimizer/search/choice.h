@@ -3,8 +3,8 @@
  * The choice: the cheapest complete candidate that meets every limit.
  *
  * With a price the cost decides, without one the time of a token (1 / throughput); where these are
- * equal, the smaller pack, then the order of the table. A figure that decides and is not a finite
- * number loses.
+ * equal, the smaller pack, then the order of the table. A candidate of which this figure is not
+ * known is behind all of which it is.
  */
 #ifndef TP_OPTIMIZER_SEARCH_CHOICE_H
 #define TP_OPTIMIZER_SEARCH_CHOICE_H
@@ -34,7 +34,8 @@ void tp_choice_make(const struct tp_figures *table, size_t n, const struct tp_li
 
 /*
  * Write into each candidate's WHY the reason why it lost: the limits that it misses, or what the
- * winner has over it. That of dropped candidates is there already; the winner's is "".
+ * winner has over it. That of dropped candidates is there already, and so may be the reason why the
+ * speed of a complete one is not known. The winner's is "".
  */
 void tp_choice_explain(struct tp_figures *table, size_t n, const struct tp_limits *limits,
                        bool priced, const struct tp_choice *choice);

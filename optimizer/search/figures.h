@@ -22,7 +22,8 @@
 enum tp_candidate_state {
     TP_CANDIDATE_PENDING,  /* not completely measured */
     TP_CANDIDATE_DROPPED,  /* it will not be: WHY says the reason */
-    TP_CANDIDATE_COMPLETE, /* all figures are there */
+    TP_CANDIDATE_COMPLETE, /* all figures are there; or all but the speed, which the memory does not
+                              suffice to measure: WHY says so */
     TP_CANDIDATE_STATE_COUNT
 };
 /* As reports have them: "pending", "dropped", "complete". */

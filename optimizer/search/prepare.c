@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/memory.h"
 #include "optimizer/quantize/packs.h"
 #include "optimizer/search/key.h"
 #include "optimizer/search/search_impl.h"
@@ -103,6 +104,14 @@ static bool has_all_scores(struct tp_search *s, size_t i)
     return all;
 }
 
+/* Whether candidate I was not timed for lack of memory, and there may be enough now. */
+static bool may_be_timed(const struct tp_search *s, size_t i)
+{
+    uint64_t memory = s->options->memory ? s->options->memory : tp_memory_limit();
+
+    return s->result->steps[i].n == 0 && s->result->measured[i].memory_bytes <= memory;
+}
+
 static void load_records(struct tp_search *s)
 {
     struct tp_search_result *r = s->result;
@@ -117,7 +126,7 @@ static void load_records(struct tp_search *s)
         /* Whether it is dropped depends on the limits. */
         if (f->state != TP_CANDIDATE_COMPLETE)
             continue;
-        if (!has_all_scores(s, i)) {
+        if (!has_all_scores(s, i) || may_be_timed(s, i)) {
             f->state = TP_CANDIDATE_PENDING;
             continue;
         }

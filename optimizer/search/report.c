@@ -137,6 +137,12 @@ void tp_record_put(struct tp_json_writer *json, const char *key, const struct tp
     tp_json_end_object(json);
 }
 
+static bool is_timed(const struct tp_figures *f)
+{
+    return isfinite(f->latency_ms) && isfinite(f->latency_p95_ms) && isfinite(f->latency_p99_ms) &&
+           isfinite(f->first_token_ms) && isfinite(f->throughput_tps);
+}
+
 int tp_record_get(const struct tp_json *object, const char *name, struct tp_figures *f,
                   struct tp_steps *steps, struct tp_error *err)
 {
@@ -146,8 +152,9 @@ int tp_record_get(const struct tp_json *object, const char *name, struct tp_figu
         rc = tp_steps_get(tp_json_get(object, "steps"), steps, err);
     if (rc == 0 && f->estimated)
         rc = tp_fail(err, EBADMSG, "the record of '%s' has estimates", name);
-    if (rc == 0 && f->state == TP_CANDIDATE_COMPLETE && steps->n == 0)
-        rc = tp_fail(err, EBADMSG, "the record of '%s' has no steps", name);
+    if (rc == 0 && f->state == TP_CANDIDATE_COMPLETE && (steps->n == 0) != !is_timed(f))
+        rc = tp_fail(err, EBADMSG, "the record of '%s' has %s", name,
+                     steps->n ? "steps and no speed" : "no steps");
     f->cost_per_1m_tokens = NAN;
     return rc;
 }

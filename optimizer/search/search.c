@@ -223,7 +223,7 @@ static int choose(struct tp_search *s)
         return rc;
     for (size_t i = 0; i < r->n; i++) {
         r->table[i] = r->measured[i];
-        if (r->steps[i].n > 0)
+        if (r->table[i].state == TP_CANDIDATE_COMPLETE)
             tp_figures_apply_hardware(&r->table[i], hw, &r->roofline, &r->steps[i]);
         else
             tp_figures_round(&r->table[i]);

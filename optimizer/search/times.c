@@ -18,7 +18,7 @@ static const double turn_seconds[TURNS] = {1, 2,
                                            2}; /* a turn ends with the run in which they pass */
 #define MAY_WIN 0.6                            /* of the throughput of the fastest one */
 
-/* -ENOMEM: it is not timed, and is dropped. */
+/* -ENOMEM: its weights do not fit into the memory. */
 static int measure(struct tp_search *s, size_t i, const struct tp_timing_options *options,
                    struct tp_error *err)
 {
@@ -60,8 +60,7 @@ static int time_candidate(struct tp_search *s, size_t i, double seconds)
     tp_search_close_candidate(s, i);
     if (rc == -ENOMEM) {
         snprintf(f->why, sizeof f->why, "its speed cannot be measured here: %.200s", err.message);
-        tp_search_drop(s, i);
-        return 0;
+        return tp_search_complete(s, i);
     }
     return rc < 0 ? tp_fail(s->err, -rc, "%s", err.message) : 0;
 }

@@ -42,9 +42,9 @@ def token_cost(candidate, priced):
 
 
 def find_winner(candidates, limits, priced):
-    able = [(token_cost(c, priced), c["pack_bytes"], i) for i, c in enumerate(candidates)
-            if c["status"] == "complete" and token_cost(c, priced) is not None
-            and not any(distances(c, limits).values())]
+    costs = [token_cost(c, priced) for c in candidates]
+    able = [(math.inf if costs[i] is None else costs[i], c["pack_bytes"], i) for i, c in enumerate(candidates)
+            if c["status"] == "complete" and not any(distances(c, limits).values())]
     return candidates[min(able)[2]]["codec"] if able else None
 
 

@@ -155,15 +155,22 @@ static double price_of(const struct tp_figures *f, bool priced)
     return priced ? f->cost_per_1m_tokens : 1 / f->throughput_tps;
 }
 
+/* Those of unknown cost are the last. */
+static double rank_of(const struct tp_figures *f, bool priced)
+{
+    double cost = price_of(f, priced);
+
+    return isfinite(cost) && cost >= 0 ? cost : INFINITY;
+}
+
 /* Whether I wins: it may, and of all others that may none is before it. */
 static bool wins(const struct tp_figures *t, size_t n, const struct tp_limits *l, bool priced,
                  size_t i)
 {
     for (size_t j = 0; j < n; j++) {
-        double cost = price_of(&t[j], priced), mine = price_of(&t[i], priced);
+        double cost = rank_of(&t[j], priced), mine = rank_of(&t[i], priced);
 
-        if (t[j].state != TP_CANDIDATE_COMPLETE || !isfinite(cost) || cost < 0 ||
-            !meets(&t[j], l)) {
+        if (t[j].state != TP_CANDIDATE_COMPLETE || !meets(&t[j], l)) {
             if (j == i)
                 return false;
             continue;
@@ -217,7 +224,9 @@ static bool reasons_are_right(struct tp_figures *t, size_t n, const struct tp_li
 {
     for (size_t i = 0; i < n; i++)
         snprintf(t[i].why, sizeof t[i].why, "%s",
-                 t[i].state == TP_CANDIDATE_DROPPED ? "dropped" : "old");
+                 t[i].state == TP_CANDIDATE_DROPPED ? "dropped"
+                 : isfinite(rank_of(&t[i], priced)) ? "old"
+                                                    : "not measured");
     tp_choice_explain(t, n, l, priced, c);
     for (size_t i = 0; i < n; i++)
         if ((t[i].why[0] == '\0') != (i == c->winner) || !strcmp(t[i].why, "old"))
@@ -319,8 +328,12 @@ static void test_reasons(void)
     tp_choice_explain(t, 6, &l, false, &c);
     is_str(t[1].why, "throughput_tps 80 is below the 100 of best", "one that is slower");
     t[1].throughput_tps = NAN;
+    t[1].why[0] = '\0';
     tp_choice_explain(t, 6, &l, false, &c);
     is_str(t[1].why, "its cost is not known", "one without a cost");
+    snprintf(t[1].why, sizeof t[1].why, "there was no time");
+    tp_choice_explain(t, 6, &l, false, &c);
+    is_str(t[1].why, "there was no time", "one without a cost, for a reason that is known");
     l.value[TP_LIMIT_THROUGHPUT] = 1;
     tp_choice_explain(t, 6, &l, false, &c);
     is_str(t[1].why, "throughput_tps is not known, and min_throughput_tps is 1 tokens/s",

@@ -150,7 +150,9 @@ static void test_refused(void)
     is_refused("\"top1_agreement\": 0.9", "\"top1_agreement\": 1.5",
                "'top1_agreement' is out of range");
     is_refused("\"latency_p99_ms\": 5", "\"latency_p99_ms\": null",
-               "a complete candidate without 'latency_p99_ms'");
+               "the record of 'int4' has steps and no speed");
+    is_refused("\"perplexity\": 7", "\"perplexity\": null, \"x\": 7",
+               "a complete candidate without 'perplexity'");
     is_refused("\"estimated\": false", "\"estimated\": 0", "'estimated' is not true or false");
     is_refused("\"estimated\": false", "\"estimated\": true", "the record of 'int4' has estimates");
     is_refused("\"steps\"", "\"step\"", "the steps are not a list of at most 8");

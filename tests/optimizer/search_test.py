@@ -50,11 +50,12 @@ def byte_tokenizer():
             "decoder": level, "model": {"type": "BPE", "vocab": {text[b]: b for b in range(256)}, "merges": []}}
 
 
-def make_model(path, vocab=256):
+def make_model(path, vocab=256, width=64, layers=2):
     torch.manual_seed(3)
     config = transformers.LlamaConfig(
-        vocab_size=vocab, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=64, initializer_range=0.2, tie_word_embeddings=False)
+        vocab_size=vocab, hidden_size=width, intermediate_size=2 * width, num_hidden_layers=layers,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64, initializer_range=0.2,
+        tie_word_embeddings=False)
     transformers.LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(path)
     (path / "tokenizer.json").write_text(json.dumps(byte_tokenizer()))
     (path / "README.md").write_text("a model of a test\n")
@@ -353,6 +354,30 @@ def test_refused(root, source):
     shutil.rmtree(folder)
 
 
+def test_larger_than_memory(root):
+    """A model that can be searched, but not timed, in the memory that may be used."""
+    folder = root / "large"
+    folder.mkdir()
+    make_model(folder / "model", width=256, layers=96)
+    words = ("candidates=fp16,bnb_nf4", "keep=none")
+    short = ("samples=2", "calibration_samples=2", "context=32")
+    report = report_of(search(folder, *words, "memory=80", settings=short), "a model larger than the memory")
+    rows = by_name(report)
+    ok(all(row["status"] == "complete" and row["throughput_tps"] is None and row["perplexity"] for row in rows.values()),
+       "all is measured but the speed", rows)
+    ok(report["winner"]["codec"] == "bnb_nf4" and "larger than bnb_nf4" in rows["fp16"]["why"], "the smallest pack wins",
+       report)
+    ok(report["peak_memory_bytes"] < 80 << 20, "the memory suffices", report["peak_memory_bytes"])
+    is_best(report, "the choice is that of brute force")
+    report = report_of(search(folder, *words, "memory=80", "max_latency_ms=1000000", settings=short), "a limit of speed")
+    ok(report["winner"] is None and report["candidates_continued"] >= 1
+       and "latency_ms is not known" in by_name(report)["bnb_nf4"]["why"], "which an unknown speed misses", report)
+    report = report_of(search(folder, *words, settings=short), "the same search with more memory")
+    ok(all(row["throughput_tps"] > 0 for row in report["all_candidates"]), "measures the speed", report)
+    is_best(report, "and chooses by it")
+    shutil.rmtree(folder)
+
+
 def test_full(root, source):
     """A file system without space."""
     folder = root / "full"
@@ -387,6 +412,7 @@ def main():
     test_embeddings(store.plain, store.root, report)
     test_published(store.plain, store.root)
     test_refused(store.root, store.plain)
+    test_larger_than_memory(store.root)
     test_full(store.root, store.plain)
     test_mounted(store, report)
     done()
