@@ -41,7 +41,9 @@ int main(void)
             "\xc2\x9b\x9b"
             "a\xe2\x80\xae"
             "b\xe2\x81\xa6\xd8\x9c\xe2\x80\xa8\xff");
-    is_str(err.message, "'??a?b????'",
+    is_str(err.message,
+           "'??a?b???"
+           "?'", /* in two parts: the whole is a trigraph */
            "nor C1 controls, marks that turn text around, separators, or what is no UTF-8");
     tp_fail(&err, EINVAL, "'%s'", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x92\xa5\xe2\x80\x8d\xc2\xa0");
     is_str(err.message, "'\xc3\xa9\xe2\x82\xac\xf0\x9f\x92\xa5\xe2\x80\x8d\xc2\xa0'",

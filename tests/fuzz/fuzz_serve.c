@@ -255,7 +255,7 @@ static char *take_line(const uint8_t **at, const uint8_t *end_of_all)
 
 static void take_headers(struct MHD_Connection *c, const uint8_t **at, const uint8_t *end_of_all)
 {
-    char *line;
+    char *line = NULL;
 
     while (c->n < HEADERS_MAX && (line = take_line(at, end_of_all)) && *line) {
         char *colon = strchr(line, ':'),
