@@ -40,77 +40,6 @@ struct sizing {
     size_t *choice;               /* [units] */
 };
 
-/* --- What is beside the matrices --- */
-
-/* Write a pack of what is before and after the layers. */
-static int write_ends(struct sizing *s, uint64_t *bytes)
-{
-    struct tp_quantized_tensors tensors;
-    struct tp_pack_report report = {0};
-    struct tp_tensor_output to;
-    struct tp_lossy *w = NULL;
-    int rc = tp_quantized_end_tensors(s->rt, &tensors, s->err);
-
-    if (rc == 0)
-        rc = tp_lossy_create(s->subject->model, s->path, tensors.items, tensors.n,
-                             tp_runtime_threads(s->rt), &w, s->err);
-    to = tp_tensor_output_pack(w);
-    if (rc == 0)
-        rc = tp_quantized_put_embedding(s->rt, false, &to, s->err);
-    if (rc == 0)
-        rc = tp_quantized_put_head(s->rt, false, &to, s->err);
-    if (rc == 0)
-        rc = tp_lossy_finish(w, &report, s->err);
-    tp_lossy_destroy(w);
-    tp_runtime_drop_ends(s->rt);
-    tp_quantized_tensors_clear(&tensors);
-    if (rc == 0)
-        unlink(s->path);
-    *bytes = report.stored_bytes;
-    return rc;
-}
-
-static int fail_size(struct sizing *s, uint64_t least)
-{
-    char want[TP_SIZE_TEXT];
-
-    return tp_fail(s->err, EFBIG,
-                   "a quantized pack of it needs at least %" PRIu64 " bytes (%s), and "
-                   "'target_size' is %" PRIu64,
-                   least, tp_size_print(least, want), s->options->target);
-}
-
-/* What is expected beside the matrices and their share of the index; ENDS is of write_ends. */
-static uint64_t count_others(const struct sizing *s, uint64_t ends)
-{
-    const struct tp_arch *arch = tp_runtime_arch(s->rt);
-
-    return s->options->extra + ends + (2 * tp_layer_vectors(arch) + INDEX_LAYER) * arch->layer_n;
-}
-
-/* The smallest pack that can be promised, before any work on the layers. */
-static int check_least(struct sizing *s)
-{
-    uint64_t target = s->options->target, ends, others, least = UINT64_MAX, layer;
-    int rc = 0;
-
-    for (size_t k = 0; rc == 0 && tp_form_recipes[k].name; k++) {
-        rc = tp_recipe_layer_bytes(&tp_form_recipes[k], tp_runtime_arch(s->rt), &layer, s->err);
-        least = layer < least ? layer : least;
-    }
-    if (rc == 0)
-        rc = write_ends(s, &ends);
-    if (rc < 0)
-        return rc;
-    least *= tp_runtime_arch(s->rt)->layer_n;
-    others = count_others(s, ends);
-    least += others + least / INDEX_SHARE + 1;
-    if (least > target)
-        return fail_size(s, least);
-    s->result->others = others + (target - others) / (INDEX_SHARE + 1) + 1;
-    return 0;
-}
-
 /* --- The pack --- */
 
 /* LAYER of the original with the chosen forms. The matrices of OUT are to be cleared. */
@@ -148,17 +77,19 @@ static int put_layer(struct sizing *s, uint32_t number, const struct tp_tensor_o
     return rc;
 }
 
-static int write_pack(struct sizing *s, uint64_t *bytes)
+/*
+ * Write the pack of TENSORS, which it clears: both ends and, between them, LAYERS layers. RC is
+ * that of making the list.
+ */
+static int write_tensors(struct sizing *s, int rc, struct tp_quantized_tensors *tensors,
+                         uint32_t layers, uint64_t *bytes)
 {
-    uint32_t layers = tp_runtime_arch(s->rt)->layer_n;
-    struct tp_quantized_tensors tensors;
     struct tp_pack_report report = {0};
     struct tp_tensor_output to;
     struct tp_lossy *w = NULL;
-    int rc = tp_quantized_tensors(s->rt, &tp_form_recipes[0], false, &tensors, s->err);
 
     if (rc == 0)
-        rc = tp_lossy_create(s->subject->model, s->path, tensors.items, tensors.n,
+        rc = tp_lossy_create(s->subject->model, s->path, tensors->items, tensors->n,
                              tp_runtime_threads(s->rt), &w, s->err);
     to = tp_tensor_output_pack(w);
     if (rc == 0)
@@ -177,9 +108,72 @@ static int write_pack(struct sizing *s, uint64_t *bytes)
         rc = tp_lossy_finish(w, &report, s->err);
     tp_lossy_destroy(w);
     tp_runtime_drop_ends(s->rt);
-    tp_quantized_tensors_clear(&tensors);
+    tp_quantized_tensors_clear(tensors);
     *bytes = report.stored_bytes;
     return rc;
+}
+
+static int write_pack(struct sizing *s, uint64_t *bytes)
+{
+    struct tp_quantized_tensors tensors;
+    int rc = tp_quantized_tensors(s->rt, &tp_form_recipes[0], false, &tensors, s->err);
+
+    return write_tensors(s, rc, &tensors, tp_runtime_arch(s->rt)->layer_n, bytes);
+}
+
+/* --- What is beside the matrices --- */
+
+/* Write a pack of what is before and after the layers, for its bytes, and remove it. */
+static int measure_ends(struct sizing *s, uint64_t *bytes)
+{
+    struct tp_quantized_tensors tensors;
+    int rc = tp_quantized_end_tensors(s->rt, &tensors, s->err);
+
+    rc = write_tensors(s, rc, &tensors, 0, bytes);
+    if (rc == 0)
+        unlink(s->path);
+    return rc;
+}
+
+static int fail_size(struct sizing *s, uint64_t least)
+{
+    char want[TP_SIZE_TEXT];
+
+    return tp_fail(s->err, EFBIG,
+                   "a quantized pack of it needs at least %" PRIu64 " bytes (%s), and "
+                   "'target_size' is %" PRIu64,
+                   least, tp_size_print(least, want), s->options->target);
+}
+
+/* What is expected beside the matrices and their share of the index; ENDS is of measure_ends. */
+static uint64_t count_others(const struct sizing *s, uint64_t ends)
+{
+    const struct tp_arch *arch = tp_runtime_arch(s->rt);
+
+    return s->options->extra + ends + (2 * tp_layer_vectors(arch) + INDEX_LAYER) * arch->layer_n;
+}
+
+/* The smallest pack that can be promised, before any work on the layers. */
+static int check_least(struct sizing *s)
+{
+    uint64_t target = s->options->target, ends, others, least = UINT64_MAX, layer;
+    int rc = 0;
+
+    for (size_t k = 0; rc == 0 && tp_form_recipes[k].name; k++) {
+        rc = tp_recipe_layer_bytes(&tp_form_recipes[k], tp_runtime_arch(s->rt), &layer, s->err);
+        least = layer < least ? layer : least;
+    }
+    if (rc == 0)
+        rc = measure_ends(s, &ends);
+    if (rc < 0)
+        return rc;
+    least *= tp_runtime_arch(s->rt)->layer_n;
+    others = count_others(s, ends);
+    least += others + least / INDEX_SHARE + 1;
+    if (least > target)
+        return fail_size(s, least);
+    s->result->others = others + (target - others) / (INDEX_SHARE + 1) + 1;
+    return 0;
 }
 
 /* --- Choosing --- */
