@@ -42,10 +42,10 @@ static const struct tp_option pack_options[] = {
     {OPT_TARGET_SIZE, "target-size", "SIZE",
      "write a quantized model beside the original, whose pack has at most SIZE bytes"},
     {OPT_CALIBRATION, "calibration", "TEXT",
-     "with --target: calibration (the default), evaluation, or a file"},
-    {OPT_SAMPLES, "samples", "N", "with --target: windows of that text"},
-    {OPT_CONTEXT, "context", "N", "with --target: tokens of a window"},
-    {OPT_MEMORY, "memory", "SIZE", "with --target: memory that may be used"},
+     "of a quantized model: calibration (the default), evaluation, or a file"},
+    {OPT_SAMPLES, "samples", "N", "of a quantized model: windows of that text"},
+    {OPT_CONTEXT, "context", "N", "of a quantized model: tokens of a window"},
+    {OPT_MEMORY, "memory", "SIZE", "of a quantized model: memory that may be used"},
     TP_JOB_OPTIONS,
 };
 
