@@ -26,6 +26,30 @@ enum tp_quantized {
     TP_QUANTIZED_NF4,     /* nf4[q] * a */
 };
 
+/*
+ * FEW(kind) with KIND as a constant, for which the compiler makes a loop of its own. Affine groups
+ * are scaled ones with other factors.
+ */
+#define TP_QUANTIZED_FEW(kind, FEW)                                                                \
+    switch (kind) {                                                                                \
+    case TP_QUANTIZED_SCALED4:                                                                     \
+    case TP_QUANTIZED_AFFINE4:                                                                     \
+        FEW(TP_QUANTIZED_SCALED4);                                                                 \
+        break;                                                                                     \
+    case TP_QUANTIZED_SCALED8:                                                                     \
+    case TP_QUANTIZED_AFFINE8:                                                                     \
+        FEW(TP_QUANTIZED_SCALED8);                                                                 \
+        break;                                                                                     \
+    case TP_QUANTIZED_SIGNED8:                                                                     \
+        FEW(TP_QUANTIZED_SIGNED8);                                                                 \
+        break;                                                                                     \
+    case TP_QUANTIZED_NF4:                                                                         \
+        FEW(TP_QUANTIZED_NF4);                                                                     \
+        break;                                                                                     \
+    case TP_QUANTIZED_NONE:                                                                        \
+        break;                                                                                     \
+    }
+
 /* A row of codes and its factors. */
 struct tp_quantized_row {
     const struct tp_quant_view *view;

@@ -380,30 +380,12 @@ TP_INLINE TP_TARGET_AVX2 void reorder(const float *x, size_t x_stride, size_t m,
                             _mm256_permutevar8x32_ps(_mm256_loadu_ps(x + c), even_first()));
 }
 
-/* Affine groups are scaled ones with other factors. */
 static TP_TARGET_AVX2 void few_of_kind(const struct tp_quant_matrix *w, size_t first, size_t end,
                                        const float *x, size_t x_stride, size_t m, float *y,
                                        size_t y_stride, enum tp_quantized kind)
 {
 #define FEW(KIND) few_vectors(w, first, end, x, x_stride, m, y, y_stride, KIND)
-    switch (kind) {
-    case TP_QUANTIZED_SCALED4:
-    case TP_QUANTIZED_AFFINE4:
-        FEW(TP_QUANTIZED_SCALED4);
-        break;
-    case TP_QUANTIZED_SCALED8:
-    case TP_QUANTIZED_AFFINE8:
-        FEW(TP_QUANTIZED_SCALED8);
-        break;
-    case TP_QUANTIZED_SIGNED8:
-        FEW(TP_QUANTIZED_SIGNED8);
-        break;
-    case TP_QUANTIZED_NF4:
-        FEW(TP_QUANTIZED_NF4);
-        break;
-    case TP_QUANTIZED_NONE:
-        break;
-    }
+    TP_QUANTIZED_FEW(kind, FEW);
 }
 
 TP_TARGET_AVX2 void tp_few_quantized_avx2(const struct tp_matrix *w, size_t first, size_t end,

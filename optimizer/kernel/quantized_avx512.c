@@ -271,8 +271,7 @@ TP_INLINE TP_TARGET_AVX512 void few_vectors(const struct tp_quant_matrix *w, siz
     }
 }
 
-/* Rows that do not fill the registers are done by AVX2. Affine groups are scaled ones with other
- * factors. */
+/* Rows that do not fill the registers are done by AVX2. */
 TP_TARGET_AVX512 void tp_few_quantized_avx512(const struct tp_matrix *w, size_t first, size_t end,
                                               const float *x, size_t x_stride, size_t m, float *y,
                                               size_t y_stride, void *scratch)
@@ -280,24 +279,7 @@ TP_TARGET_AVX512 void tp_few_quantized_avx512(const struct tp_matrix *w, size_t 
     const size_t whole = first + (end - first) / ROWS * ROWS;
 
 #define FEW(KIND) few_vectors(w->data, first, whole, x, x_stride, m, y, y_stride, KIND)
-    switch (tp_quantized_kind(w->data)) {
-    case TP_QUANTIZED_SCALED4:
-    case TP_QUANTIZED_AFFINE4:
-        FEW(TP_QUANTIZED_SCALED4);
-        break;
-    case TP_QUANTIZED_SCALED8:
-    case TP_QUANTIZED_AFFINE8:
-        FEW(TP_QUANTIZED_SCALED8);
-        break;
-    case TP_QUANTIZED_SIGNED8:
-        FEW(TP_QUANTIZED_SIGNED8);
-        break;
-    case TP_QUANTIZED_NF4:
-        FEW(TP_QUANTIZED_NF4);
-        break;
-    case TP_QUANTIZED_NONE:
-        break;
-    }
+    TP_QUANTIZED_FEW(tp_quantized_kind(w->data), FEW);
     if (whole < end)
         tp_few_quantized_avx2(w, whole, end, x, x_stride, m, y, y_stride, scratch);
 }
