@@ -66,16 +66,14 @@ static const struct tp_json *find_member(const struct tp_json *root, const char 
     return value && !tp_json_is_null(value) ? value : tp_json_get(root, key);
 }
 
-/* A number that the file has under one of the N KEYS; NULL: under none. */
-static const struct tp_json *find_number(const struct tp_json *root, const char *const keys[4],
-                                         const char **key)
+/* What the file has under one of the KEYS; NULL: nothing, or null. */
+static const struct tp_json *find_value(const struct tp_json *root, const char *const keys[4],
+                                        const char **key)
 {
-    double any;
-
     for (unsigned i = 0; i < 4 && keys[i]; i++) {
         const struct tp_json *value = find_member(root, keys[i]);
 
-        if (tp_json_double(value, &any)) {
+        if (value && !tp_json_is_null(value)) {
             *key = keys[i];
             return value;
         }
@@ -88,7 +86,7 @@ static int read_numbers(const struct tp_json *root, struct tp_config *out, struc
     const char *key;
 
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        const struct tp_json *value = find_number(root, numbers[i].keys, &key);
+        const struct tp_json *value = find_value(root, numbers[i].keys, &key);
         uint64_t number = 0;
 
         if (value && (!tp_json_u64(value, &number) || number > numbers[i].most))
@@ -97,7 +95,7 @@ static int read_numbers(const struct tp_json *root, struct tp_config *out, struc
         memcpy((char *)out + numbers[i].at, &number, sizeof number);
     }
     for (size_t i = 0; i < sizeof fractions / sizeof *fractions; i++) {
-        const struct tp_json *value = find_number(root, fractions[i].keys, &key);
+        const struct tp_json *value = find_value(root, fractions[i].keys, &key);
         double number = 0;
 
         if (value && (!tp_json_double(value, &number) || !(number >= fractions[i].least) ||
@@ -116,7 +114,7 @@ static int complete_config(struct tp_config *c, struct tp_error *err)
         c->kv_head_n = c->head_n;
     if (!c->head_dim && c->head_n && c->hidden_size % c->head_n == 0)
         c->head_dim = c->hidden_size / c->head_n;
-    if (c->kv_head_n > c->head_n || (c->kv_head_n && c->head_n % c->kv_head_n))
+    if (c->head_n && (c->kv_head_n > c->head_n || c->head_n % c->kv_head_n))
         return tp_fail(err, ERANGE,
                        "%" PRIu64 " heads cannot share %" PRIu64 " heads of keys and values",
                        c->head_n, c->kv_head_n);

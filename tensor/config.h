@@ -18,9 +18,9 @@
 struct tp_json;
 
 /*
- * A number that the file does not have, or has as null or as another kind of value, is 0, a string
- * NULL. Families of models have different keys for the same; of a model of several parts the
- * dimensions are those of its "text_config". Strings belong to the structure.
+ * A number that the file does not have, or has as null, is 0, a string NULL; so is a string that is
+ * another kind of value. Families of models have different keys for the same; of a model of several
+ * parts the dimensions are those of its "text_config". Strings belong to the structure.
  */
 struct tp_config {
     const char *architecture; /* the first of "architectures", as "LlamaForCausalLM" */
@@ -41,8 +41,9 @@ struct tp_config {
 
 /*
  * Read LEN bytes of TEXT. -EFBIG: more than TP_CONFIG_MAX; -EBADMSG: not JSON, nested too deeply,
- * or not an object; -ENOMEM. -ERANGE: a dimension that no model has, or two that contradict each
- * other: then all numbers are 0, and the strings are set. In any case OUT is for tp_config_clear.
+ * or not an object; -ENOMEM. -ERANGE: a dimension that no model has, that is no number, or two that
+ * contradict each other: then all numbers are 0, and the strings are set. In any case OUT is for
+ * tp_config_clear.
  */
 int tp_config_parse(const void *text, size_t len, struct tp_config *out, struct tp_error *err);
 void tp_config_clear(struct tp_config *config);

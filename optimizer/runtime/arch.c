@@ -132,17 +132,31 @@ static int find_family(struct input *in, struct tp_error *err)
 
 /* --- Dimensions --- */
 
-static int need_dimension(const char *name, uint64_t value, struct tp_error *err)
+/* GPT-2 calls it OLD. */
+static int need_dimension(const struct input *in, const char *key, const char *old, uint64_t value,
+                          struct tp_error *err)
 {
-    return value ? 0 : tp_fail(err, EINVAL, "'%s' is missing or 0", name);
+    if (value)
+        return 0;
+    return tp_fail(err, EINVAL, "'%s' is missing", tp_family_has_key(in->family, old) ? old : key);
 }
 
 /* tensor/config.h has 0 as "missing"; for these it is a value, and wrong. */
 static int check_not_zero(const struct input *in, struct tp_error *err)
 {
-    static const char *const keys[] = {"num_key_value_heads",     "head_dim",
-                                       "intermediate_size",       "n_inner",
-                                       "max_position_embeddings", "n_positions"};
+    static const char *const keys[] = {"hidden_size",
+                                       "n_embd",
+                                       "num_attention_heads",
+                                       "n_head",
+                                       "num_key_value_heads",
+                                       "num_hidden_layers",
+                                       "n_layer",
+                                       "intermediate_size",
+                                       "n_inner",
+                                       "max_position_embeddings",
+                                       "n_positions",
+                                       "head_dim",
+                                       "vocab_size"};
     uint64_t any;
 
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
@@ -163,7 +177,7 @@ static int read_dimensions(const struct input *in, struct tp_arch *a, struct tp_
     int rc = check_not_zero(in, err);
 
     if (rc == 0)
-        rc = need_dimension("hidden_size", c->hidden_size, err);
+        rc = need_dimension(in, "hidden_size", "n_embd", c->hidden_size, err);
     if (f->inter_is_4_hidden && !inter)
         inter = 4 * c->hidden_size;
     /* The class of the family has its own defaults, which null does not choose. */
@@ -172,13 +186,13 @@ static int read_dimensions(const struct input *in, struct tp_arch *a, struct tp_
     if (f->head_dim && !find(in, "head_dim"))
         dim = f->head_dim;
     if (rc == 0)
-        rc = need_dimension("intermediate_size", inter, err);
+        rc = need_dimension(in, "intermediate_size", "n_inner", inter, err);
     if (rc == 0)
-        rc = need_dimension("num_hidden_layers", c->layer_n, err);
+        rc = need_dimension(in, "num_hidden_layers", "n_layer", c->layer_n, err);
     if (rc == 0)
-        rc = need_dimension("num_attention_heads", heads, err);
+        rc = need_dimension(in, "num_attention_heads", "n_head", heads, err);
     if (rc == 0)
-        rc = need_dimension("vocab_size", vocab, err);
+        rc = need_dimension(in, "vocab_size", "vocab_size", vocab, err);
     if (rc < 0)
         return rc;
     if (!dim)
@@ -268,7 +282,7 @@ static int read_scales(const struct input *in, struct tp_arch *a, struct tp_erro
         rc = read_bool(in, "scale_attn_by_inverse_layer_idx", &a->scale_by_layer, err);
     if (rc == 0)
         rc = read_cap(in, "attn_logit_softcapping", f->attention_cap, &a->attention_cap, err);
-    if (rc == 0)
+    if (rc == 0 && !f->no_logit_cap)
         rc = read_cap(in, "final_logit_softcapping", f->logit_cap, &a->logit_cap, err);
     a->norm_epsilon = (float)epsilon;
     a->attention_scale = scaled ? (float)(1 / sqrt(scalar)) : 1;

@@ -255,6 +255,7 @@ static const struct tp_family families[] = {
         .embedding = "embed_tokens",
         .final_norm = "norm",
         .heads = {"lm_head", "language_model.lm_head"},
+        .no_logit_cap = true,
         LLAMA_LINEARS,
         GEMMA3,
     },

@@ -60,6 +60,7 @@ struct tp_family {
     const char *theta_key, *partial_key;
     double epsilon, theta, partial;
     double attention_cap, logit_cap; /* keys: "attn_logit_softcapping", "final_logit_..." */
+    bool no_logit_cap;               /* the key is there and, as in transformers, not used */
     double query_scalar;             /* key: "query_pre_attn_scalar" */
     uint32_t head_n, kv_head_n, head_dim, window, original_n, vocab;
     uint64_t position_n;

@@ -86,7 +86,8 @@ MODELS = {
                                   "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
                                   "sliding_attention": {"rope_type": "default", "rope_theta": 1e4}}}, {}),
     "gemma3-capped": ("Gemma3Text", {**SMALL, "head_dim": 12, "final_logit_softcapping": 4.0}, {}),
-    "gemma3-parts": ("Gemma3", {"text_config": {**SMALL, "head_dim": 12, "sliding_window": 6}, **PICTURES}, {}),
+    "gemma3-parts": ("Gemma3", {"text_config": {
+        **SMALL, "head_dim": 12, "sliding_window": 6, "final_logit_softcapping": 0.5}, **PICTURES}, {}),
     "gemma3-parts-new": ("Gemma3", {"text_config": {**SMALL, "head_dim": 12, "sliding_window": 6}, **PICTURES},
                          {"prefix": ("language_model.model.", "model.language_model.")}),
     "gpt2": ("GPT2", GPT2, {}),

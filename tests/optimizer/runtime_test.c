@@ -183,7 +183,14 @@ static void check_refusals(void)
         {LLAMA ", \"head_dim\": 0", "'head_dim'"},
         {LLAMA ", \"head_dim\": 3", "3 elements"},
         {LLAMA ", \"head_dim\": 1048576", "elements"},
-        {"\"model_type\": \"llama\"", "'hidden_size'"},
+        {"\"model_type\": \"llama\"", "'hidden_size' is missing"},
+        {"\"model_type\": \"gpt2\"", "'n_embd' is missing"},
+        {"\"model_type\": \"llama\", \"hidden_size\": \"48\"",
+         "'hidden_size' is not a whole number"},
+        {"\"model_type\": \"gpt2\", \"n_embd\": 0", "'n_embd' is not a whole number"},
+        {"\"model_type\": \"llama\", \"hidden_size\": 8, \"intermediate_size\": 12, "
+         "\"num_hidden_layers\": 2, \"num_key_value_heads\": 2, \"vocab_size\": 4",
+         "'num_attention_heads' is missing"},
         {"\"model_type\": \"llama\", \"hidden_size\": 8, \"intermediate_size\": 12, "
          "\"num_hidden_layers\": 1099511627776",
          "'num_hidden_layers'"},
