@@ -23,6 +23,7 @@ struct generating {
     struct tp_sampler *sampler;
     struct tp_detokenizer *detokenizer;
     struct tp_buffer text;
+    size_t prompt_left; /* bytes of the prompt's text that are to come */
     float *logits;
 };
 
@@ -63,14 +64,31 @@ static bool ends_text(const struct generating *g, uint32_t token)
     return i < n;
 }
 
+/* The text is valid UTF-8; so is what is emitted. */
 static int emit_text(struct generating *g, struct tp_error *err)
 {
-    int rc = 0;
+    const char *text = (const char *)g->text.data;
+    size_t len = g->text.len, n = g->prompt_left < len ? g->prompt_left : len;
 
-    if (g->text.len > 0)
-        rc = g->options->emit(g->options->arg, (const char *)g->text.data, g->text.len, err);
+    g->prompt_left -= n;
+    while (n < len && (text[n] & 0xc0) == 0x80)
+        n++;
     g->text.len = 0;
-    return rc;
+    return n < len ? g->options->emit(g->options->arg, text + n, len - n, err) : 0;
+}
+
+/* Decoders treat the first token of a text in another way: the prompt precedes the generated ones.
+ */
+static int decode_prompt(struct generating *g, const struct tp_ids *prompt, struct tp_error *err)
+{
+    int rc =
+        tp_tokenizer_decode(g->subject->tokenizer, prompt->items, prompt->n, true, &g->text, err);
+
+    g->prompt_left = g->text.len;
+    g->text.len = 0;
+    for (size_t i = 0; rc == 0 && i < prompt->n; i++)
+        rc = tp_detokenizer_push(g->detokenizer, prompt->items[i], &g->text, err);
+    return rc < 0 ? rc : emit_text(g, err);
 }
 
 /* TOKEN belongs to the text. */
@@ -160,6 +178,8 @@ static int prepare(struct generating *g, const struct tp_ids *prompt, uint32_t *
         rc = tp_sampler_create(&g->options->sampling, arch->vocab, &g->sampler, err);
     if (rc == 0)
         rc = tp_detokenizer_create(g->subject->tokenizer, true, &g->detokenizer, err);
+    if (rc == 0)
+        rc = decode_prompt(g, prompt, err);
     g->logits = malloc(arch->vocab * sizeof *g->logits);
     if (rc == 0 && !g->logits)
         rc = tp_oom(err);

@@ -262,6 +262,23 @@ def check_generation(root, tokenizer):
     run = json.loads(tenpak("generate", "--json", "-n", "16", "-p", prompt, ended).stdout)
     ok(run["tokens"] == greedy["tokens"][:greedy["tokens"].index(greedy["tokens"][3]) + 1]
        and run["finish_reason"] == "stop", "a token ends the text", run)
+    check_continuation(ended, tokenizer)
+
+
+def check_continuation(directory, tokenizer):
+    """A decoder that strips a blank at the beginning of a text strips none between the prompt and the rest."""
+    path = directory / "tokenizer.json"
+    data = json.loads(path.read_text())
+    data["decoder"] = {"type": "Sequence", "decoders": [
+        data["decoder"], {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}
+    path.write_text(json.dumps(data))
+    for seed in range(100):
+        run = json.loads(tenpak("generate", "--json", "--ignore-eos", "-n", "3", "-p", " The", directory, "temperature=3",
+                                f"seed={seed}").stdout)
+        text = tokenizer.decode(run["tokens"])
+        if text.startswith(" "):
+            break
+    ok(text.startswith(" ") and run["text"] == text, "a continuation begins with its blank", (run, text))
 
 
 # --- Refused ---
