@@ -7,12 +7,14 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import struct
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -21,6 +23,8 @@ from tap import done, ok, skip, skip_all  # noqa: E402,F401  pylint: disable=C04
 BUILD = Path(os.environ.get("top_builddir", ".")).resolve()
 TENPAK = Path(os.environ.get("TENPAK", BUILD / "tenpak"))
 PRELOAD = BUILD / "tests" / "faults" / "preload.so"
+BEGAN = time.time_ns()
+
 
 def scratch(where=None):
     """A directory that goes away however the test ends, on WHERE's file system."""
@@ -66,6 +70,12 @@ def make(path, data=None, **how):
     os.utime(path / "link", ns=(0, 1), follow_symlinks=False)
 
 
+def content_of(entry):
+    if entry.is_symlink():
+        return os.readlink(entry)
+    return hashlib.sha256(entry.read_bytes()).hexdigest() if entry.is_file() else ""
+
+
 def fingerprint(path):
     """Every entry's name, kind, mode, time and content; None: there is no such directory."""
     path = Path(path)
@@ -74,13 +84,23 @@ def fingerprint(path):
     found = []
     for entry in [path, *sorted(path.rglob("*"))]:
         st = entry.lstat()
-        content = ""
-        if entry.is_symlink():
-            content = os.readlink(entry)
-        elif entry.is_file():
-            content = hashlib.sha256(entry.read_bytes()).hexdigest()
-        found.append((str(entry.relative_to(path)), oct(st.st_mode), st.st_mtime_ns, content))
+        found.append((str(entry.relative_to(path)), oct(st.st_mode), st.st_mtime_ns, content_of(entry)))
     return found
+
+
+def state(*directories):
+    """What the program meets in the directories: as fingerprint(), but equal for two runs that did the same. Numbers of
+    processes in temporary names are left out, and times since the test began. What is proven of a state need not be
+    proven again."""
+    found = []
+    for directory in directories:
+        for entry in sorted(directory.rglob("*")):
+            st = entry.lstat()
+            name = re.sub(r"tmp-[0-9]+-[0-9]+", "tmp", str(entry.relative_to(directory)))
+            set_by_model = st.st_mtime_ns < BEGAN
+            found.append((name, oct(st.st_mode), set_by_model and st.st_mtime_ns, content_of(entry)))
+        found.append(None)
+    return tuple(found)
 
 
 def hidden(path):
