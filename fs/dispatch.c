@@ -151,7 +151,7 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
     create_and_open(req, parent, name, mode, fi);
 }
 
-#ifdef HAVE_STRUCT_FUSE_LOWLEVEL_OPS_TMPFILE
+#ifdef TP_FUSE_HAS_TMPFILE
 static void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi)
 {
     create_and_open(req, parent, NULL, mode, fi);
@@ -467,7 +467,7 @@ const struct fuse_lowlevel_ops tp_fs_operations = {
     .setattr = op_setattr,
     .readlink = op_readlink,
     .create = op_create,
-#ifdef HAVE_STRUCT_FUSE_LOWLEVEL_OPS_TMPFILE
+#ifdef TP_FUSE_HAS_TMPFILE
     .tmpfile = op_tmpfile,
 #endif
     .mknod = op_mknod,

@@ -165,15 +165,13 @@ tests_optimizer_tokenizer_run_LDADD = $(TP_OPTIMIZER_LIBS)
 
 # fs
 fs_tests =
-check_PROGRAMS += tests/fs/oracle tests/fs/saturate
+fs_programs = tests/fs/calls tests/fs/control_call tests/fs/oracle tests/fs/rw_oracle tests/fs/saturate tests/fs/swap
 tests_fs_oracle_SOURCES = tests/fs/oracle.c tests/fs/uring.h
-tests_fs_oracle_LDADD =
-check_PROGRAMS += tests/fs/calls tests/fs/rw_oracle
 tests_fs_calls_LDADD =
+tests_fs_control_call_LDADD =
+tests_fs_oracle_LDADD =
 tests_fs_rw_oracle_LDADD =
 tests_fs_saturate_LDADD =
-check_PROGRAMS += tests/fs/control_call tests/fs/swap
-tests_fs_control_call_LDADD =
 tests_fs_swap_LDADD =
 fs_scripts = \
 	tests/fs/control_stress_test.sh \
@@ -206,13 +204,10 @@ fs_scripts = \
 	tests/fs/xattr_test.sh
 EXTRA_DIST += tests/fs/files.py
 
-# The maker of small models that tests of every layer use: tests/mkmodel --help.
-check_PROGRAMS += tests/mkmodel
+# What tests of every layer use: the maker of small models (tests/mkmodel --help), of a lossy pack, of a pack with chosen
+# numbers changed and signed again, of many files, of packs that take long to decode.
+shared_programs = tests/mkmodel tests/mklossy tests/packedit tests/manyfiles tests/slowpacks
 tests_mkmodel_LDADD =
-# A pack with chosen numbers changed and signed again, for tests of hostile ones.
-check_PROGRAMS += tests/packedit tests/manyfiles tests/slowpacks
-# A lossy pack of a model.
-check_PROGRAMS += tests/mklossy
 
 # control
 control_tests = \
@@ -406,7 +401,7 @@ unit_tests = $(base_tests) $(tensor_tests) $(codec_tests) $(store_tests) $(optim
 test_scripts = $(base_scripts) $(tensor_scripts) $(codec_scripts) $(store_scripts) $(optimizer_scripts) $(control_scripts) \
 	$(fs_scripts) $(serve_scripts) \
 	$(cli_scripts) $(fault_scripts) $(loader_scripts)
-check_PROGRAMS += $(unit_tests) $(fuzz_tests)
+check_PROGRAMS += $(fs_programs) $(shared_programs) $(unit_tests) $(fuzz_tests)
 TESTS += $(unit_tests) $(test_scripts)
 if !FUZZING
 TESTS += $(fuzz_tests)

@@ -26,7 +26,7 @@ if files "$tmp/native" flags >"$tmp/native.out" 2>&1; then
 else
     skip 'flags are read and set as on the disk' 'the file system here has none'
 fi
-if ! grep -q '^#define HAVE_STRUCT_FUSE_LOWLEVEL_OPS_TMPFILE' "$top_builddir/config.h"; then
+if ! grep -q TP_FUSE_HAS_TMPFILE "$top_builddir/Makefile"; then
     # shellcheck disable=SC2016
     is 'a file without a name is not supported, so that programs make one with a name' "$("$PYTHON" -c 'import errno, os, sys
 try:
