@@ -161,6 +161,8 @@ int tp_search_prepare(struct tp_search *s)
     if (rc == 0)
         rc = tp_search_check_names(s);
     if (rc == 0)
+        rc = tp_search_state_check(s->options->dir, s->err);
+    if (rc == 0)
         rc = open_state(s);
     if (rc < 0)
         return rc;

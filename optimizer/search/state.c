@@ -39,6 +39,17 @@ static int open_folder(const char *dir, bool create)
     return top < 0 ? top : tp_dir_enter(top, FOLDER, create, 0700);
 }
 
+int tp_search_state_check(const char *dir, struct tp_error *err)
+{
+    tp_autoclose int folder = open_folder(dir, true);
+
+    if (folder >= 0 && faccessat(folder, ".", W_OK | X_OK, AT_EACCESS) == 0)
+        return 0;
+    if (folder < 0)
+        errno = -folder;
+    return tp_fail_errno(err, "cannot write to '%s/" TP_PRIVATE "/" FOLDER "'", dir);
+}
+
 /*
  * The lock of the state KEY in FOLDER, which is created with CREATE. A negative errno; -EAGAIN: it
  * was removed meanwhile.

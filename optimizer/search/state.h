@@ -23,6 +23,9 @@ struct tp_search_state {
     int lock;   /* -1: not open */
 };
 
+/* Whether states can be written in DIR, whose key takes long to compute. */
+int tp_search_state_check(const char *dir, struct tp_error *err);
+
 /*
  * Create or open the state KEY in DIR. -EBUSY: another process uses it. In any case OUT is for
  * tp_search_state_close.

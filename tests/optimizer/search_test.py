@@ -319,6 +319,12 @@ def test_refused(root, source):
     (folder / "binary.txt").write_bytes(bytes(range(256)) * 40)
     (folder / "empty.txt").write_bytes(b"")
     before = hashes(folder)
+    (folder / ".tenpak").mkdir(mode=0o700)
+    (folder / ".tenpak" / "search").write_text("no directory")
+    run = search(folder)
+    is_refused(run, 20, f"cannot write to '{folder}/.tenpak/search'", "a store in which no state can be written")
+    ok("stage hash" not in run.stderr, "that is known before the model is read", run.stderr)
+    shutil.rmtree(folder / ".tenpak")
     is_refused(search(folder, name="nan"), 33, "finite number", "NaN weights")
     is_refused(search(folder, "candidates=fp16", name="nan"), 33, "finite number", "NaN weights that are not quantized")
     for name in ("embedding", "head"):
