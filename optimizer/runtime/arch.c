@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "optimizer/kernel/kernel.h"
 #include "optimizer/runtime/families.h"
 #include "tensor/config.h"
 
@@ -185,6 +186,8 @@ static int read_dimensions(const struct input *in, struct tp_arch *a, struct tp_
         kv = f->kv_head_n;
     if (f->head_dim && !find(in, "head_dim"))
         dim = f->head_dim;
+    if (!kv)
+        kv = heads;
     if (rc == 0)
         rc = need_dimension(in, "intermediate_size", "n_inner", inter, err);
     if (rc == 0)
@@ -197,6 +200,11 @@ static int read_dimensions(const struct input *in, struct tp_arch *a, struct tp_
         return rc;
     if (!dim)
         return tp_fail(err, EINVAL, "'hidden_size' is not a multiple of 'num_attention_heads'");
+    if (dim > TP_ATTENTION_DIM_MAX)
+        return tp_fail(err, EOPNOTSUPP,
+                       "a head of %" PRIu64 " elements, more than %d, is not "
+                       "implemented",
+                       dim, TP_ATTENTION_DIM_MAX);
     if (kv > heads || heads % kv)
         return tp_fail(err, EINVAL,
                        "%" PRIu64 " heads cannot share %" PRIu64 " heads of keys and values", heads,

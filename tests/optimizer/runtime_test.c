@@ -34,6 +34,10 @@
 #define GPT2                                                                                       \
     "\"architectures\": [\"GPT2LMHeadModel\"], \"model_type\": \"gpt2\", \"n_embd\": 8, "          \
     "\"n_layer\": 2, \"n_head\": 2, \"vocab_size\": 16, \"n_positions\": 10"
+/* One whose heads have another number of elements. */
+#define GPT2_OF(WIDTH, HEADS)                                                                      \
+    "\"model_type\": \"gpt2\", \"n_embd\": " #WIDTH ", \"n_layer\": 2, \"n_head\": " #HEADS ", "   \
+    "\"vocab_size\": 16"
 #define NEOX                                                                                       \
     "\"architectures\": [\"GPTNeoXForCausalLM\"], \"model_type\": \"gpt_neox\", "                  \
     "\"hidden_size\": 64, \"intermediate_size\": 12, \"num_hidden_layers\": 2, "                   \
@@ -116,6 +120,11 @@ static void check_meaning(void)
        "Gemma 3's two rotations");
     tp_arch_clear(&a);
 
+    a = good_arch("\"model_type\": \"gemma3_text\", \"hidden_size\": 8, \"intermediate_size\": 12, "
+                  "\"num_hidden_layers\": 2, \"num_key_value_heads\": null");
+    ok(a.head_n == 8 && a.kv_head_n == 8, "null: as many heads of keys as there are by default");
+    tp_arch_clear(&a);
+
     a = good_arch(GPT2 ", \"n_inner\": null");
     ok(a.inter == 32 && a.position_limit == 10 && a.tied && a.ropes[0].dim == 0 && a.transposed,
        "GPT-2");
@@ -191,6 +200,8 @@ static void check_refusals(void)
         {"\"model_type\": \"llama\", \"hidden_size\": 8, \"intermediate_size\": 12, "
          "\"num_hidden_layers\": 2, \"num_key_value_heads\": 2, \"vocab_size\": 4",
          "'num_attention_heads' is missing"},
+        {GPT2_OF(1048576, 1), "a head of 1048576 elements"},
+        {GPT2_OF(4096, 2), "a head of 2048 elements"},
         {"\"model_type\": \"llama\", \"hidden_size\": 8, \"intermediate_size\": 12, "
          "\"num_hidden_layers\": 1099511627776",
          "'num_hidden_layers'"},
