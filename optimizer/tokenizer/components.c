@@ -9,7 +9,8 @@
 #include "base/json.h"
 #include "optimizer/tokenizer/tokenizer_impl.h"
 
-#define DEPTH_MAX 8 /* sequences within each other */
+#define DEPTH_MAX 8      /* sequences within each other */
+#define BYTE_LEVEL_MAX 4 /* steps that can make two bytes of each byte */
 
 /* The words that GPT-2 divides text into. */
 #define GPT2_WORDS                                                                                 \
@@ -217,12 +218,18 @@ static int read_behavior(const struct tp_json *json, enum tp_split_behavior *out
 static int read_byte_level(struct tp_tokenizer *t, const struct tp_json *json, struct tp_error *err)
 {
     bool prefix, words;
+    unsigned n = 0;
     int rc = tp_read_bool(json, "add_prefix_space", -1, &prefix, err);
 
     if (rc == 0)
         rc = tp_read_bool(json, "use_regex", 1, &words, err);
     if (rc == 0 && prefix)
         rc = add_split(t, TP_SPLIT_SPACE, NULL, err);
+    for (unsigned i = 0; i < t->split_n; i++)
+        n += t->split[i].kind == TP_SPLIT_BYTES;
+    if (rc == 0 && n == BYTE_LEVEL_MAX)
+        rc = tp_fail(err, ENOTSUP, "more than %d pre-tokenizers 'ByteLevel' are not supported",
+                     BYTE_LEVEL_MAX);
     if (rc == 0 && words)
         rc = add_regex(t, GPT2_WORDS, TP_SPLIT_ISOLATED, false, err);
     return rc < 0 ? rc : add_split(t, TP_SPLIT_BYTES, NULL, err);

@@ -14,6 +14,7 @@
 #include "optimizer/tokenizer/tokenizer_impl.h"
 
 #define REPLACEMENT "\xef\xbf\xbd"
+#define TOKEN_MAX ((size_t)16 << 20) /* bytes that a step makes of a token, at most */
 
 /* A step at work. */
 struct decoding {
@@ -130,8 +131,8 @@ static int push_replace(struct tp_detokenizer *d, unsigned i, const char *text, 
     int rc;
 
     s->text.len = 0;
-    rc = tp_replace_all(d->t->decode[i].regex, d->encoder->matcher, text, len, content, &s->text,
-                        d->err);
+    rc = tp_replace_all(d->t->decode[i].regex, d->encoder->matcher, text, len, content, TOKEN_MAX,
+                        &s->text, d->err);
     return rc < 0 ? rc : pass_on(d, i, s->text.data, s->text.len);
 }
 
@@ -414,77 +415,5 @@ int tp_tokenizer_decode(const struct tp_tokenizer *tokenizer, const uint32_t *id
     if (rc == 0)
         rc = tp_detokenizer_finish(d, out, err);
     tp_detokenizer_destroy(d);
-    return rc;
-}
-
-/* --- One token --- */
-
-/* One step for a token in the middle of a text. */
-static int decode_one(const struct tp_decode_step *step, struct tp_matcher *matcher, bool fused,
-                      const char *text, size_t len, struct tp_buffer *out, struct tp_error *err)
-{
-    int byte = step->kind == TP_DECODE_FALLBACK ? fallback_byte(text, len) : -1, rc;
-    struct tp_name meta = {0};
-    size_t n;
-
-    if (byte >= 0) {
-        rc = tp_buffer_append_u8(out, (uint8_t)byte);
-    } else if (step->kind == TP_DECODE_BYTES) {
-        rc = append_bytes(text, len, out);
-    } else if (step->kind == TP_DECODE_REPLACE || step->kind == TP_DECODE_SUFFIX) {
-        return tp_replace_all(step->regex, matcher, text, len,
-                              step->kind == TP_DECODE_SUFFIX ? &blank : &step->content, out, err);
-    } else if (step->kind == TP_DECODE_STRIP && !fused) {
-        n = leading(text, len, &step->content, step->start);
-        rc = tp_buffer_append(out, text + n,
-                              len - n - trailing(text + n, len - n, &step->content, step->stop));
-    } else if (step->kind == TP_DECODE_META) {
-        struct tp_regex *regex;
-
-        meta = step->content;
-        rc = tp_regex_compile(meta.text, meta.len, true, &regex, err);
-        if (rc == 0)
-            rc = tp_replace_all(regex, matcher, text, len, &blank, out, err);
-        tp_regex_free(regex);
-        return rc;
-    } else {
-        rc = tp_buffer_append(out, text, len);
-    }
-    return rc < 0 ? tp_oom(err) : 0;
-}
-
-int tp_tokenizer_bytes(const struct tp_tokenizer *tokenizer, uint32_t id, struct tp_buffer *out,
-                       struct tp_error *err)
-{
-    struct tp_buffer buffers[2] = {{0}};
-    struct tp_encoder *e;
-    bool fused = false;
-    size_t len;
-    const char *text = name_to_decode(tokenizer, id, &len);
-    int rc = 0;
-
-    if (!text)
-        return 0;
-    e = tp_encoder_get(tokenizer, err);
-    if (!e)
-        return -ENOMEM;
-    for (unsigned i = 0; i < tokenizer->decode_n && rc == 0; i++) {
-        const struct tp_decode_step *step = &tokenizer->decode[i];
-        struct tp_buffer *to = &buffers[i % 2];
-
-        /* What fuses and bytes that are no characters are at the end of a decoder. */
-        to->len = 0;
-        rc = decode_one(step, e->matcher, fused, text, len, to, err);
-        text = to->len ? (const char *)to->data : "";
-        len = to->len;
-        fused |= step->kind == TP_DECODE_BYTES || step->kind == TP_DECODE_FUSE;
-        if (rc == 0 && !tp_text_is_valid(text, len))
-            break;
-    }
-    if (rc == 0 && tp_buffer_append(out, text, len) < 0)
-        rc = tp_oom(err);
-    tp_encoder_put(tokenizer, e);
-    tp_buffer_clear(&buffers[0]);
-    tp_buffer_clear(&buffers[1]);
     return rc;
 }

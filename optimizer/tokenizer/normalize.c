@@ -8,6 +8,10 @@
 #include "base/lex.h"
 #include "optimizer/tokenizer/tokenizer_impl.h"
 
+/* A step may make so many bytes of each byte of the text, and so many more. */
+#define GROWTH 32u
+#define GROWTH_MORE ((size_t)64 << 10)
+
 int tp_append_alphabet(struct tp_buffer *out, const char *bytes, size_t len)
 {
     int rc = tp_buffer_reserve(out, 2 * len);
@@ -18,8 +22,14 @@ int tp_append_alphabet(struct tp_buffer *out, const char *bytes, size_t len)
     return rc;
 }
 
+static int fail_growth(size_t most, size_t len, struct tp_error *err)
+{
+    return tp_fail(err, EFBIG, "the tokenizer makes more than %zu bytes of a text of %zu", most,
+                   len);
+}
+
 int tp_replace_all(const struct tp_regex *regex, struct tp_matcher *matcher, const char *text,
-                   size_t len, const struct tp_name *content, struct tp_buffer *out,
+                   size_t len, const struct tp_name *content, size_t most, struct tp_buffer *out,
                    struct tp_error *err)
 {
     struct tp_finder finder = {.regex = regex, .matcher = matcher, .text = text, .len = len};
@@ -27,6 +37,8 @@ int tp_replace_all(const struct tp_regex *regex, struct tp_matcher *matcher, con
     int rc = 0, found;
 
     while ((found = tp_finder_next(&finder, true, &start, &end, err)) == TP_REGEX_FOUND) {
+        if (out->len > most || content->len > most - out->len)
+            return fail_growth(most, len, err);
         if (start > done)
             rc = tp_buffer_append(out, text + done, start - done);
         if (rc == 0)
@@ -141,7 +153,8 @@ static int prepend(const struct tp_normal_step *step, const char *text, size_t l
 }
 
 static int run_step(const struct tp_normal_step *step, struct tp_matcher *matcher, const char *text,
-                    size_t len, bool first, bool last, struct tp_buffer *out, struct tp_error *err)
+                    size_t len, bool first, bool last, size_t most, struct tp_buffer *out,
+                    struct tp_error *err)
 {
     int rc;
 
@@ -153,7 +166,7 @@ static int run_step(const struct tp_normal_step *step, struct tp_matcher *matche
         rc = prepend(step, text, len, first, out);
         break;
     case TP_NORMAL_REPLACE:
-        return tp_replace_all(step->regex, matcher, text, len, &step->content, out, err);
+        return tp_replace_all(step->regex, matcher, text, len, &step->content, most, out, err);
     case TP_NORMAL_STRIP:
         rc = strip(step, text, len, first, last, out);
         break;
@@ -171,6 +184,7 @@ int tp_normalize(const struct tp_tokenizer *t, struct tp_matcher *matcher, const
                  struct tp_buffer **out, struct tp_error *err)
 {
     struct tp_buffer *from = NULL, *to = &buffers[0];
+    size_t most = len < (SIZE_MAX - GROWTH_MORE) / GROWTH ? GROWTH * len + GROWTH_MORE : SIZE_MAX;
     int rc = 0;
 
     to->len = 0;
@@ -180,7 +194,9 @@ int tp_normalize(const struct tp_tokenizer *t, struct tp_matcher *matcher, const
         to = &buffers[i % 2];
         to->len = 0;
         rc = run_step(&t->normal[i], matcher, from ? (const char *)from->data : text,
-                      from ? from->len : len, first, last, to, err);
+                      from ? from->len : len, first, last, most, to, err);
+        if (rc == 0 && to->len > most)
+            rc = fail_growth(most, len, err);
         from = to;
     }
     *out = to;

@@ -127,11 +127,13 @@ static int normalize_added(struct tp_tokenizer *t, struct tp_error *err)
         if (rc < 0 ||
             (out->len == token->name_len && memcmp(out->data, token->name, out->len) == 0))
             continue;
-        token->normal = malloc(out->len + 1);
-        if (!token->normal) {
+        if (out->len > TP_ADDED_NAME_MAX)
+            rc = tp_fail(err, EFBIG, "the normalized name of an added token has %zu bytes",
+                         out->len);
+        else if (!(token->normal = malloc(out->len + 1)))
             rc = tp_oom(err);
+        if (rc < 0)
             break;
-        }
         if (out->len)
             memcpy(token->normal, out->data, out->len);
         token->normal_len = out->len;
@@ -281,13 +283,6 @@ void tp_tokenizer_close(struct tp_tokenizer *tokenizer)
 }
 
 /* --- Tokens --- */
-
-size_t tp_tokenizer_id_limit(const struct tp_tokenizer *tokenizer)
-{
-    size_t model = tokenizer->bpe.vocab.id_limit, added = tokenizer->added.names.id_limit;
-
-    return model > added ? model : added;
-}
 
 size_t tp_tokenizer_vocab_size(const struct tp_tokenizer *tokenizer)
 {

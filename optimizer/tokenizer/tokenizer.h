@@ -71,10 +71,10 @@ void tp_tokenizer_close(struct tp_tokenizer *tokenizer);
  * adds, for example of the beginning. Names of special tokens in the text become these tokens.
  * Memory beside the ids does not grow with the text, unless a normalizer replaces by a regular
  * expression, or nothing in the text allows to divide it.
- * -EFBIG: a word is longer than TP_TOKENIZER_WORD_MAX. -E2BIG: a regular expression reached its
- * limit of steps. -EBADMSG: the text has a character that the vocabulary has no token for, and
- * the file has a token for this that is not in the vocabulary. -ENOMEM. After an error OUT has the
- * ids of a part of the text.
+ * -EFBIG: a word is longer than TP_TOKENIZER_WORD_MAX, or the normalizer makes far more of the
+ * text. -E2BIG: a regular expression reached its limit of steps. -EBADMSG: the text has a character
+ * that the vocabulary has no token for, and the file has a token for this that is not in the
+ * vocabulary. -ENOMEM. After an error OUT has the ids of a part of the text.
  */
 int tp_tokenizer_encode(const struct tp_tokenizer *tokenizer, const void *text, size_t len,
                         bool add_special, struct tp_ids *out, struct tp_error *err);
@@ -83,7 +83,8 @@ int tp_tokenizer_encode(const struct tp_tokenizer *tokenizer, const void *text, 
 
 /*
  * Append the text of N ids to OUT, always valid UTF-8. SKIP_SPECIAL: without special tokens. An id
- * that is not in the vocabulary has no text.
+ * that is not in the vocabulary has no text. -E2BIG as of tp_tokenizer_encode; -EFBIG: a token
+ * becomes far too much text.
  */
 int tp_tokenizer_decode(const struct tp_tokenizer *tokenizer, const uint32_t *ids, size_t n,
                         bool skip_special, struct tp_buffer *out, struct tp_error *err);
@@ -101,17 +102,8 @@ int tp_detokenizer_finish(struct tp_detokenizer *detokenizer, struct tp_buffer *
                           struct tp_error *err);
 void tp_detokenizer_destroy(struct tp_detokenizer *detokenizer);
 
-/*
- * Append the bytes that a token stands for in the middle of a text: one byte that is no character
- * remains that byte. An id that is not in the vocabulary has none.
- */
-int tp_tokenizer_bytes(const struct tp_tokenizer *tokenizer, uint32_t id, struct tp_buffer *out,
-                       struct tp_error *err);
-
 /* --- tokenizer.c --- */
 
-/* The highest id and 1: an embedding needs as many rows at least. */
-size_t tp_tokenizer_id_limit(const struct tp_tokenizer *tokenizer);
 /* How many different tokens there are, added ones included. */
 size_t tp_tokenizer_vocab_size(const struct tp_tokenizer *tokenizer);
 /* The id of a token by its name in the files; TP_TOKEN_NONE: there is none. */

@@ -176,7 +176,7 @@ int tp_read_settings(struct tp_tokenizer *t, const struct tp_tokenizer_files *fi
 
 /*
  * Normalize valid text. FIRST, LAST: whether it is the first and the last piece. The result is in
- * one of the two buffers, *OUT.
+ * one of the two buffers, *OUT. -EFBIG: it is far larger than the text.
  */
 int tp_normalize(const struct tp_tokenizer *t, struct tp_matcher *matcher, const char *text,
                  size_t len, bool first, bool last, struct tp_buffer buffers[2],
@@ -187,9 +187,10 @@ void tp_normalize_prepare(struct tp_tokenizer *t);
 size_t tp_normalize_cut(const struct tp_tokenizer *t, const char *text, size_t len);
 /* Append bytes in GPT-2's alphabet. */
 int tp_append_alphabet(struct tp_buffer *out, const char *bytes, size_t len);
-/* Append LEN bytes of valid TEXT with every match replaced. */
+/* Append LEN bytes of valid TEXT with every match replaced. -EFBIG: OUT gets more than MOST bytes.
+ */
 int tp_replace_all(const struct tp_regex *regex, struct tp_matcher *matcher, const char *text,
-                   size_t len, const struct tp_name *content, struct tp_buffer *out,
+                   size_t len, const struct tp_name *content, size_t most, struct tp_buffer *out,
                    struct tp_error *err);
 
 /* What one thread encodes with. */

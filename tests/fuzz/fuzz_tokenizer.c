@@ -28,7 +28,7 @@ static void check_decoding(const struct tp_tokenizer *t, const struct tp_ids *id
         rc = tp_detokenizer_push(d, ids->items[i], &pieces, &err);
     if (rc == 0)
         rc = tp_detokenizer_finish(d, &pieces, &err);
-    FUZZ_CHECK(rc == 0 || rc == -E2BIG);
+    FUZZ_CHECK(rc == 0 || rc == -E2BIG || rc == -EFBIG);
     FUZZ_CHECK(rc < 0 || (whole.len == pieces.len &&
                           (whole.len == 0 || memcmp(whole.data, pieces.data, whole.len) == 0)));
     FUZZ_CHECK(rc < 0 || tp_text_is_valid(whole.data, whole.len));
@@ -40,28 +40,24 @@ static void check_decoding(const struct tp_tokenizer *t, const struct tp_ids *id
 static void check_text(const struct tp_tokenizer *t, const uint8_t *text, size_t len)
 {
     struct tp_ids once = {0}, twice = {0};
-    struct tp_buffer bytes = {0};
     struct tp_error err;
     int rc = tp_tokenizer_encode(t, text, len, true, &once, &err);
 
-    FUZZ_CHECK(rc == 0 || rc == -E2BIG || rc == -EBADMSG);
+    FUZZ_CHECK(rc == 0 || rc == -E2BIG || rc == -EFBIG || rc == -EBADMSG);
     if (rc == 0) {
         FUZZ_CHECK(tp_tokenizer_encode(t, text, len, true, &twice, &err) == 0);
         FUZZ_CHECK(once.n == twice.n && (once.n == 0 || memcmp(once.items, twice.items,
                                                                once.n * sizeof *once.items) == 0));
         check_decoding(t, &once);
     }
-    for (uint32_t id = 0; id < 300 && id < tp_tokenizer_id_limit(t); id++) {
+    for (uint32_t id = 0; id < 300; id++) {
         size_t name_len;
         const char *name = tp_tokenizer_name(t, id, &name_len);
 
         FUZZ_CHECK(!name || tp_tokenizer_id(t, name, name_len) != TP_TOKEN_NONE);
-        rc = tp_tokenizer_bytes(t, id, &bytes, &err);
-        FUZZ_CHECK(rc == 0 || rc == -E2BIG);
     }
     free(once.items);
     free(twice.items);
-    tp_buffer_clear(&bytes);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)

@@ -151,15 +151,13 @@ static void decode_records(const struct tp_tokenizer *t, bool skip, bool streame
 
 static void write_settings(const struct tp_tokenizer *t)
 {
-    uint32_t bos = tp_tokenizer_bos(t), sizes[2];
+    uint32_t bos = tp_tokenizer_bos(t), size = (uint32_t)tp_tokenizer_vocab_size(t);
     const uint32_t *eos;
     size_t n = tp_tokenizer_eos(t, &eos);
 
     write_record(bos != TP_TOKEN_NONE, &bos, sizeof bos);
     write_record((uint32_t)n, eos, sizeof *eos);
-    sizes[0] = (uint32_t)tp_tokenizer_vocab_size(t);
-    sizes[1] = (uint32_t)tp_tokenizer_id_limit(t);
-    write_record(2, sizes, sizeof *sizes);
+    write_record(1, &size, sizeof size);
 }
 
 int main(int argc, char **argv)

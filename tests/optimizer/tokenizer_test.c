@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buffer.h"
 #include "tests/tap.h"
 
 static struct tp_file_bytes bytes_of(const char *text)
@@ -107,7 +108,6 @@ static void test_merges(void)
     is_str(encode(t, ""), "", "an empty text has no ids");
     is_str(DECODE(t, 6, 3, 0), "abc   a", "without a decoder tokens are separated");
     is_u64(tp_tokenizer_vocab_size(t), 8, "size of the vocabulary");
-    is_u64(tp_tokenizer_id_limit(t), 8, "and the limit of its ids");
     is_u64(tp_tokenizer_id(t, "bc", 2), 5, "the id of a name");
     is_u64(tp_tokenizer_id(t, "cb", 2), TP_TOKEN_NONE, "none for another");
     tp_tokenizer_close(t);
@@ -179,8 +179,6 @@ static void test_fallback(void)
 static void test_bytes(void)
 {
     struct tp_tokenizer *t = open_or_bail(BYTE_LEVEL, BYTES);
-    struct tp_buffer out = {0};
-    struct tp_error err;
 
     is_str(encode(t, "a a  a\n"), "0 8 2 8 9", "words of GPT-2");
     is_str(encode(t, "\xc3\xa9"), "3 4", "bytes of a character");
@@ -189,11 +187,6 @@ static void test_bytes(void)
            "5 6 7 0 5 6 7 5 6 7", "U+FFFD for each ill-formed part");
     is_str(DECODE(t, 3, 4, 8), "\xc3\xa9 a", "bytes to text");
     is_str(DECODE(t, 3, 8, 99), "\xef\xbf\xbd a", "U+FFFD for a part of a character");
-    tp_tokenizer_bytes(t, 3, &out, &err);
-    tp_tokenizer_bytes(t, 8, &out, &err);
-    is_u64(out.len, 3, "the bytes of tokens");
-    is_mem(out.data, "\xc3 a", 3, "as they are");
-    tp_buffer_clear(&out);
     tp_tokenizer_close(t);
 }
 
@@ -377,6 +370,69 @@ static void test_limits(void)
     }
 }
 
+/* Steps of a file that make much of little: I of them, in JSON. */
+static char *many_steps(const char *step, unsigned n)
+{
+    struct tp_buffer all = {0};
+
+    for (unsigned i = 0; i < n; i++)
+        tp_buffer_appendf(&all, "%s%s", i ? "," : "", step);
+    tp_buffer_append_u8(&all, 0);
+    return (char *)all.data;
+}
+
+#define TENFOLD                                                                                    \
+    "{\"type\": \"Replace\", \"pattern\": {\"String\": \"a\"}, \"content\": \"aaaaaaaaaa\"}"
+
+static void test_growth(void)
+{
+    static const struct {
+        const char *member, *list, *step;
+        unsigned n;
+        int code;
+    } cases[] = {
+        {"normalizer", "normalizers", TENFOLD, 30, 0},
+        {"decoder", "decoders", TENFOLD, 30, 0},
+        {"normalizer", "normalizers", "{\"type\": \"ByteLevel\"}", 30, 0},
+        {"pre_tokenizer", "pretokenizers",
+         "{\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"use_regex\": false}", 5,
+         -ENOTSUP},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *steps = many_steps(cases[i].step, cases[i].n), *members;
+        struct tp_tokenizer *t = NULL;
+        struct tp_buffer out = {0};
+        struct tp_ids ids = {0};
+        struct tp_error err;
+
+        if (asprintf(&members, "\"%s\": {\"type\": \"Sequence\", \"%s\": [%s]},", cases[i].member,
+                     cases[i].list, steps) < 0)
+            bail_out("memory");
+        is_int(try_open(members, "\"vocab\": {\"a\": 0}, \"merges\": []", &t, &err), cases[i].code,
+               cases[i].member);
+        if (t && i == 1)
+            is_int(tp_tokenizer_decode(t, &(uint32_t){0}, 1, false, &out, &err), -EFBIG,
+                   "a decoder ends");
+        else if (t)
+            is_int(tp_tokenizer_encode(t, "a\xc3\xa9", 3, false, &ids, &err), -EFBIG,
+                   "a normalizer ends");
+        tp_tokenizer_close(t);
+        tp_buffer_clear(&out);
+        free(ids.items);
+        free(members);
+        free(steps);
+    }
+    is_int(try_open("\"normalizer\": " TENFOLD ", \"added_tokens\": [" ADDED(
+                        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                        "aaaaaaaaaa"
+                        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+                        "1", LOWER) "],",
+                    "\"vocab\": {\"a\": 0}, \"merges\": []", &(struct tp_tokenizer *){0},
+                    &(struct tp_error){0}),
+           -EFBIG, "and the name of an added token");
+}
+
 static void test_settings(void)
 {
     static const char json[] = "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"<s>\": 1, "
@@ -457,6 +513,7 @@ int main(void)
     test_metaspace();
     test_refusals();
     test_limits();
+    test_growth();
     test_settings();
     test_threads();
     return tap_done();
