@@ -18,6 +18,12 @@ struct tp_progress {
     const atomic_int *cancel; /* non-zero: the operation ends with -ECANCELED; may be NULL */
 };
 
+/* Report. PROGRESS may be NULL. */
+void tp_progress_update(const struct tp_progress *progress, const char *stage, uint64_t done_bytes,
+                        uint64_t total_bytes);
+/* -ECANCELED when its flag is set, else 0. PROGRESS may be NULL. */
+int tp_progress_check(const struct tp_progress *progress, struct tp_error *err);
+
 /*
  * Have CANCEL (NULL: nothing) observed by long work that is not given a struct tp_progress, such as
  * the opening of a pack with a large index. For programs that end when CANCEL is set, not for

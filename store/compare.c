@@ -100,15 +100,14 @@ static int hash_file(struct comparer *c, int fd, const struct tp_pack_file *f)
         size_t n = f->size - off < PIECE ? (size_t)(f->size - off) : PIECE;
         int rc = tp_file_pread(fd, c->buffer, n, off, f->path, c->err);
 
+        if (rc == 0)
+            rc = tp_progress_check(p, c->err);
         if (rc < 0)
             return rc;
-        if (p && p->cancel && atomic_load(p->cancel))
-            return tp_fail(c->err, ECANCELED, "cancelled");
         tp_sha256_update(c->sha, c->buffer, n);
         off += n;
         c->done += n;
-        if (p && p->update)
-            p->update(p->arg, "compare", c->done, tp_pack_index(c->pack)->logical_bytes);
+        tp_progress_update(p, "compare", c->done, tp_pack_index(c->pack)->logical_bytes);
     }
     return 0;
 }

@@ -168,10 +168,9 @@ static int open_original(struct job *j, struct tp_original **out)
 /* If the directory has changed, that is the cause of any failure to read it. */
 static int explain_failure(const struct job *j, struct tp_original *original, int rc)
 {
-    const struct tp_progress *theirs = j->options->progress;
     struct tp_error why = {0};
 
-    if (rc == 0 || (theirs && theirs->cancel && atomic_load(theirs->cancel)) ||
+    if (rc == 0 || tp_progress_check(j->options->progress, NULL) < 0 ||
         tp_original_check(original, &why) == 0)
         return rc;
     return tp_fail(j->err, -why.code, "%s", why.message);
@@ -266,13 +265,14 @@ static int check_original(void *original, struct tp_error *err)
 static int wait_for_others(const struct job *j, const char *path)
 {
     const struct timespec moment = {.tv_nsec = 100000000};
-    const struct tp_progress *progress = j->options->progress;
     struct tp_model_lock lock;
     bool noted = false;
 
     while (tp_model_lock(path, &lock, NULL) == -EBUSY) {
-        if (progress && progress->cancel && atomic_load(progress->cancel))
-            return tp_fail(j->err, ECANCELED, "cancelled");
+        int rc = tp_progress_check(j->options->progress, j->err);
+
+        if (rc < 0)
+            return rc;
         if (!noted)
             log_note(j, "waiting for another process that works on the base '%s'",
                      tp_path_name(path));

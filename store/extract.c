@@ -242,8 +242,7 @@ static int write_chunk(void *arg, uint64_t chunk, void *slot, struct tp_error *e
     e->file_done += len;
     e->done += len;
     write_behind(e);
-    if (e->progress && e->progress->update)
-        e->progress->update(e->progress->arg, "restore", e->done, e->index->logical_bytes);
+    tp_progress_update(e->progress, "restore", e->done, e->index->logical_bytes);
     return e->file_done == f->size ? close_file(e, f, err) : 0;
 }
 

@@ -183,8 +183,7 @@ static int check_block(void *arg, uint64_t chunk, void *slot, struct tp_error *e
     v->file_done += len;
     if (v->file_done == x->files[f].size)
         end_file(v, f);
-    if (v->progress && v->progress->update)
-        v->progress->update(v->progress->arg, "verify", v->report->bytes, x->logical_bytes);
+    tp_progress_update(v->progress, "verify", v->report->bytes, x->logical_bytes);
     return 0;
 }
 

@@ -160,8 +160,8 @@ static int run_estimate(const struct tp_request *request, struct tp_work *work,
 
     if (!path || !choice)
         rc = tp_oom(err);
-    if (rc == 0 && work->progress && work->progress->update)
-        work->progress->update(work->progress->arg, "estimate", 0, 0);
+    if (rc == 0)
+        tp_progress_update(work->progress, "estimate", 0, 0);
     if (rc == 0)
         rc = estimate_model(request, work, path, choice, &result, err);
     if (rc == 0)

@@ -194,25 +194,14 @@ static int score_window(struct comparing *c, const struct tp_window *window,
 
 /* --- The forward pass --- */
 
-static int check_cancelled(const struct comparing *c)
-{
-    const struct tp_progress *progress = c->out->progress;
-
-    return progress && progress->cancel && atomic_load(progress->cancel)
-               ? tp_fail(c->err, ECANCELED, "cancelled")
-               : 0;
-}
-
 /* WINDOWS of all of the text are done, in fractions too. */
 static void show_progress(const struct comparing *c, double windows)
 {
-    const struct tp_progress *progress = c->out->progress;
     const struct tp_passage *passage = c->out->passage;
     double part = windows / (double)passage->windows.n;
 
-    if (progress && progress->update)
-        progress->update(progress->arg, "evaluate", (uint64_t)(part * (double)passage->bytes),
-                         passage->bytes);
+    tp_progress_update(c->out->progress, "evaluate", (uint64_t)(part * (double)passage->bytes),
+                       passage->bytes);
 }
 
 static bool is_computed(const struct comparing *c, size_t part)
@@ -263,7 +252,7 @@ static int compute_layer(struct comparing *c, const struct part *part, uint32_t 
 {
     struct tp_runtime *rt = part->subject->runtime;
     struct tp_layer *loaded = tp_runtime_loaded_layer(rt, number), own = {0};
-    int rc = check_cancelled(c);
+    int rc = tp_progress_check(c->out->progress, c->err);
 
     if (rc == 0 && !loaded)
         rc = tp_runtime_read_layer(rt, number, &own, c->err);
@@ -324,7 +313,7 @@ static int compare_group(struct comparing *c, uint64_t first, uint32_t n)
     for (uint32_t i = 0; rc == 0 && i < n; i++) {
         struct tp_window_place place = tp_windows_place(&passage->windows, first + i);
 
-        rc = check_cancelled(c);
+        rc = tp_progress_check(c->out->progress, c->err);
         if (rc == 0)
             rc = score_window(c, &c->windows[i], &place, row);
         row += c->windows[i].n;
@@ -529,7 +518,7 @@ int tp_compare(struct tp_comparison *comparison, uint64_t first, uint64_t n, str
     int rc = allocate_parts(&c);
 
     if (rc == 0)
-        rc = check_cancelled(&c);
+        rc = tp_progress_check(comparison->progress, err);
     if (rc == 0)
         rc = plan_memory(&c);
     if (rc == 0)

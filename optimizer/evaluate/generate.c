@@ -13,7 +13,6 @@
 #include "base/memory.h"
 #include "base/progress.h"
 #include "base/size.h"
-#include "base/vector.h"
 
 struct generating {
     struct tp_subject *subject;
@@ -94,20 +93,16 @@ static int decode_prompt(struct generating *g, const struct tp_ids *prompt, stru
 /* TOKEN belongs to the text. */
 static int add_token(struct generating *g, uint32_t token, struct tp_error *err)
 {
-    struct tp_ids *tokens = &g->out->tokens;
-    int rc;
+    int rc = tp_ids_add(&g->out->tokens, token) < 0 ? tp_oom(err) : 0;
 
-    if (TP_VECTOR_GROW(tokens->items, tokens->n, tokens->cap) < 0)
-        return tp_oom(err);
-    tokens->items[tokens->n++] = token;
-    rc = tp_detokenizer_push(g->detokenizer, token, &g->text, err);
+    if (rc == 0)
+        rc = tp_detokenizer_push(g->detokenizer, token, &g->text, err);
     return rc < 0 ? rc : emit_text(g, err);
 }
 
 static int generate_tokens(struct generating *g, const struct tp_ids *prompt, uint32_t most,
                            struct tp_error *err)
 {
-    const struct tp_progress *progress = g->options->progress;
     double began = tp_seconds();
     uint32_t token;
     int rc = next_token(g, prompt->items, (uint32_t)prompt->n, &token, err);
@@ -119,9 +114,8 @@ static int generate_tokens(struct generating *g, const struct tp_ids *prompt, ui
         g->out->ended = rc == 0 && ends_text(g, token);
         if (rc < 0 || g->out->ended || g->out->tokens.n == most)
             break;
-        if (progress && progress->cancel && atomic_load(progress->cancel))
-            rc = tp_fail(err, ECANCELED, "cancelled");
-        else
+        rc = tp_progress_check(g->options->progress, err);
+        if (rc == 0)
             rc = next_token(g, &token, 1, &token, err);
     }
     g->out->token_seconds = tp_seconds() - began;

@@ -41,7 +41,6 @@ int tp_passage_open(const struct tp_subject *s, struct tp_corpus *corpus,
                     const struct tp_passage_options *o, struct tp_passage *out,
                     struct tp_error *err)
 {
-    const struct tp_progress *progress = o->progress;
     struct tp_windows *windows = &out->windows;
     double began = tp_seconds();
     int rc;
@@ -50,8 +49,7 @@ int tp_passage_open(const struct tp_subject *s, struct tp_corpus *corpus,
     rc = choose_windows(s, o, windows, err);
     if (rc < 0)
         return rc;
-    if (progress && progress->update)
-        progress->update(progress->arg, "tokenize", 0, corpus->size);
+    tp_progress_update(o->progress, "tokenize", 0, corpus->size);
     rc = tp_subject_encode_corpus(s, corpus, o->add_bos,
                                   tp_windows_span(o->samples, windows->context, windows->stride),
                                   o->memory, &out->ids, err);

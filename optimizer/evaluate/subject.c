@@ -124,8 +124,7 @@ int tp_subject_load(struct tp_subject *s, const struct tp_progress *progress, st
     double began = tp_seconds();
     int rc;
 
-    if (progress && progress->update)
-        progress->update(progress->arg, "load", 0, bytes);
+    tp_progress_update(progress, "load", 0, bytes);
     rc = tp_runtime_load(s->runtime, err);
     if (rc < 0) {
         tp_error_prefix(err, "'%s'", s->name);
@@ -133,8 +132,7 @@ int tp_subject_load(struct tp_subject *s, const struct tp_progress *progress, st
     }
     if (s->load_seconds == 0)
         s->load_seconds = tp_seconds() - began;
-    if (progress && progress->update)
-        progress->update(progress->arg, "load", bytes, bytes);
+    tp_progress_update(progress, "load", bytes, bytes);
     return 0;
 }
 
@@ -158,20 +156,14 @@ static int check_tokens(const struct tp_subject *s, const struct tp_ids *ids, si
 
 static int put_bos(const struct tp_subject *s, struct tp_ids *out, struct tp_error *err)
 {
-    uint32_t bos = tp_tokenizer_bos(s->tokenizer), *grown;
+    uint32_t bos = tp_tokenizer_bos(s->tokenizer);
 
     if (bos == TP_TOKEN_NONE)
         return tp_fail(err, EINVAL,
                        "the tokenizer of '%s' has no token of the beginning: "
                        "add_bos=yes is not possible",
                        s->name);
-    grown = realloc(out->items, (out->n + 16) * sizeof *grown);
-    if (!grown)
-        return tp_oom(err);
-    out->items = grown;
-    out->cap = out->n + 16;
-    out->items[out->n++] = bos;
-    return 0;
+    return tp_ids_add(out, bos) < 0 ? tp_oom(err) : 0;
 }
 
 int tp_subject_encode(const struct tp_subject *s, const void *text, size_t len, enum tp_add_bos bos,

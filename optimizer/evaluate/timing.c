@@ -46,25 +46,21 @@ static int choose_top(void *arg, uint32_t window, uint32_t at, const float *logi
 /* One forward pass of N windows; the seconds that it took, or a negative errno in *RC. */
 static double compute(struct timing *t, uint32_t n, int *rc, struct tp_error *err)
 {
-    const struct tp_progress *progress = t->options->progress;
     double began = tp_seconds();
 
     *rc = tp_runtime_forward(t->subject->runtime, t->windows, n, t->cache, choose_top, t, err);
     began = tp_seconds() - began;
     if (*rc == -EDOM)
         tp_fail(err, EDOM, "'%s' computes a logit that is not a finite number", t->subject->name);
-    if (progress && progress->cancel && atomic_load(progress->cancel))
-        *rc = tp_fail(err, ECANCELED, "cancelled");
+    if (*rc == 0)
+        *rc = tp_progress_check(t->options->progress, err);
     return began;
 }
 
 static void show_progress(struct timing *t, uint64_t tokens)
 {
-    const struct tp_progress *progress = t->options->progress;
-
     t->done += tokens;
-    if (progress && progress->update)
-        progress->update(progress->arg, "time", t->done, t->total);
+    tp_progress_update(t->options->progress, "time", t->done, t->total);
 }
 
 /* One run; NUMBER negative: it is not counted. */

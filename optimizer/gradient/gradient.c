@@ -108,24 +108,13 @@ static int allocate(struct passing *p)
 
 /* --- Groups --- */
 
-static int check_cancelled(const struct passing *p)
-{
-    const struct tp_progress *progress = p->options->progress;
-
-    return progress && progress->cancel && atomic_load(progress->cancel)
-               ? tp_fail(p->err, ECANCELED, "cancelled")
-               : 0;
-}
-
 /* STEP of the 2 * LAYERS layers of both ways. */
 static void show_progress(const struct passing *p, uint64_t step)
 {
-    const struct tp_progress *progress = p->options->progress;
     uint64_t bytes = tp_runtime_weight_bytes(p->rt);
     double done = (double)step / (2.0 * p->layers);
 
-    if (progress && progress->update)
-        progress->update(progress->arg, "gradient", (uint64_t)(done * (double)bytes), bytes);
+    tp_progress_update(p->options->progress, "gradient", (uint64_t)(done * (double)bytes), bytes);
 }
 
 /* The N windows from FIRST on. */
@@ -150,7 +139,7 @@ static int for_groups(struct passing *p, const struct tp_layer *layer, uint64_t 
     for (uint64_t i = first; rc == 0 && i < end; i += p->group) {
         uint64_t n = end - i < p->group ? end - i : p->group;
 
-        rc = check_cancelled(p);
+        rc = tp_progress_check(p->options->progress, p->err);
         list_group(p, i, n);
         if (rc == 0)
             rc = fn(p, layer, i, (uint32_t)n);

@@ -95,11 +95,8 @@ static int write_tensors(struct sizing *s, int rc, struct tp_quantized_tensors *
     if (rc == 0)
         rc = tp_quantized_put_embedding(s->rt, false, &to, s->err);
     for (uint32_t l = 0; rc == 0 && l < layers; l++) {
-        const struct tp_progress *p = s->options->progress;
-
-        if (p && p->cancel && atomic_load(p->cancel))
-            rc = tp_fail(s->err, ECANCELED, "cancelled");
-        else
+        rc = tp_progress_check(s->options->progress, s->err);
+        if (rc == 0)
             rc = put_layer(s, l, &to);
     }
     if (rc == 0)

@@ -32,15 +32,14 @@ struct hashing {
 static int hash_bytes(struct hashing *h, uint64_t off, uint64_t len, struct tp_sha256 *sha,
                       uint8_t *buffer, struct tp_error *err)
 {
-    const struct tp_progress *p = h->progress;
     int rc = 0;
 
     for (uint64_t at = 0; rc == 0 && at < len; at += READ) {
         size_t n = len - at < READ ? (size_t)(len - at) : READ;
 
-        if (p && p->cancel && atomic_load(p->cancel))
-            return tp_fail(err, ECANCELED, "cancelled");
-        rc = tp_model_read(h->model, h->file, off + at, buffer, n, err);
+        rc = tp_progress_check(h->progress, err);
+        if (rc == 0)
+            rc = tp_model_read(h->model, h->file, off + at, buffer, n, err);
         if (rc == 0)
             tp_sha256_update(sha, buffer, n);
     }
@@ -100,8 +99,7 @@ int tp_search_hash_model(struct tp_subject *s, const struct tp_progress *progres
     int rc = sha ? 0 : tp_oom(err);
 
     for (; rc == 0 && h.file < s->model->file_n; h.file++) {
-        if (progress && progress->update)
-            progress->update(progress->arg, "hash", done, s->model->logical_bytes);
+        tp_progress_update(progress, "hash", done, s->model->logical_bytes);
         rc = hash_file(&h, tp_runtime_team(s->runtime), sha, err);
         done += s->model->files[h.file].size;
     }

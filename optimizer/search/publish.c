@@ -168,7 +168,7 @@ int tp_search_publish(struct tp_search *s)
         if ((s->options->keep == TP_SEARCH_KEEP_WINNER && i == r->choice.winner) ||
             (s->options->keep == TP_SEARCH_KEEP_ALL &&
              r->measured[i].state == TP_CANDIDATE_COMPLETE)) {
-            tp_search_show(s, "publish", i, r->n);
+            tp_progress_update(s->options->progress, "publish", i, r->n);
             rc = publish(s, i);
         }
     s->result->seconds.publish += tp_seconds() - began;

@@ -112,23 +112,6 @@ int tp_search_candidates(const char *names, const struct tp_recipe ***out, size_
 
 /* --- What all steps use --- */
 
-int tp_search_check_cancelled(const struct tp_search *s)
-{
-    const struct tp_progress *progress = s->options->progress;
-
-    return progress && progress->cancel && atomic_load(progress->cancel)
-               ? tp_fail(s->err, ECANCELED, "cancelled")
-               : 0;
-}
-
-void tp_search_show(const struct tp_search *s, const char *stage, uint64_t done, uint64_t total)
-{
-    const struct tp_progress *progress = s->options->progress;
-
-    if (progress && progress->update)
-        progress->update(progress->arg, stage, done, total);
-}
-
 static void end_candidate(struct tp_search *s, size_t i, enum tp_candidate_state state)
 {
     struct tp_search_result *r = s->result;

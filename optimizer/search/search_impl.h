@@ -32,9 +32,6 @@ struct tp_search {
 
 /* --- search.c --- */
 
-int tp_search_check_cancelled(const struct tp_search *s);
-/* Stage STAGE has done DONE of TOTAL. */
-void tp_search_show(const struct tp_search *s, const char *stage, uint64_t done, uint64_t total);
 static inline bool tp_search_is_pending(const struct tp_search *s, size_t i)
 {
     return s->result->measured[i].state == TP_CANDIDATE_PENDING;

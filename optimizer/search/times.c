@@ -99,7 +99,7 @@ static int time_in_turn(struct tp_search *s, int turn)
             continue;
         if (turn && !(meets_others(s, i) && s->result->measured[i].throughput_tps >= least))
             continue;
-        rc = tp_search_check_cancelled(s);
+        rc = tp_progress_check(s->options->progress, s->err);
         if (rc == 0 && !s->candidates[i].subject.model)
             rc = tp_search_open_candidate(s, i);
         if (rc == 0)

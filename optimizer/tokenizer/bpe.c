@@ -76,14 +76,6 @@ void tp_bpe_work_destroy(struct tp_bpe_work *work)
     free(work);
 }
 
-static int add_id(struct tp_ids *ids, uint32_t id)
-{
-    if (TP_VECTOR_GROW(ids->items, ids->n, ids->cap) < 0)
-        return -ENOMEM;
-    ids->items[ids->n++] = id;
-    return 0;
-}
-
 /* --- The symbols of a word --- */
 
 /* What has no token and is not written yet. */
@@ -93,7 +85,7 @@ struct unknown {
 
 static int flush_unknown(struct unknown *unknown, struct tp_ids *out)
 {
-    int rc = unknown->id != TP_TOKEN_NONE ? add_id(out, unknown->id) : 0;
+    int rc = unknown->id != TP_TOKEN_NONE ? tp_ids_add(out, unknown->id) : 0;
 
     unknown->id = TP_TOKEN_NONE;
     return rc;
@@ -110,7 +102,7 @@ static int add_unknown(const struct tp_bpe *bpe, const uint8_t *text, size_t len
         known = bpe->fallback_ids[text[i]] != TP_TOKEN_NONE;
     if (known) {
         for (size_t i = 0; i < len && rc == 0; i++)
-            rc = add_id(out, bpe->fallback_ids[text[i]]);
+            rc = tp_ids_add(out, bpe->fallback_ids[text[i]]);
         return rc;
     }
     if (bpe->unk_missing)
@@ -144,7 +136,7 @@ static int add_affixed(const struct tp_bpe *bpe, struct tp_bpe_work *work, const
     if (id == TP_TOKEN_NONE)
         return add_unknown(bpe, text->data, text->len, unknown, &work->symbols);
     rc = flush_unknown(unknown, &work->symbols);
-    return rc < 0 ? rc : add_id(&work->symbols, id);
+    return rc < 0 ? rc : tp_ids_add(&work->symbols, id);
 }
 
 static int add_chars(const struct tp_bpe *bpe, struct tp_bpe_work *work, const char *word,
@@ -164,7 +156,7 @@ static int add_chars(const struct tp_bpe *bpe, struct tp_bpe_work *work, const c
         } else if ((id = tp_bpe_char(bpe, c)) != TP_TOKEN_NONE) {
             rc = flush_unknown(&unknown, &work->symbols);
             if (rc == 0)
-                rc = add_id(&work->symbols, id);
+                rc = tp_ids_add(&work->symbols, id);
         } else {
             rc = add_unknown(bpe, (const uint8_t *)p, n, &unknown, &work->symbols);
         }
@@ -188,7 +180,7 @@ static int add_bytes(const struct tp_bpe *bpe, struct tp_bpe_work *work, const c
         }
         rc = flush_unknown(&unknown, &work->symbols);
         if (rc == 0)
-            rc = add_id(&work->symbols, id);
+            rc = tp_ids_add(&work->symbols, id);
     }
     return rc < 0 ? rc : flush_unknown(&unknown, &work->symbols);
 }
@@ -335,7 +327,7 @@ static int append_ids(struct tp_ids *out, const uint32_t *ids, size_t n)
     int rc = 0;
 
     for (size_t i = 0; i < n && rc == 0; i++)
-        rc = add_id(out, ids[i]);
+        rc = tp_ids_add(out, ids[i]);
     return rc;
 }
 
@@ -372,7 +364,7 @@ static int encode_part(const struct tp_bpe *bpe, struct tp_bpe_work *work, const
     if (whole && bpe->ignore_merges)
         id = find_whole(bpe, work, word, len);
     if (id != TP_TOKEN_NONE)
-        rc = add_id(&work->symbols, id);
+        rc = tp_ids_add(&work->symbols, id);
     else
         rc = bpe->bytes ? add_bytes(bpe, work, word, len) : add_chars(bpe, work, word, len);
     if (rc == 0 && work->symbols.n > FEW)

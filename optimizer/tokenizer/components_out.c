@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "base/vector.h"
 #include "optimizer/tokenizer/tokenizer_impl.h"
 
 #define DEPTH_MAX 8
@@ -133,10 +132,7 @@ static int add_id(struct tp_ids *ids, uint64_t id, struct tp_error *err)
 {
     if (id >= TP_VOCAB_ID_MAX || ids->n >= IDS_MAX)
         return tp_fail(err, EBADMSG, "the post-processor has an id that is too high, or too many");
-    if (TP_VECTOR_GROW(ids->items, ids->n, ids->cap) < 0)
-        return tp_oom(err);
-    ids->items[ids->n++] = (uint32_t)id;
-    return 0;
+    return tp_ids_add(ids, (uint32_t)id) < 0 ? tp_oom(err) : 0;
 }
 
 /* Put what INNER holds before, or after, what is in OUTER already. */

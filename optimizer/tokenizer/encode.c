@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/vector.h"
 #include "optimizer/tokenizer/tokenizer_impl.h"
 
 #define BLOCK (256u << 10) /* bytes that are normalized together, if they can be cut */
@@ -99,10 +98,7 @@ void tp_encoder_put(const struct tp_tokenizer *t, struct tp_encoder *e)
 
 static int add_id(struct tp_ids *ids, uint32_t id, struct tp_error *err)
 {
-    if (TP_VECTOR_GROW(ids->items, ids->n, ids->cap) < 0)
-        return tp_oom(err);
-    ids->items[ids->n++] = id;
-    return 0;
+    return tp_ids_add(ids, id) < 0 ? tp_oom(err) : 0;
 }
 
 /* Normalized text: the added tokens in it, and what is between them. LAST: the section ends. */

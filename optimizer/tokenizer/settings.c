@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "base/vector.h"
 #include "optimizer/tokenizer/tokenizer_impl.h"
 
 struct settings {
@@ -66,10 +65,7 @@ static int add_eos(struct tp_tokenizer *t, uint64_t id, struct tp_error *err)
     for (size_t i = 0; i < t->eos.n; i++)
         if (t->eos.items[i] == id)
             return 0;
-    if (TP_VECTOR_GROW(t->eos.items, t->eos.n, t->eos.cap) < 0)
-        return tp_oom(err);
-    t->eos.items[t->eos.n++] = (uint32_t)id;
-    return 0;
+    return tp_ids_add(&t->eos, (uint32_t)id) < 0 ? tp_oom(err) : 0;
 }
 
 /* "eos_token_id": a number, or a list of them. */
@@ -124,10 +120,7 @@ static int set_added(struct tp_ids *ids, bool wanted, uint32_t id, struct tp_err
     ids->n = 0;
     if (!wanted || id == TP_TOKEN_NONE)
         return 0;
-    if (TP_VECTOR_GROW(ids->items, ids->n, ids->cap) < 0)
-        return tp_oom(err);
-    ids->items[ids->n++] = id;
-    return 0;
+    return tp_ids_add(ids, id) < 0 ? tp_oom(err) : 0;
 }
 
 /* "add_bos_token" and "add_eos_token", where they count: see struct tp_tokenizer_files. */

@@ -15,12 +15,14 @@
 #ifndef TP_OPTIMIZER_TOKENIZER_TOKENIZER_H
 #define TP_OPTIMIZER_TOKENIZER_TOKENIZER_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/vector.h"
 
 #define TP_TOKENIZER_FILE_MAX (256u << 20) /* bytes of a tokenizer.json */
 #define TP_TOKENIZER_WORD_MAX (16u << 20)  /* bytes of a word that cannot be divided */
@@ -34,6 +36,15 @@ struct tp_ids {
     uint32_t *items;
     size_t n, cap;
 };
+
+/* Append ID; -ENOMEM. */
+static inline int tp_ids_add(struct tp_ids *ids, uint32_t id)
+{
+    if (TP_VECTOR_GROW(ids->items, ids->n, ids->cap) < 0)
+        return -ENOMEM;
+    ids->items[ids->n++] = id;
+    return 0;
+}
 
 struct tp_file_bytes {
     const void *data; /* NULL: the model has no such file */
