@@ -342,17 +342,6 @@ static int compare_all(struct comparing *c)
 
 /* --- Memory --- */
 
-/* Sums that stay at UINT64_MAX. */
-static uint64_t sum(uint64_t a, uint64_t b)
-{
-    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
-}
-
-static uint64_t larger(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
 struct plan {
     uint64_t loaded;        /* all weights */
     uint64_t step, heads;   /* streamed: the largest of embeddings and layers; all heads */
@@ -376,18 +365,18 @@ static void add_need(const struct comparing *c, struct plan *plan, size_t part)
     }
     tp_runtime_need(s->runtime, 1, c->out->passage->windows.context, &need);
     tp_runtime_need(ends_of(s), 1, c->out->passage->windows.context, &ends);
-    plan->loaded = sum(plan->loaded, need.all_weights);
-    plan->step = larger(plan->step, larger(ends.embedding, need.largest_layer));
+    plan->loaded = tp_sum_u64(plan->loaded, need.all_weights);
+    plan->step = tp_max_u64(plan->step, tp_max_u64(ends.embedding, need.largest_layer));
     if (!same_ends)
-        plan->heads = sum(plan->heads, ends.head);
-    plan->scratch =
-        same_team ? larger(plan->scratch, need.scratch) : sum(plan->scratch, need.scratch);
-    plan->window = sum(plan->window, need.activations);
+        plan->heads = tp_sum_u64(plan->heads, ends.head);
+    plan->scratch = same_team ? tp_max_u64(plan->scratch, need.scratch)
+                              : tp_sum_u64(plan->scratch, need.scratch);
+    plan->window = tp_sum_u64(plan->window, need.activations);
 }
 
 static uint64_t count_group(const struct plan *plan, uint64_t weights, uint64_t left)
 {
-    uint64_t used = sum(sum(plan->fixed, plan->scratch), weights);
+    uint64_t used = tp_sum_u64(tp_sum_u64(plan->fixed, plan->scratch), weights);
 
     return used < left ? (left - used) / plan->window : 0;
 }
@@ -416,8 +405,8 @@ static int plan_memory(struct comparing *c)
         if (is_computed(c, i))
             add_need(c, &plan, i);
     if (c->out->reference)
-        plan.fixed = sum(plan.fixed, (uint64_t)c->block * c->vocab * sizeof(float));
-    streamed = larger(plan.step, plan.heads);
+        plan.fixed = tp_sum_u64(plan.fixed, (uint64_t)c->block * c->vocab * sizeof(float));
+    streamed = tp_max_u64(plan.step, plan.heads);
     c->group = c->out->stream ? 0 : count_group(&plan, plan.loaded, left);
     c->out->streamed = c->group == 0;
     if (c->out->streamed)
@@ -430,7 +419,7 @@ static int plan_memory(struct comparing *c)
         c->group = UINT32_MAX;
     if (c->group > 0 || c->n == 0)
         return 0;
-    wanted = sum(sum(plan.fixed, plan.scratch), sum(streamed, plan.window));
+    wanted = tp_sum_u64(tp_sum_u64(plan.fixed, plan.scratch), tp_sum_u64(streamed, plan.window));
     return tp_fail(c->err, ENOMEM,
                    "one window of %" PRIu32 " tokens needs %s of memory, and %s is left", context,
                    tp_size_print(wanted, need), tp_size_print(left, have));

@@ -131,15 +131,12 @@ static int check_memory(const struct generating *g, uint64_t positions, struct t
     struct tp_runtime_need all;
 
     tp_runtime_need(g->subject->runtime, 1, positions, &all);
-    /* Each is a number of bytes, or UINT64_MAX. */
-    need = all.all_weights / 4 + all.cache / 4 + all.scratch / 4 + all.activations / 4;
-    if (need <= have / 4)
+    need = tp_runtime_generating_bytes(g->subject->runtime, all.all_weights, 1, positions);
+    if (need <= have)
         return 0;
-    return tp_fail(err, ENOMEM,
-                   "'%s' with %" PRIu64 " positions needs %s of memory, and %s is left",
-                   g->subject->name, positions,
-                   tp_size_print(need > UINT64_MAX / 4 ? UINT64_MAX : 4 * need, wanted),
-                   tp_size_print(have, left));
+    return tp_fail(
+        err, ENOMEM, "'%s' with %" PRIu64 " positions needs %s of memory, and %s is left",
+        g->subject->name, positions, tp_size_print(need, wanted), tp_size_print(have, left));
 }
 
 /* How many tokens can follow the prompt, and everything that they need. */

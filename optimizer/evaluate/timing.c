@@ -145,19 +145,19 @@ static int time_batch(struct timing *t, uint32_t batch, struct tp_timing_row *ou
 static int check_memory(const struct timing *t, struct tp_error *err)
 {
     const struct tp_timing_options *o = t->options;
+    struct tp_runtime *rt = t->subject->runtime;
+    uint64_t positions = (uint64_t)o->prompt_tokens + o->new_tokens;
     char wanted[TP_SIZE_TEXT], have[TP_SIZE_TEXT];
     uint64_t left = tp_memory_left(o->memory), need;
     struct tp_runtime_need all;
 
-    tp_runtime_need(t->subject->runtime, o->batch, o->prompt_tokens + o->new_tokens, &all);
-    need = all.cache / 4 + all.scratch / 4 + all.activations / 4;
-    if (!tp_runtime_loaded_layer(t->subject->runtime, 0))
-        need += all.all_weights / 4;
-    if (need <= left / 4)
+    tp_runtime_need(rt, o->batch, positions, &all);
+    need = tp_runtime_generating_bytes(rt, tp_runtime_loaded_layer(rt, 0) ? 0 : all.all_weights,
+                                       o->batch, positions);
+    if (need <= left)
         return 0;
     return tp_fail(err, ENOMEM, "a batch of %" PRIu32 " needs %s of memory, and %s is left",
-                   o->batch, tp_size_print(need > UINT64_MAX / 4 ? UINT64_MAX : 4 * need, wanted),
-                   tp_size_print(left, have));
+                   o->batch, tp_size_print(need, wanted), tp_size_print(left, have));
 }
 
 static int prepare(struct timing *t, struct tp_corpus *corpus, struct tp_error *err)

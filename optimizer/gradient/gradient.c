@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/size.h"
@@ -32,16 +33,6 @@ struct passing {
     struct tp_window *list;
 };
 
-static uint64_t sum(uint64_t a, uint64_t b)
-{
-    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
-}
-
-static uint64_t larger(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
 /* --- Memory --- */
 
 /* Bytes for a group of N windows. */
@@ -51,8 +42,8 @@ static uint64_t group_bytes(const struct passing *p, uint64_t n)
     uint64_t context = p->options->text->windows.context, rows = n * context;
     uint64_t bytes = tp_inside_bytes(a, rows);
 
-    bytes = sum(bytes, rows * a->hidden * sizeof(float) + rows * sizeof *p->tokens);
-    return sum(bytes, tp_layer_back_space(a, rows) * sizeof(float) + n * sizeof *p->list);
+    bytes = tp_sum_u64(bytes, rows * a->hidden * sizeof(float) + rows * sizeof *p->tokens);
+    return tp_sum_u64(bytes, tp_layer_back_space(a, rows) * sizeof(float) + n * sizeof *p->list);
 }
 
 /* What is needed beside groups and what is kept. */
@@ -61,9 +52,10 @@ static uint64_t fixed_bytes(const struct passing *p)
     struct tp_runtime_need need;
 
     tp_runtime_need(p->rt, 1, p->options->text->windows.context, &need);
-    return sum(
-        sum(p->options->reserved, need.scratch),
-        larger(need.largest_layer, sum(larger(need.embedding, need.head), tp_loss_bytes(p->rt))));
+    return tp_sum_u64(
+        tp_sum_u64(p->options->reserved, need.scratch),
+        tp_max_u64(need.largest_layer,
+                   tp_sum_u64(tp_max_u64(need.embedding, need.head), tp_loss_bytes(p->rt))));
 }
 
 /* As many windows in a group as there is memory for, but no more rows than are useful. */
@@ -81,15 +73,15 @@ static int allocate(struct passing *p)
     p->windows = w->n;
     p->back = p->options->back && p->options->back < w->n ? p->options->back : w->n;
     p->group = most < w->n ? most : w->n;
-    while (p->group > 1 && sum(need, group_bytes(p, p->group)) > left)
+    while (p->group > 1 && tp_sum_u64(need, group_bytes(p, p->group)) > left)
         p->group--;
-    need = sum(need, group_bytes(p, p->group));
+    need = tp_sum_u64(need, group_bytes(p, p->group));
     if (need > left)
         return tp_fail(p->err, ENOMEM, "the gradients of a layer need %s of memory, and %s is left",
                        tp_size_print(need, want), tp_size_print(left, have));
-    kept =
-        sum(tp_kept_bytes(slots, p->back, window), tp_kept_bytes(1, p->windows - p->back, window));
-    in_memory = sum(need, kept) <= left;
+    kept = tp_sum_u64(tp_kept_bytes(slots, p->back, window),
+                      tp_kept_bytes(1, p->windows - p->back, window));
+    in_memory = tp_sum_u64(need, kept) <= left;
     rc = tp_kept_create(&p->kept, slots, p->back, window, in_memory, p->options->directory, p->err);
     if (rc == 0 && p->back < p->windows)
         rc = tp_kept_create(&p->rest, 1, p->windows - p->back, window, in_memory,

@@ -184,6 +184,15 @@ void tp_runtime_need(const struct tp_runtime *rt, uint64_t sequences, uint64_t p
         out->activations = UINT64_MAX;
 }
 
+uint64_t tp_runtime_generating_bytes(const struct tp_runtime *rt, uint64_t weights,
+                                     uint64_t sequences, uint64_t positions)
+{
+    struct tp_runtime_need need;
+
+    tp_runtime_need(rt, sequences, positions, &need);
+    return tp_sum_u64(weights, tp_sum_u64(need.cache, tp_sum_u64(need.scratch, need.activations)));
+}
+
 /* --- The first step --- */
 
 static int check_windows(const struct tp_runtime *rt, const struct tp_window *windows, uint32_t n,

@@ -87,6 +87,9 @@ struct tp_runtime_need {
 
 void tp_runtime_need(const struct tp_runtime *rt, uint64_t sequences, uint64_t positions,
                      struct tp_runtime_need *out);
+/* Generating: WEIGHTS bytes, with cache, scratch and activations. */
+uint64_t tp_runtime_generating_bytes(const struct tp_runtime *rt, uint64_t weights,
+                                     uint64_t sequences, uint64_t positions);
 
 /* --- weights_read.c: weights --- */
 

@@ -192,7 +192,7 @@ int tp_search_open_candidate(struct tp_search *s, size_t i)
         tp_error_prefix(s->err, "'%s'", name);
         return rc;
     }
-    s->result->measured[i].memory_bytes = tp_generating_memory(
+    s->result->measured[i].memory_bytes = tp_runtime_generating_bytes(
         subject->runtime, tp_runtime_weight_bytes(subject->runtime), s->batch, TP_SEARCH_POSITIONS);
     return 0;
 }

@@ -6,7 +6,6 @@
 
 #include <stdio.h>
 
-#include "base/checked.h"
 #include "optimizer/runtime/runtime.h"
 #include "store/model.h"
 
@@ -24,19 +23,6 @@ uint64_t tp_elements_count(const struct tp_model *model)
         all += elements;
     }
     return all;
-}
-
-uint64_t tp_generating_memory(const struct tp_runtime *rt, uint64_t weights, uint32_t batch,
-                              uint32_t positions)
-{
-    struct tp_runtime_need need;
-    uint64_t sum;
-
-    tp_runtime_need(rt, batch, positions, &need);
-    if (!tp_add_u64(weights, need.cache, &sum) || !tp_add_u64(sum, need.scratch, &sum) ||
-        !tp_add_u64(sum, need.activations, &sum))
-        return UINT64_MAX;
-    return sum;
 }
 
 /* What a pack leaves out of a packed matrix at most: its header, and the blanks of sections. */
@@ -64,7 +50,8 @@ int tp_foresight_init(struct tp_foresight *foresight, const struct tp_recipe *re
     *foresight = (struct tp_foresight){
         .elements = elements,
         .pack_bytes = recipe->method && bytes.matrices > blanks ? bytes.matrices - blanks : 0,
-        .memory_bytes = tp_generating_memory(rt, bytes.matrices + bytes.others, batch, positions)};
+        .memory_bytes =
+            tp_runtime_generating_bytes(rt, bytes.matrices + bytes.others, batch, positions)};
     return 0;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Sizes of candidates: those that are known before any work, and the memory of generating. */
+/* Sizes of candidates that are known before any work. */
 #ifndef TP_OPTIMIZER_SEARCH_SIZES_H
 #define TP_OPTIMIZER_SEARCH_SIZES_H
 
@@ -8,13 +8,6 @@
 
 /* The elements of all tensors of a model, by which compression counts. */
 uint64_t tp_elements_count(const struct tp_model *model);
-
-/*
- * The memory that generating takes beside WEIGHTS bytes of weights: caches and buffers of BATCH
- * sequences of POSITIONS tokens. UINT64_MAX: more than 64 bits can say.
- */
-uint64_t tp_generating_memory(const struct tp_runtime *rt, uint64_t weights, uint32_t batch,
-                              uint32_t positions);
 
 /* What a recipe makes of the model of RT, at best. */
 struct tp_foresight {
