@@ -39,9 +39,14 @@ struct head {
     float *product;     /* [n][dim] */
 };
 
-static size_t head_elements(size_t n, size_t dim)
+static uint64_t head_elements(uint64_t n, uint64_t dim)
 {
     return 3 * n * QUERIES + 2 * n * dim + dim * QUERIES;
+}
+
+uint64_t tp_attention_back_bytes(const struct tp_arch *arch, uint32_t tokens)
+{
+    return head_elements(tokens, arch->head_dim) * sizeof(float);
 }
 
 /* TO[c][r] = FROM[r * STRIDE + c] */

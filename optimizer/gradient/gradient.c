@@ -49,13 +49,16 @@ static uint64_t group_bytes(const struct passing *p, uint64_t n)
 /* What is needed beside groups and what is kept. */
 static uint64_t fixed_bytes(const struct passing *p)
 {
+    uint32_t context = p->options->text->windows.context;
     struct tp_runtime_need need;
 
-    tp_runtime_need(p->rt, 1, p->options->text->windows.context, &need);
-    return tp_sum_u64(
-        tp_sum_u64(p->options->reserved, need.scratch),
-        tp_max_u64(need.largest_layer,
-                   tp_sum_u64(tp_max_u64(need.embedding, need.head), tp_loss_bytes(p->rt))));
+    tp_runtime_need(p->rt, 1, context, &need);
+    need.scratch =
+        tp_sum_u64(need.scratch, tp_runtime_threads(p->rt) *
+                                     tp_attention_back_bytes(tp_runtime_arch(p->rt), context));
+    need.head = tp_sum_u64(tp_max_u64(need.embedding, need.head), tp_loss_bytes(p->rt));
+    return tp_sum_u64(tp_sum_u64(p->options->reserved, need.scratch),
+                      tp_max_u64(need.largest_layer, need.head));
 }
 
 /* As many windows in a group as there is memory for, but no more rows than are useful. */

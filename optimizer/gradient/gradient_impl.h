@@ -33,7 +33,7 @@ int tp_inside_compute(struct tp_inside *in, struct tp_runtime *rt, const struct 
 
 /* --- steps.c --- */
 
-/* DX[i] = W^T DY[i], or added to DX, for M vectors, with SPACE as tp_gradient_linear_space says. */
+/* DX[i] = W^T DY[i], or added to DX, for M vectors, with SPACE as tp_linear_back_space says. */
 struct tp_linear_back {
     const struct tp_matrix *w;
     const float *dy;
@@ -60,6 +60,8 @@ void tp_add_all(struct tp_team *team, float *x, const float *y, size_t n);
 
 /* --- attention.c --- */
 
+/* What each thread takes in tp_attention_back, for windows of so many TOKENS. */
+uint64_t tp_attention_back_bytes(const struct tp_arch *arch, uint32_t tokens);
 /* IN->D_QKV, the gradient of IN->QKV, from IN->D_VALUES. */
 int tp_attention_back(struct tp_inside *in, struct tp_runtime *rt, const struct tp_layer *layer,
                       const struct tp_window *windows, uint32_t n, struct tp_error *err);

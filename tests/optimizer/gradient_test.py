@@ -87,12 +87,20 @@ def is_close(value):
     return isinstance(value, float) and value < LIMIT
 
 
+def mib_of(message):
+    """The memory that a layer needs, by the message that there is less."""
+    number, unit = re.search(r"need ([0-9.]+) ?(\w+) of memory", message).groups()
+    return float(number) * {"KiB": 2 ** -10, "MiB": 1, "GiB": 2 ** 10}[unit]
+
+
 def check_memory(directory):
     """With the least memory that suffices activations are in a file, and fewer windows go together."""
     windows = list(torch.randint(3, VOCAB, (400, 40), generator=torch.Generator().manual_seed(6)))
     want, memory = gradients(directory, windows), 1 << 20
     got = gradients(directory, windows, memory=memory)
     ok(isinstance(got, str) and "of memory, and" in got and got.count("\n") == 0, "too little memory is one line", got)
+    more = gradients(directory, windows, threads=64, memory=memory)
+    ok(isinstance(more, str) and mib_of(more) > mib_of(got), "more threads need more", f"{got}; {more}")
     while isinstance(got, str) and memory < 1 << 33:
         memory += 2 << 20
         got = gradients(directory, windows, memory=memory)
