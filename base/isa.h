@@ -68,6 +68,14 @@ const char *tp_isa_name(enum tp_isa isa);
 #define TP_BY_ISA(NAME) TP_ISA_ROWS(NAME##_scalar, , )
 #endif
 
+/* Call NAME_scalar, NAME_avx2 or NAME_avx512, by the instruction set in use. */
+#define TP_CALL_BY_ISA(NAME, ...)                                                                  \
+    ({                                                                                             \
+        static const __typeof__(&NAME##_scalar) by_isa[] = TP_BY_ISA(NAME);                        \
+                                                                                                   \
+        by_isa[tp_isa_get()](__VA_ARGS__);                                                         \
+    })
+
 /* A function that is compiled anew for the instruction set of each kernel that calls it. */
 #define TP_INLINE static inline __attribute__((always_inline))
 /* Before a loop of few iterations, which number is known: so that arrays become registers. */

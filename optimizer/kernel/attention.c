@@ -7,9 +7,10 @@
  * cache for all queries of a call. What a query computes depends on the positions that it sees
  * only:
  *
- *     scores of the block; top = max(max, scores); fade = exp(max - top); weights = exp(score -
- * top) sum = sum * fade + sum of weights, in eight partial sums from the block's first seen
- * position acc = acc * fade, then + weight * value for each position in order, fused
+ *     scores of the block
+ *     top = max(max, scores);  fade = exp(max - top);  weights = exp(scores - top)
+ *     sum = sum * fade + sum of weights, in eight partial sums from the first seen position on
+ *     acc = acc * fade, then acc = fma(weight, value, acc) for each position in order
  *
  * At the end the output is acc / sum.
  */

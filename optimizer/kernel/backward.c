@@ -10,14 +10,6 @@
 #include "optimizer/kernel/kernel.h"
 #include "optimizer/kernel/math.h"
 
-/* Call the function for the instruction set in use. */
-#define BY_ISA(NAME, ...)                                                                          \
-    do {                                                                                           \
-        static const __typeof__(&NAME##_scalar) by_isa[] = TP_BY_ISA(NAME);                        \
-                                                                                                   \
-        by_isa[tp_isa_get()](__VA_ARGS__);                                                         \
-    } while (0)
-
 /* --- Sums --- */
 
 /* Partial sums of A * B, and of A * B * C; B, C NULL: 1. */
@@ -217,32 +209,32 @@ TP_FOR_EACH_ISA(DEFINE)
 void tp_rms_norm_back(const float *x, const float *weight, const float *dy, size_t n, float epsilon,
                       bool plus_one, float *dx)
 {
-    BY_ISA(rms, x, weight, dy, n, epsilon, plus_one, dx);
+    TP_CALL_BY_ISA(rms, x, weight, dy, n, epsilon, plus_one, dx);
 }
 
 void tp_layer_norm_back(const float *x, const float *weight, const float *dy, size_t n,
                         float epsilon, float *dx)
 {
-    BY_ISA(layer, x, weight, dy, n, epsilon, dx);
+    TP_CALL_BY_ISA(layer, x, weight, dy, n, epsilon, dx);
 }
 
 void tp_silu_back(const float *x, const float *up, const float *dy, size_t n, float *dx, float *dup)
 {
-    BY_ISA(by_silu, x, up, dy, n, dx, dup);
+    TP_CALL_BY_ISA(by_silu, x, up, dy, n, dx, dup);
 }
 
 void tp_gelu_back(const float *x, const float *up, const float *dy, size_t n, float *dx, float *dup)
 {
-    BY_ISA(by_gelu, x, up, dy, n, dx, dup);
+    TP_CALL_BY_ISA(by_gelu, x, up, dy, n, dx, dup);
 }
 
 void tp_gelu_tanh_back(const float *x, const float *up, const float *dy, size_t n, float *dx,
                        float *dup)
 {
-    BY_ISA(by_gelu_tanh, x, up, dy, n, dx, dup);
+    TP_CALL_BY_ISA(by_gelu_tanh, x, up, dy, n, dx, dup);
 }
 
 void tp_attend_back(float scale, float cap, float *s, float *d, size_t n)
 {
-    BY_ISA(attend, scale, cap, s, d, n);
+    TP_CALL_BY_ISA(attend, scale, cap, s, d, n);
 }

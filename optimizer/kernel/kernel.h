@@ -10,9 +10,8 @@
  *
  * All arithmetic is IEEE fp32 unless stated, in a fixed order, without flushing denormals. Every
  * instruction set gives the same bits as the scalar C kernels (base/isa.h), but for the products of
- * bf16: a sum over elements has
- * LANES partial sums, where partial sum l adds elements l, l + LANES, l + 2 * LANES and so on in
- * this order, and then the partial sums are added as
+ * bf16. A sum over elements has LANES partial sums: partial sum l adds elements l, l + LANES,
+ * l + 2 * LANES and so on, in this order. Then the partial sums are added as
  *
  *     ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7))
  *
@@ -165,11 +164,10 @@ void tp_layer_norm(const float *x, const float *weight, const float *bias, size_
                    float *dst);
 
 /*
- * Rotate the first DIM elements of X, in place, by DIM / 2 angles. HALVES: element i belongs to
- * element i + DIM / 2 (Llama); PAIRS: element 2 * i to element 2 * i + 1 (GPT-J).
+ * Rotate the first DIM elements of X, in place, by DIM / 2 angles: element i belongs to element
+ * i + DIM / 2.
  */
 void tp_rotate_halves(float *x, size_t dim, const float *cos, const float *sin);
-void tp_rotate_pairs(float *x, size_t dim, const float *cos, const float *sin);
 
 /* activation(x) * up; UP NULL: activation(x). */
 void tp_silu(const float *x, const float *up, size_t n, float *dst);
@@ -219,8 +217,6 @@ void tp_attend_back(float scale, float cap, float *s, float *d, size_t n);
 double tp_log_sum_exp(const float *x, size_t n);
 /* exp(x - max) / sum; DST may be X. */
 void tp_softmax(const float *x, size_t n, float *dst);
-/* x - LOG_SUM_EXP, rounded once. */
-void tp_log_softmax(const float *x, size_t n, double log_sum_exp, float *dst);
 /*
  * The Kullback-Leibler divergence of softmax(Q) from softmax(P), sum of p * (log p - log q), with
  * the log-sum-exp of both. Where p is 0, it adds nothing.

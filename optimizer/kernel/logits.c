@@ -10,20 +10,21 @@
 #include "optimizer/kernel/kernel.h"
 #include "optimizer/kernel/math.h"
 
-#define BY_ISA(NAME, ...)                                                                          \
-    ({                                                                                             \
-        static const __typeof__(&NAME##_scalar) by_isa[] = TP_BY_ISA(NAME);                        \
-                                                                                                   \
-        by_isa[tp_isa_get()](__VA_ARGS__);                                                         \
-    })
-
 TP_INLINE double sum_doubles(const double s[8])
 {
     return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
 }
 
-/* The largest element; a NaN if there is one; -infinity of none. */
-TP_INLINE float largest(const float *x, size_t n)
+/* The larger one of MAX and X. With NAN it is a NaN if there is one, without it never. */
+TP_INLINE float larger_of(float max, float x, const bool nan)
+{
+    if (!nan)
+        return tp_choose(x > max, x, max);
+    return tp_choose(x <= max, max, tp_choose(max == max, x, max));
+}
+
+/* The largest element, by larger_of; -infinity of none. */
+TP_INLINE float largest_of(const float *x, size_t n, const bool nan)
 {
     float max[TP_KERNEL_LANES];
     size_t i = 0;
@@ -32,13 +33,11 @@ TP_INLINE float largest(const float *x, size_t n)
         max[l] = -INFINITY;
     for (; i + TP_KERNEL_LANES <= n; i += TP_KERNEL_LANES)
         for (size_t l = 0; l < TP_KERNEL_LANES; l++)
-            max[l] = tp_choose(x[i + l] <= max[l], max[l],
-                               tp_choose(max[l] == max[l], x[i + l], max[l]));
+            max[l] = larger_of(max[l], x[i + l], nan);
     for (size_t l = 0; i + l < n; l++)
-        max[l] =
-            tp_choose(x[i + l] <= max[l], max[l], tp_choose(max[l] == max[l], x[i + l], max[l]));
+        max[l] = larger_of(max[l], x[i + l], nan);
     for (size_t l = 1; l < TP_KERNEL_LANES; l++)
-        max[0] = tp_choose(max[l] <= max[0], max[0], tp_choose(max[0] == max[0], max[l], max[0]));
+        max[0] = larger_of(max[0], max[l], nan);
     return max[0];
 }
 
@@ -89,32 +88,14 @@ TP_INLINE double divergence(const float *a, double p, const float *b, double q, 
     return sum_doubles(sums);
 }
 
-/* The largest element that is not a NaN; -infinity if there is none. */
-TP_INLINE float largest_number(const float *x, size_t n)
-{
-    float max[TP_KERNEL_LANES];
-    size_t i = 0;
-
-    for (size_t l = 0; l < TP_KERNEL_LANES; l++)
-        max[l] = -INFINITY;
-    for (; i + TP_KERNEL_LANES <= n; i += TP_KERNEL_LANES)
-        for (size_t l = 0; l < TP_KERNEL_LANES; l++)
-            max[l] = tp_choose(x[i + l] > max[l], x[i + l], max[l]);
-    for (size_t l = 0; i + l < n; l++)
-        max[l] = tp_choose(x[i + l] > max[l], x[i + l], max[l]);
-    for (size_t l = 1; l < TP_KERNEL_LANES; l++)
-        max[0] = tp_choose(max[l] > max[0], max[l], max[0]);
-    return max[0];
-}
-
 #define DEFINE(SUFFIX, TARGET)                                                                     \
     TARGET static float largest_##SUFFIX(const float *x, size_t n)                                 \
     {                                                                                              \
-        return largest(x, n);                                                                      \
+        return largest_of(x, n, true);                                                             \
     }                                                                                              \
     TARGET static float largest_number_##SUFFIX(const float *x, size_t n)                          \
     {                                                                                              \
-        return largest_number(x, n);                                                               \
+        return largest_of(x, n, false);                                                            \
     }                                                                                              \
     TARGET static double sum_exp_##SUFFIX(const float *x, size_t n, float max, float *dst)         \
     {                                                                                              \
@@ -130,36 +111,30 @@ TP_FOR_EACH_ISA(DEFINE)
 
 double tp_log_sum_exp(const float *x, size_t n)
 {
-    float max = BY_ISA(largest, x, n);
+    float max = TP_CALL_BY_ISA(largest, x, n);
 
     if (!isfinite(max))
         return (double)max;
-    return (double)max + log(BY_ISA(sum_exp, x, n, max, NULL));
+    return (double)max + log(TP_CALL_BY_ISA(sum_exp, x, n, max, NULL));
 }
 
 void tp_softmax(const float *x, size_t n, float *dst)
 {
-    float max = BY_ISA(largest, x, n);
-    double sum = BY_ISA(sum_exp, x, n, max, dst);
+    float max = TP_CALL_BY_ISA(largest, x, n);
+    double sum = TP_CALL_BY_ISA(sum_exp, x, n, max, dst);
 
     tp_scale(dst, (float)(1 / sum), n, dst);
-}
-
-void tp_log_softmax(const float *x, size_t n, double log_sum_exp, float *dst)
-{
-    for (size_t i = 0; i < n; i++)
-        dst[i] = (float)((double)x[i] - log_sum_exp);
 }
 
 double tp_kl_divergence(const float *p, double p_log_sum_exp, const float *q, double q_log_sum_exp,
                         size_t n)
 {
-    return BY_ISA(divergence, p, p_log_sum_exp, q, q_log_sum_exp, n);
+    return TP_CALL_BY_ISA(divergence, p, p_log_sum_exp, q, q_log_sum_exp, n);
 }
 
 size_t tp_arg_max(const float *x, size_t n)
 {
-    float max = BY_ISA(largest_number, x, n);
+    float max = TP_CALL_BY_ISA(largest_number, x, n);
 
     for (size_t i = 0; i < n; i++)
         if (x[i] == max)

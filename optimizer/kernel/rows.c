@@ -11,14 +11,6 @@
 #include "optimizer/kernel/kernel.h"
 #include "optimizer/kernel/math.h"
 
-/* Call the function for the instruction set in use. */
-#define BY_ISA(NAME, ...)                                                                          \
-    do {                                                                                           \
-        static const __typeof__(&NAME##_scalar) by_isa[] = TP_BY_ISA(NAME);                        \
-                                                                                                   \
-        by_isa[tp_isa_get()](__VA_ARGS__);                                                         \
-    } while (0)
-
 /* The sum of (x - SHIFT)^2; of x itself, unless SQUARES. */
 TP_INLINE float sum_of(const float *x, size_t n, float shift, const bool squares)
 {
@@ -206,70 +198,60 @@ TP_FOR_EACH_ISA(DEFINE)
 void tp_rms_norm(const float *x, const float *weight, size_t n, float epsilon, bool plus_one,
                  float *dst)
 {
-    BY_ISA(rms_norm, x, weight, n, epsilon, plus_one ? RMS_PLUS_ONE : RMS_PLAIN, dst);
+    TP_CALL_BY_ISA(rms_norm, x, weight, n, epsilon, plus_one ? RMS_PLUS_ONE : RMS_PLAIN, dst);
 }
 
 void tp_rms_norm_rounded(enum tp_dtype dtype, const float *x, const float *weight, size_t n,
                          float epsilon, float *dst)
 {
     if (dtype == TP_DTYPE_BF16) {
-        BY_ISA(rms_norm, x, weight, n, epsilon, RMS_BF16, dst);
+        TP_CALL_BY_ISA(rms_norm, x, weight, n, epsilon, RMS_BF16, dst);
         return;
     }
-    BY_ISA(rms_norm, x, weight, n, epsilon, RMS_BARE, dst);
+    TP_CALL_BY_ISA(rms_norm, x, weight, n, epsilon, RMS_BARE, dst);
     tp_round_to(dtype, dst, n, dst);
-    BY_ISA(multiply, dst, weight, n, dst);
+    TP_CALL_BY_ISA(multiply, dst, weight, n, dst);
 }
 
 void tp_layer_norm(const float *x, const float *weight, const float *bias, size_t n, float epsilon,
                    float *dst)
 {
-    BY_ISA(layer_norm, x, weight, bias, n, epsilon, dst);
+    TP_CALL_BY_ISA(layer_norm, x, weight, bias, n, epsilon, dst);
 }
 
 void tp_rotate_halves(float *x, size_t dim, const float *cos, const float *sin)
 {
-    BY_ISA(rotate_halves, x, x + dim / 2, dim / 2, cos, sin);
-}
-
-void tp_rotate_pairs(float *x, size_t dim, const float *cos, const float *sin)
-{
-    for (size_t i = 0; i < dim / 2; i++) {
-        float u = x[2 * i], v = x[2 * i + 1];
-
-        x[2 * i] = u * cos[i] - v * sin[i];
-        x[2 * i + 1] = v * cos[i] + u * sin[i];
-    }
+    TP_CALL_BY_ISA(rotate_halves, x, x + dim / 2, dim / 2, cos, sin);
 }
 
 void tp_silu(const float *x, const float *up, size_t n, float *dst)
 {
-    BY_ISA(silu, x, up, n, dst);
+    TP_CALL_BY_ISA(silu, x, up, n, dst);
 }
 
 void tp_gelu(const float *x, const float *up, size_t n, float *dst)
 {
-    BY_ISA(gelu, x, up, n, dst);
+    TP_CALL_BY_ISA(gelu, x, up, n, dst);
 }
 
 void tp_gelu_tanh(const float *x, const float *up, size_t n, float *dst)
 {
-    BY_ISA(gelu_tanh, x, up, n, dst);
+    TP_CALL_BY_ISA(gelu_tanh, x, up, n, dst);
 }
 
 void tp_soft_cap(const float *x, float c, size_t n, float *dst)
 {
-    BY_ISA(soft_cap, x, c, n, dst);
+    TP_CALL_BY_ISA(soft_cap, x, c, n, dst);
 }
 
 void tp_add(const float *x, const float *y, size_t n, float *dst)
 {
-    BY_ISA(add, x, y, n, dst);
+    TP_CALL_BY_ISA(add, x, y, n, dst);
 }
 
 void tp_scale(const float *x, float factor, size_t n, float *dst)
 {
-    BY_ISA(scale, x, factor, n, dst);
+    TP_CALL_BY_ISA(scale, x, factor, n, dst);
 }
 
 void tp_round_to(enum tp_dtype dtype, const float *x, size_t n, float *dst)
@@ -277,7 +259,7 @@ void tp_round_to(enum tp_dtype dtype, const float *x, size_t n, float *dst)
     uint16_t narrow[256];
 
     if (dtype == TP_DTYPE_BF16) {
-        BY_ISA(round_bf16, x, n, dst);
+        TP_CALL_BY_ISA(round_bf16, x, n, dst);
         return;
     }
     if (dtype != TP_DTYPE_F16) {

@@ -494,10 +494,3 @@ void tp_arch_clear(struct tp_arch *arch)
     free(arch->spans);
     *arch = (struct tp_arch){0};
 }
-
-const char *tp_arch_known(size_t i)
-{
-    const struct tp_family *family = tp_family_at(i);
-
-    return family ? family->architecture : NULL;
-}

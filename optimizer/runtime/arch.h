@@ -92,7 +92,4 @@ struct tp_arch {
 int tp_arch_init(struct tp_arch *arch, const struct tp_config *config, struct tp_error *err);
 void tp_arch_clear(struct tp_arch *arch);
 
-/* The names of the architectures that tp_arch_init knows; NULL after the last one. */
-const char *tp_arch_known(size_t i);
-
 #endif

@@ -489,8 +489,3 @@ const struct tp_family *tp_family_find(const char *name, bool by_type)
             return &families[i];
     return NULL;
 }
-
-const struct tp_family *tp_family_at(size_t i)
-{
-    return i < sizeof families / sizeof *families ? &families[i] : NULL;
-}

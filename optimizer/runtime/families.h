@@ -70,8 +70,6 @@ struct tp_family {
 
 /* NULL: there is none. NAME is an architecture or, if BY_TYPE, a model type. */
 const struct tp_family *tp_family_find(const char *name, bool by_type);
-/* The table; NULL after the last one. */
-const struct tp_family *tp_family_at(size_t i);
 
 bool tp_family_has_key(const struct tp_family *family, const char *key);
 /*

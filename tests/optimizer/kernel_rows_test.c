@@ -72,7 +72,6 @@ enum row_kernel {
     LAYER,
     LAYER_NO_BIAS,
     HALVES,
-    PAIRS,
     SILU,
     SILU_UP,
     GELU,
@@ -83,7 +82,6 @@ enum row_kernel {
     ROUND_BF16,
     ROUND_F16,
     SOFTMAX,
-    LOG_SOFTMAX,
     ROW_KERNELS
 };
 static const char *const row_names[] = {"rms_norm",
@@ -92,7 +90,6 @@ static const char *const row_names[] = {"rms_norm",
                                         "layer_norm",
                                         "layer_norm without bias",
                                         "rotate_halves",
-                                        "rotate_pairs",
                                         "silu",
                                         "silu times up",
                                         "gelu",
@@ -102,8 +99,7 @@ static const char *const row_names[] = {"rms_norm",
                                         "scale",
                                         "round to bf16",
                                         "round to f16",
-                                        "softmax",
-                                        "log_softmax"};
+                                        "softmax"};
 
 static void do_row(enum row_kernel k, const float *x, const float *w, const float *b, size_t n,
                    float *dst)
@@ -121,10 +117,9 @@ static void do_row(enum row_kernel k, const float *x, const float *w, const floa
         tp_layer_norm(x, w, k == LAYER ? b : NULL, n, 1e-5f, dst);
         break;
     case HALVES:
-    case PAIRS:
         if (dst != x)
             memcpy(dst, x, n * sizeof *x);
-        (k == HALVES ? tp_rotate_halves : tp_rotate_pairs)(dst, n & ~(size_t)1, w, b);
+        tp_rotate_halves(dst, n & ~(size_t)1, w, b);
         break;
     case SILU:
     case SILU_UP:
@@ -151,11 +146,8 @@ static void do_row(enum row_kernel k, const float *x, const float *w, const floa
     case ROUND_F16:
         tp_round_to(TP_DTYPE_F16, x, n, dst);
         break;
-    case SOFTMAX:
-        tp_softmax(x, n, dst);
-        break;
     default:
-        tp_log_softmax(x, n, tp_log_sum_exp(x, n), dst);
+        tp_softmax(x, n, dst);
     }
 }
 
@@ -164,9 +156,7 @@ static double defined(enum row_kernel k, const float *x, const float *w, const f
                       size_t i)
 {
     double mean = 0, square = 0, variance = 0, sum = 0, v = (double)x[i], u = (double)w[i];
-    size_t half = n / 2, j = k == HALVES ? i % half : i / 2;
-    bool first = k == HALVES ? i < half : i % 2 == 0;
-    size_t other = k == HALVES ? (i + half) % (2 * half) : i ^ 1;
+    size_t half = n / 2;
 
     for (size_t c = 0; c < n; c++) {
         mean += (double)x[c] / (double)n;
@@ -185,10 +175,10 @@ static double defined(enum row_kernel k, const float *x, const float *w, const f
     case LAYER_NO_BIAS:
         return (v - mean) / sqrt(variance + (double)1e-5f) * u + (k == LAYER ? (double)b[i] : 0);
     case HALVES:
-    case PAIRS:
         if (i >= 2 * half)
             return v;
-        return v * (double)w[j] + (first ? -1 : 1) * (double)x[other] * (double)b[j];
+        return v * (double)w[i % half] +
+               (i < half ? -1 : 1) * (double)x[(i + half) % (2 * half)] * (double)b[i % half];
     case SILU:
     case SILU_UP:
         return v / (1 + exp(-v)) * (k == SILU ? 1 : u);
@@ -204,8 +194,6 @@ static double defined(enum row_kernel k, const float *x, const float *w, const f
         return v * (double)0.3f;
     case SOFTMAX:
         return exp(v) / sum;
-    case LOG_SOFTMAX:
-        return v - log(sum);
     default:
         return v;
     }
