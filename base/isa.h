@@ -41,10 +41,10 @@ const char *tp_isa_name(enum tp_isa isa);
 #define TP_TARGET_AVX2 __attribute__((target("avx2,fma,f16c,bmi,bmi2,lzcnt,popcnt")))
 #define TP_TARGET_AVX512                                                                           \
     __attribute__((target("avx2,fma,f16c,bmi,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512vl,"         \
-                          "avx512dq,avx512vbmi,avx512vbmi2")))
+                          "avx512dq,avx512vbmi,avx512vbmi2,avx512vnni")))
 #define TP_TARGET_AVX512_BF16                                                                      \
     __attribute__((target("avx2,fma,f16c,bmi,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512vl,"         \
-                          "avx512dq,avx512vbmi,avx512vbmi2,avx512bf16")))
+                          "avx512dq,avx512vbmi,avx512vbmi2,avx512vnni,avx512bf16")))
 /* DEFINE(SUFFIX, TARGET) for each instruction set that a function is compiled for. */
 #define TP_FOR_EACH_ISA(DEFINE)                                                                    \
     DEFINE(scalar, )                                                                               \

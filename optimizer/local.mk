@@ -38,6 +38,9 @@ optimizer_libtp_optimizer_la_SOURCES += \
 	optimizer/kernel/bf16_amx.c \
 	optimizer/kernel/bf16_avx512.c \
 	optimizer/kernel/impl.h \
+	optimizer/kernel/int8.c optimizer/kernel/int8.h \
+	optimizer/kernel/int8_avx2.c \
+	optimizer/kernel/int8_avx512.c \
 	optimizer/kernel/kernel.h \
 	optimizer/kernel/logits.c \
 	optimizer/kernel/math.h \

@@ -106,6 +106,7 @@ optimizer_tests = \
 	tests/optimizer/choice_test \
 	tests/optimizer/evaluate_test \
 	tests/optimizer/kernel_bf16_test \
+	tests/optimizer/kernel_int8_test \
 	tests/optimizer/kernel_quantized_test \
 	tests/optimizer/kernel_rows_test \
 	tests/optimizer/kernel_test \
@@ -123,6 +124,7 @@ tests_optimizer_calibration_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_choice_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_evaluate_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_kernel_bf16_test_LDADD = $(TP_OPTIMIZER_LIBS)
+tests_optimizer_kernel_int8_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_kernel_quantized_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_kernel_rows_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_kernel_test_LDADD = $(TP_OPTIMIZER_LIBS)

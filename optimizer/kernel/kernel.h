@@ -38,6 +38,7 @@ enum { TP_KERNEL_LANES = 8 };
 /* --- matrix.c --- */
 
 struct tp_matrix_form;
+struct tp_quant_matrix;
 
 /*
  * W has ROWS rows of COLS elements, at least one of each. Row r of a matrix of a floating-point
@@ -115,10 +116,61 @@ void tp_bf16_multiply(const struct tp_matrix *w, size_t first, size_t end, const
 
 /*
  * A quantized matrix. M must outlive it. Weights are expanded in registers, or block by block, to
- * the values of tp_quant_read; activations are never quantized.
+ * the values of tp_quant_read.
  */
-struct tp_quant_matrix;
 struct tp_matrix tp_matrix_quantized(const struct tp_quant_matrix *m);
+
+/* --- int8.c --- */
+
+/*
+ * Products of integers, for callers that round activations to 8 bits: as fast as codes can be read,
+ * without numbers of fp32 for them. They are the same bits by every instruction set, for any M and
+ * any division.
+ *
+ * The columns of a vector are divided into blocks of 32. With MOST, the greatest |x| of a block,
+ *
+ *     d = MOST / 127;  i = x * (127 / MOST), to the nearest integer, ties to even
+ *
+ * A block with MOST below 2^-100 has d = 0, one with a NaN or an infinity has d = NaN, and both
+ * have i = 0. Columns beyond the last count as zeros.
+ *
+ * A part of W has codes q and factors a and b of each group, so that an element is q * a + b
+ * (codec/quant/quant.h): SYM and ASYM have b = -(zero * a), AFFINE has its offset, INT8 has none.
+ * Of 8 bits in groups the codes are q - 128, and b is b + 128 * a, fused. A lane is what 4 bytes of
+ * codes stand for, which codes of 2 and 3 bits are widened for to 4 bits: 8 columns of at most 4
+ * bits, or 4 columns of 8 bits. All columns of a lane are in one block and in one group. Lane j of
+ * a row adds to the partial sum s[j % 16], in the order of lanes
+ *
+ *     s = fma(a, d * (the sum of i * q, an integer), s)
+ *
+ * up to the lanes that are begun by 32 bytes of codes, where the factor of lanes beyond the last is
+ * that of the last group. Offsets add to partial sums of their own: group g to o[g % 8]
+ *
+ *     o = fma(b, the sum of d * (the sum of i of 8 columns), in their order, o)
+ *
+ * The product is the sum of (s[l] + s[l + 8]) + o[l] in the order that is at the beginning of this
+ * file. Further parts of W are added in their order: y + the product of a part with codes;
+ * fma(x, w, y) with the x of fp32 for each element of OUTLIERS and COLUMNS, in their order.
+ */
+
+/*
+ * Whether W has such products: its first part has integers as codes, INT8 or groups of a multiple
+ * of 8 columns; its others have, too, or are OUTLIERS or COLUMNS; and it has at most
+ * TP_INT8_COLS columns.
+ */
+enum { TP_INT8_COLS = 1 << 15 };
+bool tp_int8_has(const struct tp_quant_matrix *w);
+/*
+ * Vectors are packed once for all products with them. PACKED has tp_int8_bytes(M, COLS), aligned to
+ * 64 bytes. The vectors FIRST to END - 1 of the M are done.
+ */
+size_t tp_int8_bytes(size_t m, size_t cols);
+void tp_int8_pack(const float *x, size_t x_stride, size_t cols, size_t first, size_t end,
+                  void *packed);
+/* As tp_matrix_multiply. PACKED NULL: vectors are packed one at a time in SCRATCH. */
+void tp_int8_multiply(const struct tp_quant_matrix *w, size_t first, size_t end, const float *x,
+                      size_t x_stride, const void *packed, size_t m, float *y, size_t y_stride,
+                      void *scratch);
 
 /* --- attention.c --- */
 
