@@ -19,8 +19,11 @@
 
 const char *const tp_add_bos_words[] = {
     [TP_ADD_BOS_AUTO] = "auto", [TP_ADD_BOS_YES] = "yes", [TP_ADD_BOS_NO] = "no", NULL};
-const char *const tp_compute_words[] = {
-    [TP_COMPUTE_F32] = "fp32", [TP_COMPUTE_BF16] = "bf16", [TP_COMPUTE_F16] = "fp16", NULL};
+const char *const tp_compute_words[] = {[TP_COMPUTE_F32] = "fp32",
+                                        [TP_COMPUTE_BF16] = "bf16",
+                                        [TP_COMPUTE_F16] = "fp16",
+                                        [TP_COMPUTE_INT8] = "int8",
+                                        NULL};
 
 static unsigned find_word(const char *const words[], const char *word)
 {

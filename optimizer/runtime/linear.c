@@ -90,18 +90,25 @@ struct job {
     enum tp_dtype dtype;
     size_t rows; /* of a part */
     size_t part_n[TP_PRODUCTS_MAX];
-    void *packed; /* X as products of bf16 want it; NULL: products are of fp32 */
+    void *packed; /* X as products of bf16 or of integers want it; NULL: no memory, or neither */
 };
+
+static bool takes_integers(const struct job *job, const struct tp_linear *l)
+{
+    return job->dtype == TP_DTYPE_I8 && l->packed && tp_int8_has(l->matrix.data);
+}
 
 static void pack_part(void *arg, size_t part, void *scratch)
 {
     const struct job *job = arg;
-    size_t first = part * TP_BF16_VECTORS;
+    size_t first = part * TP_BF16_VECTORS, cols = job->products->linear->matrix.cols;
     size_t end = job->m - first < TP_BF16_VECTORS ? job->m : first + TP_BF16_VECTORS;
 
     (void)scratch;
-    tp_bf16_pack(job->x, job->x_stride, job->m, job->products->linear->matrix.cols, first, end,
-                 job->packed);
+    if (job->dtype == TP_DTYPE_I8)
+        tp_int8_pack(job->x, job->x_stride, cols, first, end, job->packed);
+    else
+        tp_bf16_pack(job->x, job->x_stride, job->m, cols, first, end, job->packed);
 }
 
 static void multiply_part(void *arg, size_t part, void *scratch)
@@ -117,7 +124,10 @@ static void multiply_part(void *arg, size_t part, void *scratch)
     size_t first = part * job->rows;
     size_t end = w->rows - first < job->rows ? w->rows : first + job->rows;
 
-    if (job->packed)
+    if (takes_integers(job, p->linear))
+        tp_int8_multiply(w->data, first, end, job->x, job->x_stride, job->packed, job->m, p->y,
+                         p->y_stride, scratch);
+    else if (job->packed && job->dtype == TP_DTYPE_BF16)
         tp_bf16_multiply(w, first, end, job->packed, job->m, p->y, p->y_stride, scratch);
     else
         tp_matrix_multiply(w, first, end, job->x, job->x_stride, job->m, p->y, p->y_stride,
@@ -126,7 +136,7 @@ static void multiply_part(void *arg, size_t part, void *scratch)
         float *y = p->y + i * p->y_stride + first;
         if (bias)
             tp_add(y, bias + first, end - first, y);
-        if (job->dtype != TP_DTYPE_F32)
+        if (job->dtype == TP_DTYPE_BF16 || job->dtype == TP_DTYPE_F16)
             tp_round_to(job->dtype, y, end - first, y);
     }
 }
@@ -134,7 +144,7 @@ static void multiply_part(void *arg, size_t part, void *scratch)
 /* Divide the rows of all matrices, and compute. */
 static void multiply(struct tp_team *team, struct job *job)
 {
-    const size_t unit = job->packed ? TP_BF16_ROWS : TP_MATRIX_ROWS;
+    const size_t unit = job->packed && job->dtype == TP_DTYPE_BF16 ? TP_BF16_ROWS : TP_MATRIX_ROWS;
     size_t rows = 0, parts = 0;
 
     for (unsigned i = 0; i < job->n; i++)
@@ -153,17 +163,24 @@ static void multiply(struct tp_team *team, struct job *job)
 /* Vectors that are packed together. */
 #define PACKED_MOST ((size_t)512)
 
-size_t tp_linear_space(size_t cols)
+static size_t packed_bytes(size_t m, size_t cols, enum tp_dtype dtype)
 {
-    return tp_bf16_pays(PACKED_MOST) ? tp_bf16_bytes(PACKED_MOST, cols) : 0;
+    return dtype == TP_DTYPE_I8 ? tp_int8_bytes(m, cols) : tp_bf16_bytes(m, cols);
 }
 
-/* Products of bf16. False: there is no memory for them, and nothing was done. */
+size_t tp_linear_space(size_t cols, enum tp_dtype dtype)
+{
+    bool packs = dtype == TP_DTYPE_BF16 ? tp_bf16_pays(PACKED_MOST) : dtype == TP_DTYPE_I8;
+
+    return packs ? packed_bytes(PACKED_MOST, cols, dtype) : 0;
+}
+
+/* Pack vectors, and compute with them. False: there is no memory for it, and nothing was done. */
 static bool multiply_packed(struct tp_team *team, struct job job)
 {
     struct tp_product products[TP_PRODUCTS_MAX];
     size_t left = job.m, most = left < PACKED_MOST ? left : PACKED_MOST;
-    size_t bytes = tp_bf16_bytes(most, job.products->linear->matrix.cols);
+    size_t bytes = packed_bytes(most, job.products->linear->matrix.cols, job.dtype);
 
     if (posix_memalign(&job.packed, 64, bytes) != 0)
         return false;
@@ -185,8 +202,11 @@ void tp_linear_multiply(struct tp_team *team, const struct tp_product *products,
 {
     struct job job = {
         .products = products, .n = n, .x = x, .x_stride = x_stride, .m = m, .dtype = dtype};
+    bool packs = dtype == TP_DTYPE_BF16 && tp_bf16_pays(m);
 
-    if (dtype == TP_DTYPE_BF16 && tp_bf16_pays(m) && multiply_packed(team, job))
+    for (unsigned i = 0; i < n; i++)
+        packs = packs || takes_integers(&job, products[i].linear);
+    if (packs && multiply_packed(team, job))
         return;
     multiply(team, &job);
 }

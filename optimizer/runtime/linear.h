@@ -51,11 +51,12 @@ enum { TP_PRODUCTS_MAX = 3 };
 /*
  * Compute N products, at most TP_PRODUCTS_MAX, of the same M vectors X. They are rounded to DTYPE,
  * BF16, F16 or F32, after the bias is added. With BF16, which the elements of X have been rounded
- * to as well, they may be products of bf16 (optimizer/kernel/kernel.h).
+ * to as well, they may be products of bf16. With I8 they are not rounded, and those with matrices
+ * that tp_int8_has are products of integers, the others as with F32 (optimizer/kernel/kernel.h).
  */
 void tp_linear_multiply(struct tp_team *team, const struct tp_product *products, unsigned n,
                         const float *x, size_t x_stride, size_t m, enum tp_dtype dtype);
 /* The most memory that they allocate where vectors have COLS elements. */
-size_t tp_linear_space(size_t cols);
+size_t tp_linear_space(size_t cols, enum tp_dtype dtype);
 
 #endif

@@ -266,7 +266,7 @@ static void multiply(struct pass *p, enum tp_role role, const float *x, size_t x
     struct tp_product product = {&p->layer->linears[role], y, p->hidden};
 
     watch(p, role, x, rows, x_stride);
-    tp_linear_multiply(p->rt->team, &product, 1, x, x_stride, rows, p->rt->dtype);
+    tp_linear_multiply(p->rt->team, &product, 1, x, x_stride, rows, p->rt->products);
 }
 
 static void multiply_qkv(struct pass *p)
@@ -281,12 +281,12 @@ static void multiply_qkv(struct pass *p)
 
     if (p->arch->qkv == TP_QKV_APART) {
         watch(p, TP_ROLE_Q, p->h, p->row_n, n);
-        tp_linear_multiply(p->rt->team, products, 3, p->h, n, p->row_n, p->rt->dtype);
+        tp_linear_multiply(p->rt->team, products, 3, p->h, n, p->row_n, p->rt->products);
         return;
     }
     products[0] = (struct tp_product){&l[TP_ROLE_QKV], p->qkv, width};
     watch(p, TP_ROLE_QKV, p->h, p->row_n, n);
-    tp_linear_multiply(p->rt->team, products, 1, p->h, n, p->row_n, p->rt->dtype);
+    tp_linear_multiply(p->rt->team, products, 1, p->h, n, p->row_n, p->rt->products);
 }
 
 struct add_job {
@@ -377,7 +377,7 @@ static void run_mlp(struct pass *p, float *h, size_t rows)
     if (!two)
         products[0].linear = &l[role];
     watch(p, role, h, rows, n);
-    tp_linear_multiply(p->rt->team, products, two ? 2 : 1, h, n, rows, p->rt->dtype);
+    tp_linear_multiply(p->rt->team, products, two ? 2 : 1, h, n, rows, p->rt->products);
     show_state(p, TP_STAGE_GATE_UP, p->mlp, rows, width);
     tp_team_run(p->rt->team, (rows + ROWS_PER_PART - 1) / ROWS_PER_PART, activate_part, &job);
     multiply(p, TP_ROLE_DOWN, p->mlp, width, h, rows);
@@ -436,7 +436,8 @@ bool tp_pass_bytes(const struct tp_runtime *rt, uint64_t positions, bool cached,
     widest = widest > a->hidden ? widest : a->hidden;
     widest = widest > queries ? widest : queries;
     return buffer_elements(rt, rows, out) && tp_mul_u64(*out, sizeof(float), out) &&
-           tp_add_u64(*out, rows * sizeof(struct slice) + tp_linear_space(widest), out);
+           tp_add_u64(*out, rows * sizeof(struct slice) + tp_linear_space(widest, rt->products),
+                      out);
 }
 
 /* Buffers for a group of ROWS rows; they are kept for the next pass. */

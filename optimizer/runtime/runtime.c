@@ -81,7 +81,8 @@ int tp_runtime_open(struct tp_model *model, const struct tp_runtime_options *opt
     static const struct tp_runtime_options defaults;
     static const enum tp_dtype dtypes[] = {[TP_COMPUTE_F32] = TP_DTYPE_F32,
                                            [TP_COMPUTE_BF16] = TP_DTYPE_BF16,
-                                           [TP_COMPUTE_F16] = TP_DTYPE_F16};
+                                           [TP_COMPUTE_F16] = TP_DTYPE_F16,
+                                           [TP_COMPUTE_INT8] = TP_DTYPE_F32};
     struct tp_runtime *rt = calloc(1, sizeof *rt);
     int rc;
 
@@ -93,6 +94,7 @@ int tp_runtime_open(struct tp_model *model, const struct tp_runtime_options *opt
     rt->model = model;
     rt->cancel = options->cancel;
     rt->dtype = dtypes[options->compute];
+    rt->products = options->compute == TP_COMPUTE_INT8 ? TP_DTYPE_I8 : rt->dtype;
     rc = read_arch(rt, err);
     if (rc == 0)
         rc = tp_weights_check(rt, err);
@@ -350,7 +352,7 @@ static int finish_rows(struct tp_runtime *rt, struct logit_job *job, struct tp_e
     if (rc < 0)
         return rc;
     tp_pass_norm(rt, &rt->final_norm, hidden, job->n, job->h, job->h);
-    tp_linear_multiply(rt->team, &product, 1, job->h, hidden, job->n, rt->dtype);
+    tp_linear_multiply(rt->team, &product, 1, job->h, hidden, job->n, rt->products);
     tp_team_run(rt->team, job->n, finish_row, job);
     for (size_t i = 0; i < job->n; i++)
         if (job->rows[i].rc < 0)

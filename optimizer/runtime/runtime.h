@@ -32,9 +32,10 @@ struct tp_cache;
  * in it: the outputs of norms, matrices, activations, additions, attention; so are weights of
  * another dtype. What is above 65504 is infinite in fp16. In BF16, products of many tokens depend
  * on the instruction set, within a tolerance (tp_bf16_multiply), and round quantized weights to
- * bf16.
+ * bf16. INT8: what is multiplied with quantized matrices is rounded to 8 bits in blocks, where
+ * their codes are integers (tp_int8_has); all else is as in F32.
  */
-enum tp_compute { TP_COMPUTE_F32, TP_COMPUTE_BF16, TP_COMPUTE_F16 };
+enum tp_compute { TP_COMPUTE_F32, TP_COMPUTE_BF16, TP_COMPUTE_F16, TP_COMPUTE_INT8 };
 
 struct tp_runtime_options {
     enum tp_compute compute;

@@ -23,7 +23,8 @@ struct tp_runtime {
     struct tp_runtime *owner; /* of the threads and of buffers: this one, or another */
     struct tp_team *team;
     const atomic_int *cancel;
-    enum tp_dtype dtype; /* activations are rounded to it: F32, BF16 or F16 */
+    enum tp_dtype dtype;    /* activations are rounded to it: F32, BF16 or F16 */
+    enum tp_dtype products; /* the same, or I8: of tp_linear_multiply */
 
     /* Names: which of the family's prefixes, or "", and of the head's names the file has. */
     const char *prefix;

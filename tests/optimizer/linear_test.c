@@ -8,6 +8,7 @@
 #include "base/isa.h"
 #include "codec/convert.h"
 #include "optimizer/runtime/linear.h"
+#include "tests/codec/quant_check.h"
 #include "tests/optimizer/kernel_check.h"
 
 enum { COLS = 90, STRIDE = COLS + 6, MATRICES = 3 };
@@ -102,6 +103,74 @@ static void test_products(struct tp_team *team, size_t m, enum tp_dtype dtype)
     free_task(&t);
 }
 
+/* Matrices with and without products of integers, and a floating-point one. */
+static void make_packed(struct task *t)
+{
+    const struct tp_quant_spec specs[2] = {
+        {150, COLS, 2, {{TP_QUANT_INT8, 8, 0, 0}, {TP_QUANT_COLUMNS, 0, 0, 3}}},
+        {7, COLS, 1, {{TP_QUANT_CODEBOOK, 8, 2, 0}}}};
+
+    for (unsigned i = 0; i < 2; i++) {
+        struct tp_linear *l = &t->linears[i];
+        struct tp_quant_layout layout;
+        struct tp_error err;
+        float *bias = l->bias;
+        uint8_t *data;
+
+        if (tp_quant_layout(&specs[i], &layout, &err))
+            bail_out("%s", err.message);
+        l->bias = NULL;
+        tp_linear_clear(l);
+        data = check_random_matrix(&seed, &specs[i], &layout);
+        memcpy(tp_linear_reserve_packed(l, layout.bytes), data, layout.bytes);
+        free(data);
+        if (tp_linear_open_packed(l, layout.bytes, &err))
+            bail_out("%s", err.message);
+        l->bias = bias;
+    }
+}
+
+/* With I8 each product is that of its kernel, to the bit. */
+static void test_integers(struct tp_team *team, size_t m)
+{
+    void *scratch = NULL;
+    struct task t = {0};
+
+    make_task(&t, m, TP_DTYPE_F32);
+    make_packed(&t);
+    if (posix_memalign(&scratch, 64, TP_KERNEL_SCRATCH))
+        bail_out("no memory");
+    for (enum tp_isa isa = TP_ISA_SCALAR; isa <= tp_isa_best(); isa++) {
+        struct tp_product products[MATRICES];
+        bool good = true;
+
+        tp_isa_set(isa);
+        for (unsigned i = 0; i < MATRICES; i++)
+            products[i] = (struct tp_product){&t.linears[i], t.y[i], t.y_stride[i]};
+        tp_linear_multiply(team, products, MATRICES, t.x, STRIDE, m, TP_DTYPE_I8);
+        for (unsigned i = 0; i < MATRICES; i++) {
+            const struct tp_linear *l = &t.linears[i];
+            const size_t rows = row_counts[i];
+            float *want = allocate(m * rows * sizeof *want);
+
+            if (i == 0)
+                tp_int8_multiply(tp_linear_packed(l), 0, rows, t.x, STRIDE, NULL, m, want, rows,
+                                 scratch);
+            else
+                tp_matrix_multiply(&l->matrix, 0, rows, t.x, STRIDE, m, want, rows, scratch);
+            for (size_t k = 0; k < m; k++) {
+                if (l->bias)
+                    tp_add(want + k * rows, l->bias, rows, want + k * rows);
+                good = same(t.y[i] + k * t.y_stride[i], want + k * rows, rows) && good;
+            }
+            free(want);
+        }
+        ok(good, "%zu vectors, products of integers, by %s", m, tp_isa_name(isa));
+    }
+    free(scratch);
+    free_task(&t);
+}
+
 int main(void)
 {
     const size_t counts[] = {1, 8, 45, 512, 513};
@@ -119,6 +188,8 @@ int main(void)
         for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
             for (size_t d = 0; d < sizeof dtypes / sizeof dtypes[0]; d++)
                 test_products(team, counts[i], dtypes[d]);
+        for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
+            test_integers(team, counts[i]);
         tp_team_destroy(team);
     }
     return tap_done();
