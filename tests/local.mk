@@ -102,6 +102,7 @@ store_scripts = \
 # optimizer
 optimizer_tests = \
 	tests/optimizer/allocation_test \
+	tests/optimizer/arch_test \
 	tests/optimizer/calibration_test \
 	tests/optimizer/choice_test \
 	tests/optimizer/evaluate_test \
@@ -120,6 +121,7 @@ optimizer_tests = \
 	tests/optimizer/tokenizer_test
 EXTRA_DIST += tests/optimizer/kernel_check.h
 tests_optimizer_allocation_test_LDADD = $(TP_OPTIMIZER_LIBS)
+tests_optimizer_arch_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_calibration_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_choice_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_evaluate_test_LDADD = $(TP_OPTIMIZER_LIBS)

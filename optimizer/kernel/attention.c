@@ -23,7 +23,7 @@
 #include "optimizer/kernel/math.h"
 
 enum {
-    BLOCK = 64,
+    BLOCK = TP_ATTENTION_BLOCK,
     HEADS = 8,          /* done together */
     STATE_SIZE = 16384, /* elements of all weighted sums of a chunk of queries */
 };
@@ -112,6 +112,7 @@ static void attend_block(const struct chunk *k, size_t row, size_t rows, const f
     static tp_mix_fn *const mix_by_isa[] = TP_BY_ISA(tp_mix);
     const struct tp_attention *a = k->a;
     const size_t dim = a->head_dim, first = low / BLOCK * BLOCK, size = k->keys.stride;
+    const size_t place = a->ring ? first % a->ring : first; /* of the block */
     float scores[HEADS][BLOCK];
     struct tp_matrix keys = k->keys;
     struct tp_mix mix = {.dtype = a->dtype,
@@ -124,7 +125,7 @@ static void attend_block(const struct chunk *k, size_t row, size_t rows, const f
                          .acc = k->acc + row * dim};
 
     /* Row r of this matrix is position FIRST + r. */
-    keys.data = (const uint8_t *)keys.data + first * size;
+    keys.data = (const uint8_t *)keys.data + place * size;
     keys.form->few[k->isa](&keys, low - first, high - first, q, q_stride, rows, &scores[0][0],
                            BLOCK, NULL);
     for (size_t r = 0; r < rows; r++) {
@@ -134,8 +135,8 @@ static void attend_block(const struct chunk *k, size_t row, size_t rows, const f
         if (fade != 1.0f)
             tp_scale(mix.acc + r * dim, fade, dim, mix.acc + r * dim);
     }
-    mix.values =
-        (const uint8_t *)a->values + low * a->value_stride * (a->dtype == TP_DTYPE_F32 ? 4u : 2u);
+    mix.values = (const uint8_t *)a->values +
+                 (place + low - first) * a->value_stride * (a->dtype == TP_DTYPE_F32 ? 4u : 2u);
     mix_by_isa[k->isa](&mix);
 }
 

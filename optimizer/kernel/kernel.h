@@ -176,7 +176,8 @@ void tp_int8_multiply(const struct tp_quant_matrix *w, size_t first, size_t end,
 
 /*
  * One head of keys and values and the HEADS heads of queries that share it. Position p of the keys
- * starts at element p * KEY_STRIDE of KEYS, and likewise for the values. A query at position p sees
+ * starts at element p * KEY_STRIDE of KEYS, and likewise for the values; with RING at element
+ * p % RING * KEY_STRIDE. A query at position p sees
  * the positions up to p, at most the last WINDOW of them if WINDOW is not 0.
  *
  *     score = SCALE * (q . k);  score = CAP * tanh(score / CAP), if CAP is not 0
@@ -189,14 +190,16 @@ struct tp_attention {
     size_t key_stride, value_stride; /* elements */
     float scale, cap;
     size_t window;
+    size_t
+        ring; /* positions, a multiple of TP_ATTENTION_BLOCK; 0: all of them have their own place */
 };
 
-enum { TP_ATTENTION_DIM_MAX = 1024 };
+enum { TP_ATTENTION_DIM_MAX = 1024, TP_ATTENTION_BLOCK = 64 };
 
 /*
  * The outputs of N queries at the positions FIRST to FIRST + N - 1. Head h of query i starts at Q +
  * i * Q_STRIDE + h * HEAD_DIM, and its output at OUT + i * OUT_STRIDE + h * HEAD_DIM. The keys and
- * values of all positions up to FIRST + N - 1 are there. OUT and Q may be the same.
+ * values of all positions that the queries see are there. OUT and Q may be the same.
  */
 void tp_attend(const struct tp_attention *a, size_t first, size_t n, const float *q,
                size_t q_stride, float *out, size_t out_stride, void *scratch);

@@ -141,9 +141,10 @@ static void store_head(const struct pass *p, const struct slice *s, uint64_t pos
                        uint32_t head, bool values, const float *x)
 {
     const struct tp_cache *c = p->cache;
+    size_t place = position % c->layers[p->layer->number].position_n;
     uint8_t *dst = tp_cache_head(c, p->layer->number, values, p->windows[s->window].sequence, head);
 
-    tp_convert(c->dtype, dst + position * c->head_dim * c->element, TP_DTYPE_F32, x, c->head_dim);
+    tp_convert(c->dtype, dst + place * c->head_dim * c->element, TP_DTYPE_F32, x, c->head_dim);
 }
 
 static void prepare_row(const struct pass *p, size_t row)
@@ -502,6 +503,8 @@ static void set_attention(struct pass *p)
     if (p->cache) {
         p->attention.dtype = p->cache->dtype;
         p->attention.key_stride = p->attention.value_stride = p->arch->head_dim;
+        if (p->cache->layers[p->layer->number].position_n < p->cache->position_n)
+            p->attention.ring = p->cache->ring;
     }
 }
 

@@ -438,13 +438,25 @@ static void put_tokens(struct tp_cache *cache, const struct tp_window *w)
            w->n * sizeof *w->tokens);
 }
 
+/* A pass that fails has written, too. */
+static void note_end(struct tp_cache *cache, const struct tp_window *w)
+{
+    uint64_t end = (uint64_t)cache->lengths[w->sequence] + w->n;
+
+    if (end > cache->ends[w->sequence])
+        cache->ends[w->sequence] = end;
+}
+
 static void append(struct tp_cache *cache, const struct tp_window *windows, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
         cache->lengths[windows[i].sequence] += windows[i].n;
 }
 
-/* Whether the keys that the cache has of W's sequence would be others in the longer sequence. */
+/*
+ * Whether the keys that the cache has of W's sequence do not serve: they would be others in the
+ * longer sequence, or some were replaced.
+ */
 static bool must_restart(const struct tp_runtime *rt, const struct tp_window *w,
                          const struct tp_cache *cache)
 {
@@ -453,7 +465,7 @@ static bool must_restart(const struct tp_runtime *rt, const struct tp_window *w,
     for (unsigned i = 0; i < TP_SPAN_KIND_COUNT; i++)
         if (tp_rope_changes(&rt->arch.ropes[i], before, (uint64_t)before + w->n))
             return true;
-    return false;
+    return !tp_cache_is_whole(cache, w->sequence);
 }
 
 /* The callback of a pass in which windows were made longer at their beginning. */
@@ -487,7 +499,10 @@ static int forward_anew(struct tp_runtime *rt, const struct tp_window *windows, 
         r.windows[i].n += r.before[i];
         r.windows[i].logits_at += r.before[i];
         cache->lengths[windows[i].sequence] = 0;
+        cache->ends[windows[i].sequence] = 0;
     }
+    for (uint32_t i = 0; rc == 0 && i < n; i++)
+        note_end(cache, &r.windows[i]);
     if (rc == 0)
         rc = run_layers(rt, r.windows, n, cache, pass_on, &r, err);
     if (rc == 0)
@@ -512,6 +527,8 @@ int tp_runtime_forward(struct tp_runtime *rt, const struct tp_window *windows, u
     for (uint32_t i = 0; cache && i < n; i++)
         if (must_restart(rt, &windows[i], cache))
             return forward_anew(rt, windows, n, cache, fn, arg, err);
+    for (uint32_t i = 0; cache && i < n; i++)
+        note_end(cache, &windows[i]);
     rc = run_layers(rt, windows, n, cache, fn, arg, err);
     if (rc == 0 && cache)
         append(cache, windows, n);

@@ -155,7 +155,7 @@ int tp_runtime_forward(struct tp_runtime *rt, const struct tp_window *windows, u
 
 /*
  * The keys and values of SEQUENCES sequences with space for POSITIONS tokens each: fp32, or
- * the dtype that the runtime computes in.
+ * the dtype that the runtime computes in. Layers that see a window only keep little more than that.
  */
 int tp_cache_create(const struct tp_runtime *rt, uint32_t sequences, uint32_t positions,
                     struct tp_cache **out, struct tp_error *err);

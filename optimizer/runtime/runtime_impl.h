@@ -80,19 +80,33 @@ int tp_runtime_check_cancel(const struct tp_runtime *rt, struct tp_error *err);
 
 /* --- cache.c --- */
 
+/*
+ * A layer that sees a window only has space for the window and for a group of rows, where position
+ * p is at p % POSITION_N: its older keys and values make place for new ones.
+ */
+struct tp_cache_layer {
+    size_t at; /* of its data */
+    uint32_t position_n;
+};
+
 struct tp_cache {
     enum tp_dtype dtype;
     unsigned element; /* bytes */
-    uint32_t layer_n, sequence_n, position_n, kv_head_n, head_dim;
-    uint32_t *lengths; /* SEQUENCE_N */
-    uint32_t *tokens;  /* [sequence][position] */
-    uint8_t *data;     /* [layer][keys, values][sequence][kv head][position][head_dim] */
+    uint32_t sequence_n, position_n, kv_head_n, head_dim;
+    uint32_t window, ring; /* of the layers with fewer than POSITION_N positions; RING 0: none */
+    uint32_t *lengths;     /* SEQUENCE_N */
+    uint64_t *ends;        /* SEQUENCE_N: positions that were written to, of truncated tokens too */
+    uint32_t *tokens;      /* [sequence][position] */
+    struct tp_cache_layer *layers;
+    uint8_t *data; /* [layer][keys, values][sequence][kv head][its positions][head_dim] */
 };
 
 /* Bytes of a cache; false: more than 64 bits. */
 bool tp_cache_bytes(const struct tp_runtime *rt, uint64_t sequences, uint64_t positions,
                     uint64_t *out);
 uint32_t *tp_cache_tokens(const struct tp_cache *cache, uint32_t sequence);
+/* False: a token after those of SEQUENCE sees keys that others have replaced. */
+bool tp_cache_is_whole(const struct tp_cache *cache, uint32_t sequence);
 /* The keys (or values) of one head. */
 void *tp_cache_head(const struct tp_cache *cache, uint32_t layer, bool values, uint32_t sequence,
                     uint32_t kv_head);
