@@ -115,6 +115,7 @@ optimizer_tests = \
 	tests/optimizer/linear_test \
 	tests/optimizer/recipe_test \
 	tests/optimizer/report_test \
+	tests/optimizer/revision_test \
 	tests/optimizer/roofline_test \
 	tests/optimizer/runtime_test \
 	tests/optimizer/team_test \
@@ -134,6 +135,7 @@ tests_optimizer_layers_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_linear_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_recipe_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_report_test_LDADD = $(TP_OPTIMIZER_LIBS)
+tests_optimizer_revision_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_roofline_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_runtime_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_team_test_LDADD = $(TP_OPTIMIZER_LIBS)

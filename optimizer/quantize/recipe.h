@@ -12,6 +12,12 @@
 #include "codec/quant/method.h"
 #include "optimizer/runtime/runtime.h"
 
+/*
+ * Raised when a recipe gives other bytes for the same layer: what was kept of another revision is
+ * not used. tests/optimizer/revision_test.c has the bytes of this one.
+ */
+#define TP_QUANTIZE_REVISION 1
+
 struct tp_recipe {
     const char *name;
     const char *summary;                 /* one line, for users */

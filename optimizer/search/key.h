@@ -21,7 +21,10 @@ struct tp_search_inputs {
     uint32_t batch;
     unsigned threads;
 };
-/* The key of the search: with the version of the program and the kind of the machine, too. */
+/*
+ * The key of the search: with the version of the program, the revision of its methods and the kind
+ * of the machine, too.
+ */
 int tp_search_key(const struct tp_search_inputs *inputs, uint8_t out[TP_SHA256_LEN],
                   struct tp_error *err);
 
