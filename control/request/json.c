@@ -78,8 +78,8 @@ static int read_value(struct reading *r, enum tp_lex_token token)
         return read_list(r);
     case TP_LEX_ERROR:
         return tp_fail(r->err, EINVAL, "invalid JSON: %s", r->lex.why);
-    default:
-        return tp_fail(r->err, EINVAL, "a value is an object");
+    default: /* an object, which no key has: as a list without names */
+        return set_member(r->request, r->key, r->key_len, TP_FORM_LIST, "", 0, r->err);
     }
 }
 

@@ -284,9 +284,10 @@ int tp_value_from_text(const struct tp_key *key, enum tp_value_form form, const 
         return wrong_type(key, err);
     if (len > TP_TEXT_MAX)
         return tp_fail(err, ERANGE, "'%s' has at most %u bytes", key->name, TP_TEXT_MAX);
+    if (len == 0)
+        return tp_fail(err, EINVAL, "'%s' has no value", key->name);
     if (!tp_value_is_text(text, len, TP_TEXT_MAX))
-        return tp_fail(err, EINVAL, "'%s' is empty, is not UTF-8, or has control characters",
-                       key->name);
+        return tp_fail(err, EINVAL, "'%s' is not UTF-8, or has control characters", key->name);
     memcpy(copy, text, len);
     copy[len] = '\0';
     return read_text(key, copy, len, base, err);
