@@ -256,6 +256,23 @@ def check_search(where, browser, page, jobs):
            f"{name}: three plots of the complete candidates")
         ok(len(dom.by_class("front")) == 4, f"{name}: the Pareto front", dom.by_class("front"))
         ok(("dollars per 1M tokens" in dom.by_id("runs")[2]) == (price is not None), f"{name}: the cost, or the throughput")
+    # All on the front, and none apart from the others by more than a name is wide.
+    crowd = [candidate(f"candidate_{i}", i, ppl_delta=-0.03 + i / 50, throughput_tps=5000.0 + i % 3, latency_ms=0.004) for i in range(9)]
+    far = candidate("far", 9, ppl_delta=3.0, throughput_tps=90000.0, latency_ms=0.9)
+    data[3][job["job_id"]] = {**result, "winner": crowd[4], "pareto_front": [c["codec"] for c in crowd], "all_candidates": crowd + [far]}
+    path.write_text(page.replace(text, json.dumps(data).replace("<", "\\u003c")))
+    dom = browser.dom(path)
+    plots = []
+    for tag, attributes, name in dom.elements:
+        if tag == "svg":
+            plots.append([])
+        elif attributes.get("class") == "label":
+            plots[-1].append((float(attributes["x"]), float(attributes["y"]), 5 * len(name)))
+    pairs = [(a, b) for labels in plots for i, a in enumerate(labels) for b in labels[:i]]
+    ok(pairs and all(abs(a[1] - b[1]) >= 9 or a[0] >= b[0] + b[2] or b[0] >= a[0] + a[2] for a, b in pairs),
+       "names in a plot do not overlap", plots)
+    ok("e+" not in dom.by_id("runs")[2] and "-0.0 %" not in dom.by_id("runs")[2] and "0.0040" in dom.by_id("runs")[2],
+       "large and small numbers are legible", dom.by_id("runs")[2])
 
 
 def main():
