@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -138,20 +139,23 @@ static void on_note(void *arg, const char *line)
         w->work->note(w->work->arg, line);
 }
 
-/* The pack of the winner, as 'compress' has it: "pack" and "id". */
+/* The pack of the winner, as 'compress' has it: "pack", "id" and "stored_bytes". */
 static void put_pack(struct tp_json_writer *json, const struct tp_search_result *result)
 {
     size_t winner = result->choice.winner;
     const char *path = winner == TP_CHOICE_NONE ? NULL : result->packs[winner];
     struct tp_pack_id id;
+    struct stat st;
 
-    if (!path || tp_pack_identify(path, &id, NULL) < 0) {
+    if (!path || tp_pack_identify(path, &id, NULL) < 0 || stat(path, &st) < 0) {
         tp_json_put_null(json, "pack");
         tp_json_put_null(json, "id");
+        tp_json_put_null(json, "stored_bytes");
         return;
     }
     tp_json_put_string(json, "pack", tp_path_name(path));
     tp_json_put_hex(json, "id", id.id, sizeof id.id);
+    tp_json_put_u64(json, "stored_bytes", (uint64_t)st.st_size);
 }
 
 /* The winner, or the limit that no candidate meets. */

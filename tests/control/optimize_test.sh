@@ -27,6 +27,8 @@ is 'all candidates are done' "$(jq -c '[.candidates_evaluated, .candidates_total
 is 'the mount shows it' "$(ls "$mnt")" "$(printf 'm\nm~int4_g16')"
 ok 'as a model directory' test -f "$mnt/m~int4_g16/model.safetensors"
 ok 'the original is as it was' diff -r "$dir/m" "$tmp/original"
+is 'the report has the size of its file' "$(jq .stored_bytes "$tmp/line.json")" "$(stat -c %s "$dir/m~int4_g16.tnpk")"
+is 'which is the measured size and less than 1 KiB' "$(jq '.stored_bytes - .winner.pack_bytes | . > 0 and . < 1024' "$tmp/line.json")" true
 ok 'text of the winner' "$tenpak" generate --prompt=She --max-tokens=3 "$dir/m~int4_g16"
 exits 'no candidate meets the limits' 5 "$tenpak" optimize -q "$dir/m" candidates=fp16 min_compression=9 eval_samples=2 context=64
 exits 'as a job, too' 5 "$tenpak" optimize -q --job "$dir" m candidates=fp16 min_compression=9 eval_samples=2 context=64
