@@ -131,7 +131,8 @@ const struct tp_command tp_command_eval = {
         "KEY=VALUE, too.\n" TP_JOB_ABOUT
         "text=evaluation|calibration|FILE reference=MODEL convention=hf-window|hf-stride|llama.cpp "
         "context=N stride=N\n"
-        "samples=N add_bos=auto|yes|no dtype=fp32|bf16|fp16|int8 timing=yes|no batch=N prompt_tokens=N "
+        "samples=N add_bos=auto|yes|no dtype=fp32|bf16|fp16|int8 timing=yes|no batch=N "
+        "prompt_tokens=N "
         "new_tokens=N\n"
         "threads=N memory=SIZE nice=N io=idle|normal id=KEY",
     .examples =
