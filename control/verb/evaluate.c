@@ -109,6 +109,7 @@ static void put_result(const struct evaluation *e, const struct tp_request *requ
     tp_perplexity_put(json, &e->subject, work->base ? work->base : request->evaluate.reference,
                       request->evaluate.text, &e->corpus, &e->perplexity);
     tp_json_put_string(json, "dtype", request->evaluate.dtype);
+    tp_json_put_double(json, "integer_share", tp_runtime_integer_share(e->subject.runtime));
     tp_timing_put(json, "timing", request->evaluate.timing ? &e->timing : NULL);
     tp_machine_put(json, "machine", tp_runtime_threads(e->subject.runtime));
     tp_json_put_u64(json, "peak_memory_bytes", tp_machine_peak_memory());
@@ -202,18 +203,21 @@ static void print_evaluate(const struct tp_json *result, const char *model, stru
     uint64_t tokens = tp_result_number(result, "computed_tokens");
     double compute = value_of(seconds, "compute");
     bool streamed = false;
-    char size[TP_SIZE_TEXT];
+    char size[TP_SIZE_TEXT], share[64] = "";
 
     tp_json_bool(tp_json_get(result, "streamed"), &streamed);
     tp_buffer_appendf(out, "%s: perplexity %.4f ± %.4f on ", model, value_of(result, "perplexity"),
                       value_of(result, "perplexity_error"));
     tp_print_text(out, tp_result_text(text, "name"));
+    if (strcmp(tp_result_text(result, "dtype"), "int8") == 0)
+        snprintf(share, sizeof share, " (%.1f %% of the products are of integers)",
+                 100 * value_of(result, "integer_share"));
     tp_buffer_appendf(out,
-                      "\n  %s, context %" PRIu64 ", stride %" PRIu64 ", bos %s, %s: %" PRIu64
+                      "\n  %s, context %" PRIu64 ", stride %" PRIu64 ", bos %s, %s%s: %" PRIu64
                       " windows, %" PRIu64 " tokens scored\n",
                       tp_result_text(result, "convention"), tp_result_number(result, "context"),
                       tp_result_number(result, "stride"), tp_result_text(result, "bos"),
-                      tp_result_text(result, "dtype"), tp_result_number(result, "windows"),
+                      tp_result_text(result, "dtype"), share, tp_result_number(result, "windows"),
                       tp_result_number(result, "scored_tokens"));
     print_reference(tp_json_get(result, "reference"), out);
     print_timing(tp_json_get(result, "timing"), out);

@@ -51,6 +51,11 @@ const struct tp_quant_matrix *tp_linear_packed(const struct tp_linear *l)
     return l->packed ? l->matrix.data : NULL;
 }
 
+bool tp_linear_of_integers(const struct tp_linear *l, enum tp_dtype dtype)
+{
+    return dtype == TP_DTYPE_I8 && l->packed && tp_int8_has(l->matrix.data);
+}
+
 struct rounding {
     const struct tp_matrix *from;
     uint16_t *to;
@@ -93,11 +98,6 @@ struct job {
     void *packed; /* X as products of bf16 or of integers want it; NULL: no memory, or neither */
 };
 
-static bool takes_integers(const struct job *job, const struct tp_linear *l)
-{
-    return job->dtype == TP_DTYPE_I8 && l->packed && tp_int8_has(l->matrix.data);
-}
-
 static void pack_part(void *arg, size_t part, void *scratch)
 {
     const struct job *job = arg;
@@ -124,7 +124,7 @@ static void multiply_part(void *arg, size_t part, void *scratch)
     size_t first = part * job->rows;
     size_t end = w->rows - first < job->rows ? w->rows : first + job->rows;
 
-    if (takes_integers(job, p->linear))
+    if (tp_linear_of_integers(p->linear, job->dtype))
         tp_int8_multiply(w->data, first, end, job->x, job->x_stride, job->packed, job->m, p->y,
                          p->y_stride, scratch);
     else if (job->packed && job->dtype == TP_DTYPE_BF16)
@@ -205,7 +205,7 @@ void tp_linear_multiply(struct tp_team *team, const struct tp_product *products,
     bool packs = dtype == TP_DTYPE_BF16 && tp_bf16_pays(m);
 
     for (unsigned i = 0; i < n; i++)
-        packs = packs || takes_integers(&job, products[i].linear);
+        packs = packs || tp_linear_of_integers(products[i].linear, dtype);
     if (packs && multiply_packed(team, job))
         return;
     multiply(team, &job);

@@ -56,6 +56,8 @@ enum { TP_PRODUCTS_MAX = 3 };
  */
 void tp_linear_multiply(struct tp_team *team, const struct tp_product *products, unsigned n,
                         const float *x, size_t x_stride, size_t m, enum tp_dtype dtype);
+/* Whether the product with L is one of integers. */
+bool tp_linear_of_integers(const struct tp_linear *l, enum tp_dtype dtype);
 /* The most memory that they allocate where vectors have COLS elements. */
 size_t tp_linear_space(size_t cols, enum tp_dtype dtype);
 

@@ -108,6 +108,19 @@ static void norm_rows(struct pass *p, enum tp_norm_role role, const float *x, fl
     tp_pass_norm(p->rt, &p->layer->norms[role], p->hidden, rows, x, dst);
 }
 
+void tp_pass_multiply(struct tp_runtime *rt, const struct tp_product *products, unsigned n,
+                      const float *x, size_t x_stride, size_t rows)
+{
+    for (unsigned i = 0; i < n; i++) {
+        const struct tp_linear *l = products[i].linear;
+        uint64_t count = (uint64_t)rows * l->matrix.rows * l->matrix.cols;
+
+        rt->multiplied += count;
+        rt->multiplied_integers += tp_linear_of_integers(l, rt->products) ? count : 0;
+    }
+    tp_linear_multiply(rt->team, products, n, x, x_stride, rows, rt->products);
+}
+
 /* --- Queries, keys and values --- */
 
 /* The slice of a row of the group. */
@@ -267,7 +280,7 @@ static void multiply(struct pass *p, enum tp_role role, const float *x, size_t x
     struct tp_product product = {&p->layer->linears[role], y, p->hidden};
 
     watch(p, role, x, rows, x_stride);
-    tp_linear_multiply(p->rt->team, &product, 1, x, x_stride, rows, p->rt->products);
+    tp_pass_multiply(p->rt, &product, 1, x, x_stride, rows);
 }
 
 static void multiply_qkv(struct pass *p)
@@ -282,12 +295,12 @@ static void multiply_qkv(struct pass *p)
 
     if (p->arch->qkv == TP_QKV_APART) {
         watch(p, TP_ROLE_Q, p->h, p->row_n, n);
-        tp_linear_multiply(p->rt->team, products, 3, p->h, n, p->row_n, p->rt->products);
+        tp_pass_multiply(p->rt, products, 3, p->h, n, p->row_n);
         return;
     }
     products[0] = (struct tp_product){&l[TP_ROLE_QKV], p->qkv, width};
     watch(p, TP_ROLE_QKV, p->h, p->row_n, n);
-    tp_linear_multiply(p->rt->team, products, 1, p->h, n, p->row_n, p->rt->products);
+    tp_pass_multiply(p->rt, products, 1, p->h, n, p->row_n);
 }
 
 struct add_job {
@@ -378,7 +391,7 @@ static void run_mlp(struct pass *p, float *h, size_t rows)
     if (!two)
         products[0].linear = &l[role];
     watch(p, role, h, rows, n);
-    tp_linear_multiply(p->rt->team, products, two ? 2 : 1, h, n, rows, p->rt->products);
+    tp_pass_multiply(p->rt, products, two ? 2 : 1, h, n, rows);
     show_state(p, TP_STAGE_GATE_UP, p->mlp, rows, width);
     tp_team_run(p->rt->team, (rows + ROWS_PER_PART - 1) / ROWS_PER_PART, activate_part, &job);
     multiply(p, TP_ROLE_DOWN, p->mlp, width, h, rows);

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -132,6 +133,11 @@ const struct tp_arch *tp_runtime_arch(const struct tp_runtime *rt)
 unsigned tp_runtime_threads(const struct tp_runtime *rt)
 {
     return tp_team_threads(rt->team);
+}
+
+double tp_runtime_integer_share(const struct tp_runtime *rt)
+{
+    return rt->multiplied ? (double)rt->multiplied_integers / (double)rt->multiplied : NAN;
 }
 
 struct tp_team *tp_runtime_team(struct tp_runtime *rt)
@@ -352,7 +358,7 @@ static int finish_rows(struct tp_runtime *rt, struct logit_job *job, struct tp_e
     if (rc < 0)
         return rc;
     tp_pass_norm(rt, &rt->final_norm, hidden, job->n, job->h, job->h);
-    tp_linear_multiply(rt->team, &product, 1, job->h, hidden, job->n, rt->products);
+    tp_pass_multiply(rt, &product, 1, job->h, hidden, job->n);
     tp_team_run(rt->team, job->n, finish_row, job);
     for (size_t i = 0; i < job->n; i++)
         if (job->rows[i].rc < 0)

@@ -62,6 +62,9 @@ void tp_runtime_close(struct tp_runtime *rt); /* NULL is allowed */
 const struct tp_arch *tp_runtime_arch(const struct tp_runtime *rt);
 unsigned tp_runtime_threads(const struct tp_runtime *rt);
 struct tp_team *tp_runtime_team(struct tp_runtime *rt); /* its threads */
+/* Of all multiplications by matrices so far the share of those of integers: with INT8, where codes
+ * are integers. NAN: there were none. */
+double tp_runtime_integer_share(const struct tp_runtime *rt);
 
 /* --- weights.c --- */
 

@@ -25,6 +25,8 @@ struct tp_runtime {
     const atomic_int *cancel;
     enum tp_dtype dtype;    /* activations are rounded to it: F32, BF16 or F16 */
     enum tp_dtype products; /* the same, or I8: of tp_linear_multiply */
+    uint64_t multiplied,
+        multiplied_integers; /* by matrices: multiplications, and those of integers */
 
     /* Names: which of the family's prefixes, or "", and of the head's names the file has. */
     const char *prefix;
@@ -130,6 +132,9 @@ bool tp_pass_bytes(const struct tp_runtime *rt, uint64_t positions, bool cached,
 int tp_pass_layer(struct tp_runtime *rt, const struct tp_layer *layer,
                   const struct tp_window *windows, uint32_t n, struct tp_cache *cache,
                   float *hidden, const struct tp_watch *watch, struct tp_error *err);
+/* tp_linear_multiply as RT computes, and count the multiplications. */
+void tp_pass_multiply(struct tp_runtime *rt, const struct tp_product *products, unsigned n,
+                      const float *x, size_t x_stride, size_t rows);
 /* Apply NORM to rows, in the kind of the architecture, and round. X may be DST. */
 void tp_pass_norm(struct tp_runtime *rt, const struct tp_norm *norm, size_t width, size_t rows,
                   const float *x, float *dst);

@@ -2,7 +2,7 @@
 /*
  * Runs a model for tests that compare its logits.
  *
- *     forward MODE MODEL f32|bf16|f16 THREADS [N]
+ *     forward MODE MODEL f32|bf16|f16|int8 THREADS [N]
  *
  * reads windows from the standard input, a line of token ids each, and writes the fp32 logits of
  * all tokens in order. MODE says how they are computed: "prefill" at once, "steps" layer by layer
@@ -190,9 +190,10 @@ int main(int argc, char **argv)
         return 2;
     }
     struct tp_runtime_options options = {
-        .compute = strcmp(argv[3], "bf16") == 0  ? TP_COMPUTE_BF16
-                   : strcmp(argv[3], "f16") == 0 ? TP_COMPUTE_F16
-                                                 : TP_COMPUTE_F32,
+        .compute = strcmp(argv[3], "bf16") == 0   ? TP_COMPUTE_BF16
+                   : strcmp(argv[3], "f16") == 0  ? TP_COMPUTE_F16
+                   : strcmp(argv[3], "int8") == 0 ? TP_COMPUTE_INT8
+                                                  : TP_COMPUTE_F32,
         .threads = (unsigned)strtoul(argv[4], NULL, 10),
     };
     check(tp_model_open(argv[2], NULL, &model, &err));

@@ -20,6 +20,7 @@ from harness import TENPAK, done, ok, require, skip_all  # noqa: E402
 require("torch", "transformers", "tokenizers", "safetensors", "numpy")
 
 import families_test as families  # noqa: E402
+import numpy as np  # noqa: E402
 import tokenizers  # noqa: E402
 import torch  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
@@ -55,6 +56,17 @@ def pack(model, target, *more):
     return json.loads(run.stdout)["models"][0] if run.returncode == 0 else run.stderr
 
 
+def check_integers(name, made, windows):
+    """With dtype=int8 single tokens compute what a prompt does, near fp32."""
+    prefill, decode, exact = (families.forward(mode, made, windows, dtype)
+                              for mode, dtype in (("prefill", "int8"), ("decode", "int8"), ("prefill", "f32")))
+    if not ok(not isinstance(prefill, str), f"{name}: computed with int8", prefill):
+        return
+    ok(np.array_equal(prefill, decode), f"{name}: int8, the same of single tokens")
+    d = float(np.sqrt(np.square(prefill - exact).mean()) / exact.std())
+    ok(1e-4 < d < 0.1, f"{name}: int8 is near fp32", d)
+
+
 def check_family(root, name):
     directory = families.make(root, name)
     add_tokenizer(directory)
@@ -70,7 +82,9 @@ def check_family(root, name):
     shown = root / f"{name}-shown"
     run = tenpak("unpack", "-q", "-o", shown, made)
     ok(run.returncode == 0, f"{name}: unpacked", run.stderr)
-    families.check_packed_form(name, made, shown, families.windows_for(name, torch.Generator().manual_seed(3)))
+    windows = families.windows_for(name, torch.Generator().manual_seed(3))
+    families.check_packed_form(name, made, shown, windows)
+    check_integers(name, made, windows)
 
 
 def is_same(a, b):
@@ -130,6 +144,14 @@ def check_kept(root, name, extra, auto, pictures):
            all(is_same(t, found[n]) for n, t in again.items()), f"{name}: the same of {len(list(shards.glob('model-*')))} shards")
 
 
+def evaluated(root, name, dtype):
+    path = root / name if (root / name).exists() else root / f"{name}.tnpk"
+    run = tenpak("eval", "--json", f"--text={root}/text", "--context=48", "--samples=4", f"--dtype={dtype}", path)
+    if run.returncode != 0:
+        raise RuntimeError(run.stderr)
+    return json.loads(run.stdout)
+
+
 def check_forms(root):
     """Other targets, and other ways to ask for them."""
     directory = families.make(root, "llama")
@@ -140,6 +162,14 @@ def check_forms(root):
         ok(isinstance(result, dict) and (root / name).exists(), f"target {target}", str(result))
         info = json.loads(tenpak("info", "--json", root / name).stdout)
         ok(info["lossy"]["target"] == target and info["exact"] is False, f"{target}: the pack says so", str(info))
+    for name, low, high in (("llama", 0, 0), ("llama~bnb_nf4", 0, 0), ("llama~gptq-16-3", 0.5, 0.99)):
+        exact, rounded = (evaluated(root, name, dtype) for dtype in ("fp32", "int8"))
+        ok(low <= rounded["integer_share"] <= high and exact["integer_share"] == 0, f"{name}: products of integers", rounded)
+        ok(abs(rounded["perplexity"] / exact["perplexity"] - 1) < 0.02 and
+           (rounded["perplexity"] == exact["perplexity"]) == (high == 0), f"{name}: and what they change", f"{rounded} {exact}")
+        os.environ["TENPAK_CPU"] = "scalar"
+        ok(evaluated(root, name, "int8")["perplexity"] == rounded["perplexity"], f"{name}: the same by scalar code")
+        del os.environ["TENPAK_CPU"]
     small = pack(directory, "gptq:16:3", "--memory=64MiB", "-o", root / "small.tnpk")
     ok(isinstance(small, dict) and (root / "small.tnpk").read_bytes() == (root / "llama~gptq-16-3.tnpk").read_bytes(),
        "the same in less memory", str(small))
