@@ -79,6 +79,7 @@ optimizer_libtp_optimizer_la_SOURCES += \
 	optimizer/evaluate/sample.c optimizer/evaluate/sample.h \
 	optimizer/evaluate/statistics.c optimizer/evaluate/statistics.h \
 	optimizer/evaluate/subject.c optimizer/evaluate/subject.h \
+	optimizer/evaluate/subject_hash.c \
 	optimizer/evaluate/passage.c optimizer/evaluate/passage.h \
 	optimizer/evaluate/timing.c optimizer/evaluate/timing.h \
 	optimizer/evaluate/windows.c optimizer/evaluate/windows.h

@@ -15,5 +15,7 @@
  * is absent, with the permissions of DIR without write permission for others, and by the umask.
  */
 int tp_private_open(int dirfd, bool create);
+/* Open the directory NAME in that of DIR, in the same way. CREATE: for its owner only. */
+int tp_private_enter(const char *dir, const char *name, bool create);
 
 #endif

@@ -3,6 +3,7 @@
 #ifndef TP_OPTIMIZER_EVALUATE_SUBJECT_H
 #define TP_OPTIMIZER_EVALUATE_SUBJECT_H
 
+#include "base/hash.h"
 #include "base/progress.h"
 #include "optimizer/evaluate/corpus.h"
 #include "optimizer/runtime/runtime.h"
@@ -56,5 +57,14 @@ int tp_subject_encode_corpus(const struct tp_subject *subject, struct tp_corpus 
 
 /* The token of the beginning, where ADD_BOS puts it before a text; TP_TOKEN_NONE: it does not. */
 uint32_t tp_subject_bos(const struct tp_subject *subject, enum tp_add_bos add_bos);
+
+/* --- subject_hash.c --- */
+
+/*
+ * A hash of the names and the bytes of all files of SUBJECT's model, which a directory has in
+ * common with its pack. All threads of its runtime read; PROGRESS may be NULL.
+ */
+int tp_subject_hash(const struct tp_subject *subject, const struct tp_progress *progress,
+                    uint8_t out[TP_SHA256_LEN], struct tp_error *err);
 
 #endif

@@ -6,16 +6,9 @@
 #include "base/hash.h"
 #include "optimizer/evaluate/passage.h"
 
-/*
- * A hash of the names and the bytes of all files of SUBJECT's model, which a directory has in
- * common with its pack. All threads of its runtime read; PROGRESS may be NULL.
- */
-int tp_search_hash_model(struct tp_subject *subject, const struct tp_progress *progress,
-                         uint8_t out[TP_SHA256_LEN], struct tp_error *err);
-
 /* What the figures of a candidate depend on, beside its recipe and this program. */
 struct tp_search_inputs {
-    uint8_t model[TP_SHA256_LEN];
+    const uint8_t *model; /* by tp_subject_hash */
     const struct tp_passage *text, *calibration;
     bool embeddings_int8;
     uint32_t batch;

@@ -70,14 +70,15 @@ static int open_inputs(struct tp_search *s)
 
 static int open_state(struct tp_search *s)
 {
-    struct tp_search_inputs inputs = {.text = &s->passage,
+    struct tp_search_inputs inputs = {.model = s->model,
+                                      .text = &s->passage,
                                       .calibration = &s->calibration,
                                       .embeddings_int8 = s->options->embeddings_int8,
                                       .batch = s->batch,
                                       .threads = s->result->threads};
     uint8_t key[TP_SHA256_LEN];
     double began = tp_seconds();
-    int rc = tp_search_hash_model(&s->result->original, s->options->progress, inputs.model, s->err);
+    int rc = tp_subject_hash(&s->result->original, s->options->progress, s->model, s->err);
 
     s->result->seconds.hash = tp_seconds() - began;
     if (rc == 0)

@@ -24,7 +24,8 @@ struct tp_search {
     uint32_t batch;
     struct tp_corpus text, calibration_text;
     struct tp_passage passage, calibration;
-    bool all_bf16; /* all tensors of the original are */
+    uint8_t model[TP_SHA256_LEN]; /* by tp_subject_hash */
+    bool all_bf16;                /* all tensors of the original are */
     struct tp_search_state state;
     struct tp_search_candidate *candidates;
     struct tp_mean original_log_likelihood;

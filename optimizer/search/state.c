@@ -28,20 +28,9 @@
 
 /* --- The directory --- */
 
-/* A descriptor of DIR/.tenpak/search; a negative errno. */
-static int open_folder(const char *dir, bool create)
-{
-    tp_autoclose int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), top = -1;
-
-    if (fd < 0)
-        return -errno;
-    top = tp_private_open(fd, create);
-    return top < 0 ? top : tp_dir_enter(top, FOLDER, create, 0700);
-}
-
 int tp_search_state_check(const char *dir, struct tp_error *err)
 {
-    tp_autoclose int folder = open_folder(dir, true);
+    tp_autoclose int folder = tp_private_enter(dir, FOLDER, true);
 
     if (folder >= 0 && faccessat(folder, ".", W_OK | X_OK, AT_EACCESS) == 0)
         return 0;
@@ -82,7 +71,7 @@ static int lock_state(int folder, const char *key, bool create)
 int tp_search_state_open(const char *dir, const uint8_t key[TP_SHA256_LEN],
                          struct tp_search_state *out, struct tp_error *err)
 {
-    tp_autoclose int folder = open_folder(dir, true);
+    tp_autoclose int folder = tp_private_enter(dir, FOLDER, true);
 
     *out = (struct tp_search_state){.lock = folder};
     tp_hex(key, TP_SHA256_LEN, out->key);
@@ -121,7 +110,7 @@ void tp_search_state_close(struct tp_search_state *state)
 /* A state that is removed is locked: a process that has opened it notices that it was removed. */
 void tp_search_sweep(const char *dir, unsigned days)
 {
-    tp_autoclose int folder = open_folder(dir, false);
+    tp_autoclose int folder = tp_private_enter(dir, FOLDER, false);
     time_t before = time(NULL) - (time_t)days * 24 * 3600;
     const struct dirent *entry;
     struct tp_dir list;
