@@ -100,6 +100,7 @@ optimizer_libtp_optimizer_la_SOURCES += \
 optimizer_libtp_optimizer_la_SOURCES += \
 	optimizer/quantize/allocation.c optimizer/quantize/allocation.h \
 	optimizer/quantize/calibration.c optimizer/quantize/calibration.h \
+	optimizer/quantize/calibration_file.c optimizer/quantize/calibration_file.h \
 	optimizer/quantize/forms.c optimizer/quantize/forms.h \
 	optimizer/quantize/layers.c optimizer/quantize/layers.h \
 	optimizer/quantize/packs.c optimizer/quantize/packs.h \

@@ -103,6 +103,7 @@ store_scripts = \
 optimizer_tests = \
 	tests/optimizer/allocation_test \
 	tests/optimizer/arch_test \
+	tests/optimizer/calibration_file_test \
 	tests/optimizer/calibration_test \
 	tests/optimizer/choice_test \
 	tests/optimizer/evaluate_test \
@@ -123,6 +124,7 @@ optimizer_tests = \
 EXTRA_DIST += tests/optimizer/kernel_check.h
 tests_optimizer_allocation_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_arch_test_LDADD = $(TP_OPTIMIZER_LIBS)
+tests_optimizer_calibration_file_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_calibration_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_choice_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_evaluate_test_LDADD = $(TP_OPTIMIZER_LIBS)
