@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * DIR/.tenpak: the directory in which tenpak keeps jobs, their settings, the token of the server,
- * and the owner of the directory. It stays until it is removed by hand.
+ * the owner of the directory, searches and calibrations. It stays until it is removed by hand.
  */
 #ifndef TP_STORE_PRIVATE_H
 #define TP_STORE_PRIVATE_H

@@ -155,6 +155,7 @@ tests_optimizer_selection_run_LDADD = $(TP_OPTIMIZER_LIBS)
 check_PROGRAMS += tests/optimizer/search_run
 tests_optimizer_search_run_LDADD = $(TP_OPTIMIZER_LIBS)
 optimizer_scripts = \
+	tests/optimizer/calibration_kept_test.py \
 	tests/optimizer/choice_brute_test.py \
 	tests/optimizer/evaluate_models_test.py \
 	tests/optimizer/families_test.py \

@@ -11,6 +11,9 @@ extern const struct tp_verb_ops tp_verb_estimate, tp_verb_compress, tp_verb_rest
 
 extern const char *const tp_io_words[];
 
+/* States of searches and calibrations that were not used for so long are removed. */
+#define TP_SWEEP_DAYS 30
+
 #define TP_MIB ((uint64_t)1 << 20)
 #define TP_SIZE_HIGH ((uint64_t)1 << 50)
 

@@ -15,12 +15,12 @@
 #include "base/cleanup.h"
 #include "control/request/policy.h"
 #include "control/verb/impl.h"
+#include "optimizer/quantize/calibration_file.h"
 #include "optimizer/search/search.h"
 #include "store/names.h"
 #include "store/pack/pack.h"
 
 #define TOKENS_HIGH ((uint64_t)1 << 20)
-#define SWEEP_DAYS 30 /* states of searches that were not used for so long are removed */
 
 static const char *const embeddings_words[] = {"keep", "int8", NULL};
 
@@ -238,7 +238,8 @@ static int run_optimize(const struct tp_request *request, struct tp_work *work,
         return rc;
     options.path = path;
     read_limits(request, &options.limits);
-    tp_search_sweep(work->dir, SWEEP_DAYS);
+    tp_search_sweep(work->dir, TP_SWEEP_DAYS);
+    tp_calibration_sweep(work->dir, TP_SWEEP_DAYS);
     return search(&options, work, err);
 }
 

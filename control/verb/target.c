@@ -42,7 +42,9 @@ struct quantizing {
     struct tp_passage passage;
     struct tp_quantize_pack pack;
     struct tp_sized_result sized;
-    struct tp_quantize_seconds seconds;
+    uint8_t model[TP_SHA256_LEN]; /* by tp_subject_hash */
+    double hash_seconds;
+    struct tp_quantize_cost cost;
     uint64_t stored; /* bytes of the published pack */
 };
 
@@ -165,6 +167,15 @@ static int open_passage(struct quantizing *q, struct tp_error *err)
     return rc == 0 ? tp_passage_open(&q->subject, &q->corpus, &options, &q->passage, err) : rc;
 }
 
+static int hash_model(struct quantizing *q, struct tp_error *err)
+{
+    double began = tp_seconds();
+    int rc = tp_subject_hash(&q->subject, q->work->progress, q->model, err);
+
+    q->hash_seconds = tp_seconds() - began;
+    return rc;
+}
+
 static int open_all(struct quantizing *q, struct tp_error *err)
 {
     const struct tp_progress *progress = q->work->progress;
@@ -183,7 +194,10 @@ static int open_all(struct quantizing *q, struct tp_error *err)
     if (rc == 0)
         rc = tp_subject_open(q->path, q->work->foreground ? q->path : q->work->name, &options,
                              &q->subject, err);
-    return rc == 0 && is_calibrated(q) ? open_passage(q, err) : rc;
+    if (rc < 0 || !is_calibrated(q))
+        return rc;
+    rc = open_passage(q, err);
+    return rc == 0 ? hash_model(q, err) : rc;
 }
 
 /* Of the attribute that a sized pack gets, at most. */
@@ -200,25 +214,32 @@ static int make_sized(struct quantizing *q, struct tp_error *err)
     struct tp_sized_options options = {.text = &q->passage,
                                        .target = q->request->compress.target_size,
                                        .extra = attribute_bytes(q),
+                                       .place = {q->work->dir, q->model},
                                        .memory = q->request->limits.memory,
-                                       .progress = q->work->progress};
+                                       .progress = q->work->progress,
+                                       .note = q->work->note,
+                                       .arg = q->work->arg};
     int rc = tp_quantize_to_size(&q->subject, &options, q->made, &q->sized, err);
 
-    q->seconds.calibrate = q->sized.seconds.calibrate;
-    q->seconds.quantize = q->sized.seconds.quantize;
-    q->seconds.write = q->sized.write_seconds;
+    q->cost.calibrate = q->sized.cost.calibrate;
+    q->cost.quantize = q->sized.cost.quantize;
+    q->cost.write = q->sized.write_seconds;
+    q->cost.layers_cached = q->sized.cost.layers_cached;
     return rc;
 }
 
 static int make_one(struct quantizing *q, struct tp_error *err)
 {
     struct tp_quantize_options options = {.calibration = is_calibrated(q) ? &q->passage : NULL,
+                                          .place = {q->work->dir, q->model},
                                           .memory = q->request->limits.memory,
-                                          .progress = q->work->progress};
+                                          .progress = q->work->progress,
+                                          .note = q->work->note,
+                                          .arg = q->work->arg};
     int rc;
 
     q->pack = (struct tp_quantize_pack){.recipe = &q->recipe, .path = q->made};
-    rc = tp_quantize_packs(&q->subject, &options, &q->pack, 1, &q->seconds, err);
+    rc = tp_quantize_packs(&q->subject, &options, &q->pack, 1, &q->cost, err);
     return rc == 0 && q->pack.rc < 0 ? tp_fail(err, -q->pack.rc, "%s", q->pack.err.message) : rc;
 }
 
@@ -368,13 +389,15 @@ static void put_result(const struct quantizing *q, struct tp_json_writer *json)
     tp_json_put_u64(json, "fp16_bytes", half);
     tp_json_put_u64(json, "stored_bytes", q->stored);
     tp_json_put_double(json, "compression", tp_saving_ratio(half, q->stored));
+    tp_json_put_u64(json, "layers_cached", q->cost.layers_cached);
     tp_json_begin_object(json, "seconds");
-    tp_json_put_double(json, "read", q->seconds.read);
-    tp_json_put_double(json, "calibrate", q->seconds.calibrate);
-    tp_json_put_double(json, "quantize", q->seconds.quantize);
+    tp_json_put_double(json, "hash", q->hash_seconds);
+    tp_json_put_double(json, "read", q->cost.read);
+    tp_json_put_double(json, "calibrate", q->cost.calibrate);
+    tp_json_put_double(json, "quantize", q->cost.quantize);
     if (is_sized(q))
-        tp_json_put_double(json, "sensitivity", q->sized.seconds.back);
-    tp_json_put_double(json, "write", q->seconds.write);
+        tp_json_put_double(json, "sensitivity", q->sized.cost.back);
+    tp_json_put_double(json, "write", q->cost.write);
     tp_json_end_object(json);
     tp_json_end_object(json);
 }
@@ -402,6 +425,7 @@ int tp_compress_run_target(const struct tp_request *request, struct tp_work *wor
 
     if (!q)
         return tp_oom(err);
+    tp_calibration_sweep(work->dir, TP_SWEEP_DAYS);
     *q = (struct quantizing){.request = request, .work = work, .lock = -1, .corpus.fd = -1};
     rc = open_all(q, err);
     if (rc == 0)
@@ -433,6 +457,7 @@ void tp_compress_print_target(const struct tp_json *result, const char *model,
 {
     const struct tp_json *calibration = tp_json_get(result, "calibration"),
                          *seconds = tp_json_get(result, "seconds");
+    uint64_t cached = tp_result_number(result, "layers_cached");
     char a[TP_SIZE_TEXT], b[TP_SIZE_TEXT];
 
     tp_print_text(out, tp_result_text(result, "pack"));
@@ -443,9 +468,12 @@ void tp_compress_print_target(const struct tp_json *result, const char *model,
     if (*tp_result_text(calibration, "text")) {
         tp_buffer_appendf(out, "  calibrated on ");
         tp_print_text(out, tp_result_text(calibration, "text"));
-        tp_buffer_appendf(out, ": %" PRIu64 " windows of %" PRIu64 " tokens\n",
+        tp_buffer_appendf(out, ": %" PRIu64 " windows of %" PRIu64 " tokens",
                           tp_result_number(calibration, "windows"),
                           tp_result_number(calibration, "context"));
+        if (cached)
+            tp_buffer_appendf(out, ", %" PRIu64 " layers from the cache", cached);
+        tp_buffer_appendf(out, "\n");
     }
     print_formats(tp_json_get(result, "allocation"), out);
     for (const struct tp_json *g = tp_json_first(tp_json_get(result, "groups")); g;

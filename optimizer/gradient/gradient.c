@@ -69,13 +69,14 @@ static int allocate(struct passing *p)
     uint64_t slots = (uint64_t)p->layers + 2, kept;
     bool in_memory;
     uint64_t most = w->context < TP_GROUP_ROWS ? TP_GROUP_ROWS / w->context : 1;
+    uint64_t windows = p->options->windows, back = p->options->back;
     size_t window = (size_t)w->context * tp_runtime_arch(p->rt)->hidden, rows;
     char want[TP_SIZE_TEXT], have[TP_SIZE_TEXT];
     int rc;
 
-    p->windows = w->n;
-    p->back = p->options->back && p->options->back < w->n ? p->options->back : w->n;
-    p->group = most < w->n ? most : w->n;
+    p->windows = windows && windows < w->n ? windows : w->n;
+    p->back = back && back < p->windows ? back : p->windows;
+    p->group = most < p->windows ? most : p->windows;
     while (p->group > 1 && tp_sum_u64(need, group_bytes(p, p->group)) > left)
         p->group--;
     need = tp_sum_u64(need, group_bytes(p, p->group));

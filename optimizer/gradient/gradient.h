@@ -44,7 +44,8 @@ struct tp_gradient_watch {
 
 struct tp_gradient_options {
     const struct tp_passage *text;
-    uint64_t back;         /* windows of it that take the way back, the first ones; 0: all */
+    uint64_t windows;      /* of it, the first ones; 0: all */
+    uint64_t back;         /* of these, the first ones, that take the way back; 0: all */
     const char *directory; /* where a file for activations may be */
     uint64_t memory;       /* bytes that this process may use; 0: what there is */
     uint64_t reserved;     /* of them for the caller's watch */

@@ -33,10 +33,13 @@ const struct tp_recipe tp_form_recipes[TP_FORM_RECIPES_MAX] = {
 
 struct making {
     struct tp_forms *forms;
+    const struct tp_subject *subject;
     struct tp_runtime *rt;
+    const struct tp_forms_options *options;
     struct tp_calibration *calibration;
+    struct tp_calibration_file kept;
     struct tp_fisher fisher;
-    struct tp_forms_seconds *seconds;
+    struct tp_forms_cost *cost;
     double began;    /* of what takes the time now */
     uint64_t tokens; /* of the way back */
     float *weights, *errors, *products;
@@ -151,26 +154,60 @@ static int take_form(struct making *m, const struct tp_layer *layer, enum tp_rol
     return write_form(m->forms, form, tp_linear_packed(quantized), err);
 }
 
+static bool is_kept(const struct making *m, uint32_t layer)
+{
+    return layer < tp_calibration_file_count(&m->kept, true);
+}
+
+static void note_error(const struct making *m, const struct tp_error *err)
+{
+    if (m->options->note)
+        m->options->note(m->options->arg, err->message);
+}
+
 static int calibrate(void *arg, const struct tp_layer *layer, const struct tp_watch **watch,
                      struct tp_error *err)
 {
     struct making *m = arg;
 
-    (void)layer;
     (void)err;
     m->began = tp_seconds();
+    if (is_kept(m, layer->number))
+        return 0;
     tp_calibration_begin(m->calibration);
     *watch = tp_calibration_watch(m->calibration);
     return 0;
 }
 
+/* The statistics of LAYER. -EAGAIN: those that are kept are damaged, and count as absent. */
+static int take_statistics(struct making *m, uint32_t layer, struct tp_error *err)
+{
+    /* What is kept is of the model that the key is of. */
+    int rc = tp_model_recheck(m->subject->model, err);
+
+    if (rc < 0)
+        return rc;
+    if (is_kept(m, layer)) {
+        if (tp_calibration_file_load(&m->kept, layer, m->calibration, err) < 0) {
+            note_error(m, err);
+            return -EAGAIN;
+        }
+        m->cost->layers_cached++;
+        return 0;
+    }
+    rc = tp_calibration_end(m->calibration, err);
+    if (rc == 0)
+        tp_calibration_file_store(&m->kept, layer, m->calibration);
+    return rc;
+}
+
 static int quantize(void *arg, const struct tp_layer *layer, struct tp_error *err)
 {
     struct making *m = arg;
-    int rc = tp_calibration_end(m->calibration, err);
+    int rc = take_statistics(m, layer->number, err);
     double began = tp_seconds();
 
-    m->seconds->calibrate += began - m->began;
+    m->cost->calibrate += began - m->began;
     for (size_t k = 0; rc == 0 && k < m->forms->recipes; k++) {
         struct tp_layer quantized = {0};
 
@@ -181,7 +218,7 @@ static int quantize(void *arg, const struct tp_layer *layer, struct tp_error *er
                                tp_form_at(m->forms, layer->number, i, k), err);
         tp_layer_clear(&quantized);
     }
-    m->seconds->quantize += tp_seconds() - began;
+    m->cost->quantize += tp_seconds() - began;
     return rc;
 }
 
@@ -247,7 +284,7 @@ static int measure_layer(void *arg, const struct tp_layer *layer, struct tp_erro
     for (unsigned i = 0; rc == 0 && i < TP_ROLE_COUNT; i++)
         for (size_t k = 0; rc == 0 && layer->linears[i].matrix.form && k < m->forms->recipes; k++)
             rc = measure(m, layer, i, tp_form_at(m->forms, layer->number, i, k), err);
-    m->seconds->back += tp_seconds() - m->began;
+    m->cost->back += tp_seconds() - m->began;
     return rc;
 }
 
@@ -300,11 +337,43 @@ static int allocate(struct making *m, const char *directory, struct tp_error *er
                      : 0;
 }
 
+static void clear_items(struct tp_forms *f)
+{
+    size_t n = (size_t)f->layers * TP_ROLE_COUNT * f->recipes;
+
+    for (size_t i = 0; f->items && i < n; i++) {
+        free(f->items[i].shares);
+        f->items[i] = (struct tp_form){0};
+    }
+    f->end = 0;
+}
+
+/* Both ways; windows that only calibrate are left out where all statistics are kept. */
+static int pass(struct making *m, struct tp_gradient_options *options,
+                const struct tp_gradient_watch *watch, struct tp_error *err)
+{
+    struct tp_gradient_result result;
+    int rc;
+
+    do {
+        clear_items(m->forms);
+        m->cost->layers_cached = 0;
+        options->windows = is_kept(m, m->forms->layers - 1) ? options->back : 0;
+        rc = tp_gradient_pass(m->rt, options, watch, &result, err);
+    } while (rc == -EAGAIN);
+    return rc;
+}
+
 int tp_forms_make(struct tp_subject *subject, const struct tp_forms_options *options,
-                  struct tp_forms *out, struct tp_forms_seconds *seconds, struct tp_error *err)
+                  struct tp_forms *out, struct tp_forms_cost *cost, struct tp_error *err)
 {
     const struct tp_windows *w = &options->text->windows;
-    struct making m = {.forms = out, .rt = subject->runtime, .seconds = seconds};
+    struct making m = {.forms = out,
+                       .subject = subject,
+                       .rt = subject->runtime,
+                       .options = options,
+                       .kept.fd = -1,
+                       .cost = cost};
     struct tp_gradient_watch watch = {.forward = calibrate,
                                       .forward_end = quantize,
                                       .begin = begin_fisher,
@@ -316,11 +385,10 @@ int tp_forms_make(struct tp_subject *subject, const struct tp_forms_options *opt
                                            .directory = options->directory,
                                            .memory = options->memory,
                                            .progress = options->progress};
-    struct tp_gradient_result result;
     struct tp_runtime_need need;
     int rc;
 
-    *seconds = (struct tp_forms_seconds){0};
+    *cost = (struct tp_forms_cost){0};
     *out = (struct tp_forms){.rt = m.rt, .layers = tp_runtime_arch(m.rt)->layer_n, .fd = -1};
     while (tp_form_recipes[out->recipes].name)
         out->recipes++;
@@ -328,8 +396,11 @@ int tp_forms_make(struct tp_subject *subject, const struct tp_forms_options *opt
     tp_runtime_need(m.rt, 1, w->context, &need);
     gradient.reserved = quantizing_bytes(&m, &need);
     rc = allocate(&m, options->directory, err);
+    if (rc == 0 && tp_calibration_file_open(&options->place, m.rt, options->text, &m.kept, err) < 0)
+        note_error(&m, err);
     if (rc == 0)
-        rc = tp_gradient_pass(m.rt, &gradient, &watch, &result, err);
+        rc = pass(&m, &gradient, &watch, err);
+    tp_calibration_file_close(&m.kept);
     tp_calibration_destroy(m.calibration);
     tp_fisher_clear(&m.fisher);
     free(m.weights);
@@ -340,8 +411,7 @@ int tp_forms_make(struct tp_subject *subject, const struct tp_forms_options *opt
 
 void tp_forms_clear(struct tp_forms *f)
 {
-    for (size_t i = 0; f->items && i < (size_t)f->layers * TP_ROLE_COUNT * f->recipes; i++)
-        free(f->items[i].shares);
+    clear_items(f);
     free(f->items);
     if (f->fd >= 0)
         close(f->fd);

@@ -16,8 +16,9 @@
 #ifndef TP_OPTIMIZER_QUANTIZE_FORMS_H
 #define TP_OPTIMIZER_QUANTIZE_FORMS_H
 
-#include "optimizer/quantize/quantize.h"
 #include "optimizer/evaluate/passage.h"
+#include "optimizer/quantize/calibration_file.h"
+#include "optimizer/quantize/quantize.h"
 
 /* The formats, from the smallest on; none folds scales into other matrices. Ends with NULL. */
 enum { TP_FORM_RECIPES_MAX = 8 };
@@ -40,15 +41,19 @@ struct tp_forms {
 
 struct tp_forms_options {
     const struct tp_passage *text;
-    uint64_t back;         /* windows that take the way back */
-    const char *directory; /* for files without a name */
+    struct tp_calibration_place place; /* of the statistics of TEXT */
+    uint64_t back;                     /* windows that take the way back */
+    const char *directory;             /* for files without a name */
     uint64_t memory;
     const struct tp_progress *progress;
+    void (*note)(void *arg, const char *line); /* called with messages; may be NULL */
+    void *arg;
 };
 
-/* Where the time went. */
-struct tp_forms_seconds {
-    double calibrate, quantize, back;
+/* What the forms took. */
+struct tp_forms_cost {
+    double calibrate, quantize, back; /* seconds */
+    uint64_t layers_cached;           /* whose statistics an earlier calibration has kept */
 };
 
 /*
@@ -56,7 +61,7 @@ struct tp_forms_seconds {
  * and tp_quantize_layer.
  */
 int tp_forms_make(struct tp_subject *subject, const struct tp_forms_options *options,
-                  struct tp_forms *out, struct tp_forms_seconds *seconds, struct tp_error *err);
+                  struct tp_forms *out, struct tp_forms_cost *cost, struct tp_error *err);
 void tp_forms_clear(struct tp_forms *forms);
 
 struct tp_form *tp_form_at(const struct tp_forms *forms, uint32_t layer, enum tp_role role,

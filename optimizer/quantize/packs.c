@@ -40,8 +40,10 @@ struct passing {
     struct tp_quantize_pack *packs;
     struct tp_layer_file *files;
     size_t n;
-    struct tp_quantize_seconds *seconds;
+    struct tp_quantize_cost *cost;
+    unsigned needs;                     /* of the recipes that lack layers */
     struct tp_calibration *calibration; /* NULL: no recipe needs it */
+    struct tp_calibration_file kept;
     struct rows rows;
     struct tp_error *err;
 };
@@ -131,17 +133,12 @@ static int embed_windows(struct passing *p)
     return rc;
 }
 
-/* All windows through LAYER, whose inputs are looked at if it is WANTED. */
-static int calibrate(struct passing *p, const struct tp_layer *layer, bool wanted)
+/* All windows through LAYER, with WATCH, which may be NULL. */
+static int forward(struct passing *p, const struct tp_layer *layer, const struct tp_watch *watch)
 {
     struct rows *r = &p->rows;
-    double began = tp_seconds();
     int rc = 0;
 
-    if (!p->calibration)
-        return 0;
-    if (wanted)
-        tp_calibration_begin(p->calibration);
     for (uint64_t i = 0; rc == 0 && i < r->windows; i += r->group) {
         uint64_t n = r->windows - i < r->group ? r->windows - i : r->group;
 
@@ -150,14 +147,69 @@ static int calibrate(struct passing *p, const struct tp_layer *layer, bool wante
         if (rc == 0)
             rc = transfer(p, i, n, false);
         if (rc == 0)
-            rc = tp_runtime_layer(p->rt, layer, r->list, (uint32_t)n, r->memory,
-                                  wanted ? tp_calibration_watch(p->calibration) : NULL, p->err);
+            rc = tp_runtime_layer(p->rt, layer, r->list, (uint32_t)n, r->memory, watch, p->err);
         if (rc == 0)
             rc = transfer(p, i, n, true);
     }
-    if (rc == 0 && wanted)
+    return rc;
+}
+
+/* --- Statistics --- */
+
+static void note_error(const struct passing *p)
+{
+    if (p->options->note)
+        p->options->note(p->options->arg, p->err->message);
+}
+
+static uint32_t count_kept(const struct passing *p, unsigned needs)
+{
+    return tp_calibration_file_count(&p->kept, needs & TP_QUANT_NEEDS_HESSIAN);
+}
+
+/* -EAGAIN: they are damaged, and count as absent from now on. */
+static int load_statistics(struct passing *p, uint32_t layer)
+{
+    int rc = tp_calibration_file_load(&p->kept, layer, p->calibration, p->err);
+
+    if (rc < 0) {
+        note_error(p);
+        return -EAGAIN;
+    }
+    p->cost->layers_cached++;
+    return 0;
+}
+
+static int compute_statistics(struct passing *p, const struct tp_layer *layer)
+{
+    int rc;
+
+    tp_calibration_begin(p->calibration);
+    rc = forward(p, layer, tp_calibration_watch(p->calibration));
+    if (rc == 0)
         rc = tp_calibration_end(p->calibration, p->err);
-    p->seconds->calibrate += tp_seconds() - began;
+    if (rc == 0)
+        tp_calibration_file_store(&p->kept, layer->number, p->calibration);
+    return rc;
+}
+
+/*
+ * The statistics of LAYER, if they are WANTED; the activations for the next layer, if those of this
+ * one are there.
+ */
+static int calibrate(struct passing *p, const struct tp_layer *layer, bool wanted)
+{
+    double began = tp_seconds();
+    bool kept = p->calibration && layer->number < count_kept(p, p->needs);
+    int rc = 0;
+
+    if (wanted && kept)
+        rc = load_statistics(p, layer->number);
+    else if (wanted && p->calibration)
+        rc = compute_statistics(p, layer);
+    if (rc == 0 && p->rows.memory && (kept || !wanted))
+        rc = forward(p, layer, NULL);
+    p->cost->calibrate += tp_seconds() - began;
     return rc;
 }
 
@@ -185,7 +237,7 @@ static uint64_t count_need(const struct passing *p, uint32_t context)
     tp_runtime_need(p->rt, 1, context, &need);
     /* The layer, and its quantized form; those of 16 bits are as large. */
     step = sum(sum(need.largest_layer, need.largest_layer), sum(scratch, need.scratch));
-    step = sum(step, p->calibration ? tp_calibration_bytes(arch, needs_of(p)) : 0);
+    step = sum(step, tp_calibration_bytes(arch, p->needs));
     /* An end, its numbers in bf16, and its quantized form. */
     ends = sum(larger(need.embedding, need.head), larger(need.embedding, need.head));
     return sum(larger(step, ends), WRITER_BYTES);
@@ -280,14 +332,14 @@ static int add_layer(struct passing *p, size_t i, const struct tp_layer *layer)
     int rc = tp_quantize_layer(p->rt, layer, p->packs[i].recipe, p->calibration, &quantized, &err);
 
     middle = tp_seconds();
-    p->seconds->quantize += middle - began;
+    p->cost->quantize += middle - began;
     if (rc == 0)
         rc = tp_layer_file_begin(file, &err);
     if (rc == 0)
         rc = tp_quantized_put_layer(p->rt, &quantized, &output, &err);
     if (rc == 0)
         rc = tp_layer_file_end(file, middle - began, &err);
-    p->seconds->write += tp_seconds() - middle;
+    p->cost->write += tp_seconds() - middle;
     tp_layer_clear(&quantized);
     return rc < 0 ? end_pack(p, i, rc, &err) : 0;
 }
@@ -306,7 +358,7 @@ static int do_layer(struct passing *p, uint32_t number, bool wanted)
         tp_layer_clear(&layer);
         return rc;
     }
-    p->seconds->read += tp_seconds() - began;
+    p->cost->read += tp_seconds() - began;
     tp_runtime_prefetch_layer(p->rt, number + 1);
     show_progress(p, "quantize", number, layers);
     rc = calibrate(p, &layer, wanted);
@@ -320,6 +372,21 @@ static int do_layer(struct passing *p, uint32_t number, bool wanted)
     return rc;
 }
 
+/* For the layers from FIRST on: the activations, if statistics are to be computed. */
+static int begin_calibration(struct passing *p)
+{
+    int rc = 0;
+
+    if (count_kept(p, p->needs) < count_layers(p)) {
+        rc = allocate_rows(p);
+        if (rc == 0)
+            rc = embed_windows(p);
+        tp_runtime_drop_ends(p->rt);
+    }
+    return rc == 0 ? tp_calibration_create(p->rt, p->needs, &p->calibration, p->err) : rc;
+}
+
+/* -EAGAIN: what is kept of the calibration was damaged. */
 static int do_pass(struct passing *p)
 {
     uint32_t layers = count_layers(p), first = find_first(p);
@@ -330,17 +397,27 @@ static int do_pass(struct passing *p)
     rc = tp_quantized_check_ends(p->rt, p->err);
     if (rc < 0)
         return rc;
-    if (needs_of(p)) {
-        rc = allocate_rows(p);
-        if (rc == 0)
-            rc = tp_calibration_create(p->rt, needs_of(p), &p->calibration, p->err);
-        if (rc == 0)
-            rc = embed_windows(p);
-        tp_runtime_drop_ends(p->rt);
-    }
-    for (uint32_t l = p->calibration ? 0 : first; rc == 0 && l < layers; l++)
+    p->needs = needs_of(p);
+    if (p->needs)
+        rc = begin_calibration(p);
+    for (uint32_t l = p->rows.memory ? 0 : first; rc == 0 && l < layers; l++)
         rc = do_layer(p, l, l >= first);
     free_calibration(p);
+    return rc;
+}
+
+/* The pass, with what an earlier one has kept of the calibration. */
+static int pass(struct passing *p)
+{
+    int rc = 0;
+
+    if (needs_of(p) && tp_calibration_file_open(&p->options->place, p->rt, p->options->calibration,
+                                                &p->kept, p->err) < 0)
+        note_error(p);
+    do
+        rc = do_pass(p);
+    while (rc == -EAGAIN);
+    tp_calibration_file_close(&p->kept);
     return rc;
 }
 
@@ -408,7 +485,7 @@ static int make_pack(struct passing *p, size_t i)
         rc = write_pack(p, i, w, &err);
     tp_lossy_destroy(w);
     pack->seconds = tp_layer_file_seconds(&p->files[i]);
-    p->seconds->write += tp_seconds() - began;
+    p->cost->write += tp_seconds() - began;
     if (rc == 0 && p->options->made)
         rc = p->options->made(p->options->arg, i, &err);
     if (rc == 0 && pack->layers)
@@ -438,7 +515,7 @@ static int open_files(struct passing *p)
 }
 
 int tp_quantize_packs(struct tp_subject *subject, const struct tp_quantize_options *options,
-                      struct tp_quantize_pack *packs, size_t n, struct tp_quantize_seconds *seconds,
+                      struct tp_quantize_pack *packs, size_t n, struct tp_quantize_cost *cost,
                       struct tp_error *err)
 {
     struct passing p = {.subject = subject,
@@ -447,13 +524,14 @@ int tp_quantize_packs(struct tp_subject *subject, const struct tp_quantize_optio
                         .packs = packs,
                         .files = calloc(n ? n : 1, sizeof *p.files),
                         .n = n,
-                        .seconds = seconds,
+                        .cost = cost,
                         .rows.fd = -1,
+                        .kept.fd = -1,
                         .err = err};
     int rc = p.files ? open_files(&p) : tp_oom(err);
 
     if (rc == 0)
-        rc = do_pass(&p);
+        rc = pass(&p);
     for (size_t i = 0; rc == 0 && i < n; i++)
         if (packs[i].rc == 0)
             rc = make_pack(&p, i);

@@ -8,11 +8,14 @@
  * whose files were kept continues where it was interrupted: layers that all files have only compute
  * the activations for the next ones. The activations of the windows are in memory if they fit, and
  * otherwise in a file without a name beside the packs, from which they are read in groups.
+ * Statistics are kept for later passes (calibration_file.h), which have no activations if they find
+ * all.
  */
 #ifndef TP_OPTIMIZER_QUANTIZE_PACKS_H
 #define TP_OPTIMIZER_QUANTIZE_PACKS_H
 
 #include "optimizer/evaluate/passage.h"
+#include "optimizer/quantize/calibration_file.h"
 #include "optimizer/quantize/quantize.h"
 
 struct tp_quantize_pack {
@@ -30,28 +33,31 @@ struct tp_quantize_pack {
 
 struct tp_quantize_options {
     const struct tp_passage *calibration; /* NULL: no recipe needs one */
+    struct tp_calibration_place place;    /* of its statistics */
     bool embeddings_int8;                 /* quantize embedding and head, too */
     uint64_t memory;                      /* bytes that this process may use; 0: what there is */
     const struct tp_progress *progress;   /* may be NULL */
     /* Called for each pack when it is there, before its file of layers is removed. May be NULL. */
     int (*made)(void *arg, size_t i, struct tp_error *err);
+    void (*note)(void *arg, const char *line); /* called with messages; may be NULL */
     void *arg;
 };
 
-/* Where the time went. */
-struct tp_quantize_seconds {
-    double read, calibrate, quantize, write;
+/* What the packs took. */
+struct tp_quantize_cost {
+    double read, calibrate, quantize, write; /* seconds */
+    uint64_t layers_cached;                  /* whose statistics an earlier calibration has kept */
 };
 
 /*
- * Make the N packs, but none of a recipe whose RC is negative. SECONDS are added to. -EDOM: a
+ * Make the N packs, but none of a recipe whose RC is negative. COST is added to. -EDOM: a
  * weight or an activation is not a finite number; -ENOMEM: MEMORY does not suffice for a layer;
  * -EBUSY: the original changes; -EBADMSG: a kept layer is damaged: it is removed, and the next call
  * makes it again; -ENOSPC; -ECANCELED. After an error, packs that are there stay, and so do the
  * files of layers.
  */
 int tp_quantize_packs(struct tp_subject *subject, const struct tp_quantize_options *options,
-                      struct tp_quantize_pack *packs, size_t n, struct tp_quantize_seconds *seconds,
+                      struct tp_quantize_pack *packs, size_t n, struct tp_quantize_cost *cost,
                       struct tp_error *err);
 
 #endif

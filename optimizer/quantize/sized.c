@@ -249,16 +249,19 @@ static int keep_choice(struct sizing *s)
 static int make_forms(struct sizing *s)
 {
     struct tp_forms_options options = {.text = s->options->text,
+                                       .place = s->options->place,
                                        .back = BACK_WINDOWS,
                                        .memory = s->options->memory,
-                                       .progress = s->options->progress};
+                                       .progress = s->options->progress,
+                                       .note = s->options->note,
+                                       .arg = s->options->arg};
     char *directory = tp_path_parent(s->path);
     int rc;
 
     options.directory = directory;
     s->result->back =
         options.text->windows.n < BACK_WINDOWS ? options.text->windows.n : BACK_WINDOWS;
-    rc = directory ? tp_forms_make(s->subject, &options, &s->forms, &s->result->seconds, s->err)
+    rc = directory ? tp_forms_make(s->subject, &options, &s->forms, &s->result->cost, s->err)
                    : tp_oom(s->err);
     free(directory);
     return rc;

@@ -14,10 +14,13 @@
 
 struct tp_sized_options {
     const struct tp_passage *text;      /* to calibrate, and to measure sensitivities */
+    struct tp_calibration_place place;  /* of the statistics of TEXT */
     uint64_t target;                    /* bytes of the pack, */
     uint64_t extra;                     /* of which so many are for what the caller adds to it */
     uint64_t memory;                    /* bytes that this process may use; 0: what there is */
     const struct tp_progress *progress; /* may be NULL */
+    void (*note)(void *arg, const char *line); /* called with messages; may be NULL */
+    void *arg;
 };
 
 struct tp_sized_result {
@@ -28,7 +31,7 @@ struct tp_sized_result {
     uint8_t *choice; /* [layers][TP_ROLE_COUNT]: of tp_form_recipes; UINT8_MAX: no such matrix */
     uint64_t bytes_of[TP_FORM_RECIPES_MAX]; /* of the matrices of each format */
     uint64_t back;                          /* windows of the text that sensitivities come from */
-    struct tp_forms_seconds seconds;
+    struct tp_forms_cost cost;
     double write_seconds;
 };
 

@@ -233,23 +233,34 @@ static int on_made(void *arg, size_t number, struct tp_error *err)
     return tp_search_store_record(&s->state, f, &s->result->steps[i], err);
 }
 
+static void on_note(void *arg, const char *line)
+{
+    const struct tp_search_options *o = ((const struct making *)arg)->s->options;
+
+    if (o->note)
+        o->note(o->arg, line);
+}
+
 static int quantize(struct making *m)
 {
     struct tp_search *s = m->s;
     struct tp_quantize_options options = {.calibration = &s->calibration,
+                                          .place = {s->options->dir, s->model},
                                           .embeddings_int8 = s->options->embeddings_int8,
                                           .memory = s->options->memory,
                                           .progress = s->options->progress,
                                           .made = on_made,
+                                          .note = on_note,
                                           .arg = m};
     struct tp_search_seconds *seconds = &s->result->seconds;
-    struct tp_quantize_seconds took = {0};
+    struct tp_quantize_cost took = {0};
     int rc = tp_quantize_packs(&s->result->original, &options, m->packs, m->n, &took, s->err);
 
     seconds->read += took.read;
     seconds->calibrate += took.calibrate;
     seconds->quantize += took.quantize;
     seconds->write += took.write;
+    s->result->layers_cached += took.layers_cached;
     for (size_t i = 0; rc == 0 && i < m->n; i++) {
         struct tp_figures *f = &s->result->measured[m->numbers[i]];
 

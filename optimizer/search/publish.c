@@ -233,6 +233,7 @@ void tp_search_put(struct tp_json_writer *json, const struct tp_search_options *
     tp_json_put_bool(json, "in_parts", r->in_parts);
     tp_json_put_u64(json, "candidates_continued", r->continued);
     tp_json_put_u64(json, "layers_continued", r->layers_continued);
+    tp_json_put_u64(json, "layers_cached", r->layers_cached);
     tp_json_put_string(json, "search", r->key);
     put_packs(json, r);
     put_seconds(json, &r->seconds);

@@ -83,6 +83,7 @@ struct tp_search_result {
     size_t evaluated;            /* candidates that are complete or dropped */
     size_t continued;            /* of these, how many an earlier search has measured */
     uint64_t layers_continued;   /* of all candidates, that an earlier search has quantized */
+    uint64_t layers_cached;      /* whose statistics an earlier calibration has kept */
     struct tp_roofline roofline;
     struct tp_limits limits; /* those of the request, and the memory of its hardware */
     struct tp_choice choice;
