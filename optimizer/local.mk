@@ -106,6 +106,7 @@ optimizer_libtp_optimizer_la_SOURCES += \
 	optimizer/quantize/packs.c optimizer/quantize/packs.h \
 	optimizer/quantize/quantize.c optimizer/quantize/quantize.h \
 	optimizer/quantize/recipe.c optimizer/quantize/recipe.h \
+	optimizer/quantize/sensitivity.c optimizer/quantize/sensitivity.h \
 	optimizer/quantize/sized.c optimizer/quantize/sized.h \
 	optimizer/quantize/tensors.c optimizer/quantize/tensors.h
 

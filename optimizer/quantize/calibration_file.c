@@ -323,8 +323,8 @@ static bool may_keep_hessians(const struct tp_calibration_file *f, struct tp_run
            tp_mul_u64(st.f_bavail, st.f_frsize, &free) && missing <= free / 2;
 }
 
-static int make_key(const struct tp_calibration_place *place, const struct tp_runtime *rt,
-                    const struct tp_passage *text, uint8_t key[TP_SHA256_LEN])
+int tp_calibration_key(const struct tp_calibration_place *place, const struct tp_runtime *rt,
+                       const struct tp_passage *text, uint8_t key[TP_SHA256_LEN])
 {
     const struct tp_windows *w = &text->windows;
     char model[TP_SHA256_HEX], tokens[TP_SHA256_HEX];
@@ -336,10 +336,17 @@ static int make_key(const struct tp_calibration_place *place, const struct tp_ru
         return -ENOMEM;
     tp_hex(hash, TP_SHA256_LEN, tokens);
     all = tp_format("tenpak " PACKAGE_VERSION "\n%s\n%s %d %" PRIu32 " %" PRIu32 " %" PRIu64
-                    " %" PRIu32 "\n%d %s\n",
+                    " %" PRIu32 "\n%d %d %s\n",
                     model, tokens, w->convention, w->context, w->stride, w->n, text->bos, rt->dtype,
-                    tp_isa_name(tp_isa_get()));
+                    rt->products, tp_isa_name(tp_isa_get()));
     return all ? tp_sha256(all, strlen(all), key) : -ENOMEM;
+}
+
+char *tp_calibration_path(const struct tp_calibration_place *place, const char *name)
+{
+    tp_autoclose int folder = place->dir ? tp_private_enter(place->dir, FOLDER, true) : -ENOENT;
+
+    return folder < 0 ? NULL : tp_format("%s/" TP_PRIVATE "/" FOLDER "/%s", place->dir, name);
 }
 
 static void make_header(const struct tp_calibration_file *f, const struct tp_arch *arch,
@@ -362,12 +369,13 @@ static bool lock_file(struct tp_calibration_file *f)
 }
 
 /* Open the file KEY, which may be new. False: nothing is kept. */
-static bool open_file(struct tp_calibration_file *f, const char *dir, const char *key)
+static bool open_file(struct tp_calibration_file *f, const struct tp_calibration_place *place,
+                      const char *key)
 {
-    tp_autoclose int folder = tp_private_enter(dir, FOLDER, true);
+    tp_autoclose int folder = tp_private_enter(place->dir, FOLDER, true);
     struct stat st;
 
-    f->path = tp_format("%s/" TP_PRIVATE "/" FOLDER "/%s", dir, key);
+    f->path = tp_calibration_path(place, key);
     f->buffer = malloc(BUFFER);
     if (folder < 0 || !f->path || !f->buffer)
         return false;
@@ -411,10 +419,10 @@ int tp_calibration_file_open(const struct tp_calibration_place *place, struct tp
     int rc, damage;
 
     *out = (struct tp_calibration_file){.fd = -1};
-    if (!place->dir || !plan_places(out, arch) || make_key(place, rt, text, key) < 0)
+    if (!place->dir || !plan_places(out, arch) || tp_calibration_key(place, rt, text, key) < 0)
         return 0;
     tp_hex(key, TP_SHA256_LEN, name);
-    if (!open_file(out, place->dir, name)) {
+    if (!open_file(out, place, name)) {
         tp_calibration_file_close(out);
         return 0;
     }

@@ -34,6 +34,12 @@ struct tp_calibration_place {
     const uint8_t *model; /* by tp_subject_hash */
 };
 
+/* What statistics of RT's inputs over TEXT are known by. -ENOMEM. */
+int tp_calibration_key(const struct tp_calibration_place *place, const struct tp_runtime *rt,
+                       const struct tp_passage *text, uint8_t key[TP_SHA256_LEN]);
+/* The path of the file NAME beside it, for free(); NULL: there can be none. */
+char *tp_calibration_path(const struct tp_calibration_place *place, const char *name);
+
 enum tp_calibration_part { TP_CALIBRATION_VECTORS, TP_CALIBRATION_HESSIANS, TP_CALIBRATION_PARTS };
 
 struct tp_calibration_file {

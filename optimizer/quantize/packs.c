@@ -48,23 +48,13 @@ struct passing {
     struct tp_error *err;
 };
 
-static int check_cancelled(const struct passing *p, struct tp_error *err)
-{
-    const struct tp_progress *progress = p->options->progress;
-
-    return progress && progress->cancel && atomic_load(progress->cancel)
-               ? tp_fail(err, ECANCELED, "cancelled")
-               : 0;
-}
-
 /* PART of TOTAL, in bytes of the original. */
 static void show_progress(const struct passing *p, const char *stage, double part, double total)
 {
-    const struct tp_progress *progress = p->options->progress;
     uint64_t bytes = tp_runtime_weight_bytes(p->rt);
 
-    if (progress && progress->update)
-        progress->update(progress->arg, stage, (uint64_t)(part / total * (double)bytes), bytes);
+    tp_progress_update(p->options->progress, stage, (uint64_t)(part / total * (double)bytes),
+                       bytes);
 }
 
 static uint32_t count_layers(const struct passing *p)
@@ -142,7 +132,7 @@ static int forward(struct passing *p, const struct tp_layer *layer, const struct
     for (uint64_t i = 0; rc == 0 && i < r->windows; i += r->group) {
         uint64_t n = r->windows - i < r->group ? r->windows - i : r->group;
 
-        rc = check_cancelled(p, p->err);
+        rc = tp_progress_check(p->options->progress, p->err);
         list_windows(r, p->options->calibration, i, n);
         if (rc == 0)
             rc = transfer(p, i, n, false);
@@ -215,17 +205,7 @@ static int calibrate(struct passing *p, const struct tp_layer *layer, bool wante
 
 /* --- Memory --- */
 
-static uint64_t sum(uint64_t a, uint64_t b)
-{
-    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
-}
-
-static uint64_t larger(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
-/* What the pass needs at its peak, without the activations. */
+/* What the pass needs at its peak, without the activations of windows of CONTEXT tokens. */
 static uint64_t count_need(const struct passing *p, uint32_t context)
 {
     const struct tp_arch *arch = tp_runtime_arch(p->rt);
@@ -233,14 +213,15 @@ static uint64_t count_need(const struct passing *p, uint32_t context)
     uint64_t scratch = 0, step, ends;
 
     for (size_t i = 0; i < p->n; i++)
-        scratch = larger(scratch, tp_quantize_scratch(arch, p->packs[i].recipe));
+        scratch = tp_max_u64(scratch, tp_quantize_scratch(arch, p->packs[i].recipe));
     tp_runtime_need(p->rt, 1, context, &need);
     /* The layer, and its quantized form; those of 16 bits are as large. */
-    step = sum(sum(need.largest_layer, need.largest_layer), sum(scratch, need.scratch));
-    step = sum(step, tp_calibration_bytes(arch, p->needs));
+    step = tp_sum_u64(tp_sum_u64(need.largest_layer, need.largest_layer),
+                      tp_sum_u64(scratch, need.scratch));
+    step = tp_sum_u64(step, tp_calibration_bytes(arch, p->needs));
     /* An end, its numbers in bf16, and its quantized form. */
-    ends = sum(larger(need.embedding, need.head), larger(need.embedding, need.head));
-    return sum(larger(step, ends), WRITER_BYTES);
+    ends = tp_sum_u64(tp_max_u64(need.embedding, need.head), tp_max_u64(need.embedding, need.head));
+    return tp_sum_u64(tp_max_u64(step, ends), WRITER_BYTES);
 }
 
 /* An unnamed file in the directory of the packs. */
@@ -257,6 +238,16 @@ static int open_file(struct passing *p)
     return rc;
 }
 
+static int check_memory(const struct passing *p, uint64_t need, uint64_t left)
+{
+    char want[TP_SIZE_TEXT], have[TP_SIZE_TEXT];
+
+    return need <= left
+               ? 0
+               : tp_fail(p->err, ENOMEM, "quantizing a layer needs %s of memory, and %s is left",
+                         tp_size_print(need, want), tp_size_print(left, have));
+}
+
 static int allocate_rows(struct passing *p)
 {
     const struct tp_passage *passage = p->options->calibration;
@@ -264,14 +255,13 @@ static int allocate_rows(struct passing *p)
     uint64_t context = passage->windows.context, width = tp_runtime_arch(p->rt)->hidden;
     uint64_t left = tp_memory_left(p->options->memory), need = count_need(p, (uint32_t)context);
     uint64_t each = context * (width * sizeof(float) + sizeof *r->tokens) + sizeof *r->list;
-    char want[TP_SIZE_TEXT], have[TP_SIZE_TEXT];
+    int rc = check_memory(p, tp_sum_u64(need, each), left);
 
+    if (rc < 0)
+        return rc;
     r->windows = passage->windows.n;
     r->window = (size_t)(context * width);
-    r->group = need < left ? (left - need) / each : 0;
-    if (r->group == 0)
-        return tp_fail(p->err, ENOMEM, "quantizing a layer needs %s of memory, and %s is left",
-                       tp_size_print(sum(need, each), want), tp_size_print(left, have));
+    r->group = (left - need) / each;
     if (r->group < r->windows) {
         r->fd = open_file(p);
         if (r->fd < 0)
@@ -364,7 +354,7 @@ static int do_layer(struct passing *p, uint32_t number, bool wanted)
     rc = calibrate(p, &layer, wanted);
     for (size_t i = 0; rc == 0 && i < p->n; i++) {
         show_progress(p, "quantize", number + (double)(i + 1) / (double)(p->n + 1), layers);
-        rc = check_cancelled(p, p->err);
+        rc = tp_progress_check(p->options->progress, p->err);
         if (rc == 0 && p->packs[i].rc == 0 && p->files[i].n == number)
             rc = add_layer(p, i, &layer);
     }
@@ -382,6 +372,8 @@ static int begin_calibration(struct passing *p)
         if (rc == 0)
             rc = embed_windows(p);
         tp_runtime_drop_ends(p->rt);
+    } else {
+        rc = check_memory(p, count_need(p, 1), tp_memory_left(p->options->memory));
     }
     return rc == 0 ? tp_calibration_create(p->rt, p->needs, &p->calibration, p->err) : rc;
 }
@@ -442,7 +434,7 @@ static int put_layers(struct passing *p, size_t i, const struct tp_tensor_output
 
     for (uint32_t l = 0; rc == 0 && l < file->n; l++) {
         show_progress(p, "write", (double)i + l / layers, (double)p->n);
-        rc = check_cancelled(p, err);
+        rc = tp_progress_check(p->options->progress, err);
         if (rc == 0)
             rc = tp_layer_file_put(file, l, to, err);
     }

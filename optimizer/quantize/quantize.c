@@ -305,6 +305,8 @@ static int quantize_input(struct work *w, enum tp_input input, struct tp_error *
     tp_autofree float *weights = NULL, *mean = NULL;
     size_t n = 0, at = 0;
 
+    if (task.count == 0)
+        return 0;
     task.settings = tp_recipe_settings(w->recipe, roles[0]);
     if (task.settings.fold != TP_QUANT_FOLD_NONE && !can_fold(w->arch, input))
         task.settings.fold = TP_QUANT_FOLD_NONE;

@@ -16,9 +16,10 @@
 #include "optimizer/quantize/recipe.h"
 
 /*
- * Quantize LAYER, which stays as it is. OUT is the caller's to clear. CALIBRATION has what the
- * recipe needs; it may be NULL where that is nothing, and for methods that need the diagonal only,
- * which then take all inputs for alike. The result does not depend on the number of threads.
+ * Quantize LAYER, of which matrices may be absent, and which stays as it is. OUT is the caller's to
+ * clear. CALIBRATION has what the recipe needs; it may be NULL where that is nothing, and for
+ * methods that need the diagonal only, which then take all inputs for alike. The result does not
+ * depend on the number of threads.
  *
  * -EDOM: a weight or an input is not a finite number; -EINVAL: the calibration lacks something;
  * -ENOMEM; -ECANCELED.

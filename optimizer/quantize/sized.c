@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/size.h"
-#include "optimizer/quantize/allocation.h"
+#include "optimizer/quantize/sensitivity.h"
 #include "optimizer/quantize/tensors.h"
 #include "optimizer/runtime/runtime_impl.h"
 #include "store/names.h"
@@ -32,7 +32,10 @@ struct sizing {
     const char *path;
     struct tp_sized_result *result;
     struct tp_error *err;
-    struct tp_forms forms;
+    struct tp_forms forms; /* without items: what they cost was kept */
+    struct tp_calibration_file kept;
+    struct tp_calibration *calibration; /* without forms: for those that are chosen */
+    size_t recipes;
     /* The matrices that there are: those of a layer one after the other. */
     enum tp_role roles[TP_ROLE_COUNT];
     size_t role_n, units;
@@ -42,6 +45,62 @@ struct sizing {
 
 /* --- The pack --- */
 
+static void note_error(const struct sizing *s)
+{
+    if (s->options->note)
+        s->options->note(s->options->arg, s->err->message);
+}
+
+static size_t choice_of(const struct sizing *s, uint32_t layer, size_t role)
+{
+    return s->choice[layer * s->role_n + role];
+}
+
+/* The matrices of LAYER for which form K is chosen, quantized into OUT. */
+static int quantize_chosen(struct sizing *s, const struct tp_layer *layer, size_t k,
+                           struct tp_layer *out)
+{
+    struct tp_layer some = {.number = layer->number}, quantized;
+    size_t n = 0;
+    int rc;
+
+    memcpy(some.norms, layer->norms, sizeof some.norms);
+    for (size_t i = 0; i < s->role_n; i++)
+        if (choice_of(s, layer->number, i) == k) {
+            some.linears[s->roles[i]].matrix = layer->linears[s->roles[i]].matrix;
+            n++;
+        }
+    if (n == 0)
+        return 0;
+    rc = tp_quantize_layer(s->rt, &some, &tp_form_recipes[k], s->calibration, &quantized, s->err);
+    for (size_t i = 0; rc == 0 && i < s->role_n; i++)
+        if (choice_of(s, layer->number, i) == k) {
+            out->linears[s->roles[i]] = quantized.linears[s->roles[i]];
+            quantized.linears[s->roles[i]] = (struct tp_linear){0};
+        }
+    tp_layer_clear(&quantized);
+    return rc;
+}
+
+/* -EAGAIN: the statistics that are kept are damaged. */
+static int quantize_anew(struct sizing *s, const struct tp_layer *layer, struct tp_layer *out)
+{
+    double began = tp_seconds();
+    int rc = tp_calibration_file_load(&s->kept, layer->number, s->calibration, s->err);
+
+    if (rc < 0) {
+        note_error(s);
+        return -EAGAIN;
+    }
+    s->result->cost.layers_cached++;
+    s->result->cost.calibrate += tp_seconds() - began;
+    began = tp_seconds();
+    for (size_t k = 0; rc == 0 && k < s->recipes; k++)
+        rc = quantize_chosen(s, layer, k, out);
+    s->result->cost.quantize += tp_seconds() - began;
+    return rc;
+}
+
 /* LAYER of the original with the chosen forms. The matrices of OUT are to be cleared. */
 static int assemble(struct sizing *s, const struct tp_layer *layer, struct tp_layer *out)
 {
@@ -49,12 +108,16 @@ static int assemble(struct sizing *s, const struct tp_layer *layer, struct tp_la
 
     *out = (struct tp_layer){.number = layer->number};
     memcpy(out->norms, layer->norms, sizeof out->norms);
+    if (!s->forms.items)
+        rc = quantize_anew(s, layer, out);
     for (size_t i = 0; rc == 0 && i < s->role_n; i++) {
         enum tp_role role = s->roles[i];
-        size_t k = s->choice[layer->number * s->role_n + i];
 
-        rc = tp_form_read(&s->forms, tp_form_at(&s->forms, layer->number, role, k),
-                          &out->linears[role], s->err);
+        if (s->forms.items)
+            rc = tp_form_read(
+                &s->forms,
+                tp_form_at(&s->forms, layer->number, role, choice_of(s, layer->number, i)),
+                &out->linears[role], s->err);
         out->linears[role].bias = layer->linears[role].bias;
     }
     return rc;
@@ -68,7 +131,10 @@ static int put_layer(struct sizing *s, uint32_t number, const struct tp_tensor_o
     if (rc < 0)
         return rc;
     tp_runtime_prefetch_layer(s->rt, number + 1);
-    rc = assemble(s, &layer, &assembled);
+    assembled = (struct tp_layer){0};
+    rc = tp_model_recheck(s->subject->model, s->err);
+    if (rc == 0)
+        rc = assemble(s, &layer, &assembled);
     if (rc == 0)
         rc = tp_quantized_put_layer(s->rt, &assembled, to, s->err);
     for (unsigned i = 0; i < TP_ROLE_COUNT; i++)
@@ -175,35 +241,40 @@ static int check_least(struct sizing *s)
 
 /* --- Choosing --- */
 
-static int list_options(struct sizing *s)
+static int list_units(struct sizing *s)
 {
+    const struct tp_arch *arch = tp_runtime_arch(s->rt);
     uint32_t out, in;
-    size_t n = s->forms.recipes;
 
+    while (tp_form_recipes[s->recipes].name)
+        s->recipes++;
     for (unsigned i = 0; i < TP_ROLE_COUNT; i++)
-        if (tp_role_shape(tp_runtime_arch(s->rt), i, &out, &in))
+        if (tp_role_shape(arch, i, &out, &in))
             s->roles[s->role_n++] = i;
-    s->units = s->role_n * s->forms.layers;
-    s->options_of = calloc(s->units * n, sizeof *s->options_of);
+    s->units = s->role_n * arch->layer_n;
+    s->options_of = calloc(s->units * s->recipes, sizeof *s->options_of);
     s->choice = calloc(s->units, sizeof *s->choice);
-    if (!s->options_of || !s->choice)
-        return tp_oom(s->err);
+    return s->options_of && s->choice ? 0 : tp_oom(s->err);
+}
+
+/* What the forms cost. */
+static void list_options(struct sizing *s)
+{
     for (size_t u = 0; u < s->units; u++)
-        for (size_t k = 0; k < n; k++) {
+        for (size_t k = 0; k < s->recipes; k++) {
             const struct tp_form *f =
                 tp_form_at(&s->forms, (uint32_t)(u / s->role_n), s->roles[u % s->role_n], k);
 
-            s->options_of[u * n + k] = (struct tp_option){f->bytes, f->loss};
+            s->options_of[u * s->recipes + k] = (struct tp_option){f->bytes, f->loss};
         }
-    return 0;
 }
 
 /* Write packs until one fits: what is beside the matrices is known when one is there. */
 static int fit(struct sizing *s)
 {
     uint64_t target = s->options->target, others = s->result->others, bytes = UINT64_MAX;
-    size_t n = s->forms.recipes;
-    struct tp_option sum;
+    size_t n = s->recipes;
+    struct tp_option sum = {0};
     int rc = 0;
 
     for (unsigned i = 0; rc == 0 && bytes > target && i < TRIES; i++) {
@@ -230,7 +301,7 @@ static int fit(struct sizing *s)
 
 static int keep_choice(struct sizing *s)
 {
-    uint32_t layers = s->forms.layers;
+    uint32_t layers = tp_runtime_arch(s->rt)->layer_n;
     uint8_t *choice = malloc((size_t)layers * TP_ROLE_COUNT);
 
     if (!choice)
@@ -238,8 +309,7 @@ static int keep_choice(struct sizing *s)
     memset(choice, UINT8_MAX, (size_t)layers * TP_ROLE_COUNT);
     for (size_t u = 0; u < s->units; u++) {
         choice[u / s->role_n * TP_ROLE_COUNT + s->roles[u % s->role_n]] = (uint8_t)s->choice[u];
-        s->result->bytes_of[s->choice[u]] +=
-            s->options_of[u * s->forms.recipes + s->choice[u]].bytes;
+        s->result->bytes_of[s->choice[u]] += s->options_of[u * s->recipes + s->choice[u]].bytes;
     }
     s->result->choice = choice;
     s->result->layers = layers;
@@ -259,11 +329,60 @@ static int make_forms(struct sizing *s)
     int rc;
 
     options.directory = directory;
-    s->result->back =
-        options.text->windows.n < BACK_WINDOWS ? options.text->windows.n : BACK_WINDOWS;
     rc = directory ? tp_forms_make(s->subject, &options, &s->forms, &s->result->cost, s->err)
                    : tp_oom(s->err);
     free(directory);
+    return rc;
+}
+
+/* --- The two ways --- */
+
+/* Write the pack. */
+static int write_fitting(struct sizing *s)
+{
+    struct tp_forms_cost *cost = &s->result->cost;
+    double began = tp_seconds(), before = cost->calibrate + cost->quantize;
+    int rc = fit(s);
+
+    s->result->write_seconds = tp_seconds() - began - (cost->calibrate + cost->quantize - before);
+    return rc;
+}
+
+/* From all forms of all matrices. */
+static int make_all(struct sizing *s)
+{
+    int rc = make_forms(s);
+
+    if (rc < 0)
+        return rc;
+    list_options(s);
+    tp_sensitivity_store(&s->options->place, s->rt, s->options->text, s->result->back,
+                         s->options_of, s->units * s->recipes);
+    return write_fitting(s);
+}
+
+/*
+ * From what an earlier allocation has kept: only the chosen forms are made. -EAGAIN: something is
+ * missing or damaged.
+ */
+static int make_kept(struct sizing *s)
+{
+    int rc = tp_sensitivity_load(&s->options->place, s->rt, s->options->text, s->result->back,
+                                 s->options_of, s->units * s->recipes, s->err);
+
+    if (rc == 0)
+        rc =
+            tp_calibration_file_open(&s->options->place, s->rt, s->options->text, &s->kept, s->err);
+    if (rc == -EBADMSG)
+        note_error(s);
+    if (tp_calibration_file_count(&s->kept, true) < tp_runtime_arch(s->rt)->layer_n)
+        rc = -EAGAIN;
+    if (rc == 0)
+        rc = tp_calibration_create(s->rt, TP_QUANT_NEEDS_HESSIAN, &s->calibration, s->err);
+    if (rc == 0)
+        rc = write_fitting(s);
+    tp_calibration_destroy(s->calibration);
+    tp_calibration_file_close(&s->kept);
     return rc;
 }
 
@@ -276,20 +395,19 @@ int tp_quantize_to_size(struct tp_subject *subject, const struct tp_sized_option
                        .path = path,
                        .result = result,
                        .err = err,
-                       .forms.fd = -1};
-    double began;
+                       .forms.fd = -1,
+                       .kept.fd = -1};
     int rc;
 
-    *result = (struct tp_sized_result){0};
+    *result = (struct tp_sized_result){
+        .back = options->text->windows.n < BACK_WINDOWS ? options->text->windows.n : BACK_WINDOWS};
     rc = check_least(&s);
     if (rc == 0)
-        rc = make_forms(&s);
+        rc = list_units(&s);
     if (rc == 0)
-        rc = list_options(&s);
-    began = tp_seconds();
-    if (rc == 0)
-        rc = fit(&s);
-    result->write_seconds = tp_seconds() - began;
+        rc = make_kept(&s);
+    if (rc == -EAGAIN)
+        rc = make_all(&s);
     if (rc == 0)
         rc = keep_choice(&s);
     tp_forms_clear(&s.forms);

@@ -6,6 +6,10 @@
  * The budget is for the whole pack: matrices, everything else of the model in bf16 as the pack's
  * exact codecs store it, the other files, and the index. What is beside the matrices is measured
  * first, by writing it.
+ *
+ * What the forms are expected to cost is kept (sensitivity.h), as the statistics are. From both, a
+ * pack of another size is made without the ways through the model, and of the forms only the chosen
+ * ones.
  */
 #ifndef TP_OPTIMIZER_QUANTIZE_SIZED_H
 #define TP_OPTIMIZER_QUANTIZE_SIZED_H

@@ -41,7 +41,8 @@ def pack(folder, *words, out=None):
 
 
 def kept_files(folder):
-    return sorted((folder / ".tenpak" / "calibration").iterdir())
+    """The largest one, of Hessians, is the last; what forms cost is the smallest."""
+    return sorted((folder / ".tenpak" / "calibration").iterdir(), key=lambda path: path.stat().st_size)
 
 
 def flip(path, at):
@@ -59,21 +60,25 @@ def test_packs(folder):
     ok(cached == LAYERS and again == gptq, "the second one computes none, and the pack is the same")
     cached, quality, _ = pack(folder, "--target=quality")
     ok(cached == LAYERS, "nor does one by another method")
-    cached, sized, _ = pack(folder, "--target-size=300kB")
-    ok(cached == LAYERS, "nor one of a size")
+    cached, sized, _ = pack(folder, "--target-size=230kB")
+    ok(cached == LAYERS and len(kept_files(folder)) == 2, "nor one of a size, which keeps what its forms cost")
+    cached, again, said = pack(folder, "--target-size=230kB")
+    ok(cached == LAYERS and again == sized, "from which it makes the same pack", said)
+    cached, other, _ = pack(folder, "--target-size=200kB")
     cached, _, _ = pack(folder, "--target=bnb_nf4")
-    ok(cached == 0 and len(kept_files(folder)) == 1, "a method that needs none keeps none")
-    return {"--target=gptq:16": gptq, "--target=quality": quality, "--target-size=300kB": sized}
+    ok(cached == 0 and len(kept_files(folder)) == 2, "a method that needs none keeps none")
+    return {"--target=gptq:16": gptq, "--target=quality": quality, "--target-size=230kB": sized,
+            "--target-size=200kB": other}
 
 
 def test_new(root, packs):
-    """Each alone, without what another one has kept."""
+    """Each alone, without what another one has kept. A size depends on the length of the path, which is the same."""
     for target, expected in packs.items():
-        folder = copy_model(root / "new")
+        folder = copy_model(root / "others")
         cached, digest, _ = pack(folder, target)
         ok(cached == 0 and digest == expected, f"{target}: the pack is that of a pass that finds nothing")
         shutil.rmtree(folder)
-    folder = copy_model(root / "new")
+    folder = copy_model(root / "others")
     cached, _, _ = pack(folder, "--target=bnb_int8")
     size = kept_files(folder)[0].stat().st_size
     cached, digest, _ = pack(folder, "--target=gptq:16")
@@ -92,14 +97,26 @@ def test_new(root, packs):
 
 def test_damage(folder, packs):
     for target in packs:
-        for part in (0.04, 0.3, 0.99):
-            path = kept_files(folder)[0]
+        for part in (0.04, 0.5, 0.99):
+            path = kept_files(folder)[-1]
             flip(path, int(path.stat().st_size * part))
             cached, digest, said = pack(folder, target)
             ok(cached < LAYERS and digest == packs[target], f"{target}: damage at {part} is no matter", cached)
             ok(said.count(path.name) == 1 and "again" in said, "it is named once", said)
             cached, digest, said = pack(folder, target)
             ok(cached == LAYERS and digest == packs[target] and path.name not in said, "and made again", said)
+    for part in (0.0, 0.01, 0.5, 0.99):
+        path = kept_files(folder)[0]
+        flip(path, int(path.stat().st_size * part))
+        cached, digest, said = pack(folder, target)
+        ok(cached == LAYERS and digest == packs[target], f"damage at {part} of what forms cost is no matter", cached)
+        ok(said.count(path.name) == 1 and "again" in said, "it is named once", said)
+        cached, digest, said = pack(folder, target)
+        ok(cached == LAYERS and digest == packs[target] and path.name not in said, "and made again", said)
+    path.write_bytes(b"")
+    cached, digest, said = pack(folder, target)
+    ok(cached == LAYERS and digest == packs[target] and said.count(path.name) == 1, "an empty one is damaged", said)
+    path = kept_files(folder)[-1]
     path.write_bytes(b"something else\n" * 100)
     cached, digest, said = pack(folder, "--target=gptq:16")
     ok(cached == 0 and digest == packs["--target=gptq:16"] and said.count(path.name) == 1, "so is another file", said)

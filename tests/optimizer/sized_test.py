@@ -119,6 +119,7 @@ def check_sizes(root):
     run = tenpak("pack", "--job", root, "llama-bf16", "target_size=1MiB", "calibration=text", "samples=4", "context=48")
     ok(run.returncode == 0 and (root / "llama-bf16~1MiB.tnpk").exists(), "as a job", run.stderr)
     one = pack(directory, root / "d.tnpk", "--target-size=300000", "-j", "1")
+    shutil.rmtree(root / ".tenpak" / "calibration")
     two = pack(directory, root / "e.tnpk", "--target-size=300000", "-j", "3")
     ok(isinstance(one, dict) and isinstance(two, dict) and
        (root / "d.tnpk").read_bytes() == (root / "e.tnpk").read_bytes(), "the same from any number of threads", str(one))

@@ -170,6 +170,7 @@ def check_forms(root):
         os.environ["TENPAK_CPU"] = "scalar"
         ok(evaluated(root, name, "int8")["perplexity"] == rounded["perplexity"], f"{name}: the same by scalar code")
         del os.environ["TENPAK_CPU"]
+    shutil.rmtree(root / ".tenpak" / "calibration")
     small = pack(directory, "gptq:16:3", "--memory=64MiB", "-o", root / "small.tnpk")
     ok(isinstance(small, dict) and (root / "small.tnpk").read_bytes() == (root / "llama~gptq-16-3.tnpk").read_bytes(),
        "the same in less memory", str(small))
