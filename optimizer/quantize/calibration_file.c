@@ -23,6 +23,7 @@
 #include "base/isa.h"
 #include "base/le.h"
 #include "codec/quant/hessian.h"
+#include "optimizer/quantize/recipe.h"
 #include "optimizer/runtime/runtime_impl.h"
 #include "store/private.h"
 
@@ -335,10 +336,10 @@ int tp_calibration_key(const struct tp_calibration_place *place, const struct tp
     if (tp_sha256(text->ids.items, text->ids.n * sizeof *text->ids.items, hash) < 0)
         return -ENOMEM;
     tp_hex(hash, TP_SHA256_LEN, tokens);
-    all = tp_format("tenpak " PACKAGE_VERSION "\n%s\n%s %d %" PRIu32 " %" PRIu32 " %" PRIu64
+    all = tp_format("tenpak " PACKAGE_VERSION " %d\n%s\n%s %d %" PRIu32 " %" PRIu32 " %" PRIu64
                     " %" PRIu32 "\n%d %d %s\n",
-                    model, tokens, w->convention, w->context, w->stride, w->n, text->bos, rt->dtype,
-                    rt->products, tp_isa_name(tp_isa_get()));
+                    TP_QUANTIZE_REVISION, model, tokens, w->convention, w->context, w->stride, w->n,
+                    text->bos, rt->dtype, rt->products, tp_isa_name(tp_isa_get()));
     return all ? tp_sha256(all, strlen(all), key) : -ENOMEM;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The statistics of a calibration, kept for later passes: DIR/.tenpak/calibration/KEY, where KEY is
- * a hash of the model's files, the tokens of the text and their windows, the version of tenpak and
- * the instruction set.
+ * a hash of the model's files, the tokens of the text and their windows, the version of tenpak, the
+ * revision of its methods and the instruction set.
  *
  *   header of 128 bytes
  *     u32 magic, u32 layers, u32 width of each of the four inputs, 32 bytes KEY, xxh3 of these
