@@ -221,7 +221,9 @@ bool tp_added_find(const struct tp_added *added, bool normalized, const char *te
             match->start = floor;
         if (token->rstrip)
             match->end = strip_right(text, len, match->end);
-        return true;
+        /* Nothing is left of a token of spaces that the one before stripped. */
+        if (!token->lstrip || match->start < match->end)
+            return true;
     }
     *from = len;
     return false;

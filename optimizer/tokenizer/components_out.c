@@ -212,16 +212,21 @@ static int read_pair(const struct tp_json *json, const char *key, struct tp_ids 
     return add_id(out, id, err);
 }
 
+/* TEMPLATED: a template before this one added ids, which the library then takes for further texts.
+ */
 static int read_one_processor(struct tp_tokenizer *t, const struct tp_json *json, const char *type,
-                              struct tp_error *err)
+                              bool *templated, struct tp_error *err)
 {
     struct tp_ids before = {0}, after = {0};
     int rc;
 
     if (strcmp(type, "ByteLevel") == 0)
         return 0; /* it changes positions only */
+    if (*templated)
+        return tp_fail(err, ENOTSUP, "a post-processor %s after a template is not supported", type);
     if (strcmp(type, "TemplateProcessing") == 0) {
         rc = read_template(json, &before, &after, err);
+        *templated = before.n + after.n > 0;
     } else if (strcmp(type, "BertProcessing") == 0 || strcmp(type, "RobertaProcessing") == 0) {
         rc = read_pair(json, "cls", &before, err);
         if (rc == 0)
@@ -239,26 +244,28 @@ static int read_one_processor(struct tp_tokenizer *t, const struct tp_json *json
 }
 
 static int read_processor(struct tp_tokenizer *t, const struct tp_json *json, unsigned depth,
-                          struct tp_error *err)
+                          bool *templated, struct tp_error *err)
 {
     const struct tp_json *list;
     const char *type;
     int rc = tp_read_type(json, "post-processor", &type, err);
 
     if (rc < 0 || strcmp(type, "Sequence") != 0)
-        return rc < 0 ? rc : read_one_processor(t, json, type, err);
+        return rc < 0 ? rc : read_one_processor(t, json, type, templated, err);
     list = tp_json_get(json, "processors");
     if (!tp_json_is_array(list) || depth == DEPTH_MAX)
         return tp_fail(err, EBADMSG, "a sequence has no list of processors, or too many levels");
     for (list = tp_json_first(list); list && rc == 0; list = tp_json_next(list))
-        rc = read_processor(t, list, depth + 1, err);
+        rc = read_processor(t, list, depth + 1, templated, err);
     return rc;
 }
 
 int tp_read_processor(struct tp_tokenizer *t, const struct tp_json *json, struct tp_error *err)
 {
+    bool templated = false;
+
     if (!json || tp_json_is_null(json))
         return 0;
     t->has_processor = true;
-    return read_processor(t, json, 0, err);
+    return read_processor(t, json, 0, &templated, err);
 }

@@ -270,6 +270,18 @@ static void test_added(void)
     tp_tokenizer_close(t);
 }
 
+static void test_stripped_spaces(void)
+{
+    struct tp_tokenizer *t = open_or_bail("\"added_tokens\": [" ADDED("<m>", "4", STRIPS) "," ADDED(
+                                              "  ", "5", STRIPS) "," ADDED("   ", "6", PLAIN) "],",
+                                          "\"vocab\": {" LETTERS "}, \"merges\": []");
+
+    is_str(encode(t, "a  b"), "0 5 1", "a token of blanks");
+    is_str(encode(t, "a<m>  b"), "0 4 1", "nothing is left of one that another stripped");
+    is_str(encode(t, "a<m>   b"), "0 4 6 1", "one that does not strip is there nevertheless");
+    tp_tokenizer_close(t);
+}
+
 static void test_metaspace(void)
 {
     static const char vocab[] = "\"vocab\": {\"a\": 0, \"\u2581\": 1, \"\u2581a\": 2, \"b\": 3},"
@@ -297,6 +309,11 @@ static const struct {
 } refused[] = {
     {"", "\"vocab\": [[\"a\", 0.5]], \"merges\": []", -ENOTSUP, "Unigram"},
     {"", "\"vocab\": {\"a\": 0}", -ENOTSUP, "merges"},
+    {"\"post_processor\": {\"type\": \"Sequence\", \"processors\": ["
+     "{\"type\": \"TemplateProcessing\", \"single\": [{\"SpecialToken\": {\"id\": \"a\"}}, "
+     "{\"Sequence\": {\"id\": \"A\"}}], \"special_tokens\": {\"a\": {\"ids\": [0]}}}, "
+     "{\"type\": \"BertProcessing\", \"cls\": [\"a\", 0], \"sep\": [\"a\", 0]}]},",
+     "\"vocab\": {\"a\": 0}, \"merges\": []", -ENOTSUP, "BertProcessing after a template"},
     {"", "\"vocab\": {\"a\": 0}, \"merges\": [], \"dropout\": 0.1", -ENOTSUP, "dropout"},
     {"", "\"vocab\": {\"a\": 0, \"b\": 0}, \"merges\": []", -EBADMSG, "twice"},
     {"", "\"vocab\": {\"a\": 0, \"a\": 1}, \"merges\": []", -EBADMSG, "twice"},
@@ -510,6 +527,7 @@ int main(void)
     test_bytes();
     test_pieces();
     test_added();
+    test_stripped_spaces();
     test_metaspace();
     test_refusals();
     test_limits();
