@@ -279,7 +279,7 @@ void tp_calibration_file_store(struct tp_calibration_file *f, uint32_t layer,
 
 /* --- The file --- */
 
-/* Find the records. -EBADMSG: one is damaged. */
+/* Find the records. -EBADMSG: one was damaged, and is taken away. */
 static int count_records(struct tp_calibration_file *f)
 {
     int damage = 0;
@@ -290,7 +290,10 @@ static int count_records(struct tp_calibration_file *f)
 
         while (f->n[part] < f->layers && (rc = read_record(f, part, f->n[part], &r)) == 1)
             f->n[part]++;
-        damage = rc < 0 ? rc : damage;
+        if (rc < 0) {
+            remove_record(f, part, f->n[part]);
+            damage = rc;
+        }
     }
     return damage;
 }

@@ -16,14 +16,16 @@
 
 #include "base/dir.h"
 #include "base/file.h"
+#include "base/le.h"
 #include "optimizer/quantize/calibration_file.h"
+#include "optimizer/quantize/sensitivity.h"
 #include "optimizer/runtime/runtime_impl.h"
 #include "tests/tap.h"
 
 enum { HEADER = 128, TOKENS = 64 };
 
 static char dir[] = "/tmp/tenpak-test.XXXXXX";
-static char path[256]; /* of the file, once there is one */
+static char path[512]; /* of the file, once there is one */
 static struct tp_runtime *rt;
 static struct tp_calibration *vectors, *whole; /* without Hessians, with */
 static uint8_t hash[TP_SHA256_LEN];
@@ -242,6 +244,53 @@ static void test_damage(void)
     ok(found > tries / 2, "in %u of %u places; the others are padding", found, tries);
 }
 
+/* Put NUMBER in the place of the first diagonal, and ROWS of its input, with right hashes. */
+static void forge(float number, uint64_t rows)
+{
+    size_t len = vectors->inputs[0].cols * 3 * sizeof(float);
+    uint8_t *data = malloc(HEADER + len);
+    int fd = open(path, O_RDWR);
+    uint64_t hashes[2] = {0};
+
+    if (!data || fd < 0 || pread(fd, data, HEADER + len, HEADER) != (ssize_t)(HEADER + len))
+        bail_out("cannot read %s", path);
+    memcpy(data + HEADER, &number, sizeof number);
+    hashes[1] = tp_xxh3(data + HEADER, len);
+    tp_put_le64(data + 8, rows);
+    tp_put_le64(data + 16, tp_xxh3(hashes, sizeof hashes));
+    tp_put_le64(data + 72, tp_xxh3(data, 72));
+    if (pwrite(fd, data, HEADER + len, HEADER) != (ssize_t)(HEADER + len))
+        bail_out("cannot write %s", path);
+    close(fd);
+    free(data);
+}
+
+/* Numbers that no calibration has, behind right hashes. */
+static void test_forged(void)
+{
+    static const struct {
+        float number;
+        uint64_t rows;
+        int rc;
+    } cases[] = {{1, 1, 0},
+                 {NAN, 1, -EBADMSG},
+                 {INFINITY, 1, -EBADMSG},
+                 {-1, 1, -EBADMSG},
+                 {1, 0, -EBADMSG}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct tp_calibration_file f;
+        struct tp_error err = {0};
+
+        make(true);
+        forge(cases[i].number, cases[i].rows);
+        is_int(open_it(&f), 0, "a file with right hashes");
+        is_int(tp_calibration_file_load(&f, 0, vectors, &err), cases[i].rc,
+               cases[i].rc ? "is damaged if it has such a number" : "is read");
+        tp_calibration_file_close(&f);
+    }
+}
+
 /* A file that belongs to something else is not used, and is made anew. */
 static void test_foreign(void)
 {
@@ -318,7 +367,7 @@ static void test_no_place(void)
 {
     struct tp_calibration_place nowhere = {NULL, hash}, missing = {"/nonexistent", hash};
     struct tp_calibration_file f;
-    char folder[300];
+    char folder[64];
 
     is_int(tp_calibration_file_open(&nowhere, rt, &text, &f, NULL), 0, "no directory is no error");
     is_int(f.fd, -1, "there is no file then");
@@ -392,6 +441,74 @@ static void test_absurd(void)
     rt->arch = arch;
 }
 
+/* --- What forms cost --- */
+
+enum { OPTIONS = 5, BACK = 3 };
+
+static int load_options(struct tp_option *got)
+{
+    struct tp_error err = {0};
+
+    return tp_sensitivity_load(&place, rt, &text, BACK, got, OPTIONS, &err);
+}
+
+static void store_options(const struct tp_option *options)
+{
+    tp_sensitivity_store(&place, rt, &text, BACK, options, OPTIONS);
+}
+
+/* The one file in the folder of calibrations. */
+static void find_file(void)
+{
+    const struct dirent *entry;
+    struct tp_dir list;
+
+    snprintf(path, sizeof path, "%s/.tenpak/calibration", dir);
+    tp_dir_open(&list, AT_FDCWD, path);
+    while ((entry = tp_dir_next(&list)))
+        snprintf(path, sizeof path, "%s/.tenpak/calibration/%s", dir, entry->d_name);
+    tp_dir_close(&list);
+}
+
+static void test_options(void)
+{
+    const struct tp_calibration_place nowhere = {NULL, hash};
+    struct tp_option options[OPTIONS], got[OPTIONS];
+    unsigned wrong = 0;
+    off_t size;
+
+    for (unsigned i = 0; i < OPTIONS; i++)
+        options[i] = (struct tp_option){1000 * i + 64, 0.5 / (i + 1)};
+    is_int(load_options(got), -ENOENT, "what forms cost is not kept");
+    store_options(options);
+    is_int(load_options(got), 0, "it is");
+    is_mem(got, options, sizeof got, "as it was stored");
+    is_int(tp_sensitivity_load(&place, rt, &text, BACK + 1, got, OPTIONS, NULL), -ENOENT,
+           "not for other windows");
+    is_int(tp_sensitivity_load(&nowhere, rt, &text, BACK, got, OPTIONS, NULL), -ENOENT,
+           "nor without a directory");
+    is_int(tp_sensitivity_load(&place, rt, &text, BACK, got, OPTIONS - 1, NULL), -EBADMSG,
+           "nor of another model");
+    find_file();
+    size = size_of();
+    for (off_t at = 0; at < size; at++) {
+        flip(at);
+        wrong += load_options(got) != -EBADMSG;
+        flip(at);
+        wrong += load_options(got) != 0 || truncate(path, at) < 0;
+        wrong += load_options(got) != -EBADMSG;
+        store_options(options);
+    }
+    is_int(wrong, 0, "every damage is found, and what is stored then is right");
+    options[2].loss = INFINITY;
+    store_options(options);
+    is_int(load_options(got), -EBADMSG, "a loss is a number");
+    options[2] = (struct tp_option){UINT64_MAX / 2, 1};
+    store_options(options);
+    is_int(load_options(got), -EBADMSG, "sums of bytes do not overflow");
+    unlink(path);
+}
+
 static void test_sweep(void)
 {
     const struct timespec old[2] = {{.tv_sec = 1000000}, {.tv_sec = 1000000}};
@@ -432,12 +549,14 @@ int main(void)
     test_whole();
     test_cut();
     test_damage();
+    test_forged();
     test_foreign();
     test_together();
     test_no_place();
     test_full();
     test_absurd();
     test_sweep();
+    test_options();
     tp_calibration_destroy(vectors);
     tp_calibration_destroy(whole);
     tp_runtime_close(rt);

@@ -97,9 +97,9 @@ def test_new(root, packs):
 
 def test_damage(folder, packs):
     for target in packs:
-        for part in (0.04, 0.5, 0.99):
+        for part in (0.04, 0.5, 0.99, "a record"):
             path = kept_files(folder)[-1]
-            flip(path, int(path.stat().st_size * part))
+            flip(path, 128 + 9 if part == "a record" else int(path.stat().st_size * part))
             cached, digest, said = pack(folder, target)
             ok(cached < LAYERS and digest == packs[target], f"{target}: damage at {part} is no matter", cached)
             ok(said.count(path.name) == 1 and "again" in said, "it is named once", said)
