@@ -257,15 +257,19 @@ static int make_pack(struct quantizing *q, struct tp_error *err)
                        : tp_temporary_lock(q->lock, q->made, err);
 }
 
-/* Groups that are not the wanted ones: each width once. */
-static void put_groups(const struct quantizing *q, struct tp_json_writer *json)
+/*
+ * The groups of each matrix: the wanted one, and the one that divides its width. REDUCED: where
+ * these are two.
+ */
+static void put_groups(const struct quantizing *q, const struct tp_recipe *recipe, bool reduced,
+                       struct tp_json_writer *json)
 {
     const struct tp_arch *arch = tp_runtime_arch(q->subject.runtime);
     uint32_t wanted, used;
 
     tp_json_begin_array(json, "groups");
     for (unsigned i = 0; i < TP_ROLE_COUNT; i++) {
-        if (!tp_recipe_group(&q->recipe, arch, i, &wanted, &used))
+        if (!tp_recipe_group(recipe, arch, i, &wanted, &used) || (reduced && wanted == used))
             continue;
         tp_json_begin_object(json, NULL);
         tp_json_put_string(json, "matrix", tp_role_name(i));
@@ -318,6 +322,8 @@ static void put_allocation(const struct quantizing *q, struct tp_json_writer *js
         tp_json_put_string(json, "method", tp_form_recipes[k].method);
         tp_json_put_u64(json, "matrices", n);
         tp_json_put_u64(json, "bytes", r->bytes_of[k]);
+        if (n > 0)
+            put_groups(q, &tp_form_recipes[k], true, json);
         tp_json_end_object(json);
     }
     tp_json_end_array(json);
@@ -335,7 +341,7 @@ static void put_recipe(const struct quantizing *q, struct tp_json_writer *json)
         put_allocation(q, json);
     } else {
         tp_json_put_string(json, "method", q->recipe.method);
-        put_groups(q, json);
+        put_groups(q, &q->recipe, false, json);
     }
     if (!is_calibrated(q)) {
         tp_json_put_null(json, "calibration");
@@ -440,16 +446,29 @@ int tp_compress_run_target(const struct tp_request *request, struct tp_work *wor
 
 /* --- For people --- */
 
+/* Groups that are not the wanted ones. */
+static void print_groups(const struct tp_json *groups, const char *before, struct tp_buffer *out)
+{
+    for (const struct tp_json *g = tp_json_first(groups); g; g = tp_json_next(g))
+        if (tp_result_number(g, "wanted") != tp_result_number(g, "used"))
+            tp_buffer_appendf(
+                out, "%s%s: groups of %" PRIu64 ", since %" PRIu64 " does not divide its width\n",
+                before, tp_result_text(g, "matrix"), tp_result_number(g, "used"),
+                tp_result_number(g, "wanted"));
+}
+
 static void print_formats(const struct tp_json *allocation, struct tp_buffer *out)
 {
     char size[TP_SIZE_TEXT];
 
     for (const struct tp_json *f = tp_json_first(tp_json_get(allocation, "formats")); f;
          f = tp_json_next(f))
-        if (tp_result_number(f, "matrices") > 0)
+        if (tp_result_number(f, "matrices") > 0) {
             tp_buffer_appendf(out, "  %-22s %5" PRIu64 " matrices, %s\n", tp_result_text(f, "name"),
                               tp_result_number(f, "matrices"),
                               tp_size_print(tp_result_number(f, "bytes"), size));
+            print_groups(tp_json_get(f, "groups"), "    ", out);
+        }
 }
 
 void tp_compress_print_target(const struct tp_json *result, const char *model,
@@ -476,13 +495,7 @@ void tp_compress_print_target(const struct tp_json *result, const char *model,
         tp_buffer_appendf(out, "\n");
     }
     print_formats(tp_json_get(result, "allocation"), out);
-    for (const struct tp_json *g = tp_json_first(tp_json_get(result, "groups")); g;
-         g = tp_json_next(g))
-        if (tp_result_number(g, "wanted") != tp_result_number(g, "used"))
-            tp_buffer_appendf(
-                out, "  %s: groups of %" PRIu64 ", since %" PRIu64 " does not divide its width\n",
-                tp_result_text(g, "matrix"), tp_result_number(g, "used"),
-                tp_result_number(g, "wanted"));
+    print_groups(tp_json_get(result, "groups"), "  ", out);
     tp_buffer_appendf(
         out, "  read in %.1f s, calibrated in %.1f s, quantized in %.1f s, written in %.1f s\n",
         tp_result_decimal(seconds, "read"), tp_result_decimal(seconds, "calibrate"),

@@ -22,6 +22,7 @@ require("torch", "transformers", "tokenizers", "safetensors", "numpy")
 import families_test as families  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
 from target_test import TEXT, add_tokenizer, digest, tenpak  # noqa: E402
 
 WIDE = {"hidden_size": 128, "intermediate_size": 320, "num_attention_heads": 4, "num_key_value_heads": 2,
@@ -98,10 +99,28 @@ def check_choice(name, result, info):
     ok(sum(c > 0 for c in counts) > 1, f"{name}: with several formats", str(counts))
     ok(sum(f["bytes"] for f in formats) + allocation["other_bytes"] <= result["stored_bytes"],
        f"{name}: and bytes that add up", str(allocation))
+    groups = [g for f in formats for g in f.get("groups", ())]
+    ok((groups or name == "gpt2") and all(g["used"] < g["wanted"] and g["matrix"] in allocation["matrices"] for g in groups),
+       f"{name}: and the groups that had to be smaller", str(formats))
     # What matters little has the fewest bits.
     for role in ("o", "down"):
         column = [layer[allocation["matrices"].index(role)] for layer in allocation["layers"]]
         ok(column[1] == min(column), f"{name}: {role} of layer 1 has few bits", str(column))
+
+
+KEPT = 100000  # bytes
+
+
+def least_with_kept(root, directory):
+    """The least size of a copy that has a tensor which is not of the language model."""
+    copy = root / "kept"
+    shutil.copytree(directory, copy)
+    tensors = load_file(copy / "model.safetensors")
+    tensors["vision_tower.weight"] = torch.randint(0, 256, (KEPT,), dtype=torch.uint8)
+    save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
+    err = pack(copy, root / "k.tnpk", "--target-size=2KiB")
+    shutil.rmtree(copy)
+    return int(re.search(r"at least (\d+) bytes", err).group(1))
 
 
 def check_sizes(root):
@@ -111,6 +130,8 @@ def check_sizes(root):
     if not ok(least is not None and err.strip().count("\n") == 0, "too small: the least size", str(err)):
         return
     least = int(least.group(1))
+    other = least_with_kept(root, directory)
+    ok(KEPT < other - least < KEPT + 2048, "a tensor that is kept counts", f"{least} {other}")
     result = pack(directory, root / "b.tnpk", f"--target-size={least}")
     ok(isinstance(result, dict) and result["stored_bytes"] <= least, "the least size is enough", str(result))
     result = pack(directory, root / "c.tnpk", "--target-size=1GiB")
