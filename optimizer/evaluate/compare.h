@@ -14,8 +14,10 @@
 #include "optimizer/evaluate/statistics.h"
 #include "optimizer/evaluate/passage.h"
 
-/* What was measured of a model, token by token: log-likelihoods and divergences in nats. Zero is
- * the beginning. */
+/*
+ * What was measured of a model, token by token: log-likelihoods and divergences in nats.
+ * Zero-initialised is empty.
+ */
 struct tp_tally {
     struct tp_mean log_likelihood;
     /* With a reference. */

@@ -10,8 +10,8 @@
 #include "optimizer/evaluate/perplexity.h"
 #include "optimizer/evaluate/timing.h"
 
-/* The members of the text and of the perplexity. TEXT and REFERENCE are how they
- * were named. */
+/* The members of the text and of the perplexity. TEXT and REFERENCE are as the caller named them.
+ */
 void tp_perplexity_put(struct tp_json_writer *json, const struct tp_subject *subject,
                        const char *reference, const char *text, const struct tp_corpus *corpus,
                        const struct tp_perplexity *perplexity);

@@ -43,9 +43,9 @@ struct pass {
 
     struct slice *slices;
     size_t slice_n, row_n;
-    float
-        *ropes; /* frequencies of slices: TP_ROPE_DIM_MAX / 2 for each; NULL: all are the model's */
-    float *x;   /* the rows' activations, the caller's */
+    /* Frequencies of slices: TP_ROPE_DIM_MAX / 2 for each; NULL: all are the model's. */
+    float *ropes;
+    float *x;     /* the rows' activations, the caller's */
     float *h, *a; /* row_n x hidden */
     float *qkv;   /* row_n x places.width */
     float *out;   /* row_n x queries */
@@ -123,14 +123,16 @@ void tp_pass_multiply(struct tp_runtime *rt, const struct tp_product *products, 
 
 /* --- Queries, keys and values --- */
 
-/* The slice of a row of the group. */
-static const struct slice *slice_of_row(const struct pass *p, size_t row)
+/* The slice that has row NUMBER of the group, or with PART part NUMBER of the attention. */
+static const struct slice *find_slice(const struct pass *p, size_t number, bool part)
 {
     size_t low = 0, high = p->slice_n;
 
     while (high - low > 1) {
         size_t middle = (low + high) / 2;
-        if (p->slices[middle].row <= row)
+        const struct slice *s = &p->slices[middle];
+
+        if ((part ? s->part : s->row) <= number)
             low = middle;
         else
             high = middle;
@@ -163,7 +165,7 @@ static void store_head(const struct pass *p, const struct slice *s, uint64_t pos
 static void prepare_row(const struct pass *p, size_t row)
 {
     const struct tp_arch *a = p->arch;
-    const struct slice *s = slice_of_row(p, row);
+    const struct slice *s = find_slice(p, row, false);
     uint64_t position = s->position + (row - s->row);
     float *x = p->qkv + row * p->places.width;
     float cos[TP_ROPE_DIM_MAX / 2], sin[TP_ROPE_DIM_MAX / 2];
@@ -205,24 +207,10 @@ static size_t blocks_of(const struct slice *s)
     return (s->n + QUERIES_PER_PART - 1) / QUERIES_PER_PART;
 }
 
-static const struct slice *slice_of_part(const struct pass *p, size_t part)
-{
-    size_t low = 0, high = p->slice_n;
-
-    while (high - low > 1) {
-        size_t middle = (low + high) / 2;
-        if (p->slices[middle].part <= part)
-            low = middle;
-        else
-            high = middle;
-    }
-    return &p->slices[low];
-}
-
 static void attend_part(void *arg, size_t part, void *scratch)
 {
     const struct pass *p = arg;
-    const struct slice *s = slice_of_part(p, part);
+    const struct slice *s = find_slice(p, part, true);
     struct tp_attention a = p->attention;
     uint32_t head = (uint32_t)((part - s->part) / blocks_of(s));
     uint32_t first = (uint32_t)((part - s->part) % blocks_of(s)) * QUERIES_PER_PART;

@@ -24,7 +24,7 @@ enum { ROWS_PER_PART = 16 };
 int tp_runtime_check_cancel(const struct tp_runtime *rt, struct tp_error *err)
 {
     if (rt->cancel && atomic_load(rt->cancel))
-        return tp_fail(err, ECANCELED, "canceled");
+        return tp_fail(err, ECANCELED, "cancelled");
     return 0;
 }
 

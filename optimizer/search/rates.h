@@ -16,8 +16,7 @@ struct tp_rates {
 /*
  * With all threads of TEAM: the best of several readings of a buffer of 256 MiB, or of an eighth of
  * what MEMORY leaves (0: what the machine has) if that is less, and of several products of a bf16
- * matrix with many vectors. It takes about a second. -ENOMEM; OUT is 0 after
- * an error.
+ * matrix with many vectors. It takes about a second. -ENOMEM; OUT is 0 after an error.
  */
 int tp_rates_measure(struct tp_team *team, uint64_t memory, struct tp_rates *out,
                      struct tp_error *err);

@@ -14,9 +14,9 @@
 #include "optimizer/search/search_impl.h"
 
 enum { TURNS = 3 };
-static const double turn_seconds[TURNS] = {1, 2,
-                                           2}; /* a turn ends with the run in which they pass */
-#define MAY_WIN 0.6                            /* of the throughput of the fastest one */
+/* A turn ends with the run in which these pass. */
+static const double turn_seconds[TURNS] = {1, 2, 2};
+#define MAY_WIN 0.6 /* of the throughput of the fastest one */
 
 /* -ENOMEM: its weights do not fit into the memory. */
 static int measure(struct tp_search *s, size_t i, const struct tp_timing_options *options,

@@ -13,7 +13,7 @@
 #include "optimizer/tokenizer/tokenizer.h"
 #include "optimizer/tokenizer/vocab.h"
 
-/* A merge, by the two ids; a free slot has PAIR_NONE. */
+/* A merge, by the two ids; a free slot has TP_BPE_NO_PAIR. */
 struct tp_bpe_merge {
     uint64_t pair;
     uint32_t rank, id;

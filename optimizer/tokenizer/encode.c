@@ -57,7 +57,7 @@ static struct tp_encoder *create_encoder(struct tp_error *err)
 
 struct tp_encoder *tp_encoder_get(const struct tp_tokenizer *t, struct tp_error *err)
 {
-    /* The list is not what callers share. */
+    /* Callers do not see the list, which has a lock. */
     struct tp_tokenizer *shared = (struct tp_tokenizer *)t;
     struct tp_encoder *e;
 

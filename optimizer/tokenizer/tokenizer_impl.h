@@ -123,7 +123,7 @@ struct tp_tokenizer {
     uint32_t bos;
     struct tp_ids eos;
 
-    /* What threads encode with while they do not: a list. */
+    /* A list of encoders that no thread uses now. */
     pthread_mutex_t lock;
     struct tp_encoder *idle;
 };

@@ -70,10 +70,12 @@ static void check_meaning(void)
 
     ok(a.hidden == 8 && a.inter == 12 && a.layer_n == 2 && a.head_n == 2 && a.kv_head_n == 1 &&
            a.head_dim == 4 && a.vocab == 16,
-       "dimensions");
-    ok(a.gated && !a.qkv_bias && !a.tied && !a.window && a.norm == TP_NORM_RMS, "as Llama");
-    ok(a.attention_scale == 0.5f && a.embedding_scale == 0 && a.norm_epsilon == 1e-6f, "scales");
-    ok(a.ropes[0].dim == 4 && a.ropes[0].theta == 500, "rotation");
+       "the dimensions are those of the config");
+    ok(a.gated && !a.qkv_bias && !a.tied && !a.window && a.norm == TP_NORM_RMS,
+       "without other keys it is a plain Llama");
+    ok(a.attention_scale == 0.5f && a.embedding_scale == 0 && a.norm_epsilon == 1e-6f,
+       "the scales have the defaults of the class");
+    ok(a.ropes[0].dim == 4 && a.ropes[0].theta == 500, "all of a head is rotated, by rope_theta");
     tp_arch_clear(&a);
 
     a = good_arch(MISTRAL ", \"rms_norm_eps\": 0.5");
@@ -81,26 +83,27 @@ static void check_meaning(void)
        "Mistral slides unless the config says otherwise");
     tp_arch_clear(&a);
     a = good_arch(MISTRAL ", \"sliding_window\": null");
-    ok(a.window == 0 && a.spans[0] == TP_SPAN_FULL, "null: it does not");
+    ok(a.window == 0 && a.spans[0] == TP_SPAN_FULL,
+       "Mistral with a sliding_window of null does not slide");
     tp_arch_clear(&a);
 
     a = good_arch(QWEN2 ", \"sliding_window\": 5, \"max_window_layers\": 1");
-    ok(a.window == 0 && a.qkv_bias && !a.o_bias, "Qwen2 slides only if it is used");
+    ok(a.window == 0 && a.qkv_bias && !a.o_bias, "Qwen2 does not slide without use_sliding_window");
     tp_arch_clear(&a);
     a = good_arch(
         QWEN2 ", \"sliding_window\": 5, \"max_window_layers\": 1, \"use_sliding_window\": true");
     ok(a.window == 5 && a.spans[0] == TP_SPAN_FULL && a.spans[1] == TP_SPAN_SLIDING,
-       "then its last layers");
+       "with it the layers from max_window_layers on slide");
     tp_arch_clear(&a);
 
     a = good_arch(GEMMA2 ", \"use_cache\": true");
     ok(a.tied && a.sandwich_norms && a.attention_cap == 50 && a.logit_cap == 30 &&
            a.head_dim == 256 && a.attention_scale == 1.0f / 16 && a.embedding_scale == sqrtf(8) &&
            a.spans[0] == TP_SPAN_SLIDING && a.spans[1] == TP_SPAN_FULL,
-       "Gemma 2's own defaults");
+       "Gemma 2 has defaults of its own");
     tp_arch_clear(&a);
     a = good_arch(GEMMA2 ", \"attn_logit_softcapping\": null");
-    ok(a.attention_cap == 0 && a.logit_cap == 30, "null: no cap");
+    ok(a.attention_cap == 0 && a.logit_cap == 30, "a cap of null is none");
     tp_arch_clear(&a);
 
     a = good_arch(GEMMA3 ", \"sliding_window_pattern\": 2, \"rope_scaling\": {\"rope_type\": "
@@ -109,7 +112,7 @@ static void check_meaning(void)
            a.ropes[TP_SPAN_FULL].kind == TP_ROPE_LINEAR && a.ropes[TP_SPAN_FULL].theta == 1e6 &&
            a.ropes[TP_SPAN_SLIDING].kind == TP_ROPE_DEFAULT &&
            a.ropes[TP_SPAN_SLIDING].theta == 123,
-       "Gemma 3's two rotations");
+       "Gemma 3 has a rotation for each kind of layer");
     tp_arch_clear(&a);
 
     a = good_arch("\"model_type\": \"gemma3_text\", \"hidden_size\": 8, \"intermediate_size\": 12, "
@@ -119,7 +122,7 @@ static void check_meaning(void)
 
     a = good_arch(GPT2 ", \"n_inner\": null");
     ok(a.inter == 32 && a.position_limit == 10 && a.tied && a.ropes[0].dim == 0 && a.transposed,
-       "GPT-2");
+       "GPT-2 has learned positions and a tied head");
     tp_arch_clear(&a);
     a = good_arch(NEOX ", \"rotary_pct\": 0.3");
     ok(a.ropes[0].dim == 10 && a.ropes[0].divisor == 9 && a.parallel_residual && a.qkv_bias,
@@ -233,27 +236,30 @@ static void check_ropes(void)
     float space[TP_ROPE_DIM_MAX / 2], cos[2], sin[2];
     const float *f = tp_rope_frequencies(&a.ropes[0], 10, space);
 
-    ok(f == a.ropes[0].frequencies && near(f[0], 1) && near(f[1], 0.01), "within the length");
+    ok(f == a.ropes[0].frequencies && near(f[0], 1) && near(f[1], 0.01),
+       "dynamic: up to the length the frequencies stay");
     f = tp_rope_frequencies(&a.ropes[0], 20, space);
     /* base 10000 * (2 * 20 / 10 - 1) ^ (4 / 2) */
-    ok(near(f[0], 1) && near(f[1], 1 / sqrt(90000)), "beyond it the base grows");
+    ok(near(f[0], 1) && near(f[1], 1 / sqrt(90000)), "dynamic: beyond the length the base grows");
     tp_rope_angles(&a.ropes[0], f, 3, cos, sin);
     ok(near(cos[0], -0.98999249660044542) && near(sin[1], 0.0099998333341666645),
-       "cosines and sines");
-    ok(!tp_rope_changes(&a.ropes[0], 10, 20), "older keys stay");
+       "cosines and sines are those of the angles");
+    ok(!tp_rope_changes(&a.ropes[0], 10, 20), "dynamic: keys in the cache stay");
     tp_arch_clear(&a);
 
     a = good_arch(LLAMA ", \"max_position_embeddings\": 40, \"original_max_position_embeddings\": "
                         "10, \"rope_parameters\": {\"rope_type\": \"longrope\", \"short_factor\": "
                         "[1, 2], \"long_factor\": [4, 5], \"rope_theta\": 10000.0}");
     f = tp_rope_frequencies(&a.ropes[0], 10, space);
-    ok(near(f[0], 1) && near(f[1], 0.005), "short factors");
+    ok(near(f[0], 1) && near(f[1], 0.005),
+       "longrope: up to the original length the short factors count");
     f = tp_rope_frequencies(&a.ropes[0], 11, space);
-    ok(near(f[0], 0.25) && near(f[1], 0.002), "long factors");
-    ok(near(a.ropes[0].scale, sqrt(1 + log(4) / log(10))), "their scale");
+    ok(near(f[0], 0.25) && near(f[1], 0.002), "longrope: beyond it the long ones count");
+    ok(near(a.ropes[0].scale, sqrt(1 + log(4) / log(10))),
+       "longrope: the scale follows from both lengths");
     ok(tp_rope_changes(&a.ropes[0], 10, 11) && !tp_rope_changes(&a.ropes[0], 11, 12) &&
            !tp_rope_changes(&a.ropes[0], 0, 12) && !tp_rope_changes(&a.ropes[0], 9, 10),
-       "where keys change");
+       "longrope: keys change where the original length is exceeded");
     tp_arch_clear(&a);
 }
 

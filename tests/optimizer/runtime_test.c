@@ -272,43 +272,53 @@ static void check_calls(void)
 
     if (o.rc < 0)
         bail_out("%s", o.err.message);
-    is_int(tp_runtime_forward(o.rt, w, 2, NULL, see, &s, &err), -EINVAL, "weights first");
-    ok(tp_runtime_load(o.rt, &err) == 0 && tp_runtime_load(o.rt, &err) == 0, "loaded, and again");
-    is_int(tp_runtime_forward(o.rt, w, 2, NULL, see, &s, &err), 0, "two windows");
-    is_int(s.rows, 6, "logits of each token");
+    is_int(tp_runtime_forward(o.rt, w, 2, NULL, see, &s, &err), -EINVAL, "weights must be loaded");
+    ok(tp_runtime_load(o.rt, &err) == 0 && tp_runtime_load(o.rt, &err) == 0,
+       "weights are loaded once");
+    is_int(tp_runtime_forward(o.rt, w, 2, NULL, see, &s, &err), 0, "two windows are computed");
+    is_int(s.rows, 6, "each token has logits");
     w[0].logits_at = 3;
     w[1].logits_at = 2;
     s.rows = 0;
-    is_int(tp_runtime_forward(o.rt, w, 2, NULL, see, &s, &err), 0, "logits of one");
-    is_int(s.rows, 1, "are one row");
+    is_int(tp_runtime_forward(o.rt, w, 2, NULL, see, &s, &err), 0,
+           "logits of one token are wanted");
+    is_int(s.rows, 1, "one row is given");
     s.rc = -EDOM;
-    is_int(tp_runtime_forward(o.rt, w, 2, NULL, see, &s, &err), -EDOM, "the callback ends it");
+    is_int(tp_runtime_forward(o.rt, w, 2, NULL, see, &s, &err), -EDOM,
+           "the callback ends the pass");
     s.rc = 0;
     is_int(tp_runtime_forward(o.rt, &(struct tp_window){.tokens = beyond, .n = 2}, 1, NULL, see, &s,
                               &err),
-           -EINVAL, "a token that is not there");
-    has(err.message, "the token 16", "names it");
+           -EINVAL, "a token beyond the vocabulary is refused");
+    has(err.message, "the token 16", "the message names the token");
     is_int(tp_runtime_forward(o.rt, &(struct tp_window){.tokens = tokens}, 1, NULL, see, &s, &err),
-           -EINVAL, "no tokens");
+           -EINVAL, "a window without tokens is refused");
 
-    is_int(tp_cache_create(o.rt, 2, 5, &cache, &err), 0, "a cache");
-    is_int(tp_runtime_forward(o.rt, w, 2, cache, see, &t, &err), 0, "filled");
-    ok(tp_cache_length(cache, 0) == 4 && tp_cache_length(cache, 1) == 2, "lengths");
-    is_mem(t.logits + 3 * 16, s.logits + 3 * 16, 16 * sizeof(float), "as without it");
+    is_int(tp_cache_create(o.rt, 2, 5, &cache, &err), 0, "a cache is made");
+    is_int(tp_runtime_forward(o.rt, w, 2, cache, see, &t, &err), 0, "windows go into the cache");
+    ok(tp_cache_length(cache, 0) == 4 && tp_cache_length(cache, 1) == 2,
+       "the cache has their lengths");
+    is_mem(t.logits + 3 * 16, s.logits + 3 * 16, 16 * sizeof(float),
+           "logits are those without a cache");
     w[0].n = 2;
-    is_int(tp_runtime_forward(o.rt, w, 1, cache, see, &t, &err), -EINVAL, "it is full");
-    ok(tp_cache_length(cache, 0) == 4, "and stays as it was");
+    is_int(tp_runtime_forward(o.rt, w, 1, cache, see, &t, &err), -EINVAL,
+           "a cache that is full refuses tokens");
+    ok(tp_cache_length(cache, 0) == 4, "it keeps what it has");
     w[1].sequence = 0;
     w[0].n = w[1].n = 1;
-    is_int(tp_runtime_forward(o.rt, w, 2, cache, see, &t, &err), -EINVAL, "a sequence twice");
+    is_int(tp_runtime_forward(o.rt, w, 2, cache, see, &t, &err), -EINVAL,
+           "a sequence twice in a pass is refused");
     tp_cache_truncate(cache, 0, 3);
     w[0] = (struct tp_window){.tokens = tokens + 3, .n = 1};
     memset(t.logits, 0, sizeof t.logits);
-    is_int(tp_runtime_forward(o.rt, w, 1, cache, see, &t, &err), 0, "the last token again");
-    is_mem(t.logits, s.logits + 3 * 16, 16 * sizeof(float), "has the same logits");
+    is_int(tp_runtime_forward(o.rt, w, 1, cache, see, &t, &err), 0,
+           "a token that was forgotten is computed again");
+    is_mem(t.logits, s.logits + 3 * 16, 16 * sizeof(float), "its logits are the same");
     tp_cache_destroy(cache);
-    is_int(tp_cache_create(o.rt, UINT32_MAX, UINT32_MAX, &cache, &err), -ENOMEM, "a huge cache");
-    is_int(tp_cache_create(o.rt, 0, 1, &cache, &err), -EINVAL, "an empty one");
+    is_int(tp_cache_create(o.rt, UINT32_MAX, UINT32_MAX, &cache, &err), -ENOMEM,
+           "a cache beyond all memory is refused");
+    is_int(tp_cache_create(o.rt, 0, 1, &cache, &err), -EINVAL,
+           "a cache of no sequences is refused");
     close_model(&o);
 }
 
@@ -356,26 +366,27 @@ static void check_sliding(void)
         tp_cache_create(o.rt, 1, LONG, &cache, &err) < 0)
         bail_out("%s%s", o.err.message, err.message);
     tp_runtime_need(o.rt, 1, LONG, &need);
-    is_u64(need.cache, 2 * 640 * 2 * 4 * 4 + LONG * 4, "a window and a group of a sliding layer");
+    is_u64(need.cache, 2 * 640 * 2 * 4 * 4 + LONG * 4,
+           "a sliding layer needs a window and a group of rows");
     ok(append_tokens(&o, cache, tokens, 0, LONG - 40, &s) == 0 &&
            same_logits(&o, tokens, LONG - 41, &s),
        "a long prompt has the logits that it has without a cache");
     for (uint32_t i = LONG - 40; i < LONG; i++)
         append_tokens(&o, cache, tokens, i, i + 1, &s);
-    ok(same_logits(&o, tokens, LONG - 1, &s), "and so have the tokens after it");
+    ok(same_logits(&o, tokens, LONG - 1, &s), "tokens after it have those as well");
     tp_cache_truncate(cache, 0, LONG - 300);
     ok(append_tokens(&o, cache, tokens, LONG - 300, LONG - 299, &s) == 0 &&
            same_logits(&o, tokens, LONG - 300, &s),
-       "some are forgotten");
+       "after forgetting some, the next token has its logits");
     tp_cache_truncate(cache, 0, 200);
     ok(append_tokens(&o, cache, tokens, 200, 201, &s) == 0 && same_logits(&o, tokens, 200, &s) &&
            tp_cache_length(cache, 0) == 201,
-       "more than the layer keeps are forgotten");
+       "after forgetting more than a layer keeps, too");
     s.rc = -EDOM;
-    is_int(append_tokens(&o, cache, tokens, 201, LONG, &s), -EDOM, "a pass fails");
+    is_int(append_tokens(&o, cache, tokens, 201, LONG, &s), -EDOM, "a pass over the rest fails");
     s.rc = 0;
     ok(append_tokens(&o, cache, tokens, 201, 202, &s) == 0 && same_logits(&o, tokens, 201, &s),
-       "the sequence is as before");
+       "the tokens before it are still there");
     tp_cache_destroy(cache);
     close_model(&o);
 }
@@ -386,18 +397,19 @@ static void check_needs(void)
     struct tp_runtime_need need;
 
     tp_runtime_need(o.rt, 2, 10, &need);
-    is_u64(need.cache, 20 * (2 * 2 * 4 * 4 + 4), "bytes of a cache");
-    is_u64(need.activations, 20 * 8 * 4, "of activations");
+    is_u64(need.cache, 20 * (2 * 2 * 4 * 4 + 4), "the bytes of a cache are counted");
+    is_u64(need.activations, 20 * 8 * 4, "the bytes of activations are counted");
     ok(need.all_weights > need.largest_layer && need.largest_layer > (64 * 2 + 32 * 2) * 4 &&
            need.scratch > 0,
-       "of weights");
-    is_u64(need.embedding, 128 * 4, "of the embedding");
-    is_u64(need.head, (128 + 8) * 4 + 8 * 4, "of the head, and of reading its norm");
+       "all weights need more than one layer");
+    is_u64(need.embedding, 128 * 4, "the embedding needs its bytes");
+    is_u64(need.head, (128 + 8) * 4 + 8 * 4,
+           "the head needs its bytes, and those of reading its norm");
     is_u64(tp_runtime_weight_bytes(o.rt), (2 * 128 + 8 + 2 * (16 + 128 + 64 + 3 * 96)) * 4,
-           "of the file");
+           "the weights have the bytes of the file");
     tp_runtime_need(o.rt, UINT64_MAX / 2, UINT64_MAX / 2, &need);
     ok(need.cache == UINT64_MAX && need.activations == UINT64_MAX && need.scratch == UINT64_MAX,
-       "more than 64 bits");
+       "what 64 bits cannot say is UINT64_MAX");
     close_model(&o);
 }
 
@@ -428,22 +440,24 @@ static void check_steps(void)
     float hidden[4 * 8];
     atomic_int cancel = 1;
 
-    is_int(tp_runtime_embed(o.rt, &w, 1, hidden, &err), 0, "embedded");
+    is_int(tp_runtime_embed(o.rt, &w, 1, hidden, &err), 0, "tokens are embedded");
     is_int(tp_runtime_read_layer(o.rt, 0, &layer, &err), 0, "a layer is read");
-    is_u64(tp_layer_bytes(&layer), (128 + 64 + 3 * 96) * 4, "its bytes");
-    is_int(tp_runtime_layer(o.rt, &layer, &w, 1, hidden, &watch, &err), 0, "and applied");
+    is_u64(tp_layer_bytes(&layer), (128 + 64 + 3 * 96) * 4,
+           "a layer has the bytes of its matrices");
+    is_int(tp_runtime_layer(o.rt, &layer, &w, 1, hidden, &watch, &err), 0, "a layer is applied");
     ok(seen.calls[TP_ROLE_Q] == 1 && seen.calls[TP_ROLE_O] == 1 && seen.calls[TP_ROLE_GATE] == 1 &&
            seen.calls[TP_ROLE_DOWN] == 1 && seen.rows == 16 && seen.bad == 0,
-       "each input is seen once");
+       "a watch sees each input once");
     tp_layer_clear(&layer);
-    is_int(tp_runtime_read_layer(o.rt, 2, &layer, &err), -EINVAL, "a layer that is not there");
+    is_int(tp_runtime_read_layer(o.rt, 2, &layer, &err), -EINVAL,
+           "a layer beyond the last is refused");
     is_str(tp_runtime_tensor(o.rt, 1, TP_ROLE_UP)->name, "model.layers.1.mlp.up_proj.weight",
-           "the tensor of a matrix");
-    ok(!tp_runtime_tensor(o.rt, 1, TP_ROLE_QKV), "that the family has");
+           "the tensor of a matrix is found");
+    ok(!tp_runtime_tensor(o.rt, 1, TP_ROLE_QKV), "a matrix that the family lacks has no tensor");
     close_model(&o);
 
     o = open_model(&(struct fault){0}, &(struct tp_runtime_options){.cancel = &cancel});
-    is_int(tp_runtime_load(o.rt, &err), -ECANCELED, "canceled");
+    is_int(tp_runtime_load(o.rt, &err), -ECANCELED, "loading is cancelled");
     close_model(&o);
 }
 
@@ -457,8 +471,8 @@ static void check_nan(void)
 
     ok(o.rc == 0 && tp_runtime_load(o.rt, &err) == 0 &&
            tp_runtime_forward(o.rt, &w, 1, NULL, see, &s, &err) == 0,
-       "weights that are NaN");
-    is_int(s.nans, 32, "give NaN");
+       "weights that are NaN are computed with");
+    is_int(s.nans, 32, "all logits are NaN");
     close_model(&o);
 }
 
