@@ -269,8 +269,8 @@ compare_files() {
 # The cheapest form of a carried model. A model of the user may take hours.
 search_forms() {
     [ "$own" = no ] || return 0
-    step 'Finding the cheapest form of persuasion whose perplexity is at most 5 % higher'
-    run optimize --max-ppl-delta=5 --eval-samples=8 --context=256 packs/persuasion 2>/dev/null
+    step 'Finding the cheapest form of persuasion of half the size, with a perplexity at most 5 % higher'
+    run optimize --max-ppl-delta=5 --min-compression=2 --eval-samples=8 --context=256 packs/persuasion 2>/dev/null
     winner=$(cd "$tmp/packs" && echo persuasion~*.tnpk)
     winner=${winner%.tnpk}
     [ -f "$tmp/mnt/$winner/model.safetensors" ] || die "the mount does not show $winner"
