@@ -517,6 +517,24 @@ bool tp_model_find_file(const struct tp_model *model, const char *path, uint32_t
     return false;
 }
 
+const char *tp_model_find_link(const struct tp_model *model, const char *ending)
+{
+    const struct tp_index *index = model->impl->pack ? tp_pack_index(model->impl->pack) : NULL;
+    const struct tp_modeldir *dir = &model->impl->dir;
+    size_t n = index ? index->file_n : dir->entry_n, len = strlen(ending);
+
+    for (size_t i = 0; i < n; i++) {
+        const char *path = index ? index->files[i].path : dir->entries[i].path;
+        size_t path_len = strlen(path);
+
+        if ((index ? index->files[i].type : dir->entries[i].type) == TP_ENTRY_SYMLINK &&
+            path_len >= len && strcmp(path + path_len - len, ending) == 0 &&
+            (path_len == len || *ending == '.'))
+            return path;
+    }
+    return NULL;
+}
+
 uint64_t tp_model_opaque(const struct tp_model *model, uint32_t file)
 {
     return model->files[file].size - model->files[file].tensor_bytes;

@@ -94,6 +94,11 @@ const struct tp_model_tensor *tp_model_find_next(const struct tp_model *model, c
 /* The number of the file with this path; false: there is none. */
 bool tp_model_find_file(const struct tp_model *model, const char *path, uint32_t *out);
 /*
+ * The path of a symbolic link, which is no file of the model: the one that is called ENDING or, if
+ * that begins with a dot, ends with it. NULL: there is none.
+ */
+const char *tp_model_find_link(const struct tp_model *model, const char *ending);
+/*
  * The number of bytes of FILE before its tensors: its header, or the whole file if it has no
  * tensors.
  */

@@ -175,6 +175,9 @@ int tp_subject_encode(const struct tp_subject *s, const void *text, size_t len, 
     size_t first = out->n;
     int rc = 0;
 
+    if (!s->tokenizer && tp_model_find_link(s->model, "tokenizer.json"))
+        return tp_fail(err, ENOENT,
+                       "'%s': tokenizer.json is a symbolic link, which is not followed", s->name);
     if (!s->tokenizer)
         return tp_fail(err, ENOENT, "'%s' has no tokenizer.json", s->name);
     if (bos == TP_ADD_BOS_YES)

@@ -43,6 +43,8 @@ static int find_config(const struct tp_model *model, uint32_t *out, struct tp_er
         found = true;
         *out = i;
     }
+    if (!found && tp_model_find_link(model, "config.json"))
+        return tp_fail(err, ENOENT, "config.json is a symbolic link, which is not followed");
     return found ? 0 : tp_fail(err, ENOENT, "there is no config.json");
 }
 

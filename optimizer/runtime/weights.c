@@ -341,8 +341,11 @@ static void find_ends(struct tp_runtime *rt)
 
 static int check_tensors(struct tp_runtime *rt, struct tp_error *err)
 {
+    const char *link = tp_model_find_link(rt->model, ".safetensors");
     int rc;
 
+    if (rt->model->name_n == 0 && link)
+        return tp_fail(err, ENOENT, "'%s' is a symbolic link, which is not followed", link);
     if (rt->model->name_n == 0)
         return tp_fail(err, ENOENT, "there are no safetensors files");
     find_ends(rt);

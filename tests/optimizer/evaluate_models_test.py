@@ -324,7 +324,9 @@ def check_refused(root, text):
     refused("an empty prompt without bos", ("generate", llama, "add_bos=no", "prompt="), "empty")
     broken = place / "broken"
     for title, change, words in (
-            ("no tokenizer", lambda: (broken / "tokenizer.json").unlink(), ("tokenizer.json",)),
+            ("no tokenizer", lambda: (broken / "tokenizer.json").unlink(), ("has no tokenizer.json",)),
+            *((f"a link {name}", lambda name=name: move_behind_link(broken / name), (f"{name}", "is a symbolic link"))
+              for name in ("tokenizer.json", "config.json", "model.safetensors")),
             ("NaN weights", lambda: edit_weights(broken, float("nan")), ("finite", "damaged")),
             ("infinite weights", lambda: edit_weights(broken, float("inf")), ("finite",)),
             ("a smaller vocabulary than the tokenizer's", lambda: shrink_vocabulary(broken, 300), ("does not match",)),
@@ -344,6 +346,12 @@ def check_refused(root, text):
     shrink_vocabulary(broken, 590)
     refused("a reference with another vocabulary", ("eval", llama, f"--reference={broken}"), "600", "590")
     refused("a reference that is not there", ("eval", llama, "--reference=nobody"), "nobody")
+
+
+def move_behind_link(path):
+    target = path.parent.parent / f"other-{path.name}"
+    path.rename(target)
+    path.symlink_to(target)
 
 
 def edit_config(path, **values):
