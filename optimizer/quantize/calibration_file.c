@@ -73,11 +73,11 @@ static int move_numbers(struct stream *s, float *numbers, size_t n, bool positiv
 {
     int rc = 0;
 
-    for (size_t i = 0, some; rc == 0 && i < n; i += some) {
+    for (size_t i = 0, some; i < n; i += some) {
         uint8_t *piece;
 
-        if (s->used == s->end)
-            rc = change_piece(s);
+        if (s->used == s->end && (rc = change_piece(s)) < 0)
+            break;
         piece = (uint8_t *)s->file->buffer + s->used;
         some = (s->end - s->used) / sizeof *numbers;
         some = n - i < some ? n - i : some;

@@ -25,6 +25,8 @@ LAYERS = 3  # of the model
 def copy_model(folder):
     folder.mkdir()
     shutil.copytree(TOP / "demo" / "models" / "base", folder / "m")
+    for path in [folder / "m", *(folder / "m").iterdir()]:
+        path.chmod(path.stat().st_mode | 0o200)
     return folder
 
 
