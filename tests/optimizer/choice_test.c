@@ -263,7 +263,7 @@ static void test_random(void)
         wrong_why += !reasons_are_right(t, n, &l, priced, &c);
     }
     is_u64(wrong, 0, "the choice is that of a direct search");
-    is_u64(wrong_front, 0, "so is the front");
+    is_u64(wrong_front, 0, "the front is that of a direct search");
     is_u64(wrong_why, 0, "each that lost has a reason");
     ok(winners > 2000 && nearest > 2000, "%u tables have a winner, %u a nearest one", winners,
        nearest);
@@ -346,10 +346,10 @@ static void test_halving(void)
     struct tp_limits l = limit(TP_LIMIT_PPL_DELTA, 0.5);
     char why[TP_WHY_MAX];
 
-    ok(!tp_limits_missed_surely(&l, &f, why), "1 - 2 * 0.25 is not above 0.5");
-    is_str(why, "", "and has no reason");
+    ok(!tp_limits_missed_surely(&l, &f, why), "1 - 2 * 0.25 does not surely miss 0.5");
+    is_str(why, "", "what is not missed has no reason");
     f.ppl_delta_error = 0.2;
-    ok(tp_limits_missed_surely(&l, &f, why), "1 - 2 * 0.2 is");
+    ok(tp_limits_missed_surely(&l, &f, why), "1 - 2 * 0.2 surely misses 0.5");
     is_str(why, "ppl_delta 1 % less two standard errors of 0.2 % is above max_ppl_delta 0.5 %",
            "which the reason says");
     f.scored_tokens = 1;
@@ -358,9 +358,9 @@ static void test_halving(void)
     f.ppl_delta_error = NAN;
     ok(!tp_limits_missed_surely(&l, &f, why), "an unknown error drops nothing");
     f.ppl_delta = NAN;
-    ok(!tp_limits_missed_surely(&l, &f, why), "nor does an unknown delta");
+    ok(!tp_limits_missed_surely(&l, &f, why), "an unknown delta drops nothing");
     l = limit(TP_LIMIT_LATENCY, 1);
-    ok(!tp_limits_missed_surely(&l, &f, why), "nor a latency, which is measured at the end");
+    ok(!tp_limits_missed_surely(&l, &f, why), "a latency drops nothing before the end");
     l = limit(TP_LIMIT_COMPRESSION, 4.5);
     ok(tp_limits_missed_surely(&l, &f, why), "the size is what it is");
     is_str(why, "compression 4 is below min_compression 4.5", "as the reason says");
@@ -382,14 +382,14 @@ static void test_foresight(void)
     ok(f.state == TP_CANDIDATE_PENDING && isnan(f.compression) && !f.memory_bytes, "as it was");
     l.value[TP_LIMIT_COMPRESSION] = 4.1;
     l.value[TP_LIMIT_MEMORY] = 2 << 20;
-    ok(tp_figures_foresee(&f, &best, &l), "what cannot is dropped");
+    ok(tp_figures_foresee(&f, &best, &l), "what misses a limit at best is dropped");
     is_str(f.why,
            "at best: compression 4 is below min_compression 4.1; "
            "memory_bytes 3.00 MiB is above max_memory 2.00 MiB",
            "with the reason");
     ok(f.state == TP_CANDIDATE_DROPPED && f.compression == 4 && f.memory_bytes == 3 << 20 &&
            f.pack_bytes == 0,
-       "and the sizes at best");
+       "a dropped candidate has its sizes at best");
     tp_figures_init(&f, "x");
     best.elements = 4099999;
     best.pack_bytes = 2000000;

@@ -106,7 +106,7 @@ static void test_whole(void)
     make();
     must_open(&file, LAYERS);
     is_int(file.n, LAYERS, "all layers are there");
-    ok(tp_layer_file_seconds(&file) == 4.5, "and their seconds");
+    ok(tp_layer_file_seconds(&file) == 4.5, "the file has the seconds of its layers");
     for (uint32_t i = LAYERS; i-- > 0;)
         ok(read_layer(&file, i, NULL) == 0, "layer %u", i);
     tp_layer_file_close(&file);
@@ -141,12 +141,12 @@ static void test_cut(void)
     make();
     must_open(&file, LAYERS);
     file.n = 1; /* as if the others had not been ended */
-    is_int(put(&file, 7, false, &err), 0, "a layer that is not ended");
+    is_int(put(&file, 7, false, &err), 0, "a layer is put without its end");
     tp_layer_file_close(&file);
     must_open(&file, LAYERS);
-    is_int(file.n, 1, "is not there");
-    is_int(put(&file, 1, true, &err), 0, "it is put again");
-    is_int(read_layer(&file, 1, &err), 0, "and read");
+    is_int(file.n, 1, "a layer without its end is not there");
+    is_int(put(&file, 1, true, &err), 0, "the layer is put again");
+    is_int(read_layer(&file, 1, &err), 0, "the layer put again is read");
     tp_layer_file_close(&file);
 }
 

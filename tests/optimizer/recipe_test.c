@@ -75,8 +75,8 @@ static void test_table(void)
         ok(tp_recipe_find(r->name, r->target) == r, "%s is found", r->name);
         ok(tp_recipe_parse(r->name, &parsed, NULL) == 0 && parsed.method == r->method &&
                parsed.mlp_group == r->mlp_group,
-           "and parsed");
-        ok(!r->method || tp_recipe_method(r), "and its method is there");
+           "%s is parsed", r->name);
+        ok(!r->method || tp_recipe_method(r), "%s has its method", r->name);
     }
     is_int(candidates, 12, "candidates");
     is_int(targets, 3, "targets");

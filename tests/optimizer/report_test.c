@@ -106,7 +106,8 @@ static void test_record(void)
            g.pack_bytes == f.pack_bytes && g.state == TP_CANDIDATE_COMPLETE,
        "with the same numbers");
     print_record(&g, &t, &again);
-    ok(text.len == again.len && !memcmp(text.data, again.data, text.len), "and written the same");
+    ok(text.len == again.len && !memcmp(text.data, again.data, text.len),
+       "a record that was read is written the same");
     tp_figures_init(&f, "int4");
     s.n = 0;
     print_record(&f, &s, &text);
@@ -277,7 +278,7 @@ static void test_selection(void)
         is_str(tp_json_string(tp_json_get(v, "limit")), "min_compression", "the binding limit");
         is_str(tp_json_string(tp_json_get(v, "nearest")), "nf4", "the nearest candidate");
         ok(number(v, "value") == 4 && number(v, "figure_value") == 2.4, "its figure");
-        ok(number(v, "distance") == 0.666667, "and how far it is away");
+        ok(number(v, "distance") == 0.666667, "its distance");
         ok(tp_json_is_null(tp_json_get(root, "roofline")), "no model of the time");
     }
 }

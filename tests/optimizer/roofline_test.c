@@ -80,7 +80,7 @@ static void test_one_batch(void)
     make_steps(steps, 1, 1.5, 2.5, 0.003);
     r = fit(steps, CANDIDATES);
     ok(near(r.token.bytes, 1.5) && r.token.seconds == 0, "what is the same in all is operations");
-    ok(near(r.token.operations, 2.5 + 0.003 / (3e8 / 1e11)), "and all of it");
+    ok(near(r.token.operations, 2.5 + 0.003 / (3e8 / 1e11)), "all operations are counted");
     ok(r.token.largest_error < 1e-9, "no candidate's time is known the worse for it");
 }
 
@@ -97,7 +97,7 @@ static void test_bounds(void)
     ok(r.token.bytes >= 0 && r.token.operations >= 0 && r.token.seconds >= 0,
        "no coefficient is negative");
     ok(r.token.mean_error > 0.2 && r.token.largest_error > r.token.mean_error,
-       "and the error says what that is worth");
+       "the error of a poor fit is large");
 }
 
 /* One candidate takes twice the time that the others' model gives: its error is half of its time.

@@ -225,7 +225,7 @@ static void check_tensors(void)
     is_int(o.rc, 0, "a buffer of an older file is no weight");
     close_model(&o);
     o = open_model(&(struct fault){.extra = "model.layers.2.self_attn.q_proj.bias"}, NULL);
-    is_int(o.rc, 0, "nor is a layer that the config does not have");
+    is_int(o.rc, 0, "a layer that the config does not have is no weight");
     close_model(&o);
 }
 

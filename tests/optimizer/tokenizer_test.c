@@ -103,7 +103,7 @@ static void test_merges(void)
     is_str(encode(t, "abc"), "6", "the first merge of the list first");
     is_str(encode(t, "ab"), "4", "both forms of merges");
     is_str(encode(t, "aaa"), "7 0", "the left one of two equal pairs");
-    is_str(encode(t, "aaaa aaa"), "7 7 3 7 0", "and again");
+    is_str(encode(t, "aaaa aaa"), "7 7 3 7 0", "equal pairs of two words");
     is_str(encode(t, "xaxbcx"), "6", "without a token for it, a character is left out");
     is_str(encode(t, ""), "", "an empty text has no ids");
     is_str(DECODE(t, 6, 3, 0), "abc   a", "without a decoder tokens are separated");
@@ -160,8 +160,9 @@ static void test_fallback(void)
     is_str(DECODE(t, 10, 0),
            "\xef\xbf\xbd"
            "a",
-           "or U+FFFD");
-    is_str(DECODE(t, 10, 11, 10), "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd", "all of them then");
+           "bytes that are no character are U+FFFD");
+    is_str(DECODE(t, 10, 11, 10), "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd",
+           "one such byte makes all U+FFFD");
     tp_tokenizer_close(t);
     t = open_or_bail("", "\"vocab\": {" LETTERS "}, \"merges\": [], \"unk_token\": \"<unk>\"");
     has(encode(t, "ax"), "unknown", "a token for what is unknown that does not exist");
@@ -201,10 +202,10 @@ static void test_pieces(void)
     tp_detokenizer_push(d, 3, &out, &err);
     is_u64(out.len, 0, "a part of a character is held");
     tp_detokenizer_push(d, 4, &out, &err);
-    is_u64(out.len, 2, "until it is complete");
+    is_u64(out.len, 2, "a complete character is given");
     tp_detokenizer_push(d, 3, &out, &err);
     tp_detokenizer_finish(d, &out, &err);
-    is_u64(out.len, 5, "or the text ends");
+    is_u64(out.len, 5, "at the end what is held is given");
     tp_detokenizer_push(d, 4, &out, &err);
     tp_detokenizer_finish(d, &out, &err);
     is_u64(out.len, 8, "the next text begins anew");
@@ -297,7 +298,7 @@ static void test_metaspace(void)
     is_str(encode(t, "a a"), "2 2", "a blank is put before the text");
     is_str(encode(t, " a"), "2", "not where there is one");
     is_str(encode(t, "a<x>a"), "2 4 0", "the first part only");
-    is_str(DECODE(t, 2, 2), "a a", "and taken away");
+    is_str(DECODE(t, 2, 2), "a a", "the blank before the text is taken away");
     tp_tokenizer_close(t);
 }
 
@@ -354,8 +355,8 @@ static void test_refusals(void)
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         is_int(try_open(refused[i].members, refused[i].model, &t, &err), refused[i].code,
                refused[i].word);
-        has(err.message, refused[i].word, "and its message");
-        ok(!t && !strchr(err.message, '\n'), "which is one line: %s", err.message);
+        has(err.message, refused[i].word, "the message names it");
+        ok(!t && !strchr(err.message, '\n'), "the message is one line: %s", err.message);
     }
     is_int(tp_tokenizer_open(&files, &t, &err), -ENOENT, "no file");
     files.tokenizer = bytes_of("{\"model\": {\"type\": \"WordPiece\", \"vocab\": {}}}");
@@ -447,7 +448,7 @@ static void test_growth(void)
                         "1", LOWER) "],",
                     "\"vocab\": {\"a\": 0}, \"merges\": []", &(struct tp_tokenizer *){0},
                     &(struct tp_error){0}),
-           -EFBIG, "and the name of an added token");
+           -EFBIG, "the name of an added token grows too large");
 }
 
 static void test_settings(void)
@@ -478,7 +479,7 @@ static void test_settings(void)
     if (tp_tokenizer_open(&files, &t, &err) < 0)
         bail_out("%s", err.message);
     is_u64(tp_tokenizer_bos(t), 0, "the beginning, of config.json");
-    is_u64(tp_tokenizer_eos(t, &eos), 1, "and the end");
+    is_u64(tp_tokenizer_eos(t, &eos), 1, "the end, of config.json");
     is_str(encode_bytes(t, "a", 1, true), "0", "nothing is added");
     tp_tokenizer_close(t);
     files.config = bytes_of("[1]");
