@@ -15,6 +15,6 @@ EXTRA_DIST += \
 	bench/bench.py bench/decoding.py bench/larger_than_memory bench/load_model.py bench/loading.py bench/machine.py bench/measure.h bench/models.py \
 	bench/mount bench/mounted.py \
 	bench/packing.py bench/quant bench/quant-gptqmodel.txt bench/quant-llmcompressor.txt bench/quantizers.py \
-	bench/reading.py bench/report.py bench/requirements.txt bench/rivals.py bench/run bench/runtime bench/sizes.py \
+	bench/reading.py bench/report.py bench/requirements.txt bench/rivals.py bench/run bench/runtime bench/shaped.py bench/sizes.py \
 	bench/smollm2.py bench/store.py bench/synth.py \
 	bench/tokenizer doc/benchmarking.md
