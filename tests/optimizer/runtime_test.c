@@ -25,6 +25,7 @@
 #define LLAMA "\"architectures\": [\"LlamaForCausalLM\"], \"model_type\": \"llama\", " DIMENSIONS
 #define MISTRAL                                                                                    \
     "\"architectures\": [\"MistralForCausalLM\"], \"model_type\": \"mistral\", " DIMENSIONS
+#define QWEN2 "\"architectures\": [\"Qwen2ForCausalLM\"], \"model_type\": \"qwen2\", " DIMENSIONS
 
 /* --- Files --- */
 
@@ -35,7 +36,7 @@ struct part {
     uint64_t rows, cols;
 };
 
-static const struct part llama_parts[] = {
+static const struct part parts[] = {
     {"model.embed_tokens.weight", 16, 8},
     {"lm_head.weight", 16, 8},
     {"model.norm.weight", 8, 0},
@@ -48,7 +49,12 @@ static const struct part llama_parts[] = {
     {"model.layers.%u.mlp.gate_proj.weight", 12, 8},
     {"model.layers.%u.mlp.up_proj.weight", 12, 8},
     {"model.layers.%u.mlp.down_proj.weight", 8, 12},
+    {"model.layers.%u.self_attn.q_proj.bias", 8, 0},
+    {"model.layers.%u.self_attn.k_proj.bias", 4, 0},
+    {"model.layers.%u.self_attn.v_proj.bias", 4, 0},
 };
+
+enum { BIASES = 3 }; /* the last ones, which a Qwen2 has */
 
 struct writer {
     struct tp_json_writer json;
@@ -123,6 +129,7 @@ struct fault {
     const char *extra;                        /* a further tensor */
     const char *second;                       /* a tensor that a second file has again */
     const char *arch, *config; /* its members; NULL: those of a Llama; further ones */
+    bool biases;
 };
 
 /* A model directory; its path is the caller's. */
@@ -132,12 +139,13 @@ static char *make_model(const struct fault *fault)
     struct writer w;
     char *dir, name[128];
     const char *config = fault->config ? fault->config : "";
+    size_t n = sizeof parts / sizeof *parts - (fault->biases ? 0 : BIASES);
 
     if (asprintf(&dir, "%s/m%u", scratch, made++) < 0 || mkdir(dir, 0755) < 0)
         bail_out("mkdir");
     begin_file(&w);
-    for (size_t i = 0; i < sizeof llama_parts / sizeof *llama_parts; i++) {
-        const struct part *p = &llama_parts[i];
+    for (size_t i = 0; i < n; i++) {
+        const struct part *p = &parts[i];
         for (unsigned layer = 0; layer < (strchr(p->name, '%') ? 2 : 1); layer++) {
             bool odd;
             const char *at = strstr(p->name, "%u");
@@ -348,11 +356,10 @@ static int append_tokens(struct opened *o, struct tp_cache *cache, const uint32_
     return tp_runtime_forward(o->rt, &w, 1, cache, see_last, out, &err);
 }
 
-static void check_sliding(void)
+/* FULL of the two layers of MODEL do not slide. */
+static void check_sliding(const struct fault *model, unsigned full)
 {
-    struct opened o =
-        open_model(&(struct fault){.arch = MISTRAL, .config = ", \"sliding_window\": 70"},
-                   &(struct tp_runtime_options){.threads = 2});
+    struct opened o = open_model(model, &(struct tp_runtime_options){.threads = 2});
     struct tp_runtime_need need;
     struct tp_cache *cache;
     struct tp_error err = {0};
@@ -366,7 +373,7 @@ static void check_sliding(void)
         tp_cache_create(o.rt, 1, LONG, &cache, &err) < 0)
         bail_out("%s%s", o.err.message, err.message);
     tp_runtime_need(o.rt, 1, LONG, &need);
-    is_u64(need.cache, 2 * 640 * 2 * 4 * 4 + LONG * 4,
+    is_u64(need.cache, ((2 - full) * 640 + full * LONG) * 2 * 4 * 4 + LONG * 4,
            "a sliding layer needs a window and a group of rows");
     ok(append_tokens(&o, cache, tokens, 0, LONG - 40, &s) == 0 &&
            same_logits(&o, tokens, LONG - 41, &s),
@@ -481,7 +488,12 @@ int main(void)
     scratch = tap_tmpdir();
     check_tensors();
     check_calls();
-    check_sliding();
+    check_sliding(&(struct fault){.arch = MISTRAL, .config = ", \"sliding_window\": 70"}, 0);
+    check_sliding(&(struct fault){.arch = QWEN2,
+                                  .biases = true,
+                                  .config = ", \"sliding_window\": 70, \"max_window_layers\": 1, "
+                                            "\"use_sliding_window\": true"},
+                  1);
     check_needs();
     check_steps();
     check_nan();
