@@ -265,14 +265,12 @@ static uint32_t outliers_before(const struct tp_quant_matrix *m, const struct tp
     const uint8_t *starts = v->section[TP_QUANT_TABLE] + 4 * (size_t)row;
     const uint8_t *columns = v->section[TP_QUANT_CODES];
     uint32_t low = tp_get_le32(starts), high = tp_get_le32(starts + 4);
-    bool wide = tp_quant_column_bytes(m->spec.cols) == 4;
+    unsigned bytes = tp_quant_column_bytes(m->spec.cols);
 
     while (low < high) {
         uint32_t k = low + (high - low) / 2;
-        uint32_t at =
-            wide ? tp_get_le32(columns + 4 * (size_t)k) : tp_get_le16(columns + 2 * (size_t)k);
 
-        if (at < col)
+        if (tp_quant_column(columns, k, bytes) < col)
             low = k + 1;
         else
             high = k;
@@ -361,7 +359,7 @@ static uint8_t *encode_codes(const struct tp_quant_matrix *m, unsigned part, uin
         uint64_t bit = tp_quant_code_bit(&m->spec, &v->part, v->stride[TP_QUANT_CODES], row, col);
 
         tp_quant_code_put(dst, (uint64_t)i * b, b,
-                          tp_quant_code_get(v->section[TP_QUANT_CODES], bit, b));
+                          tp_quant_code_at(v->section[TP_QUANT_CODES], bit, b));
         if (++row == m->spec.rows) {
             row = 0;
             col++;

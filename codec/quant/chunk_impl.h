@@ -90,14 +90,4 @@ static inline void tp_quant_code_put(uint8_t *bytes, uint64_t bit, unsigned b, u
         bytes[(bit >> 3) + 1] |= (uint8_t)(v >> 8);
 }
 
-/* The code of B bits at this bit. */
-static inline unsigned tp_quant_code_get(const uint8_t *bytes, uint64_t bit, unsigned b)
-{
-    unsigned v = bytes[bit >> 3] >> (bit & 7);
-
-    if ((bit & 7) + b > 8)
-        v |= (unsigned)bytes[(bit >> 3) + 1] << (8 - (bit & 7));
-    return v & ((1u << b) - 1);
-}
-
 #endif

@@ -127,7 +127,7 @@ static void gather_codes(struct columns *c, const struct strip *s)
             uint64_t at = (uint64_t)col * spec->rows + s->row - c->first;
             uint64_t bit = tp_quant_code_bit(spec, &v->part, stride, s->row, col);
 
-            tp_quant_code_put(codes, bit - 8 * start, b, tp_quant_code_get(piece->at, at * b, b));
+            tp_quant_code_put(codes, bit - 8 * start, b, tp_quant_code_at(piece->at, at * b, b));
         }
         v->section[TP_QUANT_CODES] = tp_quant_rebase(codes, start);
     }

@@ -226,17 +226,12 @@ TP_INLINE void row_nf4(const struct tp_quant_view *v, const struct tp_quant_spec
     }
 }
 
-TP_INLINE uint32_t column_at(const uint8_t *columns, size_t k, bool wide)
-{
-    return wide ? tp_get_le32(columns + 4 * k) : tp_get_le16(columns + 2 * k);
-}
-
 TP_INLINE void row_outliers(const struct tp_quant_view *v, const struct tp_quant_spec *spec,
                             struct span s, float *restrict dst)
 {
     const uint8_t *starts = v->section[TP_QUANT_TABLE], *columns = v->section[TP_QUANT_CODES];
     const uint8_t *values = v->section[TP_QUANT_SCALES];
-    bool wide = tp_quant_column_bytes(spec->cols) == 4;
+    unsigned bytes = tp_quant_column_bytes(spec->cols);
 
     size_t k = tp_get_le32(starts + 4 * (size_t)s.row);
     const size_t end = tp_get_le32(starts + 4 * (size_t)s.row + 4);
@@ -244,13 +239,13 @@ TP_INLINE void row_outliers(const struct tp_quant_view *v, const struct tp_quant
     for (size_t most = end; k < most;) {
         size_t middle = k + (most - k) / 2;
 
-        if (column_at(columns, middle, wide) < s.col)
+        if (tp_quant_column(columns, middle, bytes) < s.col)
             k = middle + 1;
         else
             most = middle;
     }
     for (; k < end; k++) {
-        uint32_t c = column_at(columns, k, wide);
+        uint32_t c = tp_quant_column(columns, k, bytes);
 
         if (c >= s.end)
             break;

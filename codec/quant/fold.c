@@ -15,9 +15,8 @@
 
 #include "codec/quant/product.h"
 
-#define SAMPLE                                                                                     \
-    128u /* rows; fewer of wide matrices: the work grows with the square of the width              \
-          */
+/* Rows; fewer of wide matrices, because the work grows with the square of the width. */
+#define SAMPLE 128u
 #define SAMPLE_WIDE 32u
 #define WIDE 4096u
 #define SMALLEST 1e-4f /* mean input */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Grids of groups: the values that codes of a few bits can take in a group of columns, how they are
- * chosen, and codes for given values. Codes are bytes here; pack.h packs them.
+ * chosen, and codes for given values. Codes are bytes here; encode.h packs them.
  */
 #ifndef TP_CODEC_QUANT_GRID_H
 #define TP_CODEC_QUANT_GRID_H

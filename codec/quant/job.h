@@ -52,11 +52,6 @@ static inline struct tp_grid_rule tp_job_rule(const struct tp_quant_settings *s)
     return (struct tp_grid_rule){s->kind, s->bits, s->rounds};
 }
 
-static inline bool tp_kind_has_groups(enum tp_quant_kind kind)
-{
-    return kind == TP_QUANT_SYM || kind == TP_QUANT_ASYM || kind == TP_QUANT_AFFINE;
-}
-
 /* --- job.c --- */
 
 /* The matrix that a row of the job belongs to. */
@@ -78,20 +73,18 @@ int tp_plan_matrix(const struct tp_quant_task *task, unsigned i, struct tp_quant
 void tp_job_row(const struct tp_quant_job *job, const struct tp_job_matrix *m, uint32_t r,
                 bool without_product, float *x);
 
-/* --- fold.c --- */
-
-/* The scales of AWQ: errors of the rows FIRST to END - 1 of the sample; the choice. */
-int tp_fold_prepare(struct tp_quant_job *job, struct tp_error *err);
-int tp_fold_errors(struct tp_quant_job *job, uint32_t first, uint32_t end, struct tp_error *err);
-void tp_fold_choose(struct tp_quant_job *job);
-
-/* --- rows.c --- */
-
 /* The product of low rank and the codebook of a matrix. */
 int tp_job_decompose(struct tp_quant_job *job, unsigned i, struct tp_error *err);
 
 /* The rows FIRST to END - 1 of a matrix: into all of its sections. */
 int tp_job_code_rows(struct tp_quant_job *job, struct tp_job_matrix *m, uint32_t first,
                      uint32_t end, struct tp_error *err);
+
+/* --- fold.c --- */
+
+/* The scales of AWQ: errors of the rows FIRST to END - 1 of the sample; the choice. */
+int tp_fold_prepare(struct tp_quant_job *job, struct tp_error *err);
+int tp_fold_errors(struct tp_quant_job *job, uint32_t first, uint32_t end, struct tp_error *err);
+void tp_fold_choose(struct tp_quant_job *job);
 
 #endif

@@ -4,6 +4,7 @@
 #define TP_CODEC_QUANT_KINDS_H
 
 #include "base/isa.h"
+#include "base/le.h"
 #include "codec/quant/quant.h"
 
 /* --- layout.c --- */
@@ -15,6 +16,12 @@ bool tp_quant_kind_dense(enum tp_quant_kind kind);
 static inline unsigned tp_quant_column_bytes(uint32_t cols)
 {
     return cols > 65536 ? 4 : 2;
+}
+
+/* Number K of such columns, of BYTES bytes each. */
+static inline uint32_t tp_quant_column(const uint8_t *columns, size_t k, unsigned bytes)
+{
+    return bytes == 4 ? tp_get_le32(columns + 4 * k) : tp_get_le16(columns + 2 * k);
 }
 
 /*

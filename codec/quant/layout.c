@@ -278,16 +278,10 @@ int tp_quant_header_get(const uint8_t *data, size_t len, struct tp_quant_spec *s
     return 0;
 }
 
-static uint32_t column_at(const struct tp_quant_view *view, uint32_t cols, uint64_t k)
-{
-    const uint8_t *p = view->section[TP_QUANT_CODES];
-
-    return tp_quant_column_bytes(cols) == 2 ? tp_get_le16(p + 2 * k) : tp_get_le32(p + 4 * k);
-}
-
 static bool outliers_valid(const struct tp_quant_view *view, const struct tp_quant_spec *spec)
 {
     const uint8_t *starts = view->section[TP_QUANT_TABLE];
+    unsigned bytes = tp_quant_column_bytes(spec->cols);
     uint32_t start = tp_get_le32(starts);
 
     if (start != 0 || tp_get_le32(starts + 4 * (size_t)spec->rows) != view->part.count)
@@ -299,7 +293,7 @@ static bool outliers_valid(const struct tp_quant_view *view, const struct tp_qua
         if (end < start || end > view->part.count)
             return false;
         for (; start < end; start++) {
-            uint32_t column = column_at(view, spec->cols, start);
+            uint32_t column = tp_quant_column(view->section[TP_QUANT_CODES], start, bytes);
 
             if (column >= spec->cols || column <= last)
                 return false;

@@ -38,7 +38,7 @@ static int check_inputs(const struct tp_quant_task *task, struct tp_error *err)
 static int check_settings(const struct tp_quant_task *task, struct tp_error *err)
 {
     const struct tp_quant_settings *s = &task->settings;
-    bool groups = tp_kind_has_groups(s->kind), book_only = s->kind == TP_QUANT_NONE;
+    bool groups = tp_quant_kind_has_groups(s->kind), book_only = s->kind == TP_QUANT_NONE;
     bool group_only = s->rounds > 0 || s->gptq || s->clip || s->fold != TP_QUANT_FOLD_NONE ||
                       s->outliers > 0 || s->rank > 0 || s->book_bits > 0 || s->second_bits > 0;
 
@@ -93,7 +93,7 @@ int tp_plan_matrix(const struct tp_quant_task *task, unsigned i, struct tp_quant
     if (s->book_bits > 0)
         m->book_part =
             add_part(spec, TP_QUANT_CODEBOOK, s->book_bits, tp_quant_group(cols, s->book_group), 0);
-    if (tp_kind_has_groups(s->kind))
+    if (tp_quant_kind_has_groups(s->kind))
         m->base = add_part(spec, s->kind, s->bits, tp_quant_group(cols, s->group), 0);
     else if (s->kind != TP_QUANT_NONE)
         m->base = add_part(spec, s->kind, s->kind == TP_QUANT_INT8 ? 8 : 4,

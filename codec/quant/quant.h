@@ -131,6 +131,12 @@ extern const float tp_quant_dynamic[256];
 /* The name of a kind ("int8", "nf4"); "unknown" for a number that is no kind. */
 const char *tp_quant_kind_name(unsigned kind);
 
+/* Whether codes of a kind have scales by groups. */
+static inline bool tp_quant_kind_has_groups(enum tp_quant_kind kind)
+{
+    return kind == TP_QUANT_SYM || kind == TP_QUANT_ASYM || kind == TP_QUANT_AFFINE;
+}
+
 /* The largest divisor of COLS that is at most WANTED; COLS itself if WANTED is 0. */
 uint32_t tp_quant_group(uint32_t cols, uint32_t wanted);
 
@@ -166,19 +172,21 @@ void tp_quant_read(const struct tp_quant_matrix *m, uint32_t row, uint32_t col, 
 void tp_quant_dequantize(const struct tp_quant_matrix *m, uint32_t first, uint32_t end, float *dst,
                          size_t stride);
 
-/*
- * The code of B bits at position I of the row of codes at ROW; it reads no byte after the code's
- * last.
- */
-static inline unsigned tp_quant_code(const uint8_t *row, uint64_t i, unsigned b)
+/* The code of B bits at bit AT of some bytes; it reads no byte after the code's last. */
+static inline unsigned tp_quant_code_at(const uint8_t *bytes, uint64_t at, unsigned b)
 {
-    uint64_t at = i * b;
     unsigned shift = at & 7;
-    unsigned v = row[at >> 3];
+    unsigned v = bytes[at >> 3];
 
     if (shift + b > 8)
-        v |= (unsigned)row[(at >> 3) + 1] << 8;
+        v |= (unsigned)bytes[(at >> 3) + 1] << 8;
     return v >> shift & ((1u << b) - 1);
+}
+
+/* The code at position I of the row of codes at ROW. */
+static inline unsigned tp_quant_code(const uint8_t *row, uint64_t i, unsigned b)
+{
+    return tp_quant_code_at(row, i * b, b);
 }
 
 #endif

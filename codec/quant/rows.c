@@ -14,6 +14,7 @@
 
 #include "base/le.h"
 #include "codec/quant/gptq.h"
+#include "codec/quant/kinds.h"
 #include "codec/quant/product.h"
 
 #define ROWS 16u  /* that are coded together */
@@ -69,6 +70,13 @@ static void put_halves(uint8_t *dst, const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         tp_put_le16(dst + 2 * i, tp_f16_from_float(x[i]));
+}
+
+/* Number K of row R of a section. */
+static void put_half(const struct tp_packing *p, int part, enum tp_quant_section_id id, uint32_t r,
+                     size_t k, float x)
+{
+    put_halves(tp_packing_at(p, (unsigned)part, id, r) + 2 * k, &x, 1);
 }
 
 static int make_low_rank(struct tp_quant_job *job, struct tp_job_matrix *m)
@@ -281,12 +289,8 @@ static void code_second(const struct tp_quant_job *job, const struct tp_job_matr
         tp_grid_choose(&rule, w->choice + from, job->weight ? job->weight + from : NULL,
                        part->group, &g);
         tp_grid_codes(&g, w->choice + from, part->group, w->second + from);
-        put_halves(tp_packing_at(&m->packing, (unsigned)m->second, TP_QUANT_SCALES, row) +
-                       2 * (size_t)k,
-                   &g.scale, 1);
-        put_halves(tp_packing_at(&m->packing, (unsigned)m->second, TP_QUANT_ZEROS, row) +
-                       2 * (size_t)k,
-                   &g.offset, 1);
+        put_half(&m->packing, m->second, TP_QUANT_SCALES, row, k, g.scale);
+        put_half(&m->packing, m->second, TP_QUANT_ZEROS, row, k, g.offset);
         for (size_t j = from; rows->outlier && j < from + part->group; j++)
             if (rows->outlier[at + j])
                 rows->kept[at + j] = tp_half(rows->kept[at + j] - tp_grid_value(&g, w->second[j]));
@@ -310,7 +314,7 @@ static void put_outliers(const struct tp_job_matrix *m, const struct tp_quant_ro
     for (uint32_t c = 0; c < rows->cols; c++) {
         if (!rows->outlier[(size_t)r * rows->cols + c])
             continue;
-        if (rows->cols > 65536)
+        if (tp_quant_column_bytes(rows->cols) == 4)
             tp_put_le32(columns + 4 * k, c);
         else
             tp_put_le16(columns + 2 * k, (uint16_t)c);
@@ -394,11 +398,7 @@ static void code_int8(const struct tp_quant_job *job, const struct tp_job_matrix
 {
     tp_job_row(job, m, r, false, x);
     for (uint32_t k = 0; m->columns >= 0 && k < job->kept_count; k++) {
-        float value = tp_half(x[job->kept[k]]);
-
-        put_halves(tp_packing_at(&m->packing, (unsigned)m->columns, TP_QUANT_SCALES, r) +
-                       2 * (size_t)k,
-                   &value, 1);
+        put_half(&m->packing, m->columns, TP_QUANT_SCALES, r, k, tp_half(x[job->kept[k]]));
         x[job->kept[k]] = 0;
     }
     tp_encode_int8(&m->packing, (unsigned)m->base, r, x);

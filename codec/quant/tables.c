@@ -277,7 +277,7 @@ static void restore_codes(const struct tp_tables *t, const struct tp_quant_piece
 
     for (uint32_t i = 0; i < n; i++) {
         tp_quant_code_put(section, tp_quant_code_bit(spec, part, stride, row, col), b,
-                          tp_quant_code_get(piece->at, (uint64_t)i * b, b));
+                          tp_quant_code_at(piece->at, (uint64_t)i * b, b));
         if (++row == spec->rows) {
             row = 0;
             col++;

@@ -115,11 +115,6 @@ static uint32_t parse_number(const char **at, uint32_t most)
     return n <= most ? n : 0;
 }
 
-static bool has_groups(const struct tp_quant_settings *s)
-{
-    return s->kind == TP_QUANT_SYM || s->kind == TP_QUANT_ASYM || s->kind == TP_QUANT_AFFINE;
-}
-
 /* METHOD[:GROUP[:BITS]] */
 static int parse_method(const char *text, struct tp_recipe *out, struct tp_error *err)
 {
@@ -134,7 +129,7 @@ static int parse_method(const char *text, struct tp_recipe *out, struct tp_error
     *out = recipe_of(m);
     if (!at)
         return 0;
-    if (!has_groups(&m->settings))
+    if (!tp_quant_kind_has_groups(m->settings.kind))
         return tp_fail(err, EDOM, "the method '%s' has no groups to choose", m->name);
     out->attention_group = out->mlp_group = parse_number(&at, TP_QUANT_DIMENSION_MAX);
     if (out->mlp_group == 0)
