@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 # bench/run, the other benchmarks, and what they measure with (doc/benchmarking.md).
 noinst_PROGRAMS += \
-	bench/codec_bench bench/engine_bench bench/kernel_bench bench/matrix_bench bench/mount_reader \
+	bench/codec_bench bench/compare_models bench/engine_bench bench/kernel_bench bench/matrix_bench bench/mount_reader \
 	bench/packed_sections bench/quant_bench bench/runtime_bench bench/tokenizer_bench
 bench_codec_bench_LDADD = $(TP_CODEC_LIBS)
 bench_quant_bench_LDADD = $(TP_CODEC_LIBS)
+bench_compare_models_LDADD = $(TP_OPTIMIZER_LIBS)
 bench_matrix_bench_LDADD = $(TP_OPTIMIZER_LIBS)
 bench_mount_reader_LDADD =
 bench_packed_sections_LDADD = $(TP_STORE_LIBS)
