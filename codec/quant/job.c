@@ -13,6 +13,8 @@
 
 /* Added to the diagonal where it weighs errors, as a share of its mean. */
 #define WEIGHT_FLOOR 0.01
+/* Added to the damping of GPTQ, for each column of an input. */
+#define DAMP_FEW 0.2
 
 struct tp_job_matrix *tp_job_matrix_of(struct tp_quant_job *job, uint32_t row)
 {
@@ -216,6 +218,21 @@ static const float *folded_hessian(struct tp_quant_job *job)
     return job->hessian;
 }
 
+/*
+ * The damping before the first try. The Hessian of few inputs couples columns that other inputs do
+ * not, and has no full rank if they are fewer than the columns: what GPTQ moves to other columns is
+ * then an error of its own, which may be larger than that of rounding to nearest.
+ */
+static double first_damping(const struct tp_quant_job *job)
+{
+    const struct tp_quant_inputs *in = &job->task.inputs;
+    double damp = job->task.settings.damp;
+
+    if (in->count > 0)
+        damp += DAMP_FEW * job->task.cols / (double)in->count;
+    return damp < 1 ? damp : 1;
+}
+
 static int begin_factor(struct tp_quant_job *job, struct tp_error *err)
 {
     const float *hessian = folded_hessian(job);
@@ -223,7 +240,7 @@ static int begin_factor(struct tp_quant_job *job, struct tp_error *err)
     if (!hessian)
         return tp_oom(err);
     return tp_factor_begin(&job->factor, hessian, job->task.cols, job->task.settings.in_order,
-                           job->task.settings.damp, err);
+                           first_damping(job), err);
 }
 
 static bool has_step(const struct tp_quant_job *job, enum tp_job_step step)

@@ -49,7 +49,8 @@ struct tp_quant_settings {
     unsigned rounds; /* of refinement of scale and offset */
     bool gptq;       /* the error of a column is made up for by the columns that follow */
     bool in_order;   /* GPTQ: columns from left to right, not those of large inputs first */
-    double damp;     /* GPTQ: the share of the mean diagonal that is added to it */
+    double damp;     /* GPTQ: the share of the mean diagonal that is added to it, if the
+                        inputs are many; the fewer they are, the more */
     enum tp_quant_fold fold;
     bool clip;            /* search the best range of each group by its Hessian */
     double outliers;      /* the share of weights that are kept in fp16 */
@@ -84,6 +85,7 @@ struct tp_quant_inputs {
     const float *diagonal; /* any multiple of the mean of x^2 */
     const float *mean;     /* of |x| */
     const float *max;      /* of |x| */
+    uint64_t count;        /* the inputs that these are of; 0: many */
 };
 
 struct tp_quant_source {
@@ -143,7 +145,7 @@ const uint8_t *tp_quant_packed(const struct tp_quant_job *job, unsigned i, size_
  * for W * diag(scales), so the operation before must divide its output by them.
  */
 const float *tp_quant_folded(const struct tp_quant_job *job);
-/* What the damping of GPTQ came to: the settings', or more where that was not enough. */
+/* What the damping of GPTQ came to. */
 double tp_quant_damped(const struct tp_quant_job *job);
 
 #endif

@@ -176,8 +176,24 @@ static int hash_model(struct quantizing *q, struct tp_error *err)
     return rc;
 }
 
+static uint64_t calibration_tokens(const struct quantizing *q)
+{
+    return q->passage.windows.n * q->passage.windows.context;
+}
+
+/* Of the calibration; false: there is none, and LINE is empty. */
+static bool find_warning(const struct quantizing *q, char *line, size_t size)
+{
+    /* The formats of a size are those of GPTQ. */
+    unsigned needs = is_sized(q) ? TP_QUANT_NEEDS_HESSIAN : tp_recipe_needs(&q->recipe);
+
+    return tp_calibration_is_short(tp_runtime_arch(q->subject.runtime), needs,
+                                   calibration_tokens(q), line, size);
+}
+
 static int open_all(struct quantizing *q, struct tp_error *err)
 {
+    char warning[TP_ERROR_MAX];
     const struct tp_progress *progress = q->work->progress;
     struct tp_runtime_options options = {.threads = q->request->limits.threads,
                                          .cancel = progress ? progress->cancel : NULL};
@@ -197,6 +213,8 @@ static int open_all(struct quantizing *q, struct tp_error *err)
     if (rc < 0 || !is_calibrated(q))
         return rc;
     rc = open_passage(q, err);
+    if (rc == 0 && find_warning(q, warning, sizeof warning) && q->work->note)
+        q->work->note(q->work->arg, warning);
     return rc == 0 ? hash_model(q, err) : rc;
 }
 
@@ -335,6 +353,7 @@ static void put_allocation(const struct quantizing *q, struct tp_json_writer *js
 static void put_recipe(const struct quantizing *q, struct tp_json_writer *json)
 {
     const struct tp_passage *p = &q->passage;
+    char warning[TP_ERROR_MAX];
 
     tp_json_put_string(json, "target", q->target);
     if (is_sized(q)) {
@@ -352,7 +371,8 @@ static void put_recipe(const struct quantizing *q, struct tp_json_writer *json)
     tp_json_put_hex(json, "sha256", p->sha256, sizeof p->sha256);
     tp_json_put_u64(json, "windows", p->windows.n);
     tp_json_put_u64(json, "context", p->windows.context);
-    tp_json_put_u64(json, "tokens", p->windows.n * p->windows.context);
+    tp_json_put_u64(json, "tokens", calibration_tokens(q));
+    tp_json_put_string(json, "warning", find_warning(q, warning, sizeof warning) ? warning : NULL);
     tp_json_end_object(json);
 }
 

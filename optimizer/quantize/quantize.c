@@ -290,7 +290,7 @@ static struct tp_quant_inputs inputs_of(const struct work *w, enum tp_input inpu
 {
     const struct tp_input_statistics *s = w->calibration ? &w->calibration->inputs[input] : NULL;
 
-    return s ? (struct tp_quant_inputs){s->hessian, s->diagonal, s->mean, s->max}
+    return s ? (struct tp_quant_inputs){s->hessian, s->diagonal, s->mean, s->max, s->rows}
              : (struct tp_quant_inputs){0};
 }
 

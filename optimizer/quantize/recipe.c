@@ -5,6 +5,8 @@
 #include "optimizer/quantize/recipe.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "optimizer/runtime/runtime_impl.h"
@@ -164,6 +166,25 @@ unsigned tp_recipe_needs(const struct tp_recipe *recipe)
     const struct tp_quant_method *method = tp_recipe_method(recipe);
 
     return method ? method->needs : 0;
+}
+
+bool tp_calibration_is_short(const struct tp_arch *arch, unsigned needs, uint64_t tokens,
+                             char *line, size_t size)
+{
+    uint32_t widest = 0, rows, cols;
+
+    for (unsigned i = 0; i < TP_ROLE_COUNT; i++)
+        if (tp_role_shape(arch, i, &rows, &cols) && cols > widest)
+            widest = cols;
+    *line = 0;
+    if (!(needs & TP_QUANT_NEEDS_HESSIAN) || tokens >= widest)
+        return false;
+    snprintf(line, size,
+             "the calibration has %" PRIu64 " tokens, and a matrix has %" PRIu32
+             " inputs: with fewer tokens than inputs, GPTQ and AWQ may be no better than "
+             "rounding to nearest",
+             tokens, widest);
+    return true;
 }
 
 static bool is_attention(enum tp_role role)

@@ -16,7 +16,7 @@
  * Raised when a recipe gives other bytes for the same layer: what was kept of another revision is
  * not used. tests/optimizer/revision_test.c has the bytes of this one.
  */
-#define TP_QUANTIZE_REVISION 1
+#define TP_QUANTIZE_REVISION 2
 
 struct tp_recipe {
     const char *name;
@@ -47,6 +47,12 @@ int tp_recipe_parse(const char *text, struct tp_recipe *out, struct tp_error *er
 const struct tp_quant_method *tp_recipe_method(const struct tp_recipe *recipe);
 /* What it needs to know of the inputs: enum tp_quant_needs; 0: no calibration. */
 unsigned tp_recipe_needs(const struct tp_recipe *recipe);
+/*
+ * Whether a calibration of TOKENS is too short for methods that need NEEDS: LINE then says why. It
+ * has SIZE bytes, and is empty otherwise.
+ */
+bool tp_calibration_is_short(const struct tp_arch *arch, unsigned needs, uint64_t tokens,
+                             char *line, size_t size);
 /* The settings for the matrix of ROLE. The recipe has a method. */
 struct tp_quant_settings tp_recipe_settings(const struct tp_recipe *recipe, enum tp_role role);
 

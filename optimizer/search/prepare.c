@@ -49,6 +49,7 @@ static int open_inputs(struct tp_search *s)
 {
     const struct tp_search_options *o = s->options;
     uint64_t samples = o->samples ? o->samples : TP_SEARCH_SAMPLES_DEFAULT;
+    char warning[TP_ERROR_MAX];
     struct tp_runtime_options options = {.threads = o->threads,
                                          .cancel = o->progress ? o->progress->cancel : NULL};
     int rc = tp_subject_open(o->path, o->name, &options, &s->result->original, s->err);
@@ -65,6 +66,8 @@ static int open_inputs(struct tp_search *s)
     s->result->calibration_windows = s->calibration.windows.n;
     s->result->context = s->passage.windows.context;
     s->result->threads = tp_runtime_threads(s->result->original.runtime);
+    if (rc == 0 && tp_search_warning(s->result, warning, sizeof warning) && o->note)
+        o->note(o->arg, warning);
     return rc;
 }
 

@@ -203,9 +203,20 @@ static void put_packs(struct tp_json_writer *json, const struct tp_search_result
     tp_json_end_array(json);
 }
 
+bool tp_search_warning(const struct tp_search_result *r, char *line, size_t size)
+{
+    unsigned needs = 0;
+
+    for (size_t i = 0; i < r->n; i++)
+        needs |= tp_recipe_needs(r->recipes[i]);
+    return tp_calibration_is_short(tp_runtime_arch(r->original.runtime), needs,
+                                   r->calibration_windows * r->context, line, size);
+}
+
 void tp_search_put(struct tp_json_writer *json, const struct tp_search_options *o,
                    const struct tp_search_result *r)
 {
+    char warning[TP_ERROR_MAX];
     bool local = tp_hardware_is_local(o->hardware), timed = r->roofline.rates.read_bandwidth > 0;
     struct tp_selection selection = {.n = r->n,
                                      .table = r->table,
@@ -228,6 +239,8 @@ void tp_search_put(struct tp_json_writer *json, const struct tp_search_options *
     tp_json_put_u64(json, "context", r->context);
     tp_json_put_u64(json, "windows", r->windows);
     tp_json_put_u64(json, "calibration_windows", r->calibration_windows);
+    tp_json_put_string(json, "warning",
+                       tp_search_warning(r, warning, sizeof warning) ? warning : NULL);
     tp_json_put_u64(json, "batch", o->batch ? o->batch : 1);
     tp_json_put_u64(json, "rounds", r->rounds);
     tp_json_put_bool(json, "in_parts", r->in_parts);

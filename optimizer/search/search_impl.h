@@ -68,6 +68,8 @@ int tp_search_time(struct tp_search *s);
 
 /* Whether the names of the packs that may be published can be used. */
 int tp_search_check_names(const struct tp_search *s);
+/* tp_calibration_is_short, for all candidates. */
+bool tp_search_warning(const struct tp_search_result *result, char *line, size_t size);
 int tp_search_publish(struct tp_search *s);
 
 #endif

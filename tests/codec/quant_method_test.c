@@ -18,10 +18,24 @@ struct layer {
 
 #define INPUTS 512u
 
+/* COUNT inputs of COLS elements; for free(). */
+static float *draw_inputs(uint64_t *seed, uint32_t count, uint32_t cols)
+{
+    float *x = check_alloc((size_t)count * cols * sizeof *x);
+
+    for (uint32_t t = 0; t < count; t++) {
+        float common = check_normal(seed);
+
+        for (uint32_t c = 0; c < cols; c++)
+            x[(size_t)t * cols + c] = (c % 29 == 3 ? 12 : 1) * (check_normal(seed) + 0.7f * common);
+    }
+    return x;
+}
+
 static struct layer make_layer(uint64_t *seed, uint32_t rows, uint32_t cols)
 {
     struct layer l = {.rows = rows, .cols = cols};
-    float *x = check_alloc((size_t)INPUTS * cols * sizeof *x);
+    float *x;
     double *sums = check_alloc(2 * cols * sizeof *sums);
     struct tp_activations activations = {sums, sums + cols, NULL};
 
@@ -32,12 +46,7 @@ static struct layer make_layer(uint64_t *seed, uint32_t rows, uint32_t cols)
     l.diagonal = check_alloc(cols * sizeof *l.diagonal);
     for (size_t i = 0; i < (size_t)rows * cols; i++)
         l.w[i] = 0.05f * check_normal(seed);
-    for (uint32_t t = 0; t < INPUTS; t++) {
-        float common = check_normal(seed);
-
-        for (uint32_t c = 0; c < cols; c++)
-            x[(size_t)t * cols + c] = (c % 29 == 3 ? 12 : 1) * (check_normal(seed) + 0.7f * common);
-    }
+    x = draw_inputs(seed, INPUTS, cols);
     memset(l.hessian, 0, (size_t)cols * cols * sizeof *l.hessian);
     memset(sums, 0, 2 * cols * sizeof *sums);
     memset(l.max, 0, cols * sizeof *l.max);
@@ -374,6 +383,52 @@ static void check_published(uint64_t *seed, bool in_order)
     free_layer(&l);
 }
 
+/* The error of the layer's outputs with other inputs than those that TASK knows. */
+static double error_with(const struct layer *l, const struct tp_quant_task *task, double *damping)
+{
+    struct tp_quant_job *job = quantize(task, 100);
+    float *values = values_of(job, task);
+    double error = error_of(l, values);
+
+    *damping = tp_quant_damped(job);
+    free(values);
+    tp_quant_job_destroy(job);
+    return error;
+}
+
+/* From fewer inputs than columns GPTQ is not worse than rounding to nearest, since it damps more.
+ */
+static void check_few_inputs(uint64_t *seed)
+{
+    enum { COLS = 96, FEW = 24 };
+    struct layer l = make_layer(seed, 64, COLS);
+    struct tp_quant_settings s = {
+        .kind = TP_QUANT_SYM, .bits = 4, .group = 32, .gptq = true, .damp = 0.01};
+    struct tp_quant_task task = task_of(&l, &s);
+    float *x = draw_inputs(seed, FEW, COLS), *h = check_alloc(sizeof *h * COLS * COLS);
+    double many, few, nearest, damping;
+
+    memset(h, 0, sizeof *h * COLS * COLS);
+    tp_hessian_add(h, COLS, x, COLS, FEW, 0, COLS);
+    tp_hessian_mirror(h, COLS);
+    task.inputs.hessian = h;
+    many = error_with(&l, &task, &damping);
+    ok(damping == 0.01, "the Hessian of many inputs: damping %g", damping);
+    task.inputs.count = FEW;
+    few = error_with(&l, &task, &damping);
+    ok(damping > 0.5 && damping <= 1, "of %d inputs of %d: damping %g", FEW, COLS, damping);
+    task.inputs.count = COLS * 1000;
+    error_with(&l, &task, &damping);
+    ok(damping < 0.011, "of %d: damping %g", COLS * 1000, damping);
+    task.settings.gptq = false;
+    nearest = error_with(&l, &task, &damping);
+    ok(few <= nearest && few < many, "GPTQ of few inputs: error %g, %g of nearest, %g undamped",
+       few, nearest, many);
+    free(x);
+    free(h);
+    free_layer(&l);
+}
+
 /* A Hessian of rank 1 has a factor only with damping; without any, some is found. */
 static void check_damping(uint64_t *seed)
 {
@@ -511,6 +566,7 @@ int main(void)
     check_published(&seed, true);
     check_published(&seed, false);
     check_damping(&seed);
+    check_few_inputs(&seed);
     check_refused(&seed);
     check_extremes(&seed);
     return tap_done();

@@ -94,6 +94,14 @@ def is_refused(run, code, words, what):
 
 # --- Tests ---
 
+def test_short_calibration(folder):
+    short = ("samples=2", "calibration_samples=1", "context=32", "keep=none")
+    report = report_of(search(folder, "candidates=gptq_quality", settings=short), "a short calibration")
+    ok("has 32 tokens" in (report["warning"] or ""), "is warned of", report["warning"])
+    report = report_of(search(folder, "candidates=bnb_nf4", settings=short), "of no use for the candidate")
+    ok(report["warning"] is None, "it is not", report["warning"])
+
+
 def test_all(folder):
     before = hashes(folder / "model")
     report = report_of(search(folder), "a search over all candidates")
@@ -418,6 +426,7 @@ def main():
     test_embeddings(store.plain, store.root, report)
     test_published(store.plain, store.root)
     test_refused(store.root, store.plain)
+    test_short_calibration(store.plain)
     test_larger_than_memory(store.root)
     test_full(store.root, store.plain)
     test_mounted(store, report)

@@ -78,6 +78,7 @@ def check_family(root, name):
     ok(made.exists() and digest(directory) == before, f"{name}: the original stays")
     ok(result["stored_bytes"] == made.stat().st_size, f"{name}: its bytes are reported", str(result))
     ok(result["calibration"]["windows"] == 8 and result["calibration"]["context"] == 48, f"{name}: and the calibration")
+    ok(result["calibration"]["warning"] is None, f"{name}: which is long enough", result["calibration"]["warning"])
     ok(all(g["used"] in (48, 72, 80, 192) for g in result["groups"]), f"{name}: and the groups", str(result["groups"]))
     shown = root / f"{name}-shown"
     run = tenpak("unpack", "-q", "-o", shown, made)
@@ -216,6 +217,22 @@ def check_refusals(root):
     ok(not left, "nothing is left of them", str(left))
 
 
+def check_short_calibration(root):
+    """A calibration with fewer tokens than a matrix has inputs is warned of, where its Hessian is used."""
+    def run(target):
+        done = tenpak("pack", "--json", f"--target={target}", f"--calibration={root}/text", "--samples=1",
+                      "--context=16", "-o", root / f"short-{target.split(':')[0]}.tnpk", root / "gpt2")
+        return done.stderr, json.loads(done.stdout)["models"][0]["calibration"] if done.returncode == 0 else None
+
+    notes, calibration = run("gptq:16")
+    ok(calibration and "has 16 tokens" in (calibration["warning"] or ""), "a short calibration: the report warns",
+       calibration)
+    ok("has 16 tokens" in notes, "and so does a message", notes)
+    notes, calibration = run("bnb_int8")
+    ok(calibration and calibration["warning"] is None and "tokens" not in notes, "but not without a Hessian",
+       (notes, calibration))
+
+
 def main():
     if not families.FORWARD.exists():
         skip_all("tests/optimizer/forward is not built")
@@ -230,6 +247,7 @@ def main():
         check_kept(root, "gemma3-parts", odd, AutoModelForImageTextToText, 34)
         check_kept(root, "gpt2", {"transformer.h.0.attn.masked_bias": torch.tensor(-1e4)}, AutoModelForCausalLM, 0)
         check_forms(root)
+        check_short_calibration(root)
         check_refusals(root)
     finally:
         shutil.rmtree(root, ignore_errors=True)
