@@ -80,6 +80,20 @@ TP_INLINE float scale_of(float x)
     return scale != 0 ? scale : SMALLEST_HALF;
 }
 
+/*
+ * The scale of a symmetric grid for the largest magnitude MOST, which is then halfway between two
+ * codes. A negative one gets the outer code, a positive one has only the inner: so extremes keep
+ * their size on average. Rounded up, the scale would take the inner code for both. Refinement looks
+ * for the best scale anyhow.
+ */
+TP_INLINE float symmetric_scale(const struct tp_grid_rule *rule, float most)
+{
+    float exact = most / ((float)(1 << (rule->bits - 1)) - 0.5f), scale = scale_of(exact);
+
+    /* The fp16 number below, unless it is subnormal. */
+    return rule->rounds == 0 && scale > exact ? scale_of(scale - scale * 0x1p-11f) : scale;
+}
+
 /* The grid that covers LOW to HIGH. */
 TP_INLINE struct tp_grid cover(const struct tp_grid_rule *rule, float low, float high)
 {
@@ -88,7 +102,7 @@ TP_INLINE struct tp_grid cover(const struct tp_grid_rule *rule, float low, float
     switch (rule->kind) {
     case TP_QUANT_SYM:
         g.zero = 1 << (rule->bits - 1);
-        g.scale = scale_of((high > -low ? high : -low) / ((float)g.zero - 0.5f));
+        g.scale = symmetric_scale(rule, high > -low ? high : -low);
         break;
     case TP_QUANT_ASYM:
         low = low < 0 ? low : 0;

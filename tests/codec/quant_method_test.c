@@ -555,6 +555,34 @@ static void check_hessian(uint64_t *seed)
     free(x);
 }
 
+/* Rounding to symmetric codes: the largest magnitude of a group gets the outer code if it is
+ * negative, and the inner one otherwise. */
+static void check_symmetric(uint64_t *seed)
+{
+    enum { COLS = 96, GROUP = 32 };
+    struct layer l = make_layer(seed, 64, COLS);
+    struct tp_quant_settings s = {.kind = TP_QUANT_SYM, .bits = 4, .group = GROUP};
+    struct tp_quant_task task = task_of(&l, &s);
+    struct tp_quant_job *job = quantize(&task, 100);
+    float *values = values_of(job, &task);
+    unsigned wrong = 0, negative = 0;
+
+    for (size_t at = 0; at < (size_t)l.rows * COLS; at += GROUP) {
+        size_t k = at;
+
+        for (size_t i = at; i < at + GROUP; i++)
+            k = fabsf(l.w[i]) > fabsf(l.w[k]) ? i : k;
+        negative += l.w[k] < 0;
+        wrong += values[k] >= l.w[k]; /* outside of a negative one, inside of a positive one */
+    }
+    ok(negative > 0 && wrong == 0,
+       "symmetric codes: %u groups have a negative extreme, %u extremes the other code", negative,
+       wrong);
+    free(values);
+    tp_quant_job_destroy(job);
+    free_layer(&l);
+}
+
 int main(void)
 {
     uint64_t seed = tap_seed();
@@ -567,6 +595,7 @@ int main(void)
     check_published(&seed, false);
     check_damping(&seed);
     check_few_inputs(&seed);
+    check_symmetric(&seed);
     check_refused(&seed);
     check_extremes(&seed);
     return tap_done();

@@ -39,7 +39,7 @@ static const struct {
     {"nf4", UINT64_C(0xb85d343a5bf6de09)},
     {"nf4_double", UINT64_C(0x6296212fa45004e0)},
     {"nearest", UINT64_C(0xd89b0e10982e4784)},
-    {"nearest_sym", UINT64_C(0x405d236ac6111992)},
+    {"nearest_sym", UINT64_C(0xf38f2eb29d41409e)},
     {"gptq", UINT64_C(0xf14ea8cd76fc0ee3)},
     {"awq", UINT64_C(0xf9b15e98bd1c88e8)},
     {"awq_gptq", UINT64_C(0x4052afec13d8f852)},
