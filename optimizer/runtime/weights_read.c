@@ -6,29 +6,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#include "base/memory.h"
 #include "codec/convert.h"
 #include "optimizer/runtime/runtime_impl.h"
 
 #define PIECE ((size_t)2 << 20) /* bytes that a thread reads at once */
-#define HUGE_PAGE ((size_t)2 << 20)
-
-/* Space for a matrix: large ones on huge pages, as each product reads all of it. */
-static void *allocate(uint64_t bytes)
-{
-    size_t align = bytes >= HUGE_PAGE ? HUGE_PAGE : 64;
-    void *data;
-
-    if (bytes > SIZE_MAX / 2 || tp_memory_check(bytes) < 0 ||
-        posix_memalign(&data, align, bytes ? bytes : 1) != 0)
-        return NULL;
-    if (align == HUGE_PAGE)
-        madvise(data, bytes, MADV_HUGEPAGE);
-    return data;
-}
-
 struct read_job {
     struct tp_runtime *rt;
     const struct tp_model_tensor *tensor;
@@ -127,7 +109,7 @@ static void transpose_piece(void *arg, size_t part, void *scratch)
 static int convert_matrix(struct tp_runtime *rt, void **data, enum tp_dtype *dtype,
                           enum tp_dtype to, size_t n)
 {
-    void *other = allocate((uint64_t)n * (tp_dtype_bits(to) / 8));
+    void *other = tp_linear_reserve((uint64_t)n * (tp_dtype_bits(to) / 8));
 
     if (!other)
         return -ENOMEM;
@@ -141,7 +123,8 @@ static int convert_matrix(struct tp_runtime *rt, void **data, enum tp_dtype *dty
 static int transpose_matrix(struct tp_runtime *rt, void **data, unsigned size, size_t rows,
                             size_t cols)
 {
-    struct transpose_job job = {*data, allocate((uint64_t)rows * cols * size), size, rows, cols};
+    struct transpose_job job = {*data, tp_linear_reserve((uint64_t)rows * cols * size), size, rows,
+                                cols};
 
     if (!job.dst)
         return -ENOMEM;
@@ -184,7 +167,7 @@ static int read_matrix(struct tp_runtime *rt, const char *name, uint32_t out, ui
     if (tp_model_packed(rt->model, t, &packed, &by_columns) && by_columns == transposed)
         return read_packed(rt, t, packed, l, err);
     dtype = t->dtype;
-    l->data = allocate(t->len);
+    l->data = tp_linear_reserve(t->len);
     if (!l->data)
         return tp_fail(err, ENOMEM, "out of memory for the tensor '%s'", name);
     rc = read_bytes(rt, t, l->data, err);
