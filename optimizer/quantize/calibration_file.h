@@ -9,12 +9,15 @@
  *   for each layer a record with the diagonal, the mean and the maximum of each input
  *   for each layer a record with the upper triangle of the Hessian of each input, row by row
  *
- * where a record is a header of 128 bytes
- *     u32 magic of its kind, u32 number of the layer, for each input u64 vectors and u64 hash of
- * its numbers, xxh3 of these and fp32 numbers. Places follow from the shapes of the model; nothing
- * that the file says is used as a size. Hessians take about as many bytes as the weights: they are
- * kept if they take at most twice as many, and at most half of what is free on the disk. The
- * vectors are small.
+ * where a record is a header of 128 bytes, and fp32 numbers
+ *
+ *     u32 magic of its kind, u32 number of the layer
+ *     for each input u64 vectors and u64 hash of its numbers
+ *     xxh3 of these
+ *
+ * Places follow from the shapes of the model; nothing that the file says is used as a size.
+ * Hessians take about as many bytes as the weights: they are kept if they take at most twice as
+ * many, and at most half of what is free on the disk. The vectors are small.
  *
  * The file grows with the layers; a pass that was killed leaves what it had computed. Nothing is
  * synced: hashes find what a power failure damages. A process that writes has the file for itself,
