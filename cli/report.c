@@ -140,8 +140,8 @@ static const char *hint_for(int code)
         return "a newer tenpak wrote this; 'tenpak version' shows what this one reads";
     case -ENOSPC:
         return output_option
-                   ? "nothing was changed; free some space, or write to another disk with -o"
-                   : "nothing was changed; free some space";
+                   ? "no model was changed; free some space, or write to another disk with -o"
+                   : "no model was changed; free some space";
     case -EROFS:
         return output_option ? "the directory is read-only; write elsewhere with -o" : NULL;
     case -EEXIST:

@@ -100,7 +100,7 @@ if mkdir "$tmp/disk" && mount -t tmpfs -o size=256k tmpfs "$tmp/disk" 2>/dev/nul
     "$tenpak" pack --base=none -o "$tmp/disk/full.tnpk" "$tmp/larger" >/dev/null 2>"$tmp/err"
     is 'full disk: exit code' $? 1
     has 'full disk: message' "$tmp/err" '^tenpak: .*No space left on device'
-    has 'full disk: hint' "$tmp/err" '^hint: nothing was changed'
+    has 'full disk: hint' "$tmp/err" '^hint: no model was changed'
     is 'full disk: nothing is left' "$(find "$tmp/disk" -mindepth 1)" ''
     mount -o remount,ro "$tmp/disk"
     "$tenpak" pack --base=none -o "$tmp/disk/ro.tnpk" "$tmp/small" >/dev/null 2>"$tmp/err"
