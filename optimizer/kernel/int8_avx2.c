@@ -120,7 +120,7 @@ TP_INLINE TP_TARGET_AVX2 void read_factors(const uint8_t *scales, const uint8_t 
                                            const enum tp_quant_kind kind, const unsigned bits)
 {
     const __m256 middle = _mm256_set1_ps((float)(1 << (bits - 1)));
-    const uint64_t places = 0x0101010101010101 * ((1u << bits) - 1);
+    const uint64_t places = UINT64_C(0x0101010101010101) * ((1u << bits) - 1);
 
     for (size_t g = 0; g < groups; g += 8) {
         __m256 scale = _mm256_cvtph_ps(load_before(scales + 2 * g, end)), offset, zero = middle;
