@@ -14,7 +14,7 @@
 #include "optimizer/tokenizer/tokenizer_impl.h"
 
 #define REPLACEMENT "\xef\xbf\xbd"
-#define TOKEN_MAX ((size_t)16 << 20) /* bytes that a step makes of a token, at most */
+#define TOKEN_MAX ((size_t)1 << 20) /* bytes that a step makes of a token, at most */
 
 /* A step at work. */
 struct decoding {
