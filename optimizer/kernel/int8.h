@@ -93,6 +93,18 @@ struct tp_int8_tile {
     size_t y_stride;
 };
 typedef void tp_int8_tile_fn(const struct tp_int8_tile *t);
+/* TILE(T, NARROW, WHOLE) with these of T as constants: the compiler makes a loop for each pair. */
+#define TP_INT8_TILE(T, TILE)                                                                      \
+    do {                                                                                           \
+        if ((T)->narrow && (T)->whole)                                                             \
+            TILE(T, true, true);                                                                   \
+        else if ((T)->narrow)                                                                      \
+            TILE(T, true, false);                                                                  \
+        else if ((T)->whole)                                                                       \
+            TILE(T, false, true);                                                                  \
+        else                                                                                       \
+            TILE(T, false, false);                                                                 \
+    } while (0)
 
 tp_int8_pack_fn tp_int8_pack_avx2;
 tp_int8_factors_fn tp_int8_factors_avx2;

@@ -182,14 +182,7 @@ TP_INLINE TP_TARGET_AVX512 void tile(const struct tp_int8_tile *all, const bool 
 
 TP_TARGET_AVX512 void tp_int8_tile_avx512(const struct tp_int8_tile *t)
 {
-    if (t->narrow && t->whole)
-        tile(t, true, true);
-    else if (t->narrow)
-        tile(t, true, false);
-    else if (t->whole)
-        tile(t, false, true);
-    else
-        tile(t, false, false);
+    TP_INT8_TILE(t, tile);
 }
 
 #endif
