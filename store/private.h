@@ -7,6 +7,7 @@
 #define TP_STORE_PRIVATE_H
 
 #include <stdbool.h>
+#include <time.h>
 
 #define TP_PRIVATE ".tenpak"
 
@@ -17,5 +18,11 @@
 int tp_private_open(int dirfd, bool create);
 /* Open the directory NAME in that of DIR, in the same way. CREATE: for its owner only. */
 int tp_private_enter(const char *dir, const char *name, bool create);
+/*
+ * Have SWEEP look at each entry of the directory NAME, and remove it if it was not used since
+ * BEFORE, DAYS days ago. FOLDER is the directory.
+ */
+void tp_private_sweep(const char *dir, const char *name, unsigned days,
+                      void (*sweep)(int folder, const char *entry, time_t before));
 
 #endif

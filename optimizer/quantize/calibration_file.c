@@ -13,12 +13,10 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/checked.h"
 #include "base/cleanup.h"
-#include "base/dir.h"
 #include "base/file.h"
 #include "base/isa.h"
 #include "base/le.h"
@@ -450,24 +448,17 @@ void tp_calibration_file_close(struct tp_calibration_file *f)
     *f = (struct tp_calibration_file){.fd = -1};
 }
 
+static void sweep(int folder, const char *name, time_t before)
+{
+    tp_autoclose int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct stat st;
+
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_mtime < before &&
+        flock(fd, LOCK_EX | LOCK_NB) == 0)
+        unlinkat(folder, name, 0);
+}
+
 void tp_calibration_sweep(const char *dir, unsigned days)
 {
-    tp_autoclose int folder = tp_private_enter(dir, FOLDER, false);
-    time_t before = time(NULL) - (time_t)days * 24 * 3600;
-    const struct dirent *entry;
-    struct tp_dir list;
-
-    if (folder < 0)
-        return;
-    tp_dir_open(&list, folder, ".");
-    while ((entry = tp_dir_next(&list))) {
-        tp_autoclose int fd =
-            openat(folder, entry->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-        struct stat st;
-
-        if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_mtime < before &&
-            flock(fd, LOCK_EX | LOCK_NB) == 0)
-            unlinkat(folder, entry->d_name, 0);
-    }
-    tp_dir_close(&list);
+    tp_private_sweep(dir, FOLDER, days, sweep);
 }

@@ -108,30 +108,24 @@ void tp_search_state_close(struct tp_search_state *state)
 }
 
 /* A state that is removed is locked: a process that has opened it notices that it was removed. */
+static void sweep(int folder, const char *key, time_t before)
+{
+    tp_autofree char *lock = tp_format("%s/" LOCK, key);
+    struct stat st;
+    int fd;
+
+    if (!lock || fstatat(folder, lock, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_mtime >= before)
+        return;
+    fd = lock_state(folder, key, false);
+    if (fd < 0)
+        return;
+    tp_file_remove_tree(folder, key, NULL);
+    close(fd);
+}
+
 void tp_search_sweep(const char *dir, unsigned days)
 {
-    tp_autoclose int folder = tp_private_enter(dir, FOLDER, false);
-    time_t before = time(NULL) - (time_t)days * 24 * 3600;
-    const struct dirent *entry;
-    struct tp_dir list;
-
-    if (folder < 0)
-        return;
-    tp_dir_open(&list, folder, ".");
-    while ((entry = tp_dir_next(&list))) {
-        tp_autofree char *lock = tp_format("%s/" LOCK, entry->d_name);
-        struct stat st;
-        int fd;
-
-        if (!lock || fstatat(folder, lock, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_mtime >= before)
-            continue;
-        fd = lock_state(folder, entry->d_name, false);
-        if (fd < 0)
-            continue;
-        tp_file_remove_tree(folder, entry->d_name, NULL);
-        close(fd);
-    }
-    tp_dir_close(&list);
+    tp_private_sweep(dir, FOLDER, days, sweep);
 }
 
 /* --- Files --- */
