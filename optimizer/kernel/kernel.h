@@ -123,9 +123,9 @@ struct tp_matrix tp_matrix_quantized(const struct tp_quant_matrix *m);
 /* --- int8.c --- */
 
 /*
- * Products of integers, for callers that round activations to 8 bits: as fast as codes can be read,
- * without numbers of fp32 for them. They are the same bits by every instruction set, for any M and
- * any division.
+ * Products of integers, for callers that round activations to 8 bits. Codes do not become numbers
+ * of fp32. The results have the same bits by every instruction set, for any M, and for any division
+ * of the rows.
  *
  * The columns of a vector are divided into blocks of 32. With MOST, the greatest |x| of a block,
  *
@@ -136,10 +136,10 @@ struct tp_matrix tp_matrix_quantized(const struct tp_quant_matrix *m);
  *
  * A part of W has codes q and factors a and b of each group, so that an element is q * a + b
  * (codec/quant/quant.h): SYM and ASYM have b = -(zero * a), AFFINE has its offset, INT8 has none.
- * Of 8 bits in groups the codes are q - 128, and b is b + 128 * a, fused. A lane is what 4 bytes of
- * codes stand for, which codes of 2 and 3 bits are widened for to 4 bits: 8 columns of at most 4
- * bits, or 4 columns of 8 bits. All columns of a lane are in one block and in one group. Lane j of
- * a row adds to the partial sum s[j % 16], in the order of lanes
+ * Of 8 bits in groups the codes are q - 128, and b is b + 128 * a, fused. Codes of 2 and 3 bits are
+ * widened to 4 bits. A lane is 4 bytes of codes: 8 columns of 4 bits, or 4 columns of 8 bits. All
+ * columns of a lane are in one block and in one group. Lane j of a row adds to the partial sum
+ * s[j % 16], in the order of lanes
  *
  *     s = fma(a, d * (the sum of i * q, an integer), s)
  *
@@ -177,8 +177,8 @@ void tp_int8_multiply(const struct tp_quant_matrix *w, size_t first, size_t end,
 /*
  * One head of keys and values and the HEADS heads of queries that share it. Position p of the keys
  * starts at element p * KEY_STRIDE of KEYS, and likewise for the values; with RING at element
- * p % RING * KEY_STRIDE. A query at position p sees
- * the positions up to p, at most the last WINDOW of them if WINDOW is not 0.
+ * p % RING * KEY_STRIDE. A query at position p sees the positions up to p, at most the last WINDOW
+ * of them if WINDOW is not 0.
  *
  *     score = SCALE * (q . k);  score = CAP * tanh(score / CAP), if CAP is not 0
  */
@@ -190,8 +190,7 @@ struct tp_attention {
     size_t key_stride, value_stride; /* elements */
     float scale, cap;
     size_t window;
-    size_t
-        ring; /* positions, a multiple of TP_ATTENTION_BLOCK; 0: all of them have their own place */
+    size_t ring; /* positions, a multiple of TP_ATTENTION_BLOCK; 0: each has its own place */
 };
 
 enum { TP_ATTENTION_DIM_MAX = 1024, TP_ATTENTION_BLOCK = 64 };
