@@ -17,6 +17,7 @@
 
 #include "base/isa.h"
 #include "codec/quant/method.h"
+#include "optimizer/evaluate/subject.h"
 #include "optimizer/kernel/kernel.h"
 #include "optimizer/runtime/runtime.h"
 #include "optimizer/search/rates.h"
@@ -203,15 +204,13 @@ int main(int argc, char **argv)
     int runs;
 
     if (argc < 8) {
-        fprintf(stderr,
-                "usage: runtime_bench MODEL f32|bf16|f16|int8 wall|cpu THREADS PROMPT TOKENS RUNS "
-                "[METHOD[:GROUP][/METHOD]]...\n");
+        fprintf(
+            stderr,
+            "usage: runtime_bench MODEL fp32|bf16|fp16|int8 wall|cpu THREADS PROMPT TOKENS RUNS "
+            "[METHOD[:GROUP][/METHOD]]...\n");
         return 2;
     }
-    options.compute = strcmp(argv[2], "bf16") == 0   ? TP_COMPUTE_BF16
-                      : strcmp(argv[2], "f16") == 0  ? TP_COMPUTE_F16
-                      : strcmp(argv[2], "int8") == 0 ? TP_COMPUTE_INT8
-                                                     : TP_COMPUTE_F32;
+    options.compute = tp_compute_find(argv[2]);
     options.threads = (unsigned)strtoul(argv[4], NULL, 10);
     if (strcmp(argv[3], "cpu") == 0)
         used_clock = CLOCK_PROCESS_CPUTIME_ID;

@@ -32,7 +32,7 @@ int tp_subject_load(struct tp_subject *subject, const struct tp_progress *progre
 /* Whether a text is preceded by the token of the beginning. */
 enum tp_add_bos { TP_ADD_BOS_AUTO, TP_ADD_BOS_YES, TP_ADD_BOS_NO };
 
-/* The words of requests: "auto", "yes", "no", and "fp32", "bf16"; each ends with NULL. */
+/* The words of requests: "auto", "yes", "no", and "fp32" to "int8"; each list ends with NULL. */
 extern const char *const tp_add_bos_words[], *const tp_compute_words[];
 /* WORD must be one of them. */
 enum tp_add_bos tp_add_bos_find(const char *word);
