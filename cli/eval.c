@@ -80,12 +80,15 @@ static void move_reference(struct tp_options *o, struct evaluating *e)
 static int run_foreground(struct tp_options *o, struct evaluating *e)
 {
     struct tp_error err = {0};
-    int rc;
+    int rc, code;
 
     move_reference(o, e);
     if (!tp_job_words_read_foreground(&e->words, o, TP_VERB_EVALUATE, &e->request))
         return o->exit;
     rc = tp_argument_find_model(o->argv[0], &e->place, &err);
+    code = rc == 0 ? tp_job_check_values(o, e->place.parent, &e->request) : 0;
+    if (code)
+        return code;
     if (rc == 0 && e->reference_path)
         rc = tp_argument_find_model(e->reference_path, &e->reference, &err);
     if (rc == 0)

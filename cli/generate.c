@@ -140,12 +140,7 @@ static bool read_word(struct tp_options *o, char *word, struct generating *g)
         return false;
     }
     o->arg = equals + 1;
-    for (size_t i = 0; option->words && strcmp(option->words[i], o->arg) != 0; i++)
-        if (!option->words[i + 1]) {
-            tp_options_bad(o, "generate: unknown %s '%s'", option->name, o->arg);
-            return false;
-        }
-    return read_option(o, option->letter, g);
+    return tp_options_check_word(o, option) && read_option(o, option->letter, g);
 }
 
 static bool read_options(struct tp_options *o, struct generating *g)

@@ -64,6 +64,22 @@ const char *tp_job_words_find(const struct tp_job_words *words, const struct tp_
     return NULL;
 }
 
+int tp_job_report_request(struct tp_options *o, const struct tp_error *err)
+{
+    int rc = err->code;
+
+    return rc == -EINVAL || rc == -ERANGE || rc == -EDOM
+               ? tp_options_bad(o, "%s: %s", o->command->name, err->message)
+               : tp_report_failed(o, err);
+}
+
+int tp_job_check_values(struct tp_options *o, const char *dir, const struct tp_request *request)
+{
+    struct tp_error err = {0};
+
+    return tp_request_check_values(dir, request, &err) < 0 ? tp_job_report_request(o, &err) : 0;
+}
+
 bool tp_job_words_read_foreground(const struct tp_job_words *words, struct tp_options *o,
                                   enum tp_verb verb, struct tp_request *out)
 {
@@ -79,9 +95,7 @@ bool tp_job_words_read_foreground(const struct tp_job_words *words, struct tp_op
         }
     rc = tp_job_words_read(words, o->argv + 1, o->argc - 1, verb, "model", out, &err);
     if (rc < 0) {
-        o->exit = rc == -EINVAL || rc == -ERANGE
-                      ? tp_options_bad(o, "%s: %s", o->command->name, err.message)
-                      : tp_report_failed(o, &err);
+        o->exit = tp_job_report_request(o, &err);
         return false;
     }
     if (o->threads_given || !out->limits.threads)
@@ -231,31 +245,29 @@ static int conclude(const struct tp_options *o, struct tp_reach *reach,
     return reported ? tp_report_error(&err) : tp_report_failed(o, &err);
 }
 
-static int submit_and_follow(struct tp_options *o, const char *dir,
+static int submit_and_follow(struct tp_options *o, struct tp_reach *reach,
                              const struct tp_request *request, bool detach)
 {
     struct tp_error err = {0};
-    struct tp_reach reach;
     struct tp_job_status status;
     char id[TP_JOB_ID_MAX];
-    int code, rc = tp_reach_open(dir, &reach, &err);
+    int code = tp_job_check_values(o, reach->dir, request), rc;
 
-    if (rc < 0)
-        return tp_report_failed(o, &err);
-    rc = detach && !reach.control ? tp_fail(&err, ENXIO,
-                                            "no daemon runs jobs of '%s': --detach needs a mount "
-                                            "of it, without ro",
-                                            dir)
-                                  : tp_reach_submit(&reach, request, id, &err);
+    if (code)
+        return code;
+    rc = detach && !reach->control ? tp_fail(&err, ENXIO,
+                                             "no daemon runs jobs of '%s': --detach needs a mount "
+                                             "of it, without ro",
+                                             reach->dir)
+                                   : tp_reach_submit(reach, request, id, &err);
     if (rc == 0 && detach) {
         puts(id);
         code = tp_report_flush();
     } else {
         if (rc == 0)
-            rc = follow(&reach, id, o->quiet, &status, &err);
-        code = rc < 0 ? tp_report_failed(o, &err) : conclude(o, &reach, &status);
+            rc = follow(reach, id, o->quiet, &status, &err);
+        code = rc < 0 ? tp_report_failed(o, &err) : conclude(o, reach, &status);
     }
-    tp_reach_close(&reach);
     return code;
 }
 
@@ -263,6 +275,7 @@ int tp_job_run(struct tp_options *o, enum tp_verb verb, struct tp_job_words *wor
 {
     char *dir = NULL, *model = NULL, threads[16];
     struct tp_request request;
+    struct tp_reach reach = {0};
     struct tp_error err = {0};
     int code, taken = split(o, verb, &dir, &model), rc;
 
@@ -273,12 +286,13 @@ int tp_job_run(struct tp_options *o, enum tp_verb verb, struct tp_job_words *wor
     rc = taken < 0 ? tp_oom(&err)
                    : tp_job_words_read(words, o->argv + taken, o->argc - taken, verb, model,
                                        &request, &err);
-    if (rc == -EINVAL || rc == -ERANGE)
-        code = tp_options_bad(o, "%s: %s", o->command->name, err.message);
-    else if (rc < 0)
+    if (rc < 0)
+        code = tp_job_report_request(o, &err);
+    else if (tp_reach_open(dir, &reach, &err) < 0)
         code = tp_report_failed(o, &err);
     else
-        code = submit_and_follow(o, dir, &request, detach);
+        code = submit_and_follow(o, &reach, &request, detach);
+    tp_reach_close(&reach);
     free(dir);
     free(model);
     return code;

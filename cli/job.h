@@ -50,6 +50,17 @@ bool tp_job_words_read_foreground(const struct tp_job_words *words, struct tp_op
                                   enum tp_verb verb, struct tp_request *out);
 
 /*
+ * Report that a request cannot be made. Returns the exit code: values that are wrong in themselves
+ * are a wrong command line.
+ */
+int tp_job_report_request(struct tp_options *o, const struct tp_error *err);
+/*
+ * Check the values of REQUEST for DIR, as tp_request_check_values. Returns 0, or the exit code; the
+ * complaint is printed.
+ */
+int tp_job_check_values(struct tp_options *o, const char *dir, const struct tp_request *request);
+
+/*
  * Run VERB as a job with WORDS and the arguments. Unless DETACH, wait for it and print its report.
  * Returns the exit code.
  */

@@ -43,14 +43,17 @@ static int run_foreground(struct tp_options *o, const struct tp_job_words *words
     struct tp_argument place = {0};
     struct tp_request request;
     struct tp_error err = {0};
-    int rc;
+    int rc, code;
 
     if (!tp_job_words_read_foreground(words, o, TP_VERB_OPTIMIZE, &request))
         return o->exit;
     rc = tp_argument_find_model(o->argv[0], &place, &err);
-    if (rc == 0)
+    code = rc == 0 ? tp_job_check_values(o, place.parent, &request) : 0;
+    if (rc == 0 && code == 0)
         rc = tp_foreground_run(o, &request, &place, NULL, NULL, "model", NULL, &err);
     tp_argument_clear(&place);
+    if (code)
+        return code;
     return rc < 0 ? tp_report_failed(o, &err) : tp_report_finish(rc);
 }
 

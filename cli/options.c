@@ -160,7 +160,7 @@ static void list_words(const struct tp_option *option, bool default_noted, char 
     }
 }
 
-static bool check_word(struct tp_options *o, const struct tp_option *option)
+bool tp_options_check_word(struct tp_options *o, const struct tp_option *option)
 {
     char words[WORDS_MAX];
 
@@ -206,7 +206,7 @@ int tp_options_next(struct tp_options *o)
                     return stop_parsing(o, TP_EXIT_USAGE);
                 o->threads = (unsigned)n;
                 o->threads_given = true;
-            } else if (!check_word(o, tp_option_find(o->command, opt))) {
+            } else if (!tp_options_check_word(o, tp_option_find(o->command, opt))) {
                 return stop_parsing(o, TP_EXIT_USAGE);
             } else {
                 return opt;

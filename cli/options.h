@@ -29,6 +29,8 @@ int tp_options_next(struct tp_options *options);
 int tp_options_bad(const struct tp_options *options, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Whether O->arg is one of the words of OPTION; false, and the complaint is printed. */
+bool tp_options_check_word(struct tp_options *o, const struct tp_option *option);
 /* Whole numbers within bounds; false, and the complaint is printed. */
 bool tp_options_number(struct tp_options *options, const char *what, uint64_t low, uint64_t high,
                        uint64_t *out);

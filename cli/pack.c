@@ -141,9 +141,8 @@ static int check_options(const struct tp_options *o, const struct packing *p)
     return 0;
 }
 
-/* The request of the foreground; its model is named by the place. */
-static int make_request(const struct tp_options *o, struct packing *p, enum tp_verb verb,
-                        struct tp_error *err)
+/* The paths that options give. */
+static int find_paths(struct packing *p, struct tp_error *err)
 {
     int rc = 0;
 
@@ -155,13 +154,25 @@ static int make_request(const struct tp_options *o, struct packing *p, enum tp_v
     }
     if (rc == 0 && p->output)
         rc = tp_mounted_path_resolve(p->output, &p->out, err);
-    if (rc < 0)
-        return rc;
-    rc = tp_job_words_read(&p->words, NULL, 0, verb, "model", &p->request, err);
+    return rc;
+}
+
+/* The request of the foreground; its model is named by the place. Returns 0, or the exit code. */
+static int make_request(struct tp_options *o, struct packing *p, enum tp_verb verb)
+{
+    struct tp_error err = {0};
+    int code;
+
+    if (tp_job_words_read(&p->words, NULL, 0, verb, "model", &p->request, &err) < 0)
+        return tp_job_report_request(o, &err);
+    /* These values do not depend on the directory. */
+    code = tp_job_check_values(o, ".", &p->request);
+    if (code)
+        return code;
     p->request.limits.threads = o->threads;
     if (!p->limited)
         p->request.limits.memory = 0;
-    return rc;
+    return find_paths(p, &err) < 0 ? tp_report_failed(o, &err) : 0;
 }
 
 static int find_model(const char *arg, bool packs, struct tp_argument *out, struct tp_error *err)
@@ -270,7 +281,7 @@ static void add_words(struct packing *p, enum tp_verb verb)
 {
     if (verb == TP_VERB_ESTIMATE)
         tp_job_words_clear(&p->words);
-    else if (p->keep)
+    else if (p->keep || (p->output && p->dereference))
         tp_job_words_add(&p->words, "keep", "yes");
     if (p->base && (p->as_job || !strchr(p->base, '/')))
         tp_job_words_add(&p->words, "base", p->base);
@@ -281,7 +292,6 @@ static void add_words(struct packing *p, enum tp_verb verb)
 static int run_pack(struct tp_options *o)
 {
     struct packing p = {0};
-    struct tp_error err = {0};
     enum tp_verb verb;
     int code;
 
@@ -296,22 +306,23 @@ static int run_pack(struct tp_options *o)
         ;
     else if (p.as_job)
         code = tp_job_run(o, verb, &p.words, p.detach);
-    else if (make_request(o, &p, verb, &err) < 0)
-        code = tp_report_failed(o, &err);
     else
+        code = make_request(o, &p, verb);
+    if (!code && !p.as_job)
         code = pack_all(o, &p);
     free_packing(&p);
     return code;
 }
 
-static int estimate_one(const struct tp_options *o, struct packing *p)
+static int estimate_one(struct tp_options *o, struct packing *p)
 {
     struct tp_error err = {0};
     tp_auto(tp_argument_clear) struct tp_argument place = {0};
-    int rc = make_request(o, p, TP_VERB_ESTIMATE, &err);
+    int code = make_request(o, p, TP_VERB_ESTIMATE), rc;
 
-    if (!rc)
-        rc = tp_argument_find(o->argv[0], &place, &err);
+    if (code)
+        return code;
+    rc = tp_argument_find(o->argv[0], &place, &err);
     if (!rc && place.kind == TP_ARGUMENT_STORE)
         rc = tp_fail(&err, EINVAL, "'%s' holds no model", place.path);
     if (!rc)

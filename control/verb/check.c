@@ -67,13 +67,22 @@ int tp_target_check_base(const struct tp_target *target, const char *name, const
     return tp_target_check_other(target, base, "the base", err);
 }
 
+int tp_request_check_values(const char *dir, const struct tp_request *request, struct tp_error *err)
+{
+    const struct tp_verb_ops *verb = tp_verb_get(request->verb);
+
+    return verb->check_values ? verb->check_values(dir, request, err) : 0;
+}
+
 int tp_request_check(int dirfd, const char *dir, const struct tp_request *request,
                      struct tp_error *err)
 {
     const struct tp_verb_ops *verb = tp_verb_get(request->verb);
     struct tp_target target;
-    int rc;
+    int rc = tp_request_check_values(dir, request, err);
 
+    if (rc < 0)
+        return rc;
     find_target(dirfd, dir, request->subject, &target);
     if (target.link && !target.pack)
         return tp_fail(err, EINVAL, "'%s' is a symbolic link: name its target instead",

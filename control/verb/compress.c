@@ -27,9 +27,6 @@ static int check_replaced(const struct tp_target *target, const struct tp_reques
 {
     if (target->pack && request->compress.keep)
         return tp_fail(err, EEXIST, "'%s' has a pack beside it already", request->subject);
-    if (request->compress.dereference && !request->compress.keep)
-        return tp_fail(err, EINVAL,
-                       "dereference=yes needs keep=yes: the targets of links are not removed");
     return request->compress.keep ? 0 : tp_check_level(target->dir, err);
 }
 
@@ -56,20 +53,31 @@ static int check_model(const struct tp_target *target, const char *name, struct 
                            name);
 }
 
+static int check_values(const char *dir, const struct tp_request *request, struct tp_error *err)
+{
+    (void)dir;
+    if (tp_compress_has_target(request))
+        return tp_compress_check_values(request, err);
+    if (request->compress.calibration[0] || request->compress.samples || request->compress.context)
+        return tp_fail(err, EDOM,
+                       "'calibration', 'samples' and 'context' need 'target' or 'target_size'");
+    if (request->compress.dereference && !request->compress.keep)
+        return tp_fail(err, EDOM,
+                       "dereference=yes needs keep=yes: the targets of links are not removed");
+    return 0;
+}
+
 static int check_compress(const struct tp_target *target, const struct tp_request *request,
                           struct tp_error *err)
 {
     int rc = 0;
 
-    if (tp_compress_has_target(request))
-        return tp_compress_check_target(target, request, err);
-    if (request->compress.calibration[0] || request->compress.samples || request->compress.context)
-        return tp_fail(err, EDOM,
-                       "'calibration', 'samples' and 'context' need 'target' or 'target_size'");
-    if (!target->plain && target->pack && !target->half_removed)
-        return tp_fail(err, EEXIST, "'%s' is a pack already", request->subject);
     if (!target->plain && !target->pack)
         return tp_target_fail(target, request->subject, err);
+    if (tp_compress_has_target(request))
+        return 0;
+    if (!target->plain && target->pack && !target->half_removed)
+        return tp_fail(err, EEXIST, "'%s' is a pack already", request->subject);
     if (target->plain) {
         rc = check_model(target, request->subject, err);
         if (rc == 0)
@@ -215,7 +223,7 @@ static int replace_model(const struct tp_request *request, struct tp_work *work,
     struct tp_compress_options options = {
         .base = work->base ? work->base : request->compress.base,
         .out = work->out,
-        .keep = request->compress.keep,
+        .keep = request->compress.keep && !work->out,
         .links = request->compress.dereference ? TP_LINKS_FOLLOW : TP_LINKS_AUTO,
         .no_lease = !request->compress.lease,
         .threads = request->limits.threads,
@@ -336,6 +344,7 @@ const struct tp_verb_ops tp_verb_compress = {
                "my-finetune base=llama-3.2-1b keep=yes\n"
                "my-finetune target=balanced calibration=chat.txt\n"
                "{\"model\": \"my-finetune\", \"base\": \"auto\", \"threads\": 4}\n",
+    .check_values = check_values,
     .check = check_compress,
     .run = run_compress,
     .print = print_compress,

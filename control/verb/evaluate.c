@@ -138,15 +138,12 @@ static int run_evaluate(const struct tp_request *request, struct tp_work *work,
     return rc;
 }
 
-/* -EDOM: each value is valid, but not together with another. */
-static int check_evaluate(const struct tp_target *target, const struct tp_request *request,
-                          struct tp_error *err)
+static int check_values(const char *dir, const struct tp_request *request, struct tp_error *err)
 {
-    const char *reference = request->evaluate.reference, *convention = request->evaluate.convention;
+    const char *convention = request->evaluate.convention;
     uint64_t context = request->evaluate.context, stride = request->evaluate.stride;
 
-    if (!target->plain && !target->pack)
-        return tp_target_fail(target, request->subject, err);
+    (void)dir;
     if (context && stride > context)
         return tp_fail(err, EDOM, "'stride' is %" PRIu64 ", more than 'context', %" PRIu64, stride,
                        context);
@@ -155,6 +152,16 @@ static int check_evaluate(const struct tp_target *target, const struct tp_reques
                        "windows of the convention '%s' do not overlap: leave out "
                        "'stride'",
                        convention);
+    return 0;
+}
+
+static int check_evaluate(const struct tp_target *target, const struct tp_request *request,
+                          struct tp_error *err)
+{
+    const char *reference = request->evaluate.reference;
+
+    if (!target->plain && !target->pack)
+        return tp_target_fail(target, request->subject, err);
     return reference[0] ? tp_target_check_other(target, reference, "the reference", err) : 0;
 }
 
@@ -273,6 +280,7 @@ const struct tp_verb_ops tp_verb_evaluate = {
                "my-finetune reference=llama-3.2-1b timing=yes batch=4\n",
     .reads_only = true,
     .hub = true,
+    .check_values = check_values,
     .check = check_evaluate,
     .run = run_evaluate,
     .print = print_evaluate,

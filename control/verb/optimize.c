@@ -64,28 +64,34 @@ static enum tp_search_keep keep_of(const struct tp_request *request)
     return (enum tp_search_keep)keep;
 }
 
-static int read_hardware(const char *dir, const struct tp_request *request,
-                         struct tp_policy *policy, struct tp_hardware *out, struct tp_error *err)
+static int read_policy(const char *dir, struct tp_policy *policy, struct tp_error *err)
 {
     int rc = tp_policy_read(dir, policy, err);
 
-    if (rc < 0 && rc != -ENOENT)
+    return rc == -ENOENT ? 0 : rc;
+}
+
+static int check_values(const char *dir, const struct tp_request *request, struct tp_error *err)
+{
+    struct tp_policy policy;
+    struct tp_hardware hardware;
+    int rc = tp_search_candidates(request->optimize.candidates, NULL, NULL, err);
+
+    /* What is wrong in tenpak.conf is no fault of the request: check_optimize finds it. */
+    if (rc < 0 || read_policy(dir, &policy, NULL) < 0)
         return rc;
-    return tp_policy_find_hardware(policy, request->optimize.hardware, out, err);
+    return tp_policy_find_hardware(&policy, request->optimize.hardware, &hardware, err);
 }
 
 static int check_optimize(const struct tp_target *target, const struct tp_request *request,
                           struct tp_error *err)
 {
     struct tp_policy policy;
-    struct tp_hardware hardware;
     int rc;
 
     if (!target->plain && !target->pack)
         return tp_target_fail(target, request->subject, err);
-    rc = tp_search_candidates(request->optimize.candidates, NULL, NULL, err);
-    if (rc == 0)
-        rc = read_hardware(target->dir, request, &policy, &hardware, err);
+    rc = read_policy(target->dir, &policy, err);
     if (rc == 0 && faccessat(target->dirfd, ".", W_OK | X_OK, AT_EACCESS) < 0)
         rc = tp_fail_errno(err, "cannot write to '%s'", target->dir);
     return rc;
@@ -230,8 +236,10 @@ static int run_optimize(const struct tp_request *request, struct tp_work *work,
                                         .memory = request->limits.memory,
                                         .threads = request->limits.threads,
                                         .progress = work->progress};
-    int rc = read_hardware(work->dir, request, &policy, &hardware, err);
+    int rc = read_policy(work->dir, &policy, err);
 
+    if (rc == 0)
+        rc = tp_policy_find_hardware(&policy, request->optimize.hardware, &hardware, err);
     if (rc == 0)
         rc = tp_target_find_model(work->dir, work->path, work->name, &path, err);
     if (rc < 0)
@@ -393,6 +401,7 @@ const struct tp_verb_ops tp_verb_optimize = {
                "my-finetune candidates=awq_g128,gptq_quality,bnb_nf4 max_latency_p99_ms=50\n",
     .reads_only = true,
     .hub = true,
+    .check_values = check_values,
     .check = check_optimize,
     .run = run_optimize,
     .print = print_optimize,

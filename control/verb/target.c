@@ -98,15 +98,11 @@ static int check_keys(const struct tp_request *request, struct tp_error *err)
     return 0;
 }
 
-int tp_compress_check_target(const struct tp_target *target, const struct tp_request *request,
-                             struct tp_error *err)
+int tp_compress_check_values(const struct tp_request *request, struct tp_error *err)
 {
     struct tp_recipe recipe;
-    int rc;
+    int rc = check_keys(request, err);
 
-    if (!target->plain && !target->pack)
-        return tp_target_fail(target, request->subject, err);
-    rc = check_keys(request, err);
     return rc == 0 ? read_target(request, &recipe, err) : rc;
 }
 
@@ -197,10 +193,8 @@ static int open_all(struct quantizing *q, struct tp_error *err)
     const struct tp_progress *progress = q->work->progress;
     struct tp_runtime_options options = {.threads = q->request->limits.threads,
                                          .cancel = progress ? progress->cancel : NULL};
-    int rc = check_keys(q->request, err);
+    int rc = read_target(q->request, &q->recipe, err);
 
-    if (rc == 0)
-        rc = read_target(q->request, &q->recipe, err);
     if (is_sized(q))
         print_size(q->request->compress.target_size, q->target, sizeof q->target);
     else

@@ -9,8 +9,7 @@
 bool tp_compress_has_target(const struct tp_request *request);
 
 /* As the members of struct tp_verb_ops. */
-int tp_compress_check_target(const struct tp_target *target, const struct tp_request *request,
-                             struct tp_error *err);
+int tp_compress_check_values(const struct tp_request *request, struct tp_error *err);
 int tp_compress_run_target(const struct tp_request *request, struct tp_work *work,
                            struct tp_error *err);
 void tp_compress_print_target(const struct tp_json *result, const char *model,

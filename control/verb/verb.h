@@ -51,6 +51,11 @@ struct tp_verb_ops {
     const char *example;       /* lines as they are typed */
     bool reads_only;           /* does not change the model */
     bool hub;                  /* the model may be the id "org/name" of one in the hub's cache */
+    /*
+     * Check what is wrong with the values themselves, whatever models DIR has: names that are of no
+     * table, values that exclude each other. -EINVAL, -EDOM. May be NULL.
+     */
+    int (*check_values)(const char *dir, const struct tp_request *request, struct tp_error *err);
     /* Check whether the request can be executed in the directory now. */
     int (*check)(const struct tp_target *target, const struct tp_request *request,
                  struct tp_error *err);
@@ -76,6 +81,10 @@ int tp_verb_help(enum tp_verb verb, struct tp_buffer *out);
 
 /* --- check.c --- */
 
+/* The values alone. -EINVAL, -EDOM: the request is wrong in any state of DIR's models. */
+int tp_request_check_values(const char *dir, const struct tp_request *request,
+                            struct tp_error *err);
+/* The values, and whether the request can be executed now. */
 int tp_request_check(int dirfd, const char *dir, const struct tp_request *request,
                      struct tp_error *err);
 /* Whether two requests must not run at the same time. */

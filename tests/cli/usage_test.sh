@@ -41,6 +41,28 @@ complains 'an empty value' 2 "mount: the mount option 'pin' needs a value" mount
 complains 'a value too many' 2 "mount: the mount option 'ro' takes no value" mount -o ro=1 a b
 complains 'and for the kernel' 2 "mount: the mount option 'nosuid' takes no value" mount -o nosuid=0 a b
 complains 'a remount' 2 'mount: a mount cannot be changed' mount -o remount,ro a b
+mkdir "$tmp/m"
+echo '{}' >"$tmp/m/config.json"
+complains 'no such candidate' 2 "optimize: there is no candidate 'int5': there is fp16, " optimize "$tmp/m" candidates=int5
+complains 'a candidate twice' 2 "optimize: the candidate 'fp16' is there twice" optimize --candidates=fp16,fp16 "$tmp/m"
+complains 'no such hardware' 2 "optimize: there is no hardware 'abacus': there is local, " optimize "$tmp/m" hardware=abacus
+complains 'no such hardware for a job' 2 "optimize: there is no hardware 'abacus'" optimize --job "$tmp" m hardware=abacus
+complains 'a value out of range' 2 "optimize: 'max_ppl_delta' must be from 0 to" optimize --max-ppl-delta=-1 "$tmp/m"
+complains 'a stride above the context' 2 "eval: 'stride' is 4, more than 'context', 2" eval "$tmp/m" stride=4 --context=2
+complains 'a stride without a convention of one' 2 "eval: windows of the convention 'llama.cpp'" eval "$tmp/m" \
+    stride=4 convention=llama.cpp
+complains 'no such dtype' 2 "eval: 'dtype' must be one of fp32, " eval "$tmp/m" dtype=fp7
+complains 'no such dtype to generate in' 2 "generate: unknown dtype 'fp7': use fp32, " generate "$tmp/m" dtype=fp7
+complains 'no such target' 2 "pack: there is no target, candidate or method 'awk'" pack --target=awk "$tmp/m"
+complains 'no such target for a job' 2 "pack: there is no target, candidate or method 'awk'" pack --job "$tmp" m target=awk
+complains 'no such number of bits' 2 "pack: '5' is no number of bits" pack --target=gptq:128:5 "$tmp/m"
+complains 'a method without groups' 2 "pack: the method 'nf4' has no groups" pack --target=nf4:64 "$tmp/m"
+complains 'a target and a size' 2 "pack: 'target' and 'target_size' exclude" pack --target=awq --target-size=9M "$tmp/m"
+complains 'a target and a codec' 2 "pack: 'codec' is of exact packs" pack --target=awq --codec=zstd "$tmp/m"
+complains 'a size that is none' 2 "pack: 'target_size' must be a size" pack --target-size=big "$tmp/m"
+complains 'a base without a name' 2 "estimate: 'base' has no value" estimate --base= "$tmp/m"
+complains 'a base that is absent' 1 "there is no model 'absent'" estimate --base=absent "$tmp/m"
+rm -r "$tmp/m" "$tmp/.tenpak"
 complains 'absent file' 1 "cannot open '$tmp/none': No such file or directory" info "$tmp/none"
 complains 'absent directory' 1 "cannot .*'$tmp/none'.*: No such file or directory" ls "$tmp/none"
 complains 'no model' 1 "'$tmp/empty' holds no model" pack "$tmp/empty"
