@@ -37,22 +37,6 @@ enum tp_quantized tp_quantized_kind(const struct tp_quant_matrix *m)
     return kind_of(&m->view[0].part);
 }
 
-/* Infinite scales, and the sign of a zero, would differ from the definition. */
-static bool scales_ordinary(const struct tp_quant_matrix *m)
-{
-    const struct tp_quant_view *v = &m->view[0];
-
-    for (size_t r = 0; r < m->spec.rows; r++)
-        for (size_t k = 0; k < v->groups; k++) {
-            uint16_t h;
-
-            memcpy(&h, v->section[TP_QUANT_SCALES] + r * v->stride[TP_QUANT_SCALES] + 2 * k, 2);
-            if (h >= 0x7c00)
-                return false;
-        }
-    return true;
-}
-
 /* Any matrix, by any instruction set: tp_quant_read has a kernel for each. */
 static void expand_any(const struct tp_matrix *w, size_t row, size_t col, size_t count, float *dst,
                        size_t step)
@@ -96,8 +80,7 @@ static const struct tp_matrix_form in_registers = {
 struct tp_matrix tp_matrix_quantized(const struct tp_quant_matrix *m)
 {
     enum tp_quantized kind = tp_quantized_kind(m);
-    bool scaled = kind == TP_QUANTIZED_SCALED4 || kind == TP_QUANTIZED_SCALED8;
-    bool ready = kind != TP_QUANTIZED_NONE && (!scaled || scales_ordinary(m)) &&
+    bool ready = kind != TP_QUANTIZED_NONE &&
                  m->spec.cols <= TP_KERNEL_SCRATCH / sizeof(float); /* a vector fits */
 
     return (struct tp_matrix){.form = ready                             ? &in_registers

@@ -9,42 +9,48 @@
 #include <string.h>
 
 #include "base/isa.h"
+#include "codec/half.h"
 #include "codec/quant/quant.h"
 
 #if TP_HAVE_X86
 #include <immintrin.h>
 #endif
 
-/* What an element is, of a code q and two factors of its group. */
+/*
+ * What an element is, of a code q and two factors of its group. The products of SCALED4 and of
+ * AFFINE are exact, so that they are those of tp_quant_read with the signs of zeros and with
+ * infinite scales, too.
+ */
 enum tp_quantized {
     TP_QUANTIZED_NONE,    /* something else */
-    TP_QUANTIZED_SCALED4, /* q * a + b, fused: b = -(zero * a) is exact, so it is (q - zero) * a */
-    TP_QUANTIZED_SCALED8,
-    TP_QUANTIZED_AFFINE4, /* q * a, rounded, + b */
+    TP_QUANTIZED_SCALED4, /* (q * 2^24 - b) * a of integers: b = zero * 2^24, a = scale / 2^24 */
+    TP_QUANTIZED_SCALED8, /* (q - b) * a */
+    TP_QUANTIZED_AFFINE4, /* q * a + b, fused */
     TP_QUANTIZED_AFFINE8,
     TP_QUANTIZED_SIGNED8, /* q * a */
     TP_QUANTIZED_NF4,     /* nf4[q] * a */
 };
 
-/*
- * FEW(kind) with KIND as a constant, for which the compiler makes a loop of its own. Affine groups
- * are scaled ones with other factors.
- */
-#define TP_QUANTIZED_FEW(kind, FEW)                                                                \
+/* DO(kind) with KIND as a constant, for which the compiler makes a loop of its own. */
+#define TP_BY_QUANTIZED(kind, DO)                                                                  \
     switch (kind) {                                                                                \
     case TP_QUANTIZED_SCALED4:                                                                     \
-    case TP_QUANTIZED_AFFINE4:                                                                     \
-        FEW(TP_QUANTIZED_SCALED4);                                                                 \
+        DO(TP_QUANTIZED_SCALED4);                                                                  \
         break;                                                                                     \
     case TP_QUANTIZED_SCALED8:                                                                     \
+        DO(TP_QUANTIZED_SCALED8);                                                                  \
+        break;                                                                                     \
+    case TP_QUANTIZED_AFFINE4:                                                                     \
+        DO(TP_QUANTIZED_AFFINE4);                                                                  \
+        break;                                                                                     \
     case TP_QUANTIZED_AFFINE8:                                                                     \
-        FEW(TP_QUANTIZED_SCALED8);                                                                 \
+        DO(TP_QUANTIZED_AFFINE8);                                                                  \
         break;                                                                                     \
     case TP_QUANTIZED_SIGNED8:                                                                     \
-        FEW(TP_QUANTIZED_SIGNED8);                                                                 \
+        DO(TP_QUANTIZED_SIGNED8);                                                                  \
         break;                                                                                     \
     case TP_QUANTIZED_NF4:                                                                         \
-        FEW(TP_QUANTIZED_NF4);                                                                     \
+        DO(TP_QUANTIZED_NF4);                                                                      \
         break;                                                                                     \
     case TP_QUANTIZED_NONE:                                                                        \
         break;                                                                                     \
@@ -58,7 +64,7 @@ struct tp_quantized_row {
 };
 
 struct tp_factors {
-    float a, b;
+    float a, b; /* of SCALED4, b has the bits of its integer */
 };
 
 TP_INLINE size_t tp_quantized_group(const struct tp_quant_matrix *m)
@@ -107,6 +113,7 @@ TP_INLINE TP_TARGET_AVX2 struct tp_factors tp_quantized_factors(const struct tp_
     const struct tp_quant_view *v = r->view;
     const uint8_t *scales = v->section[TP_QUANT_SCALES], *zeros = v->section[TP_QUANT_ZEROS];
     size_t block = r->row * groups + k;
+    unsigned zero = 1u << (v->part.bits - 1);
     float a;
 
     switch (kind) {
@@ -123,10 +130,11 @@ TP_INLINE TP_TARGET_AVX2 struct tp_factors tp_quantized_factors(const struct tp_
                                    tp_f16_at(zeros + r->row * v->stride[TP_QUANT_ZEROS], k)};
     default:
         a = tp_f16_at(scales + r->row * v->stride[TP_QUANT_SCALES], k);
-        if (!zeros)
-            return (struct tp_factors){a, -(float)(1 << (v->part.bits - 1)) * a};
-        zeros += r->row * v->stride[TP_QUANT_ZEROS];
-        return (struct tp_factors){a, -(float)tp_quant_code(zeros, k, v->part.bits) * a};
+        if (zeros)
+            zero = tp_quant_code(zeros + r->row * v->stride[TP_QUANT_ZEROS], k, v->part.bits);
+        if (kind == TP_QUANTIZED_SCALED8)
+            return (struct tp_factors){a, (float)zero};
+        return (struct tp_factors){a * 0x1p-24f, tp_float_of(zero << 24)};
     }
 }
 
@@ -140,31 +148,6 @@ enum { TP_QUANTIZED_GROUPS = 8 };
 void tp_quantized_read_factors(const struct tp_quantized_row *r, size_t k, size_t n, size_t all,
                                float *a, float *b, enum tp_quantized kind);
 #endif
-
-/* DO(KIND) for the kind of W. */
-#define TP_BY_QUANTIZED(DO)                                                                        \
-    switch (tp_quantized_kind(w->data)) {                                                          \
-    case TP_QUANTIZED_SCALED4:                                                                     \
-        DO(TP_QUANTIZED_SCALED4);                                                                  \
-        break;                                                                                     \
-    case TP_QUANTIZED_SCALED8:                                                                     \
-        DO(TP_QUANTIZED_SCALED8);                                                                  \
-        break;                                                                                     \
-    case TP_QUANTIZED_AFFINE4:                                                                     \
-        DO(TP_QUANTIZED_AFFINE4);                                                                  \
-        break;                                                                                     \
-    case TP_QUANTIZED_AFFINE8:                                                                     \
-        DO(TP_QUANTIZED_AFFINE8);                                                                  \
-        break;                                                                                     \
-    case TP_QUANTIZED_SIGNED8:                                                                     \
-        DO(TP_QUANTIZED_SIGNED8);                                                                  \
-        break;                                                                                     \
-    case TP_QUANTIZED_NF4:                                                                         \
-        DO(TP_QUANTIZED_NF4);                                                                      \
-        break;                                                                                     \
-    case TP_QUANTIZED_NONE:                                                                        \
-        break;                                                                                     \
-    }
 
 /* --- quantized.c --- */
 

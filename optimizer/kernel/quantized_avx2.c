@@ -74,18 +74,20 @@ TP_INLINE TP_TARGET_AVX2 void read_scales(const struct tp_quantized_row *r, size
     const bool narrow = tp_quantized_narrow(kind);
     __m256 scale = tp_load8(
         v->section[TP_QUANT_SCALES] + r->row * v->stride[TP_QUANT_SCALES] + 2 * k, TP_DTYPE_F16);
-    __m256 zero = _mm256_set1_ps(narrow ? 8 : 128);
+    __m256i zero = _mm256_set1_epi32(narrow ? 8 : 128);
 
-    _mm256_storeu_ps(a, scale);
     if (zeros)
         zeros += r->row * v->stride[TP_QUANT_ZEROS];
-    if (v->part.kind == TP_QUANT_AFFINE) {
+    if (kind == TP_QUANTIZED_AFFINE4 || kind == TP_QUANTIZED_AFFINE8) {
+        _mm256_storeu_ps(a, scale);
         _mm256_storeu_ps(b, tp_load8(zeros + 2 * k, TP_DTYPE_F16));
         return;
     }
     if (zeros)
-        zero = _mm256_cvtepi32_ps(load_codes(zeros + (narrow ? k / 2 : k), kind, NATURAL));
-    _mm256_storeu_ps(b, _mm256_mul_ps(_mm256_sub_ps(_mm256_setzero_ps(), zero), scale));
+        zero = load_codes(zeros + (narrow ? k / 2 : k), kind, NATURAL);
+    _mm256_storeu_ps(a, narrow ? _mm256_mul_ps(scale, _mm256_set1_ps(0x1p-24f)) : scale);
+    _mm256_storeu_ps(b, narrow ? _mm256_castsi256_ps(_mm256_slli_epi32(zero, 24))
+                               : _mm256_cvtepi32_ps(zero));
 }
 
 /* The factors of N groups from K on, at most GROUPS, of a row that has ALL. */
@@ -93,15 +95,12 @@ TP_INLINE TP_TARGET_AVX2 void read_factors(const struct tp_quantized_row *r, siz
                                            size_t all, float *a, float *b,
                                            const enum tp_quantized kind)
 {
-    const bool affine = r->view->part.kind == TP_QUANT_AFFINE;
-
     if (n == GROUPS && kind != TP_QUANTIZED_SIGNED8 && kind != TP_QUANTIZED_NF4) {
         read_scales(r, k, a, b, kind);
         return;
     }
     for (size_t i = 0; i < n; i++) {
-        struct tp_factors f = affine ? tp_quantized_factors(r, k + i, all, TP_QUANTIZED_AFFINE4)
-                                     : tp_quantized_factors(r, k + i, all, kind);
+        struct tp_factors f = tp_quantized_factors(r, k + i, all, kind);
 
         a[i] = f.a;
         b[i] = f.b;
@@ -115,7 +114,14 @@ TP_TARGET_AVX2 void tp_quantized_read_factors(const struct tp_quantized_row *r, 
     read_factors(r, k, n, all, a, b, kind);
 }
 
-/* The values of eight codes. A product of a code and a half-precision scale is exact. */
+/* The values of eight codes of SCALED4, each in the highest byte of its lane. */
+TP_INLINE TP_TARGET_AVX2 __m256 scaled(__m256i q, const struct factors *f)
+{
+    q = _mm256_sub_epi32(q, _mm256_castps_si256(f->b));
+    return _mm256_mul_ps(_mm256_cvtepi32_ps(q), f->a);
+}
+
+/* The values of eight codes. */
 TP_INLINE TP_TARGET_AVX2 __m256 values_of(__m256i q, const struct factors *f,
                                           const enum tp_quantized kind)
 {
@@ -127,6 +133,10 @@ TP_INLINE TP_TARGET_AVX2 __m256 values_of(__m256i q, const struct factors *f,
         high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(tp_quant_nf4 + 8), q);
         return _mm256_mul_ps(
             _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(q, 28))), f->a);
+    case TP_QUANTIZED_SCALED4:
+        return scaled(_mm256_slli_epi32(q, 24), f);
+    case TP_QUANTIZED_SCALED8:
+        return _mm256_mul_ps(_mm256_sub_ps(_mm256_cvtepi32_ps(q), f->b), f->a);
     case TP_QUANTIZED_SIGNED8:
         return _mm256_mul_ps(_mm256_cvtepi32_ps(q), f->a);
     default:
@@ -183,33 +193,48 @@ TP_INLINE TP_TARGET_AVX2 __m256 wide_values(const struct wide *w, const struct f
                                             const enum tp_quantized kind, const unsigned k)
 {
     const __m256i *halves = k < 2 ? w->low : w->high;
-    const int32_t at = (int32_t)(0x80808000 + 4 * k); /* 0x80: a byte of zeros */
+    const bool highest = kind == TP_QUANTIZED_SCALED4;
+    const int32_t zeros = (int32_t)(highest ? 0x00808080 : 0x80808000); /* 0x80: a byte of zeros */
+    const int32_t unit = highest ? 1 << 24 : 1, at = zeros + 4 * (int32_t)k * unit;
+    __m256i q;
 
     if (kind == TP_QUANTIZED_NF4)
         return _mm256_mul_ps(_mm256_castsi256_ps(k % 2
                                                      ? _mm256_unpackhi_epi16(halves[0], halves[1])
                                                      : _mm256_unpacklo_epi16(halves[0], halves[1])),
                              f->a);
-    return values_of(_mm256_shuffle_epi8(w->q, _mm256_setr_epi32(at, at + 1, at + 2, at + 3, at,
-                                                                 at + 1, at + 2, at + 3)),
-                     f, kind);
+    q = _mm256_shuffle_epi8(w->q, _mm256_setr_epi32(at, at + unit, at + 2 * unit, at + 3 * unit, at,
+                                                    at + unit, at + 2 * unit, at + 3 * unit));
+    return highest ? scaled(q, f) : values_of(q, f, kind);
 }
 
 /* Products that are under way: of M vectors with N rows. */
 struct few {
     const float *x;
     size_t x_stride;
+    size_t ahead; /* where to fetch; 0: do not */
     const struct tables *tables;
     const uint8_t *codes[ROWS];
     const float (*a)[GROUPS], (*b)[GROUPS]; /* factors of the rows */
     __m256 sums[VECTORS][ROWS];
 };
 
-/* Eight columns of all rows: from column C on, whose codes are at AT, in group L. */
-TP_INLINE TP_TARGET_AVX2 void add_eight(struct few *p, size_t c, size_t at, size_t l,
+/* Fetch what follows in all rows, where the BYTES at AT begin a line. */
+TP_INLINE TP_TARGET_AVX2 void fetch(const struct few *p, size_t at, size_t bytes, const unsigned n)
+{
+    if (p->ahead && at % LINE < bytes)
+        TP_UNROLL for (unsigned j = 0; j < n; j++) /* beyond the matrix nothing happens */
+            _mm_prefetch((const char *)((uintptr_t)p->codes[j] + at + p->ahead), _MM_HINT_T0);
+}
+
+/* Eight columns of all rows, from C on, in group L. */
+TP_INLINE TP_TARGET_AVX2 void add_eight(struct few *p, size_t c, size_t l,
                                         const enum tp_quantized kind, const unsigned m,
                                         const unsigned n)
 {
+    const size_t bytes = tp_quantized_narrow(kind) ? 4 : 8, at = c / 8 * bytes;
+
+    fetch(p, at, bytes, n);
     TP_UNROLL for (unsigned j = 0; j < n; j++)
     {
         const struct factors f = all_lanes(p->a[j][l], p->b[j][l]);
@@ -220,22 +245,25 @@ TP_INLINE TP_TARGET_AVX2 void add_eight(struct few *p, size_t c, size_t at, size
     }
 }
 
-TP_INLINE TP_TARGET_AVX2 void add_wide(struct few *p, size_t c, size_t at, size_t l,
+/* WIDE columns, which PER groups from L on have. */
+TP_INLINE TP_TARGET_AVX2 void add_wide(struct few *p, size_t c, size_t l,
                                        const enum tp_quantized kind, const unsigned m,
-                                       const unsigned n)
+                                       const unsigned n, const unsigned per)
 {
     const float(*a)[GROUPS] = p->a, (*b)[GROUPS] = p->b;
 
+    fetch(p, c / 2, WIDE / 2, n);
     /* Read factors for each use: compilers would rather keep them in registers, and the sums not.
      */
     __asm__("" : "+r"(a), "+r"(b));
     TP_UNROLL for (unsigned j = 0; j < n; j++)
     {
-        const struct factors f = all_lanes(a[j][l], b[j][l]);
-        const struct wide w = load_wide(p->codes[j] + at, p->tables, kind);
+        const struct wide w = load_wide(p->codes[j] + c / 2, p->tables, kind);
 
         TP_UNROLL for (unsigned k = 0; k < WIDE / 8; k++)
         {
+            const size_t g = l + k * per / (WIDE / 8);
+            const struct factors f = all_lanes(a[j][g], b[j][g]);
             __m256 v = wide_values(&w, &f, kind, k);
 
             TP_UNROLL for (unsigned i = 0; i < m; i++) p->sums[i][j] = _mm256_fmadd_ps(
@@ -244,25 +272,25 @@ TP_INLINE TP_TARGET_AVX2 void add_wide(struct few *p, size_t c, size_t at, size_
     }
 }
 
-/* Group L of those whose factors are there, from column C on. */
-TP_INLINE TP_TARGET_AVX2 void add_group(struct few *p, size_t c, size_t group, size_t l,
-                                        size_t ahead, const enum tp_quantized kind,
-                                        const unsigned m, const unsigned n)
+/* The groups of GROUP columns from column C on, whose factors are there: COUNT of them. */
+TP_INLINE TP_TARGET_AVX2 void add_groups(struct few *p, size_t c, size_t count, size_t group,
+                                         const enum tp_quantized kind, const unsigned m,
+                                         const unsigned n)
 {
-    const size_t bytes = tp_quantized_narrow(kind) ? 4 : 8, end = c + group;
-    size_t at = c / 8 * bytes;
+    const bool narrow = tp_quantized_narrow(kind);
+    size_t l = 0;
 
-    for (; tp_quantized_narrow(kind) && c + WIDE <= end; c += WIDE, at += WIDE / 2) {
-        if (m == 1 && at % LINE < WIDE / 2)
-            TP_UNROLL for (unsigned j = 0; j < n; j++) /* beyond the matrix nothing happens */
-                _mm_prefetch((const char *)((uintptr_t)p->codes[j] + at + ahead), _MM_HINT_T0);
-        add_wide(p, c, at, l, kind, m, n);
-    }
-    for (; c < end; c += 8, at += bytes) {
-        if (m == 1 && at % LINE < bytes)
-            TP_UNROLL for (unsigned j = 0; j < n; j++)
-                _mm_prefetch((const char *)((uintptr_t)p->codes[j] + at + ahead), _MM_HINT_T0);
-        add_eight(p, c, at, l, kind, m, n);
+    for (; narrow && group == 8 && l + 4 <= count; l += 4, c += WIDE)
+        add_wide(p, c, l, kind, m, n, 4);
+    for (; narrow && group == 16 && l + 2 <= count; l += 2, c += WIDE)
+        add_wide(p, c, l, kind, m, n, 2);
+    for (; l < count; l++) {
+        const size_t end = c + group;
+
+        for (; narrow && c + WIDE <= end; c += WIDE)
+            add_wide(p, c, l, kind, m, n, 1);
+        for (; c < end; c += 8)
+            add_eight(p, c, l, kind, m, n);
     }
 }
 
@@ -273,12 +301,12 @@ TP_INLINE TP_TARGET_AVX2 void few(const struct tp_quant_matrix *w, size_t r, con
                                   const unsigned m, const unsigned n)
 {
     const size_t group = tp_quantized_group(w), groups = w->spec.cols / group;
-    const size_t bytes = tp_quantized_narrow(kind) ? 4 : 8, stride = w->spec.cols / 8 * bytes;
-    const size_t ahead = 8 * stride > AHEAD ? 8 * stride : AHEAD;
+    const size_t stride = w->spec.cols / 8 * (tp_quantized_narrow(kind) ? 4 : 8);
     struct tp_quantized_row rows[ROWS];
     float a[ROWS][GROUPS], b[ROWS][GROUPS];
     struct few p = {.x = x, .x_stride = x_stride, .tables = tables, .a = a, .b = b};
 
+    p.ahead = m > 1 ? 0 : 8 * stride > AHEAD ? 8 * stride : AHEAD;
     TP_UNROLL for (unsigned j = 0; j < n; j++)
     {
         rows[j] = tp_quantized_row(w, r + j, kind);
@@ -290,12 +318,7 @@ TP_INLINE TP_TARGET_AVX2 void few(const struct tp_quant_matrix *w, size_t r, con
 
         TP_UNROLL for (unsigned j = 0; j < n; j++)
             read_factors(&rows[j], k, count, groups, a[j], b[j], kind);
-        if (group == 8)
-            for (size_t l = 0; l < count; l++)
-                add_eight(&p, (k + l) * 8, (k + l) * bytes, l, kind, m, n);
-        else
-            for (size_t l = 0; l < count; l++)
-                add_group(&p, (k + l) * group, group, l, ahead, kind, m, n);
+        add_groups(&p, k * group, count, group, kind, m, n);
     }
     TP_UNROLL for (unsigned i = 0; i < m; i++) TP_UNROLL for (unsigned j = 0; j < n; j++)
     {
@@ -385,7 +408,7 @@ static TP_TARGET_AVX2 void few_of_kind(const struct tp_quant_matrix *w, size_t f
                                        size_t y_stride, enum tp_quantized kind)
 {
 #define FEW(KIND) few_vectors(w, first, end, x, x_stride, m, y, y_stride, KIND)
-    TP_QUANTIZED_FEW(kind, FEW);
+    TP_BY_QUANTIZED(kind, FEW);
 }
 
 TP_TARGET_AVX2 void tp_few_quantized_avx2(const struct tp_matrix *w, size_t first, size_t end,
@@ -411,7 +434,7 @@ TP_TARGET_AVX2 void tp_expand_quantized_avx2(const struct tp_matrix *w, size_t r
                                              size_t count, float *dst, size_t step)
 {
 #define EXPAND(KIND) expand(w->data, row, col, count, dst, step, KIND)
-    TP_BY_QUANTIZED(EXPAND)
+    TP_BY_QUANTIZED(tp_quantized_kind(w->data), EXPAND);
 }
 
 #endif

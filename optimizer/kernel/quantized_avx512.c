@@ -46,13 +46,35 @@ TP_INLINE TP_TARGET_AVX512 __m512 both(float a, float b)
     return _mm512_mask_blend_ps(0xff00, _mm512_set1_ps(a), _mm512_set1_ps(b));
 }
 
+/* Factors of a group in all lanes, or of one in the lower half and of another in the upper one. */
+struct factors {
+    __m512 a, b;
+};
+
+/* The values of codes. */
+TP_INLINE TP_TARGET_AVX512 __m512 values_of(__m512i q, const struct factors f,
+                                            const enum tp_quantized kind)
+{
+    switch (kind) {
+    case TP_QUANTIZED_NF4: /* a permutation looks at four bits */
+        return _mm512_mul_ps(_mm512_permutexvar_ps(q, _mm512_loadu_ps(tp_quant_nf4)), f.a);
+    case TP_QUANTIZED_SCALED4:
+        q = _mm512_sub_epi32(_mm512_slli_epi32(q, 24), _mm512_castps_si512(f.b));
+        return _mm512_mul_ps(_mm512_cvtepi32_ps(q), f.a);
+    case TP_QUANTIZED_SCALED8:
+        return _mm512_mul_ps(_mm512_sub_ps(_mm512_cvtepi32_ps(q), f.b), f.a);
+    case TP_QUANTIZED_SIGNED8:
+        return _mm512_mul_ps(_mm512_cvtepi32_ps(q), f.a);
+    default:
+        return _mm512_fmadd_ps(_mm512_cvtepi32_ps(q), f.a, f.b);
+    }
+}
+
 TP_INLINE TP_TARGET_AVX512 __m512 table_of(float a, float b, const enum tp_quantized kind)
 {
-    const __m512 codes = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i codes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
 
-    if (kind == TP_QUANTIZED_NF4)
-        return _mm512_mul_ps(_mm512_loadu_ps(tp_quant_nf4), _mm512_set1_ps(a));
-    return _mm512_fmadd_ps(codes, _mm512_set1_ps(a), _mm512_set1_ps(b));
+    return values_of(codes, (struct factors){_mm512_set1_ps(a), _mm512_set1_ps(b)}, kind);
 }
 
 TP_INLINE TP_TARGET_AVX512 struct tables tables_of(const struct few *p, unsigned pair, size_t l,
@@ -154,10 +176,6 @@ TP_INLINE TP_TARGET_AVX512 __m512i load_codes(const uint8_t *p, const uint8_t *q
 }
 
 /* The factors of a group, of both rows of a pair. */
-struct factors {
-    __m512 a, b;
-};
-
 TP_INLINE TP_TARGET_AVX512 struct factors factors_of(const struct few *p, unsigned pair, size_t l)
 {
     const unsigned j = 2 * pair;
@@ -175,15 +193,8 @@ TP_INLINE TP_TARGET_AVX512 void add_eight(struct few *p, size_t c, const struct 
     TP_UNROLL for (unsigned j = 0; j < PAIRS; j++)
     {
         __m512i q = load_codes(p->codes[2 * j] + at, p->codes[2 * j + 1] + at, kind);
-        __m512 values;
 
-        if (kind == TP_QUANTIZED_NF4) /* a permutation looks at four bits */
-            values = _mm512_mul_ps(_mm512_permutexvar_ps(q, _mm512_loadu_ps(tp_quant_nf4)), f[j].a);
-        else if (kind == TP_QUANTIZED_SIGNED8)
-            values = _mm512_mul_ps(_mm512_cvtepi32_ps(q), f[j].a);
-        else
-            values = _mm512_fmadd_ps(_mm512_cvtepi32_ps(q), f[j].a, f[j].b);
-        add_values(p, j, c, values, m);
+        add_values(p, j, c, values_of(q, f[j], kind), m);
     }
 }
 
@@ -279,7 +290,7 @@ TP_TARGET_AVX512 void tp_few_quantized_avx512(const struct tp_matrix *w, size_t 
     const size_t whole = first + (end - first) / ROWS * ROWS;
 
 #define FEW(KIND) few_vectors(w->data, first, whole, x, x_stride, m, y, y_stride, KIND)
-    TP_QUANTIZED_FEW(tp_quantized_kind(w->data), FEW);
+    TP_BY_QUANTIZED(tp_quantized_kind(w->data), FEW);
     if (whole < end)
         tp_few_quantized_avx2(w, whole, end, x, x_stride, m, y, y_stride, scratch);
 }

@@ -116,6 +116,15 @@ static void test_common(void)
 
             test_spec(&spec, m % 3 != 0, m);
         }
+    for (uint32_t groups = 9; groups < 16; groups += 2)
+        for (uint32_t group = 8; group <= 32; group += 8) {
+            struct tp_quant_spec spec = {.rows = 9, .cols = groups * group, .parts = 1};
+
+            spec.part[0] = (struct tp_quant_part){TP_QUANT_AFFINE, 4, group, 0};
+            test_spec(&spec, 0, 1);
+            spec.part[0].kind = TP_QUANT_ASYM;
+            test_spec(&spec, 0, 4);
+        }
     for (size_t i = 3; i < sizeof parts / sizeof parts[0]; i++) {
         struct tp_quant_spec spec = {.rows = 9, .cols = 576, .parts = 1, .part = {parts[i]}};
 
