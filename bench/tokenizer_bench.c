@@ -43,7 +43,7 @@ static size_t encode(const struct tp_tokenizer *t, const struct tp_buffer *text,
         while (next < text->len && (p[next] & 0xc0) == 0x80)
             next++;
         ids->n = 0;
-        if (tp_tokenizer_encode(t, p + at, next - at, false, ids, &err) < 0)
+        if (tp_tokenizer_encode(t, p + at, next - at, false, NULL, ids, &err) < 0)
             fail();
         n += ids->n;
     }

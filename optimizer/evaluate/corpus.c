@@ -16,6 +16,9 @@
 
 #include "base/file.h"
 #include "base/lex.h"
+#include "base/progress.h"
+
+#define PIECE ((size_t)8 << 20) /* bytes that are read without a look at the flag of cancelling */
 
 static const char *const installed[] = {"evaluation", "calibration"};
 
@@ -79,11 +82,16 @@ static char *find_installed(const char *name)
 /* The bytes from FROM on, which begin a character, up to LEN: whether they are text. */
 static int check_text(const struct tp_corpus *c, size_t from, size_t len, struct tp_error *err)
 {
-    const uint8_t *p = c->bytes.data + from, *end = c->bytes.data + len;
+    const uint8_t *p = c->bytes.data + from, *end = c->bytes.data + len, *checked = p;
 
     while (p < end) {
         size_t n = *p == 0 ? 0 : tp_utf8_len(p, end);
 
+        if ((size_t)(p - checked) >= PIECE) {
+            checked = p;
+            if (tp_cancel_check(err) < 0)
+                return -ECANCELED;
+        }
         if (n == 0)
             return tp_fail(err, EINVAL, "'%s' is not a text in UTF-8: see its byte %zu", c->path,
                            (size_t)(p - c->bytes.data));
@@ -113,8 +121,8 @@ bool tp_corpus_is_whole(const struct tp_corpus *c)
 
 int tp_corpus_read(struct tp_corpus *c, uint64_t len, struct tp_error *err)
 {
-    size_t from = c->bytes.len, end;
-    int rc;
+    size_t from = c->bytes.len, end, n;
+    int rc = 0;
 
     if (len > c->size)
         len = c->size;
@@ -123,7 +131,12 @@ int tp_corpus_read(struct tp_corpus *c, uint64_t len, struct tp_error *err)
     if (len > SIZE_MAX / 4 || tp_buffer_reserve(&c->bytes, (size_t)len - from) < 0)
         return tp_fail(err, ENOMEM, "out of memory for %" PRIu64 " bytes of the text '%s'", len,
                        c->path);
-    rc = tp_file_pread(c->fd, c->bytes.data + from, (size_t)len - from, from, c->path, err);
+    for (size_t at = from; at < len && rc == 0; at += n) {
+        n = len - at < PIECE ? (size_t)len - at : PIECE;
+        rc = tp_cancel_check(err);
+        if (rc == 0)
+            rc = tp_file_pread(c->fd, c->bytes.data + at, n, at, c->path, err);
+    }
     if (rc < 0)
         return rc;
     end = len < c->size ? find_cut(c, from, (size_t)len) : (size_t)len;

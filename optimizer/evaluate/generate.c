@@ -186,7 +186,7 @@ int tp_generate(struct tp_subject *subject, const void *prompt, size_t len,
     int rc;
 
     *out = (struct tp_generated){0};
-    rc = tp_subject_encode(subject, prompt, len, options->add_bos, &ids, err);
+    rc = tp_subject_encode(subject, prompt, len, options->add_bos, options->progress, &ids, err);
     out->prompt_tokens = ids.n;
     if (rc == 0)
         rc = prepare(&g, &ids, &most, err);

@@ -10,6 +10,9 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/progress.h"
+
+#define HASHED ((size_t)8 << 20) /* bytes between two looks at the flag of cancelling */
 
 static int check_positions(const struct tp_subject *s, uint32_t context, struct tp_error *err)
 {
@@ -37,6 +40,23 @@ static int choose_windows(const struct tp_subject *s, const struct tp_passage_op
     return check_positions(s, w->context, err);
 }
 
+static int hash_text(const struct tp_buffer *text, uint8_t sha256[TP_SHA256_LEN],
+                     struct tp_error *err)
+{
+    struct tp_sha256 *sha = tp_sha256_create();
+    int rc = sha ? 0 : tp_oom(err);
+
+    for (size_t at = 0, n; at < text->len && rc == 0; at += n) {
+        n = text->len - at < HASHED ? text->len - at : HASHED;
+        tp_sha256_update(sha, text->data + at, n);
+        rc = tp_cancel_check(err);
+    }
+    if (rc == 0)
+        tp_sha256_final(sha, sha256);
+    tp_sha256_destroy(sha);
+    return rc;
+}
+
 int tp_passage_open(const struct tp_subject *s, struct tp_corpus *corpus,
                     const struct tp_passage_options *o, struct tp_passage *out,
                     struct tp_error *err)
@@ -49,12 +69,11 @@ int tp_passage_open(const struct tp_subject *s, struct tp_corpus *corpus,
     rc = choose_windows(s, o, windows, err);
     if (rc < 0)
         return rc;
-    tp_progress_update(o->progress, "tokenize", 0, corpus->size);
     rc = tp_subject_encode_corpus(s, corpus, o->add_bos,
                                   tp_windows_span(o->samples, windows->context, windows->stride),
-                                  o->memory, &out->ids, err);
+                                  o->memory, o->progress, &out->ids, err);
     if (rc == 0)
-        rc = tp_sha256(corpus->bytes.data, corpus->bytes.len, out->sha256);
+        rc = hash_text(&corpus->bytes, out->sha256, err);
     if (rc == 0)
         rc = tp_windows_plan(windows->convention, out->ids.n, windows->context, windows->stride,
                              o->samples, windows, err);
@@ -75,10 +94,11 @@ void tp_passage_clear(struct tp_passage *passage)
 
 static int compare_tokens(const struct tp_passage *passage, const struct tp_subject *subject,
                           const struct tp_subject *other, const struct tp_corpus *corpus,
-                          enum tp_add_bos add_bos, struct tp_error *err)
+                          const struct tp_passage_options *options, struct tp_error *err)
 {
     struct tp_ids ids = {0};
-    int rc = tp_subject_encode(other, corpus->bytes.data, corpus->bytes.len, add_bos, &ids, err);
+    int rc = tp_subject_encode(other, corpus->bytes.data, corpus->bytes.len, options->add_bos,
+                               options->progress, &ids, err);
 
     if (rc == 0 && (ids.n != passage->ids.n ||
                     memcmp(ids.items, passage->ids.items, ids.n * sizeof *ids.items)))
@@ -105,8 +125,7 @@ int tp_passage_compare(const struct tp_passage *passage, const struct tp_subject
                        " and %" PRIu32 " tokens",
                        subject->name, other->name, a, b);
     /* One that has no tokenizer of its own takes the model's. */
-    return other->tokenizer ? compare_tokens(passage, subject, other, corpus, options->add_bos, err)
-                            : 0;
+    return other->tokenizer ? compare_tokens(passage, subject, other, corpus, options, err) : 0;
 }
 
 struct tp_window tp_passage_window(const struct tp_passage *passage, uint64_t i, uint32_t *tokens)

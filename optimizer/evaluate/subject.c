@@ -170,7 +170,7 @@ static int put_bos(const struct tp_subject *s, struct tp_ids *out, struct tp_err
 }
 
 int tp_subject_encode(const struct tp_subject *s, const void *text, size_t len, enum tp_add_bos bos,
-                      struct tp_ids *out, struct tp_error *err)
+                      const struct tp_progress *progress, struct tp_ids *out, struct tp_error *err)
 {
     size_t first = out->n;
     int rc = 0;
@@ -184,11 +184,11 @@ int tp_subject_encode(const struct tp_subject *s, const void *text, size_t len, 
         rc = put_bos(s, out, err);
     if (rc < 0)
         return rc;
-    rc = tp_tokenizer_encode(s->tokenizer, text, len, bos == TP_ADD_BOS_AUTO, out, err);
-    if (rc < 0) {
+    rc = tp_tokenizer_encode(s->tokenizer, text, len, bos == TP_ADD_BOS_AUTO, progress, out, err);
+    if (rc < 0 && rc != -ECANCELED)
         tp_error_prefix(err, "the tokenizer of '%s'", s->name);
+    if (rc < 0)
         return rc;
-    }
     return check_tokens(s, out, first, err);
 }
 
@@ -218,7 +218,8 @@ static int check_memory(const struct tp_corpus *corpus, uint64_t bytes, uint64_t
 
 int tp_subject_encode_corpus(const struct tp_subject *s, struct tp_corpus *corpus,
                              enum tp_add_bos bos, uint64_t wanted, uint64_t memory,
-                             struct tp_ids *out, struct tp_error *err)
+                             const struct tp_progress *progress, struct tp_ids *out,
+                             struct tp_error *err)
 {
     uint64_t bytes = wanted ? BYTES_FIRST : corpus->size;
     int rc;
@@ -232,10 +233,12 @@ int tp_subject_encode_corpus(const struct tp_subject *s, struct tp_corpus *corpu
     for (;; bytes *= 2) {
         out->n = 0;
         rc = check_memory(corpus, bytes, memory, err);
+        tp_progress_update(progress, "tokenize", 0, bytes);
         if (rc == 0)
             rc = tp_corpus_read(corpus, bytes, err);
         if (rc == 0)
-            rc = tp_subject_encode(s, corpus->bytes.data, corpus->bytes.len, bos, out, err);
+            rc = tp_subject_encode(s, corpus->bytes.data, corpus->bytes.len, bos, progress, out,
+                                   err);
         if (rc < 0 || tp_corpus_is_whole(corpus) || (wanted && out->n >= wanted + EXTRA))
             return rc;
     }
@@ -250,7 +253,7 @@ uint32_t tp_subject_bos(const struct tp_subject *s, enum tp_add_bos add_bos)
         return TP_TOKEN_NONE;
     /* What it puts before any text. */
     if (add_bos == TP_ADD_BOS_AUTO && bos != TP_TOKEN_NONE &&
-        (tp_tokenizer_encode(s->tokenizer, "a", 1, true, &ids, NULL) < 0 || ids.n == 0 ||
+        (tp_tokenizer_encode(s->tokenizer, "a", 1, true, NULL, &ids, NULL) < 0 || ids.n == 0 ||
          ids.items[0] != bos))
         bos = TP_TOKEN_NONE;
     free(ids.items);

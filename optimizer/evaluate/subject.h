@@ -41,10 +41,11 @@ enum tp_compute tp_compute_find(const char *word);
 /*
  * The tokens of TEXT, appended to OUT. TP_ADD_BOS_AUTO: with those that the tokenizer adds by
  * itself. -ENOENT: there is no tokenizer; -EINVAL: a token is not in the vocabulary of the model,
- * or the tokenizer has no token of the beginning.
+ * or the tokenizer has no token of the beginning. PROGRESS may be NULL.
  */
 int tp_subject_encode(const struct tp_subject *subject, const void *text, size_t len,
-                      enum tp_add_bos bos, struct tp_ids *out, struct tp_error *err);
+                      enum tp_add_bos bos, const struct tp_progress *progress, struct tp_ids *out,
+                      struct tp_error *err);
 
 /*
  * The tokens of CORPUS, of which only as much is read as has WANTED tokens, and some more; 0: all.
@@ -53,7 +54,8 @@ int tp_subject_encode(const struct tp_subject *subject, const void *text, size_t
  */
 int tp_subject_encode_corpus(const struct tp_subject *subject, struct tp_corpus *corpus,
                              enum tp_add_bos bos, uint64_t wanted, uint64_t memory,
-                             struct tp_ids *out, struct tp_error *err);
+                             const struct tp_progress *progress, struct tp_ids *out,
+                             struct tp_error *err);
 
 /* The token of the beginning, where ADD_BOS puts it before a text; TP_TOKEN_NONE: it does not. */
 uint32_t tp_subject_bos(const struct tp_subject *subject, enum tp_add_bos add_bos);

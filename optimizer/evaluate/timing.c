@@ -172,7 +172,7 @@ static int prepare(struct timing *t, struct tp_corpus *corpus, struct tp_error *
                        " new ones are more than the %" PRIu32 " positions of '%s'",
                        o->prompt_tokens, o->new_tokens, limit, t->subject->name);
     rc = tp_subject_encode_corpus(t->subject, corpus, TP_ADD_BOS_AUTO, o->prompt_tokens, o->memory,
-                                  &t->ids, err);
+                                  o->progress, &t->ids, err);
     if (rc == 0 && t->ids.n < o->prompt_tokens)
         rc = tp_fail(err, EINVAL, "the text has %zu tokens, fewer than the prompt of %" PRIu32,
                      t->ids.n, o->prompt_tokens);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/progress.h"
 #include "base/vector.h"
 #include "optimizer/tokenizer/bpe_impl.h"
 #include "optimizer/tokenizer/unicode.h"
@@ -20,6 +21,7 @@
 #define CACHE_N 32768 /* words */
 #define CACHE_KEY 28  /* bytes of a word */
 #define CACHE_IDS 7   /* ids of a word */
+#define CHECKED 65536 /* merges between two looks at the flag of cancelling */
 #define SHORT_WORD 64 /* bytes of a word that is not divided */
 
 struct cached {
@@ -277,7 +279,8 @@ static int link_symbols(const struct tp_bpe *bpe, struct tp_bpe_work *work)
                                          .before = i > 0 ? (uint32_t)i - 1 : NO_SYMBOL,
                                          .next = i + 1 < n ? (uint32_t)i + 1 : NO_SYMBOL};
     for (uint32_t i = 0; i + 1 < n && rc == 0; i++)
-        rc = push_candidate(bpe, work, i, i + 1);
+        rc = i % CHECKED == 0 && tp_cancel_check(NULL) < 0 ? -ECANCELED
+                                                           : push_candidate(bpe, work, i, i + 1);
     return rc;
 }
 
@@ -287,11 +290,13 @@ static int merge_many(const struct tp_bpe *bpe, struct tp_bpe_work *work)
     int rc = link_symbols(bpe, work);
     size_t n = 0;
 
-    while (rc == 0 && work->heap_n) {
+    for (size_t popped = 1; rc == 0 && work->heap_n; popped++) {
         struct candidate c = pop_candidate(work);
         struct symbol *left = &work->links[c.at], *right;
         uint32_t id;
 
+        if (popped % CHECKED == 0 && tp_cancel_check(NULL) < 0)
+            return -ECANCELED;
         if (left->merged || left->next == NO_SYMBOL)
             continue;
         right = &work->links[left->next];
@@ -389,6 +394,8 @@ static int explain(int rc, size_t len, struct tp_error *err)
                        "unknown characters is not in its vocabulary");
     if (rc == -EFBIG)
         return tp_fail(err, EFBIG, "a word of %zu bytes cannot be divided", len);
+    if (rc == -ECANCELED)
+        return tp_fail(err, ECANCELED, "cancelled");
     return rc < 0 ? tp_oom(err) : 0;
 }
 

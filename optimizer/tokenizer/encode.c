@@ -8,10 +8,13 @@
 
 #include "optimizer/tokenizer/tokenizer_impl.h"
 
-#define BLOCK (256u << 10) /* bytes that are normalized together, if they can be cut */
+#define BLOCK (256u << 10)    /* bytes that are normalized together, if they can be cut */
+#define REPORTED (256u << 10) /* bytes of words between two reports */
+#define CHECKED (16u << 20)   /* bytes that are examined without a look at the flag of cancelling */
 
 struct encoding {
     const struct tp_tokenizer *t;
+    const char *begin; /* of the text */
     struct tp_encoder *e;
     struct tp_error *err;
 };
@@ -88,12 +91,36 @@ void tp_encoder_put(const struct tp_tokenizer *t, struct tp_encoder *e)
     for (unsigned i = 0; i < TP_STEPS_MAX; i++)
         shrink(&e->steps[i]);
     e->started = e->first = e->continued = false;
-    e->wanted = 0;
+    e->wanted = e->unreported = 0;
     e->out = NULL;
+    e->progress = NULL;
     pthread_mutex_lock(&shared->lock);
     e->next = shared->idle;
     shared->idle = e;
     pthread_mutex_unlock(&shared->lock);
+}
+
+int tp_encoder_advance(struct tp_encoder *e, size_t bytes, struct tp_error *err)
+{
+    int rc;
+
+    e->words += bytes;
+    e->unreported += bytes;
+    if (e->unreported < REPORTED)
+        return 0;
+    e->unreported = 0;
+    /* What was normalized can be longer. */
+    tp_progress_update(e->progress, "tokenize", e->at + (e->words < e->len ? e->words : e->len),
+                       e->text_len);
+    rc = tp_progress_check(e->progress, err);
+    return rc < 0 ? rc : tp_cancel_check(err);
+}
+
+static void begin_piece(const struct encoding *x, const char *text, size_t len)
+{
+    x->e->at = (size_t)(text - x->begin);
+    x->e->len = len;
+    x->e->words = 0;
 }
 
 static int add_id(struct tp_ids *ids, uint32_t id, struct tp_error *err)
@@ -136,6 +163,23 @@ static size_t next_piece(const struct tp_tokenizer *t, const char *text, size_t 
     return len;
 }
 
+/* Whether it is valid: 1 or 0, or -ECANCELED. */
+static int check_text(const char *text, size_t len, struct tp_error *err)
+{
+    size_t at = 0, n;
+
+    for (; at < len; at += n) {
+        n = len - at < CHECKED ? len - at : CHECKED;
+        if (tp_cancel_check(err) < 0)
+            return -ECANCELED;
+        for (int i = 0; i < 3 && at + n < len && ((uint8_t)text[at + n] & 0xc0) == 0x80; i++)
+            n--;
+        if (!tp_text_is_valid(text + at, n))
+            return 0;
+    }
+    return 1;
+}
+
 /* The text between two added tokens. */
 static int encode_section(const struct encoding *x, const char *text, size_t len, bool first)
 {
@@ -147,13 +191,17 @@ static int encode_section(const struct encoding *x, const char *text, size_t len
     int rc = 0;
 
     e->first = first;
-    if (t->normal_n == 0 && t->split_first == 0 && tp_text_is_valid(text, len))
-        return encode_normal(x, text, len, true);
+    begin_piece(x, text, len);
+    if (t->normal_n == 0 && t->split_first == 0)
+        rc = check_text(text, len, x->err);
+    if (rc != 0)
+        return rc < 0 ? rc : encode_normal(x, text, len, true);
     while (rc == 0 && at < len) {
         size_t piece = next_piece(t, text + at, len - at, chars);
         bool last = at + piece == len;
         int64_t used;
 
+        begin_piece(x, text + at, piece);
         e->valid.len = 0;
         used = tp_text_make_valid(text + at, piece, last || !chars, &e->valid);
         if (used < 0)
@@ -196,18 +244,22 @@ static int add_ids(struct tp_ids *out, const struct tp_ids *ids, struct tp_error
 }
 
 int tp_tokenizer_encode(const struct tp_tokenizer *tokenizer, const void *text, size_t len,
-                        bool add_special, struct tp_ids *out, struct tp_error *err)
+                        bool add_special, const struct tp_progress *progress, struct tp_ids *out,
+                        struct tp_error *err)
 {
-    struct encoding x = {.t = tokenizer, .e = tp_encoder_get(tokenizer, err), .err = err};
+    struct encoding x = {
+        .t = tokenizer, .begin = len ? text : "", .e = tp_encoder_get(tokenizer, err), .err = err};
     int rc = 0;
 
     if (!x.e)
         return -ENOMEM;
     x.e->out = out;
+    x.e->progress = progress;
+    x.e->text_len = len;
     if (add_special)
         rc = add_ids(out, &tokenizer->before, err);
     if (rc == 0)
-        rc = encode_text(&x, len ? text : "", len);
+        rc = encode_text(&x, x.begin, len);
     if (rc == 0 && add_special)
         rc = add_ids(out, &tokenizer->after, err);
     tp_encoder_put(tokenizer, x.e);

@@ -6,11 +6,13 @@
 #include <string.h>
 
 #include "base/lex.h"
+#include "base/progress.h"
 #include "optimizer/tokenizer/tokenizer_impl.h"
 
 /* A step may make so many bytes of each byte of the text, and so many more. */
 #define GROWTH 32u
 #define GROWTH_MORE ((size_t)64 << 10)
+#define BLOCK (1u << 20) /* bytes between two looks at the flag of cancelling */
 
 int tp_append_alphabet(struct tp_buffer *out, const char *bytes, size_t len)
 {
@@ -152,31 +154,56 @@ static int prepend(const struct tp_normal_step *step, const char *text, size_t l
     return rc < 0 ? rc : tp_buffer_append(out, text, len);
 }
 
+/* How many bytes of TEXT can be normalized before the rest: up to a character like those of
+ * tp_normalize_cut. */
+static size_t next_block(const char *text, size_t len)
+{
+    for (size_t i = BLOCK; i < len; i++) {
+        uint8_t c = (uint8_t)text[i];
+
+        if (c < 0x80 || (c >= 0xe5 && c <= 0xe9))
+            return i;
+    }
+    return len;
+}
+
+/* A step that does not look far: block by block. */
+static int map_blocks(const struct tp_normal_step *step, const char *text, size_t len,
+                      struct tp_buffer *out, struct tp_error *err)
+{
+    size_t n;
+    int rc = 0;
+
+    for (size_t at = 0; at < len; at += n) {
+        n = next_block(text + at, len - at);
+        if (tp_cancel_check(err) < 0)
+            return -ECANCELED;
+        if (step->kind == TP_NORMAL_FORM)
+            rc = tp_text_normalize(text + at, n, step->form, out);
+        else if (step->kind == TP_NORMAL_BYTES)
+            rc = tp_append_alphabet(out, text + at, n);
+        else
+            rc = map_text(step->kind, text + at, n, out);
+        if (rc < 0)
+            return tp_oom(err);
+    }
+    return 0;
+}
+
 static int run_step(const struct tp_normal_step *step, struct tp_matcher *matcher, const char *text,
                     size_t len, bool first, bool last, size_t most, struct tp_buffer *out,
                     struct tp_error *err)
 {
-    int rc;
-
     switch (step->kind) {
-    case TP_NORMAL_FORM:
-        rc = tp_text_normalize(text, len, step->form, out);
-        break;
     case TP_NORMAL_PREPEND:
-        rc = prepend(step, text, len, first, out);
-        break;
+        return prepend(step, text, len, first, out) < 0 ? tp_oom(err) : 0;
     case TP_NORMAL_REPLACE:
         return tp_replace_all(step->regex, matcher, text, len, &step->content, most, out, err);
     case TP_NORMAL_STRIP:
-        rc = strip(step, text, len, first, last, out);
-        break;
-    case TP_NORMAL_BYTES:
-        rc = tp_append_alphabet(out, text, len);
-        break;
+        return strip(step, text, len, first, last, out) < 0 ? tp_oom(err) : 0;
     default:
-        rc = map_text(step->kind, text, len, out);
+        return map_blocks(step, text, len, out, err);
     }
-    return rc < 0 ? tp_oom(err) : 0;
 }
 
 int tp_normalize(const struct tp_tokenizer *t, struct tp_matcher *matcher, const char *text,

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/progress.h"
 #include "optimizer/tokenizer/unicode.h"
 
 /* Steps from one place of the text, frames and KiB of memory of one search. */
@@ -17,6 +18,9 @@
 #define DEPTH_MAX 100000
 #define HEAP_MAX_KIB (64 * 1024)
 #define JIT_STACK_MAX (8u << 20)
+#define WINDOW ((size_t)4 << 20) /* bytes of a long text in which a match is searched first */
+#define SEARCH_MAX 4096u         /* searches between two looks at the flag of cancelling */
+#define CANCELLED 1000           /* what no function of PCRE2 returns */
 
 struct tp_regex {
     pcre2_code *code;
@@ -159,27 +163,61 @@ static int find_literal(const struct tp_regex *regex, const char *text, size_t l
     return TP_REGEX_FOUND;
 }
 
+static int match(const struct tp_regex *regex, struct tp_matcher *matcher, const char *text,
+                 size_t len, size_t from, bool final)
+{
+    uint32_t options = PCRE2_NO_UTF_CHECK | (final ? 0 : PCRE2_PARTIAL_HARD);
+    int rc = pcre2_match(regex->code, (PCRE2_SPTR)text, len, from, options, matcher->data,
+                         matcher->limits);
+
+    if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
+        rc = pcre2_match(regex->code, (PCRE2_SPTR)text, len, from, options | PCRE2_NO_JIT,
+                         matcher->data, matcher->limits);
+    return rc;
+}
+
+/* As much of a long text as decides it, so that cancelling ends the search. */
+static int match_long(const struct tp_regex *regex, struct tp_matcher *matcher, const char *text,
+                      size_t len, size_t from, bool final)
+{
+    size_t window = WINDOW, end;
+    int rc;
+
+    while (len - from > window) {
+        end = from + window;
+        while (((uint8_t)text[end] & 0xc0) == 0x80)
+            end--;
+        rc = match(regex, matcher, text, end, from, false);
+        if (rc != PCRE2_ERROR_NOMATCH && rc != PCRE2_ERROR_PARTIAL)
+            return rc;
+        if (rc == PCRE2_ERROR_NOMATCH)
+            from = end;
+        else
+            window *= 2;
+        if (tp_cancel_check(NULL) < 0)
+            return CANCELLED;
+    }
+    return match(regex, matcher, text, len, from, final);
+}
+
 int tp_regex_find(const struct tp_regex *regex, struct tp_matcher *matcher, const char *text,
                   size_t len, size_t from, bool final, size_t *start, size_t *end,
                   struct tp_error *err)
 {
-    uint32_t options = PCRE2_NO_UTF_CHECK | (final ? 0 : PCRE2_PARTIAL_HARD);
     PCRE2_SIZE *span;
     int rc;
 
     if (regex->literal)
         return find_literal(regex, text, len, from, start, end);
-    rc = pcre2_match(regex->code, (PCRE2_SPTR)text, len, from, options, matcher->data,
-                     matcher->limits);
-    if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
-        rc = pcre2_match(regex->code, (PCRE2_SPTR)text, len, from, options | PCRE2_NO_JIT,
-                         matcher->data, matcher->limits);
+    rc = match_long(regex, matcher, text, len, from, final);
     if (rc == PCRE2_ERROR_NOMATCH)
         return TP_REGEX_NONE;
     if (rc == PCRE2_ERROR_PARTIAL)
         return TP_REGEX_MORE;
     if (rc == PCRE2_ERROR_NOMEMORY)
         return tp_oom(err);
+    if (rc == CANCELLED)
+        return tp_fail(err, ECANCELED, "cancelled");
     if (rc < 0)
         return tp_fail(err, E2BIG,
                        "a regular expression of the tokenizer reached its limit of steps");
@@ -196,6 +234,8 @@ int tp_finder_next(struct tp_finder *finder, bool final, size_t *start, size_t *
         int rc = tp_regex_find(finder->regex, finder->matcher, finder->text, finder->len,
                                finder->at, final, start, end, err);
 
+        if (++finder->searches % SEARCH_MAX == 0 && tp_cancel_check(err) < 0)
+            return -ECANCELED;
         if (rc != TP_REGEX_FOUND)
             return rc;
         if (*start < *end || !finder->found || finder->last_end != *end) {

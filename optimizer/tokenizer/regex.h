@@ -41,7 +41,8 @@ void tp_matcher_destroy(struct tp_matcher *matcher);
 
 /*
  * Search TEXT, valid UTF-8, from FROM on: an enum tp_regex_result, or a negative errno. FINAL: the
- * text ends after LEN bytes; otherwise more text follows. -E2BIG: the limit of steps is reached.
+ * text ends after LEN bytes; otherwise more text follows. -E2BIG: the limit of steps is reached;
+ * -ECANCELED.
  */
 int tp_regex_find(const struct tp_regex *regex, struct tp_matcher *matcher, const char *text,
                   size_t len, size_t from, bool final, size_t *start, size_t *end,
@@ -58,6 +59,7 @@ struct tp_finder {
     size_t len;
     size_t at; /* where the search goes on */
     size_t last_end;
+    unsigned searches;
     bool found;
 };
 

@@ -10,7 +10,8 @@
 
 #include "optimizer/tokenizer/tokenizer_impl.h"
 
-#define WINDOW_MIN (64u << 10) /* bytes */
+#define WINDOW_MIN (64u << 10)  /* bytes */
+#define SLICE ((size_t)1 << 20) /* bytes of a word that are encoded without a report */
 
 /* A part of the text at a step. */
 struct part {
@@ -41,15 +42,41 @@ static bool is_last(const struct tp_tokenizer *t, unsigned i)
            (i + 2 == t->split_n && t->bpe.bytes && t->split[i + 1].kind == TP_SPLIT_BYTES);
 }
 
-static int64_t encode_word(const struct division *d, const char *text, size_t len, bool final)
+static int64_t encode_slice(const struct division *d, const char *text, size_t len, bool final)
 {
     struct tp_encoder *e = d->e;
     int64_t used =
         tp_bpe_encode(&d->t->bpe, e->work, text, len, e->continued, final, e->out, d->err);
+    int rc;
 
-    if (used >= 0)
-        e->continued = !final && (used > 0 || e->continued);
-    return used;
+    if (used < 0)
+        return used;
+    e->continued = !final && (used > 0 || e->continued);
+    rc = tp_encoder_advance(e, (size_t)used, d->err);
+    return rc < 0 ? rc : used;
+}
+
+/* A long word comes in slices, so that its progress is reported. */
+static int64_t encode_word(const struct division *d, const char *text, size_t len, bool final)
+{
+    /* A word that may be a token as a whole comes as a whole. */
+    size_t most = d->t->bpe.vocab.name_max > SLICE ? d->t->bpe.vocab.name_max : SLICE;
+    size_t done = 0, slice = most;
+    int64_t used;
+
+    while (len - done > slice) {
+        size_t n = slice;
+
+        while (((uint8_t)text[done + n] & 0xc0) == 0x80 && n > slice - 3)
+            n--;
+        used = encode_slice(d, text + done, n, false);
+        if (used < 0)
+            return used;
+        done += (size_t)used;
+        slice = used > 0 ? most : 2 * slice;
+    }
+    used = encode_slice(d, text + done, len - done, final);
+    return used < 0 ? used : (int64_t)done + used;
 }
 
 /* --- Patterns --- */

@@ -22,6 +22,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/progress.h"
 #include "base/vector.h"
 
 #define TP_TOKENIZER_FILE_MAX (256u << 20) /* bytes of a tokenizer.json */
@@ -80,15 +81,17 @@ void tp_tokenizer_close(struct tp_tokenizer *tokenizer);
 /*
  * Append the ids of LEN bytes of TEXT to OUT. ADD_SPECIAL: with the ids that the post-processor
  * adds, for example of the beginning. Names of special tokens in the text become these tokens.
- * Memory beside the ids does not grow with the text, unless a normalizer replaces by a regular
- * expression, or nothing in the text allows to divide it.
- * -EFBIG: a word is longer than TP_TOKENIZER_WORD_MAX, or the normalizer makes far more of the
- * text. -E2BIG: a regular expression reached its limit of steps. -EBADMSG: the text has a character
- * that the vocabulary has no token for, and the file has a token for this that is not in the
- * vocabulary. -ENOMEM. After an error OUT has the ids of a part of the text.
+ * PROGRESS gets the stage "tokenize" with the bytes of the text; it may be NULL. What
+ * tp_cancel_watch was given cancels encoding, too: -ECANCELED. Memory beside the ids does not grow
+ * with the text, unless a normalizer replaces by a regular expression, or nothing in the text
+ * allows to divide it. -EFBIG: a word is longer than TP_TOKENIZER_WORD_MAX, or the normalizer makes
+ * far more of the text. -E2BIG: a regular expression reached its limit of steps. -EBADMSG: the text
+ * has a character that the vocabulary has no token for, and the file has a token for this that is
+ * not in the vocabulary. -ENOMEM. After an error OUT has the ids of a part of the text.
  */
 int tp_tokenizer_encode(const struct tp_tokenizer *tokenizer, const void *text, size_t len,
-                        bool add_special, struct tp_ids *out, struct tp_error *err);
+                        bool add_special, const struct tp_progress *progress, struct tp_ids *out,
+                        struct tp_error *err);
 
 /* --- decode.c --- */
 

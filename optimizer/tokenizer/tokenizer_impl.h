@@ -201,16 +201,23 @@ struct tp_encoder {
     struct tp_buffer normal[2], valid, window;
     struct tp_buffer steps[TP_STEPS_MAX];
     struct tp_ids *out;
-    size_t wanted;  /* bytes of the window at which dividing it is worth the time */
-    bool started;   /* the window, or what was dropped from it, has text of this part */
-    bool first;     /* this part begins where the text begins */
-    bool continued; /* a part of the word at the beginning of the window is encoded */
+    const struct tp_progress *progress;
+    size_t text_len;   /* the whole text */
+    size_t at, len;    /* of the text, the piece that is encoded now */
+    size_t words;      /* bytes of the words of that piece, so far */
+    size_t unreported; /* of them and of those before it, bytes since the last report */
+    size_t wanted;     /* bytes of the window at which dividing it is worth the time */
+    bool started;      /* the window, or what was dropped from it, has text of this part */
+    bool first;        /* this part begins where the text begins */
+    bool continued;    /* a part of the word at the beginning of the window is encoded */
 };
 
 /* --- encode.c --- */
 
 /* One for the calling thread; NULL: out of memory. */
 struct tp_encoder *tp_encoder_get(const struct tp_tokenizer *t, struct tp_error *err);
+/* BYTES of words are encoded: now and then, report it. -ECANCELED. */
+int tp_encoder_advance(struct tp_encoder *e, size_t bytes, struct tp_error *err);
 void tp_encoder_put(const struct tp_tokenizer *t, struct tp_encoder *e);
 void tp_encoders_destroy(struct tp_encoder *list);
 

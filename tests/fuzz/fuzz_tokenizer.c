@@ -41,11 +41,11 @@ static void check_text(const struct tp_tokenizer *t, const uint8_t *text, size_t
 {
     struct tp_ids once = {0}, twice = {0};
     struct tp_error err;
-    int rc = tp_tokenizer_encode(t, text, len, true, &once, &err);
+    int rc = tp_tokenizer_encode(t, text, len, true, NULL, &once, &err);
 
     FUZZ_CHECK(rc == 0 || rc == -E2BIG || rc == -EFBIG || rc == -EBADMSG);
     if (rc == 0) {
-        FUZZ_CHECK(tp_tokenizer_encode(t, text, len, true, &twice, &err) == 0);
+        FUZZ_CHECK(tp_tokenizer_encode(t, text, len, true, NULL, &twice, &err) == 0);
         FUZZ_CHECK(once.n == twice.n && (once.n == 0 || memcmp(once.items, twice.items,
                                                                once.n * sizeof *once.items) == 0));
         check_decoding(t, &once);

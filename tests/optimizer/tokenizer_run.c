@@ -123,7 +123,7 @@ static void encode_records(const struct tp_tokenizer *t, bool special)
         int rc;
 
         ids.n = 0;
-        rc = tp_tokenizer_encode(t, in.data, n, special, &ids, &err);
+        rc = tp_tokenizer_encode(t, in.data, n, special, NULL, &ids, &err);
         write_result(rc, (uint32_t)ids.n, ids.items, sizeof *ids.items, &err);
     }
     free(ids.items);

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,7 +65,7 @@ static const char *encode_bytes(const struct tp_tokenizer *t, const void *text, 
     struct tp_ids ids = {0};
     struct tp_error err;
 
-    if (tp_tokenizer_encode(t, text, len, special, &ids, &err) < 0)
+    if (tp_tokenizer_encode(t, text, len, special, NULL, &ids, &err) < 0)
         snprintf(shown, sizeof shown, "%s", err.message);
     else
         show_ids(ids.items, ids.n);
@@ -125,7 +126,8 @@ static void test_long_words(void)
     bool good = true;
 
     memset(word, 'a', sizeof word - 1);
-    is_int(tp_tokenizer_encode(t, word, sizeof word - 1, false, &ids, &err), 0, "100000 letters");
+    is_int(tp_tokenizer_encode(t, word, sizeof word - 1, false, NULL, &ids, &err), 0,
+           "100000 letters");
     is_u64(ids.n, 25000, "are merged by fours");
     for (size_t i = 0; i < ids.n; i++)
         good = good && ids.items[i] == 7;
@@ -133,7 +135,7 @@ static void test_long_words(void)
     ids.n = 0;
     for (size_t i = 0; i + 1 < sizeof word; i++)
         word[i] = "bac"[i % 3];
-    tp_tokenizer_encode(t, word, 99999, false, &ids, &err);
+    tp_tokenizer_encode(t, word, 99999, false, NULL, &ids, &err);
     is_u64(ids.n, 2 * 33333, "a word that can be divided");
     good = true;
     for (size_t i = 0; i < ids.n; i++)
@@ -433,7 +435,7 @@ static void test_growth(void)
             is_int(tp_tokenizer_decode(t, &(uint32_t){0}, 1, false, &out, &err), -EFBIG,
                    "a decoder ends");
         else if (t)
-            is_int(tp_tokenizer_encode(t, "a\xc3\xa9", 3, false, &ids, &err), -EFBIG,
+            is_int(tp_tokenizer_encode(t, "a\xc3\xa9", 3, false, NULL, &ids, &err), -EFBIG,
                    "a normalizer ends");
         tp_tokenizer_close(t);
         tp_buffer_clear(&out);
@@ -495,7 +497,7 @@ static void *encode_often(void *arg)
 
     for (unsigned i = 0; i < 300 && good; i++) {
         ids.n = 0;
-        good = tp_tokenizer_encode(arg, "a a  a\xc3\xa9", 8, false, &ids, &err) == 0 &&
+        good = tp_tokenizer_encode(arg, "a a  a\xc3\xa9", 8, false, NULL, &ids, &err) == 0 &&
                ids.n == 6 && ids.items[4] == 3;
     }
     free(ids.items);
@@ -520,6 +522,126 @@ static void test_threads(void)
     tp_tokenizer_close(t);
 }
 
+struct reports {
+    atomic_int cancel;
+    unsigned n, cancel_at; /* CANCEL_AT 0: never */
+    uint64_t done;
+    bool good;
+};
+
+static void on_report(void *arg, const char *stage, uint64_t done, uint64_t total)
+{
+    struct reports *r = arg;
+
+    r->good = r->good && strcmp(stage, "tokenize") == 0 && done >= r->done && done <= total;
+    r->done = done;
+    r->n++;
+    if (r->n == r->cancel_at)
+        atomic_store(&r->cancel, 1);
+}
+
+#define LONG ((size_t)20 << 20) /* bytes */
+
+/* Encode LEN bytes; what is watched, or PROGRESS, cancels it. */
+static int encode_long(const struct tp_tokenizer *t, const char *text, size_t len,
+                       struct reports *reports, size_t *n)
+{
+    struct tp_progress progress = {.update = on_report, .arg = reports};
+    struct tp_ids ids = {0};
+    struct tp_error err;
+    int rc;
+
+    *reports = (struct reports){.good = true, .cancel_at = reports->cancel_at};
+    progress.cancel = &reports->cancel;
+    rc = tp_tokenizer_encode(t, text, len, false, &progress, &ids, &err);
+    *n = ids.n;
+    free(ids.items);
+    return rc;
+}
+
+static void test_reports(char *text)
+{
+    static const char *const members[] = {
+        "",
+        "\"normalizer\": {\"type\": \"NFC\"},",
+        "\"pre_tokenizer\": {\"type\": \"WhitespaceSplit\"},",
+        "\"normalizer\": {\"type\": \"Replace\", \"pattern\": {\"Regex\": \"b+\"}, "
+        "\"content\": \"\"},",
+    };
+    size_t n;
+
+    for (size_t i = 0; i < LONG; i++)
+        text[i] = "abc "[i % 4];
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
+        struct tp_tokenizer *t =
+            open_or_bail(members[i], "\"vocab\": {" LETTERS "}, \"merges\": []");
+        struct reports r = {.cancel_at = 0};
+
+        is_int(encode_long(t, text, LONG, &r, &n), 0, "20 MiB");
+        ok(r.good && r.n >= 10 && r.done > LONG / 2, "its progress");
+        r.cancel_at = 3;
+        is_int(encode_long(t, text, LONG, &r, &n), -ECANCELED, "cancelled at a report");
+        ok(r.n == 3 && n < LONG / 4, "at once");
+        tp_tokenizer_close(t);
+    }
+}
+
+/* Everything that can take long without a word that is encoded. */
+static void test_watched(char *text)
+{
+    static const struct {
+        const char *name, *members;
+        char fill;
+    } cases[] = {
+        {"a search without a match",
+         "\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"b+c\"}, "
+         "\"behavior\": \"Isolated\", \"invert\": false},",
+         'a'},
+        {"matches that are removed",
+         "\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"a\"}, "
+         "\"behavior\": \"Removed\", \"invert\": false},",
+         'a'},
+        {"replacing",
+         "\"normalizer\": {\"type\": \"Replace\", \"pattern\": {\"String\": \"a\"}, "
+         "\"content\": \"\"},",
+         'a'},
+        {"lower case", "\"normalizer\": {\"type\": \"Lowercase\"},", ' '},
+        {"a normal form", "\"normalizer\": {\"type\": \"NFKD\"},", ' '},
+        {"a word that can be divided", "", 'a'},
+        {"a word with merges", "", 'b'},
+    };
+    static atomic_int cancel = 1;
+
+    tp_cancel_watch(&cancel);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tp_tokenizer *t = open_or_bail(
+            cases[i].members, "\"vocab\": {" LETTERS ", \"bb\": 4}, \"merges\": [\"b b\"]");
+        struct tp_ids ids = {0};
+        struct tp_error err = {0};
+
+        memset(text, cases[i].fill, LONG);
+        /* Shorter than a word may be at most. */
+        is_int(tp_tokenizer_encode(t, text, LONG / 2, false, NULL, &ids, &err), -ECANCELED,
+               cases[i].name);
+        is_int(err.code, -ECANCELED, "the error says so");
+        ok(ids.n < LONG / 8, "at once");
+        free(ids.items);
+        tp_tokenizer_close(t);
+    }
+    tp_cancel_watch(NULL);
+}
+
+static void test_cancelling(void)
+{
+    char *text = malloc(LONG);
+
+    if (!text)
+        bail_out("memory");
+    test_reports(text);
+    test_watched(text);
+    free(text);
+}
+
 int main(void)
 {
     test_merges();
@@ -535,5 +657,6 @@ int main(void)
     test_growth();
     test_settings();
     test_threads();
+    test_cancelling();
     return tap_done();
 }
