@@ -62,7 +62,9 @@ int tp_side_path(const char *path, const char *what, char **out, struct tp_error
      * Leave space for the end of any temporary name, so that all side names of a path are shortened
      * in the same way.
      */
-    if (strlen(name) + 48 <= NAME_BYTES_MAX)
+    if (tp_is_temporary(name))
+        n = asprintf(out, "%.*s.%s", (int)(strrchr(path, '.') - path), path, what);
+    else if (strlen(name) + 48 <= NAME_BYTES_MAX)
         n = asprintf(out, "%.*s.%s.%s", dir, path, name, what);
     else
         n = asprintf(out, "%.*s.tenpak-%016" PRIx64 ".%s", dir, path, tp_xxh3(name, strlen(name)),
@@ -150,21 +152,37 @@ static void remove_if_unlocked(int dirfd, const char *name)
         tp_file_remove_tree(dirfd, name, NULL);
 }
 
-void tp_temporaries_sweep(const char *path)
+/* Temporary files whose paths begin with PREFIX. */
+static void sweep(const char *prefix)
 {
-    tp_autofree char *prefix = NULL, *parent = tp_path_parent(path);
+    tp_autofree char *parent = tp_path_parent(prefix);
+    const char *want = tp_path_name(prefix);
     const struct dirent *entry;
     struct tp_dir dir = {0};
 
-    if (parent && tp_side_path(path, TEMPORARY, &prefix, NULL) == 0)
+    if (parent)
         tp_dir_open(&dir, AT_FDCWD, parent);
-    while ((entry = tp_dir_next(&dir))) {
-        const char *want = tp_path_name(prefix);
-
+    while ((entry = tp_dir_next(&dir)))
         if (strncmp(entry->d_name, want, strlen(want)) == 0 && tp_is_temporary(entry->d_name))
             remove_if_unlocked(tp_dir_fd(&dir), entry->d_name);
-    }
     tp_dir_close(&dir);
+}
+
+void tp_temporaries_sweep(const char *path)
+{
+    tp_autofree char *prefix = NULL;
+
+    if (tp_side_path(path, TEMPORARY, &prefix, NULL) == 0)
+        sweep(prefix);
+}
+
+void tp_temporaries_sweep_made_of(const char *model)
+{
+    const char *name = tp_path_name(model);
+    tp_autofree char *prefix = tp_format("%.*s.%s~", (int)(name - model), model, name);
+
+    if (prefix)
+        sweep(prefix);
 }
 
 int tp_check_new(const char *path, struct tp_error *err)

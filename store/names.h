@@ -25,7 +25,7 @@ char *tp_path_join(const char *dir, const char *name, const char *suffix);
 
 /*
  * Make a hidden name in the directory of PATH: ".NAME.WHAT", or with a hash of NAME if that is too
- * long.
+ * long. If PATH is a temporary name, the result is a name of the file that it stands for.
  */
 int tp_side_path(const char *path, const char *what, char **out, struct tp_error *err);
 /* Make a temporary name that is not used: it ends in the number of this process and a count. */
@@ -45,6 +45,8 @@ bool tp_is_partial(const char *name);
 int tp_temporary_lock(int fd, const char *path, struct tp_error *err);
 /* Remove temporary files of dead processes in the directory of PATH. Failures are ignored. */
 void tp_temporaries_sweep(const char *path);
+/* The same for the packs "NAME~..." that are made of the model NAME, whose path is MODEL. */
+void tp_temporaries_sweep_made_of(const char *model);
 
 /*
  * Check before long work that PATH can be made: it does not exist, and its directory exists and is

@@ -126,5 +126,6 @@ void tp_target_sweep(const char *dir, const char *name)
         tp_model_locks_sweep(plain);
         tp_temporaries_sweep(plain);
         tp_temporaries_sweep(pack);
+        tp_temporaries_sweep_made_of(plain);
     }
 }

@@ -446,6 +446,7 @@ int tp_compress_run_target(const struct tp_request *request, struct tp_work *wor
     if (!q)
         return tp_oom(err);
     tp_calibration_sweep(work->dir, TP_SWEEP_DAYS);
+    tp_target_sweep(work->dir, work->name);
     *q = (struct quantizing){.request = request, .work = work, .lock = -1, .corpus.fd = -1};
     rc = open_all(q, err);
     if (rc == 0)

@@ -101,6 +101,27 @@ static void test_plain_way(void)
     ok(nothing_hidden(scratch), "nothing hidden is left");
 }
 
+/* The temporary files of a temporary one, and those of what is made of a model. */
+static void test_derived_names(void)
+{
+    tp_autofree char *first = NULL, *second = NULL, *made = in_scratch("model~size.tnpk");
+    struct tp_error err = {0};
+
+    is_int(tp_temporary_beside(made, &first, &err), 0, "a temporary name");
+    is_int(tp_temporary_beside(first, &second, &err), 0, "and one for the same file");
+    ok(strstr(second, "/.model~size.tnpk.tmp-") && tp_is_temporary(tp_path_name(second)),
+       "which begins like the first: %s", second);
+    shell("echo x > '%s' && echo x > '%s'", first, second);
+    tp_temporaries_sweep(made);
+    ok(nothing_hidden(scratch), "both are swept");
+    shell("cd '%s' && touch .model~size.tnpk.tmp-1-0 .model~x~y.tnpk.tmp-1-0 .models~.tmp-1-0 "
+          ".model~.tmp-mine",
+          scratch);
+    tp_temporaries_sweep_made_of(dir);
+    shell("cd '%s' && rm .models~.tmp-1-0 .model~.tmp-mine", scratch);
+    ok(nothing_hidden(scratch), "only the packs that are made of a model are");
+}
+
 /* What a dead run of ours has left goes; what somebody else calls nearly so does not. */
 static void test_names(void)
 {
@@ -138,6 +159,7 @@ static void test_names(void)
           "'%s/.model.tnpk.tmp-1'",
           scratch, scratch, scratch);
     ok(nothing_hidden(scratch), "nothing else is left");
+    test_derived_names();
 }
 
 /* A name for which there is no pack is refused before any work. */
