@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -155,6 +156,36 @@ int tp_file_sync_parent(const char *path, struct tp_error *err)
         close(fd);
     }
     return rc;
+}
+
+/* Not all file systems support O_TMPFILE: on these the file has a name for a moment. */
+static int create_unlinked(int dirfd, const char *dir, mode_t mode)
+{
+    uint64_t number;
+    int fd = -1;
+
+    do {
+        tp_autofree char *path = NULL;
+
+        if (getrandom(&number, sizeof number, 0) != (ssize_t)sizeof number)
+            return -1;
+        path = tp_format("%s/.tenpak-%016" PRIx64, dir, number);
+        if (!path)
+            return -1;
+        fd = openat(dirfd, path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+        if (fd >= 0)
+            unlinkat(dirfd, path, 0);
+    } while (fd < 0 && errno == EEXIST);
+    return fd;
+}
+
+int tp_file_unnamed(int dirfd, const char *dir, mode_t mode)
+{
+    int fd = openat(dirfd, dir, O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
+
+    if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT || errno == EINVAL))
+        fd = create_unlinked(dirfd, dir, mode);
+    return fd;
 }
 
 int tp_file_replace(const char *path, const void *data, size_t len, mode_t mode,

@@ -26,6 +26,11 @@ int tp_file_read_all(int dirfd, const char *path, size_t max, struct tp_buffer *
 /* fsync the directory that holds PATH, so that a rename within it survives power loss. */
 int tp_file_sync_parent(const char *path, struct tp_error *err);
 /*
+ * Open a new file without a name, for reading and writing, in the directory DIR relative to DIRFD.
+ * -1 with errno.
+ */
+int tp_file_unnamed(int dirfd, const char *dir, mode_t mode);
+/*
  * Replace PATH atomically with these bytes: temporary file, fsync, rename, fsync of the directory.
  */
 int tp_file_replace(const char *path, const void *data, size_t len, mode_t mode,

@@ -4,6 +4,7 @@
 
 #include "base/buffer.h"
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "fs/hot/backing.h"
 
 #include <errno.h>
@@ -88,23 +89,10 @@ uint64_t tp_backing_space(const struct tp_backing *backing, uint64_t size)
     return backing->dir ? size : (size + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
 }
 
-/* Not all file systems support O_TMPFILE. */
-static int create_unlinked(const struct tp_backing *backing)
-{
-    tp_autofree char *path = backing->dir ? tp_format("%s/.tenpak-hot-XXXXXX", backing->dir) : NULL;
-    int fd = path ? mkostemp(path, O_CLOEXEC) : -1;
-
-    if (fd >= 0)
-        unlink(path);
-    return fd;
-}
-
 int tp_backing_create(const struct tp_backing *backing, uint64_t size, struct tp_error *err)
 {
-    int fd = openat(backing->dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0400), rc = 0;
+    int fd = tp_file_unnamed(backing->dirfd, ".", 0400), rc = 0;
 
-    if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT))
-        fd = create_unlinked(backing);
     if (fd < 0)
         return tp_fail_errno(err, "cannot make a file for hot models in '%s'",
                              backing->dir ? backing->dir : "tmpfs");

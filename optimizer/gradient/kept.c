@@ -34,7 +34,7 @@ int tp_kept_create(struct tp_kept *kept, uint64_t slots, uint64_t windows, size_
         kept->memory = malloc(bytes);
         return kept->memory ? 0 : tp_fail(err, ENOMEM, "out of memory for the activations");
     }
-    kept->fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    kept->fd = tp_file_unnamed(AT_FDCWD, directory, 0600);
     return kept->fd < 0
                ? tp_fail_errno(err, "cannot create a file for activations in '%s'", directory)
                : 0;

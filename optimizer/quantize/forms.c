@@ -331,7 +331,7 @@ static int allocate(struct making *m, const char *directory, struct tp_error *er
     m->products = malloc(elements * sizeof(float));
     if (!f->items || !m->weights || !m->errors || !m->products)
         return tp_oom(err);
-    f->fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    f->fd = tp_file_unnamed(AT_FDCWD, directory, 0600);
     return f->fd < 0 ? tp_fail_errno(err, "cannot create a file for quantized matrices in '%s'",
                                      directory)
                      : 0;

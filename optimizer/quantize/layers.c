@@ -111,7 +111,7 @@ int tp_layer_file_open(const char *path, bool unnamed, uint32_t most, struct tp_
     *out = (struct tp_layer_file){.path = strdup(path), .fd = -1};
     if (!parent || !out->path)
         return tp_oom(err);
-    out->fd = unnamed ? open(parent, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600)
+    out->fd = unnamed ? tp_file_unnamed(AT_FDCWD, parent, 0600)
                       : open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (out->fd < 0)
         return tp_fail_errno(err, "cannot create '%s'", unnamed ? parent : path);

@@ -228,7 +228,7 @@ static uint64_t count_need(const struct passing *p, uint32_t context)
 static int open_file(struct passing *p)
 {
     char *parent = tp_path_parent(p->packs[0].path);
-    int fd = parent ? open(parent, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) : -1;
+    int fd = parent ? tp_file_unnamed(AT_FDCWD, parent, 0600) : -1;
     int rc = fd >= 0 ? fd
              : parent
                  ? tp_fail_errno(p->err, "cannot create a file for activations in '%s'", parent)

@@ -6,7 +6,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "tests/tap.h"
 
@@ -116,6 +121,52 @@ static void test_remove(void)
     ok(!exists("d"), "whole as well");
 }
 
+static bool is_unnamed(int fd)
+{
+    struct stat st;
+    char got[4] = "";
+
+    return fd >= 0 && fstat(fd, &st) == 0 && st.st_nlink == 0 && (st.st_mode & 0777) == 0600 &&
+           tp_file_pwrite(fd, "abc", 3, 5, "it", NULL) == 0 &&
+           tp_file_pread(fd, got, 3, 5, "it", NULL) == 0 && strcmp(got, "abc") == 0;
+}
+
+/* From here on O_TMPFILE is not supported, as in some network file systems. */
+static bool forbid_tmpfile(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, O_TMPFILE & ~O_DIRECTORY, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EOPNOTSUPP),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof code / sizeof code[0], code};
+
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+static void test_unnamed(void)
+{
+    int fd = tp_file_unnamed(dirfd_, ".", 0600), other;
+
+    ok(is_unnamed(fd), "a file without a name");
+    other = tp_file_unnamed(AT_FDCWD, "/nowhere", 0600);
+    ok(other < 0 && errno == ENOENT, "not in a directory that is not there");
+    close(fd);
+    if (!forbid_tmpfile()) {
+        skip("no filter of system calls here");
+        return;
+    }
+    fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    ok(fd < 0 && errno == EOPNOTSUPP, "a file system without O_TMPFILE");
+    fd = tp_file_unnamed(AT_FDCWD, dir, 0600);
+    ok(is_unnamed(fd), "has such files, too");
+    close(fd);
+}
+
 int main(void)
 {
     struct tp_error err = {0};
@@ -124,6 +175,7 @@ int main(void)
     test_read();
     test_replace();
     test_remove();
+    test_unnamed();
     close(dirfd_);
     is_int(tp_file_remove_tree(AT_FDCWD, dir, &err), 0, "nothing is left behind");
     free(dir);
