@@ -68,6 +68,24 @@ static int lock_state(int folder, const char *key, bool create)
     return fd;
 }
 
+static void remove_files(const struct tp_search_state *state, bool (*is_one)(const char *name))
+{
+    const struct dirent *entry;
+    struct tp_dir list;
+
+    tp_dir_open(&list, AT_FDCWD, state->path);
+    while ((entry = tp_dir_next(&list)))
+        if (is_one(entry->d_name))
+            unlinkat(tp_dir_fd(&list), entry->d_name, 0);
+    tp_dir_close(&list);
+}
+
+/* In a state that was just locked such a file is of a process that was killed. */
+static bool is_temporary(const char *name)
+{
+    return name[0] == '.';
+}
+
 int tp_search_state_open(const char *dir, const uint8_t key[TP_SHA256_LEN],
                          struct tp_search_state *out, struct tp_error *err)
 {
@@ -85,11 +103,7 @@ int tp_search_state_open(const char *dir, const uint8_t key[TP_SHA256_LEN],
             out->lock = lock_state(folder, out->key, true);
         while (out->lock == -EAGAIN);
     if (out->lock >= 0) {
-        char *inside = tp_search_state_path(out, LOCK, "");
-
-        if (inside)
-            tp_temporaries_sweep(inside);
-        free(inside);
+        remove_files(out, is_temporary);
         return 0;
     }
     errno = -out->lock;
@@ -158,20 +172,14 @@ static bool has_suffix(const char *name, const char *suffix)
     return len > n && strcmp(name + len - n, suffix) == 0;
 }
 
+static bool has_layers(const char *name)
+{
+    return has_suffix(name, TP_PACK_SUFFIX) || has_suffix(name, TP_SEARCH_LAYERS);
+}
+
 void tp_search_remove_packs(const struct tp_search_state *state)
 {
-    tp_autoclose int fd = open(state->path, DIRECTORY);
-    const struct dirent *entry;
-    struct tp_dir list;
-
-    if (fd < 0)
-        return;
-    tp_dir_open(&list, fd, ".");
-    while ((entry = tp_dir_next(&list)))
-        if (has_suffix(entry->d_name, TP_PACK_SUFFIX) ||
-            has_suffix(entry->d_name, TP_SEARCH_LAYERS))
-            unlinkat(fd, entry->d_name, 0);
-    tp_dir_close(&list);
+    remove_files(state, has_layers);
 }
 
 /* --- Scores --- */
