@@ -209,10 +209,11 @@ def test_damaged(source, root, report):
         ok(all(rows[name][key] == full[name][key] for name in names for key in EXACT), f"{what}: the same figures")
 
     ok(killed_at(folder, "quantize:0.7"), "killed in the second layer")
+    state = next((folder / ".tenpak" / "search").iterdir())
+    (state / ".int4_g8.tnpk.tmp-1-0").write_text("of a process that was killed")
     again = report_of(search(folder), "a search that continues within the layers")
     ok(12 <= again["layers_continued"] < 24, "it quantizes only what was missing", again["layers_continued"])
     is_same(again, "continued layers")
-    state = next((folder / ".tenpak" / "search").iterdir())
     ok(sorted({p.suffix for p in state.iterdir()}) == ["", ".json", ".scores"], "only records and scores are left")
 
     some = ("gptq_quality", "bnb_nf4", "awq_g128")
