@@ -137,6 +137,8 @@ static void load_records(struct tp_search *s)
         r->evaluated++;
         r->continued++;
     }
+    if (r->continued > 0 && s->options->changed)
+        s->options->changed(s->options->arg, r);
 }
 
 /* Drop the candidates that miss a limit by their size, whatever is measured. */

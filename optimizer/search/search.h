@@ -54,8 +54,9 @@ struct tp_search_options {
     const struct tp_progress *progress; /* may be NULL */
     void (*note)(void *arg, const char *line);                         /* may be NULL */
     void (*changed)(void *arg, const struct tp_search_result *result); /* a candidate became
-                                                                          complete, or was dropped;
-                                                                          may be NULL */
+                                                                          complete, or was dropped,
+                                                                          or some were before; may
+                                                                          be NULL */
     void *arg;
 };
 

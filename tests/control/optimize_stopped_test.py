@@ -229,6 +229,8 @@ def test_http(s):
         ok(end["status"] == "completed" and len(end["all_candidates"]) == 4, "it is repeated", end)
         s.is_continued(call(f"/report/{end['job_id']}")["result"], "HTTP")
         end = wait_end(call("/optimize", {**body, "min_compression": 900})["job_id"])
+        ok(end["candidates_evaluated"] == end["candidates_total"] == 4, "those that were measured before are counted",
+           end)
         ok(end["status"] == "completed" and end["winner"] is None and end["message"].startswith(
             "no candidate meets the limits; the nearest is ") and "min_compression 900" in end["message"],
            "the binding limit is named", end["message"])
