@@ -12,34 +12,22 @@
 
 #define NUMBER(member) offsetof(struct tp_config, member)
 
-/* The numbers: the greatest value that is accepted, and their keys. */
+/* The numbers: the values that are accepted, and their keys. */
 static const struct {
     size_t at; /* in struct tp_config */
-    uint64_t most;
+    uint64_t least, most;
     const char *keys[4];
 } numbers[] = {
-    {NUMBER(hidden_size), 1u << 24, {"hidden_size", "n_embd", "d_model"}},
-    {NUMBER(intermediate_size), 1u << 26, {"intermediate_size", "n_inner", "d_ff", "ffn_dim"}},
-    {NUMBER(layer_n), 1u << 16, {"num_hidden_layers", "n_layer", "num_layers", "n_layers"}},
-    {NUMBER(head_n), 1u << 16, {"num_attention_heads", "n_head", "num_heads", "n_heads"}},
-    {NUMBER(kv_head_n), 1u << 16, {"num_key_value_heads"}},
-    {NUMBER(head_dim), 1u << 20, {"head_dim", "d_kv"}},
-    {NUMBER(vocab_size), 1u << 28, {"vocab_size"}},
-    {NUMBER(position_n), UINT64_C(1) << 40, {"max_position_embeddings", "n_positions", "n_ctx"}},
-    {NUMBER(expert_n), 1u << 16, {"num_local_experts", "num_experts", "n_routed_experts"}},
-    {NUMBER(expert_used_n), 1u << 16, {"num_experts_per_tok"}},
-};
-
-static const struct {
-    size_t at;
-    double least, most;
-    const char *keys[4];
-} fractions[] = {
-    {NUMBER(norm_epsilon),
-     0,
-     1,
-     {"rms_norm_eps", "layer_norm_epsilon", "layer_norm_eps", "norm_epsilon"}},
-    {NUMBER(rope_theta), 0, 1e15, {"rope_theta", "rotary_emb_base"}},
+    {NUMBER(hidden_size), 1, 1u << 24, {"hidden_size", "n_embd", "d_model"}},
+    {NUMBER(intermediate_size), 1, 1u << 26, {"intermediate_size", "n_inner", "d_ff", "ffn_dim"}},
+    {NUMBER(layer_n), 1, 1u << 16, {"num_hidden_layers", "n_layer", "num_layers", "n_layers"}},
+    {NUMBER(head_n), 1, 1u << 16, {"num_attention_heads", "n_head", "num_heads", "n_heads"}},
+    {NUMBER(kv_head_n), 1, 1u << 16, {"num_key_value_heads"}},
+    {NUMBER(head_dim), 1, 1u << 20, {"head_dim", "d_kv"}},
+    {NUMBER(vocab_size), 1, 1u << 28, {"vocab_size"}},
+    {NUMBER(position_n), 1, UINT64_C(1) << 40, {"max_position_embeddings", "n_positions", "n_ctx"}},
+    {NUMBER(expert_n), 0, 1u << 16, {"num_local_experts", "num_experts", "n_routed_experts"}},
+    {NUMBER(expert_used_n), 0, 1u << 16, {"num_experts_per_tok"}},
 };
 
 /* PyTorch's names of the dtypes of weights. */
@@ -89,20 +77,11 @@ static int read_numbers(const struct tp_json *root, struct tp_config *out, struc
         const struct tp_json *value = find_value(root, numbers[i].keys, &key);
         uint64_t number = 0;
 
-        if (value && (!tp_json_u64(value, &number) || number > numbers[i].most))
-            return tp_fail(err, ERANGE, "'%s' is not a whole number from 0 to %" PRIu64, key,
-                           numbers[i].most);
+        if (value &&
+            (!tp_json_u64(value, &number) || number < numbers[i].least || number > numbers[i].most))
+            return tp_fail(err, ERANGE, "'%s' is not a whole number from %" PRIu64 " to %" PRIu64,
+                           key, numbers[i].least, numbers[i].most);
         memcpy((char *)out + numbers[i].at, &number, sizeof number);
-    }
-    for (size_t i = 0; i < sizeof fractions / sizeof *fractions; i++) {
-        const struct tp_json *value = find_value(root, fractions[i].keys, &key);
-        double number = 0;
-
-        if (value && (!tp_json_double(value, &number) || !(number >= fractions[i].least) ||
-                      !(number <= fractions[i].most)))
-            return tp_fail(err, ERANGE, "'%s' is not a number from %g to %g", key,
-                           fractions[i].least, fractions[i].most);
-        memcpy((char *)out + fractions[i].at, &number, sizeof number);
     }
     return 0;
 }

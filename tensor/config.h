@@ -34,8 +34,7 @@ struct tp_config {
     uint64_t head_dim;  /* likewise hidden_size / head_n, if that is whole */
     uint64_t vocab_size, position_n;
     uint64_t expert_n, expert_used_n; /* of a mixture of experts: in a layer, and for each token */
-    double norm_epsilon, rope_theta;
-    bool tied_embeddings; /* the output layer is the embedding */
+    bool tied_embeddings;             /* the output layer is the embedding */
     struct tp_json *root;
 };
 

@@ -142,32 +142,6 @@ static int need_dimension(const struct input *in, const char *key, const char *o
     return tp_fail(err, EINVAL, "'%s' is missing", tp_family_has_key(in->family, old) ? old : key);
 }
 
-/* tensor/config.h has 0 as "missing"; for these it is a value, and wrong. */
-static int check_not_zero(const struct input *in, struct tp_error *err)
-{
-    static const char *const keys[] = {"hidden_size",
-                                       "n_embd",
-                                       "num_attention_heads",
-                                       "n_head",
-                                       "num_key_value_heads",
-                                       "num_hidden_layers",
-                                       "n_layer",
-                                       "intermediate_size",
-                                       "n_inner",
-                                       "max_position_embeddings",
-                                       "n_positions",
-                                       "head_dim",
-                                       "vocab_size"};
-    uint64_t any;
-
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        int rc = read_whole(in, keys[i], UINT64_C(1) << 40, &any, err);
-        if (rc < 0)
-            return rc;
-    }
-    return 0;
-}
-
 static int read_dimensions(const struct input *in, struct tp_arch *a, struct tp_error *err)
 {
     const struct tp_family *f = in->family;
@@ -175,10 +149,8 @@ static int read_dimensions(const struct input *in, struct tp_arch *a, struct tp_
     uint64_t inter = c->intermediate_size, kv = c->kv_head_n, dim = c->head_dim;
     uint64_t heads = c->head_n ? c->head_n : f->head_n;
     uint64_t vocab = c->vocab_size ? c->vocab_size : f->vocab;
-    int rc = check_not_zero(in, err);
+    int rc = need_dimension(in, "hidden_size", "n_embd", c->hidden_size, err);
 
-    if (rc == 0)
-        rc = need_dimension(in, "hidden_size", "n_embd", c->hidden_size, err);
     if (f->inter_is_4_hidden && !inter)
         inter = 4 * c->hidden_size;
     /* The class of the family has its own defaults, which null does not choose. */

@@ -26,8 +26,8 @@ static void test_llama(void)
     is_int(parse("{\"architectures\":[\"LlamaForCausalLM\"],\"model_type\":\"llama\","
                  "\"_name_or_path\":\"org/base\",\"hidden_size\":4096,\"intermediate_size\":14336,"
                  "\"num_hidden_layers\":32,\"num_attention_heads\":32,\"num_key_value_heads\":8,"
-                 "\"vocab_size\":128256,\"max_position_embeddings\":131072,\"rms_norm_eps\":1e-05,"
-                 "\"rope_theta\":500000.0,\"torch_dtype\":\"bfloat16\","
+                 "\"vocab_size\":128256,\"max_position_embeddings\":131072,"
+                 "\"torch_dtype\":\"bfloat16\","
                  "\"tie_word_embeddings\":true}",
                  &c),
            0, "a config of llama is read");
@@ -39,7 +39,6 @@ static void test_llama(void)
            c.kv_head_n == 8 && c.vocab_size == 128256 && c.position_n == 131072,
        "its dimensions");
     is_int(c.head_dim, 128, "the size of a head follows from the others");
-    ok(c.norm_epsilon == 1e-5 && c.rope_theta == 500000, "its fractions");
     ok(c.dtype == TP_DTYPE_BF16 && c.tied_embeddings && !c.expert_n, "its dtype and embeddings");
     tp_config_clear(&c);
     ok(!c.root && !c.architecture, "clearing leaves nothing");
@@ -85,10 +84,10 @@ static void test_absurd(void)
                                           "\"hidden_size\":\"48\"",
                                           "\"num_attention_heads\":[1,2]",
                                           "\"vocab_size\":true",
-                                          "\"rope_theta\":{}",
+                                          "\"intermediate_size\":{}",
                                           "\"num_experts\":4,\"num_experts_per_tok\":5",
-                                          "\"rope_theta\":-1",
-                                          "\"rms_norm_eps\":3",
+                                          "\"vocab_size\":0",
+                                          "\"head_dim\":0",
                                           "\"text_config\":{\"n_layer\":1000000}"};
     struct tp_config c;
     char text[256];
