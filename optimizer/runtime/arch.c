@@ -409,6 +409,8 @@ static int read_ropes(const struct input *in, struct tp_arch *a, struct tp_error
     if (parameters && scaling)
         return tp_fail(err, EOPNOTSUPP,
                        "'rope_scaling' beside 'rope_parameters' is not implemented");
+    if (parameters && !tp_json_is_object(parameters))
+        return tp_fail(err, EINVAL, "'rope_parameters' is not an object");
     for (const struct tp_json *v = tp_json_first(parameters); v; v = tp_json_next(v))
         if (strcmp(tp_json_key(v), "full_attention") != 0 &&
             strcmp(tp_json_key(v), "sliding_attention") != 0)

@@ -157,6 +157,8 @@ static void check_refusals(void)
         {LLAMA ", \"rope_theta\": 0", "'rope_theta'"},
         {LLAMA ", \"rope_theta\": \"x\"", "'rope_theta'"},
         {LLAMA ", \"rope_scaling\": 4", "'rope_scaling'"},
+        {GEMMA3 ", \"rope_parameters\": [1]", "'rope_parameters' is not an object"},
+        {GEMMA3 ", \"rope_parameters\": \"x\"", "'rope_parameters' is not an object"},
         {LLAMA ", \"rope_scaling\": {\"type\": \"ntk\"}", "ntk"},
         {LLAMA ", \"rope_scaling\": {\"type\": \"linear\"}", "'rope_scaling.factor'"},
         {LLAMA ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 0}",
