@@ -77,7 +77,10 @@ int tp_job_check_values(struct tp_options *o, const char *dir, const struct tp_r
 {
     struct tp_error err = {0};
 
-    return tp_request_check_values(dir, request, &err) < 0 ? tp_job_report_request(o, &err) : 0;
+    if (tp_request_check_values(dir, request, &err) == 0)
+        return 0;
+    return err.code == -ENOMEM ? tp_report_failed(o, &err)
+                               : tp_options_bad(o, "%s: %s", o->command->name, err.message);
 }
 
 bool tp_job_words_read_foreground(const struct tp_job_words *words, struct tp_options *o,

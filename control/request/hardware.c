@@ -77,7 +77,7 @@ int tp_policy_find_hardware(const struct tp_policy *policy, const char *name,
         return rc;
     for (size_t i = 0; used < sizeof list && (other = name_at(policy, i)); i++)
         used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", other);
-    return tp_fail(err, EINVAL, "there is no hardware '%.48s': there is %s", name, list);
+    return tp_fail(err, ENOENT, "there is no hardware '%.48s': there is %s", name, list);
 }
 
 bool tp_policy_get_hardware(const struct tp_policy *policy, size_t i, struct tp_hardware *out)

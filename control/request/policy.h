@@ -63,7 +63,7 @@ int tp_policy_read_hardware(const struct tp_json *object, struct tp_policy *poli
 /* Write the machines of tenpak.conf as it has them. */
 void tp_policy_hardware_json(const struct tp_policy *policy, struct tp_json_writer *json,
                              const char *key);
-/* -EINVAL: there is no machine NAME; ERR has all names. OUT refers to POLICY and NAME. */
+/* -ENOENT: there is no machine NAME; ERR has all names. OUT refers to POLICY and NAME. */
 int tp_policy_find_hardware(const struct tp_policy *policy, const char *name,
                             struct tp_hardware *out, struct tp_error *err);
 /* Machine I of all; false: there are no more. */

@@ -53,7 +53,7 @@ struct tp_verb_ops {
     bool hub;                  /* the model may be the id "org/name" of one in the hub's cache */
     /*
      * Check what is wrong with the values themselves, whatever models DIR has: names that are of no
-     * table, values that exclude each other. -EINVAL, -EDOM. May be NULL.
+     * table, values that exclude each other. -ENOENT, -EINVAL, -EDOM. May be NULL.
      */
     int (*check_values)(const char *dir, const struct tp_request *request, struct tp_error *err);
     /* Check whether the request can be executed in the directory now. */
@@ -81,7 +81,7 @@ int tp_verb_help(enum tp_verb verb, struct tp_buffer *out);
 
 /* --- check.c --- */
 
-/* The values alone. -EINVAL, -EDOM: the request is wrong in any state of DIR's models. */
+/* The values alone. -ENOENT, -EINVAL, -EDOM: the request is wrong in any state of DIR's models. */
 int tp_request_check_values(const char *dir, const struct tp_request *request,
                             struct tp_error *err);
 /* The values, and whether the request can be executed now. */

@@ -127,7 +127,7 @@ static int parse_method(const char *text, struct tp_recipe *out, struct tp_error
     while (m->name && (strlen(m->name) != len || strncmp(m->name, text, len) != 0))
         m++;
     if (!m->name)
-        return tp_fail(err, EINVAL, "there is no target, candidate or method '%s'", text);
+        return tp_fail(err, ENOENT, "there is no target, candidate or method '%s'", text);
     *out = recipe_of(m);
     if (!at)
         return 0;

@@ -38,8 +38,8 @@ bool tp_recipe_get(size_t i, struct tp_recipe *out);
 
 /*
  * A target, a candidate, or METHOD[:GROUP[:BITS]] with one group for all matrices. The names in OUT
- * are static. -EINVAL: there is no such recipe, group or number of bits; -EDOM: the method has no
- * groups.
+ * are static. -ENOENT: there is no such recipe; -EDOM: the method has no groups; -EINVAL: no group,
+ * or no number of bits.
  */
 int tp_recipe_parse(const char *text, struct tp_recipe *out, struct tp_error *err);
 

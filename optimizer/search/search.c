@@ -55,7 +55,7 @@ static int unknown_name(const char *name, size_t len, struct tp_error *err)
 
     for (size_t i = 0; tp_recipe_get(i, &r) && !r.of_method && used < sizeof list; i++)
         used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", r.name);
-    return tp_fail(err, EINVAL, "there is no candidate '%.*s': there is %s",
+    return tp_fail(err, ENOENT, "there is no candidate '%.*s': there is %s",
                    len > 64 ? 64 : (int)len, name, list);
 }
 

@@ -99,7 +99,7 @@ struct tp_search_result {
 };
 
 /*
- * -EINVAL: a name of CANDIDATES is unknown, or there twice. OUT may be NULL; otherwise
+ * -ENOENT: a name of CANDIDATES is unknown; -EINVAL: it is there twice. OUT may be NULL; otherwise
  * *OUT has *N recipes in the order of tp_recipe_get, for free().
  */
 int tp_search_candidates(const char *names, const struct tp_recipe ***out, size_t *n,

@@ -262,10 +262,10 @@ static void test_refused(void)
            "a stride above the context");
     is_int(submit(jobs, TP_VERB_EVALUATE, "m convention=llama.cpp stride=9", ids, &err), -EDOM,
            "a stride of a convention without one");
-    is_int(submit(jobs, TP_VERB_OPTIMIZE, "m hardware=abacus", ids, &err), -EINVAL,
+    is_int(submit(jobs, TP_VERB_OPTIMIZE, "m hardware=abacus", ids, &err), -ENOENT,
            "no such hardware");
     has(err.message, "local, t4, a10g", "the message has the names");
-    is_int(submit(jobs, TP_VERB_OPTIMIZE, "m candidates=fp16,int5", ids, &err), -EINVAL,
+    is_int(submit(jobs, TP_VERB_OPTIMIZE, "m candidates=fp16,int5", ids, &err), -ENOENT,
            "no such candidate");
     has(err.message, "fp16, int4_residual, int4_g8", "the message has the names");
     is_int(submit(jobs, TP_VERB_OPTIMIZE, "org/name", ids, &err), -ENOENT,

@@ -107,7 +107,7 @@ static void test_hardware(void)
        "with another price, and what else is known");
     is_int(tp_policy_find_hardware(&policy, "local", &found, &err), 0, "this machine");
     ok(found.dollars_per_hour == 0.5 && found.memory_bytes == 1000, "with a price and a limit");
-    is_int(tp_policy_find_hardware(&policy, "h200", &found, &err), -EINVAL,
+    is_int(tp_policy_find_hardware(&policy, "h200", &found, &err), -ENOENT,
            "one that is not there");
     has(err.message, "local, t4, a10g, a100_40, a100_80, h100, mine", "the message lists all");
     while (tp_policy_get_hardware(&policy, n, &found))

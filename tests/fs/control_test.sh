@@ -130,9 +130,9 @@ refused 'no such job' cancel '20200101-000000-1' ENOENT 20200101
 refused 'a name that is taken' compress 'a' EEXIST pack
 refused 'no such reference' evaluate 'd reference=nobody' ENOENT nobody
 refused 'a stride above the context' evaluate 'd context=8 stride=9' EDOM stride
-refused 'no such hardware' optimize 'd hardware=abacus' EINVAL 'local, t4'
-refused 'no such candidate' optimize 'd candidates=abacus' EINVAL 'fp16, int4_residual'
-refused 'no such target' compress 'd target=abacus' EINVAL abacus
+refused 'no such hardware' optimize 'd hardware=abacus' ENOENT 'local, t4'
+refused 'no such candidate' optimize 'd candidates=abacus' ENOENT 'fp16, int4_residual'
+refused 'no such target' compress 'd target=abacus' ENOENT abacus
 refused 'a target and a key of exact packs' compress 'd target=awq codec=zstd' EDOM codec
 is 'too long a text' "$("$call" noise "$control/compress" 1048576)" E2BIG
 is 'too long a text: recorded' "$(jq -s 'last | .name, .bytes > 65536' "$control/error_log" | tr '\n' ' ')" '"E2BIG" true '
