@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -218,4 +219,17 @@ void *tp_memory_alloc_cleared(size_t n, size_t size)
     for (size_t at = 0; memory && at < n * size; at += page)
         memory[at] = 0;
     return (void *)(uintptr_t)memory;
+}
+
+void *tp_memory_alloc_huge(uint64_t bytes)
+{
+    size_t align = bytes >= TP_HUGE_PAGE ? TP_HUGE_PAGE : 64;
+    void *memory;
+
+    if (bytes > SIZE_MAX / 2 || tp_memory_check(bytes) < 0 ||
+        posix_memalign(&memory, align, bytes ? bytes : 1) != 0)
+        return NULL;
+    if (align == TP_HUGE_PAGE)
+        madvise(memory, bytes, MADV_HUGEPAGE);
+    return memory;
 }

@@ -61,4 +61,12 @@ uint64_t tp_memory_left(uint64_t limit);
  */
 void *tp_memory_alloc_cleared(size_t n, size_t size);
 
+/*
+ * BYTES that computations read or write again and again, aligned to 64: from TP_HUGE_PAGE on in
+ * huge pages, whose lines do not compete for the same places of a cache. NULL: out of memory, by
+ * tp_memory_check too. Free it with free.
+ */
+#define TP_HUGE_PAGE ((size_t)2 << 20)
+void *tp_memory_alloc_huge(uint64_t bytes);
+
 #endif

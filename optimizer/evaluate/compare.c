@@ -482,7 +482,7 @@ static int allocate(struct comparing *c)
 
         if (!is_computed(c, i))
             continue;
-        c->parts[i].hidden = calloc(rows, width * sizeof(float));
+        c->parts[i].hidden = tp_memory_alloc_huge(rows * width * sizeof(float));
         failed = !c->parts[i].hidden;
     }
     if (!failed && c->out->reference) {

@@ -22,8 +22,9 @@ enum {
     TP_PANEL_ROWS = 4,
     TP_STRIP_ROWS = 8,
     TP_STRIP_COLS = 640,
-    TP_STRIP_VECTORS = 48,
+    TP_STRIP_VECTORS = 24,
     TP_TILE_SUMS = 8 * TP_PANEL_ROWS, /* partial sums of a vector and a panel */
+    TP_CACHE_LINE = 64,
 };
 
 /*
@@ -80,9 +81,24 @@ struct tp_tiles {
     size_t x_stride, y_stride;
     float *sums;
     bool fresh, last;
+    const float *next_x, *next_y; /* as X and Y, of the next vectors, or NULL: what to fetch */
+    size_t fetch;                 /* elements of each of these, from NEXT_X on */
 };
 typedef void tp_tiles_fn(const struct tp_tiles *t);
 tp_tiles_fn tp_tiles_avx2, tp_tiles_avx512;
+
+/*
+ * Fetch for the next vectors I to I + N - 1 into the second cache. A few lines before each tile
+ * come while it is computed; all at once would be waited for.
+ */
+TP_INLINE void tp_tiles_fetch(const struct tp_tiles *t, size_t i, size_t n)
+{
+    for (size_t end = i + n; t->next_x && i < end; i++) {
+        for (size_t c = 0; c < t->fetch; c += TP_CACHE_LINE / sizeof(float))
+            __builtin_prefetch(t->next_x + i * t->x_stride + c, 0, 2);
+        __builtin_prefetch(t->next_y + i * t->y_stride, 1, 2);
+    }
+}
 
 /*
  * ACC[r] += WEIGHTS[r][p] * VALUES[p] for ROWS rows of HEAD_DIM elements and POSITIONS positions in

@@ -11,7 +11,7 @@ enum {
     BLOCK = 1 << 16, /* elements of a block */
     BLOCK_ROWS = 96, /* at most */
     BLOCK_COLS = BLOCK / TP_STRIP_ROWS,
-    BLOCK_VECTORS = 10 * TP_STRIP_VECTORS, /* where partial sums are kept between two blocks */
+    BLOCK_VECTORS = 20 * TP_STRIP_VECTORS, /* where partial sums are kept between two blocks */
     SUMS = TP_STRIP_ROWS / TP_PANEL_ROWS * TP_TILE_SUMS, /* of a vector and a strip */
 };
 _Static_assert(sizeof(float) * (BLOCK + SUMS * BLOCK_VECTORS) <= TP_KERNEL_SCRATCH,
@@ -194,12 +194,16 @@ static void expand_block(const struct block *b)
             expand_strip(b, r, c);
 }
 
-/* The products of T's vectors with a block. Partial sums begin at SUMS. */
+/*
+ * The products of the vectors of VECTORS with a block. Partial sums begin at SUMS. Each strip
+ * fetches an equal part of the next vectors.
+ */
 static void multiply_block(const struct block *b, const struct tp_tiles *vectors)
 {
     static tp_tiles_fn *const tiles[TP_ISA_COUNT] =
         TP_ISA_ROWS(NULL, tp_tiles_avx2, tp_tiles_avx512);
     bool first = b->col == 0, last = b->col + b->cols == b->w->cols;
+    size_t strips = (b->rows + TP_STRIP_ROWS - 1) / TP_STRIP_ROWS;
 
     for (size_t r = 0; r < b->rows; r += TP_STRIP_ROWS)
         for (size_t c = 0; c < b->cols; c += b->width) {
@@ -210,6 +214,14 @@ static void multiply_block(const struct block *b, const struct tp_tiles *vectors
             t.cols = least(b->cols - c, b->width);
             t.x += b->col + c;
             t.y += b->row + r;
+            if (t.next_x) {
+                size_t part = (t.cols + strips - 1) / strips;
+                size_t begin = least(r / TP_STRIP_ROWS * part, t.cols);
+
+                t.fetch = least(part, t.cols - begin);
+                t.next_x += b->col + c + begin;
+                t.next_y += b->row + r;
+            }
             t.fresh = first && c == 0;
             t.last = last && c + t.cols == b->cols;
             tiles[b->isa](&t);
@@ -239,6 +251,10 @@ static void multiply_rows(struct block *b, const float *x, size_t x_stride, size
                                      .y_stride = y_stride,
                                      .sums = sums + (whole ? 0 : (j - i) * SUMS)};
 
+                if (end - j >= 2 * TP_STRIP_VECTORS) {
+                    t.next_x = t.x + TP_STRIP_VECTORS * x_stride;
+                    t.next_y = t.y + TP_STRIP_VECTORS * y_stride;
+                }
                 multiply_block(b, &t);
             }
         }

@@ -183,9 +183,11 @@ TP_TARGET_AVX2 void tp_tiles_avx2(const struct tp_tiles *t)
     const size_t panels = (t->rows + TP_PANEL_ROWS - 1) / TP_PANEL_ROWS;
     size_t i = 0;
 
-    for (; i + 3 <= t->m; i += 3)
+    for (; i + VECTORS <= t->m; i += VECTORS) {
+        tp_tiles_fetch(t, i, VECTORS);
         for (size_t p = 0; p < panels; p++)
-            tile(t, i, p, panels, 3);
+            tile(t, i, p, panels, VECTORS);
+    }
     for (; i < t->m; i++)
         for (size_t p = 0; p < panels; p++)
             tile(t, i, p, panels, 1);

@@ -178,9 +178,11 @@ TP_TARGET_AVX512 void tp_tiles_avx512(const struct tp_tiles *t)
     const size_t panels = (t->rows + TP_PANEL_ROWS - 1) / TP_PANEL_ROWS;
     size_t i = 0;
 
-    for (; i + VECTORS <= t->m; i += VECTORS)
+    for (; i + VECTORS <= t->m; i += VECTORS) {
+        tp_tiles_fetch(t, i, VECTORS);
         for (size_t p = 0; p < panels; p++)
             tile(t, i, p, panels, VECTORS);
+    }
     for (; i < t->m; i++)
         for (size_t p = 0; p < panels; p++)
             tile(t, i, p, panels, 1);

@@ -6,28 +6,12 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/memory.h"
 #include "codec/convert.h"
 
 #define PARTS_PER_THREAD 4 /* threads may be slowed down by others */
 #define ROWS_LEAST 72      /* of a part: see tp_matrix_multiply */
-
-#define HUGE_PAGE ((size_t)2 << 20)
-
-void *tp_linear_reserve(uint64_t bytes)
-{
-    size_t align = bytes >= HUGE_PAGE ? HUGE_PAGE : 64;
-    void *data;
-
-    if (bytes > SIZE_MAX / 2 || tp_memory_check(bytes) < 0 ||
-        posix_memalign(&data, align, bytes ? bytes : 1) != 0)
-        return NULL;
-    if (align == HUGE_PAGE)
-        madvise(data, bytes, MADV_HUGEPAGE);
-    return data;
-}
 
 void tp_linear_clear(struct tp_linear *l)
 {
@@ -42,7 +26,7 @@ void tp_linear_clear(struct tp_linear *l)
 uint8_t *tp_linear_reserve_packed(struct tp_linear *l, size_t len)
 {
     if (len < SIZE_MAX / 2)
-        l->data = tp_linear_reserve(PACKED_AT + len);
+        l->data = tp_memory_alloc_huge(PACKED_AT + len);
     return l->data ? (uint8_t *)l->data + PACKED_AT : NULL;
 }
 

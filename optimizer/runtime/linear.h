@@ -26,9 +26,6 @@ struct tp_linear {
 };
 
 void tp_linear_clear(struct tp_linear *l);
-/* Memory for a matrix, for free(): a large one on huge pages, as each product reads all of it.
- * NULL: there is none. */
-void *tp_linear_reserve(uint64_t bytes);
 
 /*
  * A linear whose matrix is LEN packed bytes (codec/quant/quant.h). First the memory for them, which

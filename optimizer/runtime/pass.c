@@ -12,6 +12,7 @@
 
 #include "base/checked.h"
 #include "codec/convert.h"
+#include "base/memory.h"
 #include "optimizer/runtime/runtime_impl.h"
 
 enum {
@@ -454,7 +455,7 @@ static int take_buffers(struct pass *p, size_t rows, struct tp_error *err)
     if (elements > owner->buffer_n) {
         free(owner->buffer);
         owner->buffer_n = 0;
-        owner->buffer = malloc((size_t)elements * sizeof(float));
+        owner->buffer = tp_memory_alloc_huge(elements * sizeof(float));
         if (!owner->buffer)
             return tp_fail(err, ENOMEM, "out of memory for %zu rows of activations", rows);
         owner->buffer_n = (size_t)elements;

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/memory.h"
 #include "optimizer/runtime/runtime_impl.h"
 #include "tensor/config.h"
 
@@ -374,7 +375,7 @@ static float *take_logits(struct tp_runtime *owner, size_t n)
 {
     if (n > owner->logits_n) {
         free(owner->logits);
-        owner->logits = malloc(n * sizeof *owner->logits);
+        owner->logits = tp_memory_alloc_huge(n * sizeof *owner->logits);
         owner->logits_n = owner->logits ? n : 0;
     }
     return owner->logits;
@@ -424,7 +425,7 @@ static int run_layers(struct tp_runtime *rt, const struct tp_window *windows, ui
         rows += windows[i].n;
     if (!tp_mul_u64(rows, rt->arch.hidden * sizeof(float), &bytes) || bytes > SIZE_MAX / 2)
         return tp_fail(err, ENOMEM, "out of memory for %" PRIu64 " tokens", rows);
-    hidden = malloc(bytes ? bytes : 1);
+    hidden = tp_memory_alloc_huge(bytes);
     if (!hidden)
         return tp_fail(err, ENOMEM, "out of memory for %" PRIu64 " tokens", rows);
     rc = embed(rt, windows, n, cache, hidden, err);

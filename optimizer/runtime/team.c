@@ -19,6 +19,7 @@
 #include <stdlib.h>
 
 #include "base/cpu.h"
+#include "base/memory.h"
 #include "base/pool.h"
 #include "optimizer/kernel/kernel.h"
 
@@ -28,7 +29,7 @@
 struct tp_team {
     struct tp_pool *pool;
     unsigned thread_n; /* the calling one included */
-    void **scratch;    /* THREAD_N */
+    uint8_t *scratch;  /* of all threads */
     atomic_uint started;
 
     /* The job: written before its ticket, and read only by threads that have taken a part of it. */
@@ -59,6 +60,11 @@ static inline uint32_t number_of(uint64_t ticket)
 static inline bool has_part(uint64_t ticket)
 {
     return (ticket & PARTS_MAX) < (ticket >> 16 & PARTS_MAX);
+}
+
+static void *scratch_of(const struct tp_team *team, unsigned thread)
+{
+    return team->scratch + thread * TP_KERNEL_SCRATCH;
 }
 
 /* Do parts of the current job until there are none. Returns the number of that job. */
@@ -100,7 +106,7 @@ static void wait_for_job(struct tp_team *team, uint32_t seen)
 static void work(void *arg)
 {
     struct tp_team *team = arg;
-    void *scratch = team->scratch[1 + atomic_fetch_add(&team->started, 1)];
+    void *scratch = scratch_of(team, 1 + atomic_fetch_add(&team->started, 1));
 
     while (!atomic_load(&team->ending))
         wait_for_job(team, do_parts(team, scratch));
@@ -130,10 +136,8 @@ int tp_team_create(unsigned threads, struct tp_team **out, struct tp_error *err)
     team->thread_n = threads ? threads : tp_cpu_count();
     pthread_mutex_init(&team->lock, NULL);
     pthread_cond_init(&team->changed, NULL);
-    team->scratch = calloc(team->thread_n, sizeof *team->scratch);
-    for (unsigned i = 0; team->scratch && i < team->thread_n; i++)
-        if (posix_memalign(&team->scratch[i], 64, TP_KERNEL_SCRATCH) != 0)
-            rc = tp_oom(err);
+    team->scratch = tp_memory_alloc_huge((team->thread_n * TP_KERNEL_SCRATCH + TP_HUGE_PAGE - 1) /
+                                         TP_HUGE_PAGE * TP_HUGE_PAGE);
     if (!team->scratch)
         rc = tp_oom(err);
     if (rc == 0 && team->thread_n > 1)
@@ -156,8 +160,6 @@ void tp_team_destroy(struct tp_team *team)
     atomic_store(&team->ending, true);
     publish(team, 0);
     tp_pool_destroy(team->pool);
-    for (unsigned i = 0; team->scratch && i < team->thread_n; i++)
-        free(team->scratch[i]);
     free(team->scratch);
     pthread_cond_destroy(&team->changed);
     pthread_mutex_destroy(&team->lock);
@@ -176,7 +178,7 @@ static void run_job(struct tp_team *team, size_t first, size_t n, tp_part_fn fn,
     team->first = first;
     atomic_store(&team->done, 0);
     publish(team, n);
-    do_parts(team, team->scratch[0]);
+    do_parts(team, team->scratch);
     for (unsigned i = 0; atomic_load(&team->done) < n; i++)
         if (i < SPINS)
             relax();
@@ -188,7 +190,7 @@ void tp_team_run(struct tp_team *team, size_t n, tp_part_fn fn, void *arg)
 {
     if (n == 1 || team->thread_n == 1)
         for (size_t i = 0; i < n; i++)
-            fn(arg, i, team->scratch[0]);
+            fn(arg, i, team->scratch);
     else
         for (size_t i = 0; i < n; i += PARTS_MAX)
             run_job(team, i, n - i < PARTS_MAX ? n - i : PARTS_MAX, fn, arg);

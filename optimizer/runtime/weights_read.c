@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "codec/convert.h"
 #include "optimizer/runtime/runtime_impl.h"
 
@@ -109,7 +110,7 @@ static void transpose_piece(void *arg, size_t part, void *scratch)
 static int convert_matrix(struct tp_runtime *rt, void **data, enum tp_dtype *dtype,
                           enum tp_dtype to, size_t n)
 {
-    void *other = tp_linear_reserve((uint64_t)n * (tp_dtype_bits(to) / 8));
+    void *other = tp_memory_alloc_huge((uint64_t)n * (tp_dtype_bits(to) / 8));
 
     if (!other)
         return -ENOMEM;
@@ -123,8 +124,8 @@ static int convert_matrix(struct tp_runtime *rt, void **data, enum tp_dtype *dty
 static int transpose_matrix(struct tp_runtime *rt, void **data, unsigned size, size_t rows,
                             size_t cols)
 {
-    struct transpose_job job = {*data, tp_linear_reserve((uint64_t)rows * cols * size), size, rows,
-                                cols};
+    struct transpose_job job = {*data, tp_memory_alloc_huge((uint64_t)rows * cols * size), size,
+                                rows, cols};
 
     if (!job.dst)
         return -ENOMEM;
@@ -167,7 +168,7 @@ static int read_matrix(struct tp_runtime *rt, const char *name, uint32_t out, ui
     if (tp_model_packed(rt->model, t, &packed, &by_columns) && by_columns == transposed)
         return read_packed(rt, t, packed, l, err);
     dtype = t->dtype;
-    l->data = tp_linear_reserve(t->len);
+    l->data = tp_memory_alloc_huge(t->len);
     if (!l->data)
         return tp_fail(err, ENOMEM, "out of memory for the tensor '%s'", name);
     rc = read_bytes(rt, t, l->data, err);
