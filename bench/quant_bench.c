@@ -48,7 +48,8 @@ static struct layer make_layer(const struct options *opt)
     struct layer l = {.rows = opt->rows, .cols = opt->cols};
     size_t cols = opt->cols, n = (size_t)opt->rows * cols;
     float *x = must(malloc(INPUTS * cols * sizeof *x)),
-          *mix = must(malloc(16 * cols * sizeof *mix));
+          *mix = must(malloc(16 * cols * sizeof *mix)),
+          *panels = must(malloc(INPUTS * (cols + TP_PANEL) * sizeof *panels));
     struct tp_activations activations;
     uint64_t seed = 1;
 
@@ -75,11 +76,14 @@ static struct layer make_layer(const struct options *opt)
         }
     }
     activations = (struct tp_activations){l.sums, l.sums + cols, l.max};
-    tp_hessian_add(l.hessian, l.cols, x, cols, INPUTS, 0, l.cols);
+    for (size_t t = 0; t < INPUTS; t++)
+        tp_panels_put(panels, INPUTS * TP_PANEL, t, x + t * cols, l.cols);
+    tp_hessian_add(l.hessian, l.cols, panels, INPUTS * TP_PANEL, INPUTS, 0, l.cols);
     tp_hessian_mirror(l.hessian, l.cols);
     tp_activations_add(&activations, l.cols, x, cols, INPUTS);
     for (size_t c = 0; c < cols; c++)
         l.mean[c] = (float)(l.sums[c] / INPUTS);
+    free(panels);
     free(mix);
     free(x);
     return l;

@@ -86,8 +86,8 @@ static void row_errors(const struct tp_quant_job *job, const float *w, const flo
 int tp_fold_errors(struct tp_quant_job *job, uint32_t first, uint32_t end, struct tp_error *err)
 {
     size_t cols = job->task.cols, most = (size_t)ROWS * TP_SEARCH_POWERS;
-    float *e = malloc((2 * most + 1) * cols * sizeof *e);
-    float *space = e ? e + most * cols : NULL, *x = e ? space + most * cols : NULL;
+    float *e = malloc(((most + 1) * cols + most * TP_FORM_BLOCK) * sizeof *e);
+    float *space = e ? e + most * cols : NULL, *x = e ? space + most * TP_FORM_BLOCK : NULL;
 
     if (!e)
         return tp_oom(err);

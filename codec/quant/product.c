@@ -9,7 +9,6 @@
 #define ROWS 4u
 #define DEPTH 256u /* of K, that is done at a time */
 #define COPIED 12u /* rows of C from which on columns of B are copied, which are far apart */
-#define FORM_BLOCK 64u
 #define VECTOR 32u /* bytes; compilers divide it where registers are smaller */
 
 typedef float vector_f32 __attribute__((vector_size(VECTOR), aligned(4), may_alias));
@@ -120,33 +119,8 @@ typedef double vector_f64 __attribute__((vector_size(VECTOR), aligned(8), may_al
 BODY(f32, float)
 BODY(f64, double)
 
-#define KERNELS(SUFFIX, TARGET)                                                                    \
-    TARGET static void f32_##SUFFIX(const struct tp_product_f32 *p)                                \
-    {                                                                                              \
-        product_f32(p);                                                                            \
-    }                                                                                              \
-    TARGET static void f64_##SUFFIX(const struct tp_product_f64 *p)                                \
-    {                                                                                              \
-        product_f64(p);                                                                            \
-    }
-
-TP_FOR_EACH_ISA(KERNELS)
-
-static void (*const f32[TP_ISA_COUNT])(const struct tp_product_f32 *) = TP_BY_ISA(f32);
-static void (*const f64[TP_ISA_COUNT])(const struct tp_product_f64 *) = TP_BY_ISA(f64);
-
-void tp_product_f32(const struct tp_product_f32 *p)
-{
-    f32[tp_isa_get()](p);
-}
-
-void tp_product_f64(const struct tp_product_f64 *p)
-{
-    f64[tp_isa_get()](p);
-}
-
 /* The sum of products of two rows, in eight partial sums. */
-static double dot(const float *x, const float *y, size_t n)
+TP_INLINE double dot(const float *x, const float *y, size_t n)
 {
     double sums[8] = {0};
     size_t c = 0;
@@ -160,25 +134,69 @@ static double dot(const float *x, const float *y, size_t n)
            ((sums[1] + sums[5]) + (sums[3] + sums[7]));
 }
 
+/*
+ * A block of columns of e H, from the blocks of rows of H above its own, counts twice, for what is
+ * left of its own block, too: its sum is added before and after the product with its own.
+ */
+TP_INLINE void forms(const float *e, size_t m, size_t n, const float *h, size_t h_row, float *space,
+                     double *sums)
+{
+    size_t row = n < TP_FORM_BLOCK ? n : TP_FORM_BLOCK;
+
+    for (size_t i = 0; i < m; i++)
+        sums[i] = 0;
+    for (size_t j = 0; j < n; j += row) {
+        size_t width = n - j < row ? n - j : row;
+        struct tp_product_f32 above = {e, n, 1, h + j, h_row, space, row, m, width, j};
+        struct tp_product_f32 own = above;
+
+        own.a += j;
+        own.b += j * h_row;
+        own.k = width;
+        memset(space, 0, m * row * sizeof *space);
+        product_f32(&above);
+        for (size_t i = 0; i < m; i++)
+            sums[i] += dot(e + i * n + j, space + i * row, width);
+        product_f32(&own);
+        for (size_t i = 0; i < m; i++)
+            sums[i] += dot(e + i * n + j, space + i * row, width);
+    }
+}
+
+#define KERNELS(SUFFIX, TARGET)                                                                    \
+    TARGET static void f32_##SUFFIX(const struct tp_product_f32 *p)                                \
+    {                                                                                              \
+        product_f32(p);                                                                            \
+    }                                                                                              \
+    TARGET static void f64_##SUFFIX(const struct tp_product_f64 *p)                                \
+    {                                                                                              \
+        product_f64(p);                                                                            \
+    }                                                                                              \
+    TARGET static void forms_##SUFFIX(const float *e, size_t m, size_t n, const float *h,          \
+                                      size_t h_row, float *space, double *sums)                    \
+    {                                                                                              \
+        forms(e, m, n, h, h_row, space, sums);                                                     \
+    }
+
+TP_FOR_EACH_ISA(KERNELS)
+
+static void (*const f32[TP_ISA_COUNT])(const struct tp_product_f32 *) = TP_BY_ISA(f32);
+static void (*const f64[TP_ISA_COUNT])(const struct tp_product_f64 *) = TP_BY_ISA(f64);
+static void (*const forms_by_isa[TP_ISA_COUNT])(const float *, size_t, size_t, const float *,
+                                                size_t, float *, double *) = TP_BY_ISA(forms);
+
+void tp_product_f32(const struct tp_product_f32 *p)
+{
+    f32[tp_isa_get()](p);
+}
+
+void tp_product_f64(const struct tp_product_f64 *p)
+{
+    f64[tp_isa_get()](p);
+}
+
 void tp_product_forms(const float *e, size_t m, size_t n, const float *h, size_t h_row,
                       float *space, double *sums)
 {
-    memset(space, 0, m * n * sizeof *space);
-    for (size_t i = 0; i < m; i++)
-        sums[i] = 0;
-    /*
-     * A block of rows of H, from its own columns on. What is right of the block counts twice: what
-     * the blocks before gave to these columns is in the sum before and after the product.
-     */
-    for (size_t k = 0; k < n; k += FORM_BLOCK) {
-        size_t depth = n - k < FORM_BLOCK ? n - k : FORM_BLOCK;
-        struct tp_product_f32 p = {e + k, n,     1,    h + k * h_row + k, h_row, space + k, n,
-                                   m,     n - k, depth};
-
-        for (size_t i = 0; i < m; i++)
-            sums[i] += dot(e + i * n + k, space + i * n + k, depth);
-        tp_product_f32(&p);
-        for (size_t i = 0; i < m; i++)
-            sums[i] += dot(e + i * n + k, space + i * n + k, depth);
-    }
+    forms_by_isa[tp_isa_get()](e, m, n, h, h_row, space, sums);
 }

@@ -36,8 +36,10 @@ void tp_product_f32(const struct tp_product_f32 *p);
 /*
  * SUMS[i] = e H e^T for each of M rows e of N elements, of which row i begins at E + i * N. H is
  * symmetric, and only its diagonal blocks and what is right of them is read. SPACE has
- * M * N elements. The order of operations depends on N alone.
+ * M * TP_FORM_BLOCK elements, or M * N if these are fewer. The order of operations depends on N
+ * alone.
  */
+#define TP_FORM_BLOCK 64u
 void tp_product_forms(const float *e, size_t m, size_t n, const float *h, size_t h_row,
                       float *space, double *sums);
 void tp_product_f64(const struct tp_product_f64 *p);

@@ -15,11 +15,11 @@
 #include "optimizer/runtime/runtime_impl.h"
 
 #define KEPT_ROWS (4 * TP_HESSIAN_BLOCK) /* rows that are added together */
-#define HESSIAN_ROWS 32u                 /* of a part */
-#define COLUMNS 64u                      /* of a part of the other sums */
+#define PANEL_STRIDE (KEPT_ROWS * TP_PANEL)
+#define HESSIAN_ROWS 32u /* of a part */
 
 struct sums {
-    float *kept; /* KEPT_ROWS rows that were not added yet: sums do not depend on pieces */
+    float *kept; /* rows that were not added yet, in panels: sums do not depend on pieces */
     size_t kept_n;
     double *abs, *square;
 };
@@ -72,14 +72,16 @@ static void add_part(void *arg, size_t part, void *scratch)
     if (part < job->hessian_parts) {
         first = (uint32_t)part * HESSIAN_ROWS;
         end = s->cols - first < HESSIAN_ROWS ? s->cols : first + HESSIAN_ROWS;
-        tp_hessian_add(s->hessian, s->cols, sums->kept, s->cols, sums->kept_n, first, end);
+        tp_hessian_add(s->hessian, s->cols, sums->kept, PANEL_STRIDE, sums->kept_n, first, end);
         return;
     }
-    first = (uint32_t)(part - job->hessian_parts) * COLUMNS;
-    end = s->cols - first < COLUMNS ? s->cols : first + COLUMNS;
+    part -= job->hessian_parts;
+    first = (uint32_t)part * TP_PANEL;
+    end = s->cols - first < TP_PANEL ? s->cols : first + TP_PANEL;
 
     struct tp_activations columns = {sums->abs + first, sums->square + first, s->max + first};
-    tp_activations_add(&columns, end - first, sums->kept + first, s->cols, sums->kept_n);
+    tp_activations_add(&columns, end - first, sums->kept + part * PANEL_STRIDE, TP_PANEL,
+                       sums->kept_n);
 }
 
 /* Add the rows that were kept. */
@@ -93,8 +95,8 @@ static void add_kept(struct tp_calibration *c, enum tp_input input)
         return;
     if (s->hessian)
         job.hessian_parts = (s->cols + HESSIAN_ROWS - 1) / HESSIAN_ROWS;
-    tp_team_run(tp_runtime_team(c->impl->rt), job.hessian_parts + (s->cols + COLUMNS - 1) / COLUMNS,
-                add_part, &job);
+    tp_team_run(tp_runtime_team(c->impl->rt),
+                job.hessian_parts + (s->cols + TP_PANEL - 1) / TP_PANEL, add_part, &job);
     sums->kept_n = 0;
 }
 
@@ -108,7 +110,7 @@ static void add_input(void *arg, enum tp_role role, const float *x, size_t rows,
 
     s->rows += rows;
     for (size_t i = 0; i < rows; i++) {
-        memcpy(sums->kept + sums->kept_n * width, x + i * stride, width * sizeof *x);
+        tp_panels_put(sums->kept, PANEL_STRIDE, sums->kept_n, x + i * stride, (uint32_t)width);
         if (++sums->kept_n == KEPT_ROWS)
             add_kept(c, input);
     }
@@ -121,7 +123,8 @@ uint64_t tp_calibration_bytes(const struct tp_arch *arch, unsigned needs)
     uint64_t sum = 0;
 
     for (unsigned i = 0; i < TP_INPUT_COUNT; i++) {
-        uint64_t cols = tp_input_width(arch, i), rows = KEPT_ROWS + 7, bytes; /* 7: the vectors */
+        uint64_t cols = tp_input_width(arch, i) + (uint64_t)TP_PANEL; /* of whole panels at most */
+        uint64_t rows = KEPT_ROWS + 7, bytes;                         /* 7: the vectors */
 
         if (needs & TP_QUANT_NEEDS_HESSIAN)
             rows += cols;
@@ -136,7 +139,8 @@ static int create_input(struct tp_input_statistics *s, struct sums *sums, bool h
 {
     size_t cols = s->cols;
 
-    sums->kept = malloc(KEPT_ROWS * cols * sizeof *sums->kept);
+    sums->kept =
+        tp_memory_alloc_huge((cols + TP_PANEL - 1) / TP_PANEL * PANEL_STRIDE * sizeof *sums->kept);
     sums->abs = calloc(cols, sizeof *sums->abs);
     sums->square = calloc(cols, sizeof *sums->square);
     s->diagonal = malloc(cols * sizeof *s->diagonal);

@@ -32,6 +32,19 @@ static float *draw_inputs(uint64_t *seed, uint32_t count, uint32_t cols)
     return x;
 }
 
+/* tp_hessian_add for COUNT rows of inputs. */
+static void add_inputs(float *h, uint32_t cols, const float *x, size_t count, uint32_t first,
+                       uint32_t end)
+{
+    size_t stride = count * TP_PANEL, panel_n = (cols + TP_PANEL - 1) / TP_PANEL;
+    float *panels = check_alloc(panel_n * stride * sizeof *panels);
+
+    for (size_t t = 0; t < count; t++)
+        tp_panels_put(panels, stride, t, x + t * cols, cols);
+    tp_hessian_add(h, cols, panels, stride, count, first, end);
+    free(panels);
+}
+
 static struct layer make_layer(uint64_t *seed, uint32_t rows, uint32_t cols)
 {
     struct layer l = {.rows = rows, .cols = cols};
@@ -51,7 +64,7 @@ static struct layer make_layer(uint64_t *seed, uint32_t rows, uint32_t cols)
     memset(sums, 0, 2 * cols * sizeof *sums);
     memset(l.max, 0, cols * sizeof *l.max);
     activations.max = l.max;
-    tp_hessian_add(l.hessian, cols, x, cols, INPUTS, 0, cols);
+    add_inputs(l.hessian, cols, x, INPUTS, 0, cols);
     tp_hessian_mirror(l.hessian, cols);
     tp_activations_add(&activations, cols, x, cols, INPUTS);
     for (uint32_t c = 0; c < cols; c++) {
@@ -409,7 +422,7 @@ static void check_few_inputs(uint64_t *seed)
     double many, few, nearest, damping;
 
     memset(h, 0, sizeof *h * COLS * COLS);
-    tp_hessian_add(h, COLS, x, COLS, FEW, 0, COLS);
+    add_inputs(h, COLS, x, FEW, 0, COLS);
     tp_hessian_mirror(h, COLS);
     task.inputs.hessian = h;
     many = error_with(&l, &task, &damping);
@@ -533,12 +546,14 @@ static void check_hessian(uint64_t *seed)
     for (int i = 0; i < COLS * COUNT; i++)
         x[i] = check_normal(seed);
     tp_isa_set(TP_ISA_SCALAR);
-    tp_hessian_add(a, COLS, x, COLS, COUNT, 0, COLS);
+    add_inputs(a, COLS, x, COUNT, 0, COLS);
     tp_hessian_mirror(a, COLS);
     tp_isa_set(tp_isa_best());
     for (uint32_t i = 0; i < COLS; i += 9) {
-        tp_hessian_add(b, COLS, x, COLS, 256, i, i + 9 < COLS ? i + 9 : COLS);
-        tp_hessian_add(b, COLS, x + 256 * COLS, COLS, COUNT - 256, i, i + 9 < COLS ? i + 9 : COLS);
+        uint32_t end = i + 9 < COLS ? i + 9 : COLS;
+
+        add_inputs(b, COLS, x, 256, i, end);
+        add_inputs(b, COLS, x + 256 * COLS, COUNT - 256, i, end);
     }
     tp_hessian_mirror(b, COLS);
     ok(!memcmp(a, b, COLS * COLS * sizeof *a), "the Hessian by ranges, calls and kernels");
