@@ -40,6 +40,9 @@ static bool has_f16c(void)
     return __get_cpuid(1, &a, &b, &c, &d) && (c & 1u << 29);
 }
 
+#endif
+
+#if TP_HAVE_AVX512
 static bool has_avx512_bf16(void)
 {
     unsigned a, b, c, d;
@@ -72,6 +75,8 @@ static enum tp_isa detect_best(void)
         !__builtin_cpu_supports("bmi") || !__builtin_cpu_supports("bmi2") ||
         !__builtin_cpu_supports("popcnt") || !has_lzcnt() || !has_f16c())
         return TP_ISA_SCALAR;
+#endif
+#if TP_HAVE_AVX512
     if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
         !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq") ||
         !__builtin_cpu_supports("avx512vbmi") || !__builtin_cpu_supports("avx512vbmi2") ||
@@ -81,7 +86,7 @@ static enum tp_isa detect_best(void)
         return TP_ISA_AVX512;
     return has_amx() ? TP_ISA_AMX : TP_ISA_AVX512_BF16;
 #else
-    return TP_ISA_SCALAR;
+    return TP_HAVE_X86 ? TP_ISA_AVX2 : TP_ISA_SCALAR;
 #endif
 }
 

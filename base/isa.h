@@ -21,8 +21,8 @@ enum tp_isa {
 };
 
 /*
- * The best instruction set of this CPU. Once, it asks the kernel to let this process use AMX; a
- * process that may not has none.
+ * The best instruction set of this CPU that kernels are compiled for. Once, it asks the kernel to
+ * let this process use AMX; a process that may not has none.
  */
 enum tp_isa tp_isa_best(void);
 /*
@@ -45,21 +45,39 @@ const char *tp_isa_name(enum tp_isa isa);
 #define TP_TARGET_AVX512_BF16                                                                      \
     __attribute__((target("avx2,fma,f16c,bmi,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512vl,"         \
                           "avx512dq,avx512vbmi,avx512vbmi2,avx512vnni,avx512bf16")))
+/* configure --disable-avx512 leaves out TP_ISA_AVX512 and what is above it. */
+#ifdef TP_WITHOUT_AVX512
+#define TP_HAVE_AVX512 0
+#else
+#define TP_HAVE_AVX512 1
+#endif
 /* DEFINE(SUFFIX, TARGET) for each instruction set that a function is compiled for. */
+#if TP_HAVE_AVX512
 #define TP_FOR_EACH_ISA(DEFINE)                                                                    \
     DEFINE(scalar, )                                                                               \
     DEFINE(avx2, TP_TARGET_AVX2)                                                                   \
     DEFINE(avx512, TP_TARGET_AVX512)
+#else
+#define TP_FOR_EACH_ISA(DEFINE) DEFINE(scalar, ) DEFINE(avx2, TP_TARGET_AVX2)
+#endif
 /* An array by enum tp_isa. */
+#if TP_HAVE_AVX512
 #define TP_ISA_ROWS(SCALAR, AVX2, AVX512)                                                          \
     {                                                                                              \
         [TP_ISA_SCALAR] = SCALAR, [TP_ISA_AVX2] = AVX2, [TP_ISA_AVX512] = AVX512,                  \
         [TP_ISA_AVX512_BF16] = AVX512, [TP_ISA_AMX] = AVX512                                       \
     }
+#else
+#define TP_ISA_ROWS(SCALAR, AVX2, AVX512)                                                          \
+    {                                                                                              \
+        [TP_ISA_SCALAR] = SCALAR, [TP_ISA_AVX2] = AVX2                                             \
+    }
+#endif
 /* Of what NAME_scalar, NAME_avx2 and NAME_avx512 are. */
 #define TP_BY_ISA(NAME) TP_ISA_ROWS(NAME##_scalar, NAME##_avx2, NAME##_avx512)
 #else
 #define TP_HAVE_X86 0
+#define TP_HAVE_AVX512 0
 #define TP_FOR_EACH_ISA(DEFINE) DEFINE(scalar, )
 #define TP_ISA_ROWS(SCALAR, AVX2, AVX512)                                                          \
     {                                                                                              \

@@ -4,7 +4,7 @@
 
 #include "base/isa.h"
 
-#if TP_HAVE_X86
+#if TP_HAVE_AVX512
 
 #include "base/le.h"
 #include "codec/delta/delta_avx512.h"

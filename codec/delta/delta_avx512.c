@@ -9,7 +9,7 @@
 
 #include "base/isa.h"
 
-#if TP_HAVE_X86
+#if TP_HAVE_AVX512
 
 #include "codec/delta/delta_avx512.h"
 #include "codec/delta/kernels.h"

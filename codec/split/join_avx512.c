@@ -7,7 +7,7 @@
 
 #include "base/isa.h"
 
-#if TP_HAVE_X86
+#if TP_HAVE_AVX512
 
 #include "codec/rans/rans_avx512.h"
 #include "codec/split/planes.h"

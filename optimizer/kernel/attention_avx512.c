@@ -4,7 +4,7 @@
 
 #include "optimizer/kernel/impl.h"
 
-#if TP_HAVE_X86
+#if TP_HAVE_AVX512
 
 #include <immintrin.h>
 

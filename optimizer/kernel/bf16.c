@@ -81,7 +81,7 @@ static void store_scalar(const float *sums, size_t rows, size_t vectors, float *
                 sums[((r / half * 2 + i / half) * half + r % half) * half + i % half];
 }
 
-#if TP_HAVE_X86
+#if TP_HAVE_AVX512
 #define BY_ISA(SCALAR, AVX512, AMX)                                                                \
     {                                                                                              \
         [TP_ISA_SCALAR] = SCALAR, [TP_ISA_AVX2] = SCALAR, [TP_ISA_AVX512] = SCALAR,                \

@@ -11,7 +11,7 @@
 
 #include "optimizer/kernel/bf16.h"
 
-#if TP_HAVE_X86
+#if TP_HAVE_AVX512
 
 /* Rows of 64 bytes at AT. */
 #define MOVE(WORDS, AT) __asm__ volatile(WORDS : : "r"(AT), "r"((size_t)64) : "memory")

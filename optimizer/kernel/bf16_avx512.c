@@ -7,7 +7,7 @@
 
 #include "optimizer/kernel/bf16.h"
 
-#if TP_HAVE_X86
+#if TP_HAVE_AVX512
 
 #include <immintrin.h>
 #include <string.h>

@@ -4,7 +4,7 @@
 
 #include "optimizer/kernel/int8.h"
 
-#if TP_HAVE_X86
+#if TP_HAVE_AVX512
 
 #include "optimizer/kernel/vector_avx2.h"
 

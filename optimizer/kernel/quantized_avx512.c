@@ -10,7 +10,7 @@
 
 #include "optimizer/kernel/impl.h"
 
-#if TP_HAVE_X86
+#if TP_HAVE_AVX512
 
 #include "optimizer/kernel/quantized.h"
 #include "optimizer/kernel/vector_avx2.h"
