@@ -14,7 +14,7 @@
 #include "store/pack/pack_internal.h"
 #include "tests/tap.h"
 
-enum { CHUNKS_MAX = 1024, CHUNK_SIZE = 8192, SLOT = TP_CHUNK_MAX + 4096 };
+enum { CHUNKS_MAX = 1024, CHUNK_SIZE = 512, SLOT = TP_CHUNK_MAX + 4096 };
 
 struct tp_pack {
     uint8_t id[TP_SHA256_LEN];
