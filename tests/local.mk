@@ -298,8 +298,8 @@ EXTRA_DIST += tests/tap.py tests/loaders/harness.py
 
 # faults: each call on files fails, or is the last before a kill; under a library put before the C library
 fault_scripts = \
-	tests/faults/copies_test.sh \
 	tests/faults/faults_test.py \
+	tests/faults/copies_test.sh \
 	tests/faults/full_disk_test.sh \
 	tests/faults/mounted_test.py \
 	tests/faults/together_test.py \
@@ -393,23 +393,24 @@ format:
 .PHONY: fuzz
 fuzz: $(fuzz_tests)
 
-# Those that are about threads.
+# Those that are about threads, the longest first.
 thread_tests = \
+	tests/store/engine_test \
 	tests/control/closing_test \
 	tests/control/manager_test \
 	tests/control/others_test \
 	tests/control/inventory_test \
 	tests/optimizer/team_test \
 	tests/store/pack_test \
-	tests/store/engine_test \
 	tests/store/sink_test \
 	tests/base/log_test \
 	tests/base/pool_test
 
 unit_tests = $(base_tests) $(tensor_tests) $(codec_tests) $(store_tests) $(optimizer_tests) $(control_tests) $(fs_tests) $(cli_tests)
-test_scripts = $(base_scripts) $(tensor_scripts) $(codec_scripts) $(store_scripts) $(optimizer_scripts) $(control_scripts) \
+# The longest one begins first, so that it is not alone at the end.
+test_scripts = $(fault_scripts) $(base_scripts) $(tensor_scripts) $(codec_scripts) $(store_scripts) $(optimizer_scripts) $(control_scripts) \
 	$(fs_scripts) $(serve_scripts) \
-	$(cli_scripts) $(fault_scripts) $(loader_scripts)
+	$(cli_scripts) $(loader_scripts)
 check_PROGRAMS += $(fs_programs) $(shared_programs) $(unit_tests) $(fuzz_tests)
 TESTS += $(unit_tests) $(test_scripts)
 if !FUZZING
