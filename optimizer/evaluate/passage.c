@@ -74,11 +74,14 @@ int tp_passage_open(const struct tp_subject *s, struct tp_corpus *corpus,
                                   o->memory, o->progress, &out->ids, err);
     if (rc == 0)
         rc = hash_text(&corpus->bytes, out->sha256, err);
-    if (rc == 0)
-        rc = tp_windows_plan(windows->convention, out->ids.n, windows->context, windows->stride,
-                             o->samples, windows, err);
     if (rc < 0)
         return rc;
+    rc = tp_windows_plan(windows->convention, out->ids.n, windows->context, windows->stride,
+                         o->samples, windows, err);
+    if (rc < 0) {
+        tp_error_prefix(err, "'%s'", corpus->path);
+        return rc;
+    }
     out->bos = tp_subject_bos(s, o->add_bos);
     out->bytes = (uint64_t)((double)corpus->bytes.len *
                             (double)(windows->tokens - windows->dropped) / (double)windows->tokens);
