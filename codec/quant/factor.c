@@ -62,7 +62,8 @@ static void fill_lower(struct tp_factor *f)
 
         for (uint32_t j = 0; j <= i; j++)
             dst[j] = row[f->order[j]];
-        dst[i] += f->damp * sum / f->n;
+        /* If all inputs are zero no error matters, and none is made up for. */
+        dst[i] += sum > 0 ? f->damp * sum / f->n : 1;
     }
     f->panel = 0;
 }
@@ -70,16 +71,10 @@ static void fill_lower(struct tp_factor *f)
 int tp_factor_begin(struct tp_factor *f, const float *hessian, uint32_t n, bool in_order,
                     double damp, struct tp_error *err)
 {
-    bool any = false;
-
     memset(f, 0, sizeof *f);
     f->n = n;
     f->damp = damp;
     f->hessian = hessian;
-    for (uint32_t i = 0; i < n; i++)
-        any |= hessian[(size_t)i * n + i] > 0;
-    if (!any)
-        return tp_fail(err, EDOM, "quantizing: all inputs of the calibration are zero");
     f->order = malloc(n * sizeof *f->order);
     f->lower = malloc((size_t)n * n * sizeof *f->lower);
     if (!f->order || !f->lower || choose_order(f, in_order)) {
