@@ -5,6 +5,7 @@
 #include "optimizer/quantize/tensors.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -322,15 +323,27 @@ int tp_quantized_check_ends(struct tp_runtime *rt, struct tp_error *err)
 
 /* --- Values in bf16 --- */
 
+/* Numbers of a larger exponent than bf16 has are infinite there. */
+static int check_values(const uint16_t *values, size_t n, struct tp_error *err)
+{
+    bool finite = true;
+
+    for (size_t i = 0; i < n; i++)
+        finite &= (values[i] & 0x7f80) != 0x7f80;
+    return finite ? 0 : tp_fail(err, EDOM, "a weight is not a finite number in bf16");
+}
+
 static int put_vector(const float *x, size_t n, const struct tp_tensor_output *to,
                       struct tp_error *err)
 {
     tp_autofree uint16_t *values = malloc(n * sizeof *values);
+    int rc;
 
     if (!values)
         return tp_oom(err);
     tp_convert(TP_DTYPE_BF16, values, TP_DTYPE_F32, x, n);
-    return to->put_values(to->arg, values, n, err);
+    rc = check_values(values, n, err);
+    return rc == 0 ? to->put_values(to->arg, values, n, err) : rc;
 }
 
 static int put_norm(const struct tp_norm *norm, size_t n, const struct tp_tensor_output *to,
@@ -349,14 +362,17 @@ static int put_rounded(struct tp_runtime *rt, const struct tp_matrix *m, bool tr
     tp_autofree uint16_t *rounded = ready ? NULL : tp_linear_rounded(rt->team, m);
     tp_autofree uint16_t *turned = NULL;
     const uint16_t *values = ready ? m->data : rounded;
+    int rc = values ? check_values(values, m->rows * m->cols, err) : tp_oom(err);
 
-    if (values && transposed) {
+    if (rc == 0 && transposed) {
         turned = malloc(m->rows * m->cols * sizeof *turned);
         if (turned)
             tp_transpose(sizeof *turned, values, m->rows, m->cols, 0, m->rows, turned);
         values = turned;
     }
-    return values ? to->put_values(to->arg, values, m->rows * m->cols, err) : tp_oom(err);
+    if (rc == 0 && !values)
+        rc = tp_oom(err);
+    return rc == 0 ? to->put_values(to->arg, values, m->rows * m->cols, err) : rc;
 }
 
 /* --- Embeddings in int8 --- */
@@ -508,6 +524,8 @@ int tp_quantized_put_layer(struct tp_runtime *rt, const struct tp_layer *layer,
     for (unsigned i = 0; rc == 0 && i < TP_NORM_ROLE_COUNT; i++)
         if (layer->norms[i].weight)
             rc = put_norm(&layer->norms[i], tp_norm_width(&rt->arch, i), to, err);
+    if (rc == -EDOM)
+        tp_error_prefix(err, "layer %" PRIu32, layer->number);
     return rc;
 }
 
@@ -519,6 +537,8 @@ int tp_quantized_put_head(struct tp_runtime *rt, bool embeddings_int8,
 
     if (rc == 0)
         rc = put_norm(&rt->final_norm, rt->arch.hidden, to, err);
+    if (rc == -EDOM)
+        tp_error_prefix(err, "the final norm");
     if (rc == 0 && own)
         rc = put_table(rt, &rt->head.matrix, embeddings_int8, to, err);
     return rc;
