@@ -45,7 +45,8 @@ struct quantizing {
     uint8_t model[TP_SHA256_LEN]; /* by tp_subject_hash */
     double hash_seconds;
     struct tp_quantize_cost cost;
-    uint64_t stored; /* bytes of the published pack */
+    uint64_t stored;   /* bytes of the published pack */
+    uint64_t elements; /* by tp_elements_count */
 };
 
 /* --- Before --- */
@@ -401,7 +402,7 @@ static int publish_pack(struct quantizing *q, struct tp_error *err)
 
 static void put_result(const struct quantizing *q, struct tp_json_writer *json)
 {
-    uint64_t half = 2 * tp_elements_count(q->subject.model);
+    uint64_t half = 2 * q->elements;
 
     tp_json_put_string(json, "pack", q->work->foreground ? q->out : tp_path_name(q->out));
     put_recipe(q, json);
@@ -449,6 +450,8 @@ int tp_compress_run_target(const struct tp_request *request, struct tp_work *wor
     tp_target_sweep(work->dir, work->name);
     *q = (struct quantizing){.request = request, .work = work, .lock = -1, .corpus.fd = -1};
     rc = open_all(q, err);
+    if (rc == 0)
+        rc = tp_elements_count(q->subject.runtime, &q->elements, err);
     if (rc == 0)
         rc = make_pack(q, err);
     if (rc == 0)

@@ -144,16 +144,15 @@ static void load_records(struct tp_search *s)
 /* Drop the candidates that miss a limit by their size, whatever is measured. */
 static int drop_by_size(struct tp_search *s)
 {
-    uint64_t elements = tp_elements_count(s->result->original.model);
     struct tp_foresight foresight;
-    int rc = 0;
+    int rc = tp_elements_count(s->result->original.runtime, &s->elements, s->err);
 
     for (size_t i = 0; rc == 0 && i < s->result->n; i++) {
         if (!tp_search_is_pending(s, i))
             continue;
         rc = tp_foresight_init(&foresight, s->result->recipes[i], s->result->original.runtime,
-                               elements, s->options->embeddings_int8, s->batch, TP_SEARCH_POSITIONS,
-                               s->err);
+                               s->elements, s->options->embeddings_int8, s->batch,
+                               TP_SEARCH_POSITIONS, s->err);
         if (rc == 0 && tp_figures_foresee(&s->result->measured[i], &foresight, &s->result->limits))
             tp_search_drop(s, i);
     }
@@ -233,7 +232,7 @@ static int on_made(void *arg, size_t number, struct tp_error *err)
 
     if (f->state == TP_CANDIDATE_COMPLETE)
         return 0;
-    tp_figures_set_pack(f, pack->bytes, tp_elements_count(s->result->original.model));
+    tp_figures_set_pack(f, pack->bytes, s->elements);
     f->quantize_seconds = pack->seconds;
     return tp_search_store_record(&s->state, f, &s->result->steps[i], err);
 }

@@ -26,6 +26,7 @@ struct tp_search {
     struct tp_passage passage, calibration;
     uint8_t model[TP_SHA256_LEN]; /* by tp_subject_hash */
     bool all_bf16;                /* all tensors of the original are */
+    uint64_t elements;            /* by tp_elements_count */
     struct tp_search_state state;
     struct tp_search_candidate *candidates;
     struct tp_mean original_log_likelihood;

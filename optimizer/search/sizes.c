@@ -6,23 +6,36 @@
 
 #include <stdio.h>
 
+#include "optimizer/quantize/tensors.h"
 #include "optimizer/runtime/runtime.h"
 #include "store/model.h"
 
-uint64_t tp_elements_count(const struct tp_model *model)
+static uint64_t count_elements(const uint64_t *shape, unsigned rank)
 {
-    uint64_t all = 0;
+    uint64_t elements = 1;
 
-    for (size_t i = 0; i < model->tensor_n; i++) {
-        const struct tp_model_tensor *t = &model->tensors[i];
-        uint64_t elements = 1;
+    /* Their product has been checked: the bytes are in the file. */
+    for (unsigned d = 0; d < rank; d++)
+        elements *= shape[d];
+    return elements;
+}
 
-        /* Their product has been checked: the bytes are in the file. */
-        for (unsigned d = 0; d < t->rank; d++)
-            elements *= t->shape[d];
-        all += elements;
+int tp_elements_count(struct tp_runtime *rt, uint64_t *out, struct tp_error *err)
+{
+    const struct tp_recipe none = {.method = NULL};
+    struct tp_quantized_tensors list;
+    int rc = tp_quantized_tensors(rt, &none, false, &list, err);
+
+    *out = 0;
+    for (size_t i = 0; rc == 0 && i < list.n; i++) {
+        const struct tp_lossy_tensor *t = &list.items[i];
+
+        *out += t->kept ? count_elements(t->kept->shape, t->kept->rank)
+                        : count_elements(t->shape, t->rank);
     }
-    return all;
+    tp_quantized_tensors_clear(&list);
+    tp_runtime_drop_ends(rt);
+    return rc;
 }
 
 /* What a pack leaves out of a packed matrix at most: its header, and the blanks of sections. */

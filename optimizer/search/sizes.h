@@ -6,8 +6,11 @@
 #include "optimizer/quantize/recipe.h"
 #include "optimizer/search/limits.h"
 
-/* The elements of all tensors of a model, by which compression counts. */
-uint64_t tp_elements_count(const struct tp_model *model);
+/*
+ * The elements of all tensors of a model that a quantized pack of it has, by which compression
+ * counts: not those of further copies of the weights in the directory.
+ */
+int tp_elements_count(struct tp_runtime *rt, uint64_t *out, struct tp_error *err);
 
 /* What a recipe makes of the model of RT, at best. */
 struct tp_foresight {

@@ -233,6 +233,36 @@ def check_short_calibration(root):
        (notes, calibration))
 
 
+def check_odd_weights(root):
+    """Numbers that are not finite are refused, wherever they are; zeros, and copies of the weights, are not."""
+    source = root / "llama-bf16"
+    tensors = load_file(source / "model.safetensors")
+
+    def with_value(name, tensor, value):
+        directory = root / name
+        shutil.copytree(source, directory)
+        save_file({**tensors, tensor: torch.full_like(tensors[tensor], value)}, directory / "model.safetensors", {"format": "pt"})
+        return directory
+
+    for name, tensor, where in (("norm", "model.norm.weight", "the final norm: a weight"),
+                                ("layer-norm", "model.layers.1.input_layernorm.weight", "layer 1: a weight"),
+                                ("matrix", "model.layers.0.mlp.up_proj.weight", "layer 0: ")):
+        directory = with_value(name, tensor, float("nan"))
+        for target in ("fp16", "bnb_nf4"):
+            refused = pack(directory, target)
+            ok(isinstance(refused, str) and where in refused and "finite" in refused, f"NaN in {name}: {target} is refused", refused)
+    ok(not list(root.glob(".*.tmp-*")) and not list(root.glob("*norm~*")), "nothing is left of them")
+    # Nothing reaches 'down' here.
+    directory = with_value("dead", "model.layers.1.mlp.up_proj.weight", 0)
+    shutil.copytree(source, directory / "original")
+    for target in ("gptq:16", "awq_g128", "tenpak_x", "int4_residual", "bnb_int8"):
+        result = pack(directory, target)
+        name = f"dead~{target.replace(':', '-')}"
+        ok(isinstance(result, dict) and evaluated(root, name, "fp32")["perplexity"] < 1e6, f"{target}: inputs that are all zero", str(result))
+    elements = sum(t.numel() for n, t in tensors.items())
+    ok(result["fp16_bytes"] == 2 * elements, "a copy of the weights in the directory does not count", (result["fp16_bytes"], elements))
+
+
 def main():
     if not families.FORWARD.exists():
         skip_all("tests/optimizer/forward is not built")
@@ -248,6 +278,7 @@ def main():
         check_kept(root, "gpt2", {"transformer.h.0.attn.masked_bias": torch.tensor(-1e4)}, AutoModelForCausalLM, 0)
         check_forms(root)
         check_short_calibration(root)
+        check_odd_weights(root)
         check_refusals(root)
     finally:
         shutil.rmtree(root, ignore_errors=True)
