@@ -25,6 +25,7 @@ struct tp_json {
     uint32_t n;   /* nodes: of the value and of all that it contains */
     uint8_t kind; /* enum tp_lex_token: what it begins with */
     bool last;    /* nothing follows it in its array or object */
+    bool has_nul; /* a string with NUL: its length, a uint32_t, is before the text */
 };
 
 /* The first node is no value: its text is the memory of all keys and strings. The root follows. */
@@ -35,6 +36,7 @@ struct tree {
     char *strings;   /* memory for all keys and strings */
     char *text;      /* and within it for the next one */
     const char *key; /* of the next value */
+    bool nul;        /* strings can have NUL */
     unsigned depth;
     struct level {
         size_t own, last; /* nodes: of the array or object; of its last value, or OWN */
@@ -67,14 +69,24 @@ static int take_number(const struct tree *t, double *out, struct tp_error *err)
     return 0;
 }
 
-/* A string with its NUL is not longer than its quotes and escapes. */
-static int take_text(struct tree *t, const char **out, struct tp_error *err)
+/*
+ * A string with its NUL is not longer than its quotes and escapes. HAS_NUL: it can have others, of
+ * which each has been an escape of six bytes; NULL: it cannot.
+ */
+static int take_text(struct tree *t, const char **out, bool *has_nul, struct tp_error *err)
 {
     size_t len = tp_lex_unescape(&t->lex, t->text);
+    uint32_t length = (uint32_t)len;
 
-    /* A C string cannot hold a NUL; cut off there, it would be another string. */
-    if (memchr(t->text, '\0', len))
-        return tp_fail(err, EBADMSG, "NUL in a string before byte %zu", t->lex.pos);
+    if (memchr(t->text, '\0', len)) {
+        /* A C string cannot hold a NUL; cut off there, it would be another string. */
+        if (!has_nul || !t->nul)
+            return tp_fail(err, EBADMSG, "NUL in a string before byte %zu", t->lex.pos);
+        *has_nul = true;
+        memmove(t->text + sizeof length, t->text, len);
+        memcpy(t->text, &length, sizeof length);
+        t->text += sizeof length;
+    }
     *out = t->text;
     t->text[len] = '\0';
     t->text += len + 1;
@@ -87,7 +99,7 @@ static int add_value(struct tree *t, enum tp_lex_token token, struct tp_error *e
     int rc = 0;
 
     if (token == TP_LEX_STRING)
-        rc = take_text(t, &value.text, err);
+        rc = take_text(t, &value.text, &value.has_nul, err);
     else if (token == TP_LEX_NUMBER)
         rc = take_number(t, &value.number, err);
     if (rc == 0 && TP_VECTOR_GROW(t->nodes, t->n, t->cap) < 0)
@@ -147,7 +159,7 @@ static int build_tree(struct tree *t, struct tp_error *err)
         if (token == TP_LEX_ERROR)
             return tp_fail(err, EBADMSG, "invalid JSON at byte %zu: %s", t->lex.pos, t->lex.why);
         if (token == TP_LEX_KEY)
-            rc = take_text(t, &t->key, err);
+            rc = take_text(t, &t->key, NULL, err);
         else if (token == TP_LEX_OBJECT_END || token == TP_LEX_ARRAY_END)
             rc = end_level(t, err);
         else
@@ -157,9 +169,9 @@ static int build_tree(struct tree *t, struct tp_error *err)
     }
 }
 
-int tp_json_parse(const void *text, size_t len, struct tp_json **out, struct tp_error *err)
+static int parse(const void *text, size_t len, bool nul, struct tp_json **out, struct tp_error *err)
 {
-    struct tree t = {0};
+    struct tree t = {.nul = nul};
     int rc = 0;
 
     *out = NULL;
@@ -181,6 +193,16 @@ int tp_json_parse(const void *text, size_t len, struct tp_json **out, struct tp_
     *out = t.nodes + 1;
     (*out)->last = true;
     return 0;
+}
+
+int tp_json_parse(const void *text, size_t len, struct tp_json **out, struct tp_error *err)
+{
+    return parse(text, len, false, out, err);
+}
+
+int tp_json_parse_nul(const void *text, size_t len, struct tp_json **out, struct tp_error *err)
+{
+    return parse(text, len, true, out, err);
 }
 
 int tp_json_read_file(int dirfd, const char *path, struct tp_json **out, struct tp_error *err)
@@ -258,7 +280,22 @@ const char *tp_json_key(const struct tp_json *member)
 
 const char *tp_json_string(const struct tp_json *v)
 {
-    return is_kind(v, TP_LEX_STRING) ? v->text : NULL;
+    return is_kind(v, TP_LEX_STRING) && !v->has_nul ? v->text : NULL;
+}
+
+const char *tp_json_text(const struct tp_json *v, size_t *len)
+{
+    uint32_t length;
+
+    if (!is_kind(v, TP_LEX_STRING))
+        return NULL;
+    if (v->has_nul) {
+        memcpy(&length, v->text - sizeof length, sizeof length);
+        *len = length;
+    } else {
+        *len = strlen(v->text);
+    }
+    return v->text;
 }
 
 bool tp_json_u64(const struct tp_json *v, uint64_t *out)

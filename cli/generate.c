@@ -58,6 +58,7 @@ struct generating {
     const char *given;       /* --prompt; NULL: standard input */
     struct tp_buffer prompt; /* what was read, or a copy of it */
     struct tp_buffer text;   /* with --json */
+    double integer_share;
     bool terminal;
     bool failed; /* standard output cannot be written to */
 };
@@ -232,7 +233,12 @@ static int print_document(struct generating *g, const struct tp_generated *out, 
         tp_json_put_u64(&doc.json, NULL, out->tokens.items[i]);
     tp_json_end_array(&doc.json);
     tp_json_put_string(&doc.json, "finish_reason", out->ended ? "stop" : "length");
-    tp_json_put_double(&doc.json, "load_seconds", out->load_seconds);
+    tp_json_put_string(&doc.json, "dtype", tp_compute_words[g->runtime.compute]);
+    tp_json_put_double(&doc.json, "integer_share", g->integer_share);
+    tp_json_begin_object(&doc.json, "seconds");
+    tp_json_put_double(&doc.json, "load", out->load_seconds);
+    tp_json_put_double(&doc.json, "compute", out->prompt_seconds + out->token_seconds);
+    tp_json_end_object(&doc.json);
     tp_json_put_double(&doc.json, "ttft_ms", 1000 * out->prompt_seconds);
     tp_json_put_double(&doc.json, "tpot_ms", later > 0 ? 1000 * out->token_seconds / later : NAN);
     tp_machine_put(&doc.json, "machine", threads);
@@ -258,6 +264,7 @@ static int generate(struct generating *g, const struct tp_argument *place, struc
     if (rc == 0) {
         *threads = tp_runtime_threads(subject.runtime);
         rc = tp_generate(&subject, g->prompt.data, g->prompt.len, &g->generation, out, err);
+        g->integer_share = tp_runtime_integer_share(subject.runtime);
     }
     tp_subject_close(&subject);
     tp_meter_stop();

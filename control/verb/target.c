@@ -280,17 +280,16 @@ static void put_groups(const struct quantizing *q, const struct tp_recipe *recip
     const struct tp_arch *arch = tp_runtime_arch(q->subject.runtime);
     uint32_t wanted, used;
 
-    tp_json_begin_array(json, "groups");
+    tp_json_begin_object(json, "groups");
     for (unsigned i = 0; i < TP_ROLE_COUNT; i++) {
         if (!tp_recipe_group(recipe, arch, i, &wanted, &used) || (reduced && wanted == used))
             continue;
-        tp_json_begin_object(json, NULL);
-        tp_json_put_string(json, "matrix", tp_role_name(i));
+        tp_json_begin_object(json, tp_role_name(i));
         tp_json_put_u64(json, "wanted", wanted);
         tp_json_put_u64(json, "used", used);
         tp_json_end_object(json);
     }
-    tp_json_end_array(json);
+    tp_json_end_object(json);
 }
 
 /* Which matrix has which format: by the number of a format in the list. */
@@ -471,8 +470,7 @@ static void print_groups(const struct tp_json *groups, const char *before, struc
         if (tp_result_number(g, "wanted") != tp_result_number(g, "used"))
             tp_buffer_appendf(
                 out, "%s%s: groups of %" PRIu64 ", since %" PRIu64 " does not divide its width\n",
-                before, tp_result_text(g, "matrix"), tp_result_number(g, "used"),
-                tp_result_number(g, "wanted"));
+                before, tp_json_key(g), tp_result_number(g, "used"), tp_result_number(g, "wanted"));
 }
 
 static void print_formats(const struct tp_json *allocation, struct tp_buffer *out)

@@ -111,7 +111,7 @@ void tp_perplexity_put(struct tp_json_writer *json, const struct tp_subject *sub
     tp_json_put_double(json, "compute", p->seconds);
     tp_json_end_object(json);
     tp_json_put_bool(json, "streamed", p->streamed);
-    tp_json_put_u64(json, "groups", p->groups);
+    tp_json_put_u64(json, "window_groups", p->groups);
 }
 
 /* In milliseconds, as "mean_KEY_ms". */

@@ -24,7 +24,7 @@ static int parse(const struct tp_file_bytes *file, const char *name, struct tp_j
 
     *out = NULL;
     if (file->data)
-        rc = tp_json_parse(file->data, file->len, out, err);
+        rc = tp_json_parse_nul(file->data, file->len, out, err);
     if (rc == 0 && *out && !tp_json_is_object(*out))
         rc = tp_fail(err, EBADMSG, "it is no object");
     if (rc < 0)
@@ -44,11 +44,12 @@ static void clear(struct settings *s)
 static uint32_t named(const struct tp_tokenizer *t, const struct tp_json *json, const char *key)
 {
     const struct tp_json *value = tp_json_get(json, key);
-    const char *name = tp_json_string(value);
+    size_t len;
+    const char *name = tp_json_text(value, &len);
 
     if (!name)
-        name = tp_json_string(tp_json_get(value, "content"));
-    return name ? tp_tokenizer_id(t, name, strlen(name)) : TP_TOKEN_NONE;
+        name = tp_json_text(tp_json_get(value, "content"), &len);
+    return name ? tp_tokenizer_id(t, name, len) : TP_TOKEN_NONE;
 }
 
 static bool has_token(const struct tp_tokenizer *t, uint64_t id)

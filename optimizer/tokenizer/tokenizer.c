@@ -164,7 +164,7 @@ static int read_component(struct tp_tokenizer *t, const struct tp_slice *slice,
     int rc = 0;
 
     if (slice->data)
-        rc = tp_json_parse(slice->data, slice->len, &json, err);
+        rc = tp_json_parse_nul(slice->data, slice->len, &json, err);
     if (rc == 0)
         rc = read(t, json, err);
     tp_json_free(json);

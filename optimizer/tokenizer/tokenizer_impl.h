@@ -156,7 +156,6 @@ int tp_read_count(const struct tp_json *json, const char *key, size_t *out, stru
 /* {"String": ...} or {"Regex": ...} */
 int tp_read_pattern(const struct tp_json *json, const char *key, struct tp_regex **out,
                     struct tp_error *err);
-int tp_name_set(struct tp_name *name, const char *text, struct tp_error *err);
 
 /* --- tokenizer.c --- */
 

@@ -23,21 +23,18 @@ int tp_read_unknown(const char *component, const char *type, struct tp_error *er
     return tp_fail(err, ENOTSUP, "the %s '%.60s' is not supported", component, type);
 }
 
-int tp_name_set(struct tp_name *name, const char *text, struct tp_error *err)
-{
-    name->len = strlen(text);
-    name->text = strdup(text);
-    return name->text ? 0 : tp_oom(err);
-}
-
 int tp_read_name(const struct tp_json *json, const char *key, struct tp_name *out,
                  struct tp_error *err)
 {
-    const char *text = tp_json_string(tp_json_get(json, key));
+    const char *text = tp_json_text(tp_json_get(json, key), &out->len);
 
     if (!text)
         return tp_fail(err, EBADMSG, "\"%s\" is missing or no string", key);
-    return tp_name_set(out, text, err);
+    out->text = malloc(out->len + 1);
+    if (!out->text)
+        return tp_oom(err);
+    memcpy(out->text, text, out->len + 1);
+    return 0;
 }
 
 int tp_read_char(const struct tp_json *json, const char *key, struct tp_name *out,
@@ -78,13 +75,12 @@ int tp_read_pattern(const struct tp_json *json, const char *key, struct tp_regex
                     struct tp_error *err)
 {
     const struct tp_json *pattern = tp_json_get(json, key);
-    const char *literal = tp_json_string(tp_json_get(pattern, "String"));
-    const char *regex = tp_json_string(tp_json_get(pattern, "Regex"));
+    size_t len;
+    const char *literal = tp_json_text(tp_json_get(pattern, "String"), &len);
+    const char *regex = literal ? NULL : tp_json_text(tp_json_get(pattern, "Regex"), &len);
 
     if (tp_json_count(pattern) != 1 || (!literal && !regex))
         return tp_fail(err, EBADMSG, "\"%s\" is neither {\"String\": ...} nor {\"Regex\": ...}",
                        key);
-    if (!literal)
-        return tp_regex_compile(regex, strlen(regex), false, out, err);
-    return tp_regex_compile(literal, strlen(literal), true, out, err);
+    return tp_regex_compile(literal ? literal : regex, len, literal, out, err);
 }

@@ -99,8 +99,9 @@ def check_choice(name, result, info):
     ok(sum(c > 0 for c in counts) > 1, f"{name}: with several formats", str(counts))
     ok(sum(f["bytes"] for f in formats) + allocation["other_bytes"] <= result["stored_bytes"],
        f"{name}: and bytes that add up", str(allocation))
-    groups = [g for f in formats for g in f.get("groups", ())]
-    ok((groups or name == "gpt2") and all(g["used"] < g["wanted"] and g["matrix"] in allocation["matrices"] for g in groups),
+    groups = [g for f in formats for g in f.get("groups", {}).values()]
+    ok((groups or name == "gpt2") and all(g["used"] < g["wanted"] for g in groups) and
+       all(set(f.get("groups", {})) <= set(allocation["matrices"]) for f in formats),
        f"{name}: and the groups that had to be smaller", str(formats))
     # What matters little has the fewest bits.
     for role in ("o", "down"):

@@ -79,7 +79,7 @@ def check_family(root, name):
     ok(result["stored_bytes"] == made.stat().st_size, f"{name}: its bytes are reported", str(result))
     ok(result["calibration"]["windows"] == 8 and result["calibration"]["context"] == 48, f"{name}: and the calibration")
     ok(result["calibration"]["warning"] is None, f"{name}: which is long enough", result["calibration"]["warning"])
-    ok(all(g["used"] in (48, 72, 80, 192) for g in result["groups"]), f"{name}: and the groups", str(result["groups"]))
+    ok(all(g["used"] in (48, 72, 80, 192) for g in result["groups"].values()), f"{name}: and the groups", str(result["groups"]))
     shown = root / f"{name}-shown"
     run = tenpak("unpack", "-q", "-o", shown, made)
     ok(run.returncode == 0, f"{name}: unpacked", run.stderr)
@@ -168,6 +168,10 @@ def check_forms(root):
         ok(low <= rounded["integer_share"] <= high and exact["integer_share"] == 0, f"{name}: products of integers", rounded)
         ok(abs(rounded["perplexity"] / exact["perplexity"] - 1) < 0.02 and
            (rounded["perplexity"] == exact["perplexity"]) == (high == 0), f"{name}: and what they change", f"{rounded} {exact}")
+        generated = tenpak("generate", "--json", "--dtype=int8", "-n", "2", "-p", "a b", root / name)
+        report = json.loads(generated.stdout) if generated.returncode == 0 else {"error": generated.stderr}
+        ok(report.get("dtype") == "int8" and low <= report["integer_share"] <= high and report["seconds"].keys() == {"load", "compute"},
+           f"{name}: generate reports the same", report)
         os.environ["TENPAK_CPU"] = "scalar"
         ok(evaluated(root, name, "int8")["perplexity"] == rounded["perplexity"], f"{name}: the same by scalar code")
         del os.environ["TENPAK_CPU"]
