@@ -90,7 +90,8 @@ void tp_encoder_put(const struct tp_tokenizer *t, struct tp_encoder *e)
     shrink(&e->window);
     for (unsigned i = 0; i < TP_STEPS_MAX; i++)
         shrink(&e->steps[i]);
-    e->started = e->first = e->continued = false;
+    e->started = e->continued = false;
+    e->begin = 0;
     e->wanted = e->unreported = 0;
     e->out = NULL;
     e->progress = NULL;
@@ -128,8 +129,18 @@ static int add_id(struct tp_ids *ids, uint32_t id, struct tp_error *err)
     return tp_ids_add(ids, id) < 0 ? tp_oom(err) : 0;
 }
 
+/* The text for the splitter that begins at AT; BEGIN as in tp_normalize. */
+static int push_text(const struct encoding *x, const char *text, size_t at, size_t end,
+                     size_t begin, bool last)
+{
+    if (!x->e->started)
+        x->e->begin = begin > at ? begin - at : 0;
+    return tp_split_push(x->t, x->e, text + at, end - at, last, x->err);
+}
+
 /* Normalized text: the added tokens in it, and what is between them. LAST: the section ends. */
-static int encode_normal(const struct encoding *x, const char *text, size_t len, bool last)
+static int encode_normal(const struct encoding *x, const char *text, size_t len, size_t begin,
+                         bool last)
 {
     struct tp_added_match match;
     size_t from = 0, floor = 0;
@@ -138,13 +149,13 @@ static int encode_normal(const struct encoding *x, const char *text, size_t len,
     while (rc == 0 && tp_added_find(&x->t->added, true, text, len, floor, &from, &match)) {
         size_t end = match.start > floor ? match.start : floor;
 
-        rc = tp_split_push(x->t, x->e, text + floor, end - floor, true, x->err);
+        rc = push_text(x, text, floor, end, begin, true);
         if (rc == 0)
             rc = add_id(x->e->out, match.id, x->err);
         floor = match.end;
     }
     if (rc == 0 && (last || floor < len))
-        rc = tp_split_push(x->t, x->e, text + floor, len - floor, last, x->err);
+        rc = push_text(x, text, floor, len, begin, last);
     return rc;
 }
 
@@ -180,22 +191,23 @@ static int check_text(const char *text, size_t len, struct tp_error *err)
     return 1;
 }
 
-/* The text between two added tokens. */
+/* The text between two added tokens. FIRST: the whole text begins with it. */
 static int encode_section(const struct encoding *x, const char *text, size_t len, bool first)
 {
     const struct tp_tokenizer *t = x->t;
     struct tp_encoder *e = x->e;
     bool chars = t->normal_n == 0 && !t->added.normalized.n;
     struct tp_buffer *normal = &e->valid;
-    size_t at = 0;
+    size_t at = 0, begin = 0;
     int rc = 0;
 
-    e->first = first;
     begin_piece(x, text, len);
     if (t->normal_n == 0 && t->split_first == 0)
         rc = check_text(text, len, x->err);
     if (rc != 0)
-        return rc < 0 ? rc : encode_normal(x, text, len, true);
+        return rc < 0 ? rc
+                      : encode_normal(x, text, len, first && len ? tp_char_len((uint8_t)*text) : 0,
+                                      true);
     while (rc == 0 && at < len) {
         size_t piece = next_piece(t, text + at, len - at, chars);
         bool last = at + piece == len;
@@ -206,11 +218,12 @@ static int encode_section(const struct encoding *x, const char *text, size_t len
         used = tp_text_make_valid(text + at, piece, last || !chars, &e->valid);
         if (used < 0)
             return tp_oom(x->err);
+        begin = first && at == 0 && e->valid.len ? tp_char_len(*e->valid.data) : 0;
         if (t->normal_n)
             rc = tp_normalize(t, e->matcher, (const char *)e->valid.data, e->valid.len, at == 0,
-                              last, e->normal, &normal, x->err);
+                              last, e->normal, &normal, first && at == 0 ? &begin : NULL, x->err);
         if (rc == 0)
-            rc = encode_normal(x, (const char *)normal->data, normal->len, last);
+            rc = encode_normal(x, (const char *)normal->data, normal->len, begin, last);
         at += (size_t)used;
     }
     return rc;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/lex.h"
 #include "base/progress.h"
 #include "optimizer/tokenizer/tokenizer_impl.h"
@@ -133,14 +134,23 @@ static int map_text(enum tp_normal_kind kind, const char *text, size_t len, stru
 
 /* --- All steps --- */
 
-static int strip(const struct tp_normal_step *step, const char *text, size_t len, bool first,
-                 bool last, struct tp_buffer *out)
+/* The bytes of white space that are removed at the beginning. */
+static size_t strip_left(const struct tp_normal_step *step, const char *text, size_t len)
 {
     const char *p = text, *end = text + len;
     unsigned n;
 
-    while (first && step->left && p < end && tp_char_is_space(tp_char_get(p, &n)))
+    while (step->left && p < end && tp_char_is_space(tp_char_get(p, &n)))
         p += n;
+    return (size_t)(p - text);
+}
+
+static int strip(const struct tp_normal_step *step, const char *text, size_t len, bool first,
+                 bool last, struct tp_buffer *out)
+{
+    const char *p = text + (first ? strip_left(step, text, len) : 0), *end = text + len;
+    unsigned n;
+
     while (last && step->right && p < end && tp_char_is_space(tp_char_before(p, end, &n)))
         end -= n;
     return tp_buffer_append(out, p, (size_t)(end - p));
@@ -206,9 +216,69 @@ static int run_step(const struct tp_normal_step *step, struct tp_matcher *matche
     }
 }
 
+/* AT, or the end of the character that it is within: composed of two, it can be longer. */
+static size_t end_char(const struct tp_buffer *text, size_t at)
+{
+    while (at < text->len && (text->data[at] & 0xc0) == 0x80)
+        at++;
+    return at < text->len ? at : text->len;
+}
+
+/*
+ * How many bytes at the beginning of what a step makes stand for the beginning of the text, of
+ * which BEGIN bytes at the beginning of TEXT stand for it. As in the library, what a match becomes
+ * stands for the last character of the match.
+ */
+static int follow_replaced(const struct tp_normal_step *step, struct tp_matcher *matcher,
+                           const char *text, size_t len, size_t *begin, struct tp_error *err)
+{
+    struct tp_finder finder = {.regex = step->regex, .matcher = matcher, .text = text, .len = len};
+    size_t done = 0, sum = 0, start, end;
+    int found;
+
+    while ((found = tp_finder_next(&finder, true, &start, &end, err)) == TP_REGEX_FOUND) {
+        if (start > *begin || end > *begin) {
+            sum += (start < *begin ? start : *begin) - done;
+            *begin = sum;
+            return 0;
+        }
+        sum += start - done + step->content.len;
+        done = end;
+    }
+    *begin = sum + *begin - done;
+    return found < 0 ? found : 0;
+}
+
+static int follow_beginning(const struct tp_normal_step *step, struct tp_matcher *matcher,
+                            const char *text, size_t len, size_t *begin, struct tp_error *err)
+{
+    tp_auto(tp_buffer_clear) struct tp_buffer made = {0};
+    size_t stripped;
+    int rc;
+
+    switch (step->kind) {
+    case TP_NORMAL_PREPEND:
+        if (step->content.len)
+            *begin += *begin ? step->content.len : 0;
+        else if (*begin == 0 && len)
+            *begin = tp_char_len((uint8_t)*text);
+        return 0;
+    case TP_NORMAL_REPLACE:
+        return follow_replaced(step, matcher, text, len, begin, err);
+    case TP_NORMAL_STRIP:
+        stripped = strip_left(step, text, len);
+        *begin -= *begin < stripped ? *begin : stripped;
+        return 0;
+    default:
+        rc = map_blocks(step, text, *begin, &made, err);
+        *begin = made.len;
+        return rc;
+    }
+}
+
 int tp_normalize(const struct tp_tokenizer *t, struct tp_matcher *matcher, const char *text,
                  size_t len, bool first, bool last, struct tp_buffer buffers[2],
-                 struct tp_buffer **out, struct tp_error *err)
+                 struct tp_buffer **out, size_t *begin, struct tp_error *err)
 {
     struct tp_buffer *from = NULL, *to = &buffers[0];
     size_t most = len < (SIZE_MAX - GROWTH_MORE) / GROWTH ? GROWTH * len + GROWTH_MORE : SIZE_MAX;
@@ -218,12 +288,18 @@ int tp_normalize(const struct tp_tokenizer *t, struct tp_matcher *matcher, const
     if (t->normal_n == 0 && tp_buffer_append(to, text, len) < 0)
         return tp_oom(err);
     for (unsigned i = 0; i < t->normal_n && rc == 0; i++) {
+        const char *now = from ? (const char *)from->data : text;
+        size_t now_len = from ? from->len : len;
+
         to = &buffers[i % 2];
         to->len = 0;
-        rc = run_step(&t->normal[i], matcher, from ? (const char *)from->data : text,
-                      from ? from->len : len, first, last, most, to, err);
+        rc = run_step(&t->normal[i], matcher, now, now_len, first, last, most, to, err);
         if (rc == 0 && to->len > most)
             rc = fail_growth(most, len, err);
+        if (rc == 0 && begin)
+            rc = follow_beginning(&t->normal[i], matcher, now, now_len, begin, err);
+        if (rc == 0 && begin)
+            *begin = end_char(to, *begin);
         from = to;
     }
     *out = to;

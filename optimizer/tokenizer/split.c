@@ -17,8 +17,8 @@
 struct part {
     const char *text;
     size_t len;
-    bool first; /* the text begins with it */
-    bool final; /* otherwise it continues after LEN bytes */
+    size_t begin; /* bytes of it that stand for the first character of the whole text */
+    bool final;   /* otherwise it continues after LEN bytes */
 };
 
 /* What a pattern found and is not passed on yet. */
@@ -94,7 +94,7 @@ static int pass_on(struct pattern_run *run, size_t start, size_t end)
 {
     struct part part = {.text = run->part->text + start,
                         .len = end - start,
-                        .first = run->part->first && start == 0,
+                        .begin = run->part->begin > start ? run->part->begin - start : 0,
                         .final = true};
     int64_t used = end > start ? run_step(run->d, run->i + 1, &part) : 0;
 
@@ -207,17 +207,26 @@ static bool begins_with(const struct part *part, const char *text, size_t len)
     return part->len >= len && memcmp(part->text, text, len) == 0;
 }
 
-/* START: the part begins here, and is not continued. */
-static int replace_spaces(const struct tp_split_step *step, const struct part *part, bool start,
+/* What comes before the text; START: the part begins here, and is not continued. */
+static int put_before(const struct tp_split_step *step, const struct part *part, bool start,
+                      struct tp_buffer *out)
+{
+    bool wanted = start && part->len && *part->text != ' ';
+
+    if (step->kind == TP_SPLIT_SPACE)
+        return wanted ? tp_buffer_append(out, " ", 1) : 0;
+    wanted = wanted && step->kind == TP_SPLIT_META && step->prepend != TP_PREPEND_NEVER &&
+             (step->prepend == TP_PREPEND_ALWAYS || part->begin > 0) &&
+             !begins_with(part, step->meta.text, step->meta.len);
+    return wanted ? tp_buffer_append(out, step->meta.text, step->meta.len) : 0;
+}
+
+static int replace_spaces(const struct tp_split_step *step, const char *text, size_t len,
                           struct tp_buffer *out)
 {
-    const char *p = part->text, *end = p + part->len;
-    bool wanted = start && part->len && step->prepend != TP_PREPEND_NEVER &&
-                  (step->prepend == TP_PREPEND_ALWAYS || part->first);
+    const char *p = text, *end = p + len;
     int rc = 0;
 
-    if (wanted && *p != ' ' && !begins_with(part, step->meta.text, step->meta.len))
-        rc = tp_buffer_append(out, step->meta.text, step->meta.len);
     while (rc == 0 && p < end) {
         const char *space = memchr(p, ' ', (size_t)(end - p));
         size_t n = (size_t)((space ? space : end) - p);
@@ -230,29 +239,40 @@ static int replace_spaces(const struct tp_split_step *step, const struct part *p
     return rc;
 }
 
-/* Append the changed text of PART to OUT. */
-static int change(const struct division *d, unsigned i, const struct part *part, bool start,
-                  struct tp_buffer *out)
+static int put_changed(const struct division *d, const struct tp_split_step *step, const char *text,
+                       size_t len, struct tp_buffer *out)
+{
+    if (step->kind == TP_SPLIT_META)
+        return replace_spaces(step, text, len, out);
+    if (step->kind == TP_SPLIT_BYTES && !d->t->bpe.bytes)
+        return tp_append_alphabet(out, text, len);
+    return tp_buffer_append(out, text, len);
+}
+
+/* Change the text of PART by a step, into the step's buffer. */
+static int change(const struct division *d, unsigned i, struct part *part, bool start)
 {
     const struct tp_split_step *step = &d->t->split[i];
+    struct tp_buffer *out = &d->e->steps[i];
+    size_t begin = part->begin < part->len ? part->begin : part->len;
     int rc = tp_buffer_reserve(out, part->len);
 
-    if (rc == 0 && step->kind == TP_SPLIT_META)
-        rc = replace_spaces(step, part, start, out);
-    else if (rc == 0 && step->kind == TP_SPLIT_BYTES && !d->t->bpe.bytes)
-        rc = tp_append_alphabet(out, part->text, part->len);
-    else if (rc == 0 && step->kind == TP_SPLIT_SPACE && start && part->len && *part->text != ' ')
-        rc = tp_buffer_append(out, " ", 1);
-    if (rc == 0 &&
-        (step->kind == TP_SPLIT_SPACE || (step->kind == TP_SPLIT_BYTES && d->t->bpe.bytes)))
-        rc = tp_buffer_append(out, part->text, part->len);
+    out->len = 0;
+    if (rc == 0)
+        rc = put_before(step, part, start, out);
+    if (rc == 0)
+        rc = put_changed(d, step, part->text, begin, out);
+    part->begin = begin ? out->len : 0;
+    if (rc == 0)
+        rc = put_changed(d, step, part->text + begin, part->len - begin, out);
+    part->text = (const char *)out->data;
+    part->len = out->len;
     return rc < 0 ? tp_oom(d->err) : 0;
 }
 
 /* Returns how much of the text is done with: all where it is final. */
 static int64_t run_step(const struct division *d, unsigned i, const struct part *part)
 {
-    struct tp_buffer *out;
     struct part changed = *part;
     int64_t rc;
 
@@ -260,13 +280,9 @@ static int64_t run_step(const struct division *d, unsigned i, const struct part 
         return encode_word(d, part->text, part->len, part->final);
     if (d->t->split[i].kind == TP_SPLIT_PATTERN)
         return run_pattern(d, i, part);
-    out = &d->e->steps[i];
-    out->len = 0;
-    rc = change(d, i, part, true, out);
+    rc = change(d, i, &changed, true);
     if (rc < 0)
         return rc;
-    changed.text = (const char *)out->data;
-    changed.len = out->len;
     rc = run_step(d, i + 1, &changed);
     return rc < 0 ? rc : (int64_t)part->len;
 }
@@ -294,12 +310,11 @@ static int fill_window(const struct division *d, struct part part)
     struct tp_encoder *e = d->e;
     int rc = 0;
 
-    for (unsigned i = 0; i < d->t->split_first && rc == 0; i++) {
-        e->steps[i].len = 0;
-        rc = change(d, i, &part, !e->started, &e->steps[i]);
-        part.text = (const char *)e->steps[i].data;
-        part.len = e->steps[i].len;
-    }
+    part.begin = e->started ? 0 : e->begin;
+    for (unsigned i = 0; i < d->t->split_first && rc == 0; i++)
+        rc = change(d, i, &part, !e->started);
+    if (!e->started)
+        e->begin = part.begin;
     if (rc == 0 && tp_buffer_append(&e->window, part.text, part.len) < 0)
         rc = tp_oom(d->err);
     e->started |= part.len > 0;
@@ -310,7 +325,7 @@ int tp_split_push(const struct tp_tokenizer *t, struct tp_encoder *e, const char
                   bool last, struct tp_error *err)
 {
     struct division d = {.t = t, .e = e, .err = err};
-    struct part part = {.text = text, .len = len, .first = e->first, .final = last};
+    struct part part = {.text = text, .len = len, .begin = e->begin, .final = last};
     int64_t used = 0;
     int rc = 0;
 
@@ -320,6 +335,7 @@ int tp_split_push(const struct tp_tokenizer *t, struct tp_encoder *e, const char
         rc = fill_window(&d, part);
         part.text = (const char *)e->window.data;
         part.len = e->window.len;
+        part.begin = e->begin;
         if (rc == 0 && (last || (t->windowed && part.len >= WINDOW_MIN && part.len >= e->wanted)))
             used = part.len ? run_step(&d, t->split_first, &part) : 0;
     }
@@ -327,9 +343,10 @@ int tp_split_push(const struct tp_tokenizer *t, struct tp_encoder *e, const char
         return rc < 0 ? rc : (int)used;
     if (last) {
         e->window.len = e->wanted = 0;
-        e->started = e->first = e->continued = false;
+        e->started = e->continued = false;
+        e->begin = 0;
     } else if (used > 0) {
-        e->first = false;
+        e->begin -= e->begin < (size_t)used ? e->begin : (size_t)used;
         e->window.len -= (size_t)used;
         memmove(e->window.data, e->window.data + used, e->window.len);
         e->wanted = 2 * e->window.len;

@@ -123,7 +123,7 @@ static int normalize_added(struct tp_tokenizer *t, struct tp_error *err)
         if (!token->normalized)
             continue;
         rc = tp_normalize(t, e->matcher, token->name, token->name_len, true, true, e->normal, &out,
-                          err);
+                          NULL, err);
         if (rc < 0 ||
             (out->len == token->name_len && memcmp(out->data, token->name, out->len) == 0))
             continue;

@@ -64,7 +64,7 @@ enum tp_split_behavior {
 
 enum tp_prepend {
     TP_PREPEND_ALWAYS,
-    TP_PREPEND_FIRST, /* before the first part of the text only */
+    TP_PREPEND_FIRST, /* before what stands for the first character of the whole text */
     TP_PREPEND_NEVER,
 };
 
@@ -175,11 +175,13 @@ int tp_read_settings(struct tp_tokenizer *t, const struct tp_tokenizer_files *fi
 
 /*
  * Normalize valid text. FIRST, LAST: whether it is the first and the last piece. The result is in
- * one of the two buffers, *OUT. -EFBIG: it is far larger than the text.
+ * one of the two buffers, *OUT. *BEGIN: how many bytes at the beginning stand for the first
+ * character of the whole text, before and after; may be NULL. -EFBIG: it is far larger than the
+ * text.
  */
 int tp_normalize(const struct tp_tokenizer *t, struct tp_matcher *matcher, const char *text,
                  size_t len, bool first, bool last, struct tp_buffer buffers[2],
-                 struct tp_buffer **out, struct tp_error *err);
+                 struct tp_buffer **out, size_t *begin, struct tp_error *err);
 /* Find out where text can be cut; after the normalizer and the added tokens are there. */
 void tp_normalize_prepare(struct tp_tokenizer *t);
 /* The last place in TEXT where it can be cut, or 0. */
@@ -207,8 +209,8 @@ struct tp_encoder {
     size_t unreported; /* of them and of those before it, bytes since the last report */
     size_t wanted;     /* bytes of the window at which dividing it is worth the time */
     bool started;      /* the window, or what was dropped from it, has text of this part */
-    bool first;        /* this part begins where the text begins */
-    bool continued;    /* a part of the word at the beginning of the window is encoded */
+    size_t begin;   /* bytes of the window that stand for the first character of the whole text */
+    bool continued; /* a part of the word at the beginning of the window is encoded */
 };
 
 /* --- encode.c --- */

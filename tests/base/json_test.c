@@ -194,11 +194,39 @@ static void test_noise(void)
     ok(accepted > 0, "noise: %d of 200000 accepted", accepted);
 }
 
+static void test_nul(void)
+{
+    static const char text[] =
+        "{\"a\": \"\\u0000\", \"b\": [\"x\\u0000\\u0000y\", \"z\"], \"c\": \"\"}";
+    static const char key[] = "{\"a\\u0000b\": 1}";
+    struct tp_json *root;
+    const struct tp_json *list;
+    const char *got;
+    size_t len = 9;
+
+    is_int(tp_json_parse(text, sizeof text - 1, &root, NULL), -EBADMSG, "no NUL by default");
+    is_int(tp_json_parse_nul(key, sizeof key - 1, &root, NULL), -EBADMSG, "and never in a key");
+    if (tp_json_parse_nul(text, sizeof text - 1, &root, NULL) < 0)
+        bail_out("strings with NUL");
+    got = tp_json_text(tp_json_get(root, "a"), &len);
+    ok(got && len == 1 && memcmp(got, "\0", 2) == 0, "a NUL alone");
+    ok(!tp_json_string(tp_json_get(root, "a")), "is no C string");
+    list = tp_json_first(tp_json_get(root, "b"));
+    got = tp_json_text(list, &len);
+    ok(got && len == 4 && memcmp(got, "x\0\0y", 5) == 0, "two of them");
+    got = tp_json_text(tp_json_next(list), &len);
+    ok(got && len == 1 && strcmp(got, "z") == 0, "the string after it");
+    got = tp_json_text(tp_json_get(root, "c"), &len);
+    ok(got && len == 0 && !tp_json_text(tp_json_get(root, "b"), &len), "an empty one, and none");
+    tp_json_free(root);
+}
+
 int main(void)
 {
     test_refused();
     test_read();
     test_write();
     test_noise();
+    test_nul();
     return tap_done();
 }

@@ -304,6 +304,59 @@ static void test_metaspace(void)
     tp_tokenizer_close(t);
 }
 
+#define REPLACED(pattern, content)                                                                 \
+    "{\"type\": \"Replace\", \"pattern\": {\"String\": \"" pattern "\"}, \"content\": \"" content  \
+    "\"}"
+#define STRIPPED "{\"type\": \"Strip\", \"strip_left\": true, \"strip_right\": false}"
+
+/* "first" is what stands for the first character of the text, also after a normalizer. */
+static void test_first(void)
+{
+    static const struct {
+        const char *name, *normalizer;
+        char text[8];
+        size_t len;
+        const char *ids;
+    } cases[] = {
+        {"nothing is stripped", STRIPPED, "ab", 2, "0 1 2"},
+        {"a blank is stripped", STRIPPED, " ab", 3, "1 2"},
+        {"the first character is deleted", REPLACED("b", ""), "ba", 2, "1"},
+        {"another one is deleted", REPLACED("b", ""), "ab", 2, "0 1"},
+        {"it is replaced", REPLACED("b", "a"), "ba", 2, "0 1 1"},
+        {"two are replaced: the last counts", REPLACED("bb", "a"), "bba", 3, "1 1"},
+        {"something is put before what remains",
+         "{\"type\": \"Sequence\", \"normalizers\": [" STRIPPED
+         ", {\"type\": \"Prepend\", \"prepend\": \"b\"}]}",
+         " a", 2, "2 1"},
+        {"a token, and the rest of the first character", "{\"type\": \"NFKD\"}",
+         "\xc2\xbd"
+         "a",
+         3, "4 0 6 5 1"},
+        {"NUL is replaced", REPLACED("\\u0000", "b"), "\0a\0", 3, "0 2 1 2"},
+        {"by NUL", REPLACED("a", "\\u0000b"), "ab", 2, "0 3 2 2"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tp_tokenizer *t;
+        char *members;
+
+        if (asprintf(&members,
+                     "\"normalizer\": %s, \"pre_tokenizer\": {\"type\": \"Metaspace\", "
+                     "\"replacement\": \"\u2581\", \"prepend_scheme\": \"first\", \"split\": true},"
+                     "\"added_tokens\": [" ADDED(
+                         "1", "4",
+                         "\"single_word\": false, \"lstrip\": false, \"rstrip\": false, "
+                         "\"normalized\": true, \"special\": false") "],",
+                     cases[i].normalizer) < 0)
+            bail_out("memory");
+        t = open_or_bail(members, "\"vocab\": {\"\u2581\": 0, \"a\": 1, \"b\": 2, \"\\u0000\": 3, "
+                                  "\"1\": 4, \"2\": 5, \"\u2044\": 6}, \"merges\": []");
+        is_str(encode_bytes(t, cases[i].text, cases[i].len, false), cases[i].ids, cases[i].name);
+        tp_tokenizer_close(t);
+        free(members);
+    }
+}
+
 /* A member of the file, members of the model, the code, a word of the message. */
 static const struct {
     const char *members, *model;
@@ -652,6 +705,7 @@ int main(void)
     test_added();
     test_stripped_spaces();
     test_metaspace();
+    test_first();
     test_refusals();
     test_limits();
     test_growth();
