@@ -10,7 +10,6 @@
 #if TP_HAVE_X86
 
 #include <immintrin.h>
-#include <string.h>
 
 #include "optimizer/kernel/vector_avx2.h"
 
@@ -43,7 +42,8 @@ TP_INLINE TP_TARGET_AVX2 void few(const struct tp_matrix *w, size_t r, const flo
     __m256 sums[VECTORS][TP_PANEL_ROWS];
     size_t c = 0;
 
-    memset(sums, 0, sizeof sums);
+    TP_UNROLL for (unsigned i = 0; i < m; i++) TP_UNROLL for (unsigned j = 0; j < n; j++)
+        sums[i][j] = _mm256_setzero_ps();
     for (; c + 8 <= w->cols; c += 8)
         TP_UNROLL for (unsigned j = 0; j < n; j++)
         {
