@@ -187,21 +187,6 @@ TP_INLINE void row_int8(const struct tp_quant_view *v, struct span s, float *res
         put(dst + c - s.col, (float)codes[c] * scale, add);
 }
 
-/* The absolute maximum of block B. */
-TP_INLINE float block_scale(const struct tp_quant_view *v, uint64_t b)
-{
-    const uint8_t *scales = v->section[TP_QUANT_SCALES];
-    float scale, offset;
-
-    if (v->part.kind == TP_QUANT_NF4) {
-        memcpy(&scale, scales + 4 * b, 4);
-        return scale;
-    }
-    memcpy(&scale, v->section[TP_QUANT_ZEROS] + 4 * (b / TP_QUANT_SCALE_BLOCK), 4);
-    memcpy(&offset, v->section[TP_QUANT_TABLE], 4);
-    return tp_quant_dynamic[scales[b]] * scale + offset;
-}
-
 TP_INLINE void scale_nf4(float *restrict dst, const uint8_t *restrict q, size_t n, float scale,
                          bool add)
 {
@@ -220,50 +205,62 @@ TP_INLINE void row_nf4(const struct tp_quant_view *v, const struct tp_quant_spec
         uint32_t n = (uint32_t)(left < end - e ? left : end - e);
 
         unpack_high(q, v->section[TP_QUANT_CODES], e, n);
-        BY_LENGTH(scale_nf4, n, dst, q, block_scale(v, e / TP_QUANT_BLOCK), add);
+        BY_LENGTH(scale_nf4, n, dst, q, tp_quant_block_scale(v, e / TP_QUANT_BLOCK), add);
         dst += n;
         e += n;
     }
 }
 
-TP_INLINE void row_outliers(const struct tp_quant_view *v, const struct tp_quant_spec *spec,
-                            struct span s, float *restrict dst)
+/* The first of the elements FIRST to END - 1 whose column is at least COL, where they ascend. */
+static size_t find_column(const struct tp_quant_elements *e, uint32_t col)
 {
-    const uint8_t *starts = v->section[TP_QUANT_TABLE], *columns = v->section[TP_QUANT_CODES];
-    const uint8_t *values = v->section[TP_QUANT_SCALES];
-    unsigned bytes = tp_quant_column_bytes(spec->cols);
+    size_t first = e->first;
 
-    size_t k = tp_get_le32(starts + 4 * (size_t)s.row);
-    const size_t end = tp_get_le32(starts + 4 * (size_t)s.row + 4);
+    for (size_t end = e->end; first < end;) {
+        size_t middle = first + (end - first) / 2;
 
-    for (size_t most = end; k < most;) {
-        size_t middle = k + (most - k) / 2;
-
-        if (tp_quant_column(columns, middle, bytes) < s.col)
-            k = middle + 1;
+        if (tp_quant_column(e->columns, middle, e->bytes) < col)
+            first = middle + 1;
         else
-            most = middle;
+            end = middle;
     }
-    for (; k < end; k++) {
-        uint32_t c = tp_quant_column(columns, k, bytes);
-
-        if (c >= s.end)
-            break;
-        if (c < s.col) /* damaged: columns do not ascend */
-            continue;
-        dst[c - s.col] += tp_float_from_f16(tp_get_le16(values + 2 * k));
-    }
+    return first;
 }
 
-TP_INLINE void row_columns(const struct tp_quant_view *v, struct span s, float *restrict dst)
+struct tp_quant_elements tp_quant_row_elements(const struct tp_quant_view *v,
+                                               const struct tp_quant_spec *spec, uint32_t row,
+                                               uint32_t col, uint32_t end)
 {
-    const uint8_t *values = v->section[TP_QUANT_SCALES] + s.row * v->stride[TP_QUANT_SCALES];
+    const uint8_t *table = v->section[TP_QUANT_TABLE];
+    struct tp_quant_elements e = {.columns = table,
+                                  .values = v->section[TP_QUANT_SCALES],
+                                  .bytes = 4,
+                                  .col = col,
+                                  .cols = end - col,
+                                  .end = v->part.count};
 
-    for (size_t k = 0; k < v->part.count; k++) {
-        uint32_t c = tp_get_le32(v->section[TP_QUANT_TABLE] + 4 * k);
+    if (v->part.kind == TP_QUANT_COLUMNS) {
+        e.values += row * v->stride[TP_QUANT_SCALES];
+    } else {
+        e.columns = v->section[TP_QUANT_CODES];
+        e.bytes = tp_quant_column_bytes(spec->cols);
+        e.first = tp_get_le32(table + 4 * (size_t)row);
+        e.end = tp_get_le32(table + 4 * (size_t)row + 4);
+    }
+    if (col > 0)
+        e.first = find_column(&e, col);
+    if (end < spec->cols)
+        e.end = find_column(&e, end);
+    return e;
+}
 
-        if (c >= s.col && c < s.end)
-            dst[c - s.col] += tp_float_from_f16(tp_get_le16(values + 2 * k));
+TP_INLINE void row_elements(const struct tp_quant_elements *e, float *restrict dst)
+{
+    for (size_t k = e->first; k < e->end; k++) {
+        uint32_t c = tp_quant_column(e->columns, k, e->bytes) - e->col;
+
+        if (c < e->cols) /* damaged ones may not ascend */
+            dst[c] += tp_float_from_f16(tp_get_le16(e->values + 2 * k));
     }
 }
 
@@ -340,22 +337,24 @@ TP_INLINE void row_set(const struct tp_quant_view *v, const struct tp_quant_spec
 TP_INLINE void row_any(const struct tp_quant_view *v, const struct tp_quant_spec *spec,
                        struct span s, float *dst, bool add)
 {
-    if (v->part.kind == TP_QUANT_OUTLIERS)
-        row_outliers(v, spec, s, dst);
-    else if (v->part.kind == TP_QUANT_COLUMNS)
-        row_columns(v, s, dst);
-    else if (add)
+    if (!tp_quant_kind_dense(v->part.kind)) {
+        struct tp_quant_elements e = tp_quant_row_elements(v, spec, s.row, s.col, s.end);
+
+        row_elements(&e, dst);
+    } else if (add)
         row_set(v, spec, s, dst, true);
     else
         row_set(v, spec, s, dst, false);
 }
 
 #define KERNELS(SUFFIX, TARGET)                                                                    \
-    TARGET void tp_quant_row_##SUFFIX(const struct tp_quant_view *view,                            \
-                                      const struct tp_quant_spec *spec, uint32_t r, uint32_t col,  \
-                                      uint32_t end, float *dst, bool add)                          \
+    TARGET void tp_quant_part_##SUFFIX(const struct tp_quant_view *view,                           \
+                                       const struct tp_quant_spec *spec,                           \
+                                       const struct tp_quant_rectangle *to, bool add)              \
     {                                                                                              \
-        row_any(view, spec, (struct span){r, col, end}, dst, add);                                 \
+        for (uint32_t i = 0; i < to->rows; i++)                                                    \
+            row_any(view, spec, (struct span){to->row + i, to->col, to->end},                      \
+                    to->dst + i * to->stride, add);                                                \
     }
 
 KERNELS(scalar, )
@@ -363,5 +362,5 @@ KERNELS(scalar, )
 KERNELS(avx2, TP_TARGET_AVX2)
 #endif
 
-tp_quant_row_fn *const tp_quant_row[TP_ISA_COUNT] =
-    TP_ISA_ROWS(tp_quant_row_scalar, tp_quant_row_by_eight, tp_quant_row_by_eight);
+tp_quant_part_fn *const tp_quant_part[TP_ISA_COUNT] =
+    TP_ISA_ROWS(tp_quant_part_scalar, tp_quant_part_by_eight, tp_quant_part_by_eight);

@@ -350,18 +350,12 @@ int tp_quant_open(const uint8_t *data, size_t len, struct tp_quant_matrix *out,
     return 0;
 }
 
-void tp_quant_read(const struct tp_quant_matrix *m, uint32_t row, uint32_t col, uint32_t end,
-                   float *dst)
+void tp_quant_read_rows(const struct tp_quant_matrix *m, uint32_t row, uint32_t row_end,
+                        uint32_t col, uint32_t col_end, float *dst, size_t stride)
 {
-    tp_quant_row_fn *read = tp_quant_row[tp_isa_get()];
+    tp_quant_part_fn *read = tp_quant_part[tp_isa_get()];
+    const struct tp_quant_rectangle to = {row, row_end - row, col, col_end, dst, stride};
 
     for (unsigned i = 0; i < m->spec.parts; i++)
-        read(&m->view[i], &m->spec, row, col, end, dst, i > 0);
-}
-
-void tp_quant_dequantize(const struct tp_quant_matrix *m, uint32_t first, uint32_t end, float *dst,
-                         size_t stride)
-{
-    for (uint32_t r = first; r < end; r++)
-        tp_quant_read(m, r, 0, m->spec.cols, dst + (r - first) * stride);
+        read(&m->view[i], &m->spec, &to, i > 0);
 }

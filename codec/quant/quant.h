@@ -165,12 +165,26 @@ int tp_quant_header_get(const uint8_t *data, size_t len, struct tp_quant_spec *s
 int tp_quant_open(const uint8_t *data, size_t len, struct tp_quant_matrix *out,
                   struct tp_error *err);
 
-/* The values of the columns COL to END - 1 of row ROW. COL is a multiple of 8. */
-void tp_quant_read(const struct tp_quant_matrix *m, uint32_t row, uint32_t col, uint32_t end,
-                   float *dst);
-/* The values of the rows FIRST to END - 1: row r goes to DST + (r - FIRST) * STRIDE. */
-void tp_quant_dequantize(const struct tp_quant_matrix *m, uint32_t first, uint32_t end, float *dst,
-                         size_t stride);
+/*
+ * The values of the columns COL to COL_END - 1 of the rows ROW to ROW_END - 1: row r goes to
+ * DST + (r - ROW) * STRIDE. COL is a multiple of 8.
+ */
+void tp_quant_read_rows(const struct tp_quant_matrix *m, uint32_t row, uint32_t row_end,
+                        uint32_t col, uint32_t col_end, float *dst, size_t stride);
+
+/* Of one row. */
+static inline void tp_quant_read(const struct tp_quant_matrix *m, uint32_t row, uint32_t col,
+                                 uint32_t end, float *dst)
+{
+    tp_quant_read_rows(m, row, row + 1, col, end, dst, 0);
+}
+
+/* Of whole rows. */
+static inline void tp_quant_dequantize(const struct tp_quant_matrix *m, uint32_t row,
+                                       uint32_t row_end, float *dst, size_t stride)
+{
+    tp_quant_read_rows(m, row, row_end, 0, m->spec.cols, dst, stride);
+}
 
 /* The code of B bits at bit AT of some bytes; it reads no byte after the code's last. */
 static inline unsigned tp_quant_code_at(const uint8_t *bytes, uint64_t at, unsigned b)

@@ -51,9 +51,6 @@ struct tp_matrix_form {
 
 /* The reference: any form, by EXPAND. */
 tp_matrix_few_fn tp_few_any_scalar;
-/* Any form, by EXPAND of a few whole rows, which fit into SCRATCH up to TP_BY_ROWS_COLS columns. */
-tp_matrix_few_fn tp_few_by_rows;
-#define TP_BY_ROWS_COLS (TP_KERNEL_SCRATCH / sizeof(float) / TP_PANEL_ROWS)
 
 #define TP_DECLARE_FORM(NAME)                                                                      \
     tp_matrix_expand_fn tp_expand_##NAME##_scalar, tp_expand_##NAME##_avx2,                        \
@@ -67,6 +64,8 @@ TP_DECLARE_FORM(f16)
 /* The matrices of tp_matrix_quantized with one part of a common kind and whole groups of 8. */
 tp_matrix_few_fn tp_few_quantized_avx2, tp_few_quantized_avx512;
 tp_matrix_expand_fn tp_expand_quantized_avx2;
+/* Any matrix of tp_matrix_quantized, by tp_quant_read of parts of a few rows. */
+tp_matrix_few_fn tp_few_expanded_avx2;
 
 /*
  * The tiles of M vectors with the panels of a strip, of COLS columns from X on. The partial sums of

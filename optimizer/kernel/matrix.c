@@ -119,24 +119,6 @@ void tp_few_any_scalar(const struct tp_matrix *w, size_t first, size_t end, cons
         }
 }
 
-void tp_few_by_rows(const struct tp_matrix *w, size_t first, size_t end, const float *x,
-                    size_t x_stride, size_t m, float *y, size_t y_stride, void *scratch)
-{
-    enum tp_isa isa = tp_isa_get();
-    struct tp_matrix rows = {.form = tp_matrix_float_form(TP_DTYPE_F32),
-                             .data = scratch,
-                             .cols = w->cols,
-                             .stride = ((w->cols + 7) & ~(size_t)7) * sizeof *x};
-
-    for (size_t r = first; r < end; r += TP_PANEL_ROWS) {
-        rows.rows = end - r < TP_PANEL_ROWS ? end - r : TP_PANEL_ROWS;
-        for (size_t j = 0; j < rows.rows; j++)
-            w->form->expand[isa](w, r + j, 0, w->cols,
-                                 (float *)scratch + j * rows.stride / sizeof *x, 8);
-        rows.form->few[isa](&rows, 0, rows.rows, x, x_stride, m, y + r, y_stride, NULL);
-    }
-}
-
 /* A block of W: the elements of a strip follow those of the strip before, row by row of strips. */
 struct block {
     const struct tp_matrix *w;

@@ -59,16 +59,10 @@ static void expand_any(const struct tp_matrix *w, size_t row, size_t col, size_t
     }
 }
 
-static const struct tp_matrix_form by_blocks = {
+static const struct tp_matrix_form expanded = {
     .name = "quantized",
     .expand = TP_ISA_ROWS(expand_any, expand_any, expand_any),
-    .few = TP_ISA_ROWS(tp_few_any_scalar, NULL, NULL),
-};
-
-static const struct tp_matrix_form by_rows = {
-    .name = "quantized",
-    .expand = TP_ISA_ROWS(expand_any, expand_any, expand_any),
-    .few = TP_ISA_ROWS(tp_few_any_scalar, tp_few_by_rows, tp_few_by_rows),
+    .few = TP_ISA_ROWS(tp_few_any_scalar, tp_few_expanded_avx2, tp_few_expanded_avx2),
 };
 
 static const struct tp_matrix_form in_registers = {
@@ -83,9 +77,7 @@ struct tp_matrix tp_matrix_quantized(const struct tp_quant_matrix *m)
     bool ready = kind != TP_QUANTIZED_NONE &&
                  m->spec.cols <= TP_KERNEL_SCRATCH / sizeof(float); /* a vector fits */
 
-    return (struct tp_matrix){.form = ready                             ? &in_registers
-                                      : m->spec.cols <= TP_BY_ROWS_COLS ? &by_rows
-                                                                        : &by_blocks,
+    return (struct tp_matrix){.form = ready ? &in_registers : &expanded,
                               .data = m,
                               .rows = m->spec.rows,
                               .cols = m->spec.cols};

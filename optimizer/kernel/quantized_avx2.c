@@ -437,4 +437,90 @@ TP_TARGET_AVX2 void tp_expand_quantized_avx2(const struct tp_matrix *w, size_t r
     TP_BY_QUANTIZED(tp_quantized_kind(w->data), EXPAND);
 }
 
+/* --- Any matrix --- */
+
+enum {
+    TILE_ROWS = 8, /* which are expanded together, */
+    TILE = 640,    /* and their columns, at most, so that they stay in the first cache */
+    TILE_STRIDE = TILE + 16,
+    TILE_VECTORS = 8,
+};
+
+/* Add the products of M vectors with N rows of a tile of COLS columns. */
+TP_INLINE TP_TARGET_AVX2 void add_tile(const float *tile, const float *x, size_t x_stride,
+                                       size_t cols, __m256 (*kept)[TILE_ROWS], const unsigned m,
+                                       const unsigned n)
+{
+    __m256 sums[VECTORS][TILE_ROWS];
+    size_t c = 0;
+
+    TP_UNROLL for (unsigned i = 0; i < m; i++) TP_UNROLL for (unsigned j = 0; j < n; j++)
+        sums[i][j] = kept[i][j];
+    for (; c + 8 <= cols; c += 8)
+        TP_UNROLL for (unsigned i = 0; i < m; i++)
+        {
+            const __m256 v = _mm256_loadu_ps(x + i * x_stride + c);
+
+            TP_UNROLL for (unsigned j = 0; j < n; j++) sums[i][j] =
+                _mm256_fmadd_ps(v, _mm256_load_ps(tile + j * TILE_STRIDE + c), sums[i][j]);
+        }
+    if (c < cols)
+        TP_UNROLL for (unsigned i = 0; i < m; i++)
+        {
+            const __m256 v = _mm256_maskload_ps(x + i * x_stride + c, tp_first_lanes(cols - c));
+
+            TP_UNROLL for (unsigned j = 0; j < n; j++) sums[i][j] =
+                _mm256_fmadd_ps(v, _mm256_load_ps(tile + j * TILE_STRIDE + c), sums[i][j]);
+        }
+    TP_UNROLL for (unsigned i = 0; i < m; i++) TP_UNROLL for (unsigned j = 0; j < n; j++)
+        kept[i][j] = sums[i][j];
+}
+
+/* The products of M vectors, at most TILE_VECTORS, with N rows from R on, at most TILE_ROWS. */
+static TP_TARGET_AVX2 void few_tiles(const struct tp_quant_matrix *w, size_t r, size_t n,
+                                     const float *x, size_t x_stride, size_t m, float *y,
+                                     size_t y_stride, float *tile)
+{
+    const size_t tiles = (w->spec.cols + TILE - 1) / TILE;
+    const size_t width = (w->spec.cols + 8 * tiles - 1) / (8 * tiles) * 8;
+    __m256 sums[TILE_VECTORS][TILE_ROWS];
+
+    for (size_t i = 0; i < m; i++)
+        for (unsigned j = 0; j < TILE_ROWS; j++)
+            sums[i][j] = _mm256_setzero_ps();
+    for (size_t c = 0, cols; c < w->spec.cols; c += cols) {
+        size_t i = 0;
+
+        cols = w->spec.cols - c < width ? w->spec.cols - c : width;
+        tp_quant_read_rows(w, (uint32_t)r, (uint32_t)(r + n), (uint32_t)c, (uint32_t)(c + cols),
+                           tile, TILE_STRIDE);
+        for (size_t j = 0; cols % 8 && j < n; j++) /* to the last eight columns */
+            memset(tile + j * TILE_STRIDE + cols, 0, (8 - cols % 8) * sizeof *tile);
+        for (; i + 3 <= m; i += 3)
+            for (unsigned j = 0; j < TILE_ROWS; j += ROWS)
+                add_tile(tile + j * TILE_STRIDE, x + i * x_stride + c, x_stride, cols,
+                         (__m256(*)[TILE_ROWS]) & sums[i][j], 3, ROWS);
+        for (; i < m; i++)
+            add_tile(tile, x + i * x_stride + c, x_stride, cols, sums + i, 1, TILE_ROWS);
+    }
+    for (size_t i = 0; i < m; i++)
+        for (unsigned j = 0; j < n; j += ROWS)
+            tp_store_part(y + i * y_stride + r + j,
+                          tp_sum_four(sums[i][j], sums[i][j + 1], sums[i][j + 2], sums[i][j + 3]),
+                          n - j);
+}
+
+TP_TARGET_AVX2 void tp_few_expanded_avx2(const struct tp_matrix *w, size_t first, size_t end,
+                                         const float *x, size_t x_stride, size_t m, float *y,
+                                         size_t y_stride, void *scratch)
+{
+    if ((end - first) % TILE_ROWS)
+        memset(scratch, 0, TILE_ROWS * TILE_STRIDE * sizeof *x); /* rows that are not there */
+    for (size_t r = first; r < end; r += TILE_ROWS)
+        for (size_t i = 0; i < m; i += TILE_VECTORS)
+            few_tiles(w->data, r, end - r < TILE_ROWS ? end - r : TILE_ROWS, x + i * x_stride,
+                      x_stride, m - i < TILE_VECTORS ? m - i : TILE_VECTORS, y + i * y_stride,
+                      y_stride, scratch);
+}
+
 #endif
