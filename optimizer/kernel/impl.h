@@ -41,12 +41,14 @@ typedef void tp_matrix_few_fn(const struct tp_matrix *w, size_t first, size_t en
 
 /*
  * A form of a matrix. Only EXPAND knows what the bytes mean; FEW does the same in registers, and is
- * NULL where there is no such kernel.
+ * NULL where there is no such kernel. MULTIPLY is for a form that is more than one matrix; all
+ * others have NULL, and tp_matrix_multiply does it by EXPAND and FEW.
  */
 struct tp_matrix_form {
     const char *name;
     tp_matrix_expand_fn *expand[TP_ISA_COUNT];
     tp_matrix_few_fn *few[TP_ISA_COUNT];
+    tp_matrix_few_fn *multiply;
 };
 
 /* The reference: any form, by EXPAND. */

@@ -117,7 +117,16 @@ void tp_bf16_multiply(const struct tp_matrix *w, size_t first, size_t end, const
 /*
  * A quantized matrix. M must outlive it. Weights are expanded in registers, or block by block, to
  * the values of tp_quant_read.
+ *
+ * Parts of LOW_RANK are not expanded in products, if their ranks are at most TP_RANK_MOST, and the
+ * first other part, if there is one, has a value for each element. The product is that of the sum
+ * of the other parts, or 0, and to it is added for each of them, in their order
+ *
+ *     sum over k of t[k] * left[r][k], where t[k] = sum over c of X[i][c] * right[k][c]
+ *
+ * Both are sums as above.
  */
+enum { TP_RANK_MOST = 512 };
 struct tp_matrix tp_matrix_quantized(const struct tp_quant_matrix *m);
 
 /* --- int8.c --- */

@@ -249,6 +249,10 @@ void tp_matrix_multiply(const struct tp_matrix *w, size_t first, size_t end, con
     struct block b = {.w = w, .elements = scratch, .isa = isa};
     size_t most, step;
 
+    if (w->form->multiply) {
+        w->form->multiply(w, first, end, x, x_stride, m, y, y_stride, scratch);
+        return;
+    }
     if (isa == TP_ISA_SCALAR || (m < FEW_VECTORS && w->form->few[isa])) {
         w->form->few[isa](w, first, end, x, x_stride, m, y, y_stride, scratch);
         return;
