@@ -38,34 +38,19 @@ static int open_subject(const struct tp_request *request, const struct tp_work *
     return rc < 0 ? rc : tp_subject_open(path, given ? given : name, &options, out, err);
 }
 
-/* A tokenizer that knows few of the model's tokens may be that of another model. */
-static void note_tokenizer(const struct tp_subject *s, const struct tp_work *work)
-{
-    uint64_t vocab = tp_runtime_arch(s->runtime)->vocab, n;
-    char line[TP_ERROR_MAX];
-
-    n = s->tokenizer ? tp_tokenizer_vocab_size(s->tokenizer) : vocab;
-    if (!work->note || n + n / 8 >= vocab)
-        return;
-    snprintf(line, sizeof line,
-             "the tokenizer of '%s' has %" PRIu64 " tokens, and its vocabulary %" PRIu64
-             ": they may not belong together",
-             s->name, n, vocab);
-    work->note(work->arg, line);
-}
-
 static int open_all(struct evaluation *e, const struct tp_request *request,
                     const struct tp_work *work, struct tp_error *err)
 {
     const char *reference = request->evaluate.reference;
+    char warning[TP_ERROR_MAX];
     int rc = tp_corpus_open(request->evaluate.text, work->foreground ? NULL : work->dir, &e->corpus,
                             err);
 
     e->has_reference = work->base || reference[0];
     if (rc == 0)
         rc = open_subject(request, work, work->path, work->name, NULL, &e->subject, err);
-    if (rc == 0)
-        note_tokenizer(&e->subject, work);
+    if (rc == 0 && work->note && tp_subject_warning(&e->subject, warning, sizeof warning))
+        work->note(work->arg, warning);
     if (rc == 0 && e->has_reference)
         rc = open_subject(request, work, work->base, reference, e->subject.runtime, &e->reference,
                           err);

@@ -207,6 +207,8 @@ static int open_all(struct quantizing *q, struct tp_error *err)
                              &q->subject, err);
     if (rc < 0 || !is_calibrated(q))
         return rc;
+    if (q->work->note && tp_subject_warning(&q->subject, warning, sizeof warning))
+        q->work->note(q->work->arg, warning);
     rc = open_passage(q, err);
     if (rc == 0 && find_warning(q, warning, sizeof warning) && q->work->note)
         q->work->note(q->work->arg, warning);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -258,4 +259,19 @@ uint32_t tp_subject_bos(const struct tp_subject *s, enum tp_add_bos add_bos)
         bos = TP_TOKEN_NONE;
     free(ids.items);
     return bos;
+}
+
+/* A tokenizer that knows few of the model's tokens. */
+bool tp_subject_warning(const struct tp_subject *subject, char *line, size_t size)
+{
+    uint64_t vocab = tp_runtime_arch(subject->runtime)->vocab;
+    uint64_t n = subject->tokenizer ? tp_tokenizer_vocab_size(subject->tokenizer) : vocab;
+
+    if (n + n / 8 >= vocab)
+        return false;
+    snprintf(line, size,
+             "the tokenizer of '%s' has %" PRIu64 " tokens, and the model %" PRIu64
+             ": they may not belong together",
+             subject->name, n, vocab);
+    return true;
 }

@@ -29,6 +29,9 @@ void tp_subject_close(struct tp_subject *subject);
 int tp_subject_load(struct tp_subject *subject, const struct tp_progress *progress,
                     struct tp_error *err);
 
+/* Write to LINE that the tokenizer may be that of another model; false: that is not likely. */
+bool tp_subject_warning(const struct tp_subject *subject, char *line, size_t size);
+
 /* Whether a text is preceded by the token of the beginning. */
 enum tp_add_bos { TP_ADD_BOS_AUTO, TP_ADD_BOS_YES, TP_ADD_BOS_NO };
 

@@ -56,6 +56,8 @@ static int open_inputs(struct tp_search *s)
 
     if (rc < 0)
         return rc;
+    if (o->note && tp_subject_warning(&s->result->original, warning, sizeof warning))
+        o->note(o->arg, warning);
     s->all_bf16 = is_all_bf16(s->result->original.model);
     rc = open_passage(s, o->text, samples, &s->text, &s->passage);
     if (rc == 0)

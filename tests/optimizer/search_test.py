@@ -343,6 +343,11 @@ def test_refused(root, source):
     is_refused(search(folder, f"text={folder}/binary.txt"), 22, "not a text", "a text that is binary")
     is_refused(search(folder, f"calibration={folder}/empty.txt"), 22, "is empty", "a calibration that is empty")
     is_refused(search(folder, name="small"), 22, "does not match", "a tokenizer that does not match the model")
+    make_model(folder / "large", vocab=400)
+    run = search(folder, "candidates=bnb_nf4", "keep=none", name="large")
+    ok(run.returncode == 0 and "256 tokens, and the model 400: they may not belong together" in run.stderr,
+       "one that knows few of the model's tokens is noted", run.stderr)
+    shutil.rmtree(folder / "large")
     rows = by_name(report_of(search(folder, "candidates=fp16,nearest,int4_g16", "keep=none"), "a search with a method"))
     ok(list(rows) == ["fp16", "int4_g16", "nearest"] and rows["nearest"]["status"] == "complete"
        and rows["nearest"]["kl_divergence"] > 0, "which is a candidate", rows)
