@@ -47,8 +47,13 @@ class Scenario:
     def __init__(self, name, begin, args, end):
         self.name, self.begin, self.args, self.end = name, begin, args, end
         self.proven = set()  # states that are whole, and that a rerun finishes
+        self.beginning = None  # the state that reset() makes
+        self.fresh = False  # it is there already, as a run left it that failed or died before any change
 
     def reset(self):
+        if self.fresh:
+            self.fresh = False
+            return
         for path in (store, out, restored):
             shutil.rmtree(path, ignore_errors=True)
         store.mkdir()
@@ -60,6 +65,8 @@ class Scenario:
             else:
                 shutil.copy2(source, store / entry)
         self.prepare()
+        if self.beginning is None:
+            self.beginning = state(store, out)
 
     def prepare(self):
         """More of a beginning than models."""
@@ -157,6 +164,7 @@ def every_call(scenario, kind, expect, calls=None, tidy=True, **more):
         if not problem and tidy and " unlink " not in what and left_behind(scenario):
             problem = f"left behind: {left_behind(scenario)}"
         met = state(store, out)
+        scenario.fresh = not problem and met in scenario.proven and met == scenario.beginning
         if not problem and met not in scenario.proven:
             problem = complaint(scenario) or finish(scenario)
             if not problem:
