@@ -77,7 +77,7 @@ int tp_model_open(const char *path, const struct tp_model_options *options, stru
 /* Open the model of an open pack, and take a reference on the pack. ENGINE: as in the options. */
 int tp_model_open_pack(struct tp_pack *pack, struct tp_engine *engine, struct tp_model **out,
                        struct tp_error *err);
-void tp_model_close(struct tp_model *model); /* NULL is allowed; no view may be held */
+void tp_model_close(struct tp_model *model); /* NULL is allowed */
 
 /* The listing of a plain directory, or NULL. */
 const struct tp_modeldir *tp_model_dir(const struct tp_model *model);
@@ -132,26 +132,6 @@ int tp_model_read_packed(struct tp_model *model, const struct tp_model_tensor *t
                          size_t len, struct tp_error *err);
 
 /* --- model_read.c --- */
-
-/*
- * A view: a range of a model's bytes, in pieces. With an engine the pieces are its decoded blocks,
- * without a copy: shared and immutable, and pinned in the engine's cache while the view is held.
- * Otherwise the view has one buffer of its own. A plain file is read and not mapped, because a file
- * that is truncated under a mapping kills the reader.
- */
-struct tp_model_view {
-    struct tp_span span; /* LEN bytes in N pieces of IOV */
-    void *buffer;        /* owned by the view, or NULL */
-};
-enum { TP_MODEL_VIEW_MAX = 16 << 20 };
-/*
- * View LEN bytes of FILE, which must be within it. The view may be shorter, but not empty: it has
- * at most TP_MODEL_VIEW_MAX bytes and TP_SPAN_MAX pieces. Call again for the rest, but release this
- * view first: held views count against the engine's cache.
- */
-int tp_model_view(struct tp_model *model, uint32_t file, uint64_t off, size_t len,
-                  struct tp_model_view *out, struct tp_error *err);
-void tp_model_release(struct tp_model_view *view);
 
 /*
  * Announce that these bytes of FILE will be read soon. An engine decodes them in the background,

@@ -249,46 +249,6 @@ int tp_model_read_tensor(struct tp_model *model, const struct tp_model_tensor *t
     return tp_model_read(model, t->file, t->off + off, dst, len, err);
 }
 
-int tp_model_view(struct tp_model *model, uint32_t file, uint64_t off, size_t len,
-                  struct tp_model_view *out, struct tp_error *err)
-{
-    struct tp_reader *reader;
-    int rc = check_range(model, file, off, len, err);
-
-    out->buffer = NULL;
-    out->span.n = 0;
-    out->span.len = 0;
-    if (rc < 0 || len == 0)
-        return rc;
-    if (len > TP_MODEL_VIEW_MAX)
-        len = TP_MODEL_VIEW_MAX;
-    if (model->impl->engine) {
-        rc = get_reader(model, file, &reader, err);
-        return rc < 0 ? rc : tp_reader_span(reader, off, len, &out->span, err);
-    }
-    out->buffer = malloc(len + TP_SLACK);
-    rc = out->buffer ? tp_model_read(model, file, off, out->buffer, len, err) : tp_oom(err);
-    if (rc < 0) {
-        free(out->buffer);
-        out->buffer = NULL;
-        return rc;
-    }
-    out->span.n = 1;
-    out->span.len = len;
-    out->span.iov[0] = (struct iovec){.iov_base = out->buffer, .iov_len = len};
-    return 0;
-}
-
-void tp_model_release(struct tp_model_view *view)
-{
-    if (!view->buffer)
-        tp_span_release(&view->span);
-    free(view->buffer);
-    view->buffer = NULL;
-    view->span.n = 0;
-    view->span.len = 0;
-}
-
 /* Announce the coded bytes of a range, which is not empty, to the source of the pack. */
 static void advise_stored(struct tp_model *model, uint32_t number, uint64_t off, uint64_t len)
 {

@@ -62,8 +62,6 @@ void tp_rans_normalize(const uint32_t hist[256], int escape, uint16_t freq[256])
  */
 int tp_rans_freq_write(struct tp_buffer *out, const uint16_t freq[256], int escape);
 int tp_rans_freq_read(const uint8_t *src, size_t len, int escape, uint16_t freq[256]);
-/* Bytes that tp_rans_freq_write would append. */
-size_t tp_rans_freq_size(const uint16_t freq[256], int escape);
 
 /* FREQ must sum to TP_RANS_ONE. */
 void tp_rans_dec_init(struct tp_rans_dec *dec, const uint16_t freq[256]);

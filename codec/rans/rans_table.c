@@ -75,7 +75,7 @@ struct bit_writer {
 static void put_bits(struct bit_writer *w, uint32_t v, unsigned n)
 {
     for (unsigned i = 0; i < n; i++, w->bits++)
-        if (w->out && (v >> i & 1))
+        if (v >> i & 1)
             w->out[w->bits / 8] |= (uint8_t)(1u << w->bits % 8);
 }
 
@@ -127,11 +127,6 @@ static size_t freq_pack(uint8_t *out, const uint16_t freq[256], int escape)
         prev = freq[i];
     }
     return (w.bits + 7) / 8;
-}
-
-size_t tp_rans_freq_size(const uint16_t freq[256], int escape)
-{
-    return freq_pack(NULL, freq, escape);
 }
 
 int tp_rans_freq_write(struct tp_buffer *out, const uint16_t freq[256], int escape)

@@ -45,7 +45,6 @@ typedef void tp_matrix_few_fn(const struct tp_matrix *w, size_t first, size_t en
  * others have NULL, and tp_matrix_multiply does it by EXPAND and FEW.
  */
 struct tp_matrix_form {
-    const char *name;
     tp_matrix_expand_fn *expand[TP_ISA_COUNT];
     tp_matrix_few_fn *few[TP_ISA_COUNT];
     tp_matrix_few_fn *multiply;

@@ -54,7 +54,6 @@ struct tp_matrix {
 
 /* The form of elements of F32, BF16 or F16; NULL for another dtype. */
 const struct tp_matrix_form *tp_matrix_float_form(enum tp_dtype dtype);
-const char *tp_matrix_form_name(const struct tp_matrix_form *form); /* as "bf16" */
 
 /* COUNT elements of row ROW from column COL on, as fp32: exact. */
 void tp_matrix_read(const struct tp_matrix *w, size_t row, size_t col, size_t count, float *dst);

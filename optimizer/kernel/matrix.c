@@ -51,7 +51,7 @@ void tp_expand_f16_scalar(const struct tp_matrix *w, size_t row, size_t col, siz
 
 #define FORM(NAME)                                                                                 \
     {                                                                                              \
-        .name = #NAME, .expand = TP_BY_ISA(tp_expand_##NAME),                                      \
+        .expand = TP_BY_ISA(tp_expand_##NAME),                                                     \
         .few = TP_ISA_ROWS(tp_few_any_scalar, tp_few_##NAME##_avx2, tp_few_##NAME##_avx512)        \
     }
 
@@ -69,11 +69,6 @@ const struct tp_matrix_form *tp_matrix_float_form(enum tp_dtype dtype)
     default:
         return NULL;
     }
-}
-
-const char *tp_matrix_form_name(const struct tp_matrix_form *form)
-{
-    return form->name;
 }
 
 void tp_matrix_read(const struct tp_matrix *w, size_t row, size_t col, size_t count, float *dst)

@@ -60,13 +60,11 @@ static void expand_any(const struct tp_matrix *w, size_t row, size_t col, size_t
 }
 
 static const struct tp_matrix_form expanded = {
-    .name = "quantized",
     .expand = TP_ISA_ROWS(expand_any, expand_any, expand_any),
     .few = TP_ISA_ROWS(tp_few_any_scalar, tp_few_expanded_avx2, tp_few_expanded_avx2),
 };
 
 static const struct tp_matrix_form in_registers = {
-    .name = "quantized",
     .expand = TP_ISA_ROWS(expand_any, tp_expand_quantized_avx2, tp_expand_quantized_avx2),
     .few = TP_ISA_ROWS(tp_few_any_scalar, tp_few_quantized_avx2, tp_few_quantized_avx512),
 };
@@ -169,7 +167,6 @@ static void multiply_with_low_rank(const struct tp_matrix *w, size_t first, size
 }
 
 static const struct tp_matrix_form with_low_rank = {
-    .name = "quantized",
     .expand = TP_ISA_ROWS(expand_any, expand_any, expand_any),
     .multiply = multiply_with_low_rank,
 };

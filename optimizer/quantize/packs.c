@@ -262,6 +262,8 @@ static int allocate_rows(struct passing *p)
     r->windows = passage->windows.n;
     r->window = (size_t)(context * width);
     r->group = (left - need) / each;
+    if (r->group > UINT32_MAX)
+        r->group = UINT32_MAX;
     if (r->group < r->windows) {
         r->fd = open_file(p);
         if (r->fd < 0)
@@ -269,8 +271,6 @@ static int allocate_rows(struct passing *p)
     } else {
         r->group = r->windows;
     }
-    if (r->group > UINT32_MAX)
-        r->group = UINT32_MAX;
     r->memory = malloc(r->group * r->window * sizeof(float));
     r->tokens = malloc(r->group * context * sizeof *r->tokens);
     r->list = malloc(r->group * sizeof *r->list);

@@ -180,7 +180,6 @@ static void test_reads(void)
         free(p.memory);
     }
     ok(!tp_matrix_float_form(TP_DTYPE_I8), "a dtype without products");
-    is_str(tp_matrix_form_name(tp_matrix_float_form(TP_DTYPE_BF16)), "bf16", "the name of a form");
 }
 
 static void test_transposition(void)

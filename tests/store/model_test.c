@@ -102,25 +102,12 @@ struct reading {
     unsigned wrong;
 };
 
-/* Read a range and view it; whether both have the bytes that are there. */
+/* Read a range; whether it has the bytes that are there. */
 static bool read_one(struct reading *r, uint32_t file, uint64_t off, size_t len, uint8_t *into)
 {
     const uint8_t *want = r->files[file].data + off;
-    struct tp_model_view view;
-    size_t seen = 0;
-    bool good =
-        tp_model_read(r->model, file, off, into, len, NULL) == 0 && memcmp(into, want, len) == 0;
 
-    if (tp_model_view(r->model, file, off, len, &view, NULL) < 0)
-        return false;
-    for (int i = 0; i < view.span.n; i++) {
-        good = good && view.span.iov[i].iov_len <= len - seen &&
-               memcmp(view.span.iov[i].iov_base, want + seen, view.span.iov[i].iov_len) == 0;
-        seen += view.span.iov[i].iov_len;
-    }
-    good = good && seen == view.span.len && (seen > 0 || len == 0);
-    tp_model_release(&view);
-    return good;
+    return tp_model_read(r->model, file, off, into, len, NULL) == 0 && memcmp(into, want, len) == 0;
 }
 
 static void *read_many(void *arg)
@@ -217,29 +204,6 @@ static void check_kinds(const char *dir, const char *pack, const char *name)
     tp_model_close(plain);
     tp_model_close(packed);
     tp_model_close(by_engine);
-    tp_engine_destroy(engine);
-}
-
-/* Views come out of the engine's cache: the same bytes at the same address. */
-static void test_views(const char *pack)
-{
-    struct tp_engine *engine = make_engine();
-    struct tp_model *model = must_open(pack, engine);
-    const struct tp_model_tensor *t = tp_model_find(model, "model.embed_tokens.weight");
-    struct tp_model_view one, two;
-    struct tp_error err = {0};
-
-    if (!t || tp_model_view(model, t->file, t->off, 4096, &one, &err) < 0 ||
-        tp_model_view(model, t->file, t->off, 4096, &two, &err) < 0)
-        bail_out("%s", err.message);
-    ok(one.span.iov[0].iov_base == two.span.iov[0].iov_base, "two views share one block");
-    tp_model_release(&one);
-    tp_model_release(&two);
-    is_int(two.span.n, 0, "what is released is empty");
-    is_int(tp_model_view(model, t->file, model->files[t->file].size - 1, 2, &one, &err), -EINVAL,
-           "a view beyond the end of the file is refused");
-    tp_model_release(&one);
-    tp_model_close(model);
     tp_engine_destroy(engine);
 }
 
@@ -376,7 +340,6 @@ int main(void)
     tp_pack_close(pack);
     check_kinds(base, base_pack, "shards");
     check_kinds(tune, tune_pack, "a delta");
-    test_views(tune_pack);
     test_lookup(base);
     test_damage(tune, tune_pack);
     test_limits(tune_pack);
