@@ -9,7 +9,6 @@
 #include "base/json.h"
 #include "optimizer/tokenizer/tokenizer_impl.h"
 
-#define DEPTH_MAX 8      /* sequences within each other */
 #define BYTE_LEVEL_MAX 4 /* steps that can make two bytes of each byte */
 
 /* The words that GPT-2 divides text into. */
@@ -33,8 +32,7 @@
 
 static int too_many(const char *component, struct tp_error *err)
 {
-    return tp_fail(err, ENOTSUP, "the %s has more than %d steps, or %d levels", component,
-                   TP_STEPS_MAX, DEPTH_MAX);
+    return tp_fail(err, ENOTSUP, "the %s has more than %d steps", component, TP_STEPS_MAX);
 }
 
 /* --- Normalizers --- */
@@ -138,30 +136,12 @@ static int read_one_normalizer(struct tp_tokenizer *t, const struct tp_json *jso
     return tp_read_unknown("normalizer", type, err);
 }
 
-static int read_normalizer(struct tp_tokenizer *t, const struct tp_json *json, unsigned depth,
-                           struct tp_error *err)
-{
-    const struct tp_json *list;
-    const char *type;
-    int rc = tp_read_type(json, "normalizer", &type, err);
-
-    if (rc < 0 || strcmp(type, "Sequence") != 0)
-        return rc < 0 ? rc : read_one_normalizer(t, json, type, err);
-    if (depth == DEPTH_MAX)
-        return too_many("normalizer", err);
-    list = tp_json_get(json, "normalizers");
-    if (!tp_json_is_array(list))
-        return tp_fail(err, EBADMSG, "a sequence has no list of normalizers");
-    for (list = tp_json_first(list); list && rc == 0; list = tp_json_next(list))
-        rc = read_normalizer(t, list, depth + 1, err);
-    return rc;
-}
-
 int tp_read_normalizer(struct tp_tokenizer *t, const struct tp_json *json, struct tp_error *err)
 {
-    if (!json || tp_json_is_null(json))
-        return 0;
-    return read_normalizer(t, json, 0, err);
+    static const struct tp_component normalizer = {"normalizer", "normalizers",
+                                                   read_one_normalizer};
+
+    return tp_read_component(t, json, &normalizer, err);
 }
 
 /* --- Pre-tokenizers --- */
@@ -348,28 +328,10 @@ static int read_one_splitter(struct tp_tokenizer *t, const struct tp_json *json,
     return tp_read_unknown("pre-tokenizer", type, err);
 }
 
-static int read_splitter(struct tp_tokenizer *t, const struct tp_json *json, unsigned depth,
-                         struct tp_error *err)
-{
-    const struct tp_json *list;
-    const char *type;
-    int rc = tp_read_type(json, "pre-tokenizer", &type, err);
-
-    if (rc < 0 || strcmp(type, "Sequence") != 0)
-        return rc < 0 ? rc : read_one_splitter(t, json, type, err);
-    if (depth == DEPTH_MAX)
-        return too_many("pre-tokenizer", err);
-    list = tp_json_get(json, "pretokenizers");
-    if (!tp_json_is_array(list))
-        return tp_fail(err, EBADMSG, "a sequence has no list of pre-tokenizers");
-    for (list = tp_json_first(list); list && rc == 0; list = tp_json_next(list))
-        rc = read_splitter(t, list, depth + 1, err);
-    return rc;
-}
-
 int tp_read_splitter(struct tp_tokenizer *t, const struct tp_json *json, struct tp_error *err)
 {
-    if (!json || tp_json_is_null(json))
-        return 0;
-    return read_splitter(t, json, 0, err);
+    static const struct tp_component splitter = {"pre-tokenizer", "pretokenizers",
+                                                 read_one_splitter};
+
+    return tp_read_component(t, json, &splitter, err);
 }

@@ -9,7 +9,6 @@
 #include "base/json.h"
 #include "optimizer/tokenizer/tokenizer_impl.h"
 
-#define DEPTH_MAX 8
 #define IDS_MAX 1024 /* ids that a post-processor adds */
 
 /* --- Decoders --- */
@@ -101,29 +100,12 @@ static int read_one_decoder(struct tp_tokenizer *t, const struct tp_json *json, 
     return tp_read_unknown("decoder", type, err);
 }
 
-static int read_decoder(struct tp_tokenizer *t, const struct tp_json *json, unsigned depth,
-                        struct tp_error *err)
-{
-    const struct tp_json *list;
-    const char *type;
-    int rc = tp_read_type(json, "decoder", &type, err);
-
-    if (rc < 0 || strcmp(type, "Sequence") != 0)
-        return rc < 0 ? rc : read_one_decoder(t, json, type, err);
-    list = tp_json_get(json, "decoders");
-    if (!tp_json_is_array(list) || depth == DEPTH_MAX)
-        return tp_fail(err, EBADMSG, "a sequence has no list of decoders, or too many levels");
-    for (list = tp_json_first(list); list && rc == 0; list = tp_json_next(list))
-        rc = read_decoder(t, list, depth + 1, err);
-    return rc;
-}
-
 int tp_read_decoder(struct tp_tokenizer *t, const struct tp_json *json, struct tp_error *err)
 {
-    if (!json || tp_json_is_null(json))
-        return 0;
-    t->has_decoder = true;
-    return read_decoder(t, json, 0, err);
+    static const struct tp_component decoder = {"decoder", "decoders", read_one_decoder};
+
+    t->has_decoder = json && !tp_json_is_null(json);
+    return tp_read_component(t, json, &decoder, err);
 }
 
 /* --- Post-processors --- */
@@ -212,21 +194,19 @@ static int read_pair(const struct tp_json *json, const char *key, struct tp_ids 
     return add_id(out, id, err);
 }
 
-/* TEMPLATED: a template before this one added ids, which the library then takes for further texts.
- */
 static int read_one_processor(struct tp_tokenizer *t, const struct tp_json *json, const char *type,
-                              bool *templated, struct tp_error *err)
+                              struct tp_error *err)
 {
     struct tp_ids before = {0}, after = {0};
     int rc;
 
     if (strcmp(type, "ByteLevel") == 0)
         return 0; /* it changes positions only */
-    if (*templated)
+    if (t->templated)
         return tp_fail(err, ENOTSUP, "a post-processor %s after a template is not supported", type);
     if (strcmp(type, "TemplateProcessing") == 0) {
         rc = read_template(json, &before, &after, err);
-        *templated = before.n + after.n > 0;
+        t->templated = before.n + after.n > 0;
     } else if (strcmp(type, "BertProcessing") == 0 || strcmp(type, "RobertaProcessing") == 0) {
         rc = read_pair(json, "cls", &before, err);
         if (rc == 0)
@@ -243,29 +223,11 @@ static int read_one_processor(struct tp_tokenizer *t, const struct tp_json *json
     return rc;
 }
 
-static int read_processor(struct tp_tokenizer *t, const struct tp_json *json, unsigned depth,
-                          bool *templated, struct tp_error *err)
-{
-    const struct tp_json *list;
-    const char *type;
-    int rc = tp_read_type(json, "post-processor", &type, err);
-
-    if (rc < 0 || strcmp(type, "Sequence") != 0)
-        return rc < 0 ? rc : read_one_processor(t, json, type, templated, err);
-    list = tp_json_get(json, "processors");
-    if (!tp_json_is_array(list) || depth == DEPTH_MAX)
-        return tp_fail(err, EBADMSG, "a sequence has no list of processors, or too many levels");
-    for (list = tp_json_first(list); list && rc == 0; list = tp_json_next(list))
-        rc = read_processor(t, list, depth + 1, templated, err);
-    return rc;
-}
-
 int tp_read_processor(struct tp_tokenizer *t, const struct tp_json *json, struct tp_error *err)
 {
-    bool templated = false;
+    static const struct tp_component processor = {"post-processor", "processors",
+                                                  read_one_processor};
 
-    if (!json || tp_json_is_null(json))
-        return 0;
-    t->has_processor = true;
-    return read_processor(t, json, 0, &templated, err);
+    t->has_processor = json && !tp_json_is_null(json);
+    return tp_read_component(t, json, &processor, err);
 }

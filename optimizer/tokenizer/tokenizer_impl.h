@@ -119,6 +119,7 @@ struct tp_tokenizer {
 
     struct tp_ids before, after; /* what the post-processor adds */
     bool has_processor;
+    bool templated; /* a template added ids, which the library then takes for further texts */
 
     uint32_t bos;
     struct tp_ids eos;
@@ -140,9 +141,18 @@ int tp_read_processor(struct tp_tokenizer *t, const struct tp_json *json, struct
 
 /* --- values.c: values of the components --- */
 
-/* The "type" of a component; -EBADMSG: there is none. COMPONENT: "normalizer" and the like. */
-int tp_read_type(const struct tp_json *json, const char *component, const char **type,
-                 struct tp_error *err);
+#define TP_SEQUENCE_DEPTH_MAX 8 /* sequences within each other */
+
+struct tp_component {
+    const char *name; /* "normalizer" and the like */
+    const char *list; /* the members of a sequence */
+    int (*read_one)(struct tp_tokenizer *t, const struct tp_json *json, const char *type,
+                    struct tp_error *err);
+};
+
+/* Read one of this kind, or all of a sequence; JSON may be NULL or null. */
+int tp_read_component(struct tp_tokenizer *t, const struct tp_json *json,
+                      const struct tp_component *component, struct tp_error *err);
 int tp_read_unknown(const char *component, const char *type, struct tp_error *err);
 int tp_read_name(const struct tp_json *json, const char *key, struct tp_name *out,
                  struct tp_error *err);

@@ -9,13 +9,32 @@
 #include "base/json.h"
 #include "optimizer/tokenizer/tokenizer_impl.h"
 
-int tp_read_type(const struct tp_json *json, const char *component, const char **type,
-                 struct tp_error *err)
+static int read_sequence(struct tp_tokenizer *t, const struct tp_json *json,
+                         const struct tp_component *component, unsigned depth, struct tp_error *err)
 {
-    *type = tp_json_string(tp_json_get(json, "type"));
-    if (!*type)
-        return tp_fail(err, EBADMSG, "a %s has no \"type\"", component);
-    return 0;
+    const char *type = tp_json_string(tp_json_get(json, "type"));
+    const struct tp_json *list;
+    int rc = 0;
+
+    if (!type)
+        return tp_fail(err, EBADMSG, "a %s has no \"type\"", component->name);
+    if (strcmp(type, "Sequence") != 0)
+        return component->read_one(t, json, type, err);
+    if (depth == TP_SEQUENCE_DEPTH_MAX)
+        return tp_fail(err, ENOTSUP, "the %s has more than %d levels", component->name,
+                       TP_SEQUENCE_DEPTH_MAX);
+    list = tp_json_get(json, component->list);
+    if (!tp_json_is_array(list))
+        return tp_fail(err, EBADMSG, "a sequence has no list of %s", component->list);
+    for (list = tp_json_first(list); list && rc == 0; list = tp_json_next(list))
+        rc = read_sequence(t, list, component, depth + 1, err);
+    return rc;
+}
+
+int tp_read_component(struct tp_tokenizer *t, const struct tp_json *json,
+                      const struct tp_component *component, struct tp_error *err)
+{
+    return json && !tp_json_is_null(json) ? read_sequence(t, json, component, 0, err) : 0;
 }
 
 int tp_read_unknown(const char *component, const char *type, struct tp_error *err)
