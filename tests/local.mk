@@ -120,6 +120,7 @@ optimizer_tests = \
 	tests/optimizer/roofline_test \
 	tests/optimizer/runtime_test \
 	tests/optimizer/team_test \
+	tests/optimizer/tokenizer_cancel_test \
 	tests/optimizer/tokenizer_test
 EXTRA_DIST += tests/optimizer/kernel_check.h
 tests_optimizer_allocation_test_LDADD = $(TP_OPTIMIZER_LIBS)
@@ -167,6 +168,7 @@ optimizer_scripts = \
 	tests/optimizer/target_test.py \
 	tests/optimizer/tokenizer_library_test.py
 EXTRA_DIST += tests/optimizer/brute_force.py tests/optimizer/texts.py
+tests_optimizer_tokenizer_cancel_test_LDADD = $(TP_OPTIMIZER_LIBS)
 tests_optimizer_tokenizer_test_LDADD = $(TP_OPTIMIZER_LIBS)
 # A tokenizer at work, for tests in other languages.
 check_PROGRAMS += tests/optimizer/tokenizer_run
