@@ -24,6 +24,11 @@ static inline float tp_quant_block_scale(const struct tp_quant_view *v, uint64_t
     return tp_quant_dynamic[scales[b]] * scale + offset;
 }
 
+/* --- layout.c --- */
+
+/* Whether a part has a value for every element; the first part of a matrix must. */
+bool tp_quant_kind_dense(enum tp_quant_kind kind);
+
 /* The bytes of a column's number in the part OUTLIERS. */
 static inline unsigned tp_quant_column_bytes(uint32_t cols)
 {

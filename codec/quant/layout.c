@@ -135,6 +135,11 @@ const char *tp_quant_kind_name(unsigned kind)
     return kind < TP_QUANT_KIND_COUNT && kinds[kind].name ? kinds[kind].name : "unknown";
 }
 
+bool tp_quant_kind_dense(enum tp_quant_kind kind)
+{
+    return kinds[kind].dense;
+}
+
 uint32_t tp_quant_group(uint32_t cols, uint32_t wanted)
 {
     uint32_t group = wanted < cols ? wanted : cols;
