@@ -73,27 +73,22 @@ TP_INLINE TP_TARGET_AVX2 __m256 codes8(const uint8_t *p, const unsigned b)
 
 /*
  * The scales, and the zeros or offsets, of the groups from K on to the next multiple of GROUPS, or
- * to the row's last. The arrays have GROUPS.
+ * to END - 1. The arrays have GROUPS. Others are not read: a chunk may end with those of END - 1.
  */
-TP_INLINE TP_TARGET_AVX2 uint32_t read_factors(const struct tp_quant_view *v,
-                                               const struct tp_quant_spec *spec, uint32_t row,
-                                               uint32_t k, float *scale, float *zero,
+TP_INLINE TP_TARGET_AVX2 uint32_t read_factors(const struct tp_quant_view *v, uint32_t row,
+                                               uint32_t k, uint32_t end, float *scale, float *zero,
                                                const unsigned b, const bool affine)
 {
-    const uint32_t n = least(GROUPS - k % GROUPS, v->groups - k);
-    const size_t rows = spec->rows - row, bytes = affine ? 2 * GROUPS : b;
-    const size_t scales_at = 2 * (size_t)k, zeros_at = affine ? scales_at : (size_t)k / 8 * b;
+    const uint32_t n = least(GROUPS - k % GROUPS, end - k);
     const uint8_t *scales = v->section[TP_QUANT_SCALES] + row * v->stride[TP_QUANT_SCALES];
     const uint8_t *zeros = v->section[TP_QUANT_ZEROS];
 
     if (zeros)
         zeros += row * v->stride[TP_QUANT_ZEROS];
-    /* those after the row's last are of the next row */
-    if (k % GROUPS == 0 && rows * v->stride[TP_QUANT_SCALES] >= scales_at + 2 * GROUPS &&
-        (!zeros || rows * v->stride[TP_QUANT_ZEROS] >= zeros_at + bytes)) {
-        _mm256_storeu_ps(scale, halves8(scales + scales_at));
-        _mm256_storeu_ps(zero, affine  ? halves8(zeros + zeros_at)
-                               : zeros ? codes8(zeros + zeros_at, b)
+    if (n == GROUPS) {
+        _mm256_storeu_ps(scale, halves8(scales + 2 * (size_t)k));
+        _mm256_storeu_ps(zero, affine  ? halves8(zeros + 2 * (size_t)k)
+                               : zeros ? codes8(zeros + (size_t)k / 8 * b, b)
                                        : _mm256_set1_ps((float)(1u << (b - 1))));
         return n;
     }
@@ -125,8 +120,7 @@ TP_INLINE TP_TARGET_AVX2 void eights(float *dst, const uint8_t *codes, float sca
 
 /* Groups of GROUP columns, a multiple of UNIT, which is one of 8. Of those of one UNIT many are
  * done at once. */
-TP_INLINE TP_TARGET_AVX2 void whole_groups(const struct tp_quant_view *v,
-                                           const struct tp_quant_spec *spec, struct span s,
+TP_INLINE TP_TARGET_AVX2 void whole_groups(const struct tp_quant_view *v, struct span s,
                                            const unsigned b, const bool affine,
                                            const uint32_t group, const uint32_t unit,
                                            const bool add)
@@ -134,10 +128,11 @@ TP_INLINE TP_TARGET_AVX2 void whole_groups(const struct tp_quant_view *v,
     const uint8_t *codes =
         v->section[TP_QUANT_CODES] + s.row * v->stride[TP_QUANT_CODES] + (size_t)s.col / 8 * b;
     float scale[GROUPS], zero[GROUPS];
+    const uint32_t end_group = (s.end - 1) / group + 1;
     uint32_t c = s.col, k = c / group, next = (k + 1) * group;
 
     while (c < s.end) {
-        const uint32_t n = read_factors(v, spec, s.row, k, scale, zero, b, affine);
+        const uint32_t n = read_factors(v, s.row, k, end_group, scale, zero, b, affine);
         uint32_t i = 0;
 
         if (group == unit && n == GROUPS && next - c == unit && s.end - c >= GROUPS * unit) {
@@ -176,8 +171,7 @@ TP_INLINE TP_TARGET_AVX2 void spread(const float *factors, uint32_t group, uint3
 }
 
 /* Groups of any number of columns. */
-TP_INLINE TP_TARGET_AVX2 void any_groups(const struct tp_quant_view *v,
-                                         const struct tp_quant_spec *spec, struct span s,
+TP_INLINE TP_TARGET_AVX2 void any_groups(const struct tp_quant_view *v, struct span s,
                                          const unsigned b, const bool affine, const bool add)
 {
     const uint8_t *codes =
@@ -190,8 +184,7 @@ TP_INLINE TP_TARGET_AVX2 void any_groups(const struct tp_quant_view *v,
 
         n = least(s.end - c, TILE);
         for (uint32_t k = first, end = (c + n - 1) / group + 1; k < end;)
-            k +=
-                read_factors(v, spec, s.row, k, scale + (k - first), zero + (k - first), b, affine);
+            k += read_factors(v, s.row, k, end, scale + (k - first), zero + (k - first), b, affine);
         spread(scale, group, skip, n, scales);
         spread(zero, group, skip, n, zeros);
         for (uint32_t i = 0; i < n; i += 8, codes += b)
@@ -378,11 +371,11 @@ typedef kernel_fn *kernel[2];
  */
 enum grouping { ANY, EIGHTS, OF_8, OF_16, WIDE };
 #define GROUPED(NAME, B, AFFINE)                                                                   \
-    KERNEL(NAME##_any, any_groups(v, spec, s, B, AFFINE, add))                                     \
-    KERNEL(NAME##_eights, whole_groups(v, spec, s, B, AFFINE, v->part.group, 8, add))              \
-    KERNEL(NAME##_of_8, whole_groups(v, spec, s, B, AFFINE, 8, 8, add))                            \
-    KERNEL(NAME##_of_16, whole_groups(v, spec, s, B, AFFINE, 16, 16, add))                         \
-    KERNEL(NAME##_wide, whole_groups(v, spec, s, B, AFFINE, v->part.group, 32, add))               \
+    KERNEL(NAME##_any, any_groups(v, s, B, AFFINE, add))                                           \
+    KERNEL(NAME##_eights, whole_groups(v, s, B, AFFINE, v->part.group, 8, add))                    \
+    KERNEL(NAME##_of_8, whole_groups(v, s, B, AFFINE, 8, 8, add))                                  \
+    KERNEL(NAME##_of_16, whole_groups(v, s, B, AFFINE, 16, 16, add))                               \
+    KERNEL(NAME##_wide, whole_groups(v, s, B, AFFINE, v->part.group, 32, add))                     \
     static const kernel *const NAME[] = {[ANY] = &NAME##_any,                                      \
                                          [EIGHTS] = &NAME##_eights,                                \
                                          [OF_8] = &NAME##_of_8,                                    \

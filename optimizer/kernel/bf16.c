@@ -90,7 +90,7 @@ static void store_scalar(const float *sums, size_t rows, size_t vectors, float *
 #else
 #define BY_ISA(SCALAR, AVX512, AMX)                                                                \
     {                                                                                              \
-        [TP_ISA_SCALAR] = SCALAR                                                                   \
+        [TP_ISA_SCALAR] = SCALAR, [TP_ISA_AVX2] = SCALAR                                           \
     }
 #endif
 static tp_bf16_pack_fn *const pack_by_isa[TP_ISA_COUNT] =

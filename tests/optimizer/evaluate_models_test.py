@@ -314,8 +314,9 @@ def check_refused(root, text):
     ok(got and got["perplexity"] == short["perplexity"] and got["text"]["read_bytes"] < 1 << 20,
        "a few windows of 1 GB", got)
     refused("a context of one token", ("eval", llama, "context=1"), "context", code=2)
-    refused("a stride above the context", ("eval", llama, "context=8", "stride=9"), "stride")
-    refused("a stride of llama.cpp", ("eval", llama, "context=8", "stride=4", "convention=llama.cpp"), "overlap")
+    refused("a stride above the context", ("eval", llama, "context=8", "stride=9"), "stride", code=2)
+    refused("a stride of llama.cpp", ("eval", llama, "context=8", "stride=4", "convention=llama.cpp"), "overlap",
+            code=2)
     refused("a key of jobs", ("eval", llama, "nice=3"), "--job", code=2)
     refused("a key that is not there", ("eval", llama, "speed=9"), "speed", code=2)
     refused("more positions than GPT-2 has", ("eval", root / "gpt2", "context=129"), "128 positions")
