@@ -115,7 +115,7 @@ static int find_family(struct input *in, struct tp_error *err)
     if (c->architecture) {
         in->family = tp_family_find(c->architecture, false);
         if (!in->family)
-            return tp_fail(err, EOPNOTSUPP, "the architecture %s is not implemented",
+            return tp_fail(err, EOPNOTSUPP, "the architecture '%s' is not implemented",
                            c->architecture);
         /* transformers goes by the type. */
         if (c->model_type && strcmp(c->model_type, in->family->model_type) != 0)
@@ -127,7 +127,7 @@ static int find_family(struct input *in, struct tp_error *err)
         return tp_fail(err, EOPNOTSUPP, "'architectures' and 'model_type' are missing");
     in->family = tp_family_find(c->model_type, true);
     if (!in->family)
-        return tp_fail(err, EOPNOTSUPP, "the model type %s is not implemented", c->model_type);
+        return tp_fail(err, EOPNOTSUPP, "the model type '%s' is not implemented", c->model_type);
     return 0;
 }
 
@@ -217,7 +217,8 @@ static int read_activation(const struct input *in, struct tp_arch *a, struct tp_
             a->activation = activations[i].activation;
             return 0;
         }
-    return tp_fail(err, EOPNOTSUPP, "'%s' %s is not implemented", key, name ? name : "(no string)");
+    return name ? tp_fail(err, EOPNOTSUPP, "'%s' '%s' is not implemented", key, name)
+                : tp_fail(err, EINVAL, "'%s' is not a string", key);
 }
 
 static int read_biases(const struct input *in, struct tp_arch *a, struct tp_error *err)

@@ -105,7 +105,7 @@ static int read_kind(const struct input *in, struct tp_rope *rope, struct tp_err
                 rope->kind == TP_ROPE_LONG)
                 return 0;
         }
-    return tp_fail(err, EOPNOTSUPP, "'%s.rope_type' %s is not implemented", in->model->key, name);
+    return tp_fail(err, EOPNOTSUPP, "'%s.rope_type' '%s' is not implemented", in->model->key, name);
 }
 
 /* The length at which the model was trained first. */
