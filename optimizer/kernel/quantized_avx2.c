@@ -5,6 +5,8 @@
  */
 #include <config.h>
 
+#include <math.h>
+
 #include "optimizer/kernel/impl.h"
 
 #if TP_HAVE_X86
@@ -258,12 +260,13 @@ TP_INLINE TP_TARGET_AVX2 void add_wide(struct few *p, size_t c, size_t l,
     __asm__("" : "+r"(a), "+r"(b));
     TP_UNROLL for (unsigned j = 0; j < n; j++)
     {
+        const struct factors first = all_lanes(a[j][l], b[j][l]);
         const struct wide w = load_wide(p->codes[j] + c / 2, p->tables, kind);
 
         TP_UNROLL for (unsigned k = 0; k < WIDE / 8; k++)
         {
             const size_t g = l + k * per / (WIDE / 8);
-            const struct factors f = all_lanes(a[j][g], b[j][g]);
+            const struct factors f = per == 1 ? first : all_lanes(a[j][g], b[j][g]);
             __m256 v = wide_values(&w, &f, kind, k);
 
             TP_UNROLL for (unsigned i = 0; i < m; i++) p->sums[i][j] = _mm256_fmadd_ps(
@@ -294,6 +297,37 @@ TP_INLINE TP_TARGET_AVX2 void add_groups(struct few *p, size_t c, size_t count, 
     }
 }
 
+/*
+ * If the scales of COUNT groups of N rows are finite and above 0, the values of SCALED4 are those
+ * of AFFINE4 with b = -(zero * scale), which take one operation less: make factors of AFFINE4.
+ */
+TP_INLINE TP_TARGET_AVX2 bool make_affine(float (*a)[GROUPS], float (*b)[GROUPS], size_t count,
+                                          const unsigned n)
+{
+    const __m256 none = _mm256_setzero_ps(), most = _mm256_set1_ps(INFINITY);
+    int ordinary = 0xff;
+
+    TP_UNROLL for (unsigned j = 0; j < n; j++)
+    {
+        const __m256 scale = _mm256_loadu_ps(a[j]);
+
+        ordinary &= _mm256_movemask_ps(_mm256_and_ps(_mm256_cmp_ps(scale, none, _CMP_GT_OQ),
+                                                     _mm256_cmp_ps(scale, most, _CMP_LT_OQ)));
+    }
+    if (~ordinary & ((1 << count) - 1))
+        return false;
+    TP_UNROLL for (unsigned j = 0; j < n; j++)
+    {
+        const __m256 scale = _mm256_mul_ps(_mm256_loadu_ps(a[j]), _mm256_set1_ps(0x1p24f));
+        const __m256i bits = _mm256_castps_si256(_mm256_loadu_ps(b[j]));
+        const __m256 zero = _mm256_cvtepi32_ps(_mm256_srli_epi32(bits, 24));
+
+        _mm256_storeu_ps(a[j], scale);
+        _mm256_storeu_ps(b[j], _mm256_sub_ps(none, _mm256_mul_ps(zero, scale)));
+    }
+    return true;
+}
+
 /* The products of M vectors with N rows from R on. */
 TP_INLINE TP_TARGET_AVX2 void few(const struct tp_quant_matrix *w, size_t r, const float *x,
                                   size_t x_stride, float *y, size_t y_stride,
@@ -318,7 +352,10 @@ TP_INLINE TP_TARGET_AVX2 void few(const struct tp_quant_matrix *w, size_t r, con
 
         TP_UNROLL for (unsigned j = 0; j < n; j++)
             read_factors(&rows[j], k, count, groups, a[j], b[j], kind);
-        add_groups(&p, k * group, count, group, kind, m, n);
+        if (kind == TP_QUANTIZED_SCALED4 && make_affine(a, b, count, n))
+            add_groups(&p, k * group, count, group, TP_QUANTIZED_AFFINE4, m, n);
+        else
+            add_groups(&p, k * group, count, group, kind, m, n);
     }
     TP_UNROLL for (unsigned i = 0; i < m; i++) TP_UNROLL for (unsigned j = 0; j < n; j++)
     {
