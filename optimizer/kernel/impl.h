@@ -24,7 +24,7 @@ enum {
     TP_STRIP_COLS = 640,
     TP_STRIP_VECTORS = 24,
     TP_TILE_SUMS = 8 * TP_PANEL_ROWS, /* partial sums of a vector and a panel */
-    TP_CACHE_LINE = 64,
+    TP_CACHE_LINE = 64,               /* bytes */
 };
 
 /*

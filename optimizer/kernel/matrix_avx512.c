@@ -15,7 +15,6 @@ enum {
     FEW_VECTORS = 3,
     FEW_PAIRS = 4,
     AHEAD = 8, /* rows that are fetched before they are needed */
-    LINE = 64, /* bytes */
     VECTORS = 6,
     PAIRS = TP_PANEL_ROWS / 2,
 };
@@ -71,7 +70,7 @@ TP_INLINE TP_TARGET_AVX512 void few(const struct tp_matrix *w, size_t r, const f
     TP_UNROLL for (unsigned i = 0; i < m; i++) TP_UNROLL for (unsigned j = 0; j < FEW_PAIRS; j++)
         sums[i][j] = _mm512_setzero_ps();
     for (; c + 8 <= w->cols; c += 8) {
-        if (m == 1 && c * size % LINE == 0) /* beyond the matrix nothing happens */
+        if (m == 1 && c * size % TP_CACHE_LINE == 0) /* beyond the matrix nothing happens */
             TP_UNROLL for (unsigned j = 0; j < 2 * FEW_PAIRS; j++) _mm_prefetch(
                 (const char *)((uintptr_t)row + (AHEAD + j) * w->stride + c * size), _MM_HINT_T0);
         TP_UNROLL for (unsigned i = 0; i < m; i++) v[i] = load_twice(x + i * x_stride + c);

@@ -19,7 +19,6 @@ enum {
     ROWS = 4,
     GROUPS = TP_QUANTIZED_GROUPS,
     WIDE = 32,    /* columns of 4-bit codes that are expanded together */
-    LINE = 64,    /* bytes */
     AHEAD = 1024, /* bytes that are fetched before they are needed, but at least 8 rows */
 };
 
@@ -224,7 +223,7 @@ struct few {
 /* Fetch what follows in all rows, where the BYTES at AT begin a line. */
 TP_INLINE TP_TARGET_AVX2 void fetch(const struct few *p, size_t at, size_t bytes, const unsigned n)
 {
-    if (p->ahead && at % LINE < bytes)
+    if (p->ahead && at % TP_CACHE_LINE < bytes)
         TP_UNROLL for (unsigned j = 0; j < n; j++) /* beyond the matrix nothing happens */
             _mm_prefetch((const char *)((uintptr_t)p->codes[j] + at + p->ahead), _MM_HINT_T0);
 }

@@ -21,7 +21,6 @@ enum {
     ROWS = 2 * PAIRS,
     GROUPS = TP_QUANTIZED_GROUPS,
     WIDE = 32,    /* columns of 4-bit codes that are expanded together */
-    LINE = 64,    /* bytes */
     AHEAD = 1024, /* bytes that are fetched before they are needed, but at least 8 rows */
 };
 
@@ -89,7 +88,7 @@ TP_INLINE TP_TARGET_AVX512 struct tables tables_of(const struct few *p, unsigned
 /* Fetch what follows in all rows, where AT begins a line. */
 TP_INLINE TP_TARGET_AVX512 void fetch(const struct few *p, size_t at, size_t bytes)
 {
-    if (p->ahead && at % LINE < bytes)
+    if (p->ahead && at % TP_CACHE_LINE < bytes)
         TP_UNROLL for (unsigned j = 0; j < ROWS; j++) /* beyond the matrix nothing happens */
             _mm_prefetch((const char *)((uintptr_t)p->codes[j] + at + p->ahead), _MM_HINT_T0);
 }
