@@ -66,7 +66,8 @@ optimizer_libtp_optimizer_la_SOURCES += \
 	optimizer/runtime/runtime.c optimizer/runtime/runtime.h \
 	optimizer/runtime/runtime_impl.h \
 	optimizer/runtime/team.c optimizer/runtime/team.h \
-	optimizer/runtime/weights.c optimizer/runtime/weights_read.c
+	optimizer/runtime/weights.c optimizer/runtime/weights_files.c \
+	optimizer/runtime/weights_read.c
 
 # measuring one
 optimizer_libtp_optimizer_la_SOURCES += \

@@ -158,24 +158,31 @@ static size_t stem_of(const char *title)
     return len - i;
 }
 
-/* Whether A and B are in one file, or in shards of one. */
-static bool is_beside(const struct tp_model *model, const struct tp_model_tensor *a,
+/*
+ * Whether A is of the model that B is of: where nothing says which files have the weights, A and B
+ * are in one file, or in shards of one.
+ */
+static bool is_beside(const struct tp_runtime *rt, const struct tp_model_tensor *a,
                       const struct tp_model_tensor *b)
 {
-    const char *title = model->files[a->file].title, *other = model->files[b->file].title;
+    const struct tp_model_file *files = rt->model->files;
+    const char *title = files[a->file].title, *other = files[b->file].title;
     size_t len = stem_of(title);
 
+    if (rt->weights_named)
+        return rt->has_weights[a->file];
     return len == stem_of(other) && memcmp(title, other, len) == 0;
 }
 
 /* -EBADMSG: another shard has a tensor with the name of T. */
-static int check_twice(const struct tp_model *model, const struct tp_model_tensor *t,
+static int check_twice(const struct tp_runtime *rt, const struct tp_model_tensor *t,
                        struct tp_error *err)
 {
+    const struct tp_model *model = rt->model;
     const struct tp_model_tensor *other = NULL;
 
     while ((other = tp_model_find_next(model, t->name, other)))
-        if (other != t && is_beside(model, t, other))
+        if (other != t && is_beside(rt, other, t))
             return tp_fail(err, EBADMSG, "the tensor '%s' is in '%s' and in '%s'", t->name,
                            model->files[t->file].title, model->files[other->file].title);
     return 0;
@@ -212,9 +219,9 @@ static int add_kept(const struct tp_runtime *rt, bool own, struct tp_quantized_t
     for (size_t i = 0; rc == 0 && last && i < model->tensor_n; i++) {
         const struct tp_model_tensor *t = model->by_place[i];
 
-        if (used[t - model->tensors] || !is_beside(model, t, last))
+        if (used[t - model->tensors] || !is_beside(rt, t, last))
             continue;
-        rc = check_twice(model, t, err);
+        rc = check_twice(rt, t, err);
         if (rc == 0 && TP_VECTOR_GROW(list->items, list->n, list->cap) < 0)
             rc = tp_oom(err);
         if (rc == 0)

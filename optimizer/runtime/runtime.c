@@ -123,6 +123,7 @@ void tp_runtime_close(struct tp_runtime *rt)
     if (rt->owner == rt)
         tp_team_destroy(rt->team);
     tp_arch_clear(&rt->arch);
+    free(rt->has_weights);
     free(rt->buffer);
     free(rt->logits);
     free(rt);

@@ -28,6 +28,9 @@ struct tp_runtime {
     uint64_t multiplied,
         multiplied_integers; /* by matrices: multiplications, and those of integers */
 
+    bool *has_weights;  /* by the number of a file of the model: its tensors count */
+    bool weights_named; /* the files are those of a fixed name, or of an index */
+
     /* Names: which of the family's prefixes, or "", and of the head's names the file has. */
     const char *prefix;
     const char *head_name; /* NULL: the file has no head of its own */
@@ -46,6 +49,15 @@ struct tp_runtime {
     float *logits; /* of the last step, likewise: a new one would be filled with zeros each time */
     size_t logits_n;
 };
+
+/* --- weights_files.c --- */
+
+/*
+ * Find the files whose tensors count, as transformers does: model.safetensors; without it those
+ * that model.safetensors.index.json names; without both all safetensors files of the top folder.
+ * -ENOENT: a named file is not there; -EBADMSG: the index makes no sense.
+ */
+int tp_weights_find(struct tp_runtime *rt, struct tp_error *err);
 
 /* --- weights.c: names, shapes and sizes --- */
 

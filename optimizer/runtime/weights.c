@@ -99,12 +99,6 @@ void tp_head_tensor_name(const struct tp_runtime *rt, tp_tensor_name out)
              rt->head_name ? rt->head_name : rt->arch.family->heads[0]);
 }
 
-/* Folders below the top one hold other models, as the checkpoints of a training. */
-static bool is_at_top(const struct tp_runtime *rt, const struct tp_model_tensor *t)
-{
-    return !strchr(rt->model->files[t->file].title, '/');
-}
-
 int tp_tensor_find(const struct tp_runtime *rt, const char *name,
                    const struct tp_model_tensor **out, struct tp_error *err)
 {
@@ -112,7 +106,7 @@ int tp_tensor_find(const struct tp_runtime *rt, const char *name,
 
     *out = NULL;
     while ((t = tp_model_find_next(rt->model, name, t))) {
-        if (!is_at_top(rt, t))
+        if (!rt->has_weights[t->file])
             continue;
         if (*out)
             return tp_fail(err, EBADMSG, "the tensor '%s' is in '%s' and in '%s'", name,
@@ -302,7 +296,7 @@ static int check_unused(const struct tp_runtime *rt, struct tp_error *err)
 
     for (size_t i = 0; i < rt->model->tensor_n; i++) {
         const struct tp_model_tensor *t = &rt->model->tensors[i];
-        if (strncmp(t->name, prefix, (size_t)len) != 0 || !is_at_top(rt, t))
+        if (strncmp(t->name, prefix, (size_t)len) != 0 || !rt->has_weights[t->file])
             continue;
         unsigned long layer = strtoul(t->name + len, &rest, 10);
         if (rest != t->name + len && *rest == '.' && layer < rt->arch.layer_n &&
@@ -360,12 +354,14 @@ static int check_tensors(struct tp_runtime *rt, struct tp_error *err)
 /* A tensor is often missing because its file is damaged. */
 int tp_weights_check(struct tp_runtime *rt, struct tp_error *err)
 {
-    int rc = check_tensors(rt, err);
+    int rc = tp_weights_find(rt, err);
 
+    if (rc == 0)
+        rc = check_tensors(rt, err);
     for (uint32_t i = 0; rc == -ENOENT && i < rt->model->file_n; i++) {
         const struct tp_model_file *f = &rt->model->files[i];
 
-        if (f->problem)
+        if (f->problem && rt->has_weights[i])
             rc = tp_fail(err, EBADMSG, "'%s' is not read as safetensors: %s", f->title, f->problem);
     }
     return rc;

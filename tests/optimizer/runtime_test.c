@@ -127,7 +127,9 @@ static void end_file(struct writer *w, const char *dir, const char *name)
 struct fault {
     const char *drop, *reshape, *nan, *dtype; /* names of tensors; DTYPE is I8 then */
     const char *extra;                        /* a further tensor */
+    const char *file;                         /* of all tensors; NULL: model.safetensors */
     const char *second;                       /* a tensor that a second file has again */
+    const char *index;                        /* of model.safetensors.index.json */
     const char *arch, *config; /* its members; NULL: those of a Llama; further ones */
     bool biases;
 };
@@ -163,7 +165,9 @@ static char *make_model(const struct fault *fault)
     }
     if (fault->extra)
         put_tensor(&w, fault->extra, "F32", 8, 0, 0);
-    end_file(&w, dir, "model.safetensors");
+    end_file(&w, dir, fault->file ? fault->file : "model.safetensors");
+    if (fault->index)
+        write_path(dir, "model.safetensors.index.json", fault->index, strlen(fault->index), "", 0);
     if (fault->second) {
         begin_file(&w);
         put_tensor(&w, fault->second, "F32", 8, 0, 0);
@@ -215,7 +219,7 @@ static void check_tensors(void)
         {{.reshape = "model.layers.0.self_attn.k_proj.weight"}, -EBADMSG, "5 x 8"},
         {{.reshape = "model.norm.weight"}, -EBADMSG, "9 elements"},
         {{.dtype = "model.layers.0.self_attn.o_proj.weight"}, -EOPNOTSUPP, "I8"},
-        {{.second = "model.norm.weight"}, -EBADMSG, "'other.safetensors'"},
+        {{.file = "a.safetensors", .second = "model.norm.weight"}, -EBADMSG, "'other.safetensors'"},
         {{.extra = "model.layers.0.self_attn.q_proj.bias"}, -EBADMSG, "q_proj.bias"},
         {{.config = ", \"attention_bias\": true"}, -ENOENT, "q_proj.bias"},
         {{.config = ", \"head_dim\": 8"}, -EBADMSG, "q_proj"},
@@ -235,6 +239,50 @@ static void check_tensors(void)
     o = open_model(&(struct fault){.extra = "model.layers.2.self_attn.q_proj.bias"}, NULL);
     is_int(o.rc, 0, "a layer that the config does not have is no weight");
     close_model(&o);
+}
+
+#define INDEX(map) "{\"metadata\": {\"total_size\": 1}, \"weight_map\": " map "}"
+
+/* Whose tensors count. */
+static void check_files(void)
+{
+    static const struct {
+        struct fault fault;
+        int code;
+        const char *part; /* of the message, or what is tested */
+    } cases[] = {
+        {{.second = "model.norm.weight"}, 0, "model.safetensors is the only one that counts"},
+        {{.second = "model.norm.weight", .index = INDEX("{\"a\": \"other.safetensors\"}")},
+         0,
+         "it comes before an index"},
+        {{.file = "a.safetensors",
+          .second = "model.norm.weight",
+          .index = INDEX("{\"model.norm.weight\": \"a.safetensors\"}")},
+         0,
+         "otherwise those of the index do"},
+        {{.file = "a.safetensors",
+          .second = "model.layers.0.self_attn.q_proj.bias",
+          .index = INDEX("{\"a\": \"a.safetensors\", \"b\": \"other.safetensors\"}")},
+         -EBADMSG,
+         "q_proj.bias"},
+        {{.file = "a.safetensors", .index = INDEX("{\"a\": \"b.safetensors\"}")},
+         -ENOENT,
+         "names 'b.safetensors', which is not there"},
+        {{.file = "a.safetensors", .index = INDEX("{\"a\": 3}")}, -EBADMSG, "for 'a'"},
+        {{.file = "a.safetensors", .index = INDEX("{}")}, -EBADMSG, "'weight_map'"},
+        {{.file = "a.safetensors", .index = "[]"}, -EBADMSG, "'weight_map'"},
+        {{.file = "a.safetensors", .index = "{"}, -EBADMSG, "'model.safetensors.index.json'"},
+        {{.file = "a.safetensors"}, 0, "without both all files count"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct opened o = open_model(&cases[i].fault, NULL);
+
+        if (!ok(o.rc == cases[i].code && (o.rc == 0 || strstr(o.err.message, cases[i].part)),
+                "files: %s", cases[i].part))
+            diag("%d: '%s'", o.rc, o.err.message);
+        close_model(&o);
+    }
 }
 
 /* --- Calls --- */
@@ -487,6 +535,7 @@ int main(void)
 {
     scratch = tap_tmpdir();
     check_tensors();
+    check_files();
     check_calls();
     check_sliding(&(struct fault){.arch = MISTRAL, .config = ", \"sliding_window\": 70"}, 0);
     check_sliding(&(struct fault){.arch = QWEN2,
