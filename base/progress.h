@@ -4,6 +4,7 @@
 #define TP_BASE_PROGRESS_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -35,5 +36,8 @@ const atomic_int *tp_cancel_watch(const atomic_int *cancel);
 /* -ECANCELED when the observed flag is set, else 0. Cheap enough for each of some thousand items.
  */
 int tp_cancel_check(struct tp_error *err);
+
+/* Bytes that are read, checked or hashed from one look at the flag to the next. */
+#define TP_CANCEL_BYTES ((size_t)8 << 20)
 
 #endif

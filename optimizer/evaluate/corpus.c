@@ -18,8 +18,6 @@
 #include "base/lex.h"
 #include "base/progress.h"
 
-#define PIECE ((size_t)8 << 20) /* bytes that are read without a look at the flag of cancelling */
-
 static const char *const installed[] = {"evaluation", "calibration"};
 
 bool tp_corpus_is_installed(const char *spec)
@@ -87,7 +85,7 @@ static int check_text(const struct tp_corpus *c, size_t from, size_t len, struct
     while (p < end) {
         size_t n = *p == 0 ? 0 : tp_utf8_len(p, end);
 
-        if ((size_t)(p - checked) >= PIECE) {
+        if ((size_t)(p - checked) >= TP_CANCEL_BYTES) {
             checked = p;
             if (tp_cancel_check(err) < 0)
                 return -ECANCELED;
@@ -132,7 +130,7 @@ int tp_corpus_read(struct tp_corpus *c, uint64_t len, struct tp_error *err)
         return tp_fail(err, ENOMEM, "out of memory for %" PRIu64 " bytes of the text '%s'", len,
                        c->path);
     for (size_t at = from; at < len && rc == 0; at += n) {
-        n = len - at < PIECE ? (size_t)len - at : PIECE;
+        n = len - at < TP_CANCEL_BYTES ? (size_t)len - at : TP_CANCEL_BYTES;
         rc = tp_cancel_check(err);
         if (rc == 0)
             rc = tp_file_pread(c->fd, c->bytes.data + at, n, at, c->path, err);

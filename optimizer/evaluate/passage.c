@@ -12,8 +12,6 @@
 #include "base/clock.h"
 #include "base/progress.h"
 
-#define HASHED ((size_t)8 << 20) /* bytes between two looks at the flag of cancelling */
-
 static int check_positions(const struct tp_subject *s, uint32_t context, struct tp_error *err)
 {
     uint32_t limit = tp_runtime_arch(s->runtime)->position_limit;
@@ -47,7 +45,7 @@ static int hash_text(const struct tp_buffer *text, uint8_t sha256[TP_SHA256_LEN]
     int rc = sha ? 0 : tp_oom(err);
 
     for (size_t at = 0, n; at < text->len && rc == 0; at += n) {
-        n = text->len - at < HASHED ? text->len - at : HASHED;
+        n = text->len - at < TP_CANCEL_BYTES ? text->len - at : TP_CANCEL_BYTES;
         tp_sha256_update(sha, text->data + at, n);
         rc = tp_cancel_check(err);
     }
