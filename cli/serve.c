@@ -40,7 +40,11 @@ static int serve_directory(const struct tp_serve_options *given, bool quiet)
     }
     printf("%s\ntoken: %s\n", tp_serve_url(server), tp_report_name(tp_serve_token_file(server)));
     int code = tp_report_flush();
-    if (!tp_serve_is_owner(server) && !quiet)
+    if (!tp_serve_can_write(server) && !quiet)
+        fputs("tenpak: the directory cannot be written to: earlier jobs can be read, and none is "
+              "accepted\n",
+              stderr);
+    else if (!tp_serve_is_owner(server) && !quiet)
         fputs("tenpak: another process owns this directory and applies its policy until it ends\n",
               stderr);
     while (sigwait(&ends, &number) != 0)

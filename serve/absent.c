@@ -38,6 +38,12 @@ const char *tp_serve_token_file(const struct tp_serve *serve)
     return "";
 }
 
+bool tp_serve_can_write(const struct tp_serve *serve)
+{
+    (void)serve;
+    return false;
+}
+
 bool tp_serve_is_owner(const struct tp_serve *serve)
 {
     (void)serve;

@@ -23,6 +23,7 @@ struct tp_serve {
     char url[128];
     _Atomic time_t limit_at; /* when the limit of the cgroup was last read, in seconds */
     atomic_bool confined;    /* a cgroup limits the memory */
+    bool writable;           /* the directory, by this user */
     bool exposed;            /* reachable from other machines, without TLS */
 };
 

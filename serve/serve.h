@@ -37,6 +37,8 @@ void tp_serve_stop(struct tp_serve *serve);
 /* "http://127.0.0.1:8765", with the port in use. */
 const char *tp_serve_url(const struct tp_serve *serve);
 const char *tp_serve_token_file(const struct tp_serve *serve);
+/* Whether this user can write to DIR: elsewhere there are no jobs. */
+bool tp_serve_can_write(const struct tp_serve *serve);
 /* Whether this process owns DIR. Otherwise a mount does, and the server runs only its own jobs. */
 bool tp_serve_is_owner(const struct tp_serve *serve);
 

@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "serve/call.h"
@@ -225,6 +227,18 @@ static int listen_on(struct tp_serve *serve, const char *text, struct tp_error *
 /* DIR/.tenpak/token, beside the records of jobs. */
 static int own_token(struct tp_serve *serve, const char *dir, struct tp_error *err)
 {
+    tp_autoclose int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    tp_autoclose int top = fd < 0 ? -errno : tp_private_open(fd, true);
+
+    if (top == -EROFS || top == -EACCES)
+        return tp_fail(
+            err, -top,
+            "'%s' cannot be written to: jobs are not possible, nor a token in its " TP_PRIVATE,
+            dir);
+    if (top < 0) {
+        errno = -top;
+        return tp_fail_errno(err, "cannot make '%s/" TP_PRIVATE "'", dir);
+    }
     serve->token_file = tp_path_join(dir, TP_PRIVATE "/token", "");
     if (!serve->token_file)
         return tp_oom(err);
@@ -258,6 +272,7 @@ int tp_serve_start(const struct tp_serve_options *options, struct tp_serve **out
     if (tp_memory_cgroups() != UINT64_MAX)
         tp_memory_shrink_stacks();
     keep_limit(serve);
+    serve->writable = faccessat(AT_FDCWD, options->dir, W_OK | X_OK, AT_EACCESS) == 0;
     rc = tp_store_open(options->dir, &serve->store, err);
     if (rc == 0)
         rc = open_jobs(serve, options->dir, err);
@@ -298,6 +313,11 @@ const char *tp_serve_url(const struct tp_serve *serve)
 const char *tp_serve_token_file(const struct tp_serve *serve)
 {
     return serve->token_file;
+}
+
+bool tp_serve_can_write(const struct tp_serve *serve)
+{
+    return serve->writable;
 }
 
 bool tp_serve_is_owner(const struct tp_serve *serve)

@@ -281,4 +281,27 @@ wait "$server"
 printf 'short\n' >"$tmp/token"
 exits 'a short one is refused' 1 "$tenpak" serve --listen 127.0.0.1:0 --token-file "$tmp/token" "$d"
 exits 'an address that is none is refused' 1 "$tenpak" serve --listen localhost "$d"
+
+# --- A directory that is read-only ---
+
+if [ "$(id -u)" -eq 0 ] && mkdir "$tmp/small" && mount -t tmpfs -o size=4m tenpak-test "$tmp/small" 2>/dev/null; then
+    cleanup_fn umount "$tmp/small"
+    "$mkmodel" --layers=1 "$tmp/small/m"
+    "$tenpak" pack -q --base=none "$tmp/small/m"
+    mount -o remount,ro "$tmp/small"
+    exits 'a server needs a token' 1 "$tenpak" serve --listen 127.0.0.1:0 "$tmp/small"
+    is 'and says so in one line' "$(wc -l <"$tmp/.out")" 1
+    has 'with the reason' "$tmp/.out" "small' cannot be written to"
+    printf 'a-token-of-my-own-choice\n' >"$tmp/token"
+    d="$tmp/small"
+    serve --token-file "$tmp/token"
+    has 'with one it says what there is not' "$tmp/serve.err" 'none is accepted'
+    is 'in one line' "$(wc -l <"$tmp/serve.err")" 1
+    is 'earlier jobs can be read' "$(call GET /jobs)" 200
+    is 'and none is accepted' "$(post /evaluate '{"model": "m"}')" 403
+    kill "$server"
+    wait "$server"
+else
+    skip 'a read-only directory' 'no tmpfs can be mounted here'
+fi
 tap_done
