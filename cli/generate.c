@@ -59,6 +59,7 @@ struct generating {
     struct tp_buffer prompt; /* what was read, or a copy of it */
     struct tp_buffer text;   /* with --json */
     double integer_share;
+    char warning[TP_ERROR_MAX]; /* "": none */
     bool terminal;
     bool failed; /* standard output cannot be written to */
 };
@@ -233,6 +234,7 @@ static int print_document(struct generating *g, const struct tp_generated *out, 
         tp_json_put_u64(&doc.json, NULL, out->tokens.items[i]);
     tp_json_end_array(&doc.json);
     tp_json_put_string(&doc.json, "finish_reason", out->ended ? "stop" : "length");
+    tp_json_put_string(&doc.json, "warning", g->warning[0] ? g->warning : NULL);
     tp_json_put_string(&doc.json, "dtype", tp_compute_words[g->runtime.compute]);
     tp_json_put_double(&doc.json, "integer_share", g->integer_share);
     tp_json_begin_object(&doc.json, "seconds");
@@ -265,6 +267,9 @@ static int generate(struct generating *g, const struct tp_argument *place, struc
         *threads = tp_runtime_threads(subject.runtime);
         rc = tp_generate(&subject, g->prompt.data, g->prompt.len, &g->generation, out, err);
         g->integer_share = tp_runtime_integer_share(subject.runtime);
+        /* The last token is not computed with. */
+        tp_subject_is_beyond(&subject, out->prompt_tokens + out->tokens.n - 1, g->warning,
+                             sizeof g->warning);
     }
     tp_subject_close(&subject);
     tp_meter_stop();
@@ -291,6 +296,9 @@ static int run_generate(struct tp_options *o)
         rc = generate(&g, &place, &out, &threads, &err);
     if (!o->json && out.tokens.n > 0 && !g.failed)
         putchar('\n');
+    fflush(stdout);
+    if (out.tokens.n > 0 && g.warning[0])
+        tp_meter_note(NULL, g.warning);
     if (rc < 0)
         code = tp_report_failed(o, &err);
     else

@@ -175,18 +175,18 @@ static int make_request(struct tp_options *o, struct packing *p, enum tp_verb ve
     return find_paths(p, &err) < 0 ? tp_report_failed(o, &err) : 0;
 }
 
-static int find_model(const char *arg, bool packs, struct tp_argument *out, struct tp_error *err)
+static int find_model(const char *arg, struct tp_argument *out, struct tp_error *err)
 {
     int rc = tp_argument_find(arg, out, err);
 
     if (rc)
         return rc;
     /* ".tnpk" was not given: the directory has gone, and a packing that was cut off is finished. */
-    if (out->kind == TP_ARGUMENT_PACK && !packs && strlen(out->path) > strlen(arg)) {
+    if (out->kind == TP_ARGUMENT_PACK && strlen(out->path) > strlen(arg)) {
         out->path[strlen(out->path) - strlen(TP_PACK_SUFFIX)] = '\0';
         out->kind = TP_ARGUMENT_PLAIN;
     }
-    if (out->kind == TP_ARGUMENT_PACK && !packs)
+    if (out->kind == TP_ARGUMENT_PACK)
         rc = tp_fail(err, EINVAL, "'%s' is a pack already", out->path);
     else if (out->kind == TP_ARGUMENT_STORE && access(out->path, R_OK | X_OK) < 0)
         rc = tp_fail_errno(err, "cannot read the directory '%s'", out->path);
@@ -218,7 +218,7 @@ static int pack_one(const struct tp_options *o, const struct packing *p, const c
                     struct tp_json_writer *array, struct tp_error *err)
 {
     tp_auto(tp_argument_clear) struct tp_argument place = {0};
-    int rc = find_model(arg, p->target, &place, err);
+    int rc = p->target ? tp_argument_find_model(arg, &place, err) : find_model(arg, &place, err);
 
     if (rc)
         return rc;
@@ -289,6 +289,15 @@ static void add_words(struct packing *p, enum tp_verb verb)
         tp_job_words_add(&p->words, "dereference", "yes");
 }
 
+static int run_job(struct tp_options *o, enum tp_verb verb, struct packing *p)
+{
+    tp_autofree char *folder = p->target ? tp_argument_hub_folder(o->argv[0]) : NULL;
+
+    if (folder)
+        o->argv[0] = folder;
+    return tp_job_run(o, verb, &p->words, p->detach);
+}
+
 static int run_pack(struct tp_options *o)
 {
     struct packing p = {0};
@@ -305,7 +314,7 @@ static int run_pack(struct tp_options *o)
     if (code)
         ;
     else if (p.as_job)
-        code = tp_job_run(o, verb, &p.words, p.detach);
+        code = run_job(o, verb, &p);
     else
         code = make_request(o, &p, verb);
     if (!code && !p.as_job)

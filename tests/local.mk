@@ -165,6 +165,7 @@ optimizer_scripts = \
 	tests/optimizer/search_choice_test.py \
 	tests/optimizer/search_test.py \
 	tests/optimizer/sized_test.py \
+	tests/optimizer/reports_test.py \
 	tests/optimizer/target_test.py \
 	tests/optimizer/tokenizer_library_test.py
 EXTRA_DIST += tests/optimizer/brute_force.py tests/optimizer/texts.py

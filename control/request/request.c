@@ -49,6 +49,7 @@ int tp_request_set_subject(struct tp_request *request, const char *text, size_t 
                        "'%s' is not a valid name of a %s: a name has no '/' and no control "
                        "characters, and does not begin with '.'",
                        tp_value_quote(text, len, part), kind);
+    request->by_hub_id = !tp_value_is_name(text, len);
     return tp_value_read_model(text, len, request->subject, err);
 }
 
@@ -131,10 +132,16 @@ int tp_request_set(struct tp_request *request, const char *name, size_t name_len
 
 int tp_request_end(struct tp_request *request, struct tp_error *err)
 {
+    const struct tp_verb_ops *verb = tp_verb_get(request->verb);
+
     if (!request->subject[0])
         return tp_fail(err, EINVAL, "the %s is not named", kind_of_subject(request));
+    if (request->by_hub_id && verb->hub_needs && !verb->hub_needs(request))
+        return tp_fail(err, EINVAL,
+                       "the id of a model on the hub is not a valid name of a model here: it needs "
+                       "'target'");
     request->set = request->given;
-    for (const struct tp_key *key = tp_verb_get(request->verb)->keys; key->name; key++)
+    for (const struct tp_key *key = verb->keys; key->name; key++)
         if (!(request->given & bit_of(request, key)) && key->standard) {
             tp_value_set_default(key, request);
             request->set |= bit_of(request, key);

@@ -79,6 +79,7 @@ struct tp_request {
     enum tp_verb verb;
     unsigned line;                 /* line of the text, from 1; 0: none */
     char subject[TP_NAME_MAX + 1]; /* the model's name, or the job's id */
+    bool by_hub_id;                /* it was named as "org/name" */
     char retry[TP_RETRY_KEY_MAX +
                1];  /* id=KEY: repeated requests with the same key are one job; "" */
     uint32_t given; /* bit I: key I of the verb was given */

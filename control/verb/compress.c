@@ -345,6 +345,8 @@ const struct tp_verb_ops tp_verb_compress = {
                "my-finetune target=balanced calibration=chat.txt\n"
                "{\"model\": \"my-finetune\", \"base\": \"auto\", \"threads\": 4}\n",
     .check_values = check_values,
+    .hub = true,
+    .hub_needs = tp_compress_has_target,
     .check = check_compress,
     .run = run_compress,
     .print = print_compress,

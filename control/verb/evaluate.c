@@ -42,15 +42,12 @@ static int open_all(struct evaluation *e, const struct tp_request *request,
                     const struct tp_work *work, struct tp_error *err)
 {
     const char *reference = request->evaluate.reference;
-    char warning[TP_ERROR_MAX];
     int rc = tp_corpus_open(request->evaluate.text, work->foreground ? NULL : work->dir, &e->corpus,
                             err);
 
     e->has_reference = work->base || reference[0];
     if (rc == 0)
         rc = open_subject(request, work, work->path, work->name, NULL, &e->subject, err);
-    if (rc == 0 && work->note && tp_subject_warning(&e->subject, warning, sizeof warning))
-        work->note(work->arg, warning);
     if (rc == 0 && e->has_reference)
         rc = open_subject(request, work, work->base, reference, e->subject.runtime, &e->reference,
                           err);
@@ -68,20 +65,28 @@ static int measure_perplexity(struct evaluation *e, const struct tp_request *req
                                          .samples = request->evaluate.samples,
                                          .add_bos = tp_add_bos_find(request->evaluate.add_bos),
                                          .memory = request->limits.memory,
-                                         .progress = work->progress};
+                                         .progress = work->progress,
+                                         .note = work->note,
+                                         .arg = work->arg};
 
     return tp_perplexity_measure(&e->subject, e->has_reference ? &e->reference : NULL, &e->corpus,
                                  &options, &e->perplexity, err);
 }
 
+static struct tp_timing_options timing_options(const struct tp_request *request,
+                                               const struct tp_work *work)
+{
+    return (struct tp_timing_options){.batch = request->evaluate.batch,
+                                      .prompt_tokens = request->evaluate.prompt_tokens,
+                                      .new_tokens = request->evaluate.new_tokens,
+                                      .memory = request->limits.memory,
+                                      .progress = work->progress};
+}
+
 static int measure_timing(struct evaluation *e, const struct tp_request *request,
                           const struct tp_work *work, struct tp_error *err)
 {
-    struct tp_timing_options options = {.batch = request->evaluate.batch,
-                                        .prompt_tokens = request->evaluate.prompt_tokens,
-                                        .new_tokens = request->evaluate.new_tokens,
-                                        .memory = request->limits.memory,
-                                        .progress = work->progress};
+    struct tp_timing_options options = timing_options(request, work);
 
     /* The memory of the reference is better used for caches. */
     tp_subject_close(&e->reference);
@@ -105,8 +110,11 @@ static int run_evaluate(const struct tp_request *request, struct tp_work *work,
                         struct tp_error *err)
 {
     struct evaluation *e = calloc(1, sizeof *e);
+    struct tp_timing_options timing = timing_options(request, work);
     int rc = e ? open_all(e, request, work, err) : tp_oom(err);
 
+    if (rc == 0 && request->evaluate.timing)
+        rc = tp_timing_check(&e->subject, &timing, err);
     if (rc == 0)
         rc = measure_perplexity(e, request, work, err);
     if (rc == 0 && request->evaluate.timing)

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "control/verb/impl.h"
 #include "control/verb/target.h"
+#include "optimizer/evaluate/report.h"
 #include "optimizer/quantize/packs.h"
 #include "optimizer/quantize/sized.h"
 #include "optimizer/search/sizes.h"
@@ -110,31 +111,27 @@ int tp_compress_check_values(const struct tp_request *request, struct tp_error *
 /* --- The work --- */
 
 /* DIR/NAME~TARGET.tnpk, with '-' for ':'. */
-static char *name_pack(const char *path, const char *target)
+static char *name_pack(const struct tp_work *work, const char *target)
 {
-    tp_autofree char *dir = tp_path_parent(path), *model = tp_path_model(path);
     tp_auto(tp_buffer_clear) struct tp_buffer suffix = {0};
 
     tp_buffer_appendf(&suffix, "~%s" TP_PACK_SUFFIX, target);
-    if (!dir || !model || tp_buffer_append_u8(&suffix, 0) < 0)
+    if (tp_buffer_append_u8(&suffix, 0) < 0)
         return NULL;
     for (char *c = (char *)suffix.data; *c; c++)
         if (*c == ':')
             *c = '-';
-    return tp_path_join(dir, model, (char *)suffix.data);
+    return tp_path_join(work->dir, work->name, (char *)suffix.data);
 }
 
 static int find_places(struct quantizing *q, struct tp_error *err)
 {
-    struct stat st;
+    const struct tp_work *work = q->work;
+    int rc = tp_target_find_model(work->dir, work->path, work->name, &q->path, err);
 
-    q->path = tp_work_path(q->work, "");
-    if (q->path && stat(q->path, &st) < 0) {
-        free(q->path);
-        q->path = tp_work_path(q->work, TP_PACK_SUFFIX);
-    }
-    if (q->path)
-        q->out = q->work->out ? strdup(q->work->out) : name_pack(q->path, q->target);
+    if (rc < 0)
+        return rc;
+    q->out = work->out ? strdup(work->out) : name_pack(work, q->target);
     if (!q->out)
         return tp_oom(err);
     return tp_check_new(q->out, err);
@@ -207,9 +204,10 @@ static int open_all(struct quantizing *q, struct tp_error *err)
                              &q->subject, err);
     if (rc < 0 || !is_calibrated(q))
         return rc;
-    if (q->work->note && tp_subject_warning(&q->subject, warning, sizeof warning))
-        q->work->note(q->work->arg, warning);
     rc = open_passage(q, err);
+    if (rc == 0)
+        tp_subject_note_doubts(&q->subject, q->passage.windows.context, q->work->note,
+                               q->work->arg);
     if (rc == 0 && find_warning(q, warning, sizeof warning) && q->work->note)
         q->work->note(q->work->arg, warning);
     return rc == 0 ? hash_model(q, err) : rc;
@@ -348,7 +346,7 @@ static void put_allocation(const struct quantizing *q, struct tp_json_writer *js
 /* What the pack says of itself, and the result has, too. */
 static void put_recipe(const struct quantizing *q, struct tp_json_writer *json)
 {
-    const struct tp_passage *p = &q->passage;
+    struct tp_text_facts facts;
     char warning[TP_ERROR_MAX];
 
     tp_json_put_string(json, "target", q->target);
@@ -362,27 +360,21 @@ static void put_recipe(const struct quantizing *q, struct tp_json_writer *json)
         tp_json_put_null(json, "calibration");
         return;
     }
-    tp_json_begin_object(json, "calibration");
-    tp_json_put_string(json, "text", q->calibration);
-    tp_json_put_hex(json, "sha256", p->sha256, sizeof p->sha256);
-    tp_json_put_u64(json, "windows", p->windows.n);
-    tp_json_put_u64(json, "context", p->windows.context);
-    tp_json_put_u64(json, "tokens", calibration_tokens(q));
-    tp_json_put_string(json, "warning", find_warning(q, warning, sizeof warning) ? warning : NULL);
-    tp_json_end_object(json);
+    facts = tp_passage_facts(&q->passage, &q->corpus);
+    tp_calibration_put(json, q->calibration, &facts,
+                       find_warning(q, warning, sizeof warning) ? warning : NULL);
 }
 
 static int publish_pack(struct quantizing *q, struct tp_error *err)
 {
     tp_auto(tp_buffer_clear) struct tp_buffer text = {0};
-    tp_autofree char *original = tp_path_model(q->path);
     struct tp_json_writer json;
     struct stat st;
     int rc;
 
     tp_json_writer_init(&json, &text, false);
     tp_json_begin_object(&json, NULL);
-    tp_json_put_string(&json, "original", original);
+    tp_json_put_string(&json, "original", q->work->name);
     put_recipe(q, &json);
     tp_json_end_object(&json);
     rc = tp_json_writer_finish(&json);
@@ -502,9 +494,9 @@ void tp_compress_print_target(const struct tp_json *result, const char *model,
                       tp_size_print(tp_result_number(result, "fp16_bytes"), a),
                       tp_size_print(tp_result_number(result, "stored_bytes"), b),
                       tp_result_decimal(result, "compression"));
-    if (*tp_result_text(calibration, "text")) {
+    if (*tp_result_text(calibration, "name")) {
         tp_buffer_appendf(out, "  calibrated on ");
-        tp_print_text(out, tp_result_text(calibration, "text"));
+        tp_print_text(out, tp_result_text(calibration, "name"));
         tp_buffer_appendf(out, ": %" PRIu64 " windows of %" PRIu64 " tokens",
                           tp_result_number(calibration, "windows"),
                           tp_result_number(calibration, "context"));

@@ -51,6 +51,7 @@ struct tp_verb_ops {
     const char *example;       /* lines as they are typed */
     bool reads_only;           /* does not change the model */
     bool hub;                  /* the model may be the id "org/name" of one in the hub's cache */
+    bool (*hub_needs)(const struct tp_request *request); /* only if this is true; may be NULL */
     /*
      * Check what is wrong with the values themselves, whatever models DIR has: names that are of no
      * table, values that exclude each other. -ENOENT, -EINVAL, -EDOM. May be NULL.

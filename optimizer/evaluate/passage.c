@@ -93,6 +93,19 @@ void tp_passage_clear(struct tp_passage *passage)
     *passage = (struct tp_passage){.bos = TP_TOKEN_NONE};
 }
 
+struct tp_text_facts tp_passage_facts(const struct tp_passage *passage,
+                                      const struct tp_corpus *corpus)
+{
+    struct tp_text_facts facts = {.bytes = corpus->size,
+                                  .read_bytes = corpus->bytes.len,
+                                  .tokens = passage->windows.tokens,
+                                  .windows = passage->windows.n,
+                                  .context = passage->windows.context};
+
+    memcpy(facts.sha256, passage->sha256, sizeof facts.sha256);
+    return facts;
+}
+
 static int compare_tokens(const struct tp_passage *passage, const struct tp_subject *subject,
                           const struct tp_subject *other, const struct tp_corpus *corpus,
                           const struct tp_passage_options *options, struct tp_error *err)

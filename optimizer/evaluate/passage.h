@@ -17,6 +17,9 @@ struct tp_passage_options {
     enum tp_add_bos add_bos;
     uint64_t memory; /* bytes that this process may use; 0: what the machine has */
     const struct tp_progress *progress; /* may be NULL */
+    void (*note)(void *arg,
+                 const char *line); /* by tp_perplexity_measure: of doubts; may be NULL */
+    void *arg;
 };
 
 struct tp_passage {
@@ -28,6 +31,14 @@ struct tp_passage {
     double seconds;                /* of reading and tokenizing */
 };
 
+/* What reports say of a text: the size of its file, and of as much as was read. */
+struct tp_text_facts {
+    uint64_t bytes, read_bytes, tokens;
+    uint8_t sha256[TP_SHA256_LEN];
+    uint64_t windows; /* of the passage */
+    uint32_t context;
+};
+
 /*
  * Read of CORPUS as much as the samples need. -EINVAL: the options do not fit the model or the
  * text, or the tokenizer does not match the model. In any case OUT is for tp_passage_clear.
@@ -36,6 +47,9 @@ int tp_passage_open(const struct tp_subject *subject, struct tp_corpus *corpus,
                     const struct tp_passage_options *options, struct tp_passage *out,
                     struct tp_error *err);
 void tp_passage_clear(struct tp_passage *passage);
+
+struct tp_text_facts tp_passage_facts(const struct tp_passage *passage,
+                                      const struct tp_corpus *corpus);
 
 /* -EINVAL: OTHER does not read the text of SUBJECT as that does. */
 int tp_passage_compare(const struct tp_passage *passage, const struct tp_subject *subject,

@@ -45,7 +45,10 @@ int tp_perplexity_measure(struct tp_subject *subject, struct tp_subject *referen
     rc = tp_passage_open(subject, corpus, options, &out->passage, err);
     if (rc == 0 && reference)
         rc = tp_passage_compare(&out->passage, subject, reference, corpus, options, err);
-    return rc == 0 ? measure(subject, reference, options, out, err) : rc;
+    if (rc < 0)
+        return rc;
+    tp_subject_note_doubts(subject, out->passage.windows.context, options->note, options->arg);
+    return measure(subject, reference, options, out, err);
 }
 
 void tp_perplexity_clear(struct tp_perplexity *p)

@@ -18,15 +18,30 @@ static void put_mean(struct tp_json_writer *json, const char *key, double value,
     tp_json_put_double(json, name, error);
 }
 
-static void put_text(struct tp_json_writer *json, const char *text, const struct tp_corpus *corpus,
-                     const struct tp_perplexity *p)
+static void put_facts(struct tp_json_writer *json, const char *name, const struct tp_text_facts *f)
+{
+    tp_json_put_string(json, "name", name);
+    tp_json_put_u64(json, "bytes", f->bytes);
+    tp_json_put_u64(json, "read_bytes", f->read_bytes);
+    tp_json_put_hex(json, "sha256", f->sha256, sizeof f->sha256);
+    tp_json_put_u64(json, "tokens", f->tokens);
+}
+
+void tp_text_put(struct tp_json_writer *json, const char *name, const struct tp_text_facts *facts)
 {
     tp_json_begin_object(json, "text");
-    tp_json_put_string(json, "name", text);
-    tp_json_put_u64(json, "bytes", corpus->size);
-    tp_json_put_u64(json, "read_bytes", corpus->bytes.len);
-    tp_json_put_hex(json, "sha256", p->passage.sha256, sizeof p->passage.sha256);
-    tp_json_put_u64(json, "tokens", p->passage.windows.tokens);
+    put_facts(json, name, facts);
+    tp_json_end_object(json);
+}
+
+void tp_calibration_put(struct tp_json_writer *json, const char *name,
+                        const struct tp_text_facts *facts, const char *warning)
+{
+    tp_json_begin_object(json, "calibration");
+    put_facts(json, name, facts);
+    tp_json_put_u64(json, "windows", facts->windows);
+    tp_json_put_u64(json, "context", facts->context);
+    tp_json_put_string(json, "warning", warning);
     tp_json_end_object(json);
 }
 
@@ -96,8 +111,9 @@ void tp_perplexity_put(struct tp_json_writer *json, const struct tp_subject *sub
                        const struct tp_perplexity *p)
 {
     double error, value = tp_perplexity_of(&p->tally.log_likelihood, &error);
+    struct tp_text_facts facts = tp_passage_facts(&p->passage, corpus);
 
-    put_text(json, text, corpus, p);
+    tp_text_put(json, text, &facts);
     put_tokenizer(json, subject);
     put_convention(json, p);
     put_mean(json, "log_likelihood", p->tally.log_likelihood.mean,

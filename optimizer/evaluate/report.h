@@ -10,6 +10,10 @@
 #include "optimizer/evaluate/perplexity.h"
 #include "optimizer/evaluate/timing.h"
 
+/* The members "text" and "calibration": a text as the request names it. WARNING may be NULL. */
+void tp_text_put(struct tp_json_writer *json, const char *name, const struct tp_text_facts *facts);
+void tp_calibration_put(struct tp_json_writer *json, const char *name,
+                        const struct tp_text_facts *facts, const char *warning);
 /* The members of the text and of the perplexity. TEXT and REFERENCE are as the caller named them.
  */
 void tp_perplexity_put(struct tp_json_writer *json, const struct tp_subject *subject,

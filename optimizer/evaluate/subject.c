@@ -261,8 +261,24 @@ uint32_t tp_subject_bos(const struct tp_subject *s, enum tp_add_bos add_bos)
     return bos;
 }
 
+/* --- Doubts --- */
+
+bool tp_subject_is_beyond(const struct tp_subject *subject, uint64_t positions, char *line,
+                          size_t size)
+{
+    uint64_t reach = tp_arch_reach(tp_runtime_arch(subject->runtime));
+
+    if (reach == 0 || positions <= reach)
+        return false;
+    snprintf(line, size,
+             "%" PRIu64 " positions are more than the %" PRIu64
+             " that '%s' was made for: what it computes beyond them may be of no use",
+             positions, reach, subject->name);
+    return true;
+}
+
 /* A tokenizer that knows few of the model's tokens. */
-bool tp_subject_warning(const struct tp_subject *subject, char *line, size_t size)
+static bool is_foreign(const struct tp_subject *subject, char *line, size_t size)
 {
     uint64_t vocab = tp_runtime_arch(subject->runtime)->vocab;
     uint64_t n = subject->tokenizer ? tp_tokenizer_vocab_size(subject->tokenizer) : vocab;
@@ -274,4 +290,15 @@ bool tp_subject_warning(const struct tp_subject *subject, char *line, size_t siz
              ": they may not belong together",
              subject->name, n, vocab);
     return true;
+}
+
+void tp_subject_note_doubts(const struct tp_subject *subject, uint64_t positions,
+                            void (*note)(void *arg, const char *line), void *arg)
+{
+    char line[TP_ERROR_MAX];
+
+    if (note && is_foreign(subject, line, sizeof line))
+        note(arg, line);
+    if (note && tp_subject_is_beyond(subject, positions, line, sizeof line))
+        note(arg, line);
 }

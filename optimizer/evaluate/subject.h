@@ -29,8 +29,15 @@ void tp_subject_close(struct tp_subject *subject);
 int tp_subject_load(struct tp_subject *subject, const struct tp_progress *progress,
                     struct tp_error *err);
 
-/* Write to LINE that the tokenizer may be that of another model; false: that is not likely. */
-bool tp_subject_warning(const struct tp_subject *subject, char *line, size_t size);
+/* Write to LINE that the model was made for fewer than POSITIONS; false: it was not. */
+bool tp_subject_is_beyond(const struct tp_subject *subject, uint64_t positions, char *line,
+                          size_t size);
+/*
+ * A line for each doubt, to NOTE, which may be NULL: the same, and that the tokenizer may be that
+ * of another model. For requests that were found to be possible.
+ */
+void tp_subject_note_doubts(const struct tp_subject *subject, uint64_t positions,
+                            void (*note)(void *arg, const char *line), void *arg);
 
 /* Whether a text is preceded by the token of the beginning. */
 enum tp_add_bos { TP_ADD_BOS_AUTO, TP_ADD_BOS_YES, TP_ADD_BOS_NO };

@@ -160,17 +160,26 @@ static int check_memory(const struct timing *t, struct tp_error *err)
                    o->batch, tp_size_print(need, wanted), tp_size_print(left, have));
 }
 
+int tp_timing_check(const struct tp_subject *subject, const struct tp_timing_options *o,
+                    struct tp_error *err)
+{
+    uint32_t limit = tp_runtime_arch(subject->runtime)->position_limit;
+
+    if (o->prompt_tokens <= limit && o->new_tokens <= limit - o->prompt_tokens)
+        return 0;
+    return tp_fail(err, EINVAL,
+                   "%" PRIu32 " tokens of a prompt and %" PRIu32
+                   " new ones are more than the %" PRIu32 " positions of '%s'",
+                   o->prompt_tokens, o->new_tokens, limit, subject->name);
+}
+
 static int prepare(struct timing *t, struct tp_corpus *corpus, struct tp_error *err)
 {
     const struct tp_timing_options *o = t->options;
-    uint32_t limit = tp_runtime_arch(t->subject->runtime)->position_limit;
-    int rc;
+    int rc = tp_timing_check(t->subject, o, err);
 
-    if (o->prompt_tokens > limit || o->new_tokens > limit - o->prompt_tokens)
-        return tp_fail(err, EINVAL,
-                       "%" PRIu32 " tokens of a prompt and %" PRIu32
-                       " new ones are more than the %" PRIu32 " positions of '%s'",
-                       o->prompt_tokens, o->new_tokens, limit, t->subject->name);
+    if (rc < 0)
+        return rc;
     rc = tp_subject_encode_corpus(t->subject, corpus, TP_ADD_BOS_AUTO, o->prompt_tokens, o->memory,
                                   o->progress, &t->ids, err);
     if (rc == 0 && t->ids.n < o->prompt_tokens)

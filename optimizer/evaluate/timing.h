@@ -44,6 +44,9 @@ struct tp_timing {
     unsigned row_n;
 };
 
+/* -EINVAL: the model has fewer positions than OPTIONS need. */
+int tp_timing_check(const struct tp_subject *subject, const struct tp_timing_options *options,
+                    struct tp_error *err);
 /*
  * Prompts are parts of CORPUS. -EINVAL: the model has too few positions, or the text too few
  * tokens; -ENOMEM: weights and caches do not fit.

@@ -462,6 +462,22 @@ int tp_arch_init(struct tp_arch *arch, const struct tp_config *config, struct tp
     return rc;
 }
 
+uint64_t tp_arch_reach(const struct tp_arch *a)
+{
+    const struct tp_rope *rope = &a->ropes[TP_SPAN_FULL];
+    double stretched = 0;
+
+    /* In configs of these kinds position_n may be the length before the scaling. */
+    if (rope->kind == TP_ROPE_YARN)
+        stretched = rope->factor * (double)rope->original_n;
+    else if (rope->kind == TP_ROPE_DYNAMIC ||
+             (rope->kind == TP_ROPE_LINEAR && !a->family->rope_by_span))
+        stretched = rope->factor * (double)a->position_n;
+    if (stretched >= 0x1p63)
+        return UINT64_MAX;
+    return (uint64_t)stretched > a->position_n ? (uint64_t)stretched : a->position_n;
+}
+
 void tp_arch_clear(struct tp_arch *arch)
 {
     for (unsigned i = 0; i < TP_SPAN_KIND_COUNT; i++)

@@ -92,4 +92,10 @@ struct tp_arch {
 int tp_arch_init(struct tp_arch *arch, const struct tp_config *config, struct tp_error *err);
 void tp_arch_clear(struct tp_arch *arch);
 
+/*
+ * The positions for which the model gives what it was made to give: POSITION_N, or as many as the
+ * scaling of its rotary embeddings stretches these to. 0: not known.
+ */
+uint64_t tp_arch_reach(const struct tp_arch *arch);
+
 #endif

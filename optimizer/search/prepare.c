@@ -49,28 +49,32 @@ static int open_inputs(struct tp_search *s)
 {
     const struct tp_search_options *o = s->options;
     uint64_t samples = o->samples ? o->samples : TP_SEARCH_SAMPLES_DEFAULT;
-    char warning[TP_ERROR_MAX];
     struct tp_runtime_options options = {.threads = o->threads,
                                          .cancel = o->progress ? o->progress->cancel : NULL};
     int rc = tp_subject_open(o->path, o->name, &options, &s->result->original, s->err);
 
     if (rc < 0)
         return rc;
-    if (o->note && tp_subject_warning(&s->result->original, warning, sizeof warning))
-        o->note(o->arg, warning);
     s->all_bf16 = is_all_bf16(s->result->original.model);
     rc = open_passage(s, o->text, samples, &s->text, &s->passage);
     if (rc == 0)
         rc = open_passage(s, o->calibration,
                           o->calibration_samples ? o->calibration_samples : samples,
                           &s->calibration_text, &s->calibration);
-    s->result->windows = s->passage.windows.n;
-    s->result->calibration_windows = s->calibration.windows.n;
-    s->result->context = s->passage.windows.context;
+    s->result->text = tp_passage_facts(&s->passage, &s->text);
+    s->result->calibration = tp_passage_facts(&s->calibration, &s->calibration_text);
     s->result->threads = tp_runtime_threads(s->result->original.runtime);
-    if (rc == 0 && tp_search_warning(s->result, warning, sizeof warning) && o->note)
-        o->note(o->arg, warning);
     return rc;
+}
+
+static void note_doubts(const struct tp_search *s)
+{
+    const struct tp_search_options *o = s->options;
+    char warning[TP_ERROR_MAX];
+
+    tp_subject_note_doubts(&s->result->original, s->result->text.context, o->note, o->arg);
+    if (o->note && tp_search_warning(s->result, warning, sizeof warning))
+        o->note(o->arg, warning);
 }
 
 static int open_state(struct tp_search *s)
@@ -173,6 +177,7 @@ int tp_search_prepare(struct tp_search *s)
         rc = open_state(s);
     if (rc < 0)
         return rc;
+    note_doubts(s);
     load_records(s);
     return drop_by_size(s);
 }

@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "optimizer/evaluate/machine.h"
+#include "optimizer/evaluate/report.h"
 #include "optimizer/search/search_impl.h"
 #include "store/names.h"
 #include "store/pack/pack.h"
@@ -81,6 +82,28 @@ int tp_search_check_names(const struct tp_search *s)
 
 /* --- Packs --- */
 
+bool tp_search_warning(const struct tp_search_result *r, char *line, size_t size)
+{
+    unsigned needs = 0;
+
+    for (size_t i = 0; i < r->n; i++)
+        needs |= tp_recipe_needs(r->recipes[i]);
+    return tp_calibration_is_short(tp_runtime_arch(r->original.runtime), needs,
+                                   r->calibration.windows * r->calibration.context, line, size);
+}
+
+static void put_texts(struct tp_json_writer *json, const struct tp_search_options *o,
+                      const struct tp_search_result *r)
+{
+    char warning[TP_ERROR_MAX];
+
+    tp_text_put(json, o->text, &r->text);
+    tp_calibration_put(json, o->calibration, &r->calibration,
+                       tp_search_warning(r, warning, sizeof warning) ? warning : NULL);
+    tp_json_put_u64(json, "context", r->text.context);
+    tp_json_put_u64(json, "windows", r->text.windows);
+}
+
 /* What the pack says of itself. */
 static int describe(const struct tp_search *s, size_t i, struct tp_buffer *out)
 {
@@ -94,10 +117,7 @@ static int describe(const struct tp_search *s, size_t i, struct tp_buffer *out)
     tp_json_put_string(&json, "search", s->state.key);
     tp_json_put_string(&json, "original", o->name);
     tp_json_put_string(&json, "summary", s->result->recipes[i]->summary);
-    tp_json_put_string(&json, "text", o->text);
-    tp_json_put_string(&json, "calibration", o->calibration);
-    tp_json_put_u64(&json, "context", s->result->context);
-    tp_json_put_u64(&json, "windows", s->result->windows);
+    put_texts(&json, o, s->result);
     tp_json_put_string(&json, "hardware", o->hardware->name);
     tp_figures_put(&json, &s->result->table[i]);
     tp_json_end_object(&json);
@@ -203,20 +223,9 @@ static void put_packs(struct tp_json_writer *json, const struct tp_search_result
     tp_json_end_array(json);
 }
 
-bool tp_search_warning(const struct tp_search_result *r, char *line, size_t size)
-{
-    unsigned needs = 0;
-
-    for (size_t i = 0; i < r->n; i++)
-        needs |= tp_recipe_needs(r->recipes[i]);
-    return tp_calibration_is_short(tp_runtime_arch(r->original.runtime), needs,
-                                   r->calibration_windows * r->context, line, size);
-}
-
 void tp_search_put(struct tp_json_writer *json, const struct tp_search_options *o,
                    const struct tp_search_result *r)
 {
-    char warning[TP_ERROR_MAX];
     bool local = tp_hardware_is_local(o->hardware), timed = r->roofline.rates.read_bandwidth > 0;
     struct tp_selection selection = {.n = r->n,
                                      .table = r->table,
@@ -234,13 +243,7 @@ void tp_search_put(struct tp_json_writer *json, const struct tp_search_options *
     tp_json_put_double(json, "perplexity", r->ppl);
     tp_json_put_double(json, "perplexity_error", r->ppl_error);
     tp_json_end_object(json);
-    tp_json_put_string(json, "text", o->text);
-    tp_json_put_string(json, "calibration", o->calibration);
-    tp_json_put_u64(json, "context", r->context);
-    tp_json_put_u64(json, "windows", r->windows);
-    tp_json_put_u64(json, "calibration_windows", r->calibration_windows);
-    tp_json_put_string(json, "warning",
-                       tp_search_warning(r, warning, sizeof warning) ? warning : NULL);
+    put_texts(json, o, r);
     tp_json_put_u64(json, "batch", o->batch ? o->batch : 1);
     tp_json_put_u64(json, "rounds", r->rounds);
     tp_json_put_bool(json, "in_parts", r->in_parts);

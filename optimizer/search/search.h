@@ -18,7 +18,7 @@
 
 #include "base/hash.h"
 #include "base/progress.h"
-#include "optimizer/evaluate/subject.h"
+#include "optimizer/evaluate/passage.h"
 #include "optimizer/quantize/recipe.h"
 #include "optimizer/search/report.h"
 
@@ -89,8 +89,7 @@ struct tp_search_result {
     struct tp_limits limits; /* those of the request, and the memory of its hardware */
     struct tp_choice choice;
     double ppl, ppl_error; /* of the original, on the same tokens; NAN: not known */
-    uint64_t windows, calibration_windows;
-    uint32_t context;
+    struct tp_text_facts text, calibration;
     unsigned rounds, threads;
     bool in_parts; /* memory did not suffice for all windows at a time */
     char key[TP_SHA256_HEX];

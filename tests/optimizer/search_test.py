@@ -97,9 +97,9 @@ def is_refused(run, code, words, what):
 def test_short_calibration(folder):
     short = ("samples=2", "calibration_samples=1", "context=32", "keep=none")
     report = report_of(search(folder, "candidates=gptq_quality", settings=short), "a short calibration")
-    ok("has 32 tokens" in (report["warning"] or ""), "is warned of", report["warning"])
+    ok("has 32 tokens" in (report["calibration"]["warning"] or ""), "is warned of", report["calibration"]["warning"])
     report = report_of(search(folder, "candidates=bnb_nf4", settings=short), "of no use for the candidate")
-    ok(report["warning"] is None, "it is not", report["warning"])
+    ok(report["calibration"]["warning"] is None, "it is not", report["calibration"]["warning"])
 
 
 def test_all(folder):
