@@ -292,7 +292,8 @@ static void print_candidate(struct tp_buffer *out, const struct tp_json *result,
     tp_json_double(tp_json_get(c, "ppl_delta"), &delta);
     tp_buffer_appendf(out, "%c%c %-14s", winner[0] && strcmp(winner, name) == 0 ? '*' : ' ',
                       is_on_front(result, name) ? 'p' : ' ', name);
-    print_figure(out, c, "compression", 7, 2, "", "x");
+    /* Dropped for its size before it was made: the figure is a bound. */
+    print_figure(out, c, "compression", 7, 2, strncmp(why, "at best:", 8) == 0 ? "<" : "", "x");
     print_figure(out, c, "ppl_delta", 9, 2, delta > 0 ? "+" : "", " %");
     print_figure(out, c, "kl_divergence", 9, 5, "", "");
     print_figure(out, c, "latency_ms", 8, 2, "", "");
@@ -304,6 +305,17 @@ static void print_candidate(struct tp_buffer *out, const struct tp_json *result,
     tp_buffer_appendf(out, "\n");
 }
 
+static bool has_speed(const struct tp_json *result)
+{
+    double value;
+
+    for (const struct tp_json *c = tp_json_first(tp_json_get(result, "all_candidates")); c;
+         c = tp_json_next(c))
+        if (tp_json_double(tp_json_get(c, "throughput_tps"), &value))
+            return true;
+    return false;
+}
+
 static void print_table(struct tp_buffer *out, const struct tp_json *result)
 {
     tp_buffer_appendf(out, "   %-14s %7s %9s %9s %8s %8s %8s %9s\n", "candidate", "smaller", "ppl",
@@ -311,8 +323,8 @@ static void print_table(struct tp_buffer *out, const struct tp_json *result)
     for (const struct tp_json *c = tp_json_first(tp_json_get(result, "all_candidates")); c;
          c = tp_json_next(c))
         print_candidate(out, result, c);
-    tp_buffer_appendf(out, "  * the winner; p on the Pareto front of cost, perplexity, latency and "
-                           "size\n");
+    tp_buffer_appendf(out, "  %sp on the Pareto front of cost, perplexity, latency and size\n",
+                      has_winner(result) ? "* the winner; " : "");
 }
 
 /* The reason of the nearest candidate has the limit, and others that it misses. */
@@ -341,9 +353,11 @@ static void print_optimize(const struct tp_json *result, const char *model, stru
     if (!has_winner(result))
         print_nearest(out, result);
     print_table(out, result);
-    tp_buffer_appendf(out, "  speed on ");
-    tp_print_text(out, tp_result_text(hardware, "name"));
-    tp_buffer_appendf(out, ": %s\n", tp_result_text(hardware, "figures"));
+    if (has_speed(result)) {
+        tp_buffer_appendf(out, "  speed on ");
+        tp_print_text(out, tp_result_text(hardware, "name"));
+        tp_buffer_appendf(out, ": %s\n", tp_result_text(hardware, "figures"));
+    }
     for (const struct tp_json *p = tp_json_first(tp_json_get(result, "packs")); p;
          p = tp_json_next(p)) {
         tp_buffer_appendf(out, "  ");

@@ -91,9 +91,9 @@ static void compare(struct tp_figures *f, const struct tp_figures *winner, bool 
     if (isinf(cost) && isfinite(least))
         snprintf(why, TP_WHY_MAX, "its cost is not known");
     else if (cost > least && priced)
-        snprintf(why, TP_WHY_MAX, "1M tokens cost $%.4g, with %s $%.4g", cost, winner->name, least);
+        snprintf(why, TP_WHY_MAX, "1M tokens cost $%.6g, with %s $%.6g", cost, winner->name, least);
     else if (cost > least)
-        snprintf(why, TP_WHY_MAX, "throughput_tps %.4g is below the %.4g of %s", 1 / cost,
+        snprintf(why, TP_WHY_MAX, "throughput_tps %.6g is below the %.6g of %s", 1 / cost,
                  1 / least, winner->name);
     else if (f->pack_bytes > winner->pack_bytes)
         snprintf(why, TP_WHY_MAX,

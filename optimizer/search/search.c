@@ -16,6 +16,7 @@
 #include "optimizer/evaluate/perplexity.h"
 #include "optimizer/search/search_impl.h"
 #include "store/names.h"
+#include "store/private.h"
 #include "store/store.h"
 #include "store/verify.h"
 
@@ -269,6 +270,19 @@ static int find_winner(struct tp_search *s)
     return rc == 0 ? tp_search_publish(s) : rc;
 }
 
+/* A disk may be full of what the search itself has written. */
+static void note_state(const struct tp_search *s)
+{
+    char line[TP_ERROR_MAX];
+
+    snprintf(line, sizeof line,
+             "what the search has done stays in '%s/" TP_PRIVATE "/search': with more space it "
+             "continues from there; the folder may be removed",
+             s->options->dir);
+    if (s->options->note)
+        s->options->note(s->options->arg, line);
+}
+
 /*
  * The original was read and verified before, for its hash. So it is a file of the state that is
  * damaged, which is made again.
@@ -289,6 +303,8 @@ static int search(struct tp_search *s)
     /* Records and scores stay: a search that is repeated with other limits needs few packs. */
     if (rc == 0)
         tp_search_remove_packs(&s->state);
+    else if (rc == -ENOSPC)
+        note_state(s);
     return rc;
 }
 

@@ -408,7 +408,9 @@ def test_full(root, source):
         return
     try:
         path = source / "model"
-        is_refused(search(folder, f"path={path}"), 28, "No space", "a full disk")
+        run = search(folder, f"path={path}")
+        is_refused(run, 28, "No space", "a full disk")
+        ok(f"'{folder}/.tenpak/search'" in run.stderr, "is told where the state is", run.stderr)
         ok(not list(folder.rglob("*.tnpk")) and not [p for p in folder.rglob("*") if ".tmp-" in p.name],
            "leaves no incomplete pack")
         subprocess.run(["mount", "-o", "remount,size=64m", folder], check=True)
