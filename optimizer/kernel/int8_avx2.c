@@ -312,9 +312,10 @@ TP_INLINE TP_TARGET_AVX2 void few(const struct tp_int8_tile *t, size_t i0, unsig
     }
     for (; s + 2 <= steps; s += 2) {
         if (m == 1)
-            TP_UNROLL for (unsigned j = 0; j < n; j++) /* beyond the matrix nothing happens */
-                _mm_prefetch((const char *)((uintptr_t)t->codes[j0 + j] + s * STEP + ahead),
-                             _MM_HINT_T0);
+            TP_UNROLL for (unsigned j = 0; j < n; j++) /* what follows in memory, if anything */
+                _mm_prefetch(
+                    (const char *)((uintptr_t)t->codes[j0] + ahead + (n * s + 2 * j) * STEP),
+                    _MM_HINT_T0);
         add_step(t, &p, j0, t->codes + j0, s * STEP, s, m, n, narrow, whole, 0);
         add_step(t, &p, j0, t->codes + j0, (s + 1) * STEP, s + 1, m, n, narrow, whole, 1);
     }

@@ -15,7 +15,7 @@
 
 enum {
     VECTORS = 3,
-    SHORT_ROW = 2048, /* bytes: rows of fewer are done two at a time, which reads them in order */
+    SHORT_ROW = 2048, /* bytes: rows of fewer are done one at a time, which reads them in order */
     AHEAD = 8,        /* rows that are fetched before they are needed */
 };
 
@@ -81,11 +81,10 @@ TP_INLINE TP_TARGET_AVX2 void few_rows(const struct tp_matrix *w, size_t first, 
                                        const float *x, size_t x_stride, float *y, size_t y_stride,
                                        const enum tp_dtype dtype, const unsigned m)
 {
+    const bool one = m == 1 && w->stride < SHORT_ROW;
     size_t r = first;
 
-    for (; m == 1 && w->stride < SHORT_ROW && r + 2 <= end; r += 2)
-        few(w, r, x, x_stride, y, y_stride, dtype, m, 2);
-    for (; r + 4 <= end; r += 4)
+    for (; !one && r + 4 <= end; r += 4)
         few(w, r, x, x_stride, y, y_stride, dtype, m, 4);
     for (; r < end; r++)
         few(w, r, x, x_stride, y, y_stride, dtype, m, 1);

@@ -220,12 +220,11 @@ struct few {
     __m256 sums[VECTORS][ROWS];
 };
 
-/* Fetch what follows in all rows, where the BYTES at AT begin a line. */
+/* Fetch what follows in memory, as much as the BYTES at AT of N rows, which begin a line. */
 TP_INLINE TP_TARGET_AVX2 void fetch(const struct few *p, size_t at, size_t bytes, const unsigned n)
 {
-    if (p->ahead && at % TP_CACHE_LINE < bytes)
-        TP_UNROLL for (unsigned j = 0; j < n; j++) /* beyond the matrix nothing happens */
-            _mm_prefetch((const char *)((uintptr_t)p->codes[j] + at + p->ahead), _MM_HINT_T0);
+    if (p->ahead && n * at % TP_CACHE_LINE < n * bytes) /* beyond the matrix nothing happens */
+        _mm_prefetch((const char *)((uintptr_t)p->codes[0] + n * at + p->ahead), _MM_HINT_T0);
 }
 
 /* Eight columns of all rows, from C on, in group L. */
