@@ -60,6 +60,7 @@ struct generating {
     struct tp_buffer text;   /* with --json */
     double integer_share;
     char warning[TP_ERROR_MAX]; /* "": none */
+    bool noted;                 /* it was printed */
     bool terminal;
     bool failed; /* standard output cannot be written to */
 };
@@ -216,6 +217,14 @@ static int emit_text(void *arg, const char *text, size_t len, struct tp_error *e
     return tp_fail_errno(err, "cannot write to standard output");
 }
 
+static void note_warning(void *arg, const char *line)
+{
+    struct generating *g = arg;
+
+    snprintf(g->warning, sizeof g->warning, "%s", line);
+    tp_meter_note(NULL, line);
+}
+
 static int print_document(struct generating *g, const struct tp_generated *out, const char *model,
                           unsigned threads)
 {
@@ -268,8 +277,11 @@ static int generate(struct generating *g, const struct tp_argument *place, struc
         rc = tp_generate(&subject, g->prompt.data, g->prompt.len, &g->generation, out, err);
         g->integer_share = tp_runtime_integer_share(subject.runtime);
         /* The last token is not computed with. */
-        tp_subject_is_beyond(&subject, out->prompt_tokens + out->tokens.n - 1, g->warning,
-                             sizeof g->warning);
+        if (out->tokens.n > 0 && !g->warning[0])
+            tp_subject_is_beyond(&subject, out->prompt_tokens + out->tokens.n - 1, g->warning,
+                                 sizeof g->warning);
+        else
+            g->noted = true;
     }
     tp_subject_close(&subject);
     tp_meter_stop();
@@ -290,6 +302,7 @@ static int run_generate(struct tp_options *o)
     if (!read_options(o, &g))
         return o->exit;
     g.generation.emit = emit_text;
+    g.generation.note = note_warning;
     g.generation.arg = &g;
     rc = tp_argument_find_model(o->argv[0], &place, &err);
     if (rc == 0)
@@ -297,7 +310,7 @@ static int run_generate(struct tp_options *o)
     if (!o->json && out.tokens.n > 0 && !g.failed)
         putchar('\n');
     fflush(stdout);
-    if (out.tokens.n > 0 && g.warning[0])
+    if (g.warning[0] && !g.noted)
         tp_meter_note(NULL, g.warning);
     if (rc < 0)
         code = tp_report_failed(o, &err);

@@ -144,6 +144,7 @@ static int prepare(struct generating *g, const struct tp_ids *prompt, uint32_t *
                    struct tp_error *err)
 {
     const struct tp_arch *arch = tp_runtime_arch(g->subject->runtime);
+    char line[TP_ERROR_MAX];
     uint64_t positions;
     int rc;
 
@@ -161,6 +162,9 @@ static int prepare(struct generating *g, const struct tp_ids *prompt, uint32_t *
     if (positions > UINT32_MAX)
         return tp_fail(err, EINVAL, "%" PRIu64 " positions are too many", positions);
     rc = check_memory(g, positions, err);
+    if (rc == 0 && g->options->note &&
+        tp_subject_is_beyond(g->subject, prompt->n, line, sizeof line))
+        g->options->note(g->options->arg, line);
     if (rc == 0)
         rc = tp_subject_load(g->subject, g->options->progress, err);
     if (rc == 0)

@@ -15,6 +15,8 @@ struct tp_generation {
     const struct tp_progress *progress; /* may be NULL */
     /* Text as it comes, always whole characters; a negative result ends the generation. */
     int (*emit)(void *arg, const char *text, size_t len, struct tp_error *err);
+    /* The prompt alone is longer than the model was made for; may be NULL. */
+    void (*note)(void *arg, const char *line);
     void *arg;
 };
 

@@ -90,6 +90,9 @@ def check_positions(root):
             ok((warning is not None and f"the {reach} that" in warning) if beyond else warning is None,
                f"{name}: {20 + n - 1} positions", warning)
             ok(bool(made.stderr) == beyond, f"{name}: and a note says so, or not", made.stderr)
+    made = run("generate", "--json", "--max-tokens=1", "-p", "x" * 70, root / "llama")
+    ok(json.loads(made.stdout)["warning"].startswith("70 positions") and len(made.stderr.splitlines()) == 1,
+       "a long prompt: one note", made)
     made = run("eval", f"--text={root}/text", "--context=65", "--samples=2", root / "llama")
     ok("65 positions are more than the 64" in made.stderr, "eval warns of long windows", made.stderr)
     made = run("eval", f"--text={root}/text", "--context=64", "--samples=2", root / "llama")
