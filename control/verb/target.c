@@ -399,7 +399,7 @@ static void put_result(const struct quantizing *q, struct tp_json_writer *json)
 
     tp_json_put_string(json, "pack", q->work->foreground ? q->out : tp_path_name(q->out));
     put_recipe(q, json);
-    tp_json_put_u64(json, "logical_bytes", q->subject.model->tensor_bytes);
+    tp_json_put_u64(json, "logical_bytes", tp_runtime_tensor_bytes(q->subject.runtime));
     tp_json_put_u64(json, "fp16_bytes", half);
     tp_json_put_u64(json, "stored_bytes", q->stored);
     tp_json_put_double(json, "compression", tp_saving_ratio(half, q->stored));

@@ -66,6 +66,12 @@ struct tp_team *tp_runtime_team(struct tp_runtime *rt); /* its threads */
  * are integers. NAN: there were none. */
 double tp_runtime_integer_share(const struct tp_runtime *rt);
 
+/* --- weights_files.c --- */
+
+/* The bytes of all tensors in the files that have the model's weights, whether it uses them or not.
+ */
+uint64_t tp_runtime_tensor_bytes(const struct tp_runtime *rt);
+
 /* --- weights.c --- */
 
 /* The bytes of all weights of the model as its files have them, tied ones once. */

@@ -111,3 +111,12 @@ int tp_weights_find(struct tp_runtime *rt, struct tp_error *err)
     mark_all(rt);
     return 0;
 }
+
+uint64_t tp_runtime_tensor_bytes(const struct tp_runtime *rt)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < rt->model->file_n; i++)
+        bytes += rt->has_weights[i] ? rt->model->files[i].tensor_bytes : 0;
+    return bytes;
+}

@@ -265,6 +265,8 @@ def check_odd_weights(root):
         ok(isinstance(result, dict) and evaluated(root, name, "fp32")["perplexity"] < 1e6, f"{target}: inputs that are all zero", str(result))
     elements = sum(t.numel() for n, t in tensors.items())
     ok(result["fp16_bytes"] == 2 * elements, "a copy of the weights in the directory does not count", (result["fp16_bytes"], elements))
+    stored = sum(t.numel() * t.element_size() for t in tensors.values())
+    ok(result["logical_bytes"] == stored, "nor is it of the original's weights", (result["logical_bytes"], stored))
 
 
 def main():
