@@ -47,12 +47,15 @@ optimizer_libtp_optimizer_la_SOURCES += \
 	optimizer/kernel/matrix.c \
 	optimizer/kernel/matrix_avx2.c \
 	optimizer/kernel/matrix_avx512.c \
+	optimizer/kernel/part_kernels_avx2.c \
+	optimizer/kernel/parts_avx2.c optimizer/kernel/parts_avx2.h \
 	optimizer/kernel/quantized.c \
 	optimizer/kernel/quantized.h \
 	optimizer/kernel/quantized_avx2.c \
 	optimizer/kernel/quantized_avx512.c \
 	optimizer/kernel/rows.c \
-	optimizer/kernel/vector_avx2.h
+	optimizer/kernel/vector_avx2.h \
+	optimizer/kernel/wide_avx2.h
 
 # running a model
 optimizer_libtp_optimizer_la_SOURCES += \

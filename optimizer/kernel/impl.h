@@ -65,8 +65,8 @@ TP_DECLARE_FORM(f16)
 /* The matrices of tp_matrix_quantized with one part of a common kind and whole groups of 8. */
 tp_matrix_few_fn tp_few_quantized_avx2, tp_few_quantized_avx512;
 tp_matrix_expand_fn tp_expand_quantized_avx2;
-/* Any matrix of tp_matrix_quantized, by tp_quant_read of parts of a few rows. */
-tp_matrix_few_fn tp_few_expanded_avx2;
+/* Any matrix of tp_matrix_quantized, in parts of a few rows. */
+tp_matrix_few_fn tp_few_parts_avx2;
 
 /*
  * The tiles of M vectors with the panels of a strip, of COLS columns from X on. The partial sums of

@@ -61,7 +61,7 @@ static void expand_any(const struct tp_matrix *w, size_t row, size_t col, size_t
 
 static const struct tp_matrix_form expanded = {
     .expand = TP_ISA_ROWS(expand_any, expand_any, expand_any),
-    .few = TP_ISA_ROWS(tp_few_any_scalar, tp_few_expanded_avx2, tp_few_expanded_avx2),
+    .few = TP_ISA_ROWS(tp_few_any_scalar, tp_few_parts_avx2, tp_few_parts_avx2),
 };
 
 static const struct tp_matrix_form in_registers = {
