@@ -61,6 +61,7 @@ struct tp_quantized_row {
     const struct tp_quant_view *view;
     const uint8_t *codes;
     size_t row;
+    const uint8_t *end; /* of the matrix */
 };
 
 struct tp_factors {
@@ -85,7 +86,8 @@ TP_INLINE struct tp_quantized_row tp_quantized_row(const struct tp_quant_matrix 
     const struct tp_quant_view *v = &m->view[0];
     size_t stride = kind == TP_QUANTIZED_NF4 ? m->spec.cols / 2 : v->stride[TP_QUANT_CODES];
 
-    return (struct tp_quantized_row){v, v->section[TP_QUANT_CODES] + row * stride, row};
+    return (struct tp_quantized_row){v, v->section[TP_QUANT_CODES] + row * stride, row,
+                                     m->data + m->layout.bytes};
 }
 
 #if TP_HAVE_X86
@@ -142,7 +144,7 @@ TP_INLINE TP_TARGET_AVX2 struct tp_factors tp_quantized_factors(const struct tp_
 
 /*
  * The factors of the groups K to K + N - 1 of a row that has ALL. K is a multiple of
- * TP_QUANTIZED_GROUPS, and N at most that.
+ * TP_QUANTIZED_GROUPS, and N at most that. A and B have as many, whatever N is.
  */
 enum { TP_QUANTIZED_GROUPS = 8 };
 void tp_quantized_read_factors(const struct tp_quantized_row *r, size_t k, size_t n, size_t all,

@@ -91,12 +91,25 @@ TP_INLINE TP_TARGET_AVX2 void read_scales(const struct tp_quantized_row *r, size
                                : _mm256_cvtepi32_ps(zero));
 }
 
+/* Whether the matrix has GROUPS factors from group K on, which may be those of other rows. */
+TP_INLINE bool has_groups(const struct tp_quantized_row *r, size_t k)
+{
+    const struct tp_quant_view *v = r->view;
+    const uint8_t *zeros = v->section[TP_QUANT_ZEROS];
+    const size_t most = GROUPS * sizeof(uint16_t), at = most / GROUPS * k;
+
+    return v->section[TP_QUANT_SCALES] + r->row * v->stride[TP_QUANT_SCALES] + at + most <=
+               r->end &&
+           (!zeros || zeros + r->row * v->stride[TP_QUANT_ZEROS] + at + most <= r->end);
+}
+
 /* The factors of N groups from K on, at most GROUPS, of a row that has ALL. */
 TP_INLINE TP_TARGET_AVX2 void read_factors(const struct tp_quantized_row *r, size_t k, size_t n,
                                            size_t all, float *a, float *b,
                                            const enum tp_quantized kind)
 {
-    if (n == GROUPS && kind != TP_QUANTIZED_SIGNED8 && kind != TP_QUANTIZED_NF4) {
+    if (kind != TP_QUANTIZED_SIGNED8 && kind != TP_QUANTIZED_NF4 &&
+        (n == GROUPS || has_groups(r, k))) {
         read_scales(r, k, a, b, kind);
         return;
     }
