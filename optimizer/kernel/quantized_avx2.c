@@ -96,7 +96,7 @@ TP_INLINE bool has_groups(const struct tp_quantized_row *r, size_t k)
 {
     const struct tp_quant_view *v = r->view;
     const uint8_t *zeros = v->section[TP_QUANT_ZEROS];
-    const size_t most = GROUPS * sizeof(uint16_t), at = most / GROUPS * k;
+    const size_t at = sizeof(uint16_t) * k, most = sizeof(uint16_t) * GROUPS;
 
     return v->section[TP_QUANT_SCALES] + r->row * v->stride[TP_QUANT_SCALES] + at + most <=
                r->end &&
