@@ -222,6 +222,7 @@ static void note_warning(void *arg, const char *line)
     struct generating *g = arg;
 
     snprintf(g->warning, sizeof g->warning, "%s", line);
+    g->noted = true;
     tp_meter_note(NULL, line);
 }
 
@@ -280,8 +281,6 @@ static int generate(struct generating *g, const struct tp_argument *place, struc
         if (out->tokens.n > 0 && !g->warning[0])
             tp_subject_is_beyond(&subject, out->prompt_tokens + out->tokens.n - 1, g->warning,
                                  sizeof g->warning);
-        else
-            g->noted = true;
     }
     tp_subject_close(&subject);
     tp_meter_stop();
